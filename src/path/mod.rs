@@ -1,0 +1,203 @@
+//! Paths in an image: absolute, normalised, bytes. Never a path of the host.
+
+use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
+
+/// An absolute path in the image: `/`, or `/a/b` without `.`, `..`, empty components, NUL or a trailing
+/// slash. Any other byte may occur. Ordered bytewise, so that a directory comes before what is in it.
+/// Cloning is cheap: the bytes are shared.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImagePath(Arc<[u8]>);
+
+/// Why bytes are no path in an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathError {
+    /// A NUL byte, which no file system can hold.
+    #[error("the path has a NUL byte")]
+    Nul,
+    /// `..` above the root.
+    #[error("the path climbs out of the root with `..`")]
+    ClimbsOut,
+    /// Longer than [`ImagePath::MAX`], or a component longer than [`ImagePath::MAX_COMPONENT`].
+    #[error("the path or one of its components is too long")]
+    TooLong,
+}
+
+impl ImagePath {
+    /// Bytes of a whole path: `PATH_MAX` less its NUL.
+    pub const MAX: usize = 4095;
+    /// Bytes of one component: `NAME_MAX`.
+    pub const MAX_COMPONENT: usize = 255;
+
+    /// `/`
+    pub fn root() -> Self {
+        Self(Arc::from(&b"/"[..]))
+    }
+
+    /// The path that `bytes` name below the root: a leading slash may be absent; `.`, empty components and
+    /// (lexically) `..` are taken out.
+    ///
+    /// # Errors
+    /// [`PathError`] where `..` leaves the root, at a NUL byte, and past the length limits.
+    pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, PathError> {
+        let bytes = bytes.as_ref();
+        if bytes.contains(&0) {
+            return Err(PathError::Nul);
+        }
+        let mut parts: Vec<&[u8]> = Vec::new();
+        for part in bytes.split(|&b| b == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => drop(parts.pop().ok_or(PathError::ClimbsOut)?),
+                _ if part.len() > Self::MAX_COMPONENT => return Err(PathError::TooLong),
+                _ => parts.push(part),
+            }
+        }
+        let mut out = Vec::with_capacity(bytes.len() + 1);
+        for part in parts {
+            out.push(b'/');
+            out.extend_from_slice(part);
+        }
+        if out.is_empty() {
+            out.push(b'/');
+        }
+        if out.len() > Self::MAX {
+            return Err(PathError::TooLong);
+        }
+        Ok(Self(out.into()))
+    }
+
+    /// `self` and `below` under it; `below` may have several components and a leading slash.
+    ///
+    /// # Errors
+    /// As [`ImagePath::new`]; `..` in `below` may climb within `self`, not above the root.
+    pub fn join(&self, below: impl AsRef<[u8]>) -> Result<Self, PathError> {
+        Self::new([&self.0, &b"/"[..], below.as_ref()].concat())
+    }
+
+    /// The directory that holds this path; `None` for the root.
+    pub fn parent(&self) -> Option<Self> {
+        let slash = self.0.iter().rposition(|&b| b == b'/').filter(|_| !self.is_root())?;
+        Some(if slash == 0 { Self::root() } else { Self(self.0[..slash].into()) })
+    }
+
+    /// The last component; empty for the root.
+    pub fn file_name(&self) -> &[u8] {
+        let slash = self.0.iter().rposition(|&b| b == b'/').unwrap_or(0);
+        &self.0[slash + 1..]
+    }
+
+    /// The components from the root down; none for the root.
+    pub fn components(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|&b| b == b'/').filter(|part| !part.is_empty())
+    }
+
+    /// The parents from `/` down to the one that holds this path; none for the root.
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> {
+        let slashes = self.0.iter().enumerate().filter(|&(_, &b)| b == b'/');
+        let inner = slashes.skip(1).map(|(at, _)| Self(self.0[..at].into()));
+        (!self.is_root()).then(Self::root).into_iter().chain(inner)
+    }
+
+    /// Whether this is `/`.
+    pub fn is_root(&self) -> bool {
+        &*self.0 == b"/"
+    }
+
+    /// Whether this path is `dir` or below it.
+    pub fn is_within(&self, dir: &Self) -> bool {
+        dir.is_root()
+            || self.0.strip_prefix(&*dir.0).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    }
+
+    /// The path with its leading slash.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The path without its leading slash, as archives and host joins want it; empty for the root.
+    pub fn relative(&self) -> &[u8] {
+        &self.0[1..]
+    }
+
+    /// [`ImagePath::relative`] as a path to join to a directory of the host.
+    pub fn as_relative_path(&self) -> &Path {
+        Path::new(OsStr::from_bytes(self.relative()))
+    }
+}
+
+/// The path as text, with bytes that are no printable UTF-8 escaped as `\xNN`.
+impl fmt::Display for ImagePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", escape(&self.0))
+    }
+}
+
+impl fmt::Debug for ImagePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{self}`")
+    }
+}
+
+/// `bytes` as one printable line: control characters and what is no UTF-8 become `\xNN`, a backslash `\\`.
+pub fn escape(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                '\\' => out.push_str("\\\\"),
+                _ if char.is_control() => {
+                    char.encode_utf8(&mut [0; 4]).bytes().for_each(|b| push_hex(&mut out, b));
+                }
+                _ => out.push(char),
+            }
+        }
+        chunk.invalid().iter().for_each(|&b| push_hex(&mut out, b));
+    }
+    out
+}
+
+fn push_hex(out: &mut String, byte: u8) {
+    out.push_str(&format!("\\x{byte:02x}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> ImagePath {
+        ImagePath::new(text).unwrap()
+    }
+
+    #[test]
+    fn normalises() {
+        for (given, wanted) in [("", "/"), (".", "/"), ("a//b/./c/", "/a/b/c"), ("/a/../b", "/b"), ("/", "/")]
+        {
+            assert_eq!(path(given).to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn refuses_what_no_image_can_hold() {
+        assert_eq!(ImagePath::new("a/../../x"), Err(PathError::ClimbsOut));
+        assert_eq!(ImagePath::new("a\0b"), Err(PathError::Nul));
+        assert_eq!(ImagePath::new("x".repeat(256)), Err(PathError::TooLong));
+        assert_eq!(ImagePath::new("x/".repeat(2048)), Err(PathError::TooLong));
+        assert!(ImagePath::new("x/".repeat(2047)).is_ok());
+    }
+
+    #[test]
+    fn walks_up_and_down() {
+        assert_eq!(path("/a/b/c").ancestors().collect::<Vec<_>>(), [path("/"), path("/a"), path("/a/b")]);
+        assert_eq!(path("/").ancestors().count(), 0);
+        assert_eq!(path("/a").parent(), Some(path("/")));
+        assert_eq!(path("/").parent(), None);
+        assert_eq!(path("/a/b").file_name(), b"b");
+        assert_eq!(path("/").file_name(), b"");
+        assert!(path("/a/b").is_within(&path("/a")) && !path("/ab").is_within(&path("/a")));
+    }
+
+    #[test]
+    fn escapes_for_one_line() {
+        assert_eq!(escape(b"a\n\xff\\\xc3\xa9"), "a\\x0a\\xff\\\\é");
+    }
+}

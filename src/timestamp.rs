@@ -1,0 +1,56 @@
+//! Times in an image: whole seconds, given by the caller, never asked from a clock.
+
+use std::fmt;
+
+/// Whole seconds since 1970-01-01T00:00:00Z; negative values are before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z, the time of everything where nothing else is said.
+    pub const EPOCH: Self = Self(0);
+
+    /// The time `seconds` after 1970; `None` outside the years 0000 to 9999, which RFC 3339 cannot write.
+    pub fn from_seconds(seconds: i64) -> Option<Self> {
+        let time = jiff::Timestamp::from_second(seconds).ok()?;
+        (0..=9999).contains(&time.to_zoned(jiff::tz::TimeZone::UTC).year()).then_some(Self(seconds))
+    }
+
+    /// Whole seconds since 1970.
+    pub fn seconds(self) -> i64 {
+        self.0
+    }
+
+    /// Parses `SOURCE_DATE_EPOCH`: decimal seconds (<https://reproducible-builds.org/specs/source-date-epoch/>).
+    pub fn from_source_date_epoch(text: &str) -> Option<Self> {
+        Self::from_seconds(text.trim().parse().ok()?)
+    }
+}
+
+/// RFC 3339 with a `Z`, as the OCI configuration's `created` wants it.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_second(self.0) {
+            Ok(time) => write!(f, "{time}"),
+            Err(_) => write!(f, "{}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_rfc_3339() {
+        assert_eq!(Timestamp::EPOCH.to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(Timestamp::from_seconds(1_700_000_000).unwrap().to_string(), "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn refuses_what_rfc_3339_cannot_write() {
+        assert_eq!(Timestamp::from_seconds(i64::MAX), None);
+        assert_eq!(Timestamp::from_seconds(-62_167_219_201), None);
+        assert_eq!(Timestamp::from_source_date_epoch("x"), None);
+    }
+}

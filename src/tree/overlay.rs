@@ -1,0 +1,83 @@
+//! One layer over the layers below it (OCI image-spec, layer.md, "Applying Changesets").
+
+use std::collections::BTreeSet;
+
+use super::Tree;
+use crate::path::ImagePath;
+
+/// What a layer does to the tree below it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Change {
+    /// What the layer adds or replaces.
+    pub tree: Tree,
+    /// Paths that it takes away from lower layers (`.wh.NAME`).
+    pub whiteouts: BTreeSet<ImagePath>,
+    /// Directories whose lower content it hides (`.wh..wh..opq`).
+    pub opaque: BTreeSet<ImagePath>,
+}
+
+impl Tree {
+    /// The tree after `change`. Whiteouts and opaque marks act on what was there before, whatever their place
+    /// in the layer; a directory over a directory takes the upper's metadata and keeps what is in it; any
+    /// other pair replaces the lower with all below it.
+    pub fn apply(&mut self, change: Change) {
+        for dir in &change.opaque {
+            self.remove_below(dir);
+        }
+        for path in &change.whiteouts {
+            self.remove(path);
+        }
+        for (path, node) in change.tree {
+            let blocked = path.ancestors().find(|dir| self.get(dir).is_some_and(|node| !node.is_directory()));
+            if let Some(not_a_directory) = blocked {
+                self.remove(&not_a_directory);
+            }
+            if !node.is_directory() && self.get(&path).is_some_and(super::Node::is_directory) {
+                self.remove_below(&path);
+            }
+            self.insert(path, node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Node;
+
+    fn path(text: &str) -> ImagePath {
+        ImagePath::new(text).unwrap()
+    }
+
+    fn tree(paths: &[&str]) -> Tree {
+        paths
+            .iter()
+            .map(|p| match p.strip_suffix('/') {
+                Some(dir) => (path(dir), Node::directory(0o755)),
+                None => (path(p), Node::inline(0o644, p.as_bytes())),
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn check(lower: &[&str], upper: &[&str], whiteouts: &[&str], opaque: &[&str], wanted: &[&str]) {
+        let mut merged = tree(lower);
+        let set = |paths: &[&str]| paths.iter().map(|p| path(p)).collect();
+        merged.apply(Change { tree: tree(upper), whiteouts: set(whiteouts), opaque: set(opaque) });
+        assert_eq!(merged.iter().map(|(p, _)| p.to_string()).collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn whiteouts_act_on_the_layers_below_only() {
+        check(&["/a/", "/a/b"], &["/a/", "/a/b"], &["/a"], &[], &["/a", "/a/b"]);
+        check(&["/a/", "/a/b", "/a-b"], &[], &["/a"], &[], &["/a-b"]);
+        check(&["/a/", "/a/b"], &["/a/", "/a/c"], &[], &["/a"], &["/a", "/a/c"]);
+    }
+
+    #[test]
+    fn another_kind_replaces_with_all_below() {
+        check(&["/a/", "/a/b"], &["/a"], &[], &[], &["/a"]);
+        check(&["/a"], &["/a/", "/a/b"], &[], &[], &["/a", "/a/b"]);
+        check(&["/a"], &["/a/b"], &[], &[], &["/a/b"]);
+    }
+}
