@@ -26,10 +26,18 @@
 //! |---|---|---|---|---|
 //! | 0 | [`path`] [`timestamp`] [`digest`] [`compress`] | names, times, digests, codecs | – | Read/Write only |
 //! | 1 | [`tree`] | Tree: image path → node; Content: where bytes are, never the bytes | path, timestamp | nothing |
+//! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, tree | Read/Write only |
+//! | 2 | [`store`] | blobs on disk: temp, check, rename | digest | its own directory |
+//! | 3 | [`source`] | opening content | path, tree | host reads |
+//! | 5 | [`pack`] | trees → layers | digest, compress, tree, archive, store, source | threads |
 
+pub mod archive;
 pub mod compress;
 pub mod digest;
 pub mod elf;
+pub mod pack;
 pub mod path;
+pub mod source;
+pub mod store;
 pub mod timestamp;
 pub mod tree;

@@ -1,0 +1,3 @@
+//! What is read from the host.
+
+pub mod content;
