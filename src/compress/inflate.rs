@@ -376,7 +376,7 @@ impl Tables {
         let distance = self.distance.step(word >> literal.bits());
         let mask = 0u16.wrapping_sub(u16::from(literal.0 & Step::DISTANCE != 0));
         let distance = distance.0 & mask;
-        Step((literal.0 | distance) & Step::RARE | (literal.0 & 0x3f) + (distance & 0x3f))
+        Step((literal.0 | distance) & Step::RARE | ((literal.0 & 0x3f) + (distance & 0x3f)))
     }
 
     fn set(&mut self, literal: &[u8], distance: &[u8]) -> Option<()> {
