@@ -30,6 +30,7 @@
 pub mod compress;
 pub mod digest;
 pub mod elf;
+pub mod image;
 pub mod path;
 pub mod timestamp;
 pub mod tree;
