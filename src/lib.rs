@@ -24,8 +24,11 @@
 //!
 //! | floor | module | holds | may import | may touch |
 //! |---|---|---|---|---|
-//! | 0 | [`path`] [`timestamp`] [`digest`] [`compress`] | names, times, digests, codecs | – | Read/Write only |
+//! | 0 | [`path`] [`timestamp`] [`compress`] | names, times, codecs | – | Read/Write only |
+//! | 0 | [`digest`] | Digest, DiffId, and writers that compute them | path | Read/Write only |
 //! | 1 | [`tree`] | Tree: image path → node; Content: where bytes are, never the bytes | path, timestamp | nothing |
+//! | 1 | [`elf`] | what the loader reads of an object, and its search, with reasons | path | nothing (Lookup) |
+//! | 1 | [`image`] | config, manifest, index, names, platforms | digest, compress, timestamp | nothing |
 
 pub mod compress;
 pub mod digest;

@@ -28,10 +28,11 @@ const fn row(floor: u8, module: &'static str, imports: &'static str, touches: &'
 const TABLE: &[Row] = &[
     row(0, "path", "–", "Read/Write only"),
     row(0, "timestamp", "–", "Read/Write only"),
-    row(0, "digest", "–", "Read/Write only"),
+    row(0, "digest", "path", "Read/Write only"),
     row(0, "compress", "–", "Read/Write only"),
     row(1, "tree", "path, timestamp", "nothing"),
     row(1, "elf", "path", "nothing (Lookup)"),
+    row(1, "image", "digest, compress, timestamp", "nothing"),
 ];
 
 /// A part of the world outside a module's arguments.
