@@ -8,18 +8,25 @@ use crate::{
     sandbox::{Run, Sandbox},
 };
 
-/// Builds `imgb` without any library of the system, as the README tells users to.
+/// Builds `imgb` without any library of the system, as the README tells users to. The target is named, though
+/// it is the host's: only then does cargo keep the flag from the procedural macros, which cannot be static.
 fn static_imgb() -> PathBuf {
+    let version = cargo("--verbose --version").run().ok().text();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crt-static");
+    let build =
+        cargo("build --locked --offline --bin imgb --target").arg(host).arg("--target-dir").arg(&target);
+    build.env("RUSTFLAGS", "-C target-feature=+crt-static").run().ok();
+    target.join(host).join("debug/imgb")
+}
+
+/// The cargo that runs these tests, with what it needs of its environment.
+fn cargo(args: &str) -> Run {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut build = Run::new(cargo).args("build --locked --bin imgb --target-dir").arg(&target);
-    for name in ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
-        if let Some(value) = std::env::var_os(name) {
-            build = build.env(name, value);
-        }
-    }
-    build.env("RUSTFLAGS", "-C target-feature=+crt-static").cwd(env!("CARGO_MANIFEST_DIR")).run().ok();
-    target.join("debug/imgb")
+    let run = Run::new(cargo).args(args).cwd(env!("CARGO_MANIFEST_DIR"));
+    let names = ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+    let set = names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+    set.fold(run, |run, (name, value)| run.env(name, value))
 }
 
 #[test]
