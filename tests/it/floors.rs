@@ -18,7 +18,7 @@ struct Row {
     touches: &'static str,
 }
 
-const BELOW: &str = "the floors below";
+const BELOW: &str = "all of the above";
 
 const fn row(floor: u8, module: &'static str, imports: &'static str, touches: &'static str) -> Row {
     Row { floor, module, imports, touches }
@@ -53,10 +53,11 @@ fn touched(text: &str) -> &'static [World] {
     match text {
         "–" | "nothing" | "nothing (Lookup)" | "nothing (bytes in)" | "Read/Write only" => &[],
         "reads through `source`" => &[],
-        "its own directory" | "host reads" | "writes at the target" => &[Files],
+        "its own files" | "host reads" => &[Files],
+        "writes at the target, stdout" => &[Files, Terminal],
         "sockets" => &[Sockets],
         "threads" => &[Threads],
-        "env, clock, stdout, stderr, exit code" => &[Environment, Clock, Terminal, Processes],
+        "environment, clock, stdout, stderr, exit code" => &[Environment, Clock, Terminal, Processes],
         other => panic!("the table's last column says {other:?}, which `touched` does not know"),
     }
 }
