@@ -1,5 +1,6 @@
 //! A file tree as a value: image path → node. It says where bytes are and never holds or reads them.
 
+pub mod capability;
 mod dump;
 mod overlay;
 
