@@ -1,11 +1,11 @@
 //! The whole way, each step taking the last one's value; the one union of errors.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
     compress::Compression,
     image::{self, Image, LayerFormat, Reference},
-    output::{Format, OutputError, Outputs, Target},
+    output::{OutputError, Outputs, Target},
     pack::{self, PackError},
     plan::{self, Plan, PlanError},
     source::{self, HostView, Request, SourceError},
@@ -37,7 +37,7 @@ pub struct Delivery {
     /// How layers are compressed.
     pub compression: Compression,
     /// Threads.
-    pub jobs: usize,
+    pub jobs: NonZeroUsize,
     /// Of the manifest.
     pub annotations: BTreeMap<String, String>,
     /// For what no output can take as it comes.
@@ -114,11 +114,8 @@ pub fn deliver(plan: &Plan, delivery: &Delivery, event: &(dyn Fn(Event) + Sync))
     let packed = pack::pack(&trees, &options, outputs.store(), &progress)?;
     let layers = packed.iter().map(|layer| layer_document(layer, delivery.compression)).collect();
     let image = image::assemble(&plan.config, layers, &delivery.annotations);
-    for target in delivery.targets.iter().filter(|target| target.format == Format::Rootfs) {
-        outputs.rootfs(target, |file| pack::tar(&plan.merged(), &options, file).map_err(Error::from))?;
-    }
     let blobs: Vec<Blob> = packed.into_iter().map(|layer| layer.blob).collect();
-    outputs.write(&image, &blobs, &|target| delivery.names_of(target))?;
+    outputs.write(&image, &blobs, &|| plan.merged(), &|target| delivery.names_of(target))?;
     let names = delivery.targets.iter().map(|target| delivery.names_of(target)).collect();
     Ok(Delivered { image, names })
 }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     image::Reference,
     output::{Format, Place, Target},
-    path::{Glob, ImagePath},
+    path::{ImagePath, glob::Glob},
     pipeline::{self, Delivery, Event, Ingredients},
     plan::{self, Layers, Plan, Settings},
     source::{self, Exclude, Request},
@@ -104,7 +104,7 @@ fn delivery(args: &PackArgs, targets: Vec<Target>) -> Result<Delivery, Failure> 
         names: names.collect::<Result<_, _>>()?,
         fallback_name: fallback,
         compression: args.compress.parse().map_err(Failure::usage)?,
-        jobs: jobs.map_or(1, std::num::NonZero::get),
+        jobs: jobs.unwrap_or(std::num::NonZeroUsize::MIN),
         annotations: plan::pairs("--annotation", &args.config.annotation).map_err(Failure::usage)?,
         scratch: scratch(),
     })

@@ -28,7 +28,7 @@ pub(super) fn store(dir: &Path) -> Result<Store, OutputError> {
 pub(super) fn write(dir: &Path, image: &Image, blobs: &[Blob], names: &[Reference]) -> Result<(), OutputError> {
     let mut store = store(dir)?;
     for blob in blobs {
-        store.copy(blob)?;
+        copy(&mut store, blob)?;
     }
     store.put(&image.config.bytes)?;
     store.put(&image.manifest.bytes)?;
@@ -42,6 +42,20 @@ pub(super) fn write(dir: &Path, image: &Image, blobs: &[Blob], names: &[Referenc
     };
     put(&dir.join("oci-layout"), &Document::of(&json!({"imageLayoutVersion": "1.0.0"})).bytes)?;
     put(&dir.join("index.json"), &Document::of(&index).bytes)
+}
+
+fn copy(store: &mut Store, blob: &Blob) -> Result<(), OutputError> {
+    let mut writer = store.begin()?;
+    let (mut reader, mut buffer) = (blob.reader(), vec![0; 1 << 18]);
+    loop {
+        let read = reader.read(&mut buffer).map_err(|source| OutputError::Io { action: "read", path: "a layer's temporary file".into(), source })?;
+        match buffer.get(..read) {
+            Some([]) | None => break,
+            Some(bytes) => writer.append(bytes)?,
+        }
+    }
+    writer.finish()?;
+    Ok(())
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {

@@ -2,6 +2,7 @@
 
 mod archive;
 mod layout;
+mod rootfs;
 mod target;
 
 use std::{
@@ -10,8 +11,11 @@ use std::{
 };
 
 use crate::{
+    archive::header::HeaderError,
     image::{Descriptor, Image, Reference},
+    source::content::ContentError,
     store::{Blob, Pending, Store, StoreError},
+    tree::Tree,
 };
 
 pub use target::{Format, Place, Target, TargetError};
@@ -33,6 +37,12 @@ pub enum OutputError {
     /// Standard output refused.
     #[error("cannot write to stdout")]
     Stdout(#[source] io::Error),
+    /// An input, read for the root file system.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// A node that no archive can hold.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
     /// A file of ours.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -52,6 +62,8 @@ pub struct Outputs {
     targets: Vec<Target>,
     /// The archive that is being written while layers are packed, by the target's place in `targets`.
     primary: Option<(usize, Pending)>,
+    /// The layout that layers go to as they are packed.
+    layout: Option<PathBuf>,
     /// Where layers go when no output can take them as they come; removed at the end.
     scratch: Option<Pending>,
     store: Store,
@@ -72,16 +84,16 @@ impl Outputs {
             (Format::OciLayout, Place::Path(path)) => Some(path),
             _ => None,
         });
-        let (mut primary, mut spool) = (None, None);
+        let (mut primary, mut spool, mut own_layout) = (None, None, None);
         let store = match (archive, layout) {
             (Some((number, path)), _) => {
                 let (_, pending) = primary.insert((number, Pending::create(path)?));
                 archive::store(pending)
             }
-            (None, Some(dir)) => layout::store(dir)?,
+            (None, Some(dir)) => layout::store(own_layout.insert(dir.clone()))?,
             (None, None) => archive::store(spool.insert(Pending::create(&scratch.join("imgb-layers"))?)),
         };
-        Ok(Self { targets, primary, scratch: spool, store })
+        Ok(Self { layout: own_layout, targets, primary, scratch: spool, store })
     }
 
     /// Where layers go.
@@ -89,8 +101,8 @@ impl Outputs {
         &mut self.store
     }
 
-    /// Writes `image`, whose layers' bytes are `blobs`, to each target but [`Format::Rootfs`], under `names`;
-    /// a target without any gets its own stem. Returns what each target's image is called.
+    /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names` gives it;
+    /// `root` is the merged file system, for [`Format::Rootfs`].
     ///
     /// # Errors
     /// The first output that cannot be written; those before it are complete.
@@ -98,6 +110,7 @@ impl Outputs {
         mut self,
         image: &Image,
         blobs: &[Blob],
+        root: &dyn Fn() -> Tree,
         names: &dyn Fn(&Target) -> Vec<Reference>,
     ) -> Result<(), OutputError> {
         // The copies are made first: committing the primary gives its file a name and ends this run's hold on it.
@@ -107,8 +120,11 @@ impl Outputs {
             }
             let names = names(target);
             match (&target.format, &target.place) {
-                (Format::Rootfs, _) => {}
-                (Format::OciLayout, Place::Path(dir)) => layout::write(dir, image, blobs, &tagged(target, names))?,
+                (Format::Rootfs, place) => rootfs::write(place, &root())?,
+                (Format::OciLayout, Place::Path(dir)) => {
+                    let missing = if self.layout.as_ref() == Some(dir) { &[] } else { blobs };
+                    layout::write(dir, image, missing, &tagged(target, names))?;
+                }
                 (Format::OciLayout, Place::Stdout) => {}
                 (format, Place::Path(path)) => archive::write_file(path, *format, image, blobs, &names)?,
                 (format, Place::Stdout) => archive::write_stdout(*format, image, blobs, &names)?,

@@ -1,6 +1,9 @@
 //! Everything that is decided about an image, as plain data: which paths, why, in which layer, which
 //! configuration. After [`make`] nothing is decided.
 
+mod closure;
+mod image;
+mod interpreters;
 mod make;
 mod merge;
 mod programs;
@@ -12,9 +15,9 @@ mod split;
 mod view;
 
 use crate::{
-    elf::Closure,
+    elf::ObjectError,
     image::{Config, Platform},
-    path::{Glob, ImagePath, PathError, escape},
+    path::{ImagePath, PathError, escape, glob::Glob},
     source::SourceError,
     tree::{Meta, Tree},
 };
@@ -115,6 +118,9 @@ pub enum PlanError {
     /// Libraries, loaders or interpreters that cannot be found; all of them.
     #[error("{}", missing(.0))]
     Missing(Vec<Missing>),
+    /// Inputs that are damaged ELF objects; all of them.
+    #[error("{}", broken(.0))]
+    Broken(Vec<(ImagePath, ObjectError)>),
     /// Objects that the loader would refuse; all of them.
     #[error("{}", .0.join("; "))]
     Faults(Vec<String>),
@@ -144,9 +150,27 @@ fn platforms(files: &[(Platform, ImagePath)]) -> String {
     files.iter().map(|(platform, path)| format!("{path} is {platform}")).collect::<Vec<_>>().join(", ")
 }
 
+fn broken(files: &[(ImagePath, ObjectError)]) -> String {
+    files.iter().map(|(path, error)| format!("`{path}` is a damaged ELF file: {error}")).collect::<Vec<_>>().join("; ")
+}
+
 fn missing(all: &[Missing]) -> String {
     let one = |missing: &Missing| format!("cannot find `{}`, needed by `{}`", missing.name, missing.by);
     all.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+impl Plan {
+    /// The whole file system, all layers over each other.
+    pub fn merged(&self) -> Tree {
+        self.layers.iter().flat_map(|layer| layer.tree.iter().map(|(path, node)| (path.clone(), node.clone()))).collect()
+    }
+}
+
+impl Options {
+    /// Whether a library of this name may be missing.
+    fn allows_missing(&self, name: &[u8]) -> bool {
+        self.allow_missing.iter().any(|glob| glob.matches(name))
+    }
 }
 
 /// The metadata that generated files and unnamed parents get.

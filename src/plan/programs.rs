@@ -20,6 +20,15 @@ pub(super) struct Programs {
     pub(super) broken: Vec<(ImagePath, ObjectError)>,
 }
 
+impl Programs {
+    /// Adds what another tree brought.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.objects.append(&mut other.objects);
+        self.scripts.append(&mut other.scripts);
+        self.broken.append(&mut other.broken);
+    }
+}
+
 /// Looks into each file of `tree` that may be started or loaded: what is executable or named like a library.
 /// The front of any other file is not read.
 pub(super) fn find(tree: &Tree, lookup: &dyn Lookup) -> Programs {

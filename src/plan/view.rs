@@ -4,7 +4,6 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     io,
-    os::unix::fs::FileExt as _,
     sync::Arc,
 };
 
@@ -12,7 +11,7 @@ use crate::{
     elf::{FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
     path::ImagePath,
     source::{
-        HostView, Options,
+        HostView, Options, content,
         walk::{Step, Walked},
     },
     tree::{Content, FileNode, Kind, Node, Tree},
@@ -88,6 +87,16 @@ impl<'a> View<'a> {
             node.meta.xattrs = crate::source::capability_attribute(&on_host).map_err(|error| FindError::Other(error.to_string()))?;
         }
         Ok(Some(node))
+    }
+
+    /// Whether the inputs bring `path`.
+    pub(super) fn is_own(&self, path: &ImagePath) -> bool {
+        self.tree.contains(path)
+    }
+
+    /// Whether the inputs bring `path`, and it is a directory.
+    pub(super) fn is_own_directory(&self, path: &ImagePath) -> bool {
+        self.tree.get(path).is_some_and(Node::is_directory)
     }
 
     fn step(&self, path: &ImagePath) -> Result<Step, FindError> {
@@ -194,53 +203,16 @@ fn file_id(content: &Content) -> FileId {
 
 /// The first `limit` bytes of a file.
 pub(super) fn head(file: &FileNode, limit: usize) -> io::Result<Vec<u8>> {
-    let len = usize::try_from(file.len).unwrap_or(usize::MAX).min(limit);
-    let mut bytes = vec![0; len];
-    let mut filled = 0;
-    with_reader(file, &mut |read_at| {
-        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match read_at(filled as u64, rest)? {
-                0 => break,
-                count => filled += count,
-            }
-        }
-        Ok(())
-    })?;
-    bytes.truncate(filled);
+    let mut bytes = vec![0; usize::try_from(file.len).unwrap_or(usize::MAX).min(limit)];
+    content::read_at(&file.content, file.len, 0, &mut bytes).map_err(io::Error::other)?;
     Ok(bytes)
 }
 
 fn read_object(file: &FileNode) -> Result<Object, ObjectError> {
-    let mut object = Err(ObjectError::NotElf);
-    with_reader(file, &mut |read_at| {
-        object = Object::read(file.len, read_at);
-        Ok(())
+    Object::read(file.len, &mut |offset, buffer| {
+        let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let count = buffer.len().min(left);
+        content::read_at(&file.content, file.len, offset, &mut buffer[..count]).map_err(io::Error::other)?;
+        Ok(count)
     })
-    .map_err(|error| ObjectError::Io(error.to_string()))?;
-    object
-}
-
-type ReadAt<'a> = &'a mut dyn FnMut(u64, &mut [u8]) -> io::Result<usize>;
-
-/// Calls `use_it` with positioned reads of a file's content.
-fn with_reader(file: &FileNode, use_it: &mut dyn FnMut(ReadAt<'_>) -> io::Result<()>) -> io::Result<()> {
-    match &file.content {
-        Content::Inline(bytes) => use_it(&mut |offset, buffer| Ok(copy(bytes, offset, buffer))),
-        Content::Member(archive, start) => use_it(&mut |offset, buffer| {
-            let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
-            let end = buffer.len().min(left);
-            archive.file.read_at(&mut buffer[..end], start.saturating_add(offset))
-        }),
-        Content::Host(host) => {
-            let open = crate::source::content::open_host(host, file.len).map_err(io::Error::other)?;
-            use_it(&mut |offset, buffer| open.read_at(buffer, offset))
-        }
-    }
-}
-
-fn copy(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> usize {
-    let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
-    let count = rest.len().min(buffer.len());
-    buffer[..count].copy_from_slice(&rest[..count]);
-    count
 }

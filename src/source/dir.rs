@@ -10,11 +10,8 @@ use std::{
 use super::{Options, SourceError};
 use crate::{
     path::ImagePath,
-    tree::{Content, FileNode, HostFile, Kind, Node, Tree},
+    tree::{Content, FileNode, HostFile, Kind, Node, Tree, Xattrs, capability},
 };
-
-/// The attribute that holds a program's capabilities; no other is packed.
-const CAPABILITY: &str = "security.capability";
 
 /// `source`'s contents at `root`, its own metadata at `root` itself. All files that cannot be packed are
 /// reported together.
@@ -72,7 +69,7 @@ pub(super) fn node(name: &str, path: &Path, metadata: &Metadata, options: &Optio
         return Ok(Node { meta, kind: Kind::Directory });
     }
     if meta.mode & 0o111 != 0 {
-        meta.xattrs = capability(path).map_err(unreadable)?.map(|value| Box::new([(CAPABILITY.into(), value)].into()));
+        meta.xattrs = capability_attribute(path).map_err(unreadable)?;
     }
     Ok(Node { meta, kind: Kind::File(file(path, metadata)) })
 }
@@ -100,12 +97,15 @@ fn unpackable_kind(metadata: &Metadata) -> Option<&'static str> {
     }
 }
 
-/// `security.capability`, as the kernel gives it (`struct vfs_cap_data`).
-pub(crate) fn capability(path: &Path) -> std::io::Result<Option<Vec<u8>>> {
+/// `security.capability`, as the kernel gives it (`struct vfs_cap_data`); no other attribute is packed.
+///
+/// # Errors
+/// Where the host refuses for another reason than that the attribute is not there or not for this user.
+pub fn capability_attribute(path: &Path) -> std::io::Result<Xattrs> {
     use rustix::io::Errno;
     let mut value = [0; 64];
-    match rustix::fs::lgetxattr(path, CAPABILITY, &mut value) {
-        Ok(len) => Ok(value.get(..len).map(<[u8]>::to_vec)),
+    match rustix::fs::lgetxattr(path, capability::NAME, &mut value) {
+        Ok(len) => Ok(value.get(..len).map(|value| Box::new([(capability::NAME.into(), value.into())].into()))),
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -1,17 +1,22 @@
 //! What the user names, as trees: directories, files, tarballs, commands. Reads metadata, no bulk content.
 
+pub mod content;
 mod dir;
+pub mod host;
 mod request;
 mod tarball;
+pub mod walk;
 
 use std::{collections::BTreeSet, io, path::PathBuf};
 
 use crate::{
-    path::{Glob, ImagePath, PathError, escape},
+    path::{ImagePath, PathError, escape, glob::{Glob, GlobError}},
     timestamp::Timestamp,
     tree::{Meta, Tree},
 };
 
+pub use dir::capability_attribute;
+pub use host::HostView;
 pub use request::{Request, RequestError};
 
 /// One input, placed.
@@ -133,7 +138,7 @@ impl Exclude {
     ///
     /// # Errors
     /// As [`Glob::new`].
-    pub fn new(text: &str) -> Result<Self, crate::path::GlobError> {
+    pub fn new(text: &str) -> Result<Self, GlobError> {
         Ok(Self { glob: Glob::new(text.trim_start_matches('/').as_bytes())?, whole_path: text.contains('/') })
     }
 

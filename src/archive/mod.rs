@@ -1,0 +1,4 @@
+//! Tar: a writer whose bytes depend on nothing but the tree, and a reader that trusts nothing.
+
+pub mod header;
+pub mod write;
