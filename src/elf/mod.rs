@@ -6,7 +6,10 @@ use crate::path::ImagePath;
 
 mod object;
 
-pub use object::{Object, ObjectError};
+pub use object::{
+    Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object, ObjectError, PIE,
+    ReadAt, Request, Sniffed, Symbols, Verneed, sniff, symbols,
+};
 
 /// What the loader would see: the image's paths over the sysroot's. The closure and the rules look through
 /// this and touch nothing themselves.
