@@ -26,10 +26,13 @@
 //! |---|---|---|---|---|
 //! | 0 | [`path`] [`timestamp`] [`digest`] [`compress`] | names, times, digests, codecs | – | Read/Write only |
 //! | 1 | [`tree`] | Tree: image path → node; Content: where bytes are, never the bytes | path, timestamp | nothing |
+//! | 1 | [`elf`] | object, loader facts, search order with reasons, closure(roots, &dyn Lookup) | path | nothing (Lookup) |
+//! | 3 | [`source`] | the host seen through a root | elf, path, timestamp, tree | host reads |
 
 pub mod compress;
 pub mod digest;
 pub mod elf;
 pub mod path;
+pub mod source;
 pub mod timestamp;
 pub mod tree;
