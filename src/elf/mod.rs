@@ -4,8 +4,18 @@ use std::{io, sync::Arc};
 
 use crate::path::ImagePath;
 
+pub mod cache;
+mod closure;
+pub mod conf;
+mod loader;
 mod object;
+mod tokens;
 
+pub use closure::{
+    CacheNeed, Closure, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Options, Outcome, Program,
+    Root, Tag, Tried, Warning, closure,
+};
+pub use loader::{Dialect, Loader, usual_paths};
 pub use object::{
     Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object, ObjectError, PIE,
     ReadAt, Request, Sniffed, Symbols, Verneed, sniff, symbols,
