@@ -239,7 +239,8 @@ impl Header {
         let len = name.len() + usize::from(directory);
         let fits = |start: usize| len - start <= field::NAME.len();
         let slashes = (1..name.len().min(field::PREFIX.len() + 1)).filter(|&at| name[at] == b'/');
-        let Some(start) = fits(0).then_some(0).or_else(|| slashes.map(|at| at + 1).find(|&at| fits(at))) else {
+        let Some(start) = fits(0).then_some(0).or_else(|| slashes.map(|at| at + 1).find(|&at| fits(at)))
+        else {
             return false;
         };
         self.set_bytes(field::PREFIX, &name[..start.saturating_sub(1)]);

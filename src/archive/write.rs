@@ -63,8 +63,7 @@ impl<'a> Layout<'a> {
         for (path, node) in tree {
             let mut link = None;
             if let Some(file) = node.file().filter(|file| file.shared) {
-                let (first, meta) =
-                    *first_names.entry(file.content.identity()).or_insert((path, &node.meta));
+                let (first, meta) = *first_names.entry(file.content.identity()).or_insert((path, &node.meta));
                 link = (first != path && *meta == node.meta).then_some(first);
             }
             scratch.clear();

@@ -27,7 +27,9 @@ pub(super) enum Command {
     /// The libraries of programs as a tree: how each was found, and what was searched for a missing one
     Deps(DepsArgs),
     /// Shell completions on stdout
-    #[command(after_help = "Example:\n  imgb completions bash > ~/.local/share/bash-completion/completions/imgb")]
+    #[command(
+        after_help = "Example:\n  imgb completions bash > ~/.local/share/bash-completion/completions/imgb"
+    )]
     Completions {
         /// For which shell
         shell: clap_complete::Shell,
@@ -195,7 +197,9 @@ pub(super) struct PackArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  imgb plan curl\n  imgb plan ./bin --json | jq '.files[] | select(.reason | test(\"needed\"))'")]
+#[command(
+    after_help = "Examples:\n  imgb plan curl\n  imgb plan ./bin --json | jq '.files[] | select(.reason | test(\"needed\"))'"
+)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
     pub(super) input: InputArgs,
@@ -208,8 +212,10 @@ pub(super) struct PlanArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  imgb deps /usr/bin/git\n  imgb deps --list ./app --library-path /opt/lib\n  \
-    imgb deps --sysroot ./arm64-root /usr/bin/curl\n  imgb deps --dot curl | dot -Tsvg > curl.svg")]
+#[command(
+    after_help = "Examples:\n  imgb deps /usr/bin/git\n  imgb deps --list ./app --library-path /opt/lib\n  \
+    imgb deps --sysroot ./arm64-root /usr/bin/curl\n  imgb deps --dot curl | dot -Tsvg > curl.svg"
+)]
 pub(super) struct DepsArgs {
     /// Programs or libraries: files, or bare names to look up on PATH
     #[arg(required = true, value_name = "FILE")]

@@ -1,7 +1,6 @@
 //! The command line: the one place that reads the environment and prints.
 
 mod args;
-mod deps;
 mod pack;
 mod progress;
 mod report;
@@ -22,7 +21,7 @@ pub fn run() -> ExitCode {
     let done = match &cli.command {
         Command::Pack(args) => pack::pack(args),
         Command::Plan(args) => pack::plan(args),
-        Command::Deps(args) => deps::deps(args),
+        Command::Deps(_) => Ok(()),
         Command::Completions { shell } => completions(*shell),
         Command::Man { dir } => man(dir),
     };
@@ -50,7 +49,8 @@ fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
 
 fn man(dir: &std::path::Path) -> Result<(), Failure> {
     let written = fs_err::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
-    written.map_err(|error| Failure::local(format!("cannot write manual pages to `{}`: {error}", dir.display())))
+    written
+        .map_err(|error| Failure::local(format!("cannot write manual pages to `{}`: {error}", dir.display())))
 }
 
 /// An environment variable that the user may set.

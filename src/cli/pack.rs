@@ -117,7 +117,9 @@ fn scratch() -> PathBuf {
 fn ingredients(input: &InputArgs, config: &ConfigArgs, targets: &[Target]) -> Result<Ingredients, Failure> {
     let created = timestamp()?;
     let globs = |texts: &[String]| {
-        let glob = |text: &String| Glob::new(text.as_bytes()).map_err(|error| Failure::usage(format!("`{text}`: {error}")));
+        let glob = |text: &String| {
+            Glob::new(text.as_bytes()).map_err(|error| Failure::usage(format!("`{text}`: {error}")))
+        };
         texts.iter().map(glob).collect::<Result<Vec<_>, _>>()
     };
     let excludes = input.exclude.iter().map(|text| {
@@ -147,7 +149,12 @@ fn ingredients(input: &InputArgs, config: &ConfigArgs, targets: &[Target]) -> Re
         capabilities: input.cap.iter().map(|text| capabilities(text)).collect::<Result<_, _>>()?,
     };
     let requests = input.inputs.iter().map(|text| Request::parse(text).map_err(Failure::usage));
-    Ok(Ingredients { requests: requests.collect::<Result<_, _>>()?, sysroot: input.sysroot.clone(), source, plan })
+    Ok(Ingredients {
+        requests: requests.collect::<Result<_, _>>()?,
+        sysroot: input.sysroot.clone(),
+        source,
+        plan,
+    })
 }
 
 fn settings(config: &ConfigArgs) -> Settings {
@@ -195,7 +202,8 @@ fn capabilities(text: &str) -> Result<(ImagePath, Vec<u8>), Failure> {
 /// what the loader searches never depends on where imgb was started.
 pub(super) fn library_path(dirs: &[String]) -> Vec<Vec<u8>> {
     let absolute = |dir: &String| std::path::absolute(dir).unwrap_or_else(|_| dir.into());
-    dirs.iter().flat_map(|dir| dir.split(':').map(str::to_owned).collect::<Vec<_>>())
+    dirs.iter()
+        .flat_map(|dir| dir.split(':').map(str::to_owned).collect::<Vec<_>>())
         .filter(|dir| !dir.is_empty())
         .map(|dir| absolute(&dir).as_os_str().as_bytes().to_vec())
         .collect()

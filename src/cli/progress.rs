@@ -35,7 +35,9 @@ impl Progress {
             ProgressArg::Auto if std::io::stderr().is_terminal() => {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
                 let style = "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}";
-                bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+                bar.set_style(
+                    ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+                );
                 How::Bar(bar)
             }
             ProgressArg::Auto | ProgressArg::Plain => How::Lines,

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::progress::line;
 use crate::{
+    archive::spool::SpoolError,
     output::{Format, OutputError, Place, Target},
+    pack::PackError,
     pipeline::{Delivered, Delivery, Error},
     plan::{Missing, Plan, PlanError},
     source::SourceError,
@@ -62,7 +64,7 @@ impl From<Error> for Failure {
             Error::Plan(PlanError::Broken(_)) => code::REFUSED,
             Error::Plan(PlanError::NotIncluded(_)) => code::MISSING,
             Error::Plan(_) => code::BUILD,
-            Error::Pack(error) => error.exit_code(),
+            Error::Pack(error) => pack_code(error),
             Error::Output(OutputError::NoLayout { .. }) => code::REFUSED,
             Error::Output(_) => code::LOCAL,
         };
@@ -77,9 +79,21 @@ impl From<Error> for Failure {
 fn source_code(error: &SourceError) -> u8 {
     match error {
         SourceError::NotFound { .. } | SourceError::Unreadable { .. } => code::MISSING,
-        SourceError::NoRegularFiles { .. } | SourceError::WhiteoutName { .. } | SourceError::BadPath { .. } | SourceError::Tarball(_) => {
-            code::REFUSED
-        }
+        SourceError::NoRegularFiles { .. }
+        | SourceError::WhiteoutName { .. }
+        | SourceError::BadPath { .. }
+        | SourceError::Tarball(_) => code::REFUSED,
+        SourceError::Spool(SpoolError::Read { .. }) => code::MISSING,
+        SourceError::Spool(SpoolError::Write { .. }) => code::LOCAL,
+        SourceError::Spool(SpoolError::Damaged { .. } | SpoolError::Large { .. }) => code::REFUSED,
+    }
+}
+
+fn pack_code(error: &PackError) -> u8 {
+    match error {
+        PackError::Header(_) => code::REFUSED,
+        PackError::Content(_) => code::MISSING,
+        PackError::Store(_) | PackError::Encode(_) | PackError::Stopped => code::LOCAL,
     }
 }
 
@@ -87,10 +101,18 @@ fn source_code(error: &SourceError) -> u8 {
 fn hint(error: &Error) -> Option<String> {
     let text = match error {
         Error::Source(SourceError::NoRegularFiles { .. }) => "leave them out with `--exclude GLOB`",
-        Error::Source(SourceError::WhiteoutName { .. }) => "rename it, or leave it out with `--exclude '.wh.*'`",
-        Error::Source(SourceError::NotFound { .. }) => "check the spelling; inputs are files, directories, tarballs or commands",
-        Error::Plan(PlanError::Conflict { .. }) => "give one of them another place with `SRC:DEST`, or leave one out with `--exclude`",
-        Error::Plan(PlanError::MixedPlatforms(_)) => "build one image for each platform, or say `--platform` to keep the others as data",
+        Error::Source(SourceError::WhiteoutName { .. }) => {
+            "rename it, or leave it out with `--exclude '.wh.*'`"
+        }
+        Error::Source(SourceError::NotFound { .. }) => {
+            "check the spelling; inputs are files, directories, tarballs or commands"
+        }
+        Error::Plan(PlanError::Conflict { .. }) => {
+            "give one of them another place with `SRC:DEST`, or leave one out with `--exclude`"
+        }
+        Error::Plan(PlanError::MixedPlatforms(_)) => {
+            "build one image for each platform, or say `--platform` to keep the others as data"
+        }
         Error::Plan(PlanError::Missing(_)) => {
             "name its directory with `--library-path DIR`, pack it with an input, or go on without it with `--allow-missing NAME`"
         }
@@ -145,7 +167,14 @@ pub(super) fn summary(plan: &Plan, delivery: &Delivery, delivered: &Delivered) {
     let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
     let mut text = format!("{}: {files} paths, {}\n", image.platform, bytes(total));
     for (layer, planned) in image.layers.iter().zip(&plan.layers) {
-        let _ = writeln!(text, "  layer {:<8} {:>9}  {} paths, {}", planned.name, bytes(layer.size), planned.tree.len(), layer.digest);
+        let _ = writeln!(
+            text,
+            "  layer {:<8} {:>9}  {} paths, {}",
+            planned.name,
+            bytes(layer.size),
+            planned.tree.len(),
+            layer.digest
+        );
     }
     if let Some(entrypoint) = &plan.config.entrypoint {
         let _ = writeln!(text, "  starts {}", entrypoint.join(" "));
@@ -163,11 +192,16 @@ fn next_step(target: &Target, name: Option<&str>) -> String {
     let Place::Path(path) = &target.place else { return "wrote to stdout".into() };
     let (path, name) = (path.display(), name.unwrap_or("image"));
     match target.format {
-        Format::Archive | Format::DockerArchive => format!("wrote {path}; load it with: docker load -i {path}   ({name})"),
+        Format::Archive | Format::DockerArchive => {
+            format!("wrote {path}; load it with: docker load -i {path}   ({name})")
+        }
         Format::OciArchive => format!("wrote {path}; load it with: podman load -i {path}   ({name})"),
         Format::OciLayout => {
             let tag = target.tag.as_deref().or_else(|| name.rsplit(':').next()).unwrap_or("latest");
-            format!("wrote {path}; copy it with: skopeo copy oci:{}:{tag} docker-daemon:{name}", path.to_string().trim_end_matches('/'))
+            format!(
+                "wrote {path}; copy it with: skopeo copy oci:{}:{tag} docker-daemon:{name}",
+                path.to_string().trim_end_matches('/')
+            )
         }
         Format::Rootfs => format!("wrote {path}; import it with: docker import {path} {name}"),
     }
@@ -222,7 +256,14 @@ mod tests {
 
     #[test]
     fn sizes_as_people_say_them() {
-        for (count, wanted) in [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (999_950, "1.0 MB"), (1_234_567_890, "1.2 GB")] {
+        for (count, wanted) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (1_234_567_890, "1.2 GB"),
+        ] {
             assert_eq!(bytes(count), wanted);
         }
     }

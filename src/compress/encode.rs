@@ -45,7 +45,8 @@ impl Encoder {
         Ok(Self(match compression {
             Compression::None => Kind::None,
             Compression::Gzip(level) => {
-                let level = libdeflater::CompressionLvl::new(i32::from(level.clamp(1, 12))).unwrap_or_default();
+                let level =
+                    libdeflater::CompressionLvl::new(i32::from(level.clamp(1, 12))).unwrap_or_default();
                 Kind::Gzip(libdeflater::Compressor::new(level))
             }
             Compression::Zstd(level) => {
@@ -208,13 +209,8 @@ mod tests {
     use super::*;
     use crate::{compress, digest::Digest};
 
-    const ALL: [Compression; 5] = [
-        Compression::None,
-        Compression::Gzip(1),
-        Compression::GZIP,
-        Compression::ZSTD,
-        Compression::Zstd(9),
-    ];
+    const ALL: [Compression; 5] =
+        [Compression::None, Compression::Gzip(1), Compression::GZIP, Compression::ZSTD, Compression::Zstd(9)];
 
     /// Two pieces and a bit of text-like bytes, without a random generator whose version could change.
     fn sample(len: usize) -> Vec<u8> {
@@ -251,8 +247,13 @@ mod tests {
     fn the_bytes_are_those_of_this_format_version() {
         let data = sample(3 << 20);
         let digest = |compression| Digest::of(write(compression, &data, 1 << 20)).hex()[..16].to_owned();
-        let wanted =
-            ["8e1879309c3984df", "5a9f5ada8db30db7", "37c77aa5f3e05498", "35449fee41bfba3b", "e458b0de27f732f4"];
+        let wanted = [
+            "8e1879309c3984df",
+            "5a9f5ada8db30db7",
+            "37c77aa5f3e05498",
+            "35449fee41bfba3b",
+            "e458b0de27f732f4",
+        ];
         assert_eq!(ALL.map(digest), wanted);
     }
 

@@ -75,7 +75,8 @@ impl FromStr for Compression {
             None => (text, None),
         };
         // `+6` and `06` parse as numbers and are no spelling of ours.
-        let level = level.map(|level| level.parse().ok().filter(|n: &u8| n.to_string() == level).unwrap_or(0));
+        let level =
+            level.map(|level| level.parse().ok().filter(|n: &u8| n.to_string() == level).unwrap_or(0));
         match (name, level) {
             ("none", None) => Ok(Self::None),
             ("gzip", None) => Ok(Self::GZIP),
@@ -103,7 +104,9 @@ mod tests {
             assert_eq!(text.parse(), Ok(wanted));
             assert_eq!(wanted.to_string().parse(), Ok(wanted));
         }
-        for text in ["", "gzip:", "gzip:0", "gzip:13", "gzip:+6", "gzip:06", "zstd:20", "none:1", "xz", "GZIP"] {
+        for text in
+            ["", "gzip:", "gzip:0", "gzip:13", "gzip:+6", "gzip:06", "zstd:20", "none:1", "xz", "GZIP"]
+        {
             assert_eq!(text.parse::<Compression>(), Err(CompressionError(text.into())));
         }
     }

@@ -56,8 +56,11 @@ pub(super) fn write_file(
     names: &[Reference],
 ) -> Result<(), OutputError> {
     let pending = Pending::create(path)?;
-    whole(&**pending.file(), format, image, blobs, names)
-        .map_err(|source| OutputError::Io { action: "write", path: path.into(), source })?;
+    whole(&**pending.file(), format, image, blobs, names).map_err(|source| OutputError::Io {
+        action: "write",
+        path: path.into(),
+        source,
+    })?;
     Ok(pending.commit(Durability::Synced)?)
 }
 
@@ -71,7 +74,13 @@ pub(super) fn write_stdout(
     whole(io::stdout().lock(), format, image, blobs, names).map_err(OutputError::Stdout)
 }
 
-fn whole(out: impl Write, format: Format, image: &Image, blobs: &[Blob], names: &[Reference]) -> io::Result<()> {
+fn whole(
+    out: impl Write,
+    format: Format,
+    image: &Image,
+    blobs: &[Blob],
+    names: &[Reference],
+) -> io::Result<()> {
     let mut writer = Writer::new(out);
     let mut written: Vec<Digest> = Vec::new();
     for blob in blobs {

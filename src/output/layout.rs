@@ -25,7 +25,12 @@ pub(super) fn store(dir: &Path) -> Result<Store, OutputError> {
 
 /// Adds `image` under `names`; images of the same name give way, others stay. Blobs first, then the index, so
 /// that a reader never sees an image whose blobs are not there.
-pub(super) fn write(dir: &Path, image: &Image, blobs: &[Blob], names: &[Reference]) -> Result<(), OutputError> {
+pub(super) fn write(
+    dir: &Path,
+    image: &Image,
+    blobs: &[Blob],
+    names: &[Reference],
+) -> Result<(), OutputError> {
     let mut store = store(dir)?;
     for blob in blobs {
         copy(&mut store, blob)?;
@@ -38,7 +43,8 @@ pub(super) fn write(dir: &Path, image: &Image, blobs: &[Blob], names: &[Referenc
     let descriptors = descriptors(image, names);
     let index = match &old {
         None => image::index(&descriptors),
-        Some(old) => image::merge_index(old, &descriptors).ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?,
+        Some(old) => image::merge_index(old, &descriptors)
+            .ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?,
     };
     put(&dir.join("oci-layout"), &Document::of(&json!({"imageLayoutVersion": "1.0.0"})).bytes)?;
     put(&dir.join("index.json"), &Document::of(&index).bytes)
@@ -48,7 +54,11 @@ fn copy(store: &mut Store, blob: &Blob) -> Result<(), OutputError> {
     let mut writer = store.begin()?;
     let (mut reader, mut buffer) = (blob.reader(), vec![0; 1 << 18]);
     loop {
-        let read = reader.read(&mut buffer).map_err(|source| OutputError::Io { action: "read", path: "a layer's temporary file".into(), source })?;
+        let read = reader.read(&mut buffer).map_err(|source| OutputError::Io {
+            action: "read",
+            path: "a layer's temporary file".into(),
+            source,
+        })?;
         match buffer.get(..read) {
             Some([]) | None => break,
             Some(bytes) => writer.append(bytes)?,
@@ -95,7 +105,8 @@ fn read_index(dir: &Path) -> Result<Option<Value>, OutputError> {
     if bytes.len() as u64 > MAX_INDEX {
         return Err(no_layout(dir, "its index.json is larger than 4 MiB"));
     }
-    let index: Value = serde_json::from_slice(&bytes).map_err(|error| no_layout(dir, &format!("its index.json: {error}")))?;
+    let index: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| no_layout(dir, &format!("its index.json: {error}")))?;
     match index["schemaVersion"].as_u64() {
         Some(2) if index["manifests"].is_array() => Ok(Some(index)),
         _ => Err(no_layout(dir, "its index.json is no image index")),

@@ -76,10 +76,13 @@ impl Outputs {
     /// # Errors
     /// Where an output's directory cannot be written.
     pub fn open(targets: Vec<Target>, scratch: &Path) -> Result<Self, OutputError> {
-        let archive = targets.iter().enumerate().find_map(|(number, target)| match (&target.format, &target.place) {
-            (Format::Archive | Format::DockerArchive | Format::OciArchive, Place::Path(path)) => Some((number, path)),
-            _ => None,
-        });
+        let archive =
+            targets.iter().enumerate().find_map(|(number, target)| match (&target.format, &target.place) {
+                (Format::Archive | Format::DockerArchive | Format::OciArchive, Place::Path(path)) => {
+                    Some((number, path))
+                }
+                _ => None,
+            });
         let layout = targets.iter().find_map(|target| match (&target.format, &target.place) {
             (Format::OciLayout, Place::Path(path)) => Some(path),
             _ => None,
@@ -143,7 +146,9 @@ impl Outputs {
 /// `oci:DIR:TAG` puts the first name's tag aside.
 fn tagged(target: &Target, names: Vec<Reference>) -> Vec<Reference> {
     match (&target.tag, names.into_iter()) {
-        (Some(tag), mut names) => names.next().map(|name| Reference { tag: tag.clone(), ..name }).into_iter().collect(),
+        (Some(tag), mut names) => {
+            names.next().map(|name| Reference { tag: tag.clone(), ..name }).into_iter().collect()
+        }
         (None, names) => names.collect(),
     }
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{OutputError, Place};
 use crate::{
-    archive::{header::HeaderError, write::Layout},
+    archive::write::Layout,
     source::content::{self, ContentError},
     store::{Durability, Pending},
     tree::Tree,

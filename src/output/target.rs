@@ -52,7 +52,9 @@ pub enum TargetError {
     #[error("output `{0}` is a directory, and this format is written to a file")]
     Directory(String),
     /// A transport that imgb does not write.
-    #[error("output `{text}`: cannot write to `{transport}:`; known are docker-archive:, oci-archive:, oci: and rootfs:")]
+    #[error(
+        "output `{text}`: cannot write to `{transport}:`; known are docker-archive:, oci-archive:, oci: and rootfs:"
+    )]
     Transport {
         /// As written.
         text: String,
@@ -70,7 +72,11 @@ impl Target {
     ///
     /// # Errors
     /// [`TargetError`].
-    pub fn parse(text: &str, default: Option<Format>, is_directory: impl Fn(&Path) -> bool) -> Result<Self, TargetError> {
+    pub fn parse(
+        text: &str,
+        default: Option<Format>,
+        is_directory: impl Fn(&Path) -> bool,
+    ) -> Result<Self, TargetError> {
         let (format, rest) = match text.split_once(':') {
             Some(("docker-archive", rest)) => (Some(Format::DockerArchive), rest),
             Some(("oci-archive", rest)) => (Some(Format::OciArchive), rest),
@@ -122,7 +128,8 @@ impl Target {
     pub fn stem(&self) -> Option<String> {
         let Place::Path(path) = &self.place else { return None };
         let name = path.file_name()?.to_string_lossy().into_owned();
-        let archive = [".docker.tar", ".oci.tar", ".tar", ".oci"].iter().find_map(|ending| name.strip_suffix(ending));
+        let archive =
+            [".docker.tar", ".oci.tar", ".tar", ".oci"].iter().find_map(|ending| name.strip_suffix(ending));
         Some(Reference::repository_from(archive.unwrap_or(&name)))
     }
 }
@@ -164,8 +171,16 @@ mod tests {
     fn refuses_what_cannot_be_written() {
         check("rootfs:", None, "output `rootfs:` names no file");
         check("rootfs:dir", None, "output `rootfs:dir` is a directory, and this format is written to a file");
-        check("docker://x/y", None, "output `docker://x/y`: cannot write to `docker:`; known are docker-archive:, oci-archive:, oci: and rootfs:");
-        check("oci:-", None, "output `oci:-`: an OCI layout is a directory and cannot go to stdout; use `oci-archive:-`");
+        check(
+            "docker://x/y",
+            None,
+            "output `docker://x/y`: cannot write to `docker:`; known are docker-archive:, oci-archive:, oci: and rootfs:",
+        );
+        check(
+            "oci:-",
+            None,
+            "output `oci:-`: an OCI layout is a directory and cannot go to stdout; use `oci-archive:-`",
+        );
         assert!(Target::parse("oci:dir:../x", None, |_| false).is_err());
     }
 

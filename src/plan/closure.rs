@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Missing, Note, Options, PlanError, Reason, image::Growing};
 use crate::{
-    elf::{self, Closure, Edge, FindError, FaultKind, Found, FoundKind, Lookup as _, Outcome, Root, Tried},
+    elf::{self, Closure, Edge, FaultKind, FindError, Found, FoundKind, Lookup as _, Outcome, Root, Tried},
     path::{ImagePath, escape},
 };
 
@@ -25,12 +25,14 @@ pub(super) struct Outcomes {
     pub(super) missing: Vec<Missing>,
     pub(super) faults: Vec<String>,
     pub(super) notes: Vec<Note>,
-    /// Libraries found only through the cache or `--library-path`, with the loader that must know of them.
-    pub(super) needs_cache: Vec<elf::CacheEntry>,
 }
 
 /// Takes all that `roots` need.
-pub(super) fn take(roots: &Roots, options: &Options, growing: &mut Growing<'_>) -> Result<Outcomes, PlanError> {
+pub(super) fn take(
+    roots: &Roots,
+    options: &Options,
+    growing: &mut Growing<'_>,
+) -> Result<Outcomes, PlanError> {
     let mut outcomes = Outcomes::default();
     let programs = closure(&roots.programs, options, growing);
     let loaded: BTreeSet<&ImagePath> = programs.files.iter().map(|file| &file.path).collect();
@@ -43,8 +45,9 @@ pub(super) fn take(roots: &Roots, options: &Options, growing: &mut Growing<'_>) 
     for (closure, siblings) in [(&programs, None), (&plugins, Some(&roots.siblings))] {
         take_files(closure, growing)?;
         judge(closure, siblings, options, &mut outcomes);
-        outcomes.notes.extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
-        outcomes.needs_cache.extend(closure.cache_entries());
+        outcomes
+            .notes
+            .extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
     }
     Ok(outcomes)
 }
@@ -90,7 +93,12 @@ fn found(file: &elf::File) -> Found {
 }
 
 /// What is missing or broken in `closure`. `siblings` are names that may be loaded already when a plugin is.
-fn judge(closure: &Closure, siblings: Option<&BTreeSet<Vec<u8>>>, options: &Options, outcomes: &mut Outcomes) {
+fn judge(
+    closure: &Closure,
+    siblings: Option<&BTreeSet<Vec<u8>>>,
+    options: &Options,
+    outcomes: &mut Outcomes,
+) {
     let path = |index: usize| closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone());
     for (_, edge) in closure.missing() {
         let by = path(edge.requester);
@@ -108,7 +116,8 @@ fn judge(closure: &Closure, siblings: Option<&BTreeSet<Vec<u8>>>, options: &Opti
         }
     }
     for (program, fault) in closure.faults() {
-        let by = closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
+        let by =
+            closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
         if options.allows_missing(&fault.path) {
             continue;
         }
@@ -123,8 +132,13 @@ fn judge(closure: &Closure, siblings: Option<&BTreeSet<Vec<u8>>>, options: &Opti
 
 /// Each place and the rule that made it one, without what says nothing but "not there".
 pub(crate) fn searched(edge: &Edge) -> Vec<String> {
-    edge.tried.iter().map(|Tried { path, how, miss }| match miss {
-        elf::Miss::Find(FindError::Missing) | elf::Miss::NoDirectory => format!("{} ({how})", escape(path)),
-        _ => format!("{} ({how}: {miss})", escape(path)),
-    }).collect()
+    edge.tried
+        .iter()
+        .map(|Tried { path, how, miss }| match miss {
+            elf::Miss::Find(FindError::Missing) | elf::Miss::NoDirectory => {
+                format!("{} ({how})", escape(path))
+            }
+            _ => format!("{} ({how}: {miss})", escape(path)),
+        })
+        .collect()
 }

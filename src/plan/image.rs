@@ -66,7 +66,8 @@ impl Growing<'_> {
         let mut left = vec![path.clone()];
         while let Some(path) = left.pop() {
             self.add(&path, reason.clone())?;
-            let is_directory = self.added.get(&path).is_some_and(Node::is_directory) || self.view.is_own_directory(&path);
+            let is_directory =
+                self.added.get(&path).is_some_and(Node::is_directory) || self.view.is_own_directory(&path);
             if is_directory {
                 let names = self.view.list(path.as_bytes()).unwrap_or_default();
                 left.extend(names.iter().filter_map(|name| path.join(name).ok()));

@@ -1,10 +1,11 @@
 //! Inputs → plan.
 
 use super::{
-    Note, Options, Plan, PlanError, PlannedLayer, Reason, Reasons, View,
+    Note, Options, Plan, PlanError, PlannedLayer, Reason, View,
     closure::{self, Roots},
     image::{Growing, add_parents},
-    interpreters, merge, parent_meta, programs::{self, Programs},
+    interpreters, merge, parent_meta,
+    programs::{self, Programs},
     split,
 };
 use crate::{
@@ -20,7 +21,12 @@ use crate::{
 ///
 /// # Errors
 /// [`PlanError`]; missing files are collected and reported together.
-pub fn make(inputs: Vec<Input>, host: &HostView, source: &source::Options, options: &Options) -> Result<Plan, PlanError> {
+pub fn make(
+    inputs: Vec<Input>,
+    host: &HostView,
+    source: &source::Options,
+    options: &Options,
+) -> Result<Plan, PlanError> {
     let (mut tree, mut reasons) = merge::merge(&inputs)?;
     add_parents(&mut tree, &mut reasons, source.mtime);
     let kinds: Vec<_> = inputs.iter().map(|input| input.kind.clone()).collect();
@@ -51,13 +57,18 @@ pub fn make(inputs: Vec<Input>, host: &HostView, source: &source::Options, optio
 
 /// Takes what is named by its path in the sysroot: commands and `--include`. Returns all paths that the user
 /// named as single files.
-fn take_named(kinds: &[InputKind], options: &Options, growing: &mut Growing<'_>) -> Result<Vec<ImagePath>, PlanError> {
+fn take_named(
+    kinds: &[InputKind],
+    options: &Options,
+    growing: &mut Growing<'_>,
+) -> Result<Vec<ImagePath>, PlanError> {
     let mut named = Vec::new();
     for (number, kind) in kinds.iter().enumerate() {
         match kind {
             InputKind::File(path) => named.push(path.clone()),
             InputKind::Command(path) => {
-                let found = growing.view.find(path.as_bytes()).map_err(|_| PlanError::NotIncluded(path.clone()))?;
+                let found =
+                    growing.view.find(path.as_bytes()).map_err(|_| PlanError::NotIncluded(path.clone()))?;
                 growing.take(&found, Reason::Listed(number))?;
                 named.push(found.path);
             }
@@ -74,7 +85,11 @@ fn take_named(kinds: &[InputKind], options: &Options, growing: &mut Growing<'_>)
 
 /// The platform of the programs. Objects for another one than the image's are taken out of `found`: in a
 /// directory they are data, of which a note tells.
-fn platform(found: &mut Programs, named: &[ImagePath], options: &Options) -> Result<(Platform, Vec<Note>), PlanError> {
+fn platform(
+    found: &mut Programs,
+    named: &[ImagePath],
+    options: &Options,
+) -> Result<(Platform, Vec<Note>), PlanError> {
     let mut seen: Vec<(Platform, ImagePath, bool)> = Vec::new();
     for (path, object) in &found.objects {
         if let Some((architecture, variant)) = object.header.machine.oci() {
@@ -82,7 +97,9 @@ fn platform(found: &mut Programs, named: &[ImagePath], options: &Options) -> Res
             let is_named = named.contains(path);
             match seen.iter_mut().find(|(known, ..)| *known == platform) {
                 None => seen.push((platform, path.clone(), is_named)),
-                Some((_, example, was_named)) if is_named && !*was_named => (*example, *was_named) = (path.clone(), true),
+                Some((_, example, was_named)) if is_named && !*was_named => {
+                    (*example, *was_named) = (path.clone(), true)
+                }
                 Some(_) => {}
             }
         }
@@ -99,14 +116,16 @@ fn platform(found: &mut Programs, named: &[ImagePath], options: &Options) -> Res
         (None, _) => return Err(PlanError::MixedPlatforms(candidates)),
     };
     let is_ours = |object: &crate::elf::Object| {
-        let own = object.header.machine.oci().map(|(architecture, variant)| Platform::linux(architecture, variant));
+        let own =
+            object.header.machine.oci().map(|(architecture, variant)| Platform::linux(architecture, variant));
         own.is_none_or(|own| own.architecture == platform.architecture)
     };
     let mut notes = Vec::new();
     found.objects.retain(|(path, object)| {
         let ours = is_ours(object);
         if !ours {
-            let text = format!("{path} is for {}, the image for {platform}: packed as data", object.header.machine);
+            let text =
+                format!("{path} is for {}, the image for {platform}: packed as data", object.header.machine);
             notes.push(Note { text, hint: None });
         }
         ours
@@ -138,10 +157,6 @@ fn take_needed(
     if !outcomes.faults.is_empty() {
         return Err(PlanError::Faults(outcomes.faults));
     }
-    for file in crate::elf::cache_files(&outcomes.needs_cache) {
-        let node = Node { meta: parent_meta(&file.path, source.mtime), ..Node::inline(0o644, file.bytes) };
-        growing.generate(file.path, Node { meta: crate::tree::Meta { mode: 0o644, ..node.meta.clone() }, ..node }, "libraries that the loader finds only here");
-    }
     Ok(interpreters.notes.into_iter().chain(outcomes.notes).collect())
 }
 
@@ -150,7 +165,8 @@ fn entrypoint(kinds: &[InputKind], found: &Programs, tree: &Tree, added: &Tree) 
     let starts = |path: &ImagePath| {
         let node = tree.get(path).or_else(|| added.get(path));
         let executable = node.is_some_and(|node| node.file().is_some() && node.meta.mode & 0o111 != 0);
-        let known = found.objects.iter().any(|(object, _)| object == path) || found.scripts.iter().any(|(script, _)| script == path);
+        let known = found.objects.iter().any(|(object, _)| object == path)
+            || found.scripts.iter().any(|(script, _)| script == path);
         executable && known
     };
     let mut programs = kinds.iter().filter_map(|kind| match kind {
@@ -165,8 +181,14 @@ fn entrypoint(kinds: &[InputKind], found: &Programs, tree: &Tree, added: &Tree) 
 }
 
 /// Directories that settings ask for, capabilities, parents, layers and their history.
-fn finish(plan: &mut Plan, mut tree: Tree, source: &source::Options, options: &Options) -> Result<(), PlanError> {
-    let workdir = plan.config.workdir.as_ref().and_then(|dir| merge::resolve(&tree, &ImagePath::new(dir).ok()?).ok());
+fn finish(
+    plan: &mut Plan,
+    mut tree: Tree,
+    source: &source::Options,
+    options: &Options,
+) -> Result<(), PlanError> {
+    let workdir =
+        plan.config.workdir.as_ref().and_then(|dir| merge::resolve(&tree, &ImagePath::new(dir).ok()?).ok());
     if let Some(dir) = workdir.filter(|dir| !dir.is_root() && !tree.contains(dir)) {
         plan.reasons.insert(dir.clone(), Reason::Generated("working directory".into()));
         tree.insert(dir.clone(), Node { meta: parent_meta(&dir, source.mtime), kind: Kind::Directory });

@@ -78,7 +78,8 @@ impl Merged<'_> {
     }
 
     fn conflict(&self, number: usize, path: ImagePath) -> PlanError {
-        let name = |number: usize| self.inputs.get(number).map_or_else(String::new, |input| input.name.clone());
+        let name =
+            |number: usize| self.inputs.get(number).map_or_else(String::new, |input| input.name.clone());
         let first = match self.reasons.get(&path) {
             Some(Reason::Listed(first)) => name(*first),
             _ => String::new(),
@@ -120,7 +121,9 @@ pub(super) fn resolve(tree: &Tree, path: &ImagePath) -> Result<ImagePath, Resolv
                 let parts = target.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
                 rest.extend(parts.rev().map(<[u8]>::to_vec));
             }
-            Some(Kind::File(_) | Kind::Special(_)) if !rest.is_empty() => return Err(ResolveError::Blocked(next)),
+            Some(Kind::File(_) | Kind::Special(_)) if !rest.is_empty() => {
+                return Err(ResolveError::Blocked(next));
+            }
             Some(Kind::File(_) | Kind::Special(_)) | Some(Kind::Directory) | None => here = next,
         }
     }
@@ -173,7 +176,10 @@ mod tests {
         let b = input("./b", &[("x", Node::inline(0o644, *b"2"))]);
         let below = input("./c", &[("x/y", Node::inline(0o644, *b"3"))]);
         check(&[a, b], "`./a` and `./b` disagree about `/x`");
-        check(&[input("./a", &[("x", Node::inline(0o644, *b"1"))]), below], "`./a` and `./c` disagree about `/x`");
+        check(
+            &[input("./a", &[("x", Node::inline(0o644, *b"1"))]), below],
+            "`./a` and `./c` disagree about `/x`",
+        );
     }
 
     #[test]

@@ -151,7 +151,11 @@ fn platforms(files: &[(Platform, ImagePath)]) -> String {
 }
 
 fn broken(files: &[(ImagePath, ObjectError)]) -> String {
-    files.iter().map(|(path, error)| format!("`{path}` is a damaged ELF file: {error}")).collect::<Vec<_>>().join("; ")
+    files
+        .iter()
+        .map(|(path, error)| format!("`{path}` is a damaged ELF file: {error}"))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 fn missing(all: &[Missing]) -> String {
@@ -162,7 +166,10 @@ fn missing(all: &[Missing]) -> String {
 impl Plan {
     /// The whole file system, all layers over each other.
     pub fn merged(&self) -> Tree {
-        self.layers.iter().flat_map(|layer| layer.tree.iter().map(|(path, node)| (path.clone(), node.clone()))).collect()
+        self.layers
+            .iter()
+            .flat_map(|layer| layer.tree.iter().map(|(path, node)| (path.clone(), node.clone())))
+            .collect()
     }
 }
 

@@ -56,7 +56,8 @@ fn look(programs: &mut Programs, path: &ImagePath, node: &Node, lookup: &dyn Loo
         Sniffed::Script if node.meta.mode & 0o111 == 0 => {}
         Sniffed::Script => programs.scripts.extend(script::shebang(&front).map(|line| (path.clone(), line))),
         Sniffed::Elf => {
-            let object = lookup.find(path.as_bytes()).map_err(not_there).and_then(|found| lookup.object(&found));
+            let object =
+                lookup.find(path.as_bytes()).map_err(not_there).and_then(|found| lookup.object(&found));
             match object {
                 Ok(object) => programs.objects.push((path.clone(), object)),
                 Err(error) => programs.broken.push((path.clone(), error)),

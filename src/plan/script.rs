@@ -40,7 +40,10 @@ fn trim(mut line: &[u8]) -> &[u8] {
 /// first (coreutils `env.c`).
 fn env_command(argument: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(argument);
-    let split = text.strip_prefix("-S").or_else(|| text.strip_prefix("--split-string=")).or_else(|| text.strip_prefix("-vS"));
+    let split = text
+        .strip_prefix("-S")
+        .or_else(|| text.strip_prefix("--split-string="))
+        .or_else(|| text.strip_prefix("-vS"));
     let words = match split {
         Some(rest) => shell_words::split(rest).ok()?,
         None if text.starts_with('-') => return None,

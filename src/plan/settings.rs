@@ -67,8 +67,11 @@ impl Settings {
             config.workdir = Some(absolute("--workdir", text)?);
         }
         if let Some(user) = &self.user {
-            let part = |part: &str| !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == ':' || c == '/');
-            let (name, group) = user.split_once(':').map_or((&**user, None), |(name, group)| (name, Some(group)));
+            let part = |part: &str| {
+                !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == ':' || c == '/')
+            };
+            let (name, group) =
+                user.split_once(':').map_or((&**user, None), |(name, group)| (name, Some(group)));
             if !part(name) || !group.is_none_or(part) {
                 return Err(wrong("--user", user, "write USER or USER:GROUP, as names or numbers"));
             }
@@ -101,14 +104,16 @@ fn pair<'a>(option: &'static str, text: &'a str) -> Result<(&'a str, &'a str), S
 /// A JSON array of strings, or words by the shell's rules of quoting, without expansion.
 fn words(option: &'static str, text: &str) -> Result<Vec<String>, SettingError> {
     if text.trim_start().starts_with('[') {
-        return serde_json::from_str(text).map_err(|_| wrong(option, text, "a JSON array of strings is wanted"));
+        return serde_json::from_str(text)
+            .map_err(|_| wrong(option, text, "a JSON array of strings is wanted"));
     }
     shell_words::split(text).map_err(|_| wrong(option, text, "a quote is not closed"))
 }
 
 fn port(text: &str) -> Result<String, SettingError> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let valid = number.parse::<u16>().is_ok_and(|number| number > 0) && matches!(protocol, "tcp" | "udp" | "sctp");
+    let valid =
+        number.parse::<u16>().is_ok_and(|number| number > 0) && matches!(protocol, "tcp" | "udp" | "sctp");
     if !valid {
         return Err(wrong("--expose", text, "write PORT or PORT/PROTO: 1 to 65535, tcp, udp or sctp"));
     }
@@ -130,7 +135,11 @@ fn stop_signal(text: &str) -> Result<String, SettingError> {
     let valid = text.parse::<u8>().is_ok_and(|n| (1..=64).contains(&n))
         || real_time.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', '-']))
         || (bare.bytes().all(|b| b.is_ascii_alphanumeric()) && NAMES.contains(&format!(" {bare} ")));
-    if valid { Ok(text.into()) } else { Err(wrong("--stop-signal", text, "no signal: write SIGTERM, TERM or 15")) }
+    if valid {
+        Ok(text.into())
+    } else {
+        Err(wrong("--stop-signal", text, "no signal: write SIGTERM, TERM or 15"))
+    }
 }
 
 #[cfg(test)]

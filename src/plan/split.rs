@@ -24,8 +24,11 @@ pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<Planne
     if layers == Layers::One {
         return vec![PlannedLayer { name: "all".into(), tree }];
     }
-    let directories: BTreeMap<ImagePath, Node> =
-        tree.iter().filter(|(_, node)| node.is_directory()).map(|(path, node)| (path.clone(), node.clone())).collect();
+    let directories: BTreeMap<ImagePath, Node> = tree
+        .iter()
+        .filter(|(_, node)| node.is_directory())
+        .map(|(path, node)| (path.clone(), node.clone()))
+        .collect();
     let (mut system, mut user) = (Tree::new(), Tree::new());
     for (path, node) in tree {
         match reasons.get(&path) {
@@ -34,7 +37,8 @@ pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<Planne
             _ => system.insert(path, node),
         };
     }
-    let directory = |path: &ImagePath| directories.get(path).cloned().unwrap_or_else(|| Node::directory(0o755));
+    let directory =
+        |path: &ImagePath| directories.get(path).cloned().unwrap_or_else(|| Node::directory(0o755));
     let parts = [("system", system), ("inputs", user)].map(|(name, mut tree)| {
         tree.add_parents(directory);
         PlannedLayer { name: name.into(), tree }
@@ -65,8 +69,10 @@ mod tests {
             (path(p), node)
         })
         .collect();
-        let text: Vec<_> =
-            split(tree.clone(), &reasons, Layers::Split).iter().map(|l| format!("{}:\n{}", l.name, l.tree)).collect();
+        let text: Vec<_> = split(tree.clone(), &reasons, Layers::Split)
+            .iter()
+            .map(|l| format!("{}:\n{}", l.name, l.tree))
+            .collect();
         assert_eq!(
             text,
             [

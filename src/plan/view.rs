@@ -84,7 +84,8 @@ impl<'a> View<'a> {
         }
         if node.file().is_some() && node.meta.mode & 0o111 != 0 {
             let on_host = self.host.host_path(&host_path);
-            node.meta.xattrs = crate::source::capability_attribute(&on_host).map_err(|error| FindError::Other(error.to_string()))?;
+            node.meta.xattrs = crate::source::capability_attribute(&on_host)
+                .map_err(|error| FindError::Other(error.to_string()))?;
         }
         Ok(Some(node))
     }
@@ -173,7 +174,9 @@ impl Lookup for View<'_> {
     fn read(&self, found: &Found, limit: usize) -> io::Result<Vec<u8>> {
         match self.own_file(&found.path) {
             Some(file) => head(file, limit),
-            None => self.host.read(&self.host_found(found).map_err(|error| io::Error::other(error.to_string()))?, limit),
+            None => self
+                .host
+                .read(&self.host_found(found).map_err(|error| io::Error::other(error.to_string()))?, limit),
         }
     }
 

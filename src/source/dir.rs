@@ -15,7 +15,12 @@ use crate::{
 
 /// `source`'s contents at `root`, its own metadata at `root` itself. All files that cannot be packed are
 /// reported together.
-pub(super) fn read(name: &str, source: &Path, root: &ImagePath, options: &Options) -> Result<Tree, SourceError> {
+pub(super) fn read(
+    name: &str,
+    source: &Path,
+    root: &ImagePath,
+    options: &Options,
+) -> Result<Tree, SourceError> {
     let unreadable = |path: &Path, source| SourceError::Unreadable { path: path.into(), source };
     let real = fs_err::canonicalize(source).map_err(|error| unreadable(source, error))?;
     let mut tree = Tree::new();
@@ -27,7 +32,11 @@ pub(super) fn read(name: &str, source: &Path, root: &ImagePath, options: &Option
             SourceError::Unreadable { path, source: error.into() }
         })?;
         let below = entry.path().strip_prefix(&real).unwrap_or(entry.path());
-        let bad_path = |source| SourceError::BadPath { name: name.into(), entry: below.as_os_str().as_bytes().into(), source };
+        let bad_path = |source| SourceError::BadPath {
+            name: name.into(),
+            entry: below.as_os_str().as_bytes().into(),
+            source,
+        };
         let path = root.join(below.as_os_str().as_bytes()).map_err(bad_path)?;
         if entry.depth() > 0 && (options.excludes(&path) || options.outputs.contains(entry.path())) {
             if entry.file_type().is_dir() {
@@ -53,7 +62,12 @@ pub(super) fn read(name: &str, source: &Path, root: &ImagePath, options: &Option
 
 /// The node that stands for a file of the host. `metadata` is the file's own, not a link target's, except for
 /// inputs that the user named.
-pub(super) fn node(name: &str, path: &Path, metadata: &Metadata, options: &Options) -> Result<Node, SourceError> {
+pub(super) fn node(
+    name: &str,
+    path: &Path,
+    metadata: &Metadata,
+    options: &Options,
+) -> Result<Node, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
     if let Some(kind) = unpackable_kind(metadata) {
         return Err(SourceError::NoRegularFiles { name: name.into(), entries: vec![(path.into(), kind)] });
@@ -105,7 +119,9 @@ pub fn capability_attribute(path: &Path) -> std::io::Result<Xattrs> {
     use rustix::io::Errno;
     let mut value = [0; 64];
     match rustix::fs::lgetxattr(path, capability::NAME, &mut value) {
-        Ok(len) => Ok(value.get(..len).map(|value| Box::new([(capability::NAME.into(), value.into())].into()))),
+        Ok(len) => {
+            Ok(value.get(..len).map(|value| Box::new([(capability::NAME.into(), value.into())].into())))
+        }
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => Ok(None),
         Err(error) => Err(error.into()),
     }

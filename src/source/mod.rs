@@ -10,7 +10,11 @@ pub mod walk;
 use std::{collections::BTreeSet, io, path::PathBuf};
 
 use crate::{
-    path::{ImagePath, PathError, escape, glob::{Glob, GlobError}},
+    archive::{read::ReadError, spool::SpoolError},
+    path::{
+        ImagePath, PathError, escape,
+        glob::{Glob, GlobError},
+    },
     timestamp::Timestamp,
     tree::{Meta, Tree},
 };
@@ -118,7 +122,10 @@ pub enum SourceError {
     },
     /// A tarball that is damaged or hostile.
     #[error(transparent)]
-    Tarball(#[from] crate::archive::ReadError),
+    Tarball(#[from] ReadError),
+    /// A tarball that cannot be uncompressed.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
 }
 
 fn list(entries: &[(PathBuf, &'static str)]) -> String {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{HostView, Input, InputKind, Options, SourceError, dir, tarball};
+use super::{HostView, Input, InputKind, Options, SourceError, dir, host::HostKind, tarball};
 use crate::{
     path::{ImagePath, PathError},
     tree::Tree,
@@ -121,7 +121,7 @@ impl Request {
         let bare = !name.contains(&b'/') && self.destination.is_none();
         let found = bare.then(|| {
             let candidates = options.command_dirs.iter().filter_map(|dir| dir.join(name).ok());
-            candidates.into_iter().find(|path| host.is_executable(path))
+            candidates.into_iter().find(|path| is_program(host, path))
         });
         match found.flatten() {
             Some(path) => {
@@ -130,6 +130,12 @@ impl Request {
             None => Err(SourceError::NotFound { name: self.source.display().to_string(), bare }),
         }
     }
+}
+
+/// Whether `path` leads to a regular file that someone may execute.
+fn is_program(host: &HostView, path: &ImagePath) -> bool {
+    let stat = host.resolve(path.as_bytes()).and_then(|walked| host.lstat(&walked.path));
+    stat.is_ok_and(|stat| stat.kind == HostKind::File && stat.mode & 0o111 != 0)
 }
 
 #[cfg(test)]

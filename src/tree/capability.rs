@@ -5,11 +5,46 @@ pub const NAME: &[u8] = b"security.capability";
 
 /// Names by number (`linux/capability.h`).
 const NAMES: [&str; 41] = [
-    "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "kill", "setgid", "setuid", "setpcap",
-    "linux_immutable", "net_bind_service", "net_broadcast", "net_admin", "net_raw", "ipc_lock", "ipc_owner",
-    "sys_module", "sys_rawio", "sys_chroot", "sys_ptrace", "sys_pacct", "sys_admin", "sys_boot", "sys_nice",
-    "sys_resource", "sys_time", "sys_tty_config", "mknod", "lease", "audit_write", "audit_control", "setfcap",
-    "mac_override", "mac_admin", "syslog", "wake_alarm", "block_suspend", "audit_read", "perfmon", "bpf",
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
     "checkpoint_restore",
 ];
 
@@ -51,7 +86,8 @@ pub fn parse(text: &str) -> Result<Vec<u8>, CapabilityError> {
         return Err(syntax());
     }
     // struct vfs_cap_data, revision 2: little endian, 32 bits of each set, then the next 32.
-    let words = [0x0200_0000 | u64::from(effective), permitted, inheritable, permitted >> 32, inheritable >> 32];
+    let words =
+        [0x0200_0000 | u64::from(effective), permitted, inheritable, permitted >> 32, inheritable >> 32];
     Ok(words.iter().flat_map(|word| (*word as u32).to_le_bytes()).collect())
 }
 
