@@ -4,9 +4,22 @@ use std::{io, sync::Arc};
 
 use crate::path::ImagePath;
 
+pub mod cache;
+mod closure;
+pub mod conf;
+mod loader;
 mod object;
+mod tokens;
 
-pub use object::{Object, ObjectError};
+pub use closure::{
+    CacheNeed, Closure, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Options, Outcome, Program,
+    Root, Tag, Tried, Warning, closure,
+};
+pub use loader::{Dialect, Loader, usual_paths};
+pub use object::{
+    Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object, ObjectError, PIE,
+    ReadAt, Request, Sniffed, Symbols, Verneed, sniff, symbols,
+};
 
 /// What the loader would see: the image's paths over the sysroot's. The closure and the rules look through
 /// this and touch nothing themselves.
@@ -35,6 +48,8 @@ pub struct Found {
     pub id: FileId,
     /// Every symbolic link crossed on the way, in order, each by its own real path.
     pub links: Vec<ImagePath>,
+    /// The directories that `..` left again, each by its real path: the way needs them, too.
+    pub through: Vec<ImagePath>,
     /// What it is.
     pub kind: FoundKind,
 }

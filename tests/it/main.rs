@@ -13,6 +13,14 @@ mod founding;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
 
+// The library, where a real machine is needed to judge it.
+/// Every dynamic object of the machine, as its loader lists it.
+mod elf_machine;
+/// The real loaders, asked.
+mod elf_oracle;
+/// Layers: the same bytes whatever the threads, and the tree comes back out of them.
+mod pack;
+
 // The source text.
 /// The module table, held against the code; sizes and other tidiness.
 mod floors;
