@@ -25,11 +25,13 @@
 //! | floor | module | holds | may import | may touch |
 //! |---|---|---|---|---|
 //! | 0 | [`path`] | ImagePath; globs and ignore lists | – | nothing |
-//! | 0 | [`timestamp`] [`digest`] [`compress`] | times, digests, codecs | – | Read/Write only |
+//! | 0 | [`timestamp`] | Timestamp | – | nothing |
+//! | 0 | [`digest`] | Digest, DiffId, and writers that compute them | path | Read/Write only |
+//! | 0 | [`compress`] | codecs | path | Read/Write only |
 //! | 1 | [`tree`] | Tree (image path → node), Content (where bytes are, never the bytes), overlay, text dump | path, timestamp | nothing |
 //! | 1 | [`elf`] | what a loader reads and where it searches: object, cache, closure | path | nothing (Lookup) |
-//! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, compress, timestamp | nothing |
-//! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, tree, compress | Read/Write only |
+//! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, timestamp | nothing |
+//! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, compress, tree | its own files |
 //! | 2 | [`store`] | blobs on disk: temporary file, digest, rename | digest | its own files |
 //! | 3 | [`source`] | the sysroot, directories, tarballs, the content of files | path, timestamp, compress, tree, elf, archive | host reads |
 //! | 4 | [`plan`] | Plan, View, reasons, split into layers | path, timestamp, tree, elf, image, source | reads through `source` |
