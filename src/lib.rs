@@ -38,7 +38,7 @@
 //! | 5 | [`pack`] | trees → layers | path, digest, compress, tree, archive, store, source | threads |
 //! | 6 | [`output`] | archives, OCI layout, root file system | digest, image, tree, archive, store, source | writes at the target, stdout |
 //! | 7 | [`pipeline`] | the calls above; the one union of errors; Event | all of the above | – |
-//! | 8 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, stdout, stderr, exit code |
+//! | 8 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, terminal, exit code, names of files |
 
 pub mod archive;
 pub mod cli;

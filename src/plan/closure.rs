@@ -131,7 +131,7 @@ fn judge(
 }
 
 /// Each place and the rule that made it one, without what says nothing but "not there".
-pub(crate) fn searched(edge: &Edge) -> Vec<String> {
+pub(super) fn searched(edge: &Edge) -> Vec<String> {
     edge.tried
         .iter()
         .map(|Tried { path, how, miss }| match miss {

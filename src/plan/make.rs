@@ -9,7 +9,7 @@ use super::{
     split,
 };
 use crate::{
-    elf::Lookup as _,
+    elf::{Lookup as _, Object},
     image::{Config, History, Platform},
     path::ImagePath,
     source::{self, HostView, Input, InputKind},
@@ -112,10 +112,10 @@ fn platform(
     let platform = match (&options.platform, &candidates[..]) {
         (Some(platform), _) => platform.clone(),
         (None, [(platform, _)]) => platform.clone(),
-        (None, []) => std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None)),
+        (None, []) => options.fallback_platform.clone(),
         (None, _) => return Err(PlanError::MixedPlatforms(candidates)),
     };
-    let is_ours = |object: &crate::elf::Object| {
+    let is_ours = |object: &Object| {
         let own =
             object.header.machine.oci().map(|(architecture, variant)| Platform::linux(architecture, variant));
         own.is_none_or(|own| own.architecture == platform.architecture)
