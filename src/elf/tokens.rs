@@ -66,7 +66,7 @@ impl Tokens<'_> {
             }
             let values = [(&b"ORIGIN"[..], self.origin), (b"PLATFORM", self.platform), (b"LIB", self.lib)];
             match values.iter().find_map(|(name, value)| Some((token(rest, name)?, value))) {
-                Some((_, b"")) => return None,
+                Some((_, [])) => return None,
                 Some((len, value)) => {
                     out.extend_from_slice(value);
                     rest = rest.get(len..).unwrap_or_default();
