@@ -1,7 +1,38 @@
-//! The end-to-end tests: one binary, one module per subject.
+//! The end-to-end tests: one binary, one module per subject. The list says what goes where.
 #![cfg(test)]
 
+// The command line, from the outside.
+/// What makes the same inputs the same bytes, and the golden digests that pin the format.
+mod determinism;
+/// Every bad input, with its exit code and its one message.
+mod errors;
+/// Every output read back by programs that are not ours.
+mod foreign;
+/// From a program to a running container, on real engines.
+mod founding;
+/// The static build, in an empty root, packing itself.
+mod selfpack;
+
+// The stages from the outside.
 /// Every dynamic object of the machine, as its loader lists it.
 mod elf_machine;
 /// The real loaders, asked.
 mod elf_oracle;
+/// Packing: the same bytes for any number of threads.
+mod pack;
+
+// The source text.
+/// The module table, held against the code; sizes and other tidiness.
+mod floors;
+
+// What the others stand on.
+/// dockerd, containerd, podman and umoci with runc, each with its own state, each ended afterwards.
+mod engines;
+/// The programs and trees that more than one test packs; fixtures/README.md lists them.
+mod fixtures;
+/// The rules of the OCI image specification, as checks on JSON and on blobs.
+mod image_spec;
+/// Rust source as tokens: the paths it names, without comments, strings and unit tests.
+mod rust_text;
+/// A temporary directory, files in it, and commands run over it.
+mod sandbox;

@@ -1,0 +1,164 @@
+//! PAX records (POSIX.1-2001, pax Extended Header): `LENGTH KEY=VALUE\n`.
+
+use super::Fault;
+
+/// What the records of one header say about the next member.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) linkpath: Option<Vec<u8>>,
+    pub(super) size: Option<u64>,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    /// Whole seconds; a fraction is cut off towards the past.
+    pub(super) mtime: Option<i64>,
+    /// Value of `security.capability`.
+    pub(super) capability: Option<Vec<u8>>,
+    /// How many other extended attributes there are.
+    pub(super) other_attributes: usize,
+}
+
+/// Reads the records of one header.
+pub(super) fn parse(mut body: &[u8]) -> Result<Records, Fault> {
+    let mut records = Records::default();
+    while !body.is_empty() {
+        let (key, value, rest) = record(body).ok_or(Fault::Record)?;
+        records.push(key, value)?;
+        body = rest;
+    }
+    Ok(records)
+}
+
+/// The first record, and what follows it.
+fn record(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let digits = body.iter().take(8).position(|&byte| byte == b' ')?;
+    let len = usize::try_from(decimal(&body[..digits])?).ok()?;
+    let (record, rest) = body.split_at_checked(len)?;
+    let record = record.get(digits + 1..)?.strip_suffix(b"\n")?;
+    let equals = record.iter().position(|&byte| byte == b'=').filter(|at| *at > 0)?;
+    Some((&record[..equals], &record[equals + 1..], rest))
+}
+
+impl Records {
+    fn push(&mut self, key: &[u8], value: &[u8]) -> Result<(), Fault> {
+        match key {
+            b"path" => set(&mut self.path, name(value)),
+            b"linkpath" => set(&mut self.linkpath, name(value)),
+            b"size" => set(&mut self.size, decimal(value)),
+            b"uid" => set(&mut self.uid, decimal(value).and_then(|id| id.try_into().ok())),
+            b"gid" => set(&mut self.gid, decimal(value).and_then(|id| id.try_into().ok())),
+            b"mtime" => set(&mut self.mtime, seconds(value)),
+            b"SCHILY.xattr.security.capability" => set(&mut self.capability, Some(value.to_vec())),
+            b"SCHILY.realsize" => Err(Fault::Sparse),
+            _ if key.starts_with(b"GNU.sparse.") => Err(Fault::Sparse),
+            _ if key.starts_with(b"SCHILY.xattr.") => {
+                self.other_attributes += 1;
+                Ok(())
+            }
+            // Times, user names, comments and what vendors add.
+            _ => Ok(()),
+        }
+    }
+
+    /// A global header may hold a comment, as `git archive` writes it; readers disagree on the reach of more.
+    pub(super) fn check_global(&self) -> Result<(), Fault> {
+        match self {
+            Self {
+                path: None,
+                linkpath: None,
+                size: None,
+                uid: None,
+                gid: None,
+                mtime: None,
+                capability: None,
+                other_attributes: 0,
+            } => Ok(()),
+            _ => Err(Fault::Global),
+        }
+    }
+}
+
+/// Readers disagree on which of two records counts, and on what an empty one means.
+fn set<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), Fault> {
+    match slot.replace(value.ok_or(Fault::Record)?) {
+        None => Ok(()),
+        Some(_) => Err(Fault::Record),
+    }
+}
+
+fn name(value: &[u8]) -> Option<Vec<u8>> {
+    (!value.is_empty() && !value.contains(&0)).then(|| value.to_vec())
+}
+
+/// Decimal digits and nothing else.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    let value = |value: u64, &digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    };
+    digits.iter().try_fold(0, value).filter(|_| !digits.is_empty())
+}
+
+/// Decimal seconds with a sign and a fraction, both optional, rounded down.
+fn seconds(value: &[u8]) -> Option<i64> {
+    let (negative, value) = match value.strip_prefix(b"-") {
+        Some(value) => (true, value),
+        None => (false, value),
+    };
+    let mut parts = value.splitn(2, |&byte| byte == b'.');
+    let whole = i64::try_from(decimal(parts.next()?)?).ok()?;
+    let fraction = parts.next().unwrap_or(b"0");
+    if !fraction.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let has_fraction = fraction.iter().any(|&digit| digit != b'0');
+    Some(if negative { -whole - i64::from(has_fraction) } else { whole })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_must_be_whole() {
+        let parse = |body: &[u8]| parse(body).map(|records| (records.path, records.size));
+        assert_eq!(parse(b"12 path=a/b\n10 size=7\n").unwrap(), (Some(b"a/b".to_vec()), Some(7)));
+        for body in [
+            &b"12 path=a/b"[..],
+            b"13 path=a/b\n",
+            b"11 path=a/b\n",
+            b"12 path=a/b\n\0",
+            b"-2 path=a/b\n",
+            b"99999999999999999999 path=a\n",
+            b"8 path=\n",
+            b"4 =\n",
+            b"5 a\n",
+            b"0 a=b\n",
+            b"12 path=a\0b\n",
+            b"12 path=a/b\n12 path=a/b\n",
+            b"11 size=-1\n",
+            b"11 size=0x\n",
+            b"27 size=18446744073709551616\n",
+        ] {
+            assert!(parse(body).is_err(), "{}", crate::path::escape(body));
+        }
+    }
+
+    #[test]
+    fn times_round_down() {
+        for (text, wanted) in [
+            ("0", Some(0)),
+            ("1.999999999", Some(1)),
+            ("-1", Some(-1)),
+            ("-1.5", Some(-2)),
+            ("-1.000", Some(-1)),
+            ("", None),
+            ("nan", None),
+            ("1e3", None),
+            ("1.-", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(seconds(text.as_bytes()), wanted, "{text}");
+        }
+    }
+}

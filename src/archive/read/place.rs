@@ -1,0 +1,243 @@
+//! Members into a tree: where links lead, what replaces what.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use tar::EntryType;
+
+use super::{Contents, Fault, Limits, Whiteouts, members::Member};
+use crate::{
+    path::{ImagePath, PathError},
+    timestamp::Timestamp,
+    tree::{Archive, Content, FileNode, Kind, Meta, Node, Special},
+};
+
+/// Links followed on the way to one entry, as in the kernel (path_resolution(7)).
+const MAX_LINKS: u32 = 40;
+
+/// Path components looked up, on average for an entry. An honest archive needs a dozen; one that is all
+/// chains of links into deep directories would need thousands.
+const STEPS_PER_ENTRY: u64 = 256;
+
+/// A tree on the way.
+pub(super) struct Place {
+    archive: Arc<Archive>,
+    whiteouts: Whiteouts,
+    contents: Contents,
+    /// Directories that paths need and that have no entry.
+    implied: BTreeSet<ImagePath>,
+    path_bytes: u64,
+    max_path_bytes: u64,
+    /// Component lookups that are left.
+    steps: u64,
+}
+
+/// What a name beginning with `.wh.` is.
+enum Name {
+    Plain,
+    Whiteout(Vec<u8>),
+    Opaque,
+    /// Of aufs alone, which Docker leaves out too (`WhiteoutMetaPrefix`).
+    Bookkeeping,
+}
+
+impl Place {
+    pub(super) fn new(archive: Arc<Archive>, whiteouts: Whiteouts, limits: Limits) -> Self {
+        Self {
+            archive,
+            whiteouts,
+            contents: Contents::default(),
+            implied: BTreeSet::new(),
+            path_bytes: 0,
+            max_path_bytes: limits.paths,
+            // For archives with few entries in deep directories.
+            steps: 1 << 20,
+        }
+    }
+
+    pub(super) fn finish(self) -> Contents {
+        self.contents
+    }
+
+    /// Puts `member` into the tree.
+    pub(super) fn put(&mut self, member: &Member) -> Result<(), Fault> {
+        self.steps += STEPS_PER_ENTRY;
+        self.contents.dropped_attributes += member.other_attributes;
+        if member.name.is_empty() {
+            return Err(Fault::Empty);
+        }
+        let written = ImagePath::new(&member.name)?;
+        let Some(parent) = written.parent() else {
+            // Engines give the root a mode of their own.
+            return if member.kind == EntryType::Directory { Ok(()) } else { Err(Fault::Root) };
+        };
+        let name = self.name(&written)?;
+        if let Name::Bookkeeping = name {
+            return Ok(());
+        }
+        let parent = self.resolve(&parent)?;
+        match name {
+            Name::Plain => {
+                let path = parent.join(written.file_name())?;
+                let Some(node) = self.node(&path, member)? else { return Ok(()) };
+                self.insert(path, node)
+            }
+            Name::Whiteout(gone) => {
+                let gone = parent.join(gone)?;
+                self.count(&gone)?;
+                self.contents.change.whiteouts.insert(gone);
+                Ok(())
+            }
+            Name::Opaque => {
+                self.contents.change.opaque.insert(parent);
+                Ok(())
+            }
+            Name::Bookkeeping => Ok(()),
+        }
+    }
+
+    /// Tells whiteouts from plain names (OCI image-spec, layer.md, "Whiteouts").
+    fn name(&self, written: &ImagePath) -> Result<Name, Fault> {
+        let marked = |part: &&[u8]| part.starts_with(b".wh.");
+        let Some(mark) = written.components().find(marked) else { return Ok(Name::Plain) };
+        if self.whiteouts == Whiteouts::Refuse {
+            return Err(Fault::Whiteout);
+        }
+        let is_last = mark.len() == written.file_name().len()
+            && written.components().filter(marked).count() == 1
+            && marked(&written.file_name());
+        match &mark[b".wh.".len()..] {
+            b".wh..opq" if is_last => Ok(Name::Opaque),
+            rest if rest.starts_with(b".wh.") => Ok(Name::Bookkeeping),
+            b"" | b"." | b".." => Err(Fault::Whiteout),
+            gone if is_last => Ok(Name::Whiteout(gone.to_vec())),
+            _ => Err(Fault::Whiteout),
+        }
+    }
+
+    /// Where `dir` leads: every component that is a symbolic link followed inside the tree.
+    fn resolve(&mut self, dir: &ImagePath) -> Result<ImagePath, Fault> {
+        if dir.is_root() || self.is_directory(dir) {
+            return Ok(dir.clone());
+        }
+        let mut todo: Vec<Vec<u8>> = dir.components().map(<[u8]>::to_vec).collect();
+        todo.reverse();
+        let mut at = ImagePath::root();
+        let mut links = 0;
+        while let Some(part) = todo.pop() {
+            self.steps = self.steps.checked_sub(1).ok_or(Fault::TooMany("links to follow"))?;
+            if part == b".." {
+                at = at.parent().unwrap_or_else(ImagePath::root);
+                continue;
+            }
+            let next = at.join(&part)?;
+            match self.contents.change.tree.get(&next).map(|node| &node.kind) {
+                Some(Kind::Directory) => at = next,
+                Some(Kind::Symlink(target)) => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Fault::Loop);
+                    }
+                    if target.starts_with(b"/") {
+                        at = ImagePath::root();
+                    }
+                    let parts = target.split(|&byte| byte == b'/');
+                    todo.extend(parts.filter(|part| !matches!(*part, b"" | b".")).rev().map(<[u8]>::to_vec));
+                }
+                Some(_) => return Err(Fault::NotADirectory(next)),
+                None => {
+                    if self.implied.insert(next.clone()) {
+                        self.count(&next)?;
+                    }
+                    at = next;
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    /// Whether `path` is a directory, in its own right: nothing stands below a link in the tree, so that no
+    /// parent of it is one.
+    fn is_directory(&self, path: &ImagePath) -> bool {
+        match self.contents.change.tree.get(path) {
+            Some(node) => node.is_directory(),
+            None => self.implied.contains(path),
+        }
+    }
+
+    /// Adds to the bytes of paths that are held.
+    fn count(&mut self, path: &ImagePath) -> Result<(), Fault> {
+        self.path_bytes += path.as_bytes().len() as u64;
+        if self.path_bytes > self.max_path_bytes { Err(Fault::TooMany("paths")) } else { Ok(()) }
+    }
+
+    /// The node that `member` is; `None` for a link to itself.
+    fn node(&mut self, path: &ImagePath, member: &Member) -> Result<Option<Node>, Fault> {
+        let kind = match member.kind {
+            EntryType::Link => return self.linked(path, member),
+            EntryType::Directory => Kind::Directory,
+            EntryType::Symlink => Kind::Symlink(symlink_target(&member.target)?),
+            EntryType::Char => Kind::Special(Special::Character(member.device.0, member.device.1)),
+            EntryType::Block => Kind::Special(Special::Block(member.device.0, member.device.1)),
+            EntryType::Fifo => Kind::Special(Special::Fifo),
+            _ => Kind::File(FileNode {
+                len: member.size,
+                content: Content::Member(Arc::clone(&self.archive), member.content),
+                shared: false,
+            }),
+        };
+        let xattrs = member
+            .capability
+            .as_ref()
+            .map(|value| Box::new(BTreeMap::from([(b"security.capability".to_vec(), value.clone())])));
+        let mtime = Timestamp::from_seconds(member.mtime).ok_or(Fault::Number("time"))?;
+        let meta = Meta { mode: member.mode, uid: member.uid, gid: member.gid, mtime, xattrs };
+        Ok(Some(Node { meta, kind }))
+    }
+
+    /// The node of a hard link's target: the same inode, so the target's attributes count, not the link's.
+    fn linked(&mut self, path: &ImagePath, member: &Member) -> Result<Option<Node>, Fault> {
+        let missing = || Fault::Target(member.target.clone());
+        let written = ImagePath::new(&member.target)?;
+        let parent = self.resolve(&written.parent().ok_or_else(missing)?)?;
+        let target = parent.join(written.file_name())?;
+        let node = self.contents.change.tree.get_mut(&target).ok_or_else(missing)?;
+        match &mut node.kind {
+            Kind::Directory => return Err(missing()),
+            Kind::File(file) => file.shared = true,
+            Kind::Symlink(_) | Kind::Special(_) => {}
+        }
+        Ok((target != *path).then(|| node.clone()))
+    }
+
+    /// Puts `node` at `path`, whose parents are directories.
+    fn insert(&mut self, path: ImagePath, node: Node) -> Result<(), Fault> {
+        if !node.is_directory() && self.is_directory(&path) && !self.is_empty(&path) {
+            return Err(Fault::NotEmpty);
+        }
+        if !self.implied.remove(&path) {
+            self.count(&path)?;
+        }
+        if self.contents.change.tree.insert(path, node).is_some() {
+            self.contents.replaced += 1;
+        }
+        Ok(())
+    }
+
+    fn is_empty(&self, dir: &ImagePath) -> bool {
+        // The least name that anything in `dir` can have; a directory too deep for it holds nothing.
+        let implied = dir.join(b"\x01").ok().and_then(|least| self.implied.range(least..).next());
+        !implied.is_some_and(|path| path.is_within(dir))
+            && self.contents.change.tree.below(dir).next().is_none()
+    }
+}
+
+fn symlink_target(target: &[u8]) -> Result<Box<[u8]>, Fault> {
+    match target.len() {
+        0 => Err(Fault::Empty),
+        1..=ImagePath::MAX => Ok(target.into()),
+        _ => Err(Fault::Path(PathError::TooLong)),
+    }
+}

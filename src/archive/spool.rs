@@ -1,0 +1,149 @@
+//! Archives of any compression as uncompressed files that can be read at offsets.
+
+use std::{
+    cell::Cell,
+    fs::File,
+    io::{self, Read, Seek as _, Write as _},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    compress::{self, Format, MAX_SNIFF},
+    tree::Archive,
+};
+
+/// Bounds on what a compressed archive may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Uncompressed bytes.
+    pub bytes: u64,
+    /// Uncompressed bytes for each compressed one, once there is a GiB of them. Zeros reach 1,000 in gzip,
+    /// 7,000 in xz, 33,000 in zstd and 1,300,000 in bzip2.
+    pub ratio: u64,
+}
+
+impl Default for Limits {
+    /// 64 GiB and 100,000.
+    fn default() -> Self {
+        Self { bytes: 64 << 30, ratio: 100_000 }
+    }
+}
+
+/// Why an archive cannot be uncompressed.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The input cannot be read.
+    #[error("cannot read {name}")]
+    Read {
+        /// What the user called it.
+        name: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The compressed stream is damaged, cut short or followed by something else.
+    #[error("{name}: damaged {format:?} stream")]
+    Damaged {
+        /// What the user called it.
+        name: String,
+        /// What it is compressed with.
+        format: Format,
+        /// What the decoder says.
+        source: io::Error,
+    },
+    /// It becomes larger than [`Limits`] allow.
+    #[error("{name}: more than {limit} bytes when uncompressed")]
+    Large {
+        /// What the user called it.
+        name: String,
+        /// The limit that it met.
+        limit: u64,
+    },
+    /// The temporary file cannot be written.
+    #[error("cannot write a temporary file in {}", dir.display())]
+    Write {
+        /// Where it is.
+        dir: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// The archive in `file`, which the user called `name`: itself if it is an uncompressed regular file, else
+/// uncompressed into a nameless file in `dir`.
+///
+/// # Errors
+/// [`SpoolError`]
+pub fn open(name: &str, mut file: File, dir: &Path, limits: Limits) -> Result<Archive, SpoolError> {
+    let read = |source| SpoolError::Read { name: name.to_owned(), source };
+    if file.metadata().map_err(read)?.is_file() {
+        let mut start = [0; MAX_SNIFF];
+        let len = file.read_at(&mut start, 0).map_err(read)?;
+        if Format::sniff(&start[..len]) == Format::Plain {
+            return Ok(Archive { name: name.to_owned(), file });
+        }
+        file.rewind().map_err(read)?;
+    }
+    spool(name, file, dir, limits)
+}
+
+/// What `reader` gives, uncompressed into a nameless file in `dir`.
+///
+/// # Errors
+/// [`SpoolError`]
+pub fn spool(name: &str, mut reader: impl Read, dir: &Path, limits: Limits) -> Result<Archive, SpoolError> {
+    let write = |source| SpoolError::Write { dir: dir.to_owned(), source };
+    let mut start = Vec::new();
+    (&mut reader)
+        .take(MAX_SNIFF as u64)
+        .read_to_end(&mut start)
+        .map_err(|source| SpoolError::Read { name: name.to_owned(), source })?;
+    let format = Format::sniff(&start);
+    let (taken, failed) = (Cell::new(0), Cell::new(false));
+    let watched = Watched { inner: start.chain(reader), taken: &taken, failed: &failed };
+    let fault = |source| match failed.get() || format == Format::Plain {
+        true => SpoolError::Read { name: name.to_owned(), source },
+        false => SpoolError::Damaged { name: name.to_owned(), format, source },
+    };
+
+    let mut file = tempfile::tempfile_in(dir).map_err(write)?;
+    let mut decoder = compress::decoder(format, watched).map_err(fault)?;
+    let mut buffer = vec![0; 256 << 10];
+    let mut written = 0;
+    loop {
+        let len = match decoder.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(len) => len,
+            Err(retry) if retry.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => return Err(fault(source)),
+        };
+        written += len as u64;
+        let by_ratio = limits.ratio.saturating_mul(taken.get()).max(1 << 30);
+        let limit = limits.bytes.min(by_ratio);
+        if written > limit {
+            return Err(SpoolError::Large { name: name.to_owned(), limit });
+        }
+        file.write_all(&buffer[..len]).map_err(write)?;
+    }
+    drop(decoder);
+    Ok(Archive { name: name.to_owned(), file })
+}
+
+/// Counts what a decoder takes, and remembers whether it was its input that failed.
+struct Watched<'a, R> {
+    inner: R,
+    taken: &'a Cell<u64>,
+    failed: &'a Cell<bool>,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.read(buf);
+        match &result {
+            Ok(len) => self.taken.set(self.taken.get() + *len as u64),
+            Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.failed.set(true),
+        }
+        result
+    }
+}

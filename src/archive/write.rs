@@ -1,0 +1,170 @@
+//! A tree as tar, any part of it at a time.
+//!
+//! Every member's place follows from the paths and sizes alone, so that several threads can make different
+//! parts of one archive, and the archive's length is known before anything is read.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    ops::Range,
+};
+
+use super::header::{self, BLOCK, HeaderError};
+use crate::{
+    path::ImagePath,
+    tree::{FileNode, Identity, Kind, Meta, Node, Tree},
+};
+
+/// Two zero blocks end an archive. It is not filled up to 10 KiB as tape wanted.
+const END: u64 = 2 * BLOCK as u64;
+
+/// An archive of more than an exabyte comes of a sparse file and no disk holds it.
+const MAX_SIZE: u64 = 1 << 60;
+
+/// Where each member of a tree's archive is. Members come in the tree's order, a directory before what is in
+/// it. Names of one inode with the same metadata are hard links to the first of them.
+#[derive(Debug)]
+pub struct Layout<'a> {
+    members: Vec<Member<'a>>,
+    size: u64,
+}
+
+/// One member: where it starts, and where its content does.
+#[derive(Clone, Copy, Debug)]
+struct Member<'a> {
+    start: u64,
+    content: u64,
+    path: &'a ImagePath,
+    node: &'a Node,
+    link: Option<&'a ImagePath>,
+}
+
+/// What a part of an archive wants: `len` bytes of `file` from `offset` on.
+#[derive(Debug)]
+pub struct Want<'a> {
+    /// The file's path in the image.
+    pub path: &'a ImagePath,
+    /// The file.
+    pub file: &'a FileNode,
+    /// Where in the file.
+    pub offset: u64,
+}
+
+impl<'a> Layout<'a> {
+    /// The archive of `tree`, which must hold the parents of its paths.
+    ///
+    /// # Errors
+    /// [`HeaderError`] for a node that no archive can hold.
+    pub fn new(tree: &'a Tree) -> Result<Self, HeaderError> {
+        let mut first_names: BTreeMap<Identity, (&ImagePath, &Meta)> = BTreeMap::new();
+        let mut members = Vec::with_capacity(tree.len());
+        let mut scratch = Vec::new();
+        let mut start = 0;
+        for (path, node) in tree {
+            let mut link = None;
+            if let Some(file) = node.file().filter(|file| file.shared) {
+                let (first, meta) = *first_names.entry(file.content.identity()).or_insert((path, &node.meta));
+                link = (first != path && *meta == node.meta).then_some(first);
+            }
+            scratch.clear();
+            header::append(&mut scratch, path, node, link)?;
+            let content = start + scratch.len() as u64;
+            let member = Member { start, content, path, node, link };
+            start = content
+                .checked_add(member.content_len())
+                .filter(|end| *end <= MAX_SIZE)
+                .map(padded)
+                .ok_or_else(|| HeaderError::Large(path.clone()))?;
+            members.push(member);
+        }
+        Ok(Self { members, size: start + END })
+    }
+
+    /// Bytes of the whole archive.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How many members it has.
+    pub fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Fills `out` with the archive's bytes from `at` on. `read` fills a buffer with a file's bytes.
+    ///
+    /// # Errors
+    /// The first error of `read`.
+    pub fn fill<E>(
+        &self,
+        at: u64,
+        out: &mut [u8],
+        mut read: impl FnMut(Want<'_>, &mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let part = at..at + out.len() as u64;
+        let mut scratch = Vec::new();
+        let first = self.members.partition_point(|member| member.end() <= at);
+        for member in self.members.iter().skip(first).take_while(|member| member.start < part.end) {
+            let end_of_content = member.content + member.content_len();
+            if let Some((skipped, to)) = slice(out, &part, member.start..member.content) {
+                scratch.clear();
+                // `new` has appended every header once, so that this does not fail.
+                let _ = header::append(&mut scratch, member.path, member.node, member.link);
+                to.copy_from_slice(&scratch[skipped as usize..skipped as usize + to.len()]);
+            }
+            if let (Some((offset, to)), Kind::File(file)) =
+                (slice(out, &part, member.content..end_of_content), &member.node.kind)
+            {
+                read(Want { path: member.path, file, offset }, to)?;
+            }
+            if let Some((_, to)) = slice(out, &part, end_of_content..member.end()) {
+                to.fill(0);
+            }
+        }
+        if let Some((_, to)) = slice(out, &part, self.size - END..self.size) {
+            to.fill(0);
+        }
+        Ok(())
+    }
+
+    /// Writes the whole archive to `writer`. `read` fills a buffer with a file's bytes.
+    ///
+    /// # Errors
+    /// The first error of `read` or of `writer`.
+    pub fn write<E: From<io::Error>>(
+        &self,
+        mut writer: impl Write,
+        mut read: impl FnMut(Want<'_>, &mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut buffer = vec![0; 1 << 20];
+        let mut at = 0;
+        while at < self.size {
+            let part = &mut buffer[..(self.size - at).min(1 << 20) as usize];
+            self.fill(at, part, &mut read)?;
+            writer.write_all(part)?;
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl Member<'_> {
+    fn content_len(&self) -> u64 {
+        self.node.file().filter(|_| self.link.is_none()).map_or(0, |file| file.len)
+    }
+
+    fn end(&self) -> u64 {
+        self.content + padded(self.content_len())
+    }
+}
+
+/// `len` with what fills its last block.
+fn padded(len: u64) -> u64 {
+    len.next_multiple_of(BLOCK as u64)
+}
+
+/// Where `out`, which holds `part`, holds bytes of `range`: how many of the range come before, and the piece.
+fn slice<'o>(out: &'o mut [u8], part: &Range<u64>, range: Range<u64>) -> Option<(u64, &'o mut [u8])> {
+    let (start, end) = (part.start.max(range.start), part.end.min(range.end));
+    let piece = out.get_mut((start - part.start) as usize..end.checked_sub(part.start)? as usize)?;
+    (!piece.is_empty()).then_some((start - range.start, piece))
+}

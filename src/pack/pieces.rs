@@ -1,0 +1,218 @@
+//! One layer, piece by piece, on several threads.
+//!
+//! Pieces go round: free → made by any worker → hashed in order → stored in order → free again. There is a
+//! fixed number of them, and whoever makes the earliest one holds all it needs, so the round never stops.
+//! A fault travels in the piece's place. Who meets it goes home, which closes its channels, which sends the
+//! others home.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+};
+
+use super::{Layer, Options, PackError};
+use crate::{
+    archive::write::Layout,
+    compress::{Compression, Encoder, Piece, Trailer},
+    digest::{DiffId, Digest, Digesting},
+    source::content,
+    store::{BlobWriter, PartWriter, Store},
+};
+
+/// Pieces beyond one for each worker: one being hashed, one being stored.
+const SPARE: usize = 2;
+
+/// A part of the tar and its compressed form. The buffers are used again and again.
+#[derive(Default)]
+struct Buffers {
+    tar: Vec<u8>,
+    encoded: Vec<u8>,
+    /// What the trailer must know; absent without compression.
+    piece: Option<Piece>,
+}
+
+/// A part of the tar by its number, or why it could not be made.
+type Made = (u64, Result<Buffers, PackError>);
+
+/// What the workers share.
+struct Job<'a> {
+    layout: &'a Layout<'a>,
+    compression: Compression,
+    /// The tar's place if it is stored as it is: workers write their own pieces.
+    parts: Option<PartWriter>,
+    /// The next piece that nobody makes yet.
+    next: AtomicU64,
+    free: Mutex<Receiver<Buffers>>,
+}
+
+/// Makes one layer.
+pub(super) fn pack(
+    layout: &Layout<'_>,
+    options: &Options,
+    store: &mut Store,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Layer, PackError> {
+    let compression = options.compression;
+    let mut writer = store.begin()?;
+    let (free, free_pieces) = mpsc::channel();
+    let job = Job {
+        layout,
+        compression,
+        parts: (compression == Compression::None).then(|| writer.parts()),
+        next: AtomicU64::new(0),
+        free: Mutex::new(free_pieces),
+    };
+    let workers = usize::try_from(job.pieces()).unwrap_or(usize::MAX).min(options.jobs.get());
+    for _ in 0..workers + SPARE {
+        let _ = free.send(Buffers::default());
+    }
+    let (made, made_pieces) = mpsc::channel();
+    let (hashed, hashed_pieces) = mpsc::channel();
+    let digest = thread::scope(|scope| {
+        for _ in 0..workers {
+            let made = made.clone();
+            let job = &job;
+            scope.spawn(move || job.work(&made));
+        }
+        drop(made);
+        let hasher = scope.spawn(move || hash(&made_pieces, &hashed, progress));
+        let stored = store_pieces(&mut writer, compression, &hashed_pieces, &free);
+        // Whoever still waits for free pieces or hands in hashed ones hears that there is no more to do.
+        drop((free, hashed_pieces));
+        let digest = hasher.join().unwrap_or(Err(PackError::Stopped))?;
+        stored.map(|()| digest)
+    })?;
+    let blob = match compression {
+        Compression::None => writer.finish_written(digest, layout.size())?,
+        Compression::Gzip(_) | Compression::Zstd(_) => writer.finish()?,
+    };
+    let (tar_size, members) = (layout.size(), layout.members());
+    Ok(Layer { blob, diff_id: DiffId(digest), tar_size, members, compression })
+}
+
+impl Job<'_> {
+    /// How many pieces the tar has.
+    fn pieces(&self) -> u64 {
+        self.layout.size().div_ceil(self.compression.piece_len() as u64)
+    }
+
+    /// Makes pieces until there are no more, or nobody wants them.
+    fn work(&self, made: &Sender<Made>) {
+        let mut encoder = None;
+        loop {
+            let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(buffers) = free else { return };
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.pieces() {
+                return;
+            }
+            let turn = Turn { number, made };
+            let result = self.make(number, buffers, &mut encoder);
+            let failed = result.is_err();
+            if !turn.done(result) || failed {
+                return;
+            }
+        }
+    }
+
+    /// Fills, compresses and, without compression, writes piece `number`.
+    fn make(
+        &self,
+        number: u64,
+        mut buffers: Buffers,
+        encoder: &mut Option<Encoder>,
+    ) -> Result<Buffers, PackError> {
+        let piece_len = self.compression.piece_len() as u64;
+        let start = number * piece_len;
+        buffers.tar.resize(piece_len.min(self.layout.size() - start) as usize, 0);
+        self.layout.fill(start, &mut buffers.tar, |want, out| {
+            content::read_at(&want.file.content, want.file.len, want.offset, out)
+        })?;
+        if let Some(parts) = &self.parts {
+            parts.write_at(&buffers.tar, start)?;
+            return Ok(buffers);
+        }
+        let encoder = match encoder {
+            Some(encoder) => encoder,
+            None => encoder.insert(Encoder::new(self.compression).map_err(PackError::Encode)?),
+        };
+        let piece = encoder.encode(&buffers.tar, &mut buffers.encoded).map_err(PackError::Encode)?;
+        buffers.piece = Some(piece);
+        Ok(buffers)
+    }
+}
+
+/// A worker's duty to hand in the piece whose number it took: without it the others would wait for ever,
+/// even where the worker panics.
+struct Turn<'a> {
+    number: u64,
+    made: &'a Sender<Made>,
+}
+
+impl Turn<'_> {
+    /// Hands the piece in. Whether anybody took it.
+    fn done(self, result: Result<Buffers, PackError>) -> bool {
+        let sent = self.made.send((self.number, result)).is_ok();
+        std::mem::forget(self);
+        sent
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let _ = self.made.send((self.number, Err(PackError::Stopped)));
+    }
+}
+
+/// Puts the pieces in order, hashes the tar and passes them on.
+fn hash(
+    made: &Receiver<Made>,
+    hashed: &Sender<Buffers>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Digest, PackError> {
+    let mut tar = Digesting::new(io::sink());
+    let mut waiting = BTreeMap::new();
+    let mut next = 0;
+    for (number, result) in made {
+        waiting.insert(number, result);
+        while let Some(result) = waiting.remove(&next) {
+            let buffers = result?;
+            // A sink takes everything.
+            let _ = tar.write_all(&buffers.tar);
+            progress(buffers.tar.len() as u64);
+            next += 1;
+            if hashed.send(buffers).is_err() {
+                // The storing has failed and says why.
+                break;
+            }
+        }
+    }
+    Ok(tar.finish().1)
+}
+
+/// Stores the compressed pieces, which come in order, and frees them.
+fn store_pieces(
+    writer: &mut BlobWriter<'_>,
+    compression: Compression,
+    hashed: &Receiver<Buffers>,
+    free: &Sender<Buffers>,
+) -> Result<(), PackError> {
+    let mut trailer = Trailer::new(compression);
+    writer.append(trailer.header())?;
+    for mut buffers in hashed {
+        if let Some(piece) = buffers.piece.take() {
+            trailer.push(&piece);
+            writer.append(&buffers.encoded)?;
+        }
+        // The workers may all have gone home.
+        let _ = free.send(buffers);
+    }
+    writer.append(&trailer.finish().map_err(PackError::Encode)?)?;
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Programs → the libraries and loaders they need, which join the image.
+
+use std::collections::BTreeSet;
+
+use super::{Missing, Note, Options, PlanError, Reason, image::Growing};
+use crate::{
+    elf::{self, Closure, Edge, FaultKind, FindError, Found, FoundKind, Lookup as _, Outcome, Root, Tried},
+    path::{ImagePath, escape},
+};
+
+/// The inputs' own objects, by what is to be done for them.
+#[derive(Debug, Default)]
+pub(super) struct Roots {
+    /// Programs: everything they need must be found.
+    pub(super) programs: Vec<ImagePath>,
+    /// Libraries that the inputs bring. What a program loads of them is found with it; the rest are plugins.
+    pub(super) libraries: Vec<ImagePath>,
+    /// Names by which the inputs' own objects may be loaded already when a plugin comes: file names and SONAMEs.
+    pub(super) siblings: BTreeSet<Vec<u8>>,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes {
+    pub(super) missing: Vec<Missing>,
+    pub(super) faults: Vec<String>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// Takes all that `roots` need.
+pub(super) fn take(
+    roots: &Roots,
+    options: &Options,
+    growing: &mut Growing<'_>,
+) -> Result<Outcomes, PlanError> {
+    let mut outcomes = Outcomes::default();
+    let programs = closure(&roots.programs, options, growing);
+    let loaded: BTreeSet<&ImagePath> = programs.files.iter().map(|file| &file.path).collect();
+    let is_plugin = |path: &&ImagePath| {
+        let found = growing.view.find(path.as_bytes());
+        found.is_ok_and(|found| !loaded.contains(&found.path))
+    };
+    let plugins: Vec<ImagePath> = roots.libraries.iter().filter(is_plugin).cloned().collect();
+    let plugins = closure(&plugins, options, growing);
+    for (closure, siblings) in [(&programs, None), (&plugins, Some(&roots.siblings))] {
+        take_files(closure, growing)?;
+        judge(closure, siblings, options, &mut outcomes);
+        outcomes
+            .notes
+            .extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
+    }
+    Ok(outcomes)
+}
+
+fn closure(roots: &[ImagePath], options: &Options, growing: &Growing<'_>) -> Closure {
+    let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();
+    let hwcaps = if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline };
+    let options = elf::Options { library_path: options.library_path.clone(), preload: Vec::new(), hwcaps };
+    elf::closure(&roots, &options, growing.view)
+}
+
+/// Takes every file that `closure` opened, with the links on its way, and why.
+fn take_files(closure: &Closure, growing: &mut Growing<'_>) -> Result<(), PlanError> {
+    let file = |index: usize| closure.files.get(index);
+    let path = |index: usize| file(index).map_or_else(ImagePath::root, |file| file.path.clone());
+    for program in &closure.programs {
+        let by = program.file.map_or_else(ImagePath::root, path);
+        if let Some(file) = program.file.and_then(file) {
+            growing.take_way(&file.path, &file.links, &file.through)?;
+        }
+        if let Some(file) = program.interpreter.and_then(file) {
+            growing.take(&found(file), Reason::Loader(by))?;
+        }
+        for edge in &program.edges {
+            let (Outcome::Found(index, how) | Outcome::Same(index, _, how)) = &edge.outcome else { continue };
+            let Some(file) = file(*index) else { continue };
+            let how = how.to_string().into();
+            let reason = Reason::Needed { by: path(edge.requester), name: (*edge.name).into(), how };
+            growing.take(&found(file), reason)?;
+        }
+    }
+    Ok(())
+}
+
+fn found(file: &elf::File) -> Found {
+    Found {
+        path: file.path.clone(),
+        id: file.id,
+        links: file.links.clone(),
+        through: file.through.clone(),
+        kind: FoundKind::Other,
+    }
+}
+
+/// What is missing or broken in `closure`. `siblings` are names that may be loaded already when a plugin is.
+fn judge(
+    closure: &Closure,
+    siblings: Option<&BTreeSet<Vec<u8>>>,
+    options: &Options,
+    outcomes: &mut Outcomes,
+) {
+    let path = |index: usize| closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone());
+    for (_, edge) in closure.missing() {
+        let by = path(edge.requester);
+        if options.allows_missing(&edge.name) {
+            continue;
+        }
+        if siblings.is_some_and(|names| names.contains(&*edge.name)) {
+            let text = format!("{by} needs `{}`, which must be loaded before it", escape(&edge.name));
+            outcomes.notes.push(Note { text, hint: None });
+            continue;
+        }
+        let missing = Missing { name: escape(&edge.name), by, searched: searched(edge) };
+        if !outcomes.missing.contains(&missing) {
+            outcomes.missing.push(missing);
+        }
+    }
+    for (program, fault) in closure.faults() {
+        let by =
+            closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
+        if options.allows_missing(&fault.path) {
+            continue;
+        }
+        match fault.kind {
+            FaultKind::Find(FindError::Missing) => {
+                outcomes.missing.push(Missing { name: escape(&fault.path), by, searched: Vec::new() });
+            }
+            _ => outcomes.faults.push(format!("`{by}` cannot start: {fault}")),
+        }
+    }
+}
+
+/// Each place and the rule that made it one, without what says nothing but "not there".
+pub(crate) fn searched(edge: &Edge) -> Vec<String> {
+    edge.tried
+        .iter()
+        .map(|Tried { path, how, miss }| match miss {
+            elf::Miss::Find(FindError::Missing) | elf::Miss::NoDirectory => {
+                format!("{} ({how})", escape(path))
+            }
+            _ => format!("{} ({how}: {miss})", escape(path)),
+        })
+        .collect()
+}

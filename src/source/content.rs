@@ -1,0 +1,243 @@
+//! Opening what a [`Content`] stands for.
+//!
+//! A host file may change between the plan and the packing, or while it is read. Its identity, size and times
+//! are compared with the plan's after the bytes have been read, and what was read is thrown away if they
+//! differ: an image never holds half of one version and half of another.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
+};
+
+use crate::tree::{Archive, Content, HostFile};
+
+/// Why content cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    /// The host refuses.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file is not what it was when planned, or changed under the reader's hands.
+    #[error("{} changed while it was being packed", .0.display())]
+    ChangedWhileRead(PathBuf),
+    /// The archive refuses, or has become shorter.
+    #[error("cannot read {name} at {offset}")]
+    Archive {
+        /// Which archive.
+        name: String,
+        /// Where in it.
+        offset: u64,
+        /// Why not.
+        source: io::Error,
+    },
+    /// More bytes are asked for than there are.
+    #[error("content ends before its length")]
+    Short,
+}
+
+/// Opens content of `len` bytes, to be read from its start to its end. Reading past the end compares a host
+/// file with the plan: who does not read to the end must not use what it has read.
+///
+/// # Errors
+/// As [`read_at`].
+pub fn open(content: &Content, len: u64) -> Result<Reader<'_>, ContentError> {
+    Ok(Reader { source: Source::open(content, len)?, len, at: 0 })
+}
+
+/// Fills `out` with the bytes of `content`, whose whole length is `len`, from `offset` on.
+///
+/// # Errors
+/// [`ContentError`]; for a host file also where it is not the file of the plan any more.
+pub fn read_at(content: &Content, len: u64, offset: u64, out: &mut [u8]) -> Result<(), ContentError> {
+    let source = Source::open(content, len)?;
+    source.read(offset, out)?;
+    source.verify()
+}
+
+/// Content being read.
+#[derive(Debug)]
+pub struct Reader<'a> {
+    source: Source<'a>,
+    len: u64,
+    at: u64,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = usize::try_from(self.len - self.at).unwrap_or(usize::MAX).min(buf.len());
+        let Some(buf) = buf.get_mut(..len).filter(|buf| !buf.is_empty()) else {
+            if self.at == self.len {
+                self.source.verify().map_err(io::Error::other)?;
+            }
+            return Ok(0);
+        };
+        self.source.read(self.at, buf).map_err(io::Error::other)?;
+        self.at += buf.len() as u64;
+        Ok(buf.len())
+    }
+}
+
+#[derive(Debug)]
+enum Source<'a> {
+    Inline(&'a [u8]),
+    Host(&'a HostFile, u64, File),
+    Member(&'a Arc<Archive>, u64),
+}
+
+impl<'a> Source<'a> {
+    fn open(content: &'a Content, len: u64) -> Result<Self, ContentError> {
+        Ok(match content {
+            Content::Inline(bytes) => Self::Inline(bytes),
+            Content::Host(host) => Self::Host(host, len, open_host(host)?),
+            Content::Member(archive, offset) => Self::Member(archive, *offset),
+        })
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), ContentError> {
+        match self {
+            Self::Inline(bytes) => {
+                let from = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
+                out.copy_from_slice(from.and_then(|from| from.get(..out.len())).ok_or(ContentError::Short)?);
+                Ok(())
+            }
+            Self::Host(host, _, file) => file.read_exact_at(out, offset).or_else(|source| {
+                // What cannot be read because it is something else now is best called that.
+                self.verify()?;
+                Err(ContentError::Read { path: host.path.clone(), source })
+            }),
+            Self::Member(archive, start) => start
+                .checked_add(offset)
+                .ok_or(ContentError::Short)
+                .and_then(|at| archive.file.read_exact_at(out, at).map_err(archive_error(archive, at))),
+        }
+    }
+
+    /// Compares a host file with the plan.
+    fn verify(&self) -> Result<(), ContentError> {
+        let Self::Host(host, len, file) = self else { return Ok(()) };
+        let now = rustix::fs::fstat(file)
+            .map_err(|fault| ContentError::Read { path: host.path.clone(), source: fault.into() })?;
+        let same = (now.st_dev, now.st_ino) == (host.dev, host.ino)
+            && u64::try_from(now.st_size) == Ok(*len)
+            && (now.st_mtime, now.st_mtime_nsec as u32) == host.mtime
+            && (now.st_ctime, now.st_ctime_nsec as u32) == host.ctime;
+        if same { Ok(()) } else { Err(ContentError::ChangedWhileRead(host.path.clone())) }
+    }
+}
+
+/// Opens a host file so that nothing it has been swapped for can do harm: no link is followed, and a FIFO or
+/// device does not block.
+fn open_host(host: &HostFile) -> Result<File, ContentError> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    match rustix::fs::open(&host.path, flags, Mode::empty()) {
+        Ok(file) => Ok(file.into()),
+        Err(Errno::LOOP) => Err(ContentError::ChangedWhileRead(host.path.clone())),
+        Err(fault) => Err(ContentError::Read { path: host.path.clone(), source: fault.into() }),
+    }
+}
+
+fn archive_error(archive: &Archive, offset: u64) -> impl FnOnce(io::Error) -> ContentError {
+    move |source| ContentError::Archive { name: archive.name.clone(), offset, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write as _, path::Path};
+
+    use super::*;
+
+    /// The file at `path` as a walk finds it.
+    fn planned(path: &Path) -> (Content, u64) {
+        let stat = rustix::fs::lstat(path).unwrap();
+        let host = HostFile {
+            path: path.to_owned(),
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+            mtime: (stat.st_mtime, stat.st_mtime_nsec as u32),
+            ctime: (stat.st_ctime, stat.st_ctime_nsec as u32),
+        };
+        (Content::Host(Arc::new(host)), stat.st_size as u64)
+    }
+
+    fn read(content: &Content, len: u64) -> Result<Vec<u8>, String> {
+        let mut whole = vec![0; len as usize];
+        let at_once = read_at(content, len, 0, &mut whole).map(|()| whole).map_err(|e| e.to_string());
+        let mut streamed = Vec::new();
+        let stream = open(content, len).map_err(|e| e.to_string()).and_then(|mut reader| {
+            reader.read_to_end(&mut streamed).map(|_| streamed).map_err(|e| e.to_string())
+        });
+        assert_eq!(at_once, stream);
+        at_once
+    }
+
+    #[test]
+    fn reads_each_kind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs_err::write(&path, "0123456789").unwrap();
+        let (host, len) = planned(&path);
+        assert_eq!(read(&host, len).unwrap(), b"0123456789");
+        let mut part = [0; 3];
+        read_at(&host, len, 4, &mut part).unwrap();
+        assert_eq!(&part, b"456");
+        let file = File::open(&path).unwrap();
+        let member = Content::Member(Arc::new(Archive { name: "a.tar".into(), file }), 2);
+        assert_eq!(read(&member, 5).unwrap(), b"23456");
+        assert_eq!(read(&member, 9), Err("cannot read a.tar at 2".into()));
+        assert_eq!(read(&Content::Inline(Arc::from(&b"ab"[..])), 2).unwrap(), b"ab");
+    }
+
+    #[test]
+    fn a_file_that_is_not_the_planned_one_any_more_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let changed = format!("{} changed while it was being packed", path.display());
+        let fresh = || {
+            let _ = fs_err::remove_file(&path);
+            fs_err::write(&path, "0123456789").unwrap();
+            planned(&path)
+        };
+        let check = |change: &dyn Fn()| {
+            let (content, len) = fresh();
+            change();
+            assert_eq!(read(&content, len), Err(changed.clone()));
+        };
+        check(&|| fs_err::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"x").unwrap());
+        check(&|| File::options().write(true).open(&path).unwrap().set_len(3).unwrap());
+        check(&|| {
+            fs_err::rename(&path, dir.path().join("old")).unwrap();
+            fs_err::write(&path, "0123456789").unwrap();
+        });
+        check(&|| {
+            fs_err::rename(&path, dir.path().join("old")).unwrap();
+            fs_err::os::unix::fs::symlink(dir.path().join("old"), &path).unwrap();
+        });
+        check(&|| {
+            fs_err::remove_file(&path).unwrap();
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                &path,
+                rustix::fs::FileType::Fifo,
+                Mode::from_raw_mode(0o600),
+                0,
+            )
+            .unwrap();
+        });
+        let (content, len) = fresh();
+        fs_err::remove_file(&path).unwrap();
+        assert_eq!(read(&content, len), Err(format!("cannot read {}", path.display())));
+    }
+}

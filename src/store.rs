@@ -1,0 +1,404 @@
+//! Blobs on disk, and files that appear whole or not at all.
+//!
+//! Bulk bytes are written once: where the output is one archive, blobs go straight into the archive's
+//! temporary file as its members; otherwise each into a file of its own.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Write},
+    os::unix::fs::{FileExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tempfile::TempPath;
+
+use crate::digest::{Digest, Digesting};
+
+/// Members of an archive start on these.
+const BLOCK: u64 = 512;
+
+/// What went wrong with a file of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The system refused.
+    #[error("cannot {action} {path}", path = path.display())]
+    Io {
+        /// What was tried: `write`, `create a file in`.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The target is a directory.
+    #[error("{} is a directory", .0.display())]
+    Directory(PathBuf),
+}
+
+/// Bytes of a file from an offset on.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// Open for reading; read with positioned reads only.
+    pub file: Arc<File>,
+    /// Where they start.
+    pub offset: u64,
+}
+
+/// Bytes on disk and their digest.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    /// SHA-256 of the bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+    /// Where they are.
+    pub extent: Extent,
+}
+
+/// Whether a rename waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The content is on the disk before its name is, and the name when the call returns.
+    Synced,
+    /// The system writes it when it likes; after a power cut the file may be empty.
+    Cached,
+}
+
+/// Where blobs go.
+#[derive(Debug)]
+pub struct Store {
+    kind: StoreKind,
+    blobs: BTreeMap<Digest, Blob>,
+}
+
+#[derive(Debug)]
+enum StoreKind {
+    Archive { file: Arc<File>, path: PathBuf, end: u64, header: Header },
+    Directory { path: PathBuf, durability: Durability },
+}
+
+/// Makes the member header of a blob.
+pub type Header = fn(Digest, u64) -> [u8; BLOCK as usize];
+
+impl Store {
+    /// Blobs become members of the archive that is being written to `pending`, one behind the other from its
+    /// offset `start`, a multiple of 512. `header` makes the header of each when its digest is known.
+    pub fn archive(pending: &Pending, start: u64, header: Header) -> Self {
+        let kind = StoreKind::Archive {
+            file: Arc::clone(pending.file()),
+            path: pending.target.clone(),
+            end: start,
+            header,
+        };
+        Self { kind, blobs: BTreeMap::new() }
+    }
+
+    /// Blobs become the files `blobs/sha256/HEX` below `path`, each when it is complete.
+    ///
+    /// # Errors
+    /// Where the directories cannot be made.
+    pub fn directory(path: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let blobs = path.join("blobs/sha256");
+        fs_err::create_dir_all(&blobs).map_err(error("create", &blobs))?;
+        let kind = StoreKind::Directory { path: path.to_owned(), durability };
+        Ok(Self { kind, blobs: BTreeMap::new() })
+    }
+
+    /// Begins a blob.
+    ///
+    /// # Errors
+    /// Where no file can be made for it.
+    pub fn begin(&mut self) -> Result<BlobWriter<'_>, StoreError> {
+        let (extent, pending) = match &self.kind {
+            StoreKind::Archive { file, end, .. } => {
+                (Extent { file: Arc::clone(file), offset: end + BLOCK }, None)
+            }
+            StoreKind::Directory { path, .. } => {
+                let pending = Pending::create_in(path)?;
+                (Extent { file: Arc::clone(pending.file()), offset: 0 }, Some(pending))
+            }
+        };
+        let writer = Digesting::new(At { file: Arc::clone(&extent.file), offset: extent.offset });
+        Ok(BlobWriter { store: self, writer, extent, pending })
+    }
+
+    /// Stores `bytes`.
+    ///
+    /// # Errors
+    /// As [`Store::begin`] and [`BlobWriter::finish`].
+    pub fn put(&mut self, bytes: &[u8]) -> Result<Blob, StoreError> {
+        let mut writer = self.begin()?;
+        writer.append(bytes)?;
+        writer.finish()
+    }
+
+    /// Where the last blob's member ends in an archive; 0 for a directory. What follows in the archive is to be
+    /// written there, and the file cut behind it, since an unfinished blob may have left bytes.
+    pub fn end(&self) -> u64 {
+        match self.kind {
+            StoreKind::Archive { end, .. } => end,
+            StoreKind::Directory { .. } => 0,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match &self.kind {
+            StoreKind::Archive { path, .. } | StoreKind::Directory { path, .. } => path,
+        }
+    }
+}
+
+/// A blob being written. Dropped without [`BlobWriter::finish`] it leaves nothing that anyone reads.
+#[derive(Debug)]
+pub struct BlobWriter<'a> {
+    store: &'a mut Store,
+    writer: Digesting<At>,
+    extent: Extent,
+    pending: Option<Pending>,
+}
+
+impl BlobWriter<'_> {
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.writer.write_all(bytes).map_err(error("write", self.store.path()))
+    }
+
+    /// For threads that write parts of the blob at their places. When all are written,
+    /// [`BlobWriter::finish_written`] ends it, and nobody calls [`BlobWriter::append`].
+    pub fn parts(&self) -> PartWriter {
+        PartWriter { extent: self.extent.clone(), path: self.store.path().to_owned() }
+    }
+
+    /// The blob, complete and in its place. Where the store holds one of the same digest, that one.
+    ///
+    /// # Errors
+    /// Where it cannot be given its header or its name.
+    pub fn finish(self) -> Result<Blob, StoreError> {
+        let Self { store, writer, extent, pending } = self;
+        let (_, digest, size) = writer.finish();
+        store.place(Blob { digest, size, extent }, pending)
+    }
+
+    /// As [`BlobWriter::finish`], of `size` bytes that [`BlobWriter::parts`] has written and that have this
+    /// `digest`.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::finish`].
+    pub fn finish_written(self, digest: Digest, size: u64) -> Result<Blob, StoreError> {
+        let Self { store, extent, pending, .. } = self;
+        store.place(Blob { digest, size, extent }, pending)
+    }
+}
+
+/// Writes parts of a blob in any order.
+#[derive(Clone, Debug)]
+pub struct PartWriter {
+    extent: Extent,
+    path: PathBuf,
+}
+
+impl PartWriter {
+    /// Writes `bytes` at `offset` in the blob.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
+        self.extent.file.write_all_at(bytes, self.extent.offset + offset).map_err(error("write", &self.path))
+    }
+}
+
+impl Store {
+    fn place(&mut self, blob: Blob, pending: Option<Pending>) -> Result<Blob, StoreError> {
+        if let Some(same) = self.blobs.get(&blob.digest) {
+            return Ok(same.clone());
+        }
+        match &mut self.kind {
+            StoreKind::Archive { file, path, end, header } => {
+                // Each member of an archive has its own name, so a second blob of one digest has no place:
+                // the next begins where this one did.
+                let padding = blob.size.next_multiple_of(BLOCK) - blob.size;
+                file.write_all_at(&header(blob.digest, blob.size), *end)
+                    .and_then(|()| {
+                        let zeros = [0; BLOCK as usize];
+                        file.write_all_at(&zeros[..padding as usize], blob.extent.offset + blob.size)
+                    })
+                    .map_err(error("write", path))?;
+                *end = blob.extent.offset + blob.size + padding;
+            }
+            StoreKind::Directory { path, durability } => {
+                let target = path.join("blobs/sha256").join(blob.digest.hex());
+                if let Some(pending) = pending {
+                    pending.commit_as(&target, *durability)?;
+                }
+            }
+        }
+        self.blobs.insert(blob.digest, blob.clone());
+        Ok(blob)
+    }
+}
+
+/// Writes to a file from an offset on.
+#[derive(Debug)]
+struct At {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Write for At {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let written = self.file.write_at(buf, self.offset)?;
+        self.offset += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A file that is not there yet: written under another name in the same directory, and removed when dropped.
+#[derive(Debug)]
+pub struct Pending {
+    file: Arc<File>,
+    temp: TempPath,
+    target: PathBuf,
+}
+
+impl Pending {
+    /// Begins a file that [`Pending::commit`] puts at `target`. A link there will be replaced, not followed.
+    ///
+    /// # Errors
+    /// Where `target` is a directory, and where no file can be made beside it.
+    pub fn create(target: &Path) -> Result<Self, StoreError> {
+        if target.is_dir() && !target.is_symlink() {
+            return Err(StoreError::Directory(target.to_owned()));
+        }
+        let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Self { target: target.to_owned(), ..Self::create_in(dir)? })
+    }
+
+    /// A file in `dir` whose target is given later.
+    fn create_in(dir: &Path) -> Result<Self, StoreError> {
+        // The umask takes its share of the mode, as with any file that a program makes.
+        let (file, temp) = tempfile::Builder::new()
+            .prefix(".imgb-")
+            .permissions(std::fs::Permissions::from_mode(0o666))
+            .tempfile_in(dir)
+            .map_err(error("create a file in", dir))?
+            .into_parts();
+        Ok(Self { file: Arc::new(file), temp, target: dir.to_owned() })
+    }
+
+    /// The file, open for reading and writing.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Where the file will be.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Puts the file in place.
+    ///
+    /// # Errors
+    /// Where the disk refuses the content or the directory the name. The target is as it was then.
+    pub fn commit(self, durability: Durability) -> Result<(), StoreError> {
+        let target = self.target.clone();
+        self.commit_as(&target, durability)
+    }
+
+    fn commit_as(self, target: &Path, durability: Durability) -> Result<(), StoreError> {
+        if durability == Durability::Synced {
+            self.file.sync_all().map_err(error("write", target))?;
+        }
+        self.temp.persist(target).map_err(|fault| error("create", target)(fault.error))?;
+        if durability == Durability::Synced
+            && let Some(dir) = target.parent()
+        {
+            let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+            File::open(dir).and_then(|dir| dir.sync_all()).map_err(error("write", dir))?;
+        }
+        Ok(())
+    }
+}
+
+impl Blob {
+    /// Copies the bytes to `to` at `offset`, inside the kernel where it can.
+    ///
+    /// # Errors
+    /// Where either file fails.
+    pub fn copy_to(&self, to: &File, offset: u64) -> io::Result<()> {
+        let (mut from_at, mut to_at) = (self.extent.offset, offset);
+        let end = from_at + self.size;
+        while from_at < end {
+            let len = usize::try_from(end - from_at).unwrap_or(usize::MAX).min(1 << 30);
+            let copied = rustix::fs::copy_file_range(
+                &*self.extent.file,
+                Some(&mut from_at),
+                to,
+                Some(&mut to_at),
+                len,
+            );
+            match copied {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(
+                    rustix::io::Errno::XDEV
+                    | rustix::io::Errno::INVAL
+                    | rustix::io::Errno::NOSYS
+                    | rustix::io::Errno::OPNOTSUPP
+                    | rustix::io::Errno::BADF
+                    | rustix::io::Errno::PERM,
+                ) => return self.copy_by_hand(from_at, to, to_at),
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_by_hand(&self, mut from_at: u64, to: &File, mut to_at: u64) -> io::Result<()> {
+        let end = self.extent.offset + self.size;
+        let mut buffer = vec![0; 1 << 18];
+        while from_at < end {
+            let len = (end - from_at).min(buffer.len() as u64) as usize;
+            self.extent.file.read_exact_at(&mut buffer[..len], from_at)?;
+            to.write_all_at(&buffer[..len], to_at)?;
+            from_at += len as u64;
+            to_at += len as u64;
+        }
+        Ok(())
+    }
+
+    /// The bytes, in order.
+    pub fn reader(&self) -> impl io::Read + use<> {
+        ExtentReader { extent: self.extent.clone(), left: self.size }
+    }
+}
+
+struct ExtentReader {
+    extent: Extent,
+    left: u64,
+}
+
+impl io::Read for ExtentReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
+        let read = self.extent.file.read_at(&mut buf[..len], self.extent.offset)?;
+        if read == 0 && len > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.extent.offset += read as u64;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+fn error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |source| StoreError::Io { action, path: path.to_owned(), source }
+}
