@@ -32,7 +32,7 @@ pub fn make(
     let kinds: Vec<_> = inputs.iter().map(|input| input.kind.clone()).collect();
     let names = inputs.into_iter().map(|input| input.name).collect();
     let view = View::new(&tree, host, source);
-    let mut growing = Growing { view: &view, added: Tree::new(), reasons };
+    let mut growing = Growing { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
     let named = take_named(&kinds, options, &mut growing)?;
     let mut found = programs::find(&tree, &view);
     found.append(programs::find(&growing.added, &view));
