@@ -25,19 +25,20 @@
 //! | floor | module | holds | may import | may touch |
 //! |---|---|---|---|---|
 //! | 0 | [`path`] | ImagePath; globs and ignore lists | – | nothing |
-//! | 0 | [`timestamp`] | times | – | Read/Write only |
-//! | 0 | [`digest`] [`compress`] | digests, codecs | path | Read/Write only |
+//! | 0 | [`timestamp`] | Timestamp | – | nothing |
+//! | 0 | [`digest`] | Digest, DiffId, and writers that compute them | path | Read/Write only |
+//! | 0 | [`compress`] | codecs | path | Read/Write only |
 //! | 1 | [`tree`] | Tree (image path → node), Content (where bytes are, never the bytes), overlay, text dump | path, timestamp | nothing |
 //! | 1 | [`elf`] | what a loader reads and where it searches: object, cache, closure | path | nothing (Lookup) |
-//! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, compress, timestamp | nothing |
-//! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, tree, compress | Read/Write, nameless temporary files |
+//! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, timestamp | nothing |
+//! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, compress, tree | its own files |
 //! | 2 | [`store`] | blobs on disk: temporary file, digest, rename | digest | its own files |
 //! | 3 | [`source`] | the sysroot, directories, tarballs, the content of files | path, timestamp, compress, tree, elf, archive | host reads |
 //! | 4 | [`plan`] | Plan, View, reasons, split into layers | path, timestamp, tree, elf, image, source | reads through `source` |
 //! | 5 | [`pack`] | trees → layers | path, digest, compress, tree, archive, store, source | threads |
 //! | 6 | [`output`] | archives, OCI layout, root file system | digest, image, tree, archive, store, source | writes at the target, stdout |
 //! | 7 | [`pipeline`] | the calls above; the one union of errors; Event | all of the above | – |
-//! | 8 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, files, stdout, stderr, exit code |
+//! | 8 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, terminal, exit code, names of files |
 
 pub mod archive;
 pub mod cli;

@@ -13,7 +13,7 @@ use super::{
     variable,
 };
 use crate::{
-    image::Reference,
+    image::{Platform, Reference},
     output::{Format, Place, Target},
     path::{ImagePath, glob::Glob},
     pipeline::{self, Delivery, Event, Ingredients},
@@ -145,6 +145,7 @@ fn ingredients(input: &InputArgs, config: &ConfigArgs, targets: &[Target]) -> Re
             LayersArg::Split => Layers::Split,
         },
         platform: config.platform.as_deref().map(str::parse).transpose().map_err(Failure::usage)?,
+        fallback_platform: fallback_platform(),
         settings: settings(config),
         capabilities: input.cap.iter().map(|text| capabilities(text)).collect::<Result<_, _>>()?,
     };
@@ -169,6 +170,11 @@ fn settings(config: &ConfigArgs) -> Settings {
         volumes: config.volume.clone(),
         stop_signal: config.stop_signal.clone(),
     }
+}
+
+/// The machine that imgb itself was built for.
+fn fallback_platform() -> Platform {
+    std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None))
 }
 
 fn timestamp() -> Result<Timestamp, Failure> {

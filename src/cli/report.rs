@@ -26,11 +26,11 @@ pub(super) struct Failure {
 
 /// The exit codes.
 pub(super) mod code {
-    pub(crate) const BUILD: u8 = 1;
-    pub(crate) const USAGE: u8 = 2;
-    pub(crate) const MISSING: u8 = 3;
-    pub(crate) const REFUSED: u8 = 4;
-    pub(crate) const LOCAL: u8 = 5;
+    pub(in super::super) const BUILD: u8 = 1;
+    pub(in super::super) const USAGE: u8 = 2;
+    pub(in super::super) const MISSING: u8 = 3;
+    pub(in super::super) const REFUSED: u8 = 4;
+    pub(in super::super) const LOCAL: u8 = 5;
 }
 
 impl Failure {

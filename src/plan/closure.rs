@@ -27,32 +27,30 @@ pub(super) struct Outcomes {
     pub(super) notes: Vec<Note>,
 }
 
-/// Takes all that `roots` need.
-pub(super) fn take(
-    roots: &Roots,
-    options: &Options,
-    growing: &mut Growing<'_>,
-) -> Result<Outcomes, PlanError> {
-    let mut outcomes = Outcomes::default();
-    let programs = closure(&roots.programs, options, growing);
-    let loaded: BTreeSet<&ImagePath> = programs.files.iter().map(|file| &file.path).collect();
+/// Takes all that `roots` need, and what tells the image's loader where it is.
+pub(super) fn take(roots: &Roots, options: &Options, growing: &mut Growing<'_>) -> Result<Outcomes, PlanError> {
+    let mut closure = resolve(&roots.programs, options, growing);
+    let loaded: BTreeSet<&ImagePath> = closure.files.iter().map(|file| &file.path).collect();
     let is_plugin = |path: &&ImagePath| {
         let found = growing.view.find(path.as_bytes());
         found.is_ok_and(|found| !loaded.contains(&found.path))
     };
     let plugins: Vec<ImagePath> = roots.libraries.iter().filter(is_plugin).cloned().collect();
-    let plugins = closure(&plugins, options, growing);
-    for (closure, siblings) in [(&programs, None), (&plugins, Some(&roots.siblings))] {
-        take_files(closure, growing)?;
-        judge(closure, siblings, options, &mut outcomes);
-        outcomes
-            .notes
-            .extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
+    if !plugins.is_empty() {
+        closure = resolve(&[&roots.programs[..], &plugins].concat(), options, growing);
     }
+    take_files(&closure, growing)?;
+    for file in closure.config_files() {
+        let path = ImagePath::new(&file.path).map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
+        growing.generate(path, file.bytes, "where the loader finds libraries outside its own directories");
+    }
+    let mut outcomes = Outcomes::default();
+    outcomes.notes.extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
+    judge(&closure, roots, options, &mut outcomes);
     Ok(outcomes)
 }
 
-fn closure(roots: &[ImagePath], options: &Options, growing: &Growing<'_>) -> Closure {
+fn resolve(roots: &[ImagePath], options: &Options, growing: &Growing<'_>) -> Closure {
     let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();
     let hwcaps = if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline };
     let options = elf::Options { library_path: options.library_path.clone(), preload: Vec::new(), hwcaps };
@@ -92,20 +90,16 @@ fn found(file: &elf::File) -> Found {
     }
 }
 
-/// What is missing or broken in `closure`. `siblings` are names that may be loaded already when a plugin is.
-fn judge(
-    closure: &Closure,
-    siblings: Option<&BTreeSet<Vec<u8>>>,
-    options: &Options,
-    outcomes: &mut Outcomes,
-) {
+/// What is missing or broken in `closure`, whose first programs are `roots`' and whose last are plugins: what
+/// these need may be loaded already when they are.
+fn judge(closure: &Closure, roots: &Roots, options: &Options, outcomes: &mut Outcomes) {
     let path = |index: usize| closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone());
-    for (_, edge) in closure.missing() {
+    for (program, edge) in closure.missing() {
         let by = path(edge.requester);
         if options.allows_missing(&edge.name) {
             continue;
         }
-        if siblings.is_some_and(|names| names.contains(&*edge.name)) {
+        if program >= roots.programs.len() && roots.siblings.contains(&*edge.name) {
             let text = format!("{by} needs `{}`, which must be loaded before it", escape(&edge.name));
             outcomes.notes.push(Note { text, hint: None });
             continue;
@@ -116,8 +110,7 @@ fn judge(
         }
     }
     for (program, fault) in closure.faults() {
-        let by =
-            closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
+        let by = closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
         if options.allows_missing(&fault.path) {
             continue;
         }
@@ -131,7 +124,7 @@ fn judge(
 }
 
 /// Each place and the rule that made it one, without what says nothing but "not there".
-pub(crate) fn searched(edge: &Edge) -> Vec<String> {
+pub(super) fn searched(edge: &Edge) -> Vec<String> {
     edge.tried
         .iter()
         .map(|Tried { path, how, miss }| match miss {

@@ -16,6 +16,8 @@ pub(super) struct Growing<'a> {
     /// What the inputs do not bring.
     pub(super) added: Tree,
     pub(super) reasons: Reasons,
+    /// Of what is generated.
+    pub(super) mtime: Timestamp,
 }
 
 impl Growing<'_> {
@@ -76,9 +78,11 @@ impl Growing<'_> {
         Ok(())
     }
 
-    /// Puts a generated node in, unless something is there.
-    pub(super) fn generate(&mut self, path: ImagePath, node: Node, what: &str) {
+    /// Puts a generated file in, unless the inputs bring one.
+    pub(super) fn generate(&mut self, path: ImagePath, bytes: Vec<u8>, what: &str) {
         if !self.view.is_own(&path) && !self.added.contains(&path) {
+            let mut node = Node::inline(0o644, bytes);
+            node.meta.mtime = self.mtime;
             self.reasons.insert(path.clone(), Reason::Generated(what.into()));
             self.added.insert(path, node);
         }

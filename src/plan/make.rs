@@ -9,7 +9,7 @@ use super::{
     split,
 };
 use crate::{
-    elf::Lookup as _,
+    elf::{Lookup as _, Object},
     image::{Config, History, Platform},
     path::ImagePath,
     source::{self, HostView, Input, InputKind},
@@ -32,7 +32,7 @@ pub fn make(
     let kinds: Vec<_> = inputs.iter().map(|input| input.kind.clone()).collect();
     let names = inputs.into_iter().map(|input| input.name).collect();
     let view = View::new(&tree, host, source);
-    let mut growing = Growing { view: &view, added: Tree::new(), reasons };
+    let mut growing = Growing { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
     let named = take_named(&kinds, options, &mut growing)?;
     let mut found = programs::find(&tree, &view);
     found.append(programs::find(&growing.added, &view));
@@ -112,10 +112,10 @@ fn platform(
     let platform = match (&options.platform, &candidates[..]) {
         (Some(platform), _) => platform.clone(),
         (None, [(platform, _)]) => platform.clone(),
-        (None, []) => std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None)),
+        (None, []) => options.fallback_platform.clone(),
         (None, _) => return Err(PlanError::MixedPlatforms(candidates)),
     };
-    let is_ours = |object: &crate::elf::Object| {
+    let is_ours = |object: &Object| {
         let own =
             object.header.machine.oci().map(|(architecture, variant)| Platform::linux(architecture, variant));
         own.is_none_or(|own| own.architecture == platform.architecture)

@@ -19,6 +19,7 @@ use crate::{
     image::{Config, Platform},
     path::{ImagePath, PathError, escape, glob::Glob},
     source::SourceError,
+    timestamp::Timestamp,
     tree::{Meta, Tree},
 };
 
@@ -79,6 +80,8 @@ pub struct Options {
     pub layers: Layers,
     /// Instead of what the programs' headers say.
     pub platform: Option<Platform>,
+    /// Where neither the user nor a program says it.
+    pub fallback_platform: Platform,
     /// What the image is to say of itself.
     pub settings: Settings,
     /// File capabilities by path: the attribute's value.
@@ -181,7 +184,7 @@ impl Options {
 }
 
 /// The metadata that generated files and unnamed parents get.
-pub(crate) fn parent_meta(path: &ImagePath, mtime: crate::timestamp::Timestamp) -> Meta {
+fn parent_meta(path: &ImagePath, mtime: Timestamp) -> Meta {
     let mode = match path.as_bytes() {
         b"/tmp" | b"/var/tmp" => 0o1777,
         b"/root" => 0o700,

@@ -89,7 +89,7 @@ pub(super) fn node(
 }
 
 /// The regular file at `path` as content.
-pub(crate) fn file(path: &Path, metadata: &Metadata) -> FileNode {
+pub(super) fn file(path: &Path, metadata: &Metadata) -> FileNode {
     let content = Content::Host(Arc::new(HostFile {
         path: path.into(),
         dev: metadata.dev(),

@@ -291,7 +291,7 @@ fn find_error(errno: Errno) -> FindError {
 }
 
 /// The fields of `stat`, whose integer types differ between architectures.
-#[allow(clippy::unnecessary_cast, reason = "the types are other ones on other architectures")]
+#[expect(clippy::unnecessary_cast, reason = "the types are other ones on other architectures")]
 fn host_stat(stat: &Stat, kind: HostKind) -> HostStat {
     HostStat {
         kind,

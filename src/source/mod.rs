@@ -161,7 +161,7 @@ impl Options {
     }
 
     /// The metadata of a file of the host whose mode is `mode`.
-    pub(crate) fn meta(&self, mode: u32, directory: bool) -> Meta {
+    pub(super) fn meta(&self, mode: u32, directory: bool) -> Meta {
         let mut mode = (mode & 0o7777) as u16;
         let sticky_directory = directory && mode & 0o1000 != 0;
         if !self.preserve_mode && !sticky_directory {

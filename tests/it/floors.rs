@@ -27,20 +27,20 @@ const fn row(floor: u8, module: &'static str, imports: &'static str, touches: &'
 /// One row for each module, floor by floor.
 const TABLE: &[Row] = &[
     row(0, "path", "–", "nothing"),
-    row(0, "timestamp", "–", "Read/Write only"),
-    row(0, "compress", "path", "Read/Write only"),
+    row(0, "timestamp", "–", "nothing"),
     row(0, "digest", "path", "Read/Write only"),
+    row(0, "compress", "path", "Read/Write only"),
     row(1, "tree", "path, timestamp", "nothing"),
     row(1, "elf", "path", "nothing (Lookup)"),
-    row(1, "image", "digest, compress, timestamp", "nothing"),
-    row(2, "archive", "path, timestamp, tree, compress", "Read/Write, nameless temporary files"),
+    row(1, "image", "digest, timestamp", "nothing"),
+    row(2, "archive", "path, timestamp, compress, tree", "its own files"),
     row(2, "store", "digest", "its own files"),
     row(3, "source", "path, timestamp, compress, tree, elf, archive", "host reads"),
     row(4, "plan", "path, timestamp, tree, elf, image, source", "reads through `source`"),
     row(5, "pack", "path, digest, compress, tree, archive, store, source", "threads"),
     row(6, "output", "digest, image, tree, archive, store, source", "writes at the target, stdout"),
-    row(7, "pipeline", BELOW, "–"),
-    row(8, "cli", BELOW, "environment, clock, files, stdout, stderr, exit code"),
+    row(7, "pipeline", "all of the above", "–"),
+    row(8, "cli", "all of the above", "environment, clock, terminal, exit code, names of files"),
 ];
 
 /// A part of the world outside a module's arguments.
@@ -65,8 +65,8 @@ fn touched(text: &str) -> &'static [World] {
         "writes at the target, stdout" => &[Files, Terminal],
         "sockets" => &[Sockets],
         "threads" => &[Threads],
-        "environment, clock, files, stdout, stderr, exit code" => {
-            &[Environment, Clock, Files, Terminal, Processes]
+        "environment, clock, terminal, exit code, names of files" => {
+            &[Environment, Clock, Terminal, Processes, Files, Threads]
         }
         other => panic!("the table's last column says {other:?}, which `touched` does not know"),
     }

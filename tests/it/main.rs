@@ -15,12 +15,12 @@ mod inputs;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
 
-// The library, where a real machine is needed to judge it.
+// The stages from the outside.
 /// Every dynamic object of the machine, as its loader lists it.
 mod elf_machine;
 /// The real loaders, asked.
 mod elf_oracle;
-/// Layers: the same bytes whatever the threads, and the tree comes back out of them.
+/// Packing: the same bytes for any number of threads.
 mod pack;
 
 // The source text.

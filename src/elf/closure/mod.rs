@@ -1,5 +1,6 @@
 //! The closure: every file that programs load, who asked for it, and how it was found.
 
+mod config;
 mod files;
 mod glibc;
 mod musl;
@@ -12,8 +13,13 @@ use std::{
     sync::Arc,
 };
 
+pub use config::ConfigFile;
+
 use crate::{
-    elf::{Dialect, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Request},
+    elf::{
+        Dialect, Dlopen, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Priority, Request,
+        dlopen,
+    },
     path::{ImagePath, escape},
 };
 
@@ -71,6 +77,17 @@ pub struct Closure {
     pub warnings: BTreeSet<Warning>,
     /// Libraries that the image's loader finds only where its cache, or musl's path file, says so.
     pub needs_cache: BTreeSet<CacheNeed>,
+    /// Libraries that dlopen metadata suggests: they are not taken.
+    pub suggested: Vec<Suggestion>,
+}
+
+/// A library that an object can do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggestion {
+    /// The file whose metadata it is.
+    pub file: usize,
+    /// What it says.
+    pub dlopen: Dlopen,
 }
 
 /// A file as it is opened.
@@ -102,6 +119,9 @@ pub struct Program {
     /// All that is loaded, in the loader's order, without the program itself and files that were not found.
     /// The interpreter is among them where something needs it by name.
     pub loads: Vec<usize>,
+    /// What joins besides: what dlopen metadata requires or recommends, builds for better processors, and what
+    /// these need.
+    pub extra: Vec<usize>,
     /// What was asked for, in the loader's order.
     pub edges: Vec<Edge>,
     /// What would stop it.
@@ -134,6 +154,8 @@ pub enum Tag {
     PreloadFile,
     /// A build for better processors of a library that was found ([`Hwcaps::All`]).
     Variant,
+    /// Dlopen metadata.
+    Dlopen(Priority),
 }
 
 /// What came of a request.
@@ -252,6 +274,9 @@ pub enum FaultKind {
     /// PT_INTERP names a file that itself wants an interpreter.
     #[error("the interpreter wants an interpreter")]
     NestedInterpreter,
+    /// It does not define a symbol version that another file wants: the version, the other file.
+    #[error("no version {}, needed by {}", escape(.0), escape(.1))]
+    Version(Arc<[u8]>, Arc<[u8]>),
 }
 
 /// What deserves a word and stops nothing.
@@ -266,6 +291,17 @@ pub enum Warning {
     NoLoader(Arc<[u8]>, Machine),
     /// A preloaded library that was not found: the loader only complains.
     Preload(Arc<[u8]>),
+    /// A library without symbol versions, and a file that wants versions of it: the loader takes it so.
+    NoVersions(Arc<[u8]>, Arc<[u8]>),
+    /// A file whose dlopen metadata recommends a library that was not found.
+    Recommended(Arc<[u8]>, Arc<[u8]>),
+    /// A file whose dlopen metadata is not as it should be, and how.
+    Metadata(Arc<[u8]>, String),
+    /// A fault that only matters once a library is opened by dlopen.
+    Soft(String),
+    /// A library that LD_LIBRARY_PATH finds, and the one that its user's RUNPATH finds: the image needs the
+    /// variable, too.
+    Shadowed(Arc<[u8]>, Arc<[u8]>),
 }
 
 /// A library that needs an entry in the image's cache.
@@ -297,7 +333,7 @@ impl Closure {
 impl Tag {
     /// Whether the program does not start without it.
     pub fn is_hard(self) -> bool {
-        matches!(self, Self::Dynamic(Request::Needed | Request::Filter))
+        matches!(self, Self::Dynamic(Request::Needed | Request::Filter) | Self::Dlopen(Priority::Required))
     }
 }
 
@@ -311,6 +347,9 @@ impl fmt::Display for Tag {
             Self::Preload => "LD_PRELOAD",
             Self::PreloadFile => "/etc/ld.so.preload",
             Self::Variant => "glibc-hwcaps",
+            Self::Dlopen(Priority::Required) => "dlopen required",
+            Self::Dlopen(Priority::Recommended) => "dlopen recommended",
+            Self::Dlopen(Priority::Suggested) => "dlopen suggested",
         })
     }
 }
@@ -349,7 +388,12 @@ impl fmt::Display for Miss {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", escape(&self.path), self.kind)
+        match &self.kind {
+            FaultKind::Version(version, by) => {
+                write!(f, "{} not found in {}, needed by {}", escape(version), escape(&self.path), escape(by))
+            }
+            kind => write!(f, "{}: {kind}", escape(&self.path)),
+        }
     }
 }
 
@@ -367,6 +411,20 @@ impl fmt::Display for Warning {
             }
             Self::NoLoader(path, machine) => write!(f, "{}: no loader for {machine} found", escape(path)),
             Self::Preload(name) => write!(f, "{}: preloaded library not found", escape(name)),
+            Self::NoVersions(library, user) => {
+                write!(f, "{} has no version information, which {} wants", escape(library), escape(user))
+            }
+            Self::Recommended(file, name) => {
+                write!(f, "{} recommends {}, which was not found", escape(file), escape(name))
+            }
+            Self::Metadata(file, what) => write!(f, "{}: {what}", escape(file)),
+            Self::Soft(what) => f.write_str(what),
+            Self::Shadowed(path, other) => write!(
+                f,
+                "{} needs LD_LIBRARY_PATH in the image: RUNPATH leads to {}",
+                escape(path),
+                escape(other)
+            ),
         }
     }
 }
@@ -401,6 +459,10 @@ struct State<'a> {
     dirs: BTreeMap<(usize, Arc<[u8]>), Arc<search::Dir>>,
     /// Results of the last part of the search, which depends on little: loader, NODEFLIB, name.
     tails: BTreeMap<(usize, bool, Arc<[u8]>), search::Answer>,
+    /// Versions that a file's need, by its index, does not find in another file.
+    versions: BTreeMap<(usize, usize, usize), Arc<[Arc<[u8]>]>>,
+    /// What the notes of a file say that is to be taken.
+    dlopens: BTreeMap<usize, Arc<[Dlopen]>>,
     /// The files of `/etc/ld.so.preload`.
     preload_file: Option<Arc<[Vec<u8>]>>,
 }
@@ -417,6 +479,8 @@ impl<'a> State<'a> {
             paths: BTreeMap::new(),
             dirs: BTreeMap::new(),
             tails: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            dlopens: BTreeMap::new(),
             preload_file: None,
         }
     }
@@ -427,5 +491,28 @@ impl<'a> State<'a> {
 
     fn is_musl(&self, loader: usize) -> bool {
         self.loader(loader).is_some_and(|loader| loader.dialect == Dialect::Musl)
+    }
+
+    /// The dlopen metadata of a file that is to be taken. What it only suggests is noted in passing.
+    fn dlopens(&mut self, file: usize) -> Arc<[Dlopen]> {
+        if let Some(known) = self.dlopens.get(&file) {
+            return known.clone();
+        }
+        let mut taken = Vec::new();
+        if let Some((opened, object)) = self.out.files.get(file).map(|f| (f.opened.clone(), f.object.clone()))
+        {
+            for note in &object.dlopen_notes {
+                let (entries, errors) = dlopen::parse(note);
+                let warnings = errors.iter().map(|e| Warning::Metadata(opened.clone(), e.to_string()));
+                self.out.warnings.extend(warnings);
+                let (suggested, hard): (Vec<_>, Vec<_>) =
+                    entries.into_iter().partition(|entry| entry.priority == Priority::Suggested);
+                taken.extend(hard);
+                self.out.suggested.extend(suggested.into_iter().map(|dlopen| Suggestion { file, dlopen }));
+            }
+        }
+        let taken: Arc<[Dlopen]> = taken.into();
+        self.dlopens.insert(file, taken.clone());
+        taken
     }
 }
