@@ -27,7 +27,12 @@ fn an_input_that_does_not_exist() {
     let sandbox = sandbox();
     refused(&sandbox, "./gone", 3, &["./gone", "no such file"]);
     refused(&sandbox, "good/below", 3, &["good/below"]);
-    refused(&sandbox, "no-such-command-anywhere", 3, &["no-such-command-anywhere", "no command of that name"]);
+    refused(
+        &sandbox,
+        "no-such-command-anywhere",
+        3,
+        &["no-such-command-anywhere", "no command of that name"],
+    );
 }
 
 #[test]
