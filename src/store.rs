@@ -279,7 +279,13 @@ impl Pending {
             return Err(StoreError::Directory(target.to_owned()));
         }
         let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(Self { target: target.to_owned(), ..Self::create_in(dir)? })
+        let named = |fault| match fault {
+            StoreError::Io { source, .. } => {
+                StoreError::Io { action: "create", path: target.to_owned(), source }
+            }
+            fault => fault,
+        };
+        Ok(Self { target: target.to_owned(), ..Self::create_in(dir).map_err(named)? })
     }
 
     /// A file in `dir` whose target is given later.
@@ -289,7 +295,8 @@ impl Pending {
             .prefix(".imgb-")
             .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(dir)
-            .map_err(error("create a file in", dir))?
+            // The fault names the temporary file, which nobody knows.
+            .map_err(|fault| error("create a file in", dir)(fault.kind().into()))?
             .into_parts();
         Ok(Self { file: Arc::new(file), temp, target: dir.to_owned() })
     }

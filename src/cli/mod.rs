@@ -36,8 +36,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     let asked_for = !error.use_stderr();
     match error.print() {
         Ok(()) if asked_for => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::from(report::code::USAGE),
-        Err(_) => ExitCode::from(report::code::LOCAL),
+        Ok(()) => ExitCode::from(report::USAGE),
+        Err(_) => ExitCode::from(report::LOCAL),
     }
 }
 

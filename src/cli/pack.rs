@@ -90,6 +90,12 @@ fn targets(args: &PackArgs) -> Result<Vec<Target>, Failure> {
     if targets.iter().filter(|target| target.place == Place::Stdout).count() > 1 {
         return Err(Failure::usage("only one output can go to stdout"));
     }
+    let mut files = BTreeSet::new();
+    for path in targets.iter().filter(|target| target.format != Format::OciLayout).filter_map(Target::path) {
+        if !files.insert(path) {
+            return Err(Failure::usage(format!("two outputs go to `{}`", path.display())));
+        }
+    }
     Ok(targets)
 }
 

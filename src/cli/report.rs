@@ -24,29 +24,27 @@ pub(super) struct Failure {
     hint: Option<String>,
 }
 
-/// The exit codes.
-pub(super) mod code {
-    pub(in super::super) const BUILD: u8 = 1;
-    pub(in super::super) const USAGE: u8 = 2;
-    pub(in super::super) const MISSING: u8 = 3;
-    pub(in super::super) const REFUSED: u8 = 4;
-    pub(in super::super) const LOCAL: u8 = 5;
-}
+/// Exit codes; `imgb --help` has the whole table.
+const BUILD: u8 = 1;
+pub(super) const USAGE: u8 = 2;
+const MISSING: u8 = 3;
+const REFUSED: u8 = 4;
+pub(super) const LOCAL: u8 = 5;
 
 impl Failure {
     pub(super) fn usage(message: impl ToString) -> Self {
-        Self { code: code::USAGE, message: message.to_string(), details: Vec::new(), hint: None }
+        Self { code: USAGE, message: message.to_string(), details: Vec::new(), hint: None }
     }
 
     pub(super) fn local(message: String) -> Self {
-        Self { code: code::LOCAL, message, details: Vec::new(), hint: None }
+        Self { code: LOCAL, message, details: Vec::new(), hint: None }
     }
 
     /// Prints the failure to stderr and returns its exit code.
     pub(super) fn report(&self) -> u8 {
-        line(&format!("error: {}", self.message));
+        line(&format!("error: {}", printable(&self.message)));
         for detail in &self.details {
-            line(&format!("  {detail}"));
+            line(&format!("  {}", printable(detail)));
         }
         if let Some(hint) = &self.hint {
             line(&format!("\nhint: {hint}"));
@@ -60,13 +58,13 @@ impl From<Error> for Failure {
         let code = match &error {
             Error::Source(error) => source_code(error),
             Error::Plan(PlanError::Source(error)) => source_code(error),
-            Error::Plan(PlanError::Setting(_)) => code::USAGE,
-            Error::Plan(PlanError::Broken(_)) => code::REFUSED,
-            Error::Plan(PlanError::NotIncluded(_)) => code::MISSING,
-            Error::Plan(_) => code::BUILD,
+            Error::Plan(PlanError::Setting(_)) => USAGE,
+            Error::Plan(PlanError::Broken(_)) => REFUSED,
+            Error::Plan(PlanError::NotIncluded(_)) => MISSING,
+            Error::Plan(_) => BUILD,
             Error::Pack(error) => pack_code(error),
-            Error::Output(OutputError::NoLayout { .. }) => code::REFUSED,
-            Error::Output(_) => code::LOCAL,
+            Error::Output(OutputError::NoLayout { .. }) => REFUSED,
+            Error::Output(_) => LOCAL,
         };
         let (message, details) = match &error {
             Error::Plan(PlanError::Missing(all)) => missing(all),
@@ -78,22 +76,22 @@ impl From<Error> for Failure {
 
 fn source_code(error: &SourceError) -> u8 {
     match error {
-        SourceError::NotFound { .. } | SourceError::Unreadable { .. } => code::MISSING,
+        SourceError::NotFound { .. } | SourceError::Unreadable { .. } => MISSING,
         SourceError::NoRegularFiles { .. }
         | SourceError::WhiteoutName { .. }
         | SourceError::BadPath { .. }
-        | SourceError::Tarball(_) => code::REFUSED,
-        SourceError::Spool(SpoolError::Read { .. }) => code::MISSING,
-        SourceError::Spool(SpoolError::Write { .. }) => code::LOCAL,
-        SourceError::Spool(SpoolError::Damaged { .. } | SpoolError::Large { .. }) => code::REFUSED,
+        | SourceError::Tarball(_) => REFUSED,
+        SourceError::Spool(SpoolError::Read { .. }) => MISSING,
+        SourceError::Spool(SpoolError::Write { .. }) => LOCAL,
+        SourceError::Spool(SpoolError::Damaged { .. } | SpoolError::Large { .. }) => REFUSED,
     }
 }
 
 fn pack_code(error: &PackError) -> u8 {
     match error {
-        PackError::Header(_) => code::REFUSED,
-        PackError::Content(_) => code::MISSING,
-        PackError::Store(_) | PackError::Encode(_) | PackError::Stopped => code::LOCAL,
+        PackError::Header(_) => REFUSED,
+        PackError::Content(_) => MISSING,
+        PackError::Store(_) | PackError::Encode(_) | PackError::Stopped => LOCAL,
     }
 }
 
@@ -143,17 +141,35 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
         source = cause.source();
+        // Libraries wrap the system's errors in others that say the path once more.
+        let wraps = cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.raw_os_error().is_none());
+        if wraps && source.is_some() {
+            continue;
+        }
+        let cause = cause.to_string();
+        text = format!("{text}: {}", cause.split(" (os error ").next().unwrap_or(&cause));
     }
     text
+}
+
+/// `text` as one line that no file's name can break or colour.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() {
+            true => out.extend(char.to_string().bytes().map(|byte| format!("\\x{byte:02x}"))),
+            false => out.push(char),
+        }
+    }
+    out
 }
 
 /// Writes to stdout, whose being closed or full is a failure of its own.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure {
-        code: code::LOCAL,
+        code: LOCAL,
         message: format!("cannot write to stdout: {error}"),
         details: Vec::new(),
         hint: None,

@@ -129,6 +129,9 @@ impl Outputs {
                     layout::write(dir, image, missing, &tagged(target, names))?;
                 }
                 (Format::OciLayout, Place::Stdout) => {}
+                (format, Place::Path(path)) if is_stream(path) => {
+                    archive::write_stream(path, *format, image, blobs, &names)?;
+                }
                 (format, Place::Path(path)) => archive::write_file(path, *format, image, blobs, &names)?,
                 (format, Place::Stdout) => archive::write_stdout(*format, image, blobs, &names)?,
             }
@@ -141,6 +144,19 @@ impl Outputs {
         drop(self.scratch);
         Ok(())
     }
+}
+
+/// Whether `path` is a device or pipe, which is written to and never replaced: `/dev/stdout`, a FIFO.
+fn is_stream(path: &Path) -> bool {
+    let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
+    fs_err::metadata(path)
+        .is_ok_and(|metadata| special(metadata) || path.starts_with("/dev") || path.starts_with("/proc"))
+}
+
+/// Opens what [`is_stream`] knows.
+fn open_stream(path: &Path) -> Result<std::fs::File, OutputError> {
+    let opened = std::fs::OpenOptions::new().write(true).open(path);
+    opened.map_err(|source| OutputError::Io { action: "open", path: path.into(), source })
 }
 
 /// `oci:DIR:TAG` puts the first name's tag aside.

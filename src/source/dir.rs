@@ -3,7 +3,7 @@
 use std::{
     fs::Metadata,
     os::unix::{ffi::OsStrExt as _, fs::FileTypeExt as _, fs::MetadataExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -45,11 +45,11 @@ pub(super) fn read(
             continue;
         }
         if entry.file_name().as_bytes().starts_with(b".wh.") && entry.depth() > 0 {
-            return Err(SourceError::WhiteoutName { name: name.into(), entry: below.into() });
+            return Err(SourceError::WhiteoutName { name: name.into(), entry: source.join(below) });
         }
         let metadata = entry.metadata().map_err(|error| unreadable(entry.path(), error.into()))?;
         if let Some(kind) = unpackable_kind(&metadata) {
-            unpackable.push((PathBuf::from(below), kind));
+            unpackable.push((source.join(below), kind));
             continue;
         }
         tree.insert(path, node(name, entry.path(), &metadata, options)?);

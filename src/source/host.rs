@@ -84,14 +84,11 @@ impl HostView {
     /// The view with `root` as `/`; links on the way to `root` itself are the host's and are followed.
     ///
     /// # Errors
-    /// Where `root` is no directory that can be opened; the message names it.
+    /// Where `root` is no directory that can be opened.
     pub fn new(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&root, flags, Mode::empty()).map_err(|errno| {
-            let error = io::Error::from(errno);
-            io::Error::new(error.kind(), format!("{}: {error}", root.display()))
-        })?;
+        let fd = rustix::fs::open(&root, flags, Mode::empty())?;
         Ok(Self { root, fd, memory: Mutex::default() })
     }
 

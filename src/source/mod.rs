@@ -107,7 +107,7 @@ pub enum SourceError {
     WhiteoutName {
         /// The input.
         name: String,
-        /// The path below it.
+        /// Where it is.
         entry: PathBuf,
     },
     /// A name that no image path can be.
@@ -161,7 +161,7 @@ impl Options {
     }
 
     /// The metadata of a file of the host whose mode is `mode`.
-    pub(super) fn meta(&self, mode: u32, directory: bool) -> Meta {
+    pub fn meta(&self, mode: u32, directory: bool) -> Meta {
         let mut mode = (mode & 0o7777) as u16;
         let sticky_directory = directory && mode & 0o1000 != 0;
         if !self.preserve_mode && !sticky_directory {

@@ -1,25 +1,22 @@
 //! The closure: every file that programs load, who asked for it, and how it was found.
 
 mod config;
+mod display;
 mod files;
 mod glibc;
 mod musl;
 mod program;
 mod search;
+mod state;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use state::State;
 
 pub use config::ConfigFile;
 
 use crate::{
-    elf::{
-        Dialect, Dlopen, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Priority, Request,
-        dlopen,
-    },
+    elf::{Dlopen, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Priority, Request},
     path::{ImagePath, escape},
 };
 
@@ -337,98 +334,6 @@ impl Tag {
     }
 }
 
-/// The tag as readelf(1) names it, or the variable or file.
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dynamic(Request::Needed) => "NEEDED",
-            Self::Dynamic(Request::Auxiliary) => "AUXILIARY",
-            Self::Dynamic(Request::Filter) => "FILTER",
-            Self::Preload => "LD_PRELOAD",
-            Self::PreloadFile => "/etc/ld.so.preload",
-            Self::Variant => "glibc-hwcaps",
-            Self::Dlopen(Priority::Required) => "dlopen required",
-            Self::Dlopen(Priority::Recommended) => "dlopen recommended",
-            Self::Dlopen(Priority::Suggested) => "dlopen suggested",
-        })
-    }
-}
-
-impl fmt::Display for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Path => f.write_str("path"),
-            Self::Rpath(of) => write!(f, "RPATH of {}", escape(of)),
-            Self::Runpath(of) => write!(f, "RUNPATH of {}", escape(of)),
-            Self::LibraryPath => f.write_str("--library-path"),
-            Self::Cache(path) if path.ends_with(b"/ld.so.cache") => f.write_str("ld.so.cache"),
-            Self::Cache(path) | Self::PathFile(path) => write!(f, "{}", escape(path)),
-            Self::Conf(file, line) => write!(f, "{}:{line}", escape(file)),
-            Self::Default => f.write_str("default"),
-            Self::Loaded(path) => write!(f, "already loaded as {}", escape(path)),
-            Self::Loader => f.write_str("the loader itself"),
-            Self::Beside(path) => write!(f, "beside {}", escape(path)),
-        }
-    }
-}
-
-impl fmt::Display for Miss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Find(error) => write!(f, "{error}"),
-            Self::NoDirectory => f.write_str("no such directory"),
-            Self::Class(machine) | Self::Machine(machine) => write!(f, "made for {machine}"),
-            Self::NotInCache => f.write_str("not in the cache"),
-            Self::NoDefaultLib => f.write_str("excluded by NODEFLIB"),
-            Self::Relative => f.write_str("relative to the working directory"),
-            Self::Token => f.write_str("a token in it has no value"),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.kind {
-            FaultKind::Version(version, by) => {
-                write!(f, "{} not found in {}, needed by {}", escape(version), escape(&self.path), escape(by))
-            }
-            kind => write!(f, "{}: {kind}", escape(&self.path)),
-        }
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RelativeElement(file, tag, element) => write!(
-                f,
-                "{}: {tag} element `{}` is taken from the working directory and left out",
-                escape(file),
-                escape(element)
-            ),
-            Self::UnknownLoader(path) => {
-                write!(f, "{}: unknown loader, taken to follow glibc's rules", escape(path))
-            }
-            Self::NoLoader(path, machine) => write!(f, "{}: no loader for {machine} found", escape(path)),
-            Self::Preload(name) => write!(f, "{}: preloaded library not found", escape(name)),
-            Self::NoVersions(library, user) => {
-                write!(f, "{} has no version information, which {} wants", escape(library), escape(user))
-            }
-            Self::Recommended(file, name) => {
-                write!(f, "{} recommends {}, which was not found", escape(file), escape(name))
-            }
-            Self::Metadata(file, what) => write!(f, "{}: {what}", escape(file)),
-            Self::Soft(what) => f.write_str(what),
-            Self::Shadowed(path, other) => write!(
-                f,
-                "{} needs LD_LIBRARY_PATH in the image: RUNPATH leads to {}",
-                escape(path),
-                escape(other)
-            ),
-        }
-    }
-}
-
 /// Finds all that `roots` need, as their loaders would, looking through `lookup` only.
 ///
 /// Faults and missing libraries are data in the result. Programs do not influence each other: the result of
@@ -440,79 +345,4 @@ pub fn closure(roots: &[Root], options: &Options, lookup: &dyn Lookup) -> Closur
         state.out.programs.push(program);
     }
     state.out
-}
-
-/// What programs share: each fact is asked for once.
-struct State<'a> {
-    options: &'a Options,
-    lookup: &'a dyn Lookup,
-    out: Closure,
-    /// Opened paths.
-    opened: BTreeMap<Arc<[u8]>, files::Opened>,
-    /// Loaders by PT_INTERP and machine.
-    loaders: BTreeMap<(Arc<[u8]>, Machine), usize>,
-    /// What each loader's cache or configuration says, by its index.
-    configs: BTreeMap<usize, Arc<search::Config>>,
-    /// Search paths of files, by file, loader, and whether it is the program.
-    paths: BTreeMap<(usize, usize, bool), Arc<search::Paths>>,
-    /// What is in a directory that is searched.
-    dirs: BTreeMap<(usize, Arc<[u8]>), Arc<search::Dir>>,
-    /// Results of the last part of the search, which depends on little: loader, NODEFLIB, name.
-    tails: BTreeMap<(usize, bool, Arc<[u8]>), search::Answer>,
-    /// Versions that a file's need, by its index, does not find in another file.
-    versions: BTreeMap<(usize, usize, usize), Arc<[Arc<[u8]>]>>,
-    /// What the notes of a file say that is to be taken.
-    dlopens: BTreeMap<usize, Arc<[Dlopen]>>,
-    /// The files of `/etc/ld.so.preload`.
-    preload_file: Option<Arc<[Vec<u8>]>>,
-}
-
-impl<'a> State<'a> {
-    fn new(options: &'a Options, lookup: &'a dyn Lookup) -> Self {
-        Self {
-            options,
-            lookup,
-            out: Closure::default(),
-            opened: BTreeMap::new(),
-            loaders: BTreeMap::new(),
-            configs: BTreeMap::new(),
-            paths: BTreeMap::new(),
-            dirs: BTreeMap::new(),
-            tails: BTreeMap::new(),
-            versions: BTreeMap::new(),
-            dlopens: BTreeMap::new(),
-            preload_file: None,
-        }
-    }
-
-    fn loader(&self, loader: usize) -> Option<&Loader> {
-        self.out.loaders.get(loader)
-    }
-
-    fn is_musl(&self, loader: usize) -> bool {
-        self.loader(loader).is_some_and(|loader| loader.dialect == Dialect::Musl)
-    }
-
-    /// The dlopen metadata of a file that is to be taken. What it only suggests is noted in passing.
-    fn dlopens(&mut self, file: usize) -> Arc<[Dlopen]> {
-        if let Some(known) = self.dlopens.get(&file) {
-            return known.clone();
-        }
-        let mut taken = Vec::new();
-        if let Some((opened, object)) = self.out.files.get(file).map(|f| (f.opened.clone(), f.object.clone()))
-        {
-            for note in &object.dlopen_notes {
-                let (entries, errors) = dlopen::parse(note);
-                let warnings = errors.iter().map(|e| Warning::Metadata(opened.clone(), e.to_string()));
-                self.out.warnings.extend(warnings);
-                let (suggested, hard): (Vec<_>, Vec<_>) =
-                    entries.into_iter().partition(|entry| entry.priority == Priority::Suggested);
-                taken.extend(hard);
-                self.out.suggested.extend(suggested.into_iter().map(|dlopen| Suggestion { file, dlopen }));
-            }
-        }
-        let taken: Arc<[Dlopen]> = taken.into();
-        self.dlopens.insert(file, taken.clone());
-        taken
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Known, Walk};
-use crate::elf::{Fault, FaultKind, Warning};
+use crate::elf::{Fault, FaultKind, Warning, closure::state::Versions};
 
 impl Walk<'_, '_> {
     /// Checks what each member wants of others against what these define. Members from `soft` on came by
@@ -23,7 +23,7 @@ impl Walk<'_, '_> {
     }
 
     /// The versions of a file's `at`th need that `provider` does not define, weak ones aside.
-    fn lacking(&mut self, file: usize, at: usize, provider: usize) -> Arc<[Arc<[u8]>]> {
+    fn lacking(&mut self, file: usize, at: usize, provider: usize) -> Versions {
         if let Some(known) = self.state.versions.get(&(file, at, provider)) {
             return known.clone();
         }
