@@ -10,6 +10,8 @@ mod errors;
 mod foreign;
 /// From a program to a running container, on real engines.
 mod founding;
+/// What each kind of input becomes, and what the options make of it.
+mod inputs;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
 
