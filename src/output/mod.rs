@@ -76,10 +76,11 @@ impl Outputs {
     /// # Errors
     /// Where an output's directory cannot be written.
     pub fn open(targets: Vec<Target>, scratch: &Path) -> Result<Self, OutputError> {
-        let archive = targets.iter().enumerate().find_map(|(number, target)| match (&target.format, &target.place) {
-            (Format::OciLayout | Format::Rootfs, _) | (_, Place::Stdout) => None,
-            (_, Place::Path(path)) => (!is_stream(path)).then_some((number, path)),
-        });
+        let archive =
+            targets.iter().enumerate().find_map(|(number, target)| match (&target.format, &target.place) {
+                (Format::OciLayout | Format::Rootfs, _) | (_, Place::Stdout) => None,
+                (_, Place::Path(path)) => (!is_stream(path)).then_some((number, path)),
+            });
         let layout = targets.iter().find_map(|target| match (&target.format, &target.place) {
             (Format::OciLayout, Place::Path(path)) => Some(path),
             _ => None,
