@@ -298,7 +298,7 @@ impl Pending {
             .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(dir)
             // The fault names the temporary file, which nobody knows.
-            .map_err(|fault| error("create a file in", dir)(fault.kind().into()))?
+            .map_err(|fault| error("create a file in", dir)(innermost(&fault)))?
             .into_parts();
         Ok(Self { file: Arc::new(file), temp, target: dir.to_owned() })
     }
@@ -406,6 +406,18 @@ impl io::Read for ExtentReader {
         self.left -= read as u64;
         Ok(read)
     }
+}
+
+/// The system's own error under what libraries have wrapped it in.
+fn innermost(fault: &io::Error) -> io::Error {
+    let mut source = std::error::Error::source(fault);
+    while let Some(cause) = source {
+        if let Some(code) = cause.downcast_ref().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(code);
+        }
+        source = cause.source();
+    }
+    fault.kind().into()
 }
 
 fn error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
