@@ -4,12 +4,14 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
     compress::Compression,
+    elf::Closure,
     image::{self, Image, LayerFormat, Reference},
     output::{OutputError, Outputs, Target},
     pack::{self, PackError},
     plan::{self, Plan, PlanError},
-    source::{self, HostView, Request, SourceError},
+    source::{self, HostView, Input, InputKind, Request, SourceError},
     store::Blob,
+    tree::Tree,
 };
 
 /// What goes in.
@@ -93,6 +95,32 @@ pub fn plan(ingredients: &Ingredients) -> Result<Plan, Error> {
         .map_err(|source| SourceError::Unreadable { path: ingredients.sysroot.clone(), source })?;
     let inputs = source::gather(&ingredients.requests, &host, &ingredients.source)?;
     Ok(plan::make(inputs, &host, &ingredients.source, &ingredients.plan)?)
+}
+
+/// What single files need: `files` as the user wrote them, by paths of the host, of the sysroot, or bare names.
+///
+/// # Errors
+/// [`Error::Source`] where a file is not there.
+pub fn deps(ingredients: &Ingredients) -> Result<Closure, Error> {
+    let host = HostView::new(&ingredients.sysroot)
+        .map_err(|source| SourceError::Unreadable { path: ingredients.sysroot.clone(), source })?;
+    let mut paths = Vec::new();
+    let mut tree = Tree::new();
+    for request in &ingredients.requests {
+        match request.in_sysroot(&host) {
+            Some(path) => paths.push(path),
+            None => match source::gather(std::slice::from_ref(request), &host, &ingredients.source)?.pop() {
+                Some(Input { kind: InputKind::File(path), tree: file, .. }) => {
+                    tree.extend(file);
+                    paths.push(path);
+                }
+                Some(Input { kind: InputKind::Command(path), .. }) => paths.push(path),
+                _ => return Err(SourceError::NoFile(request.text.clone()).into()),
+            },
+        }
+    }
+    let view = plan::View::new(&tree, &host, &ingredients.source);
+    Ok(plan::deps(&paths, &view, &ingredients.plan.library_path, ingredients.plan.hwcaps_all))
 }
 
 /// Reads what `plan` names and writes it to every target.

@@ -134,8 +134,8 @@ impl Store {
         writer.finish()
     }
 
-    /// Where the last blob's member ends in an archive; 0 for a directory. What follows in the archive is to be
-    /// written there, and the file cut behind it, since an unfinished blob may have left bytes.
+    /// Where the last blob's member ends in an archive, and the file too unless a blob was left unfinished: what
+    /// follows in the archive is to be written there. 0 for a directory.
     pub fn end(&self) -> u64 {
         match self.kind {
             StoreKind::Archive { end, .. } => end,
@@ -215,12 +215,14 @@ impl PartWriter {
 impl Store {
     fn place(&mut self, blob: Blob, pending: Option<Pending>) -> Result<Blob, StoreError> {
         if let Some(same) = self.blobs.get(&blob.digest) {
+            // Each member of an archive has its own name, so that a second blob of one digest has no place.
+            if let StoreKind::Archive { file, path, end, .. } = &self.kind {
+                file.set_len(*end).map_err(error("write", path))?;
+            }
             return Ok(same.clone());
         }
         match &mut self.kind {
             StoreKind::Archive { file, path, end, header } => {
-                // Each member of an archive has its own name, so a second blob of one digest has no place:
-                // the next begins where this one did.
                 let padding = blob.size.next_multiple_of(BLOCK) - blob.size;
                 file.write_all_at(&header(blob.digest, blob.size), *end)
                     .and_then(|()| {
@@ -296,7 +298,7 @@ impl Pending {
             .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(dir)
             // The fault names the temporary file, which nobody knows.
-            .map_err(|fault| error("create a file in", dir)(fault.kind().into()))?
+            .map_err(|fault| error("create a file in", dir)(innermost(&fault)))?
             .into_parts();
         Ok(Self { file: Arc::new(file), temp, target: dir.to_owned() })
     }
@@ -404,6 +406,18 @@ impl io::Read for ExtentReader {
         self.left -= read as u64;
         Ok(read)
     }
+}
+
+/// The system's own error under what libraries have wrapped it in.
+fn innermost(fault: &io::Error) -> io::Error {
+    let mut source = std::error::Error::source(fault);
+    while let Some(cause) = source {
+        if let Some(code) = cause.downcast_ref().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(code);
+        }
+        source = cause.source();
+    }
+    fault.kind().into()
 }
 
 fn error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

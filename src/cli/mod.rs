@@ -1,6 +1,7 @@
 //! The command line: the one place that reads the environment and prints.
 
 mod args;
+mod deps;
 mod pack;
 mod progress;
 mod report;
@@ -21,7 +22,7 @@ pub fn run() -> ExitCode {
     let done = match &cli.command {
         Command::Pack(args) => pack::pack(args),
         Command::Plan(args) => pack::plan(args),
-        Command::Deps(_) => Ok(()),
+        Command::Deps(args) => deps::deps(args),
         Command::Completions { shell } => completions(*shell),
         Command::Man { dir } => man(dir),
     };

@@ -116,11 +116,15 @@ fn delivery(args: &PackArgs, targets: Vec<Target>) -> Result<Delivery, Failure> 
     })
 }
 
-fn scratch() -> PathBuf {
+pub(super) fn scratch() -> PathBuf {
     variable("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from)
 }
 
-fn ingredients(input: &InputArgs, config: &ConfigArgs, targets: &[Target]) -> Result<Ingredients, Failure> {
+pub(super) fn ingredients(
+    input: &InputArgs,
+    config: &ConfigArgs,
+    targets: &[Target],
+) -> Result<Ingredients, Failure> {
     let created = timestamp()?;
     let globs = |texts: &[String]| {
         let glob = |text: &String| {
@@ -179,7 +183,7 @@ fn settings(config: &ConfigArgs) -> Settings {
 }
 
 /// The machine that imgb itself was built for.
-fn fallback_platform() -> Platform {
+pub(super) fn fallback_platform() -> Platform {
     std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None))
 }
 

@@ -36,6 +36,11 @@ impl Failure {
         Self { code: USAGE, message: message.to_string(), details: Vec::new(), hint: None }
     }
 
+    /// Missing and broken files, which the command has shown already.
+    pub(super) fn shown(message: String, refused: bool) -> Self {
+        Self { code: if refused { REFUSED } else { BUILD }, message, details: Vec::new(), hint: None }
+    }
+
     pub(super) fn local(message: String) -> Self {
         Self { code: LOCAL, message, details: Vec::new(), hint: None }
     }
@@ -76,7 +81,7 @@ impl From<Error> for Failure {
 
 fn source_code(error: &SourceError) -> u8 {
     match error {
-        SourceError::NotFound { .. } | SourceError::Unreadable { .. } => MISSING,
+        SourceError::NotFound { .. } | SourceError::NoFile(_) | SourceError::Unreadable { .. } => MISSING,
         SourceError::NoRegularFiles { .. }
         | SourceError::WhiteoutName { .. }
         | SourceError::BadPath { .. }
@@ -167,8 +172,13 @@ fn printable(text: &str) -> String {
 
 /// Writes to stdout, whose being closed or full is a failure of its own.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// [`print`] for what may be no text: paths.
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure {
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| Failure {
         code: LOCAL,
         message: format!("cannot write to stdout: {error}"),
         details: Vec::new(),

@@ -10,6 +10,7 @@ pub mod conf;
 pub mod dlopen;
 mod loader;
 mod object;
+pub mod render;
 mod tokens;
 
 pub use closure::{

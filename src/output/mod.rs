@@ -78,10 +78,8 @@ impl Outputs {
     pub fn open(targets: Vec<Target>, scratch: &Path) -> Result<Self, OutputError> {
         let archive =
             targets.iter().enumerate().find_map(|(number, target)| match (&target.format, &target.place) {
-                (Format::Archive | Format::DockerArchive | Format::OciArchive, Place::Path(path)) => {
-                    Some((number, path))
-                }
-                _ => None,
+                (Format::OciLayout | Format::Rootfs, _) | (_, Place::Stdout) => None,
+                (_, Place::Path(path)) => (!is_stream(path)).then_some((number, path)),
             });
         let layout = targets.iter().find_map(|target| match (&target.format, &target.place) {
             (Format::OciLayout, Place::Path(path)) => Some(path),

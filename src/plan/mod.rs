@@ -2,6 +2,7 @@
 //! configuration. After [`make`] nothing is decided.
 
 mod closure;
+mod deps;
 mod image;
 mod interpreters;
 mod make;
@@ -23,6 +24,7 @@ use crate::{
     tree::{Meta, Tree},
 };
 
+pub use deps::deps;
 pub use make::make;
 pub use reason::{Reason, Reasons};
 pub use render::{json, text};

@@ -45,7 +45,7 @@ pub(super) fn read(
             continue;
         }
         if entry.file_name().as_bytes().starts_with(b".wh.") && entry.depth() > 0 {
-            return Err(SourceError::WhiteoutName { name: name.into(), entry: source.join(below) });
+            return Err(SourceError::WhiteoutName { name: name.into(), entry: below.into() });
         }
         let metadata = entry.metadata().map_err(|error| unreadable(entry.path(), error.into()))?;
         if let Some(kind) = unpackable_kind(&metadata) {

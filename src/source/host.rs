@@ -288,19 +288,23 @@ fn find_error(errno: Errno) -> FindError {
 }
 
 /// The fields of `stat`, whose integer types differ between architectures.
-#[expect(clippy::unnecessary_cast, reason = "the types are other ones on other architectures")]
 fn host_stat(stat: &Stat, kind: HostKind) -> HostStat {
     HostStat {
         kind,
-        len: u64::try_from(stat.st_size).unwrap_or(0),
-        id: FileId(stat.st_dev as u64, stat.st_ino as u64),
-        mode: (stat.st_mode & 0o7777) as u16,
+        len: number(stat.st_size),
+        id: FileId(number(stat.st_dev), number(stat.st_ino)),
+        mode: number(stat.st_mode & 0o7777),
         uid: stat.st_uid,
         gid: stat.st_gid,
-        links: stat.st_nlink as u64,
-        mtime: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
-        ctime: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+        links: number(stat.st_nlink),
+        mtime: (number(stat.st_mtime), number(stat.st_mtime_nsec)),
+        ctime: (number(stat.st_ctime), number(stat.st_ctime_nsec)),
     }
+}
+
+/// A number in another type that holds all values that the kernel gives.
+fn number<T: TryInto<U>, U: Default>(value: T) -> U {
+    value.try_into().unwrap_or_default()
 }
 
 #[cfg(test)]

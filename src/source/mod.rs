@@ -85,6 +85,9 @@ pub enum SourceError {
         /// Whether it was a bare name, looked up as a command too.
         bare: bool,
     },
+    /// A single file is wanted.
+    #[error("`{0}` is no file")]
+    NoFile(String),
     /// The host refused to read something.
     #[error("cannot read `{}`", path.display())]
     Unreadable {

@@ -71,6 +71,30 @@ impl Request {
         Ok(Self { text: text.into(), source: source.into(), contents, destination })
     }
 
+    /// The path in the sysroot that this names, if it does: an absolute path that is there, or a file of the
+    /// host that lies in it.
+    pub fn in_sysroot(&self, host: &HostView) -> Option<ImagePath> {
+        use std::os::unix::ffi::OsStrExt as _;
+        if self.destination.is_some() {
+            return None;
+        }
+        let is_there = |path: &ImagePath| host.resolve(path.as_bytes()).is_ok();
+        if self.source.is_absolute() && host.root() != Path::new("/") {
+            let path = ImagePath::new(self.source.as_os_str().as_bytes()).ok().filter(is_there);
+            if path.is_some() {
+                return path;
+            }
+        }
+        fs_err::metadata(&self.source).ok()?;
+        let dir = fs_err::canonicalize(
+            self.source.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        )
+        .ok()?;
+        let root = fs_err::canonicalize(host.root()).ok()?;
+        let path = dir.join(self.source.file_name()?);
+        ImagePath::new(path.strip_prefix(root).ok()?.as_os_str().as_bytes()).ok().filter(is_there)
+    }
+
     pub(super) fn gather(&self, host: &HostView, options: &Options) -> Result<Input, SourceError> {
         let metadata = match fs_err::metadata(&self.source) {
             Ok(metadata) => metadata,
