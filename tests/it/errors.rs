@@ -254,6 +254,21 @@ fn an_output_that_is_a_device_or_a_fifo_is_never_replaced() {
 }
 
 #[test]
+fn an_output_that_is_a_regular_file_below_dev_is_written_like_any_other() {
+    let sandbox = sandbox();
+    let Ok(dir) = tempfile::Builder::new().prefix("imgb-it-").tempdir_in("/dev/shm") else { return };
+    let path = dir.path().join("image.tar");
+    fs_err::write(&path, fixtures::noise(300_000)).unwrap();
+    sandbox.imgb("pack ./good -t image -o").arg(&path).run().ok();
+    sandbox.imgb("pack ./good -t image -o out/image.tar").run().ok();
+    assert_eq!(
+        fs_err::read(&path).unwrap(),
+        sandbox.read("out/image.tar"),
+        "nothing of the old file is left"
+    );
+}
+
+#[test]
 fn standard_output_closed_early() {
     let sandbox = sandbox();
     sandbox.file("noise", fixtures::noise(400_000));
