@@ -26,10 +26,12 @@
 //! |---|---|---|---|---|
 //! | 0 | [`path`] [`timestamp`] [`digest`] [`compress`] | names, times, digests, codecs | – | Read/Write only |
 //! | 1 | [`tree`] | Tree: image path → node; Content: where bytes are, never the bytes | path, timestamp | nothing |
+//! | 1 | [`recipe`] | Buildfile text → Recipe → stages with nothing left to expand | path | nothing |
 
 pub mod compress;
 pub mod digest;
 pub mod elf;
 pub mod path;
+pub mod recipe;
 pub mod timestamp;
 pub mod tree;
