@@ -141,7 +141,7 @@ pub fn outline(recipe: &Recipe, arguments: &Arguments) -> Result<Outline, Faults
     for (index, stage) in recipe.stages.iter().enumerate() {
         let base = evaluator.base(index, stage, &globals, &declared);
         let platform =
-            stage.from.platform.as_ref().and_then(|word| evaluator.expand(word, &globals, &declared));
+            stage.from.platform.as_ref().and_then(|word| evaluator.platform(word, &globals, &declared));
         needed.extend(base.map(|base| NeededStage { index, base, platform }));
     }
     evaluator.unused_arguments();
@@ -299,6 +299,14 @@ impl Evaluator<'_> {
             None if text == "scratch" => Base::Scratch,
             None => Base::Image(text),
         })
+    }
+
+    fn platform(&mut self, word: &Word, globals: &Scope, declared: &BTreeSet<String>) -> Option<String> {
+        let text = self.expand(word, globals, declared)?;
+        if text.is_empty() {
+            self.faults.push(Fault { span: word.span, kind: FaultKind::Empty { what: "the platform" } });
+        }
+        Some(text)
     }
 
     fn step(&mut self, step: &Step, run: &mut StageRun<'_>) -> Option<EvaluatedStep> {

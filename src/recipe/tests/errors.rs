@@ -145,6 +145,7 @@ fn hints_say_what_to_do() {
 #[test]
 fn refuses_what_depends_on_values() {
     for (text, message) in [
+        ("FROM --platform=$a scratch", "the platform is empty"),
         ("ARG a\nFROM $a", "the image to start from is empty"),
         ("FROM scratch\nLABEL x=\"${a:?set a}\"", "variable `a`: set a"),
         ("FROM scratch\nARG a=x\nEXPOSE $a", "`x` is not a port: a port is a number from 0 to 65535"),
