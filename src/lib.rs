@@ -29,6 +29,7 @@
 //! | 0 | [`digest`] | Digest, DiffId, and writers that compute them | path | Read/Write only |
 //! | 0 | [`compress`] | codecs | path | Read/Write only |
 //! | 1 | [`tree`] | Tree (image path → node), Content (where bytes are, never the bytes), overlay, text dump | path, timestamp | nothing |
+//! | 1 | [`recipe`] | Buildfile text → Recipe → stages with nothing left to expand | path | nothing |
 //! | 1 | [`elf`] | what a loader reads and where it searches: object, cache, closure | path | nothing (Lookup) |
 //! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, timestamp | nothing |
 //! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, compress, tree | its own files |
@@ -51,6 +52,7 @@ pub mod pack;
 pub mod path;
 pub mod pipeline;
 pub mod plan;
+pub mod recipe;
 pub mod source;
 pub mod store;
 pub mod timestamp;

@@ -31,6 +31,7 @@ const TABLE: &[Row] = &[
     row(0, "digest", "path", "Read/Write only"),
     row(0, "compress", "path", "Read/Write only"),
     row(1, "tree", "path, timestamp", "nothing"),
+    row(1, "recipe", "path", "nothing"),
     row(1, "elf", "path", "nothing (Lookup)"),
     row(1, "image", "digest, timestamp", "nothing"),
     row(2, "archive", "path, timestamp, compress, tree", "its own files"),
