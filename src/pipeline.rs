@@ -3,10 +3,12 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
+    check::{self, Report, Start},
     compress::Compression,
     image::{self, Image, LayerFormat, Reference},
     output::{OutputError, Outputs, Target},
     pack::{self, PackError},
+    path::glob::Glob,
     plan::{self, Plan, PlanError},
     source::{self, HostView, Request, SourceError},
     store::Blob,
@@ -93,6 +95,13 @@ pub fn plan(ingredients: &Ingredients) -> Result<Plan, Error> {
         .map_err(|source| SourceError::Unreadable { path: ingredients.sysroot.clone(), source })?;
     let inputs = source::gather(&ingredients.requests, &host, &ingredients.source)?;
     Ok(plan::make(inputs, &host, &ingredients.source, &ingredients.plan)?)
+}
+
+/// Proves that the image of `plan` will start: everything is resolved again among the plan's own files.
+/// `allow_missing` are the names that may be missing.
+pub fn prove(plan: &Plan, allow_missing: &[Glob]) -> Report {
+    let options = check::Options { allow_missing, strict: false };
+    check::prove(&plan.merged(), &Start::of_config(&plan.config), options)
 }
 
 /// Reads what `plan` names and writes it to every target.

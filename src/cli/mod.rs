@@ -1,6 +1,8 @@
 //! The command line: the one place that reads the environment and prints.
 
 mod args;
+mod check;
+mod inspect;
 mod pack;
 mod progress;
 mod report;
@@ -22,6 +24,8 @@ pub fn run() -> ExitCode {
         Command::Pack(args) => pack::pack(args),
         Command::Plan(args) => pack::plan(args),
         Command::Deps(_) => Ok(()),
+        Command::Check(args) => check::check(args),
+        Command::Inspect(args) => inspect::inspect(args),
         Command::Completions { shell } => completions(*shell),
         Command::Man { dir } => man(dir),
     };

@@ -11,7 +11,7 @@ use crate::{
     pack::PackError,
     pipeline::{Delivered, Delivery, Error},
     plan::{Missing, Plan, PlanError},
-    source::SourceError,
+    source::{SourceError, image::ImageError},
 };
 
 /// Why a command ends without success.
@@ -31,11 +31,17 @@ pub(super) mod code {
     pub(crate) const MISSING: u8 = 3;
     pub(crate) const REFUSED: u8 = 4;
     pub(crate) const LOCAL: u8 = 5;
+    pub(crate) const DIGEST: u8 = 7;
 }
 
 impl Failure {
     pub(super) fn usage(message: impl ToString) -> Self {
         Self { code: code::USAGE, message: message.to_string(), details: Vec::new(), hint: None }
+    }
+
+    /// A failure with the lines that belong to it, and what to do about it.
+    pub(super) fn new(code: u8, message: String, details: Vec<String>, hint: Option<&str>) -> Self {
+        Self { code, message, details, hint: hint.map(Into::into) }
     }
 
     pub(super) fn local(message: String) -> Self {
@@ -76,6 +82,38 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Self {
+        let code = match &error {
+            ImageError::NotFound(_) | ImageError::Unreadable { .. } => code::MISSING,
+            ImageError::NoSuchImage { .. } | ImageError::OtherPlatform { .. } => code::MISSING,
+            ImageError::SeveralImages { .. } => code::USAGE,
+            ImageError::Digest { .. } | ImageError::Size { .. } => code::DIGEST,
+            ImageError::Spool(error) => spool_code(error),
+            ImageError::NoImage { .. }
+            | ImageError::Document { .. }
+            | ImageError::MissingBlob(_)
+            | ImageError::MissingMember(_)
+            | ImageError::Count { .. }
+            | ImageError::Archive(_) => code::REFUSED,
+        };
+        let hint = match &error {
+            ImageError::SeveralImages { .. } => Some("say which one: IMAGE:TAG, or --platform"),
+            ImageError::OtherPlatform { .. } => Some("leave --platform out"),
+            _ => None,
+        };
+        Self::new(code, chain(&error), Vec::new(), hint)
+    }
+}
+
+fn spool_code(error: &SpoolError) -> u8 {
+    match error {
+        SpoolError::Read { .. } => code::MISSING,
+        SpoolError::Write { .. } => code::LOCAL,
+        SpoolError::Damaged { .. } | SpoolError::Large { .. } => code::REFUSED,
+    }
+}
+
 fn source_code(error: &SourceError) -> u8 {
     match error {
         SourceError::NotFound { .. } | SourceError::Unreadable { .. } => code::MISSING,
@@ -83,9 +121,7 @@ fn source_code(error: &SourceError) -> u8 {
         | SourceError::WhiteoutName { .. }
         | SourceError::BadPath { .. }
         | SourceError::Tarball(_) => code::REFUSED,
-        SourceError::Spool(SpoolError::Read { .. }) => code::MISSING,
-        SourceError::Spool(SpoolError::Write { .. }) => code::LOCAL,
-        SourceError::Spool(SpoolError::Damaged { .. } | SpoolError::Large { .. }) => code::REFUSED,
+        SourceError::Spool(error) => spool_code(error),
     }
 }
 
@@ -139,7 +175,7 @@ fn missing(all: &[Missing]) -> (String, Vec<String>) {
 }
 
 /// `error` and all that caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -9,6 +9,7 @@ mod closure;
 pub mod conf;
 mod loader;
 mod object;
+pub mod script;
 mod tokens;
 
 pub use closure::{
