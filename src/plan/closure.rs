@@ -28,7 +28,11 @@ pub(super) struct Outcomes {
 }
 
 /// Takes all that `roots` need, and what tells the image's loader where it is.
-pub(super) fn take(roots: &Roots, options: &Options, growing: &mut Growing<'_>) -> Result<Outcomes, PlanError> {
+pub(super) fn take(
+    roots: &Roots,
+    options: &Options,
+    growing: &mut Growing<'_>,
+) -> Result<Outcomes, PlanError> {
     let mut closure = resolve(&roots.programs, options, growing);
     let loaded: BTreeSet<&ImagePath> = closure.files.iter().map(|file| &file.path).collect();
     let is_plugin = |path: &&ImagePath| {
@@ -41,11 +45,14 @@ pub(super) fn take(roots: &Roots, options: &Options, growing: &mut Growing<'_>) 
     }
     take_files(&closure, growing)?;
     for file in closure.config_files() {
-        let path = ImagePath::new(&file.path).map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
+        let path = ImagePath::new(&file.path)
+            .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
         growing.generate(path, file.bytes, "where the loader finds libraries outside its own directories");
     }
     let mut outcomes = Outcomes::default();
-    outcomes.notes.extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
+    outcomes
+        .notes
+        .extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
     judge(&closure, roots, options, &mut outcomes);
     Ok(outcomes)
 }
@@ -110,7 +117,8 @@ fn judge(closure: &Closure, roots: &Roots, options: &Options, outcomes: &mut Out
         }
     }
     for (program, fault) in closure.faults() {
-        let by = closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
+        let by =
+            closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
         if options.allows_missing(&fault.path) {
             continue;
         }
