@@ -4,6 +4,7 @@ mod args;
 mod pack;
 mod progress;
 mod report;
+mod rules;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -22,6 +23,7 @@ pub fn run() -> ExitCode {
         Command::Pack(args) => pack::pack(args),
         Command::Plan(args) => pack::plan(args),
         Command::Deps(_) => Ok(()),
+        Command::Rules(args) => rules::rules(args),
         Command::Completions { shell } => completions(*shell),
         Command::Man { dir } => man(dir),
     };

@@ -10,7 +10,7 @@ use super::{
     args::{ConfigArgs, FormatArg, Hwcaps, InputArgs, LayersArg, PackArgs, PlanArgs},
     progress::{Progress, line},
     report::{self, Failure, print},
-    variable,
+    rules, variable,
 };
 use crate::{
     image::{Platform, Reference},
@@ -136,6 +136,7 @@ fn ingredients(input: &InputArgs, config: &ConfigArgs, targets: &[Target]) -> Re
     };
     let plan = plan::Options {
         dependencies: !input.no_deps,
+        soft: rules::soft(input)?,
         include: input.include.iter().map(|text| image_path("--include", text)).collect::<Result<_, _>>()?,
         allow_missing: globs(&input.allow_missing)?,
         library_path: library_path(&input.library_path),

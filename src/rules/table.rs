@@ -47,9 +47,6 @@ pub struct Rule {
     /// Whether only regular files are meant, not directories and what is below them.
     #[serde(default)]
     pub files_only: bool,
-    /// Whether scripts among the files bring their interpreters.
-    #[serde(default)]
-    pub scripts: bool,
     /// What to tell the user where the rule fires and is not followed.
     #[serde(default)]
     pub hint: Option<String>,
