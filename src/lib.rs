@@ -31,6 +31,7 @@
 //! | 1 | [`tree`] | Tree (image path → node), Content (where bytes are, never the bytes), overlay, text dump | path, timestamp | nothing |
 //! | 1 | [`recipe`] | Buildfile text → Recipe → stages with nothing left to expand | path | nothing |
 //! | 1 | [`elf`] | what a loader reads and where it searches: object, cache, closure | path | nothing (Lookup) |
+//! | 1 | [`rules`] | soft dependencies: evidence → paths; the table of rules, which is data | path | nothing |
 //! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, timestamp | nothing |
 //! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, compress, tree | its own files |
 //! | 2 | [`store`] | blobs on disk: temporary file, digest, rename | digest | its own files |
@@ -55,6 +56,7 @@ pub mod path;
 pub mod pipeline;
 pub mod plan;
 pub mod recipe;
+pub mod rules;
 pub mod source;
 pub mod store;
 pub mod timestamp;

@@ -7,6 +7,7 @@ mod inspect;
 mod pack;
 mod progress;
 mod report;
+mod rules;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -27,6 +28,7 @@ pub fn run() -> ExitCode {
         Command::Deps(args) => deps::deps(args),
         Command::Check(args) => check::check(args),
         Command::Inspect(args) => inspect::inspect(args),
+        Command::Rules(args) => rules::rules(args),
         Command::Completions { shell } => completions(*shell),
         Command::Man { dir } => man(dir),
     };

@@ -11,7 +11,7 @@ use super::{
     check,
     progress::{Progress, line},
     report::{self, Failure, print},
-    variable,
+    rules, variable,
 };
 use crate::{
     image::{Platform, Reference},
@@ -151,6 +151,7 @@ pub(super) fn ingredients(
     };
     let plan = plan::Options {
         dependencies: !input.no_deps,
+        soft: rules::soft(input)?,
         include: input.include.iter().map(|text| image_path("--include", text)).collect::<Result<_, _>>()?,
         allow_missing: globs(&input.allow_missing)?,
         library_path: library_path(&input.library_path),
@@ -188,7 +189,7 @@ fn settings(config: &ConfigArgs) -> Settings {
 }
 
 /// The machine that imgb itself was built for.
-pub(super) fn fallback_platform() -> Platform {
+fn fallback_platform() -> Platform {
     std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None))
 }
 

@@ -6,6 +6,7 @@ use super::{
     image::{Growing, add_parents},
     interpreters, merge, parent_meta,
     programs::{self, Programs},
+    soft::Rules,
     split,
 };
 use crate::{
@@ -41,7 +42,8 @@ pub fn make(
     }
     let (platform, mut notes) = platform(&mut found, &named, options)?;
     if options.dependencies {
-        notes.extend(take_needed(&found, &named, source, options, &mut growing)?);
+        let commands = kinds.iter().filter_map(InputKind::command).cloned().collect::<Vec<_>>();
+        notes.extend(take_needed(&found, (&named, &commands), source, options, &mut growing)?);
     }
     let Growing { added, reasons, .. } = growing;
 
@@ -136,7 +138,7 @@ fn platform(
 /// Takes interpreters, libraries and loaders.
 fn take_needed(
     found: &Programs,
-    named: &[ImagePath],
+    (named, commands): (&[ImagePath], &[ImagePath]),
     source: &source::Options,
     options: &Options,
     growing: &mut Growing<'_>,
@@ -149,7 +151,10 @@ fn take_needed(
         roots.siblings.extend(object.soname.as_ref().map(|name| name.to_vec()));
         if object.is_program() { &mut roots.programs } else { &mut roots.libraries }.push(path.clone());
     }
-    let outcomes = closure::take(&roots, options, growing)?;
+    let scripts = found.scripts.iter().map(|(path, _)| path).filter(|path| is_named(path));
+    let names = commands.iter().chain(scripts).cloned().collect();
+    let rules = Rules::new(options, names, growing);
+    let outcomes = closure::take(&roots, options, rules, growing)?;
     let missing: Vec<_> = interpreters.missing.into_iter().chain(outcomes.missing).collect();
     if !missing.is_empty() {
         return Err(PlanError::Missing(missing));

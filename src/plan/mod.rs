@@ -11,6 +11,7 @@ mod programs;
 mod reason;
 mod render;
 mod settings;
+mod soft;
 mod split;
 mod view;
 
@@ -28,6 +29,7 @@ pub use make::make;
 pub use reason::{Reason, Reasons};
 pub use render::{json, text};
 pub use settings::{SettingError, Settings, pairs};
+pub use soft::Soft;
 pub use split::Layers;
 pub use view::View;
 
@@ -69,6 +71,8 @@ pub struct Note {
 pub struct Options {
     /// Find libraries, loaders and interpreters.
     pub dependencies: bool,
+    /// What is taken by rules, besides.
+    pub soft: Soft,
     /// Files and directories of the sysroot to add.
     pub include: Vec<ImagePath>,
     /// Names of libraries that may be missing.
