@@ -24,19 +24,39 @@
 //!
 //! | floor | module | holds | may import | may touch |
 //! |---|---|---|---|---|
-//! | 0 | [`path`] [`timestamp`] [`digest`] [`compress`] | names, times, digests, codecs | – | Read/Write only |
-//! | 1 | [`tree`] | Tree: image path → node; Content: where bytes are, never the bytes | path, timestamp | nothing |
-//! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, tree | Read/Write only |
-//! | 2 | [`store`] | blobs on disk: temp, check, rename | digest | its own directory |
-//! | 3 | [`source`] | opening content | path, tree | host reads |
-//! | 5 | [`pack`] | trees → layers | digest, compress, tree, archive, store, source | threads |
+//! | 0 | [`path`] | ImagePath; globs and ignore lists | – | nothing |
+//! | 0 | [`timestamp`] | Timestamp | – | nothing |
+//! | 0 | [`digest`] | Digest, DiffId, and writers that compute them | path | Read/Write only |
+//! | 0 | [`compress`] | codecs | path | Read/Write only |
+//! | 1 | [`tree`] | Tree (image path → node), Content (where bytes are, never the bytes), overlay, text dump | path, timestamp | nothing |
+//! | 1 | [`recipe`] | Buildfile text → Recipe → stages with nothing left to expand | path | nothing |
+//! | 1 | [`elf`] | what a loader reads and where it searches: object, cache, closure | path | nothing (Lookup) |
+//! | 1 | [`rules`] | soft dependencies: evidence → paths; the table of rules, which is data | path | nothing |
+//! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, timestamp | nothing |
+//! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, compress, tree | its own files |
+//! | 2 | [`store`] | blobs on disk: temporary file, digest, rename | digest | its own files |
+//! | 3 | [`source`] | the sysroot, directories, tarballs, images, the content of files | path, timestamp, digest, compress, tree, elf, image, archive, store | host reads |
+//! | 4 | [`plan`] | Plan, View, reasons, split into layers | path, timestamp, tree, elf, image, source | reads through `source` |
+//! | 4 | [`check`] | the proof that an image will start, inside its own tree alone | path, tree, elf, image, source | reads through `source` |
+//! | 5 | [`pack`] | trees → layers | path, digest, compress, tree, archive, store, source | threads |
+//! | 6 | [`output`] | archives, OCI layout, root file system | digest, image, tree, archive, store, source | writes at the target, stdout |
+//! | 7 | [`pipeline`] | the calls above; the one union of errors; Event | all of the above | – |
+//! | 8 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, terminal, exit code, names of files |
 
 pub mod archive;
+pub mod check;
+pub mod cli;
 pub mod compress;
 pub mod digest;
 pub mod elf;
+pub mod image;
+pub mod output;
 pub mod pack;
 pub mod path;
+pub mod pipeline;
+pub mod plan;
+pub mod recipe;
+pub mod rules;
 pub mod source;
 pub mod store;
 pub mod timestamp;

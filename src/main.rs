@@ -1,1 +1,7 @@
-fn main() {}
+//! The `imgb` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    imgb::cli::run()
+}

@@ -281,7 +281,13 @@ impl Pending {
             return Err(StoreError::Directory(target.to_owned()));
         }
         let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(Self { target: target.to_owned(), ..Self::create_in(dir)? })
+        let named = |fault| match fault {
+            StoreError::Io { source, .. } => {
+                StoreError::Io { action: "create", path: target.to_owned(), source }
+            }
+            fault => fault,
+        };
+        Ok(Self { target: target.to_owned(), ..Self::create_in(dir).map_err(named)? })
     }
 
     /// A file in `dir` whose target is given later.
@@ -291,7 +297,8 @@ impl Pending {
             .prefix(".imgb-")
             .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(dir)
-            .map_err(error("create a file in", dir))?
+            // The fault names the temporary file, which nobody knows.
+            .map_err(|fault| error("create a file in", dir)(innermost(&fault)))?
             .into_parts();
         Ok(Self { file: Arc::new(file), temp, target: dir.to_owned() })
     }
@@ -299,6 +306,11 @@ impl Pending {
     /// The file, open for reading and writing.
     pub fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// Where the file will be.
+    pub fn target(&self) -> &Path {
+        &self.target
     }
 
     /// Puts the file in place.
@@ -394,6 +406,18 @@ impl io::Read for ExtentReader {
         self.left -= read as u64;
         Ok(read)
     }
+}
+
+/// The system's own error under what libraries have wrapped it in.
+fn innermost(fault: &io::Error) -> io::Error {
+    let mut source = std::error::Error::source(fault);
+    while let Some(cause) = source {
+        if let Some(code) = cause.downcast_ref().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(code);
+        }
+        source = cause.source();
+    }
+    fault.kind().into()
 }
 
 fn error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

@@ -4,9 +4,26 @@ use std::{io, sync::Arc};
 
 use crate::path::ImagePath;
 
+pub mod cache;
+mod closure;
+pub mod conf;
+pub mod dlopen;
+mod loader;
 mod object;
+pub mod render;
+pub mod script;
+mod tokens;
 
-pub use object::{Object, ObjectError};
+pub use closure::{
+    CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Options, Outcome,
+    Program, Root, Suggestion, Tag, Tried, Warning, closure,
+};
+pub use dlopen::{Dlopen, DlopenError, Priority};
+pub use loader::{Dialect, Loader, usual_paths};
+pub use object::{
+    Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object, ObjectError, PIE,
+    ReadAt, Request, Sniffed, Symbols, Verneed, constants, sniff, symbols,
+};
 
 /// What the loader would see: the image's paths over the sysroot's. The closure and the rules look through
 /// this and touch nothing themselves.
@@ -35,6 +52,8 @@ pub struct Found {
     pub id: FileId,
     /// Every symbolic link crossed on the way, in order, each by its own real path.
     pub links: Vec<ImagePath>,
+    /// The directories that `..` left again, each by its real path: the way needs them, too.
+    pub through: Vec<ImagePath>,
     /// What it is.
     pub kind: FoundKind,
 }

@@ -1,5 +1,8 @@
 //! Paths in an image: absolute, normalised, bytes. Never a path of the host.
 
+pub mod glob;
+pub mod ignore;
+
 use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
 /// An absolute path in the image: `/`, or `/a/b` without `.`, `..`, empty components, NUL or a trailing

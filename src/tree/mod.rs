@@ -1,5 +1,6 @@
 //! A file tree as a value: image path → node. It says where bytes are and never holds or reads them.
 
+pub mod capability;
 mod dump;
 mod overlay;
 
@@ -44,8 +45,11 @@ pub struct Meta {
     /// Time of last modification.
     pub mtime: Timestamp,
     /// Extended attributes by full name (`security.capability`), raw values. `None` where there are none.
-    pub xattrs: Option<Box<BTreeMap<Vec<u8>, Vec<u8>>>>,
+    pub xattrs: Xattrs,
 }
+
+/// Extended attributes; boxed, since few nodes have any.
+pub type Xattrs = Option<Box<BTreeMap<Vec<u8>, Vec<u8>>>>;
 
 impl Meta {
     /// `mode`, owned by root, at the epoch, no attributes.
@@ -288,12 +292,18 @@ impl Tree {
     }
 }
 
+impl Extend<(ImagePath, Node)> for Tree {
+    fn extend<I: IntoIterator<Item = (ImagePath, Node)>>(&mut self, nodes: I) {
+        for (path, node) in nodes {
+            self.insert(path, node);
+        }
+    }
+}
+
 impl FromIterator<(ImagePath, Node)> for Tree {
     fn from_iter<I: IntoIterator<Item = (ImagePath, Node)>>(nodes: I) -> Self {
         let mut tree = Self::new();
-        for (path, node) in nodes {
-            tree.insert(path, node);
-        }
+        tree.extend(nodes);
         tree
     }
 }

@@ -1,9 +1,44 @@
-//! The end-to-end tests: one binary, one module per subject.
+//! The end-to-end tests: one binary, one module per subject. The list says what goes where.
 #![cfg(test)]
 
+// The command line, from the outside.
+/// What makes the same inputs the same bytes, and the golden digests that pin the format.
+mod determinism;
+/// Every bad input, with its exit code and its one message.
+mod errors;
+/// Every output read back by programs that are not ours.
+mod foreign;
+/// From a program to a running container, on real engines.
+mod founding;
+/// What each kind of input becomes, and what the options make of it.
+mod inputs;
+/// The static build, in an empty root, packing itself.
+mod selfpack;
+
+// The stages from the outside.
 /// The tar writer against our reader, the tar crate, GNU tar, bsdtar and Python's tarfile.
 mod archive;
+/// Every dynamic object of the machine, as its loader lists it.
+mod elf_machine;
+/// The real loaders, asked.
+mod elf_oracle;
 /// Hostile and odd tars, one test for each kind.
 mod hostile_tar;
 /// Layers: the same bytes whatever the threads, and faults on the way.
 mod pack;
+
+// The source text.
+/// The module table, held against the code; sizes and other tidiness.
+mod floors;
+
+// What the others stand on.
+/// dockerd, containerd, podman and umoci with runc, each with its own state, each ended afterwards.
+mod engines;
+/// The programs and trees that more than one test packs; fixtures/README.md lists them.
+mod fixtures;
+/// The rules of the OCI image specification, as checks on JSON and on blobs.
+mod image_spec;
+/// Rust source as tokens: the paths it names, without comments, strings and unit tests.
+mod rust_text;
+/// A temporary directory, files in it, and commands run over it.
+mod sandbox;

@@ -1,0 +1,415 @@
+//! The command line as clap reads it: what the user typed, nothing looked up.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Pack programs, directories and tarballs into the smallest container image that runs them.
+///
+/// No base image, no daemon, no root; nothing that is packed is ever executed.
+#[derive(Debug, Parser)]
+#[command(name = "imgb", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Exit codes:\n  \
+    0 ok\n  1 build failed (a library is missing, inputs disagree)\n  2 usage\n  3 input missing or unreadable\n  \
+    4 input refused (malformed, hostile, over a limit)\n  5 output or local resource\n  \
+    7 an image's digest is wrong\n  130, 143 stopped by a signal\n\nStart with `imgb pack --help`.")]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Programs, directories and tarballs → an image
+    Pack(PackArgs),
+    /// What `pack` would do: every path, its layer, its reason
+    Plan(PlanArgs),
+    /// The libraries of programs as a tree: how each was found, and what was searched for a missing one
+    Deps(DepsArgs),
+    /// Verify every digest of an image and prove that it will start
+    Check(CheckArgs),
+    /// An image's configuration, layers, files and sizes
+    Inspect(InspectArgs),
+    /// The rules by which soft dependencies are found
+    Rules(RulesArgs),
+    /// Shell completions on stdout
+    #[command(
+        after_help = "Example:\n  imgb completions bash > ~/.local/share/bash-completion/completions/imgb"
+    )]
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Manual pages into a directory
+    #[command(after_help = "Example:\n  imgb man /usr/local/share/man/man1")]
+    Man {
+        /// Where the pages go
+        dir: PathBuf,
+    },
+}
+
+/// What goes in, and how it is looked up.
+#[derive(Args, Debug)]
+pub(super) struct InputArgs {
+    /// What to pack: SRC[:DEST]
+    ///
+    /// SRC is placed as `cp -a SRC /` would: a file ./hello becomes /hello, a directory ./bin becomes /bin,
+    /// ./rootfs/ (with the slash) its contents at /; a tarball (tar, gzip, bzip2, xz, zstd) is unpacked at /.
+    /// A bare name that is no file here, such as curl, is looked up on PATH and keeps its own path.
+    /// :DEST puts it elsewhere; a DEST that ends in / is a directory.
+    #[arg(required = true, value_name = "INPUT")]
+    pub(super) inputs: Vec<String>,
+
+    /// Where libraries and system files are looked up; they keep their path below it
+    #[arg(long, value_name = "DIR", default_value = "/", help_heading = "Inputs")]
+    pub(super) sysroot: PathBuf,
+
+    /// A directory to look for libraries in first, as LD_LIBRARY_PATH would (repeatable)
+    ///
+    /// An absolute DIR is a path in the sysroot. Libraries found only through it are listed in the image's
+    /// own /etc/ld.so.cache, so that it starts without LD_LIBRARY_PATH.
+    #[arg(long, value_name = "DIR", help_heading = "Inputs")]
+    pub(super) library_path: Vec<String>,
+
+    /// Leave out what matches (repeatable): a name such as '*.pyc' at any depth, or a path such as 'opt/**/test'
+    #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
+    pub(super) exclude: Vec<String>,
+
+    /// Add a file or directory of the sysroot under its own path, with its libraries (repeatable)
+    #[arg(long, value_name = "PATH", help_heading = "Inputs")]
+    pub(super) include: Vec<String>,
+
+    /// Go on although libraries whose names match are missing (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
+    pub(super) allow_missing: Vec<String>,
+
+    /// How much to add that programs open only at run time: certificates, time zones, plugins, standard libraries
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LEVEL",
+        default_value = "auto",
+        help_heading = "Soft dependencies"
+    )]
+    pub(super) soft: SoftArg,
+
+    /// Follow this rule whatever its evidence says (repeatable); `imgb rules` lists them
+    #[arg(long, value_name = "RULE", help_heading = "Soft dependencies")]
+    pub(super) with: Vec<String>,
+
+    /// Do not follow this rule (repeatable)
+    #[arg(long, value_name = "RULE", help_heading = "Soft dependencies")]
+    pub(super) without: Vec<String>,
+
+    /// A file with further rules (repeatable); docs/rules.md describes it
+    #[arg(long, value_name = "FILE", help_heading = "Soft dependencies")]
+    pub(super) rules: Vec<PathBuf>,
+
+    /// Pack the inputs alone: no libraries, loaders or interpreters
+    #[arg(long, help_heading = "Inputs")]
+    pub(super) no_deps: bool,
+
+    /// Pack all glibc-hwcaps variants of libraries too, not the baseline alone
+    #[arg(long, value_enum, value_name = "WHICH", default_value = "baseline", help_heading = "Inputs")]
+    pub(super) hwcaps: Hwcaps,
+
+    /// Keep every permission bit; otherwise a umask of 022 is applied
+    #[arg(long, help_heading = "Inputs")]
+    pub(super) preserve_mode: bool,
+
+    /// Owner of everything packed, as numbers
+    #[arg(long, value_name = "UID[:GID]", help_heading = "Inputs")]
+    pub(super) chown: Option<String>,
+
+    /// File capabilities, in the words of setcap(8) (repeatable)
+    #[arg(long, value_name = "FILE=CAPS", help_heading = "Inputs")]
+    pub(super) cap: Vec<String>,
+}
+
+/// What the image says of itself.
+#[derive(Args, Debug)]
+pub(super) struct ConfigArgs {
+    /// OS and architecture, where the programs' own headers should not decide
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
+    pub(super) platform: Option<String>,
+
+    /// The program to start: words, or a JSON array. One executable input is the entrypoint by itself
+    #[arg(long, value_name = "WORDS", help_heading = "Image")]
+    pub(super) entrypoint: Option<String>,
+
+    /// The default arguments: words, or a JSON array
+    #[arg(long, value_name = "WORDS", help_heading = "Image")]
+    pub(super) cmd: Option<String>,
+
+    /// An environment variable (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
+    pub(super) env: Vec<String>,
+
+    /// The working directory; made if it is not there
+    #[arg(long, value_name = "DIR", help_heading = "Image")]
+    pub(super) workdir: Option<String>,
+
+    /// The user to run as
+    #[arg(long, value_name = "USER[:GROUP]", help_heading = "Image")]
+    pub(super) user: Option<String>,
+
+    /// A label (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
+    pub(super) label: Vec<String>,
+
+    /// An annotation of the manifest (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
+    pub(super) annotation: Vec<String>,
+
+    /// A port the program listens on (repeatable)
+    #[arg(long, value_name = "PORT[/PROTO]", help_heading = "Image")]
+    pub(super) expose: Vec<String>,
+
+    /// A directory that holds data (repeatable)
+    #[arg(long, value_name = "DIR", help_heading = "Image")]
+    pub(super) volume: Vec<String>,
+
+    /// The signal that stops the program
+    #[arg(long, value_name = "SIGNAL", help_heading = "Image")]
+    pub(super) stop_signal: Option<String>,
+
+    /// The image's layers: all in one, or what the system gave below what you gave
+    #[arg(long, value_enum, value_name = "HOW", default_value = "split", help_heading = "Image")]
+    pub(super) layers: LayersArg,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb pack ./bin -o myapp.tar && docker load -i myapp.tar\n  \
+    imgb pack ./target/release/app -o app.tar -t registry.example/app:1.0\n  \
+    imgb pack curl -o - | docker load\n  \
+    imgb pack ./rootfs.tar.xz --cmd bash -o oci:layout:debian\n  \
+    imgb pack ./app ./etc:/etc --env RUST_LOG=info --user 65532 -o app.tar -o rootfs:app-rootfs.tar\n\n\
+    Times in the image are SOURCE_DATE_EPOCH, or 0 where it is not set.")]
+pub(super) struct PackArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+
+    /// Where the image goes (repeatable)
+    ///
+    /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an OCI layout;
+    /// docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for stdout.
+    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", help_heading = "Output")]
+    pub(super) output: Vec<String>,
+
+    /// The format of outputs that do not say it themselves
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
+    pub(super) format: Option<FormatArg>,
+
+    /// The image's name (repeatable); otherwise the output's name without its ending
+    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
+    pub(super) tag: Vec<String>,
+
+    /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
+    #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
+    pub(super) compress: String,
+
+    /// Threads; the bytes are the same for any number
+    #[arg(short, long, value_name = "N", help_heading = "Output")]
+    pub(super) jobs: Option<std::num::NonZeroUsize>,
+
+    /// Write the image even if it cannot start
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_check: bool,
+
+    /// Show what would be packed and write nothing
+    #[arg(long, help_heading = "Output")]
+    pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) talk: TalkArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  imgb plan curl\n  imgb plan ./bin --json | jq '.files[] | select(.reason | test(\"needed\"))'"
+)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) input: InputArgs,
+
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+
+    #[command(flatten)]
+    pub(super) talk: TalkArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  imgb deps /usr/bin/git\n  imgb deps --list ./app --library-path /opt/lib\n  \
+    imgb deps --sysroot ./arm64-root /usr/bin/curl\n  imgb deps --dot curl | dot -Tsvg > curl.svg"
+)]
+pub(super) struct DepsArgs {
+    /// Programs or libraries: files, or bare names to look up on PATH
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<String>,
+
+    /// Where libraries are looked up
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(super) sysroot: PathBuf,
+
+    /// A directory to look for libraries in first, as LD_LIBRARY_PATH would (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub(super) library_path: Vec<String>,
+
+    /// List all glibc-hwcaps variants of libraries too
+    #[arg(long, value_enum, value_name = "WHICH", default_value = "baseline")]
+    pub(super) hwcaps: Hwcaps,
+
+    /// One path a line, in load order
+    #[arg(long, conflicts_with_all = ["json", "dot"])]
+    pub(super) list: bool,
+
+    /// Every edge as JSON: who asked, for which name, how it was found, what was tried
+    #[arg(long, conflicts_with = "dot")]
+    pub(super) json: bool,
+
+    /// A graph for Graphviz
+    #[arg(long)]
+    pub(super) dot: bool,
+}
+
+/// Which image.
+#[derive(Args, Debug)]
+pub(super) struct ImageArgs {
+    /// The image: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    #[arg(value_name = "IMAGE")]
+    pub(super) image: String,
+
+    /// Which one, where there are several; otherwise the one for this machine
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  imgb check myapp.tar\n  imgb check oci:layout:1.0 --json | jq -r '.faults[].text'\n\n\
+    Nothing is executed. Exit code 1: it cannot start; 4: malformed; 7: a digest or size is wrong."
+)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+
+    /// Go on although libraries whose names match are missing (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub(super) allow_missing: Vec<String>,
+
+    /// What is broken anywhere in the image is a fault, not only what keeps its own program from starting
+    #[arg(long)]
+    pub(super) strict: bool,
+
+    /// JSON on stdout
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Say nothing but faults
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  imgb inspect myapp.tar\n  imgb inspect --files oci:layout:1.0\n  \
+    imgb inspect --json myapp.tar | jq '.files | sort_by(-.size)[:10]'")]
+pub(super) struct InspectArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+
+    /// List every file: mode, owner, path, size
+    #[arg(long)]
+    pub(super) files: bool,
+
+    /// JSON on stdout
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  imgb rules\n  imgb rules --json | jq '.[] | select(.level == \"auto\")'"
+)]
+pub(super) struct RulesArgs {
+    /// A file with further rules (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(super) rules: Vec<PathBuf>,
+
+    /// Everything in the rules, as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// How much is said, and how.
+#[derive(Args, Debug)]
+pub(super) struct TalkArgs {
+    /// JSON on stdout
+    #[arg(long, help_heading = "Messages")]
+    pub(super) json: bool,
+
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Messages")]
+    pub(super) quiet: bool,
+
+    /// Say more
+    #[arg(short, long, help_heading = "Messages")]
+    pub(super) verbose: bool,
+
+    /// Progress on stderr
+    #[arg(long, value_enum, value_name = "HOW", default_value = "auto", help_heading = "Messages")]
+    pub(super) progress: ProgressArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Hwcaps {
+    /// What every CPU can run
+    Baseline,
+    /// All variants
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SoftArg {
+    /// Nothing
+    None,
+    /// What is needed with high confidence and not too large
+    Auto,
+    /// Whatever there is evidence for
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LayersArg {
+    /// One layer
+    One,
+    /// The system's files below yours
+    Split,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FormatArg {
+    /// OCI layout and manifest.json in one tar: every engine loads it
+    Archive,
+    /// docker-archive
+    Docker,
+    /// OCI: a layout directory, or an oci-archive where OUT is a file
+    Oci,
+    /// A tar of the root file system, for `docker import`
+    Rootfs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressArg {
+    /// A bar on a terminal, lines otherwise
+    Auto,
+    /// Lines
+    Plain,
+    /// None
+    None,
+}

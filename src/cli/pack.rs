@@ -1,0 +1,251 @@
+//! `imgb pack` and `imgb plan`: what was typed → what is wanted, and what came of it.
+
+use std::{
+    collections::BTreeSet,
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    args::{ConfigArgs, FormatArg, Hwcaps, InputArgs, LayersArg, PackArgs, PlanArgs},
+    check,
+    progress::{Progress, line},
+    report::{self, Failure, print},
+    rules, variable,
+};
+use crate::{
+    image::{Platform, Reference},
+    output::{Format, Place, Target},
+    path::{ImagePath, glob::Glob},
+    pipeline::{self, Delivery, Event, Ingredients},
+    plan::{self, Layers, Plan, Settings},
+    source::{self, Exclude, Request},
+    timestamp::Timestamp,
+    tree::capability,
+};
+
+/// Where container runtimes look for commands when the image sets no PATH, and `imgb` in a foreign sysroot.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
+    let targets = targets(args)?;
+    let ingredients = ingredients(&args.input, &args.config, &targets)?;
+    let plan = pipeline::plan(&ingredients)?;
+    if args.dry_run {
+        return show(&plan, args.talk.json, args.talk.quiet);
+    }
+    let delivery = delivery(args, targets)?;
+    // An image of the inputs alone is not meant to start by itself.
+    if !args.no_check && ingredients.plan.dependencies {
+        check::refuse(&pipeline::prove(&plan, &ingredients.plan.allow_missing))?;
+    }
+    let progress = Progress::new(args.talk.progress, args.talk.quiet);
+    let delivered = pipeline::deliver(&plan, &delivery, &|event| match event {
+        Event::Packing { files, bytes } => progress.start(files, bytes),
+        Event::Packed(bytes) => progress.advance(bytes),
+    });
+    progress.finish();
+    let delivered = delivered?;
+    if !args.talk.quiet {
+        notes(&plan);
+        report::summary(&plan, &delivery, &delivered);
+    }
+    if delivery.targets.iter().any(|target| target.place == Place::Stdout) {
+        return Ok(());
+    }
+    match args.talk.json {
+        true => print(&format!("{}\n", report::summary_json(&plan, &delivery, &delivered))),
+        false => print(&format!("{}\n", delivered.image.manifest.digest)),
+    }
+}
+
+pub(super) fn plan(args: &PlanArgs) -> Result<(), Failure> {
+    let plan = pipeline::plan(&ingredients(&args.input, &args.config, &[])?)?;
+    show(&plan, args.talk.json, args.talk.quiet)
+}
+
+fn show(plan: &Plan, json: bool, quiet: bool) -> Result<(), Failure> {
+    if json {
+        return print(&format!("{}\n", plan::json(plan)));
+    }
+    if !quiet {
+        notes(plan);
+    }
+    print(&plan::text(plan))
+}
+
+fn notes(plan: &Plan) {
+    for note in &plan.notes {
+        line(&format!("warning: {}", note.text));
+        if let Some(hint) = &note.hint {
+            line(&format!("  hint: {hint}"));
+        }
+    }
+}
+
+fn targets(args: &PackArgs) -> Result<Vec<Target>, Failure> {
+    let default = args.format.map(|format| match format {
+        FormatArg::Archive => Format::Archive,
+        FormatArg::Docker => Format::DockerArchive,
+        FormatArg::Oci => Format::OciLayout,
+        FormatArg::Rootfs => Format::Rootfs,
+    });
+    let parse = |text: &String| Target::parse(text, default, |path| path.is_dir()).map_err(Failure::usage);
+    let targets = args.output.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    if targets.iter().filter(|target| target.place == Place::Stdout).count() > 1 {
+        return Err(Failure::usage("only one output can go to stdout"));
+    }
+    let mut files = BTreeSet::new();
+    for path in targets.iter().filter(|target| target.format != Format::OciLayout).filter_map(Target::path) {
+        if !files.insert(path) {
+            return Err(Failure::usage(format!("two outputs go to `{}`", path.display())));
+        }
+    }
+    Ok(targets)
+}
+
+fn delivery(args: &PackArgs, targets: Vec<Target>) -> Result<Delivery, Failure> {
+    let names = args.tag.iter().map(|tag| tag.parse::<Reference>().map_err(Failure::usage));
+    let first = args.input.inputs.first().map_or("", |input| input.split(":/").next().unwrap_or(input));
+    let stem = Path::new(first).file_stem().unwrap_or_default().to_string_lossy();
+    let fallback = Reference::repository_from(&stem).parse().map_err(Failure::usage)?;
+    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok());
+    Ok(Delivery {
+        targets,
+        names: names.collect::<Result<_, _>>()?,
+        fallback_name: fallback,
+        compression: args.compress.parse().map_err(Failure::usage)?,
+        jobs: jobs.unwrap_or(std::num::NonZeroUsize::MIN),
+        annotations: plan::pairs("--annotation", &args.config.annotation).map_err(Failure::usage)?,
+        scratch: scratch(),
+    })
+}
+
+pub(super) fn scratch() -> PathBuf {
+    variable("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from)
+}
+
+pub(super) fn ingredients(
+    input: &InputArgs,
+    config: &ConfigArgs,
+    targets: &[Target],
+) -> Result<Ingredients, Failure> {
+    let created = timestamp()?;
+    let globs = |texts: &[String]| {
+        let glob = |text: &String| {
+            Glob::new(text.as_bytes()).map_err(|error| Failure::usage(format!("`{text}`: {error}")))
+        };
+        texts.iter().map(glob).collect::<Result<Vec<_>, _>>()
+    };
+    let excludes = input.exclude.iter().map(|text| {
+        Exclude::new(text).map_err(|error| Failure::usage(format!("--exclude `{text}`: {error}")))
+    });
+    let source = source::Options {
+        exclude: excludes.collect::<Result<_, _>>()?,
+        preserve_mode: input.preserve_mode,
+        owner: input.chown.as_deref().map(owner).transpose()?,
+        mtime: created,
+        outputs: outputs(targets),
+        command_dirs: command_dirs(&input.sysroot),
+        spool: scratch(),
+    };
+    let plan = plan::Options {
+        dependencies: !input.no_deps,
+        soft: rules::soft(input)?,
+        include: input.include.iter().map(|text| image_path("--include", text)).collect::<Result<_, _>>()?,
+        allow_missing: globs(&input.allow_missing)?,
+        library_path: library_path(&input.library_path),
+        hwcaps_all: input.hwcaps == Hwcaps::All,
+        layers: match config.layers {
+            LayersArg::One => Layers::One,
+            LayersArg::Split => Layers::Split,
+        },
+        platform: config.platform.as_deref().map(str::parse).transpose().map_err(Failure::usage)?,
+        fallback_platform: fallback_platform(),
+        settings: settings(config),
+        capabilities: input.cap.iter().map(|text| capabilities(text)).collect::<Result<_, _>>()?,
+    };
+    let requests = input.inputs.iter().map(|text| Request::parse(text).map_err(Failure::usage));
+    Ok(Ingredients {
+        requests: requests.collect::<Result<_, _>>()?,
+        sysroot: input.sysroot.clone(),
+        source,
+        plan,
+    })
+}
+
+fn settings(config: &ConfigArgs) -> Settings {
+    Settings {
+        entrypoint: config.entrypoint.clone(),
+        cmd: config.cmd.clone(),
+        env: config.env.clone(),
+        workdir: config.workdir.clone(),
+        user: config.user.clone(),
+        labels: config.label.clone(),
+        expose: config.expose.clone(),
+        volumes: config.volume.clone(),
+        stop_signal: config.stop_signal.clone(),
+    }
+}
+
+/// The machine that imgb itself was built for.
+fn fallback_platform() -> Platform {
+    std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None))
+}
+
+fn timestamp() -> Result<Timestamp, Failure> {
+    let Some(text) = variable("SOURCE_DATE_EPOCH") else { return Ok(Timestamp::EPOCH) };
+    let text = text.to_string_lossy();
+    Timestamp::from_source_date_epoch(&text)
+        .ok_or_else(|| Failure::usage(format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds")))
+}
+
+fn owner(text: &str) -> Result<(u32, u32), Failure> {
+    let (uid, gid) = text.split_once(':').unwrap_or((text, text));
+    match (uid.parse(), gid.parse()) {
+        (Ok(uid), Ok(gid)) => Ok((uid, gid)),
+        _ => Err(Failure::usage(format!("--chown `{text}`: write UID or UID:GID, as numbers"))),
+    }
+}
+
+fn image_path(option: &str, text: &str) -> Result<ImagePath, Failure> {
+    ImagePath::new(text).map_err(|error| Failure::usage(format!("{option} `{text}`: {error}")))
+}
+
+fn capabilities(text: &str) -> Result<(ImagePath, Vec<u8>), Failure> {
+    let Some((file, names)) = text.split_once('=') else {
+        return Err(Failure::usage(format!("--cap `{text}`: write FILE=CAPS, such as /app=cap_net_raw+ep")));
+    };
+    let value = capability::parse(names).map_err(|error| Failure::usage(format!("--cap: {error}")))?;
+    Ok((image_path("--cap", file)?, value))
+}
+
+/// An absolute directory is a path in the sysroot; a relative one is the host's and is made absolute, since
+/// what the loader searches never depends on where imgb was started.
+pub(super) fn library_path(dirs: &[String]) -> Vec<Vec<u8>> {
+    let absolute = |dir: &String| std::path::absolute(dir).unwrap_or_else(|_| dir.into());
+    dirs.iter()
+        .flat_map(|dir| dir.split(':').map(str::to_owned).collect::<Vec<_>>())
+        .filter(|dir| !dir.is_empty())
+        .map(|dir| absolute(&dir).as_os_str().as_bytes().to_vec())
+        .collect()
+}
+
+pub(super) fn command_dirs(sysroot: &Path) -> Vec<ImagePath> {
+    let own = variable("PATH").filter(|_| sysroot == Path::new("/"));
+    let path = own.map_or_else(|| DEFAULT_PATH.into(), |path| path.to_string_lossy().into_owned());
+    let absolute = path.split(':').chain(DEFAULT_PATH.split(':')).filter(|dir| dir.starts_with('/'));
+    absolute.filter_map(|dir| ImagePath::new(dir).ok()).collect()
+}
+
+/// The outputs' places, absolute and without links, so that a walk over an input knows them.
+fn outputs(targets: &[Target]) -> BTreeSet<PathBuf> {
+    let place = |target: &Target| match &target.place {
+        Place::Path(path) => {
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            Some(fs_err::canonicalize(dir).ok()?.join(path.file_name()?))
+        }
+        Place::Stdout => None,
+    };
+    targets.iter().filter_map(place).collect()
+}

@@ -1,0 +1,267 @@
+//! `/etc/ld.so.cache`, which ldconfig writes and glibc's loader reads (`sysdeps/generic/dl-cache.h`).
+
+mod write;
+
+use std::{cmp::Ordering, sync::Arc};
+
+use goblin::elf::header as eh;
+
+use crate::elf::{Float, Machine};
+
+pub use write::write;
+
+/// Bytes of a cache that are read; the largest in use have some 300 kB.
+pub const MAX_CACHE: usize = 32 << 20;
+
+const MAGIC_OLD: &[u8] = b"ld.so-1.7.0";
+const MAGIC_NEW: &[u8] = b"glibc-ld.so.cache1.1";
+const HEADER_LEN: usize = 48;
+const ENTRY_LEN: usize = 24;
+const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
+/// Set in the hwcap field of entries for a `glibc-hwcaps` subdirectory, whose index is in the low half.
+const HWCAP_EXTENSION: u64 = 1 << 62;
+
+/// A cache's entries in the file's order: names descending, subdirectories for processors before plain ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cache {
+    entries: Vec<Entry>,
+}
+
+/// One library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is asked for by: its SONAME.
+    pub name: Arc<[u8]>,
+    /// Where it is.
+    pub path: Arc<[u8]>,
+    /// Which objects it is for: see [`flags`].
+    pub flags: i32,
+    /// The `glibc-hwcaps` subdirectory that it is in.
+    pub hwcap: Option<Arc<[u8]>>,
+}
+
+/// Why a file is no cache. The loader goes on without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CacheError {
+    /// Neither format's magic.
+    #[error("no ld.so.cache in a known format")]
+    Magic,
+    /// Shorter than its header says.
+    #[error("the cache is cut off")]
+    Truncated,
+    /// Written for the other byte order.
+    #[error("the cache has the wrong byte order")]
+    ByteOrder,
+}
+
+/// Reads integers of one byte order; 0 past the end, which no valid table reaches.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    bytes: &'a [u8],
+    big_endian: bool,
+}
+
+impl<'a> Reader<'a> {
+    fn u32(self, at: usize) -> u32 {
+        let raw = self.bytes.get(at..).and_then(|b| b.first_chunk::<4>()).copied().unwrap_or_default();
+        if self.big_endian { u32::from_be_bytes(raw) } else { u32::from_le_bytes(raw) }
+    }
+
+    fn u64(self, at: usize) -> u64 {
+        let (first, second) = (u64::from(self.u32(at)), u64::from(self.u32(at + 4)));
+        if self.big_endian { first << 32 | second } else { second << 32 | first }
+    }
+
+    fn string(self, at: u32) -> Option<&'a [u8]> {
+        let from = self.bytes.get(usize::try_from(at).ok()?..)?;
+        from.get(..from.iter().position(|&b| b == 0)?)
+    }
+}
+
+impl Cache {
+    /// Parses either format for a loader of the given byte order. Entries that point outside the file are left
+    /// out, as the loader skips them.
+    ///
+    /// # Errors
+    /// [`CacheError`]: the loader would take none of it.
+    pub fn parse(bytes: &[u8], big_endian: bool) -> Result<Self, CacheError> {
+        let start = Self::new_format(bytes, big_endian)?;
+        let new = bytes.get(start..).ok_or(CacheError::Truncated)?;
+        let reader = Reader { bytes: new, big_endian };
+        let count = reader.u32(20) as usize;
+        let table = count.checked_mul(ENTRY_LEN).and_then(|size| size.checked_add(HEADER_LEN));
+        if table.is_none_or(|size| size > new.len()) {
+            return Err(CacheError::Truncated);
+        }
+        // Bits 0 and 1: 0 not said, 1 invalid, 2 little-endian, 3 big-endian.
+        let order = new.get(28).copied().unwrap_or_default() & 3;
+        if order == 1 || order == 2 && big_endian || order == 3 && !big_endian {
+            return Err(CacheError::ByteOrder);
+        }
+        let hwcaps = hwcap_names(reader);
+        let entry = |index: usize| {
+            let at = HEADER_LEN + index * ENTRY_LEN;
+            let hwcap = match reader.u64(at + 16) {
+                0 => None,
+                bits if bits & HWCAP_EXTENSION != 0 => {
+                    Some(hwcaps.get(usize::try_from(bits & 0xffff_ffff).ok()?)?.clone())
+                }
+                // From before 2.33, for legacy subdirectories: no loader since then takes these.
+                _ => return None,
+            };
+            Some(Entry {
+                flags: i32::from_ne_bytes(reader.u32(at).to_ne_bytes()),
+                name: reader.string(reader.u32(at + 4))?.into(),
+                path: reader.string(reader.u32(at + 8))?.into(),
+                hwcap,
+            })
+        };
+        Ok(Self { entries: (0..count).filter_map(entry).collect() })
+    }
+
+    /// Where the new format starts: at once, or after a table of the old one.
+    fn new_format(bytes: &[u8], big_endian: bool) -> Result<usize, CacheError> {
+        if bytes.starts_with(MAGIC_NEW) {
+            return Ok(0);
+        }
+        if !bytes.starts_with(MAGIC_OLD) {
+            return Err(CacheError::Magic);
+        }
+        let count = Reader { bytes, big_endian }.u32(12) as usize;
+        let end = count.checked_mul(12).and_then(|size| size.checked_add(16)).ok_or(CacheError::Truncated)?;
+        // `ALIGN_CACHE`: the new header is aligned as its 64-bit fields are.
+        let start = end.checked_next_multiple_of(8).ok_or(CacheError::Truncated)?;
+        let new = bytes.get(start..).ok_or(CacheError::Truncated)?;
+        if new.starts_with(MAGIC_NEW) { Ok(start) } else { Err(CacheError::Magic) }
+    }
+
+    /// All entries, in the file's order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entry that `_dl_load_cache_lookup` takes for `name`, on a processor that has the `levels` (names of
+    /// `glibc-hwcaps` subdirectories, best first).
+    pub fn lookup(&self, name: &[u8], machine: Machine, levels: &[Arc<[u8]>]) -> Option<&Entry> {
+        // Descending order, as the loader's binary search assumes.
+        let start = self.entries.partition_point(|entry| compare(&entry.name, name) == Ordering::Greater);
+        let same =
+            self.entries.get(start..)?.iter().take_while(|e| compare(&e.name, name) == Ordering::Equal);
+        let flags = flags(machine);
+        let mut best: Option<(usize, &Entry)> = None;
+        for entry in same.filter(|entry| flags.contains(&entry.flags)) {
+            match &entry.hwcap {
+                None => return Some(best.map_or(entry, |(_, best)| best)),
+                Some(hwcap) => {
+                    let rank = levels.iter().position(|level| level == hwcap);
+                    if let Some(rank) = rank.filter(|&rank| best.is_none_or(|(known, _)| rank < known)) {
+                        best = Some((rank, entry));
+                    }
+                }
+            }
+        }
+        best.map(|(_, entry)| entry)
+    }
+}
+
+/// The names of `glibc-hwcaps` subdirectories, by the index that entries use (extension section 1).
+fn hwcap_names(reader: Reader<'_>) -> Vec<Arc<[u8]>> {
+    let at = reader.u32(32) as usize;
+    if at == 0 || reader.u32(at) != EXTENSION_MAGIC {
+        return Vec::new();
+    }
+    let sections = (reader.u32(at + 4) as usize).min(64);
+    let section = (0..sections).map(|i| at + 8 + 16 * i).find(|&section| reader.u32(section) == 1);
+    let Some(section) = section else { return Vec::new() };
+    let (offset, size) = (reader.u32(section + 8) as usize, reader.u32(section + 12) as usize);
+    let count = (size / 4).min(1024);
+    (0..count).filter_map(|i| Some(reader.string(reader.u32(offset + 4 * i))?.into())).collect()
+}
+
+/// Which entries a machine's loader takes; the first is what ldconfig writes (`_DL_CACHE_DEFAULT_ID` and
+/// `_dl_cache_check_flags` in `sysdeps/**/dl-cache.h`).
+pub fn flags(machine: Machine) -> &'static [i32] {
+    match (machine.arch, machine.is_64) {
+        (eh::EM_X86_64, true) => &[0x303],
+        (eh::EM_X86_64, false) => &[0x803],
+        (eh::EM_AARCH64, _) => &[0xa03],
+        (eh::EM_ARM, _) if machine.arm_float() == Some(Float::Hard) => &[0x903, 3],
+        (eh::EM_ARM, _) => &[0xb03, 3],
+        (eh::EM_PPC64, _) => &[0x503],
+        (eh::EM_S390, true) => &[0x403],
+        (eh::EM_SPARCV9, _) => &[0x103],
+        // EF_MIPS_NAN2008 and EF_MIPS_ABI2.
+        (eh::EM_MIPS, true) if machine.flags & 0x400 != 0 => &[0xe03],
+        (eh::EM_MIPS, true) => &[0x703],
+        (eh::EM_MIPS, _) if machine.flags & 0x420 == 0x420 => &[0xd03],
+        (eh::EM_MIPS, _) if machine.flags & 0x20 != 0 => &[0x603],
+        (eh::EM_MIPS, _) if machine.flags & 0x400 != 0 => &[0xc03],
+        // EF_RISCV_FLOAT_ABI_DOUBLE.
+        (eh::EM_RISCV, true) if machine.flags & 6 == 4 => &[0x1003],
+        (eh::EM_RISCV, true) => &[0xf03],
+        // EF_LARCH_ABI_DOUBLE_FLOAT.
+        (eh::EM_LOONGARCH, _) if machine.flags & 7 == 3 => &[0x1203],
+        (eh::EM_LOONGARCH, _) => &[0x1103],
+        _ => &[3, 1],
+    }
+}
+
+/// `_dl_cache_libcmp`: runs of digits compare as numbers, everything else bytewise.
+pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    loop {
+        let (first, second) = (a.first().copied(), b.first().copied());
+        match (first.is_some_and(|x| x.is_ascii_digit()), second.is_some_and(|y| y.is_ascii_digit())) {
+            (true, true) => {
+                let (x, rest_a) = number(a);
+                let (y, rest_b) = number(b);
+                match x.cmp(&y) {
+                    Ordering::Equal => (a, b) = (rest_a, rest_b),
+                    unequal => return unequal,
+                }
+            }
+            (true, false) => return Ordering::Greater,
+            (false, true) => return Ordering::Less,
+            (false, false) => match (first, second) {
+                (None, None) => return Ordering::Equal,
+                (x, y) if x == y => {
+                    a = a.get(1..).unwrap_or_default();
+                    b = b.get(1..).unwrap_or_default();
+                }
+                // C compares plain chars; the end of the string is NUL.
+                (x, y) => return x.unwrap_or(0).cmp(&y.unwrap_or(0)),
+            },
+        }
+    }
+}
+
+/// The number at the start of `text` and what follows it. Numbers past the C int's range stay at the limit.
+fn number(text: &[u8]) -> (u64, &[u8]) {
+    let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let value =
+        digits.iter().fold(0u64, |value, d| value.saturating_mul(10).saturating_add(u64::from(d - b'0')));
+    (value, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_compare_by_value() {
+        assert_eq!(compare(b"libx.so.10", b"libx.so.9"), Ordering::Greater);
+        assert_eq!(compare(b"libx.so.1", b"libx.so.01"), Ordering::Equal);
+        assert_eq!(compare(b"libx.so", b"libx.so.1"), Ordering::Less);
+        assert_eq!(compare(b"lib1", b"libx"), Ordering::Greater);
+    }
+
+    #[test]
+    fn what_is_no_cache_is_refused() {
+        assert_eq!(Cache::parse(b"", false), Err(CacheError::Magic));
+        assert_eq!(Cache::parse(b"ld.so-1.7.0\0\xff\xff\xff\xff", false), Err(CacheError::Truncated));
+        let mut cut = MAGIC_NEW.to_vec();
+        cut.extend([1, 0, 0, 0]);
+        assert_eq!(Cache::parse(&cut, false), Err(CacheError::Truncated));
+    }
+}

@@ -1,0 +1,167 @@
+//! Opening files as a loader does, and what it thinks of them.
+
+use std::sync::Arc;
+
+use goblin::elf::header as eh;
+
+use super::{FaultKind, File, Miss, State};
+use crate::elf::{
+    FindError, Float, Found, FoundKind, HEADER_LEN, Header, Kind, Linkage, Machine, Object, ObjectError, PIE,
+};
+
+/// What opening a path gave.
+#[derive(Clone, Debug)]
+pub(super) enum Opened {
+    /// An object, and its place in [`super::Closure::files`] once it is loaded by someone.
+    Object(Arc<Found>, Arc<Object>, Option<usize>),
+    /// A file that cannot be read as an object, and its header if that can.
+    Broken(Option<Header>, FaultKind),
+    /// Nothing that can be opened.
+    Not(FindError),
+}
+
+/// What a loader does with a file that it opened.
+pub(super) enum Verdict {
+    /// Maps it.
+    Take,
+    /// Goes on searching.
+    Skip(Miss),
+    /// Stops.
+    Fatal(FaultKind),
+}
+
+impl State<'_> {
+    /// Opens `path`, once.
+    pub(super) fn open(&mut self, path: &[u8]) -> Opened {
+        if let Some(known) = self.opened.get(path) {
+            return known.clone();
+        }
+        let opened = self.open_anew(path);
+        self.opened.insert(path.into(), opened.clone());
+        opened
+    }
+
+    fn open_anew(&self, path: &[u8]) -> Opened {
+        let found = match self.lookup.find(path) {
+            Ok(found) => found,
+            Err(error) => return Opened::Not(error),
+        };
+        if !matches!(found.kind, FoundKind::File(_)) {
+            return Opened::Broken(None, FaultKind::NotRegular);
+        }
+        match self.lookup.object(&found) {
+            Ok(object) => Opened::Object(Arc::new(found), object, None),
+            Err(error) => {
+                let head = self.lookup.read(&found, HEADER_LEN).unwrap_or_default();
+                Opened::Broken(Header::parse(&head).ok(), error.into())
+            }
+        }
+    }
+
+    /// The index of the file at `path`, which was opened and is loaded now.
+    pub(super) fn take(&mut self, path: &[u8]) -> Option<usize> {
+        let (key, opened) = self.opened.get_key_value(path)?;
+        let Opened::Object(found, object, index) = opened else { return None };
+        if let Some(index) = index {
+            return Some(*index);
+        }
+        let (key, index) = (key.clone(), self.out.files.len());
+        let (found, object) = (found.clone(), object.clone());
+        self.out.files.push(File {
+            opened: key.clone(),
+            path: found.path.clone(),
+            id: found.id,
+            links: found.links.clone(),
+            through: found.through.clone(),
+            object: object.clone(),
+        });
+        self.opened.insert(key, Opened::Object(found, object, Some(index)));
+        Some(index)
+    }
+}
+
+impl Opened {
+    /// What glibc's loader for `machine` does with it: `open_verify` and `_dl_map_object_from_fd`.
+    pub(super) fn glibc(&self, machine: Machine) -> Verdict {
+        match self {
+            Self::Not(error) => Verdict::Skip(Miss::Find(error.clone())),
+            Self::Broken(None, FaultKind::Object(ObjectError::Truncated(_))) => {
+                Verdict::Fatal(FaultKind::TooShort)
+            }
+            Self::Broken(None, fault) => Verdict::Fatal(fault.clone()),
+            // The header is looked at before what is broken behind it.
+            Self::Broken(Some(header), fault) => match verify(header, machine) {
+                Verdict::Take => Verdict::Fatal(fault.clone()),
+                other => other,
+            },
+            Self::Object(_, object, _) => match verify(&object.header, machine) {
+                Verdict::Take => mappable(object),
+                other => other,
+            },
+        }
+    }
+
+    /// What musl's loader does with it: the first file that opens is it. A machine's wrong object it would map
+    /// and jump into; here that is a fault.
+    pub(super) fn musl(&self, machine: Machine) -> Verdict {
+        match self {
+            Self::Not(error) => Verdict::Skip(Miss::Find(error.clone())),
+            Self::Broken(_, fault) => Verdict::Fatal(fault.clone()),
+            Self::Object(_, object, _) => {
+                let own = object.header.machine;
+                if (own.arch, own.is_64, own.big_endian) != (machine.arch, machine.is_64, machine.big_endian)
+                {
+                    return Verdict::Fatal(FaultKind::Machine(own, machine));
+                }
+                mappable(object)
+            }
+        }
+    }
+}
+
+/// `open_verify` in glibc's `elf/dl-load.c`, in its order.
+fn verify(header: &Header, machine: Machine) -> Verdict {
+    let own = header.machine;
+    if own.is_64 != machine.is_64 {
+        return Verdict::Skip(Miss::Class(own));
+    }
+    if own.big_endian != machine.big_endian {
+        return Verdict::Fatal(FaultKind::Header("byte order"));
+    }
+    let arm = machine.arch == eh::EM_ARM && header.osabi == eh::ELFOSABI_ARM_AEABI;
+    // Version 4 is the newest that any glibc gave a meaning to; another is for a newer loader.
+    match (header.osabi, header.abi_version) {
+        (eh::ELFOSABI_NONE, 0) | (eh::ELFOSABI_GNU, 0..=4) => {}
+        _ if arm => {}
+        (eh::ELFOSABI_NONE | eh::ELFOSABI_GNU, _) => return Verdict::Fatal(FaultKind::Header("ABI version")),
+        _ => return Verdict::Fatal(FaultKind::Header("OS ABI")),
+    }
+    if !header.well_formed {
+        return Verdict::Fatal(FaultKind::Header("version or padding"));
+    }
+    if own.arch != machine.arch {
+        return Verdict::Skip(Miss::Machine(own));
+    }
+    if matches!(header.kind, Kind::Other(_)) {
+        return Verdict::Fatal(FaultKind::Header("neither ET_DYN nor ET_EXEC"));
+    }
+    if !header.standard_phentsize {
+        return Verdict::Fatal(FaultKind::Header("size of a program header"));
+    }
+    match (own.arm_float(), machine.arm_float()) {
+        (Some(Float::Hard), Some(Float::Soft)) | (Some(Float::Soft), Some(Float::Hard)) => {
+            Verdict::Fatal(FaultKind::Machine(own, machine))
+        }
+        _ => Verdict::Take,
+    }
+}
+
+fn mappable(object: &Object) -> Verdict {
+    if object.linkage != Linkage::Dynamic {
+        return Verdict::Fatal(FaultKind::NotDynamic);
+    }
+    if object.header.kind == Kind::Exec || object.flags_1 & PIE != 0 {
+        return Verdict::Fatal(FaultKind::Program);
+    }
+    Verdict::Take
+}

@@ -1,0 +1,314 @@
+//! musl's loading order: `load_library` and `load_deps` in `ldso/dynlink.c`.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    Edge, Fault, FaultKind, How, Miss, Outcome, Program, State, Tag, Tried, Warning,
+    files::Verdict,
+    search::{Answer, Config, Hit, Paths, join},
+};
+use crate::elf::{Dlopen, FileId, FindError, Priority, Request, symbols};
+
+/// Bytes of a file that might be another C library; the largest are some 20 MB with debugging information.
+const MAX_LIBC: usize = 64 << 20;
+
+/// What the loader provides itself, by the names' beginnings after `lib`.
+const RESERVED: [&[u8]; 7] = [b"c.", b"pthread.", b"rt.", b"m.", b"dl.", b"util.", b"xnet."];
+
+struct Member {
+    file: usize,
+    requester: Option<usize>,
+    paths: Arc<Paths>,
+}
+
+struct Walk<'s, 'a> {
+    state: &'s mut State<'a>,
+    loader: usize,
+    interpreter: Option<usize>,
+    members: Vec<Member>,
+    /// Objects that were found by search, by the last component of their path.
+    shortnames: BTreeMap<Arc<[u8]>, usize>,
+    ids: BTreeMap<FileId, usize>,
+    loads: Vec<usize>,
+    edges: Vec<Edge>,
+    faults: Vec<Fault>,
+}
+
+/// Fills in what the program at `program.file` loads by musl's rules.
+pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
+    let (Some(file), Some(loader)) = (program.file, program.loader) else { return };
+    let interpreter = program.interpreter;
+    let mut walk = Walk {
+        state,
+        loader,
+        interpreter,
+        members: Vec::new(),
+        shortnames: BTreeMap::new(),
+        ids: BTreeMap::new(),
+        loads: Vec::new(),
+        edges: Vec::new(),
+        faults: Vec::new(),
+    };
+    let main = walk.state.out.files.get(file).is_some_and(|file| file.object.interp.is_some());
+    walk.add(file, None, main);
+    for name in walk.state.options.preload.clone() {
+        let name: Arc<[u8]> = name.into();
+        if !walk.request(0, Tag::Preload, &name) {
+            walk.state.out.warnings.insert(Warning::Preload(name));
+        }
+    }
+    walk.breadth_first(0);
+    let at_start = walk.loads.len();
+    walk.dlopens();
+    let Walk { mut loads, edges, faults, .. } = walk;
+    program.extra = loads.split_off(at_start);
+    program.loads = loads;
+    program.edges = edges;
+    program.faults.extend(faults);
+}
+
+impl Walk<'_, '_> {
+    fn add(&mut self, file: usize, requester: Option<usize>, main: bool) -> usize {
+        let paths = self.state.paths(file, self.loader, main);
+        self.members.push(Member { file, requester, paths });
+        self.members.len() - 1
+    }
+
+    /// `load_deps`, from a member on.
+    fn breadth_first(&mut self, from: usize) {
+        let mut at = from;
+        while let Some(member) = self.members.get(at) {
+            let object = self.state.out.files.get(member.file).map(|file| file.object.clone());
+            for (request, name) in object.iter().flat_map(|object| &object.requests) {
+                // Filters are unknown to musl.
+                if *request == Request::Needed {
+                    self.request(at, Tag::Dynamic(*request), name);
+                }
+            }
+            at += 1;
+        }
+    }
+
+    /// The dependencies that the members' notes name. Whoever calls dlopen, the program's paths are searched.
+    fn dlopens(&mut self) {
+        let mut at = 0;
+        while let Some(file) = self.members.get(at).map(|member| member.file) {
+            for entry in &*self.state.dlopens(file) {
+                let new = self.members.len();
+                self.dlopen(file, entry);
+                self.breadth_first(new);
+            }
+            at += 1;
+        }
+    }
+
+    fn dlopen(&mut self, requester: usize, entry: &Dlopen) {
+        let tag = Tag::Dlopen(entry.priority);
+        let mut tried = Vec::new();
+        for name in &entry.sonames {
+            let (outcome, here) = self.load_library(0, name);
+            tried.extend(here.iter().cloned());
+            if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
+                self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried: tried.into() });
+                return;
+            }
+        }
+        let name: Arc<[u8]> = entry.sonames.join(&b" | "[..]).into();
+        if entry.priority != Priority::Required
+            && let Some(file) = self.state.out.files.get(requester)
+        {
+            let warning = Warning::Recommended(file.opened.clone(), name.clone());
+            self.state.out.warnings.insert(warning);
+        }
+        self.edges.push(Edge { requester, tag, name, outcome: Outcome::Missing, tried: tried.into() });
+    }
+
+    /// One name asked for by a member; whether something answered.
+    fn request(&mut self, member: usize, tag: Tag, name: &Arc<[u8]>) -> bool {
+        let Some(requester) = self.members.get(member).map(|member| member.file) else { return false };
+        let (outcome, tried) = self.load_library(member, name);
+        if let Outcome::Fatal(kind) = &outcome {
+            let path = tried.last().map_or_else(|| name.clone(), |tried| tried.path.clone());
+            self.faults.push(Fault { path, kind: kind.clone() });
+        }
+        let found = matches!(outcome, Outcome::Found(..) | Outcome::Same(..) | Outcome::Kernel);
+        self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried });
+        found
+    }
+
+    fn load_library(&mut self, member: usize, name: &Arc<[u8]>) -> (Outcome, Arc<[Tried]>) {
+        let none = || Arc::from([]);
+        if self.is_self(name) {
+            return (self.itself(), none());
+        }
+        if name.is_empty() {
+            return (Outcome::Missing, none());
+        }
+        if let Some(&loaded) = self.shortnames.get(name) {
+            return (self.already(loaded), none());
+        }
+        let by_path = name.contains(&b'/');
+        let answer = if by_path { self.at_path(name) } else { self.search(member, name) };
+        let (path, how) = match answer.result {
+            Hit::Found(path, how) => (path, how),
+            Hit::Missing => return (Outcome::Missing, answer.tried),
+            Hit::Fatal(path, fault) => {
+                // The last place that was tried is the one at fault.
+                let mut tried = answer.tried.to_vec();
+                tried.push(Tried { path, how: How::Default, miss: Miss::Find(FindError::Missing) });
+                return (Outcome::Fatal(fault), tried.into());
+            }
+        };
+        let Some(file) = self.state.take(&path) else {
+            return (Outcome::Fatal(FaultKind::Find(FindError::Missing)), answer.tried);
+        };
+        if self.is_libc(file) {
+            return (self.itself(), answer.tried);
+        }
+        self.state.note_cache_need(self.loader, file, name, &how);
+        let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
+        if let Some(&loaded) = self.ids.get(&id) {
+            if !by_path && !self.shortnames.values().any(|&known| known == loaded) {
+                self.name_shortly(loaded);
+            }
+            let loaded = self.members.get(loaded).map_or(file, |member| member.file);
+            return (Outcome::Same(file, loaded, how), answer.tried);
+        }
+        let index = self.add(file, Some(member), false);
+        self.ids.insert(id, index);
+        self.loads.push(file);
+        if !by_path {
+            self.shortnames.insert(name.clone(), index);
+        }
+        (Outcome::Found(file, how), answer.tried)
+    }
+
+    /// An object that was first loaded by a path can be found by its file's name once a search led to it.
+    fn name_shortly(&mut self, loaded: usize) {
+        let file = self.members.get(loaded).and_then(|member| self.state.out.files.get(member.file));
+        let Some(file) = file else { return };
+        let name = file.opened.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        self.shortnames.entry(name.into()).or_insert(loaded);
+    }
+
+    fn is_self(&self, name: &[u8]) -> bool {
+        let reserved =
+            name.strip_prefix(b"lib").is_some_and(|rest| RESERVED.iter().any(|r| rest.starts_with(r)));
+        reserved || self.state.loader(self.loader).is_some_and(|facts| *facts.path == *name)
+    }
+
+    fn itself(&mut self) -> Outcome {
+        let Some(interpreter) = self.interpreter else { return Outcome::Missing };
+        if !self.loads.contains(&interpreter) {
+            self.loads.push(interpreter);
+        }
+        Outcome::Found(interpreter, How::Loader)
+    }
+
+    fn already(&self, loaded: usize) -> Outcome {
+        let file = self.members.get(loaded).map_or(0, |member| member.file);
+        let opened = self.state.out.files.get(file).map(|file| file.opened.clone());
+        Outcome::Found(file, How::Loaded(opened.unwrap_or_else(|| Arc::from([]))))
+    }
+
+    /// Whether a file is a C library, whose place the loader takes: it exports what only these do. The symbols
+    /// are read only of files that are called like one.
+    fn is_libc(&self, file: usize) -> bool {
+        let Some(file) = self.state.out.files.get(file) else { return false };
+        let interpreter = self.interpreter.and_then(|interpreter| self.state.out.files.get(interpreter));
+        if interpreter.is_some_and(|interpreter| interpreter.id == file.id) {
+            return true;
+        }
+        let name = file.object.soname.as_deref().unwrap_or(file.path.file_name());
+        if !(name.starts_with(b"libc") || name.starts_with(b"ld-")) {
+            return false;
+        }
+        let bytes =
+            self.state.lookup.find(&file.opened).ok().and_then(|f| self.state.lookup.read(&f, MAX_LIBC).ok());
+        let Some(bytes) = bytes else { return false };
+        let read = symbols(bytes.len() as u64, &mut |offset, buffer| {
+            let from = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+            let count = from.len().min(buffer.len());
+            buffer.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            Ok(count)
+        });
+        let exports = read.map(|symbols| symbols.exported).unwrap_or_default();
+        [&b"__libc_start_main"[..], b"stdin"].iter().all(|name| exports.contains(*name))
+    }
+
+    fn at_path(&mut self, path: &Arc<[u8]>) -> Answer {
+        let mut tried = Vec::new();
+        let result = if path.starts_with(b"/") {
+            self.try_path(path, &How::Path, &mut tried).unwrap_or(Hit::Missing)
+        } else {
+            tried.push(Tried { path: path.clone(), how: How::Path, miss: Miss::Relative });
+            Hit::Missing
+        };
+        Answer { result, tried: tried.into() }
+    }
+
+    /// One path: a hit, or `None` and the miss noted.
+    fn try_path(&mut self, path: &[u8], how: &How, tried: &mut Vec<Tried>) -> Option<Hit> {
+        let machine = self.state.loader(self.loader)?.machine;
+        match self.state.open(path).musl(machine) {
+            Verdict::Take => Some(Hit::Found(path.into(), how.clone())),
+            Verdict::Fatal(fault) => Some(Hit::Fatal(path.into(), fault)),
+            Verdict::Skip(miss) => {
+                let stops = matches!(miss, Miss::Find(FindError::Loop | FindError::Other(_)));
+                tried.push(Tried { path: path.into(), how: how.clone(), miss });
+                // `path_open` gives up at an errno that it does not expect.
+                stops.then_some(Hit::Missing)
+            }
+        }
+    }
+
+    fn try_dirs(
+        &mut self,
+        dirs: &[Arc<[u8]>],
+        name: &[u8],
+        how: &How,
+        tried: &mut Vec<Tried>,
+    ) -> Option<Hit> {
+        dirs.iter().find_map(|dir| self.try_path(&join_musl(dir, name), how, tried))
+    }
+
+    fn search(&mut self, member: usize, name: &Arc<[u8]>) -> Answer {
+        let mut tried = Vec::new();
+        let mut result = None;
+        if !self.state.options.library_path.is_empty() {
+            let dirs = self.state.library_path();
+            result = self.try_dirs(&dirs, name, &How::LibraryPath, &mut tried);
+        }
+        let mut next = Some(member);
+        while let (None, Some(index)) = (&result, next) {
+            let Some(at) = self.members.get(index) else { break };
+            let (paths, file) = (at.paths.clone(), at.file);
+            next = at.requester;
+            let opened = self.state.out.files.get(file).map(|file| file.opened.clone());
+            let opened = opened.unwrap_or_else(|| Arc::from([]));
+            // Both tags are inherited; where both are, DT_RUNPATH counts.
+            let (dirs, how) = match (&paths.runpath, &paths.rpath) {
+                (Some(dirs), _) => (dirs, How::Runpath(opened)),
+                (None, Some(dirs)) => (dirs, How::Rpath(opened)),
+                (None, None) => continue,
+            };
+            result = self.try_dirs(dirs, name, &how, &mut tried);
+        }
+        if result.is_none()
+            && let Config::Path(path, from_file) = &*self.state.config(self.loader)
+        {
+            let file = self.state.loader(self.loader).map(|facts| facts.config.clone());
+            let how = match file {
+                Some(file) if *from_file => How::PathFile(file),
+                _ => How::Default,
+            };
+            result = self.try_dirs(&path.dirs, name, &how, &mut tried);
+        }
+        Answer { result: result.unwrap_or(Hit::Missing), tried: tried.into() }
+    }
+}
+
+/// musl puts a slash between, whatever the directory ends with.
+fn join_musl(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    if dir.ends_with(b"/") { [dir, b"/", name].concat() } else { join(dir, name) }
+}

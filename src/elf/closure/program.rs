@@ -1,0 +1,154 @@
+//! One root: what kind of object it is, which loader it has, and what the image must do for that loader.
+
+use std::sync::Arc;
+
+use super::{
+    CacheNeed, Fault, FaultKind, How, Program, Root, State, Warning,
+    files::Opened,
+    glibc, musl,
+    search::{Hit, Listed},
+};
+use crate::elf::{
+    Dialect, Kind, Linkage, Loader, Machine, Object,
+    loader::{has_known_name, usual_paths},
+};
+
+/// Bytes of a loader that are searched for its facts; musl's is its whole C library, with debugging information.
+const MAX_LOADER: usize = 16 << 20;
+
+/// What `root` loads.
+pub(super) fn resolve(state: &mut State<'_>, root: &Root) -> Program {
+    let mut program = Program::default();
+    let path: Arc<[u8]> = root.path.as_bytes().into();
+    let object = match state.open(&path) {
+        Opened::Object(_, object, _) => object,
+        Opened::Broken(_, kind) => {
+            program.faults.push(Fault { path, kind });
+            return program;
+        }
+        Opened::Not(error) => {
+            program.faults.push(Fault { path, kind: error.into() });
+            return program;
+        }
+    };
+    program.file = state.take(&path);
+    if object.linkage == Linkage::DebugOnly || matches!(object.header.kind, Kind::Other(_)) {
+        return program;
+    }
+    match &object.interp {
+        Some(interp) => state.interpreter(&mut program, &object, interp),
+        None if object.linkage == Linkage::Dynamic => state.library(&mut program, &path, &object),
+        None => {}
+    }
+    match program.loader {
+        Some(loader) if state.is_musl(loader) => musl::load(state, &mut program),
+        Some(_) => glibc::load(state, &mut program),
+        None => {}
+    }
+    program
+}
+
+impl State<'_> {
+    /// The loader that the kernel starts for a program, and its faults.
+    fn interpreter(&mut self, program: &mut Program, object: &Object, interp: &Arc<[u8]>) {
+        let machine = object.header.machine;
+        let fault = if interp.starts_with(b"/") {
+            self.interpreter_fault(interp, machine)
+        } else {
+            Some(FaultKind::RelativeInterpreter)
+        };
+        match fault {
+            Some(kind) => program.faults.push(Fault { path: interp.clone(), kind }),
+            None => program.interpreter = self.take(interp),
+        }
+        program.loader = Some(self.loader_at(interp, machine));
+    }
+
+    fn interpreter_fault(&mut self, interp: &[u8], machine: Machine) -> Option<FaultKind> {
+        match self.open(interp) {
+            Opened::Not(error) => Some(error.into()),
+            Opened::Broken(_, kind) => Some(kind),
+            Opened::Object(_, object, _) => {
+                let own = object.header.machine;
+                if (own.arch, own.is_64, own.big_endian) != (machine.arch, machine.is_64, machine.big_endian)
+                {
+                    Some(FaultKind::Machine(own, machine))
+                } else if object.interp.is_some() {
+                    Some(FaultKind::NestedInterpreter)
+                } else {
+                    None
+                }
+            }
+        }
+    }
+
+    /// The loader that a library would be loaded by: nothing in it says so, but the C library that it needs.
+    fn library(&mut self, program: &mut Program, path: &Arc<[u8]>, object: &Object) {
+        if object.requests.is_empty() {
+            return;
+        }
+        let machine = object.header.machine;
+        let wants_musl = object.needed().any(|name| name.starts_with(b"libc.musl-") || **name == *b"libc.so");
+        let dialects =
+            if wants_musl { [Dialect::Musl, Dialect::Glibc] } else { [Dialect::Glibc, Dialect::Musl] };
+        let usual = dialects.iter().flat_map(|&dialect| usual_paths(machine, dialect));
+        for usual in usual {
+            let usual: Arc<[u8]> = usual.into();
+            if self.interpreter_fault(&usual, machine).is_none() {
+                program.interpreter = self.take(&usual);
+                program.loader = Some(self.loader_at(&usual, machine));
+                return;
+            }
+        }
+        self.out.warnings.insert(Warning::NoLoader(path.clone(), machine));
+        let usual = usual_paths(machine, dialects[0]).into_iter().next().unwrap_or_default();
+        program.loader = Some(self.loader_at(&usual.into(), machine));
+    }
+
+    /// The facts about the loader at `path`.
+    fn loader_at(&mut self, path: &Arc<[u8]>, machine: Machine) -> usize {
+        let key = (path.clone(), machine);
+        if let Some(known) = self.loaders.get(&key) {
+            return *known;
+        }
+        let bytes = match self.open(path) {
+            Opened::Object(found, ..) => self.lookup.read(&found, MAX_LOADER).ok(),
+            _ => None,
+        };
+        let loader = Loader::new(path, machine, bytes.as_deref());
+        let known = has_known_name(path);
+        if !known {
+            self.out.warnings.insert(Warning::UnknownLoader(path.clone()));
+        }
+        self.out.loaders.push(loader);
+        let index = self.out.loaders.len() - 1;
+        self.loaders.insert(key, index);
+        index
+    }
+
+    /// Notes that the image's loader finds a library only by what its cache says: it came from the cache, the
+    /// configuration or LD_LIBRARY_PATH, and the loader's own directories do not lead to it.
+    pub(super) fn note_cache_need(&mut self, loader: usize, file: usize, name: &Arc<[u8]>, how: &How) {
+        if !matches!(how, How::Cache(_) | How::Conf(..) | How::LibraryPath | How::PathFile(_)) {
+            return;
+        }
+        let Some((path, id)) = self.out.files.get(file).map(|file| (file.opened.clone(), file.id)) else {
+            return;
+        };
+        let need = CacheNeed { loader, name: name.clone(), path };
+        if self.out.needs_cache.contains(&need) {
+            return;
+        }
+        let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
+        let by_default = match self.try_dirs(loader, &system, name, &How::Default, &mut Vec::new()) {
+            Listed::End(Hit::Found(path, _)) => match self.open(&path) {
+                Opened::Object(found, ..) => found.id == id,
+                _ => false,
+            },
+            _ => false,
+        };
+        if !by_default {
+            self.out.needs_cache.insert(need);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `/etc/ld.so.conf`: what ldconfig would make a cache of. Loaders do not read it.
+
+use std::sync::Arc;
+
+use crate::elf::{FoundKind, Lookup, tokens::directory};
+
+/// Bytes of one file that are read.
+const MAX_FILE: usize = 1 << 20;
+/// Files of one configuration; `include` can go round in circles.
+const MAX_FILES: usize = 1000;
+/// `include` in `include` in `include`.
+const MAX_DEPTH: usize = 16;
+
+/// One directory and where it is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfDir {
+    /// The directory, without trailing slashes.
+    pub dir: Arc<[u8]>,
+    /// The file that names it.
+    pub file: Arc<[u8]>,
+    /// Its line there, from 1.
+    pub line: usize,
+}
+
+/// The directories that the configuration at `path` names, in order, as `parse_conf` of glibc's
+/// `elf/ldconfig.c` reads them: comments from `#`, `include` with globs relative to the file's directory,
+/// directories that do not exist or are the same as an earlier one left out. Empty where there is no file.
+pub fn directories(path: &[u8], lookup: &dyn Lookup) -> Vec<ConfDir> {
+    let mut out = Parser { lookup, dirs: Vec::new(), ids: Vec::new(), files: 0 };
+    out.file(path, 0);
+    out.dirs
+}
+
+struct Parser<'a> {
+    lookup: &'a dyn Lookup,
+    dirs: Vec<ConfDir>,
+    ids: Vec<crate::elf::FileId>,
+    files: usize,
+}
+
+impl Parser<'_> {
+    fn file(&mut self, path: &[u8], depth: usize) {
+        self.files += 1;
+        if depth > MAX_DEPTH || self.files > MAX_FILES {
+            return;
+        }
+        let Ok(found) = self.lookup.find(path) else { return };
+        if !matches!(found.kind, FoundKind::File(_)) {
+            return;
+        }
+        let Ok(text) = self.lookup.read(&found, MAX_FILE) else { return };
+        let file: Arc<[u8]> = path.into();
+        for (index, line) in text.split(|&b| b == b'\n').enumerate() {
+            let line = line.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii();
+            match line
+                .strip_prefix(b"include")
+                .filter(|rest| rest.first().is_some_and(u8::is_ascii_whitespace))
+            {
+                _ if line.is_empty() => {}
+                Some(globs) => {
+                    for glob in globs.split(u8::is_ascii_whitespace).filter(|glob| !glob.is_empty()) {
+                        self.include(&file, glob, depth);
+                    }
+                }
+                None if is_hwcap(line) => {}
+                None => self.directory(line, &file, index + 1),
+            }
+        }
+    }
+
+    fn include(&mut self, file: &[u8], glob: &[u8], depth: usize) {
+        let mut full = glob.to_vec();
+        if !glob.starts_with(b"/") {
+            full = [directory(file), b"/", glob].concat();
+        }
+        let mut paths: Vec<Vec<u8>> = vec![Vec::new()];
+        for part in full.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
+            if !part.iter().any(|b| matches!(b, b'*' | b'?' | b'[')) {
+                paths.iter_mut().for_each(|path| {
+                    path.push(b'/');
+                    path.extend_from_slice(part);
+                });
+                continue;
+            }
+            let mut matched = Vec::new();
+            for path in &paths {
+                let names = self.lookup.list(if path.is_empty() { b"/" } else { path }).unwrap_or_default();
+                let names = names.iter().filter(|name| matches(part, name));
+                matched.extend(names.map(|name| [path, &b"/"[..], name].concat()));
+            }
+            paths = matched;
+        }
+        for path in paths {
+            self.file(&path, depth + 1);
+        }
+    }
+
+    fn directory(&mut self, line: &[u8], file: &Arc<[u8]>, number: usize) {
+        // From libc5's days: `dir=TYPE`.
+        let mut dir = line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii_end();
+        while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
+            dir = shorter;
+        }
+        if !dir.starts_with(b"/") {
+            return;
+        }
+        let Ok(found) = self.lookup.find(dir) else { return };
+        if found.kind == FoundKind::Directory && !self.ids.contains(&found.id) {
+            self.ids.push(found.id);
+            self.dirs.push(ConfDir { dir: dir.into(), file: file.clone(), line: number });
+        }
+    }
+}
+
+fn is_hwcap(line: &[u8]) -> bool {
+    line.strip_prefix(b"hwcap").is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
+}
+
+/// The names that ldconfig looks at in a directory.
+pub(super) fn is_library_name(name: &[u8]) -> bool {
+    let library = name.starts_with(b"lib") || name.starts_with(b"ld-");
+    (library && name.windows(3).any(|part| part == b".so"))
+        || name.starts_with(b"ld.so.")
+        || name.starts_with(b"ld64.so.")
+}
+
+/// glob(7) without brackets' classes: `*`, `?`, `[abc]`, `[a-z]`, `[!a]`; a leading dot must be spelt out.
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    if name.starts_with(b".") && !pattern.starts_with(b".") {
+        return false;
+    }
+    // One star to come back to is enough: a later star can match all that an earlier one could.
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p + 1, n));
+                p += 1;
+                continue;
+            }
+            Some(b'[') => {
+                if let Some(len) = bracket(pattern.get(p..).unwrap_or_default(), name.get(n).copied()) {
+                    p += len;
+                    n += 1;
+                    continue;
+                }
+            }
+            Some(byte) if *byte == b'?' || name.get(n) == Some(byte) => {
+                p += 1;
+                n += 1;
+                continue;
+            }
+            _ => {}
+        }
+        match star {
+            Some((after, from)) => {
+                star = Some((after, from + 1));
+                p = after;
+                n = from + 1;
+            }
+            None => return false,
+        }
+    }
+    pattern.get(p..).unwrap_or_default().iter().all(|&b| b == b'*')
+}
+
+/// The length of the bracket expression that `pattern` starts with, if `byte` matches it.
+fn bracket(pattern: &[u8], byte: Option<u8>) -> Option<usize> {
+    let byte = byte?;
+    let negated = matches!(pattern.get(1), Some(b'!' | b'^'));
+    let start = if negated { 2 } else { 1 };
+    // A `]` that comes first is a member.
+    let end = start + 1 + pattern.get(start + 1..)?.iter().position(|&b| b == b']')?;
+    let (mut set, mut member) = (pattern.get(start..end)?, false);
+    while let Some((&low, rest)) = set.split_first() {
+        match rest {
+            [b'-', high, rest @ ..] => {
+                member |= (low..=*high).contains(&byte);
+                set = rest;
+            }
+            _ => {
+                member |= low == byte;
+                set = rest;
+            }
+        }
+    }
+    (member != negated).then_some(end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs() {
+        for (pattern, name, wanted) in [
+            ("*.conf", "a.conf", true),
+            ("*.conf", ".a.conf", false),
+            ("*.conf", "a.conf.dpkg-old", false),
+            ("a?[b-d]*", "axcyz", true),
+            ("[!a]*", "abc", false),
+            ("[]]", "]", true),
+            ("[a", "[a", false),
+            ("*a*b*", "xxaxxbxx", true),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), name.as_bytes()), wanted, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn library_names() {
+        for (name, wanted) in [
+            ("libx.so.1", true),
+            ("ld-linux.so.2", true),
+            ("x.so", false),
+            ("libx.a", false),
+            ("ld64.so.1", true),
+        ] {
+            assert_eq!(is_library_name(name.as_bytes()), wanted, "{name}");
+        }
+    }
+}

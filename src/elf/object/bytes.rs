@@ -1,0 +1,83 @@
+//! Positioned reads of one file, a window at a time: a library of 100 MB costs the pages that are looked at.
+
+use std::io;
+
+use super::ObjectError;
+
+/// What is read where nothing longer is asked for: headers, notes and small string tables fit in one.
+const WINDOW: u64 = 8 << 10;
+
+/// A reader of bytes at an offset: fills the front of the buffer, says how much; 0 is the end of the file.
+pub type ReadAt<'a> = &'a mut dyn FnMut(u64, &mut [u8]) -> io::Result<usize>;
+
+/// A file's bytes, as far as they were asked for.
+pub(super) struct Bytes<'a> {
+    len: u64,
+    read_at: ReadAt<'a>,
+    windows: Vec<(u64, Vec<u8>)>,
+}
+
+impl<'a> Bytes<'a> {
+    pub(super) fn new(len: u64, read_at: ReadAt<'a>) -> Self {
+        Self { len, read_at, windows: Vec::new() }
+    }
+
+    /// Exactly `len` bytes at `offset`; `what` names them in the error. The caller caps `len`.
+    pub(super) fn get(&mut self, offset: u64, len: u64, what: &'static str) -> Result<&[u8], ObjectError> {
+        let end = offset.checked_add(len).filter(|&end| end <= self.len);
+        let Some(end) = end else { return Err(ObjectError::Truncated(what)) };
+        let at = match self.windows.iter().position(|w| w.0 <= offset && end <= w.0 + w.1.len() as u64) {
+            Some(at) => at,
+            None => self.fill(offset, len)?,
+        };
+        let window = self.windows.get(at).and_then(|(start, bytes)| {
+            let from = usize::try_from(offset - start).ok()?;
+            bytes.get(from..from.checked_add(usize::try_from(len).ok()?)?)
+        });
+        window.ok_or(ObjectError::Truncated(what))
+    }
+
+    /// The bytes at `offset` up to the next NUL, which must come before `end`.
+    pub(super) fn string(
+        &mut self,
+        offset: u64,
+        end: u64,
+        limit: usize,
+        what: &'static str,
+    ) -> Result<&[u8], ObjectError> {
+        let end = end.min(self.len);
+        let mut len = 128;
+        loop {
+            let there = end.saturating_sub(offset).min(len);
+            if let Some(nul) = self.get(offset, there, what)?.iter().position(|&b| b == 0) {
+                return self.get(offset, nul as u64, what);
+            }
+            if there < len {
+                return Err(ObjectError::Unterminated(what));
+            }
+            if len > limit as u64 {
+                return Err(ObjectError::TooMany { what, limit });
+            }
+            len *= 8;
+        }
+    }
+
+    /// Reads a window that starts at `offset` and holds at least `len` bytes, if the file does.
+    fn fill(&mut self, offset: u64, len: u64) -> Result<usize, ObjectError> {
+        let size = len.max(WINDOW).min(self.len - offset);
+        let mut bytes = vec![0; usize::try_from(size).map_err(|_| ObjectError::Truncated("file"))?];
+        let mut filled = 0;
+        while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match (self.read_at)(offset + filled as u64, rest) {
+                Ok(0) => break,
+                Ok(count) => filled += count.min(rest.len()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(ObjectError::Io(error.to_string())),
+            }
+        }
+        // A file that shrank since its size was asked reads short: what follows sees it as truncated.
+        bytes.truncate(filled);
+        self.windows.push((offset, bytes));
+        Ok(self.windows.len() - 1)
+    }
+}

@@ -1,0 +1,217 @@
+//! One ELF object: what its headers, its dynamic section and its notes tell a loader. Section headers are not
+//! looked at: loaders do not, and stripped programs have none.
+
+mod bytes;
+mod constants;
+mod dynamic;
+mod header;
+mod notes;
+mod strings;
+mod symbols;
+mod versions;
+
+use std::sync::Arc;
+
+use goblin::elf::{ProgramHeader, program_header as ph};
+
+use bytes::Bytes;
+
+pub use bytes::ReadAt;
+pub use constants::constants;
+pub use header::{Float, HEADER_LEN, Header, Kind, Machine};
+pub use symbols::{Symbols, symbols};
+pub use versions::{NeededVersion, Verneed};
+
+/// What the loader reads of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Machine, type and what else the header says.
+    pub header: Header,
+    /// How it comes to run.
+    pub linkage: Linkage,
+    /// PT_INTERP without its NUL: the path that the kernel opens as the loader.
+    pub interp: Option<Arc<[u8]>>,
+    /// DT_NEEDED, DT_AUXILIARY and DT_FILTER in the section's order.
+    pub requests: Vec<(Request, Arc<[u8]>)>,
+    /// DT_SONAME; of several the last, as in glibc's `elf_get_dynamic_info`, here and below.
+    pub soname: Option<Arc<[u8]>>,
+    /// DT_RPATH, even where a DT_RUNPATH makes the loader ignore it.
+    pub rpath: Option<Arc<[u8]>>,
+    /// DT_RUNPATH.
+    pub runpath: Option<Arc<[u8]>>,
+    /// DT_FLAGS_1.
+    pub flags_1: u64,
+    /// Versions wanted of other objects.
+    pub verneed: Vec<Verneed>,
+    /// Versions that this object defines, its own name (`VER_FLG_BASE`) among them. `None` without DT_VERDEF.
+    pub verdef: Option<Vec<Arc<[u8]>>>,
+    /// Descriptors of the `.note.dlopen` notes: JSON text, unchecked.
+    pub dlopen_notes: Vec<Vec<u8>>,
+}
+
+/// How an object comes to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linkage {
+    /// It has a dynamic section, which a loader reads. A static-pie program has one too, but no interpreter.
+    Dynamic,
+    /// No PT_DYNAMIC: nothing to resolve.
+    Static,
+    /// The debugging half of a stripped object (`objcopy --only-keep-debug`): its segments have no bytes. Data.
+    DebugOnly,
+}
+
+/// Which tag asks for another object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Request {
+    /// DT_NEEDED.
+    Needed,
+    /// DT_AUXILIARY: used if it is there.
+    Auxiliary,
+    /// DT_FILTER: must be there.
+    Filter,
+}
+
+/// DF_1_NODEFLIB: neither default directories nor what the cache has of them.
+pub const NODEFLIB: u64 = goblin::elf::dynamic::DF_1_NODEFLIB;
+/// DF_1_PIE: a program, which nothing may need.
+pub const PIE: u64 = goblin::elf::dynamic::DF_1_PIE;
+
+/// Why a file is no usable ELF object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    /// No ELF magic: a script, data, an empty file.
+    #[error("no ELF file")]
+    NotElf,
+    /// The file ends before this does.
+    #[error("the file ends within its {0}")]
+    Truncated(&'static str),
+    /// A field with a value that no loader takes.
+    #[error("invalid {0}")]
+    Malformed(&'static str),
+    /// An address of the dynamic section that no segment of the file holds.
+    #[error("{0} points outside the file's segments")]
+    Unmapped(&'static str),
+    /// A string table offset past the table's end.
+    #[error("{0} points outside the string table")]
+    OutsideStrings(&'static str),
+    /// A string without an end.
+    #[error("the string of {0} has no end")]
+    Unterminated(&'static str),
+    /// More than any real object has.
+    #[error("{what}: more than {limit}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much is read.
+        limit: usize,
+    },
+    /// It could not be read.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// What kind of file a first look at its front tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sniffed {
+    /// ELF magic.
+    Elf,
+    /// `#!`: the kernel starts its interpreter.
+    Script,
+    /// Neither.
+    Data,
+}
+
+/// Tells ELF objects and scripts from data by the first four bytes of a file.
+pub fn sniff(front: &[u8]) -> Sniffed {
+    match front {
+        [0x7f, b'E', b'L', b'F', ..] => Sniffed::Elf,
+        [b'#', b'!', ..] => Sniffed::Script,
+        _ => Sniffed::Data,
+    }
+}
+
+/// Program headers of one object; kernels take 65,535, linkers write a dozen.
+const MAX_HEADERS: usize = 4096;
+/// Bytes of PT_INTERP: PATH_MAX, as the kernel's `load_elf_binary` has it.
+const MAX_INTERP: u64 = 4096;
+
+impl Object {
+    /// Reads what a loader reads of the object of `len` bytes behind `read_at`, and little else of the file.
+    ///
+    /// # Errors
+    /// [`ObjectError`]. A dynamic section that is there but cannot be read is an error, never "static".
+    pub fn read(len: u64, read_at: ReadAt<'_>) -> Result<Self, ObjectError> {
+        let mut bytes = Bytes::new(len, read_at);
+        let header = Header::parse(bytes.get(0, len.min(HEADER_LEN as u64), "ELF header")?)?;
+        let mut object = Self {
+            header,
+            linkage: Linkage::Static,
+            interp: None,
+            requests: Vec::new(),
+            soname: None,
+            rpath: None,
+            runpath: None,
+            flags_1: 0,
+            verneed: Vec::new(),
+            verdef: None,
+            dlopen_notes: Vec::new(),
+        };
+        if matches!(header.kind, Kind::Other(_)) {
+            return Ok(object);
+        }
+        let segments = segments(&mut bytes, &header)?;
+        object.interp = interp(&mut bytes, &segments)?;
+        if let Some(dynamic) = dynamic::find(&mut bytes, &header, &segments)? {
+            object.linkage = dynamic.linkage();
+            dynamic.read_into(&mut object, &mut bytes)?;
+        }
+        if object.linkage != Linkage::DebugOnly {
+            object.dlopen_notes = notes::dlopen(&mut bytes, &header, &segments)?;
+        }
+        Ok(object)
+    }
+
+    /// DT_NEEDED names in order.
+    pub fn needed(&self) -> impl Iterator<Item = &Arc<[u8]>> {
+        self.requests.iter().filter(|(request, _)| *request == Request::Needed).map(|(_, name)| name)
+    }
+
+    /// Whether a loader works on it: a dynamic section and an interpreter, or a library.
+    pub fn is_program(&self) -> bool {
+        self.interp.is_some() || self.header.kind == Kind::Exec || self.flags_1 & PIE != 0
+    }
+}
+
+fn segments(bytes: &mut Bytes<'_>, header: &Header) -> Result<Vec<ProgramHeader>, ObjectError> {
+    let (ctx, count) = (header.machine.ctx(), usize::from(header.phnum));
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    if !header.standard_phentsize {
+        return Err(ObjectError::Malformed("size of a program header"));
+    }
+    if count > MAX_HEADERS {
+        return Err(ObjectError::TooMany { what: "program headers", limit: MAX_HEADERS });
+    }
+    let size = count * ProgramHeader::size(ctx);
+    let table = bytes.get(header.phoff, size as u64, "program headers")?;
+    ProgramHeader::parse(table, 0, count, ctx).map_err(|_| ObjectError::Truncated("program headers"))
+}
+
+fn interp(bytes: &mut Bytes<'_>, segments: &[ProgramHeader]) -> Result<Option<Arc<[u8]>>, ObjectError> {
+    let Some(segment) = segments.iter().find(|s| s.p_type == ph::PT_INTERP && s.p_filesz > 0) else {
+        return Ok(None);
+    };
+    if segment.p_filesz > MAX_INTERP {
+        return Err(ObjectError::TooMany { what: "bytes of PT_INTERP", limit: 4096 });
+    }
+    let path = bytes.get(segment.p_offset, segment.p_filesz, "PT_INTERP")?;
+    // The kernel wants the last byte to be NUL and takes what is before the first.
+    match (path.last(), path.split(|&b| b == 0).next()) {
+        (Some(0), Some(path)) if !path.is_empty() => Ok(Some(path.into())),
+        _ => Err(ObjectError::Malformed("PT_INTERP")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

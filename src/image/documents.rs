@@ -1,0 +1,146 @@
+//! Manifest, index and docker's `manifest.json` (OCI image-spec, manifest.md, image-index.md; moby's
+//! `image/tarexport`).
+
+use std::collections::BTreeMap;
+
+use oci_spec::image as oci;
+use serde_json::{Value, json};
+
+use super::{Document, Image, Layer, LayerFormat, Platform, Reference, config::to_value};
+use crate::digest::Digest;
+
+/// What an index says of one manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Of the manifest.
+    pub digest: Digest,
+    /// Bytes of the manifest.
+    pub size: u64,
+    /// Of the image.
+    pub platform: Platform,
+    /// Its name; `None` for an image without one.
+    pub name: Option<Reference>,
+}
+
+pub(super) fn manifest(config: &Document, layers: &[Layer], annotations: &BTreeMap<String, String>) -> Value {
+    let layers = layers.iter().map(|layer| {
+        let media_type = match layer.format {
+            LayerFormat::Tar => oci::MediaType::ImageLayer,
+            LayerFormat::Gzip => oci::MediaType::ImageLayerGzip,
+            LayerFormat::Zstd => oci::MediaType::ImageLayerZstd,
+        };
+        oci::Descriptor::new(media_type, layer.size, digest(layer.digest))
+    });
+    let config =
+        oci::Descriptor::new(oci::MediaType::ImageConfig, config.bytes.len() as u64, digest(config.digest));
+    let mut document = oci::ImageManifestBuilder::default();
+    document = document
+        .schema_version(oci::SCHEMA_VERSION)
+        .media_type(oci::MediaType::ImageManifest)
+        .config(config)
+        .layers(layers.collect::<Vec<_>>());
+    if !annotations.is_empty() {
+        document = document.annotations(annotations.clone().into_iter().collect::<Unsorted>());
+    }
+    // The builder asks only for the fields that are set above.
+    document.build().map_or(Value::Null, |document| to_value(&document))
+}
+
+/// The `index.json` of a layout that holds `manifests`. The name stands in two annotations: containerd,
+/// docker and podman read the full one, skopeo and umoci select by the tag.
+pub fn index(manifests: &[Descriptor]) -> Value {
+    let manifests: Vec<_> = manifests.iter().map(entry).collect();
+    let document = oci::ImageIndexBuilder::default()
+        .schema_version(oci::SCHEMA_VERSION)
+        .media_type(oci::MediaType::ImageIndex)
+        .manifests(manifests)
+        .build();
+    document.map_or(Value::Null, |document| to_value(&document))
+}
+
+/// `old`, an existing `index.json`, with `manifests` added: an entry of the same name gives way, all others
+/// stay as they are. `None` where `old` is no index.
+pub fn merge_index(old: &Value, manifests: &[Descriptor]) -> Option<Value> {
+    let mut merged = old.clone();
+    let entries = merged.get_mut("manifests")?.as_array_mut()?;
+    let tag = |entry: &Value| entry["annotations"][REF_NAME].as_str().map(str::to_owned);
+    for new in manifests.iter().map(|descriptor| to_value(&entry(descriptor))) {
+        entries.retain(|old| match tag(&new) {
+            Some(name) => tag(old).as_ref() != Some(&name),
+            None => old != &new,
+        });
+        entries.push(new);
+    }
+    Some(merged)
+}
+
+/// Docker's `manifest.json`, which `docker load` before the containerd store needs.
+pub fn docker_manifest(image: &Image, names: &[Reference]) -> Value {
+    let blob = |digest: Digest| format!("blobs/sha256/{}", digest.hex());
+    json!([{
+        "Config": blob(image.config.digest),
+        "RepoTags": names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "Layers": image.layers.iter().map(|layer| blob(layer.digest)).collect::<Vec<_>>(),
+    }])
+}
+
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+const IMAGE_NAME: &str = "io.containerd.image.name";
+
+/// `oci_spec`'s own map type for annotations; the order is settled by [`to_value`].
+#[expect(clippy::disallowed_types, reason = "the type that oci_spec's builders take")]
+type Unsorted = std::collections::HashMap<String, String>;
+
+fn entry(manifest: &Descriptor) -> oci::Descriptor {
+    let mut entry =
+        oci::Descriptor::new(oci::MediaType::ImageManifest, manifest.size, digest(manifest.digest));
+    let mut platform = oci::Platform::default();
+    platform
+        .set_os(oci::Os::from(&*manifest.platform.os))
+        .set_architecture(oci::Arch::from(&*manifest.platform.architecture))
+        .set_variant(manifest.platform.variant.clone());
+    entry.set_platform(Some(platform));
+    if let Some(name) = &manifest.name {
+        let annotations =
+            [(IMAGE_NAME.to_owned(), name.to_string()), (REF_NAME.to_owned(), name.tag.clone())];
+        entry.set_annotations(Some(annotations.into_iter().collect::<Unsorted>()));
+    }
+    entry
+}
+
+fn digest(digest: Digest) -> oci::Digest {
+    // Our own digests print as what oci_spec parses; the fallback is the digest of nothing.
+    let text = digest.to_string();
+    oci::Digest::try_from(text).unwrap_or_else(|_| unreachable!("a sha256 digest prints as one"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descriptor(name: &str) -> Descriptor {
+        let platform = Platform::linux("amd64", None);
+        Descriptor { digest: Digest::of(name), size: 3, platform, name: Some(name.parse().unwrap()) }
+    }
+
+    #[test]
+    fn names_stand_in_both_annotations() {
+        let json = index(&[descriptor("app:1.0")]);
+        assert_eq!(json["manifests"][0]["annotations"][REF_NAME], "1.0");
+        assert_eq!(json["manifests"][0]["annotations"][IMAGE_NAME], "docker.io/library/app:1.0");
+        assert_eq!(json["mediaType"], "application/vnd.oci.image.index.v1+json");
+    }
+
+    #[test]
+    fn a_layout_keeps_its_other_tags() {
+        let mut old = index(&[descriptor("app:1"), descriptor("app:2")]);
+        old["future"] = 1.into();
+        let merged =
+            merge_index(&old, &[Descriptor { digest: Digest::of("new"), ..descriptor("app:2") }]).unwrap();
+        assert_eq!(merged["future"], 1);
+        assert_eq!(merged["manifests"].as_array().unwrap().len(), 2);
+        assert_eq!(merged["manifests"][0], old["manifests"][0]);
+        assert_eq!(merged["manifests"][1]["digest"], Digest::of("new").to_string());
+        assert_eq!(merge_index(&json!({"manifests": 3}), &[]), None);
+    }
+}

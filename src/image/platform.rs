@@ -1,0 +1,97 @@
+//! Operating system and architecture in the spelling of OCI: Go's GOOS and GOARCH.
+
+use std::{fmt, str::FromStr};
+
+/// A platform such as `linux/arm/v7`. The variants that containerd treats as the default (`amd64/v1`,
+/// `arm64/v8`) are spelled without one, as containerd normalises them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Platform {
+    /// GOOS.
+    pub os: String,
+    /// GOARCH.
+    pub architecture: String,
+    /// CPU variant, `v7` for instance.
+    pub variant: Option<String>,
+}
+
+/// Text that is no `os/architecture[/variant]`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no platform: write `os/architecture` or `os/architecture/variant`, such as `linux/arm64` or `linux/arm/v7`"
+)]
+pub struct PlatformError(String);
+
+impl Platform {
+    /// `linux` on `architecture`.
+    pub fn linux(architecture: &str, variant: Option<&str>) -> Self {
+        let normal = match (architecture, variant) {
+            ("amd64", Some("v1")) | ("arm64", Some("v8")) => None,
+            ("arm", None) => Some("v7"),
+            (_, variant) => variant,
+        };
+        Self { os: "linux".into(), architecture: architecture.into(), variant: normal.map(Into::into) }
+    }
+}
+
+/// The architectures that Linux and OCI have a word for (Go's `go tool dist list`).
+const KNOWN: [&str; 14] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le",
+    "riscv64", "s390x", "sparc64",
+];
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    /// `linux/amd64`, `amd64`, and the kernel's names of machines (`x86_64`, `aarch64`).
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let wrong = || PlatformError(text.to_owned());
+        let rest = text.strip_prefix("linux/").unwrap_or(text);
+        let (architecture, variant) = match rest.split_once('/') {
+            Some((architecture, variant)) => (architecture, Some(variant)),
+            None => (rest, None),
+        };
+        let (architecture, variant) = match (architecture, variant) {
+            ("x86_64" | "x86-64", variant) => ("amd64", variant),
+            ("i386" | "i686", None) => ("386", None),
+            ("aarch64", variant) => ("arm64", variant),
+            ("armhf", None) => ("arm", Some("v7")),
+            ("armel", None) => ("arm", Some("v6")),
+            other => other,
+        };
+        let word = |text: &str| {
+            !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        if !KNOWN.contains(&architecture) || !variant.is_none_or(word) {
+            return Err(wrong());
+        }
+        Ok(Self::linux(architecture, variant))
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_spellings_people_use() {
+        for (text, wanted) in [
+            ("linux/amd64", "linux/amd64"),
+            ("x86_64", "linux/amd64"),
+            ("linux/arm64/v8", "linux/arm64"),
+            ("arm", "linux/arm/v7"),
+            ("linux/arm/v6", "linux/arm/v6"),
+        ] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), wanted);
+        }
+        for text in ["", "linux/", "windows/amd64/v1/x", "linux/arm/", "AMD64", "foo"] {
+            assert!(text.parse::<Platform>().is_err(), "{text}");
+        }
+    }
+}

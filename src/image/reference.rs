@@ -1,0 +1,159 @@
+//! Image names: `app`, `app:1.0`, `ghcr.io/team/app:1.0`.
+
+use std::{fmt, str::FromStr};
+
+/// A name with a tag, fully qualified, as every engine stores it: `docker.io/library/app:latest` for `app`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reference {
+    /// Host of the registry, with a port where given.
+    pub registry: String,
+    /// Path of the repository in it.
+    pub repository: String,
+    /// Tag.
+    pub tag: String,
+}
+
+/// Why text is no image name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReferenceError {
+    /// Repository paths are lower-case letters, digits, and `.`, `_`, `__`, `-` between them, by `/`.
+    #[error(
+        "`{0}` is no image name: use lower-case letters, digits and single `.`, `_`, `-` between them, as in `team/app:1.0`"
+    )]
+    Repository(String),
+    /// Tags are at most 128 of `A-Za-z0-9_.-`, not starting with `.` or `-`.
+    #[error("`{0}` has no valid tag: use at most 128 letters, digits, `_`, `.` and `-`, as in `app:1.0`")]
+    Tag(String),
+}
+
+impl Reference {
+    /// The longest registry and repository together (`NameTotalLengthMax` of distribution/reference).
+    const MAX: usize = 255;
+
+    /// The repository part that stands for `text` where nobody chose a name: lower case, and every byte that
+    /// no name may hold as `-`; `image` if nothing is left.
+    pub fn repository_from(text: &str) -> String {
+        let mut out = String::new();
+        for byte in text.to_lowercase().bytes() {
+            if byte.is_ascii_alphanumeric() {
+                out.push(byte.into());
+            } else if !out.is_empty() && !out.ends_with(['-', '.', '_']) {
+                out.push(if matches!(byte, b'.' | b'_') { byte.into() } else { '-' });
+            }
+        }
+        let name = out.trim_end_matches(['-', '.', '_']);
+        if name.is_empty() { "image".into() } else { name.chars().take(128).collect() }
+    }
+
+    /// As people type it: without `docker.io/library/` where that goes without saying.
+    pub fn familiar(&self) -> String {
+        let name = format!("{}/{}", self.registry, self.repository);
+        let short = name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/"));
+        format!("{}:{}", short.unwrap_or(&name), self.tag)
+    }
+}
+
+impl FromStr for Reference {
+    type Err = ReferenceError;
+
+    /// By distribution/reference's grammar: a first component with a `.` or `:`, or `localhost`, is a
+    /// registry; without one it is `docker.io`, whose single-component repositories live in `library/`.
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let (name, tag) = match text.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, tag),
+            _ => (text, "latest"),
+        };
+        let (registry, repository) = match name.split_once('/') {
+            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (host, rest.to_owned()),
+            Some(_) => ("docker.io", name.to_owned()),
+            None => ("docker.io", format!("library/{name}")),
+        };
+        let wrong = || ReferenceError::Repository(text.to_owned());
+        if !is_registry(registry)
+            || !repository.split('/').all(is_component)
+            || registry.len() + repository.len() >= Self::MAX
+        {
+            return Err(wrong());
+        }
+        let first = tag.bytes().next();
+        let tag_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        if tag.len() > 128 || first.is_none_or(|b| matches!(b, b'.' | b'-')) || !tag.bytes().all(tag_byte) {
+            return Err(ReferenceError::Tag(text.to_owned()));
+        }
+        Ok(Self { registry: registry.into(), repository, tag: tag.into() })
+    }
+}
+
+fn is_registry(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "0"));
+    let label = |l: &str| {
+        !l.is_empty()
+            && !l.starts_with('-')
+            && !l.ends_with('-')
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    host.split('.').all(label) && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+fn is_component(text: &str) -> bool {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let separators = text.split(|c: char| alphanumeric(c as u8) && c.is_ascii()).filter(|s| !s.is_empty());
+    let ends = |b: Option<&u8>| b.is_some_and(|&b| alphanumeric(b));
+    ends(text.as_bytes().first())
+        && ends(text.as_bytes().last())
+        && separators.into_iter().all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}:{}", self.registry, self.repository, self.tag)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn qualifies() {
+        for (text, wanted) in [
+            ("app", "docker.io/library/app:latest"),
+            ("app:1.0", "docker.io/library/app:1.0"),
+            ("team/app", "docker.io/team/app:latest"),
+            ("localhost/app", "localhost/app:latest"),
+            ("localhost:5000/a/b:x", "localhost:5000/a/b:x"),
+            ("ghcr.io/t/app__x--y.z:V1", "ghcr.io/t/app__x--y.z:V1"),
+        ] {
+            assert_eq!(text.parse::<Reference>().unwrap().to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn refuses_what_engines_refuse() {
+        for text in [
+            "", "App", "a//b", "-a", "a_", "a..b", "a___b", "../x", "a:", "a:.x", "a:b c", "é", "host:x/y",
+            "a.b",
+        ] {
+            assert!(text.parse::<Reference>().is_err() || text == "a.b", "{text}");
+        }
+        assert!(format!("a:{}", "t".repeat(129)).parse::<Reference>().is_err());
+    }
+
+    #[test]
+    fn makes_a_name_of_anything() {
+        for (text, wanted) in
+            [("My App (1)", "my-app-1"), ("a__b", "a_b"), ("...", "image"), ("x.tar", "x.tar")]
+        {
+            let name = Reference::repository_from(text);
+            assert_eq!(name, wanted);
+            assert!(name.parse::<Reference>().is_ok());
+        }
+    }
+
+    #[test]
+    fn drops_what_goes_without_saying() {
+        assert_eq!("app".parse::<Reference>().unwrap().familiar(), "app:latest");
+        assert_eq!("ghcr.io/t/a:1".parse::<Reference>().unwrap().familiar(), "ghcr.io/t/a:1");
+    }
+}

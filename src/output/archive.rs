@@ -1,0 +1,158 @@
+//! An image as one tar: the OCI layout's files and docker's `manifest.json`, or either alone.
+//!
+//! Blobs come first, since layers are written before the documents that name them are known. Every engine
+//! reads the members in any order.
+
+use std::{
+    io::{self, BufWriter, Seek as _, SeekFrom, Write},
+    path::Path,
+};
+
+use super::{Format, OutputError, descriptors, open_stream};
+use crate::{
+    archive,
+    digest::Digest,
+    image::{self, Document, Image, Reference},
+    store::{Blob, Durability, Pending, Store},
+};
+
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+const BLOCK: usize = 512;
+
+/// A store whose blobs are members of the archive `pending`.
+pub(super) fn store(pending: &Pending) -> Store {
+    Store::archive(pending, 0, blob_header)
+}
+
+fn blob_header(digest: Digest, size: u64) -> [u8; BLOCK] {
+    archive::header::blob(&blob_name(digest), size)
+}
+
+fn blob_name(digest: Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+/// Puts the documents behind the layers that `store` wrote, and gives the archive its name.
+pub(super) fn complete(
+    pending: Pending,
+    store: &mut Store,
+    format: Format,
+    image: &Image,
+    names: &[Reference],
+) -> Result<(), OutputError> {
+    let io = |source| OutputError::Io { action: "write", path: pending.target().into(), source };
+    let mut writer = Writer::new(&**pending.file());
+    writer.out.seek(SeekFrom::Start(store.end())).map_err(io)?;
+    writer.documents(format, image, names).and_then(|()| writer.finish()).map_err(io)?;
+    Ok(pending.commit(Durability::Synced)?)
+}
+
+/// A whole archive at `path`.
+pub(super) fn write_file(
+    path: &Path,
+    format: Format,
+    image: &Image,
+    blobs: &[Blob],
+    names: &[Reference],
+) -> Result<(), OutputError> {
+    let pending = Pending::create(path)?;
+    whole(&**pending.file(), format, image, blobs, names).map_err(|source| OutputError::Io {
+        action: "write",
+        path: path.into(),
+        source,
+    })?;
+    Ok(pending.commit(Durability::Synced)?)
+}
+
+/// A whole archive into a device or pipe.
+pub(super) fn write_stream(
+    path: &Path,
+    format: Format,
+    image: &Image,
+    blobs: &[Blob],
+    names: &[Reference],
+) -> Result<(), OutputError> {
+    whole(open_stream(path)?, format, image, blobs, names).map_err(|source| OutputError::Io {
+        action: "write",
+        path: path.into(),
+        source,
+    })
+}
+
+/// A whole archive on standard output.
+pub(super) fn write_stdout(
+    format: Format,
+    image: &Image,
+    blobs: &[Blob],
+    names: &[Reference],
+) -> Result<(), OutputError> {
+    whole(io::stdout().lock(), format, image, blobs, names).map_err(OutputError::Stdout)
+}
+
+fn whole(
+    out: impl Write,
+    format: Format,
+    image: &Image,
+    blobs: &[Blob],
+    names: &[Reference],
+) -> io::Result<()> {
+    let mut writer = Writer::new(out);
+    let mut written: Vec<Digest> = Vec::new();
+    for blob in blobs {
+        if !written.contains(&blob.digest) {
+            writer.blob(blob)?;
+            written.push(blob.digest);
+        }
+    }
+    writer.documents(format, image, names)?;
+    writer.finish()
+}
+
+struct Writer<W: Write> {
+    out: BufWriter<W>,
+}
+
+impl<W: Write> Writer<W> {
+    fn new(out: W) -> Self {
+        Self { out: BufWriter::with_capacity(1 << 18, out) }
+    }
+
+    fn blob(&mut self, blob: &Blob) -> io::Result<()> {
+        self.out.write_all(&blob_header(blob.digest, blob.size))?;
+        io::copy(&mut blob.reader(), &mut self.out)?;
+        self.pad(blob.size)
+    }
+
+    fn documents(&mut self, format: Format, image: &Image, names: &[Reference]) -> io::Result<()> {
+        self.document(&blob_name(image.config.digest), &image.config.bytes)?;
+        if format != Format::DockerArchive {
+            self.document(&blob_name(image.manifest.digest), &image.manifest.bytes)?;
+            let index = Document::of(&image::index(&descriptors(image, names)));
+            self.document("index.json", &index.bytes)?;
+        }
+        if format != Format::OciArchive {
+            let manifest = Document::of(&image::docker_manifest(image, names));
+            self.document("manifest.json", &manifest.bytes)?;
+        }
+        if format != Format::DockerArchive {
+            self.document("oci-layout", LAYOUT)?;
+        }
+        Ok(())
+    }
+
+    fn document(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.out.write_all(&archive::header::blob(name, bytes.len() as u64))?;
+        self.out.write_all(bytes)?;
+        self.pad(bytes.len() as u64)
+    }
+
+    fn pad(&mut self, size: u64) -> io::Result<()> {
+        let rest = (size % BLOCK as u64) as usize;
+        if rest == 0 { Ok(()) } else { self.out.write_all(&[0; BLOCK][rest..]) }
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.out.write_all(&[0; 2 * BLOCK])?;
+        self.out.flush()
+    }
+}

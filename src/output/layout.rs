@@ -1,0 +1,125 @@
+//! An image in an OCI layout directory (OCI image-spec, image-layout.md), new or with other images in it.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _},
+    path::Path,
+};
+
+use serde_json::{Value, json};
+
+use super::{OutputError, descriptors};
+use crate::{
+    image::{self, Document, Image, Reference},
+    store::{Blob, Durability, Pending, Store},
+};
+
+/// Bytes of an `index.json` that is read (containers/image's limit for manifests).
+const MAX_INDEX: u64 = 4 << 20;
+
+/// A store whose blobs are files of the layout `dir`, which is made if it is not there.
+pub(super) fn store(dir: &Path) -> Result<Store, OutputError> {
+    check(dir)?;
+    Ok(Store::directory(dir, Durability::Synced)?)
+}
+
+/// Adds `image` under `names`; images of the same name give way, others stay. Blobs first, then the index, so
+/// that a reader never sees an image whose blobs are not there.
+pub(super) fn write(
+    dir: &Path,
+    image: &Image,
+    blobs: &[Blob],
+    names: &[Reference],
+) -> Result<(), OutputError> {
+    let mut store = store(dir)?;
+    for blob in blobs {
+        copy(&mut store, blob)?;
+    }
+    store.put(&image.config.bytes)?;
+    store.put(&image.manifest.bytes)?;
+    // Held until the end of this function: other writers would lose one of two tags.
+    let _lock = lock(dir)?;
+    let old = read_index(dir)?;
+    let descriptors = descriptors(image, names);
+    let index = match &old {
+        None => image::index(&descriptors),
+        Some(old) => image::merge_index(old, &descriptors)
+            .ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?,
+    };
+    put(&dir.join("oci-layout"), &Document::of(&json!({"imageLayoutVersion": "1.0.0"})).bytes)?;
+    put(&dir.join("index.json"), &Document::of(&index).bytes)
+}
+
+fn copy(store: &mut Store, blob: &Blob) -> Result<(), OutputError> {
+    let mut writer = store.begin()?;
+    let (mut reader, mut buffer) = (blob.reader(), vec![0; 1 << 18]);
+    loop {
+        let read = reader.read(&mut buffer).map_err(|source| OutputError::Io {
+            action: "read",
+            path: "a layer's temporary file".into(),
+            source,
+        })?;
+        match buffer.get(..read) {
+            Some([]) | None => break,
+            Some(bytes) => writer.append(bytes)?,
+        }
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+fn put(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
+    let pending = Pending::create(path)?;
+    let mut file: &File = pending.file();
+    file.write_all(bytes).map_err(|source| OutputError::Io { action: "write", path: path.into(), source })?;
+    Ok(pending.commit(Durability::Synced)?)
+}
+
+/// That `dir` is new, empty, or a layout already: blobs are not strewn over a directory of something else.
+fn check(dir: &Path) -> Result<(), OutputError> {
+    let io = |source| OutputError::Io { action: "read", path: dir.into(), source };
+    let mut entries = match fs_err::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(io)?,
+    };
+    let ours = |name: &std::ffi::OsStr| name == "blobs" || name == "oci-layout" || name == "index.json";
+    let marked = fs_err::symlink_metadata(dir.join("oci-layout")).is_ok();
+    if !marked && entries.any(|entry| entry.is_ok_and(|entry| !ours(&entry.file_name()))) {
+        return Err(no_layout(dir, "it is a directory with other files in it"));
+    }
+    read_index(dir).map(drop)
+}
+
+fn read_index(dir: &Path) -> Result<Option<Value>, OutputError> {
+    let path = dir.join("index.json");
+    let io = |source| OutputError::Io { action: "read", path: path.clone(), source };
+    let file = match fs_err::File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(io)?,
+    };
+    if !file.metadata().map_err(io)?.is_file() {
+        return Err(no_layout(dir, "its index.json is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_INDEX + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > MAX_INDEX {
+        return Err(no_layout(dir, "its index.json is larger than 4 MiB"));
+    }
+    let index: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| no_layout(dir, &format!("its index.json: {error}")))?;
+    match index["schemaVersion"].as_u64() {
+        Some(2) if index["manifests"].is_array() => Ok(Some(index)),
+        _ => Err(no_layout(dir, "its index.json is no image index")),
+    }
+}
+
+fn lock(dir: &Path) -> Result<fs_err::File, OutputError> {
+    let io = |source| OutputError::Io { action: "lock", path: dir.into(), source };
+    let file = fs_err::File::open(dir).map_err(io)?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(|errno| io(errno.into()))?;
+    Ok(file)
+}
+
+fn no_layout(dir: &Path, why: &str) -> OutputError {
+    OutputError::NoLayout { path: dir.into(), why: why.into() }
+}

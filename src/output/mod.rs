@@ -1,0 +1,179 @@
+//! A finished image → the outputs that were asked for. Decides nothing and reads no input: it copies blobs.
+
+mod archive;
+mod layout;
+mod rootfs;
+mod target;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    archive::header::HeaderError,
+    image::{Descriptor, Image, Reference},
+    source::content::ContentError,
+    store::{Blob, Pending, Store, StoreError},
+    tree::Tree,
+};
+
+pub use target::{Format, Place, Target, TargetError};
+
+/// Why an output cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// The system refused.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Standard output refused.
+    #[error("cannot write to stdout")]
+    Stdout(#[source] io::Error),
+    /// An input, read for the root file system.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// A node that no archive can hold.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// A file of ours.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The directory holds something else.
+    #[error("`{}` is no OCI layout: {why}", path.display())]
+    NoLayout {
+        /// The file that says so.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+/// The outputs of one run. Layers are written once, where the first output wants them.
+#[derive(Debug)]
+pub struct Outputs {
+    targets: Vec<Target>,
+    /// The archive that is being written while layers are packed, by the target's place in `targets`.
+    primary: Option<(usize, Pending)>,
+    /// The layout that layers go to as they are packed.
+    layout: Option<PathBuf>,
+    /// Where layers go when no output can take them as they come; removed at the end.
+    scratch: Option<Pending>,
+    store: Store,
+}
+
+impl Outputs {
+    /// Opens what has to be open before layers exist. `scratch` is a directory for outputs that cannot be
+    /// written as the layers come: stdout.
+    ///
+    /// # Errors
+    /// Where an output's directory cannot be written.
+    pub fn open(targets: Vec<Target>, scratch: &Path) -> Result<Self, OutputError> {
+        let archive =
+            targets.iter().enumerate().find_map(|(number, target)| match (&target.format, &target.place) {
+                (Format::OciLayout | Format::Rootfs, _) | (_, Place::Stdout) => None,
+                (_, Place::Path(path)) => (!is_stream(path)).then_some((number, path)),
+            });
+        let layout = targets.iter().find_map(|target| match (&target.format, &target.place) {
+            (Format::OciLayout, Place::Path(path)) => Some(path),
+            _ => None,
+        });
+        let (mut primary, mut spool, mut own_layout) = (None, None, None);
+        let store = match (archive, layout) {
+            (Some((number, path)), _) => {
+                let (_, pending) = primary.insert((number, Pending::create(path)?));
+                archive::store(pending)
+            }
+            (None, Some(dir)) => layout::store(own_layout.insert(dir.clone()))?,
+            (None, None) => archive::store(spool.insert(Pending::create(&scratch.join("imgb-layers"))?)),
+        };
+        Ok(Self { layout: own_layout, targets, primary, scratch: spool, store })
+    }
+
+    /// Where layers go.
+    pub fn store(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names` gives it;
+    /// `root` is the merged file system, for [`Format::Rootfs`].
+    ///
+    /// # Errors
+    /// The first output that cannot be written; those before it are complete.
+    pub fn write(
+        mut self,
+        image: &Image,
+        blobs: &[Blob],
+        root: &dyn Fn() -> Tree,
+        names: &dyn Fn(&Target) -> Vec<Reference>,
+    ) -> Result<(), OutputError> {
+        // The copies are made first: committing the primary gives its file a name and ends this run's hold on it.
+        for (number, target) in self.targets.iter().enumerate() {
+            if self.primary.as_ref().is_some_and(|(primary, _)| *primary == number) {
+                continue;
+            }
+            let names = names(target);
+            match (&target.format, &target.place) {
+                (Format::Rootfs, place) => rootfs::write(place, &root())?,
+                (Format::OciLayout, Place::Path(dir)) => {
+                    let missing = if self.layout.as_ref() == Some(dir) { &[] } else { blobs };
+                    layout::write(dir, image, missing, &tagged(target, names))?;
+                }
+                (Format::OciLayout, Place::Stdout) => {}
+                (format, Place::Path(path)) if is_stream(path) => {
+                    archive::write_stream(path, *format, image, blobs, &names)?;
+                }
+                (format, Place::Path(path)) => archive::write_file(path, *format, image, blobs, &names)?,
+                (format, Place::Stdout) => archive::write_stdout(*format, image, blobs, &names)?,
+            }
+        }
+        if let Some((number, pending)) = self.primary.take()
+            && let Some(target) = self.targets.get(number)
+        {
+            archive::complete(pending, &mut self.store, target.format, image, &names(target))?;
+        }
+        drop(self.scratch);
+        Ok(())
+    }
+}
+
+/// Whether `path` is a device or pipe, which is written to and never replaced: `/dev/stdout`, a FIFO.
+fn is_stream(path: &Path) -> bool {
+    let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
+    fs_err::metadata(path)
+        .is_ok_and(|metadata| special(metadata) || path.starts_with("/dev") || path.starts_with("/proc"))
+}
+
+/// Opens what [`is_stream`] knows.
+fn open_stream(path: &Path) -> Result<std::fs::File, OutputError> {
+    let opened = std::fs::OpenOptions::new().write(true).open(path);
+    opened.map_err(|source| OutputError::Io { action: "open", path: path.into(), source })
+}
+
+/// `oci:DIR:TAG` puts the first name's tag aside.
+fn tagged(target: &Target, names: Vec<Reference>) -> Vec<Reference> {
+    match (&target.tag, names.into_iter()) {
+        (Some(tag), mut names) => {
+            names.next().map(|name| Reference { tag: tag.clone(), ..name }).into_iter().collect()
+        }
+        (None, names) => names.collect(),
+    }
+}
+
+/// What an index says of `image` under `names`; without any it stands there once, unnamed.
+fn descriptors(image: &Image, names: &[Reference]) -> Vec<Descriptor> {
+    let one = |name: Option<Reference>| Descriptor {
+        digest: image.manifest.digest,
+        size: image.manifest.bytes.len() as u64,
+        platform: image.platform.clone(),
+        name,
+    };
+    if names.is_empty() { vec![one(None)] } else { names.iter().cloned().map(Some).map(one).collect() }
+}

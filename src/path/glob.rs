@@ -1,0 +1,289 @@
+//! Path patterns as Docker has them: Go's `filepath.Match` with the `**` of moby's `patternmatcher`.
+//!
+//! Paths and patterns are bytes; `?` and classes take one character, or one byte that is no UTF-8. A match
+//! costs at most pattern length times path length, whatever the pattern: all its states are walked at once.
+
+/// Bytes of one pattern: as long as the longest path.
+pub const MAX_PATTERN: usize = 4096;
+
+/// One pattern, read once and matched often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob {
+    /// The bytes before the first wildcard, and those behind the last: most paths fail one of the two.
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    /// What is between; it begins and ends with a wildcard. Empty: the pattern is `head`, literally.
+    middle: Vec<Token>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Token {
+    /// This character.
+    Char(u32),
+    /// `?`: any character but a slash.
+    One,
+    /// `[a-z]`, `[^a]`; as in Go, a slash may be meant too.
+    Class {
+        negated: bool,
+        ranges: Vec<(u32, u32)>,
+    },
+    /// `*`: any run without a slash.
+    Run,
+    /// `**` at the end: anything at all.
+    Everything,
+    /// `**` elsewhere: nothing, or anything up to and with a slash. `DirsBody` follows and is its loop.
+    Dirs,
+    DirsBody,
+}
+
+/// Why bytes are no pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GlobError {
+    /// `[` without its `]`, an empty class, a `-` or `]` that is not escaped, a range that runs backwards, bytes
+    /// that are no UTF-8.
+    #[error("a `[...]` class in it is malformed")]
+    Class,
+    /// A backslash at the end, which has nothing to escape.
+    #[error("it ends in a backslash")]
+    Backslash,
+    /// Longer than [`MAX_PATTERN`].
+    #[error("it is longer than {MAX_PATTERN} bytes")]
+    TooLong,
+}
+
+impl Glob {
+    /// The pattern with `**`: `**/` is any number of directories, `**` at the end is everything. It is matched
+    /// against whole relative paths.
+    ///
+    /// # Errors
+    /// [`GlobError`], where Go's `filepath.Match` gives `ErrBadPattern`, and for a range that runs backwards.
+    pub fn new(pattern: &[u8]) -> Result<Self, GlobError> {
+        Ok(Self::from_tokens(&tokens(pattern, true)?))
+    }
+
+    /// The pattern without `**`, as Go's `filepath.Match` alone has it and COPY's sources use it: two stars are
+    /// as good as one.
+    ///
+    /// # Errors
+    /// As [`Glob::new`].
+    pub fn plain(pattern: &[u8]) -> Result<Self, GlobError> {
+        Ok(Self::from_tokens(&tokens(pattern, false)?))
+    }
+
+    /// Whether the pattern stands for the whole of `path`, which is relative and has no trailing slash.
+    pub fn matches(&self, path: &[u8]) -> bool {
+        if self.middle.is_empty() {
+            return path == self.head;
+        }
+        let between = path.strip_prefix(&*self.head).and_then(|rest| rest.strip_suffix(&*self.tail));
+        between.is_some_and(|between| walk(&self.middle, between))
+    }
+
+    fn from_tokens(tokens: &[Token]) -> Self {
+        let literal = |token: &Token| matches!(token, Token::Char(_));
+        let first = tokens.iter().position(|token| !literal(token)).unwrap_or(tokens.len());
+        let last = tokens.iter().rposition(|token| !literal(token)).map_or(first, |at| at + 1);
+        let bytes = |tokens: &[Token]| {
+            let mut out = Vec::new();
+            for token in tokens {
+                if let Token::Char(char) = token {
+                    push_char(&mut out, *char);
+                }
+            }
+            out
+        };
+        let (head, tail) = (bytes(&tokens[..first]), bytes(&tokens[last..]));
+        Self { head, tail, middle: tokens[first..last].to_vec() }
+    }
+}
+
+/// Whether a name in COPY is a pattern: it has `*`, `?` or `[` that no backslash precedes.
+pub fn has_wildcard(name: &[u8]) -> bool {
+    let mut escaped = false;
+    name.iter().any(|&byte| {
+        let wild = !escaped && matches!(byte, b'*' | b'?' | b'[');
+        escaped = !escaped && byte == b'\\';
+        wild
+    })
+}
+
+fn tokens(pattern: &[u8], double_star: bool) -> Result<Vec<Token>, GlobError> {
+    if pattern.len() > MAX_PATTERN {
+        return Err(GlobError::TooLong);
+    }
+    let chars: Vec<u32> = chars(pattern).collect();
+    let mut rest = &chars[..];
+    let mut out = Vec::new();
+    // moby takes a leading `**` before plain text as "ends in": `**.go` matches `a.go`, where `x**.go` asks for
+    // a slash. It is an optimisation there that became the behaviour.
+    if let (true, Some(suffix)) = (double_star, pattern.strip_prefix(b"**"))
+        && !suffix.starts_with(b"/")
+        && !suffix.iter().any(|byte| b"*?[]\\".contains(byte))
+    {
+        out.push(Token::Everything);
+        rest = &chars[2..];
+    }
+    while let Some((&char, after)) = rest.split_first() {
+        rest = after;
+        match char::from_u32(char) {
+            Some('*') if double_star && rest.first() == Some(&STAR) => {
+                rest = &rest[1..];
+                rest = rest.strip_prefix(&[SLASH]).unwrap_or(rest);
+                match rest.is_empty() {
+                    true => out.push(Token::Everything),
+                    false => out.extend([Token::Dirs, Token::DirsBody]),
+                }
+            }
+            Some('*') => out.push(Token::Run),
+            Some('?') => out.push(Token::One),
+            Some('[') => out.push(class(&mut rest)?),
+            Some('\\') => {
+                let (&escaped, after) = rest.split_first().ok_or(GlobError::Backslash)?;
+                rest = after;
+                out.push(Token::Char(escaped));
+            }
+            _ => out.push(Token::Char(char)),
+        }
+    }
+    Ok(out)
+}
+
+const SLASH: u32 = '/' as u32;
+const STAR: u32 = '*' as u32;
+
+/// The class behind a `[`; `rest` is left behind its `]`.
+fn class(rest: &mut &[u32]) -> Result<Token, GlobError> {
+    let negated = rest.first() == Some(&u32::from('^'));
+    if negated {
+        *rest = &rest[1..];
+    }
+    let mut ranges = Vec::new();
+    loop {
+        if !ranges.is_empty()
+            && let Some(after) = rest.strip_prefix(&[u32::from(']')])
+        {
+            *rest = after;
+            return Ok(Token::Class { negated, ranges });
+        }
+        let low = class_char(rest)?;
+        let high = match rest.strip_prefix(&[u32::from('-')]) {
+            None => low,
+            Some(after) => {
+                *rest = after;
+                class_char(rest)?
+            }
+        };
+        if high < low {
+            return Err(GlobError::Class);
+        }
+        ranges.push((low, high));
+    }
+}
+
+fn class_char(rest: &mut &[u32]) -> Result<u32, GlobError> {
+    let mut take = || {
+        let (&char, after) = rest.split_first()?;
+        *rest = after;
+        char::from_u32(char)
+    };
+    let char = match take().ok_or(GlobError::Class)? {
+        '-' | ']' => return Err(GlobError::Class),
+        '\\' => take().ok_or(GlobError::Class)?,
+        char => char,
+    };
+    Ok(u32::from(char))
+}
+
+/// The characters of `bytes`; a byte that is no UTF-8 counts as one, past the last of Unicode.
+fn chars(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.utf8_chunks().flat_map(|chunk| {
+        let valid = chunk.valid().chars().map(u32::from);
+        valid.chain(chunk.invalid().iter().map(|&byte| 0x11_0000 + u32::from(byte)))
+    })
+}
+
+/// The reverse of [`chars`].
+fn push_char(out: &mut Vec<u8>, char: u32) {
+    match char::from_u32(char) {
+        Some(char) => out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes()),
+        None => out.push(char.to_le_bytes()[0]),
+    }
+}
+
+/// Runs all states of the pattern over `name` at once.
+fn walk(tokens: &[Token], name: &[u8]) -> bool {
+    let mut now = vec![false; tokens.len() + 1];
+    let mut next = now.clone();
+    enter(tokens, &mut now, 0);
+    for char in chars(name) {
+        next.fill(false);
+        for (at, token) in tokens.iter().enumerate().filter(|&(at, _)| now[at]) {
+            match token {
+                Token::Run if char != SLASH => enter(tokens, &mut next, at),
+                Token::Everything => enter(tokens, &mut next, at),
+                Token::DirsBody => {
+                    enter(tokens, &mut next, at);
+                    if char == SLASH {
+                        enter(tokens, &mut next, at + 1);
+                    }
+                }
+                Token::Run | Token::Dirs => {}
+                one if takes(one, char) => enter(tokens, &mut next, at + 1),
+                _ => {}
+            }
+        }
+        std::mem::swap(&mut now, &mut next);
+        if !now.contains(&true) {
+            return false;
+        }
+    }
+    now[tokens.len()]
+}
+
+/// Adds the state before `tokens[at]`, and those that are reached from it without a character.
+fn enter(tokens: &[Token], states: &mut [bool], mut at: usize) {
+    while !std::mem::replace(&mut states[at], true) {
+        match tokens.get(at) {
+            Some(Token::Run | Token::Everything) => at += 1,
+            Some(Token::Dirs) => {
+                states[at + 1] = true;
+                at += 2;
+            }
+            _ => return,
+        }
+    }
+}
+
+fn takes(token: &Token, char: u32) -> bool {
+    match token {
+        Token::Char(wanted) => char == *wanted,
+        Token::One => char != SLASH,
+        Token::Class { negated, ranges } => {
+            ranges.iter().any(|&(low, high)| (low..=high).contains(&char)) != *negated
+        }
+        Token::Run | Token::Everything | Token::Dirs | Token::DirsBody => false,
+    }
+}
+
+/// A path without `.`, empty components, a trailing slash and, lexically, `..`: Go's `path.Clean`, but that
+/// nothing stays nothing. A `..` that leads out stays in a relative path and is dropped from an absolute one.
+pub fn clean(path: &[u8]) -> Vec<u8> {
+    let rooted = path.starts_with(b"/");
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|&byte| byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." if parts.last().is_some_and(|last| *last != b"..") => drop(parts.pop()),
+            b".." if rooted => {}
+            _ => parts.push(part),
+        }
+    }
+    match (rooted, parts.is_empty()) {
+        (true, _) => [b"/", &*parts.join(&b'/')].concat(),
+        (false, true) if !path.is_empty() => b".".to_vec(),
+        (false, _) => parts.join(&b'/'),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The whole way, each step taking the last one's value; the one union of errors.
+
+use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
+
+use crate::{
+    check::{self, Report, Start},
+    compress::Compression,
+    elf::Closure,
+    image::{self, Image, LayerFormat, Reference},
+    output::{OutputError, Outputs, Target},
+    pack::{self, PackError},
+    path::glob::Glob,
+    plan::{self, Plan, PlanError},
+    source::{self, HostView, Input, InputKind, Request, SourceError},
+    store::Blob,
+    tree::Tree,
+};
+
+/// What goes in.
+#[derive(Debug)]
+pub struct Ingredients {
+    /// The inputs, in order.
+    pub requests: Vec<Request>,
+    /// Where libraries and system files are looked up.
+    pub sysroot: PathBuf,
+    /// How inputs become trees.
+    pub source: source::Options,
+    /// How the plan is made.
+    pub plan: plan::Options,
+}
+
+/// Single files, and how their libraries are looked up.
+#[derive(Debug)]
+pub struct Needy {
+    /// The files.
+    pub requests: Vec<Request>,
+    /// Where libraries are looked up.
+    pub sysroot: PathBuf,
+    /// How files of the host are taken.
+    pub source: source::Options,
+    /// As `LD_LIBRARY_PATH`: paths in the sysroot.
+    pub library_path: Vec<Vec<u8>>,
+    /// Take all glibc-hwcaps variants of a library.
+    pub hwcaps_all: bool,
+}
+
+/// Where it goes, and how.
+#[derive(Debug)]
+pub struct Delivery {
+    /// The outputs.
+    pub targets: Vec<Target>,
+    /// Names for all of them; without any, each output's stem.
+    pub names: Vec<Reference>,
+    /// The name of an image that goes to stdout and was given none.
+    pub fallback_name: Reference,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// Threads.
+    pub jobs: NonZeroUsize,
+    /// Of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// For what no output can take as it comes.
+    pub scratch: PathBuf,
+}
+
+/// What was written.
+#[derive(Debug)]
+pub struct Delivered {
+    /// The image.
+    pub image: Image,
+    /// Each target's names.
+    pub names: Vec<Vec<Reference>>,
+}
+
+/// What happens on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Reading and writing of this many files and bytes begins.
+    Packing {
+        /// Files.
+        files: usize,
+        /// Bytes, as they come from the inputs.
+        bytes: u64,
+    },
+    /// This many more bytes are done.
+    Packed(u64),
+}
+
+/// What can go wrong on the way.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// With an input.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// While deciding.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// While reading and compressing.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// With an output.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// Decides what the image holds. Reads metadata, ELF headers and the loader's configuration.
+///
+/// # Errors
+/// [`Error::Source`], [`Error::Plan`].
+pub fn plan(ingredients: &Ingredients) -> Result<Plan, Error> {
+    let host = HostView::new(&ingredients.sysroot)
+        .map_err(|source| SourceError::Unreadable { path: ingredients.sysroot.clone(), source })?;
+    let inputs = source::gather(&ingredients.requests, &host, &ingredients.source)?;
+    Ok(plan::make(inputs, &host, &ingredients.source, &ingredients.plan)?)
+}
+
+/// What single files need: paths of the host, of the sysroot, or bare names.
+///
+/// # Errors
+/// [`Error::Source`] where a file is not there.
+pub fn deps(needy: &Needy) -> Result<Closure, Error> {
+    let host = HostView::new(&needy.sysroot)
+        .map_err(|source| SourceError::Unreadable { path: needy.sysroot.clone(), source })?;
+    let mut paths = Vec::new();
+    let mut tree = Tree::new();
+    for request in &needy.requests {
+        match request.in_sysroot(&host) {
+            Some(path) => paths.push(path),
+            None => match source::gather(std::slice::from_ref(request), &host, &needy.source)?.pop() {
+                Some(Input { kind: InputKind::File(path), tree: file, .. }) => {
+                    tree.extend(file);
+                    paths.push(path);
+                }
+                Some(Input { kind: InputKind::Command(path), .. }) => paths.push(path),
+                _ => return Err(SourceError::NoFile(request.text.clone()).into()),
+            },
+        }
+    }
+    let view = plan::View::new(&tree, &host, &needy.source);
+    Ok(plan::deps(&paths, &view, &needy.library_path, needy.hwcaps_all))
+}
+
+/// Proves that the image of `plan` will start: everything is resolved again among the plan's own files.
+/// `allow_missing` are the names that may be missing.
+pub fn prove(plan: &Plan, allow_missing: &[Glob]) -> Report {
+    let options = check::Options { allow_missing, strict: false };
+    check::prove(&plan.merged(), &Start::of_config(&plan.config), options)
+}
+
+/// Reads what `plan` names and writes it to every target.
+///
+/// # Errors
+/// [`Error::Pack`], [`Error::Output`]; a target that failed is as it was before.
+pub fn deliver(plan: &Plan, delivery: &Delivery, event: &(dyn Fn(Event) + Sync)) -> Result<Delivered, Error> {
+    let (mut files, mut bytes) = (0, 0);
+    for layer in &plan.layers {
+        files += layer.tree.len();
+        bytes += layer.tree.iter().filter_map(|(_, node)| node.file()).map(|file| file.len).sum::<u64>();
+    }
+    event(Event::Packing { files, bytes });
+    let progress = |bytes| event(Event::Packed(bytes));
+    let options = pack::Options { compression: delivery.compression, jobs: delivery.jobs };
+    let trees: Vec<_> = plan.layers.iter().map(|layer| &layer.tree).collect();
+
+    let mut outputs = Outputs::open(delivery.targets.clone(), &delivery.scratch)?;
+    let packed = pack::pack(&trees, &options, outputs.store(), &progress)?;
+    let layers = packed.iter().map(|layer| layer_document(layer, delivery.compression)).collect();
+    let image = image::assemble(&plan.config, layers, &delivery.annotations);
+    let blobs: Vec<Blob> = packed.into_iter().map(|layer| layer.blob).collect();
+    outputs.write(&image, &blobs, &|| plan.merged(), &|target| delivery.names_of(target))?;
+    let names = delivery.targets.iter().map(|target| delivery.names_of(target)).collect();
+    Ok(Delivered { image, names })
+}
+
+impl Delivery {
+    /// The names of the image in `target`.
+    fn names_of(&self, target: &Target) -> Vec<Reference> {
+        if !self.names.is_empty() {
+            return self.names.clone();
+        }
+        let stem = target.stem().and_then(|stem| stem.parse().ok());
+        vec![stem.unwrap_or_else(|| self.fallback_name.clone())]
+    }
+}
+
+fn layer_document(layer: &pack::Layer, compression: Compression) -> image::Layer {
+    let format = match compression {
+        Compression::None => LayerFormat::Tar,
+        Compression::Gzip(_) => LayerFormat::Gzip,
+        Compression::Zstd(_) => LayerFormat::Zstd,
+    };
+    image::Layer { digest: layer.blob.digest, diff_id: layer.diff_id, size: layer.blob.size, format }
+}

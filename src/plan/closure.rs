@@ -1,0 +1,176 @@
+//! Programs → the libraries and loaders they need, which join the image.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Missing, Note, Options, PlanError, Reason,
+    image::Growing,
+    soft::{self, Rules},
+};
+use crate::{
+    elf::{self, Closure, Edge, FaultKind, FindError, Found, FoundKind, Lookup as _, Outcome, Root, Tried},
+    path::{ImagePath, escape},
+};
+
+/// The inputs' own objects, by what is to be done for them.
+#[derive(Debug, Default)]
+pub(super) struct Roots {
+    /// Programs: everything they need must be found.
+    pub(super) programs: Vec<ImagePath>,
+    /// Libraries that the inputs bring. What a program loads of them is found with it; the rest are plugins.
+    pub(super) libraries: Vec<ImagePath>,
+    /// Names by which the inputs' own objects may be loaded already when a plugin comes: file names and SONAMEs.
+    pub(super) siblings: BTreeSet<Vec<u8>>,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Outcomes {
+    pub(super) missing: Vec<Missing>,
+    pub(super) faults: Vec<String>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// Takes all that `roots` need, what rules add to it, and what tells the image's loader where it is.
+pub(super) fn take(
+    roots: &Roots,
+    options: &Options,
+    mut rules: Rules<'_>,
+    growing: &mut Growing<'_>,
+) -> Result<Outcomes, PlanError> {
+    let mut all = roots.programs.clone();
+    let mut closure = resolve(&all, options, growing);
+    let plugins = unloaded(&roots.libraries, &closure, growing);
+    if !plugins.is_empty() {
+        all.extend(plugins);
+        closure = resolve(&all, options, growing);
+    }
+    let hard = all.len();
+    loop {
+        take_files(&closure, growing)?;
+        let added = rules.follow(&closure, hard, options, growing)?;
+        let added = unloaded(&added, &closure, growing);
+        if added.is_empty() {
+            break;
+        }
+        all.extend(added);
+        closure = resolve(&all, options, growing);
+    }
+    for file in closure.config_files() {
+        let path = ImagePath::new(&file.path)
+            .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
+        growing.generate(path, file.bytes, "where the loader finds libraries outside its own directories");
+    }
+    let mut outcomes = Outcomes::default();
+    outcomes
+        .notes
+        .extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
+    judge(&closure, roots, hard, options, &mut outcomes);
+    outcomes.notes.extend(rules.finish(growing)?);
+    Ok(outcomes)
+}
+
+/// Those of `objects` that nothing in `closure` loads.
+fn unloaded(objects: &[ImagePath], closure: &Closure, growing: &Growing<'_>) -> Vec<ImagePath> {
+    let loaded: BTreeSet<&ImagePath> = closure.files.iter().map(|file| &file.path).collect();
+    let is_plugin = |path: &&ImagePath| {
+        let found = growing.view.find(path.as_bytes());
+        found.is_ok_and(|found| !loaded.contains(&found.path))
+    };
+    objects.iter().filter(is_plugin).cloned().collect()
+}
+
+fn resolve(roots: &[ImagePath], options: &Options, growing: &Growing<'_>) -> Closure {
+    let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();
+    let hwcaps = if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline };
+    let options = elf::Options { library_path: options.library_path.clone(), preload: Vec::new(), hwcaps };
+    elf::closure(&roots, &options, growing.view)
+}
+
+/// Takes every file that `closure` opened, with the links on its way, and why.
+fn take_files(closure: &Closure, growing: &mut Growing<'_>) -> Result<(), PlanError> {
+    let file = |index: usize| closure.files.get(index);
+    let path = |index: usize| file(index).map_or_else(ImagePath::root, |file| file.path.clone());
+    for program in &closure.programs {
+        let by = program.file.map_or_else(ImagePath::root, path);
+        if let Some(file) = program.file.and_then(file) {
+            growing.take_way(&file.path, &file.links, &file.through)?;
+        }
+        if let Some(file) = program.interpreter.and_then(file) {
+            growing.take(&found(file), Reason::Loader(by))?;
+        }
+        for edge in &program.edges {
+            let (Outcome::Found(index, how) | Outcome::Same(index, _, how)) = &edge.outcome else { continue };
+            let Some(file) = file(*index) else { continue };
+            let how = how.to_string().into();
+            let reason = Reason::Needed { by: path(edge.requester), name: (*edge.name).into(), how };
+            growing.take(&found(file), reason)?;
+        }
+    }
+    Ok(())
+}
+
+fn found(file: &elf::File) -> Found {
+    Found {
+        path: file.path.clone(),
+        id: file.id,
+        links: file.links.clone(),
+        through: file.through.clone(),
+        kind: FoundKind::Other,
+    }
+}
+
+/// What is missing or broken in `closure`, whose first programs are `roots`'. Then come plugins, up to `hard`:
+/// what these need may be loaded already when they are. The rest came by rules: the image starts without.
+fn judge(closure: &Closure, roots: &Roots, hard: usize, options: &Options, outcomes: &mut Outcomes) {
+    let mut lacks = Vec::new();
+    let path = |index: usize| closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone());
+    for (program, edge) in closure.missing() {
+        let by = path(edge.requester);
+        if options.allows_missing(&edge.name) {
+            continue;
+        }
+        if program >= roots.programs.len() && roots.siblings.contains(&*edge.name) {
+            let text = format!("{by} needs `{}`, which must be loaded before it", escape(&edge.name));
+            outcomes.notes.push(Note { text, hint: None });
+            continue;
+        }
+        let missing = Missing { name: escape(&edge.name), by, searched: searched(edge) };
+        if program >= hard {
+            lacks.push(missing);
+        } else if !outcomes.missing.contains(&missing) {
+            outcomes.missing.push(missing);
+        }
+    }
+    for (program, fault) in closure.faults() {
+        let by =
+            closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
+        if options.allows_missing(&fault.path) {
+            continue;
+        }
+        match fault.kind {
+            _ if program >= hard => {
+                let text = format!("`{by}`, which a rule added, cannot start: {fault}");
+                outcomes.notes.push(Note { text, hint: None });
+            }
+            FaultKind::Find(FindError::Missing) => {
+                outcomes.missing.push(Missing { name: escape(&fault.path), by, searched: Vec::new() });
+            }
+            _ => outcomes.faults.push(format!("`{by}` cannot start: {fault}")),
+        }
+    }
+    outcomes.notes.extend(soft::lacks(&lacks));
+}
+
+/// Each place and the rule that made it one, without what says nothing but "not there".
+pub(super) fn searched(edge: &Edge) -> Vec<String> {
+    edge.tried
+        .iter()
+        .map(|Tried { path, how, miss }| match miss {
+            elf::Miss::Find(FindError::Missing) | elf::Miss::NoDirectory => {
+                format!("{} ({how})", escape(path))
+            }
+            _ => format!("{} ({how}: {miss})", escape(path)),
+        })
+        .collect()
+}

@@ -1,0 +1,132 @@
+//! The image's file tree while it grows: the inputs, and what is added to them from the sysroot.
+
+use super::{PlanError, Reason, Reasons, View, parent_meta};
+use crate::{
+    elf::{FindError, Found},
+    path::ImagePath,
+    source::SourceError,
+    timestamp::Timestamp,
+    tree::{Kind, Node, Tree},
+};
+
+/// What is in the image so far.
+#[derive(Debug)]
+pub(super) struct Growing<'a> {
+    pub(super) view: &'a View<'a>,
+    /// What the inputs do not bring.
+    pub(super) added: Tree,
+    pub(super) reasons: Reasons,
+    /// Of what is generated.
+    pub(super) mtime: Timestamp,
+}
+
+impl Growing<'_> {
+    /// Takes a file of the view, and every link and directory on the way to it.
+    ///
+    /// # Errors
+    /// [`PlanError::Source`] where the host refuses.
+    pub(super) fn take(&mut self, found: &Found, reason: Reason) -> Result<(), PlanError> {
+        self.take_way(&found.path, &found.links, &found.through)?;
+        self.add(&found.path, reason)
+    }
+
+    /// Takes the links and directories on the way to `path`.
+    pub(super) fn take_way(
+        &mut self,
+        path: &ImagePath,
+        links: &[ImagePath],
+        through: &[ImagePath],
+    ) -> Result<(), PlanError> {
+        for link in links {
+            self.add(link, Reason::Link(path.clone()))?;
+        }
+        for dir in through {
+            self.add(dir, Reason::Parent(path.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Takes `path`, a real path of the view, unless it is there.
+    pub(super) fn add(&mut self, path: &ImagePath, reason: Reason) -> Result<(), PlanError> {
+        if path.is_root() || self.added.contains(path) || self.view.is_own(path) {
+            return Ok(());
+        }
+        let unreadable = |error: FindError| {
+            let source = std::io::Error::other(error.to_string());
+            PlanError::Source(SourceError::Unreadable { path: path.to_string().into(), source })
+        };
+        if let Some(node) = self.view.node(path).map_err(unreadable)? {
+            self.added.insert(path.clone(), node);
+            self.reasons.insert(path.clone(), reason);
+        }
+        Ok(())
+    }
+
+    /// Takes `path` and, if it is a directory, all below it.
+    pub(super) fn add_all(&mut self, path: &ImagePath, reason: &Reason) -> Result<(), PlanError> {
+        use crate::elf::Lookup as _;
+        let mut left = vec![path.clone()];
+        while let Some(path) = left.pop() {
+            self.add(&path, reason.clone())?;
+            let is_directory =
+                self.added.get(&path).is_some_and(Node::is_directory) || self.view.is_own_directory(&path);
+            if is_directory {
+                let names = self.view.list(path.as_bytes()).unwrap_or_default();
+                left.extend(names.iter().filter_map(|name| path.join(name).ok()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `path`, a real path of the view, is in the image.
+    pub(super) fn has(&self, path: &ImagePath) -> bool {
+        path.is_root() || self.view.is_own(path) || self.added.contains(path)
+    }
+
+    /// Puts a node in at `path`, unless something is there: at the end of the links that the sysroot has on the
+    /// way, which are taken too.
+    ///
+    /// # Errors
+    /// As [`Growing::add`].
+    pub(super) fn make(&mut self, path: &[u8], node: Node, reason: Reason) -> Result<(), PlanError> {
+        let Ok(path) = ImagePath::new(path) else { return Ok(()) };
+        let mut place = path.clone();
+        for dir in path.ancestors().collect::<Vec<_>>().into_iter().rev() {
+            if let Ok(walked) = self.view.resolve(dir.as_bytes()) {
+                let below = path.as_bytes().get(dir.as_bytes().len()..).unwrap_or_default();
+                place = walked.path.join(below).unwrap_or(place);
+                self.take_way(&walked.path, &walked.links, &walked.through)?;
+                break;
+            }
+        }
+        if !self.has(&place) {
+            self.reasons.insert(place.clone(), reason);
+            self.added.insert(place, node);
+        }
+        Ok(())
+    }
+
+    /// Puts a generated file in, unless the inputs bring one.
+    pub(super) fn generate(&mut self, path: ImagePath, bytes: Vec<u8>, what: &str) {
+        if !self.view.is_own(&path) && !self.added.contains(&path) {
+            let mut node = Node::inline(0o644, bytes);
+            node.meta.mtime = self.mtime;
+            self.reasons.insert(path.clone(), Reason::Generated(what.into()));
+            self.added.insert(path, node);
+        }
+    }
+}
+
+/// Gives every path of `tree` its parents, which no input mentions by themselves.
+pub(super) fn add_parents(tree: &mut Tree, reasons: &mut Reasons, mtime: Timestamp) {
+    let mut made = Vec::new();
+    tree.add_parents(|path| {
+        made.push(path.clone());
+        Node { meta: parent_meta(path, mtime), kind: Kind::Directory }
+    });
+    for dir in made {
+        if let Some((child, _)) = tree.below(&dir).next() {
+            reasons.insert(dir, Reason::Parent(child.clone()));
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Scripts → their interpreters, which join the image.
+
+use super::{Missing, Note, Options, PlanError, Reason, image::Growing};
+use crate::{
+    elf::{
+        self, Found, FoundKind, Lookup as _, Sniffed,
+        script::{self, Shebang},
+    },
+    path::{ImagePath, escape},
+};
+
+/// Interpreters that may be scripts themselves, one above the other (`BINPRM` recursion in `exec_binprm`).
+const MAX_DEPTH: usize = 5;
+
+/// What came of the scripts.
+#[derive(Debug, Default)]
+pub(super) struct Interpreters {
+    /// ELF programs whose libraries are wanted, as they are named.
+    pub(super) programs: Vec<ImagePath>,
+    /// Interpreters of scripts that the user named.
+    pub(super) missing: Vec<Missing>,
+    /// Interpreters of scripts that a directory or tarball brought along.
+    pub(super) notes: Vec<Note>,
+}
+
+/// Takes the interpreter of each script, and what `env` looks for in `dirs`. `is_named` tells whether the user
+/// named a script itself.
+pub(super) fn take(
+    scripts: &[(ImagePath, Shebang)],
+    dirs: &[ImagePath],
+    growing: &mut Growing<'_>,
+    is_named: &dyn Fn(&ImagePath) -> bool,
+    options: &Options,
+) -> Result<Interpreters, PlanError> {
+    let mut out = Interpreters::default();
+    for (script, line) in scripts {
+        let mut asked = vec![(script.clone(), line.clone())];
+        for _ in 0..MAX_DEPTH {
+            let Some((by, line)) = asked.pop() else { break };
+            for name in [Some(&line.interpreter), line.command.as_ref()].into_iter().flatten() {
+                match find(name, dirs, growing) {
+                    Ok((path, found)) => {
+                        growing.take(&found, Reason::Interpreter(by.clone()))?;
+                        match shebang_of(&found, growing) {
+                            Some(next) => asked.push((found.path, next)),
+                            None => out.programs.push(path),
+                        }
+                    }
+                    Err(_) if options.allows_missing(name) => {}
+                    Err(searched) => out.not_found(name, &by, searched, is_named(script)),
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+impl Interpreters {
+    fn not_found(&mut self, name: &[u8], by: &ImagePath, searched: Vec<String>, named: bool) {
+        let missing = Missing { name: escape(name), by: by.clone(), searched };
+        if named {
+            self.missing.push(missing);
+        } else {
+            let text = format!("no interpreter `{}` for the script {by}", missing.name);
+            self.notes.push(Note { text, hint: None });
+        }
+    }
+}
+
+/// Where an interpreter is, by its path or, for `env`'s command, in the first of `dirs` that has it.
+fn find(name: &[u8], dirs: &[ImagePath], growing: &Growing<'_>) -> Result<(ImagePath, Found), Vec<String>> {
+    let candidates: Vec<ImagePath> = if name.contains(&b'/') {
+        ImagePath::new(name).into_iter().collect()
+    } else {
+        dirs.iter().filter_map(|dir| dir.join(name).ok()).collect()
+    };
+    let is_file = |found: &Found| matches!(found.kind, FoundKind::File(_));
+    for path in &candidates {
+        if let Some(found) = growing.view.find(path.as_bytes()).ok().filter(is_file) {
+            return Ok((path.clone(), found));
+        }
+    }
+    Err(candidates.iter().map(ToString::to_string).collect())
+}
+
+fn shebang_of(found: &Found, growing: &Growing<'_>) -> Option<Shebang> {
+    let front = growing.view.read(found, script::FIRST_LINE).ok()?;
+    (elf::sniff(&front) == Sniffed::Script).then(|| script::shebang(&front)).flatten()
+}

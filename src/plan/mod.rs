@@ -1,0 +1,199 @@
+//! Everything that is decided about an image, as plain data: which paths, why, in which layer, which
+//! configuration. After [`make`] nothing is decided.
+
+mod closure;
+mod deps;
+mod image;
+mod interpreters;
+mod make;
+mod merge;
+mod programs;
+mod reason;
+mod render;
+mod settings;
+mod soft;
+mod split;
+mod view;
+
+use crate::{
+    elf::ObjectError,
+    image::{Config, Platform},
+    path::{ImagePath, PathError, escape, glob::Glob},
+    source::SourceError,
+    timestamp::Timestamp,
+    tree::{Meta, Tree},
+};
+
+pub use deps::deps;
+pub use make::make;
+pub use reason::{Reason, Reasons};
+pub use render::{json, text};
+pub use settings::{SettingError, Settings, pairs};
+pub use soft::Soft;
+pub use split::Layers;
+pub use view::View;
+
+/// An image before its bytes are read.
+#[derive(Debug)]
+pub struct Plan {
+    /// Lowest first.
+    pub layers: Vec<PlannedLayer>,
+    /// The configuration, with one history entry for each layer.
+    pub config: Config,
+    /// Why each path is there.
+    pub reasons: Reasons,
+    /// The inputs' names, by the numbers that reasons use.
+    pub inputs: Vec<String>,
+    /// What the user should know.
+    pub notes: Vec<Note>,
+}
+
+/// A layer before its bytes are read.
+#[derive(Clone, Debug)]
+pub struct PlannedLayer {
+    /// `system`, `inputs` or `all`.
+    pub name: String,
+    /// What is in it, parents included.
+    pub tree: Tree,
+}
+
+/// Something the user should know, though the image can be built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What is.
+    pub text: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// How a plan is made.
+#[derive(Debug)]
+pub struct Options {
+    /// Find libraries, loaders and interpreters.
+    pub dependencies: bool,
+    /// What is taken by rules, besides.
+    pub soft: Soft,
+    /// Files and directories of the sysroot to add.
+    pub include: Vec<ImagePath>,
+    /// Names of libraries that may be missing.
+    pub allow_missing: Vec<Glob>,
+    /// As `LD_LIBRARY_PATH`: paths in the sysroot.
+    pub library_path: Vec<Vec<u8>>,
+    /// Take all glibc-hwcaps variants of a library.
+    pub hwcaps_all: bool,
+    /// How paths are split into layers.
+    pub layers: Layers,
+    /// Instead of what the programs' headers say.
+    pub platform: Option<Platform>,
+    /// Where neither the user nor a program says it.
+    pub fallback_platform: Platform,
+    /// What the image is to say of itself.
+    pub settings: Settings,
+    /// File capabilities by path: the attribute's value.
+    pub capabilities: Vec<(ImagePath, Vec<u8>)>,
+}
+
+/// Why no plan can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Two inputs bring different files for one path.
+    #[error("`{}` and `{}` disagree about `{path}`", escape(first.as_bytes()), escape(second.as_bytes()))]
+    Conflict {
+        /// The path.
+        path: ImagePath,
+        /// The input that came first.
+        first: String,
+        /// The input that came later.
+        second: String,
+    },
+    /// Links that never end.
+    #[error("`{0}` goes through too many symbolic links")]
+    LinkLoop(ImagePath),
+    /// A path that no image can hold.
+    #[error("`{path}`: {source}")]
+    Path {
+        /// The path it came from.
+        path: ImagePath,
+        /// Why.
+        source: PathError,
+    },
+    /// A file of the sysroot cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The inputs are for different machines.
+    #[error("the inputs are for different platforms: {}", platforms(.0))]
+    MixedPlatforms(Vec<(Platform, ImagePath)>),
+    /// Libraries, loaders or interpreters that cannot be found; all of them.
+    #[error("{}", missing(.0))]
+    Missing(Vec<Missing>),
+    /// Inputs that are damaged ELF objects; all of them.
+    #[error("{}", broken(.0))]
+    Broken(Vec<(ImagePath, ObjectError)>),
+    /// Objects that the loader would refuse; all of them.
+    #[error("{}", .0.join("; "))]
+    Faults(Vec<String>),
+    /// `--include` names something that is not there.
+    #[error("--include `{0}`: no such file in the sysroot")]
+    NotIncluded(ImagePath),
+    /// `--cap` names a file that is not in the image.
+    #[error("--cap `{0}`: no such file in the image")]
+    NoSuchFile(ImagePath),
+    /// A setting that cannot be.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+}
+
+/// A file that something needs and that is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// What is needed, as it is named there.
+    pub name: String,
+    /// Who needs it.
+    pub by: ImagePath,
+    /// Each place that was searched, in order, with why it is one.
+    pub searched: Vec<String>,
+}
+
+fn platforms(files: &[(Platform, ImagePath)]) -> String {
+    files.iter().map(|(platform, path)| format!("{path} is {platform}")).collect::<Vec<_>>().join(", ")
+}
+
+fn broken(files: &[(ImagePath, ObjectError)]) -> String {
+    files
+        .iter()
+        .map(|(path, error)| format!("`{path}` is a damaged ELF file: {error}"))
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+fn missing(all: &[Missing]) -> String {
+    let one = |missing: &Missing| format!("cannot find `{}`, needed by `{}`", missing.name, missing.by);
+    all.iter().map(one).collect::<Vec<_>>().join("; ")
+}
+
+impl Plan {
+    /// The whole file system, all layers over each other.
+    pub fn merged(&self) -> Tree {
+        self.layers
+            .iter()
+            .flat_map(|layer| layer.tree.iter().map(|(path, node)| (path.clone(), node.clone())))
+            .collect()
+    }
+}
+
+impl Options {
+    /// Whether a library of this name may be missing.
+    fn allows_missing(&self, name: &[u8]) -> bool {
+        self.allow_missing.iter().any(|glob| glob.matches(name))
+    }
+}
+
+/// The metadata that generated files and unnamed parents get.
+fn parent_meta(path: &ImagePath, mtime: Timestamp) -> Meta {
+    let mode = match path.as_bytes() {
+        b"/tmp" | b"/var/tmp" => 0o1777,
+        b"/root" => 0o700,
+        _ => 0o755,
+    };
+    Meta { mtime, ..Meta::new(mode) }
+}

@@ -1,0 +1,71 @@
+//! Which of the inputs' files a loader or the kernel works on.
+
+use super::view;
+use crate::{
+    elf::{self, FindError, Lookup, Object, ObjectError, Sniffed, script},
+    path::ImagePath,
+    tree::{Node, Tree},
+};
+
+use std::sync::Arc;
+
+/// The inputs' programs, libraries and scripts.
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    /// ELF objects, in path order.
+    pub(super) objects: Vec<(ImagePath, Arc<Object>)>,
+    /// Scripts and what their first lines ask for.
+    pub(super) scripts: Vec<(ImagePath, script::Shebang)>,
+    /// Objects that cannot be read, and why.
+    pub(super) broken: Vec<(ImagePath, ObjectError)>,
+}
+
+impl Programs {
+    /// Adds what another tree brought.
+    pub(super) fn append(&mut self, mut other: Self) {
+        self.objects.append(&mut other.objects);
+        self.scripts.append(&mut other.scripts);
+        self.broken.append(&mut other.broken);
+    }
+}
+
+/// Looks into each file of `tree` that may be started or loaded: what is executable or named like a library.
+/// The front of any other file is not read.
+pub(super) fn find(tree: &Tree, lookup: &dyn Lookup) -> Programs {
+    let mut programs = Programs::default();
+    for (path, node) in tree.iter().filter(|(path, node)| may_run(path, node)) {
+        look(&mut programs, path, node, lookup);
+    }
+    programs
+}
+
+fn may_run(path: &ImagePath, node: &Node) -> bool {
+    let named_like_a_library = || {
+        let name = path.file_name();
+        name.ends_with(b".node") || name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.")
+    };
+    node.file().is_some_and(|file| file.len >= 4) && (node.meta.mode & 0o111 != 0 || named_like_a_library())
+}
+
+fn look(programs: &mut Programs, path: &ImagePath, node: &Node, lookup: &dyn Lookup) {
+    let Some(file) = node.file() else { return };
+    // A file that cannot be read fails when it is packed, with a message of its own.
+    let Ok(front) = view::head(file, script::FIRST_LINE) else { return };
+    match elf::sniff(&front) {
+        Sniffed::Data => {}
+        Sniffed::Script if node.meta.mode & 0o111 == 0 => {}
+        Sniffed::Script => programs.scripts.extend(script::shebang(&front).map(|line| (path.clone(), line))),
+        Sniffed::Elf => {
+            let object =
+                lookup.find(path.as_bytes()).map_err(not_there).and_then(|found| lookup.object(&found));
+            match object {
+                Ok(object) => programs.objects.push((path.clone(), object)),
+                Err(error) => programs.broken.push((path.clone(), error)),
+            }
+        }
+    }
+}
+
+fn not_there(error: FindError) -> ObjectError {
+    ObjectError::Io(error.to_string())
+}

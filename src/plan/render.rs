@@ -1,0 +1,74 @@
+//! A plan as text and as JSON. Pure.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::Plan;
+use crate::{
+    path::escape,
+    tree::{Kind, Node, Special},
+};
+
+/// One line a path: its layer, mode and owner, path, link target or size, reason.
+pub fn text(plan: &Plan) -> String {
+    let mut out = String::new();
+    let files: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
+    let _ = writeln!(out, "# {} in {files} paths, {} layers", plan.config.platform, plan.layers.len());
+    for layer in &plan.layers {
+        for ((path, _), line) in layer.tree.iter().zip(layer.tree.to_string().lines()) {
+            let reason = plan.reasons.get(path).map(|reason| reason.text(&plan.inputs)).unwrap_or_default();
+            let _ = writeln!(out, "{}\t{line}\t{reason}", layer.name);
+        }
+    }
+    out
+}
+
+/// The whole plan: `platform`, `config`, `layers` with their `files`, `notes`. Paths that are no UTF-8 are escaped.
+pub fn json(plan: &Plan) -> Value {
+    let layers: Vec<_> = plan
+        .layers
+        .iter()
+        .map(|layer| {
+            let files = layer.tree.iter().map(|(path, node)| {
+                let mut file = describe(node);
+                file["path"] = path.to_string().into();
+                if let Some(reason) = plan.reasons.get(path) {
+                    file["reason"] = reason.text(&plan.inputs).into();
+                    if let Some(cause) = reason.cause() {
+                        file["because_of"] = cause.to_string().into();
+                    }
+                }
+                file
+            });
+            json!({"name": layer.name, "files": files.collect::<Vec<_>>()})
+        })
+        .collect();
+    let notes: Vec<_> = plan.notes.iter().map(|note| json!({"text": note.text, "hint": note.hint})).collect();
+    json!({
+        "platform": plan.config.platform.to_string(),
+        "entrypoint": plan.config.entrypoint,
+        "cmd": plan.config.cmd,
+        "inputs": plan.inputs,
+        "layers": layers,
+        "notes": notes,
+    })
+}
+
+fn describe(node: &Node) -> Value {
+    let (kind, detail) = match &node.kind {
+        Kind::Directory => ("directory", None),
+        Kind::File(file) => ("file", Some(("size", file.len.into()))),
+        Kind::Symlink(target) => ("symlink", Some(("target", escape(target).into()))),
+        Kind::Special(Special::Fifo) => ("fifo", None),
+        Kind::Special(Special::Character(..)) => ("character device", None),
+        Kind::Special(Special::Block(..)) => ("block device", None),
+    };
+    let mut value = json!({
+        "type": kind, "mode": format!("{:04o}", node.meta.mode), "uid": node.meta.uid, "gid": node.meta.gid,
+    });
+    if let Some((name, detail)) = detail {
+        value[name] = detail;
+    }
+    value
+}

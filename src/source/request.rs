@@ -1,0 +1,227 @@
+//! `SRC[:DEST]`, and what kind of input it is.
+
+use std::{
+    fs::Metadata,
+    path::{Path, PathBuf},
+};
+
+use super::{HostView, Input, InputKind, Options, SourceError, dir, host::HostKind, tarball};
+use crate::{
+    elf::FindError,
+    path::{ImagePath, PathError},
+    tree::Tree,
+};
+
+/// What the user asked to pack, and where it is to go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// As written.
+    pub text: String,
+    source: PathBuf,
+    /// The source was written with a trailing slash: its contents are meant.
+    contents: bool,
+    destination: Option<Destination>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Destination {
+    path: ImagePath,
+    /// It was written with a trailing slash: the source goes into it under its own name.
+    directory: bool,
+}
+
+/// Why text is no `SRC[:DEST]`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Nothing before the colon, or nothing at all.
+    #[error("an input is empty")]
+    Empty,
+    /// The destination is no path in an image.
+    #[error("`{text}`: the destination is no path in an image: {source}")]
+    Destination {
+        /// The whole input.
+        text: String,
+        /// Why.
+        source: PathError,
+    },
+}
+
+impl Request {
+    /// Reads `SRC[:DEST]`. The destination begins at the last `:/`, so that sources with colons work.
+    ///
+    /// # Errors
+    /// [`RequestError`] where the source is empty or the destination cannot be.
+    pub fn parse(text: &str) -> Result<Self, RequestError> {
+        let (source, destination) = match text.rfind(":/") {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, None),
+        };
+        if source.is_empty() {
+            return Err(RequestError::Empty);
+        }
+        let destination = match destination {
+            None => None,
+            Some(dest) => {
+                let path = ImagePath::new(dest)
+                    .map_err(|source| RequestError::Destination { text: text.into(), source })?;
+                Some(Destination { path, directory: dest.ends_with('/') })
+            }
+        };
+        let contents = source.ends_with('/') || matches!(Path::new(source).file_name(), None);
+        Ok(Self { text: text.into(), source: source.into(), contents, destination })
+    }
+
+    /// The path in the sysroot that this names, if it does: an absolute path that is there, or a file of the
+    /// host that lies in it.
+    pub fn in_sysroot(&self, host: &HostView) -> Option<ImagePath> {
+        use std::os::unix::ffi::OsStrExt as _;
+        if self.destination.is_some() {
+            return None;
+        }
+        let is_there = |path: &ImagePath| host.resolve(path.as_bytes()).is_ok();
+        if self.source.is_absolute() && host.root() != Path::new("/") {
+            let path = ImagePath::new(self.source.as_os_str().as_bytes()).ok().filter(is_there);
+            if path.is_some() {
+                return path;
+            }
+        }
+        fs_err::metadata(&self.source).ok()?;
+        let dir = fs_err::canonicalize(
+            self.source.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        )
+        .ok()?;
+        let root = fs_err::canonicalize(host.root()).ok()?;
+        let path = dir.join(self.source.file_name()?);
+        ImagePath::new(path.strip_prefix(root).ok()?.as_os_str().as_bytes()).ok().filter(is_there)
+    }
+
+    pub(super) fn gather(&self, host: &HostView, options: &Options) -> Result<Input, SourceError> {
+        let metadata = match fs_err::metadata(&self.source) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.command(host, options),
+            Err(source) => return Err(SourceError::Unreadable { path: self.source.clone(), source }),
+        };
+        if metadata.is_dir() {
+            let root = self.directory_root()?;
+            let tree = dir::read(&self.text, &self.source, &root, options)?;
+            return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Directory });
+        }
+        if metadata.is_file() && tarball::is_tarball(&self.source)? {
+            let root = self.destination.as_ref().map_or_else(ImagePath::root, |dest| dest.path.clone());
+            let tree = tarball::read(&self.source, &root, options)?;
+            return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Tarball });
+        }
+        self.file(&self.source, &metadata, options)
+    }
+
+    /// A single file. A link that the user names stands for what it leads to.
+    fn file(&self, source: &Path, metadata: &Metadata, options: &Options) -> Result<Input, SourceError> {
+        let real = fs_err::canonicalize(source)
+            .map_err(|error| SourceError::Unreadable { path: source.into(), source: error })?;
+        let path = self.file_path()?;
+        let node = dir::node(&self.text, &real, metadata, options)?;
+        let tree = Tree::from_iter([(path.clone(), node)]);
+        Ok(Input { name: self.text.clone(), tree, kind: InputKind::File(path) })
+    }
+
+    /// Where a directory's contents go.
+    fn directory_root(&self) -> Result<ImagePath, SourceError> {
+        match &self.destination {
+            Some(dest) if dest.directory && !self.contents => self.below(&dest.path),
+            Some(dest) => Ok(dest.path.clone()),
+            None if self.contents => Ok(ImagePath::root()),
+            None => self.below(&ImagePath::root()),
+        }
+    }
+
+    fn file_path(&self) -> Result<ImagePath, SourceError> {
+        match &self.destination {
+            Some(dest) if dest.directory => self.below(&dest.path),
+            Some(dest) => Ok(dest.path.clone()),
+            None => self.below(&ImagePath::root()),
+        }
+    }
+
+    fn below(&self, dir: &ImagePath) -> Result<ImagePath, SourceError> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = self.source.file_name().unwrap_or_default().as_bytes();
+        let wrong = |source| SourceError::BadPath { name: self.text.clone(), entry: name.into(), source };
+        dir.join(name).map_err(wrong)
+    }
+
+    /// A bare name, looked up as a command in the sysroot.
+    fn command(&self, host: &HostView, options: &Options) -> Result<Input, SourceError> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let name = self.source.as_os_str().as_bytes();
+        let bare = !name.contains(&b'/');
+        let found = bare.then(|| {
+            let candidates = options.command_dirs.iter().filter_map(|dir| dir.join(name).ok());
+            candidates.into_iter().find(|path| is_program(host, path))
+        });
+        match found.flatten() {
+            Some(path) if self.destination.is_some() => self.elsewhere(&path, host, options),
+            Some(path) => {
+                Ok(Input { name: self.text.clone(), tree: Tree::new(), kind: InputKind::Command(path) })
+            }
+            None => Err(SourceError::NotFound { name: self.source.display().to_string(), bare }),
+        }
+    }
+}
+
+impl Request {
+    /// A command of the sysroot that is to have another path in the image.
+    fn elsewhere(&self, path: &ImagePath, host: &HostView, options: &Options) -> Result<Input, SourceError> {
+        let gone = |error: FindError| SourceError::Unreadable {
+            path: host.host_path(path),
+            source: std::io::Error::other(error.to_string()),
+        };
+        let on_host = host.host_path(&host.resolve(path.as_bytes()).map_err(gone)?.path);
+        let metadata = fs_err::metadata(&on_host)
+            .map_err(|source| SourceError::Unreadable { path: on_host.clone(), source })?;
+        self.file(&on_host, &metadata, options)
+    }
+}
+
+/// Whether `path` leads to a regular file that someone may execute.
+fn is_program(host: &HostView, path: &ImagePath) -> bool {
+    let stat = host.resolve(path.as_bytes()).and_then(|walked| host.lstat(&walked.path));
+    stat.is_ok_and(|stat| stat.kind == HostKind::File && stat.mode & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, directory: &str, file: &str) {
+        let request = Request::parse(text).unwrap();
+        assert_eq!(request.directory_root().unwrap().to_string(), directory, "as a directory");
+        assert_eq!(request.file_path().unwrap().to_string(), file, "as a file");
+    }
+
+    #[test]
+    fn places_as_cp_a_would() {
+        check("./bin", "/bin", "/bin");
+        check("a/b/bin", "/bin", "/bin");
+        check("./bin:/opt", "/opt", "/opt");
+        check("./bin:/opt/", "/opt/bin", "/opt/bin");
+        check("./bin:/", "/bin", "/bin");
+        check("./bin/:/opt/", "/opt", "/opt/bin");
+        check("a:b:/x", "/x", "/x");
+    }
+
+    #[test]
+    fn a_trailing_slash_means_the_contents() {
+        for text in ["./rootfs/", ".", "./", "/", ".."] {
+            let root = Request::parse(text).unwrap().directory_root().unwrap();
+            assert!(root.is_root(), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_impossible_destinations() {
+        assert_eq!(Request::parse(""), Err(RequestError::Empty));
+        assert_eq!(Request::parse(":/x"), Err(RequestError::Empty));
+        assert!(matches!(Request::parse("a:/../x"), Err(RequestError::Destination { .. })));
+    }
+}

@@ -1,0 +1,98 @@
+//! A tarball of any compression as a tree; its members are read where they are.
+
+use std::{io::Read as _, path::Path, sync::Arc};
+
+use super::{Options, SourceError};
+use crate::{
+    archive::{
+        read::{self, Whiteouts},
+        spool,
+    },
+    compress::{self, Format},
+    path::ImagePath,
+    tree::{Node, Tree},
+};
+
+/// A tar header's length.
+const BLOCK: usize = 512;
+
+/// Whether the file's content, uncompressed, begins with a tar header.
+pub(super) fn is_tarball(path: &Path) -> Result<bool, SourceError> {
+    let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
+    let file = fs_err::File::open(path).map_err(unreadable)?;
+    let mut front = Vec::new();
+    (&file).take(compress::MAX_SNIFF as u64).read_to_end(&mut front).map_err(unreadable)?;
+    let format = Format::sniff(&front);
+    let mut block = Vec::with_capacity(BLOCK);
+    // Whatever does not decompress is no tarball but a file that is packed as it is.
+    if let Ok(decoder) = compress::decoder(format, front.chain(&file)) {
+        let _ = decoder.take(BLOCK as u64).read_to_end(&mut block);
+    }
+    Ok(is_header(&block))
+}
+
+/// Whether `block` is a tar header whose checksum holds (POSIX.1-1988, `ustar`; V7 has no magic).
+fn is_header(block: &[u8]) -> bool {
+    let Some(block) = block.first_chunk::<BLOCK>() else { return false };
+    let header = tar::Header::from_byte_slice(block);
+    let sum: u32 = block
+        .iter()
+        .enumerate()
+        .map(|(at, &b)| if (148..156).contains(&at) { 32 } else { u32::from(b) })
+        .sum();
+    block.iter().any(|&b| b != 0) && header.cksum().is_ok_and(|wanted| wanted == sum)
+}
+
+/// The tarball's files below `root`, with their own modes and owners and the image's time.
+pub(super) fn read(path: &Path, root: &ImagePath, options: &Options) -> Result<Tree, SourceError> {
+    let name = path.display().to_string();
+    let file =
+        fs_err::File::open(path).map_err(|source| SourceError::Unreadable { path: path.into(), source })?;
+    let (file, _) = file.into_parts();
+    let archive = Arc::new(spool::open(&name, file, &options.spool, spool::Limits::default())?);
+    let contents = read::read(&archive, Whiteouts::Refuse, read::Limits::default())?;
+    let mut tree = Tree::new();
+    let mut excluded: Option<ImagePath> = None;
+    for (path, mut node) in contents.change.tree {
+        let place = root.join(path.relative()).map_err(|source| SourceError::BadPath {
+            name: name.clone(),
+            entry: path.as_bytes().into(),
+            source,
+        })?;
+        if excluded.as_ref().is_some_and(|dir| place.is_within(dir)) {
+            continue;
+        }
+        if options.excludes(&place) {
+            excluded = Some(place);
+            continue;
+        }
+        settle(&mut node, options);
+        tree.insert(place, node);
+    }
+    Ok(tree)
+}
+
+/// What the user said of all files goes over what the tarball says.
+fn settle(node: &mut Node, options: &Options) {
+    node.meta.mtime = options.mtime;
+    if let Some((uid, gid)) = options.owner {
+        (node.meta.uid, node.meta.gid) = (uid, gid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_a_header_by_its_checksum() {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(3);
+        header.set_cksum();
+        let mut block = *header.as_bytes();
+        assert!(is_header(&block));
+        block[0] ^= 1;
+        assert!(!is_header(&block));
+        assert!(!is_header(&[0; BLOCK]) && !is_header(b"#!/bin/sh"));
+    }
+}

@@ -1,0 +1,230 @@
+//! The same inputs give the same bytes, whoever packs them, where, when and how; and packing runs nothing.
+
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    time::{Duration, SystemTime},
+};
+
+use crate::{
+    engines::have,
+    fixtures,
+    image_spec::{Layout, digest_of, file_digest},
+    sandbox::{Run, Sandbox},
+};
+
+/// A sandbox with the tree and a program with libraries, which makes two layers.
+fn inputs() -> Sandbox {
+    let sandbox = Sandbox::new();
+    fixtures::tree(&sandbox);
+    sandbox.file("script", "#!/bin/bash\necho hello\n").mode("script", 0o755);
+    sandbox.dir("out").give_to_nobody();
+    sandbox
+}
+
+/// Packs it as every test of this file does, but for what `vary` changes.
+fn pack(sandbox: &Sandbox, vary: impl FnOnce(Run) -> Run) -> (String, String) {
+    let run = sandbox.imgb("pack ./tree ./script -o out/image.tar");
+    let digest = vary(run).run().ok().digest();
+    (digest, file_digest(sandbox.path("out/image.tar")))
+}
+
+/// The digests of the archive and its image, when nothing is varied.
+fn control() -> (String, String) {
+    pack(&inputs(), |run| run)
+}
+
+#[test]
+fn two_runs_write_the_same_bytes() {
+    let sandbox = inputs();
+    let first = pack(&sandbox, |run| run);
+    assert_eq!(pack(&sandbox, |run| run), first);
+    assert_eq!(control(), first, "in another directory");
+    assert_eq!(Layout::unpack(&sandbox, "out/image.tar", "layout").manifest_digest, first.0);
+}
+
+#[test]
+fn neither_umask_nor_user_nor_environment_changes_the_digest() {
+    let (sandbox, control) = (inputs(), control());
+    for mask in [0, 0o077, 0o777] {
+        assert_eq!(pack(&sandbox, |run| run.umask(mask)), control, "umask {mask:o}");
+        fs_err::remove_file(sandbox.path("out/image.tar")).unwrap();
+    }
+    assert_eq!(pack(&sandbox, Run::nobody), control, "as nobody");
+    let settings =
+        [("LC_ALL", "tr_TR.UTF-8"), ("LANG", "C"), ("TZ", "Asia/Kathmandu"), ("HOME", "/nonexistent")];
+    for (name, value) in settings {
+        assert_eq!(pack(&sandbox, |run| run.env(name, value)), control, "{name}={value}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_does_not_change_the_digest() {
+    let (sandbox, control) = (inputs(), control());
+    for jobs in ["1", "2", "3", "8"] {
+        assert_eq!(pack(&sandbox, |run| run.arg("--jobs").arg(jobs)), control, "--jobs {jobs}");
+    }
+}
+
+#[test]
+fn a_checkout_with_another_umask_order_and_time_has_the_same_digest() {
+    let (sandbox, control) = (inputs(), control());
+    let mut names: Vec<String> = sandbox.names("tree");
+    names.reverse();
+    // The same names in a new directory, made in another order, as a checkout with umask 002 would be.
+    sandbox.dir("again");
+    for name in &names {
+        fs_err::rename(sandbox.path("tree").join(name), sandbox.path("again").join(name)).unwrap();
+    }
+    fs_err::remove_dir(sandbox.path("tree")).unwrap();
+    fs_err::rename(sandbox.path("again"), sandbox.path("tree")).unwrap();
+    let mut todo = vec![sandbox.path("tree")];
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(500_000_000);
+    while let Some(path) = todo.pop() {
+        let found = fs_err::symlink_metadata(&path).unwrap();
+        if found.is_dir() {
+            todo.extend(fs_err::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        if found.is_symlink() {
+            continue;
+        }
+        let group_writes = (found.mode() & 0o200) >> 3;
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(found.mode() | group_writes)).unwrap();
+        fs_err::File::open(&path).unwrap().into_parts().0.set_modified(long_ago).unwrap();
+    }
+    assert_eq!(pack(&sandbox, |run| run), control);
+}
+
+#[test]
+fn the_working_directory_and_the_spelling_of_inputs_do_not_change_the_digest() {
+    let (sandbox, control) = (inputs(), control());
+    let root = sandbox.root();
+    let absolute = sandbox.imgb("pack").cwd("/").arg(root.join("tree")).arg(root.join("script"));
+    let digest = absolute.arg("-o").arg(root.join("out/image.tar")).run().ok().digest();
+    assert_eq!(digest, control.0);
+    let relative = sandbox.imgb("pack ../tree .././script -o image.tar").cwd(root.join("out"));
+    assert_eq!(relative.run().ok().digest(), control.0);
+    assert_eq!(file_digest(root.join("out/image.tar")), control.1);
+}
+
+#[test]
+fn every_kind_of_output_holds_the_same_image() {
+    let (sandbox, control) = (inputs(), control());
+    let image = |out: &str| sandbox.imgb("pack ./tree ./script -t image -o").arg(out).run().ok();
+    assert_eq!(image("oci:out/layout").digest(), control.0);
+    assert_eq!(Layout::open(&sandbox.path("out/layout")).manifest_digest, control.0);
+    assert_eq!(image("out/layout-by-slash/").digest(), control.0);
+    assert_eq!(Layout::open(&sandbox.path("out/layout-by-slash")).manifest_digest, control.0);
+    assert_eq!(image("oci-archive:out/oci.tar").digest(), control.0);
+    assert_eq!(Layout::unpack(&sandbox, "out/oci.tar", "unpacked").manifest_digest, control.0);
+    assert_eq!(digest_of(&image("-").into_bytes()[..]).0, control.1, "the archive on standard output");
+    let several = sandbox.imgb("pack ./tree ./script -t image -o out/a.tar -o oci:out/b -o rootfs:out/c.tar");
+    several.run().ok().prints(&control.0);
+    assert_eq!(file_digest(sandbox.path("out/a.tar")), control.1);
+    assert_eq!(Layout::open(&sandbox.path("out/b")).manifest_digest, control.0);
+    image("rootfs:out/d.tar");
+    assert_eq!(file_digest(sandbox.path("out/c.tar")), file_digest(sandbox.path("out/d.tar")));
+}
+
+#[test]
+fn a_layout_keeps_its_other_tags() {
+    let sandbox = inputs();
+    let one = sandbox.imgb("pack ./tree -o oci:layout:one").run().ok().digest();
+    let two = sandbox.imgb("pack ./script -o oci:layout:two").run().ok().digest();
+    assert_ne!(one, two);
+    sandbox.imgb("pack ./tree -o oci:layout:one").run().ok();
+    let index: serde_json::Value = serde_json::from_slice(&sandbox.read("layout/index.json")).unwrap();
+    let mut found: Vec<(&str, &str)> = Vec::new();
+    for descriptor in index["manifests"].as_array().unwrap() {
+        let tag = descriptor["annotations"]["org.opencontainers.image.ref.name"].as_str();
+        found.push((tag.unwrap(), descriptor["digest"].as_str().unwrap()));
+    }
+    found.sort_unstable();
+    assert_eq!(found, [("one", one.as_str()), ("two", two.as_str())]);
+}
+
+#[test]
+fn times_are_zero_or_those_of_source_date_epoch() {
+    let (sandbox, control) = (inputs(), control());
+    let created = |layout: &Layout| layout.config["created"].as_str().map(str::to_owned);
+    let at_zero = pack(&sandbox, |run| run.env("SOURCE_DATE_EPOCH", "0"));
+    assert_eq!(at_zero, control);
+    assert_eq!(
+        created(&Layout::unpack(&sandbox, "out/image.tar", "zero")).as_deref(),
+        Some("1970-01-01T00:00:00Z")
+    );
+    let later = pack(&sandbox, |run| run.env("SOURCE_DATE_EPOCH", "1700000000"));
+    assert_ne!(later.0, control.0);
+    let layout = Layout::unpack(&sandbox, "out/image.tar", "later");
+    assert_eq!(created(&layout).as_deref(), Some("2023-11-14T22:13:20Z"));
+    for layer in layout.layers() {
+        let list =
+            sandbox.tool("tar", "--list --verbose --gzip --full-time --utc --file").arg(layer).run().ok();
+        for line in list.text().lines() {
+            assert!(line.contains("2023-11-14 22:13:20"), "{line}");
+        }
+    }
+    let bad = sandbox.imgb("pack ./tree -o out/image.tar").env("SOURCE_DATE_EPOCH", "yesterday");
+    bad.run().error(2, &["SOURCE_DATE_EPOCH", "yesterday"]);
+}
+
+/// What changes one of these changes the digest of every image that users have built and signed: it is a
+/// change of format. It belongs in the change log, and needs a better reason than a failing test.
+mod golden {
+    pub(super) const MANIFEST: &str =
+        "sha256:8d773a83dac17995f54d29f1577d05333d21f7f0e12e49d3552f1e0c2f76927e";
+    pub(super) const DIFF_ID: &str =
+        "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
+    pub(super) const ARCHIVE: &str =
+        "sha256:2ed0b02b04e53ef7847c53ca08d80d270be4f637c159adc4da574cf343533b74";
+    pub(super) const ZSTD_MANIFEST: &str =
+        "sha256:b67d74b3e7514c9a91df54c09ab177a8a76e4f7193aed6f0b315130c8ab838d7";
+    pub(super) const ROOTFS: &str = "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
+}
+
+#[test]
+fn the_golden_image_has_its_digests() {
+    let sandbox = Sandbox::new();
+    fixtures::tree(&sandbox);
+    let pack = |args: &str| {
+        let options = "--env PATH=/bin --workdir /tree --user 65532 --label b=2 --label a=1 --entrypoint";
+        sandbox
+            .imgb("pack ./tree -t golden:1")
+            .args(options)
+            .arg(r#"["/tree/bin/static"]"#)
+            .args(args)
+            .run()
+            .ok()
+    };
+    pack("-o golden.tar");
+    let image = Layout::unpack(&sandbox, "golden.tar", "golden");
+    pack("-o oci:zstd --compress zstd");
+    pack("-o rootfs:rootfs.tar");
+    let found = [
+        image.manifest_digest.clone(),
+        image.diff_ids().join(" "),
+        file_digest(sandbox.path("golden.tar")),
+        Layout::open(&sandbox.path("zstd")).manifest_digest,
+        file_digest(sandbox.path("rootfs.tar")),
+    ];
+    use golden::{ARCHIVE, DIFF_ID, MANIFEST, ROOTFS, ZSTD_MANIFEST};
+    assert_eq!(
+        found,
+        [MANIFEST, DIFF_ID, ARCHIVE, ZSTD_MANIFEST, ROOTFS],
+        "the golden image has changed: this is a change of format, which gives every image a new digest"
+    );
+}
+
+#[test]
+fn nothing_that_is_packed_is_run() {
+    let sandbox = inputs();
+    if !have(&["strace"]) {
+        return;
+    }
+    let calls = "trace=execve,execveat,unshare,setns,socket,connect";
+    let strace = ["strace", "-f", "-qq", "-e", calls, "-o", "trace"];
+    sandbox.imgb("pack ./tree ./script curl -o image.tar").under(&strace).run().ok();
+    let trace = String::from_utf8(sandbox.read("trace")).unwrap();
+    let lines: Vec<&str> = trace.lines().filter(|line| !line.contains(" = -1 ENOENT")).collect();
+    assert_eq!(lines.len(), 1, "one program is started, no namespace, no socket:\n{trace}");
+    assert!(lines[0].contains("execve(") && lines[0].contains("imgb"), "{trace}");
+}

@@ -1,0 +1,257 @@
+//! Real engines. Each keeps its state in a directory of its own, uses no network, and is gone when the last
+//! test that uses it is over, also when the tests are killed.
+
+use std::{
+    io::{self, Write as _},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+use crate::sandbox::{Outcome, PATH, Run, Sandbox, is_root};
+
+/// Whether all of `tools` are there. If not, the calling test must return: the reason has been printed.
+///
+/// # Panics
+///
+/// If one is absent and `IMGB_REQUIRE_ENGINES=1`: where the tools are promised, a skipped test is a failed one.
+pub(crate) fn have(tools: &[&str]) -> bool {
+    let absent: Vec<&str> = tools.iter().copied().filter(|tool| find(tool).is_none()).collect();
+    if !absent.is_empty() {
+        skip(&format!("no {} here", absent.join(", ")));
+    }
+    absent.is_empty()
+}
+
+/// Whether the tests run as root; with the same meaning as [`have`].
+pub(crate) fn have_root() -> bool {
+    if !is_root() {
+        skip("it needs root");
+    }
+    is_root()
+}
+
+/// Says that the calling test is skipped, and why.
+fn skip(why: &str) {
+    let name = thread::current().name().unwrap_or("a test").to_owned();
+    let required = std::env::var_os("IMGB_REQUIRE_ENGINES").is_some_and(|value| value == "1");
+    assert!(!required, "{name} cannot run: {why}, and IMGB_REQUIRE_ENGINES=1");
+    // Written past the harness, which would swallow it with the output of a passed test.
+    let _ = writeln!(io::stderr(), "skipped: {name}: {why}");
+}
+
+fn find(tool: &str) -> Option<PathBuf> {
+    PATH.split(':').map(|dir| Path::new(dir).join(tool)).find(|path| path.is_file())
+}
+
+/// Waits for its standard input to end, which it does when the tests end in any way, then ends the daemon.
+const GUARD: &str = r#"
+timeout --kill-after=10 7200 "$@" </dev/null >"$LOG" 2>&1 &
+pid=$!
+read -r _
+kill -TERM "$pid"
+wait "$pid"
+rm -rf "$DIR"
+"#;
+
+/// A daemon and the directory of its state, both gone on drop.
+struct Daemon {
+    guard: Child,
+    dir: PathBuf,
+}
+
+impl Daemon {
+    /// Starts `words`, in which `DIR` stands for a new directory, and waits until `ready` says yes.
+    fn start(words: &[&str], ready: impl Fn(&Path) -> bool) -> Self {
+        let temp: TempDir = tempfile::Builder::new().prefix("imgb-d-").tempdir_in("/tmp").unwrap();
+        let dir = temp.keep();
+        let state = dir.to_str().unwrap();
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "guard"])
+            .args(words.iter().map(|word| word.replace("DIR", state)))
+            .env_clear()
+            .envs([("PATH", PATH), ("HOME", state), ("DIR", state), ("LOG", &format!("{state}/log"))])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Out of reach of an interrupt at the terminal, which must end the daemon by the guard's way too.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let daemon = Self { guard, dir };
+        for _ in 0..600 {
+            if ready(&daemon.dir) {
+                return daemon;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        let log = fs_err::read_to_string(daemon.dir.join("log")).unwrap_or_default();
+        panic!("{} does not start:\n{log}", words[0]);
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+    }
+}
+
+/// The one running instance of an engine: started by the first test that asks, ended after the last one.
+struct Shared<T>(Mutex<Weak<T>>);
+
+impl<T> Shared<T> {
+    const fn new() -> Self {
+        Self(Mutex::new(Weak::new()))
+    }
+
+    fn get(&self, start: impl FnOnce() -> T) -> Arc<T> {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let fresh = Arc::new(start());
+            *shared = Arc::downgrade(&fresh);
+            fresh
+        })
+    }
+}
+
+/// A dockerd that listens on a socket of its own.
+pub(crate) struct Docker(Daemon);
+
+/// The shared dockerd, or nothing if the test is to be skipped. Its users choose image names of their own.
+pub(crate) fn docker() -> Option<Arc<Docker>> {
+    static SHARED: Shared<Docker> = Shared::new();
+    if !(have(&["dockerd", "docker", "containerd", "runc"]) && have_root()) {
+        return None;
+    }
+    // A configuration of its own, since the machine's may contradict the flags.
+    let script = "echo '{}' >DIR/daemon.json && exec dockerd --config-file=DIR/daemon.json --data-root=DIR/data \
+        --exec-root=DIR/exec --pidfile=DIR/pid --host=unix://DIR/sock --storage-driver=vfs \
+        --bridge=none --iptables=false --ip-forward=false --ip-masq=false";
+    let ready = |dir: &Path| docker_client(dir).args("version").run().success();
+    Some(SHARED.get(|| Docker(Daemon::start(&["sh", "-c", script], ready))))
+}
+
+fn docker_client(dir: &Path) -> Run {
+    let host = format!("unix://{}/sock", dir.display());
+    Run::new("docker").env("DOCKER_HOST", host).env("DOCKER_CONFIG", dir).env("HOME", dir)
+}
+
+impl Docker {
+    /// The client, with `args`.
+    pub(crate) fn cli(&self, args: &str) -> Run {
+        docker_client(&self.0.dir).args(args)
+    }
+
+    /// Loads an archive. The exit code is not enough: with the containerd store, a layer that cannot be
+    /// unpacked is printed as an error and the client ends with 0.
+    pub(crate) fn load(&self, archive: &Path) {
+        let loaded = self.cli("load --input").arg(archive).run().ok().prints("Loaded image");
+        let all = loaded.text() + loaded.stderr();
+        assert!(!all.to_lowercase().contains("error"), "{}", loaded.show());
+    }
+
+    /// Runs an image, with no network.
+    pub(crate) fn image(&self, image: &str) -> Run {
+        self.cli("run --rm --network=none").arg(image)
+    }
+}
+
+/// A containerd that listens on a socket of its own.
+pub(crate) struct Containerd(Daemon);
+
+/// The shared containerd, or nothing if the test is to be skipped.
+pub(crate) fn containerd() -> Option<Arc<Containerd>> {
+    static SHARED: Shared<Containerd> = Shared::new();
+    if !(have(&["containerd", "ctr", "runc"]) && have_root()) {
+        return None;
+    }
+    let config = r#"
+version = 2
+root = "DIR/root"
+state = "DIR/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+address = "DIR/sock"
+"#;
+    let script = format!("printf %s '{config}' >DIR/config.toml && exec containerd --config DIR/config.toml");
+    let ready = |dir: &Path| ctr(dir).args("version").run().success();
+    Some(SHARED.get(|| Containerd(Daemon::start(&["sh", "-c", &script], ready))))
+}
+
+fn ctr(dir: &Path) -> Run {
+    Run::new("ctr").arg("--address").arg(dir.join("sock"))
+}
+
+impl Containerd {
+    /// Imports an archive.
+    pub(crate) fn import(&self, archive: &Path) -> Outcome {
+        ctr(&self.0.dir).args("image import --snapshotter native").arg(archive).run().ok()
+    }
+
+    /// Runs an image, which needs its full name, as the container `id`.
+    pub(crate) fn image(&self, image: &str, id: &str) -> Run {
+        ctr(&self.0.dir).args("run --rm --snapshotter native").arg(image).arg(id)
+    }
+}
+
+/// podman over a store of its own.
+pub(crate) struct Podman(Sandbox);
+
+/// A new podman store, or nothing if the test is to be skipped.
+pub(crate) fn podman() -> Option<Podman> {
+    (have(&["podman", "runc"]) && have_root()).then(|| Podman(Sandbox::new()))
+}
+
+impl Podman {
+    fn cli(&self, args: &str) -> Run {
+        let dir = |name: &str| format!("{}/{name}", self.0.root().display());
+        let global = format!(
+            // runc, because crun refuses a host that mounts both versions of cgroups.
+            "--root {} --runroot {} --tmpdir {} --storage-driver vfs --cgroup-manager cgroupfs \
+             --events-backend file --runtime runc",
+            dir("root"),
+            dir("run"),
+            dir("tmp"),
+        );
+        Run::new("podman").env("HOME", self.0.root()).args(&global).args(args)
+    }
+
+    /// Loads an archive.
+    pub(crate) fn load(&self, archive: &Path) -> Outcome {
+        self.cli("load --input").arg(archive).run().ok()
+    }
+
+    /// Runs an image, with no network, and with limits that a root without CAP_SYS_RESOURCE may set.
+    pub(crate) fn image(&self, image: &str) -> Run {
+        self.cli("run --rm --network=none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024").arg(image)
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        // A container that a failed test left holds mounts, which would keep the directory from going.
+        self.cli("rm --all --force").run();
+    }
+}
+
+#[test]
+fn a_daemon_and_its_files_go_with_its_last_user() {
+    let words = ["sh", "-c", "echo $$ >DIR/pid; touch DIR/ready; exec sleep 7000"];
+    static SHARED: Shared<Daemon> = Shared::new();
+    let start = || Daemon::start(&words, |dir| dir.join("ready").exists());
+    let first = SHARED.get(start);
+    let second = SHARED.get(start);
+    let dir = first.dir.clone();
+    let pid = fs_err::read_to_string(dir.join("pid")).unwrap();
+    let process = Path::new("/proc").join(pid.trim());
+    drop(first);
+    assert!(process.exists() && second.dir == dir, "one daemon for all its users");
+    drop(second);
+    assert!(!process.exists() && !dir.exists(), "nothing is left of it");
+}
