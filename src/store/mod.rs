@@ -3,18 +3,20 @@
 //! Bulk bytes are written once: where the output is one archive, blobs go straight into the archive's
 //! temporary file as its members; otherwise each into a file of its own.
 
+mod pending;
+
 use std::{
     collections::BTreeMap,
     fs::File,
     io::{self, Write},
-    os::unix::fs::{FileExt as _, PermissionsExt as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use tempfile::TempPath;
-
 use crate::digest::{Digest, Digesting};
+
+pub use pending::Pending;
 
 /// Members of an archive start on these.
 const BLOCK: u64 = 512;
@@ -263,80 +265,6 @@ impl Write for At {
     }
 }
 
-/// A file that is not there yet: written under another name in the same directory, and removed when dropped.
-#[derive(Debug)]
-pub struct Pending {
-    file: Arc<File>,
-    temp: TempPath,
-    target: PathBuf,
-}
-
-impl Pending {
-    /// Begins a file that [`Pending::commit`] puts at `target`. A link there will be replaced, not followed.
-    ///
-    /// # Errors
-    /// Where `target` is a directory, and where no file can be made beside it.
-    pub fn create(target: &Path) -> Result<Self, StoreError> {
-        if target.is_dir() && !target.is_symlink() {
-            return Err(StoreError::Directory(target.to_owned()));
-        }
-        let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let named = |fault| match fault {
-            StoreError::Io { source, .. } => {
-                StoreError::Io { action: "create", path: target.to_owned(), source }
-            }
-            fault => fault,
-        };
-        Ok(Self { target: target.to_owned(), ..Self::create_in(dir).map_err(named)? })
-    }
-
-    /// A file in `dir` whose target is given later.
-    fn create_in(dir: &Path) -> Result<Self, StoreError> {
-        // The umask takes its share of the mode, as with any file that a program makes.
-        let (file, temp) = tempfile::Builder::new()
-            .prefix(".imgb-")
-            .permissions(std::fs::Permissions::from_mode(0o666))
-            .tempfile_in(dir)
-            // The fault names the temporary file, which nobody knows.
-            .map_err(|fault| error("create a file in", dir)(innermost(&fault)))?
-            .into_parts();
-        Ok(Self { file: Arc::new(file), temp, target: dir.to_owned() })
-    }
-
-    /// The file, open for reading and writing.
-    pub fn file(&self) -> &Arc<File> {
-        &self.file
-    }
-
-    /// Where the file will be.
-    pub fn target(&self) -> &Path {
-        &self.target
-    }
-
-    /// Puts the file in place.
-    ///
-    /// # Errors
-    /// Where the disk refuses the content or the directory the name. The target is as it was then.
-    pub fn commit(self, durability: Durability) -> Result<(), StoreError> {
-        let target = self.target.clone();
-        self.commit_as(&target, durability)
-    }
-
-    fn commit_as(self, target: &Path, durability: Durability) -> Result<(), StoreError> {
-        if durability == Durability::Synced {
-            self.file.sync_all().map_err(error("write", target))?;
-        }
-        self.temp.persist(target).map_err(|fault| error("create", target)(fault.error))?;
-        if durability == Durability::Synced
-            && let Some(dir) = target.parent()
-        {
-            let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-            File::open(dir).and_then(|dir| dir.sync_all()).map_err(error("write", dir))?;
-        }
-        Ok(())
-    }
-}
-
 impl Blob {
     /// Copies the bytes to `to` at `offset`, inside the kernel where it can.
     ///
@@ -406,18 +334,6 @@ impl io::Read for ExtentReader {
         self.left -= read as u64;
         Ok(read)
     }
-}
-
-/// The system's own error under what libraries have wrapped it in.
-fn innermost(fault: &io::Error) -> io::Error {
-    let mut source = std::error::Error::source(fault);
-    while let Some(cause) = source {
-        if let Some(code) = cause.downcast_ref().and_then(io::Error::raw_os_error) {
-            return io::Error::from_raw_os_error(code);
-        }
-        source = cause.source();
-    }
-    fault.kind().into()
 }
 
 fn error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

@@ -1,0 +1,137 @@
+//! Files that appear whole or not at all.
+
+use std::{
+    fs::{File, Permissions},
+    io,
+    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use tempfile::TempPath;
+
+use super::{Durability, StoreError, error};
+
+/// What names of temporary files begin with.
+const PREFIX: &str = ".imgb-";
+
+/// A file that is not there yet. It has no name, so that nothing is left of it however this process ends;
+/// where the file system or a missing /proc does not allow that, it has another name in the same directory
+/// and is removed when dropped.
+#[derive(Debug)]
+pub struct Pending {
+    file: Arc<File>,
+    temp: Option<TempPath>,
+    target: PathBuf,
+}
+
+impl Pending {
+    /// Begins a file that [`Pending::commit`] puts at `target`. A link there will be replaced, not followed.
+    ///
+    /// # Errors
+    /// Where `target` is a directory, and where no file can be made beside it.
+    pub fn create(target: &Path) -> Result<Self, StoreError> {
+        if target.is_dir() && !target.is_symlink() {
+            return Err(StoreError::Directory(target.to_owned()));
+        }
+        let named = |fault| match fault {
+            StoreError::Io { source, .. } => {
+                StoreError::Io { action: "create", path: target.to_owned(), source }
+            }
+            fault => fault,
+        };
+        Ok(Self { target: target.to_owned(), ..Self::create_in(parent(target)).map_err(named)? })
+    }
+
+    /// A file in `dir` whose target is given later.
+    pub(super) fn create_in(dir: &Path) -> Result<Self, StoreError> {
+        if let Some(file) = nameless(dir) {
+            return Ok(Self { file: Arc::new(file), temp: None, target: dir.to_owned() });
+        }
+        // The umask takes its share of the mode, as with any file that a program makes.
+        let (file, temp) = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(dir)
+            // The fault names the temporary file, which nobody knows.
+            .map_err(|fault| error("create a file in", dir)(innermost(&fault)))?
+            .into_parts();
+        Ok(Self { file: Arc::new(file), temp: Some(temp), target: dir.to_owned() })
+    }
+
+    /// The file, open for reading and writing.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// Where the file will be.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// Puts the file in place.
+    ///
+    /// # Errors
+    /// Where the disk refuses the content or the directory the name. The target is as it was then.
+    pub fn commit(self, durability: Durability) -> Result<(), StoreError> {
+        let target = self.target.clone();
+        self.commit_as(&target, durability)
+    }
+
+    pub(super) fn commit_as(self, target: &Path, durability: Durability) -> Result<(), StoreError> {
+        let synced = durability == Durability::Synced;
+        if synced {
+            self.file.sync_all().map_err(error("write", target))?;
+        }
+        let dir = parent(target);
+        let temp = match self.temp {
+            Some(temp) => temp,
+            None => give_name(&self.file, dir)
+                .map_err(|fault| error("create", target)(innermost(&fault)))?,
+        };
+        temp.persist(target).map_err(|fault| error("create", target)(fault.error))?;
+        if synced {
+            File::open(dir).and_then(|dir| dir.sync_all()).map_err(error("write", dir))?;
+        }
+        Ok(())
+    }
+}
+
+fn parent(target: &Path) -> &Path {
+    target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file in `dir` without a name, if it can be given one later.
+fn nameless(dir: &Path) -> Option<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(dir, flags, Mode::from_raw_mode(0o666)).ok()?);
+    rustix::fs::readlink(handle(&file), Vec::new()).ok()?;
+    Some(file)
+}
+
+/// Gives a nameless file a temporary name in `dir`. Only a rename can replace what is at the target.
+fn give_name(file: &File, dir: &Path) -> io::Result<TempPath> {
+    let link = |path: &Path| {
+        Ok(rustix::fs::linkat(CWD, handle(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+    };
+    Ok(tempfile::Builder::new().prefix(PREFIX).make_in(dir, link)?.into_temp_path())
+}
+
+/// The way to an open file's inode without privileges (open(2), `O_TMPFILE`).
+fn handle(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// The system's own error under what libraries have wrapped it in.
+fn innermost(fault: &io::Error) -> io::Error {
+    let mut source = std::error::Error::source(fault);
+    while let Some(cause) = source {
+        if let Some(code) = cause.downcast_ref().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(code);
+        }
+        source = cause.source();
+    }
+    fault.kind().into()
+}
+
