@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
+    check::{self, Report, Start},
     compress::Compression,
     elf::Closure,
     image::{self, Image, LayerFormat, Reference},
     output::{OutputError, Outputs, Target},
     pack::{self, PackError},
+    path::glob::Glob,
     plan::{self, Plan, PlanError},
     source::{self, HostView, Input, InputKind, Request, SourceError},
     store::Blob,
@@ -121,6 +123,13 @@ pub fn deps(ingredients: &Ingredients) -> Result<Closure, Error> {
     }
     let view = plan::View::new(&tree, &host, &ingredients.source);
     Ok(plan::deps(&paths, &view, &ingredients.plan.library_path, ingredients.plan.hwcaps_all))
+}
+
+/// Proves that the image of `plan` will start: everything is resolved again among the plan's own files.
+/// `allow_missing` are the names that may be missing.
+pub fn prove(plan: &Plan, allow_missing: &[Glob]) -> Report {
+    let options = check::Options { allow_missing, strict: false };
+    check::prove(&plan.merged(), &Start::of_config(&plan.config), options)
 }
 
 /// Reads what `plan` names and writes it to every target.

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     fs::File,
-    io::{self, Read, Seek as _, Write as _},
+    io::{self, Read, Seek as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -93,8 +93,23 @@ pub fn open(name: &str, mut file: File, dir: &Path, limits: Limits) -> Result<Ar
 ///
 /// # Errors
 /// [`SpoolError`]
-pub fn spool(name: &str, mut reader: impl Read, dir: &Path, limits: Limits) -> Result<Archive, SpoolError> {
+pub fn spool(name: &str, reader: impl Read, dir: &Path, limits: Limits) -> Result<Archive, SpoolError> {
     let write = |source| SpoolError::Write { dir: dir.to_owned(), source };
+    let file = tempfile::tempfile_in(dir).map_err(write)?;
+    unpack(name, reader, (&file, dir), limits)?;
+    Ok(Archive { name: name.to_owned(), file })
+}
+
+/// Writes what `reader` gives, uncompressed, to `out`, which is a file in the directory beside it.
+///
+/// # Errors
+/// [`SpoolError`]
+pub fn unpack(
+    name: &str,
+    mut reader: impl Read,
+    (mut out, dir): (impl io::Write, &Path),
+    limits: Limits,
+) -> Result<(), SpoolError> {
     let mut start = Vec::new();
     (&mut reader)
         .take(MAX_SNIFF as u64)
@@ -108,7 +123,6 @@ pub fn spool(name: &str, mut reader: impl Read, dir: &Path, limits: Limits) -> R
         false => SpoolError::Damaged { name: name.to_owned(), format, source },
     };
 
-    let mut file = tempfile::tempfile_in(dir).map_err(write)?;
     let mut decoder = compress::decoder(format, watched).map_err(fault)?;
     let mut buffer = vec![0; 256 << 10];
     let mut written = 0;
@@ -125,10 +139,9 @@ pub fn spool(name: &str, mut reader: impl Read, dir: &Path, limits: Limits) -> R
         if written > limit {
             return Err(SpoolError::Large { name: name.to_owned(), limit });
         }
-        file.write_all(&buffer[..len]).map_err(write)?;
+        out.write_all(&buffer[..len]).map_err(|source| SpoolError::Write { dir: dir.to_owned(), source })?;
     }
-    drop(decoder);
-    Ok(Archive { name: name.to_owned(), file })
+    Ok(())
 }
 
 /// Counts what a decoder takes, and remembers whether it was its input that failed.

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(after_help = "Exit codes:\n  \
     0 ok\n  1 build failed (a library is missing, inputs disagree)\n  2 usage\n  3 input missing or unreadable\n  \
     4 input refused (malformed, hostile, over a limit)\n  5 output or local resource\n  \
-    130, 143 stopped by a signal\n\nStart with `imgb pack --help`.")]
+    7 an image's digest is wrong\n  130, 143 stopped by a signal\n\nStart with `imgb pack --help`.")]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -26,6 +26,10 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// The libraries of programs as a tree: how each was found, and what was searched for a missing one
     Deps(DepsArgs),
+    /// Verify every digest of an image and prove that it will start
+    Check(CheckArgs),
+    /// An image's configuration, layers, files and sizes
+    Inspect(InspectArgs),
     /// Shell completions on stdout
     #[command(
         after_help = "Example:\n  imgb completions bash > ~/.local/share/bash-completion/completions/imgb"
@@ -188,6 +192,10 @@ pub(super) struct PackArgs {
     #[arg(short, long, value_name = "N", help_heading = "Output")]
     pub(super) jobs: Option<std::num::NonZeroUsize>,
 
+    /// Write the image even if it cannot start
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_check: bool,
+
     /// Show what would be packed and write nothing
     #[arg(long, help_heading = "Output")]
     pub(super) dry_run: bool,
@@ -244,6 +252,60 @@ pub(super) struct DepsArgs {
     /// A graph for Graphviz
     #[arg(long)]
     pub(super) dot: bool,
+}
+
+/// Which image.
+#[derive(Args, Debug)]
+pub(super) struct ImageArgs {
+    /// The image: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    #[arg(value_name = "IMAGE")]
+    pub(super) image: String,
+
+    /// Which one, where there are several; otherwise the one for this machine
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  imgb check myapp.tar\n  imgb check oci:layout:1.0 --json | jq -r '.faults[].text'\n\n\
+    Nothing is executed. Exit code 1: it cannot start; 4: malformed; 7: a digest or size is wrong."
+)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+
+    /// Go on although libraries whose names match are missing (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    pub(super) allow_missing: Vec<String>,
+
+    /// What is broken anywhere in the image is a fault, not only what keeps its own program from starting
+    #[arg(long)]
+    pub(super) strict: bool,
+
+    /// JSON on stdout
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Say nothing but faults
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  imgb inspect myapp.tar\n  imgb inspect --files oci:layout:1.0\n  \
+    imgb inspect --json myapp.tar | jq '.files | sort_by(-.size)[:10]'")]
+pub(super) struct InspectArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+
+    /// List every file: mode, owner, path, size
+    #[arg(long)]
+    pub(super) files: bool,
+
+    /// JSON on stdout
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// How much is said, and how.

@@ -1,7 +1,9 @@
 //! The command line: the one place that reads the environment and prints.
 
 mod args;
+mod check;
 mod deps;
+mod inspect;
 mod pack;
 mod progress;
 mod report;
@@ -23,6 +25,8 @@ pub fn run() -> ExitCode {
         Command::Pack(args) => pack::pack(args),
         Command::Plan(args) => pack::plan(args),
         Command::Deps(args) => deps::deps(args),
+        Command::Check(args) => check::check(args),
+        Command::Inspect(args) => inspect::inspect(args),
         Command::Completions { shell } => completions(*shell),
         Command::Man { dir } => man(dir),
     };

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     args::{ConfigArgs, FormatArg, Hwcaps, InputArgs, LayersArg, PackArgs, PlanArgs},
+    check,
     progress::{Progress, line},
     report::{self, Failure, print},
     variable,
@@ -34,6 +35,10 @@ pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
         return show(&plan, args.talk.json, args.talk.quiet);
     }
     let delivery = delivery(args, targets)?;
+    // An image of the inputs alone is not meant to start by itself.
+    if !args.no_check && ingredients.plan.dependencies {
+        check::refuse(&pipeline::prove(&plan, &ingredients.plan.allow_missing))?;
+    }
     let progress = Progress::new(args.talk.progress, args.talk.quiet);
     let delivered = pipeline::deliver(&plan, &delivery, &|event| match event {
         Event::Packing { files, bytes } => progress.start(files, bytes),

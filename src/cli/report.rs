@@ -11,7 +11,7 @@ use crate::{
     pack::PackError,
     pipeline::{Delivered, Delivery, Error},
     plan::{Missing, Plan, PlanError},
-    source::SourceError,
+    source::{SourceError, image::ImageError},
 };
 
 /// Why a command ends without success.
@@ -25,11 +25,12 @@ pub(super) struct Failure {
 }
 
 /// Exit codes; `imgb --help` has the whole table.
-const BUILD: u8 = 1;
+pub(super) const BUILD: u8 = 1;
 pub(super) const USAGE: u8 = 2;
 const MISSING: u8 = 3;
 const REFUSED: u8 = 4;
 pub(super) const LOCAL: u8 = 5;
+pub(super) const DIGEST: u8 = 7;
 
 impl Failure {
     pub(super) fn usage(message: impl ToString) -> Self {
@@ -39,6 +40,11 @@ impl Failure {
     /// Missing and broken files, which the command has shown already.
     pub(super) fn shown(message: String, refused: bool) -> Self {
         Self { code: if refused { REFUSED } else { BUILD }, message, details: Vec::new(), hint: None }
+    }
+
+    /// A failure with the lines that belong to it, and what to do about it.
+    pub(super) fn new(code: u8, message: String, details: Vec<String>, hint: Option<&str>) -> Self {
+        Self { code, message, details, hint: hint.map(Into::into) }
     }
 
     pub(super) fn local(message: String) -> Self {
@@ -79,6 +85,38 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Self {
+        let code = match &error {
+            ImageError::NotFound(_) | ImageError::Unreadable { .. } => MISSING,
+            ImageError::NoSuchImage { .. } | ImageError::OtherPlatform { .. } => MISSING,
+            ImageError::SeveralImages { .. } => USAGE,
+            ImageError::Digest { .. } | ImageError::Size { .. } => DIGEST,
+            ImageError::Spool(error) => spool_code(error),
+            ImageError::NoImage { .. }
+            | ImageError::Document { .. }
+            | ImageError::MissingBlob(_)
+            | ImageError::MissingMember(_)
+            | ImageError::Count { .. }
+            | ImageError::Archive(_) => REFUSED,
+        };
+        let hint = match &error {
+            ImageError::SeveralImages { .. } => Some("say which one: IMAGE:TAG, or --platform"),
+            ImageError::OtherPlatform { .. } => Some("leave --platform out"),
+            _ => None,
+        };
+        Self::new(code, chain(&error), Vec::new(), hint)
+    }
+}
+
+fn spool_code(error: &SpoolError) -> u8 {
+    match error {
+        SpoolError::Read { .. } => MISSING,
+        SpoolError::Write { .. } => LOCAL,
+        SpoolError::Damaged { .. } | SpoolError::Large { .. } => REFUSED,
+    }
+}
+
 fn source_code(error: &SourceError) -> u8 {
     match error {
         SourceError::NotFound { .. } | SourceError::NoFile(_) | SourceError::Unreadable { .. } => MISSING,
@@ -86,9 +124,7 @@ fn source_code(error: &SourceError) -> u8 {
         | SourceError::WhiteoutName { .. }
         | SourceError::BadPath { .. }
         | SourceError::Tarball(_) => REFUSED,
-        SourceError::Spool(SpoolError::Read { .. }) => MISSING,
-        SourceError::Spool(SpoolError::Write { .. }) => LOCAL,
-        SourceError::Spool(SpoolError::Damaged { .. } | SpoolError::Large { .. }) => REFUSED,
+        SourceError::Spool(error) => spool_code(error),
     }
 }
 
@@ -142,7 +178,7 @@ fn missing(all: &[Missing]) -> (String, Vec<String>) {
 }
 
 /// `error` and all that caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -11,6 +11,7 @@ pub mod dlopen;
 mod loader;
 mod object;
 pub mod render;
+pub mod script;
 mod tokens;
 
 pub use closure::{

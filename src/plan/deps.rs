@@ -1,8 +1,8 @@
 //! The closure of single files, for `imgb deps`.
 
-use super::{View, script};
+use super::View;
 use crate::{
-    elf::{self, Closure, FoundKind, Lookup as _, Root, Sniffed},
+    elf::{self, Closure, FoundKind, Lookup as _, Root, Sniffed, script},
     path::ImagePath,
 };
 

@@ -1,12 +1,11 @@
 //! Scripts → their interpreters, which join the image.
 
-use super::{
-    Missing, Note, Options, PlanError, Reason,
-    image::Growing,
-    script::{self, Shebang},
-};
+use super::{Missing, Note, Options, PlanError, Reason, image::Growing};
 use crate::{
-    elf::{self, Found, FoundKind, Lookup as _, Sniffed},
+    elf::{
+        self, Found, FoundKind, Lookup as _, Sniffed,
+        script::{self, Shebang},
+    },
     path::{ImagePath, escape},
 };
 

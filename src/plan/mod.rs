@@ -10,7 +10,6 @@ mod merge;
 mod programs;
 mod reason;
 mod render;
-mod script;
 mod settings;
 mod split;
 mod view;

@@ -1,8 +1,8 @@
 //! Which of the inputs' files a loader or the kernel works on.
 
-use super::{script, view};
+use super::view;
 use crate::{
-    elf::{self, FindError, Lookup, Object, ObjectError, Sniffed},
+    elf::{self, FindError, Lookup, Object, ObjectError, Sniffed, script},
     path::ImagePath,
     tree::{Node, Tree},
 };

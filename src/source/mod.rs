@@ -3,6 +3,8 @@
 pub mod content;
 mod dir;
 pub mod host;
+pub mod image;
+mod inside;
 mod request;
 mod tarball;
 pub mod walk;
@@ -21,6 +23,7 @@ use crate::{
 
 pub use dir::capability_attribute;
 pub use host::HostView;
+pub use inside::TreeView;
 pub use request::{Request, RequestError};
 
 /// One input, placed.

@@ -3,7 +3,7 @@
 //! Readers of tar disagree on hundreds of odd archives, and what one reader lists and another unpacks is a way
 //! to hide things. So whatever POSIX leaves open, or two readers take differently, is refused here.
 
-use std::os::unix::fs::FileExt as _;
+use std::{ops::Range, os::unix::fs::FileExt as _};
 
 use tar::{EntryType, Header};
 
@@ -49,7 +49,8 @@ pub(super) struct Member {
 pub(super) struct Members<'a> {
     archive: &'a Archive,
     limits: Limits,
-    len: u64,
+    /// Where the archive ends.
+    end: u64,
     at: u64,
     headers: u64,
     /// Name of the last header, without extensions, for messages.
@@ -68,18 +69,18 @@ struct Extensions {
 }
 
 impl<'a> Members<'a> {
-    pub(super) fn new(archive: &'a Archive, limits: Limits) -> Result<Self, Fault> {
-        let len = archive.file.metadata().map_err(Fault::Read)?.len();
-        Ok(Self {
+    /// The members in the bytes `range` of `archive`.
+    pub(super) fn new(archive: &'a Archive, range: Range<u64>, limits: Limits) -> Self {
+        Self {
             archive,
             limits,
-            len,
-            at: 0,
+            end: range.end,
+            at: range.start,
             headers: 0,
             name: Vec::new(),
             window: Vec::new(),
             window_at: 0,
-        })
+        }
     }
 
     /// Offset of the next header: where a fault is.
@@ -149,7 +150,7 @@ impl<'a> Members<'a> {
     /// Goes behind content of `size` bytes at `content`.
     fn skip(&mut self, content: u64, size: u64) -> Result<(), Fault> {
         let end = size.checked_next_multiple_of(BLOCK).and_then(|padded| content.checked_add(padded));
-        self.at = end.filter(|end| *end <= self.len).ok_or(Fault::Truncated)?;
+        self.at = end.filter(|end| *end <= self.end).ok_or(Fault::Truncated)?;
         Ok(())
     }
 
@@ -200,8 +201,8 @@ impl<'a> Members<'a> {
     fn end(&mut self) -> Result<Option<Member>, Fault> {
         let mut at = self.at + BLOCK;
         let mut buffer = vec![0; WINDOW];
-        while at < self.len {
-            let len = (self.len - at).min(WINDOW as u64) as usize;
+        while at < self.end {
+            let len = (self.end - at).min(WINDOW as u64) as usize;
             let part = &mut buffer[..len];
             self.archive.file.read_exact_at(part, at).map_err(Fault::Read)?;
             if part.iter().any(|&byte| byte != 0) {
@@ -214,7 +215,7 @@ impl<'a> Members<'a> {
 
     /// The block at `at`.
     fn block(&mut self, at: u64) -> Result<[u8; BLOCK as usize], Fault> {
-        if self.len.saturating_sub(at) < BLOCK {
+        if self.end.saturating_sub(at) < BLOCK {
             return Err(Fault::Truncated);
         }
         let inside = |window: &[u8], from: u64| {
@@ -224,7 +225,7 @@ impl<'a> Members<'a> {
         if let Some(block) = inside(&self.window, self.window_at) {
             return Ok(block);
         }
-        self.window.resize((self.len - at).min(WINDOW as u64) as usize, 0);
+        self.window.resize((self.end - at).min(WINDOW as u64) as usize, 0);
         self.window_at = at;
         self.archive.file.read_exact_at(&mut self.window, at).map_err(Fault::Read)?;
         inside(&self.window, at).ok_or(Fault::Truncated)

@@ -10,7 +10,7 @@ mod members;
 mod pax;
 mod place;
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, ops::Range, sync::Arc};
 
 use crate::{
     path::{ImagePath, PathError, escape},
@@ -163,9 +163,33 @@ pub enum Fault {
 /// # Errors
 /// [`ReadError`] at the first thing that is not as it should be.
 pub fn read(archive: &Arc<Archive>, whiteouts: Whiteouts, limits: Limits) -> Result<Contents, ReadError> {
-    let refuse =
-        |entry: Vec<u8>, offset, fault| ReadError { archive: archive.name.clone(), entry, offset, fault };
-    let mut members = members::Members::new(archive, limits).map_err(|fault| refuse(Vec::new(), 0, fault))?;
+    let len = archive.file.metadata().map(|meta| meta.len()).map_err(|source| ReadError {
+        archive: archive.name.clone(),
+        entry: Vec::new(),
+        offset: 0,
+        fault: Fault::Read(source),
+    })?;
+    read_range(archive, 0..len, whiteouts, limits)
+}
+
+/// What the archive in the bytes `range` of `archive` holds, as [`read`]. Offsets in messages count from the
+/// range's start.
+///
+/// # Errors
+/// [`ReadError`] at the first thing that is not as it should be.
+pub fn read_range(
+    archive: &Arc<Archive>,
+    range: Range<u64>,
+    whiteouts: Whiteouts,
+    limits: Limits,
+) -> Result<Contents, ReadError> {
+    let refuse = |entry: Vec<u8>, at: u64, fault| ReadError {
+        archive: archive.name.clone(),
+        entry,
+        offset: at.saturating_sub(range.start),
+        fault,
+    };
+    let mut members = members::Members::new(archive, range.clone(), limits);
     let mut place = place::Place::new(Arc::clone(archive), whiteouts, limits);
     loop {
         let offset = members.position();

@@ -1,20 +1,20 @@
 //! Scripts: the first line → the interpreter and, for `env`, the command it looks for. Pure.
 
 /// Bytes of a script's first line that the kernel reads (`BINPRM_BUF_SIZE` since Linux 5.1).
-pub(super) const FIRST_LINE: usize = 256;
+pub const FIRST_LINE: usize = 256;
 
 /// What a script's first line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Shebang {
+pub struct Shebang {
     /// The interpreter's path, as written.
-    pub(super) interpreter: Vec<u8>,
+    pub interpreter: Vec<u8>,
     /// The command that `env` is to find on PATH.
-    pub(super) command: Option<Vec<u8>>,
+    pub command: Option<Vec<u8>>,
 }
 
 /// The `#!` line at the start of `head`, as the kernel reads it (`fs/binfmt_script.c`): blanks around, one
 /// argument that is all the rest. `None` where there is none or it is empty.
-pub(super) fn shebang(head: &[u8]) -> Option<Shebang> {
+pub fn shebang(head: &[u8]) -> Option<Shebang> {
     let rest = head.strip_prefix(b"#!")?;
     let line = rest.get(..FIRST_LINE - 2).unwrap_or(rest).split(|&b| b == b'\n' || b == 0).next()?;
     // A carriage return is part of the name: the kernel looks for `/bin/sh\r`.

@@ -1,0 +1,225 @@
+//! What a proof finds, as values and as sentences.
+
+use std::fmt;
+
+use crate::{
+    elf::{FindError, Machine},
+    image::Platform,
+    path::{ImagePath, escape},
+};
+
+/// One thing that is broken or odd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Neither entrypoint nor command.
+    NoCommand,
+    /// The program is not there.
+    Command {
+        /// As the configuration says it.
+        name: String,
+        /// Where it was looked for.
+        searched: Vec<String>,
+    },
+    /// What a path leads to is no regular file.
+    NotRegular(ImagePath),
+    /// A file that the user may not use.
+    Denied {
+        /// The file or directory.
+        path: ImagePath,
+        /// What the user may not do: `execute`, `read`, `search`.
+        action: &'static str,
+        /// Permission bits.
+        mode: u16,
+        /// User.
+        uid: u32,
+    },
+    /// Neither ELF nor a script.
+    NoProgram(ImagePath),
+    /// A program for another machine than the image's.
+    Machine {
+        /// The program or library.
+        path: ImagePath,
+        /// What it is made for.
+        machine: Machine,
+        /// The image's.
+        platform: Platform,
+    },
+    /// A library that nothing in the image provides.
+    Library {
+        /// The program that cannot start.
+        program: ImagePath,
+        /// The file that asks.
+        by: ImagePath,
+        /// For what.
+        name: Vec<u8>,
+        /// Where it was looked for, and by which rule.
+        searched: Vec<String>,
+    },
+    /// Something else that the loader stops at.
+    Loader {
+        /// The program that cannot start.
+        program: ImagePath,
+        /// What the loader would say.
+        why: String,
+    },
+    /// The interpreter of a script.
+    Interpreter {
+        /// The script.
+        script: ImagePath,
+        /// As the script names it.
+        name: Vec<u8>,
+        /// Why it does not work.
+        why: String,
+    },
+    /// The user is not in `/etc/passwd`.
+    User(String),
+    /// The group is not in `/etc/group`.
+    Group(String),
+    /// The working directory is no directory, or relative.
+    Workdir(String),
+    /// A variable without `=`.
+    Variable(String),
+    /// A link that leads nowhere.
+    Link {
+        /// The link.
+        path: ImagePath,
+        /// Its target.
+        target: Vec<u8>,
+        /// Why.
+        why: FindError,
+    },
+    /// The loader's cache names a file that is not there, or is no cache.
+    Cache {
+        /// The cache.
+        path: ImagePath,
+        /// What is wrong.
+        why: String,
+    },
+    /// Directories that no layer has an entry for, so that engines invent them.
+    Parents {
+        /// One of them.
+        example: ImagePath,
+        /// How many.
+        count: usize,
+    },
+    /// A directory for temporary files that not everybody can write.
+    Temporary(ImagePath, u16),
+}
+
+impl Finding {
+    /// A word for the kind of thing, stable for scripts.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NoCommand => "no-command",
+            Self::Command { .. } => "command",
+            Self::NotRegular(_) => "not-regular",
+            Self::Denied { .. } => "denied",
+            Self::NoProgram(_) => "no-program",
+            Self::Machine { .. } => "machine",
+            Self::Library { .. } => "library",
+            Self::Loader { .. } => "loader",
+            Self::Interpreter { .. } => "interpreter",
+            Self::User(_) => "user",
+            Self::Group(_) => "group",
+            Self::Workdir(_) => "workdir",
+            Self::Variable(_) => "variable",
+            Self::Link { .. } => "link",
+            Self::Cache { .. } => "cache",
+            Self::Parents { .. } => "parents",
+            Self::Temporary(..) => "temporary",
+        }
+    }
+
+    /// The file that it is about.
+    pub fn path(&self) -> Option<&ImagePath> {
+        match self {
+            Self::NotRegular(path)
+            | Self::NoProgram(path)
+            | Self::Temporary(path, _)
+            | Self::Denied { path, .. }
+            | Self::Machine { path, .. }
+            | Self::Library { by: path, .. }
+            | Self::Loader { program: path, .. }
+            | Self::Interpreter { script: path, .. }
+            | Self::Link { path, .. }
+            | Self::Cache { path, .. }
+            | Self::Parents { example: path, .. } => Some(path),
+            Self::NoCommand
+            | Self::Command { .. }
+            | Self::User(_)
+            | Self::Group(_)
+            | Self::Workdir(_)
+            | Self::Variable(_) => None,
+        }
+    }
+
+    /// Where something was looked for in vain.
+    pub fn searched(&self) -> &[String] {
+        match self {
+            Self::Command { searched, .. } | Self::Library { searched, .. } => searched,
+            _ => &[],
+        }
+    }
+
+    /// Whether something does not work, rather than is unusual.
+    pub(super) fn is_broken(&self) -> bool {
+        !matches!(
+            self,
+            Self::NoCommand
+                | Self::Variable(_)
+                | Self::Parents { .. }
+                | Self::Temporary(..)
+                | Self::Link { .. }
+                | Self::Cache { .. }
+        )
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |text: &str| escape(text.as_bytes());
+        match self {
+            Self::NoCommand => f.write_str("the image names no program to start"),
+            Self::Command { name, .. } => write!(f, "the program `{}` is not in the image", text(name)),
+            Self::NotRegular(path) => write!(f, "`{path}` is no regular file"),
+            Self::Denied { path, action, mode, uid } => {
+                write!(f, "user {uid} may not {action} `{path}`, whose mode is {mode:04o}")
+            }
+            Self::NoProgram(path) => {
+                write!(f, "`{path}` is neither an ELF program nor a script with `#!`")
+            }
+            Self::Machine { path, machine, platform } => {
+                write!(f, "`{path}` is made for {machine}, the image for {platform}")
+            }
+            Self::Library { program, by, name, .. } if program == by => {
+                write!(f, "`{program}` needs `{}`, which is not in the image", escape(name))
+            }
+            Self::Library { program, by, name, .. } => {
+                write!(f, "`{program}` needs `{}` through `{by}`, and it is not in the image", escape(name))
+            }
+            Self::Loader { program, why } => write!(f, "`{program}` cannot start: {why}"),
+            Self::Interpreter { script, name, why } => {
+                write!(f, "the script `{script}` wants `{}`: {why}", escape(name))
+            }
+            Self::User(name) => write!(f, "the user `{}` is not in /etc/passwd", text(name)),
+            Self::Group(name) => write!(f, "the group `{}` is not in /etc/group", text(name)),
+            Self::Workdir(dir) => write!(f, "the working directory `{}` is none", text(dir)),
+            Self::Variable(entry) => write!(f, "the variable `{}` has no value", text(entry)),
+            Self::Link { path, target, why } => {
+                write!(f, "the link `{path}` to `{}` leads nowhere: {why}", escape(target))
+            }
+            Self::Cache { path, why } => write!(f, "`{path}`: {why}"),
+            Self::Parents { example, count } => write!(
+                f,
+                "no layer has an entry for `{example}`{}: docker 20.10 makes such directories with mode 0600",
+                match count {
+                    0 | 1 => String::new(),
+                    more => format!(" and {} other directories", more - 1),
+                }
+            ),
+            Self::Temporary(path, mode) => {
+                write!(f, "`{path}` has mode {mode:04o}, not 1777: other users cannot write there")
+            }
+        }
+    }
+}

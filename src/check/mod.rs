@@ -1,0 +1,148 @@
+//! The proof that an image will start: everything is resolved again inside the image alone.
+//!
+//! Nothing is executed and nothing outside the tree is looked at. What stops the image's own program is a
+//! fault; what is broken elsewhere in the image may never be used and is a warning.
+
+mod around;
+mod finding;
+mod programs;
+mod start;
+mod user;
+
+use std::collections::BTreeSet;
+
+use crate::{
+    image::{Config, Platform},
+    path::{ImagePath, glob::Glob},
+    source::{TreeView, image::Image},
+    tree::Tree,
+};
+
+pub use finding::Finding;
+pub use start::{DEFAULT_PATH, locate};
+pub use user::{User, resolve as resolve_user};
+
+/// How an image is started, as its configuration says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Program and arguments that every start begins with.
+    pub entrypoint: Vec<String>,
+    /// Arguments, or program and arguments where there is no entrypoint.
+    pub cmd: Vec<String>,
+    /// `NAME=VALUE`
+    pub env: Vec<String>,
+    /// Whom it runs as: `NAME|UID[:GROUP|GID]`.
+    pub user: Option<String>,
+    /// Where it runs; `/` if nothing is said.
+    pub workdir: Option<String>,
+    /// What it runs on.
+    pub platform: Platform,
+}
+
+/// What is looked at, and how strictly.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// Names of libraries and interpreters that may be missing.
+    pub allow_missing: &'a [Glob],
+    /// Whether warnings that tell of something broken are faults.
+    pub strict: bool,
+}
+
+/// What was found. Each finding stands in one of the lists, once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The program that the image starts, where it really is.
+    pub program: Option<ImagePath>,
+    /// What keeps it from starting.
+    pub faults: Vec<Finding>,
+    /// What is broken or odd, and does not.
+    pub warnings: Vec<Finding>,
+}
+
+/// Proves that `start` works in `tree`, the whole file system of an image.
+pub fn prove(tree: &Tree, start: &Start, options: Options<'_>) -> Report {
+    let view = TreeView::new(tree);
+    let mut proof =
+        Proof { view: &view, start, options, report: Report::default(), on_the_way: BTreeSet::new() };
+    let user = proof.user();
+    proof.workdir();
+    let whole = proof.program(&user);
+    proof.others(whole);
+    proof.around();
+    let mut report = proof.report;
+    if options.strict {
+        let (broken, odd) = report.warnings.into_iter().partition(Finding::is_broken);
+        report.warnings = odd;
+        report.faults.extend::<Vec<_>>(broken);
+    }
+    report
+}
+
+/// A proof on the way.
+struct Proof<'a> {
+    view: &'a TreeView<'a>,
+    start: &'a Start,
+    options: Options<'a>,
+    report: Report,
+    /// Files that the start loads: what is said of them is not said again of the image.
+    on_the_way: BTreeSet<ImagePath>,
+}
+
+impl Proof<'_> {
+    fn fault(&mut self, finding: Finding) {
+        if !self.report.faults.contains(&finding) {
+            self.report.faults.push(finding);
+        }
+    }
+
+    fn warn(&mut self, finding: Finding) {
+        if !self.report.faults.contains(&finding) && !self.report.warnings.contains(&finding) {
+            self.report.warnings.push(finding);
+        }
+    }
+
+    /// Whether the user said that a file of this name may be missing.
+    fn may_be_missing(&self, name: &[u8]) -> bool {
+        self.options.allow_missing.iter().any(|glob| glob.matches(name))
+    }
+}
+
+impl Start {
+    /// As the configuration of an image that is about to be written says it.
+    pub fn of_config(config: &Config) -> Self {
+        Self {
+            entrypoint: config.entrypoint.clone().unwrap_or_default(),
+            cmd: config.cmd.clone().unwrap_or_default(),
+            env: config.env.clone(),
+            user: config.user.clone(),
+            workdir: config.workdir.clone(),
+            platform: config.platform.clone(),
+        }
+    }
+
+    /// As the configuration of an image that was read says it.
+    pub fn of_image(image: &Image) -> Self {
+        Self {
+            entrypoint: image.texts("Entrypoint"),
+            cmd: image.texts("Cmd"),
+            env: image.texts("Env"),
+            user: image.text("User"),
+            workdir: image.text("WorkingDir"),
+            platform: image.platform.clone(),
+        }
+    }
+
+    /// Program and arguments.
+    pub fn command(&self) -> Vec<&str> {
+        self.entrypoint.iter().chain(&self.cmd).map(|word| &**word).collect()
+    }
+
+    /// The value of a variable; of several the last.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let pairs = self.env.iter().rev().filter_map(|entry| entry.split_once('='));
+        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+}
+
+#[cfg(test)]
+mod tests;

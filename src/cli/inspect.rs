@@ -1,0 +1,160 @@
+//! `imgb inspect`: what is in an image.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{
+    args::InspectArgs,
+    check,
+    report::{Failure, bytes, print},
+};
+use crate::{
+    path::{ImagePath, escape},
+    source::image::Image,
+    tree::{Kind, Node, Special, Tree},
+};
+
+/// Files that the text names: the largest.
+const LARGEST: usize = 10;
+
+pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
+    let image = check::open(&args.image)?;
+    let tree = image.merged();
+    if args.json {
+        return print(&format!("{}\n", as_json(&image, &tree)));
+    }
+    if args.files {
+        return print(&tree.to_string());
+    }
+    print(&as_text(&image, &tree))
+}
+
+fn as_text(image: &Image, tree: &Tree) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "{name:<11} {}", escape(value.as_bytes()));
+        }
+    };
+    row("name", &image.names.join(", "));
+    row("platform", &image.platform.to_string());
+    row("manifest", &image.manifest.as_ref().map(|manifest| manifest.digest.to_string()).unwrap_or_default());
+    row("image ID", &image.config_document.digest.to_string());
+    row("created", image.config.get("created").and_then(Value::as_str).unwrap_or_default());
+    for (name, field) in [("entrypoint", "Entrypoint"), ("cmd", "Cmd")] {
+        row(name, &shell_words::join(image.texts(field)));
+    }
+    for (name, field) in [("user", "User"), ("workdir", "WorkingDir"), ("stops by", "StopSignal")] {
+        row(name, &image.text(field).unwrap_or_default());
+    }
+    for entry in image.texts("Env") {
+        row("env", &entry);
+    }
+    for (name, field) in [("exposes", "ExposedPorts"), ("volume", "Volumes")] {
+        let items =
+            image.config.get("config").and_then(|config| config.get(field)).and_then(Value::as_object);
+        for item in items.into_iter().flat_map(|items| items.keys()) {
+            row(name, item);
+        }
+    }
+    for (name, value) in image.labels() {
+        row("label", &format!("{name}={value}"));
+    }
+    for note in &image.notes {
+        row("note", note);
+    }
+    layers(&mut text, image);
+    files(&mut text, tree);
+    text
+}
+
+fn layers(text: &mut String, image: &Image) {
+    let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
+    let _ = writeln!(text, "\n{} layers, {}", image.layers.len(), bytes(total));
+    for (layer, by) in image.layers.iter().zip(history(image)) {
+        let _ = writeln!(
+            text,
+            "  {:>9}  {:>9} unpacked, {} paths  {}  {}",
+            bytes(layer.size),
+            bytes(layer.tar_size),
+            layer.change.tree.len(),
+            layer.digest,
+            escape(by.as_bytes())
+        );
+    }
+}
+
+/// What the configuration says of how each layer was made; empty where it says nothing.
+fn history(image: &Image) -> impl Iterator<Item = String> {
+    let steps = image.config.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
+    let with_layer = steps.into_iter().filter(|step| step.get("empty_layer") != Some(&Value::Bool(true)));
+    let by = |step: Value| {
+        let text = step.get("created_by").and_then(Value::as_str).unwrap_or_default();
+        text.chars().take(80).collect()
+    };
+    with_layer.map(by).chain(std::iter::repeat(String::new()))
+}
+
+fn files(text: &mut String, tree: &Tree) {
+    let mut files: Vec<(u64, &ImagePath)> =
+        tree.iter().filter_map(|(path, node)| Some((node.file()?.len, path))).collect();
+    let total: u64 = files.iter().map(|(len, _)| len).sum();
+    let _ = writeln!(text, "\n{} paths, {} files, {}", tree.len(), files.len(), bytes(total));
+    files.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+    for (len, path) in files.iter().take(LARGEST) {
+        let _ = writeln!(text, "  {:>9}  {path}", bytes(*len));
+    }
+    if files.len() > LARGEST {
+        let _ = writeln!(text, "             and {} more: --files lists all", files.len() - LARGEST);
+    }
+}
+
+fn as_json(image: &Image, tree: &Tree) -> Value {
+    let layers = image.layers.iter().zip(history(image)).map(|(layer, by)| {
+        json!({
+            "digest": layer.digest.to_string(),
+            "diff_id": layer.diff_id.to_string(),
+            "size": layer.size,
+            "tar_size": layer.tar_size,
+            "paths": layer.change.tree.len(),
+            "whiteouts": layer.change.whiteouts.len() + layer.change.opaque.len(),
+            "created_by": by,
+        })
+    });
+    json!({
+        "image": image.name,
+        "names": image.names,
+        "platform": image.platform.to_string(),
+        "digest": image.manifest.as_ref().map(|manifest| manifest.digest.to_string()),
+        "image_id": image.config_document.digest.to_string(),
+        "config": image.config,
+        "layers": layers.collect::<Vec<_>>(),
+        "files": tree.iter().map(|(path, node)| file(image, path, node)).collect::<Vec<_>>(),
+        "notes": image.notes,
+    })
+}
+
+fn file(image: &Image, path: &ImagePath, node: &Node) -> Value {
+    let has = |layer: &crate::source::image::Layer| layer.change.tree.contains(path);
+    let mut out = json!({
+        "path": path.to_string(),
+        "mode": format!("{:04o}", node.meta.mode),
+        "uid": node.meta.uid,
+        "gid": node.meta.gid,
+        "layer": image.layers.iter().rposition(has),
+    });
+    let (kind, more) = match &node.kind {
+        Kind::Directory => ("directory", None),
+        Kind::File(file) => ("file", Some(("size", json!(file.len)))),
+        Kind::Symlink(target) => ("symlink", Some(("target", json!(escape(target))))),
+        Kind::Special(Special::Character(..)) => ("character", None),
+        Kind::Special(Special::Block(..)) => ("block", None),
+        Kind::Special(Special::Fifo) => ("fifo", None),
+    };
+    if let Some(fields) = out.as_object_mut() {
+        fields.insert("kind".into(), kind.into());
+        fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    }
+    out
+}

@@ -1,0 +1,196 @@
+//! A tree seen as `/`, and nothing beside it: what a container of an image sees.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+};
+
+use super::{
+    content,
+    walk::{Step, Walked},
+};
+use crate::{
+    elf::{FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
+    path::ImagePath,
+    tree::{FileNode, Identity, Kind, Node, Tree},
+};
+
+/// A tree as a root. Directories that the tree has no node for are there all the same, as an engine makes them.
+#[derive(Debug)]
+pub struct TreeView<'a> {
+    tree: &'a Tree,
+    implied: BTreeSet<ImagePath>,
+    memory: RefCell<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    directories: BTreeMap<Vec<u8>, Result<Arc<Walked>, FindError>>,
+    objects: BTreeMap<FileId, Result<Arc<Object>, ObjectError>>,
+    ids: BTreeMap<Identity, u64>,
+}
+
+impl<'a> TreeView<'a> {
+    /// `tree` as `/`.
+    pub fn new(tree: &'a Tree) -> Self {
+        let mut implied = BTreeSet::new();
+        for (path, _) in tree {
+            let mut dir = path.parent();
+            while let Some(parent) = dir.filter(|dir| !dir.is_root() && !tree.contains(dir)) {
+                dir = parent.parent();
+                if !implied.insert(parent) {
+                    break;
+                }
+            }
+        }
+        Self { tree, implied, memory: RefCell::default() }
+    }
+
+    /// The tree.
+    pub fn tree(&self) -> &'a Tree {
+        self.tree
+    }
+
+    /// Directories that only paths below them imply, in order.
+    pub fn implied(&self) -> impl Iterator<Item = &ImagePath> {
+        self.implied.iter()
+    }
+
+    /// Where `path` leads.
+    ///
+    /// # Errors
+    /// [`FindError`]
+    pub fn resolve(&self, path: &[u8]) -> Result<Walked, FindError> {
+        let mut step = |path: &ImagePath| self.step(path);
+        let (dir, name) = match path.iter().rposition(|&b| b == b'/') {
+            Some(slash) => path.split_at(slash + 1),
+            None => (&b"/"[..], path),
+        };
+        if path.len() > ImagePath::MAX || matches!(name, b"" | b"." | b"..") {
+            return Walked::root().follow(path, &mut step);
+        }
+        let known = self.memory.borrow().directories.get(dir).cloned();
+        let walked = known.unwrap_or_else(|| {
+            let walked = Walked::root().follow(dir, &mut step).map(Arc::new);
+            self.memory.borrow_mut().directories.insert(dir.to_vec(), walked.clone());
+            walked
+        });
+        Walked::clone(&*walked?).follow(name, &mut step)
+    }
+
+    /// The node that `path` leads to; `None` for a directory without one.
+    ///
+    /// # Errors
+    /// [`FindError`]
+    pub fn node(&self, path: &[u8]) -> Result<(ImagePath, Option<&'a Node>), FindError> {
+        let walked = self.resolve(path)?;
+        let node = self.tree.get(&walked.path);
+        Ok((walked.path, node))
+    }
+
+    /// The first `limit` bytes of a file of the tree.
+    ///
+    /// # Errors
+    /// Where its content cannot be read.
+    pub fn head(&self, file: &FileNode, limit: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(file.len).unwrap_or(usize::MAX).min(limit)];
+        content::read_at(&file.content, file.len, 0, &mut bytes).map_err(io::Error::other)?;
+        Ok(bytes)
+    }
+
+    fn step(&self, path: &ImagePath) -> Result<Step, FindError> {
+        match self.tree.get(path).map(|node| &node.kind) {
+            Some(Kind::Directory) => Ok(Step::Directory),
+            Some(Kind::Symlink(target)) => Ok(Step::Link(target[..].into())),
+            Some(Kind::File(_) | Kind::Special(_)) => Ok(Step::Leaf),
+            None if path.is_root() || self.implied.contains(path) => Ok(Step::Directory),
+            None => Err(FindError::Missing),
+        }
+    }
+
+    /// A number for each content, the same for the names of one inode.
+    fn id(&self, file: &FileNode) -> FileId {
+        let mut memory = self.memory.borrow_mut();
+        let next = memory.ids.len() as u64;
+        FileId(0, *memory.ids.entry(file.content.identity()).or_insert(next))
+    }
+}
+
+impl Lookup for TreeView<'_> {
+    fn find(&self, path: &[u8]) -> Result<Found, FindError> {
+        let walked = self.resolve(path)?;
+        let (id, kind) = match self.tree.get(&walked.path) {
+            Some(Node { kind: Kind::File(file), .. }) => (self.id(file), FoundKind::File(file.len)),
+            Some(Node { kind: Kind::Special(_), .. }) => (FileId(u64::MAX, 0), FoundKind::Other),
+            // No directory is opened as an object, so its identity is never compared.
+            _ => (FileId(u64::MAX, 0), FoundKind::Directory),
+        };
+        Ok(Found { path: walked.path, id, links: walked.links, through: walked.through, kind })
+    }
+
+    fn object(&self, found: &Found) -> Result<Arc<Object>, ObjectError> {
+        if let Some(known) = self.memory.borrow().objects.get(&found.id) {
+            return known.clone();
+        }
+        let gone = || ObjectError::Io("no regular file".into());
+        let file = self.tree.get(&found.path).and_then(Node::file).ok_or_else(gone)?;
+        let object = read_object(file).map(Arc::new);
+        self.memory.borrow_mut().objects.insert(found.id, object.clone());
+        object
+    }
+
+    fn read(&self, found: &Found, limit: usize) -> io::Result<Vec<u8>> {
+        let file = self.tree.get(&found.path).and_then(Node::file);
+        self.head(file.ok_or(io::ErrorKind::NotFound)?, limit)
+    }
+
+    fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
+        let walked = self.resolve(dir)?;
+        if !walked.is_directory {
+            return Err(FindError::Missing);
+        }
+        let depth = walked.path.components().count() + 1;
+        let own = self.tree.below(&walked.path).map(|(path, _)| path);
+        let below = own.chain(self.implied.iter().filter(|path| path.is_within(&walked.path)));
+        let names: BTreeSet<Vec<u8>> = below
+            .filter(|path| path.components().count() == depth)
+            .map(|path| path.file_name().to_vec())
+            .collect();
+        Ok(names.into_iter().collect())
+    }
+}
+
+fn read_object(file: &FileNode) -> Result<Object, ObjectError> {
+    Object::read(file.len, &mut |offset, buffer| {
+        let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let count = buffer.len().min(left);
+        content::read_at(&file.content, file.len, offset, &mut buffer[..count]).map_err(io::Error::other)?;
+        Ok(count)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_the_tree_and_nothing_else() {
+        let path = |text: &str| ImagePath::new(text).unwrap();
+        let tree: Tree = [
+            (path("usr/lib/libx.so"), Node::inline(0o644, *b"x")),
+            (path("lib"), Node::symlink(*b"usr/lib")),
+            (path("etc"), Node::directory(0o755)),
+            (path("etc/passwd"), Node::symlink(*b"/../../proc/self/status")),
+        ]
+        .into_iter()
+        .collect();
+        let view = TreeView::new(&tree);
+        assert_eq!(view.find(b"/lib/libx.so").unwrap().path, path("usr/lib/libx.so"));
+        assert_eq!(view.find(b"/lib/libx.so").unwrap().links, [path("lib")]);
+        assert_eq!(view.find(b"/etc/passwd"), Err(FindError::Missing));
+        assert_eq!(view.list(b"/usr").unwrap(), [b"lib".to_vec()]);
+        assert_eq!(view.implied().cloned().collect::<Vec<_>>(), [path("usr"), path("usr/lib")]);
+    }
+}
