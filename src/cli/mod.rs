@@ -6,6 +6,7 @@ mod inspect;
 mod pack;
 mod progress;
 mod report;
+mod run;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -25,6 +26,11 @@ pub fn run() -> ExitCode {
         Command::Plan(args) => pack::plan(args),
         Command::Deps(_) => Ok(()),
         Command::Check(args) => check::check(args),
+        Command::Run(args) => match run::run(args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => Err(failure),
+        },
+        Command::Runner { stage, file } => return ExitCode::from(crate::run::runner(stage, file)),
         Command::Inspect(args) => inspect::inspect(args),
         Command::Completions { shell } => completions(*shell),
         Command::Man { dir } => man(dir),

@@ -40,6 +40,7 @@ const TABLE: &[Row] = &[
     row(4, "check", "path, tree, elf, image, source", "reads through `source`"),
     row(5, "pack", "path, digest, compress, tree, archive, store, source", "threads"),
     row(6, "output", "digest, image, tree, archive, store, source", "writes at the target, stdout"),
+    row(6, "run", "path, tree, source, check", "processes"),
     row(7, "pipeline", "all of the above", "–"),
     row(8, "cli", "all of the above", "environment, clock, stdout, stderr, exit code"),
 ];
@@ -65,6 +66,8 @@ fn touched(text: &str) -> &'static [World] {
         "its own files" | "host reads" => &[Files],
         "writes at the target, stdout" => &[Files, Terminal],
         "sockets" => &[Sockets],
+        // Of which each stage is one, with its files, threads and messages.
+        "processes" => &[Files, Threads, Processes, Terminal],
         "threads" => &[Threads],
         "environment, clock, stdout, stderr, exit code" => &[Environment, Clock, Terminal, Processes],
         other => panic!("the table's last column says {other:?}, which `touched` does not know"),
