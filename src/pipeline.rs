@@ -5,13 +5,15 @@ use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 use crate::{
     check::{self, Report, Start},
     compress::Compression,
+    elf::Closure,
     image::{self, Image, LayerFormat, Reference},
     output::{OutputError, Outputs, Target},
     pack::{self, PackError},
     path::glob::Glob,
     plan::{self, Plan, PlanError},
-    source::{self, HostView, Request, SourceError},
+    source::{self, HostView, Input, InputKind, Request, SourceError},
     store::Blob,
+    tree::Tree,
 };
 
 /// What goes in.
@@ -25,6 +27,21 @@ pub struct Ingredients {
     pub source: source::Options,
     /// How the plan is made.
     pub plan: plan::Options,
+}
+
+/// Single files, and how their libraries are looked up.
+#[derive(Debug)]
+pub struct Needy {
+    /// The files.
+    pub requests: Vec<Request>,
+    /// Where libraries are looked up.
+    pub sysroot: PathBuf,
+    /// How files of the host are taken.
+    pub source: source::Options,
+    /// As `LD_LIBRARY_PATH`: paths in the sysroot.
+    pub library_path: Vec<Vec<u8>>,
+    /// Take all glibc-hwcaps variants of a library.
+    pub hwcaps_all: bool,
 }
 
 /// Where it goes, and how.
@@ -95,6 +112,32 @@ pub fn plan(ingredients: &Ingredients) -> Result<Plan, Error> {
         .map_err(|source| SourceError::Unreadable { path: ingredients.sysroot.clone(), source })?;
     let inputs = source::gather(&ingredients.requests, &host, &ingredients.source)?;
     Ok(plan::make(inputs, &host, &ingredients.source, &ingredients.plan)?)
+}
+
+/// What single files need: paths of the host, of the sysroot, or bare names.
+///
+/// # Errors
+/// [`Error::Source`] where a file is not there.
+pub fn deps(needy: &Needy) -> Result<Closure, Error> {
+    let host = HostView::new(&needy.sysroot)
+        .map_err(|source| SourceError::Unreadable { path: needy.sysroot.clone(), source })?;
+    let mut paths = Vec::new();
+    let mut tree = Tree::new();
+    for request in &needy.requests {
+        match request.in_sysroot(&host) {
+            Some(path) => paths.push(path),
+            None => match source::gather(std::slice::from_ref(request), &host, &needy.source)?.pop() {
+                Some(Input { kind: InputKind::File(path), tree: file, .. }) => {
+                    tree.extend(file);
+                    paths.push(path);
+                }
+                Some(Input { kind: InputKind::Command(path), .. }) => paths.push(path),
+                _ => return Err(SourceError::NoFile(request.text.clone()).into()),
+            },
+        }
+    }
+    let view = plan::View::new(&tree, &host, &needy.source);
+    Ok(plan::deps(&paths, &view, &needy.library_path, needy.hwcaps_all))
 }
 
 /// Proves that the image of `plan` will start: everything is resolved again among the plan's own files.

@@ -134,8 +134,8 @@ impl Store {
         writer.finish()
     }
 
-    /// Where the last blob's member ends in an archive; 0 for a directory. What follows in the archive is to be
-    /// written there, and the file cut behind it, since an unfinished blob may have left bytes.
+    /// Where the last blob's member ends in an archive, and the file too unless a blob was left unfinished: what
+    /// follows in the archive is to be written there. 0 for a directory.
     pub fn end(&self) -> u64 {
         match self.kind {
             StoreKind::Archive { end, .. } => end,
@@ -215,12 +215,14 @@ impl PartWriter {
 impl Store {
     fn place(&mut self, blob: Blob, pending: Option<Pending>) -> Result<Blob, StoreError> {
         if let Some(same) = self.blobs.get(&blob.digest) {
+            // Each member of an archive has its own name, so that a second blob of one digest has no place.
+            if let StoreKind::Archive { file, path, end, .. } = &self.kind {
+                file.set_len(*end).map_err(error("write", path))?;
+            }
             return Ok(same.clone());
         }
         match &mut self.kind {
             StoreKind::Archive { file, path, end, header } => {
-                // Each member of an archive has its own name, so a second blob of one digest has no place:
-                // the next begins where this one did.
                 let padding = blob.size.next_multiple_of(BLOCK) - blob.size;
                 file.write_all_at(&header(blob.digest, blob.size), *end)
                     .and_then(|()| {
@@ -279,7 +281,13 @@ impl Pending {
             return Err(StoreError::Directory(target.to_owned()));
         }
         let dir = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Ok(Self { target: target.to_owned(), ..Self::create_in(dir)? })
+        let named = |fault| match fault {
+            StoreError::Io { source, .. } => {
+                StoreError::Io { action: "create", path: target.to_owned(), source }
+            }
+            fault => fault,
+        };
+        Ok(Self { target: target.to_owned(), ..Self::create_in(dir).map_err(named)? })
     }
 
     /// A file in `dir` whose target is given later.
@@ -289,7 +297,8 @@ impl Pending {
             .prefix(".imgb-")
             .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(dir)
-            .map_err(error("create a file in", dir))?
+            // The fault names the temporary file, which nobody knows.
+            .map_err(|fault| error("create a file in", dir)(innermost(&fault)))?
             .into_parts();
         Ok(Self { file: Arc::new(file), temp, target: dir.to_owned() })
     }
@@ -397,6 +406,18 @@ impl io::Read for ExtentReader {
         self.left -= read as u64;
         Ok(read)
     }
+}
+
+/// The system's own error under what libraries have wrapped it in.
+fn innermost(fault: &io::Error) -> io::Error {
+    let mut source = std::error::Error::source(fault);
+    while let Some(cause) = source {
+        if let Some(code) = cause.downcast_ref().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(code);
+        }
+        source = cause.source();
+    }
+    fault.kind().into()
 }
 
 fn error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

@@ -18,15 +18,17 @@ use crate::{
 pub struct Limits {
     /// Uncompressed bytes.
     pub bytes: u64,
-    /// Uncompressed bytes for each compressed one, once there is a GiB of them. Zeros reach 1,000 in gzip,
-    /// 7,000 in xz, 33,000 in zstd and 1,300,000 in bzip2.
+    /// Uncompressed bytes for each compressed one. Zeros reach 1,000 in gzip, 7,000 in xz, 33,000 in zstd and
+    /// 1,300,000 in bzip2.
     pub ratio: u64,
+    /// Uncompressed bytes that the ratio does not count for.
+    pub ratio_from: u64,
 }
 
 impl Default for Limits {
-    /// 64 GiB and 100,000.
+    /// 64 GiB, and a ratio of 100,000 from 1 GiB on.
     fn default() -> Self {
-        Self { bytes: 64 << 30, ratio: 100_000 }
+        Self { bytes: 64 << 30, ratio: 100_000, ratio_from: 1 << 30 }
     }
 }
 
@@ -132,7 +134,7 @@ pub fn unpack(
             Err(source) => return Err(fault(source)),
         };
         written += len as u64;
-        let by_ratio = limits.ratio.saturating_mul(taken.get()).max(1 << 30);
+        let by_ratio = limits.ratio.saturating_mul(taken.get()).max(limits.ratio_from);
         let limit = limits.bytes.min(by_ratio);
         if written > limit {
             return Err(SpoolError::Large { name: name.to_owned(), limit });

@@ -40,6 +40,8 @@ pub(super) enum Command {
     },
     /// An image's configuration, layers, files and sizes
     Inspect(InspectArgs),
+    /// The rules by which soft dependencies are found
+    Rules(RulesArgs),
     /// Shell completions on stdout
     #[command(
         after_help = "Example:\n  imgb completions bash > ~/.local/share/bash-completion/completions/imgb"
@@ -90,6 +92,28 @@ pub(super) struct InputArgs {
     /// Go on although libraries whose names match are missing (repeatable)
     #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
     pub(super) allow_missing: Vec<String>,
+
+    /// How much to add that programs open only at run time: certificates, time zones, plugins, standard libraries
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LEVEL",
+        default_value = "auto",
+        help_heading = "Soft dependencies"
+    )]
+    pub(super) soft: SoftArg,
+
+    /// Follow this rule whatever its evidence says (repeatable); `imgb rules` lists them
+    #[arg(long, value_name = "RULE", help_heading = "Soft dependencies")]
+    pub(super) with: Vec<String>,
+
+    /// Do not follow this rule (repeatable)
+    #[arg(long, value_name = "RULE", help_heading = "Soft dependencies")]
+    pub(super) without: Vec<String>,
+
+    /// A file with further rules (repeatable); docs/rules.md describes it
+    #[arg(long, value_name = "FILE", help_heading = "Soft dependencies")]
+    pub(super) rules: Vec<PathBuf>,
 
     /// Pack the inputs alone: no libraries, loaders or interpreters
     #[arg(long, help_heading = "Inputs")]
@@ -365,6 +389,20 @@ pub(super) struct InspectArgs {
     pub(super) json: bool,
 }
 
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  imgb rules\n  imgb rules --json | jq '.[] | select(.level == \"auto\")'"
+)]
+pub(super) struct RulesArgs {
+    /// A file with further rules (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(super) rules: Vec<PathBuf>,
+
+    /// Everything in the rules, as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// How much is said, and how.
 #[derive(Args, Debug)]
 pub(super) struct TalkArgs {
@@ -390,6 +428,16 @@ pub(super) enum Hwcaps {
     /// What every CPU can run
     Baseline,
     /// All variants
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SoftArg {
+    /// Nothing
+    None,
+    /// What is needed with high confidence and not too large
+    Auto,
+    /// Whatever there is evidence for
     All,
 }
 

@@ -6,7 +6,7 @@ use super::{
     args::{CheckArgs, ImageArgs},
     pack::scratch,
     progress::line,
-    report::{Failure, code, print},
+    report::{BUILD, Failure, print},
 };
 use crate::{
     archive::spool,
@@ -80,7 +80,7 @@ fn failure(report: &Report, hint: Option<&str>) -> Failure {
             details.push(format!("searched: {}", fault.searched().join(", ")));
         }
     }
-    Failure::new(code::BUILD, message, details, hint)
+    Failure::new(BUILD, message, details, hint)
 }
 
 fn as_json(image: &Image, start: &Start, report: &Report) -> Value {

@@ -2,11 +2,16 @@
 
 mod args;
 mod check;
+mod deps;
 mod inspect;
 mod pack;
 mod progress;
 mod report;
+<<<<<<< HEAD
 mod run;
+=======
+mod rules;
+>>>>>>> main
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -24,7 +29,7 @@ pub fn run() -> ExitCode {
     let done = match &cli.command {
         Command::Pack(args) => pack::pack(args),
         Command::Plan(args) => pack::plan(args),
-        Command::Deps(_) => Ok(()),
+        Command::Deps(args) => deps::deps(args),
         Command::Check(args) => check::check(args),
         Command::Run(args) => match run::run(args) {
             Ok(code) => return ExitCode::from(code),
@@ -32,6 +37,7 @@ pub fn run() -> ExitCode {
         },
         Command::Runner { stage, file } => return ExitCode::from(crate::run::runner(stage, file)),
         Command::Inspect(args) => inspect::inspect(args),
+        Command::Rules(args) => rules::rules(args),
         Command::Completions { shell } => completions(*shell),
         Command::Man { dir } => man(dir),
     };
@@ -46,8 +52,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     let asked_for = !error.use_stderr();
     match error.print() {
         Ok(()) if asked_for => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::from(report::code::USAGE),
-        Err(_) => ExitCode::from(report::code::LOCAL),
+        Ok(()) => ExitCode::from(report::USAGE),
+        Err(_) => ExitCode::from(report::LOCAL),
     }
 }
 

@@ -11,10 +11,10 @@ use super::{
     check,
     progress::{Progress, line},
     report::{self, Failure, print},
-    variable,
+    rules, variable,
 };
 use crate::{
-    image::Reference,
+    image::{Platform, Reference},
     output::{Format, Place, Target},
     path::{ImagePath, glob::Glob},
     pipeline::{self, Delivery, Event, Ingredients},
@@ -95,6 +95,12 @@ fn targets(args: &PackArgs) -> Result<Vec<Target>, Failure> {
     if targets.iter().filter(|target| target.place == Place::Stdout).count() > 1 {
         return Err(Failure::usage("only one output can go to stdout"));
     }
+    let mut files = BTreeSet::new();
+    for path in targets.iter().filter(|target| target.format != Format::OciLayout).filter_map(Target::path) {
+        if !files.insert(path) {
+            return Err(Failure::usage(format!("two outputs go to `{}`", path.display())));
+        }
+    }
     Ok(targets)
 }
 
@@ -119,7 +125,11 @@ pub(super) fn scratch() -> PathBuf {
     variable("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from)
 }
 
-fn ingredients(input: &InputArgs, config: &ConfigArgs, targets: &[Target]) -> Result<Ingredients, Failure> {
+pub(super) fn ingredients(
+    input: &InputArgs,
+    config: &ConfigArgs,
+    targets: &[Target],
+) -> Result<Ingredients, Failure> {
     let created = timestamp()?;
     let globs = |texts: &[String]| {
         let glob = |text: &String| {
@@ -141,6 +151,7 @@ fn ingredients(input: &InputArgs, config: &ConfigArgs, targets: &[Target]) -> Re
     };
     let plan = plan::Options {
         dependencies: !input.no_deps,
+        soft: rules::soft(input)?,
         include: input.include.iter().map(|text| image_path("--include", text)).collect::<Result<_, _>>()?,
         allow_missing: globs(&input.allow_missing)?,
         library_path: library_path(&input.library_path),
@@ -150,6 +161,7 @@ fn ingredients(input: &InputArgs, config: &ConfigArgs, targets: &[Target]) -> Re
             LayersArg::Split => Layers::Split,
         },
         platform: config.platform.as_deref().map(str::parse).transpose().map_err(Failure::usage)?,
+        fallback_platform: fallback_platform(),
         settings: settings(config),
         capabilities: input.cap.iter().map(|text| capabilities(text)).collect::<Result<_, _>>()?,
     };
@@ -174,6 +186,11 @@ fn settings(config: &ConfigArgs) -> Settings {
         volumes: config.volume.clone(),
         stop_signal: config.stop_signal.clone(),
     }
+}
+
+/// The machine that imgb itself was built for.
+fn fallback_platform() -> Platform {
+    std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None))
 }
 
 fn timestamp() -> Result<Timestamp, Failure> {

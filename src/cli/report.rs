@@ -24,19 +24,22 @@ pub(super) struct Failure {
     hint: Option<String>,
 }
 
-/// The exit codes.
-pub(super) mod code {
-    pub(crate) const BUILD: u8 = 1;
-    pub(crate) const USAGE: u8 = 2;
-    pub(crate) const MISSING: u8 = 3;
-    pub(crate) const REFUSED: u8 = 4;
-    pub(crate) const LOCAL: u8 = 5;
-    pub(crate) const DIGEST: u8 = 7;
-}
+/// Exit codes; `imgb --help` has the whole table.
+pub(super) const BUILD: u8 = 1;
+pub(super) const USAGE: u8 = 2;
+const MISSING: u8 = 3;
+const REFUSED: u8 = 4;
+pub(super) const LOCAL: u8 = 5;
+pub(super) const DIGEST: u8 = 7;
 
 impl Failure {
     pub(super) fn usage(message: impl ToString) -> Self {
-        Self { code: code::USAGE, message: message.to_string(), details: Vec::new(), hint: None }
+        Self { code: USAGE, message: message.to_string(), details: Vec::new(), hint: None }
+    }
+
+    /// Missing and broken files, which the command has shown already.
+    pub(super) fn shown(message: String, refused: bool) -> Self {
+        Self { code: if refused { REFUSED } else { BUILD }, message, details: Vec::new(), hint: None }
     }
 
     /// A failure with the lines that belong to it, and what to do about it.
@@ -50,14 +53,14 @@ impl Failure {
     }
 
     pub(super) fn local(message: String) -> Self {
-        Self { code: code::LOCAL, message, details: Vec::new(), hint: None }
+        Self { code: LOCAL, message, details: Vec::new(), hint: None }
     }
 
     /// Prints the failure to stderr and returns its exit code.
     pub(super) fn report(&self) -> u8 {
-        line(&format!("error: {}", self.message));
+        line(&format!("error: {}", printable(&self.message)));
         for detail in &self.details {
-            line(&format!("  {detail}"));
+            line(&format!("  {}", printable(detail)));
         }
         if let Some(hint) = &self.hint {
             line(&format!("\nhint: {hint}"));
@@ -71,13 +74,13 @@ impl From<Error> for Failure {
         let code = match &error {
             Error::Source(error) => source_code(error),
             Error::Plan(PlanError::Source(error)) => source_code(error),
-            Error::Plan(PlanError::Setting(_)) => code::USAGE,
-            Error::Plan(PlanError::Broken(_)) => code::REFUSED,
-            Error::Plan(PlanError::NotIncluded(_)) => code::MISSING,
-            Error::Plan(_) => code::BUILD,
+            Error::Plan(PlanError::Setting(_)) => USAGE,
+            Error::Plan(PlanError::Broken(_)) => REFUSED,
+            Error::Plan(PlanError::NotIncluded(_)) => MISSING,
+            Error::Plan(_) => BUILD,
             Error::Pack(error) => pack_code(error),
-            Error::Output(OutputError::NoLayout { .. }) => code::REFUSED,
-            Error::Output(_) => code::LOCAL,
+            Error::Output(OutputError::NoLayout { .. }) => REFUSED,
+            Error::Output(_) => LOCAL,
         };
         let (message, details) = match &error {
             Error::Plan(PlanError::Missing(all)) => missing(all),
@@ -90,17 +93,17 @@ impl From<Error> for Failure {
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
         let code = match &error {
-            ImageError::NotFound(_) | ImageError::Unreadable { .. } => code::MISSING,
-            ImageError::NoSuchImage { .. } | ImageError::OtherPlatform { .. } => code::MISSING,
-            ImageError::SeveralImages { .. } => code::USAGE,
-            ImageError::Digest { .. } | ImageError::Size { .. } => code::DIGEST,
+            ImageError::NotFound(_) | ImageError::Unreadable { .. } => MISSING,
+            ImageError::NoSuchImage { .. } | ImageError::OtherPlatform { .. } => MISSING,
+            ImageError::SeveralImages { .. } => USAGE,
+            ImageError::Digest { .. } | ImageError::Size { .. } => DIGEST,
             ImageError::Spool(error) => spool_code(error),
             ImageError::NoImage { .. }
             | ImageError::Document { .. }
             | ImageError::MissingBlob(_)
             | ImageError::MissingMember(_)
             | ImageError::Count { .. }
-            | ImageError::Archive(_) => code::REFUSED,
+            | ImageError::Archive(_) => REFUSED,
         };
         let hint = match &error {
             ImageError::SeveralImages { .. } => Some("say which one: IMAGE:TAG, or --platform"),
@@ -113,28 +116,28 @@ impl From<ImageError> for Failure {
 
 fn spool_code(error: &SpoolError) -> u8 {
     match error {
-        SpoolError::Read { .. } => code::MISSING,
-        SpoolError::Write { .. } => code::LOCAL,
-        SpoolError::Damaged { .. } | SpoolError::Large { .. } => code::REFUSED,
+        SpoolError::Read { .. } => MISSING,
+        SpoolError::Write { .. } => LOCAL,
+        SpoolError::Damaged { .. } | SpoolError::Large { .. } => REFUSED,
     }
 }
 
 fn source_code(error: &SourceError) -> u8 {
     match error {
-        SourceError::NotFound { .. } | SourceError::Unreadable { .. } => code::MISSING,
+        SourceError::NotFound { .. } | SourceError::NoFile(_) | SourceError::Unreadable { .. } => MISSING,
         SourceError::NoRegularFiles { .. }
         | SourceError::WhiteoutName { .. }
         | SourceError::BadPath { .. }
-        | SourceError::Tarball(_) => code::REFUSED,
+        | SourceError::Tarball(_) => REFUSED,
         SourceError::Spool(error) => spool_code(error),
     }
 }
 
 fn pack_code(error: &PackError) -> u8 {
     match error {
-        PackError::Header(_) => code::REFUSED,
-        PackError::Content(_) => code::MISSING,
-        PackError::Store(_) | PackError::Encode(_) | PackError::Stopped => code::LOCAL,
+        PackError::Header(_) => REFUSED,
+        PackError::Content(_) => MISSING,
+        PackError::Store(_) | PackError::Encode(_) | PackError::Stopped => LOCAL,
     }
 }
 
@@ -184,17 +187,40 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text = format!("{text}: {cause}");
         source = cause.source();
+        // Libraries wrap the system's errors in others that say the path once more.
+        let wraps = cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.raw_os_error().is_none());
+        if wraps && source.is_some() {
+            continue;
+        }
+        let cause = cause.to_string();
+        text = format!("{text}: {}", cause.split(" (os error ").next().unwrap_or(&cause));
     }
     text
 }
 
+/// `text` as one line that no file's name can break or colour.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() {
+            true => out.extend(char.to_string().bytes().map(|byte| format!("\\x{byte:02x}"))),
+            false => out.push(char),
+        }
+    }
+    out
+}
+
 /// Writes to stdout, whose being closed or full is a failure of its own.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// [`print`] for what may be no text: paths.
+pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure {
-        code: code::LOCAL,
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| Failure {
+        code: LOCAL,
         message: format!("cannot write to stdout: {error}"),
         details: Vec::new(),
         hint: None,

@@ -118,7 +118,9 @@ mod tests {
         zstd::encode_all(text, 1).unwrap()
     }
 
-    const ENCODERS: [(Format, fn(&[u8]) -> Vec<u8>); 4] =
+    type Encode = fn(&[u8]) -> Vec<u8>;
+
+    const ENCODERS: [(Format, Encode); 4] =
         [(Format::Gzip, gzip), (Format::Bzip2, bzip2), (Format::Xz, xz), (Format::Zstd, zstd)];
 
     #[test]

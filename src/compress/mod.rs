@@ -27,7 +27,7 @@ pub enum Compression {
 
 /// Text that names no compression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no compression: none, gzip[:1-12] or zstd[:1-19]", crate::path::escape(.0.as_bytes()))]
+#[error("`{}` is no compression: none, gzip[:1-12] or zstd[:1-19]", .0.escape_debug())]
 pub struct CompressionError(pub String);
 
 impl Compression {

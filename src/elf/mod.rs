@@ -7,19 +7,22 @@ use crate::path::ImagePath;
 pub mod cache;
 mod closure;
 pub mod conf;
+pub mod dlopen;
 mod loader;
 mod object;
+pub mod render;
 pub mod script;
 mod tokens;
 
 pub use closure::{
-    CacheNeed, Closure, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Options, Outcome, Program,
-    Root, Tag, Tried, Warning, closure,
+    CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Options, Outcome,
+    Program, Root, Suggestion, Tag, Tried, Warning, closure,
 };
+pub use dlopen::{Dlopen, DlopenError, Priority};
 pub use loader::{Dialect, Loader, usual_paths};
 pub use object::{
     Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object, ObjectError, PIE,
-    ReadAt, Request, Sniffed, Symbols, Verneed, sniff, symbols,
+    ReadAt, Request, Sniffed, Symbols, Verneed, constants, sniff, symbols,
 };
 
 /// What the loader would see: the image's paths over the sysroot's. The closure and the rules look through

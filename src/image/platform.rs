@@ -16,7 +16,9 @@ pub struct Platform {
 
 /// Text that is no `os/architecture[/variant]`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no platform: write `os/architecture` or `os/architecture/variant`, such as `linux/arm64`")]
+#[error(
+    "`{0}` is no platform: write `os/architecture` or `os/architecture/variant`, such as `linux/arm64` or `linux/arm/v7`"
+)]
 pub struct PlatformError(String);
 
 impl Platform {
@@ -30,6 +32,12 @@ impl Platform {
         Self { os: "linux".into(), architecture: architecture.into(), variant: normal.map(Into::into) }
     }
 }
+
+/// The architectures that Linux and OCI have a word for (Go's `go tool dist list`).
+const KNOWN: [&str; 14] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le",
+    "riscv64", "s390x", "sparc64",
+];
 
 impl FromStr for Platform {
     type Err = PlatformError;
@@ -53,7 +61,7 @@ impl FromStr for Platform {
         let word = |text: &str| {
             !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
         };
-        if !word(architecture) || !variant.is_none_or(word) {
+        if !KNOWN.contains(&architecture) || !variant.is_none_or(word) {
             return Err(wrong());
         }
         Ok(Self::linux(architecture, variant))
@@ -82,7 +90,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), wanted);
         }
-        for text in ["", "linux/", "windows/amd64/v1/x", "linux/arm/", "AMD64"] {
+        for text in ["", "linux/", "windows/amd64/v1/x", "linux/arm/", "AMD64", "foo"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
     }

@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use super::{Format, OutputError, descriptors};
+use super::{Format, OutputError, descriptors, open_stream};
 use crate::{
     archive,
     digest::Digest,
@@ -62,6 +62,21 @@ pub(super) fn write_file(
         source,
     })?;
     Ok(pending.commit(Durability::Synced)?)
+}
+
+/// A whole archive into a device or pipe.
+pub(super) fn write_stream(
+    path: &Path,
+    format: Format,
+    image: &Image,
+    blobs: &[Blob],
+    names: &[Reference],
+) -> Result<(), OutputError> {
+    whole(open_stream(path)?, format, image, blobs, names).map_err(|source| OutputError::Io {
+        action: "write",
+        path: path.into(),
+        source,
+    })
 }
 
 /// A whole archive on standard output.

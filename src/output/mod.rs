@@ -78,10 +78,8 @@ impl Outputs {
     pub fn open(targets: Vec<Target>, scratch: &Path) -> Result<Self, OutputError> {
         let archive =
             targets.iter().enumerate().find_map(|(number, target)| match (&target.format, &target.place) {
-                (Format::Archive | Format::DockerArchive | Format::OciArchive, Place::Path(path)) => {
-                    Some((number, path))
-                }
-                _ => None,
+                (Format::OciLayout | Format::Rootfs, _) | (_, Place::Stdout) => None,
+                (_, Place::Path(path)) => (!is_stream(path)).then_some((number, path)),
             });
         let layout = targets.iter().find_map(|target| match (&target.format, &target.place) {
             (Format::OciLayout, Place::Path(path)) => Some(path),
@@ -129,6 +127,9 @@ impl Outputs {
                     layout::write(dir, image, missing, &tagged(target, names))?;
                 }
                 (Format::OciLayout, Place::Stdout) => {}
+                (format, Place::Path(path)) if is_stream(path) => {
+                    archive::write_stream(path, *format, image, blobs, &names)?;
+                }
                 (format, Place::Path(path)) => archive::write_file(path, *format, image, blobs, &names)?,
                 (format, Place::Stdout) => archive::write_stdout(*format, image, blobs, &names)?,
             }
@@ -141,6 +142,19 @@ impl Outputs {
         drop(self.scratch);
         Ok(())
     }
+}
+
+/// Whether `path` is a device or pipe, which is written to and never replaced: `/dev/stdout`, a FIFO.
+fn is_stream(path: &Path) -> bool {
+    let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
+    fs_err::metadata(path)
+        .is_ok_and(|metadata| special(metadata) || path.starts_with("/dev") || path.starts_with("/proc"))
+}
+
+/// Opens what [`is_stream`] knows.
+fn open_stream(path: &Path) -> Result<std::fs::File, OutputError> {
+    let opened = std::fs::OpenOptions::new().write(true).open(path);
+    opened.map_err(|source| OutputError::Io { action: "open", path: path.into(), source })
 }
 
 /// `oci:DIR:TAG` puts the first name's tag aside.

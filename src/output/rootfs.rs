@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{OutputError, Place};
+use super::{OutputError, Place, is_stream, open_stream};
 use crate::{
     archive::write::Layout,
     source::content::{self, ContentError},
@@ -15,6 +15,10 @@ pub(super) fn write(place: &Place, tree: &Tree) -> Result<(), OutputError> {
     let layout = Layout::new(tree)?;
     match place {
         Place::Stdout => tar(&layout, io::stdout().lock()).map_err(|fault| fault.at(OutputError::Stdout)),
+        Place::Path(path) if is_stream(path) => {
+            let io = |source| OutputError::Io { action: "write", path: path.clone(), source };
+            tar(&layout, open_stream(path)?).map_err(|fault| fault.at(io))
+        }
         Place::Path(path) => {
             let pending = Pending::create(path)?;
             let io = |source| OutputError::Io { action: "write", path: path.clone(), source };

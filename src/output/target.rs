@@ -124,6 +124,14 @@ impl Target {
         Ok(Self { format: Format::OciLayout, place: Place::Path(dir.into()), tag: tag.map(Into::into) })
     }
 
+    /// The file or directory, unless it is stdout.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Path(path) => Some(path),
+            Place::Stdout => None,
+        }
+    }
+
     /// The name of an image that was given none: the output's, without directory and ending. `None` for stdout.
     pub fn stem(&self) -> Option<String> {
         let Place::Path(path) = &self.place else { return None };

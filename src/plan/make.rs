@@ -6,10 +6,11 @@ use super::{
     image::{Growing, add_parents},
     interpreters, merge, parent_meta,
     programs::{self, Programs},
+    soft::Rules,
     split,
 };
 use crate::{
-    elf::Lookup as _,
+    elf::{Lookup as _, Object},
     image::{Config, History, Platform},
     path::ImagePath,
     source::{self, HostView, Input, InputKind},
@@ -32,7 +33,7 @@ pub fn make(
     let kinds: Vec<_> = inputs.iter().map(|input| input.kind.clone()).collect();
     let names = inputs.into_iter().map(|input| input.name).collect();
     let view = View::new(&tree, host, source);
-    let mut growing = Growing { view: &view, added: Tree::new(), reasons };
+    let mut growing = Growing { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
     let named = take_named(&kinds, options, &mut growing)?;
     let mut found = programs::find(&tree, &view);
     found.append(programs::find(&growing.added, &view));
@@ -41,7 +42,8 @@ pub fn make(
     }
     let (platform, mut notes) = platform(&mut found, &named, options)?;
     if options.dependencies {
-        notes.extend(take_needed(&found, &named, source, options, &mut growing)?);
+        let commands = kinds.iter().filter_map(InputKind::command).cloned().collect::<Vec<_>>();
+        notes.extend(take_needed(&found, (&named, &commands), source, options, &mut growing)?);
     }
     let Growing { added, reasons, .. } = growing;
 
@@ -112,10 +114,10 @@ fn platform(
     let platform = match (&options.platform, &candidates[..]) {
         (Some(platform), _) => platform.clone(),
         (None, [(platform, _)]) => platform.clone(),
-        (None, []) => std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None)),
+        (None, []) => options.fallback_platform.clone(),
         (None, _) => return Err(PlanError::MixedPlatforms(candidates)),
     };
-    let is_ours = |object: &crate::elf::Object| {
+    let is_ours = |object: &Object| {
         let own =
             object.header.machine.oci().map(|(architecture, variant)| Platform::linux(architecture, variant));
         own.is_none_or(|own| own.architecture == platform.architecture)
@@ -136,7 +138,7 @@ fn platform(
 /// Takes interpreters, libraries and loaders.
 fn take_needed(
     found: &Programs,
-    named: &[ImagePath],
+    (named, commands): (&[ImagePath], &[ImagePath]),
     source: &source::Options,
     options: &Options,
     growing: &mut Growing<'_>,
@@ -149,7 +151,10 @@ fn take_needed(
         roots.siblings.extend(object.soname.as_ref().map(|name| name.to_vec()));
         if object.is_program() { &mut roots.programs } else { &mut roots.libraries }.push(path.clone());
     }
-    let outcomes = closure::take(&roots, options, growing)?;
+    let scripts = found.scripts.iter().map(|(path, _)| path).filter(|path| is_named(path));
+    let names = commands.iter().chain(scripts).cloned().collect();
+    let rules = Rules::new(options, names, growing);
+    let outcomes = closure::take(&roots, options, rules, growing)?;
     let missing: Vec<_> = interpreters.missing.into_iter().chain(outcomes.missing).collect();
     if !missing.is_empty() {
         return Err(PlanError::Missing(missing));

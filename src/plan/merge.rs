@@ -3,8 +3,8 @@
 use super::{PlanError, Reason, Reasons};
 use crate::{
     path::ImagePath,
-    source::Input,
-    tree::{Kind, Node, Tree},
+    source::{Input, content},
+    tree::{FileNode, Kind, Node, Tree},
 };
 
 /// Links followed in one path, as in the kernel (`MAXSYMLINKS`).
@@ -73,6 +73,7 @@ impl Merged<'_> {
                 let real = resolve(&self.tree, place).ok();
                 real.is_some_and(|real| self.tree.get(&real).is_none_or(Node::is_directory))
             }
+            (Kind::File(a), Kind::File(b)) => old.meta == new.meta && a.len == b.len && same_bytes(a, b),
             _ => old == new,
         }
     }
@@ -86,6 +87,23 @@ impl Merged<'_> {
         };
         PlanError::Conflict { path, first, second: name(number) }
     }
+}
+
+/// Whether two files of one length hold the same; a file that cannot be read is the same as no other.
+fn same_bytes(a: &FileNode, b: &FileNode) -> bool {
+    const PIECE: u64 = 1 << 16;
+    if a.content == b.content {
+        return true;
+    }
+    let mut buffers = (vec![0; PIECE as usize], vec![0; PIECE as usize]);
+    (0..a.len.div_ceil(PIECE)).all(|piece| {
+        let at = piece * PIECE;
+        let len = (a.len - at).min(PIECE) as usize;
+        let (one, two) = (&mut buffers.0[..len], &mut buffers.1[..len]);
+        let read = content::read_at(&a.content, a.len, at, one)
+            .and_then(|()| content::read_at(&b.content, b.len, at, two));
+        read.is_ok() && one == two
+    })
 }
 
 /// Why a path leads nowhere in a tree.

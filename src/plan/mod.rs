@@ -2,6 +2,7 @@
 //! configuration. After [`make`] nothing is decided.
 
 mod closure;
+mod deps;
 mod image;
 mod interpreters;
 mod make;
@@ -10,6 +11,7 @@ mod programs;
 mod reason;
 mod render;
 mod settings;
+mod soft;
 mod split;
 mod view;
 
@@ -18,13 +20,16 @@ use crate::{
     image::{Config, Platform},
     path::{ImagePath, PathError, escape, glob::Glob},
     source::SourceError,
+    timestamp::Timestamp,
     tree::{Meta, Tree},
 };
 
+pub use deps::deps;
 pub use make::make;
 pub use reason::{Reason, Reasons};
 pub use render::{json, text};
 pub use settings::{SettingError, Settings, pairs};
+pub use soft::Soft;
 pub use split::Layers;
 pub use view::View;
 
@@ -66,6 +71,8 @@ pub struct Note {
 pub struct Options {
     /// Find libraries, loaders and interpreters.
     pub dependencies: bool,
+    /// What is taken by rules, besides.
+    pub soft: Soft,
     /// Files and directories of the sysroot to add.
     pub include: Vec<ImagePath>,
     /// Names of libraries that may be missing.
@@ -78,6 +85,8 @@ pub struct Options {
     pub layers: Layers,
     /// Instead of what the programs' headers say.
     pub platform: Option<Platform>,
+    /// Where neither the user nor a program says it.
+    pub fallback_platform: Platform,
     /// What the image is to say of itself.
     pub settings: Settings,
     /// File capabilities by path: the attribute's value.
@@ -180,7 +189,7 @@ impl Options {
 }
 
 /// The metadata that generated files and unnamed parents get.
-pub(crate) fn parent_meta(path: &ImagePath, mtime: crate::timestamp::Timestamp) -> Meta {
+fn parent_meta(path: &ImagePath, mtime: Timestamp) -> Meta {
     let mode = match path.as_bytes() {
         b"/tmp" | b"/var/tmp" => 0o1777,
         b"/root" => 0o700,

@@ -3,7 +3,7 @@
 use std::{
     fs::Metadata,
     os::unix::{ffi::OsStrExt as _, fs::FileTypeExt as _, fs::MetadataExt as _},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -49,7 +49,7 @@ pub(super) fn read(
         }
         let metadata = entry.metadata().map_err(|error| unreadable(entry.path(), error.into()))?;
         if let Some(kind) = unpackable_kind(&metadata) {
-            unpackable.push((PathBuf::from(below), kind));
+            unpackable.push((source.join(below), kind));
             continue;
         }
         tree.insert(path, node(name, entry.path(), &metadata, options)?);
@@ -89,7 +89,7 @@ pub(super) fn node(
 }
 
 /// The regular file at `path` as content.
-pub(crate) fn file(path: &Path, metadata: &Metadata) -> FileNode {
+pub(super) fn file(path: &Path, metadata: &Metadata) -> FileNode {
     let content = Content::Host(Arc::new(HostFile {
         path: path.into(),
         dev: metadata.dev(),

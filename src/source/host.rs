@@ -84,14 +84,11 @@ impl HostView {
     /// The view with `root` as `/`; links on the way to `root` itself are the host's and are followed.
     ///
     /// # Errors
-    /// Where `root` is no directory that can be opened; the message names it.
+    /// Where `root` is no directory that can be opened.
     pub fn new(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&root, flags, Mode::empty()).map_err(|errno| {
-            let error = io::Error::from(errno);
-            io::Error::new(error.kind(), format!("{}: {error}", root.display()))
-        })?;
+        let fd = rustix::fs::open(&root, flags, Mode::empty())?;
         Ok(Self { root, fd, memory: Mutex::default() })
     }
 
@@ -291,19 +288,23 @@ fn find_error(errno: Errno) -> FindError {
 }
 
 /// The fields of `stat`, whose integer types differ between architectures.
-#[allow(clippy::unnecessary_cast, reason = "the types are other ones on other architectures")]
 fn host_stat(stat: &Stat, kind: HostKind) -> HostStat {
     HostStat {
         kind,
-        len: u64::try_from(stat.st_size).unwrap_or(0),
-        id: FileId(stat.st_dev as u64, stat.st_ino as u64),
-        mode: (stat.st_mode & 0o7777) as u16,
+        len: number(stat.st_size),
+        id: FileId(number(stat.st_dev), number(stat.st_ino)),
+        mode: number(stat.st_mode & 0o7777),
         uid: stat.st_uid,
         gid: stat.st_gid,
-        links: stat.st_nlink as u64,
-        mtime: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
-        ctime: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+        links: number(stat.st_nlink),
+        mtime: (number(stat.st_mtime), number(stat.st_mtime_nsec)),
+        ctime: (number(stat.st_ctime), number(stat.st_ctime_nsec)),
     }
+}
+
+/// A number in another type that holds all values that the kernel gives.
+fn number<T: TryInto<U>, U: Default>(value: T) -> U {
+    value.try_into().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -50,6 +50,16 @@ pub enum InputKind {
     Command(ImagePath),
 }
 
+impl InputKind {
+    /// The path of a command, as the user would start it.
+    pub fn command(&self) -> Option<&ImagePath> {
+        match self {
+            Self::Command(path) => Some(path),
+            Self::File(_) | Self::Directory | Self::Tarball => None,
+        }
+    }
+}
+
 /// How inputs become trees.
 #[derive(Debug)]
 pub struct Options {
@@ -88,6 +98,9 @@ pub enum SourceError {
         /// Whether it was a bare name, looked up as a command too.
         bare: bool,
     },
+    /// A single file is wanted.
+    #[error("`{0}` is no file")]
+    NoFile(String),
     /// The host refused to read something.
     #[error("cannot read `{}`", path.display())]
     Unreadable {
@@ -110,7 +123,7 @@ pub enum SourceError {
     WhiteoutName {
         /// The input.
         name: String,
-        /// The path below it.
+        /// Where it is.
         entry: PathBuf,
     },
     /// A name that no image path can be.
@@ -164,7 +177,7 @@ impl Options {
     }
 
     /// The metadata of a file of the host whose mode is `mode`.
-    pub(crate) fn meta(&self, mode: u32, directory: bool) -> Meta {
+    pub fn meta(&self, mode: u32, directory: bool) -> Meta {
         let mut mode = (mode & 0o7777) as u16;
         let sticky_directory = directory && mode & 0o1000 != 0;
         if !self.preserve_mode && !sticky_directory {

@@ -1,9 +1,13 @@
 //! `SRC[:DEST]`, and what kind of input it is.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Metadata,
+    path::{Path, PathBuf},
+};
 
 use super::{HostView, Input, InputKind, Options, SourceError, dir, host::HostKind, tarball};
 use crate::{
+    elf::FindError,
     path::{ImagePath, PathError},
     tree::Tree,
 };
@@ -67,6 +71,30 @@ impl Request {
         Ok(Self { text: text.into(), source: source.into(), contents, destination })
     }
 
+    /// The path in the sysroot that this names, if it does: an absolute path that is there, or a file of the
+    /// host that lies in it.
+    pub fn in_sysroot(&self, host: &HostView) -> Option<ImagePath> {
+        use std::os::unix::ffi::OsStrExt as _;
+        if self.destination.is_some() {
+            return None;
+        }
+        let is_there = |path: &ImagePath| host.resolve(path.as_bytes()).is_ok();
+        if self.source.is_absolute() && host.root() != Path::new("/") {
+            let path = ImagePath::new(self.source.as_os_str().as_bytes()).ok().filter(is_there);
+            if path.is_some() {
+                return path;
+            }
+        }
+        fs_err::metadata(&self.source).ok()?;
+        let dir = fs_err::canonicalize(
+            self.source.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        )
+        .ok()?;
+        let root = fs_err::canonicalize(host.root()).ok()?;
+        let path = dir.join(self.source.file_name()?);
+        ImagePath::new(path.strip_prefix(root).ok()?.as_os_str().as_bytes()).ok().filter(is_there)
+    }
+
     pub(super) fn gather(&self, host: &HostView, options: &Options) -> Result<Input, SourceError> {
         let metadata = match fs_err::metadata(&self.source) {
             Ok(metadata) => metadata,
@@ -83,8 +111,15 @@ impl Request {
             let tree = tarball::read(&self.source, &root, options)?;
             return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Tarball });
         }
+        self.file(&self.source, &metadata, options)
+    }
+
+    /// A single file. A link that the user names stands for what it leads to.
+    fn file(&self, source: &Path, metadata: &Metadata, options: &Options) -> Result<Input, SourceError> {
+        let real = fs_err::canonicalize(source)
+            .map_err(|error| SourceError::Unreadable { path: source.into(), source: error })?;
         let path = self.file_path()?;
-        let node = dir::node(&self.text, &self.source, &metadata, options)?;
+        let node = dir::node(&self.text, &real, metadata, options)?;
         let tree = Tree::from_iter([(path.clone(), node)]);
         Ok(Input { name: self.text.clone(), tree, kind: InputKind::File(path) })
     }
@@ -118,17 +153,32 @@ impl Request {
     fn command(&self, host: &HostView, options: &Options) -> Result<Input, SourceError> {
         use std::os::unix::ffi::OsStrExt as _;
         let name = self.source.as_os_str().as_bytes();
-        let bare = !name.contains(&b'/') && self.destination.is_none();
+        let bare = !name.contains(&b'/');
         let found = bare.then(|| {
             let candidates = options.command_dirs.iter().filter_map(|dir| dir.join(name).ok());
             candidates.into_iter().find(|path| is_program(host, path))
         });
         match found.flatten() {
+            Some(path) if self.destination.is_some() => self.elsewhere(&path, host, options),
             Some(path) => {
                 Ok(Input { name: self.text.clone(), tree: Tree::new(), kind: InputKind::Command(path) })
             }
             None => Err(SourceError::NotFound { name: self.source.display().to_string(), bare }),
         }
+    }
+}
+
+impl Request {
+    /// A command of the sysroot that is to have another path in the image.
+    fn elsewhere(&self, path: &ImagePath, host: &HostView, options: &Options) -> Result<Input, SourceError> {
+        let gone = |error: FindError| SourceError::Unreadable {
+            path: host.host_path(path),
+            source: std::io::Error::other(error.to_string()),
+        };
+        let on_host = host.host_path(&host.resolve(path.as_bytes()).map_err(gone)?.path);
+        let metadata = fs_err::metadata(&on_host)
+            .map_err(|source| SourceError::Unreadable { path: on_host.clone(), source })?;
+        self.file(&on_host, &metadata, options)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every bad input, with its exit code and its one message. After each, nothing is left of the output.
 
-use std::io::Write as _;
+use std::{io::Write as _, os::unix::fs::FileTypeExt as _};
 
 use crate::{
     engines::{have, have_root},
@@ -27,7 +27,12 @@ fn an_input_that_does_not_exist() {
     let sandbox = sandbox();
     refused(&sandbox, "./gone", 3, &["./gone", "no such file"]);
     refused(&sandbox, "good/below", 3, &["good/below"]);
-    refused(&sandbox, "no-such-command-anywhere", 3, &["no-such-command-anywhere", "no command of that name"]);
+    refused(
+        &sandbox,
+        "no-such-command-anywhere",
+        3,
+        &["no-such-command-anywhere", "no command of that name"],
+    );
 }
 
 #[test]
@@ -107,7 +112,9 @@ fn a_tarball_cut_short() {
         sandbox.file(&format!("cut-{name}"), &whole[..keep]);
         refused(&sandbox, &format!("cut-{name}"), 4, &[&format!("cut-{name}")]);
     }
-    sandbox.imgb("pack whole.tar whole.tar.gz -o out/image.tar").run().ok();
+    for name in ["whole.tar", "whole.tar.gz"] {
+        sandbox.imgb("pack").arg(name).args("-o out/image.tar").run().ok();
+    }
 }
 
 /// Makes a tarball whose entries have the names given, which no `tar` would write so.
@@ -140,8 +147,8 @@ fn a_tarball_entry_that_climbs_out() {
 fn a_name_that_layers_give_another_meaning() {
     let sandbox = sandbox();
     sandbox.file("dir/.wh.x", "").file("opaque/.wh..wh..opq", "");
-    refused(&sandbox, "./dir", 4, &["dir/.wh.x"]);
-    refused(&sandbox, "./opaque", 4, &["opaque/.wh..wh..opq"]);
+    refused(&sandbox, "./dir", 4, &["./dir", ".wh.x`"]);
+    refused(&sandbox, "./opaque", 4, &["./opaque", ".wh..wh..opq`"]);
     tarball(&sandbox, "whiteout.tar", &["a/.wh.x"]);
     refused(&sandbox, "whiteout.tar", 4, &["whiteout.tar", "a/.wh.x"]);
 }
@@ -151,7 +158,7 @@ fn a_fifo_in_a_directory() {
     let sandbox = sandbox();
     sandbox.file("dir/file", "x");
     sandbox.tool("mkfifo", "dir/queue").run().ok();
-    refused(&sandbox, "./dir", 4, &["dir/queue", "--exclude"]);
+    refused(&sandbox, "./dir", 4, &["./dir", "queue (FIFO)", "--exclude"]);
     sandbox.imgb("pack ./dir -o out/image.tar --exclude dir/queue").run().ok();
 }
 
@@ -226,6 +233,39 @@ fn a_device_that_is_always_full() {
     sandbox.imgb("pack ./good -o -").stdout(full()).run().error(5, &["No space left"]);
     // The digest that nobody could be told.
     sandbox.imgb("pack ./good -o out/image.tar").stdout(full()).run().error(5, &["No space left"]);
+}
+
+#[test]
+fn an_output_that_is_a_device_or_a_fifo_is_never_replaced() {
+    let sandbox = sandbox();
+    // The FIFO is held open at both ends, so that neither opening nor writing waits for anyone.
+    sandbox.tool("mkfifo", "out/fifo").run().ok();
+    sandbox.imgb("pack ./good -o out/fifo").under(&["sh", "-c", r#"exec 3<>out/fifo; "$@""#, "sh"]).run();
+    let kind = fs_err::symlink_metadata(sandbox.path("out/fifo")).unwrap().file_type();
+    assert!(kind.is_fifo(), "the FIFO has become {kind:?}");
+    assert_eq!(sandbox.names("out"), ["fifo"]);
+    if !(have(&["mknod"]) && have_root()) {
+        return;
+    }
+    sandbox.tool("mknod", "out/null c 1 3").run().ok();
+    sandbox.imgb("pack ./good -o out/null").run();
+    let kind = fs_err::symlink_metadata(sandbox.path("out/null")).unwrap().file_type();
+    assert!(kind.is_char_device(), "the device has become {kind:?}");
+}
+
+#[test]
+fn an_output_that_is_a_regular_file_below_dev_is_written_like_any_other() {
+    let sandbox = sandbox();
+    let Ok(dir) = tempfile::Builder::new().prefix("imgb-it-").tempdir_in("/dev/shm") else { return };
+    let path = dir.path().join("image.tar");
+    fs_err::write(&path, fixtures::noise(300_000)).unwrap();
+    sandbox.imgb("pack ./good -t image -o").arg(&path).run().ok();
+    sandbox.imgb("pack ./good -t image -o out/image.tar").run().ok();
+    assert_eq!(
+        fs_err::read(&path).unwrap(),
+        sandbox.read("out/image.tar"),
+        "nothing of the old file is left"
+    );
 }
 
 #[test]

@@ -115,7 +115,11 @@ fn skopeo_copies_the_layout_and_runc_runs_what_umoci_unpacks() {
     pack_busybox(&sandbox, "oci:layout:1.0", true);
     let packed = Layout::open(&sandbox.path("layout"));
     sandbox.tool("skopeo", "--insecure-policy copy oci:layout:1.0 oci:copied:1.0").run().ok();
-    assert_eq!(Layout::open(&sandbox.path("copied")).manifest_digest, packed.manifest_digest);
+    let index: serde_json::Value = serde_json::from_slice(&sandbox.read("copied/index.json")).unwrap();
+    assert_eq!(
+        index["manifests"][0]["digest"], packed.manifest_digest,
+        "skopeo has not changed the manifest"
+    );
     for layout in ["layout", "copied"] {
         let bundle = format!("bundle-{layout}");
         sandbox.tool("umoci", "unpack --image").arg(format!("{layout}:1.0")).arg(&bundle).run().ok();
@@ -203,8 +207,8 @@ fn what_root_packs_and_what_nobody_packs_is_one_image() {
         return;
     }
     sandbox.give_to_nobody();
-    let root = sandbox.imgb("pack ./hello bash:/bin/ -o both.tar").run().ok().digest();
-    let nobody = sandbox.imgb("pack ./hello bash:/bin/ -o both.tar").nobody();
+    let root = sandbox.imgb("pack ./hello bash -o both.tar").run().ok().digest();
+    let nobody = sandbox.imgb("pack ./hello bash -o both.tar").nobody();
     if is_root() {
         fs_err::remove_file(sandbox.path("both.tar")).unwrap();
     }

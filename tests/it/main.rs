@@ -10,15 +10,21 @@ mod errors;
 mod foreign;
 /// From a program to a running container, on real engines.
 mod founding;
+/// What each kind of input becomes, and what the options make of it.
+mod inputs;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
 
 // The stages from the outside.
+/// The tar writer against our reader, the tar crate, GNU tar, bsdtar and Python's tarfile.
+mod archive;
 /// Every dynamic object of the machine, as its loader lists it.
 mod elf_machine;
 /// The real loaders, asked.
 mod elf_oracle;
-/// Packing: the same bytes for any number of threads.
+/// Hostile and odd tars, one test for each kind.
+mod hostile_tar;
+/// Layers: the same bytes whatever the threads, and faults on the way.
 mod pack;
 
 // The source text.

@@ -1,6 +1,14 @@
 //! Layers: the same bytes whatever the threads, and the tree comes back out of them.
 
-use std::{io::Read as _, num::NonZeroUsize, path::Path, sync::Arc};
+use std::{
+    io::Read as _,
+    num::NonZeroUsize,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use imgb::{
     archive::{header, read, spool},
@@ -116,4 +124,112 @@ fn whole(node: &Node) -> (String, Vec<u8>) {
     let mut bytes = vec![0; file.len as usize];
     content::read_at(&file.content, file.len, 0, &mut bytes).unwrap();
     (format!("file, shared {}", file.shared), bytes)
+}
+
+/// Of several faults the first in the archive's order is told, whichever thread meets which first.
+#[test]
+fn the_first_fault_ends_it_and_nothing_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = sample(dir.path());
+    for changed in ["f7", "f9"] {
+        fs_err::write(dir.path().join(changed), "other").unwrap();
+    }
+    for compression in [Compression::None, Compression::GZIP, Compression::ZSTD] {
+        for jobs in [1, 2, 7] {
+            let layout = dir.path().join("layout");
+            let mut files = Store::directory(&layout, Durability::Cached).unwrap();
+            let options = Options { compression, jobs: NonZeroUsize::new(jobs).unwrap() };
+            let error = pack(&[&tree], &options, &mut files, &|_| {}).unwrap_err();
+            let wanted = format!("{} changed while it was being packed", dir.path().join("f7").display());
+            assert_eq!(error.to_string(), wanted);
+            let left: Vec<_> = walkdir::WalkDir::new(&layout)
+                .into_iter()
+                .map(|entry| entry.unwrap())
+                .filter(|entry| entry.file_type().is_file())
+                .collect();
+            assert!(left.is_empty(), "{left:?}");
+        }
+    }
+}
+
+#[test]
+fn progress_adds_up_to_the_tar() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = sample(dir.path());
+    let seen = AtomicU64::new(0);
+    let mut files = Store::directory(dir.path(), Durability::Cached).unwrap();
+    let options = Options { compression: Compression::GZIP, jobs: NonZeroUsize::new(3).unwrap() };
+    let progress = |bytes| {
+        seen.fetch_add(bytes, Ordering::Relaxed);
+    };
+    let layers = pack(&[&tree, &Tree::new()], &options, &mut files, &progress).unwrap();
+    assert_eq!(seen.into_inner(), layers.iter().map(|layer| layer.tar_size).sum::<u64>());
+}
+
+/// Members of an archive have names of their own, so that a blob that is there already is not put in again.
+#[test]
+fn equal_blobs_are_stored_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = sample(dir.path());
+    let small: Tree = [(path("one"), Node::inline(0o644, *b"two"))].into_iter().collect();
+    for compression in [Compression::None, Compression::GZIP] {
+        let target = dir.path().join("out.tar");
+        let pending = Pending::create(&target).unwrap();
+        let mut store = Store::archive(&pending, 0, header);
+        let layers = packed(&[&small, &tree, &tree, &small], compression, 2, &mut store);
+        let config = store.put(b"{}").unwrap();
+        let file = pending.file();
+        file.set_len(store.end() + 1024).unwrap();
+        pending.commit(Durability::Synced).unwrap();
+
+        let archive =
+            Arc::new(Archive { name: "out".into(), file: fs_err::File::open(&target).unwrap().into() });
+        let contents = read::read(&archive, read::Whiteouts::Refuse, read::Limits::default()).unwrap();
+        assert_eq!((contents.change.tree.len(), contents.replaced), (3, 0));
+        for blob in layers.iter().map(|layer| &layer.blob).chain([&config]) {
+            let name = path(&format!("blobs/sha256/{}", blob.digest.hex()));
+            let (_, bytes) = whole(contents.change.tree.get(&name).unwrap());
+            assert_eq!(Digest::of(&bytes), blob.digest);
+        }
+    }
+}
+
+#[test]
+fn blobs_copy_and_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let pending = Pending::create(&dir.path().join("a")).unwrap();
+    let mut store = Store::archive(&pending, 512, header);
+    store.put(b"before").unwrap();
+    let data = bytes(3_000_000, 1);
+    let blob = store.put(&data).unwrap();
+    let mut read = Vec::new();
+    blob.reader().read_to_end(&mut read).unwrap();
+    assert!(read == data);
+    let copy = fs_err::File::create_new(dir.path().join("copy")).unwrap().into_file();
+    blob.copy_to(&copy, 3).unwrap();
+    let copied = fs_err::read(dir.path().join("copy")).unwrap();
+    assert!(copied[..3] == [0; 3] && copied[3..] == data);
+}
+
+#[test]
+fn a_file_appears_whole_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("out");
+    let old = dir.path().join("old");
+    fs_err::write(&old, "old").unwrap();
+    fs_err::os::unix::fs::symlink(&old, &target).unwrap();
+    let begin = || {
+        let pending = Pending::create(&target).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&**pending.file(), b"new", 0).unwrap();
+        pending
+    };
+    drop(begin());
+    assert_eq!(fs_err::read(&target).unwrap(), b"old");
+    begin().commit(Durability::Synced).unwrap();
+    assert_eq!(fs_err::read(&target).unwrap(), b"new");
+    assert_eq!(fs_err::read(&old).unwrap(), b"old", "a link is replaced, not followed");
+    assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 2);
+    let error = Pending::create(dir.path()).unwrap_err().to_string();
+    assert_eq!(error, format!("{} is a directory", dir.path().display()));
+    assert!(Pending::create(&dir.path().join("none/out")).is_err());
 }

@@ -10,8 +10,8 @@ pub(crate) struct Named {
     pub(crate) segments: Vec<String>,
     /// It calls a macro: `println!`.
     pub(crate) is_macro: bool,
-    /// It follows a dot: a method or a field.
-    pub(crate) is_member: bool,
+    /// It is called and follows a dot.
+    pub(crate) is_method: bool,
 }
 
 /// All paths in `code`, which comes from [`code_of`].
@@ -25,8 +25,8 @@ pub(crate) fn paths(code: &str) -> Vec<Named> {
             let mut segments = Vec::new();
             let end = path_tree(&tokens, at, &mut Vec::new(), &mut segments);
             let is_macro = tokens.get(end).is_some_and(|token| token == "!");
-            let is_member = before == Some(".");
-            found.extend(segments.into_iter().map(|segments| Named { segments, is_macro, is_member }));
+            let is_method = before == Some(".") && tokens.get(end).is_some_and(|token| token == "(");
+            found.extend(segments.into_iter().map(|segments| Named { segments, is_macro, is_method }));
             at = end.max(at + 1);
         } else {
             at += 1;
@@ -50,6 +50,10 @@ fn path_tree(
                 while tokens.get(at).is_some_and(|token| token != "}") {
                     let end = path_tree(tokens, at, prefix, found);
                     at = end.max(at + 1);
+                    if tokens.get(at).is_some_and(|token| token == "as") {
+                        // The new name is no path.
+                        at += 2;
+                    }
                 }
                 prefix.truncate(depth);
                 return at + 1;
@@ -228,6 +232,7 @@ fn groups_are_unfolded() {
         "use crate::{path::{self, ImagePath}, tree::*, digest};",
         &["use", "crate::path::self", "crate::path::ImagePath", "crate::tree::*", "crate::digest"],
     );
+    check("use crate::{a::{B as C, D}, e as _};", &["use", "crate::a::B", "crate::a::D", "crate::e"]);
     check("use std::{fs, io::{Read, Write}};", &["use", "std::fs", "std::io::Read", "std::io::Write"]);
 }
 
@@ -250,8 +255,8 @@ fn comments_strings_and_tests_are_not_code() {
 }
 
 #[test]
-fn macros_and_members_are_told_from_names() {
-    let found = paths("println!(x.exists())");
-    let flags: Vec<(bool, bool)> = found.iter().map(|path| (path.is_macro, path.is_member)).collect();
-    assert_eq!(flags, [(true, false), (false, false), (false, true)]);
+fn macros_and_methods_are_told_from_names() {
+    let found = paths("println!(x.exists(y.field))");
+    let flags: Vec<(bool, bool)> = found.iter().map(|path| (path.is_macro, path.is_method)).collect();
+    assert_eq!(flags, [(true, false), (false, false), (false, true), (false, false), (false, false)]);
 }

@@ -31,7 +31,10 @@ impl Sandbox {
     pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("imgb-it-").tempdir().unwrap();
         let sandbox = Self { dir };
-        sandbox.mode("", 0o755).dir("work");
+        fs_err::create_dir(sandbox.root()).unwrap();
+        for dir in [sandbox.dir.path().to_owned(), sandbox.root()] {
+            fs_err::set_permissions(dir, PermissionsExt::from_mode(0o755)).unwrap();
+        }
         // A link beside the work directory: the build directory may be closed to `nobody`.
         let binary = Path::new(env!("CARGO_BIN_EXE_imgb"));
         let link = sandbox.dir.path().join("imgb");
@@ -85,8 +88,7 @@ impl Sandbox {
 
     /// Sets the mode of a file or directory.
     pub(crate) fn mode(&self, path: &str, mode: u32) -> &Self {
-        let path = if path.is_empty() { self.dir.path().to_owned() } else { self.path(path) };
-        fs_err::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+        fs_err::set_permissions(self.path(path), PermissionsExt::from_mode(mode)).unwrap();
         self
     }
 
@@ -282,7 +284,8 @@ impl Outcome {
         let errors = it.stderr.lines().filter(|line| line.starts_with("error: ")).count();
         assert_eq!(errors, 1, "there should be one `error:` line\n{}", it.show());
         for part in parts {
-            assert!(it.stderr.contains(part), "the message should say {part:?}\n{}", it.show());
+            let said = it.stderr.to_lowercase().contains(&part.to_lowercase());
+            assert!(said, "the message should say {part:?}\n{}", it.show());
         }
         for noise in ["panicked", "RUST_BACKTRACE", "Os {", "stack backtrace"] {
             assert!(!it.stderr.contains(noise), "the message holds {noise:?}\n{}", it.show());

@@ -1,19 +1,22 @@
 //! The closure: every file that programs load, who asked for it, and how it was found.
 
+mod config;
+mod display;
 mod files;
 mod glibc;
 mod musl;
 mod program;
 mod search;
+mod state;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
+
+use state::State;
+
+pub use config::ConfigFile;
 
 use crate::{
-    elf::{Dialect, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Request},
+    elf::{Dlopen, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Priority, Request},
     path::{ImagePath, escape},
 };
 
@@ -71,6 +74,17 @@ pub struct Closure {
     pub warnings: BTreeSet<Warning>,
     /// Libraries that the image's loader finds only where its cache, or musl's path file, says so.
     pub needs_cache: BTreeSet<CacheNeed>,
+    /// Libraries that dlopen metadata suggests: they are not taken.
+    pub suggested: Vec<Suggestion>,
+}
+
+/// A library that an object can do without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggestion {
+    /// The file whose metadata it is.
+    pub file: usize,
+    /// What it says.
+    pub dlopen: Dlopen,
 }
 
 /// A file as it is opened.
@@ -102,6 +116,9 @@ pub struct Program {
     /// All that is loaded, in the loader's order, without the program itself and files that were not found.
     /// The interpreter is among them where something needs it by name.
     pub loads: Vec<usize>,
+    /// What joins besides: what dlopen metadata requires or recommends, builds for better processors, and what
+    /// these need.
+    pub extra: Vec<usize>,
     /// What was asked for, in the loader's order.
     pub edges: Vec<Edge>,
     /// What would stop it.
@@ -134,6 +151,8 @@ pub enum Tag {
     PreloadFile,
     /// A build for better processors of a library that was found ([`Hwcaps::All`]).
     Variant,
+    /// Dlopen metadata.
+    Dlopen(Priority),
 }
 
 /// What came of a request.
@@ -252,6 +271,9 @@ pub enum FaultKind {
     /// PT_INTERP names a file that itself wants an interpreter.
     #[error("the interpreter wants an interpreter")]
     NestedInterpreter,
+    /// It does not define a symbol version that another file wants: the version, the other file.
+    #[error("no version {}, needed by {}", escape(.0), escape(.1))]
+    Version(Arc<[u8]>, Arc<[u8]>),
 }
 
 /// What deserves a word and stops nothing.
@@ -266,6 +288,17 @@ pub enum Warning {
     NoLoader(Arc<[u8]>, Machine),
     /// A preloaded library that was not found: the loader only complains.
     Preload(Arc<[u8]>),
+    /// A library without symbol versions, and a file that wants versions of it: the loader takes it so.
+    NoVersions(Arc<[u8]>, Arc<[u8]>),
+    /// A file whose dlopen metadata recommends a library that was not found.
+    Recommended(Arc<[u8]>, Arc<[u8]>),
+    /// A file whose dlopen metadata is not as it should be, and how.
+    Metadata(Arc<[u8]>, String),
+    /// A fault that only matters once a library is opened by dlopen.
+    Soft(String),
+    /// A library that LD_LIBRARY_PATH finds, and the one that its user's RUNPATH finds: the image needs the
+    /// variable, too.
+    Shadowed(Arc<[u8]>, Arc<[u8]>),
 }
 
 /// A library that needs an entry in the image's cache.
@@ -297,77 +330,7 @@ impl Closure {
 impl Tag {
     /// Whether the program does not start without it.
     pub fn is_hard(self) -> bool {
-        matches!(self, Self::Dynamic(Request::Needed | Request::Filter))
-    }
-}
-
-/// The tag as readelf(1) names it, or the variable or file.
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Dynamic(Request::Needed) => "NEEDED",
-            Self::Dynamic(Request::Auxiliary) => "AUXILIARY",
-            Self::Dynamic(Request::Filter) => "FILTER",
-            Self::Preload => "LD_PRELOAD",
-            Self::PreloadFile => "/etc/ld.so.preload",
-            Self::Variant => "glibc-hwcaps",
-        })
-    }
-}
-
-impl fmt::Display for How {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Path => f.write_str("path"),
-            Self::Rpath(of) => write!(f, "RPATH of {}", escape(of)),
-            Self::Runpath(of) => write!(f, "RUNPATH of {}", escape(of)),
-            Self::LibraryPath => f.write_str("--library-path"),
-            Self::Cache(path) if path.ends_with(b"/ld.so.cache") => f.write_str("ld.so.cache"),
-            Self::Cache(path) | Self::PathFile(path) => write!(f, "{}", escape(path)),
-            Self::Conf(file, line) => write!(f, "{}:{line}", escape(file)),
-            Self::Default => f.write_str("default"),
-            Self::Loaded(path) => write!(f, "already loaded as {}", escape(path)),
-            Self::Loader => f.write_str("the loader itself"),
-            Self::Beside(path) => write!(f, "beside {}", escape(path)),
-        }
-    }
-}
-
-impl fmt::Display for Miss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Find(error) => write!(f, "{error}"),
-            Self::NoDirectory => f.write_str("no such directory"),
-            Self::Class(machine) | Self::Machine(machine) => write!(f, "made for {machine}"),
-            Self::NotInCache => f.write_str("not in the cache"),
-            Self::NoDefaultLib => f.write_str("excluded by NODEFLIB"),
-            Self::Relative => f.write_str("relative to the working directory"),
-            Self::Token => f.write_str("a token in it has no value"),
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", escape(&self.path), self.kind)
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::RelativeElement(file, tag, element) => write!(
-                f,
-                "{}: {tag} element `{}` is taken from the working directory and left out",
-                escape(file),
-                escape(element)
-            ),
-            Self::UnknownLoader(path) => {
-                write!(f, "{}: unknown loader, taken to follow glibc's rules", escape(path))
-            }
-            Self::NoLoader(path, machine) => write!(f, "{}: no loader for {machine} found", escape(path)),
-            Self::Preload(name) => write!(f, "{}: preloaded library not found", escape(name)),
-        }
+        matches!(self, Self::Dynamic(Request::Needed | Request::Filter) | Self::Dlopen(Priority::Required))
     }
 }
 
@@ -382,50 +345,4 @@ pub fn closure(roots: &[Root], options: &Options, lookup: &dyn Lookup) -> Closur
         state.out.programs.push(program);
     }
     state.out
-}
-
-/// What programs share: each fact is asked for once.
-struct State<'a> {
-    options: &'a Options,
-    lookup: &'a dyn Lookup,
-    out: Closure,
-    /// Opened paths.
-    opened: BTreeMap<Arc<[u8]>, files::Opened>,
-    /// Loaders by PT_INTERP and machine.
-    loaders: BTreeMap<(Arc<[u8]>, Machine), usize>,
-    /// What each loader's cache or configuration says, by its index.
-    configs: BTreeMap<usize, Arc<search::Config>>,
-    /// Search paths of files, by file, loader, and whether it is the program.
-    paths: BTreeMap<(usize, usize, bool), Arc<search::Paths>>,
-    /// What is in a directory that is searched.
-    dirs: BTreeMap<(usize, Arc<[u8]>), Arc<search::Dir>>,
-    /// Results of the last part of the search, which depends on little: loader, NODEFLIB, name.
-    tails: BTreeMap<(usize, bool, Arc<[u8]>), search::Answer>,
-    /// The files of `/etc/ld.so.preload`.
-    preload_file: Option<Arc<[Vec<u8>]>>,
-}
-
-impl<'a> State<'a> {
-    fn new(options: &'a Options, lookup: &'a dyn Lookup) -> Self {
-        Self {
-            options,
-            lookup,
-            out: Closure::default(),
-            opened: BTreeMap::new(),
-            loaders: BTreeMap::new(),
-            configs: BTreeMap::new(),
-            paths: BTreeMap::new(),
-            dirs: BTreeMap::new(),
-            tails: BTreeMap::new(),
-            preload_file: None,
-        }
-    }
-
-    fn loader(&self, loader: usize) -> Option<&Loader> {
-        self.out.loaders.get(loader)
-    }
-
-    fn is_musl(&self, loader: usize) -> bool {
-        self.loader(loader).is_some_and(|loader| loader.dialect == Dialect::Musl)
-    }
 }

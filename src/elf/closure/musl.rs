@@ -7,7 +7,7 @@ use super::{
     files::Verdict,
     search::{Answer, Config, Hit, Paths, join},
 };
-use crate::elf::{FileId, FindError, Request, symbols};
+use crate::elf::{Dlopen, FileId, FindError, Priority, Request, symbols};
 
 /// Bytes of a file that might be another C library; the largest are some 20 MB with debugging information.
 const MAX_LIBC: usize = 64 << 20;
@@ -57,18 +57,11 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
             walk.state.out.warnings.insert(Warning::Preload(name));
         }
     }
-    let mut at = 0;
-    while let Some(member) = walk.members.get(at) {
-        let object = walk.state.out.files.get(member.file).map(|file| file.object.clone());
-        for (request, name) in object.iter().flat_map(|object| &object.requests) {
-            // Filters are unknown to musl.
-            if *request == Request::Needed {
-                walk.request(at, Tag::Dynamic(*request), name);
-            }
-        }
-        at += 1;
-    }
-    let Walk { loads, edges, faults, .. } = walk;
+    walk.breadth_first(0);
+    let at_start = walk.loads.len();
+    walk.dlopens();
+    let Walk { mut loads, edges, faults, .. } = walk;
+    program.extra = loads.split_off(at_start);
     program.loads = loads;
     program.edges = edges;
     program.faults.extend(faults);
@@ -79,6 +72,55 @@ impl Walk<'_, '_> {
         let paths = self.state.paths(file, self.loader, main);
         self.members.push(Member { file, requester, paths });
         self.members.len() - 1
+    }
+
+    /// `load_deps`, from a member on.
+    fn breadth_first(&mut self, from: usize) {
+        let mut at = from;
+        while let Some(member) = self.members.get(at) {
+            let object = self.state.out.files.get(member.file).map(|file| file.object.clone());
+            for (request, name) in object.iter().flat_map(|object| &object.requests) {
+                // Filters are unknown to musl.
+                if *request == Request::Needed {
+                    self.request(at, Tag::Dynamic(*request), name);
+                }
+            }
+            at += 1;
+        }
+    }
+
+    /// The dependencies that the members' notes name. Whoever calls dlopen, the program's paths are searched.
+    fn dlopens(&mut self) {
+        let mut at = 0;
+        while let Some(file) = self.members.get(at).map(|member| member.file) {
+            for entry in &*self.state.dlopens(file) {
+                let new = self.members.len();
+                self.dlopen(file, entry);
+                self.breadth_first(new);
+            }
+            at += 1;
+        }
+    }
+
+    fn dlopen(&mut self, requester: usize, entry: &Dlopen) {
+        let tag = Tag::Dlopen(entry.priority);
+        let mut tried = Vec::new();
+        for name in &entry.sonames {
+            let (outcome, here) = self.load_library(0, name);
+            tried.extend(here.iter().cloned());
+            if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
+                self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried: tried.into() });
+                return;
+            }
+        }
+        let name: Arc<[u8]> = entry.sonames.join(&b" | "[..]).into();
+        if entry.priority != Priority::Required
+            && let Some(file) = self.state.out.files.get(requester)
+        {
+            let warning = Warning::Recommended(file.opened.clone(), name.clone());
+            self.state.out.warnings.insert(warning);
+        }
+        self.edges.push(Edge { requester, tag, name, outcome: Outcome::Missing, tried: tried.into() });
     }
 
     /// One name asked for by a member; whether something answered.

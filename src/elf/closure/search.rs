@@ -13,7 +13,7 @@ use crate::elf::{
 /// A directory that is searched.
 #[derive(Debug)]
 pub(super) struct Dir {
-    exists: bool,
+    is_there: bool,
     /// The subdirectories for processors that are there, in the order of the search.
     subdirs: Vec<Arc<[u8]>>,
 }
@@ -176,10 +176,10 @@ impl State<'_> {
             return known.clone();
         }
         let is_dir = |path: &[u8]| matches!(self.lookup.find(path), Ok(f) if f.kind == FoundKind::Directory);
-        let exists = is_dir(dir);
-        let subdirs = if exists { self.subdirs(loader) } else { Vec::new() };
+        let is_there = is_dir(dir);
+        let subdirs = if is_there { self.subdirs(loader) } else { Vec::new() };
         let subdirs = subdirs.into_iter().filter(|sub| is_dir(&join(dir, sub))).collect();
-        let facts = Arc::new(Dir { exists, subdirs });
+        let facts = Arc::new(Dir { is_there, subdirs });
         self.dirs.insert(key, facts.clone());
         facts
     }
@@ -195,7 +195,7 @@ impl State<'_> {
     ) -> Listed {
         for dir in dirs {
             let facts = self.dir(loader, dir);
-            if !facts.exists {
+            if !facts.is_there {
                 tried.push(Tried { path: dir.clone(), how: how.clone(), miss: Miss::NoDirectory });
                 continue;
             }

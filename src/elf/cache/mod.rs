@@ -1,10 +1,14 @@
 //! `/etc/ld.so.cache`, which ldconfig writes and glibc's loader reads (`sysdeps/generic/dl-cache.h`).
 
+mod write;
+
 use std::{cmp::Ordering, sync::Arc};
 
 use goblin::elf::header as eh;
 
 use crate::elf::{Float, Machine};
+
+pub use write::write;
 
 /// Bytes of a cache that are read; the largest in use have some 300 kB.
 pub const MAX_CACHE: usize = 32 << 20;

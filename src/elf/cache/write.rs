@@ -1,0 +1,126 @@
+//! Writing `/etc/ld.so.cache`: the new format alone, which every glibc since 2.2 reads.
+
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use super::{ENTRY_LEN, EXTENSION_MAGIC, Entry, HEADER_LEN, HWCAP_EXTENSION, MAGIC_NEW, compare};
+
+/// The cache that holds exactly `entries`, for loaders of one byte order. The same entries, in whatever order and
+/// however often, give the same bytes.
+pub fn write(entries: &[Entry], big_endian: bool) -> Vec<u8> {
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_by(|a, b| order(a, b));
+    sorted.dedup();
+    let hwcaps: BTreeSet<&[u8]> = sorted.iter().filter_map(|entry| entry.hwcap.as_deref()).collect();
+    let texts = sorted.iter().flat_map(|entry| [&*entry.name, &*entry.path]).chain(hwcaps.iter().copied());
+    let texts: BTreeSet<&[u8]> = texts.collect();
+    let start = HEADER_LEN + ENTRY_LEN * sorted.len();
+    let mut strings = Vec::new();
+    let mut offsets: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for text in texts {
+        offsets.insert(text, start + strings.len());
+        strings.extend_from_slice(text);
+        strings.push(0);
+    }
+    let extension = (start + strings.len()).next_multiple_of(4);
+    let mut out = Writer { bytes: Vec::with_capacity(extension + 64), big_endian };
+    out.bytes.extend_from_slice(MAGIC_NEW);
+    out.u32(sorted.len());
+    out.u32(strings.len());
+    out.bytes.extend_from_slice(&[if big_endian { 3 } else { 2 }, 0, 0, 0]);
+    out.u32(if hwcaps.is_empty() { 0 } else { extension });
+    out.bytes.resize(HEADER_LEN, 0);
+    let offset = |text: &[u8]| offsets.get(text).copied().unwrap_or(start);
+    for entry in sorted {
+        let hwcap = entry.hwcap.as_deref().and_then(|name| hwcaps.iter().position(|known| *known == name));
+        out.raw(u32::from_ne_bytes(entry.flags.to_ne_bytes()));
+        out.u32(offset(&entry.name));
+        out.u32(offset(&entry.path));
+        out.u32(0);
+        out.u64(hwcap.map_or(0, |index| HWCAP_EXTENSION | index as u64));
+    }
+    out.bytes.extend_from_slice(&strings);
+    if !hwcaps.is_empty() {
+        // One section, the names of the subdirectories (`cache_extension_tag_glibc_hwcaps`).
+        out.bytes.resize(extension, 0);
+        out.raw(EXTENSION_MAGIC);
+        for field in [1, 1, 0, extension + 24, 4 * hwcaps.len()] {
+            out.u32(field);
+        }
+        hwcaps.iter().for_each(|name| out.u32(offset(name)));
+    }
+    out.bytes
+}
+
+/// `compare` of glibc's `elf/cache.c`: names descending, flags descending, subdirectories for processors before
+/// plain entries. What it leaves open is decided bytewise, so that nothing depends on the given order.
+fn order(a: &Entry, b: &Entry) -> Ordering {
+    let by_hwcap = || match (&a.hwcap, &b.hwcap) {
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (one, other) => one.cmp(other),
+    };
+    compare(&b.name, &a.name)
+        .then(b.flags.cmp(&a.flags))
+        .then_with(by_hwcap)
+        .then_with(|| (&a.name, &a.path).cmp(&(&b.name, &b.path)))
+}
+
+struct Writer {
+    bytes: Vec<u8>,
+    big_endian: bool,
+}
+
+impl Writer {
+    fn raw(&mut self, value: u32) {
+        let bytes = if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+        self.bytes.extend_from_slice(&bytes);
+    }
+
+    /// An offset or count: an image's paths fill no 4 GiB.
+    fn u32(&mut self, value: usize) {
+        self.raw(u32::try_from(value).unwrap_or(u32::MAX));
+    }
+
+    fn u64(&mut self, value: u64) {
+        let bytes = if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+        self.bytes.extend_from_slice(&bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Cache;
+    use super::*;
+
+    fn entry(name: &str, path: &str, hwcap: Option<&str>) -> Entry {
+        let text = |text: &str| text.as_bytes().into();
+        Entry { name: text(name), path: text(path), flags: 0x303, hwcap: hwcap.map(text) }
+    }
+
+    #[test]
+    fn what_is_written_is_read_in_the_loaders_order() {
+        let entries = [
+            entry("liba.so.1", "/x/liba.so.1", None),
+            entry("liba.so.10", "/x/liba.so.10", None),
+            entry("liba.so.1", "/x/glibc-hwcaps/x86-64-v3/liba.so.1", Some("x86-64-v3")),
+            entry("libb.so", "/y/libb.so", None),
+            entry("libb.so", "/y/libb.so", None),
+        ];
+        for big_endian in [false, true] {
+            let bytes = write(&entries, big_endian);
+            let mut turned = entries.clone();
+            turned.reverse();
+            assert_eq!(write(&turned, big_endian), bytes);
+            let cache = Cache::parse(&bytes, big_endian).unwrap();
+            let paths: Vec<_> = cache.entries().iter().map(|e| String::from_utf8_lossy(&e.path)).collect();
+            let wanted =
+                ["/y/libb.so", "/x/liba.so.10", "/x/glibc-hwcaps/x86-64-v3/liba.so.1", "/x/liba.so.1"];
+            assert_eq!(paths, wanted);
+        }
+        assert_eq!(Cache::parse(&write(&[], false), false).unwrap().entries(), []);
+        assert!(Cache::parse(&write(&[], false), true).is_err());
+    }
+}

@@ -1,0 +1,108 @@
+//! What an image's loader must be told: a cache, or musl's path file, for the libraries that it would not find.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{CacheNeed, Closure, Edge, How, Outcome, Tag};
+use crate::elf::{
+    Dialect, Loader,
+    cache::{self, Entry},
+    tokens::directory,
+};
+
+/// A file to be generated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// Where the loader looks for it.
+    pub path: Arc<[u8]>,
+    /// What must be in it. The same closure gives the same bytes.
+    pub bytes: Vec<u8>,
+    /// The libraries that would not be found without it.
+    pub needs: Vec<CacheNeed>,
+}
+
+impl Closure {
+    /// The files without which some library would not be found in an image that has nothing but this closure's
+    /// files. A cache names all libraries that its loaders search for in the places that it stands for.
+    pub fn config_files(&self) -> Vec<ConfigFile> {
+        let mut files: BTreeMap<Arc<[u8]>, (usize, Vec<CacheNeed>)> = BTreeMap::new();
+        for need in &self.needs_cache {
+            let Some(loader) = self.loaders.get(need.loader) else { continue };
+            let file = files.entry(loader.config.clone()).or_insert((need.loader, Vec::new()));
+            file.1.push(need.clone());
+        }
+        let files = files.into_iter().filter_map(|(path, (loader, needs))| {
+            let loader = self.loaders.get(loader)?;
+            let bytes = match loader.dialect {
+                Dialect::Glibc => self.cache(&path, loader.machine.big_endian),
+                Dialect::Musl => self.path_file(&path, loader),
+            };
+            Some(ConfigFile { path, bytes, needs })
+        });
+        files.collect()
+    }
+
+    /// The edges of all programs whose loader reads `config`.
+    fn edges_for(&self, config: &[u8]) -> impl Iterator<Item = (&Loader, &Edge)> {
+        let programs =
+            self.programs.iter().filter_map(|program| Some((program, self.loaders.get(program.loader?)?)));
+        let programs = programs.filter(move |(_, loader)| *loader.config == *config);
+        programs.flat_map(|(program, loader)| program.edges.iter().map(move |edge| (loader, edge)))
+    }
+
+    fn cache(&self, config: &[u8], big_endian: bool) -> Vec<u8> {
+        let mut entries = Vec::new();
+        // Loaders of several machines share a cache.
+        let edges = self.edges_for(config).filter(|(loader, _)| loader.machine.big_endian == big_endian);
+        for (loader, edge) in edges {
+            let (Outcome::Found(file, how) | Outcome::Same(file, _, how)) = &edge.outcome else { continue };
+            let Some(file) = self.files.get(*file) else { continue };
+            let hwcap = match how {
+                How::Cache(_) | How::Conf(..) | How::LibraryPath | How::Default => None,
+                How::Beside(_) if edge.tag == Tag::Variant => level(&file.opened),
+                _ => continue,
+            };
+            let flags = cache::flags(loader.machine).first().copied().unwrap_or(3);
+            entries.push(Entry { name: edge.name.clone(), path: file.opened.clone(), flags, hwcap });
+        }
+        // A build for better processors counts where the plain one is found by the cache.
+        let plain: Vec<Entry> = entries.iter().filter(|entry| entry.hwcap.is_none()).cloned().collect();
+        entries.retain(|entry| {
+            let dir = |path: &[u8]| directory(directory(directory(path))).to_vec();
+            let beside =
+                |known: &Entry| known.name == entry.name && *directory(&known.path) == *dir(&entry.path);
+            entry.hwcap.is_none() || plain.iter().any(beside)
+        });
+        cache::write(&entries, big_endian)
+    }
+
+    /// The directories that were of use, in the order of the search: LD_LIBRARY_PATH's and then the loader's own.
+    fn path_file(&self, config: &[u8], loader: &Loader) -> Vec<u8> {
+        let (mut first, mut then): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
+        for (_, edge) in self.edges_for(config) {
+            let (Outcome::Found(file, how) | Outcome::Same(file, _, how)) = &edge.outcome else { continue };
+            let Some(dir) = self.files.get(*file).map(|file| directory(&file.opened)) else { continue };
+            let dirs = match how {
+                How::LibraryPath => &mut first,
+                How::PathFile(_) => &mut then,
+                _ => continue,
+            };
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        if then.is_empty() {
+            then.extend(loader.system_dirs.iter().map(|dir| &**dir));
+        }
+        let mut out = Vec::new();
+        for dir in first.iter().chain(then.iter().filter(|dir| !first.contains(dir))) {
+            out.extend_from_slice(dir);
+            out.push(b'\n');
+        }
+        out
+    }
+}
+
+/// The subdirectory of `glibc-hwcaps` that a path is in.
+fn level(path: &[u8]) -> Option<Arc<[u8]>> {
+    directory(path).rsplit(|&b| b == b'/').next().map(Arc::from)
+}

@@ -1,0 +1,97 @@
+//! What joins a program besides what it loads at start: builds for better processors, and what dlopen metadata
+//! names.
+
+use std::sync::Arc;
+
+use super::Walk;
+use crate::elf::{
+    Edge, FileId, How, Outcome, Tag, Warning,
+    closure::{
+        files::Verdict,
+        search::{Hit, join},
+    },
+    dlopen::{Dlopen, Priority},
+    tokens::directory,
+};
+
+impl Walk<'_, '_> {
+    /// The dependencies that the members' notes name, and what these need in turn.
+    pub(super) fn dlopens(&mut self) {
+        let mut at = 0;
+        while let Some(file) = self.members.get(at).map(|member| member.file) {
+            for entry in &*self.state.dlopens(file) {
+                self.dlopen(at, entry);
+            }
+            self.breadth_first();
+            at += 1;
+        }
+    }
+
+    /// `dlopen` from `member` of the first alternative that is there.
+    fn dlopen(&mut self, member: usize, entry: &Dlopen) {
+        let Some(requester) = self.members.get(member).map(|member| member.file) else { return };
+        let tag = Tag::Dlopen(entry.priority);
+        let mut tried = Vec::new();
+        for name in &entry.sonames {
+            let Some(full) = self.expand(member, name) else { continue };
+            let outcome = if let Some((_, outcome)) = self.loaded(&full) {
+                outcome
+            } else {
+                let answer = self.search(member, &full);
+                tried.extend(answer.tried.iter().cloned());
+                let Hit::Found(..) = answer.result else { continue };
+                // Nobody's DT_RPATH but its own and the program's counts for what it needs.
+                let (found, outcome) = self.map(None, tag, &full, answer.result);
+                if let Some(found) = found.filter(|&found| !self.is_listed(found)) {
+                    self.enlist(self.list.len(), found);
+                }
+                outcome
+            };
+            self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried: tried.into() });
+            return;
+        }
+        let name: Arc<[u8]> = entry.sonames.join(&b" | "[..]).into();
+        if entry.priority != Priority::Required
+            && let Some(file) = self.state.out.files.get(requester)
+        {
+            let warning = Warning::Recommended(file.opened.clone(), name.clone());
+            self.state.out.warnings.insert(warning);
+        }
+        self.edges.push(Edge { requester, tag, name, outcome: Outcome::Missing, tried: tried.into() });
+    }
+
+    /// The other builds of all that was found, beside it, and what they need.
+    pub(super) fn variants(&mut self) {
+        let levels = self.state.loader(self.loader).map(|facts| facts.hwcaps.clone()).unwrap_or_default();
+        let count = self.members.len();
+        for member in 1..count {
+            let Some(file) = self.members.get(member).map(|member| member.file) else { return };
+            let Some(opened) = self.state.out.files.get(file).map(|file| file.opened.clone()) else { return };
+            let name = opened.rsplit(|&b| b == b'/').next().unwrap_or_default();
+            for level in &levels {
+                let dir = join(&join(directory(&opened), b"glibc-hwcaps"), level);
+                let path: Arc<[u8]> = join(&dir, name).into();
+                if let Verdict::Take = self.state.glibc_verdict(self.loader, &path) {
+                    self.variant(member, &path, &opened);
+                }
+            }
+        }
+        self.breadth_first();
+    }
+
+    fn variant(&mut self, of: usize, path: &Arc<[u8]>, opened: &Arc<[u8]>) {
+        let Some(found) = self.state.take(path) else { return };
+        let id = self.state.out.files.get(found).map_or(FileId(0, 0), |file| file.id);
+        let Some(base) = self.members.get(of) else { return };
+        let (requester, base) = (base.requester, base.file);
+        if self.ids.contains_key(&id) {
+            return;
+        }
+        let index = self.add(found, requester, false);
+        self.ids.insert(id, index);
+        self.enlist(self.list.len(), index);
+        let name: Arc<[u8]> = path.rsplit(|&b| b == b'/').next().unwrap_or_default().into();
+        let outcome = Outcome::Found(found, How::Beside(opened.clone()));
+        self.edges.push(Edge { requester: base, tag: Tag::Variant, name, outcome, tried: Arc::from([]) });
+    }
+}

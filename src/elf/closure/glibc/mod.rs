@@ -1,0 +1,234 @@
+//! glibc's loading order: `elf/rtld.c`, `elf/dl-deps.c`, `_dl_map_object` in `elf/dl-load.c`.
+
+mod extra;
+mod request;
+mod versions;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Edge, Fault, Hwcaps, Program, State, Tag, Warning, search::Paths};
+use crate::elf::{FileId, NODEFLIB, Request};
+
+/// Where `/etc/ld.so.preload` is: no build of glibc moves it.
+const PRELOAD_FILE: &[u8] = b"/etc/ld.so.preload";
+
+/// A loaded object (`struct link_map`).
+struct Member {
+    file: usize,
+    /// Who first asked for it (`l_loader`), by its index here.
+    requester: Option<usize>,
+    paths: Arc<Paths>,
+    has_runpath: bool,
+    nodeflib: bool,
+}
+
+/// One program's loading.
+struct Walk<'s, 'a> {
+    state: &'s mut State<'a>,
+    loader: usize,
+    members: Vec<Member>,
+    /// Every name that a loaded object answers to.
+    names: BTreeMap<Arc<[u8]>, Known>,
+    ids: BTreeMap<FileId, usize>,
+    /// Breadth-first order, in which the dependencies of members are looked at, and whether they were.
+    list: Vec<(usize, bool)>,
+    listed: Vec<bool>,
+    /// The order of loading, the program first (`l_next`).
+    chain: Vec<usize>,
+    edges: Vec<Edge>,
+    faults: Vec<Fault>,
+}
+
+/// Who answers to a name.
+#[derive(Clone, Copy)]
+enum Known {
+    Member(usize),
+    Vdso,
+}
+
+/// Fills in what the program at `program.file` loads by glibc's rules.
+pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
+    let (Some(file), Some(loader)) = (program.file, program.loader) else { return };
+    let mut walk = Walk {
+        state,
+        loader,
+        members: Vec::new(),
+        names: BTreeMap::new(),
+        ids: BTreeMap::new(),
+        list: Vec::new(),
+        listed: Vec::new(),
+        chain: Vec::new(),
+        edges: Vec::new(),
+        faults: Vec::new(),
+    };
+    walk.start(file, program.interpreter);
+    walk.preload();
+    walk.breadth_first();
+    walk.place_interpreter(program.interpreter.is_some());
+    let at_start = walk.members.len();
+    let loads: Vec<usize> = walk.chain.iter().skip(1).copied().collect();
+    if walk.state.options.hwcaps == Hwcaps::All {
+        walk.variants();
+    }
+    walk.dlopens();
+    walk.check_versions(at_start);
+    let Walk { members, edges, faults, .. } = walk;
+    program.loads = loads.iter().filter_map(|&member| members.get(member)).map(|m| m.file).collect();
+    program.extra = members.iter().skip(at_start).map(|member| member.file).collect();
+    program.edges = edges;
+    program.faults.extend(faults);
+}
+
+impl Walk<'_, '_> {
+    /// The program, and the loader itself, which is there before anything is searched.
+    fn start(&mut self, main: usize, interpreter: Option<usize>) {
+        let has_interpreter = self.state.out.files.get(main).is_some_and(|file| file.object.interp.is_some());
+        let main = self.add(main, None, has_interpreter);
+        self.enlist(self.list.len(), main);
+        for vdso in [&b"linux-vdso.so.1"[..], b"linux-gate.so.1", b"linux-vdso32.so.1", b"linux-vdso64.so.1"]
+        {
+            self.names.insert(vdso.into(), Known::Vdso);
+        }
+        if let Some(interpreter) = interpreter {
+            let path = self.state.loader(self.loader).map(|facts| facts.path.clone());
+            let member = self.add(interpreter, None, false);
+            if let Some(path) = path {
+                self.names.entry(path).or_insert(Known::Member(member));
+            }
+        }
+    }
+
+    /// Adds a file to the loaded ones.
+    fn add(&mut self, file: usize, requester: Option<usize>, main: bool) -> usize {
+        let index = self.members.len();
+        let paths = self.state.paths(file, self.loader, main);
+        let object = self.state.out.files.get(file).map(|file| file.object.clone());
+        let soname = object.as_ref().and_then(|object| object.soname.clone());
+        self.members.push(Member {
+            file,
+            requester,
+            paths,
+            has_runpath: object.as_ref().is_some_and(|object| object.runpath.is_some()),
+            nodeflib: object.as_ref().is_some_and(|object| object.flags_1 & NODEFLIB != 0),
+        });
+        self.listed.push(false);
+        self.chain.push(index);
+        if let Some(soname) = soname {
+            self.names.entry(soname).or_insert(Known::Member(index));
+        }
+        index
+    }
+
+    fn is_listed(&self, member: usize) -> bool {
+        self.listed.get(member).copied().unwrap_or(true)
+    }
+
+    fn enlist(&mut self, at: usize, member: usize) {
+        self.list.insert(at, (member, false));
+        if let Some(listed) = self.listed.get_mut(member) {
+            *listed = true;
+        }
+    }
+
+    /// LD_PRELOAD, then the preload file: as if the program needed them first.
+    fn preload(&mut self) {
+        let from_file = self.state.preload_file();
+        let from_environment = self.state.options.preload.iter().map(|name| (Tag::Preload, name));
+        let all = from_environment.chain(from_file.iter().map(|name| (Tag::PreloadFile, name)));
+        let all: Vec<(Tag, Arc<[u8]>)> = all.map(|(tag, name)| (tag, Arc::from(&**name))).collect();
+        for (tag, name) in all {
+            match self.request(0, tag, &name) {
+                Some(member) if !self.is_listed(member) => {
+                    self.enlist(self.list.len(), member);
+                }
+                Some(_) => {}
+                None => drop(self.state.out.warnings.insert(Warning::Preload(name))),
+            }
+        }
+    }
+
+    /// `_dl_map_object_deps`.
+    fn breadth_first(&mut self) {
+        let mut at = 0;
+        while let Some(entry) = self.list.get_mut(at) {
+            if std::mem::replace(&mut entry.1, true) {
+                at += 1;
+                continue;
+            }
+            let member = entry.0;
+            let file = self.members.get(member).and_then(|m| self.state.out.files.get(m.file));
+            let Some(object) = file.map(|file| file.object.clone()) else { continue };
+            // A filtee is put before its filter and pushes it on.
+            let mut place = at;
+            for (request, name) in &object.requests {
+                let Some(found) = self.request(member, Tag::Dynamic(*request), name) else { continue };
+                if *request == Request::Needed {
+                    if !self.is_listed(found) {
+                        self.enlist(self.list.len(), found);
+                    }
+                } else if self.filtee(place, member, found) {
+                    place += 1;
+                }
+            }
+        }
+    }
+
+    /// Puts a filtee before its filter, which is at `place`, unless it is there already.
+    fn filtee(&mut self, place: usize, filter: usize, filtee: usize) -> bool {
+        if self.is_listed(filtee) {
+            let later = self.list.iter().skip(place + 1).position(|&(member, _)| member == filtee);
+            let Some(later) = later else { return false };
+            self.list.remove(place + 1 + later);
+        }
+        self.enlist(place, filtee);
+        self.chain.retain(|&member| member != filtee);
+        let before = self.chain.iter().position(|&member| member == filter).unwrap_or(self.chain.len());
+        self.chain.insert(before, filtee);
+        true
+    }
+
+    /// The loader stands where the first request for it put it, or nowhere if there was none (`dl_main`).
+    fn place_interpreter(&mut self, there: bool) {
+        if !there {
+            return;
+        }
+        self.chain.retain(|&member| member != 1);
+        if let Some(place) = self.list.iter().position(|&(member, _)| member == 1) {
+            let before = place.checked_sub(1).and_then(|at| self.list.get(at)).map(|&(member, _)| member);
+            let at = self.chain.iter().position(|&member| Some(member) == before);
+            self.chain.insert(at.map_or(1, |at| at + 1).min(self.chain.len()), 1);
+        }
+    }
+}
+
+impl State<'_> {
+    /// The absolute elements of LD_LIBRARY_PATH, cleaned as the loader does.
+    pub(super) fn library_path(&self) -> Vec<Arc<[u8]>> {
+        let mut dirs: Vec<Arc<[u8]>> = Vec::new();
+        for dir in self.options.library_path.iter().filter(|dir| dir.starts_with(b"/")) {
+            let mut dir: &[u8] = dir;
+            while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
+                dir = shorter;
+            }
+            if !dirs.iter().any(|known| **known == *dir) {
+                dirs.push(dir.into());
+            }
+        }
+        dirs
+    }
+
+    /// The names in the preload file: blanks and colons between them, comments from `#` to the line's end.
+    fn preload_file(&mut self) -> Arc<[Vec<u8>]> {
+        if let Some(known) = &self.preload_file {
+            return known.clone();
+        }
+        let found = self.lookup.find(PRELOAD_FILE);
+        let text = found.ok().and_then(|found| self.lookup.read(&found, 1 << 20).ok()).unwrap_or_default();
+        let lines =
+            text.split(|&b| b == b'\n').map(|line| line.split(|&b| b == b'#').next().unwrap_or_default());
+        let names = lines.flat_map(|line| line.split(|&b| matches!(b, b' ' | b'\t' | b':')));
+        let names: Arc<[Vec<u8>]> = names.filter(|n| !n.is_empty()).map(<[u8]>::to_vec).collect();
+        self.preload_file = Some(names.clone());
+        names
+    }
+}

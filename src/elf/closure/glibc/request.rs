@@ -1,0 +1,200 @@
+//! One name asked for: `_dl_map_object` in glibc's `elf/dl-load.c`.
+
+use std::sync::Arc;
+
+use super::{Known, Walk};
+use crate::elf::{
+    Edge, Fault, FaultKind, FileId, FindError, How, Hwcaps, Miss, Outcome, Tag, Tried, Warning,
+    closure::{
+        files::Verdict,
+        search::{Answer, Hit, Listed},
+    },
+    tokens::{Tokens, directory},
+};
+
+impl Walk<'_, '_> {
+    /// One name asked for by a member: the member that answers, if any.
+    pub(super) fn request(&mut self, member: usize, tag: Tag, name: &Arc<[u8]>) -> Option<usize> {
+        let requester = self.members.get(member)?.file;
+        let mut tried: Arc<[Tried]> = Arc::from([]);
+        let (found, outcome) = match self.expand(member, name) {
+            // An empty name is no name: the loader passes over it.
+            None if name.is_empty() => return None,
+            None => {
+                tried = Arc::from([Tried { path: name.clone(), how: How::Path, miss: Miss::Token }]);
+                (None, Outcome::Missing)
+            }
+            Some(full) => match self.loaded(&full) {
+                Some((found, outcome)) => (found, outcome),
+                None => {
+                    let answer = self.search(member, &full);
+                    tried = answer.tried;
+                    self.map(Some(member), tag, &full, answer.result)
+                }
+            },
+        };
+        self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried });
+        found
+    }
+
+    /// The name with its tokens replaced (`expand_dst`).
+    pub(super) fn expand(&self, member: usize, name: &Arc<[u8]>) -> Option<Arc<[u8]>> {
+        if !name.contains(&b'$') {
+            return Some(name.clone()).filter(|name| !name.is_empty());
+        }
+        let file = self.members.get(member).and_then(|m| self.state.out.files.get(m.file))?;
+        let facts = self.state.loader(self.loader)?;
+        let main = member == 0 && file.object.interp.is_some();
+        let platform = match &self.state.options.hwcaps {
+            Hwcaps::Cpu(cpu) => cpu.platform.as_deref(),
+            _ => None,
+        };
+        let tokens = Tokens {
+            origin: directory(if main { file.path.as_bytes() } else { &file.opened }),
+            lib: &facts.lib,
+            platform: platform.unwrap_or(&facts.platform),
+        };
+        tokens.glibc(name).map(Arc::from)
+    }
+
+    /// The loaded object that answers to `name` (`_dl_name_match_p`, DT_SONAME).
+    pub(super) fn loaded(&self, name: &[u8]) -> Option<(Option<usize>, Outcome)> {
+        Some(match *self.names.get(name)? {
+            Known::Vdso => (None, Outcome::Kernel),
+            Known::Member(index) => {
+                let file = self.members.get(index)?.file;
+                let opened = self.state.out.files.get(file)?.opened.clone();
+                (Some(index), Outcome::Found(file, How::Loaded(opened)))
+            }
+        })
+    }
+
+    /// The search of `_dl_map_object`.
+    pub(super) fn search(&mut self, member: usize, name: &Arc<[u8]>) -> Answer {
+        let mut tried = Vec::new();
+        if name.contains(&b'/') {
+            return self.at_path(name);
+        }
+        if let Some(hit) = self.before_tail(member, name, &mut tried) {
+            return Answer { result: hit, tried: tried.into() };
+        }
+        let nodeflib = self.members.get(member).is_some_and(|m| m.nodeflib);
+        let tail = self.state.tail(self.loader, nodeflib, name);
+        if tried.is_empty() {
+            return tail;
+        }
+        tried.extend(tail.tried.iter().cloned());
+        Answer { result: tail.result, tried: tried.into() }
+    }
+
+    fn at_path(&mut self, path: &Arc<[u8]>) -> Answer {
+        let (result, miss) = if path.starts_with(b"/") {
+            match self.state.glibc_verdict(self.loader, path) {
+                Verdict::Take => (Hit::Found(path.clone(), How::Path), None),
+                Verdict::Fatal(fault) => (Hit::Fatal(path.clone(), fault), None),
+                Verdict::Skip(miss) => (Hit::Missing, Some(miss)),
+            }
+        } else {
+            (Hit::Missing, Some(Miss::Relative))
+        };
+        let tried = miss.map(|miss| Tried { path: path.clone(), how: How::Path, miss });
+        Answer { result, tried: tried.into_iter().collect() }
+    }
+
+    /// DT_RPATH up the chain of requesters, LD_LIBRARY_PATH, DT_RUNPATH.
+    fn before_tail(&mut self, member: usize, name: &[u8], tried: &mut Vec<Tried>) -> Option<Hit> {
+        if !self.members.get(member)?.has_runpath {
+            let mut next = Some(member);
+            let mut did_main = false;
+            while let Some(index) = next {
+                let at = self.members.get(index)?;
+                next = at.requester;
+                did_main |= index == 0;
+                if let Some(hit) = self.in_rpath(index, name, tried) {
+                    return Some(hit);
+                }
+            }
+            if !did_main && let Some(hit) = self.in_rpath(0, name, tried) {
+                return Some(hit);
+            }
+        }
+        if !self.state.options.library_path.is_empty() {
+            let dirs = self.state.library_path();
+            let found = self.state.try_dirs(self.loader, &dirs, name, &How::LibraryPath, tried);
+            if let Listed::End(hit) = found {
+                self.note_shadowed(member, name, &hit);
+                return Some(hit);
+            }
+        }
+        let at = self.members.get(member)?;
+        let paths = at.paths.clone();
+        let dirs = paths.runpath.as_ref()?;
+        let how = How::Runpath(self.state.out.files.get(at.file)?.opened.clone());
+        match self.state.try_dirs(self.loader, dirs, name, &how, tried) {
+            Listed::End(hit) => Some(hit),
+            Listed::Next => None,
+        }
+    }
+
+    fn in_rpath(&mut self, index: usize, name: &[u8], tried: &mut Vec<Tried>) -> Option<Hit> {
+        let at = self.members.get(index)?;
+        let paths = at.paths.clone();
+        let dirs = paths.rpath.as_ref()?;
+        let how = How::Rpath(self.state.out.files.get(at.file)?.opened.clone());
+        match self.state.try_dirs(self.loader, dirs, name, &how, tried) {
+            Listed::End(hit) => Some(hit),
+            Listed::Next => None,
+        }
+    }
+
+    /// `_dl_map_object_from_fd`: another name of a loaded file, or one more member.
+    pub(super) fn map(
+        &mut self,
+        requester: Option<usize>,
+        tag: Tag,
+        name: &Arc<[u8]>,
+        hit: Hit,
+    ) -> (Option<usize>, Outcome) {
+        let (path, how) = match hit {
+            Hit::Found(path, how) => (path, how),
+            Hit::Missing => return (None, Outcome::Missing),
+            Hit::Fatal(path, kind) => {
+                if tag.is_hard() {
+                    self.faults.push(Fault { path, kind: kind.clone() });
+                }
+                return (None, Outcome::Fatal(kind));
+            }
+        };
+        let Some(file) = self.state.take(&path) else {
+            return (None, Outcome::Fatal(FaultKind::Find(FindError::Missing)));
+        };
+        self.state.note_cache_need(self.loader, file, name, &how);
+        let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
+        if let Some(&loaded) = self.ids.get(&id) {
+            self.names.entry(name.clone()).or_insert(Known::Member(loaded));
+            let loaded_file = self.members.get(loaded).map_or(file, |member| member.file);
+            return (Some(loaded), Outcome::Same(file, loaded_file, how));
+        }
+        let index = self.add(file, requester, false);
+        self.ids.insert(id, index);
+        // `l_name` is the path, `l_libname` the name.
+        self.names.entry(path).or_insert(Known::Member(index));
+        self.names.entry(name.clone()).or_insert(Known::Member(index));
+        (Some(index), Outcome::Found(file, how))
+    }
+
+    /// LD_LIBRARY_PATH comes before DT_RUNPATH, a cache after it: where both lead somewhere, a generated cache
+    /// cannot stand in for the variable.
+    fn note_shadowed(&mut self, member: usize, name: &[u8], hit: &Hit) {
+        let Hit::Found(path, _) = hit else { return };
+        let Some(paths) = self.members.get(member).map(|member| member.paths.clone()) else { return };
+        let Some(dirs) = &paths.runpath else { return };
+        let how = How::LibraryPath;
+        if let Listed::End(Hit::Found(other, _)) =
+            self.state.try_dirs(self.loader, dirs, name, &how, &mut Vec::new())
+            && other != *path
+        {
+            self.state.out.warnings.insert(Warning::Shadowed(path.clone(), other));
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Symbol versions: `_dl_check_map_versions` in glibc's `elf/dl-version.c`.
+
+use std::sync::Arc;
+
+use super::{Known, Walk};
+use crate::elf::{Fault, FaultKind, Warning, closure::state::Versions};
+
+impl Walk<'_, '_> {
+    /// Checks what each member wants of others against what these define. Members from `soft` on came by
+    /// dlopen: there a missing version is no more than a warning.
+    pub(super) fn check_versions(&mut self, soft: usize) {
+        for index in 0..self.members.len() {
+            let Some(file) = self.members.get(index).map(|member| member.file) else { return };
+            let Some(object) = self.state.out.files.get(file).map(|file| file.object.clone()) else { return };
+            for (at, need) in object.verneed.iter().enumerate() {
+                let Some(Known::Member(provider)) = self.names.get(&need.file) else { continue };
+                let Some(provider) = self.members.get(*provider).map(|member| member.file) else { continue };
+                for version in &*self.lacking(file, at, provider) {
+                    self.complain(file, provider, version, index >= soft);
+                }
+            }
+        }
+    }
+
+    /// The versions of a file's `at`th need that `provider` does not define, weak ones aside.
+    fn lacking(&mut self, file: usize, at: usize, provider: usize) -> Versions {
+        if let Some(known) = self.state.versions.get(&(file, at, provider)) {
+            return known.clone();
+        }
+        let files = &self.state.out.files;
+        let lacking = match (files.get(file), files.get(provider)) {
+            (Some(user), Some(library)) => match (&library.object.verdef, user.object.verneed.get(at)) {
+                (Some(defined), Some(need)) => {
+                    let wanted =
+                        need.versions.iter().filter(|version| !version.weak).map(|version| &version.name);
+                    wanted.filter(|version| !defined.contains(version)).cloned().collect()
+                }
+                _ => {
+                    let warning = Warning::NoVersions(library.opened.clone(), user.opened.clone());
+                    self.state.out.warnings.insert(warning);
+                    Arc::from([])
+                }
+            },
+            _ => Arc::from([]),
+        };
+        self.state.versions.insert((file, at, provider), lacking.clone());
+        lacking
+    }
+
+    fn complain(&mut self, file: usize, provider: usize, version: &Arc<[u8]>, soft: bool) {
+        let opened = |index: usize| self.state.out.files.get(index).map(|file| file.opened.clone());
+        let (Some(path), Some(needed_by)) = (opened(provider), opened(file)) else { return };
+        let kind = FaultKind::Version(version.clone(), needed_by);
+        let fault = Fault { path, kind };
+        if soft {
+            self.state.out.warnings.insert(Warning::Soft(fault.to_string()));
+        } else {
+            self.faults.push(fault);
+        }
+    }
+}

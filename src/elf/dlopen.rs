@@ -1,0 +1,135 @@
+//! `.note.dlopen`: the libraries that an object may open itself (UAPI.12, ELF dlopen metadata).
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+/// Dependencies of one object; systemd's library, which has the most, names some 25.
+const MAX_ENTRIES: usize = 1024;
+
+/// One dependency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dlopen {
+    /// The names that are tried, in order; the first that is there will do.
+    pub sonames: Vec<Arc<[u8]>>,
+    /// What it is for, in a word.
+    pub feature: Option<String>,
+    /// What it is for, in a sentence.
+    pub description: Option<String>,
+    /// How much is lost without it.
+    pub priority: Priority,
+}
+
+/// How much is lost without a dependency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// The object does not work.
+    Required,
+    /// Something important does not work. What is meant where nothing, or nothing known, is said.
+    #[default]
+    Recommended,
+    /// Something that full installations have does not work.
+    Suggested,
+}
+
+/// Why a note says nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DlopenError {
+    /// It is no JSON, or has no names where they belong.
+    #[error("invalid dlopen metadata: {0}")]
+    Json(String),
+    /// A priority that the specification does not know; taken as recommended.
+    #[error("unknown priority `{0}` in dlopen metadata, taken as `recommended`")]
+    Priority(String),
+    /// More than any real object has; the rest is left out.
+    #[error("more than {MAX_ENTRIES} entries of dlopen metadata")]
+    TooMany,
+}
+
+/// As it stands in the note. Keys that are not listed are the producer's own.
+#[derive(Deserialize)]
+struct Raw {
+    soname: OneOrMany<String>,
+    feature: Option<String>,
+    description: Option<String>,
+    priority: Option<String>,
+}
+
+/// The specification began with single values; arrays came before the first release that used it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    Many(Vec<T>),
+    One(T),
+}
+
+impl<T> OneOrMany<T> {
+    fn into_vec(self) -> Vec<T> {
+        match self {
+            Self::Many(many) => many,
+            Self::One(one) => vec![one],
+        }
+    }
+}
+
+/// The dependencies that a note's JSON text names, and what is wrong with it.
+pub fn parse(text: &[u8]) -> (Vec<Dlopen>, Vec<DlopenError>) {
+    let raw: OneOrMany<Raw> = match serde_json::from_slice(text) {
+        Ok(raw) => raw,
+        Err(error) => return (Vec::new(), vec![DlopenError::Json(error.to_string())]),
+    };
+    let mut raw = raw.into_vec();
+    let mut errors = Vec::new();
+    if raw.len() > MAX_ENTRIES {
+        raw.truncate(MAX_ENTRIES);
+        errors.push(DlopenError::TooMany);
+    }
+    let mut out = Vec::new();
+    for entry in raw {
+        let priority = match entry.priority.as_deref() {
+            Some("required") => Priority::Required,
+            Some("recommended") | None => Priority::Recommended,
+            Some("suggested") => Priority::Suggested,
+            Some(other) => {
+                errors.push(DlopenError::Priority(other.to_owned()));
+                Priority::default()
+            }
+        };
+        let names = entry.soname.into_vec();
+        let sonames: Vec<Arc<[u8]>> =
+            names.iter().filter(|name| !name.is_empty()).map(|name| name.as_bytes().into()).collect();
+        if !sonames.is_empty() {
+            let (feature, description) = (entry.feature, entry.description);
+            out.push(Dlopen { sonames, feature, description, priority });
+        }
+    }
+    (out, errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_alternatives_and_priorities() {
+        let text = br#"[
+            {"soname": ["liba.so.2", "liba.so.1"], "feature": "a", "description": "A", "priority": "required"},
+            {"soname": "libb.so", "x-own": 1},
+            {"soname": ["libc.so"], "priority": "vital"},
+            {"soname": [], "priority": "suggested"}
+        ]"#;
+        let (entries, errors) = parse(text);
+        let priorities: Vec<_> = entries.iter().map(|entry| entry.priority).collect();
+        assert_eq!(priorities, [Priority::Required, Priority::Recommended, Priority::Recommended]);
+        assert_eq!(entries[0].sonames, [Arc::from(&b"liba.so.2"[..]), Arc::from(&b"liba.so.1"[..])]);
+        assert_eq!(errors, [DlopenError::Priority("vital".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_no_metadata_is_said() {
+        for text in ["", "[", "[{}]", "[{\"soname\": 1}]", "3"] {
+            let (entries, errors) = parse(text.as_bytes());
+            assert!(entries.is_empty() && matches!(errors[..], [DlopenError::Json(_)]), "{text}");
+        }
+    }
+}

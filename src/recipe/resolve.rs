@@ -1,0 +1,386 @@
+//! One instruction → its [`Action`]; also the check of the values that a text alone can tell, before any
+//! variable is known.
+
+use crate::path::glob::{Glob, clean, has_wildcard};
+use crate::path::{ImagePath, PathError};
+
+use super::action::{Action, CopyFiles, CopyFrom, CopySource, Dest, Mkdir, Pack, Soft};
+use super::expand::{self, Budget, Scope};
+use super::fault::{Fault, FaultKind};
+use super::mode::Mode;
+use super::source::Span;
+use super::values::{Owner, Ports, signal};
+use super::{Argument, Command, Heredoc, Instruction, Pair, Transfer, TransferSource, Word};
+
+/// What `--from` was found to name, or why it names nothing.
+pub(super) type FindStage<'a> = dyn Fn(&str) -> Result<CopyFrom, FaultKind> + 'a;
+
+/// What an instruction is read with.
+pub(super) struct Resolver<'a> {
+    pub escape: char,
+    /// `None` while nothing is known of the variables: then words with any are only checked for their form.
+    pub scope: Option<&'a Scope>,
+    pub budget: &'a mut Budget,
+    pub workdir: &'a ImagePath,
+    pub shell: &'a [String],
+    pub find_stage: &'a FindStage<'a>,
+    pub faults: &'a mut Vec<Fault>,
+    /// Variables that are not set, with their places.
+    pub unset: Vec<(Span, String)>,
+}
+
+impl Resolver<'_> {
+    /// What the instruction does. `None` if a fault was found, or if variables are not known and it has some.
+    pub(super) fn action(&mut self, instruction: &Instruction) -> Option<Action> {
+        Some(match instruction {
+            Instruction::Add(transfer) => Action::Copy(self.transfer("ADD", transfer)?),
+            Instruction::Annotation(pairs) => Action::Annotation(self.pairs("ANNOTATION", pairs)?),
+            // Its values depend on the command line: see `evaluate`.
+            Instruction::Arg(arguments) => return self.arguments(arguments),
+            Instruction::Cap { file, capabilities } => {
+                let capabilities = self.filled(capabilities, "the capability");
+                Action::Cap { file: self.path(file)?, capabilities: capabilities? }
+            }
+            Instruction::Cmd(command) => Action::Cmd(self.command(command)),
+            Instruction::Copy(transfer) => Action::Copy(self.transfer("COPY", transfer)?),
+            Instruction::Entrypoint(command) => Action::Entrypoint(self.command(command)),
+            Instruction::Env(pairs) => Action::Env(self.pairs("ENV", pairs)?),
+            Instruction::Expose(words) => Action::Expose(self.ports(words)?),
+            Instruction::Healthcheck(health) => Action::Healthcheck(health.clone()),
+            Instruction::Label(pairs) => Action::Label(self.pairs("LABEL", pairs)?),
+            Instruction::Maintainer(word) => Action::Maintainer(word.text.clone()),
+            Instruction::Mkdir { dirs, mode, chown } => {
+                let (mode, owner) = (self.mode(mode.as_ref()), self.owner(chown.as_ref()));
+                let dirs = self.all(dirs, Self::path);
+                Action::Mkdir(Mkdir { dirs: dirs?, mode: mode?, owner: owner? })
+            }
+            Instruction::Pack(pack) => Action::Pack(self.pack(pack)?),
+            Instruction::Shell(words) => Action::Shell(words.clone()),
+            Instruction::Stopsignal(word) => Action::StopSignal(self.signal(word)?),
+            Instruction::Symlink { target, link } => {
+                let held = self.expand(target);
+                let held = held.and_then(|text| self.link_target(target.span, text));
+                Action::Symlink { link: self.path(link)?, target: held? }
+            }
+            Instruction::User(word) => Action::User(self.expand(word)?),
+            Instruction::Volume(words) => Action::Volume(self.all(words, Self::volume)?),
+            Instruction::Workdir(word) => Action::Workdir(self.path(word)?),
+        })
+    }
+
+    /// The word's text; see [`Resolver::action`] for `None`.
+    pub(super) fn expand(&mut self, word: &Word) -> Option<String> {
+        let mode = expand::Mode::Word { escape: self.escape };
+        self.expand_as(word, mode)
+    }
+
+    fn expand_as(&mut self, word: &Word, mode: expand::Mode) -> Option<String> {
+        // A word that lines were joined or quotes taken off in is shown as a whole.
+        let verbatim = word.span.end - word.span.start == word.text.len();
+        let place =
+            |at: usize| Span { start: word.span.start + if verbatim { at } else { 0 }, end: word.span.end };
+        let known = match self.scope {
+            None if word.text.contains('$') => {
+                let checked = expand::check(&word.text, mode).err();
+                self.faults.extend(checked.map(|error| Fault { span: place(error.at), kind: error.kind }));
+                return None;
+            }
+            None => &Scope::default(),
+            Some(scope) => scope,
+        };
+        match expand::expand(&word.text, mode, known, self.budget) {
+            Ok(expanded) => {
+                self.unset.extend(expanded.unset.into_iter().map(|(at, name)| (place(at), name)));
+                Some(expanded.text)
+            }
+            Err(error) => {
+                self.faults.push(Fault { span: place(error.at), kind: error.kind });
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, span: Span, kind: FaultKind) {
+        self.faults.push(Fault { span, kind });
+    }
+
+    /// A value that may have been unreadable.
+    fn value<T>(&mut self, span: Span, value: Option<T>, kind: impl FnOnce() -> FaultKind) -> Option<T> {
+        if value.is_none() {
+            self.fault(span, kind());
+        }
+        value
+    }
+
+    /// The word's text, which may not be empty.
+    fn filled(&mut self, word: &Word, what: &'static str) -> Option<String> {
+        let text = self.expand(word)?;
+        self.value(word.span, (!text.is_empty()).then_some(text), || FaultKind::Empty { what })
+    }
+
+    /// All of them, or `None` after every one was tried.
+    fn all<T>(
+        &mut self,
+        words: &[Word],
+        mut each: impl FnMut(&mut Self, &Word) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let tried: Vec<Option<T>> = words.iter().map(|word| each(self, word)).collect();
+        tried.into_iter().collect()
+    }
+
+    fn pairs(&mut self, instruction: &'static str, pairs: &[Pair]) -> Option<Vec<(String, String)>> {
+        let tried: Vec<_> = pairs
+            .iter()
+            .map(|pair| {
+                let name = self.expand(&pair.name).and_then(|name| {
+                    let named = (!name.is_empty()).then_some(name);
+                    self.value(pair.name.span, named, || FaultKind::BlankName { instruction })
+                });
+                let value = self.expand(&pair.value);
+                Some((name?, value?))
+            })
+            .collect();
+        tried.into_iter().collect()
+    }
+
+    fn arguments(&mut self, arguments: &[Argument]) -> Option<Action> {
+        for argument in arguments {
+            if self.scope.is_none() {
+                argument.default.as_ref().map(|default| self.expand(default));
+            }
+        }
+        None
+    }
+
+    /// A path under the working directory. As in Docker, `..` stops at the root.
+    fn path(&mut self, word: &Word) -> Option<ImagePath> {
+        let text = self.filled(word, "the path")?;
+        self.under_workdir(word.span, &text)
+    }
+
+    fn under_workdir(&mut self, span: Span, text: &str) -> Option<ImagePath> {
+        let rooted = if text.starts_with('/') {
+            text.as_bytes().to_vec()
+        } else {
+            [self.workdir.as_bytes(), b"/", text.as_bytes()].concat()
+        };
+        self.image_path(span, text, ImagePath::new(clean(&rooted)))
+    }
+
+    fn image_path(
+        &mut self,
+        span: Span,
+        text: &str,
+        path: Result<ImagePath, PathError>,
+    ) -> Option<ImagePath> {
+        path.map_err(|why| self.fault(span, FaultKind::Path { value: text.into(), why })).ok()
+    }
+
+    fn dest(&mut self, word: &Word) -> Option<Dest> {
+        let text = self.expand(word)?;
+        self.dest_at(word.span, &text)
+    }
+
+    fn dest_at(&mut self, span: Span, text: &str) -> Option<Dest> {
+        let last = text.rsplit('/').next().unwrap_or_default();
+        let is_dir = matches!(last, "" | "." | "..");
+        Some(Dest { path: self.under_workdir(span, text)?, is_dir })
+    }
+
+    fn command(&mut self, command: &Command) -> Vec<String> {
+        match command {
+            Command::Exec(words) => words.clone(),
+            Command::Shell(text) if text.is_empty() => self.shell.to_vec(),
+            Command::Shell(text) => self.shell.iter().cloned().chain([text.clone()]).collect(),
+        }
+    }
+
+    fn mode(&mut self, word: Option<&Word>) -> Option<Option<Mode>> {
+        let Some(word) = word else { return Some(None) };
+        let value = self.expand(word)?;
+        if value.is_empty() {
+            return Some(None);
+        }
+        self.value(word.span, Mode::parse(&value), || FaultKind::Mode { value }).map(Some)
+    }
+
+    fn owner(&mut self, word: Option<&Word>) -> Option<Option<Owner>> {
+        let Some(word) = word else { return Some(None) };
+        let value = self.expand(word)?;
+        if value.is_empty() {
+            return Some(None);
+        }
+        self.value(word.span, Owner::parse(&value), || FaultKind::Owner { value }).map(Some)
+    }
+
+    fn ports(&mut self, words: &[Word]) -> Option<Vec<Ports>> {
+        let lists = self.all(words, |this, word| {
+            // One variable may hold several ports.
+            let text = this.expand(word)?;
+            let ports = text.split_whitespace().map(|value| {
+                let ports = Ports::parse(value);
+                ports.map_err(|why| this.fault(word.span, FaultKind::Port { value: value.into(), why })).ok()
+            });
+            ports.collect::<Option<Vec<_>>>()
+        });
+        Some(lists?.concat())
+    }
+
+    fn signal(&mut self, word: &Word) -> Option<String> {
+        let value = self.expand(word)?;
+        match signal(&value) {
+            Ok(()) => Some(value),
+            Err(near) => {
+                self.fault(word.span, FaultKind::Signal { value, near });
+                None
+            }
+        }
+    }
+
+    fn volume(&mut self, word: &Word) -> Option<String> {
+        let text = self.expand(word)?;
+        let text = text.trim();
+        self.value(word.span, (!text.is_empty()).then(|| text.into()), || FaultKind::Empty {
+            what: "the volume",
+        })
+    }
+
+    fn link_target(&mut self, span: Span, text: String) -> Option<String> {
+        let why = match text.len() {
+            0 => return self.value(span, None, || FaultKind::Empty { what: "the target" }),
+            1..=ImagePath::MAX => return Some(text),
+            _ => PathError::TooLong,
+        };
+        self.fault(span, FaultKind::Path { value: text, why });
+        None
+    }
+
+    fn transfer(&mut self, instruction: &'static str, transfer: &Transfer) -> Option<CopyFiles> {
+        let from = self.copy_from(transfer.from.as_ref());
+        let in_context = from == Some(CopyFrom::Context);
+        let sources: Vec<_> = transfer
+            .sources
+            .iter()
+            .map(|source| match source {
+                TransferSource::Path(word) => self.source(instruction, word, in_context),
+                TransferSource::Heredoc(heredoc) => self.inline(heredoc),
+            })
+            .collect();
+        let dest = self.dest(&transfer.dest);
+        if let Some(Dest { is_dir: false, .. }) = dest
+            && sources.len() > 1
+        {
+            self.fault(transfer.dest.span, FaultKind::NotADirectory { instruction });
+            return None;
+        }
+        let (owner, mode) = (self.owner(transfer.chown.as_ref()), self.mode(transfer.chmod.as_ref()));
+        let exclude = self.all(&transfer.exclude, Self::exclude);
+        Some(CopyFiles {
+            from: from?,
+            sources: sources.into_iter().collect::<Option<_>>()?,
+            dest: dest?,
+            owner: owner?,
+            mode: mode?,
+            exclude: exclude?,
+            parents: transfer.parents,
+            unpack: transfer.unpack.unwrap_or(instruction == "ADD"),
+        })
+    }
+
+    fn copy_from(&mut self, word: Option<&Word>) -> Option<CopyFrom> {
+        let Some(word) = word.filter(|word| !word.text.is_empty()) else { return Some(CopyFrom::Context) };
+        // Which stages there are must be known before any variable of a stage is.
+        let found = if word.text.contains('$') {
+            Err(FaultKind::FromVariable)
+        } else {
+            (self.find_stage)(&word.text)
+        };
+        found.map_err(|kind| self.fault(word.span, kind)).ok()
+    }
+
+    fn source(&mut self, instruction: &'static str, word: &Word, in_context: bool) -> Option<CopySource> {
+        let text = self.expand(word)?;
+        let lower = text.to_ascii_lowercase();
+        let is_url =
+            ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|head| lower.starts_with(head));
+        if in_context && is_url {
+            self.fault(word.span, FaultKind::Url { instruction, url: text });
+            return None;
+        }
+        if in_context
+            && clean(text.trim_start_matches('/').as_bytes()).split(|&byte| byte == b'/').next()
+                == Some(b"..")
+        {
+            self.fault(word.span, FaultKind::OutsideContext { path: text });
+            return None;
+        }
+        match Glob::plain(text.as_bytes()) {
+            Err(why) if has_wildcard(text.as_bytes()) => {
+                self.fault(word.span, FaultKind::Glob { value: text, why });
+                None
+            }
+            _ => Some(CopySource::Path(text)),
+        }
+    }
+
+    fn inline(&mut self, heredoc: &Heredoc) -> Option<CopySource> {
+        let word = Word { text: heredoc.content.clone(), span: heredoc.body };
+        let content =
+            if heredoc.expand { self.expand_as(&word, expand::Mode::Heredoc) } else { Some(word.text) };
+        Some(CopySource::Inline { name: heredoc.name.clone(), content: content? })
+    }
+
+    fn exclude(&mut self, word: &Word) -> Option<String> {
+        let value = self.expand(word)?;
+        if let Err(why) = Glob::new(value.trim_start_matches('!').as_bytes()) {
+            self.fault(word.span, FaultKind::Glob { value, why });
+            return None;
+        }
+        Some(value)
+    }
+
+    fn pack(&mut self, pack: &super::Pack) -> Option<Pack> {
+        let soft = self.soft(pack.soft.as_ref());
+        let library_path = self.all(&pack.library_path, Self::expand);
+        let sysroot = pack.sysroot.as_ref().map(|word| self.expand(word));
+        let (last, others) = pack.words.split_last()?;
+        let mut programs = self.all(others, Self::program);
+        let text = self.program(last)?;
+        let is_dest = !others.is_empty() && (text.starts_with('/') || text.ends_with('/'));
+        let dest = if is_dest { Some(self.dest_at(last.span, &text)?) } else { None };
+        match &dest {
+            Some(Dest { is_dir: false, .. }) if others.len() > 1 => {
+                self.fault(last.span, FaultKind::NotADirectory { instruction: "PACK" });
+                return None;
+            }
+            Some(_) => {}
+            None => programs.iter_mut().for_each(|programs| programs.push(text.clone())),
+        }
+        let sysroot = match sysroot {
+            Some(sysroot) => Some(sysroot?),
+            None => None,
+        };
+        Some(Pack { programs: programs?, dest, soft: soft?, library_path: library_path?, sysroot })
+    }
+
+    fn program(&mut self, word: &Word) -> Option<String> {
+        self.filled(word, "the program")
+    }
+
+    fn soft(&mut self, word: Option<&Word>) -> Option<Option<Soft>> {
+        let Some(word) = word else { return Some(None) };
+        let soft = match self.expand(word)?.as_str() {
+            "none" => Soft::None,
+            "auto" => Soft::Auto,
+            "all" => Soft::All,
+            value => {
+                self.fault(
+                    word.span,
+                    FaultKind::Choice { value: value.into(), choices: "none, auto and all" },
+                );
+                return None;
+            }
+        };
+        Some(Some(soft))
+    }
+}
