@@ -7,11 +7,8 @@ mod inspect;
 mod pack;
 mod progress;
 mod report;
-<<<<<<< HEAD
-mod run;
-=======
 mod rules;
->>>>>>> main
+mod run;
 
 use std::{ffi::OsString, process::ExitCode};
 
