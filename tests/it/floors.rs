@@ -41,6 +41,7 @@ const TABLE: &[Row] = &[
     row(4, "check", "path, tree, elf, image, source", "reads through `source`"),
     row(5, "pack", "path, digest, compress, tree, archive, store, source", "threads"),
     row(6, "output", "digest, image, tree, archive, store, source", "writes at the target, stdout"),
+    row(6, "run", "path, tree, source, check", "processes"),
     row(7, "pipeline", "all of the above", "–"),
     row(8, "cli", "all of the above", "environment, clock, terminal, exit code, names of files"),
 ];
@@ -66,6 +67,8 @@ fn touched(text: &str) -> &'static [World] {
         "its own files" | "host reads" | "Read/Write, nameless temporary files" => &[Files],
         "writes at the target, stdout" => &[Files, Terminal],
         "sockets" => &[Sockets],
+        // Of which each stage is one, with its files, threads and messages.
+        "processes" => &[Files, Threads, Processes, Terminal],
         "threads" => &[Threads],
         "environment, clock, terminal, exit code, names of files" => {
             &[Environment, Clock, Terminal, Processes, Files, Threads]
