@@ -40,6 +40,7 @@
 //! | 4 | [`check`] | the proof that an image will start, inside its own tree alone | path, tree, elf, image, source | reads through `source` |
 //! | 5 | [`pack`] | trees → layers | path, digest, compress, tree, archive, store, source | threads |
 //! | 6 | [`output`] | archives, OCI layout, root file system | digest, image, tree, archive, store, source | writes at the target, stdout |
+//! | 6 | [`run`] | the smoke run: a throw-away copy, namespaces, the program | path, tree, source, check | processes |
 //! | 7 | [`pipeline`] | the calls above; the one union of errors; Event | all of the above | – |
 //! | 8 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, terminal, exit code, names of files |
 
@@ -57,6 +58,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod recipe;
 pub mod rules;
+pub mod run;
 pub mod source;
 pub mod store;
 pub mod timestamp;

@@ -28,6 +28,16 @@ pub(super) enum Command {
     Deps(DepsArgs),
     /// Verify every digest of an image and prove that it will start
     Check(CheckArgs),
+    /// Run an image's program once, without root, in a throw-away copy
+    Run(RunArgs),
+    /// What `run` starts itself
+    #[command(name = crate::run::RUNNER, hide = true)]
+    Runner {
+        /// Which stage
+        stage: std::ffi::OsString,
+        /// What it is told
+        file: PathBuf,
+    },
     /// An image's configuration, layers, files and sizes
     Inspect(InspectArgs),
     /// The rules by which soft dependencies are found
@@ -318,6 +328,53 @@ pub(super) struct CheckArgs {
     /// Say nothing but faults
     #[arg(short, long)]
     pub(super) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  imgb run myapp.tar\n  imgb run myapp.tar -- --version\n  \
+    imgb run --memory 64m --timeout 10s --read-only oci:layout:1.0\n\n\
+    The program sees only the image, in namespaces of its own: no network but loopback, no capabilities.\n\
+    The exit code is the program's; 124 after --timeout, 125 where imgb itself fails, 126 and 127 for a program \
+    that cannot be executed or is not there.")]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+
+    /// Arguments instead of the image's cmd
+    #[arg(last = true, value_name = "ARG")]
+    pub(super) args: Vec<String>,
+
+    /// Words instead of the image's entrypoint and cmd
+    #[arg(long, value_name = "WORDS")]
+    pub(super) entrypoint: Option<String>,
+
+    /// A variable (repeatable); NAME alone takes its value from here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(super) env: Vec<String>,
+
+    /// Instead of the image's working directory
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) workdir: Option<String>,
+
+    /// Instead of the image's user
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(super) user: Option<String>,
+
+    /// Memory of all processes together, such as 64m: past it they are ended
+    #[arg(short, long, value_name = "BYTES")]
+    pub(super) memory: Option<String>,
+
+    /// How long it may run, such as 10s: then it is ended with code 124
+    #[arg(long, value_name = "TIME")]
+    pub(super) timeout: Option<String>,
+
+    /// Nothing but /tmp, /run and /dev/shm can be written
+    #[arg(long)]
+    pub(super) read_only: bool,
+
+    /// What runs it: own, crun, runc or podman
+    #[arg(long, value_name = "RUNTIME", default_value = "own")]
+    pub(super) runtime: String,
 }
 
 #[derive(Args, Debug)]

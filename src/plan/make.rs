@@ -105,7 +105,7 @@ fn platform(
             match seen.iter_mut().find(|(known, ..)| *known == platform) {
                 None => seen.push((platform, path.clone(), is_named)),
                 Some((_, example, was_named)) if is_named && !*was_named => {
-                    (*example, *was_named) = (path.clone(), true)
+                    (*example, *was_named) = (path.clone(), true);
                 }
                 Some(_) => {}
             }
