@@ -119,6 +119,10 @@ pub(super) struct InputArgs {
     #[arg(long, help_heading = "Inputs")]
     pub(super) no_deps: bool,
 
+    /// Refuse directories with objects for another machine or C library, which otherwise are packed as data
+    #[arg(long, help_heading = "Inputs")]
+    pub(super) strict: bool,
+
     /// Pack all glibc-hwcaps variants of libraries too, not the baseline alone
     #[arg(long, value_enum, value_name = "WHICH", default_value = "baseline", help_heading = "Inputs")]
     pub(super) hwcaps: Hwcaps,

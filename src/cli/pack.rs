@@ -155,6 +155,7 @@ pub(super) fn ingredients(
         include: input.include.iter().map(|text| image_path("--include", text)).collect::<Result<_, _>>()?,
         allow_missing: globs(&input.allow_missing)?,
         library_path: library_path(&input.library_path),
+        strict: input.strict,
         hwcaps_all: input.hwcaps == Hwcaps::All,
         layers: match config.layers {
             LayersArg::One => Layers::One,

@@ -76,7 +76,7 @@ fn level(level: Level) -> &'static str {
 
 fn describe(rule: &Rule) -> Value {
     json!({
-        "name": rule.name, "description": rule.description, "level": level(rule.level), "limit": rule.limit,
+        "name": rule.name, "description": rule.description, "level": level(rule.level), "limit": rule.limit, "file-limit": rule.file_limit, "files-only": rule.files_only,
         "when": rule.when.iter().map(evidence).collect::<Vec<_>>(),
         "files": rule.files, "exclude": rule.exclude, "users": rule.users, "hint": rule.hint,
         "make": rule.make.iter().map(|make| &make.path).collect::<Vec<_>>(),
@@ -96,6 +96,7 @@ fn evidence(when: &When) -> Value {
         ("environment", &when.environment),
         ("programs", &when.programs),
         ("rules", &when.rules),
+        ("unless", &when.unless),
     ];
     for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
         value[name] = list.as_slice().into();

@@ -3,6 +3,7 @@
 
 mod closure;
 mod deps;
+mod foreign;
 mod image;
 mod interpreters;
 mod make;
@@ -77,6 +78,8 @@ pub struct Options {
     pub include: Vec<ImagePath>,
     /// Names of libraries that may be missing.
     pub allow_missing: Vec<Glob>,
+    /// Objects in directories for another machine or C library are errors.
+    pub strict: bool,
     /// As `LD_LIBRARY_PATH`: paths in the sysroot.
     pub library_path: Vec<Vec<u8>>,
     /// Take all glibc-hwcaps variants of a library.
@@ -126,6 +129,9 @@ pub enum PlanError {
     /// Libraries, loaders or interpreters that cannot be found; all of them.
     #[error("{}", missing(.0))]
     Missing(Vec<Missing>),
+    /// Objects in directories for another machine or C library, where the user wants none; all of them.
+    #[error("{}", .0.join("; "))]
+    Foreign(Vec<String>),
     /// Inputs that are damaged ELF objects; all of them.
     #[error("{}", broken(.0))]
     Broken(Vec<(ImagePath, ObjectError)>),

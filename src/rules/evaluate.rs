@@ -100,6 +100,9 @@ fn fire<'t>(
 /// The matches of a combination; `None` where a part of it does not hold.
 fn holds(when: &When, evidence: &Evidence, followed: &Followed<'_>) -> Option<Vec<Match>> {
     let mut out: Vec<Match> = Vec::new();
+    if when.unless.iter().any(|name| followed.contains_key(&**name)) {
+        return None;
+    }
     let parts: [(&[String], &dyn Fn(&[String]) -> Vec<Match>); 9] = [
         (&when.programs, &|patterns| programs(patterns, evidence)),
         (&when.opens, &|patterns| opens(patterns, evidence)),
@@ -157,10 +160,13 @@ fn first(patterns: &[String], text: &[u8]) -> Option<Vec<Vec<u8>>> {
 fn programs(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
     let (whole, names): (Vec<String>, Vec<String>) =
         patterns.iter().cloned().partition(|pattern| pattern.contains('/'));
-    let find = |path: &ImagePath| {
-        let captures = first(&names, path.file_name()).or_else(|| first(&whole, path.as_bytes()))?;
-        let path_bytes = Some(path.as_bytes().to_vec());
-        Some(Match { phrase: "it is such a program".into(), by: path.clone(), path: path_bytes, captures })
+    let captures =
+        |path: &ImagePath| first(&names, path.file_name()).or_else(|| first(&whole, path.as_bytes()));
+    // A link may have the telling name (`java` among the alternatives), but files lie about what it leads to.
+    let find = |(named, real): (&ImagePath, &ImagePath)| {
+        let captures = captures(real).or_else(|| captures(named))?;
+        let path = Some(real.as_bytes().to_vec());
+        Some(Match { phrase: "it is such a program".into(), by: real.clone(), path, captures })
     };
     evidence.programs.iter().filter_map(find).collect()
 }

@@ -18,8 +18,8 @@ pub struct Evidence {
     pub opens: BTreeMap<Box<[u8]>, (Box<[u8]>, ImagePath)>,
     /// Words in constant data of programs.
     pub words: BTreeMap<String, ImagePath>,
-    /// Programs and scripts, by the path they are started by and by their real path.
-    pub programs: BTreeSet<ImagePath>,
+    /// Programs and scripts by the path they are started by, and their real path.
+    pub programs: BTreeMap<ImagePath, ImagePath>,
     /// The image's environment, `NAME=VALUE`.
     pub environment: Vec<String>,
     /// C libraries.

@@ -171,7 +171,9 @@ fn sources() -> Vec<Source> {
         tests.extend(test_files.iter().map(|name| dir.join(name).with_extension("rs")));
         codes.insert(file, code);
     }
-    codes.retain(|file, _| !tests.contains(file));
+    let is_test =
+        |file: &Path| tests.iter().any(|test| file == test || file.starts_with(test.with_extension("")));
+    codes.retain(|file, _| !is_test(file));
     let sources = codes.into_iter().map(|(file, code)| {
         let path = file.strip_prefix(src()).unwrap().to_owned();
         let mut names: Vec<String> =
