@@ -26,6 +26,7 @@ use crate::{
 
 pub use deps::deps;
 pub use make::make;
+pub use merge::{ResolveError, real_path};
 pub use reason::{Reason, Reasons};
 pub use render::{json, text};
 pub use settings::{SettingError, Settings, pairs};

@@ -90,12 +90,12 @@ impl Walk<'_> {
     ) -> Result<(), SourceError> {
         let verdict = self.ignore.verdict(above, path.relative());
         let at = self.host_path(path);
-        let unreadable =
-            |errno: Errno| SourceError::Unreadable { path: at.clone(), source: errno.into() };
+        let unreadable = |errno: Errno| SourceError::Unreadable { path: at.clone(), source: errno.into() };
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(unreadable)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         let enters = !verdict.excluded || self.ignore.may_reinclude_below(path.relative());
-        if self.options.outputs.contains(&at) || !enters || (verdict.excluded && kind != FileType::Directory) {
+        if self.options.outputs.contains(&at) || !enters || (verdict.excluded && kind != FileType::Directory)
+        {
             return Ok(());
         }
         let mut meta = self.options.meta(stat.st_mode, kind == FileType::Directory);
