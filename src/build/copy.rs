@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::{Cause, place::Placing};
 use crate::{
     path::{
-        ImagePath,
+        ImagePath, escape,
         glob::{Glob, clean, has_wildcard},
         ignore::{Ignore, Verdict},
     },
@@ -29,7 +29,8 @@ pub(super) struct Copying<'a> {
     pub(super) from: &'a Tree,
     /// Whether the sources are a directory of the host, which may hold what no image can.
     pub(super) from_context: bool,
-    pub(super) owner: (u32, u32),
+    /// Whose the files become; without, they keep their owners, which are root's in a context.
+    pub(super) owner: Option<(u32, u32)>,
     pub(super) options: &'a source::Options,
 }
 
@@ -58,7 +59,7 @@ pub(super) struct Copied {
 pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause> {
     let files = copying.files;
     let exclude = Ignore::new(&files.exclude).map_err(|why| Cause::Exclude(why.to_string()))?;
-    let mut placing = Placing::new(stage, copying.owner, copying.options.mtime);
+    let mut placing = Placing::new(stage, copying.owner.unwrap_or((0, 0)), copying.options.mtime);
     let mut swept = BTreeMap::new();
     let view = TreeView::new(copying.from);
     for source in &files.sources {
@@ -98,12 +99,13 @@ fn find(text: &str, view: &TreeView<'_>, tree: &Tree) -> Result<Vec<Found>, Caus
     }
     let glob = Glob::plain(relative).map_err(|why| Cause::Pattern { pattern: text.into(), why })?;
     let matching = tree.iter().filter(|(path, _)| glob.matches(path.relative()));
-    let found: Vec<Found> = matching
-        .filter_map(|(named, _)| {
-            let path = view.resolve(named.as_bytes()).ok()?.path;
-            Some(Found { path, named: named.clone(), pivot: pivot.clone(), outright: false })
-        })
-        .collect();
+    let mut found = Vec::new();
+    for (named, _) in matching {
+        // A link that leads nowhere is as bad as a name that nobody has.
+        let lost = |_| Cause::NotFound(escape(named.relative()));
+        let path = view.resolve(named.as_bytes()).map_err(lost)?.path;
+        found.push(Found { path, named: named.clone(), pivot: pivot.clone(), outright: false });
+    }
     if found.is_empty() { Err(missing()) } else { Ok(found) }
 }
 
@@ -132,7 +134,7 @@ impl Copying<'_> {
                     && source::is_tarball(file)?
                 {
                     let members = source::unpack(&found.named.to_string(), file, self.options)?;
-                    let root = placing.directory(&dest.path)?;
+                    let root = placing.directory_as(&dest.path, (0, 0))?;
                     return placing.merge(&root, members);
                 }
                 let target = placing.file_target(dest, name, into)?;
@@ -143,7 +145,7 @@ impl Copying<'_> {
                 placing.put(target, self.dressed(node.clone()))
             }
             _ => {
-                let root = placing.directory(&dest.path)?;
+                let root = placing.directory_as(&dest.path, self.owner.unwrap_or((0, 0)))?;
                 self.contents(&found.path, &root, exclude, placing, swept)
             }
         }
@@ -231,7 +233,9 @@ impl Copying<'_> {
 
     /// The node with the owner and mode that the instruction says, and the image's time.
     fn dressed(&self, mut node: Node) -> Node {
-        (node.meta.uid, node.meta.gid) = self.owner;
+        if let Some(owner) = self.owner {
+            (node.meta.uid, node.meta.gid) = owner;
+        }
         if !matches!(node.kind, Kind::Symlink(_)) {
             node.meta.mode = changed(self.files.mode.as_ref(), node.meta.mode, node.is_directory());
         }

@@ -69,6 +69,20 @@ impl<'a> Placing<'a> {
         Ok(real)
     }
 
+    /// As [`Placing::directory`], but its own owner is `owner` if it is made here, and its parents' is root, as in
+    /// Docker where a directory or a tarball is copied.
+    pub(super) fn directory_as(&mut self, path: &ImagePath, owner: (u32, u32)) -> Result<ImagePath, Cause> {
+        let usual = std::mem::replace(&mut self.owner, (0, 0));
+        let made = self.real(path).map(|real| !real.is_root() && self.get(&real).is_none());
+        let real = self.directory(path);
+        self.owner = usual;
+        let real = real?;
+        if made? && let Some(node) = self.changes.get_mut(&real) {
+            (node.meta.uid, node.meta.gid) = owner;
+        }
+        Ok(real)
+    }
+
     /// Makes the real path `dir` and its parents where they are not there.
     fn make(&mut self, dir: &ImagePath) -> Result<(), Cause> {
         for path in dir.ancestors().chain([dir.clone()]).filter(|path| !path.is_root()) {

@@ -108,8 +108,8 @@ impl<'a> Builder<'a> {
     fn copy(&mut self, stage: &Stage, files: &CopyFiles) -> Result<Tree, Cause> {
         let options = self.options;
         let owner = match &files.owner {
-            Some(owner) => owner::resolve(owner, &stage.tree)?,
-            None => (0, 0),
+            Some(owner) => Some(owner::resolve(owner, &stage.tree)?),
+            None => None,
         };
         let source = &options.source;
         let only_inline = files.sources.iter().all(|source| matches!(source, CopySource::Inline { .. }));
