@@ -34,6 +34,21 @@ pub struct Ingredients {
     pub plan: plan::Options,
 }
 
+/// Single files, and how their libraries are looked up.
+#[derive(Debug)]
+pub struct Needy {
+    /// The files.
+    pub requests: Vec<Request>,
+    /// Where libraries are looked up.
+    pub sysroot: PathBuf,
+    /// How files of the host are taken.
+    pub source: source::Options,
+    /// As `LD_LIBRARY_PATH`: paths in the sysroot.
+    pub library_path: Vec<Vec<u8>>,
+    /// Take all glibc-hwcaps variants of a library.
+    pub hwcaps_all: bool,
+}
+
 /// Where it goes, and how.
 #[derive(Debug)]
 pub struct Delivery {
@@ -110,19 +125,19 @@ pub fn plan(ingredients: &Ingredients) -> Result<Plan, Error> {
     Ok(plan::make(inputs, &host, &ingredients.source, &ingredients.plan)?)
 }
 
-/// What single files need: `files` as the user wrote them, by paths of the host, of the sysroot, or bare names.
+/// What single files need: paths of the host, of the sysroot, or bare names.
 ///
 /// # Errors
 /// [`Error::Source`] where a file is not there.
-pub fn deps(ingredients: &Ingredients) -> Result<Closure, Error> {
-    let host = HostView::new(&ingredients.sysroot)
-        .map_err(|source| SourceError::Unreadable { path: ingredients.sysroot.clone(), source })?;
+pub fn deps(needy: &Needy) -> Result<Closure, Error> {
+    let host = HostView::new(&needy.sysroot)
+        .map_err(|source| SourceError::Unreadable { path: needy.sysroot.clone(), source })?;
     let mut paths = Vec::new();
     let mut tree = Tree::new();
-    for request in &ingredients.requests {
+    for request in &needy.requests {
         match request.in_sysroot(&host) {
             Some(path) => paths.push(path),
-            None => match source::gather(std::slice::from_ref(request), &host, &ingredients.source)?.pop() {
+            None => match source::gather(std::slice::from_ref(request), &host, &needy.source)?.pop() {
                 Some(Input { kind: InputKind::File(path), tree: file, .. }) => {
                     tree.extend(file);
                     paths.push(path);
@@ -132,8 +147,8 @@ pub fn deps(ingredients: &Ingredients) -> Result<Closure, Error> {
             },
         }
     }
-    let view = plan::View::new(&tree, &host, &ingredients.source);
-    Ok(plan::deps(&paths, &view, &ingredients.plan.library_path, ingredients.plan.hwcaps_all))
+    let view = plan::View::new(&tree, &host, &needy.source);
+    Ok(plan::deps(&paths, &view, &needy.library_path, needy.hwcaps_all))
 }
 
 /// Proves that the image of `plan` will start: everything is resolved again among the plan's own files.

@@ -6,7 +6,8 @@ use super::{Cause, Options, place::Placing, stage::Stage};
 use crate::{
     path::{ImagePath, glob::clean},
     plan::{self, Addition, Settings},
-    recipe::action::Pack,
+    recipe::action::{Pack, Soft},
+    rules,
     source::{self, HostView, Input, InputKind, SourceError, TreeView},
     tree::{Node, Tree},
 };
@@ -32,6 +33,8 @@ pub(super) fn pack(pack: &Pack, stage: &Stage, context: &Tree, options: &Options
         .collect();
     let plan = plan::Options {
         dependencies: true,
+        soft: soft(pack.soft, &own.soft),
+        strict: false,
         include: Vec::new(),
         allow_missing: own.allow_missing.clone(),
         library_path,
@@ -43,6 +46,18 @@ pub(super) fn pack(pack: &Pack, stage: &Stage, context: &Tree, options: &Options
         capabilities: Vec::new(),
     };
     Ok(plan::within(inputs, &stage.tree, &host, &options.source, &plan)?)
+}
+
+/// The usual choice among the rules, or what `--soft` says.
+fn soft(wanted: Option<Soft>, usual: &plan::Soft) -> plan::Soft {
+    let mut soft = usual.clone();
+    match wanted {
+        None => {}
+        Some(Soft::None) => soft.choice.soft = rules::Soft::None,
+        Some(Soft::Auto) => soft.choice.soft = rules::Soft::Auto,
+        Some(Soft::All) => soft.choice.soft = rules::Soft::All,
+    }
+    soft
 }
 
 /// A path of the sysroot as it is; a relative one is the context's.

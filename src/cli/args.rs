@@ -30,8 +30,20 @@ pub(super) enum Command {
     Deps(DepsArgs),
     /// Verify every digest of an image and prove that it will start
     Check(CheckArgs),
+    /// Run an image's program once, without root, in a throw-away copy
+    Run(RunArgs),
+    /// What `run` starts itself
+    #[command(name = crate::run::RUNNER, hide = true)]
+    Runner {
+        /// Which stage
+        stage: std::ffi::OsString,
+        /// What it is told
+        file: PathBuf,
+    },
     /// An image's configuration, layers, files and sizes
     Inspect(InspectArgs),
+    /// The rules by which soft dependencies are found
+    Rules(RulesArgs),
     /// Shell completions on stdout
     #[command(
         after_help = "Example:\n  imgb completions bash > ~/.local/share/bash-completion/completions/imgb"
@@ -83,9 +95,35 @@ pub(super) struct InputArgs {
     #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
     pub(super) allow_missing: Vec<String>,
 
+    /// How much to add that programs open only at run time: certificates, time zones, plugins, standard libraries
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LEVEL",
+        default_value = "auto",
+        help_heading = "Soft dependencies"
+    )]
+    pub(super) soft: SoftArg,
+
+    /// Follow this rule whatever its evidence says (repeatable); `imgb rules` lists them
+    #[arg(long, value_name = "RULE", help_heading = "Soft dependencies")]
+    pub(super) with: Vec<String>,
+
+    /// Do not follow this rule (repeatable)
+    #[arg(long, value_name = "RULE", help_heading = "Soft dependencies")]
+    pub(super) without: Vec<String>,
+
+    /// A file with further rules (repeatable); docs/rules.md describes it
+    #[arg(long, value_name = "FILE", help_heading = "Soft dependencies")]
+    pub(super) rules: Vec<PathBuf>,
+
     /// Pack the inputs alone: no libraries, loaders or interpreters
     #[arg(long, help_heading = "Inputs")]
     pub(super) no_deps: bool,
+
+    /// Refuse directories with objects for another machine or C library, which otherwise are packed as data
+    #[arg(long, help_heading = "Inputs")]
+    pub(super) strict: bool,
 
     /// Pack all glibc-hwcaps variants of libraries too, not the baseline alone
     #[arg(long, value_enum, value_name = "WHICH", default_value = "baseline", help_heading = "Inputs")]
@@ -275,6 +313,53 @@ pub(super) struct CheckArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  imgb run myapp.tar\n  imgb run myapp.tar -- --version\n  \
+    imgb run --memory 64m --timeout 10s --read-only oci:layout:1.0\n\n\
+    The program sees only the image, in namespaces of its own: no network but loopback, no capabilities.\n\
+    The exit code is the program's; 124 after --timeout, 125 where imgb itself fails, 126 and 127 for a program \
+    that cannot be executed or is not there.")]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+
+    /// Arguments instead of the image's cmd
+    #[arg(last = true, value_name = "ARG")]
+    pub(super) args: Vec<String>,
+
+    /// Words instead of the image's entrypoint and cmd
+    #[arg(long, value_name = "WORDS")]
+    pub(super) entrypoint: Option<String>,
+
+    /// A variable (repeatable); NAME alone takes its value from here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(super) env: Vec<String>,
+
+    /// Instead of the image's working directory
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) workdir: Option<String>,
+
+    /// Instead of the image's user
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(super) user: Option<String>,
+
+    /// Memory of all processes together, such as 64m: past it they are ended
+    #[arg(short, long, value_name = "BYTES")]
+    pub(super) memory: Option<String>,
+
+    /// How long it may run, such as 10s: then it is ended with code 124
+    #[arg(long, value_name = "TIME")]
+    pub(super) timeout: Option<String>,
+
+    /// Nothing but /tmp, /run and /dev/shm can be written
+    #[arg(long)]
+    pub(super) read_only: bool,
+
+    /// What runs it: own, crun, runc or podman
+    #[arg(long, value_name = "RUNTIME", default_value = "own")]
+    pub(super) runtime: String,
+}
+
+#[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  imgb inspect myapp.tar\n  imgb inspect --files oci:layout:1.0\n  \
     imgb inspect --json myapp.tar | jq '.files | sort_by(-.size)[:10]'")]
 pub(super) struct InspectArgs {
@@ -386,6 +471,20 @@ pub(super) struct BuildArgs {
     pub(super) talk: TalkArgs,
 }
 
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  imgb rules\n  imgb rules --json | jq '.[] | select(.level == \"auto\")'"
+)]
+pub(super) struct RulesArgs {
+    /// A file with further rules (repeatable)
+    #[arg(long, value_name = "FILE")]
+    pub(super) rules: Vec<PathBuf>,
+
+    /// Everything in the rules, as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// How much is said, and how.
 #[derive(Args, Debug)]
 pub(super) struct TalkArgs {
@@ -411,6 +510,16 @@ pub(super) enum Hwcaps {
     /// What every CPU can run
     Baseline,
     /// All variants
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SoftArg {
+    /// Nothing
+    None,
+    /// What is needed with high confidence and not too large
+    Auto,
+    /// Whatever there is evidence for
     All,
 }
 

@@ -11,6 +11,7 @@ use super::{
     pack,
     progress::line,
     report::{self, Failure},
+    rules,
 };
 use crate::{
     archive::spool,
@@ -163,6 +164,8 @@ fn options(
         },
         plan: plan::Options {
             dependencies: true,
+            soft: rules::builtin()?,
+            strict: false,
             include: Vec::new(),
             allow_missing: pack::globs(&args.allow_missing)?,
             library_path: pack::library_path(&args.library_path),

@@ -2,19 +2,18 @@
 
 use super::{
     args::{DepsArgs, Hwcaps},
-    pack::{command_dirs, fallback_platform, library_path, scratch},
+    pack::{command_dirs, library_path, scratch},
     report::{Failure, print_bytes},
 };
 use crate::{
     elf::{self, Closure},
-    pipeline::{self, Ingredients},
-    plan::{self, Layers, Settings},
+    pipeline::{self, Needy},
     source::{self, Request},
     timestamp::Timestamp,
 };
 
 pub(super) fn deps(args: &DepsArgs) -> Result<(), Failure> {
-    let closure = pipeline::deps(&ingredients(args)?)?;
+    let closure = pipeline::deps(&needy(args)?)?;
     let text = match () {
         () if args.list => elf::render::list(&closure),
         () if args.json => format!("{}\n", elf::render::json(&closure)).into_bytes(),
@@ -39,9 +38,9 @@ fn verdict(closure: &Closure) -> Result<(), Failure> {
     }
 }
 
-fn ingredients(args: &DepsArgs) -> Result<Ingredients, Failure> {
+fn needy(args: &DepsArgs) -> Result<Needy, Failure> {
     let requests = args.files.iter().map(|text| Request::parse(text).map_err(Failure::usage));
-    Ok(Ingredients {
+    Ok(Needy {
         requests: requests.collect::<Result<_, _>>()?,
         sysroot: args.sysroot.clone(),
         source: source::Options {
@@ -53,17 +52,7 @@ fn ingredients(args: &DepsArgs) -> Result<Ingredients, Failure> {
             command_dirs: command_dirs(&args.sysroot),
             spool: scratch(),
         },
-        plan: plan::Options {
-            dependencies: true,
-            include: Vec::new(),
-            allow_missing: Vec::new(),
-            library_path: library_path(&args.library_path),
-            hwcaps_all: args.hwcaps == Hwcaps::All,
-            layers: Layers::Split,
-            platform: None,
-            fallback_platform: fallback_platform(),
-            settings: Settings::default(),
-            capabilities: Vec::new(),
-        },
+        library_path: library_path(&args.library_path),
+        hwcaps_all: args.hwcaps == Hwcaps::All,
     })
 }

@@ -8,6 +8,8 @@ mod inspect;
 mod pack;
 mod progress;
 mod report;
+mod rules;
+mod run;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -28,7 +30,13 @@ pub fn run() -> ExitCode {
         Command::Plan(args) => pack::plan(args),
         Command::Deps(args) => deps::deps(args),
         Command::Check(args) => check::check(args),
+        Command::Run(args) => match run::run(args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => Err(failure),
+        },
+        Command::Runner { stage, file } => return ExitCode::from(crate::run::runner(stage, file)),
         Command::Inspect(args) => inspect::inspect(args),
+        Command::Rules(args) => rules::rules(args),
         Command::Completions { shell } => completions(*shell),
         Command::Man { dir } => man(dir),
     };

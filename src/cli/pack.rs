@@ -11,7 +11,7 @@ use super::{
     check,
     progress::{Progress, line},
     report::{self, Failure, print},
-    variable,
+    rules, variable,
 };
 use crate::{
     image::{Platform, Reference},
@@ -161,9 +161,11 @@ pub(super) fn ingredients(
     };
     let plan = plan::Options {
         dependencies: !input.no_deps,
+        soft: rules::soft(input)?,
         include: input.include.iter().map(|text| image_path("--include", text)).collect::<Result<_, _>>()?,
         allow_missing: globs(&input.allow_missing)?,
         library_path: library_path(&input.library_path),
+        strict: input.strict,
         hwcaps_all: input.hwcaps == Hwcaps::All,
         layers: match config.layers {
             LayersArg::One => Layers::One,

@@ -49,6 +49,11 @@ impl Failure {
         Self { code, message, details, hint: hint.map(Into::into) }
     }
 
+    /// The same with another exit code.
+    pub(super) fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
     pub(super) fn local(message: String) -> Self {
         Self { code: LOCAL, message, details: Vec::new(), hint: None }
     }

@@ -7,6 +7,9 @@ use super::{Compression, inflate};
 /// Header of the one gzip member (RFC 1952, 2.3.1): deflate, no flags, no time, no hint, no operating system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
+/// Bytes that deflate sees at once. Against 4 MiB, 1 MiB loses 0.1 % of size.
+const CHUNK: usize = 1 << 20;
+
 /// A last, empty deflate block with fixed codes. Pieces leave the last-block bit clear, so that no piece need
 /// know whether it is the last and no bytes at all are a stream too.
 const GZIP_LAST_BLOCK: [u8; 2] = [3, 0];
@@ -16,7 +19,7 @@ pub struct Encoder(Kind);
 
 enum Kind {
     None,
-    Gzip(libdeflater::Compressor),
+    Gzip { compressor: libdeflater::Compressor, rest: Vec<u8> },
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
@@ -24,7 +27,7 @@ impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {
             Kind::None => "Encoder(none)",
-            Kind::Gzip(_) => "Encoder(gzip)",
+            Kind::Gzip { .. } => "Encoder(gzip)",
             Kind::Zstd(_) => "Encoder(zstd)",
         })
     }
@@ -47,7 +50,7 @@ impl Encoder {
             Compression::Gzip(level) => {
                 let level =
                     libdeflater::CompressionLvl::new(i32::from(level.clamp(1, 12))).unwrap_or_default();
-                Kind::Gzip(libdeflater::Compressor::new(level))
+                Kind::Gzip { compressor: libdeflater::Compressor::new(level), rest: Vec::new() }
             }
             Compression::Zstd(level) => {
                 Kind::Zstd(zstd::bulk::Compressor::new(i32::from(level.clamp(1, 19)))?)
@@ -64,9 +67,9 @@ impl Encoder {
         let mut crc = flate2::Crc::new();
         match &mut self.0 {
             Kind::None => out.extend_from_slice(piece),
-            Kind::Gzip(compressor) => {
+            Kind::Gzip { compressor, rest } => {
                 crc.update(piece);
-                deflate(compressor, piece, out)?;
+                deflate(compressor, piece, out, rest)?;
             }
             Kind::Zstd(compressor) => {
                 out.reserve(zstd::zstd_safe::compress_bound(piece.len()));
@@ -77,13 +80,30 @@ impl Encoder {
     }
 }
 
-/// One piece as deflate blocks, none marked as the last, that end on a byte.
-fn deflate(compressor: &mut libdeflater::Compressor, piece: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    out.resize(compressor.deflate_compress_bound(piece.len()), 0);
-    let len = compressor.deflate_compress(piece, out).map_err(io::Error::other)?;
-    out.truncate(len);
-    let end = inflate::last_block(out).ok_or_else(|| io::Error::other("libdeflate wrote no valid blocks"))?;
-    end.reopen(out);
+/// One piece as deflate blocks, none marked as the last, that end on a byte. Its halves are compressed
+/// separately: of that comes the 1 MiB that [`Compression::piece_len`] speaks of.
+fn deflate(
+    compressor: &mut libdeflater::Compressor,
+    piece: &[u8],
+    out: &mut Vec<u8>,
+    rest: &mut Vec<u8>,
+) -> io::Result<()> {
+    let (first, second) = piece.split_at(piece.len().min(CHUNK));
+    for (chunk, out) in [(first, &mut *out), (second, &mut *rest)] {
+        out.resize(compressor.deflate_compress_bound(chunk.len()), 0);
+        let len = compressor.deflate_compress(chunk, out).map_err(io::Error::other)?;
+        out.truncate(len);
+        out.resize(len + inflate::PADDING, 0);
+    }
+    let (end, end_of_rest) = inflate::last_blocks(out, rest)
+        .ok_or_else(|| io::Error::other("libdeflate wrote no valid blocks"))?;
+    for (end, out) in [(end, &mut *out), (end_of_rest, &mut *rest)] {
+        out.truncate(out.len() - inflate::PADDING);
+        end.reopen(out);
+    }
+    if !second.is_empty() {
+        out.extend_from_slice(rest);
+    }
     Ok(())
 }
 

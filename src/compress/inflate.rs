@@ -1,15 +1,18 @@
-//! Finding the last block of a deflate stream, without writing out what it holds.
+//! Finding the last block of deflate streams, without writing out what they hold.
 //!
 //! libdeflate marks the last block of whatever it compresses. To put streams one behind the other, as
 //! zlib's gzjoin does, that mark must go and the end must be brought to a byte, and only decoding tells where
-//! they are. Since nothing is written, several literals go by in one table lookup.
+//! they are. Since nothing is written, several literals go by in one table lookup. Each lookup has to wait for
+//! the one before, so that two streams walked at once take little longer than one.
 //!
 //! The input is our own encoder's, yet nothing here trusts it: whatever the bytes, the walk ends.
 
-/// Bits that one lookup of a literal or length, or of a distance, sees.
-const FAST_LITERAL: u32 = 12;
-const FAST_DISTANCE: u32 = 10;
+/// Entries of the tables that one lookup of a literal or length, or of a distance, goes to.
+const LITERALS: usize = 1 << 11;
+const DISTANCES: usize = 1 << 10;
 
+/// Bytes that must follow a stream in its slice, whatever they are, so that bits are fetched 64 at a time.
+pub(super) const PADDING: usize = 16;
 /// Longest code (RFC 1951, 3.2.7).
 const MAX_CODE: usize = 15;
 
@@ -43,107 +46,155 @@ impl LastBlock {
     }
 }
 
-/// The last block of `stream`, which must end with it. `None` if it is no deflate stream.
-pub(super) fn last_block(stream: &[u8]) -> Option<LastBlock> {
-    let mut bits = Bits { data: stream, next: 0, word: 0, count: 0 };
-    let mut tables = Tables::new();
-    loop {
-        bits.refill()?;
-        let mark = bits.position();
-        let last = bits.take(1) == 1;
-        match bits.take(2) {
-            0 => skip_stored(&mut bits)?,
-            1 => {
-                tables.set_fixed()?;
-                skip_codes(&mut bits, &tables)?;
-            }
-            2 => {
-                tables.read(&mut bits)?;
-                skip_codes(&mut bits, &tables)?;
-            }
-            _ => return None,
-        }
-        if last {
-            let end = bits.position();
-            return (end.div_ceil(8) == stream.len()).then_some(LastBlock { mark, end });
-        }
-    }
+/// The last blocks of two streams, each of which must end with it. Each slice has [`PADDING`] behind the
+/// stream. `None` if either is no deflate stream.
+pub(super) fn last_blocks(one: &[u8], other: &[u8]) -> Option<(LastBlock, LastBlock)> {
+    let (mut one, mut other) = (Walk::new(one)?, Walk::new(other)?);
+    walk_both(&mut one, &mut other)?;
+    Some((one.finish()?, other.finish()?))
 }
 
-/// Bits from the low end of each byte on.
-struct Bits<'a> {
-    data: &'a [u8],
-    next: usize,
+/// Bits of a stream, from the low end of each byte on.
+#[derive(Clone, Copy)]
+struct Bits {
+    /// The next bits.
     word: u64,
+    /// How many of them count.
     count: u32,
+    /// The next byte that is not among those that count.
+    next: usize,
 }
 
-impl Bits<'_> {
-    /// At least 56 bits; zeros past the end, as many as one block header may look ahead.
-    fn refill(&mut self) -> Option<()> {
-        if let Some(word) = self.data.get(self.next..).and_then(|rest| rest.first_chunk()) {
-            self.word |= u64::from_le_bytes(*word) << self.count;
-            self.next += (63 - self.count as usize) >> 3;
-            self.count |= 56;
-            return Some(());
-        }
-        while self.count < 56 {
-            self.word |= u64::from(self.data.get(self.next).copied().unwrap_or(0)) << self.count;
-            self.next += 1;
-            self.count += 8;
-        }
-        (self.next <= self.data.len() + 8).then_some(())
+impl Bits {
+    /// The bits from byte `next` on.
+    fn at(next: usize) -> Self {
+        Self { word: 0, count: 0, next }
     }
 
-    fn position(&self) -> usize {
-        self.next * 8 - self.count as usize
+    /// The same with at least 56 that count; `None` past the end of `data`.
+    #[inline(always)]
+    fn refilled(self, data: &[u8]) -> Option<Self> {
+        let more = u64::from_le_bytes(*data.get(self.next..)?.first_chunk()?);
+        Some(Self {
+            word: self.word | more << (self.count & 63),
+            count: self.count | 56,
+            next: self.next + ((63 - self.count as usize) >> 3),
+        })
     }
 
-    fn skip(&mut self, bits: u32) {
-        self.word >>= bits;
-        self.count -= bits;
+    #[inline(always)]
+    fn skipped(self, bits: u32) -> Self {
+        Self { word: self.word >> bits, count: self.count - bits, next: self.next }
     }
 
     fn take(&mut self, bits: u32) -> usize {
         let value = self.word & ((1 << bits) - 1);
-        self.skip(bits);
+        *self = self.skipped(bits);
         value as usize
     }
-}
 
-fn skip_stored(bits: &mut Bits<'_>) -> Option<()> {
-    let start = bits.position().div_ceil(8);
-    let &[a, b, c, d] = bits.data.get(start..)?.first_chunk()?;
-    let len = u16::from_le_bytes([a, b]);
-    if len != !u16::from_le_bytes([c, d]) {
-        return None;
+    /// How many bits come before.
+    fn position(self) -> usize {
+        self.next * 8 - self.count as usize
     }
-    let next = start + 4 + usize::from(len);
-    *bits = Bits { data: bits.data, next, word: 0, count: 0 };
-    (next <= bits.data.len()).then_some(())
 }
 
-/// Codes up to the end of the block.
-fn skip_codes(bits: &mut Bits<'_>, tables: &Tables) -> Option<()> {
-    loop {
-        bits.refill()?;
-        // 48 bits at most from here to the next refill: 15 + 5 for a length, 15 + 13 for a distance.
-        let step = tables.literal.step(bits.word)?;
-        bits.skip(step.bits());
-        match step.then() {
-            Then::Literal => {}
-            Then::Distance => {
-                let step = tables.distance.step(bits.word)?;
-                bits.skip(step.bits());
+/// A walk through one stream, which stops within blocks of codes.
+struct Walk<'a> {
+    data: &'a [u8],
+    bits: Bits,
+    tables: Tables,
+    /// Where the block begins, and whether it is the last.
+    mark: usize,
+    last: bool,
+    finished: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn new(data: &'a [u8]) -> Option<Self> {
+        let mut walk =
+            Self { data, bits: Bits::at(0), tables: Tables::new(), mark: 0, last: false, finished: false };
+        walk.next_block()?;
+        Some(walk)
+    }
+
+    /// To the codes of the next block that has any, or to the end.
+    fn next_block(&mut self) -> Option<()> {
+        while !self.last {
+            self.bits = self.bits.refilled(self.data)?;
+            self.mark = self.bits.position();
+            self.last = self.bits.take(1) == 1;
+            match self.bits.take(2) {
+                0 => self.skip_stored()?,
+                1 => return self.tables.set_fixed(),
+                2 => return self.tables.read(&mut self.bits, self.data),
+                _ => return None,
             }
-            Then::End => return Some(()),
+        }
+        self.finished = true;
+        Some(())
+    }
+
+    fn skip_stored(&mut self) -> Option<()> {
+        let start = self.bits.position().div_ceil(8);
+        let &[a, b, c, d] = self.data.get(start..)?.first_chunk()?;
+        let len = u16::from_le_bytes([a, b]);
+        self.bits = Bits::at(start + 4 + usize::from(len));
+        (len == !u16::from_le_bytes([c, d])).then_some(())
+    }
+
+    /// One step, and what it needs: another block behind the end of one, codes that the tables do not reach.
+    #[cold]
+    fn step(&mut self) -> Option<()> {
+        self.bits = self.bits.refilled(self.data)?;
+        let step = self.tables.literal.any_step(self.bits.word)?;
+        self.bits = self.bits.skipped(step.bits());
+        match step.then() {
+            Then::Literal => Some(()),
+            Then::Distance => {
+                let step = self.tables.distance.any_step(self.bits.word)?;
+                self.bits = self.bits.skipped(step.bits());
+                Some(())
+            }
+            Then::End => self.next_block(),
         }
     }
+
+    /// The last block, if the stream ends with it.
+    fn finish(mut self) -> Option<LastBlock> {
+        while !self.finished {
+            self.step()?;
+        }
+        let end = self.bits.position();
+        (end.div_ceil(8) + PADDING == self.data.len()).then_some(LastBlock { mark: self.mark, end })
+    }
 }
 
-/// What a lookup found: how many bits it covers and what comes next. Zero where the table does not reach.
-#[derive(Clone, Copy, Default)]
-struct Step(u32);
+/// Walks both streams until one of them ends.
+fn walk_both(one: &mut Walk<'_>, other: &mut Walk<'_>) -> Option<()> {
+    // Values of their own stay in registers, which those behind a reference do not.
+    let (mut a, mut b) = (one.bits, other.bits);
+    while !one.finished && !other.finished {
+        a = a.refilled(one.data)?;
+        b = b.refilled(other.data)?;
+        let (step, other_step) = (one.tables.step(a.word), other.tables.step(b.word));
+        if (step.0 | other_step.0) & Step::RARE == 0 {
+            a = a.skipped(step.bits());
+            b = b.skipped(other_step.bits());
+            continue;
+        }
+        (one.bits, other.bits) = (a, b);
+        one.step()?;
+        other.step()?;
+        (a, b) = (one.bits, other.bits);
+    }
+    Some(())
+}
+
+/// What a lookup found. From the low end: 6 bits that say how many bits it covers, 8 bits that say how many of
+/// them without the last symbol's extra bits, [`Step::DISTANCE`], [`Step::RARE`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Step(u16);
 
 /// What follows the bits of a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -154,30 +205,38 @@ enum Then {
 }
 
 impl Step {
-    /// A code of `code` bits with `extra` bits behind it.
+    /// A distance follows.
+    const DISTANCE: u16 = 1 << 14;
+    /// The end of the block, or nothing found.
+    const RARE: u16 = 1 << 15;
+    /// Nothing found: the table does not reach.
+    const NONE: Self = Self(Self::RARE);
+
+    /// Codes of `code` bits together, 15 at most, with `extra` bits behind the last, 13 at most.
     fn new(code: u32, extra: u32, then: Then) -> Self {
-        Self((then as u32) << 16 | code << 8 | (code + extra))
+        let then = match then {
+            Then::Literal => 0,
+            Then::Distance => Self::DISTANCE,
+            Then::End => Self::RARE,
+        };
+        Self(then | (code << 6 | (code + extra)) as u16)
     }
 
-    fn is_none(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Bits of the code alone.
+    /// Bits of the codes alone.
     fn code(self) -> u32 {
-        self.0 >> 8 & 0xff
+        u32::from(self.0 >> 6 & 0xff)
     }
 
     /// Bits with the extra bits.
     fn bits(self) -> u32 {
-        self.0 & 0xff
+        u32::from(self.0 & 0x3f)
     }
 
     fn then(self) -> Then {
-        match self.0 >> 16 {
-            0 => Then::Literal,
-            1 => Then::Distance,
-            _ => Then::End,
+        match self.0 {
+            step if step & Self::RARE != 0 => Then::End,
+            step if step & Self::DISTANCE != 0 => Then::Distance,
+            _ => Then::Literal,
         }
     }
 }
@@ -198,24 +257,20 @@ fn distance_kind(symbol: usize) -> Option<(u32, Then)> {
     (symbol < 30).then(|| ((symbol as u32 / 2).saturating_sub(1), Then::Literal))
 }
 
-/// The codes of one alphabet.
-struct Codes {
+/// The codes of one alphabet, with a table of `N` entries.
+struct Codes<const N: usize> {
     /// By the next bits of the stream.
-    fast: Vec<Step>,
+    fast: Box<[Step; N]>,
     /// Number of codes of each length, and the symbols in order of code, for what `fast` does not reach.
     counts: [u16; MAX_CODE + 1],
     symbols: Vec<u16>,
     kind: fn(usize) -> Option<(u32, Then)>,
 }
 
-impl Codes {
-    fn new(fast_bits: u32, kind: fn(usize) -> Option<(u32, Then)>) -> Self {
-        Self {
-            fast: vec![Step::default(); 1 << fast_bits],
-            counts: [0; MAX_CODE + 1],
-            symbols: Vec::new(),
-            kind,
-        }
+impl<const N: usize> Codes<N> {
+    fn new(kind: fn(usize) -> Option<(u32, Then)>) -> Self {
+        let fast = Box::new([Step::NONE; N]);
+        Self { fast, counts: [0; MAX_CODE + 1], symbols: Vec::new(), kind }
     }
 
     /// Takes the codes with these lengths by symbol (RFC 1951, 3.2.2). `None` if there are too many.
@@ -237,7 +292,7 @@ impl Codes {
         }
         self.symbols.clear();
         self.symbols.resize(next_index[MAX_CODE + 1], 0);
-        self.fast.fill(Step::default());
+        self.fast.fill(Step::NONE);
         for (symbol, &len) in lens.iter().enumerate().filter(|&(_, &len)| len > 0) {
             let len = usize::from(len);
             self.symbols[next_index[len]] = symbol as u16;
@@ -255,29 +310,31 @@ impl Codes {
 
     /// Lets one lookup cover all the literals, and the length behind them, that its bits hold whole.
     fn chain(&mut self) {
-        let fast_bits = self.fast.len().trailing_zeros();
-        let single = self.fast.clone();
+        let single = *self.fast;
         for (index, entry) in self.fast.iter_mut().enumerate() {
             let mut step = *entry;
-            while !step.is_none() && step.then() == Then::Literal {
-                let next = single[index >> step.bits()];
-                if next.is_none() || step.bits() + next.code() > fast_bits {
+            while step.then() == Then::Literal {
+                let next = single[(index >> step.bits()) % N];
+                let code = step.bits() + next.code();
+                if next == Step::NONE || code > N.trailing_zeros() {
                     break;
                 }
-                let code = step.bits() + next.code();
                 step = Step::new(code, next.bits() - next.code(), next.then());
             }
             *entry = step;
         }
     }
 
-    fn step(&self, word: u64) -> Option<Step> {
-        let step = self.fast[word as usize & (self.fast.len() - 1)];
-        if step.is_none() { self.slow_step(word) } else { Some(step) }
+    #[inline(always)]
+    fn step(&self, word: u64) -> Step {
+        self.fast[word as usize % N]
     }
 
-    #[cold]
-    fn slow_step(&self, word: u64) -> Option<Step> {
+    fn any_step(&self, word: u64) -> Option<Step> {
+        let step = self.step(word);
+        if step != Step::NONE {
+            return Some(step);
+        }
         let (symbol, len) = self.symbol(word)?;
         let (extra, then) = (self.kind)(symbol)?;
         Some(Step::new(len, extra, then))
@@ -302,16 +359,24 @@ impl Codes {
 
 /// The two alphabets of a block.
 struct Tables {
-    literal: Codes,
-    distance: Codes,
+    literal: Codes<LITERALS>,
+    distance: Codes<DISTANCES>,
 }
 
 impl Tables {
     fn new() -> Self {
-        Self {
-            literal: Codes::new(FAST_LITERAL, literal_kind),
-            distance: Codes::new(FAST_DISTANCE, distance_kind),
-        }
+        Self { literal: Codes::new(literal_kind), distance: Codes::new(distance_kind) }
+    }
+
+    /// Literals, or a length and its distance: 20 bits for the one and 28 for the other at most. Whether a
+    /// distance follows is hard to predict, so that it is looked up in any case and masked out.
+    #[inline(always)]
+    fn step(&self, word: u64) -> Step {
+        let literal = self.literal.step(word);
+        let distance = self.distance.step(word >> literal.bits());
+        let mask = 0u16.wrapping_sub(u16::from(literal.0 & Step::DISTANCE != 0));
+        let distance = distance.0 & mask;
+        Step((literal.0 | distance) & Step::RARE | ((literal.0 & 0x3f) + (distance & 0x3f)))
     }
 
     fn set(&mut self, literal: &[u8], distance: &[u8]) -> Option<()> {
@@ -329,26 +394,26 @@ impl Tables {
     }
 
     /// RFC 1951, 3.2.7.
-    fn read(&mut self, bits: &mut Bits<'_>) -> Option<()> {
-        bits.refill()?;
+    fn read(&mut self, bits: &mut Bits, data: &[u8]) -> Option<()> {
+        *bits = bits.refilled(data)?;
         let literals = bits.take(5) + 257;
         let distances = bits.take(5) + 1;
         let code_lens = bits.take(4) + 4;
         let mut lens = [0; ORDER.len()];
         for &at in ORDER.iter().take(code_lens) {
-            bits.refill()?;
+            *bits = bits.refilled(data)?;
             lens[at] = bits.take(3) as u8;
         }
-        let mut codes = Codes::new(0, |_| None);
+        let mut codes = Codes::<1>::new(|_| None);
         codes.set(&lens)?;
 
         let mut lens = [0; 288 + 32];
         let lens = lens.get_mut(..literals + distances)?;
         let mut at = 0;
         while at < lens.len() {
-            bits.refill()?;
+            *bits = bits.refilled(data)?;
             let (symbol, len) = codes.symbol(bits.word)?;
-            bits.skip(len);
+            *bits = bits.skipped(len);
             let (value, times) = match symbol {
                 0..=15 => (symbol as u8, 1),
                 16 => (*lens.get(at.checked_sub(1)?)?, 3 + bits.take(2)),

@@ -38,12 +38,12 @@ impl Compression {
 
     /// Bytes of input in each piece but the last. Part of the output format: another value gives other bytes.
     ///
-    /// For gzip, 1 MiB loses 0.1 % of size against 4 MiB. A zstd frame begins without history, so that it
-    /// wants larger pieces; 2 MiB is the window of level 3.
+    /// Each zstd frame begins without history. 2 MiB, the window of level 3, costs 2 % of size against one
+    /// frame, 1 MiB 6 %. Gzip halves its pieces.
     pub fn piece_len(self) -> usize {
         match self {
-            Self::None | Self::Gzip(_) => 1 << 20,
-            Self::Zstd(_) => 2 << 20,
+            Self::None => 1 << 20,
+            Self::Gzip(_) | Self::Zstd(_) => 2 << 20,
         }
     }
 }

@@ -156,11 +156,13 @@ impl Outputs {
     }
 }
 
-/// Whether `path` is a device or pipe, which is written to and never replaced: `/dev/stdout`, a FIFO.
+/// Whether `path` is a device or pipe, or a name of one of our own open files: these are written to and never
+/// replaced.
 fn is_stream(path: &Path) -> bool {
     let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
-    fs_err::metadata(path)
-        .is_ok_and(|metadata| special(metadata) || path.starts_with("/dev") || path.starts_with("/proc"))
+    let own =
+        ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"].iter().any(|name| path.starts_with(name));
+    fs_err::metadata(path).is_ok_and(|metadata| special(metadata) || own)
 }
 
 /// Opens what [`is_stream`] knows.

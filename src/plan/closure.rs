@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Missing, Note, Options, PlanError, Reason, image::Growing};
+use super::{
+    Missing, Note, Options, PlanError, Reason,
+    image::Growing,
+    soft::{self, Rules},
+};
 use crate::{
     elf::{self, Closure, Edge, FaultKind, FindError, Found, FoundKind, Lookup as _, Outcome, Root, Tried},
     path::{ImagePath, escape},
@@ -27,23 +31,31 @@ pub(super) struct Outcomes {
     pub(super) notes: Vec<Note>,
 }
 
-/// Takes all that `roots` need, and what tells the image's loader where it is.
+/// Takes all that `roots` need, what rules add to it, and what tells the image's loader where it is.
 pub(super) fn take(
     roots: &Roots,
     options: &Options,
+    mut rules: Rules<'_>,
     growing: &mut Growing<'_>,
 ) -> Result<Outcomes, PlanError> {
-    let mut closure = resolve(&roots.programs, options, growing);
-    let loaded: BTreeSet<&ImagePath> = closure.files.iter().map(|file| &file.path).collect();
-    let is_plugin = |path: &&ImagePath| {
-        let found = growing.view.find(path.as_bytes());
-        found.is_ok_and(|found| !loaded.contains(&found.path))
-    };
-    let plugins: Vec<ImagePath> = roots.libraries.iter().filter(is_plugin).cloned().collect();
+    let mut all = roots.programs.clone();
+    let mut closure = resolve(&all, options, growing);
+    let plugins = unloaded(&roots.libraries, &closure, growing);
     if !plugins.is_empty() {
-        closure = resolve(&[&roots.programs[..], &plugins].concat(), options, growing);
+        all.extend(plugins);
+        closure = resolve(&all, options, growing);
     }
-    take_files(&closure, growing)?;
+    let hard = all.len();
+    loop {
+        take_files(&closure, growing)?;
+        let added = rules.follow(&closure, hard, options, growing)?;
+        let added = unloaded(&added, &closure, growing);
+        if added.is_empty() {
+            break;
+        }
+        all.extend(added);
+        closure = resolve(&all, options, growing);
+    }
     for file in closure.config_files() {
         let path = ImagePath::new(&file.path)
             .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
@@ -53,8 +65,19 @@ pub(super) fn take(
     outcomes
         .notes
         .extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
-    judge(&closure, roots, options, &mut outcomes);
+    judge(&closure, roots, hard, options, &mut outcomes);
+    outcomes.notes.extend(rules.finish(growing)?);
     Ok(outcomes)
+}
+
+/// Those of `objects` that nothing in `closure` loads.
+fn unloaded(objects: &[ImagePath], closure: &Closure, growing: &Growing<'_>) -> Vec<ImagePath> {
+    let loaded: BTreeSet<&ImagePath> = closure.files.iter().map(|file| &file.path).collect();
+    let is_plugin = |path: &&ImagePath| {
+        let found = growing.view.find(path.as_bytes());
+        found.is_ok_and(|found| !loaded.contains(&found.path))
+    };
+    objects.iter().filter(is_plugin).cloned().collect()
 }
 
 fn resolve(roots: &[ImagePath], options: &Options, growing: &Growing<'_>) -> Closure {
@@ -97,9 +120,10 @@ fn found(file: &elf::File) -> Found {
     }
 }
 
-/// What is missing or broken in `closure`, whose first programs are `roots`' and whose last are plugins: what
-/// these need may be loaded already when they are.
-fn judge(closure: &Closure, roots: &Roots, options: &Options, outcomes: &mut Outcomes) {
+/// What is missing or broken in `closure`, whose first programs are `roots`'. Then come plugins, up to `hard`:
+/// what these need may be loaded already when they are. The rest came by rules: the image starts without.
+fn judge(closure: &Closure, roots: &Roots, hard: usize, options: &Options, outcomes: &mut Outcomes) {
+    let mut lacks = Vec::new();
     let path = |index: usize| closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone());
     for (program, edge) in closure.missing() {
         let by = path(edge.requester);
@@ -112,7 +136,12 @@ fn judge(closure: &Closure, roots: &Roots, options: &Options, outcomes: &mut Out
             continue;
         }
         let missing = Missing { name: escape(&edge.name), by, searched: searched(edge) };
-        if !outcomes.missing.contains(&missing) {
+        if program >= hard {
+            // A plugin's host may load what stands beside it first, as java does with libjvm.
+            if closure.files.iter().all(|file| file.path.file_name() != &*edge.name) {
+                lacks.push(missing);
+            }
+        } else if !outcomes.missing.contains(&missing) {
             outcomes.missing.push(missing);
         }
     }
@@ -123,12 +152,17 @@ fn judge(closure: &Closure, roots: &Roots, options: &Options, outcomes: &mut Out
             continue;
         }
         match fault.kind {
+            _ if program >= hard => {
+                let text = format!("`{by}`, which a rule added, cannot start: {fault}");
+                outcomes.notes.push(Note { text, hint: None });
+            }
             FaultKind::Find(FindError::Missing) => {
                 outcomes.missing.push(Missing { name: escape(&fault.path), by, searched: Vec::new() });
             }
             _ => outcomes.faults.push(format!("`{by}` cannot start: {fault}")),
         }
     }
+    outcomes.notes.extend(soft::lacks(&lacks));
 }
 
 /// Each place and the rule that made it one, without what says nothing but "not there".

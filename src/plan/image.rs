@@ -78,6 +78,34 @@ impl Growing<'_> {
         Ok(())
     }
 
+    /// Whether `path`, a real path of the view, is in the image.
+    pub(super) fn has(&self, path: &ImagePath) -> bool {
+        path.is_root() || self.view.is_own(path) || self.added.contains(path)
+    }
+
+    /// Puts a node in at `path`, unless something is there: at the end of the links that the sysroot has on the
+    /// way, which are taken too.
+    ///
+    /// # Errors
+    /// As [`Growing::add`].
+    pub(super) fn make(&mut self, path: &[u8], node: Node, reason: Reason) -> Result<(), PlanError> {
+        let Ok(path) = ImagePath::new(path) else { return Ok(()) };
+        let mut place = path.clone();
+        for dir in path.ancestors().collect::<Vec<_>>().into_iter().rev() {
+            if let Ok(walked) = self.view.resolve(dir.as_bytes()) {
+                let below = path.as_bytes().get(dir.as_bytes().len()..).unwrap_or_default();
+                place = walked.path.join(below).unwrap_or(place);
+                self.take_way(&walked.path, &walked.links, &walked.through)?;
+                break;
+            }
+        }
+        if !self.has(&place) {
+            self.reasons.insert(place.clone(), reason);
+            self.added.insert(place, node);
+        }
+        Ok(())
+    }
+
     /// Puts a generated file in, unless the inputs bring one.
     pub(super) fn generate(&mut self, path: ImagePath, bytes: Vec<u8>, what: &str) {
         if !self.view.is_own(&path) && !self.added.contains(&path) {

@@ -3,9 +3,11 @@
 use super::{
     Note, Options, Plan, PlanError, PlannedLayer, Reason, View,
     closure::{self, Roots},
+    foreign,
     image::{Growing, add_parents},
     interpreters, merge, parent_meta,
     programs::{self, Programs},
+    soft::Rules,
     split,
 };
 use crate::{
@@ -40,8 +42,13 @@ pub fn make(
         return Err(PlanError::Broken(found.broken));
     }
     let (platform, mut notes) = platform(&mut found, &named, options)?;
+    notes.extend(foreign::take_out(&mut found, &named, &view));
+    if options.strict && !notes.is_empty() {
+        return Err(PlanError::Foreign(notes.into_iter().map(|note| note.text).collect()));
+    }
     if options.dependencies {
-        notes.extend(take_needed(&found, &named, source, options, &mut growing)?);
+        let commands = kinds.iter().filter_map(InputKind::command).cloned().collect::<Vec<_>>();
+        notes.extend(take_needed(&found, (&named, &commands), source, options, &mut growing)?);
     }
     let Growing { added, reasons, .. } = growing;
 
@@ -98,7 +105,7 @@ pub(super) fn platform(
             match seen.iter_mut().find(|(known, ..)| *known == platform) {
                 None => seen.push((platform, path.clone(), is_named)),
                 Some((_, example, was_named)) if is_named && !*was_named => {
-                    (*example, *was_named) = (path.clone(), true)
+                    (*example, *was_named) = (path.clone(), true);
                 }
                 Some(_) => {}
             }
@@ -109,10 +116,15 @@ pub(super) fn platform(
         of.map(|(platform, path, _)| (platform.clone(), path.clone())).collect::<Vec<_>>()
     };
     let candidates = if deciding(true).is_empty() { deciding(false) } else { deciding(true) };
+    let has = |platform: &Platform| candidates.iter().any(|(candidate, _)| candidate == platform);
     let platform = match (&options.platform, &candidates[..]) {
         (Some(platform), _) => platform.clone(),
         (None, [(platform, _)]) => platform.clone(),
         (None, []) => options.fallback_platform.clone(),
+        // A directory of prebuilt modules for many machines: this one's are meant.
+        (None, _) if deciding(true).is_empty() && has(&options.fallback_platform) => {
+            options.fallback_platform.clone()
+        }
         (None, _) => return Err(PlanError::MixedPlatforms(candidates)),
     };
     let is_ours = |object: &Object| {
@@ -136,7 +148,7 @@ pub(super) fn platform(
 /// Takes interpreters, libraries and loaders.
 pub(super) fn take_needed(
     found: &Programs,
-    named: &[ImagePath],
+    (named, commands): (&[ImagePath], &[ImagePath]),
     source: &source::Options,
     options: &Options,
     growing: &mut Growing<'_>,
@@ -149,7 +161,10 @@ pub(super) fn take_needed(
         roots.siblings.extend(object.soname.as_ref().map(|name| name.to_vec()));
         if object.is_program() { &mut roots.programs } else { &mut roots.libraries }.push(path.clone());
     }
-    let outcomes = closure::take(&roots, options, growing)?;
+    let scripts = found.scripts.iter().map(|(path, _)| path).filter(|path| is_named(path));
+    let names = commands.iter().chain(scripts).cloned().collect();
+    let rules = Rules::new(options, names, growing);
+    let outcomes = closure::take(&roots, options, rules, growing)?;
     let missing: Vec<_> = interpreters.missing.into_iter().chain(outcomes.missing).collect();
     if !missing.is_empty() {
         return Err(PlanError::Missing(missing));

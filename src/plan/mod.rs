@@ -3,6 +3,7 @@
 
 mod closure;
 mod deps;
+mod foreign;
 mod image;
 mod interpreters;
 mod make;
@@ -11,6 +12,7 @@ mod programs;
 mod reason;
 mod render;
 mod settings;
+mod soft;
 mod split;
 mod view;
 mod within;
@@ -30,6 +32,7 @@ pub use merge::{ResolveError, real_path};
 pub use reason::{Reason, Reasons};
 pub use render::{json, text};
 pub use settings::{SettingError, Settings, pairs};
+pub use soft::Soft;
 pub use split::Layers;
 pub use view::View;
 pub use within::{Addition, within};
@@ -74,10 +77,14 @@ pub struct Note {
 pub struct Options {
     /// Find libraries, loaders and interpreters.
     pub dependencies: bool,
+    /// What is taken by rules, besides.
+    pub soft: Soft,
     /// Files and directories of the sysroot to add.
     pub include: Vec<ImagePath>,
     /// Names of libraries that may be missing.
     pub allow_missing: Vec<Glob>,
+    /// Objects in directories for another machine or C library are errors.
+    pub strict: bool,
     /// As `LD_LIBRARY_PATH`: paths in the sysroot.
     pub library_path: Vec<Vec<u8>>,
     /// Take all glibc-hwcaps variants of a library.
@@ -127,6 +134,9 @@ pub enum PlanError {
     /// Libraries, loaders or interpreters that cannot be found; all of them.
     #[error("{}", missing(.0))]
     Missing(Vec<Missing>),
+    /// Objects in directories for another machine or C library, where the user wants none; all of them.
+    #[error("{}", .0.join("; "))]
+    Foreign(Vec<String>),
     /// Inputs that are damaged ELF objects; all of them.
     #[error("{}", broken(.0))]
     Broken(Vec<(ImagePath, ObjectError)>),

@@ -28,6 +28,15 @@ pub enum Reason {
     Parent(ImagePath),
     /// The user asked for it with `--include`.
     Included,
+    /// A soft dependency: the rule, what made it fire, and the file that has the evidence.
+    Rule {
+        /// The rule's name.
+        rule: Box<str>,
+        /// The evidence, as a phrase.
+        evidence: Box<str>,
+        /// Where it is, unless the user asked for the rule.
+        by: Option<ImagePath>,
+    },
     /// Made by imgb, for the reason given.
     Generated(Box<str>),
 }
@@ -49,6 +58,8 @@ impl Reason {
             Self::Link(to) => format!("link to {to}"),
             Self::Parent(of) => format!("parent of {of}"),
             Self::Included => "included: --include".into(),
+            Self::Rule { rule, evidence, by: Some(by) } => format!("rule {rule} for {by}: {evidence}"),
+            Self::Rule { rule, evidence, by: None } => format!("rule {rule}: {evidence}"),
             Self::Generated(what) => format!("generated: {what}"),
         }
     }
@@ -57,6 +68,7 @@ impl Reason {
     pub fn cause(&self) -> Option<&ImagePath> {
         match self {
             Self::Needed { by, .. } => Some(by),
+            Self::Rule { by, .. } => by.as_ref(),
             Self::Loader(of) | Self::Interpreter(of) => Some(of),
             Self::Link(to) => Some(to),
             Self::Parent(of) => Some(of),

@@ -1,14 +1,14 @@
 //! Programs for an image that has files already: what PACK adds to a stage.
 
 use super::{
-    Note, Options, PlanError, PlannedLayer, Reason, Reasons, View,
+    Note, Options, PlanError, PlannedLayer, Reason, Reasons, View, foreign,
     image::{Growing, add_parents},
     make::{platform, take_named, take_needed},
     programs, split,
 };
 use crate::{
     image::Platform,
-    source::{self, HostView, Input},
+    source::{self, HostView, Input, InputKind},
     tree::Tree,
 };
 
@@ -57,7 +57,9 @@ pub fn within(
         return Err(PlanError::Broken(found.broken));
     }
     let (platform, mut notes) = platform(&mut found, &named, options)?;
-    notes.extend(take_needed(&found, &named, source, options, &mut growing)?);
+    notes.extend(foreign::take_out(&mut found, &named, &view));
+    let commands: Vec<_> = kinds.iter().filter_map(InputKind::command).cloned().collect();
+    notes.extend(take_needed(&found, (&named, &commands), source, options, &mut growing)?);
     let Growing { added, mut reasons, .. } = growing;
     changes.extend(added);
     let mut parents = Vec::new();

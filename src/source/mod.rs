@@ -53,6 +53,16 @@ pub enum InputKind {
     Command(ImagePath),
 }
 
+impl InputKind {
+    /// The path of a command, as the user would start it.
+    pub fn command(&self) -> Option<&ImagePath> {
+        match self {
+            Self::Command(path) => Some(path),
+            Self::File(_) | Self::Directory | Self::Tarball => None,
+        }
+    }
+}
+
 /// How inputs become trees.
 #[derive(Debug)]
 pub struct Options {

@@ -42,11 +42,12 @@ const TABLE: &[Row] = &[
     row(
         5,
         "build",
-        "path, timestamp, tree, recipe, elf, image, plan, source",
+        "path, timestamp, tree, recipe, rules, elf, image, plan, source",
         "base images through `source`",
     ),
     row(5, "pack", "path, digest, compress, tree, archive, store, source", "threads"),
     row(6, "output", "digest, image, tree, archive, store, source", "writes at the target, stdout"),
+    row(6, "run", "path, tree, source, check", "processes"),
     row(7, "pipeline", "all of the above", "–"),
     row(8, "cli", "all of the above", "environment, clock, terminal, exit code, names of files"),
 ];
@@ -75,6 +76,8 @@ fn touched(text: &str) -> &'static [World] {
         | "Read/Write, nameless temporary files" => &[Files],
         "writes at the target, stdout" => &[Files, Terminal],
         "sockets" => &[Sockets],
+        // Of which each stage is one, with its files, threads and messages.
+        "processes" => &[Files, Threads, Processes, Terminal],
         "threads" => &[Threads],
         "environment, clock, terminal, exit code, names of files" => {
             &[Environment, Clock, Terminal, Processes, Files, Threads]
@@ -177,7 +180,9 @@ fn sources() -> Vec<Source> {
         tests.extend(test_files.iter().map(|name| dir.join(name).with_extension("rs")));
         codes.insert(file, code);
     }
-    codes.retain(|file, _| !tests.contains(file));
+    let is_test =
+        |file: &Path| tests.iter().any(|test| file == test || file.starts_with(test.with_extension("")));
+    codes.retain(|file, _| !is_test(file));
     let sources = codes.into_iter().map(|(file, code)| {
         let path = file.strip_prefix(src()).unwrap().to_owned();
         let mut names: Vec<String> =

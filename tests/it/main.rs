@@ -12,6 +12,10 @@ mod foreign;
 mod founding;
 /// What each kind of input becomes, and what the options make of it.
 mod inputs;
+/// What the C library opens at run time: a part of a C program for each rule.
+mod rules_libc;
+/// Real programs at real work, with defaults only.
+mod rules_programs;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
 
@@ -38,6 +42,8 @@ mod engines;
 mod fixtures;
 /// The rules of the OCI image specification, as checks on JSON and on blobs.
 mod image_spec;
+/// A packed program, unpacked into an empty root and run there.
+mod rules_root;
 /// Rust source as tokens: the paths it names, without comments, strings and unit tests.
 mod rust_text;
 /// A temporary directory, files in it, and commands run over it.

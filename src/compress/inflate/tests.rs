@@ -43,18 +43,29 @@ fn sample(len: usize, skew: u32, mut seed: u32) -> Vec<u8> {
     out
 }
 
+fn padded(stream: &[u8]) -> Vec<u8> {
+    [stream, &[0xff; PADDING]].concat()
+}
+
 #[track_caller]
-fn check(data: &[u8], stream: Vec<u8>) {
-    let last = last_block(&stream).expect("a valid stream");
-    for end in 0..stream.len().min(300) {
-        assert_eq!(last_block(&stream[..end]), None);
+fn check(data: &[u8], mut stream: Vec<u8>) {
+    let short = libdeflate(b"a short one", 1);
+    let (last, last_of_short) = last_blocks(&padded(&stream), &padded(&short)).expect("valid streams");
+    assert_eq!(last_blocks(&padded(&short), &padded(&stream)), Some((last_of_short, last)));
+    assert_eq!(last_blocks(&padded(&stream), &padded(&stream)), Some((last, last)));
+    for end in (0..stream.len()).take(300) {
+        assert_eq!(last_blocks(&padded(&stream[..end]), &padded(&short)), None);
     }
-    let mut joined = stream;
-    last.reopen(&mut joined);
-    let once = joined.clone();
-    joined.extend(once);
+    let mut joined = short;
+    last_of_short.reopen(&mut joined);
+    last.reopen(&mut stream);
+    joined.extend(stream);
     joined.extend([3, 0]);
-    assert!(inflate(&joined) == [data, data].concat(), "other bytes for a sample of {}", data.len());
+    assert!(
+        inflate(&joined) == [b"a short one", data].concat(),
+        "other bytes for a sample of {}",
+        data.len()
+    );
 }
 
 #[test]
@@ -80,7 +91,7 @@ proptest! {
 
     #[test]
     fn no_bytes_hang_or_panic(data in proptest::collection::vec(any::<u8>(), 0..400)) {
-        last_block(&data);
+        last_blocks(&padded(&data), &padded(&data));
     }
 
     #[test]
@@ -88,6 +99,7 @@ proptest! {
         let mut stream = libdeflate(&sample(9000, 60, 1), 6);
         let at = at % stream.len();
         stream[at] = with;
-        last_block(&stream);
+        last_blocks(&padded(&stream), &padded(&[]));
+        last_blocks(&padded(&stream), &padded(&stream));
     }
 }

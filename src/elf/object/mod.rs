@@ -2,6 +2,7 @@
 //! looked at: loaders do not, and stripped programs have none.
 
 mod bytes;
+mod constants;
 mod dynamic;
 mod header;
 mod notes;
@@ -16,6 +17,7 @@ use goblin::elf::{ProgramHeader, program_header as ph};
 use bytes::Bytes;
 
 pub use bytes::ReadAt;
+pub use constants::constants;
 pub use header::{Float, HEADER_LEN, Header, Kind, Machine};
 pub use symbols::{Symbols, symbols};
 pub use versions::{NeededVersion, Verneed};

@@ -1,0 +1,146 @@
+//! A rule's patterns → what they name in the view.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    elf::{FindError, Lookup as _},
+    path::{
+        ImagePath,
+        glob::{Glob, has_wildcard},
+    },
+    plan::image::Growing,
+    rules::Rule,
+    source::walk::Walked,
+    tree::{Content, Kind, Node},
+};
+
+/// Paths that one rule may add.
+const MAX_PATHS: usize = 200_000;
+/// Directories in directories, and links to directories in these, that are gone into.
+const MAX_DEPTH: usize = 64;
+
+/// A path that a rule names, and what stands there.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) path: ImagePath,
+    pub(super) node: Node,
+    /// The way there, as for [`crate::elf::Found`].
+    pub(super) links: Vec<ImagePath>,
+    pub(super) through: Vec<ImagePath>,
+}
+
+/// All that `patterns` name, directories with all below them. Files that not
+/// everybody may read stay out: a rule never brings a secret.
+pub(super) fn find(patterns: &[&Vec<u8>], rule: &Rule, growing: &Growing<'_>) -> Vec<Found> {
+    let mut finder = Finder { rule, growing, seen: BTreeSet::new(), out: Vec::new() };
+    for pattern in patterns {
+        for path in expand(pattern, growing) {
+            finder.take(path.as_bytes(), 0);
+        }
+    }
+    finder.out
+}
+
+/// Which paths `patterns` lead to, the directories' contents left aside.
+pub(super) fn exist(patterns: &[Vec<u8>], rule: &Rule, growing: &Growing<'_>) -> Vec<ImagePath> {
+    let mut out = BTreeSet::new();
+    for path in patterns.iter().flat_map(|pattern| expand(pattern, growing)) {
+        let Ok(walked) = growing.view.resolve(path.as_bytes()) else { continue };
+        let wanted = !(rule.files_only && walked.is_directory || rule.excludes(&walked.path))
+            && !rule.excludes(&path)
+            && !growing.has(&walked.path);
+        if wanted {
+            out.insert(path);
+        }
+    }
+    out.into_iter().collect()
+}
+
+/// Bytes of the files among `found` that are not in the image, each inode once.
+pub(super) fn size(found: &[Found], growing: &Growing<'_>) -> u64 {
+    let mut inodes = BTreeSet::new();
+    let files = found.iter().filter(|one| !growing.has(&one.path)).filter_map(|one| one.node.file());
+    let new = files.filter(|file| match &file.content {
+        Content::Host(host) => inodes.insert((host.dev, host.ino)),
+        Content::Member(..) | Content::Inline(_) => true,
+    });
+    new.map(|file| file.len).sum()
+}
+
+struct Finder<'a, 'g> {
+    rule: &'a Rule,
+    growing: &'a Growing<'g>,
+    seen: BTreeSet<ImagePath>,
+    out: Vec<Found>,
+}
+
+impl Finder<'_, '_> {
+    /// Takes what `path` leads to, and all below it.
+    fn take(&mut self, path: &[u8], depth: usize) {
+        if depth > MAX_DEPTH || self.out.len() > MAX_PATHS {
+            return;
+        }
+        let Ok(walked) = self.growing.view.resolve(path) else { return };
+        let Walked { path: real, links, through, is_directory, .. } = walked;
+        let as_named = ImagePath::new(path).is_ok_and(|path| self.rule.excludes(&path));
+        if as_named || self.rule.excludes(&real) || (is_directory && self.rule.files_only) {
+            return;
+        }
+        if !self.seen.insert(real.clone()) {
+            // Another way to the same place: its links are wanted all the same.
+            if let Ok(Some(node)) = self.growing.view.node(&real)
+                && !links.is_empty()
+            {
+                self.out.push(Found { path: real, node, links, through });
+            }
+            return;
+        }
+        let Ok(Some(node)) = self.growing.view.node(&real) else { return };
+        let public = if is_directory { 0o005 } else { 0o004 };
+        let plain = matches!(node.kind, Kind::File(_) | Kind::Directory);
+        if !plain || (node.meta.mode & public != public && !self.growing.has(&real)) {
+            return;
+        }
+        self.out.push(Found { path: real.clone(), node, links, through });
+        if is_directory {
+            for name in self.growing.view.list(real.as_bytes()).unwrap_or_default() {
+                let child = [real.as_bytes(), b"/", &name].concat();
+                self.take(&child, depth + 1);
+            }
+        }
+    }
+}
+
+/// The paths that `pattern` stands for, in order. Stars are looked up a component at a time.
+fn expand(pattern: &[u8], growing: &Growing<'_>) -> Vec<ImagePath> {
+    let mut found = vec![ImagePath::root()];
+    for part in pattern.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
+        let mut next = Vec::new();
+        for dir in &found {
+            if !has_wildcard(part) {
+                let name: Vec<u8> = unescape(part);
+                next.extend(dir.join(name));
+                continue;
+            }
+            let Ok(glob) = Glob::plain(part) else { continue };
+            let names = growing.view.list(dir.as_bytes()).unwrap_or_default();
+            next.extend(
+                names.iter().filter(|name| glob.matches(name)).filter_map(|name| dir.join(name).ok()),
+            );
+        }
+        next.truncate(MAX_PATHS);
+        found = next;
+    }
+    let is_there =
+        |path: &ImagePath| !matches!(growing.view.resolve(path.as_bytes()), Err(FindError::Missing));
+    found.into_iter().filter(is_there).collect()
+}
+
+fn unescape(part: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(part.len());
+    let mut bytes = part.iter();
+    while let Some(&byte) = bytes.next() {
+        out.push(if byte == b'\\' { bytes.next().copied().unwrap_or(byte) } else { byte });
+    }
+    out
+}

@@ -1,0 +1,253 @@
+//! The closure's files → evidence.
+
+use std::collections::BTreeSet;
+
+use super::scan::{Depth, Hits, MAX_STRING, Scanner};
+use crate::{
+    elf::{self, Closure, File, Found, FoundKind, Lookup as _, Object, Outcome, Root, Tag},
+    path::ImagePath,
+    plan::{Options, View},
+    rules::{Account, Evidence, Libc, LibcKind, Table, Wanted},
+    source::content,
+    tree::FileNode,
+};
+
+/// Bytes of an object's constants in memory at a time.
+const WINDOW: usize = 1 << 20;
+/// Bytes of constants that are searched in one object.
+const MAX_CONSTANTS: u64 = 256 << 20;
+/// Bytes of passwd(5) and group(5) that are read.
+const MAX_ACCOUNTS: usize = 1 << 20;
+
+/// Evidence, as far as it is gathered.
+#[derive(Debug)]
+pub(super) struct Gatherer<'t> {
+    wanted: Wanted<'t>,
+    scanner: Scanner<'t>,
+    pub(super) evidence: Evidence,
+    /// Files that were looked at.
+    seen: BTreeSet<ImagePath>,
+    /// Names that were looked for as libraries.
+    asked: BTreeSet<Box<[u8]>>,
+}
+
+impl<'t> Gatherer<'t> {
+    pub(super) fn new(table: &'t Table, view: &View<'_>, options: &Options) -> Self {
+        let wanted = table.wanted();
+        let (accounts, groups) = accounts(view);
+        let evidence = Evidence {
+            user: options.settings.user.clone(),
+            environment: options.settings.env.clone(),
+            accounts,
+            groups,
+            ..Evidence::default()
+        };
+        let scanner = Scanner::new(&wanted);
+        Self { wanted, scanner, evidence, seen: BTreeSet::new(), asked: BTreeSet::new() }
+    }
+
+    /// Adds what the files of `closure` tell that were not there before. The first `hard` programs are what
+    /// the user packs, the others came by rules.
+    pub(super) fn add(&mut self, closure: &Closure, hard: usize, options: &Options, view: &View<'_>) {
+        let programs: BTreeSet<usize> = closure.programs.iter().filter_map(|program| program.file).collect();
+        let listed: BTreeSet<usize> =
+            closure.programs.iter().take(hard).filter_map(|program| program.file).collect();
+        let mut names: Vec<(Box<[u8]>, ImagePath)> = Vec::new();
+        for (index, file) in closure.files.iter().enumerate() {
+            let is_program = programs.contains(&index) && file.object.is_program();
+            if is_program && listed.contains(&index) {
+                let opened = ImagePath::new(&file.opened).unwrap_or_else(|_| file.path.clone());
+                self.evidence.programs.insert(opened, file.path.clone());
+            }
+            if !self.seen.insert(file.path.clone()) {
+                continue;
+            }
+            self.name(file);
+            let found = Found {
+                path: file.path.clone(),
+                id: file.id,
+                links: Vec::new(),
+                through: Vec::new(),
+                kind: FoundKind::Other,
+            };
+            let own = is_program || listed.contains(&index);
+            names.extend(self.look(&found.path, &file.object, own, view));
+        }
+        self.resolve(names, closure, options, view);
+    }
+
+    /// Notes under which names a file is loaded, and whether it is a C library.
+    fn name(&mut self, file: &File) {
+        let soname = file.object.soname.as_deref();
+        let names = [soname, Some(file.path.file_name())];
+        for name in names.into_iter().flatten() {
+            self.evidence.libraries.entry(name.into()).or_insert_with(|| file.path.clone());
+        }
+        let kind = match soname.unwrap_or_default() {
+            b"libc.so.6" => LibcKind::Glibc,
+            _ if file.path.file_name().starts_with(b"ld-musl-")
+                || (soname == Some(b"libc.so") && file.object.interp.is_none()) =>
+            {
+                LibcKind::Musl
+            }
+            _ => return,
+        };
+        let libc = Libc { kind, version: glibc_version(&file.object), path: file.path.clone() };
+        self.evidence.libcs.insert(libc);
+    }
+
+    /// Reads imports and constants of one object. Returns the names that it may give to dlopen(3).
+    fn look(
+        &mut self,
+        path: &ImagePath,
+        object: &Object,
+        own: bool,
+        view: &View<'_>,
+    ) -> Vec<(Box<[u8]>, ImagePath)> {
+        if is_system_library(object.soname.as_deref().unwrap_or_else(|| path.file_name())) {
+            return Vec::new();
+        }
+        let Ok(Some(node)) = view.node(path) else { return Vec::new() };
+        let Some(file) = node.file() else { return Vec::new() };
+        let mut calls_dlopen = false;
+        // What cannot be read here fails when it is packed, with a message of its own.
+        if let Ok(symbols) = elf::symbols(file.len, &mut read_at(file)) {
+            for name in &symbols.imported {
+                calls_dlopen |= matches!(&**name, b"dlopen" | b"dlmopen");
+                if self.wanted.symbols.contains(&**name) {
+                    self.evidence.add_symbol(name, path, own);
+                }
+            }
+        }
+        let depth = Depth { words: own, libraries: calls_dlopen };
+        let hits = self.scan(file, depth);
+        for literal in hits.literals {
+            self.evidence.paths.entry(literal.into()).or_insert_with(|| path.clone());
+        }
+        for word in hits.words {
+            self.evidence.words.entry(word.into()).or_insert_with(|| path.clone());
+        }
+        for string in hits.paths {
+            if !self.evidence.paths.contains_key(&string) && view.find(&string).is_ok() {
+                self.evidence.paths.insert(string, path.clone());
+            }
+        }
+        hits.libraries.into_iter().map(|name| (name, path.clone())).collect()
+    }
+
+    fn scan(&self, file: &FileNode, depth: Depth) -> Hits<'t> {
+        let mut hits = Hits::default();
+        let Ok(ranges) = elf::constants(file.len, &mut read_at(file)) else { return hits };
+        let mut left = MAX_CONSTANTS;
+        let mut window = Vec::new();
+        for range in ranges {
+            let mut at = range.start;
+            while at < range.end && left > 0 {
+                let size = (range.end - at).min(WINDOW as u64);
+                window.resize(usize::try_from(size).unwrap_or(WINDOW), 0);
+                if content::read_at(&file.content, file.len, at, &mut window).is_err() {
+                    return hits;
+                }
+                self.scanner.scan(&window, depth, &mut hits);
+                left = left.saturating_sub(size);
+                at = if at + size == range.end { range.end } else { at + size - MAX_STRING as u64 };
+            }
+        }
+        hits
+    }
+
+    /// Looks for libraries as dlopen(3) would, of which LD_PRELOAD's search is the nearest: from the program.
+    fn resolve(
+        &mut self,
+        names: Vec<(Box<[u8]>, ImagePath)>,
+        closure: &Closure,
+        options: &Options,
+        view: &View<'_>,
+    ) {
+        let names: Vec<_> = names.into_iter().filter(|(name, _)| self.asked.insert(name.clone())).collect();
+        let program =
+            closure.programs.iter().find(|program| program.loader.is_some() && program.file.is_some());
+        let file = program.and_then(|program| closure.files.get(program.file?));
+        let (Some(file), false) = (file, names.is_empty()) else { return };
+        let Ok(path) = ImagePath::new(&file.opened) else { return };
+        let preload = names.iter().map(|(name, _)| name.to_vec()).collect();
+        let search = elf::Options {
+            library_path: options.library_path.clone(),
+            preload,
+            hwcaps: elf::Hwcaps::Baseline,
+        };
+        let found = elf::closure(&[Root { path }], &search, view);
+        for edge in found.programs.iter().flat_map(|program| &program.edges) {
+            let (Tag::Preload, Outcome::Found(index, _)) = (edge.tag, &edge.outcome) else { continue };
+            let by = names.iter().find(|(name, _)| **name == *edge.name).map(|(_, by)| by.clone());
+            if let (Some(by), Some(library)) = (by, found.files.get(*index)) {
+                self.evidence.opens.insert((*edge.name).into(), (library.opened[..].into(), by));
+            }
+        }
+    }
+}
+
+fn read_at(file: &FileNode) -> impl FnMut(u64, &mut [u8]) -> std::io::Result<usize> {
+    |offset, buffer| {
+        let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let count = buffer.len().min(left);
+        let Some(buffer) = buffer.get_mut(..count) else { return Ok(0) };
+        content::read_at(&file.content, file.len, offset, buffer).map_err(std::io::Error::other)?;
+        Ok(count)
+    }
+}
+
+/// Whether a library is the C library's or the compiler's own: what they import says nothing of the program.
+fn is_system_library(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 17] = [
+        b"libc.so.",
+        b"ld-linux",
+        b"ld64.so",
+        b"ld.so",
+        b"libpthread.so",
+        b"libm.so",
+        b"libmvec.so",
+        b"libdl.so",
+        b"librt.so",
+        b"libresolv.so",
+        b"libutil.so",
+        b"libanl.so",
+        b"libnss_",
+        b"ld-musl-",
+        b"libc.musl-",
+        b"libgcc_s.so",
+        b"libstdc++.so",
+    ];
+    NAMES.iter().any(|prefix| name.starts_with(prefix)) || name == b"libc.so"
+}
+
+/// The newest version that the GNU C library defines.
+fn glibc_version(object: &Object) -> Option<(u32, u32)> {
+    let versions = object.verdef.iter().flatten().filter_map(|version| {
+        let text = std::str::from_utf8(version).ok()?.strip_prefix("GLIBC_")?;
+        let (major, minor) = text.split_once('.')?;
+        Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
+    });
+    versions.max()
+}
+
+type Accounts = (std::collections::BTreeMap<String, Account>, std::collections::BTreeMap<String, u32>);
+
+/// The sysroot's accounts and groups: names and numbers, no passwords.
+fn accounts(view: &View<'_>) -> Accounts {
+    let text = |path: &[u8]| {
+        let bytes = view.find(path).ok().and_then(|found| view.read(&found, MAX_ACCOUNTS).ok());
+        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+    };
+    let (passwd, group) = (text(b"/etc/passwd"), text(b"/etc/group"));
+    let account = |line: &str| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let &[name, _, uid, gid, _, home, ..] = &fields[..] else { return None };
+        Some((name.to_owned(), Account { uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.into() }))
+    };
+    let group_of = |line: &str| {
+        let mut fields = line.split(':');
+        Some((fields.next()?.to_owned(), fields.nth(1)?.parse().ok()?))
+    };
+    (passwd.lines().filter_map(account).collect(), group.lines().filter_map(group_of).collect())
+}

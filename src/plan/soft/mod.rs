@@ -1,0 +1,246 @@
+//! Soft dependencies: the closure's evidence → files that join the image, and hints about what does not.
+
+mod files;
+mod gather;
+mod scan;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Missing, Note, Options, PlanError, Reason, image::Growing, programs};
+use crate::{
+    elf::Closure,
+    path::{ImagePath, escape},
+    rules::{self, Choice, Fired, Level, Table, Verdict},
+    tree::{Kind, Meta, Node, Tree},
+};
+
+use files::Found;
+use gather::Gatherer;
+
+/// Which rules there are, and which of them the user wants.
+#[derive(Clone, Debug, Default)]
+pub struct Soft {
+    /// The rules.
+    pub table: Table,
+    /// The user's wish.
+    pub choice: Choice,
+}
+
+/// The rules at work on one image.
+#[derive(Debug)]
+pub(super) struct Rules<'t> {
+    soft: &'t Soft,
+    gatherer: Gatherer<'t>,
+    /// Rules that fired so far, by name, as they fired last.
+    fired: BTreeMap<&'t str, Fired<'t>>,
+    /// Patterns that were followed.
+    followed: BTreeSet<Vec<u8>>,
+    /// Bytes that each rule has added.
+    bytes: BTreeMap<&'t str, u64>,
+    /// Rules whose files were too large.
+    large: BTreeMap<&'t str, u64>,
+}
+
+impl<'t> Rules<'t> {
+    /// `names` are the programs and scripts that the user names.
+    pub(super) fn new(options: &'t Options, names: Vec<ImagePath>, growing: &Growing<'_>) -> Self {
+        let soft = &options.soft;
+        let mut gatherer = Gatherer::new(&soft.table, growing.view, options);
+        for name in names {
+            let real =
+                growing.view.resolve(name.as_bytes()).map_or_else(|_| name.clone(), |walked| walked.path);
+            gatherer.evidence.programs.insert(name, real);
+        }
+        Self {
+            soft,
+            gatherer,
+            fired: BTreeMap::new(),
+            followed: BTreeSet::new(),
+            bytes: BTreeMap::new(),
+            large: BTreeMap::new(),
+        }
+    }
+
+    /// Takes what the files of `closure`, whose first `hard` programs are the user's, give evidence for. Returns
+    /// the objects among it, whose libraries are still to be found: none if that was all.
+    ///
+    /// # Errors
+    /// [`PlanError::Source`] where the host refuses.
+    pub(super) fn follow(
+        &mut self,
+        closure: &Closure,
+        hard: usize,
+        options: &Options,
+        growing: &mut Growing<'_>,
+    ) -> Result<Vec<ImagePath>, PlanError> {
+        self.gatherer.add(closure, hard, options, growing.view);
+        let machines: BTreeSet<_> =
+            closure.files.iter().map(|file| file.object.header.machine.arch).collect();
+        let mut objects = Vec::new();
+        for fired in rules::evaluate(&self.soft.table, &self.gatherer.evidence, &self.soft.choice) {
+            let new: Vec<_> = match fired.verdict {
+                Verdict::Take | Verdict::TakeUpTo(_) => {
+                    fired.files.iter().filter(|pattern| self.followed.insert(pattern.to_vec())).collect()
+                }
+                Verdict::Suggest | Verdict::Ignore => Vec::new(),
+            };
+            let mut found = files::find(&new, fired.rule, growing);
+            if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
+                found.retain(|one| {
+                    one.node.file().is_none_or(|file| file.len <= limit || growing.has(&one.path))
+                });
+            }
+            if self.fits(&fired, &found, growing) {
+                let tree = take(&fired, &found, growing)?;
+                let programs = programs::find(&tree, growing.view);
+                let ours = programs.objects.into_iter().filter(|(_, object)| {
+                    machines.is_empty() || machines.contains(&object.header.machine.arch)
+                });
+                objects.extend(ours.map(|(path, _)| path));
+            }
+            self.fired.insert(&fired.rule.name, fired);
+        }
+        Ok(objects)
+    }
+
+    /// Whether the rule may add `found`. All that one rule adds counts.
+    fn fits(&mut self, fired: &Fired<'t>, found: &[Found], growing: &Growing<'_>) -> bool {
+        let bytes = self.bytes.entry(&fired.rule.name).or_default();
+        let more = bytes.saturating_add(files::size(found, growing));
+        match fired.verdict {
+            Verdict::TakeUpTo(limit) if more > limit => {
+                self.large.insert(&fired.rule.name, more);
+                false
+            }
+            _ => {
+                *bytes = more;
+                true
+            }
+        }
+    }
+
+    /// Generates what the rules generate, and tells what was left out.
+    ///
+    /// # Errors
+    /// [`PlanError::Source`] where the host refuses.
+    pub(super) fn finish(self, growing: &mut Growing<'_>) -> Result<Vec<Note>, PlanError> {
+        let taken = || self.fired.values().filter(|fired| fired.verdict != Verdict::Suggest);
+        let users: BTreeSet<String> = taken().flat_map(|fired| &fired.rule.users).cloned().collect();
+        let evidence = &self.gatherer.evidence;
+        for fired in taken() {
+            for make in &fired.rule.make {
+                let kind = if let Some(text) = &make.text {
+                    let text = match &**text {
+                        "{passwd}" => rules::passwd(evidence, &users),
+                        "{group}" => rules::group(evidence, &users),
+                        text => text.to_owned(),
+                    };
+                    Node::inline(0o644, text.into_bytes()).kind
+                } else if make.directory {
+                    Kind::Directory
+                } else {
+                    let is_there = |target: &&String| {
+                        let found = growing.view.resolve(target.as_bytes());
+                        found.is_ok_and(|found| growing.has(&found.path))
+                    };
+                    match make.link.iter().find(is_there) {
+                        Some(target) => Kind::Symlink(target.as_bytes().into()),
+                        None => continue,
+                    }
+                };
+                let mode = match (&kind, make.mode) {
+                    (Kind::Symlink(_), _) => 0o777,
+                    (_, Some(mode)) => mode,
+                    (Kind::Directory, None) => 0o755,
+                    (_, None) => 0o644,
+                };
+                let node = Node { meta: Meta { mtime: growing.mtime, ..Meta::new(mode) }, kind };
+                growing.make(make.path.as_bytes(), node, reason(fired))?;
+            }
+        }
+        Ok(self.notes(growing))
+    }
+
+    /// What was left out for doubt or size, and the option that adds it.
+    fn notes(&self, growing: &Growing<'_>) -> Vec<Note> {
+        let mut notes = Vec::new();
+        for (rule, bytes) in &self.large {
+            let description = self.soft.table.get(rule).map_or("", |rule| &*rule.description);
+            notes.push(Note {
+                text: format!("left out for its size, {} MB: {description}", bytes.div_ceil(1_000_000)),
+                hint: Some(format!("`--with {rule}` adds it")),
+            });
+        }
+        let suggested = self.fired.values().filter(|fired| fired.verdict == Verdict::Suggest);
+        let (hints, optional): (Vec<_>, Vec<_>) =
+            suggested.partition(|fired| fired.rule.level == Level::Hint);
+        for fired in hints {
+            let there = files::exist(&fired.files, fired.rule, growing);
+            if there.is_empty() && !fired.rule.files.is_empty() {
+                continue;
+            }
+            let what = fired.rule.hint.as_deref().unwrap_or(&fired.rule.description);
+            let by = fired.by.as_ref().map_or_else(String::new, |by| format!("{by}: "));
+            let why = match fired.rule.files_only {
+                true => list(&there),
+                false => fired.evidence.clone(),
+            };
+            let text = format!("{by}{what} ({why})");
+            notes.push(Note { text, hint: Some(format!("`--with {}` adds it", fired.rule.name)) });
+        }
+        let optional: Vec<&str> = optional
+            .into_iter()
+            .filter(|fired| !files::exist(&fired.files, fired.rule, growing).is_empty())
+            .map(|fired| &*fired.rule.name)
+            .collect();
+        if !optional.is_empty() {
+            let text = format!("left out, since it may not be needed: {}", optional.join(", "));
+            let hint =
+                "`--with NAME` adds one, `--soft all` adds all; `imgb rules` says what they are".into();
+            notes.push(Note { text, hint: Some(hint) });
+        }
+        notes
+    }
+}
+
+/// A few of `paths`.
+fn list(paths: &[ImagePath]) -> String {
+    let mut text: Vec<_> = paths.iter().take(5).map(ToString::to_string).collect();
+    if paths.len() > text.len() {
+        text.push(format!("and {} more", paths.len() - text.len()));
+    }
+    text.join(", ")
+}
+
+fn reason(fired: &Fired<'_>) -> Reason {
+    Reason::Rule {
+        rule: fired.rule.name.as_str().into(),
+        evidence: fired.evidence.as_str().into(),
+        by: fired.by.clone().filter(|by| !by.is_root()),
+    }
+}
+
+/// Takes `found`, and returns what is new of it.
+fn take(fired: &Fired<'_>, found: &[Found], growing: &mut Growing<'_>) -> Result<Tree, PlanError> {
+    let mut tree = Tree::new();
+    let reason = reason(fired);
+    for one in found {
+        growing.take_way(&one.path, &one.links, &one.through)?;
+        growing.add(&one.path, reason.clone())?;
+        tree.insert(one.path.clone(), one.node.clone());
+    }
+    Ok(tree)
+}
+
+/// What rules' own objects lack: the image starts without, so that it is no error. One note for all of them.
+pub(super) fn lacks(missing: &[Missing]) -> Option<Note> {
+    let names: BTreeSet<&str> = missing.iter().map(|missing| &*missing.name).collect();
+    let first = missing.first()?;
+    let names: Vec<_> = names.into_iter().collect();
+    let text = format!(
+        "libraries that plugins want are not there: {} (the first by {})",
+        escape(names.join(", ").as_bytes()),
+        first.by
+    );
+    Some(Note { text, hint: None })
+}

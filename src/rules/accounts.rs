@@ -1,0 +1,121 @@
+//! passwd(5) and group(5) for an image: root, nobody, and who is needed besides.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use super::{Account, Evidence};
+
+/// The account of a `--user` that the sysroot does not know by name.
+const UNKNOWN: u32 = 1000;
+/// nobody and its group, as systemd, Debian's base-passwd less one, and every distroless image have them.
+const NOBODY: u32 = 65534;
+
+/// The lines of `/etc/passwd`: root, nobody, the image's user, and those accounts of the sysroot that are `wanted`.
+pub fn passwd(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
+    let mut out = String::new();
+    for (name, account) in accounts(evidence, wanted) {
+        let Account { uid, gid, home } = account;
+        let _ = writeln!(out, "{name}:x:{uid}:{gid}:{name}:{home}:/sbin/nologin");
+    }
+    out
+}
+
+/// The lines of `/etc/group` that belong to [`passwd`]'s, and the groups that are `wanted` by name.
+pub fn group(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
+    let mut groups: BTreeMap<u32, String> = BTreeMap::from([(0, "root".into()), (NOBODY, "nogroup".into())]);
+    for name in wanted.iter().chain(user_and_group(evidence).1.as_ref()) {
+        if let Some(&gid) = evidence.groups.get(name) {
+            groups.entry(gid).or_insert_with(|| name.clone());
+        } else if user_and_group(evidence).1.as_ref() == Some(name) {
+            let gid = name.parse().unwrap_or(UNKNOWN);
+            let name = if name.parse::<u32>().is_ok() { "user".into() } else { name.clone() };
+            groups.entry(gid).or_insert(name);
+        }
+    }
+    for (name, account) in accounts(evidence, wanted) {
+        let known =
+            evidence.groups.iter().find(|(_, gid)| **gid == account.gid).map(|(name, _)| name.clone());
+        groups.entry(account.gid).or_insert_with(|| known.unwrap_or(name));
+    }
+    let mut out = String::new();
+    for (gid, name) in groups {
+        let _ = writeln!(out, "{name}:x:{gid}:");
+    }
+    out
+}
+
+/// The accounts, by number.
+fn accounts(evidence: &Evidence, wanted: &BTreeSet<String>) -> Vec<(String, Account)> {
+    let root = Account { uid: 0, gid: 0, home: "/root".into() };
+    let nobody = Account { uid: NOBODY, gid: NOBODY, home: "/nonexistent".into() };
+    let mut accounts = vec![("root".to_owned(), root), ("nobody".to_owned(), nobody)];
+    let named = wanted.iter().filter_map(|name| Some((name.clone(), evidence.accounts.get(name)?.clone())));
+    for (name, account) in named.chain(user(evidence)) {
+        if accounts.iter().all(|(known, old)| *known != name && old.uid != account.uid) {
+            accounts.push((name, account));
+        }
+    }
+    accounts.sort_by_key(|(_, account)| account.uid);
+    accounts
+}
+
+/// The image's user: the sysroot's account of that name or number, or a new one.
+fn user(evidence: &Evidence) -> Option<(String, Account)> {
+    let (user, group) = user_and_group(evidence);
+    let user = user?;
+    let number: Option<u32> = user.parse().ok();
+    let known = match number {
+        Some(uid) => evidence.accounts.iter().find(|(_, account)| account.uid == uid),
+        None => evidence.accounts.get_key_value(&user),
+    };
+    if let Some((name, account)) = known {
+        return Some((name.clone(), account.clone()));
+    }
+    let uid = number.unwrap_or(UNKNOWN);
+    let gid = group.and_then(|group| evidence.groups.get(&group).copied().or_else(|| group.parse().ok()));
+    let name = if number.is_some() { "user".into() } else { user };
+    Some((name, Account { uid, gid: gid.unwrap_or(uid), home: "/".into() }))
+}
+
+fn user_and_group(evidence: &Evidence) -> (Option<String>, Option<String>) {
+    match evidence.user.as_deref().map(|user| user.split_once(':').unwrap_or((user, ""))) {
+        None => (None, None),
+        Some((user, group)) => (Some(user.into()), (!group.is_empty()).then(|| group.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(user: Option<&str>, wanted: &[&str], passwd_lines: &str, group_lines: &str) {
+        let evidence = Evidence {
+            user: user.map(Into::into),
+            accounts: [("www".into(), Account { uid: 33, gid: 34, home: "/var/www".into() })].into(),
+            groups: [("web".into(), 34), ("adm".into(), 4)].into(),
+            ..Evidence::default()
+        };
+        let wanted: BTreeSet<String> = wanted.iter().map(ToString::to_string).collect();
+        let root = "root:x:0:0:root:/root:/sbin/nologin\n";
+        let nobody = "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n";
+        assert_eq!(passwd(&evidence, &wanted), format!("{root}{passwd_lines}{nobody}"));
+        assert_eq!(group(&evidence, &wanted), format!("root:x:0:\n{group_lines}nogroup:x:65534:\n"));
+    }
+
+    #[test]
+    fn the_users_that_are_needed() {
+        let www = "www:x:33:34:www:/var/www:/sbin/nologin\n";
+        check(None, &[], "", "");
+        check(None, &["www", "adm"], www, "adm:x:4:\nweb:x:34:\n");
+        check(Some("www"), &[], www, "web:x:34:\n");
+        check(Some("33"), &[], www, "web:x:34:\n");
+        check(Some("65532"), &[], "user:x:65532:65532:user:/:/sbin/nologin\n", "user:x:65532:\n");
+        check(Some("app:app"), &[], "app:x:1000:1000:app:/:/sbin/nologin\n", "app:x:1000:\n");
+        check(Some("app:web"), &[], "app:x:1000:34:app:/:/sbin/nologin\n", "web:x:34:\n");
+        check(Some("nobody"), &[], "", "");
+        check(Some("0"), &[], "", "");
+    }
+}

@@ -1,0 +1,158 @@
+//! The built-in table, and evaluation.
+
+use super::*;
+use crate::path::ImagePath;
+
+fn path(text: &str) -> ImagePath {
+    ImagePath::new(text).unwrap()
+}
+
+fn table(text: &str) -> Table {
+    let mut table = Table::default();
+    table.add(text).unwrap();
+    table
+}
+
+fn choice(soft: Soft) -> Choice {
+    Choice { soft, ..Choice::default() }
+}
+
+fn with_symbol(name: &str) -> Evidence {
+    let mut evidence = Evidence::default();
+    evidence.add_symbol(name.as_bytes(), &path("/app"), true);
+    evidence
+}
+
+/// `rule evidence files` of each rule that fires.
+fn fired(table: &Table, evidence: &Evidence, choice: &Choice) -> Vec<String> {
+    let line = |fired: Fired<'_>| {
+        let files: Vec<_> = fired.files.iter().map(|f| String::from_utf8_lossy(f).into_owned()).collect();
+        format!("{}: {}: {}", fired.rule.name, fired.evidence, files.join(" "))
+    };
+    evaluate(table, evidence, choice).into_iter().map(line).collect()
+}
+
+#[test]
+fn the_built_in_table_is_sound() {
+    let table = Table::builtin().unwrap();
+    assert!(table.rules().len() > 40);
+    for rule in table.rules() {
+        let names = rule.when.iter().flat_map(|when| when.rules.iter().chain(&when.unless));
+        let unknown: Vec<_> = names.filter(|name| table.get(name).is_none()).collect();
+        assert!(unknown.is_empty(), "{} names {unknown:?}", rule.name);
+        assert!(rule.level != Level::Hint || rule.hint.is_some() || !rule.files.is_empty(), "{}", rule.name);
+    }
+}
+
+#[test]
+fn no_evidence_no_rule() {
+    let table = Table::builtin().unwrap();
+    let mut evidence = Evidence::default();
+    evidence.programs.insert(path("/usr/bin/true"), path("/usr/bin/true"));
+    evidence.libcs.insert(Libc {
+        kind: LibcKind::Glibc,
+        version: Some((2, 36)),
+        path: path("/lib/libc.so.6"),
+    });
+    evidence.libraries.insert(b"libc.so.6"[..].into(), path("/lib/libc.so.6"));
+    for soft in [Soft::Auto, Soft::All] {
+        assert!(fired(&table, &evidence, &choice(soft)).is_empty());
+    }
+}
+
+#[test]
+fn variables_are_filled_in() {
+    let table = table(
+        r#"rule = [
+          { name = "py", description = "", level = "auto", when = [{ programs = ["python3.*"] }],
+            files = ["{prefix}/lib/python3.{1}", "{libdir}/x", "{dir}/{2}"] },
+          { name = "more", description = "", level = "auto", when = [{ rules = ["py"] }], files = ["/m"] },
+        ]"#,
+    );
+    let mut evidence = Evidence::default();
+    evidence.programs.insert(path("/usr/bin/python3"), path("/opt/[py]/bin/python3.11"));
+    let wanted = r"py: it is such a program: /opt/\[py]/lib/python3.11";
+    assert_eq!(fired(&table, &evidence, &Choice::default()), [wanted, "more: rule py: /m"]);
+    let libc = path("/usr/lib/x86_64-linux-gnu/libc.so.6");
+    evidence.libcs.insert(Libc { kind: LibcKind::Glibc, version: None, path: libc });
+    let more = "/usr/lib/x86_64-linux-gnu/x /lib/x86_64-linux-gnu/x";
+    assert_eq!(fired(&table, &evidence, &Choice::default())[0], format!("{wanted} {more}"));
+}
+
+#[test]
+fn all_parts_of_a_combination_must_hold() {
+    let table = table(
+        r#"[[rule]]
+        name = "nss"
+        description = ""
+        level = "auto"
+        files = ["{libdir}/libnss_files.so.2"]
+        [[rule.when]]
+        symbols = ["getaddrinfo", "getpwnam"]
+        libc = "glibc"
+        libc-before = "2.34""#,
+    );
+    let mut evidence = with_symbol("getpwnam");
+    let mut libc = |version| {
+        let libc = Libc { kind: LibcKind::Glibc, version, path: path("/lib/libc.so.6") };
+        evidence.libcs = [libc].into();
+        fired(&table, &evidence, &Choice::default())
+    };
+    assert!(libc(Some((2, 36))).is_empty());
+    assert!(libc(None).is_empty());
+    let files = "/lib/libnss_files.so.2 /usr/lib/libnss_files.so.2";
+    assert_eq!(libc(Some((2, 31))), [format!("nss: it imports getpwnam: {files}")]);
+}
+
+#[test]
+fn levels_and_choices() {
+    let table = table(
+        r#"rule = [
+          { name = "a", description = "", level = "auto", when = [{ symbols = ["x"] }], files = ["/a"] },
+          { name = "b", description = "", level = "all", when = [{ symbols = ["x"] }], files = ["/b"] },
+          { name = "c", description = "", level = "hint", when = [{ symbols = ["x"] }], files = ["/c"] },
+        ]"#,
+    );
+    let verdicts = |choice: &Choice| {
+        let fired = evaluate(&table, &with_symbol("x"), choice);
+        fired.iter().map(|f| format!("{}{:?}", f.rule.name, f.verdict)).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(verdicts(&choice(Soft::None)), "");
+    assert_eq!(verdicts(&choice(Soft::Auto)), "aTakeUpTo(10485760) bSuggest cSuggest");
+    assert_eq!(verdicts(&choice(Soft::All)), "aTake bTake cSuggest");
+    let mut with = choice(Soft::None);
+    with.with.insert("c".into());
+    assert_eq!(verdicts(&with), "cTake");
+    assert_eq!(fired(&table, &Evidence::default(), &with), ["c: --with: /c"]);
+    let mut without = choice(Soft::All);
+    without.without.insert("a".into());
+    assert_eq!(verdicts(&without), "bTake cSuggest");
+    without.with.insert("nonsense".into());
+    assert_eq!(without.unknown(&table).collect::<Vec<_>>(), ["nonsense"]);
+}
+
+#[test]
+fn mistakes_in_a_table_are_named() {
+    let check = |text: &str, wanted: &str| {
+        let error = Table::default().add(text).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    };
+    let rule = |rest: &str| format!("[[rule]]\nname = 'x'\ndescription = ''\nlevel = 'auto'\n{rest}");
+    check("[[rules]]", "unknown field `rules`");
+    check("[[rule]]\nname = 'x'", "missing field `description`");
+    check(&rule("nonsense = 1"), "unknown field `nonsense`");
+    check(&rule("exclude = ['[']"), "rule `x`: exclude `[`");
+    check(&rule("when = [{ paths = ['etc'] }]"), "`etc`: a path starts with a slash");
+    check(&rule("when = [{ libc-before = '2' }]"), "`2`: a version is written MAJOR.MINOR");
+    check(&rule("make = [{ path = '/../x', text = '' }]"), "rule `x`: path `/../x`");
+    check(&rule("when = [{ programs = ['********'] }]"), "three stars at most");
+    check("[[rule]]\nname = 'X'\ndescription = ''\nlevel = 'auto'", "lower-case");
+}
+
+#[test]
+fn a_later_rule_of_the_same_name_replaces_the_first() {
+    let mut table = Table::builtin().unwrap();
+    let count = table.rules().len();
+    table.add("[[rule]]\nname = 'shell'\ndescription = 'mine'\nlevel = 'all'").unwrap();
+    assert_eq!((table.rules().len(), &*table.get("shell").unwrap().description), (count, "mine"));
+}
