@@ -22,6 +22,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Programs, directories and tarballs → an image
     Pack(PackArgs),
+    /// Buildfile → an image
+    Build(Box<BuildArgs>),
     /// What `pack` would do: every path, its layer, its reason
     Plan(PlanArgs),
     /// The libraries of programs as a tree: how each was found, and what was searched for a missing one
@@ -207,28 +209,8 @@ pub(super) struct PackArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
 
-    /// Where the image goes (repeatable)
-    ///
-    /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an OCI layout;
-    /// docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for stdout.
-    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", help_heading = "Output")]
-    pub(super) output: Vec<String>,
-
-    /// The format of outputs that do not say it themselves
-    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
-    pub(super) format: Option<FormatArg>,
-
-    /// The image's name (repeatable); otherwise the output's name without its ending
-    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
-    pub(super) tag: Vec<String>,
-
-    /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
-    #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
-    pub(super) compress: String,
-
-    /// Threads; the bytes are the same for any number
-    #[arg(short, long, value_name = "N", help_heading = "Output")]
-    pub(super) jobs: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    pub(super) out: OutputArgs,
 
     /// Write the image even if it cannot start
     #[arg(long, help_heading = "Output")]
@@ -391,6 +373,102 @@ pub(super) struct InspectArgs {
     /// JSON on stdout
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Where an image goes, and in which form.
+#[derive(Args, Debug)]
+pub(super) struct OutputArgs {
+    /// Where the image goes (repeatable)
+    ///
+    /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an OCI layout;
+    /// docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for stdout.
+    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", help_heading = "Output")]
+    pub(super) output: Vec<String>,
+
+    /// The format of outputs that do not say it themselves
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
+    pub(super) format: Option<FormatArg>,
+
+    /// The image's name (repeatable); otherwise the output's name without its ending
+    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
+    pub(super) tag: Vec<String>,
+
+    /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
+    #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
+    pub(super) compress: String,
+
+    /// Threads; the bytes are the same for any number
+    #[arg(short, long, value_name = "N", help_heading = "Output")]
+    pub(super) jobs: Option<std::num::NonZeroUsize>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb build -o app.tar -t app:1.0\n  \
+    imgb build ./src -f Buildfile.debug --target debug --build-arg VERSION=2.0 -o - | docker load\n\n\
+    The syntax is Dockerfile's, without RUN; docs/buildfile.md has each instruction.")]
+pub(super) struct BuildArgs {
+    /// The directory that files are taken from
+    #[arg(value_name = "CONTEXT", default_value = ".")]
+    pub(super) context: PathBuf,
+
+    /// The Buildfile, or - for stdin; otherwise Buildfile or Dockerfile in the context
+    #[arg(short, long, value_name = "FILE", help_heading = "Buildfile")]
+    pub(super) file: Option<PathBuf>,
+
+    /// What an ARG of this name holds (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Buildfile")]
+    pub(super) build_arg: Vec<String>,
+
+    /// The stage to build, by name or number; otherwise the last
+    #[arg(long, value_name = "STAGE", help_heading = "Buildfile")]
+    pub(super) target: Option<String>,
+
+    /// Make one layer of all instructions
+    #[arg(long, help_heading = "Buildfile")]
+    pub(super) squash: bool,
+
+    /// Fail where files that look like secrets come along with a directory or a pattern
+    #[arg(long, help_heading = "Buildfile")]
+    pub(super) deny_secrets: bool,
+
+    /// Keep every permission bit of the context's files; otherwise a umask of 022 is applied
+    #[arg(long, help_heading = "Buildfile")]
+    pub(super) preserve_mode: bool,
+
+    /// Where PACK looks up libraries and system files
+    #[arg(long, value_name = "DIR", default_value = "/", help_heading = "Buildfile")]
+    pub(super) sysroot: PathBuf,
+
+    /// A directory where PACK looks for libraries first (repeatable)
+    #[arg(long, value_name = "DIR", help_heading = "Buildfile")]
+    pub(super) library_path: Vec<String>,
+
+    /// PACK goes on although libraries whose names match are missing (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Buildfile")]
+    pub(super) allow_missing: Vec<String>,
+
+    /// OS and architecture of the image, and which of several a base image is
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
+    pub(super) platform: Option<String>,
+
+    /// A label (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
+    pub(super) label: Vec<String>,
+
+    /// An annotation of the manifest (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
+    pub(super) annotation: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) out: OutputArgs,
+
+    /// Show what would be in the image and write nothing
+    #[arg(long, help_heading = "Output")]
+    pub(super) dry_run: bool,
+
+    #[command(flatten)]
+    pub(super) talk: TalkArgs,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! The command line: the one place that reads the environment and prints.
 
 mod args;
+mod build;
 mod check;
 mod deps;
 mod inspect;
@@ -25,6 +26,7 @@ pub fn run() -> ExitCode {
     };
     let done = match &cli.command {
         Command::Pack(args) => pack::pack(args),
+        Command::Build(args) => build::build(args),
         Command::Plan(args) => pack::plan(args),
         Command::Deps(args) => deps::deps(args),
         Command::Check(args) => check::check(args),
