@@ -89,7 +89,7 @@ fn find(text: &str, view: &TreeView<'_>, tree: &Tree) -> Result<Vec<Found>, Caus
     let relative = cleaned.strip_prefix(b"/").unwrap_or(&cleaned);
     let path = |bytes: &[u8]| ImagePath::new(bytes).map_err(|_| missing());
     let pivot = match text.find("/./") {
-        Some(at) => path(&clean(text[..at].as_bytes()))?,
+        Some(at) => path(&clean(&text.as_bytes()[..at]))?,
         None => ImagePath::root(),
     };
     if !has_wildcard(relative) {

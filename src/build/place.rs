@@ -72,7 +72,7 @@ impl<'a> Placing<'a> {
     /// As [`Placing::directory`], but its own owner is `owner` if it is made here, and its parents' is root, as in
     /// Docker where a directory or a tarball is copied.
     pub(super) fn directory_as(&mut self, path: &ImagePath, owner: (u32, u32)) -> Result<ImagePath, Cause> {
-        let usual = std::mem::replace(&mut self.owner, (0, 0));
+        let usual = std::mem::take(&mut self.owner);
         let made = self.real(path).map(|real| !real.is_root() && self.get(&real).is_none());
         let real = self.directory(path);
         self.owner = usual;

@@ -67,7 +67,7 @@ impl Request {
                 Some(Destination { path, directory: dest.ends_with('/') })
             }
         };
-        let contents = source.ends_with('/') || matches!(Path::new(source).file_name(), None);
+        let contents = source.ends_with('/') || Path::new(source).file_name().is_none();
         Ok(Self { text: text.into(), source: source.into(), contents, destination })
     }
 

@@ -16,12 +16,12 @@ mod founding;
 mod image_read;
 /// What each kind of input becomes, and what the options make of it.
 mod inputs;
-/// The smoke run: exit codes, limits, and nothing outside.
-mod run;
 /// What the C library opens at run time: a part of a C program for each rule.
 mod rules_libc;
 /// Real programs at real work, with defaults only.
 mod rules_programs;
+/// The smoke run: exit codes, limits, and nothing outside.
+mod run;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
 

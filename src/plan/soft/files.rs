@@ -46,9 +46,8 @@ pub(super) fn exist(patterns: &[Vec<u8>], rule: &Rule, growing: &Growing<'_>) ->
     let mut out = BTreeSet::new();
     for path in patterns.iter().flat_map(|pattern| expand(pattern, growing)) {
         let Ok(walked) = growing.view.resolve(path.as_bytes()) else { continue };
-        let wanted = !(rule.files_only && walked.is_directory || rule.excludes(&walked.path))
-            && !rule.excludes(&path)
-            && !growing.has(&walked.path);
+        let excluded = rule.excludes(&walked.path) || rule.excludes(&path);
+        let wanted = !excluded && !(rule.files_only && walked.is_directory) && !growing.has(&walked.path);
         if wanted {
             out.insert(path);
         }
