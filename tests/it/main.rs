@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 // The command line, from the outside.
+/// `imgb build`: where files go, faults, secrets.
+mod build;
 /// What makes the same inputs the same bytes, and the golden digests that pin the format.
 mod determinism;
 /// Every bad input, with its exit code and its one message.
