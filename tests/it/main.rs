@@ -4,6 +4,8 @@
 // The command line, from the outside.
 /// `imgb build`: where files go, faults, secrets.
 mod build;
+/// The proof that an image will start, and what it finds.
+mod check;
 /// What makes the same inputs the same bytes, and the golden digests that pin the format.
 mod determinism;
 /// Every bad input, with its exit code and its one message.
@@ -12,8 +14,12 @@ mod errors;
 mod foreign;
 /// From a program to a running container, on real engines.
 mod founding;
+/// Images read back: every form, every flipped bit, every lie.
+mod image_read;
 /// What each kind of input becomes, and what the options make of it.
 mod inputs;
+/// The smoke run: exit codes, limits, and nothing outside.
+mod run;
 /// What the C library opens at run time: a part of a C program for each rule.
 mod rules_libc;
 /// Real programs at real work, with defaults only.
