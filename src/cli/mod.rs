@@ -4,6 +4,7 @@ mod args;
 mod build;
 mod check;
 mod deps;
+mod image_args;
 mod inspect;
 mod pack;
 mod progress;

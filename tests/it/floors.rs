@@ -33,11 +33,12 @@ const TABLE: &[Row] = &[
     row(1, "tree", "path, timestamp", "nothing"),
     row(1, "recipe", "path", "nothing"),
     row(1, "elf", "path", "nothing (Lookup)"),
+    row(1, "rules", "path", "nothing"),
     row(1, "image", "digest, timestamp", "nothing"),
     row(2, "archive", "path, timestamp, compress, tree", "its own files"),
     row(2, "store", "digest", "its own files"),
     row(3, "source", "path, timestamp, digest, compress, tree, elf, image, archive, store", "host reads"),
-    row(4, "plan", "path, timestamp, tree, elf, image, source", "reads through `source`"),
+    row(4, "plan", "path, timestamp, tree, elf, rules, image, source", "reads through `source`"),
     row(4, "check", "path, tree, elf, image, source", "reads through `source`"),
     row(
         5,

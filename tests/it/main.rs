@@ -30,6 +30,10 @@ mod selfpack;
 // The stages from the outside.
 /// The tar writer against our reader, the tar crate, GNU tar, bsdtar and Python's tarfile.
 mod archive;
+/// ELF objects made of nothing.
+mod elf_builder;
+/// Random graphs of libraries, against the real loaders.
+mod elf_graphs;
 /// Every dynamic object of the machine, as its loader lists it.
 mod elf_machine;
 /// The real loaders, asked.

@@ -47,8 +47,8 @@ pub(super) fn exist(patterns: &[Vec<u8>], rule: &Rule, growing: &Growing<'_>) ->
     for path in patterns.iter().flat_map(|pattern| expand(pattern, growing)) {
         let Ok(walked) = growing.view.resolve(path.as_bytes()) else { continue };
         let excluded = rule.excludes(&walked.path) || rule.excludes(&path);
-        let wanted = !excluded && !(rule.files_only && walked.is_directory) && !growing.has(&walked.path);
-        if wanted {
+        let unwanted = excluded || growing.has(&walked.path) || (rule.files_only && walked.is_directory);
+        if !unwanted {
             out.insert(path);
         }
     }
