@@ -110,6 +110,7 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
+    #[expect(clippy::too_many_lines, reason = "one table of a file format, top to bottom")]
     fn build(mut self) -> Vec<u8> {
         let elf = self.elf;
         let (ehdr, phdr, count) = if elf.is_64 { (64, 56, 6) } else { (52, 32, 6) };
