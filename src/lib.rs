@@ -36,14 +36,17 @@
 //! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, compress, tree | its own files |
 //! | 2 | [`store`] | blobs on disk: temporary file, digest, rename | digest | its own files |
 //! | 3 | [`source`] | the sysroot, directories, tarballs, images, the content of files | path, timestamp, digest, compress, tree, elf, image, archive, store | host reads |
-//! | 4 | [`plan`] | Plan, View, reasons, split into layers | path, timestamp, tree, elf, image, source | reads through `source` |
+//! | 4 | [`plan`] | Plan, View, reasons, split into layers | path, timestamp, tree, elf, rules, image, source | reads through `source` |
 //! | 4 | [`check`] | the proof that an image will start, inside its own tree alone | path, tree, elf, image, source | reads through `source` |
+//! | 5 | [`build`] | a recipe's stages → Plan | path, timestamp, tree, recipe, rules, elf, image, plan, source | base images through `source` |
 //! | 5 | [`pack`] | trees → layers | path, digest, compress, tree, archive, store, source | threads |
 //! | 6 | [`output`] | archives, OCI layout, root file system | digest, image, tree, archive, store, source | writes at the target, stdout |
+//! | 6 | [`run`] | the smoke run: a throw-away copy, namespaces, the program | path, tree, source, check | processes |
 //! | 7 | [`pipeline`] | the calls above; the one union of errors; Event | all of the above | – |
 //! | 8 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, terminal, exit code, names of files |
 
 pub mod archive;
+pub mod build;
 pub mod check;
 pub mod cli;
 pub mod compress;
@@ -57,6 +60,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod recipe;
 pub mod rules;
+pub mod run;
 pub mod source;
 pub mod store;
 pub mod timestamp;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::image_args::{CheckArgs, InspectArgs, RunArgs};
+
 /// Pack programs, directories and tarballs into the smallest container image that runs them.
 ///
 /// No base image, no daemon, no root; nothing that is packed is ever executed.
@@ -22,12 +24,24 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Programs, directories and tarballs → an image
     Pack(PackArgs),
+    /// Buildfile → an image
+    Build(Box<BuildArgs>),
     /// What `pack` would do: every path, its layer, its reason
     Plan(PlanArgs),
     /// The libraries of programs as a tree: how each was found, and what was searched for a missing one
     Deps(DepsArgs),
     /// Verify every digest of an image and prove that it will start
     Check(CheckArgs),
+    /// Run an image's program once, without root, in a throw-away copy
+    Run(RunArgs),
+    /// What `run` starts itself
+    #[command(name = crate::run::RUNNER, hide = true)]
+    Runner {
+        /// Which stage
+        stage: std::ffi::OsString,
+        /// What it is told
+        file: PathBuf,
+    },
     /// An image's configuration, layers, files and sizes
     Inspect(InspectArgs),
     /// The rules by which soft dependencies are found
@@ -108,6 +122,10 @@ pub(super) struct InputArgs {
     /// Pack the inputs alone: no libraries, loaders or interpreters
     #[arg(long, help_heading = "Inputs")]
     pub(super) no_deps: bool,
+
+    /// Refuse directories with objects for another machine or C library, which otherwise are packed as data
+    #[arg(long, help_heading = "Inputs")]
+    pub(super) strict: bool,
 
     /// Pack all glibc-hwcaps variants of libraries too, not the baseline alone
     #[arg(long, value_enum, value_name = "WHICH", default_value = "baseline", help_heading = "Inputs")]
@@ -193,28 +211,8 @@ pub(super) struct PackArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
 
-    /// Where the image goes (repeatable)
-    ///
-    /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an OCI layout;
-    /// docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for stdout.
-    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", help_heading = "Output")]
-    pub(super) output: Vec<String>,
-
-    /// The format of outputs that do not say it themselves
-    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
-    pub(super) format: Option<FormatArg>,
-
-    /// The image's name (repeatable); otherwise the output's name without its ending
-    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
-    pub(super) tag: Vec<String>,
-
-    /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
-    #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
-    pub(super) compress: String,
-
-    /// Threads; the bytes are the same for any number
-    #[arg(short, long, value_name = "N", help_heading = "Output")]
-    pub(super) jobs: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    pub(super) out: OutputArgs,
 
     /// Write the image even if it cannot start
     #[arg(long, help_heading = "Output")]
@@ -278,58 +276,100 @@ pub(super) struct DepsArgs {
     pub(super) dot: bool,
 }
 
-/// Which image.
+/// Where an image goes, and in which form.
 #[derive(Args, Debug)]
-pub(super) struct ImageArgs {
-    /// The image: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
-    #[arg(value_name = "IMAGE")]
-    pub(super) image: String,
+pub(super) struct OutputArgs {
+    /// Where the image goes (repeatable)
+    ///
+    /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an OCI layout;
+    /// docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for stdout.
+    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", help_heading = "Output")]
+    pub(super) output: Vec<String>,
 
-    /// Which one, where there are several; otherwise the one for this machine
-    #[arg(long, value_name = "OS/ARCH")]
-    pub(super) platform: Option<String>,
+    /// The format of outputs that do not say it themselves
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
+    pub(super) format: Option<FormatArg>,
+
+    /// The image's name (repeatable); otherwise the output's name without its ending
+    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
+    pub(super) tag: Vec<String>,
+
+    /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
+    #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
+    pub(super) compress: String,
+
+    /// Threads; the bytes are the same for any number
+    #[arg(short, long, value_name = "N", help_heading = "Output")]
+    pub(super) jobs: Option<std::num::NonZeroUsize>,
 }
 
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  imgb check myapp.tar\n  imgb check oci:layout:1.0 --json | jq -r '.faults[].text'\n\n\
-    Nothing is executed. Exit code 1: it cannot start; 4: malformed; 7: a digest or size is wrong."
-)]
-pub(super) struct CheckArgs {
-    #[command(flatten)]
-    pub(super) image: ImageArgs,
+#[command(after_help = "Examples:\n  \
+    imgb build -o app.tar -t app:1.0\n  \
+    imgb build ./src -f Buildfile.debug --target debug --build-arg VERSION=2.0 -o - | docker load\n\n\
+    The syntax is Dockerfile's, without RUN; docs/buildfile.md has each instruction.")]
+pub(super) struct BuildArgs {
+    /// The directory that files are taken from
+    #[arg(value_name = "CONTEXT", default_value = ".")]
+    pub(super) context: PathBuf,
 
-    /// Go on although libraries whose names match are missing (repeatable)
-    #[arg(long, value_name = "GLOB")]
+    /// The Buildfile, or - for stdin; otherwise Buildfile or Dockerfile in the context
+    #[arg(short, long, value_name = "FILE", help_heading = "Buildfile")]
+    pub(super) file: Option<PathBuf>,
+
+    /// What an ARG of this name holds (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Buildfile")]
+    pub(super) build_arg: Vec<String>,
+
+    /// The stage to build, by name or number; otherwise the last
+    #[arg(long, value_name = "STAGE", help_heading = "Buildfile")]
+    pub(super) target: Option<String>,
+
+    /// Make one layer of all instructions
+    #[arg(long, help_heading = "Buildfile")]
+    pub(super) squash: bool,
+
+    /// Fail where files that look like secrets come along with a directory or a pattern
+    #[arg(long, help_heading = "Buildfile")]
+    pub(super) deny_secrets: bool,
+
+    /// Keep every permission bit of the context's files; otherwise a umask of 022 is applied
+    #[arg(long, help_heading = "Buildfile")]
+    pub(super) preserve_mode: bool,
+
+    /// Where PACK looks up libraries and system files
+    #[arg(long, value_name = "DIR", default_value = "/", help_heading = "Buildfile")]
+    pub(super) sysroot: PathBuf,
+
+    /// A directory where PACK looks for libraries first (repeatable)
+    #[arg(long, value_name = "DIR", help_heading = "Buildfile")]
+    pub(super) library_path: Vec<String>,
+
+    /// PACK goes on although libraries whose names match are missing (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Buildfile")]
     pub(super) allow_missing: Vec<String>,
 
-    /// What is broken anywhere in the image is a fault, not only what keeps its own program from starting
-    #[arg(long)]
-    pub(super) strict: bool,
+    /// OS and architecture of the image, and which of several a base image is
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
+    pub(super) platform: Option<String>,
 
-    /// JSON on stdout
-    #[arg(long)]
-    pub(super) json: bool,
+    /// A label (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
+    pub(super) label: Vec<String>,
 
-    /// Say nothing but faults
-    #[arg(short, long)]
-    pub(super) quiet: bool,
-}
+    /// An annotation of the manifest (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
+    pub(super) annotation: Vec<String>,
 
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  imgb inspect myapp.tar\n  imgb inspect --files oci:layout:1.0\n  \
-    imgb inspect --json myapp.tar | jq '.files | sort_by(-.size)[:10]'")]
-pub(super) struct InspectArgs {
     #[command(flatten)]
-    pub(super) image: ImageArgs,
+    pub(super) out: OutputArgs,
 
-    /// List every file: mode, owner, path, size
-    #[arg(long)]
-    pub(super) files: bool,
+    /// Show what would be in the image and write nothing
+    #[arg(long, help_heading = "Output")]
+    pub(super) dry_run: bool,
 
-    /// JSON on stdout
-    #[arg(long)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) talk: TalkArgs,
 }
 
 #[derive(Args, Debug)]

@@ -1,13 +1,16 @@
 //! The command line: the one place that reads the environment and prints.
 
 mod args;
+mod build;
 mod check;
 mod deps;
+mod image_args;
 mod inspect;
 mod pack;
 mod progress;
 mod report;
 mod rules;
+mod run;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -24,9 +27,15 @@ pub fn run() -> ExitCode {
     };
     let done = match &cli.command {
         Command::Pack(args) => pack::pack(args),
+        Command::Build(args) => build::build(args),
         Command::Plan(args) => pack::plan(args),
         Command::Deps(args) => deps::deps(args),
         Command::Check(args) => check::check(args),
+        Command::Run(args) => match run::run(args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => Err(failure),
+        },
+        Command::Runner { stage, file } => return ExitCode::from(crate::run::runner(stage, file)),
         Command::Inspect(args) => inspect::inspect(args),
         Command::Rules(args) => rules::rules(args),
         Command::Completions { shell } => completions(*shell),

@@ -32,6 +32,12 @@ pub(super) fn soft(input: &InputArgs) -> Result<plan::Soft, Failure> {
     Ok(plan::Soft { table, choice })
 }
 
+/// The built-in rules with the usual choice among them.
+pub(super) fn builtin() -> Result<plan::Soft, Failure> {
+    let choice = Choice { soft: Soft::Auto, with: BTreeSet::new(), without: BTreeSet::new() };
+    Ok(plan::Soft { table: table(&[])?, choice })
+}
+
 fn table(files: &[PathBuf]) -> Result<Table, Failure> {
     let mut table = Table::builtin().map_err(|error| Failure::local(format!("built-in rules: {error}")))?;
     for file in files {
@@ -76,7 +82,7 @@ fn level(level: Level) -> &'static str {
 
 fn describe(rule: &Rule) -> Value {
     json!({
-        "name": rule.name, "description": rule.description, "level": level(rule.level), "limit": rule.limit,
+        "name": rule.name, "description": rule.description, "level": level(rule.level), "limit": rule.limit, "file-limit": rule.file_limit, "files-only": rule.files_only,
         "when": rule.when.iter().map(evidence).collect::<Vec<_>>(),
         "files": rule.files, "exclude": rule.exclude, "users": rule.users, "hint": rule.hint,
         "make": rule.make.iter().map(|make| &make.path).collect::<Vec<_>>(),
@@ -96,6 +102,7 @@ fn evidence(when: &When) -> Value {
         ("environment", &when.environment),
         ("programs", &when.programs),
         ("rules", &when.rules),
+        ("unless", &when.unless),
     ];
     for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
         value[name] = list.as_slice().into();

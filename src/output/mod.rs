@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     archive::header::HeaderError,
+    digest::Digest,
     image::{Descriptor, Image, Reference},
     source::content::ContentError,
     store::{Blob, Pending, Store, StoreError},
@@ -46,6 +47,9 @@ pub enum OutputError {
     /// A file of ours.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A layer is not what it was when it was verified.
+    #[error("layer {0} changed while it was copied")]
+    Changed(Digest),
     /// The directory holds something else.
     #[error("`{}` is no OCI layout: {why}", path.display())]
     NoLayout {
@@ -102,6 +106,14 @@ impl Outputs {
         &mut self.store
     }
 
+    /// Copies a layer of a base image, as it is, to where layers go.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written, or is not what its digest says.
+    pub fn keep(&mut self, blob: &Blob) -> Result<Blob, OutputError> {
+        layout::copy(&mut self.store, blob)
+    }
+
     /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names` gives it;
     /// `root` is the merged file system, for [`Format::Rootfs`].
     ///
@@ -144,11 +156,13 @@ impl Outputs {
     }
 }
 
-/// Whether `path` is a device or pipe, which is written to and never replaced: `/dev/stdout`, a FIFO.
+/// Whether `path` is a device or pipe, or a name of one of our own open files: these are written to and never
+/// replaced.
 fn is_stream(path: &Path) -> bool {
     let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
-    fs_err::metadata(path)
-        .is_ok_and(|metadata| special(metadata) || path.starts_with("/dev") || path.starts_with("/proc"))
+    let own =
+        ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"].iter().any(|name| path.starts_with(name));
+    fs_err::metadata(path).is_ok_and(|metadata| special(metadata) || own)
 }
 
 /// Opens what [`is_stream`] knows.

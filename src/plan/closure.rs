@@ -137,7 +137,10 @@ fn judge(closure: &Closure, roots: &Roots, hard: usize, options: &Options, outco
         }
         let missing = Missing { name: escape(&edge.name), by, searched: searched(edge) };
         if program >= hard {
-            lacks.push(missing);
+            // A plugin's host may load what stands beside it first, as java does with libjvm.
+            if closure.files.iter().all(|file| file.path.file_name() != &*edge.name) {
+                lacks.push(missing);
+            }
         } else if !outcomes.missing.contains(&missing) {
             outcomes.missing.push(missing);
         }

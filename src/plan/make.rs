@@ -3,6 +3,7 @@
 use super::{
     Note, Options, Plan, PlanError, PlannedLayer, Reason, View,
     closure::{self, Roots},
+    foreign,
     image::{Growing, add_parents},
     interpreters, merge, parent_meta,
     programs::{self, Programs},
@@ -41,6 +42,10 @@ pub fn make(
         return Err(PlanError::Broken(found.broken));
     }
     let (platform, mut notes) = platform(&mut found, &named, options)?;
+    notes.extend(foreign::take_out(&mut found, &named, &view));
+    if options.strict && !notes.is_empty() {
+        return Err(PlanError::Foreign(notes.into_iter().map(|note| note.text).collect()));
+    }
     if options.dependencies {
         let commands = kinds.iter().filter_map(InputKind::command).cloned().collect::<Vec<_>>();
         notes.extend(take_needed(&found, (&named, &commands), source, options, &mut growing)?);
@@ -50,7 +55,7 @@ pub fn make(
     let mut config = Config::new(platform, source.mtime);
     config.entrypoint = entrypoint(&kinds, &found, &tree, &added);
     options.settings.apply(&mut config)?;
-    let mut plan = Plan { layers: Vec::new(), config, reasons, inputs: names, notes };
+    let mut plan = Plan { layers: Vec::new(), config, reasons, inputs: names, notes, base: Tree::new() };
     let mut whole = tree;
     whole.extend(added);
     finish(&mut plan, whole, source, options)?;
@@ -59,7 +64,7 @@ pub fn make(
 
 /// Takes what is named by its path in the sysroot: commands and `--include`. Returns all paths that the user
 /// named as single files.
-fn take_named(
+pub(super) fn take_named(
     kinds: &[InputKind],
     options: &Options,
     growing: &mut Growing<'_>,
@@ -87,7 +92,7 @@ fn take_named(
 
 /// The platform of the programs. Objects for another one than the image's are taken out of `found`: in a
 /// directory they are data, of which a note tells.
-fn platform(
+pub(super) fn platform(
     found: &mut Programs,
     named: &[ImagePath],
     options: &Options,
@@ -100,7 +105,7 @@ fn platform(
             match seen.iter_mut().find(|(known, ..)| *known == platform) {
                 None => seen.push((platform, path.clone(), is_named)),
                 Some((_, example, was_named)) if is_named && !*was_named => {
-                    (*example, *was_named) = (path.clone(), true)
+                    (*example, *was_named) = (path.clone(), true);
                 }
                 Some(_) => {}
             }
@@ -111,10 +116,15 @@ fn platform(
         of.map(|(platform, path, _)| (platform.clone(), path.clone())).collect::<Vec<_>>()
     };
     let candidates = if deciding(true).is_empty() { deciding(false) } else { deciding(true) };
+    let has = |platform: &Platform| candidates.iter().any(|(candidate, _)| candidate == platform);
     let platform = match (&options.platform, &candidates[..]) {
         (Some(platform), _) => platform.clone(),
         (None, [(platform, _)]) => platform.clone(),
         (None, []) => options.fallback_platform.clone(),
+        // A directory of prebuilt modules for many machines: this one's are meant.
+        (None, _) if deciding(true).is_empty() && has(&options.fallback_platform) => {
+            options.fallback_platform.clone()
+        }
         (None, _) => return Err(PlanError::MixedPlatforms(candidates)),
     };
     let is_ours = |object: &Object| {
@@ -136,7 +146,7 @@ fn platform(
 }
 
 /// Takes interpreters, libraries and loaders.
-fn take_needed(
+pub(super) fn take_needed(
     found: &Programs,
     (named, commands): (&[ImagePath], &[ImagePath]),
     source: &source::Options,

@@ -29,6 +29,9 @@ pub struct Rule {
     /// Bytes that it may add at [`super::Soft::Auto`].
     #[serde(default = "default_limit")]
     pub limit: u64,
+    /// Bytes of one file that it may add at [`super::Soft::Auto`]: larger ones stay out, the others come.
+    #[serde(default)]
+    pub file_limit: Option<u64>,
     /// What makes it fire: any of these. None: only `--with` does.
     #[serde(default)]
     pub when: Vec<When>,
@@ -89,6 +92,8 @@ pub struct When {
     pub programs: Vec<String>,
     /// Rules that are followed.
     pub rules: Vec<String>,
+    /// Rules that come before this one in the table and are not followed.
+    pub unless: Vec<String>,
     /// The C library.
     pub libc: Option<LibcKind>,
     /// The C library is older than this version, `MAJOR.MINOR`.

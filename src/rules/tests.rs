@@ -37,7 +37,7 @@ fn the_built_in_table_is_sound() {
     let table = Table::builtin().unwrap();
     assert!(table.rules().len() > 40);
     for rule in table.rules() {
-        let names = rule.when.iter().flat_map(|when| &when.rules);
+        let names = rule.when.iter().flat_map(|when| when.rules.iter().chain(&when.unless));
         let unknown: Vec<_> = names.filter(|name| table.get(name).is_none()).collect();
         assert!(unknown.is_empty(), "{} names {unknown:?}", rule.name);
         assert!(rule.level != Level::Hint || rule.hint.is_some() || !rule.files.is_empty(), "{}", rule.name);
@@ -48,7 +48,7 @@ fn the_built_in_table_is_sound() {
 fn no_evidence_no_rule() {
     let table = Table::builtin().unwrap();
     let mut evidence = Evidence::default();
-    evidence.programs.insert(path("/usr/bin/true"));
+    evidence.programs.insert(path("/usr/bin/true"), path("/usr/bin/true"));
     evidence.libcs.insert(Libc {
         kind: LibcKind::Glibc,
         version: Some((2, 36)),
@@ -70,7 +70,7 @@ fn variables_are_filled_in() {
         ]"#,
     );
     let mut evidence = Evidence::default();
-    evidence.programs.insert(path("/opt/[py]/bin/python3.11"));
+    evidence.programs.insert(path("/usr/bin/python3"), path("/opt/[py]/bin/python3.11"));
     let wanted = r"py: it is such a program: /opt/\[py]/lib/python3.11";
     assert_eq!(fired(&table, &evidence, &Choice::default()), [wanted, "more: rule py: /m"]);
     let libc = path("/usr/lib/x86_64-linux-gnu/libc.so.6");

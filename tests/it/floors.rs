@@ -33,14 +33,22 @@ const TABLE: &[Row] = &[
     row(1, "tree", "path, timestamp", "nothing"),
     row(1, "recipe", "path", "nothing"),
     row(1, "elf", "path", "nothing (Lookup)"),
+    row(1, "rules", "path", "nothing"),
     row(1, "image", "digest, timestamp", "nothing"),
     row(2, "archive", "path, timestamp, compress, tree", "its own files"),
     row(2, "store", "digest", "its own files"),
     row(3, "source", "path, timestamp, digest, compress, tree, elf, image, archive, store", "host reads"),
-    row(4, "plan", "path, timestamp, tree, elf, image, source", "reads through `source`"),
+    row(4, "plan", "path, timestamp, tree, elf, rules, image, source", "reads through `source`"),
     row(4, "check", "path, tree, elf, image, source", "reads through `source`"),
+    row(
+        5,
+        "build",
+        "path, timestamp, tree, recipe, rules, elf, image, plan, source",
+        "base images through `source`",
+    ),
     row(5, "pack", "path, digest, compress, tree, archive, store, source", "threads"),
     row(6, "output", "digest, image, tree, archive, store, source", "writes at the target, stdout"),
+    row(6, "run", "path, tree, source, check", "processes"),
     row(7, "pipeline", "all of the above", "–"),
     row(8, "cli", "all of the above", "environment, clock, terminal, exit code, names of files"),
 ];
@@ -63,9 +71,14 @@ fn touched(text: &str) -> &'static [World] {
     match text {
         "–" | "nothing" | "nothing (Lookup)" | "nothing (bytes in)" | "Read/Write only" => &[],
         "reads through `source`" => &[],
-        "its own files" | "host reads" | "Read/Write, nameless temporary files" => &[Files],
+        "its own files"
+        | "host reads"
+        | "base images through `source`"
+        | "Read/Write, nameless temporary files" => &[Files],
         "writes at the target, stdout" => &[Files, Terminal],
         "sockets" => &[Sockets],
+        // Of which each stage is one, with its files, threads and messages.
+        "processes" => &[Files, Threads, Processes, Terminal],
         "threads" => &[Threads],
         "environment, clock, terminal, exit code, names of files" => {
             &[Environment, Clock, Terminal, Processes, Files, Threads]
@@ -168,7 +181,9 @@ fn sources() -> Vec<Source> {
         tests.extend(test_files.iter().map(|name| dir.join(name).with_extension("rs")));
         codes.insert(file, code);
     }
-    codes.retain(|file, _| !tests.contains(file));
+    let is_test =
+        |file: &Path| tests.iter().any(|test| file == test || file.starts_with(test.with_extension("")));
+    codes.retain(|file, _| !is_test(file));
     let sources = codes.into_iter().map(|(file, code)| {
         let path = file.strip_prefix(src()).unwrap().to_owned();
         let mut names: Vec<String> =

@@ -29,7 +29,7 @@ pub(super) struct Found {
     pub(super) through: Vec<ImagePath>,
 }
 
-/// All that `patterns` name and that is not in the image, directories with all below them. Files that not
+/// All that `patterns` name, directories with all below them. Files that not
 /// everybody may read stay out: a rule never brings a secret.
 pub(super) fn find(patterns: &[&Vec<u8>], rule: &Rule, growing: &Growing<'_>) -> Vec<Found> {
     let mut finder = Finder { rule, growing, seen: BTreeSet::new(), out: Vec::new() };
@@ -46,21 +46,19 @@ pub(super) fn exist(patterns: &[Vec<u8>], rule: &Rule, growing: &Growing<'_>) ->
     let mut out = BTreeSet::new();
     for path in patterns.iter().flat_map(|pattern| expand(pattern, growing)) {
         let Ok(walked) = growing.view.resolve(path.as_bytes()) else { continue };
-        let wanted = !(rule.files_only && walked.is_directory)
-            && !rule.excludes(&walked.path)
-            && !rule.excludes(&path)
-            && !growing.has(&walked.path);
-        if wanted {
+        let excluded = rule.excludes(&walked.path) || rule.excludes(&path);
+        let unwanted = excluded || growing.has(&walked.path) || (rule.files_only && walked.is_directory);
+        if !unwanted {
             out.insert(path);
         }
     }
     out.into_iter().collect()
 }
 
-/// Bytes of the files among `found`, each inode once.
-pub(super) fn size(found: &[Found]) -> u64 {
+/// Bytes of the files among `found` that are not in the image, each inode once.
+pub(super) fn size(found: &[Found], growing: &Growing<'_>) -> u64 {
     let mut inodes = BTreeSet::new();
-    let files = found.iter().filter_map(|one| one.node.file());
+    let files = found.iter().filter(|one| !growing.has(&one.path)).filter_map(|one| one.node.file());
     let new = files.filter(|file| match &file.content {
         Content::Host(host) => inodes.insert((host.dev, host.ino)),
         Content::Member(..) | Content::Inline(_) => true,

@@ -56,8 +56,8 @@ impl<'t> Gatherer<'t> {
         for (index, file) in closure.files.iter().enumerate() {
             let is_program = programs.contains(&index) && file.object.is_program();
             if is_program && listed.contains(&index) {
-                let opened = ImagePath::new(&file.opened).into_iter();
-                self.evidence.programs.extend(opened.chain([file.path.clone()]));
+                let opened = ImagePath::new(&file.opened).unwrap_or_else(|_| file.path.clone());
+                self.evidence.programs.insert(opened, file.path.clone());
             }
             if !self.seen.insert(file.path.clone()) {
                 continue;

@@ -46,7 +46,11 @@ impl<'t> Rules<'t> {
     pub(super) fn new(options: &'t Options, names: Vec<ImagePath>, growing: &Growing<'_>) -> Self {
         let soft = &options.soft;
         let mut gatherer = Gatherer::new(&soft.table, growing.view, options);
-        gatherer.evidence.programs.extend(names);
+        for name in names {
+            let real =
+                growing.view.resolve(name.as_bytes()).map_or_else(|_| name.clone(), |walked| walked.path);
+            gatherer.evidence.programs.insert(name, real);
+        }
         Self {
             soft,
             gatherer,
@@ -80,8 +84,13 @@ impl<'t> Rules<'t> {
                 }
                 Verdict::Suggest | Verdict::Ignore => Vec::new(),
             };
-            let found = files::find(&new, fired.rule, growing);
-            if self.fits(&fired, &found) {
+            let mut found = files::find(&new, fired.rule, growing);
+            if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
+                found.retain(|one| {
+                    one.node.file().is_none_or(|file| file.len <= limit || growing.has(&one.path))
+                });
+            }
+            if self.fits(&fired, &found, growing) {
                 let tree = take(&fired, &found, growing)?;
                 let programs = programs::find(&tree, growing.view);
                 let ours = programs.objects.into_iter().filter(|(_, object)| {
@@ -95,9 +104,9 @@ impl<'t> Rules<'t> {
     }
 
     /// Whether the rule may add `found`. All that one rule adds counts.
-    fn fits(&mut self, fired: &Fired<'t>, found: &[Found]) -> bool {
+    fn fits(&mut self, fired: &Fired<'t>, found: &[Found], growing: &Growing<'_>) -> bool {
         let bytes = self.bytes.entry(&fired.rule.name).or_default();
-        let more = bytes.saturating_add(files::size(found));
+        let more = bytes.saturating_add(files::size(found, growing));
         match fired.verdict {
             Verdict::TakeUpTo(limit) if more > limit => {
                 self.large.insert(&fired.rule.name, more);
@@ -172,8 +181,11 @@ impl<'t> Rules<'t> {
             }
             let what = fired.rule.hint.as_deref().unwrap_or(&fired.rule.description);
             let by = fired.by.as_ref().map_or_else(String::new, |by| format!("{by}: "));
-            let list = if fired.rule.files_only { format!(": {}", list(&there)) } else { String::new() };
-            let text = format!("{by}{what}{list} ({})", fired.evidence);
+            let why = match fired.rule.files_only {
+                true => list(&there),
+                false => fired.evidence.clone(),
+            };
+            let text = format!("{by}{what} ({why})");
             notes.push(Note { text, hint: Some(format!("`--with {}` adds it", fired.rule.name)) });
         }
         let optional: Vec<&str> = optional

@@ -205,7 +205,7 @@ pub(super) fn config(name: &str, bytes: &[u8]) -> Result<Value, ImageError> {
 /// RFC 4648, section 4, with padding.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
-    if text.len() % 4 != 0 || text.len() - digits.len() > 2 {
+    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
         return None;
     }
     let (mut out, mut bits, mut count) = (Vec::new(), 0u32, 0);

@@ -31,8 +31,6 @@ pub(super) struct Described {
     pub(super) blob: Option<(Digest, u64)>,
     /// The media type, where a document says it.
     pub(super) media_type: Option<String>,
-    /// What the configuration says of its content.
-    pub(super) diff_id: DiffId,
 }
 
 /// A blob that is what its description says, and where its content lies in the spool.
@@ -47,29 +45,29 @@ struct Spooled {
 pub(super) fn open(
     name: &str,
     place: &Place,
-    described: Vec<Described>,
+    described: Vec<(Described, DiffId)>,
     dir: &Path,
     limits: spool::Limits,
 ) -> Result<Vec<Layer>, ImageError> {
     let write = |source| spool::SpoolError::Write { dir: dir.to_owned(), source };
     let file = tempfile::tempfile_in(dir).map_err(write)?;
     let (mut end, mut spooled) = (0, Vec::new());
-    for layer in &described {
+    for (layer, diff_id) in &described {
         let left = spool::Limits { bytes: limits.bytes.saturating_sub(end), ..limits };
-        let one = unpack(place, layer, (&file, end, dir), left)?;
+        let one = unpack(place, (layer, *diff_id), (&file, end, dir), left)?;
         end = one.range.end;
         spooled.push(one);
     }
     let archive = Arc::new(Archive { name: name.to_owned(), file });
-    let layers = described.into_iter().zip(spooled).map(|(layer, spooled)| {
+    let layers = described.into_iter().zip(spooled).map(|((layer, diff_id), spooled)| {
         let contents =
             read::read_range(&archive, spooled.range.clone(), Whiteouts::Apply, read::Limits::default());
-        let contents = contents
-            .map_err(|error| ReadError { archive: format!("{name}: layer {}", layer.diff_id), ..error })?;
+        let contents =
+            contents.map_err(|error| ReadError { archive: format!("{name}: layer {diff_id}"), ..error })?;
         Ok(Layer {
             digest: spooled.blob.digest,
             size: spooled.blob.size,
-            diff_id: layer.diff_id,
+            diff_id,
             format: spooled.format,
             media_type: layer.media_type,
             tar_size: spooled.range.end - spooled.range.start,
@@ -85,7 +83,7 @@ pub(super) fn open(
 /// Checks the blob of `layer` and appends its content to the spool, which ends at `start`.
 fn unpack(
     place: &Place,
-    layer: &Described,
+    (layer, diff_id): (&Described, DiffId),
     (file, start, dir): (&std::fs::File, u64, &Path),
     limits: spool::Limits,
 ) -> Result<Spooled, ImageError> {
@@ -99,8 +97,8 @@ fn unpack(
     spool::unpack(&label, blob.reader(), (&mut out, dir), limits)?;
     out.flush().map_err(|source| spool::SpoolError::Write { dir: dir.to_owned(), source })?;
     let (_, found, len) = out.finish();
-    if found != layer.diff_id.0 {
-        return Err(ImageError::Digest { what: "content of layer", wanted: layer.diff_id.0, found });
+    if found != diff_id.0 {
+        return Err(ImageError::Digest { what: "content of layer", wanted: diff_id.0, found });
     }
     Ok(Spooled { blob, format: Format::sniff(&front), range: start..start + len })
 }

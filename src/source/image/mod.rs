@@ -96,7 +96,7 @@ struct Found {
     names: Vec<String>,
     manifest: Option<image::Document>,
     config: image::Document,
-    layers: Vec<(String, Option<(Digest, u64)>, Option<String>)>,
+    layers: Vec<Described>,
     /// What the index says.
     platform: Option<Platform>,
 }
@@ -160,10 +160,7 @@ fn whole(name: String, place: Place, found: Found, options: &Options) -> Result<
     if diff_ids.len() != layers.len() {
         return Err(ImageError::Count { layers: layers.len(), diff_ids: diff_ids.len() });
     }
-    let described = layers.into_iter().zip(diff_ids);
-    let described = described
-        .map(|((path, blob, media_type), diff_id)| Described { path, blob, media_type, diff_id })
-        .collect();
+    let described = layers.into_iter().zip(diff_ids).collect();
     let layers = layers::open(&name, &place, described, &options.spool, options.limits)?;
     for layer in &layers {
         notes.extend(layer.notes());
@@ -201,8 +198,10 @@ fn in_layout(place: &Place, name: &ImageName, index: &[u8], options: &Options) -
         return Err(ImageError::document(&shown, "it is no manifest"));
     };
     let config = select::blob(place, &manifest.config)?;
-    let layer = |layer: document::Descriptor| {
-        (select::path(layer.digest), Some((layer.digest, layer.size)), Some(layer.media_type))
+    let layer = |layer: document::Descriptor| Described {
+        path: select::path(layer.digest),
+        blob: Some((layer.digest, layer.size)),
+        media_type: Some(layer.media_type),
     };
     Ok(Found {
         names: chosen.names,
@@ -240,7 +239,7 @@ fn in_docker_archive(place: &Place, name: &ImageName, images: Vec<DockerImage>) 
         let part = place.part(&path)?.ok_or_else(|| ImageError::MissingMember(path.clone()))?;
         // In an archive of blobs the name is a digest; before, it was an identifier of something else.
         let blob = path.strip_prefix("blobs/sha256/").and_then(digest_in).map(|digest| (digest, part.len));
-        layers.push((path, blob, None));
+        layers.push(Described { path, blob, media_type: None });
     }
     let config = image::Document { digest: found, bytes };
     Ok(Found { names: image.names, manifest: None, config, layers, platform: None })
@@ -257,7 +256,7 @@ fn agree(place: &Place, found: &Found, images: &[DockerImage]) -> Result<(), Ima
     let config = select::path(found.config.digest);
     for image in images {
         if image.config == config {
-            let same = image.layers.iter().eq(found.layers.iter().map(|(path, ..)| path));
+            let same = image.layers.iter().eq(found.layers.iter().map(|layer| &layer.path));
             if !same {
                 return Err(ImageError::document("manifest.json", "other layers than the index leads to"));
             }

@@ -1,0 +1,49 @@
+//! Objects that directories and tarballs bring for another C library: data in this image, of which a note tells.
+
+use super::{Note, View, programs::Programs};
+use crate::{
+    elf::{self, Dialect, Lookup as _, Object},
+    path::ImagePath,
+};
+
+/// Takes the objects out of `found` whose C library's loader is nowhere, if there are others whose loader is
+/// there: prebuilt modules come for glibc and for musl in one directory. What the user named stays.
+pub(super) fn take_out(found: &mut Programs, named: &[ImagePath], view: &View<'_>) -> Vec<Note> {
+    let has_loader = |object: &Object| {
+        dialect(object).map(|dialect| {
+            let usual = elf::usual_paths(object.header.machine, dialect);
+            let own = object.interp.iter().map(|interp| interp.to_vec());
+            own.chain(usual).any(|path| view.find(&path).is_ok())
+        })
+    };
+    if !found.objects.iter().any(|(_, object)| has_loader(object) == Some(true)) {
+        return Vec::new();
+    }
+    let mut notes = Vec::new();
+    found.objects.retain(|(path, object)| {
+        let foreign = !named.contains(path) && has_loader(object) == Some(false);
+        if foreign {
+            let libc = dialect(object).map_or("", |dialect| match dialect {
+                Dialect::Glibc => "glibc",
+                Dialect::Musl => "musl",
+            });
+            let text = format!("{path} is for {libc}, whose loader is not there: packed as data");
+            notes.push(Note { text, hint: None });
+        }
+        !foreign
+    });
+    notes
+}
+
+/// The C library that an object is linked with; `None` if it does not show.
+fn dialect(object: &Object) -> Option<Dialect> {
+    if let Some(interp) = &object.interp {
+        let name = interp.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        return Some(if name.starts_with(b"ld-musl-") { Dialect::Musl } else { Dialect::Glibc });
+    }
+    object.needed().find_map(|name| match &**name {
+        b"libc.so.6" => Some(Dialect::Glibc),
+        name if name.starts_with(b"libc.musl-") || name == b"libc.so" => Some(Dialect::Musl),
+        _ => None,
+    })
+}

@@ -1,0 +1,75 @@
+//! A packed program, unpacked into an empty root and run there.
+
+use crate::{
+    engines::have,
+    sandbox::{Outcome, Run, Sandbox},
+};
+
+/// The commands that tests of rules need besides the programs that they pack.
+const TOOLS: &[&str] = &["bwrap", "tar"];
+
+/// A root file system with what one `imgb pack` put there, and nothing else.
+pub(crate) struct Root {
+    sandbox: Sandbox,
+    /// What `pack` said on standard error.
+    pub(crate) said: String,
+}
+
+impl Root {
+    /// Packs `args` and unpacks the result. `None` if a command of `needs` is not there: the test must return.
+    pub(crate) fn pack(needs: &[&str], args: &str) -> Option<Self> {
+        Self::pack_in(Sandbox::new(), needs, args)
+    }
+
+    /// As [`Root::pack`], with the files of `sandbox`.
+    pub(crate) fn pack_in(sandbox: Sandbox, needs: &[&str], args: &str) -> Option<Self> {
+        if !have(TOOLS) || !have(needs) {
+            return None;
+        }
+        sandbox.dir("root");
+        let packed = sandbox.imgb(&format!("pack {args} -o rootfs:fs.tar")).run().ok();
+        sandbox.tool("tar", "-xf fs.tar -C root --no-same-owner").run().ok();
+        let said = packed.stderr().to_owned();
+        Some(Self { sandbox, said })
+    }
+
+    /// A command in the root, as its root, with the host's network, `/dev` and `/proc` of its own, and nothing else.
+    pub(crate) fn run(&self, program: &str) -> Run {
+        self.run_as(0, program)
+    }
+
+    /// As [`Root::run`], with another user and group.
+    pub(crate) fn run_as(&self, id: u32, program: &str) -> Run {
+        let (root, id) = (self.sandbox.path("root"), id.to_string());
+        let root = root.to_str().unwrap_or_default();
+        let mounts = ["bwrap", "--bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--chdir", "/"];
+        let own =
+            ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--uid", &id, "--gid", &id];
+        Run::new(program).under(&[&mounts[..], &own[..]].concat()).env("HOME", "/root")
+    }
+
+    /// The directory that is the root.
+    pub(crate) fn dir(&self) -> std::path::PathBuf {
+        self.sandbox.path("root")
+    }
+
+    /// Whether the root has `path`.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        fs_err::symlink_metadata(self.sandbox.path("root").join(path.trim_start_matches('/'))).is_ok()
+    }
+
+    /// A file of the root as text.
+    pub(crate) fn text(&self, path: &str) -> String {
+        String::from_utf8_lossy(&self.sandbox.read(&format!("root/{path}"))).into_owned()
+    }
+}
+
+/// Packs `args` without rules, where the command that `run` makes must fail, and by default, where it must
+/// succeed. Returns how it went, or nothing if a command of `needs` is not there.
+pub(crate) fn flips(needs: &[&str], args: &str, run: &dyn Fn(&Root) -> Run) -> Option<Outcome> {
+    let bare = Root::pack(needs, &format!("{args} --soft none"))?;
+    let without = run(&bare).run();
+    assert!(!without.success(), "{args}: works without rules, so that the test shows nothing");
+    let root = Root::pack(needs, args)?;
+    Some(run(&root).run().ok())
+}
