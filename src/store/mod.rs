@@ -90,7 +90,7 @@ impl Store {
     pub fn archive(pending: &Pending, start: u64, header: Header) -> Self {
         let kind = StoreKind::Archive {
             file: Arc::clone(pending.file()),
-            path: pending.target.clone(),
+            path: pending.target().to_owned(),
             end: start,
             header,
         };

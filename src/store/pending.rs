@@ -87,8 +87,7 @@ impl Pending {
         let dir = parent(target);
         let temp = match self.temp {
             Some(temp) => temp,
-            None => give_name(&self.file, dir)
-                .map_err(|fault| error("create", target)(innermost(&fault)))?,
+            None => give_name(&self.file, dir).map_err(|fault| error("create", target)(innermost(&fault)))?,
         };
         temp.persist(target).map_err(|fault| error("create", target)(fault.error))?;
         if synced {
@@ -112,9 +111,7 @@ fn nameless(dir: &Path) -> Option<File> {
 
 /// Gives a nameless file a temporary name in `dir`. Only a rename can replace what is at the target.
 fn give_name(file: &File, dir: &Path) -> io::Result<TempPath> {
-    let link = |path: &Path| {
-        Ok(rustix::fs::linkat(CWD, handle(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
-    };
+    let link = |path: &Path| Ok(rustix::fs::linkat(CWD, handle(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?);
     Ok(tempfile::Builder::new().prefix(PREFIX).make_in(dir, link)?.into_temp_path())
 }
 
@@ -134,4 +131,3 @@ fn innermost(fault: &io::Error) -> io::Error {
     }
     fault.kind().into()
 }
-
