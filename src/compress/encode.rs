@@ -270,7 +270,7 @@ mod tests {
         let wanted = [
             "8e1879309c3984df",
             "5a9f5ada8db30db7",
-            "37c77aa5f3e05498",
+            "2b9610e51ab8043a",
             "35449fee41bfba3b",
             "e458b0de27f732f4",
         ];

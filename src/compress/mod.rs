@@ -31,8 +31,9 @@ pub enum Compression {
 pub struct CompressionError(pub String);
 
 impl Compression {
-    /// gzip at level 6: 3.1 times the speed of `gzip -6` and 1.4 % smaller than it.
-    pub const GZIP: Self = Self::Gzip(6);
+    /// gzip at level 5: over three times the speed of `gzip -6` or `pigz -6` a core, and 0.5 to 0.8 % smaller.
+    /// Level 6 is another 0.8 % smaller and takes a sixth more time.
+    pub const GZIP: Self = Self::Gzip(5);
     /// zstd at level 3, zstd's own default.
     pub const ZSTD: Self = Self::Zstd(3);
 
@@ -96,7 +97,7 @@ mod tests {
     fn parses_and_prints() {
         for (text, wanted) in [
             ("none", Compression::None),
-            ("gzip", Compression::Gzip(6)),
+            ("gzip", Compression::Gzip(5)),
             ("gzip:12", Compression::Gzip(12)),
             ("zstd", Compression::Zstd(3)),
             ("zstd:19", Compression::Zstd(19)),

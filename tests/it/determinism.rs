@@ -171,11 +171,11 @@ fn times_are_zero_or_those_of_source_date_epoch() {
 /// change of format. It belongs in the change log, and needs a better reason than a failing test.
 mod golden {
     pub(super) const MANIFEST: &str =
-        "sha256:8d773a83dac17995f54d29f1577d05333d21f7f0e12e49d3552f1e0c2f76927e";
+        "sha256:6531b3fb73d50806eaef3bf43171cba61af22391cd2734228913852633d1b1e3";
     pub(super) const DIFF_ID: &str =
         "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
     pub(super) const ARCHIVE: &str =
-        "sha256:2ed0b02b04e53ef7847c53ca08d80d270be4f637c159adc4da574cf343533b74";
+        "sha256:220af2e323ec3f7bda1b60b3b5391c563be302e078ce2b455966ce7c6f60329e";
     pub(super) const ZSTD_MANIFEST: &str =
         "sha256:b67d74b3e7514c9a91df54c09ab177a8a76e4f7193aed6f0b315130c8ab838d7";
     pub(super) const ROOTFS: &str = "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
