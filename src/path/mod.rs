@@ -3,7 +3,7 @@
 pub mod glob;
 pub mod ignore;
 
-use std::{ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
+use std::{borrow::Borrow, ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
 /// An absolute path in the image: `/`, or `/a/b` without `.`, `..`, empty components, NUL or a trailing
 /// slash. Any other byte may occur. Ordered bytewise, so that a directory comes before what is in it.
@@ -125,6 +125,13 @@ impl ImagePath {
     /// [`ImagePath::relative`] as a path to join to a directory of the host.
     pub fn as_relative_path(&self) -> &Path {
         Path::new(OsStr::from_bytes(self.relative()))
+    }
+}
+
+/// Ordered and equal as its bytes are, so that a map by path can be searched by bytes.
+impl Borrow<[u8]> for ImagePath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 

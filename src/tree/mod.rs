@@ -234,15 +234,11 @@ impl Tree {
 
     /// All below `dir`, in order, at any depth, without `dir`.
     pub fn below<'a>(&'a self, dir: &ImagePath) -> impl Iterator<Item = (&'a ImagePath, &'a Node)> + use<'a> {
-        // Siblings such as `/a-b` sort between `/a` and `/a/b`, so the range starts at the first possible child.
+        // Siblings such as `/a-b` sort between `/a` and `/a/b`, and there may be millions of them: the range
+        // starts behind the slash.
         let prefix = if dir.is_root() { b"/".to_vec() } else { [dir.as_bytes(), b"/"].concat() };
-        let start = Bound::Excluded(dir.clone());
         self.nodes
-            .range((start, Bound::Unbounded))
-            .skip_while({
-                let prefix = prefix.clone();
-                move |(path, _)| path.as_bytes() < &prefix[..]
-            })
+            .range::<[u8], _>((Bound::Excluded(&prefix[..]), Bound::Unbounded))
             .take_while(move |(path, _)| path.as_bytes().starts_with(&prefix))
     }
 
