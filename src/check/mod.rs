@@ -143,6 +143,3 @@ impl Start {
         pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 }
-
-#[cfg(test)]
-mod tests;

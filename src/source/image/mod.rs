@@ -245,10 +245,11 @@ fn in_docker_archive(place: &Place, name: &ImageName, images: Vec<DockerImage>) 
     Ok(Found { names: image.names, manifest: None, config, layers, platform: None })
 }
 
-/// The digest that a member's name says: `HEX.json`, `blobs/sha256/HEX`.
+/// The digest that a member's name says: `HEX.json`, `blobs/sha256/HEX`, and crane's `sha256:HEX`.
 fn digest_in(path: &str) -> Option<Digest> {
     let name = path.rsplit('/').next()?;
-    format!("sha256:{}", name.strip_suffix(".json").unwrap_or(name)).parse().ok()
+    let hex = name.strip_prefix("sha256:").unwrap_or(name);
+    format!("sha256:{}", hex.strip_suffix(".json").unwrap_or(hex)).parse().ok()
 }
 
 /// That `manifest.json`, which older engines read, leads to the same image as the index.
