@@ -38,6 +38,7 @@
 //! | 3 | [`source`] | the sysroot, directories, tarballs, images, the content of files | path, timestamp, digest, compress, tree, elf, image, archive, store | host reads |
 //! | 4 | [`plan`] | Plan, View, reasons, split into layers | path, timestamp, tree, elf, rules, image, source | reads through `source` |
 //! | 4 | [`check`] | the proof that an image will start, inside its own tree alone | path, tree, elf, image, source | reads through `source` |
+//! | 5 | [`build`] | a recipe's stages → Plan | path, timestamp, tree, recipe, rules, elf, image, plan, source | base images through `source` |
 //! | 5 | [`pack`] | trees → layers | path, digest, compress, tree, archive, store, source | threads |
 //! | 6 | [`output`] | archives, OCI layout, root file system | digest, image, tree, archive, store, source | writes at the target, stdout |
 //! | 6 | [`run`] | the smoke run: a throw-away copy, namespaces, the program | path, tree, source, check | processes |
@@ -45,6 +46,7 @@
 //! | 8 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, terminal, exit code, names of files |
 
 pub mod archive;
+pub mod build;
 pub mod check;
 pub mod cli;
 pub mod compress;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
+    build::{self, BuildError, Built},
     check::{self, Report, Start},
     compress::Compression,
     elf::Closure,
@@ -11,7 +12,11 @@ use crate::{
     pack::{self, PackError},
     path::glob::Glob,
     plan::{self, Plan, PlanError},
-    source::{self, HostView, Input, InputKind, Request, SourceError},
+    recipe::Recipe,
+    source::{
+        self, HostView, Input, InputKind, Request, SourceError,
+        image::{self as base, ImageError},
+    },
     store::Blob,
     tree::Tree,
 };
@@ -95,6 +100,12 @@ pub enum Error {
     /// While deciding.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// With a recipe.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// With the base image.
+    #[error(transparent)]
+    Base(#[from] ImageError),
     /// While reading and compressing.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -147,11 +158,26 @@ pub fn prove(plan: &Plan, allow_missing: &[Glob]) -> Report {
     check::prove(&plan.merged(), &Start::of_config(&plan.config), options)
 }
 
-/// Reads what `plan` names and writes it to every target.
+/// Decides what the image of a recipe holds.
 ///
 /// # Errors
-/// [`Error::Pack`], [`Error::Output`]; a target that failed is as it was before.
-pub fn deliver(plan: &Plan, delivery: &Delivery, event: &(dyn Fn(Event) + Sync)) -> Result<Delivered, Error> {
+/// [`Error::Build`]
+pub fn build(recipe: &Recipe, options: &build::Options) -> Result<Built, Error> {
+    Ok(build::build(recipe, options)?)
+}
+
+/// Reads what `plan` names and writes it to every target. The layers of `base` lie below the plan's and are
+/// copied byte for byte.
+///
+/// # Errors
+/// [`Error::Pack`], [`Error::Output`]; a target that failed is as it was before. [`Error::Base`] where the base
+/// image is not what it was.
+pub fn deliver(
+    plan: &Plan,
+    base: Option<&base::Image>,
+    delivery: &Delivery,
+    event: &(dyn Fn(Event) + Sync),
+) -> Result<Delivered, Error> {
     let (mut files, mut bytes) = (0, 0);
     for layer in &plan.layers {
         files += layer.tree.len();
@@ -163,10 +189,15 @@ pub fn deliver(plan: &Plan, delivery: &Delivery, event: &(dyn Fn(Event) + Sync))
     let trees: Vec<_> = plan.layers.iter().map(|layer| &layer.tree).collect();
 
     let mut outputs = Outputs::open(delivery.targets.clone(), &delivery.scratch)?;
+    let (mut layers, mut blobs): (Vec<image::Layer>, Vec<Blob>) = (Vec::new(), Vec::new());
+    for (base, layer) in base.iter().flat_map(|base| base.layers.iter().map(move |layer| (base, layer))) {
+        layers.extend(layer.document());
+        blobs.push(outputs.keep(&base.blob(layer)?)?);
+    }
     let packed = pack::pack(&trees, &options, outputs.store(), &progress)?;
-    let layers = packed.iter().map(|layer| layer_document(layer, delivery.compression)).collect();
+    layers.extend(packed.iter().map(|layer| layer_document(layer, delivery.compression)));
     let image = image::assemble(&plan.config, layers, &delivery.annotations);
-    let blobs: Vec<Blob> = packed.into_iter().map(|layer| layer.blob).collect();
+    blobs.extend(packed.into_iter().map(|layer| layer.blob));
     outputs.write(&image, &blobs, &|| plan.merged(), &|target| delivery.names_of(target))?;
     let names = delivery.targets.iter().map(|target| delivery.names_of(target)).collect();
     Ok(Delivered { image, names })

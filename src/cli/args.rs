@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::image_args::{CheckArgs, InspectArgs, RunArgs};
+
 /// Pack programs, directories and tarballs into the smallest container image that runs them.
 ///
 /// No base image, no daemon, no root; nothing that is packed is ever executed.
@@ -22,6 +24,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Programs, directories and tarballs → an image
     Pack(PackArgs),
+    /// Buildfile → an image
+    Build(Box<BuildArgs>),
     /// What `pack` would do: every path, its layer, its reason
     Plan(PlanArgs),
     /// The libraries of programs as a tree: how each was found, and what was searched for a missing one
@@ -207,28 +211,8 @@ pub(super) struct PackArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
 
-    /// Where the image goes (repeatable)
-    ///
-    /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an OCI layout;
-    /// docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for stdout.
-    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", help_heading = "Output")]
-    pub(super) output: Vec<String>,
-
-    /// The format of outputs that do not say it themselves
-    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
-    pub(super) format: Option<FormatArg>,
-
-    /// The image's name (repeatable); otherwise the output's name without its ending
-    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
-    pub(super) tag: Vec<String>,
-
-    /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
-    #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
-    pub(super) compress: String,
-
-    /// Threads; the bytes are the same for any number
-    #[arg(short, long, value_name = "N", help_heading = "Output")]
-    pub(super) jobs: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    pub(super) out: OutputArgs,
 
     /// Write the image even if it cannot start
     #[arg(long, help_heading = "Output")]
@@ -292,105 +276,100 @@ pub(super) struct DepsArgs {
     pub(super) dot: bool,
 }
 
-/// Which image.
+/// Where an image goes, and in which form.
 #[derive(Args, Debug)]
-pub(super) struct ImageArgs {
-    /// The image: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
-    #[arg(value_name = "IMAGE")]
-    pub(super) image: String,
+pub(super) struct OutputArgs {
+    /// Where the image goes (repeatable)
+    ///
+    /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an OCI layout;
+    /// docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for stdout.
+    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", help_heading = "Output")]
+    pub(super) output: Vec<String>,
 
-    /// Which one, where there are several; otherwise the one for this machine
-    #[arg(long, value_name = "OS/ARCH")]
-    pub(super) platform: Option<String>,
+    /// The format of outputs that do not say it themselves
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
+    pub(super) format: Option<FormatArg>,
+
+    /// The image's name (repeatable); otherwise the output's name without its ending
+    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
+    pub(super) tag: Vec<String>,
+
+    /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
+    #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
+    pub(super) compress: String,
+
+    /// Threads; the bytes are the same for any number
+    #[arg(short, long, value_name = "N", help_heading = "Output")]
+    pub(super) jobs: Option<std::num::NonZeroUsize>,
 }
 
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Examples:\n  imgb check myapp.tar\n  imgb check oci:layout:1.0 --json | jq -r '.faults[].text'\n\n\
-    Nothing is executed. Exit code 1: it cannot start; 4: malformed; 7: a digest or size is wrong."
-)]
-pub(super) struct CheckArgs {
-    #[command(flatten)]
-    pub(super) image: ImageArgs,
+#[command(after_help = "Examples:\n  \
+    imgb build -o app.tar -t app:1.0\n  \
+    imgb build ./src -f Buildfile.debug --target debug --build-arg VERSION=2.0 -o - | docker load\n\n\
+    The syntax is Dockerfile's, without RUN; docs/buildfile.md has each instruction.")]
+pub(super) struct BuildArgs {
+    /// The directory that files are taken from
+    #[arg(value_name = "CONTEXT", default_value = ".")]
+    pub(super) context: PathBuf,
 
-    /// Go on although libraries whose names match are missing (repeatable)
-    #[arg(long, value_name = "GLOB")]
+    /// The Buildfile, or - for stdin; otherwise Buildfile or Dockerfile in the context
+    #[arg(short, long, value_name = "FILE", help_heading = "Buildfile")]
+    pub(super) file: Option<PathBuf>,
+
+    /// What an ARG of this name holds (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Buildfile")]
+    pub(super) build_arg: Vec<String>,
+
+    /// The stage to build, by name or number; otherwise the last
+    #[arg(long, value_name = "STAGE", help_heading = "Buildfile")]
+    pub(super) target: Option<String>,
+
+    /// Make one layer of all instructions
+    #[arg(long, help_heading = "Buildfile")]
+    pub(super) squash: bool,
+
+    /// Fail where files that look like secrets come along with a directory or a pattern
+    #[arg(long, help_heading = "Buildfile")]
+    pub(super) deny_secrets: bool,
+
+    /// Keep every permission bit of the context's files; otherwise a umask of 022 is applied
+    #[arg(long, help_heading = "Buildfile")]
+    pub(super) preserve_mode: bool,
+
+    /// Where PACK looks up libraries and system files
+    #[arg(long, value_name = "DIR", default_value = "/", help_heading = "Buildfile")]
+    pub(super) sysroot: PathBuf,
+
+    /// A directory where PACK looks for libraries first (repeatable)
+    #[arg(long, value_name = "DIR", help_heading = "Buildfile")]
+    pub(super) library_path: Vec<String>,
+
+    /// PACK goes on although libraries whose names match are missing (repeatable)
+    #[arg(long, value_name = "GLOB", help_heading = "Buildfile")]
     pub(super) allow_missing: Vec<String>,
 
-    /// What is broken anywhere in the image is a fault, not only what keeps its own program from starting
-    #[arg(long)]
-    pub(super) strict: bool,
+    /// OS and architecture of the image, and which of several a base image is
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
+    pub(super) platform: Option<String>,
 
-    /// JSON on stdout
-    #[arg(long)]
-    pub(super) json: bool,
+    /// A label (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
+    pub(super) label: Vec<String>,
 
-    /// Say nothing but faults
-    #[arg(short, long)]
-    pub(super) quiet: bool,
-}
+    /// An annotation of the manifest (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
+    pub(super) annotation: Vec<String>,
 
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  imgb run myapp.tar\n  imgb run myapp.tar -- --version\n  \
-    imgb run --memory 64m --timeout 10s --read-only oci:layout:1.0\n\n\
-    The program sees only the image, in namespaces of its own: no network but loopback, no capabilities.\n\
-    The exit code is the program's; 124 after --timeout, 125 where imgb itself fails, 126 and 127 for a program \
-    that cannot be executed or is not there.")]
-pub(super) struct RunArgs {
     #[command(flatten)]
-    pub(super) image: ImageArgs,
+    pub(super) out: OutputArgs,
 
-    /// Arguments instead of the image's cmd
-    #[arg(last = true, value_name = "ARG")]
-    pub(super) args: Vec<String>,
+    /// Show what would be in the image and write nothing
+    #[arg(long, help_heading = "Output")]
+    pub(super) dry_run: bool,
 
-    /// Words instead of the image's entrypoint and cmd
-    #[arg(long, value_name = "WORDS")]
-    pub(super) entrypoint: Option<String>,
-
-    /// A variable (repeatable); NAME alone takes its value from here
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    pub(super) env: Vec<String>,
-
-    /// Instead of the image's working directory
-    #[arg(short, long, value_name = "DIR")]
-    pub(super) workdir: Option<String>,
-
-    /// Instead of the image's user
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    pub(super) user: Option<String>,
-
-    /// Memory of all processes together, such as 64m: past it they are ended
-    #[arg(short, long, value_name = "BYTES")]
-    pub(super) memory: Option<String>,
-
-    /// How long it may run, such as 10s: then it is ended with code 124
-    #[arg(long, value_name = "TIME")]
-    pub(super) timeout: Option<String>,
-
-    /// Nothing but /tmp, /run and /dev/shm can be written
-    #[arg(long)]
-    pub(super) read_only: bool,
-
-    /// What runs it: own, crun, runc or podman
-    #[arg(long, value_name = "RUNTIME", default_value = "own")]
-    pub(super) runtime: String,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  imgb inspect myapp.tar\n  imgb inspect --files oci:layout:1.0\n  \
-    imgb inspect --json myapp.tar | jq '.files | sort_by(-.size)[:10]'")]
-pub(super) struct InspectArgs {
     #[command(flatten)]
-    pub(super) image: ImageArgs,
-
-    /// List every file: mode, owner, path, size
-    #[arg(long)]
-    pub(super) files: bool,
-
-    /// JSON on stdout
-    #[arg(long)]
-    pub(super) json: bool,
+    pub(super) talk: TalkArgs,
 }
 
 #[derive(Args, Debug)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    args::{CheckArgs, ImageArgs},
+    image_args::{CheckArgs, ImageArgs},
     pack::scratch,
     progress::line,
     report::{BUILD, Failure, print},

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{
-    args::InspectArgs,
     check,
+    image_args::InspectArgs,
     report::{Failure, bytes, print},
 };
 use crate::{

@@ -1,8 +1,10 @@
 //! The command line: the one place that reads the environment and prints.
 
 mod args;
+mod build;
 mod check;
 mod deps;
+mod image_args;
 mod inspect;
 mod pack;
 mod progress;
@@ -25,6 +27,7 @@ pub fn run() -> ExitCode {
     };
     let done = match &cli.command {
         Command::Pack(args) => pack::pack(args),
+        Command::Build(args) => build::build(args),
         Command::Plan(args) => pack::plan(args),
         Command::Deps(args) => deps::deps(args),
         Command::Check(args) => check::check(args),

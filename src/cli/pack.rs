@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    args::{ConfigArgs, FormatArg, Hwcaps, InputArgs, LayersArg, PackArgs, PlanArgs},
+    args::{ConfigArgs, FormatArg, Hwcaps, InputArgs, LayersArg, OutputArgs, PackArgs, PlanArgs, TalkArgs},
     check,
     progress::{Progress, line},
     report::{self, Failure, print},
@@ -28,33 +28,45 @@ use crate::{
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
-    let targets = targets(args)?;
+    let targets = targets(&args.out)?;
     let ingredients = ingredients(&args.input, &args.config, &targets)?;
     let plan = pipeline::plan(&ingredients)?;
     if args.dry_run {
         return show(&plan, args.talk.json, args.talk.quiet);
     }
-    let delivery = delivery(args, targets)?;
+    let first = args.input.inputs.first().map_or("", |input| input.split(":/").next().unwrap_or(input));
+    let stem = Path::new(first).file_stem().unwrap_or_default().to_string_lossy();
+    let delivery = delivery(&args.out, targets, &stem, &args.config.annotation)?;
     // An image of the inputs alone is not meant to start by itself.
     if !args.no_check && ingredients.plan.dependencies {
         check::refuse(&pipeline::prove(&plan, &ingredients.plan.allow_missing))?;
     }
-    let progress = Progress::new(args.talk.progress, args.talk.quiet);
-    let delivered = pipeline::deliver(&plan, &delivery, &|event| match event {
+    deliver(&plan, None, &delivery, &args.talk)
+}
+
+/// Writes the image and says what was written.
+pub(super) fn deliver(
+    plan: &Plan,
+    base: Option<&source::image::Image>,
+    delivery: &Delivery,
+    talk: &TalkArgs,
+) -> Result<(), Failure> {
+    let progress = Progress::new(talk.progress, talk.quiet);
+    let delivered = pipeline::deliver(plan, base, delivery, &|event| match event {
         Event::Packing { files, bytes } => progress.start(files, bytes),
         Event::Packed(bytes) => progress.advance(bytes),
     });
     progress.finish();
     let delivered = delivered?;
-    if !args.talk.quiet {
-        notes(&plan);
-        report::summary(&plan, &delivery, &delivered);
+    if !talk.quiet {
+        notes(plan);
+        report::summary(plan, delivery, &delivered);
     }
     if delivery.targets.iter().any(|target| target.place == Place::Stdout) {
         return Ok(());
     }
-    match args.talk.json {
-        true => print(&format!("{}\n", report::summary_json(&plan, &delivery, &delivered))),
+    match talk.json {
+        true => print(&format!("{}\n", report::summary_json(plan, delivery, &delivered))),
         false => print(&format!("{}\n", delivered.image.manifest.digest)),
     }
 }
@@ -64,7 +76,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<(), Failure> {
     show(&plan, args.talk.json, args.talk.quiet)
 }
 
-fn show(plan: &Plan, json: bool, quiet: bool) -> Result<(), Failure> {
+pub(super) fn show(plan: &Plan, json: bool, quiet: bool) -> Result<(), Failure> {
     if json {
         return print(&format!("{}\n", plan::json(plan)));
     }
@@ -83,7 +95,7 @@ fn notes(plan: &Plan) {
     }
 }
 
-fn targets(args: &PackArgs) -> Result<Vec<Target>, Failure> {
+pub(super) fn targets(args: &OutputArgs) -> Result<Vec<Target>, Failure> {
     let default = args.format.map(|format| match format {
         FormatArg::Archive => Format::Archive,
         FormatArg::Docker => Format::DockerArchive,
@@ -104,11 +116,15 @@ fn targets(args: &PackArgs) -> Result<Vec<Target>, Failure> {
     Ok(targets)
 }
 
-fn delivery(args: &PackArgs, targets: Vec<Target>) -> Result<Delivery, Failure> {
+/// `stem` is what the image's name is made of where nothing names it.
+pub(super) fn delivery(
+    args: &OutputArgs,
+    targets: Vec<Target>,
+    stem: &str,
+    annotations: &[String],
+) -> Result<Delivery, Failure> {
     let names = args.tag.iter().map(|tag| tag.parse::<Reference>().map_err(Failure::usage));
-    let first = args.input.inputs.first().map_or("", |input| input.split(":/").next().unwrap_or(input));
-    let stem = Path::new(first).file_stem().unwrap_or_default().to_string_lossy();
-    let fallback = Reference::repository_from(&stem).parse().map_err(Failure::usage)?;
+    let fallback = Reference::repository_from(stem).parse().map_err(Failure::usage)?;
     let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok());
     Ok(Delivery {
         targets,
@@ -116,7 +132,7 @@ fn delivery(args: &PackArgs, targets: Vec<Target>) -> Result<Delivery, Failure> 
         fallback_name: fallback,
         compression: args.compress.parse().map_err(Failure::usage)?,
         jobs: jobs.unwrap_or(std::num::NonZeroUsize::MIN),
-        annotations: plan::pairs("--annotation", &args.config.annotation).map_err(Failure::usage)?,
+        annotations: plan::pairs("--annotation", annotations).map_err(Failure::usage)?,
         scratch: scratch(),
     })
 }
@@ -131,12 +147,6 @@ pub(super) fn ingredients(
     targets: &[Target],
 ) -> Result<Ingredients, Failure> {
     let created = timestamp()?;
-    let globs = |texts: &[String]| {
-        let glob = |text: &String| {
-            Glob::new(text.as_bytes()).map_err(|error| Failure::usage(format!("`{text}`: {error}")))
-        };
-        texts.iter().map(glob).collect::<Result<Vec<_>, _>>()
-    };
     let excludes = input.exclude.iter().map(|text| {
         Exclude::new(text).map_err(|error| Failure::usage(format!("--exclude `{text}`: {error}")))
     });
@@ -175,6 +185,14 @@ pub(super) fn ingredients(
     })
 }
 
+/// The patterns of `texts`.
+pub(super) fn globs(texts: &[String]) -> Result<Vec<Glob>, Failure> {
+    let glob = |text: &String| {
+        Glob::new(text.as_bytes()).map_err(|error| Failure::usage(format!("`{text}`: {error}")))
+    };
+    texts.iter().map(glob).collect()
+}
+
 fn settings(config: &ConfigArgs) -> Settings {
     Settings {
         entrypoint: config.entrypoint.clone(),
@@ -190,11 +208,11 @@ fn settings(config: &ConfigArgs) -> Settings {
 }
 
 /// The machine that imgb itself was built for.
-fn fallback_platform() -> Platform {
+pub(super) fn fallback_platform() -> Platform {
     std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None))
 }
 
-fn timestamp() -> Result<Timestamp, Failure> {
+pub(super) fn timestamp() -> Result<Timestamp, Failure> {
     let Some(text) = variable("SOURCE_DATE_EPOCH") else { return Ok(Timestamp::EPOCH) };
     let text = text.to_string_lossy();
     Timestamp::from_source_date_epoch(&text)
@@ -240,7 +258,7 @@ pub(super) fn command_dirs(sysroot: &Path) -> Vec<ImagePath> {
 }
 
 /// The outputs' places, absolute and without links, so that a walk over an input knows them.
-fn outputs(targets: &[Target]) -> BTreeSet<PathBuf> {
+pub(super) fn outputs(targets: &[Target]) -> BTreeSet<PathBuf> {
     let place = |target: &Target| match &target.place {
         Place::Path(path) => {
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::progress::line;
 use crate::{
     archive::spool::SpoolError,
+    build::{BuildError, Cause},
+    image::{Image, Layer},
     output::{Format, OutputError, Place, Target},
     pack::PackError,
     pipeline::{Delivered, Delivery, Error},
@@ -27,8 +29,8 @@ pub(super) struct Failure {
 /// Exit codes; `imgb --help` has the whole table.
 pub(super) const BUILD: u8 = 1;
 pub(super) const USAGE: u8 = 2;
-const MISSING: u8 = 3;
-const REFUSED: u8 = 4;
+pub(super) const MISSING: u8 = 3;
+pub(super) const REFUSED: u8 = 4;
 pub(super) const LOCAL: u8 = 5;
 pub(super) const DIGEST: u8 = 7;
 
@@ -78,12 +80,16 @@ impl From<Error> for Failure {
             Error::Plan(PlanError::Broken(_)) => REFUSED,
             Error::Plan(PlanError::NotIncluded(_)) => MISSING,
             Error::Plan(_) => BUILD,
+            Error::Build(error) => build_code(error),
+            Error::Base(_) => DIGEST,
             Error::Pack(error) => pack_code(error),
+            Error::Output(OutputError::Changed(_)) => DIGEST,
             Error::Output(OutputError::NoLayout { .. }) => REFUSED,
             Error::Output(_) => LOCAL,
         };
         let (message, details) = match &error {
             Error::Plan(PlanError::Missing(all)) => missing(all),
+            Error::Build(error) => lines(error),
             _ => (chain(&error), Vec::new()),
         };
         Self { code, message, details, hint: hint(&error) }
@@ -92,19 +98,7 @@ impl From<Error> for Failure {
 
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
-        let code = match &error {
-            ImageError::NotFound(_) | ImageError::Unreadable { .. } => MISSING,
-            ImageError::NoSuchImage { .. } | ImageError::OtherPlatform { .. } => MISSING,
-            ImageError::SeveralImages { .. } => USAGE,
-            ImageError::Digest { .. } | ImageError::Size { .. } => DIGEST,
-            ImageError::Spool(error) => spool_code(error),
-            ImageError::NoImage { .. }
-            | ImageError::Document { .. }
-            | ImageError::MissingBlob(_)
-            | ImageError::MissingMember(_)
-            | ImageError::Count { .. }
-            | ImageError::Archive(_) => REFUSED,
-        };
+        let code = image_code(&error);
         let hint = match &error {
             ImageError::SeveralImages { .. } => Some("say which one: IMAGE:TAG, or --platform"),
             ImageError::OtherPlatform { .. } => Some("leave --platform out"),
@@ -114,11 +108,49 @@ impl From<ImageError> for Failure {
     }
 }
 
+fn image_code(error: &ImageError) -> u8 {
+    match error {
+        ImageError::NotFound(_) | ImageError::Unreadable { .. } => MISSING,
+        ImageError::NoSuchImage { .. } | ImageError::OtherPlatform { .. } => MISSING,
+        ImageError::SeveralImages { .. } => USAGE,
+        ImageError::Digest { .. } | ImageError::Size { .. } => DIGEST,
+        ImageError::Spool(error) => spool_code(error),
+        ImageError::NoImage { .. }
+        | ImageError::Document { .. }
+        | ImageError::MissingBlob(_)
+        | ImageError::MissingMember(_)
+        | ImageError::Count { .. }
+        | ImageError::Archive(_) => REFUSED,
+    }
+}
+
 fn spool_code(error: &SpoolError) -> u8 {
     match error {
         SpoolError::Read { .. } => MISSING,
         SpoolError::Write { .. } => LOCAL,
         SpoolError::Damaged { .. } | SpoolError::Large { .. } => REFUSED,
+    }
+}
+
+/// What is wrong with a Buildfile, and the lines that show where.
+fn lines(error: &BuildError) -> (String, Vec<String>) {
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::to_owned);
+    (lines.next().unwrap_or_default(), lines.collect())
+}
+
+fn build_code(error: &BuildError) -> u8 {
+    let BuildError::Step { cause, .. } = error else { return USAGE };
+    match cause {
+        Cause::NotFound(_) | Cause::Registry(_) | Cause::Content(_) => MISSING,
+        Cause::Unpackable(_) | Cause::Whiteout(_) | Cause::Layer(_) => REFUSED,
+        Cause::Pattern { .. } | Cause::Exclude(_) | Cause::Platform(_) | Cause::Name(_) => USAGE,
+        Cause::Capability(_) | Cause::Nothing => USAGE,
+        Cause::Source(error) | Cause::Plan(PlanError::Source(error)) => source_code(error),
+        Cause::Plan(PlanError::Setting(_)) => USAGE,
+        Cause::Plan(PlanError::Broken(_)) => REFUSED,
+        Cause::Image(error) => image_code(error),
+        _ => BUILD,
     }
 }
 
@@ -144,6 +176,7 @@ fn pack_code(error: &PackError) -> u8 {
 /// What to do about `error`.
 fn hint(error: &Error) -> Option<String> {
     let text = match error {
+        Error::Build(error) => error.hint()?,
         Error::Source(SourceError::NoRegularFiles { .. }) => "leave them out with `--exclude GLOB`",
         Error::Source(SourceError::WhiteoutName { .. }) => {
             "rename it, or leave it out with `--exclude '.wh.*'`"
@@ -233,7 +266,7 @@ pub(super) fn summary(plan: &Plan, delivery: &Delivery, delivered: &Delivered) {
     let files: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
     let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
     let mut text = format!("{}: {files} paths, {}\n", image.platform, bytes(total));
-    for (layer, planned) in image.layers.iter().zip(&plan.layers) {
+    for (layer, planned) in own_layers(image, plan).zip(&plan.layers) {
         let _ = writeln!(
             text,
             "  layer {:<8} {:>9}  {} paths, {}",
@@ -274,10 +307,15 @@ fn next_step(target: &Target, name: Option<&str>) -> String {
     }
 }
 
+/// The image's layers that are the plan's: those above the base's.
+fn own_layers<'a>(image: &'a Image, plan: &Plan) -> impl Iterator<Item = &'a Layer> + use<'a> {
+    image.layers.iter().skip(image.layers.len().saturating_sub(plan.layers.len()))
+}
+
 /// What was written, as JSON.
 pub(super) fn summary_json(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> Value {
     let image = &delivered.image;
-    let layers = image.layers.iter().zip(&plan.layers).map(|(layer, planned)| {
+    let layers = own_layers(image, plan).zip(&plan.layers).map(|(layer, planned)| {
         json!({
             "name": planned.name, "paths": planned.tree.len(), "size": layer.size,
             "digest": layer.digest.to_string(), "diff_id": layer.diff_id.to_string(),

@@ -32,6 +32,12 @@ pub(super) fn soft(input: &InputArgs) -> Result<plan::Soft, Failure> {
     Ok(plan::Soft { table, choice })
 }
 
+/// The built-in rules with the usual choice among them.
+pub(super) fn builtin() -> Result<plan::Soft, Failure> {
+    let choice = Choice { soft: Soft::Auto, with: BTreeSet::new(), without: BTreeSet::new() };
+    Ok(plan::Soft { table: table(&[])?, choice })
+}
+
 fn table(files: &[PathBuf]) -> Result<Table, Failure> {
     let mut table = Table::builtin().map_err(|error| Failure::local(format!("built-in rules: {error}")))?;
     for file in files {

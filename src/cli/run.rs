@@ -3,8 +3,8 @@
 use std::{ffi::OsString, time::Duration};
 
 use super::{
-    args::RunArgs,
     check,
+    image_args::RunArgs,
     pack::scratch,
     progress::line,
     report::{Failure, chain},

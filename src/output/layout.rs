@@ -50,7 +50,8 @@ pub(super) fn write(
     put(&dir.join("index.json"), &Document::of(&index).bytes)
 }
 
-fn copy(store: &mut Store, blob: &Blob) -> Result<(), OutputError> {
+/// Copies a blob into `store`; other bytes than its digest says are refused.
+pub(super) fn copy(store: &mut Store, blob: &Blob) -> Result<Blob, OutputError> {
     let mut writer = store.begin()?;
     let (mut reader, mut buffer) = (blob.reader(), vec![0; 1 << 18]);
     loop {
@@ -64,8 +65,11 @@ fn copy(store: &mut Store, blob: &Blob) -> Result<(), OutputError> {
             Some(bytes) => writer.append(bytes)?,
         }
     }
-    writer.finish()?;
-    Ok(())
+    let copied = writer.finish()?;
+    if copied.digest != blob.digest {
+        return Err(OutputError::Changed(blob.digest));
+    }
+    Ok(copied)
 }
 
 fn put(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {

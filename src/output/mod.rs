@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     archive::header::HeaderError,
+    digest::Digest,
     image::{Descriptor, Image, Reference},
     source::content::ContentError,
     store::{Blob, Pending, Store, StoreError},
@@ -46,6 +47,9 @@ pub enum OutputError {
     /// A file of ours.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A layer is not what it was when it was verified.
+    #[error("layer {0} changed while it was copied")]
+    Changed(Digest),
     /// The directory holds something else.
     #[error("`{}` is no OCI layout: {why}", path.display())]
     NoLayout {
@@ -100,6 +104,14 @@ impl Outputs {
     /// Where layers go.
     pub fn store(&mut self) -> &mut Store {
         &mut self.store
+    }
+
+    /// Copies a layer of a base image, as it is, to where layers go.
+    ///
+    /// # Errors
+    /// Where it cannot be read or written, or is not what its digest says.
+    pub fn keep(&mut self, blob: &Blob) -> Result<Blob, OutputError> {
+        layout::copy(&mut self.store, blob)
     }
 
     /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names` gives it;

@@ -55,7 +55,7 @@ pub fn make(
     let mut config = Config::new(platform, source.mtime);
     config.entrypoint = entrypoint(&kinds, &found, &tree, &added);
     options.settings.apply(&mut config)?;
-    let mut plan = Plan { layers: Vec::new(), config, reasons, inputs: names, notes };
+    let mut plan = Plan { layers: Vec::new(), config, reasons, inputs: names, notes, base: Tree::new() };
     let mut whole = tree;
     whole.extend(added);
     finish(&mut plan, whole, source, options)?;
@@ -64,7 +64,7 @@ pub fn make(
 
 /// Takes what is named by its path in the sysroot: commands and `--include`. Returns all paths that the user
 /// named as single files.
-fn take_named(
+pub(super) fn take_named(
     kinds: &[InputKind],
     options: &Options,
     growing: &mut Growing<'_>,
@@ -92,7 +92,7 @@ fn take_named(
 
 /// The platform of the programs. Objects for another one than the image's are taken out of `found`: in a
 /// directory they are data, of which a note tells.
-fn platform(
+pub(super) fn platform(
     found: &mut Programs,
     named: &[ImagePath],
     options: &Options,
@@ -146,7 +146,7 @@ fn platform(
 }
 
 /// Takes interpreters, libraries and loaders.
-fn take_needed(
+pub(super) fn take_needed(
     found: &Programs,
     (named, commands): (&[ImagePath], &[ImagePath]),
     source: &source::Options,

@@ -107,16 +107,34 @@ fn same_bytes(a: &FileNode, b: &FileNode) -> bool {
 }
 
 /// Why a path leads nowhere in a tree.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum ResolveError {
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
     /// Too many links.
+    #[error("too many symbolic links")]
     Loop,
     /// A file stands where a directory is needed.
+    #[error("`{0}` is no directory")]
     Blocked(ImagePath),
 }
 
 /// Where `path` really is in `tree`, every link followed; what is not there is taken to be what it says.
 pub(super) fn resolve(tree: &Tree, path: &ImagePath) -> Result<ImagePath, ResolveError> {
+    let here = real_path(path, |path| tree.get(path))?;
+    match tree.get(&here).map(|node| &node.kind) {
+        Some(Kind::File(_) | Kind::Special(_)) => Err(ResolveError::Blocked(here)),
+        _ => Ok(here),
+    }
+}
+
+/// Where `path` really is among the nodes that `get` gives, every link followed inside the root; what is not
+/// there is taken to be what it says. Any kind of file may stand at its end.
+///
+/// # Errors
+/// [`ResolveError`]
+pub fn real_path<'a>(
+    path: &ImagePath,
+    get: impl Fn(&ImagePath) -> Option<&'a Node>,
+) -> Result<ImagePath, ResolveError> {
     let mut rest: Vec<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
     rest.reverse();
     let (mut here, mut links) = (ImagePath::root(), 0);
@@ -127,7 +145,7 @@ pub(super) fn resolve(tree: &Tree, path: &ImagePath) -> Result<ImagePath, Resolv
         }
         // The components of a path and of a link's target are valid by themselves; too long a whole is a loop.
         let next = here.join(&name).map_err(|_| ResolveError::Loop)?;
-        match tree.get(&next).map(|node| &node.kind) {
+        match get(&next).map(|node| &node.kind) {
             Some(Kind::Symlink(target)) => {
                 links += 1;
                 if links > MAX_LINKS {
@@ -145,10 +163,7 @@ pub(super) fn resolve(tree: &Tree, path: &ImagePath) -> Result<ImagePath, Resolv
             Some(Kind::File(_) | Kind::Special(_)) | Some(Kind::Directory) | None => here = next,
         }
     }
-    match tree.get(&here).map(|node| &node.kind) {
-        Some(Kind::File(_) | Kind::Special(_)) => Err(ResolveError::Blocked(here)),
-        _ => Ok(here),
-    }
+    Ok(here)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod settings;
 mod soft;
 mod split;
 mod view;
+mod within;
 
 use crate::{
     elf::ObjectError,
@@ -22,17 +23,19 @@ use crate::{
     path::{ImagePath, PathError, escape, glob::Glob},
     source::SourceError,
     timestamp::Timestamp,
-    tree::{Meta, Tree},
+    tree::{Change, Kind, Meta, Node, Tree},
 };
 
 pub use deps::deps;
 pub use make::make;
+pub use merge::{ResolveError, real_path};
 pub use reason::{Reason, Reasons};
 pub use render::{json, text};
 pub use settings::{SettingError, Settings, pairs};
 pub use soft::Soft;
 pub use split::Layers;
 pub use view::View;
+pub use within::{Addition, within};
 
 /// An image before its bytes are read.
 #[derive(Debug)]
@@ -47,6 +50,8 @@ pub struct Plan {
     pub inputs: Vec<String>,
     /// What the user should know.
     pub notes: Vec<Note>,
+    /// The files of the base image, whose layers lie below; empty without one.
+    pub base: Tree,
 }
 
 /// A layer before its bytes are read.
@@ -180,10 +185,11 @@ fn missing(all: &[Missing]) -> String {
 impl Plan {
     /// The whole file system, all layers over each other.
     pub fn merged(&self) -> Tree {
-        self.layers
-            .iter()
-            .flat_map(|layer| layer.tree.iter().map(|(path, node)| (path.clone(), node.clone())))
-            .collect()
+        let mut tree = self.base.clone();
+        for layer in &self.layers {
+            tree.apply(Change { tree: layer.tree.clone(), ..Change::default() });
+        }
+        tree
     }
 }
 
@@ -202,4 +208,9 @@ fn parent_meta(path: &ImagePath, mtime: Timestamp) -> Meta {
         _ => 0o755,
     };
     Meta { mtime, ..Meta::new(mode) }
+}
+
+/// A directory that no input mentions by itself.
+pub fn parent(path: &ImagePath, mtime: Timestamp) -> Node {
+    Node { meta: parent_meta(path, mtime), kind: Kind::Directory }
 }

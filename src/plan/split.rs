@@ -29,13 +29,19 @@ pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<Planne
         .filter(|(_, node)| node.is_directory())
         .map(|(path, node)| (path.clone(), node.clone()))
         .collect();
-    let (mut system, mut user) = (Tree::new(), Tree::new());
+    let (mut system, mut user, mut parents) = (Tree::new(), Tree::new(), Tree::new());
     for (path, node) in tree {
         match reasons.get(&path) {
             Some(Reason::Listed(_)) => user.insert(path, node),
-            Some(Reason::Parent(_)) => None,
+            Some(Reason::Parent(_)) => parents.insert(path, node),
             _ => system.insert(path, node),
         };
+    }
+    // A directory that a loader's path goes through and leaves again has nothing in it to be the parent of.
+    for (path, node) in parents {
+        if system.below(&path).chain(user.below(&path)).next().is_none() {
+            system.insert(path, node);
+        }
     }
     let directory =
         |path: &ImagePath| directories.get(path).cloned().unwrap_or_else(|| Node::directory(0o755));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Choice, Evidence, Rule, Table, Verdict, When, pattern, table::parse_version};
+use super::{Choice, Evidence, Opened, Rule, Table, Verdict, When, pattern, table::parse_version};
 use crate::path::{ImagePath, escape};
 
 /// A rule that fires.
@@ -103,7 +103,8 @@ fn holds(when: &When, evidence: &Evidence, followed: &Followed<'_>) -> Option<Ve
     if when.unless.iter().any(|name| followed.contains_key(&**name)) {
         return None;
     }
-    let parts: [(&[String], &dyn Fn(&[String]) -> Vec<Match>); 9] = [
+    type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
+    let parts: [(&[String], Find<'_>); 9] = [
         (&when.programs, &|patterns| programs(patterns, evidence)),
         (&when.opens, &|patterns| opens(patterns, evidence)),
         (&when.libraries, &|patterns| libraries(patterns, evidence)),
@@ -172,30 +173,30 @@ fn programs(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
 }
 
 fn libraries(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
-    let find = |(name, path): (&Box<[u8]>, &ImagePath)| {
+    let find = |(name, path): (&[u8], &ImagePath)| {
         let captures = first(patterns, name)?;
         let phrase = format!("{} is loaded", escape(name));
         Some(Match { phrase, by: path.clone(), path: Some(path.as_bytes().to_vec()), captures })
     };
-    evidence.libraries.iter().filter_map(find).collect()
+    evidence.libraries.iter().map(|(name, path)| (&**name, path)).filter_map(find).collect()
 }
 
 fn opens(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
-    let find = |(name, (path, by)): (&Box<[u8]>, &(Box<[u8]>, ImagePath))| {
+    let find = |(name, (path, by)): (&[u8], &Opened)| {
         let captures = first(patterns, name)?;
         let phrase = format!("it names {} and calls dlopen", escape(name));
         Some(Match { phrase, by: by.clone(), path: Some(path.to_vec()), captures })
     };
-    evidence.opens.iter().filter_map(find).collect()
+    evidence.opens.iter().map(|(name, opened)| (&**name, opened)).filter_map(find).collect()
 }
 
 fn paths(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
-    let find = |(path, by): (&Box<[u8]>, &ImagePath)| {
+    let find = |(path, by): (&[u8], &ImagePath)| {
         let captures = first(patterns, path)?;
         let phrase = format!("it names {}", escape(path));
         Some(Match { phrase, by: by.clone(), path: Some(path.to_vec()), captures })
     };
-    evidence.paths.iter().filter_map(find).collect()
+    evidence.paths.iter().map(|(path, by)| (&**path, by)).filter_map(find).collect()
 }
 
 fn symbols(names: &[String], evidence: &Evidence, own: bool) -> Vec<Match> {

@@ -67,6 +67,19 @@ pub fn read_at(content: &Content, len: u64, offset: u64, out: &mut [u8]) -> Resu
     source.verify()
 }
 
+/// A file of the host, opened and compared with what was found; content of another kind has no file of its own.
+///
+/// # Errors
+/// [`ContentError`]
+pub fn host_file(content: &Content, len: u64) -> Result<File, ContentError> {
+    let source = Source::open(content, len)?;
+    source.verify()?;
+    match source {
+        Source::Host(_, _, file) => Ok(file),
+        Source::Inline(_) | Source::Member(..) => Err(ContentError::Short),
+    }
+}
+
 /// Content being read.
 #[derive(Debug)]
 pub struct Reader<'a> {

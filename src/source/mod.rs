@@ -1,6 +1,7 @@
 //! What the user names, as trees: directories, files, tarballs, commands. Reads metadata, no bulk content.
 
 pub mod content;
+mod context;
 mod dir;
 pub mod host;
 pub mod image;
@@ -21,10 +22,12 @@ use crate::{
     tree::{Meta, Tree},
 };
 
+pub use context::context;
 pub use dir::capability_attribute;
 pub use host::HostView;
 pub use inside::TreeView;
-pub use request::{Request, RequestError};
+pub use request::{Request, RequestError, command};
+pub use tarball::{is_tarball, unpack};
 
 /// One input, placed.
 #[derive(Debug)]

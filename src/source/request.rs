@@ -67,7 +67,7 @@ impl Request {
                 Some(Destination { path, directory: dest.ends_with('/') })
             }
         };
-        let contents = source.ends_with('/') || matches!(Path::new(source).file_name(), None);
+        let contents = source.ends_with('/') || Path::new(source).file_name().is_none();
         Ok(Self { text: text.into(), source: source.into(), contents, destination })
     }
 
@@ -106,7 +106,7 @@ impl Request {
             let tree = dir::read(&self.text, &self.source, &root, options)?;
             return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Directory });
         }
-        if metadata.is_file() && tarball::is_tarball(&self.source)? {
+        if metadata.is_file() && tarball::is_tarball_at(&self.source)? {
             let root = self.destination.as_ref().map_or_else(ImagePath::root, |dest| dest.path.clone());
             let tree = tarball::read(&self.source, &root, options)?;
             return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Tarball });
@@ -154,10 +154,7 @@ impl Request {
         use std::os::unix::ffi::OsStrExt as _;
         let name = self.source.as_os_str().as_bytes();
         let bare = !name.contains(&b'/');
-        let found = bare.then(|| {
-            let candidates = options.command_dirs.iter().filter_map(|dir| dir.join(name).ok());
-            candidates.into_iter().find(|path| is_program(host, path))
-        });
+        let found = bare.then(|| command(name, host, options));
         match found.flatten() {
             Some(path) if self.destination.is_some() => self.elsewhere(&path, host, options),
             Some(path) => {
@@ -180,6 +177,12 @@ impl Request {
             .map_err(|source| SourceError::Unreadable { path: on_host.clone(), source })?;
         self.file(&on_host, &metadata, options)
     }
+}
+
+/// Where the sysroot has the command `name`: the first of `options.command_dirs` with a program of this name.
+pub fn command(name: &[u8], host: &HostView, options: &Options) -> Option<ImagePath> {
+    let candidates = options.command_dirs.iter().filter_map(|dir| dir.join(name).ok());
+    candidates.into_iter().find(|path| is_program(host, path))
 }
 
 /// Whether `path` leads to a regular file that someone may execute.

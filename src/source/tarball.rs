@@ -1,8 +1,16 @@
 //! A tarball of any compression as a tree; its members are read where they are.
 
-use std::{io::Read as _, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+    sync::Arc,
+};
 
-use super::{Options, SourceError};
+use super::{
+    Options, SourceError,
+    content::{self, ContentError},
+};
 use crate::{
     archive::{
         read::{self, Whiteouts},
@@ -10,25 +18,49 @@ use crate::{
     },
     compress::{self, Format},
     path::ImagePath,
-    tree::{Node, Tree},
+    tree::{FileNode, Node, Tree},
 };
 
 /// A tar header's length.
 const BLOCK: usize = 512;
 
 /// Whether the file's content, uncompressed, begins with a tar header.
-pub(super) fn is_tarball(path: &Path) -> Result<bool, SourceError> {
+pub(super) fn is_tarball_at(path: &Path) -> Result<bool, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
     let file = fs_err::File::open(path).map_err(unreadable)?;
+    begins_with_header(&file).map_err(unreadable)
+}
+
+/// Whether the content of a file that was found, uncompressed, begins with a tar header.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn is_tarball(file: &FileNode) -> Result<bool, ContentError> {
+    begins_with_header(content::open(&file.content, file.len)?)
+        .map_err(|source| ContentError::Read { path: "a tarball".into(), source })
+}
+
+fn begins_with_header(mut reader: impl io::Read) -> io::Result<bool> {
     let mut front = Vec::new();
-    (&file).take(compress::MAX_SNIFF as u64).read_to_end(&mut front).map_err(unreadable)?;
+    (&mut reader).take(compress::MAX_SNIFF as u64).read_to_end(&mut front)?;
     let format = Format::sniff(&front);
     let mut block = Vec::with_capacity(BLOCK);
     // Whatever does not decompress is no tarball but a file that is packed as it is.
-    if let Ok(decoder) = compress::decoder(format, front.chain(&file)) {
+    if let Ok(decoder) = compress::decoder(format, front.chain(reader)) {
         let _ = decoder.take(BLOCK as u64).read_to_end(&mut block);
     }
     Ok(is_header(&block))
+}
+
+/// The files of a tarball that was found, with their own modes and owners and the image's time. `name` is what
+/// messages call it.
+///
+/// # Errors
+/// [`SourceError`]: it cannot be read, is damaged or hostile.
+pub fn unpack(name: &str, file: &FileNode, options: &Options) -> Result<Tree, SourceError> {
+    let opened = content::host_file(&file.content, file.len)
+        .map_err(|error| SourceError::Unreadable { path: name.into(), source: io::Error::other(error) })?;
+    members(name, opened, &ImagePath::root(), options)
 }
 
 /// Whether `block` is a tar header whose checksum holds (POSIX.1-1988, `ustar`; V7 has no magic).
@@ -45,17 +77,19 @@ fn is_header(block: &[u8]) -> bool {
 
 /// The tarball's files below `root`, with their own modes and owners and the image's time.
 pub(super) fn read(path: &Path, root: &ImagePath, options: &Options) -> Result<Tree, SourceError> {
-    let name = path.display().to_string();
     let file =
         fs_err::File::open(path).map_err(|source| SourceError::Unreadable { path: path.into(), source })?;
-    let (file, _) = file.into_parts();
-    let archive = Arc::new(spool::open(&name, file, &options.spool, spool::Limits::default())?);
+    members(&path.display().to_string(), file.into_parts().0, root, options)
+}
+
+fn members(name: &str, file: File, root: &ImagePath, options: &Options) -> Result<Tree, SourceError> {
+    let archive = Arc::new(spool::open(name, file, &options.spool, spool::Limits::default())?);
     let contents = read::read(&archive, Whiteouts::Refuse, read::Limits::default())?;
     let mut tree = Tree::new();
     let mut excluded: Option<ImagePath> = None;
     for (path, mut node) in contents.change.tree {
         let place = root.join(path.relative()).map_err(|source| SourceError::BadPath {
-            name: name.clone(),
+            name: name.into(),
             entry: path.as_bytes().into(),
             source,
         })?;

@@ -186,7 +186,8 @@ fn the_golden_image_has_its_digests() {
     let sandbox = Sandbox::new();
     fixtures::tree(&sandbox);
     let pack = |args: &str| {
-        let options = "--env PATH=/bin --workdir /tree --user 65532 --label b=2 --label a=1 --entrypoint";
+        let options =
+            "--soft none --env PATH=/bin --workdir /tree --user 65532 --label b=2 --label a=1 --entrypoint";
         sandbox
             .imgb("pack ./tree -t golden:1")
             .args(options)

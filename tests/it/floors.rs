@@ -40,6 +40,12 @@ const TABLE: &[Row] = &[
     row(3, "source", "path, timestamp, digest, compress, tree, elf, image, archive, store", "host reads"),
     row(4, "plan", "path, timestamp, tree, elf, rules, image, source", "reads through `source`"),
     row(4, "check", "path, tree, elf, image, source", "reads through `source`"),
+    row(
+        5,
+        "build",
+        "path, timestamp, tree, recipe, rules, elf, image, plan, source",
+        "base images through `source`",
+    ),
     row(5, "pack", "path, digest, compress, tree, archive, store, source", "threads"),
     row(6, "output", "digest, image, tree, archive, store, source", "writes at the target, stdout"),
     row(6, "run", "path, tree, source, check", "processes"),
@@ -65,7 +71,10 @@ fn touched(text: &str) -> &'static [World] {
     match text {
         "–" | "nothing" | "nothing (Lookup)" | "nothing (bytes in)" | "Read/Write only" => &[],
         "reads through `source`" => &[],
-        "its own files" | "host reads" | "Read/Write, nameless temporary files" => &[Files],
+        "its own files"
+        | "host reads"
+        | "base images through `source`"
+        | "Read/Write, nameless temporary files" => &[Files],
         "writes at the target, stdout" => &[Files, Terminal],
         "sockets" => &[Sockets],
         // Of which each stage is one, with its files, threads and messages.

@@ -2,6 +2,10 @@
 #![cfg(test)]
 
 // The command line, from the outside.
+/// `imgb build`: where files go, faults, secrets.
+mod build;
+/// The proof that an image will start, and what it finds.
+mod check;
 /// What makes the same inputs the same bytes, and the golden digests that pin the format.
 mod determinism;
 /// Every bad input, with its exit code and its one message.
@@ -10,6 +14,8 @@ mod errors;
 mod foreign;
 /// From a program to a running container, on real engines.
 mod founding;
+/// Images read back: every form, every flipped bit, every lie.
+mod image_read;
 /// What each kind of input becomes, and what the options make of it.
 mod inputs;
 /// Directories of software, and what is foreign in them.
@@ -18,12 +24,18 @@ mod rules_directories;
 mod rules_libc;
 /// Real programs at real work, with defaults only.
 mod rules_programs;
+/// The smoke run: exit codes, limits, and nothing outside.
+mod run;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
 
 // The stages from the outside.
 /// The tar writer against our reader, the tar crate, GNU tar, bsdtar and Python's tarfile.
 mod archive;
+/// ELF objects made of nothing.
+mod elf_builder;
+/// Random graphs of libraries, against the real loaders.
+mod elf_graphs;
 /// Every dynamic object of the machine, as its loader lists it.
 mod elf_machine;
 /// The real loaders, asked.

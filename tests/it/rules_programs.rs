@@ -241,11 +241,6 @@ fn newest(dir: &str) -> Option<String> {
 }
 
 #[test]
-fn nginx() {
-    works_by_rules("nginx", &[("nginx -t", "")]);
-}
-
-#[test]
 fn redis() {
     let Some(root) = works("redis-server", &[("redis-server --version", "Redis server")]) else { return };
     let config = root

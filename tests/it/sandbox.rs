@@ -311,12 +311,6 @@ impl Outcome {
         self
     }
 
-    /// Standard error is exactly `text`.
-    pub(crate) fn says_only(self, text: &str) -> Self {
-        assert_eq!(self.stderr, text, "wrong standard error\n{}", self.show());
-        self
-    }
-
     /// Standard error.
     pub(crate) fn stderr(&self) -> &str {
         &self.stderr

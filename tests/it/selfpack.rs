@@ -38,17 +38,22 @@ fn the_static_build_packs_itself_in_an_empty_root() {
     sandbox.program("root/imgb", fs_err::read(static_imgb()).unwrap());
     let inside = |args: &str| sandbox.tool("/imgb", args).under(&["chroot", "root"]);
     inside("--version").run().ok().prints("imgb ");
-    let digest = inside("pack /imgb -o /self.tar").run().ok().digest();
+    let digest = inside("pack --soft none /imgb -o /self.tar").run().ok().digest();
     assert_eq!(sandbox.names("root"), ["imgb", "self.tar"]);
 
     let layout = Layout::unpack(&sandbox, "root/self.tar", "layout");
     assert_eq!(layout.manifest_digest, digest);
     sandbox.tool("tar", "--list --gzip --file").arg(&layout.layers()[0]).run().ok().prints_only("imgb\n");
     // Outside, with a system around it, it is the same image.
-    sandbox.imgb("pack root/imgb -o self.tar").run().ok().prints_only(&format!("{digest}\n"));
+    sandbox.imgb("pack --soft none root/imgb -o self.tar").run().ok().prints_only(&format!("{digest}\n"));
 
     let Some(docker) = engines::docker() else { return };
     docker.load(&sandbox.path("root/self.tar"));
     docker.image("self").args("--version").run().ok().prints("imgb ");
-    docker.image("self").args("pack /imgb -o /self.tar").run().ok().prints_only(&format!("{digest}\n"));
+    docker
+        .image("self")
+        .args("pack --soft none /imgb -o /self.tar")
+        .run()
+        .ok()
+        .prints_only(&format!("{digest}\n"));
 }

@@ -46,10 +46,9 @@ pub(super) fn exist(patterns: &[Vec<u8>], rule: &Rule, growing: &Growing<'_>) ->
     let mut out = BTreeSet::new();
     for path in patterns.iter().flat_map(|pattern| expand(pattern, growing)) {
         let Ok(walked) = growing.view.resolve(path.as_bytes()) else { continue };
-        let wanted = !(rule.files_only && walked.is_directory || rule.excludes(&walked.path))
-            && !rule.excludes(&path)
-            && !growing.has(&walked.path);
-        if wanted {
+        let excluded = rule.excludes(&walked.path) || rule.excludes(&path);
+        let unwanted = excluded || growing.has(&walked.path) || (rule.files_only && walked.is_directory);
+        if !unwanted {
             out.insert(path);
         }
     }

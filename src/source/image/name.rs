@@ -53,7 +53,9 @@ impl ImageName {
             Some((
                 other @ ("docker" | "docker-daemon" | "containers-storage" | "dir" | "ostree" | "sif"),
                 _,
-            )) if !exists(Path::new(text)) => return Err(NameError::Transport(other.into())),
+            )) if !exists(Path::new(text)) && !exists(Path::new(other)) => {
+                return Err(NameError::Transport(other.into()));
+            }
             _ => (None, text),
         };
         let (path, tag) = match transport {

@@ -66,7 +66,8 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     walk.breadth_first();
     walk.place_interpreter(program.interpreter.is_some());
     let at_start = walk.members.len();
-    let loads: Vec<usize> = walk.chain.iter().skip(1).copied().collect();
+    // A program's own filtees stand before it.
+    let loads: Vec<usize> = walk.chain.iter().copied().filter(|&member| member != 0).collect();
     if walk.state.options.hwcaps == Hwcaps::All {
         walk.variants();
     }

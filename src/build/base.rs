@@ -1,0 +1,99 @@
+//! What a stage starts from: an image in a file or directory, or a tarball.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use super::{Cause, Options, config, stage::Stage};
+use crate::{
+    image::{Config, Platform},
+    path::ImagePath,
+    plan,
+    recipe::evaluate::Inherited,
+    source::{
+        self, HostView,
+        image::{self, Image, ImageName},
+    },
+    tree::{Node, Tree},
+};
+
+/// The image that FROM or `--from` calls `name`, as a stage. Relative paths are taken from the context, or else
+/// from where imgb runs.
+pub(super) fn open(name: &str, platform: Option<&str>, options: &Options) -> Result<Stage, Cause> {
+    if let Some(tarball) = name.strip_prefix("rootfs:") {
+        return rootfs(name, tarball, options);
+    }
+    let wanted = match platform {
+        Some(text) => Some(text.parse::<Platform>().map_err(|error| Cause::Platform(error.to_string()))?),
+        None => options.image.platform.clone(),
+    };
+    let there =
+        |path: &Path| fs_err::metadata(options.context.join(path)).is_ok() || fs_err::metadata(path).is_ok();
+    let mut image = ImageName::parse(name, there)?;
+    if image.transport.is_none() && !there(&image.path) {
+        return Err(Cause::Registry(name.into()));
+    }
+    let in_context = options.context.join(&image.path);
+    if fs_err::metadata(&in_context).is_ok() {
+        image.path = in_context;
+    }
+    let image = image::open(&image, &image::Options { platform: wanted, ..options.image.clone() })?;
+    for layer in &image.layers {
+        if layer.document().is_none() {
+            return Err(Cause::Layer(format!("{:?}", layer.format)));
+        }
+    }
+    Ok(of_image(Arc::new(image), options))
+}
+
+fn of_image(image: Arc<Image>, options: &Options) -> Stage {
+    let config = config::inherit(&image.config, image.platform.clone(), options.source.mtime);
+    let mut stage = Stage::scratch(config, options.source.mtime);
+    let mut tree = image.merged();
+    tree.add_parents(|path| plan::parent(path, options.source.mtime));
+    stage.base_tree = tree.clone();
+    stage.tree = tree;
+    stage.platform_known = true;
+    stage.base = Some(image);
+    stage
+}
+
+/// A tarball as the one layer of an image.
+fn rootfs(name: &str, path: &str, options: &Options) -> Result<Stage, Cause> {
+    let mut stage = scratch(options);
+    let missing = || Cause::NotFound(path.into());
+    let in_context = options.context.join(path);
+    let path = if fs_err::metadata(&in_context).is_ok() { in_context } else { path.into() };
+    let file = fs_err::canonicalize(&path).ok().and_then(|path| found(&path));
+    let node = file.ok_or_else(missing)?;
+    let Some(file) = node.file() else { return Err(missing()) };
+    let tree: Tree = source::unpack(&path.display().to_string(), file, &options.source)?;
+    stage.add(name, tree);
+    Ok(stage)
+}
+
+/// What stands at a real path of the host.
+fn found(path: &Path) -> Option<Node> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let host = HostView::new(path.parent()?).ok()?;
+    host.node(&ImagePath::new(path.file_name()?.as_bytes()).ok()?).ok()?
+}
+
+/// An image without files, for the platform that was asked for or this machine's.
+pub(super) fn scratch(options: &Options) -> Stage {
+    let platform = options.plan.platform.clone().unwrap_or_else(|| options.plan.fallback_platform.clone());
+    let mut stage = Stage::scratch(Config::new(platform, options.source.mtime), options.source.mtime);
+    stage.platform_known = options.plan.platform.is_some();
+    stage
+}
+
+/// What a base image gives to the evaluation.
+pub(super) fn inherited(stage: &Stage) -> Inherited {
+    let config = &stage.config;
+    let pair =
+        |entry: &String| entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let env: BTreeMap<String, String> = config.env.iter().filter_map(pair).collect();
+    Inherited {
+        env,
+        workdir: config.workdir.as_ref().and_then(|dir| ImagePath::new(dir).ok()),
+        shell: config.shell.clone().unwrap_or_default(),
+    }
+}

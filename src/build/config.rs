@@ -1,0 +1,137 @@
+//! What instructions and base images say of an image's configuration. Pure.
+
+use serde_json::Value;
+
+use crate::{
+    image::{Config, Healthcheck, Platform},
+    recipe::{Command, action::Action, evaluate::DEFAULT_PATH, values::Health},
+    timestamp::Timestamp,
+};
+
+/// The configuration of an image made from one whose own is `base`; what is not understood stays as it is.
+pub(super) fn inherit(base: &Value, platform: Platform, created: Timestamp) -> Config {
+    let mut config = Config::new(platform, created);
+    let fields = base.get("config");
+    let text = |name: &str| {
+        let value = fields.and_then(|fields| fields.get(name)).and_then(Value::as_str);
+        value.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let list = |name: &str| {
+        let items = fields.and_then(|fields| fields.get(name)).and_then(Value::as_array);
+        items.map(|items| strings(items)).filter(|items| !items.is_empty())
+    };
+    let keys = |name: &str| {
+        let map = fields.and_then(|fields| fields.get(name)).and_then(Value::as_object);
+        map.into_iter().flat_map(|map| map.keys().cloned()).collect()
+    };
+    config.user = text("User");
+    config.workdir = text("WorkingDir");
+    config.stop_signal = text("StopSignal");
+    config.env = list("Env").unwrap_or_default();
+    config.entrypoint = list("Entrypoint");
+    config.cmd = list("Cmd");
+    config.shell = list("Shell");
+    config.exposed_ports = keys("ExposedPorts");
+    config.volumes = keys("Volumes");
+    let labels = fields.and_then(|fields| fields.get("Labels")).and_then(Value::as_object);
+    let label = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+    config.labels = labels.into_iter().flatten().filter_map(label).collect();
+    config.healthcheck = fields.and_then(|fields| fields.get("Healthcheck")).and_then(healthcheck);
+    let mut base = base.clone();
+    if let Some(fields) = base.get_mut("config").and_then(Value::as_object_mut) {
+        // They are ours now: `USER` may take them away.
+        for field in ["User", "WorkingDir", "StopSignal"] {
+            fields.remove(field);
+        }
+    }
+    config.base = Some(base);
+    config
+}
+
+fn strings(items: &[Value]) -> Vec<String> {
+    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn healthcheck(value: &Value) -> Option<Healthcheck> {
+    let number = |name: &str| value.get(name).and_then(Value::as_u64).filter(|&number| number > 0);
+    Some(Healthcheck {
+        test: strings(value.get("Test")?.as_array()?),
+        interval: number("Interval"),
+        timeout: number("Timeout"),
+        start_period: number("StartPeriod"),
+        start_interval: number("StartInterval"),
+        retries: number("Retries"),
+    })
+}
+
+/// Gives `config` the PATH that Docker gives an image without one.
+pub(super) fn default_path(config: &mut Config) {
+    if !config.env.iter().any(|entry| entry.starts_with("PATH=")) {
+        config.env.push(format!("PATH={DEFAULT_PATH}"));
+    }
+}
+
+/// Does to `config` what `action` says of it. `cmd_set` is whether this stage has had a CMD, which a later
+/// ENTRYPOINT then leaves.
+pub(super) fn apply(config: &mut Config, cmd_set: &mut bool, action: &Action) {
+    let some = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
+    match action {
+        Action::Env(pairs) => {
+            for (name, value) in pairs {
+                set(&mut config.env, name, value);
+            }
+        }
+        Action::Label(pairs) => config.labels.extend(pairs.iter().cloned()),
+        Action::Cmd(words) => {
+            config.cmd = some(words);
+            *cmd_set = true;
+        }
+        Action::Entrypoint(words) => {
+            config.entrypoint = some(words);
+            if !*cmd_set {
+                config.cmd = None;
+            }
+        }
+        Action::Expose(ports) => config.exposed_ports.extend(ports.iter().flat_map(|ports| ports.each())),
+        Action::Volume(paths) => config.volumes.extend(paths.iter().cloned()),
+        Action::User(user) => config.user = (!user.is_empty()).then(|| user.clone()),
+        Action::Workdir(dir) => config.workdir = Some(dir.to_string()),
+        Action::StopSignal(signal) => config.stop_signal = Some(signal.clone()),
+        Action::Shell(words) => config.shell = Some(words.clone()),
+        Action::Maintainer(name) => config.author = Some(name.clone()),
+        Action::Healthcheck(health) => config.healthcheck = Some(check(health)),
+        Action::Annotation(_)
+        | Action::Arg(_)
+        | Action::Cap { .. }
+        | Action::Copy(_)
+        | Action::Mkdir(_)
+        | Action::Pack(_)
+        | Action::Symlink { .. } => {}
+    }
+}
+
+/// Sets a variable; one that is there keeps its place.
+fn set(env: &mut Vec<String>, name: &str, value: &str) {
+    let entry = format!("{name}={value}");
+    match env.iter_mut().find(|old| old.split_once('=').is_some_and(|(old, _)| old == name)) {
+        Some(old) => *old = entry,
+        None => env.push(entry),
+    }
+}
+
+fn check(health: &Health) -> Healthcheck {
+    let test = match &health.command {
+        None => vec!["NONE".into()],
+        Some(Command::Exec(words)) => ["CMD".into()].into_iter().chain(words.iter().cloned()).collect(),
+        Some(Command::Shell(text)) => vec!["CMD-SHELL".into(), text.clone()],
+    };
+    let said = |number: u64| (number > 0).then_some(number);
+    Healthcheck {
+        test,
+        interval: said(health.interval),
+        timeout: said(health.timeout),
+        start_period: said(health.start_period),
+        start_interval: said(health.start_interval),
+        retries: said(health.retries.into()),
+    }
+}

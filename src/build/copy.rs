@@ -1,0 +1,250 @@
+//! COPY and ADD: files of one tree → what they change in another. Pure but for looking into tarballs.
+//!
+//! The rules are those of Docker's classic builder (moby 20.10, `builder/dockerfile/copy.go`): a directory gives
+//! its contents, a file keeps its name below a directory, a link that is named stands for what it leads to, and
+//! links within a directory stay links.
+
+use std::collections::BTreeMap;
+
+use super::{Cause, place::Placing};
+use crate::{
+    path::{
+        ImagePath, escape,
+        glob::{Glob, clean, has_wildcard},
+        ignore::{Ignore, Verdict},
+    },
+    recipe::{
+        action::{CopyFiles, CopySource},
+        mode::Mode,
+    },
+    source::{self, TreeView},
+    tree::{Kind, Node, Tree},
+};
+
+/// What a COPY is done with.
+#[derive(Debug)]
+pub(super) struct Copying<'a> {
+    pub(super) files: &'a CopyFiles,
+    /// Where the sources are; it holds its paths' parents.
+    pub(super) from: &'a Tree,
+    /// Whether the sources are a directory of the host, which may hold what no image can.
+    pub(super) from_context: bool,
+    /// Whose the files become; without, they keep their owners, which are root's in a context.
+    pub(super) owner: Option<(u32, u32)>,
+    pub(super) options: &'a source::Options,
+}
+
+/// A source that was found.
+struct Found {
+    /// Where it is, links followed.
+    path: ImagePath,
+    /// As it was named: it gives the name below a directory.
+    named: ImagePath,
+    /// The directory below which `--parents` keeps paths.
+    pivot: ImagePath,
+    /// Whether the user named this very file.
+    outright: bool,
+}
+
+/// What came of a COPY.
+#[derive(Debug, Default)]
+pub(super) struct Copied {
+    /// What changes.
+    pub(super) tree: Tree,
+    /// Files of the context that came along without being named, by their place in the image.
+    pub(super) swept: BTreeMap<ImagePath, ImagePath>,
+}
+
+/// What `copying` changes in the image whose files are `stage`.
+pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause> {
+    let files = copying.files;
+    let exclude = Ignore::new(&files.exclude).map_err(|why| Cause::Exclude(why.to_string()))?;
+    let mut placing = Placing::new(stage, copying.owner.unwrap_or((0, 0)), copying.options.mtime);
+    let mut swept = BTreeMap::new();
+    let view = TreeView::new(copying.from);
+    for source in &files.sources {
+        match source {
+            CopySource::Inline { name, content } => {
+                let mut node = Node::inline(0o644, content.as_bytes());
+                node.meta.mtime = copying.options.mtime;
+                let target = placing.file_target(&files.dest, name.as_bytes(), files.sources.len() > 1)?;
+                placing.put(target, copying.dressed(node))?;
+            }
+            CopySource::Path(text) => {
+                let all = find(text, &view, copying.from)?;
+                let into = all.len() > 1 || files.sources.len() > 1;
+                for found in all {
+                    copying.one(&found, into, &exclude, &mut placing, &mut swept)?;
+                }
+            }
+        }
+    }
+    Ok(Copied { tree: placing.finish(), swept })
+}
+
+/// The sources that `text` means: a path, or all that a pattern matches, in order.
+fn find(text: &str, view: &TreeView<'_>, tree: &Tree) -> Result<Vec<Found>, Cause> {
+    let missing = || Cause::NotFound(text.to_owned());
+    let cleaned = clean(text.as_bytes());
+    let relative = cleaned.strip_prefix(b"/").unwrap_or(&cleaned);
+    let path = |bytes: &[u8]| ImagePath::new(bytes).map_err(|_| missing());
+    let pivot = match text.find("/./") {
+        Some(at) => path(&clean(&text.as_bytes()[..at]))?,
+        None => ImagePath::root(),
+    };
+    if !has_wildcard(relative) {
+        let named = path(relative)?;
+        let real = view.resolve(named.as_bytes()).map_err(|_| missing())?.path;
+        return Ok(vec![Found { path: real, named, pivot, outright: true }]);
+    }
+    let glob = Glob::plain(relative).map_err(|why| Cause::Pattern { pattern: text.into(), why })?;
+    let matching = tree.iter().filter(|(path, _)| glob.matches(path.relative()));
+    let mut found = Vec::new();
+    for (named, _) in matching {
+        // A link that leads nowhere is as bad as a name that nobody has.
+        let lost = |_| Cause::NotFound(escape(named.relative()));
+        let path = view.resolve(named.as_bytes()).map_err(lost)?.path;
+        found.push(Found { path, named: named.clone(), pivot: pivot.clone(), outright: false });
+    }
+    if found.is_empty() { Err(missing()) } else { Ok(found) }
+}
+
+impl Copying<'_> {
+    fn one(
+        &self,
+        found: &Found,
+        into: bool,
+        exclude: &Ignore,
+        placing: &mut Placing<'_>,
+        swept: &mut BTreeMap<ImagePath, ImagePath>,
+    ) -> Result<(), Cause> {
+        let dest = &self.files.dest;
+        let node = self.from.get(&found.path);
+        if self.files.parents {
+            return self.with_parents(found, exclude, placing, swept);
+        }
+        match node {
+            Some(node) if !node.is_directory() => {
+                let name = found.named.file_name();
+                if exclude.excludes(name) {
+                    return Ok(());
+                }
+                if self.files.unpack
+                    && let Some(file) = node.file()
+                    && source::is_tarball(file)?
+                {
+                    let members = source::unpack(&found.named.to_string(), file, self.options)?;
+                    let root = placing.directory_as(&dest.path, (0, 0))?;
+                    return placing.merge(&root, members);
+                }
+                let target = placing.file_target(dest, name, into)?;
+                if self.from_context && !found.outright {
+                    swept.insert(target.clone(), found.path.clone());
+                }
+                self.check(&found.path, node)?;
+                placing.put(target, self.dressed(node.clone()))
+            }
+            _ => {
+                let root = placing.directory_as(&dest.path, self.owner.unwrap_or((0, 0)))?;
+                self.contents(&found.path, &root, exclude, placing, swept)
+            }
+        }
+    }
+
+    /// All below `dir` goes below `root`.
+    fn contents(
+        &self,
+        dir: &ImagePath,
+        root: &ImagePath,
+        exclude: &Ignore,
+        placing: &mut Placing<'_>,
+        swept: &mut BTreeMap<ImagePath, ImagePath>,
+    ) -> Result<(), Cause> {
+        let skip = if dir.is_root() { 1 } else { dir.as_bytes().len() + 1 };
+        let mut verdicts: BTreeMap<ImagePath, Verdict> = BTreeMap::new();
+        for (path, node) in self.from.below(dir) {
+            let below = path.as_bytes().get(skip..).unwrap_or_default();
+            if !exclude.is_empty() {
+                let above =
+                    path.parent().and_then(|parent| verdicts.get(&parent).cloned()).unwrap_or_default();
+                let verdict = exclude.verdict(&above, below);
+                let excluded = verdict.excluded;
+                if node.is_directory() {
+                    verdicts.insert(path.clone(), verdict);
+                }
+                if excluded {
+                    continue;
+                }
+            }
+            self.check(path, node)?;
+            let target = root.join(below).map_err(|_| Cause::TooLong(path.clone()))?;
+            let target = placing.put_below(root, target, self.dressed(node.clone()))?;
+            if self.from_context && node.file().is_some() {
+                swept.insert(target, path.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The source with the directories on its way, from the pivot on.
+    fn with_parents(
+        &self,
+        found: &Found,
+        exclude: &Ignore,
+        placing: &mut Placing<'_>,
+        swept: &mut BTreeMap<ImagePath, ImagePath>,
+    ) -> Result<(), Cause> {
+        let root = placing.directory(&self.files.dest.path)?;
+        let skip = if found.named.is_within(&found.pivot) { found.pivot.components().count() } else { 0 };
+        let names: Vec<&[u8]> = found.named.components().skip(skip).collect();
+        let mut target = root.clone();
+        let mut from: ImagePath =
+            found.named.ancestors().chain([found.named.clone()]).nth(skip).unwrap_or_else(ImagePath::root);
+        for (at, name) in names.iter().enumerate() {
+            target = target.join(name).map_err(|_| Cause::TooLong(found.named.clone()))?;
+            from = from.join(name).map_err(|_| Cause::TooLong(found.named.clone()))?;
+            let source = if at + 1 == names.len() { &found.path } else { &from };
+            let Some(node) = self.from.get(source) else { continue };
+            if exclude.excludes(target.relative()) && at + 1 == names.len() {
+                return Ok(());
+            }
+            self.check(source, node)?;
+            target = placing.put_below(&root, target, self.dressed(node.clone()))?;
+        }
+        if self.from.get(&found.path).is_none_or(Node::is_directory) {
+            return self.contents(&found.path, &target, exclude, placing, swept);
+        }
+        Ok(())
+    }
+
+    /// What the context holds and no image can.
+    fn check(&self, path: &ImagePath, node: &Node) -> Result<(), Cause> {
+        if !self.from_context {
+            return Ok(());
+        }
+        if matches!(node.kind, Kind::Special(_)) {
+            return Err(Cause::Unpackable(path.clone()));
+        }
+        if path.file_name().starts_with(b".wh.") {
+            return Err(Cause::Whiteout(path.clone()));
+        }
+        Ok(())
+    }
+
+    /// The node with the owner and mode that the instruction says, and the image's time.
+    fn dressed(&self, mut node: Node) -> Node {
+        if let Some(owner) = self.owner {
+            (node.meta.uid, node.meta.gid) = owner;
+        }
+        if !matches!(node.kind, Kind::Symlink(_)) {
+            node.meta.mode = changed(self.files.mode.as_ref(), node.meta.mode, node.is_directory());
+        }
+        node
+    }
+}
+
+/// `mode` after what `--chmod` or `--mode` says.
+pub(super) fn changed(change: Option<&Mode>, mode: u16, is_dir: bool) -> u16 {
+    let changed = change.map_or(u32::from(mode), |change| change.apply(u32::from(mode), is_dir));
+    (changed & 0o7777) as u16
+}

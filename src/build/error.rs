@@ -1,0 +1,177 @@
+//! What can go wrong while a recipe is built, and where.
+
+use std::fmt;
+
+use crate::{
+    path::{ImagePath, glob::GlobError},
+    plan::{PlanError, ResolveError},
+    recipe::{
+        Recipe,
+        fault::Faults,
+        source::{Source, Span},
+    },
+    source::{
+        SourceError,
+        content::ContentError,
+        image::{ImageError, NameError},
+    },
+    tree::capability::CapabilityError,
+};
+
+/// Why a recipe cannot be built. As text: what is wrong, then the line.
+#[derive(Debug)]
+pub enum BuildError {
+    /// The text is wrong, in one place or several.
+    Faults(Box<Faults>),
+    /// An instruction cannot be done.
+    Step {
+        /// The text.
+        source: Box<Source>,
+        /// Where the instruction stands.
+        span: Option<Span>,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// Why an instruction cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// A source that is not there, or left out by the ignore file.
+    #[error("`{}`: no such file or directory", crate::path::escape(.0.as_bytes()))]
+    NotFound(String),
+    /// A pattern that cannot be read.
+    #[error("the pattern `{}` cannot be read: {why}", crate::path::escape(pattern.as_bytes()))]
+    Pattern {
+        /// As written.
+        pattern: String,
+        /// Why not.
+        why: GlobError,
+    },
+    /// `--exclude` that cannot be read.
+    #[error("--exclude: {0}")]
+    Exclude(String),
+    /// Files that no unprivileged layer can carry.
+    #[error("`{0}` is a device or FIFO, which cannot be packed")]
+    Unpackable(ImagePath),
+    /// A name that means a deletion in a layer.
+    #[error("`{0}`: names that start with `.wh.` mean a deletion in a layer")]
+    Whiteout(ImagePath),
+    /// A path that no image can hold.
+    #[error("`{0}` becomes too long")]
+    TooLong(ImagePath),
+    /// A destination that leads nowhere.
+    #[error("cannot write to `{path}`: {why}")]
+    Destination {
+        /// Where to.
+        path: ImagePath,
+        /// Why not.
+        why: ResolveError,
+    },
+    /// A name that the image's tables do not have.
+    #[error("the image has no {kind} `{name}`")]
+    Unknown {
+        /// `user` or `group`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Something stands where SYMLINK or MKDIR wants to make another kind of file.
+    #[error("`{0}` is there already")]
+    Exists(ImagePath),
+    /// CAP names no file.
+    #[error("`{0}` is no file in the image")]
+    NoFile(ImagePath),
+    /// Capabilities that cannot be read.
+    #[error(transparent)]
+    Capability(#[from] CapabilityError),
+    /// Files that look like secrets, with `--deny-secrets`.
+    #[error("these look like secrets: {}", .0.join(", "))]
+    Secrets(Vec<String>),
+    /// A base image that would have to be fetched.
+    #[error("`{0}` is no file here, and images cannot be fetched from registries")]
+    Registry(String),
+    /// A platform that cannot be read.
+    #[error("--platform: {0}")]
+    Platform(String),
+    /// A layer of the base image that no manifest can describe.
+    #[error("the base image has a layer compressed with {0}")]
+    Layer(String),
+    /// There is no stage.
+    #[error("there is nothing to build")]
+    Nothing,
+    /// The base image's name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// The base image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A file of the host.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Content that cannot be read.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// PACK.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+impl BuildError {
+    pub(super) fn at(recipe: &Recipe, span: Option<Span>, cause: Cause) -> Self {
+        Self::Step { source: Box::new(recipe.source.clone()), span, cause }
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        let Self::Step { cause, .. } = self else { return None };
+        Some(match cause {
+            Cause::NotFound(_) => {
+                "sources are paths in the context, the stage or the image; an ignore file may leave this one out"
+            }
+            Cause::Registry(_) => "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `FROM oci:DIR`",
+            Cause::Secrets(_) => "leave them out with .dockerignore or --exclude, or name each one in a COPY",
+            Cause::Unpackable(_) | Cause::Whiteout(_) => "leave it out with .dockerignore or --exclude",
+            Cause::Unknown { .. } => "write a number, or COPY /etc/passwd and /etc/group before",
+            _ => return None,
+        })
+    }
+}
+
+impl From<Faults> for BuildError {
+    fn from(faults: Faults) -> Self {
+        Self::Faults(Box::new(faults))
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Faults(faults) => faults.fmt(f),
+            Self::Step { source, span, cause } => {
+                f.write_str(&chain(cause))?;
+                match span {
+                    Some(span) => write!(f, "\n{}", source.excerpt(*span)),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// A cause and all that caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,128 @@
+//! A recipe's stages → a plan: each instruction done to a tree that says where bytes are. Nothing is executed.
+
+mod base;
+mod config;
+mod copy;
+mod error;
+mod owner;
+mod place;
+mod programs;
+mod run;
+mod secrets;
+mod stage;
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use crate::{
+    path::ignore::Ignore,
+    plan::{self, Plan},
+    recipe::{
+        Recipe,
+        evaluate::{self, Arguments, Base},
+        fault::Notice,
+    },
+    source::{self, image},
+};
+
+pub use error::{BuildError, Cause};
+use run::Builder;
+
+/// How a recipe is built.
+#[derive(Debug)]
+pub struct Options {
+    /// The directory that COPY, ADD and PACK take files from.
+    pub context: PathBuf,
+    /// What of it is left out.
+    pub ignore: Ignore,
+    /// `--build-arg`, `--target` and the platform's variables.
+    pub arguments: Arguments,
+    /// Where PACK looks libraries up without `--sysroot`.
+    pub sysroot: PathBuf,
+    /// How files become trees.
+    pub source: source::Options,
+    /// How PACK decides; of the settings, the labels.
+    pub plan: plan::Options,
+    /// How base images are opened.
+    pub image: image::Options,
+    /// Make one layer of all.
+    pub squash: bool,
+    /// Refuse what looks like a secret.
+    pub deny_secrets: bool,
+}
+
+/// What came of a recipe.
+#[derive(Debug)]
+pub struct Built {
+    /// The image.
+    pub plan: Plan,
+    /// The image whose layers lie below the plan's.
+    pub base: Option<Arc<image::Image>>,
+    /// Of the manifest.
+    pub annotations: BTreeMap<String, String>,
+    /// What is odd about the recipe, though no fault.
+    pub notices: Vec<Notice>,
+}
+
+/// Builds the target's stages.
+///
+/// # Errors
+/// [`BuildError`]: all faults of the text, or the first instruction that cannot be done.
+pub fn build(recipe: &Recipe, options: &Options) -> Result<Built, BuildError> {
+    let outline = evaluate::outline(recipe, &options.arguments)?;
+    let mut builder = Builder::new(recipe, options);
+    let mut inherited = BTreeMap::new();
+    for needed in &outline.needed {
+        if let Base::Image(name) = &needed.base {
+            let span = recipe.stages.get(needed.index).map(|stage| stage.from.base.span);
+            let stage = builder.image(name, needed.platform.as_deref());
+            let stage = stage.map_err(|cause| BuildError::at(recipe, span, cause))?;
+            inherited.insert(needed.index, base::inherited(&stage));
+            builder.bases.insert(needed.index, stage);
+        }
+    }
+    let evaluation = evaluate::evaluate(recipe, &options.arguments, &outline, &inherited)?;
+    for stage in &evaluation.stages {
+        builder.stage(stage)?;
+    }
+    let target = outline.needed.last().map(|needed| needed.index);
+    let stage = target.and_then(|target| builder.stages.remove(&target));
+    let Some(mut stage) = stage else { return Err(BuildError::at(recipe, None, Cause::Nothing)) };
+    options
+        .plan
+        .settings
+        .apply(&mut stage.config)
+        .map_err(plan::PlanError::from)
+        .map_err(|error| BuildError::at(recipe, None, Cause::Plan(error)))?;
+    let mut notices = recipe.notices.clone();
+    notices.extend(outline.notices);
+    notices.extend(evaluation.notices);
+    if options.squash {
+        stage.squash();
+    }
+    let plan = Plan {
+        layers: stage.layers,
+        config: stage.config,
+        reasons: plan::Reasons::new(),
+        inputs: Vec::new(),
+        notes: builder.notes,
+        base: stage.base_tree,
+    };
+    let annotations = stage.annotations.into_iter().collect();
+    Ok(Built { plan, base: stage.base, annotations, notices })
+}
+
+/// The values of `TARGETPLATFORM`, `BUILDARCH` and their kin: what is built for, and what builds.
+pub fn platform_arguments(
+    target: &crate::image::Platform,
+    own: &crate::image::Platform,
+) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for (prefix, platform) in [("TARGET", target), ("BUILD", own)] {
+        let variant = platform.variant.clone().unwrap_or_default();
+        out.insert(format!("{prefix}PLATFORM"), platform.to_string());
+        out.insert(format!("{prefix}OS"), platform.os.clone());
+        out.insert(format!("{prefix}ARCH"), platform.architecture.clone());
+        out.insert(format!("{prefix}VARIANT"), variant);
+    }
+    out
+}

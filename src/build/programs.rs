@@ -1,0 +1,111 @@
+//! PACK: words → programs, and what they add to the stage.
+
+use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
+
+use super::{Cause, Options, place::Placing, stage::Stage};
+use crate::{
+    path::{ImagePath, glob::clean},
+    plan::{self, Addition, Settings},
+    recipe::action::{Pack, Soft},
+    rules,
+    source::{self, HostView, Input, InputKind, SourceError, TreeView},
+    tree::{Node, Tree},
+};
+
+/// What `pack` adds to `stage`.
+pub(super) fn pack(pack: &Pack, stage: &Stage, context: &Tree, options: &Options) -> Result<Addition, Cause> {
+    let sysroot =
+        pack.sysroot.as_ref().map_or_else(|| options.sysroot.clone(), |dir| options.context.join(dir));
+    let host = HostView::new(&sysroot)
+        .map_err(|source| SourceError::Unreadable { path: sysroot.clone(), source })?;
+    let inputs = pack
+        .programs
+        .iter()
+        .map(|word| input(word, pack, stage, (context, &host), options))
+        .collect::<Result<Vec<_>, _>>()?;
+    let own = &options.plan;
+    let library_path: Vec<Vec<u8>> = pack
+        .library_path
+        .iter()
+        .flat_map(|dirs| dirs.split(':').filter(|dir| !dir.is_empty()))
+        .map(|dir| absolute(&options.context, dir).as_os_str().as_bytes().to_vec())
+        .chain(own.library_path.iter().cloned())
+        .collect();
+    let plan = plan::Options {
+        dependencies: true,
+        soft: soft(pack.soft, &own.soft),
+        strict: false,
+        include: Vec::new(),
+        allow_missing: own.allow_missing.clone(),
+        library_path,
+        hwcaps_all: own.hwcaps_all,
+        layers: own.layers,
+        platform: stage.platform_known.then(|| stage.config.platform.clone()),
+        fallback_platform: stage.config.platform.clone(),
+        settings: Settings::default(),
+        capabilities: Vec::new(),
+    };
+    Ok(plan::within(inputs, &stage.tree, &host, &options.source, &plan)?)
+}
+
+/// The usual choice among the rules, or what `--soft` says.
+fn soft(wanted: Option<Soft>, usual: &plan::Soft) -> plan::Soft {
+    let mut soft = usual.clone();
+    match wanted {
+        None => {}
+        Some(Soft::None) => soft.choice.soft = rules::Soft::None,
+        Some(Soft::Auto) => soft.choice.soft = rules::Soft::Auto,
+        Some(Soft::All) => soft.choice.soft = rules::Soft::All,
+    }
+    soft
+}
+
+/// A path of the sysroot as it is; a relative one is the context's.
+fn absolute(context: &std::path::Path, dir: &str) -> PathBuf {
+    let dir = context.join(dir);
+    std::path::absolute(&dir).unwrap_or(dir)
+}
+
+/// One program: a file of the context, or else a command or path of the sysroot.
+fn input(
+    word: &str,
+    pack: &Pack,
+    stage: &Stage,
+    (context, host): (&Tree, &HostView),
+    options: &Options,
+) -> Result<Input, Cause> {
+    let missing = || Cause::NotFound(word.to_owned());
+    let cleaned = clean(word.as_bytes());
+    let named = ImagePath::new(&cleaned).map_err(|_| missing())?;
+    let view = TreeView::new(context);
+    let own = view.resolve(named.as_bytes()).ok().and_then(|walked| context.get(&walked.path));
+    if let Some(node) = own.filter(|node| node.file().is_some()) {
+        return placed(word, named.file_name(), node.clone(), pack, stage);
+    }
+    let path = if word.starts_with('/') {
+        Some(named).filter(|path| host.resolve(path.as_bytes()).is_ok())
+    } else if word.contains('/') {
+        None
+    } else {
+        source::command(word.as_bytes(), host, &options.source)
+    };
+    let path = path.ok_or_else(missing)?;
+    if pack.dest.is_none() {
+        return Ok(Input { name: word.into(), tree: Tree::new(), kind: InputKind::Command(path) });
+    }
+    let real = host.resolve(path.as_bytes()).map_err(|_| missing())?.path;
+    let mut node =
+        host.node(&real).ok().flatten().filter(|node| node.file().is_some()).ok_or_else(missing)?;
+    node.meta = options.source.meta(node.meta.mode.into(), false);
+    placed(word, path.file_name(), node, pack, stage)
+}
+
+/// A file where PACK wants it: at its destination, or in the root.
+fn placed(word: &str, name: &[u8], node: Node, pack: &Pack, stage: &Stage) -> Result<Input, Cause> {
+    let mut placing = Placing::new(&stage.tree, (0, 0), stage.mtime);
+    let root = crate::recipe::action::Dest { path: ImagePath::root(), is_dir: true };
+    let dest = pack.dest.as_ref().unwrap_or(&root);
+    let path = placing.file_target(dest, name, pack.programs.len() > 1)?;
+    placing.put(path.clone(), node)?;
+    Ok(Input { name: word.into(), tree: placing.finish(), kind: InputKind::File(path) })
+}

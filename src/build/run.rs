@@ -1,0 +1,224 @@
+//! The instructions, one after the other.
+
+use std::collections::BTreeMap;
+
+use super::{
+    BuildError, Cause, Options, base, config,
+    copy::{self, Copying, changed},
+    owner,
+    place::Placing,
+    programs, secrets,
+    stage::Stage,
+};
+use crate::{
+    path::ImagePath,
+    plan::Note,
+    recipe::{
+        Recipe,
+        action::{Action, CopyFiles, CopyFrom, CopySource, Mkdir, Pack},
+        evaluate::{Base, EvaluatedStage, EvaluatedStep},
+    },
+    source::{self, TreeView},
+    tree::{Node, Tree, capability},
+};
+
+/// Bytes of a file that are looked at for the mark of a private key.
+const HEAD: usize = 4096;
+
+/// A recipe being built.
+#[derive(Debug)]
+pub(super) struct Builder<'a> {
+    recipe: &'a Recipe,
+    options: &'a Options,
+    /// Images that stages start from, by the stage's number.
+    pub(super) bases: BTreeMap<usize, Stage>,
+    /// Stages that are done, by their number.
+    pub(super) stages: BTreeMap<usize, Stage>,
+    /// Images that `--from` names.
+    images: BTreeMap<String, Stage>,
+    /// The context's files, once an instruction wants them.
+    context: Option<Tree>,
+    pub(super) notes: Vec<Note>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(recipe: &'a Recipe, options: &'a Options) -> Self {
+        Self {
+            recipe,
+            options,
+            bases: BTreeMap::new(),
+            stages: BTreeMap::new(),
+            images: BTreeMap::new(),
+            context: None,
+            notes: Vec::new(),
+        }
+    }
+
+    pub(super) fn image(&mut self, name: &str, platform: Option<&str>) -> Result<Stage, Cause> {
+        let stage = base::open(name, platform, self.options)?;
+        let notes = stage.base.iter().flat_map(|image| image.notes.iter());
+        self.notes.extend(notes.map(|text| Note { text: format!("{name}: {text}"), hint: None }));
+        Ok(stage)
+    }
+
+    /// Builds a stage, those that it needs being done.
+    pub(super) fn stage(&mut self, evaluated: &EvaluatedStage) -> Result<(), BuildError> {
+        let index = evaluated.needed.index;
+        let mut stage = match &evaluated.needed.base {
+            Base::Scratch => base::scratch(self.options),
+            Base::Image(_) => self.bases.remove(&index).unwrap_or_else(|| base::scratch(self.options)),
+            Base::Stage(from) => {
+                self.stages.get(from).cloned().unwrap_or_else(|| base::scratch(self.options))
+            }
+        };
+        stage.cmd_set = false;
+        for step in &evaluated.steps {
+            self.step(&mut stage, step)
+                .map_err(|cause| BuildError::at(self.recipe, Some(step.span), cause))?;
+        }
+        self.stages.insert(index, stage);
+        Ok(())
+    }
+
+    fn step(&mut self, stage: &mut Stage, step: &EvaluatedStep) -> Result<(), Cause> {
+        let mut cmd_set = stage.cmd_set;
+        config::apply(&mut stage.config, &mut cmd_set, &step.action);
+        stage.cmd_set = cmd_set;
+        let changes = match &step.action {
+            Action::Copy(files) => self.copy(stage, files)?,
+            Action::Pack(pack) => return self.pack(stage, pack, &step.text),
+            Action::Mkdir(mkdir) => make_directories(stage, mkdir)?,
+            Action::Workdir(dir) => {
+                let mut placing = Placing::new(&stage.tree, (0, 0), stage.mtime);
+                placing.directory(dir)?;
+                placing.finish()
+            }
+            Action::Symlink { target, link } => symlink(stage, target, link)?,
+            Action::Cap { file, capabilities } => capability(stage, file, capabilities)?,
+            Action::Annotation(pairs) => {
+                stage.annotations.extend(pairs.iter().cloned());
+                return Ok(());
+            }
+            _ => Tree::new(),
+        };
+        stage.add(&step.text, changes);
+        Ok(())
+    }
+
+    fn copy(&mut self, stage: &Stage, files: &CopyFiles) -> Result<Tree, Cause> {
+        let options = self.options;
+        let owner = match &files.owner {
+            Some(owner) => Some(owner::resolve(owner, &stage.tree)?),
+            None => None,
+        };
+        let source = &options.source;
+        let only_inline = files.sources.iter().all(|source| matches!(source, CopySource::Inline { .. }));
+        let nothing = Tree::new();
+        let from = match &files.from {
+            CopyFrom::Context if only_inline => &nothing,
+            CopyFrom::Context => self.context()?,
+            CopyFrom::Stage(index) => self.stages.get(index).map_or(&nothing, |stage| &stage.tree),
+            CopyFrom::Image(name) => {
+                if !self.images.contains_key(name) {
+                    let image = self.image(name, None)?;
+                    self.images.insert(name.clone(), image);
+                }
+                self.images.get(name).map_or(&nothing, |stage| &stage.tree)
+            }
+        };
+        let from_context = files.from == CopyFrom::Context;
+        let copying = Copying { files, from, from_context, owner, options: source };
+        let copied = copy::copy(&stage.tree, &copying)?;
+        self.warn(&copied)?;
+        Ok(copied.tree)
+    }
+
+    /// Tells of files that look like secrets and came along without being named.
+    fn warn(&mut self, copied: &copy::Copied) -> Result<(), Cause> {
+        let mut found = Vec::new();
+        for (place, path) in &copied.swept {
+            let file = copied.tree.get(place).and_then(Node::file);
+            let head = || {
+                let view = TreeView::new(&copied.tree);
+                file.and_then(|file| view.head(file, HEAD).ok()).unwrap_or_default()
+            };
+            if secrets::suspect(path, head) {
+                found.push(path.to_string().trim_start_matches('/').to_owned());
+            }
+        }
+        if self.options.deny_secrets && !found.is_empty() {
+            return Err(Cause::Secrets(found));
+        }
+        let hint = "leave it out with .dockerignore, or name it in a COPY if it belongs there";
+        let note =
+            |path: String| Note { text: format!("`{path}` looks like a secret"), hint: Some(hint.into()) };
+        self.notes.extend(found.into_iter().map(note));
+        Ok(())
+    }
+
+    fn pack(&mut self, stage: &mut Stage, pack: &Pack, text: &str) -> Result<(), Cause> {
+        self.context()?;
+        let nothing = Tree::new();
+        let context = self.context.as_ref().unwrap_or(&nothing);
+        let addition = programs::pack(pack, stage, context, self.options)?;
+        self.notes.extend(addition.notes);
+        if !stage.platform_known {
+            stage.config.platform = addition.platform;
+            stage.platform_known = true;
+        }
+        for layer in addition.layers {
+            stage.add(&format!("{text} ({})", layer.name), layer.tree);
+        }
+        Ok(())
+    }
+
+    /// The context's files.
+    fn context(&mut self) -> Result<&Tree, Cause> {
+        if self.context.is_none() {
+            let Options { context, ignore, source, .. } = self.options;
+            self.context = Some(source::context(context, ignore, source)?);
+        }
+        Ok(self.context.get_or_insert_default())
+    }
+}
+
+fn make_directories(stage: &Stage, mkdir: &Mkdir) -> Result<Tree, Cause> {
+    let owner = match &mkdir.owner {
+        Some(owner) => owner::resolve(owner, &stage.tree)?,
+        None => (0, 0),
+    };
+    let mut placing = Placing::new(&stage.tree, (0, 0), stage.mtime);
+    for dir in &mkdir.dirs {
+        let real = placing.directory(dir)?;
+        if mkdir.mode.is_some() || mkdir.owner.is_some() {
+            let mut node = Node::directory(changed(mkdir.mode.as_ref(), 0o755, true));
+            (node.meta.uid, node.meta.gid) = owner;
+            node.meta.mtime = stage.mtime;
+            placing.put(real, node)?;
+        }
+    }
+    Ok(placing.finish())
+}
+
+fn symlink(stage: &Stage, target: &str, link: &ImagePath) -> Result<Tree, Cause> {
+    let mut placing = Placing::new(&stage.tree, (0, 0), stage.mtime);
+    let parent = placing.directory(&link.parent().unwrap_or_else(ImagePath::root))?;
+    let path = parent.join(link.file_name()).map_err(|_| Cause::TooLong(link.clone()))?;
+    if path.is_root() || stage.tree.get(&path).is_some_and(Node::is_directory) {
+        return Err(Cause::Exists(path));
+    }
+    let mut node = Node::symlink(target.as_bytes());
+    node.meta.mtime = stage.mtime;
+    placing.put(path, node)?;
+    Ok(placing.finish())
+}
+
+fn capability(stage: &Stage, file: &ImagePath, capabilities: &str) -> Result<Tree, Cause> {
+    let value = capability::parse(capabilities)?;
+    let view = TreeView::new(&stage.tree);
+    let missing = || Cause::NoFile(file.clone());
+    let path = view.resolve(file.as_bytes()).map_err(|_| missing())?.path;
+    let mut node = stage.tree.get(&path).filter(|node| node.file().is_some()).ok_or_else(missing)?.clone();
+    node.meta.xattrs = Some(Box::new([(capability::NAME.to_vec(), value)].into()));
+    Ok(Tree::from_iter([(path, node)]))
+}

@@ -1,0 +1,83 @@
+//! Names of files that hold secrets as a rule. Pure.
+
+use crate::path::ImagePath;
+
+/// Names, anywhere.
+const NAMES: &[&str] = &[
+    ".env",
+    ".git-credentials",
+    ".htpasswd",
+    ".netrc",
+    ".npmrc",
+    ".pgpass",
+    ".pypirc",
+    ".vault-token",
+    "_netrc",
+    "application_default_credentials.json",
+    "credentials.tfrc.json",
+    "id_dsa",
+    "id_ecdsa",
+    "id_ecdsa_sk",
+    "id_ed25519",
+    "id_ed25519_sk",
+    "id_rsa",
+    "terraform.tfstate",
+];
+/// Ends of whole paths.
+const PATHS: &[&str] = &[
+    "/.aws/config",
+    "/.aws/credentials",
+    "/.azure/accessTokens.json",
+    "/.azure/msal_token_cache.json",
+    "/.cargo/credentials",
+    "/.cargo/credentials.toml",
+    "/.config/gcloud/credentials.db",
+    "/.config/gh/hosts.yml",
+    "/.docker/config.json",
+    "/.gem/credentials",
+    "/.kube/config",
+];
+/// Ends of names.
+const ENDINGS: &[&str] = &[".key", ".jks", ".keystore", ".p12", ".pfx", ".ppk"];
+
+/// Whether the file at `path` is one that holds a secret as a rule. `head` reads its first bytes, which decide
+/// where a name alone does not: certificates end in `.pem` too.
+pub(super) fn suspect(path: &ImagePath, head: impl FnOnce() -> Vec<u8>) -> bool {
+    let whole = String::from_utf8_lossy(path.as_bytes());
+    let name = String::from_utf8_lossy(path.file_name());
+    let is_sample = [".example", ".sample", ".template", ".dist"].iter().any(|end| name.ends_with(end));
+    if is_sample {
+        return false;
+    }
+    let named = NAMES.contains(&&*name) || PATHS.iter().any(|end| whole.ends_with(end));
+    let ending = ENDINGS.iter().any(|end| name.ends_with(end));
+    if named || ending || name.starts_with(".env.") {
+        return true;
+    }
+    name.ends_with(".pem") && head().windows(11).any(|part| part == b"PRIVATE KEY")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_where_secrets_are() {
+        let check =
+            |path: &str, head: &str| suspect(&ImagePath::new(path).unwrap(), || head.as_bytes().to_vec());
+        for path in [
+            "/a/.env",
+            "/.env.production",
+            "/home/.ssh/id_rsa",
+            "/x/.npmrc",
+            "/r/.aws/credentials",
+            "/tls.key",
+        ] {
+            assert!(check(path, ""), "{path}");
+        }
+        for path in ["/.env.example", "/id_rsa.pub", "/environment", "/aws/credentials", "/ca.pem"] {
+            assert!(!check(path, "-----BEGIN CERTIFICATE-----"), "{path}");
+        }
+        assert!(check("/server.pem", "-----BEGIN RSA PRIVATE KEY-----"));
+    }
+}

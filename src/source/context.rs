@@ -1,0 +1,176 @@
+//! A build context: a directory of the host as a tree, walked so that no link is ever followed.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Mode, OFlags},
+    io::Errno,
+};
+
+use super::{Options, SourceError, capability_attribute};
+use crate::{
+    path::{
+        ImagePath,
+        ignore::{Ignore, Verdict},
+    },
+    tree::{Content, FileNode, HostFile, Kind, Meta, Node, Special, Tree},
+};
+
+/// Directories in each other that are entered: each is kept open while those below it are read.
+const MAX_DEPTH: usize = 512;
+
+/// What is in the directory `root` and not left out by `ignore`, by its path below it. FIFOs and devices are in
+/// the tree, though no layer can hold them, so that whoever copies them hears of it; sockets are not.
+///
+/// # Errors
+/// [`SourceError::Unreadable`] for the first directory that cannot be read, and for one that lies too deep.
+pub fn context(root: &Path, ignore: &Ignore, options: &Options) -> Result<Tree, SourceError> {
+    let unreadable = |source: io::Error| SourceError::Unreadable { path: root.into(), source };
+    let real = fs_err::canonicalize(root).map_err(unreadable)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(&real, flags, Mode::empty()).map_err(|errno| unreadable(errno.into()))?;
+    let mut walk = Walk { root: &real, ignore, options, tree: Tree::new() };
+    walk.directory(fd, &ImagePath::root(), &Verdict::default(), 0)?;
+    let mut tree = walk.tree;
+    // A directory that is left out is there all the same if something below it is not.
+    tree.add_parents(|_| Node::directory(0o755));
+    Ok(tree)
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    ignore: &'a Ignore,
+    options: &'a Options,
+    tree: Tree,
+}
+
+impl Walk<'_> {
+    fn directory(
+        &mut self,
+        fd: OwnedFd,
+        path: &ImagePath,
+        verdict: &Verdict,
+        depth: usize,
+    ) -> Result<(), SourceError> {
+        let at = self.host_path(path);
+        let unreadable = |source: io::Error| SourceError::Unreadable { path: at.clone(), source };
+        if depth > MAX_DEPTH {
+            return Err(unreadable(io::Error::other("it lies too deep")));
+        }
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&fd).map_err(|errno| unreadable(errno.into()))? {
+            names.push(entry.map_err(|errno| unreadable(errno.into()))?.file_name().to_bytes().to_vec());
+        }
+        names.retain(|name| !matches!(&**name, b"." | b".."));
+        names.sort_unstable();
+        for name in names {
+            let child = path.join(&name).map_err(|source| SourceError::BadPath {
+                name: self.root.display().to_string(),
+                entry: name.clone(),
+                source,
+            })?;
+            self.entry(fd.as_fd(), &name, &child, verdict, depth)?;
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &[u8],
+        path: &ImagePath,
+        above: &Verdict,
+        depth: usize,
+    ) -> Result<(), SourceError> {
+        let verdict = self.ignore.verdict(above, path.relative());
+        let at = self.host_path(path);
+        let unreadable = |errno: Errno| SourceError::Unreadable { path: at.clone(), source: errno.into() };
+        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(unreadable)?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let enters = !verdict.excluded || self.ignore.may_reinclude_below(path.relative());
+        if self.options.outputs.contains(&at) || !enters || (verdict.excluded && kind != FileType::Directory)
+        {
+            return Ok(());
+        }
+        let mut meta = self.options.meta(stat.st_mode, kind == FileType::Directory);
+        let kind = match kind {
+            FileType::Directory => {
+                if !verdict.excluded {
+                    self.tree.insert(path.clone(), Node { meta, kind: Kind::Directory });
+                }
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let fd = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(unreadable)?;
+                return self.directory(fd, path, &verdict, depth + 1);
+            }
+            FileType::Symlink => {
+                meta = Meta { mode: 0o777, ..meta };
+                let target = rustix::fs::readlinkat(dir, name, Vec::new()).map_err(unreadable)?;
+                Kind::Symlink(target.as_bytes().into())
+            }
+            FileType::RegularFile => {
+                if meta.mode & 0o111 != 0 {
+                    meta.xattrs = capability_attribute(&at)
+                        .map_err(|source| SourceError::Unreadable { path: at.clone(), source })?;
+                }
+                let host = HostFile {
+                    path: at.clone(),
+                    dev: stat.st_dev,
+                    ino: stat.st_ino,
+                    mtime: (stat.st_mtime, stat.st_mtime_nsec as u32),
+                    ctime: (stat.st_ctime, stat.st_ctime_nsec as u32),
+                };
+                let content = Content::Host(Arc::new(host));
+                let len = u64::try_from(stat.st_size).unwrap_or_default();
+                Kind::File(FileNode { len, content, shared: stat.st_nlink > 1 })
+            }
+            FileType::Fifo => Kind::Special(Special::Fifo),
+            FileType::CharacterDevice => Kind::Special(Special::Character(0, 0)),
+            FileType::BlockDevice => Kind::Special(Special::Block(0, 0)),
+            _ => return Ok(()),
+        };
+        self.tree.insert(path.clone(), Node { meta, kind });
+        Ok(())
+    }
+
+    fn host_path(&self, path: &ImagePath) -> PathBuf {
+        self.root.join(std::ffi::OsStr::from_bytes(path.relative()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::timestamp::Timestamp;
+
+    #[test]
+    fn links_are_kept_and_what_is_ignored_is_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in [("a/keep", "1"), ("a/gone", "2"), ("b/c/back", "3"), ("b/d", "4")] {
+            let path = dir.path().join(path);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, text).unwrap();
+        }
+        fs_err::os::unix::fs::symlink("/etc", dir.path().join("etc")).unwrap();
+        let options = Options {
+            exclude: Vec::new(),
+            preserve_mode: false,
+            owner: None,
+            mtime: Timestamp::EPOCH,
+            outputs: BTreeSet::new(),
+            command_dirs: Vec::new(),
+            spool: dir.path().into(),
+        };
+        let ignore = Ignore::parse(b"a/gone\nb\n!b/c/back\n").unwrap();
+        let tree = context(dir.path(), &ignore, &options).unwrap();
+        let paths: Vec<_> = tree.iter().map(|(path, _)| path.to_string()).collect();
+        assert_eq!(paths, ["/a", "/a/keep", "/b", "/b/c", "/b/c/back", "/etc"]);
+    }
+}

@@ -1,0 +1,411 @@
+//! Images read back: every form of them, every bit that is not what a digest says, every lie of a document.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use imgb::{
+    archive::spool,
+    digest::Digest,
+    image::Platform,
+    source::image::{self, Image, ImageError, ImageName},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    engines::have,
+    fixtures::{X86_64, static_elf},
+    sandbox::Sandbox,
+};
+
+fn open_for(path: &Path, tag: Option<&str>, platform: Option<&str>) -> Result<Image, ImageError> {
+    let name = ImageName { transport: None, path: path.into(), tag: tag.map(Into::into) };
+    let options = image::Options {
+        platform: platform.map(|platform| platform.parse().unwrap()),
+        machine: Platform::linux("amd64", None),
+        spool: std::env::temp_dir(),
+        limits: spool::Limits::default(),
+    };
+    image::open(&name, &options)
+}
+
+fn open(path: &Path) -> Result<Image, ImageError> {
+    open_for(path, None, None)
+}
+
+/// A small image in every form that imgb writes.
+fn small() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64)).file("conf", "one\n");
+    sandbox
+        .imgb("pack app conf -t small:1 -o hybrid.tar -o oci:layout -o docker-archive:docker.tar -o oci-archive:oci.tar")
+        .run()
+        .ok();
+    sandbox
+}
+
+#[test]
+fn every_form_is_the_same_image() {
+    let sandbox = small();
+    let digest = |file: &str| open(&sandbox.path(file)).unwrap().config_document.digest;
+    let wanted = digest("layout");
+    for file in ["hybrid.tar", "docker.tar", "oci.tar"] {
+        assert_eq!(digest(file), wanted, "{file}");
+    }
+    let image = open(&sandbox.path("hybrid.tar")).unwrap();
+    assert_eq!(image.texts("Entrypoint"), ["/app"]);
+    assert_eq!(image.platform.to_string(), "linux/amd64");
+    assert_eq!(image.merged().len(), 2);
+    // The blobs are there to be copied as they are.
+    for layer in &image.layers {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut image.blob(layer).unwrap().reader(), &mut bytes).unwrap();
+        assert_eq!(Digest::of(&bytes), layer.digest);
+    }
+    for compressor in ["gzip", "xz", "zstd"] {
+        if have(&[compressor]) {
+            let packed = sandbox.tool(compressor, "-c hybrid.tar").run().ok().into_bytes();
+            sandbox.file("packed", packed);
+            assert_eq!(digest("packed"), wanted, "{compressor}");
+        }
+    }
+}
+
+#[test]
+fn what_other_tools_write_is_read() {
+    if !have(&["skopeo", "umoci"]) {
+        return;
+    }
+    let sandbox = small();
+    sandbox.tool("skopeo", "copy --insecure-policy oci:layout:1 docker-archive:s.tar:small:1").run().ok();
+    sandbox.tool("skopeo", "copy --insecure-policy oci:layout:1 oci-archive:so.tar:small").run().ok();
+    for file in ["s.tar", "so.tar"] {
+        assert_eq!(open(&sandbox.path(file)).unwrap().merged().len(), 2, "{file}");
+        sandbox.imgb(&format!("check {file}")).run().ok();
+    }
+    sandbox.tool("umoci", "config --image layout:1 --config.user 7 --tag other").run().ok();
+    assert!(matches!(open(&sandbox.path("layout")), Err(ImageError::SeveralImages { .. })));
+    let other = open_for(&sandbox.path("layout"), Some("other"), None).unwrap();
+    assert_eq!(other.text("User").as_deref(), Some("7"));
+    assert!(matches!(
+        open_for(&sandbox.path("layout"), Some("none"), None),
+        Err(ImageError::NoSuchImage { there, .. }) if there.contains(&"other".to_owned())
+    ));
+}
+
+/// `docker save` before version 25: a directory for each layer, a link where two images have one.
+#[test]
+fn an_old_docker_archive_is_read_through_its_links() {
+    let sandbox = small();
+    let image = open(&sandbox.path("layout")).unwrap();
+    let mut layers = Vec::new();
+    for layer in &image.layers {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut image.blob(layer).unwrap().reader(), &mut bytes).unwrap();
+        layers.push(bytes);
+    }
+    let config = format!("{}.json", image.config_document.digest.hex());
+    let mut names = Vec::new();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut put = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    };
+    for (number, layer) in layers.iter().enumerate() {
+        put(&format!("real{number}/layer.tar"), layer);
+        names.push(format!("linked{number}/layer.tar"));
+    }
+    put(&config, &image.config_document.bytes);
+    let manifest = json!([{"Config": config, "RepoTags": ["small:1"], "Layers": names}]);
+    put("manifest.json", manifest.to_string().as_bytes());
+    for number in 0..layers.len() {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        tar.append_link(
+            &mut header,
+            format!("linked{number}/layer.tar"),
+            format!("../real{number}/layer.tar"),
+        )
+        .unwrap();
+    }
+    sandbox.file("old.tar", tar.into_inner().unwrap());
+    let old = open(&sandbox.path("old.tar")).unwrap();
+    assert_eq!(old.config_document.digest, image.config_document.digest);
+    assert_eq!(old.merged().len(), 2);
+    assert!(open_for(&sandbox.path("old.tar"), Some("small:2"), None).is_err());
+}
+
+#[test]
+fn every_flipped_bit_of_a_blob_is_found() {
+    let sandbox = small();
+    let dir = sandbox.path("layout/blobs/sha256");
+    let mut flips = 0;
+    for entry in fs_err::read_dir(&dir).unwrap() {
+        let path = entry.unwrap().path();
+        let good = fs_err::read(&path).unwrap();
+        for at in 0..good.len() * 8 {
+            let mut bad = good.clone();
+            bad[at / 8] ^= 1 << (at % 8);
+            fs_err::write(&path, &bad).unwrap();
+            let error = open(&sandbox.path("layout")).expect_err("a flipped bit");
+            assert!(
+                matches!(error, ImageError::Digest { what: "blob", .. }),
+                "bit {at} of {path:?}: {error}"
+            );
+            flips += 1;
+        }
+        for len in [0, good.len() - 1] {
+            fs_err::write(&path, &good[..len]).unwrap();
+            assert!(matches!(open(&sandbox.path("layout")), Err(ImageError::Size { .. })), "{len}");
+        }
+        fs_err::remove_file(&path).unwrap();
+        assert!(matches!(open(&sandbox.path("layout")), Err(ImageError::MissingBlob(_))));
+        fs_err::write(&path, &good).unwrap();
+    }
+    assert!(flips > 1000, "the image has blobs");
+    sandbox.imgb("check oci:layout").run().ok();
+}
+
+/// An archive says some things twice and pads others: whatever changes, the image is refused or is the same.
+#[test]
+fn a_changed_archive_is_refused_or_the_same_image() {
+    let sandbox = small();
+    let good = sandbox.read("hybrid.tar");
+    let wanted = open(&sandbox.path("hybrid.tar")).unwrap().config_document.digest;
+    let mut refused = 0;
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        fs_err::write(sandbox.path("bad.tar"), &bad).unwrap();
+        match open(&sandbox.path("bad.tar")) {
+            Ok(image) => assert_eq!(image.config_document.digest, wanted, "byte {at}"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > good.len() / 4, "{refused} of {}", good.len());
+}
+
+#[test]
+fn exit_codes_tell_damage_from_nonsense() {
+    let sandbox = small();
+    sandbox.imgb("check gone.tar").run().error(3, &["gone.tar"]);
+    sandbox.file("text", "no image");
+    sandbox.imgb("check text").run().error(4, &["text"]);
+    sandbox.dir("empty");
+    sandbox.imgb("check empty").run().error(4, &["empty"]);
+    sandbox.imgb("check docker://alpine").run().error(2, &["docker:"]);
+    sandbox.imgb("check hybrid.tar --platform arm64").run().error(3, &["linux/arm64"]);
+    let dir = sandbox.path("layout/blobs/sha256");
+    let blob = fs_err::read_dir(&dir).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs_err::read(&blob).unwrap();
+    bytes[20] ^= 1;
+    fs_err::write(&blob, bytes).unwrap();
+    sandbox.imgb("check oci:layout").run().error(7, &["sha256:"]);
+}
+
+/// A layout that is made of values, each digest right for what it is the digest of.
+struct Layout {
+    sandbox: Sandbox,
+    layer: Value,
+    diff_id: String,
+}
+
+impl Layout {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let tar = vec![0; 1024];
+        let mut layout = Self { sandbox, layer: Value::Null, diff_id: Digest::of(&tar).to_string() };
+        layout.sandbox.file("l/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+        layout.layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar);
+        layout
+    }
+
+    fn blob(&self, media_type: &str, bytes: &[u8]) -> Value {
+        let digest = Digest::of(bytes);
+        self.sandbox.file(&format!("l/blobs/sha256/{}", digest.hex()), bytes);
+        json!({"mediaType": media_type, "digest": digest.to_string(), "size": bytes.len()})
+    }
+
+    fn config(&self) -> Value {
+        json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [self.diff_id]}})
+    }
+
+    fn manifest(&self, config: &str) -> Value {
+        let config = self.blob("application/vnd.oci.image.config.v1+json", config.as_bytes());
+        json!({"schemaVersion": 2, "config": config, "layers": [self.layer]})
+    }
+
+    fn add(&self, manifest: &str) -> Value {
+        self.blob("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes())
+    }
+
+    fn index(&self, entries: &[Value]) -> &Self {
+        self.sandbox.file("l/index.json", json!({"schemaVersion": 2, "manifests": entries}).to_string());
+        self
+    }
+
+    fn path(&self) -> PathBuf {
+        self.sandbox.path("l")
+    }
+
+    fn opened(&self) -> Result<Image, ImageError> {
+        open(&self.path())
+    }
+}
+
+#[test]
+fn a_well_formed_layout_is_read() {
+    let layout = Layout::new();
+    let entry = layout.add(&layout.manifest(&layout.config().to_string()).to_string());
+    assert_eq!(layout.index(&[entry]).opened().unwrap().layers.len(), 1);
+}
+
+#[test]
+fn documents_that_lie_are_refused() {
+    let config = |change: &dyn Fn(&mut Value)| {
+        let layout = Layout::new();
+        let mut config = layout.config();
+        change(&mut config);
+        let entry = layout.add(&layout.manifest(&config.to_string()).to_string());
+        layout.index(&[entry]).opened().map(drop)
+    };
+    assert!(matches!(config(&|c| c["rootfs"]["diff_ids"] = json!([])), Err(ImageError::Count { .. })));
+    for id in ["sha256:../../etc/passwd", "sha512:00", "", "md5:d41d8cd98f00b204e9800998ecf8427e"] {
+        let refused = config(&|c| c["rootfs"]["diff_ids"] = json!([id]));
+        assert!(matches!(refused, Err(ImageError::Document { .. })), "{id}: {refused:?}");
+    }
+    let other = Digest::of("other").to_string();
+    let refused = config(&|c| c["rootfs"]["diff_ids"] = json!([other]));
+    assert!(matches!(refused, Err(ImageError::Digest { what: "content of layer", .. })), "{refused:?}");
+    assert!(config(&|c| c["os"] = json!(3)).is_err());
+
+    let manifest = |change: &dyn Fn(&mut Value)| {
+        let layout = Layout::new();
+        let mut manifest = layout.manifest(&layout.config().to_string());
+        change(&mut manifest);
+        let entry = layout.add(&manifest.to_string());
+        layout.index(&[entry]).opened().map(drop)
+    };
+    for change in [
+        (&|m: &mut Value| m["manifests"] = json!([])) as &dyn Fn(&mut Value),
+        &|m| m["schemaVersion"] = json!(1),
+        &|m| m["mediaType"] = json!("application/vnd.oci.image.index.v1+json"),
+        &|m| m["layers"][0]["size"] = json!(-1),
+        &|m| m["layers"][0]["size"] = json!(u64::MAX),
+        &|m| m["layers"][0]["digest"] = json!("sha256:../../../etc/passwd"),
+        &|m| m["layers"][0]["data"] = json!("AAAA"),
+        &|m| m["Layers"] = json!([]),
+    ] {
+        let refused = manifest(change);
+        assert!(matches!(refused, Err(ImageError::Document { .. })), "{refused:?}");
+    }
+    let refused = manifest(&|m| m["layers"][0]["size"] = json!(1023));
+    assert!(matches!(refused, Err(ImageError::Size { found: 1024, .. })), "{refused:?}");
+    // Where a layer may be fetched from is of no interest: it is there, or the image is not whole.
+    manifest(&|m| m["layers"][0]["urls"] = json!(["file:///etc/passwd"])).unwrap();
+
+    let layout = Layout::new();
+    let text = layout.config().to_string().replacen('{', r#"{"os":"plan9","#, 1);
+    let entry = layout.add(&layout.manifest(&text).to_string());
+    assert!(matches!(layout.index(&[entry]).opened(), Err(ImageError::Document { .. })));
+}
+
+#[test]
+fn blobs_that_are_no_files_are_refused_and_never_waited_for() {
+    for make in ["mkfifo", "mkdir", "ln -s /dev/zero"] {
+        let layout = Layout::new();
+        let entry = layout.add(&layout.manifest(&layout.config().to_string()).to_string());
+        layout.index(&[entry]);
+        let hex = layout.layer["digest"].as_str().unwrap().trim_start_matches("sha256:").to_owned();
+        let blob = layout.path().join("blobs/sha256").join(hex);
+        fs_err::remove_file(&blob).unwrap();
+        let (tool, args) = make.split_once(' ').unwrap_or((make, ""));
+        layout.sandbox.tool(tool, args).arg(&blob).run().ok();
+        assert!(matches!(layout.opened(), Err(ImageError::Document { .. })), "{make}");
+    }
+    let layout = Layout::new();
+    let huge = fs_err::File::create(layout.path().join("index.json")).unwrap();
+    huge.set_len(5 << 30).unwrap();
+    assert!(matches!(layout.opened(), Err(ImageError::Document { .. })));
+}
+
+#[test]
+fn indexes_in_indexes_end() {
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let layout = Layout::new();
+    let manifest = layout.add(&layout.manifest(&layout.config().to_string()).to_string());
+    let nested = |entries: &[&Value]| {
+        let index = json!({"schemaVersion": 2, "manifests": entries});
+        layout.blob(INDEX, index.to_string().as_bytes())
+    };
+    // Each lists the next twice: 2^6 ways lead to one manifest.
+    let mut diamond = manifest.clone();
+    for _ in 0..6 {
+        diamond = nested(&[&diamond, &diamond]);
+    }
+    layout.index(&[diamond]).opened().unwrap();
+    let mut deep = manifest.clone();
+    for _ in 0..20 {
+        deep = nested(&[&deep]);
+    }
+    assert!(matches!(layout.index(&[deep]).opened(), Err(ImageError::Document { .. })));
+    let many: Vec<Value> = (0..2000)
+        .map(|number| {
+            let mut entry = manifest.clone();
+            entry["annotations"] = json!({"org.opencontainers.image.ref.name": number.to_string()});
+            entry
+        })
+        .collect();
+    assert!(matches!(layout.index(&many).opened(), Err(ImageError::Document { .. })));
+}
+
+#[test]
+fn the_platform_decides_between_several() {
+    let layout = Layout::new();
+    let entry = |architecture: &str| {
+        let mut config = layout.config();
+        config["architecture"] = json!(architecture);
+        let mut entry = layout.add(&layout.manifest(&config.to_string()).to_string());
+        entry["platform"] = json!({"os": "linux", "architecture": architecture});
+        entry
+    };
+    let attestation = {
+        let mut entry = entry("s390x");
+        entry["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+        entry
+    };
+    layout.index(&[entry("arm64"), entry("amd64"), attestation]);
+    let platform = |wanted| open_for(&layout.path(), None, wanted).map(|image| image.platform.to_string());
+    assert_eq!(platform(None).unwrap(), "linux/amd64");
+    assert_eq!(platform(Some("linux/arm64/v8")).unwrap(), "linux/arm64");
+    assert!(
+        matches!(platform(Some("riscv64")), Err(ImageError::NoSuchImage { there, .. }) if there.len() == 2)
+    );
+}
+
+#[test]
+fn a_bomb_is_stopped_by_its_limit() {
+    let layout = Layout::new();
+    let tar = vec![0; 1 << 20];
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(&tar).unwrap();
+    let layer = layout.blob("application/vnd.oci.image.layer.v1.tar+gzip", &gzip.finish().unwrap());
+    let mut config = layout.config();
+    config["rootfs"]["diff_ids"] = json!([Digest::of(&tar).to_string()]);
+    let mut manifest = layout.manifest(&config.to_string());
+    manifest["layers"] = json!([layer]);
+    let entry = layout.add(&manifest.to_string());
+    layout.index(&[entry]).opened().unwrap();
+    let name = ImageName { transport: None, path: layout.path(), tag: None };
+    let options = image::Options {
+        platform: None,
+        machine: Platform::linux("amd64", None),
+        spool: std::env::temp_dir(),
+        limits: spool::Limits { bytes: 1 << 19, ..spool::Limits::default() },
+    };
+    assert!(matches!(image::open(&name, &options), Err(ImageError::Spool(spool::SpoolError::Large { .. }))));
+}
