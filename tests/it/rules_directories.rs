@@ -12,7 +12,9 @@ fn wheel() -> Option<Sandbox> {
         return None;
     }
     let sandbox = Sandbox::new();
-    sandbox.file("b.c", "int b(void) { return 1; }").file("a.c", "int b(void); int a(void) { return b(); }");
+    sandbox
+        .file("b.c", "int b(void) { return 1; }")
+        .file("a.c", "int puts(const char *); int b(void); int a(void) { return puts(\"a\") + b(); }");
     sandbox.dir("venv/pkg").dir("venv/pkg.libs");
     sandbox
         .tool("gcc", "-shared -fPIC -Wl,-soname,libb-12ab.so -o venv/pkg.libs/libb-12ab.so b.c")
