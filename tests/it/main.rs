@@ -18,6 +18,8 @@ mod founding;
 mod image_read;
 /// What each kind of input becomes, and what the options make of it.
 mod inputs;
+/// Directories of software, and what is foreign in them.
+mod rules_directories;
 /// What the C library opens at run time: a part of a C program for each rule.
 mod rules_libc;
 /// Real programs at real work, with defaults only.

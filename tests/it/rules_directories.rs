@@ -1,0 +1,66 @@
+//! Directories of software: each object below is resolved, siblings first; what is for another machine or C
+//! library is data.
+
+use crate::{engines::have, fixtures, sandbox::Sandbox};
+
+/// AArch64's number in ELF headers (`EM_AARCH64`).
+const AARCH64: u16 = 183;
+
+/// A directory as a wheel unpacks to: a module, and the library that it brings beside it.
+fn wheel() -> Option<Sandbox> {
+    if !have(&["gcc"]) {
+        return None;
+    }
+    let sandbox = Sandbox::new();
+    sandbox
+        .file("b.c", "int b(void) { return 1; }")
+        .file("a.c", "int puts(const char *); int b(void); int a(void) { return puts(\"a\") + b(); }");
+    sandbox.dir("venv/pkg").dir("venv/pkg.libs");
+    sandbox
+        .tool("gcc", "-shared -fPIC -Wl,-soname,libb-12ab.so -o venv/pkg.libs/libb-12ab.so b.c")
+        .run()
+        .ok();
+    let rpath = "-Wl,-rpath,$ORIGIN/../pkg.libs";
+    let module = format!("-shared -fPIC -o venv/pkg/a.so a.c {rpath} venv/pkg.libs/libb-12ab.so");
+    sandbox.tool("gcc", &module).run().ok();
+    Some(sandbox)
+}
+
+#[test]
+fn siblings_come_first() {
+    let Some(sandbox) = wheel() else { return };
+    let plan = sandbox.imgb("plan venv:/opt/venv").run().ok().text();
+    assert!(plan.contains("/opt/venv/pkg.libs/libb-12ab.so"), "{plan}");
+    assert!(plan.contains("libc.so.6"), "the module's own needs come along: {plan}");
+}
+
+#[test]
+fn objects_for_another_machine_are_data() {
+    let Some(sandbox) = wheel() else { return };
+    sandbox.program("venv/prebuilds/arm64/addon.node", fixtures::static_elf(AARCH64));
+    let plan = sandbox.imgb("plan venv:/opt/venv").run().ok();
+    assert!(plan.stderr().contains("packed as data"), "{}", plan.stderr());
+    assert!(plan.text().contains("/opt/venv/prebuilds/arm64/addon.node"));
+    sandbox.imgb("plan venv:/opt/venv --strict").run().error(1, &["addon.node", "packed as data"]);
+}
+
+#[test]
+fn objects_for_another_c_library_are_data() {
+    let Some(sandbox) = wheel() else { return };
+    sandbox.file("libc.c", "int c(void) { return 1; }").dir("lib");
+    sandbox
+        .tool("gcc", "-shared -fPIC -nostdlib -Wl,-soname,libc.musl-x86_64.so.1 -o lib/libc.so libc.c")
+        .run()
+        .ok();
+    sandbox
+        .tool("gcc", "-shared -fPIC -nostdlib -o venv/musl.so a.c -Wl,--no-as-needed lib/libc.so")
+        .run()
+        .ok();
+    // A sysroot without musl, whatever the machine has: glibc's loader and library alone.
+    sandbox.dir("sys");
+    sandbox.imgb("pack true --soft none -o rootfs:sys.tar").run().ok();
+    sandbox.tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
+    let plan = sandbox.imgb("plan venv:/opt/venv --sysroot sys").run().ok();
+    assert!(plan.stderr().contains("/opt/venv/musl.so is for musl"), "{}", plan.stderr());
+    sandbox.imgb("plan venv:/opt/venv --sysroot sys --strict").run().error(1, &["musl.so is for musl"]);
+}
