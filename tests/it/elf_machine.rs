@@ -1,6 +1,7 @@
 //! Every dynamic program and library of the machine: our list is the loader's.
 
 use std::{
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -35,8 +36,10 @@ fn is_elf(path: &Path) -> bool {
 fn lists_what_the_loader_lists() {
     let view = HostView::new("/").unwrap();
     let objects = objects();
-    let roots: Vec<Root> =
-        objects.iter().map(|path| Root { path: ImagePath::new(oracle::bytes(path)).unwrap() }).collect();
+    let roots: Vec<Root> = objects
+        .iter()
+        .map(|path| Root { path: ImagePath::new(path.as_os_str().as_bytes()).unwrap() })
+        .collect();
     let options = Options { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..Options::default() };
     let closure = closure(&roots, &options, &view);
     let (mut compared, mut differ) = (0, Vec::new());

@@ -2,65 +2,102 @@
 //! LD_TRACE_LOADED_OBJECTS is set, musl's has `--list`.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
-    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    fs::Permissions,
+    os::unix::{
+        ffi::OsStrExt as _,
+        fs::{PermissionsExt as _, symlink},
+    },
+    path::{Path, PathBuf},
     process::{Command, Output},
+    sync::OnceLock,
 };
 
-use imgb::elf::{Closure, Cpu, Outcome, Program, Tag};
+use imgb::{
+    elf::{Closure, Cpu, How, Lookup as _, Options, Outcome, Program, Tag, closure},
+    path::ImagePath,
+    source::host::HostView,
+};
+use tempfile::TempDir;
+
+use crate::{
+    elf_builder::Elf,
+    sandbox::{PATH, is_root},
+};
+
+/// glibc's loader for x86-64.
+pub(crate) const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
+/// musl's loader for x86-64.
+pub(crate) const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 
 /// What a loader says it loads.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
-    /// Paths, as opened, in order.
-    pub(crate) loads: Vec<String>,
-    /// Names that were not found, in order.
+    /// By which name and as which path, in order.
+    pub(crate) loads: Vec<(String, String)>,
+    /// Names that were not found, tokens replaced, sorted: a missing filtee is listed where it would have been.
     pub(crate) missing: Vec<String>,
     /// Whether the loader stopped with an error.
     pub(crate) failed: bool,
 }
 
-/// The command's listing: lines `\tNAME => PATH (ADDRESS)`, `\tPATH (ADDRESS)`, `\tNAME => not found`.
+/// The command's listing.
 pub(crate) fn trace(command: &mut Command) -> Listing {
-    let output = command.env("LD_TRACE_LOADED_OBJECTS", "1").output().expect("the loader starts");
-    parse(&output)
+    let output = command.env("LD_TRACE_LOADED_OBJECTS", "1").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    parse(&text.lines().collect::<Vec<&str>>(), output.status.success())
 }
 
-/// As [`trace`], from what was printed.
-pub(crate) fn parse(output: &Output) -> Listing {
-    let mut listing = Listing { failed: !output.status.success(), ..Listing::default() };
-    for line in output.stdout.split(|&b| b == b'\n') {
-        let Some(line) = line.strip_prefix(b"\t") else { continue };
-        let line = String::from_utf8_lossy(line).into_owned();
-        if line.starts_with("statically linked")
-            || line.starts_with("linux-vdso")
-            || line.starts_with("linux-gate")
-        {
+/// What was printed, lines `\tNAME => PATH (ADDRESS)`, `\tPATH (ADDRESS)`, `\tNAME => not found`.
+fn parse(lines: &[&str], success: bool) -> Listing {
+    let mut listing = Listing { failed: !success, ..Listing::default() };
+    for line in lines.iter().filter_map(|line| line.strip_prefix('\t')) {
+        if ["statically linked", "linux-vdso", "linux-gate"].iter().any(|start| line.starts_with(start)) {
             continue;
         }
         if let Some(name) = line.strip_suffix(" => not found") {
             listing.missing.push(name.to_owned());
             continue;
         }
-        let path = line.split_once(" => ").map_or(&*line, |(_, path)| path);
+        let (name, path) = line.split_once(" => ").unwrap_or(("", line));
         let path = path.rsplit_once(" (0x").map_or(path, |(path, _)| path);
-        listing.loads.push(path.to_owned());
+        let name = if name.is_empty() { path } else { name };
+        listing.loads.push((name.to_owned(), path.to_owned()));
     }
+    listing.missing.sort();
     listing
 }
 
 /// What we say of a program, in the same form.
 pub(crate) fn ours(closure: &Closure, program: &Program) -> Listing {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let missing = program
-        .edges
-        .iter()
-        .filter(|edge| edge.outcome == Outcome::Missing && matches!(edge.tag, Tag::Dynamic(_)));
-    Listing {
-        loads: program.loads.iter().map(|&file| text(&closure.files[file].opened)).collect(),
-        missing: missing.map(|edge| text(&edge.name)).collect(),
-        failed: !program.faults.is_empty(),
+    let mut names = BTreeMap::new();
+    for edge in &program.edges {
+        if let Outcome::Found(file, how) = &edge.outcome
+            && !matches!(how, How::Loaded(_))
+        {
+            let name = if edge.name.contains(&b'$') { &closure.files[*file].opened } else { &edge.name };
+            names.entry(*file).or_insert_with(|| text(name));
+        }
     }
+    if let (Some(interpreter), Some(loader)) = (program.interpreter, program.loader) {
+        names.insert(interpreter, text(&closure.loaders[loader].path));
+    }
+    let load = |&file: &usize| {
+        let opened = text(&closure.files[file].opened);
+        (names.get(&file).cloned().unwrap_or_else(|| opened.clone()), opened)
+    };
+    let missing = program.edges.iter().filter(|edge| edge.outcome == Outcome::Missing);
+    let missing = missing.filter(|edge| matches!(edge.tag, Tag::Dynamic(_)));
+    // A name with a token is a path, and was tried as such.
+    let name = |edge: &imgb::elf::Edge| match edge.tried.last() {
+        Some(tried) if edge.name.contains(&b'$') => text(&tried.path),
+        _ => text(&edge.name),
+    };
+    let mut missing: Vec<String> = missing.map(name).collect();
+    missing.sort();
+    Listing { loads: program.loads.iter().map(load).collect(), missing, failed: !program.faults.is_empty() }
 }
 
 /// A path as a command argument.
@@ -68,16 +105,15 @@ pub(crate) fn arg(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
 }
 
-/// A path's bytes.
-pub(crate) fn bytes(path: impl Into<std::ffi::OsString>) -> Vec<u8> {
-    path.into().into_vec()
-}
-
 /// This machine's processor as its glibc sees it: `--list-diagnostics` names the platform, `--help` the levels,
 /// and LD_DEBUG shows which legacy subdirectories are tried.
 pub(crate) fn this_cpu() -> Cpu {
-    let loader = "/lib64/ld-linux-x86-64.so.2";
-    let run = |args: &[&str]| Command::new(loader).args(args).output().expect("the loader starts").stdout;
+    static CPU: OnceLock<Cpu> = OnceLock::new();
+    CPU.get_or_init(ask_cpu).clone()
+}
+
+fn ask_cpu() -> Cpu {
+    let run = |args: &[&str]| Command::new(GLIBC).args(args).output().unwrap().stdout;
     let help = String::from_utf8_lossy(&run(&["--help"])).into_owned();
     let supported = help.lines().filter(|line| line.contains("(supported, searched)"));
     let levels = supported.filter_map(|line| line.split_whitespace().next());
@@ -92,14 +128,153 @@ pub(crate) fn this_cpu() -> Cpu {
 }
 
 fn legacy_subdirs() -> Vec<Vec<u8>> {
-    let dir = tempfile::tempdir().expect("a temporary directory");
+    let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new("/bin/true");
-    let output =
-        command.env("LD_DEBUG", "libs").env("LD_LIBRARY_PATH", dir.path()).output().expect("true starts");
+    let output = command.env("LD_DEBUG", "libs").env("LD_LIBRARY_PATH", dir.path()).output().unwrap();
     let prefix = format!("{}/", dir.path().display());
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let path = text.lines().find_map(|line| line.split_once("search path=").map(|(_, path)| path));
     let path = path.and_then(|path| path.split_whitespace().next()).unwrap_or_default();
     let subdirs = path.split(':').filter_map(|dir| dir.strip_prefix(&prefix));
     subdirs.filter(|sub| !sub.starts_with("glibc-hwcaps/")).map(|sub| sub.as_bytes().to_vec()).collect()
+}
+
+/// A root directory with a loader in it, in which programs can be asked about.
+pub(crate) struct Rooted {
+    dir: TempDir,
+}
+
+impl Rooted {
+    /// With `loader` and `busybox` of this machine, which asks the loader from inside.
+    pub(crate) fn new(loader: &str) -> Self {
+        let rooted = Self { dir: tempfile::tempdir().unwrap() };
+        rooted.host(loader, loader);
+        // Two megabytes, and the same for all: linked where the file systems allow it.
+        let busybox = rooted.parents("/.oracle/busybox");
+        if fs_err::hard_link("/bin/busybox", &busybox).is_err() {
+            fs_err::copy("/bin/busybox", busybox).unwrap();
+        }
+        fs_err::create_dir_all(rooted.path("/.oracle/empty")).unwrap();
+        rooted
+    }
+
+    /// Without anything.
+    pub(crate) fn empty() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// Where `path` is on the host.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path.trim_start_matches('/'))
+    }
+
+    fn parents(&self, path: &str) -> PathBuf {
+        let path = self.path(path);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    /// A copy of a file of the host. Programs are not opened for writing here: nothing must run while they are.
+    pub(crate) fn host(&self, from: &str, to: &str) {
+        fs_err::copy(from, self.parents(to)).unwrap();
+    }
+
+    pub(crate) fn file(&self, path: &str, bytes: impl AsRef<[u8]>) -> &Self {
+        let path = self.parents(path);
+        fs_err::write(&path, bytes).unwrap();
+        fs_err::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+        self
+    }
+
+    pub(crate) fn elf(&self, path: &str, elf: &Elf) -> &Self {
+        self.file(path, elf.build())
+    }
+
+    pub(crate) fn link(&self, path: &str, target: &str) -> &Self {
+        symlink(target, self.parents(path)).unwrap();
+        self
+    }
+
+    /// Makes a cache of the root's configuration, as its administrator would.
+    pub(crate) fn ldconfig(&self, options: &[&str]) {
+        fs_err::create_dir_all(self.path("/etc")).unwrap();
+        let output =
+            Command::new("/sbin/ldconfig").args(options).arg("-r").arg(self.dir.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// A command inside. There is no `/proc` there: mounting one takes a namespace, whose end the kernel may let
+    /// one wait for half a second.
+    fn inside(&self) -> Command {
+        let mut command = Command::new("timeout");
+        command.arg("60");
+        if !is_root() {
+            command.args(["unshare", "-Ur"]);
+        }
+        command.arg("chroot").arg(self.dir.path()).env_clear().env("PATH", PATH);
+        command
+    }
+
+    /// What the loader says of each program, started in an empty directory of the root with `environment`
+    /// (`NAME=value`), and everything that was printed. Where a program is, the loader asks LD_ORIGIN_PATH, since
+    /// `/proc/self/exe` does not tell.
+    pub(crate) fn glibc(&self, programs: &[&str], environment: &[String]) -> Vec<(Listing, String)> {
+        let origin = |program: &&str| {
+            let found = HostView::new(self.dir.path()).unwrap().find(program.as_bytes()).unwrap();
+            found.path.parent().unwrap().to_string()
+        };
+        let variable =
+            |program: &&str| format!("LD_TRACE_LOADED_OBJECTS=1 LD_ORIGIN_PATH={}", origin(program));
+        let commands = programs.iter().map(|program| format!("{} {program}", variable(program)));
+        self.ask(&commands.collect::<Vec<_>>(), environment)
+    }
+
+    /// What a loader says of each file that it is given: libraries, and all of musl's.
+    pub(crate) fn through(
+        &self,
+        loader: &str,
+        programs: &[&str],
+        environment: &[String],
+    ) -> Vec<(Listing, String)> {
+        let commands = programs.iter().map(|program| format!("{loader} --list {program}"));
+        self.ask(&commands.collect::<Vec<_>>(), environment)
+    }
+
+    /// One shell in the root asks about all: starting processes is what takes the time.
+    fn ask(&self, commands: &[String], environment: &[String]) -> Vec<(Listing, String)> {
+        let environment = environment.join(" ");
+        let one = |command: &String| format!("{environment} {command}; echo \"=$?\";");
+        let script: String = commands.iter().map(one).collect();
+        let script = format!("exec 2>&1; ulimit -t 3; cd /.oracle/empty; {script}");
+        // A process that another thread starts may hold a new file open for a moment.
+        let ask = || self.inside().args(["/.oracle/busybox", "sh", "-c", &script]).output().unwrap();
+        let is_busy = |output: &Output| output.stdout.windows(14).any(|part| part == b"Text file busy");
+        let output = (0..10).map(|_| ask()).find(|output| !is_busy(output)).unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut answers = Vec::new();
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            match line.strip_prefix('=') {
+                Some(status) => {
+                    answers.push((parse(&lines, status == "0"), lines.join("\n")));
+                    lines.clear();
+                }
+                None => lines.push(line),
+            }
+        }
+        assert_eq!(answers.len(), commands.len(), "{output:?}");
+        answers
+    }
+
+    /// Our closure of `programs`.
+    pub(crate) fn closure(&self, programs: &[&str], options: &Options) -> Closure {
+        let roots: Vec<_> =
+            programs.iter().map(|path| imgb::elf::Root { path: ImagePath::new(path).unwrap() }).collect();
+        closure(&roots, options, &HostView::new(self.dir.path()).unwrap())
+    }
+
+    /// The root as the host names it.
+    pub(crate) fn root(&self) -> &Path {
+        self.dir.path()
+    }
 }

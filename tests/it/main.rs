@@ -14,6 +14,10 @@ mod founding;
 mod selfpack;
 
 // The stages from the outside.
+/// ELF objects made of nothing.
+mod elf_builder;
+/// Random graphs of libraries, against the real loaders.
+mod elf_graphs;
 /// Every dynamic object of the machine, as its loader lists it.
 mod elf_machine;
 /// The real loaders, asked.

@@ -36,8 +36,29 @@ pub struct Entry {
     pub path: Arc<[u8]>,
     /// Which objects it is for: see [`flags`].
     pub flags: i32,
-    /// The `glibc-hwcaps` subdirectory that it is in.
-    pub hwcap: Option<Arc<[u8]>>,
+    /// The subdirectory for certain processors that it is in.
+    pub hwcap: Hwcap,
+}
+
+/// Which processors an entry is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Hwcap {
+    /// Any.
+    #[default]
+    None,
+    /// Those that may use this subdirectory of `glibc-hwcaps`.
+    Level(Arc<[u8]>),
+    /// Those that have these bits: a legacy subdirectory, for loaders before 2.37.
+    Legacy(u64),
+}
+
+/// What the processor that asks a cache can use.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// Names of `glibc-hwcaps` subdirectories, best first.
+    pub levels: &'a [Arc<[u8]>],
+    /// Legacy subdirectories; none where the loader knows none.
+    pub legacy: &'a [Arc<[u8]>],
 }
 
 /// Why a file is no cache. The loader goes on without one.
@@ -102,12 +123,11 @@ impl Cache {
         let entry = |index: usize| {
             let at = HEADER_LEN + index * ENTRY_LEN;
             let hwcap = match reader.u64(at + 16) {
-                0 => None,
+                0 => Hwcap::None,
                 bits if bits & HWCAP_EXTENSION != 0 => {
-                    Some(hwcaps.get(usize::try_from(bits & 0xffff_ffff).ok()?)?.clone())
+                    Hwcap::Level(hwcaps.get(usize::try_from(bits & 0xffff_ffff).ok()?)?.clone())
                 }
-                // From before 2.33, for legacy subdirectories: no loader since then takes these.
-                _ => return None,
+                bits => Hwcap::Legacy(bits),
             };
             Some(Entry {
                 flags: i32::from_ne_bytes(reader.u32(at).to_ne_bytes()),
@@ -140,9 +160,8 @@ impl Cache {
         &self.entries
     }
 
-    /// The entry that `_dl_load_cache_lookup` takes for `name`, on a processor that has the `levels` (names of
-    /// `glibc-hwcaps` subdirectories, best first).
-    pub fn lookup(&self, name: &[u8], machine: Machine, levels: &[Arc<[u8]>]) -> Option<&Entry> {
+    /// The entry that `_dl_load_cache_lookup` takes for `name`.
+    pub fn lookup(&self, name: &[u8], machine: Machine, asking: Asking<'_>) -> Option<&Entry> {
         // Descending order, as the loader's binary search assumes.
         let start = self.entries.partition_point(|entry| compare(&entry.name, name) == Ordering::Greater);
         let same =
@@ -151,9 +170,11 @@ impl Cache {
         let mut best: Option<(usize, &Entry)> = None;
         for entry in same.filter(|entry| flags.contains(&entry.flags)) {
             match &entry.hwcap {
-                None => return Some(best.map_or(entry, |(_, best)| best)),
-                Some(hwcap) => {
-                    let rank = levels.iter().position(|level| level == hwcap);
+                Hwcap::Legacy(bits) if !asking.has_legacy(*bits, machine) => {}
+                // All subdirectories of glibc-hwcaps come before the others.
+                Hwcap::None | Hwcap::Legacy(_) => return Some(best.map_or(entry, |(_, best)| best)),
+                Hwcap::Level(level) => {
+                    let rank = asking.levels.iter().position(|known| known == level);
                     if let Some(rank) = rank.filter(|&rank| best.is_none_or(|(known, _)| rank < known)) {
                         best = Some((rank, entry));
                     }
@@ -161,6 +182,26 @@ impl Cache {
             }
         }
         best.map(|(_, entry)| entry)
+    }
+}
+
+impl Asking<'_> {
+    /// Whether a processor looks into a legacy subdirectory: each bit stands for a part of its path
+    /// (`HWCAP_CHECK` in `elf/dl-cache.c`; for the names `sysdeps/x86/dl-procinfo.c`).
+    fn has_legacy(self, bits: u64, machine: Machine) -> bool {
+        let names = |bit| match (bit, machine.arch) {
+            (63, _) => "tls",
+            (1, eh::EM_X86_64) => "x86_64",
+            (2, eh::EM_X86_64) => "avx512_1",
+            (50, eh::EM_X86_64) => "haswell",
+            (51, eh::EM_X86_64) => "xeon_phi",
+            _ => "",
+        };
+        let known = |part: &str| {
+            let parts = |dir: &Arc<[u8]>| dir.split(|&b| b == b'/').any(|known| known == part.as_bytes());
+            !part.is_empty() && self.legacy.iter().any(parts)
+        };
+        (0..64).filter(|bit| bits >> bit & 1 == 1).all(|bit| known(names(bit)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use super::{ENTRY_LEN, EXTENSION_MAGIC, Entry, HEADER_LEN, HWCAP_EXTENSION, MAGIC_NEW, compare};
+use super::{ENTRY_LEN, EXTENSION_MAGIC, Entry, HEADER_LEN, HWCAP_EXTENSION, Hwcap, MAGIC_NEW, compare};
 
 /// The cache that holds exactly `entries`, for loaders of one byte order. The same entries, in whatever order and
 /// however often, give the same bytes.
@@ -13,7 +13,7 @@ pub fn write(entries: &[Entry], big_endian: bool) -> Vec<u8> {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by(|a, b| order(a, b));
     sorted.dedup();
-    let hwcaps: BTreeSet<&[u8]> = sorted.iter().filter_map(|entry| entry.hwcap.as_deref()).collect();
+    let hwcaps: BTreeSet<&[u8]> = sorted.iter().filter_map(|entry| level(entry)).collect();
     let texts = sorted.iter().flat_map(|entry| [&*entry.name, &*entry.path]).chain(hwcaps.iter().copied());
     let texts: BTreeSet<&[u8]> = texts.collect();
     let start = HEADER_LEN + ENTRY_LEN * sorted.len();
@@ -34,12 +34,17 @@ pub fn write(entries: &[Entry], big_endian: bool) -> Vec<u8> {
     out.bytes.resize(HEADER_LEN, 0);
     let offset = |text: &[u8]| offsets.get(text).copied().unwrap_or(start);
     for entry in sorted {
-        let hwcap = entry.hwcap.as_deref().and_then(|name| hwcaps.iter().position(|known| *known == name));
+        let index = level(entry).and_then(|name| hwcaps.iter().position(|known| *known == name));
+        let hwcap = match (&entry.hwcap, index) {
+            (Hwcap::Legacy(bits), _) => *bits,
+            (_, Some(index)) => HWCAP_EXTENSION | index as u64,
+            (_, None) => 0,
+        };
         out.raw(u32::from_ne_bytes(entry.flags.to_ne_bytes()));
         out.u32(offset(&entry.name));
         out.u32(offset(&entry.path));
         out.u32(0);
-        out.u64(hwcap.map_or(0, |index| HWCAP_EXTENSION | index as u64));
+        out.u64(hwcap);
     }
     out.bytes.extend_from_slice(&strings);
     if !hwcaps.is_empty() {
@@ -58,14 +63,22 @@ pub fn write(entries: &[Entry], big_endian: bool) -> Vec<u8> {
 /// plain entries. What it leaves open is decided bytewise, so that nothing depends on the given order.
 fn order(a: &Entry, b: &Entry) -> Ordering {
     let by_hwcap = || match (&a.hwcap, &b.hwcap) {
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (one, other) => one.cmp(other),
+        (Hwcap::Level(one), Hwcap::Level(other)) => one.cmp(other),
+        (Hwcap::Level(_), _) => Ordering::Less,
+        (_, Hwcap::Level(_)) => Ordering::Greater,
+        (one, other) => other.cmp(one),
     };
     compare(&b.name, &a.name)
         .then(b.flags.cmp(&a.flags))
         .then_with(by_hwcap)
         .then_with(|| (&a.name, &a.path).cmp(&(&b.name, &b.path)))
+}
+
+fn level(entry: &Entry) -> Option<&[u8]> {
+    match &entry.hwcap {
+        Hwcap::Level(name) => Some(name),
+        _ => None,
+    }
 }
 
 struct Writer {
@@ -97,7 +110,12 @@ mod tests {
 
     fn entry(name: &str, path: &str, hwcap: Option<&str>) -> Entry {
         let text = |text: &str| text.as_bytes().into();
-        Entry { name: text(name), path: text(path), flags: 0x303, hwcap: hwcap.map(text) }
+        Entry {
+            name: text(name),
+            path: text(path),
+            flags: 0x303,
+            hwcap: hwcap.map_or(Hwcap::None, |name| Hwcap::Level(text(name))),
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{CacheNeed, Closure, Edge, How, Outcome, Tag};
 use crate::elf::{
     Dialect, Loader,
-    cache::{self, Entry},
+    cache::{self, Entry, Hwcap},
     tokens::directory,
 };
 
@@ -57,20 +57,20 @@ impl Closure {
             let (Outcome::Found(file, how) | Outcome::Same(file, _, how)) = &edge.outcome else { continue };
             let Some(file) = self.files.get(*file) else { continue };
             let hwcap = match how {
-                How::Cache(_) | How::Conf(..) | How::LibraryPath | How::Default => None,
-                How::Beside(_) if edge.tag == Tag::Variant => level(&file.opened),
+                How::Cache(_) | How::Conf(..) | How::LibraryPath | How::Default => Hwcap::None,
+                How::Beside(_) if edge.tag == Tag::Variant => Hwcap::Level(level(&file.opened)),
                 _ => continue,
             };
             let flags = cache::flags(loader.machine).first().copied().unwrap_or(3);
             entries.push(Entry { name: edge.name.clone(), path: file.opened.clone(), flags, hwcap });
         }
         // A build for better processors counts where the plain one is found by the cache.
-        let plain: Vec<Entry> = entries.iter().filter(|entry| entry.hwcap.is_none()).cloned().collect();
+        let plain: Vec<Entry> = entries.iter().filter(|entry| entry.hwcap == Hwcap::None).cloned().collect();
         entries.retain(|entry| {
             let dir = |path: &[u8]| directory(directory(directory(path))).to_vec();
             let beside =
                 |known: &Entry| known.name == entry.name && *directory(&known.path) == *dir(&entry.path);
-            entry.hwcap.is_none() || plain.iter().any(beside)
+            entry.hwcap == Hwcap::None || plain.iter().any(beside)
         });
         cache::write(&entries, big_endian)
     }
@@ -103,6 +103,6 @@ impl Closure {
 }
 
 /// The subdirectory of `glibc-hwcaps` that a path is in.
-fn level(path: &[u8]) -> Option<Arc<[u8]>> {
-    directory(path).rsplit(|&b| b == b'/').next().map(Arc::from)
+fn level(path: &[u8]) -> Arc<[u8]> {
+    directory(path).rsplit(|&b| b == b'/').next().unwrap_or_default().into()
 }

@@ -271,6 +271,9 @@ pub enum FaultKind {
     /// PT_INTERP names a file that itself wants an interpreter.
     #[error("the interpreter wants an interpreter")]
     NestedInterpreter,
+    /// It is among filters that filter each other: the loader runs in a circle until its stack is used up.
+    #[error("filters in a circle")]
+    FilterCircle,
     /// It does not define a symbol version that another file wants: the version, the other file.
     #[error("no version {}, needed by {}", escape(.0), escape(.1))]
     Version(Arc<[u8]>, Arc<[u8]>),

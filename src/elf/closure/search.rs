@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{FaultKind, How, Hwcaps, Miss, State, Tried, Warning, files::Verdict};
 use crate::elf::{
     Dialect, FindError, FoundKind, Loader,
-    cache::{Cache, MAX_CACHE},
+    cache::{Asking, Cache, MAX_CACHE},
     conf::{self, ConfDir},
     tokens::{SearchPath, Tokens, directory, musl_list},
 };
@@ -221,8 +221,9 @@ impl State<'_> {
     }
 
     pub(super) fn glibc_verdict(&mut self, loader: usize, path: &[u8]) -> Verdict {
-        match self.loader(loader).map(|facts| facts.machine) {
-            Some(machine) => self.open(path).glibc(machine),
+        let opened = self.open(path);
+        match self.loader(loader) {
+            Some(facts) => opened.glibc(facts),
             None => Verdict::Skip(Miss::Find(FindError::Missing)),
         }
     }
@@ -262,7 +263,9 @@ impl State<'_> {
     ) -> Option<Hit> {
         let facts = self.loader(loader)?;
         let how = How::Cache(facts.config.clone());
-        let Some(entry) = cache.lookup(name, facts.machine, &self.levels(loader)) else {
+        let (levels, legacy) = (self.levels(loader), self.subdirs(loader));
+        let asking = Asking { levels: &levels, legacy: if facts.legacy_hwcaps { &legacy } else { &[] } };
+        let Some(entry) = cache.lookup(name, facts.machine, asking) else {
             tried.push(Tried { path: facts.config.clone(), how, miss: Miss::NotInCache });
             return None;
         };
