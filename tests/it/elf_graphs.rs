@@ -353,10 +353,19 @@ fn run(seed: u64, musl: bool) -> Result<usize, String> {
 
 /// musl names on stderr what it does not find, and prints what it finds in its own manner.
 fn normalise_musl(ours: &mut Listing, theirs: &mut Listing, stderr: &str) {
-    let start = "Error loading shared library ";
-    let missing = stderr.lines().filter_map(|line| line.strip_prefix(start)?.split_once(": No such file"));
-    theirs.missing = missing.map(|(name, _)| name.to_owned()).collect();
-    theirs.failed &= theirs.missing.is_empty();
+    let errors = stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("Error loading shared library ")?.split_once(": "));
+    let (mut missing, mut broken) = (Vec::new(), 0);
+    for (name, why) in errors {
+        match why.starts_with("No such file") || why.starts_with("Symbolic link loop") {
+            true => missing.push(name.to_owned()),
+            false => broken += 1,
+        }
+    }
+    theirs.failed = broken > 0 || theirs.failed && missing.is_empty();
+    theirs.missing = missing;
+    theirs.missing.sort();
     theirs.loads.retain(|(_, path)| path != MUSL);
     ours.loads.retain(|(_, path)| path != MUSL);
 }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use imgb::{
-    elf::{Closure, Cpu, How, Lookup as _, Options, Outcome, Program, Tag, closure},
+    elf::{Closure, Cpu, Dialect, How, Lookup as _, Options, Outcome, Program, Tag, closure},
     path::ImagePath,
     source::host::HostView,
 };
@@ -90,9 +90,10 @@ pub(crate) fn ours(closure: &Closure, program: &Program) -> Listing {
     };
     let missing = program.edges.iter().filter(|edge| edge.outcome == Outcome::Missing);
     let missing = missing.filter(|edge| matches!(edge.tag, Tag::Dynamic(_)));
-    // A name with a token is a path, and was tried as such.
+    // A name with a token is a path, and was tried as such. musl replaces none in names.
+    let is_glibc = program.loader.is_some_and(|loader| closure.loaders[loader].dialect == Dialect::Glibc);
     let name = |edge: &imgb::elf::Edge| match edge.tried.last() {
-        Some(tried) if edge.name.contains(&b'$') => text(&tried.path),
+        Some(tried) if is_glibc && edge.name.contains(&b'$') => text(&tried.path),
         _ => text(&edge.name),
     };
     let mut missing: Vec<String> = missing.map(name).collect();

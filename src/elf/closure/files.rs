@@ -114,7 +114,12 @@ impl Opened {
                 {
                     return Verdict::Fatal(FaultKind::Machine(own, machine));
                 }
-                mappable(object)
+                // DF_1_PIE is nothing to it.
+                match (object.linkage, object.header.kind) {
+                    (Linkage::Dynamic, Kind::Dyn) => Verdict::Take,
+                    (Linkage::Dynamic, _) => Verdict::Fatal(FaultKind::Program),
+                    _ => Verdict::Fatal(FaultKind::NotDynamic),
+                }
             }
         }
     }
