@@ -178,8 +178,12 @@ impl Graph {
         }
         // What stops the loader is rare, or nothing else would be seen.
         match self.random.below(150) {
-            0..9 if !self.musl => drop(self.root.elf(&path, &Elf::library().on(3, false, false, 0))),
-            9..16 if !self.musl => drop(self.root.elf(&path, &Elf::library().on(183, true, false, 0))),
+            0..9 if !self.musl => {
+                self.root.elf(&path, &Elf::library().on(3, false, false, 0));
+            }
+            9..16 if !self.musl => {
+                self.root.elf(&path, &Elf::library().on(183, true, false, 0));
+            }
             16..24 => {
                 let target = match self.places.is_empty() {
                     true => "gone".to_owned(),
@@ -187,18 +191,26 @@ impl Graph {
                 };
                 self.root.link(&path, &target);
             }
-            24..27 => drop(self.root.link(&path, "gone")),
-            27 => drop(self.root.link(&path, name)),
-            28 => {
-                drop(self.root.file(
-                    &path,
-                    "/* GNU ld script */ INPUT(AS_NEEDED(libc.so.6)) and more to be long enough",
-                ))
+            24..27 => {
+                self.root.link(&path, "gone");
             }
-            29 => drop(self.root.file(&path, "\x7fELF")),
-            30 if !self.musl => drop(self.root.elf(&path, &Elf::library().on(62, true, true, 0))),
+            27 => {
+                self.root.link(&path, name);
+            }
+            28 => {
+                let script = "/* GNU ld script */ INPUT(AS_NEEDED(libc.so.6)) and more to be long enough";
+                self.root.file(&path, script);
+            }
+            29 => {
+                self.root.file(&path, "\x7fELF");
+            }
+            30 if !self.musl => {
+                self.root.elf(&path, &Elf::library().on(62, true, true, 0));
+            }
             31 => fs_err::create_dir_all(self.root.path(&path)).unwrap(),
-            32 => drop(self.root.elf(&path, &Elf::program(GLIBC))),
+            32 => {
+                self.root.elf(&path, &Elf::program(GLIBC));
+            }
             33..40 if !self.places.is_empty() => {
                 let other = self.random.pick(&self.places).clone();
                 if self.root.path(&other).metadata().is_ok_and(|meta| meta.is_file()) {

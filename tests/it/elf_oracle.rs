@@ -230,6 +230,22 @@ impl Rooted {
         self.ask(&commands.collect::<Vec<_>>(), environment)
     }
 
+    /// As [`Rooted::glibc`], in a namespace where `/proc` is.
+    pub(crate) fn glibc_with_proc(&self, program: &str) -> Listing {
+        fs_err::create_dir_all(self.path("/proc")).unwrap();
+        let mut command = Command::new("bwrap");
+        command
+            .env_clear()
+            .env("PATH", PATH)
+            .args(["--unshare-user", "--bind"])
+            .arg(self.dir.path())
+            .arg("/");
+        command.args(["--proc", "/proc", "--setenv", "LD_TRACE_LOADED_OBJECTS", "1", program]);
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        parse(&text.lines().collect::<Vec<&str>>(), output.status.success())
+    }
+
     /// What a loader says of each file that it is given: libraries, and all of musl's.
     pub(crate) fn through(
         &self,

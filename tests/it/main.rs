@@ -16,6 +16,8 @@ mod selfpack;
 // The stages from the outside.
 /// ELF objects made of nothing.
 mod elf_builder;
+/// glibc's rules, one case a test.
+mod elf_cases;
 /// Random graphs of libraries, against the real loaders.
 mod elf_graphs;
 /// Every dynamic object of the machine, as its loader lists it.

@@ -302,6 +302,8 @@ pub enum Warning {
     /// A library that LD_LIBRARY_PATH finds, and the one that its user's RUNPATH finds: the image needs the
     /// variable, too.
     Shadowed(Arc<[u8]>, Arc<[u8]>),
+    /// A library that is missing on most processors, and a build of it for better ones.
+    OnlyVariant(Arc<[u8]>, Arc<[u8]>),
 }
 
 /// A library that needs an entry in the image's cache.

@@ -274,7 +274,12 @@ impl State<'_> {
             tried.push(Tried { path, how, miss: Miss::NoDefaultLib });
             return None;
         }
-        match self.glibc_verdict(loader, &path) {
+        let verdict = match path.first() {
+            Some(b'/') => self.glibc_verdict(loader, &path),
+            // ldconfig takes relative directories, too.
+            _ => Verdict::Skip(Miss::Relative),
+        };
+        match verdict {
             Verdict::Take => Some(Hit::Found(path, how)),
             Verdict::Fatal(fault) => Some(Hit::Fatal(path, fault)),
             Verdict::Skip(miss) => {
