@@ -24,6 +24,8 @@ mod elf_graphs;
 mod elf_machine;
 /// The real loaders, asked.
 mod elf_oracle;
+/// Closures in roots of all kinds.
+mod elf_roots;
 /// Packing: the same bytes for any number of threads.
 mod pack;
 
