@@ -144,29 +144,7 @@ impl Build<'_> {
         let hash = self.section(Self::hash);
         let verneed = self.section(Self::verneed);
         let verdef = self.section(Self::verdef);
-        let mut entries: Vec<(u64, u64)> = Vec::new();
-        for (tag, value) in &elf.entries {
-            let value = match value {
-                Value::Text(text) => self.string(text),
-                Value::Number(number) => *number,
-            };
-            entries.push((*tag, value));
-        }
-        let strings = self.section(|build| build.out.extend(build.strings.clone()));
-        entries.extend([
-            (5, strings.0),
-            (10, strings.1),
-            (6, symbols.0),
-            (11, if elf.is_64 { 24 } else { 16 }),
-        ]);
-        entries.push((4, hash.0));
-        if !elf.verneed.is_empty() {
-            entries.extend([(0x6fff_fffe, verneed.0), (0x6fff_ffff, elf.verneed.len() as u64)]);
-        }
-        if !elf.verdef.is_empty() {
-            entries.extend([(0x6fff_fffc, verdef.0), (0x6fff_fffd, elf.verdef.len() as u64)]);
-        }
-        entries.push((0, 0));
+        let entries = self.entries(symbols.0, hash.0, verneed.0, verdef.0);
         let dynamic = self.section(|build| {
             for (tag, value) in entries {
                 build.word(tag);
@@ -194,6 +172,35 @@ impl Build<'_> {
         let mut out = std::mem::take(&mut self.out);
         out.extend_from_slice(&headers[out.len()..]);
         out
+    }
+
+    /// The dynamic section: what was asked for, and where the tables are.
+    fn entries(&mut self, symbols: u64, hash: u64, verneed: u64, verdef: u64) -> Vec<(u64, u64)> {
+        let elf = self.elf;
+        let mut entries: Vec<(u64, u64)> = Vec::new();
+        for (tag, value) in &elf.entries {
+            let value = match value {
+                Value::Text(text) => self.string(text),
+                Value::Number(number) => *number,
+            };
+            entries.push((*tag, value));
+        }
+        let strings = self.section(|build| build.out.extend(build.strings.clone()));
+        entries.extend([
+            (5, strings.0),
+            (10, strings.1),
+            (6, symbols),
+            (11, if elf.is_64 { 24 } else { 16 }),
+        ]);
+        entries.push((4, hash));
+        if !elf.verneed.is_empty() {
+            entries.extend([(0x6fff_fffe, verneed), (0x6fff_ffff, elf.verneed.len() as u64)]);
+        }
+        if !elf.verdef.is_empty() {
+            entries.extend([(0x6fff_fffc, verdef), (0x6fff_fffd, elf.verdef.len() as u64)]);
+        }
+        entries.push((0, 0));
+        entries
     }
 
     /// Writes a part, aligned; its offset and size.

@@ -10,12 +10,12 @@ use crate::{
 };
 
 /// A root with `/app`, or `None` if the loader cannot be asked here.
-fn root(app: Elf) -> Option<Rooted> {
+fn root(app: &Elf) -> Option<Rooted> {
     if !have(&["busybox", "chroot"]) {
         return None;
     }
     let root = Rooted::new(GLIBC);
-    root.elf("/app", &app);
+    root.elf("/app", app);
     Some(root)
 }
 
@@ -59,39 +59,39 @@ fn paths(listing: &Listing) -> String {
 
 #[test]
 fn case_1_rpath_of_the_program_serves_its_libraries() {
-    let Some(root) = root(app().needed("liba.so").rpath("/d1:/d2")) else { return };
+    let Some(root) = root(&app().needed("liba.so").rpath("/d1:/d2")) else { return };
     root.elf("/d1/liba.so", &lib().needed("libb.so")).elf("/d2/libb.so", &lib());
     assert_eq!(paths(&same(&root)), "/d1/liba.so /d2/libb.so");
 }
 
 #[test]
 fn case_2_runpath_serves_only_its_owner() {
-    let Some(root) = root(app().needed("liba.so").runpath("/d1:/d2")) else { return };
+    let Some(root) = root(&app().needed("liba.so").runpath("/d1:/d2")) else { return };
     root.elf("/d1/liba.so", &lib().needed("libb.so")).elf("/d2/libb.so", &lib());
     assert_eq!(same(&root).missing, ["libb.so"]);
 }
 
 #[test]
 fn case_3_runpath_of_the_requester_voids_all_rpath() {
-    let Some(root) = root(app().needed("liba.so").rpath("/d1:/d2")) else { return };
+    let Some(root) = root(&app().needed("liba.so").rpath("/d1:/d2")) else { return };
     root.elf("/d1/liba.so", &lib().needed("libb.so").runpath("/nonexistent")).elf("/d2/libb.so", &lib());
     assert_eq!(same(&root).missing, ["libb.so"]);
 }
 
 #[test]
 fn case_4_rpath_below_runpath_counts() {
-    let Some(root) = root(app().needed("liba.so").runpath("/d1")) else { return };
+    let Some(root) = root(&app().needed("liba.so").runpath("/d1")) else { return };
     root.elf("/d1/liba.so", &lib().needed("libb.so").rpath("/d2")).elf("/d2/libb.so", &lib());
     assert_eq!(paths(&same(&root)), "/d1/liba.so /d2/libb.so");
 }
 
 #[test]
 fn case_5_rpath_beside_runpath_is_nothing() {
-    let Some(root) = root(app().needed("liba.so").rpath("/d1").runpath("/d2")) else { return };
+    let Some(root) = root(&app().needed("liba.so").rpath("/d1").runpath("/d2")) else { return };
     root.elf("/d1/liba.so", &lib());
     assert_eq!(same(&root).missing, ["liba.so"]);
     // An empty RUNPATH is one, too.
-    let Some(root) = self::root(app().needed("liba.so").rpath("/d1").runpath("")) else { return };
+    let Some(root) = self::root(&app().needed("liba.so").rpath("/d1").runpath("")) else { return };
     root.elf("/d1/liba.so", &lib());
     assert_eq!(same(&root).missing, ["liba.so"]);
 }
@@ -101,7 +101,7 @@ fn case_6_library_path_comes_between_rpath_and_runpath() {
     for (tag, wanted) in [("rpath", "/own/liba.so"), ("runpath", "/env/liba.so")] {
         let app = app().needed("liba.so");
         let app = if tag == "rpath" { app.rpath("/own") } else { app.runpath("/own") };
-        let Some(root) = root(app) else { return };
+        let Some(root) = root(&app) else { return };
         root.elf("/own/liba.so", &lib()).elf("/env/liba.so", &lib());
         assert_eq!(paths(&same_with(&root, "/app", &["/env"])), wanted);
     }
@@ -109,7 +109,7 @@ fn case_6_library_path_comes_between_rpath_and_runpath() {
 
 #[test]
 fn case_7_what_a_sibling_loaded_is_there() {
-    let Some(root) = root(app().needed("liba.so").needed("libb.so").runpath("/d1")) else { return };
+    let Some(root) = root(&app().needed("liba.so").needed("libb.so").runpath("/d1")) else { return };
     root.elf("/d1/liba.so", &lib().needed("libb.so")).elf("/d1/libb.so", &lib());
     assert_eq!(paths(&same(&root)), "/d1/liba.so /d1/libb.so");
 }
@@ -117,7 +117,7 @@ fn case_7_what_a_sibling_loaded_is_there() {
 #[test]
 fn case_8_a_soname_answers_once_it_is_loaded() {
     for (first, second, missing) in [("libb9.so", "libother.so", 0), ("libother.so", "libb9.so", 1)] {
-        let Some(root) = root(app().needed(first).needed(second).runpath("/d")) else { return };
+        let Some(root) = root(&app().needed(first).needed(second).runpath("/d")) else { return };
         root.elf("/d/libb9.so", &lib().soname("libother.so"));
         assert_eq!(same(&root).missing.len(), missing, "{first}");
     }
@@ -125,7 +125,7 @@ fn case_8_a_soname_answers_once_it_is_loaded() {
 
 #[test]
 fn case_9_origin_is_resolved_for_programs_only() {
-    let Some(root) = root(app()) else { return };
+    let Some(root) = root(&app()) else { return };
     root.elf("/real/bin/e", &app().needed("liba.so").runpath("$ORIGIN/../lib"));
     root.link("/alias/e", "../real/bin/e").elf("/real/lib/liba.so", &lib()).elf("/lib/liba.so", &lib());
     assert_eq!(paths(&same_with(&root, "/alias/e", &[])), "/real/bin/../lib/liba.so");
@@ -165,7 +165,7 @@ fn case_10_tokens() {
         ("/x/${ORIGIN", "/x/${ORIGIN"),
         ("$ORIGIN$ORIGIN/d", "//d"),
     ] {
-        let Some(root) = root(app().needed("liba.so").runpath(path)) else { return };
+        let Some(root) = root(&app().needed("liba.so").runpath(path)) else { return };
         root.elf(&format!("{dir}/liba.so"), &lib());
         assert_eq!(same(&root).missing, [""; 0], "{path}");
     }
@@ -173,7 +173,7 @@ fn case_10_tokens() {
 
 #[test]
 fn case_11_the_working_directory_never_counts() {
-    let Some(root) = root(app().needed("liba.so").runpath("/x::d1:")) else { return };
+    let Some(root) = root(&app().needed("liba.so").runpath("/x::d1:")) else { return };
     root.elf("/d1/liba.so", &lib()).elf("/liba.so", &lib());
     assert_eq!(same(&root).missing, ["liba.so"]);
     let closure = root.closure(&["/app"], &Options::default());
@@ -190,7 +190,7 @@ fn case_11_the_working_directory_never_counts() {
 #[test]
 fn case_12_a_name_with_a_slash_is_a_path() {
     let names = ["$ORIGIN/d2/libb.so", "/d3/libb.so", "d2/libb.so"];
-    let Some(root) = root(names.iter().fold(app(), |app, name| app.needed(name))) else { return };
+    let Some(root) = root(&names.iter().fold(app(), |app, name| app.needed(name))) else { return };
     root.elf("/d2/libb.so", &lib()).elf("/d3/libb.so", &lib());
     let listing = same(&root);
     assert_eq!(
@@ -212,7 +212,7 @@ fn case_13_what_is_passed_over() {
         ("broken 32-bit", [&lib().on(3, false, false, 0).build()[..52], &[0xff; 100]].concat()),
     ];
     for (what, decoy) in decoys {
-        let Some(root) = root(app().needed("liba.so").runpath("/d1:/d2")) else { return };
+        let Some(root) = root(&app().needed("liba.so").runpath("/d1:/d2")) else { return };
         root.file("/d1/liba.so", decoy).elf("/d2/liba.so", &lib());
         assert_eq!(paths(&same(&root)), "/d2/liba.so", "{what}");
     }
@@ -245,7 +245,7 @@ fn case_13_what_stops_the_loader() {
         ),
     ];
     for (what, bytes) in cases {
-        let Some(root) = root(app().needed("liba.so").runpath("/d1:/d2")) else { return };
+        let Some(root) = root(&app().needed("liba.so").runpath("/d1:/d2")) else { return };
         root.file("/d1/liba.so", bytes).elf("/d2/liba.so", &lib());
         assert!(same(&root).failed, "{what}");
         let closure = root.closure(&["/app"], &Options::default());
@@ -256,7 +256,7 @@ fn case_13_what_stops_the_loader() {
 #[test]
 fn case_14_builds_for_better_processors() {
     let levels = ["x86-64-v2", "x86-64-v3", "x86-64-v4"];
-    let Some(root) = root(app().needed("liba.so").runpath("/d")) else { return };
+    let Some(root) = root(&app().needed("liba.so").runpath("/d")) else { return };
     root.elf("/d/liba.so", &lib());
     for level in levels {
         root.elf(&format!("/d/glibc-hwcaps/{level}/liba.so"), &lib().soname("liba.so").needed("libextra.so"));
@@ -278,7 +278,7 @@ fn case_14_builds_for_better_processors() {
 
 #[test]
 fn case_14_a_library_for_better_processors_alone_is_missing() {
-    let Some(root) = root(app().needed("liba.so").runpath("/d")) else { return };
+    let Some(root) = root(&app().needed("liba.so").runpath("/d")) else { return };
     root.elf("/d/glibc-hwcaps/x86-64-v3/liba.so", &lib());
     same(&root);
     let closure = root.closure(&["/app"], &Options::default());
@@ -290,7 +290,7 @@ fn case_14_a_library_for_better_processors_alone_is_missing() {
 
 #[test]
 fn case_15_nodeflib() {
-    let Some(root) = root(app().needed("liba.so").needed("libb.so").number(FLAGS_1, NODEFLIB)) else {
+    let Some(root) = root(&app().needed("liba.so").needed("libb.so").number(FLAGS_1, NODEFLIB)) else {
         return;
     };
     root.elf("/usr/lib/liba.so", &lib().soname("liba.so"))
@@ -306,7 +306,7 @@ fn case_15_nodeflib() {
 
 #[test]
 fn case_16_filters() {
-    let Some(root) = root(app().needed("liba.so").needed("libb.so").runpath("/d")) else { return };
+    let Some(root) = root(&app().needed("liba.so").needed("libb.so").runpath("/d")) else { return };
     root.elf("/d/liba.so", &lib().text(AUXILIARY, "libaux.so").text(AUXILIARY, "libgone.so").runpath("/d"));
     root.elf("/d/libaux.so", &lib().needed("libdeep.so").runpath("/d")).elf("/d/libdeep.so", &lib());
     root.elf("/d/libb.so", &lib().text(FILTER, "liba.so").runpath("/d"));
@@ -314,7 +314,7 @@ fn case_16_filters() {
     let closure = root.closure(&["/app"], &Options::default());
     assert_eq!(closure.missing().count(), 0, "an absent auxiliary filtee is nobody's loss");
 
-    let Some(root) = self::root(app().needed("liba.so").runpath("/d")) else { return };
+    let Some(root) = self::root(&app().needed("liba.so").runpath("/d")) else { return };
     root.elf("/d/liba.so", &lib().text(FILTER, "libmissing.so"));
     let closure = root.closure(&["/app"], &Options::default());
     assert_eq!(closure.missing().count(), 1);
@@ -322,7 +322,7 @@ fn case_16_filters() {
 
 #[test]
 fn case_16_filters_in_a_circle_stop_the_loader() {
-    let Some(root) = root(app().needed("liba.so").runpath("/d")) else { return };
+    let Some(root) = root(&app().needed("liba.so").runpath("/d")) else { return };
     root.elf("/d/liba.so", &lib().text(FILTER, "libb.so").runpath("/d"));
     root.elf("/d/libb.so", &lib().text(FILTER, "liba.so").runpath("/d"));
     assert!(same(&root).failed);
@@ -330,7 +330,7 @@ fn case_16_filters_in_a_circle_stop_the_loader() {
 
 #[test]
 fn case_17_the_configuration_says_what_its_cache_would() {
-    let Some(root) = root(app()) else { return };
+    let Some(root) = root(&app()) else { return };
     let conf = "# comment\n\t/c1\t# inline\ninclude /etc/a/*.conf  b.d/[xy].conf\n/c1/\nhwcap 1 nosegneg\n\
         include /etc/gone.conf\ninclude /etc/ld.so.conf\n/missing\nrelative\n/c5=libc6\n";
     root.file("/etc/ld.so.conf", conf);
@@ -373,7 +373,7 @@ fn case_17_the_configuration_says_what_its_cache_would() {
 
 #[test]
 fn preload_and_its_file() {
-    let Some(root) = root(app().needed("liba.so").rpath("/d")) else { return };
+    let Some(root) = root(&app().needed("liba.so").rpath("/d")) else { return };
     root.elf("/d/liba.so", &lib()).elf("/d/libpre.so", &lib().needed("liba.so")).elf("/d/libfile.so", &lib());
     root.file("/etc/ld.so.preload", "# nothing\nlibfile.so:libgone.so /d/libpre.so\n");
     assert_eq!(paths(&same(&root)), "/d/libfile.so /d/libpre.so /d/liba.so");

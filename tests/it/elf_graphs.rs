@@ -82,11 +82,8 @@ impl Graph {
     }
 
     fn dir(&mut self) -> &'static str {
-        *if self.random.chance(25) {
-            self.random.pick::<&str>(&SYSTEM)
-        } else {
-            self.random.pick::<&str>(&DIRS)
-        }
+        let dirs: &[&str] = if self.random.chance(25) { &SYSTEM } else { &DIRS };
+        self.random.pick(dirs)
     }
 
     /// A name that something may be asked for by.

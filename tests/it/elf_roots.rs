@@ -11,16 +11,16 @@ use crate::{
     engines::have,
 };
 
-fn glibc(app: Elf) -> Option<Rooted> {
+fn glibc(app: &Elf) -> Option<Rooted> {
     rooted(GLIBC, app)
 }
 
-fn rooted(loader: &str, app: Elf) -> Option<Rooted> {
+fn rooted(loader: &str, app: &Elf) -> Option<Rooted> {
     if !have(&["busybox", "chroot"]) {
         return None;
     }
     let root = Rooted::new(loader);
-    root.elf("/app", &app);
+    root.elf("/app", app);
     Some(root)
 }
 
@@ -87,7 +87,7 @@ fn app() -> Elf {
 
 #[test]
 fn case_15_and_18_a_library_of_the_cache_needs_one_in_the_image() {
-    let Some(root) = glibc(app().needed("liba.so.1").needed("libb.so")) else { return };
+    let Some(root) = glibc(&app().needed("liba.so.1").needed("libb.so")) else { return };
     root.elf("/usr/local/lib/liba.so.1", &lib().soname("liba.so.1")).elf("/usr/lib/libb.so", &lib());
     root.file("/etc/ld.so.conf", "/usr/local/lib\n");
     root.ldconfig(&[]);
@@ -107,7 +107,7 @@ fn case_15_and_18_a_library_of_the_cache_needs_one_in_the_image() {
 
 #[test]
 fn a_library_of_a_default_directory_needs_no_cache() {
-    let Some(root) = glibc(app().needed("liba.so")) else { return };
+    let Some(root) = glibc(&app().needed("liba.so")) else { return };
     root.elf("/usr/lib/liba.so", &lib().soname("liba.so"));
     root.ldconfig(&[]);
     assert_eq!(holds_alone(&root, &Options::default()).config_files(), []);
@@ -115,7 +115,7 @@ fn a_library_of_a_default_directory_needs_no_cache() {
 
 #[test]
 fn a_library_of_the_library_path_needs_a_cache() {
-    let Some(root) = glibc(app().needed("liba.so")) else { return };
+    let Some(root) = glibc(&app().needed("liba.so")) else { return };
     root.elf("/opt/x/liba.so", &lib()).elf("/lib/liba.so", &lib());
     let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
     assert_eq!(loads(&holds_alone(&root, &options)), ["/opt/x/liba.so"]);
@@ -123,7 +123,7 @@ fn a_library_of_the_library_path_needs_a_cache() {
 
 #[test]
 fn case_19_musl_needs_its_path_file() {
-    let Some(root) = rooted(MUSL, Elf::program(MUSL).needed("liba.so").needed("libb.so")) else { return };
+    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("liba.so").needed("libb.so")) else { return };
     root.elf("/opt/x/liba.so", &lib()).elf("/lib/libb.so", &lib());
     root.file("/etc/ld-musl-x86_64.path", "/gone:/lib\n/opt/x\n");
     let closure = holds_alone(&root, &Options::default());
@@ -156,7 +156,7 @@ fn case_19_musl_with_a_prefix() {
 fn case_20_musls_own_rules() {
     let names = ["libm.so.6", "libc.so.6", "libdl.so.2", "libc.musl-x86_64.so.1", "liba.so"];
     let app = names.iter().fold(Elf::program(MUSL).runpath("$ORIGIN/d"), |app, name| app.needed(name));
-    let Some(root) = rooted(MUSL, app) else { return };
+    let Some(root) = rooted(MUSL, &app) else { return };
     root.elf(
         "/d/liba.so",
         &lib().needed("libb.so").runpath("/x:$LIB").text(crate::elf_builder::FILTER, "libf.so"),
@@ -172,7 +172,7 @@ fn case_20_musls_own_rules() {
 
 #[test]
 fn case_20_another_c_library_is_replaced_by_the_loader() {
-    let Some(root) = rooted(MUSL, Elf::program(MUSL).needed("/opt/libc.so.6").needed("liba.so")) else {
+    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("/opt/libc.so.6").needed("liba.so")) else {
         return;
     };
     root.elf(
@@ -210,7 +210,7 @@ fn case_21_merged_usr_and_physical_parents() {
 
 #[test]
 fn case_22_chains_of_links_are_kept() {
-    let Some(root) = glibc(app().needed("libblas.so.3").needed("libloop.so").needed("libgone.so")) else {
+    let Some(root) = glibc(&app().needed("libblas.so.3").needed("libloop.so").needed("libgone.so")) else {
         return;
     };
     root.link("/usr/lib/libblas.so.3", "/etc/alternatives/libblas.so.3");
@@ -293,7 +293,7 @@ fn case_23_and_24_machines_of_every_kind() {
 
 #[test]
 fn case_25_wheels_bring_their_libraries() {
-    let Some(root) = glibc(app()) else { return };
+    let Some(root) = glibc(&app()) else { return };
     let site = "/venv/lib/python3.11/site-packages";
     root.elf(
         &format!("{site}/numpy/core/_multiarray.so"),
@@ -349,7 +349,12 @@ fn case_27_static_programs_need_nothing() {
 fn case_27_shapes_that_loaders_take() {
     let long = vec!["/very/long/directory"; 3200].join(":") + ":/d";
     let Some(root) = glibc(
-        app().needed("liba.so").needed("liba.so").needed(b"lib\xff\xfe.so").needed("libself.so").rpath(&long),
+        &app()
+            .needed("liba.so")
+            .needed("liba.so")
+            .needed(b"lib\xff\xfe.so")
+            .needed("libself.so")
+            .rpath(&long),
     ) else {
         return;
     };
@@ -369,7 +374,7 @@ fn case_27_shapes_that_loaders_take() {
 #[test]
 fn case_28_dlopen_metadata() {
     let Some(root) = glibc(
-        app()
+        &app()
             .needed("liba.so")
             .runpath("/d")
             .note(r#"[{"soname": ["libnew.so.2", "libold.so.1"], "priority": "required"}]"#)
@@ -403,7 +408,7 @@ fn case_28_dlopen_metadata() {
 #[test]
 fn case_32_symbol_versions() {
     let Some(root) = glibc(
-        app()
+        &app()
             .needed("liba.so")
             .needed("libplain.so")
             .runpath("/d")
@@ -430,7 +435,7 @@ fn case_32_symbol_versions() {
 
 #[test]
 fn several_programs_do_not_influence_each_other() {
-    let Some(root) = glibc(app().needed("liba.so").rpath("/d1")) else { return };
+    let Some(root) = glibc(&app().needed("liba.so").rpath("/d1")) else { return };
     root.elf("/app2", &app().needed("liba.so").runpath("/d2")).elf("/app3", &app().needed("liba.so"));
     root.elf("/d1/liba.so", &lib()).elf("/d2/liba.so", &lib()).elf("/lib/liba.so", &lib());
     let together = root.closure(&["/app", "/app2", "/app3", "/app"], &Options::default());
@@ -442,7 +447,7 @@ fn several_programs_do_not_influence_each_other() {
 
 #[test]
 fn all_that_is_rendered_names_every_edge() {
-    let Some(root) = glibc(app().needed("liba.so").needed("libgone\"\n.so").runpath("/d")) else { return };
+    let Some(root) = glibc(&app().needed("liba.so").needed("libgone\"\n.so").runpath("/d")) else { return };
     root.elf("/d/liba.so", &lib());
     let closure = closure(&root);
     let tree = render::tree(&closure);
