@@ -83,7 +83,7 @@ impl Graph {
 
     fn dir(&mut self) -> &'static str {
         let dirs: &[&str] = if self.random.chance(25) { &SYSTEM } else { &DIRS };
-        self.random.pick(dirs)
+        self.random.pick::<&str>(dirs)
     }
 
     /// A name that something may be asked for by.

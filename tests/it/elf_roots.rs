@@ -188,7 +188,7 @@ fn case_20_another_c_library_is_replaced_by_the_loader() {
 #[test]
 fn case_21_merged_usr_and_physical_parents() {
     let Some(root) =
-        glibc(app().needed("liba.so").needed("libc0.so").runpath("/lib/x86_64-linux-gnu/../foo"))
+        glibc(&app().needed("liba.so").needed("libc0.so").runpath("/lib/x86_64-linux-gnu/../foo"))
     else {
         return;
     };
