@@ -13,6 +13,7 @@ mod object;
 pub mod render;
 mod tokens;
 
+pub use cache::Cache;
 pub use closure::{
     CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Options, Outcome,
     Program, Root, Suggestion, Tag, Tried, Warning, closure,

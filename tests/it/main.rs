@@ -20,6 +20,8 @@ mod elf_builder;
 mod elf_cases;
 /// Random graphs of libraries, against the real loaders.
 mod elf_graphs;
+/// Objects and roots that nobody means well with.
+mod elf_hostile;
 /// Every dynamic object of the machine, as its loader lists it.
 mod elf_machine;
 /// The real loaders, asked.
