@@ -51,18 +51,16 @@ impl Parser<'_> {
         let Ok(text) = self.lookup.read(&found, MAX_FILE) else { return };
         let file: Arc<[u8]> = path.into();
         for (index, line) in text.split(|&b| b == b'\n').enumerate() {
-            let line = line.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii();
-            match line
-                .strip_prefix(b"include")
-                .filter(|rest| rest.first().is_some_and(u8::is_ascii_whitespace))
-            {
+            let line = line.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii_start();
+            match directive(line, b"include") {
                 _ if line.is_empty() => {}
+                // Nothing but blanks ends a glob: with CRLF line ends the last one has the CR.
                 Some(globs) => {
-                    for glob in globs.split(u8::is_ascii_whitespace).filter(|glob| !glob.is_empty()) {
+                    for glob in globs.split(|b| is_blank(*b)).filter(|glob| !glob.is_empty()) {
                         self.include(&file, glob, depth);
                     }
                 }
-                None if is_hwcap(line) => {}
+                None if directive(line, b"hwcap").is_some() => {}
                 None => self.directory(line, &file, index + 1),
             }
         }
@@ -112,8 +110,13 @@ impl Parser<'_> {
     }
 }
 
-fn is_hwcap(line: &[u8]) -> bool {
-    line.strip_prefix(b"hwcap").is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_whitespace))
+/// What follows the keyword that `line` starts with, and a blank.
+fn directive<'a>(line: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
+    line.strip_prefix(keyword).filter(|rest| rest.first().is_some_and(|&b| is_blank(b)))
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
 }
 
 /// The names that ldconfig looks at in a directory.

@@ -27,6 +27,9 @@ pub struct Loader {
     pub hwcaps: Vec<Arc<[u8]>>,
     /// Whether `tls` and platform subdirectories are looked into, too (glibc before 2.37).
     pub legacy_hwcaps: bool,
+    /// Whether it passes over objects of machines of the other byte order, too, and of the other ARM
+    /// floating-point ABI, as Debian's and Ubuntu's patch to `open_verify` makes it do.
+    pub passes_foreign: bool,
 }
 
 /// Whose rules a loader follows.
@@ -67,11 +70,13 @@ impl Loader {
             path: path.into(),
             machine,
             lib: strings.lib(&system_dirs).into(),
-            system_dirs,
             platform: known.platform.as_bytes().into(),
             config: config.unwrap_or(b"/etc/ld.so.cache").into(),
             hwcaps: strings.hwcaps().unwrap_or_else(|| usual_hwcaps(machine)),
             legacy_hwcaps: strings.find(|s| s == b"tls").is_some(),
+            // Only they have directories of this form; not all their loaders say who built them.
+            passes_foreign: system_dirs.iter().any(|dir| dir.windows(10).any(|part| part == b"-linux-gnu")),
+            system_dirs,
         }
     }
 
@@ -92,6 +97,7 @@ impl Loader {
             config: [prefix(path), &file].concat().into(),
             hwcaps: Vec::new(),
             legacy_hwcaps: false,
+            passes_foreign: false,
         }
     }
 

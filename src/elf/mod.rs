@@ -14,6 +14,7 @@ pub mod render;
 pub mod script;
 mod tokens;
 
+pub use cache::Cache;
 pub use closure::{
     CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Options, Outcome,
     Program, Root, Suggestion, Tag, Tried, Warning, closure,

@@ -97,6 +97,27 @@ impl Elf {
         self.text(RUNPATH, path)
     }
 
+    pub(crate) fn note(mut self, json: impl AsRef<[u8]>) -> Self {
+        self.notes.push(json.as_ref().to_vec());
+        self
+    }
+
+    pub(crate) fn defines(mut self, versions: &[&str]) -> Self {
+        self.verdef = versions.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    pub(crate) fn wants(mut self, file: &str, versions: &[(&str, bool)]) -> Self {
+        let versions = versions.iter().map(|(name, weak)| ((*name).to_owned(), *weak)).collect();
+        self.verneed.push((file.to_owned(), versions));
+        self
+    }
+
+    pub(crate) fn symbol(mut self, name: &str, defined: bool) -> Self {
+        self.symbols.push((name.to_owned(), defined));
+        self
+    }
+
     /// The object's bytes.
     pub(crate) fn build(&self) -> Vec<u8> {
         Build { elf: self, out: Vec::new(), strings: vec![0] }.build()
@@ -110,7 +131,6 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    #[expect(clippy::too_many_lines, reason = "one table of a file format, top to bottom")]
     fn build(mut self) -> Vec<u8> {
         let elf = self.elf;
         let (ehdr, phdr, count) = if elf.is_64 { (64, 56, 6) } else { (52, 32, 6) };
@@ -124,29 +144,7 @@ impl Build<'_> {
         let hash = self.section(Self::hash);
         let verneed = self.section(Self::verneed);
         let verdef = self.section(Self::verdef);
-        let mut entries: Vec<(u64, u64)> = Vec::new();
-        for (tag, value) in &elf.entries {
-            let value = match value {
-                Value::Text(text) => self.string(text),
-                Value::Number(number) => *number,
-            };
-            entries.push((*tag, value));
-        }
-        let strings = self.section(|build| build.out.extend(build.strings.clone()));
-        entries.extend([
-            (5, strings.0),
-            (10, strings.1),
-            (6, symbols.0),
-            (11, if elf.is_64 { 24 } else { 16 }),
-        ]);
-        entries.push((4, hash.0));
-        if !elf.verneed.is_empty() {
-            entries.extend([(0x6fff_fffe, verneed.0), (0x6fff_ffff, elf.verneed.len() as u64)]);
-        }
-        if !elf.verdef.is_empty() {
-            entries.extend([(0x6fff_fffc, verdef.0), (0x6fff_fffd, elf.verdef.len() as u64)]);
-        }
-        entries.push((0, 0));
+        let entries = self.entries(symbols.0, hash.0, verneed.0, verdef.0);
         let dynamic = self.section(|build| {
             for (tag, value) in entries {
                 build.word(tag);
@@ -174,6 +172,35 @@ impl Build<'_> {
         let mut out = std::mem::take(&mut self.out);
         out.extend_from_slice(&headers[out.len()..]);
         out
+    }
+
+    /// The dynamic section: what was asked for, and where the tables are.
+    fn entries(&mut self, symbols: u64, hash: u64, verneed: u64, verdef: u64) -> Vec<(u64, u64)> {
+        let elf = self.elf;
+        let mut entries: Vec<(u64, u64)> = Vec::new();
+        for (tag, value) in &elf.entries {
+            let value = match value {
+                Value::Text(text) => self.string(text),
+                Value::Number(number) => *number,
+            };
+            entries.push((*tag, value));
+        }
+        let strings = self.section(|build| build.out.extend(build.strings.clone()));
+        entries.extend([
+            (5, strings.0),
+            (10, strings.1),
+            (6, symbols),
+            (11, if elf.is_64 { 24 } else { 16 }),
+        ]);
+        entries.push((4, hash));
+        if !elf.verneed.is_empty() {
+            entries.extend([(0x6fff_fffe, verneed), (0x6fff_ffff, elf.verneed.len() as u64)]);
+        }
+        if !elf.verdef.is_empty() {
+            entries.extend([(0x6fff_fffc, verdef), (0x6fff_fffd, elf.verdef.len() as u64)]);
+        }
+        entries.push((0, 0));
+        entries
     }
 
     /// Writes a part, aligned; its offset and size.

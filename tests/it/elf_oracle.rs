@@ -10,12 +10,12 @@ use std::{
         fs::{PermissionsExt as _, symlink},
     },
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     sync::OnceLock,
 };
 
 use imgb::{
-    elf::{Closure, Cpu, How, Lookup as _, Options, Outcome, Program, Tag, closure},
+    elf::{Closure, Cpu, Dialect, How, Lookup as _, Options, Outcome, Program, Tag, closure},
     path::ImagePath,
     source::host::HostView,
 };
@@ -90,9 +90,10 @@ pub(crate) fn ours(closure: &Closure, program: &Program) -> Listing {
     };
     let missing = program.edges.iter().filter(|edge| edge.outcome == Outcome::Missing);
     let missing = missing.filter(|edge| matches!(edge.tag, Tag::Dynamic(_)));
-    // A name with a token is a path, and was tried as such.
+    // A name with a token is a path, and was tried as such. musl replaces none in names.
+    let is_glibc = program.loader.is_some_and(|loader| closure.loaders[loader].dialect == Dialect::Glibc);
     let name = |edge: &imgb::elf::Edge| match edge.tried.last() {
-        Some(tried) if edge.name.contains(&b'$') => text(&tried.path),
+        Some(tried) if is_glibc && edge.name.contains(&b'$') => text(&tried.path),
         _ => text(&edge.name),
     };
     let mut missing: Vec<String> = missing.map(name).collect();
@@ -156,6 +157,11 @@ impl Rooted {
         }
         fs_err::create_dir_all(rooted.path("/.oracle/empty")).unwrap();
         rooted
+    }
+
+    /// Without anything.
+    pub(crate) fn empty() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     /// Where `path` is on the host.
@@ -224,6 +230,22 @@ impl Rooted {
         self.ask(&commands.collect::<Vec<_>>(), environment)
     }
 
+    /// As [`Rooted::glibc`], in a namespace where `/proc` is.
+    pub(crate) fn glibc_with_proc(&self, program: &str) -> Listing {
+        fs_err::create_dir_all(self.path("/proc")).unwrap();
+        let mut command = Command::new("bwrap");
+        command
+            .env_clear()
+            .env("PATH", PATH)
+            .args(["--unshare-user", "--bind"])
+            .arg(self.dir.path())
+            .arg("/");
+        command.args(["--proc", "/proc", "--setenv", "LD_TRACE_LOADED_OBJECTS", "1", program]);
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        parse(&text.lines().collect::<Vec<&str>>(), output.status.success())
+    }
+
     /// What a loader says of each file that it is given: libraries, and all of musl's.
     pub(crate) fn through(
         &self,
@@ -240,8 +262,11 @@ impl Rooted {
         let environment = environment.join(" ");
         let one = |command: &String| format!("{environment} {command}; echo \"=$?\";");
         let script: String = commands.iter().map(one).collect();
-        let script = format!("exec 2>&1; cd /.oracle/empty; {script}");
-        let output = self.inside().args(["/.oracle/busybox", "sh", "-c", &script]).output().unwrap();
+        let script = format!("exec 2>&1; ulimit -t 3; cd /.oracle/empty; {script}");
+        // A process that another thread starts may hold a new file open for a moment.
+        let ask = || self.inside().args(["/.oracle/busybox", "sh", "-c", &script]).output().unwrap();
+        let is_busy = |output: &Output| output.stdout.windows(14).any(|part| part == b"Text file busy");
+        let output = (0..10).map(|_| ask()).find(|output| !is_busy(output)).unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let mut answers = Vec::new();
         let mut lines = Vec::new();

@@ -90,6 +90,9 @@ impl fmt::Display for Warning {
             }
             Self::Metadata(file, what) => write!(f, "{}: {what}", escape(file)),
             Self::Soft(what) => f.write_str(what),
+            Self::OnlyVariant(name, path) => {
+                write!(f, "{} is only there for some processors, as {}", escape(name), escape(path))
+            }
             Self::Shadowed(path, other) => write!(
                 f,
                 "{} needs LD_LIBRARY_PATH in the image: RUNPATH leads to {}",

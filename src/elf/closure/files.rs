@@ -6,7 +6,8 @@ use goblin::elf::header as eh;
 
 use super::{FaultKind, File, Miss, State};
 use crate::elf::{
-    FindError, Float, Found, FoundKind, HEADER_LEN, Header, Kind, Linkage, Machine, Object, ObjectError, PIE,
+    FindError, Float, Found, FoundKind, HEADER_LEN, Header, Kind, Linkage, Loader, Machine, Object,
+    ObjectError, PIE,
 };
 
 /// What opening a path gave.
@@ -81,8 +82,8 @@ impl State<'_> {
 }
 
 impl Opened {
-    /// What glibc's loader for `machine` does with it: `open_verify` and `_dl_map_object_from_fd`.
-    pub(super) fn glibc(&self, machine: Machine) -> Verdict {
+    /// What a loader of glibc's does with it: `open_verify` and `_dl_map_object_from_fd`.
+    pub(super) fn glibc(&self, loader: &Loader) -> Verdict {
         match self {
             Self::Not(error) => Verdict::Skip(Miss::Find(error.clone())),
             Self::Broken(None, FaultKind::Object(ObjectError::Truncated(_))) => {
@@ -90,11 +91,11 @@ impl Opened {
             }
             Self::Broken(None, fault) => Verdict::Fatal(fault.clone()),
             // The header is looked at before what is broken behind it.
-            Self::Broken(Some(header), fault) => match verify(header, machine) {
+            Self::Broken(Some(header), fault) => match verify(header, loader) {
                 Verdict::Take => Verdict::Fatal(fault.clone()),
                 other => other,
             },
-            Self::Object(_, object, _) => match verify(&object.header, machine) {
+            Self::Object(_, object, _) => match verify(&object.header, loader) {
                 Verdict::Take => mappable(object),
                 other => other,
             },
@@ -113,31 +114,33 @@ impl Opened {
                 {
                     return Verdict::Fatal(FaultKind::Machine(own, machine));
                 }
-                mappable(object)
+                // DF_1_PIE is nothing to it.
+                match (object.linkage, object.header.kind) {
+                    (Linkage::Dynamic, Kind::Dyn) => Verdict::Take,
+                    (Linkage::Dynamic, _) => Verdict::Fatal(FaultKind::Program),
+                    _ => Verdict::Fatal(FaultKind::NotDynamic),
+                }
             }
         }
     }
 }
 
 /// `open_verify` in glibc's `elf/dl-load.c`, in its order.
-fn verify(header: &Header, machine: Machine) -> Verdict {
-    let own = header.machine;
-    if own.is_64 != machine.is_64 {
-        return Verdict::Skip(Miss::Class(own));
+fn verify(header: &Header, loader: &Loader) -> Verdict {
+    let (own, machine) = (header.machine, loader.machine);
+    if let Some(fault) = ident_fault(header, machine) {
+        // The loader reads these fields before it knows that their byte order is its own.
+        let arch = if own.big_endian == machine.big_endian { own.arch } else { own.arch.swap_bytes() };
+        return match fault {
+            _ if own.is_64 != machine.is_64 => Verdict::Skip(Miss::Class(own)),
+            _ if loader.passes_foreign && (arch != machine.arch || floats_differ(own, machine)) => {
+                Verdict::Skip(Miss::Machine(own))
+            }
+            fault => Verdict::Fatal(fault),
+        };
     }
-    if own.big_endian != machine.big_endian {
-        return Verdict::Fatal(FaultKind::Header("byte order"));
-    }
-    let arm = machine.arch == eh::EM_ARM && header.osabi == eh::ELFOSABI_ARM_AEABI;
-    // Version 4 is the newest that any glibc gave a meaning to; another is for a newer loader.
-    match (header.osabi, header.abi_version) {
-        (eh::ELFOSABI_NONE, 0) | (eh::ELFOSABI_GNU, 0..=4) => {}
-        _ if arm => {}
-        (eh::ELFOSABI_NONE | eh::ELFOSABI_GNU, _) => return Verdict::Fatal(FaultKind::Header("ABI version")),
-        _ => return Verdict::Fatal(FaultKind::Header("OS ABI")),
-    }
-    if !header.well_formed {
-        return Verdict::Fatal(FaultKind::Header("version or padding"));
+    if !header.version_1 {
+        return Verdict::Fatal(FaultKind::Header("version"));
     }
     if own.arch != machine.arch {
         return Verdict::Skip(Miss::Machine(own));
@@ -148,12 +151,41 @@ fn verify(header: &Header, machine: Machine) -> Verdict {
     if !header.standard_phentsize {
         return Verdict::Fatal(FaultKind::Header("size of a program header"));
     }
-    match (own.arm_float(), machine.arm_float()) {
-        (Some(Float::Hard), Some(Float::Soft)) | (Some(Float::Soft), Some(Float::Hard)) => {
-            Verdict::Fatal(FaultKind::Machine(own, machine))
-        }
-        _ => Verdict::Take,
+    Verdict::Take
+}
+
+/// What is wrong with the identification at the header's start (`VALID_ELF_HEADER`, to which ARM adds its
+/// floating-point ABI).
+fn ident_fault(header: &Header, machine: Machine) -> Option<FaultKind> {
+    let own = header.machine;
+    if own.is_64 != machine.is_64 {
+        return Some(FaultKind::Machine(own, machine));
     }
+    if own.big_endian != machine.big_endian {
+        return Some(FaultKind::Header("byte order"));
+    }
+    if !header.ident_1 {
+        return Some(FaultKind::Header("version"));
+    }
+    let arm = machine.arch == eh::EM_ARM && header.osabi == eh::ELFOSABI_ARM_AEABI;
+    // ABI version 4 is the newest that any glibc gave a meaning to.
+    match (header.osabi, header.abi_version) {
+        (eh::ELFOSABI_NONE, 0) | (eh::ELFOSABI_GNU, 0..=4) => {}
+        _ if arm => {}
+        (eh::ELFOSABI_NONE | eh::ELFOSABI_GNU, _) => return Some(FaultKind::Header("ABI version")),
+        _ => return Some(FaultKind::Header("OS ABI")),
+    }
+    if !header.zero_padding {
+        return Some(FaultKind::Header("padding"));
+    }
+    floats_differ(own, machine).then_some(FaultKind::Machine(own, machine))
+}
+
+fn floats_differ(own: Machine, machine: Machine) -> bool {
+    matches!(
+        (own.arm_float(), machine.arm_float()),
+        (Some(Float::Hard), Some(Float::Soft)) | (Some(Float::Soft), Some(Float::Hard))
+    )
 }
 
 fn mappable(object: &Object) -> Verdict {

@@ -271,6 +271,9 @@ pub enum FaultKind {
     /// PT_INTERP names a file that itself wants an interpreter.
     #[error("the interpreter wants an interpreter")]
     NestedInterpreter,
+    /// It is among filters that filter each other: the loader runs in a circle until its stack is used up.
+    #[error("filters in a circle")]
+    FilterCircle,
     /// It does not define a symbol version that another file wants: the version, the other file.
     #[error("no version {}, needed by {}", escape(.0), escape(.1))]
     Version(Arc<[u8]>, Arc<[u8]>),
@@ -299,6 +302,8 @@ pub enum Warning {
     /// A library that LD_LIBRARY_PATH finds, and the one that its user's RUNPATH finds: the image needs the
     /// variable, too.
     Shadowed(Arc<[u8]>, Arc<[u8]>),
+    /// A library that is missing on most processors, and a build of it for better ones.
+    OnlyVariant(Arc<[u8]>, Arc<[u8]>),
 }
 
 /// A library that needs an entry in the image's cache.

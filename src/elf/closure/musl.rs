@@ -53,7 +53,7 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     walk.add(file, None, main);
     for name in walk.state.options.preload.clone() {
         let name: Arc<[u8]> = name.into();
-        if !walk.request(0, Tag::Preload, &name) {
+        if !walk.request(0, None, Tag::Preload, &name) {
             walk.state.out.warnings.insert(Warning::Preload(name));
         }
     }
@@ -82,7 +82,7 @@ impl Walk<'_, '_> {
             for (request, name) in object.iter().flat_map(|object| &object.requests) {
                 // Filters are unknown to musl.
                 if *request == Request::Needed {
-                    self.request(at, Tag::Dynamic(*request), name);
+                    self.request(at, Some(at), Tag::Dynamic(*request), name);
                 }
             }
             at += 1;
@@ -106,7 +106,7 @@ impl Walk<'_, '_> {
         let tag = Tag::Dlopen(entry.priority);
         let mut tried = Vec::new();
         for name in &entry.sonames {
-            let (outcome, here) = self.load_library(0, name);
+            let (outcome, here) = self.load_library(Some(0), name);
             tried.extend(here.iter().cloned());
             if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
                 self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried: tried.into() });
@@ -123,10 +123,11 @@ impl Walk<'_, '_> {
         self.edges.push(Edge { requester, tag, name, outcome: Outcome::Missing, tried: tried.into() });
     }
 
-    /// One name asked for by a member; whether something answered.
-    fn request(&mut self, member: usize, tag: Tag, name: &Arc<[u8]>) -> bool {
+    /// One name asked for by a member; whether something answered. `needed_by` is where the search begins: nowhere
+    /// for LD_PRELOAD.
+    fn request(&mut self, member: usize, needed_by: Option<usize>, tag: Tag, name: &Arc<[u8]>) -> bool {
         let Some(requester) = self.members.get(member).map(|member| member.file) else { return false };
-        let (outcome, tried) = self.load_library(member, name);
+        let (outcome, tried) = self.load_library(needed_by, name);
         if let Outcome::Fatal(kind) = &outcome {
             let path = tried.last().map_or_else(|| name.clone(), |tried| tried.path.clone());
             self.faults.push(Fault { path, kind: kind.clone() });
@@ -136,7 +137,7 @@ impl Walk<'_, '_> {
         found
     }
 
-    fn load_library(&mut self, member: usize, name: &Arc<[u8]>) -> (Outcome, Arc<[Tried]>) {
+    fn load_library(&mut self, needed_by: Option<usize>, name: &Arc<[u8]>) -> (Outcome, Arc<[Tried]>) {
         let none = || Arc::from([]);
         if self.is_self(name) {
             return (self.itself(), none());
@@ -148,7 +149,7 @@ impl Walk<'_, '_> {
             return (self.already(loaded), none());
         }
         let by_path = name.contains(&b'/');
-        let answer = if by_path { self.at_path(name) } else { self.search(member, name) };
+        let answer = if by_path { self.at_path(name) } else { self.search(needed_by, name) };
         let (path, how) = match answer.result {
             Hit::Found(path, how) => (path, how),
             Hit::Missing => return (Outcome::Missing, answer.tried),
@@ -174,7 +175,7 @@ impl Walk<'_, '_> {
             let loaded = self.members.get(loaded).map_or(file, |member| member.file);
             return (Outcome::Same(file, loaded, how), answer.tried);
         }
-        let index = self.add(file, Some(member), false);
+        let index = self.add(file, needed_by, false);
         self.ids.insert(id, index);
         self.loads.push(file);
         if !by_path {
@@ -272,14 +273,14 @@ impl Walk<'_, '_> {
         dirs.iter().find_map(|dir| self.try_path(&join_musl(dir, name), how, tried))
     }
 
-    fn search(&mut self, member: usize, name: &Arc<[u8]>) -> Answer {
+    fn search(&mut self, needed_by: Option<usize>, name: &Arc<[u8]>) -> Answer {
         let mut tried = Vec::new();
         let mut result = None;
         if !self.state.options.library_path.is_empty() {
             let dirs = self.state.library_path();
             result = self.try_dirs(&dirs, name, &How::LibraryPath, &mut tried);
         }
-        let mut next = Some(member);
+        let mut next = needed_by;
         while let (None, Some(index)) = (&result, next) {
             let Some(at) = self.members.get(index) else { break };
             let (paths, file) = (at.paths.clone(), at.file);

@@ -221,8 +221,9 @@ impl State<'_> {
     }
 
     pub(super) fn glibc_verdict(&mut self, loader: usize, path: &[u8]) -> Verdict {
-        match self.loader(loader).map(|facts| facts.machine) {
-            Some(machine) => self.open(path).glibc(machine),
+        let opened = self.open(path);
+        match self.loader(loader) {
+            Some(facts) => opened.glibc(facts),
             None => Verdict::Skip(Miss::Find(FindError::Missing)),
         }
     }
@@ -273,7 +274,12 @@ impl State<'_> {
             tried.push(Tried { path, how, miss: Miss::NoDefaultLib });
             return None;
         }
-        match self.glibc_verdict(loader, &path) {
+        let verdict = match path.first() {
+            Some(b'/') => self.glibc_verdict(loader, &path),
+            // ldconfig takes relative directories, too.
+            _ => Verdict::Skip(Miss::Relative),
+        };
+        match verdict {
             Verdict::Take => Some(Hit::Found(path, how)),
             Verdict::Fatal(fault) => Some(Hit::Fatal(path, fault)),
             Verdict::Skip(miss) => {

@@ -56,8 +56,12 @@ pub struct Header {
     pub osabi: u8,
     /// `EI_ABIVERSION`.
     pub abi_version: u8,
-    /// Whether `EI_VERSION` and `e_version` are 1 and the identification's padding is zero.
-    pub well_formed: bool,
+    /// Whether `EI_VERSION` is 1.
+    pub ident_1: bool,
+    /// Whether `e_version` is 1.
+    pub version_1: bool,
+    /// Whether the identification's padding is zero.
+    pub zero_padding: bool,
     /// Whether `e_phentsize` is the class's own.
     pub standard_phentsize: bool,
     pub(super) phoff: u64,
@@ -177,9 +181,9 @@ impl Header {
             },
             osabi: ident[eh::EI_OSABI],
             abi_version: ident[eh::EI_ABIVERSION],
-            well_formed: ident[eh::EI_VERSION] == 1
-                && header.e_version == 1
-                && ident[9..].iter().all(|&b| b == 0),
+            ident_1: ident[eh::EI_VERSION] == 1,
+            version_1: header.e_version == 1,
+            zero_padding: ident[9..].iter().all(|&b| b == 0),
             standard_phentsize: usize::from(header.e_phentsize) == phentsize,
             phoff: header.e_phoff,
             phnum: header.e_phnum,

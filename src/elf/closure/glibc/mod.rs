@@ -6,7 +6,7 @@ mod versions;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Edge, Fault, Hwcaps, Program, State, Tag, Warning, search::Paths};
+use super::{Edge, Fault, FaultKind, Hwcaps, Program, State, Tag, Warning, search::Paths};
 use crate::elf::{FileId, NODEFLIB, Request};
 
 /// Where `/etc/ld.so.preload` is: no build of glibc moves it.
@@ -22,6 +22,10 @@ struct Member {
     nodeflib: bool,
 }
 
+/// Filtees that are moved before their filters. More are in a circle, in which the real loader runs until its
+/// stack is used up.
+const MAX_MOVES: usize = 1000;
+
 /// One program's loading.
 struct Walk<'s, 'a> {
     state: &'s mut State<'a>,
@@ -33,6 +37,9 @@ struct Walk<'s, 'a> {
     /// Breadth-first order, in which the dependencies of members are looked at, and whether they were.
     list: Vec<(usize, bool)>,
     listed: Vec<bool>,
+    /// Whether a member's requests are on record: a filtee that is moved has its own made again.
+    recorded: Vec<bool>,
+    moves: usize,
     /// The order of loading, the program first (`l_next`).
     chain: Vec<usize>,
     edges: Vec<Edge>,
@@ -57,6 +64,8 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         ids: BTreeMap::new(),
         list: Vec::new(),
         listed: Vec::new(),
+        recorded: Vec::new(),
+        moves: 0,
         chain: Vec::new(),
         edges: Vec::new(),
         faults: Vec::new(),
@@ -113,11 +122,17 @@ impl Walk<'_, '_> {
             nodeflib: object.as_ref().is_some_and(|object| object.flags_1 & NODEFLIB != 0),
         });
         self.listed.push(false);
+        self.recorded.push(false);
         self.chain.push(index);
         if let Some(soname) = soname {
             self.names.entry(soname).or_insert(Known::Member(index));
         }
         index
+    }
+
+    fn opened(&self, member: usize) -> Arc<[u8]> {
+        let file = self.members.get(member).and_then(|member| self.state.out.files.get(member.file));
+        file.map_or_else(|| Arc::from([]), |file| file.opened.clone())
     }
 
     fn is_listed(&self, member: usize) -> bool {
@@ -159,6 +174,9 @@ impl Walk<'_, '_> {
             let member = entry.0;
             let file = self.members.get(member).and_then(|m| self.state.out.files.get(m.file));
             let Some(object) = file.map(|file| file.object.clone()) else { continue };
+            let known =
+                self.recorded.get_mut(member).is_some_and(|recorded| std::mem::replace(recorded, true));
+            let edges = self.edges.len();
             // A filtee is put before its filter and pushes it on.
             let mut place = at;
             for (request, name) in &object.requests {
@@ -171,6 +189,14 @@ impl Walk<'_, '_> {
                     place += 1;
                 }
             }
+            if known {
+                self.edges.truncate(edges);
+            }
+            if self.moves > MAX_MOVES {
+                let path = self.opened(member);
+                self.faults.push(Fault { path, kind: FaultKind::FilterCircle });
+                return;
+            }
         }
     }
 
@@ -180,6 +206,7 @@ impl Walk<'_, '_> {
             let later = self.list.iter().skip(place + 1).position(|&(member, _)| member == filtee);
             let Some(later) = later else { return false };
             self.list.remove(place + 1 + later);
+            self.moves += 1;
         }
         self.enlist(place, filtee);
         self.chain.retain(|&member| member != filtee);

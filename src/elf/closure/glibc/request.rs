@@ -7,7 +7,7 @@ use crate::elf::{
     Edge, Fault, FaultKind, FileId, FindError, How, Hwcaps, Miss, Outcome, Tag, Tried, Warning,
     closure::{
         files::Verdict,
-        search::{Answer, Hit, Listed},
+        search::{Answer, Hit, Listed, join},
     },
     tokens::{Tokens, directory},
 };
@@ -29,6 +29,9 @@ impl Walk<'_, '_> {
                 None => {
                     let answer = self.search(member, &full);
                     tried = answer.tried;
+                    if let Hit::Missing = answer.result {
+                        self.note_variant(&full, &tried);
+                    }
                     self.map(Some(member), tag, &full, answer.result)
                 }
             },
@@ -195,6 +198,24 @@ impl Walk<'_, '_> {
             && other != *path
         {
             self.state.out.warnings.insert(Warning::Shadowed(path.clone(), other));
+        }
+    }
+
+    /// A library that is nowhere may still be there for better processors.
+    fn note_variant(&mut self, name: &Arc<[u8]>, tried: &[Tried]) {
+        let levels = match (&self.state.options.hwcaps, self.state.loader(self.loader)) {
+            (Hwcaps::Baseline | Hwcaps::All, Some(facts)) => facts.hwcaps.clone(),
+            _ => return,
+        };
+        for place in tried.iter().filter(|tried| tried.path.ends_with(name)) {
+            for level in &levels {
+                let dir = join(&join(directory(&place.path), b"glibc-hwcaps"), level);
+                let path = join(&dir, name);
+                if let Verdict::Take = self.state.glibc_verdict(self.loader, &path) {
+                    self.state.out.warnings.insert(Warning::OnlyVariant(name.clone(), path.into()));
+                    return;
+                }
+            }
         }
     }
 }
