@@ -34,20 +34,20 @@ mod selfpack;
 mod archive;
 /// ELF objects made of nothing.
 mod elf_builder;
-/// Random graphs of libraries, against the real loaders.
-mod elf_graphs;
 /// glibc's rules, one case a test.
 mod elf_cases;
+/// Random graphs of libraries, against the real loaders.
+mod elf_graphs;
 /// Objects and roots that nobody means well with.
 mod elf_hostile;
 /// Every dynamic object of the machine, as its loader lists it.
 mod elf_machine;
 /// The real loaders, asked.
 mod elf_oracle;
-/// Hostile and odd tars, one test for each kind.
-mod hostile_tar;
 /// Closures in roots of all kinds.
 mod elf_roots;
+/// Hostile and odd tars, one test for each kind.
+mod hostile_tar;
 /// Layers: the same bytes whatever the threads, and faults on the way.
 mod pack;
 
