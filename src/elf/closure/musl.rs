@@ -276,9 +276,10 @@ impl Walk<'_, '_> {
     fn search(&mut self, needed_by: Option<usize>, name: &Arc<[u8]>) -> Answer {
         let mut tried = Vec::new();
         let mut result = None;
-        if !self.state.options.library_path.is_empty() {
-            let dirs = self.state.library_path();
-            result = self.try_dirs(&dirs, name, &How::LibraryPath, &mut tried);
+        for (how, dirs) in self.state.library_paths() {
+            if result.is_none() {
+                result = self.try_dirs(&dirs, name, &how, &mut tried);
+            }
         }
         let mut next = needed_by;
         while let (None, Some(index)) = (&result, next) {

@@ -6,7 +6,7 @@ mod versions;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Edge, Fault, FaultKind, Hwcaps, Program, State, Tag, Warning, search::Paths};
+use super::{Edge, Fault, FaultKind, How, Hwcaps, Program, State, Tag, Warning, search::Paths};
 use crate::elf::{FileId, NODEFLIB, Request};
 
 /// Where `/etc/ld.so.preload` is: no build of glibc moves it.
@@ -230,19 +230,14 @@ impl Walk<'_, '_> {
 }
 
 impl State<'_> {
-    /// The absolute elements of LD_LIBRARY_PATH, cleaned as the loader does.
-    pub(super) fn library_path(&self) -> Vec<Arc<[u8]>> {
-        let mut dirs: Vec<Arc<[u8]>> = Vec::new();
-        for dir in self.options.library_path.iter().filter(|dir| dir.starts_with(b"/")) {
-            let mut dir: &[u8] = dir;
-            while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
-                dir = shorter;
-            }
-            if !dirs.iter().any(|known| **known == *dir) {
-                dirs.push(dir.into());
-            }
-        }
-        dirs
+    /// The absolute elements of LD_LIBRARY_PATH, cleaned as the loader does: the image's own and those given besides.
+    pub(super) fn library_paths(&self) -> Vec<(How, Vec<Arc<[u8]>>)> {
+        let options = self.options;
+        let all = [(How::Environment, &options.environment_path), (How::LibraryPath, &options.library_path)];
+        all.into_iter()
+            .filter(|(_, path)| !path.is_empty())
+            .map(|(how, path)| (how, absolute(path)))
+            .collect()
     }
 
     /// The names in the preload file: blanks and colons between them, comments from `#` to the line's end.
@@ -259,4 +254,18 @@ impl State<'_> {
         self.preload_file = Some(names.clone());
         names
     }
+}
+
+fn absolute(path: &[Vec<u8>]) -> Vec<Arc<[u8]>> {
+    let mut dirs: Vec<Arc<[u8]>> = Vec::new();
+    for dir in path.iter().filter(|dir| dir.starts_with(b"/")) {
+        let mut dir: &[u8] = dir;
+        while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
+            dir = shorter;
+        }
+        if !dirs.iter().any(|known| **known == *dir) {
+            dirs.push(dir.into());
+        }
+    }
+    dirs
 }

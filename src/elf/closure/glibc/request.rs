@@ -121,11 +121,11 @@ impl Walk<'_, '_> {
                 return Some(hit);
             }
         }
-        if !self.state.options.library_path.is_empty() {
-            let dirs = self.state.library_path();
-            let found = self.state.try_dirs(self.loader, &dirs, name, &How::LibraryPath, tried);
-            if let Listed::End(hit) = found {
-                self.note_shadowed(member, name, &hit);
+        for (how, dirs) in self.state.library_paths() {
+            if let Listed::End(hit) = self.state.try_dirs(self.loader, &dirs, name, &how, tried) {
+                if how == How::LibraryPath {
+                    self.note_shadowed(member, name, &hit);
+                }
                 return Some(hit);
             }
         }
