@@ -11,6 +11,7 @@ mod progress;
 mod report;
 mod rules;
 mod run;
+mod trace;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -32,6 +33,10 @@ pub fn run() -> ExitCode {
         Command::Deps(args) => deps::deps(args),
         Command::Check(args) => check::check(args),
         Command::Run(args) => match run::run(args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => Err(failure),
+        },
+        Command::Trace(args) => match trace::trace(args) {
             Ok(code) => return ExitCode::from(code),
             Err(failure) => Err(failure),
         },

@@ -30,6 +30,8 @@ mod rules_programs;
 mod run;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
+/// Watched programs: what they open, what their images lack, and the same from strace's log.
+mod trace;
 
 // The stages from the outside.
 /// The tar writer against our reader, the tar crate, GNU tar, bsdtar and Python's tarfile.
