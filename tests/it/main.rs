@@ -4,6 +4,8 @@
 // The command line, from the outside.
 /// `imgb build`: where files go, faults, secrets.
 mod build;
+/// The cache of compressed layers.
+mod cache;
 /// The proof that an image will start, and what it finds.
 mod check;
 /// What makes the same inputs the same bytes, and the golden digests that pin the format.
