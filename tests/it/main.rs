@@ -4,6 +4,8 @@
 // The command line, from the outside.
 /// `imgb build`: where files go, faults, secrets.
 mod build;
+/// The cache of compressed layers.
+mod cache;
 /// The proof that an image will start, and what it finds.
 mod check;
 /// `imgb deps`: trees, lists, JSON, graphs, exit codes.
