@@ -78,7 +78,7 @@ impl From<Error> for Failure {
             Error::Plan(PlanError::Source(error)) => source_code(error),
             Error::Plan(PlanError::Setting(_)) => USAGE,
             Error::Plan(PlanError::Broken(_)) => REFUSED,
-            Error::Plan(PlanError::NotIncluded(_)) => MISSING,
+            Error::Plan(PlanError::NotIncluded { .. }) => MISSING,
             Error::Plan(_) => BUILD,
             Error::Build(error) => build_code(error),
             Error::Base(_) => DIGEST,

@@ -79,8 +79,8 @@ pub struct Options {
     pub dependencies: bool,
     /// What is taken by rules, besides.
     pub soft: Soft,
-    /// Files and directories of the sysroot to add.
-    pub include: Vec<ImagePath>,
+    /// Files and directories of the sysroot to add, each with the option that names it.
+    pub include: Vec<(ImagePath, String)>,
     /// Names of libraries that may be missing.
     pub allow_missing: Vec<Glob>,
     /// Objects in directories for another machine or C library are errors.
@@ -143,9 +143,14 @@ pub enum PlanError {
     /// Objects that the loader would refuse; all of them.
     #[error("{}", .0.join("; "))]
     Faults(Vec<String>),
-    /// `--include` names something that is not there.
-    #[error("--include `{0}`: no such file in the sysroot")]
-    NotIncluded(ImagePath),
+    /// Something that the user wants to be added is not there.
+    #[error("{option} `{path}`: no such file in the sysroot")]
+    NotIncluded {
+        /// The file.
+        path: ImagePath,
+        /// The option that names it.
+        option: String,
+    },
     /// `--cap` names a file that is not in the image.
     #[error("--cap `{0}`: no such file in the image")]
     NoSuchFile(ImagePath),

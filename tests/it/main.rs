@@ -4,6 +4,8 @@
 // The command line, from the outside.
 /// `imgb build`: where files go, faults, secrets.
 mod build;
+/// The cache of compressed layers.
+mod cache;
 /// The proof that an image will start, and what it finds.
 mod check;
 /// `imgb deps`: trees, lists, JSON, graphs, exit codes.
@@ -30,6 +32,8 @@ mod rules_programs;
 mod run;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
+/// Watched programs: what they open, what their images lack, and the same from strace's log.
+mod trace;
 
 // The stages from the outside.
 /// The tar writer against our reader, the tar crate, GNU tar, bsdtar and Python's tarfile.
