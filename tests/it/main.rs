@@ -6,6 +6,8 @@
 mod build;
 /// The proof that an image will start, and what it finds.
 mod check;
+/// Good images of which one thing after another is damaged.
+mod check_each;
 /// What makes the same inputs the same bytes, and the golden digests that pin the format.
 mod determinism;
 /// Every bad input, with its exit code and its one message.
