@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::image_args::{CheckArgs, InspectArgs, RunArgs, TraceArgs};
+use super::{
+    cache_args::{CacheArgs, CacheCommand},
+    image_args::{CheckArgs, InspectArgs, RunArgs, TraceArgs},
+};
 
 /// Pack programs, directories and tarballs into the smallest container image that runs them.
 ///
@@ -30,6 +33,8 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// The libraries of programs as a tree: how each was found, and what was searched for a missing one
     Deps(DepsArgs),
+    /// The cache of compressed layers: what is in it, and taking it out
+    Cache(CacheCommand),
     /// Verify every digest of an image and prove that it will start
     Check(CheckArgs),
     /// Run an image's program once, without root, in a throw-away copy
@@ -307,6 +312,13 @@ pub(super) struct OutputArgs {
     /// Threads; the bytes are the same for any number
     #[arg(short, long, value_name = "N", help_heading = "Output")]
     pub(super) jobs: Option<std::num::NonZeroUsize>,
+
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
+
+    /// Say how long each part took, what it cost and what was read: on stderr, or with --json on stdout
+    #[arg(long, help_heading = "Messages")]
+    pub(super) timing: bool,
 }
 
 #[derive(Args, Debug)]

@@ -12,13 +12,14 @@ use super::{
     progress::line,
     report::{self, Failure},
     rules,
+    timing::Timing,
 };
 use crate::{
     archive::spool,
     build::{self, Options},
     image::Platform,
     path::ignore::Ignore,
-    pipeline,
+    pipeline::{self, Event, Phase},
     plan::{self, Layers, Settings},
     recipe::{self, Recipe, evaluate::Arguments},
     source::{self, image},
@@ -37,6 +38,8 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Failure> {
     let file = file(args)?;
     let recipe = recipe(&file)?;
     let options = options(args, &file, pack::outputs(&targets))?;
+    let timing = Timing::new();
+    timing.event(Event::Phase(Phase::Plan));
     let built = pipeline::build(&recipe, &options)?;
     if !args.talk.quiet {
         for notice in &built.notices {
@@ -55,7 +58,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Failure> {
     for (name, value) in built.annotations {
         delivery.annotations.entry(name).or_insert(value);
     }
-    pack::deliver(&built.plan, built.base.as_deref(), &delivery, &args.talk)
+    pack::deliver((&built.plan, built.base.as_deref()), &delivery, &args.talk, timing.wanted(args.out.timing))
 }
 
 fn notice_lines(text: &str) {

@@ -21,7 +21,7 @@ use crate::{
     elf::ObjectError,
     image::{Config, Platform},
     path::{ImagePath, PathError, escape, glob::Glob},
-    source::SourceError,
+    source::{Beside, SourceError},
     timestamp::Timestamp,
     tree::{Change, Kind, Meta, Node, Tree},
 };
@@ -168,6 +168,9 @@ pub struct Missing {
     pub by: ImagePath,
     /// Each place that was searched, in order, with why it is one.
     pub searched: Vec<String>,
+    /// Where it stands on the host, if the needing file's `$ORIGIN` leads to it there: the input was taken out of
+    /// its directory.
+    pub beside: Option<Beside>,
 }
 
 fn platforms(files: &[(Platform, ImagePath)]) -> String {
