@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
     cache_args::{CacheArgs, CacheCommand},
-    image_args::{CheckArgs, InspectArgs, RunArgs},
+    image_args::{CheckArgs, InspectArgs, RunArgs, TraceArgs},
 };
 
 /// Pack programs, directories and tarballs into the smallest container image that runs them.
@@ -39,7 +39,9 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Run an image's program once, without root, in a throw-away copy
     Run(RunArgs),
-    /// What `run` starts itself
+    /// Watch a program run, and say which files it opens and which its image lacks
+    Trace(TraceArgs),
+    /// What `run` and `trace` start themselves
     #[command(name = crate::run::RUNNER, hide = true)]
     Runner {
         /// Which stage
@@ -97,6 +99,10 @@ pub(super) struct InputArgs {
     /// Add a file or directory of the sysroot under its own path, with its libraries (repeatable)
     #[arg(long, value_name = "PATH", help_heading = "Inputs")]
     pub(super) include: Vec<String>,
+
+    /// Add the files of a list, one absolute path a line (repeatable); `imgb trace -o FILE` writes such lists
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub(super) include_from: Vec<PathBuf>,
 
     /// Go on although libraries whose names match are missing (repeatable)
     #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
@@ -375,6 +381,10 @@ pub(super) struct BuildArgs {
 
     #[command(flatten)]
     pub(super) out: OutputArgs,
+
+    /// Write the image even if it cannot start
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_check: bool,
 
     /// Show what would be in the image and write nothing
     #[arg(long, help_heading = "Output")]

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     args::BuildArgs,
-    pack,
+    check, pack,
     progress::line,
     report::{self, Failure},
     rules,
@@ -48,6 +48,9 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Failure> {
     }
     if args.dry_run {
         return pack::show(&built.plan, args.talk.json, args.talk.quiet);
+    }
+    if !args.no_check {
+        check::refuse(&pipeline::prove(&built.plan, &options.plan.allow_missing))?;
     }
     let stem = fs_err::canonicalize(&args.context).ok();
     let stem = stem.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
@@ -95,7 +98,7 @@ fn recipe(file: &Path) -> Result<Recipe, Failure> {
 }
 
 /// A regular file's bytes, one more than `limit` at most.
-fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     let fault = |why: String| {
         Failure::new(report::MISSING, format!("cannot read `{}`: {why}", path.display()), Vec::new(), None)
     };

@@ -14,6 +14,7 @@ mod report;
 mod rules;
 mod run;
 mod timing;
+mod trace;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -36,6 +37,10 @@ pub fn run() -> ExitCode {
         Command::Cache(args) => cache::cache(args),
         Command::Check(args) => check::check(args),
         Command::Run(args) => match run::run(args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => Err(failure),
+        },
+        Command::Trace(args) => match trace::trace(args) {
             Ok(code) => return ExitCode::from(code),
             Err(failure) => Err(failure),
         },

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     args::{ConfigArgs, FormatArg, Hwcaps, InputArgs, LayersArg, OutputArgs, PackArgs, PlanArgs, TalkArgs},
+    build::read,
     cache, check,
     progress::{Progress, line},
     report::{self, Failure, print},
@@ -23,6 +24,7 @@ use crate::{
     plan::{self, Layers, Plan, Settings},
     source::{self, Exclude, Request},
     timestamp::Timestamp,
+    trace,
     tree::capability,
 };
 
@@ -175,7 +177,7 @@ pub(super) fn ingredients(
     let plan = plan::Options {
         dependencies: !input.no_deps,
         soft: rules::soft(input)?,
-        include: input.include.iter().map(|text| image_path("--include", text)).collect::<Result<_, _>>()?,
+        include: include(input)?,
         allow_missing: globs(&input.allow_missing)?,
         library_path: library_path(&input.library_path),
         strict: input.strict,
@@ -196,6 +198,23 @@ pub(super) fn ingredients(
         source,
         plan,
     })
+}
+
+/// What `--include` and the lists of `--include-from` name.
+fn include(input: &InputArgs) -> Result<Vec<(ImagePath, String)>, Failure> {
+    let own = |text: &String| Ok((image_path("--include", text)?, "--include".to_owned()));
+    let mut all = input.include.iter().map(own).collect::<Result<Vec<_>, Failure>>()?;
+    for file in &input.include_from {
+        let option = format!("--include-from {}", file.display());
+        let bytes = read(file, trace::MAX_LIST)?;
+        if bytes.len() > trace::MAX_LIST {
+            return Err(Failure::usage(format!("{option}: it has more than {} bytes", trace::MAX_LIST)));
+        }
+        let paths =
+            trace::parse_list(&bytes).map_err(|error| Failure::usage(format!("{option}: {error}")))?;
+        all.extend(paths.into_iter().map(|path| (path, option.clone())));
+    }
+    Ok(all)
 }
 
 /// The patterns of `texts`.
