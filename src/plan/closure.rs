@@ -1,6 +1,6 @@
 //! Programs → the libraries and loaders they need, which join the image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Missing, Note, Options, PlanError, Reason,
@@ -62,9 +62,7 @@ pub(super) fn take(
         growing.generate(path, file.bytes, "where the loader finds libraries outside its own directories");
     }
     let mut outcomes = Outcomes::default();
-    outcomes
-        .notes
-        .extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
+    outcomes.notes.extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
     judge(&closure, roots, hard, options, &mut outcomes);
     outcomes.notes.extend(rules.finish(growing)?);
     Ok(outcomes)
@@ -124,6 +122,7 @@ fn found(file: &elf::File) -> Found {
 /// what these need may be loaded already when they are. The rest came by rules: the image starts without.
 fn judge(closure: &Closure, roots: &Roots, hard: usize, options: &Options, outcomes: &mut Outcomes) {
     let mut lacks = Vec::new();
+    let mut later: BTreeMap<String, BTreeSet<ImagePath>> = BTreeMap::new();
     let path = |index: usize| closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone());
     for (program, edge) in closure.missing() {
         let by = path(edge.requester);
@@ -131,8 +130,7 @@ fn judge(closure: &Closure, roots: &Roots, hard: usize, options: &Options, outco
             continue;
         }
         if program >= roots.programs.len() && roots.siblings.contains(&*edge.name) {
-            let text = format!("{by} needs `{}`, which must be loaded before it", escape(&edge.name));
-            outcomes.notes.push(Note { text, hint: None });
+            later.entry(escape(&edge.name)).or_default().insert(by);
             continue;
         }
         let missing = Missing { name: escape(&edge.name), by, searched: searched(edge) };
@@ -145,6 +143,11 @@ fn judge(closure: &Closure, roots: &Roots, hard: usize, options: &Options, outco
             outcomes.missing.push(missing);
         }
     }
+    outcomes.notes.extend(later.iter().filter_map(|(name, by)| {
+        let (first, others) = (by.first()?, by.len() - 1);
+        let by = if others == 0 { first.to_string() } else { format!("{first} and {others} more") };
+        Some(Note::warning(format!("{by} need `{name}`, which must be loaded before")))
+    }));
     for (program, fault) in closure.faults() {
         let by =
             closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
@@ -154,7 +157,7 @@ fn judge(closure: &Closure, roots: &Roots, hard: usize, options: &Options, outco
         match fault.kind {
             _ if program >= hard => {
                 let text = format!("`{by}`, which a rule added, cannot start: {fault}");
-                outcomes.notes.push(Note { text, hint: None });
+                outcomes.notes.push(Note::warning(text));
             }
             FaultKind::Find(FindError::Missing) => {
                 outcomes.missing.push(Missing { name: escape(&fault.path), by, searched: Vec::new() });
