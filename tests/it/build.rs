@@ -66,3 +66,13 @@ fn secrets_that_come_along_are_named() {
     assert!(warned.stderr().contains("`dir/.env` looks like a secret"), "{}", warned.show());
     sandbox.imgb("build ctx --deny-secrets -o x.tar").run().error(1, &["dir/.env"]);
 }
+
+#[test]
+fn what_cannot_start_is_not_written() {
+    let sandbox = context();
+    sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY a /a\nCMD [\"/a\"]\n");
+    sandbox.imgb("build ctx -o x.tar").run().error(1, &["/a", "execute", "--no-check"]);
+    assert!(!sandbox.path("x.tar").exists());
+    sandbox.imgb("build ctx --no-check -o x.tar").run().ok();
+    sandbox.imgb("check x.tar").run().error(1, &["/a"]);
+}
