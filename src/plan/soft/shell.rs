@@ -89,7 +89,10 @@ pub(super) fn names(text: &[u8]) -> Names {
     while let Some((&byte, after)) = rest.split_first() {
         rest = reader.step(byte, after);
     }
-    reader.end();
+    // What has no end is no word.
+    if reader.within.is_empty() {
+        reader.end();
+    }
     let Reader { mut names, functions, .. } = reader;
     names.commands.retain(|name| !functions.contains(name));
     names
@@ -132,6 +135,7 @@ impl Reader {
                 self.odd = true;
                 return skip(after, b"}");
             }
+            b'$' => self.odd = true,
             b'`' if self.within.last() == Some(&b'`') => self.close(),
             b'`' => self.open(b'`'),
             b'"' if quoted => drop(self.within.pop()),
@@ -142,6 +146,14 @@ impl Reader {
                 self.word.extend(after.get(..end).unwrap_or_default());
                 return after.get(end + 1..).unwrap_or_default();
             }
+            _ => return self.plain(byte, after),
+        }
+        after
+    }
+
+    /// Takes a byte that stands in no quotes and begins none.
+    fn plain<'t>(&mut self, byte: u8, after: &'t [u8]) -> &'t [u8] {
+        match byte {
             b'#' if self.word.is_empty() => return line_end(after),
             b'<' if after.starts_with(b"<") && !after.starts_with(b"<<") => return self.document(after),
             b'\n' => {
@@ -155,9 +167,12 @@ impl Reader {
                 self.separate();
                 self.fresh.clear();
             }
-            b'(' if !self.word.is_empty() => {
-                self.functions.insert(std::mem::take(&mut self.word));
-                self.within.push(b'(');
+            // A function.
+            b'(' if after.trim_ascii_start().starts_with(b")") => {
+                self.end();
+                self.functions.extend(self.fresh.pop());
+                self.command = true;
+                return skip(after, b")");
             }
             b'(' => self.open(b'('),
             b')' if self.within.last() == Some(&b'(') => self.close(),
@@ -169,11 +184,14 @@ impl Reader {
                 }
                 self.separate();
             }
-            b'$' => self.odd = true,
             b'<' | b'>' => {
+                if self.word.iter().all(u8::is_ascii_digit) {
+                    self.word.clear();
+                }
                 self.end();
                 // The next word is a file.
                 self.odd = true;
+                return after.strip_prefix(b"&").unwrap_or(after);
             }
             _ => self.word.push(byte),
         }
