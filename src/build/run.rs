@@ -57,7 +57,7 @@ impl<'a> Builder<'a> {
     pub(super) fn image(&mut self, name: &str, platform: Option<&str>) -> Result<Stage, Cause> {
         let stage = base::open(name, platform, self.options)?;
         let notes = stage.base.iter().flat_map(|image| image.notes.iter());
-        self.notes.extend(notes.map(|text| Note { text: format!("{name}: {text}"), hint: None }));
+        self.notes.extend(notes.map(|text| Note::warning(format!("{name}: {text}"))));
         Ok(stage)
     }
 
@@ -150,8 +150,10 @@ impl<'a> Builder<'a> {
             return Err(Cause::Secrets(found));
         }
         let hint = "leave it out with .dockerignore, or name it in a COPY if it belongs there";
-        let note =
-            |path: String| Note { text: format!("`{path}` looks like a secret"), hint: Some(hint.into()) };
+        let note = |path: String| Note {
+            hint: Some(hint.into()),
+            ..Note::warning(format!("`{path}` looks like a secret"))
+        };
         self.notes.extend(found.into_iter().map(note));
         Ok(())
     }

@@ -45,6 +45,11 @@ fn skip(why: &str) {
     let _ = writeln!(io::stderr(), "skipped: {name}: {why}");
 }
 
+/// Whether a command or, with a slash, a file is there.
+pub(crate) fn is_there(tool: &str) -> bool {
+    find(tool).is_some()
+}
+
 fn find(tool: &str) -> Option<PathBuf> {
     PATH.split(':').map(|dir| Path::new(dir).join(tool)).find(|path| path.is_file())
 }
