@@ -156,7 +156,7 @@ impl Proof<'_> {
 
     fn options(&self) -> elf::Options {
         elf::Options {
-            library_path: split(self.start.variable("LD_LIBRARY_PATH"), &[':', ';']),
+            environment_path: split(self.start.variable("LD_LIBRARY_PATH"), &[':', ';']),
             preload: split(self.start.variable("LD_PRELOAD"), &[':', ' ']),
             ..elf::Options::default()
         }
