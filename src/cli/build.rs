@@ -14,14 +14,13 @@ use super::{
     rules,
 };
 use crate::{
-    archive::spool,
     build::{self, Options},
     image::Platform,
     path::ignore::Ignore,
     pipeline,
     plan::{self, Layers, Settings},
     recipe::{self, Recipe, evaluate::Arguments},
-    source::{self, image},
+    source,
 };
 
 /// Bytes of an ignore file.
@@ -164,7 +163,7 @@ fn options(
         },
         plan: plan::Options {
             dependencies: true,
-            soft: rules::builtin()?,
+            soft: rules::soft(&args.soft)?,
             strict: false,
             include: Vec::new(),
             allow_missing: pack::globs(&args.allow_missing)?,
@@ -176,7 +175,7 @@ fn options(
             settings: Settings { labels: args.label.clone(), ..Settings::default() },
             capabilities: Vec::new(),
         },
-        image: image::Options { platform, machine, spool: pack::scratch(), limits: spool::Limits::default() },
+        image: pack::image_options(platform),
         squash: args.squash,
         deny_secrets: args.deny_secrets,
     })

@@ -14,6 +14,7 @@ use super::{
     rules, variable,
 };
 use crate::{
+    archive::spool,
     image::{Platform, Reference},
     output::{Format, Place, Target},
     path::{ImagePath, glob::Glob},
@@ -30,7 +31,14 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
     let targets = targets(&args.out)?;
     let ingredients = ingredients(&args.input, &args.config, &targets)?;
-    let plan = pipeline::plan(&ingredients)?;
+    let (plan, base) = match &args.base {
+        None => (pipeline::plan(&ingredients)?, None),
+        Some(name) => {
+            let built =
+                pipeline::onto(name, &ingredients, &image_options(ingredients.plan.platform.clone()))?;
+            (built.plan, built.base)
+        }
+    };
     if args.dry_run {
         return show(&plan, args.talk.json, args.talk.quiet);
     }
@@ -41,7 +49,7 @@ pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
     if !args.no_check && ingredients.plan.dependencies {
         check::refuse(&pipeline::prove(&plan, &ingredients.plan.allow_missing))?;
     }
-    deliver(&plan, None, &delivery, &args.talk)
+    deliver(&plan, base.as_deref(), &delivery, &args.talk)
 }
 
 /// Writes the image and says what was written.
@@ -161,7 +169,7 @@ pub(super) fn ingredients(
     };
     let plan = plan::Options {
         dependencies: !input.no_deps,
-        soft: rules::soft(input)?,
+        soft: rules::soft(&input.soft)?,
         include: input.include.iter().map(|text| image_path("--include", text)).collect::<Result<_, _>>()?,
         allow_missing: globs(&input.allow_missing)?,
         library_path: library_path(&input.library_path),
@@ -182,7 +190,18 @@ pub(super) fn ingredients(
         sysroot: input.sysroot.clone(),
         source,
         plan,
+        deny_secrets: input.deny_secrets,
     })
+}
+
+/// How base images are opened.
+pub(super) fn image_options(platform: Option<Platform>) -> source::image::Options {
+    source::image::Options {
+        platform,
+        machine: fallback_platform(),
+        spool: scratch(),
+        limits: spool::Limits::default(),
+    }
 }
 
 /// The patterns of `texts`.

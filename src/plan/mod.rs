@@ -73,7 +73,7 @@ pub struct Note {
 }
 
 /// How a plan is made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Find libraries, loaders and interpreters.
     pub dependencies: bool,
