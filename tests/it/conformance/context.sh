@@ -17,7 +17,7 @@ ln dir/one dir/onehard
 ln -s ../dir links/up; ln -s ../a links/afile; ln -s /dir links/rootdir; ln -s /a links/roota; ln -s la links/none; ln -s ../links/afile links/chain
 chmod 755 x.sh; chmod 400 ro; chmod 700 private; chmod 600 private/p; chmod 1777 sticky; chmod 4755 suid; chmod 2755 sgid
 own() { tar --sort=name --owner=11 --group=12 --mtime=@1 "$@"; }
-for z in z j J; do own -c${z}f tar/t.tar.$z -C dir .; done
+for z in z j J; do own -c${z}f tar/t.tar.$z -C dir .; own -c${z}f tar/p.tar.$z a dir2; done
 own -cf tar/own.tar --mode=750 dir2
 own -cf tar/plain.tar a dir2/five; cp tar/plain.tar tar/noext
 own -cf tar/abs.tar -P --transform='s,^,/,' dir2/five
