@@ -32,6 +32,7 @@
 //! | 1 | [`recipe`] | Buildfile text → Recipe → stages with nothing left to expand | path | nothing |
 //! | 1 | [`elf`] | what a loader reads and where it searches: object, cache, closure | path | nothing (Lookup) |
 //! | 1 | [`rules`] | soft dependencies: evidence → paths; the table of rules, which is data | path | nothing |
+//! | 1 | [`trace`] | what a watched program asked the system for, and which of it an image lacks; strace logs, lists | path | nothing |
 //! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, timestamp | nothing |
 //! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, compress, tree | its own files |
 //! | 2 | [`store`] | blobs on disk: temporary file, digest, rename | digest | its own files |
@@ -41,7 +42,7 @@
 //! | 5 | [`build`] | a recipe's stages → Plan | path, timestamp, tree, recipe, rules, elf, image, plan, source | base images through `source` |
 //! | 5 | [`pack`] | trees → layers | path, digest, compress, tree, archive, store, source | threads |
 //! | 6 | [`output`] | archives, OCI layout, root file system | digest, image, tree, archive, store, source | writes at the target, stdout |
-//! | 6 | [`run`] | the smoke run: a throw-away copy, namespaces, the program | path, tree, source, check | processes |
+//! | 6 | [`run`] | the smoke run: a throw-away copy, namespaces, the program, and whoever watches it | path, tree, trace, source, check | processes |
 //! | 7 | [`pipeline`] | the calls above; the one union of errors; Event | all of the above | – |
 //! | 8 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, terminal, exit code, names of files |
 
@@ -64,4 +65,5 @@ pub mod run;
 pub mod source;
 pub mod store;
 pub mod timestamp;
+pub mod trace;
 pub mod tree;

@@ -9,11 +9,11 @@ use std::{
 use crate::{
     build::{self, BuildError, Built},
     check::{self, Report, Start},
-    compress::Compression,
+    compress::{self, Compression},
     elf::Closure,
     image::{self, Image, LayerFormat, Reference},
     output::{OutputError, Outputs, Target},
-    pack::{self, PackError},
+    pack::{self, PackError, Step},
     path::{ImagePath, glob::Glob},
     plan::{self, Note, Plan, PlanError},
     recipe::Recipe,
@@ -21,9 +21,13 @@ use crate::{
         self, HostView, Input, InputKind, Request, SourceError,
         image::{self as base, ImageError},
     },
-    store::Blob,
+    store::{Blob, cache::Cache},
     tree::Tree,
 };
+
+/// The annotation of a manifest that says by which version of the format its layers were made. Where two images of
+/// the same inputs have different digests, this tells whether another imgb is why.
+pub const FORMAT_ANNOTATION: &str = "imgb.format";
 
 /// What goes in.
 #[derive(Debug)]
@@ -68,6 +72,8 @@ pub struct Delivery {
     pub compression: Compression,
     /// Threads.
     pub jobs: NonZeroUsize,
+    /// Where compressed layers are kept from one run to the next.
+    pub cache: Option<Cache>,
     /// Of the manifest.
     pub annotations: BTreeMap<String, String>,
     /// For what no output can take as it comes.
@@ -79,6 +85,8 @@ pub struct Delivery {
 pub struct Delivered {
     /// The image.
     pub image: Image,
+    /// The plan's layers, as they were made.
+    pub layers: Vec<pack::Layer>,
     /// Each target's names.
     pub names: Vec<Vec<Reference>>,
 }
@@ -86,15 +94,25 @@ pub struct Delivered {
 /// What happens on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Reading and writing of this many files and bytes begins.
-    Packing {
-        /// Files.
-        files: usize,
-        /// Bytes, as they come from the inputs.
-        bytes: u64,
-    },
-    /// This many more bytes are done.
-    Packed(u64),
+    /// One part of the work is over and the next begins.
+    Phase(Phase),
+    /// Layers are made: how much, and how much of it is done.
+    Packing(Step),
+}
+
+/// The parts of the work, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The inputs are walked.
+    Inputs,
+    /// What they need is looked up.
+    Plan,
+    /// The proof that the image will start.
+    Check,
+    /// Content is read, compressed and hashed.
+    Layers,
+    /// What is left of the outputs is written, and all of them reach the disk.
+    Output,
 }
 
 /// What can go wrong on the way.
@@ -131,8 +149,9 @@ fn list(paths: &[ImagePath]) -> String {
 ///
 /// # Errors
 /// [`Error::Source`], [`Error::Plan`], [`Error::Secrets`].
-pub fn plan(ingredients: &Ingredients) -> Result<Plan, Error> {
-    let (host, inputs, secrets) = gather(ingredients)?;
+pub fn plan(ingredients: &Ingredients, event: &dyn Fn(Event)) -> Result<Plan, Error> {
+    let (host, inputs, secrets) = gather(ingredients, event)?;
+    event(Event::Phase(Phase::Plan));
     let mut plan = plan::make(inputs, &host, &ingredients.source, &ingredients.plan)?;
     plan.notes.extend(secrets);
     Ok(plan)
@@ -142,8 +161,14 @@ pub fn plan(ingredients: &Ingredients) -> Result<Plan, Error> {
 ///
 /// # Errors
 /// As [`plan`], and [`Error::Build`].
-pub fn onto(base: &str, ingredients: &Ingredients, image: &base::Options) -> Result<Built, Error> {
-    let (host, inputs, secrets) = gather(ingredients)?;
+pub fn onto(
+    base: &str,
+    ingredients: &Ingredients,
+    image: &base::Options,
+    event: &dyn Fn(Event),
+) -> Result<Built, Error> {
+    let (host, inputs, secrets) = gather(ingredients, event)?;
+    event(Event::Phase(Phase::Plan));
     let Ingredients { source, plan, .. } = ingredients;
     let ground = build::Ground { context: Path::new(""), source, plan, image };
     let mut built = build::onto(base, inputs, &host, &ground)?;
@@ -152,7 +177,11 @@ pub fn onto(base: &str, ingredients: &Ingredients, image: &base::Options) -> Res
 }
 
 /// The inputs, where libraries are looked up, and what is to be said of secrets.
-fn gather(ingredients: &Ingredients) -> Result<(HostView, Vec<Input>, Vec<Note>), Error> {
+fn gather(
+    ingredients: &Ingredients,
+    event: &dyn Fn(Event),
+) -> Result<(HostView, Vec<Input>, Vec<Note>), Error> {
+    event(Event::Phase(Phase::Inputs));
     let host = HostView::new(&ingredients.sysroot)
         .map_err(|source| SourceError::Unreadable { path: ingredients.sysroot.clone(), source })?;
     let inputs = source::gather(&ingredients.requests, &host, &ingredients.source)?;
@@ -221,14 +250,12 @@ pub fn deliver(
     delivery: &Delivery,
     event: &(dyn Fn(Event) + Sync),
 ) -> Result<Delivered, Error> {
-    let (mut files, mut bytes) = (0, 0);
-    for layer in &plan.layers {
-        files += layer.tree.len();
-        bytes += layer.tree.iter().filter_map(|(_, node)| node.file()).map(|file| file.len).sum::<u64>();
-    }
-    event(Event::Packing { files, bytes });
-    let progress = |bytes| event(Event::Packed(bytes));
-    let options = pack::Options { compression: delivery.compression, jobs: delivery.jobs };
+    event(Event::Phase(Phase::Layers));
+    let options = pack::Options {
+        compression: delivery.compression,
+        jobs: delivery.jobs,
+        cache: delivery.cache.as_ref(),
+    };
     let trees: Vec<_> = plan.layers.iter().map(|layer| &layer.tree).collect();
 
     let mut outputs = Outputs::open(delivery.targets.clone(), &delivery.scratch)?;
@@ -237,13 +264,16 @@ pub fn deliver(
         layers.extend(layer.document());
         blobs.push(outputs.keep(&base.blob(layer)?)?);
     }
-    let packed = pack::pack(&trees, &options, outputs.store(), &progress)?;
+    let packed = pack::pack(&trees, &options, outputs.store(), &|step| event(Event::Packing(step)))?;
     layers.extend(packed.iter().map(|layer| layer_document(layer, delivery.compression)));
-    let image = image::assemble(&plan.config, layers, &delivery.annotations);
-    blobs.extend(packed.into_iter().map(|layer| layer.blob));
+    let mut annotations = delivery.annotations.clone();
+    annotations.entry(FORMAT_ANNOTATION.into()).or_insert_with(|| compress::FORMAT.to_string());
+    let image = image::assemble(&plan.config, layers, &annotations);
+    blobs.extend(packed.iter().map(|layer| layer.blob.clone()));
+    event(Event::Phase(Phase::Output));
     outputs.write(&image, &blobs, &|| plan.merged(), &|target| delivery.names_of(target))?;
     let names = delivery.targets.iter().map(|target| delivery.names_of(target)).collect();
-    Ok(Delivered { image, names })
+    Ok(Delivered { image, layers: packed, names })
 }
 
 impl Delivery {

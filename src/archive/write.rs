@@ -90,6 +90,16 @@ impl<'a> Layout<'a> {
         self.members.len()
     }
 
+    /// How many members end before `at`.
+    pub fn members_before(&self, at: u64) -> usize {
+        self.members.partition_point(|member| member.end() <= at)
+    }
+
+    /// The members in order: path, node, and the path that it is a hard link to, if it is one.
+    pub fn entries(&self) -> impl Iterator<Item = (&'a ImagePath, &'a Node, Option<&'a ImagePath>)> {
+        self.members.iter().map(|member| (member.path, member.node, member.link))
+    }
+
     /// Fills `out` with the archive's bytes from `at` on. `read` fills a buffer with a file's bytes.
     ///
     /// # Errors

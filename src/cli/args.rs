@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::image_args::{CheckArgs, InspectArgs, RunArgs};
+use super::{
+    cache_args::{CacheArgs, CacheCommand},
+    image_args::{CheckArgs, InspectArgs, RunArgs, TraceArgs},
+};
 
 /// Pack programs, directories and tarballs into the smallest container image that runs them.
 ///
@@ -30,11 +33,15 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// The libraries of programs as a tree: how each was found, and what was searched for a missing one
     Deps(DepsArgs),
+    /// The cache of compressed layers: what is in it, and taking it out
+    Cache(CacheCommand),
     /// Verify every digest of an image and prove that it will start
     Check(CheckArgs),
     /// Run an image's program once, without root, in a throw-away copy
     Run(RunArgs),
-    /// What `run` starts itself
+    /// Watch a program run, and say which files it opens and which its image lacks
+    Trace(TraceArgs),
+    /// What `run` and `trace` start themselves
     #[command(name = crate::run::RUNNER, hide = true)]
     Runner {
         /// Which stage
@@ -118,6 +125,10 @@ pub(super) struct InputArgs {
     /// Add a file or directory of the sysroot under its own path, with its libraries (repeatable)
     #[arg(long, value_name = "PATH", help_heading = "Inputs")]
     pub(super) include: Vec<String>,
+
+    /// Add the files of a list, one absolute path a line (repeatable); `imgb trace -o FILE` writes such lists
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    pub(super) include_from: Vec<PathBuf>,
 
     /// Go on although libraries whose names match are missing (repeatable)
     #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
@@ -316,6 +327,13 @@ pub(super) struct OutputArgs {
     /// Threads; the bytes are the same for any number
     #[arg(short, long, value_name = "N", help_heading = "Output")]
     pub(super) jobs: Option<std::num::NonZeroUsize>,
+
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
+
+    /// Say how long each part took, what it cost and what was read: on stderr, or with --json on stdout
+    #[arg(long, help_heading = "Messages")]
+    pub(super) timing: bool,
 }
 
 #[derive(Args, Debug)]
@@ -381,6 +399,10 @@ pub(super) struct BuildArgs {
 
     #[command(flatten)]
     pub(super) out: OutputArgs,
+
+    /// Write the image even if it cannot start
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_check: bool,
 
     /// Show what would be in the image and write nothing
     #[arg(long, help_heading = "Output")]

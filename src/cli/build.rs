@@ -8,16 +8,17 @@ use std::{
 
 use super::{
     args::BuildArgs,
-    pack,
+    check, pack,
     progress::line,
     report::{self, Failure},
     rules,
+    timing::Timing,
 };
 use crate::{
     build::{self, Options},
     image::Platform,
     path::ignore::Ignore,
-    pipeline,
+    pipeline::{self, Event, Phase},
     plan::{self, Layers, Settings},
     recipe::{self, Recipe, evaluate::Arguments},
     source,
@@ -36,6 +37,8 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Failure> {
     let file = file(args)?;
     let recipe = recipe(&file)?;
     let options = options(args, &file, pack::outputs(&targets))?;
+    let timing = Timing::new();
+    timing.event(Event::Phase(Phase::Plan));
     let built = pipeline::build(&recipe, &options)?;
     if !args.talk.quiet {
         for notice in &built.notices {
@@ -45,13 +48,16 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Failure> {
     if args.dry_run {
         return pack::show(&built.plan, args.talk.json, args.talk.quiet);
     }
+    if !args.no_check {
+        check::refuse(&pipeline::prove(&built.plan, &options.plan.allow_missing))?;
+    }
     let stem = fs_err::canonicalize(&args.context).ok();
     let stem = stem.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let mut delivery = pack::delivery(&args.out, targets, &stem, &args.annotation)?;
     for (name, value) in built.annotations {
         delivery.annotations.entry(name).or_insert(value);
     }
-    pack::deliver(&built.plan, built.base.as_deref(), &delivery, &args.talk)
+    pack::deliver((&built.plan, built.base.as_deref()), &delivery, &args.talk, timing.wanted(args.out.timing))
 }
 
 fn notice_lines(text: &str) {
@@ -91,7 +97,7 @@ fn recipe(file: &Path) -> Result<Recipe, Failure> {
 }
 
 /// A regular file's bytes, one more than `limit` at most.
-fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     let fault = |why: String| {
         Failure::new(report::MISSING, format!("cannot read `{}`: {why}", path.display()), Vec::new(), None)
     };

@@ -1,16 +1,22 @@
 //! `imgb deps`.
 
+use std::collections::BTreeSet;
+
 use super::{
     args::{DepsArgs, Hwcaps},
     pack::{command_dirs, library_path, scratch},
     report::{Failure, print_bytes},
 };
 use crate::{
-    elf::{self, Closure},
+    elf::{self, Closure, Edge},
+    path::escape,
     pipeline::{self, Needy},
     source::{self, Request},
     timestamp::Timestamp,
 };
+
+/// Missing libraries that the error names.
+const SHOWN: usize = 10;
 
 pub(super) fn deps(args: &DepsArgs) -> Result<(), Failure> {
     let closure = pipeline::deps(&needy(args)?)?;
@@ -28,14 +34,26 @@ pub(super) fn deps(args: &DepsArgs) -> Result<(), Failure> {
 fn verdict(closure: &Closure) -> Result<(), Failure> {
     let root = |index: usize| closure.programs.get(index).is_some_and(|program| program.file.is_none());
     let faults: Vec<String> = closure.faults().map(|(_, fault)| fault.to_string()).collect();
-    let missing = closure.missing().count();
+    let missing: Vec<&Edge> = closure.missing().map(|(_, edge)| edge).collect();
     let refused = closure.faults().any(|(program, _)| root(program));
-    match (faults.first(), missing) {
-        (None, 0) => Ok(()),
-        (Some(fault), 0) => Err(Failure::shown(fault.clone(), refused)),
-        (_, 1) => Err(Failure::shown("a library is missing".into(), refused)),
-        (_, count) => Err(Failure::shown(format!("{count} libraries are missing"), refused)),
+    match (faults.first(), &missing[..]) {
+        (None, []) => Ok(()),
+        (Some(fault), []) => Err(Failure::shown(fault.clone(), refused)),
+        (_, missing) => Err(Failure::shown(cannot_find(closure, missing), refused)),
     }
+}
+
+/// The missing libraries by name; the tree says more of each.
+fn cannot_find(closure: &Closure, missing: &[&Edge]) -> String {
+    let names: BTreeSet<String> = missing.iter().map(|edge| escape(&edge.name)).collect();
+    if let [edge] = missing
+        && let Some(file) = closure.files.get(edge.requester)
+    {
+        return format!("cannot find `{}`, needed by `{}`", escape(&edge.name), escape(&file.opened));
+    }
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    format!("cannot find {}{more}", shown.join(", "))
 }
 
 fn needy(args: &DepsArgs) -> Result<Needy, Failure> {

@@ -88,6 +88,69 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb trace app.tar -o more.list           # the image's program, in the sandbox of `imgb run`\n  \
+    imgb trace app.tar --timeout 5s -- serve  # a server, for as long as it takes\n  \
+    imgb trace -o app.list -- ./app --work    # a command of this machine, without a sandbox\n  \
+    strace -f -e trace=%file -o log ./app && imgb trace --from-strace log -o app.list\n  \
+    imgb pack ./app --include-from app.list -o app.tar\n\n\
+    Of an image, what its program asked for in vain is listed where the sysroot has it; of a command, every file \
+    that it read. What the program prints goes to stderr. The exit code is the program's, as with `imgb run`.")]
+pub(super) struct TraceArgs {
+    /// The image to run: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    #[arg(value_name = "IMAGE")]
+    pub(super) image: Option<String>,
+
+    /// Which one, where there are several; otherwise the one for this machine
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<String>,
+
+    /// Arguments instead of the image's cmd; without an IMAGE the command to run here
+    #[arg(last = true, value_name = "ARG")]
+    pub(super) args: Vec<String>,
+
+    /// Run nothing and read what strace recorded; with an IMAGE, list what that lacks
+    #[arg(long, value_name = "FILE", conflicts_with = "args")]
+    pub(super) from_strace: Option<std::path::PathBuf>,
+
+    /// Where files that the image lacks are looked for
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(super) sysroot: std::path::PathBuf,
+
+    /// Write a list for `imgb pack --include-from`
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<std::path::PathBuf>,
+
+    /// Words instead of the image's entrypoint and cmd
+    #[arg(long, value_name = "WORDS")]
+    pub(super) entrypoint: Option<String>,
+
+    /// A variable (repeatable); NAME alone takes its value from here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(super) env: Vec<String>,
+
+    /// Instead of the image's working directory
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) workdir: Option<String>,
+
+    /// Instead of the image's user
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(super) user: Option<String>,
+
+    /// Memory of all processes in an image together, such as 64m: past it they are ended
+    #[arg(short, long, value_name = "BYTES")]
+    pub(super) memory: Option<String>,
+
+    /// How long it may run, such as 10s: then it is ended with code 124 and what was seen is listed
+    #[arg(long, value_name = "TIME")]
+    pub(super) timeout: Option<String>,
+
+    /// JSON on stdout
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  imgb inspect myapp.tar\n  imgb inspect --files oci:layout:1.0\n  \
     imgb inspect --json myapp.tar | jq '.files | sort_by(-.size)[:10]'")]
 pub(super) struct InspectArgs {

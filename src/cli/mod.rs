@@ -2,6 +2,8 @@
 
 mod args;
 mod build;
+mod cache;
+mod cache_args;
 mod check;
 mod deps;
 mod image_args;
@@ -11,6 +13,8 @@ mod progress;
 mod report;
 mod rules;
 mod run;
+mod timing;
+mod trace;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -30,8 +34,13 @@ pub fn run() -> ExitCode {
         Command::Build(args) => build::build(args),
         Command::Plan(args) => pack::plan(args),
         Command::Deps(args) => deps::deps(args),
+        Command::Cache(args) => cache::cache(args),
         Command::Check(args) => check::check(args),
         Command::Run(args) => match run::run(args) {
+            Ok(code) => return ExitCode::from(code),
+            Err(failure) => Err(failure),
+        },
+        Command::Trace(args) => match trace::trace(args) {
             Ok(code) => return ExitCode::from(code),
             Err(failure) => Err(failure),
         },

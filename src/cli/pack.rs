@@ -8,20 +8,24 @@ use std::{
 
 use super::{
     args::{ConfigArgs, FormatArg, Hwcaps, InputArgs, LayersArg, OutputArgs, PackArgs, PlanArgs, TalkArgs},
-    check,
+    build::read,
+    cache, check,
     progress::{Progress, line},
     report::{self, Failure, print},
-    rules, variable,
+    rules,
+    timing::Timing,
+    variable,
 };
 use crate::{
     archive::spool,
     image::{Platform, Reference},
     output::{Format, Place, Target},
     path::{ImagePath, glob::Glob},
-    pipeline::{self, Delivery, Event, Ingredients},
+    pipeline::{self, Delivery, Event, Ingredients, Phase},
     plan::{self, Layers, Plan, Settings},
     source::{self, Exclude, Request},
     timestamp::Timestamp,
+    trace,
     tree::capability,
 };
 
@@ -31,11 +35,12 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
     let targets = targets(&args.out)?;
     let ingredients = ingredients(&args.input, &args.config, &targets)?;
+    let timing = Timing::new();
     let (plan, base) = match &args.base {
-        None => (pipeline::plan(&ingredients)?, None),
+        None => (pipeline::plan(&ingredients, &|event| timing.event(event))?, None),
         Some(name) => {
-            let built =
-                pipeline::onto(name, &ingredients, &image_options(ingredients.plan.platform.clone()))?;
+            let image = image_options(ingredients.plan.platform.clone());
+            let built = pipeline::onto(name, &ingredients, &image, &|event| timing.event(event))?;
             (built.plan, built.base)
         }
     };
@@ -47,22 +52,23 @@ pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
     let delivery = delivery(&args.out, targets, &stem, &args.config.annotation)?;
     // An image of the inputs alone is not meant to start by itself.
     if !args.no_check && ingredients.plan.dependencies {
+        timing.event(Event::Phase(Phase::Check));
         check::refuse(&pipeline::prove(&plan, &ingredients.plan.allow_missing))?;
     }
-    deliver(&plan, base.as_deref(), &delivery, &args.talk)
+    deliver((&plan, base.as_deref()), &delivery, &args.talk, timing.wanted(args.out.timing))
 }
 
-/// Writes the image and says what was written.
+/// Writes the image and says what was written; what it cost only to a `timing`.
 pub(super) fn deliver(
-    plan: &Plan,
-    base: Option<&source::image::Image>,
+    (plan, base): (&Plan, Option<&source::image::Image>),
     delivery: &Delivery,
     talk: &TalkArgs,
+    timing: Option<&Timing>,
 ) -> Result<(), Failure> {
     let progress = Progress::new(talk.progress, talk.quiet);
     let delivered = pipeline::deliver(plan, base, delivery, &|event| match event {
-        Event::Packing { files, bytes } => progress.start(files, bytes),
-        Event::Packed(bytes) => progress.advance(bytes),
+        Event::Phase(_) => timing.into_iter().for_each(|timing| timing.event(event)),
+        Event::Packing(step) => progress.step(step),
     });
     progress.finish();
     let delivered = delivered?;
@@ -70,17 +76,25 @@ pub(super) fn deliver(
         notes(plan);
         report::summary(plan, delivery, &delivered);
     }
-    if delivery.targets.iter().any(|target| target.place == Place::Stdout) {
+    let to_stdout = delivery.targets.iter().any(|target| target.place == Place::Stdout);
+    if let Some(timing) = timing.filter(|_| to_stdout || !talk.json) {
+        line(&timing.text(plan, &delivered));
+    }
+    if to_stdout {
         return Ok(());
     }
-    match talk.json {
-        true => print(&format!("{}\n", report::summary_json(plan, delivery, &delivered))),
-        false => print(&format!("{}\n", delivered.image.manifest.digest)),
+    if !talk.json {
+        return print(&format!("{}\n", delivered.image.manifest.digest));
     }
+    let mut summary = report::summary_json(plan, delivery, &delivered);
+    if let Some(timing) = timing {
+        summary["timing"] = timing.json(plan, &delivered);
+    }
+    print(&format!("{summary}\n"))
 }
 
 pub(super) fn plan(args: &PlanArgs) -> Result<(), Failure> {
-    let plan = pipeline::plan(&ingredients(&args.input, &args.config, &[])?)?;
+    let plan = pipeline::plan(&ingredients(&args.input, &args.config, &[])?, &|_| {})?;
     show(&plan, args.talk.json, args.talk.quiet)
 }
 
@@ -140,6 +154,7 @@ pub(super) fn delivery(
         fallback_name: fallback,
         compression: args.compress.parse().map_err(Failure::usage)?,
         jobs: jobs.unwrap_or(std::num::NonZeroUsize::MIN),
+        cache: cache::open(&args.cache)?,
         annotations: plan::pairs("--annotation", annotations).map_err(Failure::usage)?,
         scratch: scratch(),
     })
@@ -170,7 +185,7 @@ pub(super) fn ingredients(
     let plan = plan::Options {
         dependencies: !input.no_deps,
         soft: rules::soft(&input.soft)?,
-        include: input.include.iter().map(|text| image_path("--include", text)).collect::<Result<_, _>>()?,
+        include: include(input)?,
         allow_missing: globs(&input.allow_missing)?,
         library_path: library_path(&input.library_path),
         strict: input.strict,
@@ -202,6 +217,23 @@ pub(super) fn image_options(platform: Option<Platform>) -> source::image::Option
         spool: scratch(),
         limits: spool::Limits::default(),
     }
+}
+
+/// What `--include` and the lists of `--include-from` name.
+fn include(input: &InputArgs) -> Result<Vec<(ImagePath, String)>, Failure> {
+    let own = |text: &String| Ok((image_path("--include", text)?, "--include".to_owned()));
+    let mut all = input.include.iter().map(own).collect::<Result<Vec<_>, Failure>>()?;
+    for file in &input.include_from {
+        let option = format!("--include-from {}", file.display());
+        let bytes = read(file, trace::MAX_LIST)?;
+        if bytes.len() > trace::MAX_LIST {
+            return Err(Failure::usage(format!("{option}: it has more than {} bytes", trace::MAX_LIST)));
+        }
+        let paths =
+            trace::parse_list(&bytes).map_err(|error| Failure::usage(format!("{option}: {error}")))?;
+        all.extend(paths.into_iter().map(|path| (path, option.clone())));
+    }
+    Ok(all)
 }
 
 /// The patterns of `texts`.

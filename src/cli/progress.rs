@@ -2,12 +2,13 @@
 
 use std::{
     io::{IsTerminal as _, Write as _},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{args::ProgressArg, report::bytes};
+use crate::pack::Step;
 
 /// Lines are printed at each quarter of work that has at least this many bytes: less is done before it is read.
 const WORTH_LINES: u64 = 64 << 20;
@@ -18,6 +19,8 @@ pub(super) struct Progress {
     how: How,
     total: AtomicU64,
     done: AtomicU64,
+    files: AtomicUsize,
+    files_done: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -42,33 +45,46 @@ impl Progress {
             }
             ProgressArg::Auto | ProgressArg::Plain => How::Lines,
         };
-        Self { how, total: AtomicU64::new(0), done: AtomicU64::new(0) }
+        let (total, done) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { how, total, done, files: AtomicUsize::new(0), files_done: AtomicUsize::new(0) }
     }
 
-    /// Work of `total` bytes in `files` files begins.
-    pub(super) fn start(&self, files: usize, total: u64) {
+    /// A step of the packing.
+    pub(super) fn step(&self, step: Step) {
+        match step {
+            Step::Begin { members, bytes } => self.start(members, bytes),
+            Step::Done { members, bytes } => self.advance(members, bytes),
+        }
+    }
+
+    fn start(&self, files: usize, total: u64) {
         self.total.store(total, Ordering::Relaxed);
+        self.files.store(files, Ordering::Relaxed);
         match &self.how {
             How::Bar(bar) => {
                 bar.set_length(total);
-                bar.set_message(format!("packing {files} files"));
+                bar.set_message(format!("0 of {files} files"));
             }
             How::Lines => line(&format!("packing {files} files, {}", bytes(total))),
             How::Silent => {}
         }
     }
 
-    /// `more` bytes are done.
-    pub(super) fn advance(&self, more: u64) {
+    fn advance(&self, more_files: usize, more: u64) {
         let before = self.done.fetch_add(more, Ordering::Relaxed);
-        let total = self.total.load(Ordering::Relaxed);
+        let files_done = self.files_done.fetch_add(more_files, Ordering::Relaxed) + more_files;
+        let (total, files) = (self.total.load(Ordering::Relaxed), self.files.load(Ordering::Relaxed));
         match &self.how {
-            How::Bar(bar) => bar.inc(more),
+            How::Bar(bar) => {
+                bar.inc(more);
+                bar.set_message(format!("{files_done} of {files} files"));
+            }
             How::Lines if total >= WORTH_LINES => {
                 let quarter = |done: u64| done.saturating_mul(4) / total;
                 let now = quarter(before + more);
                 if now != quarter(before) && now < 4 {
-                    line(&format!("packed {} of {}", bytes(before + more), bytes(total)));
+                    let (done, total) = (bytes(before + more), bytes(total));
+                    line(&format!("packed {done} of {total}, {files_done} of {files} files"));
                 }
             }
             How::Lines | How::Silent => {}

@@ -13,7 +13,7 @@ use crate::{
     pack::PackError,
     pipeline::{Delivered, Delivery, Error},
     plan::{Missing, Plan, PlanError},
-    source::{SourceError, image::ImageError},
+    source::{Beside, SourceError, image::ImageError},
 };
 
 /// Why a command ends without success.
@@ -78,7 +78,7 @@ impl From<Error> for Failure {
             Error::Plan(PlanError::Source(error)) => source_code(error),
             Error::Plan(PlanError::Setting(_)) => USAGE,
             Error::Plan(PlanError::Broken(_)) => REFUSED,
-            Error::Plan(PlanError::NotIncluded(_)) => MISSING,
+            Error::Plan(PlanError::NotIncluded { .. }) => MISSING,
             Error::Plan(_) => BUILD,
             Error::Build(error) => build_code(error),
             Error::Base(_) => DIGEST,
@@ -192,12 +192,31 @@ fn hint(error: &Error) -> Option<String> {
         Error::Plan(PlanError::MixedPlatforms(_)) => {
             "build one image for each platform, or say `--platform` to keep the others as data"
         }
-        Error::Plan(PlanError::Missing(_)) => {
+        Error::Plan(PlanError::Missing(all)) => {
+            if let Some(beside) = all.iter().find_map(|missing| missing.beside.as_ref()) {
+                return Some(beside_hint(beside));
+            }
             "name its directory with `--library-path DIR`, pack it with an input, or go on without it with `--allow-missing NAME`"
         }
         _ => return None,
     };
     Some(text.into())
+}
+
+/// A program taken out of its directory: what it needs has stayed there.
+fn beside_hint(beside: &Beside) -> String {
+    let file = beside.file.display();
+    match &beside.tree {
+        Some(tree) => format!(
+            "`{file}` stands beside the program here, and in the image nothing does: pack the directory that holds \
+             both, `imgb pack {}:/opt/app --entrypoint /opt/app/{}`",
+            tree.display(),
+            beside.program.display()
+        ),
+        None => format!(
+            "`{file}` is where the program's `$ORIGIN` leads to here: pack it too, at the same place beside the program"
+        ),
+    }
 }
 
 fn missing(all: &[Missing]) -> (String, Vec<String>) {

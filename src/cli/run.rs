@@ -42,7 +42,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     Ok(ended.code)
 }
 
-fn failure(error: RunError) -> Failure {
+pub(super) fn failure(error: RunError) -> Failure {
     let (code, details) = match &error {
         RunError::NotFound(_, searched) => (NOT_FOUND, vec![format!("searched: {}", searched.join(", "))]),
         _ => (OWN_FAULT, Vec::new()),
@@ -52,7 +52,7 @@ fn failure(error: RunError) -> Failure {
 }
 
 /// `NAME=VALUE`, or `NAME` alone for this process's own value, which may be none.
-fn pair(entry: &str) -> Option<(OsString, OsString)> {
+pub(super) fn pair(entry: &str) -> Option<(OsString, OsString)> {
     match entry.split_once('=') {
         Some((name, value)) => Some((name.into(), value.into())),
         None => Some((entry.into(), variable(entry)?)),
@@ -60,7 +60,7 @@ fn pair(entry: &str) -> Option<(OsString, OsString)> {
 }
 
 /// Bytes, with `k`, `m` or `g` for powers of 1024, as docker has them.
-fn size(text: &str) -> Result<u64, Failure> {
+pub(super) fn size(text: &str) -> Result<u64, Failure> {
     let wrong =
         || Failure::usage(format!("--memory `{text}`: write a number of bytes, with k, m or g behind it"));
     let lower = text.to_ascii_lowercase();
@@ -76,7 +76,7 @@ fn size(text: &str) -> Result<u64, Failure> {
 }
 
 /// Seconds, with `s`, `m` or `h` behind them.
-fn duration(text: &str) -> Result<Duration, Failure> {
+pub(super) fn duration(text: &str) -> Result<Duration, Failure> {
     let wrong = || Failure::usage(format!("--timeout `{text}`: write seconds, such as 10, 0.5s, 2m or 1h"));
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match text.get(digits.len()..) {

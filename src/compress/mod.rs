@@ -13,6 +13,11 @@ use std::{fmt, str::FromStr};
 pub use decode::{Format, MAX_SNIFF, decoder};
 pub use encode::{Encoder, Piece, Trailer, Writer};
 
+/// The version of what layers' bytes depend on besides their files: the tar's form, the encoders and their versions,
+/// the pieces, the default levels. docs/format.md lists them. Whoever changes one of these counts this up: cached
+/// layers of another version are not used, and each image names its version.
+pub const FORMAT: u32 = 1;
+
 /// What a layer is compressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {

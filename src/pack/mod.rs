@@ -5,6 +5,7 @@
 //! pieces in order: one hashes the tar, one hashes and stores the blob. So the bytes do not depend on the
 //! number of threads, a large file is read by several, and no more is in memory than the pieces on their way.
 
+mod key;
 mod pieces;
 
 use std::num::NonZeroUsize;
@@ -14,18 +15,45 @@ use crate::{
     compress::Compression,
     digest::DiffId,
     source::content::ContentError,
-    store::{Blob, Store, StoreError},
+    store::{
+        Blob, Store, StoreError,
+        cache::{Cache, Cached, Moment},
+    },
     tree::Tree,
 };
 
 /// How layers are made.
 #[derive(Clone, Copy, Debug)]
-pub struct Options {
+pub struct Options<'a> {
     /// What each layer is compressed with.
     pub compression: Compression,
     /// How many threads read and compress. It has no influence on the bytes.
     pub jobs: NonZeroUsize,
+    /// Where compressed layers are kept from one run to the next. It has no influence on the bytes.
+    pub cache: Option<&'a Cache>,
 }
+
+/// How far the work is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// All layers together have this many members and bytes of tar.
+    Begin {
+        /// Members.
+        members: usize,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// This many more are done.
+    Done {
+        /// Members.
+        members: usize,
+        /// Bytes.
+        bytes: u64,
+    },
+}
+
+/// Who hears of every [`Step`], from any thread.
+pub type Progress<'a> = &'a (dyn Fn(Step) + Sync);
 
 /// A layer on disk.
 #[derive(Clone, Debug)]
@@ -40,6 +68,10 @@ pub struct Layer {
     pub members: usize,
     /// What the blob is compressed with.
     pub compression: Compression,
+    /// Bytes of content that were read for it.
+    pub read: u64,
+    /// Whether it came out of the cache.
+    pub cached: bool,
 }
 
 /// Why a layer cannot be made.
@@ -63,18 +95,60 @@ pub enum PackError {
 }
 
 /// Makes a layer of each tree, in order, and puts them into `store`. Each tree must hold the parents of its
-/// paths. `progress` hears how many bytes of tar have been made since it was last called, from any thread.
+/// paths.
 ///
 /// # Errors
 /// The first [`PackError`] in the order of the layers' bytes. Nothing more is read then, and no blob is left
 /// but those of the layers before.
 pub fn pack(
     layers: &[&Tree],
-    options: &Options,
+    options: &Options<'_>,
     store: &mut Store,
-    progress: &(dyn Fn(u64) + Sync),
+    progress: Progress<'_>,
 ) -> Result<Vec<Layer>, PackError> {
     // All layouts first: what cannot be packed is known before the first byte is read.
     let layouts = layers.iter().map(|tree| Layout::new(tree)).collect::<Result<Vec<_>, _>>()?;
-    layouts.iter().map(|layout| pieces::pack(layout, options, store, progress)).collect()
+    let members = layouts.iter().map(Layout::members).sum();
+    progress(Step::Begin { members, bytes: layouts.iter().map(Layout::size).sum() });
+    layouts.iter().map(|layout| layer(layout, options, store, progress)).collect()
+}
+
+/// One layer, out of the cache if it is there.
+fn layer(
+    layout: &Layout<'_>,
+    options: &Options<'_>,
+    store: &mut Store,
+    progress: Progress<'_>,
+) -> Result<Layer, PackError> {
+    let compressed = options.compression != Compression::None;
+    let Some(cache) = options.cache.filter(|_| compressed) else {
+        return pieces::pack(layout, options, store, progress);
+    };
+    let Some(key) = key::key(layout, options.compression) else {
+        return pieces::pack(layout, options, store, progress);
+    };
+    if let Some(cached) = cache.get(key.digest) {
+        let (blob, linked) = store.adopt(&cached.blob)?;
+        if linked {
+            cache.linked(key.digest);
+        }
+        progress(Step::Done { members: layout.members(), bytes: layout.size() });
+        return Ok(Layer {
+            blob,
+            diff_id: cached.diff_id,
+            tar_size: cached.tar_size,
+            members: layout.members(),
+            compression: options.compression,
+            read: 0,
+            cached: true,
+        });
+    }
+    // Before anything is read: a file that changes from now on gets another time.
+    let stable = cache.moment().filter(|moment: &Moment| !moment.is_racy(key.newest));
+    let layer = pieces::pack(layout, options, store, progress)?;
+    if stable.is_some() {
+        let Layer { blob, diff_id, tar_size, members, .. } = layer.clone();
+        cache.put(key.digest, &Cached { blob, diff_id, tar_size, members: members as u64 });
+    }
+    Ok(layer)
 }

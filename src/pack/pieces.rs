@@ -16,7 +16,7 @@ use std::{
     thread,
 };
 
-use super::{Layer, Options, PackError};
+use super::{Layer, Options, PackError, Progress, Step};
 use crate::{
     archive::write::Layout,
     compress::{Compression, Encoder, Piece, Trailer},
@@ -48,15 +48,17 @@ struct Job<'a> {
     parts: Option<PartWriter>,
     /// The next piece that nobody makes yet.
     next: AtomicU64,
+    /// Bytes of content that were read so far.
+    read: AtomicU64,
     free: Mutex<Receiver<Buffers>>,
 }
 
 /// Makes one layer.
 pub(super) fn pack(
     layout: &Layout<'_>,
-    options: &Options,
+    options: &Options<'_>,
     store: &mut Store,
-    progress: &(dyn Fn(u64) + Sync),
+    progress: Progress<'_>,
 ) -> Result<Layer, PackError> {
     let compression = options.compression;
     let mut writer = store.begin()?;
@@ -66,6 +68,7 @@ pub(super) fn pack(
         compression,
         parts: (compression == Compression::None).then(|| writer.parts()),
         next: AtomicU64::new(0),
+        read: AtomicU64::new(0),
         free: Mutex::new(free_pieces),
     };
     let workers = usize::try_from(job.pieces()).unwrap_or(usize::MAX).min(options.jobs.get());
@@ -81,7 +84,7 @@ pub(super) fn pack(
             scope.spawn(move || job.work(&made));
         }
         drop(made);
-        let hasher = scope.spawn(move || hash(&made_pieces, &hashed, progress));
+        let hasher = scope.spawn(move || hash(layout, &made_pieces, &hashed, progress));
         let stored = store_pieces(&mut writer, compression, &hashed_pieces, &free);
         // Whoever still waits for free pieces or hands in hashed ones hears that there is no more to do.
         drop((free, hashed_pieces));
@@ -92,8 +95,15 @@ pub(super) fn pack(
         Compression::None => writer.finish_written(digest, layout.size())?,
         Compression::Gzip(_) | Compression::Zstd(_) => writer.finish()?,
     };
-    let (tar_size, members) = (layout.size(), layout.members());
-    Ok(Layer { blob, diff_id: DiffId(digest), tar_size, members, compression })
+    Ok(Layer {
+        blob,
+        diff_id: DiffId(digest),
+        tar_size: layout.size(),
+        members: layout.members(),
+        compression,
+        read: job.read.into_inner(),
+        cached: false,
+    })
 }
 
 impl Job<'_> {
@@ -131,9 +141,12 @@ impl Job<'_> {
         let piece_len = self.compression.piece_len() as u64;
         let start = number * piece_len;
         buffers.tar.resize(piece_len.min(self.layout.size() - start) as usize, 0);
+        let mut read = 0;
         self.layout.fill(start, &mut buffers.tar, |want, out| {
+            read += out.len() as u64;
             content::read_at(&want.file.content, want.file.len, want.offset, out)
         })?;
+        self.read.fetch_add(read, Ordering::Relaxed);
         if let Some(parts) = &self.parts {
             parts.write_at(&buffers.tar, start)?;
             return Ok(buffers);
@@ -172,21 +185,24 @@ impl Drop for Turn<'_> {
 
 /// Puts the pieces in order, hashes the tar and passes them on.
 fn hash(
+    layout: &Layout<'_>,
     made: &Receiver<Made>,
     hashed: &Sender<Buffers>,
-    progress: &(dyn Fn(u64) + Sync),
+    progress: Progress<'_>,
 ) -> Result<Digest, PackError> {
     let mut tar = Digesting::new(io::sink());
     let mut waiting = BTreeMap::new();
-    let mut next = 0;
+    let (mut next, mut bytes, mut members) = (0, 0, 0);
     for (number, result) in made {
         waiting.insert(number, result);
         while let Some(result) = waiting.remove(&next) {
             let buffers = result?;
             // A sink takes everything.
             let _ = tar.write_all(&buffers.tar);
-            progress(buffers.tar.len() as u64);
             next += 1;
+            bytes += buffers.tar.len() as u64;
+            let before = std::mem::replace(&mut members, layout.members_before(bytes));
+            progress(Step::Done { members: members - before, bytes: buffers.tar.len() as u64 });
             if hashed.send(buffers).is_err() {
                 // The storing has failed and says why.
                 break;

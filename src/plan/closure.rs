@@ -3,13 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Missing, Note, Options, PlanError, Reason,
+    Missing, Note, Options, PlanError, Reason, View,
     image::Growing,
     soft::{self, Rules},
 };
 use crate::{
-    elf::{self, Closure, Edge, FaultKind, FindError, Found, FoundKind, Lookup as _, Outcome, Root, Tried},
+    elf::{
+        self, Closure, Edge, FaultKind, FindError, Found, FoundKind, How, Lookup as _, Outcome, Root, Tried,
+    },
     path::{ImagePath, escape},
+    source::{self, Beside},
+    tree::Content,
 };
 
 /// The inputs' own objects, by what is to be done for them.
@@ -65,7 +69,7 @@ pub(super) fn take(
     outcomes
         .notes
         .extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
-    judge(&closure, roots, hard, options, &mut outcomes);
+    judge(&closure, (roots, hard), options, growing.view, &mut outcomes);
     outcomes.notes.extend(rules.finish(growing)?);
     Ok(outcomes)
 }
@@ -122,7 +126,13 @@ fn found(file: &elf::File) -> Found {
 
 /// What is missing or broken in `closure`, whose first programs are `roots`'. Then come plugins, up to `hard`:
 /// what these need may be loaded already when they are. The rest came by rules: the image starts without.
-fn judge(closure: &Closure, roots: &Roots, hard: usize, options: &Options, outcomes: &mut Outcomes) {
+fn judge(
+    closure: &Closure,
+    (roots, hard): (&Roots, usize),
+    options: &Options,
+    view: &View<'_>,
+    outcomes: &mut Outcomes,
+) {
     let mut lacks = Vec::new();
     let path = |index: usize| closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone());
     for (program, edge) in closure.missing() {
@@ -135,7 +145,12 @@ fn judge(closure: &Closure, roots: &Roots, hard: usize, options: &Options, outco
             outcomes.notes.push(Note { text, hint: None });
             continue;
         }
-        let missing = Missing { name: escape(&edge.name), by, searched: searched(edge) };
+        let missing = Missing {
+            name: escape(&edge.name),
+            by,
+            searched: searched(edge),
+            beside: on_the_host(edge, closure, view),
+        };
         if program >= hard {
             // A plugin's host may load what stands beside it first, as java does with libjvm.
             if closure.files.iter().all(|file| file.path.file_name() != &*edge.name) {
@@ -157,12 +172,32 @@ fn judge(closure: &Closure, roots: &Roots, hard: usize, options: &Options, outco
                 outcomes.notes.push(Note { text, hint: None });
             }
             FaultKind::Find(FindError::Missing) => {
-                outcomes.missing.push(Missing { name: escape(&fault.path), by, searched: Vec::new() });
+                let missing = Missing { name: escape(&fault.path), by, searched: Vec::new(), beside: None };
+                outcomes.missing.push(missing);
             }
             _ => outcomes.faults.push(format!("`{by}` cannot start: {fault}")),
         }
     }
     outcomes.notes.extend(soft::lacks(&lacks));
+}
+
+/// Where on the host the `$ORIGIN` of an input's search path leads to what it misses in the image.
+fn on_the_host(edge: &Edge, closure: &Closure, view: &View<'_>) -> Option<Beside> {
+    edge.tried.iter().find_map(|tried| {
+        let (How::Rpath(of) | How::Runpath(of)) = &tried.how else { return None };
+        let of = closure.files.iter().find(|file| file.opened == *of)?;
+        let list = of.object.runpath.as_ref().or(of.object.rpath.as_ref())?;
+        if !list.windows(6).any(|word| word == b"ORIGIN") {
+            return None;
+        }
+        let Content::Host(host) = &view.own_file(&of.path)?.content else { return None };
+        let mut way = tried.path.strip_prefix(of.path.parent()?.as_bytes())?.to_vec();
+        if tried.miss == elf::Miss::NoDirectory {
+            way.push(b'/');
+            way.extend_from_slice(&edge.name);
+        }
+        source::beside(host, &way)
+    })
 }
 
 /// Each place and the rule that made it one, without what says nothing but "not there".

@@ -16,8 +16,10 @@ pub fn deps(paths: &[ImagePath], view: &View<'_>, library_path: &[Vec<u8>], hwca
 
 /// The interpreter of a script, or the path itself.
 fn program(path: &ImagePath, view: &View<'_>) -> ImagePath {
-    let front = view.find(path.as_bytes()).ok().filter(|found| matches!(found.kind, FoundKind::File(_)));
-    let front = front.and_then(|found| view.read(&found, script::FIRST_LINE).ok()).unwrap_or_default();
+    let found = view.find(path.as_bytes()).ok().filter(|found| matches!(found.kind, FoundKind::File(_)));
+    // An object is remembered and not opened again; only what is none can be a script.
+    let other = found.filter(|found| view.object(found).is_err());
+    let front = other.and_then(|found| view.read(&found, script::FIRST_LINE).ok()).unwrap_or_default();
     let line = (elf::sniff(&front) == Sniffed::Script).then(|| script::shebang(&front)).flatten();
     line.and_then(|line| ImagePath::new(line.interpreter).ok()).unwrap_or_else(|| path.clone())
 }

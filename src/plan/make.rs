@@ -69,23 +69,24 @@ pub(super) fn take_named(
     options: &Options,
     growing: &mut Growing<'_>,
 ) -> Result<Vec<ImagePath>, PlanError> {
+    let missing =
+        |path: &ImagePath, option: &str| PlanError::NotIncluded { path: path.clone(), option: option.into() };
     let mut named = Vec::new();
     for (number, kind) in kinds.iter().enumerate() {
         match kind {
             InputKind::File(path) => named.push(path.clone()),
             InputKind::Command(path) => {
-                let found =
-                    growing.view.find(path.as_bytes()).map_err(|_| PlanError::NotIncluded(path.clone()))?;
+                let found = growing.view.find(path.as_bytes()).map_err(|_| missing(path, "input"))?;
                 growing.take(&found, Reason::Listed(number))?;
                 named.push(found.path);
             }
             InputKind::Directory | InputKind::Tarball => {}
         }
     }
-    for path in &options.include {
-        let found = growing.view.find(path.as_bytes()).map_err(|_| PlanError::NotIncluded(path.clone()))?;
+    for (path, option) in &options.include {
+        let found = growing.view.find(path.as_bytes()).map_err(|_| missing(path, option))?;
         growing.take_way(&found.path, &found.links, &found.through)?;
-        growing.add_all(&found.path, &Reason::Included)?;
+        growing.add_all(&found.path, &Reason::Included(option.as_str().into()))?;
     }
     Ok(named)
 }

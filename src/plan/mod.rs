@@ -21,7 +21,7 @@ use crate::{
     elf::ObjectError,
     image::{Config, Platform},
     path::{ImagePath, PathError, escape, glob::Glob},
-    source::SourceError,
+    source::{Beside, SourceError},
     timestamp::Timestamp,
     tree::{Change, Kind, Meta, Node, Tree},
 };
@@ -79,8 +79,8 @@ pub struct Options {
     pub dependencies: bool,
     /// What is taken by rules, besides.
     pub soft: Soft,
-    /// Files and directories of the sysroot to add.
-    pub include: Vec<ImagePath>,
+    /// Files and directories of the sysroot to add, each with the option that names it.
+    pub include: Vec<(ImagePath, String)>,
     /// Names of libraries that may be missing.
     pub allow_missing: Vec<Glob>,
     /// Objects in directories for another machine or C library are errors.
@@ -143,9 +143,14 @@ pub enum PlanError {
     /// Objects that the loader would refuse; all of them.
     #[error("{}", .0.join("; "))]
     Faults(Vec<String>),
-    /// `--include` names something that is not there.
-    #[error("--include `{0}`: no such file in the sysroot")]
-    NotIncluded(ImagePath),
+    /// Something that the user wants to be added is not there.
+    #[error("{option} `{path}`: no such file in the sysroot")]
+    NotIncluded {
+        /// The file.
+        path: ImagePath,
+        /// The option that names it.
+        option: String,
+    },
     /// `--cap` names a file that is not in the image.
     #[error("--cap `{0}`: no such file in the image")]
     NoSuchFile(ImagePath),
@@ -163,6 +168,9 @@ pub struct Missing {
     pub by: ImagePath,
     /// Each place that was searched, in order, with why it is one.
     pub searched: Vec<String>,
+    /// Where it stands on the host, if the needing file's `$ORIGIN` leads to it there: the input was taken out of
+    /// its directory.
+    pub beside: Option<Beside>,
 }
 
 fn platforms(files: &[(Platform, ImagePath)]) -> String {

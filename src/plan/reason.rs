@@ -26,8 +26,8 @@ pub enum Reason {
     Link(ImagePath),
     /// A directory on the way to another path.
     Parent(ImagePath),
-    /// The user asked for it with `--include`.
-    Included,
+    /// The user asked for it with this option.
+    Included(Box<str>),
     /// A soft dependency: the rule, what made it fire, and the file that has the evidence.
     Rule {
         /// The rule's name.
@@ -57,7 +57,7 @@ impl Reason {
             Self::Interpreter(of) => format!("interpreter of {of}"),
             Self::Link(to) => format!("link to {to}"),
             Self::Parent(of) => format!("parent of {of}"),
-            Self::Included => "included: --include".into(),
+            Self::Included(option) => format!("included: {option}"),
             Self::Rule { rule, evidence, by: Some(by) } => format!("rule {rule} for {by}: {evidence}"),
             Self::Rule { rule, evidence, by: None } => format!("rule {rule}: {evidence}"),
             Self::Generated(what) => format!("generated: {what}"),
@@ -72,7 +72,7 @@ impl Reason {
             Self::Loader(of) | Self::Interpreter(of) => Some(of),
             Self::Link(to) => Some(to),
             Self::Parent(of) => Some(of),
-            Self::Listed(_) | Self::Included | Self::Generated(_) => None,
+            Self::Listed(_) | Self::Included(_) | Self::Generated(_) => None,
         }
     }
 }

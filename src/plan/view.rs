@@ -131,7 +131,7 @@ impl<'a> View<'a> {
     }
 
     /// The file of the inputs at a real path, if it is one of theirs.
-    fn own_file(&self, path: &ImagePath) -> Option<&FileNode> {
+    pub(super) fn own_file(&self, path: &ImagePath) -> Option<&FileNode> {
         self.tree.get(path).and_then(Node::file)
     }
 

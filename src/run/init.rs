@@ -1,7 +1,7 @@
 //! The second stage: process 1 of the new namespaces. It makes the surroundings, gives everything up, starts the
 //! program, and reaps what the program leaves behind.
 
-use std::{io, os::unix::process::CommandExt as _, process::Command, time::Duration};
+use std::{ffi::OsStr, io, os::unix::process::CommandExt as _, path::Path, process::Command, time::Duration};
 
 use rustix::{
     net::{AddressFamily, SendFlags, SocketType},
@@ -12,13 +12,17 @@ use super::{
     CANNOT_EXECUTE, NOT_FOUND, Spec, mounts,
     namespaces::{StageError, die_with_parent, drop_capabilities, trying},
     signals::{self, Caught},
+    watch,
 };
 
 /// How often memory is looked at.
 const WATCH: Duration = Duration::from_millis(20);
 
-pub(super) fn start(spec: &Spec) -> Result<u8, StageError> {
+pub(super) fn start(spec: &Spec, file: &Path) -> Result<u8, StageError> {
     die_with_parent()?;
+    if spec.watch.is_some() {
+        watch::wait_to_be_watched(file)?;
+    }
     let mut caught = Caught::new().map_err(trying("catch signals"))?;
     rustix::system::sethostname(b"imgb").map_err(trying("name the namespace"))?;
     // Without it nothing listens on 127.0.0.1; the program says so itself if it minds.
@@ -30,23 +34,26 @@ pub(super) fn start(spec: &Spec) -> Result<u8, StageError> {
         .map_err(trying("close the runner's memory"))?;
     if let Some(memory) = spec.memory {
         // Before the limits, which count this process, too.
-        watch(memory);
+        watch_memory(memory);
     }
     limit(spec)?;
     let mut command = Command::new(&spec.program);
     let (name, args) = spec.args.split_first().map_or((&spec.program, &[][..]), |(name, args)| (name, args));
     command.arg0(name).args(args).env_clear().envs(spec.env.iter().map(|(name, value)| (name, value)));
     command.current_dir(&spec.workdir);
-    let child = command.spawn().map_err(|error| {
-        let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_EXECUTE };
-        let program = crate::path::escape(spec.program.as_encoded_bytes());
-        StageError { code, ..trying(format!("start `{program}`"))(error) }
-    })?;
+    let child = command.spawn().map_err(|error| cannot_start(&spec.program, error))?;
     let pid = signals::pid(&child).map_err(trying("start the program"))?;
     Ok(signals::code(caught.wait(pid).map_err(trying("wait for the program"))?))
 }
 
-/// Limits of the program and its children, each by itself; [`watch`] has them together.
+/// The program could not be executed.
+pub(super) fn cannot_start(program: &OsStr, error: io::Error) -> StageError {
+    let code = if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_EXECUTE };
+    let program = crate::path::escape(program.as_encoded_bytes());
+    StageError { code, ..trying(format!("start `{program}`"))(error) }
+}
+
+/// Limits of the program and its children, each by itself; [`watch_memory`] has them together.
 fn limit(spec: &Spec) -> Result<(), StageError> {
     let set = |resource, value: u64| {
         let hard = rustix::process::getrlimit(resource).maximum.map_or(value, |hard| hard.min(value));
@@ -63,7 +70,7 @@ fn limit(spec: &Spec) -> Result<(), StageError> {
 }
 
 /// Ends the program when all processes of the namespace together have more than `memory` bytes that no file has.
-fn watch(memory: u64) {
+fn watch_memory(memory: u64) {
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(WATCH);

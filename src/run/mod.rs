@@ -5,12 +5,14 @@
 //! of a process with several may; and the first process of those, which mounts, drops everything and starts the
 //! program.
 
+mod calls;
 mod foreign;
 mod init;
 mod mounts;
 mod namespaces;
 mod signals;
 mod unpack;
+mod watch;
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +30,7 @@ use crate::{
     check::{self, Start},
     path::escape,
     source::TreeView,
+    trace::Access,
     tree::Tree,
 };
 
@@ -93,6 +96,9 @@ pub enum RunError {
     /// The copy.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
+    /// Nobody has taught imgb this machine's registers.
+    #[error("programs of this machine cannot be watched")]
+    CannotWatch,
     /// The system refused.
     #[error("cannot {action}")]
     System {
@@ -120,6 +126,19 @@ struct Spec {
     read_only: bool,
     memory: Option<u64>,
     processes: u64,
+    /// Where the accesses of a program that is watched are written.
+    watch: Option<OsString>,
+}
+
+/// A command of the host that is to be watched.
+#[derive(Clone, Debug)]
+pub struct HostCommand {
+    /// The program, looked up in PATH, and its arguments.
+    pub args: Vec<OsString>,
+    /// The whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// Where it is started.
+    pub workdir: PathBuf,
 }
 
 /// Runs the program of an image whose file system is `tree`.
@@ -128,21 +147,74 @@ struct Spec {
 /// [`RunError`]: the program has not been started then. Stages that fail say so on stderr and give the code
 /// [`OWN_FAULT`].
 pub fn run(tree: &Tree, start: &Start, options: &Options) -> Result<Ended, RunError> {
+    let private = Private::new(&options.scratch)?;
+    run_in(&private, spec(tree, start, options)?, tree, options)
+}
+
+/// As [`run`], by imgb itself, and says which paths the program named to the system.
+///
+/// # Errors
+/// As [`run`]; [`RunError::CannotWatch`].
+pub fn watch(tree: &Tree, start: &Start, options: &Options) -> Result<(Ended, Vec<Access>), RunError> {
+    let private = Private::new(&options.scratch)?;
     let mut spec = spec(tree, start, options)?;
-    let system = |action| move |source| RunError::System { action, source };
-    let dir = tempfile::Builder::new()
-        .prefix("imgb-run-")
-        .tempdir_in(&options.scratch)
-        .map_err(system("make a private directory"))?;
-    let private = Private(Some(dir));
+    let file = private.for_accesses()?;
+    spec.watch = Some(file.clone().into());
+    let ended = run_in(&private, spec, tree, options)?;
+    Ok((ended, accesses(&file)?))
+}
+
+/// Runs a command of the host, as the user that imgb runs as and without any sandbox, and says which paths it
+/// named to the system. `timeout` and `scratch` as in [`Options`].
+///
+/// # Errors
+/// [`RunError`]: the command has not been started then.
+pub fn watch_command(
+    command: &HostCommand,
+    timeout: Option<Duration>,
+    scratch: &Path,
+) -> Result<(Ended, Vec<Access>), RunError> {
+    let private = Private::new(scratch)?;
+    let program = command.args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?.clone();
+    let file = private.for_accesses()?;
+    let spec = Spec {
+        root: "/".into(),
+        program,
+        args: command.args.clone(),
+        env: command.env.clone(),
+        workdir: command.workdir.clone().into(),
+        uid: 0,
+        gid: 0,
+        read_only: false,
+        memory: None,
+        processes: 0,
+        watch: Some(file.clone().into()),
+    };
+    let code = stage("watch", &private, &spec, None, timeout)?;
+    Ok((Ended { code, notes: Vec::new() }, accesses(&file)?))
+}
+
+/// What has been written to the file of a watch; nothing where no program was started.
+fn accesses(file: &Path) -> Result<Vec<Access>, RunError> {
+    let fault = |source| RunError::System { action: "read what was watched", source };
+    let text = match fs_err::read(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        text => text.map_err(fault)?,
+    };
+    // The last line may be cut off where a timeout ended the watch.
+    let lines = text.split(|&byte| byte == b'\n');
+    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+fn run_in(private: &Private, mut spec: Spec, tree: &Tree, options: &Options) -> Result<Ended, RunError> {
     let root = private.path().join("root");
     spec.root = root.clone().into();
     let owner = namespaces::stand_in();
     let mut notes = unpack::unpack(tree, &root, owner)?;
     unpack::engine_files(&root, &spec.workdir, owner)?;
     let code = match options.runtime {
-        Runtime::Own => own(&private, &spec, owner, options)?,
-        _ => foreign::run(&private, &spec, options)?,
+        Runtime::Own => stage("namespaces", private, &spec, owner, options.timeout)?,
+        _ => foreign::run(private, &spec, options)?,
     };
     if code == OWN_FAULT {
         notes.clear();
@@ -181,17 +253,24 @@ fn spec(tree: &Tree, start: &Start, options: &Options) -> Result<Spec, RunError>
         read_only: options.read_only,
         memory: options.memory,
         processes: MAX_PROCESSES,
+        watch: None,
     })
 }
 
 /// Starts the first stage and waits for it.
-fn own(private: &Private, spec: &Spec, owner: Option<(u32, u32)>, options: &Options) -> Result<u8, RunError> {
+fn stage(
+    name: &str,
+    private: &Private,
+    spec: &Spec,
+    owner: Option<(u32, u32)>,
+    timeout: Option<Duration>,
+) -> Result<u8, RunError> {
     let system = |action| move |source| RunError::System { action, source };
     let file = private.path().join("spec.json");
     let text = serde_json::to_vec(spec).map_err(|error| system("write the runner's file")(error.into()))?;
     fs_err::write(&file, text).map_err(system("write the runner's file"))?;
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("imgb").arg(RUNNER).arg("namespaces").arg(&file);
+    command.arg0("imgb").arg(RUNNER).arg(name).arg(&file);
     if let Some((uid, gid)) = owner {
         std::os::unix::fs::chown(&file, Some(uid), Some(gid)).map_err(system("write the runner's file"))?;
         std::os::unix::fs::chown(private.path(), Some(uid), Some(gid))
@@ -201,13 +280,28 @@ fn own(private: &Private, spec: &Spec, owner: Option<(u32, u32)>, options: &Opti
     // The program could read the stages' environment in /proc, and the caller's directory may be closed to whom
     // the run is handed to.
     command.env_clear().current_dir("/");
-    signals::supervise(command, options.timeout).map_err(system("start the runner"))
+    if spec.watch.is_some() {
+        // The caller's own output tells what was watched.
+        command.stdout(io::stderr());
+    }
+    signals::supervise(command, timeout).map_err(system("start the runner"))
 }
 
 /// A directory that is removed with all that a program may have left in it.
 struct Private(Option<tempfile::TempDir>);
 
 impl Private {
+    fn new(scratch: &Path) -> Result<Self, RunError> {
+        let dir = tempfile::Builder::new().prefix("imgb-run-").tempdir_in(scratch);
+        dir.map(|dir| Self(Some(dir)))
+            .map_err(|source| RunError::System { action: "make a private directory", source })
+    }
+
+    /// The name of a new file for what is watched.
+    fn for_accesses(&self) -> Result<PathBuf, RunError> {
+        if calls::CAN_WATCH { Ok(self.path().join("accesses")) } else { Err(RunError::CannotWatch) }
+    }
+
     fn path(&self) -> &Path {
         self.0.as_ref().map_or(Path::new(""), |dir| dir.path())
     }

@@ -16,6 +16,7 @@ use rustix::{
 use super::{
     OWN_FAULT, RUNNER, Spec, init,
     signals::{self, Caught},
+    watch::{self, Gate, Watch},
 };
 
 /// Bytes of the file that the stages read.
@@ -59,17 +60,22 @@ pub(super) fn stand_in() -> Option<(u32, u32)> {
     (exists("/proc/self/uid_map") && exists("/proc/self/gid_map")).then_some((NOBODY, NOBODY))
 }
 
-/// A stage of a run, which imgb starts itself under this name: `namespaces` or `init`. Returns the exit code; what
+/// A stage of a run, which imgb starts itself under this name: `namespaces` and `init`, or where a command of the
+/// host is watched `watch` and `command`. Returns the exit code; what
 /// fails is said on stderr.
 pub fn runner(stage: &OsStr, file: &Path) -> u8 {
     let done = read(file).and_then(|spec| match stage.as_encoded_bytes() {
         b"namespaces" => enter(&spec, file),
-        _ => init::start(&spec),
+        b"watch" => start(&spec, file, "command"),
+        b"command" => command(&spec, file),
+        _ => init::start(&spec, file),
     });
     match done {
         Ok(code) => code,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {error}: {}", error.source);
+            let why = error.source.to_string();
+            let why = why.split(" (os error").next().unwrap_or_default();
+            let _ = writeln!(io::stderr(), "error: {error}: {why}");
             if let Some(hint) = hint(&error) {
                 let _ = writeln!(io::stderr(), "\nhint: {hint}");
             }
@@ -106,8 +112,6 @@ fn enter(spec: &Spec, file: &Path) -> Result<u8, StageError> {
         | UnshareFlags::NEWUTS
         | UnshareFlags::NEWNET
         | UnshareFlags::NEWCGROUP;
-    // Before this process has a second thread: afterwards it cannot have one.
-    let mut caught = Caught::new().map_err(trying("catch signals"))?;
     #[expect(deprecated, reason = "unsafe only for shared file descriptors, which are not unshared here")]
     rustix::thread::unshare(all).map_err(trying("make user namespaces"))?;
     let map = |name: &str, text: String| {
@@ -117,11 +121,35 @@ fn enter(spec: &Spec, file: &Path) -> Result<u8, StageError> {
     map("uid_map", format!("{} {uid} 1", spec.uid))?;
     map("gid_map", format!("{} {gid} 1", spec.gid))?;
     keep_capabilities()?;
+    start(spec, file, "init")
+}
+
+/// Starts the next stage and waits for it; watches it where that is asked for.
+fn start(spec: &Spec, file: &Path, stage: &str) -> Result<u8, StageError> {
+    die_with_parent()?;
+    let mut caught = Caught::new().map_err(trying("catch signals"))?;
+    let watch = match &spec.watch {
+        Some(out) => Some((Watch::new(Path::new(out))?, Gate::close(file)?)),
+        None => None,
+    };
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("imgb").arg(RUNNER).arg("init").arg(file);
-    let child = command.spawn().map_err(trying("start a process in the namespaces"))?;
-    let pid = signals::pid(&child).map_err(trying("start a process in the namespaces"))?;
-    Ok(signals::code(caught.wait(pid).map_err(trying("wait for the program"))?))
+    command.arg0("imgb").arg(RUNNER).arg(stage).arg(file);
+    let child = command.spawn().map_err(trying(format!("start the stage `{stage}`")))?;
+    let pid = signals::pid(&child).map_err(trying("start the next stage"))?;
+    let status = match watch {
+        None => caught.wait(pid).map_err(trying("wait for the program"))?,
+        Some((watch, gate)) => watch.follow(pid, gate, &mut caught)?,
+    };
+    Ok(signals::code(status))
+}
+
+/// Becomes a command of the host, once it is watched.
+fn command(spec: &Spec, file: &Path) -> Result<u8, StageError> {
+    watch::wait_to_be_watched(file)?;
+    let mut command = Command::new(&spec.program);
+    command.args(spec.args.iter().skip(1)).env_clear();
+    command.envs(spec.env.iter().map(|(name, value)| (name, value))).current_dir(&spec.workdir);
+    Err(init::cannot_start(&spec.program, command.exec()))
 }
 
 /// The next stage needs the new namespaces' capabilities whatever user it is, so they have to survive execve(2).

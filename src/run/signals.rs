@@ -38,6 +38,13 @@ impl Caught {
         Ok(Self { signals: Signals::new(all)?, terminal: io::stdin().is_terminal() })
     }
 
+    /// Waits for a signal, SIGCHLD among them, and forwards it to `child`.
+    pub(super) fn next(&mut self, child: &OwnedFd) {
+        for signal in self.signals.wait() {
+            self.forward(child, signal);
+        }
+    }
+
     /// Waits until `child` has ended, and reaps whatever else ends meanwhile.
     pub(super) fn wait(&mut self, child: Pid) -> io::Result<WaitStatus> {
         let fd = rustix::process::pidfd_open(child, PidfdFlags::empty())?;
@@ -48,9 +55,7 @@ impl Caught {
                     return Ok(status);
                 }
             }
-            for signal in self.signals.wait() {
-                self.forward(&fd, signal);
-            }
+            self.next(&fd);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the user names, as trees: directories, files, tarballs, commands. Reads metadata, no bulk content.
 
+mod beside;
 pub mod content;
 mod context;
 mod dir;
@@ -22,6 +23,7 @@ use crate::{
     tree::{Meta, Tree},
 };
 
+pub use beside::{Beside, beside};
 pub use context::context;
 pub use dir::capability_attribute;
 pub use host::HostView;

@@ -3,6 +3,7 @@
 //! Bulk bytes are written once: where the output is one archive, blobs go straight into the archive's
 //! temporary file as its members; otherwise each into a file of its own.
 
+pub mod cache;
 mod pending;
 
 use std::{
@@ -136,6 +137,30 @@ impl Store {
         writer.finish()
     }
 
+    /// Puts a blob that is complete elsewhere here: a directory gets another name of its file where that can be,
+    /// which the second value tells.
+    ///
+    /// # Errors
+    /// Where it cannot be copied.
+    pub fn adopt(&mut self, blob: &Blob) -> Result<(Blob, bool), StoreError> {
+        if let StoreKind::Directory { path, durability } = &self.kind
+            && !self.blobs.contains_key(&blob.digest)
+        {
+            let target = path.join("blobs/sha256").join(blob.digest.hex());
+            // The file that this process would make: another umask or user would show in the other name.
+            let fresh = Pending::create_in(path)?;
+            if alike(fresh.file(), &blob.extent.file) && pending::link(&blob.extent.file, &target).is_ok() {
+                pending::sync(&blob.extent.file, &target, *durability)?;
+                self.blobs.insert(blob.digest, blob.clone());
+                return Ok((blob.clone(), true));
+            }
+        }
+        let path = self.path().to_owned();
+        let writer = self.begin()?;
+        blob.copy_to(&writer.extent.file, writer.extent.offset).map_err(error("write", &path))?;
+        Ok((writer.finish_written(blob.digest, blob.size)?, false))
+    }
+
     /// Where the last blob's member ends in an archive, and the file too unless a blob was left unfinished: what
     /// follows in the archive is to be written there. 0 for a directory.
     pub fn end(&self) -> u64 {
@@ -244,6 +269,12 @@ impl Store {
         self.blobs.insert(blob.digest, blob.clone());
         Ok(blob)
     }
+}
+
+/// Whether two files have the same owner and mode.
+fn alike(one: &File, other: &File) -> bool {
+    let of = |file| rustix::fs::fstat(file).map(|stat| (stat.st_uid, stat.st_gid, stat.st_mode));
+    of(one).is_ok_and(|one| of(other) == Ok(one))
 }
 
 /// Writes to a file from an offset on.

@@ -91,10 +91,23 @@ impl Pending {
         };
         temp.persist(target).map_err(|fault| error("create", target)(fault.error))?;
         if synced {
-            File::open(dir).and_then(|dir| dir.sync_all()).map_err(error("write", dir))?;
+            sync_dir(dir)?;
         }
         Ok(())
     }
+}
+
+fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(error("write", dir))
+}
+
+/// As [`Pending::commit`] leaves a file, of one that has got its name by [`link`].
+pub(super) fn sync(file: &File, target: &Path, durability: Durability) -> Result<(), StoreError> {
+    if durability == Durability::Synced {
+        file.sync_all().map_err(error("write", target))?;
+        sync_dir(parent(target))?;
+    }
+    Ok(())
 }
 
 fn parent(target: &Path) -> &Path {
@@ -113,6 +126,21 @@ fn nameless(dir: &Path) -> Option<File> {
 fn give_name(file: &File, dir: &Path) -> io::Result<TempPath> {
     let link = |path: &Path| Ok(rustix::fs::linkat(CWD, handle(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?);
     Ok(tempfile::Builder::new().prefix(PREFIX).make_in(dir, link)?.into_temp_path())
+}
+
+/// Makes `target` another name of an open file, in place of whatever is there.
+pub(super) fn link(file: &File, target: &Path) -> io::Result<()> {
+    let own = rustix::fs::fstat(file)?;
+    let is_there = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino) == (own.st_dev, own.st_ino);
+    if rustix::fs::lstat(target).is_ok_and(is_there) {
+        return Ok(());
+    }
+    let temp = give_name(file, parent(target))?;
+    let name = temp.to_path_buf();
+    temp.persist(target).map_err(|fault| fault.error)?;
+    // Two names of one file are not renamed to one (rename(2)): somebody else was quicker.
+    let _ = fs_err::remove_file(name);
+    Ok(())
 }
 
 /// The way to an open file's inode without privileges (open(2), `O_TMPFILE`).

@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -99,7 +102,9 @@ impl Lab {
         }
         let theirs = other(case, at, self.0.path(&dir));
         let base = format!("--build-arg BASE=docker-archive:{}", self.0.path("base-image.tar").display());
-        let args = format!("build {dir} -q -t i{at} -o docker-archive:i{at}.tar {base} {}", case.args);
+        // Many name programs that are not there: what would start is not the question here.
+        let args =
+            format!("build {dir} -q --no-check -t i{at} -o docker-archive:i{at}.tar {base} {}", case.args);
         let ours = self.0.imgb(&args).run();
         fs_err::remove_dir_all(self.0.path(&dir)).unwrap();
         (theirs, ours)
@@ -167,7 +172,10 @@ fn dockers_classic_builder_makes_the_same_images() {
     base_image(&lab, &docker);
     let cases = cases("classic.txt");
     assert!(cases.len() >= 80, "{}", cases.len());
-    let built = lab.build(&cases, 4, |case, at, context| {
+    // dockerd loses layers of the same content that two builds make at once ("unable to find image"): one at a time.
+    let turn = Mutex::new(());
+    let built = lab.build(&cases, 2, |case, at, context| {
+        let _turn = turn.lock();
         let args = format!("build -q -t imgb-conf{at} --build-arg BASE=imgb-conf-base {}", case.args);
         docker.cli(&args).env("DOCKER_BUILDKIT", "0").arg(context).run()
     });

@@ -170,14 +170,15 @@ fn times_are_zero_or_those_of_source_date_epoch() {
 /// What changes one of these changes the digest of every image that users have built and signed: it is a
 /// change of format. It belongs in the change log, and needs a better reason than a failing test.
 mod golden {
+    pub(super) const FORMAT: &str = "1";
     pub(super) const MANIFEST: &str =
-        "sha256:6531b3fb73d50806eaef3bf43171cba61af22391cd2734228913852633d1b1e3";
+        "sha256:b7be9fc7bf68873633c534c0ae91a26528595be582678961af202b2cf77c47b3";
     pub(super) const DIFF_ID: &str =
         "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
     pub(super) const ARCHIVE: &str =
-        "sha256:220af2e323ec3f7bda1b60b3b5391c563be302e078ce2b455966ce7c6f60329e";
+        "sha256:60b0254f9dc85c3d6234cde13d1b59c29de1757759b5314804df189c03b49aef";
     pub(super) const ZSTD_MANIFEST: &str =
-        "sha256:b67d74b3e7514c9a91df54c09ab177a8a76e4f7193aed6f0b315130c8ab838d7";
+        "sha256:234cd46f19cbe50524b6eb7bf61e0ab6aee4fec858f54a5ae34725bbe6c8acde";
     pub(super) const ROOTFS: &str = "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
 }
 
@@ -207,7 +208,8 @@ fn the_golden_image_has_its_digests() {
         Layout::open(&sandbox.path("zstd")).manifest_digest,
         file_digest(sandbox.path("rootfs.tar")),
     ];
-    use golden::{ARCHIVE, DIFF_ID, MANIFEST, ROOTFS, ZSTD_MANIFEST};
+    use golden::{ARCHIVE, DIFF_ID, FORMAT, MANIFEST, ROOTFS, ZSTD_MANIFEST};
+    assert_eq!(image.manifest["annotations"]["imgb.format"], FORMAT);
     assert_eq!(
         found,
         [MANIFEST, DIFF_ID, ARCHIVE, ZSTD_MANIFEST, ROOTFS],

@@ -368,6 +368,11 @@ fn case_17_the_configuration_says_what_its_cache_would() {
     let (by_cache, _) = listed(&root);
     assert_eq!(by_conf, by_cache);
     same_with(&root, "/app2", &[]);
+    // The older format before the newer.
+    root.ldconfig(&["-X", "-c", "compat"]);
+    assert!(fs_err::read(root.path("/etc/ld.so.cache")).unwrap().starts_with(b"ld.so-1.7.0"));
+    assert_eq!(listed(&root).0, by_cache);
+    same_with(&root, "/app2", &[]);
     assert_eq!(methods[..3], ["/etc/ld.so.conf:2", "/etc/a/1.conf:1", "/etc/a/2.conf:1"]);
 }
 

@@ -53,7 +53,11 @@ pub(crate) fn trace(command: &mut Command) -> Listing {
 fn parse(lines: &[&str], success: bool) -> Listing {
     let mut listing = Listing { failed: !success, ..Listing::default() };
     for line in lines.iter().filter_map(|line| line.strip_prefix('\t')) {
-        if ["statically linked", "linux-vdso", "linux-gate"].iter().any(|start| line.starts_with(start)) {
+        // The vDSO that qemu provides has no name.
+        if ["statically linked", "linux-vdso", "linux-gate", " (0x"]
+            .iter()
+            .any(|start| line.starts_with(start))
+        {
             continue;
         }
         if let Some(name) = line.strip_suffix(" => not found") {
@@ -140,6 +144,61 @@ fn legacy_subdirs() -> Vec<Vec<u8>> {
     subdirs.filter(|sub| !sub.starts_with("glibc-hwcaps/")).map(|sub| sub.as_bytes().to_vec()).collect()
 }
 
+/// Puts into a root what [`ask`] runs there.
+pub(crate) fn prepare(root: &Path) {
+    lend(Path::new("/bin/busybox"), root);
+    fs_err::create_dir_all(root.join(".oracle/empty")).unwrap();
+}
+
+/// Gives a root a static program of the machine, as `/.oracle/NAME`. It is the same for all, and linked where
+/// the file systems allow it.
+pub(crate) fn lend(program: &Path, root: &Path) {
+    fs_err::create_dir_all(root.join(".oracle")).unwrap();
+    let to = root.join(".oracle").join(program.file_name().unwrap());
+    if !to.exists() && fs_err::hard_link(program, &to).is_err() {
+        fs_err::copy(program, to).unwrap();
+    }
+}
+
+/// A command in a root. There is no `/proc` there: mounting one takes a namespace, whose end the kernel may let
+/// one wait for half a second.
+fn inside(root: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.arg("60");
+    if !is_root() {
+        command.args(["unshare", "-Ur"]);
+    }
+    command.arg("chroot").arg(root).env_clear().env("PATH", PATH);
+    command
+}
+
+/// What each command, run in a root, lists, and everything that was printed. One shell there asks about all:
+/// starting processes is what takes the time.
+pub(crate) fn ask(root: &Path, commands: &[String], environment: &[String]) -> Vec<(Listing, String)> {
+    let environment = environment.join(" ");
+    let one = |command: &String| format!("{environment} {command}; echo \"=$?\";");
+    let script: String = commands.iter().map(one).collect();
+    let script = format!("exec 2>&1; ulimit -t 3; cd /.oracle/empty; {script}");
+    // A process that another thread starts may hold a new file open for a moment.
+    let ask = || inside(root).args(["/.oracle/busybox", "sh", "-c", &script]).output().unwrap();
+    let is_busy = |output: &Output| output.stdout.windows(14).any(|part| part == b"Text file busy");
+    let output = (0..10).map(|_| ask()).find(|output| !is_busy(output)).unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut answers = Vec::new();
+    let mut lines = Vec::new();
+    for line in text.lines() {
+        match line.strip_prefix('=') {
+            Some(status) => {
+                answers.push((parse(&lines, status == "0"), lines.join("\n")));
+                lines.clear();
+            }
+            None => lines.push(line),
+        }
+    }
+    assert_eq!(answers.len(), commands.len(), "{output:?}");
+    answers
+}
+
 /// A root directory with a loader in it, in which programs can be asked about.
 pub(crate) struct Rooted {
     dir: TempDir,
@@ -150,12 +209,7 @@ impl Rooted {
     pub(crate) fn new(loader: &str) -> Self {
         let rooted = Self { dir: tempfile::tempdir().unwrap() };
         rooted.host(loader, loader);
-        // Two megabytes, and the same for all: linked where the file systems allow it.
-        let busybox = rooted.parents("/.oracle/busybox");
-        if fs_err::hard_link("/bin/busybox", &busybox).is_err() {
-            fs_err::copy("/bin/busybox", busybox).unwrap();
-        }
-        fs_err::create_dir_all(rooted.path("/.oracle/empty")).unwrap();
+        prepare(rooted.root());
         rooted
     }
 
@@ -204,18 +258,6 @@ impl Rooted {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// A command inside. There is no `/proc` there: mounting one takes a namespace, whose end the kernel may let
-    /// one wait for half a second.
-    fn inside(&self) -> Command {
-        let mut command = Command::new("timeout");
-        command.arg("60");
-        if !is_root() {
-            command.args(["unshare", "-Ur"]);
-        }
-        command.arg("chroot").arg(self.dir.path()).env_clear().env("PATH", PATH);
-        command
-    }
-
     /// What the loader says of each program, started in an empty directory of the root with `environment`
     /// (`NAME=value`), and everything that was printed. Where a program is, the loader asks LD_ORIGIN_PATH, since
     /// `/proc/self/exe` does not tell.
@@ -227,7 +269,7 @@ impl Rooted {
         let variable =
             |program: &&str| format!("LD_TRACE_LOADED_OBJECTS=1 LD_ORIGIN_PATH={}", origin(program));
         let commands = programs.iter().map(|program| format!("{} {program}", variable(program)));
-        self.ask(&commands.collect::<Vec<_>>(), environment)
+        ask(self.dir.path(), &commands.collect::<Vec<_>>(), environment)
     }
 
     /// As [`Rooted::glibc`], in a namespace where `/proc` is.
@@ -254,33 +296,7 @@ impl Rooted {
         environment: &[String],
     ) -> Vec<(Listing, String)> {
         let commands = programs.iter().map(|program| format!("{loader} --list {program}"));
-        self.ask(&commands.collect::<Vec<_>>(), environment)
-    }
-
-    /// One shell in the root asks about all: starting processes is what takes the time.
-    fn ask(&self, commands: &[String], environment: &[String]) -> Vec<(Listing, String)> {
-        let environment = environment.join(" ");
-        let one = |command: &String| format!("{environment} {command}; echo \"=$?\";");
-        let script: String = commands.iter().map(one).collect();
-        let script = format!("exec 2>&1; ulimit -t 3; cd /.oracle/empty; {script}");
-        // A process that another thread starts may hold a new file open for a moment.
-        let ask = || self.inside().args(["/.oracle/busybox", "sh", "-c", &script]).output().unwrap();
-        let is_busy = |output: &Output| output.stdout.windows(14).any(|part| part == b"Text file busy");
-        let output = (0..10).map(|_| ask()).find(|output| !is_busy(output)).unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mut answers = Vec::new();
-        let mut lines = Vec::new();
-        for line in text.lines() {
-            match line.strip_prefix('=') {
-                Some(status) => {
-                    answers.push((parse(&lines, status == "0"), lines.join("\n")));
-                    lines.clear();
-                }
-                None => lines.push(line),
-            }
-        }
-        assert_eq!(answers.len(), commands.len(), "{output:?}");
-        answers
+        ask(self.dir.path(), &commands.collect::<Vec<_>>(), environment)
     }
 
     /// Our closure of `programs`.

@@ -226,33 +226,6 @@ fn case_22_chains_of_links_are_kept() {
     assert_eq!(why, ["too many levels of symbolic links", "no such file"]);
 }
 
-#[test]
-fn case_23_a_sysroot_of_another_machine() {
-    if !have(&["aarch64-linux-gnu-gcc"]) {
-        return;
-    }
-    let root = Rooted::empty();
-    for name in ["ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6"] {
-        root.host(&format!("/usr/aarch64-linux-gnu/lib/{name}"), &format!("/lib/{name}"));
-    }
-    root.file("/a.c", "#include <math.h>\nint main(int c, char **v) { return (int)sin(c); }");
-    let compile = std::process::Command::new("aarch64-linux-gnu-gcc")
-        .arg("-o")
-        .arg(root.path("/app"))
-        .arg(root.path("/a.c"))
-        .arg("-lm")
-        .status()
-        .unwrap();
-    assert!(compile.success());
-    let closure = closure(&root);
-    assert_eq!(loads(&closure), ["/lib/libm.so.6", "/lib/libc.so.6", "/lib/ld-linux-aarch64.so.1"]);
-    assert_eq!(closure.files[0].object.header.machine.oci(), Some(("arm64", Some("v8"))));
-    let dirs: Vec<_> =
-        closure.loaders[0].system_dirs.iter().map(|dir| String::from_utf8_lossy(dir)).collect();
-    assert_eq!(dirs[0], "/lib/aarch64-linux-gnu");
-    assert_eq!((closure.missing().count(), closure.faults().count()), (0, 0));
-}
-
 /// Machines by their header fields, with the loaders that Debian gives them.
 #[test]
 fn case_23_and_24_machines_of_every_kind() {

@@ -3,6 +3,7 @@
 use std::{io::Write as _, os::unix::fs::FileTypeExt as _};
 
 use crate::{
+    elf_builder::Elf,
     engines::{have, have_root},
     fixtures,
     sandbox::{Outcome, Sandbox},
@@ -83,6 +84,23 @@ fn a_library_that_is_missing() {
     sandbox.imgb("pack ./app -o out/image.tar --no-deps").run().ok();
     fs_err::rename(sandbox.path("lib/libgone.so"), sandbox.path("lib/libgone.so.1")).unwrap();
     sandbox.imgb("pack ./app -o out/image.tar --library-path lib").run().ok();
+}
+
+#[test]
+fn a_library_that_stayed_beside_its_program() {
+    let sandbox = sandbox();
+    let library = Elf::library().soname("libown.so.1").build();
+    let loader = "/lib64/ld-linux-x86-64.so.2";
+    let app = Elf::program(loader).needed("libown.so.1").runpath("/nowhere:$ORIGIN/../lib/private");
+    sandbox.program("dist/bin/app", app.build()).program("dist/lib/private/libown.so.1", library);
+    sandbox.file("sys/lib64/none", "").program(&format!("sys{loader}"), Elf::library().build());
+    let dist = fs_err::canonicalize(sandbox.path("dist")).unwrap().display().to_string();
+    let advice = format!("pack {dist}:/opt/app --entrypoint /opt/app/bin/app");
+    let stays = format!("`{dist}/lib/private/libown.so.1` stands beside the program here");
+    let inputs = "--soft none --sysroot sys dist/bin/app";
+    refused(&sandbox, inputs, 1, &["libown.so.1", "searched", &stays, &advice]);
+    refused(&sandbox, &format!("{inputs}:/usr/bin/"), 1, &["RUNPATH of /usr/bin/app", &advice]);
+    sandbox.imgb(&format!("{advice} --soft none --sysroot sys -o out/image.tar")).run().ok();
 }
 
 #[test]

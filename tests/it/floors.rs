@@ -105,6 +105,7 @@ fn reaches(path: &Named) -> Option<World> {
         ("SystemTime", Clock),
         ("Instant", Clock),
         ("std::thread", Threads),
+        ("rustix::time", Clock),
         ("std::net", Sockets),
         ("std::os::unix::net", Sockets),
         ("TcpStream", Sockets),

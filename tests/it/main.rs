@@ -12,8 +12,12 @@ mod build_conformance;
 mod build_hostile;
 /// Buildfiles as users have them, run on real engines.
 mod build_seeds;
+/// The cache of compressed layers.
+mod cache;
 /// The proof that an image will start, and what it finds.
 mod check;
+/// `imgb deps`: trees, lists, JSON, graphs, exit codes.
+mod deps;
 /// What makes the same inputs the same bytes, and the golden digests that pin the format.
 mod determinism;
 /// Every bad input, with its exit code and its one message.
@@ -36,10 +40,14 @@ mod rules_programs;
 mod run;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
+/// Watched programs: what they open, what their images lack, and the same from strace's log.
+mod trace;
 
 // The stages from the outside.
 /// The tar writer against our reader, the tar crate, GNU tar, bsdtar and Python's tarfile.
 mod archive;
+/// Roots of other architectures, asked of their own loaders.
+mod elf_architectures;
 /// ELF objects made of nothing.
 mod elf_builder;
 /// glibc's rules, one case a test.
@@ -52,6 +60,8 @@ mod elf_hostile;
 mod elf_machine;
 /// The real loaders, asked.
 mod elf_oracle;
+/// Programs of the machine, each alone in an empty root.
+mod elf_programs;
 /// Closures in roots of all kinds.
 mod elf_roots;
 /// Hostile and odd tars, one test for each kind.

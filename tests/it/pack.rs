@@ -14,7 +14,7 @@ use imgb::{
     archive::{header, read, spool},
     compress::{Compression, Format, decoder},
     digest::Digest,
-    pack::{Layer, Options, pack},
+    pack::{Layer, Options, Step, pack},
     path::ImagePath,
     source::content,
     store::{Durability, Pending, Store},
@@ -72,7 +72,7 @@ fn header(digest: Digest, size: u64) -> [u8; 512] {
 }
 
 fn packed(trees: &[&Tree], compression: Compression, jobs: usize, store: &mut Store) -> Vec<Layer> {
-    let options = Options { compression, jobs: NonZeroUsize::new(jobs).unwrap() };
+    let options = Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None };
     pack(trees, &options, store, &|_| {}).unwrap()
 }
 
@@ -138,7 +138,7 @@ fn the_first_fault_ends_it_and_nothing_is_left() {
         for jobs in [1, 2, 7] {
             let layout = dir.path().join("layout");
             let mut files = Store::directory(&layout, Durability::Cached).unwrap();
-            let options = Options { compression, jobs: NonZeroUsize::new(jobs).unwrap() };
+            let options = Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None };
             let error = pack(&[&tree], &options, &mut files, &|_| {}).unwrap_err();
             let wanted = format!("{} changed while it was being packed", dir.path().join("f7").display());
             assert_eq!(error.to_string(), wanted);
@@ -156,14 +156,27 @@ fn the_first_fault_ends_it_and_nothing_is_left() {
 fn progress_adds_up_to_the_tar() {
     let dir = tempfile::tempdir().unwrap();
     let tree = sample(dir.path());
-    let seen = AtomicU64::new(0);
+    let [bytes, members, total_bytes, total_members] = [const { AtomicU64::new(0) }; 4];
     let mut files = Store::directory(dir.path(), Durability::Cached).unwrap();
-    let options = Options { compression: Compression::GZIP, jobs: NonZeroUsize::new(3).unwrap() };
-    let progress = |bytes| {
-        seen.fetch_add(bytes, Ordering::Relaxed);
+    let options =
+        Options { compression: Compression::GZIP, jobs: NonZeroUsize::new(3).unwrap(), cache: None };
+    let progress = |step| {
+        let (to, more) = match step {
+            Step::Begin { members, bytes } => ((&total_members, &total_bytes), (members, bytes)),
+            Step::Done { members: more, bytes: more_bytes } => ((&members, &bytes), (more, more_bytes)),
+        };
+        to.0.fetch_add(more.0 as u64, Ordering::Relaxed);
+        to.1.fetch_add(more.1, Ordering::Relaxed);
     };
     let layers = pack(&[&tree, &Tree::new()], &options, &mut files, &progress).unwrap();
-    assert_eq!(seen.into_inner(), layers.iter().map(|layer| layer.tar_size).sum::<u64>());
+    assert_eq!(bytes.into_inner(), layers.iter().map(|layer| layer.tar_size).sum::<u64>());
+    assert_eq!(members.into_inner(), tree.len() as u64);
+    assert_eq!(total_bytes.into_inner(), layers.iter().map(|layer| layer.tar_size).sum::<u64>());
+    assert_eq!(total_members.into_inner(), tree.len() as u64);
+    assert_eq!(
+        layers[0].read,
+        tree.iter().filter_map(|(_, node)| node.file()).map(|file| file.len).sum::<u64>()
+    );
 }
 
 /// Members of an archive have names of their own, so that a blob that is there already is not put in again.

@@ -299,6 +299,11 @@ impl Outcome {
         self.code == Some(0)
     }
 
+    /// The exit code; `None` after a signal.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     /// Standard output holds `part`.
     pub(crate) fn prints(self, part: &str) -> Self {
         assert!(self.text().contains(part), "standard output should say {part:?}\n{}", self.show());

@@ -1,0 +1,184 @@
+"""What is timed, and what is wanted of it."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Case:
+    """A command. `prepare` is run before it, untimed; `slow` ones are run less often."""
+
+    name: str
+    command: list
+    output: str = ""
+    prepare: list = field(default_factory=list)
+    slow: bool = False
+    daemon: bool = False
+
+    def rounds(self, quick):
+        return (1 if self.slow else 3) if quick else (2 if self.slow else 5)
+
+
+@dataclass
+class Bar:
+    """`ours` must be so many times better than the best of `peers`, or at most so many times as large."""
+
+    ours: str
+    peers: list
+    factor: float
+    field: str = "wall"
+    at_least: bool = True
+
+
+def shell(text):
+    return ["bash", "-c", "set -e -o pipefail; " + text]
+
+
+def by_hand(root, compressor):
+    """A layer by hand: tar, the digest of the tar, compression, the digest of the blob."""
+    return shell(f"mkfifo f; openssl dgst -sha256 <f >diffid & tar -C {root} -c . | tee f | {compressor} | tee blob "
+                 "| openssl dgst -sha256 >digest; wait")
+
+
+def have(*commands):
+    return all(shutil.which(command) for command in commands)
+
+
+def cases(name, root, imgb, quick, docker):
+    """The cases of a corpus, in the order in which they are run."""
+    every = []
+    ours = [imgb, "pack", root + "/", "--no-deps", "--quiet"]
+
+    def add(name, command, output="", prepare=(), **more):
+        every.append(Case(name, command, output, ["rm -rf f blob out out.tar t", *prepare], **more))
+
+    add("imgb none", [*ours, "--compress", "none", "-o", "out.tar"], "out.tar")
+    add("tar -c", ["tar", "-C", root, "-cf", "out.tar", "."], "out.tar")
+    add("tar + openssl dgst", shell(f"mkfifo f; openssl dgst -sha256 <f >diffid & tar -C {root} -c . | tee f >out.tar; wait"),
+        "out.tar")
+    add("openssl dgst", ["openssl", "dgst", "-sha256", "hashed.tar"],
+        prepare=[f"test -e hashed.tar || tar -C {root} -cf hashed.tar ."])
+    # The first run fills a cache of its own, the second finds it; both write a layout, as umoci does.
+    add("imgb gzip, first run", [*ours, "--cache", "cache", "-o", "oci:layout"], "layout", ["rm -rf cache layout"])
+    every.append(Case("imgb gzip, second run", [*ours, "--cache", "cache", "-o", "oci:layout"], "layout"))
+    add("imgb zstd:3", [*ours, "--no-cache", "--compress", "zstd:3", "-o", "out.tar"], "out.tar")
+    if have("zstd"):
+        add("tar | zstd -3 -T2 + digests", by_hand(root, "zstd -q -3 -T2"), "blob")
+    if have("pigz"):
+        add("tar | pigz -6 + digests", by_hand(root, "pigz -6 -p 2"), "blob", slow=name == "big")
+    if name == "python" or (not quick and name != "big"):
+        add("tar | gzip -6 + digests", by_hand(root, "gzip -6"), "blob", slow=True)
+    if have("umoci"):
+        umoci = f"umoci init --layout out; umoci new --image out:x; umoci insert --image out:x {root} /"
+        add("umoci init, new, insert", shell(umoci), "out", slow=name != "tiny")
+        if have("skopeo") and (name == "tiny" or not quick or name == "python"):
+            add("umoci + skopeo docker-archive",
+                shell(f"{umoci}; skopeo copy -q oci:out:x docker-archive:out.tar:x:latest"), "out.tar", slow=name != "tiny")
+    if have("buildah") and os.geteuid() == 0 and (name in ("tiny", "python") or not quick):
+        store = "--root $PWD/t/root --runroot $PWD/t/run --storage-driver vfs"
+        for kind, option, output in [("docker-archive", "", "docker-archive:$PWD/out.tar:x"),
+                                     ("oci gzip", "--disable-compression=false", "oci:$PWD/out:x")]:
+            if quick and name == "python" and kind == "docker-archive":
+                continue
+            add(f"buildah {kind}", shell(f"c=$(buildah {store} from scratch); buildah {store} copy -q $c {root} /; "
+                                         f"buildah {store} commit -q {option} $c {output}"),
+                "out.tar" if "archive" in kind else "out", slow=True)
+    if docker and name in ("tiny", "python"):
+        client = "docker -H unix://$PWD/../docker.sock"
+        add("docker import", shell(f"tar -C {root} -c . | {client} import - imported"), slow=True, daemon=True)
+        add("docker build + save",
+            shell(f"printf 'FROM scratch\\nCOPY . /\\n' >Dockerfile; DOCKER_BUILDKIT=0 {client} build --no-cache -q -t x "
+                  f"-f Dockerfile {root}; {client} save -o out.tar x"), "out.tar", slow=True, daemon=True)
+    if name == "many":
+        every.append(Case("find -printf", ["find", root, "-printf", "%s %T@\\n"]))
+    if name == "tiny":
+        every.extend(programs(imgb))
+    return every
+
+
+def programs(imgb):
+    """Programs with what they need; not of a corpus, but as quick as the smallest one."""
+    every = []
+    listed = "tar -tf true.tar | grep -v '/$' >true.list"
+    every.append(Case("imgb /bin/true none", [imgb, "pack", "/bin/true", "--compress", "none", "--quiet", "-o", "out.tar"],
+                      "out.tar", ["rm -f out.tar"]))
+    every.append(Case("tar -c of its files", ["tar", "-C", "/", "-cf", "out.tar", "--no-recursion", "-T", "true.list"], "out.tar",
+                      [f"test -e true.list || {{ {imgb} pack /bin/true:/bin/ --quiet -o rootfs:true.tar; {listed}; "
+                       "sed -i -e 's,^bin/true$,usr/bin/true,' true.list; "
+                       "while read -r f; do test -e \"/$f\" && echo \"$f\"; done <true.list >l; mv l true.list; }"]))
+    for program in ["curl", "git", "redis-server"]:
+        if not have(program):
+            continue
+        every.append(Case(f"imgb {program} none",
+                          [imgb, "pack", program, "--soft", "none", "--compress", "none", "--quiet", "-o", "out.tar"],
+                          "out.tar", ["rm -f out.tar"]))
+        if have("lddtree"):
+            path = shutil.which(program)
+            every.append(Case(f"lddtree {program}, tar, digest",
+                              shell(f"lddtree --copy-to-tree t {path}; tar -C t -cf out.tar .; openssl dgst -sha256 out.tar"),
+                              "out.tar", ["rm -rf t out.tar"]))
+    return every
+
+
+def bars(name):
+    """The bars of the issue for a corpus."""
+    every = []
+    if name in ("python", "many", "big"):
+        every.append(Bar("imgb none", ["tar -c"], 1.3 if name == "many" else 1.0))
+        every.append(Bar("imgb none", ["tar + openssl dgst"], {"python": 2.5, "many": 1.5, "big": 3.5}[name]))
+        every.append(Bar("imgb none", ["umoci + skopeo docker-archive", "buildah docker-archive", "docker build + save"], 15))
+        every.append(Bar("imgb none", ["bound"], 1.3, at_least=False))
+    gzip, pigz, umoci = "imgb gzip, first run", "tar | pigz -6 + digests", "umoci init, new, insert"
+    if name == "python":
+        every += [Bar(gzip, [pigz], 3), Bar(gzip, ["tar | gzip -6 + digests"], 1, "size", False), Bar(gzip, [umoci], 2.2),
+                  Bar(gzip, [umoci], 1, "size", False), Bar(gzip, ["buildah oci gzip"], 5, "cpu")]
+    if name == "big":
+        every += [Bar(gzip, [pigz], 3, "cpu")]
+    if name == "many":
+        every += [Bar(gzip, [umoci], 3), Bar("imgb gzip, second run", ["find -printf"], 1.5, at_least=False)]
+    if name == "tiny":
+        every += [Bar(gzip, [umoci], 2), Bar("imgb /bin/true none", ["tar -c of its files"], 4, at_least=False)]
+        every += [Bar(f"imgb {program} none", [f"lddtree {program}, tar, digest"], 15)
+                  for program in ("curl", "git", "redis-server")]
+    zstd = "tar | zstd -3 -T2 + digests"
+    every += [Bar("imgb zstd:3", [zstd], 1.8), Bar("imgb zstd:3", [zstd], 1.07, "size", False)]
+    if name in ("python", "big"):
+        every.append(Bar("imgb gzip, second run", [gzip], 10 if name == "python" else 50))
+    return every
+
+
+def start_docker(base):
+    """A daemon of our own, without a network; `None` where there can be none."""
+    if os.geteuid() != 0 or not have("dockerd", "docker"):
+        return None
+    root = os.path.join(base, "docker")
+    daemon = subprocess.Popen(
+        ["dockerd", "--iptables=false", "--bridge=none", "--storage-driver=vfs", f"--data-root={root}/data",
+         f"--exec-root={root}/exec", f"--pidfile={root}.pid", "-H", f"unix://{base}/docker.sock"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(100):
+        if os.path.exists(f"{base}/docker.sock"):
+            return daemon
+        time.sleep(0.2)
+    stop_docker(daemon, base)
+    return None
+
+
+def stop_docker(daemon, base):
+    if daemon is not None:
+        daemon.send_signal(signal.SIGTERM)
+        daemon.wait()
+        shutil.rmtree(os.path.join(base, "docker"), ignore_errors=True)
+
+
+def cpu_of(daemon):
+    """CPU seconds of a daemon so far, all its threads."""
+    if daemon is None:
+        return 0
+    with open(f"/proc/{daemon.pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,202 @@
+//! What a compressed layer's bytes depend on, as one digest: the name under which the cache keeps them.
+
+use std::io::{self, Write as _};
+
+use crate::{
+    archive::write::Layout,
+    compress::{self, Compression},
+    digest::{Digest, Digesting},
+    path::ImagePath,
+    tree::{Content, Kind, Node, Special},
+};
+
+/// A layer's name in the cache.
+pub(super) struct Key {
+    pub(super) digest: Digest,
+    /// The latest status change of any file of the host in it; see [`crate::store::cache::is_racy`].
+    pub(super) newest: (i64, u32),
+}
+
+/// Bytes that are gathered before they are hashed.
+const BUFFER: usize = 1 << 16;
+
+/// The key of a layer, from metadata alone. `None` where content is in an archive, of which there is no telling
+/// whether it is the same next time.
+pub(super) fn key(layout: &Layout<'_>, compression: Compression) -> Option<Key> {
+    let mut fields = Fields { hash: Digesting::new(io::sink()), buffer: Vec::with_capacity(2 * BUFFER) };
+    let mut newest = (i64::MIN, 0);
+    fields.bytes(b"imgb layer");
+    fields.number(u64::from(compress::FORMAT));
+    fields.bytes(compression.to_string().as_bytes());
+    fields.number(compression.piece_len() as u64);
+    for (path, node, link) in layout.entries() {
+        fields.bytes(path.as_bytes());
+        fields.meta(node);
+        fields.kind(node, link, &mut newest)?;
+    }
+    Some(Key { digest: fields.finish(), newest })
+}
+
+/// Values one behind the other, each with its length where it has one, so that no two lists are the same bytes.
+struct Fields {
+    hash: Digesting<io::Sink>,
+    buffer: Vec<u8>,
+}
+
+impl Fields {
+    fn number(&mut self, number: u64) {
+        self.buffer.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= BUFFER {
+            self.flush();
+        }
+    }
+
+    fn time(&mut self, time: (i64, u32)) {
+        self.number(time.0.cast_unsigned());
+        self.number(u64::from(time.1));
+    }
+
+    fn meta(&mut self, node: &Node) {
+        let meta = &node.meta;
+        self.number(u64::from(meta.mode));
+        self.number(u64::from(meta.uid) << 32 | u64::from(meta.gid));
+        self.number(meta.mtime.seconds().cast_unsigned());
+        let xattrs = meta.xattrs.iter().flat_map(|xattrs| xattrs.iter());
+        self.number(xattrs.clone().count() as u64);
+        for (name, value) in xattrs {
+            self.bytes(name);
+            self.bytes(value);
+        }
+    }
+
+    fn kind(&mut self, node: &Node, link: Option<&ImagePath>, newest: &mut (i64, u32)) -> Option<()> {
+        match (&node.kind, link) {
+            (_, Some(link)) => {
+                self.number(0);
+                self.bytes(link.as_bytes());
+            }
+            (Kind::Directory, None) => self.number(1),
+            (Kind::Symlink(target), None) => {
+                self.number(2);
+                self.bytes(target);
+            }
+            (Kind::Special(special), None) => {
+                let (kind, major, minor) = match *special {
+                    Special::Character(major, minor) => (3, major, minor),
+                    Special::Block(major, minor) => (4, major, minor),
+                    Special::Fifo => (5, 0, 0),
+                };
+                self.number(kind);
+                self.number(u64::from(major) << 32 | u64::from(minor));
+            }
+            (Kind::File(file), None) => {
+                self.number(6);
+                self.number(file.len);
+                match &file.content {
+                    Content::Inline(bytes) => {
+                        self.number(7);
+                        self.bytes(bytes);
+                    }
+                    Content::Host(host) => {
+                        self.number(8);
+                        self.number(host.dev);
+                        self.number(host.ino);
+                        self.time(host.mtime);
+                        self.time(host.ctime);
+                        *newest = host.ctime.max(*newest);
+                    }
+                    Content::Member(..) => return None,
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn flush(&mut self) {
+        // A sink takes everything.
+        let _ = self.hash.write_all(&self.buffer);
+        self.buffer.clear();
+    }
+
+    fn finish(mut self) -> Digest {
+        self.flush();
+        self.hash.finish().1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, path::PathBuf, sync::Arc};
+
+    use super::*;
+    use crate::tree::{Archive, FileNode, HostFile, Tree};
+
+    fn file(host: HostFile, len: u64) -> Node {
+        let mut node = Node::inline(0o644, []);
+        node.kind = Kind::File(FileNode { len, content: Content::Host(Arc::new(host)), shared: false });
+        node
+    }
+
+    fn host() -> HostFile {
+        HostFile { path: PathBuf::from("/x"), dev: 1, ino: 2, mtime: (3, 4), ctime: (5, 6) }
+    }
+
+    fn of(nodes: &[(&str, Node)], compression: Compression) -> Option<Digest> {
+        let tree: Tree = nodes.iter().map(|(p, node)| (ImagePath::new(p).unwrap(), node.clone())).collect();
+        key(&Layout::new(&tree).unwrap(), compression).map(|key| key.digest)
+    }
+
+    /// Every change of what the bytes depend on is another key, and where a file lies on the host is none.
+    #[test]
+    fn whatever_matters_is_in_the_key() {
+        let one = |node: Node| of(&[("/a", node)], Compression::GZIP).unwrap();
+        let base = one(file(host(), 9));
+        assert_eq!(one(file(HostFile { path: "/y".into(), ..host() }, 9)), base);
+        let with = |change: &dyn Fn(&mut Node)| {
+            let mut node = file(host(), 9);
+            change(&mut node);
+            node
+        };
+        let mut seen = vec![
+            base,
+            one(file(HostFile { dev: 9, ..host() }, 9)),
+            one(file(HostFile { ino: 9, ..host() }, 9)),
+            one(file(HostFile { mtime: (3, 5), ..host() }, 9)),
+            one(file(HostFile { mtime: (2, 4), ..host() }, 9)),
+            one(file(HostFile { ctime: (5, 7), ..host() }, 9)),
+            one(file(host(), 8)),
+            one(with(&|node| node.meta.mode = 0o600)),
+            one(with(&|node| node.meta.uid = 1)),
+            one(with(&|node| node.meta.gid = 1)),
+            one(with(&|node| node.meta.mtime = crate::timestamp::Timestamp::from_seconds(1).unwrap())),
+            one(with(&|node| node.meta.xattrs = Some(Box::new([(b"a".to_vec(), b"b".to_vec())].into())))),
+            one(Node::inline(0o644, *b"123456789")),
+            one(Node::inline(0o644, *b"12345678x")),
+            one(Node::directory(0o644)),
+            one(Node::symlink(*b"b")),
+            one(Node::symlink(*b"c")),
+            of(&[("/b", file(host(), 9))], Compression::GZIP).unwrap(),
+            of(&[("/a", file(host(), 9))], Compression::Gzip(6)).unwrap(),
+            of(&[("/a", file(host(), 9))], Compression::Zstd(5)).unwrap(),
+            of(&[], Compression::GZIP).unwrap(),
+        ];
+        let count = seen.len();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), count);
+    }
+
+    #[test]
+    fn what_is_in_an_archive_has_no_key() {
+        let archive = Archive { name: "a.tar".into(), file: File::open("/dev/null").unwrap() };
+        let mut node = Node::inline(0o644, []);
+        let content = Content::Member(Arc::new(archive), 512);
+        node.kind = Kind::File(FileNode { len: 1, content, shared: false });
+        assert_eq!(of(&[("/a", node)], Compression::GZIP), None);
+    }
+}

@@ -1,0 +1,208 @@
+//! System calls that name a path, as registers and memory of a stopped process show them (syscalls(2), the
+//! kernel's tables for x86-64 and AArch64).
+
+use std::io::IoSliceMut;
+
+use nix::{
+    sys::{
+        ptrace,
+        uio::{RemoteIoVec, process_vm_readv},
+    },
+    unistd::Pid,
+};
+use rustix::fs::OFlags;
+
+use crate::{path::ImagePath, trace::Call};
+
+/// Whether processes of this machine can be watched.
+pub(super) const CAN_WATCH: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+
+/// Bytes of a page, of which a string's next one may not be there.
+const PAGE: usize = 4096;
+
+/// Where a call has its directory, path and flags: the numbers of its arguments.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    dir: Option<usize>,
+    path: usize,
+    flags: Flags,
+    call: Call,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Flags {
+    None,
+    In(usize),
+    /// `struct open_how` begins with them.
+    At(usize),
+    /// As if `O_CREAT` were set.
+    Create,
+}
+
+/// A call on its way in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    /// The number of the directory's file descriptor; `None` for the working directory.
+    pub(super) dir: Option<i32>,
+    /// As it is named.
+    pub(super) path: Vec<u8>,
+    pub(super) call: Call,
+}
+
+/// What a stopped process is about to do or has done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Registers {
+    number: u64,
+    args: [u64; 6],
+    /// Where a call has ended: what it gave back, negative for an error.
+    pub(super) result: i64,
+    /// Whether the process stands before the call.
+    pub(super) is_entry: bool,
+}
+
+impl Registers {
+    /// Of a process that stopped at a system call. `None` where it is gone, or runs in another mode than the
+    /// machine's own.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn of(pid: Pid) -> Option<Self> {
+        /// The code segment of 32-bit programs, whose calls have other numbers.
+        const USER32: u64 = 0x23;
+        /// ENOSYS stands in the result until the call has one (`do_syscall_64`).
+        const NO_RESULT: i64 = -38;
+        let regs = ptrace::getregs(pid).ok().filter(|regs| regs.cs != USER32)?;
+        let result = regs.rax.cast_signed();
+        Some(Self {
+            // Bit 30 marks the x32 variants, whose paths stand in the same places.
+            number: regs.orig_rax & !0x4000_0000,
+            args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
+            result,
+            is_entry: result == NO_RESULT,
+        })
+    }
+
+    /// Of a process that stopped at a system call. `None` where it is gone.
+    #[cfg(target_arch = "aarch64")]
+    pub(super) fn of(pid: Pid) -> Option<Self> {
+        let r = ptrace::getregs(pid).ok()?.regs;
+        Some(Self {
+            number: r[8],
+            args: [r[0], r[1], r[2], r[3], r[4], r[5]],
+            result: r[0].cast_signed(),
+            // `report_syscall_enter` puts 0 there, `report_syscall_exit` 1.
+            is_entry: r[7] == 0,
+        })
+    }
+
+    /// Other machines' registers are not known here.
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    pub(super) fn of(_: Pid) -> Option<Self> {
+        None
+    }
+
+    /// The path that the call names. `None` where it names none, or nothing that can be read.
+    pub(super) fn named(&self, pid: Pid) -> Option<Named> {
+        let shape = shape(self.number)?;
+        let arg = |at: usize| self.args.get(at).copied();
+        let flags = match shape.flags {
+            Flags::None => 0,
+            Flags::Create => OFlags::CREATE.bits(),
+            Flags::In(at) => arg(at)? as u32,
+            Flags::At(at) => {
+                let mut how = [0; 8];
+                (read(pid, arg(at)?, &mut how) == how.len()).then_some(u64::from_ne_bytes(how) as u32)?
+            }
+        };
+        let makes = OFlags::from_bits_retain(flags).intersects(OFlags::CREATE | OFlags::TRUNC);
+        let path = string(pid, arg(shape.path)?)?;
+        // An empty path means the descriptor itself.
+        (!path.is_empty()).then_some(())?;
+        Some(Named {
+            // AT_FDCWD and whatever else is negative.
+            dir: shape.dir.and_then(arg).map(|fd| fd as i32).filter(|fd| *fd >= 0),
+            path,
+            call: if makes { Call::Create } else { shape.call },
+        })
+    }
+
+    /// The thread that a real-time signal is about to be sent to, as the sender knows it.
+    pub(super) fn signals_thread(&self) -> Option<i32> {
+        let (thread, signal) = match self.number {
+            #[cfg(target_arch = "x86_64")]
+            200 => (0, 1), // tkill
+            #[cfg(target_arch = "x86_64")]
+            234 | 297 => (1, 2), // tgkill, rt_tgsigqueueinfo
+            #[cfg(target_arch = "aarch64")]
+            130 => (0, 1),
+            #[cfg(target_arch = "aarch64")]
+            131 | 240 => (1, 2),
+            _ => return None,
+        };
+        let signal = *self.args.get::<usize>(signal)? as i32;
+        (signal >= super::watch::FIRST_REAL_TIME).then_some(*self.args.get::<usize>(thread)? as i32)
+    }
+}
+
+const fn at(dir: usize, flags: Flags, call: Call) -> Option<Shape> {
+    Some(Shape { dir: Some(dir), path: dir + 1, flags, call })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn shape(number: u64) -> Option<Shape> {
+    let plain = |flags, call| Some(Shape { dir: None, path: 0, flags, call });
+    match number {
+        2 => plain(Flags::In(1), Call::Open),              // open
+        85 => plain(Flags::Create, Call::Open),            // creat
+        59 => plain(Flags::None, Call::Execute),           // execve
+        4 | 6 | 21 | 89 => plain(Flags::None, Call::Look), // stat, lstat, access, readlink
+        80 => plain(Flags::None, Call::Look),              // chdir
+        257 => at(0, Flags::In(2), Call::Open),            // openat
+        437 => at(0, Flags::At(2), Call::Open),            // openat2
+        322 => at(0, Flags::None, Call::Execute),          // execveat
+        262 | 267 | 269 => at(0, Flags::None, Call::Look), // newfstatat, readlinkat, faccessat
+        332 | 439 => at(0, Flags::None, Call::Look),       // statx, faccessat2
+        _ => None,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn shape(number: u64) -> Option<Shape> {
+    let plain = |flags, call| Some(Shape { dir: None, path: 0, flags, call });
+    match number {
+        56 => at(0, Flags::In(2), Call::Open),          // openat
+        437 => at(0, Flags::At(2), Call::Open),         // openat2
+        221 => plain(Flags::None, Call::Execute),       // execve
+        281 => at(0, Flags::None, Call::Execute),       // execveat
+        79 | 78 | 48 => at(0, Flags::None, Call::Look), // newfstatat, readlinkat, faccessat
+        291 | 439 => at(0, Flags::None, Call::Look),    // statx, faccessat2
+        49 => plain(Flags::None, Call::Look),           // chdir
+        _ => None,
+    }
+}
+
+/// Reads memory of a process; returns how many bytes could be read.
+fn read(pid: Pid, from: u64, out: &mut [u8]) -> usize {
+    let Ok(base) = usize::try_from(from) else { return 0 };
+    let remote = [RemoteIoVec { base, len: out.len() }];
+    process_vm_readv(pid, &mut [IoSliceMut::new(out)], &remote).unwrap_or(0)
+}
+
+/// A string of a process, without its NUL; `None` where it has none within PATH_MAX.
+fn string(pid: Pid, from: u64) -> Option<Vec<u8>> {
+    let (mut out, mut at) = (Vec::new(), from);
+    let mut page = [0; PAGE];
+    while out.len() <= ImagePath::MAX {
+        let left = PAGE - usize::try_from(at % PAGE as u64).unwrap_or(0);
+        let part = page.get_mut(..left)?;
+        let count = read(pid, at, part);
+        let part = part.get(..count).filter(|part| !part.is_empty())?;
+        match memchr::memchr(0, part) {
+            Some(end) => {
+                out.extend_from_slice(part.get(..end)?);
+                return (out.len() <= ImagePath::MAX).then_some(out);
+            }
+            None => out.extend_from_slice(part),
+        }
+        at = at.checked_add(count as u64)?;
+    }
+    None
+}

@@ -1,0 +1,154 @@
+//! How large a cache is, and what gives way when it is too large.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
+};
+
+use rustix::fs::FlockOperation;
+
+use super::{Cache, Record, digest_of, read_record};
+use crate::digest::Digest;
+
+/// What is in a cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    /// Layers.
+    pub layers: usize,
+    /// Blobs: several layers may have the same bytes.
+    pub blobs: usize,
+    /// Bytes of the blobs.
+    pub bytes: u64,
+}
+
+/// What was taken out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Layers.
+    pub layers: usize,
+    /// Bytes of blobs.
+    pub bytes: u64,
+    /// Blobs that were not what their names say.
+    pub damaged: usize,
+}
+
+/// A record's file and when it was last used.
+struct Used {
+    when: (i64, i64),
+    path: PathBuf,
+    digest: Digest,
+}
+
+impl Cache {
+    /// How much is in it.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn info(&self) -> io::Result<Info> {
+        let blobs = self.blobs()?;
+        let bytes = blobs.values().sum();
+        Ok(Info { layers: self.records()?.0.len(), blobs: blobs.len(), bytes })
+    }
+
+    /// Takes out what was used longest ago until no more than `limit` bytes are left, blobs that no layer has,
+    /// and blobs whose digest is wrong.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read or files not be removed.
+    pub fn prune(&self, limit: u64) -> io::Result<Pruned> {
+        let lock = self.lock(FlockOperation::LockExclusive)?;
+        let mut damaged = 0;
+        for name in self.blobs()?.into_keys() {
+            let Ok(file) = super::open(&self.dir.join("blobs").join(&name)) else { continue };
+            let size = file.metadata()?.len();
+            let extent = crate::store::Extent { file: file.into(), offset: 0 };
+            let blob = crate::store::Blob { digest: Digest::of(""), size, extent };
+            if digest_of(&blob)?.hex() != name {
+                fs_err::remove_file(self.dir.join("blobs").join(&name))?;
+                damaged += 1;
+            }
+        }
+        Ok(Pruned { damaged, ..self.shrink(limit, &lock)? })
+    }
+
+    /// As [`Cache::prune`], unless somebody else is busy here, who then does it; digests are left alone.
+    pub(super) fn evict(&self, limit: u64) -> io::Result<Pruned> {
+        if self.blobs()?.values().sum::<u64>() <= limit {
+            return Ok(Pruned::default());
+        }
+        let lock = self.lock(FlockOperation::NonBlockingLockExclusive)?;
+        self.shrink(limit, &lock)
+    }
+
+    /// Nobody adds while `_lock` is held alone.
+    fn shrink(&self, limit: u64, _lock: &File) -> io::Result<Pruned> {
+        let blobs = self.blobs()?;
+        let (mut records, broken) = self.records()?;
+        let mut pruned = Pruned::default();
+        for path in broken {
+            fs_err::remove_file(path)?;
+        }
+        records.sort_by_key(|used| std::cmp::Reverse(used.when));
+        let (mut kept, mut bytes) = (BTreeSet::new(), 0_u64);
+        for used in records {
+            let name = used.digest.hex();
+            let size = blobs.get(&name).copied();
+            let more = if kept.contains(&name) { Some(0) } else { size };
+            match more.filter(|more| bytes.saturating_add(*more) <= limit) {
+                Some(more) => {
+                    bytes += more;
+                    kept.insert(name);
+                }
+                None => {
+                    fs_err::remove_file(&used.path)?;
+                    pruned.layers += 1;
+                }
+            }
+        }
+        for (name, size) in blobs {
+            if !kept.contains(&name) {
+                fs_err::remove_file(self.dir.join("blobs").join(&name))?;
+                pruned.bytes += size;
+            }
+        }
+        Ok(pruned)
+    }
+
+    /// The blobs' names and sizes; what a process has left behind that was ended counts as one.
+    fn blobs(&self) -> io::Result<BTreeMap<String, u64>> {
+        let mut blobs = BTreeMap::new();
+        for entry in fs_err::read_dir(self.dir.join("blobs"))? {
+            let entry = entry?;
+            if let Ok(found) = entry.metadata()
+                && found.is_file()
+            {
+                blobs.insert(entry.file_name().to_string_lossy().into_owned(), found.len());
+            }
+        }
+        Ok(blobs)
+    }
+
+    /// The records, and files that are none.
+    fn records(&self) -> io::Result<(Vec<Used>, Vec<PathBuf>)> {
+        let (mut records, mut broken) = (Vec::new(), Vec::new());
+        for entry in fs_err::read_dir(self.dir.join("layers"))? {
+            let entry = entry?;
+            let Ok(found) = entry.metadata() else { continue };
+            if !found.is_file() {
+                continue;
+            }
+            let path = entry.path();
+            match read_record(&path).ok().and_then(|(text, _)| Record::parse(&text)) {
+                Some(record) => {
+                    let when = (found.atime(), found.atime_nsec());
+                    records.push(Used { when, path, digest: record.digest });
+                }
+                None => broken.push(path),
+            }
+        }
+        Ok((records, broken))
+    }
+}

@@ -1,0 +1,202 @@
+//! What a program asked the system for when it was watched, and which of that an image lacks. Pure: whoever
+//! watched the program hands its calls in, and says what there is.
+
+mod list;
+mod strace;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use list::{ListError, MAX_LIST, parse as parse_list, write as write_list};
+pub use strace::{StraceError, read as read_strace};
+
+/// What a program did with a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Call {
+    /// Only asked about it: stat(2), access(2), readlink(2).
+    Look,
+    /// Opened it to read.
+    Open,
+    /// Executed it.
+    Execute,
+    /// Opened it to make it.
+    Create,
+}
+
+/// One path that a program named to the system.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Access {
+    /// Absolute, as the program named it: links are not resolved and `..` is still there.
+    pub path: Vec<u8>,
+    /// What for.
+    pub call: Call,
+    /// Whether it was there; `false` is ENOENT or ENOTDIR. Other refusals are no accesses.
+    pub found: bool,
+    /// The program that asked: the path it was executed by, or its name.
+    pub by: String,
+}
+
+/// Where the program was watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// In an image: what it did not find may be missing there.
+    InImage,
+    /// On a system: what it read there is what an image has to hold.
+    OnSystem,
+}
+
+/// What there is at a path in the sysroot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum There {
+    /// A regular file, and its length in bytes.
+    File(u64),
+    /// A directory.
+    Directory,
+}
+
+/// What a sysroot has at a path, and by which path without `..` it is to be named.
+pub type InSysroot<'a> = dyn Fn(&[u8]) -> Option<(Vec<u8>, There)> + 'a;
+
+/// A path of a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// As the program named it.
+    pub path: Vec<u8>,
+    /// What for, at most.
+    pub call: Call,
+    /// Who asked first.
+    pub by: String,
+    /// What the sysroot has there, as far as it was looked at.
+    pub there: Option<There>,
+}
+
+/// What came of watching a program. Each list is in the order of its paths.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Files that it read or executed.
+    pub opened: Vec<Seen>,
+    /// What the sysroot has and the image has not: a candidate for `--include`.
+    pub missing: Vec<Seen>,
+}
+
+/// Below these are the kernel's and the engine's own files.
+const NOT_OURS: [&[u8]; 5] = [b"/proc", b"/sys", b"/dev", b"/run", b"/var/run"];
+/// Below these nothing that an image lacks is to be looked for elsewhere.
+const TEMPORARY: [&[u8]; 2] = [b"/tmp", b"/var/tmp"];
+
+/// Files that an engine, or imgb itself, makes for each image: those of another system would be wrong there.
+const MADE: [&[u8]; 5] =
+    [b"/etc/ld.so.cache", b"/etc/ld.so.preload", b"/etc/hosts", b"/etc/hostname", b"/etc/resolv.conf"];
+
+/// Sorts out `accesses`. `in_image` says whether the image that is compared with has something at a
+/// path.
+pub fn judge(
+    accesses: &[Access],
+    watched: Watched,
+    sysroot: &InSysroot<'_>,
+    in_image: &dyn Fn(&[u8]) -> bool,
+) -> Report {
+    let made: BTreeSet<&[u8]> =
+        accesses.iter().filter(|access| access.call == Call::Create).map(|access| &*access.path).collect();
+    let mut seen: BTreeMap<(&[u8], bool), Seen> = BTreeMap::new();
+    for access in accesses.iter().filter(|access| !made.contains(&*access.path)) {
+        let is_temporary = || TEMPORARY.iter().any(|dir| is_below(&access.path, dir));
+        if !is_ours(&access.path) || watched == Watched::InImage && is_temporary() {
+            continue;
+        }
+        let fresh =
+            || Seen { path: access.path.clone(), call: access.call, by: access.by.clone(), there: None };
+        let entry = seen.entry((&access.path, access.found)).or_insert_with(fresh);
+        entry.call = entry.call.max(access.call);
+    }
+    let mut report = Report::default();
+    for ((path, found), mut seen) in seen {
+        if let Some((name, there)) = sysroot(path) {
+            (seen.path, seen.there) = (name, Some(there));
+        }
+        let is_file = matches!(seen.there, Some(There::File(_)));
+        let is_read = found && seen.call != Call::Look;
+        let is_missing = match watched {
+            Watched::InImage => !found && seen.there.is_some(),
+            Watched::OnSystem => is_read && is_file,
+        };
+        if is_missing && !in_image(path) {
+            report.missing.push(seen.clone());
+        }
+        if is_read && (is_file || watched == Watched::InImage) {
+            report.opened.push(seen);
+        }
+    }
+    for list in [&mut report.opened, &mut report.missing] {
+        list.sort_by(|a, b| a.path.cmp(&b.path));
+        list.dedup_by(|a, b| a.path == b.path);
+    }
+    report
+}
+
+fn is_ours(path: &[u8]) -> bool {
+    path != b"/" && !NOT_OURS.iter().any(|dir| is_below(path, dir)) && !MADE.contains(&path)
+}
+
+fn is_below(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(path: &str, call: Call, found: bool) -> Access {
+        Access { path: path.into(), call, found, by: "/bin/app".into() }
+    }
+
+    fn paths(seen: &[Seen]) -> Vec<String> {
+        seen.iter().map(|seen| String::from_utf8_lossy(&seen.path).into_owned()).collect()
+    }
+
+    const ACCESSES: [(&str, Call, bool); 9] = [
+        ("/etc/app.conf", Call::Look, false),
+        ("/etc/app.conf", Call::Open, false),
+        ("/nowhere", Call::Open, false),
+        ("/usr/share/app", Call::Look, false),
+        ("/usr/lib/plugin.so", Call::Open, true),
+        ("/bin/tool", Call::Execute, true),
+        ("/etc/ld.so.cache", Call::Open, false),
+        ("/proc/self/maps", Call::Open, true),
+        ("/var/state", Call::Open, false),
+    ];
+
+    fn report(watched: Watched) -> Report {
+        let mut accesses: Vec<Access> =
+            ACCESSES.iter().map(|(path, call, found)| access(path, *call, *found)).collect();
+        accesses.push(access("/var/state", Call::Create, true));
+        let sysroot = |path: &[u8]| match path {
+            b"/usr/share/app" => Some((path.to_vec(), There::Directory)),
+            b"/nowhere" => None,
+            _ => Some((path.to_vec(), There::File(1))),
+        };
+        judge(&accesses, watched, &sysroot, &|path| path == b"/bin/tool")
+    }
+
+    #[test]
+    fn in_an_image_what_was_not_found_and_is_on_the_system_is_missing() {
+        let report = report(Watched::InImage);
+        assert_eq!(paths(&report.missing), ["/etc/app.conf", "/usr/share/app"]);
+        assert_eq!(report.missing[0].call, Call::Open, "the most that was done with it");
+        assert_eq!(paths(&report.opened), ["/bin/tool", "/usr/lib/plugin.so"]);
+    }
+
+    #[test]
+    fn on_a_system_what_was_read_is_missing_unless_the_image_has_it() {
+        let report = report(Watched::OnSystem);
+        assert_eq!(paths(&report.missing), ["/usr/lib/plugin.so"]);
+        assert_eq!(paths(&report.opened), ["/bin/tool", "/usr/lib/plugin.so"]);
+    }
+
+    #[test]
+    fn names_that_only_begin_alike_are_ours() {
+        assert!(is_ours(b"/process") && is_ours(b"/developer/x") && is_ours(b"/etc/hosts.allow"));
+        assert!(!is_ours(b"/proc/1") && !is_ours(b"/") && !is_below(b"/tmpfile", b"/tmp"));
+    }
+}

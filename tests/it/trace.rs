@@ -1,0 +1,212 @@
+//! `imgb trace`: what a watched program opens, in an image and here, as root and as nobody, and what strace says of
+//! the same.
+
+use serde_json::Value;
+
+use crate::{
+    engines::have,
+    fixtures::{busybox, hello},
+    sandbox::{Outcome, Sandbox},
+};
+
+/// An image of busybox, and a sysroot with files that it lacks.
+fn shell() -> Option<Sandbox> {
+    let sandbox = Sandbox::new();
+    if !busybox(&sandbox) {
+        return None;
+    }
+    sandbox.file("sys/etc/app.conf", "configured\n").file("sys/usr/share/app/data", "data\n");
+    sandbox.file("sys/usr/share/app/never", "never\n");
+    sandbox.symlink("sys/etc/alias", "app.conf");
+    sandbox.imgb("pack --soft none bin --entrypoint /bin/sh -q -o sh.tar").run().ok();
+    Some(sandbox)
+}
+
+#[track_caller]
+fn paths(outcome: Outcome, list: &str) -> Vec<String> {
+    let report: Value = serde_json::from_str(&outcome.text()).unwrap();
+    let items = report[list].as_array().unwrap();
+    items.iter().map(|item| item["path"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn what_an_image_lacks_is_listed_and_the_list_mends_it() {
+    let Some(sandbox) = shell() else { return };
+    let line = "cat /etc/alias; cd /usr/share/app 2>/dev/null || cd /usr 2>/dev/null; cat /usr/share/app/data & \
+        test -e /nowhere; ls /usr/share/app; wait; exit 3";
+    for nobody in [false, true] {
+        let trace = sandbox.imgb("trace sh.tar --sysroot sys --json -o more.list -- -c").arg(line);
+        sandbox.give_to_nobody();
+        let traced = if nobody { trace.nobody() } else { trace }.run().exits(3);
+        let wanted = ["/etc/alias", "/usr", "/usr/share/app", "/usr/share/app/data"];
+        assert_eq!(paths(traced, "missing"), wanted, "as nobody: {nobody}");
+    }
+    let list = String::from_utf8(sandbox.read("more.list")).unwrap();
+    assert!(list.contains("\n/etc/alias\n") && list.contains("\n# /usr/share/app (a directory)\n"), "{list}");
+    sandbox
+        .imgb(
+            "pack --soft none bin --sysroot sys --include-from more.list --entrypoint /bin/sh -q -o more.tar",
+        )
+        .run()
+        .ok();
+    sandbox.imgb("run more.tar -- -c").arg(line).run().exits(3).prints("configured\n").prints("data\n");
+    sandbox
+        .imgb("plan bin --sysroot sys --include-from more.list")
+        .run()
+        .ok()
+        .prints("--include-from more.list");
+    let again = sandbox.imgb("trace more.tar --sysroot sys --json -- -c").arg(line).run().exits(3);
+    assert_eq!(paths(again, "missing"), Vec::<String>::new());
+}
+
+#[test]
+fn the_report_is_for_people_too_and_the_programs_output_is_not_in_it() {
+    let Some(sandbox) = shell() else { return };
+    let traced = sandbox.imgb("trace sh.tar --sysroot sys -- -c").arg("echo hello; cat /etc/app.conf").run();
+    let traced = traced.exits(1).prints("--include /etc/app.conf  (11 B, opened by /bin/busybox)");
+    assert!(!traced.text().contains("hello") && traced.stderr().contains("hello"), "{}", traced.show());
+    sandbox.imgb("trace sh.tar -- -c true").run().ok().prints("nothing that the sysroot has was missing");
+    sandbox.imgb("trace --entrypoint /nosuch sh.tar").run().error(127, &["/nosuch"]);
+    sandbox.imgb("trace").run().error(2, &["nothing to run", "imgb trace -- "]);
+    sandbox.imgb("trace --user 1 -- true").run().error(2, &["--user"]);
+}
+
+#[test]
+fn a_timeout_ends_it_and_what_was_seen_is_told() {
+    let Some(sandbox) = shell() else { return };
+    let line = "test -e /etc/app.conf; echo > /tmp/here; sleep 1000";
+    let traced =
+        sandbox.imgb("trace sh.tar --sysroot sys --timeout 2s --json -- -c").arg(line).run().exits(124);
+    assert_eq!(paths(traced, "missing"), ["/etc/app.conf"]);
+}
+
+#[test]
+fn a_command_of_this_machine_tells_what_an_image_of_it_needs() {
+    let sandbox = Sandbox::new();
+    if !hello(&sandbox, "hello") {
+        return;
+    }
+    sandbox.file("data.txt", "data");
+    sandbox.program(
+        "app",
+        "#!/bin/sh\n./hello\nread line < data.txt\necho > made; read x < made\ncat /nosuch\nexit 4\n",
+    );
+    let traced = sandbox.imgb("trace --json -o app.list -- ./app").run().exits(4);
+    assert!(traced.stderr().contains("hello from ./hello"), "{}", traced.show());
+    let missing = paths(traced, "missing");
+    let own = |name: &str| sandbox.path(name).to_str().unwrap().to_owned();
+    for wanted in [own("data.txt"), own("hello"), own("app")] {
+        assert!(missing.contains(&wanted), "{wanted} is not among {missing:?}");
+    }
+    assert!(
+        !missing.contains(&own("made")) && !missing.contains(&"/etc/ld.so.cache".to_owned()),
+        "{missing:?}"
+    );
+    sandbox.imgb("pack ./app --include-from app.list -q -o app.tar").run().ok();
+    let files = sandbox.imgb("inspect --files app.tar").run().ok().text();
+    assert!(files.contains(&own("data.txt")), "{files}");
+    sandbox.imgb("trace -- nosuchcommand").run().error(127, &["nosuchcommand"]);
+    sandbox.imgb("trace --timeout 0.3 -- sleep 1000").run().exits(124);
+}
+
+/// strace is the oracle: the same files, whoever watches.
+#[test]
+fn strace_sees_the_same() {
+    if !have(&["strace", "perl", "bash"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let line = "cd /usr/share; cat common-licenses/GPL-3 doc/nosuch; (cd /etc && exec head -1 passwd) & \
+        perl -MPOSIX -e 'fork; open F, \"<\", \"/etc/group\"; chdir \"/usr/lib\"; open F, \"<\", \"os-release\"; \
+        opendir D, \"/etc/ssl\"; exec \"/bin/true\"'; sort < /etc/services; wait";
+    let strace = ["strace", "-f", "-qq", "-e", "trace=%file", "-o", "log"];
+    sandbox.tool("bash", "-c").arg(line).under(&strace).run().ok();
+    let log = sandbox.imgb("trace --json --from-strace log").run().ok();
+    let own = sandbox.imgb("trace --json -- bash -c").arg(line).run().ok();
+    let (theirs, own) = (paths(log, "missing"), paths(own, "missing"));
+    assert!(own.len() > 10, "{own:?}");
+    // What stands in a script's first line or is a loader the kernel opens by itself.
+    assert_eq!(own, theirs);
+    sandbox.imgb("pack bash perl -q --soft none -o image.tar").run().ok();
+    let lacks = paths(sandbox.imgb("trace --json --from-strace log image.tar").run().ok(), "missing");
+    assert!(lacks.contains(&"/etc/group".to_owned()), "{lacks:?}");
+    assert!(!lacks.iter().any(|path| path.ends_with("/perl") || path.ends_with("libc.so.6")), "{lacks:?}");
+    sandbox.file("nolog", "nothing of that kind\n");
+    sandbox.imgb("trace --from-strace nolog").run().error(4, &["nolog", "strace -f"]);
+    sandbox.imgb("trace --from-strace gone").run().error(3, &["gone"]);
+}
+
+/// Threads, signals of every kind and what they interrupt go on as without a watch.
+#[test]
+fn a_watched_program_does_what_it_does() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let source = r#"
+        #define _GNU_SOURCE
+        #include <pthread.h>
+        #include <signal.h>
+        #include <stdio.h>
+        #include <stdlib.h>
+        #include <string.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+        static volatile int caught;
+        static void handler(int n) { caught |= n == SIGUSR1 ? 1 : 2; }
+        static void *sleeper(void *p) { for (;;) pause(); }
+        static void *opener(void *p) { FILE *f = fopen("/etc/hostname.none", "r"); return f; }
+        int main(void) {
+            signal(SIGUSR1, handler);
+            signal(SIGRTMIN + 3, handler);
+            raise(SIGUSR1);
+            pthread_t t[8];
+            for (int i = 0; i < 8; i++) pthread_create(t + i, 0, opener, 0);
+            for (int i = 0; i < 8; i++) pthread_join(t[i], 0);
+            pthread_t s; void *r;
+            pthread_create(&s, 0, sleeper, 0);
+            usleep(20000);
+            pthread_cancel(s);
+            pthread_join(s, &r);
+            if (r != PTHREAD_CANCELED) return 10;
+            pid_t p = fork();
+            if (!p) { raise(SIGRTMIN + 3); _exit(caught == 3 ? 0 : 11); }
+            int status;
+            waitpid(p, &status, 0);
+            if (status) return 12;
+            p = vfork();
+            if (!p) { execl("/bin/true", "true", (char *)0); _exit(13); }
+            waitpid(p, &status, 0);
+            if (status) return 14;
+            p = fork();
+            if (!p) { raise(SIGSTOP); _exit(7); }
+            waitpid(p, &status, 0);
+            kill(p, SIGCONT);
+            waitpid(p, &status, 0);
+            puts("all well");
+            fflush(stdout);
+            abort();
+        }"#;
+    sandbox.file("threads.c", source);
+    sandbox.tool("gcc", "-pthread -o threads threads.c").run().ok();
+    let traced = sandbox.imgb("trace --timeout 60 -- ./threads").run().exits(128 + 6);
+    assert!(traced.stderr().contains("all well"), "{}", traced.show());
+    sandbox.imgb("pack threads -q -o threads.tar").run().ok();
+    let traced = sandbox.imgb("trace --timeout 60 threads.tar").run().exits(14);
+    assert!(traced.text().contains("--include /bin/true"), "{}", traced.show());
+}
+
+#[test]
+fn lists_that_are_wrong_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.file("data", "x").file("relative", "/etc/x\n\n# remark\netc/y\n").file("gone", "/no/such/file\n");
+    sandbox
+        .imgb("pack data --include-from relative -o x.tar")
+        .run()
+        .error(2, &["relative", "line 4", "etc/y"]);
+    sandbox
+        .imgb("pack data --include-from gone -o x.tar")
+        .run()
+        .error(3, &["--include-from gone", "/no/such/file"]);
+    sandbox.imgb("pack data --include-from nowhere -o x.tar").run().error(3, &["nowhere"]);
+}
