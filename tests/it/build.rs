@@ -81,7 +81,7 @@ fn what_cannot_start_is_not_written() {
 #[test]
 fn the_example_is_built() {
     let sandbox = Sandbox::new();
-    if !crate::fixtures::hello(&sandbox, "ctx/hello") {
+    if !crate::fixtures::hello(sandbox.dir("ctx"), "ctx/hello") {
         return;
     }
     let example = include_str!("../../Buildfile.example");
