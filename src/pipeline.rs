@@ -1,6 +1,10 @@
 //! The whole way, each step taking the last one's value; the one union of errors.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     build::{self, BuildError, Built},
@@ -10,8 +14,8 @@ use crate::{
     image::{self, Image, LayerFormat, Reference},
     output::{OutputError, Outputs, Target},
     pack::{self, PackError, Step},
-    path::glob::Glob,
-    plan::{self, Plan, PlanError},
+    path::{ImagePath, glob::Glob},
+    plan::{self, Note, Plan, PlanError},
     recipe::Recipe,
     source::{
         self, HostView, Input, InputKind, Request, SourceError,
@@ -36,6 +40,8 @@ pub struct Ingredients {
     pub source: source::Options,
     /// How the plan is made.
     pub plan: plan::Options,
+    /// Refuse what looks like a secret in a directory.
+    pub deny_secrets: bool,
 }
 
 /// Single files, and how their libraries are looked up.
@@ -121,6 +127,9 @@ pub enum Error {
     /// With a recipe.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// Files that look like secrets, where none may be.
+    #[error("these look like secrets: {}", list(.0))]
+    Secrets(Vec<ImagePath>),
     /// With the base image.
     #[error(transparent)]
     Base(#[from] ImageError),
@@ -132,17 +141,60 @@ pub enum Error {
     Output(#[from] OutputError),
 }
 
+fn list(paths: &[ImagePath]) -> String {
+    paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
+}
+
 /// Decides what the image holds. Reads metadata, ELF headers and the loader's configuration.
 ///
 /// # Errors
-/// [`Error::Source`], [`Error::Plan`].
+/// [`Error::Source`], [`Error::Plan`], [`Error::Secrets`].
 pub fn plan(ingredients: &Ingredients, event: &dyn Fn(Event)) -> Result<Plan, Error> {
+    let (host, inputs, secrets) = gather(ingredients, event)?;
+    event(Event::Phase(Phase::Plan));
+    let mut plan = plan::make(inputs, &host, &ingredients.source, &ingredients.plan)?;
+    plan.notes.extend(secrets);
+    Ok(plan)
+}
+
+/// Decides what the inputs add to the image that `base` names.
+///
+/// # Errors
+/// As [`plan`], and [`Error::Build`].
+pub fn onto(
+    base: &str,
+    ingredients: &Ingredients,
+    image: &base::Options,
+    event: &dyn Fn(Event),
+) -> Result<Built, Error> {
+    let (host, inputs, secrets) = gather(ingredients, event)?;
+    event(Event::Phase(Phase::Plan));
+    let Ingredients { source, plan, .. } = ingredients;
+    let ground = build::Ground { context: Path::new(""), source, plan, image };
+    let mut built = build::onto(base, inputs, &host, &ground)?;
+    built.plan.notes.extend(secrets);
+    Ok(built)
+}
+
+/// The inputs, where libraries are looked up, and what is to be said of secrets.
+fn gather(
+    ingredients: &Ingredients,
+    event: &dyn Fn(Event),
+) -> Result<(HostView, Vec<Input>, Vec<Note>), Error> {
     event(Event::Phase(Phase::Inputs));
     let host = HostView::new(&ingredients.sysroot)
         .map_err(|source| SourceError::Unreadable { path: ingredients.sysroot.clone(), source })?;
     let inputs = source::gather(&ingredients.requests, &host, &ingredients.source)?;
-    event(Event::Phase(Phase::Plan));
-    Ok(plan::make(inputs, &host, &ingredients.source, &ingredients.plan)?)
+    let secrets = build::suspects(&inputs);
+    if ingredients.deny_secrets && !secrets.is_empty() {
+        return Err(Error::Secrets(secrets));
+    }
+    let note = |path: &ImagePath| Note {
+        text: format!("`{path}` looks like a secret"),
+        hint: Some("leave it out with --exclude, or name it as an input of its own".into()),
+    };
+    let notes = secrets.iter().map(note).collect();
+    Ok((host, inputs, notes))
 }
 
 /// What single files need: paths of the host, of the sysroot, or bare names.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use super::{Cause, Options, config, stage::Stage};
+use super::{Cause, config, stage::Stage};
 use crate::{
     image::{Config, Platform},
     path::ImagePath,
@@ -15,9 +15,22 @@ use crate::{
     tree::{Node, Tree},
 };
 
+/// What a base image is opened with.
+#[derive(Debug)]
+pub struct Ground<'a> {
+    /// Where relative paths are looked up first.
+    pub context: &'a Path,
+    /// How files become trees.
+    pub source: &'a source::Options,
+    /// The platform, and for `pack --base` all that it decides by.
+    pub plan: &'a plan::Options,
+    /// How images are opened.
+    pub image: &'a image::Options,
+}
+
 /// The image that FROM or `--from` calls `name`, as a stage. Relative paths are taken from the context, or else
 /// from where imgb runs.
-pub(super) fn open(name: &str, platform: Option<&str>, options: &Options) -> Result<Stage, Cause> {
+pub(super) fn open(name: &str, platform: Option<&str>, options: &Ground<'_>) -> Result<Stage, Cause> {
     if let Some(tarball) = name.strip_prefix("rootfs:") {
         return rootfs(name, tarball, options);
     }
@@ -44,7 +57,7 @@ pub(super) fn open(name: &str, platform: Option<&str>, options: &Options) -> Res
     Ok(of_image(Arc::new(image), options))
 }
 
-fn of_image(image: Arc<Image>, options: &Options) -> Stage {
+fn of_image(image: Arc<Image>, options: &Ground<'_>) -> Stage {
     let config = config::inherit(&image.config, image.platform.clone(), options.source.mtime);
     let mut stage = Stage::scratch(config, options.source.mtime);
     let mut tree = image.merged();
@@ -57,7 +70,7 @@ fn of_image(image: Arc<Image>, options: &Options) -> Stage {
 }
 
 /// A tarball as the one layer of an image.
-fn rootfs(name: &str, path: &str, options: &Options) -> Result<Stage, Cause> {
+fn rootfs(name: &str, path: &str, options: &Ground<'_>) -> Result<Stage, Cause> {
     let mut stage = scratch(options);
     let missing = || Cause::NotFound(path.into());
     let in_context = options.context.join(path);
@@ -78,7 +91,7 @@ fn found(path: &Path) -> Option<Node> {
 }
 
 /// An image without files, for the platform that was asked for or this machine's.
-pub(super) fn scratch(options: &Options) -> Stage {
+pub(super) fn scratch(options: &Ground<'_>) -> Stage {
     let platform = options.plan.platform.clone().unwrap_or_else(|| options.plan.fallback_platform.clone());
     let mut stage = Stage::scratch(Config::new(platform, options.source.mtime), options.source.mtime);
     stage.platform_known = options.plan.platform.is_some();

@@ -23,6 +23,13 @@ use crate::{
 pub enum BuildError {
     /// The text is wrong, in one place or several.
     Faults(Box<Faults>),
+    /// Nothing can be put on a base image.
+    Base {
+        /// As the user wrote it.
+        name: String,
+        /// Why.
+        cause: Box<Cause>,
+    },
     /// An instruction cannot be done.
     Step {
         /// The text.
@@ -122,10 +129,24 @@ impl BuildError {
         Self::Step { source: Box::new(recipe.source.clone()), span, cause }
     }
 
+    /// Why, if it is not the text.
+    pub fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Faults(_) => None,
+            Self::Base { cause, .. } => Some(cause),
+            Self::Step { cause, .. } => Some(cause),
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<&'static str> {
-        let Self::Step { cause, .. } = self else { return None };
+        let cause = self.cause()?;
+        let in_recipe = matches!(self, Self::Step { .. });
         Some(match cause {
+            Cause::Registry(_) if !in_recipe => {
+                "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `--base oci:DIR`"
+            }
+            _ if !in_recipe => return None,
             Cause::NotFound(_) => {
                 "sources are paths in the context, the stage or the image; an ignore file may leave this one out"
             }
@@ -148,6 +169,9 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Faults(faults) => faults.fmt(f),
+            Self::Base { name, cause } => {
+                write!(f, "--base {}: {}", crate::path::escape(name.as_bytes()), chain(cause))
+            }
             Self::Step { source, span, cause } => {
                 f.write_str(&chain(cause))?;
                 match span {

@@ -4,6 +4,7 @@ mod base;
 mod config;
 mod copy;
 mod error;
+mod onto;
 mod owner;
 mod place;
 mod programs;
@@ -24,8 +25,11 @@ use crate::{
     source::{self, image},
 };
 
+pub use base::Ground;
 pub use error::{BuildError, Cause};
+pub use onto::onto;
 use run::Builder;
+pub use secrets::suspects;
 
 /// How a recipe is built.
 #[derive(Debug)]
@@ -48,6 +52,12 @@ pub struct Options {
     pub squash: bool,
     /// Refuse what looks like a secret.
     pub deny_secrets: bool,
+}
+
+impl Options {
+    fn ground(&self) -> Ground<'_> {
+        Ground { context: &self.context, source: &self.source, plan: &self.plan, image: &self.image }
+    }
 }
 
 /// What came of a recipe.

@@ -19,11 +19,8 @@ use crate::{
         evaluate::{Base, EvaluatedStage, EvaluatedStep},
     },
     source::{self, TreeView},
-    tree::{Node, Tree, capability},
+    tree::{Kind, Node, Tree, capability},
 };
-
-/// Bytes of a file that are looked at for the mark of a private key.
-const HEAD: usize = 4096;
 
 /// A recipe being built.
 #[derive(Debug)]
@@ -55,7 +52,7 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn image(&mut self, name: &str, platform: Option<&str>) -> Result<Stage, Cause> {
-        let stage = base::open(name, platform, self.options)?;
+        let stage = base::open(name, platform, &self.options.ground())?;
         let notes = stage.base.iter().flat_map(|image| image.notes.iter());
         self.notes.extend(notes.map(|text| Note::warning(format!("{name}: {text}"))));
         Ok(stage)
@@ -65,10 +62,12 @@ impl<'a> Builder<'a> {
     pub(super) fn stage(&mut self, evaluated: &EvaluatedStage) -> Result<(), BuildError> {
         let index = evaluated.needed.index;
         let mut stage = match &evaluated.needed.base {
-            Base::Scratch => base::scratch(self.options),
-            Base::Image(_) => self.bases.remove(&index).unwrap_or_else(|| base::scratch(self.options)),
+            Base::Scratch => base::scratch(&self.options.ground()),
+            Base::Image(_) => {
+                self.bases.remove(&index).unwrap_or_else(|| base::scratch(&self.options.ground()))
+            }
             Base::Stage(from) => {
-                self.stages.get(from).cloned().unwrap_or_else(|| base::scratch(self.options))
+                self.stages.get(from).cloned().unwrap_or_else(|| base::scratch(&self.options.ground()))
             }
         };
         stage.cmd_set = false;
@@ -130,6 +129,7 @@ impl<'a> Builder<'a> {
         let copying = Copying { files, from, from_context, owner, options: source };
         let copied = copy::copy(&stage.tree, &copying)?;
         self.warn(&copied)?;
+        self.notes.extend(replaced_links(&stage.tree, &copied.tree));
         Ok(copied.tree)
     }
 
@@ -137,12 +137,7 @@ impl<'a> Builder<'a> {
     fn warn(&mut self, copied: &copy::Copied) -> Result<(), Cause> {
         let mut found = Vec::new();
         for (place, path) in &copied.swept {
-            let file = copied.tree.get(place).and_then(Node::file);
-            let head = || {
-                let view = TreeView::new(&copied.tree);
-                file.and_then(|file| view.head(file, HEAD).ok()).unwrap_or_default()
-            };
-            if secrets::suspect(path, head) {
+            if secrets::is_suspect(&copied.tree, place, path) {
                 found.push(path.to_string().trim_start_matches('/').to_owned());
             }
         }
@@ -150,11 +145,7 @@ impl<'a> Builder<'a> {
             return Err(Cause::Secrets(found));
         }
         let hint = "leave it out with .dockerignore, or name it in a COPY if it belongs there";
-        let note = |path: String| Note {
-            hint: Some(hint.into()),
-            ..Note::warning(format!("`{path}` looks like a secret"))
-        };
-        self.notes.extend(found.into_iter().map(note));
+        self.notes.extend(found.iter().map(|path| secrets::note(path, hint)));
         Ok(())
     }
 
@@ -182,6 +173,23 @@ impl<'a> Builder<'a> {
         }
         Ok(self.context.get_or_insert_default())
     }
+}
+
+/// Tells of links to directories that become directories themselves, as in Docker's classic builder: what was
+/// found through `/bin -> usr/bin` is lost then, and with it most of an image.
+fn replaced_links(stage: &Tree, changes: &Tree) -> Vec<Note> {
+    let view = TreeView::new(stage);
+    let is_link = |path: &ImagePath| matches!(stage.get(path).map(|node| &node.kind), Some(Kind::Symlink(_)));
+    let leads_to_directory = |path: &ImagePath| {
+        let real = view.resolve(path.as_bytes()).ok();
+        real.is_some_and(|found| stage.get(&found.path).is_some_and(Node::is_directory))
+    };
+    let directories = changes.iter().filter(|(_, node)| node.is_directory()).map(|(path, _)| path);
+    let note = |path: &ImagePath| Note {
+        text: format!("the link `{path}` becomes a directory: what was found through it is no longer there"),
+        hint: Some(format!("copy what goes there by itself: COPY DIR{path}/ {path}/")),
+    };
+    directories.filter(|path| is_link(path) && leads_to_directory(path)).map(note).collect()
 }
 
 fn make_directories(stage: &Stage, mkdir: &Mkdir) -> Result<Tree, Cause> {

@@ -1,6 +1,14 @@
-//! Names of files that hold secrets as a rule. Pure.
+//! Files that hold secrets as a rule, known by their names.
 
-use crate::path::ImagePath;
+use crate::{
+    path::ImagePath,
+    plan::Note,
+    source::{Input, InputKind, TreeView},
+    tree::{Node, Tree},
+};
+
+/// Bytes of a file that are looked at for the mark of a private key.
+const HEAD: usize = 4096;
 
 /// Names, anywhere.
 const NAMES: &[&str] = &[
@@ -40,9 +48,28 @@ const PATHS: &[&str] = &[
 /// Ends of names.
 const ENDINGS: &[&str] = &[".key", ".jks", ".keystore", ".p12", ".pfx", ".ppk"];
 
+/// The files of directories among `inputs` that look like secrets, by their path in the image: nobody named
+/// them.
+pub fn suspects(inputs: &[Input]) -> Vec<ImagePath> {
+    let directories = inputs.iter().filter(|input| input.kind == InputKind::Directory);
+    let all = directories.flat_map(|input| input.tree.iter().map(move |(path, _)| (&input.tree, path)));
+    all.filter(|(tree, path)| is_suspect(tree, path, path)).map(|(_, path)| path.clone()).collect()
+}
+
+/// What is said of a secret at `path`.
+pub(super) fn note(path: &str, hint: &str) -> Note {
+    Note { hint: Some(hint.into()), ..Note::warning(format!("`{path}` looks like a secret")) }
+}
+
+/// Whether the file at `place` in `tree`, which is called `path` where it comes from, looks like a secret.
+pub(super) fn is_suspect(tree: &Tree, place: &ImagePath, path: &ImagePath) -> bool {
+    let Some(file) = tree.get(place).and_then(Node::file) else { return false };
+    suspect(path, || TreeView::new(tree).head(file, HEAD).unwrap_or_default())
+}
+
 /// Whether the file at `path` is one that holds a secret as a rule. `head` reads its first bytes, which decide
 /// where a name alone does not: certificates end in `.pem` too.
-pub(super) fn suspect(path: &ImagePath, head: impl FnOnce() -> Vec<u8>) -> bool {
+fn suspect(path: &ImagePath, head: impl FnOnce() -> Vec<u8>) -> bool {
     let whole = String::from_utf8_lossy(path.as_bytes());
     let name = String::from_utf8_lossy(path.file_name());
     let is_sample = [".example", ".sample", ".template", ".dist"].iter().any(|end| name.ends_with(end));

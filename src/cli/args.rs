@@ -69,6 +69,32 @@ pub(super) enum Command {
     },
 }
 
+/// Which soft dependencies come along.
+#[derive(Args, Debug)]
+pub(super) struct SoftArgs {
+    /// How much to add that programs open only at run time: certificates, time zones, plugins, standard libraries
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LEVEL",
+        default_value = "auto",
+        help_heading = "Soft dependencies"
+    )]
+    pub(super) soft: SoftArg,
+
+    /// Follow this rule whatever its evidence says (repeatable); `imgb rules` lists them
+    #[arg(long, value_name = "RULE", help_heading = "Soft dependencies")]
+    pub(super) with: Vec<String>,
+
+    /// Do not follow this rule (repeatable)
+    #[arg(long, value_name = "RULE", help_heading = "Soft dependencies")]
+    pub(super) without: Vec<String>,
+
+    /// A file with further rules (repeatable); docs/rules.md describes it
+    #[arg(long, value_name = "FILE", help_heading = "Soft dependencies")]
+    pub(super) rules: Vec<PathBuf>,
+}
+
 /// What goes in, and how it is looked up.
 #[derive(Args, Debug)]
 pub(super) struct InputArgs {
@@ -108,27 +134,8 @@ pub(super) struct InputArgs {
     #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
     pub(super) allow_missing: Vec<String>,
 
-    /// How much to add that programs open only at run time: certificates, time zones, plugins, standard libraries
-    #[arg(
-        long,
-        value_enum,
-        value_name = "LEVEL",
-        default_value = "auto",
-        help_heading = "Soft dependencies"
-    )]
-    pub(super) soft: SoftArg,
-
-    /// Follow this rule whatever its evidence says (repeatable); `imgb rules` lists them
-    #[arg(long, value_name = "RULE", help_heading = "Soft dependencies")]
-    pub(super) with: Vec<String>,
-
-    /// Do not follow this rule (repeatable)
-    #[arg(long, value_name = "RULE", help_heading = "Soft dependencies")]
-    pub(super) without: Vec<String>,
-
-    /// A file with further rules (repeatable); docs/rules.md describes it
-    #[arg(long, value_name = "FILE", help_heading = "Soft dependencies")]
-    pub(super) rules: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) soft: SoftArgs,
 
     /// Pack the inputs alone: no libraries, loaders or interpreters
     #[arg(long, help_heading = "Inputs")]
@@ -137,6 +144,10 @@ pub(super) struct InputArgs {
     /// Refuse directories with objects for another machine or C library, which otherwise are packed as data
     #[arg(long, help_heading = "Inputs")]
     pub(super) strict: bool,
+
+    /// Fail where files that look like secrets come along with a directory
+    #[arg(long, help_heading = "Inputs")]
+    pub(super) deny_secrets: bool,
 
     /// Pack all glibc-hwcaps variants of libraries too, not the baseline alone
     #[arg(long, value_enum, value_name = "WHICH", default_value = "baseline", help_heading = "Inputs")]
@@ -221,6 +232,10 @@ pub(super) struct PackArgs {
 
     #[command(flatten)]
     pub(super) config: ConfigArgs,
+
+    /// Put the inputs on this image, whose layers stay as they are: FILE, DIR, oci:DIR[:TAG], docker-archive:FILE
+    #[arg(long, value_name = "IMAGE", help_heading = "Inputs")]
+    pub(super) base: Option<String>,
 
     #[command(flatten)]
     pub(super) out: OutputArgs,
@@ -366,6 +381,9 @@ pub(super) struct BuildArgs {
     /// PACK goes on although libraries whose names match are missing (repeatable)
     #[arg(long, value_name = "GLOB", help_heading = "Buildfile")]
     pub(super) allow_missing: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) soft: SoftArgs,
 
     /// OS and architecture of the image, and which of several a base image is
     #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]

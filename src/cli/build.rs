@@ -15,14 +15,13 @@ use super::{
     timing::Timing,
 };
 use crate::{
-    archive::spool,
     build::{self, Options},
     image::Platform,
     path::ignore::Ignore,
     pipeline::{self, Event, Phase},
     plan::{self, Layers, Settings},
     recipe::{self, Recipe, evaluate::Arguments},
-    source::{self, image},
+    source,
 };
 
 /// Bytes of an ignore file.
@@ -170,7 +169,7 @@ fn options(
         },
         plan: plan::Options {
             dependencies: true,
-            soft: rules::builtin()?,
+            soft: rules::soft(&args.soft)?,
             strict: false,
             include: Vec::new(),
             allow_missing: pack::globs(&args.allow_missing)?,
@@ -182,7 +181,7 @@ fn options(
             settings: Settings { labels: args.label.clone(), ..Settings::default() },
             capabilities: Vec::new(),
         },
-        image: image::Options { platform, machine, spool: pack::scratch(), limits: spool::Limits::default() },
+        image: pack::image_options(platform),
         squash: args.squash,
         deny_secrets: args.deny_secrets,
     })

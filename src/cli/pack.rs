@@ -17,6 +17,7 @@ use super::{
     variable,
 };
 use crate::{
+    archive::spool,
     image::{Platform, Reference},
     output::{Format, Place, Target},
     path::{ImagePath, glob::Glob},
@@ -35,7 +36,14 @@ pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
     let targets = targets(&args.out)?;
     let ingredients = ingredients(&args.input, &args.config, &targets)?;
     let timing = Timing::new();
-    let plan = pipeline::plan(&ingredients, &|event| timing.event(event))?;
+    let (plan, base) = match &args.base {
+        None => (pipeline::plan(&ingredients, &|event| timing.event(event))?, None),
+        Some(name) => {
+            let image = image_options(ingredients.plan.platform.clone());
+            let built = pipeline::onto(name, &ingredients, &image, &|event| timing.event(event))?;
+            (built.plan, built.base)
+        }
+    };
     if args.dry_run {
         return show(&plan, args.talk.json, args.talk.quiet);
     }
@@ -47,7 +55,7 @@ pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
         timing.event(Event::Phase(Phase::Check));
         check::refuse(&pipeline::prove(&plan, &ingredients.plan.allow_missing))?;
     }
-    deliver((&plan, None), &delivery, &args.talk, timing.wanted(args.out.timing))
+    deliver((&plan, base.as_deref()), &delivery, &args.talk, timing.wanted(args.out.timing))
 }
 
 /// Writes the image and says what was written; what it cost only to a `timing`.
@@ -176,7 +184,7 @@ pub(super) fn ingredients(
     };
     let plan = plan::Options {
         dependencies: !input.no_deps,
-        soft: rules::soft(input)?,
+        soft: rules::soft(&input.soft)?,
         include: include(input)?,
         allow_missing: globs(&input.allow_missing)?,
         library_path: library_path(&input.library_path),
@@ -197,7 +205,18 @@ pub(super) fn ingredients(
         sysroot: input.sysroot.clone(),
         source,
         plan,
+        deny_secrets: input.deny_secrets,
     })
+}
+
+/// How base images are opened.
+pub(super) fn image_options(platform: Option<Platform>) -> source::image::Options {
+    source::image::Options {
+        platform,
+        machine: fallback_platform(),
+        spool: scratch(),
+        limits: spool::Limits::default(),
+    }
 }
 
 /// What `--include` and the lists of `--include-from` name.

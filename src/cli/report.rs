@@ -82,6 +82,7 @@ impl From<Error> for Failure {
             Error::Plan(_) => BUILD,
             Error::Build(error) => build_code(error),
             Error::Base(_) => DIGEST,
+            Error::Secrets(_) => BUILD,
             Error::Pack(error) => pack_code(error),
             Error::Output(OutputError::Changed(_)) => DIGEST,
             Error::Output(OutputError::NoLayout { .. }) => REFUSED,
@@ -140,7 +141,7 @@ fn lines(error: &BuildError) -> (String, Vec<String>) {
 }
 
 fn build_code(error: &BuildError) -> u8 {
-    let BuildError::Step { cause, .. } = error else { return USAGE };
+    let Some(cause) = error.cause() else { return USAGE };
     match cause {
         Cause::NotFound(_) | Cause::Registry(_) | Cause::Content(_) => MISSING,
         Cause::Unpackable(_) | Cause::Whiteout(_) | Cause::Layer(_) => REFUSED,
@@ -177,6 +178,7 @@ fn pack_code(error: &PackError) -> u8 {
 fn hint(error: &Error) -> Option<String> {
     let text = match error {
         Error::Build(error) => error.hint()?,
+        Error::Secrets(_) => "leave them out with `--exclude`, or name each one as an input of its own",
         Error::Source(SourceError::NoRegularFiles { .. }) => "leave them out with `--exclude GLOB`",
         Error::Source(SourceError::WhiteoutName { .. }) => {
             "rename it, or leave it out with `--exclude '.wh.*'`"

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
 use serde_json::{Value, json};
 
 use super::{
-    args::{InputArgs, RulesArgs, SoftArg},
+    args::{RulesArgs, SoftArg, SoftArgs},
     report::{Failure, bytes, print},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 const MAX_RULES: u64 = 1 << 20;
 
 /// The rules and the user's choice among them.
-pub(super) fn soft(input: &InputArgs) -> Result<plan::Soft, Failure> {
+pub(super) fn soft(input: &SoftArgs) -> Result<plan::Soft, Failure> {
     let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
     let soft = match input.soft {
         SoftArg::None => Soft::None,
@@ -30,12 +30,6 @@ pub(super) fn soft(input: &InputArgs) -> Result<plan::Soft, Failure> {
         return Err(Failure::usage(format!("no rule `{name}`; `imgb rules` lists them")));
     }
     Ok(plan::Soft { table, choice })
-}
-
-/// The built-in rules with the usual choice among them.
-pub(super) fn builtin() -> Result<plan::Soft, Failure> {
-    let choice = Choice { soft: Soft::Auto, with: BTreeSet::new(), without: BTreeSet::new() };
-    Ok(plan::Soft { table: table(&[])?, choice })
 }
 
 fn table(files: &[PathBuf]) -> Result<Table, Failure> {

@@ -106,7 +106,7 @@ impl std::fmt::Display for Severity {
 }
 
 /// How a plan is made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Find libraries, loaders and interpreters.
     pub dependencies: bool,

@@ -135,12 +135,14 @@ pub(super) enum Json {
     No,
 }
 
-/// Reads a JSON array, as Docker does: what is not one is something else, not a fault.
+/// Reads a JSON array, as Docker does: what is not one is something else, not a fault, and what stands behind
+/// one is nothing (Go's `json.Decoder` stops at its end).
 pub(super) fn json(text: &str) -> Json {
     if !text.trim_start().starts_with('[') {
         return Json::No;
     }
-    let Ok(serde_json::Value::Array(values)) = serde_json::from_str(text) else { return Json::No };
+    let first = serde_json::Deserializer::from_str(text).into_iter().next();
+    let Some(Ok(serde_json::Value::Array(values))) = first else { return Json::No };
     let strings = values.into_iter().map(|value| match value {
         serde_json::Value::String(string) => Some(string),
         _ => None,
@@ -197,8 +199,9 @@ mod tests {
         let strings = |list: &[&str]| Json::Strings(list.iter().map(|text| text.to_string()).collect());
         assert_eq!(json(" [ \"a\", \"b\\n\" ] "), strings(&["a", "b\n"]));
         assert_eq!(json("[]"), strings(&[]));
+        assert_eq!(json("[\"a\"] b"), strings(&["a"]));
         assert_eq!(json("[\"a\", 1]"), Json::Others);
-        for text in ["", "a", "['a']", "[\"a\"] b", "[\"a\"", "[\"a\",]", "\"a\""] {
+        for text in ["", "a", "['a']", "[\"a\"", "[\"a\",]", "\"a\""] {
             assert_eq!(json(text), Json::No, "{text}");
         }
         assert_eq!(json(&"[".repeat(200_000)), Json::No);

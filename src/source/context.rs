@@ -25,8 +25,14 @@ use crate::{
 /// Directories in each other that are entered: each is kept open while those below it are read.
 const MAX_DEPTH: usize = 512;
 
+/// Group's and others' bits to read.
+const READ: [u16; 2] = [0o040, 0o004];
+
 /// What is in the directory `root` and not left out by `ignore`, by its path below it. FIFOs and devices are in
 /// the tree, though no layer can hold them, so that whoever copies them hears of it; sockets are not.
+///
+/// Unless modes are preserved, a context in which nothing can be read by the group, or by others, counts as one
+/// that was checked out under a umask of 027 or 077: they get what the owner has, but for writing, as under 022.
 ///
 /// # Errors
 /// [`SourceError::Unreadable`] for the first directory that cannot be read, and for one that lies too deep.
@@ -35,9 +41,12 @@ pub fn context(root: &Path, ignore: &Ignore, options: &Options) -> Result<Tree, 
     let real = fs_err::canonicalize(root).map_err(unreadable)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(&real, flags, Mode::empty()).map_err(|errno| unreadable(errno.into()))?;
-    let mut walk = Walk { root: &real, ignore, options, tree: Tree::new() };
+    let mut walk = Walk { root: &real, ignore, options, tree: Tree::new(), seen: 0 };
     walk.directory(fd, &ImagePath::root(), &Verdict::default(), 0)?;
-    let mut tree = walk.tree;
+    let Walk { mut tree, seen, .. } = walk;
+    if !options.preserve_mode {
+        open_up(&mut tree, seen);
+    }
     // A directory that is left out is there all the same if something below it is not.
     tree.add_parents(|_| Node::directory(0o755));
     Ok(tree)
@@ -48,6 +57,26 @@ struct Walk<'a> {
     ignore: &'a Ignore,
     options: &'a Options,
     tree: Tree,
+    /// The modes of all files and directories together, also of those that are left out.
+    seen: u16,
+}
+
+/// Gives the group and others what the owner has, if `seen` says that no file is for them.
+fn open_up(tree: &mut Tree, seen: u16) {
+    let closed =
+        READ.iter().filter(|&&read| seen & read == 0).fold(0, |mask, read| mask | read | (read >> 2));
+    if closed == 0 || seen == 0 {
+        return;
+    }
+    let paths: Vec<ImagePath> = tree.iter().map(|(path, _)| path.clone()).collect();
+    for path in &paths {
+        if let Some(node) = tree.get_mut(path)
+            && !matches!(node.kind, Kind::Symlink(_))
+        {
+            let own = (node.meta.mode >> 6) & 5;
+            node.meta.mode |= ((own << 3) | own) & closed;
+        }
+    }
 }
 
 impl Walk<'_> {
@@ -93,6 +122,9 @@ impl Walk<'_> {
         let unreadable = |errno: Errno| SourceError::Unreadable { path: at.clone(), source: errno.into() };
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(unreadable)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
+        if matches!(kind, FileType::Directory | FileType::RegularFile) {
+            self.seen |= (stat.st_mode & 0o777) as u16;
+        }
         let enters = !verdict.excluded || self.ignore.may_reinclude_below(path.relative());
         if self.options.outputs.contains(&at) || !enters || (verdict.excluded && kind != FileType::Directory)
         {
@@ -149,6 +181,24 @@ mod tests {
 
     use super::*;
     use crate::timestamp::Timestamp;
+
+    #[test]
+    fn a_private_checkout_is_like_any_other() {
+        let tree = |modes: &[(&str, u16)]| -> Tree {
+            modes
+                .iter()
+                .map(|(path, mode)| (ImagePath::new(path).unwrap(), Node::inline(*mode, b"")))
+                .collect()
+        };
+        let check = |modes: &[(&str, u16)], wanted: &[u16]| {
+            let mut tree = tree(modes);
+            open_up(&mut tree, modes.iter().fold(0, |seen, (_, mode)| seen | mode));
+            assert_eq!(tree.iter().map(|(_, node)| node.meta.mode).collect::<Vec<_>>(), wanted);
+        };
+        check(&[("a", 0o600), ("b", 0o700)], &[0o644, 0o755]);
+        check(&[("a", 0o640), ("b", 0o750)], &[0o644, 0o755]);
+        check(&[("a", 0o600), ("b", 0o644), ("c", 0o400)], &[0o600, 0o644, 0o400]);
+    }
 
     #[test]
     fn links_are_kept_and_what_is_ignored_is_not_there() {

@@ -76,3 +76,70 @@ fn what_cannot_start_is_not_written() {
     sandbox.imgb("build ctx --no-check -o x.tar").run().ok();
     sandbox.imgb("check x.tar").run().error(1, &["/a"]);
 }
+
+/// The example is built as it stands, with the three things beside it that it asks for; it has every instruction.
+#[test]
+fn the_example_is_built() {
+    let sandbox = Sandbox::new();
+    if !crate::fixtures::hello(sandbox.dir("ctx"), "ctx/hello") {
+        return;
+    }
+    let example = include_str!("../../Buildfile.example");
+    let instructions = "ADD ANNOTATION ARG CAP CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MKDIR PACK SHELL \
+        STOPSIGNAL SYMLINK USER VOLUME WORKDIR";
+    for name in instructions.split_whitespace() {
+        assert!(example.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}");
+    }
+    sandbox.file("ctx/Buildfile", example).file("ctx/config/app.conf", "x").file("ctx/config/app.bak", "x");
+    sandbox.file("site/index.html", "<p>");
+    sandbox.tool("tar", "-czf ctx/site.tar.gz -C site .").run().ok();
+    sandbox.imgb("build ctx --build-arg VERSION=2.0 -q -o rootfs:root.tar -o oci:out").run().ok();
+    let listed = sandbox.tool("tar", "--numeric-owner -tvf root.tar").run().ok().text();
+    for wanted in [
+        " etc/hello/app.conf",
+        " srv/site/index.html",
+        " usr/bin/hello",
+        " hello -> /usr/bin/hello",
+        " var/lib/hello/",
+        " etc/hello/version",
+    ] {
+        assert!(listed.contains(wanted), "{wanted}: {listed}");
+    }
+    assert!(!listed.contains("app.bak"), "{listed}");
+    assert_eq!(sandbox.tool("tar", "-xOf root.tar etc/hello/version").run().ok().text(), "2.0\n");
+}
+
+#[test]
+fn what_only_buildkit_has_is_as_its_reference_says() {
+    let sandbox = context();
+    sandbox.file("ctx/dir/x.log", "l").file("ctx/dir/sub/y.log", "l");
+    let check = |recipe: &str, wanted: &[&str]| {
+        let listed = built(&sandbox, &format!("FROM scratch\n{recipe}\n"));
+        let files = listed.lines().filter(|line| !line.starts_with('d'));
+        let names: Vec<_> = files.map(|line| line.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(names, wanted, "{recipe}");
+    };
+    check("COPY --exclude=*.log dir /d", &["d/one", "d/sub/two", "d/sub/y.log"]);
+    check("COPY --exclude=**/*.log --exclude=one dir /d", &["d/sub/two"]);
+    check("COPY --parents dir/sub/two a /d/", &["d/a", "d/dir/sub/two"]);
+    check("COPY --parents ./dir/./sub/two /d/", &["d/sub/two"]);
+    check("COPY --link a /d/", &["d/a"]);
+    check("COPY <<one <<-\"two\" /d/\n1\none\n\t2\ntwo", &["d/one", "d/two"]);
+    check("ADD --unpack=false a /d/", &["d/a"]);
+    sandbox.file("ctx/Buildfile", "FROM scratch\nARG V=v\nCOPY <<E <<'F' /d/\n$V ${V:-x} \\$V\nE\n$V\nF\n");
+    sandbox.imgb("build ctx -q -o rootfs:root.tar").run().ok();
+    assert_eq!(sandbox.tool("tar", "-xOf root.tar d/E").run().ok().text(), "v v $V\n");
+    assert_eq!(sandbox.tool("tar", "-xOf root.tar d/F").run().ok().text(), "$V\n");
+}
+
+#[test]
+fn soft_dependencies_are_chosen_for_all_packs() {
+    let sandbox = context();
+    let packed = |options: &str| {
+        sandbox.file("ctx/Buildfile", "FROM scratch\nPACK bash\n");
+        sandbox.imgb(&format!("build ctx {options} -q --dry-run")).run().ok().text()
+    };
+    let (none, all) = (packed("--soft none"), packed("--soft all"));
+    assert!(none.lines().count() < all.lines().count(), "{none}\n{all}");
+    sandbox.imgb("build ctx --with nothing-such -o x.tar").run().error(2, &["no rule `nothing-such`"]);
+}

@@ -18,6 +18,8 @@ use imgb::{
 };
 use proptest::prelude::*;
 
+use crate::sandbox::Sandbox;
+
 const NAME: Range<usize> = 0..100;
 const MODE: Range<usize> = 100..108;
 const UID: Range<usize> = 108..116;
@@ -136,8 +138,35 @@ fn text(tree: &Tree) -> Vec<String> {
     tree.iter().map(|(path, node)| format!("{path}{}", line(node))).collect()
 }
 
+/// What `imgb build` makes of the tarball as a base and as an ADD, run by a user without any right: it is taken, or
+/// refused with a message that names it. Nothing beside the work is touched, and a refused one leaves no image.
+#[track_caller]
+fn builds(tar: &[u8], taken: bool) {
+    let sandbox = Sandbox::new();
+    sandbox.file("ctx/in.tar", tar).file("victim/file", "victim").mode("victim", 0o700).give_to_nobody();
+    for recipe in ["FROM rootfs:in.tar\n", "FROM scratch\nADD in.tar /d/\n"] {
+        sandbox.file("ctx/Buildfile", recipe);
+        let run = sandbox.imgb("build ctx -q -o rootfs:out.tar").nobody().run();
+        // ADD copies what does not begin like a tarball.
+        let copied = run.success() && recipe.contains("ADD") && {
+            let listed = sandbox.tool("tar", "-tf out.tar").run().ok().text();
+            listed == "d/\nd/in.tar\n"
+        };
+        if taken {
+            run.ok();
+        } else if !copied {
+            run.error(4, &["in.tar"]);
+            assert!(!sandbox.path("out.tar").exists());
+        }
+        let _ = fs_err::remove_file(sandbox.path("out.tar"));
+        assert_eq!(sandbox.read("victim/file"), b"victim");
+        assert_eq!(sandbox.names(""), ["ctx", "victim"]);
+    }
+}
+
 #[track_caller]
 fn gives(tar: RawTar, wanted: &[&str]) -> Contents {
+    builds(&tar.clone().end(), true);
     let contents = read(&tar.end()).unwrap();
     assert_eq!(text(&contents.change.tree), wanted);
     contents
@@ -153,6 +182,7 @@ fn refuses(tar: RawTar, wanted: &str) {
 fn refuses_bytes(tar: &[u8], wanted: &str) {
     let message = read(tar).map(|contents| text(&contents.change.tree)).unwrap_err();
     assert_eq!(message, format!("in.tar: {wanted}"));
+    builds(tar, false);
 }
 
 #[test]

@@ -4,6 +4,14 @@
 // The command line, from the outside.
 /// `imgb build`: where files go, faults, secrets.
 mod build;
+/// Bases from every local form, `COPY --from` of them, `pack --base`.
+mod build_bases;
+/// Hundreds of Dockerfiles, built by imgb and by Docker or buildah.
+mod build_conformance;
+/// Contexts, tarballs and Buildfiles that nobody means well with.
+mod build_hostile;
+/// Buildfiles as users have them, run on real engines.
+mod build_seeds;
 /// The cache of compressed layers.
 mod cache;
 /// The proof that an image will start, and what it finds.

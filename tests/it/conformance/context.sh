@@ -1,0 +1,39 @@
+# The context of the conformance cases, made in the working directory. Modes are such that a umask of 022 keeps them.
+set -eu
+umask 022
+mkdir -p dir/sub/deep dir2/sub empty private sticky etc ign/.git ign/in/deep globs/x1 globs/x2 links tar .hid/sub uni 'sp dir'
+printf a >a; printf b >b.txt; printf c >c.TXT; printf '#!/bin/sh\n' >x.sh; printf ro >ro; : >nothing
+printf 1 >dir/one; printf 2 >dir/two.txt; printf 3 >dir/sub/three; printf 4 >dir/sub/deep/four; printf h >dir/.hidden
+printf 5 >dir2/five; printf 6 >dir2/sub/six; printf 7 >dir2/one
+printf p >private/p; printf f >sticky/f; printf s >suid; printf g >sgid
+printf 'root:x:0:0::/:/bin/sh\nbob:x:7:8::/:/bin/sh\n99:x:5:6::/:/bin/sh\nlone:x:31:32::/:\n' >etc/passwd
+printf 'root:x:0:\nbob:x:9:\nstaff:x:50:\n' >etc/group
+printf x >ign/.git/x; printf k >ign/keep.md; printf b >ign/b.md; printf d >ign/in/deep/d.md; printf e >ign/in/e.txt; printf l >ign/x.log
+printf 1 >globs/x1/f; printf 2 >globs/x2/g; printf n >globs/n1.txt; printf m >globs/n2.txt; printf o >'globs/n-.txt'; printf q >'globs/[a]'; printf r >'globs/a'; printf t >'globs/st*r'
+printf w >'we[ird'; printf s >'sp ace'; printf t >'sp dir/t t'; printf d >'dol$lar'; printf q >'qu"ote'; printf e >'eq=ual'; printf h >'#hash'; printf u >uni/é; printf v >'uni/日本'
+printf .1 >.hid/one; printf .2 >.hid/sub/two; printf .e >.dot
+ln -s one dir/rel; ln -s /etc/passwd dir/abs; ln -s nowhere dir/dang; ln -s dir ldir; ln -s a la; ln -s sub/deep dir/lsub
+ln dir/one dir/onehard
+ln -s ../dir links/up; ln -s ../a links/afile; ln -s /dir links/rootdir; ln -s /a links/roota; ln -s la links/none; ln -s ../links/afile links/chain
+chmod 755 x.sh; chmod 400 ro; chmod 700 private; chmod 600 private/p; chmod 1777 sticky; chmod 4755 suid; chmod 2755 sgid
+own() { tar --sort=name --owner=11 --group=12 --mtime=@1 "$@"; }
+for z in z j J; do own -c${z}f tar/t.tar.$z -C dir .; own -c${z}f tar/p.tar.$z a dir2; done
+own -cf tar/own.tar --mode=750 dir2
+own -cf tar/plain.tar a dir2/five; cp tar/plain.tar tar/noext
+own -cf tar/abs.tar -P --transform='s,^,/,' dir2/five
+own -cf tar/dot.tar ./dir2
+own -cf tar/special.tar --mode=4755 suid sticky
+own -cf tar/nodirs.tar --transform='s,^,n/m/,' a b.txt
+gzip -nc a >tar/a.gz; head -c 300 tar/plain.tar >tar/short.tar; tar -cf tar/empty.tar -T /dev/null
+mkdir h; printf x >h/x; ln h/x h/y; ln -s x h/z; own -cf tar/hard.tar h; rm -r h
+mkdir s; ln -s /dir s/lnk; own -cf tar/link.tar s; rm -r s
+mkdir -p l/lnk; printf x >l/lnk/inlnk; own -cf tar/under.tar -C l lnk; rm -r l
+# Docker's classic builder loses these bits, BuildKit and imgb keep them: only the tarball has them.
+chmod 755 suid sgid
+zstd -q tar/plain.tar -o tar/plain.tar.zst
+# A base with merged directories, links, an owner, and a file in the place of a directory to be.
+mkdir -p base/usr/lib base/usr/bin base/etc base/opt/real base/home/u base/var/file.d
+printf L >base/usr/lib/libx; printf B >base/usr/bin/sh; printf r >base/opt/real/r; printf v >base/var/file; printf o >base/opt/over
+ln -s usr/lib base/lib; ln -s /usr/bin base/bin; ln -s real base/opt/link; ln -s ../../../../opt/real base/opt/far; ln -s loop base/opt/loop; ln -s /nowhere/at/all base/opt/gone; ln -s over base/opt/lover
+cp etc/passwd etc/group base/etc/; chmod 700 base/home/u; chmod 750 base/opt/real
+tar --sort=name --owner=3 --group=4 --mtime=@1 -cf ../base.tar -C base .; rm -r base
