@@ -62,6 +62,13 @@ pub enum Finding {
         /// What the loader would say.
         why: String,
     },
+    /// A file of the program's own that it opens before it does anything.
+    Part {
+        /// The program.
+        program: ImagePath,
+        /// The file.
+        path: ImagePath,
+    },
     /// The interpreter of a script.
     Interpreter {
         /// The script.
@@ -118,6 +125,7 @@ impl Finding {
             Self::Machine { .. } => "machine",
             Self::Library { .. } => "library",
             Self::Loader { .. } => "loader",
+            Self::Part { .. } => "part",
             Self::Interpreter { .. } => "interpreter",
             Self::User(_) => "user",
             Self::Group(_) => "group",
@@ -140,6 +148,7 @@ impl Finding {
             | Self::Machine { path, .. }
             | Self::Library { by: path, .. }
             | Self::Loader { program: path, .. }
+            | Self::Part { path, .. }
             | Self::Interpreter { script: path, .. }
             | Self::Link { path, .. }
             | Self::Cache { path, .. }
@@ -198,6 +207,9 @@ impl fmt::Display for Finding {
                 write!(f, "`{program}` needs `{}` through `{by}`, and it is not in the image", escape(name))
             }
             Self::Loader { program, why } => write!(f, "`{program}` cannot start: {why}"),
+            Self::Part { program, path } => {
+                write!(f, "`{program}` does not start without `{path}`, which is not in the image")
+            }
             Self::Interpreter { script, name, why } => {
                 write!(f, "the script `{script}` wants `{}`: {why}", escape(name))
             }

@@ -5,6 +5,7 @@
 
 mod around;
 mod finding;
+mod parts;
 mod programs;
 mod start;
 mod user;

@@ -61,9 +61,15 @@ impl Proof<'_> {
             // The kernel opens it for execution.
             self.permit(user, &file.path, "execute");
         }
+        for file in &closure.files {
+            if let Some(finding) = self.cut_off(&found.path, &file.path) {
+                self.fault(finding);
+            }
+        }
         for file in program.loads.iter().filter_map(|&index| closure.files.get(index)) {
             self.permit(user, &file.path, "read");
         }
+        self.parts(&found.path);
         self.on_the_way.extend(closure.files.into_iter().map(|file| file.path));
     }
 
@@ -150,7 +156,7 @@ impl Proof<'_> {
 
     fn options(&self) -> elf::Options {
         elf::Options {
-            library_path: split(self.start.variable("LD_LIBRARY_PATH"), &[':', ';']),
+            environment_path: split(self.start.variable("LD_LIBRARY_PATH"), &[':', ';']),
             preload: split(self.start.variable("LD_PRELOAD"), &[':', ' ']),
             ..elf::Options::default()
         }
@@ -184,6 +190,19 @@ impl Proof<'_> {
             out.push(Finding::Loader { program: path.clone(), why });
         }
         out
+    }
+
+    /// That the file at `path`, which `program` needs, ends before what is mapped of it. Within the last page the
+    /// kernel fills up with zeros, as tools that cut trailing zeros off rely on; beyond it is SIGBUS.
+    fn cut_off(&self, program: &ImagePath, path: &ImagePath) -> Option<Finding> {
+        const PAGE: u64 = 4096;
+        let found = self.view.find(path.as_bytes()).ok()?;
+        let len = self.view.tree().get(&found.path)?.file()?.len;
+        let extent = self.view.object(&found).ok()?.extent;
+        (extent > len.next_multiple_of(PAGE)).then(|| Finding::Loader {
+            program: program.clone(),
+            why: format!("`{path}` is cut off: it has {len} bytes, and its segments {extent}"),
+        })
     }
 
     /// That an object is for another machine than the image.

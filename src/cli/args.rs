@@ -167,7 +167,7 @@ pub(super) struct ConfigArgs {
     pub(super) entrypoint: Option<String>,
 
     /// The default arguments: words, or a JSON array
-    #[arg(long, value_name = "WORDS", help_heading = "Image")]
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true, help_heading = "Image")]
     pub(super) cmd: Option<String>,
 
     /// An environment variable (repeatable)

@@ -87,7 +87,12 @@ fn unloaded(objects: &[ImagePath], closure: &Closure, growing: &Growing<'_>) -> 
 fn resolve(roots: &[ImagePath], options: &Options, growing: &Growing<'_>) -> Closure {
     let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();
     let hwcaps = if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline };
-    let options = elf::Options { library_path: options.library_path.clone(), preload: Vec::new(), hwcaps };
+    let options = elf::Options {
+        environment_path: options.settings.list("LD_LIBRARY_PATH", &[':', ';']),
+        library_path: options.library_path.clone(),
+        preload: options.settings.list("LD_PRELOAD", &[':', ' ']),
+        hwcaps,
+    };
     elf::closure(&roots, &options, growing.view)
 }
 

@@ -9,7 +9,7 @@ use crate::{
 /// What the files at `paths` of the view need. A script stands for its interpreter.
 pub fn deps(paths: &[ImagePath], view: &View<'_>, library_path: &[Vec<u8>], hwcaps_all: bool) -> Closure {
     let hwcaps = if hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline };
-    let options = elf::Options { library_path: library_path.to_vec(), preload: Vec::new(), hwcaps };
+    let options = elf::Options { library_path: library_path.to_vec(), hwcaps, ..elf::Options::default() };
     let roots: Vec<Root> = paths.iter().map(|path| Root { path: program(path, view) }).collect();
     elf::closure(&roots, &options, view)
 }

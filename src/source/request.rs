@@ -85,6 +85,11 @@ impl Request {
                 return path;
             }
         }
+        if host.root() == Path::new("/") {
+            let source = std::path::absolute(&self.source).ok()?;
+            let dir = host.resolve(source.parent()?.as_os_str().as_bytes()).ok()?;
+            return dir.path.join(source.file_name()?.as_bytes()).ok().filter(is_there);
+        }
         fs_err::metadata(&self.source).ok()?;
         let dir = fs_err::canonicalize(
             self.source.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")),

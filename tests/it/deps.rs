@@ -137,6 +137,25 @@ fn each_of_several_programs_has_its_own_tree() {
 }
 
 #[test]
+fn the_image_s_own_environment_counts_and_the_builder_s_does_not() {
+    let sandbox = sandbox();
+    elf(&sandbox, "/app", &Elf::program(LOADER).needed("libown.so.1"));
+    elf(&sandbox, "/opt/own/libown.so.1", &lib("libown.so.1"));
+    elf(&sandbox, "/opt/own/libpre.so", &lib("libpre.so").needed("libdeep.so"));
+    elf(&sandbox, "/opt/own/libdeep.so", &lib("libdeep.so"));
+    let pack = "pack --soft none --sysroot root root/app:/app -o rootfs:fs.tar";
+    let builders = sandbox.imgb(pack).env("LD_LIBRARY_PATH", "/opt/own").env("LD_PRELOAD", "libpre.so");
+    builders.run().error(1, &["libown.so.1"]);
+    let own = "--env LD_LIBRARY_PATH=rel:/opt/own/ --env LD_PRELOAD=libpre.so";
+    sandbox.imgb(&format!("{pack} {own}")).run().ok();
+    let names = sandbox.tool("tar", "-tf fs.tar").run().ok().text();
+    let names: Vec<&str> = names.lines().filter(|name| !name.ends_with('/')).collect();
+    let libraries = ["opt/own/libdeep.so", "opt/own/libown.so.1", "opt/own/libpre.so"];
+    // No cache: the variable is there.
+    assert_eq!(names, [&["app", "lib64/ld-linux-x86-64.so.2"][..], &libraries].concat());
+}
+
+#[test]
 fn chains_of_5000_and_10000_libraries_need_no_stack() {
     let sandbox = sandbox();
     let name = |i: usize| format!("lib{i}.so");

@@ -8,6 +8,8 @@ mod build;
 mod cache;
 /// The proof that an image will start, and what it finds.
 mod check;
+/// Good images of which one thing after another is damaged.
+mod check_each;
 /// `imgb deps`: trees, lists, JSON, graphs, exit codes.
 mod deps;
 /// What makes the same inputs the same bytes, and the golden digests that pin the format.

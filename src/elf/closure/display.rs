@@ -31,6 +31,7 @@ impl fmt::Display for How {
             Self::Path => f.write_str("path"),
             Self::Rpath(of) => write!(f, "RPATH of {}", escape(of)),
             Self::Runpath(of) => write!(f, "RUNPATH of {}", escape(of)),
+            Self::Environment => f.write_str("LD_LIBRARY_PATH"),
             Self::LibraryPath => f.write_str("--library-path"),
             Self::Cache(path) if path.ends_with(b"/ld.so.cache") => f.write_str("ld.so.cache"),
             Self::Cache(path) | Self::PathFile(path) => write!(f, "{}", escape(path)),

@@ -30,7 +30,11 @@ pub struct Root {
 /// How the loader is to be imagined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// LD_LIBRARY_PATH: directories of the image. Relative ones are left out.
+    /// LD_LIBRARY_PATH as the image's own environment has it: directories of the image. Relative ones are left out,
+    /// here and below.
+    pub environment_path: Vec<Vec<u8>>,
+    /// Directories that are searched next, as if LD_LIBRARY_PATH went on with them. The image has no such variable:
+    /// what is found there needs its cache.
     pub library_path: Vec<Vec<u8>>,
     /// LD_PRELOAD.
     pub preload: Vec<Vec<u8>>,
@@ -179,7 +183,9 @@ pub enum How {
     Rpath(Arc<[u8]>),
     /// DT_RUNPATH of the file that was opened by this path.
     Runpath(Arc<[u8]>),
-    /// LD_LIBRARY_PATH.
+    /// LD_LIBRARY_PATH of the image.
+    Environment,
+    /// The directories given besides ([`Options::library_path`]).
     LibraryPath,
     /// glibc's cache, by its path.
     Cache(Arc<[u8]>),
@@ -299,7 +305,7 @@ pub enum Warning {
     Metadata(Arc<[u8]>, String),
     /// A fault that only matters once a library is opened by dlopen.
     Soft(String),
-    /// A library that LD_LIBRARY_PATH finds, and the one that its user's RUNPATH finds: the image needs the
+    /// A library that [`Options::library_path`] finds, and the one that its user's RUNPATH finds: the image needs the
     /// variable, too.
     Shadowed(Arc<[u8]>, Arc<[u8]>),
     /// A library that is missing on most processors, and a build of it for better ones.

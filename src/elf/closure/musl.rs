@@ -138,7 +138,7 @@ impl Walk<'_, '_> {
     }
 
     fn load_library(&mut self, needed_by: Option<usize>, name: &Arc<[u8]>) -> (Outcome, Arc<[Tried]>) {
-        let none = || Arc::from([]);
+        let none = Arc::default;
         if self.is_self(name) {
             return (self.itself(), none());
         }
@@ -209,7 +209,7 @@ impl Walk<'_, '_> {
     fn already(&self, loaded: usize) -> Outcome {
         let file = self.members.get(loaded).map_or(0, |member| member.file);
         let opened = self.state.out.files.get(file).map(|file| file.opened.clone());
-        Outcome::Found(file, How::Loaded(opened.unwrap_or_else(|| Arc::from([]))))
+        Outcome::Found(file, How::Loaded(opened.unwrap_or_default()))
     }
 
     /// Whether a file is a C library, whose place the loader takes: it exports what only these do. The symbols
@@ -276,9 +276,10 @@ impl Walk<'_, '_> {
     fn search(&mut self, needed_by: Option<usize>, name: &Arc<[u8]>) -> Answer {
         let mut tried = Vec::new();
         let mut result = None;
-        if !self.state.options.library_path.is_empty() {
-            let dirs = self.state.library_path();
-            result = self.try_dirs(&dirs, name, &How::LibraryPath, &mut tried);
+        for (how, dirs) in self.state.library_paths() {
+            if result.is_none() {
+                result = self.try_dirs(&dirs, name, &how, &mut tried);
+            }
         }
         let mut next = needed_by;
         while let (None, Some(index)) = (&result, next) {
@@ -286,7 +287,7 @@ impl Walk<'_, '_> {
             let (paths, file) = (at.paths.clone(), at.file);
             next = at.requester;
             let opened = self.state.out.files.get(file).map(|file| file.opened.clone());
-            let opened = opened.unwrap_or_else(|| Arc::from([]));
+            let opened = opened.unwrap_or_default();
             // Both tags are inherited; where both are, DT_RUNPATH counts.
             let (dirs, how) = match (&paths.runpath, &paths.rpath) {
                 (Some(dirs), _) => (dirs, How::Runpath(opened)),

@@ -132,13 +132,12 @@ impl State<'_> {
         if !matches!(how, How::Cache(_) | How::Conf(..) | How::LibraryPath | How::PathFile(_)) {
             return;
         }
+        if !self.judged.insert((loader, file, name.clone())) {
+            return;
+        }
         let Some((path, id)) = self.out.files.get(file).map(|file| (file.opened.clone(), file.id)) else {
             return;
         };
-        let need = CacheNeed { loader, name: name.clone(), path };
-        if self.out.needs_cache.contains(&need) {
-            return;
-        }
         let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
         let by_default = match self.try_dirs(loader, &system, name, &How::Default, &mut Vec::new()) {
             Listed::End(Hit::Found(path, _)) => match self.open(&path) {
@@ -148,7 +147,7 @@ impl State<'_> {
             _ => false,
         };
         if !by_default {
-            self.out.needs_cache.insert(need);
+            self.out.needs_cache.insert(CacheNeed { loader, name: name.clone(), path });
         }
     }
 }

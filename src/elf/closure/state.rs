@@ -1,6 +1,9 @@
 //! What the programs of one closure share: each fact is asked for once.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Closure, Options, Suggestion, Warning, files, search};
 use crate::elf::{Dialect, Dlopen, Loader, Lookup, Machine, Priority, dlopen};
@@ -25,6 +28,8 @@ pub(super) struct State<'a> {
     pub(super) dirs: BTreeMap<(usize, Arc<[u8]>), Arc<search::Dir>>,
     /// Results of the last part of the search, which depends on little: loader, NODEFLIB, name.
     pub(super) tails: BTreeMap<(usize, bool, Arc<[u8]>), search::Answer>,
+    /// Libraries by loader, file and name of which is known whether they need a cache.
+    pub(super) judged: BTreeSet<(usize, usize, Arc<[u8]>)>,
     /// Versions that a file's need, by its index, does not find in another file.
     pub(super) versions: BTreeMap<(usize, usize, usize), Versions>,
     /// What the notes of a file say that is to be taken.
@@ -45,6 +50,7 @@ impl<'a> State<'a> {
             paths: BTreeMap::new(),
             dirs: BTreeMap::new(),
             tails: BTreeMap::new(),
+            judged: BTreeSet::new(),
             versions: BTreeMap::new(),
             dlopens: BTreeMap::new(),
             preload_file: None,

@@ -47,6 +47,8 @@ pub struct Object {
     pub verdef: Option<Vec<Arc<[u8]>>>,
     /// Descriptors of the `.note.dlopen` notes: JSON text, unchecked.
     pub dlopen_notes: Vec<Vec<u8>>,
+    /// Bytes up to the end of the last segment that is mapped (PT_LOAD); a whole file has at least as many.
+    pub extent: u64,
 }
 
 /// How an object comes to run.
@@ -155,11 +157,15 @@ impl Object {
             verneed: Vec::new(),
             verdef: None,
             dlopen_notes: Vec::new(),
+            extent: 0,
         };
         if matches!(header.kind, Kind::Other(_)) {
             return Ok(object);
         }
         let segments = segments(&mut bytes, &header)?;
+        let loads = segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD);
+        let ends = loads.map(|segment| segment.p_offset.saturating_add(segment.p_filesz));
+        object.extent = ends.max().unwrap_or(0);
         object.interp = interp(&mut bytes, &segments)?;
         if let Some(dynamic) = dynamic::find(&mut bytes, &header, &segments)? {
             object.linkage = dynamic.linkage();

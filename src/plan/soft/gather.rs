@@ -172,6 +172,7 @@ impl<'t> Gatherer<'t> {
         let Ok(path) = ImagePath::new(&file.opened) else { return };
         let preload = names.iter().map(|(name, _)| name.to_vec()).collect();
         let search = elf::Options {
+            environment_path: options.settings.list("LD_LIBRARY_PATH", &[':', ';']),
             library_path: options.library_path.clone(),
             preload,
             hwcaps: elf::Hwcaps::Baseline,

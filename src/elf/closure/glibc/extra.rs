@@ -92,6 +92,6 @@ impl Walk<'_, '_> {
         self.enlist(self.list.len(), index);
         let name: Arc<[u8]> = path.rsplit(|&b| b == b'/').next().unwrap_or_default().into();
         let outcome = Outcome::Found(found, How::Beside(opened.clone()));
-        self.edges.push(Edge { requester: base, tag: Tag::Variant, name, outcome, tried: Arc::from([]) });
+        self.edges.push(Edge { requester: base, tag: Tag::Variant, name, outcome, tried: Arc::default() });
     }
 }

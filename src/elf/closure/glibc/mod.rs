@@ -6,7 +6,7 @@ mod versions;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Edge, Fault, FaultKind, Hwcaps, Program, State, Tag, Warning, search::Paths};
+use super::{Edge, Fault, FaultKind, How, Hwcaps, Program, State, Tag, Warning, search::Paths};
 use crate::elf::{FileId, NODEFLIB, Request};
 
 /// Where `/etc/ld.so.preload` is: no build of glibc moves it.
@@ -31,8 +31,8 @@ struct Walk<'s, 'a> {
     state: &'s mut State<'a>,
     loader: usize,
     members: Vec<Member>,
-    /// Every name that a loaded object answers to.
-    names: BTreeMap<Arc<[u8]>, Known>,
+    /// Every name that a loaded object answers to, and which member that is.
+    names: BTreeMap<Arc<[u8]>, usize>,
     ids: BTreeMap<FileId, usize>,
     /// Breadth-first order, in which the dependencies of members are looked at, and whether they were.
     list: Vec<(usize, bool)>,
@@ -46,12 +46,8 @@ struct Walk<'s, 'a> {
     faults: Vec<Fault>,
 }
 
-/// Who answers to a name.
-#[derive(Clone, Copy)]
-enum Known {
-    Member(usize),
-    Vdso,
-}
+/// The names of what the kernel maps into every program: it answers to them before any file.
+const VDSO: [&[u8]; 4] = [b"linux-vdso.so.1", b"linux-gate.so.1", b"linux-vdso32.so.1", b"linux-vdso64.so.1"];
 
 /// Fills in what the program at `program.file` loads by glibc's rules.
 pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
@@ -95,15 +91,11 @@ impl Walk<'_, '_> {
         let has_interpreter = self.state.out.files.get(main).is_some_and(|file| file.object.interp.is_some());
         let main = self.add(main, None, has_interpreter);
         self.enlist(self.list.len(), main);
-        for vdso in [&b"linux-vdso.so.1"[..], b"linux-gate.so.1", b"linux-vdso32.so.1", b"linux-vdso64.so.1"]
-        {
-            self.names.insert(vdso.into(), Known::Vdso);
-        }
         if let Some(interpreter) = interpreter {
             let path = self.state.loader(self.loader).map(|facts| facts.path.clone());
             let member = self.add(interpreter, None, false);
             if let Some(path) = path {
-                self.names.entry(path).or_insert(Known::Member(member));
+                self.names.entry(path).or_insert(member);
             }
         }
     }
@@ -125,14 +117,14 @@ impl Walk<'_, '_> {
         self.recorded.push(false);
         self.chain.push(index);
         if let Some(soname) = soname {
-            self.names.entry(soname).or_insert(Known::Member(index));
+            self.names.entry(soname).or_insert(index);
         }
         index
     }
 
     fn opened(&self, member: usize) -> Arc<[u8]> {
         let file = self.members.get(member).and_then(|member| self.state.out.files.get(member.file));
-        file.map_or_else(|| Arc::from([]), |file| file.opened.clone())
+        file.map_or_else(Arc::default, |file| file.opened.clone())
     }
 
     fn is_listed(&self, member: usize) -> bool {
@@ -230,19 +222,14 @@ impl Walk<'_, '_> {
 }
 
 impl State<'_> {
-    /// The absolute elements of LD_LIBRARY_PATH, cleaned as the loader does.
-    pub(super) fn library_path(&self) -> Vec<Arc<[u8]>> {
-        let mut dirs: Vec<Arc<[u8]>> = Vec::new();
-        for dir in self.options.library_path.iter().filter(|dir| dir.starts_with(b"/")) {
-            let mut dir: &[u8] = dir;
-            while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
-                dir = shorter;
-            }
-            if !dirs.iter().any(|known| **known == *dir) {
-                dirs.push(dir.into());
-            }
-        }
-        dirs
+    /// The absolute elements of LD_LIBRARY_PATH, cleaned as the loader does: the image's own and those given besides.
+    pub(super) fn library_paths(&self) -> Vec<(How, Vec<Arc<[u8]>>)> {
+        let options = self.options;
+        let all = [(How::Environment, &options.environment_path), (How::LibraryPath, &options.library_path)];
+        all.into_iter()
+            .filter(|(_, path)| !path.is_empty())
+            .map(|(how, path)| (how, absolute(path)))
+            .collect()
     }
 
     /// The names in the preload file: blanks and colons between them, comments from `#` to the line's end.
@@ -259,4 +246,18 @@ impl State<'_> {
         self.preload_file = Some(names.clone());
         names
     }
+}
+
+fn absolute(path: &[Vec<u8>]) -> Vec<Arc<[u8]>> {
+    let mut dirs: Vec<Arc<[u8]>> = Vec::new();
+    for dir in path.iter().filter(|dir| dir.starts_with(b"/")) {
+        let mut dir: &[u8] = dir;
+        while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
+            dir = shorter;
+        }
+        if !dirs.iter().any(|known| **known == *dir) {
+            dirs.push(dir.into());
+        }
+    }
+    dirs
 }

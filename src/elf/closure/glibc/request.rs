@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Known, Walk};
+use super::{VDSO, Walk};
 use crate::elf::{
     Edge, Fault, FaultKind, FileId, FindError, How, Hwcaps, Miss, Outcome, Tag, Tried, Warning,
     closure::{
@@ -16,7 +16,7 @@ impl Walk<'_, '_> {
     /// One name asked for by a member: the member that answers, if any.
     pub(super) fn request(&mut self, member: usize, tag: Tag, name: &Arc<[u8]>) -> Option<usize> {
         let requester = self.members.get(member)?.file;
-        let mut tried: Arc<[Tried]> = Arc::from([]);
+        let mut tried: Arc<[Tried]> = Arc::default();
         let (found, outcome) = match self.expand(member, name) {
             // An empty name is no name: the loader passes over it.
             None if name.is_empty() => return None,
@@ -62,14 +62,13 @@ impl Walk<'_, '_> {
 
     /// The loaded object that answers to `name` (`_dl_name_match_p`, DT_SONAME).
     pub(super) fn loaded(&self, name: &[u8]) -> Option<(Option<usize>, Outcome)> {
-        Some(match *self.names.get(name)? {
-            Known::Vdso => (None, Outcome::Kernel),
-            Known::Member(index) => {
-                let file = self.members.get(index)?.file;
-                let opened = self.state.out.files.get(file)?.opened.clone();
-                (Some(index), Outcome::Found(file, How::Loaded(opened)))
-            }
-        })
+        if VDSO.contains(&name) {
+            return Some((None, Outcome::Kernel));
+        }
+        let index = *self.names.get(name)?;
+        let file = self.members.get(index)?.file;
+        let opened = self.state.out.files.get(file)?.opened.clone();
+        Some((Some(index), Outcome::Found(file, How::Loaded(opened))))
     }
 
     /// The search of `_dl_map_object`.
@@ -121,11 +120,11 @@ impl Walk<'_, '_> {
                 return Some(hit);
             }
         }
-        if !self.state.options.library_path.is_empty() {
-            let dirs = self.state.library_path();
-            let found = self.state.try_dirs(self.loader, &dirs, name, &How::LibraryPath, tried);
-            if let Listed::End(hit) = found {
-                self.note_shadowed(member, name, &hit);
+        for (how, dirs) in self.state.library_paths() {
+            if let Listed::End(hit) = self.state.try_dirs(self.loader, &dirs, name, &how, tried) {
+                if how == How::LibraryPath {
+                    self.note_shadowed(member, name, &hit);
+                }
                 return Some(hit);
             }
         }
@@ -174,15 +173,15 @@ impl Walk<'_, '_> {
         self.state.note_cache_need(self.loader, file, name, &how);
         let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
         if let Some(&loaded) = self.ids.get(&id) {
-            self.names.entry(name.clone()).or_insert(Known::Member(loaded));
+            self.names.entry(name.clone()).or_insert(loaded);
             let loaded_file = self.members.get(loaded).map_or(file, |member| member.file);
             return (Some(loaded), Outcome::Same(file, loaded_file, how));
         }
         let index = self.add(file, requester, false);
         self.ids.insert(id, index);
         // `l_name` is the path, `l_libname` the name.
-        self.names.entry(path).or_insert(Known::Member(index));
-        self.names.entry(name.clone()).or_insert(Known::Member(index));
+        self.names.entry(path).or_insert(index);
+        self.names.entry(name.clone()).or_insert(index);
         (Some(index), Outcome::Found(file, how))
     }
 

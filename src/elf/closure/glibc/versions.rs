@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Known, Walk};
+use super::Walk;
 use crate::elf::{Fault, FaultKind, Warning, closure::state::Versions};
 
 impl Walk<'_, '_> {
@@ -13,7 +13,7 @@ impl Walk<'_, '_> {
             let Some(file) = self.members.get(index).map(|member| member.file) else { return };
             let Some(object) = self.state.out.files.get(file).map(|file| file.object.clone()) else { return };
             for (at, need) in object.verneed.iter().enumerate() {
-                let Some(Known::Member(provider)) = self.names.get(&need.file) else { continue };
+                let Some(provider) = self.names.get(&need.file) else { continue };
                 let Some(provider) = self.members.get(*provider).map(|member| member.file) else { continue };
                 for version in &*self.lacking(file, at, provider) {
                     self.complain(file, provider, version, index >= soft);
@@ -38,10 +38,10 @@ impl Walk<'_, '_> {
                 _ => {
                     let warning = Warning::NoVersions(library.opened.clone(), user.opened.clone());
                     self.state.out.warnings.insert(warning);
-                    Arc::from([])
+                    Arc::default()
                 }
             },
-            _ => Arc::from([]),
+            _ => Arc::default(),
         };
         self.state.versions.insert((file, at, provider), lacking.clone());
         lacking

@@ -1,0 +1,209 @@
+//! Five good images, of each of which one thing after another is deleted or damaged: the proof names it, or the
+//! program starts all the same, in a root that lacks it.
+
+use std::{
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use imgb::{
+    archive::spool,
+    check::{self, Report, Start},
+    image::Platform,
+    path::ImagePath,
+    source::image::{self, Image, ImageName},
+    tree::{Content, Kind, Node, Tree},
+};
+
+use crate::{
+    engines::have,
+    fixtures::busybox,
+    rules_root::Root,
+    sandbox::{Run, Sandbox},
+};
+
+fn open(path: &Path) -> Image {
+    let name = ImageName { transport: None, path: path.into(), tag: None };
+    let options = image::Options {
+        platform: None,
+        machine: Platform::linux("amd64", None),
+        spool: std::env::temp_dir(),
+        limits: spool::Limits::default(),
+    };
+    image::open(&name, &options).unwrap()
+}
+
+/// How one thing is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Damage {
+    Gone,
+    /// A file of no bytes, a link to nowhere.
+    Empty,
+    /// Half of the file.
+    Half,
+}
+
+struct Good {
+    root: Root,
+    start: Start,
+    tree: Tree,
+    program: &'static str,
+    args: &'static [&'static str],
+}
+
+impl Good {
+    fn new(root: Root, program: &'static str, args: &'static [&'static str]) -> Self {
+        let image = open(&root.dir().with_file_name("image.tar"));
+        let good = Self { start: Start::of_image(&image), tree: image.merged(), root, program, args };
+        assert_eq!(good.prove(&good.tree).faults, [], "the image is good");
+        good.run().run().ok();
+        good
+    }
+
+    fn prove(&self, tree: &Tree) -> Report {
+        check::prove(tree, &self.start, check::Options { allow_missing: &[], strict: false })
+    }
+
+    fn run(&self) -> Run {
+        let run = self.root.run(self.program);
+        self.args.iter().fold(run, |run, arg| run.arg(arg))
+    }
+
+    /// An ELF object or a script.
+    fn is_program(&self, path: &ImagePath) -> bool {
+        let bytes = fs_err::read(self.on_disk(path)).unwrap();
+        bytes.starts_with(b"\x7fELF") || bytes.starts_with(b"#!")
+    }
+
+    fn on_disk(&self, path: &ImagePath) -> PathBuf {
+        self.root.dir().join(path.as_relative_path())
+    }
+
+    /// Does `damage` to `path` in the tree; `None` where it has no effect.
+    fn damaged(&self, path: &ImagePath, node: &Node, damage: Damage) -> Option<Tree> {
+        let mut tree = self.tree.clone();
+        match (damage, &node.kind) {
+            (Damage::Gone, _) => tree.remove(path),
+            (Damage::Empty, Kind::Symlink(_)) => {
+                tree.insert(path.clone(), Node::symlink(*b"/nowhere"));
+            }
+            (Damage::Empty, Kind::File(file)) if file.len > 0 => {
+                tree.insert(path.clone(), Node { meta: node.meta.clone(), ..Node::inline(0, *b"") });
+            }
+            (Damage::Half, Kind::File(file)) if file.len > 1 => {
+                let bytes = fs_err::read(self.on_disk(path)).unwrap();
+                let half = Node::inline(0, &bytes[..bytes.len() / 2]);
+                assert!(matches!(file.content, Content::Member(..) | Content::Inline(_)));
+                tree.insert(path.clone(), Node { meta: node.meta.clone(), ..half });
+            }
+            _ => return None,
+        }
+        Some(tree)
+    }
+
+    /// Whether the program starts with the same damage on disk.
+    fn starts_with(&self, path: &ImagePath, damage: Damage) -> bool {
+        let (here, away) = (self.on_disk(path), self.root.dir().with_file_name("away"));
+        fs_err::rename(&here, &away).unwrap();
+        let is_link = away.is_symlink();
+        match damage {
+            Damage::Gone => {}
+            Damage::Empty if is_link => symlink("/nowhere", &here).unwrap(),
+            Damage::Empty | Damage::Half => {
+                let bytes = fs_err::read(&away).unwrap();
+                let len = if damage == Damage::Half { bytes.len() / 2 } else { 0 };
+                fs_err::write(&here, &bytes[..len]).unwrap();
+                fs_err::set_permissions(&here, fs_err::metadata(&away).unwrap().permissions()).unwrap();
+            }
+        }
+        let starts = self.run().run().success();
+        let _ = fs_err::remove_file(&here);
+        fs_err::rename(&away, &here).unwrap();
+        starts
+    }
+
+    /// Each path that `picks` takes, in each way: what is neither named nor needless.
+    #[track_caller]
+    fn each(&self, picks: &dyn Fn(usize, &str) -> bool) {
+        let (mut named, mut needless, mut missed) = (0, 0, Vec::new());
+        let paths = self.tree.iter().filter(|(_, node)| !node.is_directory());
+        for (_, (path, node)) in paths.enumerate().filter(|(at, (path, _))| picks(*at, &path.to_string())) {
+            for damage in DAMAGES {
+                // What no loader and no kernel reads is for the image's digests to guard.
+                if damage != Damage::Gone && node.file().is_some() && !self.is_program(path) {
+                    continue;
+                }
+                let Some(tree) = self.damaged(path, node, damage) else { continue };
+                if !self.prove(&tree).faults.is_empty() {
+                    named += 1;
+                } else if self.starts_with(path, damage) {
+                    needless += 1;
+                } else {
+                    missed.push(format!("{damage:?} {path}"));
+                }
+            }
+        }
+        assert!(
+            missed.is_empty(),
+            "neither named nor needless: {missed:#?} ({named} named, {needless} needless)"
+        );
+        assert!(named > 0 && named + needless > 3, "{named} named, {needless} needless");
+    }
+}
+
+const DAMAGES: [Damage; 3] = [Damage::Gone, Damage::Empty, Damage::Half];
+
+#[test]
+fn a_tree_of_links_to_one_program() {
+    let sandbox = Sandbox::new();
+    if !busybox(&sandbox) {
+        return;
+    }
+    let Some(root) = Root::pack_in(sandbox, &[], "bin --entrypoint /bin/sh -q -o image.tar") else {
+        return;
+    };
+    let good = Good::new(root, "/bin/sh", &["-c", "true"]);
+    good.each(&|at, path| path.len() < 9 || at.is_multiple_of(9));
+}
+
+#[test]
+fn a_program_with_many_libraries() {
+    let args = "curl -q -o image.tar";
+    let Some(root) = Root::pack(&["curl"], args) else { return };
+    let picks = |at: usize, path: &str| path.contains("/lib/x86_64-linux-gnu/lib") || at.is_multiple_of(13);
+    Good::new(root, "curl", &["--version"]).each(&picks);
+}
+
+#[test]
+fn a_program_with_helpers() {
+    let Some(root) = Root::pack(&["git"], "git -q -o image.tar") else { return };
+    let picks = |at: usize, path: &str| {
+        path.contains("/lib/x86_64") || path.contains("bin/") || at.is_multiple_of(13)
+    };
+    Good::new(root, "git", &["--version"]).each(&picks);
+}
+
+#[test]
+fn a_language() {
+    let Some(root) = Root::pack(&["python3"], "python3 -q -o image.tar") else {
+        return;
+    };
+    let picks = |at: usize, path: &str| {
+        let is_library = path.contains("/python3.") || path.contains("/share/") || path.contains("/gconv/");
+        !is_library || at.is_multiple_of(23) || path.contains("/encodings/") && path.len() < 42
+    };
+    Good::new(root, "/usr/bin/python3", &["-c", "pass"]).each(&picks);
+}
+
+#[test]
+fn a_script() {
+    if !have(&["bash"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.program("start", "#!/usr/bin/env bash\nread line </etc/passwd || echo done\n");
+    let args = "start bash --entrypoint /start -q -o image.tar";
+    let Some(root) = Root::pack_in(sandbox, &[], args) else { return };
+    Good::new(root, "/start", &[])
+        .each(&|at, path| !path.contains("/share/") && !path.contains("/gconv/") || at.is_multiple_of(23));
+}
