@@ -90,6 +90,11 @@ impl Note {
         Self { severity: Severity::Warning, text, hint: None }
     }
 
+    /// The same note with advice.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
     /// What was left out, and what adds it.
     pub(crate) fn hint(text: String, hint: String) -> Self {
         Self { severity: Severity::Hint, text, hint: Some(hint) }

@@ -239,10 +239,9 @@ impl Reader {
         }
         self.source = matches!(word, b"." | b"source") && !odd;
         self.command = STARTERS.contains(&word);
-        if !odd && !BUILTINS.contains(&word) && self.names.commands.len() < MAX_COMMANDS {
-            if self.names.commands.insert(word.into()) {
-                self.fresh.push(word.into());
-            }
+        let wanted = !odd && !BUILTINS.contains(&word) && self.names.commands.len() < MAX_COMMANDS;
+        if wanted && self.names.commands.insert(word.into()) {
+            self.fresh.push(word.into());
         }
     }
 
