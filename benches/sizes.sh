@@ -21,11 +21,13 @@ programs=("$@")
 content() { tar -tvf "$1" | awk '$1 ~ /^-/ { sum += $3 } END { print sum + 0 }'; }
 
 packages_of() {
-  local package
-  package=$(dpkg -S "$(readlink -f "$1")" 2>/dev/null | sed -n '1s/:.*//p')
+  local package file
+  file=$(readlink -f "$1")
+  # dpkg knows merged directories by their old names.
+  package=$({ dpkg -S "$file" || dpkg -S "${file#/usr}"; } 2>/dev/null | sed -n '1s/:.*//p') || true
   [ -n "$package" ] || return 0
   apt-get -s -o Dir::State::status=/dev/null -o APT::Architecture="$(dpkg --print-architecture)" \
-    install --no-install-recommends "$package" 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p'
+    install --no-install-recommends "$package" 2>/dev/null | sed -n 's/^Inst \([^ ]*\).*/\1/p' || true
 }
 
 apt_size() {
@@ -38,7 +40,7 @@ apt_size() {
 
 printf '%-16s %8s %8s %8s %8s\n' program imgb bare lddtree apt
 for program in "${programs[@]}"; do
-  path=$(command -v "$program") || { echo "$program is not there" >&2; continue; }
+  path=$(type -P "$program") || { echo "$program is not there" >&2; continue; }
   "$imgb" pack "$program" --quiet -o "rootfs:$work/imgb.tar" >/dev/null 2>&1
   "$imgb" pack "$program" --soft none --quiet -o "rootfs:$work/bare.tar" >/dev/null 2>&1
   rm -rf "$work/tree"
