@@ -34,6 +34,7 @@ const TABLE: &[Row] = &[
     row(1, "recipe", "path", "nothing"),
     row(1, "elf", "path", "nothing (Lookup)"),
     row(1, "rules", "path", "nothing"),
+    row(1, "trace", "path", "nothing"),
     row(1, "image", "digest, timestamp", "nothing"),
     row(2, "archive", "path, timestamp, compress, tree", "its own files"),
     row(2, "store", "digest", "its own files"),
@@ -48,7 +49,7 @@ const TABLE: &[Row] = &[
     ),
     row(5, "pack", "path, digest, compress, tree, archive, store, source", "threads"),
     row(6, "output", "digest, image, tree, archive, store, source", "writes at the target, stdout"),
-    row(6, "run", "path, tree, source, check", "processes"),
+    row(6, "run", "path, tree, trace, source, check", "processes"),
     row(7, "pipeline", "all of the above", "–"),
     row(8, "cli", "all of the above", "environment, clock, terminal, exit code, names of files"),
 ];
