@@ -78,7 +78,7 @@ fn rootfs(name: &str, path: &str, options: &Ground<'_>) -> Result<Stage, Cause> 
     let file = fs_err::canonicalize(&path).ok().and_then(|path| found(&path));
     let node = file.ok_or_else(missing)?;
     let Some(file) = node.file() else { return Err(missing()) };
-    let tree: Tree = source::unpack(&path.display().to_string(), file, &options.source)?;
+    let tree: Tree = source::unpack(&path.display().to_string(), file, options.source)?;
     stage.add(name, tree);
     Ok(stage)
 }

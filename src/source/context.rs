@@ -187,7 +187,7 @@ mod tests {
         let tree = |modes: &[(&str, u16)]| -> Tree {
             modes
                 .iter()
-                .map(|(path, mode)| (ImagePath::new(path).unwrap(), Node::inline(*mode, b"")))
+                .map(|(path, mode)| (ImagePath::new(path).unwrap(), Node::inline(*mode, b"".as_slice())))
                 .collect()
         };
         let check = |modes: &[(&str, u16)], wanted: &[u16]| {
