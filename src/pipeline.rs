@@ -189,10 +189,8 @@ fn gather(
     if ingredients.deny_secrets && !secrets.is_empty() {
         return Err(Error::Secrets(secrets));
     }
-    let note = |path: &ImagePath| Note {
-        text: format!("`{path}` looks like a secret"),
-        hint: Some("leave it out with --exclude, or name it as an input of its own".into()),
-    };
+    let hint = "leave it out with --exclude, or name it as an input of its own";
+    let note = |path: &ImagePath| Note::warning(format!("`{path}` looks like a secret")).with_hint(hint);
     let notes = secrets.iter().map(note).collect();
     Ok((host, inputs, notes))
 }

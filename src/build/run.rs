@@ -54,7 +54,7 @@ impl<'a> Builder<'a> {
     pub(super) fn image(&mut self, name: &str, platform: Option<&str>) -> Result<Stage, Cause> {
         let stage = base::open(name, platform, &self.options.ground())?;
         let notes = stage.base.iter().flat_map(|image| image.notes.iter());
-        self.notes.extend(notes.map(|text| Note { text: format!("{name}: {text}"), hint: None }));
+        self.notes.extend(notes.map(|text| Note::warning(format!("{name}: {text}"))));
         Ok(stage)
     }
 
@@ -185,9 +185,10 @@ fn replaced_links(stage: &Tree, changes: &Tree) -> Vec<Note> {
         real.is_some_and(|found| stage.get(&found.path).is_some_and(Node::is_directory))
     };
     let directories = changes.iter().filter(|(_, node)| node.is_directory()).map(|(path, _)| path);
-    let note = |path: &ImagePath| Note {
-        text: format!("the link `{path}` becomes a directory: what was found through it is no longer there"),
-        hint: Some(format!("copy what goes there by itself: COPY DIR{path}/ {path}/")),
+    let note = |path: &ImagePath| {
+        let text =
+            format!("the link `{path}` becomes a directory: what was found through it is no longer there");
+        Note::warning(text).with_hint(format!("copy what goes there by itself: COPY DIR{path}/ {path}/"))
     };
     directories.filter(|path| is_link(path) && leads_to_directory(path)).map(note).collect()
 }

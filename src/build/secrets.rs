@@ -58,7 +58,7 @@ pub fn suspects(inputs: &[Input]) -> Vec<ImagePath> {
 
 /// What is said of a secret at `path`.
 pub(super) fn note(path: &str, hint: &str) -> Note {
-    Note { text: format!("`{path}` looks like a secret"), hint: Some(hint.into()) }
+    Note::warning(format!("`{path}` looks like a secret")).with_hint(hint)
 }
 
 /// Whether the file at `place` in `tree`, which is called `path` where it comes from, looks like a secret.

@@ -44,6 +44,8 @@ pub(super) struct CheckArgs {
 #[command(after_help = "Examples:\n  imgb run myapp.tar\n  imgb run myapp.tar -- --version\n  \
     imgb run --memory 64m --timeout 10s --read-only oci:layout:1.0\n\n\
     The program sees only the image, in namespaces of its own: no network but loopback, no capabilities.\n\
+    All files are the one user's that it runs as, so chown(2) to another and setuid(2) fail there.\n\
+    It is ended when it has written nine tenths of what the disk of TMPDIR had free.\n\
     The exit code is the program's; 124 after --timeout, 125 where imgb itself fails, 126 and 127 for a program \
     that cannot be executed or is not there.")]
 pub(super) struct RunArgs {

@@ -110,9 +110,9 @@ pub(super) fn show(plan: &Plan, json: bool, quiet: bool) -> Result<(), Failure> 
 
 fn notes(plan: &Plan) {
     for note in &plan.notes {
-        line(&format!("warning: {}", note.text));
+        line(&format!("{}: {}", note.severity, note.text));
         if let Some(hint) = &note.hint {
-            line(&format!("  hint: {hint}"));
+            line(&format!("  {hint}"));
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     output::{Format, OutputError, Place, Target},
     pack::PackError,
     pipeline::{Delivered, Delivery, Error},
-    plan::{Missing, Plan, PlanError},
+    plan::{Missing, Note, Plan, PlanError},
     source::{Beside, SourceError, image::ImageError},
 };
 
@@ -349,7 +349,7 @@ pub(super) fn summary_json(plan: &Plan, delivery: &Delivery, delivered: &Deliver
         };
         json!({"path": path, "names": names.iter().map(ToString::to_string).collect::<Vec<_>>()})
     });
-    let notes = plan.notes.iter().map(|note| json!({"text": note.text, "hint": note.hint}));
+    let notes = plan.notes.iter().map(Note::json);
     json!({
         "digest": image.manifest.digest.to_string(),
         "image_id": image.config.digest.to_string(),

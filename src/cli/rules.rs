@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     plan,
-    rules::{Choice, Level, Rule, Soft, Table, When},
+    rules::{Choice, Level, Make, Rule, Soft, Table, When},
 };
 
 /// Bytes of a file of rules.
@@ -75,11 +75,18 @@ fn level(level: Level) -> &'static str {
 }
 
 fn describe(rule: &Rule) -> Value {
+    let make = |make: &Make| {
+        json!({
+            "path": make.path, "mode": make.mode.map(|mode| format!("{mode:04o}")), "text": make.text,
+            "link": make.link, "directory": make.directory,
+        })
+    };
     json!({
-        "name": rule.name, "description": rule.description, "level": level(rule.level), "limit": rule.limit, "file-limit": rule.file_limit, "files-only": rule.files_only,
-        "when": rule.when.iter().map(evidence).collect::<Vec<_>>(),
-        "files": rule.files, "exclude": rule.exclude, "users": rule.users, "hint": rule.hint,
-        "make": rule.make.iter().map(|make| &make.path).collect::<Vec<_>>(),
+        "name": rule.name, "description": rule.description, "level": level(rule.level),
+        "limit": rule.limit, "file-limit": rule.file_limit, "files-only": rule.files_only,
+        "starts": rule.starts, "when": rule.when.iter().map(evidence).collect::<Vec<_>>(),
+        "files": rule.files, "present": rule.present, "exclude": rule.exclude,
+        "make": rule.make.iter().map(make).collect::<Vec<_>>(), "users": rule.users, "hint": rule.hint,
     })
 }
 
@@ -95,6 +102,8 @@ fn evidence(when: &When) -> Value {
         ("words", &when.words),
         ("environment", &when.environment),
         ("programs", &when.programs),
+        ("scripts", &when.scripts),
+        ("commands", &when.commands),
         ("rules", &when.rules),
         ("unless", &when.unless),
     ];

@@ -47,7 +47,14 @@ pub(super) fn failure(error: RunError) -> Failure {
         RunError::NotFound(_, searched) => (NOT_FOUND, vec![format!("searched: {}", searched.join(", "))]),
         _ => (OWN_FAULT, Vec::new()),
     };
-    let hint = matches!(error, RunError::NoCommand).then_some("name one: imgb run IMAGE -- PROGRAM ARG...");
+    let hint = match &error {
+        RunError::NoCommand => Some("name one: imgb run IMAGE -- PROGRAM ARG..."),
+        RunError::NoRuntime(_) => Some("leave `--runtime` out: imgb runs the program itself"),
+        RunError::CannotWatch => {
+            Some("record it with `strace -f -e trace=%file -o LOG` and use `--from-strace LOG`")
+        }
+        _ => None,
+    };
     Failure::new(code, chain(&error), details, hint)
 }
 

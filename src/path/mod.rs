@@ -77,6 +77,30 @@ impl ImagePath {
         Self::new([&self.0, &b"/"[..], below.as_ref()].concat())
     }
 
+    /// `name`, one component and neither `.` nor `..`, in `self`: what [`ImagePath::join`] gives for it, at once.
+    ///
+    /// # Errors
+    /// [`PathError`] for a name with a NUL byte, and past the length limits.
+    pub fn child(&self, name: &[u8]) -> Result<Self, PathError> {
+        if name.is_empty() || name.contains(&b'/') || matches!(name, b"." | b"..") {
+            return self.join(name);
+        }
+        if name.contains(&0) {
+            return Err(PathError::Nul);
+        }
+        let dir = if self.is_root() { &[][..] } else { &self.0[..] };
+        if name.len() > Self::MAX_COMPONENT || dir.len() + 1 + name.len() > Self::MAX {
+            return Err(PathError::TooLong);
+        }
+        Ok(Self([dir, b"/", name].concat().into()))
+    }
+
+    /// The bytes of [`ImagePath::parent`], `/` for the root's own children; none for the root.
+    pub fn parent_bytes(&self) -> Option<&[u8]> {
+        let slash = self.0.iter().rposition(|&b| b == b'/').filter(|_| !self.is_root())?;
+        self.0.get(..slash.max(1))
+    }
+
     /// The directory that holds this path; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         let slash = self.0.iter().rposition(|&b| b == b'/').filter(|_| !self.is_root())?;

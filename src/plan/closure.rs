@@ -1,6 +1,6 @@
 //! Programs → the libraries and loaders they need, which join the image.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Missing, Note, Options, PlanError, Reason, View,
@@ -66,9 +66,7 @@ pub(super) fn take(
         growing.generate(path, file.bytes, "where the loader finds libraries outside its own directories");
     }
     let mut outcomes = Outcomes::default();
-    outcomes
-        .notes
-        .extend(closure.warnings.iter().map(|warning| Note { text: warning.to_string(), hint: None }));
+    outcomes.notes.extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
     judge(&closure, (roots, hard), options, growing.view, &mut outcomes);
     outcomes.notes.extend(rules.finish(growing)?);
     Ok(outcomes)
@@ -139,6 +137,7 @@ fn judge(
     outcomes: &mut Outcomes,
 ) {
     let mut lacks = Vec::new();
+    let mut later: BTreeMap<String, BTreeSet<ImagePath>> = BTreeMap::new();
     let path = |index: usize| closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone());
     for (program, edge) in closure.missing() {
         let by = path(edge.requester);
@@ -146,8 +145,7 @@ fn judge(
             continue;
         }
         if program >= roots.programs.len() && roots.siblings.contains(&*edge.name) {
-            let text = format!("{by} needs `{}`, which must be loaded before it", escape(&edge.name));
-            outcomes.notes.push(Note { text, hint: None });
+            later.entry(escape(&edge.name)).or_default().insert(by);
             continue;
         }
         let missing = Missing {
@@ -165,6 +163,11 @@ fn judge(
             outcomes.missing.push(missing);
         }
     }
+    outcomes.notes.extend(later.iter().filter_map(|(name, by)| {
+        let (first, others) = (by.first()?, by.len() - 1);
+        let by = if others == 0 { first.to_string() } else { format!("{first} and {others} more") };
+        Some(Note::warning(format!("{by} need `{name}`, which must be loaded before")))
+    }));
     for (program, fault) in closure.faults() {
         let by =
             closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
@@ -174,7 +177,7 @@ fn judge(
         match fault.kind {
             _ if program >= hard => {
                 let text = format!("`{by}`, which a rule added, cannot start: {fault}");
-                outcomes.notes.push(Note { text, hint: None });
+                outcomes.notes.push(Note::warning(text));
             }
             FaultKind::Find(FindError::Missing) => {
                 let missing = Missing { name: escape(&fault.path), by, searched: Vec::new(), beside: None };

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Takes the objects out of `found` whose C library's loader is nowhere, if there are others whose loader is
-/// there: prebuilt modules come for glibc and for musl in one directory. What the user named stays.
+/// there, and musl's where programs and other objects are glibc's: prebuilt modules come for glibc and for musl in one directory. What the user named stays.
 pub(super) fn take_out(found: &mut Programs, named: &[ImagePath], view: &View<'_>) -> Vec<Note> {
     let has_loader = |object: &Object| {
         dialect(object).map(|dialect| {
@@ -19,16 +19,26 @@ pub(super) fn take_out(found: &mut Programs, named: &[ImagePath], view: &View<'_
     if !found.objects.iter().any(|(_, object)| has_loader(object) == Some(true)) {
         return Vec::new();
     }
+    let has = |wanted, programs_only: bool| {
+        let mut objects = found.objects.iter().filter(|(_, object)| object.is_program() || !programs_only);
+        objects.any(|(_, object)| dialect(object) == Some(wanted) && has_loader(object) == Some(true))
+    };
+    // Where both loaders are, glibc is the system's and musl was added to it.
+    let both = has(Dialect::Glibc, false) && !has(Dialect::Musl, true);
     let mut notes = Vec::new();
     found.objects.retain(|(path, object)| {
-        let foreign = !named.contains(path) && has_loader(object) == Some(false);
-        if foreign {
+        let other = both && !object.is_program() && dialect(object) == Some(Dialect::Musl);
+        let foreign = !named.contains(path) && (other || has_loader(object) == Some(false));
+        if foreign && other {
+            let text = format!("{path} is for musl, what is beside it for glibc: packed as data");
+            notes.push(Note::warning(text));
+        } else if foreign {
             let libc = dialect(object).map_or("", |dialect| match dialect {
                 Dialect::Glibc => "glibc",
                 Dialect::Musl => "musl",
             });
             let text = format!("{path} is for {libc}, whose loader is not there: packed as data");
-            notes.push(Note { text, hint: None });
+            notes.push(Note::warning(text));
         }
         !foreign
     });

@@ -62,13 +62,17 @@ impl Interpreters {
             self.missing.push(missing);
         } else {
             let text = format!("no interpreter `{}` for the script {by}", missing.name);
-            self.notes.push(Note { text, hint: None });
+            self.notes.push(Note::warning(text));
         }
     }
 }
 
 /// Where an interpreter is, by its path or, for `env`'s command, in the first of `dirs` that has it.
-fn find(name: &[u8], dirs: &[ImagePath], growing: &Growing<'_>) -> Result<(ImagePath, Found), Vec<String>> {
+pub(super) fn find(
+    name: &[u8],
+    dirs: &[ImagePath],
+    growing: &Growing<'_>,
+) -> Result<(ImagePath, Found), Vec<String>> {
     let candidates: Vec<ImagePath> = if name.contains(&b'/') {
         ImagePath::new(name).into_iter().collect()
     } else {

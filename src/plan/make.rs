@@ -5,7 +5,7 @@ use super::{
     closure::{self, Roots},
     foreign,
     image::{Growing, add_parents},
-    interpreters, merge, parent_meta,
+    interpreters, links, merge, parent_meta,
     programs::{self, Programs},
     soft::Rules,
     split,
@@ -36,6 +36,9 @@ pub fn make(
     let view = View::new(&tree, host, source);
     let mut growing = Growing { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
     let named = take_named(&kinds, options, &mut growing)?;
+    if options.dependencies {
+        links::take(&tree, &kinds, &mut growing)?;
+    }
     let mut found = programs::find(&tree, &view);
     found.append(programs::find(&growing.added, &view));
     if !found.broken.is_empty() {
@@ -139,7 +142,7 @@ pub(super) fn platform(
         if !ours {
             let text =
                 format!("{path} is for {}, the image for {platform}: packed as data", object.header.machine);
-            notes.push(Note { text, hint: None });
+            notes.push(Note::warning(text));
         }
         ours
     });
@@ -162,9 +165,10 @@ pub(super) fn take_needed(
         roots.siblings.extend(object.soname.as_ref().map(|name| name.to_vec()));
         if object.is_program() { &mut roots.programs } else { &mut roots.libraries }.push(path.clone());
     }
-    let scripts = found.scripts.iter().map(|(path, _)| path).filter(|path| is_named(path));
-    let names = commands.iter().chain(scripts).cloned().collect();
-    let rules = Rules::new(options, names, growing);
+    let scripts: Vec<_> = found.scripts.iter().filter(|(path, _)| is_named(path)).collect();
+    let names = commands.iter().chain(scripts.iter().map(|(path, _)| path)).cloned().collect();
+    let mut rules = Rules::new(options, names, &source.command_dirs, growing);
+    rules.add_scripts(&scripts, growing);
     let outcomes = closure::take(&roots, options, rules, growing)?;
     let missing: Vec<_> = interpreters.missing.into_iter().chain(outcomes.missing).collect();
     if !missing.is_empty() {

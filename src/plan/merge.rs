@@ -3,7 +3,7 @@
 use super::{PlanError, Reason, Reasons};
 use crate::{
     path::ImagePath,
-    source::{Input, content},
+    source::{Input, InputKind, content},
     tree::{FileNode, Kind, Node, Tree},
 };
 
@@ -16,6 +16,11 @@ const MAX_LINKS: usize = 40;
 /// # Errors
 /// [`PlanError::Conflict`] where two inputs disagree about a path, [`PlanError::LinkLoop`].
 pub(super) fn merge(inputs: &[Input]) -> Result<(Tree, Reasons), PlanError> {
+    // What one walk has found disagrees with nothing, and no part of it lies behind a link of another's.
+    if let [Input { tree, kind: InputKind::Directory | InputKind::File(_), .. }] = inputs {
+        let reasons = tree.iter().map(|(path, _)| (path.clone(), Reason::Listed(0))).collect();
+        return Ok((tree.clone(), reasons));
+    }
     let mut merged = Merged { tree: Tree::new(), reasons: Reasons::new(), inputs, parent: None };
     for (number, input) in inputs.iter().enumerate() {
         merged.parent = None;
@@ -169,7 +174,6 @@ pub fn real_path<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::InputKind;
 
     fn path(text: &str) -> ImagePath {
         ImagePath::new(text).unwrap()

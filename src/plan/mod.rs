@@ -6,6 +6,7 @@ mod deps;
 mod foreign;
 mod image;
 mod interpreters;
+mod links;
 mod make;
 mod merge;
 mod programs;
@@ -66,10 +67,47 @@ pub struct PlannedLayer {
 /// Something the user should know, though the image can be built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
+    /// How much it matters.
+    pub severity: Severity,
     /// What is.
     pub text: String,
     /// What to do about it.
     pub hint: Option<String>,
+}
+
+/// How much a note matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Something was left out for doubt or size, and an option adds it.
+    Hint,
+    /// Something is wrong with what is packed.
+    Warning,
+}
+
+impl Note {
+    /// A warning without advice.
+    pub(crate) fn warning(text: String) -> Self {
+        Self { severity: Severity::Warning, text, hint: None }
+    }
+
+    /// The same note with advice.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// What was left out, and what adds it.
+    pub(crate) fn hint(text: String, hint: String) -> Self {
+        Self { severity: Severity::Hint, text, hint: Some(hint) }
+    }
+}
+
+impl std::fmt::Display for Severity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Hint => "hint",
+            Self::Warning => "warning",
+        })
+    }
 }
 
 /// How a plan is made.

@@ -24,6 +24,8 @@ pub enum Reason {
     Interpreter(ImagePath),
     /// A link that leads to another path of the image.
     Link(ImagePath),
+    /// A link of the inputs leads to this program.
+    Target(ImagePath),
     /// A directory on the way to another path.
     Parent(ImagePath),
     /// The user asked for it with this option.
@@ -33,7 +35,7 @@ pub enum Reason {
         /// The rule's name.
         rule: Box<str>,
         /// The evidence, as a phrase.
-        evidence: Box<str>,
+        evidence: std::sync::Arc<str>,
         /// Where it is, unless the user asked for the rule.
         by: Option<ImagePath>,
     },
@@ -56,6 +58,7 @@ impl Reason {
             Self::Loader(of) => format!("loader of {of}"),
             Self::Interpreter(of) => format!("interpreter of {of}"),
             Self::Link(to) => format!("link to {to}"),
+            Self::Target(of) => format!("the program that {of} leads to"),
             Self::Parent(of) => format!("parent of {of}"),
             Self::Included(option) => format!("included: {option}"),
             Self::Rule { rule, evidence, by: Some(by) } => format!("rule {rule} for {by}: {evidence}"),
@@ -71,7 +74,7 @@ impl Reason {
             Self::Rule { by, .. } => by.as_ref(),
             Self::Loader(of) | Self::Interpreter(of) => Some(of),
             Self::Link(to) => Some(to),
-            Self::Parent(of) => Some(of),
+            Self::Parent(of) | Self::Target(of) => Some(of),
             Self::Listed(_) | Self::Included(_) | Self::Generated(_) => None,
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::Plan;
+use super::{Note, Plan};
 use crate::{
     path::escape,
     tree::{Kind, Node, Special},
@@ -44,7 +44,7 @@ pub fn json(plan: &Plan) -> Value {
             json!({"name": layer.name, "files": files.collect::<Vec<_>>()})
         })
         .collect();
-    let notes: Vec<_> = plan.notes.iter().map(|note| json!({"text": note.text, "hint": note.hint})).collect();
+    let notes: Vec<_> = plan.notes.iter().map(Note::json).collect();
     json!({
         "platform": plan.config.platform.to_string(),
         "entrypoint": plan.config.entrypoint,
@@ -53,6 +53,13 @@ pub fn json(plan: &Plan) -> Value {
         "layers": layers,
         "notes": notes,
     })
+}
+
+impl Note {
+    /// `severity`, `text` and `hint`.
+    pub fn json(&self) -> Value {
+        json!({"severity": self.severity.to_string(), "text": self.text, "hint": self.hint})
+    }
 }
 
 fn describe(node: &Node) -> Value {

@@ -29,14 +29,18 @@ pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<Planne
         .filter(|(_, node)| node.is_directory())
         .map(|(path, node)| (path.clone(), node.clone()))
         .collect();
-    let (mut system, mut user, mut parents) = (Tree::new(), Tree::new(), Tree::new());
+    let (mut system, mut user, mut parents) = (Vec::new(), Vec::new(), Vec::new());
+    // Both are in order, so that each path's reason is the next one of its name.
+    let mut reasons = reasons.iter().peekable();
     for (path, node) in tree {
-        match reasons.get(&path) {
-            Some(Reason::Listed(_)) => user.insert(path, node),
-            Some(Reason::Parent(_)) => parents.insert(path, node),
-            _ => system.insert(path, node),
-        };
+        while reasons.next_if(|(other, _)| **other < path).is_some() {}
+        match reasons.peek().filter(|(other, _)| **other == path) {
+            Some((_, Reason::Listed(_))) => user.push((path, node)),
+            Some((_, Reason::Parent(_))) => parents.push((path, node)),
+            _ => system.push((path, node)),
+        }
     }
+    let (mut system, user): (Tree, Tree) = (system.into_iter().collect(), user.into_iter().collect());
     // A directory that a loader's path goes through and leaves again has nothing in it to be the parent of.
     for (path, node) in parents {
         if system.below(&path).chain(user.below(&path)).next().is_none() {

@@ -1,6 +1,9 @@
 //! Rules and evidence → which rules fire, and which paths they name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Choice, Evidence, Opened, Rule, Table, Verdict, When, pattern, table::parse_version};
 use crate::path::{ImagePath, escape};
@@ -16,8 +19,21 @@ pub struct Fired<'t> {
     pub evidence: String,
     /// The file that the evidence is in; `None` where the user asked for the rule.
     pub by: Option<ImagePath>,
-    /// The rule's files with their variables filled in: absolute patterns of `crate::path::glob`, in order.
-    pub files: Vec<Vec<u8>>,
+    /// The rule's files with their variables filled in, in order.
+    pub files: Vec<NamedBy>,
+    /// Files of which one must be there, likewise; none: it does not matter.
+    pub present: Vec<NamedBy>,
+}
+
+/// Files that a rule names.
+#[derive(Clone, Debug)]
+pub struct NamedBy {
+    /// An absolute pattern of `crate::path::glob`.
+    pub pattern: Vec<u8>,
+    /// The evidence that filled it in, as [`Fired::evidence`].
+    pub evidence: Arc<str>,
+    /// The file that has that evidence, as [`Fired::by`].
+    pub by: Option<ImagePath>,
 }
 
 /// Paths of one rule: from much evidence come many.
@@ -82,19 +98,38 @@ fn fire<'t>(
             captures: Vec::new(),
         });
     }
+    let named: Vec<(Arc<str>, Option<ImagePath>)> = matches
+        .iter()
+        .map(|one| match by {
+            Some(_) => (one.phrase.as_str().into(), Some(one.by.clone())),
+            None => (phrase.as_str().into(), None),
+        })
+        .collect();
+    let fill = |patterns: &[String]| fill(patterns, &matches, &named, dirs);
+    let (files, present) = (fill(&rule.files), fill(&rule.present));
+    Some(Fired { rule, verdict: choice.verdict(rule), evidence: phrase, by, files, present })
+}
+
+/// `patterns` with their variables filled in from each of `matches`, which `named` describes.
+fn fill(
+    patterns: &[String],
+    matches: &[Match],
+    named: &[(Arc<str>, Option<ImagePath>)],
+    dirs: &[ImagePath],
+) -> Vec<NamedBy> {
     let mut files = Vec::new();
     let mut seen = BTreeSet::new();
-    for pattern in &rule.files {
-        for one in &matches {
+    for pattern in patterns {
+        for (one, (evidence, by)) in matches.iter().zip(named) {
             for dir in dirs.iter().map(Some).chain(dirs.is_empty().then_some(None)) {
                 let Some(path) = expand(pattern, one, dir) else { continue };
                 if files.len() < MAX_FILES && seen.insert(path.clone()) {
-                    files.push(path);
+                    files.push(NamedBy { pattern: path, evidence: evidence.clone(), by: by.clone() });
                 }
             }
         }
     }
-    Some(Fired { rule, verdict: choice.verdict(rule), evidence: phrase, by, files })
+    files
 }
 
 /// The matches of a combination; `None` where a part of it does not hold.
@@ -104,9 +139,11 @@ fn holds(when: &When, evidence: &Evidence, followed: &Followed<'_>) -> Option<Ve
         return None;
     }
     type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
-    let parts: [(&[String], Find<'_>); 9] = [
+    let parts: [(&[String], Find<'_>); 11] = [
         (&when.programs, &|patterns| programs(patterns, evidence)),
         (&when.opens, &|patterns| opens(patterns, evidence)),
+        (&when.commands, &|patterns| commands(patterns, evidence)),
+        (&when.scripts, &|patterns| scripts(patterns, evidence)),
         (&when.libraries, &|patterns| libraries(patterns, evidence)),
         (&when.paths, &|patterns| paths(patterns, evidence)),
         (&when.own_symbols, &|names| symbols(names, evidence, true)),
@@ -188,6 +225,24 @@ fn opens(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
         Some(Match { phrase, by: by.clone(), path: Some(path.to_vec()), captures })
     };
     evidence.opens.iter().map(|(name, opened)| (&**name, opened)).filter_map(find).collect()
+}
+
+fn commands(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
+    let find = |(name, (path, by)): (&[u8], &Opened)| {
+        let captures = first(patterns, name)?;
+        let phrase = format!("its script names the command {}", escape(name));
+        Some(Match { phrase, by: by.clone(), path: Some(path.to_vec()), captures })
+    };
+    evidence.commands.iter().map(|(name, opened)| (&**name, opened)).filter_map(find).collect()
+}
+
+fn scripts(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
+    let find = |(name, by): (&[u8], &ImagePath)| {
+        let captures = first(patterns, name)?;
+        let path = Some(by.as_bytes().to_vec());
+        Some(Match { phrase: format!("it is a script for {}", escape(name)), by: by.clone(), path, captures })
+    };
+    evidence.scripts.iter().map(|(name, by)| (&**name, by)).filter_map(find).collect()
 }
 
 fn paths(patterns: &[String], evidence: &Evidence) -> Vec<Match> {

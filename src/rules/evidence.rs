@@ -20,6 +20,11 @@ pub struct Evidence {
     pub words: BTreeMap<String, ImagePath>,
     /// Programs and scripts by the path they are started by, and their real path.
     pub programs: BTreeMap<ImagePath, ImagePath>,
+    /// Interpreters by file name, of scripts of the sysroot that are packed by name or come by rules: a script.
+    pub scripts: BTreeMap<Box<[u8]>, ImagePath>,
+    /// Names where a command stands in shell scripts that are packed by name or come by rules, as far as the
+    /// sysroot has such a program: its path, and the script.
+    pub commands: BTreeMap<Box<[u8]>, Opened>,
     /// The image's environment, `NAME=VALUE`.
     pub environment: Vec<String>,
     /// C libraries.
@@ -77,6 +82,11 @@ pub struct Account {
 }
 
 impl Evidence {
+    /// How much of it comes from scripts.
+    pub fn of_scripts(&self) -> usize {
+        self.scripts.len() + self.commands.len() + self.programs.len()
+    }
+
     /// Notes who imports `name`: programs before libraries, otherwise the first.
     pub fn add_symbol(&mut self, name: &[u8], by: &ImagePath, own: bool) {
         match self.symbols.get_mut(name) {

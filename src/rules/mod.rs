@@ -11,7 +11,7 @@ mod pattern;
 mod table;
 
 pub use accounts::{group, passwd};
-pub use evaluate::{Fired, evaluate};
+pub use evaluate::{Fired, NamedBy, evaluate};
 pub use evidence::{Account, Evidence, Libc, LibcKind, Opened, Symbol};
 pub use table::{Level, Make, Rule, Table, TableError, Wanted, When};
 

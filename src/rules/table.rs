@@ -38,6 +38,9 @@ pub struct Rule {
     /// Files and directories of the sysroot, as patterns.
     #[serde(default)]
     pub files: Vec<String>,
+    /// Files of the sysroot of which one must be there, as patterns: without, the rule does not fire.
+    #[serde(default)]
+    pub present: Vec<String>,
     /// Below these directories, what is not taken: patterns of whole paths.
     #[serde(default)]
     pub exclude: Vec<String>,
@@ -50,6 +53,10 @@ pub struct Rule {
     /// Whether only regular files are meant, not directories and what is below them.
     #[serde(default)]
     pub files_only: bool,
+    /// Whether scripts among the files are started: then their interpreters join, and the commands that shell
+    /// scripts name are evidence. Scripts of other rules are examples, or modules that something else reads.
+    #[serde(default)]
+    pub starts: bool,
     /// What to tell the user where the rule fires and is not followed.
     #[serde(default)]
     pub hint: Option<String>,
@@ -90,6 +97,10 @@ pub struct When {
     pub environment: Vec<String>,
     /// File names of programs or, with a slash, their whole paths.
     pub programs: Vec<String>,
+    /// File names of the interpreters of scripts of the sysroot.
+    pub scripts: Vec<String>,
+    /// Names of commands in shell scripts.
+    pub commands: Vec<String>,
     /// Rules that are followed.
     pub rules: Vec<String>,
     /// Rules that come before this one in the table and are not followed.
@@ -307,7 +318,16 @@ impl Rule {
 
 impl When {
     fn patterns(&self) -> impl Iterator<Item = &String> {
-        [&self.libraries, &self.paths, &self.opens, &self.programs, &self.environment].into_iter().flatten()
+        let patterns = [
+            &self.libraries,
+            &self.paths,
+            &self.opens,
+            &self.programs,
+            &self.environment,
+            &self.scripts,
+            &self.commands,
+        ];
+        patterns.into_iter().flatten()
     }
 }
 

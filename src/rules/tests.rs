@@ -26,7 +26,8 @@ fn with_symbol(name: &str) -> Evidence {
 /// `rule evidence files` of each rule that fires.
 fn fired(table: &Table, evidence: &Evidence, choice: &Choice) -> Vec<String> {
     let line = |fired: Fired<'_>| {
-        let files: Vec<_> = fired.files.iter().map(|f| String::from_utf8_lossy(f).into_owned()).collect();
+        let files: Vec<_> =
+            fired.files.iter().map(|f| String::from_utf8_lossy(&f.pattern).into_owned()).collect();
         format!("{}: {}: {}", fired.rule.name, fired.evidence, files.join(" "))
     };
     evaluate(table, evidence, choice).into_iter().map(line).collect()

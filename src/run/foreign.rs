@@ -1,6 +1,6 @@
 //! Runs by an installed runtime instead of imgb's own.
 
-use std::{ffi::OsString, fmt, process::Command, str::FromStr};
+use std::{ffi::OsString, fmt, io, process::Command, str::FromStr};
 
 use serde_json::{Value, json};
 
@@ -56,11 +56,16 @@ pub(super) fn run(private: &Private, spec: &Spec, options: &Options) -> Result<u
             fs_err::write(&config, text).map_err(system)?;
             let name = private.path().file_name().unwrap_or_default().to_owned();
             let mut command = Command::new(runtime.to_string());
+            // Its own state belongs to root otherwise.
+            command.arg("--root").arg(private.path().join("state"));
             command.arg("run").arg("--bundle").arg(private.path()).arg(name);
             command
         }
     };
-    signals::supervise(command, options.timeout).map_err(system)
+    signals::supervise(command, options.timeout).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => RunError::NoRuntime(options.runtime),
+        _ => system(source),
+    })
 }
 
 fn podman(spec: &Spec) -> Command {
@@ -70,6 +75,8 @@ fn podman(spec: &Spec) -> Command {
         "--rm",
         "--interactive",
         "--network=none",
+        // podman's own defaults are more than a root without CAP_SYS_RESOURCE may set.
+        "--ulimit=host",
         "--cap-drop=all",
         "--security-opt=no-new-privileges",
     ]);

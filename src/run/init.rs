@@ -1,7 +1,14 @@
 //! The second stage: process 1 of the new namespaces. It makes the surroundings, gives everything up, starts the
 //! program, and reaps what the program leaves behind.
 
-use std::{ffi::OsStr, io, os::unix::process::CommandExt as _, path::Path, process::Command, time::Duration};
+use std::{
+    ffi::OsStr,
+    io::{self, Write as _},
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use rustix::{
     net::{AddressFamily, SendFlags, SocketType},
@@ -15,7 +22,7 @@ use super::{
     watch,
 };
 
-/// How often memory is looked at.
+/// How often memory and disk are looked at.
 const WATCH: Duration = Duration::from_millis(20);
 
 pub(super) fn start(spec: &Spec, file: &Path) -> Result<u8, StageError> {
@@ -32,10 +39,8 @@ pub(super) fn start(spec: &Spec, file: &Path) -> Result<u8, StageError> {
     // The program has the same user and could look into this process otherwise.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(trying("close the runner's memory"))?;
-    if let Some(memory) = spec.memory {
-        // Before the limits, which count this process, too.
-        watch_memory(memory);
-    }
+    // Before the limits, which count this process, too.
+    guard(spec.memory);
     limit(spec)?;
     let mut command = Command::new(&spec.program);
     let (name, args) = spec.args.split_first().map_or((&spec.program, &[][..]), |(name, args)| (name, args));
@@ -53,7 +58,7 @@ pub(super) fn cannot_start(program: &OsStr, error: io::Error) -> StageError {
     StageError { code, ..trying(format!("start `{program}`"))(error) }
 }
 
-/// Limits of the program and its children, each by itself; [`watch_memory`] has them together.
+/// Limits of the program and its children, each by itself; [`guard`] has them together.
 fn limit(spec: &Spec) -> Result<(), StageError> {
     let set = |resource, value: u64| {
         let hard = rustix::process::getrlimit(resource).maximum.map_or(value, |hard| hard.min(value));
@@ -69,14 +74,29 @@ fn limit(spec: &Spec) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Ends the program when all processes of the namespace together have more than `memory` bytes that no file has.
-fn watch_memory(memory: u64) {
+/// Ends the program when all processes of the namespace together have more than `memory` bytes that no file has,
+/// or when the disk that the copy is on has less than a tenth left of what was free: what a program writes, in
+/// whatever way, is never to stop what else the host does.
+fn guard(memory: Option<u64>) {
+    // A file system that does not tell its size sets no limit.
+    let free = || rustix::fs::statvfs("/").map_or(u64::MAX, |stat| stat.f_bavail);
+    let keep = match free() {
+        u64::MAX => 0,
+        free => free / 10,
+    };
     std::thread::spawn(move || {
+        let mut is_said = false;
         loop {
             std::thread::sleep(WATCH);
+            let is_full = free() < keep;
             let processes = processes();
-            let used: u64 = processes.iter().map(|&pid| used(pid)).sum();
-            if used > memory {
+            let used = |memory| processes.iter().map(|&pid| used(pid)).sum::<u64>() > memory;
+            if is_full || memory.is_some_and(used) {
+                let what = if is_full { "nine tenths of the free disk" } else { "the memory" };
+                let text = format!("warning: the program has used {what} that it may have and is ended\n");
+                if !std::mem::replace(&mut is_said, true) {
+                    let _ = io::stderr().write_all(text.as_bytes());
+                }
                 for pid in processes {
                     let _ = rustix::process::kill_process(pid, Signal::KILL);
                 }

@@ -96,6 +96,9 @@ pub enum RunError {
     /// The copy.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
+    /// The runtime that is to run it is not installed.
+    #[error("the runtime `{0}` is not installed")]
+    NoRuntime(Runtime),
     /// Nobody has taught imgb this machine's registers.
     #[error("programs of this machine cannot be watched")]
     CannotWatch,

@@ -187,7 +187,11 @@ mod tests {
         let tree = |modes: &[(&str, u16)]| -> Tree {
             modes
                 .iter()
+<<<<<<< HEAD
                 .map(|(path, mode)| (ImagePath::new(path).unwrap(), Node::inline(*mode, b"".as_slice())))
+=======
+                .map(|(path, mode)| (ImagePath::new(path).unwrap(), Node::inline(*mode, *b"")))
+>>>>>>> main
                 .collect()
         };
         let check = |modes: &[(&str, u16)], wanted: &[u16]| {

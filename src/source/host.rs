@@ -288,7 +288,7 @@ fn find_error(errno: Errno) -> FindError {
 }
 
 /// The fields of `stat`, whose integer types differ between architectures.
-fn host_stat(stat: &Stat, kind: HostKind) -> HostStat {
+pub(super) fn host_stat(stat: &Stat, kind: HostKind) -> HostStat {
     HostStat {
         kind,
         len: number(stat.st_size),

@@ -124,7 +124,7 @@ impl Request {
         let real = fs_err::canonicalize(source)
             .map_err(|error| SourceError::Unreadable { path: source.into(), source: error })?;
         let path = self.file_path()?;
-        let node = dir::node(&self.text, &real, metadata, options)?;
+        let node = dir::node(&self.text, &real, &dir::Found::of(metadata), options)?;
         let tree = Tree::from_iter([(path.clone(), node)]);
         Ok(Input { name: self.text.clone(), tree, kind: InputKind::File(path) })
     }

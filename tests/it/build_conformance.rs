@@ -135,7 +135,7 @@ impl Lab {
                 _ => format!("{}\n{}", their.show(), our.show()),
             };
             let told = case.differs.is_some_and(|why| docs.contains(why));
-            if case.differs.is_some() != !differences.is_empty() || (case.differs.is_some() && !told) {
+            if case.differs.is_some() == differences.is_empty() || (case.differs.is_some() && !told) {
                 wrong += &format!("## {}\n{}{differences}\n", case.name, case.text);
             }
         }

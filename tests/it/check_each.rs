@@ -69,10 +69,14 @@ impl Good {
         self.args.iter().fold(run, |run, arg| run.arg(arg))
     }
 
-    /// An ELF object or a script.
-    fn is_program(&self, path: &ImagePath) -> bool {
+    /// Whether the damage is to something that a loader or the kernel reads: ELF objects, the front of scripts.
+    fn is_read(&self, path: &ImagePath, damage: Damage) -> bool {
         let bytes = fs_err::read(self.on_disk(path)).unwrap();
-        bytes.starts_with(b"\x7fELF") || bytes.starts_with(b"#!")
+        match damage {
+            Damage::Gone => true,
+            Damage::Empty => bytes.starts_with(b"\x7fELF") || bytes.starts_with(b"#!"),
+            Damage::Half => bytes.starts_with(b"\x7fELF"),
+        }
     }
 
     fn on_disk(&self, path: &ImagePath) -> PathBuf {
@@ -130,7 +134,7 @@ impl Good {
         for (_, (path, node)) in paths.enumerate().filter(|(at, (path, _))| picks(*at, &path.to_string())) {
             for damage in DAMAGES {
                 // What no loader and no kernel reads is for the image's digests to guard.
-                if damage != Damage::Gone && node.file().is_some() && !self.is_program(path) {
+                if node.file().is_some() && !self.is_read(path, damage) {
                     continue;
                 }
                 let Some(tree) = self.damaged(path, node, damage) else { continue };

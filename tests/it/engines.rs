@@ -45,6 +45,11 @@ fn skip(why: &str) {
     let _ = writeln!(io::stderr(), "skipped: {name}: {why}");
 }
 
+/// Whether a command or, with a slash, a file is there.
+pub(crate) fn is_there(tool: &str) -> bool {
+    find(tool).is_some()
+}
+
 fn find(tool: &str) -> Option<PathBuf> {
     PATH.split(':').map(|dir| Path::new(dir).join(tool)).find(|path| path.is_file())
 }
@@ -156,6 +161,11 @@ impl Docker {
         assert!(!all.to_lowercase().contains("error"), "{}", loaded.show());
     }
 
+    /// Writes an image as `docker save` does.
+    pub(crate) fn save(&self, image: &str, archive: &Path) {
+        self.cli("save --output").arg(archive).arg(image).run().ok();
+    }
+
     /// Runs an image, with no network.
     pub(crate) fn image(&self, image: &str) -> Run {
         self.cli("run --rm --network=none").arg(image)
@@ -194,6 +204,11 @@ impl Containerd {
         ctr(&self.0.dir).args("image import --snapshotter native").arg(archive).run().ok()
     }
 
+    /// Writes an image as `ctr image export` does.
+    pub(crate) fn export(&self, image: &str, archive: &Path) {
+        ctr(&self.0.dir).args("image export").arg(archive).arg(image).run().ok();
+    }
+
     /// Runs an image, which needs its full name, as the container `id`.
     pub(crate) fn image(&self, image: &str, id: &str) -> Run {
         ctr(&self.0.dir).args("run --rm --snapshotter native").arg(image).arg(id)
@@ -225,6 +240,11 @@ impl Podman {
     /// Loads an archive.
     pub(crate) fn load(&self, archive: &Path) -> Outcome {
         self.cli("load --input").arg(archive).run().ok()
+    }
+
+    /// Writes an image as `podman save` does, in one of its formats.
+    pub(crate) fn save(&self, image: &str, format: &str, archive: &Path) {
+        self.cli(&format!("save --format {format} --output")).arg(archive).arg(image).run().ok();
     }
 
     /// Runs an image, with no network, and with limits that a root without CAP_SYS_RESOURCE may set.

@@ -14,7 +14,7 @@ use imgb::{
 use serde_json::{Value, json};
 
 use crate::{
-    engines::have,
+    engines::{containerd, docker, have, podman},
     fixtures::{X86_64, static_elf},
     sandbox::Sandbox,
 };
@@ -92,6 +92,89 @@ fn what_other_tools_write_is_read() {
         open_for(&sandbox.path("layout"), Some("none"), None),
         Err(ImageError::NoSuchImage { there, .. }) if there.contains(&"other".to_owned())
     ));
+}
+
+/// What engines make of an image of ours is the same image, whatever they call its parts.
+#[track_caller]
+fn is_the_same(sandbox: &Sandbox, file: &str, wanted: &Image) {
+    let read = open(&sandbox.path(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let files = |image: &Image| {
+        let tree = image.merged();
+        tree.iter().filter(|(_, node)| !node.is_directory()).map(|(path, _)| path.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(files(&read), files(wanted), "{file}");
+    let diff_ids = |image: &Image| image.layers.iter().map(|layer| layer.diff_id).collect::<Vec<_>>();
+    assert_eq!(diff_ids(&read), diff_ids(wanted), "{file}");
+    assert_eq!(read.texts("Entrypoint"), ["/app"], "{file}");
+    sandbox.imgb(&format!("check {file}")).run().ok();
+    sandbox.imgb(&format!("inspect {file}")).run().ok().prints("entrypoint  /app");
+    sandbox.imgb(&format!("run {file}")).run().ok();
+}
+
+#[test]
+fn what_docker_saves_is_read() {
+    let Some(docker) = docker() else { return };
+    let sandbox = small();
+    let wanted = open(&sandbox.path("layout")).unwrap();
+    docker.load(&sandbox.path("hybrid.tar"));
+    docker.save("small:1", &sandbox.path("saved.tar"));
+    is_the_same(&sandbox, "saved.tar", &wanted);
+    // Two images in one archive share a layer, which is a link there.
+    let dockerfile = "FROM small:1\nLABEL a=b\n";
+    sandbox.file("ctx/Dockerfile", dockerfile);
+    docker.cli("build -q -t small:2").arg(sandbox.path("ctx")).env("DOCKER_BUILDKIT", "0").run().ok();
+    docker.cli("save small:1 small:2 --output").arg(sandbox.path("both.tar")).run().ok();
+    let second = open_for(&sandbox.path("both.tar"), Some("small:2"), None).unwrap();
+    assert_eq!(second.merged().len(), wanted.merged().len());
+    assert_eq!(second.labels().get("a").map(String::as_str), Some("b"));
+    assert!(matches!(open(&sandbox.path("both.tar")), Err(ImageError::SeveralImages { .. })));
+    sandbox.imgb("check both.tar:small:1").run().ok();
+    docker.cli("rmi small:1 small:2").run().ok();
+}
+
+#[test]
+fn what_podman_and_containerd_save_is_read() {
+    let sandbox = small();
+    let wanted = open(&sandbox.path("layout")).unwrap();
+    if let Some(podman) = podman() {
+        podman.load(&sandbox.path("hybrid.tar"));
+        for format in ["docker-archive", "oci-archive"] {
+            podman.save("docker.io/library/small:1", format, &sandbox.path(format));
+            is_the_same(&sandbox, format, &wanted);
+        }
+    }
+    if let Some(containerd) = containerd() {
+        containerd.import(&sandbox.path("hybrid.tar"));
+        containerd.export("docker.io/library/small:1", &sandbox.path("exported.tar"));
+        is_the_same(&sandbox, "exported.tar", &wanted);
+    }
+}
+
+/// crane calls the configuration `sha256:HEX`, without an ending.
+#[test]
+fn what_crane_saves_is_read() {
+    let sandbox = small();
+    let wanted = open(&sandbox.path("layout")).unwrap();
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut put = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    };
+    let config = wanted.config_document.digest.to_string();
+    put(&config, &wanted.config_document.bytes);
+    let mut layers = Vec::new();
+    for layer in &wanted.layers {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut wanted.blob(layer).unwrap().reader(), &mut bytes).unwrap();
+        layers.push(format!("{}.tar.gz", layer.digest.hex()));
+        put(&format!("{}.tar.gz", layer.digest.hex()), &bytes);
+    }
+    let manifest = json!([{"Config": config, "RepoTags": ["small:1"], "Layers": layers}]);
+    put("manifest.json", manifest.to_string().as_bytes());
+    sandbox.file("crane.tar", tar.into_inner().unwrap());
+    is_the_same(&sandbox, "crane.tar", &wanted);
 }
 
 /// `docker save` before version 25: a directory for each layer, a link where two images have one.

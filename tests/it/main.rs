@@ -32,16 +32,18 @@ mod founding;
 mod image_read;
 /// What each kind of input becomes, and what the options make of it.
 mod inputs;
+/// Programs of Debian at real work: in an engine with defaults only, and not without the rule they show.
+mod programs;
 /// Directories of software, and what is foreign in them.
 mod rules_directories;
 /// What the C library opens at run time: a part of a C program for each rule.
 mod rules_libc;
-/// Real programs at real work, with defaults only.
-mod rules_programs;
 /// The smoke run: exit codes, limits, and nothing outside.
 mod run;
 /// The static build, in an empty root, packing itself.
 mod selfpack;
+/// Certificates: real clients and a real server in an engine.
+mod tls;
 /// Watched programs: what they open, what their images lack, and the same from strace's log.
 mod trace;
 

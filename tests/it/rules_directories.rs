@@ -1,7 +1,7 @@
 //! Directories of software: each object below is resolved, siblings first; what is for another machine or C
 //! library is data.
 
-use crate::{engines::have, fixtures, sandbox::Sandbox};
+use crate::{engines::have, fixtures, rules_root::Root, sandbox::Sandbox};
 
 /// AArch64's number in ELF headers (`EM_AARCH64`).
 const AARCH64: u16 = 183;
@@ -42,6 +42,51 @@ fn objects_for_another_machine_are_data() {
     assert!(plan.stderr().contains("packed as data"), "{}", plan.stderr());
     assert!(plan.text().contains("/opt/venv/prebuilds/arm64/addon.node"));
     sandbox.imgb("plan venv:/opt/venv --strict").run().error(1, &["addon.node", "packed as data"]);
+}
+
+#[test]
+fn an_environment_of_python_brings_its_python() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.tool("python3", "-m venv --without-pip opt/venv").run().ok();
+    let main =
+        "#!/opt/venv/bin/python3\nimport sys, json, app\nprint(json.dumps([sys.prefix, app.answer]))\n";
+    sandbox.program("opt/venv/bin/app", main);
+    let packages =
+        fs_err::read_dir(sandbox.path("opt/venv/lib")).unwrap().next().unwrap().unwrap().file_name();
+    let module = format!("opt/venv/lib/{}/site-packages/app.py", packages.to_str().unwrap());
+    sandbox.file(&module, "answer = 6 * 7\n");
+    let Some(root) = Root::pack_in(sandbox, &[], "opt:/opt --entrypoint /opt/venv/bin/app") else { return };
+    root.run("/opt/venv/bin/app").run().ok().prints("[\"/opt/venv\", 42]");
+}
+
+#[test]
+fn musl_beside_glibc_is_data_where_the_machine_has_both() {
+    let Some(sandbox) = wheel() else { return };
+    if !have(&["musl-gcc"]) {
+        return;
+    }
+    let missing = "-shared -fPIC -nostdlib -Wl,-soname,libmissing.so.6 -o libmissing.so.6 b.c";
+    sandbox.tool("gcc", missing).run().ok();
+    let module = "-shared -fPIC -nostdlib -o venv/musl.so a.c -Wl,--no-as-needed libmissing.so.6 -lc";
+    sandbox.tool("musl-gcc", module).run().ok();
+    let plan = sandbox.imgb("plan venv:/opt/venv").run().ok();
+    assert!(plan.stderr().contains("/opt/venv/musl.so is for musl"), "{}", plan.stderr());
+    assert!(plan.text().contains("/opt/venv/musl.so"));
+    sandbox.imgb("plan venv:/opt/venv --strict").run().error(1, &["musl.so is for musl"]);
+}
+
+#[test]
+fn a_shell_script_brings_the_commands_that_it_names() {
+    let sandbox = Sandbox::new();
+    sandbox.file("lib.sh", "greet() { basename \"$1\" | tr a-z A-Z; }\n");
+    let script = "#!/bin/sh\n. ./lib.sh\nmkdir -p /x\ngreet /a/hello # rsync\nif [ -d /x ]; then exec sort -u $0; fi\n";
+    sandbox.program("start.sh", script);
+    let Some(root) = Root::pack_in(sandbox, &[], "start.sh lib.sh") else { return };
+    root.run("/start.sh").run().ok().prints("HELLO").prints("mkdir -p");
+    assert!(!root.has("/usr/bin/rsync") && !root.has("/usr/bin/cat"), "only what it names");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::{
 
 const SOURCE: &str = r#"
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <execinfo.h>
 #include <grp.h>
 #include <iconv.h>
@@ -19,6 +20,7 @@ const SOURCE: &str = r#"
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifdef gai
 int main(void) { struct addrinfo *a; return getaddrinfo("localhost", "http", 0, &a) != 0; }
@@ -64,6 +66,21 @@ int main(void) {
 #ifdef temporary
 int main(void) { return !tmpfile(); }
 #endif
+#ifdef opens
+int main(void) { return !dlopen("libz.so.1", RTLD_NOW); }
+#endif
+#ifdef plugin
+int main(void) { return !dlopen(PLUGIN, RTLD_NOW); }
+#endif
+#ifdef data
+int main(void) { return !fopen("/usr/share/common-licenses/GPL-3", "r"); }
+#endif
+#ifdef conf
+int main(void) { return !fopen("/etc/debian_version", "r"); }
+#endif
+#ifdef child
+int main(void) { execl("/usr/bin/basename", "basename", "x", (char *)0); return 1; }
+#endif
 #ifdef command
 int main(void) { return system("exit 0") != 0; }
 #endif
@@ -76,7 +93,15 @@ fn program(name: &str) -> Option<Sandbox> {
     }
     let sandbox = Sandbox::new();
     sandbox.file("app.c", SOURCE);
-    sandbox.tool("gcc", &format!("-O1 -pthread -D{name} -o app app.c")).run().ok();
+    // A library by its path, which differs from machine to machine.
+    let plugin = [
+        "/usr/lib/x86_64-linux-gnu/libz.so.1",
+        "/usr/lib/aarch64-linux-gnu/libz.so.1",
+        "/usr/lib64/libz.so.1",
+    ];
+    let plugin = plugin.into_iter().find(|path| std::path::Path::new(path).exists()).unwrap_or_default();
+    let gcc = sandbox.tool("gcc", &format!("-O1 -pthread -D{name} -o app app.c"));
+    gcc.arg(format!("-DPLUGIN=\"{plugin}\"")).run().ok();
     Some(sandbox)
 }
 
@@ -132,6 +157,15 @@ fn time_zones() {
 #[test]
 fn temporary_directories() {
     part("temporary", "temporary-directories");
+}
+
+#[test]
+fn what_constants_name() {
+    part("opens", "dlopen");
+    part("plugin", "plugins");
+    part("data", "data");
+    part_with("conf", "--with configuration", "configuration");
+    part_with("child", "--with spawn", "spawn");
 }
 
 #[test]

@@ -40,12 +40,33 @@ impl Root {
 
     /// As [`Root::run`], with another user and group.
     pub(crate) fn run_as(&self, id: u32, program: &str) -> Run {
+        self.run_with(id, program, &[])
+    }
+
+    /// As [`Root::run_as`], with further options of bubblewrap.
+    pub(crate) fn run_with(&self, id: u32, program: &str, more: &[&str]) -> Run {
         let (root, id) = (self.sandbox.path("root"), id.to_string());
         let root = root.to_str().unwrap_or_default();
         let mounts = ["bwrap", "--bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--chdir", "/"];
-        let own =
-            ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--uid", &id, "--gid", &id];
-        Run::new(program).under(&[&mounts[..], &own[..]].concat()).env("HOME", "/root")
+        let own = [
+            "--unshare-user",
+            "--unshare-pid",
+            "--unshare-ipc",
+            "--unshare-uts",
+            "--uid",
+            &id,
+            "--gid",
+            &id,
+            "--die-with-parent",
+        ];
+        Run::new(program).under(&[&mounts[..], &own[..], more].concat()).env("HOME", "/root")
+    }
+
+    /// The number of an account of the root.
+    pub(crate) fn id_of(&self, user: &str) -> Option<u32> {
+        let passwd = self.text("etc/passwd");
+        let mut fields = passwd.lines().find(|line| line.split(':').next() == Some(user))?.split(':');
+        fields.nth(2)?.parse().ok()
     }
 
     /// The directory that is the root.

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use imgb::digest::Digest;
+
 use crate::{
     fixtures::busybox,
     sandbox::{NOBODY, Outcome, Sandbox},
@@ -140,6 +142,148 @@ fn nothing_outside_changes() {
     sandbox.imgb("pack root/ --no-deps --entrypoint /bin/sh -q -o proc.tar").run().ok();
     sandbox.imgb("run proc.tar -- -c true").run().error(125, &["/proc"]);
     assert_eq!(state(), before);
+}
+
+/// An image in an archive of `docker save`, with the layer that `fill` makes over one with busybox.
+fn archive_of(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
+    let put = |tar: &mut tar::Builder<Vec<u8>>, name: &str, mode: u32, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(mode);
+        tar.append_data(&mut header, name, bytes).unwrap();
+    };
+    let mut lower = tar::Builder::new(Vec::new());
+    put(&mut lower, "bin/busybox", 0o755, &fs_err::read("/bin/busybox").unwrap());
+    let mut upper = tar::Builder::new(Vec::new());
+    fill(&mut upper);
+    let layers = [lower.into_inner().unwrap(), upper.into_inner().unwrap()];
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/bin/busybox", "sh"]},
+        "rootfs": {"type": "layers", "diff_ids": layers.each_ref().map(|layer| Digest::of(layer).to_string())},
+    });
+    let mut archive = tar::Builder::new(Vec::new());
+    put(&mut archive, "config.json", 0o644, config.to_string().as_bytes());
+    for (name, layer) in ["0.tar", "1.tar"].iter().zip(&layers) {
+        put(&mut archive, name, 0o644, layer);
+    }
+    let manifest =
+        serde_json::json!([{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["0.tar", "1.tar"]}]);
+    put(&mut archive, "manifest.json", 0o644, manifest.to_string().as_bytes());
+    archive.into_inner().unwrap()
+}
+
+/// One entry of a layer, whatever is in its names.
+fn entry(tar: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, name: &str, link: &str, bytes: &[u8]) {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(0o777);
+    header.set_size(bytes.len() as u64);
+    let old = header.as_old_mut();
+    old.name[..name.len()].copy_from_slice(name.as_bytes());
+    old.linkname[..link.len()].copy_from_slice(link.as_bytes());
+    header.set_cksum();
+    tar.append(&header, bytes).unwrap();
+}
+
+/// Layers that lead out of the root by symlinks, hard links, `..` and what replaces what: the copy is made inside
+/// or the image is refused, and a program that follows all of them finds nothing of the host.
+#[test]
+fn layers_that_lead_out_lead_nowhere() {
+    use tar::EntryType::{Directory, Link, Regular, Symlink};
+    let Some(sandbox) = shell() else { return };
+    sandbox.file("victim/file", "secret").mode("victim/file", 0o644).dir("victim").mode("victim", 0o777);
+    let victim = sandbox.path("victim").to_str().unwrap().to_owned();
+    let file = format!("{victim}/file");
+    let up = format!("{}{}", "../".repeat(12), victim.trim_start_matches('/'));
+    let state = || {
+        let one = |path: &std::path::Path| {
+            let meta = fs_err::symlink_metadata(path).unwrap();
+            (meta.ino(), meta.mode(), meta.uid(), meta.mtime_nsec(), meta.ctime_nsec(), meta.nlink())
+        };
+        let (dir, file) = (sandbox.path("victim"), sandbox.path("victim/file"));
+        (one(&dir), one(&file), fs_err::read(&file).unwrap(), sandbox.names("victim"))
+    };
+    let before = state();
+    type Entries<'a> = Vec<(tar::EntryType, &'a str, &'a str, &'a [u8])>;
+    let attacks: Vec<Entries<'_>> = vec![
+        vec![(Symlink, "a", &victim, b""), (Regular, "a/file", "", b"evil"), (Regular, "a/new", "", b"evil")],
+        vec![(Symlink, "a", &up, b""), (Regular, "a/file", "", b"evil")],
+        vec![(Symlink, "cur", ".", b""), (Symlink, "par", "cur/..", b""), (Regular, "par/x", "", b"evil")],
+        vec![(Symlink, "a", &victim, b""), (Directory, "a", "", b"")],
+        vec![(Symlink, "a", &file, b""), (Regular, "a", "", b"evil")],
+        vec![(Link, "a", &file, b""), (Regular, "a", "", b"evil")],
+        vec![(Link, "a", &up, b"")],
+        vec![(Symlink, "s", &file, b""), (Link, "a", "s", b""), (Regular, "a", "", b"evil")],
+        vec![(Symlink, ".", &victim, b""), (Regular, "file", "", b"evil")],
+        vec![(Symlink, "tmp", &victim, b""), (Symlink, "etc", &up, b"")],
+        vec![(Regular, "../../../../../../../../../tmp/evil", "", b"evil")],
+        vec![(Symlink, "dev", &victim, b""), (Symlink, "proc", &victim, b"")],
+    ];
+    let line = format!(
+        "for p in /a /s /a/file /par{victim} /tmp /etc {victim} {up}; do /bin/busybox cat $p $p/file; \
+        echo evil > $p/file; echo evil > $p/new; /bin/busybox chmod 0 $p; /bin/busybox rm -rf $p/file; done 2>/dev/null"
+    );
+    let mut ran = 0;
+    for (number, attack) in attacks.iter().enumerate() {
+        let archive = archive_of(|tar| {
+            for (kind, name, link, bytes) in attack {
+                entry(tar, *kind, name, link, bytes);
+            }
+        });
+        sandbox.file("attack.tar", archive);
+        for nobody in [false, true] {
+            let run = sandbox.imgb("run attack.tar -- -c").arg(&line);
+            let run = if nobody { run.nobody() } else { run }.run();
+            assert!(!run.text().contains("secret"), "attack {number}: {}", run.show());
+            assert_eq!(state(), before, "attack {number}: {}", run.show());
+            ran += usize::from(!run.stderr().contains("error: "));
+        }
+    }
+    assert!(ran > 6, "the rest was refused: {ran} ran");
+    assert!(!std::path::Path::new("/tmp/evil").exists());
+}
+
+/// runc is an engine's own; it has to show the program the same world.
+#[test]
+fn an_installed_runtime_runs_it_too() {
+    let Some(sandbox) = shell() else { return };
+    if !crate::engines::have(&["runc"]) {
+        return;
+    }
+    let line = "echo $A $B; pwd; id -u; grep NoNew /proc/self/status; ls -d /proc/1 /dev/null; exit 7";
+    let wanted = "1 2\n/work\n0\nNoNewPrivs:\t1\n/dev/null\n/proc/1\n";
+    for nobody in [false, true] {
+        let run = sandbox.imgb("run --runtime runc -e B=2 sh.tar -- -c").arg(line);
+        let run = if nobody { run.nobody() } else { run }.run().exits(7);
+        assert_eq!(run.text(), wanted, "as nobody: {nobody}\n{}", run.show());
+        let run = sandbox.imgb("run --runtime runc --read-only sh.tar -- -c").arg("echo > /file");
+        if nobody { run.nobody() } else { run }.run().exits(1);
+    }
+    sandbox.imgb("run --runtime runc --timeout 1s sh.tar -- -c").arg("sleep 1000").run().exits(124);
+    let none = sandbox.imgb("run --runtime crun sh.tar").under(&["env", "PATH=/nowhere"]).run();
+    none.error(125, &["`crun` is not installed", "--runtime"]);
+    sandbox.imgb("run --runtime nosuch sh.tar").run().error(2, &["nosuch", "runc"]);
+}
+
+/// On a file system of its own, which nothing else fills.
+#[test]
+fn what_a_program_writes_does_not_fill_the_disk() {
+    let Some(sandbox) = shell() else { return };
+    if !(crate::engines::have(&["unshare", "mount"]) && crate::engines::have_root()) {
+        return;
+    }
+    sandbox.dir("disk");
+    let script = "mount -t tmpfs -o size=64m,mode=1777 none disk && TMPDIR=$PWD/disk exec \"$@\"";
+    let under = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
+    // Of 64 MiB, and then it waits: nothing depends on who is faster.
+    for line in [
+        "head -c 64000000 /dev/zero > /big; sleep 1000",
+        "mkdir /d; cd /d; for i in $(seq 640); do head -c 100000 /dev/zero > $i; done; sleep 1000",
+    ] {
+        let run = sandbox.imgb("run sh.tar -- -c").arg(line).under(&under).run().exits(128 + 9);
+        assert!(run.stderr().contains("nine tenths of the free disk"), "{}", run.show());
+    }
+    sandbox.imgb("run sh.tar -- -c").arg("head -c 20000000 /dev/zero > /some").under(&under).run().ok();
 }
 
 /// What comes to imgb goes on to the program.

@@ -9,7 +9,7 @@ use crate::{
         glob::{Glob, has_wildcard},
     },
     plan::image::Growing,
-    rules::Rule,
+    rules::{NamedBy, Rule},
     source::walk::Walked,
     tree::{Content, Kind, Node},
 };
@@ -21,7 +21,9 @@ const MAX_DEPTH: usize = 64;
 
 /// A path that a rule names, and what stands there.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct Found<'f> {
+    /// What names it.
+    pub(super) named: &'f NamedBy,
     pub(super) path: ImagePath,
     pub(super) node: Node,
     /// The way there, as for [`crate::elf::Found`].
@@ -29,22 +31,27 @@ pub(super) struct Found {
     pub(super) through: Vec<ImagePath>,
 }
 
-/// All that `patterns` name, directories with all below them. Files that not
+/// All that `files` name, directories with all below them. Files that not
 /// everybody may read stay out: a rule never brings a secret.
-pub(super) fn find(patterns: &[&Vec<u8>], rule: &Rule, growing: &Growing<'_>) -> Vec<Found> {
+pub(super) fn find<'f>(files: &[&'f NamedBy], rule: &Rule, growing: &Growing<'_>) -> Vec<Found<'f>> {
     let mut finder = Finder { rule, growing, seen: BTreeSet::new(), out: Vec::new() };
-    for pattern in patterns {
-        for path in expand(pattern, growing) {
-            finder.take(path.as_bytes(), 0);
+    for file in files {
+        for path in expand(&file.pattern, growing) {
+            finder.take(path.as_bytes(), file, 0);
         }
     }
     finder.out
 }
 
-/// Which paths `patterns` lead to, the directories' contents left aside.
-pub(super) fn exist(patterns: &[Vec<u8>], rule: &Rule, growing: &Growing<'_>) -> Vec<ImagePath> {
+/// Whether one of `files` is there.
+pub(super) fn any(files: &[NamedBy], growing: &Growing<'_>) -> bool {
+    files.iter().any(|file| !expand(&file.pattern, growing).is_empty())
+}
+
+/// Which paths `files` lead to, the directories' contents left aside.
+pub(super) fn exist(files: &[NamedBy], rule: &Rule, growing: &Growing<'_>) -> Vec<ImagePath> {
     let mut out = BTreeSet::new();
-    for path in patterns.iter().flat_map(|pattern| expand(pattern, growing)) {
+    for path in files.iter().flat_map(|file| expand(&file.pattern, growing)) {
         let Ok(walked) = growing.view.resolve(path.as_bytes()) else { continue };
         let excluded = rule.excludes(&walked.path) || rule.excludes(&path);
         let unwanted = excluded || growing.has(&walked.path) || (rule.files_only && walked.is_directory);
@@ -56,7 +63,7 @@ pub(super) fn exist(patterns: &[Vec<u8>], rule: &Rule, growing: &Growing<'_>) ->
 }
 
 /// Bytes of the files among `found` that are not in the image, each inode once.
-pub(super) fn size(found: &[Found], growing: &Growing<'_>) -> u64 {
+pub(super) fn size(found: &[Found<'_>], growing: &Growing<'_>) -> u64 {
     let mut inodes = BTreeSet::new();
     let files = found.iter().filter(|one| !growing.has(&one.path)).filter_map(|one| one.node.file());
     let new = files.filter(|file| match &file.content {
@@ -66,16 +73,16 @@ pub(super) fn size(found: &[Found], growing: &Growing<'_>) -> u64 {
     new.map(|file| file.len).sum()
 }
 
-struct Finder<'a, 'g> {
+struct Finder<'a, 'g, 'f> {
     rule: &'a Rule,
     growing: &'a Growing<'g>,
     seen: BTreeSet<ImagePath>,
-    out: Vec<Found>,
+    out: Vec<Found<'f>>,
 }
 
-impl Finder<'_, '_> {
+impl<'f> Finder<'_, '_, 'f> {
     /// Takes what `path` leads to, and all below it.
-    fn take(&mut self, path: &[u8], depth: usize) {
+    fn take(&mut self, path: &[u8], named: &'f NamedBy, depth: usize) {
         if depth > MAX_DEPTH || self.out.len() > MAX_PATHS {
             return;
         }
@@ -90,7 +97,7 @@ impl Finder<'_, '_> {
             if let Ok(Some(node)) = self.growing.view.node(&real)
                 && !links.is_empty()
             {
-                self.out.push(Found { path: real, node, links, through });
+                self.out.push(Found { named, path: real, node, links, through });
             }
             return;
         }
@@ -100,11 +107,11 @@ impl Finder<'_, '_> {
         if !plain || (node.meta.mode & public != public && !self.growing.has(&real)) {
             return;
         }
-        self.out.push(Found { path: real.clone(), node, links, through });
+        self.out.push(Found { named, path: real.clone(), node, links, through });
         if is_directory {
             for name in self.growing.view.list(real.as_bytes()).unwrap_or_default() {
                 let child = [real.as_bytes(), b"/", &name].concat();
-                self.take(&child, depth + 1);
+                self.take(&child, named, depth + 1);
             }
         }
     }

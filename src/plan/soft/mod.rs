@@ -3,12 +3,14 @@
 mod files;
 mod gather;
 mod scan;
+mod scripts;
+mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Missing, Note, Options, PlanError, Reason, image::Growing, programs};
 use crate::{
-    elf::Closure,
+    elf::{Closure, script::Shebang},
     path::{ImagePath, escape},
     rules::{self, Choice, Fired, Level, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
@@ -30,6 +32,8 @@ pub struct Soft {
 #[derive(Debug)]
 pub(super) struct Rules<'t> {
     soft: &'t Soft,
+    /// Where commands are looked for.
+    command_dirs: &'t [ImagePath],
     gatherer: Gatherer<'t>,
     /// Rules that fired so far, by name, as they fired last.
     fired: BTreeMap<&'t str, Fired<'t>>,
@@ -43,7 +47,12 @@ pub(super) struct Rules<'t> {
 
 impl<'t> Rules<'t> {
     /// `names` are the programs and scripts that the user names.
-    pub(super) fn new(options: &'t Options, names: Vec<ImagePath>, growing: &Growing<'_>) -> Self {
+    pub(super) fn new(
+        options: &'t Options,
+        names: Vec<ImagePath>,
+        command_dirs: &'t [ImagePath],
+        growing: &Growing<'_>,
+    ) -> Self {
         let soft = &options.soft;
         let mut gatherer = Gatherer::new(&soft.table, growing.view, options);
         for name in names {
@@ -53,11 +62,21 @@ impl<'t> Rules<'t> {
         }
         Self {
             soft,
+            command_dirs,
             gatherer,
             fired: BTreeMap::new(),
             followed: BTreeSet::new(),
             bytes: BTreeMap::new(),
             large: BTreeMap::new(),
+        }
+    }
+
+    /// Notes what the scripts tell that the user names.
+    pub(super) fn add_scripts(&mut self, named: &[&(ImagePath, Shebang)], growing: &Growing<'_>) {
+        for (path, line) in named {
+            let evidence = &mut self.gatherer.evidence;
+            scripts::language((path, line), evidence, growing);
+            scripts::commands((path, line), self.command_dirs, evidence, growing);
         }
     }
 
@@ -77,34 +96,61 @@ impl<'t> Rules<'t> {
         let machines: BTreeSet<_> =
             closure.files.iter().map(|file| file.object.header.machine.arch).collect();
         let mut objects = Vec::new();
-        for fired in rules::evaluate(&self.soft.table, &self.gatherer.evidence, &self.soft.choice) {
-            let new: Vec<_> = match fired.verdict {
-                Verdict::Take | Verdict::TakeUpTo(_) => {
-                    fired.files.iter().filter(|pattern| self.followed.insert(pattern.to_vec())).collect()
+        loop {
+            let known = self.gatherer.evidence.of_scripts();
+            for fired in rules::evaluate(&self.soft.table, &self.gatherer.evidence, &self.soft.choice) {
+                let asked = fired.verdict == Verdict::Take || fired.rule.present.is_empty();
+                if !asked && !files::any(&fired.present, growing) {
+                    continue;
                 }
-                Verdict::Suggest | Verdict::Ignore => Vec::new(),
-            };
-            let mut found = files::find(&new, fired.rule, growing);
-            if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
-                found.retain(|one| {
-                    one.node.file().is_none_or(|file| file.len <= limit || growing.has(&one.path))
-                });
+                objects.extend(self.add_files(fired, &machines, growing)?);
             }
-            if self.fits(&fired, &found, growing) {
-                let tree = take(&fired, &found, growing)?;
-                let programs = programs::find(&tree, growing.view);
-                let ours = programs.objects.into_iter().filter(|(_, object)| {
-                    machines.is_empty() || machines.contains(&object.header.machine.arch)
-                });
-                objects.extend(ours.map(|(path, _)| path));
+            // Scripts that a rule brought may be evidence for another.
+            if self.gatherer.evidence.of_scripts() == known {
+                return Ok(objects);
             }
-            self.fired.insert(&fired.rule.name, fired);
         }
+    }
+
+    /// Takes the files of a rule that fired, if it is to be followed, and returns the objects among them.
+    fn add_files(
+        &mut self,
+        fired: Fired<'t>,
+        machines: &BTreeSet<u16>,
+        growing: &mut Growing<'_>,
+    ) -> Result<Vec<ImagePath>, PlanError> {
+        let new: Vec<_> = match fired.verdict {
+            Verdict::Take | Verdict::TakeUpTo(_) => {
+                fired.files.iter().filter(|file| self.followed.insert(file.pattern.clone())).collect()
+            }
+            Verdict::Suggest | Verdict::Ignore => Vec::new(),
+        };
+        let mut found = files::find(&new, fired.rule, growing);
+        if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
+            found
+                .retain(|one| one.node.file().is_none_or(|file| file.len <= limit || growing.has(&one.path)));
+        }
+        let mut objects = Vec::new();
+        if self.fits(&fired, &found, growing) {
+            let tree = take(&fired, &found, growing)?;
+            let programs = programs::find(&tree, growing.view);
+            for (path, line) in programs.scripts.iter().filter(|_| fired.rule.starts) {
+                let (dirs, evidence) = (self.command_dirs, &mut self.gatherer.evidence);
+                objects.extend(scripts::interpreter((path, line), dirs, evidence, growing)?);
+                scripts::commands((path, line), dirs, evidence, growing);
+            }
+            let ours = programs
+                .objects
+                .into_iter()
+                .filter(|(_, object)| machines.is_empty() || machines.contains(&object.header.machine.arch));
+            objects.extend(ours.map(|(path, _)| path));
+        }
+        self.fired.insert(&fired.rule.name, fired);
         Ok(objects)
     }
 
     /// Whether the rule may add `found`. All that one rule adds counts.
-    fn fits(&mut self, fired: &Fired<'t>, found: &[Found], growing: &Growing<'_>) -> bool {
+    fn fits(&mut self, fired: &Fired<'t>, found: &[Found<'_>], growing: &Growing<'_>) -> bool {
         let bytes = self.bytes.entry(&fired.rule.name).or_default();
         let more = bytes.saturating_add(files::size(found, growing));
         match fired.verdict {
@@ -166,10 +212,8 @@ impl<'t> Rules<'t> {
         let mut notes = Vec::new();
         for (rule, bytes) in &self.large {
             let description = self.soft.table.get(rule).map_or("", |rule| &*rule.description);
-            notes.push(Note {
-                text: format!("left out for its size, {} MB: {description}", bytes.div_ceil(1_000_000)),
-                hint: Some(format!("`--with {rule}` adds it")),
-            });
+            let text = format!("left out for its size, {} MB: {description}", bytes.div_ceil(1_000_000));
+            notes.push(Note::hint(text, format!("`--with {rule}` adds it")));
         }
         let suggested = self.fired.values().filter(|fired| fired.verdict == Verdict::Suggest);
         let (hints, optional): (Vec<_>, Vec<_>) =
@@ -186,7 +230,7 @@ impl<'t> Rules<'t> {
                 false => fired.evidence.clone(),
             };
             let text = format!("{by}{what} ({why})");
-            notes.push(Note { text, hint: Some(format!("`--with {}` adds it", fired.rule.name)) });
+            notes.push(Note::hint(text, format!("`--with {}` adds it", fired.rule.name)));
         }
         let optional: Vec<&str> = optional
             .into_iter()
@@ -197,7 +241,7 @@ impl<'t> Rules<'t> {
             let text = format!("left out, since it may not be needed: {}", optional.join(", "));
             let hint =
                 "`--with NAME` adds one, `--soft all` adds all; `imgb rules` says what they are".into();
-            notes.push(Note { text, hint: Some(hint) });
+            notes.push(Note::hint(text, hint));
         }
         notes
     }
@@ -221,12 +265,16 @@ fn reason(fired: &Fired<'_>) -> Reason {
 }
 
 /// Takes `found`, and returns what is new of it.
-fn take(fired: &Fired<'_>, found: &[Found], growing: &mut Growing<'_>) -> Result<Tree, PlanError> {
+fn take(fired: &Fired<'_>, found: &[Found<'_>], growing: &mut Growing<'_>) -> Result<Tree, PlanError> {
     let mut tree = Tree::new();
-    let reason = reason(fired);
     for one in found {
+        let reason = Reason::Rule {
+            rule: fired.rule.name.as_str().into(),
+            evidence: one.named.evidence.clone(),
+            by: one.named.by.clone().filter(|by| !by.is_root()),
+        };
         growing.take_way(&one.path, &one.links, &one.through)?;
-        growing.add(&one.path, reason.clone())?;
+        growing.add(&one.path, reason)?;
         tree.insert(one.path.clone(), one.node.clone());
     }
     Ok(tree)
@@ -242,5 +290,5 @@ pub(super) fn lacks(missing: &[Missing]) -> Option<Note> {
         escape(names.join(", ").as_bytes()),
         first.by
     );
-    Some(Note { text, hint: None })
+    Some(Note::warning(text))
 }

@@ -1,0 +1,37 @@
+//! Links of packed directories that lead out of them → the programs they lead to, which join the image.
+
+use super::{PlanError, Reason, image::Growing, view};
+use crate::{
+    elf::{self, FoundKind, Lookup as _, Sniffed, script},
+    path::ImagePath,
+    source::InputKind,
+    tree::{Kind, Tree},
+};
+
+/// Takes the programs of the sysroot that links of directories lead to, as a Python environment's `bin/python3`
+/// does: without them the link is of no use. What else links lead to stays where it is.
+pub(super) fn take(tree: &Tree, kinds: &[InputKind], growing: &mut Growing<'_>) -> Result<(), PlanError> {
+    let is_link = |path: &ImagePath| {
+        let input = match growing.reasons.get(path) {
+            Some(Reason::Listed(number)) => kinds.get(*number),
+            _ => None,
+        };
+        input == Some(&InputKind::Directory)
+    };
+    let links = tree.iter().filter(|(path, node)| matches!(node.kind, Kind::Symlink(_)) && is_link(path));
+    let links: Vec<ImagePath> = links.map(|(path, _)| path.clone()).collect();
+    for link in links {
+        let Ok(found) = growing.view.find(link.as_bytes()) else { continue };
+        let is_file = matches!(found.kind, FoundKind::File(_));
+        if is_file && !growing.has(&found.path) && is_program(&found.path, growing) {
+            growing.take(&found, Reason::Target(link))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_program(path: &ImagePath, growing: &Growing<'_>) -> bool {
+    let Ok(Some(node)) = growing.view.node(path) else { return false };
+    let Some(file) = node.file().filter(|_| node.meta.mode & 0o111 != 0) else { return false };
+    view::head(file, script::FIRST_LINE).is_ok_and(|head| elf::sniff(&head) != Sniffed::Data)
+}

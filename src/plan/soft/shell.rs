@@ -1,0 +1,318 @@
+//! The text of a shell script → the commands it names. Pure.
+//!
+//! No parser of the shell's language: words where a command may stand. A name that is none of the caller's
+//! commands leads nowhere.
+
+use std::collections::BTreeSet;
+
+/// Commands of one script.
+const MAX_COMMANDS: usize = 1000;
+
+/// What a script names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    /// Words where a command may stand, but not what the shell does by itself.
+    pub(super) commands: BTreeSet<Vec<u8>>,
+    /// Files that `.` and `source` read.
+    pub(super) sourced: BTreeSet<Vec<u8>>,
+}
+
+/// Words after which a command stands.
+const BEFORE: &[&[u8]] = &[
+    b"if", b"then", b"else", b"elif", b"do", b"while", b"until", b"!", b"{", b"time", b"exec", b"command",
+    b"eval",
+];
+/// Commands that start another: both are named.
+const STARTERS: &[&[u8]] = &[b"env", b"nohup", b"nice", b"xargs", b"sudo", b"setsid", b"timeout"];
+/// What shells do by themselves.
+const BUILTINS: &[&[u8]] = &[
+    b".",
+    b":",
+    b"[",
+    b"[[",
+    b"]]",
+    b"alias",
+    b"bg",
+    b"break",
+    b"case",
+    b"cd",
+    b"continue",
+    b"declare",
+    b"done",
+    b"echo",
+    b"esac",
+    b"exit",
+    b"export",
+    b"false",
+    b"fc",
+    b"fg",
+    b"fi",
+    b"for",
+    b"function",
+    b"getopts",
+    b"hash",
+    b"in",
+    b"jobs",
+    b"kill",
+    b"let",
+    b"local",
+    b"popd",
+    b"printf",
+    b"pushd",
+    b"pwd",
+    b"read",
+    b"readonly",
+    b"return",
+    b"select",
+    b"set",
+    b"shift",
+    b"shopt",
+    b"source",
+    b"test",
+    b"times",
+    b"trap",
+    b"true",
+    b"type",
+    b"typeset",
+    b"ulimit",
+    b"umask",
+    b"unalias",
+    b"unset",
+    b"wait",
+    b"}",
+];
+
+/// What the script `text` names.
+pub(super) fn names(text: &[u8]) -> Names {
+    let mut reader = Reader { command: true, ..Reader::default() };
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = reader.step(byte, after);
+    }
+    // What has no end is no word.
+    if reader.within.is_empty() {
+        reader.end();
+    }
+    let Reader { mut names, functions, .. } = reader;
+    names.commands.retain(|name| !functions.contains(name));
+    names
+}
+
+#[derive(Debug, Default)]
+struct Reader {
+    names: Names,
+    functions: BTreeSet<Vec<u8>>,
+    word: Vec<u8>,
+    /// The word is more than plain text.
+    odd: bool,
+    /// The word stands where a command may.
+    command: bool,
+    /// The word is what `.` reads.
+    source: bool,
+    /// Commands that were first named since the last line or `;` began.
+    fresh: Vec<Vec<u8>>,
+    /// What the text is in: `"`, `` ` `` or `(`.
+    within: Vec<u8>,
+    /// Ends of here-documents that begin with the next line.
+    documents: Vec<Vec<u8>>,
+}
+
+impl Reader {
+    /// Takes one byte and as many after it as belong to it; returns the rest.
+    fn step<'t>(&mut self, byte: u8, after: &'t [u8]) -> &'t [u8] {
+        let quoted = self.within.last() == Some(&b'"');
+        match byte {
+            b'\\' => {
+                self.odd = true;
+                return after.get(1..).unwrap_or_default();
+            }
+            b'$' if after.starts_with(b"((") => return skip(after, b"))"),
+            b'$' if after.starts_with(b"(") => {
+                self.open(b'(');
+                return after.get(1..).unwrap_or_default();
+            }
+            b'$' if after.starts_with(b"{") => {
+                self.odd = true;
+                return skip(after, b"}");
+            }
+            b'$' => self.odd = true,
+            b'`' if self.within.last() == Some(&b'`') => self.close(),
+            b'`' => self.open(b'`'),
+            b'"' if quoted => drop(self.within.pop()),
+            b'"' => self.within.push(b'"'),
+            _ if quoted => self.word.push(byte),
+            b'\'' => {
+                let end = memchr::memchr(b'\'', after).unwrap_or(after.len());
+                self.word.extend(after.get(..end).unwrap_or_default());
+                return after.get(end + 1..).unwrap_or_default();
+            }
+            _ => return self.plain(byte, after),
+        }
+        after
+    }
+
+    /// Takes a byte that stands in no quotes and begins none.
+    fn plain<'t>(&mut self, byte: u8, after: &'t [u8]) -> &'t [u8] {
+        match byte {
+            b'#' if self.word.is_empty() => return line_end(after),
+            b'<' if after.starts_with(b"<") && !after.starts_with(b"<<") => return self.document(after),
+            b'\n' => {
+                self.separate();
+                self.fresh.clear();
+                return self.documents.drain(..).fold(after, skip_document);
+            }
+            b' ' | b'\t' => self.end(),
+            b'|' => self.separate(),
+            b';' | b'&' => {
+                self.separate();
+                self.fresh.clear();
+            }
+            // A function.
+            b'(' if after.trim_ascii_start().starts_with(b")") => {
+                self.end();
+                self.functions.extend(self.fresh.pop());
+                self.command = true;
+                return skip(after, b")");
+            }
+            b'(' => self.open(b'('),
+            b')' if self.within.last() == Some(&b'(') => self.close(),
+            // A pattern of `case`.
+            b')' => {
+                self.word.clear();
+                for alternative in self.fresh.drain(..) {
+                    self.names.commands.remove(&alternative);
+                }
+                self.separate();
+            }
+            b'<' | b'>' => {
+                if self.word.iter().all(u8::is_ascii_digit) {
+                    self.word.clear();
+                }
+                self.end();
+                // The next word is a file.
+                self.odd = true;
+                return after.strip_prefix(b"&").unwrap_or(after);
+            }
+            _ => self.word.push(byte),
+        }
+        after
+    }
+
+    fn open(&mut self, what: u8) {
+        self.end();
+        self.within.push(what);
+        self.command = true;
+    }
+
+    fn close(&mut self) {
+        self.end();
+        self.within.pop();
+        (self.odd, self.command) = (true, false);
+    }
+
+    fn separate(&mut self) {
+        self.end();
+        self.command = true;
+        self.source = false;
+    }
+
+    /// The end of a word.
+    fn end(&mut self) {
+        let word = std::mem::take(&mut self.word);
+        let odd = std::mem::take(&mut self.odd);
+        if word.is_empty() {
+            self.command &= !odd;
+            return;
+        }
+        let word = &word[..];
+        if std::mem::take(&mut self.source) && !odd {
+            self.names.sourced.insert(word.into());
+        }
+        if !self.command {
+            return;
+        }
+        let assignment = word.split(|&b| b == b'=').next().is_some_and(|name| {
+            name.len() < word.len() && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
+        });
+        if assignment || (BEFORE.contains(&word) && !odd) {
+            return;
+        }
+        self.source = matches!(word, b"." | b"source") && !odd;
+        self.command = STARTERS.contains(&word);
+        let wanted = !odd && !BUILTINS.contains(&word) && self.names.commands.len() < MAX_COMMANDS;
+        if wanted && self.names.commands.insert(word.into()) {
+            self.fresh.push(word.into());
+        }
+    }
+
+    /// `<<` and the word that ends the document.
+    fn document<'t>(&mut self, after: &'t [u8]) -> &'t [u8] {
+        let rest = after.get(1..).unwrap_or_default();
+        let rest = rest.strip_prefix(b"-").unwrap_or(rest).trim_ascii_start();
+        let end = rest.iter().position(|b| b" \t\n;&|)<>".contains(b)).unwrap_or(rest.len());
+        let (word, rest) = rest.split_at(end);
+        self.documents.push(word.iter().copied().filter(|b| !b"'\"\\".contains(b)).collect());
+        rest
+    }
+}
+
+fn line_end(text: &[u8]) -> &[u8] {
+    text.get(memchr::memchr(b'\n', text).unwrap_or(text.len())..).unwrap_or_default()
+}
+
+fn skip<'t>(text: &'t [u8], until: &[u8]) -> &'t [u8] {
+    let end = memchr::memmem::find(text, until).map_or(text.len(), |at| at + until.len());
+    text.get(end..).unwrap_or_default()
+}
+
+fn skip_document(text: &[u8], end: Vec<u8>) -> &[u8] {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let below = line_end(rest);
+        let line = rest.get(..rest.len() - below.len()).unwrap_or_default();
+        rest = below.get(1..).unwrap_or_default();
+        if line.trim_ascii_start() == end {
+            break;
+        }
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(script: &str, wanted: &str) {
+        let found = names(script.as_bytes()).commands;
+        let found: Vec<_> = found.iter().map(|name| String::from_utf8_lossy(name)).collect();
+        assert_eq!(found.join(" "), wanted, "{script}");
+    }
+
+    #[test]
+    fn words_where_a_command_may_stand() {
+        check("#!/bin/sh\nset -e; mkdir -p /x && chown a /x | tee y # comment rm\n", "chown mkdir tee");
+        check("if grep -q x y; then A=1 B=$C exec gosu x \"$@\"; else ! id; fi", "gosu grep id");
+        check("for x in a b; do cat \"$x\" >out; done <in", "cat");
+        check(
+            "a=$(basename \"$0\" | sed -e 's/-/ ls/'); b=`dirname x`; echo \"$(uname -s) rm\"",
+            "basename dirname sed uname",
+        );
+        check("case $x in start|stop) run ;; *) date ;; esac", "date run");
+        check("f() { wc; }\nf; g", "g wc");
+        check("cat <<EOF\nrm -rf\nEOF\nls <<-'X'\n\tcp\n\tX\nmv", "cat ls mv");
+        check("'quoted' x; \"$var\" y; ${z:-a b} q; $((1 + 2)); \\rm", "quoted");
+        check(
+            "env A=1 nice python3 x; exec 3>&1; [ -d x ] || /usr/bin/install x",
+            "/usr/bin/install env nice python3",
+        );
+        check("echo 'never\nends", "");
+        check("$( ` \" ( ) } ", "");
+    }
+
+    #[test]
+    fn files_that_are_read() {
+        let found = names(b". git-sh-setup\nsource \"./x\" && . $Y");
+        assert_eq!(found.sourced, [b"git-sh-setup".to_vec(), b"./x".to_vec()].into());
+    }
+}

@@ -1,0 +1,265 @@
+//! The programs of programs.toml, packed and at work: in an engine, and in an empty root without one rule.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+    thread,
+};
+
+use crate::{
+    engines::{self, Docker, have},
+    rules_root::Root,
+    sandbox::{Outcome, Run, Sandbox},
+};
+
+/// programs.toml says what the fields mean.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Program {
+    name: String,
+    pack: String,
+    script: String,
+    prints: Vec<String>,
+    #[serde(default)]
+    options: String,
+    #[serde(default)]
+    shows: Vec<String>,
+    #[serde(default)]
+    adds: Vec<String>,
+    #[serde(default)]
+    optional: bool,
+}
+
+#[derive(serde::Deserialize)]
+struct File {
+    program: Vec<Program>,
+}
+
+/// Programs that must be packed with defaults and work in an engine.
+const AT_LEAST: usize = 40;
+
+/// Rules that no program here shows, and what does or why nothing can.
+const NOT_SHOWN_HERE: &[(&str, &str)] = &[
+    ("unwinder", "rules_libc::unwinder"),
+    ("shell", "rules_libc::a_shell_only_where_it_is_asked_for"),
+    ("name-service", "glibc answers for localhost without files; rules_libc looks at the files"),
+    ("nss-modules", "glibc before 2.34, which Debian 12 has not; the unit tests of the rules have it"),
+    ("databases", "nothing in Debian 12 fails for want of them"),
+    ("locales", "fires on LANG of the image, which needs a generated locale"),
+    ("translations", "fires on LANG of the image, which needs a generated locale"),
+    ("ca-certificates", "tls::clients_trust_the_sysroots_bundle"),
+    ("node", "node 18 of Debian 12 has them built in; that of other versions reads them"),
+    ("dlopen", "rules_libc::what_constants_name"),
+    ("plugins", "rules_libc::what_constants_name"),
+    ("data", "rules_libc::what_constants_name"),
+    ("configuration", "rules_libc::what_constants_name"),
+    ("spawn", "rules_libc::what_constants_name"),
+    ("script-commands", "rules_directories::a_shell_script_brings_the_commands_that_it_names"),
+    ("krb5", "configuration, whose defaults are built in"),
+    ("ldap", "configuration, whose defaults are built in"),
+    ("psql", "configuration, whose defaults are built in"),
+    ("readline", "configuration, whose defaults are built in"),
+    ("alsa", "it needs a sound card"),
+    ("mesa", "it needs a screen"),
+    ("x11", "it needs a screen"),
+    ("gtk", "it needs a screen"),
+    ("qt-plugins", "it needs a screen"),
+    ("glib-schemas", "programs with settings need a session bus"),
+    ("gio", "its modules are glib-networking's, which tests/run does not install"),
+    ("gio-modules", "its modules are glib-networking's, which tests/run does not install"),
+    ("mime-descriptions", "only windows show them"),
+    ("fontconfig", "nothing is drawn without a font, and tests/run installs none"),
+    ("fonts", "nothing is drawn without a font, and tests/run installs none"),
+    ("publicsuffix", "libpsl has a list built in, which the file keeps current"),
+    ("mime-types", "types have built-in defaults"),
+    ("redis", "a directory, which its configuration names"),
+    ("log-directory", "a directory, which configurations name"),
+    ("lua", "modules, of which Debian's Lua has none"),
+    ("mariadb", "mariadbd is too large for tests/run; it works where it is there"),
+    ("krb5-plugins", "plugins for other ways to log in, which need a server"),
+    ("sasl-plugins", "mechanisms, which need a server; saslpluginviewer shows the rule sasl"),
+    ("p11-kit-modules", "tokens; p11-kit shows the rule p11-kit"),
+    ("pam-modules", "servers that ask PAM if they are told to; su shows the rule pam"),
+    ("selinux", "it needs a kernel with a policy"),
+    ("python-packages", "which there are depends on the machine; httpie shows python-packages-for-scripts"),
+    ("perl-packages", "which there are depends on the machine; ack shows perl-packages-for-scripts"),
+    ("node-packages", "which there are depends on the machine"),
+    ("node-packages-for-scripts", "which there are depends on the machine"),
+    ("python-unversioned", "a python3 that is no link, as people build it: unit tests of the rules"),
+];
+
+fn programs() -> Vec<Program> {
+    let file: File = toml::from_str(include_str!("programs.toml")).unwrap();
+    // The newest server that is installed: its programs have its version in their paths.
+    let newest = fs_err::read_dir("/usr/lib/postgresql").ok().and_then(|entries| {
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .max_by_key(|name| name.parse::<u32>().unwrap_or_default())
+    });
+    let newest = newest.unwrap_or_else(|| "15".into());
+    let fill = |text: &str| text.replace("PGVERSION", &newest);
+    file.program
+        .into_iter()
+        .map(|one| Program { pack: fill(&one.pack), script: fill(&one.script), ..one })
+        .collect()
+}
+
+impl Program {
+    /// Whether all that is packed is there. If it must be and is not, the test fails or says that it is skipped.
+    fn is_there(&self) -> bool {
+        let sources: Vec<&str> =
+            self.pack.split_whitespace().map(|input| input.split(':').next().unwrap_or(input)).collect();
+        if self.optional { sources.iter().all(|source| engines::is_there(source)) } else { have(&sources) }
+    }
+
+    fn args(&self, more: &str) -> String {
+        format!("{} {} {more}", self.pack, self.options)
+    }
+
+    /// Whether the script did what it is to do.
+    fn is_done(&self, outcome: &Outcome) -> bool {
+        let text = outcome.text();
+        let mut rest = &text[..];
+        outcome.success()
+            && self.prints.iter().all(|part| {
+                let found = rest.split_once(&part[..]);
+                rest = found.map_or("", |(_, after)| after);
+                found.is_some()
+            })
+    }
+}
+
+/// A directory with a static busybox, by which scripts run where there is no shell.
+fn driver() -> Option<Sandbox> {
+    if !have(&["busybox"]) {
+        return None;
+    }
+    let sandbox = Sandbox::new();
+    let busybox = ["/usr/bin/busybox", "/bin/busybox"].iter().find_map(|path| fs_err::read(path).ok())?;
+    sandbox.program("t/busybox", busybox).hard_link("t/sh", "t/busybox");
+    Some(sandbox)
+}
+
+/// Does `job` for each of `programs` on two threads, and fails with all that it says.
+fn each(programs: &[Program], job: impl Fn(&Program) -> Vec<String> + Sync) {
+    let queue = Mutex::new(programs.iter());
+    let said = Mutex::new(Vec::new());
+    let name = thread::current().name().unwrap_or("programs").to_owned();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            let worker = || {
+                while let Some(program) = { queue.lock().unwrap().next() } {
+                    let faults = job(program);
+                    said.lock().unwrap().extend(faults);
+                }
+            };
+            thread::Builder::new().name(name.clone()).spawn_scoped(scope, worker).unwrap();
+        }
+    });
+    let said = said.into_inner().unwrap();
+    assert!(said.is_empty(), "{} of {}:\n{}", said.len(), programs.len(), said.join("\n"));
+}
+
+#[test]
+fn in_an_engine() {
+    let (Some(docker), Some(driver)) = (engines::docker(), driver()) else { return };
+    let programs: Vec<Program> =
+        programs().into_iter().filter(|one| one.adds.is_empty() && one.is_there()).collect();
+    if std::env::var_os("IMGB_REQUIRE_ENGINES").is_some_and(|value| value == "1") {
+        assert!(programs.len() >= AT_LEAST, "{} programs", programs.len());
+    }
+    each(&programs, |program| {
+        let outcome = in_docker(program, &docker, &driver);
+        if program.is_done(&outcome) {
+            Vec::new()
+        } else {
+            vec![format!("{}: {}", program.name, outcome.show())]
+        }
+    });
+}
+
+fn in_docker(program: &Program, docker: &Docker, driver: &Sandbox) -> Outcome {
+    let sandbox = Sandbox::new();
+    let tag = format!("programs/{}:test", program.name);
+    let packed = sandbox.imgb("pack").args(&program.args(&format!("-t {tag} -o image.tar"))).run();
+    if !packed.success() {
+        return packed;
+    }
+    docker.load(&sandbox.path("image.tar"));
+    let mount = format!("{}:/.t:ro", driver.path("t").display());
+    let run = docker.cli("run --rm --network=none --entrypoint /.t/busybox -v").arg(mount).arg(&tag);
+    let outcome = run.args("sh -euc").arg(&program.script).run();
+    docker.cli("rmi --force").arg(&tag).run();
+    outcome
+}
+
+fn in_root(program: &Program, driver: &Sandbox, more: &str) -> Option<Outcome> {
+    let root = Root::pack(&[], &program.args(more))?;
+    let id = match program.options.split_once("--user ") {
+        Some((_, user)) => root.id_of(user)?,
+        None => 0,
+    };
+    Some(script(&root, id, &program.script, driver).run())
+}
+
+fn script(root: &Root, id: u32, text: &str, driver: &Sandbox) -> Run {
+    root.run_with(
+        id,
+        "/.t/busybox",
+        &["--unshare-net", "--ro-bind", driver.path("t").to_str().unwrap(), "/.t"],
+    )
+    .args("sh -euc")
+    .arg(text)
+}
+
+#[test]
+fn not_without_the_rule() {
+    let Some(driver) = driver() else { return };
+    let shows =
+        |program: &Program| !(program.shows.is_empty() && program.adds.is_empty()) && program.is_there();
+    let programs: Vec<Program> = programs().into_iter().filter(shows).collect();
+    each(&programs, |program| {
+        let mut faults = Vec::new();
+        let mut check = |more: &str, wanted: bool| {
+            let Some(outcome) = in_root(program, &driver, more) else { return };
+            if program.is_done(&outcome) != wanted {
+                let what = if wanted { "fails" } else { "works" };
+                faults.push(format!("{} {what} with `{more}`: {}", program.name, outcome.show()));
+            }
+        };
+        let all: String = program.adds.iter().map(|rule| format!(" --with {rule}")).collect();
+        check(all.trim(), true);
+        for rule in &program.shows {
+            check(format!("{all} --without {rule}").trim(), false);
+        }
+        for rule in &program.adds {
+            let others: String = program
+                .adds
+                .iter()
+                .filter(|other| *other != rule)
+                .map(|rule| format!(" --with {rule}"))
+                .collect();
+            check(others.trim(), false);
+        }
+        faults
+    });
+}
+
+#[test]
+fn each_rule_is_shown_or_has_a_reason() {
+    let listed = Sandbox::new().imgb("rules --json").run().ok().text();
+    let rules: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+    let rules: BTreeSet<&str> = rules.iter().filter_map(|rule| rule["name"].as_str()).collect();
+    let programs = programs();
+    let mut by: BTreeMap<&str, &str> = NOT_SHOWN_HERE.iter().copied().collect();
+    for program in &programs {
+        for rule in program.shows.iter().chain(&program.adds) {
+            assert!(rules.contains(&rule[..]), "{}: no rule {rule}", program.name);
+            by.insert(rule, &program.name);
+        }
+    }
+    let missing: Vec<_> = rules.iter().filter(|rule| !by.contains_key(**rule)).collect();
+    assert!(missing.is_empty(), "no program shows {missing:?}, and no reason is given");
+    let unknown: Vec<_> = by.keys().filter(|rule| !rules.contains(**rule)).collect();
+    assert!(unknown.is_empty(), "no such rules: {unknown:?}");
+}
