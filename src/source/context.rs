@@ -187,11 +187,7 @@ mod tests {
         let tree = |modes: &[(&str, u16)]| -> Tree {
             modes
                 .iter()
-<<<<<<< HEAD
-                .map(|(path, mode)| (ImagePath::new(path).unwrap(), Node::inline(*mode, b"".as_slice())))
-=======
                 .map(|(path, mode)| (ImagePath::new(path).unwrap(), Node::inline(*mode, *b"")))
->>>>>>> main
                 .collect()
         };
         let check = |modes: &[(&str, u16)], wanted: &[u16]| {
