@@ -170,6 +170,21 @@ impl Finding {
         }
     }
 
+    /// Whether the configuration alone is at fault: it names a program, user or directory that the image does not
+    /// have or cannot start. Docker writes such images, since both may be given or mounted at the start.
+    pub(super) fn is_of_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::Command { .. }
+                | Self::NotRegular(_)
+                | Self::Denied { .. }
+                | Self::NoProgram(_)
+                | Self::User(_)
+                | Self::Group(_)
+                | Self::Workdir(_)
+        )
+    }
+
     /// Whether something does not work, rather than is unusual.
     pub(super) fn is_broken(&self) -> bool {
         !matches!(

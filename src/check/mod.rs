@@ -79,6 +79,17 @@ pub fn prove(tree: &Tree, start: &Start, options: Options<'_>) -> Report {
     report
 }
 
+impl Report {
+    /// The same report where the author's configuration stands as it is, as a Dockerfile's does: what it alone is to
+    /// blame for is a warning.
+    #[must_use]
+    pub fn trusting_configuration(self) -> Self {
+        let (odd, faults) = self.faults.into_iter().partition(Finding::is_of_configuration);
+        let warnings = [odd, self.warnings].concat();
+        Self { faults, warnings, ..self }
+    }
+}
+
 /// A proof on the way.
 struct Proof<'a> {
     view: &'a TreeView<'a>,

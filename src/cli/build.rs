@@ -19,7 +19,7 @@ use crate::{
     image::Platform,
     path::ignore::Ignore,
     pipeline::{self, Event, Phase},
-    plan::{self, Layers, Settings},
+    plan::{self, Layers, Plan, Settings},
     recipe::{self, Recipe, evaluate::Arguments},
     source,
 };
@@ -49,7 +49,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Failure> {
         return pack::show(&built.plan, args.talk.json, args.talk.quiet);
     }
     if !args.no_check {
-        check::refuse(&pipeline::prove(&built.plan, &options.plan.allow_missing))?;
+        prove(&built.plan, &options, args.talk.quiet)?;
     }
     let stem = fs_err::canonicalize(&args.context).ok();
     let stem = stem.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
@@ -58,6 +58,21 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Failure> {
         delivery.annotations.entry(name).or_insert(value);
     }
     pack::deliver((&built.plan, built.base.as_deref()), &delivery, &args.talk, timing.wanted(args.out.timing))
+}
+
+/// Refuses what is broken in the files. Of a program or user that is not there it only warns: Docker builds such a
+/// Dockerfile, and both can be given or mounted when the image is started.
+fn prove(plan: &Plan, options: &Options, quiet: bool) -> Result<(), Failure> {
+    let before = pipeline::prove(plan, &options.plan.allow_missing);
+    let known = before.warnings.len();
+    let report = before.trusting_configuration();
+    if !quiet {
+        let count = report.warnings.len().saturating_sub(known);
+        for warning in report.warnings.iter().take(count) {
+            line(&format!("warning: the image does not start as it is: {warning}"));
+        }
+    }
+    check::refuse(&report)
 }
 
 fn notice_lines(text: &str) {

@@ -70,11 +70,29 @@ fn secrets_that_come_along_are_named() {
 #[test]
 fn what_cannot_start_is_not_written() {
     let sandbox = context();
-    sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY a /a\nCMD [\"/a\"]\n");
-    sandbox.imgb("build ctx -o x.tar").run().error(1, &["/a", "execute", "--no-check"]);
+    sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY true /\nCMD [\"/true\"]\n");
+    std::fs::copy("/bin/true", sandbox.path("ctx/true")).unwrap();
+    sandbox.imgb("build ctx -o x.tar").run().error(1, &["/true", "ld-linux", "--no-check"]);
     assert!(!sandbox.path("x.tar").exists());
     sandbox.imgb("build ctx --no-check -o x.tar").run().ok();
-    sandbox.imgb("check x.tar").run().error(1, &["/a"]);
+    sandbox.imgb("check x.tar").run().error(1, &["/true"]);
+}
+
+/// Docker builds such images, too: the program can be mounted, and the user given at the start.
+#[test]
+fn a_configuration_that_names_what_is_not_there_is_warned_of() {
+    let sandbox = context();
+    for (recipe, wanted) in [
+        ("COPY a /a\nCMD [\"/a\"]", "user 0 may not execute `/a`"),
+        ("CMD run me", "`/bin/sh` is not in the image"),
+        ("COPY a /a\nUSER me", "`me`"),
+    ] {
+        sandbox.file("ctx/Buildfile", format!("FROM scratch\n{recipe}\n"));
+        let built = sandbox.imgb("build ctx -o x.tar").run().ok();
+        assert!(built.stderr().contains("does not start as it is"), "{}", built.show());
+        assert!(built.stderr().contains(wanted), "{}", built.show());
+        sandbox.imgb("check x.tar").run().exits(1);
+    }
 }
 
 /// The example is built as it stands, with the three things beside it that it asks for; it has every instruction.

@@ -2,7 +2,7 @@
 
 use crate::{
     engines::have,
-    sandbox::{Outcome, Run, Sandbox},
+    sandbox::{Outcome, Run, Sandbox, is_root},
 };
 
 /// The commands that tests of rules need besides the programs that they pack.
@@ -48,18 +48,12 @@ impl Root {
         let (root, id) = (self.sandbox.path("root"), id.to_string());
         let root = root.to_str().unwrap_or_default();
         let mounts = ["bwrap", "--bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--chdir", "/"];
-        let own = [
-            "--unshare-user",
-            "--unshare-pid",
-            "--unshare-ipc",
-            "--unshare-uts",
-            "--uid",
-            &id,
-            "--gid",
-            &id,
-            "--die-with-parent",
-        ];
-        Run::new(program).under(&[&mounts[..], &own[..], more].concat()).env("HOME", "/root")
+        let mapped = ["--unshare-user", "--uid", &id, "--gid", &id];
+        let own = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent"];
+        // Root of a namespace has no other users to change to.
+        let privileged = ["--cap-add", "ALL"];
+        let user = if id == "0" && is_root() { &privileged[..] } else { &mapped[..] };
+        Run::new(program).under(&[&mounts[..], user, &own[..], more].concat()).env("HOME", "/root")
     }
 
     /// The number of an account of the root.

@@ -69,7 +69,8 @@ fn clients_trust_the_sysroots_bundle() {
 
     let refused = client(&docker, &sandbox, "curl", "--without ca-certificates --without openssl", &curl);
     assert!(!refused.success(), "it trusts without certificates: {}", refused.show());
-    let refused = client(&docker, &sandbox, "wget", "--without ca-certificates --without openssl", &["-qO-", url]);
+    let refused =
+        client(&docker, &sandbox, "wget", "--without ca-certificates --without openssl", &["-qO-", url]);
     assert!(!refused.success(), "it trusts without certificates: {}", refused.show());
     // The machine's own certificates do not know this CA.
     sandbox.imgb("pack curl -t tls/host:test -o client.tar").run().ok();
