@@ -160,7 +160,7 @@ pub fn plan(ingredients: &Ingredients, event: &dyn Fn(Event)) -> Result<Plan, Er
 /// Decides what the inputs add to the image that `base` names.
 ///
 /// # Errors
-/// As [`plan`], and [`Error::Build`].
+/// As [`plan()`], and [`Error::Build`].
 pub fn onto(
     base: &str,
     ingredients: &Ingredients,
