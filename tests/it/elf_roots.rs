@@ -127,12 +127,24 @@ fn case_19_musl_needs_its_path_file() {
     root.elf("/opt/x/liba.so", &lib()).elf("/lib/libb.so", &lib());
     root.file("/etc/ld-musl-x86_64.path", "/gone:/lib\n/opt/x\n");
     let closure = holds_alone(&root, &Options::default());
-    assert_eq!(closure.config_files()[0].bytes, b"/opt/x\n/lib\n");
+    assert_eq!(closure.config_files()[0].bytes, b"/lib\n/opt/x\n");
     // Without the file only the default directories are searched.
     fs_err::remove_file(root.path("/etc/ld-musl-x86_64.path")).unwrap();
     assert_eq!(self::closure(&root).missing().count(), 1);
     let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
     holds_alone(&root, &options);
+}
+
+/// A library of the second directory is used first, and of another both directories have one.
+#[test]
+fn musls_path_file_keeps_the_order_of_the_search() {
+    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("liba.so").needed("libb.so")) else { return };
+    root.elf("/two/liba.so", &lib()).elf("/one/libb.so", &lib()).elf("/two/libb.so", &lib());
+    let options = Options { library_path: vec![b"/one".to_vec(), b"/two".to_vec()], ..Options::default() };
+    let found = root.closure(&["/app"], &options);
+    assert!(found.config_files()[0].bytes.starts_with(b"/one\n/two\n"));
+    root.file("/etc/ld-musl-x86_64.path", "/one\n/two\n/lib\n");
+    assert_eq!(closure(&root).config_files()[0].bytes, b"/one\n/two\n");
 }
 
 #[test]

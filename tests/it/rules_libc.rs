@@ -168,6 +168,28 @@ fn what_constants_name() {
     part_with("child", "--with spawn", "spawn");
 }
 
+/// Before a library's first constant there is no end of another string.
+#[test]
+fn a_name_at_the_start_of_the_constants_is_seen() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox
+        .file("plug.c", "int plug;\n")
+        .file("call.c", "#include <dlfcn.h>\nint call(void){return !dlopen(\"libplug2.so.1\",2);}\n")
+        .file("app.c", "int call(void); int main(void){return call();}\n");
+    sandbox.tool("gcc", "-shared -fPIC -o libplug2.so.1 plug.c").run().ok();
+    sandbox.tool("gcc", "-O1 -shared -fPIC -o libcall.so call.c").run().ok();
+    sandbox
+        .tool("gcc", "-o app app.c -L. -lcall")
+        .arg(format!("-Wl,-rpath,{}", sandbox.root().display()))
+        .run()
+        .ok();
+    let plan = sandbox.imgb("plan ./app").run().ok();
+    assert!(plan.text().contains("/libplug2.so.1 "), "{}", plan.show());
+}
+
 #[test]
 fn a_shell_only_where_it_is_asked_for() {
     let Some(sandbox) = program("command") else { return };

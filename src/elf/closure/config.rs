@@ -90,6 +90,10 @@ impl Closure {
                 dirs.push(dir);
             }
         }
+        // What a directory shadows depends on the order, which that of the first use need not be.
+        let place = |dir: &&[u8]| self.musl_order.iter().position(|known| **known == **dir);
+        first.sort_by_key(place);
+        then.sort_by_key(place);
         if then.is_empty() {
             then.extend(loader.system_dirs.iter().map(|dir| &**dir));
         }

@@ -78,6 +78,8 @@ pub struct Closure {
     pub warnings: BTreeSet<Warning>,
     /// Libraries that the image's loader finds only where its cache, or musl's path file, says so.
     pub needs_cache: BTreeSet<CacheNeed>,
+    /// Directories of LD_LIBRARY_PATH and of musl's path files, in the order in which its loader searches them.
+    pub musl_order: Vec<Arc<[u8]>>,
     /// Libraries that dlopen metadata suggests: they are not taken.
     pub suggested: Vec<Suggestion>,
 }

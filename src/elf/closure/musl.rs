@@ -7,7 +7,7 @@ use super::{
     files::Verdict,
     search::{Answer, Config, Hit, Paths, join},
 };
-use crate::elf::{Dlopen, FileId, FindError, Priority, Request, symbols};
+use crate::elf::{Dlopen, FileId, FindError, Priority, Request, symbols, tokens::directory};
 
 /// Bytes of a file that might be another C library; the largest are some 20 MB with debugging information.
 const MAX_LIBC: usize = 64 << 20;
@@ -57,6 +57,7 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
             walk.state.out.warnings.insert(Warning::Preload(name));
         }
     }
+    walk.note_order();
     walk.breadth_first(0);
     let at_start = walk.loads.len();
     walk.dlopens();
@@ -68,6 +69,22 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
 }
 
 impl Walk<'_, '_> {
+    /// Remembers which directory comes before which, for the image's own path file.
+    fn note_order(&mut self) {
+        let paths = self.state.library_paths().into_iter();
+        let mut dirs: Vec<Arc<[u8]>> = paths.flat_map(|(_, dirs)| dirs).collect();
+        if let Config::Path(path, true) = &*self.state.config(self.loader) {
+            dirs.extend(path.dirs.iter().cloned());
+        }
+        for dir in dirs {
+            // As `directory` has it of a path in it.
+            let dir: Arc<[u8]> = directory(&join_musl(&dir, b"x")).into();
+            if !self.state.out.musl_order.contains(&dir) {
+                self.state.out.musl_order.push(dir);
+            }
+        }
+    }
+
     fn add(&mut self, file: usize, requester: Option<usize>, main: bool) -> usize {
         let paths = self.state.paths(file, self.loader, main);
         self.members.push(Member { file, requester, paths });

@@ -144,8 +144,12 @@ impl<'t> Gatherer<'t> {
             let mut at = range.start;
             while at < range.end && left > 0 {
                 let size = (range.end - at).min(WINDOW as u64);
-                window.resize(usize::try_from(size).unwrap_or(WINDOW), 0);
-                if content::read_at(&file.content, file.len, at, &mut window).is_err() {
+                // Nothing is before the first string of a range: the same as an end of another.
+                let front = usize::from(at == range.start);
+                window.clear();
+                window.resize(front + usize::try_from(size).unwrap_or(WINDOW), 0);
+                let constants = window.get_mut(front..).unwrap_or_default();
+                if content::read_at(&file.content, file.len, at, constants).is_err() {
                     return hits;
                 }
                 self.scanner.scan(&window, depth, &mut hits);
