@@ -60,6 +60,7 @@ pub(super) fn take(
         all.extend(added);
         closure = resolve(&all, options, growing);
     }
+    rules.tell_needs(&mut closure, growing);
     for file in closure.config_files() {
         let path = ImagePath::new(&file.path)
             .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;

@@ -190,6 +190,28 @@ fn a_name_at_the_start_of_the_constants_is_seen() {
     assert!(plan.text().contains("/libplug2.so.1 "), "{}", plan.show());
 }
 
+/// A plugin that only `--library-path` finds, and a program with nothing to do with it beside its own.
+#[test]
+fn what_is_opened_by_name_is_found_in_the_image() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox
+        .file("plug.c", "int plug;\n")
+        .dir("plugins")
+        .file("app.c", "#include <dlfcn.h>\nint main(void){return !dlopen(\"libplug2.so.1\",2);}\n");
+    sandbox.tool("gcc", "-shared -fPIC -o plugins/libplug2.so.1 plug.c -Wl,-soname,libplug2.so.1").run().ok();
+    sandbox.tool("gcc", "-o app app.c").run().ok();
+    let plugins = sandbox.path("plugins");
+    sandbox.tool("gcc", "-o apprun app.c").arg(format!("-Wl,-rpath,{}", plugins.display())).run().ok();
+    let beside = sandbox.imgb("plan /bin/true ./apprun").run().ok();
+    assert!(beside.text().contains("/libplug2.so.1 "), "{}", beside.show());
+    let args = format!("./app --library-path {}", plugins.display());
+    let Some(root) = Root::pack_in(sandbox, &[], &args) else { return };
+    root.run("/app").run().ok();
+}
+
 #[test]
 fn a_shell_only_where_it_is_asked_for() {
     let Some(sandbox) = program("command") else { return };

@@ -41,6 +41,23 @@ impl Closure {
         files.collect()
     }
 
+    /// Notes that a program opens `name` at run time, which its loader at `loader` finds at `path` only where it is
+    /// told so.
+    pub fn need(&mut self, loader: &[u8], name: Arc<[u8]>, path: Arc<[u8]>) {
+        let loaders = self.loaders.iter().enumerate().filter(|(_, known)| *known.path == *loader);
+        self.needs_cache.extend(loaders.map(|(loader, _)| CacheNeed {
+            loader,
+            name: name.clone(),
+            path: path.clone(),
+        }));
+    }
+
+    /// The needs of all loaders that read `config`.
+    fn needs_for(&self, config: &[u8]) -> impl Iterator<Item = (&Loader, &CacheNeed)> {
+        let needs = self.needs_cache.iter().filter_map(|need| Some((self.loaders.get(need.loader)?, need)));
+        needs.filter(move |(loader, _)| *loader.config == *config)
+    }
+
     /// The edges of all programs whose loader reads `config`.
     fn edges_for(&self, config: &[u8]) -> impl Iterator<Item = (&Loader, &Edge)> {
         let programs =
@@ -64,6 +81,13 @@ impl Closure {
             let flags = cache::flags(loader.machine).first().copied().unwrap_or(3);
             entries.push(Entry { name: edge.name.clone(), path: file.opened.clone(), flags, hwcap });
         }
+        let needs = self.needs_for(config).filter(|(loader, _)| loader.machine.big_endian == big_endian);
+        entries.extend(needs.map(|(loader, need)| Entry {
+            name: need.name.clone(),
+            path: need.path.clone(),
+            flags: cache::flags(loader.machine).first().copied().unwrap_or(3),
+            hwcap: Hwcap::None,
+        }));
         // A build for better processors counts where the plain one is found by the cache.
         let plain: Vec<Entry> = entries.iter().filter(|entry| entry.hwcap == Hwcap::None).cloned().collect();
         entries.retain(|entry| {
@@ -88,6 +112,11 @@ impl Closure {
             };
             if !dirs.contains(&dir) {
                 dirs.push(dir);
+            }
+        }
+        for dir in self.needs_for(config).map(|(_, need)| directory(&need.path)) {
+            if !first.contains(&dir) && !then.contains(&dir) {
+                first.push(dir);
             }
         }
         // What a directory shadows depends on the order, which that of the first use need not be.

@@ -1,10 +1,10 @@
 //! The closure's files → evidence.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::scan::{Depth, Hits, MAX_STRING, Scanner};
 use crate::{
-    elf::{self, Closure, File, Found, FoundKind, Lookup as _, Object, Outcome, Root, Tag},
+    elf::{self, Closure, File, Found, FoundKind, Lookup as _, Object, Outcome, Program, Root, Tag},
     path::ImagePath,
     plan::{Options, View},
     rules::{Account, Evidence, Libc, LibcKind, Table, Wanted},
@@ -29,6 +29,8 @@ pub(super) struct Gatherer<'t> {
     seen: BTreeSet<ImagePath>,
     /// Names that were looked for as libraries.
     asked: BTreeSet<Box<[u8]>>,
+    /// Those that a loader finds only where it is told so: its path, the name, where it is.
+    pub(super) needs: Vec<[Arc<[u8]>; 3]>,
 }
 
 impl<'t> Gatherer<'t> {
@@ -43,7 +45,7 @@ impl<'t> Gatherer<'t> {
             ..Evidence::default()
         };
         let scanner = Scanner::new(&wanted);
-        Self { wanted, scanner, evidence, seen: BTreeSet::new(), asked: BTreeSet::new() }
+        Self { wanted, scanner, evidence, seen: BTreeSet::new(), asked: BTreeSet::new(), needs: Vec::new() }
     }
 
     /// Adds what the files of `closure` tell that were not there before. The first `hard` programs are what
@@ -160,7 +162,8 @@ impl<'t> Gatherer<'t> {
         hits
     }
 
-    /// Looks for libraries as dlopen(3) would, of which LD_PRELOAD's search is the nearest: from the program.
+    /// Looks for libraries as dlopen(3) would, of which LD_PRELOAD's search is the nearest: from the programs
+    /// that load the object with the name.
     fn resolve(
         &mut self,
         names: Vec<(Box<[u8]>, ImagePath)>,
@@ -169,11 +172,23 @@ impl<'t> Gatherer<'t> {
         view: &View<'_>,
     ) {
         let names: Vec<_> = names.into_iter().filter(|(name, _)| self.asked.insert(name.clone())).collect();
-        let program =
-            closure.programs.iter().find(|program| program.loader.is_some() && program.file.is_some());
-        let file = program.and_then(|program| closure.files.get(program.file?));
-        let (Some(file), false) = (file, names.is_empty()) else { return };
-        let Ok(path) = ImagePath::new(&file.opened) else { return };
+        if names.is_empty() {
+            return;
+        }
+        let by: BTreeSet<&ImagePath> = names.iter().map(|(_, by)| by).collect();
+        let asks = |index: &usize| closure.files.get(*index).is_some_and(|file| by.contains(&file.path));
+        let root = |program: &Program| {
+            let path = ImagePath::new(&closure.files.get(program.file?)?.opened).ok()?;
+            program.loader.map(|_| Root { path })
+        };
+        let asking = closure
+            .programs
+            .iter()
+            .filter(|program| program.file.iter().chain(&program.loads).chain(&program.extra).any(asks));
+        let mut roots: Vec<Root> = asking.filter_map(root).collect();
+        if roots.is_empty() {
+            roots.extend(closure.programs.iter().find_map(root));
+        }
         let preload = names.iter().map(|(name, _)| name.to_vec()).collect();
         let search = elf::Options {
             environment_path: options.settings.list("LD_LIBRARY_PATH", &[':', ';']),
@@ -181,12 +196,20 @@ impl<'t> Gatherer<'t> {
             preload,
             hwcaps: elf::Hwcaps::Baseline,
         };
-        let found = elf::closure(&[Root { path }], &search, view);
+        let found = elf::closure(&roots, &search, view);
+        for need in &found.needs_cache {
+            if let (true, Some(loader)) =
+                (self.asked.contains(&need.name[..]), found.loaders.get(need.loader))
+            {
+                self.needs.push([loader.path.clone(), need.name.clone(), need.path.clone()]);
+            }
+        }
         for edge in found.programs.iter().flat_map(|program| &program.edges) {
             let (Tag::Preload, Outcome::Found(index, _)) = (edge.tag, &edge.outcome) else { continue };
             let by = names.iter().find(|(name, _)| **name == *edge.name).map(|(_, by)| by.clone());
             if let (Some(by), Some(library)) = (by, found.files.get(*index)) {
-                self.evidence.opens.insert((*edge.name).into(), (library.opened[..].into(), by));
+                let opens = &mut self.evidence.opens;
+                opens.entry((*edge.name).into()).or_insert((library.opened[..].into(), by));
             }
         }
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Missing, Note, Options, PlanError, Reason, image::Growing, programs};
 use crate::{
-    elf::{Closure, script::Shebang},
+    elf::{Closure, Lookup as _, script::Shebang},
     path::{ImagePath, escape},
     rules::{self, Choice, Fired, Level, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
@@ -68,6 +68,16 @@ impl<'t> Rules<'t> {
             followed: BTreeSet::new(),
             bytes: BTreeMap::new(),
             large: BTreeMap::new(),
+        }
+    }
+
+    /// Tells `closure` of the libraries in the image that are opened by name and not found without a cache.
+    pub(super) fn tell_needs(&self, closure: &mut Closure, growing: &Growing<'_>) {
+        for [loader, name, path] in &self.gatherer.needs {
+            let found = growing.view.find(path);
+            if found.is_ok_and(|found| growing.has(&found.path)) {
+                closure.need(loader, name.clone(), path.clone());
+            }
         }
     }
 
