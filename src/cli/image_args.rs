@@ -40,22 +40,9 @@ pub(super) struct CheckArgs {
     pub(super) quiet: bool,
 }
 
+/// How an image's program is started, and its limits.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  imgb run myapp.tar\n  imgb run myapp.tar -- --version\n  \
-    imgb run --memory 64m --timeout 10s --read-only oci:layout:1.0\n\n\
-    The program sees only the image, in namespaces of its own: no network but loopback, no capabilities.\n\
-    All files are the one user's that it runs as, so chown(2) to another and setuid(2) fail there.\n\
-    It is ended when it has written nine tenths of what the disk of TMPDIR had free.\n\
-    The exit code is the program's; 124 after --timeout, 125 where imgb itself fails, 126 and 127 for a program \
-    that cannot be executed or is not there.")]
-pub(super) struct RunArgs {
-    #[command(flatten)]
-    pub(super) image: ImageArgs,
-
-    /// Arguments instead of the image's cmd
-    #[arg(last = true, value_name = "ARG")]
-    pub(super) args: Vec<String>,
-
+pub(super) struct StartArgs {
     /// Words instead of the image's entrypoint and cmd
     #[arg(long, value_name = "WORDS")]
     pub(super) entrypoint: Option<String>,
@@ -79,6 +66,26 @@ pub(super) struct RunArgs {
     /// How long it may run, such as 10s: then it is ended with code 124
     #[arg(long, value_name = "TIME")]
     pub(super) timeout: Option<String>,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  imgb run myapp.tar\n  imgb run myapp.tar -- --version\n  \
+    imgb run --memory 64m --timeout 10s --read-only oci:layout:1.0\n\n\
+    The program sees only the image, in namespaces of its own: no network but loopback, no capabilities.\n\
+    All files are the one user's that it runs as, so chown(2) to another and setuid(2) fail there.\n\
+    It is ended when it has written nine tenths of what the disk of TMPDIR had free.\n\
+    The exit code is the program's; 124 after --timeout, 125 where imgb itself fails, 126 and 127 for a program \
+    that cannot be executed or is not there.")]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) image: ImageArgs,
+
+    /// Arguments instead of the image's cmd
+    #[arg(last = true, value_name = "ARG")]
+    pub(super) args: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) start: StartArgs,
 
     /// Nothing but /tmp, /run and /dev/shm can be written
     #[arg(long)]
@@ -97,7 +104,8 @@ pub(super) struct RunArgs {
     strace -f -e trace=%file -o log ./app && imgb trace --from-strace log -o app.list\n  \
     imgb pack ./app --include-from app.list -o app.tar\n\n\
     Of an image, what its program asked for in vain is listed where the sysroot has it; of a command, every file \
-    that it read. What the program prints goes to stderr. The exit code is the program's, as with `imgb run`.")]
+    that it read, after --timeout as well. What the program prints goes to stderr.\n\
+    The exit code is the program's, as with `imgb run`.")]
 pub(super) struct TraceArgs {
     /// The image to run: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     #[arg(value_name = "IMAGE")]
@@ -123,29 +131,8 @@ pub(super) struct TraceArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<std::path::PathBuf>,
 
-    /// Words instead of the image's entrypoint and cmd
-    #[arg(long, value_name = "WORDS")]
-    pub(super) entrypoint: Option<String>,
-
-    /// A variable (repeatable); NAME alone takes its value from here
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    pub(super) env: Vec<String>,
-
-    /// Instead of the image's working directory
-    #[arg(short, long, value_name = "DIR")]
-    pub(super) workdir: Option<String>,
-
-    /// Instead of the image's user
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    pub(super) user: Option<String>,
-
-    /// Memory of all processes in an image together, such as 64m: past it they are ended
-    #[arg(short, long, value_name = "BYTES")]
-    pub(super) memory: Option<String>,
-
-    /// How long it may run, such as 10s: then it is ended with code 124 and what was seen is listed
-    #[arg(long, value_name = "TIME")]
-    pub(super) timeout: Option<String>,
+    #[command(flatten)]
+    pub(super) start: StartArgs,
 
     /// JSON on stdout
     #[arg(long)]

@@ -4,7 +4,7 @@ use std::{ffi::OsString, time::Duration};
 
 use super::{
     check,
-    image_args::RunArgs,
+    image_args::{RunArgs, StartArgs},
     pack::scratch,
     progress::line,
     report::{Failure, chain},
@@ -12,13 +12,32 @@ use super::{
 };
 use crate::{
     check::Start,
-    run::{self, NOT_FOUND, OWN_FAULT, RunError},
+    run::{self, NOT_FOUND, OWN_FAULT, RunError, Runtime},
+    source::image::Image,
 };
 
 /// The exit code is the program's.
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let image = check::open(&args.image).map_err(|failure| failure.with_code(OWN_FAULT))?;
-    let mut start = Start::of_image(&image);
+    let (start, limits) = started(&args.start, &args.args, &image)?;
+    let runtime = args.runtime.parse().map_err(Failure::usage)?;
+    let options = run::Options { read_only: args.read_only, runtime, ..limits };
+    let tree = image.merged();
+    let ended = run::run(&tree, &start, &options).map_err(failure)?;
+    for note in &ended.notes {
+        line(&format!("warning: {note}"));
+    }
+    Ok(ended.code)
+}
+
+/// How `image` is started: as it says itself, but for `args`; with `words` instead of its arguments, if there are
+/// any.
+pub(super) fn started(
+    args: &StartArgs,
+    words: &[String],
+    image: &Image,
+) -> Result<(Start, run::Options), Failure> {
+    let mut start = Start::of_image(image);
     if let Some(entrypoint) = &args.entrypoint {
         start.entrypoint = shell_words::split(entrypoint).map_err(Failure::usage)?;
         start.cmd.clear();
@@ -26,20 +45,15 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     start.user = args.user.clone().or(start.user);
     start.workdir = args.workdir.clone().or(start.workdir);
     let options = run::Options {
-        args: args.args.clone(),
+        args: words.to_vec(),
         env: args.env.iter().filter_map(|entry| pair(entry)).collect(),
         memory: args.memory.as_deref().map(size).transpose()?,
         timeout: args.timeout.as_deref().map(duration).transpose()?,
-        read_only: args.read_only,
+        read_only: false,
         scratch: scratch(),
-        runtime: args.runtime.parse().map_err(Failure::usage)?,
+        runtime: Runtime::Own,
     };
-    let tree = image.merged();
-    let ended = run::run(&tree, &start, &options).map_err(failure)?;
-    for note in &ended.notes {
-        line(&format!("warning: {note}"));
-    }
-    Ok(ended.code)
+    Ok((start, options))
 }
 
 pub(super) fn failure(error: RunError) -> Failure {
@@ -67,7 +81,7 @@ pub(super) fn pair(entry: &str) -> Option<(OsString, OsString)> {
 }
 
 /// Bytes, with `k`, `m` or `g` for powers of 1024, as docker has them.
-pub(super) fn size(text: &str) -> Result<u64, Failure> {
+fn size(text: &str) -> Result<u64, Failure> {
     let wrong =
         || Failure::usage(format!("--memory `{text}`: write a number of bytes, with k, m or g behind it"));
     let lower = text.to_ascii_lowercase();

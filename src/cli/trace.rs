@@ -15,13 +15,12 @@ use super::{
     pack::scratch,
     progress::line,
     report::{Failure, LOCAL, MISSING, REFUSED, USAGE, bytes, chain, print},
-    run::{duration, failure, pair, size},
+    run::{duration, failure, pair, started},
 };
 use crate::{
-    check::Start,
     elf::{FoundKind, Lookup as _},
     path::{ImagePath, escape},
-    run::{self, Ended, HostCommand, OWN_FAULT, Runtime},
+    run::{self, Ended, HostCommand, OWN_FAULT},
     source::{HostView, TreeView, image::Image},
     trace::{self, Access, Call, Report, Seen, StraceError, There, Watched},
 };
@@ -73,22 +72,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
 }
 
 fn in_image(args: &TraceArgs, image: &Image) -> Result<(Ended, Vec<Access>), Failure> {
-    let mut start = Start::of_image(image);
-    if let Some(entrypoint) = &args.entrypoint {
-        start.entrypoint = shell_words::split(entrypoint).map_err(Failure::usage)?;
-        start.cmd.clear();
-    }
-    start.user = args.user.clone().or(start.user);
-    start.workdir = args.workdir.clone().or(start.workdir);
-    let options = run::Options {
-        args: args.args.clone(),
-        env: args.env.iter().filter_map(|entry| pair(entry)).collect(),
-        memory: args.memory.as_deref().map(size).transpose()?,
-        timeout: args.timeout.as_deref().map(duration).transpose()?,
-        read_only: false,
-        scratch: scratch(),
-        runtime: Runtime::Own,
-    };
+    let (start, options) = started(&args.start, &args.args, image)?;
     run::watch(&image.merged(), &start, &options).map_err(failure)
 }
 
@@ -99,23 +83,23 @@ fn here(args: &TraceArgs) -> Result<(Ended, Vec<Access>), Failure> {
         return Err(Failure::new(USAGE, "there is nothing to run".into(), Vec::new(), Some(hint)));
     }
     let only_for_images = [
-        ("--entrypoint", args.entrypoint.is_some()),
-        ("--workdir", args.workdir.is_some()),
-        ("--user", args.user.is_some()),
-        ("--memory", args.memory.is_some()),
+        ("--entrypoint", args.start.entrypoint.is_some()),
+        ("--workdir", args.start.workdir.is_some()),
+        ("--user", args.start.user.is_some()),
+        ("--memory", args.start.memory.is_some()),
         ("--platform", args.platform.is_some()),
     ];
     if let Some((option, _)) = only_for_images.iter().find(|(_, given)| *given) {
         return Err(Failure::usage(format!("{option} is for an image; a command runs as it would here")));
     }
     let mut env: std::collections::BTreeMap<_, _> = std::env::vars_os().collect();
-    env.extend(args.env.iter().filter_map(|entry| pair(entry)));
+    env.extend(args.start.env.iter().filter_map(|entry| pair(entry)));
     let command = HostCommand {
         args: args.args.iter().map(Into::into).collect(),
         env: env.into_iter().collect(),
         workdir: here_is()?,
     };
-    let timeout = args.timeout.as_deref().map(duration).transpose()?;
+    let timeout = args.start.timeout.as_deref().map(duration).transpose()?;
     run::watch_command(&command, timeout, &scratch()).map_err(failure)
 }
 

@@ -141,8 +141,12 @@ fn holds(when: &When, evidence: &Evidence, followed: &Followed<'_>) -> Option<Ve
     type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
     let parts: [(&[String], Find<'_>); 11] = [
         (&when.programs, &|patterns| programs(patterns, evidence)),
-        (&when.opens, &|patterns| opens(patterns, evidence)),
-        (&when.commands, &|patterns| commands(patterns, evidence)),
+        (&when.opens, &|patterns| {
+            opened(patterns, &evidence.opens, |name| format!("it names {name} and calls dlopen"))
+        }),
+        (&when.commands, &|patterns| {
+            opened(patterns, &evidence.commands, |name| format!("its script names the command {name}"))
+        }),
         (&when.scripts, &|patterns| scripts(patterns, evidence)),
         (&when.libraries, &|patterns| libraries(patterns, evidence)),
         (&when.paths, &|patterns| paths(patterns, evidence)),
@@ -218,22 +222,17 @@ fn libraries(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
     evidence.libraries.iter().map(|(name, path)| (&**name, path)).filter_map(find).collect()
 }
 
-fn opens(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
+/// Names that lead to something, `phrase` saying how one comes to be there.
+fn opened(
+    patterns: &[String],
+    opened: &BTreeMap<Box<[u8]>, Opened>,
+    phrase: impl Fn(&str) -> String,
+) -> Vec<Match> {
     let find = |(name, (path, by)): (&[u8], &Opened)| {
         let captures = first(patterns, name)?;
-        let phrase = format!("it names {} and calls dlopen", escape(name));
-        Some(Match { phrase, by: by.clone(), path: Some(path.to_vec()), captures })
+        Some(Match { phrase: phrase(&escape(name)), by: by.clone(), path: Some(path.to_vec()), captures })
     };
-    evidence.opens.iter().map(|(name, opened)| (&**name, opened)).filter_map(find).collect()
-}
-
-fn commands(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
-    let find = |(name, (path, by)): (&[u8], &Opened)| {
-        let captures = first(patterns, name)?;
-        let phrase = format!("its script names the command {}", escape(name));
-        Some(Match { phrase, by: by.clone(), path: Some(path.to_vec()), captures })
-    };
-    evidence.commands.iter().map(|(name, opened)| (&**name, opened)).filter_map(find).collect()
+    opened.iter().map(|(name, opened)| (&**name, opened)).filter_map(find).collect()
 }
 
 fn scripts(patterns: &[String], evidence: &Evidence) -> Vec<Match> {

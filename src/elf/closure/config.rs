@@ -78,14 +78,18 @@ impl Closure {
                 How::Beside(_) if edge.tag == Tag::Variant => Hwcap::Level(level(&file.opened)),
                 _ => continue,
             };
-            let flags = cache::flags(loader.machine).first().copied().unwrap_or(3);
-            entries.push(Entry { name: edge.name.clone(), path: file.opened.clone(), flags, hwcap });
+            entries.push(Entry {
+                name: edge.name.clone(),
+                path: file.opened.clone(),
+                flags: flags(loader),
+                hwcap,
+            });
         }
         let needs = self.needs_for(config).filter(|(loader, _)| loader.machine.big_endian == big_endian);
         entries.extend(needs.map(|(loader, need)| Entry {
             name: need.name.clone(),
             path: need.path.clone(),
-            flags: cache::flags(loader.machine).first().copied().unwrap_or(3),
+            flags: flags(loader),
             hwcap: Hwcap::None,
         }));
         // A build for better processors counts where the plain one is found by the cache.
@@ -133,6 +137,11 @@ impl Closure {
         }
         out
     }
+}
+
+/// The flags of an entry for `loader`.
+fn flags(loader: &Loader) -> i32 {
+    cache::flags(loader.machine).first().copied().unwrap_or(3)
 }
 
 /// The subdirectory of `glibc-hwcaps` that a path is in.
