@@ -8,9 +8,7 @@ use super::{
     soft::{self, Rules},
 };
 use crate::{
-    elf::{
-        self, Closure, Edge, FaultKind, FindError, Found, FoundKind, How, Lookup as _, Outcome, Root, Tried,
-    },
+    elf::{self, Closure, Edge, FaultKind, FindError, Found, FoundKind, How, Lookup as _, Outcome, Root},
     path::{ImagePath, escape},
     source::{self, Beside},
     tree::Content,
@@ -42,25 +40,27 @@ pub(super) fn take(
     mut rules: Rules<'_>,
     growing: &mut Growing<'_>,
 ) -> Result<Outcomes, PlanError> {
+    let mut search = search(options);
     let mut all = roots.programs.clone();
-    let mut closure = resolve(&all, options, growing);
+    let mut closure = resolve(&all, &search, growing);
     let plugins = unloaded(&roots.libraries, &closure, growing);
     if !plugins.is_empty() {
         all.extend(plugins);
-        closure = resolve(&all, options, growing);
+        closure = resolve(&all, &search, growing);
     }
     let hard = all.len();
     loop {
         take_files(&closure, growing)?;
-        let added = rules.follow(&closure, hard, options, growing)?;
+        let added = rules.follow(&closure, hard, &search, growing)?;
         let added = unloaded(&added, &closure, growing);
-        if added.is_empty() {
+        let opens = rules.opens(growing);
+        if added.is_empty() && opens == search.opens {
             break;
         }
         all.extend(added);
-        closure = resolve(&all, options, growing);
+        search.opens = opens;
+        closure = resolve(&all, &search, growing);
     }
-    rules.tell_needs(&mut closure, growing);
     for file in closure.config_files() {
         let path = ImagePath::new(&file.path)
             .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
@@ -83,16 +83,20 @@ fn unloaded(objects: &[ImagePath], closure: &Closure, growing: &Growing<'_>) -> 
     objects.iter().filter(is_plugin).cloned().collect()
 }
 
-fn resolve(roots: &[ImagePath], options: &Options, growing: &Growing<'_>) -> Closure {
-    let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();
-    let hwcaps = if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline };
-    let options = elf::Options {
+/// How the image's loader searches.
+fn search(options: &Options) -> elf::Options {
+    elf::Options {
         environment_path: options.settings.list("LD_LIBRARY_PATH", &[':', ';']),
         library_path: options.library_path.clone(),
         preload: options.settings.list("LD_PRELOAD", &[':', ' ']),
-        hwcaps,
-    };
-    elf::closure(&roots, &options, growing.view)
+        hwcaps: if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline },
+        opens: BTreeMap::new(),
+    }
+}
+
+fn resolve(roots: &[ImagePath], search: &elf::Options, growing: &Growing<'_>) -> Closure {
+    let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();
+    elf::closure(&roots, search, growing.view)
 }
 
 /// Takes every file that `closure` opened, with the links on its way, and why.
@@ -152,7 +156,7 @@ fn judge(
         let missing = Missing {
             name: escape(&edge.name),
             by,
-            searched: searched(edge),
+            searched: edge.searched(),
             beside: on_the_host(edge, closure, view),
         };
         if program >= hard {
@@ -207,17 +211,4 @@ fn on_the_host(edge: &Edge, closure: &Closure, view: &View<'_>) -> Option<Beside
         }
         source::beside(host, &way)
     })
-}
-
-/// Each place and the rule that made it one, without what says nothing but "not there".
-pub(super) fn searched(edge: &Edge) -> Vec<String> {
-    edge.tried
-        .iter()
-        .map(|Tried { path, how, miss }| match miss {
-            elf::Miss::Find(FindError::Missing) | elf::Miss::NoDirectory => {
-                format!("{} ({how})", escape(path))
-            }
-            _ => format!("{} ({how}: {miss})", escape(path)),
-        })
-        .collect()
 }

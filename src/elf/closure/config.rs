@@ -41,17 +41,6 @@ impl Closure {
         files.collect()
     }
 
-    /// Notes that a program opens `name` at run time, which its loader at `loader` finds at `path` only where it is
-    /// told so.
-    pub fn need(&mut self, loader: &[u8], name: Arc<[u8]>, path: Arc<[u8]>) {
-        let loaders = self.loaders.iter().enumerate().filter(|(_, known)| *known.path == *loader);
-        self.needs_cache.extend(loaders.map(|(loader, _)| CacheNeed {
-            loader,
-            name: name.clone(),
-            path: path.clone(),
-        }));
-    }
-
     /// The needs of all loaders that read `config`.
     fn needs_for(&self, config: &[u8]) -> impl Iterator<Item = (&Loader, &CacheNeed)> {
         let needs = self.needs_cache.iter().filter_map(|need| Some((self.loaders.get(need.loader)?, need)));

@@ -1,15 +1,21 @@
 //! The closure: every file that programs load, who asked for it, and how it was found.
 
 mod config;
+mod dirs;
 mod display;
 mod files;
 mod glibc;
 mod musl;
+mod needs;
 mod program;
 mod search;
 mod state;
+mod tail;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use state::State;
 
@@ -40,6 +46,9 @@ pub struct Options {
     pub preload: Vec<Vec<u8>>,
     /// Which processor it runs on.
     pub hwcaps: Hwcaps,
+    /// Names that objects, by their real paths, give to dlopen(3) besides those of their metadata. One that leads
+    /// nowhere is passed over, and what one leads to loads nothing: it is to be given as a root.
+    pub opens: BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>>,
 }
 
 /// Which processor is assumed, where libraries come in several builds.
@@ -142,8 +151,10 @@ pub struct Edge {
     pub name: Arc<[u8]>,
     /// What came of it.
     pub outcome: Outcome,
-    /// What was tried before, in order.
+    /// What was tried before, in order, as far as there is room for it.
     pub tried: Arc<[Tried]>,
+    /// Places that were tried after these, and nothing found there.
+    pub unlisted: usize,
 }
 
 /// What made a program ask for a library.
@@ -159,6 +170,8 @@ pub enum Tag {
     Variant,
     /// Dlopen metadata.
     Dlopen(Priority),
+    /// dlopen(3) of one of [`Options::opens`].
+    Opened,
 }
 
 /// What came of a request.
@@ -310,6 +323,8 @@ pub enum Warning {
     /// A library that [`Options::library_path`] finds, and the one that its user's RUNPATH finds: the image needs the
     /// variable, too.
     Shadowed(Arc<[u8]>, Arc<[u8]>),
+    /// A directory that is searched and that leads through procfs to something of the process: it is left out.
+    ProcessDirectory(Arc<[u8]>),
     /// A library that is missing on most processors, and a build of it for better ones.
     OnlyVariant(Arc<[u8]>, Arc<[u8]>),
 }
@@ -357,5 +372,6 @@ pub fn closure(roots: &[Root], options: &Options, lookup: &dyn Lookup) -> Closur
         let program = program::resolve(&mut state, root);
         state.out.programs.push(program);
     }
+    state.note_libraries();
     state.out
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Edge, Fault, FaultKind, How, Miss, Outcome, Program, State, Tag, Tried, Warning,
+    dirs::{DirId, NOT_THERE, Room, Trail, tried},
     files::Verdict,
     search::{Answer, Config, Hit, Paths, join},
 };
@@ -30,7 +31,12 @@ struct Walk<'s, 'a> {
     shortnames: BTreeMap<Arc<[u8]>, usize>,
     ids: BTreeMap<FileId, usize>,
     loads: Vec<usize>,
+    /// Directories of LD_LIBRARY_PATH.
+    library_path: Arc<[(How, Vec<DirId>)]>,
+    /// Those of the path file or of its default, and by which rule.
+    own_path: (How, Arc<[DirId]>),
     edges: Vec<Edge>,
+    room: Room,
     faults: Vec<Fault>,
 }
 
@@ -38,6 +44,10 @@ struct Walk<'s, 'a> {
 pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     let (Some(file), Some(loader)) = (program.file, program.loader) else { return };
     let interpreter = program.interpreter;
+    let opened = state.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
+    let environment = &state.options.environment_path;
+    let library_path = state.library_dirs(loader, &opened, environment).into();
+    let own_path = state.musl_path(loader);
     let mut walk = Walk {
         state,
         loader,
@@ -46,7 +56,10 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         shortnames: BTreeMap::new(),
         ids: BTreeMap::new(),
         loads: Vec::new(),
+        library_path,
+        own_path,
         edges: Vec::new(),
+        room: Room::default(),
         faults: Vec::new(),
     };
     let main = walk.state.out.files.get(file).is_some_and(|file| file.object.interp.is_some());
@@ -61,6 +74,7 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     walk.breadth_first(0);
     let at_start = walk.loads.len();
     walk.dlopens();
+    walk.opens();
     let Walk { mut loads, edges, faults, .. } = walk;
     program.extra = loads.split_off(at_start);
     program.loads = loads;
@@ -71,14 +85,12 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
 impl Walk<'_, '_> {
     /// Remembers which directory comes before which, for the image's own path file.
     fn note_order(&mut self) {
-        let paths = self.state.library_paths().into_iter();
-        let mut dirs: Vec<Arc<[u8]>> = paths.flat_map(|(_, dirs)| dirs).collect();
-        if let Config::Path(path, true) = &*self.state.config(self.loader) {
-            dirs.extend(path.dirs.iter().cloned());
-        }
-        for dir in dirs {
+        let own = Some(&self.own_path).filter(|(how, _)| matches!(how, How::PathFile(_)));
+        let own = own.iter().flat_map(|(_, dirs)| dirs.iter());
+        for &dir in self.library_path.iter().flat_map(|(_, dirs)| dirs).chain(own) {
+            let Some(dir) = self.state.dirs.get(dir) else { continue };
             // As `directory` has it of a path in it.
-            let dir: Arc<[u8]> = directory(&join_musl(&dir, b"x")).into();
+            let dir: Arc<[u8]> = directory(&join_musl(&dir.path, b"x")).into();
             if !self.state.out.musl_order.contains(&dir) {
                 self.state.out.musl_order.push(dir);
             }
@@ -121,12 +133,12 @@ impl Walk<'_, '_> {
 
     fn dlopen(&mut self, requester: usize, entry: &Dlopen) {
         let tag = Tag::Dlopen(entry.priority);
-        let mut tried = Vec::new();
+        let mut trail = Trail::default();
         for name in &entry.sonames {
             let (outcome, here) = self.load_library(Some(0), name);
-            tried.extend(here.iter().cloned());
+            trail.extend(&here);
             if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
-                self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried: tried.into() });
+                self.record((requester, tag, name.clone()), outcome, trail.end(false));
                 return;
             }
         }
@@ -137,7 +149,32 @@ impl Walk<'_, '_> {
             let warning = Warning::Recommended(file.opened.clone(), name.clone());
             self.state.out.warnings.insert(warning);
         }
-        self.edges.push(Edge { requester, tag, name, outcome: Outcome::Missing, tried: tried.into() });
+        self.record((requester, tag, name), Outcome::Missing, trail.end(true));
+    }
+
+    /// The libraries that members open by the names that are known of them.
+    fn opens(&mut self) {
+        let mut at = 0;
+        while let Some(file) = self.members.get(at).map(|member| member.file) {
+            for name in self.state.opens(file) {
+                let (outcome, tried) = self.load_library(Some(0), &name);
+                if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
+                    self.record((file, Tag::Opened, name), outcome, tried);
+                }
+            }
+            at += 1;
+        }
+    }
+
+    /// Puts a request on record.
+    fn record(
+        &mut self,
+        (requester, tag, name): (usize, Tag, Arc<[u8]>),
+        outcome: Outcome,
+        tried: (Arc<[Tried]>, usize),
+    ) {
+        let (tried, unlisted) = self.room.keep(tried);
+        self.edges.push(Edge { requester, tag, name, outcome, tried, unlisted });
     }
 
     /// One name asked for by a member; whether something answered. `needed_by` is where the search begins: nowhere
@@ -146,16 +183,20 @@ impl Walk<'_, '_> {
         let Some(requester) = self.members.get(member).map(|member| member.file) else { return false };
         let (outcome, tried) = self.load_library(needed_by, name);
         if let Outcome::Fatal(kind) = &outcome {
-            let path = tried.last().map_or_else(|| name.clone(), |tried| tried.path.clone());
+            let path = tried.0.last().map_or_else(|| name.clone(), |tried| tried.path.clone());
             self.faults.push(Fault { path, kind: kind.clone() });
         }
         let found = matches!(outcome, Outcome::Found(..) | Outcome::Same(..) | Outcome::Kernel);
-        self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried });
+        self.record((requester, tag, name.clone()), outcome, tried);
         found
     }
 
-    fn load_library(&mut self, needed_by: Option<usize>, name: &Arc<[u8]>) -> (Outcome, Arc<[Tried]>) {
-        let none = Arc::default;
+    fn load_library(
+        &mut self,
+        needed_by: Option<usize>,
+        name: &Arc<[u8]>,
+    ) -> (Outcome, (Arc<[Tried]>, usize)) {
+        let none = || (Arc::default(), 0);
         if self.is_self(name) {
             return (self.itself(), none());
         }
@@ -172,9 +213,9 @@ impl Walk<'_, '_> {
             Hit::Missing => return (Outcome::Missing, answer.tried),
             Hit::Fatal(path, fault) => {
                 // The last place that was tried is the one at fault.
-                let mut tried = answer.tried.to_vec();
-                tried.push(Tried { path, how: How::Default, miss: Miss::Find(FindError::Missing) });
-                return (Outcome::Fatal(fault), tried.into());
+                let mut places = answer.tried.0.to_vec();
+                places.push(tried(&path, &How::Default, NOT_THERE));
+                return (Outcome::Fatal(fault), (places.into(), answer.tried.1));
             }
         };
         let Some(file) = self.state.take(&path) else {
@@ -255,75 +296,108 @@ impl Walk<'_, '_> {
     }
 
     fn at_path(&mut self, path: &Arc<[u8]>) -> Answer {
-        let mut tried = Vec::new();
+        let mut trail = Trail::default();
         let result = if path.starts_with(b"/") {
-            self.try_path(path, &How::Path, &mut tried).unwrap_or(Hit::Missing)
+            self.try_path(path, &How::Path, &mut trail).0
         } else {
-            tried.push(Tried { path: path.clone(), how: How::Path, miss: Miss::Relative });
-            Hit::Missing
+            trail.push(|| tried(path, &How::Path, Miss::Relative));
+            None
         };
-        Answer { result, tried: tried.into() }
+        Answer::new(result.unwrap_or(Hit::Missing), trail)
     }
 
-    /// One path: a hit, or `None` and the miss noted.
-    fn try_path(&mut self, path: &[u8], how: &How, tried: &mut Vec<Tried>) -> Option<Hit> {
-        let machine = self.state.loader(self.loader)?.machine;
+    /// One path: the search's end, if it is one; whether nothing is there.
+    fn try_path(&mut self, path: &[u8], how: &How, trail: &mut Trail) -> (Option<Hit>, bool) {
+        let Some(machine) = self.state.loader(self.loader).map(|loader| loader.machine) else {
+            return (None, false);
+        };
         match self.state.open(path).musl(machine) {
-            Verdict::Take => Some(Hit::Found(path.into(), how.clone())),
-            Verdict::Fatal(fault) => Some(Hit::Fatal(path.into(), fault)),
+            Verdict::Take => (Some(Hit::Found(path.into(), how.clone())), false),
+            Verdict::Fatal(fault) => (Some(Hit::Fatal(path.into(), fault)), false),
             Verdict::Skip(miss) => {
-                let stops = matches!(miss, Miss::Find(FindError::Loop | FindError::Other(_)));
-                tried.push(Tried { path: path.into(), how: how.clone(), miss });
+                trail.push(|| tried(path, how, miss.clone()));
                 // `path_open` gives up at an errno that it does not expect.
-                stops.then_some(Hit::Missing)
+                let stops = matches!(miss, Miss::Find(FindError::Loop | FindError::Other(_)));
+                (stops.then_some(Hit::Missing), miss == NOT_THERE)
             }
         }
     }
 
-    fn try_dirs(
-        &mut self,
-        dirs: &[Arc<[u8]>],
-        name: &[u8],
-        how: &How,
-        tried: &mut Vec<Tried>,
-    ) -> Option<Hit> {
-        dirs.iter().find_map(|dir| self.try_path(&join_musl(dir, name), how, tried))
+    fn try_dirs(&mut self, dirs: &[DirId], name: &[u8], how: &How, trail: &mut Trail) -> Option<Hit> {
+        for &id in dirs {
+            let Some(path) = self.state.dirs.get(id).map(|dir| join_musl(&dir.path, name)) else { continue };
+            if self.state.lacks(id, name) {
+                trail.push(|| tried(&path, how, NOT_THERE));
+                continue;
+            }
+            match self.try_path(&path, how, trail) {
+                (Some(hit), _) => return Some(hit),
+                (None, true) => self.state.missed(id),
+                (None, false) => {}
+            }
+        }
+        None
     }
 
+    /// `path_open` along the lists of `load_library`.
     fn search(&mut self, needed_by: Option<usize>, name: &Arc<[u8]>) -> Answer {
-        let mut tried = Vec::new();
-        let mut result = None;
-        for (how, dirs) in self.state.library_paths() {
-            if result.is_none() {
-                result = self.try_dirs(&dirs, name, &how, &mut tried);
+        let mut trail = Trail::default();
+        for (how, dirs) in &*self.library_path.clone() {
+            if let Some(hit) = self.try_dirs(dirs, name, how, &mut trail) {
+                if let (How::LibraryPath, Hit::Found(path, _)) = (how, &hit)
+                    && let Some(Hit::Found(other, _)) =
+                        self.in_inherited(needed_by, name, &mut Trail::default())
+                {
+                    self.state.note_shadowed(path, &other);
+                }
+                return Answer::new(hit, trail);
             }
         }
+        let mut result = self.in_inherited(needed_by, name, &mut trail);
+        if result.is_none() {
+            let (how, dirs) = self.own_path.clone();
+            result = self.try_dirs(&dirs, name, &how, &mut trail);
+        }
+        Answer::new(result.unwrap_or(Hit::Missing), trail)
+    }
+
+    /// The search paths of the requester, and of who asked for that.
+    fn in_inherited(&mut self, needed_by: Option<usize>, name: &[u8], trail: &mut Trail) -> Option<Hit> {
         let mut next = needed_by;
-        while let (None, Some(index)) = (&result, next) {
-            let Some(at) = self.members.get(index) else { break };
+        while let Some(index) = next {
+            let at = self.members.get(index)?;
             let (paths, file) = (at.paths.clone(), at.file);
             next = at.requester;
-            let opened = self.state.out.files.get(file).map(|file| file.opened.clone());
-            let opened = opened.unwrap_or_default();
+            let opened = self.state.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
             // Both tags are inherited; where both are, DT_RUNPATH counts.
             let (dirs, how) = match (&paths.runpath, &paths.rpath) {
                 (Some(dirs), _) => (dirs, How::Runpath(opened)),
                 (None, Some(dirs)) => (dirs, How::Rpath(opened)),
                 (None, None) => continue,
             };
-            result = self.try_dirs(dirs, name, &how, &mut tried);
+            if let Some(hit) = self.try_dirs(dirs, name, &how, trail) {
+                return Some(hit);
+            }
         }
-        if result.is_none()
-            && let Config::Path(path, from_file) = &*self.state.config(self.loader)
-        {
-            let file = self.state.loader(self.loader).map(|facts| facts.config.clone());
-            let how = match file {
-                Some(file) if *from_file => How::PathFile(file),
-                _ => How::Default,
-            };
-            result = self.try_dirs(&path.dirs, name, &how, &mut tried);
-        }
-        Answer { result: result.unwrap_or(Hit::Missing), tried: tried.into() }
+        None
+    }
+}
+
+impl State<'_> {
+    /// What a search finds whose requester has no search path, nor the environment.
+    pub(super) fn in_musl_path(&mut self, loader: usize, name: &[u8]) -> Hit {
+        let (how, dirs) = self.musl_path(loader);
+        let mut paths = dirs.iter().filter_map(|&id| Some(join_musl(&self.dirs.get(id)?.path, name)));
+        let is_there = |path: &Vec<u8>| self.lookup.find(path).is_ok();
+        paths.find(is_there).map_or(Hit::Missing, |path| Hit::Found(path.into(), how))
+    }
+
+    /// The directories of a loader's path file, or those that it has without one.
+    fn musl_path(&mut self, loader: usize) -> (How, Arc<[DirId]>) {
+        let config = self.config(loader);
+        let Config::Path(path, from_file) = &*config else { return (How::Default, Arc::default()) };
+        let file = self.loader(loader).map(|facts| facts.config.clone()).filter(|_| *from_file);
+        (file.map_or(How::Default, How::PathFile), self.dir_ids(loader, &path.dirs).into())
     }
 }
 

@@ -6,7 +6,11 @@ mod versions;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Edge, Fault, FaultKind, How, Hwcaps, Program, State, Tag, Warning, search::Paths};
+use super::{
+    Edge, Fault, FaultKind, How, Hwcaps, Outcome, Program, State, Tag, Tried, Warning,
+    dirs::{DirId, Room},
+    search::Paths,
+};
 use crate::elf::{FileId, NODEFLIB, Request};
 
 /// Where `/etc/ld.so.preload` is: no build of glibc moves it.
@@ -42,7 +46,10 @@ struct Walk<'s, 'a> {
     moves: usize,
     /// The order of loading, the program first (`l_next`).
     chain: Vec<usize>,
+    /// Directories of LD_LIBRARY_PATH.
+    library_path: Arc<[(How, Vec<DirId>)]>,
     edges: Vec<Edge>,
+    room: Room,
     faults: Vec<Fault>,
 }
 
@@ -52,6 +59,7 @@ const VDSO: [&[u8]; 4] = [b"linux-vdso.so.1", b"linux-gate.so.1", b"linux-vdso32
 /// Fills in what the program at `program.file` loads by glibc's rules.
 pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     let (Some(file), Some(loader)) = (program.file, program.loader) else { return };
+    let library_path = state.library_path(loader, file).into();
     let mut walk = Walk {
         state,
         loader,
@@ -63,7 +71,9 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         recorded: Vec::new(),
         moves: 0,
         chain: Vec::new(),
+        library_path,
         edges: Vec::new(),
+        room: Room::default(),
         faults: Vec::new(),
     };
     walk.start(file, program.interpreter);
@@ -78,6 +88,7 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     }
     walk.dlopens();
     walk.check_versions(at_start);
+    walk.opens();
     let Walk { members, edges, faults, .. } = walk;
     program.loads = loads.iter().filter_map(|&member| members.get(member)).map(|m| m.file).collect();
     program.extra = members.iter().skip(at_start).map(|member| member.file).collect();
@@ -120,6 +131,17 @@ impl Walk<'_, '_> {
             self.names.entry(soname).or_insert(index);
         }
         index
+    }
+
+    /// Puts a request on record.
+    fn record(
+        &mut self,
+        (requester, tag, name): (usize, Tag, Arc<[u8]>),
+        outcome: Outcome,
+        tried: (Arc<[Tried]>, usize),
+    ) {
+        let (tried, unlisted) = self.room.keep(tried);
+        self.edges.push(Edge { requester, tag, name, outcome, tried, unlisted });
     }
 
     fn opened(&self, member: usize) -> Arc<[u8]> {
@@ -222,14 +244,17 @@ impl Walk<'_, '_> {
 }
 
 impl State<'_> {
-    /// The absolute elements of LD_LIBRARY_PATH, cleaned as the loader does: the image's own and those given besides.
-    pub(super) fn library_paths(&self) -> Vec<(How, Vec<Arc<[u8]>>)> {
-        let options = self.options;
-        let all = [(How::Environment, &options.environment_path), (How::LibraryPath, &options.library_path)];
-        all.into_iter()
-            .filter(|(_, path)| !path.is_empty())
-            .map(|(how, path)| (how, absolute(path)))
-            .collect()
+    /// LD_LIBRARY_PATH of the program at `file`, tokens replaced, and the directories given besides.
+    fn library_path(&mut self, loader: usize, file: usize) -> Vec<(How, Vec<DirId>)> {
+        let file = self.out.files.get(file);
+        let is_program = file.is_some_and(|file| file.object.interp.is_some());
+        let at = file.map(|file| if is_program { file.path.as_bytes() } else { &file.opened });
+        let at: Arc<[u8]> = at.unwrap_or_default().into();
+        let tokens = self.tokens(loader, &at);
+        let environment = &self.options.environment_path;
+        let expanded = environment.iter().filter_map(|dir| tokens?.glibc(dir));
+        let expanded: Vec<Vec<u8>> = expanded.collect();
+        self.library_dirs(loader, &at, &expanded)
     }
 
     /// The names in the preload file: blanks and colons between them, comments from `#` to the line's end.
@@ -246,18 +271,4 @@ impl State<'_> {
         self.preload_file = Some(names.clone());
         names
     }
-}
-
-fn absolute(path: &[Vec<u8>]) -> Vec<Arc<[u8]>> {
-    let mut dirs: Vec<Arc<[u8]>> = Vec::new();
-    for dir in path.iter().filter(|dir| dir.starts_with(b"/")) {
-        let mut dir: &[u8] = dir;
-        while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
-            dir = shorter;
-        }
-        if !dirs.iter().any(|known| **known == *dir) {
-            dirs.push(dir.into());
-        }
-    }
-    dirs
 }
