@@ -8,7 +8,10 @@ use super::{
     soft::{self, Rules},
 };
 use crate::{
-    elf::{self, Closure, Edge, FaultKind, FindError, Found, FoundKind, How, Lookup as _, Outcome, Root},
+    elf::{
+        self, Closure, ConfigFile, Edge, FaultKind, FindError, Found, FoundKind, How, Lookup as _, Outcome,
+        Root, Tag,
+    },
     path::{ImagePath, escape},
     source::{self, Beside},
     tree::Content,
@@ -61,16 +64,32 @@ pub(super) fn take(
         search.opens = opens;
         closure = resolve(&all, &search, growing);
     }
-    for file in closure.config_files() {
-        let path = ImagePath::new(&file.path)
-            .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
-        growing.generate(path, file.bytes, "where the loader finds libraries outside its own directories");
-    }
     let mut outcomes = Outcomes::default();
+    for file in closure.config_files() {
+        outcomes.notes.extend(tell(&file, growing)?);
+    }
     outcomes.notes.extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
     judge(&closure, (roots, hard), options, growing.view, &mut outcomes);
     outcomes.notes.extend(rules.finish(growing)?);
     Ok(outcomes)
+}
+
+/// Puts in what tells the image's loader where libraries are: into what the inputs bring, where they do.
+fn tell(file: &ConfigFile, growing: &mut Growing<'_>) -> Result<Option<Note>, PlanError> {
+    const WHAT: &str = "where the loader finds libraries outside its own directories";
+    let path =
+        ImagePath::new(&file.path).map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
+    let own = growing.view.find(path.as_bytes()).ok().filter(|found| growing.has(&found.path));
+    let Some(own) = own else {
+        growing.generate(path, file.bytes.clone(), WHAT);
+        return Ok(None);
+    };
+    let bytes = growing.view.read(&own, elf::cache::MAX_CACHE).unwrap_or_default();
+    let Some(more) = file.over(&bytes) else { return Ok(None) };
+    growing.replace(own.path, more, WHAT);
+    let first = file.needs.first().map_or_else(String::new, |need| escape(&need.path));
+    let text = format!("{path} does not lead to all libraries of the image ({first} is one): they are added");
+    Ok(Some(Note::warning(text)))
 }
 
 /// Those of `objects` that nothing in `closure` loads.
@@ -85,10 +104,12 @@ fn unloaded(objects: &[ImagePath], closure: &Closure, growing: &Growing<'_>) -> 
 
 /// How the image's loader searches.
 fn search(options: &Options) -> elf::Options {
+    let mut preload = options.settings.list("LD_PRELOAD", &[':', ' ']);
+    preload.retain(|name| !name.is_empty());
     elf::Options {
         environment_path: options.settings.list("LD_LIBRARY_PATH", &[':', ';']),
         library_path: options.library_path.clone(),
-        preload: options.settings.list("LD_PRELOAD", &[':', ' ']),
+        preload,
         hwcaps: if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline },
         opens: BTreeMap::new(),
     }
@@ -117,6 +138,11 @@ fn take_files(closure: &Closure, growing: &mut Growing<'_>) -> Result<(), PlanEr
             let how = how.to_string().into();
             let reason = Reason::Needed { by: path(edge.requester), name: (*edge.name).into(), how };
             growing.take(&found(file), reason)?;
+            // The library and the list that has the loader load it make sense together only.
+            if let (Tag::PreloadFile, Ok(list)) = (edge.tag, growing.view.find(elf::PRELOAD_FILE)) {
+                let why = "the sysroot's programs preload what it names";
+                growing.take(&list, Reason::Included(why.into()))?;
+            }
         }
     }
     Ok(())

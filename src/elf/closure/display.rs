@@ -63,6 +63,7 @@ impl fmt::Display for Miss {
             Self::Find(error) => write!(f, "{error}"),
             Self::NoDirectory => f.write_str("no such directory"),
             Self::Class(machine) | Self::Machine(machine) => write!(f, "made for {machine}"),
+            Self::NoClass => f.write_str("invalid ELF class"),
             Self::NotInCache => f.write_str("not in the cache"),
             Self::NoDefaultLib => f.write_str("excluded by NODEFLIB"),
             Self::Relative => f.write_str("relative to the working directory"),

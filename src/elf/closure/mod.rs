@@ -20,6 +20,7 @@ use std::{
 use state::State;
 
 pub use config::ConfigFile;
+pub use glibc::PRELOAD_FILE;
 
 use crate::{
     elf::{Dlopen, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Priority, Request},
@@ -238,6 +239,8 @@ pub enum Miss {
     NoDirectory,
     /// An object of the other ELF class.
     Class(Machine),
+    /// An object of a class that there is not.
+    NoClass,
     /// An object for another machine.
     Machine(Machine),
     /// The cache has no such name.

@@ -22,6 +22,9 @@ const MAX_CONSTANTS: u64 = 256 << 20;
 /// Bytes of passwd(5) and group(5) that are read.
 const MAX_ACCOUNTS: usize = 1 << 20;
 
+/// A library that an object opens: whose data names it, the name, the path that it leads to.
+pub(super) type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
+
 /// Evidence, as far as it is gathered.
 #[derive(Debug)]
 pub(super) struct Gatherer<'t> {
@@ -32,8 +35,8 @@ pub(super) struct Gatherer<'t> {
     seen: BTreeSet<ImagePath>,
     /// Names that were looked for as libraries, and in whose data they are.
     asked: BTreeSet<(Arc<[u8]>, ImagePath)>,
-    /// Where those lead that lead somewhere, by whose data and name.
-    pub(super) opens: BTreeMap<(ImagePath, Arc<[u8]>), Arc<[u8]>>,
+    /// Those that lead somewhere: whose data, the name, what it opens.
+    pub(super) opens: BTreeSet<Opening>,
 }
 
 impl<'t> Gatherer<'t> {
@@ -205,7 +208,7 @@ impl<'t> Gatherer<'t> {
             let (Some(library), Some(by)) = files else { continue };
             let paths = self.evidence.opens.entry((*edge.name).into()).or_default();
             paths.entry((*library.opened).into()).or_insert_with(|| by.path.clone());
-            self.opens.insert((by.path.clone(), edge.name.clone()), library.opened.clone());
+            self.opens.insert((by.path.clone(), edge.name.clone(), library.opened.clone()));
         }
     }
 }

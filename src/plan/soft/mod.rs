@@ -77,7 +77,7 @@ impl<'t> Rules<'t> {
     /// The names by which objects open libraries that are in the image.
     pub(super) fn opens(&self, growing: &Growing<'_>) -> BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>> {
         let mut opens: BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>> = BTreeMap::new();
-        for ((by, name), path) in &self.gatherer.opens {
+        for (by, name, path) in &self.gatherer.opens {
             if growing.view.find(path).is_ok_and(|found| growing.has(&found.path)) {
                 opens.entry(by.clone()).or_default().insert(name.clone());
             }

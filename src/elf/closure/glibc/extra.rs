@@ -61,22 +61,25 @@ impl Walk<'_, '_> {
         self.record((requester, tag, name), Outcome::Missing, trail.end(true));
     }
 
-    /// The libraries that members open by the names that are known of them.
+    /// The libraries that members open by the names that are known of them. Nobody knows in which order: none counts
+    /// as loaded for another.
     pub(super) fn opens(&mut self) {
-        let mut at = 0;
+        let (mut at, before) = (0, self.members.len());
         while let Some(file) = self.members.get(at).map(|member| member.file) {
             for name in self.state.opens(file) {
-                self.open(at, file, &name);
+                self.open((at, file), &name, before);
             }
             at += 1;
         }
     }
 
-    fn open(&mut self, member: usize, requester: usize, name: &Arc<[u8]>) {
+    fn open(&mut self, (member, requester): (usize, usize), name: &Arc<[u8]>, before: usize) {
         let Some(full) = self.expand(member, name) else { return };
         let (outcome, tried) = match self.loaded(&full) {
-            Some((_, outcome)) => (outcome, (Arc::default(), 0)),
-            None => {
+            Some((loaded, outcome)) if loaded.is_none_or(|loaded| loaded < before) => {
+                (outcome, (Arc::default(), 0))
+            }
+            _ => {
                 let answer = self.search(member, &full);
                 let Hit::Found(..) = answer.result else { return };
                 (self.map(None, Tag::Opened, &full, answer.result).1, answer.tried)

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::elf::{FileId, NODEFLIB, Request};
 
-/// Where `/etc/ld.so.preload` is: no build of glibc moves it.
-const PRELOAD_FILE: &[u8] = b"/etc/ld.so.preload";
+/// Where glibc's loader finds names of libraries that every program loads first: no build of glibc moves it.
+pub const PRELOAD_FILE: &[u8] = b"/etc/ld.so.preload";
 
 /// A loaded object (`struct link_map`).
 struct Member {
@@ -252,7 +252,9 @@ impl State<'_> {
         let at: Arc<[u8]> = at.unwrap_or_default().into();
         let tokens = self.tokens(loader, &at);
         let environment = &self.options.environment_path;
-        let expanded = environment.iter().filter_map(|dir| tokens?.glibc(dir));
+        // An empty element is the working directory, and no token without a value.
+        let expand = |dir: &Vec<u8>| if dir.is_empty() { Some(Vec::new()) } else { tokens?.glibc(dir) };
+        let expanded = environment.iter().filter_map(expand);
         let expanded: Vec<Vec<u8>> = expanded.collect();
         self.library_dirs(loader, &at, &expanded)
     }
