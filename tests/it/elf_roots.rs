@@ -475,6 +475,26 @@ fn case_28_dlopen_metadata() {
     assert_eq!(missing, ["libnew.so.2 | libold.so.1"]);
 }
 
+/// What is only recommended stops nothing, nor does what it needs, or requires in turn.
+#[test]
+fn case_28_a_recommended_library_may_lack_its_own() {
+    for loader in [GLIBC, MUSL] {
+        let note = r#"[{"soname": ["libplug.so"], "priority": "recommended"}]"#;
+        let Some(root) = rooted(loader, &Elf::program(loader).runpath("/d").note(note)) else { return };
+        let inner = r#"[{"soname": ["libmust.so"], "priority": "required"}]"#;
+        root.elf("/d/libplug.so", &lib().needed("libgone.so").note(inner).runpath("/d"));
+        let closure = closure(&root);
+        assert_eq!(closure.missing().count(), 0);
+        let warnings: Vec<String> = closure.warnings.iter().map(ToString::to_string).collect();
+        let wanted =
+            |name| format!("/d/libplug.so, which is only recommended, needs {name}, which was not found");
+        assert_eq!(warnings, [wanted("libgone.so"), wanted("libmust.so")]);
+        let required = note.replace("recommended", "required");
+        root.elf("/app", &Elf::program(loader).runpath("/d").note(required));
+        assert_eq!(self::closure(&root).missing().count(), 2);
+    }
+}
+
 #[test]
 fn case_32_symbol_versions() {
     let Some(root) = glibc(

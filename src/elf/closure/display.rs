@@ -103,6 +103,10 @@ impl fmt::Display for Warning {
             Self::Recommended(file, name) => {
                 write!(f, "{} recommends {}, which was not found", escape(file), escape(name))
             }
+            Self::RecommendedNeeds(library, name) => {
+                let (library, name) = (escape(library), escape(name));
+                write!(f, "{library}, which is only recommended, needs {name}, which was not found")
+            }
             Self::Metadata(file, what) => write!(f, "{}: {what}", escape(file)),
             Self::Soft(what) => f.write_str(what),
             Self::ProcessDirectory(path) => {

@@ -8,6 +8,7 @@ mod glibc;
 mod musl;
 mod needs;
 mod program;
+mod record;
 mod search;
 mod state;
 mod tail;
@@ -148,6 +149,8 @@ pub struct Edge {
     pub requester: usize,
     /// By which tag.
     pub tag: Tag,
+    /// Whether the program starts without: it is a need of what dlopen metadata only recommends.
+    pub optional: bool,
     /// The name it asks for, as it stands in the file.
     pub name: Arc<[u8]>,
     /// What came of it.
@@ -319,6 +322,8 @@ pub enum Warning {
     NoVersions(Arc<[u8]>, Arc<[u8]>),
     /// A file whose dlopen metadata recommends a library that was not found.
     Recommended(Arc<[u8]>, Arc<[u8]>),
+    /// A library that dlopen metadata recommends, and one that it needs and that was not found.
+    RecommendedNeeds(Arc<[u8]>, Arc<[u8]>),
     /// A file whose dlopen metadata is not as it should be, and how.
     Metadata(Arc<[u8]>, String),
     /// A fault that only matters once a library is opened by dlopen.
@@ -348,7 +353,7 @@ impl Closure {
     pub fn missing(&self) -> impl Iterator<Item = (usize, &Edge)> {
         let edges = self.programs.iter().enumerate();
         let edges = edges.flat_map(|(index, program)| program.edges.iter().map(move |edge| (index, edge)));
-        edges.filter(|(_, edge)| edge.outcome == Outcome::Missing && edge.tag.is_hard())
+        edges.filter(|(_, edge)| edge.outcome == Outcome::Missing && edge.is_hard())
     }
 
     /// All faults, with the program's index.
@@ -358,8 +363,15 @@ impl Closure {
     }
 }
 
-impl Tag {
+impl Edge {
     /// Whether the program does not start without it.
+    pub fn is_hard(&self) -> bool {
+        !self.optional && self.tag.is_hard()
+    }
+}
+
+impl Tag {
+    /// Whether who asks so cannot do without.
     pub fn is_hard(self) -> bool {
         matches!(self, Self::Dynamic(Request::Needed | Request::Filter) | Self::Dlopen(Priority::Required))
     }

@@ -19,13 +19,15 @@ impl Walk<'_, '_> {
     /// The dependencies that the members' notes name, and what these need in turn.
     pub(super) fn dlopens(&mut self) {
         let mut at = 0;
-        while let Some(file) = self.members.get(at).map(|member| member.file) {
+        while let Some((file, optional)) = self.members.get(at).map(|member| (member.file, member.optional)) {
             for entry in &*self.state.dlopens(file) {
+                self.record.optional = optional || entry.priority != Priority::Required;
                 self.dlopen(at, entry);
+                self.breadth_first();
             }
-            self.breadth_first();
             at += 1;
         }
+        self.record.optional = false;
     }
 
     /// `dlopen` from `member` of the first alternative that is there.
@@ -48,7 +50,7 @@ impl Walk<'_, '_> {
                 }
                 outcome
             };
-            self.record((requester, tag, name.clone()), outcome, trail.end(false));
+            self.record.request(self.state, (requester, tag, name.clone()), outcome, trail.end(false));
             return;
         }
         let name: Arc<[u8]> = entry.sonames.join(&b" | "[..]).into();
@@ -58,7 +60,7 @@ impl Walk<'_, '_> {
             let warning = Warning::Recommended(file.opened.clone(), name.clone());
             self.state.out.warnings.insert(warning);
         }
-        self.record((requester, tag, name), Outcome::Missing, trail.end(true));
+        self.record.request(self.state, (requester, tag, name), Outcome::Missing, trail.end(true));
     }
 
     /// The libraries that members open by the names that are known of them. Nobody knows in which order: none counts
@@ -85,7 +87,7 @@ impl Walk<'_, '_> {
                 (self.map(None, Tag::Opened, &full, answer.result).1, answer.tried)
             }
         };
-        self.record((requester, Tag::Opened, name.clone()), outcome, tried);
+        self.record.request(self.state, (requester, Tag::Opened, name.clone()), outcome, tried);
     }
 
     /// The other builds of all that was found, beside it, and what they need.
@@ -120,6 +122,6 @@ impl Walk<'_, '_> {
         self.enlist(self.list.len(), index);
         let name: Arc<[u8]> = path.rsplit(|&b| b == b'/').next().unwrap_or_default().into();
         let outcome = Outcome::Found(found, How::Beside(opened.clone()));
-        self.record((base, Tag::Variant, name), outcome, (Arc::default(), 0));
+        self.record.request(self.state, (base, Tag::Variant, name), outcome, (Arc::default(), 0));
     }
 }

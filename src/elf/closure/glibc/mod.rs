@@ -7,9 +7,7 @@ mod versions;
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Edge, Fault, FaultKind, How, Hwcaps, Outcome, Program, State, Tag, Tried, Warning,
-    dirs::{DirId, Room},
-    search::Paths,
+    Fault, FaultKind, How, Hwcaps, Program, State, Tag, Warning, dirs::DirId, record::Record, search::Paths,
 };
 use crate::elf::{FileId, NODEFLIB, Request};
 
@@ -24,6 +22,8 @@ struct Member {
     paths: Arc<Paths>,
     has_runpath: bool,
     nodeflib: bool,
+    /// Whether the program starts without it.
+    optional: bool,
 }
 
 /// Filtees that are moved before their filters. More are in a circle, in which the real loader runs until its
@@ -48,9 +48,7 @@ struct Walk<'s, 'a> {
     chain: Vec<usize>,
     /// Directories of LD_LIBRARY_PATH.
     library_path: Arc<[(How, Vec<DirId>)]>,
-    edges: Vec<Edge>,
-    room: Room,
-    faults: Vec<Fault>,
+    record: Record,
 }
 
 /// The names of what the kernel maps into every program: it answers to them before any file.
@@ -72,9 +70,7 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         moves: 0,
         chain: Vec::new(),
         library_path,
-        edges: Vec::new(),
-        room: Room::default(),
-        faults: Vec::new(),
+        record: Record::default(),
     };
     walk.start(file, program.interpreter);
     walk.preload();
@@ -87,13 +83,12 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         walk.variants();
     }
     walk.dlopens();
-    walk.check_versions(at_start);
+    walk.check_versions();
     walk.opens();
-    let Walk { members, edges, faults, .. } = walk;
+    let Walk { members, record, .. } = walk;
     program.loads = loads.iter().filter_map(|&member| members.get(member)).map(|m| m.file).collect();
     program.extra = members.iter().skip(at_start).map(|member| member.file).collect();
-    program.edges = edges;
-    program.faults.extend(faults);
+    record.end(program);
 }
 
 impl Walk<'_, '_> {
@@ -123,6 +118,7 @@ impl Walk<'_, '_> {
             paths,
             has_runpath: object.as_ref().is_some_and(|object| object.runpath.is_some()),
             nodeflib: object.as_ref().is_some_and(|object| object.flags_1 & NODEFLIB != 0),
+            optional: self.record.optional,
         });
         self.listed.push(false);
         self.recorded.push(false);
@@ -131,17 +127,6 @@ impl Walk<'_, '_> {
             self.names.entry(soname).or_insert(index);
         }
         index
-    }
-
-    /// Puts a request on record.
-    fn record(
-        &mut self,
-        (requester, tag, name): (usize, Tag, Arc<[u8]>),
-        outcome: Outcome,
-        tried: (Arc<[Tried]>, usize),
-    ) {
-        let (tried, unlisted) = self.room.keep(tried);
-        self.edges.push(Edge { requester, tag, name, outcome, tried, unlisted });
     }
 
     fn opened(&self, member: usize) -> Arc<[u8]> {
@@ -190,7 +175,7 @@ impl Walk<'_, '_> {
             let Some(object) = file.map(|file| file.object.clone()) else { continue };
             let known =
                 self.recorded.get_mut(member).is_some_and(|recorded| std::mem::replace(recorded, true));
-            let edges = self.edges.len();
+            let requests = self.record.len();
             // A filtee is put before its filter and pushes it on.
             let mut place = at;
             for (request, name) in &object.requests {
@@ -204,11 +189,11 @@ impl Walk<'_, '_> {
                 }
             }
             if known {
-                self.edges.truncate(edges);
+                self.record.truncate(requests);
             }
             if self.moves > MAX_MOVES {
                 let path = self.opened(member);
-                self.faults.push(Fault { path, kind: FaultKind::FilterCircle });
+                self.record.fault(self.state, Fault { path, kind: FaultKind::FilterCircle });
                 return;
             }
         }

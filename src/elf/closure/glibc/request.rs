@@ -37,7 +37,7 @@ impl Walk<'_, '_> {
                 }
             },
         };
-        self.record((requester, tag, name.clone()), outcome, places);
+        self.record.request(self.state, (requester, tag, name.clone()), outcome, places);
         found
     }
 
@@ -155,7 +155,7 @@ impl Walk<'_, '_> {
             Hit::Missing => return (None, Outcome::Missing),
             Hit::Fatal(path, kind) => {
                 if tag.is_hard() {
-                    self.faults.push(Fault { path, kind: kind.clone() });
+                    self.record.fault(self.state, Fault { path, kind: kind.clone() });
                 }
                 return (None, Outcome::Fatal(kind));
             }

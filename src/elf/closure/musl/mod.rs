@@ -7,8 +7,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use search::join_musl;
 
 use super::{
-    Edge, Fault, FaultKind, How, Outcome, Program, State, Tag, Tried, Warning,
-    dirs::{DirId, NOT_THERE, Room, Trail, tried},
+    Fault, FaultKind, How, Outcome, Program, State, Tag, Tried, Warning,
+    dirs::{DirId, NOT_THERE, Trail, tried},
+    record::Record,
     search::{Hit, Paths},
 };
 use crate::elf::{Dlopen, FileId, FindError, Priority, Request, symbols, tokens::directory};
@@ -23,6 +24,8 @@ struct Member {
     file: usize,
     requester: Option<usize>,
     paths: Arc<Paths>,
+    /// Whether the program starts without it.
+    optional: bool,
 }
 
 struct Walk<'s, 'a> {
@@ -38,9 +41,7 @@ struct Walk<'s, 'a> {
     library_path: Arc<[(How, Vec<DirId>)]>,
     /// Those of the path file or of its default, and by which rule.
     own_path: (How, Arc<[DirId]>),
-    edges: Vec<Edge>,
-    room: Room,
-    faults: Vec<Fault>,
+    record: Record,
 }
 
 /// Fills in what the program at `program.file` loads by musl's rules.
@@ -61,9 +62,7 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         loads: Vec::new(),
         library_path,
         own_path,
-        edges: Vec::new(),
-        room: Room::default(),
-        faults: Vec::new(),
+        record: Record::default(),
     };
     let main = walk.state.out.files.get(file).is_some_and(|file| file.object.interp.is_some());
     walk.add(file, None, main);
@@ -78,11 +77,10 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     let at_start = walk.loads.len();
     walk.dlopens();
     walk.opens();
-    let Walk { mut loads, edges, faults, .. } = walk;
+    let Walk { mut loads, record, .. } = walk;
     program.extra = loads.split_off(at_start);
     program.loads = loads;
-    program.edges = edges;
-    program.faults.extend(faults);
+    record.end(program);
 }
 
 impl Walk<'_, '_> {
@@ -102,7 +100,8 @@ impl Walk<'_, '_> {
 
     fn add(&mut self, file: usize, requester: Option<usize>, main: bool) -> usize {
         let paths = self.state.paths(file, self.loader, main);
-        self.members.push(Member { file, requester, paths });
+        let optional = self.record.optional;
+        self.members.push(Member { file, requester, paths, optional });
         self.members.len() - 1
     }
 
@@ -124,14 +123,16 @@ impl Walk<'_, '_> {
     /// The dependencies that the members' notes name. Whoever calls dlopen, the program's paths are searched.
     fn dlopens(&mut self) {
         let mut at = 0;
-        while let Some(file) = self.members.get(at).map(|member| member.file) {
+        while let Some((file, optional)) = self.members.get(at).map(|member| (member.file, member.optional)) {
             for entry in &*self.state.dlopens(file) {
                 let new = self.members.len();
+                self.record.optional = optional || entry.priority != Priority::Required;
                 self.dlopen(file, entry);
                 self.breadth_first(new);
             }
             at += 1;
         }
+        self.record.optional = false;
     }
 
     fn dlopen(&mut self, requester: usize, entry: &Dlopen) {
@@ -141,7 +142,7 @@ impl Walk<'_, '_> {
             let (outcome, here) = self.load_library(Some(0), name);
             trail.extend(&here);
             if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
-                self.record((requester, tag, name.clone()), outcome, trail.end(false));
+                self.record.request(self.state, (requester, tag, name.clone()), outcome, trail.end(false));
                 return;
             }
         }
@@ -152,7 +153,7 @@ impl Walk<'_, '_> {
             let warning = Warning::Recommended(file.opened.clone(), name.clone());
             self.state.out.warnings.insert(warning);
         }
-        self.record((requester, tag, name), Outcome::Missing, trail.end(true));
+        self.record.request(self.state, (requester, tag, name), Outcome::Missing, trail.end(true));
     }
 
     /// The libraries that members open by the names that are known of them.
@@ -162,22 +163,11 @@ impl Walk<'_, '_> {
             for name in self.state.opens(file) {
                 let (outcome, tried) = self.load_library(Some(0), &name);
                 if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
-                    self.record((file, Tag::Opened, name), outcome, tried);
+                    self.record.request(self.state, (file, Tag::Opened, name), outcome, tried);
                 }
             }
             at += 1;
         }
-    }
-
-    /// Puts a request on record.
-    fn record(
-        &mut self,
-        (requester, tag, name): (usize, Tag, Arc<[u8]>),
-        outcome: Outcome,
-        tried: (Arc<[Tried]>, usize),
-    ) {
-        let (tried, unlisted) = self.room.keep(tried);
-        self.edges.push(Edge { requester, tag, name, outcome, tried, unlisted });
     }
 
     /// One name asked for by a member; whether something answered. `needed_by` is where the search begins: nowhere
@@ -187,10 +177,10 @@ impl Walk<'_, '_> {
         let (outcome, tried) = self.load_library(needed_by, name);
         if let Outcome::Fatal(kind) = &outcome {
             let path = tried.0.last().map_or_else(|| name.clone(), |tried| tried.path.clone());
-            self.faults.push(Fault { path, kind: kind.clone() });
+            self.record.fault(self.state, Fault { path, kind: kind.clone() });
         }
         let found = matches!(outcome, Outcome::Found(..) | Outcome::Same(..) | Outcome::Kernel);
-        self.record((requester, tag, name.clone()), outcome, tried);
+        self.record.request(self.state, (requester, tag, name.clone()), outcome, tried);
         found
     }
 
