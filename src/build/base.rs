@@ -72,7 +72,7 @@ fn of_image(image: Arc<Image>, options: &Ground<'_>) -> Stage {
 /// A tarball as the one layer of an image.
 fn rootfs(name: &str, path: &str, options: &Ground<'_>) -> Result<Stage, Cause> {
     let mut stage = scratch(options);
-    let missing = || Cause::NotFound(path.into());
+    let missing = || Cause::not_found(path);
     let in_context = options.context.join(path);
     let path = if fs_err::metadata(&in_context).is_ok() { in_context } else { path.into() };
     let file = fs_err::canonicalize(&path).ok().and_then(|path| found(&path));

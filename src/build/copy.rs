@@ -103,14 +103,14 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
     }
     // A pattern may match nothing beside a source that is there: that is how files are copied that may be missing.
     match lost {
-        Some(text) if !found_any => Err(Cause::NotFound(text.clone())),
+        Some(text) if !found_any => Err(Cause::not_found(text)),
         _ => Ok(Copied { tree: placing.finish(), swept }),
     }
 }
 
 /// The sources that `text` means: a path, or all that a pattern matches, in order.
 fn find(text: &str, view: &TreeView<'_>, tree: &Tree) -> Result<Vec<Found>, Cause> {
-    let missing = || Cause::NotFound(text.to_owned());
+    let missing = || Cause::not_found(text);
     let cleaned = clean(text.as_bytes());
     let relative = cleaned.strip_prefix(b"/").unwrap_or(&cleaned);
     let path = |bytes: &[u8]| ImagePath::new(bytes).map_err(|_| missing());
@@ -124,7 +124,7 @@ fn find(text: &str, view: &TreeView<'_>, tree: &Tree) -> Result<Vec<Found>, Caus
     let mut found = Vec::new();
     for (named, _) in matching {
         // A link that leads nowhere is as bad as a name that nobody has.
-        let lost = |_| Cause::NotFound(escape(named.relative()));
+        let lost = |_| Cause::not_found(escape(named.relative()));
         let path = view.resolve(named.as_bytes()).map_err(lost)?.path;
         found.push(Found { path, named: named.clone(), outright: false });
     }
@@ -247,7 +247,7 @@ impl Copying<'_> {
                 }
             }
         }
-        if found || has_wildcard(text.as_bytes()) { Ok(found) } else { Err(Cause::NotFound(text.into())) }
+        if found || has_wildcard(text.as_bytes()) { Ok(found) } else { Err(Cause::not_found(text)) }
     }
 
     /// Puts what is at `path`, of which `skip` bytes are left off, below the real path `dest`.

@@ -4,6 +4,7 @@ mod base;
 mod config;
 mod copy;
 mod error;
+mod near;
 mod onto;
 mod owner;
 mod place;

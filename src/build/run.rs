@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     BuildError, Cause, Options, base, config,
     copy::{self, Copying, changed},
-    owner,
+    near, owner,
     place::Placing,
     programs, secrets,
     stage::Stage,
@@ -127,7 +127,11 @@ impl<'a> Builder<'a> {
         };
         let from_context = files.from == CopyFrom::Context;
         let copying = Copying { files, from, from_context, owner, options: source };
-        let copied = copy::copy(&stage.tree, &copying)?;
+        let copied = copy::copy(&stage.tree, &copying).map_err(|mut cause| {
+            let context = from_context.then_some((options.context.as_path(), &options.ignore));
+            near::explain(&mut cause, from, context);
+            cause
+        })?;
         self.warn(&copied)?;
         self.notes.extend(replaced_links(&stage.tree, &copied.tree));
         Ok(copied.tree)

@@ -143,7 +143,7 @@ fn lines(error: &BuildError) -> (String, Vec<String>) {
 fn build_code(error: &BuildError) -> u8 {
     let Some(cause) = error.cause() else { return USAGE };
     match cause {
-        Cause::NotFound(_) | Cause::Registry(_) | Cause::Content(_) => MISSING,
+        Cause::NotFound { .. } | Cause::Registry(_) | Cause::Content(_) => MISSING,
         Cause::Unpackable(_) | Cause::Whiteout(_) | Cause::Layer(_) => REFUSED,
         Cause::Pattern { .. } | Cause::Exclude(_) | Cause::Platform(_) | Cause::Name(_) => USAGE,
         Cause::Capability(_) | Cause::Nothing => USAGE,
@@ -177,7 +177,7 @@ fn pack_code(error: &PackError) -> u8 {
 /// What to do about `error`.
 fn hint(error: &Error) -> Option<String> {
     let text = match error {
-        Error::Build(error) => error.hint()?,
+        Error::Build(error) => return error.hint(),
         Error::Secrets(_) => "leave them out with `--exclude`, or name each one as an input of its own",
         Error::Source(SourceError::NoRegularFiles { .. }) => "leave them out with `--exclude GLOB`",
         Error::Source(SourceError::WhiteoutName { .. }) => {
