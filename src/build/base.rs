@@ -90,6 +90,16 @@ fn found(path: &Path) -> Option<Node> {
     host.node(&ImagePath::new(path.file_name()?.as_bytes()).ok()?).ok()?
 }
 
+/// The stage, unless its image asks for instructions to be carried out in whatever starts from it.
+pub(super) fn without_triggers(stage: Stage) -> Result<Stage, Cause> {
+    let fields = stage.base.as_ref().and_then(|image| image.config.get("config"));
+    let triggers = fields.and_then(|fields| fields.get("OnBuild")).and_then(|list| list.as_array());
+    match triggers.and_then(|list| list.first()) {
+        Some(first) => Err(Cause::Triggers(first.as_str().unwrap_or_default().to_owned())),
+        None => Ok(stage),
+    }
+}
+
 /// An image without files, for the platform that was asked for or this machine's.
 pub(super) fn scratch(options: &Ground<'_>) -> Stage {
     let platform = options.plan.platform.clone().unwrap_or_else(|| options.plan.fallback_platform.clone());

@@ -38,7 +38,7 @@ pub enum BuildError {
         /// Where the instruction stands.
         span: Option<Span>,
         /// Why.
-        cause: Cause,
+        cause: Box<Cause>,
         /// What may be meant.
         hint: Option<String>,
     },
@@ -112,6 +112,9 @@ pub enum Cause {
     /// A layer of the base image that no manifest can describe.
     #[error("the base image has a layer compressed with {0}")]
     Layer(String),
+    /// ONBUILD of the base image; the first one.
+    #[error("the base image has ONBUILD instructions: `{}`", crate::path::escape(.0.as_bytes()))]
+    Triggers(String),
     /// There is no stage.
     #[error("there is nothing to build")]
     Nothing,
@@ -149,7 +152,7 @@ impl BuildError {
             }
             _ => None,
         };
-        Self::Step { source: Box::new(recipe.source.clone()), span, cause, hint }
+        Self::Step { source: Box::new(recipe.source.clone()), span, cause: Box::new(cause), hint }
     }
 
     /// Why, if it is not the text.
@@ -179,6 +182,10 @@ impl BuildError {
             Cause::Registry(_) => "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `FROM oci:DIR`",
             Cause::Secrets(_) => "leave them out with .dockerignore or --exclude, or name each one in a COPY",
             Cause::Unpackable(_) | Cause::Whiteout(_) => "leave it out with .dockerignore or --exclude",
+            Cause::Triggers(_) => "write what they do here, and start from an image without them",
+            Cause::Plan(PlanError::Missing(_)) => {
+                "name its directory with PACK --library-path=DIR, or COPY it to where the loader looks"
+            }
             Cause::Unknown { .. } => "write a number, or COPY /etc/passwd and /etc/group before",
             _ => return None,
         };

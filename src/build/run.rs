@@ -173,7 +173,13 @@ impl<'a> Builder<'a> {
     fn context(&mut self) -> Result<&Tree, Cause> {
         if self.context.is_none() {
             let Options { context, ignore, source, .. } = self.options;
-            self.context = Some(source::context(context, ignore, source)?);
+            let found = source::context(context, ignore, source)?;
+            if found.opened {
+                let text = "no file of the context is for group and others to read: they get what the owner has, \
+                    as in a checkout under a umask of 022";
+                self.notes.push(Note::hint(text.into(), "`--preserve-mode` keeps the modes".into()));
+            }
+            self.context = Some(found.tree);
         }
         Ok(self.context.get_or_insert_default())
     }

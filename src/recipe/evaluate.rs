@@ -361,11 +361,11 @@ impl Evaluator<'_> {
         let mut out = Vec::new();
         for argument in arguments {
             let name = &argument.name.text;
-            run.state.declared.insert(name.clone());
             let value = self.argument(argument, &run.state.scope, Some(run.globals), &run.state.declared);
             out.push((name.clone(), value.or_else(|| run.state.scope.args.get(name).cloned())));
         }
         // Only now: as with ENV, one line sees what was before it.
+        run.state.declared.extend(out.iter().map(|(name, _)| name.clone()));
         let set = out.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
         run.state.scope.args.extend(set);
         Action::Arg(out)
