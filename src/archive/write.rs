@@ -58,7 +58,6 @@ impl<'a> Layout<'a> {
     pub fn new(tree: &'a Tree) -> Result<Self, HeaderError> {
         let mut first_names: BTreeMap<Identity, (&ImagePath, &Meta)> = BTreeMap::new();
         let mut members = Vec::with_capacity(tree.len());
-        let mut scratch = Vec::new();
         let mut start = 0;
         for (path, node) in tree {
             let mut link = None;
@@ -66,9 +65,7 @@ impl<'a> Layout<'a> {
                 let (first, meta) = *first_names.entry(file.content.identity()).or_insert((path, &node.meta));
                 link = (first != path && *meta == node.meta).then_some(first);
             }
-            scratch.clear();
-            header::append(&mut scratch, path, node, link)?;
-            let content = start + scratch.len() as u64;
+            let content = start + header::len(path, node, link)?;
             let member = Member { start, content, path, node, link };
             start = content
                 .checked_add(member.content_len())
@@ -117,7 +114,7 @@ impl<'a> Layout<'a> {
             let end_of_content = member.content + member.content_len();
             if let Some((skipped, to)) = slice(out, &part, member.start..member.content) {
                 scratch.clear();
-                // `new` has appended every header once, so that this does not fail.
+                // `new` has made every header once, so that this does not fail.
                 let _ = header::append(&mut scratch, member.path, member.node, member.link);
                 to.copy_from_slice(&scratch[skipped as usize..skipped as usize + to.len()]);
             }
