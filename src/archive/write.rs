@@ -152,6 +152,56 @@ impl<'a> Layout<'a> {
         }
         Ok(())
     }
+
+    /// Whether `other` has the same members at the same places; their content is not compared.
+    pub fn is_same(&self, other: &Layout<'_>) -> bool {
+        let same = |(one, other): (&Member<'_>, &Member<'_>)| {
+            (one.start, one.path, one.node, one.link) == (other.start, other.path, other.node, other.link)
+        };
+        self.size == other.size
+            && self.members.len() == other.members.len()
+            && self.members.iter().zip(&other.members).all(same)
+    }
+
+    /// The number of the member at `path` and where its content starts, if that is the content of `file`.
+    pub fn place(&self, path: &ImagePath, file: &FileNode) -> Option<(usize, u64)> {
+        let number = self.members.binary_search_by(|member| member.path.cmp(path)).ok()?;
+        let member = self.members.get(number).filter(|member| member.link.is_none())?;
+        let own = member.node.file()?;
+        (own.len == file.len && own.content.identity() == file.content.identity())
+            .then_some((number, member.content))
+    }
+
+    /// The files with content of their own: number, where it starts, and the file.
+    pub fn contents(&self) -> impl Iterator<Item = (usize, u64, &'a FileNode)> {
+        self.members.iter().enumerate().filter_map(|(number, member)| {
+            let file = member.node.file().filter(|_| member.link.is_none())?;
+            Some((number, member.content, file))
+        })
+    }
+
+    /// Writes the headers at their places. What is neither header nor content is zero.
+    ///
+    /// # Errors
+    /// The first error of `write`.
+    pub fn gaps<E>(&self, mut write: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut members = self.members.iter().peekable();
+        let mut headers = Vec::new();
+        while let Some(first) = members.next() {
+            headers.clear();
+            // `new` has made every header once, so that this does not fail.
+            let _ = header::append(&mut headers, first.path, first.node, first.link);
+            let mut end = first.end();
+            while let Some(next) =
+                members.next_if(|next| end == first.start + headers.len() as u64 && next.start == end)
+            {
+                let _ = header::append(&mut headers, next.path, next.node, next.link);
+                end = next.end();
+            }
+            write(first.start, &headers)?;
+        }
+        Ok(())
+    }
 }
 
 impl Member<'_> {

@@ -17,7 +17,7 @@ use std::{
     thread,
 };
 
-use super::{Layer, Options, PackError, Progress, Step};
+use super::{Layer, Options, PackError, Progress, Root, Step};
 use crate::{
     archive::write::Layout,
     compress::{Compression, Encoder, Piece, Trailer},
@@ -68,6 +68,9 @@ struct Job<'a> {
     /// Bytes of content that were read so far.
     read: AtomicU64,
     free: Mutex<Receiver<Buffers>>,
+    root: Option<&'a Root<'a>>,
+    /// Whether the layer is all of the root.
+    is_root: bool,
 }
 
 /// Makes one layer.
@@ -94,6 +97,8 @@ pub(super) fn pack(
         next: AtomicU64::new(0),
         read: AtomicU64::new(0),
         free: Mutex::new(free_pieces),
+        root: options.root,
+        is_root: options.root.is_some_and(|root| root.is(layout)),
     };
     for _ in 0..workers + SPARE {
         let _ = free.send(Buffers::default());
@@ -126,6 +131,7 @@ pub(super) fn pack(
         compression,
         read: job.read.into_inner(),
         cached: false,
+        is_root: job.is_root,
     })
 }
 
@@ -163,11 +169,16 @@ impl Job<'_> {
         let start = piece.start;
         buffers.tar.resize((piece.end - start) as usize, 0);
         let mut read = 0;
+        let root = self.root.filter(|_| !self.is_root);
         self.layout.fill(start, &mut buffers.tar, |want, out| {
             read += out.len() as u64;
-            tools.files.read_at(&want.file.content, want.file.len, want.offset, out)
+            tools.files.read_at(&want.file.content, want.file.len, want.offset, out)?;
+            root.map_or(Ok(()), |root| root.take(&want, out))
         })?;
         self.read.fetch_add(read, Ordering::Relaxed);
+        if let Some(root) = self.root.filter(|_| self.is_root) {
+            root.part(start, &buffers.tar)?;
+        }
         if let Some(parts) = &self.parts {
             parts.write_at(&buffers.tar, start)?;
             return Ok(buffers);

@@ -53,6 +53,13 @@ pub struct Extent {
     pub offset: u64,
 }
 
+impl Extent {
+    /// The first `len` bytes, in order.
+    pub fn reader(&self, len: u64) -> impl io::Read + use<> {
+        ExtentReader { extent: self.clone(), left: len }
+    }
+}
+
 /// Bytes on disk and their digest.
 #[derive(Clone, Debug)]
 pub struct Blob {
@@ -260,6 +267,14 @@ impl PartWriter {
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
         self.extent.file.write_all_at(bytes, self.extent.offset + offset).map_err(error("write", &self.path))
     }
+
+    /// Ends the file `len` bytes behind the start of the blob.
+    ///
+    /// # Errors
+    /// Where that cannot be.
+    pub fn set_len(&self, len: u64) -> Result<(), StoreError> {
+        self.extent.file.set_len(self.extent.offset + len).map_err(error("write", &self.path))
+    }
 }
 
 impl Store {
@@ -368,7 +383,7 @@ impl Blob {
 
     /// The bytes, in order.
     pub fn reader(&self) -> impl io::Read + use<> {
-        ExtentReader { extent: self.extent.clone(), left: self.size }
+        self.extent.reader(self.size)
     }
 }
 
