@@ -9,12 +9,12 @@ use super::{
 };
 use crate::{
     elf::{
-        self, Closure, Edge, FaultKind, FindError, Found, Lookup, Object, Program, Root, Sniffed, Tried,
+        self, Closure, FaultKind, FindError, Found, Lookup, Object, Program, Root, Sniffed,
         script::{self, Shebang},
         sniff,
     },
     image::Platform,
-    path::{ImagePath, escape},
+    path::ImagePath,
     tree::Node,
 };
 
@@ -173,7 +173,7 @@ impl Proof<'_> {
                     program: path.clone(),
                     by: file(edge.requester),
                     name: edge.name.to_vec(),
-                    searched: searched(edge),
+                    searched: edge.searched(),
                 });
             }
         }
@@ -222,13 +222,4 @@ fn may_run(path: &ImagePath, node: &Node) -> bool {
     let like_a_library =
         || name.ends_with(b".node") || name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.");
     node.meta.mode & 0o111 != 0 || like_a_library()
-}
-
-/// Each place and the rule that made it one.
-fn searched(edge: &Edge) -> Vec<String> {
-    let place = |Tried { path, how, miss }: &Tried| match miss {
-        elf::Miss::Find(FindError::Missing) | elf::Miss::NoDirectory => format!("{} ({how})", escape(path)),
-        _ => format!("{} ({how}: {miss})", escape(path)),
-    };
-    edge.tried.iter().map(place).collect()
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use super::{
     args::{DepsArgs, Hwcaps},
     pack::{command_dirs, jobs, library_path, scratch},
-    report::{Failure, print_bytes},
+    report::{BUILD, Failure, MISSING, REFUSED, print_bytes},
 };
 use crate::{
-    elf::{self, Closure, Edge},
+    elf::{self, Closure, Edge, FaultKind},
     path::escape,
     pipeline::{self, Needy},
     source::{self, Request},
@@ -32,14 +32,20 @@ pub(super) fn deps(args: &DepsArgs) -> Result<(), Failure> {
 
 /// Failure where a program would not start.
 fn verdict(closure: &Closure) -> Result<(), Failure> {
-    let root = |index: usize| closure.programs.get(index).is_some_and(|program| program.file.is_none());
     let faults: Vec<String> = closure.faults().map(|(_, fault)| fault.to_string()).collect();
     let missing: Vec<&Edge> = closure.missing().map(|(_, edge)| edge).collect();
-    let refused = closure.faults().any(|(program, _)| root(program));
+    let refused = closure
+        .faults()
+        .filter(|(program, _)| closure.programs.get(*program).is_some_and(|program| program.file.is_none()));
+    let code = match refused.map(|(_, fault)| &fault.kind).next() {
+        Some(FaultKind::Find(_)) => MISSING,
+        Some(_) => REFUSED,
+        None => BUILD,
+    };
     match (faults.first(), &missing[..]) {
         (None, []) => Ok(()),
-        (Some(fault), []) => Err(Failure::shown(fault.clone(), refused)),
-        (_, missing) => Err(Failure::shown(cannot_find(closure, missing), refused)),
+        (Some(fault), []) => Err(Failure::shown(fault.clone(), code)),
+        (_, missing) => Err(Failure::shown(cannot_find(closure, missing), code)),
     }
 }
 

@@ -40,8 +40,8 @@ impl Failure {
     }
 
     /// Missing and broken files, which the command has shown already.
-    pub(super) fn shown(message: String, refused: bool) -> Self {
-        Self { code: if refused { REFUSED } else { BUILD }, message, details: Vec::new(), hint: None }
+    pub(super) fn shown(message: String, code: u8) -> Self {
+        Self { code, message, details: Vec::new(), hint: None }
     }
 
     /// A failure with the lines that belong to it, and what to do about it.

@@ -17,7 +17,7 @@ mod tokens;
 pub use cache::Cache;
 pub use closure::{
     CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Options, Outcome,
-    Program, Root, Suggestion, Tag, Tried, Warning, closure,
+    PRELOAD_FILE, Program, Root, Suggestion, Tag, Tried, Warning, closure,
 };
 pub use dlopen::{Dlopen, DlopenError, Priority};
 pub use loader::{Dialect, Loader, usual_paths};

@@ -179,6 +179,9 @@ impl<'a> Tree<'a> {
                 for Tried { path, how, miss } in &*branch.edge.tried {
                     let _ = writeln!(self.out, "{below}{} ({how}): {miss}", escape(path));
                 }
+                if branch.edge.unlisted > 0 {
+                    let _ = writeln!(self.out, "{below}and {} places more", branch.edge.unlisted);
+                }
             }
             _ => {}
         }
@@ -247,6 +250,7 @@ fn edge_json(closure: &Closure, edge: &Edge) -> Value {
         "real": file.map(|file| file.path.to_string()),
         "links": file.map(|file| file.links.iter().map(ToString::to_string).collect::<Vec<String>>()),
         "candidates": candidates.collect::<Vec<Value>>(),
+        "more_candidates": edge.unlisted,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Search path strings: their elements, and the dynamic string tokens in them.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What the tokens of one object stand for.
 #[derive(Clone, Copy, Debug)]
@@ -23,11 +23,11 @@ pub(super) struct SearchPath {
 }
 
 impl SearchPath {
-    fn push(&mut self, dir: &[u8]) {
-        let into = if dir.starts_with(b"/") { &mut self.dirs } else { &mut self.relative };
-        if !into.iter().any(|known| **known == *dir) {
-            into.push(dir.into());
-        }
+    fn new(elements: impl Iterator<Item = Arc<[u8]>>) -> Self {
+        let mut seen = BTreeSet::new();
+        let elements = elements.filter(|element| seen.insert(element.clone()));
+        let (dirs, relative) = elements.partition(|element| element.starts_with(b"/"));
+        Self { dirs, relative }
     }
 }
 
@@ -35,23 +35,16 @@ impl Tokens<'_> {
     /// Splits as `fillin_rpath` of glibc's `elf/dl-load.c` does: an empty element is the working directory, an
     /// element with a token of unknown value is dropped.
     pub(super) fn glibc_path(self, list: &[u8]) -> SearchPath {
-        let mut path = SearchPath::default();
         if list.is_empty() {
-            return path;
+            return SearchPath::default();
         }
-        for element in list.split(|&b| b == b':') {
+        let element = |element: &[u8]| {
             if element.is_empty() {
-                path.push(b"");
-                continue;
+                return Some(Arc::default());
             }
-            let Some(expanded) = self.glibc(element) else { continue };
-            let mut dir = &*expanded;
-            while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
-                dir = shorter;
-            }
-            path.push(dir);
-        }
-        path
+            self.glibc(element).map(|expanded| without_slashes(&expanded).into())
+        };
+        SearchPath::new(list.split(|&b| b == b':').filter_map(element))
     }
 
     /// `_dl_dst_substitute`: `None` where the result is empty or a token has no value.
@@ -98,11 +91,14 @@ impl Tokens<'_> {
 
 /// The elements of a path of musl, between colons or newlines.
 pub(super) fn musl_list(list: &[u8]) -> SearchPath {
-    let mut path = SearchPath::default();
-    for element in list.split(|b| matches!(b, b':' | b'\n')).filter(|element| !element.is_empty()) {
-        path.push(element);
-    }
-    path
+    let elements = list.split(|b| matches!(b, b':' | b'\n')).filter(|element| !element.is_empty());
+    SearchPath::new(elements.map(Arc::from))
+}
+
+/// A directory without slashes at its end; the root keeps its one.
+pub(super) fn without_slashes(dir: &[u8]) -> &[u8] {
+    let end = dir.iter().rposition(|&b| b != b'/').map_or(1, |last| last + 1);
+    dir.get(..end).unwrap_or(dir)
 }
 
 /// `is_dst`: how long the token `name` or `{name}` at the start of `text` is, if it is there.

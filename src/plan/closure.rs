@@ -9,7 +9,8 @@ use super::{
 };
 use crate::{
     elf::{
-        self, Closure, Edge, FaultKind, FindError, Found, FoundKind, How, Lookup as _, Outcome, Root, Tried,
+        self, Closure, ConfigFile, Edge, FaultKind, FindError, Found, FoundKind, How, Lookup as _, Outcome,
+        Root, Tag,
     },
     path::{ImagePath, escape},
     source::{self, Beside},
@@ -42,35 +43,53 @@ pub(super) fn take(
     mut rules: Rules<'_>,
     growing: &mut Growing<'_>,
 ) -> Result<Outcomes, PlanError> {
+    let mut search = search(options);
     let mut all = roots.programs.clone();
-    let mut closure = resolve(&all, options, growing);
+    let mut closure = resolve(&all, &search, growing);
     let plugins = unloaded(&roots.libraries, &closure, growing);
     if !plugins.is_empty() {
         all.extend(plugins);
-        closure = resolve(&all, options, growing);
+        closure = resolve(&all, &search, growing);
     }
     let hard = all.len();
     loop {
         take_files(&closure, growing)?;
-        let added = rules.follow(&closure, hard, options, growing)?;
+        let added = rules.follow(&closure, hard, &search, growing)?;
         let added = unloaded(&added, &closure, growing);
-        if added.is_empty() {
+        let opens = rules.opens(growing);
+        if added.is_empty() && opens == search.opens {
             break;
         }
         all.extend(added);
-        closure = resolve(&all, options, growing);
-    }
-    rules.tell_needs(&mut closure, growing);
-    for file in closure.config_files() {
-        let path = ImagePath::new(&file.path)
-            .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
-        growing.generate(path, file.bytes, "where the loader finds libraries outside its own directories");
+        search.opens = opens;
+        closure = resolve(&all, &search, growing);
     }
     let mut outcomes = Outcomes::default();
+    for file in closure.config_files() {
+        outcomes.notes.extend(tell(&file, growing)?);
+    }
     outcomes.notes.extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
     judge(&closure, (roots, hard), options, growing.view, &mut outcomes);
     outcomes.notes.extend(rules.finish(growing)?);
     Ok(outcomes)
+}
+
+/// Puts in what tells the image's loader where libraries are: into what the inputs bring, where they do.
+fn tell(file: &ConfigFile, growing: &mut Growing<'_>) -> Result<Option<Note>, PlanError> {
+    const WHAT: &str = "where the loader finds libraries outside its own directories";
+    let path =
+        ImagePath::new(&file.path).map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
+    let own = growing.view.find(path.as_bytes()).ok().filter(|found| growing.has(&found.path));
+    let Some(own) = own else {
+        growing.generate(path, file.bytes.clone(), WHAT);
+        return Ok(None);
+    };
+    let bytes = growing.view.read(&own, elf::cache::MAX_CACHE).unwrap_or_default();
+    let Some(more) = file.over(&bytes) else { return Ok(None) };
+    growing.replace(own.path, more, WHAT);
+    let first = file.needs.first().map_or_else(String::new, |need| escape(&need.path));
+    let text = format!("{path} does not lead to all libraries of the image ({first} is one): they are added");
+    Ok(Some(Note::warning(text)))
 }
 
 /// Those of `objects` that nothing in `closure` loads.
@@ -83,16 +102,22 @@ fn unloaded(objects: &[ImagePath], closure: &Closure, growing: &Growing<'_>) -> 
     objects.iter().filter(is_plugin).cloned().collect()
 }
 
-fn resolve(roots: &[ImagePath], options: &Options, growing: &Growing<'_>) -> Closure {
-    let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();
-    let hwcaps = if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline };
-    let options = elf::Options {
+/// How the image's loader searches.
+fn search(options: &Options) -> elf::Options {
+    let mut preload = options.settings.list("LD_PRELOAD", &[':', ' ']);
+    preload.retain(|name| !name.is_empty());
+    elf::Options {
         environment_path: options.settings.list("LD_LIBRARY_PATH", &[':', ';']),
         library_path: options.library_path.clone(),
-        preload: options.settings.list("LD_PRELOAD", &[':', ' ']),
-        hwcaps,
-    };
-    elf::closure(&roots, &options, growing.view)
+        preload,
+        hwcaps: if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline },
+        opens: BTreeMap::new(),
+    }
+}
+
+fn resolve(roots: &[ImagePath], search: &elf::Options, growing: &Growing<'_>) -> Closure {
+    let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();
+    elf::closure(&roots, search, growing.view)
 }
 
 /// Takes every file that `closure` opened, with the links on its way, and why.
@@ -113,6 +138,11 @@ fn take_files(closure: &Closure, growing: &mut Growing<'_>) -> Result<(), PlanEr
             let how = how.to_string().into();
             let reason = Reason::Needed { by: path(edge.requester), name: (*edge.name).into(), how };
             growing.take(&found(file), reason)?;
+            // The library and the list that has the loader load it make sense together only.
+            if let (Tag::PreloadFile, Ok(list)) = (edge.tag, growing.view.find(elf::PRELOAD_FILE)) {
+                let why = "the sysroot's programs preload what it names";
+                growing.take(&list, Reason::Included(why.into()))?;
+            }
         }
     }
     Ok(())
@@ -152,7 +182,7 @@ fn judge(
         let missing = Missing {
             name: escape(&edge.name),
             by,
-            searched: searched(edge),
+            searched: edge.searched(),
             beside: on_the_host(edge, closure, view),
         };
         if program >= hard {
@@ -207,17 +237,4 @@ fn on_the_host(edge: &Edge, closure: &Closure, view: &View<'_>) -> Option<Beside
         }
         source::beside(host, &way)
     })
-}
-
-/// Each place and the rule that made it one, without what says nothing but "not there".
-pub(super) fn searched(edge: &Edge) -> Vec<String> {
-    edge.tried
-        .iter()
-        .map(|Tried { path, how, miss }| match miss {
-            elf::Miss::Find(FindError::Missing) | elf::Miss::NoDirectory => {
-                format!("{} ({how})", escape(path))
-            }
-            _ => format!("{} ({how}: {miss})", escape(path)),
-        })
-        .collect()
 }

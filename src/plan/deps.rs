@@ -21,5 +21,6 @@ fn program(path: &ImagePath, view: &View<'_>) -> ImagePath {
     let other = found.filter(|found| view.object(found).is_err());
     let front = other.and_then(|found| view.read(&found, script::FIRST_LINE).ok()).unwrap_or_default();
     let line = (elf::sniff(&front) == Sniffed::Script).then(|| script::shebang(&front)).flatten();
+    let line = line.filter(|line| line.interpreter.starts_with(b"/"));
     line.and_then(|line| ImagePath::new(line.interpreter).ok()).unwrap_or_else(|| path.clone())
 }

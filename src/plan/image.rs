@@ -108,12 +108,17 @@ impl Growing<'_> {
 
     /// Puts a generated file in, unless the inputs bring one.
     pub(super) fn generate(&mut self, path: ImagePath, bytes: Vec<u8>, what: &str) {
-        if !self.view.is_own(&path) && !self.added.contains(&path) {
-            let mut node = Node::inline(0o644, bytes);
-            node.meta.mtime = self.mtime;
-            self.reasons.insert(path.clone(), Reason::Generated(what.into()));
-            self.added.insert(path, node);
+        if !self.has(&path) {
+            self.replace(path, bytes, what);
         }
+    }
+
+    /// Puts a generated file in, whatever was there.
+    pub(super) fn replace(&mut self, path: ImagePath, bytes: Vec<u8>, what: &str) {
+        let mut node = Node::inline(0o644, bytes);
+        node.meta.mtime = self.mtime;
+        self.reasons.insert(path.clone(), Reason::Generated(what.into()));
+        self.added.insert(path, node);
     }
 }
 

@@ -37,8 +37,10 @@ pub(super) fn take(
         let mut asked = vec![(script.clone(), line.clone())];
         for _ in 0..MAX_DEPTH {
             let Some((by, line)) = asked.pop() else { break };
-            for name in [Some(&line.interpreter), line.command.as_ref()].into_iter().flatten() {
-                match find(name, dirs, growing) {
+            let interpreter = (&line.interpreter, by_kernel(&line.interpreter, growing));
+            let command = line.command.as_ref().map(|name| (name, find(name, dirs, growing)));
+            for (name, result) in [Some(interpreter), command].into_iter().flatten() {
+                match result {
                     Ok((path, found)) => {
                         growing.take(&found, Reason::Interpreter(by.clone()))?;
                         match shebang_of(&found, growing) {
@@ -64,6 +66,16 @@ impl Interpreters {
             let text = format!("no interpreter `{}` for the script {by}", missing.name);
             self.notes.push(Note::warning(text));
         }
+    }
+}
+
+/// Where the kernel finds an interpreter. A relative path it takes from the working directory, which an image does
+/// not fix.
+fn by_kernel(name: &[u8], growing: &Growing<'_>) -> Result<(ImagePath, Found), Vec<String>> {
+    if name.starts_with(b"/") {
+        find(name, &[], growing)
+    } else {
+        Err(vec!["the working directory, since the path is relative".into()])
     }
 }
 

@@ -185,7 +185,7 @@ fn entrypoint(kinds: &[InputKind], found: &Programs, tree: &Tree, added: &Tree) 
     let starts = |path: &ImagePath| {
         let node = tree.get(path).or_else(|| added.get(path));
         let executable = node.is_some_and(|node| node.file().is_some() && node.meta.mode & 0o111 != 0);
-        let known = found.objects.iter().any(|(object, _)| object == path)
+        let known = found.objects.iter().any(|(known, object)| known == path && object.can_start())
             || found.scripts.iter().any(|(script, _)| script == path);
         executable && known
     };

@@ -37,11 +37,12 @@ pub struct SettingError {
 }
 
 impl Settings {
-    /// The parts of a variable that the image's environment has, between `separators`; empty ones are nothing.
+    /// The parts of a variable that the image's environment has, between `separators`: none if all of it is empty.
     pub(super) fn list(&self, name: &str, separators: &[char]) -> Vec<Vec<u8>> {
         let value = |text: &'_ String| Some(text.strip_prefix(name)?.strip_prefix('=')?.to_owned());
         let value = self.env.iter().rev().find_map(value).unwrap_or_default();
-        value.split(separators).filter(|part| !part.is_empty()).map(|part| part.as_bytes().to_vec()).collect()
+        let parts = value.split(separators).filter(|_| !value.is_empty());
+        parts.map(|part| part.as_bytes().to_vec()).collect()
     }
 
     /// Puts the settings into `config`, over what is there.

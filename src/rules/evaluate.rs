@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Choice, Evidence, Opened, Rule, Table, Verdict, When, pattern, table::parse_version};
+use super::{Choice, Evidence, Rule, Table, Verdict, When, pattern, table::parse_version};
 use crate::path::{ImagePath, escape};
 
 /// A rule that fires.
@@ -142,10 +142,15 @@ fn holds(when: &When, evidence: &Evidence, followed: &Followed<'_>) -> Option<Ve
     let parts: [(&[String], Find<'_>); 11] = [
         (&when.programs, &|patterns| programs(patterns, evidence)),
         (&when.opens, &|patterns| {
-            opened(patterns, &evidence.opens, |name| format!("it names {name} and calls dlopen"))
+            let opens = evidence
+                .opens
+                .iter()
+                .flat_map(|(name, paths)| paths.iter().map(move |(path, by)| (&**name, &**path, by)));
+            opened(patterns, opens, |name| format!("it names {name} and calls dlopen"))
         }),
         (&when.commands, &|patterns| {
-            opened(patterns, &evidence.commands, |name| format!("its script names the command {name}"))
+            let commands = evidence.commands.iter().map(|(name, (path, by))| (&**name, &**path, by));
+            opened(patterns, commands, |name| format!("its script names the command {name}"))
         }),
         (&when.scripts, &|patterns| scripts(patterns, evidence)),
         (&when.libraries, &|patterns| libraries(patterns, evidence)),
@@ -223,16 +228,17 @@ fn libraries(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
 }
 
 /// Names that lead to something, `phrase` saying how one comes to be there.
-fn opened(
+/// `opened`: names, what they lead to, and whose they are.
+fn opened<'e>(
     patterns: &[String],
-    opened: &BTreeMap<Box<[u8]>, Opened>,
+    opened: impl Iterator<Item = (&'e [u8], &'e [u8], &'e ImagePath)>,
     phrase: impl Fn(&str) -> String,
 ) -> Vec<Match> {
-    let find = |(name, (path, by)): (&[u8], &Opened)| {
+    let find = |(name, path, by): (&[u8], &[u8], &ImagePath)| {
         let captures = first(patterns, name)?;
         Some(Match { phrase: phrase(&escape(name)), by: by.clone(), path: Some(path.to_vec()), captures })
     };
-    opened.iter().map(|(name, opened)| (&**name, opened)).filter_map(find).collect()
+    opened.filter_map(find).collect()
 }
 
 fn scripts(patterns: &[String], evidence: &Evidence) -> Vec<Match> {

@@ -14,8 +14,8 @@ pub struct Evidence {
     /// Absolute paths in constant data, and whose.
     pub paths: BTreeMap<Box<[u8]>, ImagePath>,
     /// Names of libraries in constant data of objects that call dlopen(3), as far as the search leads
-    /// somewhere: the path it opens, and whose data.
-    pub opens: BTreeMap<Box<[u8]>, Opened>,
+    /// somewhere: each path that it opens, and whose data.
+    pub opens: BTreeMap<Box<[u8]>, Paths>,
     /// Words in constant data of programs.
     pub words: BTreeMap<String, ImagePath>,
     /// Programs and scripts by the path they are started by, and their real path.
@@ -37,7 +37,10 @@ pub struct Evidence {
     pub groups: BTreeMap<String, u32>,
 }
 
-/// The path that a name of a library leads to, and whose data has the name.
+/// Paths that one name leads to, and whose data has it.
+pub type Paths = BTreeMap<Box<[u8]>, ImagePath>;
+
+/// The path that a name leads to, and whose data has the name.
 pub type Opened = (Box<[u8]>, ImagePath);
 
 /// Who imports a symbol.

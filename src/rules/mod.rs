@@ -12,7 +12,7 @@ mod table;
 
 pub use accounts::{group, passwd};
 pub use evaluate::{Fired, NamedBy, evaluate};
-pub use evidence::{Account, Evidence, Libc, LibcKind, Opened, Symbol};
+pub use evidence::{Account, Evidence, Libc, LibcKind, Opened, Paths, Symbol};
 pub use table::{Level, Make, Rule, Table, TableError, Wanted, When};
 
 use std::collections::BTreeSet;

@@ -221,7 +221,7 @@ impl HostView {
     }
 
     fn read_object(&self, found: &Found) -> Result<Object, ObjectError> {
-        let (fd, len) = self.open(found).map_err(|error| ObjectError::Io(error.to_string()))?;
+        let (fd, len) = self.open(found)?;
         Object::read(len, &mut |offset, buffer| Ok(rustix::io::pread(&fd, buffer, offset)?))
     }
 }

@@ -57,6 +57,78 @@ warning: /opt/app/bin/app: RUNPATH element `` is taken from the working director
 ";
 
 #[test]
+fn what_cannot_be_read_is_no_refused_input() {
+    let sandbox = application();
+    sandbox.mode("root/opt/app/bin/app", 0o000);
+    let run = sandbox.imgb("deps --sysroot root /opt/app/bin/app").nobody().run().exits(3);
+    assert!(run.stderr().contains("/opt/app/bin/app: permission denied"), "{}", run.show());
+    sandbox.imgb("deps --sysroot root /opt/app/bin/gone").run().error(3, &["gone"]);
+}
+
+/// A library that this user may not read is passed over for the next.
+#[test]
+fn a_library_that_cannot_be_read_is_passed_over() {
+    let sandbox = sandbox();
+    elf(&sandbox, "/app", &Elf::program(LOADER).needed("liba.so").runpath("/a:/b"));
+    elf(&sandbox, "/a/liba.so", &lib("liba.so"));
+    elf(&sandbox, "/b/liba.so", &lib("liba.so"));
+    sandbox.mode("root/a/liba.so", 0o000);
+    let list = sandbox.imgb("deps --list --sysroot root /app").nobody().run().ok();
+    assert_eq!(list.text().lines().next(), Some("/b/liba.so"), "{}", list.show());
+}
+
+#[test]
+fn what_is_preloaded_comes_with_the_list_that_says_so() {
+    let sandbox = sandbox();
+    elf(&sandbox, "/app", &Elf::program(LOADER));
+    elf(&sandbox, "/lib64/libpre.so", &lib("libpre.so"));
+    sandbox.file("root/etc/ld.so.preload", "/lib64/libpre.so\n");
+    let plan = sandbox.imgb("plan --sysroot root root/app").run().ok();
+    for path in ["/lib64/libpre.so ", "/etc/ld.so.preload "] {
+        assert!(plan.text().contains(path), "{}", plan.show());
+    }
+}
+
+/// Who opens it is not known, so that it must be found by its name.
+#[test]
+fn an_included_library_of_the_configuration_gets_its_entry() {
+    let sandbox = sandbox();
+    elf(&sandbox, "/app", &Elf::program(LOADER));
+    elf(&sandbox, "/usr/local/lib/libplug.so.1", &lib("libplug.so.1"));
+    sandbox.file("root/etc/ld.so.conf", "/usr/local/lib\n");
+    let without = sandbox.imgb("plan --sysroot root root/app").run().ok();
+    assert!(!without.text().contains("/etc/ld.so.cache"), "{}", without.show());
+    let plan = sandbox.imgb("plan --sysroot root root/app --include /usr/local/lib/libplug.so.1").run().ok();
+    assert!(plan.text().contains("/etc/ld.so.cache "), "{}", plan.show());
+}
+
+/// What has no interpreter and is no static program starts nothing by itself.
+#[test]
+fn a_library_is_no_entrypoint() {
+    let sandbox = sandbox();
+    let library = Elf::library().soname("libx.so").needed("liby.so");
+    elf(&sandbox, "/lib64/liby.so", &lib("liby.so"));
+    sandbox.program("libx.so", library.build());
+    sandbox.program("x.o", Elf { kind: 1, ..Elf::library() }.build());
+    sandbox.program("app", Elf::program(LOADER).build());
+    for (file, starts) in [("app", true), ("libx.so", false), ("x.o", false)] {
+        let run =
+            sandbox.imgb(&format!("pack --sysroot root --no-check ./{file} -o oci:image-{file}")).run().ok();
+        let config = sandbox.imgb(&format!("inspect --json oci:image-{file}")).run().ok().text();
+        assert_eq!(config.contains("\"Entrypoint\""), starts, "{config}{}", run.show());
+    }
+}
+
+#[test]
+fn a_relative_interpreter_is_the_working_directorys() {
+    let sandbox = sandbox();
+    elf(&sandbox, "/bash", &Elf::program(LOADER));
+    sandbox.program("script", "#!bash\n");
+    let run = sandbox.imgb("pack --sysroot root ./script -o image.tar").run();
+    run.error(1, &["`bash`", "working directory"]);
+}
+
+#[test]
 fn the_tree_says_who_asked_and_how_each_was_found() {
     let sandbox = application();
     // A library of that name where the builder stands is not what the program will find.

@@ -108,6 +108,28 @@ fn case_6_library_path_comes_between_rpath_and_runpath() {
 }
 
 #[test]
+fn case_6_tokens_in_library_path() {
+    let Some(root) = root(&app().needed("liba.so").needed("libb.so")) else { return };
+    root.elf("/opt/x/app", &app().needed("liba.so").needed("libb.so")).link("/start", "opt/x/app");
+    root.elf("/opt/x/own/liba.so", &lib().needed("libc.so")).elf("/opt/x/lib64/libb.so", &lib());
+    root.elf("/opt/x/own/libc.so", &lib());
+    let path = "$ORIGIN/own:${ORIGIN}/$LIB:rel::/x/$FOO";
+    let options = Options {
+        environment_path: path.split(':').map(|dir| dir.as_bytes().to_vec()).collect(),
+        ..Options::default()
+    };
+    let closure = root.closure(&["/start"], &options);
+    let ours = oracle::ours(&closure, &closure.programs[0]);
+    let quoted = format!("LD_LIBRARY_PATH='{path}'");
+    let (theirs, printed) = root.glibc(&["/start"], &[quoted]).remove(0);
+    assert_eq!(ours, theirs, "{printed}");
+    assert_eq!(ours.missing, ["libb.so"], "this machine's $LIB is not lib64");
+    let warnings: Vec<String> = closure.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[1].contains("LD_LIBRARY_PATH element `rel`"), "{warnings:?}");
+}
+
+#[test]
 fn case_7_what_a_sibling_loaded_is_there() {
     let Some(root) = root(&app().needed("liba.so").needed("libb.so").runpath("/d1")) else { return };
     root.elf("/d1/liba.so", &lib().needed("libb.so")).elf("/d1/libb.so", &lib());
@@ -251,6 +273,33 @@ fn case_13_what_stops_the_loader() {
         let closure = root.closure(&["/app"], &Options::default());
         assert!(closure.programs[0].faults[0].to_string().starts_with("/d1/liba.so: "), "{what}");
     }
+}
+
+/// A class that there is not is a wrong class, and goes by; so does what this user may not read.
+#[test]
+fn case_13_a_class_of_no_machine_is_passed_over() {
+    let Some(root) = root(&app().needed("liba.so").runpath("/a:/b")) else { return };
+    let mut other = lib().build();
+    other[4] = 7;
+    root.file("/a/liba.so", other).elf("/b/liba.so", &lib());
+    assert_eq!(paths(&same(&root)), "/b/liba.so");
+}
+
+/// Another process sees another directory there.
+#[test]
+fn a_search_path_through_proc_is_left_out() {
+    let root = Rooted::empty();
+    root.elf(GLIBC, &lib()).elf("/app", &app().needed("liba.so").runpath("/proc/self/cwd/x:/y"));
+    root.link("/proc/self", "17")
+        .link("/proc/17/cwd", "/z")
+        .elf("/z/x/liba.so", &lib())
+        .elf("/y/liba.so", &lib());
+    let closure = root.closure(&["/app"], &Options::default());
+    assert_eq!(&*closure.files[closure.programs[0].loads[0]].opened, b"/y/liba.so");
+    assert_eq!(
+        closure.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["/proc/self/cwd/x: leads through /proc to another place in each process, left out"]
+    );
 }
 
 #[test]

@@ -69,8 +69,10 @@ impl Lookup for Memory {
         Ok(bytes[..bytes.len().min(limit)].to_vec())
     }
 
-    fn list(&self, _: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
-        Ok(Vec::new())
+    fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
+        let prefix = [dir, b"/"].concat();
+        let below = self.0.keys().filter_map(|path| path.strip_prefix(&*prefix));
+        Ok(below.filter_map(|rest| rest.split(|&b| b == b'/').next()).map(<[u8]>::to_vec).collect())
     }
 }
 
@@ -221,6 +223,34 @@ fn e4_long_chains_wide_fans_and_circles() {
     let app = (0..10_000).fold(Elf::program(GLIBC), |app, i| app.needed(lib(i)));
     let wide = closure_of([("/app".to_owned(), app), loader].into_iter().chain(fan).collect());
     assert_eq!((wide.programs[0].loads.len(), wide.missing().count()), (10_000, 0));
+}
+
+/// What was tried in vain is needs times directories: the record of it has an end, and the search goes on.
+#[test]
+fn e4_long_search_paths_and_many_needs() {
+    let path: Vec<String> = (0..20_000).map(|i| format!("/d{i}")).collect();
+    let app = (0..1_500)
+        .fold(Elf::program(GLIBC).runpath(path.join(":")), |app, i| app.needed(format!("lib{i}.so")));
+    let files = [("/app".to_owned(), app), (GLIBC.to_owned(), Elf::library())];
+    let last = ("/d19999/lib1499.so".to_owned(), Elf::library());
+    let closure = closure(&memory(files.into_iter().chain([last])));
+    let edges = &closure.programs[0].edges;
+    assert_eq!((edges.len(), closure.missing().count()), (1_500, 1_499));
+    let listed: usize = edges.iter().map(|edge| edge.tried.len()).sum();
+    assert!(listed <= 32_768, "{listed}");
+    assert!(edges.iter().all(|edge| edge.tried.len() + edge.unlisted >= 19_999));
+    // Each of a chain asks in the directories of all above it.
+    let lib = |i: usize| {
+        let elf = Elf::library().soname(format!("lib{i}.so")).rpath(format!("/d{i}"));
+        let elf = if i < 1_000 { elf.needed(format!("lib{}.so", i + 1)) } else { elf };
+        (format!("/d0/lib{i}.so"), elf)
+    };
+    let dirs = (1..1_000).map(|i| (format!("/d{i}/x"), Elf::library()));
+    let app = Elf::program(GLIBC).needed("lib1.so").rpath("/d0");
+    let files = [("/app".to_owned(), app), (GLIBC.to_owned(), Elf::library())].into_iter();
+    let deep = self::closure(&memory(files.chain((1..=1_000).map(lib)).chain(dirs)));
+    assert_eq!(deep.programs[0].loads.len(), 1_000);
+    assert!(deep.programs[0].edges.iter().map(|edge| edge.tried.len()).sum::<usize>() <= 32_768);
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! Closures in roots of all kinds: images made of nothing else, other machines, musl, static programs, symbol
 //! versions and dlopen metadata. The numbers are those of the list that `elf_cases` is about, too.
 
+use std::sync::Arc;
+
 use imgb::elf::{
-    Closure, Dialect, HEADER_LEN, Linkage, Object, Options, Outcome, Priority, Tag, cache::Cache, render,
+    Closure, Dialect, HEADER_LEN, Linkage, Object, Options, Outcome, Priority, Tag, Warning, cache::Cache,
+    render,
 };
 
 use crate::{
-    elf_builder::Elf,
+    elf_builder::{Elf, FLAGS_1, NODEFLIB, PIE},
     elf_oracle::{self as oracle, GLIBC, Listing, MUSL, Rooted},
     engines::have,
 };
@@ -119,6 +122,88 @@ fn a_library_of_the_library_path_needs_a_cache() {
     root.elf("/opt/x/liba.so", &lib()).elf("/lib/liba.so", &lib());
     let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
     assert_eq!(loads(&holds_alone(&root, &options)), ["/opt/x/liba.so"]);
+}
+
+/// The library of a default directory is the same file by a link that nothing packs.
+#[test]
+fn a_link_elsewhere_to_a_library_of_a_default_directory_needs_a_cache() {
+    let Some(root) = glibc(&app().needed("liba.so.1")) else { return };
+    root.elf("/usr/lib/liba.so.1.2", &lib().soname("liba.so.1")).link("/usr/lib/liba.so.1", "liba.so.1.2");
+    root.link("/opt/x/liba.so.1", "/usr/lib/liba.so.1.2");
+    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let closure = holds_alone(&root, &options);
+    assert_eq!(loads(&closure), ["/opt/x/liba.so.1"]);
+    // A requester to which default directories are nothing needs it, too.
+    let Some(root) = glibc(&app().needed("liba.so.1").number(FLAGS_1, NODEFLIB | PIE)) else { return };
+    root.elf("/usr/lib/liba.so.1", &lib().soname("liba.so.1")).link("/opt/x/liba.so.1", "/usr/lib/liba.so.1");
+    holds_alone(&root, &options);
+}
+
+/// A library that is packed for itself, since something opens it by its name.
+#[test]
+fn a_library_that_is_a_root_is_found_by_its_name() {
+    let Some(root) = glibc(&app()) else { return };
+    root.elf("/usr/local/lib/liba.so.1.2", &lib().soname("liba.so.1").needed("libb.so"));
+    root.link("/usr/local/lib/liba.so.1", "liba.so.1.2").elf("/usr/lib/libb.so", &lib().soname("libb.so"));
+    root.elf("/opt/plugin.so", &lib().soname("plugin.so"));
+    root.file("/etc/ld.so.conf", "/usr/local/lib\n");
+    root.ldconfig(&[]);
+    let roots = ["/app", "/usr/local/lib/liba.so.1.2", "/opt/plugin.so", "/usr/lib/libb.so"];
+    let closure = root.closure(&roots, &Options::default());
+    let needs = closure.needs_cache.iter().map(|need| format!("{:?}", (&need.name, &need.path)));
+    let text = |name: &str| Arc::<[u8]>::from(name.as_bytes());
+    let wanted = format!("{:?}", (text("liba.so.1"), text("/usr/local/lib/liba.so.1.2")));
+    assert_eq!(needs.collect::<Vec<_>>(), [wanted]);
+}
+
+#[test]
+fn what_the_inputs_say_of_libraries_stays() {
+    let Some(root) = glibc(&app().needed("liba.so")) else { return };
+    root.elf("/opt/x/liba.so", &lib()).elf("/usr/local/lib/libz.so", &lib().soname("libz.so"));
+    root.file("/etc/ld.so.conf", "/usr/local/lib\n");
+    root.ldconfig(&[]);
+    let existing = fs_err::read(root.path("/etc/ld.so.cache")).unwrap();
+    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let closure = root.closure(&["/app"], &options);
+    let merged = closure.config_files()[0].over(&existing).unwrap();
+    let cache = Cache::parse(&merged, false).unwrap();
+    let paths: Vec<_> = cache.entries().iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
+    assert_eq!(paths, ["/usr/local/lib/libz.so", "/opt/x/liba.so"]);
+    root.file("/etc/ld.so.cache", &merged);
+    let (theirs, printed) = root.glibc(&["/app"], &[]).remove(0);
+    assert_eq!(theirs.loads[0].1, "/opt/x/liba.so", "{printed}");
+    assert_eq!(closure.config_files()[0].over(&merged), None);
+    assert_eq!(closure.config_files()[0].over(b"no cache").as_ref(), Some(&closure.config_files()[0].bytes));
+}
+
+#[test]
+fn musls_path_file_of_the_inputs_stays() {
+    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("liba.so").needed("libb.so")) else { return };
+    root.elf("/opt/x/liba.so", &lib()).elf("/one/libb.so", &lib());
+    root.file("/etc/ld-musl-x86_64.path", "/two:/one\n/lib");
+    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let config = &root.closure(&["/app"], &options).config_files()[0];
+    assert_eq!(config.over(b"/two:/one\n/lib").unwrap(), b"/opt/x\n/two\n/one\n/lib\n");
+    assert_eq!(config.over(b"/opt/x:/one"), None);
+}
+
+/// A generated path file comes after all search paths of objects, LD_LIBRARY_PATH before them.
+#[test]
+fn a_search_path_shadows_what_the_library_path_finds() {
+    for (loader, file) in [(MUSL, "/b/liba.so"), (GLIBC, "/b/liba.so")] {
+        let Some(root) = rooted(loader, &Elf::program(loader).needed("liba.so").runpath("/b:/c")) else {
+            return;
+        };
+        root.elf("/a/liba.so", &lib().soname("one")).elf(file, &lib().soname("two"));
+        let options = Options { library_path: vec![b"/a".to_vec()], ..Options::default() };
+        let warnings = |root: &Rooted| root.closure(&["/app"], &options).warnings;
+        let shadowed = Warning::Shadowed(Arc::from(&b"/a/liba.so"[..]), Arc::from(file.as_bytes()));
+        assert_eq!(warnings(&root).into_iter().collect::<Vec<_>>(), [shadowed]);
+        // The same file by another way is no other.
+        fs_err::remove_file(root.path(file)).unwrap();
+        root.link(file, "/a/liba.so");
+        assert_eq!(warnings(&root).len(), 0);
+    }
 }
 
 #[test]
@@ -388,6 +473,26 @@ fn case_28_dlopen_metadata() {
     let closure = self::closure(&root);
     let missing: Vec<_> = closure.missing().map(|(_, edge)| String::from_utf8_lossy(&edge.name)).collect();
     assert_eq!(missing, ["libnew.so.2 | libold.so.1"]);
+}
+
+/// What is only recommended stops nothing, nor does what it needs, or requires in turn.
+#[test]
+fn case_28_a_recommended_library_may_lack_its_own() {
+    for loader in [GLIBC, MUSL] {
+        let note = r#"[{"soname": ["libplug.so"], "priority": "recommended"}]"#;
+        let Some(root) = rooted(loader, &Elf::program(loader).runpath("/d").note(note)) else { return };
+        let inner = r#"[{"soname": ["libmust.so"], "priority": "required"}]"#;
+        root.elf("/d/libplug.so", &lib().needed("libgone.so").note(inner).runpath("/d"));
+        let closure = closure(&root);
+        assert_eq!(closure.missing().count(), 0);
+        let warnings: Vec<String> = closure.warnings.iter().map(ToString::to_string).collect();
+        let wanted =
+            |name| format!("/d/libplug.so, which is only recommended, needs {name}, which was not found");
+        assert_eq!(warnings, [wanted("libgone.so"), wanted("libmust.so")]);
+        let required = note.replace("recommended", "required");
+        root.elf("/app", &Elf::program(loader).runpath("/d").note(required));
+        assert_eq!(self::closure(&root).missing().count(), 2);
+    }
 }
 
 #[test]

@@ -183,11 +183,43 @@ fn a_name_at_the_start_of_the_constants_is_seen() {
     sandbox.tool("gcc", "-O1 -shared -fPIC -o libcall.so call.c").run().ok();
     sandbox
         .tool("gcc", "-o app app.c -L. -lcall")
-        .arg(format!("-Wl,-rpath,{}", sandbox.root().display()))
+        .arg(format!("-Wl,--disable-new-dtags,-rpath,{}", sandbox.root().display()))
         .run()
         .ok();
     let plan = sandbox.imgb("plan ./app").run().ok();
     assert!(plan.text().contains("/libplug2.so.1 "), "{}", plan.show());
+}
+
+/// The library that opens the plugin knows where it is, the program does not.
+#[test]
+fn what_a_library_opens_is_searched_from_it() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox
+        .file("plug.c", "int plug;\n")
+        .dir("plugins")
+        .dir("more")
+        .file("call.c", "#include <dlfcn.h>\nint CALL(void){return !dlopen(\"libplug2.so.1\",2);}\n")
+        .file("app.c", "int one(void), two(void); int main(void){return one() || two();}\n");
+    for dir in ["plugins", "more"] {
+        sandbox.tool("gcc", &format!("-shared -fPIC -o {dir}/libplug2.so.1 plug.c")).run().ok();
+    }
+    for (call, dir) in [("one", "plugins"), ("two", "more")] {
+        let runpath = format!("-Wl,--enable-new-dtags,-rpath,{}", sandbox.path(dir).display());
+        sandbox
+            .tool("gcc", &format!("-shared -fPIC -o lib{call}.so call.c -DCALL={call}"))
+            .arg(runpath)
+            .run()
+            .ok();
+    }
+    let here = format!("-Wl,--enable-new-dtags,-rpath,{}", sandbox.root().display());
+    sandbox.tool("gcc", "-o app app.c -L. -lone -ltwo").arg(here).run().ok();
+    let plan = sandbox.imgb("plan ./app").run().ok();
+    for dir in ["plugins", "more"] {
+        assert!(plan.text().contains(&format!("/{dir}/libplug2.so.1 ")), "{}", plan.show());
+    }
 }
 
 /// A plugin that only `--library-path` finds, and a program with nothing to do with it beside its own.

@@ -1,11 +1,14 @@
 //! What an image's loader must be told: a cache, or musl's path file, for the libraries that it would not find.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{CacheNeed, Closure, Edge, How, Outcome, Tag};
 use crate::elf::{
     Dialect, Loader,
-    cache::{self, Entry, Hwcap},
+    cache::{self, Cache, Entry, Hwcap},
     tokens::directory,
 };
 
@@ -18,6 +21,51 @@ pub struct ConfigFile {
     pub bytes: Vec<u8>,
     /// The libraries that would not be found without it.
     pub needs: Vec<CacheNeed>,
+    /// Whose format it has.
+    pub dialect: Dialect,
+    /// Its byte order, where it has one.
+    pub big_endian: bool,
+}
+
+impl ConfigFile {
+    /// What is to take the place of `existing`, which the image has at this path: all that it says and what it does
+    /// not say of the libraries here. `None` where it leads to all of them.
+    pub fn over(&self, existing: &[u8]) -> Option<Vec<u8>> {
+        match self.dialect {
+            Dialect::Glibc => self.cache_over(existing),
+            Dialect::Musl => self.path_file_over(existing),
+        }
+    }
+
+    fn cache_over(&self, existing: &[u8]) -> Option<Vec<u8>> {
+        // A loader that cannot read its cache goes without one.
+        let Ok(known) = Cache::parse(existing, self.big_endian) else { return Some(self.bytes.clone()) };
+        let is_known = |need: &CacheNeed| {
+            known.entries().iter().any(|entry| entry.name == need.name && entry.path == need.path)
+        };
+        if self.needs.iter().all(is_known) {
+            return None;
+        }
+        let own = Cache::parse(&self.bytes, self.big_endian).unwrap_or_default();
+        // Of two entries for a name the loader takes the first.
+        let names: BTreeSet<&Arc<[u8]>> = self.needs.iter().map(|need| &need.name).collect();
+        let kept = known.entries().iter().filter(|entry| !names.contains(&entry.name));
+        let entries: Vec<Entry> = own.entries().iter().chain(kept).cloned().collect();
+        Some(cache::write(&entries, self.big_endian))
+    }
+
+    fn path_file_over(&self, existing: &[u8]) -> Option<Vec<u8>> {
+        let known: Vec<&[u8]> = existing.split(|b| matches!(b, b'\n' | b':')).collect();
+        let dirs = self.needs.iter().map(|need| directory(&need.path));
+        let missing: BTreeSet<&[u8]> = dirs.filter(|dir| !known.contains(dir)).collect();
+        if missing.is_empty() {
+            return None;
+        }
+        // In the order of the search, which `bytes` has.
+        let lines = self.bytes.split(|&b| b == b'\n').filter(|line| missing.contains(line));
+        let lines = lines.chain(known.into_iter().filter(|line| !line.is_empty()));
+        Some(lines.flat_map(|line| [line, b"\n"]).collect::<Vec<_>>().concat())
+    }
 }
 
 impl Closure {
@@ -36,20 +84,10 @@ impl Closure {
                 Dialect::Glibc => self.cache(&path, loader.machine.big_endian),
                 Dialect::Musl => self.path_file(&path, loader),
             };
-            Some(ConfigFile { path, bytes, needs })
+            let (dialect, big_endian) = (loader.dialect, loader.machine.big_endian);
+            Some(ConfigFile { path, bytes, needs, dialect, big_endian })
         });
         files.collect()
-    }
-
-    /// Notes that a program opens `name` at run time, which its loader at `loader` finds at `path` only where it is
-    /// told so.
-    pub fn need(&mut self, loader: &[u8], name: Arc<[u8]>, path: Arc<[u8]>) {
-        let loaders = self.loaders.iter().enumerate().filter(|(_, known)| *known.path == *loader);
-        self.needs_cache.extend(loaders.map(|(loader, _)| CacheNeed {
-            loader,
-            name: name.clone(),
-            path: path.clone(),
-        }));
     }
 
     /// The needs of all loaders that read `config`.

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::{Fault, FaultKind, How, Miss, Tag, Warning};
+use super::{Edge, Fault, FaultKind, How, Miss, Tag, Tried, Warning};
 use crate::{
-    elf::{Priority, Request},
+    elf::{FindError, Priority, Request},
     path::escape,
 };
 
@@ -18,10 +18,23 @@ impl fmt::Display for Tag {
             Self::Preload => "LD_PRELOAD",
             Self::PreloadFile => "/etc/ld.so.preload",
             Self::Variant => "glibc-hwcaps",
+            Self::Opened => "dlopen",
             Self::Dlopen(Priority::Required) => "dlopen required",
             Self::Dlopen(Priority::Recommended) => "dlopen recommended",
             Self::Dlopen(Priority::Suggested) => "dlopen suggested",
         })
+    }
+}
+
+impl Edge {
+    /// Each place that was tried in vain and the rule that made it one, and why where it is not just "not there".
+    pub fn searched(&self) -> Vec<String> {
+        let place = |Tried { path, how, miss }: &Tried| match miss {
+            Miss::Find(FindError::Missing) | Miss::NoDirectory => format!("{} ({how})", escape(path)),
+            _ => format!("{} ({how}: {miss})", escape(path)),
+        };
+        let more = (self.unlisted > 0).then(|| format!("{} places more", self.unlisted));
+        self.tried.iter().map(place).chain(more).collect()
     }
 }
 
@@ -50,6 +63,7 @@ impl fmt::Display for Miss {
             Self::Find(error) => write!(f, "{error}"),
             Self::NoDirectory => f.write_str("no such directory"),
             Self::Class(machine) | Self::Machine(machine) => write!(f, "made for {machine}"),
+            Self::NoClass => f.write_str("invalid ELF class"),
             Self::NotInCache => f.write_str("not in the cache"),
             Self::NoDefaultLib => f.write_str("excluded by NODEFLIB"),
             Self::Relative => f.write_str("relative to the working directory"),
@@ -89,8 +103,15 @@ impl fmt::Display for Warning {
             Self::Recommended(file, name) => {
                 write!(f, "{} recommends {}, which was not found", escape(file), escape(name))
             }
+            Self::RecommendedNeeds(library, name) => {
+                let (library, name) = (escape(library), escape(name));
+                write!(f, "{library}, which is only recommended, needs {name}, which was not found")
+            }
             Self::Metadata(file, what) => write!(f, "{}: {what}", escape(file)),
             Self::Soft(what) => f.write_str(what),
+            Self::ProcessDirectory(path) => {
+                write!(f, "{}: leads through /proc to another place in each process, left out", escape(path))
+            }
             Self::OnlyVariant(name, path) => {
                 write!(f, "{} is only there for some processors, as {}", escape(name), escape(path))
             }

@@ -52,6 +52,7 @@ impl State<'_> {
         }
         match self.lookup.object(&found) {
             Ok(object) => Opened::Object(Arc::new(found), object, None),
+            Err(ObjectError::Denied) => Opened::Not(FindError::Denied),
             Err(error) => {
                 let head = self.lookup.read(&found, HEADER_LEN).unwrap_or_default();
                 Opened::Broken(Header::parse(&head).ok(), error.into())
@@ -89,6 +90,7 @@ impl Opened {
             Self::Broken(None, FaultKind::Object(ObjectError::Truncated(_))) => {
                 Verdict::Fatal(FaultKind::TooShort)
             }
+            Self::Broken(None, FaultKind::Object(ObjectError::Class)) => Verdict::Skip(Miss::NoClass),
             Self::Broken(None, fault) => Verdict::Fatal(fault.clone()),
             // The header is looked at before what is broken behind it.
             Self::Broken(Some(header), fault) => match verify(header, loader) {

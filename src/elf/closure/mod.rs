@@ -1,19 +1,27 @@
 //! The closure: every file that programs load, who asked for it, and how it was found.
 
 mod config;
+mod dirs;
 mod display;
 mod files;
 mod glibc;
 mod musl;
+mod needs;
 mod program;
+mod record;
 mod search;
 mod state;
+mod tail;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use state::State;
 
 pub use config::ConfigFile;
+pub use glibc::PRELOAD_FILE;
 
 use crate::{
     elf::{Dlopen, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Priority, Request},
@@ -40,6 +48,9 @@ pub struct Options {
     pub preload: Vec<Vec<u8>>,
     /// Which processor it runs on.
     pub hwcaps: Hwcaps,
+    /// Names that objects, by their real paths, give to dlopen(3) besides those of their metadata. One that leads
+    /// nowhere is passed over, and what one leads to loads nothing: it is to be given as a root.
+    pub opens: BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>>,
 }
 
 /// Which processor is assumed, where libraries come in several builds.
@@ -138,12 +149,16 @@ pub struct Edge {
     pub requester: usize,
     /// By which tag.
     pub tag: Tag,
+    /// Whether the program starts without: it is a need of what dlopen metadata only recommends.
+    pub optional: bool,
     /// The name it asks for, as it stands in the file.
     pub name: Arc<[u8]>,
     /// What came of it.
     pub outcome: Outcome,
-    /// What was tried before, in order.
+    /// What was tried before, in order, as far as there is room for it.
     pub tried: Arc<[Tried]>,
+    /// Places that were tried after these, and nothing found there.
+    pub unlisted: usize,
 }
 
 /// What made a program ask for a library.
@@ -159,6 +174,8 @@ pub enum Tag {
     Variant,
     /// Dlopen metadata.
     Dlopen(Priority),
+    /// dlopen(3) of one of [`Options::opens`].
+    Opened,
 }
 
 /// What came of a request.
@@ -225,6 +242,8 @@ pub enum Miss {
     NoDirectory,
     /// An object of the other ELF class.
     Class(Machine),
+    /// An object of a class that there is not.
+    NoClass,
     /// An object for another machine.
     Machine(Machine),
     /// The cache has no such name.
@@ -303,6 +322,8 @@ pub enum Warning {
     NoVersions(Arc<[u8]>, Arc<[u8]>),
     /// A file whose dlopen metadata recommends a library that was not found.
     Recommended(Arc<[u8]>, Arc<[u8]>),
+    /// A library that dlopen metadata recommends, and one that it needs and that was not found.
+    RecommendedNeeds(Arc<[u8]>, Arc<[u8]>),
     /// A file whose dlopen metadata is not as it should be, and how.
     Metadata(Arc<[u8]>, String),
     /// A fault that only matters once a library is opened by dlopen.
@@ -310,6 +331,8 @@ pub enum Warning {
     /// A library that [`Options::library_path`] finds, and the one that its user's RUNPATH finds: the image needs the
     /// variable, too.
     Shadowed(Arc<[u8]>, Arc<[u8]>),
+    /// A directory that is searched and that leads through procfs to something of the process: it is left out.
+    ProcessDirectory(Arc<[u8]>),
     /// A library that is missing on most processors, and a build of it for better ones.
     OnlyVariant(Arc<[u8]>, Arc<[u8]>),
 }
@@ -330,7 +353,7 @@ impl Closure {
     pub fn missing(&self) -> impl Iterator<Item = (usize, &Edge)> {
         let edges = self.programs.iter().enumerate();
         let edges = edges.flat_map(|(index, program)| program.edges.iter().map(move |edge| (index, edge)));
-        edges.filter(|(_, edge)| edge.outcome == Outcome::Missing && edge.tag.is_hard())
+        edges.filter(|(_, edge)| edge.outcome == Outcome::Missing && edge.is_hard())
     }
 
     /// All faults, with the program's index.
@@ -340,8 +363,15 @@ impl Closure {
     }
 }
 
-impl Tag {
+impl Edge {
     /// Whether the program does not start without it.
+    pub fn is_hard(&self) -> bool {
+        !self.optional && self.tag.is_hard()
+    }
+}
+
+impl Tag {
+    /// Whether who asks so cannot do without.
     pub fn is_hard(self) -> bool {
         matches!(self, Self::Dynamic(Request::Needed | Request::Filter) | Self::Dlopen(Priority::Required))
     }
@@ -357,5 +387,6 @@ pub fn closure(roots: &[Root], options: &Options, lookup: &dyn Lookup) -> Closur
         let program = program::resolve(&mut state, root);
         state.out.programs.push(program);
     }
+    state.note_libraries();
     state.out
 }

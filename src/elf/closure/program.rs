@@ -2,12 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    CacheNeed, Fault, FaultKind, How, Program, Root, State, Warning,
-    files::Opened,
-    glibc, musl,
-    search::{Hit, Listed},
-};
+use super::{Fault, FaultKind, Program, Root, State, Warning, files::Opened, glibc, musl};
 use crate::elf::{
     Dialect, Kind, Linkage, Loader, Machine, Object,
     loader::{has_known_name, usual_paths},
@@ -124,30 +119,5 @@ impl State<'_> {
         let index = self.out.loaders.len() - 1;
         self.loaders.insert(key, index);
         index
-    }
-
-    /// Notes that the image's loader finds a library only by what its cache says: it came from the cache, the
-    /// configuration or LD_LIBRARY_PATH, and the loader's own directories do not lead to it.
-    pub(super) fn note_cache_need(&mut self, loader: usize, file: usize, name: &Arc<[u8]>, how: &How) {
-        if !matches!(how, How::Cache(_) | How::Conf(..) | How::LibraryPath | How::PathFile(_)) {
-            return;
-        }
-        if !self.judged.insert((loader, file, name.clone())) {
-            return;
-        }
-        let Some((path, id)) = self.out.files.get(file).map(|file| (file.opened.clone(), file.id)) else {
-            return;
-        };
-        let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
-        let by_default = match self.try_dirs(loader, &system, name, &How::Default, &mut Vec::new()) {
-            Listed::End(Hit::Found(path, _)) => match self.open(&path) {
-                Opened::Object(found, ..) => found.id == id,
-                _ => false,
-            },
-            _ => false,
-        };
-        if !by_default {
-            self.out.needs_cache.insert(CacheNeed { loader, name: name.clone(), path });
-        }
     }
 }

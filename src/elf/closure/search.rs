@@ -1,28 +1,25 @@
-//! Where a name is looked for: the parts that both loaders' searches share, and glibc's last part.
+//! Where a name is looked for: search paths, the loader's configuration, and glibc's way through a list of
+//! directories.
 
 use std::sync::Arc;
 
-use super::{FaultKind, How, Hwcaps, Miss, State, Tried, Warning, files::Verdict};
+use super::{
+    FaultKind, How, Hwcaps, Miss, State, Tried, Warning,
+    dirs::{DirId, NOT_THERE, Trail, tried},
+    files::Verdict,
+};
 use crate::elf::{
     Dialect, FindError, FoundKind, Loader,
-    cache::{Asking, Cache, MAX_CACHE},
+    cache::{Cache, MAX_CACHE},
     conf::{self, ConfDir},
     tokens::{SearchPath, Tokens, directory, musl_list},
 };
 
-/// A directory that is searched.
-#[derive(Debug)]
-pub(super) struct Dir {
-    is_there: bool,
-    /// The subdirectories for processors that are there, in the order of the search.
-    subdirs: Vec<Arc<[u8]>>,
-}
-
 /// The search paths of one file, tokens replaced. `None` where the tag is absent or empty.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    pub(super) rpath: Option<Vec<Arc<[u8]>>>,
-    pub(super) runpath: Option<Vec<Arc<[u8]>>>,
+    pub(super) rpath: Option<Vec<DirId>>,
+    pub(super) runpath: Option<Vec<DirId>>,
 }
 
 /// What a loader's configuration file says.
@@ -40,7 +37,15 @@ pub(super) enum Config {
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) result: Hit,
-    pub(super) tried: Arc<[Tried]>,
+    /// What was tried before, and how many places more.
+    pub(super) tried: (Arc<[Tried]>, usize),
+}
+
+impl Answer {
+    pub(super) fn new(result: Hit, trail: Trail) -> Self {
+        let tried = trail.end(matches!(result, Hit::Missing));
+        Self { result, tried }
+    }
 }
 
 /// The end of a search.
@@ -77,12 +82,7 @@ impl State<'_> {
     fn paths_anew(&mut self, file: usize, loader: usize, main: bool) -> Option<Paths> {
         let (file, facts) = (self.out.files.get(file)?, self.out.loaders.get(loader)?);
         let at = if main { file.path.as_bytes() } else { &file.opened };
-        let platform = match &self.options.hwcaps {
-            Hwcaps::Cpu(cpu) => cpu.platform.as_deref(),
-            _ => None,
-        };
-        let tokens =
-            Tokens { origin: directory(at), lib: &facts.lib, platform: platform.unwrap_or(&facts.platform) };
+        let tokens = self.tokens(loader, at)?;
         let mut relative = Vec::new();
         let mut split = |list: Option<&Arc<[u8]>>, tag| {
             let path = list.map(|list| match facts.dialect {
@@ -95,12 +95,23 @@ impl State<'_> {
         let object = &file.object;
         // DT_RPATH is nothing where there is a DT_RUNPATH, and be it empty.
         let rpath = object.rpath.as_ref().filter(|_| object.runpath.is_none());
-        let paths =
-            Paths { rpath: split(rpath, "RPATH"), runpath: split(object.runpath.as_ref(), "RUNPATH") };
+        let (rpath, runpath) = (split(rpath, "RPATH"), split(object.runpath.as_ref(), "RUNPATH"));
         let opened = file.opened.clone();
         let warnings = relative.into_iter().map(|(tag, e)| Warning::RelativeElement(opened.clone(), tag, e));
         self.out.warnings.extend(warnings);
-        Some(paths)
+        let mut ids = |dirs: Vec<Arc<[u8]>>| self.dir_ids(loader, &dirs);
+        Some(Paths { rpath: rpath.map(&mut ids), runpath: runpath.map(ids) })
+    }
+
+    /// What the tokens of the object at `path` stand for.
+    pub(super) fn tokens<'t>(&'t self, loader: usize, path: &'t [u8]) -> Option<Tokens<'t>> {
+        let facts = self.loader(loader)?;
+        let platform = match &self.options.hwcaps {
+            Hwcaps::Cpu(cpu) => cpu.platform.as_deref(),
+            _ => None,
+        };
+        let platform = platform.unwrap_or(&facts.platform);
+        Some(Tokens { origin: directory(path), lib: &facts.lib, platform })
     }
 
     /// What a loader's cache or path file says.
@@ -122,10 +133,8 @@ impl State<'_> {
         let text = match self.lookup.find(&facts.config) {
             Ok(found) => self.lookup.read(&found, 1 << 20).ok(),
             Err(FindError::Missing) => {
-                return Config::Path(
-                    SearchPath { dirs: facts.system_dirs.clone(), relative: Vec::new() },
-                    false,
-                );
+                let dirs = facts.system_dirs.clone();
+                return Config::Path(SearchPath { dirs, ..SearchPath::default() }, false);
             }
             Err(_) => None,
         };
@@ -160,7 +169,7 @@ impl State<'_> {
     }
 
     /// The levels that the imagined processor has, as the cache names them.
-    fn levels(&self, loader: usize) -> Vec<Arc<[u8]>> {
+    pub(super) fn levels(&self, loader: usize) -> Vec<Arc<[u8]>> {
         match (&self.options.hwcaps, self.loader(loader)) {
             (Hwcaps::Cpu(cpu), Some(facts)) => {
                 let known = facts.hwcaps.iter().filter(|level| cpu.levels.iter().any(|l| **l == ***level));
@@ -170,54 +179,61 @@ impl State<'_> {
         }
     }
 
-    pub(super) fn dir(&mut self, loader: usize, dir: &Arc<[u8]>) -> Arc<Dir> {
-        let key = (loader, dir.clone());
-        if let Some(known) = self.dirs.get(&key) {
-            return known.clone();
-        }
-        let is_dir = |path: &[u8]| matches!(self.lookup.find(path), Ok(f) if f.kind == FoundKind::Directory);
-        let is_there = is_dir(dir);
-        let subdirs = if is_there { self.subdirs(loader) } else { Vec::new() };
-        let subdirs = subdirs.into_iter().filter(|sub| is_dir(&join(dir, sub))).collect();
-        let facts = Arc::new(Dir { is_there, subdirs });
-        self.dirs.insert(key, facts.clone());
-        facts
-    }
-
     /// `open_path` in glibc's `elf/dl-load.c`.
     pub(super) fn try_dirs(
         &mut self,
         loader: usize,
-        dirs: &[Arc<[u8]>],
+        dirs: &[DirId],
         name: &[u8],
         how: &How,
-        tried: &mut Vec<Tried>,
+        trail: &mut Trail,
     ) -> Listed {
-        for dir in dirs {
-            let facts = self.dir(loader, dir);
-            if !facts.is_there {
-                tried.push(Tried { path: dir.clone(), how: how.clone(), miss: Miss::NoDirectory });
+        for &id in dirs {
+            let Some(dir) = self.dirs.get(id) else { continue };
+            if !dir.is_there {
+                trail.push(|| tried(&dir.path, how, Miss::NoDirectory));
                 continue;
             }
-            let base = Arc::from(&b""[..]);
-            let mut last = None;
-            for sub in facts.subdirs.iter().chain([&base]) {
-                let path = if sub.is_empty() { join(dir, name) } else { join(&join(dir, sub), name) };
-                match self.glibc_verdict(loader, &path) {
-                    Verdict::Take => return Listed::End(Hit::Found(path.into(), how.clone())),
-                    Verdict::Fatal(fault) => return Listed::End(Hit::Fatal(path.into(), fault)),
-                    Verdict::Skip(miss) => {
-                        tried.push(Tried { path: path.into(), how: how.clone(), miss: miss.clone() });
-                        last = Some(miss);
-                    }
+            let (path, subdirs) = (dir.path.clone(), dir.subdirs.clone());
+            for sub in &subdirs {
+                if let Some(hit) = self.try_place(loader, &join(&join(&path, sub), name), how, trail).0 {
+                    return Listed::End(hit);
                 }
             }
-            // ENOENT and EACCES let the next directory have a try; ELOOP and its like end this list.
-            if let Some(Miss::Find(FindError::Loop | FindError::Other(_))) = last {
-                break;
+            if self.lacks(id, name) {
+                trail.push(|| tried(&join(&path, name), how, NOT_THERE));
+                continue;
+            }
+            match self.try_place(loader, &join(&path, name), how, trail) {
+                (Some(hit), _) => return Listed::End(hit),
+                (None, Some(FindError::Missing)) => self.missed(id),
+                // ENOENT and EACCES let the next directory have a try; ELOOP and its like end this list.
+                (None, Some(FindError::Loop | FindError::Other(_))) => break,
+                (None, _) => {}
             }
         }
         Listed::Next
+    }
+
+    /// One path: where the search ends there, else why it cannot be opened, if that is it.
+    fn try_place(
+        &mut self,
+        loader: usize,
+        path: &[u8],
+        how: &How,
+        trail: &mut Trail,
+    ) -> (Option<Hit>, Option<FindError>) {
+        match self.glibc_verdict(loader, path) {
+            Verdict::Take => (Some(Hit::Found(path.into(), how.clone())), None),
+            Verdict::Fatal(fault) => (Some(Hit::Fatal(path.into(), fault)), None),
+            Verdict::Skip(miss) => {
+                trail.push(|| tried(path, how, miss.clone()));
+                match miss {
+                    Miss::Find(error) => (None, Some(error)),
+                    _ => (None, None),
+                }
+            }
+        }
     }
 
     pub(super) fn glibc_verdict(&mut self, loader: usize, path: &[u8]) -> Verdict {
@@ -227,122 +243,6 @@ impl State<'_> {
             None => Verdict::Skip(Miss::Find(FindError::Missing)),
         }
     }
-
-    /// The last part of glibc's search, which depends on little and is therefore remembered: the cache and the
-    /// loader's own directories.
-    pub(super) fn tail(&mut self, loader: usize, nodeflib: bool, name: &Arc<[u8]>) -> Answer {
-        let key = (loader, nodeflib, name.clone());
-        if let Some(known) = self.tails.get(&key) {
-            return known.clone();
-        }
-        let mut tried = Vec::new();
-        let mut result = match &*self.config(loader) {
-            Config::Cache(cache) => self.in_cache(loader, cache, nodeflib, name, &mut tried),
-            Config::Conf(dirs) => self.in_conf(loader, dirs, nodeflib, name, &mut tried),
-            Config::Path(..) => None,
-        };
-        let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
-        if result.is_none()
-            && !nodeflib
-            && let Listed::End(hit) = self.try_dirs(loader, &system, name, &How::Default, &mut tried)
-        {
-            result = Some(hit);
-        }
-        let answer = Answer { result: result.unwrap_or(Hit::Missing), tried: tried.into() };
-        self.tails.insert(key, answer.clone());
-        answer
-    }
-
-    fn in_cache(
-        &mut self,
-        loader: usize,
-        cache: &Cache,
-        nodeflib: bool,
-        name: &[u8],
-        tried: &mut Vec<Tried>,
-    ) -> Option<Hit> {
-        let facts = self.loader(loader)?;
-        let how = How::Cache(facts.config.clone());
-        let (levels, legacy) = (self.levels(loader), self.subdirs(loader));
-        let asking = Asking { levels: &levels, legacy: if facts.legacy_hwcaps { &legacy } else { &[] } };
-        let Some(entry) = cache.lookup(name, facts.machine, asking) else {
-            tried.push(Tried { path: facts.config.clone(), how, miss: Miss::NotInCache });
-            return None;
-        };
-        let path = entry.path.clone();
-        if nodeflib && is_system(facts, &path) {
-            tried.push(Tried { path, how, miss: Miss::NoDefaultLib });
-            return None;
-        }
-        let verdict = match path.first() {
-            Some(b'/') => self.glibc_verdict(loader, &path),
-            // ldconfig takes relative directories, too.
-            _ => Verdict::Skip(Miss::Relative),
-        };
-        match verdict {
-            Verdict::Take => Some(Hit::Found(path, how)),
-            Verdict::Fatal(fault) => Some(Hit::Fatal(path, fault)),
-            Verdict::Skip(miss) => {
-                tried.push(Tried { path, how, miss });
-                None
-            }
-        }
-    }
-
-    /// What a cache would say that ldconfig had made of these directories: the first of them that has a file
-    /// which ldconfig would enter under `name`.
-    fn in_conf(
-        &mut self,
-        loader: usize,
-        dirs: &[ConfDir],
-        nodeflib: bool,
-        name: &[u8],
-        tried: &mut Vec<Tried>,
-    ) -> Option<Hit> {
-        if !conf::is_library_name(name) {
-            return None;
-        }
-        for conf in dirs {
-            let how = How::Conf(conf.file.clone(), conf.line);
-            let dir = self.dir(loader, &conf.dir);
-            let levels = dir.subdirs.iter().filter(|sub| sub.starts_with(b"glibc-hwcaps/"));
-            let places = levels.map(|sub| join(&conf.dir, sub)).chain([conf.dir.to_vec()]);
-            for path in places.map(|place| join(&place, name)) {
-                let path: Arc<[u8]> = path.into();
-                let miss = match self.glibc_verdict(loader, &path) {
-                    Verdict::Take if !self.is_entered(&path, name) => Miss::NotInCache,
-                    Verdict::Take if nodeflib && self.loader(loader).is_some_and(|f| is_system(f, &path)) => {
-                        tried.push(Tried { path, how, miss: Miss::NoDefaultLib });
-                        return None;
-                    }
-                    Verdict::Take => return Some(Hit::Found(path, how)),
-                    // ldconfig leaves out what it cannot read.
-                    Verdict::Fatal(_) => Miss::NotInCache,
-                    Verdict::Skip(miss) => miss,
-                };
-                tried.push(Tried { path, how: how.clone(), miss });
-            }
-        }
-        None
-    }
-
-    /// Whether ldconfig (`search_dir` in `elf/ldconfig.c`) enters the file at `path` under its own `name`: its
-    /// SONAME is that, or it is a link for the linker, `libx.so` for the SONAME `libx.so.1`.
-    fn is_entered(&mut self, path: &[u8], name: &[u8]) -> bool {
-        let super::files::Opened::Object(found, object, _) = self.open(path) else { return false };
-        let Some(soname) = &object.soname else { return true };
-        if **soname == *name {
-            return true;
-        }
-        let real_dir = self.lookup.find(directory(path)).ok().and_then(|dir| dir.path.join(name).ok());
-        let is_link = real_dir.is_none_or(|own| own != found.path);
-        is_link && name.ends_with(b".so") && soname.starts_with(name)
-    }
-}
-
-/// Whether the loader's DF_1_NODEFLIB test takes `path` for one in a system directory: a prefix of the string.
-fn is_system(facts: &Loader, path: &[u8]) -> bool {
-    facts.system_dirs.iter().any(|dir| path.strip_prefix(&**dir).is_some_and(|rest| rest.starts_with(b"/")))
 }
 
 /// `dir/name`, as the loader spells it.

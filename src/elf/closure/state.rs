@@ -5,7 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{Closure, Options, Suggestion, Warning, files, search};
+use super::{
+    Closure, Options, Suggestion, Warning,
+    dirs::{Dir, DirId},
+    files, search,
+};
 use crate::elf::{Dialect, Dlopen, Loader, Lookup, Machine, Priority, dlopen};
 
 /// Names of symbol versions.
@@ -24,8 +28,10 @@ pub(super) struct State<'a> {
     pub(super) configs: BTreeMap<usize, Arc<search::Config>>,
     /// Search paths of files, by file, loader, and whether it is the program.
     pub(super) paths: BTreeMap<(usize, usize, bool), Arc<search::Paths>>,
-    /// What is in a directory that is searched.
-    pub(super) dirs: BTreeMap<(usize, Arc<[u8]>), Arc<search::Dir>>,
+    /// Directories that are searched.
+    pub(super) dirs: Vec<Dir>,
+    /// Their places there, by loader and path.
+    pub(super) dir_ids: BTreeMap<(usize, Arc<[u8]>), DirId>,
     /// Results of the last part of the search, which depends on little: loader, NODEFLIB, name.
     pub(super) tails: BTreeMap<(usize, bool, Arc<[u8]>), search::Answer>,
     /// Libraries by loader, file and name of which is known whether they need a cache.
@@ -48,7 +54,8 @@ impl<'a> State<'a> {
             loaders: BTreeMap::new(),
             configs: BTreeMap::new(),
             paths: BTreeMap::new(),
-            dirs: BTreeMap::new(),
+            dirs: Vec::new(),
+            dir_ids: BTreeMap::new(),
             tails: BTreeMap::new(),
             judged: BTreeSet::new(),
             versions: BTreeMap::new(),
@@ -63,6 +70,13 @@ impl<'a> State<'a> {
 
     pub(super) fn is_musl(&self, loader: usize) -> bool {
         self.loader(loader).is_some_and(|loader| loader.dialect == Dialect::Musl)
+    }
+
+    /// The names that a file is known to open.
+    pub(super) fn opens(&self, file: usize) -> Vec<Arc<[u8]>> {
+        let file = self.out.files.get(file);
+        let names = file.and_then(|file| self.options.opens.get(&file.path));
+        names.into_iter().flatten().cloned().collect()
     }
 
     /// The dlopen metadata of a file that is to be taken. What it only suggests is noted in passing.

@@ -72,7 +72,7 @@ impl<'a> Bytes<'a> {
                 Ok(0) => break,
                 Ok(count) => filled += count.min(rest.len()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(ObjectError::Io(error.to_string())),
+                Err(error) => return Err(error.into()),
             }
         }
         // A file that shrank since its size was asked reads short: what follows sees it as truncated.

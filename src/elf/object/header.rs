@@ -64,6 +64,8 @@ pub struct Header {
     pub zero_padding: bool,
     /// Whether `e_phentsize` is the class's own.
     pub standard_phentsize: bool,
+    /// Whether there is an address at which it starts.
+    pub has_entry: bool,
     pub(super) phoff: u64,
     pub(super) phnum: u16,
 }
@@ -159,7 +161,7 @@ impl Header {
         let is_64 = match ident[eh::EI_CLASS] {
             eh::ELFCLASS32 => false,
             eh::ELFCLASS64 => true,
-            _ => return Err(ObjectError::Malformed("ELF class")),
+            _ => return Err(ObjectError::Class),
         };
         if !matches!(ident[eh::EI_DATA], eh::ELFDATA2LSB | eh::ELFDATA2MSB) {
             return Err(ObjectError::Malformed("ELF data encoding"));
@@ -185,6 +187,7 @@ impl Header {
             version_1: header.e_version == 1,
             zero_padding: ident[9..].iter().all(|&b| b == 0),
             standard_phentsize: usize::from(header.e_phentsize) == phentsize,
+            has_entry: header.e_entry != 0,
             phoff: header.e_phoff,
             phnum: header.e_phnum,
         })

@@ -10,7 +10,7 @@ mod strings;
 mod symbols;
 mod versions;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use goblin::elf::{ProgramHeader, program_header as ph};
 
@@ -87,6 +87,12 @@ pub enum ObjectError {
     /// The file ends before this does.
     #[error("the file ends within its {0}")]
     Truncated(&'static str),
+    /// Neither 32 nor 64 bits.
+    #[error("invalid ELF class")]
+    Class,
+    /// This user may not read it.
+    #[error("permission denied")]
+    Denied,
     /// A field with a value that no loader takes.
     #[error("invalid {0}")]
     Malformed(&'static str),
@@ -110,6 +116,15 @@ pub enum ObjectError {
     /// It could not be read.
     #[error("{0}")]
     Io(String),
+}
+
+impl From<io::Error> for ObjectError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Denied,
+            _ => Self::Io(error.to_string()),
+        }
+    }
 }
 
 /// What kind of file a first look at its front tells.
@@ -185,6 +200,14 @@ impl Object {
     /// Whether a loader works on it: a dynamic section and an interpreter, or a library.
     pub fn is_program(&self) -> bool {
         self.interp.is_some() || self.header.kind == Kind::Exec || self.flags_1 & PIE != 0
+    }
+
+    /// Whether the kernel can start it and it is meant to be started. Linkers did not always mark static programs
+    /// that can lie anywhere: these have an entry and nothing that makes a library.
+    pub fn can_start(&self) -> bool {
+        let like_a_library = self.soname.is_some() || !self.requests.is_empty();
+        let unmarked = self.header.kind == Kind::Dyn && self.header.has_entry && !like_a_library;
+        self.is_program() || unmarked
     }
 }
 

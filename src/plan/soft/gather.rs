@@ -1,6 +1,9 @@
 //! The closure's files → evidence.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::scan::{Depth, Hits, MAX_STRING, Scanner};
 use crate::{
@@ -19,6 +22,9 @@ const MAX_CONSTANTS: u64 = 256 << 20;
 /// Bytes of passwd(5) and group(5) that are read.
 const MAX_ACCOUNTS: usize = 1 << 20;
 
+/// A library that an object opens: whose data names it, the name, the path that it leads to.
+pub(super) type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
+
 /// Evidence, as far as it is gathered.
 #[derive(Debug)]
 pub(super) struct Gatherer<'t> {
@@ -27,10 +33,10 @@ pub(super) struct Gatherer<'t> {
     pub(super) evidence: Evidence,
     /// Files that were looked at.
     seen: BTreeSet<ImagePath>,
-    /// Names that were looked for as libraries.
-    asked: BTreeSet<Box<[u8]>>,
-    /// Those that a loader finds only where it is told so: its path, the name, where it is.
-    pub(super) needs: Vec<[Arc<[u8]>; 3]>,
+    /// Names that were looked for as libraries, and in whose data they are.
+    asked: BTreeSet<(Arc<[u8]>, ImagePath)>,
+    /// Those that lead somewhere: whose data, the name, what it opens.
+    pub(super) opens: BTreeSet<Opening>,
 }
 
 impl<'t> Gatherer<'t> {
@@ -45,16 +51,17 @@ impl<'t> Gatherer<'t> {
             ..Evidence::default()
         };
         let scanner = Scanner::new(&wanted);
-        Self { wanted, scanner, evidence, seen: BTreeSet::new(), asked: BTreeSet::new(), needs: Vec::new() }
+        let (seen, asked, opens) = Default::default();
+        Self { wanted, scanner, evidence, seen, asked, opens }
     }
 
     /// Adds what the files of `closure` tell that were not there before. The first `hard` programs are what
     /// the user packs, the others came by rules.
-    pub(super) fn add(&mut self, closure: &Closure, hard: usize, options: &Options, view: &View<'_>) {
+    pub(super) fn add(&mut self, closure: &Closure, hard: usize, search: &elf::Options, view: &View<'_>) {
         let programs: BTreeSet<usize> = closure.programs.iter().filter_map(|program| program.file).collect();
         let listed: BTreeSet<usize> =
             closure.programs.iter().take(hard).filter_map(|program| program.file).collect();
-        let mut names: Vec<(Box<[u8]>, ImagePath)> = Vec::new();
+        let mut names: Vec<(Arc<[u8]>, ImagePath)> = Vec::new();
         for (index, file) in closure.files.iter().enumerate() {
             let is_program = programs.contains(&index) && file.object.is_program();
             if is_program && listed.contains(&index) {
@@ -75,7 +82,7 @@ impl<'t> Gatherer<'t> {
             let own = is_program || listed.contains(&index);
             names.extend(self.look(&found.path, &file.object, own, view));
         }
-        self.resolve(names, closure, options, view);
+        self.resolve(names, closure, search, view);
     }
 
     /// Notes under which names a file is loaded, and whether it is a C library.
@@ -105,7 +112,7 @@ impl<'t> Gatherer<'t> {
         object: &Object,
         own: bool,
         view: &View<'_>,
-    ) -> Vec<(Box<[u8]>, ImagePath)> {
+    ) -> Vec<(Arc<[u8]>, ImagePath)> {
         if is_system_library(object.soname.as_deref().unwrap_or_else(|| path.file_name())) {
             return Vec::new();
         }
@@ -134,7 +141,7 @@ impl<'t> Gatherer<'t> {
                 self.evidence.paths.insert(string, path.clone());
             }
         }
-        hits.libraries.into_iter().map(|name| (name, path.clone())).collect()
+        hits.libraries.into_iter().map(|name| (name.into(), path.clone())).collect()
     }
 
     fn scan(&self, file: &FileNode, depth: Depth) -> Hits<'t> {
@@ -162,55 +169,46 @@ impl<'t> Gatherer<'t> {
         hits
     }
 
-    /// Looks for libraries as dlopen(3) would, of which LD_PRELOAD's search is the nearest: from the programs
-    /// that load the object with the name.
+    /// Looks for libraries as dlopen(3) would, from the programs that load the object with the name.
     fn resolve(
         &mut self,
-        names: Vec<(Box<[u8]>, ImagePath)>,
+        names: Vec<(Arc<[u8]>, ImagePath)>,
         closure: &Closure,
-        options: &Options,
+        search: &elf::Options,
         view: &View<'_>,
     ) {
-        let names: Vec<_> = names.into_iter().filter(|(name, _)| self.asked.insert(name.clone())).collect();
-        if names.is_empty() {
+        let new = names.into_iter().filter(|asked| self.asked.insert(asked.clone()));
+        let mut opens: BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>> = BTreeMap::new();
+        for (name, by) in new {
+            opens.entry(by).or_default().insert(name);
+        }
+        if opens.is_empty() {
             return;
         }
-        let by: BTreeSet<&ImagePath> = names.iter().map(|(_, by)| by).collect();
-        let asks = |index: &usize| closure.files.get(*index).is_some_and(|file| by.contains(&file.path));
+        let asks =
+            |index: &usize| closure.files.get(*index).is_some_and(|file| opens.contains_key(&file.path));
+        let is_asking = |program: &&Program| {
+            program.loader.is_some()
+                && program.file.iter().chain(&program.loads).chain(&program.extra).any(asks)
+        };
         let root = |program: &Program| {
             let path = ImagePath::new(&closure.files.get(program.file?)?.opened).ok()?;
-            program.loader.map(|_| Root { path })
+            Some(Root { path })
         };
-        let asking = closure
-            .programs
-            .iter()
-            .filter(|program| program.file.iter().chain(&program.loads).chain(&program.extra).any(asks));
-        let mut roots: Vec<Root> = asking.filter_map(root).collect();
-        if roots.is_empty() {
-            roots.extend(closure.programs.iter().find_map(root));
-        }
-        let preload = names.iter().map(|(name, _)| name.to_vec()).collect();
-        let search = elf::Options {
-            environment_path: options.settings.list("LD_LIBRARY_PATH", &[':', ';']),
-            library_path: options.library_path.clone(),
-            preload,
-            hwcaps: elf::Hwcaps::Baseline,
-        };
+        let roots: Vec<Root> = closure.programs.iter().filter(is_asking).filter_map(root).collect();
+        let search = elf::Options { opens, hwcaps: elf::Hwcaps::Baseline, ..search.clone() };
         let found = elf::closure(&roots, &search, view);
-        for need in &found.needs_cache {
-            if let (true, Some(loader)) =
-                (self.asked.contains(&need.name[..]), found.loaders.get(need.loader))
-            {
-                self.needs.push([loader.path.clone(), need.name.clone(), need.path.clone()]);
-            }
-        }
         for edge in found.programs.iter().flat_map(|program| &program.edges) {
-            let (Tag::Preload, Outcome::Found(index, _)) = (edge.tag, &edge.outcome) else { continue };
-            let by = names.iter().find(|(name, _)| **name == *edge.name).map(|(_, by)| by.clone());
-            if let (Some(by), Some(library)) = (by, found.files.get(*index)) {
-                let opens = &mut self.evidence.opens;
-                opens.entry((*edge.name).into()).or_insert((library.opened[..].into(), by));
-            }
+            let (Tag::Opened, Outcome::Found(index, _) | Outcome::Same(index, ..)) =
+                (edge.tag, &edge.outcome)
+            else {
+                continue;
+            };
+            let files = (found.files.get(*index), found.files.get(edge.requester));
+            let (Some(library), Some(by)) = files else { continue };
+            let paths = self.evidence.opens.entry((*edge.name).into()).or_default();
+            paths.entry((*library.opened).into()).or_insert_with(|| by.path.clone());
+            self.opens.insert((by.path.clone(), edge.name.clone(), library.opened.clone()));
         }
     }
 }

@@ -6,11 +6,14 @@ mod scan;
 mod scripts;
 mod shell;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Missing, Note, Options, PlanError, Reason, image::Growing, programs};
 use crate::{
-    elf::{Closure, Lookup as _, script::Shebang},
+    elf::{self, Closure, Lookup as _, script::Shebang},
     path::{ImagePath, escape},
     rules::{self, Choice, Fired, Level, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
@@ -71,14 +74,15 @@ impl<'t> Rules<'t> {
         }
     }
 
-    /// Tells `closure` of the libraries in the image that are opened by name and not found without a cache.
-    pub(super) fn tell_needs(&self, closure: &mut Closure, growing: &Growing<'_>) {
-        for [loader, name, path] in &self.gatherer.needs {
-            let found = growing.view.find(path);
-            if found.is_ok_and(|found| growing.has(&found.path)) {
-                closure.need(loader, name.clone(), path.clone());
+    /// The names by which objects open libraries that are in the image.
+    pub(super) fn opens(&self, growing: &Growing<'_>) -> BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>> {
+        let mut opens: BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>> = BTreeMap::new();
+        for (by, name, path) in &self.gatherer.opens {
+            if growing.view.find(path).is_ok_and(|found| growing.has(&found.path)) {
+                opens.entry(by.clone()).or_default().insert(name.clone());
             }
         }
+        opens
     }
 
     /// Notes what the scripts tell that the user names.
@@ -99,10 +103,10 @@ impl<'t> Rules<'t> {
         &mut self,
         closure: &Closure,
         hard: usize,
-        options: &Options,
+        search: &elf::Options,
         growing: &mut Growing<'_>,
     ) -> Result<Vec<ImagePath>, PlanError> {
-        self.gatherer.add(closure, hard, options, growing.view);
+        self.gatherer.add(closure, hard, search, growing.view);
         let machines: BTreeSet<_> =
             closure.files.iter().map(|file| file.object.header.machine.arch).collect();
         let mut objects = Vec::new();

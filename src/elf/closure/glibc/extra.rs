@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::Walk;
 use crate::elf::{
-    Edge, FileId, How, Outcome, Tag, Warning,
+    FileId, How, Outcome, Tag, Warning,
     closure::{
+        dirs::Trail,
         files::Verdict,
         search::{Hit, join},
     },
@@ -18,27 +19,29 @@ impl Walk<'_, '_> {
     /// The dependencies that the members' notes name, and what these need in turn.
     pub(super) fn dlopens(&mut self) {
         let mut at = 0;
-        while let Some(file) = self.members.get(at).map(|member| member.file) {
+        while let Some((file, optional)) = self.members.get(at).map(|member| (member.file, member.optional)) {
             for entry in &*self.state.dlopens(file) {
+                self.record.optional = optional || entry.priority != Priority::Required;
                 self.dlopen(at, entry);
+                self.breadth_first();
             }
-            self.breadth_first();
             at += 1;
         }
+        self.record.optional = false;
     }
 
     /// `dlopen` from `member` of the first alternative that is there.
     fn dlopen(&mut self, member: usize, entry: &Dlopen) {
         let Some(requester) = self.members.get(member).map(|member| member.file) else { return };
         let tag = Tag::Dlopen(entry.priority);
-        let mut tried = Vec::new();
+        let mut trail = Trail::default();
         for name in &entry.sonames {
             let Some(full) = self.expand(member, name) else { continue };
             let outcome = if let Some((_, outcome)) = self.loaded(&full) {
                 outcome
             } else {
                 let answer = self.search(member, &full);
-                tried.extend(answer.tried.iter().cloned());
+                trail.extend(&answer.tried);
                 let Hit::Found(..) = answer.result else { continue };
                 // Nobody's DT_RPATH but its own and the program's counts for what it needs.
                 let (found, outcome) = self.map(None, tag, &full, answer.result);
@@ -47,7 +50,7 @@ impl Walk<'_, '_> {
                 }
                 outcome
             };
-            self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried: tried.into() });
+            self.record.request(self.state, (requester, tag, name.clone()), outcome, trail.end(false));
             return;
         }
         let name: Arc<[u8]> = entry.sonames.join(&b" | "[..]).into();
@@ -57,7 +60,34 @@ impl Walk<'_, '_> {
             let warning = Warning::Recommended(file.opened.clone(), name.clone());
             self.state.out.warnings.insert(warning);
         }
-        self.edges.push(Edge { requester, tag, name, outcome: Outcome::Missing, tried: tried.into() });
+        self.record.request(self.state, (requester, tag, name), Outcome::Missing, trail.end(true));
+    }
+
+    /// The libraries that members open by the names that are known of them. Nobody knows in which order: none counts
+    /// as loaded for another.
+    pub(super) fn opens(&mut self) {
+        let (mut at, before) = (0, self.members.len());
+        while let Some(file) = self.members.get(at).map(|member| member.file) {
+            for name in self.state.opens(file) {
+                self.open((at, file), &name, before);
+            }
+            at += 1;
+        }
+    }
+
+    fn open(&mut self, (member, requester): (usize, usize), name: &Arc<[u8]>, before: usize) {
+        let Some(full) = self.expand(member, name) else { return };
+        let (outcome, tried) = match self.loaded(&full) {
+            Some((loaded, outcome)) if loaded.is_none_or(|loaded| loaded < before) => {
+                (outcome, (Arc::default(), 0))
+            }
+            _ => {
+                let answer = self.search(member, &full);
+                let Hit::Found(..) = answer.result else { return };
+                (self.map(None, Tag::Opened, &full, answer.result).1, answer.tried)
+            }
+        };
+        self.record.request(self.state, (requester, Tag::Opened, name.clone()), outcome, tried);
     }
 
     /// The other builds of all that was found, beside it, and what they need.
@@ -92,6 +122,6 @@ impl Walk<'_, '_> {
         self.enlist(self.list.len(), index);
         let name: Arc<[u8]> = path.rsplit(|&b| b == b'/').next().unwrap_or_default().into();
         let outcome = Outcome::Found(found, How::Beside(opened.clone()));
-        self.edges.push(Edge { requester: base, tag: Tag::Variant, name, outcome, tried: Arc::default() });
+        self.record.request(self.state, (base, Tag::Variant, name), outcome, (Arc::default(), 0));
     }
 }

@@ -6,11 +6,13 @@ mod versions;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Edge, Fault, FaultKind, How, Hwcaps, Program, State, Tag, Warning, search::Paths};
+use super::{
+    Fault, FaultKind, How, Hwcaps, Program, State, Tag, Warning, dirs::DirId, record::Record, search::Paths,
+};
 use crate::elf::{FileId, NODEFLIB, Request};
 
-/// Where `/etc/ld.so.preload` is: no build of glibc moves it.
-const PRELOAD_FILE: &[u8] = b"/etc/ld.so.preload";
+/// Where glibc's loader finds names of libraries that every program loads first: no build of glibc moves it.
+pub const PRELOAD_FILE: &[u8] = b"/etc/ld.so.preload";
 
 /// A loaded object (`struct link_map`).
 struct Member {
@@ -20,6 +22,8 @@ struct Member {
     paths: Arc<Paths>,
     has_runpath: bool,
     nodeflib: bool,
+    /// Whether the program starts without it.
+    optional: bool,
 }
 
 /// Filtees that are moved before their filters. More are in a circle, in which the real loader runs until its
@@ -42,8 +46,9 @@ struct Walk<'s, 'a> {
     moves: usize,
     /// The order of loading, the program first (`l_next`).
     chain: Vec<usize>,
-    edges: Vec<Edge>,
-    faults: Vec<Fault>,
+    /// Directories of LD_LIBRARY_PATH.
+    library_path: Arc<[(How, Vec<DirId>)]>,
+    record: Record,
 }
 
 /// The names of what the kernel maps into every program: it answers to them before any file.
@@ -52,6 +57,7 @@ const VDSO: [&[u8]; 4] = [b"linux-vdso.so.1", b"linux-gate.so.1", b"linux-vdso32
 /// Fills in what the program at `program.file` loads by glibc's rules.
 pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     let (Some(file), Some(loader)) = (program.file, program.loader) else { return };
+    let library_path = state.library_path(loader, file).into();
     let mut walk = Walk {
         state,
         loader,
@@ -63,8 +69,8 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         recorded: Vec::new(),
         moves: 0,
         chain: Vec::new(),
-        edges: Vec::new(),
-        faults: Vec::new(),
+        library_path,
+        record: Record::default(),
     };
     walk.start(file, program.interpreter);
     walk.preload();
@@ -77,12 +83,12 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         walk.variants();
     }
     walk.dlopens();
-    walk.check_versions(at_start);
-    let Walk { members, edges, faults, .. } = walk;
+    walk.check_versions();
+    walk.opens();
+    let Walk { members, record, .. } = walk;
     program.loads = loads.iter().filter_map(|&member| members.get(member)).map(|m| m.file).collect();
     program.extra = members.iter().skip(at_start).map(|member| member.file).collect();
-    program.edges = edges;
-    program.faults.extend(faults);
+    record.end(program);
 }
 
 impl Walk<'_, '_> {
@@ -112,6 +118,7 @@ impl Walk<'_, '_> {
             paths,
             has_runpath: object.as_ref().is_some_and(|object| object.runpath.is_some()),
             nodeflib: object.as_ref().is_some_and(|object| object.flags_1 & NODEFLIB != 0),
+            optional: self.record.optional,
         });
         self.listed.push(false);
         self.recorded.push(false);
@@ -168,7 +175,7 @@ impl Walk<'_, '_> {
             let Some(object) = file.map(|file| file.object.clone()) else { continue };
             let known =
                 self.recorded.get_mut(member).is_some_and(|recorded| std::mem::replace(recorded, true));
-            let edges = self.edges.len();
+            let requests = self.record.len();
             // A filtee is put before its filter and pushes it on.
             let mut place = at;
             for (request, name) in &object.requests {
@@ -182,11 +189,11 @@ impl Walk<'_, '_> {
                 }
             }
             if known {
-                self.edges.truncate(edges);
+                self.record.truncate(requests);
             }
             if self.moves > MAX_MOVES {
                 let path = self.opened(member);
-                self.faults.push(Fault { path, kind: FaultKind::FilterCircle });
+                self.record.fault(self.state, Fault { path, kind: FaultKind::FilterCircle });
                 return;
             }
         }
@@ -222,14 +229,19 @@ impl Walk<'_, '_> {
 }
 
 impl State<'_> {
-    /// The absolute elements of LD_LIBRARY_PATH, cleaned as the loader does: the image's own and those given besides.
-    pub(super) fn library_paths(&self) -> Vec<(How, Vec<Arc<[u8]>>)> {
-        let options = self.options;
-        let all = [(How::Environment, &options.environment_path), (How::LibraryPath, &options.library_path)];
-        all.into_iter()
-            .filter(|(_, path)| !path.is_empty())
-            .map(|(how, path)| (how, absolute(path)))
-            .collect()
+    /// LD_LIBRARY_PATH of the program at `file`, tokens replaced, and the directories given besides.
+    fn library_path(&mut self, loader: usize, file: usize) -> Vec<(How, Vec<DirId>)> {
+        let file = self.out.files.get(file);
+        let is_program = file.is_some_and(|file| file.object.interp.is_some());
+        let at = file.map(|file| if is_program { file.path.as_bytes() } else { &file.opened });
+        let at: Arc<[u8]> = at.unwrap_or_default().into();
+        let tokens = self.tokens(loader, &at);
+        let environment = &self.options.environment_path;
+        // An empty element is the working directory, and no token without a value.
+        let expand = |dir: &Vec<u8>| if dir.is_empty() { Some(Vec::new()) } else { tokens?.glibc(dir) };
+        let expanded = environment.iter().filter_map(expand);
+        let expanded: Vec<Vec<u8>> = expanded.collect();
+        self.library_dirs(loader, &at, &expanded)
     }
 
     /// The names in the preload file: blanks and colons between them, comments from `#` to the line's end.
@@ -246,18 +258,4 @@ impl State<'_> {
         self.preload_file = Some(names.clone());
         names
     }
-}
-
-fn absolute(path: &[Vec<u8>]) -> Vec<Arc<[u8]>> {
-    let mut dirs: Vec<Arc<[u8]>> = Vec::new();
-    for dir in path.iter().filter(|dir| dir.starts_with(b"/")) {
-        let mut dir: &[u8] = dir;
-        while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
-            dir = shorter;
-        }
-        if !dirs.iter().any(|known| **known == *dir) {
-            dirs.push(dir.into());
-        }
-    }
-    dirs
 }

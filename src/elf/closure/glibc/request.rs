@@ -4,39 +4,40 @@ use std::sync::Arc;
 
 use super::{VDSO, Walk};
 use crate::elf::{
-    Edge, Fault, FaultKind, FileId, FindError, How, Hwcaps, Miss, Outcome, Tag, Tried, Warning,
+    Fault, FaultKind, FileId, FindError, How, Hwcaps, Miss, Outcome, Tag, Tried, Warning,
     closure::{
+        dirs::{DirId, Trail, tried},
         files::Verdict,
         search::{Answer, Hit, Listed, join},
     },
-    tokens::{Tokens, directory},
+    tokens::directory,
 };
 
 impl Walk<'_, '_> {
     /// One name asked for by a member: the member that answers, if any.
     pub(super) fn request(&mut self, member: usize, tag: Tag, name: &Arc<[u8]>) -> Option<usize> {
         let requester = self.members.get(member)?.file;
-        let mut tried: Arc<[Tried]> = Arc::default();
+        let mut places = (Arc::default(), 0);
         let (found, outcome) = match self.expand(member, name) {
             // An empty name is no name: the loader passes over it.
             None if name.is_empty() => return None,
             None => {
-                tried = Arc::from([Tried { path: name.clone(), how: How::Path, miss: Miss::Token }]);
+                places.0 = Arc::from([tried(name, &How::Path, Miss::Token)]);
                 (None, Outcome::Missing)
             }
             Some(full) => match self.loaded(&full) {
                 Some((found, outcome)) => (found, outcome),
                 None => {
                     let answer = self.search(member, &full);
-                    tried = answer.tried;
+                    places = answer.tried;
                     if let Hit::Missing = answer.result {
-                        self.note_variant(&full, &tried);
+                        self.note_variant(&full, &places.0);
                     }
                     self.map(Some(member), tag, &full, answer.result)
                 }
             },
         };
-        self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried });
+        self.record.request(self.state, (requester, tag, name.clone()), outcome, places);
         found
     }
 
@@ -46,18 +47,9 @@ impl Walk<'_, '_> {
             return Some(name.clone()).filter(|name| !name.is_empty());
         }
         let file = self.members.get(member).and_then(|m| self.state.out.files.get(m.file))?;
-        let facts = self.state.loader(self.loader)?;
         let main = member == 0 && file.object.interp.is_some();
-        let platform = match &self.state.options.hwcaps {
-            Hwcaps::Cpu(cpu) => cpu.platform.as_deref(),
-            _ => None,
-        };
-        let tokens = Tokens {
-            origin: directory(if main { file.path.as_bytes() } else { &file.opened }),
-            lib: &facts.lib,
-            platform: platform.unwrap_or(&facts.platform),
-        };
-        tokens.glibc(name).map(Arc::from)
+        let at = if main { file.path.as_bytes() } else { &file.opened };
+        self.state.tokens(self.loader, at)?.glibc(name).map(Arc::from)
     }
 
     /// The loaded object that answers to `name` (`_dl_name_match_p`, DT_SONAME).
@@ -73,20 +65,20 @@ impl Walk<'_, '_> {
 
     /// The search of `_dl_map_object`.
     pub(super) fn search(&mut self, member: usize, name: &Arc<[u8]>) -> Answer {
-        let mut tried = Vec::new();
+        let mut trail = Trail::default();
         if name.contains(&b'/') {
             return self.at_path(name);
         }
-        if let Some(hit) = self.before_tail(member, name, &mut tried) {
-            return Answer { result: hit, tried: tried.into() };
+        if let Some(hit) = self.before_tail(member, name, &mut trail) {
+            return Answer::new(hit, trail);
         }
         let nodeflib = self.members.get(member).is_some_and(|m| m.nodeflib);
         let tail = self.state.tail(self.loader, nodeflib, name);
-        if tried.is_empty() {
+        if trail.is_empty() {
             return tail;
         }
-        tried.extend(tail.tried.iter().cloned());
-        Answer { result: tail.result, tried: tried.into() }
+        trail.extend(&tail.tried);
+        Answer::new(tail.result, trail)
     }
 
     fn at_path(&mut self, path: &Arc<[u8]>) -> Answer {
@@ -99,12 +91,12 @@ impl Walk<'_, '_> {
         } else {
             (Hit::Missing, Some(Miss::Relative))
         };
-        let tried = miss.map(|miss| Tried { path: path.clone(), how: How::Path, miss });
-        Answer { result, tried: tried.into_iter().collect() }
+        let places = miss.map(|miss| tried(path, &How::Path, miss));
+        Answer { result, tried: (places.into_iter().collect(), 0) }
     }
 
     /// DT_RPATH up the chain of requesters, LD_LIBRARY_PATH, DT_RUNPATH.
-    fn before_tail(&mut self, member: usize, name: &[u8], tried: &mut Vec<Tried>) -> Option<Hit> {
+    fn before_tail(&mut self, member: usize, name: &[u8], trail: &mut Trail) -> Option<Hit> {
         if !self.members.get(member)?.has_runpath {
             let mut next = Some(member);
             let mut did_main = false;
@@ -112,17 +104,17 @@ impl Walk<'_, '_> {
                 let at = self.members.get(index)?;
                 next = at.requester;
                 did_main |= index == 0;
-                if let Some(hit) = self.in_rpath(index, name, tried) {
+                if let Some(hit) = self.in_rpath(index, name, trail) {
                     return Some(hit);
                 }
             }
-            if !did_main && let Some(hit) = self.in_rpath(0, name, tried) {
+            if !did_main && let Some(hit) = self.in_rpath(0, name, trail) {
                 return Some(hit);
             }
         }
-        for (how, dirs) in self.state.library_paths() {
-            if let Listed::End(hit) = self.state.try_dirs(self.loader, &dirs, name, &how, tried) {
-                if how == How::LibraryPath {
+        for (how, dirs) in &*self.library_path.clone() {
+            if let Some(hit) = self.in_list(dirs, name, how, trail) {
+                if *how == How::LibraryPath {
                     self.note_shadowed(member, name, &hit);
                 }
                 return Some(hit);
@@ -132,18 +124,19 @@ impl Walk<'_, '_> {
         let paths = at.paths.clone();
         let dirs = paths.runpath.as_ref()?;
         let how = How::Runpath(self.state.out.files.get(at.file)?.opened.clone());
-        match self.state.try_dirs(self.loader, dirs, name, &how, tried) {
-            Listed::End(hit) => Some(hit),
-            Listed::Next => None,
-        }
+        self.in_list(dirs, name, &how, trail)
     }
 
-    fn in_rpath(&mut self, index: usize, name: &[u8], tried: &mut Vec<Tried>) -> Option<Hit> {
+    fn in_rpath(&mut self, index: usize, name: &[u8], trail: &mut Trail) -> Option<Hit> {
         let at = self.members.get(index)?;
         let paths = at.paths.clone();
         let dirs = paths.rpath.as_ref()?;
         let how = How::Rpath(self.state.out.files.get(at.file)?.opened.clone());
-        match self.state.try_dirs(self.loader, dirs, name, &how, tried) {
+        self.in_list(dirs, name, &how, trail)
+    }
+
+    fn in_list(&mut self, dirs: &[DirId], name: &[u8], how: &How, trail: &mut Trail) -> Option<Hit> {
+        match self.state.try_dirs(self.loader, dirs, name, how, trail) {
             Listed::End(hit) => Some(hit),
             Listed::Next => None,
         }
@@ -162,7 +155,7 @@ impl Walk<'_, '_> {
             Hit::Missing => return (None, Outcome::Missing),
             Hit::Fatal(path, kind) => {
                 if tag.is_hard() {
-                    self.faults.push(Fault { path, kind: kind.clone() });
+                    self.record.fault(self.state, Fault { path, kind: kind.clone() });
                 }
                 return (None, Outcome::Fatal(kind));
             }
@@ -191,12 +184,9 @@ impl Walk<'_, '_> {
         let Hit::Found(path, _) = hit else { return };
         let Some(paths) = self.members.get(member).map(|member| member.paths.clone()) else { return };
         let Some(dirs) = &paths.runpath else { return };
-        let how = How::LibraryPath;
-        if let Listed::End(Hit::Found(other, _)) =
-            self.state.try_dirs(self.loader, dirs, name, &how, &mut Vec::new())
-            && other != *path
+        if let Some(Hit::Found(other, _)) = self.in_list(dirs, name, &How::LibraryPath, &mut Trail::default())
         {
-            self.state.out.warnings.insert(Warning::Shadowed(path.clone(), other));
+            self.state.note_shadowed(path, &other);
         }
     }
 

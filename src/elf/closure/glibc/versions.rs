@@ -6,20 +6,22 @@ use super::Walk;
 use crate::elf::{Fault, FaultKind, Warning, closure::state::Versions};
 
 impl Walk<'_, '_> {
-    /// Checks what each member wants of others against what these define. Members from `soft` on came by
-    /// dlopen: there a missing version is no more than a warning.
-    pub(super) fn check_versions(&mut self, soft: usize) {
+    /// Checks what each member wants of others against what these define.
+    pub(super) fn check_versions(&mut self) {
         for index in 0..self.members.len() {
-            let Some(file) = self.members.get(index).map(|member| member.file) else { return };
+            let Some(member) = self.members.get(index) else { return };
+            let file = member.file;
+            self.record.optional = member.optional;
             let Some(object) = self.state.out.files.get(file).map(|file| file.object.clone()) else { return };
             for (at, need) in object.verneed.iter().enumerate() {
                 let Some(provider) = self.names.get(&need.file) else { continue };
                 let Some(provider) = self.members.get(*provider).map(|member| member.file) else { continue };
                 for version in &*self.lacking(file, at, provider) {
-                    self.complain(file, provider, version, index >= soft);
+                    self.complain(file, provider, version);
                 }
             }
         }
+        self.record.optional = false;
     }
 
     /// The versions of a file's `at`th need that `provider` does not define, weak ones aside.
@@ -47,15 +49,10 @@ impl Walk<'_, '_> {
         lacking
     }
 
-    fn complain(&mut self, file: usize, provider: usize, version: &Arc<[u8]>, soft: bool) {
+    fn complain(&mut self, file: usize, provider: usize, version: &Arc<[u8]>) {
         let opened = |index: usize| self.state.out.files.get(index).map(|file| file.opened.clone());
         let (Some(path), Some(needed_by)) = (opened(provider), opened(file)) else { return };
         let kind = FaultKind::Version(version.clone(), needed_by);
-        let fault = Fault { path, kind };
-        if soft {
-            self.state.out.warnings.insert(Warning::Soft(fault.to_string()));
-        } else {
-            self.faults.push(fault);
-        }
+        self.record.fault(self.state, Fault { path, kind });
     }
 }

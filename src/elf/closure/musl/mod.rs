@@ -1,11 +1,16 @@
 //! musl's loading order: `load_library` and `load_deps` in `ldso/dynlink.c`.
 
+mod search;
+
 use std::{collections::BTreeMap, sync::Arc};
 
+use search::join_musl;
+
 use super::{
-    Edge, Fault, FaultKind, How, Miss, Outcome, Program, State, Tag, Tried, Warning,
-    files::Verdict,
-    search::{Answer, Config, Hit, Paths, join},
+    Fault, FaultKind, How, Outcome, Program, State, Tag, Tried, Warning,
+    dirs::{DirId, NOT_THERE, Trail, tried},
+    record::Record,
+    search::{Hit, Paths},
 };
 use crate::elf::{Dlopen, FileId, FindError, Priority, Request, symbols, tokens::directory};
 
@@ -19,6 +24,8 @@ struct Member {
     file: usize,
     requester: Option<usize>,
     paths: Arc<Paths>,
+    /// Whether the program starts without it.
+    optional: bool,
 }
 
 struct Walk<'s, 'a> {
@@ -30,14 +37,21 @@ struct Walk<'s, 'a> {
     shortnames: BTreeMap<Arc<[u8]>, usize>,
     ids: BTreeMap<FileId, usize>,
     loads: Vec<usize>,
-    edges: Vec<Edge>,
-    faults: Vec<Fault>,
+    /// Directories of LD_LIBRARY_PATH.
+    library_path: Arc<[(How, Vec<DirId>)]>,
+    /// Those of the path file or of its default, and by which rule.
+    own_path: (How, Arc<[DirId]>),
+    record: Record,
 }
 
 /// Fills in what the program at `program.file` loads by musl's rules.
 pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     let (Some(file), Some(loader)) = (program.file, program.loader) else { return };
     let interpreter = program.interpreter;
+    let opened = state.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
+    let environment = &state.options.environment_path;
+    let library_path = state.library_dirs(loader, &opened, environment).into();
+    let own_path = state.musl_path(loader);
     let mut walk = Walk {
         state,
         loader,
@@ -46,8 +60,9 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         shortnames: BTreeMap::new(),
         ids: BTreeMap::new(),
         loads: Vec::new(),
-        edges: Vec::new(),
-        faults: Vec::new(),
+        library_path,
+        own_path,
+        record: Record::default(),
     };
     let main = walk.state.out.files.get(file).is_some_and(|file| file.object.interp.is_some());
     walk.add(file, None, main);
@@ -61,24 +76,22 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     walk.breadth_first(0);
     let at_start = walk.loads.len();
     walk.dlopens();
-    let Walk { mut loads, edges, faults, .. } = walk;
+    walk.opens();
+    let Walk { mut loads, record, .. } = walk;
     program.extra = loads.split_off(at_start);
     program.loads = loads;
-    program.edges = edges;
-    program.faults.extend(faults);
+    record.end(program);
 }
 
 impl Walk<'_, '_> {
     /// Remembers which directory comes before which, for the image's own path file.
     fn note_order(&mut self) {
-        let paths = self.state.library_paths().into_iter();
-        let mut dirs: Vec<Arc<[u8]>> = paths.flat_map(|(_, dirs)| dirs).collect();
-        if let Config::Path(path, true) = &*self.state.config(self.loader) {
-            dirs.extend(path.dirs.iter().cloned());
-        }
-        for dir in dirs {
+        let own = Some(&self.own_path).filter(|(how, _)| matches!(how, How::PathFile(_)));
+        let own = own.iter().flat_map(|(_, dirs)| dirs.iter());
+        for &dir in self.library_path.iter().flat_map(|(_, dirs)| dirs).chain(own) {
+            let Some(dir) = self.state.dirs.get(dir) else { continue };
             // As `directory` has it of a path in it.
-            let dir: Arc<[u8]> = directory(&join_musl(&dir, b"x")).into();
+            let dir: Arc<[u8]> = directory(&join_musl(&dir.path, b"x")).into();
             if !self.state.out.musl_order.contains(&dir) {
                 self.state.out.musl_order.push(dir);
             }
@@ -87,7 +100,8 @@ impl Walk<'_, '_> {
 
     fn add(&mut self, file: usize, requester: Option<usize>, main: bool) -> usize {
         let paths = self.state.paths(file, self.loader, main);
-        self.members.push(Member { file, requester, paths });
+        let optional = self.record.optional;
+        self.members.push(Member { file, requester, paths, optional });
         self.members.len() - 1
     }
 
@@ -109,24 +123,26 @@ impl Walk<'_, '_> {
     /// The dependencies that the members' notes name. Whoever calls dlopen, the program's paths are searched.
     fn dlopens(&mut self) {
         let mut at = 0;
-        while let Some(file) = self.members.get(at).map(|member| member.file) {
+        while let Some((file, optional)) = self.members.get(at).map(|member| (member.file, member.optional)) {
             for entry in &*self.state.dlopens(file) {
                 let new = self.members.len();
+                self.record.optional = optional || entry.priority != Priority::Required;
                 self.dlopen(file, entry);
                 self.breadth_first(new);
             }
             at += 1;
         }
+        self.record.optional = false;
     }
 
     fn dlopen(&mut self, requester: usize, entry: &Dlopen) {
         let tag = Tag::Dlopen(entry.priority);
-        let mut tried = Vec::new();
+        let mut trail = Trail::default();
         for name in &entry.sonames {
             let (outcome, here) = self.load_library(Some(0), name);
-            tried.extend(here.iter().cloned());
+            trail.extend(&here);
             if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
-                self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried: tried.into() });
+                self.record.request(self.state, (requester, tag, name.clone()), outcome, trail.end(false));
                 return;
             }
         }
@@ -137,7 +153,21 @@ impl Walk<'_, '_> {
             let warning = Warning::Recommended(file.opened.clone(), name.clone());
             self.state.out.warnings.insert(warning);
         }
-        self.edges.push(Edge { requester, tag, name, outcome: Outcome::Missing, tried: tried.into() });
+        self.record.request(self.state, (requester, tag, name), Outcome::Missing, trail.end(true));
+    }
+
+    /// The libraries that members open by the names that are known of them.
+    fn opens(&mut self) {
+        let mut at = 0;
+        while let Some(file) = self.members.get(at).map(|member| member.file) {
+            for name in self.state.opens(file) {
+                let (outcome, tried) = self.load_library(Some(0), &name);
+                if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
+                    self.record.request(self.state, (file, Tag::Opened, name), outcome, tried);
+                }
+            }
+            at += 1;
+        }
     }
 
     /// One name asked for by a member; whether something answered. `needed_by` is where the search begins: nowhere
@@ -146,16 +176,20 @@ impl Walk<'_, '_> {
         let Some(requester) = self.members.get(member).map(|member| member.file) else { return false };
         let (outcome, tried) = self.load_library(needed_by, name);
         if let Outcome::Fatal(kind) = &outcome {
-            let path = tried.last().map_or_else(|| name.clone(), |tried| tried.path.clone());
-            self.faults.push(Fault { path, kind: kind.clone() });
+            let path = tried.0.last().map_or_else(|| name.clone(), |tried| tried.path.clone());
+            self.record.fault(self.state, Fault { path, kind: kind.clone() });
         }
         let found = matches!(outcome, Outcome::Found(..) | Outcome::Same(..) | Outcome::Kernel);
-        self.edges.push(Edge { requester, tag, name: name.clone(), outcome, tried });
+        self.record.request(self.state, (requester, tag, name.clone()), outcome, tried);
         found
     }
 
-    fn load_library(&mut self, needed_by: Option<usize>, name: &Arc<[u8]>) -> (Outcome, Arc<[Tried]>) {
-        let none = Arc::default;
+    fn load_library(
+        &mut self,
+        needed_by: Option<usize>,
+        name: &Arc<[u8]>,
+    ) -> (Outcome, (Arc<[Tried]>, usize)) {
+        let none = || (Arc::default(), 0);
         if self.is_self(name) {
             return (self.itself(), none());
         }
@@ -172,9 +206,9 @@ impl Walk<'_, '_> {
             Hit::Missing => return (Outcome::Missing, answer.tried),
             Hit::Fatal(path, fault) => {
                 // The last place that was tried is the one at fault.
-                let mut tried = answer.tried.to_vec();
-                tried.push(Tried { path, how: How::Default, miss: Miss::Find(FindError::Missing) });
-                return (Outcome::Fatal(fault), tried.into());
+                let mut places = answer.tried.0.to_vec();
+                places.push(tried(&path, &How::Default, NOT_THERE));
+                return (Outcome::Fatal(fault), (places.into(), answer.tried.1));
             }
         };
         let Some(file) = self.state.take(&path) else {
@@ -253,81 +287,4 @@ impl Walk<'_, '_> {
         let exports = read.map(|symbols| symbols.exported).unwrap_or_default();
         [&b"__libc_start_main"[..], b"stdin"].iter().all(|name| exports.contains(*name))
     }
-
-    fn at_path(&mut self, path: &Arc<[u8]>) -> Answer {
-        let mut tried = Vec::new();
-        let result = if path.starts_with(b"/") {
-            self.try_path(path, &How::Path, &mut tried).unwrap_or(Hit::Missing)
-        } else {
-            tried.push(Tried { path: path.clone(), how: How::Path, miss: Miss::Relative });
-            Hit::Missing
-        };
-        Answer { result, tried: tried.into() }
-    }
-
-    /// One path: a hit, or `None` and the miss noted.
-    fn try_path(&mut self, path: &[u8], how: &How, tried: &mut Vec<Tried>) -> Option<Hit> {
-        let machine = self.state.loader(self.loader)?.machine;
-        match self.state.open(path).musl(machine) {
-            Verdict::Take => Some(Hit::Found(path.into(), how.clone())),
-            Verdict::Fatal(fault) => Some(Hit::Fatal(path.into(), fault)),
-            Verdict::Skip(miss) => {
-                let stops = matches!(miss, Miss::Find(FindError::Loop | FindError::Other(_)));
-                tried.push(Tried { path: path.into(), how: how.clone(), miss });
-                // `path_open` gives up at an errno that it does not expect.
-                stops.then_some(Hit::Missing)
-            }
-        }
-    }
-
-    fn try_dirs(
-        &mut self,
-        dirs: &[Arc<[u8]>],
-        name: &[u8],
-        how: &How,
-        tried: &mut Vec<Tried>,
-    ) -> Option<Hit> {
-        dirs.iter().find_map(|dir| self.try_path(&join_musl(dir, name), how, tried))
-    }
-
-    fn search(&mut self, needed_by: Option<usize>, name: &Arc<[u8]>) -> Answer {
-        let mut tried = Vec::new();
-        let mut result = None;
-        for (how, dirs) in self.state.library_paths() {
-            if result.is_none() {
-                result = self.try_dirs(&dirs, name, &how, &mut tried);
-            }
-        }
-        let mut next = needed_by;
-        while let (None, Some(index)) = (&result, next) {
-            let Some(at) = self.members.get(index) else { break };
-            let (paths, file) = (at.paths.clone(), at.file);
-            next = at.requester;
-            let opened = self.state.out.files.get(file).map(|file| file.opened.clone());
-            let opened = opened.unwrap_or_default();
-            // Both tags are inherited; where both are, DT_RUNPATH counts.
-            let (dirs, how) = match (&paths.runpath, &paths.rpath) {
-                (Some(dirs), _) => (dirs, How::Runpath(opened)),
-                (None, Some(dirs)) => (dirs, How::Rpath(opened)),
-                (None, None) => continue,
-            };
-            result = self.try_dirs(dirs, name, &how, &mut tried);
-        }
-        if result.is_none()
-            && let Config::Path(path, from_file) = &*self.state.config(self.loader)
-        {
-            let file = self.state.loader(self.loader).map(|facts| facts.config.clone());
-            let how = match file {
-                Some(file) if *from_file => How::PathFile(file),
-                _ => How::Default,
-            };
-            result = self.try_dirs(&path.dirs, name, &how, &mut tried);
-        }
-        Answer { result: result.unwrap_or(Hit::Missing), tried: tried.into() }
-    }
-}
-
-/// musl puts a slash between, whatever the directory ends with.
-fn join_musl(dir: &[u8], name: &[u8]) -> Vec<u8> {
-    if dir.ends_with(b"/") { [dir, b"/", name].concat() } else { join(dir, name) }
 }

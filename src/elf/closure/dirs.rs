@@ -1,0 +1,198 @@
+//! Directories that are searched: what is known of each, and what was tried in vain.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{How, Miss, State, Tried, Warning, search::join};
+use crate::elf::{FindError, Found, FoundKind, tokens::without_slashes};
+
+/// A directory's place in [`State::dirs`].
+pub(super) type DirId = usize;
+
+/// Names that a directory may not have before it is listed: then one system call answers for all further ones,
+/// and nothing is to be remembered of them.
+const MISSES_BEFORE_LIST: usize = 16;
+/// Places on record for one request that found nothing.
+const MAX_TRIED: usize = 4096;
+/// Places on record for one request that found something.
+const MAX_TRIED_BEFORE: usize = 64;
+/// Places on record for all requests of one program: search paths of thousands of directories meet needs by the
+/// thousand in hostile objects.
+const MAX_TRIED_IN_ALL: usize = 32_768;
+
+/// A directory that is searched.
+#[derive(Debug)]
+pub(super) struct Dir {
+    pub(super) path: Arc<[u8]>,
+    pub(super) is_there: bool,
+    /// The subdirectories for processors that are there, in the order of the search.
+    pub(super) subdirs: Vec<Arc<[u8]>>,
+    names: Names,
+}
+
+/// What is known of the names in a directory.
+#[derive(Debug)]
+enum Names {
+    /// So many were not there.
+    Missed(usize),
+    /// These are all.
+    All(BTreeSet<Vec<u8>>),
+    /// It cannot be listed.
+    Unknown,
+}
+
+/// Places that were tried for one request, in order, as far as they go on record.
+#[derive(Debug, Default)]
+pub(super) struct Trail {
+    places: Vec<Tried>,
+    count: usize,
+}
+
+impl Trail {
+    pub(super) fn push(&mut self, tried: impl FnOnce() -> Tried) {
+        self.count += 1;
+        if self.places.len() < MAX_TRIED {
+            self.places.push(tried());
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Goes on with what another search tried.
+    pub(super) fn extend(&mut self, (tried, unlisted): &(Arc<[Tried]>, usize)) {
+        let room = MAX_TRIED - self.places.len().min(MAX_TRIED);
+        self.places.extend(tried.iter().take(room).cloned());
+        self.count += tried.len() + unlisted;
+    }
+
+    /// What goes on record, and how many places do not.
+    pub(super) fn end(mut self, is_missing: bool) -> (Arc<[Tried]>, usize) {
+        if !is_missing {
+            self.places.truncate(MAX_TRIED_BEFORE);
+        }
+        let unlisted = self.count - self.places.len();
+        (self.places.into(), unlisted)
+    }
+}
+
+/// Room for the places of one program's requests.
+#[derive(Debug)]
+pub(super) struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(MAX_TRIED_IN_ALL)
+    }
+}
+
+impl Room {
+    /// As much of a request's places as there is room for.
+    pub(super) fn keep(&mut self, (tried, unlisted): (Arc<[Tried]>, usize)) -> (Arc<[Tried]>, usize) {
+        match tried.get(..self.0) {
+            Some(front) => {
+                self.0 = 0;
+                (front.into(), unlisted + tried.len() - front.len())
+            }
+            None => {
+                self.0 -= tried.len();
+                (tried, unlisted)
+            }
+        }
+    }
+}
+
+impl State<'_> {
+    /// The directory at `path` as `loader` sees it.
+    pub(super) fn dir(&mut self, loader: usize, path: &Arc<[u8]>) -> DirId {
+        let key = (loader, path.clone());
+        if let Some(&known) = self.dir_ids.get(&key) {
+            return known;
+        }
+        let is_dir = |found: &Found| found.kind == FoundKind::Directory;
+        let found = self.lookup.find(path).ok().filter(is_dir);
+        let is_there = match &found {
+            Some(found) if is_of_process(found) => {
+                self.out.warnings.insert(Warning::ProcessDirectory(path.clone()));
+                false
+            }
+            found => found.is_some(),
+        };
+        let mut subdirs = if is_there { self.subdirs(loader) } else { Vec::new() };
+        subdirs.retain(|sub| self.lookup.find(&join(path, sub)).is_ok_and(|found| is_dir(&found)));
+        let id = self.dirs.len();
+        self.dirs.push(Dir { path: path.clone(), is_there, subdirs, names: Names::Missed(0) });
+        self.dir_ids.insert(key, id);
+        id
+    }
+
+    /// The directories of LD_LIBRARY_PATH, of which `program` has these, and those given besides. Relative ones are
+    /// left out.
+    pub(super) fn library_dirs(
+        &mut self,
+        loader: usize,
+        program: &Arc<[u8]>,
+        environment: &[Vec<u8>],
+    ) -> Vec<(How, Vec<DirId>)> {
+        let options = self.options;
+        for element in environment.iter().filter(|dir| !dir.starts_with(b"/")) {
+            let element = element.as_slice().into();
+            let warning = Warning::RelativeElement(program.clone(), "LD_LIBRARY_PATH", element);
+            self.out.warnings.insert(warning);
+        }
+        let all = [(How::Environment, environment), (How::LibraryPath, &options.library_path[..])];
+        let all = all.into_iter().filter(|(_, path)| !path.is_empty());
+        all.map(|(how, path)| (how, self.dir_ids(loader, &absolute(path)))).collect()
+    }
+
+    pub(super) fn dir_ids(&mut self, loader: usize, paths: &[Arc<[u8]>]) -> Vec<DirId> {
+        paths.iter().map(|path| self.dir(loader, path)).collect()
+    }
+
+    /// Whether a directory is known not to have `name`.
+    pub(super) fn lacks(&self, dir: DirId, name: &[u8]) -> bool {
+        match self.dirs.get(dir).map(|dir| &dir.names) {
+            Some(Names::All(names)) => !names.contains(name) && !matches!(name, b"" | b"." | b".."),
+            _ => false,
+        }
+    }
+
+    /// Notes that a directory has not what was asked for.
+    pub(super) fn missed(&mut self, dir: DirId) {
+        let Some(Dir { path, names, .. }) = self.dirs.get_mut(dir) else { return };
+        let Names::Missed(count) = names else { return };
+        *count += 1;
+        if *count == MISSES_BEFORE_LIST {
+            *names = match self.lookup.list(path) {
+                Ok(all) => Names::All(all.into_iter().collect()),
+                Err(_) => Names::Unknown,
+            };
+        }
+    }
+}
+
+/// Whether the way to a directory leads through what procfs has of a process: it is another for the next one.
+fn is_of_process(found: &Found) -> bool {
+    found.links.iter().chain([&found.path]).any(|path| path.as_bytes().starts_with(b"/proc/"))
+}
+
+/// The miss of a name that is not in its directory.
+pub(super) const NOT_THERE: Miss = Miss::Find(FindError::Missing);
+
+/// A place that was tried: `path`, by `how`.
+pub(super) fn tried(path: &[u8], how: &How, miss: Miss) -> Tried {
+    Tried { path: path.into(), how: how.clone(), miss }
+}
+
+/// The absolute ones of `path`, each once, without slashes at the end.
+fn absolute(path: &[Vec<u8>]) -> Vec<Arc<[u8]>> {
+    let mut seen = BTreeSet::new();
+    let mut dirs = Vec::new();
+    for dir in path.iter().filter(|dir| dir.starts_with(b"/")) {
+        let dir = without_slashes(dir);
+        if seen.insert(dir) {
+            dirs.push(dir.into());
+        }
+    }
+    dirs
+}

@@ -1,0 +1,141 @@
+//! The last part of glibc's search: the cache and the loader's own directories.
+
+use std::sync::Arc;
+
+use super::{
+    How, Miss, State,
+    dirs::{Trail, tried},
+    files::{Opened, Verdict},
+    search::{Answer, Config, Hit, Listed, join},
+};
+use crate::elf::{
+    Loader,
+    cache::{Asking, Cache},
+    conf::{self, ConfDir},
+    tokens::directory,
+};
+
+impl State<'_> {
+    /// The last part of glibc's search, which depends on little and is therefore remembered: the cache and the
+    /// loader's own directories.
+    pub(super) fn tail(&mut self, loader: usize, nodeflib: bool, name: &Arc<[u8]>) -> Answer {
+        let key = (loader, nodeflib, name.clone());
+        if let Some(known) = self.tails.get(&key) {
+            return known.clone();
+        }
+        let mut trail = Trail::default();
+        let mut result = match &*self.config(loader) {
+            Config::Cache(cache) => self.in_cache(loader, cache, nodeflib, name, &mut trail),
+            Config::Conf(dirs) => self.in_conf(loader, dirs, nodeflib, name, &mut trail),
+            Config::Path(..) => None,
+        };
+        if result.is_none() && !nodeflib {
+            result = self.in_system_dirs(loader, name, &mut trail);
+        }
+        let answer = Answer::new(result.unwrap_or(Hit::Missing), trail);
+        self.tails.insert(key, answer.clone());
+        answer
+    }
+
+    /// The loader's own directories.
+    pub(super) fn in_system_dirs(&mut self, loader: usize, name: &[u8], trail: &mut Trail) -> Option<Hit> {
+        let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
+        let system = self.dir_ids(loader, &system);
+        match self.try_dirs(loader, &system, name, &How::Default, trail) {
+            Listed::End(hit) => Some(hit),
+            Listed::Next => None,
+        }
+    }
+
+    fn in_cache(
+        &mut self,
+        loader: usize,
+        cache: &Cache,
+        nodeflib: bool,
+        name: &[u8],
+        trail: &mut Trail,
+    ) -> Option<Hit> {
+        let facts = self.loader(loader)?;
+        let how = How::Cache(facts.config.clone());
+        let (levels, legacy) = (self.levels(loader), self.subdirs(loader));
+        let asking = Asking { levels: &levels, legacy: if facts.legacy_hwcaps { &legacy } else { &[] } };
+        let Some(entry) = cache.lookup(name, facts.machine, asking) else {
+            trail.push(|| tried(&facts.config, &how, Miss::NotInCache));
+            return None;
+        };
+        let path = entry.path.clone();
+        if nodeflib && is_system(facts, &path) {
+            trail.push(|| tried(&path, &how, Miss::NoDefaultLib));
+            return None;
+        }
+        let verdict = match path.first() {
+            Some(b'/') => self.glibc_verdict(loader, &path),
+            // ldconfig takes relative directories, too.
+            _ => Verdict::Skip(Miss::Relative),
+        };
+        match verdict {
+            Verdict::Take => Some(Hit::Found(path, how)),
+            Verdict::Fatal(fault) => Some(Hit::Fatal(path, fault)),
+            Verdict::Skip(miss) => {
+                trail.push(|| tried(&path, &how, miss));
+                None
+            }
+        }
+    }
+
+    /// What a cache would say that ldconfig had made of these directories: the first of them that has a file
+    /// which ldconfig would enter under `name`.
+    fn in_conf(
+        &mut self,
+        loader: usize,
+        dirs: &[ConfDir],
+        nodeflib: bool,
+        name: &[u8],
+        trail: &mut Trail,
+    ) -> Option<Hit> {
+        if !conf::is_library_name(name) {
+            return None;
+        }
+        for conf in dirs {
+            let how = How::Conf(conf.file.clone(), conf.line);
+            let id = self.dir(loader, &conf.dir);
+            let levels = self.dirs.get(id).map(|dir| dir.subdirs.clone()).unwrap_or_default();
+            let levels = levels.iter().filter(|sub| sub.starts_with(b"glibc-hwcaps/"));
+            let places = levels.map(|sub| join(&conf.dir, sub)).chain([conf.dir.to_vec()]);
+            for path in places.map(|place| join(&place, name)) {
+                let path: Arc<[u8]> = path.into();
+                let miss = match self.glibc_verdict(loader, &path) {
+                    Verdict::Take if !self.is_entered(&path, name) => Miss::NotInCache,
+                    Verdict::Take if nodeflib && self.loader(loader).is_some_and(|f| is_system(f, &path)) => {
+                        trail.push(|| tried(&path, &how, Miss::NoDefaultLib));
+                        return None;
+                    }
+                    Verdict::Take => return Some(Hit::Found(path, how)),
+                    // ldconfig leaves out what it cannot read.
+                    Verdict::Fatal(_) => Miss::NotInCache,
+                    Verdict::Skip(miss) => miss,
+                };
+                trail.push(|| tried(&path, &how, miss));
+            }
+        }
+        None
+    }
+
+    /// Whether ldconfig (`search_dir` in `elf/ldconfig.c`) enters the file at `path` under its own `name`: its
+    /// SONAME is that, or it is a link for the linker, `libx.so` for the SONAME `libx.so.1`.
+    fn is_entered(&mut self, path: &[u8], name: &[u8]) -> bool {
+        let Opened::Object(found, object, _) = self.open(path) else { return false };
+        let Some(soname) = &object.soname else { return true };
+        if **soname == *name {
+            return true;
+        }
+        let real_dir = self.lookup.find(directory(path)).ok().and_then(|dir| dir.path.join(name).ok());
+        let is_link = real_dir.is_none_or(|own| own != found.path);
+        is_link && name.ends_with(b".so") && soname.starts_with(name)
+    }
+}
+
+/// Whether the loader's DF_1_NODEFLIB test takes `path` for one in a system directory: a prefix of the string.
+fn is_system(facts: &Loader, path: &[u8]) -> bool {
+    facts.system_dirs.iter().any(|dir| path.strip_prefix(&**dir).is_some_and(|rest| rest.starts_with(b"/")))
+}
