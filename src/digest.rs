@@ -93,6 +93,11 @@ impl<W> Digesting<W> {
         Self { inner, hash: Sha256::new(), len: 0 }
     }
 
+    /// Bytes that went through so far.
+    pub fn written(&self) -> u64 {
+        self.len
+    }
+
     /// The writer, the digest of all that went through, and its length in bytes.
     pub fn finish(self) -> (W, Digest, u64) {
         (self.inner, Digest(self.hash.finalize().into()), self.len)

@@ -36,7 +36,7 @@
 //! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, timestamp | nothing |
 //! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, compress, tree | its own files |
 //! | 2 | [`store`] | blobs on disk: temporary file, digest, rename | digest | its own files |
-//! | 3 | [`source`] | the sysroot, directories, tarballs, images, the content of files | path, timestamp, digest, compress, tree, elf, image, archive, store | host reads |
+//! | 3 | [`source`] | the sysroot, directories, tarballs, images, the content of files | path, timestamp, digest, compress, tree, elf, image, archive, store | host reads, threads |
 //! | 4 | [`plan`] | Plan, View, reasons, split into layers | path, timestamp, tree, elf, rules, image, source | reads through `source` |
 //! | 4 | [`check`] | the proof that an image will start, inside its own tree alone | path, tree, elf, image, source | reads through `source` |
 //! | 5 | [`build`] | a recipe's stages → Plan | path, timestamp, tree, recipe, rules, elf, image, plan, source | base images through `source` |

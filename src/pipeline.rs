@@ -7,13 +7,14 @@ use std::{
 };
 
 use crate::{
+    archive::write::Layout,
     build::{self, BuildError, Built},
     check::{self, Report, Start},
     compress::{self, Compression},
     elf::Closure,
     image::{self, Image, LayerFormat, Reference},
     output::{OutputError, Outputs, Target},
-    pack::{self, PackError, Step},
+    pack::{self, PackError, Root, Step},
     path::{ImagePath, glob::Glob},
     plan::{self, Note, Plan, PlanError},
     recipe::Recipe,
@@ -249,14 +250,18 @@ pub fn deliver(
     event: &(dyn Fn(Event) + Sync),
 ) -> Result<Delivered, Error> {
     event(Event::Phase(Phase::Layers));
+    let trees: Vec<_> = plan.layers.iter().map(|layer| &layer.tree).collect();
+    let mut outputs = Outputs::open(delivery.targets.clone(), &delivery.scratch)?;
+    let root_file = outputs.root();
+    let root_tree = root_file.as_ref().map(|_| plan.merged()).unwrap_or_default();
+    let root_layout = Layout::new(&root_tree).map_err(PackError::from)?;
+    let root = root_file.map(|file| Root::new(&root_layout, file));
     let options = pack::Options {
         compression: delivery.compression,
         jobs: delivery.jobs,
         cache: delivery.cache.as_ref(),
+        root: root.as_ref(),
     };
-    let trees: Vec<_> = plan.layers.iter().map(|layer| &layer.tree).collect();
-
-    let mut outputs = Outputs::open(delivery.targets.clone(), &delivery.scratch)?;
     let (mut layers, mut blobs): (Vec<image::Layer>, Vec<Blob>) = (Vec::new(), Vec::new());
     for (base, layer) in base.iter().flat_map(|base| base.layers.iter().map(move |layer| (base, layer))) {
         layers.extend(layer.document());
@@ -264,6 +269,9 @@ pub fn deliver(
     }
     let packed = pack::pack(&trees, &options, outputs.store(), &|step| event(Event::Packing(step)))?;
     layers.extend(packed.iter().map(|layer| layer_document(layer, delivery.compression)));
+    if let Some(root) = root {
+        root.finish(packed.iter().any(|layer| layer.is_root))?;
+    }
     let mut annotations = delivery.annotations.clone();
     annotations.entry(FORMAT_ANNOTATION.into()).or_insert_with(|| compress::FORMAT.to_string());
     let image = image::assemble(&plan.config, layers, &annotations);

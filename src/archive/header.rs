@@ -81,6 +81,24 @@ pub fn append(
     node: &Node,
     link: Option<&ImagePath>,
 ) -> Result<(), HeaderError> {
+    let (header, pax) = make(path, node, link)?;
+    pax.append(out, path);
+    out.extend_from_slice(&header.finish());
+    Ok(())
+}
+
+/// How many bytes [`append`] appends.
+///
+/// # Errors
+/// As [`append`].
+pub fn len(path: &ImagePath, node: &Node, link: Option<&ImagePath>) -> Result<u64, HeaderError> {
+    let (_, pax) = make(path, node, link)?;
+    let mut records = Vec::new();
+    pax.append(&mut records, path);
+    Ok((records.len() + BLOCK) as u64)
+}
+
+fn make(path: &ImagePath, node: &Node, link: Option<&ImagePath>) -> Result<(Header, Pax), HeaderError> {
     if path.file_name().starts_with(b".wh.") {
         return Err(HeaderError::Whiteout(path.clone()));
     }
@@ -120,9 +138,7 @@ pub fn append(
         }
         pax.push(&[b"SCHILY.xattr.", &name[..]].concat(), value);
     }
-    pax.append(out, path);
-    out.extend_from_slice(&header.finish());
-    Ok(())
+    Ok((header, pax))
 }
 
 /// A number, in a record where the field is too small for it.
@@ -200,19 +216,37 @@ fn append_record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     out.push(b'\n');
 }
 
+/// What all headers have alike: the magic, and zero in every number.
+const BLANK: [u8; BLOCK] = {
+    let mut bytes = [0; BLOCK];
+    let fields = [field::MODE, field::UID, field::GID, field::SIZE, field::MTIME, field::MAJOR, field::MINOR];
+    let mut number = 0;
+    while number < fields.len() {
+        let mut at = fields[number].start;
+        while at + 1 < fields[number].end {
+            bytes[at] = b'0';
+            at += 1;
+        }
+        number += 1;
+    }
+    let magic = b"ustar\x0000";
+    let mut at = 0;
+    while at < magic.len() {
+        bytes[field::MAGIC.start + at] = magic[at];
+        at += 1;
+    }
+    bytes
+};
+
 /// A ustar header on the way. User and group names stay empty: a name would win over the number on
 /// extraction, and this machine's names mean nothing in an image.
 struct Header([u8; BLOCK]);
 
 impl Header {
     fn new(kind: u8, meta: &Meta) -> Self {
-        let mut header = Self([0; BLOCK]);
+        let mut header = Self(BLANK);
         header.0[field::KIND] = kind;
-        header.0[field::MAGIC].copy_from_slice(b"ustar\x0000");
         header.set_number(field::MODE, u64::from(meta.mode & 0o7777));
-        for field in [field::UID, field::GID, field::SIZE, field::MTIME, field::MAJOR, field::MINOR] {
-            header.set_number(field, 0);
-        }
         header
     }
 
@@ -229,9 +263,9 @@ impl Header {
 
     /// As much of `bytes` as fits.
     fn set_bytes(&mut self, field: Range<usize>, bytes: &[u8]) {
-        for (to, from) in self.0[field].iter_mut().zip(bytes) {
-            *to = *from;
-        }
+        let to = &mut self.0[field];
+        let len = to.len().min(bytes.len());
+        to[..len].copy_from_slice(&bytes[..len]);
     }
 
     /// The name, with a slash behind a directory's; a longer one is split at a slash. Whether it fits.
@@ -253,7 +287,9 @@ impl Header {
 
     fn finish(mut self) -> [u8; BLOCK] {
         self.0[field::CHECKSUM].fill(b' ');
-        let sum: u64 = self.0.iter().map(|&byte| u64::from(byte)).sum();
+        // In halves, whose sums fit into 16 bits: that is several times as fast.
+        let half = |bytes: &[u8]| u64::from(bytes.iter().map(|&byte| u16::from(byte)).sum::<u16>());
+        let sum = self.0.chunks(BLOCK / 2).map(half).sum();
         // Six digits, a NUL and the space that is left.
         self.set_number(field::CHECKSUM.start..field::CHECKSUM.end - 1, sum);
         self.0

@@ -58,7 +58,6 @@ impl<'a> Layout<'a> {
     pub fn new(tree: &'a Tree) -> Result<Self, HeaderError> {
         let mut first_names: BTreeMap<Identity, (&ImagePath, &Meta)> = BTreeMap::new();
         let mut members = Vec::with_capacity(tree.len());
-        let mut scratch = Vec::new();
         let mut start = 0;
         for (path, node) in tree {
             let mut link = None;
@@ -66,9 +65,7 @@ impl<'a> Layout<'a> {
                 let (first, meta) = *first_names.entry(file.content.identity()).or_insert((path, &node.meta));
                 link = (first != path && *meta == node.meta).then_some(first);
             }
-            scratch.clear();
-            header::append(&mut scratch, path, node, link)?;
-            let content = start + scratch.len() as u64;
+            let content = start + header::len(path, node, link)?;
             let member = Member { start, content, path, node, link };
             start = content
                 .checked_add(member.content_len())
@@ -117,7 +114,7 @@ impl<'a> Layout<'a> {
             let end_of_content = member.content + member.content_len();
             if let Some((skipped, to)) = slice(out, &part, member.start..member.content) {
                 scratch.clear();
-                // `new` has appended every header once, so that this does not fail.
+                // `new` has made every header once, so that this does not fail.
                 let _ = header::append(&mut scratch, member.path, member.node, member.link);
                 to.copy_from_slice(&scratch[skipped as usize..skipped as usize + to.len()]);
             }
@@ -152,6 +149,56 @@ impl<'a> Layout<'a> {
             self.fill(at, part, &mut read)?;
             writer.write_all(part)?;
             at += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Whether `other` has the same members at the same places; their content is not compared.
+    pub fn is_same(&self, other: &Layout<'_>) -> bool {
+        let same = |(one, other): (&Member<'_>, &Member<'_>)| {
+            (one.start, one.path, one.node, one.link) == (other.start, other.path, other.node, other.link)
+        };
+        self.size == other.size
+            && self.members.len() == other.members.len()
+            && self.members.iter().zip(&other.members).all(same)
+    }
+
+    /// The number of the member at `path` and where its content starts, if that is the content of `file`.
+    pub fn place(&self, path: &ImagePath, file: &FileNode) -> Option<(usize, u64)> {
+        let number = self.members.binary_search_by(|member| member.path.cmp(path)).ok()?;
+        let member = self.members.get(number).filter(|member| member.link.is_none())?;
+        let own = member.node.file()?;
+        (own.len == file.len && own.content.identity() == file.content.identity())
+            .then_some((number, member.content))
+    }
+
+    /// The files with content of their own: number, where it starts, and the file.
+    pub fn contents(&self) -> impl Iterator<Item = (usize, u64, &'a FileNode)> {
+        self.members.iter().enumerate().filter_map(|(number, member)| {
+            let file = member.node.file().filter(|_| member.link.is_none())?;
+            Some((number, member.content, file))
+        })
+    }
+
+    /// Writes the headers at their places. What is neither header nor content is zero.
+    ///
+    /// # Errors
+    /// The first error of `write`.
+    pub fn gaps<E>(&self, mut write: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut members = self.members.iter().peekable();
+        let mut headers = Vec::new();
+        while let Some(first) = members.next() {
+            headers.clear();
+            // `new` has made every header once, so that this does not fail.
+            let _ = header::append(&mut headers, first.path, first.node, first.link);
+            let mut end = first.end();
+            while let Some(next) =
+                members.next_if(|next| end == first.start + headers.len() as u64 && next.start == end)
+            {
+                let _ = header::append(&mut headers, next.path, next.node, next.link);
+                end = next.end();
+            }
+            write(first.start, &headers)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use crate::{
     path::ImagePath,
     plan::Note,
     source::{Input, InputKind, TreeView},
-    tree::{Node, Tree},
+    tree::{FileNode, Node, Tree},
 };
 
 /// Bytes of a file that are looked at for the mark of a private key.
@@ -52,8 +52,10 @@ const ENDINGS: &[&str] = &[".key", ".jks", ".keystore", ".p12", ".pfx", ".ppk"];
 /// them.
 pub fn suspects(inputs: &[Input]) -> Vec<ImagePath> {
     let directories = inputs.iter().filter(|input| input.kind == InputKind::Directory);
-    let all = directories.flat_map(|input| input.tree.iter().map(move |(path, _)| (&input.tree, path)));
-    all.filter(|(tree, path)| is_suspect(tree, path, path)).map(|(_, path)| path.clone()).collect()
+    let all = directories.flat_map(|input| input.tree.iter().map(move |found| (&input.tree, found)));
+    all.filter(|(tree, (path, node))| node.file().is_some_and(|file| is_suspect_file(tree, file, path)))
+        .map(|(_, (path, _))| path.clone())
+        .collect()
 }
 
 /// What is said of a secret at `path`.
@@ -63,25 +65,26 @@ pub(super) fn note(path: &str, hint: &str) -> Note {
 
 /// Whether the file at `place` in `tree`, which is called `path` where it comes from, looks like a secret.
 pub(super) fn is_suspect(tree: &Tree, place: &ImagePath, path: &ImagePath) -> bool {
-    let Some(file) = tree.get(place).and_then(Node::file) else { return false };
+    tree.get(place).and_then(Node::file).is_some_and(|file| is_suspect_file(tree, file, path))
+}
+
+fn is_suspect_file(tree: &Tree, file: &FileNode, path: &ImagePath) -> bool {
     suspect(path, || TreeView::new(tree).head(file, HEAD).unwrap_or_default())
 }
 
 /// Whether the file at `path` is one that holds a secret as a rule. `head` reads its first bytes, which decide
 /// where a name alone does not: certificates end in `.pem` too.
 fn suspect(path: &ImagePath, head: impl FnOnce() -> Vec<u8>) -> bool {
-    let whole = String::from_utf8_lossy(path.as_bytes());
-    let name = String::from_utf8_lossy(path.file_name());
-    let is_sample = [".example", ".sample", ".template", ".dist"].iter().any(|end| name.ends_with(end));
-    if is_sample {
+    let (whole, name) = (path.as_bytes(), path.file_name());
+    let ends = |text: &[u8], ends: &[&str]| ends.iter().any(|end| text.ends_with(end.as_bytes()));
+    if ends(name, &[".example", ".sample", ".template", ".dist"]) {
         return false;
     }
-    let named = NAMES.contains(&&*name) || PATHS.iter().any(|end| whole.ends_with(end));
-    let ending = ENDINGS.iter().any(|end| name.ends_with(end));
-    if named || ending || name.starts_with(".env.") {
+    let named = NAMES.iter().any(|known| known.as_bytes() == name) || ends(whole, PATHS);
+    if named || ends(name, ENDINGS) || name.starts_with(b".env.") {
         return true;
     }
-    name.ends_with(".pem") && head().windows(11).any(|part| part == b"PRIVATE KEY")
+    name.ends_with(b".pem") && head().windows(11).any(|part| part == b"PRIVATE KEY")
 }
 
 #[cfg(test)]

@@ -181,6 +181,7 @@ fn options(
             outputs,
             command_dirs: pack::command_dirs(&args.sysroot),
             spool: pack::scratch(),
+            jobs: pack::jobs(args.out.jobs),
         },
         plan: plan::Options {
             dependencies: true,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     args::{DepsArgs, Hwcaps},
-    pack::{command_dirs, library_path, scratch},
+    pack::{command_dirs, jobs, library_path, scratch},
     report::{BUILD, Failure, MISSING, REFUSED, print_bytes},
 };
 use crate::{
@@ -75,6 +75,7 @@ fn needy(args: &DepsArgs) -> Result<Needy, Failure> {
             outputs: Default::default(),
             command_dirs: command_dirs(&args.sysroot),
             spool: scratch(),
+            jobs: jobs(None),
         },
         library_path: library_path(&args.library_path),
         hwcaps_all: args.hwcaps == Hwcaps::All,

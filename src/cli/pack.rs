@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    num::NonZeroUsize,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
@@ -34,7 +35,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
     let targets = targets(&args.out)?;
-    let ingredients = ingredients(&args.input, &args.config, &targets)?;
+    let ingredients = ingredients(&args.input, &args.config, &targets, jobs(args.out.jobs))?;
     let timing = Timing::new();
     let (plan, base) = match &args.base {
         None => (pipeline::plan(&ingredients, &|event| timing.event(event))?, None),
@@ -55,7 +56,10 @@ pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
         timing.event(Event::Phase(Phase::Check));
         check::refuse(&pipeline::prove(&plan, &ingredients.plan.allow_missing))?;
     }
-    deliver((&plan, base.as_deref()), &delivery, &args.talk, timing.wanted(args.out.timing))
+    let delivered = deliver((&plan, base.as_deref()), &delivery, &args.talk, timing.wanted(args.out.timing));
+    // The process ends here, and the system takes a large tree back faster than it is taken apart.
+    std::mem::forget(plan);
+    delivered
 }
 
 /// Writes the image and says what was written; what it cost only to a `timing`.
@@ -94,7 +98,7 @@ pub(super) fn deliver(
 }
 
 pub(super) fn plan(args: &PlanArgs) -> Result<(), Failure> {
-    let plan = pipeline::plan(&ingredients(&args.input, &args.config, &[])?, &|_| {})?;
+    let plan = pipeline::plan(&ingredients(&args.input, &args.config, &[], jobs(None))?, &|_| {})?;
     show(&plan, args.talk.json, args.talk.quiet)
 }
 
@@ -147,27 +151,33 @@ pub(super) fn delivery(
 ) -> Result<Delivery, Failure> {
     let names = args.tag.iter().map(|tag| tag.parse::<Reference>().map_err(Failure::usage));
     let fallback = Reference::repository_from(stem).parse().map_err(Failure::usage)?;
-    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok());
     Ok(Delivery {
         targets,
         names: names.collect::<Result<_, _>>()?,
         fallback_name: fallback,
         compression: args.compress.parse().map_err(Failure::usage)?,
-        jobs: jobs.unwrap_or(std::num::NonZeroUsize::MIN),
+        jobs: jobs(args.jobs),
         cache: cache::open(&args.cache)?,
         annotations: plan::pairs("--annotation", annotations).map_err(Failure::usage)?,
         scratch: scratch(),
     })
 }
 
+/// As many threads as the user wants, or as the machine has processors for this process.
+pub(super) fn jobs(wanted: Option<NonZeroUsize>) -> NonZeroUsize {
+    wanted.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+}
+
 pub(super) fn scratch() -> PathBuf {
     variable("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from)
 }
 
+/// `jobs` threads walk the inputs.
 pub(super) fn ingredients(
     input: &InputArgs,
     config: &ConfigArgs,
     targets: &[Target],
+    jobs: NonZeroUsize,
 ) -> Result<Ingredients, Failure> {
     let created = timestamp()?;
     let excludes = input.exclude.iter().map(|text| {
@@ -181,6 +191,7 @@ pub(super) fn ingredients(
         outputs: outputs(targets),
         command_dirs: command_dirs(&input.sysroot),
         spool: scratch(),
+        jobs,
     };
     let plan = plan::Options {
         dependencies: !input.no_deps,

@@ -29,10 +29,12 @@ pub(super) struct LastBlock {
 }
 
 impl LastBlock {
-    /// Makes more blocks possible behind the stream: takes the mark away and brings the end to a byte with an
-    /// empty stored block (RFC 1951, 3.2.4).
-    pub(super) fn reopen(self, stream: &mut Vec<u8>) {
-        if let Some(byte) = stream.get_mut(self.mark / 8) {
+    /// Appends the stream, with its [`PADDING`], to `out` so that more blocks are possible behind it: without the
+    /// mark, its end brought to a byte with an empty stored block (RFC 1951, 3.2.4).
+    pub(super) fn append_open(self, stream: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(stream.get(..self.end.div_ceil(8)).unwrap_or_default());
+        if let Some(byte) = out.get_mut(start + self.mark / 8) {
             *byte &= !(1 << (self.mark % 8));
         }
         let free = (8 - self.end % 8) % 8;
@@ -40,10 +42,16 @@ impl LastBlock {
             return;
         }
         if free < 3 {
-            stream.push(0);
+            out.push(0);
         }
-        stream.extend_from_slice(&[0, 0, 0xff, 0xff]);
+        out.extend_from_slice(&[0, 0, 0xff, 0xff]);
     }
+}
+
+/// The last block of a stream, which must end with it and has [`PADDING`] behind it. `None` if it is no deflate
+/// stream.
+pub(super) fn last_block(stream: &[u8]) -> Option<LastBlock> {
+    Walk::new(stream)?.finish()
 }
 
 /// The last blocks of two streams, each of which must end with it. Each slice has [`PADDING`] behind the
@@ -162,8 +170,17 @@ impl<'a> Walk<'a> {
 
     /// The last block, if the stream ends with it.
     fn finish(mut self) -> Option<LastBlock> {
+        let mut bits = self.bits;
         while !self.finished {
+            bits = bits.refilled(self.data)?;
+            let step = self.tables.step(bits.word);
+            if step.0 & Step::RARE == 0 {
+                bits = bits.skipped(step.bits());
+                continue;
+            }
+            self.bits = bits;
             self.step()?;
+            bits = self.bits;
         }
         let end = self.bits.position();
         (end.div_ceil(8) + PADDING == self.data.len()).then_some(LastBlock { mark: self.mark, end })
@@ -280,48 +297,57 @@ impl<const N: usize> Codes<N> {
             self.counts[usize::from(len)] += 1;
         }
         self.counts[0] = 0;
-        let mut next_code = [0u32; MAX_CODE + 2];
+        let mut end = 0;
         let mut next_index = [0usize; MAX_CODE + 2];
         for len in 1..=MAX_CODE {
-            let end = next_code[len] + u32::from(self.counts[len]);
+            end = end * 2 + u32::from(self.counts[len]);
             if end > 1 << len {
                 return None;
             }
-            next_code[len + 1] = end << 1;
             next_index[len + 1] = next_index[len] + usize::from(self.counts[len]);
         }
         self.symbols.clear();
         self.symbols.resize(next_index[MAX_CODE + 1], 0);
-        self.fast.fill(Step::NONE);
         for (symbol, &len) in lens.iter().enumerate().filter(|&(_, &len)| len > 0) {
-            let len = usize::from(len);
-            self.symbols[next_index[len]] = symbol as u16;
-            next_index[len] += 1;
-            let code = next_code[len];
-            next_code[len] += 1;
-            let reversed = (code.reverse_bits() >> (32 - len)) as usize;
-            if let Some((extra, then)) = (self.kind)(symbol).filter(|_| 1 << len <= self.fast.len()) {
-                let step = Step::new(len as u32, extra, then);
-                self.fast.iter_mut().skip(reversed).step_by(1 << len).for_each(|entry| *entry = step);
+            let index = &mut next_index[usize::from(len)];
+            self.symbols[*index] = symbol as u16;
+            *index += 1;
+        }
+        self.fill();
+        Some(())
+    }
+
+    /// Makes the table out of the codes, length by length: what it holds for the codes of up to `len` bits is
+    /// repeated for the next bit, and the codes with that bit put in.
+    fn fill(&mut self) {
+        self.fast[0] = Step::NONE;
+        let (mut code, mut symbols, mut filled) = (0u32, self.symbols.iter(), 1);
+        for len in 1..=N.trailing_zeros() {
+            self.fast.copy_within(..filled, filled);
+            filled *= 2;
+            code <<= 1;
+            for &symbol in symbols.by_ref().take(usize::from(self.counts[len as usize])) {
+                let reversed = (code.reverse_bits() >> (32 - len)) as usize;
+                code += 1;
+                if let Some((extra, then)) = (self.kind)(usize::from(symbol)) {
+                    self.fast[reversed % N] = Step::new(len, extra, then);
+                }
             }
         }
-        Some(())
     }
 
     /// Lets one lookup cover all the literals, and the length behind them, that its bits hold whole.
     fn chain(&mut self) {
         let single = *self.fast;
-        for (index, entry) in self.fast.iter_mut().enumerate() {
-            let mut step = *entry;
-            while step.then() == Then::Literal {
-                let next = single[(index >> step.bits()) % N];
-                let code = step.bits() + next.code();
-                if next == Step::NONE || code > N.trailing_zeros() {
-                    break;
-                }
-                step = Step::new(code, next.bits() - next.code(), next.then());
+        // A literal's code has a bit at least, but three in a row in so few bits are rare.
+        for _ in 0..2 {
+            for (index, entry) in self.fast.iter_mut().enumerate() {
+                let next = single[(index >> entry.bits()) % N];
+                let code = entry.bits() + next.code();
+                let chained = Step::new(code, next.bits() - next.code(), next.then());
+                let fits = entry.then() == Then::Literal && next != Step::NONE && code <= N.trailing_zeros();
+                *entry = if fits { chained } else { *entry };
             }
-            *entry = step;
         }
     }
 

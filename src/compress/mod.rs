@@ -1,6 +1,6 @@
-//! Codecs: what a stream is compressed with, opening it, and compressing in independent pieces.
+//! Codecs: what a stream is compressed with, opening it, and compressing in independent chunks.
 //!
-//! A stream is cut into pieces by *uncompressed offset*, each piece is compressed without knowledge of the
+//! A stream is cut into chunks by *uncompressed offset*, each chunk is compressed without knowledge of the
 //! others, and the joined result is one valid stream. So its bytes depend on nothing but the input, the level
 //! and the encoder's version, whatever the number of threads or the size of writes.
 
@@ -11,12 +11,12 @@ mod inflate;
 use std::{fmt, str::FromStr};
 
 pub use decode::{Format, MAX_SNIFF, decoder};
-pub use encode::{Encoder, Piece, Trailer, Writer};
+pub use encode::{Encoder, Piece, Trailer};
 
 /// The version of what layers' bytes depend on besides their files: the tar's form, the encoders and their versions,
-/// the pieces, the default levels. docs/format.md lists them. Whoever changes one of these counts this up: cached
+/// the chunks, the default levels. docs/format.md lists them. Whoever changes one of these counts this up: cached
 /// layers of another version are not used, and each image names its version.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a layer is compressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,17 +42,33 @@ impl Compression {
     /// zstd at level 3, zstd's own default.
     pub const ZSTD: Self = Self::Zstd(3);
 
-    /// Bytes of input in each piece but the last. Part of the output format: another value gives other bytes.
+    /// Bytes of input in each chunk but the last, of a stream of `size` bytes. Part of the output format: another
+    /// value gives other bytes.
     ///
-    /// Each zstd frame begins without history. 2 MiB, the window of level 3, costs 2 % of size against one
-    /// frame, 1 MiB 6 %. Gzip halves its pieces.
-    pub fn piece_len(self) -> usize {
+    /// Each chunk is compressed without history. Against one of 4 MiB, gzip loses 0.06 % of size with chunks of
+    /// 2 MiB and 0.2 % with 1 MiB; zstd 2 % and 5 %. A small stream is cut smaller, so that all processors have
+    /// some of it.
+    pub fn chunk_len(self, size: u64) -> usize {
         match self {
             Self::None => 1 << 20,
+            Self::Gzip(_) if size < SMALL => 1 << 19,
+            Self::Zstd(_) if size < SMALL => 1 << 20,
             Self::Gzip(_) | Self::Zstd(_) => 2 << 20,
         }
     }
+
+    /// How many chunks are compressed faster together than one by one: ends are looked for in two gzip streams at
+    /// once. This has no influence on the bytes.
+    pub fn chunks_at_once(self) -> u64 {
+        match self {
+            Self::None | Self::Zstd(_) => 1,
+            Self::Gzip(_) => 2,
+        }
+    }
 }
+
+/// Streams with fewer bytes are cut into smaller chunks.
+const SMALL: u64 = 16 << 20;
 
 /// gzip at its default level.
 impl Default for Compression {

@@ -15,7 +15,7 @@ use crate::{
     digest::Digest,
     image::{Descriptor, Image, Reference},
     source::content::ContentError,
-    store::{Blob, Pending, Store, StoreError},
+    store::{Blob, Durability, PartWriter, Pending, Store, StoreError},
     tree::Tree,
 };
 
@@ -70,6 +70,8 @@ pub struct Outputs {
     layout: Option<PathBuf>,
     /// Where layers go when no output can take them as they come; removed at the end.
     scratch: Option<Pending>,
+    /// The root file system that is written while layers are packed, by the target's place in `targets`.
+    root: Option<(usize, Pending)>,
     store: Store,
 }
 
@@ -98,7 +100,20 @@ impl Outputs {
             (None, Some(dir)) => layout::store(own_layout.insert(dir.clone()))?,
             (None, None) => archive::store(spool.insert(Pending::create(&scratch.join("imgb-layers"))?)),
         };
-        Ok(Self { layout: own_layout, targets, primary, scratch: spool, store })
+        let mut root = None;
+        for (number, target) in targets.iter().enumerate().filter(|(_, t)| t.format == Format::Rootfs) {
+            if let (None, Place::Path(path)) = (&root, &target.place)
+                && rootfs::is_file(&target.place)
+            {
+                root = Some((number, Pending::create(path)?));
+            }
+        }
+        Ok(Self { layout: own_layout, targets, primary, scratch: spool, root, store })
+    }
+
+    /// Where the root file system goes, whole, while layers are packed, if an output is one.
+    pub fn root(&self) -> Option<PartWriter> {
+        self.root.as_ref().map(|(_, pending)| pending.parts())
     }
 
     /// Where layers go.
@@ -115,7 +130,7 @@ impl Outputs {
     }
 
     /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names` gives it;
-    /// `root` is the merged file system, for [`Format::Rootfs`].
+    /// `root` is the merged file system, for a [`Format::Rootfs`] that [`Outputs::root`] has not brought.
     ///
     /// # Errors
     /// The first output that cannot be written; those before it are complete.
@@ -128,12 +143,16 @@ impl Outputs {
     ) -> Result<(), OutputError> {
         // The copies are made first: committing the primary gives its file a name and ends this run's hold on it.
         for (number, target) in self.targets.iter().enumerate() {
-            if self.primary.as_ref().is_some_and(|(primary, _)| *primary == number) {
+            let is_own = |own: &Option<(usize, Pending)>| own.as_ref().is_some_and(|(own, _)| *own == number);
+            if is_own(&self.primary) || is_own(&self.root) {
                 continue;
             }
             let names = names(target);
             match (&target.format, &target.place) {
-                (Format::Rootfs, place) => rootfs::write(place, &root())?,
+                (Format::Rootfs, place) => match &self.root {
+                    Some((_, done)) => rootfs::copy(done, place)?,
+                    None => rootfs::write(place, &root())?,
+                },
                 (Format::OciLayout, Place::Path(dir)) => {
                     let missing = if self.layout.as_ref() == Some(dir) { &[] } else { blobs };
                     layout::write(dir, image, missing, &tagged(target, names))?;
@@ -150,6 +169,9 @@ impl Outputs {
             && let Some(target) = self.targets.get(number)
         {
             archive::complete(pending, &mut self.store, target.format, image, &names(target))?;
+        }
+        if let Some((_, pending)) = self.root.take() {
+            pending.commit(Durability::Synced)?;
         }
         drop(self.scratch);
         Ok(())

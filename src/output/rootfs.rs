@@ -5,24 +5,45 @@ use std::io::{self, Write};
 use super::{OutputError, Place, is_stream, open_stream};
 use crate::{
     archive::write::Layout,
-    source::content::{self, ContentError},
-    store::{Durability, Pending},
+    source::content::{ContentError, Files},
+    store::{Durability, Extent, Pending},
     tree::Tree,
 };
 
-/// Writes `tree`, whose paths have their parents, to `place`.
+/// Writes `tree`, whose paths have their parents, to `place`: a stream, for which its files are read once more.
 pub(super) fn write(place: &Place, tree: &Tree) -> Result<(), OutputError> {
     let layout = Layout::new(tree)?;
     match place {
         Place::Stdout => tar(&layout, io::stdout().lock()).map_err(|fault| fault.at(OutputError::Stdout)),
-        Place::Path(path) if is_stream(path) => {
+        Place::Path(path) => {
             let io = |source| OutputError::Io { action: "write", path: path.clone(), source };
             tar(&layout, open_stream(path)?).map_err(|fault| fault.at(io))
         }
+    }
+}
+
+/// Whether the root can be written in any order at `place`.
+pub(super) fn is_file(place: &Place) -> bool {
+    matches!(place, Place::Path(path) if !is_stream(path))
+}
+
+/// Copies a root that is complete.
+pub(super) fn copy(root: &Pending, place: &Place) -> Result<(), OutputError> {
+    let read = |source| OutputError::Io { action: "read", path: root.target().into(), source };
+    let len = root.file().metadata().map_err(read)?.len();
+    let mut from = Extent { file: root.file().clone(), offset: 0 }.reader(len);
+    match place {
+        Place::Stdout => {
+            let mut out = io::stdout().lock();
+            io::copy(&mut from, &mut out).and_then(|_| out.flush()).map_err(OutputError::Stdout)
+        }
         Place::Path(path) => {
-            let pending = Pending::create(path)?;
             let io = |source| OutputError::Io { action: "write", path: path.clone(), source };
-            tar(&layout, &**pending.file()).map_err(|fault| fault.at(io))?;
+            if is_stream(path) {
+                return io::copy(&mut from, &mut open_stream(path)?).map(drop).map_err(io);
+            }
+            let pending = Pending::create(path)?;
+            io::copy(&mut from, &mut &**pending.file()).map_err(io)?;
             Ok(pending.commit(Durability::Synced)?)
         }
     }
@@ -50,8 +71,9 @@ impl Fault {
 }
 
 fn tar(layout: &Layout<'_>, mut out: impl Write) -> Result<(), Fault> {
+    let mut files = Files::default();
     layout.write(&mut out, |want, buffer| {
-        content::read_at(&want.file.content, want.file.len, want.offset, buffer).map_err(Fault::Read)
+        files.read_at(&want.file.content, want.file.len, want.offset, buffer).map_err(Fault::Read)
     })?;
     Ok(out.flush()?)
 }

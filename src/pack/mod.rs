@@ -7,6 +7,7 @@
 
 mod key;
 mod pieces;
+mod root;
 
 use std::num::NonZeroUsize;
 
@@ -22,6 +23,8 @@ use crate::{
     tree::Tree,
 };
 
+pub use root::Root;
+
 /// How layers are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
@@ -31,6 +34,8 @@ pub struct Options<'a> {
     pub jobs: NonZeroUsize,
     /// Where compressed layers are kept from one run to the next. It has no influence on the bytes.
     pub cache: Option<&'a Cache>,
+    /// The root file system that is made of what is read.
+    pub root: Option<&'a Root<'a>>,
 }
 
 /// How far the work is.
@@ -72,6 +77,8 @@ pub struct Layer {
     pub read: u64,
     /// Whether it came out of the cache.
     pub cached: bool,
+    /// Whether [`Options::root`] is this layer's tar, and was written with it.
+    pub is_root: bool,
 }
 
 /// Why a layer cannot be made.
@@ -141,6 +148,7 @@ fn layer(
             compression: options.compression,
             read: 0,
             cached: true,
+            is_root: false,
         });
     }
     // Before anything is read: a file that changes from now on gets another time.

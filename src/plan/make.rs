@@ -24,12 +24,12 @@ use crate::{
 /// # Errors
 /// [`PlanError`]; missing files are collected and reported together.
 pub fn make(
-    inputs: Vec<Input>,
+    mut inputs: Vec<Input>,
     host: &HostView,
     source: &source::Options,
     options: &Options,
 ) -> Result<Plan, PlanError> {
-    let (mut tree, mut reasons) = merge::merge(&inputs)?;
+    let (mut tree, mut reasons) = merge::merge(&mut inputs)?;
     add_parents(&mut tree, &mut reasons, source.mtime);
     let kinds: Vec<_> = inputs.iter().map(|input| input.kind.clone()).collect();
     let names = inputs.into_iter().map(|input| input.name).collect();

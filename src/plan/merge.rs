@@ -11,16 +11,17 @@ use crate::{
 const MAX_LINKS: usize = 40;
 
 /// The inputs' trees over each other, and which input brought each path. A later input may add below an
-/// earlier one's directories, through its links too.
+/// earlier one's directories, through its links too. A single input's tree is taken out of it.
 ///
 /// # Errors
 /// [`PlanError::Conflict`] where two inputs disagree about a path, [`PlanError::LinkLoop`].
-pub(super) fn merge(inputs: &[Input]) -> Result<(Tree, Reasons), PlanError> {
+pub(super) fn merge(inputs: &mut [Input]) -> Result<(Tree, Reasons), PlanError> {
     // What one walk has found disagrees with nothing, and no part of it lies behind a link of another's.
     if let [Input { tree, kind: InputKind::Directory | InputKind::File(_), .. }] = inputs {
         let reasons = tree.iter().map(|(path, _)| (path.clone(), Reason::Listed(0))).collect();
-        return Ok((tree.clone(), reasons));
+        return Ok((std::mem::take(tree), reasons));
     }
+    let inputs = &*inputs;
     let mut merged = Merged { tree: Tree::new(), reasons: Reasons::new(), inputs, parent: None };
     for (number, input) in inputs.iter().enumerate() {
         merged.parent = None;
@@ -185,8 +186,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(inputs: &[Input], wanted: &str) {
-        let text = match merge(inputs) {
+    fn check(inputs: impl Into<Vec<Input>>, wanted: &str) {
+        let text = match merge(&mut inputs.into()) {
             Ok((tree, _)) => tree.iter().map(|(p, _)| format!("{p}\n")).collect(),
             Err(error) => error.to_string(),
         };
@@ -197,14 +198,14 @@ mod tests {
     fn later_inputs_add_below_earlier_ones() {
         let a = input("a", &[("opt", Node::directory(0o755)), ("opt/x", Node::inline(0o644, *b"x"))]);
         let b = input("b", &[("opt", Node::directory(0o700)), ("opt/y", Node::inline(0o644, *b"y"))]);
-        check(&[a, b], "/opt\n/opt/x\n/opt/y\n");
+        check([a, b], "/opt\n/opt/x\n/opt/y\n");
     }
 
     #[test]
     fn later_inputs_follow_the_links_of_earlier_ones() {
         let root = input("root", &[("lib", Node::symlink(*b"usr/lib")), ("usr/lib", Node::directory(0o755))]);
         let lib = input("lib", &[("lib", Node::directory(0o755)), ("lib/x", Node::inline(0o644, *b"x"))]);
-        check(&[root, lib], "/lib\n/usr/lib\n/usr/lib/x\n");
+        check([root, lib], "/lib\n/usr/lib\n/usr/lib/x\n");
     }
 
     #[test]
@@ -212,9 +213,9 @@ mod tests {
         let a = input("./a", &[("x", Node::inline(0o644, *b"1"))]);
         let b = input("./b", &[("x", Node::inline(0o644, *b"2"))]);
         let below = input("./c", &[("x/y", Node::inline(0o644, *b"3"))]);
-        check(&[a, b], "`./a` and `./b` disagree about `/x`");
+        check([a, b], "`./a` and `./b` disagree about `/x`");
         check(
-            &[input("./a", &[("x", Node::inline(0o644, *b"1"))]), below],
+            [input("./a", &[("x", Node::inline(0o644, *b"1"))]), below],
             "`./a` and `./c` disagree about `/x`",
         );
     }
@@ -222,13 +223,13 @@ mod tests {
     #[test]
     fn equal_files_agree() {
         let a = || input("a", &[("x", Node::inline(0o644, *b"1")), ("l", Node::symlink(*b"x"))]);
-        check(&[a(), a()], "/l\n/x\n");
+        check([a(), a()], "/l\n/x\n");
     }
 
     #[test]
     fn links_that_lead_in_circles_end() {
         let a = input("a", &[("a", Node::symlink(*b"b")), ("b", Node::symlink(*b"a"))]);
         let b = input("b", &[("a/x", Node::inline(0o644, *b""))]);
-        check(&[a, b], "`/a/x` goes through too many symbolic links");
+        check([a, b], "`/a/x` goes through too many symbolic links");
     }
 }

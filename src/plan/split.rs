@@ -24,6 +24,13 @@ pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<Planne
     if layers == Layers::One {
         return vec![PlannedLayer { name: "all".into(), tree }];
     }
+    // A directory by itself, most often a large one, is not taken apart and put together again.
+    let is_listed = |reason: &Reason| matches!(reason, Reason::Listed(_));
+    if tree.len() == reasons.len()
+        && tree.iter().zip(reasons).all(|((path, _), (other, reason))| path == other && is_listed(reason))
+    {
+        return vec![PlannedLayer { name: "inputs".into(), tree }];
+    }
     let directories: BTreeMap<ImagePath, Node> = tree
         .iter()
         .filter(|(_, node)| node.is_directory())

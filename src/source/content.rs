@@ -7,8 +7,11 @@
 use std::{
     fs::File,
     io::{self, Read},
-    os::unix::fs::FileExt as _,
-    path::PathBuf,
+    os::{
+        fd::OwnedFd,
+        unix::{ffi::OsStrExt as _, fs::FileExt as _},
+    },
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -54,7 +57,7 @@ pub enum ContentError {
 /// # Errors
 /// As [`read_at`].
 pub fn open(content: &Content, len: u64) -> Result<Reader<'_>, ContentError> {
-    Ok(Reader { source: Source::open(content, len)?, len, at: 0 })
+    Ok(Reader { source: Source::open(&mut Files::default(), content, len)?, len, at: 0 })
 }
 
 /// Fills `out` with the bytes of `content`, whose whole length is `len`, from `offset` on.
@@ -62,9 +65,60 @@ pub fn open(content: &Content, len: u64) -> Result<Reader<'_>, ContentError> {
 /// # Errors
 /// [`ContentError`]; for a host file also where it is not the file of the plan any more.
 pub fn read_at(content: &Content, len: u64, offset: u64, out: &mut [u8]) -> Result<(), ContentError> {
-    let source = Source::open(content, len)?;
-    source.read(offset, out)?;
-    source.verify()
+    Files::default().read_at(content, len, offset, out)
+}
+
+/// Opens files in the order of a tree. The directory of the last ones is kept open, and files are looked up in
+/// it: to walk a long path for each costs as much as all the rest of a small file.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// The directory of the last file, with its slash; empty before the first.
+    dir: Vec<u8>,
+    /// The directory, from the second file in it on.
+    fd: Option<OwnedFd>,
+}
+
+impl Files {
+    /// As [`read_at`].
+    ///
+    /// # Errors
+    /// As [`read_at`].
+    pub fn read_at(
+        &mut self,
+        content: &Content,
+        len: u64,
+        offset: u64,
+        out: &mut [u8],
+    ) -> Result<(), ContentError> {
+        let source = Source::open(self, content, len)?;
+        source.read(offset, out)?;
+        source.verify()
+    }
+
+    /// Opens `path` so that nothing it has been swapped for can do harm: no link is followed, and a FIFO or
+    /// device does not block.
+    fn open(&mut self, path: &Path) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let whole = path.as_os_str().as_bytes();
+        let (dir, name) = whole.split_at(memchr::memrchr(b'/', whole).map_or(0, |slash| slash + 1));
+        if dir.is_empty() || matches!(name, b"" | b"." | b"..") {
+            return rustix::fs::open(path, flags, Mode::empty());
+        }
+        if self.dir != dir {
+            self.dir.clear();
+            self.dir.extend_from_slice(dir);
+            self.fd = None;
+            return rustix::fs::open(path, flags, Mode::empty());
+        }
+        let fd = match &self.fd {
+            Some(fd) => fd,
+            None => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                self.fd.insert(rustix::fs::open(dir, flags, Mode::empty())?)
+            }
+        };
+        rustix::fs::openat(fd, name, flags, Mode::empty())
+    }
 }
 
 /// A file of the host, opened and compared with what was found; content of another kind has no file of its own.
@@ -72,7 +126,7 @@ pub fn read_at(content: &Content, len: u64, offset: u64, out: &mut [u8]) -> Resu
 /// # Errors
 /// [`ContentError`]
 pub fn host_file(content: &Content, len: u64) -> Result<File, ContentError> {
-    let source = Source::open(content, len)?;
+    let source = Source::open(&mut Files::default(), content, len)?;
     source.verify()?;
     match source {
         Source::Host(_, _, file) => Ok(file),
@@ -111,10 +165,10 @@ enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn open(content: &'a Content, len: u64) -> Result<Self, ContentError> {
+    fn open(files: &mut Files, content: &'a Content, len: u64) -> Result<Self, ContentError> {
         Ok(match content {
             Content::Inline(bytes) => Self::Inline(bytes),
-            Content::Host(host) => Self::Host(host, len, open_host(host)?),
+            Content::Host(host) => Self::Host(host, len, open_host(files, host)?),
             Content::Member(archive, offset) => Self::Member(archive, *offset),
         })
     }
@@ -151,11 +205,9 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Opens a host file so that nothing it has been swapped for can do harm: no link is followed, and a FIFO or
-/// device does not block.
-fn open_host(host: &HostFile) -> Result<File, ContentError> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    match rustix::fs::open(&host.path, flags, Mode::empty()) {
+/// Opens a host file; a link in its place is another file.
+fn open_host(files: &mut Files, host: &HostFile) -> Result<File, ContentError> {
+    match files.open(&host.path) {
         Ok(file) => Ok(file.into()),
         Err(Errno::LOOP) => Err(ContentError::ChangedWhileRead(host.path.clone())),
         Err(fault) => Err(ContentError::Read { path: host.path.clone(), source: fault.into() }),
@@ -168,7 +220,7 @@ fn archive_error(archive: &Archive, offset: u64) -> impl FnOnce(io::Error) -> Co
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write as _, path::Path};
+    use std::io::Write as _;
 
     use super::*;
 
@@ -211,6 +263,33 @@ mod tests {
         assert_eq!(read(&member, 5).unwrap(), b"23456");
         assert_eq!(read(&member, 9), Err("cannot read a.tar at 2".into()));
         assert_eq!(read(&Content::Inline(Arc::from(&b"ab"[..])), 2).unwrap(), b"ab");
+    }
+
+    /// One after the other, so that the second of a directory is looked up in the open one.
+    #[test]
+    fn files_of_one_directory_are_read_through_it() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::create_dir(dir.path().join("d")).unwrap();
+        let names = ["d/one", "d/two", "d/three", "other"];
+        let planned: Vec<_> = names
+            .map(|name| {
+                let path = dir.path().join(name);
+                fs_err::write(&path, name).unwrap();
+                planned(&path)
+            })
+            .into();
+        let mut files = Files::default();
+        for ((content, len), name) in planned.iter().zip(names) {
+            let mut out = vec![0; name.len()];
+            files.read_at(content, *len, 0, &mut out).unwrap();
+            assert_eq!(out, name.as_bytes());
+        }
+        let (content, len) = &planned[1];
+        files.read_at(&planned[0].0, planned[0].1, 0, &mut [0; 5]).unwrap();
+        fs_err::remove_file(dir.path().join("d/two")).unwrap();
+        fs_err::os::unix::fs::symlink("three", dir.path().join("d/two")).unwrap();
+        let fault = files.read_at(content, *len, 0, &mut [0; 5]).unwrap_err();
+        assert!(matches!(fault, ContentError::ChangedWhileRead(_)), "{fault}");
     }
 
     #[test]

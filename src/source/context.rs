@@ -225,6 +225,7 @@ mod tests {
             outputs: BTreeSet::new(),
             command_dirs: Vec::new(),
             spool: dir.path().into(),
+            jobs: std::num::NonZeroUsize::MIN,
         };
         let ignore = Ignore::parse(b"a/gone\nb\n!b/c/back\n").unwrap();
         let tree = context(dir.path(), &ignore, &options).unwrap().tree;

@@ -9,15 +9,18 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat},
+    fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat},
     io::Errno,
 };
 
-use super::{Options, SourceError};
+use super::{Options, SourceError, crew};
 use crate::{
     path::ImagePath,
-    tree::{Content, FileNode, HostFile, Kind, Node, Tree, Xattrs, capability},
+    tree::{Content, FileNode, HostFile, Kind, Meta, Node, Tree, Xattrs, capability},
 };
+
+/// Bytes of directory entries that are read at once.
+const ENTRIES: usize = 1 << 15;
 
 /// `source`'s contents at `root`, its own metadata at `root` itself. All files that cannot be packed are
 /// reported together.
@@ -31,13 +34,22 @@ pub(super) fn read(
     let real = fs_err::canonicalize(source).map_err(|error| unreadable(source, error))?;
     let metadata = fs_err::symlink_metadata(&real).map_err(|error| unreadable(&real, error))?;
     let own = node(name, &real, &Found::of(&metadata), options)?;
-    let mut walk = Walk { name, source, real: &real, options, nodes: Vec::new(), unpackable: Vec::new() };
-    walk.nodes.push((root.clone(), own));
-    let mut left = vec![(real.clone(), root.clone())];
-    while let Some((dir, path)) = left.pop() {
-        walk.directory(&dir, &path, &mut left)?;
+    let walk = Walk { name, source, real: &real, options };
+    let mut parts = crew::all((real.clone(), root.clone()), options.jobs, |(dir, path)| {
+        let mut part = Part::default();
+        let result = walk.directory(&dir, &path, &mut part);
+        let left = std::mem::take(&mut part.left);
+        ((path, result.map(|()| part)), left)
+    });
+    // Of several faults the first in this order is reported, whoever met it first.
+    parts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    let mut nodes = vec![(root.clone(), own)];
+    let mut unpackable = Vec::new();
+    for (_, part) in parts {
+        let mut part = part?;
+        nodes.append(&mut part.nodes);
+        unpackable.append(&mut part.unpackable);
     }
-    let Walk { nodes, mut unpackable, .. } = walk;
     unpackable.sort_unstable();
     match unpackable.is_empty() {
         true => Ok(nodes.into_iter().collect()),
@@ -51,51 +63,60 @@ struct Walk<'a> {
     source: &'a Path,
     real: &'a Path,
     options: &'a Options,
+}
+
+/// What is in one directory.
+#[derive(Default)]
+struct Part {
     nodes: Vec<(ImagePath, Node)>,
     unpackable: Vec<(PathBuf, &'static str)>,
+    /// The directories, on the host and in the image.
+    left: Vec<(PathBuf, ImagePath)>,
 }
 
 impl Walk<'_> {
-    /// Takes what is in the directory `dir`, which will be `path`. Directories in it are `left` for later, the
-    /// first in byte order on top. Files are looked up from the open directory: to walk a long path for each
-    /// costs as much again.
-    fn directory(
-        &mut self,
-        dir: &Path,
-        path: &ImagePath,
-        left: &mut Vec<(PathBuf, ImagePath)>,
-    ) -> Result<(), SourceError> {
+    /// Takes what is in the directory `dir`, which will be `path`. Files are looked up from the open directory:
+    /// to walk a long path for each costs as much again.
+    fn directory(&self, dir: &Path, path: &ImagePath, part: &mut Part) -> Result<(), SourceError> {
         let unreadable =
             |path: &Path, errno: Errno| SourceError::Unreadable { path: path.into(), source: errno.into() };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::open(dir, flags, Mode::empty()).map_err(|errno| unreadable(dir, errno))?;
         let mut names = Vec::new();
-        for entry in Dir::read_from(&fd).map_err(|errno| unreadable(dir, errno))? {
+        let mut buffer = Vec::with_capacity(ENTRIES);
+        let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
             let entry = entry.map_err(|errno| unreadable(dir, errno))?;
             if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
                 names.push(entry.file_name().to_owned());
             }
         }
         names.sort_unstable();
-        let first = left.len();
+        let outputs: Vec<_> = self.options.outputs.iter().filter(|path| path.parent() == Some(dir)).collect();
+        part.nodes.reserve_exact(names.len());
         for name in names {
-            let on_host = dir.join(OsStr::from_bytes(name.to_bytes()));
+            let on_host = below(dir, name.to_bytes());
             let Some(at) = self.place(&on_host, path, name.to_bytes())? else { continue };
+            if outputs.contains(&&on_host) {
+                continue;
+            }
             let stat = rustix::fs::statat(&fd, &name, AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|errno| unreadable(&on_host, errno))?;
             let found = Found::of_stat(&stat);
             if let Some(kind) = unpackable_kind(found.kind) {
-                self.unpackable.push((self.source.join(self.below(&on_host)), kind));
+                part.unpackable.push((self.source.join(self.below(&on_host)), kind));
                 continue;
             }
-            let is_directory = found.kind == FileType::Directory;
-            self.nodes.push((at.clone(), node(self.name, &on_host, &found, self.options)?));
-            if is_directory {
-                left.push((on_host, at));
+            if found.kind == FileType::Symlink {
+                let target = rustix::fs::readlinkat(&fd, &name, Vec::new())
+                    .map_err(|errno| unreadable(&on_host, errno))?;
+                part.nodes.push((at, link(target.to_bytes(), self.options)));
+                continue;
             }
-        }
-        if let Some(new) = left.get_mut(first..) {
-            new.reverse();
+            part.nodes.push((at.clone(), node(self.name, &on_host, &found, self.options)?));
+            if found.kind == FileType::Directory {
+                part.left.push((on_host, at));
+            }
         }
         Ok(())
     }
@@ -108,10 +129,10 @@ impl Walk<'_> {
             source,
         };
         let path = dir.child(name).map_err(bad_path)?;
-        if self.options.excludes(&path) || self.options.outputs.contains(on_host) {
+        if self.options.excludes(&path) {
             return Ok(None);
         }
-        if name.starts_with(b".wh.") {
+        if name.starts_with(b".wh.") && !self.options.outputs.contains(on_host) {
             return Err(SourceError::WhiteoutName {
                 name: self.name.into(),
                 entry: self.below(on_host).into(),
@@ -123,6 +144,14 @@ impl Walk<'_> {
     fn below<'p>(&self, on_host: &'p Path) -> &'p Path {
         on_host.strip_prefix(self.real).unwrap_or(on_host)
     }
+}
+
+/// `dir/name`, in one piece of memory of that length: there is one for each file.
+fn below(dir: &Path, name: &[u8]) -> PathBuf {
+    let mut path = PathBuf::with_capacity(dir.as_os_str().len() + 1 + name.len());
+    path.push(dir);
+    path.push(OsStr::from_bytes(name));
+    path
 }
 
 /// What lstat(2) tells of a file.
@@ -174,9 +203,7 @@ pub(super) fn node(name: &str, path: &Path, found: &Found, options: &Options) ->
     }
     if found.kind == FileType::Symlink {
         let target = fs_err::read_link(path).map_err(unreadable)?;
-        let mut node = Node::symlink(target.as_os_str().as_bytes());
-        node.meta = crate::tree::Meta { mode: 0o777, ..options.meta(0o777, false) };
-        return Ok(node);
+        return Ok(link(target.as_os_str().as_bytes(), options));
     }
     let is_directory = found.kind == FileType::Directory;
     let mut meta = options.meta(found.mode, is_directory);
@@ -187,6 +214,12 @@ pub(super) fn node(name: &str, path: &Path, found: &Found, options: &Options) ->
         meta.xattrs = capability_attribute(path).map_err(unreadable)?;
     }
     Ok(Node { meta, kind: Kind::File(file(path, found)) })
+}
+
+/// The node of a symbolic link.
+fn link(target: &[u8], options: &Options) -> Node {
+    let meta = Meta { mode: 0o777, ..options.meta(0o777, false) };
+    Node { meta, kind: Kind::Symlink(target.into()) }
 }
 
 /// The regular file at `path` as content.

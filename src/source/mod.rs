@@ -3,6 +3,7 @@
 mod beside;
 pub mod content;
 mod context;
+mod crew;
 mod dir;
 pub mod host;
 pub mod image;
@@ -11,7 +12,7 @@ mod request;
 mod tarball;
 pub mod walk;
 
-use std::{collections::BTreeSet, io, path::PathBuf};
+use std::{collections::BTreeSet, io, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
     archive::{read::ReadError, spool::SpoolError},
@@ -82,6 +83,8 @@ pub struct Options {
     pub command_dirs: Vec<ImagePath>,
     /// Where compressed tarballs are unpacked to while imgb runs.
     pub spool: PathBuf,
+    /// How many threads walk directories. It has no influence on the trees.
+    pub jobs: NonZeroUsize,
 }
 
 /// A pattern of what to leave out. Without a slash it is matched against the name at any depth; with one

@@ -11,7 +11,7 @@ use std::{
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use tempfile::TempPath;
 
-use super::{Durability, StoreError, error};
+use super::{Durability, Extent, PartWriter, StoreError, error};
 
 /// What names of temporary files begin with.
 const PREFIX: &str = ".imgb-";
@@ -63,6 +63,12 @@ impl Pending {
     /// The file, open for reading and writing.
     pub fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// For threads that write parts of the file at their places.
+    pub fn parts(&self) -> PartWriter {
+        let extent = Extent { file: Arc::clone(&self.file), offset: 0 };
+        PartWriter { extent, path: self.target.clone() }
     }
 
     /// Where the file will be.

@@ -126,9 +126,30 @@ impl Good {
         starts
     }
 
+    /// One bit of the archive after another: `check` names it, or the image is the same by all its digests.
+    #[track_caller]
+    fn bits(&self) {
+        let archive = self.root.dir().with_file_name("image.tar");
+        let good = fs_err::read(&archive).unwrap();
+        let imgb = |args: &str| Run::new(env!("CARGO_BIN_EXE_imgb")).args(args).arg(&archive).run();
+        let whole = imgb("inspect --json").ok().text();
+        for at in 0..BITS {
+            let mut bytes = good.clone();
+            let place = at * 7919 % BITS * (good.len() / BITS) + at * 37 % 512;
+            bytes[place] ^= 1 << (at % 8);
+            fs_err::write(&archive, bytes).unwrap();
+            let check = imgb("check");
+            let same = check.success() && imgb("inspect --json").text() == whole;
+            assert!(same || !check.success(), "bit {} of byte {place}: {}", at % 8, check.show());
+        }
+        fs_err::write(&archive, good).unwrap();
+        imgb("check").ok();
+    }
+
     /// Each path that `picks` takes, in each way: what is neither named nor needless.
     #[track_caller]
     fn each(&self, picks: &dyn Fn(usize, &str) -> bool) {
+        self.bits();
         let (mut named, mut needless, mut missed) = (0, 0, Vec::new());
         let paths = self.tree.iter().filter(|(_, node)| !node.is_directory());
         for (_, (path, node)) in paths.enumerate().filter(|(at, (path, _))| picks(*at, &path.to_string())) {
@@ -154,6 +175,9 @@ impl Good {
         assert!(named > 0 && named + needless > 3, "{named} named, {needless} needless");
     }
 }
+
+/// Bits of one archive that are turned, at places all over it.
+const BITS: usize = 16;
 
 const DAMAGES: [Damage; 3] = [Damage::Gone, Damage::Empty, Damage::Half];
 

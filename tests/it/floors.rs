@@ -38,7 +38,12 @@ const TABLE: &[Row] = &[
     row(1, "image", "digest, timestamp", "nothing"),
     row(2, "archive", "path, timestamp, compress, tree", "its own files"),
     row(2, "store", "digest", "its own files"),
-    row(3, "source", "path, timestamp, digest, compress, tree, elf, image, archive, store", "host reads"),
+    row(
+        3,
+        "source",
+        "path, timestamp, digest, compress, tree, elf, image, archive, store",
+        "host reads, threads",
+    ),
     row(4, "plan", "path, timestamp, tree, elf, rules, image, source", "reads through `source`"),
     row(4, "check", "path, tree, elf, image, source", "reads through `source`"),
     row(
@@ -80,6 +85,7 @@ fn touched(text: &str) -> &'static [World] {
         "sockets" => &[Sockets],
         // Of which each stage is one, with its files, threads and messages.
         "processes" => &[Files, Threads, Processes, Terminal],
+        "host reads, threads" => &[Files, Threads],
         "threads" => &[Threads],
         "environment, clock, terminal, exit code, names of files" => {
             &[Environment, Clock, Terminal, Processes, Files, Threads]

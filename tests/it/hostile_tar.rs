@@ -12,7 +12,7 @@ use imgb::{
         read::{self, Contents, Limits, Whiteouts},
         spool::{self, SpoolError, spool},
     },
-    compress::{Compression, Writer},
+    compress::{Compression, Encoder, Trailer},
     source::content,
     tree::{Archive, Kind, Tree},
 };
@@ -697,10 +697,16 @@ fn s10_sums_and_old_formats() {
 
 /// `data` in each format that we can write here.
 fn compressed(data: &[u8]) -> Vec<Vec<u8>> {
-    let with = |compression| {
-        let mut writer = Writer::new(compression, Vec::new()).unwrap();
-        writer.write_all(data).unwrap();
-        writer.finish().unwrap()
+    let with = |compression: Compression| {
+        let chunk_len = compression.chunk_len(data.len() as u64);
+        let mut encoder = Encoder::new(compression, chunk_len).unwrap();
+        let mut trailer = Trailer::new(compression);
+        let (mut stream, mut out) = (trailer.header().to_vec(), Vec::new());
+        for chunk in data.chunks(chunk_len) {
+            trailer.push(&encoder.encode(chunk, &mut out).unwrap());
+            stream.extend_from_slice(&out);
+        }
+        [stream, trailer.finish().unwrap()].concat()
     };
     let mut bzip2 = bzip2::read::BzEncoder::new(data, bzip2::Compression::fast());
     let mut out = Vec::new();

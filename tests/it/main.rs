@@ -70,6 +70,8 @@ mod elf_programs;
 mod elf_roots;
 /// Hostile and odd tars, one test for each kind.
 mod hostile_tar;
+/// Nothing is read twice, and no number of threads shows in a large layer.
+mod once;
 /// Layers: the same bytes whatever the threads, and faults on the way.
 mod pack;
 

@@ -72,7 +72,7 @@ fn header(digest: Digest, size: u64) -> [u8; 512] {
 }
 
 fn packed(trees: &[&Tree], compression: Compression, jobs: usize, store: &mut Store) -> Vec<Layer> {
-    let options = Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None };
+    let options = Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None, root: None };
     pack(trees, &options, store, &|_| {}).unwrap()
 }
 
@@ -138,7 +138,8 @@ fn the_first_fault_ends_it_and_nothing_is_left() {
         for jobs in [1, 2, 7] {
             let layout = dir.path().join("layout");
             let mut files = Store::directory(&layout, Durability::Cached).unwrap();
-            let options = Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None };
+            let options =
+                Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None, root: None };
             let error = pack(&[&tree], &options, &mut files, &|_| {}).unwrap_err();
             let wanted = format!("{} changed while it was being packed", dir.path().join("f7").display());
             assert_eq!(error.to_string(), wanted);
@@ -158,8 +159,12 @@ fn progress_adds_up_to_the_tar() {
     let tree = sample(dir.path());
     let [bytes, members, total_bytes, total_members] = [const { AtomicU64::new(0) }; 4];
     let mut files = Store::directory(dir.path(), Durability::Cached).unwrap();
-    let options =
-        Options { compression: Compression::GZIP, jobs: NonZeroUsize::new(3).unwrap(), cache: None };
+    let options = Options {
+        compression: Compression::GZIP,
+        jobs: NonZeroUsize::new(3).unwrap(),
+        cache: None,
+        root: None,
+    };
     let progress = |step| {
         let (to, more) = match step {
             Step::Begin { members, bytes } => ((&total_members, &total_bytes), (members, bytes)),

@@ -48,18 +48,18 @@ fn padded(stream: &[u8]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn check(data: &[u8], mut stream: Vec<u8>) {
+fn check(data: &[u8], stream: Vec<u8>) {
     let short = libdeflate(b"a short one", 1);
     let (last, last_of_short) = last_blocks(&padded(&stream), &padded(&short)).expect("valid streams");
     assert_eq!(last_blocks(&padded(&short), &padded(&stream)), Some((last_of_short, last)));
     assert_eq!(last_blocks(&padded(&stream), &padded(&stream)), Some((last, last)));
+    assert_eq!(last_block(&padded(&stream)), Some(last));
     for end in (0..stream.len()).take(300) {
         assert_eq!(last_blocks(&padded(&stream[..end]), &padded(&short)), None);
     }
-    let mut joined = short;
-    last_of_short.reopen(&mut joined);
-    last.reopen(&mut stream);
-    joined.extend(stream);
+    let mut joined = Vec::new();
+    last_of_short.append_open(&padded(&short), &mut joined);
+    last.append_open(&padded(&stream), &mut joined);
     joined.extend([3, 0]);
     assert!(
         inflate(&joined) == [b"a short one", data].concat(),
@@ -92,6 +92,7 @@ proptest! {
     #[test]
     fn no_bytes_hang_or_panic(data in proptest::collection::vec(any::<u8>(), 0..400)) {
         last_blocks(&padded(&data), &padded(&data));
+        last_block(&padded(&data));
     }
 
     #[test]
