@@ -45,6 +45,7 @@ for program in "${programs[@]}"; do
   "$imgb" pack "$program" --soft none --quiet -o "rootfs:$work/bare.tar" >/dev/null 2>&1
   rm -rf "$work/tree"
   lddtree --copy-to-tree "$work/tree" "$(readlink -f "$path")" >/dev/null 2>&1 || true
+  mkdir -p "$work/tree" # a script has no libraries
   tree=$(find "$work/tree" -type f -printf '%s\n' 2>/dev/null | awk '{ sum += $1 } END { print sum + 0 }')
   echo "$program $(content "$work/imgb.tar") $(content "$work/bare.tar") $tree $(apt_size "$path")" |
     awk '{ printf "%-16s %8.1f %8.1f %8.1f %8.1f\n", $1, $2 / 1e6, $3 / 1e6, $4 / 1e6, $5 / 1e6 }'

@@ -72,7 +72,7 @@ fn of_image(image: Arc<Image>, options: &Ground<'_>) -> Stage {
 /// A tarball as the one layer of an image.
 fn rootfs(name: &str, path: &str, options: &Ground<'_>) -> Result<Stage, Cause> {
     let mut stage = scratch(options);
-    let missing = || Cause::NotFound(path.into());
+    let missing = || Cause::not_found(path);
     let in_context = options.context.join(path);
     let path = if fs_err::metadata(&in_context).is_ok() { in_context } else { path.into() };
     let file = fs_err::canonicalize(&path).ok().and_then(|path| found(&path));
@@ -88,6 +88,16 @@ fn found(path: &Path) -> Option<Node> {
     use std::os::unix::ffi::OsStrExt as _;
     let host = HostView::new(path.parent()?).ok()?;
     host.node(&ImagePath::new(path.file_name()?.as_bytes()).ok()?).ok()?
+}
+
+/// The stage, unless its image asks for instructions to be carried out in whatever starts from it.
+pub(super) fn without_triggers(stage: Stage) -> Result<Stage, Cause> {
+    let fields = stage.base.as_ref().and_then(|image| image.config.get("config"));
+    let triggers = fields.and_then(|fields| fields.get("OnBuild")).and_then(|list| list.as_array());
+    match triggers.and_then(|list| list.first()) {
+        Some(first) => Err(Cause::Triggers(first.as_str().unwrap_or_default().to_owned())),
+        None => Ok(stage),
+    }
 }
 
 /// An image without files, for the platform that was asked for or this machine's.

@@ -40,10 +40,19 @@ struct Found {
     path: ImagePath,
     /// As it was named: it gives the name below a directory.
     named: ImagePath,
-    /// The directory below which `--parents` keeps paths.
-    pivot: ImagePath,
     /// Whether the user named this very file.
     outright: bool,
+}
+
+/// What is known of a directory that `--parents` comes by.
+#[derive(Clone, Debug, Default)]
+struct Walked {
+    /// Whether it or one above it matches.
+    matches: bool,
+    /// What `--exclude` says.
+    verdict: Verdict,
+    /// Whether the image has it already.
+    placed: bool,
 }
 
 /// What came of a COPY.
@@ -62,6 +71,7 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
     let mut placing = Placing::new(stage, copying.owner.unwrap_or((0, 0)), copying.options.mtime);
     let mut swept = BTreeMap::new();
     let view = TreeView::new(copying.from);
+    let (mut lost, mut found_any) = (None, false);
     for source in &files.sources {
         match source {
             CopySource::Inline { name, content } => {
@@ -69,9 +79,21 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
                 node.meta.mtime = copying.options.mtime;
                 let target = placing.file_target(&files.dest, name.as_bytes(), files.sources.len() > 1)?;
                 placing.put(target, copying.dressed(node))?;
+                found_any = true;
+            }
+            CopySource::Path(text) if files.parents => {
+                match copying.with_parents(text, &exclude, &mut placing, &mut swept)? {
+                    true => found_any = true,
+                    false => lost = lost.or(Some(text)),
+                }
             }
             CopySource::Path(text) => {
                 let all = find(text, &view, copying.from)?;
+                if all.is_empty() {
+                    lost = lost.or(Some(text));
+                    continue;
+                }
+                found_any = true;
                 let into = all.len() > 1 || files.sources.len() > 1;
                 for found in all {
                     copying.one(&found, into, &exclude, &mut placing, &mut swept)?;
@@ -79,34 +101,34 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
             }
         }
     }
-    Ok(Copied { tree: placing.finish(), swept })
+    // A pattern may match nothing beside a source that is there: that is how files are copied that may be missing.
+    match lost {
+        Some(text) if !found_any => Err(Cause::not_found(text)),
+        _ => Ok(Copied { tree: placing.finish(), swept }),
+    }
 }
 
 /// The sources that `text` means: a path, or all that a pattern matches, in order.
 fn find(text: &str, view: &TreeView<'_>, tree: &Tree) -> Result<Vec<Found>, Cause> {
-    let missing = || Cause::NotFound(text.to_owned());
+    let missing = || Cause::not_found(text);
     let cleaned = clean(text.as_bytes());
     let relative = cleaned.strip_prefix(b"/").unwrap_or(&cleaned);
     let path = |bytes: &[u8]| ImagePath::new(bytes).map_err(|_| missing());
-    let pivot = match text.find("/./") {
-        Some(at) => path(&clean(&text.as_bytes()[..at]))?,
-        None => ImagePath::root(),
-    };
     if !has_wildcard(relative) {
         let named = path(relative)?;
         let real = view.resolve(named.as_bytes()).map_err(|_| missing())?.path;
-        return Ok(vec![Found { path: real, named, pivot, outright: true }]);
+        return Ok(vec![Found { path: real, named, outright: true }]);
     }
     let glob = Glob::plain(relative).map_err(|why| Cause::Pattern { pattern: text.into(), why })?;
     let matching = tree.iter().filter(|(path, _)| glob.matches(path.relative()));
     let mut found = Vec::new();
     for (named, _) in matching {
         // A link that leads nowhere is as bad as a name that nobody has.
-        let lost = |_| Cause::NotFound(escape(named.relative()));
+        let lost = |_| Cause::not_found(escape(named.relative()));
         let path = view.resolve(named.as_bytes()).map_err(lost)?.path;
-        found.push(Found { path, named: named.clone(), pivot: pivot.clone(), outright: false });
+        found.push(Found { path, named: named.clone(), outright: false });
     }
-    if found.is_empty() { Err(missing()) } else { Ok(found) }
+    Ok(found)
 }
 
 impl Copying<'_> {
@@ -119,11 +141,7 @@ impl Copying<'_> {
         swept: &mut BTreeMap<ImagePath, ImagePath>,
     ) -> Result<(), Cause> {
         let dest = &self.files.dest;
-        let node = self.from.get(&found.path);
-        if self.files.parents {
-            return self.with_parents(found, exclude, placing, swept);
-        }
-        match node {
+        match self.from.get(&found.path) {
             Some(node) if !node.is_directory() => {
                 let name = found.named.file_name();
                 if exclude.excludes(name) {
@@ -186,35 +204,65 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// The source with the directories on its way, from the pivot on.
+    /// `--parents`: all that `text` matches, each under its path from the `/./` in `text` on, as in BuildKit, where
+    /// `**` means any number of directories and a directory that matches comes with all below. Whether anything
+    /// matched.
     fn with_parents(
         &self,
-        found: &Found,
+        text: &str,
         exclude: &Ignore,
         placing: &mut Placing<'_>,
         swept: &mut BTreeMap<ImagePath, ImagePath>,
-    ) -> Result<(), Cause> {
-        let root = placing.directory(&self.files.dest.path)?;
-        let skip = if found.named.is_within(&found.pivot) { found.pivot.components().count() } else { 0 };
-        let names: Vec<&[u8]> = found.named.components().skip(skip).collect();
-        let mut target = root.clone();
-        let mut from: ImagePath =
-            found.named.ancestors().chain([found.named.clone()]).nth(skip).unwrap_or_else(ImagePath::root);
-        for (at, name) in names.iter().enumerate() {
-            target = target.join(name).map_err(|_| Cause::TooLong(found.named.clone()))?;
-            from = from.join(name).map_err(|_| Cause::TooLong(found.named.clone()))?;
-            let source = if at + 1 == names.len() { &found.path } else { &from };
-            let Some(node) = self.from.get(source) else { continue };
-            if exclude.excludes(target.relative()) && at + 1 == names.len() {
-                return Ok(());
+    ) -> Result<bool, Cause> {
+        let (pivot, pattern) = text.split_once("/./").unwrap_or(("/", text));
+        let rooted = clean(&[b"/", pattern.as_bytes()].concat());
+        let pattern = rooted.strip_prefix(b"/").unwrap_or(&rooted);
+        let glob = Glob::new(pattern).map_err(|why| Cause::Pattern { pattern: text.into(), why })?;
+        let dest = placing.directory(&self.files.dest.path)?;
+        let mut found = false;
+        for root in find(pivot, &TreeView::new(self.from), self.from)? {
+            let skip = if root.path.is_root() { 1 } else { root.path.as_bytes().len() + 1 };
+            let mut walked: BTreeMap<ImagePath, Walked> = BTreeMap::new();
+            for (path, node) in self.from.below(&root.path) {
+                let below = path.as_bytes().get(skip..).unwrap_or_default();
+                let above = path.parent().and_then(|parent| walked.get(&parent).cloned()).unwrap_or_default();
+                let matches = above.matches || pattern.is_empty() || glob.matches(below);
+                let verdict = exclude.verdict(&above.verdict, below);
+                let wanted = matches && !verdict.excluded;
+                found |= matches;
+                if node.is_directory() {
+                    walked.insert(path.clone(), Walked { matches, verdict, placed: wanted });
+                }
+                if !wanted {
+                    continue;
+                }
+                for dir in path.ancestors().filter(|dir| *dir != root.path && dir.is_within(&root.path)) {
+                    let Some(walked) = walked.get_mut(&dir).filter(|walked| !walked.placed) else { continue };
+                    walked.placed = true;
+                    self.place_below(&dir, skip, &dest, placing)?;
+                }
+                let target = self.place_below(path, skip, &dest, placing)?;
+                if self.from_context && node.file().is_some() && below != pattern {
+                    swept.insert(target, path.clone());
+                }
             }
-            self.check(source, node)?;
-            target = placing.put_below(&root, target, self.dressed(node.clone()))?;
         }
-        if self.from.get(&found.path).is_none_or(Node::is_directory) {
-            return self.contents(&found.path, &target, exclude, placing, swept);
-        }
-        Ok(())
+        if found || has_wildcard(text.as_bytes()) { Ok(found) } else { Err(Cause::not_found(text)) }
+    }
+
+    /// Puts what is at `path`, of which `skip` bytes are left off, below the real path `dest`.
+    fn place_below(
+        &self,
+        path: &ImagePath,
+        skip: usize,
+        dest: &ImagePath,
+        placing: &mut Placing<'_>,
+    ) -> Result<ImagePath, Cause> {
+        let too_long = |_| Cause::TooLong(path.clone());
+        let target = dest.join(path.as_bytes().get(skip..).unwrap_or_default()).map_err(too_long)?;
+        let Some(node) = self.from.get(path) else { return Ok(target) };
+        self.check(path, node)?;
+        placing.put_below(dest, target, self.dressed(node.clone()))
     }
 
     /// What the context holds and no image can.

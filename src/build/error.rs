@@ -9,6 +9,7 @@ use crate::{
         Recipe,
         fault::Faults,
         source::{Source, Span},
+        values::near,
     },
     source::{
         SourceError,
@@ -37,7 +38,9 @@ pub enum BuildError {
         /// Where the instruction stands.
         span: Option<Span>,
         /// Why.
-        cause: Cause,
+        cause: Box<Cause>,
+        /// What may be meant.
+        hint: Option<String>,
     },
 }
 
@@ -45,8 +48,13 @@ pub enum BuildError {
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     /// A source that is not there, or left out by the ignore file.
-    #[error("`{}`: no such file or directory", crate::path::escape(.0.as_bytes()))]
-    NotFound(String),
+    #[error("`{}`: no such file or directory", crate::path::escape(name.as_bytes()))]
+    NotFound {
+        /// As written.
+        name: String,
+        /// What may be meant, or why it is not there.
+        hint: Option<String>,
+    },
     /// A pattern that cannot be read.
     #[error("the pattern `{}` cannot be read: {why}", crate::path::escape(pattern.as_bytes()))]
     Pattern {
@@ -104,6 +112,9 @@ pub enum Cause {
     /// A layer of the base image that no manifest can describe.
     #[error("the base image has a layer compressed with {0}")]
     Layer(String),
+    /// ONBUILD of the base image; the first one.
+    #[error("the base image has ONBUILD instructions: `{}`", crate::path::escape(.0.as_bytes()))]
+    Triggers(String),
     /// There is no stage.
     #[error("there is nothing to build")]
     Nothing,
@@ -124,9 +135,24 @@ pub enum Cause {
     Plan(#[from] PlanError),
 }
 
+impl Cause {
+    pub(super) fn not_found(name: impl Into<String>) -> Self {
+        Self::NotFound { name: name.into(), hint: None }
+    }
+}
+
 impl BuildError {
     pub(super) fn at(recipe: &Recipe, span: Option<Span>, cause: Cause) -> Self {
-        Self::Step { source: Box::new(recipe.source.clone()), span, cause }
+        let hint = match &cause {
+            Cause::NotFound { hint, .. } => hint.clone(),
+            Cause::Registry(name) => {
+                let stages = recipe.stages.iter().filter_map(|stage| stage.from.alias.as_deref());
+                let near = near(name, stages.chain(["scratch"]));
+                near.map(|near| format!("did you mean `{near}`?"))
+            }
+            _ => None,
+        };
+        Self::Step { source: Box::new(recipe.source.clone()), span, cause: Box::new(cause), hint }
     }
 
     /// Why, if it is not the text.
@@ -139,23 +165,31 @@ impl BuildError {
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         let cause = self.cause()?;
+        if let Self::Step { hint: Some(hint), .. } = self {
+            return Some(hint.clone());
+        }
         let in_recipe = matches!(self, Self::Step { .. });
-        Some(match cause {
+        let fixed = match cause {
             Cause::Registry(_) if !in_recipe => {
                 "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `--base oci:DIR`"
             }
             _ if !in_recipe => return None,
-            Cause::NotFound(_) => {
+            Cause::NotFound { .. } => {
                 "sources are paths in the context, the stage or the image; an ignore file may leave this one out"
             }
             Cause::Registry(_) => "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `FROM oci:DIR`",
             Cause::Secrets(_) => "leave them out with .dockerignore or --exclude, or name each one in a COPY",
             Cause::Unpackable(_) | Cause::Whiteout(_) => "leave it out with .dockerignore or --exclude",
+            Cause::Triggers(_) => "write what they do here, and start from an image without them",
+            Cause::Plan(PlanError::Missing(_)) => {
+                "name its directory with PACK --library-path=DIR, or COPY it to where the loader looks"
+            }
             Cause::Unknown { .. } => "write a number, or COPY /etc/passwd and /etc/group before",
             _ => return None,
-        })
+        };
+        Some(fixed.into())
     }
 }
 
@@ -172,7 +206,7 @@ impl fmt::Display for BuildError {
             Self::Base { name, cause } => {
                 write!(f, "--base {}: {}", crate::path::escape(name.as_bytes()), chain(cause))
             }
-            Self::Step { source, span, cause } => {
+            Self::Step { source, span, cause, .. } => {
                 f.write_str(&chain(cause))?;
                 match span {
                     Some(span) => write!(f, "\n{}", source.excerpt(*span)),

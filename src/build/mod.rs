@@ -4,6 +4,7 @@ mod base;
 mod config;
 mod copy;
 mod error;
+mod near;
 mod onto;
 mod owner;
 mod place;
@@ -85,6 +86,7 @@ pub fn build(recipe: &Recipe, options: &Options) -> Result<Built, BuildError> {
         if let Base::Image(name) = &needed.base {
             let span = recipe.stages.get(needed.index).map(|stage| stage.from.base.span);
             let stage = builder.image(name, needed.platform.as_deref());
+            let stage = stage.and_then(base::without_triggers);
             let stage = stage.map_err(|cause| BuildError::at(recipe, span, cause))?;
             inherited.insert(needed.index, base::inherited(&stage));
             builder.bases.insert(needed.index, stage);

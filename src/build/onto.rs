@@ -41,7 +41,13 @@ fn inner(name: &str, inputs: Vec<Input>, host: &HostView, ground: &Ground<'_>) -
         placed.push(input);
     }
     let entrypoint = entrypoint(&placed, &whole);
-    let options = plan::Options { platform: Some(stage.config.platform.clone()), ..ground.plan.clone() };
+    // The image's own variables count as those of `--env` do, which go before.
+    let env = stage.config.env.iter().chain(&ground.plan.settings.env).cloned().collect();
+    let options = plan::Options {
+        platform: Some(stage.config.platform.clone()),
+        settings: plan::Settings { env, ..ground.plan.settings.clone() },
+        ..ground.plan.clone()
+    };
     let addition = plan::within(placed, &stage.tree, host, ground.source, &options)?;
     for layer in addition.layers {
         stage.add(&format!("imgb: {}", layer.name), layer.tree);

@@ -18,12 +18,12 @@ pub(super) fn resolve(owner: &Owner, stage: &Tree) -> Result<(u32, u32), Cause> 
     let uid = match &owner.user {
         Principal::Id(id) => *id,
         Principal::Name(name) => {
-            number(stage, "/etc/passwd", name, 2).ok_or_else(|| unknown("user", name))?
+            number(stage, "/etc/passwd", name, 2).or(root(name)).ok_or_else(|| unknown("user", name))?
         }
     };
     let gid = match owner.group.as_ref().unwrap_or(&owner.user) {
         Principal::Id(id) => Some(*id),
-        Principal::Name(name) => number(stage, "/etc/group", name, 2),
+        Principal::Name(name) => number(stage, "/etc/group", name, 2).or(root(name)),
     };
     match (gid, &owner.group, &owner.user) {
         (Some(gid), ..) => Ok((uid, gid)),
@@ -33,6 +33,11 @@ pub(super) fn resolve(owner: &Owner, stage: &Tree) -> Result<(u32, u32), Cause> 
         }
         (None, ..) => Ok((uid, uid)),
     }
+}
+
+/// The number of `root`, which an image without tables has too, as in BuildKit.
+fn root(name: &str) -> Option<u32> {
+    (name == "root").then_some(0)
 }
 
 /// Field `at` of the line for `name` in a table of the image (passwd(5), group(5)).

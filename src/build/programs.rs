@@ -2,7 +2,7 @@
 
 use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
 
-use super::{Cause, Options, place::Placing, stage::Stage};
+use super::{Cause, Options, near, place::Placing, stage::Stage};
 use crate::{
     path::{ImagePath, glob::clean},
     plan::{self, Addition, Settings},
@@ -42,7 +42,12 @@ pub(super) fn pack(pack: &Pack, stage: &Stage, context: &Tree, options: &Options
         layers: own.layers,
         platform: stage.platform_known.then(|| stage.config.platform.clone()),
         fallback_platform: stage.config.platform.clone(),
-        settings: Settings::default(),
+        // What the image's processes will have: LD_LIBRARY_PATH is searched, as for `imgb pack --env`.
+        settings: Settings {
+            env: stage.config.env.clone(),
+            user: stage.config.user.clone(),
+            ..Settings::default()
+        },
         capabilities: Vec::new(),
     };
     Ok(plan::within(inputs, &stage.tree, &host, &options.source, &plan)?)
@@ -74,7 +79,11 @@ fn input(
     (context, host): (&Tree, &HostView),
     options: &Options,
 ) -> Result<Input, Cause> {
-    let missing = || Cause::NotFound(word.to_owned());
+    let missing = || {
+        let mut cause = Cause::not_found(word);
+        near::explain(&mut cause, context, Some((&options.context, &options.ignore)));
+        cause
+    };
     let cleaned = clean(word.as_bytes());
     let named = ImagePath::new(&cleaned).map_err(|_| missing())?;
     let view = TreeView::new(context);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     BuildError, Cause, Options, base, config,
     copy::{self, Copying, changed},
-    owner,
+    near, owner,
     place::Placing,
     programs, secrets,
     stage::Stage,
@@ -127,7 +127,11 @@ impl<'a> Builder<'a> {
         };
         let from_context = files.from == CopyFrom::Context;
         let copying = Copying { files, from, from_context, owner, options: source };
-        let copied = copy::copy(&stage.tree, &copying)?;
+        let copied = copy::copy(&stage.tree, &copying).map_err(|mut cause| {
+            let context = from_context.then_some((options.context.as_path(), &options.ignore));
+            near::explain(&mut cause, from, context);
+            cause
+        })?;
         self.warn(&copied)?;
         self.notes.extend(replaced_links(&stage.tree, &copied.tree));
         Ok(copied.tree)
@@ -169,7 +173,13 @@ impl<'a> Builder<'a> {
     fn context(&mut self) -> Result<&Tree, Cause> {
         if self.context.is_none() {
             let Options { context, ignore, source, .. } = self.options;
-            self.context = Some(source::context(context, ignore, source)?);
+            let found = source::context(context, ignore, source)?;
+            if found.opened {
+                let text = "no file of the context is for group and others to read: they get what the owner has, \
+                    as in a checkout under a umask of 022";
+                self.notes.push(Note::hint(text.into(), "`--preserve-mode` keeps the modes".into()));
+            }
+            self.context = Some(found.tree);
         }
         Ok(self.context.get_or_insert_default())
     }

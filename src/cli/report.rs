@@ -137,14 +137,19 @@ fn spool_code(error: &SpoolError) -> u8 {
 fn lines(error: &BuildError) -> (String, Vec<String>) {
     let text = error.to_string();
     let mut lines = text.lines().map(str::to_owned);
-    (lines.next().unwrap_or_default(), lines.collect())
+    let message = lines.next().unwrap_or_default();
+    let searched = match error.cause() {
+        Some(Cause::Plan(PlanError::Missing(all))) => missing(all).1,
+        _ => Vec::new(),
+    };
+    (message, lines.chain(searched).collect())
 }
 
 fn build_code(error: &BuildError) -> u8 {
     let Some(cause) = error.cause() else { return USAGE };
     match cause {
-        Cause::NotFound(_) | Cause::Registry(_) | Cause::Content(_) => MISSING,
-        Cause::Unpackable(_) | Cause::Whiteout(_) | Cause::Layer(_) => REFUSED,
+        Cause::NotFound { .. } | Cause::Registry(_) | Cause::Content(_) => MISSING,
+        Cause::Unpackable(_) | Cause::Whiteout(_) | Cause::Layer(_) | Cause::Triggers(_) => REFUSED,
         Cause::Pattern { .. } | Cause::Exclude(_) | Cause::Platform(_) | Cause::Name(_) => USAGE,
         Cause::Capability(_) | Cause::Nothing => USAGE,
         Cause::Source(error) | Cause::Plan(PlanError::Source(error)) => source_code(error),
@@ -177,7 +182,7 @@ fn pack_code(error: &PackError) -> u8 {
 /// What to do about `error`.
 fn hint(error: &Error) -> Option<String> {
     let text = match error {
-        Error::Build(error) => error.hint()?,
+        Error::Build(error) => return error.hint(),
         Error::Secrets(_) => "leave them out with `--exclude`, or name each one as an input of its own",
         Error::Source(SourceError::NoRegularFiles { .. }) => "leave them out with `--exclude GLOB`",
         Error::Source(SourceError::WhiteoutName { .. }) => {

@@ -135,7 +135,8 @@ pub fn outline(recipe: &Recipe, arguments: &Arguments) -> Result<Outline, Faults
     let mut globals = Scope { args: arguments.platform_args.clone(), ..Scope::default() };
     let declared = recipe.global_args.iter().map(|argument| argument.name.text.clone()).collect();
     for argument in &recipe.global_args {
-        evaluator.argument(argument, &mut globals, None, &declared);
+        let value = evaluator.argument(argument, &globals, None, &declared);
+        globals.args.extend(value.map(|value| (argument.name.text.clone(), value)));
     }
     let mut needed = Vec::new();
     for (index, stage) in recipe.stages.iter().enumerate() {
@@ -360,31 +361,30 @@ impl Evaluator<'_> {
         let mut out = Vec::new();
         for argument in arguments {
             let name = &argument.name.text;
-            run.state.declared.insert(name.clone());
-            let State { scope, declared, .. } = &mut run.state;
-            self.argument(argument, scope, Some(run.globals), declared);
-            out.push((name.clone(), scope.args.get(name).cloned()));
+            let value = self.argument(argument, &run.state.scope, Some(run.globals), &run.state.declared);
+            out.push((name.clone(), value.or_else(|| run.state.scope.args.get(name).cloned())));
         }
+        // Only now: as with ENV, one line sees what was before it.
+        run.state.declared.extend(out.iter().map(|(name, _)| name.clone()));
+        let set = out.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+        run.state.scope.args.extend(set);
         Action::Arg(out)
     }
 
-    /// Sets a variable: from the command line, or else its default, or else the value from before the first FROM.
+    /// A variable's value: from the command line, or else its default, or else from before the first FROM.
     fn argument(
         &mut self,
         argument: &Argument,
-        scope: &mut Scope,
+        scope: &Scope,
         globals: Option<&BTreeMap<String, String>>,
         declared: &BTreeSet<String>,
-    ) {
+    ) -> Option<String> {
         let name = &argument.name.text;
         let given = self.arguments.build_args.get(name).cloned();
-        let value = given.or_else(|| match &argument.default {
+        given.or_else(|| match &argument.default {
             Some(default) => self.expand(default, scope, declared),
             None => globals.and_then(|globals| globals.get(name)).cloned(),
-        });
-        if let Some(value) = value {
-            scope.args.insert(name.clone(), value);
-        }
+        })
     }
 
     fn expand(&mut self, word: &Word, scope: &Scope, declared: &BTreeSet<String>) -> Option<String> {

@@ -346,14 +346,13 @@ impl Reading<'_, '_> {
         };
         let [interval, timeout, start_period, start_interval] =
             ["interval", "timeout", "start-period", "start-interval"].map(|flag| self.duration(flag));
-        Some(Health {
-            command,
-            interval: interval?,
-            timeout: timeout?,
-            start_period: start_period?,
-            start_interval: start_interval?,
-            retries: self.retries()?,
-        })
+        let retries = self.retries();
+        let [interval, timeout, start_period, start_interval] =
+            [interval?, timeout?, start_period?, start_interval?]
+                .map(|time| if command.is_some() { time } else { 0 });
+        let retries = retries?;
+        let retries = if command.is_some() { retries } else { 0 };
+        Some(Health { command, interval, timeout, start_period, start_interval, retries })
     }
 
     fn no_health_command(&mut self) -> Option<Health> {

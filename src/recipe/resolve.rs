@@ -182,8 +182,8 @@ impl Resolver<'_> {
     }
 
     fn dest_at(&mut self, span: Span, text: &str) -> Option<Dest> {
-        let last = text.rsplit('/').next().unwrap_or_default();
-        let is_dir = matches!(last, "" | "." | "..");
+        // `dir/.` is the file `dir` where nothing is there yet, in Docker as here.
+        let is_dir = matches!(text, "" | ".") || text.ends_with('/');
         Some(Dest { path: self.under_workdir(span, text)?, is_dir })
     }
 
@@ -267,8 +267,10 @@ impl Resolver<'_> {
             })
             .collect();
         let dest = self.dest(&transfer.dest);
+        let dots = ["/.", "/..", ".."].iter().any(|end| transfer.dest.text.ends_with(end));
         if let Some(Dest { is_dir: false, .. }) = dest
             && sources.len() > 1
+            && !dots
         {
             self.fault(transfer.dest.span, FaultKind::NotADirectory { instruction });
             return None;

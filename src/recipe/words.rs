@@ -1,5 +1,7 @@
 //! A logical line → its words, each with its place.
 
+use std::borrow::Cow;
+
 use super::Word;
 use super::lines::Logical;
 
@@ -141,13 +143,43 @@ pub(super) fn json(text: &str) -> Json {
     if !text.trim_start().starts_with('[') {
         return Json::No;
     }
-    let first = serde_json::Deserializer::from_str(text).into_iter().next();
+    let text = whole_surrogates(text);
+    let first = serde_json::Deserializer::from_str(&text).into_iter().next();
     let Some(Ok(serde_json::Value::Array(values))) = first else { return Json::No };
     let strings = values.into_iter().map(|value| match value {
         serde_json::Value::String(string) => Some(string),
         _ => None,
     });
     strings.collect::<Option<Vec<_>>>().map_or(Json::Others, Json::Strings)
+}
+
+/// The text with U+FFFD for each `\uD8xx` that is half of a pair, as Go reads it.
+fn whole_surrogates(text: &str) -> Cow<'_, str> {
+    let unit = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut out = String::new();
+    let (mut at, mut kept) = (0, 0);
+    while let Some(found) = text.get(at..).and_then(|rest| rest.find('\\')) {
+        at += found;
+        match unit(at) {
+            Some(0xd800..=0xdbff) if matches!(unit(at + 6), Some(0xdc00..=0xdfff)) => at += 12,
+            Some(0xd800..=0xdfff) => {
+                out.push_str(&text[kept..at]);
+                out.push_str("\\ufffd");
+                at += 6;
+                kept = at;
+            }
+            // What is escaped is never the beginning of an escape.
+            _ => at += 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+        }
+    }
+    if kept == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[kept..]);
+    Cow::Owned(out)
 }
 
 #[cfg(test)]
@@ -200,6 +232,10 @@ mod tests {
         assert_eq!(json(" [ \"a\", \"b\\n\" ] "), strings(&["a", "b\n"]));
         assert_eq!(json("[]"), strings(&[]));
         assert_eq!(json("[\"a\"] b"), strings(&["a"]));
+        assert_eq!(
+            json(r#"["\ud83d", "\udE00x", "\uD83D\uDE00", "\\ud83d"]"#),
+            strings(&["\u{fffd}", "\u{fffd}x", "\u{1f600}", "\\ud83d"])
+        );
         assert_eq!(json("[\"a\", 1]"), Json::Others);
         for text in ["", "a", "['a']", "[\"a\"", "[\"a\",]", "\"a\""] {
             assert_eq!(json(text), Json::No, "{text}");

@@ -1,4 +1,4 @@
-//! passwd(5) and group(5) for an image: root, nobody, and who is needed besides.
+//! passwd(5), group(5) and shadow(5) for an image: root, nobody, and who is needed besides.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,12 +12,28 @@ const UNKNOWN: u32 = 1000;
 /// nobody and its group, as systemd, Debian's base-passwd less one, and every distroless image have them.
 const NOBODY: u32 = 65534;
 
+/// What accounts have for a shell that nobody is to log in to.
+const NO_SHELL: &str = "/sbin/nologin";
+
 /// The lines of `/etc/passwd`: root, nobody, the image's user, and those accounts of the sysroot that are `wanted`.
-pub fn passwd(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
+/// Root and the image's user have `shell`, if there is one.
+pub fn passwd(evidence: &Evidence, wanted: &BTreeSet<String>, shell: Option<&str>) -> String {
+    let own = user(evidence).map(|(_, account)| account.uid);
     let mut out = String::new();
     for (name, account) in accounts(evidence, wanted) {
         let Account { uid, gid, home } = account;
-        let _ = writeln!(out, "{name}:x:{uid}:{gid}:{name}:{home}:/sbin/nologin");
+        let may_log_in = uid == 0 || Some(uid) == own;
+        let shell = shell.filter(|_| may_log_in).unwrap_or(NO_SHELL);
+        let _ = writeln!(out, "{name}:x:{uid}:{gid}:{name}:{home}:{shell}");
+    }
+    out
+}
+
+/// The lines of `/etc/shadow` that belong to [`passwd`]'s: no password opens any account, and none grows old.
+pub fn shadow(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
+    let mut out = String::new();
+    for (name, _) in accounts(evidence, wanted) {
+        let _ = writeln!(out, "{name}:*:::::::");
     }
     out
 }
@@ -101,8 +117,17 @@ mod tests {
         let wanted: BTreeSet<String> = wanted.iter().map(ToString::to_string).collect();
         let root = "root:x:0:0:root:/root:/sbin/nologin\n";
         let nobody = "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n";
-        assert_eq!(passwd(&evidence, &wanted), format!("{root}{passwd_lines}{nobody}"));
+        assert_eq!(passwd(&evidence, &wanted, None), format!("{root}{passwd_lines}{nobody}"));
         assert_eq!(group(&evidence, &wanted), format!("root:x:0:\n{group_lines}nogroup:x:65534:\n"));
+    }
+
+    #[test]
+    fn root_and_the_images_user_have_a_shell_where_there_is_one() {
+        let evidence = Evidence { user: Some("1000".into()), ..Evidence::default() };
+        let shells = passwd(&evidence, &BTreeSet::new(), Some("/bin/sh"));
+        let shells: Vec<_> = shells.lines().filter_map(|line| line.rsplit(':').next()).collect();
+        assert_eq!(shells, ["/bin/sh", "/bin/sh", NO_SHELL]);
+        assert_eq!(shadow(&evidence, &BTreeSet::new()), "root:*:::::::\nuser:*:::::::\nnobody:*:::::::\n");
     }
 
     #[test]

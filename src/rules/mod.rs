@@ -10,7 +10,7 @@ mod evidence;
 mod pattern;
 mod table;
 
-pub use accounts::{group, passwd};
+pub use accounts::{group, passwd, shadow};
 pub use evaluate::{Fired, NamedBy, evaluate};
 pub use evidence::{Account, Evidence, Libc, LibcKind, Opened, Paths, Symbol};
 pub use table::{Level, Make, Rule, Table, TableError, Wanted, When};

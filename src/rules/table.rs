@@ -122,7 +122,7 @@ pub struct Make {
     /// Permission bits; 0644 or 0755 if it does not say.
     #[serde(default)]
     pub mode: Option<u16>,
-    /// A file with this text; `{passwd}` and `{group}` stand for the accounts.
+    /// A file with this text; `{passwd}`, `{group}` and `{shadow}` stand for the accounts.
     #[serde(default)]
     pub text: Option<String>,
     /// A link to the first of these that is in the image. Where none is, there is no link.

@@ -36,7 +36,7 @@ const READ: [u16; 2] = [0o040, 0o004];
 ///
 /// # Errors
 /// [`SourceError::Unreadable`] for the first directory that cannot be read, and for one that lies too deep.
-pub fn context(root: &Path, ignore: &Ignore, options: &Options) -> Result<Tree, SourceError> {
+pub fn context(root: &Path, ignore: &Ignore, options: &Options) -> Result<Context, SourceError> {
     let unreadable = |source: io::Error| SourceError::Unreadable { path: root.into(), source };
     let real = fs_err::canonicalize(root).map_err(unreadable)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -44,12 +44,19 @@ pub fn context(root: &Path, ignore: &Ignore, options: &Options) -> Result<Tree, 
     let mut walk = Walk { root: &real, ignore, options, tree: Tree::new(), seen: 0 };
     walk.directory(fd, &ImagePath::root(), &Verdict::default(), 0)?;
     let Walk { mut tree, seen, .. } = walk;
-    if !options.preserve_mode {
-        open_up(&mut tree, seen);
-    }
+    let opened = !options.preserve_mode && open_up(&mut tree, seen);
     // A directory that is left out is there all the same if something below it is not.
     tree.add_parents(|_| Node::directory(0o755));
-    Ok(tree)
+    Ok(Context { tree, opened })
+}
+
+/// What [`context`] found.
+#[derive(Debug)]
+pub struct Context {
+    /// The files, by their path below the context.
+    pub tree: Tree,
+    /// Whether group or others have got the owner's rights.
+    pub opened: bool,
 }
 
 struct Walk<'a> {
@@ -61,12 +68,12 @@ struct Walk<'a> {
     seen: u16,
 }
 
-/// Gives the group and others what the owner has, if `seen` says that no file is for them.
-fn open_up(tree: &mut Tree, seen: u16) {
+/// Gives the group and others what the owner has, if `seen` says that no file is for them. Whether it did.
+fn open_up(tree: &mut Tree, seen: u16) -> bool {
     let closed =
         READ.iter().filter(|&&read| seen & read == 0).fold(0, |mask, read| mask | read | (read >> 2));
     if closed == 0 || seen == 0 {
-        return;
+        return false;
     }
     let paths: Vec<ImagePath> = tree.iter().map(|(path, _)| path.clone()).collect();
     for path in &paths {
@@ -77,6 +84,7 @@ fn open_up(tree: &mut Tree, seen: u16) {
             node.meta.mode |= ((own << 3) | own) & closed;
         }
     }
+    true
 }
 
 impl Walk<'_> {
@@ -220,7 +228,7 @@ mod tests {
             jobs: std::num::NonZeroUsize::MIN,
         };
         let ignore = Ignore::parse(b"a/gone\nb\n!b/c/back\n").unwrap();
-        let tree = context(dir.path(), &ignore, &options).unwrap();
+        let tree = context(dir.path(), &ignore, &options).unwrap().tree;
         let paths: Vec<_> = tree.iter().map(|(path, _)| path.to_string()).collect();
         assert_eq!(paths, ["/a", "/a/keep", "/b", "/b/c", "/b/c/back", "/etc"]);
     }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 pub use beside::{Beside, beside};
-pub use context::context;
+pub use context::{Context, context};
 pub use dir::capability_attribute;
 pub use host::HostView;
 pub use inside::TreeView;

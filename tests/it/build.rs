@@ -161,3 +161,128 @@ fn soft_dependencies_are_chosen_for_all_packs() {
     assert!(none.lines().count() < all.lines().count(), "{none}\n{all}");
     sandbox.imgb("build ctx --with nothing-such -o x.tar").run().error(2, &["no rule `nothing-such`"]);
 }
+
+/// What is expected is that of BuildKit's own tests, `testCopyParents` and `testCopyRelativeParents`, and of its
+/// reference.
+#[test]
+fn parents_are_kept_as_buildkit_keeps_them() {
+    let sandbox = Sandbox::new();
+    for path in ["foo1/foo2/bar", "foo1/foo2/baz", "src/a.txt", "src/x/b.txt", "src/x/y/c.txt", "src/x/y/d"] {
+        sandbox.file(&format!("ctx/{path}"), path);
+    }
+    for path in ["b/c/d/foo", "b/c/d/e/bay", "b2/c/d/e/bar", "b/c2/d/e/baz", "b/c2/d/e2/baz"] {
+        sandbox.file(&format!("ctx/test/a/{path}"), path);
+    }
+    let from = "FROM scratch AS base\nCOPY test /test\nFROM scratch\nCOPY --from=base --parents";
+    for (recipe, wanted) in [
+        ("FROM scratch\nCOPY --parents foo1/foo2/bar /", "foo1/foo2/bar"),
+        (
+            "FROM scratch\nWORKDIR /test\nCOPY --parents foo1/foo2/ba* .",
+            "test/foo1/foo2/bar test/foo1/foo2/baz",
+        ),
+        ("FROM scratch\nCOPY --parents ./src/**/*.txt /p/", "p/src/a.txt p/src/x/b.txt p/src/x/y/c.txt"),
+        ("FROM scratch\nCOPY --parents ./src/./x/*.txt /p/", "p/x/b.txt"),
+        ("FROM scratch\nCOPY --parents --exclude=**/y src /p/", "p/src/a.txt p/src/x/b.txt"),
+        ("FROM scratch\nCOPY --parents foo1/none* src/a.txt /p/", "p/src/a.txt"),
+        (&format!("{from} /test/a/b/./c/d /out/"), "out/c/d/e/bay out/c/d/foo"),
+        (&format!("{from} /test/a/b/c/d/. /out/"), "out/test/a/b/c/d/e/bay out/test/a/b/c/d/foo"),
+        (&format!("{from} ./test/a/b/c/d /out/"), "out/test/a/b/c/d/e/bay out/test/a/b/c/d/foo"),
+        (&format!("{from} /test/a/./b/./c /out/"), "out/b/c/d/e/bay out/b/c/d/foo"),
+        (&format!("{from} /test/a/./*/c /out/"), "out/b/c/d/e/bay out/b/c/d/foo out/b2/c/d/e/bar"),
+        (&format!("{from} /test/a/b*/./c/**/e /out/"), "out/c/d/e/bar out/c/d/e/bay"),
+        (
+            &format!("{from} /test/a/b/c*/./d/**/baz /test/a/b*/./c/**/bar /out/"),
+            "out/c/d/e/bar out/d/e/baz out/d/e2/baz",
+        ),
+    ] {
+        let listed = built(&sandbox, &format!("{recipe}\n"));
+        let files = listed.lines().filter(|line| !line.starts_with('d'));
+        let names: Vec<_> = files.map(|line| line.rsplit(' ').next().unwrap()).collect();
+        assert_eq!(names.join(" "), wanted, "{recipe}");
+    }
+    for gone in ["nope", "foo1/nope*", "./foo1/./nope"] {
+        sandbox.file("ctx/Buildfile", format!("FROM scratch\nCOPY --parents {gone} /p/\n"));
+        sandbox.imgb("build ctx -q -o x.tar").run().error(3, &[gone]);
+    }
+}
+
+/// The texts and what comes of them are BuildKit's, `testCopyHeredoc` and the tests behind it.
+#[test]
+fn here_documents_are_buildkits() {
+    let sandbox = context();
+    for (recipe, files) in [
+        ("COPY <<EOF single\nsingle file\nEOF", &[("single", "single file\n")][..]),
+        (
+            "COPY <<EOF <<EOF2 double/\nfirst file\nEOF\nsecond file\nEOF2",
+            &[("double/EOF", "first file\n"), ("double/EOF2", "second file\n")],
+        ),
+        ("COPY <<EOF q\n\"quotes in file\"\nEOF", &[("q", "\"quotes in file\"\n")]),
+        ("COPY <<EOF s\n\\\nEOF", &[("s", "\n")]),
+        ("COPY <<EOF s\n\\\\\nEOF", &[("s", "\\\n")]),
+        ("COPY <<EOF s\n\\$\nEOF", &[("s", "$\n")]),
+        ("COPY <<\"EOF\" s\n\\\nEOF", &[("s", "\\\n")]),
+        ("COPY <<\"EOF\" s\n\\\\\nEOF", &[("s", "\\\\\n")]),
+        ("COPY <<\"EOF\" s\n\\$\nEOF", &[("s", "\\$\n")]),
+        ("COPY <<EOF c\n\tfoo\nEOF", &[("c", "\tfoo\n")]),
+        ("COPY <<-EOF c\n\tbar\n\tEOF", &[("c", "bar\n")]),
+        ("ARG name=world\nCOPY <<EOF c\nHello ${name}!\nEOF", &[("c", "Hello world!\n")]),
+        ("ARG name=world\nCOPY <<'EOF' c\nHello ${name}!\nEOF", &[("c", "Hello ${name}!\n")]),
+        ("ARG name=world\nCOPY <<EOF c\nHello '${name}'!\nEOF", &[("c", "Hello 'world'!\n")]),
+        ("ARG name=world\nCOPY <<EOF c\nHello \"${name}\"!\nEOF", &[("c", "Hello \"world\"!\n")]),
+        ("ARG name=world\nCOPY <<\"EOF\" c\nHello \"${name}\"!\nEOF", &[("c", "Hello \"${name}\"!\n")]),
+    ] {
+        sandbox.file("ctx/Buildfile", format!("FROM scratch\n{recipe}\n"));
+        sandbox.imgb("build ctx -q -o rootfs:root.tar").run().ok();
+        for (name, wanted) in files {
+            let text = sandbox.tool("tar", &format!("-xOf root.tar {name}")).run().ok().text();
+            assert_eq!(text, *wanted, "{recipe}");
+        }
+    }
+    let recipe = "FROM scratch\nCOPY --chmod=777 <<A /p/all\nA\nCOPY --chmod=0644 --chown=5:6 <<A /p/rw\nA\n";
+    let listed = built(&sandbox, recipe);
+    assert!(listed.contains("-rwxrwxrwx 0/0 p/all") && listed.contains("-rw-r--r-- 5/6 p/rw"), "{listed}");
+}
+
+#[test]
+fn what_is_meant_is_said() {
+    let sandbox = context();
+    sandbox.file("ctx/config/app.conf", "x").file("ctx/x.log", "x").file("ctx/.dockerignore", "*.log\n");
+    for (recipe, wanted) in [
+        ("FROM scratch\nCOPY confg/app.conf /", "did you mean `config/app.conf`?"),
+        ("FROM scratch\nCOPY app.conf /", "did you mean `config/app.conf`?"),
+        ("FROM scratch\nCOPY x.log /", "the ignore file leaves it out"),
+        ("FROM scratch\nPACK ./x.log", "the ignore file leaves it out"),
+        ("FROM scratch AS build\nFROM scratch\nCOPY --from=biuld /x /", "did you mean `build`?"),
+        ("FROM scratch AS s\nCOPY a /etc/a\nFROM scratch\nCOPY --from=s /ect/a /", "did you mean `etc/a`?"),
+        ("FROM scartch", "did you mean `scratch`?"),
+    ] {
+        sandbox.file("ctx/Buildfile", format!("{recipe}\n"));
+        sandbox.imgb("build ctx -q -o x.tar").run().error(3, &[wanted, "Buildfile:"]);
+    }
+}
+
+/// As `imgb pack --env LD_LIBRARY_PATH`: the image's processes will have it.
+#[test]
+fn the_stages_variables_count_where_pack_looks() {
+    if !crate::engines::have(&["gcc"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox
+        .file("f.c", "int f(void) { return 0; }\n")
+        .file("m.c", "int f(void); int main(void) { return f(); }\n");
+    sandbox.dir("ctx/lib");
+    sandbox.tool("gcc", "-shared -fPIC -o ctx/lib/libours.so f.c").run().ok();
+    sandbox.tool("gcc", "-o ctx/m m.c -Lctx/lib -lours").run().ok();
+    let recipe =
+        "FROM scratch\nCOPY lib /opt/x/\nENV LD_LIBRARY_PATH=/opt/x\nPACK ./m /bin/m\nCMD [\"/bin/m\"]\n";
+    sandbox.file("ctx/Buildfile", recipe);
+    sandbox.imgb("build ctx -q -o image.tar").run().ok();
+    sandbox.file("ctx/Buildfile", recipe.replace("ENV", "LABEL"));
+    sandbox.imgb("build ctx -q -o x.tar").run().error(1, &["libours.so", "searched: ", "--library-path"]);
+    // The same of an image that pack goes upon.
+    sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY lib /opt/x/\nENV LD_LIBRARY_PATH=/opt/x\n");
+    sandbox.imgb("build ctx -q -o base.tar").run().ok();
+    sandbox.imgb("pack ctx/m:/bin/m --base base.tar -q -o over.tar").run().ok();
+    sandbox.imgb("pack ctx/m:/bin/m -q -o over.tar").run().error(1, &["libours.so"]);
+}

@@ -32,6 +32,10 @@ fn images(sandbox: &Sandbox, docker: &Docker) {
     ] {
         sandbox.tool("skopeo", &format!("copy -q {from} {to}")).run().ok();
     }
+    // As this machine's docker writes it: before 25 a directory a layer, with links between them.
+    docker.load(&sandbox.path("two.tar"));
+    docker.cli("save two:latest -o").arg(sandbox.path("saved.tar")).run().ok();
+    docker.cli("rmi --force two:latest").run().ok();
     old_layout(sandbox);
 }
 
@@ -90,6 +94,7 @@ fn a_base_of_every_form_keeps_its_layers_and_its_configuration() {
             .collect();
     for base in [
         "docker-archive:../two.tar",
+        "docker-archive:../saved.tar",
         "docker-archive:../legacy.tar",
         "oci:../layout:v2",
         "oci-archive:../two-oci.tar",
@@ -123,6 +128,68 @@ fn a_base_of_every_form_keeps_its_layers_and_its_configuration() {
         fs_err::remove_dir_all(sandbox.path("out")).unwrap();
     }
     docker.cli("rmi --force imgb-lower").run().ok();
+}
+
+/// A third layer hides all that was in a directory before; all layers are zstd's; podman has had it in its store.
+#[test]
+fn opaque_directories_and_layers_of_zstd() {
+    let Some(podman) = engines::podman() else { return };
+    if !have(&["skopeo", "umoci"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("ctx/low/d/one", "1").file("ctx/low/d/sub/two", "2").file("ctx/low/e", "e");
+    sandbox.file("ctx/Dockerfile", "FROM scratch\nCOPY low /\n");
+    sandbox.imgb("build ctx -q -o oci:layout:v1").run().ok();
+    sandbox.file("up/d/three", "3").file("up/d/.wh..wh..opq", "").file("up/.wh.e", "");
+    sandbox.tool("tar", "--owner=0 --group=0 -cf up.tar -C up d .wh.e").run().ok();
+    sandbox.tool("umoci", "raw add-layer --image layout:v1 --tag v2 up.tar").run().ok();
+    let zstd = "copy -q --dest-compress --dest-compress-format zstd oci:layout:v2 oci:zstd:v2";
+    sandbox.tool("skopeo", zstd).run().ok();
+    sandbox.tool("skopeo", "copy -q oci:layout:v2 docker-archive:two.tar:two:v2").run().ok();
+    podman.load(&sandbox.path("two.tar"));
+    podman.save("two:v2", "docker-archive", &sandbox.path("podman.tar"));
+    podman.save("two:v2", "oci-archive", &sandbox.path("podman-oci.tar"));
+    for base in ["oci:../layout:v2", "oci:../zstd:v2", "../two.tar", "../podman.tar", "../podman-oci.tar"] {
+        sandbox.file("ctx/Dockerfile", format!("FROM {base}\nCOPY low/e /d/\n"));
+        sandbox.imgb("build ctx -q -o rootfs:root.tar").run().ok();
+        assert_eq!(listed(&sandbox, "root.tar"), ["d/", "d/e", "d/three"], "{base}");
+    }
+}
+
+#[test]
+fn a_base_that_would_have_more_carried_out_is_refused() {
+    if !have(&["python3"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("ctx/a", "a").file("ctx/Dockerfile", "FROM scratch\nCOPY a /\nLABEL trigger=here\n");
+    sandbox.imgb("build ctx -q -t x -o docker-archive:base.tar").run().ok();
+    let script = r#"
+import io, json, tarfile
+old, new = tarfile.open("base.tar"), tarfile.open("trigger.tar", "w")
+for member in old:
+    data = old.extractfile(member).read() if member.isfile() else b""
+    if b'"trigger"' in data:
+        config = json.loads(data)
+        config["config"]["OnBuild"] = ["COPY . /app"]
+        data = json.dumps(config).encode()
+    if member.name == "manifest.json":
+        manifest = json.loads(data)
+        manifest[0]["Config"] = "config.json"
+        data = json.dumps(manifest).encode()
+    if b'"OnBuild"' in data:
+        member.name = "config.json"
+    member.size = len(data)
+    new.addfile(member, io.BytesIO(data))
+new.close()
+"#;
+    sandbox.file("trigger.py", script).tool("python3", "trigger.py").run().ok();
+    sandbox.file("ctx/Dockerfile", "FROM ../trigger.tar\n");
+    sandbox.imgb("build ctx -q -o x.tar").run().error(4, &["ONBUILD", "COPY . /app", "Dockerfile:1:6"]);
+    sandbox.file("ctx/Dockerfile", "FROM scratch\nCOPY --from=../trigger.tar /a /b\n");
+    sandbox.imgb("build ctx -q -o rootfs:root.tar").run().ok();
+    assert_eq!(listed(&sandbox, "root.tar"), ["b"]);
 }
 
 #[test]

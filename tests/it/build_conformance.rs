@@ -24,7 +24,15 @@ struct Case {
     ignore: Option<String>,
     args: String,
     differs: Option<&'static str>,
-    text: &'static str,
+    text: String,
+}
+
+/// What stands in a case for characters that nobody sees.
+const SIGNS: [(char, &str); 6] =
+    [('␍', "\r"), ('␉', "\t"), ('␠', " "), ('␋', "\u{b}"), ('␌', "\u{c}"), ('␜', "\u{feff}")];
+
+fn unveiled(text: &str) -> String {
+    SIGNS.iter().fold(text.to_owned(), |text, (sign, meant)| text.replace(*sign, meant))
 }
 
 /// The text of a file of this repository. Read as the test runs: a changed case needs no new build.
@@ -39,17 +47,17 @@ fn cases(file: &str) -> Vec<Case> {
 
 fn case(text: &'static str) -> Case {
     let (name, mut text) = text.split_once('\n').unwrap();
-    let mut case = Case { name, ignore: None, args: String::new(), differs: None, text };
+    let mut case = Case { name, ignore: None, args: String::new(), differs: None, text: String::new() };
     while let Some((line, rest)) = text.strip_prefix("#! ").and_then(|text| text.split_once('\n')) {
         match line.split_once(' ').unwrap() {
-            ("ignore", rules) => case.ignore = Some(rules.replace('|', "\n") + "\n"),
+            ("ignore", rules) => case.ignore = Some(unveiled(rules).replace('|', "\n") + "\n"),
             ("args", args) => case.args = args.into(),
             ("differs", why) => case.differs = Some(why),
             _ => panic!("{name}: {line}"),
         }
         text = rest;
     }
-    case.text = text;
+    case.text = unveiled(text);
     case
 }
 
@@ -96,7 +104,7 @@ impl Lab {
     ) -> (Outcome, Outcome) {
         let dir = format!("c{at}");
         self.0.tool("cp", &format!("-a ctx {dir}")).run().ok();
-        self.0.file(&format!("{dir}/Dockerfile"), case.text);
+        self.0.file(&format!("{dir}/Dockerfile"), &case.text);
         if let Some(rules) = &case.ignore {
             self.0.file(&format!("{dir}/.dockerignore"), rules);
         }

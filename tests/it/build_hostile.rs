@@ -309,6 +309,13 @@ fn a_checkout_under_any_umask_gives_the_same_digest() {
     for umask in [0o002, 0o007, 0o027, 0o077] {
         assert_eq!(digest(umask), usual, "umask {umask:o}");
     }
+    // What opens a private checkout says so, and --preserve-mode does not.
+    let opened = "for group and others to read";
+    let said = |dir: &str, options: &str| {
+        let run = sandbox.imgb(&format!("build {dir} -o x.tar {options}")).run().ok();
+        run.stderr().contains(opened)
+    };
+    assert!(said("clone77", "") && !said("clone77", "--preserve-mode") && !said("clone22", ""));
     // One file that is private on purpose stays so.
     sandbox.mode("clone22/src/a.txt", 0o600);
     sandbox.imgb("build clone22 -q -o rootfs:out.tar").run().ok();

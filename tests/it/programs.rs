@@ -79,7 +79,6 @@ const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("krb5-plugins", "plugins for other ways to log in, which need a server"),
     ("sasl-plugins", "mechanisms, which need a server; saslpluginviewer shows the rule sasl"),
     ("p11-kit-modules", "tokens; p11-kit shows the rule p11-kit"),
-    ("pam", "su asks pam_unix, which wants a shadow file, and images have none"),
     ("pam-modules", "servers that ask PAM if they are told to"),
     ("selinux", "it needs a kernel with a policy"),
     ("python-packages", "which there are depends on the machine; httpie shows python-packages-for-scripts"),

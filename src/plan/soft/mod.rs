@@ -31,6 +31,9 @@ pub struct Soft {
     pub choice: Choice,
 }
 
+/// Shells that accounts may have, the first that is in the image.
+const SHELLS: [&str; 5] = ["/bin/sh", "/bin/bash", "/usr/bin/bash", "/bin/ash", "/bin/dash"];
+
 /// The rules at work on one image.
 #[derive(Debug)]
 pub(super) struct Rules<'t> {
@@ -187,11 +190,17 @@ impl<'t> Rules<'t> {
         let taken = || self.fired.values().filter(|fired| fired.verdict != Verdict::Suggest);
         let users: BTreeSet<String> = taken().flat_map(|fired| &fired.rule.users).cloned().collect();
         let evidence = &self.gatherer.evidence;
+        let is_there = |target: &str, growing: &Growing<'_>| {
+            let found = growing.view.resolve(target.as_bytes());
+            found.is_ok_and(|found| found.links.iter().chain([&found.path]).all(|path| growing.has(path)))
+        };
+        let shell = SHELLS.iter().find(|shell| is_there(shell, growing)).copied();
         for fired in taken() {
             for make in &fired.rule.make {
                 let kind = if let Some(text) = &make.text {
                     let text = match &**text {
-                        "{passwd}" => rules::passwd(evidence, &users),
+                        "{passwd}" => rules::passwd(evidence, &users, shell),
+                        "{shadow}" => rules::shadow(evidence, &users),
                         "{group}" => rules::group(evidence, &users),
                         text => text.to_owned(),
                     };
@@ -199,11 +208,7 @@ impl<'t> Rules<'t> {
                 } else if make.directory {
                     Kind::Directory
                 } else {
-                    let is_there = |target: &&String| {
-                        let found = growing.view.resolve(target.as_bytes());
-                        found.is_ok_and(|found| growing.has(&found.path))
-                    };
-                    match make.link.iter().find(is_there) {
+                    match make.link.iter().find(|target| is_there(target, growing)) {
                         Some(target) => Kind::Symlink(target.as_bytes().into()),
                         None => continue,
                     }

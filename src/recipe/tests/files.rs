@@ -36,7 +36,7 @@ fn copies() {
 fn destinations_are_under_the_working_directory() {
     assert_eq!(
         steps("WORKDIR /w\nCOPY a b/c\nCOPY a ..\nCOPY a /x\nMKDIR d\nSYMLINK ../x y\nCAP z cap_chown+ep"),
-        "2 workdir /w\n3 copy \"a\" to /w/b/c\n4 copy \"a\" to / (dir)\n5 copy \"a\" to /x\n6 mkdir [`/w/d`]\n\
+        "2 workdir /w\n3 copy \"a\" to /w/b/c\n4 copy \"a\" to /\n5 copy \"a\" to /x\n6 mkdir [`/w/d`]\n\
          7 symlink /w/y -> ../x\n8 cap /w/z cap_chown+ep\n"
     );
 }

@@ -15,7 +15,9 @@ fn arguments_hold_from_their_line_on() {
     assert!(
         steps("LABEL x=$A\nARG A=1\nLABEL x=$A").contains("2 label x=\"\"\n3 arg A=\"1\"\n4 label x=\"1\"")
     );
-    assert!(steps("ARG a=1 b=$a\nARG a\nLABEL x=$b$a").ends_with("label x=\"11\"\n"));
+    // What one line sets it does not see, as in Docker; before FROM it does.
+    assert!(steps("ARG a=1 b=$a\nARG a\nLABEL x=$b$a").ends_with("label x=\"1\"\n"));
+    assert!(run("ARG a=1 b=$a\nFROM scratch\nARG b\nLABEL x=$b").ends_with("label x=\"1\"\n"));
 }
 
 #[test]

@@ -31,6 +31,39 @@ mkdir -p l/lnk; printf x >l/lnk/inlnk; own -cf tar/under.tar -C l lnk; rm -r l
 # Docker's classic builder loses these bits, BuildKit and imgb keep them: only the tarball has them.
 chmod 755 suid sgid
 zstd -q tar/plain.tar -o tar/plain.tar.zst
+# Tarballs that few write, and files that only look like tarballs.
+mkdir odd
+own --format=v7 -cf odd/v7.tar dir2
+long=odd/l/$(printf 'n%.0s' $(seq 90))/$(printf 'm%.0s' $(seq 90)); mkdir -p "$long"; printf l >"$long/f"; ln -s "$long/f" odd/l/s
+own --format=gnu -cf odd/gnu.tar -C odd l; own --format=posix -cf odd/pax.tar -C odd l; rm -r odd/l
+printf 'not a tarball' >odd/text.tar; bzip2 -c a >odd/a.bz2; xz -c a >odd/a.xz; printf '\037\213' >odd/magic; printf BZh >odd/bz
+cat tar/t.tar.z >odd/junk.tgz; printf junk >>odd/junk.tgz; head -c 80 tar/t.tar.z >odd/cut.tgz
+gzip -nc tar/t.tar.z >odd/twice.gz; head -c 1024 /dev/zero >odd/zeros; own -czf odd/blocks.tgz -b 64 a
+python3 - <<'EOF'
+import tarfile, zipfile
+def make(name, *members):
+    with tarfile.open("odd/" + name, "w") as tar:
+        for path, kind, link, mode, owner in members:
+            info = tarfile.TarInfo(path)
+            info.type, info.linkname, info.mode, info.uid, info.gid = kind, link, mode, owner, owner
+            info.mtime, info.uname, info.gname = 1, "bob", "staff"
+            tar.addfile(info)
+FILE, DIR, LINK, HARD, FIFO = tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE
+make("last.tar", ("d/f", FILE, "", 0o600, 3), ("d", DIR, "", 0o700, 4))
+make("dup.tar", ("f", FILE, "", 0o600, 3), ("f", FILE, "", 0o644, 4))
+make("turn.tar", ("f", FILE, "", 0o600, 3), ("f", LINK, "/x", 0o777, 4), ("g", LINK, "f", 0o777, 3), ("g", FILE, "", 0o640, 5))
+make("fill.tar", ("d", DIR, "", 0o750, 3), ("d", DIR, "", 0o701, 4), ("d/f", FILE, "", 0o640, 5))
+make("through.tar", ("real", DIR, "", 0o755, 3), ("lnk", LINK, "real", 0o777, 3), ("lnk/f", FILE, "", 0o644, 5))
+make("big.tar", ("f", FILE, "", 0o644, 300000), ("g", FILE, "", 0o7777, 2097151))
+make("fifo.tar", ("p", FIFO, "", 0o644, 3), ("f", FILE, "", 0o644, 3))
+make("up.tar", ("../f", FILE, "", 0o644, 3))
+make("hardlink.tar", ("s", LINK, "/etc/x", 0o777, 3), ("h", HARD, "s", 0o777, 3))
+make("early.tar", ("h", HARD, "f", 0o644, 3), ("f", FILE, "", 0o644, 3))
+make("dots.tar", ("./a/./b", FILE, "", 0o644, 3), ("a//c", FILE, "", 0o644, 3), ("./", DIR, "", 0o711, 5))
+make("topdir.tar", (".", DIR, "", 0o700, 5), ("x", FILE, "", 0o644, 5))
+with zipfile.ZipFile("odd/z.zip", "w") as zip:
+    zip.writestr(zipfile.ZipInfo("f"), "z")
+EOF
 # A base with merged directories, links, an owner, and a file in the place of a directory to be.
 mkdir -p base/usr/lib base/usr/bin base/etc base/opt/real base/home/u base/var/file.d
 printf L >base/usr/lib/libx; printf B >base/usr/bin/sh; printf r >base/opt/real/r; printf v >base/var/file; printf o >base/opt/over
