@@ -181,10 +181,14 @@ impl State<'_> {
 
     /// Whether a directory is known not to have `name`.
     pub(super) fn lacks(&self, dir: DirId, name: &[u8]) -> bool {
-        match self.dirs.get(dir).map(|dir| &dir.names) {
-            Some(Names::All(names)) => !names.contains(name) && !matches!(name, b"" | b"." | b".."),
-            _ => false,
-        }
+        let Some(dir) = self.dirs.get(dir) else { return false };
+        let names = match &dir.names {
+            Names::All(names) => Some(names),
+            // By another path it may have been listed.
+            Names::Missed(_) => self.listings.get(&dir.real),
+            Names::Unknown => None,
+        };
+        names.is_some_and(|names| !names.contains(name)) && !matches!(name, b"" | b"." | b"..")
     }
 
     /// Notes that a directory has not what was asked for.

@@ -48,13 +48,12 @@ impl Record {
             let library = state.out.files.get(requester).map(|file| file.opened.clone());
             state.out.warnings.insert(Warning::RecommendedNeeds(library.unwrap_or_default(), name.clone()));
         }
-        let Some(left) = state.requests_left.checked_sub(1) else {
-            if self.faults.last().is_none_or(|fault| fault.kind != FaultKind::TooManyRequests) {
-                self.faults.push(Fault { path: name, kind: FaultKind::TooManyRequests });
-            }
+        let Some(left) = state.requests_left else { return };
+        state.requests_left = left.checked_sub(1);
+        if left == 0 {
+            self.faults.push(Fault { path: name, kind: FaultKind::TooManyRequests });
             return;
-        };
-        state.requests_left = left;
+        }
         let (tried, unlisted) = self.room.keep(tried);
         let optional = self.weight != Weight::Hard;
         self.edges.push(Edge { requester, tag, optional, name, outcome, tried, unlisted });

@@ -45,8 +45,8 @@ pub(super) struct State<'a> {
     dlopens: BTreeMap<usize, Arc<[Dlopen]>>,
     /// The files of `/etc/ld.so.preload`.
     pub(super) preload_file: Option<Arc<[Vec<u8>]>>,
-    /// Requests that may still go on record.
-    pub(super) requests_left: usize,
+    /// Requests that may still go on record; none once that was said.
+    pub(super) requests_left: Option<usize>,
 }
 
 /// Requests of all programs of a closure: those of all programs of a large system are a fifth.
@@ -70,7 +70,7 @@ impl<'a> State<'a> {
             versions: BTreeMap::new(),
             dlopens: BTreeMap::new(),
             preload_file: None,
-            requests_left: MAX_REQUESTS,
+            requests_left: Some(MAX_REQUESTS),
         }
     }
 
