@@ -122,6 +122,29 @@ def many(root, scale):
             file.write(data)
 
 
+def sparse(root):
+    """A file of 10 GB without a byte on the disk: also a member of more than the 8 GiB that ustar can say."""
+    with open(f"{root}/file", "wb") as file:
+        file.truncate(10_000_000_000)
+    return 1
+
+
+def million(root):
+    """A million files, empty ones: what is held is their paths."""
+    for number in range(1000):
+        directory = f"{root}/directory-{number:03}"
+        os.mkdir(directory)
+        fd = os.open(directory, os.O_RDONLY)
+        for name in range(1000):
+            os.close(os.open(f"file-{name:03}", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=fd))
+        os.close(fd)
+    return 1_001_000
+
+
+# Trees that memory is measured with: each returns how many paths it has.
+LARGE = {"sparse": sparse, "million": million}
+
+
 def stamp(root):
     """Gives everything one time and plain modes, so that two machines pack the same."""
     for top, dirs, files in os.walk(root):

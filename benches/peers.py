@@ -116,6 +116,10 @@ def programs(imgb):
         every.append(Case(f"imgb {program} none",
                           [imgb, "pack", program, "--soft", "none", "--compress", "none", "--quiet", "-o", "out.tar"],
                           "out.tar", ["rm -f out.tar"]))
+        # As a user packs it: by rules, more than lddtree finds. It has no bar.
+        every.append(Case(f"imgb {program} none, with rules",
+                          [imgb, "pack", program, "--compress", "none", "--quiet", "-o", "out.tar"],
+                          "out.tar", ["rm -f out.tar"]))
         if have("lddtree"):
             path = shutil.which(program)
             every.append(Case(f"lddtree {program}, tar, digest",

@@ -192,8 +192,17 @@ fn gather(
     }
     let hint = "leave it out with --exclude, or name it as an input of its own";
     let note = |path: &ImagePath| Note::warning(format!("`{path}` looks like a secret")).with_hint(hint);
-    let notes = secrets.iter().map(note).collect();
+    let notes = secrets.iter().map(note).chain(ambiguous(&ingredients.requests, &host)).collect();
     Ok((host, inputs, notes))
+}
+
+/// Inputs are the host's: where the sysroot has a file of the same absolute path, that may have been meant.
+fn ambiguous<'a>(requests: &'a [Request], host: &'a HostView) -> impl Iterator<Item = Note> + 'a {
+    let both = requests.iter().filter_map(|request| request.absolute_in_sysroot(host));
+    let hint = "name the sysroot's by its bare name, or by its path with the sysroot's before it";
+    both.map(move |path| {
+        Note::warning(format!("`{path}` is the host's file, and the sysroot has one, too")).with_hint(hint)
+    })
 }
 
 /// What single files need: paths of the host, of the sysroot, or bare names.

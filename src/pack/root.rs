@@ -50,7 +50,7 @@ impl<'a> Root<'a> {
     }
 
     /// Writes what no layer has brought: headers, and what is in the base image or came out of the cache. After
-    /// a layer that [`Root::is`] the whole, nothing.
+    /// a layer that is the `whole` root, nothing.
     ///
     /// # Errors
     /// Where content cannot be read or the file not be written.

@@ -217,7 +217,10 @@ impl FaultKind {
             Self::HeredocWithoutEnd { .. } => {
                 "blanks before or behind the word count; `<<-` allows tabs before it"
             }
-            Self::Quote { .. } => "names with blanks need the JSON form: [\"a b\", \"/c\"]",
+            Self::Quote { .. } => {
+                "close them, or write a backslash before a quote that is meant; COPY and ADD take names with blanks \
+                 as [\"a b\", \"/c\"]"
+            }
             Self::NoBrace => "a word ends at the first blank outside quotes",
             Self::JsonOnly { .. } => "for example: SHELL [\"/bin/bash\", \"-c\"]",
             Self::NoEquals { .. } => "write name=value, in quotes if the value has blanks",

@@ -1,6 +1,7 @@
 //! A directory of the host as a tree, links kept as links.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs::Metadata,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
@@ -43,18 +44,38 @@ pub(super) fn read(
     });
     // Of several faults the first in this order is reported, whoever met it first.
     parts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    let mut nodes = vec![(root.clone(), own)];
+    let mut by_path = BTreeMap::new();
     let mut unpackable = Vec::new();
-    for (_, part) in parts {
+    for (path, part) in parts {
         let mut part = part?;
-        nodes.append(&mut part.nodes);
         unpackable.append(&mut part.unpackable);
+        by_path.insert(path, part.nodes);
     }
     unpackable.sort_unstable();
     match unpackable.is_empty() {
-        true => Ok(nodes.into_iter().collect()),
+        true => Ok(depth_first((root.clone(), own), by_path).into_iter().collect()),
         false => Err(SourceError::NoRegularFiles { name: name.into(), entries: unpackable }),
     }
+}
+
+/// `root` and all that is in the directories, each directory before what is in it: nearly the order of a tree,
+/// which then has little to sort.
+fn depth_first(
+    root: (ImagePath, Node),
+    mut directories: BTreeMap<ImagePath, Vec<(ImagePath, Node)>>,
+) -> Vec<(ImagePath, Node)> {
+    let mut nodes = Vec::with_capacity(1 + directories.values().map(Vec::len).sum::<usize>());
+    let mut left = vec![vec![root].into_iter()];
+    while let Some(siblings) = left.last_mut() {
+        let Some((path, node)) = siblings.next() else {
+            left.pop();
+            continue;
+        };
+        let below = node.is_directory().then(|| directories.remove(&path)).flatten();
+        nodes.push((path, node));
+        left.extend(below.map(Vec::into_iter));
+    }
+    nodes
 }
 
 /// A walk below `real`, which the user calls `source`.

@@ -79,11 +79,8 @@ impl Request {
             return None;
         }
         let is_there = |path: &ImagePath| host.resolve(path.as_bytes()).is_ok();
-        if self.source.is_absolute() && host.root() != Path::new("/") {
-            let path = ImagePath::new(self.source.as_os_str().as_bytes()).ok().filter(is_there);
-            if path.is_some() {
-                return path;
-            }
+        if let Some(path) = self.absolute_in_sysroot(host) {
+            return Some(path);
         }
         if host.root() == Path::new("/") {
             let source = std::path::absolute(&self.source).ok()?;
@@ -98,6 +95,16 @@ impl Request {
         let root = fs_err::canonicalize(host.root()).ok()?;
         let path = dir.join(self.source.file_name()?);
         ImagePath::new(path.strip_prefix(root).ok()?.as_os_str().as_bytes()).ok().filter(is_there)
+    }
+
+    /// The file of a sysroot other than `/` that has the same absolute path as this.
+    pub fn absolute_in_sysroot(&self, host: &HostView) -> Option<ImagePath> {
+        use std::os::unix::ffi::OsStrExt as _;
+        if !self.source.is_absolute() || host.root() == Path::new("/") {
+            return None;
+        }
+        let path = ImagePath::new(self.source.as_os_str().as_bytes()).ok()?;
+        host.resolve(path.as_bytes()).is_ok().then_some(path)
     }
 
     pub(super) fn gather(&self, host: &HostView, options: &Options) -> Result<Input, SourceError> {

@@ -286,3 +286,19 @@ fn the_stages_variables_count_where_pack_looks() {
     sandbox.imgb("pack ctx/m:/bin/m --base base.tar -q -o over.tar").run().ok();
     sandbox.imgb("pack ctx/m:/bin/m -q -o over.tar").run().error(1, &["libours.so"]);
 }
+
+#[test]
+fn the_buildfile_and_its_own_ignore_file_go_first() {
+    let sandbox = context();
+    sandbox.file("ctx/Dockerfile", "FROM scratch\nCOPY a /docker\n").file("ctx/.dockerignore", "a\n");
+    sandbox.file("ctx/Buildfile.dockerignore", "*\n!dir/one\n");
+    assert_eq!(built(&sandbox, "FROM scratch\nCOPY . /\n"), "drwxr-xr-x 0/0 dir/\n-rw-r--r-- 0/0 dir/one\n");
+    // Without one of its own a file has the context's, and stdin too.
+    sandbox.file("ctx/other", "FROM scratch\nCOPY a /x\n");
+    sandbox
+        .imgb("build ctx -f ctx/other -q -o x.tar")
+        .run()
+        .error(3, &["`a`", "the ignore file leaves it out"]);
+    sandbox.file("ctx/other.dockerignore", "dir\n");
+    sandbox.imgb("build ctx -f ctx/other -q -o x.tar").run().ok();
+}

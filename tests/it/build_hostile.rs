@@ -197,7 +197,7 @@ fn c6_an_output_within_the_context_does_not_grow_into_itself() {
 }
 
 #[test]
-fn c7_names_of_one_file_and_files_of_the_kernel() {
+fn c7_names_of_one_file() {
     let sandbox = Sandbox::new();
     sandbox.file("ctx/a", "a").file("ctx/Buildfile", "FROM scratch\nCOPY . /c\n");
     for number in 0..2000 {

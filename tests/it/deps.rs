@@ -119,6 +119,19 @@ fn a_library_is_no_entrypoint() {
     }
 }
 
+/// An input is the host's file; `deps` takes the sysroot's.
+#[test]
+fn a_path_that_the_host_and_the_sysroot_have_is_said() {
+    let sandbox = sandbox();
+    let host = sandbox.path("app");
+    sandbox.program("app", Elf::program(LOADER).build());
+    elf(&sandbox, &host.display().to_string(), &Elf::program(LOADER));
+    let run = sandbox.imgb("plan --sysroot root").arg(&host).run().ok();
+    assert!(run.stderr().contains("is the host's file, and the sysroot has one"), "{}", run.show());
+    let run = sandbox.imgb("plan --sysroot root ./app").run().ok();
+    assert_eq!(run.stderr(), "");
+}
+
 #[test]
 fn a_relative_interpreter_is_the_working_directorys() {
     let sandbox = sandbox();
