@@ -156,7 +156,7 @@ impl Proof<'_> {
 
     fn options(&self) -> elf::Options {
         elf::Options {
-            environment_path: split(self.start.variable("LD_LIBRARY_PATH"), &[':', ';']),
+            environment_path: self.start.variable("LD_LIBRARY_PATH").unwrap_or_default().into(),
             preload: split(self.start.variable("LD_PRELOAD"), &[':', ' ']),
             ..elf::Options::default()
         }

@@ -42,7 +42,7 @@ pub enum DlopenError {
     #[error("unknown priority `{0}` in dlopen metadata, taken as `recommended`")]
     Priority(String),
     /// More than any real object has; the rest is left out.
-    #[error("more than {MAX_ENTRIES} entries of dlopen metadata")]
+    #[error("more than {MAX_ENTRIES} entries or names in dlopen metadata")]
     TooMany,
 }
 
@@ -84,6 +84,7 @@ pub fn parse(text: &[u8]) -> (Vec<Dlopen>, Vec<DlopenError>) {
         raw.truncate(MAX_ENTRIES);
         errors.push(DlopenError::TooMany);
     }
+    let mut names_left = MAX_ENTRIES;
     let mut out = Vec::new();
     for entry in raw {
         let priority = match entry.priority.as_deref() {
@@ -95,7 +96,12 @@ pub fn parse(text: &[u8]) -> (Vec<Dlopen>, Vec<DlopenError>) {
                 Priority::default()
             }
         };
-        let names = entry.soname.into_vec();
+        let mut names = entry.soname.into_vec();
+        if names.len() > names_left {
+            names.truncate(names_left);
+            errors.push(DlopenError::TooMany);
+        }
+        names_left -= names.len();
         let sonames: Vec<Arc<[u8]>> =
             names.iter().filter(|name| !name.is_empty()).map(|name| name.as_bytes().into()).collect();
         if !sonames.is_empty() {

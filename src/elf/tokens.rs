@@ -101,6 +101,12 @@ pub(super) fn without_slashes(dir: &[u8]) -> &[u8] {
     dir.get(..end).unwrap_or(dir)
 }
 
+/// Whether `$PLATFORM` is among the tokens of `text`.
+pub(super) fn mentions_platform(text: &[u8]) -> bool {
+    let after = text.split(|&b| b == b'$').skip(1);
+    after.into_iter().any(|rest| token(rest, b"PLATFORM").is_some())
+}
+
 /// `is_dst`: how long the token `name` or `{name}` at the start of `text` is, if it is there.
 fn token(text: &[u8], name: &[u8]) -> Option<usize> {
     if let Some(inner) = text.strip_prefix(b"{") {

@@ -1,6 +1,9 @@
 //! Programs → the libraries and loaders they need, which join the image.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Missing, Note, Options, PlanError, Reason, View,
@@ -9,12 +12,12 @@ use super::{
 };
 use crate::{
     elf::{
-        self, Closure, ConfigFile, Edge, FaultKind, FindError, Found, FoundKind, How, Lookup as _, Outcome,
-        Root, Tag,
+        self, Closure, ConfigFile, Edge, FaultKind, File, FindError, Found, FoundKind, How, Lookup as _,
+        Outcome, Program, Root, Tag,
     },
     path::{ImagePath, escape},
     source::{self, Beside},
-    tree::Content,
+    tree::{Content, HostFile},
 };
 
 /// The inputs' own objects, by what is to be done for them.
@@ -47,16 +50,28 @@ pub(super) fn take(
     let mut all = roots.programs.clone();
     let mut closure = resolve(&all, &search, growing);
     let plugins = unloaded(&roots.libraries, &closure, growing);
+    let mut assumed = Opens::new();
     if !plugins.is_empty() {
         all.extend(plugins);
         closure = resolve(&all, &search, growing);
+        assumed = by_programs(&closure, roots.programs.len());
+        if !assumed.is_empty() {
+            search.opens.clone_from(&assumed);
+            closure = resolve(&all, &search, growing);
+        }
     }
     let hard = all.len();
     loop {
         take_files(&closure, growing)?;
+        if options.soft.choice.is_nothing() {
+            break;
+        }
         let added = rules.follow(&closure, hard, &search, growing)?;
         let added = unloaded(&added, &closure, growing);
-        let opens = rules.opens(growing);
+        let mut opens = rules.opens(growing);
+        for (by, names) in &assumed {
+            opens.entry(by.clone()).or_default().extend(names.iter().cloned());
+        }
         if added.is_empty() && opens == search.opens {
             break;
         }
@@ -72,6 +87,31 @@ pub(super) fn take(
     judge(&closure, (roots, hard), options, growing.view, &mut outcomes);
     outcomes.notes.extend(rules.finish(growing)?);
     Ok(outcomes)
+}
+
+/// Which object gives which names to dlopen(3).
+type Opens = BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>>;
+
+/// Libraries of the inputs that lack something alone, opened by each program whose search path counts for what it
+/// opens: `programs` are the first of `closure`.
+fn by_programs(closure: &Closure, programs: usize) -> Opens {
+    let lacking = closure.missing().filter(|(program, _)| *program >= programs);
+    let lacking = lacking.filter_map(|(program, _)| closure.programs.get(program)?.file);
+    let names: BTreeSet<Arc<[u8]>> =
+        lacking.filter_map(|file| Some(closure.files.get(file)?.opened.clone())).collect();
+    let counts = |program: &Program| {
+        let file = closure.files.get(program.file?)?;
+        let is_musl = closure.loaders.get(program.loader?)?.dialect == elf::Dialect::Musl;
+        let has_path = match (&file.object.rpath, &file.object.runpath) {
+            (Some(_), None) => true,
+            (_, runpath) => is_musl && runpath.is_some(),
+        };
+        has_path.then(|| file.path.clone())
+    };
+    if names.is_empty() {
+        return Opens::new();
+    }
+    closure.programs.iter().take(programs).filter_map(counts).map(|path| (path, names.clone())).collect()
 }
 
 /// Puts in what tells the image's loader where libraries are: into what the inputs bring, where they do.
@@ -104,12 +144,12 @@ fn unloaded(objects: &[ImagePath], closure: &Closure, growing: &Growing<'_>) -> 
 
 /// How the image's loader searches.
 fn search(options: &Options) -> elf::Options {
-    let mut preload = options.settings.list("LD_PRELOAD", &[':', ' ']);
-    preload.retain(|name| !name.is_empty());
+    let preload = options.settings.variable("LD_PRELOAD").unwrap_or_default();
+    let preload = preload.split([':', ' ']).filter(|name| !name.is_empty());
     elf::Options {
-        environment_path: options.settings.list("LD_LIBRARY_PATH", &[':', ';']),
+        environment_path: options.settings.variable("LD_LIBRARY_PATH").unwrap_or_default().into_bytes(),
         library_path: options.library_path.clone(),
-        preload,
+        preload: preload.map(|name| name.as_bytes().to_vec()).collect(),
         hwcaps: if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline },
         opens: BTreeMap::new(),
     }
@@ -170,8 +210,12 @@ fn judge(
     let mut lacks = Vec::new();
     let mut later: BTreeMap<String, BTreeSet<ImagePath>> = BTreeMap::new();
     let path = |index: usize| closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone());
+    let by_programs = found_by(closure.programs.iter().take(roots.programs.len()));
     for (program, edge) in closure.missing() {
         let by = path(edge.requester);
+        if program >= roots.programs.len() && by_programs.contains(&(edge.requester, &*edge.name)) {
+            continue;
+        }
         if options.allows_missing(&edge.name) {
             continue;
         }
@@ -220,21 +264,36 @@ fn judge(
     outcomes.notes.extend(soft::lacks(&lacks));
 }
 
+/// What files of `programs` asked for and got.
+fn found_by<'a>(programs: impl Iterator<Item = &'a Program>) -> BTreeSet<(usize, &'a [u8])> {
+    let edges = programs.flat_map(|program| &program.edges);
+    let found = edges.filter(|edge| matches!(edge.outcome, Outcome::Found(..) | Outcome::Same(..)));
+    found.map(|edge| (edge.requester, &*edge.name)).collect()
+}
+
 /// Where on the host the `$ORIGIN` of an input's search path leads to what it misses in the image.
 fn on_the_host(edge: &Edge, closure: &Closure, view: &View<'_>) -> Option<Beside> {
+    let mut asked: BTreeMap<&[u8], Option<Origin<'_>>> = BTreeMap::new();
     edge.tried.iter().find_map(|tried| {
         let (How::Rpath(of) | How::Runpath(of)) = &tried.how else { return None };
-        let of = closure.files.iter().find(|file| file.opened == *of)?;
-        let list = of.object.runpath.as_ref().or(of.object.rpath.as_ref())?;
-        if !list.windows(6).any(|word| word == b"ORIGIN") {
-            return None;
-        }
-        let Content::Host(host) = &view.own_file(&of.path)?.content else { return None };
-        let mut way = tried.path.strip_prefix(of.path.parent()?.as_bytes())?.to_vec();
+        let (origin, host) = (*asked.entry(of).or_insert_with(|| origin(of, closure, view)))?;
+        let mut way = tried.path.strip_prefix(origin.path.parent()?.as_bytes())?.to_vec();
         if tried.miss == elf::Miss::NoDirectory {
             way.push(b'/');
             way.extend_from_slice(&edge.name);
         }
         source::beside(host, &way)
     })
+}
+
+/// Where an input is in the image and where it came from.
+type Origin<'a> = (&'a File, &'a HostFile);
+
+/// The place of the input that was opened as `of`, if `$ORIGIN` is in its search path.
+fn origin<'a>(of: &[u8], closure: &'a Closure, view: &'a View<'_>) -> Option<Origin<'a>> {
+    let file = closure.files.iter().find(|file| *file.opened == *of)?;
+    let list = file.object.runpath.as_ref().or(file.object.rpath.as_ref())?;
+    list.windows(6).find(|word| *word == b"ORIGIN")?;
+    let Content::Host(host) = &view.own_file(&file.path)?.content else { return None };
+    Some((file, host))
 }

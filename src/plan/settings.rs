@@ -37,12 +37,10 @@ pub struct SettingError {
 }
 
 impl Settings {
-    /// The parts of a variable that the image's environment has, between `separators`: none if all of it is empty.
-    pub(super) fn list(&self, name: &str, separators: &[char]) -> Vec<Vec<u8>> {
-        let value = |text: &'_ String| Some(text.strip_prefix(name)?.strip_prefix('=')?.to_owned());
-        let value = self.env.iter().rev().find_map(value).unwrap_or_default();
-        let parts = value.split(separators).filter(|_| !value.is_empty());
-        parts.map(|part| part.as_bytes().to_vec()).collect()
+    /// A variable of the image's environment.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        let value = |text: &String| Some(text.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+        self.env.iter().rev().find_map(value)
     }
 
     /// Puts the settings into `config`, over what is there.

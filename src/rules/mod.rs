@@ -40,6 +40,13 @@ pub struct Choice {
     pub without: BTreeSet<String>,
 }
 
+impl Choice {
+    /// Whether no evidence matters, since no rule is to be followed.
+    pub fn is_nothing(&self) -> bool {
+        self.soft == Soft::None && self.with.is_empty()
+    }
+}
+
 /// What is to be done about a rule that fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {

@@ -114,10 +114,7 @@ fn case_6_tokens_in_library_path() {
     root.elf("/opt/x/own/liba.so", &lib().needed("libc.so")).elf("/opt/x/lib64/libb.so", &lib());
     root.elf("/opt/x/own/libc.so", &lib());
     let path = "$ORIGIN/own:${ORIGIN}/$LIB:rel::/x/$FOO";
-    let options = Options {
-        environment_path: path.split(':').map(|dir| dir.as_bytes().to_vec()).collect(),
-        ..Options::default()
-    };
+    let options = Options { environment_path: path.as_bytes().to_vec(), ..Options::default() };
     let closure = root.closure(&["/start"], &options);
     let ours = oracle::ours(&closure, &closure.programs[0]);
     let quoted = format!("LD_LIBRARY_PATH='{path}'");
@@ -273,6 +270,22 @@ fn case_13_what_stops_the_loader() {
         let closure = root.closure(&["/app"], &Options::default());
         assert!(closure.programs[0].faults[0].to_string().starts_with("/d1/liba.so: "), "{what}");
     }
+}
+
+/// A file that is no longer than the other class's header, and segments that cannot be mapped so.
+#[test]
+fn case_13_short_files_and_crooked_segments() {
+    let Some(root) = root(&app().needed("liba.so").runpath("/a:/b")) else { return };
+    let other = lib().on(3, false, false, 0).build();
+    root.file("/a/liba.so", &other[..52]).elf("/b/liba.so", &lib());
+    assert!(same(&root).failed);
+    let mut crooked = lib().build();
+    let is_load = |at: &usize| crooked[*at..at + 4] == 1u32.to_le_bytes();
+    let at = (0..8).map(|index| 64 + 56 * index).find(is_load).unwrap();
+    crooked[at + 16] ^= 8; // its p_vaddr
+    crooked[at + 48..at + 56].copy_from_slice(&4096u64.to_le_bytes()); // its p_align
+    root.file("/a/liba.so", &crooked);
+    assert!(same(&root).failed);
 }
 
 /// A class that there is not is a wrong class, and goes by; so does what this user may not read.

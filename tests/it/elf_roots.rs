@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
-use imgb::elf::{
-    Closure, Dialect, HEADER_LEN, Linkage, Object, Options, Outcome, Priority, Tag, Warning, cache::Cache,
-    render,
+use imgb::{
+    elf::{
+        Cache, Closure, Dialect, HEADER_LEN, Hwcaps, Linkage, Object, Options, Outcome, Priority, Tag,
+        Warning, cache, render,
+    },
+    path::ImagePath,
 };
 
 use crate::{
@@ -156,6 +159,199 @@ fn a_library_that_is_a_root_is_found_by_its_name() {
     assert_eq!(needs.collect::<Vec<_>>(), [wanted]);
 }
 
+/// A C int wraps around and a char of this machine has a sign: the loader's binary search goes by both.
+#[test]
+fn names_of_the_cache_are_in_the_loaders_own_order() {
+    let names = [
+        "libq3000000000.so",
+        "libq5.so",
+        "libq1.so",
+        "libq20240101123456.so",
+        "libqé.so",
+        "libqa.so",
+        "libqz.so",
+    ];
+    let app = names.iter().fold(app(), |app, name| app.needed(name));
+    let Some(root) = glibc(&app) else { return };
+    for name in names {
+        root.elf(&format!("/opt/x/{name}"), &lib().soname(name));
+    }
+    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    assert_eq!(loads(&holds_alone(&root, &options)).len(), names.len());
+    // And so does what ldconfig makes.
+    root.file("/etc/ld.so.conf", "/opt/x\n");
+    root.ldconfig(&[]);
+    assert_eq!(loads(&holds_alone(&root, &Options::default())).len(), names.len());
+}
+
+/// Entries that are nobody's business stay where they are: those for other machines, processors, and second ones.
+#[test]
+fn a_merged_cache_changes_nothing_else() {
+    let Some(root) = glibc(&app().needed("liba.so").needed("libhw.so")) else { return };
+    root.elf("/opt/x/liba.so", &lib().soname("liba.so")).elf("/opt/x/libhw.so", &lib().soname("libhw.so"));
+    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let config = &root.closure(&["/app"], &options).config_files()[0];
+    let text = |text: &str| Arc::<[u8]>::from(text.as_bytes());
+    let entry = |name: &str, path: &str, flags| cache::Entry {
+        name: text(name),
+        path: text(path),
+        flags,
+        hwcap: cache::Hwcap::None,
+    };
+    let level = cache::Hwcap::Level(text("x86-64-v3"));
+    let existing = [
+        cache::Entry { hwcap: level, ..entry("libhw.so", "/opt/x/glibc-hwcaps/x86-64-v3/libhw.so", 0x303) },
+        entry("libhw.so", "/opt/x/libhw.so", 0x303),
+        entry("libdup.so", "/usr/local/lib/libdup.so", 0x303),
+        entry("libdup.so", "/usr/lib/libdup.so", 0x303),
+        entry("liba.so", "/opt/i386/liba.so", 3),
+        entry("liba.so", "/old/liba.so", 0x303),
+    ];
+    let existing = cache::write_in_order(&existing, config.machine);
+    let merged = Cache::parse(&config.over(&existing).unwrap(), false).unwrap();
+    let paths: Vec<_> = merged.entries().iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
+    assert_eq!(
+        paths,
+        [
+            "/opt/x/glibc-hwcaps/x86-64-v3/libhw.so",
+            "/opt/x/libhw.so",
+            "/usr/local/lib/libdup.so",
+            "/usr/lib/libdup.so",
+            "/opt/x/liba.so",
+            "/opt/i386/liba.so",
+        ]
+    );
+}
+
+/// The image's own cache comes before default directories, and leads elsewhere.
+#[test]
+fn a_default_directory_of_the_library_path_may_need_an_entry() {
+    let Some(root) = glibc(&app().needed("libdup.so")) else { return };
+    root.elf("/usr/local/lib/libdup.so", &lib().soname("libdup.so"));
+    root.elf("/usr/lib/libdup.so", &lib().soname("libdup.so"));
+    root.file("/etc/ld.so.conf", "/usr/local/lib\n");
+    root.ldconfig(&[]);
+    let options = Options { library_path: vec![b"/usr/lib".to_vec()], ..Options::default() };
+    let closure = root.closure(&["/app"], &options);
+    assert_eq!(loads(&closure), ["/usr/lib/libdup.so"]);
+    let existing = fs_err::read(root.path("/etc/ld.so.cache")).unwrap();
+    root.file("/etc/ld.so.cache", closure.config_files()[0].over(&existing).unwrap());
+    let (theirs, printed) = root.glibc(&["/app"], &[]).remove(0);
+    assert_eq!(theirs.loads[0].1, "/usr/lib/libdup.so", "{printed}");
+}
+
+/// What is opened has its needs searched as the loader does it: by the program's DT_RPATH, and under musl by all of
+/// the program's.
+#[test]
+fn what_is_opened_needs_what_the_program_leads_to() {
+    for loader in [GLIBC, MUSL] {
+        let Some(root) = rooted(loader, &Elf::program(loader).rpath("/l")) else { return };
+        root.elf("/l/libplug.so", &lib().needed("libdep.so")).elf("/l/libdep.so", &lib());
+        let opens = [(ImagePath::new("/app").unwrap(), [Arc::from(&b"libplug.so"[..])].into())].into();
+        let closure = root.closure(&["/app"], &Options { opens, ..Options::default() });
+        let extra = closure.programs[0].extra.iter().map(|&file| closure.files[file].path.to_string());
+        assert_eq!(extra.collect::<Vec<_>>(), ["/l/libplug.so", "/l/libdep.so"]);
+        assert_eq!(closure.missing().count(), 0);
+    }
+}
+
+/// What is required is looked at before what is recommended: of a library that both need, hard is what is hard.
+#[test]
+fn case_28_what_is_required_is_not_optional_for_what_is_recommended() {
+    let note = r#"[{"soname": "liba.so", "priority": "recommended"}, {"soname": "libd.so", "priority": "required"}]"#;
+    for loader in [GLIBC, MUSL] {
+        let Some(root) = rooted(loader, &Elf::program(loader).rpath("/d").note(note)) else { return };
+        root.elf("/d/liba.so", &lib().needed("libc1.so")).elf("/d/libd.so", &lib().needed("libc1.so"));
+        root.elf("/d/libc1.so", &lib().needed("libgone.so"));
+        assert_eq!(closure(&root).missing().count(), 1);
+    }
+}
+
+/// The loader's assertion fails: versions of a library that nothing loads by that name.
+#[test]
+fn case_32_versions_of_what_nothing_loads() {
+    for needed in [None, Some("libother.so"), Some("/d/liba.so"), Some("liba.so")] {
+        let app = app().runpath("/d").wants("liba.so", &[("V_1", false)]);
+        let app = needed.iter().fold(app, |app, name| app.needed(name));
+        let Some(root) = glibc(&app) else { return };
+        let library = lib().soname("liba.so").defines(&["liba.so", "V_1"]);
+        root.elf("/d/liba.so", &library).elf("/d/libother.so", &library);
+        let closure = closure(&root);
+        let faults: Vec<String> = closure.faults().map(|(_, fault)| fault.to_string()).collect();
+        let (_, printed) = root.glibc(&["/app"], &[]).remove(0);
+        assert_eq!(printed.contains("Assertion"), needed != Some("liba.so"), "{printed}");
+        let wanted = "/app: wants versions of liba.so, which nothing loads by that name";
+        assert_eq!(faults.contains(&wanted.to_owned()), needed != Some("liba.so"), "{faults:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_off_is_a_fault() {
+    let Some(root) = glibc(&app().needed("liba.so")) else { return };
+    let mut long = lib().build();
+    let is_load = |at: &usize| long[*at..at + 4] == 1u32.to_le_bytes();
+    let at = (0..8).map(|index| 64 + 56 * index).find(is_load).unwrap() + 32; // its p_filesz
+    long[at..at + 8].copy_from_slice(&(1u64 << 20).to_le_bytes());
+    root.file("/lib/liba.so", &long);
+    let faults: Vec<String> = closure(&root).faults().map(|(_, fault)| fault.to_string()).collect();
+    assert_eq!(faults, ["/lib/liba.so: the file ends before its segments do: it is cut off"]);
+    long.resize(64 + (1 << 20), 0);
+    root.file("/lib/liba.so", &long);
+    assert_eq!(closure(&root).faults().count(), 0);
+}
+
+/// The builds for better processors come along of all that is found, whoever asks.
+#[test]
+fn case_14_builds_of_what_is_opened_come_along() {
+    let note = r#"[{"soname": "libn.so", "priority": "required"}]"#;
+    let Some(root) = glibc(&app().needed("liba.so").runpath("/d").note(note)) else { return };
+    for name in ["liba.so", "libn.so", "libo.so"] {
+        root.elf(&format!("/d/{name}"), &lib()).elf(&format!("/d/glibc-hwcaps/x86-64-v3/{name}"), &lib());
+    }
+    let opens = [(ImagePath::new("/app").unwrap(), [Arc::from(&b"libo.so"[..])].into())].into();
+    let options = Options { hwcaps: Hwcaps::All, opens, ..Options::default() };
+    let closure = root.closure(&["/app"], &options);
+    let variants = closure.files.iter().filter(|file| file.path.to_string().contains("x86-64-v3"));
+    assert_eq!(variants.count(), 3);
+}
+
+/// A file of /proc is another in each process, whatever asks for it.
+#[test]
+fn ways_through_proc_lead_nowhere() {
+    for loader in [GLIBC, MUSL] {
+        let root = Rooted::empty();
+        root.link("/proc/self", "17").link("/proc/17/cwd", "/z").elf(loader, &lib());
+        root.elf("/z/x/liba.so", &lib()).elf("/z/loader.so", &lib());
+        root.elf("/app", &Elf::program(loader).needed("liba.so").runpath("/proc/self/cwd/x"));
+        root.elf("/app2", &Elf::program(loader).needed("/proc/self/cwd/x/liba.so"));
+        root.elf("/app3", &Elf::program("/proc/self/cwd/loader.so"));
+        let closure = root.closure(&["/app", "/app2", "/app3"], &Options::default());
+        assert_eq!(
+            (closure.missing().count(), closure.faults().count()),
+            (2, 1),
+            "{}",
+            render::tree(&closure)
+        );
+        assert!(closure.files.iter().all(|file| file.links.is_empty()));
+    }
+}
+
+/// musl's loader has room for 511 bytes of a path, and knows no semicolon.
+#[test]
+fn case_20_musls_limits() {
+    let long = format!("/{}/{}", "a".repeat(250), "b".repeat(251));
+    for (dir, wanted) in [(&long[..490], 1), (&long[..], 0)] {
+        let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("libm1.so")) else { return };
+        root.elf(&format!("{dir}/libm1.so"), &lib()).elf("/b/libm1.so", &lib());
+        let options = Options { environment_path: format!("/a;/b:{dir}").into(), ..Options::default() };
+        let closure = root.closure(&["/app"], &options);
+        assert_eq!(loads(&closure).len(), wanted);
+        let environment = [format!("LD_LIBRARY_PATH='/a;/b:{dir}'")];
+        let (theirs, printed) = root.through(MUSL, &["/app"], &environment).remove(0);
+        assert_eq!(theirs.loads.iter().filter(|(name, _)| name == "libm1.so").count(), wanted, "{printed}");
+    }
+}
+
 #[test]
 fn what_the_inputs_say_of_libraries_stays() {
     let Some(root) = glibc(&app().needed("liba.so")) else { return };
@@ -212,7 +408,7 @@ fn case_19_musl_needs_its_path_file() {
     root.elf("/opt/x/liba.so", &lib()).elf("/lib/libb.so", &lib());
     root.file("/etc/ld-musl-x86_64.path", "/gone:/lib\n/opt/x\n");
     let closure = holds_alone(&root, &Options::default());
-    assert_eq!(closure.config_files()[0].bytes, b"/lib\n/opt/x\n");
+    assert_eq!(closure.config_files()[0].bytes, b"/lib\n/opt/x\n/usr/local/lib\n/usr/lib\n");
     // Without the file only the default directories are searched.
     fs_err::remove_file(root.path("/etc/ld-musl-x86_64.path")).unwrap();
     assert_eq!(self::closure(&root).missing().count(), 1);
@@ -229,7 +425,7 @@ fn musls_path_file_keeps_the_order_of_the_search() {
     let found = root.closure(&["/app"], &options);
     assert!(found.config_files()[0].bytes.starts_with(b"/one\n/two\n"));
     root.file("/etc/ld-musl-x86_64.path", "/one\n/two\n/lib\n");
-    assert_eq!(closure(&root).config_files()[0].bytes, b"/one\n/two\n");
+    assert_eq!(closure(&root).config_files()[0].bytes, b"/one\n/two\n/lib\n/usr/local/lib\n/usr/lib\n");
 }
 
 #[test]

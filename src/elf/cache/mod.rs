@@ -8,7 +8,7 @@ use goblin::elf::header as eh;
 
 use crate::elf::{Float, Machine};
 
-pub use write::write;
+pub use write::{write, write_in_order};
 
 /// Bytes of a cache that are read; the largest in use have some 300 kB.
 pub const MAX_CACHE: usize = 32 << 20;
@@ -162,13 +162,10 @@ impl Cache {
 
     /// The entry that `_dl_load_cache_lookup` takes for `name`.
     pub fn lookup(&self, name: &[u8], machine: Machine, asking: Asking<'_>) -> Option<&Entry> {
-        // Descending order, as the loader's binary search assumes.
-        let start = self.entries.partition_point(|entry| compare(&entry.name, name) == Ordering::Greater);
-        let same =
-            self.entries.get(start..)?.iter().take_while(|e| compare(&e.name, name) == Ordering::Equal);
         let flags = flags(machine);
+        let same = self.same_name(name, machine);
         let mut best: Option<(usize, &Entry)> = None;
-        for entry in same.filter(|entry| flags.contains(&entry.flags)) {
+        for entry in same.iter().filter(|entry| flags.contains(&entry.flags)) {
             match &entry.hwcap {
                 Hwcap::Legacy(bits) if !asking.has_legacy(*bits, machine) => {}
                 // All subdirectories of glibc-hwcaps come before the others.
@@ -182,6 +179,27 @@ impl Cache {
             }
         }
         best.map(|(_, entry)| entry)
+    }
+
+    /// The run of entries with `name` that the loader's binary search meets (`search_cache` in `elf/dl-cache.c`). In a
+    /// file that another order was made by it may miss some, as the loader does.
+    fn same_name(&self, name: &[u8], machine: Machine) -> &[Entry] {
+        let compare_at = |at: usize| self.entries.get(at).map(|entry| compare(name, &entry.name, machine));
+        let (mut left, mut right) = (0, self.entries.len());
+        while left < right {
+            let middle = (left + right - 1) / 2;
+            match compare_at(middle) {
+                Some(Ordering::Less) => left = middle + 1,
+                Some(Ordering::Equal) => {
+                    let is_same = |at: &usize| compare_at(*at) == Some(Ordering::Equal);
+                    let first = (0..=middle).rev().take_while(is_same).last().unwrap_or(middle);
+                    let count = (middle..right).take_while(is_same).count();
+                    return self.entries.get(first..middle + count).unwrap_or_default();
+                }
+                _ => right = middle,
+            }
+        }
+        &[]
     }
 }
 
@@ -247,8 +265,9 @@ pub fn flags(machine: Machine) -> &'static [i32] {
     }
 }
 
-/// `_dl_cache_libcmp`: runs of digits compare as numbers, everything else bytewise.
-pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
+/// `_dl_cache_libcmp`: runs of digits compare as numbers, everything else bytewise, by what the machine's C has for
+/// `int` and `char`.
+pub fn compare(a: &[u8], b: &[u8], machine: Machine) -> Ordering {
     let (mut a, mut b) = (a, b);
     loop {
         let (first, second) = (a.first().copied(), b.first().copied());
@@ -261,28 +280,36 @@ pub fn compare(a: &[u8], b: &[u8]) -> Ordering {
                     unequal => return unequal,
                 }
             }
+            // The end of the first string ends the loop before the second's digits are looked at.
             (true, false) => return Ordering::Greater,
-            (false, true) => return Ordering::Less,
-            (false, false) => match (first, second) {
+            (false, true) if first.is_some() => return Ordering::Less,
+            _ => match (first, second) {
                 (None, None) => return Ordering::Equal,
                 (x, y) if x == y => {
                     a = a.get(1..).unwrap_or_default();
                     b = b.get(1..).unwrap_or_default();
                 }
-                // C compares plain chars; the end of the string is NUL.
-                (x, y) => return x.unwrap_or(0).cmp(&y.unwrap_or(0)),
+                (x, y) => return char_value(x, machine).cmp(&char_value(y, machine)),
             },
         }
     }
 }
 
-/// The number at the start of `text` and what follows it. Numbers past the C int's range stay at the limit.
-fn number(text: &[u8]) -> (u64, &[u8]) {
+/// A plain `char` as an `int`: signed on some machines. The end of a string is NUL.
+fn char_value(byte: Option<u8>, machine: Machine) -> i32 {
+    let byte = byte.unwrap_or(0);
+    match machine.arch {
+        eh::EM_ARM | eh::EM_AARCH64 | eh::EM_PPC | eh::EM_PPC64 | eh::EM_S390 | eh::EM_RISCV => byte.into(),
+        _ => i32::from(i8::from_ne_bytes([byte])),
+    }
+}
+
+/// The number at the start of `text`, as an `int` that wraps around, and what follows it.
+fn number(text: &[u8]) -> (i32, &[u8]) {
     let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
-    let value =
-        digits.iter().fold(0u64, |value, d| value.saturating_mul(10).saturating_add(u64::from(d - b'0')));
-    (value, rest)
+    let add = |value: i32, digit: &u8| value.wrapping_mul(10).wrapping_add(i32::from(digit - b'0'));
+    (digits.iter().fold(0, add), rest)
 }
 
 #[cfg(test)]
@@ -291,10 +318,17 @@ mod tests {
 
     #[test]
     fn numbers_compare_by_value() {
-        assert_eq!(compare(b"libx.so.10", b"libx.so.9"), Ordering::Greater);
-        assert_eq!(compare(b"libx.so.1", b"libx.so.01"), Ordering::Equal);
-        assert_eq!(compare(b"libx.so", b"libx.so.1"), Ordering::Less);
-        assert_eq!(compare(b"lib1", b"libx"), Ordering::Greater);
+        let machine = |arch| Machine { arch, is_64: true, big_endian: false, flags: 0 };
+        let (x86, arm) = (machine(eh::EM_X86_64), machine(eh::EM_AARCH64));
+        let x86_says = |a: &str, b: &str| compare(a.as_bytes(), b.as_bytes(), x86);
+        assert_eq!(x86_says("libx.so.10", "libx.so.9"), Ordering::Greater);
+        assert_eq!(x86_says("libx.so.1", "libx.so.01"), Ordering::Equal);
+        assert_eq!(x86_says("libx.so", "libx.so.1"), Ordering::Less);
+        assert_eq!(x86_says("lib1", "libx"), Ordering::Greater);
+        // A C int wraps around, and a char of x86 has a sign.
+        assert_eq!(x86_says("libq3000000000.so", "libq5.so"), Ordering::Less);
+        assert_eq!(x86_says("libqé.so", "libqa.so"), Ordering::Less);
+        assert_eq!(compare("libqé.so".as_bytes(), b"libqa.so", arm), Ordering::Greater);
     }
 
     #[test]

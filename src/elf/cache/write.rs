@@ -5,14 +5,28 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use crate::elf::Machine;
+
 use super::{ENTRY_LEN, EXTENSION_MAGIC, Entry, HEADER_LEN, HWCAP_EXTENSION, Hwcap, MAGIC_NEW, compare};
 
-/// The cache that holds exactly `entries`, for loaders of one byte order. The same entries, in whatever order and
-/// however often, give the same bytes.
-pub fn write(entries: &[Entry], big_endian: bool) -> Vec<u8> {
+/// The cache that holds exactly `entries`, for loaders of machines with the byte order and characters of `machine`.
+/// The same entries, in whatever order and however often, give the same bytes.
+pub fn write(entries: &[Entry], machine: Machine) -> Vec<u8> {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
-    sorted.sort_by(|a, b| order(a, b));
+    sorted.sort_by(|a, b| order(a, b, machine));
     sorted.dedup();
+    encode(&sorted, machine)
+}
+
+/// As [`write`], but of entries for one name the first given comes first.
+pub fn write_in_order(entries: &[Entry], machine: Machine) -> Vec<u8> {
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_by(|a, b| compare(&b.name, &a.name, machine));
+    encode(&sorted, machine)
+}
+
+fn encode(sorted: &[&Entry], machine: Machine) -> Vec<u8> {
+    let big_endian = machine.big_endian;
     let hwcaps: BTreeSet<&[u8]> = sorted.iter().filter_map(|entry| level(entry)).collect();
     let texts = sorted.iter().flat_map(|entry| [&*entry.name, &*entry.path]).chain(hwcaps.iter().copied());
     let texts: BTreeSet<&[u8]> = texts.collect();
@@ -61,14 +75,14 @@ pub fn write(entries: &[Entry], big_endian: bool) -> Vec<u8> {
 
 /// `compare` of glibc's `elf/cache.c`: names descending, flags descending, subdirectories for processors before
 /// plain entries. What it leaves open is decided bytewise, so that nothing depends on the given order.
-fn order(a: &Entry, b: &Entry) -> Ordering {
+fn order(a: &Entry, b: &Entry, machine: Machine) -> Ordering {
     let by_hwcap = || match (&a.hwcap, &b.hwcap) {
         (Hwcap::Level(one), Hwcap::Level(other)) => one.cmp(other),
         (Hwcap::Level(_), _) => Ordering::Less,
         (_, Hwcap::Level(_)) => Ordering::Greater,
         (one, other) => other.cmp(one),
     };
-    compare(&b.name, &a.name)
+    compare(&b.name, &a.name, machine)
         .then(b.flags.cmp(&a.flags))
         .then_with(by_hwcap)
         .then_with(|| (&a.name, &a.path).cmp(&(&b.name, &b.path)))
@@ -128,17 +142,19 @@ mod tests {
             entry("libb.so", "/y/libb.so", None),
         ];
         for big_endian in [false, true] {
-            let bytes = write(&entries, big_endian);
+            let machine = Machine { arch: 62, is_64: true, big_endian, flags: 0 };
+            let bytes = write(&entries, machine);
             let mut turned = entries.clone();
             turned.reverse();
-            assert_eq!(write(&turned, big_endian), bytes);
+            assert_eq!(write(&turned, machine), bytes);
             let cache = Cache::parse(&bytes, big_endian).unwrap();
             let paths: Vec<_> = cache.entries().iter().map(|e| String::from_utf8_lossy(&e.path)).collect();
             let wanted =
                 ["/y/libb.so", "/x/liba.so.10", "/x/glibc-hwcaps/x86-64-v3/liba.so.1", "/x/liba.so.1"];
             assert_eq!(paths, wanted);
         }
-        assert_eq!(Cache::parse(&write(&[], false), false).unwrap().entries(), []);
-        assert!(Cache::parse(&write(&[], false), true).is_err());
+        let machine = Machine { arch: 62, is_64: true, big_endian: false, flags: 0 };
+        assert_eq!(Cache::parse(&write(&[], machine), false).unwrap().entries(), []);
+        assert!(Cache::parse(&write(&[], machine), true).is_err());
     }
 }

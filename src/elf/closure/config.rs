@@ -7,7 +7,7 @@ use std::{
 
 use super::{CacheNeed, Closure, Edge, How, Outcome, Tag};
 use crate::elf::{
-    Dialect, Loader,
+    Dialect, Loader, Machine,
     cache::{self, Cache, Entry, Hwcap},
     tokens::directory,
 };
@@ -23,8 +23,8 @@ pub struct ConfigFile {
     pub needs: Vec<CacheNeed>,
     /// Whose format it has.
     pub dialect: Dialect,
-    /// Its byte order, where it has one.
-    pub big_endian: bool,
+    /// A machine that reads it.
+    pub machine: Machine,
 }
 
 impl ConfigFile {
@@ -39,19 +39,32 @@ impl ConfigFile {
 
     fn cache_over(&self, existing: &[u8]) -> Option<Vec<u8>> {
         // A loader that cannot read its cache goes without one.
-        let Ok(known) = Cache::parse(existing, self.big_endian) else { return Some(self.bytes.clone()) };
-        let is_known = |need: &CacheNeed| {
-            known.entries().iter().any(|entry| entry.name == need.name && entry.path == need.path)
+        let Ok(known) = Cache::parse(existing, self.machine.big_endian) else {
+            return Some(self.bytes.clone());
         };
-        if self.needs.iter().all(is_known) {
+        let same = |a: &Entry, b: &Entry| {
+            (&a.name, a.flags, &a.hwcap) == (&b.name, b.flags, &b.hwcap) && a.hwcap == Hwcap::None
+        };
+        let own = Cache::parse(&self.bytes, self.machine.big_endian).unwrap_or_default();
+        let is_need = |entry: &&Entry| {
+            self.needs.iter().any(|need| (&need.name, &need.path) == (&entry.name, &entry.path))
+        };
+        // What the loader does not come to by the first plain entry of that name.
+        let lacks = |need: &&Entry| {
+            known.entries().iter().find(|entry| same(entry, need)).is_none_or(|entry| entry.path != need.path)
+        };
+        let lacking: Vec<&Entry> = own.entries().iter().filter(is_need).filter(lacks).collect();
+        if lacking.is_empty() {
             return None;
         }
-        let own = Cache::parse(&self.bytes, self.big_endian).unwrap_or_default();
-        // Of two entries for a name the loader takes the first.
-        let names: BTreeSet<&Arc<[u8]>> = self.needs.iter().map(|need| &need.name).collect();
-        let kept = known.entries().iter().filter(|entry| !names.contains(&entry.name));
-        let entries: Vec<Entry> = own.entries().iter().chain(kept).cloned().collect();
-        Some(cache::write(&entries, self.big_endian))
+        // Entries for certain processors stay before the plain ones.
+        let replaced = |entry: &&Entry| lacking.iter().any(|need| same(entry, need));
+        let (plain, levels): (Vec<&Entry>, Vec<&Entry>) =
+            known.entries().iter().partition(|entry| entry.hwcap == Hwcap::None);
+        let plain = plain.into_iter().filter(|entry| !replaced(entry));
+        let entries: Vec<Entry> =
+            levels.into_iter().chain(lacking.iter().copied()).chain(plain).cloned().collect();
+        Some(cache::write_in_order(&entries, self.machine))
     }
 
     fn path_file_over(&self, existing: &[u8]) -> Option<Vec<u8>> {
@@ -81,11 +94,11 @@ impl Closure {
         let files = files.into_iter().filter_map(|(path, (loader, needs))| {
             let loader = self.loaders.get(loader)?;
             let bytes = match loader.dialect {
-                Dialect::Glibc => self.cache(&path, loader.machine.big_endian),
+                Dialect::Glibc => self.cache(&path, loader.machine),
                 Dialect::Musl => self.path_file(&path, loader),
             };
-            let (dialect, big_endian) = (loader.dialect, loader.machine.big_endian);
-            Some(ConfigFile { path, bytes, needs, dialect, big_endian })
+            let (dialect, machine) = (loader.dialect, loader.machine);
+            Some(ConfigFile { path, bytes, needs, dialect, machine })
         });
         files.collect()
     }
@@ -104,7 +117,8 @@ impl Closure {
         programs.flat_map(|(program, loader)| program.edges.iter().map(move |edge| (loader, edge)))
     }
 
-    fn cache(&self, config: &[u8], big_endian: bool) -> Vec<u8> {
+    fn cache(&self, config: &[u8], machine: Machine) -> Vec<u8> {
+        let big_endian = machine.big_endian;
         let mut entries = Vec::new();
         // Loaders of several machines share a cache.
         let edges = self.edges_for(config).filter(|(loader, _)| loader.machine.big_endian == big_endian);
@@ -138,7 +152,7 @@ impl Closure {
                 |known: &Entry| known.name == entry.name && *directory(&known.path) == *dir(&entry.path);
             entry.hwcap == Hwcap::None || plain.iter().any(beside)
         });
-        cache::write(&entries, big_endian)
+        cache::write(&entries, machine)
     }
 
     /// The directories that were of use, in the order of the search: LD_LIBRARY_PATH's and then the loader's own.
@@ -165,11 +179,11 @@ impl Closure {
         let place = |dir: &&[u8]| self.musl_order.iter().position(|known| **known == **dir);
         first.sort_by_key(place);
         then.sort_by_key(place);
-        if then.is_empty() {
-            then.extend(loader.system_dirs.iter().map(|dir| &**dir));
-        }
+        // What else is in the image was found there without a file, and is still.
+        then.extend(loader.system_dirs.iter().map(|dir| &**dir));
+        let mut seen = BTreeSet::new();
         let mut out = Vec::new();
-        for dir in first.iter().chain(then.iter().filter(|dir| !first.contains(dir))) {
+        for dir in first.iter().chain(&then).filter(|dir| seen.insert(**dir)) {
             out.extend_from_slice(dir);
             out.push(b'\n');
         }

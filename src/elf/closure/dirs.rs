@@ -2,11 +2,23 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{How, Miss, State, Tried, Warning, search::join};
-use crate::elf::{FindError, Found, FoundKind, tokens::without_slashes};
+use super::{How, Miss, State, Tried, Warning, files::is_of_process, search::join};
+use crate::{
+    elf::{FindError, Found, FoundKind, tokens::without_slashes},
+    path::ImagePath,
+};
 
 /// A directory's place in [`State::dirs`].
 pub(super) type DirId = usize;
+
+/// A list of directories to be searched in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct DirList {
+    /// The directories, but of those after the first [`MAX_TRIED`] only what is there.
+    pub(super) dirs: Vec<DirId>,
+    /// How many are not among these.
+    absent: usize,
+}
 
 /// Names that a directory may not have before it is listed: then one system call answers for all further ones,
 /// and nothing is to be remembered of them.
@@ -26,6 +38,8 @@ pub(super) struct Dir {
     pub(super) is_there: bool,
     /// The subdirectories for processors that are there, in the order of the search.
     pub(super) subdirs: Vec<Arc<[u8]>>,
+    /// Where it really is.
+    real: ImagePath,
     names: Names,
 }
 
@@ -35,7 +49,7 @@ enum Names {
     /// So many were not there.
     Missed(usize),
     /// These are all.
-    All(BTreeSet<Vec<u8>>),
+    All(Arc<BTreeSet<Vec<u8>>>),
     /// It cannot be listed.
     Unknown,
 }
@@ -57,6 +71,11 @@ impl Trail {
 
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Counts the directories of a list that are not there and not among those that were tried.
+    pub(super) fn pass(&mut self, list: &DirList) {
+        self.count += list.absent;
     }
 
     /// Goes on with what another search tried.
@@ -121,7 +140,9 @@ impl State<'_> {
         let mut subdirs = if is_there { self.subdirs(loader) } else { Vec::new() };
         subdirs.retain(|sub| self.lookup.find(&join(path, sub)).is_ok_and(|found| is_dir(&found)));
         let id = self.dirs.len();
-        self.dirs.push(Dir { path: path.clone(), is_there, subdirs, names: Names::Missed(0) });
+        let real = found.map_or_else(ImagePath::root, |found| found.path);
+        let names = self.listings.get(&real).map_or(Names::Missed(0), |names| Names::All(names.clone()));
+        self.dirs.push(Dir { path: path.clone(), is_there, subdirs, real, names });
         self.dir_ids.insert(key, id);
         id
     }
@@ -133,7 +154,7 @@ impl State<'_> {
         loader: usize,
         program: &Arc<[u8]>,
         environment: &[Vec<u8>],
-    ) -> Vec<(How, Vec<DirId>)> {
+    ) -> Vec<(How, DirList)> {
         let options = self.options;
         for element in environment.iter().filter(|dir| !dir.starts_with(b"/")) {
             let element = element.as_slice().into();
@@ -142,11 +163,20 @@ impl State<'_> {
         }
         let all = [(How::Environment, environment), (How::LibraryPath, &options.library_path[..])];
         let all = all.into_iter().filter(|(_, path)| !path.is_empty());
-        all.map(|(how, path)| (how, self.dir_ids(loader, &absolute(path)))).collect()
+        all.map(|(how, path)| (how, self.dir_list(loader, &absolute(path)))).collect()
     }
 
-    pub(super) fn dir_ids(&mut self, loader: usize, paths: &[Arc<[u8]>]) -> Vec<DirId> {
-        paths.iter().map(|path| self.dir(loader, path)).collect()
+    pub(super) fn dir_list(&mut self, loader: usize, paths: &[Arc<[u8]>]) -> DirList {
+        let mut list = DirList::default();
+        for (at, path) in paths.iter().enumerate() {
+            let dir = self.dir(loader, path);
+            if at < MAX_TRIED || self.dirs.get(dir).is_some_and(|dir| dir.is_there) {
+                list.dirs.push(dir);
+            } else {
+                list.absent += 1;
+            }
+        }
+        list
     }
 
     /// Whether a directory is known not to have `name`.
@@ -159,21 +189,21 @@ impl State<'_> {
 
     /// Notes that a directory has not what was asked for.
     pub(super) fn missed(&mut self, dir: DirId) {
-        let Some(Dir { path, names, .. }) = self.dirs.get_mut(dir) else { return };
+        let Some(Dir { path, names, real, .. }) = self.dirs.get_mut(dir) else { return };
         let Names::Missed(count) = names else { return };
         *count += 1;
         if *count == MISSES_BEFORE_LIST {
-            *names = match self.lookup.list(path) {
-                Ok(all) => Names::All(all.into_iter().collect()),
-                Err(_) => Names::Unknown,
+            *names = match (self.listings.get(real), self.lookup.list(path)) {
+                (Some(known), _) => Names::All(known.clone()),
+                (None, Ok(all)) => {
+                    let all: Arc<BTreeSet<Vec<u8>>> = Arc::new(all.into_iter().collect());
+                    self.listings.insert(real.clone(), all.clone());
+                    Names::All(all)
+                }
+                (None, Err(_)) => Names::Unknown,
             };
         }
     }
-}
-
-/// Whether the way to a directory leads through what procfs has of a process: it is another for the next one.
-fn is_of_process(found: &Found) -> bool {
-    found.links.iter().chain([&found.path]).any(|path| path.as_bytes().starts_with(b"/proc/"))
 }
 
 /// The miss of a name that is not in its directory.

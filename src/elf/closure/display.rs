@@ -67,6 +67,7 @@ impl fmt::Display for Miss {
             Self::NotInCache => f.write_str("not in the cache"),
             Self::NoDefaultLib => f.write_str("excluded by NODEFLIB"),
             Self::Relative => f.write_str("relative to the working directory"),
+            Self::TooLong => f.write_str("longer than the loader's 511 bytes"),
             Self::Token => f.write_str("a token in it has no value"),
         }
     }
@@ -109,6 +110,12 @@ impl fmt::Display for Warning {
             }
             Self::Metadata(file, what) => write!(f, "{}: {what}", escape(file)),
             Self::Soft(what) => f.write_str(what),
+            Self::Platform(file, path) => write!(
+                f,
+                "{}: $PLATFORM in `{}` depends on the processor: the usual one's was taken",
+                escape(file),
+                escape(path)
+            ),
             Self::ProcessDirectory(path) => {
                 write!(f, "{}: leads through /proc to another place in each process, left out", escape(path))
             }

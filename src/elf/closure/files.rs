@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use goblin::elf::header as eh;
 
-use super::{FaultKind, File, Miss, State};
+use super::{Fault, FaultKind, File, Miss, State};
 use crate::elf::{
     FindError, Float, Found, FoundKind, HEADER_LEN, Header, Kind, Linkage, Loader, Machine, Object,
     ObjectError, PIE,
@@ -38,12 +38,19 @@ impl State<'_> {
             return known.clone();
         }
         let opened = self.open_anew(path);
-        self.opened.insert(path.into(), opened.clone());
+        // There is no end to what is not there.
+        if !matches!(opened, Opened::Not(_)) {
+            self.opened.insert(path.into(), opened.clone());
+        }
         opened
     }
 
     fn open_anew(&self, path: &[u8]) -> Opened {
         let found = match self.lookup.find(path) {
+            Ok(found) if is_of_process(&found) => {
+                let why = "the way leads through /proc, to another place in each process";
+                return Opened::Not(FindError::Other(why.into()));
+            }
             Ok(found) => found,
             Err(error) => return Opened::Not(error),
         };
@@ -55,7 +62,9 @@ impl State<'_> {
             Err(ObjectError::Denied) => Opened::Not(FindError::Denied),
             Err(error) => {
                 let head = self.lookup.read(&found, HEADER_LEN).unwrap_or_default();
-                Opened::Broken(Header::parse(&head).ok(), error.into())
+                // Loaders look at nothing in what is shorter than a header.
+                let header = Header::parse(&head).ok().filter(|_| head.len() == HEADER_LEN);
+                Opened::Broken(header, error.into())
             }
         }
     }
@@ -73,12 +82,27 @@ impl State<'_> {
             opened: key.clone(),
             path: found.path.clone(),
             id: found.id,
+            len: match found.kind {
+                FoundKind::File(len) => len,
+                FoundKind::Directory | FoundKind::Other => 0,
+            },
             links: found.links.clone(),
             through: found.through.clone(),
             object: object.clone(),
         });
         self.opened.insert(key, Opened::Object(found, object, Some(index)));
         Some(index)
+    }
+}
+
+impl State<'_> {
+    /// The fault of a file that is cut off: the last page of its segments is past its end.
+    pub(super) fn cut_off(&self, file: usize) -> Option<Fault> {
+        const PAGE: u64 = 4096;
+        let file = self.out.files.get(file)?;
+        let last_page = |end: u64| end.saturating_sub(1) / PAGE;
+        let is_cut = file.object.extent > 0 && last_page(file.object.extent) > last_page(file.len);
+        is_cut.then(|| Fault { path: file.opened.clone(), kind: FaultKind::CutOff })
     }
 }
 
@@ -97,6 +121,7 @@ impl Opened {
                 Verdict::Take => Verdict::Fatal(fault.clone()),
                 other => other,
             },
+            Self::Object(found, ..) if is_short(found, loader) => Verdict::Fatal(FaultKind::TooShort),
             Self::Object(_, object, _) => match verify(&object.header, loader) {
                 Verdict::Take => mappable(object),
                 other => other,
@@ -125,6 +150,11 @@ impl Opened {
             }
         }
     }
+}
+
+/// Whether the way to a file or directory leads through what procfs has of a process.
+pub(super) fn is_of_process(found: &Found) -> bool {
+    found.links.iter().chain([&found.path]).any(|path| path.as_bytes().starts_with(b"/proc/"))
 }
 
 /// `open_verify` in glibc's `elf/dl-load.c`, in its order.
@@ -190,9 +220,18 @@ fn floats_differ(own: Machine, machine: Machine) -> bool {
     )
 }
 
+/// Whether a file is shorter than a header of the loader's own class, which is all that it looks at then.
+fn is_short(found: &Found, loader: &Loader) -> bool {
+    let header = if loader.machine.is_64 { 64 } else { 52 };
+    matches!(found.kind, FoundKind::File(len) if len < header)
+}
+
 fn mappable(object: &Object) -> Verdict {
     if object.linkage != Linkage::Dynamic {
         return Verdict::Fatal(FaultKind::NotDynamic);
+    }
+    if object.misaligned {
+        return Verdict::Fatal(FaultKind::Header("alignment of a segment"));
     }
     if object.header.kind == Kind::Exec || object.flags_1 & PIE != 0 {
         return Verdict::Fatal(FaultKind::Program);

@@ -38,9 +38,9 @@ pub struct Root {
 /// How the loader is to be imagined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// LD_LIBRARY_PATH as the image's own environment has it: directories of the image. Relative ones are left out,
-    /// here and below.
-    pub environment_path: Vec<Vec<u8>>,
+    /// LD_LIBRARY_PATH as the image's own environment has it, whole: each loader has its own way to split it. Relative
+    /// directories are left out, here and below.
+    pub environment_path: Vec<u8>,
     /// Directories that are searched next, as if LD_LIBRARY_PATH went on with them. The image has no such variable:
     /// what is found there needs its cache.
     pub library_path: Vec<Vec<u8>>,
@@ -49,7 +49,7 @@ pub struct Options {
     /// Which processor it runs on.
     pub hwcaps: Hwcaps,
     /// Names that objects, by their real paths, give to dlopen(3) besides those of their metadata. One that leads
-    /// nowhere is passed over, and what one leads to loads nothing: it is to be given as a root.
+    /// nowhere is passed over, and what one leads to may lack what it needs.
     pub opens: BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>>,
 }
 
@@ -113,6 +113,8 @@ pub struct File {
     pub path: ImagePath,
     /// Its identity.
     pub id: FileId,
+    /// Its size, bytes.
+    pub len: u64,
     /// The symbolic links on the way: all must be in the image.
     pub links: Vec<ImagePath>,
     /// The directories on the way that `..` leaves again: all must be in the image.
@@ -149,7 +151,7 @@ pub struct Edge {
     pub requester: usize,
     /// By which tag.
     pub tag: Tag,
-    /// Whether the program starts without: it is a need of what dlopen metadata only recommends.
+    /// Whether the program starts without: what dlopen metadata only recommends needs it, or what may be opened.
     pub optional: bool,
     /// The name it asks for, as it stands in the file.
     pub name: Arc<[u8]>,
@@ -254,6 +256,8 @@ pub enum Miss {
     Relative,
     /// A token in it has no value.
     Token,
+    /// The path is longer than musl's loader has room for.
+    TooLong,
 }
 
 /// What would stop a program from starting, besides a library that is missing.
@@ -298,6 +302,16 @@ pub enum FaultKind {
     /// PT_INTERP names a file that itself wants an interpreter.
     #[error("the interpreter wants an interpreter")]
     NestedInterpreter,
+    /// The file ends before its segments do: what is past the end cannot be mapped (SIGBUS).
+    #[error("the file ends before its segments do: it is cut off")]
+    CutOff,
+    /// Versions of a library are wanted that nothing loads by this name: the loader's assertion fails
+    /// (`find_needed` in `elf/dl-version.c`).
+    #[error("wants versions of {}, which nothing loads by that name", escape(.0))]
+    VersionsOf(Arc<[u8]>),
+    /// More requests than any real closure has: objects with thousands of needs, thousands of times.
+    #[error("too many requests for libraries in all")]
+    TooManyRequests,
     /// It is among filters that filter each other: the loader runs in a circle until its stack is used up.
     #[error("filters in a circle")]
     FilterCircle,
@@ -331,6 +345,9 @@ pub enum Warning {
     /// A library that [`Options::library_path`] finds, and the one that its user's RUNPATH finds: the image needs the
     /// variable, too.
     Shadowed(Arc<[u8]>, Arc<[u8]>),
+    /// A file, and a path of it in which `$PLATFORM` stands: what this is depends on the processor. It was taken for
+    /// the usual one.
+    Platform(Arc<[u8]>, Arc<[u8]>),
     /// A directory that is searched and that leads through procfs to something of the process: it is left out.
     ProcessDirectory(Arc<[u8]>),
     /// A library that is missing on most processors, and a build of it for better ones.

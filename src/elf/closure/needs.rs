@@ -32,6 +32,11 @@ impl State<'_> {
             && match self.in_system_dirs(loader, name, &mut Trail::default()) {
                 Some(Hit::Found(path, _)) => self.id(&path) == Some(id),
                 _ => false,
+            }
+            // A cache of the image's own may lead elsewhere before.
+            && match self.by_name(loader, name) {
+                Hit::Found(path, _) => self.id(&path) == Some(id),
+                _ => false,
             };
         if !by_default {
             self.out.needs_cache.insert(CacheNeed { loader, name: name.clone(), path });

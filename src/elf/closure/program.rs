@@ -35,6 +35,7 @@ pub(super) fn resolve(state: &mut State<'_>, root: &Root) -> Program {
         None if object.linkage == Linkage::Dynamic => state.library(&mut program, &path, &object),
         None => {}
     }
+    program.faults.extend(program.file.and_then(|file| state.cut_off(file)));
     match program.loader {
         Some(loader) if state.is_musl(loader) => musl::load(state, &mut program),
         Some(_) => glibc::load(state, &mut program),
@@ -84,8 +85,12 @@ impl State<'_> {
         }
         let machine = object.header.machine;
         let wants_musl = object.needed().any(|name| name.starts_with(b"libc.musl-") || **name == *b"libc.so");
+        let wants_glibc = object.needed().any(|name| **name == *b"libc.so.6");
+        // Where it names no C library, that of the programs that it comes with.
+        let known = self.out.loaders.iter().find(|known| known.machine == machine);
+        let is_musl = wants_musl || !wants_glibc && known.is_some_and(|known| known.dialect == Dialect::Musl);
         let dialects =
-            if wants_musl { [Dialect::Musl, Dialect::Glibc] } else { [Dialect::Glibc, Dialect::Musl] };
+            if is_musl { [Dialect::Musl, Dialect::Glibc] } else { [Dialect::Glibc, Dialect::Musl] };
         let usual = dialects.iter().flat_map(|&dialect| usual_paths(machine, dialect));
         for usual in usual {
             let usual: Arc<[u8]> = usual.into();

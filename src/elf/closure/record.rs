@@ -2,7 +2,28 @@
 
 use std::sync::Arc;
 
-use super::{Edge, Fault, Outcome, Program, State, Tag, Tried, Warning, dirs::Room};
+use crate::elf::Priority;
+
+use super::{Edge, Fault, FaultKind, Outcome, Program, State, Tag, Tried, Warning, dirs::Room};
+
+/// Who wants what is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weight {
+    /// The program does not start without.
+    #[default]
+    Hard,
+    /// Metadata recommends it, or what metadata recommends wants it.
+    Recommended,
+    /// A name among constants leads to it: it may never be opened.
+    Named,
+}
+
+impl Weight {
+    /// Of what metadata names with this priority.
+    pub(super) fn of(priority: Priority) -> Self {
+        if priority == Priority::Required { Self::Hard } else { Self::Recommended }
+    }
+}
 
 /// The requests and faults of one program.
 #[derive(Debug, Default)]
@@ -10,8 +31,8 @@ pub(super) struct Record {
     edges: Vec<Edge>,
     faults: Vec<Fault>,
     room: Room,
-    /// Whether what is looked at now is wanted only by what metadata recommends: the program starts without.
-    pub(super) optional: bool,
+    /// Of what is looked at now.
+    pub(super) weight: Weight,
 }
 
 impl Record {
@@ -23,21 +44,35 @@ impl Record {
         outcome: Outcome,
         tried: (Arc<[Tried]>, usize),
     ) {
-        if self.optional && tag.is_hard() && outcome == Outcome::Missing {
+        if self.weight == Weight::Recommended && tag.is_hard() && outcome == Outcome::Missing {
             let library = state.out.files.get(requester).map(|file| file.opened.clone());
             state.out.warnings.insert(Warning::RecommendedNeeds(library.unwrap_or_default(), name.clone()));
         }
+        let Some(left) = state.requests_left.checked_sub(1) else {
+            if self.faults.last().is_none_or(|fault| fault.kind != FaultKind::TooManyRequests) {
+                self.faults.push(Fault { path: name, kind: FaultKind::TooManyRequests });
+            }
+            return;
+        };
+        state.requests_left = left;
         let (tried, unlisted) = self.room.keep(tried);
-        self.edges.push(Edge { requester, tag, optional: self.optional, name, outcome, tried, unlisted });
+        let optional = self.weight != Weight::Hard;
+        self.edges.push(Edge { requester, tag, optional, name, outcome, tried, unlisted });
     }
 
-    /// What stops the program, or one that it can do without.
+    /// What stops the program, or what it can do without.
     pub(super) fn fault(&mut self, state: &mut State<'_>, fault: Fault) {
-        if self.optional {
-            state.out.warnings.insert(Warning::Soft(fault.to_string()));
-        } else {
-            self.faults.push(fault);
+        match self.weight {
+            Weight::Hard => self.faults.push(fault),
+            Weight::Recommended => drop(state.out.warnings.insert(Warning::Soft(fault.to_string()))),
+            Weight::Named => {}
         }
+    }
+
+    /// Whether a request for `name` came to nothing.
+    pub(super) fn failed(&self, name: &[u8]) -> bool {
+        let nothing = |edge: &Edge| matches!(edge.outcome, Outcome::Missing | Outcome::Fatal(_));
+        self.edges.iter().any(|edge| *edge.name == *name && nothing(edge))
     }
 
     /// How many requests there are.

@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use super::{
     FaultKind, How, Hwcaps, Miss, State, Tried, Warning,
-    dirs::{DirId, NOT_THERE, Trail, tried},
+    dirs::{DirList, NOT_THERE, Trail, tried},
     files::Verdict,
 };
 use crate::elf::{
     Dialect, FindError, FoundKind, Loader,
     cache::{Cache, MAX_CACHE},
     conf::{self, ConfDir},
-    tokens::{SearchPath, Tokens, directory, musl_list},
+    tokens::{SearchPath, Tokens, directory, mentions_platform, musl_list},
 };
 
 /// The search paths of one file, tokens replaced. `None` where the tag is absent or empty.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
-    pub(super) rpath: Option<Vec<DirId>>,
-    pub(super) runpath: Option<Vec<DirId>>,
+    pub(super) rpath: Option<DirList>,
+    pub(super) runpath: Option<DirList>,
 }
 
 /// What a loader's configuration file says.
@@ -96,11 +96,17 @@ impl State<'_> {
         // DT_RPATH is nothing where there is a DT_RUNPATH, and be it empty.
         let rpath = object.rpath.as_ref().filter(|_| object.runpath.is_none());
         let (rpath, runpath) = (split(rpath, "RPATH"), split(object.runpath.as_ref(), "RUNPATH"));
-        let opened = file.opened.clone();
+        let (opened, object) = (file.opened.clone(), object.clone());
+        if facts.dialect == Dialect::Glibc {
+            for list in [object.rpath.as_ref().filter(|_| object.runpath.is_none()), object.runpath.as_ref()]
+            {
+                self.note_platform(&opened, list.map_or(&[], |list| list));
+            }
+        }
         let warnings = relative.into_iter().map(|(tag, e)| Warning::RelativeElement(opened.clone(), tag, e));
         self.out.warnings.extend(warnings);
-        let mut ids = |dirs: Vec<Arc<[u8]>>| self.dir_ids(loader, &dirs);
-        Some(Paths { rpath: rpath.map(&mut ids), runpath: runpath.map(ids) })
+        let mut list = |dirs: Vec<Arc<[u8]>>| self.dir_list(loader, &dirs);
+        Some(Paths { rpath: rpath.map(&mut list), runpath: runpath.map(list) })
     }
 
     /// What the tokens of the object at `path` stand for.
@@ -112,6 +118,13 @@ impl State<'_> {
         };
         let platform = platform.unwrap_or(&facts.platform);
         Some(Tokens { origin: directory(path), lib: &facts.lib, platform })
+    }
+
+    /// Notes that a path of a file depends on which processor it is, where no certain one was asked for.
+    pub(super) fn note_platform(&mut self, file: &Arc<[u8]>, path: &[u8]) {
+        if !matches!(self.options.hwcaps, Hwcaps::Cpu(_)) && mentions_platform(path) {
+            self.out.warnings.insert(Warning::Platform(file.clone(), path.into()));
+        }
     }
 
     /// What a loader's cache or path file says.
@@ -183,12 +196,12 @@ impl State<'_> {
     pub(super) fn try_dirs(
         &mut self,
         loader: usize,
-        dirs: &[DirId],
+        list: &DirList,
         name: &[u8],
         how: &How,
         trail: &mut Trail,
     ) -> Listed {
-        for &id in dirs {
+        for &id in &list.dirs {
             let Some(dir) = self.dirs.get(id) else { continue };
             if !dir.is_there {
                 trail.push(|| tried(&dir.path, how, Miss::NoDirectory));
@@ -212,6 +225,7 @@ impl State<'_> {
                 (None, _) => {}
             }
         }
+        trail.pass(list);
         Listed::Next
     }
 

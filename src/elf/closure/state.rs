@@ -11,6 +11,7 @@ use super::{
     files, search,
 };
 use crate::elf::{Dialect, Dlopen, Loader, Lookup, Machine, Priority, dlopen};
+use crate::path::ImagePath;
 
 /// Names of symbol versions.
 pub(super) type Versions = Arc<[Arc<[u8]>]>;
@@ -30,6 +31,8 @@ pub(super) struct State<'a> {
     pub(super) paths: BTreeMap<(usize, usize, bool), Arc<search::Paths>>,
     /// Directories that are searched.
     pub(super) dirs: Vec<Dir>,
+    /// All names of directories, by their real paths.
+    pub(super) listings: BTreeMap<ImagePath, Arc<BTreeSet<Vec<u8>>>>,
     /// Their places there, by loader and path.
     pub(super) dir_ids: BTreeMap<(usize, Arc<[u8]>), DirId>,
     /// Results of the last part of the search, which depends on little: loader, NODEFLIB, name.
@@ -42,7 +45,12 @@ pub(super) struct State<'a> {
     dlopens: BTreeMap<usize, Arc<[Dlopen]>>,
     /// The files of `/etc/ld.so.preload`.
     pub(super) preload_file: Option<Arc<[Vec<u8>]>>,
+    /// Requests that may still go on record.
+    pub(super) requests_left: usize,
 }
+
+/// Requests of all programs of a closure: those of all programs of a large system are a fifth.
+const MAX_REQUESTS: usize = 2_000_000;
 
 impl<'a> State<'a> {
     pub(super) fn new(options: &'a Options, lookup: &'a dyn Lookup) -> Self {
@@ -55,12 +63,14 @@ impl<'a> State<'a> {
             configs: BTreeMap::new(),
             paths: BTreeMap::new(),
             dirs: Vec::new(),
+            listings: BTreeMap::new(),
             dir_ids: BTreeMap::new(),
             tails: BTreeMap::new(),
             judged: BTreeSet::new(),
             versions: BTreeMap::new(),
             dlopens: BTreeMap::new(),
             preload_file: None,
+            requests_left: MAX_REQUESTS,
         }
     }
 

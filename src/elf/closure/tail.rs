@@ -40,7 +40,7 @@ impl State<'_> {
     /// The loader's own directories.
     pub(super) fn in_system_dirs(&mut self, loader: usize, name: &[u8], trail: &mut Trail) -> Option<Hit> {
         let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
-        let system = self.dir_ids(loader, &system);
+        let system = self.dir_list(loader, &system);
         match self.try_dirs(loader, &system, name, &How::Default, trail) {
             Listed::End(hit) => Some(hit),
             Listed::Next => None,

@@ -49,6 +49,8 @@ pub struct Object {
     pub dlopen_notes: Vec<Vec<u8>>,
     /// Bytes up to the end of the last segment that is mapped (PT_LOAD); a whole file has at least as many.
     pub extent: u64,
+    /// Whether a segment's address and offset do not go together.
+    pub misaligned: bool,
 }
 
 /// How an object comes to run.
@@ -173,6 +175,7 @@ impl Object {
             verdef: None,
             dlopen_notes: Vec::new(),
             extent: 0,
+            misaligned: false,
         };
         if matches!(header.kind, Kind::Other(_)) {
             return Ok(object);
@@ -181,6 +184,8 @@ impl Object {
         let loads = segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD);
         let ends = loads.map(|segment| segment.p_offset.saturating_add(segment.p_filesz));
         object.extent = ends.max().unwrap_or(0);
+        let loads = segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD);
+        object.misaligned = loads.into_iter().any(is_misaligned);
         object.interp = interp(&mut bytes, &segments)?;
         if let Some(dynamic) = dynamic::find(&mut bytes, &header, &segments)? {
             object.linkage = dynamic.linkage();
@@ -209,6 +214,13 @@ impl Object {
         let unmarked = self.header.kind == Kind::Dyn && self.header.has_entry && !like_a_library;
         self.is_program() || unmarked
     }
+}
+
+/// Whether a loader refuses to map a segment so (`_dl_map_object_from_fd`).
+fn is_misaligned(load: &ProgramHeader) -> bool {
+    let align = load.p_align;
+    !align.is_power_of_two() && align != 0
+        || align > 1 && load.p_vaddr.wrapping_sub(load.p_offset) & align.wrapping_sub(1) != 0
 }
 
 fn segments(bytes: &mut Bytes<'_>, header: &Header) -> Result<Vec<ProgramHeader>, ObjectError> {

@@ -6,7 +6,8 @@ use super::{Bytes, Header, ObjectError};
 
 /// `n_type` of `.note.dlopen` (UAPI.12 ELF dlopen metadata).
 const TYPE: u32 = 0x407c_0c0a;
-/// Bytes of all PT_NOTE segments that are looked at; real ones are below a kilobyte.
+/// Bytes of all PT_NOTE segments that are looked at; real ones are below a kilobyte. What is larger is passed over:
+/// a program may have notes of its own.
 const MAX_NOTES: u64 = 1 << 20;
 
 /// The descriptors of all dlopen notes, without the NULs that end them. A note that makes no sense ends its
@@ -20,7 +21,7 @@ pub(super) fn dlopen(
     let mut left = MAX_NOTES;
     for segment in segments.iter().filter(|s| s.p_type == ph::PT_NOTE) {
         if segment.p_filesz > left {
-            return Err(ObjectError::TooMany { what: "bytes of notes", limit: 1 << 20 });
+            continue;
         }
         left -= segment.p_filesz;
         let data = bytes.get(segment.p_offset, segment.p_filesz, "PT_NOTE")?;

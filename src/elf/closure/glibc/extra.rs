@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use super::Walk;
+use super::{Member, Walk};
 use crate::elf::{
     FileId, How, Outcome, Tag, Warning,
     closure::{
         dirs::Trail,
         files::Verdict,
+        record::Weight,
         search::{Hit, join},
     },
     dlopen::{Dlopen, Priority},
@@ -16,18 +17,24 @@ use crate::elf::{
 };
 
 impl Walk<'_, '_> {
-    /// The dependencies that the members' notes name, and what these need in turn.
+    /// The dependencies that the members' notes name, and what these need in turn: first what is required, of which
+    /// something that is only recommended may need a part, too.
     pub(super) fn dlopens(&mut self) {
-        let mut at = 0;
-        while let Some((file, optional)) = self.members.get(at).map(|member| (member.file, member.optional)) {
-            for entry in &*self.state.dlopens(file) {
-                self.record.optional = optional || entry.priority != Priority::Required;
-                self.dlopen(at, entry);
-                self.breadth_first();
+        for weight in [Weight::Hard, Weight::Recommended] {
+            self.record.weight = weight;
+            let mut at = 0;
+            while let Some(member) = self.members.get(at) {
+                let (file, of) = (member.file, member.weight);
+                for entry in &*self.state.dlopens(file) {
+                    if of.max(Weight::of(entry.priority)) == weight {
+                        self.dlopen(at, entry);
+                        self.breadth_first();
+                    }
+                }
+                at += 1;
             }
-            at += 1;
         }
-        self.record.optional = false;
+        self.record.weight = Weight::Hard;
     }
 
     /// `dlopen` from `member` of the first alternative that is there.
@@ -66,13 +73,16 @@ impl Walk<'_, '_> {
     /// The libraries that members open by the names that are known of them. Nobody knows in which order: none counts
     /// as loaded for another.
     pub(super) fn opens(&mut self) {
+        self.record.weight = Weight::Named;
         let (mut at, before) = (0, self.members.len());
         while let Some(file) = self.members.get(at).map(|member| member.file) {
             for name in self.state.opens(file) {
                 self.open((at, file), &name, before);
+                self.breadth_first();
             }
             at += 1;
         }
+        self.record.weight = Weight::Hard;
     }
 
     fn open(&mut self, (member, requester): (usize, usize), name: &Arc<[u8]>, before: usize) {
@@ -84,7 +94,11 @@ impl Walk<'_, '_> {
             _ => {
                 let answer = self.search(member, &full);
                 let Hit::Found(..) = answer.result else { return };
-                (self.map(None, Tag::Opened, &full, answer.result).1, answer.tried)
+                let (found, outcome) = self.map(None, Tag::Opened, &full, answer.result);
+                if let Some(found) = found.filter(|&found| !self.is_listed(found)) {
+                    self.enlist(self.list.len(), found);
+                }
+                (outcome, answer.tried)
             }
         };
         self.record.request(self.state, (requester, Tag::Opened, name.clone()), outcome, tried);
@@ -95,7 +109,9 @@ impl Walk<'_, '_> {
         let levels = self.state.loader(self.loader).map(|facts| facts.hwcaps.clone()).unwrap_or_default();
         let count = self.members.len();
         for member in 1..count {
-            let Some(file) = self.members.get(member).map(|member| member.file) else { return };
+            let Some(Member { file, weight, .. }) = self.members.get(member) else { return };
+            let file = *file;
+            self.record.weight = *weight;
             let Some(opened) = self.state.out.files.get(file).map(|file| file.opened.clone()) else { return };
             let name = opened.rsplit(|&b| b == b'/').next().unwrap_or_default();
             for level in &levels {
@@ -105,8 +121,9 @@ impl Walk<'_, '_> {
                     self.variant(member, &path, &opened);
                 }
             }
+            self.breadth_first();
         }
-        self.breadth_first();
+        self.record.weight = Weight::Hard;
     }
 
     fn variant(&mut self, of: usize, path: &Arc<[u8]>, opened: &Arc<[u8]>) {

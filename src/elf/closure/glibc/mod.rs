@@ -4,10 +4,16 @@ mod extra;
 mod request;
 mod versions;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
-    Fault, FaultKind, How, Hwcaps, Program, State, Tag, Warning, dirs::DirId, record::Record, search::Paths,
+    Fault, FaultKind, How, Hwcaps, Program, State, Tag, Warning,
+    dirs::DirList,
+    record::{Record, Weight},
+    search::Paths,
 };
 use crate::elf::{FileId, NODEFLIB, Request};
 
@@ -22,8 +28,8 @@ struct Member {
     paths: Arc<Paths>,
     has_runpath: bool,
     nodeflib: bool,
-    /// Whether the program starts without it.
-    optional: bool,
+    /// Who wants it.
+    weight: Weight,
 }
 
 /// Filtees that are moved before their filters. More are in a circle, in which the real loader runs until its
@@ -37,6 +43,8 @@ struct Walk<'s, 'a> {
     members: Vec<Member>,
     /// Every name that a loaded object answers to, and which member that is.
     names: BTreeMap<Arc<[u8]>, usize>,
+    /// Those of them that something was loaded by, which a SONAME alone is not (`l_name`, `l_libname`).
+    matched: BTreeSet<Arc<[u8]>>,
     ids: BTreeMap<FileId, usize>,
     /// Breadth-first order, in which the dependencies of members are looked at, and whether they were.
     list: Vec<(usize, bool)>,
@@ -47,7 +55,7 @@ struct Walk<'s, 'a> {
     /// The order of loading, the program first (`l_next`).
     chain: Vec<usize>,
     /// Directories of LD_LIBRARY_PATH.
-    library_path: Arc<[(How, Vec<DirId>)]>,
+    library_path: Arc<[(How, DirList)]>,
     record: Record,
 }
 
@@ -63,6 +71,7 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         loader,
         members: Vec::new(),
         names: BTreeMap::new(),
+        matched: BTreeSet::new(),
         ids: BTreeMap::new(),
         list: Vec::new(),
         listed: Vec::new(),
@@ -79,12 +88,12 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     let at_start = walk.members.len();
     // A program's own filtees stand before it.
     let loads: Vec<usize> = walk.chain.iter().copied().filter(|&member| member != 0).collect();
+    walk.dlopens();
+    walk.opens();
     if walk.state.options.hwcaps == Hwcaps::All {
         walk.variants();
     }
-    walk.dlopens();
     walk.check_versions();
-    walk.opens();
     let Walk { members, record, .. } = walk;
     program.loads = loads.iter().filter_map(|&member| members.get(member)).map(|m| m.file).collect();
     program.extra = members.iter().skip(at_start).map(|member| member.file).collect();
@@ -101,6 +110,7 @@ impl Walk<'_, '_> {
             let path = self.state.loader(self.loader).map(|facts| facts.path.clone());
             let member = self.add(interpreter, None, false);
             if let Some(path) = path {
+                self.matched.insert(path.clone());
                 self.names.entry(path).or_insert(member);
             }
         }
@@ -118,8 +128,13 @@ impl Walk<'_, '_> {
             paths,
             has_runpath: object.as_ref().is_some_and(|object| object.runpath.is_some()),
             nodeflib: object.as_ref().is_some_and(|object| object.flags_1 & NODEFLIB != 0),
-            optional: self.record.optional,
+            weight: self.record.weight,
         });
+        if index > 0
+            && let Some(fault) = self.state.cut_off(file)
+        {
+            self.record.fault(self.state, fault);
+        }
         self.listed.push(false);
         self.recorded.push(false);
         self.chain.push(index);
@@ -230,17 +245,19 @@ impl Walk<'_, '_> {
 
 impl State<'_> {
     /// LD_LIBRARY_PATH of the program at `file`, tokens replaced, and the directories given besides.
-    fn library_path(&mut self, loader: usize, file: usize) -> Vec<(How, Vec<DirId>)> {
+    fn library_path(&mut self, loader: usize, file: usize) -> Vec<(How, DirList)> {
         let file = self.out.files.get(file);
         let is_program = file.is_some_and(|file| file.object.interp.is_some());
         let at = file.map(|file| if is_program { file.path.as_bytes() } else { &file.opened });
         let at: Arc<[u8]> = at.unwrap_or_default().into();
         let tokens = self.tokens(loader, &at);
-        let environment = &self.options.environment_path;
+        let path = &self.options.environment_path;
+        let environment = path.split(|b| matches!(b, b':' | b';')).filter(|_| !path.is_empty());
         // An empty element is the working directory, and no token without a value.
-        let expand = |dir: &Vec<u8>| if dir.is_empty() { Some(Vec::new()) } else { tokens?.glibc(dir) };
-        let expanded = environment.iter().filter_map(expand);
+        let expand = |dir: &[u8]| if dir.is_empty() { Some(Vec::new()) } else { tokens?.glibc(dir) };
+        let expanded = environment.filter_map(expand);
         let expanded: Vec<Vec<u8>> = expanded.collect();
+        self.note_platform(&at, path);
         self.library_dirs(loader, &at, &expanded)
     }
 

@@ -6,7 +6,7 @@ use super::{VDSO, Walk};
 use crate::elf::{
     Fault, FaultKind, FileId, FindError, How, Hwcaps, Miss, Outcome, Tag, Tried, Warning,
     closure::{
-        dirs::{DirId, Trail, tried},
+        dirs::{DirList, Trail, tried},
         files::Verdict,
         search::{Answer, Hit, Listed, join},
     },
@@ -26,7 +26,10 @@ impl Walk<'_, '_> {
                 (None, Outcome::Missing)
             }
             Some(full) => match self.loaded(&full) {
-                Some((found, outcome)) => (found, outcome),
+                Some((found, outcome)) => {
+                    self.matched.insert(full);
+                    (found, outcome)
+                }
                 None => {
                     let answer = self.search(member, &full);
                     places = answer.tried;
@@ -135,7 +138,7 @@ impl Walk<'_, '_> {
         self.in_list(dirs, name, &how, trail)
     }
 
-    fn in_list(&mut self, dirs: &[DirId], name: &[u8], how: &How, trail: &mut Trail) -> Option<Hit> {
+    fn in_list(&mut self, dirs: &DirList, name: &[u8], how: &How, trail: &mut Trail) -> Option<Hit> {
         match self.state.try_dirs(self.loader, dirs, name, how, trail) {
             Listed::End(hit) => Some(hit),
             Listed::Next => None,
@@ -164,6 +167,7 @@ impl Walk<'_, '_> {
             return (None, Outcome::Fatal(FaultKind::Find(FindError::Missing)));
         };
         self.state.note_cache_need(self.loader, file, name, &how);
+        self.matched.extend([name.clone(), path.clone()]);
         let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
         if let Some(&loaded) = self.ids.get(&id) {
             self.names.entry(name.clone()).or_insert(loaded);

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Walk;
-use crate::elf::{Fault, FaultKind, Warning, closure::state::Versions};
+use super::{VDSO, Walk};
+use crate::elf::{
+    Fault, FaultKind, Warning,
+    closure::{record::Weight, state::Versions},
+};
 
 impl Walk<'_, '_> {
     /// Checks what each member wants of others against what these define.
@@ -11,9 +14,16 @@ impl Walk<'_, '_> {
         for index in 0..self.members.len() {
             let Some(member) = self.members.get(index) else { return };
             let file = member.file;
-            self.record.optional = member.optional;
+            self.record.weight = member.weight;
             let Some(object) = self.state.out.files.get(file).map(|file| file.object.clone()) else { return };
             for (at, need) in object.verneed.iter().enumerate() {
+                if !self.matched.contains(&need.file) && !VDSO.contains(&&*need.file) {
+                    if !self.record.failed(&need.file) {
+                        let (path, kind) = (self.opened(index), FaultKind::VersionsOf(need.file.clone()));
+                        self.record.fault(self.state, Fault { path, kind });
+                    }
+                    continue;
+                }
                 let Some(provider) = self.names.get(&need.file) else { continue };
                 let Some(provider) = self.members.get(*provider).map(|member| member.file) else { continue };
                 for version in &*self.lacking(file, at, provider) {
@@ -21,7 +31,7 @@ impl Walk<'_, '_> {
                 }
             }
         }
-        self.record.optional = false;
+        self.record.weight = Weight::Hard;
     }
 
     /// The versions of a file's `at`th need that `provider` does not define, weak ones aside.

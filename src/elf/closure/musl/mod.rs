@@ -8,8 +8,8 @@ use search::join_musl;
 
 use super::{
     Fault, FaultKind, How, Outcome, Program, State, Tag, Tried, Warning,
-    dirs::{DirId, NOT_THERE, Trail, tried},
-    record::Record,
+    dirs::{DirList, NOT_THERE, Trail, tried},
+    record::{Record, Weight},
     search::{Hit, Paths},
 };
 use crate::elf::{Dlopen, FileId, FindError, Priority, Request, symbols, tokens::directory};
@@ -24,8 +24,8 @@ struct Member {
     file: usize,
     requester: Option<usize>,
     paths: Arc<Paths>,
-    /// Whether the program starts without it.
-    optional: bool,
+    /// Who wants it.
+    weight: Weight,
 }
 
 struct Walk<'s, 'a> {
@@ -38,9 +38,9 @@ struct Walk<'s, 'a> {
     ids: BTreeMap<FileId, usize>,
     loads: Vec<usize>,
     /// Directories of LD_LIBRARY_PATH.
-    library_path: Arc<[(How, Vec<DirId>)]>,
+    library_path: Arc<[(How, DirList)]>,
     /// Those of the path file or of its default, and by which rule.
-    own_path: (How, Arc<[DirId]>),
+    own_path: (How, Arc<DirList>),
     record: Record,
 }
 
@@ -50,7 +50,9 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     let interpreter = program.interpreter;
     let opened = state.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
     let environment = &state.options.environment_path;
-    let library_path = state.library_dirs(loader, &opened, environment).into();
+    let environment = environment.split(|b| matches!(b, b':' | b'\n')).filter(|dir| !dir.is_empty());
+    let environment: Vec<Vec<u8>> = environment.map(<[u8]>::to_vec).collect();
+    let library_path = state.library_dirs(loader, &opened, &environment).into();
     let own_path = state.musl_path(loader);
     let mut walk = Walk {
         state,
@@ -87,8 +89,8 @@ impl Walk<'_, '_> {
     /// Remembers which directory comes before which, for the image's own path file.
     fn note_order(&mut self) {
         let own = Some(&self.own_path).filter(|(how, _)| matches!(how, How::PathFile(_)));
-        let own = own.iter().flat_map(|(_, dirs)| dirs.iter());
-        for &dir in self.library_path.iter().flat_map(|(_, dirs)| dirs).chain(own) {
+        let own = own.iter().flat_map(|(_, dirs)| dirs.dirs.iter());
+        for &dir in self.library_path.iter().flat_map(|(_, list)| &list.dirs).chain(own) {
             let Some(dir) = self.state.dirs.get(dir) else { continue };
             // As `directory` has it of a path in it.
             let dir: Arc<[u8]> = directory(&join_musl(&dir.path, b"x")).into();
@@ -100,8 +102,11 @@ impl Walk<'_, '_> {
 
     fn add(&mut self, file: usize, requester: Option<usize>, main: bool) -> usize {
         let paths = self.state.paths(file, self.loader, main);
-        let optional = self.record.optional;
-        self.members.push(Member { file, requester, paths, optional });
+        if let Some(fault) = self.state.cut_off(file).filter(|_| !self.members.is_empty()) {
+            self.record.fault(self.state, fault);
+        }
+        let weight = self.record.weight;
+        self.members.push(Member { file, requester, paths, weight });
         self.members.len() - 1
     }
 
@@ -120,19 +125,25 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The dependencies that the members' notes name. Whoever calls dlopen, the program's paths are searched.
+    /// The dependencies that the members' notes name, the required ones first. Whoever calls dlopen, the program's
+    /// paths are searched.
     fn dlopens(&mut self) {
-        let mut at = 0;
-        while let Some((file, optional)) = self.members.get(at).map(|member| (member.file, member.optional)) {
-            for entry in &*self.state.dlopens(file) {
-                let new = self.members.len();
-                self.record.optional = optional || entry.priority != Priority::Required;
-                self.dlopen(file, entry);
-                self.breadth_first(new);
+        for weight in [Weight::Hard, Weight::Recommended] {
+            self.record.weight = weight;
+            let mut at = 0;
+            while let Some(member) = self.members.get(at) {
+                let (file, of) = (member.file, member.weight);
+                for entry in &*self.state.dlopens(file) {
+                    if of.max(Weight::of(entry.priority)) == weight {
+                        let new = self.members.len();
+                        self.dlopen(file, entry);
+                        self.breadth_first(new);
+                    }
+                }
+                at += 1;
             }
-            at += 1;
         }
-        self.record.optional = false;
+        self.record.weight = Weight::Hard;
     }
 
     fn dlopen(&mut self, requester: usize, entry: &Dlopen) {
@@ -158,16 +169,20 @@ impl Walk<'_, '_> {
 
     /// The libraries that members open by the names that are known of them.
     fn opens(&mut self) {
+        self.record.weight = Weight::Named;
         let mut at = 0;
         while let Some(file) = self.members.get(at).map(|member| member.file) {
             for name in self.state.opens(file) {
+                let new = self.members.len();
                 let (outcome, tried) = self.load_library(Some(0), &name);
                 if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
                     self.record.request(self.state, (file, Tag::Opened, name), outcome, tried);
+                    self.breadth_first(new);
                 }
             }
             at += 1;
         }
+        self.record.weight = Weight::Hard;
     }
 
     /// One name asked for by a member; whether something answered. `needed_by` is where the search begins: nowhere

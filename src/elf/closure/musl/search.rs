@@ -7,11 +7,14 @@ use crate::elf::{
     FindError,
     closure::{
         How, Miss, State,
-        dirs::{DirId, NOT_THERE, Trail, tried},
+        dirs::{DirList, NOT_THERE, Trail, tried},
         files::Verdict,
         search::{Answer, Config, Hit, join},
     },
 };
+
+/// Bytes of a path that `path_open` has room for, with its end.
+const MAX_PATH: usize = 2 * 255 + 2;
 
 impl Walk<'_, '_> {
     pub(super) fn at_path(&mut self, path: &Arc<[u8]>) -> Answer {
@@ -42,10 +45,15 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn try_dirs(&mut self, dirs: &[DirId], name: &[u8], how: &How, trail: &mut Trail) -> Option<Hit> {
-        for &id in dirs {
-            let Some(path) = self.state.dirs.get(id).map(|dir| join_musl(&dir.path, name)) else { continue };
-            if self.state.lacks(id, name) {
+    fn try_dirs(&mut self, list: &DirList, name: &[u8], how: &How, trail: &mut Trail) -> Option<Hit> {
+        for &id in &list.dirs {
+            let Some(dir) = self.state.dirs.get(id) else { continue };
+            let (path, is_there) = (join_musl(&dir.path, name), dir.is_there);
+            if path.len() >= MAX_PATH {
+                trail.push(|| tried(&path, how, Miss::TooLong));
+                continue;
+            }
+            if !is_there || self.state.lacks(id, name) {
                 trail.push(|| tried(&path, how, NOT_THERE));
                 continue;
             }
@@ -55,6 +63,7 @@ impl Walk<'_, '_> {
                 (None, false) => {}
             }
         }
+        trail.pass(list);
         None
     }
 
@@ -106,17 +115,17 @@ impl State<'_> {
     /// What a search finds whose requester has no search path, nor the environment.
     pub(in crate::elf::closure) fn in_musl_path(&mut self, loader: usize, name: &[u8]) -> Hit {
         let (how, dirs) = self.musl_path(loader);
-        let mut paths = dirs.iter().filter_map(|&id| Some(join_musl(&self.dirs.get(id)?.path, name)));
+        let mut paths = dirs.dirs.iter().filter_map(|&id| Some(join_musl(&self.dirs.get(id)?.path, name)));
         let is_there = |path: &Vec<u8>| self.lookup.find(path).is_ok();
         paths.find(is_there).map_or(Hit::Missing, |path| Hit::Found(path.into(), how))
     }
 
     /// The directories of a loader's path file, or those that it has without one.
-    pub(super) fn musl_path(&mut self, loader: usize) -> (How, Arc<[DirId]>) {
+    pub(super) fn musl_path(&mut self, loader: usize) -> (How, Arc<DirList>) {
         let config = self.config(loader);
         let Config::Path(path, from_file) = &*config else { return (How::Default, Arc::default()) };
         let file = self.loader(loader).map(|facts| facts.config.clone()).filter(|_| *from_file);
-        (file.map_or(How::Default, How::PathFile), self.dir_ids(loader, &path.dirs).into())
+        (file.map_or(How::Default, How::PathFile), self.dir_list(loader, &path.dirs).into())
     }
 }
 
