@@ -1,5 +1,5 @@
 //! System calls that name a path, as registers and memory of a stopped process show them (syscalls(2), the
-//! kernel's tables for x86-64 and AArch64).
+//! kernel's tables for x86-64, with its 32-bit programs, and AArch64).
 
 use std::io::IoSliceMut;
 
@@ -49,9 +49,18 @@ pub(super) struct Named {
     pub(super) call: Call,
 }
 
+/// Whose numbers of calls a process uses.
+#[derive(Clone, Copy, Debug)]
+enum Table {
+    Native,
+    #[cfg(target_arch = "x86_64")]
+    I386,
+}
+
 /// What a stopped process is about to do or has done.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Registers {
+    table: Table,
     number: u64,
     args: [u64; 6],
     /// Where a call has ended: what it gave back, negative for an error.
@@ -61,17 +70,28 @@ pub(super) struct Registers {
 }
 
 impl Registers {
-    /// Of a process that stopped at a system call. `None` where it is gone, or runs in another mode than the
-    /// machine's own.
+    /// Of a process that stopped at a system call. `None` where it is gone.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn of(pid: Pid) -> Option<Self> {
-        /// The code segment of 32-bit programs, whose calls have other numbers.
+        /// The code segment of 32-bit programs, whose calls have other numbers and registers.
         const USER32: u64 = 0x23;
         /// ENOSYS stands in the result until the call has one (`do_syscall_64`).
         const NO_RESULT: i64 = -38;
-        let regs = ptrace::getregs(pid).ok().filter(|regs| regs.cs != USER32)?;
+        let regs = ptrace::getregs(pid).ok()?;
+        if regs.cs == USER32 {
+            let args = [regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp];
+            let result = i64::from(regs.rax as i32);
+            return Some(Self {
+                table: Table::I386,
+                number: u64::from(regs.orig_rax as u32),
+                args: args.map(|arg| u64::from(arg as u32)),
+                result,
+                is_entry: result == NO_RESULT,
+            });
+        }
         let result = regs.rax.cast_signed();
         Some(Self {
+            table: Table::Native,
             // Bit 30 marks the x32 variants, whose paths stand in the same places.
             number: regs.orig_rax & !0x4000_0000,
             args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
@@ -85,6 +105,7 @@ impl Registers {
     pub(super) fn of(pid: Pid) -> Option<Self> {
         let r = ptrace::getregs(pid).ok()?.regs;
         Some(Self {
+            table: Table::Native,
             number: r[8],
             args: [r[0], r[1], r[2], r[3], r[4], r[5]],
             result: r[0].cast_signed(),
@@ -101,7 +122,11 @@ impl Registers {
 
     /// The path that the call names. `None` where it names none, or nothing that can be read.
     pub(super) fn named(&self, pid: Pid) -> Option<Named> {
-        let shape = shape(self.number)?;
+        let shape = match self.table {
+            Table::Native => shape(self.number)?,
+            #[cfg(target_arch = "x86_64")]
+            Table::I386 => shape_of_i386(self.number)?,
+        };
         let arg = |at: usize| self.args.get(at).copied();
         let flags = match shape.flags {
             Flags::None => 0,
@@ -126,15 +151,15 @@ impl Registers {
 
     /// The thread that a real-time signal is about to be sent to, as the sender knows it.
     pub(super) fn signals_thread(&self) -> Option<i32> {
-        let (thread, signal) = match self.number {
+        let (thread, signal) = match (self.table, self.number) {
             #[cfg(target_arch = "x86_64")]
-            200 => (0, 1), // tkill
+            (Table::Native, 200) | (Table::I386, 238) => (0, 1), // tkill
             #[cfg(target_arch = "x86_64")]
-            234 | 297 => (1, 2), // tgkill, rt_tgsigqueueinfo
+            (Table::Native, 234 | 297) | (Table::I386, 270 | 335) => (1, 2), // tgkill, rt_tgsigqueueinfo
             #[cfg(target_arch = "aarch64")]
-            130 => (0, 1),
+            (Table::Native, 130) => (0, 1),
             #[cfg(target_arch = "aarch64")]
-            131 | 240 => (1, 2),
+            (Table::Native, 131 | 240) => (1, 2),
             _ => return None,
         };
         let signal = *self.args.get::<usize>(signal)? as i32;
@@ -160,6 +185,26 @@ fn shape(number: u64) -> Option<Shape> {
         322 => at(0, Flags::None, Call::Execute),          // execveat
         262 | 267 | 269 => at(0, Flags::None, Call::Look), // newfstatat, readlinkat, faccessat
         332 | 439 => at(0, Flags::None, Call::Look),       // statx, faccessat2
+        _ => None,
+    }
+}
+
+/// As [`shape`], for 32-bit programs.
+#[cfg(target_arch = "x86_64")]
+fn shape_of_i386(number: u64) -> Option<Shape> {
+    let plain = |flags, call| Some(Shape { dir: None, path: 0, flags, call });
+    match number {
+        5 => plain(Flags::In(1), Call::Open),              // open
+        8 => plain(Flags::Create, Call::Open),             // creat
+        11 => plain(Flags::None, Call::Execute),           // execve
+        12 | 33 | 85 => plain(Flags::None, Call::Look),    // chdir, access, readlink
+        106 | 107 => plain(Flags::None, Call::Look),       // stat, lstat
+        195 | 196 => plain(Flags::None, Call::Look),       // stat64, lstat64
+        295 => at(0, Flags::In(2), Call::Open),            // openat
+        437 => at(0, Flags::At(2), Call::Open),            // openat2
+        358 => at(0, Flags::None, Call::Execute),          // execveat
+        300 | 305 | 307 => at(0, Flags::None, Call::Look), // fstatat64, readlinkat, faccessat
+        383 | 439 => at(0, Flags::None, Call::Look),       // statx, faccessat2
         _ => None,
     }
 }

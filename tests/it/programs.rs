@@ -28,6 +28,12 @@ struct Program {
     adds: Vec<String>,
     #[serde(default)]
     optional: bool,
+    #[serde(default)]
+    sysroot: String,
+    #[serde(default)]
+    bring: String,
+    #[serde(default)]
+    needs: Vec<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -42,11 +48,7 @@ const AT_LEAST: usize = 40;
 const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("unwinder", "rules_libc::unwinder"),
     ("shell", "rules_libc::a_shell_only_where_it_is_asked_for"),
-    ("name-service", "glibc answers for localhost without files; rules_libc looks at the files"),
     ("nss-modules", "glibc before 2.34, which Debian 12 has not; the unit tests of the rules have it"),
-    ("databases", "nothing in Debian 12 fails for want of them"),
-    ("locales", "fires on LANG of the image, which needs a generated locale"),
-    ("translations", "fires on LANG of the image, which needs a generated locale"),
     ("ca-certificates", "tls::clients_trust_the_sysroots_bundle"),
     ("node", "node 18 of Debian 12 has them built in; that of other versions reads them"),
     ("dlopen", "rules_libc::what_constants_name"),
@@ -55,37 +57,15 @@ const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("configuration", "rules_libc::what_constants_name"),
     ("spawn", "rules_libc::what_constants_name"),
     ("script-commands", "rules_directories::a_shell_script_brings_the_commands_that_it_names"),
-    ("krb5", "configuration, whose defaults are built in"),
-    ("ldap", "configuration, whose defaults are built in"),
-    ("psql", "configuration, whose defaults are built in"),
-    ("readline", "configuration, whose defaults are built in"),
-    ("alsa", "it needs a sound card"),
     ("mesa", "it needs a screen"),
-    ("x11", "it needs a screen"),
     ("gtk", "it needs a screen"),
     ("qt-plugins", "it needs a screen"),
-    ("glib-schemas", "programs with settings need a session bus"),
-    ("gio", "its modules are glib-networking's, which tests/run does not install"),
-    ("gio-modules", "its modules are glib-networking's, which tests/run does not install"),
+    ("gio-modules", "the files of the rule gio, which gsettings shows"),
     ("mime-descriptions", "only windows show them"),
-    ("fontconfig", "nothing is drawn without a font, and tests/run installs none"),
-    ("fonts", "nothing is drawn without a font, and tests/run installs none"),
-    ("publicsuffix", "libpsl has a list built in, which the file keeps current"),
+    ("publicsuffix", "libpsl reads it where its time is later than that of the list built in"),
     ("mime-types", "types have built-in defaults"),
-    ("redis", "a directory, which its configuration names"),
-    ("log-directory", "a directory, which configurations name"),
-    ("lua", "modules, of which Debian's Lua has none"),
-    ("mariadb", "mariadbd is too large for tests/run; it works where it is there"),
-    ("krb5-plugins", "plugins for other ways to log in, which need a server"),
-    ("sasl-plugins", "mechanisms, which need a server; saslpluginviewer shows the rule sasl"),
-    ("p11-kit-modules", "tokens; p11-kit shows the rule p11-kit"),
-    ("pam-modules", "servers that ask PAM if they are told to"),
+    ("krb5-plugins", "plugins for other ways to log in, which need a realm and its server"),
     ("selinux", "it needs a kernel with a policy"),
-    ("python-packages", "which there are depends on the machine; httpie shows python-packages-for-scripts"),
-    ("perl-packages", "which there are depends on the machine; ack shows perl-packages-for-scripts"),
-    ("node-packages", "which there are depends on the machine"),
-    ("node-packages-for-scripts", "which there are depends on the machine"),
-    ("python-unversioned", "a python3 that is no link, as people build it: unit tests of the rules"),
 ];
 
 fn programs() -> Vec<Program> {
@@ -100,20 +80,47 @@ fn programs() -> Vec<Program> {
     let fill = |text: &str| text.replace("PGVERSION", &newest);
     file.program
         .into_iter()
-        .map(|one| Program { pack: fill(&one.pack), script: fill(&one.script), ..one })
+        .map(|one| Program {
+            pack: fill(&one.pack),
+            script: fill(&one.script),
+            bring: fill(&one.bring),
+            ..one
+        })
         .collect()
 }
 
 impl Program {
-    /// Whether all that is packed is there. If it must be and is not, the test fails or says that it is skipped.
+    /// Whether all that is needed is there. If it must be and is not, the test fails or says that it is skipped.
     fn is_there(&self) -> bool {
-        let sources: Vec<&str> =
-            self.pack.split_whitespace().map(|input| input.split(':').next().unwrap_or(input)).collect();
+        let inputs = self.inputs().split_whitespace().map(|input| input.split(':').next().unwrap_or(input));
+        let sources: Vec<&str> = inputs.chain(self.needs.iter().map(String::as_str)).collect();
         if self.optional { sources.iter().all(|source| engines::is_there(source)) } else { have(&sources) }
+    }
+
+    /// What is packed of the machine that runs the test.
+    fn inputs(&self) -> &str {
+        if self.bring.is_empty() { &self.pack } else { &self.bring }
     }
 
     fn args(&self, more: &str) -> String {
         format!("{} {} {more}", self.pack, self.options)
+    }
+
+    /// A system of the program's own, in `sys`, if it has one.
+    fn system(&self) -> Option<Sandbox> {
+        if self.sysroot.is_empty() {
+            return None;
+        }
+        let sandbox = Sandbox::new();
+        sandbox.imgb(&format!("pack {} -o rootfs:sys.tar", self.inputs())).run().ok();
+        sandbox.dir("sys").tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
+        Run::new("sh").arg("-euc").arg(&self.sysroot).cwd(sandbox.path("sys")).run().ok();
+        Some(sandbox)
+    }
+
+    /// Whether defaults and this machine's system are enough for it.
+    fn is_for_engines(&self) -> bool {
+        self.adds.is_empty() && self.sysroot.is_empty()
     }
 
     /// Whether the script did what it is to do.
@@ -164,7 +171,7 @@ fn each(programs: &[Program], job: impl Fn(&Program) -> Vec<String> + Sync) {
 fn in_an_engine() {
     let (Some(docker), Some(driver)) = (engines::docker(), driver()) else { return };
     let programs: Vec<Program> =
-        programs().into_iter().filter(|one| one.adds.is_empty() && one.is_there()).collect();
+        programs().into_iter().filter(|one| one.is_for_engines() && one.is_there()).collect();
     if std::env::var_os("IMGB_REQUIRE_ENGINES").is_some_and(|value| value == "1") {
         assert!(programs.len() >= AT_LEAST, "{} programs", programs.len());
     }
@@ -220,8 +227,11 @@ fn not_without_the_rule() {
     let programs: Vec<Program> = programs().into_iter().filter(shows).collect();
     each(&programs, |program| {
         let mut faults = Vec::new();
+        let system = program.system();
+        let from = system.as_ref().map(|system| format!("--sysroot {} ", system.path("sys").display()));
         let mut check = |more: &str, wanted: bool| {
-            let Some(outcome) = in_root(program, &driver, more) else { return };
+            let more = format!("{}{more}", from.as_deref().unwrap_or_default());
+            let Some(outcome) = in_root(program, &driver, &more) else { return };
             if program.is_done(&outcome) != wanted {
                 let what = if wanted { "fails" } else { "works" };
                 faults.push(format!("{} {what} with `{more}`: {}", program.name, outcome.show()));

@@ -109,6 +109,23 @@ fn a_command_of_this_machine_tells_what_an_image_of_it_needs() {
     sandbox.imgb("trace --timeout 0.3 -- sleep 1000").run().exits(124);
 }
 
+/// The loader of 32-bit programs is one itself. Their calls have other numbers and registers.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn programs_of_32_bits_are_followed() {
+    const DIR: &str = "/usr/i686-linux-gnu/lib";
+    if !have(&["/usr/i686-linux-gnu/lib/ld-linux.so.2", "/usr/i686-linux-gnu/lib/libstdc++.so.6"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let line = format!("--library-path /nowhere:{DIR} --list {DIR}/libstdc++.so.6");
+    let traced = sandbox.imgb(&format!("trace --json -- {DIR}/ld-linux.so.2 {line}")).run().ok();
+    let missing = paths(traced, "missing");
+    for name in ["ld-linux.so.2", "libstdc++.so.6", "libc.so.6", "libgcc_s.so.1"] {
+        assert!(missing.contains(&format!("{DIR}/{name}")), "{name} is not among {missing:?}");
+    }
+}
+
 /// strace is the oracle: the same files, whoever watches.
 #[test]
 fn strace_sees_the_same() {
