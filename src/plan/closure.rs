@@ -251,6 +251,8 @@ fn judge(
         }
         match fault.kind {
             _ if program >= hard => {
+                // Of what cannot be opened the fault itself says which file it is.
+                let by = if by.is_root() { escape(&fault.path) } else { by.to_string() };
                 let text = format!("`{by}`, which a rule added, cannot start: {fault}");
                 outcomes.notes.push(Note::warning(text));
             }

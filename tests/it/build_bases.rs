@@ -1,6 +1,8 @@
 //! Bases: images of every local form and tarballs, below a Buildfile's layers, in `--from`, under `pack --base`. The
 //! images are made by Docker and skopeo; what is said of layers is held against the archives' own documents.
 
+use std::sync::{Mutex, PoisonError};
+
 use serde_json::Value;
 
 use crate::{
@@ -17,6 +19,9 @@ fn images(sandbox: &Sandbox, docker: &Docker) {
     }
     sandbox.symlink("base/lower/lib", "usr/lib").symlink("base/lower/bin", "/usr/bin");
     let context = sandbox.path("base");
+    // The daemon is one for all tests, and two of them make these images by the same names.
+    static NAMES: Mutex<()> = Mutex::new(());
+    let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     docker.cli("build -q -t imgb-lower").env("DOCKER_BUILDKIT", "0").arg(&context).run().ok();
     docker.cli("save imgb-lower -o").arg(sandbox.path("old.tar")).run().ok();
     sandbox.tool("skopeo", "copy -q docker-archive:old.tar oci:layout:v1").run().ok();
@@ -35,7 +40,8 @@ fn images(sandbox: &Sandbox, docker: &Docker) {
     // As this machine's docker writes it: before 25 a directory a layer, with links between them.
     docker.load(&sandbox.path("two.tar"));
     docker.cli("save two:latest -o").arg(sandbox.path("saved.tar")).run().ok();
-    docker.cli("rmi --force two:latest").run().ok();
+    docker.cli("rmi --force two:latest imgb-lower").run().ok();
+    drop(names);
     old_layout(sandbox);
 }
 
@@ -127,7 +133,6 @@ fn a_base_of_every_form_keeps_its_layers_and_its_configuration() {
         }
         fs_err::remove_dir_all(sandbox.path("out")).unwrap();
     }
-    docker.cli("rmi --force imgb-lower").run().ok();
 }
 
 /// A third layer hides all that was in a directory before; all layers are zstd's; podman has had it in its store.
@@ -222,7 +227,6 @@ fn an_image_gives_files_to_copy_and_takes_those_of_pack() {
     assert_eq!(diff_ids(&layers[..below.len()]), diff_ids(below));
     assert!(layers.len() > below.len());
     sandbox.imgb("pack ./bin --base gone.tar -o x.tar").run().error(3, &["--base gone.tar"]);
-    docker.cli("rmi --force imgb-lower").run().ok();
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub fn write(entries: &[Entry], machine: Machine) -> Vec<u8> {
     encode(&sorted, machine)
 }
 
-/// As [`write`], but of entries for one name the first given comes first.
+/// As [`write()`], but of entries for one name the first given comes first.
 pub fn write_in_order(entries: &[Entry], machine: Machine) -> Vec<u8> {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by(|a, b| compare(&b.name, &a.name, machine));
