@@ -166,16 +166,20 @@ impl<'a> Tree<'a> {
     fn branch(&mut self, branch: &Branch<'a>, branches: &mut Vec<Branch<'a>>) {
         let corner = if branch.last { "└── " } else { "├── " };
         let _ = writeln!(self.out, "{}{corner}{}", branch.prefix, self.line(branch.edge));
-        let below: Arc<str> = if branch.depth < MAX_INDENT {
-            format!("{}{}", branch.prefix, if branch.last { "    " } else { "│   " }).into()
-        } else {
-            branch.prefix.clone()
+        let below = || -> Arc<str> {
+            match branch.depth {
+                MAX_INDENT.. => branch.prefix.clone(),
+                _ => format!("{}{}", branch.prefix, if branch.last { "    " } else { "│   " }).into(),
+            }
         };
         match &branch.edge.outcome {
             Outcome::Found(file, how) if !matches!(how, How::Loaded(_) | How::Loader) => {
-                self.expand(branches, *file, &below, branch.depth + 1);
+                if self.edges.contains_key(file) {
+                    self.expand(branches, *file, &below(), branch.depth + 1);
+                }
             }
             Outcome::Missing => {
+                let below = below();
                 for Tried { path, how, miss } in &*branch.edge.tried {
                     let _ = writeln!(self.out, "{below}{} ({how}): {miss}", escape(path));
                 }

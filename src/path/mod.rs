@@ -174,6 +174,10 @@ impl fmt::Debug for ImagePath {
 
 /// `bytes` as one printable line: control characters and what is no UTF-8 become `\xNN`, a backslash `\\`.
 pub fn escape(bytes: &[u8]) -> String {
+    // Nearly all names are so; a tree of the libraries of a thousand programs has a hundred thousand of them.
+    if bytes.iter().all(|&b| matches!(b, b' '..=b'~') && b != b'\\') {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
