@@ -173,10 +173,10 @@ impl<'a> Tree<'a> {
             }
         };
         match &branch.edge.outcome {
-            Outcome::Found(file, how) if !matches!(how, How::Loaded(_) | How::Loader) => {
-                if self.edges.contains_key(file) {
-                    self.expand(branches, *file, &below(), branch.depth + 1);
-                }
+            Outcome::Found(file, how)
+                if !matches!(how, How::Loaded(_) | How::Loader) && self.edges.contains_key(file) =>
+            {
+                self.expand(branches, *file, &below(), branch.depth + 1);
             }
             Outcome::Missing => {
                 let below = below();
