@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{
-    Finding, Proof,
-    start::{split, text},
-    user::User,
-};
+use super::{Finding, Proof, start::text, user::User};
 use crate::{
     elf::{
         self, Closure, FaultKind, FindError, Found, Lookup, Object, Program, Root, Sniffed,
@@ -157,7 +153,7 @@ impl Proof<'_> {
     fn options(&self) -> elf::Options {
         elf::Options {
             environment_path: self.start.variable("LD_LIBRARY_PATH").unwrap_or_default().into(),
-            preload: split(self.start.variable("LD_PRELOAD"), &[':', ' ']),
+            preload: elf::preload_list(self.start.variable("LD_PRELOAD").unwrap_or_default()),
             ..elf::Options::default()
         }
     }

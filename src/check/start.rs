@@ -187,12 +187,6 @@ impl Proof<'_> {
     }
 }
 
-/// The directories of LD_LIBRARY_PATH or files of LD_PRELOAD, as the loader splits them.
-pub(super) fn split(list: Option<&str>, separators: &[char]) -> Vec<Vec<u8>> {
-    let items = list.unwrap_or_default().split(separators);
-    items.filter(|item| !item.is_empty()).map(|item| item.as_bytes().to_vec()).collect()
-}
-
 /// Text of a loader's bytes.
 pub(super) fn text(bytes: &Arc<[u8]>) -> String {
     escape(bytes)

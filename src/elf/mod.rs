@@ -16,8 +16,8 @@ mod tokens;
 
 pub use cache::Cache;
 pub use closure::{
-    CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Options, Outcome,
-    PRELOAD_FILE, Program, Root, Suggestion, Tag, Tried, Warning, closure,
+    CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Opens, Options,
+    Outcome, PRELOAD_FILE, Program, Root, Suggestion, Tag, Tried, Warning, closure, preload_list,
 };
 pub use dlopen::{Dlopen, DlopenError, Priority};
 pub use loader::{Dialect, Loader, usual_paths};

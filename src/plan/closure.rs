@@ -13,7 +13,7 @@ use super::{
 use crate::{
     elf::{
         self, Closure, ConfigFile, Edge, FaultKind, File, FindError, Found, FoundKind, How, Lookup as _,
-        Outcome, Program, Root, Tag,
+        Opens, Outcome, Program, Root, Tag,
     },
     path::{ImagePath, escape},
     source::{self, Beside},
@@ -89,9 +89,6 @@ pub(super) fn take(
     Ok(outcomes)
 }
 
-/// Which object gives which names to dlopen(3).
-type Opens = BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>>;
-
 /// Libraries of the inputs that lack something alone, opened by each program whose search path counts for what it
 /// opens: `programs` are the first of `closure`.
 fn by_programs(closure: &Closure, programs: usize) -> Opens {
@@ -145,13 +142,12 @@ fn unloaded(objects: &[ImagePath], closure: &Closure, growing: &Growing<'_>) -> 
 /// How the image's loader searches.
 fn search(options: &Options) -> elf::Options {
     let preload = options.settings.variable("LD_PRELOAD").unwrap_or_default();
-    let preload = preload.split([':', ' ']).filter(|name| !name.is_empty());
     elf::Options {
         environment_path: options.settings.variable("LD_LIBRARY_PATH").unwrap_or_default().into_bytes(),
         library_path: options.library_path.clone(),
-        preload: preload.map(|name| name.as_bytes().to_vec()).collect(),
+        preload: elf::preload_list(&preload),
         hwcaps: if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline },
-        opens: BTreeMap::new(),
+        opens: Opens::new(),
     }
 }
 

@@ -50,7 +50,16 @@ pub struct Options {
     pub hwcaps: Hwcaps,
     /// Names that objects, by their real paths, give to dlopen(3) besides those of their metadata. One that leads
     /// nowhere is passed over, and what one leads to may lack what it needs.
-    pub opens: BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>>,
+    pub opens: Opens,
+}
+
+/// Names by the objects that give them to dlopen(3).
+pub type Opens = BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>>;
+
+/// The libraries that a value of LD_PRELOAD names, as both loaders split it.
+pub fn preload_list(value: &str) -> Vec<Vec<u8>> {
+    let names = value.split([':', ' ']).filter(|name| !name.is_empty());
+    names.map(|name| name.as_bytes().to_vec()).collect()
 }
 
 /// Which processor is assumed, where libraries come in several builds.

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::elf::Priority;
+use crate::elf::{Dlopen, Priority};
 
-use super::{Edge, Fault, FaultKind, Outcome, Program, State, Tag, Tried, Warning, dirs::Room};
+use super::{
+    Edge, Fault, FaultKind, Outcome, Program, State, Tag, Tried, Warning,
+    dirs::{Room, Trail},
+};
 
 /// Who wants what is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +60,25 @@ impl Record {
         let (tried, unlisted) = self.room.keep(tried);
         let optional = self.weight != Weight::Hard;
         self.edges.push(Edge { requester, tag, optional, name, outcome, tried, unlisted });
+    }
+
+    /// A dependency of dlopen metadata of which no alternative was found.
+    pub(super) fn unanswered(
+        &mut self,
+        state: &mut State<'_>,
+        requester: usize,
+        entry: &Dlopen,
+        trail: Trail,
+    ) {
+        let name: Arc<[u8]> = entry.sonames.join(&b" | "[..]).into();
+        if entry.priority != Priority::Required
+            && let Some(file) = state.out.files.get(requester)
+        {
+            let warning = Warning::Recommended(file.opened.clone(), name.clone());
+            state.out.warnings.insert(warning);
+        }
+        let request = (requester, Tag::Dlopen(entry.priority), name);
+        self.request(state, request, Outcome::Missing, trail.end(true));
     }
 
     /// What stops the program, or what it can do without.

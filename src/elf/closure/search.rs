@@ -59,14 +59,6 @@ pub(super) enum Hit {
     Fatal(Arc<[u8]>, FaultKind),
 }
 
-/// What one list of directories gave.
-pub(super) enum Listed {
-    /// The end of the search.
-    End(Hit),
-    /// The next list's turn.
-    Next,
-}
-
 impl State<'_> {
     /// The search paths of the file at index `file` for `loader`; `main` if it is the program itself, whose
     /// origin is its real place. Elements that depend on the working directory become warnings.
@@ -192,7 +184,7 @@ impl State<'_> {
         }
     }
 
-    /// `open_path` in glibc's `elf/dl-load.c`.
+    /// `open_path` in glibc's `elf/dl-load.c`: the end of the search, or nothing where it is the next list's turn.
     pub(super) fn try_dirs(
         &mut self,
         loader: usize,
@@ -200,7 +192,7 @@ impl State<'_> {
         name: &[u8],
         how: &How,
         trail: &mut Trail,
-    ) -> Listed {
+    ) -> Option<Hit> {
         for &id in &list.dirs {
             let Some(dir) = self.dirs.get(id) else { continue };
             if !dir.is_there {
@@ -210,7 +202,7 @@ impl State<'_> {
             let (path, subdirs) = (dir.path.clone(), dir.subdirs.clone());
             for sub in &subdirs {
                 if let Some(hit) = self.try_place(loader, &join(&join(&path, sub), name), how, trail).0 {
-                    return Listed::End(hit);
+                    return Some(hit);
                 }
             }
             if self.lacks(id, name) {
@@ -218,7 +210,7 @@ impl State<'_> {
                 continue;
             }
             match self.try_place(loader, &join(&path, name), how, trail) {
-                (Some(hit), _) => return Listed::End(hit),
+                (Some(hit), _) => return Some(hit),
                 (None, Some(FindError::Missing)) => self.missed(id),
                 // ENOENT and EACCES let the next directory have a try; ELOOP and its like end this list.
                 (None, Some(FindError::Loop | FindError::Other(_))) => break,
@@ -226,7 +218,7 @@ impl State<'_> {
             }
         }
         trail.pass(list);
-        Listed::Next
+        None
     }
 
     /// One path: where the search ends there, else why it cannot be opened, if that is it.

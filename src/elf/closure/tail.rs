@@ -6,7 +6,7 @@ use super::{
     How, Miss, State,
     dirs::{Trail, tried},
     files::{Opened, Verdict},
-    search::{Answer, Config, Hit, Listed, join},
+    search::{Answer, Config, Hit, join},
 };
 use crate::elf::{
     Loader,
@@ -41,10 +41,7 @@ impl State<'_> {
     pub(super) fn in_system_dirs(&mut self, loader: usize, name: &[u8], trail: &mut Trail) -> Option<Hit> {
         let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
         let system = self.dir_list(loader, &system);
-        match self.try_dirs(loader, &system, name, &How::Default, trail) {
-            Listed::End(hit) => Some(hit),
-            Listed::Next => None,
-        }
+        self.try_dirs(loader, &system, name, &How::Default, trail)
     }
 
     fn in_cache(

@@ -1,9 +1,6 @@
 //! The closure's files → evidence.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::scan::{Depth, Hits, MAX_STRING, Scanner};
 use crate::{
@@ -178,7 +175,7 @@ impl<'t> Gatherer<'t> {
         view: &View<'_>,
     ) {
         let new = names.into_iter().filter(|asked| self.asked.insert(asked.clone()));
-        let mut opens: BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>> = BTreeMap::new();
+        let mut opens = elf::Opens::new();
         for (name, by) in new {
             opens.entry(by).or_default().insert(name);
         }

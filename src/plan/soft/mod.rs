@@ -6,10 +6,7 @@ mod scan;
 mod scripts;
 mod shell;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Missing, Note, Options, PlanError, Reason, image::Growing, programs};
 use crate::{
@@ -78,8 +75,8 @@ impl<'t> Rules<'t> {
     }
 
     /// The names by which objects open libraries that are in the image.
-    pub(super) fn opens(&self, growing: &Growing<'_>) -> BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>> {
-        let mut opens: BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>> = BTreeMap::new();
+    pub(super) fn opens(&self, growing: &Growing<'_>) -> elf::Opens {
+        let mut opens = elf::Opens::new();
         for (by, name, path) in &self.gatherer.opens {
             if growing.view.find(path).is_ok_and(|found| growing.has(&found.path)) {
                 opens.entry(by.clone()).or_default().insert(name.clone());

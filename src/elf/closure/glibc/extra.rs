@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use super::{Member, Walk};
 use crate::elf::{
-    FileId, How, Outcome, Tag, Warning,
+    FileId, How, Outcome, Tag,
     closure::{
         dirs::Trail,
         files::Verdict,
         record::Weight,
         search::{Hit, join},
     },
-    dlopen::{Dlopen, Priority},
+    dlopen::Dlopen,
     tokens::directory,
 };
 
@@ -50,24 +50,22 @@ impl Walk<'_, '_> {
                 let answer = self.search(member, &full);
                 trail.extend(&answer.tried);
                 let Hit::Found(..) = answer.result else { continue };
-                // Nobody's DT_RPATH but its own and the program's counts for what it needs.
-                let (found, outcome) = self.map(None, tag, &full, answer.result);
-                if let Some(found) = found.filter(|&found| !self.is_listed(found)) {
-                    self.enlist(self.list.len(), found);
-                }
-                outcome
+                self.map_opened(tag, &full, answer.result)
             };
             self.record.request(self.state, (requester, tag, name.clone()), outcome, trail.end(false));
             return;
         }
-        let name: Arc<[u8]> = entry.sonames.join(&b" | "[..]).into();
-        if entry.priority != Priority::Required
-            && let Some(file) = self.state.out.files.get(requester)
-        {
-            let warning = Warning::Recommended(file.opened.clone(), name.clone());
-            self.state.out.warnings.insert(warning);
+        self.record.unanswered(self.state, requester, entry, trail);
+    }
+
+    /// Maps what dlopen found and puts its needs in line: nobody's DT_RPATH but its own and the program's counts for
+    /// these.
+    fn map_opened(&mut self, tag: Tag, name: &Arc<[u8]>, hit: Hit) -> Outcome {
+        let (found, outcome) = self.map(None, tag, name, hit);
+        if let Some(found) = found.filter(|&found| !self.is_listed(found)) {
+            self.enlist(self.list.len(), found);
         }
-        self.record.request(self.state, (requester, tag, name), Outcome::Missing, trail.end(true));
+        outcome
     }
 
     /// The libraries that members open by the names that are known of them. Nobody knows in which order: none counts
@@ -94,11 +92,7 @@ impl Walk<'_, '_> {
             _ => {
                 let answer = self.search(member, &full);
                 let Hit::Found(..) = answer.result else { return };
-                let (found, outcome) = self.map(None, Tag::Opened, &full, answer.result);
-                if let Some(found) = found.filter(|&found| !self.is_listed(found)) {
-                    self.enlist(self.list.len(), found);
-                }
-                (outcome, answer.tried)
+                (self.map_opened(Tag::Opened, &full, answer.result), answer.tried)
             }
         };
         self.record.request(self.state, (requester, Tag::Opened, name.clone()), outcome, tried);

@@ -8,7 +8,7 @@ use crate::elf::{
     closure::{
         dirs::{DirList, Trail, tried},
         files::Verdict,
-        search::{Answer, Hit, Listed, join},
+        search::{Answer, Hit, join},
     },
     tokens::directory,
 };
@@ -139,10 +139,7 @@ impl Walk<'_, '_> {
     }
 
     fn in_list(&mut self, dirs: &DirList, name: &[u8], how: &How, trail: &mut Trail) -> Option<Hit> {
-        match self.state.try_dirs(self.loader, dirs, name, how, trail) {
-            Listed::End(hit) => Some(hit),
-            Listed::Next => None,
-        }
+        self.state.try_dirs(self.loader, dirs, name, how, trail)
     }
 
     /// `_dl_map_object_from_fd`: another name of a loaded file, or one more member.

@@ -12,7 +12,7 @@ use super::{
     record::{Record, Weight},
     search::{Hit, Paths},
 };
-use crate::elf::{Dlopen, FileId, FindError, Priority, Request, symbols, tokens::directory};
+use crate::elf::{Dlopen, FileId, FindError, Request, symbols, tokens::directory};
 
 /// Bytes of a file that might be another C library; the largest are some 20 MB with debugging information.
 const MAX_LIBC: usize = 64 << 20;
@@ -157,14 +157,7 @@ impl Walk<'_, '_> {
                 return;
             }
         }
-        let name: Arc<[u8]> = entry.sonames.join(&b" | "[..]).into();
-        if entry.priority != Priority::Required
-            && let Some(file) = self.state.out.files.get(requester)
-        {
-            let warning = Warning::Recommended(file.opened.clone(), name.clone());
-            self.state.out.warnings.insert(warning);
-        }
-        self.record.request(self.state, (requester, tag, name), Outcome::Missing, trail.end(true));
+        self.record.unanswered(self.state, requester, entry, trail);
     }
 
     /// The libraries that members open by the names that are known of them.
