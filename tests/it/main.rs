@@ -16,6 +16,8 @@ mod build_seeds;
 mod cache;
 /// The proof that an image will start, and what it finds.
 mod check;
+/// Images made anew of objects of which one bit is turned.
+mod check_bits;
 /// Good images of which one thing after another is damaged.
 mod check_each;
 /// `imgb deps`: trees, lists, JSON, graphs, exit codes.
