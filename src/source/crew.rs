@@ -30,7 +30,9 @@ pub(super) fn all<T: Send, R: Send>(
     let helpers = left.len().min(jobs.get() - 1);
     let crew = Crew { queue: Mutex::new(Queue { left, busy: 0 }), changed: Condvar::new() };
     thread::scope(|scope| {
-        let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(|| crew.work(&work))).collect();
+        // Where the system gives no more threads, those that are there do all.
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, || crew.work(&work)).ok();
+        let helpers: Vec<_> = (0..helpers).map_while(spawn).collect();
         results.extend(crew.work(&work));
         for helper in helpers {
             // A panic goes on in the caller.

@@ -1,9 +1,9 @@
 //! Files that appear whole or not at all.
 
 use std::{
-    fs::{File, Permissions},
+    fs::File,
     io,
-    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
+    os::fd::AsRawFd as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -50,13 +50,10 @@ impl Pending {
             return Ok(Self { file: Arc::new(file), temp: None, target: dir.to_owned() });
         }
         // The umask takes its share of the mode, as with any file that a program makes.
-        let (file, temp) = tempfile::Builder::new()
-            .prefix(PREFIX)
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(dir)
-            // The fault names the temporary file, which nobody knows.
-            .map_err(|fault| error("create a file in", dir)(innermost(&fault)))?
-            .into_parts();
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        let open = |path: &Path| rustix::fs::open(path, flags, Mode::from_raw_mode(0o666));
+        let (file, temp) = temporary(dir, open).map_err(error("create a file in", dir))?;
+        let file = File::from(file);
         Ok(Self { file: Arc::new(file), temp: Some(temp), target: dir.to_owned() })
     }
 
@@ -79,7 +76,8 @@ impl Pending {
     /// Puts the file in place.
     ///
     /// # Errors
-    /// Where the disk refuses the content or the directory the name. The target is as it was then.
+    /// Where the disk refuses the content or the directory the name. The target is as it was then, unless it is
+    /// the name that does not reach the disk: the new file is there, and may not be after a power cut.
     pub fn commit(self, durability: Durability) -> Result<(), StoreError> {
         let target = self.target.clone();
         self.name(&target, durability)?;
@@ -97,7 +95,7 @@ impl Pending {
         let dir = parent(target);
         let temp = match self.temp {
             Some(temp) => temp,
-            None => give_name(&self.file, dir).map_err(|fault| error("create", target)(innermost(&fault)))?,
+            None => give_name(&self.file, dir).map_err(error("create", target))?,
         };
         temp.persist(target).map_err(|fault| error("create", target)(fault.error))
     }
@@ -129,8 +127,21 @@ fn nameless(dir: &Path) -> Option<File> {
 
 /// Gives a nameless file a temporary name in `dir`. Only a rename can replace what is at the target.
 fn give_name(file: &File, dir: &Path) -> io::Result<TempPath> {
-    let link = |path: &Path| Ok(rustix::fs::linkat(CWD, handle(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?);
-    Ok(tempfile::Builder::new().prefix(PREFIX).make_in(dir, link)?.into_temp_path())
+    let link = |path: &Path| rustix::fs::linkat(CWD, handle(file), CWD, path, AtFlags::SYMLINK_FOLLOW);
+    Ok(temporary(dir, link)?.1)
+}
+
+/// What `make` makes at a temporary name in `dir`. The fault is the system's own: the library's would name the
+/// temporary file, which nobody knows, and leave out why.
+fn temporary<T>(
+    dir: &Path,
+    make: impl Fn(&Path) -> Result<T, rustix::io::Errno>,
+) -> io::Result<(T, TempPath)> {
+    let mut last = None;
+    let made = tempfile::Builder::new().prefix(PREFIX).make_in(dir, |path| {
+        Ok(rustix::io::retry_on_intr(|| make(path)).inspect_err(|&fault| last = Some(fault))?)
+    });
+    made.map(tempfile::NamedTempFile::into_parts).map_err(|fault| last.map_or(fault, Into::into))
 }
 
 /// Makes `target` another name of an open file, in place of whatever is there.
@@ -153,14 +164,17 @@ fn handle(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-/// The system's own error under what libraries have wrapped it in.
-fn innermost(fault: &io::Error) -> io::Error {
-    let mut source = std::error::Error::source(fault);
-    while let Some(cause) = source {
-        if let Some(code) = cause.downcast_ref().and_then(io::Error::raw_os_error) {
-            return io::Error::from_raw_os_error(code);
-        }
-        source = cause.source();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kind of error is not enough: `EIO` has none.
+    #[test]
+    fn faults_are_the_systems_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, missing) = (File::open("/dev/null").unwrap(), dir.path().join("missing"));
+        assert_eq!(give_name(&file, &missing).unwrap_err().raw_os_error(), Some(2));
+        let Err(StoreError::Io { source, .. }) = Pending::create_in(&missing) else { panic!() };
+        assert_eq!(source.raw_os_error(), Some(2));
     }
-    fault.kind().into()
 }

@@ -42,6 +42,16 @@ fn two_runs_write_the_same_bytes() {
     assert_eq!(Layout::unpack(&sandbox, "out/image.tar", "layout").manifest_digest, first.0);
 }
 
+/// A user has only so many processes, and a container, too.
+#[test]
+fn where_there_are_no_more_threads_those_that_are_there_do_all() {
+    let sandbox = inputs();
+    sandbox.file("tree/large", vec![7; 5 << 20]);
+    let first = pack(&sandbox, |run| run);
+    let limited = |run: Run| run.arg("--jobs=16").nobody().under(&["prlimit", "--nproc=1"]);
+    assert_eq!(pack(&sandbox, limited), first);
+}
+
 #[test]
 fn neither_umask_nor_user_nor_environment_changes_the_digest() {
     let (sandbox, control) = (inputs(), control());
