@@ -149,3 +149,21 @@ fn mistakes_in_the_choice_of_rules() {
         sandbox.imgb(&format!("plan ./app {options}")).run().error(2, words);
     }
 }
+
+#[test]
+fn a_script_of_the_system_brings_what_bears_its_name() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .program(
+            "sys/usr/bin/tool2",
+            "#!/usr/bin/sh\nDIR=/usr/share/tool\n. $DIR/functions\ncat /usr/share/other/x\n",
+        )
+        .program("sys/usr/bin/sh", fixtures::static_elf(fixtures::X86_64))
+        .file("sys/usr/share/tool/functions", "x")
+        .file("sys/usr/share/other/x", "x");
+    let plan = sandbox.imgb("plan tool2 --sysroot sys").run().ok().text();
+    assert!(plan.contains("/usr/share/tool/functions") && !plan.contains("/usr/share/other"), "{plan}");
+    // The user's own does not say what the system has for it.
+    let own = sandbox.imgb("plan sys/usr/bin/tool2 --sysroot sys").run().ok().text();
+    assert!(!own.contains("/usr/share/tool"), "{own}");
+}

@@ -94,6 +94,7 @@ impl<'t> Rules<'t> {
             scripts::language((path, line), evidence, growing);
             scripts::commands((path, line), self.command_dirs, evidence, growing);
             scripts::modules((path, line), evidence, growing);
+            scripts::namesakes(path, evidence, growing);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{files, python, shell};
+use super::{files, namesake, python, shell};
 use crate::{
     elf::{Lookup as _, script::Shebang},
     path::ImagePath,
@@ -16,6 +16,9 @@ const MAX_SCRIPT: usize = 256 << 10;
 const MAX_SOURCED: usize = 16;
 /// Modules of one Perl script that are looked for.
 const MAX_MODULES: usize = 1000;
+/// Bytes of a path that a script names, and paths of all scripts.
+const MAX_PATH: usize = 512;
+const MAX_NAMESAKES: usize = 10_000;
 /// Names under which shells go.
 const SHELLS: &[&[u8]] = &[b"sh", b"dash", b"bash", b"ash", b"ksh", b"mksh", b"zsh", b"busybox"];
 
@@ -88,6 +91,23 @@ pub(super) fn modules(
         let known = evidence.modules.entry(module.into()).or_default();
         for path in paths {
             known.entry(path.as_bytes().into()).or_insert_with(|| script.clone());
+        }
+    }
+}
+
+/// Notes the paths of the sysroot that a script of the sysroot names and that bear its name, as those in the
+/// constants of programs: debootstrap's `/usr/share/debootstrap`.
+pub(super) fn namesakes(script: &ImagePath, evidence: &mut Evidence, growing: &Growing<'_>) {
+    if growing.view.is_own(script) {
+        return;
+    }
+    let Ok(found) = growing.view.find(script.as_bytes()) else { return };
+    let Ok(text) = growing.view.read(&found, MAX_SCRIPT) else { return };
+    let in_path = |b: &u8| b.is_ascii_alphanumeric() || b"/._+-".contains(b);
+    for word in text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH) {
+        let own = namesake::is_named_after(word, script.file_name());
+        if own && evidence.namesakes.len() < MAX_NAMESAKES && growing.view.find(word).is_ok() {
+            evidence.namesakes.entry(word.into()).or_insert_with(|| script.clone());
         }
     }
 }
