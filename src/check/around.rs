@@ -21,7 +21,7 @@ impl Proof<'_> {
         }
         for dir in ["/tmp", "/var/tmp"] {
             let Ok((path, Some(node))) = self.view.node(dir.as_bytes()) else { continue };
-            if node.is_directory() && node.meta.mode & 0o777 != 0o777 {
+            if node.is_directory() && node.meta.mode & 0o1777 != 0o1777 {
                 self.warn(Finding::Temporary(path, node.meta.mode));
             }
         }

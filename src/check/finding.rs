@@ -109,7 +109,7 @@ pub enum Finding {
         /// How many.
         count: usize,
     },
-    /// A directory for temporary files that not everybody can write.
+    /// A directory for temporary files that not everybody can write, or where anybody may remove those of others.
     Temporary(ImagePath, u16),
 }
 
@@ -245,7 +245,8 @@ impl fmt::Display for Finding {
                 }
             ),
             Self::Temporary(path, mode) => {
-                write!(f, "`{path}` has mode {mode:04o}, not 1777: other users cannot write there")
+                let so = if mode & 0o777 == 0o777 { "can remove each other's files" } else { "cannot write" };
+                write!(f, "`{path}` has mode {mode:04o}, not 1777: users {so} there")
             }
         }
     }

@@ -58,7 +58,8 @@ impl Proof<'_> {
             self.permit(user, &file.path, "execute");
         }
         for file in &closure.files {
-            if let Some(finding) = self.cut_off(&found.path, &file.path) {
+            let damage = self.cut_off(&found.path, &file.path);
+            if let Some(finding) = damage.or_else(|| self.unsound(&found.path, &file.path)) {
                 self.fault(finding);
             }
         }
@@ -199,6 +200,13 @@ impl Proof<'_> {
             program: program.clone(),
             why: format!("`{path}` is cut off: it has {len} bytes, and its segments {extent}"),
         })
+    }
+
+    /// That the file at `path`, which `program` needs, says of itself what cannot be.
+    fn unsound(&self, program: &ImagePath, path: &ImagePath) -> Option<Finding> {
+        let found = self.view.find(path.as_bytes()).ok()?;
+        let wrong = self.view.layout(&found).ok()??;
+        Some(Finding::Loader { program: program.clone(), why: format!("`{path}` is damaged: wrong {wrong}") })
     }
 
     /// That an object is for another machine than the image.

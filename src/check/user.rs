@@ -10,6 +10,9 @@ use crate::{
 /// Bytes of `/etc/passwd` and `/etc/group` that are read (containerd's limit after CVE-2026-53488).
 const MAX_TABLE: usize = 1 << 20;
 
+/// The largest number that engines take (runc's `user.GetExecUser`).
+const MAX_ID: u32 = i32::MAX.cast_unsigned();
+
 /// A user with all groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -78,7 +81,7 @@ pub fn resolve(view: &TreeView<'_>, text: &str) -> Result<User, Finding> {
     let name = if name.is_empty() { "0" } else { name };
     let number = |fields: &[String], at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
     let listed = passwd.iter().find(|fields| fields.first().is_some_and(|first| first == name));
-    let by_number = name.parse::<u32>().ok();
+    let by_number = name.parse::<u32>().ok().filter(|uid| *uid <= MAX_ID);
     let entry =
         listed.or_else(|| passwd.iter().find(|fields| by_number.is_some() && number(fields, 2) == by_number));
     let uid = match entry.and_then(|fields| number(fields, 2)).or(by_number) {
@@ -88,7 +91,8 @@ pub fn resolve(view: &TreeView<'_>, text: &str) -> Result<User, Finding> {
     let gid = match group {
         Some(group) if !group.is_empty() => {
             let listed = groups.iter().find(|fields| fields.first().is_some_and(|first| first == group));
-            let gid = listed.and_then(|fields| number(fields, 2)).or_else(|| group.parse().ok());
+            let by_number = || group.parse().ok().filter(|gid| *gid <= MAX_ID);
+            let gid = listed.and_then(|fields| number(fields, 2)).or_else(by_number);
             gid.ok_or_else(|| Finding::Group(group.into()))?
         }
         _ => entry.and_then(|fields| number(fields, 3)).unwrap_or(0),

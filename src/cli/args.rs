@@ -332,6 +332,10 @@ pub(super) struct OutputArgs {
     #[command(flatten)]
     pub(super) cache: CacheArgs,
 
+    /// Do not wait until the disk has the outputs: quicker, and after a power cut they may be empty
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_fsync: bool,
+
     /// Say how long each part took, what it cost and what was read: on stderr, or with --json on stdout
     #[arg(long, help_heading = "Messages")]
     pub(super) timing: bool,

@@ -101,7 +101,7 @@ pub(super) struct RunArgs {
     imgb trace app.tar -o more.list           # the image's program, in the sandbox of `imgb run`\n  \
     imgb trace app.tar --timeout 5s -- serve  # a server, for as long as it takes\n  \
     imgb trace -o app.list -- ./app --work    # a command of this machine, without a sandbox\n  \
-    strace -f -e trace=%file -o log ./app && imgb trace --from-strace log -o app.list\n  \
+    strace -f -y -e trace=%file -o log ./app && imgb trace --from-strace log -o app.list\n  \
     imgb pack ./app --include-from app.list -o app.tar\n\n\
     Of an image, what its program asked for in vain is listed where the sysroot has it; of a command, every file \
     that it read, after --timeout as well. What the program prints goes to stderr.\n\

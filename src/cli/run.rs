@@ -65,7 +65,7 @@ pub(super) fn failure(error: RunError) -> Failure {
         RunError::NoCommand => Some("name one: imgb run IMAGE -- PROGRAM ARG..."),
         RunError::NoRuntime(_) => Some("leave `--runtime` out: imgb runs the program itself"),
         RunError::CannotWatch => {
-            Some("record it with `strace -f -e trace=%file -o LOG` and use `--from-strace LOG`")
+            Some("record it with `strace -f -y -e trace=%file -o LOG` and use `--from-strace LOG`")
         }
         _ => None,
     };

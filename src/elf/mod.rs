@@ -23,7 +23,7 @@ pub use dlopen::{Dlopen, DlopenError, Priority};
 pub use loader::{Dialect, Loader, usual_paths};
 pub use object::{
     Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object, ObjectError, PIE,
-    ReadAt, Request, Sniffed, Symbols, Verneed, constants, sniff, symbols,
+    ReadAt, Request, Sniffed, Symbols, Verneed, constants, layout, sniff, symbols,
 };
 
 /// What the loader would see: the image's paths over the sysroot's. The closure and the rules look through

@@ -78,7 +78,7 @@ impl Registers {
         /// ENOSYS stands in the result until the call has one (`do_syscall_64`).
         const NO_RESULT: i64 = -38;
         let regs = ptrace::getregs(pid).ok()?;
-        if regs.cs == USER32 {
+        if regs.cs == USER32 || is_by_interrupt(pid, regs.rip) {
             let args = [regs.rbx, regs.rcx, regs.rdx, regs.rsi, regs.rdi, regs.rbp];
             let result = i64::from(regs.rax as i32);
             return Some(Self {
@@ -222,6 +222,14 @@ fn shape(number: u64) -> Option<Shape> {
         49 => plain(Flags::None, Call::Look),           // chdir
         _ => None,
     }
+}
+
+/// Whether a 64-bit process makes a call as 32-bit programs do, by `int 0x80`, which is the instruction before the
+/// one that it goes on with. glibc never does.
+#[cfg(target_arch = "x86_64")]
+fn is_by_interrupt(pid: Pid, goes_on_at: u64) -> bool {
+    let mut instruction = [0; 2];
+    read(pid, goes_on_at.wrapping_sub(2), &mut instruction) == 2 && instruction == [0xcd, 0x80]
 }
 
 /// Reads memory of a process; returns how many bytes could be read.

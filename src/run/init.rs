@@ -16,7 +16,7 @@ use rustix::{
 };
 
 use super::{
-    CANNOT_EXECUTE, NOT_FOUND, Spec, mounts,
+    CANNOT_EXECUTE, NOT_FOUND, Spec, filter, mounts,
     namespaces::{StageError, die_with_parent, drop_capabilities, trying},
     signals::{self, Caught},
     watch,
@@ -42,10 +42,15 @@ pub(super) fn start(spec: &Spec, file: &Path) -> Result<u8, StageError> {
     // Before the limits, which count this process, too.
     guard(spec.memory);
     limit(spec)?;
+    filter::refuse().map_err(trying("filter system calls"))?;
+    // Said here, since a program that is not there would fail with the same words.
+    rustix::process::chdir(Path::new(&spec.workdir)).map_err(|errno| {
+        let dir = crate::path::escape(spec.workdir.as_encoded_bytes());
+        StageError { code: CANNOT_EXECUTE, ..trying(format!("enter the working directory `{dir}`"))(errno) }
+    })?;
     let mut command = Command::new(&spec.program);
     let (name, args) = spec.args.split_first().map_or((&spec.program, &[][..]), |(name, args)| (name, args));
     command.arg0(name).args(args).env_clear().envs(spec.env.iter().map(|(name, value)| (name, value)));
-    command.current_dir(&spec.workdir);
     let child = command.spawn().map_err(|error| cannot_start(&spec.program, error))?;
     let pid = signals::pid(&child).map_err(trying("start the program"))?;
     Ok(signals::code(caught.wait(pid).map_err(trying("wait for the program"))?))

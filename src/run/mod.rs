@@ -6,6 +6,7 @@
 //! program.
 
 mod calls;
+mod filter;
 mod foreign;
 mod init;
 mod mounts;

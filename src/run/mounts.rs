@@ -1,6 +1,9 @@
 //! The file systems that the program sees: the copy as its root, and the few that an engine adds.
 
-use std::{io::Write as _, path::Path};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    path::Path,
+};
 
 use rustix::{
     fs::{Mode, OFlags, ResolveFlags},
@@ -43,9 +46,10 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), StageError> {
     }
     devices().map_err(mounting("/dev"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    if let Err(errno) = rustix::mount::mount("proc", "proc", "proc", flags, None) {
+    match rustix::mount::mount("proc", "proc", "proc", flags, None) {
+        Ok(()) => cover().map_err(mounting("over parts of /proc"))?,
         // A container whose own /proc has covered parts may not have another without them.
-        let _ = writeln!(std::io::stderr(), "warning: no /proc in the run: {errno}");
+        Err(errno) => drop(writeln!(std::io::stderr(), "warning: no /proc in the run: {errno}")),
     }
     rustix::process::pivot_root(".", ".").map_err(mounting("the image's copy as root"))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(mounting("nothing of the host"))?;
@@ -66,6 +70,7 @@ fn devices() -> Result<(), Errno> {
             done => done?,
         }
     }
+    terminal()?;
     for (target, name) in LINKS {
         rustix::fs::symlink(target, format!("dev/{name}"))?;
     }
@@ -77,6 +82,39 @@ fn devices() -> Result<(), Errno> {
     // Pseudo-terminals are nothing that a start depends on.
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     let _ = rustix::mount::mount("devpts", "dev/pts", "devpts", flags, c"newinstance,ptmxmode=0666,mode=620");
+    Ok(())
+}
+
+/// The caller's terminal as `/dev/console`, as engines have it: ttyname(3) looks for it below `/dev`.
+fn terminal() -> Result<(), Errno> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    let Ok(device) = fs_err::read_link("/proc/self/fd/0") else { return Ok(()) };
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    drop(rustix::fs::open("dev/console", flags, Mode::from_raw_mode(0o600))?);
+    // One from another mount namespace has no path here, and the program does without its name.
+    rustix::mount::mount_bind(&device, "dev/console").or_else(|_| rustix::fs::unlink("dev/console"))
+}
+
+/// Files of `/proc` that tell of the whole host, and directories, which engines cover (runc's `maskedPaths`).
+const COVERED: [&str; 5] = ["kcore", "keys", "latency_stats", "sched_debug", "timer_list"];
+const EMPTIED: [&str; 3] = ["acpi", "asound", "scsi"];
+
+fn cover() -> Result<(), Errno> {
+    for name in COVERED {
+        match rustix::mount::mount_bind("dev/null", format!("proc/{name}")) {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    for name in EMPTIED {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+        match rustix::mount::mount("none", format!("proc/{name}"), "tmpfs", flags, c"size=0k") {
+            Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
     Ok(())
 }
 

@@ -102,8 +102,23 @@ fn read(file: &Path) -> Result<Spec, StageError> {
     serde_json::from_slice(&text).map_err(|error| trying("read the runner's file")(io::Error::from(error)))
 }
 
+/// Closes whatever the caller had open besides the three standard streams: by a directory of the host the program
+/// could leave its root.
+fn close_inherited() -> Result<(), StageError> {
+    let fault = || trying("close what the caller has open");
+    let entries = fs_err::read_dir("/proc/self/fd").map_err(fault())?;
+    let names =
+        entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>().map_err(fault())?;
+    // The listing itself is closed by now.
+    for fd in names.iter().filter_map(|name| name.to_str()?.parse::<i32>().ok()).filter(|fd| *fd > 2) {
+        let _ = nix::unistd::close(fd);
+    }
+    Ok(())
+}
+
 fn enter(spec: &Spec, file: &Path) -> Result<u8, StageError> {
     die_with_parent()?;
+    close_inherited()?;
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let all = UnshareFlags::NEWUSER
         | UnshareFlags::NEWNS

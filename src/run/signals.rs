@@ -60,7 +60,15 @@ impl Caught {
     }
 
     fn forward(&self, child: &OwnedFd, number: i32) {
-        if number == SIGCHLD || (self.terminal && BY_TERMINAL.contains(&number)) {
+        if number == SIGCHLD {
+            return;
+        }
+        if self.terminal && BY_TERMINAL.contains(&number) {
+            if number == SIGTSTP {
+                // The program stops, so the shell has to see this process stopped, too. What the shell then
+                // continues is all of them. (Process 1 of a namespace cannot stop, and need not.)
+                let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+            }
             return;
         }
         if let Some(signal) = Signal::from_named_raw(number) {

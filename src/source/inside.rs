@@ -12,7 +12,7 @@ use super::{
     walk::{Step, Walked},
 };
 use crate::{
-    elf::{FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
+    elf::{self, FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
     path::ImagePath,
     tree::{FileNode, Identity, Kind, Node, Tree},
 };
@@ -100,6 +100,16 @@ impl<'a> TreeView<'a> {
         Ok(bytes)
     }
 
+    /// What in an object does not go together ([`elf::layout`]).
+    ///
+    /// # Errors
+    /// As [`Lookup::object`].
+    pub fn layout(&self, found: &Found) -> Result<Option<&'static str>, ObjectError> {
+        let gone = || ObjectError::Io("no regular file".into());
+        let file = self.tree.get(&found.path).and_then(Node::file).ok_or_else(gone)?;
+        elf::layout(file.len, &mut |offset, buffer| read_part(file, offset, buffer))
+    }
+
     fn step(&self, path: &ImagePath) -> Result<Step, FindError> {
         match self.tree.get(path).map(|node| &node.kind) {
             Some(Kind::Directory) => Ok(Step::Directory),
@@ -163,12 +173,14 @@ impl Lookup for TreeView<'_> {
 }
 
 fn read_object(file: &FileNode) -> Result<Object, ObjectError> {
-    Object::read(file.len, &mut |offset, buffer| {
-        let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let count = buffer.len().min(left);
-        content::read_at(&file.content, file.len, offset, &mut buffer[..count]).map_err(io::Error::other)?;
-        Ok(count)
-    })
+    Object::read(file.len, &mut |offset, buffer| read_part(file, offset, buffer))
+}
+
+fn read_part(file: &FileNode, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let count = buffer.len().min(left);
+    content::read_at(&file.content, file.len, offset, &mut buffer[..count]).map_err(io::Error::other)?;
+    Ok(count)
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub struct Access {
 pub enum Watched {
     /// In an image: what it did not find may be missing there.
     InImage,
-    /// On a system: what it read there is what an image has to hold.
+    /// On a system: what it read or found there is what an image has to hold.
     OnSystem,
 }
 
@@ -110,6 +110,7 @@ pub fn judge(
         let entry = seen.entry((&access.path, access.found)).or_insert_with(fresh);
         entry.call = entry.call.max(access.call);
     }
+    let asked = Asked::new(accesses, sysroot);
     let mut report = Report::default();
     for ((path, found), mut seen) in seen {
         if let Some((name, there)) = sysroot(path) {
@@ -119,7 +120,7 @@ pub fn judge(
         let is_read = found && seen.call != Call::Look;
         let is_missing = match watched {
             Watched::InImage => !found && seen.there.is_some(),
-            Watched::OnSystem => is_read && is_file,
+            Watched::OnSystem => is_read && is_file || found && is_file && asked.decides(path),
         };
         if is_missing && !in_image(path) {
             report.missing.push(seen.clone());
@@ -133,6 +134,44 @@ pub fn judge(
         list.dedup_by(|a, b| a.path == b.path);
     }
     report
+}
+
+/// Which files matter that a program only asked about.
+struct Asked<'a> {
+    /// Directories that were opened: a program that lists one asks about all that is in it.
+    listed: BTreeSet<&'a [u8]>,
+    /// Sources of Python's compiled modules: it takes those in `__pycache__` only beside their sources.
+    sources: BTreeSet<Vec<u8>>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(accesses: &'a [Access], sysroot: &InSysroot<'_>) -> Self {
+        let opened = || accesses.iter().filter(|access| access.found && access.call == Call::Open);
+        let is_directory = |access: &&Access| matches!(sysroot(&access.path), Some((_, There::Directory)));
+        Self {
+            listed: opened().filter(is_directory).map(|access| without_slash(&access.path)).collect(),
+            sources: opened().filter_map(|access| source(&access.path)).collect(),
+        }
+    }
+
+    fn decides(&self, path: &[u8]) -> bool {
+        let path = without_slash(path);
+        let dir = path.rsplitn(2, |&byte| byte == b'/').nth(1).unwrap_or_default();
+        !self.listed.contains(dir) || self.sources.contains(path)
+    }
+}
+
+fn without_slash(path: &[u8]) -> &[u8] {
+    path.strip_suffix(b"/").unwrap_or(path)
+}
+
+/// The source of a compiled module (PEP 3147): `x.py` of `__pycache__/x.cpython-311.pyc`.
+fn source(compiled: &[u8]) -> Option<Vec<u8>> {
+    const CACHE: &[u8] = b"/__pycache__/";
+    let at = memchr::memmem::rfind(compiled, CACHE)?;
+    let (dir, name) = (&compiled[..at], &compiled[at + CACHE.len()..]);
+    let stem = name.strip_suffix(b".pyc")?.split(|&byte| byte == b'.').next()?;
+    Some([dir, b"/", stem, b".py"].concat())
 }
 
 fn is_ours(path: &[u8]) -> bool {
@@ -192,6 +231,29 @@ mod tests {
         let report = report(Watched::OnSystem);
         assert_eq!(paths(&report.missing), ["/usr/lib/plugin.so"]);
         assert_eq!(paths(&report.opened), ["/bin/tool", "/usr/lib/plugin.so"]);
+    }
+
+    /// What a program asks about decides what it does, but one that lists a directory asks about all that is there.
+    #[test]
+    fn on_a_system_files_that_are_asked_about_count_unless_their_directory_is_listed() {
+        let accesses = [
+            access("/etc/app.conf", Call::Look, true),
+            access("/data/", Call::Open, true),
+            access("/data/one", Call::Look, true),
+            access("/data/two", Call::Open, true),
+            access("/py", Call::Open, true),
+            access("/py/x.py", Call::Look, true),
+            access("/py/y.py", Call::Look, true),
+            access("/py/__pycache__/x.cpython-311.opt-1.pyc", Call::Open, true),
+        ];
+        let sysroot = |path: &[u8]| match path {
+            b"/data/" | b"/py" => Some((path.to_vec(), There::Directory)),
+            _ => Some((path.to_vec(), There::File(1))),
+        };
+        let report = judge(&accesses, Watched::OnSystem, &sysroot, &|_| false);
+        let wanted = ["/data/two", "/etc/app.conf", "/py/__pycache__/x.cpython-311.opt-1.pyc", "/py/x.py"];
+        assert_eq!(paths(&report.missing), wanted);
+        assert_eq!(paths(&report.opened), ["/data/two", "/py/__pycache__/x.cpython-311.opt-1.pyc"]);
     }
 
     #[test]

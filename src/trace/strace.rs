@@ -1,4 +1,4 @@
-//! The log of strace(1) as accesses: `strace -f -e trace=%file -o LOG COMMAND`.
+//! The log of strace(1) as accesses: `strace -f -y -e trace=%file -o LOG COMMAND`.
 //!
 //! Process numbers and times before a call, calls that others interrupt (`<unfinished ...>`), directories by
 //! number or by name (`-y`) and all escapes in strings are understood. A directory that a program opened is known
@@ -30,7 +30,7 @@ pub enum StraceError {
     #[error("it names more than {MAX_ACCESSES} files")]
     Many,
     /// Nothing in it looks like a call.
-    #[error("it has no calls that name files; record it with `strace -f -e trace=%file -o LOG COMMAND`")]
+    #[error("it has no calls that name files; record it with `strace -f -y -e trace=%file -o LOG COMMAND`")]
     Empty,
 }
 
@@ -92,12 +92,21 @@ fn process_number(line: &[u8]) -> (u32, &[u8]) {
     let (pid, rest) = line.split_at(digits);
     let (pid, mut rest) = match (std::str::from_utf8(pid).ok().and_then(|pid| pid.parse().ok()), rest.first())
     {
-        (Some(pid), Some(b' ' | b']')) => (pid, rest),
+        (Some(pid), Some(b' ' | b']' | b'<')) => (pid, rest),
         _ => (0, line),
     };
+    // With --decode-pids=comm the name stands behind the number.
+    if let Some(name) = rest.strip_prefix(b"<") {
+        rest = memchr::memchr(b'>', name).map_or(rest, |end| &name[end + 1..]);
+    }
     rest = rest.strip_prefix(b"]").unwrap_or(rest).trim_ascii_start();
     let time = rest.iter().take_while(|byte| byte.is_ascii_digit() || b".:".contains(byte)).count();
-    (pid, rest[time..].trim_ascii_start())
+    rest = rest[time..].trim_ascii_start();
+    // -n and -i: the number of the call and where it was made.
+    while let Some(end) = rest.strip_prefix(b"[").and_then(|inner| memchr::memchr(b']', inner)) {
+        rest = rest[end + 2..].trim_ascii_start();
+    }
+    (pid, rest)
 }
 
 /// The whole call of which `text` is the end, or `None` where it only begins here.
@@ -132,6 +141,50 @@ fn purpose(name: &[u8], rest: &[u8]) -> Option<Call> {
     })
 }
 
+/// What a call without a path changes: where the process is, and which directories it has open by which numbers.
+fn moves(process: &mut Process, name: &[u8], args: &[u8]) {
+    let is_of_interest = matches!(name, b"fchdir" | b"dup" | b"dup2" | b"dup3")
+        || name == b"fcntl" && memchr::memmem::find(args, b"F_DUPFD").is_some();
+    if !is_of_interest {
+        return;
+    }
+    let end = args.iter().position(|byte| b",)".contains(byte)).unwrap_or(args.len());
+    let Some(dir) = directory(process, &args[..end]) else { return };
+    match (name, args.iter().rposition(|&byte| byte == b'=').and_then(|at| number(&args[at + 1..]))) {
+        (b"fchdir", Some(_)) => process.cwd = dir,
+        (_, Some(copy)) => drop(process.directories.insert(copy, dir)),
+        _ => {}
+    }
+}
+
+/// The number that a result is.
+fn number(text: &[u8]) -> Option<u32> {
+    let text = text.trim_ascii_start();
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
+}
+
+/// The directory of a descriptor: `3`, or with -y `3</etc>`, `AT_FDCWD</root>`, in which some bytes are escaped.
+fn directory(process: &Process, text: &[u8]) -> Option<Vec<u8>> {
+    if let Some(begin) = memchr::memchr(b'<', text) {
+        return unescaped(text[begin + 1..].strip_suffix(b">")?);
+    }
+    match text {
+        b"AT_FDCWD" => Some(process.cwd.clone()),
+        _ => process.directories.get(&std::str::from_utf8(text).ok()?.parse().ok()?).cloned(),
+    }
+}
+
+fn unescaped(mut text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    while let Some((&byte, rest)) = text.split_first() {
+        let (byte, len) = if byte == b'\\' { escaped(rest)? } else { (byte, 0) };
+        out.push(byte);
+        text = &rest[len..];
+    }
+    Some(out)
+}
+
 /// What the call `text` tells. `None` if it is none with a path; `Some(None)` if nothing comes of it.
 fn call(process: &mut Process, text: &[u8]) -> Option<Option<Access>> {
     let open = memchr::memchr(b'(', text)?;
@@ -144,13 +197,15 @@ fn call(process: &mut Process, text: &[u8]) -> Option<Option<Access>> {
         }
         _ => (None, args),
     };
-    let (path, rest) = string(quoted)?;
+    let Some((path, rest)) = string(quoted) else {
+        moves(process, name, args);
+        return None;
+    };
     let purpose = purpose(name, rest)?;
     let result = &rest[memchr::memmem::rfind(rest, b") = ").or_else(|| equals(rest))?..];
     let result = &result[memchr::memchr(b'=', result)? + 1..];
     let result = result.trim_ascii_start();
-    let number = result.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let fd: Option<u32> = std::str::from_utf8(&result[..number]).ok().and_then(|text| text.parse().ok());
+    let fd = number(result);
     let missing = result.starts_with(b"-1 ENOENT") || result.starts_with(b"-1 ENOTDIR");
     if path.is_empty() || !(missing || fd.is_some()) {
         return Some(None);
@@ -175,18 +230,7 @@ fn absolute(process: &Process, dir: Option<&[u8]>, path: &[u8]) -> Option<Vec<u8
     if path.starts_with(b"/") {
         return Some(path.to_vec());
     }
-    // With -y the name stands behind the number: `3</etc>`, `AT_FDCWD</root>`.
-    let named = dir.and_then(|dir| {
-        let begin = memchr::memchr(b'<', dir)?;
-        Some(dir[begin + 1..].strip_suffix(b">")?.to_vec())
-    });
-    let dir = match (named, dir) {
-        (Some(named), _) => named,
-        (None, Some(dir)) if dir != b"AT_FDCWD" => {
-            process.directories.get(&std::str::from_utf8(dir).ok()?.parse().ok()?)?.clone()
-        }
-        (None, _) => process.cwd.clone(),
-    };
+    let dir = dir.map_or_else(|| Some(process.cwd.clone()), |dir| directory(process, dir))?;
     dir.starts_with(b"/").then(|| [&dir[..], b"/", path].concat())
 }
 
@@ -236,6 +280,22 @@ mod tests {
         let all = read(log.as_bytes(), b"/home/me").unwrap();
         let row = |a: Access| (String::from_utf8_lossy(&a.path).into_owned(), a.call, a.found, a.by);
         all.into_iter().map(row).collect()
+    }
+
+    /// Options of strace change what stands before a call, and how descriptors are written.
+    #[test]
+    fn what_options_of_strace_add_is_understood() {
+        let log = r#"10<app> openat(AT_FDCWD</srv/a\74b\303\274>, "x", O_RDONLY) = 3</srv/x>
+10<app> 12:00:01 [ 257] [00007f0000000001] openat(AT_FDCWD, "/data", O_RDONLY|O_DIRECTORY) = 4
+[pid 10] dup2(4, 9)                  = 9
+[pid 10] openat(9, "y", O_RDONLY)    = 5
+[pid 10] fcntl(4, F_DUPFD_CLOEXEC, 3) = 11
+[pid 10] fchdir(11)                  = 0
+[pid 10] openat(AT_FDCWD, "\x7a", O_RDONLY) = 6 <0.000123>
+[pid 10] fchdir(5</else where>)       = 0
+[pid 10] open("q", O_RDONLY)         = -1 ENOENT (No such file or directory)"#;
+        let named: Vec<_> = accesses(log).into_iter().map(|(path, ..)| path).collect();
+        assert_eq!(named, ["/srv/a<bü/x", "/data", "/data/y", "/data/z", "/else where/q"]);
     }
 
     #[test]

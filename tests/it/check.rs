@@ -71,6 +71,20 @@ fn pack_refuses_what_cannot_start() {
     sandbox.imgb("check good.tar").run().ok();
 }
 
+#[test]
+fn modes_of_directories_for_temporary_files_are_told() {
+    let sandbox = Sandbox::new();
+    sandbox.program("root/app", static_elf(X86_64)).dir("root/tmp").dir("root/var/tmp");
+    sandbox.mode("root/tmp", 0o777).mode("root/var/tmp", 0o755);
+    packed(&sandbox, "root/ --entrypoint /app --preserve-mode");
+    let check = sandbox.imgb("check image.tar").run().ok();
+    for part in
+        ["`/tmp` has mode 0777", "remove each other's files", "`/var/tmp` has mode 0755", "cannot write"]
+    {
+        assert!(check.stderr().contains(part), "no {part:?}\n{}", check.show());
+    }
+}
+
 /// Takes each file and link out of a good image: either the check says what is missing, or the program does its
 /// work without it.
 #[test]

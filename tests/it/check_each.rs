@@ -43,7 +43,7 @@ enum Damage {
     Half,
 }
 
-struct Good {
+pub(crate) struct Good {
     root: Root,
     start: Start,
     tree: Tree,
@@ -52,7 +52,7 @@ struct Good {
 }
 
 impl Good {
-    fn new(root: Root, program: &'static str, args: &'static [&'static str]) -> Self {
+    pub(crate) fn new(root: Root, program: &'static str, args: &'static [&'static str]) -> Self {
         let image = open(&root.dir().with_file_name("image.tar"));
         let good = Self { start: Start::of_image(&image), tree: image.merged(), root, program, args };
         assert_eq!(good.prove(&good.tree).faults, [], "the image is good");
@@ -77,6 +77,25 @@ impl Good {
             Damage::Empty => bytes.starts_with(b"\x7fELF") || bytes.starts_with(b"#!"),
             Damage::Half => bytes.starts_with(b"\x7fELF"),
         }
+    }
+
+    /// Its ELF objects.
+    pub(crate) fn objects(&self) -> Vec<(ImagePath, Vec<u8>)> {
+        let files = self.tree.iter().filter(|(_, node)| node.file().is_some());
+        let files = files.map(|(path, _)| (path.clone(), fs_err::read(self.on_disk(path)).unwrap()));
+        files.filter(|(_, bytes)| bytes.starts_with(b"\x7fELF")).collect()
+    }
+
+    /// With `bytes` at `path`: whether a fault is named, and whether the program starts.
+    pub(crate) fn with(&self, path: &ImagePath, bytes: &[u8]) -> (bool, bool) {
+        let (mut tree, here) = (self.tree.clone(), self.on_disk(path));
+        let meta = tree.get(path).unwrap().meta.clone();
+        tree.insert(path.clone(), Node { meta, ..Node::inline(0, bytes) });
+        let whole = fs_err::read(&here).unwrap();
+        fs_err::write(&here, bytes).unwrap();
+        let starts = self.run().run().success();
+        fs_err::write(&here, whole).unwrap();
+        (!self.prove(&tree).faults.is_empty(), starts)
     }
 
     fn on_disk(&self, path: &ImagePath) -> PathBuf {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use imgb::{
-    elf::{Hwcaps, Options, Root, closure},
+    elf::{Hwcaps, Options, Root, closure, layout},
     path::ImagePath,
     source::host::HostView,
 };
@@ -36,6 +36,7 @@ fn is_elf(path: &Path) -> bool {
 fn lists_what_the_loader_lists() {
     let view = HostView::new("/").unwrap();
     let objects = objects();
+    all_go_together(&objects);
     let roots: Vec<Root> = objects
         .iter()
         .map(|path| Root { path: ImagePath::new(path.as_os_str().as_bytes()).unwrap() })
@@ -73,4 +74,20 @@ fn is_plain_program(path: &str) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs_err::metadata(path).map_or(0, |meta| meta.permissions().mode());
     mode & 0o111 != 0 && mode & 0o6000 == 0
+}
+
+/// What they say of themselves goes together, by the rules that find damage.
+fn all_go_together(objects: &[PathBuf]) {
+    use std::os::unix::fs::FileExt as _;
+    let mut wrong = Vec::new();
+    // What tests of other programs read is made to be wrong.
+    for path in objects.iter().filter(|path| !path.to_string_lossy().contains("/testdata/")) {
+        let file = fs_err::File::open(path).unwrap();
+        let len = file.metadata().unwrap().len();
+        let found = layout(len, &mut |offset, buffer| file.file().read_at(buffer, offset));
+        if found != Ok(None) {
+            wrong.push((path, found));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -16,12 +16,16 @@ mod build_seeds;
 mod cache;
 /// The proof that an image will start, and what it finds.
 mod check;
+/// Images made anew of objects of which one bit is turned.
+mod check_bits;
 /// Good images of which one thing after another is damaged.
 mod check_each;
 /// `imgb deps`: trees, lists, JSON, graphs, exit codes.
 mod deps;
 /// What makes the same inputs the same bytes, and the golden digests that pin the format.
 mod determinism;
+/// The order in which outputs reach the disk.
+mod durable;
 /// Every bad input, with its exit code and its one message.
 mod errors;
 /// Every output read back by programs that are not ours.

@@ -301,3 +301,122 @@ fn signals_reach_the_program() {
     let run = sandbox.tool("bash", "-c").arg(script).arg(line).run().ok();
     run.prints_only("caught\n9\n");
 }
+
+/// By a directory that the caller has open a program could leave its root.
+#[test]
+fn nothing_that_the_caller_has_open_reaches_the_program() {
+    let Some(sandbox) = shell() else { return };
+    let under = ["sh", "-c", "exec \"$@\" 7</ 8</etc/hostname", "sh"];
+    for nobody in [false, true] {
+        let run = sandbox.imgb("run sh.tar -- -c").arg("echo /proc/$$/fd/*; ls /proc/$$/fd/7/").under(&under);
+        let run = if nobody { run.nobody() } else { run }.run().exits(1);
+        assert!(!run.text().contains("fd/7") && !run.text().contains("fd/8"), "{}", run.show());
+    }
+}
+
+#[test]
+fn the_hosts_own_parts_of_proc_are_covered() {
+    let Some(sandbox) = shell() else { return };
+    sh(&sandbox, "", "cat /proc/keys /proc/timer_list /proc/kcore 2>/dev/null | wc -c; ls /proc/acpi /proc/scsi 2>/dev/null | grep -v :; true")
+        .ok()
+        .prints_only("0\n");
+}
+
+/// Waits for what is to appear on a terminal of its own, types what is to be typed then, and prints all of it.
+const AT_TERMINAL: &str = r#"
+import fcntl, os, pty, select, struct, sys, termios
+script, command = sys.argv[1].split("|"), sys.argv[2:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp(command[0], command)
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+seen = b""
+def more():
+    global seen
+    if not select.select([terminal], [], [], 60)[0]:
+        sys.exit("nothing comes any more after: " + repr(seen))
+    try:
+        part = os.read(terminal, 65536)
+    except OSError:
+        part = b""
+    seen += part
+    return part
+for wait, keys in zip(script[::2], script[1::2]):
+    while wait.encode() not in seen:
+        if not more():
+            sys.exit("the end, before " + wait + ": " + repr(seen))
+    os.write(terminal, keys.encode().decode("unicode_escape").encode())
+while more():
+    pass
+sys.stdout.write(seen.decode().replace("\r\n", "\n"))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"#;
+
+/// Runs `command` at a terminal; `script` is what is waited for and what is typed then, in turns.
+fn at_terminal(sandbox: &Sandbox, script: &str, command: &[&str]) -> Option<Outcome> {
+    if !crate::engines::have(&["python3", "bash"]) {
+        return None;
+    }
+    let run = sandbox.tool("python3", "-c").arg(AT_TERMINAL).arg(script);
+    Some(command.iter().fold(run, |run, word| run.arg(word)).run())
+}
+
+#[test]
+fn the_terminal_is_the_programs() {
+    let Some(sandbox) = shell() else { return };
+    let line = "stty size; tty; echo ready; read x; echo \"got $x\"; read y";
+    let job = "set -m; \"$@\"; echo \"stopped $?\"; fg >/dev/null; echo \"end $?\"";
+    let imgb = env!("CARGO_BIN_EXE_imgb");
+    let command = ["bash", "-c", job, "bash", imgb, "run", "sh.tar", "--", "-c", line];
+    // Stopped and continued from the terminal, then ended from it.
+    let script = r"ready|\x1a|stopped 147|hello\n|got hello|\x03";
+    let Some(run) = at_terminal(&sandbox, script, &command) else { return };
+    let text = run.ok().text();
+    for part in ["33 77\n", "/dev/console\n", "end 130\n"] {
+        assert!(text.contains(part), "no {part:?} in {text:?}");
+    }
+}
+
+/// What a program puts into the terminal's input the user's shell would execute after it.
+#[test]
+fn a_program_cannot_type_for_its_user() {
+    let Some(sandbox) = shell() else { return };
+    if !crate::engines::have(&["gcc"]) {
+        return;
+    }
+    let source = r#"
+        #define _GNU_SOURCE
+        #include <errno.h>
+        #include <sys/ioctl.h>
+        #include <sys/syscall.h>
+        #include <unistd.h>
+        int main(void) {
+            if (!isatty(0)) return 9;
+            if (ioctl(0, TIOCSTI, "x") != -1 || errno != EPERM) return 1;
+            /* The kernel looks at 32 bits only. */
+            if (syscall(SYS_ioctl, 0, 0xffffffff00000000ul | TIOCSTI, "x") != -1 || errno != EPERM) return 2;
+            /* KEYCTL_GET_KEYRING_ID of the session. */
+            if (syscall(SYS_keyctl, 0, -3, 0) != -1 || errno != EPERM) return 3;
+        #ifdef __x86_64__
+            register long number = 54, fd = 0, command = TIOCSTI;
+            long result;
+            static char *low = "x";
+            __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(fd), "c"(command), "d"(low) : "memory");
+            if (result != -EPERM && result != -ENOSYS) return 4;
+        #endif
+            return 0;
+        }"#;
+    sandbox.file("type.c", source);
+    sandbox.tool("gcc", "-static -no-pie -o type type.c").run().ok();
+    sandbox.imgb("pack --soft none type -q -o type.tar").run().ok();
+    let command = [env!("CARGO_BIN_EXE_imgb"), "run", "type.tar"];
+    let Some(run) = at_terminal(&sandbox, "", &command) else { return };
+    run.ok();
+}
+
+#[test]
+fn a_working_directory_that_is_none_is_named() {
+    let Some(sandbox) = shell() else { return };
+    sh(&sandbox, "--workdir /bin/busybox", "true").error(126, &["working directory `/bin/busybox`"]);
+    sh(&sandbox, "--user 4294967295", "true").error(125, &["user `4294967295`"]);
+}

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     engines::have,
     fixtures::{busybox, hello},
-    sandbox::{Outcome, Sandbox},
+    sandbox::{Outcome, Run, Sandbox},
 };
 
 /// An image of busybox, and a sysroot with files that it lacks.
@@ -144,6 +144,12 @@ fn strace_sees_the_same() {
     assert!(own.len() > 10, "{own:?}");
     // What stands in a script's first line or is a loader the kernel opens by itself.
     assert_eq!(own, theirs);
+    for options in ["-y -e trace=%file", "-tt -i -n", "-yy -T -xx", "-Y -r -v"] {
+        let strace = format!("strace -f -qq -o log {options}");
+        sandbox.tool("bash", "-c").arg(line).under(&strace.split(' ').collect::<Vec<_>>()).run().ok();
+        let theirs = paths(sandbox.imgb("trace --json --from-strace log").run().ok(), "missing");
+        assert_eq!(own, theirs, "{options}");
+    }
     sandbox.imgb("pack bash perl -q --soft none -o image.tar").run().ok();
     let lacks = paths(sandbox.imgb("trace --json --from-strace log image.tar").run().ok(), "missing");
     assert!(lacks.contains(&"/etc/group".to_owned()), "{lacks:?}");
@@ -226,4 +232,84 @@ fn lists_that_are_wrong_are_refused() {
         .run()
         .error(3, &["--include-from gone", "/no/such/file"]);
     sandbox.imgb("pack data --include-from nowhere -o x.tar").run().error(3, &["nowhere"]);
+}
+
+/// What rules add is taken away and comes back by what a run of each program showed: here, where one run shows all.
+#[test]
+fn lists_of_commands_make_their_images_work() {
+    let sandbox = Sandbox::new();
+    let commands: [(&str, &str, &[&str], &str); 4] = [
+        (
+            "/usr/bin/python3",
+            "/usr/bin/python3",
+            &["-c", "import json, decimal; print(json.dumps([1]))"],
+            "[1]\n",
+        ),
+        ("/usr/bin/perl", "perl", &["-e", "use POSIX; use List::Util qw(sum); print sum(1, 2)"], "3"),
+        ("/usr/bin/file", "file", &["--brief", "/bin/file"], "ELF 64-bit"),
+        ("/usr/bin/ruby", "ruby", &["-e", "require 'json'; puts [1].to_json"], "[1]\n"),
+    ];
+    for (program, needs, words, wanted) in commands {
+        if !have(&[needs]) {
+            return;
+        }
+        let words = |run: Run| words.iter().fold(run, |run, word| run.arg(word));
+        words(sandbox.imgb(&format!("trace -o app.list -- {program}"))).run();
+        let pack = format!("pack --soft none --no-check {program}:{program} -q -o app.tar");
+        sandbox.imgb(&pack).run().ok();
+        let bare = words(sandbox.imgb("run app.tar --")).run();
+        assert!(!bare.text().contains(wanted), "{program}: works without rules\n{}", bare.show());
+        sandbox.imgb(&format!("{pack} --include-from app.list")).run().ok();
+        words(sandbox.imgb("run app.tar --")).run().ok().prints(wanted);
+    }
+}
+
+/// In an image a run shows what it stops at; run after run shows the rest.
+#[test]
+fn lists_of_images_make_them_work() {
+    if !have(&["curl", "date", "/usr/share/zoneinfo/Europe/Berlin", "file"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    for (pack, words, wanted) in [
+        ("date --env TZ=Europe/Berlin", "+%H -d @0", "01\n"),
+        ("file --env LC_ALL=C", "--brief /usr/bin/file", "ELF 64-bit"),
+    ] {
+        let pack = format!("pack --soft none {pack} -q -o app.tar");
+        sandbox.imgb(&pack).run().ok();
+        let bare = sandbox.imgb(&format!("run app.tar -- {words}")).run();
+        assert!(!bare.text().contains(wanted), "{pack}: works without rules\n{}", bare.show());
+        sandbox.imgb(&format!("trace app.tar -o app.list -- {words}")).run();
+        sandbox.imgb(&format!("{pack} --include-from app.list")).run().ok();
+        sandbox.imgb(&format!("run app.tar -- {words}")).run().ok().prints(wanted);
+        sandbox
+            .imgb(&format!("trace app.tar -- {words}"))
+            .run()
+            .ok()
+            .prints("nothing that the sysroot has was missing");
+    }
+}
+
+/// A 64-bit program may call the system as 32-bit ones do, with their numbers.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn calls_of_32_bits_in_a_program_of_64_are_followed() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let source = r#"
+        #include <string.h>
+        #include <sys/mman.h>
+        int main(void) {
+            char *low = mmap((void *)0x10000000, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+            strcpy(low, "/etc/group");
+            long fd;
+            __asm__ volatile("int $0x80" : "=a"(fd) : "a"(5L), "b"(low), "c"(0L), "d"(0L) : "memory");
+            return fd < 0;
+        }"#;
+    sandbox.file("low.c", source);
+    sandbox.tool("gcc", "-o low low.c").run().ok();
+    let missing = paths(sandbox.imgb("trace --json -- ./low").run().ok(), "missing");
+    assert!(missing.contains(&"/etc/group".to_owned()), "{missing:?}");
 }

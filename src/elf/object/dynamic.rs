@@ -48,7 +48,7 @@ fn loads_nothing(segments: &[ProgramHeader], dynamic: &ProgramHeader) -> bool {
 }
 
 /// Where in the file the byte at `address` is, and where its segment's bytes end.
-fn file_offset(segments: &[ProgramHeader], address: u64) -> Option<(u64, u64)> {
+pub(super) fn file_offset(segments: &[ProgramHeader], address: u64) -> Option<(u64, u64)> {
     let load = segments
         .iter()
         .find(|s| s.p_type == ph::PT_LOAD && address >= s.p_vaddr && address - s.p_vaddr < s.p_filesz)?;
@@ -62,7 +62,7 @@ impl Section<'_> {
     }
 
     /// The value of the last entry with `tag`: glibc's `l_info` keeps that one.
-    fn value(&self, tag: u64) -> Option<u64> {
+    pub(super) fn value(&self, tag: u64) -> Option<u64> {
         let entries = self.entries.as_ref()?;
         entries.dyns.iter().rev().find(|entry| entry.d_tag == tag).map(|entry| entry.d_val)
     }

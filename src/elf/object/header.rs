@@ -66,6 +66,7 @@ pub struct Header {
     pub standard_phentsize: bool,
     /// Whether there is an address at which it starts.
     pub has_entry: bool,
+    pub(super) entry: u64,
     pub(super) phoff: u64,
     pub(super) phnum: u16,
 }
@@ -188,6 +189,7 @@ impl Header {
             zero_padding: ident[9..].iter().all(|&b| b == 0),
             standard_phentsize: usize::from(header.e_phentsize) == phentsize,
             has_entry: header.e_entry != 0,
+            entry: header.e_entry,
             phoff: header.e_phoff,
             phnum: header.e_phnum,
         })

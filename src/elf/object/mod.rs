@@ -5,6 +5,7 @@ mod bytes;
 mod constants;
 mod dynamic;
 mod header;
+mod layout;
 mod notes;
 mod strings;
 mod symbols;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 pub use bytes::ReadAt;
 pub use constants::constants;
 pub use header::{Float, HEADER_LEN, Header, Kind, Machine};
+pub use layout::layout;
 pub use symbols::{Symbols, symbols};
 pub use versions::{NeededVersion, Verneed};
 
