@@ -51,8 +51,8 @@ def have(*commands):
 def cases(name, root, imgb, quick, docker):
     """The cases of a corpus, in the order in which they are run."""
     every = []
-    # None of the others waits until the disk has what it wrote.
-    ours = [imgb, "pack", root + "/", "--no-deps", "--quiet", "--no-fsync"]
+    # None of the others waits until the disk has what it wrote. pigz and zstd get two threads, and so does imgb.
+    ours = [imgb, "pack", root + "/", "--no-deps", "--quiet", "--jobs", "2", "--no-fsync"]
 
     def add(name, command, output="", prepare=(), **more):
         every.append(Case(name, command, output, ["rm -rf f blob out out.tar t", *prepare], **more))
