@@ -217,67 +217,6 @@ impl Tools {
 mod tests {
     use super::*;
 
-    /// What becomes of 100 pieces of 10 bytes when `make` makes each and this many threads work.
-    fn run(
-        jobs: usize,
-        make: impl Fn(u64) -> Result<(), PackError> + Sync,
-    ) -> (Result<u64, PackError>, bool) {
-        let (tree, dir) = (crate::tree::Tree::new(), tempfile::tempdir().unwrap());
-        let layout = Layout::new(&tree).unwrap();
-        let mut store = Store::directory(dir.path(), crate::store::Durability::Cached).unwrap();
-        let pieces = Pieces { next: 0, size: 1000, piece_len: 10, chunk_len: 10, few: 0 };
-        let hasher =
-            Hasher { layout: &layout, tar: Digesting::new(io::sink()), members: 0, progress: &|_| () };
-        let storer = Storer::new(store.begin().unwrap(), Compression::None).unwrap();
-        let free = (0..jobs + SPARE).map(|_| Buffers::default()).collect();
-        let line = Line::new(pieces, free, hasher, storer);
-        let work = || {
-            line.work(|task| match task {
-                Task::Make(piece, mut buffers) => {
-                    buffers.tar.resize((piece.end - piece.start) as usize, 0);
-                    Done::Made(piece.start, make(piece.start).map(|()| buffers))
-                }
-                Task::Hash(mut hasher, buffers) => {
-                    hasher.take(&buffers);
-                    Done::Hashed(hasher, buffers)
-                }
-                Task::Store(mut storer, mut buffers) => {
-                    let stored = storer.take(&mut buffers);
-                    Done::Stored(storer, stored.map(|()| buffers))
-                }
-            });
-        };
-        let panicked = thread::scope(|scope| {
-            let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().filter_map(|worker| worker.join().err()).count() > 0
-        });
-        (line.finish().map(|(_, storer)| storer.plain), panicked)
-    }
-
-    #[test]
-    fn the_first_fault_ends_it_whoever_meets_it_first() {
-        for jobs in [1, 2, 3, 16].repeat(50) {
-            assert!(matches!(run(jobs, |_| Ok(())), (Ok(1000), false)), "{jobs}");
-            let faulty = |start: u64| match start % 70 {
-                60 => Err(PackError::Encode(io::Error::from_raw_os_error(start as i32))),
-                _ => Ok(()),
-            };
-            let (Err(PackError::Encode(fault)), false) = run(jobs, faulty) else { panic!("{jobs}") };
-            assert_eq!(fault.raw_os_error(), Some(60), "{jobs}");
-        }
-    }
-
-    #[test]
-    fn a_panic_stops_all_threads() {
-        for jobs in [1, 2, 16].repeat(5) {
-            let outcome = run(jobs, |start| match start {
-                300 => std::panic::resume_unwind(Box::new(())),
-                _ => Ok(()),
-            });
-            assert!(matches!(outcome, (Err(PackError::Stopped), true)), "{jobs}");
-        }
-    }
-
     #[test]
     fn pieces_go_through_the_layers_and_the_last_are_single_chunks() {
         let of = |layers: &[u64], together, few| Pieces {
