@@ -142,7 +142,16 @@ def million(root):
 
 
 # Trees that memory is measured with: each returns how many paths it has.
-LARGE = {"sparse": sparse, "million": million}
+def member(root):
+    """One file of 9 GiB that is all there: its size has no place in a plain header."""
+    block = os.urandom(1 << 16) * 64
+    with open(os.path.join(root, "nine"), "wb") as file:
+        for _ in range((9 << 30) // len(block)):
+            file.write(block)
+    return 1
+
+
+LARGE = {"sparse": sparse, "million": million, "member": member}
 
 
 def stamp(root):

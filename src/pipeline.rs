@@ -22,7 +22,7 @@ use crate::{
         self, HostView, Input, InputKind, Request, SourceError,
         image::{self as base, ImageError},
     },
-    store::{Blob, cache::Cache},
+    store::{Blob, Durability, cache::Cache},
     tree::Tree,
 };
 
@@ -79,6 +79,8 @@ pub struct Delivery {
     pub annotations: BTreeMap<String, String>,
     /// For what no output can take as it comes.
     pub scratch: PathBuf,
+    /// Whether outputs are on the disk at the end.
+    pub durability: Durability,
 }
 
 /// What was written.
@@ -260,7 +262,7 @@ pub fn deliver(
 ) -> Result<Delivered, Error> {
     event(Event::Phase(Phase::Layers));
     let trees: Vec<_> = plan.layers.iter().map(|layer| &layer.tree).collect();
-    let mut outputs = Outputs::open(delivery.targets.clone(), &delivery.scratch)?;
+    let mut outputs = Outputs::open(delivery.targets.clone(), &delivery.scratch, delivery.durability)?;
     let root_file = outputs.root();
     let root_tree = root_file.as_ref().map(|_| plan.merged()).unwrap_or_default();
     let root_layout = Layout::new(&root_tree).map_err(PackError::from)?;

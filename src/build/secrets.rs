@@ -10,7 +10,7 @@ use crate::{
 /// Bytes of a file that are looked at for the mark of a private key.
 const HEAD: usize = 4096;
 
-/// Names, anywhere.
+/// Names, anywhere, in byte order.
 const NAMES: &[&str] = &[
     ".env",
     ".git-credentials",
@@ -31,7 +31,7 @@ const NAMES: &[&str] = &[
     "id_rsa",
     "terraform.tfstate",
 ];
-/// Ends of whole paths.
+/// Ends of whole paths, each from a directory with a dot on.
 const PATHS: &[&str] = &[
     "/.aws/config",
     "/.aws/credentials",
@@ -77,19 +77,27 @@ fn is_suspect_file(tree: &Tree, file: &FileNode, path: &ImagePath) -> bool {
 fn suspect(path: &ImagePath, head: impl FnOnce() -> Vec<u8>) -> bool {
     let (whole, name) = (path.as_bytes(), path.file_name());
     let ends = |text: &[u8], ends: &[&str]| ends.iter().any(|end| text.ends_with(end.as_bytes()));
-    if ends(name, &[".example", ".sample", ".template", ".dist"]) {
-        return false;
-    }
-    let named = NAMES.iter().any(|known| known.as_bytes() == name) || ends(whole, PATHS);
-    if named || ends(name, ENDINGS) || name.starts_with(b".env.") {
-        return true;
-    }
-    name.ends_with(b".pem") && head().windows(11).any(|part| part == b"PRIVATE KEY")
+    // The cheap questions first: there is one such call for each file of a directory.
+    let has_ending = memchr::memrchr(b'.', name)
+        .and_then(|dot| name.get(dot..))
+        .is_some_and(|ending| ENDINGS.iter().any(|known| known.as_bytes() == ending));
+    let named = has_ending
+        || NAMES.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok()
+        || (memchr::memmem::find(whole, b"/.").is_some() && ends(whole, PATHS))
+        || (name.starts_with(b".env.") && !ends(name, &[".example", ".sample", ".template", ".dist"]));
+    named || (name.ends_with(b".pem") && memchr::memmem::find(&head(), b"PRIVATE KEY").is_some())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_are_as_they_are_searched() {
+        assert!(NAMES.is_sorted());
+        assert!(PATHS.iter().all(|path| path.starts_with("/.")));
+        assert!(ENDINGS.iter().all(|ending| ending.rfind('.') == Some(0)));
+    }
 
     #[test]
     fn knows_where_secrets_are() {

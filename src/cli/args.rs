@@ -102,7 +102,8 @@ pub(super) struct InputArgs {
     ///
     /// SRC is placed as `cp -a SRC /` would: a file ./hello becomes /hello, a directory ./bin becomes /bin,
     /// ./rootfs/ (with the slash) its contents at /; a tarball (tar, gzip, bzip2, xz, zstd) is unpacked at /.
-    /// A bare name that is no file here, such as curl, is looked up on PATH and keeps its own path.
+    /// A bare name that is no file here, such as curl, is looked up on PATH and keeps its own path; so does an
+    /// installed program that is named by its whole path, /usr/bin/curl, with a link to it where cp would put it.
     /// :DEST puts it elsewhere; a DEST that ends in / is a directory.
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
@@ -330,6 +331,10 @@ pub(super) struct OutputArgs {
 
     #[command(flatten)]
     pub(super) cache: CacheArgs,
+
+    /// Do not wait until the disk has the outputs: quicker, and after a power cut they may be empty
+    #[arg(long, help_heading = "Output")]
+    pub(super) no_fsync: bool,
 
     /// Say how long each part took, what it cost and what was read: on stderr, or with --json on stdout
     #[arg(long, help_heading = "Messages")]

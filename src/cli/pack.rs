@@ -25,6 +25,7 @@ use crate::{
     pipeline::{self, Delivery, Event, Ingredients, Phase},
     plan::{self, Layers, Plan, Settings},
     source::{self, Exclude, Request},
+    store::Durability,
     timestamp::Timestamp,
     trace,
     tree::capability,
@@ -160,6 +161,7 @@ pub(super) fn delivery(
         cache: cache::open(&args.cache)?,
         annotations: plan::pairs("--annotation", annotations).map_err(Failure::usage)?,
         scratch: scratch(),
+        durability: if args.no_fsync { Durability::Cached } else { Durability::Synced },
     })
 }
 

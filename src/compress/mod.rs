@@ -50,7 +50,7 @@ impl Compression {
     /// some of it.
     pub fn chunk_len(self, size: u64) -> usize {
         match self {
-            Self::None => 1 << 20,
+            Self::None => 1 << 19,
             Self::Gzip(_) if size < SMALL => 1 << 19,
             Self::Zstd(_) if size < SMALL => 1 << 20,
             Self::Gzip(_) | Self::Zstd(_) => 2 << 20,

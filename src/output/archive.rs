@@ -20,8 +20,8 @@ const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const BLOCK: usize = 512;
 
 /// A store whose blobs are members of the archive `pending`.
-pub(super) fn store(pending: &Pending) -> Store {
-    Store::archive(pending, 0, blob_header)
+pub(super) fn store(pending: &Pending, durability: Durability) -> Store {
+    Store::archive(pending, 0, blob_header, durability)
 }
 
 fn blob_header(digest: Digest, size: u64) -> [u8; BLOCK] {
@@ -44,12 +44,12 @@ pub(super) fn complete(
     let mut writer = Writer::new(&**pending.file());
     writer.out.seek(SeekFrom::Start(store.end())).map_err(io)?;
     writer.documents(format, image, names).and_then(|()| writer.finish()).map_err(io)?;
-    Ok(pending.commit(Durability::Synced)?)
+    Ok(pending.commit(store.durability())?)
 }
 
 /// A whole archive at `path`.
 pub(super) fn write_file(
-    path: &Path,
+    (path, durability): (&Path, Durability),
     format: Format,
     image: &Image,
     blobs: &[Blob],
@@ -61,7 +61,7 @@ pub(super) fn write_file(
         path: path.into(),
         source,
     })?;
-    Ok(pending.commit(Durability::Synced)?)
+    Ok(pending.commit(durability)?)
 }
 
 /// A whole archive into a device or pipe.

@@ -18,25 +18,26 @@ use crate::{
 const MAX_INDEX: u64 = 4 << 20;
 
 /// A store whose blobs are files of the layout `dir`, which is made if it is not there.
-pub(super) fn store(dir: &Path) -> Result<Store, OutputError> {
+pub(super) fn store(dir: &Path, durability: Durability) -> Result<Store, OutputError> {
     check(dir)?;
-    Ok(Store::directory(dir, Durability::Synced)?)
+    Ok(Store::directory(dir, durability)?)
 }
 
 /// Adds `image` under `names`; images of the same name give way, others stay. Blobs first, then the index, so
 /// that a reader never sees an image whose blobs are not there.
 pub(super) fn write(
-    dir: &Path,
+    (dir, durability): (&Path, Durability),
     image: &Image,
     blobs: &[Blob],
     names: &[Reference],
 ) -> Result<(), OutputError> {
-    let mut store = store(dir)?;
+    let mut store = store(dir, durability)?;
     for blob in blobs {
         copy(&mut store, blob)?;
     }
     store.put(&image.config.bytes)?;
     store.put(&image.manifest.bytes)?;
+    store.settle_names()?;
     // Held until the end of this function: other writers would lose one of two tags.
     let _lock = lock(dir)?;
     let old = read_index(dir)?;
@@ -46,8 +47,8 @@ pub(super) fn write(
         Some(old) => image::merge_index(old, &descriptors)
             .ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?,
     };
-    put(&dir.join("oci-layout"), &Document::of(&json!({"imageLayoutVersion": "1.0.0"})).bytes)?;
-    put(&dir.join("index.json"), &Document::of(&index).bytes)
+    put(&dir.join("oci-layout"), &Document::of(&json!({"imageLayoutVersion": "1.0.0"})).bytes, durability)?;
+    put(&dir.join("index.json"), &Document::of(&index).bytes, durability)
 }
 
 /// Copies a blob into `store`; other bytes than its digest says are refused.
@@ -72,11 +73,11 @@ pub(super) fn copy(store: &mut Store, blob: &Blob) -> Result<Blob, OutputError> 
     Ok(copied)
 }
 
-fn put(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
+fn put(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), OutputError> {
     let pending = Pending::create(path)?;
     let mut file: &File = pending.file();
     file.write_all(bytes).map_err(|source| OutputError::Io { action: "write", path: path.into(), source })?;
-    Ok(pending.commit(Durability::Synced)?)
+    Ok(pending.commit(durability)?)
 }
 
 /// That `dir` is new, empty, or a layout already: blobs are not strewn over a directory of something else.

@@ -73,15 +73,16 @@ pub struct Outputs {
     /// The root file system that is written while layers are packed, by the target's place in `targets`.
     root: Option<(usize, Pending)>,
     store: Store,
+    durability: Durability,
 }
 
 impl Outputs {
     /// Opens what has to be open before layers exist. `scratch` is a directory for outputs that cannot be
-    /// written as the layers come: stdout.
+    /// written as the layers come: stdout. `durability` is that of files and layouts.
     ///
     /// # Errors
     /// Where an output's directory cannot be written.
-    pub fn open(targets: Vec<Target>, scratch: &Path) -> Result<Self, OutputError> {
+    pub fn open(targets: Vec<Target>, scratch: &Path, durability: Durability) -> Result<Self, OutputError> {
         let archive =
             targets.iter().enumerate().find_map(|(number, target)| match (&target.format, &target.place) {
                 (Format::OciLayout | Format::Rootfs, _) | (_, Place::Stdout) => None,
@@ -95,10 +96,13 @@ impl Outputs {
         let store = match (archive, layout) {
             (Some((number, path)), _) => {
                 let (_, pending) = primary.insert((number, Pending::create(path)?));
-                archive::store(pending)
+                archive::store(pending, durability)
             }
-            (None, Some(dir)) => layout::store(own_layout.insert(dir.clone()))?,
-            (None, None) => archive::store(spool.insert(Pending::create(&scratch.join("imgb-layers"))?)),
+            (None, Some(dir)) => layout::store(own_layout.insert(dir.clone()), durability)?,
+            (None, None) => {
+                let pending = spool.insert(Pending::create(&scratch.join("imgb-layers"))?);
+                archive::store(pending, Durability::Cached)
+            }
         };
         let mut root = None;
         for (number, target) in targets.iter().enumerate().filter(|(_, t)| t.format == Format::Rootfs) {
@@ -108,7 +112,7 @@ impl Outputs {
                 root = Some((number, Pending::create(path)?));
             }
         }
-        Ok(Self { layout: own_layout, targets, primary, scratch: spool, root, store })
+        Ok(Self { layout: own_layout, targets, primary, scratch: spool, root, store, durability })
     }
 
     /// Where the root file system goes, whole, while layers are packed, if an output is one.
@@ -150,18 +154,20 @@ impl Outputs {
             let names = names(target);
             match (&target.format, &target.place) {
                 (Format::Rootfs, place) => match &self.root {
-                    Some((_, done)) => rootfs::copy(done, place)?,
+                    Some((_, done)) => rootfs::copy(done, place, self.durability)?,
                     None => rootfs::write(place, &root())?,
                 },
                 (Format::OciLayout, Place::Path(dir)) => {
                     let missing = if self.layout.as_ref() == Some(dir) { &[] } else { blobs };
-                    layout::write(dir, image, missing, &tagged(target, names))?;
+                    layout::write((dir, self.durability), image, missing, &tagged(target, names))?;
                 }
                 (Format::OciLayout, Place::Stdout) => {}
                 (format, Place::Path(path)) if is_stream(path) => {
                     archive::write_stream(path, *format, image, blobs, &names)?;
                 }
-                (format, Place::Path(path)) => archive::write_file(path, *format, image, blobs, &names)?,
+                (format, Place::Path(path)) => {
+                    archive::write_file((path, self.durability), *format, image, blobs, &names)?;
+                }
                 (format, Place::Stdout) => archive::write_stdout(*format, image, blobs, &names)?,
             }
         }
@@ -171,7 +177,7 @@ impl Outputs {
             archive::complete(pending, &mut self.store, target.format, image, &names(target))?;
         }
         if let Some((_, pending)) = self.root.take() {
-            pending.commit(Durability::Synced)?;
+            pending.commit(self.durability)?;
         }
         drop(self.scratch);
         Ok(())

@@ -28,7 +28,7 @@ pub(super) fn is_file(place: &Place) -> bool {
 }
 
 /// Copies a root that is complete.
-pub(super) fn copy(root: &Pending, place: &Place) -> Result<(), OutputError> {
+pub(super) fn copy(root: &Pending, place: &Place, durability: Durability) -> Result<(), OutputError> {
     let read = |source| OutputError::Io { action: "read", path: root.target().into(), source };
     let len = root.file().metadata().map_err(read)?.len();
     let mut from = Extent { file: root.file().clone(), offset: 0 }.reader(len);
@@ -44,7 +44,7 @@ pub(super) fn copy(root: &Pending, place: &Place) -> Result<(), OutputError> {
             }
             let pending = Pending::create(path)?;
             io::copy(&mut from, &mut &**pending.file()).map_err(io)?;
-            Ok(pending.commit(Durability::Synced)?)
+            Ok(pending.commit(durability)?)
         }
     }
 }

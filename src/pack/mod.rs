@@ -6,6 +6,7 @@
 //! number of threads, a large file is read by several, and no more is in memory than the pieces on their way.
 
 mod key;
+mod line;
 mod pieces;
 mod root;
 

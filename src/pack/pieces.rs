@@ -1,29 +1,22 @@
 //! One layer, piece by piece, on several threads.
-//!
-//! Pieces go round: free → made by any worker → hashed in order → stored in order → free again. There is a
-//! fixed number of them, and whoever makes the earliest one holds all it needs, so the round never stops.
-//! A fault travels in the piece's place. Who meets it goes home, which closes its channels, which sends the
-//! others home.
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write as _},
     ops::Range,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-        mpsc::{self, Receiver, Sender},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     thread,
 };
 
-use super::{Layer, Options, PackError, Progress, Root, Step};
+use super::{
+    Layer, Options, PackError, Progress, Root, Step,
+    line::{Done, Line, Task},
+};
 use crate::{
     archive::write::Layout,
     compress::{Compression, Encoder, Piece, Trailer},
     digest::{DiffId, Digest, Digesting},
     source::content::Files,
-    store::{BlobWriter, PartWriter, Store},
+    store::{Blob, BlobWriter, PartWriter, Store, StoreError},
 };
 
 /// Pieces beyond one for each worker: one being hashed, one being stored.
@@ -34,15 +27,57 @@ const MOST_TOGETHER: usize = 4;
 
 /// A part of the tar and its compressed form. The buffers are used again and again.
 #[derive(Default)]
-struct Buffers {
+pub(super) struct Buffers {
     tar: Vec<u8>,
     encoded: Vec<u8>,
     /// What the trailer must know; absent without compression.
     piece: Option<Piece>,
 }
 
-/// A part of the tar by its offset, or why it could not be made.
-type Made = (u64, Result<Buffers, PackError>);
+/// The parts of a tar, in order, each a range of its bytes.
+#[derive(Default)]
+pub(super) struct Pieces {
+    next: u64,
+    size: u64,
+    /// Bytes of a piece: one chunk or several.
+    piece_len: u64,
+    chunk_len: u64,
+    /// When no more bytes than these are left, pieces have one chunk, so that all workers end at about one time.
+    few: u64,
+}
+
+impl Pieces {
+    pub(super) fn is_empty(&self) -> bool {
+        self.next == self.size
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Range<u64>;
+
+    fn next(&mut self) -> Option<Range<u64>> {
+        let (start, left) = (self.next, self.size - self.next);
+        let len = if left <= self.few { self.chunk_len } else { self.piece_len };
+        self.next += len.min(left);
+        (left > 0).then_some(start..self.next)
+    }
+}
+
+/// The digest of the tar so far.
+pub(super) struct Hasher<'a> {
+    layout: &'a Layout<'a>,
+    tar: Digesting<io::Sink>,
+    members: usize,
+    progress: Progress<'a>,
+}
+
+/// The blob so far.
+pub(super) struct Storer<'a> {
+    writer: BlobWriter<'a>,
+    trailer: Trailer,
+    /// Bytes of the tar that are stored as they are.
+    plain: u64,
+}
 
 /// What each worker has of its own.
 #[derive(Default)]
@@ -57,17 +92,10 @@ struct Job<'a> {
     layout: &'a Layout<'a>,
     compression: Compression,
     chunk_len: usize,
-    /// Bytes of a piece: one chunk or several.
-    piece_len: u64,
-    /// When no more bytes than these are left, pieces have one chunk, so that all workers end at about one time.
-    few: u64,
     /// The tar's place if it is stored as it is: workers write their own pieces.
     parts: Option<PartWriter>,
-    /// Where the next piece that nobody makes yet begins.
-    next: AtomicU64,
     /// Bytes of content that were read so far.
     read: AtomicU64,
-    free: Mutex<Receiver<Buffers>>,
     root: Option<&'a Root<'a>>,
     /// Whether the layer is all of the root.
     is_root: bool,
@@ -81,52 +109,43 @@ pub(super) fn pack(
     progress: Progress<'_>,
 ) -> Result<Layer, PackError> {
     let compression = options.compression;
-    let mut writer = store.begin()?;
-    let (free, free_pieces) = mpsc::channel();
     let chunk_len = compression.chunk_len(layout.size());
     let chunks = layout.size().div_ceil(chunk_len as u64);
     let workers = usize::try_from(chunks).unwrap_or(usize::MAX).min(options.jobs.get());
     let together = if workers > MOST_TOGETHER { 1 } else { compression.chunks_at_once() };
+    let pieces = Pieces {
+        next: 0,
+        size: layout.size(),
+        piece_len: together * chunk_len as u64,
+        chunk_len: chunk_len as u64,
+        few: 2 * workers as u64 * together * chunk_len as u64,
+    };
+    let writer = store.begin()?;
     let job = Job {
         layout,
         compression,
         chunk_len,
-        piece_len: together * chunk_len as u64,
-        few: 2 * workers as u64 * together * chunk_len as u64,
         parts: (compression == Compression::None).then(|| writer.parts()),
-        next: AtomicU64::new(0),
         read: AtomicU64::new(0),
-        free: Mutex::new(free_pieces),
         root: options.root,
         is_root: options.root.is_some_and(|root| root.is(layout)),
     };
-    for _ in 0..workers + SPARE {
-        let _ = free.send(Buffers::default());
-    }
-    let (made, made_pieces) = mpsc::channel();
-    let (hashed, hashed_pieces) = mpsc::channel();
-    let digest = thread::scope(|scope| {
-        for _ in 0..workers {
-            let made = made.clone();
-            let job = &job;
-            scope.spawn(move || job.work(&made));
+    let free = (0..workers + SPARE).map(|_| Buffers::default()).collect();
+    let hasher = Hasher { layout, tar: Digesting::new(io::sink()), members: 0, progress };
+    let line = Line::new(pieces, free, hasher, Storer::new(writer, compression)?);
+    thread::scope(|scope| {
+        // This thread is one of the workers.
+        for _ in 1..workers {
+            scope.spawn(|| job.work(&line));
         }
-        drop(made);
-        let hasher = scope.spawn(move || hash(layout, &made_pieces, &hashed, progress));
-        let stored = store_pieces(&mut writer, compression, &hashed_pieces, &free);
-        // Whoever still waits for free pieces or hands in hashed ones hears that there is no more to do.
-        drop((free, hashed_pieces));
-        let digest = hasher.join().unwrap_or(Err(PackError::Stopped))?;
-        stored.map(|()| digest)
-    })?;
-    let blob = match compression {
-        Compression::None => writer.finish_written(digest, layout.size())?,
-        Compression::Gzip(_) | Compression::Zstd(_) => writer.finish()?,
-    };
+        job.work(&line);
+    });
+    let (hasher, storer) = line.finish()?;
+    let (digest, tar_size) = (hasher.tar.finish().1, layout.size());
     Ok(Layer {
-        blob,
+        blob: storer.finish(compression, digest, tar_size)?,
         diff_id: DiffId(digest),
-        tar_size: layout.size(),
+        tar_size,
         members: layout.members(),
         compression,
         read: job.read.into_inner(),
@@ -136,32 +155,19 @@ pub(super) fn pack(
 }
 
 impl Job<'_> {
-    /// The next piece, if there is one.
-    fn claim(&self) -> Option<Range<u64>> {
-        let size = self.layout.size();
-        let end = |start: u64| {
-            let few = size - start <= self.few;
-            size.min(start + if few { self.chunk_len as u64 } else { self.piece_len })
-        };
-        let next = |start| (start < size).then(|| end(start));
-        let start = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
-        Some(start..end(start))
-    }
-
-    /// Makes pieces until there are no more, or nobody wants them.
-    fn work(&self, made: &Sender<Made>) {
+    fn work<'l>(&self, line: &Line<'l>) {
         let mut tools = Tools::default();
-        loop {
-            let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(buffers) = free else { return };
-            let Some(piece) = self.claim() else { return };
-            let turn = Turn { start: piece.start, made };
-            let result = self.make(piece, buffers, &mut tools);
-            let failed = result.is_err();
-            if !turn.done(result) || failed {
-                return;
+        line.work(|task| match task {
+            Task::Make(piece, buffers) => Done::Made(piece.start, self.make(piece, buffers, &mut tools)),
+            Task::Hash(mut hasher, buffers) => {
+                hasher.take(&buffers);
+                Done::Hashed(hasher, buffers)
             }
-        }
+            Task::Store(mut storer, mut buffers) => {
+                let stored = storer.take(&mut buffers);
+                Done::Stored(storer, stored.map(|()| buffers))
+            }
+        });
     }
 
     /// Fills, compresses and, without compression, writes a piece.
@@ -193,77 +199,64 @@ impl Job<'_> {
     }
 }
 
-/// A worker's duty to hand in the piece that it took: without it the others would wait for ever,
-/// even where the worker panics.
-struct Turn<'a> {
-    start: u64,
-    made: &'a Sender<Made>,
-}
+impl Hasher<'_> {
+    /// Bytes that are hashed: where the next piece begins.
+    pub(super) fn hashed(&self) -> u64 {
+        self.tar.written()
+    }
 
-impl Turn<'_> {
-    /// Hands the piece in. Whether anybody took it.
-    fn done(self, result: Result<Buffers, PackError>) -> bool {
-        let sent = self.made.send((self.start, result)).is_ok();
-        std::mem::forget(self);
-        sent
+    /// Takes the next piece.
+    fn take(&mut self, buffers: &Buffers) {
+        // A sink takes everything.
+        let _ = self.tar.write_all(&buffers.tar);
+        let members = self.layout.members_before(self.hashed());
+        let before = std::mem::replace(&mut self.members, members);
+        (self.progress)(Step::Done { members: self.members - before, bytes: buffers.tar.len() as u64 });
     }
 }
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let _ = self.made.send((self.start, Err(PackError::Stopped)));
+impl<'a> Storer<'a> {
+    fn new(mut writer: BlobWriter<'a>, compression: Compression) -> Result<Self, StoreError> {
+        let trailer = Trailer::new(compression);
+        writer.append(trailer.header())?;
+        Ok(Self { writer, trailer, plain: 0 })
     }
-}
 
-/// Puts the pieces in order, hashes the tar and passes them on.
-fn hash(
-    layout: &Layout<'_>,
-    made: &Receiver<Made>,
-    hashed: &Sender<Buffers>,
-    progress: Progress<'_>,
-) -> Result<Digest, PackError> {
-    let mut tar = Digesting::new(io::sink());
-    let mut waiting = BTreeMap::new();
-    let (mut bytes, mut members) = (0, 0);
-    for (start, result) in made {
-        waiting.insert(start, result);
-        while let Some(result) = waiting.remove(&bytes) {
-            let buffers = result?;
-            // A sink takes everything.
-            let _ = tar.write_all(&buffers.tar);
-            bytes += buffers.tar.len() as u64;
-            let before = std::mem::replace(&mut members, layout.members_before(bytes));
-            progress(Step::Done { members: members - before, bytes: buffers.tar.len() as u64 });
-            if hashed.send(buffers).is_err() {
-                // The storing has failed and says why.
-                break;
+    /// Stores the next piece.
+    fn take(&mut self, buffers: &mut Buffers) -> Result<(), PackError> {
+        match buffers.piece.take() {
+            Some(piece) => {
+                self.trailer.push(&piece);
+                self.writer.append(&buffers.encoded)?;
+            }
+            None => {
+                self.plain += buffers.tar.len() as u64;
+                self.writer.settle(self.plain);
             }
         }
+        Ok(())
     }
-    Ok(tar.finish().1)
+
+    /// The blob of a tar of this digest and size.
+    fn finish(mut self, compression: Compression, tar: Digest, tar_size: u64) -> Result<Blob, PackError> {
+        if compression == Compression::None {
+            return Ok(self.writer.finish_written(tar, tar_size)?);
+        }
+        self.writer.append(&self.trailer.finish().map_err(PackError::Encode)?)?;
+        Ok(self.writer.finish()?)
+    }
 }
 
-/// Stores the compressed pieces, which come in order, and frees them.
-fn store_pieces(
-    writer: &mut BlobWriter<'_>,
-    compression: Compression,
-    hashed: &Receiver<Buffers>,
-    free: &Sender<Buffers>,
-) -> Result<(), PackError> {
-    let mut trailer = Trailer::new(compression);
-    writer.append(trailer.header())?;
-    let mut written = 0;
-    for mut buffers in hashed {
-        if let Some(piece) = buffers.piece.take() {
-            trailer.push(&piece);
-            writer.append(&buffers.encoded)?;
-        } else {
-            written += buffers.tar.len() as u64;
-            writer.settle(written);
-        }
-        // The workers may all have gone home.
-        let _ = free.send(buffers);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_pieces_are_single_chunks() {
+        let of = |size| Pieces { next: 0, size, piece_len: 20, chunk_len: 10, few: 40 };
+        let ends = |size| of(size).map(|piece| piece.end).collect::<Vec<_>>();
+        assert_eq!(ends(75), [20, 40, 50, 60, 70, 75]);
+        assert_eq!(ends(10), [10]);
+        assert!(ends(0).is_empty() && of(0).is_empty() && Pieces::default().is_empty());
     }
-    writer.append(&trailer.finish().map_err(PackError::Encode)?)?;
-    Ok(())
 }

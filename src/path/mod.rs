@@ -97,19 +97,19 @@ impl ImagePath {
 
     /// The bytes of [`ImagePath::parent`], `/` for the root's own children; none for the root.
     pub fn parent_bytes(&self) -> Option<&[u8]> {
-        let slash = self.0.iter().rposition(|&b| b == b'/').filter(|_| !self.is_root())?;
+        let slash = memchr::memrchr(b'/', &self.0).filter(|_| !self.is_root())?;
         self.0.get(..slash.max(1))
     }
 
     /// The directory that holds this path; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
-        let slash = self.0.iter().rposition(|&b| b == b'/').filter(|_| !self.is_root())?;
+        let slash = memchr::memrchr(b'/', &self.0).filter(|_| !self.is_root())?;
         Some(if slash == 0 { Self::root() } else { Self(self.0[..slash].into()) })
     }
 
     /// The last component; empty for the root.
     pub fn file_name(&self) -> &[u8] {
-        let slash = self.0.iter().rposition(|&b| b == b'/').unwrap_or(0);
+        let slash = memchr::memrchr(b'/', &self.0).unwrap_or(0);
         &self.0[slash + 1..]
     }
 

@@ -18,8 +18,7 @@ const MAX_LINKS: usize = 40;
 pub(super) fn merge(inputs: &mut [Input]) -> Result<(Tree, Reasons), PlanError> {
     // What one walk has found disagrees with nothing, and no part of it lies behind a link of another's.
     if let [Input { tree, kind: InputKind::Directory | InputKind::File(_), .. }] = inputs {
-        let reasons = tree.iter().map(|(path, _)| (path.clone(), Reason::Listed(0))).collect();
-        return Ok((std::mem::take(tree), reasons));
+        return Ok((std::mem::take(tree), Reasons::all(Reason::Listed(0))));
     }
     let inputs = &*inputs;
     let mut merged = Merged { tree: Tree::new(), reasons: Reasons::new(), inputs, parent: None };

@@ -42,7 +42,7 @@ pub(super) fn find(tree: &Tree, lookup: &dyn Lookup) -> Programs {
 fn may_run(path: &ImagePath, node: &Node) -> bool {
     let named_like_a_library = || {
         let name = path.file_name();
-        name.ends_with(b".node") || name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.")
+        name.ends_with(b".node") || name.ends_with(b".so") || memchr::memmem::find(name, b".so.").is_some()
     };
     node.file().is_some_and(|file| file.len >= 4) && (node.meta.mode & 0o111 != 0 || named_like_a_library())
 }

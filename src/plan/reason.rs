@@ -44,7 +44,52 @@ pub enum Reason {
 }
 
 /// All reasons, by path.
-pub type Reasons = BTreeMap<ImagePath, Reason>;
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reasons {
+    by_path: BTreeMap<ImagePath, Reason>,
+    /// Of all paths that are not in the map: most images of a directory hold little else.
+    of_others: Option<Reason>,
+}
+
+impl Reasons {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `reason` for every path that none is [`inserted`](Reasons::insert) for.
+    pub fn all(reason: Reason) -> Self {
+        Self { by_path: BTreeMap::new(), of_others: Some(reason) }
+    }
+
+    /// Says why `path` is there.
+    pub fn insert(&mut self, path: ImagePath, reason: Reason) {
+        self.by_path.insert(path, reason);
+    }
+
+    /// Why `path` is there.
+    pub fn get(&self, path: &ImagePath) -> Option<&Reason> {
+        self.by_path.get(path).or(self.of_others.as_ref())
+    }
+
+    /// Why each of `paths` is there, which come in order: quicker than one question for each.
+    pub fn of<'a, T>(
+        &'a self,
+        paths: impl Iterator<Item = (ImagePath, T)> + 'a,
+    ) -> impl Iterator<Item = (ImagePath, T, Option<&'a Reason>)> + 'a {
+        let mut known = self.by_path.iter().peekable();
+        paths.map(move |(path, value)| {
+            while known.next_if(|(other, _)| **other < path).is_some() {}
+            let own = known.peek().filter(|(other, _)| **other == path).map(|(_, reason)| *reason);
+            (path, value, own.or(self.of_others.as_ref()))
+        })
+    }
+
+    /// The one reason of all paths, if there is one.
+    pub fn only(&self) -> Option<&Reason> {
+        self.of_others.as_ref().filter(|_| self.by_path.is_empty())
+    }
+}
 
 impl Reason {
     /// One phrase; `inputs` are the inputs' names.
@@ -77,5 +122,33 @@ impl Reason {
             Self::Parent(of) | Self::Target(of) => Some(of),
             Self::Listed(_) | Self::Included(_) | Self::Generated(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> ImagePath {
+        ImagePath::new(text).unwrap()
+    }
+
+    #[test]
+    fn one_by_one_and_in_order_say_the_same() {
+        let mut reasons = Reasons::all(Reason::Listed(0));
+        assert_eq!(reasons.only(), Some(&Reason::Listed(0)));
+        reasons.insert(path("/b"), Reason::Generated("x".into()));
+        reasons.insert(path("/c"), Reason::Loader(path("/a")));
+        assert_eq!(reasons.only(), None);
+        let none = Reasons::new();
+        for reasons in [&reasons, &none] {
+            let paths = ["/a", "/b", "/b/x", "/d"].map(path);
+            let of = reasons.of(paths.iter().map(|path| (path.clone(), ())));
+            let of: Vec<_> = of.map(|(path, (), reason)| (path, reason.cloned())).collect();
+            let one_by_one = paths.map(|path| (path.clone(), reasons.get(&path).cloned()));
+            assert_eq!(of, one_by_one);
+        }
+        assert_eq!(reasons.get(&path("/d")), Some(&Reason::Listed(0)));
+        assert_eq!(none.get(&path("/d")), None);
     }
 }

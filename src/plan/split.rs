@@ -25,10 +25,7 @@ pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<Planne
         return vec![PlannedLayer { name: "all".into(), tree }];
     }
     // A directory by itself, most often a large one, is not taken apart and put together again.
-    let is_listed = |reason: &Reason| matches!(reason, Reason::Listed(_));
-    if tree.len() == reasons.len()
-        && tree.iter().zip(reasons).all(|((path, _), (other, reason))| path == other && is_listed(reason))
-    {
+    if let Some(Reason::Listed(_)) = reasons.only() {
         return vec![PlannedLayer { name: "inputs".into(), tree }];
     }
     let directories: BTreeMap<ImagePath, Node> = tree
@@ -37,13 +34,10 @@ pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<Planne
         .map(|(path, node)| (path.clone(), node.clone()))
         .collect();
     let (mut system, mut user, mut parents) = (Vec::new(), Vec::new(), Vec::new());
-    // Both are in order, so that each path's reason is the next one of its name.
-    let mut reasons = reasons.iter().peekable();
-    for (path, node) in tree {
-        while reasons.next_if(|(other, _)| **other < path).is_some() {}
-        match reasons.peek().filter(|(other, _)| **other == path) {
-            Some((_, Reason::Listed(_))) => user.push((path, node)),
-            Some((_, Reason::Parent(_))) => parents.push((path, node)),
+    for (path, node, reason) in reasons.of(tree.into_iter()) {
+        match reason {
+            Some(Reason::Listed(_)) => user.push((path, node)),
+            Some(Reason::Parent(_)) => parents.push((path, node)),
             _ => system.push((path, node)),
         }
     }

@@ -1,12 +1,14 @@
 //! A directory of the host as a tree, links kept as links.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsStr,
     fs::Metadata,
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rustix::{
@@ -35,45 +37,55 @@ pub(super) fn read(
     let real = fs_err::canonicalize(source).map_err(|error| unreadable(source, error))?;
     let metadata = fs_err::symlink_metadata(&real).map_err(|error| unreadable(&real, error))?;
     let own = node(name, &real, &Found::of(&metadata), options)?;
-    let walk = Walk { name, source, real: &real, options };
-    let mut parts = crew::all((real.clone(), root.clone()), options.jobs, |(dir, path)| {
+    let walk = Walk { name, source, real: &real, options, directories: AtomicUsize::new(1) };
+    let first = Directory { number: 0, on_host: real.clone(), path: root.clone() };
+    let found = crew::all(first, options.jobs, |directory| {
         let mut part = Part::default();
-        let result = walk.directory(&dir, &path, &mut part);
+        let result = walk.directory(&directory, &mut part);
         let left = std::mem::take(&mut part.left);
-        ((path, result.map(|()| part)), left)
+        ((directory, result.map(|()| part)), left)
     });
-    // Of several faults the first in this order is reported, whoever met it first.
-    parts.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    let mut by_path = BTreeMap::new();
-    let mut unpackable = Vec::new();
-    for (path, part) in parts {
-        let mut part = part?;
-        unpackable.append(&mut part.unpackable);
-        by_path.insert(path, part.nodes);
+    let mut parts: Vec<_> = found.iter().map(|_| Part::default()).collect();
+    let (mut faults, mut unpackable) = (Vec::new(), Vec::new());
+    for (directory, result) in found {
+        match (result, parts.get_mut(directory.number)) {
+            (Ok(mut part), Some(place)) => {
+                unpackable.append(&mut part.unpackable);
+                *place = part;
+            }
+            (Ok(_), None) => {}
+            (Err(fault), _) => faults.push((directory.path, fault)),
+        }
+    }
+    // Of several faults the first in the order of paths is reported, whoever met it first.
+    if let Some((_, fault)) = faults.into_iter().min_by(|(one, _), (other, _)| one.cmp(other)) {
+        return Err(fault);
     }
     unpackable.sort_unstable();
     match unpackable.is_empty() {
-        true => Ok(depth_first((root.clone(), own), by_path).into_iter().collect()),
+        true => Ok(depth_first((root.clone(), own), parts).into_iter().collect()),
         false => Err(SourceError::NoRegularFiles { name: name.into(), entries: unpackable }),
     }
 }
 
-/// `root` and all that is in the directories, each directory before what is in it: nearly the order of a tree,
-/// which then has little to sort.
-fn depth_first(
-    root: (ImagePath, Node),
-    mut directories: BTreeMap<ImagePath, Vec<(ImagePath, Node)>>,
-) -> Vec<(ImagePath, Node)> {
-    let mut nodes = Vec::with_capacity(1 + directories.values().map(Vec::len).sum::<usize>());
-    let mut left = vec![vec![root].into_iter()];
-    while let Some(siblings) = left.last_mut() {
+/// `root`, whose directory is the first of `parts`, and all below it, each directory before what is in it: nearly
+/// the order of a tree, which then has little to sort.
+fn depth_first(root: (ImagePath, Node), mut parts: Vec<Part>) -> Vec<(ImagePath, Node)> {
+    let mut nodes = Vec::with_capacity(1 + parts.iter().map(|part| part.nodes.len()).sum::<usize>());
+    nodes.push(root);
+    let mut enter = |number: usize| {
+        let part = parts.get_mut(number).map(std::mem::take).unwrap_or_default();
+        (part.nodes.into_iter(), part.below.into_iter())
+    };
+    let mut left = vec![enter(0)];
+    while let Some((siblings, below)) = left.last_mut() {
         let Some((path, node)) = siblings.next() else {
             left.pop();
             continue;
         };
-        let below = node.is_directory().then(|| directories.remove(&path)).flatten();
+        let below = if node.is_directory() { below.next() } else { None };
         nodes.push((path, node));
-        left.extend(below.map(Vec::into_iter));
+        left.extend(below.map(&mut enter));
     }
     nodes
 }
@@ -84,21 +96,34 @@ struct Walk<'a> {
     source: &'a Path,
     real: &'a Path,
     options: &'a Options,
+    /// How many directories have been found, with the first.
+    directories: AtomicUsize,
+}
+
+/// A directory to be read.
+struct Directory {
+    /// Directories are numbered as they are found.
+    number: usize,
+    on_host: PathBuf,
+    /// Where it will be.
+    path: ImagePath,
 }
 
 /// What is in one directory.
 #[derive(Default)]
 struct Part {
     nodes: Vec<(ImagePath, Node)>,
+    /// The numbers of the directories among the nodes, in their order.
+    below: Vec<usize>,
     unpackable: Vec<(PathBuf, &'static str)>,
-    /// The directories, on the host and in the image.
-    left: Vec<(PathBuf, ImagePath)>,
+    left: Vec<Directory>,
 }
 
 impl Walk<'_> {
-    /// Takes what is in the directory `dir`, which will be `path`. Files are looked up from the open directory:
-    /// to walk a long path for each costs as much again.
-    fn directory(&self, dir: &Path, path: &ImagePath, part: &mut Part) -> Result<(), SourceError> {
+    /// Takes what is in a directory. Files are looked up from the open directory: to walk a long path for each
+    /// costs as much again.
+    fn directory(&self, directory: &Directory, part: &mut Part) -> Result<(), SourceError> {
+        let Directory { on_host: dir, path, .. } = directory;
         let unreadable =
             |path: &Path, errno: Errno| SourceError::Unreadable { path: path.into(), source: errno.into() };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -113,7 +138,8 @@ impl Walk<'_> {
             }
         }
         names.sort_unstable();
-        let outputs: Vec<_> = self.options.outputs.iter().filter(|path| path.parent() == Some(dir)).collect();
+        let outputs: Vec<_> =
+            self.options.outputs.iter().filter(|path| path.parent() == Some(&**dir)).collect();
         part.nodes.reserve_exact(names.len());
         for name in names {
             let on_host = below(dir, name.to_bytes());
@@ -136,7 +162,9 @@ impl Walk<'_> {
             }
             part.nodes.push((at.clone(), node(self.name, &on_host, &found, self.options)?));
             if found.kind == FileType::Directory {
-                part.left.push((on_host, at));
+                let number = self.directories.fetch_add(1, Ordering::Relaxed);
+                part.below.push(number);
+                part.left.push(Directory { number, on_host, path: at });
             }
         }
         Ok(())

@@ -37,7 +37,7 @@ pub use tarball::{is_tarball, unpack};
 pub struct Input {
     /// As the user wrote it.
     pub name: String,
-    /// What it brings, by image path. Empty for [`InputKind::Command`].
+    /// What it brings, by image path. For [`InputKind::Command`] at most a link to it.
     pub tree: Tree,
     /// What kind of input it is.
     pub kind: InputKind,
@@ -52,7 +52,7 @@ pub enum InputKind {
     Directory,
     /// A tarball.
     Tarball,
-    /// A bare command name, found in the sysroot under this path, which it keeps.
+    /// A program of the sysroot, named by its bare name or by its whole path, which it keeps.
     Command(ImagePath),
 }
 

@@ -9,7 +9,7 @@ use super::{HostView, Input, InputKind, Options, SourceError, dir, host::HostKin
 use crate::{
     elf::FindError,
     path::{ImagePath, PathError},
-    tree::Tree,
+    tree::{Kind, Node, Tree},
 };
 
 /// What the user asked to pack, and where it is to go.
@@ -123,7 +123,30 @@ impl Request {
             let tree = tarball::read(&self.source, &root, options)?;
             return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Tarball });
         }
-        self.file(&self.source, &metadata, options)
+        match self.installed(host) {
+            Some(path) => self.in_place(path, options),
+            None => self.file(&self.source, &metadata, options),
+        }
+    }
+
+    /// The path in the sysroot of an installed program that is named by its whole path. Such a program looks for
+    /// files of its own around itself and under the path that it was built for.
+    fn installed(&self, host: &HostView) -> Option<ImagePath> {
+        if !self.source.is_absolute() || self.absolute_in_sysroot(host).is_some() {
+            return None;
+        }
+        let path = self.in_sysroot(host)?;
+        let top = path.relative().split(|&b| b == b'/').next()?;
+        (INSTALLED.contains(&top) && is_program(host, &path)).then_some(path)
+    }
+
+    /// An installed program under its own path, with a link where `cp -a` would place it.
+    fn in_place(&self, path: ImagePath, options: &Options) -> Result<Input, SourceError> {
+        let link = self.file_path()?;
+        let kind = Kind::Symlink(path.as_bytes().into());
+        let node = Node { meta: options.meta(0o777, false), kind };
+        let tree = if link == path { Tree::new() } else { Tree::from_iter([(link, node)]) };
+        Ok(Input { name: self.text.clone(), tree, kind: InputKind::Command(path) })
     }
 
     /// A single file. A link that the user names stands for what it leads to.
@@ -176,6 +199,9 @@ impl Request {
         }
     }
 }
+
+/// Directories at the root that hold installed software.
+const INSTALLED: [&[u8]; 8] = [b"usr", b"bin", b"sbin", b"opt", b"lib", b"lib32", b"lib64", b"libx32"];
 
 impl Request {
     /// A command of the sysroot that is to have another path in the image.

@@ -84,13 +84,14 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct Store {
     kind: StoreKind,
+    durability: Durability,
     blobs: BTreeMap<Digest, Blob>,
 }
 
 #[derive(Debug)]
 enum StoreKind {
     Archive { file: Arc<File>, path: PathBuf, end: u64, header: Header },
-    Directory { path: PathBuf, durability: Durability },
+    Directory { path: PathBuf },
 }
 
 /// Makes the member header of a blob.
@@ -98,26 +99,27 @@ pub type Header = fn(Digest, u64) -> [u8; BLOCK as usize];
 
 impl Store {
     /// Blobs become members of the archive that is being written to `pending`, one behind the other from its
-    /// offset `start`, a multiple of 512. `header` makes the header of each when its digest is known.
-    pub fn archive(pending: &Pending, start: u64, header: Header) -> Self {
+    /// offset `start`, a multiple of 512. `header` makes the header of each when its digest is known. `durability`
+    /// is what `pending` will be committed with.
+    pub fn archive(pending: &Pending, start: u64, header: Header, durability: Durability) -> Self {
         let kind = StoreKind::Archive {
             file: Arc::clone(pending.file()),
             path: pending.target().to_owned(),
             end: start,
             header,
         };
-        Self { kind, blobs: BTreeMap::new() }
+        Self { kind, durability, blobs: BTreeMap::new() }
     }
 
-    /// Blobs become the files `blobs/sha256/HEX` below `path`, each when it is complete.
+    /// Blobs become the files `blobs/sha256/HEX` below `path`, each when it is complete; [`Store::settle_names`] puts
+    /// their names on the disk.
     ///
     /// # Errors
     /// Where the directories cannot be made.
     pub fn directory(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         let blobs = path.join("blobs/sha256");
         fs_err::create_dir_all(&blobs).map_err(error("create", &blobs))?;
-        let kind = StoreKind::Directory { path: path.to_owned(), durability };
-        Ok(Self { kind, blobs: BTreeMap::new() })
+        Ok(Self { kind: StoreKind::Directory { path: path.to_owned() }, durability, blobs: BTreeMap::new() })
     }
 
     /// Begins a blob.
@@ -129,7 +131,7 @@ impl Store {
             StoreKind::Archive { file, end, .. } => {
                 (Extent { file: Arc::clone(file), offset: end + BLOCK }, None)
             }
-            StoreKind::Directory { path, .. } => {
+            StoreKind::Directory { path } => {
                 let pending = Pending::create_in(path)?;
                 (Extent { file: Arc::clone(pending.file()), offset: 0 }, Some(pending))
             }
@@ -154,14 +156,14 @@ impl Store {
     /// # Errors
     /// Where it cannot be copied.
     pub fn adopt(&mut self, blob: &Blob) -> Result<(Blob, bool), StoreError> {
-        if let StoreKind::Directory { path, durability } = &self.kind
+        if let StoreKind::Directory { path } = &self.kind
             && !self.blobs.contains_key(&blob.digest)
         {
             let target = path.join("blobs/sha256").join(blob.digest.hex());
             // The file that this process would make: another umask or user would show in the other name.
             let fresh = Pending::create_in(path)?;
             if alike(fresh.file(), &blob.extent.file) && pending::link(&blob.extent.file, &target).is_ok() {
-                pending::sync(&blob.extent.file, &target, *durability)?;
+                pending::sync(&blob.extent.file, &target, self.durability)?;
                 self.blobs.insert(blob.digest, blob.clone());
                 return Ok((blob.clone(), true));
             }
@@ -170,6 +172,19 @@ impl Store {
         let writer = self.begin()?;
         blob.copy_to(&writer.extent.file, writer.extent.offset).map_err(error("write", &path))?;
         Ok((writer.finish_written(blob.digest, blob.size)?, false))
+    }
+
+    /// Sees that the names of all blobs are on the disk, if that is wanted, before anything names them.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub fn settle_names(&self) -> Result<(), StoreError> {
+        match &self.kind {
+            StoreKind::Directory { path } if self.durability == Durability::Synced => {
+                pending::sync_dir(&path.join("blobs/sha256"))
+            }
+            StoreKind::Directory { .. } | StoreKind::Archive { .. } => Ok(()),
+        }
     }
 
     /// Where the last blob's member ends in an archive, and the file too unless a blob was left unfinished: what
@@ -181,9 +196,14 @@ impl Store {
         }
     }
 
+    /// What files are committed with.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
     fn path(&self) -> &Path {
         match &self.kind {
-            StoreKind::Archive { path, .. } | StoreKind::Directory { path, .. } => path,
+            StoreKind::Archive { path, .. } | StoreKind::Directory { path } => path,
         }
     }
 }
@@ -213,6 +233,9 @@ impl BlobWriter<'_> {
     /// Says that the first `len` bytes are written. The disk begins to take them while more are made, so that
     /// [`Durability::Synced`] has little left to wait for.
     pub fn settle(&mut self, len: u64) {
+        if self.store.durability == Durability::Cached {
+            return;
+        }
         let Some(more) =
             NonZeroU64::new(len.saturating_sub(self.settled)).filter(|more| more.get() >= SETTLED)
         else {
@@ -297,10 +320,10 @@ impl Store {
                     .map_err(error("write", path))?;
                 *end = blob.extent.offset + blob.size + padding;
             }
-            StoreKind::Directory { path, durability } => {
+            StoreKind::Directory { path } => {
                 let target = path.join("blobs/sha256").join(blob.digest.hex());
                 if let Some(pending) = pending {
-                    pending.commit_as(&target, *durability)?;
+                    pending.name(&target, self.durability)?;
                 }
             }
         }

@@ -82,12 +82,16 @@ impl Pending {
     /// Where the disk refuses the content or the directory the name. The target is as it was then.
     pub fn commit(self, durability: Durability) -> Result<(), StoreError> {
         let target = self.target.clone();
-        self.commit_as(&target, durability)
+        self.name(&target, durability)?;
+        match durability {
+            Durability::Synced => sync_dir(parent(&target)),
+            Durability::Cached => Ok(()),
+        }
     }
 
-    pub(super) fn commit_as(self, target: &Path, durability: Durability) -> Result<(), StoreError> {
-        let synced = durability == Durability::Synced;
-        if synced {
+    /// Puts the file at `target`, whose directory does not reach the disk by it.
+    pub(super) fn name(self, target: &Path, durability: Durability) -> Result<(), StoreError> {
+        if durability == Durability::Synced {
             self.file.sync_all().map_err(error("write", target))?;
         }
         let dir = parent(target);
@@ -95,23 +99,18 @@ impl Pending {
             Some(temp) => temp,
             None => give_name(&self.file, dir).map_err(|fault| error("create", target)(innermost(&fault)))?,
         };
-        temp.persist(target).map_err(|fault| error("create", target)(fault.error))?;
-        if synced {
-            sync_dir(dir)?;
-        }
-        Ok(())
+        temp.persist(target).map_err(|fault| error("create", target)(fault.error))
     }
 }
 
-fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(error("write", dir))
 }
 
-/// As [`Pending::commit`] leaves a file, of one that has got its name by [`link`].
+/// As [`Pending::name`] leaves a file, of one that has got its name by [`link`].
 pub(super) fn sync(file: &File, target: &Path, durability: Durability) -> Result<(), StoreError> {
     if durability == Durability::Synced {
         file.sync_all().map_err(error("write", target))?;
-        sync_dir(parent(target))?;
     }
     Ok(())
 }

@@ -270,23 +270,22 @@ impl Tree {
     /// Puts a node at each missing parent of each path; `parent` makes it.
     pub fn add_parents(&mut self, mut parent: impl FnMut(&ImagePath) -> Node) {
         let mut missing: BTreeMap<ImagePath, Node> = BTreeMap::new();
-        let mut last: Option<ImagePath> = None;
+        let mut last: &[u8] = b"/";
         for path in self.nodes.keys() {
-            // Most paths have the parent of the path before them.
-            if path.parent_bytes() == last.as_ref().map(ImagePath::as_bytes) {
+            let Some(bytes) = path.parent_bytes() else { continue };
+            // Most paths have the parent of the path before them, and a parent that is there has seen to its own.
+            if bytes == b"/" || bytes == last || self.nodes.contains_key(bytes) {
+                last = bytes;
                 continue;
             }
+            last = bytes;
             let Some(dir) = path.parent() else { continue };
             for ancestor in dir.ancestors().skip(1).chain([dir.clone()]) {
-                if !ancestor.is_root()
-                    && !self.nodes.contains_key(&ancestor)
-                    && !missing.contains_key(&ancestor)
-                {
+                if !self.nodes.contains_key(&ancestor) && !missing.contains_key(&ancestor) {
                     let node = parent(&ancestor);
                     missing.insert(ancestor, node);
                 }
             }
-            last = Some(dir);
         }
         self.nodes.append(&mut missing);
     }

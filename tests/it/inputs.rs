@@ -32,6 +32,37 @@ fn names(sandbox: &Sandbox, args: &str) -> Vec<String> {
 }
 
 #[test]
+fn an_installed_program_keeps_its_path() {
+    if !have(&["bash"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox
+        .program("sys/usr/bin/tool", "#!/usr/lib/own\n")
+        .program("sys/usr/lib/own", fixtures::static_elf(fixtures::X86_64));
+    sandbox.file("sys/usr/share/data", "x").program("sys/home/tool", "x");
+    let bash = listed(&sandbox, "/usr/bin/bash").into_iter().flatten().collect::<Vec<_>>();
+    assert!(bash.iter().any(|line| line.starts_with("-") && line.ends_with(" usr/bin/bash")), "{bash:?}");
+    assert!(bash.iter().any(|line| line.ends_with(" bash -> /usr/bin/bash")), "{bash:?}");
+    // `cp -a` has its way with all else: what is no program, lies elsewhere, or is told where to go.
+    let at = |path: &str| sandbox.path(path).to_str().unwrap().to_owned();
+    for (input, expected) in [
+        (at("sys/usr/bin/tool"), "usr/bin/tool"),
+        (at("sys/usr/share/data"), "data"),
+        (at("sys/home/tool"), "tool"),
+        (format!("{}:/x", at("sys/usr/bin/tool")), "x"),
+        ("sys/usr/bin/tool".into(), "tool"),
+    ] {
+        let found = names(&sandbox, &format!("--no-check --sysroot {} {input}", at("sys")));
+        assert!(found.iter().any(|name| name == expected), "{input}: {found:?}");
+        assert!(
+            expected.starts_with("usr/bin") || !found.iter().any(|name| name.starts_with("usr/bin")),
+            "{input}"
+        );
+    }
+}
+
+#[test]
 fn inputs_go_where_cp_would_put_them_or_where_they_are_told() {
     let sandbox = Sandbox::new();
     sandbox.file("d/x", "x").file("file", "y").symlink("link", "d/x");

@@ -26,6 +26,8 @@ mod deps;
 mod desktop;
 /// What makes the same inputs the same bytes, and the golden digests that pin the format.
 mod determinism;
+/// The order in which outputs reach the disk.
+mod durable;
 /// Every bad input, with its exit code and its one message.
 mod errors;
 /// Every output read back by programs that are not ours.

@@ -85,7 +85,7 @@ fn layers_hold_the_tree_whatever_the_jobs() {
         let mut digests = Vec::new();
         for jobs in [1, 2, 7, 16] {
             let pending = Pending::create(&dir.path().join("out.tar")).unwrap();
-            let mut store = Store::archive(&pending, 0, header);
+            let mut store = Store::archive(&pending, 0, header, Durability::Synced);
             let layers = packed(&[&tree, &small], compression, jobs, &mut store);
             for (layer, wanted) in layers.iter().zip([&tree, &small]) {
                 check(layer, wanted, dir.path());
@@ -193,7 +193,7 @@ fn equal_blobs_are_stored_once() {
     for compression in [Compression::None, Compression::GZIP] {
         let target = dir.path().join("out.tar");
         let pending = Pending::create(&target).unwrap();
-        let mut store = Store::archive(&pending, 0, header);
+        let mut store = Store::archive(&pending, 0, header, Durability::Synced);
         let layers = packed(&[&small, &tree, &tree, &small], compression, 2, &mut store);
         let config = store.put(b"{}").unwrap();
         let file = pending.file();
@@ -216,7 +216,7 @@ fn equal_blobs_are_stored_once() {
 fn blobs_copy_and_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let pending = Pending::create(&dir.path().join("a")).unwrap();
-    let mut store = Store::archive(&pending, 512, header);
+    let mut store = Store::archive(&pending, 512, header, Durability::Cached);
     store.put(b"before").unwrap();
     let data = bytes(3_000_000, 1);
     let blob = store.put(&data).unwrap();
@@ -250,4 +250,27 @@ fn a_file_appears_whole_or_not_at_all() {
     let error = Pending::create(dir.path()).unwrap_err().to_string();
     assert_eq!(error, format!("{} is a directory", dir.path().display()));
     assert!(Pending::create(&dir.path().join("none/out")).is_err());
+}
+
+/// Whoever meets a fault first, that of the earliest byte is reported, and nobody waits for ever.
+#[test]
+fn the_first_fault_in_order_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    for compression in [Compression::None, Compression::Gzip(1), Compression::Zstd(1)] {
+        let mut tree = sample(dir.path());
+        for number in [2, 5, 7] {
+            let name = dir.path().join(format!("f{number}"));
+            fs_err::remove_file(&name).unwrap();
+        }
+        let gone = |number| format!("cannot read {}", dir.path().join(format!("f{number}")).display());
+        let mut store = Store::directory(&dir.path().join("layout"), Durability::Cached).unwrap();
+        for (number, jobs) in [(2, 1), (5, 2), (7, 9)] {
+            let options =
+                Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None, root: None };
+            let fault = pack(&[&tree], &options, &mut store, &|_| {}).unwrap_err();
+            assert_eq!(fault.to_string(), gone(number), "{compression:?} {jobs}");
+            tree.remove(&path(&format!("d/f{number}")));
+        }
+        assert_eq!(fs_err::read_dir(dir.path().join("layout/blobs/sha256")).unwrap().count(), 0);
+    }
 }

@@ -1,0 +1,68 @@
+//! What a power cut leaves: content is on the disk before its name, blobs before the index that names them.
+
+use crate::{engines::have, sandbox::Sandbox};
+
+/// What `imgb pack` did about the disk, in order: `sync`, `sync-dir PATH` and `name PATH`, paths below the sandbox.
+fn steps(sandbox: &Sandbox, arguments: &str) -> Vec<String> {
+    let calls = "trace=fsync,fdatasync,rename,renameat,renameat2";
+    let strace = ["strace", "-f", "-qq", "-y", "-s", "4096", "-e", calls, "-o", "trace"];
+    let run = sandbox.imgb(&format!("pack ./file --compress none --layers one {arguments}"));
+    run.under(&strace).run().ok();
+    let here = sandbox.path("").display().to_string();
+    let trace = String::from_utf8(sandbox.read("trace")).unwrap();
+    let step = |line: &str| {
+        assert!(line.ends_with(" = 0"), "{line}");
+        if line.contains("rename") {
+            let to = line.rsplit('"').nth(1).unwrap();
+            let to = to.strip_prefix(&here).unwrap_or(to);
+            return format!("name {}", to.trim_start_matches("./").trim_start_matches('/'));
+        }
+        let of = line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).unwrap().0;
+        match of.strip_prefix(here.trim_end_matches('/')) {
+            Some(dir) if !dir.contains('#') && sandbox.path(dir.trim_start_matches('/')).is_dir() => {
+                format!("sync-dir {}", dir.trim_start_matches('/'))
+            }
+            _ => "sync".into(),
+        }
+    };
+    trace.lines().map(step).collect()
+}
+
+#[test]
+fn content_reaches_the_disk_before_its_name() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("file", "content");
+    let one = ["sync".into(), "name out.tar".into(), "sync-dir ".into()];
+    assert_eq!(steps(&sandbox, "-o out.tar"), one);
+    assert_eq!(steps(&sandbox, "-o rootfs:root.tar -o docker-archive:out.tar"), {
+        let root = ["sync", "name root.tar", "sync-dir "].map(String::from);
+        [&one[..], &root].concat()
+    });
+    let layout = steps(&sandbox, "-o oci:layout");
+    let at = |wanted: &str| layout.iter().position(|step| step == wanted).unwrap();
+    let blobs = layout.iter().filter(|step| step.starts_with("name layout/blobs/sha256/")).count();
+    assert_eq!(blobs, 3, "{layout:?}");
+    let last_blob = layout.iter().rposition(|step| step.starts_with("name layout/blobs/")).unwrap();
+    assert!(last_blob < at("sync-dir layout/blobs/sha256"), "{layout:?}");
+    assert!(at("sync-dir layout/blobs/sha256") < at("name layout/index.json"), "{layout:?}");
+    assert_eq!(layout.last().unwrap(), "sync-dir layout", "{layout:?}");
+    for (number, _) in layout.iter().enumerate().filter(|(_, step)| step.starts_with("name ")) {
+        assert_eq!(layout[number - 1], "sync", "{layout:?}");
+    }
+}
+
+#[test]
+fn nobody_waits_for_the_disk_who_does_not_want_to() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("file", "content");
+    for output in ["-o out.tar", "-o oci:layout", "-o rootfs:root.tar -o oci-archive:a.tar"] {
+        let steps = steps(&sandbox, &format!("--no-fsync {output}"));
+        assert!(!steps.is_empty() && steps.iter().all(|step| step.starts_with("name ")), "{steps:?}");
+    }
+}
