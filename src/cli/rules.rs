@@ -1,6 +1,6 @@
 //! `imgb rules`, and the options that choose among rules.
 
-use std::{collections::BTreeSet, fmt::Write as _, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write as _, io::Read as _, path::PathBuf};
 
 use serde_json::{Value, json};
 
@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     plan,
+    recipe::values::near,
     rules::{Choice, Level, Make, Rule, Soft, Table, When},
 };
 
@@ -27,7 +28,9 @@ pub(super) fn soft(input: &SoftArgs) -> Result<plan::Soft, Failure> {
     let choice = Choice { soft, with: set(&input.with), without: set(&input.without) };
     let table = table(&input.rules)?;
     if let Some(name) = choice.unknown(&table).next() {
-        return Err(Failure::usage(format!("no rule `{name}`; `imgb rules` lists them")));
+        let names = table.rules().iter().map(|rule| rule.name.as_str());
+        let near = near(name, names).map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
+        return Err(Failure::usage(format!("no rule `{name}`{near}; `imgb rules` lists them")));
     }
     Ok(plan::Soft { table, choice })
 }
@@ -37,11 +40,13 @@ fn table(files: &[PathBuf]) -> Result<Table, Failure> {
     for file in files {
         let wrong =
             |why: &dyn std::fmt::Display| Failure::usage(format!("--rules `{}`: {why}", file.display()));
-        let len = fs_err::metadata(file).map_err(|error| wrong(&error))?.len();
-        if len > MAX_RULES {
+        let mut text = String::new();
+        let opened = fs_err::File::open(file).map_err(|error| wrong(&error.kind()))?;
+        // A pipe has no length, and a device no end.
+        opened.take(MAX_RULES + 1).read_to_string(&mut text).map_err(|error| wrong(&error.kind()))?;
+        if text.len() as u64 > MAX_RULES {
             return Err(wrong(&"more than 1 MiB"));
         }
-        let text = fs_err::read_to_string(file).map_err(|error| wrong(&error))?;
         table.add(&text).map_err(|error| wrong(&error))?;
     }
     Ok(table)
@@ -83,7 +88,7 @@ fn describe(rule: &Rule) -> Value {
     };
     json!({
         "name": rule.name, "description": rule.description, "level": level(rule.level),
-        "limit": rule.limit, "file-limit": rule.file_limit, "files-only": rule.files_only,
+        "limit": rule.limit, "file-limit": rule.file_limit, "match-limit": rule.match_limit, "files-only": rule.files_only,
         "starts": rule.starts, "when": rule.when.iter().map(evidence).collect::<Vec<_>>(),
         "files": rule.files, "present": rule.present, "exclude": rule.exclude,
         "make": rule.make.iter().map(make).collect::<Vec<_>>(), "users": rule.users, "hint": rule.hint,
@@ -102,7 +107,9 @@ fn evidence(when: &When) -> Value {
         ("words", &when.words),
         ("environment", &when.environment),
         ("programs", &when.programs),
+        ("namesakes", &when.namesakes),
         ("scripts", &when.scripts),
+        ("modules", &when.modules),
         ("commands", &when.commands),
         ("rules", &when.rules),
         ("unless", &when.unless),

@@ -66,7 +66,7 @@ pub(super) fn copy(store: &mut Store, blob: &Blob) -> Result<Blob, OutputError> 
             Some(bytes) => writer.append(bytes)?,
         }
     }
-    let copied = writer.finish()?;
+    let (copied, _) = writer.finish()?;
     if copied.digest != blob.digest {
         return Err(OutputError::Changed(blob.digest));
     }

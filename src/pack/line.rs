@@ -1,4 +1,4 @@
-//! Who does what next with the pieces of a layer.
+//! Who does what next with the pieces of the layers.
 //!
 //! Pieces go round: free → made by anyone → hashed in order → stored in order → free again. Two things are done
 //! by one thread at a time, hashing and storing, and any thread does them: whoever is free takes what is farthest
@@ -8,33 +8,33 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    ops::Range,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
     PackError,
-    pieces::{Buffers, Hasher, Pieces, Storer},
+    pieces::{Buffers, Pieces, Place},
+    stages::{Hasher, Storer},
 };
 
 /// What there is to do.
 pub(super) enum Task<'a> {
-    /// Fill and compress this part of the tar.
-    Make(Range<u64>, Buffers),
+    /// Fill and compress this piece.
+    Make(Place, Buffers),
     /// Hash the next piece.
     Hash(Hasher<'a>, Buffers),
     /// Store the next piece.
     Store(Storer<'a>, Buffers),
 }
 
-/// What was done. Where a piece begins says in which order it is hashed.
+/// What was done; of a piece that is made, its number.
 pub(super) enum Done<'a> {
     Made(u64, Result<Buffers, PackError>),
     Hashed(Hasher<'a>, Buffers),
     Stored(Storer<'a>, Result<Buffers, PackError>),
 }
 
-/// All pieces of a layer.
+/// All pieces of all layers.
 pub(super) struct Line<'a> {
     state: Mutex<State<'a>>,
     changed: Condvar,
@@ -44,7 +44,7 @@ struct State<'a> {
     /// Pieces that nobody makes yet.
     left: Pieces,
     free: Vec<Buffers>,
-    /// Made, and to be hashed: by where they begin.
+    /// Made, and to be hashed: by their numbers.
     made: BTreeMap<u64, Result<Buffers, PackError>>,
     /// Absent while someone hashes.
     hasher: Option<Hasher<'a>>,
@@ -88,12 +88,11 @@ impl<'a> Line<'a> {
     ///
     /// # Errors
     /// The first fault in the order of the pieces.
-    pub(super) fn finish(self) -> Result<(Hasher<'a>, Storer<'a>), PackError> {
+    pub(super) fn finish(self) -> Result<Storer<'a>, PackError> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match (state.fault, state.hasher, state.storer) {
-            (Some(fault), ..) => Err(fault),
-            (None, Some(hasher), Some(storer)) => Ok((hasher, storer)),
-            (None, ..) => Err(PackError::Stopped),
+        match (state.fault, state.storer) {
+            (Some(fault), _) => Err(fault),
+            (None, storer) => storer.ok_or(PackError::Stopped),
         }
     }
 
@@ -143,7 +142,7 @@ impl<'a> State<'a> {
             }
         }
         if let Some(hasher) = self.hasher.take() {
-            match self.made.remove(&hasher.hashed()) {
+            match self.made.remove(&hasher.next()) {
                 Some(Ok(buffers)) => return Some(Task::Hash(hasher, buffers)),
                 Some(Err(fault)) => self.fault = Some(fault),
                 None => {}
@@ -160,11 +159,11 @@ impl<'a> State<'a> {
 
     fn put(&mut self, done: Done<'a>) {
         match done {
-            Done::Made(start, result) => {
+            Done::Made(number, result) => {
                 if result.is_err() {
                     self.left = Pieces::default();
                 }
-                self.made.insert(start, result);
+                self.made.insert(number, result);
             }
             Done::Hashed(hasher, buffers) => {
                 self.hasher = Some(hasher);
@@ -187,5 +186,67 @@ impl Drop for Turn<'_, '_> {
     fn drop(&mut self) {
         self.0.lock().fault = Some(PackError::Stopped);
         self.0.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroUsize, sync::atomic::AtomicU64, thread};
+
+    use super::*;
+    use crate::{
+        archive::write::Layout,
+        compress::Compression,
+        pack::{Options, cached::Found, pieces::Part},
+        path::ImagePath,
+        store::{Durability, Store},
+        tree::{Node, Tree},
+    };
+
+    /// Does nothing but to panic at the fourth piece, when it is to be `wanted`.
+    fn work<'a>(task: Task<'a>, wanted: &str) -> Done<'a> {
+        let check = |at: &str, number: u64| assert!(wanted != at || number != 3, "as wanted");
+        match task {
+            Task::Make(place, buffers) => {
+                check("make", place.number);
+                Done::Made(place.number, Ok(Buffers { place, ..buffers }))
+            }
+            Task::Hash(mut hasher, mut buffers) => {
+                check("hash", buffers.place.number);
+                hasher.take(&mut buffers);
+                Done::Hashed(hasher, buffers)
+            }
+            Task::Store(storer, buffers) => {
+                check("store", buffers.place.number);
+                Done::Stored(storer, Ok(buffers))
+            }
+        }
+    }
+
+    /// Nobody waits for one who has panicked, whatever he had in hand.
+    #[test]
+    fn a_panic_ends_it_for_all() {
+        let tree: Tree =
+            [(ImagePath::new("f").unwrap(), Node::inline(0o644, vec![0; 5 << 20]))].into_iter().collect();
+        let layout = Layout::new(&tree).unwrap();
+        let jobs = NonZeroUsize::new(3).unwrap();
+        let options = Options { compression: Compression::None, jobs, cache: None, root: None };
+        for wanted in ["make", "hash", "store"] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut store = Store::directory(dir.path(), Durability::Cached).unwrap();
+            let found = Found::default();
+            let parts = [Part { layout: &layout, found, is_root: false, read: AtomicU64::new(0) }];
+            let (pieces, workers) = Pieces::new(&parts, &options);
+            let storer = Storer::new(&parts, &options, &mut store, &|_| {});
+            let free = (0..4).map(|_| Buffers::default()).collect();
+            let line = Line::new(pieces, free, Hasher::new(&parts, &|_| {}), storer);
+            let panics = thread::scope(|scope| {
+                let workers: Vec<_> =
+                    (0..workers).map(|_| scope.spawn(|| line.work(|task| work(task, wanted)))).collect();
+                workers.into_iter().filter_map(|worker| worker.join().err()).count()
+            });
+            assert_eq!(panics, 1, "{wanted}");
+            assert!(matches!(line.finish(), Err(PackError::Stopped)), "{wanted}");
+        }
     }
 }

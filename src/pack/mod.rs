@@ -1,26 +1,29 @@
 //! Trees → layers: tar, both digests, compression and storing in one pass, on all cores.
 //!
 //! A layer's tar is cut into pieces by offset. Since [`Layout`] knows where every byte of it belongs, a
-//! thread can make any piece alone: it reads the files in it and compresses it. Two more threads take the
-//! pieces in order: one hashes the tar, one hashes and stores the blob. So the bytes do not depend on the
-//! number of threads, a large file is read by several, and no more is in memory than the pieces on their way.
+//! thread can make any piece alone: it reads the files in it and compresses it. In order, layer after layer, the
+//! tar is hashed and the blob hashed and stored, by whichever thread is free. So the bytes do not depend on the
+//! number of threads, a large file is read by several, small layers are made at once, and no more is in memory
+//! than the pieces on their way.
 
+mod cached;
 mod key;
 mod line;
 mod pieces;
 mod root;
+mod stages;
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, sync::atomic::AtomicU64};
+
+use cached::Found;
+use pieces::Part;
 
 use crate::{
     archive::{header::HeaderError, write::Layout},
     compress::Compression,
     digest::DiffId,
     source::content::ContentError,
-    store::{
-        Blob, Store, StoreError,
-        cache::{Cache, Cached, Moment},
-    },
+    store::{Blob, Store, StoreError, cache::Cache},
     tree::Tree,
 };
 
@@ -118,46 +121,14 @@ pub fn pack(
     let layouts = layers.iter().map(|tree| Layout::new(tree)).collect::<Result<Vec<_>, _>>()?;
     let members = layouts.iter().map(Layout::members).sum();
     progress(Step::Begin { members, bytes: layouts.iter().map(Layout::size).sum() });
-    layouts.iter().map(|layout| layer(layout, options, store, progress)).collect()
-}
-
-/// One layer, out of the cache if it is there.
-fn layer(
-    layout: &Layout<'_>,
-    options: &Options<'_>,
-    store: &mut Store,
-    progress: Progress<'_>,
-) -> Result<Layer, PackError> {
-    let compressed = options.compression != Compression::None;
-    let Some(cache) = options.cache.filter(|_| compressed) else {
-        return pieces::pack(layout, options, store, progress);
-    };
-    let Some(key) = key::key(layout, options.compression) else {
-        return pieces::pack(layout, options, store, progress);
-    };
-    if let Some(cached) = cache.get(key.digest) {
-        let (blob, linked) = store.adopt(&cached.blob)?;
-        if linked {
-            cache.linked(key.digest);
-        }
-        progress(Step::Done { members: layout.members(), bytes: layout.size() });
-        return Ok(Layer {
-            blob,
-            diff_id: cached.diff_id,
-            tar_size: cached.tar_size,
-            members: layout.members(),
-            compression: options.compression,
-            read: 0,
-            cached: true,
-            is_root: false,
-        });
-    }
-    // Before anything is read: a file that changes from now on gets another time.
-    let stable = cache.moment().filter(|moment: &Moment| !moment.is_racy(key.newest));
-    let layer = pieces::pack(layout, options, store, progress)?;
-    if stable.is_some() {
-        let Layer { blob, diff_id, tar_size, members, .. } = layer.clone();
-        cache.put(key.digest, &Cached { blob, diff_id, tar_size, members: members as u64 });
-    }
-    Ok(layer)
+    let parts: Vec<_> = layouts
+        .iter()
+        .map(|layout| Part {
+            layout,
+            found: Found::look(layout, options),
+            is_root: options.root.is_some_and(|root| root.is(layout)),
+            read: AtomicU64::new(0),
+        })
+        .collect();
+    pieces::pack(&parts, options, store, progress)
 }

@@ -1,22 +1,23 @@
-//! One layer, piece by piece, on several threads.
+//! The pieces of all layers, made on several threads.
 
 use std::{
-    io::{self, Write as _},
     ops::Range,
     sync::atomic::{AtomicU64, Ordering},
     thread,
 };
 
 use super::{
-    Layer, Options, PackError, Progress, Root, Step,
+    Layer, Options, PackError, Progress, Root,
+    cached::Found,
     line::{Done, Line, Task},
+    stages::{Hasher, Storer},
 };
 use crate::{
     archive::write::Layout,
-    compress::{Compression, Encoder, Piece, Trailer},
-    digest::{DiffId, Digest, Digesting},
+    compress::{Compression, Encoder, Piece},
+    digest::Digest,
     source::content::Files,
-    store::{Blob, BlobWriter, PartWriter, Store, StoreError},
+    store::Store,
 };
 
 /// Pieces beyond one for each worker: one being hashed, one being stored.
@@ -25,114 +26,122 @@ const SPARE: usize = 2;
 /// More workers than these take one chunk at a time: of several, each would have too much in memory.
 const MOST_TOGETHER: usize = 4;
 
-/// A part of the tar and its compressed form. The buffers are used again and again.
-#[derive(Default)]
-pub(super) struct Buffers {
-    tar: Vec<u8>,
-    encoded: Vec<u8>,
-    /// What the trailer must know; absent without compression.
-    piece: Option<Piece>,
+/// One layer.
+pub(super) struct Part<'a> {
+    pub(super) layout: &'a Layout<'a>,
+    /// Where the cache has it, and under which name it goes there.
+    pub(super) found: Found,
+    /// Whether it is all of [`Options::root`].
+    pub(super) is_root: bool,
+    /// Bytes of content that were read so far.
+    pub(super) read: AtomicU64,
 }
 
-/// The parts of a tar, in order, each a range of its bytes.
+/// Where a piece belongs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// All pieces are numbered in order.
+    pub(super) number: u64,
+    pub(super) layer: usize,
+    /// Bytes of the layer's tar.
+    pub(super) range: Range<u64>,
+}
+
+/// A part of a tar and its compressed form. The buffers are used again and again.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub(super) place: Place,
+    pub(super) tar: Vec<u8>,
+    pub(super) encoded: Vec<u8>,
+    /// What the trailer must know; absent without compression.
+    pub(super) piece: Option<Piece>,
+    /// Of the layer's tar, with its last piece when that is hashed.
+    pub(super) digest: Option<Digest>,
+}
+
+/// The pieces that nobody makes yet, layer by layer.
 #[derive(Default)]
 pub(super) struct Pieces {
-    next: u64,
-    size: u64,
-    /// Bytes of a piece: one chunk or several.
-    piece_len: u64,
-    chunk_len: u64,
-    /// When no more bytes than these are left, pieces have one chunk, so that all workers end at about one time.
+    /// Bytes of each layer, and of its chunks. A layer that is there already has none.
+    layers: Vec<(u64, u64)>,
+    next: Place,
+    /// Bytes of all layers.
+    left: u64,
+    /// Chunks of a piece.
+    together: u64,
+    /// When no more chunks than these are left, pieces have one, so that all workers end at about one time.
     few: u64,
 }
 
 impl Pieces {
+    /// All pieces of `parts`, and how many threads they are for.
+    pub(super) fn new(parts: &[Part<'_>], options: &Options<'_>) -> (Self, usize) {
+        let size = |part: &Part<'_>| if part.found.is_there() { 0 } else { part.layout.size() };
+        let chunk_len = |size| options.compression.chunk_len(size) as u64;
+        let layers: Vec<_> = parts.iter().map(|part| (size(part), chunk_len(size(part)))).collect();
+        let chunks: u64 = layers.iter().map(|(size, chunk_len)| size.div_ceil(*chunk_len)).sum();
+        let workers = usize::try_from(chunks).unwrap_or(usize::MAX).min(options.jobs.get());
+        let together = if workers > MOST_TOGETHER { 1 } else { options.compression.chunks_at_once() };
+        let left = layers.iter().map(|(size, _)| size).sum();
+        let few = 2 * workers as u64 * together;
+        (Self { layers, next: Place::default(), left, together, few }, workers)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.next == self.size
+        self.left == 0
     }
 }
 
 impl Iterator for Pieces {
-    type Item = Range<u64>;
+    type Item = Place;
 
-    fn next(&mut self) -> Option<Range<u64>> {
-        let (start, left) = (self.next, self.size - self.next);
-        let len = if left <= self.few { self.chunk_len } else { self.piece_len };
-        self.next += len.min(left);
-        (left > 0).then_some(start..self.next)
+    fn next(&mut self) -> Option<Place> {
+        if self.left == 0 {
+            return None;
+        }
+        let (mut size, mut chunk_len) = *self.layers.get(self.next.layer)?;
+        while self.next.range.end == size {
+            self.next.layer += 1;
+            self.next.range = 0..0;
+            (size, chunk_len) = *self.layers.get(self.next.layer)?;
+        }
+        let start = self.next.range.end;
+        let chunks = if self.left <= self.few * chunk_len { 1 } else { self.together };
+        self.next.range = start..size.min(start + chunks * chunk_len);
+        self.left -= self.next.range.end - start;
+        let place = self.next.clone();
+        self.next.number += 1;
+        Some(place)
     }
-}
-
-/// The digest of the tar so far.
-pub(super) struct Hasher<'a> {
-    layout: &'a Layout<'a>,
-    tar: Digesting<io::Sink>,
-    members: usize,
-    progress: Progress<'a>,
-}
-
-/// The blob so far.
-pub(super) struct Storer<'a> {
-    writer: BlobWriter<'a>,
-    trailer: Trailer,
-    /// Bytes of the tar that are stored as they are.
-    plain: u64,
 }
 
 /// What each worker has of its own.
 #[derive(Default)]
 struct Tools {
     files: Files,
-    /// Made when the first piece is compressed.
-    encoder: Option<Encoder>,
+    /// Made when the first piece is compressed, for chunks of this length.
+    encoder: Option<(usize, Encoder)>,
 }
 
 /// What the workers share.
 struct Job<'a> {
-    layout: &'a Layout<'a>,
+    parts: &'a [Part<'a>],
     compression: Compression,
-    chunk_len: usize,
-    /// The tar's place if it is stored as it is: workers write their own pieces.
-    parts: Option<PartWriter>,
-    /// Bytes of content that were read so far.
-    read: AtomicU64,
     root: Option<&'a Root<'a>>,
-    /// Whether the layer is all of the root.
-    is_root: bool,
 }
 
-/// Makes one layer.
+/// Makes the layers, but for those that the cache has.
 pub(super) fn pack(
-    layout: &Layout<'_>,
+    parts: &[Part<'_>],
     options: &Options<'_>,
     store: &mut Store,
     progress: Progress<'_>,
-) -> Result<Layer, PackError> {
-    let compression = options.compression;
-    let chunk_len = compression.chunk_len(layout.size());
-    let chunks = layout.size().div_ceil(chunk_len as u64);
-    let workers = usize::try_from(chunks).unwrap_or(usize::MAX).min(options.jobs.get());
-    let together = if workers > MOST_TOGETHER { 1 } else { compression.chunks_at_once() };
-    let pieces = Pieces {
-        next: 0,
-        size: layout.size(),
-        piece_len: together * chunk_len as u64,
-        chunk_len: chunk_len as u64,
-        few: 2 * workers as u64 * together * chunk_len as u64,
-    };
-    let writer = store.begin()?;
-    let job = Job {
-        layout,
-        compression,
-        chunk_len,
-        parts: (compression == Compression::None).then(|| writer.parts()),
-        read: AtomicU64::new(0),
-        root: options.root,
-        is_root: options.root.is_some_and(|root| root.is(layout)),
-    };
+) -> Result<Vec<Layer>, PackError> {
+    let (pieces, workers) = Pieces::new(parts, options);
     let free = (0..workers + SPARE).map(|_| Buffers::default()).collect();
-    let hasher = Hasher { layout, tar: Digesting::new(io::sink()), members: 0, progress };
-    let line = Line::new(pieces, free, hasher, Storer::new(writer, compression)?);
+    let storer = Storer::new(parts, options, store, progress);
+    let line = Line::new(pieces, free, Hasher::new(parts, progress), storer);
+    let job = Job { parts, compression: options.compression, root: options.root };
     thread::scope(|scope| {
         // This thread is one of the workers.
         for _ in 1..workers {
@@ -140,27 +149,21 @@ pub(super) fn pack(
         }
         job.work(&line);
     });
-    let (hasher, storer) = line.finish()?;
-    let (digest, tar_size) = (hasher.tar.finish().1, layout.size());
-    Ok(Layer {
-        blob: storer.finish(compression, digest, tar_size)?,
-        diff_id: DiffId(digest),
-        tar_size,
-        members: layout.members(),
-        compression,
-        read: job.read.into_inner(),
-        cached: false,
-        is_root: job.is_root,
-    })
+    line.finish()?.finish()
 }
 
 impl Job<'_> {
     fn work<'l>(&self, line: &Line<'l>) {
         let mut tools = Tools::default();
         line.work(|task| match task {
-            Task::Make(piece, buffers) => Done::Made(piece.start, self.make(piece, buffers, &mut tools)),
-            Task::Hash(mut hasher, buffers) => {
-                hasher.take(&buffers);
+            Task::Make(place, mut buffers) => {
+                let number = place.number;
+                buffers.place = place;
+                let made = self.make(&mut buffers, &mut tools);
+                Done::Made(number, made.map(|()| buffers))
+            }
+            Task::Hash(mut hasher, mut buffers) => {
+                hasher.take(&mut buffers);
                 Done::Hashed(hasher, buffers)
             }
             Task::Store(mut storer, mut buffers) => {
@@ -170,80 +173,40 @@ impl Job<'_> {
         });
     }
 
-    /// Fills, compresses and, without compression, writes a piece.
-    fn make(&self, piece: Range<u64>, mut buffers: Buffers, tools: &mut Tools) -> Result<Buffers, PackError> {
-        let start = piece.start;
-        buffers.tar.resize((piece.end - start) as usize, 0);
+    /// Fills and compresses a piece.
+    fn make(&self, buffers: &mut Buffers, tools: &mut Tools) -> Result<(), PackError> {
+        let Range { start, end } = buffers.place.range;
+        let part = self.parts.get(buffers.place.layer).ok_or(PackError::Stopped)?;
+        buffers.tar.resize((end - start) as usize, 0);
         let mut read = 0;
-        let root = self.root.filter(|_| !self.is_root);
-        self.layout.fill(start, &mut buffers.tar, |want, out| {
+        let root = self.root.filter(|_| !part.is_root);
+        part.layout.fill(start, &mut buffers.tar, |want, out| {
             read += out.len() as u64;
             tools.files.read_at(&want.file.content, want.file.len, want.offset, out)?;
             root.map_or(Ok(()), |root| root.take(&want, out))
         })?;
-        self.read.fetch_add(read, Ordering::Relaxed);
-        if let Some(root) = self.root.filter(|_| self.is_root) {
+        part.read.fetch_add(read, Ordering::Relaxed);
+        if let Some(root) = self.root.filter(|_| part.is_root) {
             root.part(start, &buffers.tar)?;
         }
-        if let Some(parts) = &self.parts {
-            parts.write_at(&buffers.tar, start)?;
-            return Ok(buffers);
-        }
-        let encoder = match &mut tools.encoder {
-            Some(encoder) => encoder,
-            none => none.insert(Encoder::new(self.compression, self.chunk_len).map_err(PackError::Encode)?),
-        };
-        let piece = encoder.encode(&buffers.tar, &mut buffers.encoded).map_err(PackError::Encode)?;
-        buffers.piece = Some(piece);
-        Ok(buffers)
-    }
-}
-
-impl Hasher<'_> {
-    /// Bytes that are hashed: where the next piece begins.
-    pub(super) fn hashed(&self) -> u64 {
-        self.tar.written()
-    }
-
-    /// Takes the next piece.
-    fn take(&mut self, buffers: &Buffers) {
-        // A sink takes everything.
-        let _ = self.tar.write_all(&buffers.tar);
-        let members = self.layout.members_before(self.hashed());
-        let before = std::mem::replace(&mut self.members, members);
-        (self.progress)(Step::Done { members: self.members - before, bytes: buffers.tar.len() as u64 });
-    }
-}
-
-impl<'a> Storer<'a> {
-    fn new(mut writer: BlobWriter<'a>, compression: Compression) -> Result<Self, StoreError> {
-        let trailer = Trailer::new(compression);
-        writer.append(trailer.header())?;
-        Ok(Self { writer, trailer, plain: 0 })
-    }
-
-    /// Stores the next piece.
-    fn take(&mut self, buffers: &mut Buffers) -> Result<(), PackError> {
-        match buffers.piece.take() {
-            Some(piece) => {
-                self.trailer.push(&piece);
-                self.writer.append(&buffers.encoded)?;
-            }
-            None => {
-                self.plain += buffers.tar.len() as u64;
-                self.writer.settle(self.plain);
-            }
+        if self.compression != Compression::None {
+            let chunk_len = self.compression.chunk_len(part.layout.size());
+            let encoder = tools.encoder(self.compression, chunk_len).map_err(PackError::Encode)?;
+            let piece = encoder.encode(&buffers.tar, &mut buffers.encoded).map_err(PackError::Encode)?;
+            buffers.piece = Some(piece);
         }
         Ok(())
     }
+}
 
-    /// The blob of a tar of this digest and size.
-    fn finish(mut self, compression: Compression, tar: Digest, tar_size: u64) -> Result<Blob, PackError> {
-        if compression == Compression::None {
-            return Ok(self.writer.finish_written(tar, tar_size)?);
-        }
-        self.writer.append(&self.trailer.finish().map_err(PackError::Encode)?)?;
-        Ok(self.writer.finish()?)
+impl Tools {
+    fn encoder(&mut self, compression: Compression, chunk_len: usize) -> std::io::Result<&mut Encoder> {
+        let of_others = self.encoder.take().filter(|(len, _)| *len == chunk_len);
+        let encoder = match of_others {
+            Some(encoder) => encoder,
+            None => (chunk_len, Encoder::new(compression, chunk_len)?),
+        };
+        Ok(&mut self.encoder.insert(encoder).1)
     }
 }
 
@@ -252,11 +215,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_pieces_are_single_chunks() {
-        let of = |size| Pieces { next: 0, size, piece_len: 20, chunk_len: 10, few: 40 };
-        let ends = |size| of(size).map(|piece| piece.end).collect::<Vec<_>>();
-        assert_eq!(ends(75), [20, 40, 50, 60, 70, 75]);
-        assert_eq!(ends(10), [10]);
-        assert!(ends(0).is_empty() && of(0).is_empty() && Pieces::default().is_empty());
+    fn pieces_go_through_the_layers_and_the_last_are_single_chunks() {
+        let of = |layers: &[u64], together, few| Pieces {
+            layers: layers.iter().map(|size| (*size, 10)).collect(),
+            next: Place::default(),
+            left: layers.iter().sum(),
+            together,
+            few,
+        };
+        let ends = |pieces: Pieces| pieces.map(|place| (place.layer, place.range)).collect::<Vec<_>>();
+        assert_eq!(ends(of(&[0, 45, 0, 0, 7, 0], 2, 2)), [(1, 0..20), (1, 20..40), (1, 40..45), (4, 0..7)]);
+        assert_eq!(ends(of(&[30], 2, 1)), [(0, 0..20), (0, 20..30)]);
+        assert!(ends(of(&[], 1, 1)).is_empty() && ends(of(&[0, 0], 1, 1)).is_empty());
+        assert_eq!(of(&[11, 0, 5], 1, 0).map(|place| place.number).collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

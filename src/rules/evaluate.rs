@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Choice, Evidence, Rule, Table, Verdict, When, pattern, table::parse_version};
+use super::{Choice, Evidence, Rule, Table, Verdict, When, evidence::Paths, pattern, table::parse_version};
 use crate::path::{ImagePath, escape};
 
 /// A rule that fires.
@@ -139,14 +139,13 @@ fn holds(when: &When, evidence: &Evidence, followed: &Followed<'_>) -> Option<Ve
         return None;
     }
     type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
-    let parts: [(&[String], Find<'_>); 11] = [
+    let parts: [(&[String], Find<'_>); 13] = [
         (&when.programs, &|patterns| programs(patterns, evidence)),
         (&when.opens, &|patterns| {
-            let opens = evidence
-                .opens
-                .iter()
-                .flat_map(|(name, paths)| paths.iter().map(move |(path, by)| (&**name, &**path, by)));
-            opened(patterns, opens, |name| format!("it names {name} and calls dlopen"))
+            opened(patterns, each(&evidence.opens), |name| format!("it names {name} and calls dlopen"))
+        }),
+        (&when.modules, &|patterns| {
+            opened(patterns, each(&evidence.modules), |name| format!("its imports lead to {name}"))
         }),
         (&when.commands, &|patterns| {
             let commands = evidence.commands.iter().map(|(name, (path, by))| (&**name, &**path, by));
@@ -154,7 +153,8 @@ fn holds(when: &When, evidence: &Evidence, followed: &Followed<'_>) -> Option<Ve
         }),
         (&when.scripts, &|patterns| scripts(patterns, evidence)),
         (&when.libraries, &|patterns| libraries(patterns, evidence)),
-        (&when.paths, &|patterns| paths(patterns, evidence)),
+        (&when.paths, &|patterns| paths(patterns, &evidence.paths)),
+        (&when.namesakes, &|patterns| paths(patterns, &evidence.namesakes)),
         (&when.own_symbols, &|names| symbols(names, evidence, true)),
         (&when.symbols, &|names| symbols(names, evidence, false)),
         (&when.words, &|words| self::words(words, evidence)),
@@ -241,6 +241,11 @@ fn opened<'e>(
     opened.filter_map(find).collect()
 }
 
+/// Each name with each of its paths, and whose it is.
+fn each(names: &BTreeMap<Box<[u8]>, Paths>) -> impl Iterator<Item = (&[u8], &[u8], &ImagePath)> {
+    names.iter().flat_map(|(name, paths)| paths.iter().map(move |(path, by)| (&**name, &**path, by)))
+}
+
 fn scripts(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
     let find = |(name, by): (&[u8], &ImagePath)| {
         let captures = first(patterns, name)?;
@@ -250,13 +255,13 @@ fn scripts(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
     evidence.scripts.iter().map(|(name, by)| (&**name, by)).filter_map(find).collect()
 }
 
-fn paths(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
+fn paths(patterns: &[String], paths: &BTreeMap<Box<[u8]>, ImagePath>) -> Vec<Match> {
     let find = |(path, by): (&[u8], &ImagePath)| {
         let captures = first(patterns, path)?;
         let phrase = format!("it names {}", escape(path));
         Some(Match { phrase, by: by.clone(), path: Some(path.to_vec()), captures })
     };
-    evidence.paths.iter().map(|(path, by)| (&**path, by)).filter_map(find).collect()
+    paths.iter().map(|(path, by)| (&**path, by)).filter_map(find).collect()
 }
 
 fn symbols(names: &[String], evidence: &Evidence, own: bool) -> Vec<Match> {

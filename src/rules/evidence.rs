@@ -13,6 +13,8 @@ pub struct Evidence {
     pub libraries: BTreeMap<Box<[u8]>, ImagePath>,
     /// Absolute paths in constant data, and whose.
     pub paths: BTreeMap<Box<[u8]>, ImagePath>,
+    /// Those of the paths that bear the name of the object that has them, and that object.
+    pub namesakes: BTreeMap<Box<[u8]>, ImagePath>,
     /// Names of libraries in constant data of objects that call dlopen(3), as far as the search leads
     /// somewhere: each path that it opens, and whose data.
     pub opens: BTreeMap<Box<[u8]>, Paths>,
@@ -22,6 +24,9 @@ pub struct Evidence {
     pub programs: BTreeMap<ImagePath, ImagePath>,
     /// Interpreters by file name, of scripts of the sysroot that are packed by name or come by rules: a script.
     pub scripts: BTreeMap<Box<[u8]>, ImagePath>,
+    /// Installed modules that Python scripts which are packed by name import, one by another: their paths, and the
+    /// script.
+    pub modules: BTreeMap<Box<[u8]>, Paths>,
     /// Names where a command stands in shell scripts that are packed by name or come by rules, as far as the
     /// sysroot has such a program: its path, and the script.
     pub commands: BTreeMap<Box<[u8]>, Opened>,
@@ -87,7 +92,7 @@ pub struct Account {
 impl Evidence {
     /// How much of it comes from scripts.
     pub fn of_scripts(&self) -> usize {
-        self.scripts.len() + self.commands.len() + self.programs.len()
+        self.scripts.len() + self.modules.len() + self.commands.len() + self.programs.len()
     }
 
     /// Notes who imports `name`: programs before libraries, otherwise the first.

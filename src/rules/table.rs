@@ -32,6 +32,9 @@ pub struct Rule {
     /// Bytes of one file that it may add at [`super::Soft::Auto`]: larger ones stay out, the others come.
     #[serde(default)]
     pub file_limit: Option<u64>,
+    /// Bytes that one piece of evidence may add at [`super::Soft::Auto`]: what is larger stays out, the others come.
+    #[serde(default)]
+    pub match_limit: Option<u64>,
     /// What makes it fire: any of these. None: only `--with` does.
     #[serde(default)]
     pub when: Vec<When>,
@@ -89,6 +92,8 @@ pub struct When {
     pub libraries: Vec<String>,
     /// Absolute paths in constant data. Without a star, they are looked for anywhere in it, and need not exist.
     pub paths: Vec<String>,
+    /// As `paths`, of objects that the path is named after: bison's `/usr/share/bison`.
+    pub namesakes: Vec<String>,
     /// Names of libraries in constant data of objects that call dlopen(3), where the search finds them.
     pub opens: Vec<String>,
     /// Words anywhere in constant data of programs: names of functions in Go programs, names of locales.
@@ -99,6 +104,8 @@ pub struct When {
     pub programs: Vec<String>,
     /// File names of the interpreters of scripts of the sysroot.
     pub scripts: Vec<String>,
+    /// Names of installed modules that Python scripts import.
+    pub modules: Vec<String>,
     /// Names of commands in shell scripts.
     pub commands: Vec<String>,
     /// Rules that are followed.
@@ -150,8 +157,13 @@ pub struct Wanted<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// It is no TOML, or fields are missing, unknown or of the wrong type.
-    #[error("{0}")]
-    Toml(Box<toml::de::Error>),
+    #[error("line {line}: {message}")]
+    Toml {
+        /// The line, from 1; 0 where it is not known.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
     /// A pattern of `exclude` is none.
     #[error("rule `{rule}`: exclude `{pattern}`: {source}")]
     Exclude {
@@ -223,7 +235,7 @@ impl Table {
     /// # Errors
     /// [`TableError`]; the table is then as it was.
     pub fn add(&mut self, text: &str) -> Result<(), TableError> {
-        let file: File = toml::from_str(text).map_err(|error| TableError::Toml(Box::new(error)))?;
+        let file: File = toml::from_str(text).map_err(|error| TableError::toml(text, &error))?;
         let mut rules = file.rule;
         rules.iter_mut().try_for_each(Rule::check)?;
         for rule in rules {
@@ -251,7 +263,7 @@ impl Table {
         for when in self.rules.iter().flat_map(|rule| &rule.when) {
             wanted.symbols.extend(when.symbols.iter().chain(&when.own_symbols).map(|name| name.as_bytes()));
             wanted.words.extend(when.words.iter().map(|word| &**word));
-            for path in &when.paths {
+            for path in when.paths.iter().chain(&when.namesakes) {
                 let set = if pattern::is_wild(path) { &mut wanted.patterns } else { &mut wanted.literals };
                 set.insert(path.as_bytes());
             }
@@ -260,10 +272,20 @@ impl Table {
     }
 }
 
+impl TableError {
+    fn toml(text: &str, error: &toml::de::Error) -> Self {
+        let before = error.span().and_then(|span| text.as_bytes().get(..span.start));
+        let line = before.map_or(0, |before| before.iter().filter(|&&b| b == b'\n').count() + 1);
+        Self::Toml { line, message: error.message().to_owned() }
+    }
+}
+
 impl Rule {
-    /// Whether `path`, found below one of the rule's files, is left out.
+    /// Whether `path` is left out, for itself or with a directory above it.
     pub fn excludes(&self, path: &ImagePath) -> bool {
-        self.excluded.iter().any(|glob| glob.matches(path.relative()))
+        let above = std::iter::successors(Some(path.clone()), ImagePath::parent);
+        let excluded = |path: ImagePath| self.excluded.iter().any(|glob| glob.matches(path.relative()));
+        !self.excluded.is_empty() && above.take_while(|path| !path.is_root()).any(excluded)
     }
 
     fn check(&mut self) -> Result<(), TableError> {
@@ -285,8 +307,18 @@ impl Rule {
             {
                 return Err(wrong(version, "a version is written MAJOR.MINOR"));
             }
-            if let Some(path) = when.paths.iter().find(|path| !path.starts_with('/') || path.len() < 4) {
+            if let Some(path) =
+                when.paths.iter().chain(&when.namesakes).find(|path| !path.starts_with('/') || path.len() < 4)
+            {
                 return Err(wrong(path, "a path starts with a slash and is no shorter than four bytes"));
+            }
+        }
+        for file in self.files.iter().chain(&self.present) {
+            if !file.starts_with('/') && !file.starts_with('{') {
+                return Err(wrong(file, "a pattern of files starts with a slash or a variable"));
+            }
+            if file.split('/').any(|part| part == "..") {
+                return Err(wrong(file, "a pattern of files has no `..`"));
             }
         }
         for make in &self.make {
@@ -321,11 +353,13 @@ impl When {
         let patterns = [
             &self.libraries,
             &self.paths,
+            &self.namesakes,
             &self.opens,
             &self.programs,
             &self.environment,
             &self.scripts,
             &self.commands,
+            &self.modules,
         ];
         patterns.into_iter().flatten()
     }

@@ -147,7 +147,42 @@ fn mistakes_in_a_table_are_named() {
     check(&rule("when = [{ libc-before = '2' }]"), "`2`: a version is written MAJOR.MINOR");
     check(&rule("make = [{ path = '/../x', text = '' }]"), "rule `x`: path `/../x`");
     check(&rule("when = [{ programs = ['********'] }]"), "three stars at most");
+    check(&rule("files = ['/usr/../etc']"), "rule `x`: `/usr/../etc`: a pattern of files has no `..`");
+    check(&rule("present = ['etc/x']"), "`etc/x`: a pattern of files starts with a slash");
+    check(&rule("when = [{ namesakes = ['etc'] }]"), "`etc`: a path starts with a slash");
+    check("\n\nx = [", "line 3: ");
     check("[[rule]]\nname = 'X'\ndescription = ''\nlevel = 'auto'", "lower-case");
+}
+
+#[test]
+fn what_is_left_out_is_so_with_all_below_it() {
+    let table = table(
+        r#"rule = [{ name = "a", description = "", level = "auto", files = ["/usr"], exclude = ["/usr/lib/*/x", "**/doc"] }]"#,
+    );
+    let excludes = |path: &str| table.get("a").unwrap().excludes(&ImagePath::new(path).unwrap());
+    assert!(excludes("/usr/lib/a/x") && excludes("/usr/lib/a/x/y/z.so") && excludes("/usr/share/doc/a"));
+    assert!(!excludes("/usr/lib/a") && !excludes("/usr/lib/a/xy") && !excludes("/"));
+}
+
+#[test]
+fn modules_and_namesakes_bring_the_paths_that_were_found() {
+    let table = table(
+        r#"rule = [
+          { name = "m", description = "", level = "auto", when = [{ modules = ["*"] }], files = ["{match}"] },
+          { name = "n", description = "", level = "auto", when = [{ namesakes = ["/etc/*", "/etc/*/**"] }], files = ["/etc/{1}"] },
+        ]"#,
+    );
+    let paths = [("/lib/yaml".as_bytes().into(), path("/ask")), (b"/lib/yaml.py"[..].into(), path("/ask"))];
+    let evidence = Evidence {
+        modules: [(b"yaml"[..].into(), paths.into())].into(),
+        namesakes: [(b"/etc/unbound/unbound.conf"[..].into(), path("/usr/sbin/unbound"))].into(),
+        ..Evidence::default()
+    };
+    let wanted = [
+        "m: its imports lead to yaml: /lib/yaml /lib/yaml.py",
+        "n: it names /etc/unbound/unbound.conf: /etc/unbound",
+    ];
+    assert_eq!(fired(&table, &evidence, &Choice::default()), wanted);
 }
 
 #[test]

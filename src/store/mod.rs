@@ -147,7 +147,7 @@ impl Store {
     pub fn put(&mut self, bytes: &[u8]) -> Result<Blob, StoreError> {
         let mut writer = self.begin()?;
         writer.append(bytes)?;
-        writer.finish()
+        Ok(writer.finish()?.0)
     }
 
     /// Puts a blob that is complete elsewhere here: a directory gets another name of its file where that can be,
@@ -171,7 +171,7 @@ impl Store {
         let path = self.path().to_owned();
         let writer = self.begin()?;
         blob.copy_to(&writer.extent.file, writer.extent.offset).map_err(error("write", &path))?;
-        Ok((writer.finish_written(blob.digest, blob.size)?, false))
+        Ok((writer.finish_written(blob.digest, blob.size)?.0, false))
     }
 
     /// Sees that the names of all blobs are on the disk, if that is wanted, before anything names them.
@@ -219,7 +219,7 @@ pub struct BlobWriter<'a> {
     settled: u64,
 }
 
-impl BlobWriter<'_> {
+impl<'a> BlobWriter<'a> {
     /// Appends `bytes`.
     ///
     /// # Errors
@@ -254,14 +254,14 @@ impl BlobWriter<'_> {
         PartWriter { extent: self.extent.clone(), path: self.store.path().to_owned() }
     }
 
-    /// The blob, complete and in its place. Where the store holds one of the same digest, that one.
+    /// The blob, complete and in its place, and the store. Where that holds one of the same digest, that one.
     ///
     /// # Errors
     /// Where it cannot be given its header or its name.
-    pub fn finish(self) -> Result<Blob, StoreError> {
+    pub fn finish(self) -> Result<(Blob, &'a mut Store), StoreError> {
         let Self { store, writer, extent, pending, .. } = self;
         let (_, digest, size) = writer.finish();
-        store.place(Blob { digest, size, extent }, pending)
+        Ok((store.place(Blob { digest, size, extent }, pending)?, store))
     }
 
     /// As [`BlobWriter::finish`], of `size` bytes that [`BlobWriter::parts`] has written and that have this
@@ -269,9 +269,9 @@ impl BlobWriter<'_> {
     ///
     /// # Errors
     /// As [`BlobWriter::finish`].
-    pub fn finish_written(self, digest: Digest, size: u64) -> Result<Blob, StoreError> {
+    pub fn finish_written(self, digest: Digest, size: u64) -> Result<(Blob, &'a mut Store), StoreError> {
         let Self { store, extent, pending, .. } = self;
-        store.place(Blob { digest, size, extent }, pending)
+        Ok((store.place(Blob { digest, size, extent }, pending)?, store))
     }
 }
 

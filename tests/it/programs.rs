@@ -1,7 +1,9 @@
 //! The programs of programs.toml, packed and at work: in an engine, and in an empty root without one rule.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet},
+    panic,
     sync::Mutex,
     thread,
 };
@@ -159,7 +161,10 @@ fn each(programs: &[Program], job: impl Fn(&Program) -> Vec<String> + Sync) {
         for _ in 0..2 {
             let worker = || {
                 while let Some(program) = { queue.lock().unwrap().next() } {
-                    let faults = job(program);
+                    // One that cannot even be packed does not hide what is wrong with the others.
+                    let done = panic::catch_unwind(panic::AssertUnwindSafe(|| job(program)));
+                    let faults =
+                        done.unwrap_or_else(|fault| vec![format!("{}: {}", program.name, text(&*fault))]);
                     said.lock().unwrap().extend(faults);
                 }
             };
@@ -168,6 +173,29 @@ fn each(programs: &[Program], job: impl Fn(&Program) -> Vec<String> + Sync) {
     });
     let said = said.into_inner().unwrap();
     assert!(said.is_empty(), "{} of {}:\n{}", said.len(), programs.len(), said.join("\n"));
+}
+
+/// What a panic said.
+fn text(fault: &(dyn Any + Send)) -> &str {
+    let owned = fault.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| fault.downcast_ref::<&str>().copied()).unwrap_or("it panicked")
+}
+
+#[test]
+fn one_that_panics_does_not_hide_the_others() {
+    let programs = &programs()[..4];
+    let all = panic::catch_unwind(|| {
+        each(programs, |program| match &program.name[..] {
+            "getent" => panic!("no image of {}", program.name),
+            "date" => vec!["date: wrong".into()],
+            _ => Vec::new(),
+        });
+    });
+    let said = text(&*all.unwrap_err()).to_owned();
+    assert!(
+        said.contains("2 of 4") && said.contains("no image of getent") && said.contains("date: wrong"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -109,3 +109,61 @@ fn objects_for_another_c_library_are_data() {
     assert!(plan.stderr().contains("/opt/venv/musl.so is for musl"), "{}", plan.stderr());
     sandbox.imgb("plan venv:/opt/venv --sysroot sys --strict").run().error(1, &["musl.so is for musl"]);
 }
+
+#[test]
+fn a_users_script_brings_the_installed_modules_that_it_uses() {
+    for (language, dir, module, script) in [
+        ("perl", "usr/share/perl5", "Own/Answer.pm", "use Own::Answer; print Own::Answer::value()"),
+        ("python3", "usr/lib/python3/dist-packages", "own.py", "import own; print(own.value())"),
+    ] {
+        let sandbox = Sandbox::new();
+        if !have(&[language, "bwrap"]) {
+            continue;
+        }
+        sandbox.imgb(&format!("pack {language} -o rootfs:sys.tar")).run().ok();
+        sandbox.dir("sys").tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
+        let text = if language == "perl" {
+            "package Own::Answer; sub value { 6 * 7 } 1"
+        } else {
+            "def value(): return 6 * 7"
+        };
+        sandbox.file(&format!("sys/{dir}/{module}"), text);
+        sandbox.program("ask", format!("#!/usr/bin/{language}\n{script}\n"));
+        let Some(root) = Root::pack_in(sandbox, &[], "./ask --sysroot sys") else { return };
+        assert_eq!(root.run("/ask").run().ok().text().trim(), "42", "{language}");
+    }
+}
+
+#[test]
+fn mistakes_in_the_choice_of_rules() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .file("bad.toml", "[[rule]]\nname = 'x'\ncolour = 'red'\n")
+        .program("app", fixtures::static_elf(fixtures::X86_64));
+    for (options, words) in [
+        ("--with shel", &["no rule `shel`", "did you mean `shell`?"][..]),
+        ("--rules gone.toml", &["--rules `gone.toml`", "not found"]),
+        ("--rules bad.toml", &["line 3: unknown field `colour`"]),
+        ("--rules /dev/zero", &["/dev/zero`: more than 1 MiB"]),
+    ] {
+        sandbox.imgb(&format!("plan ./app {options}")).run().error(2, words);
+    }
+}
+
+#[test]
+fn a_script_of_the_system_brings_what_bears_its_name() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .program(
+            "sys/usr/bin/tool2",
+            "#!/usr/bin/sh\nDIR=/usr/share/tool\n. $DIR/functions\ncat /usr/share/other/x\n",
+        )
+        .program("sys/usr/bin/sh", fixtures::static_elf(fixtures::X86_64))
+        .file("sys/usr/share/tool/functions", "x")
+        .file("sys/usr/share/other/x", "x");
+    let plan = sandbox.imgb("plan tool2 --sysroot sys").run().ok().text();
+    assert!(plan.contains("/usr/share/tool/functions") && !plan.contains("/usr/share/other"), "{plan}");
+    // The user's own does not say what the system has for it.
+    let own = sandbox.imgb("plan sys/usr/bin/tool2 --sysroot sys").run().ok().text();
+    assert!(!own.contains("/usr/share/tool"), "{own}");
+}

@@ -1,6 +1,6 @@
 //! A rule's patterns → what they name in the view.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     elf::{FindError, Lookup as _},
@@ -73,6 +73,20 @@ pub(super) fn size(found: &[Found<'_>], growing: &Growing<'_>) -> u64 {
     new.map(|file| file.len).sum()
 }
 
+/// The patterns whose files among `found` have more than `limit` bytes that are not in the image, and how many.
+pub(super) fn larger<'f>(
+    found: &[Found<'f>],
+    limit: u64,
+    growing: &Growing<'_>,
+) -> BTreeMap<&'f Vec<u8>, u64> {
+    let mut of: BTreeMap<&Vec<u8>, Vec<Found<'f>>> = BTreeMap::new();
+    for one in found {
+        of.entry(&one.named.pattern).or_default().push(one.clone());
+    }
+    let sizes = of.into_iter().map(|(pattern, found)| (pattern, size(&found, growing)));
+    sizes.filter(|(_, bytes)| *bytes > limit).collect()
+}
+
 struct Finder<'a, 'g, 'f> {
     rule: &'a Rule,
     growing: &'a Growing<'g>,
@@ -118,7 +132,7 @@ impl<'f> Finder<'_, '_, 'f> {
 }
 
 /// The paths that `pattern` stands for, in order. Stars are looked up a component at a time.
-fn expand(pattern: &[u8], growing: &Growing<'_>) -> Vec<ImagePath> {
+pub(super) fn expand(pattern: &[u8], growing: &Growing<'_>) -> Vec<ImagePath> {
     let mut found = vec![ImagePath::root()];
     for part in pattern.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
         let mut next = Vec::new();

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::scan::{Depth, Hits, MAX_STRING, Scanner};
+use super::{
+    namesake,
+    scan::{Depth, Hits, MAX_STRING, Scanner},
+};
 use crate::{
     elf::{self, Closure, File, Found, FoundKind, Lookup as _, Object, Outcome, Program, Root, Tag},
     path::ImagePath,
@@ -134,9 +137,15 @@ impl<'t> Gatherer<'t> {
             self.evidence.words.entry(word.into()).or_insert_with(|| path.clone());
         }
         for string in hits.paths {
-            if !self.evidence.paths.contains_key(&string) && view.find(&string).is_ok() {
-                self.evidence.paths.insert(string, path.clone());
+            let known = self.evidence.paths.contains_key(&string);
+            let own = namesake::is_named_after(&string, path.file_name());
+            if (known && !own) || view.find(&string).is_err() {
+                continue;
             }
+            if own {
+                self.evidence.namesakes.entry(string.clone()).or_insert_with(|| path.clone());
+            }
+            self.evidence.paths.entry(string).or_insert_with(|| path.clone());
         }
         hits.libraries.into_iter().map(|name| (name.into(), path.clone())).collect()
     }

@@ -2,6 +2,8 @@
 
 mod files;
 mod gather;
+mod namesake;
+mod python;
 mod scan;
 mod scripts;
 mod shell;
@@ -12,7 +14,7 @@ use super::{Missing, Note, Options, PlanError, Reason, image::Growing, programs}
 use crate::{
     elf::{self, Closure, Lookup as _, script::Shebang},
     path::{ImagePath, escape},
-    rules::{self, Choice, Fired, Level, Table, Verdict},
+    rules::{self, Choice, Fired, Level, NamedBy, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
 };
 
@@ -40,8 +42,8 @@ pub(super) struct Rules<'t> {
     gatherer: Gatherer<'t>,
     /// Rules that fired so far, by name, as they fired last.
     fired: BTreeMap<&'t str, Fired<'t>>,
-    /// Patterns that were followed.
-    followed: BTreeSet<Vec<u8>>,
+    /// Patterns that were followed, of each rule: what one of them leaves out another may want.
+    followed: BTreeSet<(&'t str, Vec<u8>)>,
     /// Bytes that each rule has added.
     bytes: BTreeMap<&'t str, u64>,
     /// Rules whose files were too large.
@@ -91,6 +93,8 @@ impl<'t> Rules<'t> {
             let evidence = &mut self.gatherer.evidence;
             scripts::language((path, line), evidence, growing);
             scripts::commands((path, line), self.command_dirs, evidence, growing);
+            scripts::modules((path, line), evidence, growing);
+            scripts::namesakes(path, evidence, growing);
         }
     }
 
@@ -135,7 +139,9 @@ impl<'t> Rules<'t> {
     ) -> Result<Vec<ImagePath>, PlanError> {
         let new: Vec<_> = match fired.verdict {
             Verdict::Take | Verdict::TakeUpTo(_) => {
-                fired.files.iter().filter(|file| self.followed.insert(file.pattern.clone())).collect()
+                let name = fired.rule.name.as_str();
+                let is_new = |file: &&NamedBy| self.followed.insert((name, file.pattern.clone()));
+                fired.files.iter().filter(is_new).collect()
             }
             Verdict::Suggest | Verdict::Ignore => Vec::new(),
         };
@@ -143,6 +149,13 @@ impl<'t> Rules<'t> {
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
             found
                 .retain(|one| one.node.file().is_none_or(|file| file.len <= limit || growing.has(&one.path)));
+        }
+        if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.match_limit) {
+            let large = files::larger(&found, limit, growing);
+            found.retain(|one| !large.contains_key(&one.named.pattern));
+            if let Some(bytes) = large.values().max() {
+                self.large.insert(&fired.rule.name, *bytes);
+            }
         }
         let mut objects = Vec::new();
         if self.fits(&fired, &found, growing) {

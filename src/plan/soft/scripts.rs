@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::shell;
+use super::{files, namesake, python, shell};
 use crate::{
     elf::{Lookup as _, script::Shebang},
     path::ImagePath,
@@ -14,6 +14,11 @@ use crate::{
 const MAX_SCRIPT: usize = 256 << 10;
 /// Files that one script reads with `.`, one by another.
 const MAX_SOURCED: usize = 16;
+/// Modules of one Perl script that are looked for.
+const MAX_MODULES: usize = 1000;
+/// Bytes of a path that a script names, and paths of all scripts.
+const MAX_PATH: usize = 512;
+const MAX_NAMESAKES: usize = 10_000;
 /// Names under which shells go.
 const SHELLS: &[&[u8]] = &[b"sh", b"dash", b"bash", b"ash", b"ksh", b"mksh", b"zsh", b"busybox"];
 
@@ -36,14 +41,74 @@ pub(super) fn interpreter(
     Ok(Vec::new())
 }
 
-/// Notes which interpreter a script of the sysroot has: its packages are what the script is written for.
+/// Notes which interpreter a script of the sysroot has: its packages are what the script is written for. So are
+/// they for a script of the user's that asks for one.
 pub(super) fn language(
     (script, line): (&ImagePath, &Shebang),
     evidence: &mut Evidence,
     growing: &Growing<'_>,
 ) {
-    if !growing.view.is_own(script) {
+    let installed = !growing.view.is_own(script);
+    if installed || (name(line).starts_with(b"perl") && uses_perl_packages(script, growing)) {
         evidence.scripts.entry(name(line).into()).or_insert_with(|| script.clone());
+    }
+}
+
+/// Whether a Perl script loads a module that is installed system-wide, beside Perl's own: with it may come drivers
+/// that no line names.
+fn uses_perl_packages(script: &ImagePath, growing: &Growing<'_>) -> bool {
+    let Ok(found) = growing.view.find(script.as_bytes()) else { return false };
+    let Ok(text) = growing.view.read(&found, MAX_SCRIPT) else { return false };
+    let dirs = files::expand(b"/usr/share/perl5", growing)
+        .into_iter()
+        .chain(files::expand(b"/usr/lib*/*/perl5/5.*", growing))
+        .chain(files::expand(b"/usr/local/share/perl/5.*", growing));
+    let dirs: Vec<ImagePath> = dirs.collect();
+    let lines =
+        text.split(|&b| b == b'\n').flat_map(|line| line.split(|&b| b == b';')).map(<[u8]>::trim_ascii);
+    let words =
+        lines.filter_map(|line| line.strip_prefix(b"use ").or_else(|| line.strip_prefix(b"require ")));
+    words.take(MAX_MODULES).any(|rest| {
+        let end = rest.iter().position(|b| !b.is_ascii_alphanumeric() && !b"_:".contains(b));
+        let module = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        let file = String::from_utf8_lossy(module).replace("::", "/") + ".pm";
+        dirs.iter().any(|dir| growing.view.find(&[dir.as_bytes(), b"/", file.as_bytes()].concat()).is_ok())
+    })
+}
+
+/// Notes which installed packages a Python script needs, whoever's it is.
+pub(super) fn modules(
+    (script, line): (&ImagePath, &Shebang),
+    evidence: &mut Evidence,
+    growing: &Growing<'_>,
+) {
+    if !name(line).starts_with(b"python") {
+        return;
+    }
+    let Ok(found) = growing.view.find(script.as_bytes()) else { return };
+    let Ok(text) = growing.view.read(&found, MAX_SCRIPT) else { return };
+    for (module, paths) in python::modules(&text, growing).paths {
+        let known = evidence.modules.entry(module.into()).or_default();
+        for path in paths {
+            known.entry(path.as_bytes().into()).or_insert_with(|| script.clone());
+        }
+    }
+}
+
+/// Notes the paths of the sysroot that a script of the sysroot names and that bear its name, as those in the
+/// constants of programs: debootstrap's `/usr/share/debootstrap`.
+pub(super) fn namesakes(script: &ImagePath, evidence: &mut Evidence, growing: &Growing<'_>) {
+    if growing.view.is_own(script) {
+        return;
+    }
+    let Ok(found) = growing.view.find(script.as_bytes()) else { return };
+    let Ok(text) = growing.view.read(&found, MAX_SCRIPT) else { return };
+    let in_path = |b: &u8| b.is_ascii_alphanumeric() || b"/._+-".contains(b);
+    for word in text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH) {
+        let own = namesake::is_named_after(word, script.file_name());
+        if own && evidence.namesakes.len() < MAX_NAMESAKES && growing.view.find(word).is_ok() {
+            evidence.namesakes.entry(word.into()).or_insert_with(|| script.clone());
+        }
     }
 }
 
