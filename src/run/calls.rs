@@ -4,6 +4,8 @@
 use std::io::IoSliceMut;
 
 use nix::{
+    errno::Errno,
+    libc::c_long,
     sys::{
         ptrace,
         uio::{RemoteIoVec, process_vm_readv},
@@ -236,7 +238,29 @@ fn is_by_interrupt(pid: Pid, goes_on_at: u64) -> bool {
 fn read(pid: Pid, from: u64, out: &mut [u8]) -> usize {
     let Ok(base) = usize::try_from(from) else { return 0 };
     let remote = [RemoteIoVec { base, len: out.len() }];
-    process_vm_readv(pid, &mut [IoSliceMut::new(out)], &remote).unwrap_or(0)
+    match process_vm_readv(pid, &mut [IoSliceMut::new(out)], &remote) {
+        Ok(count) => count,
+        // Engines that let processes be watched may still refuse this.
+        Err(Errno::EPERM | Errno::ENOSYS) => peek(pid, base, out),
+        Err(_) => 0,
+    }
+}
+
+/// As [`read`], word by word, up to the word that ends a string.
+fn peek(pid: Pid, base: usize, out: &mut [u8]) -> usize {
+    let mut count = 0;
+    for part in out.chunks_mut(size_of::<c_long>()) {
+        let Some(at) = base.checked_add(count) else { break };
+        let Ok(word) = ptrace::read(pid, std::ptr::without_provenance_mut(at)) else { break };
+        for (byte, of_word) in part.iter_mut().zip(word.to_ne_bytes()) {
+            *byte = of_word;
+        }
+        count += part.len();
+        if part.contains(&0) && part.len() == size_of::<c_long>() {
+            break;
+        }
+    }
+    count
 }
 
 /// A string of a process, without its NUL; `None` where it has none within PATH_MAX.

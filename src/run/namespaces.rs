@@ -85,6 +85,11 @@ pub fn runner(stage: &OsStr, file: &Path) -> u8 {
 }
 
 fn hint(error: &StageError) -> Option<&'static str> {
+    if error.source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) {
+        return Some(
+            "it is made for another machine than this one, or is no program: `imgb check IMAGE` says which",
+        );
+    }
     let refused = matches!(error.source.raw_os_error(), Some(1 | 13 | 22 | 28 | 38));
     let about_namespaces = error.what.contains("namespace") || error.what.contains("mount");
     (refused && about_namespaces).then_some(

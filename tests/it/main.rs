@@ -22,6 +22,8 @@ mod check_bits;
 mod check_each;
 /// `imgb deps`: trees, lists, JSON, graphs, exit codes.
 mod deps;
+/// Programs with windows, on a screen of their own.
+mod desktop;
 /// What makes the same inputs the same bytes, and the golden digests that pin the format.
 mod determinism;
 /// The order in which outputs reach the disk.

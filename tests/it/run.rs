@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use imgb::digest::Digest;
 
 use crate::{
-    fixtures::busybox,
+    fixtures::{AARCH64, busybox, static_elf},
     sandbox::{NOBODY, Outcome, Sandbox},
 };
 
@@ -419,4 +419,14 @@ fn a_working_directory_that_is_none_is_named() {
     let Some(sandbox) = shell() else { return };
     sh(&sandbox, "--workdir /bin/busybox", "true").error(126, &["working directory `/bin/busybox`"]);
     sh(&sandbox, "--user 4294967295", "true").error(125, &["user `4294967295`"]);
+}
+
+#[test]
+fn a_program_of_another_machine_is_told_from_one_that_is_broken() {
+    let sandbox = Sandbox::new();
+    // Padded, so that the kernel reads all of what it asks for.
+    let foreign = [static_elf(AARCH64), vec![0; 4096]].concat();
+    sandbox.program("foreign", foreign);
+    sandbox.imgb("pack --soft none --no-check foreign --platform arm64 -q -o foreign.tar").run().ok();
+    sandbox.imgb("run --platform linux/arm64 foreign.tar").run().error(126, &["/foreign", "another machine"]);
 }
