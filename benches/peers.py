@@ -20,7 +20,7 @@ class Case:
     daemon: bool = False
 
     def rounds(self, quick):
-        return (1 if self.slow else 3) if quick else (2 if self.slow else 5)
+        return (1 if self.slow else 5) if quick else (2 if self.slow else 9)
 
 
 @dataclass
