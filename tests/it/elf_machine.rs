@@ -91,3 +91,42 @@ fn all_go_together(objects: &[PathBuf]) {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// A segment without bytes in the file may say that they are anywhere: the kernel starts such a program.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_segment_without_bytes_is_nowhere_in_the_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    // Type and flags, offset, address twice, bytes in the file and in memory, alignment.
+    let segment = |flags: u64, offset, address, in_file, len| {
+        words(&[1 | flags << 32, offset, address, address, in_file, len, 0x1000])
+    };
+    let program = |offset| {
+        // mov $42, %edi; mov $60, %eax; syscall
+        let code = b"\xbf\x2a\0\0\0\xb8\x3c\0\0\0\x0f\x05";
+        let len = 64 + 2 * 56 + code.len() as u64;
+        [
+            b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0\x01\0\0\0".to_vec(),
+            words(&[0x40_0000 + 64 + 2 * 56, 64, 0]),
+            b"\0\0\0\0\x40\0\x38\0\x02\0\0\0\0\0\0\0".to_vec(),
+            segment(5, 0, 0x40_0000, len, len),
+            segment(6, offset, 0x40_1000, 0, 0x2000),
+            code.to_vec(),
+        ]
+        .concat()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    for offset in [0, 0x1000, 0x123] {
+        let bytes = program(offset);
+        let path = dir.path().join(format!("program-{offset}"));
+        fs_err::write(&path, &bytes).unwrap();
+        fs_err::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(Command::new(&path).status().unwrap().code(), Some(42), "{offset:#x}");
+        let found = layout(bytes.len() as u64, &mut |offset, buffer| {
+            use std::os::unix::fs::FileExt as _;
+            fs_err::File::open(&path)?.file().read_at(buffer, offset)
+        });
+        assert_eq!(found, Ok(None), "{offset:#x}");
+    }
+}
