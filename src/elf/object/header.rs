@@ -64,8 +64,7 @@ pub struct Header {
     pub zero_padding: bool,
     /// Whether `e_phentsize` is the class's own.
     pub standard_phentsize: bool,
-    /// Whether there is an address at which it starts.
-    pub has_entry: bool,
+    /// The address at which it starts, or 0.
     pub(super) entry: u64,
     pub(super) phoff: u64,
     pub(super) phnum: u16,
@@ -188,7 +187,6 @@ impl Header {
             version_1: header.e_version == 1,
             zero_padding: ident[9..].iter().all(|&b| b == 0),
             standard_phentsize: usize::from(header.e_phentsize) == phentsize,
-            has_entry: header.e_entry != 0,
             entry: header.e_entry,
             phoff: header.e_phoff,
             phnum: header.e_phnum,

@@ -74,11 +74,22 @@ pub fn layout(len: u64, read_at: ReadAt<'_>) -> Result<Option<&'static str>, Obj
     map.of_contents(&mut bytes, &value)
 }
 
+/// The segments that are mapped.
+fn loads(segments: &[ProgramHeader]) -> impl Iterator<Item = &ProgramHeader> {
+    segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD)
+}
+
+/// Whether `len` bytes at `address` are in a segment, or in the `slack` bytes behind it.
+fn holds(load: &ProgramHeader, address: u64, len: u64, slack: u64) -> bool {
+    let room = load.p_memsz.saturating_add(slack);
+    let before = address.checked_sub(load.p_vaddr);
+    before.and_then(|before| room.checked_sub(before)).is_some_and(|room| len <= room)
+}
+
 /// What the kernel and a loader map by the program headers.
 fn of_segments(header: &Header, segments: &[ProgramHeader]) -> Option<&'static str> {
-    let loads = || segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD);
     let mut end = 0;
-    for load in loads() {
+    for load in loads(segments) {
         let Some(own) = load.p_vaddr.checked_add(load.p_memsz) else { return Some("PT_LOAD") };
         // The kernel asks nothing of a place in the file where there is nothing.
         let is_even = load.p_filesz == 0 || (load.p_vaddr ^ load.p_offset) & 0xfff == 0;
@@ -89,19 +100,14 @@ fn of_segments(header: &Header, segments: &[ProgramHeader]) -> Option<&'static s
         end = own;
     }
     // The address space that the widest machines give to a program.
-    let first = loads().next().map_or(0, |load| load.p_vaddr);
+    let first = loads(segments).next().map_or(0, |load| load.p_vaddr);
     if end - first > 1 << if header.machine.is_64 { 46 } else { 32 } {
         return Some("PT_LOAD");
     }
-    let holds = |load: &ProgramHeader, from: u64, len: u64| {
-        from >= load.p_vaddr
-            && from - load.p_vaddr <= load.p_memsz
-            && len <= load.p_memsz - (from - load.p_vaddr)
-    };
     let is_program = segments.iter().any(|s| s.p_type == ph::PT_INTERP) || header.kind == Kind::Exec;
     // Elsewhere than on most machines it is the address of a descriptor.
     let is_code = |load: &ProgramHeader| load.p_flags & ph::PF_X != 0 || header.machine.arch == eh::EM_PPC64;
-    if is_program && !loads().any(|load| holds(load, header.entry, 1) && is_code(load)) {
+    if is_program && !loads(segments).any(|load| holds(load, header.entry, 1, 0) && is_code(load)) {
         return Some("entry address");
     }
     segments.iter().find_map(|segment| of_segment(header, segments, segment))
@@ -113,15 +119,7 @@ fn of_segment(header: &Header, segments: &[ProgramHeader], one: &ProgramHeader) 
     const PAGE: u64 = 0x1_0000;
     /// Thread-local bytes of one object: no thread could be started with more.
     const MAX_TLS: u64 = 1 << 30;
-    let mapped = |len: u64, slack: u64| {
-        let mut loads = segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD);
-        loads.find(|load| {
-            let room = load.p_memsz.saturating_add(slack);
-            one.p_vaddr >= load.p_vaddr
-                && one.p_vaddr - load.p_vaddr <= room
-                && len <= room - (one.p_vaddr - load.p_vaddr)
-        })
-    };
+    let mapped = |len: u64, slack: u64| loads(segments).find(|load| holds(load, one.p_vaddr, len, slack));
     match one.p_type {
         ph::PT_DYNAMIC if one.p_filesz > 0 => {
             (one.p_filesz > one.p_memsz || mapped(one.p_memsz, 0).is_none()).then_some("PT_DYNAMIC")
@@ -155,11 +153,8 @@ struct Map<'a> {
 impl Map<'_> {
     /// The mapped segment that holds `len` bytes at `address`.
     fn holder(&self, address: u64, len: u64) -> Option<&ProgramHeader> {
-        self.segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD).find(|load| {
-            address >= load.p_vaddr
-                && address - load.p_vaddr < load.p_memsz
-                && len <= load.p_memsz - (address - load.p_vaddr)
-        })
+        // A table of no length begins in it all the same.
+        loads(self.segments).find(|load| holds(load, address, len.max(1), 0))
     }
 
     /// What the dynamic section's entries say.

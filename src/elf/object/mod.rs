@@ -213,7 +213,7 @@ impl Object {
     /// that can lie anywhere: these have an entry and nothing that makes a library.
     pub fn can_start(&self) -> bool {
         let like_a_library = self.soname.is_some() || !self.requests.is_empty();
-        let unmarked = self.header.kind == Kind::Dyn && self.header.has_entry && !like_a_library;
+        let unmarked = self.header.kind == Kind::Dyn && self.header.entry != 0 && !like_a_library;
         self.is_program() || unmarked
     }
 }
