@@ -3,7 +3,7 @@
 use crate::{
     path::ImagePath,
     plan::Note,
-    source::{Input, InputKind, TreeView},
+    source::{Input, InputKind, content},
     tree::{FileNode, Node, Tree},
 };
 
@@ -52,9 +52,9 @@ const ENDINGS: &[&str] = &[".key", ".jks", ".keystore", ".p12", ".pfx", ".ppk"];
 /// them.
 pub fn suspects(inputs: &[Input]) -> Vec<ImagePath> {
     let directories = inputs.iter().filter(|input| input.kind == InputKind::Directory);
-    let all = directories.flat_map(|input| input.tree.iter().map(move |found| (&input.tree, found)));
-    all.filter(|(tree, (path, node))| node.file().is_some_and(|file| is_suspect_file(tree, file, path)))
-        .map(|(_, (path, _))| path.clone())
+    let all = directories.flat_map(|input| input.tree.iter());
+    all.filter(|(path, node)| node.file().is_some_and(|file| is_suspect_file(file, path)))
+        .map(|(path, _)| path.clone())
         .collect()
 }
 
@@ -65,11 +65,11 @@ pub(super) fn note(path: &str, hint: &str) -> Note {
 
 /// Whether the file at `place` in `tree`, which is called `path` where it comes from, looks like a secret.
 pub(super) fn is_suspect(tree: &Tree, place: &ImagePath, path: &ImagePath) -> bool {
-    tree.get(place).and_then(Node::file).is_some_and(|file| is_suspect_file(tree, file, path))
+    tree.get(place).and_then(Node::file).is_some_and(|file| is_suspect_file(file, path))
 }
 
-fn is_suspect_file(tree: &Tree, file: &FileNode, path: &ImagePath) -> bool {
-    suspect(path, || TreeView::new(tree).head(file, HEAD).unwrap_or_default())
+fn is_suspect_file(file: &FileNode, path: &ImagePath) -> bool {
+    suspect(path, || content::head(file, HEAD).unwrap_or_default())
 }
 
 /// Whether the file at `path` is one that holds a secret as a rule. `head` reads its first bytes, which decide

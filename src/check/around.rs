@@ -4,6 +4,7 @@ use super::{Finding, Proof};
 use crate::{
     elf::{Lookup as _, cache::Cache},
     path::ImagePath,
+    source::content,
     tree::Kind,
 };
 
@@ -41,7 +42,7 @@ impl Proof<'_> {
     fn cache(&mut self) {
         let Ok((path, Some(node))) = self.view.node(b"/etc/ld.so.cache") else { return };
         let Some(file) = node.file() else { return };
-        let Ok(bytes) = self.view.head(file, crate::elf::cache::MAX_CACHE) else { return };
+        let Ok(bytes) = content::head(file, crate::elf::cache::MAX_CACHE) else { return };
         let cache = match Cache::parse(&bytes, false).or_else(|_| Cache::parse(&bytes, true)) {
             Ok(cache) => cache,
             Err(error) => {

@@ -11,6 +11,7 @@ use crate::{
     },
     image::Platform,
     path::ImagePath,
+    source::content,
     tree::Node,
 };
 
@@ -124,7 +125,7 @@ impl Proof<'_> {
             if self.on_the_way.contains(path) {
                 continue;
             }
-            let Ok(front) = self.view.head(file, script::FIRST_LINE) else { continue };
+            let Ok(front) = content::head(file, script::FIRST_LINE) else { continue };
             match sniff(&front) {
                 Sniffed::Data => {}
                 Sniffed::Script if node.meta.mode & 0o111 == 0 => {}

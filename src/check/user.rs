@@ -3,7 +3,7 @@
 use super::{Finding, Proof};
 use crate::{
     path::ImagePath,
-    source::TreeView,
+    source::{TreeView, content},
     tree::{Kind, Node},
 };
 
@@ -110,7 +110,7 @@ pub fn resolve(view: &TreeView<'_>, text: &str) -> Result<User, Finding> {
 /// The lines of a table, split at colons.
 fn table(view: &TreeView<'_>, path: &[u8]) -> Vec<Vec<String>> {
     let file = view.node(path).ok().and_then(|(_, node)| node).and_then(Node::file);
-    let bytes = file.and_then(|file| view.head(file, MAX_TABLE).ok()).unwrap_or_default();
+    let bytes = file.and_then(|file| content::head(file, MAX_TABLE).ok()).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect()
 }

@@ -1,10 +1,10 @@
 //! Links of packed directories that lead out of them → the programs they lead to, which join the image.
 
-use super::{PlanError, Reason, image::Growing, view};
+use super::{PlanError, Reason, image::Growing};
 use crate::{
     elf::{self, FoundKind, Lookup as _, Sniffed, script},
     path::ImagePath,
-    source::InputKind,
+    source::{InputKind, content},
     tree::{Kind, Tree},
 };
 
@@ -33,5 +33,5 @@ pub(super) fn take(tree: &Tree, kinds: &[InputKind], growing: &mut Growing<'_>) 
 fn is_program(path: &ImagePath, growing: &Growing<'_>) -> bool {
     let Ok(Some(node)) = growing.view.node(path) else { return false };
     let Some(file) = node.file().filter(|_| node.meta.mode & 0o111 != 0) else { return false };
-    view::head(file, script::FIRST_LINE).is_ok_and(|head| elf::sniff(&head) != Sniffed::Data)
+    content::head(file, script::FIRST_LINE).is_ok_and(|head| elf::sniff(&head) != Sniffed::Data)
 }

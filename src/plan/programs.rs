@@ -1,9 +1,9 @@
 //! Which of the inputs' files a loader or the kernel works on.
 
-use super::view;
 use crate::{
     elf::{self, FindError, Lookup, Object, ObjectError, Sniffed, script},
     path::ImagePath,
+    source::content,
     tree::{Node, Tree},
 };
 
@@ -50,7 +50,7 @@ fn may_run(path: &ImagePath, node: &Node) -> bool {
 fn look(programs: &mut Programs, path: &ImagePath, node: &Node, lookup: &dyn Lookup) {
     let Some(file) = node.file() else { return };
     // A file that cannot be read fails when it is packed, with a message of its own.
-    let Ok(front) = view::head(file, script::FIRST_LINE) else { return };
+    let Ok(front) = content::head(file, script::FIRST_LINE) else { return };
     match elf::sniff(&front) {
         Sniffed::Data => {}
         Sniffed::Script if node.meta.mode & 0o111 == 0 => {}

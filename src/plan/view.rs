@@ -173,7 +173,7 @@ impl Lookup for View<'_> {
 
     fn read(&self, found: &Found, limit: usize) -> io::Result<Vec<u8>> {
         match self.own_file(&found.path) {
-            Some(file) => head(file, limit),
+            Some(file) => content::head(file, limit),
             None => self
                 .host
                 .read(&self.host_found(found).map_err(|error| io::Error::other(error.to_string()))?, limit),
@@ -204,18 +204,6 @@ fn file_id(content: &Content) -> FileId {
     }
 }
 
-/// The first `limit` bytes of a file.
-pub(super) fn head(file: &FileNode, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(file.len).unwrap_or(usize::MAX).min(limit)];
-    content::read_at(&file.content, file.len, 0, &mut bytes).map_err(io::Error::other)?;
-    Ok(bytes)
-}
-
 fn read_object(file: &FileNode) -> Result<Object, ObjectError> {
-    Object::read(file.len, &mut |offset, buffer| {
-        let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let count = buffer.len().min(left);
-        content::read_at(&file.content, file.len, offset, &mut buffer[..count]).map_err(io::Error::other)?;
-        Ok(count)
-    })
+    Object::read(file.len, &mut |offset, buffer| content::read_part(file, offset, buffer))
 }

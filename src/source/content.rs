@@ -20,7 +20,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::tree::{Archive, Content, HostFile};
+use crate::tree::{Archive, Content, FileNode, HostFile};
 
 /// Why content cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,27 @@ pub fn open(content: &Content, len: u64) -> Result<Reader<'_>, ContentError> {
 /// [`ContentError`]; for a host file also where it is not the file of the plan any more.
 pub fn read_at(content: &Content, len: u64, offset: u64, out: &mut [u8]) -> Result<(), ContentError> {
     Files::default().read_at(content, len, offset, out)
+}
+
+/// Reads bytes of `file` from `offset` on, fewer than wanted where it ends; returns how many.
+///
+/// # Errors
+/// As [`read_at`].
+pub fn read_part(file: &FileNode, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let count = buffer.len().min(left);
+    read_at(&file.content, file.len, offset, &mut buffer[..count]).map_err(io::Error::other)?;
+    Ok(count)
+}
+
+/// The first `limit` bytes of `file`, or all.
+///
+/// # Errors
+/// As [`read_at`].
+pub fn head(file: &FileNode, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(file.len).unwrap_or(usize::MAX).min(limit)];
+    read_at(&file.content, file.len, 0, &mut bytes).map_err(io::Error::other)?;
+    Ok(bytes)
 }
 
 /// Opens files in the order of a tree. The directory of the last ones is kept open, and files are looked up in

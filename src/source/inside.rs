@@ -90,16 +90,6 @@ impl<'a> TreeView<'a> {
         Ok((walked.path, node))
     }
 
-    /// The first `limit` bytes of a file of the tree.
-    ///
-    /// # Errors
-    /// Where its content cannot be read.
-    pub fn head(&self, file: &FileNode, limit: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(file.len).unwrap_or(usize::MAX).min(limit)];
-        content::read_at(&file.content, file.len, 0, &mut bytes).map_err(io::Error::other)?;
-        Ok(bytes)
-    }
-
     /// What in an object does not go together ([`elf::layout`]).
     ///
     /// # Errors
@@ -107,7 +97,7 @@ impl<'a> TreeView<'a> {
     pub fn layout(&self, found: &Found) -> Result<Option<&'static str>, ObjectError> {
         let gone = || ObjectError::Io("no regular file".into());
         let file = self.tree.get(&found.path).and_then(Node::file).ok_or_else(gone)?;
-        elf::layout(file.len, &mut |offset, buffer| read_part(file, offset, buffer))
+        elf::layout(file.len, &mut |offset, buffer| content::read_part(file, offset, buffer))
     }
 
     fn step(&self, path: &ImagePath) -> Result<Step, FindError> {
@@ -153,7 +143,7 @@ impl Lookup for TreeView<'_> {
 
     fn read(&self, found: &Found, limit: usize) -> io::Result<Vec<u8>> {
         let file = self.tree.get(&found.path).and_then(Node::file);
-        self.head(file.ok_or(io::ErrorKind::NotFound)?, limit)
+        content::head(file.ok_or(io::ErrorKind::NotFound)?, limit)
     }
 
     fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
@@ -173,14 +163,7 @@ impl Lookup for TreeView<'_> {
 }
 
 fn read_object(file: &FileNode) -> Result<Object, ObjectError> {
-    Object::read(file.len, &mut |offset, buffer| read_part(file, offset, buffer))
-}
-
-fn read_part(file: &FileNode, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
-    let count = buffer.len().min(left);
-    content::read_at(&file.content, file.len, offset, &mut buffer[..count]).map_err(io::Error::other)?;
-    Ok(count)
+    Object::read(file.len, &mut |offset, buffer| content::read_part(file, offset, buffer))
 }
 
 #[cfg(test)]

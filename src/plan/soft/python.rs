@@ -81,7 +81,7 @@ impl<'g> Finder<'g> {
             };
             for parent in list(&dir).into_iter().filter(|name| glob.matches(name)) {
                 let Ok(path) = dir.join(&parent).and_then(|path| path.join(name)) else { continue };
-                let names: BTreeSet<Vec<u8>> = list(&path).into_iter().map(|name| name.to_vec()).collect();
+                let names: BTreeSet<Vec<u8>> = list(&path).into_iter().collect();
                 if !names.is_empty() {
                     dirs.push((path, names));
                 }
@@ -102,7 +102,7 @@ impl<'g> Finder<'g> {
 
     fn read(&self, path: &ImagePath) -> Option<Vec<u8>> {
         let found = self.growing.view.find(path.as_bytes()).ok()?;
-        self.growing.view.read(&found, MAX_SOURCE).ok().map(|bytes| bytes.to_vec())
+        self.growing.view.read(&found, MAX_SOURCE).ok()
     }
 
     fn read_packages(&mut self) {

@@ -57,8 +57,7 @@ pub(super) fn language(
 /// Whether a Perl script loads a module that is installed system-wide, beside Perl's own: with it may come drivers
 /// that no line names.
 fn uses_perl_packages(script: &ImagePath, growing: &Growing<'_>) -> bool {
-    let Ok(found) = growing.view.find(script.as_bytes()) else { return false };
-    let Ok(text) = growing.view.read(&found, MAX_SCRIPT) else { return false };
+    let Some(text) = text(script, growing) else { return false };
     let dirs = files::expand(b"/usr/share/perl5", growing)
         .into_iter()
         .chain(files::expand(b"/usr/lib*/*/perl5/5.*", growing))
@@ -85,8 +84,7 @@ pub(super) fn modules(
     if !name(line).starts_with(b"python") {
         return;
     }
-    let Ok(found) = growing.view.find(script.as_bytes()) else { return };
-    let Ok(text) = growing.view.read(&found, MAX_SCRIPT) else { return };
+    let Some(text) = text(script, growing) else { return };
     for (module, paths) in python::modules(&text, growing).paths {
         let known = evidence.modules.entry(module.into()).or_default();
         for path in paths {
@@ -101,8 +99,7 @@ pub(super) fn namesakes(script: &ImagePath, evidence: &mut Evidence, growing: &G
     if growing.view.is_own(script) {
         return;
     }
-    let Ok(found) = growing.view.find(script.as_bytes()) else { return };
-    let Ok(text) = growing.view.read(&found, MAX_SCRIPT) else { return };
+    let Some(text) = text(script, growing) else { return };
     let in_path = |b: &u8| b.is_ascii_alphanumeric() || b"/._+-".contains(b);
     for word in text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH) {
         let own = namesake::is_named_after(word, script.file_name());
@@ -110,6 +107,12 @@ pub(super) fn namesakes(script: &ImagePath, evidence: &mut Evidence, growing: &G
             evidence.namesakes.entry(word.into()).or_insert_with(|| script.clone());
         }
     }
+}
+
+/// What a script says, as much of it as is looked at.
+fn text(script: &ImagePath, growing: &Growing<'_>) -> Option<Vec<u8>> {
+    let found = growing.view.find(script.as_bytes()).ok()?;
+    growing.view.read(&found, MAX_SCRIPT).ok()
 }
 
 /// The file name of what runs a script.
