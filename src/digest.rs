@@ -8,13 +8,14 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 digest of bytes as they are stored: a blob, a manifest, a compressed layer.
-/// Prints and parses as `sha256:` and 64 lower-case hex digits (OCI image-spec, descriptor.md, "Digests").
+/// The SHA-256 digest of bytes as they are stored: a blob, a manifest, a compressed layer. Prints
+/// and parses as `sha256:` and 64 lower-case hex digits (OCI image-spec, descriptor.md, "Digests").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// The digest of a layer's *uncompressed* tar (OCI image-spec, config.md, `rootfs.diff_ids`).
-/// A type of its own: exchanged with the blob's [`Digest`] it would give an image that no engine loads.
+/// The digest of a layer's *uncompressed* tar (OCI image-spec, config.md, `rootfs.diff_ids`). A
+/// type of its own: exchanged with the blob's [`Digest`] it would give an image that no engine
+/// loads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DiffId(pub Digest);
 
@@ -60,8 +61,10 @@ impl FromStr for Digest {
                 b'a'..=b'f' => Some(c - b'a' + 10),
                 _ => None,
             };
-            *byte =
-                digit(pair[0]).zip(digit(pair[1])).map(|(high, low)| high << 4 | low).ok_or_else(wrong)?;
+            *byte = digit(pair[0])
+                .zip(digit(pair[1]))
+                .map(|(high, low)| high << 4 | low)
+                .ok_or_else(wrong)?;
         }
         Ok(Self(bytes))
     }

@@ -1,4 +1,5 @@
-//! `imgb` turns programs, directories and tarballs into the smallest container image that runs them.
+//! `imgb` turns programs, directories and tarballs into the smallest container image that runs
+//! them.
 //!
 //! # The way of the data
 //!
@@ -15,12 +16,13 @@
 //!                                   [Layer] ──image::assemble──▶ Image ──output::write──▶ archive | OCI layout | rootfs tar
 //! ```
 //!
-//! `pipeline` makes these calls, each taking the last one's value. After `plan::make` nothing is decided.
+//! `pipeline` makes these calls, each taking the last one's value. After `plan::make` nothing is
+//! decided.
 //!
 //! # Floors
 //!
-//! A module imports only from lower floors, and only what its row names; `tests/it/floors.rs` holds this
-//! table against the code.
+//! A module imports only from lower floors, and only what its row names; `tests/it/floors.rs` holds
+//! this table against the code.
 //!
 //! | floor | module | holds | may import | may touch |
 //! |---|---|---|---|---|

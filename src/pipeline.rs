@@ -26,8 +26,9 @@ use crate::{
     tree::Tree,
 };
 
-/// The annotation of a manifest that says by which version of the format its layers were made. Where two images of
-/// the same inputs have different digests, this tells whether another imgb is why.
+/// The annotation of a manifest that says by which version of the format its layers were made.
+/// Where two images of the same inputs have different digests, this tells whether another imgb is
+/// why.
 pub const FORMAT_ANNOTATION: &str = "imgb.format";
 
 /// What goes in.
@@ -193,17 +194,20 @@ fn gather(
         return Err(Error::Secrets(secrets));
     }
     let hint = "leave it out with --exclude, or name it as an input of its own";
-    let note = |path: &ImagePath| Note::warning(format!("`{path}` looks like a secret")).with_hint(hint);
+    let note =
+        |path: &ImagePath| Note::warning(format!("`{path}` looks like a secret")).with_hint(hint);
     let notes = secrets.iter().map(note).chain(ambiguous(&ingredients.requests, &host)).collect();
     Ok((host, inputs, notes))
 }
 
-/// Inputs are the host's: where the sysroot has a file of the same absolute path, that may have been meant.
+/// Inputs are the host's: where the sysroot has a file of the same absolute path, that may have
+/// been meant.
 fn ambiguous<'a>(requests: &'a [Request], host: &'a HostView) -> impl Iterator<Item = Note> + 'a {
     let both = requests.iter().filter_map(|request| request.absolute_in_sysroot(host));
     let hint = "name the sysroot's by its bare name, or by its path with the sysroot's before it";
     both.map(move |path| {
-        Note::warning(format!("`{path}` is the host's file, and the sysroot has one, too")).with_hint(hint)
+        Note::warning(format!("`{path}` is the host's file, and the sysroot has one, too"))
+            .with_hint(hint)
     })
 }
 
@@ -219,22 +223,24 @@ pub fn deps(needy: &Needy) -> Result<Closure, Error> {
     for request in &needy.requests {
         match request.in_sysroot(&host) {
             Some(path) => paths.push(path),
-            None => match source::gather(std::slice::from_ref(request), &host, &needy.source)?.pop() {
-                Some(Input { kind: InputKind::File(path), tree: file, .. }) => {
-                    tree.extend(file);
-                    paths.push(path);
+            None => {
+                match source::gather(std::slice::from_ref(request), &host, &needy.source)?.pop() {
+                    Some(Input { kind: InputKind::File(path), tree: file, .. }) => {
+                        tree.extend(file);
+                        paths.push(path);
+                    }
+                    Some(Input { kind: InputKind::Command(path), .. }) => paths.push(path),
+                    _ => return Err(SourceError::NoFile(request.text.clone()).into()),
                 }
-                Some(Input { kind: InputKind::Command(path), .. }) => paths.push(path),
-                _ => return Err(SourceError::NoFile(request.text.clone()).into()),
-            },
+            }
         }
     }
     let view = plan::View::new(&tree, &host, &needy.source);
     Ok(plan::deps(&paths, &view, &needy.library_path, needy.hwcaps_all))
 }
 
-/// Proves that the image of `plan` will start: everything is resolved again among the plan's own files.
-/// `allow_missing` are the names that may be missing.
+/// Proves that the image of `plan` will start: everything is resolved again among the plan's own
+/// files. `allow_missing` are the names that may be missing.
 pub fn prove(plan: &Plan, allow_missing: &[Glob]) -> Report {
     let options = check::Options { allow_missing, strict: false };
     check::prove(&plan.merged(), &Start::of_config(&plan.config), options)
@@ -248,12 +254,12 @@ pub fn build(recipe: &Recipe, options: &build::Options) -> Result<Built, Error> 
     Ok(build::build(recipe, options)?)
 }
 
-/// Reads what `plan` names and writes it to every target. The layers of `base` lie below the plan's and are
-/// copied byte for byte.
+/// Reads what `plan` names and writes it to every target. The layers of `base` lie below the plan's
+/// and are copied byte for byte.
 ///
 /// # Errors
-/// [`Error::Pack`], [`Error::Output`]; a target that failed is as it was before. [`Error::Base`] where the base
-/// image is not what it was.
+/// [`Error::Pack`], [`Error::Output`]; a target that failed is as it was before. [`Error::Base`]
+/// where the base image is not what it was.
 pub fn deliver(
     plan: &Plan,
     base: Option<&base::Image>,
@@ -262,7 +268,8 @@ pub fn deliver(
 ) -> Result<Delivered, Error> {
     event(Event::Phase(Phase::Layers));
     let trees: Vec<_> = plan.layers.iter().map(|layer| &layer.tree).collect();
-    let mut outputs = Outputs::open(delivery.targets.clone(), &delivery.scratch, delivery.durability)?;
+    let mut outputs =
+        Outputs::open(delivery.targets.clone(), &delivery.scratch, delivery.durability)?;
     let root_file = outputs.root();
     let root_tree = root_file.as_ref().map(|_| plan.merged()).unwrap_or_default();
     let root_layout = Layout::new(&root_tree).map_err(PackError::from)?;
@@ -274,11 +281,14 @@ pub fn deliver(
         root: root.as_ref(),
     };
     let (mut layers, mut blobs): (Vec<image::Layer>, Vec<Blob>) = (Vec::new(), Vec::new());
-    for (base, layer) in base.iter().flat_map(|base| base.layers.iter().map(move |layer| (base, layer))) {
+    for (base, layer) in
+        base.iter().flat_map(|base| base.layers.iter().map(move |layer| (base, layer)))
+    {
         layers.extend(layer.document());
         blobs.push(outputs.keep(&base.blob(layer)?)?);
     }
-    let packed = pack::pack(&trees, &options, outputs.store(), &|step| event(Event::Packing(step)))?;
+    let packed =
+        pack::pack(&trees, &options, outputs.store(), &|step| event(Event::Packing(step)))?;
     layers.extend(packed.iter().map(|layer| layer_document(layer, delivery.compression)));
     if let Some(root) = root {
         root.finish(packed.iter().any(|layer| layer.is_root))?;
@@ -310,5 +320,10 @@ fn layer_document(layer: &pack::Layer, compression: Compression) -> image::Layer
         Compression::Gzip(_) => LayerFormat::Gzip,
         Compression::Zstd(_) => LayerFormat::Zstd,
     };
-    image::Layer { digest: layer.blob.digest, diff_id: layer.diff_id, size: layer.blob.size, format }
+    image::Layer {
+        digest: layer.blob.digest,
+        diff_id: layer.diff_id,
+        size: layer.blob.size,
+        format,
+    }
 }

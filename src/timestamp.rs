@@ -10,7 +10,8 @@ impl Timestamp {
     /// 1970-01-01T00:00:00Z, the time of everything where nothing else is said.
     pub const EPOCH: Self = Self(0);
 
-    /// The time `seconds` after 1970; `None` outside the years 0000 to 9999, which RFC 3339 cannot write.
+    /// The time `seconds` after 1970; `None` outside the years 0000 to 9999, which RFC 3339 cannot
+    /// write.
     pub fn from_seconds(seconds: i64) -> Option<Self> {
         let time = jiff::Timestamp::from_second(seconds).ok()?;
         (0..=9999).contains(&time.to_zoned(jiff::tz::TimeZone::UTC).year()).then_some(Self(seconds))
@@ -21,7 +22,8 @@ impl Timestamp {
         self.0
     }
 
-    /// Parses `SOURCE_DATE_EPOCH`: decimal seconds (<https://reproducible-builds.org/specs/source-date-epoch/>).
+    /// Parses `SOURCE_DATE_EPOCH`: decimal seconds
+    /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
     pub fn from_source_date_epoch(text: &str) -> Option<Self> {
         Self::from_seconds(text.trim().parse().ok()?)
     }
@@ -44,7 +46,10 @@ mod tests {
     #[test]
     fn prints_rfc_3339() {
         assert_eq!(Timestamp::EPOCH.to_string(), "1970-01-01T00:00:00Z");
-        assert_eq!(Timestamp::from_seconds(1_700_000_000).unwrap().to_string(), "2023-11-14T22:13:20Z");
+        assert_eq!(
+            Timestamp::from_seconds(1_700_000_000).unwrap().to_string(),
+            "2023-11-14T22:13:20Z"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Member headers: ustar (POSIX.1-1988), with a PAX record before it only for what ustar cannot say.
+//! Member headers: ustar (POSIX.1-1988), with a PAX record before it only for what ustar cannot
+//! say.
 
 use std::ops::Range;
 
@@ -36,7 +37,8 @@ mod field {
 /// Why a node cannot be a member.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// `.wh.` begins the names of whiteouts (OCI image-spec, layer.md), so no file may be called so.
+    /// `.wh.` begins the names of whiteouts (OCI image-spec, layer.md), so no file may be called
+    /// so.
     #[error("{0}: no image layer can hold a file whose name begins with `.wh.`")]
     Whiteout(ImagePath),
     /// The device number's fields have seven octal digits and no PAX key.
@@ -53,9 +55,10 @@ pub enum HeaderError {
     Attribute(ImagePath, Vec<u8>),
 }
 
-/// The header of the regular file `name`, as archives made of blobs have it: mode 0644, owner 0:0, the epoch.
-/// Always one block, so that it can be put in place when the size is known; a size of 8 GiB or more is
-/// written in base 256, which every reader of images takes. Of a name over 100 bytes the rest is lost.
+/// The header of the regular file `name`, as archives made of blobs have it: mode 0644, owner 0:0,
+/// the epoch. Always one block, so that it can be put in place when the size is known; a size of 8
+/// GiB or more is written in base 256, which every reader of images takes. Of a name over 100 bytes
+/// the rest is lost.
 pub fn blob(name: &str, size: u64) -> [u8; BLOCK] {
     let mut header = Header::new(b'0', &Meta::new(0o644));
     header.set_bytes(field::NAME, name.as_bytes());
@@ -70,8 +73,8 @@ pub fn blob(name: &str, size: u64) -> [u8; BLOCK] {
     header.finish()
 }
 
-/// Appends the header of `node` at `path` to `out`; a whole number of blocks. With `link`, the header of a
-/// hard link to that path.
+/// Appends the header of `node` at `path` to `out`; a whole number of blocks. With `link`, the
+/// header of a hard link to that path.
 ///
 /// # Errors
 /// [`HeaderError`] for what no archive can hold.
@@ -98,7 +101,11 @@ pub fn len(path: &ImagePath, node: &Node, link: Option<&ImagePath>) -> Result<u6
     Ok((records.len() + BLOCK) as u64)
 }
 
-fn make(path: &ImagePath, node: &Node, link: Option<&ImagePath>) -> Result<(Header, Pax), HeaderError> {
+fn make(
+    path: &ImagePath,
+    node: &Node,
+    link: Option<&ImagePath>,
+) -> Result<(Header, Pax), HeaderError> {
     if path.file_name().starts_with(b".wh.") {
         return Err(HeaderError::Whiteout(path.clone()));
     }
@@ -122,7 +129,9 @@ fn make(path: &ImagePath, node: &Node, link: Option<&ImagePath>) -> Result<(Head
             header.set_number(field::MAJOR, u64::from(*major));
             header.set_number(field::MINOR, u64::from(*minor));
         }
-        (Kind::File(file), None) => set_number(&mut header, &mut pax, (field::SIZE, b"size"), file.len),
+        (Kind::File(file), None) => {
+            set_number(&mut header, &mut pax, (field::SIZE, b"size"), file.len);
+        }
         (Kind::Directory | Kind::Special(Special::Fifo), None) => {}
     }
     set_number(&mut header, &mut pax, (field::UID, b"uid"), u64::from(node.meta.uid));
@@ -219,7 +228,15 @@ fn append_record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
 /// What all headers have alike: the magic, and zero in every number.
 const BLANK: [u8; BLOCK] = {
     let mut bytes = [0; BLOCK];
-    let fields = [field::MODE, field::UID, field::GID, field::SIZE, field::MTIME, field::MAJOR, field::MINOR];
+    let fields = [
+        field::MODE,
+        field::UID,
+        field::GID,
+        field::SIZE,
+        field::MTIME,
+        field::MAJOR,
+        field::MINOR,
+    ];
     let mut number = 0;
     while number < fields.len() {
         let mut at = fields[number].start;
@@ -268,12 +285,14 @@ impl Header {
         to[..len].copy_from_slice(&bytes[..len]);
     }
 
-    /// The name, with a slash behind a directory's; a longer one is split at a slash. Whether it fits.
+    /// The name, with a slash behind a directory's; a longer one is split at a slash. Whether it
+    /// fits.
     fn set_name(&mut self, name: &[u8], directory: bool) -> bool {
         let len = name.len() + usize::from(directory);
         let fits = |start: usize| len - start <= field::NAME.len();
         let slashes = (1..name.len().min(field::PREFIX.len() + 1)).filter(|&at| name[at] == b'/');
-        let Some(start) = fits(0).then_some(0).or_else(|| slashes.map(|at| at + 1).find(|&at| fits(at)))
+        let Some(start) =
+            fits(0).then_some(0).or_else(|| slashes.map(|at| at + 1).find(|&at| fits(at)))
         else {
             return false;
         };

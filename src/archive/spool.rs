@@ -18,8 +18,8 @@ use crate::{
 pub struct Limits {
     /// Uncompressed bytes.
     pub bytes: u64,
-    /// Uncompressed bytes for each compressed one. Zeros reach 1,000 in gzip, 7,000 in xz, 33,000 in zstd and
-    /// 1,300,000 in bzip2.
+    /// Uncompressed bytes for each compressed one. Zeros reach 1,000 in gzip, 7,000 in xz, 33,000
+    /// in zstd and 1,300,000 in bzip2.
     pub ratio: u64,
     /// Uncompressed bytes that the ratio does not count for.
     pub ratio_from: u64,
@@ -71,8 +71,8 @@ pub enum SpoolError {
     },
 }
 
-/// The archive in `file`, which the user called `name`: itself if it is an uncompressed regular file, else
-/// uncompressed into a nameless file in `dir`.
+/// The archive in `file`, which the user called `name`: itself if it is an uncompressed regular
+/// file, else uncompressed into a nameless file in `dir`.
 ///
 /// # Errors
 /// [`SpoolError`]
@@ -93,7 +93,12 @@ pub fn open(name: &str, mut file: File, dir: &Path, limits: Limits) -> Result<Ar
 ///
 /// # Errors
 /// [`SpoolError`]
-pub fn spool(name: &str, reader: impl Read, dir: &Path, limits: Limits) -> Result<Archive, SpoolError> {
+pub fn spool(
+    name: &str,
+    reader: impl Read,
+    dir: &Path,
+    limits: Limits,
+) -> Result<Archive, SpoolError> {
     let write = |source| SpoolError::Write { dir: dir.to_owned(), source };
     let file = tempfile::tempfile_in(dir).map_err(write)?;
     unpack(name, reader, (&file, dir), limits)?;
@@ -139,7 +144,8 @@ pub fn unpack(
         if written > limit {
             return Err(SpoolError::Large { name: name.to_owned(), limit });
         }
-        out.write_all(&buffer[..len]).map_err(|source| SpoolError::Write { dir: dir.to_owned(), source })?;
+        out.write_all(&buffer[..len])
+            .map_err(|source| SpoolError::Write { dir: dir.to_owned(), source })?;
     }
     Ok(())
 }

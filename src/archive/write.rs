@@ -1,7 +1,7 @@
 //! A tree as tar, any part of it at a time.
 //!
-//! Every member's place follows from the paths and sizes alone, so that several threads can make different
-//! parts of one archive, and the archive's length is known before anything is read.
+//! Every member's place follows from the paths and sizes alone, so that several threads can make
+//! different parts of one archive, and the archive's length is known before anything is read.
 
 use std::{
     collections::BTreeMap,
@@ -21,8 +21,8 @@ const END: u64 = 2 * BLOCK as u64;
 /// An archive of more than an exabyte comes of a sparse file and no disk holds it.
 const MAX_SIZE: u64 = 1 << 60;
 
-/// Where each member of a tree's archive is. Members come in the tree's order, a directory before what is in
-/// it. Names of one inode with the same metadata are hard links to the first of them.
+/// Where each member of a tree's archive is. Members come in the tree's order, a directory before
+/// what is in it. Names of one inode with the same metadata are hard links to the first of them.
 #[derive(Debug)]
 pub struct Layout<'a> {
     members: Vec<Member<'a>>,
@@ -62,7 +62,8 @@ impl<'a> Layout<'a> {
         for (path, node) in tree {
             let mut link = None;
             if let Some(file) = node.file().filter(|file| file.shared) {
-                let (first, meta) = *first_names.entry(file.content.identity()).or_insert((path, &node.meta));
+                let (first, meta) =
+                    *first_names.entry(file.content.identity()).or_insert((path, &node.meta));
                 link = (first != path && *meta == node.meta).then_some(first);
             }
             let content = start + header::len(path, node, link)?;
@@ -93,11 +94,14 @@ impl<'a> Layout<'a> {
     }
 
     /// The members in order: path, node, and the path that it is a hard link to, if it is one.
-    pub fn entries(&self) -> impl Iterator<Item = (&'a ImagePath, &'a Node, Option<&'a ImagePath>)> {
+    pub fn entries(
+        &self,
+    ) -> impl Iterator<Item = (&'a ImagePath, &'a Node, Option<&'a ImagePath>)> {
         self.members.iter().map(|member| (member.path, member.node, member.link))
     }
 
-    /// Fills `out` with the archive's bytes from `at` on. `read` fills a buffer with a file's bytes.
+    /// Fills `out` with the archive's bytes from `at` on. `read` fills a buffer with a file's
+    /// bytes.
     ///
     /// # Errors
     /// The first error of `read`.
@@ -156,14 +160,16 @@ impl<'a> Layout<'a> {
     /// Whether `other` has the same members at the same places; their content is not compared.
     pub fn is_same(&self, other: &Layout<'_>) -> bool {
         let same = |(one, other): (&Member<'_>, &Member<'_>)| {
-            (one.start, one.path, one.node, one.link) == (other.start, other.path, other.node, other.link)
+            (one.start, one.path, one.node, one.link)
+                == (other.start, other.path, other.node, other.link)
         };
         self.size == other.size
             && self.members.len() == other.members.len()
             && self.members.iter().zip(&other.members).all(same)
     }
 
-    /// The number of the member at `path` and where its content starts, if that is the content of `file`.
+    /// The number of the member at `path` and where its content starts, if that is the content of
+    /// `file`.
     pub fn place(&self, path: &ImagePath, file: &FileNode) -> Option<(usize, u64)> {
         let number = self.members.binary_search_by(|member| member.path.cmp(path)).ok()?;
         let member = self.members.get(number).filter(|member| member.link.is_none())?;
@@ -192,8 +198,8 @@ impl<'a> Layout<'a> {
             // `new` has made every header once, so that this does not fail.
             let _ = header::append(&mut headers, first.path, first.node, first.link);
             let mut end = first.end();
-            while let Some(next) =
-                members.next_if(|next| end == first.start + headers.len() as u64 && next.start == end)
+            while let Some(next) = members
+                .next_if(|next| end == first.start + headers.len() as u64 && next.start == end)
             {
                 let _ = header::append(&mut headers, next.path, next.node, next.link);
                 end = next.end();
@@ -219,9 +225,15 @@ fn padded(len: u64) -> u64 {
     len.next_multiple_of(BLOCK as u64)
 }
 
-/// Where `out`, which holds `part`, holds bytes of `range`: how many of the range come before, and the piece.
-fn slice<'o>(out: &'o mut [u8], part: &Range<u64>, range: Range<u64>) -> Option<(u64, &'o mut [u8])> {
+/// Where `out`, which holds `part`, holds bytes of `range`: how many of the range come before, and
+/// the piece.
+fn slice<'o>(
+    out: &'o mut [u8],
+    part: &Range<u64>,
+    range: Range<u64>,
+) -> Option<(u64, &'o mut [u8])> {
     let (start, end) = (part.start.max(range.start), part.end.min(range.end));
-    let piece = out.get_mut((start - part.start) as usize..end.checked_sub(part.start)? as usize)?;
+    let piece =
+        out.get_mut((start - part.start) as usize..end.checked_sub(part.start)? as usize)?;
     (!piece.is_empty()).then_some((start - range.start, piece))
 }

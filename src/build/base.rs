@@ -28,18 +28,25 @@ pub struct Ground<'a> {
     pub image: &'a image::Options,
 }
 
-/// The image that FROM or `--from` calls `name`, as a stage. Relative paths are taken from the context, or else
-/// from where imgb runs.
-pub(super) fn open(name: &str, platform: Option<&str>, options: &Ground<'_>) -> Result<Stage, Cause> {
+/// The image that FROM or `--from` calls `name`, as a stage. Relative paths are taken from the
+/// context, or else from where imgb runs.
+pub(super) fn open(
+    name: &str,
+    platform: Option<&str>,
+    options: &Ground<'_>,
+) -> Result<Stage, Cause> {
     if let Some(tarball) = name.strip_prefix("rootfs:") {
         return rootfs(name, tarball, options);
     }
     let wanted = match platform {
-        Some(text) => Some(text.parse::<Platform>().map_err(|error| Cause::Platform(error.to_string()))?),
+        Some(text) => {
+            Some(text.parse::<Platform>().map_err(|error| Cause::Platform(error.to_string()))?)
+        }
         None => options.image.platform.clone(),
     };
-    let there =
-        |path: &Path| fs_err::metadata(options.context.join(path)).is_ok() || fs_err::metadata(path).is_ok();
+    let there = |path: &Path| {
+        fs_err::metadata(options.context.join(path)).is_ok() || fs_err::metadata(path).is_ok()
+    };
     let mut image = ImageName::parse(name, there)?;
     if image.transport.is_none() && !there(&image.path) {
         return Err(Cause::Registry(name.into()));
@@ -102,8 +109,10 @@ pub(super) fn without_triggers(stage: Stage) -> Result<Stage, Cause> {
 
 /// An image without files, for the platform that was asked for or this machine's.
 pub(super) fn scratch(options: &Ground<'_>) -> Stage {
-    let platform = options.plan.platform.clone().unwrap_or_else(|| options.plan.fallback_platform.clone());
-    let mut stage = Stage::scratch(Config::new(platform, options.source.mtime), options.source.mtime);
+    let platform =
+        options.plan.platform.clone().unwrap_or_else(|| options.plan.fallback_platform.clone());
+    let mut stage =
+        Stage::scratch(Config::new(platform, options.source.mtime), options.source.mtime);
     stage.platform_known = options.plan.platform.is_some();
     stage
 }
@@ -111,8 +120,9 @@ pub(super) fn scratch(options: &Ground<'_>) -> Stage {
 /// What a base image gives to the evaluation.
 pub(super) fn inherited(stage: &Stage) -> Inherited {
     let config = &stage.config;
-    let pair =
-        |entry: &String| entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let pair = |entry: &String| {
+        entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
     let env: BTreeMap<String, String> = config.env.iter().filter_map(pair).collect();
     Inherited {
         env,

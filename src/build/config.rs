@@ -8,7 +8,8 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// The configuration of an image made from one whose own is `base`; what is not understood stays as it is.
+/// The configuration of an image made from one whose own is `base`; what is not understood stays as
+/// it is.
 pub(super) fn inherit(base: &Value, platform: Platform, created: Timestamp) -> Config {
     let mut config = Config::new(platform, created);
     let fields = base.get("config");
@@ -71,8 +72,8 @@ pub(super) fn default_path(config: &mut Config) {
     }
 }
 
-/// Does to `config` what `action` says of it. `cmd_set` is whether this stage has had a CMD, which a later
-/// ENTRYPOINT then leaves.
+/// Does to `config` what `action` says of it. `cmd_set` is whether this stage has had a CMD, which
+/// a later ENTRYPOINT then leaves.
 pub(super) fn apply(config: &mut Config, cmd_set: &mut bool, action: &Action) {
     let some = |words: &[String]| (!words.is_empty()).then(|| words.to_vec());
     match action {
@@ -92,10 +93,14 @@ pub(super) fn apply(config: &mut Config, cmd_set: &mut bool, action: &Action) {
                 config.cmd = None;
             }
         }
-        Action::Expose(ports) => config.exposed_ports.extend(ports.iter().flat_map(|ports| ports.each())),
+        Action::Expose(ports) => {
+            config.exposed_ports.extend(ports.iter().flat_map(|ports| ports.each()));
+        }
         Action::Volume(paths) => config.volumes.extend(paths.iter().cloned()),
         Action::User(user) => config.user = (!user.is_empty()).then(|| user.clone()),
-        Action::Workdir(dir) => config.workdir = Some(String::from_utf8_lossy(dir.as_bytes()).into_owned()),
+        Action::Workdir(dir) => {
+            config.workdir = Some(String::from_utf8_lossy(dir.as_bytes()).into_owned());
+        }
         Action::StopSignal(signal) => config.stop_signal = Some(signal.clone()),
         Action::Shell(words) => config.shell = Some(words.clone()),
         Action::Maintainer(name) => config.author = Some(name.clone()),
@@ -122,7 +127,9 @@ fn set(env: &mut Vec<String>, name: &str, value: &str) {
 fn check(health: &Health) -> Healthcheck {
     let test = match &health.command {
         None => vec!["NONE".into()],
-        Some(Command::Exec(words)) => ["CMD".into()].into_iter().chain(words.iter().cloned()).collect(),
+        Some(Command::Exec(words)) => {
+            ["CMD".into()].into_iter().chain(words.iter().cloned()).collect()
+        }
         Some(Command::Shell(text)) => vec!["CMD-SHELL".into(), text.clone()],
     };
     let said = |number: u64| (number > 0).then_some(number);

@@ -1,8 +1,9 @@
-//! COPY and ADD: files of one tree → what they change in another. Pure but for looking into tarballs.
+//! COPY and ADD: files of one tree → what they change in another. Pure but for looking into
+//! tarballs.
 //!
-//! The rules are those of Docker's classic builder (moby 20.10, `builder/dockerfile/copy.go`): a directory gives
-//! its contents, a file keeps its name below a directory, a link that is named stands for what it leads to, and
-//! links within a directory stay links.
+//! The rules are those of Docker's classic builder (moby 20.10, `builder/dockerfile/copy.go`): a
+//! directory gives its contents, a file keeps its name below a directory, a link that is named
+//! stands for what it leads to, and links within a directory stay links.
 
 use std::collections::BTreeMap;
 
@@ -77,7 +78,8 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
             CopySource::Inline { name, content } => {
                 let mut node = Node::inline(0o644, content.as_bytes());
                 node.meta.mtime = copying.options.mtime;
-                let target = placing.file_target(&files.dest, name.as_bytes(), files.sources.len() > 1)?;
+                let target =
+                    placing.file_target(&files.dest, name.as_bytes(), files.sources.len() > 1)?;
                 placing.put(target, copying.dressed(node))?;
                 found_any = true;
             }
@@ -101,7 +103,8 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
             }
         }
     }
-    // A pattern may match nothing beside a source that is there: that is how files are copied that may be missing.
+    // A pattern may match nothing beside a source that is there: that is how files are copied that
+    // may be missing.
     match lost {
         Some(text) if !found_any => Err(Cause::not_found(text)),
         _ => Ok(Copied { tree: placing.finish(), swept }),
@@ -183,8 +186,10 @@ impl Copying<'_> {
         for (path, node) in self.from.below(dir) {
             let below = path.as_bytes().get(skip..).unwrap_or_default();
             if !exclude.is_empty() {
-                let above =
-                    path.parent().and_then(|parent| verdicts.get(&parent).cloned()).unwrap_or_default();
+                let above = path
+                    .parent()
+                    .and_then(|parent| verdicts.get(&parent).cloned())
+                    .unwrap_or_default();
                 let verdict = exclude.verdict(&above, below);
                 let excluded = verdict.excluded;
                 if node.is_directory() {
@@ -204,9 +209,9 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// `--parents`: all that `text` matches, each under its path from the `/./` in `text` on, as in BuildKit, where
-    /// `**` means any number of directories and a directory that matches comes with all below. Whether anything
-    /// matched.
+    /// `--parents`: all that `text` matches, each under its path from the `/./` in `text` on, as in
+    /// BuildKit, where `**` means any number of directories and a directory that matches comes with
+    /// all below. Whether anything matched.
     fn with_parents(
         &self,
         text: &str,
@@ -217,7 +222,8 @@ impl Copying<'_> {
         let (pivot, pattern) = text.split_once("/./").unwrap_or(("/", text));
         let rooted = clean(&[b"/", pattern.as_bytes()].concat());
         let pattern = rooted.strip_prefix(b"/").unwrap_or(&rooted);
-        let glob = Glob::new(pattern).map_err(|why| Cause::Pattern { pattern: text.into(), why })?;
+        let glob =
+            Glob::new(pattern).map_err(|why| Cause::Pattern { pattern: text.into(), why })?;
         let dest = placing.directory(&self.files.dest.path)?;
         let mut found = false;
         for root in find(pivot, &TreeView::new(self.from), self.from)? {
@@ -225,7 +231,10 @@ impl Copying<'_> {
             let mut walked: BTreeMap<ImagePath, Walked> = BTreeMap::new();
             for (path, node) in self.from.below(&root.path) {
                 let below = path.as_bytes().get(skip..).unwrap_or_default();
-                let above = path.parent().and_then(|parent| walked.get(&parent).cloned()).unwrap_or_default();
+                let above = path
+                    .parent()
+                    .and_then(|parent| walked.get(&parent).cloned())
+                    .unwrap_or_default();
                 let matches = above.matches || pattern.is_empty() || glob.matches(below);
                 let verdict = exclude.verdict(&above.verdict, below);
                 let wanted = matches && !verdict.excluded;
@@ -236,8 +245,12 @@ impl Copying<'_> {
                 if !wanted {
                     continue;
                 }
-                for dir in path.ancestors().filter(|dir| *dir != root.path && dir.is_within(&root.path)) {
-                    let Some(walked) = walked.get_mut(&dir).filter(|walked| !walked.placed) else { continue };
+                for dir in
+                    path.ancestors().filter(|dir| *dir != root.path && dir.is_within(&root.path))
+                {
+                    let Some(walked) = walked.get_mut(&dir).filter(|walked| !walked.placed) else {
+                        continue;
+                    };
                     walked.placed = true;
                     self.place_below(&dir, skip, &dest, placing)?;
                 }
@@ -259,7 +272,8 @@ impl Copying<'_> {
         placing: &mut Placing<'_>,
     ) -> Result<ImagePath, Cause> {
         let too_long = |_| Cause::TooLong(path.clone());
-        let target = dest.join(path.as_bytes().get(skip..).unwrap_or_default()).map_err(too_long)?;
+        let target =
+            dest.join(path.as_bytes().get(skip..).unwrap_or_default()).map_err(too_long)?;
         let Some(node) = self.from.get(path) else { return Ok(target) };
         self.check(path, node)?;
         placing.put_below(dest, target, self.dressed(node.clone()))

@@ -179,9 +179,15 @@ impl BuildError {
             Cause::NotFound { .. } => {
                 "sources are paths in the context, the stage or the image; an ignore file may leave this one out"
             }
-            Cause::Registry(_) => "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `FROM oci:DIR`",
-            Cause::Secrets(_) => "leave them out with .dockerignore or --exclude, or name each one in a COPY",
-            Cause::Unpackable(_) | Cause::Whiteout(_) => "leave it out with .dockerignore or --exclude",
+            Cause::Registry(_) => {
+                "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `FROM oci:DIR`"
+            }
+            Cause::Secrets(_) => {
+                "leave them out with .dockerignore or --exclude, or name each one in a COPY"
+            }
+            Cause::Unpackable(_) | Cause::Whiteout(_) => {
+                "leave it out with .dockerignore or --exclude"
+            }
             Cause::Triggers(_) => "write what they do here, and start from an image without them",
             Cause::Plan(PlanError::Missing(_)) => {
                 "name its directory with PACK --library-path=DIR, or COPY it to where the loader looks"

@@ -1,4 +1,5 @@
-//! A recipe's stages → a plan: each instruction done to a tree that says where bytes are. Nothing is executed.
+//! A recipe's stages → a plan: each instruction done to a tree that says where bytes are. Nothing
+//! is executed.
 
 mod base;
 mod config;
@@ -57,7 +58,12 @@ pub struct Options {
 
 impl Options {
     fn ground(&self) -> Ground<'_> {
-        Ground { context: &self.context, source: &self.source, plan: &self.plan, image: &self.image }
+        Ground {
+            context: &self.context,
+            source: &self.source,
+            plan: &self.plan,
+            image: &self.image,
+        }
     }
 }
 

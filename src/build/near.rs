@@ -9,8 +9,8 @@ use crate::{
     tree::Tree,
 };
 
-/// Adds to `cause`, if a file is missing, what may be meant of the files in `from`. `context` is where they come
-/// from and what is left out, if they are a context's.
+/// Adds to `cause`, if a file is missing, what may be meant of the files in `from`. `context` is
+/// where they come from and what is left out, if they are a context's.
 pub(super) fn explain(cause: &mut Cause, from: &Tree, context: Option<(&Path, &Ignore)>) {
     let Cause::NotFound { name, hint: hint @ None } = cause else { return };
     let cleaned = clean(&[b"/", name.as_bytes()].concat());
@@ -22,11 +22,13 @@ pub(super) fn explain(cause: &mut Cause, from: &Tree, context: Option<(&Path, &I
     *hint = if left_out {
         Some("it is there, but the ignore file leaves it out".into())
     } else {
-        similar(&path, from).map(|near| format!("did you mean `{}`?", crate::path::escape(near.relative())))
+        similar(&path, from)
+            .map(|near| format!("did you mean `{}`?", crate::path::escape(near.relative())))
     };
 }
 
-/// The path in `from` that has other letters in one name, or else the only file of that name elsewhere.
+/// The path in `from` that has other letters in one name, or else the only file of that name
+/// elsewhere.
 fn similar(path: &ImagePath, from: &Tree) -> Option<ImagePath> {
     let mut at = ImagePath::root();
     for name in path.components() {
@@ -37,8 +39,9 @@ fn similar(path: &ImagePath, from: &Tree) -> Option<ImagePath> {
         }
         let below = at.components().count() + 1;
         let inside = from.below(&at).filter(|(path, _)| path.components().count() == below);
-        let names: Vec<String> =
-            inside.map(|(path, _)| String::from_utf8_lossy(path.file_name()).into_owned()).collect();
+        let names: Vec<String> = inside
+            .map(|(path, _)| String::from_utf8_lossy(path.file_name()).into_owned())
+            .collect();
         if let Some(near) = near(&String::from_utf8_lossy(name), names.iter().map(String::as_str)) {
             let rest = path.relative().get(next.relative().len()..).unwrap_or_default();
             let found = at.child(near.as_bytes()).ok()?.join(rest).ok()?;

@@ -15,8 +15,8 @@ use crate::{
     tree::{Change, Kind, Node, Tree},
 };
 
-/// Decides what `inputs` add to the image that `name` calls: they go through its links, and what they need is
-/// taken from it where it has it.
+/// Decides what `inputs` add to the image that `name` calls: they go through its links, and what
+/// they need is taken from it where it has it.
 ///
 /// # Errors
 /// [`BuildError::Base`]
@@ -30,7 +30,12 @@ pub fn onto(
         .map_err(|cause| BuildError::Base { name: name.into(), cause: Box::new(cause) })
 }
 
-fn inner(name: &str, inputs: Vec<Input>, host: &HostView, ground: &Ground<'_>) -> Result<Built, Cause> {
+fn inner(
+    name: &str,
+    inputs: Vec<Input>,
+    host: &HostView,
+    ground: &Ground<'_>,
+) -> Result<Built, Cause> {
     let mut stage = base::open(name, None, ground)?;
     let names = inputs.iter().map(|input| input.name.clone()).collect();
     let mut whole = stage.tree.clone();
@@ -108,7 +113,9 @@ fn entrypoint(inputs: &[Input], whole: &Tree) -> Option<String> {
         InputKind::Directory | InputKind::Tarball => None,
     });
     let (first, second) = (programs.next(), programs.next());
-    first.filter(|_| second.is_none()).and_then(|path| String::from_utf8(path.as_bytes().to_vec()).ok())
+    first
+        .filter(|_| second.is_none())
+        .and_then(|path| String::from_utf8(path.as_bytes().to_vec()).ok())
 }
 
 /// `--cap`: files with their capabilities, in the layer that brings them or one of their own.
@@ -116,7 +123,8 @@ fn capabilities(stage: &mut Stage, wanted: &[(ImagePath, Vec<u8>)]) -> Result<()
     for (path, value) in wanted {
         let file = stage.tree.get(path).filter(|node| node.file().is_some());
         let mut node: Node = file.cloned().ok_or_else(|| Cause::NoFile(path.clone()))?;
-        node.meta.xattrs = Some(Box::new([(crate::tree::capability::NAME.to_vec(), value.clone())].into()));
+        node.meta.xattrs =
+            Some(Box::new([(crate::tree::capability::NAME.to_vec(), value.clone())].into()));
         let own = stage.layers.iter_mut().rev().find_map(|layer| layer.tree.get_mut(path));
         match own {
             Some(own) => *own = node,

@@ -11,15 +11,15 @@ use crate::{
 /// Bytes of `/etc/passwd` and `/etc/group` that are read (containerd's limit after CVE-2026-53488).
 const MAX_TABLE: usize = 1 << 20;
 
-/// User and group of `owner` in the image whose files are `stage`. Without a group it is the one of the user's
-/// name, as in Docker, or else the user's own; a user's number is its group's too.
+/// User and group of `owner` in the image whose files are `stage`. Without a group it is the one of
+/// the user's name, as in Docker, or else the user's own; a user's number is its group's too.
 pub(super) fn resolve(owner: &Owner, stage: &Tree) -> Result<(u32, u32), Cause> {
     let unknown = |kind, name: &str| Cause::Unknown { kind, name: name.to_owned() };
     let uid = match &owner.user {
         Principal::Id(id) => *id,
-        Principal::Name(name) => {
-            number(stage, "/etc/passwd", name, 2).or(root(name)).ok_or_else(|| unknown("user", name))?
-        }
+        Principal::Name(name) => number(stage, "/etc/passwd", name, 2)
+            .or(root(name))
+            .ok_or_else(|| unknown("user", name))?,
     };
     let gid = match owner.group.as_ref().unwrap_or(&owner.user) {
         Principal::Id(id) => Some(*id),
@@ -28,9 +28,9 @@ pub(super) fn resolve(owner: &Owner, stage: &Tree) -> Result<(u32, u32), Cause> 
     match (gid, &owner.group, &owner.user) {
         (Some(gid), ..) => Ok((uid, gid)),
         (None, Some(Principal::Name(group)), _) => Err(unknown("group", group)),
-        (None, _, Principal::Name(user)) => {
-            number(stage, "/etc/passwd", user, 3).map(|gid| (uid, gid)).ok_or_else(|| unknown("group", user))
-        }
+        (None, _, Principal::Name(user)) => number(stage, "/etc/passwd", user, 3)
+            .map(|gid| (uid, gid))
+            .ok_or_else(|| unknown("group", user)),
         (None, ..) => Ok((uid, uid)),
     }
 }

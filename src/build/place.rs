@@ -37,22 +37,30 @@ impl<'a> Placing<'a> {
 
     fn get(&self, path: &ImagePath) -> Option<&Node> {
         let in_stage = || {
-            let hidden = !self.gone.is_empty() && path.ancestors().any(|dir| self.gone.contains(&dir));
+            let hidden =
+                !self.gone.is_empty() && path.ancestors().any(|dir| self.gone.contains(&dir));
             self.stage.get(path).filter(|_| !hidden)
         };
         self.changes.get(path).or_else(in_stage)
     }
 
     fn real(&self, path: &ImagePath) -> Result<ImagePath, Cause> {
-        real_path(path, |path| self.get(path)).map_err(|why| Cause::Destination { path: path.clone(), why })
+        real_path(path, |path| self.get(path))
+            .map_err(|why| Cause::Destination { path: path.clone(), why })
     }
 
     fn is_directory(&self, path: &ImagePath) -> bool {
         path.is_root() || self.get(path).is_some_and(Node::is_directory)
     }
 
-    /// Where a file goes: below `dest` under `name` if that is a directory or `into` says so, or else to it.
-    pub(super) fn file_target(&mut self, dest: &Dest, name: &[u8], into: bool) -> Result<ImagePath, Cause> {
+    /// Where a file goes: below `dest` under `name` if that is a directory or `into` says so, or
+    /// else to it.
+    pub(super) fn file_target(
+        &mut self,
+        dest: &Dest,
+        name: &[u8],
+        into: bool,
+    ) -> Result<ImagePath, Cause> {
         let real = self.real(&dest.path)?;
         if dest.is_dir || into || self.is_directory(&real) {
             let dir = self.directory(&dest.path)?;
@@ -69,9 +77,13 @@ impl<'a> Placing<'a> {
         Ok(real)
     }
 
-    /// As [`Placing::directory`], but its own owner is `owner` if it is made here, and its parents' is root, as in
-    /// Docker where a directory or a tarball is copied.
-    pub(super) fn directory_as(&mut self, path: &ImagePath, owner: (u32, u32)) -> Result<ImagePath, Cause> {
+    /// As [`Placing::directory`], but its own owner is `owner` if it is made here, and its parents'
+    /// is root, as in Docker where a directory or a tarball is copied.
+    pub(super) fn directory_as(
+        &mut self,
+        path: &ImagePath,
+        owner: (u32, u32),
+    ) -> Result<ImagePath, Cause> {
         let usual = std::mem::take(&mut self.owner);
         let made = self.real(path).map(|real| !real.is_root() && self.get(&real).is_none());
         let real = self.directory(path);
@@ -117,8 +129,8 @@ impl<'a> Placing<'a> {
         Ok(())
     }
 
-    /// Puts `node` at `path`, which is below the real path `root`: its parent may go through links there. Returns
-    /// where it really is.
+    /// Puts `node` at `path`, which is below the real path `root`: its parent may go through links
+    /// there. Returns where it really is.
     pub(super) fn put_below(
         &mut self,
         root: &ImagePath,

@@ -13,9 +13,16 @@ use crate::{
 };
 
 /// What `pack` adds to `stage`.
-pub(super) fn pack(pack: &Pack, stage: &Stage, context: &Tree, options: &Options) -> Result<Addition, Cause> {
-    let sysroot =
-        pack.sysroot.as_ref().map_or_else(|| options.sysroot.clone(), |dir| options.context.join(dir));
+pub(super) fn pack(
+    pack: &Pack,
+    stage: &Stage,
+    context: &Tree,
+    options: &Options,
+) -> Result<Addition, Cause> {
+    let sysroot = pack
+        .sysroot
+        .as_ref()
+        .map_or_else(|| options.sysroot.clone(), |dir| options.context.join(dir));
     let host = HostView::new(&sysroot)
         .map_err(|source| SourceError::Unreadable { path: sysroot.clone(), source })?;
     let inputs = pack
@@ -42,7 +49,8 @@ pub(super) fn pack(pack: &Pack, stage: &Stage, context: &Tree, options: &Options
         layers: own.layers,
         platform: stage.platform_known.then(|| stage.config.platform.clone()),
         fallback_platform: stage.config.platform.clone(),
-        // What the image's processes will have: LD_LIBRARY_PATH is searched, as for `imgb pack --env`.
+        // What the image's processes will have: LD_LIBRARY_PATH is searched, as for `imgb pack
+        // --env`.
         settings: Settings {
             env: stage.config.env.clone(),
             user: stage.config.user.clone(),

@@ -66,9 +66,11 @@ impl<'a> Builder<'a> {
             Base::Image(_) => {
                 self.bases.remove(&index).unwrap_or_else(|| base::scratch(&self.options.ground()))
             }
-            Base::Stage(from) => {
-                self.stages.get(from).cloned().unwrap_or_else(|| base::scratch(&self.options.ground()))
-            }
+            Base::Stage(from) => self
+                .stages
+                .get(from)
+                .cloned()
+                .unwrap_or_else(|| base::scratch(&self.options.ground())),
         };
         stage.cmd_set = false;
         for step in &evaluated.steps {
@@ -111,7 +113,8 @@ impl<'a> Builder<'a> {
             None => None,
         };
         let source = &options.source;
-        let only_inline = files.sources.iter().all(|source| matches!(source, CopySource::Inline { .. }));
+        let only_inline =
+            files.sources.iter().all(|source| matches!(source, CopySource::Inline { .. }));
         let nothing = Tree::new();
         let from = match &files.from {
             CopyFrom::Context if only_inline => &nothing,
@@ -177,7 +180,8 @@ impl<'a> Builder<'a> {
             if found.opened {
                 let text = "no file of the context is for group and others to read: they get what the owner has, \
                     as in a checkout under a umask of 022";
-                self.notes.push(Note::hint(text.into(), "`--preserve-mode` keeps the modes".into()));
+                self.notes
+                    .push(Note::hint(text.into(), "`--preserve-mode` keeps the modes".into()));
             }
             self.context = Some(found.tree);
         }
@@ -185,20 +189,23 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Tells of links to directories that become directories themselves, as in Docker's classic builder: what was
-/// found through `/bin -> usr/bin` is lost then, and with it most of an image.
+/// Tells of links to directories that become directories themselves, as in Docker's classic
+/// builder: what was found through `/bin -> usr/bin` is lost then, and with it most of an image.
 fn replaced_links(stage: &Tree, changes: &Tree) -> Vec<Note> {
     let view = TreeView::new(stage);
-    let is_link = |path: &ImagePath| matches!(stage.get(path).map(|node| &node.kind), Some(Kind::Symlink(_)));
+    let is_link =
+        |path: &ImagePath| matches!(stage.get(path).map(|node| &node.kind), Some(Kind::Symlink(_)));
     let leads_to_directory = |path: &ImagePath| {
         let real = view.resolve(path.as_bytes()).ok();
         real.is_some_and(|found| stage.get(&found.path).is_some_and(Node::is_directory))
     };
     let directories = changes.iter().filter(|(_, node)| node.is_directory()).map(|(path, _)| path);
     let note = |path: &ImagePath| {
-        let text =
-            format!("the link `{path}` becomes a directory: what was found through it is no longer there");
-        Note::warning(text).with_hint(format!("copy what goes there by itself: COPY DIR{path}/ {path}/"))
+        let text = format!(
+            "the link `{path}` becomes a directory: what was found through it is no longer there"
+        );
+        Note::warning(text)
+            .with_hint(format!("copy what goes there by itself: COPY DIR{path}/ {path}/"))
     };
     directories.filter(|path| is_link(path) && leads_to_directory(path)).map(note).collect()
 }
@@ -239,7 +246,8 @@ fn capability(stage: &Stage, file: &ImagePath, capabilities: &str) -> Result<Tre
     let view = TreeView::new(&stage.tree);
     let missing = || Cause::NoFile(file.clone());
     let path = view.resolve(file.as_bytes()).map_err(|_| missing())?.path;
-    let mut node = stage.tree.get(&path).filter(|node| node.file().is_some()).ok_or_else(missing)?.clone();
+    let mut node =
+        stage.tree.get(&path).filter(|node| node.file().is_some()).ok_or_else(missing)?.clone();
     node.meta.xattrs = Some(Box::new([(capability::NAME.to_vec(), value)].into()));
     Ok(Tree::from_iter([(path, node)]))
 }

@@ -48,8 +48,8 @@ const PATHS: &[&str] = &[
 /// Ends of names.
 const ENDINGS: &[&str] = &[".key", ".jks", ".keystore", ".p12", ".pfx", ".ppk"];
 
-/// The files of directories among `inputs` that look like secrets, by their path in the image: nobody named
-/// them.
+/// The files of directories among `inputs` that look like secrets, by their path in the image:
+/// nobody named them.
 pub fn suspects(inputs: &[Input]) -> Vec<ImagePath> {
     let directories = inputs.iter().filter(|input| input.kind == InputKind::Directory);
     let all = directories.flat_map(|input| input.tree.iter());
@@ -63,7 +63,8 @@ pub(super) fn note(path: &str, hint: &str) -> Note {
     Note::warning(format!("`{path}` looks like a secret")).with_hint(hint)
 }
 
-/// Whether the file at `place` in `tree`, which is called `path` where it comes from, looks like a secret.
+/// Whether the file at `place` in `tree`, which is called `path` where it comes from, looks like a
+/// secret.
 pub(super) fn is_suspect(tree: &Tree, place: &ImagePath, path: &ImagePath) -> bool {
     tree.get(place).and_then(Node::file).is_some_and(|file| is_suspect_file(file, path))
 }
@@ -72,8 +73,8 @@ fn is_suspect_file(file: &FileNode, path: &ImagePath) -> bool {
     suspect(path, || content::head(file, HEAD).unwrap_or_default())
 }
 
-/// Whether the file at `path` is one that holds a secret as a rule. `head` reads its first bytes, which decide
-/// where a name alone does not: certificates end in `.pem` too.
+/// Whether the file at `path` is one that holds a secret as a rule. `head` reads its first bytes,
+/// which decide where a name alone does not: certificates end in `.pem` too.
 fn suspect(path: &ImagePath, head: impl FnOnce() -> Vec<u8>) -> bool {
     let (whole, name) = (path.as_bytes(), path.file_name());
     let ends = |text: &[u8], ends: &[&str]| ends.iter().any(|end| text.ends_with(end.as_bytes()));
@@ -84,7 +85,8 @@ fn suspect(path: &ImagePath, head: impl FnOnce() -> Vec<u8>) -> bool {
     let named = has_ending
         || NAMES.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok()
         || (memchr::memmem::find(whole, b"/.").is_some() && ends(whole, PATHS))
-        || (name.starts_with(b".env.") && !ends(name, &[".example", ".sample", ".template", ".dist"]));
+        || (name.starts_with(b".env.")
+            && !ends(name, &[".example", ".sample", ".template", ".dist"]));
     named || (name.ends_with(b".pem") && memchr::memmem::find(&head(), b"PRIVATE KEY").is_some())
 }
 
@@ -101,8 +103,9 @@ mod tests {
 
     #[test]
     fn knows_where_secrets_are() {
-        let check =
-            |path: &str, head: &str| suspect(&ImagePath::new(path).unwrap(), || head.as_bytes().to_vec());
+        let check = |path: &str, head: &str| {
+            suspect(&ImagePath::new(path).unwrap(), || head.as_bytes().to_vec())
+        };
         for path in [
             "/a/.env",
             "/.env.production",
@@ -113,7 +116,8 @@ mod tests {
         ] {
             assert!(check(path, ""), "{path}");
         }
-        for path in ["/.env.example", "/id_rsa.pub", "/environment", "/aws/credentials", "/ca.pem"] {
+        for path in ["/.env.example", "/id_rsa.pub", "/environment", "/aws/credentials", "/ca.pem"]
+        {
             assert!(!check(path, "-----BEGIN CERTIFICATE-----"), "{path}");
         }
         assert!(check("/server.pem", "-----BEGIN RSA PRIVATE KEY-----"));

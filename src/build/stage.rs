@@ -50,8 +50,8 @@ impl Stage {
         }
     }
 
-    /// Adds a layer with `changes`, if there are any, and says in the history who made it. The layer holds the
-    /// parents of its paths as the image has them.
+    /// Adds a layer with `changes`, if there are any, and says in the history who made it. The
+    /// layer holds the parents of its paths as the image has them.
     pub(super) fn add(&mut self, created_by: &str, mut changes: Tree) {
         let empty = changes.is_empty();
         self.config.history.push(History { created_by: created_by.into(), empty_layer: empty });
@@ -60,7 +60,8 @@ impl Stage {
         }
         changes.add_parents(|path| self.parent(path));
         self.tree.apply(Change { tree: changes.clone(), ..Change::default() });
-        self.layers.push(PlannedLayer { name: format!("layer {}", self.layers.len() + 1), tree: changes });
+        self.layers
+            .push(PlannedLayer { name: format!("layer {}", self.layers.len() + 1), tree: changes });
     }
 
     fn parent(&self, path: &ImagePath) -> crate::tree::Node {
@@ -80,7 +81,8 @@ impl Stage {
             tree.apply(Change { tree: layer.tree, ..Change::default() });
         }
         self.layers.push(PlannedLayer { name: "all".into(), tree });
-        // One entry makes the layer, the last that made one; the others tell of their instructions still.
+        // One entry makes the layer, the last that made one; the others tell of their instructions
+        // still.
         let last = self.config.history.iter().rposition(|step| !step.empty_layer);
         for (at, step) in self.config.history.iter_mut().enumerate() {
             step.empty_layer = Some(at) != last;

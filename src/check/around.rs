@@ -38,7 +38,8 @@ impl Proof<'_> {
         }
     }
 
-    /// The loader skips entries of its cache that lead nowhere; what it needs of them it then misses.
+    /// The loader skips entries of its cache that lead nowhere; what it needs of them it then
+    /// misses.
     fn cache(&mut self) {
         let Ok((path, Some(node))) = self.view.node(b"/etc/ld.so.cache") else { return };
         let Some(file) = node.file() else { return };

@@ -109,7 +109,8 @@ pub enum Finding {
         /// How many.
         count: usize,
     },
-    /// A directory for temporary files that not everybody can write, or where anybody may remove those of others.
+    /// A directory for temporary files that not everybody can write, or where anybody may remove
+    /// those of others.
     Temporary(ImagePath, u16),
 }
 
@@ -170,8 +171,9 @@ impl Finding {
         }
     }
 
-    /// Whether the configuration alone is at fault: it names a program, user or directory that the image does not
-    /// have or cannot start. Docker writes such images, since both may be given or mounted at the start.
+    /// Whether the configuration alone is at fault: it names a program, user or directory that the
+    /// image does not have or cannot start. Docker writes such images, since both may be given or
+    /// mounted at the start.
     pub(super) fn is_of_configuration(&self) -> bool {
         matches!(
             self,
@@ -204,7 +206,9 @@ impl fmt::Display for Finding {
         let text = |text: &str| escape(text.as_bytes());
         match self {
             Self::NoCommand => f.write_str("the image names no program to start"),
-            Self::Command { name, .. } => write!(f, "the program `{}` is not in the image", text(name)),
+            Self::Command { name, .. } => {
+                write!(f, "the program `{}` is not in the image", text(name))
+            }
             Self::NotRegular(path) => write!(f, "`{path}` is no regular file"),
             Self::Denied { path, action, mode, uid } => {
                 write!(f, "user {uid} may not {action} `{path}`, whose mode is {mode:04o}")
@@ -219,7 +223,11 @@ impl fmt::Display for Finding {
                 write!(f, "`{program}` needs `{}`, which is not in the image", escape(name))
             }
             Self::Library { program, by, name, .. } => {
-                write!(f, "`{program}` needs `{}` through `{by}`, and it is not in the image", escape(name))
+                write!(
+                    f,
+                    "`{program}` needs `{}` through `{by}`, and it is not in the image",
+                    escape(name)
+                )
             }
             Self::Loader { program, why } => write!(f, "`{program}` cannot start: {why}"),
             Self::Part { program, path } => {
@@ -245,7 +253,11 @@ impl fmt::Display for Finding {
                 }
             ),
             Self::Temporary(path, mode) => {
-                let so = if mode & 0o777 == 0o777 { "can remove each other's files" } else { "cannot write" };
+                let so = if mode & 0o777 == 0o777 {
+                    "can remove each other's files"
+                } else {
+                    "cannot write"
+                };
                 write!(f, "`{path}` has mode {mode:04o}, not 1777: users {so} there")
             }
         }

@@ -1,7 +1,7 @@
 //! The proof that an image will start: everything is resolved again inside the image alone.
 //!
-//! Nothing is executed and nothing outside the tree is looked at. What stops the image's own program is a
-//! fault; what is broken elsewhere in the image may never be used and is a warning.
+//! Nothing is executed and nothing outside the tree is looked at. What stops the image's own
+//! program is a fault; what is broken elsewhere in the image may never be used and is a warning.
 
 mod around;
 mod finding;
@@ -63,8 +63,13 @@ pub struct Report {
 /// Proves that `start` works in `tree`, the whole file system of an image.
 pub fn prove(tree: &Tree, start: &Start, options: Options<'_>) -> Report {
     let view = TreeView::new(tree);
-    let mut proof =
-        Proof { view: &view, start, options, report: Report::default(), on_the_way: BTreeSet::new() };
+    let mut proof = Proof {
+        view: &view,
+        start,
+        options,
+        report: Report::default(),
+        on_the_way: BTreeSet::new(),
+    };
     let user = proof.user();
     proof.workdir();
     let whole = proof.program(&user);
@@ -80,8 +85,8 @@ pub fn prove(tree: &Tree, start: &Start, options: Options<'_>) -> Report {
 }
 
 impl Report {
-    /// The same report where the author's configuration stands as it is, as a Dockerfile's does: what it alone is to
-    /// blame for is a warning.
+    /// The same report where the author's configuration stands as it is, as a Dockerfile's does:
+    /// what it alone is to blame for is a warning.
     #[must_use]
     pub fn trusting_configuration(self) -> Self {
         let (odd, faults) = self.faults.into_iter().partition(Finding::is_of_configuration);

@@ -3,13 +3,13 @@
 use super::{Finding, Proof};
 use crate::{elf::Lookup as _, path::ImagePath};
 
-/// Modules that Python 3 imports from files before the first line of a script (`init_fs_encoding` and what it
-/// imports; the others at a start are frozen into the program or may be missing).
+/// Modules that Python 3 imports from files before the first line of a script (`init_fs_encoding`
+/// and what it imports; the others at a start are frozen into the program or may be missing).
 const PYTHON: [&str; 3] = ["encodings/__init__", "encodings/aliases", "encodings/utf_8"];
 
 impl Proof<'_> {
-    /// The parts of `program`, a real path, as far as the image has any of them: where all are elsewhere, nothing
-    /// can be said.
+    /// The parts of `program`, a real path, as far as the image has any of them: where all are
+    /// elsewhere, nothing can be said.
     pub(super) fn parts(&mut self, program: &ImagePath) {
         let name = String::from_utf8_lossy(program.file_name()).into_owned();
         let version = name.strip_prefix("python").filter(|version| version.starts_with("3."));
@@ -27,9 +27,9 @@ impl Proof<'_> {
             return;
         }
         let forms = |module: &str| {
-            let forms = dirs
-                .iter()
-                .flat_map(|dir| [".py", ".pyc"].map(|ending| dir.join(format!("{module}{ending}")).ok()));
+            let forms = dirs.iter().flat_map(|dir| {
+                [".py", ".pyc"].map(|ending| dir.join(format!("{module}{ending}")).ok())
+            });
             forms.flatten().collect::<Vec<_>>()
         };
         let missing = PYTHON.map(forms).into_iter().filter(|forms| !forms.iter().any(has));

@@ -74,10 +74,12 @@ impl Proof<'_> {
     /// Every other program, script and library of the image.
     pub(super) fn others(&mut self, share: Share) {
         let others = self.find_others();
-        let roots = |paths: &[ImagePath]| paths.iter().cloned().map(|path| Root { path }).collect::<Vec<_>>();
+        let roots = |paths: &[ImagePath]| {
+            paths.iter().cloned().map(|path| Root { path }).collect::<Vec<_>>()
+        };
         let closure = elf::closure(&roots(&others.programs), &self.options(), self.view);
-        // A program for another C library came along with software for several, and nothing starts it; where
-        // no program has its loader, the loader is what is missing.
+        // A program for another C library came along with software for several, and nothing starts
+        // it; where no program has its loader, the loader is what is missing.
         let some_start = !self.on_the_way.is_empty()
             || closure.programs.iter().any(|program| program.interpreter.is_some());
         for (program, path) in closure.programs.iter().zip(&others.programs) {
@@ -142,7 +144,10 @@ impl Proof<'_> {
                             None => others.libraries.push(path.clone()),
                         },
                         Some(Err(error)) => {
-                            self.warn(Finding::Loader { program: path.clone(), why: error.to_string() });
+                            self.warn(Finding::Loader {
+                                program: path.clone(),
+                                why: error.to_string(),
+                            });
                         }
                         None => {}
                     }
@@ -162,7 +167,9 @@ impl Proof<'_> {
 
     /// What keeps `program` of `closure`, which is at `path`, from starting.
     fn findings(&self, closure: &Closure, program: &Program, path: &ImagePath) -> Vec<Finding> {
-        let file = |index: usize| closure.files.get(index).map_or_else(|| path.clone(), |f| f.path.clone());
+        let file = |index: usize| {
+            closure.files.get(index).map_or_else(|| path.clone(), |f| f.path.clone())
+        };
         let mut out = Vec::new();
         for edge in &program.edges {
             let missing = edge.outcome == elf::Outcome::Missing && edge.tag.is_hard();
@@ -190,8 +197,9 @@ impl Proof<'_> {
         out
     }
 
-    /// That the file at `path`, which `program` needs, ends before what is mapped of it. Within the last page the
-    /// kernel fills up with zeros, as tools that cut trailing zeros off rely on; beyond it is SIGBUS.
+    /// That the file at `path`, which `program` needs, ends before what is mapped of it. Within the
+    /// last page the kernel fills up with zeros, as tools that cut trailing zeros off rely on;
+    /// beyond it is SIGBUS.
     fn cut_off(&self, program: &ImagePath, path: &ImagePath) -> Option<Finding> {
         const PAGE: u64 = 4096;
         let found = self.view.find(path.as_bytes()).ok()?;
@@ -207,7 +215,10 @@ impl Proof<'_> {
     fn unsound(&self, program: &ImagePath, path: &ImagePath) -> Option<Finding> {
         let found = self.view.find(path.as_bytes()).ok()?;
         let wrong = self.view.layout(&found).ok()??;
-        Some(Finding::Loader { program: program.clone(), why: format!("`{path}` is damaged: wrong {wrong}") })
+        Some(Finding::Loader {
+            program: program.clone(),
+            why: format!("`{path}` is damaged: wrong {wrong}"),
+        })
     }
 
     /// That an object is for another machine than the image.
@@ -224,7 +235,10 @@ impl Proof<'_> {
 
 fn may_run(path: &ImagePath, node: &Node) -> bool {
     let name = path.file_name();
-    let like_a_library =
-        || name.ends_with(b".node") || name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.");
+    let like_a_library = || {
+        name.ends_with(b".node")
+            || name.ends_with(b".so")
+            || name.windows(4).any(|part| part == b".so.")
+    };
     node.meta.mode & 0o111 != 0 || like_a_library()
 }

@@ -16,12 +16,13 @@ use crate::{
 /// Where runtimes look for a program when the image sets no PATH.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Interpreters that may be scripts themselves, one above the other (`BINPRM` recursion in `exec_binprm`).
+/// Interpreters that may be scripts themselves, one above the other (`BINPRM` recursion in
+/// `exec_binprm`).
 const MAX_DEPTH: usize = 5;
 
-/// Where the program `name` is when it is started in `workdir` with this PATH: the path that is opened, and what
-/// stands there. With a slash in it, it is a path; else the first regular file with an execute bit in PATH is
-/// taken, as in execvp(3).
+/// Where the program `name` is when it is started in `workdir` with this PATH: the path that is
+/// opened, and what stands there. With a slash in it, it is a path; else the first regular file
+/// with an execute bit in PATH is taken, as in execvp(3).
 ///
 /// # Errors
 /// The places that were searched.
@@ -79,8 +80,8 @@ impl Proof<'_> {
         }
     }
 
-    /// Follows the image's program to the kernel. Returns whether any program of the image may be what runs in
-    /// the end: where none is named, and where a script is.
+    /// Follows the image's program to the kernel. Returns whether any program of the image may be
+    /// what runs in the end: where none is named, and where a script is.
     pub(super) fn program(&mut self, user: &User) -> Share {
         let Some(name) = self.start.command().first().map(|name| name.as_bytes().to_vec()) else {
             self.warn(Finding::NoCommand);

@@ -52,7 +52,8 @@ impl Proof<'_> {
     }
 }
 
-/// path_resolution(7), "Permissions": one class of bits decides; root needs any of the execute bits to execute.
+/// path_resolution(7), "Permissions": one class of bits decides; root needs any of the execute bits
+/// to execute.
 fn may(user: &User, node: &Node, action: &str) -> bool {
     let bits = node.meta.mode;
     let wanted = if action == "read" { 4 } else { 1 };
@@ -67,7 +68,8 @@ fn may(user: &User, node: &Node, action: &str) -> bool {
     bits >> shift & wanted != 0
 }
 
-/// Reads `USER[:GROUP]` as runc does: a name that is in the table wins over a number. An empty text is root.
+/// Reads `USER[:GROUP]` as runc does: a name that is in the table wins over a number. An empty text
+/// is root.
 ///
 /// # Errors
 /// [`Finding::User`] and [`Finding::Group`] for names that the tables do not have.
@@ -79,18 +81,21 @@ pub fn resolve(view: &TreeView<'_>, text: &str) -> Result<User, Finding> {
     let passwd = table(view, b"/etc/passwd");
     let groups = table(view, b"/etc/group");
     let name = if name.is_empty() { "0" } else { name };
-    let number = |fields: &[String], at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
+    let number =
+        |fields: &[String], at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
     let listed = passwd.iter().find(|fields| fields.first().is_some_and(|first| first == name));
     let by_number = name.parse::<u32>().ok().filter(|uid| *uid <= MAX_ID);
-    let entry =
-        listed.or_else(|| passwd.iter().find(|fields| by_number.is_some() && number(fields, 2) == by_number));
+    let entry = listed.or_else(|| {
+        passwd.iter().find(|fields| by_number.is_some() && number(fields, 2) == by_number)
+    });
     let uid = match entry.and_then(|fields| number(fields, 2)).or(by_number) {
         Some(uid) => uid,
         None => return Err(Finding::User(name.into())),
     };
     let gid = match group {
         Some(group) if !group.is_empty() => {
-            let listed = groups.iter().find(|fields| fields.first().is_some_and(|first| first == group));
+            let listed =
+                groups.iter().find(|fields| fields.first().is_some_and(|first| first == group));
             let by_number = || group.parse().ok().filter(|gid| *gid <= MAX_ID);
             let gid = listed.and_then(|fields| number(fields, 2)).or_else(by_number);
             gid.ok_or_else(|| Finding::Group(group.into()))?

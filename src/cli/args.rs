@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{
+    build_args::BuildArgs,
     cache_args::{CacheArgs, CacheCommand},
     image_args::{CheckArgs, InspectArgs, RunArgs, TraceArgs},
 };
@@ -31,7 +32,8 @@ pub(super) enum Command {
     Build(Box<BuildArgs>),
     /// What `pack` would do: every path, its layer, its reason
     Plan(PlanArgs),
-    /// The libraries of programs as a tree: how each was found, and what was searched for a missing one
+    /// The libraries of programs as a tree: how each was found, and what was searched for a missing
+    /// one
     Deps(DepsArgs),
     /// The cache of compressed layers: what is in it, and taking it out
     Cache(CacheCommand),
@@ -72,7 +74,8 @@ pub(super) enum Command {
 /// Which soft dependencies come along.
 #[derive(Args, Debug)]
 pub(super) struct SoftArgs {
-    /// How much to add that programs open only at run time: certificates, time zones, plugins, standard libraries
+    /// How much to add that programs open only at run time: certificates, time zones, plugins,
+    /// standard libraries
     #[arg(
         long,
         value_enum,
@@ -100,11 +103,12 @@ pub(super) struct SoftArgs {
 pub(super) struct InputArgs {
     /// What to pack: SRC[:DEST]
     ///
-    /// SRC is placed as `cp -a SRC /` would: a file ./hello becomes /hello, a directory ./bin becomes /bin,
-    /// ./rootfs/ (with the slash) its contents at /; a tarball (tar, gzip, bzip2, xz, zstd) is unpacked at /.
-    /// A bare name that is no file here, such as curl, is looked up on PATH and keeps its own path; so does an
-    /// installed program that is named by its whole path, /usr/bin/curl, with a link to it where cp would put it.
-    /// :DEST puts it elsewhere; a DEST that ends in / is a directory.
+    /// SRC is placed as `cp -a SRC /` would: a file ./hello becomes /hello, a directory ./bin
+    /// becomes /bin, ./rootfs/ (with the slash) its contents at /; a tarball (tar, gzip, bzip2, xz,
+    /// zstd) is unpacked at /. A bare name that is no file here, such as curl, is looked up on PATH
+    /// and keeps its own path; so does an installed program that is named by its whole path,
+    /// /usr/bin/curl, with a link to it where cp would put it. :DEST puts it elsewhere; a DEST that
+    /// ends in / is a directory.
     #[arg(required = true, value_name = "INPUT")]
     pub(super) inputs: Vec<String>,
 
@@ -114,12 +118,13 @@ pub(super) struct InputArgs {
 
     /// A directory to look for libraries in first, as LD_LIBRARY_PATH would (repeatable)
     ///
-    /// An absolute DIR is a path in the sysroot. Libraries found only through it are listed in the image's
-    /// own /etc/ld.so.cache, so that it starts without LD_LIBRARY_PATH.
+    /// An absolute DIR is a path in the sysroot. Libraries found only through it are listed in the
+    /// image's own /etc/ld.so.cache, so that it starts without LD_LIBRARY_PATH.
     #[arg(long, value_name = "DIR", help_heading = "Inputs")]
     pub(super) library_path: Vec<String>,
 
-    /// Leave out what matches (repeatable): a name such as '*.pyc' at any depth, or a path such as 'opt/**/test'
+    /// Leave out what matches (repeatable): a name such as '*.pyc' at any depth, or a path such as
+    /// 'opt/**/test'
     #[arg(long, value_name = "GLOB", help_heading = "Inputs")]
     pub(super) exclude: Vec<String>,
 
@@ -127,7 +132,8 @@ pub(super) struct InputArgs {
     #[arg(long, value_name = "PATH", help_heading = "Inputs")]
     pub(super) include: Vec<String>,
 
-    /// Add the files of a list, one absolute path a line (repeatable); `imgb trace -o FILE` writes such lists
+    /// Add the files of a list, one absolute path a line (repeatable); `imgb trace -o FILE` writes
+    /// such lists
     #[arg(long, value_name = "FILE", help_heading = "Inputs")]
     pub(super) include_from: Vec<PathBuf>,
 
@@ -142,7 +148,8 @@ pub(super) struct InputArgs {
     #[arg(long, help_heading = "Inputs")]
     pub(super) no_deps: bool,
 
-    /// Refuse directories with objects for another machine or C library, which otherwise are packed as data
+    /// Refuse directories with objects for another machine or C library, which otherwise are packed
+    /// as data
     #[arg(long, help_heading = "Inputs")]
     pub(super) strict: bool,
 
@@ -151,7 +158,13 @@ pub(super) struct InputArgs {
     pub(super) deny_secrets: bool,
 
     /// Pack all glibc-hwcaps variants of libraries too, not the baseline alone
-    #[arg(long, value_enum, value_name = "WHICH", default_value = "baseline", help_heading = "Inputs")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHICH",
+        default_value = "baseline",
+        help_heading = "Inputs"
+    )]
     pub(super) hwcaps: Hwcaps,
 
     /// Keep every permission bit; otherwise a umask of 022 is applied
@@ -174,7 +187,8 @@ pub(super) struct ConfigArgs {
     #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
     pub(super) platform: Option<String>,
 
-    /// The program to start: words, or a JSON array. One executable input is the entrypoint by itself
+    /// The program to start: words, or a JSON array. One executable input is the entrypoint by
+    /// itself
     #[arg(long, value_name = "WORDS", help_heading = "Image")]
     pub(super) entrypoint: Option<String>,
 
@@ -234,7 +248,8 @@ pub(super) struct PackArgs {
     #[command(flatten)]
     pub(super) config: ConfigArgs,
 
-    /// Put the inputs on this image, whose layers stay as they are: FILE, DIR, oci:DIR[:TAG], docker-archive:FILE
+    /// Put the inputs on this image, whose layers stay as they are: FILE, DIR, oci:DIR[:TAG],
+    /// docker-archive:FILE
     #[arg(long, value_name = "IMAGE", help_heading = "Inputs")]
     pub(super) base: Option<String>,
 
@@ -308,9 +323,16 @@ pub(super) struct DepsArgs {
 pub(super) struct OutputArgs {
     /// Where the image goes (repeatable)
     ///
-    /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an OCI layout;
-    /// docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for stdout.
-    #[arg(short, long, value_name = "OUT", required_unless_present = "dry_run", help_heading = "Output")]
+    /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an
+    /// OCI layout; docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for
+    /// stdout.
+    #[arg(
+        short,
+        long,
+        value_name = "OUT",
+        required_unless_present = "dry_run",
+        help_heading = "Output"
+    )]
     pub(super) output: Vec<String>,
 
     /// The format of outputs that do not say it themselves
@@ -336,85 +358,10 @@ pub(super) struct OutputArgs {
     #[arg(long, help_heading = "Output")]
     pub(super) no_fsync: bool,
 
-    /// Say how long each part took, what it cost and what was read: on stderr, or with --json on stdout
+    /// Say how long each part took, what it cost and what was read: on stderr, or with --json on
+    /// stdout
     #[arg(long, help_heading = "Messages")]
     pub(super) timing: bool,
-}
-
-#[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  \
-    imgb build -o app.tar -t app:1.0\n  \
-    imgb build ./src -f Buildfile.debug --target debug --build-arg VERSION=2.0 -o - | docker load\n\n\
-    The syntax is Dockerfile's, without RUN; docs/buildfile.md has each instruction.")]
-pub(super) struct BuildArgs {
-    /// The directory that files are taken from
-    #[arg(value_name = "CONTEXT", default_value = ".")]
-    pub(super) context: PathBuf,
-
-    /// The Buildfile, or - for stdin; otherwise Buildfile or Dockerfile in the context
-    #[arg(short, long, value_name = "FILE", help_heading = "Buildfile")]
-    pub(super) file: Option<PathBuf>,
-
-    /// What an ARG of this name holds (repeatable)
-    #[arg(long, value_name = "NAME=VALUE", help_heading = "Buildfile")]
-    pub(super) build_arg: Vec<String>,
-
-    /// The stage to build, by name or number; otherwise the last
-    #[arg(long, value_name = "STAGE", help_heading = "Buildfile")]
-    pub(super) target: Option<String>,
-
-    /// Make one layer of all instructions
-    #[arg(long, help_heading = "Buildfile")]
-    pub(super) squash: bool,
-
-    /// Fail where files that look like secrets come along with a directory or a pattern
-    #[arg(long, help_heading = "Buildfile")]
-    pub(super) deny_secrets: bool,
-
-    /// Keep every permission bit of the context's files; otherwise a umask of 022 is applied
-    #[arg(long, help_heading = "Buildfile")]
-    pub(super) preserve_mode: bool,
-
-    /// Where PACK looks up libraries and system files
-    #[arg(long, value_name = "DIR", default_value = "/", help_heading = "Buildfile")]
-    pub(super) sysroot: PathBuf,
-
-    /// A directory where PACK looks for libraries first (repeatable)
-    #[arg(long, value_name = "DIR", help_heading = "Buildfile")]
-    pub(super) library_path: Vec<String>,
-
-    /// PACK goes on although libraries whose names match are missing (repeatable)
-    #[arg(long, value_name = "GLOB", help_heading = "Buildfile")]
-    pub(super) allow_missing: Vec<String>,
-
-    #[command(flatten)]
-    pub(super) soft: SoftArgs,
-
-    /// OS and architecture of the image, and which of several a base image is
-    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
-    pub(super) platform: Option<String>,
-
-    /// A label (repeatable)
-    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
-    pub(super) label: Vec<String>,
-
-    /// An annotation of the manifest (repeatable)
-    #[arg(long, value_name = "NAME=VALUE", help_heading = "Image")]
-    pub(super) annotation: Vec<String>,
-
-    #[command(flatten)]
-    pub(super) out: OutputArgs,
-
-    /// Write the image even if it cannot start
-    #[arg(long, help_heading = "Output")]
-    pub(super) no_check: bool,
-
-    /// Show what would be in the image and write nothing
-    #[arg(long, help_heading = "Output")]
-    pub(super) dry_run: bool,
-
-    #[command(flatten)]
-    pub(super) talk: TalkArgs,
 }
 
 #[derive(Args, Debug)]

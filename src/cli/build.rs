@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    args::BuildArgs,
+    build_args::BuildArgs,
     check, pack,
     progress::line,
     report::{self, Failure},
@@ -57,11 +57,16 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Failure> {
     for (name, value) in built.annotations {
         delivery.annotations.entry(name).or_insert(value);
     }
-    pack::deliver((&built.plan, built.base.as_deref()), &delivery, &args.talk, timing.wanted(args.out.timing))
+    pack::deliver(
+        (&built.plan, built.base.as_deref()),
+        &delivery,
+        &args.talk,
+        timing.wanted(args.out.timing),
+    )
 }
 
-/// Refuses what is broken in the files. Of a program or user that is not there it only warns: Docker builds such a
-/// Dockerfile, and both can be given or mounted when the image is started.
+/// Refuses what is broken in the files. Of a program or user that is not there it only warns:
+/// Docker builds such a Dockerfile, and both can be given or mounted when the image is started.
 fn prove(plan: &Plan, options: &Options, quiet: bool) -> Result<(), Failure> {
     let before = pipeline::prove(plan, &options.plan.allow_missing);
     let known = before.warnings.len();
@@ -88,7 +93,8 @@ fn file(args: &BuildArgs) -> Result<PathBuf, Failure> {
     }
     let candidates = ["Buildfile", "Dockerfile"].map(|name| args.context.join(name));
     candidates.into_iter().find(|path| fs_err::symlink_metadata(path).is_ok()).ok_or_else(|| {
-        let message = format!("`{}` has neither a Buildfile nor a Dockerfile", args.context.display());
+        let message =
+            format!("`{}` has neither a Buildfile nor a Dockerfile", args.context.display());
         Failure::new(report::MISSING, message, Vec::new(), Some("name the file with `-f FILE`"))
     })
 }
@@ -100,7 +106,12 @@ fn recipe(file: &Path) -> Result<Recipe, Failure> {
             let limit = recipe::MAX_TEXT as u64 + 1;
             let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
             read.map_err(|error| {
-                Failure::new(report::MISSING, format!("cannot read stdin: {error}"), Vec::new(), None)
+                Failure::new(
+                    report::MISSING,
+                    format!("cannot read stdin: {error}"),
+                    Vec::new(),
+                    None,
+                )
             })?;
             bytes
         }
@@ -114,7 +125,12 @@ fn recipe(file: &Path) -> Result<Recipe, Failure> {
 /// A regular file's bytes, one more than `limit` at most.
 pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     let fault = |why: String| {
-        Failure::new(report::MISSING, format!("cannot read `{}`: {why}", path.display()), Vec::new(), None)
+        Failure::new(
+            report::MISSING,
+            format!("cannot read `{}`: {why}", path.display()),
+            Vec::new(),
+            None,
+        )
     };
     let words = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => fault("no such file or directory".into()),
@@ -140,7 +156,10 @@ fn ignore(context: &Path, file: &Path) -> Result<Ignore, Failure> {
     };
     let bytes = read(path, MAX_IGNORE)?;
     if bytes.len() > MAX_IGNORE {
-        return Err(Failure::usage(format!("`{}` has more than {MAX_IGNORE} bytes", path.display())));
+        return Err(Failure::usage(format!(
+            "`{}` has more than {MAX_IGNORE} bytes",
+            path.display()
+        )));
     }
     Ignore::parse(&bytes).map_err(|why| Failure::usage(format!("`{}`: {why}", path.display())))
 }
@@ -160,7 +179,8 @@ fn options(
             let hint = "the environment is not looked at, so that a build is the same everywhere";
             Failure::new(report::USAGE, message, Vec::new(), Some(hint))
         };
-        let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
+        let (name, value) =
+            text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;
         build_args.insert(name.to_owned(), value.to_owned());
     }
     let target = platform.clone().unwrap_or_else(|| machine.clone());

@@ -11,22 +11,27 @@ use super::{
 };
 use crate::store::cache::{Cache, CacheError};
 
-/// The cache that `args` name. One that cannot be used is none: it must never be what stops a build.
+/// The cache that `args` name. One that cannot be used is none: it must never be what stops a
+/// build.
 ///
 /// # Errors
 /// Where the limit is no size.
 pub(super) fn open(args: &CacheArgs) -> Result<Option<Cache>, Failure> {
     let limit = size(&args.limit).ok_or_else(|| no_size("--cache-limit", &args.limit))?;
-    let Some(dir) = args.dir.clone().or_else(directory).filter(|_| !args.no_cache) else { return Ok(None) };
+    let Some(dir) = args.dir.clone().or_else(directory).filter(|_| !args.no_cache) else {
+        return Ok(None);
+    };
     Ok(Cache::open(&dir, limit).ok())
 }
 
-/// `$XDG_CACHE_HOME/imgb`, which must be absolute (XDG Base Directory Specification), or `~/.cache/imgb`.
+/// `$XDG_CACHE_HOME/imgb`, which must be absolute (XDG Base Directory Specification), or
+/// `~/.cache/imgb`.
 fn directory() -> Option<PathBuf> {
     let absolute = |path: PathBuf| path.is_absolute().then_some(path);
     let xdg = variable("XDG_CACHE_HOME").map(PathBuf::from).and_then(absolute);
     // A home that is not there, as services have it, is not made.
-    let home = || variable("HOME").map(PathBuf::from).and_then(absolute).filter(|home| home.is_dir());
+    let home =
+        || variable("HOME").map(PathBuf::from).and_then(absolute).filter(|home| home.is_dir());
     xdg.or_else(|| home().map(|home| home.join(".cache"))).map(|dir| dir.join("imgb"))
 }
 
@@ -34,7 +39,8 @@ pub(super) fn cache(args: &CacheCommand) -> Result<(), Failure> {
     let Some(dir) = args.dir.clone().or_else(directory) else {
         return Err(Failure::usage("there is no cache: neither XDG_CACHE_HOME nor HOME is set"));
     };
-    let local = |error: std::io::Error| Failure::local(format!("cannot use the cache: {}", chain(&error)));
+    let local =
+        |error: std::io::Error| Failure::local(format!("cannot use the cache: {}", chain(&error)));
     let limit = match &args.action {
         CacheAction::Info => 0,
         CacheAction::Prune { limit } => size(limit).ok_or_else(|| no_size("--limit", limit))?,
@@ -47,8 +53,11 @@ pub(super) fn cache(args: &CacheCommand) -> Result<(), Failure> {
         let pruned = cache.prune(limit).map_err(local)?;
         summary["removed"] =
             json!({"layers": pruned.layers, "bytes": pruned.bytes, "damaged": pruned.damaged});
-        let damaged =
-            if pruned.damaged > 0 { format!(" ({} damaged blobs)", pruned.damaged) } else { String::new() };
+        let damaged = if pruned.damaged > 0 {
+            format!(" ({} damaged blobs)", pruned.damaged)
+        } else {
+            String::new()
+        };
         text += &format!("removed {} layers, {}{damaged}; ", pruned.layers, bytes(pruned.bytes));
     }
     let info = cache.info().map_err(local)?;

@@ -57,7 +57,8 @@ pub(super) fn open(args: &ImageArgs) -> Result<Image, Failure> {
     let platform = args.platform.as_deref().map(str::parse).transpose().map_err(Failure::usage)?;
     let name = ImageName::parse(&args.image, |path| fs_err::symlink_metadata(path).is_ok());
     let machine = std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None));
-    let options = image::Options { platform, machine, spool: scratch(), limits: spool::Limits::default() };
+    let options =
+        image::Options { platform, machine, spool: scratch(), limits: spool::Limits::default() };
     Ok(image::open(&name.map_err(Failure::usage)?, &options)?)
 }
 

@@ -34,9 +34,9 @@ pub(super) fn deps(args: &DepsArgs) -> Result<(), Failure> {
 fn verdict(closure: &Closure) -> Result<(), Failure> {
     let faults: Vec<String> = closure.faults().map(|(_, fault)| fault.to_string()).collect();
     let missing: Vec<&Edge> = closure.missing().map(|(_, edge)| edge).collect();
-    let refused = closure
-        .faults()
-        .filter(|(program, _)| closure.programs.get(*program).is_some_and(|program| program.file.is_none()));
+    let refused = closure.faults().filter(|(program, _)| {
+        closure.programs.get(*program).is_some_and(|program| program.file.is_none())
+    });
     let code = match refused.map(|(_, fault)| &fault.kind).next() {
         Some(FaultKind::Find(_)) => MISSING,
         Some(_) => REFUSED,
@@ -55,7 +55,11 @@ fn cannot_find(closure: &Closure, missing: &[&Edge]) -> String {
     if let [edge] = missing
         && let Some(file) = closure.files.get(edge.requester)
     {
-        return format!("cannot find `{}`, needed by `{}`", escape(&edge.name), escape(&file.opened));
+        return format!(
+            "cannot find `{}`, needed by `{}`",
+            escape(&edge.name),
+            escape(&file.opened)
+        );
     }
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
     let more = if names.len() > SHOWN { ", …" } else { "" };

@@ -27,7 +27,8 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "GLOB")]
     pub(super) allow_missing: Vec<String>,
 
-    /// What is broken anywhere in the image is a fault, not only what keeps its own program from starting
+    /// What is broken anywhere in the image is a fault, not only what keeps its own program from
+    /// starting
     #[arg(long)]
     pub(super) strict: bool,
 
@@ -107,7 +108,8 @@ pub(super) struct RunArgs {
     that it read, after --timeout as well. What the program prints goes to stderr.\n\
     The exit code is the program's, as with `imgb run`.")]
 pub(super) struct TraceArgs {
-    /// The image to run: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    /// The image to run: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or
+    /// docker-archive:FILE[:NAME]
     #[arg(value_name = "IMAGE")]
     pub(super) image: Option<String>,
 
@@ -140,8 +142,10 @@ pub(super) struct TraceArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  imgb inspect myapp.tar\n  imgb inspect --files oci:layout:1.0\n  \
-    imgb inspect --json myapp.tar | jq '.files | sort_by(-.size)[:10]'")]
+#[command(
+    after_help = "Examples:\n  imgb inspect myapp.tar\n  imgb inspect --files oci:layout:1.0\n  \
+    imgb inspect --json myapp.tar | jq '.files | sort_by(-.size)[:10]'"
+)]
 pub(super) struct InspectArgs {
     #[command(flatten)]
     pub(super) image: ImageArgs,

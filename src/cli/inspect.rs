@@ -39,7 +39,10 @@ fn as_text(image: &Image, tree: &Tree) -> String {
     };
     row("name", &image.names.join(", "));
     row("platform", &image.platform.to_string());
-    row("manifest", &image.manifest.as_ref().map(|manifest| manifest.digest.to_string()).unwrap_or_default());
+    row(
+        "manifest",
+        &image.manifest.as_ref().map(|manifest| manifest.digest.to_string()).unwrap_or_default(),
+    );
     row("image ID", &image.config_document.digest.to_string());
     row("created", image.config.get("created").and_then(Value::as_str).unwrap_or_default());
     for (name, field) in [("entrypoint", "Entrypoint"), ("cmd", "Cmd")] {
@@ -52,8 +55,11 @@ fn as_text(image: &Image, tree: &Tree) -> String {
         row("env", &entry);
     }
     for (name, field) in [("exposes", "ExposedPorts"), ("volume", "Volumes")] {
-        let items =
-            image.config.get("config").and_then(|config| config.get(field)).and_then(Value::as_object);
+        let items = image
+            .config
+            .get("config")
+            .and_then(|config| config.get(field))
+            .and_then(Value::as_object);
         for item in items.into_iter().flat_map(|items| items.keys()) {
             row(name, item);
         }
@@ -88,7 +94,8 @@ fn layers(text: &mut String, image: &Image) {
 /// What the configuration says of how each layer was made; empty where it says nothing.
 fn history(image: &Image) -> impl Iterator<Item = String> {
     let steps = image.config.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
-    let with_layer = steps.into_iter().filter(|step| step.get("empty_layer") != Some(&Value::Bool(true)));
+    let with_layer =
+        steps.into_iter().filter(|step| step.get("empty_layer") != Some(&Value::Bool(true)));
     let by = |step: Value| {
         let text = step.get("created_by").and_then(Value::as_str).unwrap_or_default();
         text.chars().take(80).collect()
@@ -106,7 +113,8 @@ fn files(text: &mut String, tree: &Tree) {
         let _ = writeln!(text, "  {:>9}  {path}", bytes(*len));
     }
     if files.len() > LARGEST {
-        let _ = writeln!(text, "             and {} more: --files lists all", files.len() - LARGEST);
+        let _ =
+            writeln!(text, "             and {} more: --files lists all", files.len() - LARGEST);
     }
 }
 

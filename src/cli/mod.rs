@@ -2,6 +2,7 @@
 
 mod args;
 mod build;
+mod build_args;
 mod cache;
 mod cache_args;
 mod check;
@@ -73,9 +74,11 @@ fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
 }
 
 fn man(dir: &std::path::Path) -> Result<(), Failure> {
-    let written = fs_err::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
-    written
-        .map_err(|error| Failure::local(format!("cannot write manual pages to `{}`: {error}", dir.display())))
+    let written =
+        fs_err::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
+    written.map_err(|error| {
+        Failure::local(format!("cannot write manual pages to `{}`: {error}", dir.display()))
+    })
 }
 
 /// An environment variable that the user may set.

@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::{
-    args::{ConfigArgs, FormatArg, Hwcaps, InputArgs, LayersArg, OutputArgs, PackArgs, PlanArgs, TalkArgs},
+    args::{
+        ConfigArgs, FormatArg, Hwcaps, InputArgs, LayersArg, OutputArgs, PackArgs, PlanArgs,
+        TalkArgs,
+    },
     build::read,
     cache, check,
     progress::{Progress, line},
@@ -31,7 +34,8 @@ use crate::{
     tree::capability,
 };
 
-/// Where container runtimes look for commands when the image sets no PATH, and `imgb` in a foreign sysroot.
+/// Where container runtimes look for commands when the image sets no PATH, and `imgb` in a foreign
+/// sysroot.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
@@ -49,7 +53,8 @@ pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
     if args.dry_run {
         return show(&plan, args.talk.json, args.talk.quiet);
     }
-    let first = args.input.inputs.first().map_or("", |input| input.split(":/").next().unwrap_or(input));
+    let first =
+        args.input.inputs.first().map_or("", |input| input.split(":/").next().unwrap_or(input));
     let stem = Path::new(first).file_stem().unwrap_or_default().to_string_lossy();
     let delivery = delivery(&args.out, targets, &stem, &args.config.annotation)?;
     // An image of the inputs alone is not meant to start by itself.
@@ -57,7 +62,8 @@ pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
         timing.event(Event::Phase(Phase::Check));
         check::refuse(&pipeline::prove(&plan, &ingredients.plan.allow_missing))?;
     }
-    let delivered = deliver((&plan, base.as_deref()), &delivery, &args.talk, timing.wanted(args.out.timing));
+    let delivered =
+        deliver((&plan, base.as_deref()), &delivery, &args.talk, timing.wanted(args.out.timing));
     // The process ends here, and the system takes a large tree back faster than it is taken apart.
     std::mem::forget(plan);
     delivered
@@ -129,13 +135,16 @@ pub(super) fn targets(args: &OutputArgs) -> Result<Vec<Target>, Failure> {
         FormatArg::Oci => Format::OciLayout,
         FormatArg::Rootfs => Format::Rootfs,
     });
-    let parse = |text: &String| Target::parse(text, default, |path| path.is_dir()).map_err(Failure::usage);
+    let parse =
+        |text: &String| Target::parse(text, default, |path| path.is_dir()).map_err(Failure::usage);
     let targets = args.output.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
     if targets.iter().filter(|target| target.place == Place::Stdout).count() > 1 {
         return Err(Failure::usage("only one output can go to stdout"));
     }
     let mut files = BTreeSet::new();
-    for path in targets.iter().filter(|target| target.format != Format::OciLayout).filter_map(Target::path) {
+    for path in
+        targets.iter().filter(|target| target.format != Format::OciLayout).filter_map(Target::path)
+    {
         if !files.insert(path) {
             return Err(Failure::usage(format!("two outputs go to `{}`", path.display())));
         }
@@ -240,10 +249,13 @@ fn include(input: &InputArgs) -> Result<Vec<(ImagePath, String)>, Failure> {
         let option = format!("--include-from {}", file.display());
         let bytes = read(file, trace::MAX_LIST)?;
         if bytes.len() > trace::MAX_LIST {
-            return Err(Failure::usage(format!("{option}: it has more than {} bytes", trace::MAX_LIST)));
+            return Err(Failure::usage(format!(
+                "{option}: it has more than {} bytes",
+                trace::MAX_LIST
+            )));
         }
-        let paths =
-            trace::parse_list(&bytes).map_err(|error| Failure::usage(format!("{option}: {error}")))?;
+        let paths = trace::parse_list(&bytes)
+            .map_err(|error| Failure::usage(format!("{option}: {error}")))?;
         all.extend(paths.into_iter().map(|path| (path, option.clone())));
     }
     Ok(all)
@@ -279,8 +291,9 @@ pub(super) fn fallback_platform() -> Platform {
 pub(super) fn timestamp() -> Result<Timestamp, Failure> {
     let Some(text) = variable("SOURCE_DATE_EPOCH") else { return Ok(Timestamp::EPOCH) };
     let text = text.to_string_lossy();
-    Timestamp::from_source_date_epoch(&text)
-        .ok_or_else(|| Failure::usage(format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds")))
+    Timestamp::from_source_date_epoch(&text).ok_or_else(|| {
+        Failure::usage(format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds"))
+    })
 }
 
 fn owner(text: &str) -> Result<(u32, u32), Failure> {
@@ -297,14 +310,17 @@ fn image_path(option: &str, text: &str) -> Result<ImagePath, Failure> {
 
 fn capabilities(text: &str) -> Result<(ImagePath, Vec<u8>), Failure> {
     let Some((file, names)) = text.split_once('=') else {
-        return Err(Failure::usage(format!("--cap `{text}`: write FILE=CAPS, such as /app=cap_net_raw+ep")));
+        return Err(Failure::usage(format!(
+            "--cap `{text}`: write FILE=CAPS, such as /app=cap_net_raw+ep"
+        )));
     };
-    let value = capability::parse(names).map_err(|error| Failure::usage(format!("--cap: {error}")))?;
+    let value =
+        capability::parse(names).map_err(|error| Failure::usage(format!("--cap: {error}")))?;
     Ok((image_path("--cap", file)?, value))
 }
 
-/// An absolute directory is a path in the sysroot; a relative one is the host's and is made absolute, since
-/// what the loader searches never depends on where imgb was started.
+/// An absolute directory is a path in the sysroot; a relative one is the host's and is made
+/// absolute, since what the loader searches never depends on where imgb was started.
 pub(super) fn library_path(dirs: &[String]) -> Vec<Vec<u8>> {
     let absolute = |dir: &String| std::path::absolute(dir).unwrap_or_else(|_| dir.into());
     dirs.iter()
@@ -317,7 +333,8 @@ pub(super) fn library_path(dirs: &[String]) -> Vec<Vec<u8>> {
 pub(super) fn command_dirs(sysroot: &Path) -> Vec<ImagePath> {
     let own = variable("PATH").filter(|_| sysroot == Path::new("/"));
     let path = own.map_or_else(|| DEFAULT_PATH.into(), |path| path.to_string_lossy().into_owned());
-    let absolute = path.split(':').chain(DEFAULT_PATH.split(':')).filter(|dir| dir.starts_with('/'));
+    let absolute =
+        path.split(':').chain(DEFAULT_PATH.split(':')).filter(|dir| dir.starts_with('/'));
     absolute.filter_map(|dir| ImagePath::new(dir).ok()).collect()
 }
 
@@ -325,7 +342,8 @@ pub(super) fn command_dirs(sysroot: &Path) -> Vec<ImagePath> {
 pub(super) fn outputs(targets: &[Target]) -> BTreeSet<PathBuf> {
     let place = |target: &Target| match &target.place {
         Place::Path(path) => {
-            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let dir =
+                path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
             Some(fs_err::canonicalize(dir).ok()?.join(path.file_name()?))
         }
         Place::Stdout => None,

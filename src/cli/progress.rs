@@ -10,7 +10,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::{args::ProgressArg, report::bytes};
 use crate::pack::Step;
 
-/// Lines are printed at each quarter of work that has at least this many bytes: less is done before it is read.
+/// Lines are printed at each quarter of work that has at least this many bytes: less is done before
+/// it is read.
 const WORTH_LINES: u64 = 64 << 20;
 
 /// How far the work is.
@@ -39,7 +40,8 @@ impl Progress {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
                 let style = "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}";
                 bar.set_style(
-                    ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+                    ProgressStyle::with_template(style)
+                        .unwrap_or_else(|_| ProgressStyle::default_bar()),
                 );
                 How::Bar(bar)
             }
@@ -73,7 +75,8 @@ impl Progress {
     fn advance(&self, more_files: usize, more: u64) {
         let before = self.done.fetch_add(more, Ordering::Relaxed);
         let files_done = self.files_done.fetch_add(more_files, Ordering::Relaxed) + more_files;
-        let (total, files) = (self.total.load(Ordering::Relaxed), self.files.load(Ordering::Relaxed));
+        let (total, files) =
+            (self.total.load(Ordering::Relaxed), self.files.load(Ordering::Relaxed));
         match &self.how {
             How::Bar(bar) => {
                 bar.inc(more);

@@ -162,7 +162,9 @@ fn build_code(error: &BuildError) -> u8 {
 
 fn source_code(error: &SourceError) -> u8 {
     match error {
-        SourceError::NotFound { .. } | SourceError::NoFile(_) | SourceError::Unreadable { .. } => MISSING,
+        SourceError::NotFound { .. } | SourceError::NoFile(_) | SourceError::Unreadable { .. } => {
+            MISSING
+        }
         SourceError::NoRegularFiles { .. }
         | SourceError::WhiteoutName { .. }
         | SourceError::BadPath { .. }
@@ -183,7 +185,9 @@ fn pack_code(error: &PackError) -> u8 {
 fn hint(error: &Error) -> Option<String> {
     let text = match error {
         Error::Build(error) => return error.hint(),
-        Error::Secrets(_) => "leave them out with `--exclude`, or name each one as an input of its own",
+        Error::Secrets(_) => {
+            "leave them out with `--exclude`, or name each one as an input of its own"
+        }
         Error::Source(SourceError::NoRegularFiles { .. }) => "leave them out with `--exclude GLOB`",
         Error::Source(SourceError::WhiteoutName { .. }) => {
             "rename it, or leave it out with `--exclude '.wh.*'`"
@@ -248,7 +252,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     while let Some(cause) = source {
         source = cause.source();
         // Libraries wrap the system's errors in others that say the path once more.
-        let wraps = cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.raw_os_error().is_none());
+        let wraps =
+            cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.raw_os_error().is_none());
         if wraps && source.is_some() {
             continue;
         }
@@ -308,7 +313,11 @@ pub(super) fn summary(plan: &Plan, delivery: &Delivery, delivered: &Delivered) {
     let _ = writeln!(text, "  image ID {}", image.config.digest);
     let _ = writeln!(text, "  manifest {}", image.manifest.digest);
     for (target, names) in delivery.targets.iter().zip(&delivered.names) {
-        let _ = writeln!(text, "{}", next_step(target, names.first().map(|name| name.familiar()).as_deref()));
+        let _ = writeln!(
+            text,
+            "{}",
+            next_step(target, names.first().map(|name| name.familiar()).as_deref())
+        );
     }
     line(text.trim_end());
 }
@@ -321,7 +330,9 @@ fn next_step(target: &Target, name: Option<&str>) -> String {
         Format::Archive | Format::DockerArchive => {
             format!("wrote {path}; load it with: docker load -i {path}   ({name})")
         }
-        Format::OciArchive => format!("wrote {path}; load it with: podman load -i {path}   ({name})"),
+        Format::OciArchive => {
+            format!("wrote {path}; load it with: podman load -i {path}   ({name})")
+        }
         Format::OciLayout => {
             let tag = target.tag.as_deref().or_else(|| name.rsplit(':').next()).unwrap_or("latest");
             format!(

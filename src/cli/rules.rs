@@ -29,21 +29,27 @@ pub(super) fn soft(input: &SoftArgs) -> Result<plan::Soft, Failure> {
     let table = table(&input.rules)?;
     if let Some(name) = choice.unknown(&table).next() {
         let names = table.rules().iter().map(|rule| rule.name.as_str());
-        let near = near(name, names).map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
+        let near =
+            near(name, names).map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
         return Err(Failure::usage(format!("no rule `{name}`{near}; `imgb rules` lists them")));
     }
     Ok(plan::Soft { table, choice })
 }
 
 fn table(files: &[PathBuf]) -> Result<Table, Failure> {
-    let mut table = Table::builtin().map_err(|error| Failure::local(format!("built-in rules: {error}")))?;
+    let mut table =
+        Table::builtin().map_err(|error| Failure::local(format!("built-in rules: {error}")))?;
     for file in files {
-        let wrong =
-            |why: &dyn std::fmt::Display| Failure::usage(format!("--rules `{}`: {why}", file.display()));
+        let wrong = |why: &dyn std::fmt::Display| {
+            Failure::usage(format!("--rules `{}`: {why}", file.display()))
+        };
         let mut text = String::new();
         let opened = fs_err::File::open(file).map_err(|error| wrong(&error.kind()))?;
         // A pipe has no length, and a device no end.
-        opened.take(MAX_RULES + 1).read_to_string(&mut text).map_err(|error| wrong(&error.kind()))?;
+        opened
+            .take(MAX_RULES + 1)
+            .read_to_string(&mut text)
+            .map_err(|error| wrong(&error.kind()))?;
         if text.len() as u64 > MAX_RULES {
             return Err(wrong(&"more than 1 MiB"));
         }
@@ -66,7 +72,13 @@ pub(super) fn rules(args: &RulesArgs) -> Result<(), Failure> {
             Level::Auto => format!(" (up to {})", bytes(rule.limit)),
             Level::All | Level::Hint => String::new(),
         };
-        let _ = writeln!(text, "{:width$}  {:<4}  {}{limit}", rule.name, level(rule.level), rule.description);
+        let _ = writeln!(
+            text,
+            "{:width$}  {:<4}  {}{limit}",
+            rule.name,
+            level(rule.level),
+            rule.description
+        );
     }
     print(&text)
 }

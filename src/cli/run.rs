@@ -30,8 +30,8 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     Ok(ended.code)
 }
 
-/// How `image` is started: as it says itself, but for `args`; with `words` instead of its arguments, if there are
-/// any.
+/// How `image` is started: as it says itself, but for `args`; with `words` instead of its
+/// arguments, if there are any.
 pub(super) fn started(
     args: &StartArgs,
     words: &[String],
@@ -58,7 +58,9 @@ pub(super) fn started(
 
 pub(super) fn failure(error: RunError) -> Failure {
     let (code, details) = match &error {
-        RunError::NotFound(_, searched) => (NOT_FOUND, vec![format!("searched: {}", searched.join(", "))]),
+        RunError::NotFound(_, searched) => {
+            (NOT_FOUND, vec![format!("searched: {}", searched.join(", "))])
+        }
         _ => (OWN_FAULT, Vec::new()),
     };
     let hint = match &error {
@@ -82,8 +84,11 @@ pub(super) fn pair(entry: &str) -> Option<(OsString, OsString)> {
 
 /// Bytes, with `k`, `m` or `g` for powers of 1024, as docker has them.
 fn size(text: &str) -> Result<u64, Failure> {
-    let wrong =
-        || Failure::usage(format!("--memory `{text}`: write a number of bytes, with k, m or g behind it"));
+    let wrong = || {
+        Failure::usage(format!(
+            "--memory `{text}`: write a number of bytes, with k, m or g behind it"
+        ))
+    };
     let lower = text.to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match lower.get(digits.len()..).map(|unit| unit.trim_end_matches('b')) {
@@ -98,7 +103,8 @@ fn size(text: &str) -> Result<u64, Failure> {
 
 /// Seconds, with `s`, `m` or `h` behind them.
 pub(super) fn duration(text: &str) -> Result<Duration, Failure> {
-    let wrong = || Failure::usage(format!("--timeout `{text}`: write seconds, such as 10, 0.5s, 2m or 1h"));
+    let wrong =
+        || Failure::usage(format!("--timeout `{text}`: write seconds, such as 10, 0.5s, 2m or 1h"));
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let factor = match text.get(digits.len()..) {
         Some("" | "s") => 1.0,

@@ -126,7 +126,8 @@ impl Mark {
     }
 }
 
-/// Bytes that this process has read by any system call (proc(5), `rchar`), its own output read back included.
+/// Bytes that this process has read by any system call (proc(5), `rchar`), its own output read back
+/// included.
 fn read_bytes() -> Option<u64> {
     field("/proc/self/io", "rchar:")
 }

@@ -28,7 +28,8 @@ use crate::{
 /// The exit code is the program's.
 pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     let host = HostView::new(&args.sysroot).map_err(|error| {
-        let message = format!("cannot open the sysroot `{}`: {}", args.sysroot.display(), chain(&error));
+        let message =
+            format!("cannot open the sysroot `{}`: {}", args.sysroot.display(), chain(&error));
         Failure::new(MISSING, message, Vec::new(), None)
     })?;
     let image = args.image.as_ref().map(|name| {
@@ -60,9 +61,12 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     let report = trace::judge(&accesses, watched, &|path| there(&host, path), &in_image);
     if let Some(output) = &args.output {
         write(output, &trace::write_list(&report.missing))?;
-        let count = report.missing.iter().filter(|seen| seen.there != Some(There::Directory)).count();
+        let count =
+            report.missing.iter().filter(|seen| seen.there != Some(There::Directory)).count();
         let (list, s) = (output.display(), if count == 1 { "" } else { "s" });
-        line(&format!("wrote {list}, {count} file{s}; use it with: imgb pack --include-from {list}"));
+        line(&format!(
+            "wrote {list}, {count} file{s}; use it with: imgb pack --include-from {list}"
+        ));
     }
     match args.json {
         true => print(&format!("{}\n", as_json(&report, ended.code)))?,
@@ -90,7 +94,9 @@ fn here(args: &TraceArgs) -> Result<(Ended, Vec<Access>), Failure> {
         ("--platform", args.platform.is_some()),
     ];
     if let Some((option, _)) = only_for_images.iter().find(|(_, given)| *given) {
-        return Err(Failure::usage(format!("{option} is for an image; a command runs as it would here")));
+        return Err(Failure::usage(format!(
+            "{option} is for an image; a command runs as it would here"
+        )));
     }
     let mut env: std::collections::BTreeMap<_, _> = std::env::vars_os().collect();
     env.extend(args.start.env.iter().filter_map(|entry| pair(entry)));
@@ -104,14 +110,16 @@ fn here(args: &TraceArgs) -> Result<(Ended, Vec<Access>), Failure> {
 }
 
 fn here_is() -> Result<PathBuf, Failure> {
-    std::env::current_dir()
-        .map_err(|error| Failure::local(format!("cannot tell the working directory: {}", chain(&error))))
+    std::env::current_dir().map_err(|error| {
+        Failure::local(format!("cannot tell the working directory: {}", chain(&error)))
+    })
 }
 
 /// A log is read relative to where imgb stands.
 fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
     let shown = path.display();
-    let fault = |code, why: String| Failure::new(code, format!("`{shown}`: {why}"), Vec::new(), None);
+    let fault =
+        |code, why: String| Failure::new(code, format!("`{shown}`: {why}"), Vec::new(), None);
     let cwd = here_is()?;
     let read = match path == Path::new("-") {
         true => trace::read_strace(io::stdin().lock(), cwd.as_os_str().as_bytes()),
@@ -126,8 +134,8 @@ fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
     })
 }
 
-/// What the sysroot has at `path`. A path with `..` goes through links that a name cannot tell: where it leads is
-/// its name then.
+/// What the sysroot has at `path`. A path with `..` goes through links that a name cannot tell:
+/// where it leads is its name then.
 fn there(host: &HostView, path: &[u8]) -> Option<(Vec<u8>, There)> {
     let found = host.find(path).ok()?;
     let there = match found.kind {
@@ -144,7 +152,8 @@ fn there(host: &HostView, path: &[u8]) -> Option<(Vec<u8>, There)> {
 fn write(output: &Path, list: &[u8]) -> Result<(), Failure> {
     let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
-        let mut file = tempfile::Builder::new().prefix(".imgb-").permissions(list_mode()).tempfile_in(dir)?;
+        let mut file =
+            tempfile::Builder::new().prefix(".imgb-").permissions(list_mode()).tempfile_in(dir)?;
         file.write_all(list)?;
         file.as_file().sync_all()?;
         file.persist(output).map(drop).map_err(|error| error.error)
@@ -184,7 +193,12 @@ fn as_text(report: &Report, watched: Watched, has_image: bool) -> String {
             _ => "directory".into(),
         };
         let by = escape(seen.by.as_bytes());
-        let _ = writeln!(text, "  --include {}  ({size}, {} by {by})", quoted(&seen.path), verb(seen.call));
+        let _ = writeln!(
+            text,
+            "  --include {}  ({size}, {} by {by})",
+            quoted(&seen.path),
+            verb(seen.call)
+        );
     }
     text
 }

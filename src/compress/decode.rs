@@ -20,14 +20,16 @@ pub enum Format {
 /// How many bytes at the start of a stream [`Format::sniff`] looks at.
 pub const MAX_SNIFF: usize = 6;
 
-/// The largest window that a zstd stream may ask for, as a power of two: 128 MiB, zstd's own default.
+/// The largest window that a zstd stream may ask for, as a power of two: 128 MiB, zstd's own
+/// default.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// KiB that an xz stream may ask for. `xz -9` wants 65 MiB.
 const XZ_MEMORY: u32 = 200 << 10;
 
 impl Format {
-    /// The format of a stream that starts with `start` ([`MAX_SNIFF`] bytes, or less if it is shorter).
+    /// The format of a stream that starts with `start` ([`MAX_SNIFF`] bytes, or less if it is
+    /// shorter).
     pub fn sniff(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -40,9 +42,9 @@ impl Format {
     }
 }
 
-/// What `reader` holds, uncompressed: all gzip members, bzip2 and xz streams and zstd frames, to the end.
-/// Reading from it fails where the stream is damaged or cut short, where anything else follows it, and where
-/// it asks for more memory than 200 MiB.
+/// What `reader` holds, uncompressed: all gzip members, bzip2 and xz streams and zstd frames, to
+/// the end. Reading from it fails where the stream is damaged or cut short, where anything else
+/// follows it, and where it asks for more memory than 200 MiB.
 ///
 /// # Errors
 /// Where zstd's decoder cannot be made, for want of memory.
@@ -84,7 +86,8 @@ mod tests {
         writer.finish().unwrap()
     }
 
-    /// The smallest xz stream (The .xz File Format 1.2.1): one block, one uncompressed LZMA2 chunk, CRC32.
+    /// The smallest xz stream (The .xz File Format 1.2.1): one block, one uncompressed LZMA2 chunk,
+    /// CRC32.
     fn xz(text: &[u8]) -> Vec<u8> {
         fn sealed(mut part: Vec<u8>) -> Vec<u8> {
             part.resize(part.len().next_multiple_of(4), 0);
@@ -139,16 +142,23 @@ mod tests {
         for (format, encode) in ENCODERS {
             let stream = encode(b"some text that is longer than a header");
             for end in 7..stream.len() {
-                assert!(read(&stream[..end]).is_err(), "{format:?} cut at {end} of {}", stream.len());
+                assert!(
+                    read(&stream[..end]).is_err(),
+                    "{format:?} cut at {end} of {}",
+                    stream.len()
+                );
             }
-            assert!(read(&[&stream[..], b"garbage, of some length"].concat()).is_err(), "{format:?}");
+            assert!(
+                read(&[&stream[..], b"garbage, of some length"].concat()).is_err(),
+                "{format:?}"
+            );
         }
     }
 
     #[test]
     fn refuses_windows_over_the_limit() {
-        // RFC 8878, 3.1.1.1: descriptor 0 (no single segment, no size), window descriptor: exponent 21
-        // and 31 over 1 KiB, then one raw last block of one byte.
+        // RFC 8878, 3.1.1.1: descriptor 0 (no single segment, no size), window descriptor: exponent
+        // 21 and 31 over 1 KiB, then one raw last block of one byte.
         let frame = |window: u8| [0x28, 0xb5, 0x2f, 0xfd, 0, window, 0x09, 0, 0, b'x'];
         assert_eq!(read(&frame(10 << 3)).unwrap(), b"x");
         assert!(read(&frame(18 << 3)).is_err());

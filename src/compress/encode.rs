@@ -4,11 +4,12 @@ use std::io;
 
 use super::{Compression, inflate};
 
-/// Header of the one gzip member (RFC 1952, 2.3.1): deflate, no flags, no time, no hint, no operating system.
+/// Header of the one gzip member (RFC 1952, 2.3.1): deflate, no flags, no time, no hint, no
+/// operating system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// A last, empty deflate block with fixed codes. Pieces leave the last-block bit clear, so that no piece need
-/// know whether it is the last and no bytes at all are a stream too.
+/// A last, empty deflate block with fixed codes. Pieces leave the last-block bit clear, so that no
+/// piece need know whether it is the last and no bytes at all are a stream too.
 const GZIP_LAST_BLOCK: [u8; 2] = [3, 0];
 
 /// Compresses pieces: one chunk or several. Each thread has its own.
@@ -53,8 +54,8 @@ impl Encoder {
         Ok(Self(match compression {
             Compression::None => Kind::None,
             Compression::Gzip(level) => {
-                let level =
-                    libdeflater::CompressionLvl::new(i32::from(level.clamp(1, 12))).unwrap_or_default();
+                let level = libdeflater::CompressionLvl::new(i32::from(level.clamp(1, 12)))
+                    .unwrap_or_default();
                 let compressor = libdeflater::Compressor::new(level);
                 Kind::Gzip(Deflate { compressor, chunk_len, one: Vec::new(), other: Vec::new() })
             }
@@ -64,8 +65,9 @@ impl Encoder {
         }))
     }
 
-    /// Puts the compressed form of `piece` into `out`, whose old content is lost. A piece begins where a chunk
-    /// does and has up to [`Compression::chunks_at_once`], whole but for the stream's last.
+    /// Puts the compressed form of `piece` into `out`, whose old content is lost. A piece begins
+    /// where a chunk does and has up to [`Compression::chunks_at_once`], whole but for the stream's
+    /// last.
     ///
     /// # Errors
     /// Where the encoder fails, which it does for no input that fits in memory.
@@ -105,8 +107,8 @@ impl Deflate {
     }
 }
 
-/// A chunk as a deflate stream, with what must follow one that is walked. The buffer keeps its length, since to
-/// make it longer costs as much as to write it.
+/// A chunk as a deflate stream, with what must follow one that is walked. The buffer keeps its
+/// length, since to make it longer costs as much as to write it.
 fn deflate<'b>(
     compressor: &mut libdeflater::Compressor,
     chunk: &[u8],
@@ -181,12 +183,20 @@ mod tests {
     use super::*;
     use crate::{compress, digest::Digest};
 
-    const ALL: [Compression; 5] =
-        [Compression::None, Compression::Gzip(1), Compression::GZIP, Compression::ZSTD, Compression::Zstd(9)];
+    const ALL: [Compression; 5] = [
+        Compression::None,
+        Compression::Gzip(1),
+        Compression::GZIP,
+        Compression::ZSTD,
+        Compression::Zstd(9),
+    ];
 
-    /// Two pieces and a bit of text-like bytes, without a random generator whose version could change.
+    /// Two pieces and a bit of text-like bytes, without a random generator whose version could
+    /// change.
     fn sample(len: usize) -> Vec<u8> {
-        (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> (11 + i % 13)) as u8 & 63).collect()
+        (0..len as u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> (11 + i % 13)) as u8 & 63)
+            .collect()
     }
 
     /// `data` in pieces of `chunks` chunks, as of a stream of `size` bytes.
@@ -210,7 +220,10 @@ mod tests {
                 let data = sample(len);
                 let stream = write(compression, &data, len as u64, 1);
                 let at_once = compression.chunks_at_once();
-                assert!(stream == write(compression, &data, len as u64, at_once), "{compression} {len}");
+                assert!(
+                    stream == write(compression, &data, len as u64, at_once),
+                    "{compression} {len}"
+                );
                 let mut back = Vec::new();
                 let format = compress::Format::sniff(&stream);
                 compress::decoder(format, &stream[..]).unwrap().read_to_end(&mut back).unwrap();
@@ -219,8 +232,8 @@ mod tests {
         }
     }
 
-    /// libdeflater is pinned for this. A change here is a change of every layer's digest: it needs a new
-    /// format version and a line in the change log.
+    /// libdeflater is pinned for this. A change here is a change of every layer's digest: it needs
+    /// a new format version and a line in the change log.
     #[test]
     fn the_bytes_are_those_of_this_format_version() {
         let data = sample(3 << 20);
@@ -239,7 +252,8 @@ mod tests {
         assert_eq!((compress::FORMAT, ALL.map(digest)), (2, wanted.map(str::to_owned)));
     }
 
-    /// `GzDecoder`, unlike `MultiGzDecoder`, stops after the first member, as Python's `zlib.decompress` does.
+    /// `GzDecoder`, unlike `MultiGzDecoder`, stops after the first member, as Python's
+    /// `zlib.decompress` does.
     #[test]
     fn gzip_is_one_member() {
         let data = sample(3 << 20);

@@ -1,9 +1,10 @@
 //! Finding the last block of deflate streams, without writing out what they hold.
 //!
-//! libdeflate marks the last block of whatever it compresses. To put streams one behind the other, as
-//! zlib's gzjoin does, that mark must go and the end must be brought to a byte, and only decoding tells where
-//! they are. Since nothing is written, several literals go by in one table lookup. Each lookup has to wait for
-//! the one before, so that two streams walked at once take little longer than one.
+//! libdeflate marks the last block of whatever it compresses. To put streams one behind the other,
+//! as zlib's gzjoin does, that mark must go and the end must be brought to a byte, and only
+//! decoding tells where they are. Since nothing is written, several literals go by in one table
+//! lookup. Each lookup has to wait for the one before, so that two streams walked at once take
+//! little longer than one.
 //!
 //! The input is our own encoder's, yet nothing here trusts it: whatever the bytes, the walk ends.
 
@@ -11,7 +12,8 @@
 const LITERALS: usize = 1 << 11;
 const DISTANCES: usize = 1 << 10;
 
-/// Bytes that must follow a stream in its slice, whatever they are, so that bits are fetched 64 at a time.
+/// Bytes that must follow a stream in its slice, whatever they are, so that bits are fetched 64 at
+/// a time.
 pub(super) const PADDING: usize = 16;
 /// Longest code (RFC 1951, 3.2.7).
 const MAX_CODE: usize = 15;
@@ -29,8 +31,9 @@ pub(super) struct LastBlock {
 }
 
 impl LastBlock {
-    /// Appends the stream, with its [`PADDING`], to `out` so that more blocks are possible behind it: without the
-    /// mark, its end brought to a byte with an empty stored block (RFC 1951, 3.2.4).
+    /// Appends the stream, with its [`PADDING`], to `out` so that more blocks are possible behind
+    /// it: without the mark, its end brought to a byte with an empty stored block (RFC 1951,
+    /// 3.2.4).
     pub(super) fn append_open(self, stream: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         out.extend_from_slice(stream.get(..self.end.div_ceil(8)).unwrap_or_default());
@@ -48,14 +51,14 @@ impl LastBlock {
     }
 }
 
-/// The last block of a stream, which must end with it and has [`PADDING`] behind it. `None` if it is no deflate
-/// stream.
+/// The last block of a stream, which must end with it and has [`PADDING`] behind it. `None` if it
+/// is no deflate stream.
 pub(super) fn last_block(stream: &[u8]) -> Option<LastBlock> {
     Walk::new(stream)?.finish()
 }
 
-/// The last blocks of two streams, each of which must end with it. Each slice has [`PADDING`] behind the
-/// stream. `None` if either is no deflate stream.
+/// The last blocks of two streams, each of which must end with it. Each slice has [`PADDING`]
+/// behind the stream. `None` if either is no deflate stream.
 pub(super) fn last_blocks(one: &[u8], other: &[u8]) -> Option<(LastBlock, LastBlock)> {
     let (mut one, mut other) = (Walk::new(one)?, Walk::new(other)?);
     walk_both(&mut one, &mut other)?;
@@ -120,8 +123,14 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(data: &'a [u8]) -> Option<Self> {
-        let mut walk =
-            Self { data, bits: Bits::at(0), tables: Tables::new(), mark: 0, last: false, finished: false };
+        let mut walk = Self {
+            data,
+            bits: Bits::at(0),
+            tables: Tables::new(),
+            mark: 0,
+            last: false,
+            finished: false,
+        };
         walk.next_block()?;
         Some(walk)
     }
@@ -151,7 +160,8 @@ impl<'a> Walk<'a> {
         (len == !u16::from_le_bytes([c, d])).then_some(())
     }
 
-    /// One step, and what it needs: another block behind the end of one, codes that the tables do not reach.
+    /// One step, and what it needs: another block behind the end of one, codes that the tables do
+    /// not reach.
     #[cold]
     fn step(&mut self) -> Option<()> {
         self.bits = self.bits.refilled(self.data)?;
@@ -208,8 +218,8 @@ fn walk_both(one: &mut Walk<'_>, other: &mut Walk<'_>) -> Option<()> {
     Some(())
 }
 
-/// What a lookup found. From the low end: 6 bits that say how many bits it covers, 8 bits that say how many of
-/// them without the last symbol's extra bits, [`Step::DISTANCE`], [`Step::RARE`].
+/// What a lookup found. From the low end: 6 bits that say how many bits it covers, 8 bits that say
+/// how many of them without the last symbol's extra bits, [`Step::DISTANCE`], [`Step::RARE`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Step(u16);
 
@@ -278,7 +288,8 @@ fn distance_kind(symbol: usize) -> Option<(u32, Then)> {
 struct Codes<const N: usize> {
     /// By the next bits of the stream.
     fast: Box<[Step; N]>,
-    /// Number of codes of each length, and the symbols in order of code, for what `fast` does not reach.
+    /// Number of codes of each length, and the symbols in order of code, for what `fast` does not
+    /// reach.
     counts: [u16; MAX_CODE + 1],
     symbols: Vec<u16>,
     kind: fn(usize) -> Option<(u32, Then)>,
@@ -290,7 +301,8 @@ impl<const N: usize> Codes<N> {
         Self { fast, counts: [0; MAX_CODE + 1], symbols: Vec::new(), kind }
     }
 
-    /// Takes the codes with these lengths by symbol (RFC 1951, 3.2.2). `None` if there are too many.
+    /// Takes the codes with these lengths by symbol (RFC 1951, 3.2.2). `None` if there are too
+    /// many.
     fn set(&mut self, lens: &[u8]) -> Option<()> {
         self.counts = [0; MAX_CODE + 1];
         for &len in lens {
@@ -317,8 +329,8 @@ impl<const N: usize> Codes<N> {
         Some(())
     }
 
-    /// Makes the table out of the codes, length by length: what it holds for the codes of up to `len` bits is
-    /// repeated for the next bit, and the codes with that bit put in.
+    /// Makes the table out of the codes, length by length: what it holds for the codes of up to
+    /// `len` bits is repeated for the next bit, and the codes with that bit put in.
     fn fill(&mut self) {
         self.fast[0] = Step::NONE;
         let (mut code, mut symbols, mut filled) = (0u32, self.symbols.iter(), 1);
@@ -336,7 +348,8 @@ impl<const N: usize> Codes<N> {
         }
     }
 
-    /// Lets one lookup cover all the literals, and the length behind them, that its bits hold whole.
+    /// Lets one lookup cover all the literals, and the length behind them, that its bits hold
+    /// whole.
     fn chain(&mut self) {
         let single = *self.fast;
         // A literal's code has a bit at least, but three in a row in so few bits are rare.
@@ -345,7 +358,9 @@ impl<const N: usize> Codes<N> {
                 let next = single[(index >> entry.bits()) % N];
                 let code = entry.bits() + next.code();
                 let chained = Step::new(code, next.bits() - next.code(), next.then());
-                let fits = entry.then() == Then::Literal && next != Step::NONE && code <= N.trailing_zeros();
+                let fits = entry.then() == Then::Literal
+                    && next != Step::NONE
+                    && code <= N.trailing_zeros();
                 *entry = if fits { chained } else { *entry };
             }
         }
@@ -394,8 +409,9 @@ impl Tables {
         Self { literal: Codes::new(literal_kind), distance: Codes::new(distance_kind) }
     }
 
-    /// Literals, or a length and its distance: 20 bits for the one and 28 for the other at most. Whether a
-    /// distance follows is hard to predict, so that it is looked up in any case and masked out.
+    /// Literals, or a length and its distance: 20 bits for the one and 28 for the other at most.
+    /// Whether a distance follows is hard to predict, so that it is looked up in any case and
+    /// masked out.
     #[inline(always)]
     fn step(&self, word: u64) -> Step {
         let literal = self.literal.step(word);

@@ -1,8 +1,9 @@
 //! Codecs: what a stream is compressed with, opening it, and compressing in independent chunks.
 //!
-//! A stream is cut into chunks by *uncompressed offset*, each chunk is compressed without knowledge of the
-//! others, and the joined result is one valid stream. So its bytes depend on nothing but the input, the level
-//! and the encoder's version, whatever the number of threads or the size of writes.
+//! A stream is cut into chunks by *uncompressed offset*, each chunk is compressed without knowledge
+//! of the others, and the joined result is one valid stream. So its bytes depend on nothing but the
+//! input, the level and the encoder's version, whatever the number of threads or the size of
+//! writes.
 
 mod decode;
 mod encode;
@@ -13,9 +14,10 @@ use std::{fmt, str::FromStr};
 pub use decode::{Format, MAX_SNIFF, decoder};
 pub use encode::{Encoder, Piece, Trailer};
 
-/// The version of what layers' bytes depend on besides their files: the tar's form, the encoders and their versions,
-/// the chunks, the default levels. docs/format.md lists them. Whoever changes one of these counts this up: cached
-/// layers of another version are not used, and each image names its version.
+/// The version of what layers' bytes depend on besides their files: the tar's form, the encoders
+/// and their versions, the chunks, the default levels. docs/format.md lists them. Whoever changes
+/// one of these counts this up: cached layers of another version are not used, and each image names
+/// its version.
 pub const FORMAT: u32 = 2;
 
 /// What a layer is compressed with.
@@ -25,8 +27,8 @@ pub enum Compression {
     None,
     /// RFC 1952, one member. The level is libdeflate's, 1 to 12.
     Gzip(u8),
-    /// RFC 8878, a frame for each piece. The level is 1 to 19: the higher ones want a window that memory
-    /// limits and other decoders refuse.
+    /// RFC 8878, a frame for each piece. The level is 1 to 19: the higher ones want a window that
+    /// memory limits and other decoders refuse.
     Zstd(u8),
 }
 
@@ -36,18 +38,18 @@ pub enum Compression {
 pub struct CompressionError(pub String);
 
 impl Compression {
-    /// gzip at level 5: over three times the speed of `gzip -6` or `pigz -6` a core, and 0.5 to 0.8 % smaller.
-    /// Level 6 is another 0.8 % smaller and takes a sixth more time.
+    /// gzip at level 5: over three times the speed of `gzip -6` or `pigz -6` a core, and 0.5 to 0.8
+    /// % smaller. Level 6 is another 0.8 % smaller and takes a sixth more time.
     pub const GZIP: Self = Self::Gzip(5);
     /// zstd at level 3, zstd's own default.
     pub const ZSTD: Self = Self::Zstd(3);
 
-    /// Bytes of input in each chunk but the last, of a stream of `size` bytes. Part of the output format: another
-    /// value gives other bytes.
+    /// Bytes of input in each chunk but the last, of a stream of `size` bytes. Part of the output
+    /// format: another value gives other bytes.
     ///
-    /// Each chunk is compressed without history. Against one of 4 MiB, gzip loses 0.06 % of size with chunks of
-    /// 2 MiB and 0.2 % with 1 MiB; zstd 2 % and 5 %. A small stream is cut smaller, so that all processors have
-    /// some of it.
+    /// Each chunk is compressed without history. Against one of 4 MiB, gzip loses 0.06 % of size
+    /// with chunks of 2 MiB and 0.2 % with 1 MiB; zstd 2 % and 5 %. A small stream is cut smaller,
+    /// so that all processors have some of it.
     pub fn chunk_len(self, size: u64) -> usize {
         match self {
             Self::None => 1 << 19,
@@ -57,8 +59,8 @@ impl Compression {
         }
     }
 
-    /// How many chunks are compressed faster together than one by one: ends are looked for in two gzip streams at
-    /// once. This has no influence on the bytes.
+    /// How many chunks are compressed faster together than one by one: ends are looked for in two
+    /// gzip streams at once. This has no influence on the bytes.
     pub fn chunks_at_once(self) -> u64 {
         match self {
             Self::None | Self::Zstd(_) => 1,
@@ -97,8 +99,8 @@ impl FromStr for Compression {
             None => (text, None),
         };
         // `+6` and `06` parse as numbers and are no spelling of ours.
-        let level =
-            level.map(|level| level.parse().ok().filter(|n: &u8| n.to_string() == level).unwrap_or(0));
+        let level = level
+            .map(|level| level.parse().ok().filter(|n: &u8| n.to_string() == level).unwrap_or(0));
         match (name, level) {
             ("none", None) => Ok(Self::None),
             ("gzip", None) => Ok(Self::GZIP),
@@ -126,9 +128,10 @@ mod tests {
             assert_eq!(text.parse(), Ok(wanted));
             assert_eq!(wanted.to_string().parse(), Ok(wanted));
         }
-        for text in
-            ["", "gzip:", "gzip:0", "gzip:13", "gzip:+6", "gzip:06", "zstd:20", "none:1", "xz", "GZIP"]
-        {
+        for text in [
+            "", "gzip:", "gzip:0", "gzip:13", "gzip:+6", "gzip:06", "zstd:20", "none:1", "xz",
+            "GZIP",
+        ] {
             assert_eq!(text.parse::<Compression>(), Err(CompressionError(text.into())));
         }
     }

@@ -23,8 +23,9 @@ pub struct ConfDir {
 }
 
 /// The directories that the configuration at `path` names, in order, as `parse_conf` of glibc's
-/// `elf/ldconfig.c` reads them: comments from `#`, `include` with globs relative to the file's directory,
-/// directories that do not exist or are the same as an earlier one left out. Empty where there is no file.
+/// `elf/ldconfig.c` reads them: comments from `#`, `include` with globs relative to the file's
+/// directory, directories that do not exist or are the same as an earlier one left out. Empty where
+/// there is no file.
 pub fn directories(path: &[u8], lookup: &dyn Lookup) -> Vec<ConfDir> {
     let mut out = Parser { lookup, dirs: Vec::new(), ids: Vec::new(), files: 0 };
     out.file(path, 0);
@@ -82,7 +83,8 @@ impl Parser<'_> {
             }
             let mut matched = Vec::new();
             for path in &paths {
-                let names = self.lookup.list(if path.is_empty() { b"/" } else { path }).unwrap_or_default();
+                let names =
+                    self.lookup.list(if path.is_empty() { b"/" } else { path }).unwrap_or_default();
                 let names = names.iter().filter(|name| matches(part, name));
                 matched.extend(names.map(|name| [path, &b"/"[..], name].concat()));
             }
@@ -127,7 +129,8 @@ pub(super) fn is_library_name(name: &[u8]) -> bool {
         || name.starts_with(b"ld64.so.")
 }
 
-/// glob(7) without brackets' classes: `*`, `?`, `[abc]`, `[a-z]`, `[!a]`; a leading dot must be spelt out.
+/// glob(7) without brackets' classes: `*`, `?`, `[abc]`, `[a-z]`, `[!a]`; a leading dot must be
+/// spelt out.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     if name.starts_with(b".") && !pattern.starts_with(b".") {
         return false;
@@ -142,7 +145,9 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
                 continue;
             }
             Some(b'[') => {
-                if let Some(len) = bracket(pattern.get(p..).unwrap_or_default(), name.get(n).copied()) {
+                if let Some(len) =
+                    bracket(pattern.get(p..).unwrap_or_default(), name.get(n).copied())
+                {
                     p += len;
                     n += 1;
                     continue;

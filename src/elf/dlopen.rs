@@ -102,8 +102,11 @@ pub fn parse(text: &[u8]) -> (Vec<Dlopen>, Vec<DlopenError>) {
             errors.push(DlopenError::TooMany);
         }
         names_left -= names.len();
-        let sonames: Vec<Arc<[u8]>> =
-            names.iter().filter(|name| !name.is_empty()).map(|name| name.as_bytes().into()).collect();
+        let sonames: Vec<Arc<[u8]>> = names
+            .iter()
+            .filter(|name| !name.is_empty())
+            .map(|name| name.as_bytes().into())
+            .collect();
         if !sonames.is_empty() {
             let (feature, description) = (entry.feature, entry.description);
             out.push(Dlopen { sonames, feature, description, priority });
@@ -127,7 +130,10 @@ mod tests {
         let (entries, errors) = parse(text);
         let priorities: Vec<_> = entries.iter().map(|entry| entry.priority).collect();
         assert_eq!(priorities, [Priority::Required, Priority::Recommended, Priority::Recommended]);
-        assert_eq!(entries[0].sonames, [Arc::from(&b"liba.so.2"[..]), Arc::from(&b"liba.so.1"[..])]);
+        assert_eq!(
+            entries[0].sonames,
+            [Arc::from(&b"liba.so.2"[..]), Arc::from(&b"liba.so.1"[..])]
+        );
         assert_eq!(errors, [DlopenError::Priority("vital".to_owned())]);
     }
 

@@ -1,4 +1,5 @@
-//! Facts about a loader, read out of its own file: where it looks, what `$LIB` is, which cache it opens.
+//! Facts about a loader, read out of its own file: where it looks, what `$LIB` is, which cache it
+//! opens.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::elf::{Float, Machine};
 pub struct Loader {
     /// Whose rules it follows.
     pub dialect: Dialect,
-    /// The path that it is opened by: PT_INTERP, or for a library the usual place of its machine's loader.
+    /// The path that it is opened by: PT_INTERP, or for a library the usual place of its machine's
+    /// loader.
     pub path: Arc<[u8]>,
     /// What it loads.
     pub machine: Machine,
@@ -27,8 +29,8 @@ pub struct Loader {
     pub hwcaps: Vec<Arc<[u8]>>,
     /// Whether `tls` and platform subdirectories are looked into, too (glibc before 2.37).
     pub legacy_hwcaps: bool,
-    /// Whether it passes over objects of machines of the other byte order, too, and of the other ARM
-    /// floating-point ABI, as Debian's and Ubuntu's patch to `open_verify` makes it do.
+    /// Whether it passes over objects of machines of the other byte order, too, and of the other
+    /// ARM floating-point ABI, as Debian's and Ubuntu's patch to `open_verify` makes it do.
     pub passes_foreign: bool,
 }
 
@@ -54,16 +56,19 @@ struct Known {
 }
 
 impl Loader {
-    /// The facts about the loader at `path` for `machine`: out of `bytes`, its file, as far as they are found
-    /// there, else what is usual for the machine.
+    /// The facts about the loader at `path` for `machine`: out of `bytes`, its file, as far as they
+    /// are found there, else what is usual for the machine.
     pub fn new(path: &[u8], machine: Machine, bytes: Option<&[u8]>) -> Self {
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
         let strings = Strings::of(bytes.unwrap_or_default());
-        if name.starts_with(b"ld-musl-") || strings.find(|s| s.starts_with(b"%.*s/etc/ld-musl-")).is_some() {
+        if name.starts_with(b"ld-musl-")
+            || strings.find(|s| s.starts_with(b"%.*s/etc/ld-musl-")).is_some()
+        {
             return Self::musl(path, machine, &strings);
         }
         let known = known(machine);
-        let system_dirs = strings.directories().unwrap_or_else(|| usual_directories(&known, bytes.is_none()));
+        let system_dirs =
+            strings.directories().unwrap_or_else(|| usual_directories(&known, bytes.is_none()));
         let config = strings.find(|s| s.starts_with(b"/") && s.ends_with(b"/ld.so.cache"));
         Self {
             dialect: Dialect::Glibc,
@@ -75,7 +80,9 @@ impl Loader {
             hwcaps: strings.hwcaps().unwrap_or_else(|| usual_hwcaps(machine)),
             legacy_hwcaps: strings.find(|s| s == b"tls").is_some(),
             // Only they have directories of this form; not all their loaders say who built them.
-            passes_foreign: system_dirs.iter().any(|dir| dir.windows(10).any(|part| part == b"-linux-gnu")),
+            passes_foreign: system_dirs
+                .iter()
+                .any(|dir| dir.windows(10).any(|part| part == b"-linux-gnu")),
             system_dirs,
         }
     }
@@ -86,12 +93,17 @@ impl Loader {
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
         let arch = name.strip_suffix(b".so.1").unwrap_or(name);
         let file = format.map_or_else(|| [b"/etc/", arch, b".path"].concat(), |f| f[4..].to_vec());
-        let default = strings.find(|s| s.starts_with(b"/lib:/")).unwrap_or(b"/lib:/usr/local/lib:/usr/lib");
+        let default =
+            strings.find(|s| s.starts_with(b"/lib:/")).unwrap_or(b"/lib:/usr/local/lib:/usr/lib");
         Self {
             dialect: Dialect::Musl,
             path: path.into(),
             machine,
-            system_dirs: default.split(|&b| b == b':').filter(|d| !d.is_empty()).map(Arc::from).collect(),
+            system_dirs: default
+                .split(|&b| b == b':')
+                .filter(|d| !d.is_empty())
+                .map(Arc::from)
+                .collect(),
             lib: Arc::from(&b"lib"[..]),
             platform: Arc::from(&b""[..]),
             config: [prefix(path), &file].concat().into(),
@@ -101,13 +113,14 @@ impl Loader {
         }
     }
 
-    /// The subdirectories that every processor of the machine makes the loader look into before a directory
-    /// itself, besides `glibc-hwcaps`.
+    /// The subdirectories that every processor of the machine makes the loader look into before a
+    /// directory itself, besides `glibc-hwcaps`.
     pub fn baseline_subdirs(&self) -> Vec<Arc<[u8]>> {
         let platform = String::from_utf8_lossy(&self.platform).into_owned();
         let names = match platform.as_str() {
             _ if !self.legacy_hwcaps => Vec::new(),
-            // AT_PLATFORM and the always set HWCAP_X86_64 have the same name, and both make directories.
+            // AT_PLATFORM and the always set HWCAP_X86_64 have the same name, and both make
+            // directories.
             "x86_64" => ["tls/x86_64/x86_64", "tls/x86_64", "tls", "x86_64/x86_64", "x86_64"]
                 .map(str::to_owned)
                 .to_vec(),
@@ -119,7 +132,8 @@ impl Loader {
     }
 }
 
-/// What is before the last two components of a loader's path: where musl's path file is (`__dls3`, `load_library`).
+/// What is before the last two components of a loader's path: where musl's path file is (`__dls3`,
+/// `load_library`).
 fn prefix(path: &[u8]) -> &[u8] {
     let mut slashes = path.iter().enumerate().rev().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
     match (path.first(), slashes.nth(1)) {
@@ -131,10 +145,16 @@ fn prefix(path: &[u8]) -> &[u8] {
 fn known(machine: Machine) -> Known {
     let of = |name, slib, triplet, platform| Known { name, slib, triplet, platform };
     match (machine.arch, machine.is_64, machine.big_endian) {
-        (eh::EM_X86_64, true, _) => of("ld-linux-x86-64.so.2", "lib64", "x86_64-linux-gnu", "x86_64"),
-        (eh::EM_X86_64, false, _) => of("ld-linux-x32.so.2", "libx32", "x86_64-linux-gnux32", "x86_64"),
+        (eh::EM_X86_64, true, _) => {
+            of("ld-linux-x86-64.so.2", "lib64", "x86_64-linux-gnu", "x86_64")
+        }
+        (eh::EM_X86_64, false, _) => {
+            of("ld-linux-x32.so.2", "libx32", "x86_64-linux-gnux32", "x86_64")
+        }
         (eh::EM_386, ..) => of("ld-linux.so.2", "lib", "i386-linux-gnu", "i386"),
-        (eh::EM_AARCH64, _, false) => of("ld-linux-aarch64.so.1", "lib64", "aarch64-linux-gnu", "aarch64"),
+        (eh::EM_AARCH64, _, false) => {
+            of("ld-linux-aarch64.so.1", "lib64", "aarch64-linux-gnu", "aarch64")
+        }
         (eh::EM_AARCH64, _, true) => {
             of("ld-linux-aarch64_be.so.1", "lib64", "aarch64_be-linux-gnu", "aarch64_be")
         }
@@ -149,7 +169,9 @@ fn known(machine: Machine) -> Known {
         (eh::EM_PPC64, _, true) => of("ld64.so.1", "lib64", "powerpc64-linux-gnu", ""),
         (eh::EM_S390, true, _) => of("ld64.so.1", "lib64", "s390x-linux-gnu", "z900"),
         (eh::EM_S390, false, _) => of("ld.so.1", "lib", "s390-linux-gnu", ""),
-        (eh::EM_RISCV, true, _) => of("ld-linux-riscv64-lp64d.so.1", "lib64/lp64d", "riscv64-linux-gnu", ""),
+        (eh::EM_RISCV, true, _) => {
+            of("ld-linux-riscv64-lp64d.so.1", "lib64/lp64d", "riscv64-linux-gnu", "")
+        }
         (eh::EM_LOONGARCH, ..) => {
             of("ld-linux-loongarch-lp64d.so.1", "lib64", "loongarch64-linux-gnu", "loongarch")
         }
@@ -215,7 +237,8 @@ fn musl_arch(machine: Machine) -> Option<&'static str> {
     })
 }
 
-/// Upstream's two directories; where not even the loader is there to be asked, Debian's before them.
+/// Upstream's two directories; where not even the loader is there to be asked, Debian's before
+/// them.
 fn usual_directories(known: &Known, unknown: bool) -> Vec<Arc<[u8]>> {
     let mut dirs = Vec::new();
     if unknown && !known.triplet.is_empty() {
@@ -239,7 +262,8 @@ fn usual_hwcaps(machine: Machine) -> Vec<Arc<[u8]>> {
     names.iter().map(|name| name.as_bytes().into()).collect()
 }
 
-/// The NUL-terminated strings of a file. Linkers merge equal tails, so a string may be the end of another.
+/// The NUL-terminated strings of a file. Linkers merge equal tails, so a string may be the end of
+/// another.
 struct Strings<'a>(Vec<&'a [u8]>);
 
 impl<'a> Strings<'a> {
@@ -248,7 +272,8 @@ impl<'a> Strings<'a> {
         let runs = bytes.split(|&b| b == 0);
         Self(
             runs.filter_map(|run| {
-                let start = run.iter().rposition(|&b| !(0x20..0x7f).contains(&b)).map_or(0, |at| at + 1);
+                let start =
+                    run.iter().rposition(|&b| !(0x20..0x7f).contains(&b)).map_or(0, |at| at + 1);
                 run.get(start..).filter(|text| !text.is_empty())
             })
             .collect(),
@@ -261,7 +286,8 @@ impl<'a> Strings<'a> {
 
     /// `system_dirs` of `elf/dl-load.c`: the first run of two or more strings `/…/`.
     fn directories(&self) -> Option<Vec<Arc<[u8]>>> {
-        let is_dir = |text: &&[u8]| text.len() > 2 && text.starts_with(b"/") && text.ends_with(b"/");
+        let is_dir =
+            |text: &&[u8]| text.len() > 2 && text.starts_with(b"/") && text.ends_with(b"/");
         let run = self.0.chunk_by(|a, b| is_dir(a) && is_dir(b)).find(|run| run.len() > 1)?;
         Some(run.iter().map(|dir| Arc::from(&dir[..dir.len() - 1])).collect())
     }
@@ -289,9 +315,12 @@ impl<'a> Strings<'a> {
     fn hwcaps(&self) -> Option<Vec<Arc<[u8]>>> {
         let is_level = |name: &[u8]| {
             let number = |rest: &[u8]| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit);
-            [&b"x86-64-v"[..], b"power", b"z"].iter().any(|p| name.strip_prefix(*p).is_some_and(number))
+            [&b"x86-64-v"[..], b"power", b"z"]
+                .iter()
+                .any(|p| name.strip_prefix(*p).is_some_and(number))
         };
-        let list = self.find(|text| text.contains(&b':') && text.split(|&b| b == b':').all(is_level))?;
+        let list =
+            self.find(|text| text.contains(&b':') && text.split(|&b| b == b':').all(is_level))?;
         Some(list.split(|&b| b == b':').map(Arc::from).collect())
     }
 }
@@ -300,7 +329,8 @@ impl<'a> Strings<'a> {
 mod tests {
     use super::*;
 
-    const X86_64: Machine = Machine { arch: eh::EM_X86_64, is_64: true, big_endian: false, flags: 0 };
+    const X86_64: Machine =
+        Machine { arch: eh::EM_X86_64, is_64: true, big_endian: false, flags: 0 };
 
     fn texts(of: &[Arc<[u8]>]) -> Vec<String> {
         of.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
@@ -308,7 +338,8 @@ mod tests {
 
     #[test]
     fn debians_loader_tells_its_directories() {
-        let rodata = b"\x01/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0\0\0tls\0\
+        let rodata =
+            b"\x01/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0\0\0tls\0\
             lib/x86_64-linux-gnu\0/etc/ld.so.cache\0x86-64-v4:x86-64-v3:x86-64-v2\0";
         let loader = Loader::new(b"/lib64/ld-linux-x86-64.so.2", X86_64, Some(rodata));
         assert_eq!(
@@ -324,8 +355,12 @@ mod tests {
     fn a_store_path_is_a_directory_too() {
         let rodata =
             b"/nix/store/x-glibc/lib/\0/nix/store/x-glibc/lib64/\0lib\0/nix/store/x-glibc/etc/ld.so.cache\0";
-        let loader = Loader::new(b"/nix/store/x-glibc/lib/ld-linux-x86-64.so.2", X86_64, Some(rodata));
-        assert_eq!(texts(&loader.system_dirs), ["/nix/store/x-glibc/lib", "/nix/store/x-glibc/lib64"]);
+        let loader =
+            Loader::new(b"/nix/store/x-glibc/lib/ld-linux-x86-64.so.2", X86_64, Some(rodata));
+        assert_eq!(
+            texts(&loader.system_dirs),
+            ["/nix/store/x-glibc/lib", "/nix/store/x-glibc/lib64"]
+        );
         assert_eq!(&*loader.lib, b"lib");
         assert_eq!(&*loader.config, b"/nix/store/x-glibc/etc/ld.so.cache");
         assert!(!loader.legacy_hwcaps);

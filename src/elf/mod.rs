@@ -16,22 +16,24 @@ mod tokens;
 
 pub use cache::Cache;
 pub use closure::{
-    CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Opens, Options,
-    Outcome, PRELOAD_FILE, Program, Root, Suggestion, Tag, Tried, Warning, closure, preload_list,
+    CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Opens,
+    Options, Outcome, PRELOAD_FILE, Program, Root, Suggestion, Tag, Tried, Warning, closure,
+    preload_list,
 };
 pub use dlopen::{Dlopen, DlopenError, Priority};
 pub use loader::{Dialect, Loader, usual_paths};
 pub use object::{
-    Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object, ObjectError, PIE,
-    ReadAt, Request, Sniffed, Symbols, Verneed, constants, layout, sniff, symbols,
+    Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object,
+    ObjectError, PIE, ReadAt, Request, Sniffed, Symbols, Verneed, constants, layout, sniff,
+    symbols,
 };
 
-/// What the loader would see: the image's paths over the sysroot's. The closure and the rules look through
-/// this and touch nothing themselves.
+/// What the loader would see: the image's paths over the sysroot's. The closure and the rules look
+/// through this and touch nothing themselves.
 pub trait Lookup {
-    /// What open(2) of `path` reaches in the root, every link followed inside it, component by component
-    /// (`..` physically, absolute targets re-rooted, 40 links at most). `path` is absolute; a relative one is
-    /// taken from the root.
+    /// What open(2) of `path` reaches in the root, every link followed inside it, component by
+    /// component (`..` physically, absolute targets re-rooted, 40 links at most). `path` is
+    /// absolute; a relative one is taken from the root.
     fn find(&self, path: &[u8]) -> Result<Found, FindError>;
 
     /// The object in a file, parsed at most once for each [`FileId`].

@@ -16,8 +16,8 @@ use crate::{
 /// Levels of a tree that are indented; a chain of thousands would be all blanks.
 const MAX_INDENT: usize = 40;
 
-/// A tree for each program: who asked for what, and how it was found; under a missing library every place that
-/// was looked at. Ends with the warnings.
+/// A tree for each program: who asked for what, and how it was found; under a missing library every
+/// place that was looked at. Ends with the warnings.
 pub fn tree(closure: &Closure) -> String {
     let mut out = String::new();
     for program in &closure.programs {
@@ -26,11 +26,17 @@ pub fn tree(closure: &Closure) -> String {
         Tree { closure, program, out: &mut out, edges }.program();
     }
     for suggestion in &closure.suggested {
-        let names: Vec<String> = suggestion.dlopen.sonames.iter().map(|name| escape(name)).collect();
-        let what = suggestion.dlopen.description.as_deref().or(suggestion.dlopen.feature.as_deref());
+        let names: Vec<String> =
+            suggestion.dlopen.sonames.iter().map(|name| escape(name)).collect();
+        let what =
+            suggestion.dlopen.description.as_deref().or(suggestion.dlopen.feature.as_deref());
         let what = what.map(|what| format!(": {}", escape(what.as_bytes()))).unwrap_or_default();
-        let _ =
-            writeln!(out, "suggested: {} by {}{what}", names.join(" or "), opened(closure, suggestion.file));
+        let _ = writeln!(
+            out,
+            "suggested: {} by {}{what}",
+            names.join(" or "),
+            opened(closure, suggestion.file)
+        );
     }
     for warning in &closure.warnings {
         let _ = writeln!(out, "warning: {warning}");
@@ -38,14 +44,16 @@ pub fn tree(closure: &Closure) -> String {
     out
 }
 
-/// One path a line, as opened, in the order of loading: the libraries of all programs, each once, without the
-/// programs themselves. Bytes, since paths are.
+/// One path a line, as opened, in the order of loading: the libraries of all programs, each once,
+/// without the programs themselves. Bytes, since paths are.
 pub fn list(closure: &Closure) -> Vec<u8> {
     let mut seen = BTreeSet::new();
     let mut out = Vec::new();
     for program in &closure.programs {
         for file in program.loads.iter().chain(&program.extra).chain(&program.interpreter) {
-            let Some(file) = closure.files.get(*file).filter(|file| seen.insert(file.opened.clone())) else {
+            let Some(file) =
+                closure.files.get(*file).filter(|file| seen.insert(file.opened.clone()))
+            else {
                 continue;
             };
             out.extend_from_slice(&file.opened);
@@ -82,12 +90,13 @@ pub fn json(closure: &Closure) -> Value {
     })
 }
 
-/// A graph for Graphviz: files by their real paths, an arrow for each request that loaded something, and what is
-/// missing in red.
+/// A graph for Graphviz: files by their real paths, an arrow for each request that loaded
+/// something, and what is missing in red.
 pub fn dot(closure: &Closure) -> String {
     let mut lines = BTreeSet::new();
-    let real =
-        |file: usize| closure.files.get(file).map_or_else(String::new, |file| quoted(&file.path.to_string()));
+    let real = |file: usize| {
+        closure.files.get(file).map_or_else(String::new, |file| quoted(&file.path.to_string()))
+    };
     for program in &closure.programs {
         if let Some(file) = program.file {
             lines.insert(format!("  {} [shape=box];", real(file)));
@@ -156,10 +165,17 @@ impl<'a> Tree<'a> {
     }
 
     /// Puts the requests of `file` on the stack, the first on top, if they were not printed yet.
-    fn expand(&mut self, branches: &mut Vec<Branch<'a>>, file: usize, prefix: &Arc<str>, depth: usize) {
+    fn expand(
+        &mut self,
+        branches: &mut Vec<Branch<'a>>,
+        file: usize,
+        prefix: &Arc<str>,
+        depth: usize,
+    ) {
         let edges = self.edges.remove(&file).unwrap_or_default();
         let count = edges.len();
-        let branch = |(at, edge)| Branch { edge, prefix: prefix.clone(), depth, last: at + 1 == count };
+        let branch =
+            |(at, edge)| Branch { edge, prefix: prefix.clone(), depth, last: at + 1 == count };
         branches.extend(edges.into_iter().enumerate().map(branch).rev());
     }
 
@@ -169,12 +185,15 @@ impl<'a> Tree<'a> {
         let below = || -> Arc<str> {
             match branch.depth {
                 MAX_INDENT.. => branch.prefix.clone(),
-                _ => format!("{}{}", branch.prefix, if branch.last { "    " } else { "│   " }).into(),
+                _ => {
+                    format!("{}{}", branch.prefix, if branch.last { "    " } else { "│   " }).into()
+                }
             }
         };
         match &branch.edge.outcome {
             Outcome::Found(file, how)
-                if !matches!(how, How::Loaded(_) | How::Loader) && self.edges.contains_key(file) =>
+                if !matches!(how, How::Loaded(_) | How::Loader)
+                    && self.edges.contains_key(file) =>
             {
                 self.expand(branches, *file, &below(), branch.depth + 1);
             }
@@ -222,7 +241,8 @@ impl<'a> Tree<'a> {
 }
 
 fn program_json(closure: &Closure, program: &Program) -> Value {
-    let paths = |files: &[usize]| files.iter().map(|&file| opened(closure, file)).collect::<Vec<String>>();
+    let paths =
+        |files: &[usize]| files.iter().map(|&file| opened(closure, file)).collect::<Vec<String>>();
     json!({
         "path": program.file.map(|file| opened(closure, file)),
         "interpreter": program.interpreter.map(|file| opened(closure, file)),

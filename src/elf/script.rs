@@ -12,11 +12,12 @@ pub struct Shebang {
     pub command: Option<Vec<u8>>,
 }
 
-/// The `#!` line at the start of `head`, as the kernel reads it (`fs/binfmt_script.c`): blanks around, one
-/// argument that is all the rest. `None` where there is none or it is empty.
+/// The `#!` line at the start of `head`, as the kernel reads it (`fs/binfmt_script.c`): blanks
+/// around, one argument that is all the rest. `None` where there is none or it is empty.
 pub fn shebang(head: &[u8]) -> Option<Shebang> {
     let rest = head.strip_prefix(b"#!")?;
-    let line = rest.get(..FIRST_LINE - 2).unwrap_or(rest).split(|&b| b == b'\n' || b == 0).next()?;
+    let line =
+        rest.get(..FIRST_LINE - 2).unwrap_or(rest).split(|&b| b == b'\n' || b == 0).next()?;
     // A carriage return is part of the name: the kernel looks for `/bin/sh\r`.
     let line = trim(line);
     let end = line.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(line.len());
@@ -36,8 +37,8 @@ fn trim(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// The command in `env`'s one argument: a name, or with `-S` words of which options and assignments come
-/// first (coreutils `env.c`).
+/// The command in `env`'s one argument: a name, or with `-S` words of which options and assignments
+/// come first (coreutils `env.c`).
 fn env_command(argument: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(argument);
     let split = text

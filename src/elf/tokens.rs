@@ -18,7 +18,8 @@ pub(super) struct Tokens<'a> {
 pub(super) struct SearchPath {
     /// Absolute directories, in order, without doubles or trailing slashes.
     pub(super) dirs: Vec<Arc<[u8]>>,
-    /// Elements that mean something below the working directory, which an image does not fix: left out.
+    /// Elements that mean something below the working directory, which an image does not fix: left
+    /// out.
     pub(super) relative: Vec<Arc<[u8]>>,
 }
 
@@ -32,8 +33,8 @@ impl SearchPath {
 }
 
 impl Tokens<'_> {
-    /// Splits as `fillin_rpath` of glibc's `elf/dl-load.c` does: an empty element is the working directory, an
-    /// element with a token of unknown value is dropped.
+    /// Splits as `fillin_rpath` of glibc's `elf/dl-load.c` does: an empty element is the working
+    /// directory, an element with a token of unknown value is dropped.
     pub(super) fn glibc_path(self, list: &[u8]) -> SearchPath {
         if list.is_empty() {
             return SearchPath::default();
@@ -57,7 +58,8 @@ impl Tokens<'_> {
                 out.push(byte);
                 continue;
             }
-            let values = [(&b"ORIGIN"[..], self.origin), (b"PLATFORM", self.platform), (b"LIB", self.lib)];
+            let values =
+                [(&b"ORIGIN"[..], self.origin), (b"PLATFORM", self.platform), (b"LIB", self.lib)];
             match values.iter().find_map(|(name, value)| Some((token(rest, name)?, value))) {
                 Some((_, [])) => return None,
                 Some((len, value)) => {
@@ -70,15 +72,16 @@ impl Tokens<'_> {
         Some(out).filter(|out| !out.is_empty())
     }
 
-    /// Splits as `fixup_rpath` and `path_open` of musl's `ldso/dynlink.c` do: only `$ORIGIN` is a token, any
-    /// other `$` makes the whole path void, and empty elements are nothing.
+    /// Splits as `fixup_rpath` and `path_open` of musl's `ldso/dynlink.c` do: only `$ORIGIN` is a
+    /// token, any other `$` makes the whole path void, and empty elements are nothing.
     pub(super) fn musl_path(self, list: &[u8]) -> SearchPath {
         let mut expanded = Vec::with_capacity(list.len());
         let mut rest = list;
         while let Some(dollar) = rest.iter().position(|&b| b == b'$') {
             expanded.extend_from_slice(rest.get(..dollar).unwrap_or_default());
             rest = rest.get(dollar..).unwrap_or_default();
-            let Some(after) = rest.strip_prefix(b"$ORIGIN").or(rest.strip_prefix(b"${ORIGIN}")) else {
+            let Some(after) = rest.strip_prefix(b"$ORIGIN").or(rest.strip_prefix(b"${ORIGIN}"))
+            else {
                 return SearchPath::default();
             };
             expanded.extend_from_slice(self.origin);
@@ -157,7 +160,10 @@ mod tests {
 
     #[test]
     fn musl_knows_one_token_and_no_other() {
-        assert_eq!(TOKENS.musl_path(b"$ORIGINAL:/x").dirs, [Arc::from(&b"/oAL"[..]), Arc::from(&b"/x"[..])]);
+        assert_eq!(
+            TOKENS.musl_path(b"$ORIGINAL:/x").dirs,
+            [Arc::from(&b"/oAL"[..]), Arc::from(&b"/x"[..])]
+        );
         assert_eq!(TOKENS.musl_path(b"/x:$LIB"), SearchPath::default());
         assert_eq!(TOKENS.musl_path(b"::/x:").dirs, [Arc::from(&b"/x"[..])]);
     }

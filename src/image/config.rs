@@ -97,12 +97,18 @@ impl Config {
     /// The configuration of an image of `layers`, which begin with the base's.
     pub(super) fn to_json(&self, layers: &[Layer]) -> Value {
         let mut root = self.base.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
-        let base_history = root.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
-        let base_config = root.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
+        let base_history =
+            root.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
+        let base_config =
+            root.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
         // What the base's builder noted of its own container says nothing of this image.
-        for stale in
-            ["container", "container_config", "docker_version", "variant", "moby.buildkit.buildinfo.v1"]
-        {
+        for stale in [
+            "container",
+            "container_config",
+            "docker_version",
+            "variant",
+            "moby.buildkit.buildinfo.v1",
+        ] {
             root.remove(stale);
         }
         root.append(&mut object(to_value(&self.document(layers))));
@@ -121,7 +127,9 @@ impl Config {
             entry
         });
         let mut rootfs = oci::RootFs::default();
-        rootfs.set_typ("layers".into()).set_diff_ids(layers.iter().map(|l| l.diff_id.to_string()).collect());
+        rootfs
+            .set_typ("layers".into())
+            .set_diff_ids(layers.iter().map(|l| l.diff_id.to_string()).collect());
         let mut document = oci::ImageConfiguration::default();
         document
             .set_created(Some(created.clone()))
@@ -138,12 +146,21 @@ impl Config {
     /// The `config` object: the base's with ours over it.
     fn process(&self, mut config: Map<String, Value>) -> Map<String, Value> {
         // Fields that a Buildfile can take back (an ENTRYPOINT resets CMD) must not shine through.
-        for field in ["Entrypoint", "Cmd", "Env", "ExposedPorts", "Volumes", "Labels", "Healthcheck", "Shell"]
-        {
+        for field in [
+            "Entrypoint",
+            "Cmd",
+            "Env",
+            "ExposedPorts",
+            "Volumes",
+            "Labels",
+            "Healthcheck",
+            "Shell",
+        ] {
             config.remove(field);
         }
-        let set =
-            |items: &BTreeSet<String>| (!items.is_empty()).then(|| items.iter().cloned().collect::<Vec<_>>());
+        let set = |items: &BTreeSet<String>| {
+            (!items.is_empty()).then(|| items.iter().cloned().collect::<Vec<_>>())
+        };
         let mut own = oci::Config::default();
         own.set_user(self.user.clone())
             .set_exposed_ports(set(&self.exposed_ports))
@@ -152,7 +169,9 @@ impl Config {
             .set_cmd(self.cmd.clone())
             .set_volumes(set(&self.volumes))
             .set_working_dir(self.workdir.clone())
-            .set_labels((!self.labels.is_empty()).then(|| self.labels.clone().into_iter().collect()))
+            .set_labels(
+                (!self.labels.is_empty()).then(|| self.labels.clone().into_iter().collect()),
+            )
             .set_stop_signal(self.stop_signal.clone());
         config.append(&mut object(to_value(&own)));
         if let Some(healthcheck) = &self.healthcheck {
@@ -208,7 +227,8 @@ mod tests {
         config.env = vec!["B=1".into(), "A=2".into()];
         config.labels = [("z".to_owned(), "1".to_owned()), ("a".into(), "2".into())].into();
         config.exposed_ports = ["80/tcp".to_owned()].into();
-        config.healthcheck = Some(Healthcheck { test: vec!["NONE".into()], ..Healthcheck::default() });
+        config.healthcheck =
+            Some(Healthcheck { test: vec!["NONE".into()], ..Healthcheck::default() });
         config.history = vec![History { created_by: "imgb".into(), empty_layer: false }];
         assert_eq!(
             config.to_json(&[]).to_string(),

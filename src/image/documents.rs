@@ -1,5 +1,5 @@
-//! Manifest, index and docker's `manifest.json` (OCI image-spec, manifest.md, image-index.md; moby's
-//! `image/tarexport`).
+//! Manifest, index and docker's `manifest.json` (OCI image-spec, manifest.md, image-index.md;
+//! moby's `image/tarexport`).
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,11 @@ pub struct Descriptor {
     pub name: Option<Reference>,
 }
 
-pub(super) fn manifest(config: &Document, layers: &[Layer], annotations: &BTreeMap<String, String>) -> Value {
+pub(super) fn manifest(
+    config: &Document,
+    layers: &[Layer],
+    annotations: &BTreeMap<String, String>,
+) -> Value {
     let layers = layers.iter().map(|layer| {
         let media_type = match layer.format {
             LayerFormat::Tar => oci::MediaType::ImageLayer,
@@ -31,8 +35,11 @@ pub(super) fn manifest(config: &Document, layers: &[Layer], annotations: &BTreeM
         };
         oci::Descriptor::new(media_type, layer.size, digest(layer.digest))
     });
-    let config =
-        oci::Descriptor::new(oci::MediaType::ImageConfig, config.bytes.len() as u64, digest(config.digest));
+    let config = oci::Descriptor::new(
+        oci::MediaType::ImageConfig,
+        config.bytes.len() as u64,
+        digest(config.digest),
+    );
     let mut document = oci::ImageManifestBuilder::default();
     document = document
         .schema_version(oci::SCHEMA_VERSION)
@@ -46,8 +53,8 @@ pub(super) fn manifest(config: &Document, layers: &[Layer], annotations: &BTreeM
     document.build().map_or(Value::Null, |document| to_value(&document))
 }
 
-/// The `index.json` of a layout that holds `manifests`. The name stands in two annotations: containerd,
-/// docker and podman read the full one, skopeo and umoci select by the tag.
+/// The `index.json` of a layout that holds `manifests`. The name stands in two annotations:
+/// containerd, docker and podman read the full one, skopeo and umoci select by the tag.
 pub fn index(manifests: &[Descriptor]) -> Value {
     let manifests: Vec<_> = manifests.iter().map(entry).collect();
     let document = oci::ImageIndexBuilder::default()
@@ -58,8 +65,8 @@ pub fn index(manifests: &[Descriptor]) -> Value {
     document.map_or(Value::Null, |document| to_value(&document))
 }
 
-/// `old`, an existing `index.json`, with `manifests` added: an entry of the same name gives way, all others
-/// stay as they are. `None` where `old` is no index.
+/// `old`, an existing `index.json`, with `manifests` added: an entry of the same name gives way,
+/// all others stay as they are. `None` where `old` is no index.
 pub fn merge_index(old: &Value, manifests: &[Descriptor]) -> Option<Value> {
     let mut merged = old.clone();
     let entries = merged.get_mut("manifests")?.as_array_mut()?;
@@ -120,7 +127,12 @@ mod tests {
 
     fn descriptor(name: &str) -> Descriptor {
         let platform = Platform::linux("amd64", None);
-        Descriptor { digest: Digest::of(name), size: 3, platform, name: Some(name.parse().unwrap()) }
+        Descriptor {
+            digest: Digest::of(name),
+            size: 3,
+            platform,
+            name: Some(name.parse().unwrap()),
+        }
     }
 
     #[test]
@@ -136,7 +148,8 @@ mod tests {
         let mut old = index(&[descriptor("app:1"), descriptor("app:2")]);
         old["future"] = 1.into();
         let merged =
-            merge_index(&old, &[Descriptor { digest: Digest::of("new"), ..descriptor("app:2") }]).unwrap();
+            merge_index(&old, &[Descriptor { digest: Digest::of("new"), ..descriptor("app:2") }])
+                .unwrap();
         assert_eq!(merged["future"], 1);
         assert_eq!(merged["manifests"].as_array().unwrap().len(), 2);
         assert_eq!(merged["manifests"][0], old["manifests"][0]);

@@ -1,7 +1,8 @@
 //! An image as documents: configuration, manifest and index, their bytes and digests. Pure.
 //!
-//! The documents are built from `oci_spec`'s types and written through [`serde_json::Value`], whose maps are
-//! sorted: `oci_spec` keeps annotations and labels in a `HashMap`, whose order differs from run to run.
+//! The documents are built from `oci_spec`'s types and written through [`serde_json::Value`], whose
+//! maps are sorted: `oci_spec` keeps annotations and labels in a `HashMap`, whose order differs
+//! from run to run.
 
 mod config;
 mod documents;
@@ -64,7 +65,11 @@ pub struct Image {
 }
 
 /// The image of `layers`, lowest first, under `config`.
-pub fn assemble(config: &Config, layers: Vec<Layer>, annotations: &BTreeMap<String, String>) -> Image {
+pub fn assemble(
+    config: &Config,
+    layers: Vec<Layer>,
+    annotations: &BTreeMap<String, String>,
+) -> Image {
     let document = Document::of(&config.to_json(&layers));
     let manifest = Document::of(&documents::manifest(&document, &layers, annotations));
     Image { config: document, manifest, platform: config.platform.clone(), layers }

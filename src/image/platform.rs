@@ -2,8 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-/// A platform such as `linux/arm/v7`. The variants that containerd treats as the default (`amd64/v1`,
-/// `arm64/v8`) are spelled without one, as containerd normalises them.
+/// A platform such as `linux/arm/v7`. The variants that containerd treats as the default
+/// (`amd64/v1`, `arm64/v8`) are spelled without one, as containerd normalises them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Platform {
     /// GOOS.
@@ -29,14 +29,18 @@ impl Platform {
             ("arm", None) => Some("v7"),
             (_, variant) => variant,
         };
-        Self { os: "linux".into(), architecture: architecture.into(), variant: normal.map(Into::into) }
+        Self {
+            os: "linux".into(),
+            architecture: architecture.into(),
+            variant: normal.map(Into::into),
+        }
     }
 }
 
 /// The architectures that Linux and OCI have a word for (Go's `go tool dist list`).
 const KNOWN: [&str; 14] = [
-    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le",
-    "riscv64", "s390x", "sparc64",
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
+    "ppc64le", "riscv64", "s390x", "sparc64",
 ];
 
 impl FromStr for Platform {

@@ -2,7 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
-/// A name with a tag, fully qualified, as every engine stores it: `docker.io/library/app:latest` for `app`.
+/// A name with a tag, fully qualified, as every engine stores it: `docker.io/library/app:latest`
+/// for `app`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
     /// Host of the registry, with a port where given.
@@ -16,22 +17,26 @@ pub struct Reference {
 /// Why text is no image name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// Repository paths are lower-case letters, digits, and `.`, `_`, `__`, `-` between them, by `/`.
+    /// Repository paths are lower-case letters, digits, and `.`, `_`, `__`, `-` between them, by
+    /// `/`.
     #[error(
         "`{0}` is no image name: use lower-case letters, digits and single `.`, `_`, `-` between them, as in `team/app:1.0`"
     )]
     Repository(String),
     /// Tags are at most 128 of `A-Za-z0-9_.-`, not starting with `.` or `-`.
-    #[error("`{0}` has no valid tag: use at most 128 letters, digits, `_`, `.` and `-`, as in `app:1.0`")]
+    #[error(
+        "`{0}` has no valid tag: use at most 128 letters, digits, `_`, `.` and `-`, as in `app:1.0`"
+    )]
     Tag(String),
 }
 
 impl Reference {
-    /// The longest registry and repository together (`NameTotalLengthMax` of distribution/reference).
+    /// The longest registry and repository together (`NameTotalLengthMax` of
+    /// distribution/reference).
     const MAX: usize = 255;
 
-    /// The repository part that stands for `text` where nobody chose a name: lower case, and every byte that
-    /// no name may hold as `-`; `image` if nothing is left.
+    /// The repository part that stands for `text` where nobody chose a name: lower case, and every
+    /// byte that no name may hold as `-`; `image` if nothing is left.
     pub fn repository_from(text: &str) -> String {
         let mut out = String::new();
         for byte in text.to_lowercase().bytes() {
@@ -48,7 +53,8 @@ impl Reference {
     /// As people type it: without `docker.io/library/` where that goes without saying.
     pub fn familiar(&self) -> String {
         let name = format!("{}/{}", self.registry, self.repository);
-        let short = name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/"));
+        let short =
+            name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/"));
         format!("{}:{}", short.unwrap_or(&name), self.tag)
     }
 }
@@ -56,15 +62,18 @@ impl Reference {
 impl FromStr for Reference {
     type Err = ReferenceError;
 
-    /// By distribution/reference's grammar: a first component with a `.` or `:`, or `localhost`, is a
-    /// registry; without one it is `docker.io`, whose single-component repositories live in `library/`.
+    /// By distribution/reference's grammar: a first component with a `.` or `:`, or `localhost`, is
+    /// a registry; without one it is `docker.io`, whose single-component repositories live in
+    /// `library/`.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let (name, tag) = match text.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, tag),
             _ => (text, "latest"),
         };
         let (registry, repository) = match name.split_once('/') {
-            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (host, rest.to_owned()),
+            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => {
+                (host, rest.to_owned())
+            }
             Some(_) => ("docker.io", name.to_owned()),
             None => ("docker.io", format!("library/{name}")),
         };
@@ -77,7 +86,10 @@ impl FromStr for Reference {
         }
         let first = tag.bytes().next();
         let tag_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-        if tag.len() > 128 || first.is_none_or(|b| matches!(b, b'.' | b'-')) || !tag.bytes().all(tag_byte) {
+        if tag.len() > 128
+            || first.is_none_or(|b| matches!(b, b'.' | b'-'))
+            || !tag.bytes().all(tag_byte)
+        {
             return Err(ReferenceError::Tag(text.to_owned()));
         }
         Ok(Self { registry: registry.into(), repository, tag: tag.into() })
@@ -98,11 +110,14 @@ fn is_registry(text: &str) -> bool {
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
 fn is_component(text: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let separators = text.split(|c: char| alphanumeric(c as u8) && c.is_ascii()).filter(|s| !s.is_empty());
+    let separators =
+        text.split(|c: char| alphanumeric(c as u8) && c.is_ascii()).filter(|s| !s.is_empty());
     let ends = |b: Option<&u8>| b.is_some_and(|&b| alphanumeric(b));
     ends(text.as_bytes().first())
         && ends(text.as_bytes().last())
-        && separators.into_iter().all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
+        && separators
+            .into_iter()
+            .all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
 }
 
 impl fmt::Display for Reference {
@@ -132,8 +147,8 @@ mod tests {
     #[test]
     fn refuses_what_engines_refuse() {
         for text in [
-            "", "App", "a//b", "-a", "a_", "a..b", "a___b", "../x", "a:", "a:.x", "a:b c", "é", "host:x/y",
-            "a.b",
+            "", "App", "a//b", "-a", "a_", "a..b", "a___b", "../x", "a:", "a:.x", "a:b c", "é",
+            "host:x/y", "a.b",
         ] {
             assert!(text.parse::<Reference>().is_err() || text == "a.b", "{text}");
         }

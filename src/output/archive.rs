@@ -1,7 +1,7 @@
 //! An image as one tar: the OCI layout's files and docker's `manifest.json`, or either alone.
 //!
-//! Blobs come first, since layers are written before the documents that name them are known. Every engine
-//! reads the members in any order.
+//! Blobs come first, since layers are written before the documents that name them are known. Every
+//! engine reads the members in any order.
 
 use std::{
     io::{self, BufWriter, Seek as _, SeekFrom, Write},

@@ -1,4 +1,5 @@
-//! An image in an OCI layout directory (OCI image-spec, image-layout.md), new or with other images in it.
+//! An image in an OCI layout directory (OCI image-spec, image-layout.md), new or with other images
+//! in it.
 
 use std::{
     fs::File,
@@ -23,8 +24,8 @@ pub(super) fn store(dir: &Path, durability: Durability) -> Result<Store, OutputE
     Ok(Store::directory(dir, durability)?)
 }
 
-/// Adds `image` under `names`; images of the same name give way, others stay. Blobs first, then the index, so
-/// that a reader never sees an image whose blobs are not there.
+/// Adds `image` under `names`; images of the same name give way, others stay. Blobs first, then the
+/// index, so that a reader never sees an image whose blobs are not there.
 pub(super) fn write(
     (dir, durability): (&Path, Durability),
     image: &Image,
@@ -47,7 +48,11 @@ pub(super) fn write(
         Some(old) => image::merge_index(old, &descriptors)
             .ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?,
     };
-    put(&dir.join("oci-layout"), &Document::of(&json!({"imageLayoutVersion": "1.0.0"})).bytes, durability)?;
+    put(
+        &dir.join("oci-layout"),
+        &Document::of(&json!({"imageLayoutVersion": "1.0.0"})).bytes,
+        durability,
+    )?;
     put(&dir.join("index.json"), &Document::of(&index).bytes, durability)
 }
 
@@ -76,18 +81,24 @@ pub(super) fn copy(store: &mut Store, blob: &Blob) -> Result<Blob, OutputError> 
 fn put(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), OutputError> {
     let pending = Pending::create(path)?;
     let mut file: &File = pending.file();
-    file.write_all(bytes).map_err(|source| OutputError::Io { action: "write", path: path.into(), source })?;
+    file.write_all(bytes).map_err(|source| OutputError::Io {
+        action: "write",
+        path: path.into(),
+        source,
+    })?;
     Ok(pending.commit(durability)?)
 }
 
-/// That `dir` is new, empty, or a layout already: blobs are not strewn over a directory of something else.
+/// That `dir` is new, empty, or a layout already: blobs are not strewn over a directory of
+/// something else.
 fn check(dir: &Path) -> Result<(), OutputError> {
     let io = |source| OutputError::Io { action: "read", path: dir.into(), source };
     let mut entries = match fs_err::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(io)?,
     };
-    let ours = |name: &std::ffi::OsStr| name == "blobs" || name == "oci-layout" || name == "index.json";
+    let ours =
+        |name: &std::ffi::OsStr| name == "blobs" || name == "oci-layout" || name == "index.json";
     let marked = fs_err::symlink_metadata(dir.join("oci-layout")).is_ok();
     if !marked && entries.any(|entry| entry.is_ok_and(|entry| !ours(&entry.file_name()))) {
         return Err(no_layout(dir, "it is a directory with other files in it"));
@@ -121,7 +132,8 @@ fn read_index(dir: &Path) -> Result<Option<Value>, OutputError> {
 fn lock(dir: &Path) -> Result<fs_err::File, OutputError> {
     let io = |source| OutputError::Io { action: "lock", path: dir.into(), source };
     let file = fs_err::File::open(dir).map_err(io)?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(|errno| io(errno.into()))?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
+        .map_err(|errno| io(errno.into()))?;
     Ok(file)
 }
 

@@ -1,4 +1,5 @@
-//! A finished image → the outputs that were asked for. Decides nothing and reads no input: it copies blobs.
+//! A finished image → the outputs that were asked for. Decides nothing and reads no input: it
+//! copies blobs.
 
 mod archive;
 mod layout;
@@ -64,30 +65,37 @@ pub enum OutputError {
 #[derive(Debug)]
 pub struct Outputs {
     targets: Vec<Target>,
-    /// The archive that is being written while layers are packed, by the target's place in `targets`.
+    /// The archive that is being written while layers are packed, by the target's place in
+    /// `targets`.
     primary: Option<(usize, Pending)>,
     /// The layout that layers go to as they are packed.
     layout: Option<PathBuf>,
     /// Where layers go when no output can take them as they come; removed at the end.
     scratch: Option<Pending>,
-    /// The root file system that is written while layers are packed, by the target's place in `targets`.
+    /// The root file system that is written while layers are packed, by the target's place in
+    /// `targets`.
     root: Option<(usize, Pending)>,
     store: Store,
     durability: Durability,
 }
 
 impl Outputs {
-    /// Opens what has to be open before layers exist. `scratch` is a directory for outputs that cannot be
-    /// written as the layers come: stdout. `durability` is that of files and layouts.
+    /// Opens what has to be open before layers exist. `scratch` is a directory for outputs that
+    /// cannot be written as the layers come: stdout. `durability` is that of files and layouts.
     ///
     /// # Errors
     /// Where an output's directory cannot be written.
-    pub fn open(targets: Vec<Target>, scratch: &Path, durability: Durability) -> Result<Self, OutputError> {
-        let archive =
-            targets.iter().enumerate().find_map(|(number, target)| match (&target.format, &target.place) {
+    pub fn open(
+        targets: Vec<Target>,
+        scratch: &Path,
+        durability: Durability,
+    ) -> Result<Self, OutputError> {
+        let archive = targets.iter().enumerate().find_map(|(number, target)| {
+            match (&target.format, &target.place) {
                 (Format::OciLayout | Format::Rootfs, _) | (_, Place::Stdout) => None,
                 (_, Place::Path(path)) => (!is_stream(path)).then_some((number, path)),
-            });
+            }
+        });
         let layout = targets.iter().find_map(|target| match (&target.format, &target.place) {
             (Format::OciLayout, Place::Path(path)) => Some(path),
             _ => None,
@@ -105,7 +113,9 @@ impl Outputs {
             }
         };
         let mut root = None;
-        for (number, target) in targets.iter().enumerate().filter(|(_, t)| t.format == Format::Rootfs) {
+        for (number, target) in
+            targets.iter().enumerate().filter(|(_, t)| t.format == Format::Rootfs)
+        {
             if let (None, Place::Path(path)) = (&root, &target.place)
                 && rootfs::is_file(&target.place)
             {
@@ -133,8 +143,9 @@ impl Outputs {
         layout::copy(&mut self.store, blob)
     }
 
-    /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names` gives it;
-    /// `root` is the merged file system, for a [`Format::Rootfs`] that [`Outputs::root`] has not brought.
+    /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names`
+    /// gives it; `root` is the merged file system, for a [`Format::Rootfs`] that [`Outputs::root`]
+    /// has not brought.
     ///
     /// # Errors
     /// The first output that cannot be written; those before it are complete.
@@ -145,9 +156,12 @@ impl Outputs {
         root: &dyn Fn() -> Tree,
         names: &dyn Fn(&Target) -> Vec<Reference>,
     ) -> Result<(), OutputError> {
-        // The copies are made first: committing the primary gives its file a name and ends this run's hold on it.
+        // The copies are made first: committing the primary gives its file a name and ends this
+        // run's hold on it.
         for (number, target) in self.targets.iter().enumerate() {
-            let is_own = |own: &Option<(usize, Pending)>| own.as_ref().is_some_and(|(own, _)| *own == number);
+            let is_own = |own: &Option<(usize, Pending)>| {
+                own.as_ref().is_some_and(|(own, _)| *own == number)
+            };
             if is_own(&self.primary) || is_own(&self.root) {
                 continue;
             }
@@ -184,12 +198,13 @@ impl Outputs {
     }
 }
 
-/// Whether `path` is a device or pipe, or a name of one of our own open files: these are written to and never
-/// replaced.
+/// Whether `path` is a device or pipe, or a name of one of our own open files: these are written to
+/// and never replaced.
 fn is_stream(path: &Path) -> bool {
     let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
-    let own =
-        ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"].iter().any(|name| path.starts_with(name));
+    let own = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"]
+        .iter()
+        .any(|name| path.starts_with(name));
     fs_err::metadata(path).is_ok_and(|metadata| special(metadata) || own)
 }
 
@@ -217,5 +232,9 @@ fn descriptors(image: &Image, names: &[Reference]) -> Vec<Descriptor> {
         platform: image.platform.clone(),
         name,
     };
-    if names.is_empty() { vec![one(None)] } else { names.iter().cloned().map(Some).map(one).collect() }
+    if names.is_empty() {
+        vec![one(None)]
+    } else {
+        names.iter().cloned().map(Some).map(one).collect()
+    }
 }

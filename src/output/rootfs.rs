@@ -10,11 +10,14 @@ use crate::{
     tree::Tree,
 };
 
-/// Writes `tree`, whose paths have their parents, to `place`: a stream, for which its files are read once more.
+/// Writes `tree`, whose paths have their parents, to `place`: a stream, for which its files are
+/// read once more.
 pub(super) fn write(place: &Place, tree: &Tree) -> Result<(), OutputError> {
     let layout = Layout::new(tree)?;
     match place {
-        Place::Stdout => tar(&layout, io::stdout().lock()).map_err(|fault| fault.at(OutputError::Stdout)),
+        Place::Stdout => {
+            tar(&layout, io::stdout().lock()).map_err(|fault| fault.at(OutputError::Stdout))
+        }
         Place::Path(path) => {
             let io = |source| OutputError::Io { action: "write", path: path.clone(), source };
             tar(&layout, open_stream(path)?).map_err(|fault| fault.at(io))
@@ -28,7 +31,11 @@ pub(super) fn is_file(place: &Place) -> bool {
 }
 
 /// Copies a root that is complete.
-pub(super) fn copy(root: &Pending, place: &Place, durability: Durability) -> Result<(), OutputError> {
+pub(super) fn copy(
+    root: &Pending,
+    place: &Place,
+    durability: Durability,
+) -> Result<(), OutputError> {
     let read = |source| OutputError::Io { action: "read", path: root.target().into(), source };
     let len = root.file().metadata().map_err(read)?.len();
     let mut from = Extent { file: root.file().clone(), offset: 0 }.reader(len);

@@ -46,7 +46,9 @@ pub enum TargetError {
     #[error("output `{0}` names no file")]
     Empty(String),
     /// An OCI layout is a directory.
-    #[error("output `{0}`: an OCI layout is a directory and cannot go to stdout; use `oci-archive:-`")]
+    #[error(
+        "output `{0}`: an OCI layout is a directory and cannot go to stdout; use `oci-archive:-`"
+    )]
     LayoutToStdout(String),
     /// A directory was named where a file is written.
     #[error("output `{0}` is a directory, and this format is written to a file")]
@@ -67,8 +69,8 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// Reads an output; `default` is the format of those that do not say it. `is_directory` tells of a path
-    /// of the host whether it is a directory now.
+    /// Reads an output; `default` is the format of those that do not say it. `is_directory` tells
+    /// of a path of the host whether it is a directory now.
     ///
     /// # Errors
     /// [`TargetError`].
@@ -82,8 +84,14 @@ impl Target {
             Some(("oci-archive", rest)) => (Some(Format::OciArchive), rest),
             Some(("rootfs", rest)) => (Some(Format::Rootfs), rest),
             Some(("oci", rest)) => return Self::layout(text, rest),
-            Some((transport @ ("docker" | "docker-daemon" | "containers-storage" | "dir" | "ostree"), _)) => {
-                return Err(TargetError::Transport { text: text.into(), transport: transport.into() });
+            Some((
+                transport @ ("docker" | "docker-daemon" | "containers-storage" | "dir" | "ostree"),
+                _,
+            )) => {
+                return Err(TargetError::Transport {
+                    text: text.into(),
+                    transport: transport.into(),
+                });
             }
             _ => (default, text),
         };
@@ -121,7 +129,11 @@ impl Target {
         if let Some(tag) = tag {
             format!("image:{tag}").parse::<Reference>()?;
         }
-        Ok(Self { format: Format::OciLayout, place: Place::Path(dir.into()), tag: tag.map(Into::into) })
+        Ok(Self {
+            format: Format::OciLayout,
+            place: Place::Path(dir.into()),
+            tag: tag.map(Into::into),
+        })
     }
 
     /// The file or directory, unless it is stdout.
@@ -132,12 +144,14 @@ impl Target {
         }
     }
 
-    /// The name of an image that was given none: the output's, without directory and ending. `None` for stdout.
+    /// The name of an image that was given none: the output's, without directory and ending. `None`
+    /// for stdout.
     pub fn stem(&self) -> Option<String> {
         let Place::Path(path) = &self.place else { return None };
         let name = path.file_name()?.to_string_lossy().into_owned();
-        let archive =
-            [".docker.tar", ".oci.tar", ".tar", ".oci"].iter().find_map(|ending| name.strip_suffix(ending));
+        let archive = [".docker.tar", ".oci.tar", ".tar", ".oci"]
+            .iter()
+            .find_map(|ending| name.strip_suffix(ending));
         Some(Reference::repository_from(archive.unwrap_or(&name)))
     }
 }
@@ -151,7 +165,11 @@ mod tests {
         let target = Target::parse(text, default, |path| path == Path::new("dir"));
         let said = match target {
             Ok(Target { format, place: Place::Path(path), tag }) => {
-                format!("{format:?} {}{}", path.display(), tag.map(|t| format!(" {t}")).unwrap_or_default())
+                format!(
+                    "{format:?} {}{}",
+                    path.display(),
+                    tag.map(|t| format!(" {t}")).unwrap_or_default()
+                )
             }
             Ok(target) => format!("{:?} {:?}", target.format, target.place),
             Err(error) => error.to_string(),
@@ -178,7 +196,11 @@ mod tests {
     #[test]
     fn refuses_what_cannot_be_written() {
         check("rootfs:", None, "output `rootfs:` names no file");
-        check("rootfs:dir", None, "output `rootfs:dir` is a directory, and this format is written to a file");
+        check(
+            "rootfs:dir",
+            None,
+            "output `rootfs:dir` is a directory, and this format is written to a file",
+        );
         check(
             "docker://x/y",
             None,

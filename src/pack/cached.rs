@@ -21,7 +21,8 @@ impl Found {
     /// Looks for a layer, before anything of it is read. Only compressed layers are worth it.
     pub(super) fn look(layout: &Layout<'_>, options: &Options<'_>) -> Self {
         let cache = options.cache.filter(|_| options.compression != Compression::None);
-        let (Some(cache), Some(key)) = (cache, cache.and_then(|_| key::key(layout, options.compression)))
+        let (Some(cache), Some(key)) =
+            (cache, cache.and_then(|_| key::key(layout, options.compression)))
         else {
             return Self::default();
         };

@@ -1,4 +1,5 @@
-//! What a compressed layer's bytes depend on, as one digest: the name under which the cache keeps them.
+//! What a compressed layer's bytes depend on, as one digest: the name under which the cache keeps
+//! them.
 
 use std::io::{self, Write as _};
 
@@ -13,17 +14,19 @@ use crate::{
 /// A layer's name in the cache.
 pub(super) struct Key {
     pub(super) digest: Digest,
-    /// The latest status change of any file of the host in it; see [`crate::store::cache::is_racy`].
+    /// The latest status change of any file of the host in it; see
+    /// [`crate::store::cache::is_racy`].
     pub(super) newest: (i64, u32),
 }
 
 /// Bytes that are gathered before they are hashed.
 const BUFFER: usize = 1 << 16;
 
-/// The key of a layer, from metadata alone. `None` where content is in an archive, of which there is no telling
-/// whether it is the same next time.
+/// The key of a layer, from metadata alone. `None` where content is in an archive, of which there
+/// is no telling whether it is the same next time.
 pub(super) fn key(layout: &Layout<'_>, compression: Compression) -> Option<Key> {
-    let mut fields = Fields { hash: Digesting::new(io::sink()), buffer: Vec::with_capacity(2 * BUFFER) };
+    let mut fields =
+        Fields { hash: Digesting::new(io::sink()), buffer: Vec::with_capacity(2 * BUFFER) };
     let mut newest = (i64::MIN, 0);
     fields.bytes(b"imgb layer");
     fields.number(u64::from(compress::FORMAT));
@@ -37,7 +40,8 @@ pub(super) fn key(layout: &Layout<'_>, compression: Compression) -> Option<Key> 
     Some(Key { digest: fields.finish(), newest })
 }
 
-/// Values one behind the other, each with its length where it has one, so that no two lists are the same bytes.
+/// Values one behind the other, each with its length where it has one, so that no two lists are the
+/// same bytes.
 struct Fields {
     hash: Digesting<io::Sink>,
     buffer: Vec<u8>,
@@ -74,7 +78,12 @@ impl Fields {
         }
     }
 
-    fn kind(&mut self, node: &Node, link: Option<&ImagePath>, newest: &mut (i64, u32)) -> Option<()> {
+    fn kind(
+        &mut self,
+        node: &Node,
+        link: Option<&ImagePath>,
+        newest: &mut (i64, u32),
+    ) -> Option<()> {
         match (&node.kind, link) {
             (_, Some(link)) => {
                 self.number(0);
@@ -138,7 +147,8 @@ mod tests {
 
     fn file(host: HostFile, len: u64) -> Node {
         let mut node = Node::inline(0o644, []);
-        node.kind = Kind::File(FileNode { len, content: Content::Host(Arc::new(host)), shared: false });
+        node.kind =
+            Kind::File(FileNode { len, content: Content::Host(Arc::new(host)), shared: false });
         node
     }
 
@@ -147,11 +157,13 @@ mod tests {
     }
 
     fn of(nodes: &[(&str, Node)], compression: Compression) -> Option<Digest> {
-        let tree: Tree = nodes.iter().map(|(p, node)| (ImagePath::new(p).unwrap(), node.clone())).collect();
+        let tree: Tree =
+            nodes.iter().map(|(p, node)| (ImagePath::new(p).unwrap(), node.clone())).collect();
         key(&Layout::new(&tree).unwrap(), compression).map(|key| key.digest)
     }
 
-    /// Every change of what the bytes depend on is another key, and where a file lies on the host is none.
+    /// Every change of what the bytes depend on is another key, and where a file lies on the host
+    /// is none.
     #[test]
     fn whatever_matters_is_in_the_key() {
         let one = |node: Node| of(&[("/a", node)], Compression::GZIP).unwrap();
@@ -173,8 +185,12 @@ mod tests {
             one(with(&|node| node.meta.mode = 0o600)),
             one(with(&|node| node.meta.uid = 1)),
             one(with(&|node| node.meta.gid = 1)),
-            one(with(&|node| node.meta.mtime = crate::timestamp::Timestamp::from_seconds(1).unwrap())),
-            one(with(&|node| node.meta.xattrs = Some(Box::new([(b"a".to_vec(), b"b".to_vec())].into())))),
+            one(with(&|node| {
+                node.meta.mtime = crate::timestamp::Timestamp::from_seconds(1).unwrap();
+            })),
+            one(with(&|node| {
+                node.meta.xattrs = Some(Box::new([(b"a".to_vec(), b"b".to_vec())].into()));
+            })),
             one(Node::inline(0o644, *b"123456789")),
             one(Node::inline(0o644, *b"12345678x")),
             one(Node::directory(0o644)),

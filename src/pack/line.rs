@@ -1,10 +1,11 @@
 //! Who does what next with the pieces of the layers.
 //!
-//! Pieces go round: free → made by anyone → hashed in order → stored in order → free again. Two things are done
-//! by one thread at a time, hashing and storing, and any thread does them: whoever is free takes what is farthest
-//! along. So there are no more threads than processors, and a piece is most often hashed where it was made, out of
-//! that processor's own cache. There is a fixed number of pieces, and the earliest one has all it needs, so the
-//! round never stops. A fault travels in the piece's place and ends the round when its turn comes.
+//! Pieces go round: free → made by anyone → hashed in order → stored in order → free again. Two
+//! things are done by one thread at a time, hashing and storing, and any thread does them: whoever
+//! is free takes what is farthest along. So there are no more threads than processors, and a piece
+//! is most often hashed where it was made, out of that processor's own cache. There is a fixed
+//! number of pieces, and the earliest one has all it needs, so the round never stops. A fault
+//! travels in the piece's place and ends the round when its turn comes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -59,7 +60,12 @@ struct State<'a> {
 
 impl<'a> Line<'a> {
     /// Nothing is done yet. No more pieces are on their way than there are `free` ones.
-    pub(super) fn new(left: Pieces, free: Vec<Buffers>, hasher: Hasher<'a>, storer: Storer<'a>) -> Self {
+    pub(super) fn new(
+        left: Pieces,
+        free: Vec<Buffers>,
+        hasher: Hasher<'a>,
+        storer: Storer<'a>,
+    ) -> Self {
         let state = State {
             left,
             free,
@@ -74,7 +80,8 @@ impl<'a> Line<'a> {
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Does what there is to do until all is done or something fails. Several threads do this at once.
+    /// Does what there is to do until all is done or something fails. Several threads do this at
+    /// once.
     pub(super) fn work(&self, mut work: impl FnMut(Task<'a>) -> Done<'a>) {
         while let Some(task) = self.next() {
             let turn = Turn(self);
@@ -226,8 +233,9 @@ mod tests {
     /// Nobody waits for one who has panicked, whatever he had in hand.
     #[test]
     fn a_panic_ends_it_for_all() {
-        let tree: Tree =
-            [(ImagePath::new("f").unwrap(), Node::inline(0o644, vec![0; 5 << 20]))].into_iter().collect();
+        let tree: Tree = [(ImagePath::new("f").unwrap(), Node::inline(0o644, vec![0; 5 << 20]))]
+            .into_iter()
+            .collect();
         let layout = Layout::new(&tree).unwrap();
         let jobs = NonZeroUsize::new(3).unwrap();
         let options = Options { compression: Compression::None, jobs, cache: None, root: None };
@@ -241,8 +249,9 @@ mod tests {
             let free = (0..4).map(|_| Buffers::default()).collect();
             let line = Line::new(pieces, free, Hasher::new(&parts, &|_| {}), storer);
             let panics = thread::scope(|scope| {
-                let workers: Vec<_> =
-                    (0..workers).map(|_| scope.spawn(|| line.work(|task| work(task, wanted)))).collect();
+                let workers: Vec<_> = (0..workers)
+                    .map(|_| scope.spawn(|| line.work(|task| work(task, wanted))))
+                    .collect();
                 workers.into_iter().filter_map(|worker| worker.join().err()).count()
             });
             assert_eq!(panics, 1, "{wanted}");

@@ -1,10 +1,10 @@
 //! Trees → layers: tar, both digests, compression and storing in one pass, on all cores.
 //!
-//! A layer's tar is cut into pieces by offset. Since [`Layout`] knows where every byte of it belongs, a
-//! thread can make any piece alone: it reads the files in it and compresses it. In order, layer after layer, the
-//! tar is hashed and the blob hashed and stored, by whichever thread is free. So the bytes do not depend on the
-//! number of threads, a large file is read by several, small layers are made at once, and no more is in memory
-//! than the pieces on their way.
+//! A layer's tar is cut into pieces by offset. Since [`Layout`] knows where every byte of it
+//! belongs, a thread can make any piece alone: it reads the files in it and compresses it. In
+//! order, layer after layer, the tar is hashed and the blob hashed and stored, by whichever thread
+//! is free. So the bytes do not depend on the number of threads, a large file is read by several,
+//! small layers are made at once, and no more is in memory than the pieces on their way.
 
 mod cached;
 mod key;
@@ -105,12 +105,12 @@ pub enum PackError {
     Stopped,
 }
 
-/// Makes a layer of each tree, in order, and puts them into `store`. Each tree must hold the parents of its
-/// paths.
+/// Makes a layer of each tree, in order, and puts them into `store`. Each tree must hold the
+/// parents of its paths.
 ///
 /// # Errors
-/// The first [`PackError`] in the order of the layers' bytes. Nothing more is read then, and no blob is left
-/// but those of the layers before.
+/// The first [`PackError`] in the order of the layers' bytes. Nothing more is read then, and no
+/// blob is left but those of the layers before.
 pub fn pack(
     layers: &[&Tree],
     options: &Options<'_>,

@@ -23,7 +23,8 @@ use crate::{
 /// Pieces beyond one for each worker: one being hashed, one being stored.
 const SPARE: usize = 2;
 
-/// More workers than these take one chunk at a time: of several, each would have too much in memory.
+/// More workers than these take one chunk at a time: of several, each would have too much in
+/// memory.
 const MOST_TOGETHER: usize = 4;
 
 /// One layer.
@@ -69,7 +70,8 @@ pub(super) struct Pieces {
     left: u64,
     /// Chunks of a piece.
     together: u64,
-    /// When no more chunks than these are left, pieces have one, so that all workers end at about one time.
+    /// When no more chunks than these are left, pieces have one, so that all workers end at about
+    /// one time.
     few: u64,
 }
 
@@ -81,7 +83,8 @@ impl Pieces {
         let layers: Vec<_> = parts.iter().map(|part| (size(part), chunk_len(size(part)))).collect();
         let chunks: u64 = layers.iter().map(|(size, chunk_len)| size.div_ceil(*chunk_len)).sum();
         let workers = usize::try_from(chunks).unwrap_or(usize::MAX).min(options.jobs.get());
-        let together = if workers > MOST_TOGETHER { 1 } else { options.compression.chunks_at_once() };
+        let together =
+            if workers > MOST_TOGETHER { 1 } else { options.compression.chunks_at_once() };
         let left = layers.iter().map(|(size, _)| size).sum();
         let few = 2 * workers as u64 * together;
         (Self { layers, next: Place::default(), left, together, few }, workers)
@@ -195,7 +198,8 @@ impl Job<'_> {
         if self.compression != Compression::None {
             let chunk_len = self.compression.chunk_len(part.layout.size());
             let encoder = tools.encoder(self.compression, chunk_len).map_err(PackError::Encode)?;
-            let piece = encoder.encode(&buffers.tar, &mut buffers.encoded).map_err(PackError::Encode)?;
+            let piece =
+                encoder.encode(&buffers.tar, &mut buffers.encoded).map_err(PackError::Encode)?;
             buffers.piece = Some(piece);
         }
         Ok(())
@@ -203,7 +207,11 @@ impl Job<'_> {
 }
 
 impl Tools {
-    fn encoder(&mut self, compression: Compression, chunk_len: usize) -> std::io::Result<&mut Encoder> {
+    fn encoder(
+        &mut self,
+        compression: Compression,
+        chunk_len: usize,
+    ) -> std::io::Result<&mut Encoder> {
         let of_others = self.encoder.take().filter(|(len, _)| *len == chunk_len);
         let encoder = match of_others {
             Some(encoder) => encoder,
@@ -226,8 +234,12 @@ mod tests {
             together,
             few,
         };
-        let ends = |pieces: Pieces| pieces.map(|place| (place.layer, place.range)).collect::<Vec<_>>();
-        assert_eq!(ends(of(&[0, 45, 0, 0, 7, 0], 2, 2)), [(1, 0..20), (1, 20..40), (1, 40..45), (4, 0..7)]);
+        let ends =
+            |pieces: Pieces| pieces.map(|place| (place.layer, place.range)).collect::<Vec<_>>();
+        assert_eq!(
+            ends(of(&[0, 45, 0, 0, 7, 0], 2, 2)),
+            [(1, 0..20), (1, 20..40), (1, 40..45), (4, 0..7)]
+        );
         assert_eq!(ends(of(&[30], 2, 1)), [(0, 0..20), (0, 20..30)]);
         assert!(ends(of(&[], 1, 1)).is_empty() && ends(of(&[0, 0], 1, 1)).is_empty());
         assert_eq!(of(&[11, 0, 5], 1, 0).map(|place| place.number).collect::<Vec<_>>(), [0, 1, 2]);

@@ -1,5 +1,5 @@
-//! The root file system of an image as one tar, made while its layers are: what is read for a layer goes there,
-//! too, so that nothing is read twice.
+//! The root file system of an image as one tar, made while its layers are: what is read for a layer
+//! goes there, too, so that nothing is read twice.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -49,8 +49,8 @@ impl<'a> Root<'a> {
         Ok(())
     }
 
-    /// Writes what no layer has brought: headers, and what is in the base image or came out of the cache. After
-    /// a layer that is the `whole` root, nothing.
+    /// Writes what no layer has brought: headers, and what is in the base image or came out of the
+    /// cache. After a layer that is the `whole` root, nothing.
     ///
     /// # Errors
     /// Where content cannot be read or the file not be written.
@@ -60,7 +60,8 @@ impl<'a> Root<'a> {
             let mut files = Files::default();
             let mut buffer = Vec::new();
             for (number, place, file) in self.layout.contents() {
-                let written = self.written.get(number).map_or(0, |written| written.load(Ordering::Relaxed));
+                let written =
+                    self.written.get(number).map_or(0, |written| written.load(Ordering::Relaxed));
                 let mut at = if written == file.len { file.len } else { 0 };
                 while at < file.len {
                     buffer.resize((file.len - at).min(BUFFER as u64) as usize, 0);

@@ -1,7 +1,9 @@
-//! Path patterns as Docker has them: Go's `filepath.Match` with the `**` of moby's `patternmatcher`.
+//! Path patterns as Docker has them: Go's `filepath.Match` with the `**` of moby's
+//! `patternmatcher`.
 //!
-//! Paths and patterns are bytes; `?` and classes take one character, or one byte that is no UTF-8. A match
-//! costs at most pattern length times path length, whatever the pattern: all its states are walked at once.
+//! Paths and patterns are bytes; `?` and classes take one character, or one byte that is no UTF-8.
+//! A match costs at most pattern length times path length, whatever the pattern: all its states are
+//! walked at once.
 
 /// Bytes of one pattern: as long as the longest path.
 pub const MAX_PATTERN: usize = 4096;
@@ -9,10 +11,12 @@ pub const MAX_PATTERN: usize = 4096;
 /// One pattern, read once and matched often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
-    /// The bytes before the first wildcard, and those behind the last: most paths fail one of the two.
+    /// The bytes before the first wildcard, and those behind the last: most paths fail one of the
+    /// two.
     head: Vec<u8>,
     tail: Vec<u8>,
-    /// What is between; it begins and ends with a wildcard. Empty: the pattern is `head`, literally.
+    /// What is between; it begins and ends with a wildcard. Empty: the pattern is `head`,
+    /// literally.
     middle: Vec<Token>,
 }
 
@@ -31,7 +35,8 @@ enum Token {
     Run,
     /// `**` at the end: anything at all.
     Everything,
-    /// `**` elsewhere: nothing, or anything up to and with a slash. `DirsBody` follows and is its loop.
+    /// `**` elsewhere: nothing, or anything up to and with a slash. `DirsBody` follows and is its
+    /// loop.
     Dirs,
     DirsBody,
 }
@@ -39,8 +44,8 @@ enum Token {
 /// Why bytes are no pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GlobError {
-    /// `[` without its `]`, an empty class, a `-` or `]` that is not escaped, a range that runs backwards, bytes
-    /// that are no UTF-8.
+    /// `[` without its `]`, an empty class, a `-` or `]` that is not escaped, a range that runs
+    /// backwards, bytes that are no UTF-8.
     #[error("a `[...]` class in it is malformed")]
     Class,
     /// A backslash at the end, which has nothing to escape.
@@ -52,17 +57,18 @@ pub enum GlobError {
 }
 
 impl Glob {
-    /// The pattern with `**`: `**/` is any number of directories, `**` at the end is everything. It is matched
-    /// against whole relative paths.
+    /// The pattern with `**`: `**/` is any number of directories, `**` at the end is everything. It
+    /// is matched against whole relative paths.
     ///
     /// # Errors
-    /// [`GlobError`], where Go's `filepath.Match` gives `ErrBadPattern`, and for a range that runs backwards.
+    /// [`GlobError`], where Go's `filepath.Match` gives `ErrBadPattern`, and for a range that runs
+    /// backwards.
     pub fn new(pattern: &[u8]) -> Result<Self, GlobError> {
         Ok(Self::from_tokens(&tokens(pattern, true)?))
     }
 
-    /// The pattern without `**`, as Go's `filepath.Match` alone has it and COPY's sources use it: two stars are
-    /// as good as one.
+    /// The pattern without `**`, as Go's `filepath.Match` alone has it and COPY's sources use it:
+    /// two stars are as good as one.
     ///
     /// # Errors
     /// As [`Glob::new`].
@@ -70,12 +76,14 @@ impl Glob {
         Ok(Self::from_tokens(&tokens(pattern, false)?))
     }
 
-    /// Whether the pattern stands for the whole of `path`, which is relative and has no trailing slash.
+    /// Whether the pattern stands for the whole of `path`, which is relative and has no trailing
+    /// slash.
     pub fn matches(&self, path: &[u8]) -> bool {
         if self.middle.is_empty() {
             return path == self.head;
         }
-        let between = path.strip_prefix(&*self.head).and_then(|rest| rest.strip_suffix(&*self.tail));
+        let between =
+            path.strip_prefix(&*self.head).and_then(|rest| rest.strip_suffix(&*self.tail));
         between.is_some_and(|between| walk(&self.middle, between))
     }
 
@@ -114,8 +122,8 @@ fn tokens(pattern: &[u8], double_star: bool) -> Result<Vec<Token>, GlobError> {
     let chars: Vec<u32> = chars(pattern).collect();
     let mut rest = &chars[..];
     let mut out = Vec::new();
-    // moby takes a leading `**` before plain text as "ends in": `**.go` matches `a.go`, where `x**.go` asks for
-    // a slash. It is an optimisation there that became the behaviour.
+    // moby takes a leading `**` before plain text as "ends in": `**.go` matches `a.go`, where
+    // `x**.go` asks for a slash. It is an optimisation there that became the behaviour.
     if let (true, Some(suffix)) = (double_star, pattern.strip_prefix(b"**"))
         && !suffix.starts_with(b"/")
         && !suffix.iter().any(|byte| b"*?[]\\".contains(byte))
@@ -265,8 +273,9 @@ fn takes(token: &Token, char: u32) -> bool {
     }
 }
 
-/// A path without `.`, empty components, a trailing slash and, lexically, `..`: Go's `path.Clean`, but that
-/// nothing stays nothing. A `..` that leads out stays in a relative path and is dropped from an absolute one.
+/// A path without `.`, empty components, a trailing slash and, lexically, `..`: Go's `path.Clean`,
+/// but that nothing stays nothing. A `..` that leads out stays in a relative path and is dropped
+/// from an absolute one.
 pub fn clean(path: &[u8]) -> Vec<u8> {
     let rooted = path.starts_with(b"/");
     let mut parts: Vec<&[u8]> = Vec::new();

@@ -5,8 +5,8 @@ use super::glob::{Glob, GlobError, clean};
 /// Patterns in one list.
 pub const MAX_RULES: usize = 10_000;
 
-/// What a `.dockerignore` file says: patterns, of which those with `!` take back what earlier ones left out.
-/// The default leaves out nothing.
+/// What a `.dockerignore` file says: patterns, of which those with `!` take back what earlier ones
+/// left out. The default leaves out nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Ignore {
     rules: Vec<Rule>,
@@ -16,7 +16,8 @@ pub struct Ignore {
 struct Rule {
     reinclude: bool,
     glob: Glob,
-    /// The pattern by components, as far as each stands for exactly one; only of a rule that re-includes.
+    /// The pattern by components, as far as each stands for exactly one; only of a rule that
+    /// re-includes.
     parts: Vec<Part>,
 }
 
@@ -61,8 +62,9 @@ pub struct Verdict {
 }
 
 impl Ignore {
-    /// Reads the text of a `.dockerignore` file as moby's `ignorefile` does: `#` is a comment in the first
-    /// column only, blanks around a line are dropped, paths are cleaned and a leading slash means nothing.
+    /// Reads the text of a `.dockerignore` file as moby's `ignorefile` does: `#` is a comment in
+    /// the first column only, blanks around a line are dropped, paths are cleaned and a leading
+    /// slash means nothing.
     ///
     /// # Errors
     /// [`IgnoreError`], at the first pattern at fault.
@@ -81,7 +83,8 @@ impl Ignore {
         Ok(ignore)
     }
 
-    /// The list of these patterns, as COPY's `--exclude` gives them: cleaned, but a leading slash is kept.
+    /// The list of these patterns, as COPY's `--exclude` gives them: cleaned, but a leading slash
+    /// is kept.
     ///
     /// # Errors
     /// As [`Ignore::parse`]; the line is the pattern's number.
@@ -99,8 +102,9 @@ impl Ignore {
         self.rules.is_empty()
     }
 
-    /// Whether `path`, relative to the context, is left out: the last rule that matches it or a directory
-    /// above it decides. A trailing slash in a rule means nothing, so files and directories are alike.
+    /// Whether `path`, relative to the context, is left out: the last rule that matches it or a
+    /// directory above it decides. A trailing slash in a rule means nothing, so files and
+    /// directories are alike.
     pub fn excludes(&self, path: &[u8]) -> bool {
         let ends = path.iter().enumerate().filter(|&(_, &byte)| byte == b'/').map(|(at, _)| at);
         let mut verdict = Verdict::default();
@@ -110,14 +114,14 @@ impl Ignore {
         verdict.excluded
     }
 
-    /// The verdict on `path`, given that on the directory that holds it (the default for the top), so that a
-    /// walk asks each rule once a path.
+    /// The verdict on `path`, given that on the directory that holds it (the default for the top),
+    /// so that a walk asks each rule once a path.
     pub fn verdict(&self, parent: &Verdict, path: &[u8]) -> Verdict {
         let mut out = Verdict { excluded: false, matched: vec![false; self.rules.len()] };
         for (at, rule) in self.rules.iter().enumerate() {
             let above = parent.matched.get(at).copied().unwrap_or(false);
-            // A rule that could change nothing is not asked, and so is not known to match what is below
-            // either: the order in which moby works, which `a/b` before `!a` depends on.
+            // A rule that could change nothing is not asked, and so is not known to match what is
+            // below either: the order in which moby works, which `a/b` before `!a` depends on.
             if above || (rule.reinclude == out.excluded && rule.glob.matches(path)) {
                 out.matched[at] = true;
                 out.excluded = !rule.reinclude;
@@ -126,8 +130,8 @@ impl Ignore {
         out
     }
 
-    /// Whether a `!` rule could take back something below the directory `dir`, itself left out: if not, a walk
-    /// need not enter it.
+    /// Whether a `!` rule could take back something below the directory `dir`, itself left out: if
+    /// not, a walk need not enter it.
     pub fn may_reinclude_below(&self, dir: &[u8]) -> bool {
         self.rules.iter().filter(|rule| rule.reinclude).any(|rule| {
             let mut parts = rule.parts.iter();

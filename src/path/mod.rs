@@ -5,9 +5,9 @@ pub mod ignore;
 
 use std::{borrow::Borrow, ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
-/// An absolute path in the image: `/`, or `/a/b` without `.`, `..`, empty components, NUL or a trailing
-/// slash. Any other byte may occur. Ordered bytewise, so that a directory comes before what is in it.
-/// Cloning is cheap: the bytes are shared.
+/// An absolute path in the image: `/`, or `/a/b` without `.`, `..`, empty components, NUL or a
+/// trailing slash. Any other byte may occur. Ordered bytewise, so that a directory comes before
+/// what is in it. Cloning is cheap: the bytes are shared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImagePath(Arc<[u8]>);
 
@@ -36,8 +36,8 @@ impl ImagePath {
         Self(Arc::from(&b"/"[..]))
     }
 
-    /// The path that `bytes` name below the root: a leading slash may be absent; `.`, empty components and
-    /// (lexically) `..` are taken out.
+    /// The path that `bytes` name below the root: a leading slash may be absent; `.`, empty
+    /// components and (lexically) `..` are taken out.
     ///
     /// # Errors
     /// [`PathError`] where `..` leaves the root, at a NUL byte, and past the length limits.
@@ -77,7 +77,8 @@ impl ImagePath {
         Self::new([&self.0, &b"/"[..], below.as_ref()].concat())
     }
 
-    /// `name`, one component and neither `.` nor `..`, in `self`: what [`ImagePath::join`] gives for it, at once.
+    /// `name`, one component and neither `.` nor `..`, in `self`: what [`ImagePath::join`] gives
+    /// for it, at once.
     ///
     /// # Errors
     /// [`PathError`] for a name with a NUL byte, and past the length limits.
@@ -133,7 +134,10 @@ impl ImagePath {
     /// Whether this path is `dir` or below it.
     pub fn is_within(&self, dir: &Self) -> bool {
         dir.is_root()
-            || self.0.strip_prefix(&*dir.0).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            || self
+                .0
+                .strip_prefix(&*dir.0)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
     }
 
     /// The path with its leading slash.
@@ -172,9 +176,11 @@ impl fmt::Debug for ImagePath {
     }
 }
 
-/// `bytes` as one printable line: control characters and what is no UTF-8 become `\xNN`, a backslash `\\`.
+/// `bytes` as one printable line: control characters and what is no UTF-8 become `\xNN`, a
+/// backslash `\\`.
 pub fn escape(bytes: &[u8]) -> String {
-    // Nearly all names are so; a tree of the libraries of a thousand programs has a hundred thousand of them.
+    // Nearly all names are so; a tree of the libraries of a thousand programs has a hundred
+    // thousand of them.
     if bytes.iter().all(|&b| matches!(b, b' '..=b'~') && b != b'\\') {
         return String::from_utf8_lossy(bytes).into_owned();
     }
@@ -208,7 +214,8 @@ mod tests {
 
     #[test]
     fn normalises() {
-        for (given, wanted) in [("", "/"), (".", "/"), ("a//b/./c/", "/a/b/c"), ("/a/../b", "/b"), ("/", "/")]
+        for (given, wanted) in
+            [("", "/"), (".", "/"), ("a//b/./c/", "/a/b/c"), ("/a/../b", "/b"), ("/", "/")]
         {
             assert_eq!(path(given).to_string(), wanted);
         }
@@ -225,7 +232,10 @@ mod tests {
 
     #[test]
     fn walks_up_and_down() {
-        assert_eq!(path("/a/b/c").ancestors().collect::<Vec<_>>(), [path("/"), path("/a"), path("/a/b")]);
+        assert_eq!(
+            path("/a/b/c").ancestors().collect::<Vec<_>>(),
+            [path("/"), path("/a"), path("/a/b")]
+        );
         assert_eq!(path("/").ancestors().count(), 0);
         assert_eq!(path("/a").parent(), Some(path("/")));
         assert_eq!(path("/").parent(), None);

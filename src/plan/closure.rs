@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     elf::{
-        self, Closure, ConfigFile, Edge, FaultKind, File, FindError, Found, FoundKind, How, Lookup as _,
-        Opens, Outcome, Program, Root, Tag,
+        self, Closure, ConfigFile, Edge, FaultKind, File, FindError, Found, FoundKind, How,
+        Lookup as _, Opens, Outcome, Program, Root, Tag,
     },
     path::{ImagePath, escape},
     source::{self, Beside},
@@ -25,9 +25,11 @@ use crate::{
 pub(super) struct Roots {
     /// Programs: everything they need must be found.
     pub(super) programs: Vec<ImagePath>,
-    /// Libraries that the inputs bring. What a program loads of them is found with it; the rest are plugins.
+    /// Libraries that the inputs bring. What a program loads of them is found with it; the rest are
+    /// plugins.
     pub(super) libraries: Vec<ImagePath>,
-    /// Names by which the inputs' own objects may be loaded already when a plugin comes: file names and SONAMEs.
+    /// Names by which the inputs' own objects may be loaded already when a plugin comes: file names
+    /// and SONAMEs.
     pub(super) siblings: BTreeSet<Vec<u8>>,
 }
 
@@ -39,7 +41,8 @@ pub(super) struct Outcomes {
     pub(super) notes: Vec<Note>,
 }
 
-/// Takes all that `roots` need, what rules add to it, and what tells the image's loader where it is.
+/// Takes all that `roots` need, what rules add to it, and what tells the image's loader where it
+/// is.
 pub(super) fn take(
     roots: &Roots,
     options: &Options,
@@ -83,14 +86,16 @@ pub(super) fn take(
     for file in closure.config_files() {
         outcomes.notes.extend(tell(&file, growing)?);
     }
-    outcomes.notes.extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
+    outcomes
+        .notes
+        .extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
     judge(&closure, (roots, hard), options, growing.view, &mut outcomes);
     outcomes.notes.extend(rules.finish(growing)?);
     Ok(outcomes)
 }
 
-/// Libraries of the inputs that lack something alone, opened by each program whose search path counts for what it
-/// opens: `programs` are the first of `closure`.
+/// Libraries of the inputs that lack something alone, opened by each program whose search path
+/// counts for what it opens: `programs` are the first of `closure`.
 fn by_programs(closure: &Closure, programs: usize) -> Opens {
     let lacking = closure.missing().filter(|(program, _)| *program >= programs);
     let lacking = lacking.filter_map(|(program, _)| closure.programs.get(program)?.file);
@@ -108,14 +113,21 @@ fn by_programs(closure: &Closure, programs: usize) -> Opens {
     if names.is_empty() {
         return Opens::new();
     }
-    closure.programs.iter().take(programs).filter_map(counts).map(|path| (path, names.clone())).collect()
+    closure
+        .programs
+        .iter()
+        .take(programs)
+        .filter_map(counts)
+        .map(|path| (path, names.clone()))
+        .collect()
 }
 
-/// Puts in what tells the image's loader where libraries are: into what the inputs bring, where they do.
+/// Puts in what tells the image's loader where libraries are: into what the inputs bring, where
+/// they do.
 fn tell(file: &ConfigFile, growing: &mut Growing<'_>) -> Result<Option<Note>, PlanError> {
     const WHAT: &str = "where the loader finds libraries outside its own directories";
-    let path =
-        ImagePath::new(&file.path).map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
+    let path = ImagePath::new(&file.path)
+        .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
     let own = growing.view.find(path.as_bytes()).ok().filter(|found| growing.has(&found.path));
     let Some(own) = own else {
         growing.generate(path, file.bytes.clone(), WHAT);
@@ -125,7 +137,9 @@ fn tell(file: &ConfigFile, growing: &mut Growing<'_>) -> Result<Option<Note>, Pl
     let Some(more) = file.over(&bytes) else { return Ok(None) };
     growing.replace(own.path, more, WHAT);
     let first = file.needs.first().map_or_else(String::new, |need| escape(&need.path));
-    let text = format!("{path} does not lead to all libraries of the image ({first} is one): they are added");
+    let text = format!(
+        "{path} does not lead to all libraries of the image ({first} is one): they are added"
+    );
     Ok(Some(Note::warning(text)))
 }
 
@@ -143,7 +157,11 @@ fn unloaded(objects: &[ImagePath], closure: &Closure, growing: &Growing<'_>) -> 
 fn search(options: &Options) -> elf::Options {
     let preload = options.settings.variable("LD_PRELOAD").unwrap_or_default();
     elf::Options {
-        environment_path: options.settings.variable("LD_LIBRARY_PATH").unwrap_or_default().into_bytes(),
+        environment_path: options
+            .settings
+            .variable("LD_LIBRARY_PATH")
+            .unwrap_or_default()
+            .into_bytes(),
         library_path: options.library_path.clone(),
         preload: elf::preload_list(&preload),
         hwcaps: if options.hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline },
@@ -169,10 +187,13 @@ fn take_files(closure: &Closure, growing: &mut Growing<'_>) -> Result<(), PlanEr
             growing.take(&found(file), Reason::Loader(by))?;
         }
         for edge in &program.edges {
-            let (Outcome::Found(index, how) | Outcome::Same(index, _, how)) = &edge.outcome else { continue };
+            let (Outcome::Found(index, how) | Outcome::Same(index, _, how)) = &edge.outcome else {
+                continue;
+            };
             let Some(file) = file(*index) else { continue };
             let how = how.to_string().into();
-            let reason = Reason::Needed { by: path(edge.requester), name: (*edge.name).into(), how };
+            let reason =
+                Reason::Needed { by: path(edge.requester), name: (*edge.name).into(), how };
             growing.take(&found(file), reason)?;
             // The library and the list that has the loader load it make sense together only.
             if let (Tag::PreloadFile, Ok(list)) = (edge.tag, growing.view.find(elf::PRELOAD_FILE)) {
@@ -194,8 +215,9 @@ fn found(file: &elf::File) -> Found {
     }
 }
 
-/// What is missing or broken in `closure`, whose first programs are `roots`'. Then come plugins, up to `hard`:
-/// what these need may be loaded already when they are. The rest came by rules: the image starts without.
+/// What is missing or broken in `closure`, whose first programs are `roots`'. Then come plugins, up
+/// to `hard`: what these need may be loaded already when they are. The rest came by rules: the
+/// image starts without.
 fn judge(
     closure: &Closure,
     (roots, hard): (&Roots, usize),
@@ -205,7 +227,9 @@ fn judge(
 ) {
     let mut lacks = Vec::new();
     let mut later: BTreeMap<String, BTreeSet<ImagePath>> = BTreeMap::new();
-    let path = |index: usize| closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone());
+    let path = |index: usize| {
+        closure.files.get(index).map_or_else(ImagePath::root, |file| file.path.clone())
+    };
     let by_programs = found_by(closure.programs.iter().take(roots.programs.len()));
     for (program, edge) in closure.missing() {
         let by = path(edge.requester);
@@ -240,8 +264,11 @@ fn judge(
         Some(Note::warning(format!("{by} need `{name}`, which must be loaded before")))
     }));
     for (program, fault) in closure.faults() {
-        let by =
-            closure.programs.get(program).and_then(|program| program.file).map_or_else(ImagePath::root, path);
+        let by = closure
+            .programs
+            .get(program)
+            .and_then(|program| program.file)
+            .map_or_else(ImagePath::root, path);
         if options.allows_missing(&fault.path) {
             continue;
         }
@@ -253,7 +280,8 @@ fn judge(
                 outcomes.notes.push(Note::warning(text));
             }
             FaultKind::Find(FindError::Missing) => {
-                let missing = Missing { name: escape(&fault.path), by, searched: Vec::new(), beside: None };
+                let missing =
+                    Missing { name: escape(&fault.path), by, searched: Vec::new(), beside: None };
                 outcomes.missing.push(missing);
             }
             _ => outcomes.faults.push(format!("`{by}` cannot start: {fault}")),

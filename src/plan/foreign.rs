@@ -1,4 +1,5 @@
-//! Objects that directories and tarballs bring for another C library: data in this image, of which a note tells.
+//! Objects that directories and tarballs bring for another C library: data in this image, of which
+//! a note tells.
 
 use super::{Note, View, programs::Programs};
 use crate::{
@@ -6,8 +7,9 @@ use crate::{
     path::ImagePath,
 };
 
-/// Takes the objects out of `found` whose C library's loader is nowhere, if there are others whose loader is
-/// there, and musl's where programs and other objects are glibc's: prebuilt modules come for glibc and for musl in one directory. What the user named stays.
+/// Takes the objects out of `found` whose C library's loader is nowhere, if there are others whose
+/// loader is there, and musl's where programs and other objects are glibc's: prebuilt modules come
+/// for glibc and for musl in one directory. What the user named stays.
 pub(super) fn take_out(found: &mut Programs, named: &[ImagePath], view: &View<'_>) -> Vec<Note> {
     let has_loader = |object: &Object| {
         dialect(object).map(|dialect| {
@@ -20,8 +22,10 @@ pub(super) fn take_out(found: &mut Programs, named: &[ImagePath], view: &View<'_
         return Vec::new();
     }
     let has = |wanted, programs_only: bool| {
-        let mut objects = found.objects.iter().filter(|(_, object)| object.is_program() || !programs_only);
-        objects.any(|(_, object)| dialect(object) == Some(wanted) && has_loader(object) == Some(true))
+        let mut objects =
+            found.objects.iter().filter(|(_, object)| object.is_program() || !programs_only);
+        objects
+            .any(|(_, object)| dialect(object) == Some(wanted) && has_loader(object) == Some(true))
     };
     // Where both loaders are, glibc is the system's and musl was added to it.
     let both = has(Dialect::Glibc, false) && !has(Dialect::Musl, true);

@@ -68,8 +68,8 @@ impl Growing<'_> {
         let mut left = vec![path.clone()];
         while let Some(path) = left.pop() {
             self.add(&path, reason.clone())?;
-            let is_directory =
-                self.added.get(&path).is_some_and(Node::is_directory) || self.view.is_own_directory(&path);
+            let is_directory = self.added.get(&path).is_some_and(Node::is_directory)
+                || self.view.is_own_directory(&path);
             if is_directory {
                 let names = self.view.list(path.as_bytes()).unwrap_or_default();
                 left.extend(names.iter().filter_map(|name| path.join(name).ok()));
@@ -83,12 +83,17 @@ impl Growing<'_> {
         path.is_root() || self.view.is_own(path) || self.added.contains(path)
     }
 
-    /// Puts a node in at `path`, unless something is there: at the end of the links that the sysroot has on the
-    /// way, which are taken too.
+    /// Puts a node in at `path`, unless something is there: at the end of the links that the
+    /// sysroot has on the way, which are taken too.
     ///
     /// # Errors
     /// As [`Growing::add`].
-    pub(super) fn make(&mut self, path: &[u8], node: Node, reason: Reason) -> Result<(), PlanError> {
+    pub(super) fn make(
+        &mut self,
+        path: &[u8],
+        node: Node,
+        reason: Reason,
+    ) -> Result<(), PlanError> {
         let Ok(path) = ImagePath::new(path) else { return Ok(()) };
         let mut place = path.clone();
         for dir in path.ancestors().collect::<Vec<_>>().into_iter().rev() {

@@ -9,7 +9,8 @@ use crate::{
     path::{ImagePath, escape},
 };
 
-/// Interpreters that may be scripts themselves, one above the other (`BINPRM` recursion in `exec_binprm`).
+/// Interpreters that may be scripts themselves, one above the other (`BINPRM` recursion in
+/// `exec_binprm`).
 const MAX_DEPTH: usize = 5;
 
 /// What came of the scripts.
@@ -23,8 +24,8 @@ pub(super) struct Interpreters {
     pub(super) notes: Vec<Note>,
 }
 
-/// Takes the interpreter of each script, and what `env` looks for in `dirs`. `is_named` tells whether the user
-/// named a script itself.
+/// Takes the interpreter of each script, and what `env` looks for in `dirs`. `is_named` tells
+/// whether the user named a script itself.
 pub(super) fn take(
     scripts: &[(ImagePath, Shebang)],
     dirs: &[ImagePath],
@@ -69,8 +70,8 @@ impl Interpreters {
     }
 }
 
-/// Where the kernel finds an interpreter. A relative path it takes from the working directory, which an image does
-/// not fix.
+/// Where the kernel finds an interpreter. A relative path it takes from the working directory,
+/// which an image does not fix.
 fn by_kernel(name: &[u8], growing: &Growing<'_>) -> Result<(ImagePath, Found), Vec<String>> {
     if name.starts_with(b"/") {
         find(name, &[], growing)
@@ -79,7 +80,8 @@ fn by_kernel(name: &[u8], growing: &Growing<'_>) -> Result<(ImagePath, Found), V
     }
 }
 
-/// Where an interpreter is, by its path or, for `env`'s command, in the first of `dirs` that has it.
+/// Where an interpreter is, by its path or, for `env`'s command, in the first of `dirs` that has
+/// it.
 pub(super) fn find(
     name: &[u8],
     dirs: &[ImagePath],

@@ -1,4 +1,5 @@
-//! Links of packed directories that lead out of them → the programs they lead to, which join the image.
+//! Links of packed directories that lead out of them → the programs they lead to, which join the
+//! image.
 
 use super::{PlanError, Reason, image::Growing};
 use crate::{
@@ -8,9 +9,14 @@ use crate::{
     tree::{Kind, Tree},
 };
 
-/// Takes the programs of the sysroot that links of directories lead to, as a Python environment's `bin/python3`
-/// does: without them the link is of no use. What else links lead to stays where it is.
-pub(super) fn take(tree: &Tree, kinds: &[InputKind], growing: &mut Growing<'_>) -> Result<(), PlanError> {
+/// Takes the programs of the sysroot that links of directories lead to, as a Python environment's
+/// `bin/python3` does: without them the link is of no use. What else links lead to stays where it
+/// is.
+pub(super) fn take(
+    tree: &Tree,
+    kinds: &[InputKind],
+    growing: &mut Growing<'_>,
+) -> Result<(), PlanError> {
     let is_link = |path: &ImagePath| {
         let input = match growing.reasons.get(path) {
             Some(Reason::Listed(number)) => kinds.get(*number),
@@ -18,7 +24,8 @@ pub(super) fn take(tree: &Tree, kinds: &[InputKind], growing: &mut Growing<'_>) 
         };
         input == Some(&InputKind::Directory)
     };
-    let links = tree.iter().filter(|(path, node)| matches!(node.kind, Kind::Symlink(_)) && is_link(path));
+    let links =
+        tree.iter().filter(|(path, node)| matches!(node.kind, Kind::Symlink(_)) && is_link(path));
     let links: Vec<ImagePath> = links.map(|(path, _)| path.clone()).collect();
     for link in links {
         let Ok(found) = growing.view.find(link.as_bytes()) else { continue };

@@ -18,8 +18,8 @@ use crate::{
     tree::{Kind, Node, Tree, capability},
 };
 
-/// Decides what the image holds: the inputs over each other, what they need from the sysroot, the layers, the
-/// configuration.
+/// Decides what the image holds: the inputs over each other, what they need from the sysroot, the
+/// layers, the configuration.
 ///
 /// # Errors
 /// [`PlanError`]; missing files are collected and reported together.
@@ -58,28 +58,32 @@ pub fn make(
     let mut config = Config::new(platform, source.mtime);
     config.entrypoint = entrypoint(&kinds, &found, &tree, &added);
     options.settings.apply(&mut config)?;
-    let mut plan = Plan { layers: Vec::new(), config, reasons, inputs: names, notes, base: Tree::new() };
+    let mut plan =
+        Plan { layers: Vec::new(), config, reasons, inputs: names, notes, base: Tree::new() };
     let mut whole = tree;
     whole.extend(added);
     finish(&mut plan, whole, source, options)?;
     Ok(plan)
 }
 
-/// Takes what is named by its path in the sysroot: commands and `--include`. Returns all paths that the user
-/// named as single files.
+/// Takes what is named by its path in the sysroot: commands and `--include`. Returns all paths that
+/// the user named as single files.
 pub(super) fn take_named(
     kinds: &[InputKind],
     options: &Options,
     growing: &mut Growing<'_>,
 ) -> Result<Vec<ImagePath>, PlanError> {
-    let missing =
-        |path: &ImagePath, option: &str| PlanError::NotIncluded { path: path.clone(), option: option.into() };
+    let missing = |path: &ImagePath, option: &str| PlanError::NotIncluded {
+        path: path.clone(),
+        option: option.into(),
+    };
     let mut named = Vec::new();
     for (number, kind) in kinds.iter().enumerate() {
         match kind {
             InputKind::File(path) => named.push(path.clone()),
             InputKind::Command(path) => {
-                let found = growing.view.find(path.as_bytes()).map_err(|_| missing(path, "input"))?;
+                let found =
+                    growing.view.find(path.as_bytes()).map_err(|_| missing(path, "input"))?;
                 growing.take(&found, Reason::Listed(number))?;
                 named.push(found.path);
             }
@@ -94,8 +98,8 @@ pub(super) fn take_named(
     Ok(named)
 }
 
-/// The platform of the programs. Objects for another one than the image's are taken out of `found`: in a
-/// directory they are data, of which a note tells.
+/// The platform of the programs. Objects for another one than the image's are taken out of `found`:
+/// in a directory they are data, of which a note tells.
 pub(super) fn platform(
     found: &mut Programs,
     named: &[ImagePath],
@@ -132,16 +136,21 @@ pub(super) fn platform(
         (None, _) => return Err(PlanError::MixedPlatforms(candidates)),
     };
     let is_ours = |object: &Object| {
-        let own =
-            object.header.machine.oci().map(|(architecture, variant)| Platform::linux(architecture, variant));
+        let own = object
+            .header
+            .machine
+            .oci()
+            .map(|(architecture, variant)| Platform::linux(architecture, variant));
         own.is_none_or(|own| own.architecture == platform.architecture)
     };
     let mut notes = Vec::new();
     found.objects.retain(|(path, object)| {
         let ours = is_ours(object);
         if !ours {
-            let text =
-                format!("{path} is for {}, the image for {platform}: packed as data", object.header.machine);
+            let text = format!(
+                "{path} is for {}, the image for {platform}: packed as data",
+                object.header.machine
+            );
             notes.push(Note::warning(text));
         }
         ours
@@ -158,12 +167,14 @@ pub(super) fn take_needed(
     growing: &mut Growing<'_>,
 ) -> Result<Vec<Note>, PlanError> {
     let is_named = |path: &ImagePath| named.contains(path);
-    let interpreters = interpreters::take(&found.scripts, &source.command_dirs, growing, &is_named, options)?;
+    let interpreters =
+        interpreters::take(&found.scripts, &source.command_dirs, growing, &is_named, options)?;
     let mut roots = Roots { programs: interpreters.programs, ..Roots::default() };
     for (path, object) in &found.objects {
         roots.siblings.insert(path.file_name().to_vec());
         roots.siblings.extend(object.soname.as_ref().map(|name| name.to_vec()));
-        if object.is_program() { &mut roots.programs } else { &mut roots.libraries }.push(path.clone());
+        if object.is_program() { &mut roots.programs } else { &mut roots.libraries }
+            .push(path.clone());
     }
     let scripts: Vec<_> = found.scripts.iter().filter(|(path, _)| is_named(path)).collect();
     let names = commands.iter().chain(scripts.iter().map(|(path, _)| path)).cloned().collect();
@@ -181,10 +192,16 @@ pub(super) fn take_needed(
 }
 
 /// The one executable that the user named as a file or command.
-fn entrypoint(kinds: &[InputKind], found: &Programs, tree: &Tree, added: &Tree) -> Option<Vec<String>> {
+fn entrypoint(
+    kinds: &[InputKind],
+    found: &Programs,
+    tree: &Tree,
+    added: &Tree,
+) -> Option<Vec<String>> {
     let starts = |path: &ImagePath| {
         let node = tree.get(path).or_else(|| added.get(path));
-        let executable = node.is_some_and(|node| node.file().is_some() && node.meta.mode & 0o111 != 0);
+        let executable =
+            node.is_some_and(|node| node.file().is_some() && node.meta.mode & 0o111 != 0);
         let known = found.objects.iter().any(|(known, object)| known == path && object.can_start())
             || found.scripts.iter().any(|(script, _)| script == path);
         executable && known
@@ -195,7 +212,9 @@ fn entrypoint(kinds: &[InputKind], found: &Programs, tree: &Tree, added: &Tree) 
         InputKind::Directory | InputKind::Tarball => None,
     });
     match (programs.next(), programs.next()) {
-        (Some(path), None) => String::from_utf8(path.as_bytes().to_vec()).ok().map(|path| vec![path]),
+        (Some(path), None) => {
+            String::from_utf8(path.as_bytes().to_vec()).ok().map(|path| vec![path])
+        }
         _ => None,
     }
 }
@@ -207,11 +226,17 @@ fn finish(
     source: &source::Options,
     options: &Options,
 ) -> Result<(), PlanError> {
-    let workdir =
-        plan.config.workdir.as_ref().and_then(|dir| merge::resolve(&tree, &ImagePath::new(dir).ok()?).ok());
+    let workdir = plan
+        .config
+        .workdir
+        .as_ref()
+        .and_then(|dir| merge::resolve(&tree, &ImagePath::new(dir).ok()?).ok());
     if let Some(dir) = workdir.filter(|dir| !dir.is_root() && !tree.contains(dir)) {
         plan.reasons.insert(dir.clone(), Reason::Generated("working directory".into()));
-        tree.insert(dir.clone(), Node { meta: parent_meta(&dir, source.mtime), kind: Kind::Directory });
+        tree.insert(
+            dir.clone(),
+            Node { meta: parent_meta(&dir, source.mtime), kind: Kind::Directory },
+        );
     }
     for (path, value) in &options.capabilities {
         let missing = || PlanError::NoSuchFile(path.clone());

@@ -10,13 +10,15 @@ use crate::{
 /// Links followed in one path, as in the kernel (`MAXSYMLINKS`).
 const MAX_LINKS: usize = 40;
 
-/// The inputs' trees over each other, and which input brought each path. A later input may add below an
-/// earlier one's directories, through its links too. A single input's tree is taken out of it.
+/// The inputs' trees over each other, and which input brought each path. A later input may add
+/// below an earlier one's directories, through its links too. A single input's tree is taken out of
+/// it.
 ///
 /// # Errors
 /// [`PlanError::Conflict`] where two inputs disagree about a path, [`PlanError::LinkLoop`].
 pub(super) fn merge(inputs: &mut [Input]) -> Result<(Tree, Reasons), PlanError> {
-    // What one walk has found disagrees with nothing, and no part of it lies behind a link of another's.
+    // What one walk has found disagrees with nothing, and no part of it lies behind a link of
+    // another's.
     if let [Input { tree, kind: InputKind::Directory | InputKind::File(_), .. }] = inputs {
         return Ok((std::mem::take(tree), Reasons::all(Reason::Listed(0))));
     }
@@ -78,14 +80,17 @@ impl Merged<'_> {
                 let real = resolve(&self.tree, place).ok();
                 real.is_some_and(|real| self.tree.get(&real).is_none_or(Node::is_directory))
             }
-            (Kind::File(a), Kind::File(b)) => old.meta == new.meta && a.len == b.len && same_bytes(a, b),
+            (Kind::File(a), Kind::File(b)) => {
+                old.meta == new.meta && a.len == b.len && same_bytes(a, b)
+            }
             _ => old == new,
         }
     }
 
     fn conflict(&self, number: usize, path: ImagePath) -> PlanError {
-        let name =
-            |number: usize| self.inputs.get(number).map_or_else(String::new, |input| input.name.clone());
+        let name = |number: usize| {
+            self.inputs.get(number).map_or_else(String::new, |input| input.name.clone())
+        };
         let first = match self.reasons.get(&path) {
             Some(Reason::Listed(first)) => name(*first),
             _ => String::new(),
@@ -94,7 +99,8 @@ impl Merged<'_> {
     }
 }
 
-/// Whether two files of one length hold the same; a file that cannot be read is the same as no other.
+/// Whether two files of one length hold the same; a file that cannot be read is the same as no
+/// other.
 fn same_bytes(a: &FileNode, b: &FileNode) -> bool {
     const PIECE: u64 = 1 << 16;
     if a.content == b.content {
@@ -122,7 +128,8 @@ pub enum ResolveError {
     Blocked(ImagePath),
 }
 
-/// Where `path` really is in `tree`, every link followed; what is not there is taken to be what it says.
+/// Where `path` really is in `tree`, every link followed; what is not there is taken to be what it
+/// says.
 pub(super) fn resolve(tree: &Tree, path: &ImagePath) -> Result<ImagePath, ResolveError> {
     let here = real_path(path, |path| tree.get(path))?;
     match tree.get(&here).map(|node| &node.kind) {
@@ -131,8 +138,8 @@ pub(super) fn resolve(tree: &Tree, path: &ImagePath) -> Result<ImagePath, Resolv
     }
 }
 
-/// Where `path` really is among the nodes that `get` gives, every link followed inside the root; what is not
-/// there is taken to be what it says. Any kind of file may stand at its end.
+/// Where `path` really is among the nodes that `get` gives, every link followed inside the root;
+/// what is not there is taken to be what it says. Any kind of file may stand at its end.
 ///
 /// # Errors
 /// [`ResolveError`]
@@ -148,7 +155,8 @@ pub fn real_path<'a>(
             here = here.parent().unwrap_or(here);
             continue;
         }
-        // The components of a path and of a link's target are valid by themselves; too long a whole is a loop.
+        // The components of a path and of a link's target are valid by themselves; too long a whole
+        // is a loop.
         let next = here.join(&name).map_err(|_| ResolveError::Loop)?;
         match get(&next).map(|node| &node.kind) {
             Some(Kind::Symlink(target)) => {
@@ -159,7 +167,8 @@ pub fn real_path<'a>(
                 if target.starts_with(b"/") {
                     here = ImagePath::root();
                 }
-                let parts = target.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
+                let parts =
+                    target.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
                 rest.extend(parts.rev().map(<[u8]>::to_vec));
             }
             Some(Kind::File(_) | Kind::Special(_)) if !rest.is_empty() => {
@@ -195,15 +204,21 @@ mod tests {
 
     #[test]
     fn later_inputs_add_below_earlier_ones() {
-        let a = input("a", &[("opt", Node::directory(0o755)), ("opt/x", Node::inline(0o644, *b"x"))]);
-        let b = input("b", &[("opt", Node::directory(0o700)), ("opt/y", Node::inline(0o644, *b"y"))]);
+        let a =
+            input("a", &[("opt", Node::directory(0o755)), ("opt/x", Node::inline(0o644, *b"x"))]);
+        let b =
+            input("b", &[("opt", Node::directory(0o700)), ("opt/y", Node::inline(0o644, *b"y"))]);
         check([a, b], "/opt\n/opt/x\n/opt/y\n");
     }
 
     #[test]
     fn later_inputs_follow_the_links_of_earlier_ones() {
-        let root = input("root", &[("lib", Node::symlink(*b"usr/lib")), ("usr/lib", Node::directory(0o755))]);
-        let lib = input("lib", &[("lib", Node::directory(0o755)), ("lib/x", Node::inline(0o644, *b"x"))]);
+        let root = input(
+            "root",
+            &[("lib", Node::symlink(*b"usr/lib")), ("usr/lib", Node::directory(0o755))],
+        );
+        let lib =
+            input("lib", &[("lib", Node::directory(0o755)), ("lib/x", Node::inline(0o644, *b"x"))]);
         check([root, lib], "/lib\n/usr/lib\n/usr/lib/x\n");
     }
 

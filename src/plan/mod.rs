@@ -1,5 +1,5 @@
-//! Everything that is decided about an image, as plain data: which paths, why, in which layer, which
-//! configuration. After [`make`] nothing is decided.
+//! Everything that is decided about an image, as plain data: which paths, why, in which layer,
+//! which configuration. After [`make`] nothing is decided.
 
 mod closure;
 mod deps;
@@ -172,7 +172,8 @@ pub enum PlanError {
     /// Libraries, loaders or interpreters that cannot be found; all of them.
     #[error("{}", missing(.0))]
     Missing(Vec<Missing>),
-    /// Objects in directories for another machine or C library, where the user wants none; all of them.
+    /// Objects in directories for another machine or C library, where the user wants none; all of
+    /// them.
     #[error("{}", .0.join("; "))]
     Foreign(Vec<String>),
     /// Inputs that are damaged ELF objects; all of them.
@@ -206,13 +207,17 @@ pub struct Missing {
     pub by: ImagePath,
     /// Each place that was searched, in order, with why it is one.
     pub searched: Vec<String>,
-    /// Where it stands on the host, if the needing file's `$ORIGIN` leads to it there: the input was taken out of
-    /// its directory.
+    /// Where it stands on the host, if the needing file's `$ORIGIN` leads to it there: the input
+    /// was taken out of its directory.
     pub beside: Option<Beside>,
 }
 
 fn platforms(files: &[(Platform, ImagePath)]) -> String {
-    files.iter().map(|(platform, path)| format!("{path} is {platform}")).collect::<Vec<_>>().join(", ")
+    files
+        .iter()
+        .map(|(platform, path)| format!("{path} is {platform}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn broken(files: &[(ImagePath, ObjectError)]) -> String {
@@ -224,7 +229,8 @@ fn broken(files: &[(ImagePath, ObjectError)]) -> String {
 }
 
 fn missing(all: &[Missing]) -> String {
-    let one = |missing: &Missing| format!("cannot find `{}`, needed by `{}`", missing.name, missing.by);
+    let one =
+        |missing: &Missing| format!("cannot find `{}`, needed by `{}`", missing.name, missing.by);
     all.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 

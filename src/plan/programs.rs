@@ -29,8 +29,8 @@ impl Programs {
     }
 }
 
-/// Looks into each file of `tree` that may be started or loaded: what is executable or named like a library.
-/// The front of any other file is not read.
+/// Looks into each file of `tree` that may be started or loaded: what is executable or named like a
+/// library. The front of any other file is not read.
 pub(super) fn find(tree: &Tree, lookup: &dyn Lookup) -> Programs {
     let mut programs = Programs::default();
     for (path, node) in tree.iter().filter(|(path, node)| may_run(path, node)) {
@@ -42,9 +42,12 @@ pub(super) fn find(tree: &Tree, lookup: &dyn Lookup) -> Programs {
 fn may_run(path: &ImagePath, node: &Node) -> bool {
     let named_like_a_library = || {
         let name = path.file_name();
-        name.ends_with(b".node") || name.ends_with(b".so") || memchr::memmem::find(name, b".so.").is_some()
+        name.ends_with(b".node")
+            || name.ends_with(b".so")
+            || memchr::memmem::find(name, b".so.").is_some()
     };
-    node.file().is_some_and(|file| file.len >= 4) && (node.meta.mode & 0o111 != 0 || named_like_a_library())
+    node.file().is_some_and(|file| file.len >= 4)
+        && (node.meta.mode & 0o111 != 0 || named_like_a_library())
 }
 
 fn look(programs: &mut Programs, path: &ImagePath, node: &Node, lookup: &dyn Lookup) {
@@ -54,10 +57,14 @@ fn look(programs: &mut Programs, path: &ImagePath, node: &Node, lookup: &dyn Loo
     match elf::sniff(&front) {
         Sniffed::Data => {}
         Sniffed::Script if node.meta.mode & 0o111 == 0 => {}
-        Sniffed::Script => programs.scripts.extend(script::shebang(&front).map(|line| (path.clone(), line))),
+        Sniffed::Script => {
+            programs.scripts.extend(script::shebang(&front).map(|line| (path.clone(), line)));
+        }
         Sniffed::Elf => {
-            let object =
-                lookup.find(path.as_bytes()).map_err(not_there).and_then(|found| lookup.object(&found));
+            let object = lookup
+                .find(path.as_bytes())
+                .map_err(not_there)
+                .and_then(|found| lookup.object(&found));
             match object {
                 Ok(object) => programs.objects.push((path.clone(), object)),
                 Err(error) => programs.broken.push((path.clone(), error)),

@@ -106,7 +106,9 @@ impl Reason {
             Self::Target(of) => format!("the program that {of} leads to"),
             Self::Parent(of) => format!("parent of {of}"),
             Self::Included(option) => format!("included: {option}"),
-            Self::Rule { rule, evidence, by: Some(by) } => format!("rule {rule} for {by}: {evidence}"),
+            Self::Rule { rule, evidence, by: Some(by) } => {
+                format!("rule {rule} for {by}: {evidence}")
+            }
             Self::Rule { rule, evidence, by: None } => format!("rule {rule}: {evidence}"),
             Self::Generated(what) => format!("generated: {what}"),
         }

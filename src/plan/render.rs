@@ -14,17 +14,20 @@ use crate::{
 pub fn text(plan: &Plan) -> String {
     let mut out = String::new();
     let files: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
-    let _ = writeln!(out, "# {} in {files} paths, {} layers", plan.config.platform, plan.layers.len());
+    let _ =
+        writeln!(out, "# {} in {files} paths, {} layers", plan.config.platform, plan.layers.len());
     for layer in &plan.layers {
         for ((path, _), line) in layer.tree.iter().zip(layer.tree.to_string().lines()) {
-            let reason = plan.reasons.get(path).map(|reason| reason.text(&plan.inputs)).unwrap_or_default();
+            let reason =
+                plan.reasons.get(path).map(|reason| reason.text(&plan.inputs)).unwrap_or_default();
             let _ = writeln!(out, "{}\t{line}\t{reason}", layer.name);
         }
     }
     out
 }
 
-/// The whole plan: `platform`, `config`, `layers` with their `files`, `notes`. Paths that are no UTF-8 are escaped.
+/// The whole plan: `platform`, `config`, `layers` with their `files`, `notes`. Paths that are no
+/// UTF-8 are escaped.
 pub fn json(plan: &Plan) -> Value {
     let layers: Vec<_> = plan
         .layers

@@ -74,7 +74,8 @@ impl Settings {
         }
         if let Some(user) = &self.user {
             let part = |part: &str| {
-                !part.is_empty() && !part.contains(|c: char| c.is_whitespace() || c == ':' || c == '/')
+                !part.is_empty()
+                    && !part.contains(|c: char| c.is_whitespace() || c == ':' || c == '/')
             };
             let (name, group) =
                 user.split_once(':').map_or((&**user, None), |(name, group)| (name, Some(group)));
@@ -94,8 +95,14 @@ impl Settings {
 ///
 /// # Errors
 /// The first that is none.
-pub fn pairs(option: &'static str, texts: &[String]) -> Result<BTreeMap<String, String>, SettingError> {
-    texts.iter().map(|text| pair(option, text).map(|(name, value)| (name.into(), value.into()))).collect()
+pub fn pairs(
+    option: &'static str,
+    texts: &[String],
+) -> Result<BTreeMap<String, String>, SettingError> {
+    texts
+        .iter()
+        .map(|text| pair(option, text).map(|(name, value)| (name.into(), value.into())))
+        .collect()
 }
 
 fn wrong(option: &'static str, value: &str, why: &'static str) -> SettingError {
@@ -118,10 +125,14 @@ fn words(option: &'static str, text: &str) -> Result<Vec<String>, SettingError> 
 
 fn port(text: &str) -> Result<String, SettingError> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let valid =
-        number.parse::<u16>().is_ok_and(|number| number > 0) && matches!(protocol, "tcp" | "udp" | "sctp");
+    let valid = number.parse::<u16>().is_ok_and(|number| number > 0)
+        && matches!(protocol, "tcp" | "udp" | "sctp");
     if !valid {
-        return Err(wrong("--expose", text, "write PORT or PORT/PROTO: 1 to 65535, tcp, udp or sctp"));
+        return Err(wrong(
+            "--expose",
+            text,
+            "write PORT or PORT/PROTO: 1 to 65535, tcp, udp or sctp",
+        ));
     }
     Ok(format!("{}/{protocol}", number.trim_start_matches('0')))
 }
@@ -140,7 +151,8 @@ fn stop_signal(text: &str) -> Result<String, SettingError> {
     let real_time = bare.strip_prefix("RTMIN").or_else(|| bare.strip_prefix("RTMAX"));
     let valid = text.parse::<u8>().is_ok_and(|n| (1..=64).contains(&n))
         || real_time.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', '-']))
-        || (bare.bytes().all(|b| b.is_ascii_alphanumeric()) && NAMES.contains(&format!(" {bare} ")));
+        || (bare.bytes().all(|b| b.is_ascii_alphanumeric())
+            && NAMES.contains(&format!(" {bare} ")));
     if valid {
         Ok(text.into())
     } else {

@@ -13,13 +13,15 @@ use crate::{
 pub enum Layers {
     /// One.
     One,
-    /// What the system gave below what the user gave: the lower one stays the same from build to build.
+    /// What the system gave below what the user gave: the lower one stays the same from build to
+    /// build.
     #[default]
     Split,
 }
 
-/// The layers of `tree`, lowest first; none is empty unless the tree is. Each holds the directories on the way
-/// to its paths, with the same metadata in both, since an upper layer's entry replaces the lower's.
+/// The layers of `tree`, lowest first; none is empty unless the tree is. Each holds the directories
+/// on the way to its paths, with the same metadata in both, since an upper layer's entry replaces
+/// the lower's.
 pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<PlannedLayer> {
     if layers == Layers::One {
         return vec![PlannedLayer { name: "all".into(), tree }];
@@ -41,8 +43,10 @@ pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<Planne
             _ => system.push((path, node)),
         }
     }
-    let (mut system, user): (Tree, Tree) = (system.into_iter().collect(), user.into_iter().collect());
-    // A directory that a loader's path goes through and leaves again has nothing in it to be the parent of.
+    let (mut system, user): (Tree, Tree) =
+        (system.into_iter().collect(), user.into_iter().collect());
+    // A directory that a loader's path goes through and leaves again has nothing in it to be the
+    // parent of.
     for (path, node) in parents {
         if system.below(&path).chain(user.below(&path)).next().is_none() {
             system.insert(path, node);

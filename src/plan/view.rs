@@ -17,8 +17,8 @@ use crate::{
     tree::{Content, FileNode, Kind, Node, Tree},
 };
 
-/// The inputs' tree over a sysroot. Where the inputs have a directory and the sysroot a link to one (`/lib` on
-/// a merged-/usr system), the directory stays and shows what the link leads to.
+/// The inputs' tree over a sysroot. Where the inputs have a directory and the sysroot a link to one
+/// (`/lib` on a merged-/usr system), the directory stays and shows what the link leads to.
 #[derive(Debug)]
 pub struct View<'a> {
     tree: &'a Tree,
@@ -36,7 +36,8 @@ struct Memory {
 }
 
 impl<'a> View<'a> {
-    /// `tree`, which holds its paths' parents, over `host`. `options` give the metadata of the sysroot's files.
+    /// `tree`, which holds its paths' parents, over `host`. `options` give the metadata of the
+    /// sysroot's files.
     pub fn new(tree: &'a Tree, host: &'a HostView, options: &'a Options) -> Self {
         Self { tree, host, options, memory: RefCell::default() }
     }
@@ -63,8 +64,8 @@ impl<'a> View<'a> {
         Walked::clone(&*walked?).follow(name, &mut step)
     }
 
-    /// The node at a real path of the view, the inputs' own or one for the sysroot's file. `None` for what no
-    /// layer can hold.
+    /// The node at a real path of the view, the inputs' own or one for the sysroot's file. `None`
+    /// for what no layer can hold.
     ///
     /// # Errors
     /// [`FindError`]
@@ -77,7 +78,8 @@ impl<'a> View<'a> {
         if matches!(node.kind, Kind::Special(_)) {
             return Ok(None);
         }
-        let mode = if matches!(node.kind, Kind::Symlink(_)) { 0o777 } else { u32::from(node.meta.mode) };
+        let mode =
+            if matches!(node.kind, Kind::Symlink(_)) { 0o777 } else { u32::from(node.meta.mode) };
         node.meta = self.options.meta(mode, node.is_directory());
         if matches!(node.kind, Kind::Symlink(_)) {
             node.meta.mode = 0o777;
@@ -144,10 +146,14 @@ impl Lookup for View<'_> {
     fn find(&self, path: &[u8]) -> Result<Found, FindError> {
         let walked = self.resolve(path)?;
         let (id, kind) = match self.tree.get(&walked.path) {
-            Some(Node { kind: Kind::File(file), .. }) => (file_id(&file.content), FoundKind::File(file.len)),
+            Some(Node { kind: Kind::File(file), .. }) => {
+                (file_id(&file.content), FoundKind::File(file.len))
+            }
             Some(node) => {
-                let kind = if node.is_directory() { FoundKind::Directory } else { FoundKind::Other };
-                // No directory of an input is opened as an object, so its identity is never compared.
+                let kind =
+                    if node.is_directory() { FoundKind::Directory } else { FoundKind::Other };
+                // No directory of an input is opened as an object, so its identity is never
+                // compared.
                 (FileId(u64::MAX, 0), kind)
             }
             None => {
@@ -160,7 +166,8 @@ impl Lookup for View<'_> {
 
     fn object(&self, found: &Found) -> Result<Arc<Object>, ObjectError> {
         let Some(file) = self.own_file(&found.path) else {
-            let found = self.host_found(found).map_err(|error| ObjectError::Io(error.to_string()))?;
+            let found =
+                self.host_found(found).map_err(|error| ObjectError::Io(error.to_string()))?;
             return self.host.object(&found);
         };
         if let Some(known) = self.memory.borrow().objects.get(&found.id) {
@@ -174,16 +181,18 @@ impl Lookup for View<'_> {
     fn read(&self, found: &Found, limit: usize) -> io::Result<Vec<u8>> {
         match self.own_file(&found.path) {
             Some(file) => content::head(file, limit),
-            None => self
-                .host
-                .read(&self.host_found(found).map_err(|error| io::Error::other(error.to_string()))?, limit),
+            None => self.host.read(
+                &self.host_found(found).map_err(|error| io::Error::other(error.to_string()))?,
+                limit,
+            ),
         }
     }
 
     fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
         let walked = self.resolve(dir)?;
         let depth = walked.path.components().count() + 1;
-        let own = self.tree.below(&walked.path).filter(|(path, _)| path.components().count() == depth);
+        let own =
+            self.tree.below(&walked.path).filter(|(path, _)| path.components().count() == depth);
         let mut names: BTreeSet<Vec<u8>> = own.map(|(path, _)| path.file_name().to_vec()).collect();
         match self.counterpart(&walked.path) {
             Some(host) => names.extend(self.host.list(host.as_bytes())?),
@@ -199,7 +208,9 @@ fn file_id(content: &Content) -> FileId {
     const NO_DEVICE: u64 = 1 << 63;
     match content {
         Content::Host(file) => FileId(file.dev, file.ino),
-        Content::Member(archive, offset) => FileId(NO_DEVICE | Arc::as_ptr(archive).addr() as u64, *offset),
+        Content::Member(archive, offset) => {
+            FileId(NO_DEVICE | Arc::as_ptr(archive).addr() as u64, *offset)
+        }
         Content::Inline(bytes) => FileId(NO_DEVICE | bytes.as_ptr().addr() as u64, 0),
     }
 }

@@ -23,9 +23,9 @@ pub struct Addition {
     pub notes: Vec<Note>,
 }
 
-/// Decides what `inputs` add to an image whose files are `stage`: the inputs over it and what they need, from
-/// the stage where it has it, else from the sysroot. The inputs' parents are real directories of `stage`, or
-/// not there.
+/// Decides what `inputs` add to an image whose files are `stage`: the inputs over it and what they
+/// need, from the stage where it has it, else from the sysroot. The inputs' parents are real
+/// directories of `stage`, or not there.
 ///
 /// # Errors
 /// [`PlanError`]; missing files are collected and reported together.

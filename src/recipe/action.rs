@@ -10,7 +10,8 @@ use super::values::{Health, Owner, Ports};
 pub enum Action {
     /// Annotations for the manifest, in order.
     Annotation(Vec<(String, String)>),
-    /// Variables that are declared, with the values that they have now. Nothing of the image changes.
+    /// Variables that are declared, with the values that they have now. Nothing of the image
+    /// changes.
     Arg(Vec<(String, Option<String>)>),
     /// File capabilities.
     Cap {
@@ -23,7 +24,8 @@ pub enum Action {
     Cmd(Vec<String>),
     /// ADD or COPY.
     Copy(CopyFiles),
-    /// The program, as [`Action::Cmd`]. It takes away a CMD of the base image, not one of this stage.
+    /// The program, as [`Action::Cmd`]. It takes away a CMD of the base image, not one of this
+    /// stage.
     Entrypoint(Vec<String>),
     /// Variables of the image, in order. A name that is there already keeps its place.
     Env(Vec<(String, String)>),
@@ -124,8 +126,8 @@ pub struct Mkdir {
     pub owner: Option<Owner>,
 }
 
-/// PACK. Of several words the last is the destination if it begins or ends with a slash, and the others are
-/// programs; otherwise all are programs, and each keeps its own path.
+/// PACK. Of several words the last is the destination if it begins or ends with a slash, and the
+/// others are programs; otherwise all are programs, and each keeps its own path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pack {
     /// Paths in the context or names to look up; one at least.

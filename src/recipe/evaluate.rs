@@ -1,9 +1,9 @@
 //! A [`Recipe`] and the command line → the stages to build, with values for variables.
 //!
-//! Which variable holds what is Docker's rule: ARG holds from its line to the end of its stage and of those that
-//! start from it, ENV also for the image; ENV goes before ARG of the same name. ARGs before the first FROM hold
-//! for FROM, and in a stage that names them again. `--build-arg` sets those that an ARG declares. Nothing comes
-//! from the environment of whoever runs imgb.
+//! Which variable holds what is Docker's rule: ARG holds from its line to the end of its stage and
+//! of those that start from it, ENV also for the image; ENV goes before ARG of the same name. ARGs
+//! before the first FROM hold for FROM, and in a stage that names them again. `--build-arg` sets
+//! those that an ARG declares. Nothing comes from the environment of whoever runs imgb.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -141,8 +141,11 @@ pub fn outline(recipe: &Recipe, arguments: &Arguments) -> Result<Outline, Faults
     let mut needed = Vec::new();
     for (index, stage) in recipe.stages.iter().enumerate() {
         let base = evaluator.base(index, stage, &globals, &declared);
-        let platform =
-            stage.from.platform.as_ref().and_then(|word| evaluator.platform(word, &globals, &declared));
+        let platform = stage
+            .from
+            .platform
+            .as_ref()
+            .and_then(|word| evaluator.platform(word, &globals, &declared));
         needed.extend(base.map(|base| NeededStage { index, base, platform }));
     }
     evaluator.unused_arguments();
@@ -160,8 +163,8 @@ pub fn outline(recipe: &Recipe, arguments: &Arguments) -> Result<Outline, Faults
     Ok(Outline { needed, notices, globals: globals.args })
 }
 
-/// Puts values for the variables of the stages that `outline` needs. `bases` has what those of their bases give
-/// that are images, by the stage's number; one that is not there gives nothing.
+/// Puts values for the variables of the stages that `outline` needs. `bases` has what those of
+/// their bases give that are images, by the stage's number; one that is not there gives nothing.
 ///
 /// # Errors
 /// All faults of the stages' instructions.
@@ -195,14 +198,23 @@ pub fn evaluate(
         run.state.own_workdir |= needed.base == Base::Scratch;
         let steps = stage.steps.iter().filter_map(|step| evaluator.step(step, &mut run)).collect();
         states.insert(needed.index, run.state);
-        stages.push(EvaluatedStage { needed: needed.clone(), alias: stage.from.alias.clone(), steps });
+        stages.push(EvaluatedStage {
+            needed: needed.clone(),
+            alias: stage.from.alias.clone(),
+            steps,
+        });
     }
     let notices = evaluator.finish()?.notices;
     Ok(Evaluation { stages, notices })
 }
 
 /// The stages that `target` needs, itself among them.
-fn reachable(recipe: &Recipe, names: &StageNames<'_>, all: &[NeededStage], target: usize) -> BTreeSet<usize> {
+fn reachable(
+    recipe: &Recipe,
+    names: &StageNames<'_>,
+    all: &[NeededStage],
+    target: usize,
+) -> BTreeSet<usize> {
     let mut wanted = BTreeSet::from([target]);
     // Each needs only earlier ones, so one pass from the back finds all.
     for stage in all.iter().rev() {
@@ -302,10 +314,16 @@ impl Evaluator<'_> {
         })
     }
 
-    fn platform(&mut self, word: &Word, globals: &Scope, declared: &BTreeSet<String>) -> Option<String> {
+    fn platform(
+        &mut self,
+        word: &Word,
+        globals: &Scope,
+        declared: &BTreeSet<String>,
+    ) -> Option<String> {
         let text = self.expand(word, globals, declared)?;
         if text.is_empty() {
-            self.faults.push(Fault { span: word.span, kind: FaultKind::Empty { what: "the platform" } });
+            self.faults
+                .push(Fault { span: word.span, kind: FaultKind::Empty { what: "the platform" } });
         }
         Some(text)
     }
@@ -323,8 +341,8 @@ impl Evaluator<'_> {
             (Action::Env(pairs), _) => state.scope.env.extend(pairs.iter().cloned()),
             (Action::Shell(shell), _) => state.shell.clone_from(shell),
             (Action::Workdir(path), Instruction::Workdir(word)) => {
-                let relative =
-                    !word.text.contains('$') && !word.text.trim_start_matches(['"', '\'']).starts_with('/');
+                let relative = !word.text.contains('$')
+                    && !word.text.trim_start_matches(['"', '\'']).starts_with('/');
                 if relative && !state.own_workdir {
                     let kind = NoticeKind::RelativeWorkdir;
                     self.notices.push(Notice { span: Some(step.span), kind });
@@ -361,7 +379,8 @@ impl Evaluator<'_> {
         let mut out = Vec::new();
         for argument in arguments {
             let name = &argument.name.text;
-            let value = self.argument(argument, &run.state.scope, Some(run.globals), &run.state.declared);
+            let value =
+                self.argument(argument, &run.state.scope, Some(run.globals), &run.state.declared);
             out.push((name.clone(), value.or_else(|| run.state.scope.args.get(name).cloned())));
         }
         // Only now: as with ENV, one line sees what was before it.
@@ -371,7 +390,8 @@ impl Evaluator<'_> {
         Action::Arg(out)
     }
 
-    /// A variable's value: from the command line, or else its default, or else from before the first FROM.
+    /// A variable's value: from the command line, or else its default, or else from before the
+    /// first FROM.
     fn argument(
         &mut self,
         argument: &Argument,
@@ -387,7 +407,12 @@ impl Evaluator<'_> {
         })
     }
 
-    fn expand(&mut self, word: &Word, scope: &Scope, declared: &BTreeSet<String>) -> Option<String> {
+    fn expand(
+        &mut self,
+        word: &Word,
+        scope: &Scope,
+        declared: &BTreeSet<String>,
+    ) -> Option<String> {
         let find_stage = |text: &str| Ok(CopyFrom::Image(text.into()));
         let mut resolver = Resolver {
             escape: self.recipe.directives.escape,
@@ -405,15 +430,23 @@ impl Evaluator<'_> {
         text
     }
 
-    fn tell_unset(&mut self, unset: Vec<(Span, String)>, scope: &Scope, declared: &BTreeSet<String>) {
+    fn tell_unset(
+        &mut self,
+        unset: Vec<(Span, String)>,
+        scope: &Scope,
+        declared: &BTreeSet<String>,
+    ) {
         for (span, name) in unset {
             if declared.contains(&name) || self.notices.len() >= MAX_FOUND {
                 continue;
             }
             self.guesses += 1;
             let names = scope.names().chain(declared.iter().map(String::as_str));
-            let near =
-                if self.guesses <= MAX_GUESSES { near(&name, names).map(str::to_string) } else { None };
+            let near = if self.guesses <= MAX_GUESSES {
+                near(&name, names).map(str::to_string)
+            } else {
+                None
+            };
             self.notices.push(Notice { span: Some(span), kind: NoticeKind::Unset { name, near } });
         }
     }
@@ -427,9 +460,13 @@ impl Evaluator<'_> {
         let all = self.recipe.global_args.iter().chain(in_stages);
         let declared: BTreeSet<&str> = all.map(|argument| argument.name.text.as_str()).collect();
         for name in self.arguments.build_args.keys() {
-            if !declared.contains(name.as_str()) && !PROXIES.contains(&name.to_ascii_lowercase().as_str()) {
-                self.notices
-                    .push(Notice { span: None, kind: NoticeKind::UnusedArgument { name: name.clone() } });
+            if !declared.contains(name.as_str())
+                && !PROXIES.contains(&name.to_ascii_lowercase().as_str())
+            {
+                self.notices.push(Notice {
+                    span: None,
+                    kind: NoticeKind::UnusedArgument { name: name.clone() },
+                });
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Variables in a word, by the rules of BuildKit's shell lexer: one pass, so what a variable holds is never
-//! expanded again.
+//! Variables in a word, by the rules of BuildKit's shell lexer: one pass, so what a variable holds
+//! is never expanded again.
 
 use std::collections::BTreeMap;
 
@@ -237,7 +237,8 @@ impl<'a> Lexer<'a> {
                         }
                         match self.peek() {
                             None => continue,
-                            // Only these are escaped within quotes; the escape character stays before others.
+                            // Only these are escaped within quotes; the escape character stays
+                            // before others.
                             Some(next) if next == '"' || next == '$' || next == self.escape() => {
                                 self.next();
                                 taken = next;
@@ -284,10 +285,14 @@ impl<'a> Lexer<'a> {
             Some('}') => Ok(self.value(&name, start)),
             Some('/') => self.replaced(&name),
             Some(':') => match self.next() {
-                Some(modifier) => self.modified(&name, Modifier { char: modifier, colon: true, start }),
+                Some(modifier) => {
+                    self.modified(&name, Modifier { char: modifier, colon: true, start })
+                }
                 None => self.error(start, FaultKind::NoBrace),
             },
-            Some(modifier) => self.modified(&name, Modifier { char: modifier, colon: false, start }),
+            Some(modifier) => {
+                self.modified(&name, Modifier { char: modifier, colon: false, start })
+            }
             None => self.error(start, FaultKind::NoBrace),
         }
     }
@@ -340,7 +345,8 @@ impl<'a> Lexer<'a> {
         pattern.replace(value, &with, all, self.budget).map_err(|TooMuch| too_large(start))
     }
 
-    /// A name: letters, digits and `_`; or digits; or one of the shell's special parameters, which are never set.
+    /// A name: letters, digits and `_`; or digits; or one of the shell's special parameters, which
+    /// are never set.
     fn name(&mut self) -> String {
         let rest = &self.text[self.at..];
         let first = rest.chars().next();

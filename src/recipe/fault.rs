@@ -1,4 +1,5 @@
-//! What can be wrong with a Buildfile: each fault with its place and, where one is known, what to do.
+//! What can be wrong with a Buildfile: each fault with its place and, where one is known, what to
+//! do.
 
 use std::fmt;
 
@@ -7,8 +8,8 @@ use super::source::{Source, Span};
 /// Faults that are shown; the others are only counted.
 const SHOWN: usize = 50;
 
-/// Everything that is wrong with a Buildfile, in the order of the text. As text: each fault with its line, a caret
-/// and a hint, without a final newline.
+/// Everything that is wrong with a Buildfile, in the order of the text. As text: each fault with
+/// its line, a caret and a hint, without a final newline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
     /// The file.
@@ -42,7 +43,12 @@ impl fmt::Display for Faults {
         let mut hinted = Vec::new();
         for (at, fault) in self.faults.iter().take(SHOWN).enumerate() {
             let gap = if at == 0 { "" } else { "\n\n" };
-            write!(f, "{gap}{}\n{}", tidy(&fault.kind.to_string()), self.source.excerpt(fault.span))?;
+            write!(
+                f,
+                "{gap}{}\n{}",
+                tidy(&fault.kind.to_string()),
+                self.source.excerpt(fault.span)
+            )?;
             // Thirty RUN lines do not need their hint thirty times.
             if let Some(hint) = fault.kind.hint().filter(|hint| !hinted.contains(hint)) {
                 write!(f, "\nhint: {hint}")?;
@@ -66,7 +72,8 @@ impl Notice {
     }
 }
 
-/// A message with words of the text in it: without control characters, and cut in the middle if it is long.
+/// A message with words of the text in it: without control characters, and cut in the middle if it
+/// is long.
 fn tidy(message: &str) -> String {
     const ENDS: usize = 120;
     let shown = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
@@ -78,7 +85,8 @@ fn tidy(message: &str) -> String {
     head.chain(['…']).chain(tail).map(shown).collect()
 }
 
-/// The kinds of [`Fault`]. `instruction` is its name in capitals, words are as they stand in the text.
+/// The kinds of [`Fault`]. `instruction` is its name in capitals, words are as they stand in the
+/// text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say what each is, and the fields are theirs")]
 pub enum FaultKind {
@@ -201,10 +209,18 @@ impl FaultKind {
             Self::UnknownInstruction { near: Some(near), .. } => {
                 return Some(format!("did you mean `{near}`?"));
             }
-            Self::UnknownInstruction { name, .. } if name.starts_with("//") => "a comment begins with `#`",
-            Self::UnknownFlag { near: Some(near), .. } => return Some(format!("did you mean `--{near}`?")),
-            Self::Target { near: Some(near), .. } => return Some(format!("did you mean `{near}`?")),
-            Self::Signal { near: Some(near), .. } => return Some(format!("did you mean `{near}`?")),
+            Self::UnknownInstruction { name, .. } if name.starts_with("//") => {
+                "a comment begins with `#`"
+            }
+            Self::UnknownFlag { near: Some(near), .. } => {
+                return Some(format!("did you mean `--{near}`?"));
+            }
+            Self::Target { near: Some(near), .. } => {
+                return Some(format!("did you mean `{near}`?"));
+            }
+            Self::Signal { near: Some(near), .. } => {
+                return Some(format!("did you mean `{near}`?"));
+            }
             Self::NoStage => "begin with `FROM scratch`",
             Self::BeforeFrom { .. } => "only ARG may come before it; begin with `FROM scratch`",
             Self::BadEscape { .. } => "it is `\\` or a backtick",
@@ -213,7 +229,9 @@ impl FaultKind {
                  `PACK curl`; for a base with packages in it, `ADD rootfs.tar.xz /`"
             }
             Self::Onbuild => "write the instructions in the Buildfile that starts from this image",
-            Self::Arguments { comment: true, .. } => "`#` begins a comment only at the start of a line",
+            Self::Arguments { comment: true, .. } => {
+                "`#` begins a comment only at the start of a line"
+            }
             Self::HeredocWithoutEnd { .. } => {
                 "blanks before or behind the word count; `<<-` allows tabs before it"
             }
@@ -224,8 +242,12 @@ impl FaultKind {
             Self::NoBrace => "a word ends at the first blank outside quotes",
             Self::JsonOnly { .. } => "for example: SHELL [\"/bin/bash\", \"-c\"]",
             Self::NoEquals { .. } => "write name=value, in quotes if the value has blanks",
-            Self::ArgumentName { .. } => "only its value may have quotes and variables: ARG name=\"value\"",
-            Self::StageName { .. } => "it begins with a letter; letters, digits, `-`, `_` and `.` follow",
+            Self::ArgumentName { .. } => {
+                "only its value may have quotes and variables: ARG name=\"value\""
+            }
+            Self::StageName { .. } => {
+                "it begins with a letter; letters, digits, `-`, `_` and `.` follow"
+            }
             Self::FromVariable => {
                 "add a stage `FROM $VARIABLE AS name`, with the ARG before the first FROM, and copy from it"
             }
@@ -238,7 +260,9 @@ impl FaultKind {
             Self::NotADirectory { instruction: "PACK" } => {
                 "or pack programs by name (PACK curl jq), each under its own path"
             }
-            Self::Url { .. } => "download it before the build, check its digest, and COPY or ADD the file",
+            Self::Url { .. } => {
+                "download it before the build, check its digest, and COPY or ADD the file"
+            }
             Self::OutsideContext { .. } => "make a directory above it the context",
             _ => return None,
         };

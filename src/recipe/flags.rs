@@ -60,7 +60,11 @@ pub(super) struct Flags {
 
 impl Flags {
     /// Takes flags as words, `--` and all; faults go to `faults`.
-    pub(super) fn read(instruction: &'static str, words: Vec<Word>, faults: &mut Vec<Fault>) -> Self {
+    pub(super) fn read(
+        instruction: &'static str,
+        words: Vec<Word>,
+        faults: &mut Vec<Fault>,
+    ) -> Self {
         let mut out = Self::default();
         for word in words {
             let span = word.span;
@@ -123,7 +127,8 @@ impl Flags {
     }
 }
 
-/// Instructions that take words to the end of the line, and so may have a comment there, where Docker has none.
+/// Instructions that take words to the end of the line, and so may have a comment there, where
+/// Docker has none.
 pub(super) const OWN: &[&str] = &["ANNOTATION", "CAP", "MKDIR", "PACK", "SYMLINK"];
 
 /// All instructions, in capitals.

@@ -17,10 +17,13 @@ pub(super) struct Announced {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadName;
 
-/// What a word announces, if it does: digits, which are ignored, `<<`, perhaps `-`, and a name without `<`.
+/// What a word announces, if it does: digits, which are ignored, `<<`, perhaps `-`, and a name
+/// without `<`.
 pub(super) fn announced(word: &str) -> Result<Option<Announced>, BadName> {
     let bare = word.trim_start_matches(|char: char| char.is_ascii_digit());
-    let Some(rest) = bare.strip_prefix("<<").filter(|rest| !rest.contains('<')) else { return Ok(None) };
+    let Some(rest) = bare.strip_prefix("<<").filter(|rest| !rest.contains('<')) else {
+        return Ok(None);
+    };
     let (chomp, quoted) = match rest.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, rest),
@@ -43,8 +46,8 @@ pub(super) fn announced(word: &str) -> Result<Option<Announced>, BadName> {
     Ok((!name.is_empty()).then_some(Announced { name, expand, chomp }))
 }
 
-/// The lines up to the one that is just the name, and where they stand; `None` if there is none, and then all
-/// lines are taken.
+/// The lines up to the one that is just the name, and where they stand; `None` if there is none,
+/// and then all lines are taken.
 pub(super) fn body(reader: &mut Reader<'_>, announced: &Announced) -> Option<(String, Span)> {
     let mut content = String::new();
     let start = reader.offset();

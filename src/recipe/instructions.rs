@@ -5,7 +5,9 @@ use super::flags::{Flags, OWN};
 use super::source::Span;
 use super::values::{Health, duration};
 use super::words::{Json, Rest, json};
-use super::{Argument, Command, From, Heredoc, Instruction, Pack, Pair, Transfer, TransferSource, Word};
+use super::{
+    Argument, Command, From, Heredoc, Instruction, Pack, Pair, Transfer, TransferSource, Word,
+};
 
 /// An instruction being read.
 pub(super) struct Reading<'a, 'f> {
@@ -51,7 +53,11 @@ impl Reading<'_, '_> {
             }
             "MKDIR" => {
                 let dirs = self.at_least(1, "a directory")?;
-                Instruction::Mkdir { dirs, mode: self.flags.value("mode"), chown: self.flags.value("chown") }
+                Instruction::Mkdir {
+                    dirs,
+                    mode: self.flags.value("mode"),
+                    chown: self.flags.value("chown"),
+                }
             }
             "PACK" => Instruction::Pack(Pack {
                 words: self.at_least(1, "a program")?,
@@ -161,7 +167,9 @@ impl Reading<'_, '_> {
     fn json_or_words(&mut self) -> Option<Vec<Word>> {
         let span = self.rest.word().span;
         match json(self.rest.text()) {
-            Json::Strings(strings) => Some(strings.into_iter().map(|text| Word { text, span }).collect()),
+            Json::Strings(strings) => {
+                Some(strings.into_iter().map(|text| Word { text, span }).collect())
+            }
             Json::Others => {
                 self.fault(span, FaultKind::JsonStrings);
                 None
@@ -345,7 +353,8 @@ impl Reading<'_, '_> {
             }
         };
         let [interval, timeout, start_period, start_interval] =
-            ["interval", "timeout", "start-period", "start-interval"].map(|flag| self.duration(flag));
+            ["interval", "timeout", "start-period", "start-interval"]
+                .map(|flag| self.duration(flag));
         let retries = self.retries();
         let [interval, timeout, start_period, start_interval] =
             [interval?, timeout?, start_period?, start_interval?]
@@ -361,7 +370,9 @@ impl Reading<'_, '_> {
     }
 
     fn duration(&mut self, flag: &str) -> Option<u64> {
-        let Some(word) = self.flags.value(flag).filter(|word| !word.text.is_empty()) else { return Some(0) };
+        let Some(word) = self.flags.value(flag).filter(|word| !word.text.is_empty()) else {
+            return Some(0);
+        };
         match duration(&word.text) {
             Ok(nanoseconds) => Some(nanoseconds),
             Err(why) => {

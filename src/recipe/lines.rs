@@ -1,4 +1,5 @@
-//! Text → logical lines: comments and empty lines dropped, continued lines joined, each byte's place kept.
+//! Text → logical lines: comments and empty lines dropped, continued lines joined, each byte's
+//! place kept.
 
 use super::source::Span;
 
@@ -7,7 +8,8 @@ use super::source::Span;
 pub(super) struct Logical {
     /// The joined text, leading blanks and the last line's end removed.
     pub text: String,
-    /// By piece: where it begins in `text`, and where in the source. Ascending; the first begins at 0.
+    /// By piece: where it begins in `text`, and where in the source. Ascending; the first begins at
+    /// 0.
     pieces: Vec<(usize, usize)>,
     /// Whether an empty line stands between its lines, which Docker deprecates.
     pub has_empty_line: bool,
@@ -60,8 +62,12 @@ impl<'a> Reader<'a> {
 
     /// The next line that is not empty or a comment, joined with those that continue it.
     pub(super) fn logical(&mut self) -> Option<Logical> {
-        let mut out =
-            Logical { text: String::new(), pieces: Vec::new(), has_empty_line: false, cut_off: false };
+        let mut out = Logical {
+            text: String::new(),
+            pieces: Vec::new(),
+            has_empty_line: false,
+            cut_off: false,
+        };
         let mut continued = false;
         while let Some((line, start)) = self.physical() {
             let line = line.trim_end_matches(['\r', '\n']);
@@ -89,8 +95,8 @@ impl<'a> Reader<'a> {
         continued.then_some(out)
     }
 
-    /// The line without its continuation mark, where it has one: the escape character at the end, or before
-    /// blanks at the end, that is not itself escaped.
+    /// The line without its continuation mark, where it has one: the escape character at the end,
+    /// or before blanks at the end, that is not itself escaped.
     fn continuation<'b>(&self, line: &'b str) -> Option<&'b str> {
         let kept = line.trim_end_matches([' ', '\t']).strip_suffix(self.escape)?;
         (!kept.ends_with(self.escape)).then_some(kept)

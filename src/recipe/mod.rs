@@ -1,9 +1,9 @@
 //! Buildfile text → [`Recipe`] → the stages to build, with nothing left to expand.
 //!
-//! [`parse`] takes what the text says, by Dockerfile's rules, and finds everything that is wrong with it at once.
-//! [`outline`](evaluate::outline) then says which stages a target needs and what they start from, and
-//! [`evaluate`](evaluate::evaluate), given the environments of those base images, puts values for variables.
-//! All of it is pure: files are named here, never opened.
+//! [`parse`] takes what the text says, by Dockerfile's rules, and finds everything that is wrong
+//! with it at once. [`outline`](evaluate::outline) then says which stages a target needs and what
+//! they start from, and [`evaluate`](evaluate::evaluate), given the environments of those base
+//! images, puts values for variables. All of it is pure: files are named here, never opened.
 
 pub mod action;
 pub mod evaluate;

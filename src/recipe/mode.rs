@@ -34,7 +34,8 @@ enum What {
 }
 
 impl Mode {
-    /// Reads `0644`, `u+x` or `u=rwX,go=rX`; without `u`, `g`, `o` or `a`, all are meant, whatever the umask.
+    /// Reads `0644`, `u+x` or `u=rwX,go=rX`; without `u`, `g`, `o` or `a`, all are meant, whatever
+    /// the umask.
     pub fn parse(text: &str) -> Option<Self> {
         if text.starts_with(|char: char| char.is_ascii_digit()) {
             let octal = text.len() <= 6 && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
@@ -67,7 +68,9 @@ impl Mode {
     pub fn apply(&self, mode: u32, is_dir: bool) -> u32 {
         match self {
             Self::Bits(bits) => *bits,
-            Self::Changes(changes) => changes.iter().fold(mode, |mode, change| change.apply(mode, is_dir)),
+            Self::Changes(changes) => {
+                changes.iter().fold(mode, |mode, change| change.apply(mode, is_dir))
+            }
         }
     }
 }
@@ -157,9 +160,10 @@ mod tests {
 
     #[test]
     fn refuses_what_chmod_does() {
-        for text in
-            ["", "8", "0o644", "10000", "00000644", "q+r", "u", "u+q", ",", "u+x,", "rwx", "-1", "0644 "]
-        {
+        for text in [
+            "", "8", "0o644", "10000", "00000644", "q+r", "u", "u+q", ",", "u+x,", "rwx", "-1",
+            "0644 ",
+        ] {
             assert_eq!(Mode::parse(text), None, "{text}");
         }
     }

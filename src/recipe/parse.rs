@@ -59,7 +59,10 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Recipe, Faults> {
 /// The bytes as text, if they are any.
 fn text(name: &str, bytes: &[u8]) -> Result<String, Faults> {
     let fail = |text: String, span: Span, kind: FaultKind| {
-        Err(Faults { source: Source { name: name.into(), text }, faults: vec![Fault { span, kind }] })
+        Err(Faults {
+            source: Source { name: name.into(), text },
+            faults: vec![Fault { span, kind }],
+        })
     };
     if bytes.len() > MAX_TEXT {
         let head = bytes.get(..200).unwrap_or_default();
@@ -151,7 +154,8 @@ impl Parser<'_> {
         let upper = keyword.text.to_ascii_uppercase();
         let Some(&name) = INSTRUCTIONS.iter().find(|name| **name == upper) else {
             let near = near(&upper, INSTRUCTIONS.iter().copied());
-            return self.fault(keyword.span, FaultKind::UnknownInstruction { name: keyword.text, near });
+            return self
+                .fault(keyword.span, FaultKind::UnknownInstruction { name: keyword.text, near });
         };
         let (flags, rest) = rest.flags();
         let heredocs = self.heredocs(name, rest);

@@ -1,4 +1,5 @@
-//! The patterns in `${name#pattern}` and its kin: `*` and `?`, a backslash before what is meant literally.
+//! The patterns in `${name#pattern}` and its kin: `*` and `?`, a backslash before what is meant
+//! literally.
 
 use super::expand::{Budget, TooMuch};
 
@@ -96,7 +97,8 @@ impl Pattern {
     }
 }
 
-/// Characters of the shortest or longest beginning of `value` that matches. A wildcard takes no newline.
+/// Characters of the shortest or longest beginning of `value` that matches. A wildcard takes no
+/// newline.
 fn prefix(
     tokens: &[Token],
     value: &[char],

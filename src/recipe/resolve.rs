@@ -1,5 +1,5 @@
-//! One instruction → its [`Action`]; also the check of the values that a text alone can tell, before any
-//! variable is known.
+//! One instruction → its [`Action`]; also the check of the values that a text alone can tell,
+//! before any variable is known.
 
 use crate::path::glob::{Glob, clean, has_wildcard};
 use crate::path::{ImagePath, PathError};
@@ -18,7 +18,8 @@ pub(super) type FindStage<'a> = dyn Fn(&str) -> Result<CopyFrom, FaultKind> + 'a
 /// What an instruction is read with.
 pub(super) struct Resolver<'a> {
     pub escape: char,
-    /// `None` while nothing is known of the variables: then words with any are only checked for their form.
+    /// `None` while nothing is known of the variables: then words with any are only checked for
+    /// their form.
     pub scope: Option<&'a Scope>,
     pub budget: &'a mut Budget,
     pub workdir: &'a ImagePath,
@@ -30,7 +31,8 @@ pub(super) struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// What the instruction does. `None` if a fault was found, or if variables are not known and it has some.
+    /// What the instruction does. `None` if a fault was found, or if variables are not known and it
+    /// has some.
     pub(super) fn action(&mut self, instruction: &Instruction) -> Option<Action> {
         Some(match instruction {
             Instruction::Add(transfer) => Action::Copy(self.transfer("ADD", transfer)?),
@@ -77,12 +79,15 @@ impl Resolver<'_> {
     fn expand_as(&mut self, word: &Word, mode: expand::Mode) -> Option<String> {
         // A word that lines were joined or quotes taken off in is shown as a whole.
         let verbatim = word.span.end - word.span.start == word.text.len();
-        let place =
-            |at: usize| Span { start: word.span.start + if verbatim { at } else { 0 }, end: word.span.end };
+        let place = |at: usize| Span {
+            start: word.span.start + if verbatim { at } else { 0 },
+            end: word.span.end,
+        };
         let known = match self.scope {
             None if word.text.contains('$') => {
                 let checked = expand::check(&word.text, mode).err();
-                self.faults.extend(checked.map(|error| Fault { span: place(error.at), kind: error.kind }));
+                self.faults
+                    .extend(checked.map(|error| Fault { span: place(error.at), kind: error.kind }));
                 return None;
             }
             None => &Scope::default(),
@@ -105,7 +110,12 @@ impl Resolver<'_> {
     }
 
     /// A value that may have been unreadable.
-    fn value<T>(&mut self, span: Span, value: Option<T>, kind: impl FnOnce() -> FaultKind) -> Option<T> {
+    fn value<T>(
+        &mut self,
+        span: Span,
+        value: Option<T>,
+        kind: impl FnOnce() -> FaultKind,
+    ) -> Option<T> {
         if value.is_none() {
             self.fault(span, kind());
         }
@@ -128,7 +138,11 @@ impl Resolver<'_> {
         tried.into_iter().collect()
     }
 
-    fn pairs(&mut self, instruction: &'static str, pairs: &[Pair]) -> Option<Vec<(String, String)>> {
+    fn pairs(
+        &mut self,
+        instruction: &'static str,
+        pairs: &[Pair],
+    ) -> Option<Vec<(String, String)>> {
         let tried: Vec<_> = pairs
             .iter()
             .map(|pair| {
@@ -219,7 +233,11 @@ impl Resolver<'_> {
             let text = this.expand(word)?;
             let ports = text.split_whitespace().map(|value| {
                 let ports = Ports::parse(value);
-                ports.map_err(|why| this.fault(word.span, FaultKind::Port { value: value.into(), why })).ok()
+                ports
+                    .map_err(|why| {
+                        this.fault(word.span, FaultKind::Port { value: value.into(), why });
+                    })
+                    .ok()
             });
             ports.collect::<Option<Vec<_>>>()
         });
@@ -275,7 +293,8 @@ impl Resolver<'_> {
             self.fault(transfer.dest.span, FaultKind::NotADirectory { instruction });
             return None;
         }
-        let (owner, mode) = (self.owner(transfer.chown.as_ref()), self.mode(transfer.chmod.as_ref()));
+        let (owner, mode) =
+            (self.owner(transfer.chown.as_ref()), self.mode(transfer.chmod.as_ref()));
         let exclude = self.all(&transfer.exclude, Self::exclude);
         Some(CopyFiles {
             from: from?,
@@ -290,7 +309,9 @@ impl Resolver<'_> {
     }
 
     fn copy_from(&mut self, word: Option<&Word>) -> Option<CopyFrom> {
-        let Some(word) = word.filter(|word| !word.text.is_empty()) else { return Some(CopyFrom::Context) };
+        let Some(word) = word.filter(|word| !word.text.is_empty()) else {
+            return Some(CopyFrom::Context);
+        };
         // Which stages there are must be known before any variable of a stage is.
         let found = if word.text.contains('$') {
             Err(FaultKind::FromVariable)
@@ -300,11 +321,17 @@ impl Resolver<'_> {
         found.map_err(|kind| self.fault(word.span, kind)).ok()
     }
 
-    fn source(&mut self, instruction: &'static str, word: &Word, in_context: bool) -> Option<CopySource> {
+    fn source(
+        &mut self,
+        instruction: &'static str,
+        word: &Word,
+        in_context: bool,
+    ) -> Option<CopySource> {
         let text = self.expand(word)?;
         let lower = text.to_ascii_lowercase();
-        let is_url =
-            ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|head| lower.starts_with(head));
+        let is_url = ["http://", "https://", "git://", "ssh://", "git@"]
+            .iter()
+            .any(|head| lower.starts_with(head));
         if in_context && is_url {
             self.fault(word.span, FaultKind::Url { instruction, url: text });
             return None;
@@ -327,8 +354,11 @@ impl Resolver<'_> {
 
     fn inline(&mut self, heredoc: &Heredoc) -> Option<CopySource> {
         let word = Word { text: heredoc.content.clone(), span: heredoc.body };
-        let content =
-            if heredoc.expand { self.expand_as(&word, expand::Mode::Heredoc) } else { Some(word.text) };
+        let content = if heredoc.expand {
+            self.expand_as(&word, expand::Mode::Heredoc)
+        } else {
+            Some(word.text)
+        };
         Some(CopySource::Inline { name: heredoc.name.clone(), content: content? })
     }
 

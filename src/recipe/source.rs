@@ -69,9 +69,11 @@ impl fmt::Display for Excerpt<'_> {
         let number = line.to_string();
         let margin = " ".repeat(number.len());
         let marked = self.span.end.saturating_sub(start).min(text.len());
-        let marked = text.get(..marked).unwrap_or(text).chars().count().saturating_sub(column - 1).max(1);
+        let marked =
+            text.get(..marked).unwrap_or(text).chars().count().saturating_sub(column - 1).max(1);
 
-        let skipped = if text.chars().count() > SHOWN { (column - 1).saturating_sub(SHOWN / 4) } else { 0 };
+        let skipped =
+            if text.chars().count() > SHOWN { (column - 1).saturating_sub(SHOWN / 4) } else { 0 };
         let mut shown = String::from(if skipped > 0 { "…" } else { "" });
         let mut under = " ".repeat(shown.chars().count());
         for (at, char) in text.chars().enumerate().skip(skipped).take(SHOWN) {
@@ -106,7 +108,9 @@ mod tests {
     use super::*;
 
     fn show(text: &str, start: usize, end: usize) -> String {
-        Source { name: "Buildfile".into(), text: text.into() }.excerpt(Span { start, end }).to_string()
+        Source { name: "Buildfile".into(), text: text.into() }
+            .excerpt(Span { start, end })
+            .to_string()
     }
 
     #[test]

@@ -39,7 +39,10 @@ impl<'a> StageNames<'a> {
             return match text.parse() {
                 Ok(number) if number < index => Ok(CopyFrom::Stage(number)),
                 Ok(number) if number < self.count => later(),
-                _ => Err(FaultKind::StageIndex { index: text.into(), last: self.count.saturating_sub(1) }),
+                _ => Err(FaultKind::StageIndex {
+                    index: text.into(),
+                    last: self.count.saturating_sub(1),
+                }),
             };
         }
         match self.before(index, text) {
@@ -57,7 +60,8 @@ impl<'a> StageNames<'a> {
         }
         let number = target.parse().ok().filter(|&number| number < self.count);
         number.ok_or_else(|| {
-            let near = super::values::near(target, self.by_name.keys().copied()).map(str::to_string);
+            let near =
+                super::values::near(target, self.by_name.keys().copied()).map(str::to_string);
             FaultKind::Target { name: target.into(), near }
         })
     }

@@ -31,7 +31,8 @@ fn evaluate_on(
 }
 
 fn build_args(pairs: &[(&str, &str)]) -> Arguments {
-    let build_args = pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let build_args =
+        pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     Arguments { build_args, ..Arguments::default() }
 }
 
@@ -94,8 +95,11 @@ fn dump(evaluation: &Evaluation) -> String {
             Base::Stage(index) => format!("stage {index}"),
             Base::Image(name) => format!("image {name}"),
         };
-        let platform =
-            stage.needed.platform.as_ref().map_or(String::new(), |platform| format!(" on {platform}"));
+        let platform = stage
+            .needed
+            .platform
+            .as_ref()
+            .map_or(String::new(), |platform| format!(" on {platform}"));
         let alias = stage.alias.as_ref().map_or(String::new(), |alias| format!(" as {alias}"));
         writeln!(out, "{}: {base}{platform}{alias}", stage.needed.index).unwrap();
         for step in &stage.steps {
@@ -168,8 +172,11 @@ fn show_copy(copy: &CopyFiles) -> String {
         CopySource::Path(path) => format!("{path:?}"),
         CopySource::Inline { name, content } => format!("<<{name} {content:?}"),
     });
-    let mut out =
-        format!("{} {}", if copy.unpack { "add" } else { "copy" }, sources.collect::<Vec<_>>().join(" "));
+    let mut out = format!(
+        "{} {}",
+        if copy.unpack { "add" } else { "copy" },
+        sources.collect::<Vec<_>>().join(" ")
+    );
     write!(out, " to {}", show_dest(&copy.dest)).unwrap();
     match &copy.from {
         CopyFrom::Context => {}

@@ -35,8 +35,8 @@ impl fmt::Display for Protocol {
 }
 
 impl Ports {
-    /// Reads `80`, `80/udp` or `8000-8010/tcp`. As Docker, it takes `IP:HOST:` and `HOST:` before it and does
-    /// nothing with them.
+    /// Reads `80`, `80/udp` or `8000-8010/tcp`. As Docker, it takes `IP:HOST:` and `HOST:` before
+    /// it and does nothing with them.
     ///
     /// # Errors
     /// What is wrong, as a fragment.
@@ -81,12 +81,13 @@ fn port_range(text: &str) -> Result<(u16, u16), &'static str> {
 
 /// Signals that have a name of their own on Linux, without `SIG`.
 const SIGNALS: &[&str] = &[
-    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE",
-    "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU",
-    "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
+    "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
+    "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
 ];
 
-/// Whether STOPSIGNAL may name it so: a number up to 64, or a name in any case with or without `SIG`.
+/// Whether STOPSIGNAL may name it so: a number up to 64, or a name in any case with or without
+/// `SIG`.
 ///
 /// # Errors
 /// The name that was perhaps meant.
@@ -116,10 +117,12 @@ pub fn duration(text: &str) -> Result<u64, &'static str> {
     }
     let (mut total, mut rest) = (0_f64, text);
     while !rest.is_empty() {
-        let number =
-            rest.find(|char: char| !char.is_ascii_digit() && char != '.').ok_or(": its unit is missing")?;
+        let number = rest
+            .find(|char: char| !char.is_ascii_digit() && char != '.')
+            .ok_or(": its unit is missing")?;
         let (value, after) = rest.split_at(number);
-        let unit = after.find(|char: char| char.is_ascii_digit() || char == '.').unwrap_or(after.len());
+        let unit =
+            after.find(|char: char| char.is_ascii_digit() || char == '.').unwrap_or(after.len());
         let (unit, after) = after.split_at(unit);
         let scale = match unit {
             "ns" => 1.0,
@@ -222,14 +225,16 @@ pub fn names_secret(name: &str) -> bool {
     any(SECRET) && !any(HARMLESS)
 }
 
-/// The one of `names` that `word` is nearly: at most two letters are wrong, and less than half of them.
+/// The one of `names` that `word` is nearly: at most two letters are wrong, and less than half of
+/// them.
 pub fn near<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_ascii_uppercase();
     let length = word.chars().count();
     let distances =
         names.into_iter().filter(|name| name.len().abs_diff(word.len()) <= 2).filter_map(|name| {
             let distance = distance(&word, &name.to_ascii_uppercase());
-            (length <= 40 && distance <= 2 && distance * 2 < length.max(2)).then_some((distance, name))
+            (length <= 40 && distance <= 2 && distance * 2 < length.max(2))
+                .then_some((distance, name))
         });
     // The first of equals, so that the answer does not hang on chance.
     distances.min_by_key(|&(distance, _)| distance).map(|(_, name)| name)
@@ -261,7 +266,8 @@ mod tests {
 
     #[test]
     fn reads_ports() {
-        let each = |text: &str| Ports::parse(text).map(|ports| ports.each().collect::<Vec<_>>().join(" "));
+        let each =
+            |text: &str| Ports::parse(text).map(|ports| ports.each().collect::<Vec<_>>().join(" "));
         for (text, wanted) in [
             ("80", "80/tcp"),
             ("80/UDP", "80/udp"),
@@ -274,16 +280,28 @@ mod tests {
         ] {
             assert_eq!(each(text).unwrap(), wanted, "{text}");
         }
-        for text in
-            ["", "x", "65536", "-1", "1-", "2-1", "80/foo", "+80", "80/tcp/udp", "1-2:3-9", "80:", ":x:80"]
-        {
+        for text in [
+            "",
+            "x",
+            "65536",
+            "-1",
+            "1-",
+            "2-1",
+            "80/foo",
+            "+80",
+            "80/tcp/udp",
+            "1-2:3-9",
+            "80:",
+            ":x:80",
+        ] {
             assert!(each(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn knows_signals() {
-        for text in ["SIGKILL", "kill", "Sigterm", "9", "64", "SIGRTMIN+3", "rtmax-14", "SIGRTMAX"] {
+        for text in ["SIGKILL", "kill", "Sigterm", "9", "64", "SIGRTMIN+3", "rtmax-14", "SIGRTMAX"]
+        {
             assert_eq!(signal(text), Ok(()), "{text}");
         }
         for text in ["", "0", "65", "FOO", "SIGRTMIN+16", "SIGRTMAX-0", "-9", "SIGSIGKILL"] {
@@ -315,7 +333,10 @@ mod tests {
     fn reads_owners() {
         let name = |text: &str| Principal::Name(text.into());
         assert_eq!(Owner::parse("5"), Some(Owner { user: Principal::Id(5), group: None }));
-        assert_eq!(Owner::parse("a:7"), Some(Owner { user: name("a"), group: Some(Principal::Id(7)) }));
+        assert_eq!(
+            Owner::parse("a:7"),
+            Some(Owner { user: name("a"), group: Some(Principal::Id(7)) })
+        );
         for text in ["", ":", "a:", ":a", "a:b:c", "4294967295", "9999999999", "a/b"] {
             assert_eq!(Owner::parse(text), None, "{text}");
         }

@@ -53,8 +53,8 @@ impl<'a> Rest<'a> {
         out
     }
 
-    /// The words between blanks that are in no quotes; quotes and escapes stay in them, but for an escape
-    /// character at the very end, which has nothing to escape.
+    /// The words between blanks that are in no quotes; quotes and escapes stay in them, but for an
+    /// escape character at the very end, which has nothing to escape.
     pub(super) fn quoted_words(&self, escape: char) -> Vec<Word> {
         let text = self.text();
         let (mut out, mut start, mut quote) = (Vec::new(), None, None);
@@ -80,8 +80,8 @@ impl<'a> Rest<'a> {
         out
     }
 
-    /// The words that begin with `--`, without quotes and backslashes, up to the first that does not or is just
-    /// `--`; and what is behind them.
+    /// The words that begin with `--`, without quotes and backslashes, up to the first that does
+    /// not or is just `--`; and what is behind them.
     pub(super) fn flags(&self) -> (Vec<Word>, Self) {
         let mut flags = Vec::new();
         let mut rest = self.trimmed();
@@ -137,8 +137,8 @@ pub(super) enum Json {
     No,
 }
 
-/// Reads a JSON array, as Docker does: what is not one is something else, not a fault, and what stands behind
-/// one is nothing (Go's `json.Decoder` stops at its end).
+/// Reads a JSON array, as Docker does: what is not one is something else, not a fault, and what
+/// stands behind one is nothing (Go's `json.Decoder` stops at its end).
 pub(super) fn json(text: &str) -> Json {
     if !text.trim_start().starts_with('[') {
         return Json::No;
@@ -197,7 +197,10 @@ mod tests {
 
     #[test]
     fn splits_at_blanks() {
-        assert_eq!(texts(with("a  \"b c\"\t\u{a0}d ", |rest| rest.words())), ["a", "\"b", "c\"", "\u{a0}d"]);
+        assert_eq!(
+            texts(with("a  \"b c\"\t\u{a0}d ", |rest| rest.words())),
+            ["a", "\"b", "c\"", "\u{a0}d"]
+        );
     }
 
     #[test]
@@ -228,7 +231,8 @@ mod tests {
 
     #[test]
     fn reads_json() {
-        let strings = |list: &[&str]| Json::Strings(list.iter().map(|text| text.to_string()).collect());
+        let strings =
+            |list: &[&str]| Json::Strings(list.iter().map(|text| text.to_string()).collect());
         assert_eq!(json(" [ \"a\", \"b\\n\" ] "), strings(&["a", "b\n"]));
         assert_eq!(json("[]"), strings(&[]));
         assert_eq!(json("[\"a\"] b"), strings(&["a"]));

@@ -9,14 +9,15 @@ use super::{Account, Evidence};
 
 /// The account of a `--user` that the sysroot does not know by name.
 const UNKNOWN: u32 = 1000;
-/// nobody and its group, as systemd, Debian's base-passwd less one, and every distroless image have them.
+/// nobody and its group, as systemd, Debian's base-passwd less one, and every distroless image have
+/// them.
 const NOBODY: u32 = 65534;
 
 /// What accounts have for a shell that nobody is to log in to.
 const NO_SHELL: &str = "/sbin/nologin";
 
-/// The lines of `/etc/passwd`: root, nobody, the image's user, and those accounts of the sysroot that are `wanted`.
-/// Root and the image's user have `shell`, if there is one.
+/// The lines of `/etc/passwd`: root, nobody, the image's user, and those accounts of the sysroot
+/// that are `wanted`. Root and the image's user have `shell`, if there is one.
 pub fn passwd(evidence: &Evidence, wanted: &BTreeSet<String>, shell: Option<&str>) -> String {
     let own = user(evidence).map(|(_, account)| account.uid);
     let mut out = String::new();
@@ -29,7 +30,8 @@ pub fn passwd(evidence: &Evidence, wanted: &BTreeSet<String>, shell: Option<&str
     out
 }
 
-/// The lines of `/etc/shadow` that belong to [`passwd`]'s: no password opens any account, and none grows old.
+/// The lines of `/etc/shadow` that belong to [`passwd`]'s: no password opens any account, and none
+/// grows old.
 pub fn shadow(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
     let mut out = String::new();
     for (name, _) in accounts(evidence, wanted) {
@@ -40,7 +42,8 @@ pub fn shadow(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
 
 /// The lines of `/etc/group` that belong to [`passwd`]'s, and the groups that are `wanted` by name.
 pub fn group(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
-    let mut groups: BTreeMap<u32, String> = BTreeMap::from([(0, "root".into()), (NOBODY, "nogroup".into())]);
+    let mut groups: BTreeMap<u32, String> =
+        BTreeMap::from([(0, "root".into()), (NOBODY, "nogroup".into())]);
     for name in wanted.iter().chain(user_and_group(evidence).1.as_ref()) {
         if let Some(&gid) = evidence.groups.get(name) {
             groups.entry(gid).or_insert_with(|| name.clone());
@@ -51,8 +54,11 @@ pub fn group(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
         }
     }
     for (name, account) in accounts(evidence, wanted) {
-        let known =
-            evidence.groups.iter().find(|(_, gid)| **gid == account.gid).map(|(name, _)| name.clone());
+        let known = evidence
+            .groups
+            .iter()
+            .find(|(_, gid)| **gid == account.gid)
+            .map(|(name, _)| name.clone());
         groups.entry(account.gid).or_insert_with(|| known.unwrap_or(name));
     }
     let mut out = String::new();
@@ -67,7 +73,8 @@ fn accounts(evidence: &Evidence, wanted: &BTreeSet<String>) -> Vec<(String, Acco
     let root = Account { uid: 0, gid: 0, home: "/root".into() };
     let nobody = Account { uid: NOBODY, gid: NOBODY, home: "/nonexistent".into() };
     let mut accounts = vec![("root".to_owned(), root), ("nobody".to_owned(), nobody)];
-    let named = wanted.iter().filter_map(|name| Some((name.clone(), evidence.accounts.get(name)?.clone())));
+    let named =
+        wanted.iter().filter_map(|name| Some((name.clone(), evidence.accounts.get(name)?.clone())));
     for (name, account) in named.chain(user(evidence)) {
         if accounts.iter().all(|(known, old)| *known != name && old.uid != account.uid) {
             accounts.push((name, account));
@@ -90,7 +97,8 @@ fn user(evidence: &Evidence) -> Option<(String, Account)> {
         return Some((name.clone(), account.clone()));
     }
     let uid = number.unwrap_or(UNKNOWN);
-    let gid = group.and_then(|group| evidence.groups.get(&group).copied().or_else(|| group.parse().ok()));
+    let gid =
+        group.and_then(|group| evidence.groups.get(&group).copied().or_else(|| group.parse().ok()));
     let name = if number.is_some() { "user".into() } else { user };
     Some((name, Account { uid, gid: gid.unwrap_or(uid), home: "/".into() }))
 }
@@ -110,7 +118,8 @@ mod tests {
     fn check(user: Option<&str>, wanted: &[&str], passwd_lines: &str, group_lines: &str) {
         let evidence = Evidence {
             user: user.map(Into::into),
-            accounts: [("www".into(), Account { uid: 33, gid: 34, home: "/var/www".into() })].into(),
+            accounts: [("www".into(), Account { uid: 33, gid: 34, home: "/var/www".into() })]
+                .into(),
             groups: [("web".into(), 34), ("adm".into(), 4)].into(),
             ..Evidence::default()
         };
@@ -118,7 +127,10 @@ mod tests {
         let root = "root:x:0:0:root:/root:/sbin/nologin\n";
         let nobody = "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n";
         assert_eq!(passwd(&evidence, &wanted, None), format!("{root}{passwd_lines}{nobody}"));
-        assert_eq!(group(&evidence, &wanted), format!("root:x:0:\n{group_lines}nogroup:x:65534:\n"));
+        assert_eq!(
+            group(&evidence, &wanted),
+            format!("root:x:0:\n{group_lines}nogroup:x:65534:\n")
+        );
     }
 
     #[test]
@@ -127,7 +139,10 @@ mod tests {
         let shells = passwd(&evidence, &BTreeSet::new(), Some("/bin/sh"));
         let shells: Vec<_> = shells.lines().filter_map(|line| line.rsplit(':').next()).collect();
         assert_eq!(shells, ["/bin/sh", "/bin/sh", NO_SHELL]);
-        assert_eq!(shadow(&evidence, &BTreeSet::new()), "root:*:::::::\nuser:*:::::::\nnobody:*:::::::\n");
+        assert_eq!(
+            shadow(&evidence, &BTreeSet::new()),
+            "root:*:::::::\nuser:*:::::::\nnobody:*:::::::\n"
+        );
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{Choice, Evidence, Rule, Table, Verdict, When, evidence::Paths, pattern, table::parse_version};
+use super::{
+    Choice, Evidence, Rule, Table, Verdict, When, evidence::Paths, pattern, table::parse_version,
+};
 use crate::path::{ImagePath, escape};
 
 /// A rule that fires.
@@ -124,7 +126,11 @@ fn fill(
             for dir in dirs.iter().map(Some).chain(dirs.is_empty().then_some(None)) {
                 let Some(path) = expand(pattern, one, dir) else { continue };
                 if files.len() < MAX_FILES && seen.insert(path.clone()) {
-                    files.push(NamedBy { pattern: path, evidence: evidence.clone(), by: by.clone() });
+                    files.push(NamedBy {
+                        pattern: path,
+                        evidence: evidence.clone(),
+                        by: by.clone(),
+                    });
                 }
             }
         }
@@ -142,13 +148,16 @@ fn holds(when: &When, evidence: &Evidence, followed: &Followed<'_>) -> Option<Ve
     let parts: [(&[String], Find<'_>); 13] = [
         (&when.programs, &|patterns| programs(patterns, evidence)),
         (&when.opens, &|patterns| {
-            opened(patterns, each(&evidence.opens), |name| format!("it names {name} and calls dlopen"))
+            opened(patterns, each(&evidence.opens), |name| {
+                format!("it names {name} and calls dlopen")
+            })
         }),
         (&when.modules, &|patterns| {
             opened(patterns, each(&evidence.modules), |name| format!("its imports lead to {name}"))
         }),
         (&when.commands, &|patterns| {
-            let commands = evidence.commands.iter().map(|(name, (path, by))| (&**name, &**path, by));
+            let commands =
+                evidence.commands.iter().map(|(name, (path, by))| (&**name, &**path, by));
             opened(patterns, commands, |name| format!("its script names the command {name}"))
         }),
         (&when.scripts, &|patterns| scripts(patterns, evidence)),
@@ -200,16 +209,19 @@ impl Match {
 
 /// The first of `patterns` that stands for `text`, and what its stars stood for.
 fn first(patterns: &[String], text: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let captures = patterns.iter().find_map(|pattern| pattern::captures(pattern.as_bytes(), text))?;
+    let captures =
+        patterns.iter().find_map(|pattern| pattern::captures(pattern.as_bytes(), text))?;
     Some(captures.into_iter().map(<[u8]>::to_vec).collect())
 }
 
 fn programs(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
     let (whole, names): (Vec<String>, Vec<String>) =
         patterns.iter().cloned().partition(|pattern| pattern.contains('/'));
-    let captures =
-        |path: &ImagePath| first(&names, path.file_name()).or_else(|| first(&whole, path.as_bytes()));
-    // A link may have the telling name (`java` among the alternatives), but files lie about what it leads to.
+    let captures = |path: &ImagePath| {
+        first(&names, path.file_name()).or_else(|| first(&whole, path.as_bytes()))
+    };
+    // A link may have the telling name (`java` among the alternatives), but files lie about what it
+    // leads to.
     let find = |(named, real): (&ImagePath, &ImagePath)| {
         let captures = captures(real).or_else(|| captures(named))?;
         let path = Some(real.as_bytes().to_vec());
@@ -236,21 +248,33 @@ fn opened<'e>(
 ) -> Vec<Match> {
     let find = |(name, path, by): (&[u8], &[u8], &ImagePath)| {
         let captures = first(patterns, name)?;
-        Some(Match { phrase: phrase(&escape(name)), by: by.clone(), path: Some(path.to_vec()), captures })
+        Some(Match {
+            phrase: phrase(&escape(name)),
+            by: by.clone(),
+            path: Some(path.to_vec()),
+            captures,
+        })
     };
     opened.filter_map(find).collect()
 }
 
 /// Each name with each of its paths, and whose it is.
 fn each(names: &BTreeMap<Box<[u8]>, Paths>) -> impl Iterator<Item = (&[u8], &[u8], &ImagePath)> {
-    names.iter().flat_map(|(name, paths)| paths.iter().map(move |(path, by)| (&**name, &**path, by)))
+    names
+        .iter()
+        .flat_map(|(name, paths)| paths.iter().map(move |(path, by)| (&**name, &**path, by)))
 }
 
 fn scripts(patterns: &[String], evidence: &Evidence) -> Vec<Match> {
     let find = |(name, by): (&[u8], &ImagePath)| {
         let captures = first(patterns, name)?;
         let path = Some(by.as_bytes().to_vec());
-        Some(Match { phrase: format!("it is a script for {}", escape(name)), by: by.clone(), path, captures })
+        Some(Match {
+            phrase: format!("it is a script for {}", escape(name)),
+            by: by.clone(),
+            path,
+            captures,
+        })
     };
     evidence.scripts.iter().map(|(name, by)| (&**name, by)).filter_map(find).collect()
 }
@@ -296,7 +320,8 @@ fn rules(names: &[String], followed: &Followed<'_>) -> Vec<Match> {
     names.iter().find_map(find).into_iter().collect()
 }
 
-/// `pattern` with its variables filled in; `None` where one has no value or the whole is no absolute path.
+/// `pattern` with its variables filled in; `None` where one has no value or the whole is no
+/// absolute path.
 fn expand(pattern: &str, one: &Match, dir: Option<&ImagePath>) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut rest = pattern;
@@ -324,11 +349,13 @@ fn expand(pattern: &str, one: &Match, dir: Option<&ImagePath>) -> Option<Vec<u8>
     out.starts_with(b"/").then_some(out)
 }
 
-/// The installation prefix of a program or library: what is above its `bin` or `lib`; `/usr` where it has none.
+/// The installation prefix of a program or library: what is above its `bin` or `lib`; `/usr` where
+/// it has none.
 fn prefix(path: &[u8]) -> Vec<u8> {
     let parts: Vec<&[u8]> = path.split(|&b| b == b'/').collect();
-    let is_kind =
-        |part: &&[u8]| matches!(*part, b"bin" | b"sbin" | b"lib" | b"lib32" | b"lib64" | b"libexec");
+    let is_kind = |part: &&[u8]| {
+        matches!(*part, b"bin" | b"sbin" | b"lib" | b"lib32" | b"lib64" | b"libexec")
+    };
     match parts.iter().rposition(is_kind) {
         Some(at) if at > 1 => parts.get(..at).unwrap_or_default().join(&b'/'),
         _ => b"/usr".to_vec(),

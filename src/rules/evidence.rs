@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::path::ImagePath;
 
-/// Evidence, each piece with the file that gives it. Only what [`super::Table::wanted`] asks for need be in it.
+/// Evidence, each piece with the file that gives it. Only what [`super::Table::wanted`] asks for
+/// need be in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// Symbols that objects other than the C library's own import.
@@ -15,20 +16,21 @@ pub struct Evidence {
     pub paths: BTreeMap<Box<[u8]>, ImagePath>,
     /// Those of the paths that bear the name of the object that has them, and that object.
     pub namesakes: BTreeMap<Box<[u8]>, ImagePath>,
-    /// Names of libraries in constant data of objects that call dlopen(3), as far as the search leads
-    /// somewhere: each path that it opens, and whose data.
+    /// Names of libraries in constant data of objects that call dlopen(3), as far as the search
+    /// leads somewhere: each path that it opens, and whose data.
     pub opens: BTreeMap<Box<[u8]>, Paths>,
     /// Words in constant data of programs.
     pub words: BTreeMap<String, ImagePath>,
     /// Programs and scripts by the path they are started by, and their real path.
     pub programs: BTreeMap<ImagePath, ImagePath>,
-    /// Interpreters by file name, of scripts of the sysroot that are packed by name or come by rules: a script.
+    /// Interpreters by file name, of scripts of the sysroot that are packed by name or come by
+    /// rules: a script.
     pub scripts: BTreeMap<Box<[u8]>, ImagePath>,
-    /// Installed modules that Python scripts which are packed by name import, one by another: their paths, and the
-    /// script.
+    /// Installed modules that Python scripts which are packed by name import, one by another: their
+    /// paths, and the script.
     pub modules: BTreeMap<Box<[u8]>, Paths>,
-    /// Names where a command stands in shell scripts that are packed by name or come by rules, as far as the
-    /// sysroot has such a program: its path, and the script.
+    /// Names where a command stands in shell scripts that are packed by name or come by rules, as
+    /// far as the sysroot has such a program: its path, and the script.
     pub commands: BTreeMap<Box<[u8]>, Opened>,
     /// The image's environment, `NAME=VALUE`.
     pub environment: Vec<String>,
@@ -104,8 +106,8 @@ impl Evidence {
         }
     }
 
-    /// The directories where the C library's distribution keeps libraries: the C library's own, with `/usr` and
-    /// without.
+    /// The directories where the C library's distribution keeps libraries: the C library's own,
+    /// with `/usr` and without.
     pub fn library_dirs(&self) -> Vec<ImagePath> {
         let mut dirs = Vec::new();
         for libc in &self.libcs {

@@ -1,8 +1,9 @@
-//! Soft dependencies: files that programs open only at run time, found from evidence in what is packed.
+//! Soft dependencies: files that programs open only at run time, found from evidence in what is
+//! packed.
 //!
-//! The rules are data ([`Table`]; the built-in ones are TOML beside this file, docs/rules.md says what each field
-//! means). Evidence is data too ([`Evidence`]), gathered by whoever can read files. [`evaluate`] puts the two
-//! together; what it names is looked up by its caller.
+//! The rules are data ([`Table`]; the built-in ones are TOML beside this file, docs/rules.md says
+//! what each field means). Evidence is data too ([`Evidence`]), gathered by whoever can read files.
+//! [`evaluate`] puts the two together; what it names is looked up by its caller.
 
 mod accounts;
 mod evaluate;

@@ -1,7 +1,8 @@
-//! Patterns of triggers, which keep what their stars stood for. Not [`crate::path::glob`]: those say whether, not what.
+//! Patterns of triggers, which keep what their stars stood for. Not [`crate::path::glob`]: those
+//! say whether, not what.
 
-/// Where `pattern` stands for the whole of `text`, what its stars stood for, in order. `*` is any run without a
-/// slash, `**` any run at all. The first star takes as little as it can.
+/// Where `pattern` stands for the whole of `text`, what its stars stood for, in order. `*` is any
+/// run without a slash, `**` any run at all. The first star takes as little as it can.
 pub(super) fn captures<'a>(pattern: &[u8], text: &'a [u8]) -> Option<Vec<&'a [u8]>> {
     let Some(star) = pattern.iter().position(|&b| b == b'*') else {
         return (pattern == text).then(Vec::new);
@@ -9,7 +10,8 @@ pub(super) fn captures<'a>(pattern: &[u8], text: &'a [u8]) -> Option<Vec<&'a [u8
     let rest = text.strip_prefix(pattern.get(..star)?)?;
     let after = pattern.get(star + 1..)?;
     let (after, deep) = after.strip_prefix(b"*").map_or((after, false), |after| (after, true));
-    let longest = if deep { rest.len() } else { rest.iter().position(|&b| b == b'/').unwrap_or(rest.len()) };
+    let longest =
+        if deep { rest.len() } else { rest.iter().position(|&b| b == b'/').unwrap_or(rest.len()) };
     for taken in 0..=longest {
         let (run, behind) = rest.split_at(taken);
         if let Some(mut more) = captures(after, behind) {
@@ -35,8 +37,10 @@ mod tests {
     #[track_caller]
     fn check(pattern: &str, text: &str, wanted: Option<&[&str]>) {
         let found = captures(pattern.as_bytes(), text.as_bytes());
-        let found = found.map(|runs| runs.iter().map(|r| String::from_utf8_lossy(r).into_owned()).collect());
-        let wanted: Option<Vec<String>> = wanted.map(|runs| runs.iter().map(ToString::to_string).collect());
+        let found = found
+            .map(|runs| runs.iter().map(|r| String::from_utf8_lossy(r).into_owned()).collect());
+        let wanted: Option<Vec<String>> =
+            wanted.map(|runs| runs.iter().map(ToString::to_string).collect());
         assert_eq!(found, wanted, "{pattern} on {text}");
     }
 

@@ -29,10 +29,12 @@ pub struct Rule {
     /// Bytes that it may add at [`super::Soft::Auto`].
     #[serde(default = "default_limit")]
     pub limit: u64,
-    /// Bytes of one file that it may add at [`super::Soft::Auto`]: larger ones stay out, the others come.
+    /// Bytes of one file that it may add at [`super::Soft::Auto`]: larger ones stay out, the others
+    /// come.
     #[serde(default)]
     pub file_limit: Option<u64>,
-    /// Bytes that one piece of evidence may add at [`super::Soft::Auto`]: what is larger stays out, the others come.
+    /// Bytes that one piece of evidence may add at [`super::Soft::Auto`]: what is larger stays out,
+    /// the others come.
     #[serde(default)]
     pub match_limit: Option<u64>,
     /// What makes it fire: any of these. None: only `--with` does.
@@ -41,7 +43,8 @@ pub struct Rule {
     /// Files and directories of the sysroot, as patterns.
     #[serde(default)]
     pub files: Vec<String>,
-    /// Files of the sysroot of which one must be there, as patterns: without, the rule does not fire.
+    /// Files of the sysroot of which one must be there, as patterns: without, the rule does not
+    /// fire.
     #[serde(default)]
     pub present: Vec<String>,
     /// Below these directories, what is not taken: patterns of whole paths.
@@ -56,8 +59,9 @@ pub struct Rule {
     /// Whether only regular files are meant, not directories and what is below them.
     #[serde(default)]
     pub files_only: bool,
-    /// Whether scripts among the files are started: then their interpreters join, and the commands that shell
-    /// scripts name are evidence. Scripts of other rules are examples, or modules that something else reads.
+    /// Whether scripts among the files are started: then their interpreters join, and the commands
+    /// that shell scripts name are evidence. Scripts of other rules are examples, or modules that
+    /// something else reads.
     #[serde(default)]
     pub starts: bool,
     /// What to tell the user where the rule fires and is not followed.
@@ -80,7 +84,8 @@ pub enum Level {
     Hint,
 }
 
-/// A combination of evidence: each field that is given must hold, and holds if any of its patterns does.
+/// A combination of evidence: each field that is given must hold, and holds if any of its patterns
+/// does.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct When {
@@ -90,13 +95,16 @@ pub struct When {
     pub own_symbols: Vec<String>,
     /// SONAMEs or file names of objects in the closure.
     pub libraries: Vec<String>,
-    /// Absolute paths in constant data. Without a star, they are looked for anywhere in it, and need not exist.
+    /// Absolute paths in constant data. Without a star, they are looked for anywhere in it, and
+    /// need not exist.
     pub paths: Vec<String>,
     /// As `paths`, of objects that the path is named after: bison's `/usr/share/bison`.
     pub namesakes: Vec<String>,
-    /// Names of libraries in constant data of objects that call dlopen(3), where the search finds them.
+    /// Names of libraries in constant data of objects that call dlopen(3), where the search finds
+    /// them.
     pub opens: Vec<String>,
-    /// Words anywhere in constant data of programs: names of functions in Go programs, names of locales.
+    /// Words anywhere in constant data of programs: names of functions in Go programs, names of
+    /// locales.
     pub words: Vec<String>,
     /// Variables of the image's environment, `NAME=VALUE`.
     pub environment: Vec<String>,
@@ -261,10 +269,16 @@ impl Table {
     pub fn wanted(&self) -> Wanted<'_> {
         let mut wanted = Wanted::default();
         for when in self.rules.iter().flat_map(|rule| &rule.when) {
-            wanted.symbols.extend(when.symbols.iter().chain(&when.own_symbols).map(|name| name.as_bytes()));
+            wanted
+                .symbols
+                .extend(when.symbols.iter().chain(&when.own_symbols).map(|name| name.as_bytes()));
             wanted.words.extend(when.words.iter().map(|word| &**word));
             for path in when.paths.iter().chain(&when.namesakes) {
-                let set = if pattern::is_wild(path) { &mut wanted.patterns } else { &mut wanted.literals };
+                let set = if pattern::is_wild(path) {
+                    &mut wanted.patterns
+                } else {
+                    &mut wanted.literals
+                };
                 set.insert(path.as_bytes());
             }
         }
@@ -284,13 +298,17 @@ impl Rule {
     /// Whether `path` is left out, for itself or with a directory above it.
     pub fn excludes(&self, path: &ImagePath) -> bool {
         let above = std::iter::successors(Some(path.clone()), ImagePath::parent);
-        let excluded = |path: ImagePath| self.excluded.iter().any(|glob| glob.matches(path.relative()));
+        let excluded =
+            |path: ImagePath| self.excluded.iter().any(|glob| glob.matches(path.relative()));
         !self.excluded.is_empty() && above.take_while(|path| !path.is_root()).any(excluded)
     }
 
     fn check(&mut self) -> Result<(), TableError> {
-        let wrong =
-            |value: &str, why| TableError::Value { rule: self.name.clone(), value: value.into(), why };
+        let wrong = |value: &str, why| TableError::Value {
+            rule: self.name.clone(),
+            value: value.into(),
+            why,
+        };
         if self.name.is_empty()
             || !self.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         {
@@ -307,10 +325,16 @@ impl Rule {
             {
                 return Err(wrong(version, "a version is written MAJOR.MINOR"));
             }
-            if let Some(path) =
-                when.paths.iter().chain(&when.namesakes).find(|path| !path.starts_with('/') || path.len() < 4)
+            if let Some(path) = when
+                .paths
+                .iter()
+                .chain(&when.namesakes)
+                .find(|path| !path.starts_with('/') || path.len() < 4)
             {
-                return Err(wrong(path, "a path starts with a slash and is no shorter than four bytes"));
+                return Err(wrong(
+                    path,
+                    "a path starts with a slash and is no shorter than four bytes",
+                ));
             }
         }
         for file in self.files.iter().chain(&self.present) {
@@ -337,10 +361,8 @@ impl Rule {
             }
         }
         let glob = |pattern: &String| {
-            Glob::new(pattern.trim_start_matches('/').as_bytes()).map_err(|source| TableError::Exclude {
-                rule: self.name.clone(),
-                pattern: pattern.clone(),
-                source,
+            Glob::new(pattern.trim_start_matches('/').as_bytes()).map_err(|source| {
+                TableError::Exclude { rule: self.name.clone(), pattern: pattern.clone(), source }
             })
         };
         self.excluded = self.exclude.iter().map(glob).collect::<Result<_, _>>()?;

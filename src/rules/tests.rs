@@ -41,7 +41,11 @@ fn the_built_in_table_is_sound() {
         let names = rule.when.iter().flat_map(|when| when.rules.iter().chain(&when.unless));
         let unknown: Vec<_> = names.filter(|name| table.get(name).is_none()).collect();
         assert!(unknown.is_empty(), "{} names {unknown:?}", rule.name);
-        assert!(rule.level != Level::Hint || rule.hint.is_some() || !rule.files.is_empty(), "{}", rule.name);
+        assert!(
+            rule.level != Level::Hint || rule.hint.is_some() || !rule.files.is_empty(),
+            "{}",
+            rule.name
+        );
     }
 }
 
@@ -116,7 +120,11 @@ fn levels_and_choices() {
     );
     let verdicts = |choice: &Choice| {
         let fired = evaluate(&table, &with_symbol("x"), choice);
-        fired.iter().map(|f| format!("{}{:?}", f.rule.name, f.verdict)).collect::<Vec<_>>().join(" ")
+        fired
+            .iter()
+            .map(|f| format!("{}{:?}", f.rule.name, f.verdict))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     assert_eq!(verdicts(&choice(Soft::None)), "");
     assert_eq!(verdicts(&choice(Soft::Auto)), "aTakeUpTo(10485760) bSuggest cSuggest");
@@ -138,7 +146,8 @@ fn mistakes_in_a_table_are_named() {
         let error = Table::default().add(text).unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     };
-    let rule = |rest: &str| format!("[[rule]]\nname = 'x'\ndescription = ''\nlevel = 'auto'\n{rest}");
+    let rule =
+        |rest: &str| format!("[[rule]]\nname = 'x'\ndescription = ''\nlevel = 'auto'\n{rest}");
     check("[[rules]]", "unknown field `rules`");
     check("[[rule]]\nname = 'x'", "missing field `description`");
     check(&rule("nonsense = 1"), "unknown field `nonsense`");
@@ -147,7 +156,10 @@ fn mistakes_in_a_table_are_named() {
     check(&rule("when = [{ libc-before = '2' }]"), "`2`: a version is written MAJOR.MINOR");
     check(&rule("make = [{ path = '/../x', text = '' }]"), "rule `x`: path `/../x`");
     check(&rule("when = [{ programs = ['********'] }]"), "three stars at most");
-    check(&rule("files = ['/usr/../etc']"), "rule `x`: `/usr/../etc`: a pattern of files has no `..`");
+    check(
+        &rule("files = ['/usr/../etc']"),
+        "rule `x`: `/usr/../etc`: a pattern of files has no `..`",
+    );
     check(&rule("present = ['etc/x']"), "`etc/x`: a pattern of files starts with a slash");
     check(&rule("when = [{ namesakes = ['etc'] }]"), "`etc`: a path starts with a slash");
     check("\n\nx = [", "line 3: ");
@@ -160,7 +172,9 @@ fn what_is_left_out_is_so_with_all_below_it() {
         r#"rule = [{ name = "a", description = "", level = "auto", files = ["/usr"], exclude = ["/usr/lib/*/x", "**/doc"] }]"#,
     );
     let excludes = |path: &str| table.get("a").unwrap().excludes(&ImagePath::new(path).unwrap());
-    assert!(excludes("/usr/lib/a/x") && excludes("/usr/lib/a/x/y/z.so") && excludes("/usr/share/doc/a"));
+    assert!(
+        excludes("/usr/lib/a/x") && excludes("/usr/lib/a/x/y/z.so") && excludes("/usr/share/doc/a")
+    );
     assert!(!excludes("/usr/lib/a") && !excludes("/usr/lib/a/xy") && !excludes("/"));
 }
 
@@ -172,7 +186,8 @@ fn modules_and_namesakes_bring_the_paths_that_were_found() {
           { name = "n", description = "", level = "auto", when = [{ namesakes = ["/etc/*", "/etc/*/**"] }], files = ["/etc/{1}"] },
         ]"#,
     );
-    let paths = [("/lib/yaml".as_bytes().into(), path("/ask")), (b"/lib/yaml.py"[..].into(), path("/ask"))];
+    let paths =
+        [("/lib/yaml".as_bytes().into(), path("/ask")), (b"/lib/yaml.py"[..].into(), path("/ask"))];
     let evidence = Evidence {
         modules: [(b"yaml"[..].into(), paths.into())].into(),
         namesakes: [(b"/etc/unbound/unbound.conf"[..].into(), path("/usr/sbin/unbound"))].into(),

@@ -1,5 +1,5 @@
-//! System calls that name a path, as registers and memory of a stopped process show them (syscalls(2), the
-//! kernel's tables for x86-64, with its 32-bit programs, and AArch64).
+//! System calls that name a path, as registers and memory of a stopped process show them
+//! (syscalls(2), the kernel's tables for x86-64, with its 32-bit programs, and AArch64).
 
 use std::io::IoSliceMut;
 
@@ -136,7 +136,8 @@ impl Registers {
             Flags::In(at) => arg(at)? as u32,
             Flags::At(at) => {
                 let mut how = [0; 8];
-                (read(pid, arg(at)?, &mut how) == how.len()).then_some(u64::from_ne_bytes(how) as u32)?
+                (read(pid, arg(at)?, &mut how) == how.len())
+                    .then_some(u64::from_ne_bytes(how) as u32)?
             }
         };
         let makes = OFlags::from_bits_retain(flags).intersects(OFlags::CREATE | OFlags::TRUNC);
@@ -226,8 +227,8 @@ fn shape(number: u64) -> Option<Shape> {
     }
 }
 
-/// Whether a 64-bit process makes a call as 32-bit programs do, by `int 0x80`, which is the instruction before the
-/// one that it goes on with. glibc never does.
+/// Whether a 64-bit process makes a call as 32-bit programs do, by `int 0x80`, which is the
+/// instruction before the one that it goes on with. glibc never does.
 #[cfg(target_arch = "x86_64")]
 fn is_by_interrupt(pid: Pid, goes_on_at: u64) -> bool {
     let mut instruction = [0; 2];

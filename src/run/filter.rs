@@ -1,16 +1,18 @@
-//! Calls that reach out of every namespace, refused by a filter in the kernel (seccomp(2)): characters put into the
-//! terminal as if its user had typed them, and the keys of the caller's session.
+//! Calls that reach out of every namespace, refused by a filter in the kernel (seccomp(2)):
+//! characters put into the terminal as if its user had typed them, and the keys of the caller's
+//! session.
 
 use std::io;
 
-/// Refuses them from now on, for this thread and what it starts, which must be unable to gain privileges.
+/// Refuses them from now on, for this thread and what it starts, which must be unable to gain
+/// privileges.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) fn refuse() -> io::Result<()> {
     seccompiler::apply_filter(&filter()).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// Where the numbers are not known here, the program has no terminal: without one of its own, the calls that matter
-/// most are refused.
+/// Where the numbers are not known here, the program has no terminal: without one of its own, the
+/// calls that matter most are refused.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) fn refuse() -> io::Result<()> {
     rustix::process::setsid()?;
@@ -52,10 +54,12 @@ mod table {
         Calls { arch: 0x4000_0028, ioctl: &[54], keys: &[309, 310, 311] },
     ];
 
-    /// What ioctl(2) does to a terminal in the name of its user: TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS.
+    /// What ioctl(2) does to a terminal in the name of its user: TIOCSTI, TIOCLINUX, TIOCSETD,
+    /// TIOCCONS.
     const COMMANDS: [u32; 4] = [0x5412, 0x541c, 0x5423, 0x541d];
 
-    /// Fields of `struct seccomp_data`; of the second argument the half that the kernel takes as the command.
+    /// Fields of `struct seccomp_data`; of the second argument the half that the kernel takes as
+    /// the command.
     const NUMBER: u32 = 0;
     const ARCH: u32 = 4;
     const COMMAND: u32 = 24;

@@ -101,15 +101,19 @@ fn podman(spec: &Spec) -> Command {
 
 /// The runtime's configuration (OCI runtime-spec, config.md).
 fn bundle(spec: &Spec) -> Value {
-    let (uid, gid) = namespaces::stand_in()
-        .unwrap_or_else(|| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
+    let (uid, gid) = namespaces::stand_in().unwrap_or_else(|| {
+        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    });
     let text = |text: &OsString| text.to_string_lossy().into_owned();
-    let args: Vec<_> = std::iter::once(&spec.program).chain(spec.args.iter().skip(1)).map(text).collect();
+    let args: Vec<_> =
+        std::iter::once(&spec.program).chain(spec.args.iter().skip(1)).map(text).collect();
     let env: Vec<_> =
         spec.env.iter().map(|(name, value)| format!("{}={}", text(name), text(value))).collect();
     let mount = |at: &str, kind: &str, options: &[&str]| json!({"destination": at, "type": kind, "source": kind, "options": options});
-    let namespaces = ["pid", "ipc", "uts", "mount", "network", "user"].map(|kind| json!({"type": kind}));
-    let map = |inside: u32, outside: u32| json!([{"containerID": inside, "hostID": outside, "size": 1}]);
+    let namespaces =
+        ["pid", "ipc", "uts", "mount", "network", "user"].map(|kind| json!({"type": kind}));
+    let map =
+        |inside: u32, outside: u32| json!([{"containerID": inside, "hostID": outside, "size": 1}]);
     let mut resources = json!({});
     if let Some(memory) = spec.memory {
         resources = json!({"memory": {"limit": memory}, "pids": {"limit": spec.processes}});

@@ -1,5 +1,5 @@
-//! The second stage: process 1 of the new namespaces. It makes the surroundings, gives everything up, starts the
-//! program, and reaps what the program leaves behind.
+//! The second stage: process 1 of the new namespaces. It makes the surroundings, gives everything
+//! up, starts the program, and reaps what the program leaves behind.
 
 use std::{
     ffi::OsStr,
@@ -46,11 +46,19 @@ pub(super) fn start(spec: &Spec, file: &Path) -> Result<u8, StageError> {
     // Said here, since a program that is not there would fail with the same words.
     rustix::process::chdir(Path::new(&spec.workdir)).map_err(|errno| {
         let dir = crate::path::escape(spec.workdir.as_encoded_bytes());
-        StageError { code: CANNOT_EXECUTE, ..trying(format!("enter the working directory `{dir}`"))(errno) }
+        StageError {
+            code: CANNOT_EXECUTE,
+            ..trying(format!("enter the working directory `{dir}`"))(errno)
+        }
     })?;
     let mut command = Command::new(&spec.program);
-    let (name, args) = spec.args.split_first().map_or((&spec.program, &[][..]), |(name, args)| (name, args));
-    command.arg0(name).args(args).env_clear().envs(spec.env.iter().map(|(name, value)| (name, value)));
+    let (name, args) =
+        spec.args.split_first().map_or((&spec.program, &[][..]), |(name, args)| (name, args));
+    command
+        .arg0(name)
+        .args(args)
+        .env_clear()
+        .envs(spec.env.iter().map(|(name, value)| (name, value)));
     let child = command.spawn().map_err(|error| cannot_start(&spec.program, error))?;
     let pid = signals::pid(&child).map_err(trying("start the program"))?;
     Ok(signals::code(caught.wait(pid).map_err(trying("wait for the program"))?))
@@ -66,22 +74,24 @@ pub(super) fn cannot_start(program: &OsStr, error: io::Error) -> StageError {
 /// Limits of the program and its children, each by itself; [`guard`] has them together.
 fn limit(spec: &Spec) -> Result<(), StageError> {
     let set = |resource, value: u64| {
-        let hard = rustix::process::getrlimit(resource).maximum.map_or(value, |hard| hard.min(value));
+        let hard =
+            rustix::process::getrlimit(resource).maximum.map_or(value, |hard| hard.min(value));
         let limit = Rlimit { current: Some(hard), maximum: Some(hard) };
         rustix::process::setrlimit(resource, limit).map_err(trying("limit the program"))
     };
     set(Resource::Core, 0)?;
     set(Resource::Nproc, spec.processes)?;
     if let Some(memory) = spec.memory {
-        // Address space would be the wrong thing: a Go program reserves gigabytes and uses kilobytes.
+        // Address space would be the wrong thing: a Go program reserves gigabytes and uses
+        // kilobytes.
         set(Resource::Data, memory)?;
     }
     Ok(())
 }
 
-/// Ends the program when all processes of the namespace together have more than `memory` bytes that no file has,
-/// or when the disk that the copy is on has less than a tenth left of what was free: what a program writes, in
-/// whatever way, is never to stop what else the host does.
+/// Ends the program when all processes of the namespace together have more than `memory` bytes that
+/// no file has, or when the disk that the copy is on has less than a tenth left of what was free:
+/// what a program writes, in whatever way, is never to stop what else the host does.
 fn guard(memory: Option<u64>) {
     // A file system that does not tell its size sets no limit.
     let free = || rustix::fs::statvfs("/").map_or(u64::MAX, |stat| stat.f_bavail);
@@ -98,7 +108,8 @@ fn guard(memory: Option<u64>) {
             let used = |memory| processes.iter().map(|&pid| used(pid)).sum::<u64>() > memory;
             if is_full || memory.is_some_and(used) {
                 let what = if is_full { "nine tenths of the free disk" } else { "the memory" };
-                let text = format!("warning: the program has used {what} that it may have and is ended\n");
+                let text =
+                    format!("warning: the program has used {what} that it may have and is ended\n");
                 if !std::mem::replace(&mut is_said, true) {
                     let _ = io::stderr().write_all(text.as_bytes());
                 }
@@ -119,13 +130,15 @@ fn processes() -> Vec<Pid> {
 
 /// Bytes in memory that no file has (proc(5), `status`).
 fn used(pid: Pid) -> u64 {
-    let text = fs_err::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap_or_default();
+    let text = fs_err::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()))
+        .unwrap_or_default();
     let kilobytes = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
     let counted = |line: &&str| line.starts_with("RssAnon:") || line.starts_with("RssShmem:");
     text.lines().filter(counted).filter_map(kilobytes).sum::<u64>() * 1024
 }
 
-/// Sets the loopback interface up (rtnetlink(7), RTM_NEWLINK): a network namespace starts with it down.
+/// Sets the loopback interface up (rtnetlink(7), RTM_NEWLINK): a network namespace starts with it
+/// down.
 fn loopback() -> Result<(), rustix::io::Errno> {
     const NEWLINK: u16 = 16;
     const REQUEST: u16 = 1;

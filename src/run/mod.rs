@@ -1,9 +1,10 @@
-//! A smoke run: the image's program in namespaces of its own, without privileges, in a throw-away copy.
+//! A smoke run: the image's program in namespaces of its own, without privileges, in a throw-away
+//! copy.
 //!
-//! This is the one place where anything of an image is executed. Three processes stand between it and the
-//! caller: the caller itself, which waits; a single-threaded child that enters new namespaces, since no thread
-//! of a process with several may; and the first process of those, which mounts, drops everything and starts the
-//! program.
+//! This is the one place where anything of an image is executed. Three processes stand between it
+//! and the caller: the caller itself, which waits; a single-threaded child that enters new
+//! namespaces, since no thread of a process with several may; and the first process of those, which
+//! mounts, drops everything and starts the program.
 
 mod calls;
 mod filter;
@@ -76,9 +77,11 @@ pub struct Options {
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// The program's exit code; 128 and the signal's number where one ended it; 124 after the timeout.
+    /// The program's exit code; 128 and the signal's number where one ended it; 124 after the
+    /// timeout.
     pub code: u8,
-    /// What could not be as it is on an engine: devices that no unprivileged user can make, for instance.
+    /// What could not be as it is on an engine: devices that no unprivileged user can make, for
+    /// instance.
     pub notes: Vec<String>,
 }
 
@@ -113,7 +116,8 @@ pub enum RunError {
     },
 }
 
-/// What the stages are told, through a file in the private directory: a command line could be read by others.
+/// What the stages are told, through a file in the private directory: a command line could be read
+/// by others.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Spec {
     /// The copy of the image.
@@ -148,8 +152,8 @@ pub struct HostCommand {
 /// Runs the program of an image whose file system is `tree`.
 ///
 /// # Errors
-/// [`RunError`]: the program has not been started then. Stages that fail say so on stderr and give the code
-/// [`OWN_FAULT`].
+/// [`RunError`]: the program has not been started then. Stages that fail say so on stderr and give
+/// the code [`OWN_FAULT`].
 pub fn run(tree: &Tree, start: &Start, options: &Options) -> Result<Ended, RunError> {
     let private = Private::new(&options.scratch)?;
     run_in(&private, spec(tree, start, options)?, tree, options)
@@ -159,7 +163,11 @@ pub fn run(tree: &Tree, start: &Start, options: &Options) -> Result<Ended, RunEr
 ///
 /// # Errors
 /// As [`run`]; [`RunError::CannotWatch`].
-pub fn watch(tree: &Tree, start: &Start, options: &Options) -> Result<(Ended, Vec<Access>), RunError> {
+pub fn watch(
+    tree: &Tree,
+    start: &Start,
+    options: &Options,
+) -> Result<(Ended, Vec<Access>), RunError> {
     let private = Private::new(&options.scratch)?;
     let mut spec = spec(tree, start, options)?;
     let file = private.for_accesses()?;
@@ -168,8 +176,8 @@ pub fn watch(tree: &Tree, start: &Start, options: &Options) -> Result<(Ended, Ve
     Ok((ended, accesses(&file)?))
 }
 
-/// Runs a command of the host, as the user that imgb runs as and without any sandbox, and says which paths it
-/// named to the system. `timeout` and `scratch` as in [`Options`].
+/// Runs a command of the host, as the user that imgb runs as and without any sandbox, and says
+/// which paths it named to the system. `timeout` and `scratch` as in [`Options`].
 ///
 /// # Errors
 /// [`RunError`]: the command has not been started then.
@@ -179,7 +187,8 @@ pub fn watch_command(
     scratch: &Path,
 ) -> Result<(Ended, Vec<Access>), RunError> {
     let private = Private::new(scratch)?;
-    let program = command.args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?.clone();
+    let program =
+        command.args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?.clone();
     let file = private.for_accesses()?;
     let spec = Spec {
         root: "/".into(),
@@ -210,7 +219,12 @@ fn accesses(file: &Path) -> Result<Vec<Access>, RunError> {
     Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
-fn run_in(private: &Private, mut spec: Spec, tree: &Tree, options: &Options) -> Result<Ended, RunError> {
+fn run_in(
+    private: &Private,
+    mut spec: Spec,
+    tree: &Tree,
+    options: &Options,
+) -> Result<Ended, RunError> {
     let root = private.path().join("root");
     spec.root = root.clone().into();
     let owner = namespaces::stand_in();
@@ -235,8 +249,8 @@ fn spec(tree: &Tree, start: &Start, options: &Options) -> Result<Spec, RunError>
     };
     let name = args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?;
     let workdir = start.workdir.clone().unwrap_or_else(|| "/".into());
-    let user =
-        check::resolve_user(&view, start.user.as_deref().unwrap_or_default()).map_err(RunError::User)?;
+    let user = check::resolve_user(&view, start.user.as_deref().unwrap_or_default())
+        .map_err(RunError::User)?;
     let mut env: BTreeMap<OsString, OsString> = BTreeMap::new();
     env.insert("PATH".into(), check::DEFAULT_PATH.into());
     env.insert("HOME".into(), if user.uid == 0 { "/root" } else { "/" }.into());
@@ -244,8 +258,9 @@ fn spec(tree: &Tree, start: &Start, options: &Options) -> Result<Spec, RunError>
     env.extend(pairs.map(|(name, value)| (name.into(), value.into())));
     env.extend(options.env.iter().cloned());
     let path = env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
-    let (program, _) = check::locate(&view, name.as_bytes(), &workdir, path.as_deref().unwrap_or_default())
-        .map_err(|searched| RunError::NotFound(name.clone(), searched))?;
+    let (program, _) =
+        check::locate(&view, name.as_bytes(), &workdir, path.as_deref().unwrap_or_default())
+            .map_err(|searched| RunError::NotFound(name.clone(), searched))?;
     Ok(Spec {
         root: OsString::new(),
         program: OsStr::from_bytes(&program).into(),
@@ -271,18 +286,20 @@ fn stage(
 ) -> Result<u8, RunError> {
     let system = |action| move |source| RunError::System { action, source };
     let file = private.path().join("spec.json");
-    let text = serde_json::to_vec(spec).map_err(|error| system("write the runner's file")(error.into()))?;
+    let text = serde_json::to_vec(spec)
+        .map_err(|error| system("write the runner's file")(error.into()))?;
     fs_err::write(&file, text).map_err(system("write the runner's file"))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("imgb").arg(RUNNER).arg(name).arg(&file);
     if let Some((uid, gid)) = owner {
-        std::os::unix::fs::chown(&file, Some(uid), Some(gid)).map_err(system("write the runner's file"))?;
+        std::os::unix::fs::chown(&file, Some(uid), Some(gid))
+            .map_err(system("write the runner's file"))?;
         std::os::unix::fs::chown(private.path(), Some(uid), Some(gid))
             .map_err(system("make a private directory"))?;
         command.uid(uid).gid(gid);
     }
-    // The program could read the stages' environment in /proc, and the caller's directory may be closed to whom
-    // the run is handed to.
+    // The program could read the stages' environment in /proc, and the caller's directory may be
+    // closed to whom the run is handed to.
     command.env_clear().current_dir("/");
     if spec.watch.is_some() {
         // The caller's own output tells what was watched.

@@ -39,10 +39,15 @@ pub(super) fn prepare(spec: &Spec) -> Result<(), StageError> {
     // Where the image has a link in the place of a mount point, it must not lead the mount astray.
     for dir in ["proc", "dev"] {
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(rustix::fs::CWD, dir, flags, Mode::empty(), resolve).map_err(|errno| {
-            trying::<Errno>(format!("mount on the image's /{dir}, which is no directory"))(errno)
-        })?;
+        let resolve =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(rustix::fs::CWD, dir, flags, Mode::empty(), resolve).map_err(
+            |errno| {
+                trying::<Errno>(format!("mount on the image's /{dir}, which is no directory"))(
+                    errno,
+                )
+            },
+        )?;
     }
     devices().map_err(mounting("/dev"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -62,7 +67,8 @@ fn devices() -> Result<(), Errno> {
     rustix::mount::mount("dev", "dev", "tmpfs", flags, c"mode=755,size=65536")?;
     for name in DEVICES {
         let to = format!("dev/{name}");
-        let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let new =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         drop(rustix::fs::open(&to, new, Mode::from_raw_mode(0o666))?);
         match rustix::mount::mount_bind(format!("/dev/{name}"), &to) {
             // A host may be without one of them.
@@ -81,11 +87,18 @@ fn devices() -> Result<(), Errno> {
     rustix::mount::mount("shm", "dev/shm", "tmpfs", private, c"mode=1777,size=65536k")?;
     // Pseudo-terminals are nothing that a start depends on.
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    let _ = rustix::mount::mount("devpts", "dev/pts", "devpts", flags, c"newinstance,ptmxmode=0666,mode=620");
+    let _ = rustix::mount::mount(
+        "devpts",
+        "dev/pts",
+        "devpts",
+        flags,
+        c"newinstance,ptmxmode=0666,mode=620",
+    );
     Ok(())
 }
 
-/// The caller's terminal as `/dev/console`, as engines have it: ttyname(3) looks for it below `/dev`.
+/// The caller's terminal as `/dev/console`, as engines have it: ttyname(3) looks for it below
+/// `/dev`.
 fn terminal() -> Result<(), Errno> {
     if !std::io::stdin().is_terminal() {
         return Ok(());
@@ -97,7 +110,8 @@ fn terminal() -> Result<(), Errno> {
     rustix::mount::mount_bind(&device, "dev/console").or_else(|_| rustix::fs::unlink("dev/console"))
 }
 
-/// Files of `/proc` that tell of the whole host, and directories, which engines cover (runc's `maskedPaths`).
+/// Files of `/proc` that tell of the whole host, and directories, which engines cover (runc's
+/// `maskedPaths`).
 const COVERED: [&str; 5] = ["kcore", "keys", "latency_stats", "sched_debug", "timer_list"];
 const EMPTIED: [&str; 3] = ["acpi", "asound", "scsi"];
 
@@ -109,7 +123,8 @@ fn cover() -> Result<(), Errno> {
         }
     }
     for name in EMPTIED {
-        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
+        let flags =
+            MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
         match rustix::mount::mount("none", format!("proc/{name}"), "tmpfs", flags, c"size=0k") {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => return Err(errno),

@@ -1,4 +1,5 @@
-//! The first stage: a process of one thread enters new namespaces and starts the second stage in them.
+//! The first stage: a process of one thread enters new namespaces and starts the second stage in
+//! them.
 
 use std::{
     ffi::OsStr,
@@ -37,10 +38,15 @@ pub(super) struct StageError {
 
 /// Names what was tried.
 pub(super) fn trying<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce(E) -> StageError {
-    move |error| StageError { what: format!("cannot {}", what.into()), source: error.into(), code: OWN_FAULT }
+    move |error| StageError {
+        what: format!("cannot {}", what.into()),
+        source: error.into(),
+        code: OWN_FAULT,
+    }
 }
 
-/// Whom root hands the run to; `None` for anybody else, and where that user does not exist in this namespace.
+/// Whom root hands the run to; `None` for anybody else, and where that user does not exist in this
+/// namespace.
 pub(super) fn stand_in() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
@@ -60,9 +66,9 @@ pub(super) fn stand_in() -> Option<(u32, u32)> {
     (exists("/proc/self/uid_map") && exists("/proc/self/gid_map")).then_some((NOBODY, NOBODY))
 }
 
-/// A stage of a run, which imgb starts itself under this name: `namespaces` and `init`, or where a command of the
-/// host is watched `watch` and `command`. Returns the exit code; what
-/// fails is said on stderr.
+/// A stage of a run, which imgb starts itself under this name: `namespaces` and `init`, or where a
+/// command of the host is watched `watch` and `command`. Returns the exit code; what fails is said
+/// on stderr.
 pub fn runner(stage: &OsStr, file: &Path) -> u8 {
     let done = read(file).and_then(|spec| match stage.as_encoded_bytes() {
         b"namespaces" => enter(&spec, file),
@@ -104,18 +110,23 @@ fn read(file: &Path) -> Result<Spec, StageError> {
     let mut text = Vec::new();
     let file = fs_err::File::open(file).map_err(trying("read the runner's file"))?;
     file.take(MAX_SPEC).read_to_end(&mut text).map_err(trying("read the runner's file"))?;
-    serde_json::from_slice(&text).map_err(|error| trying("read the runner's file")(io::Error::from(error)))
+    serde_json::from_slice(&text)
+        .map_err(|error| trying("read the runner's file")(io::Error::from(error)))
 }
 
-/// Closes whatever the caller had open besides the three standard streams: by a directory of the host the program
-/// could leave its root.
+/// Closes whatever the caller had open besides the three standard streams: by a directory of the
+/// host the program could leave its root.
 fn close_inherited() -> Result<(), StageError> {
     let fault = || trying("close what the caller has open");
     let entries = fs_err::read_dir("/proc/self/fd").map_err(fault())?;
-    let names =
-        entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>().map_err(fault())?;
+    let names = entries
+        .map(|entry| Ok(entry?.file_name()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(fault())?;
     // The listing itself is closed by now.
-    for fd in names.iter().filter_map(|name| name.to_str()?.parse::<i32>().ok()).filter(|fd| *fd > 2) {
+    for fd in
+        names.iter().filter_map(|name| name.to_str()?.parse::<i32>().ok()).filter(|fd| *fd > 2)
+    {
         let _ = nix::unistd::close(fd);
     }
     Ok(())
@@ -132,7 +143,10 @@ fn enter(spec: &Spec, file: &Path) -> Result<u8, StageError> {
         | UnshareFlags::NEWUTS
         | UnshareFlags::NEWNET
         | UnshareFlags::NEWCGROUP;
-    #[expect(deprecated, reason = "unsafe only for shared file descriptors, which are not unshared here")]
+    #[expect(
+        deprecated,
+        reason = "unsafe only for shared file descriptors, which are not unshared here"
+    )]
     rustix::thread::unshare(all).map_err(trying("make user namespaces"))?;
     let map = |name: &str, text: String| {
         fs_err::write(format!("/proc/self/{name}"), text).map_err(trying("map the user namespace"))
@@ -172,7 +186,8 @@ fn command(spec: &Spec, file: &Path) -> Result<u8, StageError> {
     Err(init::cannot_start(&spec.program, command.exec()))
 }
 
-/// The next stage needs the new namespaces' capabilities whatever user it is, so they have to survive execve(2).
+/// The next stage needs the new namespaces' capabilities whatever user it is, so they have to
+/// survive execve(2).
 fn keep_capabilities() -> Result<(), StageError> {
     let keep = || trying("keep capabilities in the namespace");
     let own = rustix::thread::capabilities(None).map_err(keep())?;
@@ -202,5 +217,6 @@ pub(super) fn drop_capabilities() -> Result<(), StageError> {
 }
 
 pub(super) fn die_with_parent() -> Result<(), StageError> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(trying("prepare the runner"))
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(trying("prepare the runner"))
 }

@@ -13,7 +13,9 @@ use std::{
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 use signal_hook::{
-    consts::signal::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2},
+    consts::signal::{
+        SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2,
+    },
     iterator::Signals,
 };
 
@@ -65,8 +67,9 @@ impl Caught {
         }
         if self.terminal && BY_TERMINAL.contains(&number) {
             if number == SIGTSTP {
-                // The program stops, so the shell has to see this process stopped, too. What the shell then
-                // continues is all of them. (Process 1 of a namespace cannot stop, and need not.)
+                // The program stops, so the shell has to see this process stopped, too. What the
+                // shell then continues is all of them. (Process 1 of a namespace cannot stop, and
+                // need not.)
                 let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
             }
             return;
@@ -110,7 +113,10 @@ pub(super) fn supervise(mut command: Command, timeout: Option<Duration>) -> io::
 
 /// The process number of a child.
 pub(super) fn pid(child: &Child) -> io::Result<Pid> {
-    i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// The exit code, as shells have it: 128 and the signal for a process that was ended by one.

@@ -1,7 +1,8 @@
 //! A tree → files in a private directory, all of one owner, nothing outside it ever touched.
 //!
-//! The directory is new and only its owner can enter it, so nobody races. Each file is made relative to its
-//! parent's descriptor, which is opened beneath the root without following any link, and never over another.
+//! The directory is new and only its owner can enter it, so nobody races. Each file is made
+//! relative to its parent's descriptor, which is opened beneath the root without following any
+//! link, and never over another.
 
 use std::{
     collections::BTreeMap,
@@ -66,8 +67,8 @@ struct Copy<'a> {
     devices: usize,
 }
 
-/// Unpacks `tree` into the new directory `root`, all of it owned by `owner` or else the caller. Devices are left
-/// out, set-user-ID bits too. Returns what was left out, as sentences.
+/// Unpacks `tree` into the new directory `root`, all of it owned by `owner` or else the caller.
+/// Devices are left out, set-user-ID bits too. Returns what was left out, as sentences.
 ///
 /// # Errors
 /// [`UnpackError`]
@@ -113,12 +114,15 @@ impl<'a> Copy<'a> {
             let from = self.parent(first).map_err(write)?.try_clone_to_owned();
             let from = from.map_err(|source| UnpackError::Write { path: path.clone(), source })?;
             let to = self.parent(path).map_err(write)?;
-            return rustix::fs::linkat(from, first.file_name(), to, name, AtFlags::empty()).map_err(write);
+            return rustix::fs::linkat(from, first.file_name(), to, name, AtFlags::empty())
+                .map_err(write);
         }
         let dir = self.parent(path).map_err(write)?;
         match &node.kind {
             // Closed for others until the end; the copy's directory is private in any case.
-            Kind::Directory => rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o700)).map_err(write)?,
+            Kind::Directory => {
+                rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o700)).map_err(write)?;
+            }
             Kind::Symlink(target) => rustix::fs::symlinkat(&**target, dir, name).map_err(write)?,
             Kind::Special(Special::Fifo) => {
                 let mode = mode(node.meta.mode);
@@ -129,9 +133,13 @@ impl<'a> Copy<'a> {
                 return Ok(());
             }
             Kind::File(file) => {
-                let flags =
-                    OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600)).map_err(write)?;
+                let flags = OFlags::CREATE
+                    | OFlags::EXCL
+                    | OFlags::WRONLY
+                    | OFlags::NOFOLLOW
+                    | OFlags::CLOEXEC;
+                let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))
+                    .map_err(write)?;
                 give(&fd, owner).map_err(write)?;
                 rustix::fs::fchmod(&fd, mode(node.meta.mode)).map_err(write)?;
                 let content = |source| UnpackError::Content { path: path.clone(), source };
@@ -147,12 +155,14 @@ impl<'a> Copy<'a> {
         }
         if let Some((uid, gid)) = owner {
             let dir = self.parent(path).map_err(write)?;
-            rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW).map_err(write)?;
+            rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(write)?;
         }
         Ok(())
     }
 
-    /// The directory that holds `path`. Nothing in the copy leads out of it, and no parent in a tree is a link.
+    /// The directory that holds `path`. Nothing in the copy leads out of it, and no parent in a
+    /// tree is a link.
     fn parent(&mut self, path: &ImagePath) -> Result<BorrowedFd<'_>, Errno> {
         let parent = path.parent().unwrap_or_else(ImagePath::root);
         if parent.is_root() {
@@ -167,7 +177,8 @@ impl<'a> Copy<'a> {
 
     fn open(&self, dir: &ImagePath) -> Result<OwnedFd, Errno> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+        let resolve =
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
         rustix::fs::openat2(&self.root, dir.as_relative_path(), flags, Mode::empty(), resolve)
     }
 
@@ -182,8 +193,8 @@ fn mode(bits: u16) -> Mode {
     Mode::from_raw_mode(u32::from(bits & 0o1777))
 }
 
-/// What an engine puts into every container: the files that say where it is, the working directory, the places
-/// for its mounts. Each only where the image has nothing of the name.
+/// What an engine puts into every container: the files that say where it is, the working directory,
+/// the places for its mounts. Each only where the image has nothing of the name.
 pub(super) fn engine_files(
     root: &Path,
     workdir: &OsStr,
@@ -195,8 +206,10 @@ pub(super) fn engine_files(
     let owner = owner.map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
     let image_path = |path: &[u8]| ImagePath::new(path).unwrap_or_else(|_| ImagePath::root());
     let workdir = image_path(workdir.as_bytes());
-    for dir in
-        ["/proc", "/dev", "/etc", "/tmp"].map(|dir| image_path(dir.as_bytes())).iter().chain([&workdir])
+    for dir in ["/proc", "/dev", "/etc", "/tmp"]
+        .map(|dir| image_path(dir.as_bytes()))
+        .iter()
+        .chain([&workdir])
     {
         make_directory(&fd, dir, owner).map_err(fault)?;
     }
@@ -205,12 +218,16 @@ pub(super) fn engine_files(
         ("etc/hostname", "imgb\n"),
         ("etc/resolv.conf", ""),
     ] {
-        let new = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let new =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // One that is there is the image's own.
-        let Ok(file) = rustix::fs::openat2(&fd, name, new, Mode::from_raw_mode(0o644), INSIDE) else {
+        let Ok(file) = rustix::fs::openat2(&fd, name, new, Mode::from_raw_mode(0o644), INSIDE)
+        else {
             continue;
         };
-        give(&file, owner).and_then(|()| rustix::io::write(&file, text.as_bytes())).map_err(fault)?;
+        give(&file, owner)
+            .and_then(|()| rustix::io::write(&file, text.as_bytes()))
+            .map_err(fault)?;
     }
     Ok(())
 }
@@ -230,7 +247,8 @@ fn make_directory(root: &OwnedFd, dir: &ImagePath, owner: Option<(Uid, Gid)>) ->
         if rustix::fs::mkdirat(&parent, part.file_name(), Mode::from_raw_mode(0o755)).is_err() {
             return Ok(());
         }
-        let made = rustix::fs::openat(&parent, part.file_name(), way | OFlags::NOFOLLOW, Mode::empty())?;
+        let made =
+            rustix::fs::openat(&parent, part.file_name(), way | OFlags::NOFOLLOW, Mode::empty())?;
         let bits = if part.as_bytes() == b"/tmp" { 0o1777 } else { 0o755 };
         rustix::fs::fchmod(&made, Mode::from_raw_mode(bits))?;
         give(&made, owner)?;
@@ -246,7 +264,8 @@ fn give(file: &OwnedFd, owner: Option<(Uid, Gid)>) -> Result<(), Errno> {
     owner.map_or(Ok(()), |(uid, gid)| rustix::fs::fchown(file, Some(uid), Some(gid)))
 }
 
-/// Opens every directory below `dir` for its owner, so that it can be removed. No program runs any more.
+/// Opens every directory below `dir` for its owner, so that it can be removed. No program runs any
+/// more.
 pub(super) fn make_removable(dir: &Path) {
     // The walk lists a directory after it has been handed out, so that its mode is set by then.
     for entry in walkdir::WalkDir::new(dir).follow_links(false).into_iter().filter_map(Result::ok) {

@@ -1,7 +1,8 @@
 //! Watching a program and all that it starts, by ptrace(2): which paths it names to the system.
 //!
-//! The stage that watches is the parent of the one that starts the program. It attaches to that stage while the
-//! stage waits for a lock, so nothing is missed and nothing else is needed: neither privileges nor a debugger.
+//! The stage that watches is the parent of the one that starts the program. It attaches to that
+//! stage while the stage waits for a lock, so nothing is missed and nothing else is needed: neither
+//! privileges nor a debugger.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,8 +34,8 @@ use crate::{
     trace::{Access, Call},
 };
 
-/// Signals from here on have no names in the crates through which signals are passed on without `unsafe` code.
-/// glibc cancels threads with the first one.
+/// Signals from here on have no names in the crates through which signals are passed on without
+/// `unsafe` code. glibc cancels threads with the first one.
 pub(super) const FIRST_REAL_TIME: i32 = 32;
 /// `__WALL`: threads of watched processes are waited for as well.
 const ALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
@@ -58,7 +59,8 @@ impl Gate {
     /// Closes it.
     pub(super) fn close(file: &Path) -> Result<Self, StageError> {
         let file = File::from(open(file)?);
-        rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(trying("prepare the watch"))?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+            .map_err(trying("prepare the watch"))?;
         Ok(Self(file))
     }
 
@@ -120,7 +122,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// A watch that writes what it sees to the new file `out`, each access as JSON in a line of its own.
+    /// A watch that writes what it sees to the new file `out`, each access as JSON in a line of its
+    /// own.
     pub(super) fn new(out: &Path) -> Result<Self, StageError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let proc = rustix::fs::open("/proc", flags, Mode::empty()).map_err(trying("open /proc"))?;
@@ -129,16 +132,16 @@ impl Watch {
         Ok(Self { proc, out: out.into_parts().0, known, tracees, early, let_go: 0 })
     }
 
-    /// Watches `first`, a child that waits at `gate`, and all that it starts, until no process is left. Returns how
-    /// `first` ended.
+    /// Watches `first`, a child that waits at `gate`, and all that it starts, until no process is
+    /// left. Returns how `first` ended.
     pub(super) fn follow(
         mut self,
         first: rustix::process::Pid,
         gate: Gate,
         caught: &mut Caught,
     ) -> Result<WaitStatus, StageError> {
-        let fd =
-            rustix::process::pidfd_open(first, PidfdFlags::empty()).map_err(trying("watch the program"))?;
+        let fd = rustix::process::pidfd_open(first, PidfdFlags::empty())
+            .map_err(trying("watch the program"))?;
         let first = first.as_raw_nonzero().get();
         let options = Options::PTRACE_O_TRACESYSGOOD
             | Options::PTRACE_O_TRACEFORK
@@ -156,8 +159,9 @@ impl Watch {
         loop {
             let (pid, status) = match rustix::process::waitpid(None, ALL | WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => (pid.as_raw_nonzero().get(), status),
-                // Every stop of a watched process sends SIGCHLD. No thread could wait while this one forwards
-                // signals: a process whose children go into another namespace cannot have one.
+                // Every stop of a watched process sends SIGCHLD. No thread could wait while this
+                // one forwards signals: a process whose children go into another namespace cannot
+                // have one.
                 Ok(None) | Err(rustix::io::Errno::INTR) => {
                     caught.next(&fd);
                     continue;
@@ -179,10 +183,12 @@ impl Watch {
             let text = "threads got real-time signals and were not watched any further";
             let _ = writeln!(io::stderr(), "warning: {} {text}", self.let_go);
         }
-        ended.ok_or_else(|| trying("wait for the program")(io::Error::from(io::ErrorKind::NotFound)))
+        ended
+            .ok_or_else(|| trying("wait for the program")(io::Error::from(io::ErrorKind::NotFound)))
     }
 
-    /// Looks at a process that has stopped, and lets it go on. Where that fails, the process is gone.
+    /// Looks at a process that has stopped, and lets it go on. Where that fails, the process is
+    /// gone.
     fn stopped(&mut self, pid: i32, raw: i32) {
         let (signal, event) = (raw >> 8 & 0xff, raw >> 16);
         let Some(leaves) = self.tracees.get(&pid).map(|tracee| tracee.leaves) else {
@@ -231,8 +237,10 @@ impl Watch {
 
     fn executed(&mut self, pid: i32) {
         // A thread that executes becomes its process.
-        let former = ptrace::getevent(Pid::from_raw(pid)).ok().and_then(|former| i32::try_from(former).ok());
-        let moved = former.filter(|former| *former != pid).and_then(|former| self.tracees.remove(&former));
+        let former =
+            ptrace::getevent(Pid::from_raw(pid)).ok().and_then(|former| i32::try_from(former).ok());
+        let moved =
+            former.filter(|former| *former != pid).and_then(|former| self.tracees.remove(&former));
         if let Some(moved) = moved {
             self.tracees.insert(pid, moved);
         }
@@ -241,7 +249,8 @@ impl Watch {
         }
         let call = self.tracees.get(&pid).and_then(|tracee| tracee.call.clone());
         let named = call.and_then(|call| self.absolute(pid, &call));
-        let name = named.filter(|name| !name.starts_with(b"/proc/")).or_else(|| self.link(pid, "exe"));
+        let name =
+            named.filter(|name| !name.starts_with(b"/proc/")).or_else(|| self.link(pid, "exe"));
         self.tracees.entry(pid).or_default().program = Some(escape(&name.unwrap_or_default()));
     }
 
@@ -268,7 +277,8 @@ impl Watch {
         }
         if let Some(tracee) = self.tracees.get_mut(&pid) {
             // A stage of ours does nothing of interest before it becomes the program.
-            let is_of_interest = |call: &Named| tracee.program.is_some() || call.call == Call::Execute;
+            let is_of_interest =
+                |call: &Named| tracee.program.is_some() || call.call == Call::Execute;
             tracee.call = registers.named(at).filter(is_of_interest);
         }
         Next::GoesOn
@@ -291,7 +301,9 @@ impl Watch {
         if call.path.starts_with(b"/") {
             return Some(call.path.clone());
         }
-        let dir = call.dir.map_or_else(|| self.link(pid, "cwd"), |fd| self.link(pid, &format!("fd/{fd}")));
+        let dir = call
+            .dir
+            .map_or_else(|| self.link(pid, "cwd"), |fd| self.link(pid, &format!("fd/{fd}")));
         dir.filter(|dir| dir.starts_with(b"/")).map(|dir| [&dir[..], b"/", &call.path].concat())
     }
 
@@ -302,7 +314,8 @@ impl Watch {
             Some(rustix::fs::readlinkat(&self.proc, path, Vec::new()).ok()?.into_bytes())
         };
         let target = read(name)?;
-        // Somebody outside the program's root, as a chroot is, sees the root in front of every path.
+        // Somebody outside the program's root, as a chroot is, sees the root in front of every
+        // path.
         match read("root").filter(|root| root != b"/") {
             Some(root) => match target.strip_prefix(&root[..]) {
                 Some([]) => Some(b"/".to_vec()),
@@ -325,10 +338,11 @@ impl Watch {
         self.known.insert(access);
     }
 
-    /// `sender` is about to send a real-time signal to `thread`: as it could not be passed on, the thread is let
-    /// go before it comes. The thread may be the sender.
+    /// `sender` is about to send a real-time signal to `thread`: as it could not be passed on, the
+    /// thread is let go before it comes. The thread may be the sender.
     fn let_go(&mut self, sender: i32, thread: i32) -> Next {
-        let Some(pid) = self.tracees.keys().copied().find(|pid| self.number_inside(*pid) == Some(thread))
+        let Some(pid) =
+            self.tracees.keys().copied().find(|pid| self.number_inside(*pid) == Some(thread))
         else {
             return Next::GoesOn;
         };
@@ -354,13 +368,19 @@ impl Watch {
     /// The number that a process has in its own namespace (proc(5), `NSpid`).
     fn number_inside(&self, pid: i32) -> Option<i32> {
         let text = self.read(pid, "status")?;
-        text.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()?.parse().ok()
+        text.lines()
+            .find_map(|line| line.strip_prefix("NSpid:"))?
+            .split_whitespace()
+            .last()?
+            .parse()
+            .ok()
     }
 
     /// A file in a process's directory of /proc.
     fn read(&self, pid: i32, name: &str) -> Option<String> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.proc, format!("{pid}/{name}"), flags, Mode::empty()).ok()?;
+        let file =
+            rustix::fs::openat(&self.proc, format!("{pid}/{name}"), flags, Mode::empty()).ok()?;
         let mut bytes = Vec::new();
         File::from(file).take(MAX_STATUS).read_to_end(&mut bytes).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())

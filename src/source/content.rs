@@ -1,8 +1,8 @@
 //! Opening what a [`Content`] stands for.
 //!
-//! A host file may change between the plan and the packing, or while it is read. Its identity, size and times
-//! are compared with the plan's after the bytes have been read, and what was read is thrown away if they
-//! differ: an image never holds half of one version and half of another.
+//! A host file may change between the plan and the packing, or while it is read. Its identity, size
+//! and times are compared with the plan's after the bytes have been read, and what was read is
+//! thrown away if they differ: an image never holds half of one version and half of another.
 
 use std::{
     fs::File,
@@ -51,8 +51,8 @@ pub enum ContentError {
     Short,
 }
 
-/// Opens content of `len` bytes, to be read from its start to its end. Reading past the end compares a host
-/// file with the plan: who does not read to the end must not use what it has read.
+/// Opens content of `len` bytes, to be read from its start to its end. Reading past the end
+/// compares a host file with the plan: who does not read to the end must not use what it has read.
 ///
 /// # Errors
 /// As [`read_at`].
@@ -64,7 +64,12 @@ pub fn open(content: &Content, len: u64) -> Result<Reader<'_>, ContentError> {
 ///
 /// # Errors
 /// [`ContentError`]; for a host file also where it is not the file of the plan any more.
-pub fn read_at(content: &Content, len: u64, offset: u64, out: &mut [u8]) -> Result<(), ContentError> {
+pub fn read_at(
+    content: &Content,
+    len: u64,
+    offset: u64,
+    out: &mut [u8],
+) -> Result<(), ContentError> {
     Files::default().read_at(content, len, offset, out)
 }
 
@@ -89,8 +94,8 @@ pub fn head(file: &FileNode, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Opens files in the order of a tree. The directory of the last ones is kept open, and files are looked up in
-/// it: to walk a long path for each costs as much as all the rest of a small file.
+/// Opens files in the order of a tree. The directory of the last ones is kept open, and files are
+/// looked up in it: to walk a long path for each costs as much as all the rest of a small file.
 #[derive(Debug, Default)]
 pub struct Files {
     /// The directory of the last file, with its slash; empty before the first.
@@ -116,10 +121,11 @@ impl Files {
         source.verify()
     }
 
-    /// Opens `path` so that nothing it has been swapped for can do harm: no link is followed, and a FIFO or
-    /// device does not block.
+    /// Opens `path` so that nothing it has been swapped for can do harm: no link is followed, and a
+    /// FIFO or device does not block.
     fn open(&mut self, path: &Path) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let flags =
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let whole = path.as_os_str().as_bytes();
         let (dir, name) = whole.split_at(memchr::memrchr(b'/', whole).map_or(0, |slash| slash + 1));
         if dir.is_empty() || matches!(name, b"" | b"." | b"..") {
@@ -142,7 +148,8 @@ impl Files {
     }
 }
 
-/// A file of the host, opened and compared with what was found; content of another kind has no file of its own.
+/// A file of the host, opened and compared with what was found; content of another kind has no file
+/// of its own.
 ///
 /// # Errors
 /// [`ContentError`]
@@ -198,7 +205,9 @@ impl<'a> Source<'a> {
         match self {
             Self::Inline(bytes) => {
                 let from = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
-                out.copy_from_slice(from.and_then(|from| from.get(..out.len())).ok_or(ContentError::Short)?);
+                out.copy_from_slice(
+                    from.and_then(|from| from.get(..out.len())).ok_or(ContentError::Short)?,
+                );
                 Ok(())
             }
             Self::Host(host, _, file) => file.read_exact_at(out, offset).or_else(|source| {
@@ -206,18 +215,21 @@ impl<'a> Source<'a> {
                 self.verify()?;
                 Err(ContentError::Read { path: host.path.clone(), source })
             }),
-            Self::Member(archive, start) => start
-                .checked_add(offset)
-                .ok_or(ContentError::Short)
-                .and_then(|at| archive.file.read_exact_at(out, at).map_err(archive_error(archive, at))),
+            Self::Member(archive, start) => {
+                start.checked_add(offset).ok_or(ContentError::Short).and_then(|at| {
+                    archive.file.read_exact_at(out, at).map_err(archive_error(archive, at))
+                })
+            }
         }
     }
 
     /// Compares a host file with the plan.
     fn verify(&self) -> Result<(), ContentError> {
         let Self::Host(host, len, file) = self else { return Ok(()) };
-        let now = rustix::fs::fstat(file)
-            .map_err(|fault| ContentError::Read { path: host.path.clone(), source: fault.into() })?;
+        let now = rustix::fs::fstat(file).map_err(|fault| ContentError::Read {
+            path: host.path.clone(),
+            source: fault.into(),
+        })?;
         let same = (now.st_dev, now.st_ino) == (host.dev, host.ino)
             && u64::try_from(now.st_size) == Ok(*len)
             && (now.st_mtime, now.st_mtime_nsec as u32) == host.mtime
@@ -260,7 +272,8 @@ mod tests {
 
     fn read(content: &Content, len: u64) -> Result<Vec<u8>, String> {
         let mut whole = vec![0; len as usize];
-        let at_once = read_at(content, len, 0, &mut whole).map(|()| whole).map_err(|e| e.to_string());
+        let at_once =
+            read_at(content, len, 0, &mut whole).map(|()| whole).map_err(|e| e.to_string());
         let mut streamed = Vec::new();
         let stream = open(content, len).map_err(|e| e.to_string()).and_then(|mut reader| {
             reader.read_to_end(&mut streamed).map(|_| streamed).map_err(|e| e.to_string())
@@ -328,7 +341,9 @@ mod tests {
             change();
             assert_eq!(read(&content, len), Err(changed.clone()));
         };
-        check(&|| fs_err::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"x").unwrap());
+        check(&|| {
+            fs_err::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"x").unwrap();
+        });
         check(&|| File::options().write(true).open(&path).unwrap().set_len(3).unwrap());
         check(&|| {
             fs_err::rename(&path, dir.path().join("old")).unwrap();

@@ -28,19 +28,23 @@ const MAX_DEPTH: usize = 512;
 /// Group's and others' bits to read.
 const READ: [u16; 2] = [0o040, 0o004];
 
-/// What is in the directory `root` and not left out by `ignore`, by its path below it. FIFOs and devices are in
-/// the tree, though no layer can hold them, so that whoever copies them hears of it; sockets are not.
+/// What is in the directory `root` and not left out by `ignore`, by its path below it. FIFOs and
+/// devices are in the tree, though no layer can hold them, so that whoever copies them hears of it;
+/// sockets are not.
 ///
-/// Unless modes are preserved, a context in which nothing can be read by the group, or by others, counts as one
-/// that was checked out under a umask of 027 or 077: they get what the owner has, but for writing, as under 022.
+/// Unless modes are preserved, a context in which nothing can be read by the group, or by others,
+/// counts as one that was checked out under a umask of 027 or 077: they get what the owner has, but
+/// for writing, as under 022.
 ///
 /// # Errors
-/// [`SourceError::Unreadable`] for the first directory that cannot be read, and for one that lies too deep.
+/// [`SourceError::Unreadable`] for the first directory that cannot be read, and for one that lies
+/// too deep.
 pub fn context(root: &Path, ignore: &Ignore, options: &Options) -> Result<Context, SourceError> {
     let unreadable = |source: io::Error| SourceError::Unreadable { path: root.into(), source };
     let real = fs_err::canonicalize(root).map_err(unreadable)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(&real, flags, Mode::empty()).map_err(|errno| unreadable(errno.into()))?;
+    let fd =
+        rustix::fs::open(&real, flags, Mode::empty()).map_err(|errno| unreadable(errno.into()))?;
     let mut walk = Walk { root: &real, ignore, options, tree: Tree::new(), seen: 0 };
     walk.directory(fd, &ImagePath::root(), &Verdict::default(), 0)?;
     let Walk { mut tree, seen, .. } = walk;
@@ -68,10 +72,13 @@ struct Walk<'a> {
     seen: u16,
 }
 
-/// Gives the group and others what the owner has, if `seen` says that no file is for them. Whether it did.
+/// Gives the group and others what the owner has, if `seen` says that no file is for them. Whether
+/// it did.
 fn open_up(tree: &mut Tree, seen: u16) -> bool {
-    let closed =
-        READ.iter().filter(|&&read| seen & read == 0).fold(0, |mask, read| mask | read | (read >> 2));
+    let closed = READ
+        .iter()
+        .filter(|&&read| seen & read == 0)
+        .fold(0, |mask, read| mask | read | (read >> 2));
     if closed == 0 || seen == 0 {
         return false;
     }
@@ -102,7 +109,9 @@ impl Walk<'_> {
         }
         let mut names = Vec::new();
         for entry in Dir::read_from(&fd).map_err(|errno| unreadable(errno.into()))? {
-            names.push(entry.map_err(|errno| unreadable(errno.into()))?.file_name().to_bytes().to_vec());
+            names.push(
+                entry.map_err(|errno| unreadable(errno.into()))?.file_name().to_bytes().to_vec(),
+            );
         }
         names.retain(|name| !matches!(&**name, b"." | b".."));
         names.sort_unstable();
@@ -127,14 +136,17 @@ impl Walk<'_> {
     ) -> Result<(), SourceError> {
         let verdict = self.ignore.verdict(above, path.relative());
         let at = self.host_path(path);
-        let unreadable = |errno: Errno| SourceError::Unreadable { path: at.clone(), source: errno.into() };
+        let unreadable =
+            |errno: Errno| SourceError::Unreadable { path: at.clone(), source: errno.into() };
         let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(unreadable)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if matches!(kind, FileType::Directory | FileType::RegularFile) {
             self.seen |= (stat.st_mode & 0o777) as u16;
         }
         let enters = !verdict.excluded || self.ignore.may_reinclude_below(path.relative());
-        if self.options.outputs.contains(&at) || !enters || (verdict.excluded && kind != FileType::Directory)
+        if self.options.outputs.contains(&at)
+            || !enters
+            || (verdict.excluded && kind != FileType::Directory)
         {
             return Ok(());
         }

@@ -17,8 +17,8 @@ struct Crew<T> {
     changed: Condvar,
 }
 
-/// Does `work` on `first` and on all that it says comes of it, on up to `jobs` threads. The results come in no
-/// order.
+/// Does `work` on `first` and on all that it says comes of it, on up to `jobs` threads. The results
+/// come in no order.
 pub(super) fn all<T: Send, R: Send>(
     first: T,
     jobs: NonZeroUsize,
@@ -100,7 +100,8 @@ mod tests {
     fn all_that_comes_of_it_is_done_once() {
         for jobs in [1, 2, 7] {
             let jobs = NonZeroUsize::new(jobs).unwrap();
-            let mut done = all(1_u32, jobs, |n| (n, (3 * n..3 * n + 3).filter(|&m| m < 2000).collect()));
+            let mut done =
+                all(1_u32, jobs, |n| (n, (3 * n..3 * n + 3).filter(|&m| m < 2000).collect()));
             done.sort_unstable();
             let mut wanted = vec![1];
             wanted.extend(3..2000);

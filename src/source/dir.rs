@@ -25,8 +25,8 @@ use crate::{
 /// Bytes of directory entries that are read at once.
 const ENTRIES: usize = 1 << 15;
 
-/// `source`'s contents at `root`, its own metadata at `root` itself. All files that cannot be packed are
-/// reported together.
+/// `source`'s contents at `root`, its own metadata at `root` itself. All files that cannot be
+/// packed are reported together.
 pub(super) fn read(
     name: &str,
     source: &Path,
@@ -68,10 +68,11 @@ pub(super) fn read(
     }
 }
 
-/// `root`, whose directory is the first of `parts`, and all below it, each directory before what is in it: nearly
-/// the order of a tree, which then has little to sort.
+/// `root`, whose directory is the first of `parts`, and all below it, each directory before what is
+/// in it: nearly the order of a tree, which then has little to sort.
 fn depth_first(root: (ImagePath, Node), mut parts: Vec<Part>) -> Vec<(ImagePath, Node)> {
-    let mut nodes = Vec::with_capacity(1 + parts.iter().map(|part| part.nodes.len()).sum::<usize>());
+    let mut nodes =
+        Vec::with_capacity(1 + parts.iter().map(|part| part.nodes.len()).sum::<usize>());
     nodes.push(root);
     let mut enter = |number: usize| {
         let part = parts.get_mut(number).map(std::mem::take).unwrap_or_default();
@@ -120,14 +121,17 @@ struct Part {
 }
 
 impl Walk<'_> {
-    /// Takes what is in a directory. Files are looked up from the open directory: to walk a long path for each
-    /// costs as much again.
+    /// Takes what is in a directory. Files are looked up from the open directory: to walk a long
+    /// path for each costs as much again.
     fn directory(&self, directory: &Directory, part: &mut Part) -> Result<(), SourceError> {
         let Directory { on_host: dir, path, .. } = directory;
-        let unreadable =
-            |path: &Path, errno: Errno| SourceError::Unreadable { path: path.into(), source: errno.into() };
+        let unreadable = |path: &Path, errno: Errno| SourceError::Unreadable {
+            path: path.into(),
+            source: errno.into(),
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(dir, flags, Mode::empty()).map_err(|errno| unreadable(dir, errno))?;
+        let fd =
+            rustix::fs::open(dir, flags, Mode::empty()).map_err(|errno| unreadable(dir, errno))?;
         let mut names = Vec::new();
         let mut buffer = Vec::with_capacity(ENTRIES);
         let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
@@ -171,7 +175,12 @@ impl Walk<'_> {
     }
 
     /// Where `name` in `dir` goes; `None` if it is to be left out.
-    fn place(&self, on_host: &Path, dir: &ImagePath, name: &[u8]) -> Result<Option<ImagePath>, SourceError> {
+    fn place(
+        &self,
+        on_host: &Path,
+        dir: &ImagePath,
+        name: &[u8],
+    ) -> Result<Option<ImagePath>, SourceError> {
         let bad_path = |source| SourceError::BadPath {
             name: self.name.into(),
             entry: self.below(on_host).as_os_str().as_bytes().into(),
@@ -243,12 +252,20 @@ impl Found {
     }
 }
 
-/// The node that stands for a file of the host. `found` is the file's own, not a link target's, except for inputs
-/// that the user named.
-pub(super) fn node(name: &str, path: &Path, found: &Found, options: &Options) -> Result<Node, SourceError> {
+/// The node that stands for a file of the host. `found` is the file's own, not a link target's,
+/// except for inputs that the user named.
+pub(super) fn node(
+    name: &str,
+    path: &Path,
+    found: &Found,
+    options: &Options,
+) -> Result<Node, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
     if let Some(kind) = unpackable_kind(found.kind) {
-        return Err(SourceError::NoRegularFiles { name: name.into(), entries: vec![(path.into(), kind)] });
+        return Err(SourceError::NoRegularFiles {
+            name: name.into(),
+            entries: vec![(path.into(), kind)],
+        });
     }
     if found.kind == FileType::Symlink {
         let target = fs_err::read_link(path).map_err(unreadable)?;
@@ -293,18 +310,22 @@ fn unpackable_kind(kind: FileType) -> Option<&'static str> {
     }
 }
 
-/// `security.capability`, as the kernel gives it (`struct vfs_cap_data`); no other attribute is packed.
+/// `security.capability`, as the kernel gives it (`struct vfs_cap_data`); no other attribute is
+/// packed.
 ///
 /// # Errors
-/// Where the host refuses for another reason than that the attribute is not there or not for this user.
+/// Where the host refuses for another reason than that the attribute is not there or not for this
+/// user.
 pub fn capability_attribute(path: &Path) -> std::io::Result<Xattrs> {
     use rustix::io::Errno;
     let mut value = [0; 64];
     match rustix::fs::lgetxattr(path, capability::NAME, &mut value) {
-        Ok(len) => {
-            Ok(value.get(..len).map(|value| Box::new([(capability::NAME.into(), value.into())].into())))
+        Ok(len) => Ok(value
+            .get(..len)
+            .map(|value| Box::new([(capability::NAME.into(), value.into())].into()))),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => {
+            Ok(None)
         }
-        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,4 +1,5 @@
-//! A directory of the host as a root: nothing outside it is ever reached, by whatever links lead there.
+//! A directory of the host as a root: nothing outside it is ever reached, by whatever links lead
+//! there.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +22,8 @@ use crate::{
     tree::{Content, FileNode, HostFile, Kind, Meta, Node, Special},
 };
 
-/// A directory of the host, seen as `/`. What was looked up once is remembered: a `HostView` is one moment's view.
+/// A directory of the host, seen as `/`. What was looked up once is remembered: a `HostView` is one
+/// moment's view.
 pub struct HostView {
     root: PathBuf,
     fd: OwnedFd,
@@ -31,7 +33,8 @@ pub struct HostView {
 #[derive(Default)]
 struct Memory {
     stats: BTreeMap<ImagePath, Result<Arc<HostStat>, FindError>>,
-    /// Directories by the bytes they were asked for: nearly every lookup is of a new name in an old directory.
+    /// Directories by the bytes they were asked for: nearly every lookup is of a new name in an old
+    /// directory.
     directories: BTreeMap<Vec<u8>, Result<Arc<Walked>, FindError>>,
     objects: BTreeMap<FileId, Result<Arc<Object>, ObjectError>>,
 }
@@ -81,7 +84,8 @@ impl fmt::Debug for HostView {
 }
 
 impl HostView {
-    /// The view with `root` as `/`; links on the way to `root` itself are the host's and are followed.
+    /// The view with `root` as `/`; links on the way to `root` itself are the host's and are
+    /// followed.
     ///
     /// # Errors
     /// Where `root` is no directory that can be opened.
@@ -102,8 +106,8 @@ impl HostView {
         self.root.join(path.as_relative_path())
     }
 
-    /// What stands at `path`. No component of it but the last may be a link: give a path that came out of
-    /// [`HostView::resolve`], or one component more.
+    /// What stands at `path`. No component of it but the last may be a link: give a path that came
+    /// out of [`HostView::resolve`], or one component more.
     ///
     /// # Errors
     /// [`FindError`]
@@ -145,8 +149,8 @@ impl HostView {
         Walked::clone(&dir).follow(name, &mut lstat)
     }
 
-    /// The node at a real path: what a tree holds of it, with the host's mode, owner and time and without
-    /// extended attributes. `None` for a socket.
+    /// The node at a real path: what a tree holds of it, with the host's mode, owner and time and
+    /// without extended attributes. `None` for a socket.
     ///
     /// # Errors
     /// [`FindError`]
@@ -175,7 +179,8 @@ impl HostView {
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
-        // Each entry is written whole, so a thread that died while holding the lock left nothing half done.
+        // Each entry is written whole, so a thread that died while holding the lock left nothing
+        // half done.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -183,23 +188,28 @@ impl HostView {
         if let Some(known) = self.memory().directories.get(path) {
             return known.clone();
         }
-        let walked = Walked::root().follow(path, &mut |path: &ImagePath| self.step(path)).map(Arc::new);
+        let walked =
+            Walked::root().follow(path, &mut |path: &ImagePath| self.step(path)).map(Arc::new);
         self.memory().directories.insert(path.to_vec(), walked.clone());
         walked
     }
 
     fn ask(&self, path: &ImagePath) -> Result<HostStat, FindError> {
         let relative = if path.is_root() { b"." } else { path.relative() };
-        let stat = rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW).map_err(find_error)?;
+        let stat = rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(find_error)?;
         let device = || (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => HostKind::Directory,
             FileType::RegularFile => HostKind::File,
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(&self.fd, relative, Vec::new()).map_err(find_error)?;
+                let target =
+                    rustix::fs::readlinkat(&self.fd, relative, Vec::new()).map_err(find_error)?;
                 HostKind::Symlink(target.as_bytes().into())
             }
-            FileType::CharacterDevice => HostKind::Special(Special::Character(device().0, device().1)),
+            FileType::CharacterDevice => {
+                HostKind::Special(Special::Character(device().0, device().1))
+            }
             FileType::BlockDevice => HostKind::Special(Special::Block(device().0, device().1)),
             FileType::Fifo => HostKind::Special(Special::Fifo),
             _ => HostKind::Other,
@@ -210,7 +220,8 @@ impl HostView {
     /// Opens the regular file that `found` was, or fails if another stands there now.
     fn open(&self, found: &Found) -> io::Result<(OwnedFd, u64)> {
         // A FIFO put there meanwhile must not block, a link not lead out.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, found.path.relative(), flags, Mode::empty())?;
         let stat = rustix::fs::fstat(&fd)?;
         let stat = host_stat(&stat, HostKind::Other);
@@ -235,7 +246,13 @@ impl Lookup for HostView {
             HostKind::File => FoundKind::File(stat.len),
             _ => FoundKind::Other,
         };
-        Ok(Found { path: walked.path, id: stat.id, links: walked.links, through: walked.through, kind })
+        Ok(Found {
+            path: walked.path,
+            id: stat.id,
+            links: walked.links,
+            through: walked.through,
+            kind,
+        })
     }
 
     fn object(&self, found: &Found) -> Result<Arc<Object>, ObjectError> {
@@ -267,7 +284,8 @@ impl Lookup for HostView {
         let walked = self.resolve(dir)?;
         let relative = if walked.path.is_root() { b"." } else { walked.path.relative() };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, relative, flags, Mode::empty()).map_err(find_error)?;
+        let fd =
+            rustix::fs::openat(&self.fd, relative, flags, Mode::empty()).map_err(find_error)?;
         let mut names = Vec::new();
         for entry in Dir::new(fd).map_err(find_error)? {
             names.push(entry.map_err(find_error)?.file_name().to_bytes().to_vec());

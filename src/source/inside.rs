@@ -17,7 +17,8 @@ use crate::{
     tree::{FileNode, Identity, Kind, Node, Tree},
 };
 
-/// A tree as a root. Directories that the tree has no node for are there all the same, as an engine makes them.
+/// A tree as a root. Directories that the tree has no node for are there all the same, as an engine
+/// makes them.
 #[derive(Debug)]
 pub struct TreeView<'a> {
     tree: &'a Tree,

@@ -1,4 +1,5 @@
-//! What the user names, as trees: directories, files, tarballs, commands. Reads metadata, no bulk content.
+//! What the user names, as trees: directories, files, tarballs, commands. Reads metadata, no bulk
+//! content.
 
 mod beside;
 pub mod content;
@@ -71,7 +72,8 @@ impl InputKind {
 pub struct Options {
     /// Left out of directories and tarballs.
     pub exclude: Vec<Exclude>,
-    /// Keep every permission bit; otherwise a umask of 022 is applied, so that a checkout's cannot show.
+    /// Keep every permission bit; otherwise a umask of 022 is applied, so that a checkout's cannot
+    /// show.
     pub preserve_mode: bool,
     /// Owner and group of everything; otherwise 0:0, and a tarball's own.
     pub owner: Option<(u32, u32)>,
@@ -87,8 +89,8 @@ pub struct Options {
     pub jobs: NonZeroUsize,
 }
 
-/// A pattern of what to leave out. Without a slash it is matched against the name at any depth; with one
-/// against the whole path in the image.
+/// A pattern of what to leave out. Without a slash it is matched against the name at any depth;
+/// with one against the whole path in the image.
 #[derive(Clone, Debug)]
 pub struct Exclude {
     glob: Glob,
@@ -153,14 +155,22 @@ pub enum SourceError {
 }
 
 fn list(entries: &[(PathBuf, &'static str)]) -> String {
-    entries.iter().map(|(path, kind)| format!("{} ({kind})", path.display())).collect::<Vec<_>>().join(", ")
+    entries
+        .iter()
+        .map(|(path, kind)| format!("{} ({kind})", path.display()))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The inputs that `requests` name, in order.
 ///
 /// # Errors
 /// The first input that cannot be taken.
-pub fn gather(requests: &[Request], host: &HostView, options: &Options) -> Result<Vec<Input>, SourceError> {
+pub fn gather(
+    requests: &[Request],
+    host: &HostView,
+    options: &Options,
+) -> Result<Vec<Input>, SourceError> {
     requests.iter().map(|request| request.gather(host, options)).collect()
 }
 
@@ -170,7 +180,10 @@ impl Exclude {
     /// # Errors
     /// As [`Glob::new`].
     pub fn new(text: &str) -> Result<Self, GlobError> {
-        Ok(Self { glob: Glob::new(text.trim_start_matches('/').as_bytes())?, whole_path: text.contains('/') })
+        Ok(Self {
+            glob: Glob::new(text.trim_start_matches('/').as_bytes())?,
+            whole_path: text.contains('/'),
+        })
     }
 
     /// Whether `path` is to be left out, with all below it.

@@ -47,7 +47,8 @@ pub enum RequestError {
 }
 
 impl Request {
-    /// Reads `SRC[:DEST]`. The destination begins at the last `:/`, so that sources with colons work.
+    /// Reads `SRC[:DEST]`. The destination begins at the last `:/`, so that sources with colons
+    /// work.
     ///
     /// # Errors
     /// [`RequestError`] where the source is empty or the destination cannot be.
@@ -71,8 +72,8 @@ impl Request {
         Ok(Self { text: text.into(), source: source.into(), contents, destination })
     }
 
-    /// The path in the sysroot that this names, if it does: an absolute path that is there, or a file of the
-    /// host that lies in it.
+    /// The path in the sysroot that this names, if it does: an absolute path that is there, or a
+    /// file of the host that lies in it.
     pub fn in_sysroot(&self, host: &HostView) -> Option<ImagePath> {
         use std::os::unix::ffi::OsStrExt as _;
         if self.destination.is_some() {
@@ -89,7 +90,10 @@ impl Request {
         }
         fs_err::metadata(&self.source).ok()?;
         let dir = fs_err::canonicalize(
-            self.source.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+            self.source
+                .parent()
+                .filter(|dir| !dir.as_os_str().is_empty())
+                .unwrap_or(Path::new(".")),
         )
         .ok()?;
         let root = fs_err::canonicalize(host.root()).ok()?;
@@ -110,8 +114,12 @@ impl Request {
     pub(super) fn gather(&self, host: &HostView, options: &Options) -> Result<Input, SourceError> {
         let metadata = match fs_err::metadata(&self.source) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.command(host, options),
-            Err(source) => return Err(SourceError::Unreadable { path: self.source.clone(), source }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return self.command(host, options);
+            }
+            Err(source) => {
+                return Err(SourceError::Unreadable { path: self.source.clone(), source });
+            }
         };
         if metadata.is_dir() {
             let root = self.directory_root()?;
@@ -119,7 +127,8 @@ impl Request {
             return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Directory });
         }
         if metadata.is_file() && tarball::is_tarball_at(&self.source)? {
-            let root = self.destination.as_ref().map_or_else(ImagePath::root, |dest| dest.path.clone());
+            let root =
+                self.destination.as_ref().map_or_else(ImagePath::root, |dest| dest.path.clone());
             let tree = tarball::read(&self.source, &root, options)?;
             return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Tarball });
         }
@@ -129,8 +138,8 @@ impl Request {
         }
     }
 
-    /// The path in the sysroot of an installed program that is named by its whole path. Such a program looks for
-    /// files of its own around itself and under the path that it was built for.
+    /// The path in the sysroot of an installed program that is named by its whole path. Such a
+    /// program looks for files of its own around itself and under the path that it was built for.
     fn installed(&self, host: &HostView) -> Option<ImagePath> {
         if !self.source.is_absolute() || self.absolute_in_sysroot(host).is_some() {
             return None;
@@ -150,7 +159,12 @@ impl Request {
     }
 
     /// A single file. A link that the user names stands for what it leads to.
-    fn file(&self, source: &Path, metadata: &Metadata, options: &Options) -> Result<Input, SourceError> {
+    fn file(
+        &self,
+        source: &Path,
+        metadata: &Metadata,
+        options: &Options,
+    ) -> Result<Input, SourceError> {
         let real = fs_err::canonicalize(source)
             .map_err(|error| SourceError::Unreadable { path: source.into(), source: error })?;
         let path = self.file_path()?;
@@ -180,7 +194,8 @@ impl Request {
     fn below(&self, dir: &ImagePath) -> Result<ImagePath, SourceError> {
         use std::os::unix::ffi::OsStrExt as _;
         let name = self.source.file_name().unwrap_or_default().as_bytes();
-        let wrong = |source| SourceError::BadPath { name: self.text.clone(), entry: name.into(), source };
+        let wrong =
+            |source| SourceError::BadPath { name: self.text.clone(), entry: name.into(), source };
         dir.join(name).map_err(wrong)
     }
 
@@ -192,20 +207,28 @@ impl Request {
         let found = bare.then(|| command(name, host, options));
         match found.flatten() {
             Some(path) if self.destination.is_some() => self.elsewhere(&path, host, options),
-            Some(path) => {
-                Ok(Input { name: self.text.clone(), tree: Tree::new(), kind: InputKind::Command(path) })
-            }
+            Some(path) => Ok(Input {
+                name: self.text.clone(),
+                tree: Tree::new(),
+                kind: InputKind::Command(path),
+            }),
             None => Err(SourceError::NotFound { name: self.source.display().to_string(), bare }),
         }
     }
 }
 
 /// Directories at the root that hold installed software.
-const INSTALLED: [&[u8]; 8] = [b"usr", b"bin", b"sbin", b"opt", b"lib", b"lib32", b"lib64", b"libx32"];
+const INSTALLED: [&[u8]; 8] =
+    [b"usr", b"bin", b"sbin", b"opt", b"lib", b"lib32", b"lib64", b"libx32"];
 
 impl Request {
     /// A command of the sysroot that is to have another path in the image.
-    fn elsewhere(&self, path: &ImagePath, host: &HostView, options: &Options) -> Result<Input, SourceError> {
+    fn elsewhere(
+        &self,
+        path: &ImagePath,
+        host: &HostView,
+        options: &Options,
+    ) -> Result<Input, SourceError> {
         let gone = |error: FindError| SourceError::Unreadable {
             path: host.host_path(path),
             source: std::io::Error::other(error.to_string()),
@@ -217,7 +240,8 @@ impl Request {
     }
 }
 
-/// Where the sysroot has the command `name`: the first of `options.command_dirs` with a program of this name.
+/// Where the sysroot has the command `name`: the first of `options.command_dirs` with a program of
+/// this name.
 pub fn command(name: &[u8], host: &HostView, options: &Options) -> Option<ImagePath> {
     let candidates = options.command_dirs.iter().filter_map(|dir| dir.join(name).ok());
     candidates.into_iter().find(|path| is_program(host, path))

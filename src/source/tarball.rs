@@ -52,14 +52,15 @@ fn begins_with_header(mut reader: impl io::Read) -> io::Result<bool> {
     Ok(is_header(&block))
 }
 
-/// The files of a tarball that was found, with their own modes and owners and the image's time. `name` is what
-/// messages call it.
+/// The files of a tarball that was found, with their own modes and owners and the image's time.
+/// `name` is what messages call it.
 ///
 /// # Errors
 /// [`SourceError`]: it cannot be read, is damaged or hostile.
 pub fn unpack(name: &str, file: &FileNode, options: &Options) -> Result<Tree, SourceError> {
-    let opened = content::host_file(&file.content, file.len)
-        .map_err(|error| SourceError::Unreadable { path: name.into(), source: io::Error::other(error) })?;
+    let opened = content::host_file(&file.content, file.len).map_err(|error| {
+        SourceError::Unreadable { path: name.into(), source: io::Error::other(error) }
+    })?;
     members(name, opened, &ImagePath::root(), options)
 }
 
@@ -77,12 +78,17 @@ fn is_header(block: &[u8]) -> bool {
 
 /// The tarball's files below `root`, with their own modes and owners and the image's time.
 pub(super) fn read(path: &Path, root: &ImagePath, options: &Options) -> Result<Tree, SourceError> {
-    let file =
-        fs_err::File::open(path).map_err(|source| SourceError::Unreadable { path: path.into(), source })?;
+    let file = fs_err::File::open(path)
+        .map_err(|source| SourceError::Unreadable { path: path.into(), source })?;
     members(&path.display().to_string(), file.into_parts().0, root, options)
 }
 
-fn members(name: &str, file: File, root: &ImagePath, options: &Options) -> Result<Tree, SourceError> {
+fn members(
+    name: &str,
+    file: File,
+    root: &ImagePath,
+    options: &Options,
+) -> Result<Tree, SourceError> {
     let archive = Arc::new(spool::open(name, file, &options.spool, spool::Limits::default())?);
     let contents = read::read(&archive, Whiteouts::Refuse, read::Limits::default())?;
     let mut tree = Tree::new();

@@ -35,12 +35,18 @@ pub struct Walked {
 impl Walked {
     /// The root, from which every resolution starts.
     pub fn root() -> Self {
-        Self { path: ImagePath::root(), is_directory: true, links: Vec::new(), through: Vec::new(), hops: 0 }
+        Self {
+            path: ImagePath::root(),
+            is_directory: true,
+            links: Vec::new(),
+            through: Vec::new(),
+            hops: 0,
+        }
     }
 
-    /// Goes on from here along `path` as open(2) does: every link is followed, `..` goes to the real parent and
-    /// stays in the root, absolute paths and targets start again at the root. `lstat` says what stands at a
-    /// real path.
+    /// Goes on from here along `path` as open(2) does: every link is followed, `..` goes to the
+    /// real parent and stays in the root, absolute paths and targets start again at the root.
+    /// `lstat` says what stands at a real path.
     ///
     /// # Errors
     /// [`FindError::Missing`] past a missing or non-directory component, [`FindError::Loop`] after
@@ -53,8 +59,8 @@ impl Walked {
         if path.len() > ImagePath::MAX {
             return Err(FindError::Missing);
         }
-        // Components still to go, the next one last. A link's target is put on top of what is left. A trailing
-        // slash leaves an empty component, which wants a directory as `.` does.
+        // Components still to go, the next one last. A link's target is put on top of what is left.
+        // A trailing slash leaves an empty component, which wants a directory as `.` does.
         let mut left: Vec<Arc<[u8]>> = Vec::new();
         self.push(&mut left, path);
         while let Some(component) = left.pop() {
@@ -83,7 +89,12 @@ impl Walked {
         Ok(self)
     }
 
-    fn cross(&mut self, link: ImagePath, target: &[u8], left: &mut Vec<Arc<[u8]>>) -> Result<(), FindError> {
+    fn cross(
+        &mut self,
+        link: ImagePath,
+        target: &[u8],
+        left: &mut Vec<Arc<[u8]>>,
+    ) -> Result<(), FindError> {
         self.hops += 1;
         if self.hops > MAX_LINKS {
             return Err(FindError::Loop);

@@ -1,7 +1,7 @@
 //! Blobs on disk, and files that appear whole or not at all.
 //!
-//! Bulk bytes are written once: where the output is one archive, blobs go straight into the archive's
-//! temporary file as its members; otherwise each into a file of its own.
+//! Bulk bytes are written once: where the output is one archive, blobs go straight into the
+//! archive's temporary file as its members; otherwise each into a file of its own.
 
 pub mod cache;
 mod pending;
@@ -98,9 +98,9 @@ enum StoreKind {
 pub type Header = fn(Digest, u64) -> [u8; BLOCK as usize];
 
 impl Store {
-    /// Blobs become members of the archive that is being written to `pending`, one behind the other from its
-    /// offset `start`, a multiple of 512. `header` makes the header of each when its digest is known. `durability`
-    /// is what `pending` will be committed with.
+    /// Blobs become members of the archive that is being written to `pending`, one behind the other
+    /// from its offset `start`, a multiple of 512. `header` makes the header of each when its
+    /// digest is known. `durability` is what `pending` will be committed with.
     pub fn archive(pending: &Pending, start: u64, header: Header, durability: Durability) -> Self {
         let kind = StoreKind::Archive {
             file: Arc::clone(pending.file()),
@@ -111,15 +111,19 @@ impl Store {
         Self { kind, durability, blobs: BTreeMap::new() }
     }
 
-    /// Blobs become the files `blobs/sha256/HEX` below `path`, each when it is complete; [`Store::settle_names`] puts
-    /// their names on the disk.
+    /// Blobs become the files `blobs/sha256/HEX` below `path`, each when it is complete;
+    /// [`Store::settle_names`] puts their names on the disk.
     ///
     /// # Errors
     /// Where the directories cannot be made.
     pub fn directory(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         let blobs = path.join("blobs/sha256");
         fs_err::create_dir_all(&blobs).map_err(error("create", &blobs))?;
-        Ok(Self { kind: StoreKind::Directory { path: path.to_owned() }, durability, blobs: BTreeMap::new() })
+        Ok(Self {
+            kind: StoreKind::Directory { path: path.to_owned() },
+            durability,
+            blobs: BTreeMap::new(),
+        })
     }
 
     /// Begins a blob.
@@ -150,8 +154,8 @@ impl Store {
         Ok(writer.finish()?.0)
     }
 
-    /// Puts a blob that is complete elsewhere here: a directory gets another name of its file where that can be,
-    /// which the second value tells.
+    /// Puts a blob that is complete elsewhere here: a directory gets another name of its file where
+    /// that can be, which the second value tells.
     ///
     /// # Errors
     /// Where it cannot be copied.
@@ -160,9 +164,12 @@ impl Store {
             && !self.blobs.contains_key(&blob.digest)
         {
             let target = path.join("blobs/sha256").join(blob.digest.hex());
-            // The file that this process would make: another umask or user would show in the other name.
+            // The file that this process would make: another umask or user would show in the other
+            // name.
             let fresh = Pending::create_in(path)?;
-            if alike(fresh.file(), &blob.extent.file) && pending::link(&blob.extent.file, &target).is_ok() {
+            if alike(fresh.file(), &blob.extent.file)
+                && pending::link(&blob.extent.file, &target).is_ok()
+            {
                 pending::sync(&blob.extent.file, &target, self.durability)?;
                 self.blobs.insert(blob.digest, blob.clone());
                 return Ok((blob.clone(), true));
@@ -174,7 +181,8 @@ impl Store {
         Ok((writer.finish_written(blob.digest, blob.size)?.0, false))
     }
 
-    /// Sees that the names of all blobs are on the disk, if that is wanted, before anything names them.
+    /// Sees that the names of all blobs are on the disk, if that is wanted, before anything names
+    /// them.
     ///
     /// # Errors
     /// Where the disk refuses.
@@ -187,8 +195,8 @@ impl Store {
         }
     }
 
-    /// Where the last blob's member ends in an archive, and the file too unless a blob was left unfinished: what
-    /// follows in the archive is to be written there. 0 for a directory.
+    /// Where the last blob's member ends in an archive, and the file too unless a blob was left
+    /// unfinished: what follows in the archive is to be written there. 0 for a directory.
     pub fn end(&self) -> u64 {
         match self.kind {
             StoreKind::Archive { end, .. } => end,
@@ -208,7 +216,8 @@ impl Store {
     }
 }
 
-/// A blob being written. Dropped without [`BlobWriter::finish`] it leaves nothing that anyone reads.
+/// A blob being written. Dropped without [`BlobWriter::finish`] it leaves nothing that anyone
+/// reads.
 #[derive(Debug)]
 pub struct BlobWriter<'a> {
     store: &'a mut Store,
@@ -230,8 +239,8 @@ impl<'a> BlobWriter<'a> {
         Ok(())
     }
 
-    /// Says that the first `len` bytes are written. The disk begins to take them while more are made, so that
-    /// [`Durability::Synced`] has little left to wait for.
+    /// Says that the first `len` bytes are written. The disk begins to take them while more are
+    /// made, so that [`Durability::Synced`] has little left to wait for.
     pub fn settle(&mut self, len: u64) {
         if self.store.durability == Durability::Cached {
             return;
@@ -241,10 +250,12 @@ impl<'a> BlobWriter<'a> {
         else {
             return;
         };
-        // Of the advice that these bytes are not needed again nothing comes but that they are written: the pages
-        // stay in memory as long as they are not. A system that does not listen waits at the end.
+        // Of the advice that these bytes are not needed again nothing comes but that they are
+        // written: the pages stay in memory as long as they are not. A system that does not listen
+        // waits at the end.
         let from = self.extent.offset + self.settled;
-        let _ = rustix::fs::fadvise(&*self.extent.file, from, Some(more), rustix::fs::Advice::DontNeed);
+        let _ =
+            rustix::fs::fadvise(&*self.extent.file, from, Some(more), rustix::fs::Advice::DontNeed);
         self.settled = len;
     }
 
@@ -254,7 +265,8 @@ impl<'a> BlobWriter<'a> {
         PartWriter { extent: self.extent.clone(), path: self.store.path().to_owned() }
     }
 
-    /// The blob, complete and in its place, and the store. Where that holds one of the same digest, that one.
+    /// The blob, complete and in its place, and the store. Where that holds one of the same digest,
+    /// that one.
     ///
     /// # Errors
     /// Where it cannot be given its header or its name.
@@ -264,12 +276,16 @@ impl<'a> BlobWriter<'a> {
         Ok((store.place(Blob { digest, size, extent }, pending)?, store))
     }
 
-    /// As [`BlobWriter::finish`], of `size` bytes that [`BlobWriter::parts`] has written and that have this
-    /// `digest`.
+    /// As [`BlobWriter::finish`], of `size` bytes that [`BlobWriter::parts`] has written and that
+    /// have this `digest`.
     ///
     /// # Errors
     /// As [`BlobWriter::finish`].
-    pub fn finish_written(self, digest: Digest, size: u64) -> Result<(Blob, &'a mut Store), StoreError> {
+    pub fn finish_written(
+        self,
+        digest: Digest,
+        size: u64,
+    ) -> Result<(Blob, &'a mut Store), StoreError> {
         let Self { store, extent, pending, .. } = self;
         Ok((store.place(Blob { digest, size, extent }, pending)?, store))
     }
@@ -288,7 +304,10 @@ impl PartWriter {
     /// # Errors
     /// Where they cannot be written.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
-        self.extent.file.write_all_at(bytes, self.extent.offset + offset).map_err(error("write", &self.path))
+        self.extent
+            .file
+            .write_all_at(bytes, self.extent.offset + offset)
+            .map_err(error("write", &self.path))
     }
 
     /// Ends the file `len` bytes behind the start of the blob.
@@ -303,7 +322,8 @@ impl PartWriter {
 impl Store {
     fn place(&mut self, blob: Blob, pending: Option<Pending>) -> Result<Blob, StoreError> {
         if let Some(same) = self.blobs.get(&blob.digest) {
-            // Each member of an archive has its own name, so that a second blob of one digest has no place.
+            // Each member of an archive has its own name, so that a second blob of one digest has
+            // no place.
             if let StoreKind::Archive { file, path, end, .. } = &self.kind {
                 file.set_len(*end).map_err(error("write", path))?;
             }
@@ -315,7 +335,10 @@ impl Store {
                 file.write_all_at(&header(blob.digest, blob.size), *end)
                     .and_then(|()| {
                         let zeros = [0; BLOCK as usize];
-                        file.write_all_at(&zeros[..padding as usize], blob.extent.offset + blob.size)
+                        file.write_all_at(
+                            &zeros[..padding as usize],
+                            blob.extent.offset + blob.size,
+                        )
                     })
                     .map_err(error("write", path))?;
                 *end = blob.extent.offset + blob.size + padding;

@@ -16,9 +16,9 @@ use super::{Durability, Extent, PartWriter, StoreError, error};
 /// What names of temporary files begin with.
 const PREFIX: &str = ".imgb-";
 
-/// A file that is not there yet. It has no name, so that nothing is left of it however this process ends;
-/// where the file system or a missing /proc does not allow that, it has another name in the same directory
-/// and is removed when dropped.
+/// A file that is not there yet. It has no name, so that nothing is left of it however this process
+/// ends; where the file system or a missing /proc does not allow that, it has another name in the
+/// same directory and is removed when dropped.
 #[derive(Debug)]
 pub struct Pending {
     file: Arc<File>,
@@ -27,7 +27,8 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Begins a file that [`Pending::commit`] puts at `target`. A link there will be replaced, not followed.
+    /// Begins a file that [`Pending::commit`] puts at `target`. A link there will be replaced, not
+    /// followed.
     ///
     /// # Errors
     /// Where `target` is a directory, and where no file can be made beside it.
@@ -76,8 +77,9 @@ impl Pending {
     /// Puts the file in place.
     ///
     /// # Errors
-    /// Where the disk refuses the content or the directory the name. The target is as it was then, unless it is
-    /// the name that does not reach the disk: the new file is there, and may not be after a power cut.
+    /// Where the disk refuses the content or the directory the name. The target is as it was then,
+    /// unless it is the name that does not reach the disk: the new file is there, and may not be
+    /// after a power cut.
     pub fn commit(self, durability: Durability) -> Result<(), StoreError> {
         let target = self.target.clone();
         self.name(&target, durability)?;
@@ -125,14 +127,16 @@ fn nameless(dir: &Path) -> Option<File> {
     Some(file)
 }
 
-/// Gives a nameless file a temporary name in `dir`. Only a rename can replace what is at the target.
+/// Gives a nameless file a temporary name in `dir`. Only a rename can replace what is at the
+/// target.
 fn give_name(file: &File, dir: &Path) -> io::Result<TempPath> {
-    let link = |path: &Path| rustix::fs::linkat(CWD, handle(file), CWD, path, AtFlags::SYMLINK_FOLLOW);
+    let link =
+        |path: &Path| rustix::fs::linkat(CWD, handle(file), CWD, path, AtFlags::SYMLINK_FOLLOW);
     Ok(temporary(dir, link)?.1)
 }
 
-/// What `make` makes at a temporary name in `dir`. The fault is the system's own: the library's would name the
-/// temporary file, which nobody knows, and leave out why.
+/// What `make` makes at a temporary name in `dir`. The fault is the system's own: the library's
+/// would name the temporary file, which nobody knows, and leave out why.
 fn temporary<T>(
     dir: &Path,
     make: impl Fn(&Path) -> Result<T, rustix::io::Errno>,

@@ -18,8 +18,8 @@ pub struct ListError {
     pub why: String,
 }
 
-/// `files` as a list. Directories, and names that no line can hold, become remarks: a directory may hold more
-/// than the program wants.
+/// `files` as a list. Directories, and names that no line can hold, become remarks: a directory may
+/// hold more than the program wants.
 pub fn write(files: &[Seen]) -> Vec<u8> {
     let mut out = b"# For `imgb pack --include-from`: an absolute path a line.\n".to_vec();
     for file in files {
@@ -67,8 +67,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let file =
-            |path: &[u8], there| Seen { path: path.into(), call: Call::Open, by: String::new(), there };
+        let file = |path: &[u8], there| Seen {
+            path: path.into(),
+            call: Call::Open,
+            by: String::new(),
+            there,
+        };
         let files = [
             file(b"/etc/app.conf", Some(There::File(1))),
             file(b"/usr/share/a name\xff", Some(There::File(1))),
@@ -76,7 +80,8 @@ mod tests {
             file(b"/new\nline", Some(There::File(1))),
         ];
         let text = write(&files);
-        let names: Vec<_> = parse(&text).unwrap().into_iter().map(|path| path.as_bytes().to_vec()).collect();
+        let names: Vec<_> =
+            parse(&text).unwrap().into_iter().map(|path| path.as_bytes().to_vec()).collect();
         assert_eq!(names, [files[0].path.clone(), files[1].path.clone()]);
         assert!(String::from_utf8_lossy(&text).contains("# /usr/share/dir (a directory)"));
     }

@@ -1,5 +1,5 @@
-//! What a program asked the system for when it was watched, and which of that an image lacks. Pure: whoever
-//! watched the program hands its calls in, and says what there is.
+//! What a program asked the system for when it was watched, and which of that an image lacks. Pure:
+//! whoever watched the program hands its calls in, and says what there is.
 
 mod list;
 mod strace;
@@ -85,9 +85,15 @@ const NOT_OURS: [&[u8]; 5] = [b"/proc", b"/sys", b"/dev", b"/run", b"/var/run"];
 /// Below these nothing that an image lacks is to be looked for elsewhere.
 const TEMPORARY: [&[u8]; 2] = [b"/tmp", b"/var/tmp"];
 
-/// Files that an engine, or imgb itself, makes for each image: those of another system would be wrong there.
-const MADE: [&[u8]; 5] =
-    [b"/etc/ld.so.cache", b"/etc/ld.so.preload", b"/etc/hosts", b"/etc/hostname", b"/etc/resolv.conf"];
+/// Files that an engine, or imgb itself, makes for each image: those of another system would be
+/// wrong there.
+const MADE: [&[u8]; 5] = [
+    b"/etc/ld.so.cache",
+    b"/etc/ld.so.preload",
+    b"/etc/hosts",
+    b"/etc/hostname",
+    b"/etc/resolv.conf",
+];
 
 /// Sorts out `accesses`. `in_image` says whether the image that is compared with has something at a
 /// path.
@@ -97,16 +103,23 @@ pub fn judge(
     sysroot: &InSysroot<'_>,
     in_image: &dyn Fn(&[u8]) -> bool,
 ) -> Report {
-    let made: BTreeSet<&[u8]> =
-        accesses.iter().filter(|access| access.call == Call::Create).map(|access| &*access.path).collect();
+    let made: BTreeSet<&[u8]> = accesses
+        .iter()
+        .filter(|access| access.call == Call::Create)
+        .map(|access| &*access.path)
+        .collect();
     let mut seen: BTreeMap<(&[u8], bool), Seen> = BTreeMap::new();
     for access in accesses.iter().filter(|access| !made.contains(&*access.path)) {
         let is_temporary = || TEMPORARY.iter().any(|dir| is_below(&access.path, dir));
         if !is_ours(&access.path) || watched == Watched::InImage && is_temporary() {
             continue;
         }
-        let fresh =
-            || Seen { path: access.path.clone(), call: access.call, by: access.by.clone(), there: None };
+        let fresh = || Seen {
+            path: access.path.clone(),
+            call: access.call,
+            by: access.by.clone(),
+            there: None,
+        };
         let entry = seen.entry((&access.path, access.found)).or_insert_with(fresh);
         entry.call = entry.call.max(access.call);
     }
@@ -140,16 +153,21 @@ pub fn judge(
 struct Asked<'a> {
     /// Directories that were opened: a program that lists one asks about all that is in it.
     listed: BTreeSet<&'a [u8]>,
-    /// Sources of Python's compiled modules: it takes those in `__pycache__` only beside their sources.
+    /// Sources of Python's compiled modules: it takes those in `__pycache__` only beside their
+    /// sources.
     sources: BTreeSet<Vec<u8>>,
 }
 
 impl<'a> Asked<'a> {
     fn new(accesses: &'a [Access], sysroot: &InSysroot<'_>) -> Self {
         let opened = || accesses.iter().filter(|access| access.found && access.call == Call::Open);
-        let is_directory = |access: &&Access| matches!(sysroot(&access.path), Some((_, There::Directory)));
+        let is_directory =
+            |access: &&Access| matches!(sysroot(&access.path), Some((_, There::Directory)));
         Self {
-            listed: opened().filter(is_directory).map(|access| without_slash(&access.path)).collect(),
+            listed: opened()
+                .filter(is_directory)
+                .map(|access| without_slash(&access.path))
+                .collect(),
             sources: opened().filter_map(|access| source(&access.path)).collect(),
         }
     }
@@ -233,7 +251,8 @@ mod tests {
         assert_eq!(paths(&report.opened), ["/bin/tool", "/usr/lib/plugin.so"]);
     }
 
-    /// What a program asks about decides what it does, but one that lists a directory asks about all that is there.
+    /// What a program asks about decides what it does, but one that lists a directory asks about
+    /// all that is there.
     #[test]
     fn on_a_system_files_that_are_asked_about_count_unless_their_directory_is_listed() {
         let accesses = [
@@ -251,7 +270,8 @@ mod tests {
             _ => Some((path.to_vec(), There::File(1))),
         };
         let report = judge(&accesses, Watched::OnSystem, &sysroot, &|_| false);
-        let wanted = ["/data/two", "/etc/app.conf", "/py/__pycache__/x.cpython-311.opt-1.pyc", "/py/x.py"];
+        let wanted =
+            ["/data/two", "/etc/app.conf", "/py/__pycache__/x.cpython-311.opt-1.pyc", "/py/x.py"];
         assert_eq!(paths(&report.missing), wanted);
         assert_eq!(paths(&report.opened), ["/data/two", "/py/__pycache__/x.cpython-311.opt-1.pyc"]);
     }

@@ -1,8 +1,8 @@
 //! The log of strace(1) as accesses: `strace -f -y -e trace=%file -o LOG COMMAND`.
 //!
-//! Process numbers and times before a call, calls that others interrupt (`<unfinished ...>`), directories by
-//! number or by name (`-y`) and all escapes in strings are understood. A directory that a program opened is known
-//! by its number from then on; `chdir` is followed within a process.
+//! Process numbers and times before a call, calls that others interrupt (`<unfinished ...>`),
+//! directories by number or by name (`-y`) and all escapes in strings are understood. A directory
+//! that a program opened is known by its number from then on; `chdir` is followed within a process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,7 +30,9 @@ pub enum StraceError {
     #[error("it names more than {MAX_ACCESSES} files")]
     Many,
     /// Nothing in it looks like a call.
-    #[error("it has no calls that name files; record it with `strace -f -y -e trace=%file -o LOG COMMAND`")]
+    #[error(
+        "it has no calls that name files; record it with `strace -f -y -e trace=%file -o LOG COMMAND`"
+    )]
     Empty,
 }
 
@@ -65,8 +67,9 @@ pub fn read(mut log: impl BufRead, cwd: &[u8]) -> Result<Vec<Access>, StraceErro
         }
         let (pid, text) = process_number(line.trim_ascii_end());
         // A process that is new was started by one that is known; which one the log need not say.
-        let process =
-            processes.entry(pid).or_insert_with(|| Process { unfinished: Vec::new(), ..last.clone() });
+        let process = processes
+            .entry(pid)
+            .or_insert_with(|| Process { unfinished: Vec::new(), ..last.clone() });
         let Some(text) = joined(process, text) else { continue };
         if let Some(access) = call(process, &text) {
             calls += 1;
@@ -90,11 +93,11 @@ fn process_number(line: &[u8]) -> (u32, &[u8]) {
     let line = line.strip_prefix(b"[pid").map_or(line, <[u8]>::trim_ascii_start);
     let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (pid, rest) = line.split_at(digits);
-    let (pid, mut rest) = match (std::str::from_utf8(pid).ok().and_then(|pid| pid.parse().ok()), rest.first())
-    {
-        (Some(pid), Some(b' ' | b']' | b'<')) => (pid, rest),
-        _ => (0, line),
-    };
+    let (pid, mut rest) =
+        match (std::str::from_utf8(pid).ok().and_then(|pid| pid.parse().ok()), rest.first()) {
+            (Some(pid), Some(b' ' | b']' | b'<')) => (pid, rest),
+            _ => (0, line),
+        };
     // With --decode-pids=comm the name stands behind the number.
     if let Some(name) = rest.strip_prefix(b"<") {
         rest = memchr::memchr(b'>', name).map_or(rest, |end| &name[end + 1..]);
@@ -135,13 +138,16 @@ fn purpose(name: &[u8], rest: &[u8]) -> Option<Call> {
         b"creat" => Call::Create,
         b"open" | b"openat" | b"openat2" => Call::Open,
         b"execve" | b"execveat" => Call::Execute,
-        b"stat" | b"lstat" | b"stat64" | b"lstat64" | b"statx" | b"newfstatat" | b"fstatat64" | b"access"
-        | b"faccessat" | b"faccessat2" | b"readlink" | b"readlinkat" | b"chdir" => Call::Look,
+        b"stat" | b"lstat" | b"stat64" | b"lstat64" | b"statx" | b"newfstatat" | b"fstatat64"
+        | b"access" | b"faccessat" | b"faccessat2" | b"readlink" | b"readlinkat" | b"chdir" => {
+            Call::Look
+        }
         _ => return None,
     })
 }
 
-/// What a call without a path changes: where the process is, and which directories it has open by which numbers.
+/// What a call without a path changes: where the process is, and which directories it has open by
+/// which numbers.
 fn moves(process: &mut Process, name: &[u8], args: &[u8]) {
     let is_of_interest = matches!(name, b"fchdir" | b"dup" | b"dup2" | b"dup3")
         || name == b"fcntl" && memchr::memmem::find(args, b"F_DUPFD").is_some();
@@ -150,7 +156,8 @@ fn moves(process: &mut Process, name: &[u8], args: &[u8]) {
     }
     let end = args.iter().position(|byte| b",)".contains(byte)).unwrap_or(args.len());
     let Some(dir) = directory(process, &args[..end]) else { return };
-    match (name, args.iter().rposition(|&byte| byte == b'=').and_then(|at| number(&args[at + 1..]))) {
+    match (name, args.iter().rposition(|&byte| byte == b'=').and_then(|at| number(&args[at + 1..])))
+    {
         (b"fchdir", Some(_)) => process.cwd = dir,
         (_, Some(copy)) => drop(process.directories.insert(copy, dir)),
         _ => {}
@@ -164,7 +171,8 @@ fn number(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(&text[..digits]).ok()?.parse().ok()
 }
 
-/// The directory of a descriptor: `3`, or with -y `3</etc>`, `AT_FDCWD</root>`, in which some bytes are escaped.
+/// The directory of a descriptor: `3`, or with -y `3</etc>`, `AT_FDCWD</root>`, in which some bytes
+/// are escaped.
 fn directory(process: &Process, text: &[u8]) -> Option<Vec<u8>> {
     if let Some(begin) = memchr::memchr(b'<', text) {
         return unescaped(text[begin + 1..].strip_suffix(b">")?);
@@ -185,13 +193,14 @@ fn unescaped(mut text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// What the call `text` tells. `None` if it is none with a path; `Some(None)` if nothing comes of it.
+/// What the call `text` tells. `None` if it is none with a path; `Some(None)` if nothing comes of
+/// it.
 fn call(process: &mut Process, text: &[u8]) -> Option<Option<Access>> {
     let open = memchr::memchr(b'(', text)?;
     let (name, args) = (&text[..open], &text[open + 1..]);
     let (dir, quoted) = match name {
-        b"openat" | b"openat2" | b"execveat" | b"statx" | b"newfstatat" | b"fstatat64" | b"faccessat"
-        | b"faccessat2" | b"readlinkat" => {
+        b"openat" | b"openat2" | b"execveat" | b"statx" | b"newfstatat" | b"fstatat64"
+        | b"faccessat" | b"faccessat2" | b"readlinkat" => {
             let comma = memchr::memchr(b',', args)?;
             (Some(&args[..comma]), args[comma + 1..].trim_ascii_start())
         }
@@ -213,7 +222,9 @@ fn call(process: &mut Process, text: &[u8]) -> Option<Option<Access>> {
     let Some(path) = absolute(process, dir, &path) else { return Some(None) };
     match (name, fd) {
         (b"chdir", Some(_)) => process.cwd.clone_from(&path),
-        (b"open" | b"openat" | b"openat2", Some(fd)) => drop(process.directories.insert(fd, path.clone())),
+        (b"open" | b"openat" | b"openat2", Some(fd)) => {
+            drop(process.directories.insert(fd, path.clone()));
+        }
         (b"execve" | b"execveat", Some(_)) => process.program = escape(&path),
         _ => {}
     }
@@ -256,7 +267,8 @@ fn string(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 
 /// The byte that stands behind a backslash, and how long its name is.
 fn escaped(text: &[u8]) -> Option<(u8, usize)> {
-    let number = |digits: &[u8], radix| u8::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok();
+    let number =
+        |digits: &[u8], radix| u8::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok();
     Some(match *text.first()? {
         b'n' => (b'\n', 1),
         b't' => (b'\t', 1),
@@ -278,7 +290,8 @@ mod tests {
 
     fn accesses(log: &str) -> Vec<(String, Call, bool, String)> {
         let all = read(log.as_bytes(), b"/home/me").unwrap();
-        let row = |a: Access| (String::from_utf8_lossy(&a.path).into_owned(), a.call, a.found, a.by);
+        let row =
+            |a: Access| (String::from_utf8_lossy(&a.path).into_owned(), a.call, a.found, a.by);
         all.into_iter().map(row).collect()
     }
 

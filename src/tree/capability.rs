@@ -52,15 +52,18 @@ const NAMES: [&str; 41] = [
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CapabilityError {
     /// No capability has this name.
-    #[error("unknown capability `{0}`: names are those of capabilities(7), such as cap_net_bind_service")]
+    #[error(
+        "unknown capability `{0}`: names are those of capabilities(7), such as cap_net_bind_service"
+    )]
     Unknown(String),
     /// Not of the form `NAMES+FLAGS`.
     #[error("`{0}` names no capabilities: write them as setcap(8) does, `cap_net_bind_service+ep`")]
     Syntax(String),
 }
 
-/// The attribute for `text`: clauses such as `cap_net_raw,cap_net_admin+ep`, by blanks; `=` or `+` before the
-/// flags `e`, `i`, `p`; `all` is every capability. The kernel has one effective bit for the whole file.
+/// The attribute for `text`: clauses such as `cap_net_raw,cap_net_admin+ep`, by blanks; `=` or `+`
+/// before the flags `e`, `i`, `p`; `all` is every capability. The kernel has one effective bit for
+/// the whole file.
 ///
 /// # Errors
 /// [`CapabilityError`] at the first clause that is none.
@@ -86,8 +89,13 @@ pub fn parse(text: &str) -> Result<Vec<u8>, CapabilityError> {
         return Err(syntax());
     }
     // struct vfs_cap_data, revision 2: little endian, 32 bits of each set, then the next 32.
-    let words =
-        [0x0200_0000 | u64::from(effective), permitted, inheritable, permitted >> 32, inheritable >> 32];
+    let words = [
+        0x0200_0000 | u64::from(effective),
+        permitted,
+        inheritable,
+        permitted >> 32,
+        inheritable >> 32,
+    ];
     Ok(words.iter().flat_map(|word| (*word as u32).to_le_bytes()).collect())
 }
 
@@ -107,7 +115,8 @@ mod tests {
 
     #[test]
     fn writes_what_setcap_writes() {
-        // `setcap cap_net_bind_service+ep f; getfattr -e hex -n security.capability f` on Debian 12.
+        // `setcap cap_net_bind_service+ep f; getfattr -e hex -n security.capability f` on Debian
+        // 12.
         let wanted = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(parse("cap_net_bind_service+ep").unwrap(), wanted);
         assert_eq!(parse("CAP_NET_BIND_SERVICE=pe").unwrap(), wanted);

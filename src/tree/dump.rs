@@ -26,7 +26,8 @@ fn mode(node: &Node) -> String {
         Kind::Special(Special::Fifo) => 'p',
     };
     let mut text = String::from(kind);
-    for (shift, special, plain, lone) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
+    for (shift, special, plain, lone) in
+        [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
     {
         let bits = mode >> shift;
         text.push(if bits & 4 != 0 { 'r' } else { '-' });

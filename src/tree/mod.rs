@@ -1,4 +1,5 @@
-//! A file tree as a value: image path → node. It says where bytes are and never holds or reads them.
+//! A file tree as a value: image path → node. It says where bytes are and never holds or reads
+//! them.
 
 pub mod capability;
 mod dump;
@@ -16,9 +17,9 @@ use crate::{path::ImagePath, timestamp::Timestamp};
 
 pub use overlay::Change;
 
-/// Files by path, in byte order, which puts a directory before what is in it: the order of a layer's tar.
-/// The root itself has no node, since no engine lets an image set its mode or owner. A tree need not hold
-/// the parents of its paths until [`Tree::add_parents`] has run.
+/// Files by path, in byte order, which puts a directory before what is in it: the order of a
+/// layer's tar. The root itself has no node, since no engine lets an image set its mode or owner. A
+/// tree need not hold the parents of its paths until [`Tree::add_parents`] has run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tree {
     nodes: BTreeMap<ImagePath, Node>,
@@ -44,7 +45,8 @@ pub struct Meta {
     pub gid: u32,
     /// Time of last modification.
     pub mtime: Timestamp,
-    /// Extended attributes by full name (`security.capability`), raw values. `None` where there are none.
+    /// Extended attributes by full name (`security.capability`), raw values. `None` where there are
+    /// none.
     pub xattrs: Xattrs,
 }
 
@@ -67,18 +69,21 @@ pub enum Kind {
     File(FileNode),
     /// A symbolic link and its literal target, never empty.
     Symlink(Box<[u8]>),
-    /// A device or FIFO. Only tarballs bring these: a layer can carry what no unprivileged user can make.
+    /// A device or FIFO. Only tarballs bring these: a layer can carry what no unprivileged user can
+    /// make.
     Special(Special),
 }
 
-/// A regular file. Names of one inode (hard links) have equal [`Content::identity`] and `shared` set.
+/// A regular file. Names of one inode (hard links) have equal [`Content::identity`] and `shared`
+/// set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileNode {
     /// Bytes.
     pub len: u64,
     /// Where the bytes are.
     pub content: Content,
-    /// Whether other names of the same inode may be in the tree; archives write these as hard links.
+    /// Whether other names of the same inode may be in the tree; archives write these as hard
+    /// links.
     pub shared: bool,
 }
 
@@ -104,8 +109,8 @@ pub enum Content {
     Member(Arc<Archive>, u64),
 }
 
-/// A file of the host as it was when planned. Whoever opens it compares these again: a difference means that
-/// the file was changed or swapped since.
+/// A file of the host as it was when planned. Whoever opens it compares these again: a difference
+/// means that the file was changed or swapped since.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFile {
     /// Where it is opened.
@@ -141,7 +146,8 @@ pub enum Identity {
 }
 
 impl Content {
-    /// Which bytes these are. Addresses are among them: for comparing within one run, never for an output.
+    /// Which bytes these are. Addresses are among them: for comparing within one run, never for an
+    /// output.
     pub fn identity(&self) -> Identity {
         match self {
             Self::Inline(bytes) => Identity::Inline(bytes.as_ptr().addr()),
@@ -174,7 +180,8 @@ impl Node {
     /// A generated file, owned by root, at the epoch.
     pub fn inline(mode: u16, bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
-        let file = FileNode { len: bytes.len() as u64, content: Content::Inline(bytes), shared: false };
+        let file =
+            FileNode { len: bytes.len() as u64, content: Content::Inline(bytes), shared: false };
         Self { meta: Meta::new(mode), kind: Kind::File(file) }
     }
 
@@ -233,9 +240,12 @@ impl Tree {
     }
 
     /// All below `dir`, in order, at any depth, without `dir`.
-    pub fn below<'a>(&'a self, dir: &ImagePath) -> impl Iterator<Item = (&'a ImagePath, &'a Node)> + use<'a> {
-        // Siblings such as `/a-b` sort between `/a` and `/a/b`, and there may be millions of them: the range
-        // starts behind the slash.
+    pub fn below<'a>(
+        &'a self,
+        dir: &ImagePath,
+    ) -> impl Iterator<Item = (&'a ImagePath, &'a Node)> + use<'a> {
+        // Siblings such as `/a-b` sort between `/a` and `/a/b`, and there may be millions of them:
+        // the range starts behind the slash.
         let prefix = if dir.is_root() { b"/".to_vec() } else { [dir.as_bytes(), b"/"].concat() };
         self.nodes
             .range::<[u8], _>((Bound::Excluded(&prefix[..]), Bound::Unbounded))
@@ -273,7 +283,8 @@ impl Tree {
         let mut last: &[u8] = b"/";
         for path in self.nodes.keys() {
             let Some(bytes) = path.parent_bytes() else { continue };
-            // Most paths have the parent of the path before them, and a parent that is there has seen to its own.
+            // Most paths have the parent of the path before them, and a parent that is there has
+            // seen to its own.
             if bytes == b"/" || bytes == last || self.nodes.contains_key(bytes) {
                 last = bytes;
                 continue;
@@ -301,7 +312,8 @@ impl Extend<(ImagePath, Node)> for Tree {
 
 impl FromIterator<(ImagePath, Node)> for Tree {
     fn from_iter<I: IntoIterator<Item = (ImagePath, Node)>>(nodes: I) -> Self {
-        // The map is built in one piece, which for paths in order costs no comparison of each with many.
+        // The map is built in one piece, which for paths in order costs no comparison of each with
+        // many.
         Self { nodes: nodes.into_iter().filter(|(path, _)| !path.is_root()).collect() }
     }
 }
@@ -345,8 +357,10 @@ mod tests {
 
     #[test]
     fn adds_each_missing_parent_once() {
-        let mut tree: Tree =
-            ["/a/b/c", "/a/b/d", "/x"].map(|p| (path(p), Node::symlink(*b"t"))).into_iter().collect();
+        let mut tree: Tree = ["/a/b/c", "/a/b/d", "/x"]
+            .map(|p| (path(p), Node::symlink(*b"t")))
+            .into_iter()
+            .collect();
         let mut made = Vec::new();
         tree.add_parents(|path| {
             made.push(path.to_string());

@@ -17,9 +17,9 @@ pub struct Change {
 }
 
 impl Tree {
-    /// The tree after `change`. Whiteouts and opaque marks act on what was there before, whatever their place
-    /// in the layer; a directory over a directory takes the upper's metadata and keeps what is in it; any
-    /// other pair replaces the lower with all below it.
+    /// The tree after `change`. Whiteouts and opaque marks act on what was there before, whatever
+    /// their place in the layer; a directory over a directory takes the upper's metadata and keeps
+    /// what is in it; any other pair replaces the lower with all below it.
     pub fn apply(&mut self, change: Change) {
         for dir in &change.opaque {
             self.remove_below(dir);
@@ -28,7 +28,8 @@ impl Tree {
             self.remove(path);
         }
         for (path, node) in change.tree {
-            let blocked = path.ancestors().find(|dir| self.get(dir).is_some_and(|node| !node.is_directory()));
+            let blocked =
+                path.ancestors().find(|dir| self.get(dir).is_some_and(|node| !node.is_directory()));
             if let Some(not_a_directory) = blocked {
                 self.remove(&not_a_directory);
             }

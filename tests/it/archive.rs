@@ -59,7 +59,9 @@ fn read(tar: &[u8]) -> read::Contents {
 fn text(tree: &Tree) -> String {
     let line = |(path, node): (&ImagePath, &Node)| {
         let kind = match &node.kind {
-            Kind::File(file) => format!("file {} shared {}", Digest::of(content(file)), file.shared),
+            Kind::File(file) => {
+                format!("file {} shared {}", Digest::of(content(file)), file.shared)
+            }
             other => format!("{other:?}"),
         };
         format!("{path} {:?} {kind}\n", node.meta)
@@ -109,8 +111,14 @@ fn odd() -> Tree {
         ("hard2".into(), linked()),
         (format!("hard/{}", name(200)), linked()),
         ("hardz".into(), linked()),
-        ("owner max".into(), with(file(*b"x"), |meta| (meta.uid, meta.gid) = (2_097_151, 2_097_151))),
-        ("owner pax".into(), with(file(*b"x"), |meta| (meta.uid, meta.gid) = (2_097_152, 3_000_000_000))),
+        (
+            "owner max".into(),
+            with(file(*b"x"), |meta| (meta.uid, meta.gid) = (2_097_151, 2_097_151)),
+        ),
+        (
+            "owner pax".into(),
+            with(file(*b"x"), |meta| (meta.uid, meta.gid) = (2_097_152, 3_000_000_000)),
+        ),
         ("time before".into(), with(file(*b"x"), |meta| meta.mtime = time(-1))),
         ("time max".into(), with(file(*b"x"), |meta| meta.mtime = time(0o77_777_777_777))),
         ("time pax".into(), with(file(*b"x"), |meta| meta.mtime = time(0o100_000_000_000))),
@@ -138,7 +146,9 @@ fn devices() -> Tree {
         ("dev/sda", Special::Block(2_097_151, 2_097_151)),
         ("dev/pipe", Special::Fifo),
     ]
-    .map(|(name, special)| (path(name), Node { meta: Meta::new(0o666), kind: Kind::Special(special) }))
+    .map(|(name, special)| {
+        (path(name), Node { meta: Meta::new(0o666), kind: Kind::Special(special) })
+    })
     .into_iter()
     .collect()
 }
@@ -189,7 +199,11 @@ fn what_no_archive_can_hold_is_refused_by_name() {
         let error = Layout::new(&[(path(name), node)].into_iter().collect()).unwrap_err();
         assert_eq!(error.to_string(), wanted);
     };
-    check("d/.wh.x", file([]), "/d/.wh.x: no image layer can hold a file whose name begins with `.wh.`");
+    check(
+        "d/.wh.x",
+        file([]),
+        "/d/.wh.x: no image layer can hold a file whose name begins with `.wh.`",
+    );
     check("a", Node::symlink(*b"x\0y"), "/a: a NUL byte in the link's target");
     let device = Node { meta: Meta::new(0), kind: Kind::Special(Special::Block(0, 2_097_152)) };
     check("a", device, "/a: no archive can hold a device number over 2097151");
@@ -221,7 +235,8 @@ fn other_metadata_means_other_inodes() {
         .collect();
     let tar = write(&tree);
     let mut reader = tar::Archive::new(&tar[..]);
-    let kinds: Vec<_> = reader.entries().unwrap().map(|e| e.unwrap().header().entry_type()).collect();
+    let kinds: Vec<_> =
+        reader.entries().unwrap().map(|e| e.unwrap().header().entry_type()).collect();
     assert_eq!(kinds, [tar::EntryType::Regular, tar::EntryType::Regular, tar::EntryType::Link]);
 }
 
@@ -237,8 +252,8 @@ fn errors_of_the_content_reach_the_caller() {
     ));
 }
 
-/// Past 8 GiB the size goes into a PAX record, and the header of a lone blob says it in base 256. The file is
-/// sparse and of the archive only the headers are made.
+/// Past 8 GiB the size goes into a PAX record, and the header of a lone blob says it in base 256.
+/// The file is sparse and of the archive only the headers are made.
 #[test]
 fn sizes_from_eight_gib_on() {
     const SIZE: u64 = (8 << 30) + 1;
@@ -265,7 +280,8 @@ fn sizes_from_eight_gib_on() {
         std::os::unix::fs::FileExt::write_all_at(&file, &rest, content).unwrap();
         let archive = Arc::new(Archive { name: name.into(), file: File::open(&tar).unwrap() });
         let read = read::read(&archive, Whiteouts::Refuse, read::Limits::default()).unwrap();
-        let sizes: Vec<_> = read.change.tree.iter().map(|(_, node)| node.file().unwrap().len).collect();
+        let sizes: Vec<_> =
+            read.change.tree.iter().map(|(_, node)| node.file().unwrap().len).collect();
         assert_eq!(sizes, [SIZE, 1], "{name}");
         for list in [gnu_tar_sizes, bsdtar_sizes, python_sizes] {
             let Some(sizes) = list(&tar) else { continue };
@@ -289,10 +305,16 @@ fn python_sizes(tar: &Path) -> Option<Vec<u64>> {
 
 fn sizes_of(listing: Vec<u8>, column: usize) -> Option<Vec<u64>> {
     let listing = String::from_utf8(listing).unwrap();
-    Some(listing.lines().map(|line| line.split_whitespace().nth(column).unwrap().parse().unwrap()).collect())
+    Some(
+        listing
+            .lines()
+            .map(|line| line.split_whitespace().nth(column).unwrap().parse().unwrap())
+            .collect(),
+    )
 }
 
-/// What a foreign program prints. `None`, and a word on stderr, if it is not installed and nothing demands it.
+/// What a foreign program prints. `None`, and a word on stderr, if it is not installed and nothing
+/// demands it.
 #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
 fn run(program: &str, args: &[&std::ffi::OsStr], input: &[u8]) -> Option<Vec<u8>> {
     let mut input_file = tempfile::tempfile().unwrap();
@@ -308,7 +330,10 @@ fn run(program: &str, args: &[&std::ffi::OsStr], input: &[u8]) -> Option<Vec<u8>
         .output();
     let output = match output {
         Err(absent) if absent.kind() == std::io::ErrorKind::NotFound => {
-            assert!(std::env::var_os("IMGB_REQUIRE_ENGINES").is_none_or(|v| v != "1"), "{program} is absent");
+            assert!(
+                std::env::var_os("IMGB_REQUIRE_ENGINES").is_none_or(|v| v != "1"),
+                "{program} is absent"
+            );
             eprintln!("skipped: {program} is not installed");
             return None;
         }
@@ -339,7 +364,8 @@ fn python_lists_what_was_written() {
     for tree in [odd(), devices()] {
         let tar = dir.path().join("a.tar");
         fs_err::write(&tar, write(&tree)).unwrap();
-        let Some(listing) = run("python3", &["-c".as_ref(), PYTHON.as_ref(), tar.as_os_str()], &[]) else {
+        let Some(listing) = run("python3", &["-c".as_ref(), PYTHON.as_ref(), tar.as_os_str()], &[])
+        else {
             return;
         };
         assert_eq!(String::from_utf8(listing).unwrap(), listed(&tree));
@@ -367,7 +393,9 @@ fn listed(tree: &Tree) -> String {
                 kind = "2";
                 link = target.to_vec();
             }
-            Kind::Special(Special::Character(major, minor)) => (kind, device) = ("3", (*major, *minor)),
+            Kind::Special(Special::Character(major, minor)) => {
+                (kind, device) = ("3", (*major, *minor));
+            }
             Kind::Special(Special::Block(major, minor)) => (kind, device) = ("4", (*major, *minor)),
             Kind::Special(Special::Fifo) => kind = "6",
         }
@@ -385,9 +413,9 @@ fn listed(tree: &Tree) -> String {
     out
 }
 
-/// Both tars unpack the tree: names, modes, times, contents, links, and which names are one inode. Paths too
-/// deep for a plain open(2) and times that the file system may not hold stay out, and what bsdtar takes for
-/// UTF-8 although POSIX leaves it open: bytes in PAX records.
+/// Both tars unpack the tree: names, modes, times, contents, links, and which names are one inode.
+/// Paths too deep for a plain open(2) and times that the file system may not hold stay out, and
+/// what bsdtar takes for UTF-8 although POSIX leaves it open: bytes in PAX records.
 #[test]
 fn tars_unpack_what_was_written() {
     let mut tree = odd();
@@ -446,8 +474,9 @@ fn names(least: u8) -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(part, 1..5).prop_map(|parts| parts.join(&b'/')).prop_filter(
         "a plain name",
         |name| {
-            ImagePath::new(name)
-                .is_ok_and(|path| !path.is_root() && path.components().all(|part| !part.starts_with(b".wh.")))
+            ImagePath::new(name).is_ok_and(|path| {
+                !path.is_root() && path.components().all(|part| !part.starts_with(b".wh."))
+            })
         },
     )
 }
@@ -455,18 +484,26 @@ fn names(least: u8) -> impl Strategy<Value = Vec<u8>> {
 fn nodes(least: u8) -> impl Strategy<Value = Node> {
     let kind = prop_oneof![
         Just(Kind::Directory),
-        proptest::collection::vec(least..=255, 1..300).prop_map(|target| Kind::Symlink(target.into())),
+        proptest::collection::vec(least..=255, 1..300)
+            .prop_map(|target| Kind::Symlink(target.into())),
         proptest::collection::vec(any::<u8>(), 0..1500).prop_map(|bytes| file(bytes).kind),
         (0u32..1 << 21, 0u32..1 << 21).prop_map(|(a, b)| Kind::Special(Special::Character(a, b))),
         (0u32..1 << 21, 0u32..1 << 21).prop_map(|(a, b)| Kind::Special(Special::Block(a, b))),
         Just(Kind::Special(Special::Fifo)),
     ];
     let attributes = proptest::option::of(proptest::collection::vec(least..=255, 0..30));
-    (kind, 0u16..0o10000, any::<u32>(), any::<u32>(), -62_000_000_000i64..200_000_000_000, attributes)
+    (
+        kind,
+        0u16..0o10000,
+        any::<u32>(),
+        any::<u32>(),
+        -62_000_000_000i64..200_000_000_000,
+        attributes,
+    )
         .prop_map(|(kind, mode, uid, gid, mtime, capability)| {
             let mtime = Timestamp::from_seconds(mtime).unwrap();
-            let xattrs =
-                capability.map(|value| Box::new(BTreeMap::from([(b"security.capability".to_vec(), value)])));
+            let xattrs = capability
+                .map(|value| Box::new(BTreeMap::from([(b"security.capability".to_vec(), value)])));
             Node { meta: Meta { mode, uid, gid, mtime, xattrs }, kind }
         })
 }
@@ -477,7 +514,8 @@ fn trees(least: u8) -> impl Strategy<Value = Tree> {
         let mut tree = Tree::new();
         for (name, node) in nodes {
             let path = path(name);
-            let blocked = path.ancestors().any(|dir| tree.get(&dir).is_some_and(|node| !node.is_directory()));
+            let blocked =
+                path.ancestors().any(|dir| tree.get(&dir).is_some_and(|node| !node.is_directory()));
             if !blocked && (node.is_directory() || tree.below(&path).next().is_none()) {
                 tree.insert(path, node);
             }

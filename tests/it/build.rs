@@ -1,4 +1,5 @@
-//! `imgb build`: recipes from the outside. The files of each image are read back from a root file system.
+//! `imgb build`: recipes from the outside. The files of each image are read back from a root file
+//! system.
 
 use crate::sandbox::Sandbox;
 
@@ -25,8 +26,7 @@ fn context() -> Sandbox {
 #[test]
 fn files_go_where_docker_puts_them() {
     let sandbox = context();
-    let recipe =
-        "FROM scratch\nCOPY a /x/\nCOPY dir /d\nCOPY etc /etc\nCOPY --chown=bob --chmod=600 a /h/f\n";
+    let recipe = "FROM scratch\nCOPY a /x/\nCOPY dir /d\nCOPY etc /etc\nCOPY --chown=bob --chmod=600 a /h/f\n";
     let wanted = "drwxr-xr-x 0/0 d/\n-rw-r--r-- 0/0 d/one\ndrwxr-xr-x 0/0 d/sub/\n-rw-r--r-- 0/0 d/sub/two\n\
         drwxr-xr-x 0/0 etc/\n-rw-r--r-- 0/0 etc/passwd\ndrwxr-xr-x 7/8 h/\n-rw------- 7/8 h/f\n\
         drwxr-xr-x 0/0 x/\n-rw-r--r-- 0/0 x/a\n";
@@ -95,7 +95,8 @@ fn a_configuration_that_names_what_is_not_there_is_warned_of() {
     }
 }
 
-/// The example is built as it stands, with the three things beside it that it asks for; it has every instruction.
+/// The example is built as it stands, with the three things beside it that it asks for; it has
+/// every instruction.
 #[test]
 fn the_example_is_built() {
     let sandbox = Sandbox::new();
@@ -108,7 +109,10 @@ fn the_example_is_built() {
     for name in instructions.split_whitespace() {
         assert!(example.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}");
     }
-    sandbox.file("ctx/Buildfile", example).file("ctx/config/app.conf", "x").file("ctx/config/app.bak", "x");
+    sandbox
+        .file("ctx/Buildfile", example)
+        .file("ctx/config/app.conf", "x")
+        .file("ctx/config/app.bak", "x");
     sandbox.file("site/index.html", "<p>");
     sandbox.tool("tar", "-czf ctx/site.tar.gz -C site .").run().ok();
     sandbox.imgb("build ctx --build-arg VERSION=2.0 -q -o rootfs:root.tar -o oci:out").run().ok();
@@ -144,7 +148,10 @@ fn what_only_buildkit_has_is_as_its_reference_says() {
     check("COPY --link a /d/", &["d/a"]);
     check("COPY <<one <<-\"two\" /d/\n1\none\n\t2\ntwo", &["d/one", "d/two"]);
     check("ADD --unpack=false a /d/", &["d/a"]);
-    sandbox.file("ctx/Buildfile", "FROM scratch\nARG V=v\nCOPY <<E <<'F' /d/\n$V ${V:-x} \\$V\nE\n$V\nF\n");
+    sandbox.file(
+        "ctx/Buildfile",
+        "FROM scratch\nARG V=v\nCOPY <<E <<'F' /d/\n$V ${V:-x} \\$V\nE\n$V\nF\n",
+    );
     sandbox.imgb("build ctx -q -o rootfs:root.tar").run().ok();
     assert_eq!(sandbox.tool("tar", "-xOf root.tar d/E").run().ok().text(), "v v $V\n");
     assert_eq!(sandbox.tool("tar", "-xOf root.tar d/F").run().ok().text(), "$V\n");
@@ -159,15 +166,20 @@ fn soft_dependencies_are_chosen_for_all_packs() {
     };
     let (none, all) = (packed("--soft none"), packed("--soft all"));
     assert!(none.lines().count() < all.lines().count(), "{none}\n{all}");
-    sandbox.imgb("build ctx --with nothing-such -o x.tar").run().error(2, &["no rule `nothing-such`"]);
+    sandbox
+        .imgb("build ctx --with nothing-such -o x.tar")
+        .run()
+        .error(2, &["no rule `nothing-such`"]);
 }
 
-/// What is expected is that of BuildKit's own tests, `testCopyParents` and `testCopyRelativeParents`, and of its
-/// reference.
+/// What is expected is that of BuildKit's own tests, `testCopyParents` and
+/// `testCopyRelativeParents`, and of its reference.
 #[test]
 fn parents_are_kept_as_buildkit_keeps_them() {
     let sandbox = Sandbox::new();
-    for path in ["foo1/foo2/bar", "foo1/foo2/baz", "src/a.txt", "src/x/b.txt", "src/x/y/c.txt", "src/x/y/d"] {
+    for path in
+        ["foo1/foo2/bar", "foo1/foo2/baz", "src/a.txt", "src/x/b.txt", "src/x/y/c.txt", "src/x/y/d"]
+    {
         sandbox.file(&format!("ctx/{path}"), path);
     }
     for path in ["b/c/d/foo", "b/c/d/e/bay", "b2/c/d/e/bar", "b/c2/d/e/baz", "b/c2/d/e2/baz"] {
@@ -180,7 +192,10 @@ fn parents_are_kept_as_buildkit_keeps_them() {
             "FROM scratch\nWORKDIR /test\nCOPY --parents foo1/foo2/ba* .",
             "test/foo1/foo2/bar test/foo1/foo2/baz",
         ),
-        ("FROM scratch\nCOPY --parents ./src/**/*.txt /p/", "p/src/a.txt p/src/x/b.txt p/src/x/y/c.txt"),
+        (
+            "FROM scratch\nCOPY --parents ./src/**/*.txt /p/",
+            "p/src/a.txt p/src/x/b.txt p/src/x/y/c.txt",
+        ),
         ("FROM scratch\nCOPY --parents ./src/./x/*.txt /p/", "p/x/b.txt"),
         ("FROM scratch\nCOPY --parents --exclude=**/y src /p/", "p/src/a.txt p/src/x/b.txt"),
         ("FROM scratch\nCOPY --parents foo1/none* src/a.txt /p/", "p/src/a.txt"),
@@ -229,7 +244,10 @@ fn here_documents_are_buildkits() {
         ("ARG name=world\nCOPY <<'EOF' c\nHello ${name}!\nEOF", &[("c", "Hello ${name}!\n")]),
         ("ARG name=world\nCOPY <<EOF c\nHello '${name}'!\nEOF", &[("c", "Hello 'world'!\n")]),
         ("ARG name=world\nCOPY <<EOF c\nHello \"${name}\"!\nEOF", &[("c", "Hello \"world\"!\n")]),
-        ("ARG name=world\nCOPY <<\"EOF\" c\nHello \"${name}\"!\nEOF", &[("c", "Hello \"${name}\"!\n")]),
+        (
+            "ARG name=world\nCOPY <<\"EOF\" c\nHello \"${name}\"!\nEOF",
+            &[("c", "Hello \"${name}\"!\n")],
+        ),
     ] {
         sandbox.file("ctx/Buildfile", format!("FROM scratch\n{recipe}\n"));
         sandbox.imgb("build ctx -q -o rootfs:root.tar").run().ok();
@@ -240,20 +258,29 @@ fn here_documents_are_buildkits() {
     }
     let recipe = "FROM scratch\nCOPY --chmod=777 <<A /p/all\nA\nCOPY --chmod=0644 --chown=5:6 <<A /p/rw\nA\n";
     let listed = built(&sandbox, recipe);
-    assert!(listed.contains("-rwxrwxrwx 0/0 p/all") && listed.contains("-rw-r--r-- 5/6 p/rw"), "{listed}");
+    assert!(
+        listed.contains("-rwxrwxrwx 0/0 p/all") && listed.contains("-rw-r--r-- 5/6 p/rw"),
+        "{listed}"
+    );
 }
 
 #[test]
 fn what_is_meant_is_said() {
     let sandbox = context();
-    sandbox.file("ctx/config/app.conf", "x").file("ctx/x.log", "x").file("ctx/.dockerignore", "*.log\n");
+    sandbox
+        .file("ctx/config/app.conf", "x")
+        .file("ctx/x.log", "x")
+        .file("ctx/.dockerignore", "*.log\n");
     for (recipe, wanted) in [
         ("FROM scratch\nCOPY confg/app.conf /", "did you mean `config/app.conf`?"),
         ("FROM scratch\nCOPY app.conf /", "did you mean `config/app.conf`?"),
         ("FROM scratch\nCOPY x.log /", "the ignore file leaves it out"),
         ("FROM scratch\nPACK ./x.log", "the ignore file leaves it out"),
         ("FROM scratch AS build\nFROM scratch\nCOPY --from=biuld /x /", "did you mean `build`?"),
-        ("FROM scratch AS s\nCOPY a /etc/a\nFROM scratch\nCOPY --from=s /ect/a /", "did you mean `etc/a`?"),
+        (
+            "FROM scratch AS s\nCOPY a /etc/a\nFROM scratch\nCOPY --from=s /ect/a /",
+            "did you mean `etc/a`?",
+        ),
         ("FROM scartch", "did you mean `scratch`?"),
     ] {
         sandbox.file("ctx/Buildfile", format!("{recipe}\n"));
@@ -274,12 +301,14 @@ fn the_stages_variables_count_where_pack_looks() {
     sandbox.dir("ctx/lib");
     sandbox.tool("gcc", "-shared -fPIC -o ctx/lib/libours.so f.c").run().ok();
     sandbox.tool("gcc", "-o ctx/m m.c -Lctx/lib -lours").run().ok();
-    let recipe =
-        "FROM scratch\nCOPY lib /opt/x/\nENV LD_LIBRARY_PATH=/opt/x\nPACK ./m /bin/m\nCMD [\"/bin/m\"]\n";
+    let recipe = "FROM scratch\nCOPY lib /opt/x/\nENV LD_LIBRARY_PATH=/opt/x\nPACK ./m /bin/m\nCMD [\"/bin/m\"]\n";
     sandbox.file("ctx/Buildfile", recipe);
     sandbox.imgb("build ctx -q -o image.tar").run().ok();
     sandbox.file("ctx/Buildfile", recipe.replace("ENV", "LABEL"));
-    sandbox.imgb("build ctx -q -o x.tar").run().error(1, &["libours.so", "searched: ", "--library-path"]);
+    sandbox
+        .imgb("build ctx -q -o x.tar")
+        .run()
+        .error(1, &["libours.so", "searched: ", "--library-path"]);
     // The same of an image that pack goes upon.
     sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY lib /opt/x/\nENV LD_LIBRARY_PATH=/opt/x\n");
     sandbox.imgb("build ctx -q -o base.tar").run().ok();
@@ -290,9 +319,14 @@ fn the_stages_variables_count_where_pack_looks() {
 #[test]
 fn the_buildfile_and_its_own_ignore_file_go_first() {
     let sandbox = context();
-    sandbox.file("ctx/Dockerfile", "FROM scratch\nCOPY a /docker\n").file("ctx/.dockerignore", "a\n");
+    sandbox
+        .file("ctx/Dockerfile", "FROM scratch\nCOPY a /docker\n")
+        .file("ctx/.dockerignore", "a\n");
     sandbox.file("ctx/Buildfile.dockerignore", "*\n!dir/one\n");
-    assert_eq!(built(&sandbox, "FROM scratch\nCOPY . /\n"), "drwxr-xr-x 0/0 dir/\n-rw-r--r-- 0/0 dir/one\n");
+    assert_eq!(
+        built(&sandbox, "FROM scratch\nCOPY . /\n"),
+        "drwxr-xr-x 0/0 dir/\n-rw-r--r-- 0/0 dir/one\n"
+    );
     // Without one of its own a file has the context's, and stdin too.
     sandbox.file("ctx/other", "FROM scratch\nCOPY a /x\n");
     sandbox

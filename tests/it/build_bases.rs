@@ -1,5 +1,6 @@
-//! Bases: images of every local form and tarballs, below a Buildfile's layers, in `--from`, under `pack --base`. The
-//! images are made by Docker and skopeo; what is said of layers is held against the archives' own documents.
+//! Bases: images of every local form and tarballs, below a Buildfile's layers, in `--from`, under
+//! `pack --base`. The images are made by Docker and skopeo; what is said of layers is held against
+//! the archives' own documents.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,10 +11,13 @@ use crate::{
     sandbox::Sandbox,
 };
 
-/// Makes `old.tar`, an image of two layers whose upper deletes a file and hides a directory of the lower, as
-/// Docker writes it, and the same image in the other forms.
+/// Makes `old.tar`, an image of two layers whose upper deletes a file and hides a directory of the
+/// lower, as Docker writes it, and the same image in the other forms.
 fn images(sandbox: &Sandbox, docker: &Docker) {
-    sandbox.file("base/Dockerfile", "FROM scratch\nCOPY lower /\nENV A=1\nUSER 5\nWORKDIR /w\nCMD [\"c\"]\n");
+    sandbox.file(
+        "base/Dockerfile",
+        "FROM scratch\nCOPY lower /\nENV A=1\nUSER 5\nWORKDIR /w\nCMD [\"c\"]\n",
+    );
     for path in ["gone", "kept", "hid/old", "hid/sub/old", "usr/lib/libx", "usr/bin/tool"] {
         sandbox.file(&format!("base/lower/{path}"), path);
     }
@@ -45,8 +49,8 @@ fn images(sandbox: &Sandbox, docker: &Docker) {
     old_layout(sandbox);
 }
 
-/// Writes `legacy.tar`: the archive as Docker wrote it before version 1.10's content addresses were everywhere, a directory
-/// per layer, one of them a link.
+/// Writes `legacy.tar`: the archive as Docker wrote it before version 1.10's content addresses were
+/// everywhere, a directory per layer, one of them a link.
 fn old_layout(sandbox: &Sandbox) {
     let script = r#"
 import json, os, tarfile
@@ -76,10 +80,12 @@ fn listed(sandbox: &Sandbox, tarball: &str) -> Vec<String> {
 
 /// The manifest and the configuration of the image in the layout `dir`.
 fn documents(sandbox: &Sandbox, dir: &str) -> (Value, Value) {
-    let json =
-        |path: &str| -> Value { serde_json::from_slice(&sandbox.read(&format!("{dir}/{path}"))).unwrap() };
-    let blob =
-        |digest: &Value| json(&format!("blobs/sha256/{}", &digest.as_str().unwrap()["sha256:".len()..]));
+    let json = |path: &str| -> Value {
+        serde_json::from_slice(&sandbox.read(&format!("{dir}/{path}"))).unwrap()
+    };
+    let blob = |digest: &Value| {
+        json(&format!("blobs/sha256/{}", &digest.as_str().unwrap()["sha256:".len()..]))
+    };
     let manifest = blob(&json("index.json")["manifests"][0]["digest"]);
     let config = blob(&manifest["config"]["digest"]);
     (manifest, config)
@@ -125,17 +131,23 @@ fn a_base_of_every_form_keeps_its_layers_and_its_configuration() {
         assert_eq!((diff_ids.len(), full), (layers.len(), layers.len()), "{base}");
         if base == "oci:../layout:v2" {
             let (below, _) = {
-                let inspected = sandbox.tool("skopeo", "inspect --raw oci:layout:v2").run().ok().text();
+                let inspected =
+                    sandbox.tool("skopeo", "inspect --raw oci:layout:v2").run().ok().text();
                 (serde_json::from_str::<Value>(&inspected).unwrap(), ())
             };
             let below = below["layers"].as_array().unwrap();
-            assert_eq!(&layers[..below.len()], &below[..], "byte for byte, by the same descriptors");
+            assert_eq!(
+                &layers[..below.len()],
+                &below[..],
+                "byte for byte, by the same descriptors"
+            );
         }
         fs_err::remove_dir_all(sandbox.path("out")).unwrap();
     }
 }
 
-/// A third layer hides all that was in a directory before; all layers are zstd's; podman has had it in its store.
+/// A third layer hides all that was in a directory before; all layers are zstd's; podman has had it
+/// in its store.
 #[test]
 fn opaque_directories_and_layers_of_zstd() {
     let Some(podman) = engines::podman() else { return };
@@ -155,7 +167,9 @@ fn opaque_directories_and_layers_of_zstd() {
     podman.load(&sandbox.path("two.tar"));
     podman.save("two:v2", "docker-archive", &sandbox.path("podman.tar"));
     podman.save("two:v2", "oci-archive", &sandbox.path("podman-oci.tar"));
-    for base in ["oci:../layout:v2", "oci:../zstd:v2", "../two.tar", "../podman.tar", "../podman-oci.tar"] {
+    for base in
+        ["oci:../layout:v2", "oci:../zstd:v2", "../two.tar", "../podman.tar", "../podman-oci.tar"]
+    {
         sandbox.file("ctx/Dockerfile", format!("FROM {base}\nCOPY low/e /d/\n"));
         sandbox.imgb("build ctx -q -o rootfs:root.tar").run().ok();
         assert_eq!(listed(&sandbox, "root.tar"), ["d/", "d/e", "d/three"], "{base}");
@@ -168,7 +182,9 @@ fn a_base_that_would_have_more_carried_out_is_refused() {
         return;
     }
     let sandbox = Sandbox::new();
-    sandbox.file("ctx/a", "a").file("ctx/Dockerfile", "FROM scratch\nCOPY a /\nLABEL trigger=here\n");
+    sandbox
+        .file("ctx/a", "a")
+        .file("ctx/Dockerfile", "FROM scratch\nCOPY a /\nLABEL trigger=here\n");
     sandbox.imgb("build ctx -q -t x -o docker-archive:base.tar").run().ok();
     let script = r#"
 import io, json, tarfile
@@ -191,7 +207,10 @@ new.close()
 "#;
     sandbox.file("trigger.py", script).tool("python3", "trigger.py").run().ok();
     sandbox.file("ctx/Dockerfile", "FROM ../trigger.tar\n");
-    sandbox.imgb("build ctx -q -o x.tar").run().error(4, &["ONBUILD", "COPY . /app", "Dockerfile:1:6"]);
+    sandbox
+        .imgb("build ctx -q -o x.tar")
+        .run()
+        .error(4, &["ONBUILD", "COPY . /app", "Dockerfile:1:6"]);
     sandbox.file("ctx/Dockerfile", "FROM scratch\nCOPY --from=../trigger.tar /a /b\n");
     sandbox.imgb("build ctx -q -o rootfs:root.tar").run().ok();
     assert_eq!(listed(&sandbox, "root.tar"), ["b"]);
@@ -211,19 +230,29 @@ fn an_image_gives_files_to_copy_and_takes_those_of_pack() {
 
     sandbox.file("bin/new", "n").file("lib/liby", "y");
     sandbox
-        .imgb("pack ./bin ./lib --base two.tar --user 9 --no-check -q -o rootfs:over.tar -o oci:over")
+        .imgb(
+            "pack ./bin ./lib --base two.tar --user 9 --no-check -q -o rootfs:over.tar -o oci:over",
+        )
         .run()
         .ok();
     let over = listed(&sandbox, "over.tar");
-    assert!(over.contains(&"usr/bin/new".into()) && over.contains(&"usr/lib/liby".into()), "{over:?}");
+    assert!(
+        over.contains(&"usr/bin/new".into()) && over.contains(&"usr/lib/liby".into()),
+        "{over:?}"
+    );
     assert!(over.contains(&"bin".into()) && over.contains(&"lib".into()), "links stay: {over:?}");
     assert!(!over.iter().any(|path| path == "gone" || path.starts_with("hid/old")), "{over:?}");
     let (manifest, config) = documents(&sandbox, "over");
-    assert_eq!((&config["config"]["User"], &config["config"]["WorkingDir"]), (&"9".into(), &"/w".into()));
+    assert_eq!(
+        (&config["config"]["User"], &config["config"]["WorkingDir"]),
+        (&"9".into(), &"/w".into())
+    );
     let below = sandbox.tool("skopeo", "inspect --raw docker-archive:two.tar").run().ok().text();
     let below: Value = serde_json::from_str(&below).unwrap();
-    let (layers, below) = (manifest["layers"].as_array().unwrap(), below["layers"].as_array().unwrap());
-    let diff_ids = |layers: &[Value]| layers.iter().map(|layer| layer["digest"].clone()).collect::<Vec<_>>();
+    let (layers, below) =
+        (manifest["layers"].as_array().unwrap(), below["layers"].as_array().unwrap());
+    let diff_ids =
+        |layers: &[Value]| layers.iter().map(|layer| layer["digest"].clone()).collect::<Vec<_>>();
     assert_eq!(diff_ids(&layers[..below.len()]), diff_ids(below));
     assert!(layers.len() > below.len());
     sandbox.imgb("pack ./bin --base gone.tar -o x.tar").run().error(3, &["--base gone.tar"]);
@@ -260,14 +289,20 @@ fn a_tarball_is_a_base() {
         .file("root/etc/passwd", "bob:x:7:8::/:/bin/sh\n")
         .file("root/usr/lib/x", "x")
         .symlink("root/lib", "usr/lib");
-    for (name, flag) in [("plain.tar", ""), ("gz.tar.gz", "z"), ("bz.tar.bz2", "j"), ("xz.tar.xz", "J")] {
-        sandbox.tool("tar", &format!("-C root -c{flag}f ctx-{name} --owner=3 --group=4 .")).run().ok();
+    for (name, flag) in
+        [("plain.tar", ""), ("gz.tar.gz", "z"), ("bz.tar.bz2", "j"), ("xz.tar.xz", "J")]
+    {
+        sandbox
+            .tool("tar", &format!("-C root -c{flag}f ctx-{name} --owner=3 --group=4 ."))
+            .run()
+            .ok();
     }
     sandbox.tool("zstd", "-q ctx-plain.tar -o ctx-zst.tar.zst").run().ok();
     for name in ["plain.tar", "gz.tar.gz", "bz.tar.bz2", "xz.tar.xz", "zst.tar.zst"] {
         let recipe = format!("FROM rootfs:{name}\nCOPY --chown=bob a /lib/\n");
         fs_err::create_dir_all(sandbox.path("ctx")).unwrap();
-        fs_err::copy(sandbox.path(format!("ctx-{name}")), sandbox.path(format!("ctx/{name}"))).unwrap();
+        fs_err::copy(sandbox.path(format!("ctx-{name}")), sandbox.path(format!("ctx/{name}")))
+            .unwrap();
         sandbox.file("ctx/a", "a").file("ctx/Buildfile", recipe);
         sandbox.imgb("build ctx -q -o rootfs:root.tar").run().ok();
         let text = sandbox.tool("tar", "--numeric-owner -tvf root.tar").run().ok().text();
@@ -282,5 +317,8 @@ fn a_tarball_is_a_base() {
 fn a_registry_reference_says_what_to_do() {
     let sandbox = Sandbox::new();
     sandbox.file("ctx/Buildfile", "FROM debian:12\n");
-    sandbox.imgb("build ctx -o x.tar").run().error(3, &["`debian:12` is no file here", "skopeo copy"]);
+    sandbox
+        .imgb("build ctx -o x.tar")
+        .run()
+        .error(3, &["`debian:12` is no file here", "skopeo copy"]);
 }

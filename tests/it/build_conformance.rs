@@ -1,5 +1,6 @@
-//! Dockerfiles built by imgb and by Docker (the classic builder and BuildKit) or buildah: the same files, the same
-//! configuration, but for the differences that docs/buildfile.md lists. The cases are text, in `conformance/`.
+//! Dockerfiles built by imgb and by Docker (the classic builder and BuildKit) or buildah: the same
+//! files, the same configuration, but for the differences that docs/buildfile.md lists. The cases
+//! are text, in `conformance/`.
 
 use std::{
     collections::BTreeMap,
@@ -47,7 +48,8 @@ fn cases(file: &str) -> Vec<Case> {
 
 fn case(text: &'static str) -> Case {
     let (name, mut text) = text.split_once('\n').unwrap();
-    let mut case = Case { name, ignore: None, args: String::new(), differs: None, text: String::new() };
+    let mut case =
+        Case { name, ignore: None, args: String::new(), differs: None, text: String::new() };
     while let Some((line, rest)) = text.strip_prefix("#! ").and_then(|text| text.split_once('\n')) {
         match line.split_once(' ').unwrap() {
             ("ignore", rules) => case.ignore = Some(unveiled(rules).replace('|', "\n") + "\n"),
@@ -72,8 +74,8 @@ impl Lab {
         Self(sandbox)
     }
 
-    /// Builds every case both ways, some at a time, `other` being the one that is not imgb. Returns whether each
-    /// succeeded.
+    /// Builds every case both ways, some at a time, `other` being the one that is not imgb. Returns
+    /// whether each succeeded.
     fn build(
         &self,
         cases: &[Case],
@@ -109,10 +111,13 @@ impl Lab {
             self.0.file(&format!("{dir}/.dockerignore"), rules);
         }
         let theirs = other(case, at, self.0.path(&dir));
-        let base = format!("--build-arg BASE=docker-archive:{}", self.0.path("base-image.tar").display());
+        let base =
+            format!("--build-arg BASE=docker-archive:{}", self.0.path("base-image.tar").display());
         // Many name programs that are not there: what would start is not the question here.
-        let args =
-            format!("build {dir} -q --no-check -t i{at} -o docker-archive:i{at}.tar {base} {}", case.args);
+        let args = format!(
+            "build {dir} -q --no-check -t i{at} -o docker-archive:i{at}.tar {base} {}",
+            case.args
+        );
         let ours = self.0.imgb(&args).run();
         fs_err::remove_dir_all(self.0.path(&dir)).unwrap();
         (theirs, ours)
@@ -123,27 +128,38 @@ impl Lab {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/conformance/merge.py");
         let lines = self.0.tool("python3", script).args(&archives.join(" ")).run().ok().text();
         let value = |line| serde_json::from_str(line).unwrap();
-        let tag = |value: &Value| value["tag"].as_str().unwrap().split(':').next().unwrap().to_owned();
+        let tag =
+            |value: &Value| value["tag"].as_str().unwrap().split(':').next().unwrap().to_owned();
         lines.lines().map(value).map(|value: Value| (tag(&value), value)).collect()
     }
 
-    /// Holds the outcomes against each other; `theirs` has the archives of the others' images, `prefix` their names'
-    /// beginning.
-    fn compare(&self, cases: &[Case], built: &[(Outcome, Outcome)], theirs: &[String], prefix: &str) {
+    /// Holds the outcomes against each other; `theirs` has the archives of the others' images,
+    /// `prefix` their names' beginning.
+    fn compare(
+        &self,
+        cases: &[Case],
+        built: &[(Outcome, Outcome)],
+        theirs: &[String],
+        prefix: &str,
+    ) {
         let theirs = self.contents(theirs);
         let succeeded = |at: &usize| built[*at].1.success();
-        let archives: Vec<_> = (0..cases.len()).filter(succeeded).map(|at| format!("i{at}.tar")).collect();
+        let archives: Vec<_> =
+            (0..cases.len()).filter(succeeded).map(|at| format!("i{at}.tar")).collect();
         let ours = self.contents(&archives);
         let docs = text("docs/buildfile.md");
         let mut wrong = String::new();
         for (at, (case, (their, our))) in cases.iter().zip(built).enumerate() {
             let differences = match (their.success(), our.success()) {
                 (false, false) => String::new(),
-                (true, true) => differences(&theirs[&format!("{prefix}{at}")], &ours[&format!("i{at}")]),
+                (true, true) => {
+                    differences(&theirs[&format!("{prefix}{at}")], &ours[&format!("i{at}")])
+                }
                 _ => format!("{}\n{}", their.show(), our.show()),
             };
             let told = case.differs.is_some_and(|why| docs.contains(why));
-            if case.differs.is_some() == differences.is_empty() || (case.differs.is_some() && !told) {
+            if case.differs.is_some() == differences.is_empty() || (case.differs.is_some() && !told)
+            {
                 wrong += &format!("## {}\n{}{differences}\n", case.name, case.text);
             }
         }
@@ -173,7 +189,8 @@ fn base_image(lab: &Lab, docker: &Docker) {
     docker.cli("save imgb-conf-base -o").arg(lab.0.path("base-image.tar")).run().ok();
 }
 
-/// What dockerd says of layers and images that it has itself just made and lost again: it is asked once more.
+/// What dockerd says of layers and images that it has itself just made and lost again: it is asked
+/// once more.
 const LOST: &[&str] = &["unable to find image", "layer does not exist"];
 
 #[test]
@@ -183,18 +200,22 @@ fn dockers_classic_builder_makes_the_same_images() {
     base_image(&lab, &docker);
     let cases = cases("classic.txt");
     assert!(cases.len() >= 80, "{}", cases.len());
-    // dockerd loses layers of the same content that two builds make at once ("unable to find image"): one at a time.
+    // dockerd loses layers of the same content that two builds make at once ("unable to find
+    // image"): one at a time.
     let turn = Mutex::new(());
     let built = lab.build(&cases, 2, |case, at, context| {
         let _turn = turn.lock();
-        let args = format!("build -q -t imgb-conf{at} --build-arg BASE=imgb-conf-base {}", case.args);
+        let args =
+            format!("build -q -t imgb-conf{at} --build-arg BASE=imgb-conf-base {}", case.args);
         let build = || docker.cli(&args).env("DOCKER_BUILDKIT", "0").arg(&context).run();
         let lost = |outcome: &Outcome| LOST.iter().any(|fault| outcome.stderr().contains(fault));
         let first = build();
         if lost(&first) { build() } else { first }
     });
-    let names: Vec<_> =
-        (0..cases.len()).filter(|&at| built[at].0.success()).map(|at| format!("imgb-conf{at}")).collect();
+    let names: Vec<_> = (0..cases.len())
+        .filter(|&at| built[at].0.success())
+        .map(|at| format!("imgb-conf{at}"))
+        .collect();
     docker.cli("save -o").arg(lab.0.path("all.tar")).args(&names.join(" ")).run().ok();
     lab.compare(&cases, &built, &["all.tar".into()], "imgb-conf");
     docker.cli("rmi --force").args(&names.join(" ")).run().ok();
@@ -209,7 +230,8 @@ fn buildah_makes_the_same_images_where_docker_has_no_such_flag() {
     let cases = cases("buildah.txt");
     let state = |name: &str| lab.0.path(name).display().to_string();
     let buildah = |args: &str| {
-        let global = format!("--storage-driver vfs --root {} --runroot {}", state("root"), state("run"));
+        let global =
+            format!("--storage-driver vfs --root {} --runroot {}", state("root"), state("run"));
         Run::new("buildah").env("HOME", lab.0.root()).args(&global).args(args)
     };
     // One at a time: its store has one lock.
@@ -217,13 +239,17 @@ fn buildah_makes_the_same_images_where_docker_has_no_such_flag() {
         let args = format!("bud -q --identity-label=false -t t{at} {}", case.args);
         let built = buildah(&args).arg(context).run();
         match built.success() {
-            true => {
-                buildah(&format!("push -q t{at} docker-archive:{}:t{at}", state(&format!("t{at}.tar")))).run()
-            }
+            true => buildah(&format!(
+                "push -q t{at} docker-archive:{}:t{at}",
+                state(&format!("t{at}.tar"))
+            ))
+            .run(),
             false => built,
         }
     });
-    let archives: Vec<_> =
-        (0..cases.len()).filter(|&at| built[at].0.success()).map(|at| format!("t{at}.tar")).collect();
+    let archives: Vec<_> = (0..cases.len())
+        .filter(|&at| built[at].0.success())
+        .map(|at| format!("t{at}.tar"))
+        .collect();
     lab.compare(&cases, &built, &archives, "t");
 }

@@ -1,5 +1,5 @@
-//! Contexts and Buildfiles that nobody means well with, and what a context must not change. The tarballs of
-//! `hostile_tar` are built there; images that lie are those of `image_read`.
+//! Contexts and Buildfiles that nobody means well with, and what a context must not change. The
+//! tarballs of `hostile_tar` are built there; images that lie are those of `image_read`.
 
 use std::{
     io::{Seek as _, Write as _},
@@ -19,7 +19,8 @@ use crate::{
 const CANARY: &str = "canary-8c1f";
 
 fn fifo(sandbox: &Sandbox, path: &str) {
-    rustix::fs::mknodat(CWD, sandbox.path(path), FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
+    rustix::fs::mknodat(CWD, sandbox.path(path), FileType::Fifo, Mode::from_raw_mode(0o644), 0)
+        .unwrap();
 }
 
 /// The bytes of the image that is built of `ctx`, or nothing where it is refused.
@@ -44,7 +45,10 @@ fn c1_links_out_of_the_context_are_links_and_give_nothing() {
     sandbox
         .symlink("ctx/d/up", "../../secret")
         .symlink("ctx/d/far", sandbox.path("secret").to_str().unwrap());
-    sandbox.symlink("ctx/d/dir", "../../out").symlink("ctx/d/one", "two").symlink("ctx/d/two", "up");
+    sandbox
+        .symlink("ctx/d/dir", "../../out")
+        .symlink("ctx/d/one", "two")
+        .symlink("ctx/d/two", "up");
     sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY d /d\n");
     let built = image(&sandbox).unwrap();
     assert!(!holds(&built, CANARY) && holds(&built, "../../secret"));
@@ -61,7 +65,11 @@ fn c1_links_out_of_the_context_are_links_and_give_nothing() {
 #[test]
 fn c2_what_is_swapped_for_a_link_meanwhile_gives_nothing() {
     let sandbox = Sandbox::new();
-    sandbox.file("secret", CANARY).file("out/f", CANARY).file("ctx/d/f", "honest").file("ctx/f", "honest");
+    sandbox
+        .file("secret", CANARY)
+        .file("out/f", CANARY)
+        .file("ctx/d/f", "honest")
+        .file("ctx/f", "honest");
     sandbox.symlink("link", sandbox.path("secret").to_str().unwrap());
     sandbox.symlink("dirlink", sandbox.path("out").to_str().unwrap());
     sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY . /c\n");
@@ -106,7 +114,8 @@ fn c3_a_file_that_changes_is_an_error_and_never_half_an_image() {
             }
         });
         // Between the walk and the reading the file has time to change.
-        let slowly = ["strace", "-f", "-qq", "-o", "trace", "-e", "inject=pread64:delay_enter=100000"];
+        let slowly =
+            ["strace", "-f", "-qq", "-o", "trace", "-e", "inject=pread64:delay_enter=100000"];
         let slowly = if have(&["strace"]) { &slowly[..] } else { &[] };
         let runs = (0..30).map(|number| {
             let under = if number % 10 == 0 { slowly } else { &[] };
@@ -153,9 +162,17 @@ fn c4_what_cannot_be_read_is_an_error_that_names_it() {
     sandbox.file("ctx/a", "a").file("ctx/shut", CANARY).file("ctx/dir/in", CANARY);
     sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY . /c\n").give_to_nobody();
     sandbox.mode("ctx/shut", 0);
-    sandbox.imgb("build ctx -q -o x.tar").nobody().run().error(3, &["ctx/shut", "permission denied"]);
+    sandbox
+        .imgb("build ctx -q -o x.tar")
+        .nobody()
+        .run()
+        .error(3, &["ctx/shut", "permission denied"]);
     sandbox.mode("ctx/shut", 0o644).mode("ctx/dir", 0);
-    sandbox.imgb("build ctx -q -o x.tar").nobody().run().error(3, &["ctx/dir", "permission denied"]);
+    sandbox
+        .imgb("build ctx -q -o x.tar")
+        .nobody()
+        .run()
+        .error(3, &["ctx/dir", "permission denied"]);
     // What is left out need not be read.
     sandbox.file("ctx/.dockerignore", "dir\n");
     sandbox.imgb("build ctx -q -o x.tar").nobody().run().ok();
@@ -184,8 +201,16 @@ fn c5_secrets_are_named_in_builds_and_in_packed_directories() {
     let warned = sandbox.imgb("build ctx -o x.tar").run().ok();
     let packed = sandbox.imgb("pack ./ctx -o y.tar").run().ok();
     for path in secrets {
-        assert!(warned.stderr().contains(&format!("`{path}` looks like a secret")), "{}", warned.show());
-        assert!(packed.stderr().contains(&format!("`/ctx/{path}` looks like a secret")), "{}", packed.show());
+        assert!(
+            warned.stderr().contains(&format!("`{path}` looks like a secret")),
+            "{}",
+            warned.show()
+        );
+        assert!(
+            packed.stderr().contains(&format!("`/ctx/{path}` looks like a secret")),
+            "{}",
+            packed.show()
+        );
     }
     assert!(!warned.stderr().contains("ca.pem") && !packed.stderr().contains("ca.pem"));
     sandbox.imgb("build ctx --deny-secrets -o z.tar").run().error(1, &secrets);
@@ -199,8 +224,10 @@ fn c5_secrets_are_named_in_builds_and_in_packed_directories() {
 fn c6_an_output_within_the_context_does_not_grow_into_itself() {
     let sandbox = Sandbox::new();
     sandbox.file("ctx/a", "a").file("ctx/Buildfile", "FROM scratch\nCOPY . /c\n");
-    let first = sandbox.imgb("build . -q -o rootfs:out.tar").cwd(sandbox.path("ctx")).run().ok().digest();
-    let second = sandbox.imgb("build . -q -o rootfs:out.tar").cwd(sandbox.path("ctx")).run().ok().digest();
+    let first =
+        sandbox.imgb("build . -q -o rootfs:out.tar").cwd(sandbox.path("ctx")).run().ok().digest();
+    let second =
+        sandbox.imgb("build . -q -o rootfs:out.tar").cwd(sandbox.path("ctx")).run().ok().digest();
     assert_eq!(first, second);
 }
 
@@ -237,7 +264,11 @@ fn c8_buildfiles_of_no_good_will() {
     for text in heavy {
         sandbox.file("ctx/Buildfile", &text);
         let run = sandbox.imgb("build ctx -q -o x.tar").run();
-        assert!(!run.success() || text.contains("CMD ["), "{}", &run.show()[..run.show().len().min(2000)]);
+        assert!(
+            !run.success() || text.contains("CMD ["),
+            "{}",
+            &run.show()[..run.show().len().min(2000)]
+        );
         assert!(!run.stderr().contains("panicked"), "{}", &text[..40]);
     }
     sandbox.file("ctx/Buildfile", b"FROM scratch\nLABEL a=\xff\n");
@@ -251,8 +282,11 @@ fn c9_variables_are_expanded_once_and_do_not_grow_without_end() {
     sandbox.file("ctx/Buildfile", format!("FROM scratch\nENV A0=xxxxxxxx\n{doubling}"));
     sandbox.imgb("build ctx -q -o x.tar").run().error(2, &["Buildfile:"]);
     sandbox.file("ctx/Buildfile", "FROM scratch\nENV B='$C' C=c\nENV A=$B D=$HOST_SECRET\n");
-    let run =
-        sandbox.imgb("build ctx -q -o - --format rootfs --dry-run").env("HOST_SECRET", CANARY).run().ok();
+    let run = sandbox
+        .imgb("build ctx -q -o - --format rootfs --dry-run")
+        .env("HOST_SECRET", CANARY)
+        .run()
+        .ok();
     assert!(!run.show().contains(CANARY));
     sandbox.imgb("build ctx -q -o oci:out").env("HOST_SECRET", CANARY).run().ok();
     let grep = sandbox.tool("grep", "-rl canary out").run();
@@ -296,7 +330,10 @@ fn a_checkout_under_any_umask_gives_the_same_digest() {
         return;
     }
     let sandbox = Sandbox::new();
-    sandbox.file("origin/src/a.txt", "a").file("origin/bin/run", "#!/bin/sh\n").mode("origin/bin/run", 0o755);
+    sandbox
+        .file("origin/src/a.txt", "a")
+        .file("origin/bin/run", "#!/bin/sh\n")
+        .mode("origin/bin/run", 0o755);
     sandbox.symlink("origin/link", "src").file("origin/Dockerfile", "FROM scratch\nCOPY . /app\n");
     sandbox.file("origin/.dockerignore", ".git\n");
     let git = |args: &str| {
@@ -311,7 +348,12 @@ fn a_checkout_under_any_umask_gives_the_same_digest() {
     let digest = |umask: u32| {
         let dir = format!("clone{umask:o}");
         git(&format!("clone -q origin {dir}")).umask(umask).run().ok();
-        sandbox.imgb(&format!("build {dir} -q -t app -o {dir}.tar")).umask(umask).run().ok().digest()
+        sandbox
+            .imgb(&format!("build {dir} -q -t app -o {dir}.tar"))
+            .umask(umask)
+            .run()
+            .ok()
+            .digest()
     };
     let usual = digest(0o022);
     for umask in [0o002, 0o007, 0o027, 0o077] {
@@ -338,7 +380,8 @@ fn a_change_of_one_copy_leaves_the_other_layers() {
     sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY a /\nCOPY b /\nCOPY c /\n");
     let layers = |out: &str| -> Vec<String> {
         sandbox.imgb(&format!("build ctx -q -t x -o docker-archive:{out}.tar")).run().ok();
-        let manifest = sandbox.tool("tar", &format!("-xOf {out}.tar manifest.json")).run().ok().text();
+        let manifest =
+            sandbox.tool("tar", &format!("-xOf {out}.tar manifest.json")).run().ok().text();
         let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
         let layers = manifest[0]["Layers"].as_array().unwrap();
         layers.iter().map(|layer| layer.as_str().unwrap().to_owned()).collect()

@@ -7,7 +7,8 @@ use crate::{
 };
 
 /// A Debian of packages from the machine's own mirror: what `apt-get` needs and no more.
-const DEBIAN: &str = "--variant=apt --mode=root --quiet --aptopt=Acquire::Languages=none bookworm debian.tar";
+const DEBIAN: &str =
+    "--variant=apt --mode=root --quiet --aptopt=Acquire::Languages=none bookworm debian.tar";
 
 #[test]
 fn an_empty_image_is_a_base() {
@@ -34,7 +35,10 @@ fn one_static_program_is_an_image() {
         return;
     }
     let sandbox = Sandbox::new();
-    sandbox.file("hello.c", "#include <stdio.h>\nint main(void) { puts(\"hello, world\"); return 0; }\n");
+    sandbox.file(
+        "hello.c",
+        "#include <stdio.h>\nint main(void) { puts(\"hello, world\"); return 0; }\n",
+    );
     sandbox.tool("gcc", "-static -o hello hello.c").run().ok();
     sandbox.file("Dockerfile", "FROM scratch\nCOPY hello /\nCMD [\"/hello\"]\n");
     sandbox.imgb("build -q -t imgb-hello -o image.tar").run().ok();
@@ -59,8 +63,8 @@ fn stages_give_files_to_each_other() {
     docker.image("imgb-stages").run().ok().prints_only("it works");
 }
 
-/// `bash` of the root runs, `apt-get` runs; libraries copied through the merged `/lib` are found there, and the root
-/// works still.
+/// `bash` of the root runs, `apt-get` runs; libraries copied through the merged `/lib` are found
+/// there, and the root works still.
 #[test]
 fn a_debian_root_becomes_an_image_and_a_base() {
     let Some(docker) = engines::docker() else { return };
@@ -93,7 +97,10 @@ fn a_debian_root_becomes_an_image_and_a_base() {
         .mode("over/bin/tool", 0o755);
     let recipe = "ARG BASE\nFROM $BASE\nCOPY lib/ /lib/\nCOPY bin/ /bin/\n";
     sandbox.file("over/Dockerfile", recipe);
-    sandbox.imgb("build over --build-arg BASE=../debian-image.tar -q -t imgb-over -o over.tar").run().ok();
+    sandbox
+        .imgb("build over --build-arg BASE=../debian-image.tar -q -t imgb-over -o over.tar")
+        .run()
+        .ok();
     docker.load(&sandbox.path("over.tar"));
     let theirs = "build -q -t imgb-over-docker --build-arg BASE=imgb-debian";
     docker.cli(theirs).env("DOCKER_BUILDKIT", "0").arg(sandbox.path("over")).run().ok();
@@ -103,7 +110,10 @@ fn a_debian_root_becomes_an_image_and_a_base() {
         // The times of links are not compared.
         text.lines()
             .map(|line| {
-                line.split_whitespace().filter(|word| !word.contains(':')).collect::<Vec<_>>().join(" ")
+                line.split_whitespace()
+                    .filter(|word| !word.contains(':'))
+                    .collect::<Vec<_>>()
+                    .join(" ")
             })
             .collect::<Vec<_>>()
     };

@@ -18,19 +18,21 @@ fn inputs() -> Sandbox {
     let sandbox = Sandbox::new();
     for (dir, seed) in [("one", 1_u32), ("two", 2), ("three", 3)] {
         for number in 0..20_u32 {
-            let bytes: Vec<u8> =
-                (0..20_000_u32).map(|i| (((i ^ seed ^ number) * 40_503) >> (i % 11)) as u8 & 63).collect();
+            let bytes: Vec<u8> = (0..20_000_u32)
+                .map(|i| (((i ^ seed ^ number) * 40_503) >> (i % 11)) as u8 & 63)
+                .collect();
             sandbox.file(&format!("tree/{dir}/f{number}"), bytes);
         }
     }
-    sandbox.file("tree/Buildfile", "FROM scratch\nCOPY one /one\nCOPY two /two\nCOPY three /three\n");
+    sandbox
+        .file("tree/Buildfile", "FROM scratch\nCOPY one /one\nCOPY two /two\nCOPY three /three\n");
     sandbox.dir("out").give_to_nobody();
     settle(&sandbox);
     sandbox
 }
 
-/// Waits until a file that is changed now gets another time than all that were changed before: without that the
-/// cache rightly keeps nothing.
+/// Waits until a file that is changed now gets another time than all that were changed before:
+/// without that the cache rightly keeps nothing.
 fn settle(sandbox: &Sandbox) {
     let stamp = || {
         fs_err::write(sandbox.path("out/stamp"), "x").unwrap();
@@ -67,7 +69,11 @@ fn control(sandbox: &Sandbox) -> String {
 }
 
 fn blobs(sandbox: &Sandbox) -> Vec<PathBuf> {
-    sandbox.names("out/cache/blobs").iter().map(|name| sandbox.path("out/cache/blobs").join(name)).collect()
+    sandbox
+        .names("out/cache/blobs")
+        .iter()
+        .map(|name| sandbox.path("out/cache/blobs").join(name))
+        .collect()
 }
 
 const LAYER: u64 = 20 * 20_000;
@@ -81,7 +87,10 @@ fn a_second_run_reads_nothing() {
     assert_eq!(outcome(build(&sandbox)), (wanted.clone(), vec![true; 3], vec![0; 3]));
     assert!(sandbox.read("out/image.tar") == first);
     fs_err::remove_file(sandbox.path("out/image.tar")).unwrap();
-    assert_eq!(outcome(build(&sandbox).args("--jobs 7")), (wanted.clone(), vec![true; 3], vec![0; 3]));
+    assert_eq!(
+        outcome(build(&sandbox).args("--jobs 7")),
+        (wanted.clone(), vec![true; 3], vec![0; 3])
+    );
     // Another level is another layer.
     let (other, cached, _) = outcome(build(&sandbox).args("--compress gzip:1"));
     assert_eq!((other == wanted, cached), (false, vec![false; 3]));
@@ -139,8 +148,12 @@ fn outputs_of_every_kind_are_the_same_cold_and_warm_whatever_the_jobs() {
     ] {
         for jobs in ["1", "2", "7", "16"] {
             for way in ["--cache out/cold", "--cache out/cold", "--cache out/cache", "--no-cache"] {
-                let run =
-                    sandbox.imgb("build tree -t image -q --jobs").arg(jobs).args(way).arg("-o").arg(out);
+                let run = sandbox
+                    .imgb("build tree -t image -q --jobs")
+                    .arg(jobs)
+                    .args(way)
+                    .arg("-o")
+                    .arg(out);
                 assert_eq!(run.run().ok().digest(), wanted, "{out} {jobs} {way}");
             }
             fs_err::remove_dir_all(sandbox.path("out/cold")).unwrap();
@@ -154,12 +167,14 @@ fn outputs_of_every_kind_are_the_same_cold_and_warm_whatever_the_jobs() {
     assert!(run.into_bytes() == archive);
 }
 
-/// A layout may share its blobs with the cache. That it goes, or is changed in place, must not be noticed.
+/// A layout may share its blobs with the cache. That it goes, or is changed in place, must not be
+/// noticed.
 #[test]
 fn layouts_share_blobs_with_the_cache_and_neither_spoils_the_other() {
     let sandbox = inputs();
     let wanted = control(&sandbox);
-    let layout = || sandbox.imgb("build tree -t image --cache out/cache --timing --json -o oci:out/layout");
+    let layout =
+        || sandbox.imgb("build tree -t image --cache out/cache --timing --json -o oci:out/layout");
     assert_eq!(outcome(layout()).0, wanted);
     assert_eq!(fs_err::metadata(&blobs(&sandbox)[0]).unwrap().nlink(), 2);
     assert_eq!(outcome(layout()).1, [true; 3]);
@@ -168,7 +183,8 @@ fn layouts_share_blobs_with_the_cache_and_neither_spoils_the_other() {
     assert_eq!(fs_err::metadata(&blobs(&sandbox)[0]).unwrap().nlink(), 2);
     Layout::open(&sandbox.path("out/layout"));
     // Another umask is another mode, so that it gets a copy.
-    let strict = sandbox.imgb("build tree -t image --cache out/cache -q -o oci:out/strict").umask(0o077);
+    let strict =
+        sandbox.imgb("build tree -t image --cache out/cache -q -o oci:out/strict").umask(0o077);
     assert_eq!(strict.run().ok().digest(), wanted);
     assert_eq!(fs_err::metadata(&blobs(&sandbox)[0]).unwrap().nlink(), 2);
     for name in sandbox.names("out/layout/blobs/sha256") {
@@ -207,7 +223,9 @@ fn poisoned_entries_are_found_and_made_again() {
                 fs_err::OpenOptions::new().write(true).open(path).unwrap().set_len(50).unwrap();
             }
         }),
-        ("blobs are gone", &|| blobs(&sandbox).iter().for_each(|path| fs_err::remove_file(path).unwrap())),
+        ("blobs are gone", &|| {
+            blobs(&sandbox).iter().for_each(|path| fs_err::remove_file(path).unwrap());
+        }),
         ("one blob is another's", &|| {
             let blobs = blobs(&sandbox);
             fs_err::copy(&blobs[0], &blobs[1]).unwrap();
@@ -220,12 +238,15 @@ fn poisoned_entries_are_found_and_made_again() {
                 let text = fs_err::read_to_string(&path).unwrap();
                 fs_err::write(
                     &path,
-                    text.replace("members 2", "members 3").replace("diff-id sha256:", "diff-id sha256:0"),
+                    text.replace("members 2", "members 3")
+                        .replace("diff-id sha256:", "diff-id sha256:0"),
                 )
                 .unwrap();
             }
         }),
-        ("records are empty", &|| records().iter().for_each(|path| fs_err::write(path, "").unwrap())),
+        ("records are empty", &|| {
+            records().iter().for_each(|path| fs_err::write(path, "").unwrap());
+        }),
         ("records are directories and blobs are links", &|| {
             for path in records() {
                 fs_err::remove_file(&path).unwrap();
@@ -287,8 +308,9 @@ fn a_cache_that_cannot_be_used_is_none() {
             none("not readable", run("out/open").nobody().umask(0o777));
         }
     }
-    let nowhere =
-        sandbox.imgb("build tree -o out/image.tar -t image --timing --json").env("HOME", "/nonexistent");
+    let nowhere = sandbox
+        .imgb("build tree -o out/image.tar -t image --timing --json")
+        .env("HOME", "/nonexistent");
     none("no home", nowhere);
     assert!(!PathBuf::from("/nonexistent").exists());
 }
@@ -297,8 +319,10 @@ fn a_cache_that_cannot_be_used_is_none() {
 fn the_cache_is_where_the_user_has_it() {
     let sandbox = inputs();
     let run = |name: &str, value: PathBuf| {
-        let run =
-            sandbox.imgb("build tree -o out/image.tar -t image --timing --json").nobody().env(name, value);
+        let run = sandbox
+            .imgb("build tree -o out/image.tar -t image --timing --json")
+            .nobody()
+            .env(name, value);
         outcome(run).1
     };
     sandbox.dir("out/home").give_to_nobody();
@@ -324,13 +348,22 @@ fn many_processes_use_one_cache() {
             let (sandbox, wanted) = (&sandbox, &wanted);
             scope.spawn(move || {
                 for round in 0..4 {
-                    // Some have no room for more than one layer, so that they take away what others have just made.
+                    // Some have no room for more than one layer, so that they take away what others
+                    // have just made.
                     let limit = if number % 3 == 0 { "300k" } else { "1M" };
-                    let out =
-                        if number % 2 == 0 { format!("out/{number}.tar") } else { "oci:out/shared".into() };
-                    let run =
-                        sandbox.imgb("build tree -t image -q --cache out/cache --cache-limit").arg(limit);
-                    assert_eq!(run.arg("-o").arg(out).run().ok().digest(), *wanted, "{number} {round}");
+                    let out = if number % 2 == 0 {
+                        format!("out/{number}.tar")
+                    } else {
+                        "oci:out/shared".into()
+                    };
+                    let run = sandbox
+                        .imgb("build tree -t image -q --cache out/cache --cache-limit")
+                        .arg(limit);
+                    assert_eq!(
+                        run.arg("-o").arg(out).run().ok().digest(),
+                        *wanted,
+                        "{number} {round}"
+                    );
                 }
             });
         }
@@ -339,8 +372,11 @@ fn many_processes_use_one_cache() {
         assert!(sandbox.read(&format!("out/{number}.tar")) == sandbox.read("out/control.tar"));
     }
     Layout::open(&sandbox.path("out/shared"));
-    let left: Vec<String> =
-        sandbox.names("out/shared/blobs/sha256").into_iter().filter(|name| name.len() != 64).collect();
+    let left: Vec<String> = sandbox
+        .names("out/shared/blobs/sha256")
+        .into_iter()
+        .filter(|name| name.len() != 64)
+        .collect();
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -359,8 +395,7 @@ fn the_cache_keeps_to_its_limit_and_lets_go_of_the_oldest() {
     // Only the third directory's layer is used again.
     sandbox.file("tree/third/Buildfile", "FROM scratch\nCOPY three /three\n");
     settle(&sandbox);
-    let third =
-        "build tree -f tree/third/Buildfile -o out/image.tar -t image --cache out/cache --timing --json";
+    let third = "build tree -f tree/third/Buildfile -o out/image.tar -t image --cache out/cache --timing --json";
     assert_eq!(outcome(sandbox.imgb(third)).1, [true]);
     let pruned = info(&format!("prune --limit {}", size - 1));
     assert_eq!((&pruned["removed"]["layers"], &pruned["layers"]), (&1.into(), &2.into()));

@@ -1,4 +1,5 @@
-//! The proof that an image will start: what it finds, and that it finds whatever keeps a program from starting.
+//! The proof that an image will start: what it finds, and that it finds whatever keeps a program
+//! from starting.
 
 use crate::{
     engines::have,
@@ -24,9 +25,15 @@ fn broken(sandbox: &Sandbox, args: &str, kind: &str, parts: &[&str]) {
 #[test]
 fn each_fault_names_the_broken_edge() {
     let sandbox = Sandbox::new();
-    sandbox.program("app", static_elf(X86_64)).file("data", "text").program("script", "#!/bin/nosuch\n");
+    sandbox
+        .program("app", static_elf(X86_64))
+        .file("data", "text")
+        .program("script", "#!/bin/nosuch\n");
     sandbox.program("env", "#!/usr/bin/env nosuch\n").program("plain", "no magic at all");
-    sandbox.program("foreign", static_elf(AARCH64)).file("closed", static_elf(X86_64)).mode("closed", 0o644);
+    sandbox
+        .program("foreign", static_elf(AARCH64))
+        .file("closed", static_elf(X86_64))
+        .mode("closed", 0o644);
     broken(&sandbox, "app --entrypoint /gone", "command", &["/gone"]);
     broken(&sandbox, "app --entrypoint gone", "command", &["gone", "/usr/bin/gone"]);
     broken(&sandbox, "closed --entrypoint /closed", "denied", &["/closed", "execute"]);
@@ -34,7 +41,12 @@ fn each_fault_names_the_broken_edge() {
     broken(&sandbox, "app --entrypoint /app --user 1:nosuch", "group", &["nosuch", "/etc/group"]);
     broken(&sandbox, "plain --entrypoint /plain", "no-program", &["/plain"]);
     broken(&sandbox, "app data --entrypoint /app --workdir /data", "workdir", &["/data"]);
-    broken(&sandbox, "--no-deps script --entrypoint /script", "interpreter", &["/script", "/bin/nosuch"]);
+    broken(
+        &sandbox,
+        "--no-deps script --entrypoint /script",
+        "interpreter",
+        &["/script", "/bin/nosuch"],
+    );
     broken(&sandbox, "--no-deps env --entrypoint /env", "interpreter", &["/env", "/usr/bin/env"]);
     broken(
         &sandbox,
@@ -43,7 +55,12 @@ fn each_fault_names_the_broken_edge() {
         &["/foreign", "aarch64", "linux/amd64"],
     );
     sandbox.dir("dir").program("dir/app", static_elf(X86_64)).mode("dir", 0o700);
-    broken(&sandbox, "dir --entrypoint /dir/app --user 65532", "denied", &["/dir", "search", "65532"]);
+    broken(
+        &sandbox,
+        "dir --entrypoint /dir/app --user 65532",
+        "denied",
+        &["/dir", "search", "65532"],
+    );
 }
 
 #[test]
@@ -78,15 +95,18 @@ fn modes_of_directories_for_temporary_files_are_told() {
     sandbox.mode("root/tmp", 0o777).mode("root/var/tmp", 0o755);
     packed(&sandbox, "root/ --entrypoint /app --preserve-mode");
     let check = sandbox.imgb("check image.tar").run().ok();
-    for part in
-        ["`/tmp` has mode 0777", "remove each other's files", "`/var/tmp` has mode 0755", "cannot write"]
-    {
+    for part in [
+        "`/tmp` has mode 0777",
+        "remove each other's files",
+        "`/var/tmp` has mode 0755",
+        "cannot write",
+    ] {
         assert!(check.stderr().contains(part), "no {part:?}\n{}", check.show());
     }
 }
 
-/// Takes each file and link out of a good image: either the check says what is missing, or the program does its
-/// work without it.
+/// Takes each file and link out of a good image: either the check says what is missing, or the
+/// program does its work without it.
 #[test]
 fn without_any_one_file_it_is_named_or_the_program_runs() {
     if !have(&["sort", "tar"]) {
@@ -117,5 +137,8 @@ fn without_any_one_file_it_is_named_or_the_program_runs() {
             named += 1;
         }
     }
-    assert!(named >= 4, "program, loader, and libraries: {named} named, {needless} needless of {files:?}");
+    assert!(
+        named >= 4,
+        "program, loader, and libraries: {named} named, {needless} needless of {files:?}"
+    );
 }

@@ -1,5 +1,5 @@
-//! Images made anew of damaged objects, so that every digest is right: one bit after another of what a kernel and a
-//! loader read of an ELF file.
+//! Images made anew of damaged objects, so that every digest is right: one bit after another of
+//! what a kernel and a loader read of an ELF file.
 
 use crate::{check_each::Good, rules_root::Root};
 
@@ -9,21 +9,24 @@ fn number(bytes: &[u8], at: u64, len: usize) -> u64 {
     bytes[at..at + len].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
-/// Where a 64-bit object says what it is and needs: header, program headers, and what the ones for the interpreter
-/// and the dynamic section point to.
+/// Where a 64-bit object says what it is and needs: header, program headers, and what the ones for
+/// the interpreter and the dynamic section point to.
 fn told(bytes: &[u8]) -> Vec<std::ops::Range<u64>> {
     let (table, count) = (number(bytes, 32, 8), number(bytes, 56, 2));
     let headers = (0..count).map(|index| table + index * 56);
     let pointed = headers.filter(|&at| matches!(number(bytes, at, 4), 2 | 3));
     let mut out = vec![0..64, table..table + count * 56];
     out.extend(
-        pointed.map(|at| number(bytes, at + 8, 8)..number(bytes, at + 8, 8) + number(bytes, at + 32, 8)),
+        pointed.map(|at| {
+            number(bytes, at + 8, 8)..number(bytes, at + 8, 8) + number(bytes, at + 32, 8)
+        }),
     );
     out
 }
 
-/// Of each object that is loaded bits all over what it says are turned, one at a time. What is said twice or cannot be is
-/// named; what only the object's own code could tell is not, and is the smaller part of what keeps it from starting.
+/// Of each object that is loaded bits all over what it says are turned, one at a time. What is said
+/// twice or cannot be is named; what only the object's own code could tell is not, and is the
+/// smaller part of what keeps it from starting.
 #[test]
 fn most_bits_that_matter_to_a_loader_are_named() {
     let Some(root) = Root::pack(&["sort"], "sort -q -o image.tar") else { return };

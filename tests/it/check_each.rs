@@ -1,5 +1,5 @@
-//! Five good images, of each of which one thing after another is deleted or damaged: the proof names it, or the
-//! program starts all the same, in a root that lacks it.
+//! Five good images, of each of which one thing after another is deleted or damaged: the proof
+//! names it, or the program starts all the same, in a root that lacks it.
 
 use std::{
     os::unix::fs::symlink,
@@ -54,7 +54,8 @@ pub(crate) struct Good {
 impl Good {
     pub(crate) fn new(root: Root, program: &'static str, args: &'static [&'static str]) -> Self {
         let image = open(&root.dir().with_file_name("image.tar"));
-        let good = Self { start: Start::of_image(&image), tree: image.merged(), root, program, args };
+        let good =
+            Self { start: Start::of_image(&image), tree: image.merged(), root, program, args };
         assert_eq!(good.prove(&good.tree).faults, [], "the image is good");
         good.run().run().ok();
         good
@@ -69,7 +70,8 @@ impl Good {
         self.args.iter().fold(run, |run, arg| run.arg(arg))
     }
 
-    /// Whether the damage is to something that a loader or the kernel reads: ELF objects, the front of scripts.
+    /// Whether the damage is to something that a loader or the kernel reads: ELF objects, the front
+    /// of scripts.
     fn is_read(&self, path: &ImagePath, damage: Damage) -> bool {
         let bytes = fs_err::read(self.on_disk(path)).unwrap();
         match damage {
@@ -82,7 +84,8 @@ impl Good {
     /// Its ELF objects.
     pub(crate) fn objects(&self) -> Vec<(ImagePath, Vec<u8>)> {
         let files = self.tree.iter().filter(|(_, node)| node.file().is_some());
-        let files = files.map(|(path, _)| (path.clone(), fs_err::read(self.on_disk(path)).unwrap()));
+        let files =
+            files.map(|(path, _)| (path.clone(), fs_err::read(self.on_disk(path)).unwrap()));
         files.filter(|(_, bytes)| bytes.starts_with(b"\x7fELF")).collect()
     }
 
@@ -111,7 +114,10 @@ impl Good {
                 tree.insert(path.clone(), Node::symlink(*b"/nowhere"));
             }
             (Damage::Empty, Kind::File(file)) if file.len > 0 => {
-                tree.insert(path.clone(), Node { meta: node.meta.clone(), ..Node::inline(0, *b"") });
+                tree.insert(
+                    path.clone(),
+                    Node { meta: node.meta.clone(), ..Node::inline(0, *b"") },
+                );
             }
             (Damage::Half, Kind::File(file)) if file.len > 1 => {
                 let bytes = fs_err::read(self.on_disk(path)).unwrap();
@@ -136,7 +142,8 @@ impl Good {
                 let bytes = fs_err::read(&away).unwrap();
                 let len = if damage == Damage::Half { bytes.len() / 2 } else { 0 };
                 fs_err::write(&here, &bytes[..len]).unwrap();
-                fs_err::set_permissions(&here, fs_err::metadata(&away).unwrap().permissions()).unwrap();
+                fs_err::set_permissions(&here, fs_err::metadata(&away).unwrap().permissions())
+                    .unwrap();
             }
         }
         let starts = self.run().run().success();
@@ -145,7 +152,8 @@ impl Good {
         starts
     }
 
-    /// One bit of the archive after another: `check` names it, or the image is the same by all its digests.
+    /// One bit of the archive after another: `check` names it, or the image is the same by all its
+    /// digests.
     #[track_caller]
     fn bits(&self) {
         let archive = self.root.dir().with_file_name("image.tar");
@@ -171,7 +179,9 @@ impl Good {
         self.bits();
         let (mut named, mut needless, mut missed) = (0, 0, Vec::new());
         let paths = self.tree.iter().filter(|(_, node)| !node.is_directory());
-        for (_, (path, node)) in paths.enumerate().filter(|(at, (path, _))| picks(*at, &path.to_string())) {
+        for (_, (path, node)) in
+            paths.enumerate().filter(|(at, (path, _))| picks(*at, &path.to_string()))
+        {
             for damage in DAMAGES {
                 // What no loader and no kernel reads is for the image's digests to guard.
                 if node.file().is_some() && !self.is_read(path, damage) {
@@ -217,7 +227,8 @@ fn a_tree_of_links_to_one_program() {
 fn a_program_with_many_libraries() {
     let args = "curl -q -o image.tar";
     let Some(root) = Root::pack(&["curl"], args) else { return };
-    let picks = |at: usize, path: &str| path.contains("/lib/x86_64-linux-gnu/lib") || at.is_multiple_of(13);
+    let picks =
+        |at: usize, path: &str| path.contains("/lib/x86_64-linux-gnu/lib") || at.is_multiple_of(13);
     Good::new(root, "curl", &["--version"]).each(&picks);
 }
 
@@ -236,7 +247,8 @@ fn a_language() {
         return;
     };
     let picks = |at: usize, path: &str| {
-        let is_library = path.contains("/python3.") || path.contains("/share/") || path.contains("/gconv/");
+        let is_library =
+            path.contains("/python3.") || path.contains("/share/") || path.contains("/gconv/");
         !is_library || at.is_multiple_of(23) || path.contains("/encodings/") && path.len() < 42
     };
     Good::new(root, "/usr/bin/python3", &["-c", "pass"]).each(&picks);
@@ -251,6 +263,7 @@ fn a_script() {
     sandbox.program("start", "#!/usr/bin/env bash\nread line </etc/passwd || echo done\n");
     let args = "start bash --entrypoint /start -q -o image.tar";
     let Some(root) = Root::pack_in(sandbox, &[], args) else { return };
-    Good::new(root, "/start", &[])
-        .each(&|at, path| !path.contains("/share/") && !path.contains("/gconv/") || at.is_multiple_of(23));
+    Good::new(root, "/start", &[]).each(&|at, path| {
+        !path.contains("/share/") && !path.contains("/gconv/") || at.is_multiple_of(23)
+    });
 }

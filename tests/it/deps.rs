@@ -24,14 +24,20 @@ fn lib(name: &str) -> Elf {
     Elf::library().soname(name)
 }
 
-/// `/opt/app/bin/app`, whose libraries are found by every rule that needs no environment, and one that is not.
+/// `/opt/app/bin/app`, whose libraries are found by every rule that needs no environment, and one
+/// that is not.
 fn application() -> Sandbox {
     let sandbox = sandbox();
     let names = ["liba.so", "libb.so.1", "libconf.so", "libgone.so.2"];
-    let app =
-        names.iter().fold(Elf::program(LOADER).runpath("$ORIGIN/../lib:"), |app, name| app.needed(name));
+    let app = names
+        .iter()
+        .fold(Elf::program(LOADER).runpath("$ORIGIN/../lib:"), |app, name| app.needed(name));
     elf(&sandbox, "/opt/app/bin/app", &app);
-    elf(&sandbox, "/opt/app/lib/liba.so", &lib("liba.so").needed("libb.so.1").needed("ld-linux-x86-64.so.2"));
+    elf(
+        &sandbox,
+        "/opt/app/lib/liba.so",
+        &lib("liba.so").needed("libb.so.1").needed("ld-linux-x86-64.so.2"),
+    );
     elf(&sandbox, "/usr/lib64/libb.so.1.2", &lib("libb.so.1"));
     sandbox.symlink("root/usr/lib64/libb.so.1", "libb.so.1.2");
     elf(&sandbox, "/usr/local/lib/libconf.so", &lib("libconf.so"));
@@ -98,7 +104,10 @@ fn an_included_library_of_the_configuration_gets_its_entry() {
     sandbox.file("root/etc/ld.so.conf", "/usr/local/lib\n");
     let without = sandbox.imgb("plan --sysroot root root/app").run().ok();
     assert!(!without.text().contains("/etc/ld.so.cache"), "{}", without.show());
-    let plan = sandbox.imgb("plan --sysroot root root/app --include /usr/local/lib/libplug.so.1").run().ok();
+    let plan = sandbox
+        .imgb("plan --sysroot root root/app --include /usr/local/lib/libplug.so.1")
+        .run()
+        .ok();
     assert!(plan.text().contains("/etc/ld.so.cache "), "{}", plan.show());
 }
 
@@ -112,8 +121,10 @@ fn a_library_is_no_entrypoint() {
     sandbox.program("x.o", Elf { kind: 1, ..Elf::library() }.build());
     sandbox.program("app", Elf::program(LOADER).build());
     for (file, starts) in [("app", true), ("libx.so", false), ("x.o", false)] {
-        let run =
-            sandbox.imgb(&format!("pack --sysroot root --no-check ./{file} -o oci:image-{file}")).run().ok();
+        let run = sandbox
+            .imgb(&format!("pack --sysroot root --no-check ./{file} -o oci:image-{file}"))
+            .run()
+            .ok();
         let config = sandbox.imgb(&format!("inspect --json oci:image-{file}")).run().ok().text();
         assert_eq!(config.contains("\"Entrypoint\""), starts, "{config}{}", run.show());
     }
@@ -158,10 +169,15 @@ fn the_list_has_one_path_a_line_in_the_order_of_loading() {
     let sandbox = application();
     let list = "/opt/app/bin/../lib/liba.so\n/usr/lib64/libb.so.1\n/usr/local/lib/libconf.so\n";
     let list = format!("{list}{LOADER}\n");
-    let run = sandbox.imgb("deps --list --sysroot root /opt/app/bin/app").run().exits(1).prints_only(&list);
+    let run = sandbox
+        .imgb("deps --list --sysroot root /opt/app/bin/app")
+        .run()
+        .exits(1)
+        .prints_only(&list);
     assert!(run.stderr().contains("libgone.so.2"), "{}", run.show());
     elf(&sandbox, "/x/libgone.so.2", &lib("libgone.so.2"));
-    let given = sandbox.imgb("deps --list --sysroot root /opt/app/bin/app --library-path /x").run().ok();
+    let given =
+        sandbox.imgb("deps --list --sysroot root /opt/app/bin/app --library-path /x").run().ok();
     assert!(given.text().contains("/x/libgone.so.2\n"), "{}", given.show());
 }
 
@@ -202,8 +218,9 @@ fn builds_for_better_processors_are_listed_when_asked_for() {
     elf(&sandbox, "/app", &Elf::program(LOADER).needed("liba.so"));
     elf(&sandbox, "/lib64/liba.so", &lib("liba.so"));
     elf(&sandbox, "/lib64/glibc-hwcaps/x86-64-v3/liba.so", &lib("liba.so"));
-    let list =
-        |more: &str| sandbox.imgb(&format!("deps --list --sysroot root /app {more}")).run().ok().text();
+    let list = |more: &str| {
+        sandbox.imgb(&format!("deps --list --sysroot root /app {more}")).run().ok().text()
+    };
     assert_eq!(list(""), format!("/lib64/liba.so\n{LOADER}\n"));
     let all = format!("/lib64/liba.so\n/lib64/glibc-hwcaps/x86-64-v3/liba.so\n{LOADER}\n");
     assert_eq!(list("--hwcaps all"), all);
@@ -229,7 +246,8 @@ fn the_image_s_own_environment_counts_and_the_builder_s_does_not() {
     elf(&sandbox, "/opt/own/libpre.so", &lib("libpre.so").needed("libdeep.so"));
     elf(&sandbox, "/opt/own/libdeep.so", &lib("libdeep.so"));
     let pack = "pack --soft none --no-check --sysroot root root/app:/app -o rootfs:fs.tar";
-    let builders = sandbox.imgb(pack).env("LD_LIBRARY_PATH", "/opt/own").env("LD_PRELOAD", "libpre.so");
+    let builders =
+        sandbox.imgb(pack).env("LD_LIBRARY_PATH", "/opt/own").env("LD_PRELOAD", "libpre.so");
     builders.run().error(1, &["libown.so.1"]);
     let own = "--env LD_LIBRARY_PATH=rel:/opt/own/ --env LD_PRELOAD=libpre.so";
     sandbox.imgb(&format!("{pack} {own}")).run().ok();
@@ -253,12 +271,15 @@ fn chains_of_5000_and_10000_libraries_need_no_stack() {
     for i in 0..10_000 {
         elf(&sandbox, &format!("/fan/{}", name(i)), &lib(&name(i)).needed(name(i / 2)));
     }
-    let small = |run: Run| run.under(&["sh", "-c", r#"ulimit -s 256 && exec "$0" "$@""#]).run().ok();
-    let lines =
-        |args: &str| small(sandbox.imgb(&format!("deps --sysroot root {args}"))).text().lines().count();
+    let small =
+        |run: Run| run.under(&["sh", "-c", r#"ulimit -s 256 && exec "$0" "$@""#]).run().ok();
+    let lines = |args: &str| {
+        small(sandbox.imgb(&format!("deps --sysroot root {args}"))).text().lines().count()
+    };
     assert_eq!(lines("--list /deep"), 5_001);
     assert_eq!(lines("--list /wide"), 10_001);
-    // The program, its loader, each library by who asked for it first, and the last one's need of the first.
+    // The program, its loader, each library by who asked for it first, and the last one's need of
+    // the first.
     assert_eq!(lines("/deep"), 2 + 5_000 + 1);
     assert_eq!(lines("--dot /deep"), 4 + 1 + 1 + 5_001);
     assert_eq!(lines("--json /deep"), 1);

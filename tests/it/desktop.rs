@@ -1,4 +1,5 @@
-//! Rules for programs with windows: a real screen, that of Xvfb, and what such programs load without one.
+//! Rules for programs with windows: a real screen, that of Xvfb, and what such programs load
+//! without one.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -20,7 +21,8 @@ kill -TERM "$pid"
 wait "$pid"
 "#;
 
-/// A screen that programs in a root reach through an abstract socket, as they share the host's network.
+/// A screen that programs in a root reach through an abstract socket, as they share the host's
+/// network.
 struct Screen {
     guard: Child,
     display: String,
@@ -73,8 +75,12 @@ fn drivers_draw() {
         return;
     }
     let screen = Screen::new();
-    let at_screen = |run: Run| run.env("DISPLAY", &screen.display).env("LIBGL_ALWAYS_SOFTWARE", "1");
-    only_with(both("mesa", "glxinfo", &|root| at_screen(root.run("glxinfo")).arg("-B")), "llvmpipe");
+    let at_screen =
+        |run: Run| run.env("DISPLAY", &screen.display).env("LIBGL_ALWAYS_SOFTWARE", "1");
+    only_with(
+        both("mesa", "glxinfo", &|root| at_screen(root.run("glxinfo")).arg("-B")),
+        "llvmpipe",
+    );
     let [without, with] = both("mesa", "eglinfo", &|root| at_screen(root.run("eglinfo"))).unwrap();
     assert!(!without.text().contains("EGL vendor string: Mesa Project"), "{}", without.show());
     // It fails where one of several platforms is not there, as on the host.
@@ -89,12 +95,12 @@ fn qt_has_its_platform_and_what_is_asked_for() {
     }
     let screen = Screen::new();
     let args = format!("{TOOLS}/qtdiag:/usr/bin/qtdiag --without qt-plugins");
-    let diagnose =
-        |root: &Root| root.run("qtdiag").env("DISPLAY", &screen.display).env("QT_XCB_GL_INTEGRATION", "none");
+    let diagnose = |root: &Root| {
+        root.run("qtdiag").env("DISPLAY", &screen.display).env("QT_XCB_GL_INTEGRATION", "none")
+    };
     only_with(both("qt", &args, &diagnose), "on \"xcb\"");
     let sandbox = Sandbox::new();
-    let scene =
-        "import QtQuick 2.0\nItem { Component.onCompleted: { console.log(\"made \" + 6 * 7); Qt.quit() } }\n";
+    let scene = "import QtQuick 2.0\nItem { Component.onCompleted: { console.log(\"made \" + 6 * 7); Qt.quit() } }\n";
     sandbox.file("scene.qml", scene);
     let scene = sandbox.path("scene.qml");
     let args = format!("{TOOLS}/qmlscene:/usr/bin/qmlscene {}:/scene.qml", scene.display());

@@ -1,4 +1,5 @@
-//! The same inputs give the same bytes, whoever packs them, where, when and how; and packing runs nothing.
+//! The same inputs give the same bytes, whoever packs them, where, when and how; and packing runs
+//! nothing.
 
 use std::{
     os::unix::fs::{MetadataExt, PermissionsExt},
@@ -60,8 +61,12 @@ fn neither_umask_nor_user_nor_environment_changes_the_digest() {
         fs_err::remove_file(sandbox.path("out/image.tar")).unwrap();
     }
     assert_eq!(pack(&sandbox, Run::nobody), control, "as nobody");
-    let settings =
-        [("LC_ALL", "tr_TR.UTF-8"), ("LANG", "C"), ("TZ", "Asia/Kathmandu"), ("HOME", "/nonexistent")];
+    let settings = [
+        ("LC_ALL", "tr_TR.UTF-8"),
+        ("LANG", "C"),
+        ("TZ", "Asia/Kathmandu"),
+        ("HOME", "/nonexistent"),
+    ];
     for (name, value) in settings {
         assert_eq!(pack(&sandbox, |run| run.env(name, value)), control, "{name}={value}");
     }
@@ -80,7 +85,8 @@ fn a_checkout_with_another_umask_order_and_time_has_the_same_digest() {
     let (sandbox, control) = (inputs(), control());
     let mut names: Vec<String> = sandbox.names("tree");
     names.reverse();
-    // The same names in a new directory, made in another order, as a checkout with umask 002 would be.
+    // The same names in a new directory, made in another order, as a checkout with umask 002 would
+    // be.
     sandbox.dir("again");
     for name in &names {
         fs_err::rename(sandbox.path("tree").join(name), sandbox.path("again").join(name)).unwrap();
@@ -98,7 +104,8 @@ fn a_checkout_with_another_umask_order_and_time_has_the_same_digest() {
             continue;
         }
         let group_writes = (found.mode() & 0o200) >> 3;
-        fs_err::set_permissions(&path, PermissionsExt::from_mode(found.mode() | group_writes)).unwrap();
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(found.mode() | group_writes))
+            .unwrap();
         fs_err::File::open(&path).unwrap().into_parts().0.set_modified(long_ago).unwrap();
     }
     assert_eq!(pack(&sandbox, |run| run), control);
@@ -126,8 +133,13 @@ fn every_kind_of_output_holds_the_same_image() {
     assert_eq!(Layout::open(&sandbox.path("out/layout-by-slash")).manifest_digest, control.0);
     assert_eq!(image("oci-archive:out/oci.tar").digest(), control.0);
     assert_eq!(Layout::unpack(&sandbox, "out/oci.tar", "unpacked").manifest_digest, control.0);
-    assert_eq!(digest_of(&image("-").into_bytes()[..]).0, control.1, "the archive on standard output");
-    let several = sandbox.imgb("pack ./tree ./script -t image -o out/a.tar -o oci:out/b -o rootfs:out/c.tar");
+    assert_eq!(
+        digest_of(&image("-").into_bytes()[..]).0,
+        control.1,
+        "the archive on standard output"
+    );
+    let several =
+        sandbox.imgb("pack ./tree ./script -t image -o out/a.tar -o oci:out/b -o rootfs:out/c.tar");
     several.run().ok().prints(&control.0);
     assert_eq!(file_digest(sandbox.path("out/a.tar")), control.1);
     assert_eq!(Layout::open(&sandbox.path("out/b")).manifest_digest, control.0);
@@ -142,7 +154,8 @@ fn a_layout_keeps_its_other_tags() {
     let two = sandbox.imgb("pack ./script -o oci:layout:two").run().ok().digest();
     assert_ne!(one, two);
     sandbox.imgb("pack ./tree -o oci:layout:one").run().ok();
-    let index: serde_json::Value = serde_json::from_slice(&sandbox.read("layout/index.json")).unwrap();
+    let index: serde_json::Value =
+        serde_json::from_slice(&sandbox.read("layout/index.json")).unwrap();
     let mut found: Vec<(&str, &str)> = Vec::new();
     for descriptor in index["manifests"].as_array().unwrap() {
         let tag = descriptor["annotations"]["org.opencontainers.image.ref.name"].as_str();
@@ -167,8 +180,11 @@ fn times_are_zero_or_those_of_source_date_epoch() {
     let layout = Layout::unpack(&sandbox, "out/image.tar", "later");
     assert_eq!(created(&layout).as_deref(), Some("2023-11-14T22:13:20Z"));
     for layer in layout.layers() {
-        let list =
-            sandbox.tool("tar", "--list --verbose --gzip --full-time --utc --file").arg(layer).run().ok();
+        let list = sandbox
+            .tool("tar", "--list --verbose --gzip --full-time --utc --file")
+            .arg(layer)
+            .run()
+            .ok();
         for line in list.text().lines() {
             assert!(line.contains("2023-11-14 22:13:20"), "{line}");
         }
@@ -177,8 +193,9 @@ fn times_are_zero_or_those_of_source_date_epoch() {
     bad.run().error(2, &["SOURCE_DATE_EPOCH", "yesterday"]);
 }
 
-/// What changes one of these changes the digest of every image that users have built and signed: it is a
-/// change of format. It belongs in the change log, and needs a better reason than a failing test.
+/// What changes one of these changes the digest of every image that users have built and signed: it
+/// is a change of format. It belongs in the change log, and needs a better reason than a failing
+/// test.
 mod golden {
     pub(super) const FORMAT: &str = "2";
     pub(super) const MANIFEST: &str =
@@ -189,7 +206,8 @@ mod golden {
         "sha256:5d4236d48bc7ae402bb7aebee976a8035fd562018de72edca4a3139d4127a797";
     pub(super) const ZSTD_MANIFEST: &str =
         "sha256:c9b117b84c54fe3bbc71c28852f1b025d49881860b3bcc1eeeb34e5317d11503";
-    pub(super) const ROOTFS: &str = "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
+    pub(super) const ROOTFS: &str =
+        "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
 }
 
 #[test]
@@ -197,8 +215,7 @@ fn the_golden_image_has_its_digests() {
     let sandbox = Sandbox::new();
     fixtures::tree(&sandbox);
     let pack = |args: &str| {
-        let options =
-            "--soft none --env PATH=/bin --workdir /tree --user 65532 --label b=2 --label a=1 --entrypoint";
+        let options = "--soft none --env PATH=/bin --workdir /tree --user 65532 --label b=2 --label a=1 --entrypoint";
         sandbox
             .imgb("pack ./tree -t golden:1")
             .args(options)

@@ -1,8 +1,10 @@
-//! What a power cut leaves: content is on the disk before its name, blobs before the index that names them.
+//! What a power cut leaves: content is on the disk before its name, blobs before the index that
+//! names them.
 
 use crate::{engines::have, sandbox::Sandbox};
 
-/// What `imgb pack` did about the disk, in order: `sync`, `sync-dir PATH` and `name PATH`, paths below the sandbox.
+/// What `imgb pack` did about the disk, in order: `sync`, `sync-dir PATH` and `name PATH`, paths
+/// below the sandbox.
 fn steps(sandbox: &Sandbox, arguments: &str) -> Vec<String> {
     let calls = "trace=fsync,fdatasync,rename,renameat,renameat2";
     let strace = ["strace", "-f", "-qq", "-y", "-s", "4096", "-e", calls, "-o", "trace"];
@@ -19,7 +21,9 @@ fn steps(sandbox: &Sandbox, arguments: &str) -> Vec<String> {
         }
         let of = line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).unwrap().0;
         match of.strip_prefix(here.trim_end_matches('/')) {
-            Some(dir) if !dir.contains('#') && sandbox.path(dir.trim_start_matches('/')).is_dir() => {
+            Some(dir)
+                if !dir.contains('#') && sandbox.path(dir.trim_start_matches('/')).is_dir() =>
+            {
                 format!("sync-dir {}", dir.trim_start_matches('/'))
             }
             _ => "sync".into(),
@@ -63,6 +67,9 @@ fn nobody_waits_for_the_disk_who_does_not_want_to() {
     sandbox.file("file", "content");
     for output in ["-o out.tar", "-o oci:layout", "-o rootfs:root.tar -o oci-archive:a.tar"] {
         let steps = steps(&sandbox, &format!("--no-fsync {output}"));
-        assert!(!steps.is_empty() && steps.iter().all(|step| step.starts_with("name ")), "{steps:?}");
+        assert!(
+            !steps.is_empty() && steps.iter().all(|step| step.starts_with("name ")),
+            "{steps:?}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Roots of other architectures, asked of their own loaders: Debian's libraries for cross compilers, and whole
-//! systems that `IMGB_SYSROOTS` names.
+//! Roots of other architectures, asked of their own loaders: Debian's libraries for cross
+//! compilers, and whole systems that `IMGB_SYSROOTS` names.
 
 use std::{
     io::{self, Write as _},
@@ -52,7 +52,12 @@ const ARCHITECTURES: [Architecture; 6] = [
     of("i686-linux-gnu", "/lib/ld-linux.so.2", (3, false, false, 0), ("386", None)),
     of("s390x-linux-gnu", "/lib/ld64.so.1", (22, true, true, 0), ("s390x", None)),
     of("powerpc64le-linux-gnu", "/lib64/ld64.so.2", (21, true, false, 2), ("ppc64le", None)),
-    of("riscv64-linux-gnu", "/lib/ld-linux-riscv64-lp64d.so.1", (243, true, false, 5), ("riscv64", None)),
+    of(
+        "riscv64-linux-gnu",
+        "/lib/ld-linux-riscv64-lp64d.so.1",
+        (243, true, false, 5),
+        ("riscv64", None),
+    ),
 ];
 
 /// What runs programs of an architecture; nothing where the kernel does it.
@@ -67,8 +72,8 @@ fn emulator(architecture: &str) -> Option<&'static str> {
     })
 }
 
-/// The libraries of a cross package as a system's root, in the directory `root` of a sandbox. Character sets are
-/// left out: there are hundreds.
+/// The libraries of a cross package as a system's root, in the directory `root` of a sandbox.
+/// Character sets are left out: there are hundreds.
 fn cross_root(of: &Architecture) -> Sandbox {
     let sandbox = Sandbox::new();
     for dir in ["lib", "lib64"] {
@@ -87,7 +92,8 @@ fn cross_root(of: &Architecture) -> Sandbox {
 
 /// Every dynamic object below `root`, by its path there.
 fn objects(root: &Path) -> Vec<ImagePath> {
-    let entries = walkdir::WalkDir::new(root).sort_by_file_name().into_iter().filter_map(Result::ok);
+    let entries =
+        walkdir::WalkDir::new(root).sort_by_file_name().into_iter().filter_map(Result::ok);
     let files = entries.filter(|entry| entry.file_type().is_file() && is_elf(entry.path()));
     let below = files.filter_map(|entry| Some(entry.path().strip_prefix(root).ok()?.to_owned()));
     let below = below.filter(|path| !path.starts_with(".oracle"));
@@ -97,10 +103,12 @@ fn objects(root: &Path) -> Vec<ImagePath> {
 fn is_elf(path: &Path) -> bool {
     use std::io::Read as _;
     let mut magic = [0; 4];
-    fs_err::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF"
+    fs_err::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+        && magic == *b"\x7fELF"
 }
 
-/// Asks the root's own loader about each of its dynamic objects: how many there were, and where we say otherwise.
+/// Asks the root's own loader about each of its dynamic objects: how many there were, and where we
+/// say otherwise.
 fn compare(root: &Path) -> (usize, Vec<String>) {
     let objects = objects(root);
     let roots: Vec<Root> = objects.iter().map(|path| Root { path: path.clone() }).collect();
@@ -121,11 +129,15 @@ fn compare(root: &Path) -> (usize, Vec<String>) {
     let mut differ = Vec::new();
     for questions in questions.chunks(100) {
         let commands: Vec<String> = questions.iter().map(|(.., command)| command.clone()).collect();
-        for ((path, program, _), (theirs, text)) in questions.iter().zip(oracle::ask(root, &commands, &[])) {
+        for ((path, program, _), (theirs, text)) in
+            questions.iter().zip(oracle::ask(root, &commands, &[]))
+        {
             let ours = oracle::ours(&closure, program);
             if ours != theirs {
                 let faults = &program.faults;
-                differ.push(format!("{path}\n  ours {ours:?}\n  real {theirs:?}\n {faults:?}\n{text}"));
+                differ.push(format!(
+                    "{path}\n  ours {ours:?}\n  real {theirs:?}\n {faults:?}\n{text}"
+                ));
             }
         }
     }
@@ -149,7 +161,8 @@ fn own_library(of: &Architecture) -> Elf {
 /// Where the loader of an image and we differ on its `/app`, and what the loader says.
 fn listed(of: &Architecture, root: &Path) -> (Vec<String>, String) {
     let (_, differ) = compare(root);
-    let emulator = emulator(of.platform.0).map_or_else(String::new, |name| format!("/.oracle/{name} "));
+    let emulator =
+        emulator(of.platform.0).map_or_else(String::new, |name| format!("/.oracle/{name} "));
     let command = format!("{emulator}{} --list /app", of.loader);
     (differ, oracle::ask(root, &[command], &[]).remove(0).1)
 }
@@ -171,13 +184,25 @@ fn case_23_other_machines_libraries_are_found_as_their_loaders_find_them() {
         let sandbox = cross_root(of);
         let (compared, differ) = compare(&sandbox.path("root"));
         assert!(compared > 15, "{}: {compared} objects", of.triplet);
-        assert!(differ.is_empty(), "{}: {} differ\n{}", of.triplet, differ.len(), differ.join("\n"));
+        assert!(
+            differ.is_empty(),
+            "{}: {} differ\n{}",
+            of.triplet,
+            differ.len(),
+            differ.join("\n")
+        );
     }
     let systems = std::env::var_os("IMGB_SYSROOTS").unwrap_or_default();
     for root in std::env::split_paths(&systems).filter(|root| !root.as_os_str().is_empty()) {
         let (compared, differ) = compare(&root);
         let _ = writeln!(io::stderr(), "{}: {compared} objects", root.display());
-        assert!(differ.is_empty(), "{}: {} differ\n{}", root.display(), differ.len(), differ.join("\n"));
+        assert!(
+            differ.is_empty(),
+            "{}: {} differ\n{}",
+            root.display(),
+            differ.len(),
+            differ.join("\n")
+        );
     }
 }
 
@@ -192,8 +217,13 @@ fn case_23_an_image_of_another_architecture_holds_its_sysroots_files_and_says_so
         sandbox.program("root/opt/own/libown.so.1", own_library(of).build());
         // What the machine itself has must not be taken, be it named or pointed at.
         sandbox.symlink("root/lib/libresolv.so.2.host", "/lib/x86_64-linux-gnu/libresolv.so.2");
-        let list = sandbox.imgb("deps --sysroot root --list --library-path /opt/own /app").run().ok().text();
-        let mut names: Vec<&str> = list.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
+        let list = sandbox
+            .imgb("deps --sysroot root --list --library-path /opt/own /app")
+            .run()
+            .ok()
+            .text();
+        let mut names: Vec<&str> =
+            list.lines().map(|line| line.rsplit('/').next().unwrap()).collect();
         let loader = of.loader.rsplit('/').next().unwrap();
         let mut own = [
             "libc.so.6",
@@ -222,7 +252,8 @@ fn case_23_an_image_of_another_architecture_holds_its_sysroots_files_and_says_so
         }
         let files = |root: &str| objects(&sandbox.path(root)).len();
         assert_eq!(files("fs"), 1 + own.len(), "{}", of.triplet);
-        // The loader itself finds all of them there, the program's own library by the image's cache.
+        // The loader itself finds all of them there, the program's own library by the image's
+        // cache.
         let (differ, text) = listed(of, &sandbox.path("fs"));
         assert!(
             differ.is_empty() && text.contains("libown.so.1 => /opt/own/libown.so.1"),

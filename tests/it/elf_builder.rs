@@ -1,5 +1,6 @@
-//! ELF objects of any machine, made of nothing: headers, a dynamic section, its strings, symbols, versions and
-//! notes in one segment, as much as a loader reads before it runs anything. Every field can be set.
+//! ELF objects of any machine, made of nothing: headers, a dynamic section, its strings, symbols,
+//! versions and notes in one segment, as much as a loader reads before it runs anything. Every
+//! field can be set.
 
 /// An object to be.
 #[derive(Clone, Debug)]
@@ -153,7 +154,8 @@ impl Build<'_> {
         });
         let len = self.out.len() as u64;
         let headers = std::mem::take(&mut self.out);
-        let present = |kind: u32, of: (u64, u64)| if of.1 > 0 { (kind, of.0, of.1) } else { (0, 0, 0) };
+        let present =
+            |kind: u32, of: (u64, u64)| if of.1 > 0 { (kind, of.0, of.1) } else { (0, 0, 0) };
         self.header(ehdr, phdr, count);
         let table = (phdr * count) as u64;
         // PT_PHDR, by which a program's loader learns where it was mapped, comes first.
@@ -333,11 +335,19 @@ impl Build<'_> {
     }
 
     fn half(&mut self, value: u16) {
-        self.out.extend(if self.elf.big_endian { value.to_be_bytes() } else { value.to_le_bytes() });
+        self.out.extend(if self.elf.big_endian {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        });
     }
 
     fn quad(&mut self, value: u32) {
-        self.out.extend(if self.elf.big_endian { value.to_be_bytes() } else { value.to_le_bytes() });
+        self.out.extend(if self.elf.big_endian {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        });
     }
 
     /// A field as wide as the class.
@@ -346,7 +356,11 @@ impl Build<'_> {
             self.quad(value as u32);
             return;
         }
-        self.out.extend(if self.elf.big_endian { value.to_be_bytes() } else { value.to_le_bytes() });
+        self.out.extend(if self.elf.big_endian {
+            value.to_be_bytes()
+        } else {
+            value.to_le_bytes()
+        });
     }
 }
 

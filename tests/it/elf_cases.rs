@@ -1,5 +1,5 @@
-//! glibc's rules, one case a test, each compared with the real loader in a root of its own. The numbers are those
-//! of the list of cases that every implementation known got some wrong of.
+//! glibc's rules, one case a test, each compared with the real loader in a root of its own. The
+//! numbers are those of the list of cases that every implementation known got some wrong of.
 
 use imgb::elf::{Hwcaps, Options, Outcome, Tag, Warning};
 
@@ -45,7 +45,12 @@ fn same_with(root: &Rooted, program: &str, library_path: &[&str]) -> Listing {
         vec![format!("LD_LIBRARY_PATH={}", library_path.join(":"))]
     };
     let (theirs, printed) = root.glibc(&[program], &environment).remove(0);
-    assert_eq!(ours.failed, theirs.failed, "{ours:?}\n{printed}\n{}", imgb::elf::render::tree(&closure));
+    assert_eq!(
+        ours.failed,
+        theirs.failed,
+        "{ours:?}\n{printed}\n{}",
+        imgb::elf::render::tree(&closure)
+    );
     if !ours.failed {
         assert_eq!(ours, theirs, "{printed}\n{}", imgb::elf::render::tree(&closure));
     }
@@ -74,7 +79,8 @@ fn case_2_runpath_serves_only_its_owner() {
 #[test]
 fn case_3_runpath_of_the_requester_voids_all_rpath() {
     let Some(root) = root(&app().needed("liba.so").rpath("/d1:/d2")) else { return };
-    root.elf("/d1/liba.so", &lib().needed("libb.so").runpath("/nonexistent")).elf("/d2/libb.so", &lib());
+    root.elf("/d1/liba.so", &lib().needed("libb.so").runpath("/nonexistent"))
+        .elf("/d2/libb.so", &lib());
     assert_eq!(same(&root).missing, ["libb.so"]);
 }
 
@@ -128,14 +134,17 @@ fn case_6_tokens_in_library_path() {
 
 #[test]
 fn case_7_what_a_sibling_loaded_is_there() {
-    let Some(root) = root(&app().needed("liba.so").needed("libb.so").runpath("/d1")) else { return };
+    let Some(root) = root(&app().needed("liba.so").needed("libb.so").runpath("/d1")) else {
+        return;
+    };
     root.elf("/d1/liba.so", &lib().needed("libb.so")).elf("/d1/libb.so", &lib());
     assert_eq!(paths(&same(&root)), "/d1/liba.so /d1/libb.so");
 }
 
 #[test]
 fn case_8_a_soname_answers_once_it_is_loaded() {
-    for (first, second, missing) in [("libb9.so", "libother.so", 0), ("libother.so", "libb9.so", 1)] {
+    for (first, second, missing) in [("libb9.so", "libother.so", 0), ("libother.so", "libb9.so", 1)]
+    {
         let Some(root) = root(&app().needed(first).needed(second).runpath("/d")) else { return };
         root.elf("/d/libb9.so", &lib().soname("libother.so"));
         assert_eq!(same(&root).missing.len(), missing, "{first}");
@@ -146,7 +155,9 @@ fn case_8_a_soname_answers_once_it_is_loaded() {
 fn case_9_origin_is_resolved_for_programs_only() {
     let Some(root) = root(&app()) else { return };
     root.elf("/real/bin/e", &app().needed("liba.so").runpath("$ORIGIN/../lib"));
-    root.link("/alias/e", "../real/bin/e").elf("/real/lib/liba.so", &lib()).elf("/lib/liba.so", &lib());
+    root.link("/alias/e", "../real/bin/e")
+        .elf("/real/lib/liba.so", &lib())
+        .elf("/lib/liba.so", &lib());
     assert_eq!(paths(&same_with(&root, "/alias/e", &[])), "/real/bin/../lib/liba.so");
     root.elf("/store/libl.so", &lib().needed("libm0.so").runpath("$ORIGIN/sub"));
     root.link("/links/libl.so", "../store/libl.so");
@@ -162,7 +173,9 @@ fn case_9_origin_comes_from_proc() {
     }
     let root = Rooted::new(GLIBC);
     root.elf("/real/bin/e", &app().needed("liba.so").runpath("$ORIGIN/../lib"));
-    root.link("/alias/e", "../real/bin/e").elf("/real/lib/liba.so", &lib()).elf("/lib/liba.so", &lib());
+    root.link("/alias/e", "../real/bin/e")
+        .elf("/real/lib/liba.so", &lib())
+        .elf("/lib/liba.so", &lib());
     let theirs = root.glibc_with_proc("/alias/e");
     assert_eq!(paths(&theirs), "/real/bin/../lib/liba.so");
     let closure = root.closure(&["/alias/e"], &Options::default());
@@ -173,7 +186,8 @@ fn case_9_origin_comes_from_proc() {
 #[test]
 fn case_10_tokens() {
     let platform =
-        String::from_utf8(oracle::this_cpu().platform.unwrap_or_else(|| b"x86_64".to_vec())).unwrap();
+        String::from_utf8(oracle::this_cpu().platform.unwrap_or_else(|| b"x86_64".to_vec()))
+            .unwrap();
     for (path, dir) in [
         ("${ORIGIN}/d", "/d"),
         ("/$ORIGINAL", "/$ORIGINAL"),
@@ -321,7 +335,10 @@ fn case_14_builds_for_better_processors() {
     let Some(root) = root(&app().needed("liba.so").runpath("/d")) else { return };
     root.elf("/d/liba.so", &lib());
     for level in levels {
-        root.elf(&format!("/d/glibc-hwcaps/{level}/liba.so"), &lib().soname("liba.so").needed("libextra.so"));
+        root.elf(
+            &format!("/d/glibc-hwcaps/{level}/liba.so"),
+            &lib().soname("liba.so").needed("libextra.so"),
+        );
     }
     root.elf("/lib/libextra.so", &lib());
     same(&root);
@@ -345,14 +362,17 @@ fn case_14_a_library_for_better_processors_alone_is_missing() {
     same(&root);
     let closure = root.closure(&["/app"], &Options::default());
     assert_eq!(closure.missing().count(), 1);
-    let warning =
-        Warning::OnlyVariant(b"liba.so"[..].into(), b"/d/glibc-hwcaps/x86-64-v3/liba.so"[..].into());
+    let warning = Warning::OnlyVariant(
+        b"liba.so"[..].into(),
+        b"/d/glibc-hwcaps/x86-64-v3/liba.so"[..].into(),
+    );
     assert!(closure.warnings.contains(&warning), "{:?}", closure.warnings);
 }
 
 #[test]
 fn case_15_nodeflib() {
-    let Some(root) = root(&app().needed("liba.so").needed("libb.so").number(FLAGS_1, NODEFLIB)) else {
+    let Some(root) = root(&app().needed("liba.so").needed("libb.so").number(FLAGS_1, NODEFLIB))
+    else {
         return;
     };
     root.elf("/usr/lib/liba.so", &lib().soname("liba.so"))
@@ -369,8 +389,12 @@ fn case_15_nodeflib() {
 #[test]
 fn case_16_filters() {
     let Some(root) = root(&app().needed("liba.so").needed("libb.so").runpath("/d")) else { return };
-    root.elf("/d/liba.so", &lib().text(AUXILIARY, "libaux.so").text(AUXILIARY, "libgone.so").runpath("/d"));
-    root.elf("/d/libaux.so", &lib().needed("libdeep.so").runpath("/d")).elf("/d/libdeep.so", &lib());
+    root.elf(
+        "/d/liba.so",
+        &lib().text(AUXILIARY, "libaux.so").text(AUXILIARY, "libgone.so").runpath("/d"),
+    );
+    root.elf("/d/libaux.so", &lib().needed("libdeep.so").runpath("/d"))
+        .elf("/d/libdeep.so", &lib());
     root.elf("/d/libb.so", &lib().text(FILTER, "liba.so").runpath("/d"));
     assert_eq!(paths(&same(&root)), "/d/libaux.so /d/liba.so /d/libb.so /d/libdeep.so");
     let closure = root.closure(&["/app"], &Options::default());
@@ -401,7 +425,9 @@ fn case_17_the_configuration_says_what_its_cache_would() {
         .file("/etc/a/.hidden.conf", "/c9\n");
     root.file("/etc/b.d/x.conf", "/c4/sub//\n").file("/etc/b.d/z.conf", "/c9\n");
     let mut names = Vec::new();
-    for (number, dir) in ["/c1", "/c2", "/c3", "/c4/sub", "/c5", "/c9", "/relative"].iter().enumerate() {
+    for (number, dir) in
+        ["/c1", "/c2", "/c3", "/c4/sub", "/c5", "/c9", "/relative"].iter().enumerate()
+    {
         let name = format!("lib{number}.so");
         root.elf(&format!("{dir}/{name}"), &lib().soname(&name));
         // An earlier directory wins.
@@ -441,7 +467,9 @@ fn case_17_the_configuration_says_what_its_cache_would() {
 #[test]
 fn preload_and_its_file() {
     let Some(root) = root(&app().needed("liba.so").rpath("/d")) else { return };
-    root.elf("/d/liba.so", &lib()).elf("/d/libpre.so", &lib().needed("liba.so")).elf("/d/libfile.so", &lib());
+    root.elf("/d/liba.so", &lib())
+        .elf("/d/libpre.so", &lib().needed("liba.so"))
+        .elf("/d/libfile.so", &lib());
     root.file("/etc/ld.so.preload", "# nothing\nlibfile.so:libgone.so /d/libpre.so\n");
     assert_eq!(paths(&same(&root)), "/d/libfile.so /d/libpre.so /d/liba.so");
     let closure = root.closure(&["/app"], &Options::default());

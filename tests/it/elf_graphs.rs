@@ -1,5 +1,5 @@
-//! Random graphs of libraries: what we find is what the real loader finds, edge by edge. A seed is printed with
-//! each difference; `IMGB_GRAPH=SEED` or `IMGB_GRAPH=FIRST-LAST` runs these alone.
+//! Random graphs of libraries: what we find is what the real loader finds, edge by edge. A seed is
+//! printed with each difference; `IMGB_GRAPH=SEED` or `IMGB_GRAPH=FIRST-LAST` runs these alone.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -41,7 +41,8 @@ impl Random {
     }
 }
 
-const SYSTEM: [&str; 4] = ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib"];
+const SYSTEM: [&str; 4] =
+    ["/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib"];
 const DIRS: [&str; 9] =
     ["/d0", "/d1", "/d2", "/opt/app/lib", "/d3/sub", "/usr/local/lib", "/ln", "/lib", "/usr/lib"];
 const NAMES: [&str; 9] = [
@@ -95,7 +96,8 @@ impl Graph {
             3 => format!("${{ORIGIN}}/../d1/{}", self.random.pick(&NAMES)),
             4 => format!("d1/{}", self.random.pick(&NAMES)),
             5 if self.musl => {
-                (*self.random.pick(&["libm.so.6", "libc.so", "libdl.so.2", "libcrypt.so.1"])).to_owned()
+                (*self.random.pick(&["libm.so.6", "libc.so", "libdl.so.2", "libcrypt.so.1"]))
+                    .to_owned()
             }
             5 => "ld-linux-x86-64.so.2".to_owned(),
             6 => "lib$LIB.so".to_owned(),
@@ -195,7 +197,8 @@ impl Graph {
                 self.root.link(&path, name);
             }
             28 => {
-                let script = "/* GNU ld script */ INPUT(AS_NEEDED(libc.so.6)) and more to be long enough";
+                let script =
+                    "/* GNU ld script */ INPUT(AS_NEEDED(libc.so.6)) and more to be long enough";
                 self.root.file(&path, script);
             }
             29 => {
@@ -293,7 +296,8 @@ impl Graph {
             return (environment, options);
         }
         if self.random.chance(50) {
-            let conf: String = (0..self.random.below(4)).map(|_| format!("{}\n", self.dir())).collect();
+            let conf: String =
+                (0..self.random.below(4)).map(|_| format!("{}\n", self.dir())).collect();
             self.root.file("/etc/ld.so.conf", conf);
             self.root.ldconfig(if self.random.chance(50) { &["-X"] } else { &[] });
         }
@@ -391,9 +395,15 @@ fn check(count: u64, musl: bool) {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
-    let differing: Vec<&String> = results.iter().filter_map(|result| result.as_ref().err()).collect();
+    let differing: Vec<&String> =
+        results.iter().filter_map(|result| result.as_ref().err()).collect();
     let shown: Vec<&str> = differing.iter().take(3).map(|text| &***text).collect();
-    assert!(differing.is_empty(), "{} of {count} graphs differ\n{}", differing.len(), shown.join("\n\n"));
+    assert!(
+        differing.is_empty(),
+        "{} of {count} graphs differ\n{}",
+        differing.len(),
+        shown.join("\n\n")
+    );
 }
 
 #[test]

@@ -1,12 +1,12 @@
-//! Objects and roots that nobody means well with: a result or an error that names the file, never a panic, a
-//! hang, or memory that the input did not pay for.
+//! Objects and roots that nobody means well with: a result or an error that names the file, never a
+//! panic, a hang, or memory that the input did not pay for.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use imgb::{
     elf::{
-        self, Cache, Closure, FileId, FindError, Found, FoundKind, Lookup, Machine, Object, ObjectError,
-        Options, Outcome, Root,
+        self, Cache, Closure, FileId, FindError, Found, FoundKind, Lookup, Machine, Object,
+        ObjectError, Options, Outcome, Root,
     },
     path::ImagePath,
 };
@@ -41,8 +41,11 @@ impl Lookup for Memory {
             Some(bytes) => FoundKind::File(bytes.len() as u64),
             None => {
                 let prefix = [real.as_bytes(), b"/"].concat();
-                let below =
-                    self.0.range(prefix.clone()..).next().is_some_and(|(path, _)| path.starts_with(&prefix));
+                let below = self
+                    .0
+                    .range(prefix.clone()..)
+                    .next()
+                    .is_some_and(|(path, _)| path.starts_with(&prefix));
                 if !below && !real.is_root() {
                     return Err(FindError::Missing);
                 }
@@ -50,7 +53,10 @@ impl Lookup for Memory {
             }
         };
         // Any number that differs between files: the address of the key.
-        let id = self.0.get_key_value(real.as_bytes()).map_or(0, |(path, _)| path.as_ptr().addr() as u64);
+        let id = self
+            .0
+            .get_key_value(real.as_bytes())
+            .map_or(0, |(path, _)| path.as_ptr().addr() as u64);
         Ok(Found {
             path: real,
             id: FileId(u64::from(at.is_some()), id),
@@ -84,8 +90,8 @@ fn closure(memory: &Memory) -> Closure {
     elf::closure(&[Root { path: ImagePath::new("/app").unwrap() }], &Options::default(), memory)
 }
 
-/// Three small objects: a program of 64-bit little-endian, a library of 64-bit big-endian, one of 32 bits, each
-/// with all tables that are read.
+/// Three small objects: a program of 64-bit little-endian, a library of 64-bit big-endian, one of
+/// 32 bits, each with all tables that are read.
 fn seeds() -> Vec<Vec<u8>> {
     let full = |elf: Elf| {
         elf.needed("liba.so")
@@ -192,7 +198,9 @@ fn e3_strings_without_end_and_too_many_needs() {
     assert!(matches!(read(&many), Err(ObjectError::TooMany { .. })));
     // Names that are tails of each other: a quadratic amount of text in a linear amount of file.
     let long = "x".repeat(16_000);
-    let tails = (1..16_000).fold(Elf::library().text(RPATH, &long), |elf, at| elf.number(NEEDED, at)).build();
+    let tails = (1..16_000)
+        .fold(Elf::library().text(RPATH, &long), |elf, at| elf.number(NEEDED, at))
+        .build();
     assert_eq!(read(&tails), Err(ObjectError::TooMany { what: "bytes of names", limit: 8 << 20 }));
     // A megabyte of search path is absurd, and yet one.
     let files = memory([
@@ -209,28 +217,32 @@ fn e3_strings_without_end_and_too_many_needs() {
 #[test]
 fn e4_long_chains_wide_fans_and_circles() {
     let lib = |i: usize| format!("lib{i}.so");
-    let chain = (0..5_000)
-        .map(|i| (format!("/lib64/{}", lib(i)), Elf::library().soname(lib(i)).needed(lib((i + 1) % 5_000))));
+    let chain = (0..5_000).map(|i| {
+        (format!("/lib64/{}", lib(i)), Elf::library().soname(lib(i)).needed(lib((i + 1) % 5_000)))
+    });
     let app = Elf::program(GLIBC).needed(lib(0)).needed("/app");
     let closure_of = |files: Vec<(String, Elf)>| closure(&memory(files));
     let loader = (GLIBC.to_owned(), Elf::library());
-    let deep = closure_of([("/app".to_owned(), app), loader.clone()].into_iter().chain(chain).collect());
+    let deep =
+        closure_of([("/app".to_owned(), app), loader.clone()].into_iter().chain(chain).collect());
     assert_eq!(deep.programs[0].loads.len(), 5_000);
     // Indented without end, the tree of a chain would be quadratic.
     assert!(elf::render::tree(&deep).len() < 5_000 * 500);
-    let fan =
-        (0..10_000).map(|i| (format!("/lib64/{}", lib(i)), Elf::library().needed(lib(i)).needed(lib(i / 2))));
+    let fan = (0..10_000)
+        .map(|i| (format!("/lib64/{}", lib(i)), Elf::library().needed(lib(i)).needed(lib(i / 2))));
     let app = (0..10_000).fold(Elf::program(GLIBC), |app, i| app.needed(lib(i)));
     let wide = closure_of([("/app".to_owned(), app), loader].into_iter().chain(fan).collect());
     assert_eq!((wide.programs[0].loads.len(), wide.missing().count()), (10_000, 0));
 }
 
-/// What was tried in vain is needs times directories: the record of it has an end, and the search goes on.
+/// What was tried in vain is needs times directories: the record of it has an end, and the search
+/// goes on.
 #[test]
 fn e4_long_search_paths_and_many_needs() {
     let path: Vec<String> = (0..20_000).map(|i| format!("/d{i}")).collect();
-    let app = (0..1_500)
-        .fold(Elf::program(GLIBC).runpath(path.join(":")), |app, i| app.needed(format!("lib{i}.so")));
+    let app = (0..1_500).fold(Elf::program(GLIBC).runpath(path.join(":")), |app, i| {
+        app.needed(format!("lib{i}.so"))
+    });
     let files = [("/app".to_owned(), app), (GLIBC.to_owned(), Elf::library())];
     let last = ("/d19999/lib1499.so".to_owned(), Elf::library());
     let closure = closure(&memory(files.into_iter().chain([last])));
@@ -241,9 +253,11 @@ fn e4_long_search_paths_and_many_needs() {
     let missing = edges.iter().filter(|edge| edge.outcome == Outcome::Missing);
     assert!(missing.into_iter().all(|edge| edge.tried.len() + edge.unlisted >= 20_000));
     // musl's search has no notion of a directory that is not there.
-    let app = (0..1_500)
-        .fold(Elf::program(MUSL).runpath(path.join(":")), |app, i| app.needed(format!("lib{i}.so")));
-    let musl = self::closure(&memory([("/app".to_owned(), app), (MUSL.to_owned(), Elf::library())]));
+    let app = (0..1_500).fold(Elf::program(MUSL).runpath(path.join(":")), |app, i| {
+        app.needed(format!("lib{i}.so"))
+    });
+    let musl =
+        self::closure(&memory([("/app".to_owned(), app), (MUSL.to_owned(), Elf::library())]));
     assert_eq!(musl.missing().count(), 1_500);
     // Each of a chain asks in the directories of all above it.
     let lib = |i: usize| {
@@ -269,8 +283,10 @@ fn e5_e6_names_and_paths_that_lead_out() {
         .needed("$ORIGIN/../../x")
         .needed("lib\n.so")
         .runpath("$ORIGIN/../../../..:/../..:/a\nb");
-    root.elf("/app", &app)
-        .file("/etc/passwd", "root:x:0:0:root:/root:/bin/sh and so on, longer than a header of ELF is");
+    root.elf("/app", &app).file(
+        "/etc/passwd",
+        "root:x:0:0:root:/root:/bin/sh and so on, longer than a header of ELF is",
+    );
     let closure = root.closure(&["/app"], &Options::default());
     // A path that stays in the root, and is no object, is a fault; the others are missing.
     let faults: Vec<String> = closure.faults().map(|(_, fault)| fault.to_string()).collect();
@@ -282,7 +298,9 @@ fn e5_e6_names_and_paths_that_lead_out() {
 #[test]
 fn e7_interpreters() {
     let root = Rooted::empty();
-    root.file("/script", "#!/bin/sh\n").link("/loop", "loop").elf("/nested", &Elf::program("/nested"));
+    root.file("/script", "#!/bin/sh\n")
+        .link("/loop", "loop")
+        .elf("/nested", &Elf::program("/nested"));
     root.elf("/other", &Elf::library().on(183, true, false, 0)).file("/dir/x", "");
     for (interp, wanted) in [
         ("/gone", "/gone: no such file"),
@@ -296,7 +314,10 @@ fn e7_interpreters() {
     ] {
         root.elf("/app", &Elf::program(interp).needed("liba.so"));
         let closure = root.closure(&["/app"], &Options::default());
-        assert_eq!(closure.faults().next().map(|(_, fault)| fault.to_string()).as_deref(), Some(wanted));
+        assert_eq!(
+            closure.faults().next().map(|(_, fault)| fault.to_string()).as_deref(),
+            Some(wanted)
+        );
     }
     let huge = read(&Elf::program(&"x".repeat(5000)).build());
     assert!(matches!(huge, Err(ObjectError::TooMany { .. })));
@@ -309,11 +330,14 @@ fn e7_interpreters() {
 #[test]
 fn e8_what_is_called_like_a_library() {
     let root = Rooted::empty();
-    root.elf(GLIBC, &Elf::library()).elf("/app", &Elf::program(GLIBC).needed("liba.so").runpath("/d"));
-    let outcome = || root.closure(&["/app"], &Options::default()).programs[0].edges[0].outcome.clone();
+    root.elf(GLIBC, &Elf::library())
+        .elf("/app", &Elf::program(GLIBC).needed("liba.so").runpath("/d"));
+    let outcome =
+        || root.closure(&["/app"], &Options::default()).programs[0].edges[0].outcome.clone();
     let fifo = root.path("/d/liba.so");
     root.file("/d/other", "");
-    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o644.into(), 0).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o644.into(), 0)
+        .unwrap();
     assert!(matches!(outcome(), Outcome::Fatal(_)));
     fs_err::remove_file(&fifo).unwrap();
     fs_err::create_dir(&fifo).unwrap();
@@ -349,7 +373,8 @@ fn caches_of_all_kinds() {
         flags: 0x303,
         hwcap: elf::cache::Hwcap::Level(b"x86-64-v3"[..].into()),
     };
-    let seed = elf::cache::write(&[entry], Machine { arch: 62, is_64: true, big_endian: false, flags: 0 });
+    let seed =
+        elf::cache::write(&[entry], Machine { arch: 62, is_64: true, big_endian: false, flags: 0 });
     for len in 0..seed.len() {
         let _ = Cache::parse(&seed[..len], false);
     }

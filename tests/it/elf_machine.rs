@@ -17,7 +17,9 @@ use crate::elf_oracle as oracle;
 fn objects() -> Vec<PathBuf> {
     let mut out = Vec::new();
     for dir in ["/usr/bin", "/usr/sbin", "/usr/lib", "/usr/libexec", "/usr/local", "/opt"] {
-        for entry in walkdir::WalkDir::new(dir).sort_by_file_name().into_iter().filter_map(Result::ok) {
+        for entry in
+            walkdir::WalkDir::new(dir).sort_by_file_name().into_iter().filter_map(Result::ok)
+        {
             if entry.file_type().is_file() && is_elf(entry.path()) {
                 out.push(entry.into_path());
             }
@@ -29,7 +31,8 @@ fn objects() -> Vec<PathBuf> {
 fn is_elf(path: &Path) -> bool {
     use std::io::Read as _;
     let mut magic = [0; 4];
-    fs_err::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == *b"\x7fELF"
+    fs_err::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok()
+        && magic == *b"\x7fELF"
 }
 
 #[test]
@@ -61,15 +64,18 @@ fn lists_what_the_loader_lists() {
         compared += 1;
         let ours = oracle::ours(&closure, program);
         if ours != theirs {
-            differ.push(format!("{}\n  ours {ours:?}\n  real {theirs:?}\n {:?}", root.path, program.faults));
+            differ.push(format!(
+                "{}\n  ours {ours:?}\n  real {theirs:?}\n {:?}",
+                root.path, program.faults
+            ));
         }
     }
     assert!(compared > 0, "no dynamic objects");
     assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
 }
 
-/// Whether the kernel starts it without privileges of its own: to a setuid or setgid program the loader tells
-/// nothing (ldd(1) goes through the loader, too).
+/// Whether the kernel starts it without privileges of its own: to a setuid or setgid program the
+/// loader tells nothing (ldd(1) goes through the loader, too).
 fn is_plain_program(path: &str) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs_err::metadata(path).map_or(0, |meta| meta.permissions().mode());
@@ -92,12 +98,14 @@ fn all_go_together(objects: &[PathBuf]) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// A segment without bytes in the file may say that they are anywhere: the kernel starts such a program.
+/// A segment without bytes in the file may say that they are anywhere: the kernel starts such a
+/// program.
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn a_segment_without_bytes_is_nowhere_in_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
-    let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    let words =
+        |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
     // Type and flags, offset, address twice, bytes in the file and in memory, alignment.
     let segment = |flags: u64, offset, address, in_file, len| {
         words(&[1 | flags << 32, offset, address, address, in_file, len, 0x1000])

@@ -1,5 +1,5 @@
-//! The real loaders, asked what they would load. They start nothing: glibc's stops before the program does when
-//! LD_TRACE_LOADED_OBJECTS is set, musl's has `--list`.
+//! The real loaders, asked what they would load. They start nothing: glibc's stops before the
+//! program does when LD_TRACE_LOADED_OBJECTS is set, musl's has `--list`.
 
 use std::{
     collections::BTreeMap,
@@ -36,7 +36,8 @@ pub(crate) const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 pub(crate) struct Listing {
     /// By which name and as which path, in order.
     pub(crate) loads: Vec<(String, String)>,
-    /// Names that were not found, tokens replaced, sorted: a missing filtee is listed where it would have been.
+    /// Names that were not found, tokens replaced, sorted: a missing filtee is listed where it
+    /// would have been.
     pub(crate) missing: Vec<String>,
     /// Whether the loader stopped with an error.
     pub(crate) failed: bool,
@@ -81,7 +82,8 @@ pub(crate) fn ours(closure: &Closure, program: &Program) -> Listing {
         if let Outcome::Found(file, how) = &edge.outcome
             && !matches!(how, How::Loaded(_))
         {
-            let name = if edge.name.contains(&b'$') { &closure.files[*file].opened } else { &edge.name };
+            let name =
+                if edge.name.contains(&b'$') { &closure.files[*file].opened } else { &edge.name };
             names.entry(*file).or_insert_with(|| text(name));
         }
     }
@@ -95,14 +97,19 @@ pub(crate) fn ours(closure: &Closure, program: &Program) -> Listing {
     let missing = program.edges.iter().filter(|edge| edge.outcome == Outcome::Missing);
     let missing = missing.filter(|edge| matches!(edge.tag, Tag::Dynamic(_)));
     // A name with a token is a path, and was tried as such. musl replaces none in names.
-    let is_glibc = program.loader.is_some_and(|loader| closure.loaders[loader].dialect == Dialect::Glibc);
+    let is_glibc =
+        program.loader.is_some_and(|loader| closure.loaders[loader].dialect == Dialect::Glibc);
     let name = |edge: &imgb::elf::Edge| match edge.tried.last() {
         Some(tried) if is_glibc && edge.name.contains(&b'$') => text(&tried.path),
         _ => text(&edge.name),
     };
     let mut missing: Vec<String> = missing.map(name).collect();
     missing.sort();
-    Listing { loads: program.loads.iter().map(load).collect(), missing, failed: !program.faults.is_empty() }
+    Listing {
+        loads: program.loads.iter().map(load).collect(),
+        missing,
+        failed: !program.faults.is_empty(),
+    }
 }
 
 /// A path as a command argument.
@@ -110,8 +117,8 @@ pub(crate) fn arg(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
 }
 
-/// This machine's processor as its glibc sees it: `--list-diagnostics` names the platform, `--help` the levels,
-/// and LD_DEBUG shows which legacy subdirectories are tried.
+/// This machine's processor as its glibc sees it: `--list-diagnostics` names the platform, `--help`
+/// the levels, and LD_DEBUG shows which legacy subdirectories are tried.
 pub(crate) fn this_cpu() -> Cpu {
     static CPU: OnceLock<Cpu> = OnceLock::new();
     CPU.get_or_init(ask_cpu).clone()
@@ -135,13 +142,17 @@ fn ask_cpu() -> Cpu {
 fn legacy_subdirs() -> Vec<Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new("/bin/true");
-    let output = command.env("LD_DEBUG", "libs").env("LD_LIBRARY_PATH", dir.path()).output().unwrap();
+    let output =
+        command.env("LD_DEBUG", "libs").env("LD_LIBRARY_PATH", dir.path()).output().unwrap();
     let prefix = format!("{}/", dir.path().display());
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let path = text.lines().find_map(|line| line.split_once("search path=").map(|(_, path)| path));
     let path = path.and_then(|path| path.split_whitespace().next()).unwrap_or_default();
     let subdirs = path.split(':').filter_map(|dir| dir.strip_prefix(&prefix));
-    subdirs.filter(|sub| !sub.starts_with("glibc-hwcaps/")).map(|sub| sub.as_bytes().to_vec()).collect()
+    subdirs
+        .filter(|sub| !sub.starts_with("glibc-hwcaps/"))
+        .map(|sub| sub.as_bytes().to_vec())
+        .collect()
 }
 
 /// Puts into a root what [`ask`] runs there.
@@ -150,8 +161,8 @@ pub(crate) fn prepare(root: &Path) {
     fs_err::create_dir_all(root.join(".oracle/empty")).unwrap();
 }
 
-/// Gives a root a static program of the machine, as `/.oracle/NAME`. It is the same for all, and linked where
-/// the file systems allow it.
+/// Gives a root a static program of the machine, as `/.oracle/NAME`. It is the same for all, and
+/// linked where the file systems allow it.
 pub(crate) fn lend(program: &Path, root: &Path) {
     fs_err::create_dir_all(root.join(".oracle")).unwrap();
     let to = root.join(".oracle").join(program.file_name().unwrap());
@@ -160,8 +171,8 @@ pub(crate) fn lend(program: &Path, root: &Path) {
     }
 }
 
-/// A command in a root. There is no `/proc` there: mounting one takes a namespace, whose end the kernel may let
-/// one wait for half a second.
+/// A command in a root. There is no `/proc` there: mounting one takes a namespace, whose end the
+/// kernel may let one wait for half a second.
 fn inside(root: &Path) -> Command {
     let mut command = Command::new("timeout");
     command.arg("60");
@@ -172,9 +183,13 @@ fn inside(root: &Path) -> Command {
     command
 }
 
-/// What each command, run in a root, lists, and everything that was printed. One shell there asks about all:
-/// starting processes is what takes the time.
-pub(crate) fn ask(root: &Path, commands: &[String], environment: &[String]) -> Vec<(Listing, String)> {
+/// What each command, run in a root, lists, and everything that was printed. One shell there asks
+/// about all: starting processes is what takes the time.
+pub(crate) fn ask(
+    root: &Path,
+    commands: &[String],
+    environment: &[String],
+) -> Vec<(Listing, String)> {
     let environment = environment.join(" ");
     let one = |command: &String| format!("{environment} {command}; echo \"=$?\";");
     let script: String = commands.iter().map(one).collect();
@@ -229,7 +244,8 @@ impl Rooted {
         path
     }
 
-    /// A copy of a file of the host. Programs are not opened for writing here: nothing must run while they are.
+    /// A copy of a file of the host. Programs are not opened for writing here: nothing must run
+    /// while they are.
     pub(crate) fn host(&self, from: &str, to: &str) {
         fs_err::copy(from, self.parents(to)).unwrap();
     }
@@ -253,21 +269,30 @@ impl Rooted {
     /// Makes a cache of the root's configuration, as its administrator would.
     pub(crate) fn ldconfig(&self, options: &[&str]) {
         fs_err::create_dir_all(self.path("/etc")).unwrap();
-        let output =
-            Command::new("/sbin/ldconfig").args(options).arg("-r").arg(self.dir.path()).output().unwrap();
+        let output = Command::new("/sbin/ldconfig")
+            .args(options)
+            .arg("-r")
+            .arg(self.dir.path())
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// What the loader says of each program, started in an empty directory of the root with `environment`
-    /// (`NAME=value`), and everything that was printed. Where a program is, the loader asks LD_ORIGIN_PATH, since
-    /// `/proc/self/exe` does not tell.
-    pub(crate) fn glibc(&self, programs: &[&str], environment: &[String]) -> Vec<(Listing, String)> {
+    /// What the loader says of each program, started in an empty directory of the root with
+    /// `environment` (`NAME=value`), and everything that was printed. Where a program is, the
+    /// loader asks LD_ORIGIN_PATH, since `/proc/self/exe` does not tell.
+    pub(crate) fn glibc(
+        &self,
+        programs: &[&str],
+        environment: &[String],
+    ) -> Vec<(Listing, String)> {
         let origin = |program: &&str| {
             let found = HostView::new(self.dir.path()).unwrap().find(program.as_bytes()).unwrap();
             found.path.parent().unwrap().to_string()
         };
-        let variable =
-            |program: &&str| format!("LD_TRACE_LOADED_OBJECTS=1 LD_ORIGIN_PATH={}", origin(program));
+        let variable = |program: &&str| {
+            format!("LD_TRACE_LOADED_OBJECTS=1 LD_ORIGIN_PATH={}", origin(program))
+        };
         let commands = programs.iter().map(|program| format!("{} {program}", variable(program)));
         ask(self.dir.path(), &commands.collect::<Vec<_>>(), environment)
     }
@@ -301,8 +326,10 @@ impl Rooted {
 
     /// Our closure of `programs`.
     pub(crate) fn closure(&self, programs: &[&str], options: &Options) -> Closure {
-        let roots: Vec<_> =
-            programs.iter().map(|path| imgb::elf::Root { path: ImagePath::new(path).unwrap() }).collect();
+        let roots: Vec<_> = programs
+            .iter()
+            .map(|path| imgb::elf::Root { path: ImagePath::new(path).unwrap() })
+            .collect();
         closure(&roots, options, &HostView::new(self.dir.path()).unwrap())
     }
 

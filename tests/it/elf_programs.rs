@@ -1,5 +1,5 @@
-//! Programs of the machine, each packed with defaults and run alone in an empty root: `--version` prints what it
-//! prints outside. A part of them in the suite; `IMGB_PROGRAMS=500` takes that many.
+//! Programs of the machine, each packed with defaults and run alone in an empty root: `--version`
+//! prints what it prints outside. A part of them in the suite; `IMGB_PROGRAMS=500` takes that many.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,8 @@ const LOADERS_ERRORS: [&str; 4] = [
 fn programs() -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new("/usr/bin").max_depth(1).sort_by_file_name().into_iter();
     let files = entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
-    let plain = files.filter(|entry| entry.metadata().is_ok_and(|m| m.permissions().mode() & 0o6001 == 1));
+    let plain =
+        files.filter(|entry| entry.metadata().is_ok_and(|m| m.permissions().mode() & 0o6001 == 1));
     plain.map(walkdir::DirEntry::into_path).filter(|path| has_loader(path)).collect()
 }
 
@@ -50,8 +51,19 @@ fn has_loader(path: &Path) -> bool {
 /// `program --version` in `root`: read-only, alone, without a network, for two seconds at most.
 fn version(root: &str, program: &Path) -> (Option<i32>, String) {
     let outer = ["timeout", "--signal=KILL", "2", "bwrap", "--ro-bind", root, "/", "--dev", "/dev"];
-    let inner = ["--proc", "/proc", "--tmpfs", "/tmp", "--chdir", "/", "--unshare-all", "--die-with-parent"];
-    let run = Run::new(program).args("--version").under(&[&outer[..], &inner, &["--new-session"]].concat());
+    let inner = [
+        "--proc",
+        "/proc",
+        "--tmpfs",
+        "/tmp",
+        "--chdir",
+        "/",
+        "--unshare-all",
+        "--die-with-parent",
+    ];
+    let run = Run::new(program)
+        .args("--version")
+        .under(&[&outer[..], &inner, &["--new-session"]].concat());
     let outcome = run.env("PATH", "/usr/bin").env("HOME", "/tmp").env("LC_ALL", "C.UTF-8").run();
     (outcome.code(), format!("{}{}", outcome.text(), outcome.stderr()))
 }
@@ -74,8 +86,11 @@ fn fate(program: &Path) -> Fate {
     }
     let sandbox = Sandbox::new();
     let name = program.file_name().unwrap();
-    let packed =
-        sandbox.imgb("pack --quiet -o rootfs:fs.tar").arg(name).env("PATH", "/usr/bin:/usr/sbin").run();
+    let packed = sandbox
+        .imgb("pack --quiet -o rootfs:fs.tar")
+        .arg(name)
+        .env("PATH", "/usr/bin:/usr/sbin")
+        .run();
     if !packed.success() {
         return Fate::Stopped(packed.show());
     }
@@ -101,7 +116,9 @@ fn reason(code: Option<i32>, inside: &str, outside: &str) -> String {
         Some(137) | None => "too slow or killed",
         _ if inside.contains("cannot open shared object file") => "a library opened at run time",
         _ if new.to_lowercase().contains("locale") => "locale",
-        _ if new.contains("No such file") || new.contains("annot find") => "a file opened at run time",
+        _ if new.contains("No such file") || new.contains("annot find") => {
+            "a file opened at run time"
+        }
         Some(0) => "other text",
         _ => "fails",
     };
@@ -112,7 +129,11 @@ fn reason(code: Option<i32>, inside: &str, outside: &str) -> String {
 fn spread(all: Vec<PathBuf>, count: usize) -> Vec<PathBuf> {
     let len = all.len();
     let taken = |at: usize| at * count / len != (at + 1) * count / len;
-    all.into_iter().enumerate().filter(|(at, _)| len <= count || taken(*at)).map(|(_, path)| path).collect()
+    all.into_iter()
+        .enumerate()
+        .filter(|(at, _)| len <= count || taken(*at))
+        .map(|(_, path)| path)
+        .collect()
 }
 
 #[test]
@@ -120,7 +141,8 @@ fn programs_print_their_versions_in_an_empty_root() {
     if !have(&["bwrap", "tar", "timeout"]) {
         return;
     }
-    let count = std::env::var("IMGB_PROGRAMS").ok().map_or(IN_SUITE, |count| count.parse().unwrap());
+    let count =
+        std::env::var("IMGB_PROGRAMS").ok().map_or(IN_SUITE, |count| count.parse().unwrap());
     let programs = spread(programs(), count);
     let next = AtomicUsize::new(0);
     let work = || {
@@ -141,7 +163,8 @@ fn programs_print_their_versions_in_an_empty_root() {
         }
     }
     let count = fates.len() - fates.values().filter(|fate| matches!(fate, Fate::NoVersion)).count();
-    let head = format!("{same} of {count} programs print the same version, {} do not:", differs.len());
+    let head =
+        format!("{same} of {count} programs print the same version, {} do not:", differs.len());
     // Written past the harness: the list is for people.
     let _ = writeln!(io::stderr(), "{head}\n{}", differs.join("\n"));
     assert!(stopped.is_empty(), "{} stopped:\n{}", stopped.len(), stopped.join("\n"));

@@ -1,12 +1,13 @@
-//! Closures in roots of all kinds: images made of nothing else, other machines, musl, static programs, symbol
-//! versions and dlopen metadata. The numbers are those of the list that `elf_cases` is about, too.
+//! Closures in roots of all kinds: images made of nothing else, other machines, musl, static
+//! programs, symbol versions and dlopen metadata. The numbers are those of the list that
+//! `elf_cases` is about, too.
 
 use std::sync::Arc;
 
 use imgb::{
     elf::{
-        Cache, Closure, Dialect, HEADER_LEN, Hwcaps, Linkage, Object, Options, Outcome, Priority, Tag,
-        Warning, cache, render,
+        Cache, Closure, Dialect, HEADER_LEN, Hwcaps, Linkage, Object, Options, Outcome, Priority,
+        Tag, Warning, cache, render,
     },
     path::ImagePath,
 };
@@ -43,7 +44,8 @@ fn loads(closure: &Closure) -> Vec<String> {
     paths.map(|&file| String::from_utf8_lossy(&closure.files[file].opened).into_owned()).collect()
 }
 
-/// An image of `closure`: its files at their real paths, the links on the way, the configuration it asks for.
+/// An image of `closure`: its files at their real paths, the links on the way, the configuration it
+/// asks for.
 fn image(root: &Rooted, closure: &Closure) -> Rooted {
     let image = Rooted::new(&String::from_utf8_lossy(&closure.loaders[0].path));
     for file in &closure.files {
@@ -94,17 +96,22 @@ fn app() -> Elf {
 #[test]
 fn case_15_and_18_a_library_of_the_cache_needs_one_in_the_image() {
     let Some(root) = glibc(&app().needed("liba.so.1").needed("libb.so")) else { return };
-    root.elf("/usr/local/lib/liba.so.1", &lib().soname("liba.so.1")).elf("/usr/lib/libb.so", &lib());
+    root.elf("/usr/local/lib/liba.so.1", &lib().soname("liba.so.1"))
+        .elf("/usr/lib/libb.so", &lib());
     root.file("/etc/ld.so.conf", "/usr/local/lib\n");
     root.ldconfig(&[]);
     let closure = holds_alone(&root, &Options::default());
-    let needs: Vec<String> =
-        closure.needs_cache.iter().map(|need| String::from_utf8_lossy(&need.path).into_owned()).collect();
+    let needs: Vec<String> = closure
+        .needs_cache
+        .iter()
+        .map(|need| String::from_utf8_lossy(&need.path).into_owned())
+        .collect();
     assert_eq!(needs, ["/usr/local/lib/liba.so.1"]);
     let config = &closure.config_files()[0];
     assert_eq!(&*config.path, b"/etc/ld.so.cache");
     let cache = Cache::parse(&config.bytes, false).unwrap();
-    let paths: Vec<_> = cache.entries().iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
+    let paths: Vec<_> =
+        cache.entries().iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
     assert_eq!(paths, ["/usr/lib/libb.so", "/usr/local/lib/liba.so.1"]);
     // The same without a cache, from the configuration alone.
     fs_err::remove_file(root.path("/etc/ld.so.cache")).unwrap();
@@ -131,14 +138,18 @@ fn a_library_of_the_library_path_needs_a_cache() {
 #[test]
 fn a_link_elsewhere_to_a_library_of_a_default_directory_needs_a_cache() {
     let Some(root) = glibc(&app().needed("liba.so.1")) else { return };
-    root.elf("/usr/lib/liba.so.1.2", &lib().soname("liba.so.1")).link("/usr/lib/liba.so.1", "liba.so.1.2");
+    root.elf("/usr/lib/liba.so.1.2", &lib().soname("liba.so.1"))
+        .link("/usr/lib/liba.so.1", "liba.so.1.2");
     root.link("/opt/x/liba.so.1", "/usr/lib/liba.so.1.2");
     let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
     let closure = holds_alone(&root, &options);
     assert_eq!(loads(&closure), ["/opt/x/liba.so.1"]);
     // A requester to which default directories are nothing needs it, too.
-    let Some(root) = glibc(&app().needed("liba.so.1").number(FLAGS_1, NODEFLIB | PIE)) else { return };
-    root.elf("/usr/lib/liba.so.1", &lib().soname("liba.so.1")).link("/opt/x/liba.so.1", "/usr/lib/liba.so.1");
+    let Some(root) = glibc(&app().needed("liba.so.1").number(FLAGS_1, NODEFLIB | PIE)) else {
+        return;
+    };
+    root.elf("/usr/lib/liba.so.1", &lib().soname("liba.so.1"))
+        .link("/opt/x/liba.so.1", "/usr/lib/liba.so.1");
     holds_alone(&root, &options);
 }
 
@@ -147,7 +158,8 @@ fn a_link_elsewhere_to_a_library_of_a_default_directory_needs_a_cache() {
 fn a_library_that_is_a_root_is_found_by_its_name() {
     let Some(root) = glibc(&app()) else { return };
     root.elf("/usr/local/lib/liba.so.1.2", &lib().soname("liba.so.1").needed("libb.so"));
-    root.link("/usr/local/lib/liba.so.1", "liba.so.1.2").elf("/usr/lib/libb.so", &lib().soname("libb.so"));
+    root.link("/usr/local/lib/liba.so.1", "liba.so.1.2")
+        .elf("/usr/lib/libb.so", &lib().soname("libb.so"));
     root.elf("/opt/plugin.so", &lib().soname("plugin.so"));
     root.file("/etc/ld.so.conf", "/usr/local/lib\n");
     root.ldconfig(&[]);
@@ -159,7 +171,8 @@ fn a_library_that_is_a_root_is_found_by_its_name() {
     assert_eq!(needs.collect::<Vec<_>>(), [wanted]);
 }
 
-/// A C int wraps around and a char of this machine has a sign: the loader's binary search goes by both.
+/// A C int wraps around and a char of this machine has a sign: the loader's binary search goes by
+/// both.
 #[test]
 fn names_of_the_cache_are_in_the_loaders_own_order() {
     let names = [
@@ -184,11 +197,13 @@ fn names_of_the_cache_are_in_the_loaders_own_order() {
     assert_eq!(loads(&holds_alone(&root, &Options::default())).len(), names.len());
 }
 
-/// Entries that are nobody's business stay where they are: those for other machines, processors, and second ones.
+/// Entries that are nobody's business stay where they are: those for other machines, processors,
+/// and second ones.
 #[test]
 fn a_merged_cache_changes_nothing_else() {
     let Some(root) = glibc(&app().needed("liba.so").needed("libhw.so")) else { return };
-    root.elf("/opt/x/liba.so", &lib().soname("liba.so")).elf("/opt/x/libhw.so", &lib().soname("libhw.so"));
+    root.elf("/opt/x/liba.so", &lib().soname("liba.so"))
+        .elf("/opt/x/libhw.so", &lib().soname("libhw.so"));
     let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
     let config = &root.closure(&["/app"], &options).config_files()[0];
     let text = |text: &str| Arc::<[u8]>::from(text.as_bytes());
@@ -200,7 +215,10 @@ fn a_merged_cache_changes_nothing_else() {
     };
     let level = cache::Hwcap::Level(text("x86-64-v3"));
     let existing = [
-        cache::Entry { hwcap: level, ..entry("libhw.so", "/opt/x/glibc-hwcaps/x86-64-v3/libhw.so", 0x303) },
+        cache::Entry {
+            hwcap: level,
+            ..entry("libhw.so", "/opt/x/glibc-hwcaps/x86-64-v3/libhw.so", 0x303)
+        },
         entry("libhw.so", "/opt/x/libhw.so", 0x303),
         entry("libdup.so", "/usr/local/lib/libdup.so", 0x303),
         entry("libdup.so", "/usr/lib/libdup.so", 0x303),
@@ -209,7 +227,8 @@ fn a_merged_cache_changes_nothing_else() {
     ];
     let existing = cache::write_in_order(&existing, config.machine);
     let merged = Cache::parse(&config.over(&existing).unwrap(), false).unwrap();
-    let paths: Vec<_> = merged.entries().iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
+    let paths: Vec<_> =
+        merged.entries().iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
     assert_eq!(
         paths,
         [
@@ -240,28 +259,34 @@ fn a_default_directory_of_the_library_path_may_need_an_entry() {
     assert_eq!(theirs.loads[0].1, "/usr/lib/libdup.so", "{printed}");
 }
 
-/// What is opened has its needs searched as the loader does it: by the program's DT_RPATH, and under musl by all of
-/// the program's.
+/// What is opened has its needs searched as the loader does it: by the program's DT_RPATH, and
+/// under musl by all of the program's.
 #[test]
 fn what_is_opened_needs_what_the_program_leads_to() {
     for loader in [GLIBC, MUSL] {
         let Some(root) = rooted(loader, &Elf::program(loader).rpath("/l")) else { return };
         root.elf("/l/libplug.so", &lib().needed("libdep.so")).elf("/l/libdep.so", &lib());
-        let opens = [(ImagePath::new("/app").unwrap(), [Arc::from(&b"libplug.so"[..])].into())].into();
+        let opens =
+            [(ImagePath::new("/app").unwrap(), [Arc::from(&b"libplug.so"[..])].into())].into();
         let closure = root.closure(&["/app"], &Options { opens, ..Options::default() });
-        let extra = closure.programs[0].extra.iter().map(|&file| closure.files[file].path.to_string());
+        let extra =
+            closure.programs[0].extra.iter().map(|&file| closure.files[file].path.to_string());
         assert_eq!(extra.collect::<Vec<_>>(), ["/l/libplug.so", "/l/libdep.so"]);
         assert_eq!(closure.missing().count(), 0);
     }
 }
 
-/// What is required is looked at before what is recommended: of a library that both need, hard is what is hard.
+/// What is required is looked at before what is recommended: of a library that both need, hard is
+/// what is hard.
 #[test]
 fn case_28_what_is_required_is_not_optional_for_what_is_recommended() {
     let note = r#"[{"soname": "liba.so", "priority": "recommended"}, {"soname": "libd.so", "priority": "required"}]"#;
     for loader in [GLIBC, MUSL] {
-        let Some(root) = rooted(loader, &Elf::program(loader).rpath("/d").note(note)) else { return };
-        root.elf("/d/liba.so", &lib().needed("libc1.so")).elf("/d/libd.so", &lib().needed("libc1.so"));
+        let Some(root) = rooted(loader, &Elf::program(loader).rpath("/d").note(note)) else {
+            return;
+        };
+        root.elf("/d/liba.so", &lib().needed("libc1.so"))
+            .elf("/d/libd.so", &lib().needed("libc1.so"));
         root.elf("/d/libc1.so", &lib().needed("libgone.so"));
         assert_eq!(closure(&root).missing().count(), 1);
     }
@@ -306,7 +331,8 @@ fn case_14_builds_of_what_is_opened_come_along() {
     let note = r#"[{"soname": "libn.so", "priority": "required"}]"#;
     let Some(root) = glibc(&app().needed("liba.so").runpath("/d").note(note)) else { return };
     for name in ["liba.so", "libn.so", "libo.so"] {
-        root.elf(&format!("/d/{name}"), &lib()).elf(&format!("/d/glibc-hwcaps/x86-64-v3/{name}"), &lib());
+        root.elf(&format!("/d/{name}"), &lib())
+            .elf(&format!("/d/glibc-hwcaps/x86-64-v3/{name}"), &lib());
     }
     let opens = [(ImagePath::new("/app").unwrap(), [Arc::from(&b"libo.so"[..])].into())].into();
     let options = Options { hwcaps: Hwcaps::All, opens, ..Options::default() };
@@ -343,12 +369,17 @@ fn case_20_musls_limits() {
     for (dir, wanted) in [(&long[..490], 1), (&long[..], 0)] {
         let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("libm1.so")) else { return };
         root.elf(&format!("{dir}/libm1.so"), &lib()).elf("/b/libm1.so", &lib());
-        let options = Options { environment_path: format!("/a;/b:{dir}").into(), ..Options::default() };
+        let options =
+            Options { environment_path: format!("/a;/b:{dir}").into(), ..Options::default() };
         let closure = root.closure(&["/app"], &options);
         assert_eq!(loads(&closure).len(), wanted);
         let environment = [format!("LD_LIBRARY_PATH='/a;/b:{dir}'")];
         let (theirs, printed) = root.through(MUSL, &["/app"], &environment).remove(0);
-        assert_eq!(theirs.loads.iter().filter(|(name, _)| name == "libm1.so").count(), wanted, "{printed}");
+        assert_eq!(
+            theirs.loads.iter().filter(|(name, _)| name == "libm1.so").count(),
+            wanted,
+            "{printed}"
+        );
     }
 }
 
@@ -363,18 +394,24 @@ fn what_the_inputs_say_of_libraries_stays() {
     let closure = root.closure(&["/app"], &options);
     let merged = closure.config_files()[0].over(&existing).unwrap();
     let cache = Cache::parse(&merged, false).unwrap();
-    let paths: Vec<_> = cache.entries().iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
+    let paths: Vec<_> =
+        cache.entries().iter().map(|entry| String::from_utf8_lossy(&entry.path)).collect();
     assert_eq!(paths, ["/usr/local/lib/libz.so", "/opt/x/liba.so"]);
     root.file("/etc/ld.so.cache", &merged);
     let (theirs, printed) = root.glibc(&["/app"], &[]).remove(0);
     assert_eq!(theirs.loads[0].1, "/opt/x/liba.so", "{printed}");
     assert_eq!(closure.config_files()[0].over(&merged), None);
-    assert_eq!(closure.config_files()[0].over(b"no cache").as_ref(), Some(&closure.config_files()[0].bytes));
+    assert_eq!(
+        closure.config_files()[0].over(b"no cache").as_ref(),
+        Some(&closure.config_files()[0].bytes)
+    );
 }
 
 #[test]
 fn musls_path_file_of_the_inputs_stays() {
-    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("liba.so").needed("libb.so")) else { return };
+    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("liba.so").needed("libb.so")) else {
+        return;
+    };
     root.elf("/opt/x/liba.so", &lib()).elf("/one/libb.so", &lib());
     root.file("/etc/ld-musl-x86_64.path", "/two:/one\n/lib");
     let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
@@ -387,7 +424,8 @@ fn musls_path_file_of_the_inputs_stays() {
 #[test]
 fn a_search_path_shadows_what_the_library_path_finds() {
     for (loader, file) in [(MUSL, "/b/liba.so"), (GLIBC, "/b/liba.so")] {
-        let Some(root) = rooted(loader, &Elf::program(loader).needed("liba.so").runpath("/b:/c")) else {
+        let Some(root) = rooted(loader, &Elf::program(loader).needed("liba.so").runpath("/b:/c"))
+        else {
             return;
         };
         root.elf("/a/liba.so", &lib().soname("one")).elf(file, &lib().soname("two"));
@@ -404,7 +442,9 @@ fn a_search_path_shadows_what_the_library_path_finds() {
 
 #[test]
 fn case_19_musl_needs_its_path_file() {
-    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("liba.so").needed("libb.so")) else { return };
+    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("liba.so").needed("libb.so")) else {
+        return;
+    };
     root.elf("/opt/x/liba.so", &lib()).elf("/lib/libb.so", &lib());
     root.file("/etc/ld-musl-x86_64.path", "/gone:/lib\n/opt/x\n");
     let closure = holds_alone(&root, &Options::default());
@@ -419,13 +459,19 @@ fn case_19_musl_needs_its_path_file() {
 /// A library of the second directory is used first, and of another both directories have one.
 #[test]
 fn musls_path_file_keeps_the_order_of_the_search() {
-    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("liba.so").needed("libb.so")) else { return };
+    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("liba.so").needed("libb.so")) else {
+        return;
+    };
     root.elf("/two/liba.so", &lib()).elf("/one/libb.so", &lib()).elf("/two/libb.so", &lib());
-    let options = Options { library_path: vec![b"/one".to_vec(), b"/two".to_vec()], ..Options::default() };
+    let options =
+        Options { library_path: vec![b"/one".to_vec(), b"/two".to_vec()], ..Options::default() };
     let found = root.closure(&["/app"], &options);
     assert!(found.config_files()[0].bytes.starts_with(b"/one\n/two\n"));
     root.file("/etc/ld-musl-x86_64.path", "/one\n/two\n/lib\n");
-    assert_eq!(closure(&root).config_files()[0].bytes, b"/one\n/two\n/lib\n/usr/local/lib\n/usr/lib\n");
+    assert_eq!(
+        closure(&root).config_files()[0].bytes,
+        b"/one\n/two\n/lib\n/usr/local/lib\n/usr/lib\n"
+    );
 }
 
 #[test]
@@ -448,7 +494,8 @@ fn case_19_musl_with_a_prefix() {
 #[test]
 fn case_20_musls_own_rules() {
     let names = ["libm.so.6", "libc.so.6", "libdl.so.2", "libc.musl-x86_64.so.1", "liba.so"];
-    let app = names.iter().fold(Elf::program(MUSL).runpath("$ORIGIN/d"), |app, name| app.needed(name));
+    let app =
+        names.iter().fold(Elf::program(MUSL).runpath("$ORIGIN/d"), |app, name| app.needed(name));
     let Some(root) = rooted(MUSL, &app) else { return };
     root.elf(
         "/d/liba.so",
@@ -465,7 +512,8 @@ fn case_20_musls_own_rules() {
 
 #[test]
 fn case_20_another_c_library_is_replaced_by_the_loader() {
-    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("/opt/libc.so.6").needed("liba.so")) else {
+    let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("/opt/libc.so.6").needed("liba.so"))
+    else {
         return;
     };
     root.elf(
@@ -489,7 +537,9 @@ fn case_21_merged_usr_and_physical_parents() {
     root.host(GLIBC, "/usr/lib/x86_64-linux-gnu/ld.so");
     root.link("/lib", "usr/lib").link("/lib64", "usr/lib64");
     root.link("/usr/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/ld.so");
-    root.elf("/usr/lib/foo/liba.so", &lib()).elf("/foo/liba.so", &lib()).elf("/usr/lib/libc0.so", &lib());
+    root.elf("/usr/lib/foo/liba.so", &lib())
+        .elf("/foo/liba.so", &lib())
+        .elf("/usr/lib/libc0.so", &lib());
     let closure = closure(&root);
     assert_eq!(loads(&closure), ["/lib/x86_64-linux-gnu/../foo/liba.so", "/lib/libc0.so"]);
     let loader = &closure.files[closure.programs[0].interpreter.unwrap()];
@@ -503,7 +553,8 @@ fn case_21_merged_usr_and_physical_parents() {
 
 #[test]
 fn case_22_chains_of_links_are_kept() {
-    let Some(root) = glibc(&app().needed("libblas.so.3").needed("libloop.so").needed("libgone.so")) else {
+    let Some(root) = glibc(&app().needed("libblas.so.3").needed("libloop.so").needed("libgone.so"))
+    else {
         return;
     };
     root.link("/usr/lib/libblas.so.3", "/etc/alternatives/libblas.so.3");
@@ -524,11 +575,38 @@ fn case_22_chains_of_links_are_kept() {
 fn case_23_and_24_machines_of_every_kind() {
     let machines = [
         ("i386", 3, false, false, 0, "/lib/ld-linux.so.2", "i386-linux-gnu", "386"),
-        ("armhf", 40, false, false, 0x0500_0400, "/lib/ld-linux-armhf.so.3", "arm-linux-gnueabihf", "arm"),
-        ("riscv64", 243, true, false, 5, "/lib/ld-linux-riscv64-lp64d.so.1", "riscv64-linux-gnu", "riscv64"),
+        (
+            "armhf",
+            40,
+            false,
+            false,
+            0x0500_0400,
+            "/lib/ld-linux-armhf.so.3",
+            "arm-linux-gnueabihf",
+            "arm",
+        ),
+        (
+            "riscv64",
+            243,
+            true,
+            false,
+            5,
+            "/lib/ld-linux-riscv64-lp64d.so.1",
+            "riscv64-linux-gnu",
+            "riscv64",
+        ),
         ("s390x", 22, true, true, 0, "/lib/ld64.so.1", "s390x-linux-gnu", "s390x"),
         ("ppc64le", 21, true, false, 2, "/lib64/ld64.so.2", "powerpc64le-linux-gnu", "ppc64le"),
-        ("aarch64", 183, true, false, 0, "/lib/ld-linux-aarch64.so.1", "aarch64-linux-gnu", "arm64"),
+        (
+            "aarch64",
+            183,
+            true,
+            false,
+            0,
+            "/lib/ld-linux-aarch64.so.1",
+            "aarch64-linux-gnu",
+            "arm64",
+        ),
     ];
     let root = Rooted::empty();
     for (name, arch, is_64, big, flags, loader, triplet, oci) in machines {
@@ -538,7 +616,10 @@ fn case_23_and_24_machines_of_every_kind() {
         );
         let loader_file = [on(lib()).build(), rodata.into_bytes()].concat();
         root.file(loader, loader_file);
-        root.elf("/app", &on(Elf::program(loader).needed("liba.so.1").needed("libb.so").runpath("/x/$LIB")));
+        root.elf(
+            "/app",
+            &on(Elf::program(loader).needed("liba.so.1").needed("libb.so").runpath("/x/$LIB")),
+        );
         root.elf(&format!("/usr/lib/{triplet}/liba.so.1"), &on(lib()));
         root.elf(&format!("/x/lib/{triplet}/libb.so"), &on(lib()));
         // A library of this machine in a directory that comes before.
@@ -573,7 +654,8 @@ fn case_25_wheels_bring_their_libraries() {
         &lib().needed("libgfortran-040039e1.so").rpath("$ORIGIN"),
     );
     root.elf(&format!("{site}/numpy.libs/libgfortran-040039e1.so"), &lib());
-    root.elf(&format!("{site}/numpy.libs/libcrypto.so.3"), &lib()).elf("/usr/lib/libcrypto.so.3", &lib());
+    root.elf(&format!("{site}/numpy.libs/libcrypto.so.3"), &lib())
+        .elf("/usr/lib/libcrypto.so.3", &lib());
     let module = format!("{site}/numpy/core/_multiarray.so");
     let closure = root.closure(&[&module], &Options::default());
     let ours = oracle::ours(&closure, &closure.programs[0]);
@@ -605,10 +687,18 @@ fn case_27_static_programs_need_nothing() {
         assert!(gcc.unwrap().success());
         let closure = closure(&root);
         let program = &closure.programs[0];
-        assert_eq!((program.loader, program.edges.len(), program.faults.len()), (None, 0, 0), "{option}");
+        assert_eq!(
+            (program.loader, program.edges.len(), program.faults.len()),
+            (None, 0, 0),
+            "{option}"
+        );
         assert!(render::tree(&closure).contains("statically linked"));
     }
-    assert_eq!(closure(&root).files[0].object.linkage, Linkage::Dynamic, "static-pie relocates itself");
+    assert_eq!(
+        closure(&root).files[0].object.linkage,
+        Linkage::Dynamic,
+        "static-pie relocates itself"
+    );
 }
 
 #[test]
@@ -628,7 +718,10 @@ fn case_27_shapes_that_loaders_take() {
     root.elf("/d/libself.so", &lib().needed("libself.so")).elf("/d/only\u{fffd}", &lib());
     fs_err::write(root.root().join(oracle::arg(b"d/lib\xff\xfe.so")), lib().build()).unwrap();
     let closure = closure(&root);
-    assert_eq!(oracle::ours(&closure, &closure.programs[0]), root.glibc(&["/app"], &[]).remove(0).0);
+    assert_eq!(
+        oracle::ours(&closure, &closure.programs[0]),
+        root.glibc(&["/app"], &[]).remove(0).0
+    );
     assert_eq!(closure.missing().count(), 0);
     // No library at all, but a loader.
     root.elf("/app", &app());
@@ -650,24 +743,32 @@ fn case_28_dlopen_metadata() {
     };
     let note = r#"[{"soname": ["libgone.so"]}, {"soname": ["libplug.so"], "priority": "vital"}]"#;
     root.elf("/d/liba.so", &lib().note(note).note("{not json").runpath("/e"));
-    root.elf("/d/libold.so.1", &lib().needed("libdeep.so").runpath("/d")).elf("/d/libdeep.so", &lib());
+    root.elf("/d/libold.so.1", &lib().needed("libdeep.so").runpath("/d"))
+        .elf("/d/libdeep.so", &lib());
     root.elf("/d/libsome.so", &lib()).elf("/e/libplug.so", &lib());
     let closure = closure(&root);
     assert_eq!(loads(&closure), ["/d/liba.so"], "the loader itself loads none of them");
-    let extra: Vec<_> =
-        closure.programs[0].extra.iter().map(|&file| closure.files[file].path.to_string()).collect();
+    let extra: Vec<_> = closure.programs[0]
+        .extra
+        .iter()
+        .map(|&file| closure.files[file].path.to_string())
+        .collect();
     assert_eq!(extra, ["/d/libold.so.1", "/d/libdeep.so", "/e/libplug.so"]);
     assert_eq!(closure.missing().count(), 0, "what is recommended may be missing");
     let warnings: Vec<String> = closure.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert_eq!(closure.suggested[0].dlopen.feature.as_deref(), Some("some"));
-    let old =
-        closure.programs[0].edges.iter().find(|edge| edge.tag == Tag::Dlopen(Priority::Required)).unwrap();
+    let old = closure.programs[0]
+        .edges
+        .iter()
+        .find(|edge| edge.tag == Tag::Dlopen(Priority::Required))
+        .unwrap();
     assert!(matches!(old.outcome, Outcome::Found(..)) && !old.tried.is_empty());
     // Required and missing.
     fs_err::remove_file(root.path("/d/libold.so.1")).unwrap();
     let closure = self::closure(&root);
-    let missing: Vec<_> = closure.missing().map(|(_, edge)| String::from_utf8_lossy(&edge.name)).collect();
+    let missing: Vec<_> =
+        closure.missing().map(|(_, edge)| String::from_utf8_lossy(&edge.name)).collect();
     assert_eq!(missing, ["libnew.so.2 | libold.so.1"]);
 }
 
@@ -676,14 +777,17 @@ fn case_28_dlopen_metadata() {
 fn case_28_a_recommended_library_may_lack_its_own() {
     for loader in [GLIBC, MUSL] {
         let note = r#"[{"soname": ["libplug.so"], "priority": "recommended"}]"#;
-        let Some(root) = rooted(loader, &Elf::program(loader).runpath("/d").note(note)) else { return };
+        let Some(root) = rooted(loader, &Elf::program(loader).runpath("/d").note(note)) else {
+            return;
+        };
         let inner = r#"[{"soname": ["libmust.so"], "priority": "required"}]"#;
         root.elf("/d/libplug.so", &lib().needed("libgone.so").note(inner).runpath("/d"));
         let closure = closure(&root);
         assert_eq!(closure.missing().count(), 0);
         let warnings: Vec<String> = closure.warnings.iter().map(ToString::to_string).collect();
-        let wanted =
-            |name| format!("/d/libplug.so, which is only recommended, needs {name}, which was not found");
+        let wanted = |name| {
+            format!("/d/libplug.so, which is only recommended, needs {name}, which was not found")
+        };
         assert_eq!(warnings, [wanted("libgone.so"), wanted("libmust.so")]);
         let required = note.replace("recommended", "required");
         root.elf("/app", &Elf::program(loader).runpath("/d").note(required));
@@ -722,18 +826,24 @@ fn case_32_symbol_versions() {
 #[test]
 fn several_programs_do_not_influence_each_other() {
     let Some(root) = glibc(&app().needed("liba.so").rpath("/d1")) else { return };
-    root.elf("/app2", &app().needed("liba.so").runpath("/d2")).elf("/app3", &app().needed("liba.so"));
+    root.elf("/app2", &app().needed("liba.so").runpath("/d2"))
+        .elf("/app3", &app().needed("liba.so"));
     root.elf("/d1/liba.so", &lib()).elf("/d2/liba.so", &lib()).elf("/lib/liba.so", &lib());
     let together = root.closure(&["/app", "/app2", "/app3", "/app"], &Options::default());
     for (at, program) in ["/app", "/app2", "/app3", "/app"].iter().enumerate() {
         let alone = root.closure(&[program], &Options::default());
-        assert_eq!(oracle::ours(&alone, &alone.programs[0]), oracle::ours(&together, &together.programs[at]));
+        assert_eq!(
+            oracle::ours(&alone, &alone.programs[0]),
+            oracle::ours(&together, &together.programs[at])
+        );
     }
 }
 
 #[test]
 fn all_that_is_rendered_names_every_edge() {
-    let Some(root) = glibc(&app().needed("liba.so").needed("libgone\"\n.so").runpath("/d")) else { return };
+    let Some(root) = glibc(&app().needed("liba.so").needed("libgone\"\n.so").runpath("/d")) else {
+        return;
+    };
     root.elf("/d/liba.so", &lib());
     let closure = closure(&root);
     let tree = render::tree(&closure);
@@ -754,7 +864,8 @@ fn all_that_is_rendered_names_every_edge() {
     assert!(edges[1]["candidates"].as_array().unwrap().len() > 1);
     let dot = render::dot(&closure);
     assert!(
-        dot.contains(r#""/app" -> "/d/liba.so" [label="liba.so"];"#) && dot.contains(r#"libgone\"\\x0a.so"#),
+        dot.contains(r#""/app" -> "/d/liba.so" [label="liba.so"];"#)
+            && dot.contains(r#"libgone\"\\x0a.so"#),
         "{dot}"
     );
 }
@@ -762,8 +873,11 @@ fn all_that_is_rendered_names_every_edge() {
 #[test]
 fn symbols_are_read_apart() {
     for (is_64, big) in [(true, false), (true, true), (false, false), (false, true)] {
-        let elf =
-            lib().on(62, is_64, big, 0).symbol("getaddrinfo", false).symbol("mine", true).needed("libc.so.6");
+        let elf = lib()
+            .on(62, is_64, big, 0)
+            .symbol("getaddrinfo", false)
+            .symbol("mine", true)
+            .needed("libc.so.6");
         let bytes = elf.build();
         let mut read_at = |offset: u64, buffer: &mut [u8]| {
             let from = &bytes[(offset as usize).min(bytes.len())..];
@@ -772,7 +886,10 @@ fn symbols_are_read_apart() {
             Ok(count)
         };
         let symbols = imgb::elf::symbols(bytes.len() as u64, &mut read_at).unwrap();
-        assert!(symbols.imported.contains(&b"getaddrinfo"[..]) && symbols.exported.contains(&b"mine"[..]));
+        assert!(
+            symbols.imported.contains(&b"getaddrinfo"[..])
+                && symbols.exported.contains(&b"mine"[..])
+        );
         assert_eq!((symbols.imported.len(), symbols.exported.len()), (1, 1));
         let object = Object::read(bytes.len() as u64, &mut read_at).unwrap();
         assert_eq!(object.needed().count(), 1);

@@ -1,5 +1,5 @@
-//! Real engines. Each keeps its state in a directory of its own, uses no network, and is gone when the last
-//! test that uses it is over, also when the tests are killed.
+//! Real engines. Each keeps its state in a directory of its own, uses no network, and is gone when
+//! the last test that uses it is over, also when the tests are killed.
 
 use std::{
     io::{self, Write as _},
@@ -15,11 +15,13 @@ use tempfile::TempDir;
 
 use crate::sandbox::{Outcome, PATH, Run, Sandbox, is_root};
 
-/// Whether all of `tools` are there. If not, the calling test must return: the reason has been printed.
+/// Whether all of `tools` are there. If not, the calling test must return: the reason has been
+/// printed.
 ///
 /// # Panics
 ///
-/// If one is absent and `IMGB_REQUIRE_ENGINES=1`: where the tools are promised, a skipped test is a failed one.
+/// If one is absent and `IMGB_REQUIRE_ENGINES=1`: where the tools are promised, a skipped test is a
+/// failed one.
 pub(crate) fn have(tools: &[&str]) -> bool {
     let absent: Vec<&str> = tools.iter().copied().filter(|tool| find(tool).is_none()).collect();
     if !absent.is_empty() {
@@ -54,7 +56,8 @@ fn find(tool: &str) -> Option<PathBuf> {
     PATH.split(':').map(|dir| Path::new(dir).join(tool)).find(|path| path.is_file())
 }
 
-/// Waits for its standard input to end, which it does when the tests end in any way, then ends the daemon.
+/// Waits for its standard input to end, which it does when the tests end in any way, then ends the
+/// daemon.
 const GUARD: &str = r#"
 timeout --kill-after=10 7200 "$@" </dev/null >"$LOG" 2>&1 &
 pid=$!
@@ -80,11 +83,17 @@ impl Daemon {
             .args(["-c", GUARD, "guard"])
             .args(words.iter().map(|word| word.replace("DIR", state)))
             .env_clear()
-            .envs([("PATH", PATH), ("HOME", state), ("DIR", state), ("LOG", &format!("{state}/log"))])
+            .envs([
+                ("PATH", PATH),
+                ("HOME", state),
+                ("DIR", state),
+                ("LOG", &format!("{state}/log")),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Out of reach of an interrupt at the terminal, which must end the daemon by the guard's way too.
+            // Out of reach of an interrupt at the terminal, which must end the daemon by the
+            // guard's way too.
             .process_group(0)
             .spawn()
             .unwrap();
@@ -107,7 +116,8 @@ impl Drop for Daemon {
     }
 }
 
-/// The one running instance of an engine: started by the first test that asks, ended after the last one.
+/// The one running instance of an engine: started by the first test that asks, ended after the last
+/// one.
 struct Shared<T>(Mutex<Weak<T>>);
 
 impl<T> Shared<T> {
@@ -128,7 +138,8 @@ impl<T> Shared<T> {
 /// A dockerd that listens on a socket of its own.
 pub(crate) struct Docker(Daemon);
 
-/// The shared dockerd, or nothing if the test is to be skipped. Its users choose image names of their own.
+/// The shared dockerd, or nothing if the test is to be skipped. Its users choose image names of
+/// their own.
 pub(crate) fn docker() -> Option<Arc<Docker>> {
     static SHARED: Shared<Docker> = Shared::new();
     if !(have(&["dockerd", "docker", "containerd", "runc"]) && have_root()) {
@@ -153,8 +164,8 @@ impl Docker {
         docker_client(&self.0.dir).args(args)
     }
 
-    /// Loads an archive. The exit code is not enough: with the containerd store, a layer that cannot be
-    /// unpacked is printed as an error and the client ends with 0.
+    /// Loads an archive. The exit code is not enough: with the containerd store, a layer that
+    /// cannot be unpacked is printed as an error and the client ends with 0.
     pub(crate) fn load(&self, archive: &Path) {
         let loaded = self.cli("load --input").arg(archive).run().ok().prints("Loaded image");
         let all = loaded.text() + loaded.stderr();
@@ -189,7 +200,9 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "DIR/sock"
 "#;
-    let script = format!("printf %s '{config}' >DIR/config.toml && exec containerd --config DIR/config.toml");
+    let script = format!(
+        "printf %s '{config}' >DIR/config.toml && exec containerd --config DIR/config.toml"
+    );
     let ready = |dir: &Path| ctr(dir).args("version").run().success();
     Some(SHARED.get(|| Containerd(Daemon::start(&["sh", "-c", &script], ready))))
 }
@@ -247,15 +260,18 @@ impl Podman {
         self.cli(&format!("save --format {format} --output")).arg(archive).arg(image).run().ok();
     }
 
-    /// Runs an image, with no network, and with limits that a root without CAP_SYS_RESOURCE may set.
+    /// Runs an image, with no network, and with limits that a root without CAP_SYS_RESOURCE may
+    /// set.
     pub(crate) fn image(&self, image: &str) -> Run {
-        self.cli("run --rm --network=none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024").arg(image)
+        self.cli("run --rm --network=none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024")
+            .arg(image)
     }
 }
 
 impl Drop for Podman {
     fn drop(&mut self) {
-        // A container that a failed test left holds mounts, which would keep the directory from going.
+        // A container that a failed test left holds mounts, which would keep the directory from
+        // going.
         self.cli("rm --all --force").run();
     }
 }

@@ -1,4 +1,5 @@
-//! Every bad input, with its exit code and its one message. After each, nothing is left of the output.
+//! Every bad input, with its exit code and its one message. After each, nothing is left of the
+//! output.
 
 use std::{io::Write as _, os::unix::fs::FileTypeExt as _};
 
@@ -18,7 +19,8 @@ fn sandbox() -> Sandbox {
 
 /// Packs into `out/`, which must be as empty as before.
 fn refused(sandbox: &Sandbox, inputs: &str, code: i32, parts: &[&str]) -> Outcome {
-    let outcome = sandbox.imgb("pack").args(inputs).args("-o out/image.tar").run().error(code, parts);
+    let outcome =
+        sandbox.imgb("pack").args(inputs).args("-o out/image.tar").run().error(code, parts);
     assert_eq!(sandbox.names("out"), [""; 0], "something is left\n{}", outcome.show());
     outcome
 }
@@ -40,7 +42,11 @@ fn an_input_that_does_not_exist() {
 fn an_input_that_may_not_be_read() {
     let sandbox = sandbox();
     sandbox.file("secret", "x").mode("secret", 0);
-    sandbox.file("dir/inner/secret", "x").mode("dir/inner/secret", 0).file("closed/x", "x").mode("closed", 0);
+    sandbox
+        .file("dir/inner/secret", "x")
+        .mode("dir/inner/secret", 0)
+        .file("closed/x", "x")
+        .mode("closed", 0);
     for input in ["./secret", "./dir", "./closed"] {
         let run = sandbox.imgb("pack").arg(input).args("-o out/image.tar").nobody();
         let name = if input == "./dir" { "inner/secret" } else { &input[2..] };
@@ -79,7 +85,11 @@ fn a_library_that_is_missing() {
         return;
     }
     let outcome = refused(&sandbox, "./app", 1, &["libgone.so.1", "/app", "searched", "hint:"]);
-    assert!(!outcome.stderr().contains("libc.so.6"), "what is found is not reported\n{}", outcome.show());
+    assert!(
+        !outcome.stderr().contains("libc.so.6"),
+        "what is found is not reported\n{}",
+        outcome.show()
+    );
     sandbox.imgb("pack ./app -o out/image.tar --allow-missing libgone.*").run().ok();
     sandbox.imgb("pack ./app -o out/image.tar --no-deps").run().ok();
     fs_err::rename(sandbox.path("lib/libgone.so"), sandbox.path("lib/libgone.so.1")).unwrap();
@@ -101,7 +111,10 @@ fn a_library_that_stayed_beside_its_program() {
     refused(&sandbox, inputs, 1, &["libown.so.1", "searched", &stays, &advice]);
     refused(&sandbox, &format!("{inputs}:/usr/bin/"), 1, &["RUNPATH of /usr/bin/app", &advice]);
     // What the test made of nothing has neither code nor symbols, and could not start.
-    sandbox.imgb(&format!("{advice} --soft none --no-check --sysroot sys -o out/image.tar")).run().ok();
+    sandbox
+        .imgb(&format!("{advice} --soft none --no-check --sysroot sys -o out/image.tar"))
+        .run()
+        .ok();
 }
 
 #[test]
@@ -199,7 +212,11 @@ fn an_output_directory_that_is_missing_or_closed() {
     sandbox.imgb("pack ./good -o gone/image.tar").run().error(5, &["gone"]);
     assert!(!sandbox.path("gone").exists());
     sandbox.dir("closed").mode("closed", 0o555);
-    sandbox.imgb("pack ./good -o closed/image.tar").nobody().run().error(5, &["closed", "Permission denied"]);
+    sandbox
+        .imgb("pack ./good -o closed/image.tar")
+        .nobody()
+        .run()
+        .error(5, &["closed", "Permission denied"]);
     sandbox.imgb("pack ./good -o good/image.tar").run().error(5, &["good/image.tar"]);
     sandbox.mode("closed", 0o755);
     assert_eq!(sandbox.names("closed"), [""; 0]);
@@ -222,7 +239,11 @@ fn an_output_that_is_a_directory_becomes_a_layout() {
     let sandbox = sandbox();
     sandbox.imgb("pack ./good -o out").run().ok();
     assert_eq!(sandbox.names("out"), ["blobs", "index.json", "oci-layout"]);
-    sandbox.dir("taken").imgb("pack ./good -o docker-archive:taken").run().error(2, &["taken", "directory"]);
+    sandbox
+        .dir("taken")
+        .imgb("pack ./good -o docker-archive:taken")
+        .run()
+        .error(2, &["taken", "directory"]);
     assert_eq!(sandbox.names("taken"), [""; 0]);
 }
 
@@ -233,10 +254,13 @@ fn a_full_disk() {
         return;
     }
     sandbox.file("noise", fixtures::noise(400_000)).dir("full");
-    // The file system is as private as the namespace, and goes with it; what is left is listed before that.
-    let script = r#"mount -t tmpfs -o size=64k none full && "$@"; code=$?; ls -A full >left; exit $code"#;
+    // The file system is as private as the namespace, and goes with it; what is left is listed
+    // before that.
+    let script =
+        r#"mount -t tmpfs -o size=64k none full && "$@"; code=$?; ls -A full >left; exit $code"#;
     let under = ["unshare", "--mount", "sh", "-c", script, "sh"];
-    for output in ["full/image.tar", "rootfs:full/rootfs.tar", "docker-archive:full/d.tar", "oci:full/layout"]
+    for output in
+        ["full/image.tar", "rootfs:full/rootfs.tar", "docker-archive:full/d.tar", "oci:full/layout"]
     {
         let run = sandbox.imgb("pack ./noise --compress none -o").arg(output).under(&under);
         run.run().error(5, &["full", "No space left"]);
@@ -259,7 +283,10 @@ fn an_output_that_is_a_device_or_a_fifo_is_never_replaced() {
     let sandbox = sandbox();
     // The FIFO is held open at both ends, so that neither opening nor writing waits for anyone.
     sandbox.tool("mkfifo", "out/fifo").run().ok();
-    sandbox.imgb("pack ./good -o out/fifo").under(&["sh", "-c", r#"exec 3<>out/fifo; "$@""#, "sh"]).run();
+    sandbox
+        .imgb("pack ./good -o out/fifo")
+        .under(&["sh", "-c", r#"exec 3<>out/fifo; "$@""#, "sh"])
+        .run();
     let kind = fs_err::symlink_metadata(sandbox.path("out/fifo")).unwrap().file_type();
     assert!(kind.is_fifo(), "the FIFO has become {kind:?}");
     assert_eq!(sandbox.names("out"), ["fifo"]);
@@ -303,9 +330,14 @@ fn standard_output_closed_early() {
 #[test]
 fn usage() {
     let sandbox = sandbox();
-    for args in
-        ["pack", "pack ./good", "pack ./good -o", "pack ./good -o x.tar --layers many", "frobnicate", ""]
-    {
+    for args in [
+        "pack",
+        "pack ./good",
+        "pack ./good -o",
+        "pack ./good -o x.tar --layers many",
+        "frobnicate",
+        "",
+    ] {
         let outcome = sandbox.imgb(args).run().exits(2);
         assert!(outcome.text().is_empty() && !outcome.stderr().is_empty(), "{}", outcome.show());
     }
@@ -317,7 +349,8 @@ fn usage() {
 #[test]
 fn names_in_messages_are_one_printable_line() {
     let sandbox = sandbox();
-    let outcome = sandbox.imgb("pack -o out/image.tar").arg("./a\nerror: b\x1b[31m").run().error(3, &["./a"]);
+    let outcome =
+        sandbox.imgb("pack -o out/image.tar").arg("./a\nerror: b\x1b[31m").run().error(3, &["./a"]);
     assert!(!outcome.stderr().contains('\x1b'), "{}", outcome.show());
 }
 
@@ -336,6 +369,11 @@ fn a_file_that_changes_between_runs_is_read_anew() {
     let pack = || sandbox.imgb("pack ./note -o out/image.tar").run().ok().digest();
     sandbox.file("note", "one");
     let first = pack();
-    fs_err::OpenOptions::new().append(true).open(sandbox.path("note")).unwrap().write_all(b"!").unwrap();
+    fs_err::OpenOptions::new()
+        .append(true)
+        .open(sandbox.path("note"))
+        .unwrap()
+        .write_all(b"!")
+        .unwrap();
     assert_ne!(pack(), first);
 }

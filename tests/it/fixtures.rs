@@ -1,5 +1,5 @@
-//! The programs and trees that more than one test packs. Each is made where it is used: nothing depends on
-//! what was made before, and nothing binary is kept in the repository.
+//! The programs and trees that more than one test packs. Each is made where it is used: nothing
+//! depends on what was made before, and nothing binary is kept in the repository.
 
 use crate::{
     engines::have,
@@ -52,12 +52,16 @@ pub(crate) fn program_without_its_library(sandbox: &Sandbox) -> bool {
     sandbox.file("src/gone.c", "int gone(void) { return 0; }");
     sandbox.file("src/app.c", "int gone(void); int main(void) { return gone(); }");
     sandbox.dir("lib");
-    sandbox.tool("gcc", "-shared -fPIC -Wl,-soname,libgone.so.1 -o lib/libgone.so src/gone.c").run().ok();
+    sandbox
+        .tool("gcc", "-shared -fPIC -Wl,-soname,libgone.so.1 -o lib/libgone.so src/gone.c")
+        .run()
+        .ok();
     sandbox.tool("gcc", "-o app src/app.c -Llib -lgone").run().ok();
     true
 }
 
-/// The smallest static ELF program of a machine: one header, one PT_LOAD, and x86-64 code that exits with 0.
+/// The smallest static ELF program of a machine: one header, one PT_LOAD, and x86-64 code that
+/// exits with 0.
 pub(crate) fn static_elf(machine: u16) -> Vec<u8> {
     let code = [0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05];
     let len = 64 + 56 + code.len() as u64;
@@ -110,8 +114,8 @@ pub(crate) struct Entry {
     pub(crate) link: String,
 }
 
-/// Makes a directory `tree` with one of everything that a layer can hold, and returns what a layer of it
-/// must list. It needs no privilege, and it is the same on every machine.
+/// Makes a directory `tree` with one of everything that a layer can hold, and returns what a layer
+/// of it must list. It needs no privilege, and it is the same on every machine.
 pub(crate) fn tree(sandbox: &Sandbox) -> Vec<Entry> {
     let long = format!("tree/{0}/{0}/{0}", "long-name-".repeat(9));
     let mut entries = Vec::new();
@@ -143,8 +147,12 @@ pub(crate) fn tree(sandbox: &Sandbox) -> Vec<Entry> {
         add(dir, 'd', 0o755, 0, "");
     }
     add(&long, 'f', 0o644, 5, "");
-    let links =
-        [("relative", "../one"), ("absolute", "/tree/one"), ("dangling", "nowhere"), ("up", "../../..")];
+    let links = [
+        ("relative", "../one"),
+        ("absolute", "/tree/one"),
+        ("dangling", "nowhere"),
+        ("up", "../../.."),
+    ];
     for (name, target) in links {
         let name = format!("tree/links/{name}");
         sandbox.symlink(&name, target);

@@ -189,13 +189,17 @@ fn sources() -> Vec<Source> {
         tests.extend(test_files.iter().map(|name| dir.join(name).with_extension("rs")));
         codes.insert(file, code);
     }
-    let is_test =
-        |file: &Path| tests.iter().any(|test| file == test || file.starts_with(test.with_extension("")));
+    let is_test = |file: &Path| {
+        tests.iter().any(|test| file == test || file.starts_with(test.with_extension("")))
+    };
     codes.retain(|file, _| !is_test(file));
     let sources = codes.into_iter().map(|(file, code)| {
         let path = file.strip_prefix(src()).unwrap().to_owned();
-        let mut names: Vec<String> =
-            path.with_extension("").iter().map(|name| name.to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> = path
+            .with_extension("")
+            .iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
         if names.last().is_some_and(|name| name == "mod") {
             names.pop();
         }
@@ -233,7 +237,8 @@ fn every_module_has_a_row_and_every_row_a_module() {
         for import in allowed(row) {
             let target = TABLE.iter().find(|other| other.module == import);
             assert!(
-                target.is_some_and(|target| target.floor <= row.floor && target.module != row.module),
+                target
+                    .is_some_and(|target| target.floor <= row.floor && target.module != row.module),
                 "the row of `{}` allows `{import}`, which is no module on its floor or below",
                 row.module
             );
@@ -257,7 +262,11 @@ fn modules_import_only_what_their_rows_allow() {
             let target = target.as_str();
             if root == "crate" && target != source.module && !allowed.contains(target) {
                 let name = named.segments.join("::");
-                faults.push(format!("{}: `{}` may not name {name}", source.path.display(), row.module));
+                faults.push(format!(
+                    "{}: `{}` may not name {name}",
+                    source.path.display(),
+                    row.module
+                ));
             }
         }
     }
@@ -270,7 +279,9 @@ fn modules_touch_only_what_their_rows_allow() {
     for source in sources() {
         let Some(row) = TABLE.iter().find(|row| row.module == source.module) else { continue };
         for named in paths(&source.code) {
-            if let Some(world) = reaches(&named).filter(|world| !touched(row.touches).contains(world)) {
+            if let Some(world) =
+                reaches(&named).filter(|world| !touched(row.touches).contains(world))
+            {
                 let (path, name) = (source.path.display(), named.segments.join("::"));
                 faults.push(format!("{path}: `{}` may not touch {world:?}, by {name}", row.module));
             }
@@ -284,7 +295,8 @@ fn the_library_opens_with_the_same_table() {
     let text = fs_err::read_to_string(src().join("lib.rs")).unwrap();
     let mut documented = Vec::new();
     for line in text.lines() {
-        let cells: Vec<&str> = line.trim_start_matches("//! |").split(" | ").map(str::trim).collect();
+        let cells: Vec<&str> =
+            line.trim_start_matches("//! |").split(" | ").map(str::trim).collect();
         if let [floor, modules, _, imports, touches] = cells[..]
             && let Ok(floor) = floor.parse::<u8>()
         {
@@ -293,8 +305,9 @@ fn the_library_opens_with_the_same_table() {
             documented.extend(names.map(|name| format!("{floor} {name}: {imports}: {touches}")));
         }
     }
-    let table =
-        TABLE.iter().map(|row| format!("{} {}: {}: {}", row.floor, row.module, row.imports, row.touches));
+    let table = TABLE
+        .iter()
+        .map(|row| format!("{} {}: {}: {}", row.floor, row.module, row.imports, row.touches));
     let table: Vec<String> = table.collect();
     assert_eq!(
         in_order(documented.iter().map(String::as_str)),
@@ -326,7 +339,8 @@ fn files_are_short_and_finished() {
             .skip(1)
             .filter(|rest| !rest.split(")]").next().unwrap().contains("reason"));
         faults.extend(allows.map(|_| format!("{}: `#[allow]` without a reason", file.display())));
-        let notes = ["TODO", "FIXME"].into_iter().filter(|note| text.contains(&format!("// {note}")));
+        let notes =
+            ["TODO", "FIXME"].into_iter().filter(|note| text.contains(&format!("// {note}")));
         faults.extend(notes.map(|note| format!("{}: {note}", file.display())));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -340,21 +354,28 @@ fn no_test_file_is_forgotten() {
     let mut listed = Vec::new();
     for (at, line) in lines.iter().enumerate() {
         if let Some(name) = line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';')) {
-            assert!(lines[at - 1].starts_with("/// "), "what belongs into `{name}`? Say it above its line");
+            assert!(
+                lines[at - 1].starts_with("/// "),
+                "what belongs into `{name}`? Say it above its line"
+            );
             listed.push(name);
         }
     }
     let mut found = Vec::new();
     for entry in fs_err::read_dir(&dir).unwrap() {
         let path = entry.unwrap().path();
-        let is_module =
-            path.extension().is_some_and(|extension| extension == "rs") || path.join("mod.rs").exists();
+        let is_module = path.extension().is_some_and(|extension| extension == "rs")
+            || path.join("mod.rs").exists();
         if is_module && !path.ends_with("main.rs") {
             found.push(path.file_stem().unwrap().to_string_lossy().into_owned());
         }
     }
     let found: Vec<&str> = found.iter().map(String::as_str).collect();
-    assert_eq!(in_order(listed.into_iter()), in_order(found.into_iter()), "left: main.rs; right: the files");
+    assert_eq!(
+        in_order(listed.into_iter()),
+        in_order(found.into_iter()),
+        "left: main.rs; right: the files"
+    );
 }
 
 #[test]
@@ -364,6 +385,12 @@ fn the_world_is_recognised() {
     assert_eq!(reached("fs_err::read(p)?; p.exists(); tree.get(p)"), [Files, Files]);
     assert_eq!(reached("use std::fs::File; fn f(file: &File) { File::open(p) }"), [Files]);
     assert_eq!(reached("println!(); io::stdout().lock(); stdout.flush()"), [Terminal, Terminal]);
-    assert_eq!(reached("SystemTime::now(); std::time::Duration::ZERO; std::path::Path::new(x)"), [Clock]);
-    assert_eq!(reached("std::thread::scope(|s| s.spawn(f)); std::process::exit(1)"), [Threads, Processes]);
+    assert_eq!(
+        reached("SystemTime::now(); std::time::Duration::ZERO; std::path::Path::new(x)"),
+        [Clock]
+    );
+    assert_eq!(
+        reached("std::thread::scope(|s| s.spawn(f)); std::process::exit(1)"),
+        [Threads, Processes]
+    );
 }

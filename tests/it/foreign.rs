@@ -1,4 +1,5 @@
-//! Every output, read back by GNU tar, bsdtar and Python's tarfile: each lists what the fixture holds.
+//! Every output, read back by GNU tar, bsdtar and Python's tarfile: each lists what the fixture
+//! holds.
 
 use std::path::Path;
 
@@ -41,7 +42,8 @@ fn mode(text: &str) -> u32 {
 
 /// The name and the link of `rest`, which ends a line of `tar -tv`.
 fn name_and_link(rest: &str) -> (&str, &str) {
-    let (name, link) = rest.split_once(" -> ").or_else(|| rest.split_once(" link to ")).unwrap_or((rest, ""));
+    let (name, link) =
+        rest.split_once(" -> ").or_else(|| rest.split_once(" link to ")).unwrap_or((rest, ""));
     (name.trim_end_matches('/'), link)
 }
 
@@ -130,7 +132,9 @@ fn the_layers_of_every_output_list_what_was_packed() {
     if !have(&READERS) {
         return;
     }
-    let pack = |args: &str| sandbox.imgb("pack ./tree --entrypoint /tree/bin/static").args(args).run().ok();
+    let pack = |args: &str| {
+        sandbox.imgb("pack ./tree --entrypoint /tree/bin/static").args(args).run().ok()
+    };
     pack(
         "-o hybrid.tar -o docker-archive:docker.tar -o oci-archive:oci.tar -o oci:layout -o rootfs:rootfs.tar",
     );
@@ -140,7 +144,9 @@ fn the_layers_of_every_output_list_what_was_packed() {
         Layout::open(&sandbox.path("layout")),
     ];
     for layout in layouts {
-        let [layer] = &layout.layers()[..] else { panic!("one layer is enough for {}", layout.manifest) };
+        let [layer] = &layout.layers()[..] else {
+            panic!("one layer is enough for {}", layout.manifest)
+        };
         all_list(layer, &expected);
     }
     all_list(&sandbox.path("rootfs.tar"), &expected);
@@ -165,14 +171,21 @@ fn archives_are_sound_tars_themselves() {
     if !have(&READERS) {
         return;
     }
-    sandbox.imgb("pack ./tree -o hybrid.tar -o docker-archive:docker.tar -o oci-archive:oci.tar").run().ok();
+    sandbox
+        .imgb("pack ./tree -o hybrid.tar -o docker-archive:docker.tar -o oci-archive:oci.tar")
+        .run()
+        .ok();
     for archive in ["hybrid.tar", "docker.tar", "oci.tar"] {
         let found = gnu(&sandbox.path(archive));
         all_list(&sandbox.path(archive), &found);
         let mut names: Vec<&str> = found.iter().map(|line| words(line, 5).1.trim_end()).collect();
-        assert!(found.iter().all(|line| words(line, 5).0[4] == "0"), "every time is zero: {found:#?}");
+        assert!(
+            found.iter().all(|line| words(line, 5).0[4] == "0"),
+            "every time is zero: {found:#?}"
+        );
         names.sort_unstable();
-        let documents = names.iter().filter(|name| !name.starts_with("blobs")).copied().collect::<Vec<_>>();
+        let documents =
+            names.iter().filter(|name| !name.starts_with("blobs")).copied().collect::<Vec<_>>();
         let expected: &[&str] = match archive {
             "hybrid.tar" => &["index.json", "manifest.json", "oci-layout"],
             "oci.tar" => &["index.json", "oci-layout"],
@@ -189,8 +202,7 @@ fn no_document_names_a_thing_twice() {
     if !have(&["python3"]) {
         return;
     }
-    let options =
-        "--env A=1 --label a=1 --label b=2 --annotation c=3 --expose 80 --expose 53/udp --volume /data";
+    let options = "--env A=1 --label a=1 --label b=2 --annotation c=3 --expose 80 --expose 53/udp --volume /data";
     sandbox.imgb("pack ./tree -o hybrid.tar").args(options).run().ok();
     let layout = Layout::unpack(&sandbox, "hybrid.tar", "hybrid");
     let script = r#"
@@ -226,7 +238,9 @@ fn one_image_can_have_two_names() {
     let layout = Layout::unpack(&sandbox, "hybrid.tar", "hybrid");
     let annotation = |name: &str| {
         let all = layout.names();
-        all.iter().map(|item| item["annotations"][name].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        all.iter()
+            .map(|item| item["annotations"][name].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     let full = ["docker.io/library/app:1.0", "registry.example/team/app:latest"];
     assert_eq!(annotation("io.containerd.image.name"), full);
@@ -247,7 +261,8 @@ fn file_capabilities_reach_the_layer_and_other_attributes_do_not() {
     capability.extend(0x400_u32.to_le_bytes());
     capability.resize(20, 0);
     let set = |name: &str, value: &[u8]| {
-        rustix::fs::setxattr(sandbox.path("app"), name, value, rustix::fs::XattrFlags::empty()).unwrap();
+        rustix::fs::setxattr(sandbox.path("app"), name, value, rustix::fs::XattrFlags::empty())
+            .unwrap();
     };
     set("security.capability", &capability);
     set("trusted.note", b"mine");
@@ -260,6 +275,7 @@ for m in tarfile.open(sys.argv[1], "r:*"):
 "#;
     let layout = Layout::open(&sandbox.path("layout"));
     let hex: String = capability.iter().map(|byte| format!("{byte:02x}")).collect();
-    let listed = utf8(Run::new("python3").arg("-c").arg(script).arg(&layout.layers()[0])).run().ok();
+    let listed =
+        utf8(Run::new("python3").arg("-c").arg(script).arg(&layout.layers()[0])).run().ok();
     listed.prints_only(&format!("app SCHILY.xattr.security.capability {hex}\n"));
 }

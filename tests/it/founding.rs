@@ -1,5 +1,5 @@
-//! The founding story: a program becomes an image, and the image runs, on every engine. What is checked is
-//! always what the container printed.
+//! The founding story: a program becomes an image, and the image runs, on every engine. What is
+//! checked is always what the container printed.
 
 use serde_json::json;
 
@@ -43,7 +43,12 @@ fn docker_runs_what_a_user_without_any_right_has_packed() {
     pack_busybox(&sandbox, "by-nobody.tar", true);
     docker.load(&sandbox.path("by-nobody.tar"));
     docker.image("by-nobody").args("/bin/ls -lah /bin").run().ok().prints(LISTED);
-    docker.image("by-nobody").args("/bin/stat -c %u:%g:%a /bin/busybox").run().ok().prints_only("0:0:755\n");
+    docker
+        .image("by-nobody")
+        .args("/bin/stat -c %u:%g:%a /bin/busybox")
+        .run()
+        .ok()
+        .prints_only("0:0:755\n");
 }
 
 #[test]
@@ -115,14 +120,20 @@ fn skopeo_copies_the_layout_and_runc_runs_what_umoci_unpacks() {
     pack_busybox(&sandbox, "oci:layout:1.0", true);
     let packed = Layout::open(&sandbox.path("layout"));
     sandbox.tool("skopeo", "--insecure-policy copy oci:layout:1.0 oci:copied:1.0").run().ok();
-    let index: serde_json::Value = serde_json::from_slice(&sandbox.read("copied/index.json")).unwrap();
+    let index: serde_json::Value =
+        serde_json::from_slice(&sandbox.read("copied/index.json")).unwrap();
     assert_eq!(
         index["manifests"][0]["digest"], packed.manifest_digest,
         "skopeo has not changed the manifest"
     );
     for layout in ["layout", "copied"] {
         let bundle = format!("bundle-{layout}");
-        sandbox.tool("umoci", "unpack --image").arg(format!("{layout}:1.0")).arg(&bundle).run().ok();
+        sandbox
+            .tool("umoci", "unpack --image")
+            .arg(format!("{layout}:1.0"))
+            .arg(&bundle)
+            .run()
+            .ok();
         let path = format!("{bundle}/config.json");
         let mut config: serde_json::Value = serde_json::from_slice(&sandbox.read(&path)).unwrap();
         config["process"]["terminal"] = json!(false);
@@ -130,7 +141,13 @@ fn skopeo_copies_the_layout_and_runc_runs_what_umoci_unpacks() {
         sandbox.file(&path, config.to_string());
         // Containers of all runc states share the cgroup of their name.
         let id = format!("imgb-it-{layout}-{}", std::process::id());
-        sandbox.tool("runc", "--root state run --bundle").arg(&bundle).arg(&id).run().ok().prints(LISTED);
+        sandbox
+            .tool("runc", "--root state run --bundle")
+            .arg(&bundle)
+            .arg(&id)
+            .run()
+            .ok()
+            .prints(LISTED);
     }
 }
 
@@ -148,7 +165,12 @@ fn a_static_program_is_the_image_that_a_dockerfile_of_three_lines_would_make() {
     };
     assert_eq!(command(&layout), [json!(["/hello"]), json!(null)]);
     assert_eq!(layout.layers().len(), 1, "a static program needs nothing of the system");
-    sandbox.tool("tar", "--list --gzip --file").arg(&layout.layers()[0]).run().ok().prints_only("hello\n");
+    sandbox
+        .tool("tar", "--list --gzip --file")
+        .arg(&layout.layers()[0])
+        .run()
+        .ok()
+        .prints_only("hello\n");
 
     sandbox.imgb(r#"pack ./hello -o cmd.tar --entrypoint [] --cmd ["/hello","a","b"]"#).run().ok();
     let [entrypoint, cmd] = command(&Layout::unpack(&sandbox, "cmd.tar", "cmd"));

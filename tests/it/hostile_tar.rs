@@ -1,5 +1,5 @@
-//! Hostile and odd tars, one test for each kind. The names begin with the numbers under which a catalogue of
-//! such cases lists them: T for paths and links, S for structure and sizes.
+//! Hostile and odd tars, one test for each kind. The names begin with the numbers under which a
+//! catalogue of such cases lists them: T for paths and links, S for structure and sizes.
 
 use std::{
     io::{Read as _, Write as _},
@@ -40,7 +40,13 @@ impl RawTar {
     }
 
     /// A header whose sum is right after `change`, and a body filled up to a block.
-    fn raw(mut self, kind: u8, name: &[u8], body: &[u8], change: impl FnOnce(&mut [u8; 512])) -> Self {
+    fn raw(
+        mut self,
+        kind: u8,
+        name: &[u8],
+        body: &[u8],
+        change: impl FnOnce(&mut [u8; 512]),
+    ) -> Self {
         let mut header = [0; 512];
         header[NAME][..name.len()].copy_from_slice(name);
         header[KIND] = kind;
@@ -95,7 +101,9 @@ impl RawTar {
 
 fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = [b" ", key.as_bytes(), b"=", value, b"\n"].concat();
-    let len = (1..).map(|digits| (digits, rest.len() + digits)).find(|(d, len)| len.to_string().len() == *d);
+    let len = (1..)
+        .map(|digits| (digits, rest.len() + digits))
+        .find(|(d, len)| len.to_string().len() == *d);
     [len.unwrap().1.to_string().as_bytes(), &rest].concat()
 }
 
@@ -132,18 +140,27 @@ fn text(tree: &Tree) -> Vec<String> {
         Kind::File(file) => {
             let mut bytes = vec![0; file.len as usize];
             content::read_at(&file.content, file.len, 0, &mut bytes).unwrap();
-            format!(" {}{}", String::from_utf8_lossy(&bytes), if file.shared { " (shared)" } else { "" })
+            format!(
+                " {}{}",
+                String::from_utf8_lossy(&bytes),
+                if file.shared { " (shared)" } else { "" }
+            )
         }
     };
     tree.iter().map(|(path, node)| format!("{path}{}", line(node))).collect()
 }
 
-/// What `imgb build` makes of the tarball as a base and as an ADD, run by a user without any right: it is taken, or
-/// refused with a message that names it. Nothing beside the work is touched, and a refused one leaves no image.
+/// What `imgb build` makes of the tarball as a base and as an ADD, run by a user without any right:
+/// it is taken, or refused with a message that names it. Nothing beside the work is touched, and a
+/// refused one leaves no image.
 #[track_caller]
 fn builds(tar: &[u8], taken: bool) {
     let sandbox = Sandbox::new();
-    sandbox.file("ctx/in.tar", tar).file("victim/file", "victim").mode("victim", 0o700).give_to_nobody();
+    sandbox
+        .file("ctx/in.tar", tar)
+        .file("victim/file", "victim")
+        .mode("victim", 0o700)
+        .give_to_nobody();
     for recipe in ["FROM rootfs:in.tar\n", "FROM scratch\nADD in.tar /d/\n"] {
         sandbox.file("ctx/Buildfile", recipe);
         let run = sandbox.imgb("build ctx -q -o rootfs:out.tar").nobody().run();
@@ -188,7 +205,8 @@ fn refuses_bytes(tar: &[u8], wanted: &str) {
 #[test]
 fn t01_names_that_climb_out() {
     for name in ["../x", "a/../../x", "a/b/../../../x", "/../x", ".."] {
-        let wanted = format!("entry `{name}` at byte 512: the path climbs out of the root with `..`");
+        let wanted =
+            format!("entry `{name}` at byte 512: the path climbs out of the root with `..`");
         refuses(RawTar::new().dir("ok").file(name, ""), &wanted);
     }
     gives(RawTar::new().file("a/../b", "1"), &["/b 1"]);
@@ -244,7 +262,10 @@ fn t05_the_root_is_a_directory() {
 
 #[test]
 fn t06_a_directory_replaces_a_link() {
-    let tar = RawTar::new().dir("t").symlink("a", "t").raw(b'5', b"a", b"", |h| put(h, MODE, b"0000700\0"));
+    let tar = RawTar::new()
+        .dir("t")
+        .symlink("a", "t")
+        .raw(b'5', b"a", b"", |h| put(h, MODE, b"0000700\0"));
     let contents = gives(tar, &["/a/", "/t/"]);
     assert_eq!(contents.replaced, 1);
     let modes: Vec<_> = contents.change.tree.iter().map(|(_, node)| node.meta.mode).collect();
@@ -273,7 +294,12 @@ fn t08_hard_links_stay_inside_and_behind() {
         "entry `h` at byte 0: the path climbs out of the root with `..`",
     );
     gives(
-        RawTar::new().dir("d").file("d/f", "1").symlink("s", "/d").symlink("t", "s").hard_link("h", "t/f"),
+        RawTar::new()
+            .dir("d")
+            .file("d/f", "1")
+            .symlink("s", "/d")
+            .symlink("t", "s")
+            .hard_link("h", "t/f"),
         &["/d/", "/d/f 1 (shared)", "/h 1 (shared)", "/s -> /d", "/t -> s"],
     );
     gives(RawTar::new().file("a", "1").hard_link("./a", "a"), &["/a 1 (shared)"]);
@@ -285,7 +311,10 @@ fn t09_hard_links_to_links_and_over_links() {
         RawTar::new().symlink("s", "/etc/passwd").hard_link("h", "s"),
         &["/h -> /etc/passwd", "/s -> /etc/passwd"],
     );
-    gives(RawTar::new().file("a", "1").hard_link("b", "a").file("b", "2"), &["/a 1 (shared)", "/b 2"]);
+    gives(
+        RawTar::new().file("a", "1").hard_link("b", "a").file("b", "2"),
+        &["/a 1 (shared)", "/b 2"],
+    );
     // The attributes are the inode's, whatever the link's header says.
     let tar = RawTar::new().file("a", "1").raw(b'1', b"b", b"", |h| {
         put(h, LINK, b"a");
@@ -297,13 +326,18 @@ fn t09_hard_links_to_links_and_over_links() {
 
 #[test]
 fn t10_links_in_circles_and_without_end() {
-    let wanted =
-        |name: &str, at: u32| format!("entry `{name}` at byte {at}: too many levels of symbolic links");
-    refuses(RawTar::new().symlink("a", "b").symlink("b", "a").file("a/x", ""), &wanted("a/x", 1024));
+    let wanted = |name: &str, at: u32| {
+        format!("entry `{name}` at byte {at}: too many levels of symbolic links")
+    };
+    refuses(
+        RawTar::new().symlink("a", "b").symlink("b", "a").file("a/x", ""),
+        &wanted("a/x", 1024),
+    );
     refuses(RawTar::new().symlink("a", "a").file("a/x", ""), &wanted("a/x", 512));
     let chain = |links: u32| {
-        (1..links)
-            .fold(RawTar::new().symlink("0", "/"), |tar, n| tar.symlink(&n.to_string(), &(n - 1).to_string()))
+        (1..links).fold(RawTar::new().symlink("0", "/"), |tar, n| {
+            tar.symlink(&n.to_string(), &(n - 1).to_string())
+        })
     };
     assert!(read(&chain(40).file("39/x", "1").end()).is_ok());
     refuses(chain(41).file("40/x", ""), &wanted("40/x", 41 * 512));
@@ -323,13 +357,19 @@ fn t10_links_in_circles_and_without_end() {
 #[test]
 fn t11_names_too_long() {
     let with = |name: String| RawTar::new().pax(&[("path", name.as_bytes())]).file("short", "1");
-    let fits = ["x".repeat(255), "x/".repeat(2047), format!("{}/y", vec!["x".repeat(250); 16].join("/"))];
+    let fits =
+        ["x".repeat(255), "x/".repeat(2047), format!("{}/y", vec!["x".repeat(250); 16].join("/"))];
     for name in fits {
         assert_eq!(read(&with(name.clone()).end()).unwrap().change.tree.len(), 1, "{name}");
     }
-    for name in ["x".repeat(256), "x/".repeat(2048), "x/".repeat(10_000), vec!["x".repeat(250); 17].join("/")]
-    {
-        let wanted = format!("entry `{name}` at byte 0: the path or one of its components is too long");
+    for name in [
+        "x".repeat(256),
+        "x/".repeat(2048),
+        "x/".repeat(10_000),
+        vec!["x".repeat(250); 17].join("/"),
+    ] {
+        let wanted =
+            format!("entry `{name}` at byte 0: the path or one of its components is too long");
         refuses(with(name), &wanted);
     }
     // Many deep paths: what is held of parents without entries is bounded too.
@@ -343,21 +383,34 @@ fn t11_names_too_long() {
 
 #[test]
 fn t12_a_file_where_a_directory_is_needed() {
-    refuses(RawTar::new().file("a", "").file("a/b", ""), "entry `a/b` at byte 512: /a is no directory");
+    refuses(
+        RawTar::new().file("a", "").file("a/b", ""),
+        "entry `a/b` at byte 512: /a is no directory",
+    );
     refuses(
         RawTar::new().file("f", "").symlink("a", "f").file("a/b", ""),
         "entry `a/b` at byte 1024: /f is no directory",
     );
     let full = "a directory of the same name is not empty";
-    refuses(RawTar::new().dir("a").file("a/b", "").file("a", ""), &format!("entry `a` at byte 1024: {full}"));
-    refuses(RawTar::new().file("a/b", "").symlink("a", "x"), &format!("entry `a` at byte 512: {full}"));
-    refuses(RawTar::new().file("a/b/c", "").file("a", ""), &format!("entry `a` at byte 512: {full}"));
+    refuses(
+        RawTar::new().dir("a").file("a/b", "").file("a", ""),
+        &format!("entry `a` at byte 1024: {full}"),
+    );
+    refuses(
+        RawTar::new().file("a/b", "").symlink("a", "x"),
+        &format!("entry `a` at byte 512: {full}"),
+    );
+    refuses(
+        RawTar::new().file("a/b/c", "").file("a", ""),
+        &format!("entry `a` at byte 512: {full}"),
+    );
     gives(RawTar::new().dir("a").file("a-b", "1").file("a", "2"), &["/a 2", "/a-b 1"]);
 }
 
 #[test]
 fn t13_the_last_of_one_name_counts() {
-    let contents = gives(RawTar::new().file("a", "1").file("./a", "2").symlink("/a", "3"), &["/a -> 3"]);
+    let contents =
+        gives(RawTar::new().file("a", "1").file("./a", "2").symlink("/a", "3"), &["/a -> 3"]);
     assert_eq!(contents.replaced, 2);
     assert_eq!(gives(RawTar::new().file("a", "1").file("b", "1"), &["/a 1", "/b 1"]).replaced, 0);
     gives(RawTar::new().file("d/a", "1").dir("d"), &["/d/", "/d/a 1"]);
@@ -374,7 +427,10 @@ fn t14_devices_and_unknown_kinds() {
     let tar = device(device(device(RawTar::new(), b'3', "c"), b'4', "b"), b'6', "p");
     gives(tar, &["/b Block(1, 3)", "/c Character(1, 3)", "/p Fifo"]);
     for kind in [b'Z', b'8', b'9', b'A', b's', 0xff] {
-        let wanted = format!("entry `x` at byte 0: members of type {:?} are not supported", char::from(kind));
+        let wanted = format!(
+            "entry `x` at byte 0: members of type {:?} are not supported",
+            char::from(kind)
+        );
         refuses(RawTar::new().raw(kind, b"x", b"", |_| {}), &wanted);
     }
 }
@@ -431,7 +487,9 @@ fn t17_only_capabilities_of_the_attributes() {
 fn t18_times() {
     let pax = |value: &str| RawTar::new().pax(&[("mtime", value.as_bytes())]).file("a", "");
     let field = |bytes: &[u8]| RawTar::new().raw(b'0', b"a", b"", |h| put(h, MTIME, bytes));
-    let time = |tar: RawTar| gives(tar, &["/a "]).change.tree.iter().next().unwrap().1.meta.mtime.seconds();
+    let time = |tar: RawTar| {
+        gives(tar, &["/a "]).change.tree.iter().next().unwrap().1.meta.mtime.seconds()
+    };
     assert_eq!(time(pax("1.9999999999999999999")), 1);
     assert_eq!(time(pax("-1.5")), -2);
     assert_eq!(time(field(&[0xff; 12])), -1);
@@ -498,8 +556,9 @@ fn t20_whiteouts() {
 #[test]
 fn t21_no_whiteouts_in_tarballs() {
     for name in [".wh.x", "d/.wh.x", ".wh..wh..opq", ".wh.d/x"] {
-        let wanted =
-            format!("entry `{name}` at byte 0: no image can hold a file whose name begins with `.wh.`");
+        let wanted = format!(
+            "entry `{name}` at byte 0: no image can hold a file whose name begins with `.wh.`"
+        );
         refuses(RawTar::new().file(name, ""), &wanted);
     }
 }
@@ -518,7 +577,8 @@ fn s01_s02_the_pax_size_counts() {
             .raw(b'0', b"outer", &body, |h| put(h, SIZE, format!("{size:011o}").as_bytes()))
             .file("after", "1");
         let tree = read(&tar.end()).unwrap().change.tree;
-        let sizes: Vec<_> = tree.iter().map(|(p, node)| (p.to_string(), node.file().unwrap().len)).collect();
+        let sizes: Vec<_> =
+            tree.iter().map(|(p, node)| (p.to_string(), node.file().unwrap().len)).collect();
         assert_eq!(sizes, [("/after".into(), 1), ("/outer".into(), body.len() as u64)]);
     }
 }
@@ -552,8 +612,14 @@ fn s04_malformed_extension_headers() {
     }
     let twice = "two extension headers for one entry";
     let long = |tar: RawTar, kind| tar.raw(kind, b"long", b"name\0", |_| {});
-    refuses(RawTar::new().pax(&[]).pax(&[]).file("a", ""), &format!("entry `pax` at byte 0: {twice}"));
-    refuses(long(long(RawTar::new(), b'L'), b'L').file("a", ""), &format!("entry `long` at byte 0: {twice}"));
+    refuses(
+        RawTar::new().pax(&[]).pax(&[]).file("a", ""),
+        &format!("entry `pax` at byte 0: {twice}"),
+    );
+    refuses(
+        long(long(RawTar::new(), b'L'), b'L').file("a", ""),
+        &format!("entry `long` at byte 0: {twice}"),
+    );
     refuses(
         long(RawTar::new().pax(&[("path", b"p")]), b'L').file("a", ""),
         &format!("entry `a` at byte 0: {twice}"),
@@ -569,7 +635,9 @@ fn s04_malformed_extension_headers() {
     gives(long(long(RawTar::new(), b'K'), b'L').symlink("a", "b"), &["/name -> name"]);
     gives(long(RawTar::new().pax(&[("uid", b"1")]), b'L').file("a", "1"), &["/name 1"]);
     gives(
-        RawTar::new().raw(b'g', b"pax_global_header", &record("comment", b"commit"), |_| {}).file("a", "1"),
+        RawTar::new()
+            .raw(b'g', b"pax_global_header", &record("comment", b"commit"), |_| {})
+            .file("a", "1"),
         &["/a 1"],
     );
     refuses(
@@ -582,7 +650,8 @@ fn s04_malformed_extension_headers() {
 fn s05_content_where_there_can_be_none() {
     let long = "x".repeat(600);
     for kind in [b'1', b'2', b'3', b'4', b'5', b'6'] {
-        let tar = RawTar::new().file("t", "").raw(kind, b"a", long.as_bytes(), |h| put(h, LINK, b"t"));
+        let tar =
+            RawTar::new().file("t", "").raw(kind, b"a", long.as_bytes(), |h| put(h, LINK, b"t"));
         refuses(tar, "entry `a` at byte 512: only a regular file may have content");
     }
 }
@@ -616,9 +685,13 @@ fn s07_sparse_files() {
         put(h, 483..495, b"77777777777\0");
     });
     refuses(gnu, &wanted("a"));
-    for key in
-        ["GNU.sparse.major", "GNU.sparse.size", "GNU.sparse.map", "GNU.sparse.realsize", "SCHILY.realsize"]
-    {
+    for key in [
+        "GNU.sparse.major",
+        "GNU.sparse.size",
+        "GNU.sparse.map",
+        "GNU.sparse.realsize",
+        "SCHILY.realsize",
+    ] {
         let tar = RawTar::new().pax(&[(key, b"9223372036854775807")]).file("GNUSparseFile.0/a", "");
         refuses(tar, &wanted("pax"));
     }
@@ -634,7 +707,8 @@ fn s08_extension_headers_are_bounded() {
     // The length is not believed before it is compared.
     let lie = RawTar::new().raw(b'x', b"big", b"", |h| put(h, SIZE, b"00004000000")).end();
     refuses_bytes(&lie, "entry `big` at byte 0: the archive is cut short");
-    let comments = (0..30).fold(RawTar::new(), |tar, _| tar.raw(b'g', b"g", &record("comment", b""), |_| {}));
+    let comments =
+        (0..30).fold(RawTar::new(), |tar, _| tar.raw(b'g', b"g", &record("comment", b""), |_| {}));
     let limits = Limits { headers: 30, ..Limits::default() };
     let error = read_with(&comments.file("a", "").end(), Whiteouts::Refuse, limits).unwrap_err();
     assert!(error.ends_with(": too many headers"), "{error}");
@@ -642,7 +716,11 @@ fn s08_extension_headers_are_bounded() {
 
 #[test]
 fn s09_cut_and_continued() {
-    let tar = RawTar::new().pax(&[("path", b"long")]).file("a", &"1".repeat(700)).dir("d").symlink("s", "d");
+    let tar = RawTar::new()
+        .pax(&[("path", b"long")])
+        .file("a", &"1".repeat(700))
+        .dir("d")
+        .symlink("s", "d");
     let members = tar.0.len();
     let whole = tar.clone().end();
     // One of the two zero blocks may be missing, since some writers leave it out.
@@ -690,7 +768,10 @@ fn s10_sums_and_old_formats() {
     gives(gnu, &["/f 1"]);
     gives(RawTar::new().raw(b'7', b"contiguous", b"1", |_| {}), &["/contiguous 1"]);
     for kind in *b"DMNVX" {
-        let wanted = format!("entry `a` at byte 0: members of type {:?} are not supported", char::from(kind));
+        let wanted = format!(
+            "entry `a` at byte 0: members of type {:?} are not supported",
+            char::from(kind)
+        );
         refuses(RawTar::new().raw(kind, b"a", b"", |h| put(h, MAGIC, b"ustar  \0")), &wanted);
     }
 }
@@ -722,12 +803,18 @@ fn s11_bombs() {
         let error = spool("bomb", &stream[..], dir.path(), limits).unwrap_err();
         assert_eq!(error.to_string(), "bomb: more than 1048576 bytes when uncompressed");
         let limits = spool::Limits { ratio: 10, ratio_from: 1000, ..Default::default() };
-        assert!(matches!(spool("bomb", &stream[..], dir.path(), limits), Err(SpoolError::Large { .. })));
+        assert!(matches!(
+            spool("bomb", &stream[..], dir.path(), limits),
+            Err(SpoolError::Large { .. })
+        ));
         assert!(spool("bomb", &stream[..], dir.path(), spool::Limits::default()).is_ok());
     }
     // Plain ones too: the input may be a pipe without end.
     let limits = spool::Limits { bytes: 1 << 20, ..Default::default() };
-    assert!(matches!(spool("zeros", std::io::repeat(0), dir.path(), limits), Err(SpoolError::Large { .. })));
+    assert!(matches!(
+        spool("zeros", std::io::repeat(0), dir.path(), limits),
+        Err(SpoolError::Large { .. })
+    ));
     assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 0, "nothing is left behind");
 }
 
@@ -753,7 +840,8 @@ fn s13_compressed_twice_is_no_archive() {
     let tar = RawTar::new().file("a", "1").end();
     for once in compressed(&tar) {
         for twice in compressed(&once) {
-            let archive = Arc::new(spool("s", &twice[..], dir.path(), spool::Limits::default()).unwrap());
+            let archive =
+                Arc::new(spool("s", &twice[..], dir.path(), spool::Limits::default()).unwrap());
             assert!(read::read(&archive, Whiteouts::Refuse, Limits::default()).is_err());
         }
     }
@@ -767,7 +855,8 @@ fn a_plain_file_is_read_where_it_is() {
         let path = dir.path().join("in.tar");
         fs_err::write(&path, &stream).unwrap();
         let file = fs_err::File::open(&path).unwrap().into_file();
-        let archive = Arc::new(spool::open("in.tar", file, dir.path(), spool::Limits::default()).unwrap());
+        let archive =
+            Arc::new(spool::open("in.tar", file, dir.path(), spool::Limits::default()).unwrap());
         let contents = read::read(&archive, Whiteouts::Refuse, Limits::default()).unwrap();
         assert_eq!(text(&contents.change.tree), ["/a 1"]);
         let same = std::os::unix::fs::MetadataExt::ino(&archive.file.metadata().unwrap())
@@ -783,7 +872,11 @@ fn everything() -> Vec<u8> {
         .file("d/f", &"1".repeat(1000))
         .symlink("s", "d")
         .hard_link("h", "d/f")
-        .pax(&[("path", b"s/pax"), ("mtime", b"1.5"), ("SCHILY.xattr.security.capability", b"caps")])
+        .pax(&[
+            ("path", b"s/pax"),
+            ("mtime", b"1.5"),
+            ("SCHILY.xattr.security.capability", b"caps"),
+        ])
         .file("x", "2")
         .raw(b'L', b"long", b"d/long\0", |_| {})
         .raw(b'3', b"x", b"", |_| {})
@@ -793,7 +886,8 @@ fn everything() -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Any bytes anywhere, with sums put right so that the damage is seen: an answer, and never a name outside.
+    /// Any bytes anywhere, with sums put right so that the damage is seen: an answer, and never a
+    /// name outside.
     #[test]
     fn damage_is_refused_or_harmless(pokes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
         let mut tar = everything();

@@ -1,4 +1,5 @@
-//! Images read back: every form of them, every bit that is not what a digest says, every lie of a document.
+//! Images read back: every form of them, every bit that is not what a digest says, every lie of a
+//! document.
 
 use std::{
     io::Write as _,
@@ -78,8 +79,14 @@ fn what_other_tools_write_is_read() {
         return;
     }
     let sandbox = small();
-    sandbox.tool("skopeo", "copy --insecure-policy oci:layout:1 docker-archive:s.tar:small:1").run().ok();
-    sandbox.tool("skopeo", "copy --insecure-policy oci:layout:1 oci-archive:so.tar:small").run().ok();
+    sandbox
+        .tool("skopeo", "copy --insecure-policy oci:layout:1 docker-archive:s.tar:small:1")
+        .run()
+        .ok();
+    sandbox
+        .tool("skopeo", "copy --insecure-policy oci:layout:1 oci-archive:so.tar:small")
+        .run()
+        .ok();
     for file in ["s.tar", "so.tar"] {
         assert_eq!(open(&sandbox.path(file)).unwrap().merged().len(), 2, "{file}");
         sandbox.imgb(&format!("check {file}")).run().ok();
@@ -100,10 +107,14 @@ fn is_the_same(sandbox: &Sandbox, file: &str, wanted: &Image) {
     let read = open(&sandbox.path(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
     let files = |image: &Image| {
         let tree = image.merged();
-        tree.iter().filter(|(_, node)| !node.is_directory()).map(|(path, _)| path.clone()).collect::<Vec<_>>()
+        tree.iter()
+            .filter(|(_, node)| !node.is_directory())
+            .map(|(path, _)| path.clone())
+            .collect::<Vec<_>>()
     };
     assert_eq!(files(&read), files(wanted), "{file}");
-    let diff_ids = |image: &Image| image.layers.iter().map(|layer| layer.diff_id).collect::<Vec<_>>();
+    let diff_ids =
+        |image: &Image| image.layers.iter().map(|layer| layer.diff_id).collect::<Vec<_>>();
     assert_eq!(diff_ids(&read), diff_ids(wanted), "{file}");
     assert_eq!(read.texts("Entrypoint"), ["/app"], "{file}");
     sandbox.imgb(&format!("check {file}")).run().ok();
@@ -122,7 +133,12 @@ fn what_docker_saves_is_read() {
     // Two images in one archive share a layer, which is a link there.
     let dockerfile = "FROM small:1\nLABEL a=b\n";
     sandbox.file("ctx/Dockerfile", dockerfile);
-    docker.cli("build -q -t small:2").arg(sandbox.path("ctx")).env("DOCKER_BUILDKIT", "0").run().ok();
+    docker
+        .cli("build -q -t small:2")
+        .arg(sandbox.path("ctx"))
+        .env("DOCKER_BUILDKIT", "0")
+        .run()
+        .ok();
     docker.cli("save small:1 small:2 --output").arg(sandbox.path("both.tar")).run().ok();
     let second = open_for(&sandbox.path("both.tar"), Some("small:2"), None).unwrap();
     assert_eq!(second.merged().len(), wanted.merged().len());
@@ -253,7 +269,8 @@ fn every_flipped_bit_of_a_blob_is_found() {
     sandbox.imgb("check oci:layout").run().ok();
 }
 
-/// An archive says some things twice and pads others: whatever changes, the image is refused or is the same.
+/// An archive says some things twice and pads others: whatever changes, the image is refused or is
+/// the same.
 #[test]
 fn a_changed_archive_is_refused_or_the_same_image() {
     let sandbox = small();
@@ -301,7 +318,8 @@ impl Layout {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         let tar = vec![0; 1024];
-        let mut layout = Self { sandbox, layer: Value::Null, diff_id: Digest::of(&tar).to_string() };
+        let mut layout =
+            Self { sandbox, layer: Value::Null, diff_id: Digest::of(&tar).to_string() };
         layout.sandbox.file("l/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
         layout.layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar);
         layout
@@ -327,7 +345,8 @@ impl Layout {
     }
 
     fn index(&self, entries: &[Value]) -> &Self {
-        self.sandbox.file("l/index.json", json!({"schemaVersion": 2, "manifests": entries}).to_string());
+        self.sandbox
+            .file("l/index.json", json!({"schemaVersion": 2, "manifests": entries}).to_string());
         self
     }
 
@@ -356,14 +375,20 @@ fn documents_that_lie_are_refused() {
         let entry = layout.add(&layout.manifest(&config.to_string()).to_string());
         layout.index(&[entry]).opened().map(drop)
     };
-    assert!(matches!(config(&|c| c["rootfs"]["diff_ids"] = json!([])), Err(ImageError::Count { .. })));
+    assert!(matches!(
+        config(&|c| c["rootfs"]["diff_ids"] = json!([])),
+        Err(ImageError::Count { .. })
+    ));
     for id in ["sha256:../../etc/passwd", "sha512:00", "", "md5:d41d8cd98f00b204e9800998ecf8427e"] {
         let refused = config(&|c| c["rootfs"]["diff_ids"] = json!([id]));
         assert!(matches!(refused, Err(ImageError::Document { .. })), "{id}: {refused:?}");
     }
     let other = Digest::of("other").to_string();
     let refused = config(&|c| c["rootfs"]["diff_ids"] = json!([other]));
-    assert!(matches!(refused, Err(ImageError::Digest { what: "content of layer", .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(ImageError::Digest { what: "content of layer", .. })),
+        "{refused:?}"
+    );
     assert!(config(&|c| c["os"] = json!(3)).is_err());
 
     let manifest = |change: &dyn Fn(&mut Value)| {
@@ -462,7 +487,8 @@ fn the_platform_decides_between_several() {
         entry
     };
     layout.index(&[entry("arm64"), entry("amd64"), attestation]);
-    let platform = |wanted| open_for(&layout.path(), None, wanted).map(|image| image.platform.to_string());
+    let platform =
+        |wanted| open_for(&layout.path(), None, wanted).map(|image| image.platform.to_string());
     assert_eq!(platform(None).unwrap(), "linux/amd64");
     assert_eq!(platform(Some("linux/arm64/v8")).unwrap(), "linux/arm64");
     assert!(
@@ -490,5 +516,8 @@ fn a_bomb_is_stopped_by_its_limit() {
         spool: std::env::temp_dir(),
         limits: spool::Limits { bytes: 1 << 19, ..spool::Limits::default() },
     };
-    assert!(matches!(image::open(&name, &options), Err(ImageError::Spool(spool::SpoolError::Large { .. }))));
+    assert!(matches!(
+        image::open(&name, &options),
+        Err(ImageError::Spool(spool::SpoolError::Large { .. }))
+    ));
 }

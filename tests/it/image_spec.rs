@@ -1,5 +1,5 @@
-//! The rules of the OCI image specification 1.1, as checks of our own on documents and blobs: required
-//! fields, patterns, media types, and that every digest, size and diff id says the truth.
+//! The rules of the OCI image specification 1.1, as checks of our own on documents and blobs:
+//! required fields, patterns, media types, and that every digest, size and diff id says the truth.
 //! Each check returns the faults that it finds, so that it can be tested on broken documents too.
 
 use std::{
@@ -33,15 +33,20 @@ impl Layout {
         assert!(faults.is_empty(), "{} is no sound layout:\n{}", dir.display(), faults.join("\n"));
         let index = json_file(&dir.join("index.json")).unwrap();
         let manifests = list(&index, "manifests");
-        let digests: Vec<&Value> = manifests.iter().map(|descriptor| &descriptor["digest"]).collect();
-        assert!(digests.windows(2).all(|pair| pair[0] == pair[1]), "more than one image: {index:#}");
+        let digests: Vec<&Value> =
+            manifests.iter().map(|descriptor| &descriptor["digest"]).collect();
+        assert!(
+            digests.windows(2).all(|pair| pair[0] == pair[1]),
+            "more than one image: {index:#}"
+        );
         let manifest_digest = text(&manifests[0], "digest").to_owned();
         let manifest = json_file(&blob(dir, &manifest_digest)).unwrap();
         let config = json_file(&blob(dir, text(&manifest["config"], "digest"))).unwrap();
         Self { dir: dir.to_owned(), manifest_digest, manifest, config }
     }
 
-    /// Unpacks an archive with GNU tar into the directory `to` of the sandbox, and reads the layout there.
+    /// Unpacks an archive with GNU tar into the directory `to` of the sandbox, and reads the layout
+    /// there.
     pub(crate) fn unpack(sandbox: &Sandbox, archive: &str, to: &str) -> Self {
         sandbox.dir(to);
         sandbox.tool("tar", "--extract --file").arg(archive).args("--directory").arg(to).run().ok();
@@ -55,7 +60,10 @@ impl Layout {
 
     /// The layers' blobs, lowest first.
     pub(crate) fn layers(&self) -> Vec<PathBuf> {
-        list(&self.manifest, "layers").iter().map(|layer| blob(&self.dir, text(layer, "digest"))).collect()
+        list(&self.manifest, "layers")
+            .iter()
+            .map(|layer| blob(&self.dir, text(layer, "digest")))
+            .collect()
     }
 
     /// The digests of the layers' uncompressed tars.
@@ -112,7 +120,8 @@ fn layout_faults(dir: &Path) -> Vec<String> {
         Ok(layout) => faults.push(format!("oci-layout says {layout}")),
         Err(error) => faults.push(error),
     }
-    let index = json_file(&dir.join("index.json")).unwrap_or_else(|error| json!({ "fault": error }));
+    let index =
+        json_file(&dir.join("index.json")).unwrap_or_else(|error| json!({ "fault": error }));
     faults.extend(index_faults(&index));
     for descriptor in list(&index, "manifests") {
         faults.extend(blob_faults(dir, descriptor));
@@ -154,7 +163,9 @@ fn diff_id(path: &Path, media_type: &str) -> Option<String> {
 /// The faults of the blob that a descriptor names.
 fn blob_faults(dir: &Path, descriptor: &Value) -> Vec<String> {
     let path = blob(dir, text(descriptor, "digest"));
-    let Ok(file) = fs_err::File::open(&path) else { return vec![format!("no blob for {descriptor}")] };
+    let Ok(file) = fs_err::File::open(&path) else {
+        return vec![format!("no blob for {descriptor}")];
+    };
     let (digest, len) = digest_of(file);
     let mut faults = Vec::new();
     if digest != text(descriptor, "digest") {
@@ -185,8 +196,10 @@ pub(crate) fn docker_faults(dir: &Path) -> Vec<String> {
     }
     // A short name would become `localhost/...` in podman.
     for tag in list(image, "RepoTags") {
-        let full =
-            tag.as_str().and_then(|tag| tag.split_once('/')).is_some_and(|(host, _)| host.contains('.'));
+        let full = tag
+            .as_str()
+            .and_then(|tag| tag.split_once('/'))
+            .is_some_and(|(host, _)| host.contains('.'));
         if !full && !tag.as_str().is_some_and(|tag| tag.starts_with("localhost/")) {
             faults.push(format!("{tag} is no fully qualified name"));
         }
@@ -203,7 +216,9 @@ fn index_faults(index: &Value) -> Vec<String> {
     for descriptor in list(index, "manifests") {
         faults.extend(descriptor_faults(descriptor));
         let platform = &descriptor["platform"];
-        if !(platform.is_null() || platform["architecture"].is_string() && platform["os"].is_string()) {
+        if !(platform.is_null()
+            || platform["architecture"].is_string() && platform["os"].is_string())
+        {
             faults.push(format!("a platform needs `architecture` and `os`: {platform}"));
         }
         for (name, value) in descriptor["annotations"].as_object().into_iter().flatten() {
@@ -260,10 +275,13 @@ fn descriptor_faults(descriptor: &Value) -> Vec<String> {
     }
     // RFC 6838 section 4.2.
     let is_name = |name: &str| {
-        let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte));
+        let rest =
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte));
         rest && name.len() <= 127 && name.starts_with(|first: char| first.is_ascii_alphanumeric())
     };
-    if !text(descriptor, "mediaType").split_once('/').is_some_and(|(kind, sub)| is_name(kind) && is_name(sub))
+    if !text(descriptor, "mediaType")
+        .split_once('/')
+        .is_some_and(|(kind, sub)| is_name(kind) && is_name(sub))
     {
         faults.push(format!("no media type: {descriptor}"));
     }
@@ -275,15 +293,22 @@ fn annotation_faults(annotations: &Value) -> Vec<String> {
         || annotations
             .as_object()
             .is_some_and(|map| map.values().all(Value::is_string) && !map.contains_key(""));
-    if sound { Vec::new() } else { vec![format!("annotations map names to strings: {annotations}")] }
+    if sound {
+        Vec::new()
+    } else {
+        vec![format!("annotations map names to strings: {annotations}")]
+    }
 }
 
-/// `component *("/" component)`, a component being alphanumerics with single separators (annotations.md).
+/// `component *("/" component)`, a component being alphanumerics with single separators
+/// (annotations.md).
 fn is_reference_name(name: &str) -> bool {
     name.split('/').all(|component| {
         let component = component.replace("--", "-");
         let words = component.split(['-', '.', '_', ':', '@', '+']);
-        words.clone().all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        words
+            .clone()
+            .all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric()))
     })
 }
 
@@ -296,16 +321,22 @@ fn config_faults(config: &Value) -> Vec<String> {
         }
     };
     let is_text = |value: &Value| value.is_string();
-    let is_list =
-        |value: &Value, item: fn(&Value) -> bool| value.as_array().is_some_and(|all| all.iter().all(item));
-    let is_set =
-        |value: &Value| value.as_object().is_some_and(|map| map.values().all(|value| *value == json!({})));
+    let is_list = |value: &Value, item: fn(&Value) -> bool| {
+        value.as_array().is_some_and(|all| all.iter().all(item))
+    };
+    let is_set = |value: &Value| {
+        value.as_object().is_some_and(|map| map.values().all(|value| *value == json!({})))
+    };
     rule(!text(config, "architecture").is_empty(), "`architecture` is required");
     rule(!text(config, "os").is_empty(), "`os` is required");
     rule(config["rootfs"]["type"] == "layers", "`rootfs.type` is \"layers\"");
-    let is_digest = |id: &Value| id.as_str().is_some_and(|id| id.starts_with("sha256:") && id.len() == 71);
+    let is_digest =
+        |id: &Value| id.as_str().is_some_and(|id| id.starts_with("sha256:") && id.len() == 71);
     rule(is_list(&config["rootfs"]["diff_ids"], is_digest), "`rootfs.diff_ids` are digests");
-    rule(config["created"].is_null() || is_time(&config["created"]), "`created` is a time of RFC 3339");
+    rule(
+        config["created"].is_null() || is_time(&config["created"]),
+        "`created` is a time of RFC 3339",
+    );
     let inner = &config["config"];
     for (name, value) in inner.as_object().into_iter().flatten() {
         let sound = match name.as_str() {
@@ -325,7 +356,10 @@ fn config_faults(config: &Value) -> Vec<String> {
     let history = list(config, "history");
     let filled = history.iter().filter(|item| item["empty_layer"] != true).count();
     let layers = list(&config["rootfs"], "diff_ids").len();
-    rule(history.is_empty() || filled == layers, "`history` has one item for each layer that is not empty");
+    rule(
+        history.is_empty() || filled == layers,
+        "`history` has one item for each layer that is not empty",
+    );
     rule(
         history.iter().all(|item| item["created"].is_null() || is_time(&item["created"])),
         "a time in `history`",
@@ -344,7 +378,11 @@ fn is_time(value: &Value) -> bool {
 }
 
 /// A document that `check` finds sound, and whose every change at a place is a fault.
-fn each_break_is_a_fault(check: fn(&Value) -> Vec<String>, sound: &Value, breaks: &[(&str, Value)]) {
+fn each_break_is_a_fault(
+    check: fn(&Value) -> Vec<String>,
+    sound: &Value,
+    breaks: &[(&str, Value)],
+) {
     assert_eq!(check(sound), Vec::<String>::new());
     for (place, value) in breaks {
         let mut broken = sound.clone();

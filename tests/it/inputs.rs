@@ -42,9 +42,13 @@ fn an_installed_program_keeps_its_path() {
         .program("sys/usr/lib/own", fixtures::static_elf(fixtures::X86_64));
     sandbox.file("sys/usr/share/data", "x").program("sys/home/tool", "x");
     let bash = listed(&sandbox, "/usr/bin/bash").into_iter().flatten().collect::<Vec<_>>();
-    assert!(bash.iter().any(|line| line.starts_with("-") && line.ends_with(" usr/bin/bash")), "{bash:?}");
+    assert!(
+        bash.iter().any(|line| line.starts_with("-") && line.ends_with(" usr/bin/bash")),
+        "{bash:?}"
+    );
     assert!(bash.iter().any(|line| line.ends_with(" bash -> /usr/bin/bash")), "{bash:?}");
-    // `cp -a` has its way with all else: what is no program, lies elsewhere, or is told where to go.
+    // `cp -a` has its way with all else: what is no program, lies elsewhere, or is told where to
+    // go.
     let at = |path: &str| sandbox.path(path).to_str().unwrap().to_owned();
     for (input, expected) in [
         (at("sys/usr/bin/tool"), "usr/bin/tool"),
@@ -56,7 +60,8 @@ fn an_installed_program_keeps_its_path() {
         let found = names(&sandbox, &format!("--no-check --sysroot {} {input}", at("sys")));
         assert!(found.iter().any(|name| name == expected), "{input}: {found:?}");
         assert!(
-            expected.starts_with("usr/bin") || !found.iter().any(|name| name.starts_with("usr/bin")),
+            expected.starts_with("usr/bin")
+                || !found.iter().any(|name| name.starts_with("usr/bin")),
             "{input}"
         );
     }
@@ -77,7 +82,8 @@ fn inputs_go_where_cp_would_put_them_or_where_they_are_told() {
         ("./d:/srv", "srv srv/x"),
         ("./d:/srv/", "srv srv/d srv/d/x"),
         ("./d/:/srv", "srv srv/x"),
-        // As `docker cp` and every shell loop over inputs would have it, not a link that leads nowhere.
+        // As `docker cp` and every shell loop over inputs would have it, not a link that leads
+        // nowhere.
         ("./link", "link"),
     ] {
         assert_eq!(names(&sandbox, args).join(" "), expected, "{args}");
@@ -106,10 +112,18 @@ fn a_tarball_is_told_by_its_content_and_keeps_its_modes_and_owners() {
     for tool in tools {
         let packed = sandbox.tool(tool, "--stdout plain").run().ok().into_bytes();
         sandbox.file(&format!("by-{tool}.tar.gz"), packed);
-        let other =
-            sandbox.imgb("pack").arg(format!("by-{tool}.tar.gz")).args("-o other.tar -t t").run().ok();
+        let other = sandbox
+            .imgb("pack")
+            .arg(format!("by-{tool}.tar.gz"))
+            .args("-o other.tar -t t")
+            .run()
+            .ok();
         assert_eq!(other.digest(), digest, "{tool}");
-        assert_eq!(file_digest(sandbox.path("other.tar")), file_digest(sandbox.path("plain.tar")), "{tool}");
+        assert_eq!(
+            file_digest(sandbox.path("other.tar")),
+            file_digest(sandbox.path("plain.tar")),
+            "{tool}"
+        );
     }
     // A compressed file that holds no tarball is a file.
     let text = sandbox.file("text", "text").tool("gzip", "--stdout text").run().ok().into_bytes();
@@ -172,7 +186,8 @@ fn a_library_that_comes_with_the_program_is_the_one_it_runs_with() {
         "#include <stdio.h>\nconst char *zlibVersion(void); int main(void) { puts(zlibVersion()); }",
     );
     sandbox.tool("gcc", "-shared -fPIC -Wl,-soname,libz.so.1 -o app/lib/libz.so.1 z.c").run().ok();
-    let link = "-o app/bin/main main.c app/lib/libz.so.1 -Wl,-rpath,$ORIGIN/../lib,--enable-new-dtags";
+    let link =
+        "-o app/bin/main main.c app/lib/libz.so.1 -Wl,-rpath,$ORIGIN/../lib,--enable-new-dtags";
     sandbox.tool("gcc", link).run().ok();
     let names = names(&sandbox, "./app");
     let found: Vec<&String> = names.iter().filter(|name| name.contains("libz.so")).collect();

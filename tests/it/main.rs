@@ -38,7 +38,8 @@ mod founding;
 mod image_read;
 /// What each kind of input becomes, and what the options make of it.
 mod inputs;
-/// Programs of Debian at real work: in an engine with defaults only, and not without the rule they show.
+/// Programs of Debian at real work: in an engine with defaults only, and not without the rule they
+/// show.
 mod programs;
 /// Directories of software, and what is foreign in them.
 mod rules_directories;

@@ -28,21 +28,26 @@ fn inputs() -> (Sandbox, u64) {
     (sandbox, total)
 }
 
-/// An archive and a root file system, each file of whose content is read once, whether there is one layer or
-/// several; the root is the one that a pipe gets, for which it is made by itself.
+/// An archive and a root file system, each file of whose content is read once, whether there is one
+/// layer or several; the root is the one that a pipe gets, for which it is made by itself.
 #[test]
 fn what_two_outputs_want_is_read_once() {
     for command in ["build tree", "pack ./tree --no-deps", "pack ./tree/two ./tree/one --no-deps"] {
         let (sandbox, total) = inputs();
-        let root = sandbox.imgb(&format!("{command} -q -o - --format rootfs")).run().ok().into_bytes();
+        let root =
+            sandbox.imgb(&format!("{command} -q -o - --format rootfs")).run().ok().into_bytes();
         for compression in ["none", "gzip:1", "zstd:1"] {
-            let run = sandbox
-                .imgb(&format!("{command} --no-cache -o out/a.tar -o rootfs:out/b.tar -o rootfs:out/c.tar"));
+            let run = sandbox.imgb(&format!(
+                "{command} --no-cache -o out/a.tar -o rootfs:out/b.tar -o rootfs:out/c.tar"
+            ));
             let run = run.args("--timing --json --compress").arg(compression).run().ok();
             let json: Value = serde_json::from_str(&run.text()).unwrap();
             // Its own copy of the root is read, too.
             let read = json["timing"]["bytes_read"].as_u64().unwrap() - root.len() as u64;
-            assert!(read < total + total / 2, "{command} {compression}: {read} bytes read of {total}");
+            assert!(
+                read < total + total / 2,
+                "{command} {compression}: {read} bytes read of {total}"
+            );
             assert!(sandbox.read("out/b.tar") == root, "{command} {compression}");
             assert!(sandbox.read("out/c.tar") == root, "{command} {compression}: the copy");
         }

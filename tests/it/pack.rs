@@ -46,15 +46,18 @@ fn host(path: &Path) -> Node {
 
 /// `len` bytes that compress a little.
 fn bytes(len: usize, seed: u32) -> Vec<u8> {
-    (0..len as u32).map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> (9 + i % 7)) as u8 & 127).collect()
+    (0..len as u32)
+        .map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> (9 + i % 7)) as u8 & 127)
+        .collect()
 }
 
 /// Files around every boundary: blocks, pieces, empty.
 fn sample(dir: &Path) -> Tree {
     let mut tree = Tree::new();
     tree.insert(path("d"), Node::directory(0o1777));
-    for (i, len) in
-        [0, 1, 511, 512, 513, 4096, 1_048_064, 1_048_576, 1_048_577, 5_000_000].into_iter().enumerate()
+    for (i, len) in [0, 1, 511, 512, 513, 4096, 1_048_064, 1_048_576, 1_048_577, 5_000_000]
+        .into_iter()
+        .enumerate()
     {
         let file = dir.join(format!("f{i}"));
         fs_err::write(&file, bytes(len, i as u32)).unwrap();
@@ -72,7 +75,8 @@ fn header(digest: Digest, size: u64) -> [u8; 512] {
 }
 
 fn packed(trees: &[&Tree], compression: Compression, jobs: usize, store: &mut Store) -> Vec<Layer> {
-    let options = Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None, root: None };
+    let options =
+        Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None, root: None };
     pack(trees, &options, store, &|_| {}).unwrap()
 }
 
@@ -90,10 +94,15 @@ fn layers_hold_the_tree_whatever_the_jobs() {
             for (layer, wanted) in layers.iter().zip([&tree, &small]) {
                 check(layer, wanted, dir.path());
             }
-            digests.push(layers.iter().map(|layer| (layer.blob.digest, layer.diff_id)).collect::<Vec<_>>());
-            let mut files = Store::directory(&dir.path().join("layout"), Durability::Cached).unwrap();
+            digests.push(
+                layers.iter().map(|layer| (layer.blob.digest, layer.diff_id)).collect::<Vec<_>>(),
+            );
+            let mut files =
+                Store::directory(&dir.path().join("layout"), Durability::Cached).unwrap();
             let others = packed(&[&tree, &small], compression, jobs, &mut files);
-            digests.push(others.iter().map(|layer| (layer.blob.digest, layer.diff_id)).collect::<Vec<_>>());
+            digests.push(
+                others.iter().map(|layer| (layer.blob.digest, layer.diff_id)).collect::<Vec<_>>(),
+            );
         }
         assert!(digests.iter().all(|these| *these == digests[0]), "{compression}: {digests:?}");
     }
@@ -138,10 +147,15 @@ fn the_first_fault_ends_it_and_nothing_is_left() {
         for jobs in [1, 2, 7] {
             let layout = dir.path().join("layout");
             let mut files = Store::directory(&layout, Durability::Cached).unwrap();
-            let options =
-                Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None, root: None };
+            let options = Options {
+                compression,
+                jobs: NonZeroUsize::new(jobs).unwrap(),
+                cache: None,
+                root: None,
+            };
             let error = pack(&[&tree], &options, &mut files, &|_| {}).unwrap_err();
-            let wanted = format!("{} changed while it was being packed", dir.path().join("f7").display());
+            let wanted =
+                format!("{} changed while it was being packed", dir.path().join("f7").display());
             assert_eq!(error.to_string(), wanted);
             let left: Vec<_> = walkdir::WalkDir::new(&layout)
                 .into_iter()
@@ -168,7 +182,9 @@ fn progress_adds_up_to_the_tar() {
     let progress = |step| {
         let (to, more) = match step {
             Step::Begin { members, bytes } => ((&total_members, &total_bytes), (members, bytes)),
-            Step::Done { members: more, bytes: more_bytes } => ((&members, &bytes), (more, more_bytes)),
+            Step::Done { members: more, bytes: more_bytes } => {
+                ((&members, &bytes), (more, more_bytes))
+            }
         };
         to.0.fetch_add(more.0 as u64, Ordering::Relaxed);
         to.1.fetch_add(more.1, Ordering::Relaxed);
@@ -184,7 +200,8 @@ fn progress_adds_up_to_the_tar() {
     );
 }
 
-/// Members of an archive have names of their own, so that a blob that is there already is not put in again.
+/// Members of an archive have names of their own, so that a blob that is there already is not put
+/// in again.
 #[test]
 fn equal_blobs_are_stored_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -200,9 +217,12 @@ fn equal_blobs_are_stored_once() {
         file.set_len(store.end() + 1024).unwrap();
         pending.commit(Durability::Synced).unwrap();
 
-        let archive =
-            Arc::new(Archive { name: "out".into(), file: fs_err::File::open(&target).unwrap().into() });
-        let contents = read::read(&archive, read::Whiteouts::Refuse, read::Limits::default()).unwrap();
+        let archive = Arc::new(Archive {
+            name: "out".into(),
+            file: fs_err::File::open(&target).unwrap().into(),
+        });
+        let contents =
+            read::read(&archive, read::Whiteouts::Refuse, read::Limits::default()).unwrap();
         assert_eq!((contents.change.tree.len(), contents.replaced), (3, 0));
         for blob in layers.iter().map(|layer| &layer.blob).chain([&config]) {
             let name = path(&format!("blobs/sha256/{}", blob.digest.hex()));
@@ -262,11 +282,16 @@ fn the_first_fault_in_order_is_reported() {
             let name = dir.path().join(format!("f{number}"));
             fs_err::remove_file(&name).unwrap();
         }
-        let gone = |number| format!("cannot read {}", dir.path().join(format!("f{number}")).display());
+        let gone =
+            |number| format!("cannot read {}", dir.path().join(format!("f{number}")).display());
         let mut store = Store::directory(&dir.path().join("layout"), Durability::Cached).unwrap();
         for (number, jobs) in [(2, 1), (5, 2), (7, 9)] {
-            let options =
-                Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None, root: None };
+            let options = Options {
+                compression,
+                jobs: NonZeroUsize::new(jobs).unwrap(),
+                cache: None,
+                root: None,
+            };
             let fault = pack(&[&tree], &options, &mut store, &|_| {}).unwrap_err();
             assert_eq!(fault.to_string(), gone(number), "{compression:?} {jobs}");
             tree.remove(&path(&format!("d/f{number}")));

@@ -1,4 +1,5 @@
-//! The programs of programs.toml, packed and at work: in an engine, and in an empty root without one rule.
+//! The programs of programs.toml, packed and at work: in an engine, and in an empty root without
+//! one rule.
 
 use std::{
     any::Any,
@@ -50,7 +51,10 @@ const AT_LEAST: usize = 40;
 const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("unwinder", "rules_libc::unwinder"),
     ("shell", "rules_libc::a_shell_only_where_it_is_asked_for"),
-    ("nss-modules", "glibc before 2.34, which Debian 12 has not; the unit tests of the rules have it"),
+    (
+        "nss-modules",
+        "glibc before 2.34, which Debian 12 has not; the unit tests of the rules have it",
+    ),
     ("ca-certificates", "tls::clients_trust_the_sysroots_bundle"),
     ("node", "node 18 of Debian 12 has them built in; that of other versions reads them"),
     ("dlopen", "rules_libc::what_constants_name"),
@@ -95,11 +99,17 @@ fn programs() -> Vec<Program> {
 }
 
 impl Program {
-    /// Whether all that is needed is there. If it must be and is not, the test fails or says that it is skipped.
+    /// Whether all that is needed is there. If it must be and is not, the test fails or says that
+    /// it is skipped.
     fn is_there(&self) -> bool {
-        let inputs = self.inputs().split_whitespace().map(|input| input.split(':').next().unwrap_or(input));
+        let inputs =
+            self.inputs().split_whitespace().map(|input| input.split(':').next().unwrap_or(input));
         let sources: Vec<&str> = inputs.chain(self.needs.iter().map(String::as_str)).collect();
-        if self.optional { sources.iter().all(|source| engines::is_there(source)) } else { have(&sources) }
+        if self.optional {
+            sources.iter().all(|source| engines::is_there(source))
+        } else {
+            have(&sources)
+        }
     }
 
     /// What is packed of the machine that runs the test.
@@ -147,7 +157,8 @@ fn driver() -> Option<Sandbox> {
         return None;
     }
     let sandbox = Sandbox::new();
-    let busybox = ["/usr/bin/busybox", "/bin/busybox"].iter().find_map(|path| fs_err::read(path).ok())?;
+    let busybox =
+        ["/usr/bin/busybox", "/bin/busybox"].iter().find_map(|path| fs_err::read(path).ok())?;
     sandbox.program("t/busybox", busybox).hard_link("t/sh", "t/busybox");
     Some(sandbox)
 }
@@ -163,8 +174,9 @@ fn each(programs: &[Program], job: impl Fn(&Program) -> Vec<String> + Sync) {
                 while let Some(program) = { queue.lock().unwrap().next() } {
                     // One that cannot even be packed does not hide what is wrong with the others.
                     let done = panic::catch_unwind(panic::AssertUnwindSafe(|| job(program)));
-                    let faults =
-                        done.unwrap_or_else(|fault| vec![format!("{}: {}", program.name, text(&*fault))]);
+                    let faults = done.unwrap_or_else(|fault| {
+                        vec![format!("{}: {}", program.name, text(&*fault))]
+                    });
                     said.lock().unwrap().extend(faults);
                 }
             };
@@ -193,7 +205,9 @@ fn one_that_panics_does_not_hide_the_others() {
     });
     let said = text(&*all.unwrap_err()).to_owned();
     assert!(
-        said.contains("2 of 4") && said.contains("no image of getent") && said.contains("date: wrong"),
+        said.contains("2 of 4")
+            && said.contains("no image of getent")
+            && said.contains("date: wrong"),
         "{said}"
     );
 }
@@ -225,7 +239,8 @@ fn in_docker(program: &Program, docker: &Docker, driver: &Sandbox) -> Outcome {
     }
     docker.load(&sandbox.path("image.tar"));
     let mount = format!("{}:/.t:ro", driver.path("t").display());
-    let run = docker.cli("run --rm --network=none --entrypoint /.t/busybox -v").arg(mount).arg(&tag);
+    let run =
+        docker.cli("run --rm --network=none --entrypoint /.t/busybox -v").arg(mount).arg(&tag);
     let outcome = run.args("sh -euc").arg(&program.script).run();
     docker.cli("rmi --force").arg(&tag).run();
     outcome
@@ -253,13 +268,15 @@ fn script(root: &Root, id: u32, text: &str, driver: &Sandbox) -> Run {
 #[test]
 fn not_without_the_rule() {
     let Some(driver) = driver() else { return };
-    let shows =
-        |program: &Program| !(program.shows.is_empty() && program.adds.is_empty()) && program.is_there();
+    let shows = |program: &Program| {
+        !(program.shows.is_empty() && program.adds.is_empty()) && program.is_there()
+    };
     let programs: Vec<Program> = programs().into_iter().filter(shows).collect();
     each(&programs, |program| {
         let mut faults = Vec::new();
         let system = program.system();
-        let from = system.as_ref().map(|system| format!("--sysroot {} ", system.path("sys").display()));
+        let from =
+            system.as_ref().map(|system| format!("--sysroot {} ", system.path("sys").display()));
         let mut check = |more: &str, wanted: bool| {
             let more = format!("{}{more}", from.as_deref().unwrap_or_default());
             let Some(outcome) = in_root(program, &driver, &more) else { return };

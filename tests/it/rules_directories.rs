@@ -1,5 +1,5 @@
-//! Directories of software: each object below is resolved, siblings first; what is for another machine or C
-//! library is data.
+//! Directories of software: each object below is resolved, siblings first; what is for another
+//! machine or C library is data.
 
 use crate::{engines::have, fixtures, rules_root::Root, sandbox::Sandbox};
 
@@ -12,9 +12,10 @@ fn wheel() -> Option<Sandbox> {
         return None;
     }
     let sandbox = Sandbox::new();
-    sandbox
-        .file("b.c", "int b(void) { return 1; }")
-        .file("a.c", "int puts(const char *); int b(void); int a(void) { return puts(\"a\") + b(); }");
+    sandbox.file("b.c", "int b(void) { return 1; }").file(
+        "a.c",
+        "int puts(const char *); int b(void); int a(void) { return puts(\"a\") + b(); }",
+    );
     sandbox.dir("venv/pkg").dir("venv/pkg.libs");
     sandbox
         .tool("gcc", "-shared -fPIC -Wl,-soname,libb-12ab.so -o venv/pkg.libs/libb-12ab.so b.c")
@@ -51,14 +52,19 @@ fn an_environment_of_python_brings_its_python() {
     }
     let sandbox = Sandbox::new();
     sandbox.tool("python3", "-m venv --without-pip opt/venv").run().ok();
-    let main =
-        "#!/opt/venv/bin/python3\nimport sys, json, app\nprint(json.dumps([sys.prefix, app.answer]))\n";
+    let main = "#!/opt/venv/bin/python3\nimport sys, json, app\nprint(json.dumps([sys.prefix, app.answer]))\n";
     sandbox.program("opt/venv/bin/app", main);
-    let packages =
-        fs_err::read_dir(sandbox.path("opt/venv/lib")).unwrap().next().unwrap().unwrap().file_name();
+    let packages = fs_err::read_dir(sandbox.path("opt/venv/lib"))
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap()
+        .file_name();
     let module = format!("opt/venv/lib/{}/site-packages/app.py", packages.to_str().unwrap());
     sandbox.file(&module, "answer = 6 * 7\n");
-    let Some(root) = Root::pack_in(sandbox, &[], "opt:/opt --entrypoint /opt/venv/bin/app") else { return };
+    let Some(root) = Root::pack_in(sandbox, &[], "opt:/opt --entrypoint /opt/venv/bin/app") else {
+        return;
+    };
     root.run("/opt/venv/bin/app").run().ok().prints("[\"/opt/venv\", 42]");
 }
 
@@ -70,7 +76,8 @@ fn musl_beside_glibc_is_data_where_the_machine_has_both() {
     }
     let missing = "-shared -fPIC -nostdlib -Wl,-soname,libmissing.so.6 -o libmissing.so.6 b.c";
     sandbox.tool("gcc", missing).run().ok();
-    let module = "-shared -fPIC -nostdlib -o venv/musl.so a.c -Wl,--no-as-needed libmissing.so.6 -lc";
+    let module =
+        "-shared -fPIC -nostdlib -o venv/musl.so a.c -Wl,--no-as-needed libmissing.so.6 -lc";
     sandbox.tool("musl-gcc", module).run().ok();
     let plan = sandbox.imgb("plan venv:/opt/venv").run().ok();
     assert!(plan.stderr().contains("/opt/venv/musl.so is for musl"), "{}", plan.stderr());
@@ -94,7 +101,10 @@ fn objects_for_another_c_library_are_data() {
     let Some(sandbox) = wheel() else { return };
     sandbox.file("libc.c", "int c(void) { return 1; }").dir("lib");
     sandbox
-        .tool("gcc", "-shared -fPIC -nostdlib -Wl,-soname,libc.musl-x86_64.so.1 -o lib/libc.so libc.c")
+        .tool(
+            "gcc",
+            "-shared -fPIC -nostdlib -Wl,-soname,libc.musl-x86_64.so.1 -o lib/libc.so libc.c",
+        )
         .run()
         .ok();
     sandbox
@@ -107,7 +117,10 @@ fn objects_for_another_c_library_are_data() {
     sandbox.tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
     let plan = sandbox.imgb("plan venv:/opt/venv --sysroot sys").run().ok();
     assert!(plan.stderr().contains("/opt/venv/musl.so is for musl"), "{}", plan.stderr());
-    sandbox.imgb("plan venv:/opt/venv --sysroot sys --strict").run().error(1, &["musl.so is for musl"]);
+    sandbox
+        .imgb("plan venv:/opt/venv --sysroot sys --strict")
+        .run()
+        .error(1, &["musl.so is for musl"]);
 }
 
 #[test]
@@ -162,7 +175,10 @@ fn a_script_of_the_system_brings_what_bears_its_name() {
         .file("sys/usr/share/tool/functions", "x")
         .file("sys/usr/share/other/x", "x");
     let plan = sandbox.imgb("plan tool2 --sysroot sys").run().ok().text();
-    assert!(plan.contains("/usr/share/tool/functions") && !plan.contains("/usr/share/other"), "{plan}");
+    assert!(
+        plan.contains("/usr/share/tool/functions") && !plan.contains("/usr/share/other"),
+        "{plan}"
+    );
     // The user's own does not say what the system has for it.
     let own = sandbox.imgb("plan sys/usr/bin/tool2 --sysroot sys").run().ok().text();
     assert!(!own.contains("/usr/share/tool"), "{own}");

@@ -1,4 +1,5 @@
-//! What the C library opens: one program with a part for each, which fails without its rule and works with it.
+//! What the C library opens: one program with a part for each, which fails without its rule and
+//! works with it.
 
 use crate::{
     engines::have,
@@ -99,7 +100,8 @@ fn program(name: &str) -> Option<Sandbox> {
         "/usr/lib/aarch64-linux-gnu/libz.so.1",
         "/usr/lib64/libz.so.1",
     ];
-    let plugin = plugin.into_iter().find(|path| std::path::Path::new(path).exists()).unwrap_or_default();
+    let plugin =
+        plugin.into_iter().find(|path| std::path::Path::new(path).exists()).unwrap_or_default();
     let gcc = sandbox.tool("gcc", &format!("-O1 -pthread -D{name} -o app app.c"));
     gcc.arg(format!("-DPLUGIN=\"{plugin}\"")).run().ok();
     Some(sandbox)
@@ -109,7 +111,10 @@ fn program(name: &str) -> Option<Sandbox> {
 fn part_with(name: &str, options: &str, rule: &str) {
     let packed = |options: &str| Root::pack_in(program(name)?, &[], &format!("app {options}"));
     let Some(bare) = packed("--soft none") else { return };
-    assert!(!bare.run("/app").run().success(), "{name} works without a rule: the test shows nothing");
+    assert!(
+        !bare.run("/app").run().success(),
+        "{name} works without a rule: the test shows nothing"
+    );
     let Some(root) = packed(options) else { return };
     root.run("/app").run().ok();
     let Some(without) = packed(&format!("{options} --without {rule}")) else { return };
@@ -177,7 +182,10 @@ fn a_name_at_the_start_of_the_constants_is_seen() {
     let sandbox = Sandbox::new();
     sandbox
         .file("plug.c", "int plug;\n")
-        .file("call.c", "#include <dlfcn.h>\nint call(void){return !dlopen(\"libplug2.so.1\",2);}\n")
+        .file(
+            "call.c",
+            "#include <dlfcn.h>\nint call(void){return !dlopen(\"libplug2.so.1\",2);}\n",
+        )
         .file("app.c", "int call(void); int main(void){return call();}\n");
     sandbox.tool("gcc", "-shared -fPIC -o libplug2.so.1 plug.c").run().ok();
     sandbox.tool("gcc", "-O1 -shared -fPIC -o libcall.so call.c").run().ok();
@@ -201,7 +209,10 @@ fn what_a_library_opens_is_searched_from_it() {
         .file("plug.c", "int plug;\n")
         .dir("plugins")
         .dir("more")
-        .file("call.c", "#include <dlfcn.h>\nint CALL(void){return !dlopen(\"libplug2.so.1\",2);}\n")
+        .file(
+            "call.c",
+            "#include <dlfcn.h>\nint CALL(void){return !dlopen(\"libplug2.so.1\",2);}\n",
+        )
         .file("app.c", "int one(void), two(void); int main(void){return one() || two();}\n");
     for dir in ["plugins", "more"] {
         sandbox.tool("gcc", &format!("-shared -fPIC -o {dir}/libplug2.so.1 plug.c")).run().ok();
@@ -222,21 +233,29 @@ fn what_a_library_opens_is_searched_from_it() {
     }
 }
 
-/// A plugin that only `--library-path` finds, and a program with nothing to do with it beside its own.
+/// A plugin that only `--library-path` finds, and a program with nothing to do with it beside its
+/// own.
 #[test]
 fn what_is_opened_by_name_is_found_in_the_image() {
     if !have(&["gcc"]) {
         return;
     }
     let sandbox = Sandbox::new();
+    sandbox.file("plug.c", "int plug;\n").dir("plugins").file(
+        "app.c",
+        "#include <dlfcn.h>\nint main(void){return !dlopen(\"libplug2.so.1\",2);}\n",
+    );
     sandbox
-        .file("plug.c", "int plug;\n")
-        .dir("plugins")
-        .file("app.c", "#include <dlfcn.h>\nint main(void){return !dlopen(\"libplug2.so.1\",2);}\n");
-    sandbox.tool("gcc", "-shared -fPIC -o plugins/libplug2.so.1 plug.c -Wl,-soname,libplug2.so.1").run().ok();
+        .tool("gcc", "-shared -fPIC -o plugins/libplug2.so.1 plug.c -Wl,-soname,libplug2.so.1")
+        .run()
+        .ok();
     sandbox.tool("gcc", "-o app app.c").run().ok();
     let plugins = sandbox.path("plugins");
-    sandbox.tool("gcc", "-o apprun app.c").arg(format!("-Wl,-rpath,{}", plugins.display())).run().ok();
+    sandbox
+        .tool("gcc", "-o apprun app.c")
+        .arg(format!("-Wl,-rpath,{}", plugins.display()))
+        .run()
+        .ok();
     let beside = sandbox.imgb("plan /bin/true ./apprun").run().ok();
     assert!(beside.text().contains("/libplug2.so.1 "), "{}", beside.show());
     let args = format!("./app --library-path {}", plugins.display());

@@ -16,7 +16,8 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Packs `args` and unpacks the result. `None` if a command of `needs` is not there: the test must return.
+    /// Packs `args` and unpacks the result. `None` if a command of `needs` is not there: the test
+    /// must return.
     pub(crate) fn pack(needs: &[&str], args: &str) -> Option<Self> {
         Self::pack_in(Sandbox::new(), needs, args)
     }
@@ -33,7 +34,8 @@ impl Root {
         Some(Self { sandbox, said })
     }
 
-    /// A command in the root, as its root, with the host's network, `/dev` and `/proc` of its own, and nothing else.
+    /// A command in the root, as its root, with the host's network, `/dev` and `/proc` of its own,
+    /// and nothing else.
     pub(crate) fn run(&self, program: &str) -> Run {
         self.run_as(0, program)
     }
@@ -47,7 +49,8 @@ impl Root {
     pub(crate) fn run_with(&self, id: u32, program: &str, more: &[&str]) -> Run {
         let (root, id) = (self.sandbox.path("root"), id.to_string());
         let root = root.to_str().unwrap_or_default();
-        let mounts = ["bwrap", "--bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--chdir", "/"];
+        let mounts =
+            ["bwrap", "--bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--chdir", "/"];
         let mapped = ["--unshare-user", "--uid", &id, "--gid", &id];
         let own = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent"];
         // Root of a namespace has no other users to change to.
@@ -59,7 +62,8 @@ impl Root {
     /// The number of an account of the root.
     pub(crate) fn id_of(&self, user: &str) -> Option<u32> {
         let passwd = self.text("etc/passwd");
-        let mut fields = passwd.lines().find(|line| line.split(':').next() == Some(user))?.split(':');
+        let mut fields =
+            passwd.lines().find(|line| line.split(':').next() == Some(user))?.split(':');
         fields.nth(2)?.parse().ok()
     }
 
@@ -70,7 +74,8 @@ impl Root {
 
     /// Whether the root has `path`.
     pub(crate) fn has(&self, path: &str) -> bool {
-        fs_err::symlink_metadata(self.sandbox.path("root").join(path.trim_start_matches('/'))).is_ok()
+        fs_err::symlink_metadata(self.sandbox.path("root").join(path.trim_start_matches('/')))
+            .is_ok()
     }
 
     /// A file of the root as text.
@@ -79,8 +84,8 @@ impl Root {
     }
 }
 
-/// Packs `args` without rules, where the command that `run` makes must fail, and by default, where it must
-/// succeed. Returns how it went, or nothing if a command of `needs` is not there.
+/// Packs `args` without rules, where the command that `run` makes must fail, and by default, where
+/// it must succeed. Returns how it went, or nothing if a command of `needs` is not there.
 pub(crate) fn flips(needs: &[&str], args: &str, run: &dyn Fn(&Root) -> Run) -> Option<Outcome> {
     let bare = Root::pack(needs, &format!("{args} --soft none"))?;
     let without = run(&bare).run();

@@ -38,15 +38,20 @@ fn the_exit_code_is_the_programs() {
 #[test]
 fn the_world_is_the_images_own() {
     let Some(sandbox) = shell() else { return };
-    let line =
-        "pwd; echo $A $B $SECRET; hostname; id -u; grep Cap /proc/self/status; grep NoNew /proc/self/status";
+    let line = "pwd; echo $A $B $SECRET; hostname; id -u; grep Cap /proc/self/status; grep NoNew /proc/self/status";
     let run = sandbox.imgb("run -e B=2 sh.tar -- -c").arg(line).env("SECRET", "canary").run().ok();
     let text = run.text();
     assert!(text.starts_with("/work\n1 2\nimgb\n0\n"), "{text}");
-    assert_eq!(text.lines().filter(|line| line.ends_with("\t0000000000000000")).count(), 5, "{text}");
+    assert_eq!(
+        text.lines().filter(|line| line.ends_with("\t0000000000000000")).count(),
+        5,
+        "{text}"
+    );
     assert!(text.ends_with("NoNewPrivs:\t1\n"), "{text}");
     // Process 1 is ours, and has nothing to tell.
-    sh(&sandbox, "", "cat /proc/1/environ /proc/1/maps 2>/dev/null | wc -c").ok().prints_only("0\n");
+    sh(&sandbox, "", "cat /proc/1/environ /proc/1/maps 2>/dev/null | wc -c")
+        .ok()
+        .prints_only("0\n");
     sh(&sandbox, "", "ls /; ls /dev").ok().prints_only(
         "bin\ndev\netc\nproc\ntmp\nwork\nfd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n",
     );
@@ -126,7 +131,9 @@ fn nothing_outside_changes() {
     let before = state();
     assert_eq!(before.2, if crate::sandbox::is_root() { NOBODY } else { before.2 });
     sandbox.dir("root").symlink("root/etc", victim.to_str().unwrap());
-    sandbox.symlink("root/up", "../../../../../../../../..").symlink("root/tmp", victim.to_str().unwrap());
+    sandbox
+        .symlink("root/up", "../../../../../../../../..")
+        .symlink("root/tmp", victim.to_str().unwrap());
     sandbox.tool("cp", "-a bin root/").run().ok();
     sandbox.imgb("pack root/ --no-deps --entrypoint /bin/sh -q -o links.tar").run().ok();
     let line = format!(
@@ -166,14 +173,19 @@ fn archive_of(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
     for (name, layer) in ["0.tar", "1.tar"].iter().zip(&layers) {
         put(&mut archive, name, 0o644, layer);
     }
-    let manifest =
-        serde_json::json!([{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["0.tar", "1.tar"]}]);
+    let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["0.tar", "1.tar"]}]);
     put(&mut archive, "manifest.json", 0o644, manifest.to_string().as_bytes());
     archive.into_inner().unwrap()
 }
 
 /// One entry of a layer, whatever is in its names.
-fn entry(tar: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, name: &str, link: &str, bytes: &[u8]) {
+fn entry(
+    tar: &mut tar::Builder<Vec<u8>>,
+    kind: tar::EntryType,
+    name: &str,
+    link: &str,
+    bytes: &[u8],
+) {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(0o777);
@@ -185,20 +197,32 @@ fn entry(tar: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, name: &str, link
     tar.append(&header, bytes).unwrap();
 }
 
-/// Layers that lead out of the root by symlinks, hard links, `..` and what replaces what: the copy is made inside
-/// or the image is refused, and a program that follows all of them finds nothing of the host.
+/// Layers that lead out of the root by symlinks, hard links, `..` and what replaces what: the copy
+/// is made inside or the image is refused, and a program that follows all of them finds nothing of
+/// the host.
 #[test]
 fn layers_that_lead_out_lead_nowhere() {
     use tar::EntryType::{Directory, Link, Regular, Symlink};
     let Some(sandbox) = shell() else { return };
-    sandbox.file("victim/file", "secret").mode("victim/file", 0o644).dir("victim").mode("victim", 0o777);
+    sandbox
+        .file("victim/file", "secret")
+        .mode("victim/file", 0o644)
+        .dir("victim")
+        .mode("victim", 0o777);
     let victim = sandbox.path("victim").to_str().unwrap().to_owned();
     let file = format!("{victim}/file");
     let up = format!("{}{}", "../".repeat(12), victim.trim_start_matches('/'));
     let state = || {
         let one = |path: &std::path::Path| {
             let meta = fs_err::symlink_metadata(path).unwrap();
-            (meta.ino(), meta.mode(), meta.uid(), meta.mtime_nsec(), meta.ctime_nsec(), meta.nlink())
+            (
+                meta.ino(),
+                meta.mode(),
+                meta.uid(),
+                meta.mtime_nsec(),
+                meta.ctime_nsec(),
+                meta.nlink(),
+            )
         };
         let (dir, file) = (sandbox.path("victim"), sandbox.path("victim/file"));
         (one(&dir), one(&file), fs_err::read(&file).unwrap(), sandbox.names("victim"))
@@ -206,9 +230,17 @@ fn layers_that_lead_out_lead_nowhere() {
     let before = state();
     type Entries<'a> = Vec<(tar::EntryType, &'a str, &'a str, &'a [u8])>;
     let attacks: Vec<Entries<'_>> = vec![
-        vec![(Symlink, "a", &victim, b""), (Regular, "a/file", "", b"evil"), (Regular, "a/new", "", b"evil")],
+        vec![
+            (Symlink, "a", &victim, b""),
+            (Regular, "a/file", "", b"evil"),
+            (Regular, "a/new", "", b"evil"),
+        ],
         vec![(Symlink, "a", &up, b""), (Regular, "a/file", "", b"evil")],
-        vec![(Symlink, "cur", ".", b""), (Symlink, "par", "cur/..", b""), (Regular, "par/x", "", b"evil")],
+        vec![
+            (Symlink, "cur", ".", b""),
+            (Symlink, "par", "cur/..", b""),
+            (Regular, "par/x", "", b"evil"),
+        ],
         vec![(Symlink, "a", &victim, b""), (Directory, "a", "", b"")],
         vec![(Symlink, "a", &file, b""), (Regular, "a", "", b"evil")],
         vec![(Link, "a", &file, b""), (Regular, "a", "", b"evil")],
@@ -250,7 +282,8 @@ fn an_installed_runtime_runs_it_too() {
     if !crate::engines::have(&["runc"]) {
         return;
     }
-    let line = "echo $A $B; pwd; id -u; grep NoNew /proc/self/status; ls -d /proc/1 /dev/null; exit 7";
+    let line =
+        "echo $A $B; pwd; id -u; grep NoNew /proc/self/status; ls -d /proc/1 /dev/null; exit 7";
     let wanted = "1 2\n/work\n0\nNoNewPrivs:\t1\n/dev/null\n/proc/1\n";
     for nobody in [false, true] {
         let run = sandbox.imgb("run --runtime runc -e B=2 sh.tar -- -c").arg(line);
@@ -283,7 +316,12 @@ fn what_a_program_writes_does_not_fill_the_disk() {
         let run = sandbox.imgb("run sh.tar -- -c").arg(line).under(&under).run().exits(128 + 9);
         assert!(run.stderr().contains("nine tenths of the free disk"), "{}", run.show());
     }
-    sandbox.imgb("run sh.tar -- -c").arg("head -c 20000000 /dev/zero > /some").under(&under).run().ok();
+    sandbox
+        .imgb("run sh.tar -- -c")
+        .arg("head -c 20000000 /dev/zero > /some")
+        .under(&under)
+        .run()
+        .ok();
 }
 
 /// What comes to imgb goes on to the program.
@@ -308,7 +346,10 @@ fn nothing_that_the_caller_has_open_reaches_the_program() {
     let Some(sandbox) = shell() else { return };
     let under = ["sh", "-c", "exec \"$@\" 7</ 8</etc/hostname", "sh"];
     for nobody in [false, true] {
-        let run = sandbox.imgb("run sh.tar -- -c").arg("echo /proc/$$/fd/*; ls /proc/$$/fd/7/").under(&under);
+        let run = sandbox
+            .imgb("run sh.tar -- -c")
+            .arg("echo /proc/$$/fd/*; ls /proc/$$/fd/7/")
+            .under(&under);
         let run = if nobody { run.nobody() } else { run }.run().exits(1);
         assert!(!run.text().contains("fd/7") && !run.text().contains("fd/8"), "{}", run.show());
     }
@@ -322,7 +363,8 @@ fn the_hosts_own_parts_of_proc_are_covered() {
         .prints_only("0\n");
 }
 
-/// Waits for what is to appear on a terminal of its own, types what is to be typed then, and prints all of it.
+/// Waits for what is to appear on a terminal of its own, types what is to be typed then, and prints
+/// all of it.
 const AT_TERMINAL: &str = r#"
 import fcntl, os, pty, select, struct, sys, termios
 script, command = sys.argv[1].split("|"), sys.argv[2:]
@@ -417,7 +459,8 @@ fn a_program_cannot_type_for_its_user() {
 #[test]
 fn a_working_directory_that_is_none_is_named() {
     let Some(sandbox) = shell() else { return };
-    sh(&sandbox, "--workdir /bin/busybox", "true").error(126, &["working directory `/bin/busybox`"]);
+    sh(&sandbox, "--workdir /bin/busybox", "true")
+        .error(126, &["working directory `/bin/busybox`"]);
     sh(&sandbox, "--user 4294967295", "true").error(125, &["user `4294967295`"]);
 }
 
@@ -427,6 +470,12 @@ fn a_program_of_another_machine_is_told_from_one_that_is_broken() {
     // Padded, so that the kernel reads all of what it asks for.
     let foreign = [static_elf(AARCH64), vec![0; 4096]].concat();
     sandbox.program("foreign", foreign);
-    sandbox.imgb("pack --soft none --no-check foreign --platform arm64 -q -o foreign.tar").run().ok();
-    sandbox.imgb("run --platform linux/arm64 foreign.tar").run().error(126, &["/foreign", "another machine"]);
+    sandbox
+        .imgb("pack --soft none --no-check foreign --platform arm64 -q -o foreign.tar")
+        .run()
+        .ok();
+    sandbox
+        .imgb("run --platform linux/arm64 foreign.tar")
+        .run()
+        .error(126, &["/foreign", "another machine"]);
 }

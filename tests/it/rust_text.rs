@@ -1,9 +1,10 @@
-//! Rust source as the paths it names. No parser: comments, strings and unit tests are taken out, and what is
-//! left is read as tokens, which is enough to see who names whom.
+//! Rust source as the paths it names. No parser: comments, strings and unit tests are taken out,
+//! and what is left is read as tokens, which is enough to see who names whom.
 
 use std::{iter::Peekable, str::Chars};
 
-/// A path as written, without `use` groups: `use std::{fs, io::Read}` gives `std::fs` and `std::io::Read`.
+/// A path as written, without `use` groups: `use std::{fs, io::Read}` gives `std::fs` and
+/// `std::io::Read`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Named {
     /// Its segments; a glob is the segment `*`.
@@ -25,8 +26,13 @@ pub(crate) fn paths(code: &str) -> Vec<Named> {
             let mut segments = Vec::new();
             let end = path_tree(&tokens, at, &mut Vec::new(), &mut segments);
             let is_macro = tokens.get(end).is_some_and(|token| token == "!");
-            let is_method = before == Some(".") && tokens.get(end).is_some_and(|token| token == "(");
-            found.extend(segments.into_iter().map(|segments| Named { segments, is_macro, is_method }));
+            let is_method =
+                before == Some(".") && tokens.get(end).is_some_and(|token| token == "(");
+            found.extend(segments.into_iter().map(|segments| Named {
+                segments,
+                is_macro,
+                is_method,
+            }));
             at = end.max(at + 1);
         } else {
             at += 1;
@@ -64,7 +70,8 @@ fn path_tree(
             }
             _ => break,
         }
-        let goes_on = tokens.get(at + 1).is_some_and(|next| is_name(next) || next == "{" || next == "*");
+        let goes_on =
+            tokens.get(at + 1).is_some_and(|next| is_name(next) || next == "{" || next == "*");
         if tokens.get(at).is_some_and(|token| token == "::") && goes_on {
             at += 1;
         } else {
@@ -101,7 +108,8 @@ fn tokens(code: &str) -> Vec<String> {
     tokens
 }
 
-/// `text` without comments, and with nothing in its string and character literals. Lines stay where they are.
+/// `text` without comments, and with nothing in its string and character literals. Lines stay where
+/// they are.
 pub(crate) fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -125,7 +133,8 @@ pub(crate) fn code_of(text: &str) -> String {
             }
             '"' => {
                 let hashes = code.chars().rev().take_while(|c| *c == '#').count();
-                let raw = code.trim_end_matches('#').ends_with('r') && (hashes > 0 || ends_in_prefix(&code));
+                let raw = code.trim_end_matches('#').ends_with('r')
+                    && (hashes > 0 || ends_in_prefix(&code));
                 code.push('"');
                 if raw {
                     raw_string(&mut chars, &mut code, hashes);
@@ -160,7 +169,8 @@ pub(crate) fn code_of(text: &str) -> String {
 
 /// Whether `code` ends in the `r` or `br` of a raw string, and not in a name that ends so.
 fn ends_in_prefix(code: &str) -> bool {
-    let name: String = code.chars().rev().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let name: String =
+        code.chars().rev().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     name == "r" || name == "rb"
 }
 
@@ -210,7 +220,9 @@ pub(crate) fn without_tests(code: &str) -> (String, Vec<String>) {
             depth == 0 && matches!(c, '}' | ';')
         });
         let item = &after[..end.map_or(after.len(), |end| end + 1)];
-        if let Some(name) = item.trim().strip_suffix(';').and_then(|item| item.trim().rsplit_once("mod ")) {
+        if let Some(name) =
+            item.trim().strip_suffix(';').and_then(|item| item.trim().rsplit_once("mod "))
+        {
             files.push(name.1.trim().to_owned());
         }
         rest = &after[item.len()..];
@@ -232,8 +244,14 @@ fn groups_are_unfolded() {
         "use crate::{path::{self, ImagePath}, tree::*, digest};",
         &["use", "crate::path::self", "crate::path::ImagePath", "crate::tree::*", "crate::digest"],
     );
-    check("use crate::{a::{B as C, D}, e as _};", &["use", "crate::a::B", "crate::a::D", "crate::e"]);
-    check("use std::{fs, io::{Read, Write}};", &["use", "std::fs", "std::io::Read", "std::io::Write"]);
+    check(
+        "use crate::{a::{B as C, D}, e as _};",
+        &["use", "crate::a::B", "crate::a::D", "crate::e"],
+    );
+    check(
+        "use std::{fs, io::{Read, Write}};",
+        &["use", "std::fs", "std::io::Read", "std::io::Write"],
+    );
 }
 
 #[test]
@@ -246,7 +264,10 @@ fn paths_in_the_middle_of_code_are_seen() {
 #[test]
 fn comments_strings_and_tests_are_not_code() {
     check("a // crate::b\n/* crate::c /* x */ y */ d", &["a", "d"]);
-    check(r##"a("crate::b \" x", r#"crate::c " "#, r"\", '"', '\'', '{') z"##, &["a", "r", "r", "z"]);
+    check(
+        r##"a("crate::b \" x", r#"crate::c " "#, r"\", '"', '\'', '{') z"##,
+        &["a", "r", "r", "z"],
+    );
     check("fn f<'a>(x: &'a str) {}", &["fn", "f", "a", "x", "a", "str"]);
     check("a; #[cfg(test)] mod tests { use crate::b; fn f() { '}'; } } c", &["a", "c"]);
     check("a; #[cfg(test)]\nmod tests; c", &["a", "c"]);
@@ -257,6 +278,10 @@ fn comments_strings_and_tests_are_not_code() {
 #[test]
 fn macros_and_methods_are_told_from_names() {
     let found = paths("println!(x.exists(y.field))");
-    let flags: Vec<(bool, bool)> = found.iter().map(|path| (path.is_macro, path.is_method)).collect();
-    assert_eq!(flags, [(true, false), (false, false), (false, true), (false, false), (false, false)]);
+    let flags: Vec<(bool, bool)> =
+        found.iter().map(|path| (path.is_macro, path.is_method)).collect();
+    assert_eq!(
+        flags,
+        [(true, false), (false, false), (false, true), (false, false), (false, false)]
+    );
 }

@@ -1,4 +1,5 @@
-//! A temporary directory with files in it, and commands run over it with nothing of the caller's environment.
+//! A temporary directory with files in it, and commands run over it with nothing of the caller's
+//! environment.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -92,8 +93,8 @@ impl Sandbox {
         self
     }
 
-    /// Gives the whole work directory to `nobody`, so that a command run by [`Run::nobody`] may write there.
-    /// Does nothing unless the tests run as root.
+    /// Gives the whole work directory to `nobody`, so that a command run by [`Run::nobody`] may
+    /// write there. Does nothing unless the tests run as root.
     pub(crate) fn give_to_nobody(&self) -> &Self {
         if is_root() {
             let mut todo = vec![self.root()];
@@ -116,8 +117,9 @@ impl Sandbox {
     /// The names in a directory, sorted: what a command left there.
     pub(crate) fn names(&self, dir: &str) -> Vec<String> {
         let entries = fs_err::read_dir(self.path(dir)).unwrap();
-        let mut names: Vec<String> =
-            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
@@ -152,7 +154,8 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// A command to come. Its environment holds `PATH` and what is added here, its standard input is empty.
+/// A command to come. Its environment holds `PATH` and what is added here, its standard input is
+/// empty.
 pub(crate) struct Run {
     program: OsString,
     args: Vec<OsString>,
@@ -210,7 +213,8 @@ impl Run {
         self
     }
 
-    /// Runs as uid and gid 65534 with no other group and no namespace of its own, if the tests run as root.
+    /// Runs as uid and gid 65534 with no other group and no namespace of its own, if the tests run
+    /// as root.
     pub(crate) fn nobody(mut self) -> Self {
         self.nobody = is_root();
         self
@@ -230,7 +234,8 @@ impl Run {
 
     /// Runs it to its end.
     pub(crate) fn run(self) -> Outcome {
-        let mut words: Vec<OsString> = ["timeout", "--kill-after=10", LIMIT].map(OsString::from).to_vec();
+        let mut words: Vec<OsString> =
+            ["timeout", "--kill-after=10", LIMIT].map(OsString::from).to_vec();
         if let Some(mask) = self.umask {
             words.extend(["sh", "-c", r#"umask "$0" && exec "$@""#].map(OsString::from));
             words.push(format!("{mask:04o}").into());
@@ -239,7 +244,12 @@ impl Run {
         words.push(self.program);
         words.extend(self.args);
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).env_clear().envs(self.env).current_dir(&self.cwd).stdin(Stdio::null());
+        command
+            .args(&words[1..])
+            .env_clear()
+            .envs(self.env)
+            .current_dir(&self.cwd)
+            .stdin(Stdio::null());
         if self.nobody {
             // With no groups named, the standard library drops root's before it changes the user.
             command.gid(NOBODY).uid(NOBODY);
@@ -248,7 +258,8 @@ impl Run {
             command.stdout(file);
         }
         let output = command.stderr(Stdio::piped()).output().unwrap();
-        let line = words.iter().skip(3).map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        let line =
+            words.iter().skip(3).map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         Outcome {
             line,
             code: output.status.code(),
@@ -278,7 +289,8 @@ impl Outcome {
         self
     }
 
-    /// The command has failed with `code` and one `error:` that holds all of `parts`, and has printed no data.
+    /// The command has failed with `code` and one `error:` that holds all of `parts`, and has
+    /// printed no data.
     pub(crate) fn error(self, code: i32, parts: &[&str]) -> Self {
         let it = self.exits(code);
         let errors = it.stderr.lines().filter(|line| line.starts_with("error: ")).count();
@@ -334,7 +346,10 @@ impl Outcome {
     /// The image's digest, which is all that `pack` prints when its output is a file.
     pub(crate) fn digest(&self) -> String {
         let text = self.text();
-        let hex = text.strip_prefix("sha256:").and_then(|rest| rest.strip_suffix('\n')).unwrap_or_default();
+        let hex = text
+            .strip_prefix("sha256:")
+            .and_then(|rest| rest.strip_suffix('\n'))
+            .unwrap_or_default();
         let valid = hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         assert!(valid, "standard output should be one digest\n{}", self.show());
         text.trim_end().to_owned()

@@ -8,14 +8,17 @@ use crate::{
     sandbox::{Run, Sandbox},
 };
 
-/// Builds `imgb` without any library of the system, as the README tells users to. The target is named, though
-/// it is the host's: only then does cargo keep the flag from the procedural macros, which cannot be static.
+/// Builds `imgb` without any library of the system, as the README tells users to. The target is
+/// named, though it is the host's: only then does cargo keep the flag from the procedural macros,
+/// which cannot be static.
 fn static_imgb() -> PathBuf {
     let version = cargo("--verbose --version").run().ok().text();
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crt-static");
-    let build =
-        cargo("build --locked --offline --bin imgb --target").arg(host).arg("--target-dir").arg(&target);
+    let build = cargo("build --locked --offline --bin imgb --target")
+        .arg(host)
+        .arg("--target-dir")
+        .arg(&target);
     build.env("RUSTFLAGS", "-C target-feature=+crt-static").run().ok();
     target.join(host).join("debug/imgb")
 }
@@ -43,9 +46,18 @@ fn the_static_build_packs_itself_in_an_empty_root() {
 
     let layout = Layout::unpack(&sandbox, "root/self.tar", "layout");
     assert_eq!(layout.manifest_digest, digest);
-    sandbox.tool("tar", "--list --gzip --file").arg(&layout.layers()[0]).run().ok().prints_only("imgb\n");
+    sandbox
+        .tool("tar", "--list --gzip --file")
+        .arg(&layout.layers()[0])
+        .run()
+        .ok()
+        .prints_only("imgb\n");
     // Outside, with a system around it, it is the same image.
-    sandbox.imgb("pack --soft none root/imgb -o self.tar").run().ok().prints_only(&format!("{digest}\n"));
+    sandbox
+        .imgb("pack --soft none root/imgb -o self.tar")
+        .run()
+        .ok()
+        .prints_only(&format!("{digest}\n"));
 
     let Some(docker) = engines::docker() else { return };
     docker.load(&sandbox.path("root/self.tar"));

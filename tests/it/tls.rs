@@ -1,5 +1,5 @@
-//! Certificates: clients packed from a sysroot whose bundle has a CA of the test's own, against a server of that
-//! CA in a container beside them.
+//! Certificates: clients packed from a sysroot whose bundle has a CA of the test's own, against a
+//! server of that CA in a container beside them.
 
 use crate::{
     engines::{self, Docker, have},
@@ -10,7 +10,9 @@ use crate::{
 fn authority(sandbox: &Sandbox) {
     sandbox.file("ext", "subjectAltName=DNS:localhost\n");
     let openssl = |args: &str| sandbox.tool("openssl", args).run().ok();
-    openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=imgb-test-ca -days 2");
+    openssl(
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=imgb-test-ca -days 2",
+    );
     openssl("req -newkey rsa:2048 -nodes -keyout key -out request -subj /CN=localhost");
     openssl(
         "x509 -req -in request -CA ca.crt -CAkey ca.key -CAcreateserial -extfile ext -days 2 -out certificate",
@@ -27,7 +29,8 @@ impl<'d> Server<'d> {
         let inputs = "openssl certificate:/certificate key:/key";
         sandbox.imgb(&format!("pack {inputs} -t tls/server:test -o server.tar")).run().ok();
         docker.load(&sandbox.path("server.tar"));
-        let run = docker.cli("run --detach --network=none --name").arg(SERVER).arg("tls/server:test");
+        let run =
+            docker.cli("run --detach --network=none --name").arg(SERVER).arg("tls/server:test");
         run.args("s_server -accept 4433 -cert /certificate -key /key -www").run().ok();
         Self(docker)
     }
@@ -67,15 +70,22 @@ fn clients_trust_the_sysroots_bundle() {
     let fetch = format!("import urllib.request; print(urllib.request.urlopen('{url}').read())");
     client(&docker, &sandbox, "python3", "", &["-c", &fetch]).ok().prints("Ciphers supported");
 
-    let refused = client(&docker, &sandbox, "curl", "--without ca-certificates --without openssl", &curl);
-    assert!(!refused.success(), "it trusts without certificates: {}", refused.show());
     let refused =
-        client(&docker, &sandbox, "wget", "--without ca-certificates --without openssl", &["-qO-", url]);
+        client(&docker, &sandbox, "curl", "--without ca-certificates --without openssl", &curl);
+    assert!(!refused.success(), "it trusts without certificates: {}", refused.show());
+    let refused = client(
+        &docker,
+        &sandbox,
+        "wget",
+        "--without ca-certificates --without openssl",
+        &["-qO-", url],
+    );
     assert!(!refused.success(), "it trusts without certificates: {}", refused.show());
     // The machine's own certificates do not know this CA.
     sandbox.imgb("pack curl -t tls/host:test -o client.tar").run().ok();
     docker.load(&sandbox.path("client.tar"));
-    let host = docker.cli("run --rm --network").arg(format!("container:{SERVER}")).arg("tls/host:test");
+    let host =
+        docker.cli("run --rm --network").arg(format!("container:{SERVER}")).arg("tls/host:test");
     let refused = curl.iter().fold(host, |run, arg| run.arg(arg)).run();
     assert!(!refused.success() && refused.stderr().contains("certificate"), "{}", refused.show());
 }

@@ -1,5 +1,5 @@
-//! `imgb trace`: what a watched program opens, in an image and here, as root and as nobody, and what strace says of
-//! the same.
+//! `imgb trace`: what a watched program opens, in an image and here, as root and as nobody, and
+//! what strace says of the same.
 
 use serde_json::Value;
 
@@ -42,14 +42,23 @@ fn what_an_image_lacks_is_listed_and_the_list_mends_it() {
         assert_eq!(paths(traced, "missing"), wanted, "as nobody: {nobody}");
     }
     let list = String::from_utf8(sandbox.read("more.list")).unwrap();
-    assert!(list.contains("\n/etc/alias\n") && list.contains("\n# /usr/share/app (a directory)\n"), "{list}");
+    assert!(
+        list.contains("\n/etc/alias\n") && list.contains("\n# /usr/share/app (a directory)\n"),
+        "{list}"
+    );
     sandbox
         .imgb(
             "pack --soft none bin --sysroot sys --include-from more.list --entrypoint /bin/sh -q -o more.tar",
         )
         .run()
         .ok();
-    sandbox.imgb("run more.tar -- -c").arg(line).run().exits(3).prints("configured\n").prints("data\n");
+    sandbox
+        .imgb("run more.tar -- -c")
+        .arg(line)
+        .run()
+        .exits(3)
+        .prints("configured\n")
+        .prints("data\n");
     sandbox
         .imgb("plan bin --sysroot sys --include-from more.list")
         .run()
@@ -62,10 +71,19 @@ fn what_an_image_lacks_is_listed_and_the_list_mends_it() {
 #[test]
 fn the_report_is_for_people_too_and_the_programs_output_is_not_in_it() {
     let Some(sandbox) = shell() else { return };
-    let traced = sandbox.imgb("trace sh.tar --sysroot sys -- -c").arg("echo hello; cat /etc/app.conf").run();
+    let traced =
+        sandbox.imgb("trace sh.tar --sysroot sys -- -c").arg("echo hello; cat /etc/app.conf").run();
     let traced = traced.exits(1).prints("--include /etc/app.conf  (11 B, opened by /bin/busybox)");
-    assert!(!traced.text().contains("hello") && traced.stderr().contains("hello"), "{}", traced.show());
-    sandbox.imgb("trace sh.tar -- -c true").run().ok().prints("nothing that the sysroot has was missing");
+    assert!(
+        !traced.text().contains("hello") && traced.stderr().contains("hello"),
+        "{}",
+        traced.show()
+    );
+    sandbox
+        .imgb("trace sh.tar -- -c true")
+        .run()
+        .ok()
+        .prints("nothing that the sysroot has was missing");
     sandbox.imgb("trace --entrypoint /nosuch sh.tar").run().error(127, &["/nosuch"]);
     sandbox.imgb("trace").run().error(2, &["nothing to run", "imgb trace -- "]);
     sandbox.imgb("trace --user 1 -- true").run().error(2, &["--user"]);
@@ -75,8 +93,11 @@ fn the_report_is_for_people_too_and_the_programs_output_is_not_in_it() {
 fn a_timeout_ends_it_and_what_was_seen_is_told() {
     let Some(sandbox) = shell() else { return };
     let line = "test -e /etc/app.conf; echo > /tmp/here; sleep 1000";
-    let traced =
-        sandbox.imgb("trace sh.tar --sysroot sys --timeout 2s --json -- -c").arg(line).run().exits(124);
+    let traced = sandbox
+        .imgb("trace sh.tar --sysroot sys --timeout 2s --json -- -c")
+        .arg(line)
+        .run()
+        .exits(124);
     assert_eq!(paths(traced, "missing"), ["/etc/app.conf"]);
 }
 
@@ -146,14 +167,23 @@ fn strace_sees_the_same() {
     assert_eq!(own, theirs);
     for options in ["-y -e trace=%file", "-tt -i -n", "-yy -T -xx", "-Y -r -v"] {
         let strace = format!("strace -f -qq -o log {options}");
-        sandbox.tool("bash", "-c").arg(line).under(&strace.split(' ').collect::<Vec<_>>()).run().ok();
+        sandbox
+            .tool("bash", "-c")
+            .arg(line)
+            .under(&strace.split(' ').collect::<Vec<_>>())
+            .run()
+            .ok();
         let theirs = paths(sandbox.imgb("trace --json --from-strace log").run().ok(), "missing");
         assert_eq!(own, theirs, "{options}");
     }
     sandbox.imgb("pack bash perl -q --soft none -o image.tar").run().ok();
-    let lacks = paths(sandbox.imgb("trace --json --from-strace log image.tar").run().ok(), "missing");
+    let lacks =
+        paths(sandbox.imgb("trace --json --from-strace log image.tar").run().ok(), "missing");
     assert!(lacks.contains(&"/etc/group".to_owned()), "{lacks:?}");
-    assert!(!lacks.iter().any(|path| path.ends_with("/perl") || path.ends_with("libc.so.6")), "{lacks:?}");
+    assert!(
+        !lacks.iter().any(|path| path.ends_with("/perl") || path.ends_with("libc.so.6")),
+        "{lacks:?}"
+    );
     sandbox.file("nolog", "nothing of that kind\n");
     sandbox.imgb("trace --from-strace nolog").run().error(4, &["nolog", "strace -f"]);
     sandbox.imgb("trace --from-strace gone").run().error(3, &["gone"]);
@@ -222,7 +252,10 @@ fn a_watched_program_does_what_it_does() {
 #[test]
 fn lists_that_are_wrong_are_refused() {
     let sandbox = Sandbox::new();
-    sandbox.file("data", "x").file("relative", "/etc/x\n\n# remark\netc/y\n").file("gone", "/no/such/file\n");
+    sandbox
+        .file("data", "x")
+        .file("relative", "/etc/x\n\n# remark\netc/y\n")
+        .file("gone", "/no/such/file\n");
     sandbox
         .imgb("pack data --include-from relative -o x.tar")
         .run()
@@ -234,7 +267,8 @@ fn lists_that_are_wrong_are_refused() {
     sandbox.imgb("pack data --include-from nowhere -o x.tar").run().error(3, &["nowhere"]);
 }
 
-/// What rules add is taken away and comes back by what a run of each program showed: here, where one run shows all.
+/// What rules add is taken away and comes back by what a run of each program showed: here, where
+/// one run shows all.
 #[test]
 fn lists_of_commands_make_their_images_work() {
     let sandbox = Sandbox::new();
@@ -245,7 +279,12 @@ fn lists_of_commands_make_their_images_work() {
             &["-c", "import json, decimal; print(json.dumps([1]))"],
             "[1]\n",
         ),
-        ("/usr/bin/perl", "perl", &["-e", "use POSIX; use List::Util qw(sum); print sum(1, 2)"], "3"),
+        (
+            "/usr/bin/perl",
+            "perl",
+            &["-e", "use POSIX; use List::Util qw(sum); print sum(1, 2)"],
+            "3",
+        ),
         ("/usr/bin/file", "file", &["--brief", "/bin/file"], "ELF 64-bit"),
         ("/usr/bin/ruby", "ruby", &["-e", "require 'json'; puts [1].to_json"], "[1]\n"),
     ];
@@ -322,17 +361,19 @@ fn memory_is_read_word_by_word_where_that_is_all_that_is_allowed() {
         return;
     }
     let sandbox = Sandbox::new();
-    // seccomp(2): the call's number; 310 is process_vm_readv, which fails with EPERM; all else is allowed.
+    // seccomp(2): the call's number; 310 is process_vm_readv, which fails with EPERM; all else is
+    // allowed.
     let steps: [(u16, u8, u8, u32); 4] =
         [(0x20, 0, 0, 0), (0x15, 0, 1, 310), (0x06, 0, 0, 0x0005_0001), (0x06, 0, 0, 0x7fff_0000)];
-    let bytes = steps
-        .iter()
-        .flat_map(|(code, yes, no, k)| [&code.to_ne_bytes()[..], &[*yes, *no], &k.to_ne_bytes()].concat());
+    let bytes = steps.iter().flat_map(|(code, yes, no, k)| {
+        [&code.to_ne_bytes()[..], &[*yes, *no], &k.to_ne_bytes()].concat()
+    });
     sandbox.file("filter", bytes.collect::<Vec<u8>>());
     let program = "for (\"/etc/\" . \"x\" x 300, \"/etc/group\") { open F, \"<\", $_ and print 1 }";
     let plain = sandbox.imgb("trace --json -- perl -e").arg(program).run().ok();
     let script = "exec bwrap --dev-bind / / --seccomp 9 \"$@\" 9<filter";
-    let filtered = sandbox.imgb("trace --json -- perl -e").arg(program).under(&["sh", "-c", script, "sh"]);
+    let filtered =
+        sandbox.imgb("trace --json -- perl -e").arg(program).under(&["sh", "-c", script, "sh"]);
     let (plain, filtered) = (paths(plain, "missing"), paths(filtered.run().ok(), "missing"));
     assert!(plain.contains(&"/etc/group".to_owned()), "{plain:?}");
     assert_eq!(plain, filtered);

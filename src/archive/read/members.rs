@@ -1,7 +1,8 @@
 //! The members of an archive as their headers describe them, extension headers already taken in.
 //!
-//! Readers of tar disagree on hundreds of odd archives, and what one reader lists and another unpacks is a way
-//! to hide things. So whatever POSIX leaves open, or two readers take differently, is refused here.
+//! Readers of tar disagree on hundreds of odd archives, and what one reader lists and another
+//! unpacks is a way to hide things. So whatever POSIX leaves open, or two readers take differently,
+//! is refused here.
 
 use std::{ops::Range, os::unix::fs::FileExt as _};
 
@@ -27,7 +28,8 @@ pub(super) struct Member {
     pub(super) name: Vec<u8>,
     /// A link's target as written; empty for others.
     pub(super) target: Vec<u8>,
-    /// One of those that a layer can hold: regular, link, symlink, character, block, directory, FIFO.
+    /// One of those that a layer can hold: regular, link, symlink, character, block, directory,
+    /// FIFO.
     pub(super) kind: EntryType,
     pub(super) mode: u16,
     pub(super) uid: u32,
@@ -126,8 +128,12 @@ impl<'a> Members<'a> {
                 set_once(&mut extensions.pax, records)?;
             }
             EntryType::XGlobalHeader => pax::parse(&self.body(header)?)?.check_global()?,
-            EntryType::GNULongName => set_once(&mut extensions.name, long_name(self.body(header)?)?)?,
-            EntryType::GNULongLink => set_once(&mut extensions.target, long_name(self.body(header)?)?)?,
+            EntryType::GNULongName => {
+                set_once(&mut extensions.name, long_name(self.body(header)?)?)?;
+            }
+            EntryType::GNULongLink => {
+                set_once(&mut extensions.target, long_name(self.body(header)?)?)?;
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -149,7 +155,8 @@ impl<'a> Members<'a> {
 
     /// Goes behind content of `size` bytes at `content`.
     fn skip(&mut self, content: u64, size: u64) -> Result<(), Fault> {
-        let end = size.checked_next_multiple_of(BLOCK).and_then(|padded| content.checked_add(padded));
+        let end =
+            size.checked_next_multiple_of(BLOCK).and_then(|padded| content.checked_add(padded));
         self.at = end.filter(|end| *end <= self.end).ok_or(Fault::Truncated)?;
         Ok(())
     }
@@ -157,7 +164,9 @@ impl<'a> Members<'a> {
     fn member(&mut self, header: &Header, extensions: Extensions) -> Result<Member, Fault> {
         let Extensions { start, pax, name: long_name, target: long_target } = extensions;
         let pax = pax.unwrap_or_default();
-        if long_name.is_some() && pax.path.is_some() || long_target.is_some() && pax.linkpath.is_some() {
+        if long_name.is_some() && pax.path.is_some()
+            || long_target.is_some() && pax.linkpath.is_some()
+        {
             return Err(Fault::TwoNames);
         }
         let name = pax.path.or(long_name).unwrap_or_else(|| short_name(header));
@@ -168,9 +177,11 @@ impl<'a> Members<'a> {
             return Err(Fault::Size);
         }
         let is_link = matches!(kind, EntryType::Link | EntryType::Symlink);
-        let target = pax.linkpath.or(long_target).unwrap_or_else(|| until_nul(&old.linkname).to_vec());
-        let id =
-            |field: &[u8]| number(field).and_then(|id| u32::try_from(id).ok()).ok_or(Fault::Number("owner"));
+        let target =
+            pax.linkpath.or(long_target).unwrap_or_else(|| until_nul(&old.linkname).to_vec());
+        let id = |field: &[u8]| {
+            number(field).and_then(|id| u32::try_from(id).ok()).ok_or(Fault::Number("owner"))
+        };
         let start = start.unwrap_or(self.at);
         let content = self.at + BLOCK;
         let member = Member {
@@ -252,17 +263,17 @@ fn check_sum(block: &[u8; BLOCK as usize]) -> Result<(), Fault> {
     }
 }
 
-/// A numeric field: octal digits between blanks and ended by blanks or NULs, or base 256 where the first bit
-/// is set. An empty field is 0. `None` for all else and for what does not fit.
+/// A numeric field: octal digits between blanks and ended by blanks or NULs, or base 256 where the
+/// first bit is set. An empty field is 0. `None` for all else and for what does not fit.
 fn number(field: &[u8]) -> Option<i64> {
     let (&first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
         // Two's complement of the bits behind the first.
         let sign = if first & 0x40 != 0 { -1 } else { 0 };
         let high = sign << 7 | i128::from(first & 0x7f);
-        let value = rest
-            .iter()
-            .try_fold(high, |value, &byte| value.checked_mul(256).map(|value| value | i128::from(byte)))?;
+        let value = rest.iter().try_fold(high, |value, &byte| {
+            value.checked_mul(256).map(|value| value | i128::from(byte))
+        })?;
         return i64::try_from(value).ok();
     }
     let start = field.iter().position(|&byte| byte != b' ').unwrap_or(field.len());
@@ -279,7 +290,9 @@ fn number(field: &[u8]) -> Option<i64> {
 }
 
 fn size(header: &Header) -> Result<u64, Fault> {
-    number(&header.as_old().size).and_then(|size| u64::try_from(size).ok()).ok_or(Fault::Number("size"))
+    number(&header.as_old().size)
+        .and_then(|size| u64::try_from(size).ok())
+        .ok_or(Fault::Number("size"))
 }
 
 fn device(header: &Header) -> Result<(u32, u32), Fault> {
@@ -290,8 +303,9 @@ fn device(header: &Header) -> Result<(u32, u32), Fault> {
     else {
         return Err(Fault::Number("device"));
     };
-    let number =
-        |field: &[u8]| number(field).and_then(|n| u32::try_from(n).ok()).ok_or(Fault::Number("device"));
+    let number = |field: &[u8]| {
+        number(field).and_then(|n| u32::try_from(n).ok()).ok_or(Fault::Number("device"))
+    };
     Ok((number(&major)?, number(&minor)?))
 }
 
@@ -318,7 +332,11 @@ fn short_name(header: &Header) -> Vec<u8> {
     let name = until_nul(&header.as_old().name);
     let Some(ustar) = header.as_ustar() else { return name.to_vec() };
     // star puts times into the end of the prefix and says so at the end of the block.
-    let field = if header.as_bytes().ends_with(b"tar\0") { &ustar.prefix[..131] } else { &ustar.prefix[..] };
+    let field = if header.as_bytes().ends_with(b"tar\0") {
+        &ustar.prefix[..131]
+    } else {
+        &ustar.prefix[..]
+    };
     match until_nul(field) {
         [] => name.to_vec(),
         prefix => [prefix, b"/", name].concat(),

@@ -1,10 +1,10 @@
-//! An archive as a tree. Archives are hostile until proven otherwise: whatever they hold, nothing outside of
-//! the tree can be named, and time and memory are bounded by the archive's size.
+//! An archive as a tree. Archives are hostile until proven otherwise: whatever they hold, nothing
+//! outside of the tree can be named, and time and memory are bounded by the archive's size.
 //!
-//! Links are followed inside the archive, as a container engine would when it unpacks: an entry below a
-//! symbolic link lands where the link leads, absolute targets start at the image's root, and `..` stops there.
-//! Of several entries with one path the last one counts. A directory with something in it is never replaced
-//! by a file.
+//! Links are followed inside the archive, as a container engine would when it unpacks: an entry
+//! below a symbolic link lands where the link leads, absolute targets start at the image's root,
+//! and `..` stops there. Of several entries with one path the last one counts. A directory with
+//! something in it is never replaced by a file.
 
 mod members;
 mod pax;
@@ -20,7 +20,8 @@ use crate::{
 /// What names that begin with `.wh.` mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whiteouts {
-    /// They take files of lower layers away (OCI image-spec, layer.md, "Whiteouts"): for layers of images.
+    /// They take files of lower layers away (OCI image-spec, layer.md, "Whiteouts"): for layers of
+    /// images.
     Apply,
     /// They cannot be in an image, so that an archive with them is refused: for tarballs of users.
     Refuse,
@@ -49,7 +50,8 @@ impl Default for Limits {
 pub struct Contents {
     /// Its files, and what it takes away. Parents without an entry have no node.
     pub change: Change,
-    /// How many entries a later one of the same path has replaced; of directories only the attributes.
+    /// How many entries a later one of the same path has replaced; of directories only the
+    /// attributes.
     pub replaced: usize,
     /// How many extended attributes other than `security.capability` were left out.
     pub dropped_attributes: usize,
@@ -162,7 +164,11 @@ pub enum Fault {
 ///
 /// # Errors
 /// [`ReadError`] at the first thing that is not as it should be.
-pub fn read(archive: &Arc<Archive>, whiteouts: Whiteouts, limits: Limits) -> Result<Contents, ReadError> {
+pub fn read(
+    archive: &Arc<Archive>,
+    whiteouts: Whiteouts,
+    limits: Limits,
+) -> Result<Contents, ReadError> {
     let len = archive.file.metadata().map(|meta| meta.len()).map_err(|source| ReadError {
         archive: archive.name.clone(),
         entry: Vec::new(),
@@ -172,8 +178,8 @@ pub fn read(archive: &Arc<Archive>, whiteouts: Whiteouts, limits: Limits) -> Res
     read_range(archive, 0..len, whiteouts, limits)
 }
 
-/// What the archive in the bytes `range` of `archive` holds, as [`read`]. Offsets in messages count from the
-/// range's start.
+/// What the archive in the bytes `range` of `archive` holds, as [`read`]. Offsets in messages count
+/// from the range's start.
 ///
 /// # Errors
 /// [`ReadError`] at the first thing that is not as it should be.

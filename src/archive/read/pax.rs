@@ -60,7 +60,8 @@ impl Records {
         }
     }
 
-    /// A global header may hold a comment, as `git archive` writes it; readers disagree on the reach of more.
+    /// A global header may hold a comment, as `git archive` writes it; readers disagree on the
+    /// reach of more.
     pub(super) fn check_global(&self) -> Result<(), Fault> {
         match self {
             Self {

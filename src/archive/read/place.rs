@@ -17,8 +17,8 @@ use crate::{
 /// Links followed on the way to one entry, as in the kernel (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
-/// Path components looked up, on average for an entry. An honest archive needs a dozen; one that is all
-/// chains of links into deep directories would need thousands.
+/// Path components looked up, on average for an entry. An honest archive needs a dozen; one that is
+/// all chains of links into deep directories would need thousands.
 const STEPS_PER_ENTRY: u64 = 256;
 
 /// A tree on the way.
@@ -144,7 +144,9 @@ impl Place {
                         at = ImagePath::root();
                     }
                     let parts = target.split(|&byte| byte == b'/');
-                    todo.extend(parts.filter(|part| !matches!(*part, b"" | b".")).rev().map(<[u8]>::to_vec));
+                    todo.extend(
+                        parts.filter(|part| !matches!(*part, b"" | b".")).rev().map(<[u8]>::to_vec),
+                    );
                 }
                 Some(_) => return Err(Fault::NotADirectory(next)),
                 None => {
@@ -158,8 +160,8 @@ impl Place {
         Ok(at)
     }
 
-    /// Whether `path` is a directory, in its own right: nothing stands below a link in the tree, so that no
-    /// parent of it is one.
+    /// Whether `path` is a directory, in its own right: nothing stands below a link in the tree, so
+    /// that no parent of it is one.
     fn is_directory(&self, path: &ImagePath) -> bool {
         match self.contents.change.tree.get(path) {
             Some(node) => node.is_directory(),
@@ -188,16 +190,16 @@ impl Place {
                 shared: false,
             }),
         };
-        let xattrs = member
-            .capability
-            .as_ref()
-            .map(|value| Box::new(BTreeMap::from([(b"security.capability".to_vec(), value.clone())])));
+        let xattrs = member.capability.as_ref().map(|value| {
+            Box::new(BTreeMap::from([(b"security.capability".to_vec(), value.clone())]))
+        });
         let mtime = Timestamp::from_seconds(member.mtime).ok_or(Fault::Number("time"))?;
         let meta = Meta { mode: member.mode, uid: member.uid, gid: member.gid, mtime, xattrs };
         Ok(Some(Node { meta, kind }))
     }
 
-    /// The node of a hard link's target: the same inode, so the target's attributes count, not the link's.
+    /// The node of a hard link's target: the same inode, so the target's attributes count, not the
+    /// link's.
     fn linked(&mut self, path: &ImagePath, member: &Member) -> Result<Option<Node>, Fault> {
         let missing = || Fault::Target(member.target.clone());
         let written = ImagePath::new(&member.target)?;
@@ -227,7 +229,8 @@ impl Place {
     }
 
     fn is_empty(&self, dir: &ImagePath) -> bool {
-        // The least name that anything in `dir` can have; a directory too deep for it holds nothing.
+        // The least name that anything in `dir` can have; a directory too deep for it holds
+        // nothing.
         let implied = dir.join(b"\x01").ok().and_then(|least| self.implied.range(least..).next());
         !implied.is_some_and(|path| path.is_within(dir))
             && self.contents.change.tree.below(dir).next().is_none()

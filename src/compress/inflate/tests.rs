@@ -14,7 +14,8 @@ fn libdeflate(data: &[u8], level: i32) -> Vec<u8> {
 }
 
 fn zlib(data: &[u8], level: u32) -> Vec<u8> {
-    let mut writer = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(level));
+    let mut writer =
+        flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(level));
     writer.write_all(data).unwrap();
     writer.finish().unwrap()
 }
@@ -50,7 +51,8 @@ fn padded(stream: &[u8]) -> Vec<u8> {
 #[track_caller]
 fn check(data: &[u8], stream: Vec<u8>) {
     let short = libdeflate(b"a short one", 1);
-    let (last, last_of_short) = last_blocks(&padded(&stream), &padded(&short)).expect("valid streams");
+    let (last, last_of_short) =
+        last_blocks(&padded(&stream), &padded(&short)).expect("valid streams");
     assert_eq!(last_blocks(&padded(&short), &padded(&stream)), Some((last_of_short, last)));
     assert_eq!(last_blocks(&padded(&stream), &padded(&stream)), Some((last, last)));
     assert_eq!(last_block(&padded(&stream)), Some(last));

@@ -1,4 +1,5 @@
-//! `/etc/ld.so.cache`, which ldconfig writes and glibc's loader reads (`sysdeps/generic/dl-cache.h`).
+//! `/etc/ld.so.cache`, which ldconfig writes and glibc's loader reads
+//! (`sysdeps/generic/dl-cache.h`).
 
 mod write;
 
@@ -18,10 +19,12 @@ const MAGIC_NEW: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER_LEN: usize = 48;
 const ENTRY_LEN: usize = 24;
 const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
-/// Set in the hwcap field of entries for a `glibc-hwcaps` subdirectory, whose index is in the low half.
+/// Set in the hwcap field of entries for a `glibc-hwcaps` subdirectory, whose index is in the low
+/// half.
 const HWCAP_EXTENSION: u64 = 1 << 62;
 
-/// A cache's entries in the file's order: names descending, subdirectories for processors before plain ones.
+/// A cache's entries in the file's order: names descending, subdirectories for processors before
+/// plain ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cache {
     entries: Vec<Entry>,
@@ -84,7 +87,8 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     fn u32(self, at: usize) -> u32 {
-        let raw = self.bytes.get(at..).and_then(|b| b.first_chunk::<4>()).copied().unwrap_or_default();
+        let raw =
+            self.bytes.get(at..).and_then(|b| b.first_chunk::<4>()).copied().unwrap_or_default();
         if self.big_endian { u32::from_be_bytes(raw) } else { u32::from_le_bytes(raw) }
     }
 
@@ -100,8 +104,8 @@ impl<'a> Reader<'a> {
 }
 
 impl Cache {
-    /// Parses either format for a loader of the given byte order. Entries that point outside the file are left
-    /// out, as the loader skips them.
+    /// Parses either format for a loader of the given byte order. Entries that point outside the
+    /// file are left out, as the loader skips them.
     ///
     /// # Errors
     /// [`CacheError`]: the loader would take none of it.
@@ -148,7 +152,10 @@ impl Cache {
             return Err(CacheError::Magic);
         }
         let count = Reader { bytes, big_endian }.u32(12) as usize;
-        let end = count.checked_mul(12).and_then(|size| size.checked_add(16)).ok_or(CacheError::Truncated)?;
+        let end = count
+            .checked_mul(12)
+            .and_then(|size| size.checked_add(16))
+            .ok_or(CacheError::Truncated)?;
         // `ALIGN_CACHE`: the new header is aligned as its 64-bit fields are.
         let start = end.checked_next_multiple_of(8).ok_or(CacheError::Truncated)?;
         let new = bytes.get(start..).ok_or(CacheError::Truncated)?;
@@ -169,10 +176,14 @@ impl Cache {
             match &entry.hwcap {
                 Hwcap::Legacy(bits) if !asking.has_legacy(*bits, machine) => {}
                 // All subdirectories of glibc-hwcaps come before the others.
-                Hwcap::None | Hwcap::Legacy(_) => return Some(best.map_or(entry, |(_, best)| best)),
+                Hwcap::None | Hwcap::Legacy(_) => {
+                    return Some(best.map_or(entry, |(_, best)| best));
+                }
                 Hwcap::Level(level) => {
                     let rank = asking.levels.iter().position(|known| known == level);
-                    if let Some(rank) = rank.filter(|&rank| best.is_none_or(|(known, _)| rank < known)) {
+                    if let Some(rank) =
+                        rank.filter(|&rank| best.is_none_or(|(known, _)| rank < known))
+                    {
                         best = Some((rank, entry));
                     }
                 }
@@ -181,10 +192,12 @@ impl Cache {
         best.map(|(_, entry)| entry)
     }
 
-    /// The run of entries with `name` that the loader's binary search meets (`search_cache` in `elf/dl-cache.c`). In a
-    /// file that another order was made by it may miss some, as the loader does.
+    /// The run of entries with `name` that the loader's binary search meets (`search_cache` in
+    /// `elf/dl-cache.c`). In a file that another order was made by it may miss some, as the loader
+    /// does.
     fn same_name(&self, name: &[u8], machine: Machine) -> &[Entry] {
-        let compare_at = |at: usize| self.entries.get(at).map(|entry| compare(name, &entry.name, machine));
+        let compare_at =
+            |at: usize| self.entries.get(at).map(|entry| compare(name, &entry.name, machine));
         let (mut left, mut right) = (0, self.entries.len());
         while left < right {
             let middle = (left + right - 1) / 2;
@@ -216,7 +229,8 @@ impl Asking<'_> {
             _ => "",
         };
         let known = |part: &str| {
-            let parts = |dir: &Arc<[u8]>| dir.split(|&b| b == b'/').any(|known| known == part.as_bytes());
+            let parts =
+                |dir: &Arc<[u8]>| dir.split(|&b| b == b'/').any(|known| known == part.as_bytes());
             !part.is_empty() && self.legacy.iter().any(parts)
         };
         (0..64).filter(|bit| bits >> bit & 1 == 1).all(|bit| known(names(bit)))
@@ -237,8 +251,8 @@ fn hwcap_names(reader: Reader<'_>) -> Vec<Arc<[u8]>> {
     (0..count).filter_map(|i| Some(reader.string(reader.u32(offset + 4 * i))?.into())).collect()
 }
 
-/// Which entries a machine's loader takes; the first is what ldconfig writes (`_DL_CACHE_DEFAULT_ID` and
-/// `_dl_cache_check_flags` in `sysdeps/**/dl-cache.h`).
+/// Which entries a machine's loader takes; the first is what ldconfig writes
+/// (`_DL_CACHE_DEFAULT_ID` and `_dl_cache_check_flags` in `sysdeps/**/dl-cache.h`).
 pub fn flags(machine: Machine) -> &'static [i32] {
     match (machine.arch, machine.is_64) {
         (eh::EM_X86_64, true) => &[0x303],
@@ -265,13 +279,16 @@ pub fn flags(machine: Machine) -> &'static [i32] {
     }
 }
 
-/// `_dl_cache_libcmp`: runs of digits compare as numbers, everything else bytewise, by what the machine's C has for
-/// `int` and `char`.
+/// `_dl_cache_libcmp`: runs of digits compare as numbers, everything else bytewise, by what the
+/// machine's C has for `int` and `char`.
 pub fn compare(a: &[u8], b: &[u8], machine: Machine) -> Ordering {
     let (mut a, mut b) = (a, b);
     loop {
         let (first, second) = (a.first().copied(), b.first().copied());
-        match (first.is_some_and(|x| x.is_ascii_digit()), second.is_some_and(|y| y.is_ascii_digit())) {
+        match (
+            first.is_some_and(|x| x.is_ascii_digit()),
+            second.is_some_and(|y| y.is_ascii_digit()),
+        ) {
             (true, true) => {
                 let (x, rest_a) = number(a);
                 let (y, rest_b) = number(b);
@@ -299,7 +316,9 @@ pub fn compare(a: &[u8], b: &[u8], machine: Machine) -> Ordering {
 fn char_value(byte: Option<u8>, machine: Machine) -> i32 {
     let byte = byte.unwrap_or(0);
     match machine.arch {
-        eh::EM_ARM | eh::EM_AARCH64 | eh::EM_PPC | eh::EM_PPC64 | eh::EM_S390 | eh::EM_RISCV => byte.into(),
+        eh::EM_ARM | eh::EM_AARCH64 | eh::EM_PPC | eh::EM_PPC64 | eh::EM_S390 | eh::EM_RISCV => {
+            byte.into()
+        }
         _ => i32::from(i8::from_ne_bytes([byte])),
     }
 }
@@ -334,7 +353,10 @@ mod tests {
     #[test]
     fn what_is_no_cache_is_refused() {
         assert_eq!(Cache::parse(b"", false), Err(CacheError::Magic));
-        assert_eq!(Cache::parse(b"ld.so-1.7.0\0\xff\xff\xff\xff", false), Err(CacheError::Truncated));
+        assert_eq!(
+            Cache::parse(b"ld.so-1.7.0\0\xff\xff\xff\xff", false),
+            Err(CacheError::Truncated)
+        );
         let mut cut = MAGIC_NEW.to_vec();
         cut.extend([1, 0, 0, 0]);
         assert_eq!(Cache::parse(&cut, false), Err(CacheError::Truncated));

@@ -7,10 +7,13 @@ use std::{
 
 use crate::elf::Machine;
 
-use super::{ENTRY_LEN, EXTENSION_MAGIC, Entry, HEADER_LEN, HWCAP_EXTENSION, Hwcap, MAGIC_NEW, compare};
+use super::{
+    ENTRY_LEN, EXTENSION_MAGIC, Entry, HEADER_LEN, HWCAP_EXTENSION, Hwcap, MAGIC_NEW, compare,
+};
 
-/// The cache that holds exactly `entries`, for loaders of machines with the byte order and characters of `machine`.
-/// The same entries, in whatever order and however often, give the same bytes.
+/// The cache that holds exactly `entries`, for loaders of machines with the byte order and
+/// characters of `machine`. The same entries, in whatever order and however often, give the same
+/// bytes.
 pub fn write(entries: &[Entry], machine: Machine) -> Vec<u8> {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by(|a, b| order(a, b, machine));
@@ -28,7 +31,8 @@ pub fn write_in_order(entries: &[Entry], machine: Machine) -> Vec<u8> {
 fn encode(sorted: &[&Entry], machine: Machine) -> Vec<u8> {
     let big_endian = machine.big_endian;
     let hwcaps: BTreeSet<&[u8]> = sorted.iter().filter_map(|entry| level(entry)).collect();
-    let texts = sorted.iter().flat_map(|entry| [&*entry.name, &*entry.path]).chain(hwcaps.iter().copied());
+    let texts =
+        sorted.iter().flat_map(|entry| [&*entry.name, &*entry.path]).chain(hwcaps.iter().copied());
     let texts: BTreeSet<&[u8]> = texts.collect();
     let start = HEADER_LEN + ENTRY_LEN * sorted.len();
     let mut strings = Vec::new();
@@ -73,8 +77,9 @@ fn encode(sorted: &[&Entry], machine: Machine) -> Vec<u8> {
     out.bytes
 }
 
-/// `compare` of glibc's `elf/cache.c`: names descending, flags descending, subdirectories for processors before
-/// plain entries. What it leaves open is decided bytewise, so that nothing depends on the given order.
+/// `compare` of glibc's `elf/cache.c`: names descending, flags descending, subdirectories for
+/// processors before plain entries. What it leaves open is decided bytewise, so that nothing
+/// depends on the given order.
 fn order(a: &Entry, b: &Entry, machine: Machine) -> Ordering {
     let by_hwcap = || match (&a.hwcap, &b.hwcap) {
         (Hwcap::Level(one), Hwcap::Level(other)) => one.cmp(other),
@@ -148,9 +153,14 @@ mod tests {
             turned.reverse();
             assert_eq!(write(&turned, machine), bytes);
             let cache = Cache::parse(&bytes, big_endian).unwrap();
-            let paths: Vec<_> = cache.entries().iter().map(|e| String::from_utf8_lossy(&e.path)).collect();
-            let wanted =
-                ["/y/libb.so", "/x/liba.so.10", "/x/glibc-hwcaps/x86-64-v3/liba.so.1", "/x/liba.so.1"];
+            let paths: Vec<_> =
+                cache.entries().iter().map(|e| String::from_utf8_lossy(&e.path)).collect();
+            let wanted = [
+                "/y/libb.so",
+                "/x/liba.so.10",
+                "/x/glibc-hwcaps/x86-64-v3/liba.so.1",
+                "/x/liba.so.1",
+            ];
             assert_eq!(paths, wanted);
         }
         let machine = Machine { arch: 62, is_64: true, big_endian: false, flags: 0 };

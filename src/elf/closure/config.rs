@@ -1,4 +1,5 @@
-//! What an image's loader must be told: a cache, or musl's path file, for the libraries that it would not find.
+//! What an image's loader must be told: a cache, or musl's path file, for the libraries that it
+//! would not find.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,8 +29,8 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// What is to take the place of `existing`, which the image has at this path: all that it says and what it does
-    /// not say of the libraries here. `None` where it leads to all of them.
+    /// What is to take the place of `existing`, which the image has at this path: all that it says
+    /// and what it does not say of the libraries here. `None` where it leads to all of them.
     pub fn over(&self, existing: &[u8]) -> Option<Vec<u8>> {
         match self.dialect {
             Dialect::Glibc => self.cache_over(existing),
@@ -51,7 +52,11 @@ impl ConfigFile {
         };
         // What the loader does not come to by the first plain entry of that name.
         let lacks = |need: &&Entry| {
-            known.entries().iter().find(|entry| same(entry, need)).is_none_or(|entry| entry.path != need.path)
+            known
+                .entries()
+                .iter()
+                .find(|entry| same(entry, need))
+                .is_none_or(|entry| entry.path != need.path)
         };
         let lacking: Vec<&Entry> = own.entries().iter().filter(is_need).filter(lacks).collect();
         if lacking.is_empty() {
@@ -82,8 +87,9 @@ impl ConfigFile {
 }
 
 impl Closure {
-    /// The files without which some library would not be found in an image that has nothing but this closure's
-    /// files. A cache names all libraries that its loaders search for in the places that it stands for.
+    /// The files without which some library would not be found in an image that has nothing but
+    /// this closure's files. A cache names all libraries that its loaders search for in the places
+    /// that it stands for.
     pub fn config_files(&self) -> Vec<ConfigFile> {
         let mut files: BTreeMap<Arc<[u8]>, (usize, Vec<CacheNeed>)> = BTreeMap::new();
         for need in &self.needs_cache {
@@ -105,14 +111,17 @@ impl Closure {
 
     /// The needs of all loaders that read `config`.
     fn needs_for(&self, config: &[u8]) -> impl Iterator<Item = (&Loader, &CacheNeed)> {
-        let needs = self.needs_cache.iter().filter_map(|need| Some((self.loaders.get(need.loader)?, need)));
+        let needs =
+            self.needs_cache.iter().filter_map(|need| Some((self.loaders.get(need.loader)?, need)));
         needs.filter(move |(loader, _)| *loader.config == *config)
     }
 
     /// The edges of all programs whose loader reads `config`.
     fn edges_for(&self, config: &[u8]) -> impl Iterator<Item = (&Loader, &Edge)> {
-        let programs =
-            self.programs.iter().filter_map(|program| Some((program, self.loaders.get(program.loader?)?)));
+        let programs = self
+            .programs
+            .iter()
+            .filter_map(|program| Some((program, self.loaders.get(program.loader?)?)));
         let programs = programs.filter(move |(_, loader)| *loader.config == *config);
         programs.flat_map(|(program, loader)| program.edges.iter().map(move |edge| (loader, edge)))
     }
@@ -121,9 +130,12 @@ impl Closure {
         let big_endian = machine.big_endian;
         let mut entries = Vec::new();
         // Loaders of several machines share a cache.
-        let edges = self.edges_for(config).filter(|(loader, _)| loader.machine.big_endian == big_endian);
+        let edges =
+            self.edges_for(config).filter(|(loader, _)| loader.machine.big_endian == big_endian);
         for (loader, edge) in edges {
-            let (Outcome::Found(file, how) | Outcome::Same(file, _, how)) = &edge.outcome else { continue };
+            let (Outcome::Found(file, how) | Outcome::Same(file, _, how)) = &edge.outcome else {
+                continue;
+            };
             let Some(file) = self.files.get(*file) else { continue };
             let hwcap = match how {
                 How::Cache(_) | How::Conf(..) | How::LibraryPath | How::Default => Hwcap::None,
@@ -137,7 +149,8 @@ impl Closure {
                 hwcap,
             });
         }
-        let needs = self.needs_for(config).filter(|(loader, _)| loader.machine.big_endian == big_endian);
+        let needs =
+            self.needs_for(config).filter(|(loader, _)| loader.machine.big_endian == big_endian);
         entries.extend(needs.map(|(loader, need)| Entry {
             name: need.name.clone(),
             path: need.path.clone(),
@@ -145,22 +158,29 @@ impl Closure {
             hwcap: Hwcap::None,
         }));
         // A build for better processors counts where the plain one is found by the cache.
-        let plain: Vec<Entry> = entries.iter().filter(|entry| entry.hwcap == Hwcap::None).cloned().collect();
+        let plain: Vec<Entry> =
+            entries.iter().filter(|entry| entry.hwcap == Hwcap::None).cloned().collect();
         entries.retain(|entry| {
             let dir = |path: &[u8]| directory(directory(directory(path))).to_vec();
-            let beside =
-                |known: &Entry| known.name == entry.name && *directory(&known.path) == *dir(&entry.path);
+            let beside = |known: &Entry| {
+                known.name == entry.name && *directory(&known.path) == *dir(&entry.path)
+            };
             entry.hwcap == Hwcap::None || plain.iter().any(beside)
         });
         cache::write(&entries, machine)
     }
 
-    /// The directories that were of use, in the order of the search: LD_LIBRARY_PATH's and then the loader's own.
+    /// The directories that were of use, in the order of the search: LD_LIBRARY_PATH's and then the
+    /// loader's own.
     fn path_file(&self, config: &[u8], loader: &Loader) -> Vec<u8> {
         let (mut first, mut then): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
         for (_, edge) in self.edges_for(config) {
-            let (Outcome::Found(file, how) | Outcome::Same(file, _, how)) = &edge.outcome else { continue };
-            let Some(dir) = self.files.get(*file).map(|file| directory(&file.opened)) else { continue };
+            let (Outcome::Found(file, how) | Outcome::Same(file, _, how)) = &edge.outcome else {
+                continue;
+            };
+            let Some(dir) = self.files.get(*file).map(|file| directory(&file.opened)) else {
+                continue;
+            };
             let dirs = match how {
                 How::LibraryPath => &mut first,
                 How::PathFile(_) => &mut then,

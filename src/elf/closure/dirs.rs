@@ -20,15 +20,15 @@ pub(super) struct DirList {
     absent: usize,
 }
 
-/// Names that a directory may not have before it is listed: then one system call answers for all further ones,
-/// and nothing is to be remembered of them.
+/// Names that a directory may not have before it is listed: then one system call answers for all
+/// further ones, and nothing is to be remembered of them.
 const MISSES_BEFORE_LIST: usize = 16;
 /// Places on record for one request that found nothing.
 const MAX_TRIED: usize = 4096;
 /// Places on record for one request that found something.
 const MAX_TRIED_BEFORE: usize = 64;
-/// Places on record for all requests of one program: search paths of thousands of directories meet needs by the
-/// thousand in hostile objects.
+/// Places on record for all requests of one program: search paths of thousands of directories meet
+/// needs by the thousand in hostile objects.
 const MAX_TRIED_IN_ALL: usize = 32_768;
 
 /// A directory that is searched.
@@ -107,7 +107,10 @@ impl Default for Room {
 
 impl Room {
     /// As much of a request's places as there is room for.
-    pub(super) fn keep(&mut self, (tried, unlisted): (Arc<[Tried]>, usize)) -> (Arc<[Tried]>, usize) {
+    pub(super) fn keep(
+        &mut self,
+        (tried, unlisted): (Arc<[Tried]>, usize),
+    ) -> (Arc<[Tried]>, usize) {
         match tried.get(..self.0) {
             Some(front) => {
                 self.0 = 0;
@@ -141,14 +144,15 @@ impl State<'_> {
         subdirs.retain(|sub| self.lookup.find(&join(path, sub)).is_ok_and(|found| is_dir(&found)));
         let id = self.dirs.len();
         let real = found.map_or_else(ImagePath::root, |found| found.path);
-        let names = self.listings.get(&real).map_or(Names::Missed(0), |names| Names::All(names.clone()));
+        let names =
+            self.listings.get(&real).map_or(Names::Missed(0), |names| Names::All(names.clone()));
         self.dirs.push(Dir { path: path.clone(), is_there, subdirs, real, names });
         self.dir_ids.insert(key, id);
         id
     }
 
-    /// The directories of LD_LIBRARY_PATH, of which `program` has these, and those given besides. Relative ones are
-    /// left out.
+    /// The directories of LD_LIBRARY_PATH, of which `program` has these, and those given besides.
+    /// Relative ones are left out.
     pub(super) fn library_dirs(
         &mut self,
         loader: usize,

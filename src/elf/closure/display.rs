@@ -27,10 +27,13 @@ impl fmt::Display for Tag {
 }
 
 impl Edge {
-    /// Each place that was tried in vain and the rule that made it one, and why where it is not just "not there".
+    /// Each place that was tried in vain and the rule that made it one, and why where it is not
+    /// just "not there".
     pub fn searched(&self) -> Vec<String> {
         let place = |Tried { path, how, miss }: &Tried| match miss {
-            Miss::Find(FindError::Missing) | Miss::NoDirectory => format!("{} ({how})", escape(path)),
+            Miss::Find(FindError::Missing) | Miss::NoDirectory => {
+                format!("{} ({how})", escape(path))
+            }
             _ => format!("{} ({how}: {miss})", escape(path)),
         };
         let more = (self.unlisted > 0).then(|| format!("{} places more", self.unlisted));
@@ -77,7 +80,13 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             FaultKind::Version(version, by) => {
-                write!(f, "{} not found in {}, needed by {}", escape(version), escape(&self.path), escape(by))
+                write!(
+                    f,
+                    "{} not found in {}, needed by {}",
+                    escape(version),
+                    escape(&self.path),
+                    escape(by)
+                )
             }
             kind => write!(f, "{}: {kind}", escape(&self.path)),
         }
@@ -96,10 +105,17 @@ impl fmt::Display for Warning {
             Self::UnknownLoader(path) => {
                 write!(f, "{}: unknown loader, taken to follow glibc's rules", escape(path))
             }
-            Self::NoLoader(path, machine) => write!(f, "{}: no loader for {machine} found", escape(path)),
+            Self::NoLoader(path, machine) => {
+                write!(f, "{}: no loader for {machine} found", escape(path))
+            }
             Self::Preload(name) => write!(f, "{}: preloaded library not found", escape(name)),
             Self::NoVersions(library, user) => {
-                write!(f, "{} has no version information, which {} wants", escape(library), escape(user))
+                write!(
+                    f,
+                    "{} has no version information, which {} wants",
+                    escape(library),
+                    escape(user)
+                )
             }
             Self::Recommended(file, name) => {
                 write!(f, "{} recommends {}, which was not found", escape(file), escape(name))
@@ -117,7 +133,11 @@ impl fmt::Display for Warning {
                 escape(path)
             ),
             Self::ProcessDirectory(path) => {
-                write!(f, "{}: leads through /proc to another place in each process, left out", escape(path))
+                write!(
+                    f,
+                    "{}: leads through /proc to another place in each process, left out",
+                    escape(path)
+                )
             }
             Self::OnlyVariant(name, path) => {
                 write!(f, "{} is only there for some processors, as {}", escape(name), escape(path))

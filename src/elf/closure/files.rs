@@ -114,14 +114,18 @@ impl Opened {
             Self::Broken(None, FaultKind::Object(ObjectError::Truncated(_))) => {
                 Verdict::Fatal(FaultKind::TooShort)
             }
-            Self::Broken(None, FaultKind::Object(ObjectError::Class)) => Verdict::Skip(Miss::NoClass),
+            Self::Broken(None, FaultKind::Object(ObjectError::Class)) => {
+                Verdict::Skip(Miss::NoClass)
+            }
             Self::Broken(None, fault) => Verdict::Fatal(fault.clone()),
             // The header is looked at before what is broken behind it.
             Self::Broken(Some(header), fault) => match verify(header, loader) {
                 Verdict::Take => Verdict::Fatal(fault.clone()),
                 other => other,
             },
-            Self::Object(found, ..) if is_short(found, loader) => Verdict::Fatal(FaultKind::TooShort),
+            Self::Object(found, ..) if is_short(found, loader) => {
+                Verdict::Fatal(FaultKind::TooShort)
+            }
             Self::Object(_, object, _) => match verify(&object.header, loader) {
                 Verdict::Take => mappable(object),
                 other => other,
@@ -129,15 +133,16 @@ impl Opened {
         }
     }
 
-    /// What musl's loader does with it: the first file that opens is it. A machine's wrong object it would map
-    /// and jump into; here that is a fault.
+    /// What musl's loader does with it: the first file that opens is it. A machine's wrong object
+    /// it would map and jump into; here that is a fault.
     pub(super) fn musl(&self, machine: Machine) -> Verdict {
         match self {
             Self::Not(error) => Verdict::Skip(Miss::Find(error.clone())),
             Self::Broken(_, fault) => Verdict::Fatal(fault.clone()),
             Self::Object(_, object, _) => {
                 let own = object.header.machine;
-                if (own.arch, own.is_64, own.big_endian) != (machine.arch, machine.is_64, machine.big_endian)
+                if (own.arch, own.is_64, own.big_endian)
+                    != (machine.arch, machine.is_64, machine.big_endian)
                 {
                     return Verdict::Fatal(FaultKind::Machine(own, machine));
                 }
@@ -162,7 +167,8 @@ fn verify(header: &Header, loader: &Loader) -> Verdict {
     let (own, machine) = (header.machine, loader.machine);
     if let Some(fault) = ident_fault(header, machine) {
         // The loader reads these fields before it knows that their byte order is its own.
-        let arch = if own.big_endian == machine.big_endian { own.arch } else { own.arch.swap_bytes() };
+        let arch =
+            if own.big_endian == machine.big_endian { own.arch } else { own.arch.swap_bytes() };
         return match fault {
             _ if own.is_64 != machine.is_64 => Verdict::Skip(Miss::Class(own)),
             _ if loader.passes_foreign && (arch != machine.arch || floats_differ(own, machine)) => {
@@ -186,8 +192,8 @@ fn verify(header: &Header, loader: &Loader) -> Verdict {
     Verdict::Take
 }
 
-/// What is wrong with the identification at the header's start (`VALID_ELF_HEADER`, to which ARM adds its
-/// floating-point ABI).
+/// What is wrong with the identification at the header's start (`VALID_ELF_HEADER`, to which ARM
+/// adds its floating-point ABI).
 fn ident_fault(header: &Header, machine: Machine) -> Option<FaultKind> {
     let own = header.machine;
     if own.is_64 != machine.is_64 {
@@ -220,7 +226,8 @@ fn floats_differ(own: Machine, machine: Machine) -> bool {
     )
 }
 
-/// Whether a file is shorter than a header of the loader's own class, which is all that it looks at then.
+/// Whether a file is shorter than a header of the loader's own class, which is all that it looks at
+/// then.
 fn is_short(found: &Found, loader: &Loader) -> bool {
     let header = if loader.machine.is_64 { 64 } else { 52 };
     matches!(found.kind, FoundKind::File(len) if len < header)

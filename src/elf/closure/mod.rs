@@ -24,7 +24,9 @@ pub use config::ConfigFile;
 pub use glibc::PRELOAD_FILE;
 
 use crate::{
-    elf::{Dlopen, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Priority, Request},
+    elf::{
+        Dlopen, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Priority, Request,
+    },
     path::{ImagePath, escape},
 };
 
@@ -38,18 +40,18 @@ pub struct Root {
 /// How the loader is to be imagined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// LD_LIBRARY_PATH as the image's own environment has it, whole: each loader has its own way to split it. Relative
-    /// directories are left out, here and below.
+    /// LD_LIBRARY_PATH as the image's own environment has it, whole: each loader has its own way to
+    /// split it. Relative directories are left out, here and below.
     pub environment_path: Vec<u8>,
-    /// Directories that are searched next, as if LD_LIBRARY_PATH went on with them. The image has no such variable:
-    /// what is found there needs its cache.
+    /// Directories that are searched next, as if LD_LIBRARY_PATH went on with them. The image has
+    /// no such variable: what is found there needs its cache.
     pub library_path: Vec<Vec<u8>>,
     /// LD_PRELOAD.
     pub preload: Vec<Vec<u8>>,
     /// Which processor it runs on.
     pub hwcaps: Hwcaps,
-    /// Names that objects, by their real paths, give to dlopen(3) besides those of their metadata. One that leads
-    /// nowhere is passed over, and what one leads to may lack what it needs.
+    /// Names that objects, by their real paths, give to dlopen(3) besides those of their metadata.
+    /// One that leads nowhere is passed over, and what one leads to may lack what it needs.
     pub opens: Opens,
 }
 
@@ -98,7 +100,8 @@ pub struct Closure {
     pub warnings: BTreeSet<Warning>,
     /// Libraries that the image's loader finds only where its cache, or musl's path file, says so.
     pub needs_cache: BTreeSet<CacheNeed>,
-    /// Directories of LD_LIBRARY_PATH and of musl's path files, in the order in which its loader searches them.
+    /// Directories of LD_LIBRARY_PATH and of musl's path files, in the order in which its loader
+    /// searches them.
     pub musl_order: Vec<Arc<[u8]>>,
     /// Libraries that dlopen metadata suggests: they are not taken.
     pub suggested: Vec<Suggestion>,
@@ -141,11 +144,11 @@ pub struct Program {
     pub interpreter: Option<usize>,
     /// Whose rules were followed; `None` for static programs.
     pub loader: Option<usize>,
-    /// All that is loaded, in the loader's order, without the program itself and files that were not found.
-    /// The interpreter is among them where something needs it by name.
+    /// All that is loaded, in the loader's order, without the program itself and files that were
+    /// not found. The interpreter is among them where something needs it by name.
     pub loads: Vec<usize>,
-    /// What joins besides: what dlopen metadata requires or recommends, builds for better processors, and what
-    /// these need.
+    /// What joins besides: what dlopen metadata requires or recommends, builds for better
+    /// processors, and what these need.
     pub extra: Vec<usize>,
     /// What was asked for, in the loader's order.
     pub edges: Vec<Edge>,
@@ -160,7 +163,8 @@ pub struct Edge {
     pub requester: usize,
     /// By which tag.
     pub tag: Tag,
-    /// Whether the program starts without: what dlopen metadata only recommends needs it, or what may be opened.
+    /// Whether the program starts without: what dlopen metadata only recommends needs it, or what
+    /// may be opened.
     pub optional: bool,
     /// The name it asks for, as it stands in the file.
     pub name: Arc<[u8]>,
@@ -314,14 +318,16 @@ pub enum FaultKind {
     /// The file ends before its segments do: what is past the end cannot be mapped (SIGBUS).
     #[error("the file ends before its segments do: it is cut off")]
     CutOff,
-    /// Versions of a library are wanted that nothing loads by this name: the loader's assertion fails
-    /// (`find_needed` in `elf/dl-version.c`).
+    /// Versions of a library are wanted that nothing loads by this name: the loader's assertion
+    /// fails (`find_needed` in `elf/dl-version.c`).
     #[error("wants versions of {}, which nothing loads by that name", escape(.0))]
     VersionsOf(Arc<[u8]>),
-    /// More requests than any real closure has: objects with thousands of needs, thousands of times.
+    /// More requests than any real closure has: objects with thousands of needs, thousands of
+    /// times.
     #[error("too many requests for libraries in all")]
     TooManyRequests,
-    /// It is among filters that filter each other: the loader runs in a circle until its stack is used up.
+    /// It is among filters that filter each other: the loader runs in a circle until its stack is
+    /// used up.
     #[error("filters in a circle")]
     FilterCircle,
     /// It does not define a symbol version that another file wants: the version, the other file.
@@ -332,8 +338,8 @@ pub enum FaultKind {
 /// What deserves a word and stops nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Warning {
-    /// An empty or relative element of a search path, which the loader takes from its working directory: file,
-    /// tag, element. It is left out.
+    /// An empty or relative element of a search path, which the loader takes from its working
+    /// directory: file, tag, element. It is left out.
     RelativeElement(Arc<[u8]>, &'static str, Arc<[u8]>),
     /// A file whose interpreter is none that is known: glibc's rules were followed.
     UnknownLoader(Arc<[u8]>),
@@ -341,7 +347,8 @@ pub enum Warning {
     NoLoader(Arc<[u8]>, Machine),
     /// A preloaded library that was not found: the loader only complains.
     Preload(Arc<[u8]>),
-    /// A library without symbol versions, and a file that wants versions of it: the loader takes it so.
+    /// A library without symbol versions, and a file that wants versions of it: the loader takes it
+    /// so.
     NoVersions(Arc<[u8]>, Arc<[u8]>),
     /// A file whose dlopen metadata recommends a library that was not found.
     Recommended(Arc<[u8]>, Arc<[u8]>),
@@ -351,13 +358,14 @@ pub enum Warning {
     Metadata(Arc<[u8]>, String),
     /// A fault that only matters once a library is opened by dlopen.
     Soft(String),
-    /// A library that [`Options::library_path`] finds, and the one that its user's RUNPATH finds: the image needs the
-    /// variable, too.
+    /// A library that [`Options::library_path`] finds, and the one that its user's RUNPATH finds:
+    /// the image needs the variable, too.
     Shadowed(Arc<[u8]>, Arc<[u8]>),
-    /// A file, and a path of it in which `$PLATFORM` stands: what this is depends on the processor. It was taken for
-    /// the usual one.
+    /// A file, and a path of it in which `$PLATFORM` stands: what this is depends on the processor.
+    /// It was taken for the usual one.
     Platform(Arc<[u8]>, Arc<[u8]>),
-    /// A directory that is searched and that leads through procfs to something of the process: it is left out.
+    /// A directory that is searched and that leads through procfs to something of the process: it
+    /// is left out.
     ProcessDirectory(Arc<[u8]>),
     /// A library that is missing on most processors, and a build of it for better ones.
     OnlyVariant(Arc<[u8]>, Arc<[u8]>),
@@ -378,7 +386,8 @@ impl Closure {
     /// The requests that nothing answers and that stop the program, with the program's index.
     pub fn missing(&self) -> impl Iterator<Item = (usize, &Edge)> {
         let edges = self.programs.iter().enumerate();
-        let edges = edges.flat_map(|(index, program)| program.edges.iter().map(move |edge| (index, edge)));
+        let edges =
+            edges.flat_map(|(index, program)| program.edges.iter().map(move |edge| (index, edge)));
         edges.filter(|(_, edge)| edge.outcome == Outcome::Missing && edge.is_hard())
     }
 
@@ -399,14 +408,17 @@ impl Edge {
 impl Tag {
     /// Whether who asks so cannot do without.
     pub fn is_hard(self) -> bool {
-        matches!(self, Self::Dynamic(Request::Needed | Request::Filter) | Self::Dlopen(Priority::Required))
+        matches!(
+            self,
+            Self::Dynamic(Request::Needed | Request::Filter) | Self::Dlopen(Priority::Required)
+        )
     }
 }
 
 /// Finds all that `roots` need, as their loaders would, looking through `lookup` only.
 ///
-/// Faults and missing libraries are data in the result. Programs do not influence each other: the result of
-/// one is the same alone and among thousands, which only share what was read.
+/// Faults and missing libraries are data in the result. Programs do not influence each other: the
+/// result of one is the same alone and among thousands, which only share what was read.
 pub fn closure(roots: &[Root], options: &Options, lookup: &dyn Lookup) -> Closure {
     let mut state = State::new(options, lookup);
     for root in roots {

@@ -6,24 +6,32 @@ use super::{CacheNeed, How, State, Warning, dirs::Trail, files::Opened, search::
 use crate::elf::{FileId, Linkage, Loader, tokens::directory};
 
 impl State<'_> {
-    /// Notes that LD_LIBRARY_PATH leads to the library at `path` and a search path that a generated cache or path
-    /// file comes after to `other`, where these are two files.
+    /// Notes that LD_LIBRARY_PATH leads to the library at `path` and a search path that a generated
+    /// cache or path file comes after to `other`, where these are two files.
     pub(super) fn note_shadowed(&mut self, path: &Arc<[u8]>, other: &Arc<[u8]>) {
         if self.id(path) != self.id(other) {
             self.out.warnings.insert(Warning::Shadowed(path.clone(), other.clone()));
         }
     }
 
-    /// Notes that the image's loader finds a library only by what its cache says: it came from the cache, the
-    /// configuration or LD_LIBRARY_PATH, and by the loader's own directories nothing in the image leads to it.
-    pub(super) fn note_cache_need(&mut self, loader: usize, file: usize, name: &Arc<[u8]>, how: &How) {
+    /// Notes that the image's loader finds a library only by what its cache says: it came from the
+    /// cache, the configuration or LD_LIBRARY_PATH, and by the loader's own directories nothing in
+    /// the image leads to it.
+    pub(super) fn note_cache_need(
+        &mut self,
+        loader: usize,
+        file: usize,
+        name: &Arc<[u8]>,
+        how: &How,
+    ) {
         if !matches!(how, How::Cache(_) | How::Conf(..) | How::LibraryPath | How::PathFile(_)) {
             return;
         }
         if !self.judged.insert((loader, file, name.clone())) {
             return;
         }
-        let Some((path, id)) = self.out.files.get(file).map(|file| (file.opened.clone(), file.id)) else {
+        let Some((path, id)) = self.out.files.get(file).map(|file| (file.opened.clone(), file.id))
+        else {
             return;
         };
         // Another name of the same file in one of these directories is not packed with it.
@@ -43,15 +51,19 @@ impl State<'_> {
         }
     }
 
-    /// Notes which of the libraries that are roots are found by their names only where the cache, its configuration
-    /// or the path file says so: who opens them is not known.
+    /// Notes which of the libraries that are roots are found by their names only where the cache,
+    /// its configuration or the path file says so: who opens them is not known.
     pub(super) fn note_libraries(&mut self) {
         for index in 0..self.out.programs.len() {
             let program = self.out.programs.get(index);
-            let Some((file, own)) = program.and_then(|program| Some((program.file?, program.loader))) else {
+            let Some((file, own)) =
+                program.and_then(|program| Some((program.file?, program.loader)))
+            else {
                 continue;
             };
-            let Some(object) = self.out.files.get(file).map(|file| file.object.clone()) else { continue };
+            let Some(object) = self.out.files.get(file).map(|file| file.object.clone()) else {
+                continue;
+            };
             if object.linkage != Linkage::Dynamic || object.is_program() {
                 continue;
             }
@@ -64,7 +76,9 @@ impl State<'_> {
     }
 
     fn note_library(&mut self, loader: usize, file: usize, soname: Option<&Arc<[u8]>>) {
-        let Some((opened, id)) = self.out.files.get(file).map(|file| (file.opened.clone(), file.id)) else {
+        let Some((opened, id)) =
+            self.out.files.get(file).map(|file| (file.opened.clone(), file.id))
+        else {
             return;
         };
         let own_name: Arc<[u8]> = opened.rsplit(|&b| b == b'/').next().unwrap_or_default().into();
@@ -72,7 +86,9 @@ impl State<'_> {
         let soname = soname.filter(|soname| **soname != own_name && !self.is_musl(loader));
         for name in soname.into_iter().chain([&own_name]) {
             let hit = self.by_name(loader, name);
-            let Hit::Found(path, How::Cache(_) | How::Conf(..) | How::PathFile(_)) = hit else { continue };
+            let Hit::Found(path, How::Cache(_) | How::Conf(..) | How::PathFile(_)) = hit else {
+                continue;
+            };
             if !self.is_system_dir(loader, directory(&path)) && self.id(&path) == Some(id) {
                 let need = CacheNeed { loader, name: name.clone(), path: opened.clone() };
                 self.out.needs_cache.insert(need);
@@ -97,6 +113,7 @@ impl State<'_> {
     }
 
     fn is_system_dir(&self, loader: usize, dir: &[u8]) -> bool {
-        self.loader(loader).is_some_and(|facts| facts.system_dirs.iter().any(|system| **system == *dir))
+        self.loader(loader)
+            .is_some_and(|facts| facts.system_dirs.iter().any(|system| **system == *dir))
     }
 }

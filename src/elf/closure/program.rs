@@ -1,4 +1,5 @@
-//! One root: what kind of object it is, which loader it has, and what the image must do for that loader.
+//! One root: what kind of object it is, which loader it has, and what the image must do for that
+//! loader.
 
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use crate::elf::{
     loader::{has_known_name, usual_paths},
 };
 
-/// Bytes of a loader that are searched for its facts; musl's is its whole C library, with debugging information.
+/// Bytes of a loader that are searched for its facts; musl's is its whole C library, with debugging
+/// information.
 const MAX_LOADER: usize = 16 << 20;
 
 /// What `root` loads.
@@ -66,7 +68,8 @@ impl State<'_> {
             Opened::Broken(_, kind) => Some(kind),
             Opened::Object(_, object, _) => {
                 let own = object.header.machine;
-                if (own.arch, own.is_64, own.big_endian) != (machine.arch, machine.is_64, machine.big_endian)
+                if (own.arch, own.is_64, own.big_endian)
+                    != (machine.arch, machine.is_64, machine.big_endian)
                 {
                     Some(FaultKind::Machine(own, machine))
                 } else if object.interp.is_some() {
@@ -78,17 +81,20 @@ impl State<'_> {
         }
     }
 
-    /// The loader that a library would be loaded by: nothing in it says so, but the C library that it needs.
+    /// The loader that a library would be loaded by: nothing in it says so, but the C library that
+    /// it needs.
     fn library(&mut self, program: &mut Program, path: &Arc<[u8]>, object: &Object) {
         if object.requests.is_empty() {
             return;
         }
         let machine = object.header.machine;
-        let wants_musl = object.needed().any(|name| name.starts_with(b"libc.musl-") || **name == *b"libc.so");
+        let wants_musl =
+            object.needed().any(|name| name.starts_with(b"libc.musl-") || **name == *b"libc.so");
         let wants_glibc = object.needed().any(|name| **name == *b"libc.so.6");
         // Where it names no C library, that of the programs that it comes with.
         let known = self.out.loaders.iter().find(|known| known.machine == machine);
-        let is_musl = wants_musl || !wants_glibc && known.is_some_and(|known| known.dialect == Dialect::Musl);
+        let is_musl =
+            wants_musl || !wants_glibc && known.is_some_and(|known| known.dialect == Dialect::Musl);
         let dialects =
             if is_musl { [Dialect::Musl, Dialect::Glibc] } else { [Dialect::Glibc, Dialect::Musl] };
         let usual = dialects.iter().flat_map(|&dialect| usual_paths(machine, dialect));

@@ -39,7 +39,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// A request: who asks, by which tag, for what; what came of it; what was tried before, and how many places more.
+    /// A request: who asks, by which tag, for what; what came of it; what was tried before, and how
+    /// many places more.
     pub(super) fn request(
         &mut self,
         state: &mut State<'_>,
@@ -49,7 +50,10 @@ impl Record {
     ) {
         if self.weight == Weight::Recommended && tag.is_hard() && outcome == Outcome::Missing {
             let library = state.out.files.get(requester).map(|file| file.opened.clone());
-            state.out.warnings.insert(Warning::RecommendedNeeds(library.unwrap_or_default(), name.clone()));
+            state
+                .out
+                .warnings
+                .insert(Warning::RecommendedNeeds(library.unwrap_or_default(), name.clone()));
         }
         let Some(left) = state.requests_left else { return };
         state.requests_left = left.checked_sub(1);
@@ -85,7 +89,9 @@ impl Record {
     pub(super) fn fault(&mut self, state: &mut State<'_>, fault: Fault) {
         match self.weight {
             Weight::Hard => self.faults.push(fault),
-            Weight::Recommended => drop(state.out.warnings.insert(Warning::Soft(fault.to_string()))),
+            Weight::Recommended => {
+                _ = state.out.warnings.insert(Warning::Soft(fault.to_string()));
+            }
             Weight::Named => {}
         }
     }

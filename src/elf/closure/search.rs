@@ -1,5 +1,5 @@
-//! Where a name is looked for: search paths, the loader's configuration, and glibc's way through a list of
-//! directories.
+//! Where a name is looked for: search paths, the loader's configuration, and glibc's way through a
+//! list of directories.
 
 use std::sync::Arc;
 
@@ -60,8 +60,9 @@ pub(super) enum Hit {
 }
 
 impl State<'_> {
-    /// The search paths of the file at index `file` for `loader`; `main` if it is the program itself, whose
-    /// origin is its real place. Elements that depend on the working directory become warnings.
+    /// The search paths of the file at index `file` for `loader`; `main` if it is the program
+    /// itself, whose origin is its real place. Elements that depend on the working directory become
+    /// warnings.
     pub(super) fn paths(&mut self, file: usize, loader: usize, main: bool) -> Arc<Paths> {
         if let Some(known) = self.paths.get(&(file, loader, main)) {
             return known.clone();
@@ -90,12 +91,15 @@ impl State<'_> {
         let (rpath, runpath) = (split(rpath, "RPATH"), split(object.runpath.as_ref(), "RUNPATH"));
         let (opened, object) = (file.opened.clone(), object.clone());
         if facts.dialect == Dialect::Glibc {
-            for list in [object.rpath.as_ref().filter(|_| object.runpath.is_none()), object.runpath.as_ref()]
-            {
+            for list in [
+                object.rpath.as_ref().filter(|_| object.runpath.is_none()),
+                object.runpath.as_ref(),
+            ] {
                 self.note_platform(&opened, list.map_or(&[], |list| list));
             }
         }
-        let warnings = relative.into_iter().map(|(tag, e)| Warning::RelativeElement(opened.clone(), tag, e));
+        let warnings =
+            relative.into_iter().map(|(tag, e)| Warning::RelativeElement(opened.clone(), tag, e));
         self.out.warnings.extend(warnings);
         let mut list = |dirs: Vec<Arc<[u8]>>| self.dir_list(loader, &dirs);
         Some(Paths { rpath: rpath.map(&mut list), runpath: runpath.map(list) })
@@ -112,7 +116,8 @@ impl State<'_> {
         Some(Tokens { origin: directory(path), lib: &facts.lib, platform })
     }
 
-    /// Notes that a path of a file depends on which processor it is, where no certain one was asked for.
+    /// Notes that a path of a file depends on which processor it is, where no certain one was asked
+    /// for.
     pub(super) fn note_platform(&mut self, file: &Arc<[u8]>, path: &[u8]) {
         if !matches!(self.options.hwcaps, Hwcaps::Cpu(_)) && mentions_platform(path) {
             self.out.warnings.insert(Warning::Platform(file.clone(), path.into()));
@@ -152,10 +157,13 @@ impl State<'_> {
             FoundKind::File(_) => self.lookup.read(&found, MAX_CACHE).ok(),
             _ => None,
         });
-        if let Some(cache) = bytes.and_then(|bytes| Cache::parse(&bytes, facts.machine.big_endian).ok()) {
+        if let Some(cache) =
+            bytes.and_then(|bytes| Cache::parse(&bytes, facts.machine.big_endian).ok())
+        {
             return Config::Cache(cache);
         }
-        let conf = [facts.config.strip_suffix(b"cache").unwrap_or(b"/etc/ld.so."), b"conf"].concat();
+        let conf =
+            [facts.config.strip_suffix(b"cache").unwrap_or(b"/etc/ld.so."), b"conf"].concat();
         Config::Conf(conf::directories(&conf, self.lookup))
     }
 
@@ -165,7 +173,8 @@ impl State<'_> {
         match &self.options.hwcaps {
             Hwcaps::Baseline | Hwcaps::All => facts.baseline_subdirs(),
             Hwcaps::Cpu(cpu) => {
-                let levels = facts.hwcaps.iter().filter(|level| cpu.levels.iter().any(|l| **l == ***level));
+                let levels =
+                    facts.hwcaps.iter().filter(|level| cpu.levels.iter().any(|l| **l == ***level));
                 let levels = levels.map(|level| [b"glibc-hwcaps/", &**level].concat().into());
                 let legacy = cpu.legacy.iter().filter(|_| facts.legacy_hwcaps);
                 levels.chain(legacy.map(|dir| Arc::from(&**dir))).collect()
@@ -177,14 +186,16 @@ impl State<'_> {
     pub(super) fn levels(&self, loader: usize) -> Vec<Arc<[u8]>> {
         match (&self.options.hwcaps, self.loader(loader)) {
             (Hwcaps::Cpu(cpu), Some(facts)) => {
-                let known = facts.hwcaps.iter().filter(|level| cpu.levels.iter().any(|l| **l == ***level));
+                let known =
+                    facts.hwcaps.iter().filter(|level| cpu.levels.iter().any(|l| **l == ***level));
                 known.cloned().collect()
             }
             _ => Vec::new(),
         }
     }
 
-    /// `open_path` in glibc's `elf/dl-load.c`: the end of the search, or nothing where it is the next list's turn.
+    /// `open_path` in glibc's `elf/dl-load.c`: the end of the search, or nothing where it is the
+    /// next list's turn.
     pub(super) fn try_dirs(
         &mut self,
         loader: usize,
@@ -201,7 +212,9 @@ impl State<'_> {
             }
             let (path, subdirs) = (dir.path.clone(), dir.subdirs.clone());
             for sub in &subdirs {
-                if let Some(hit) = self.try_place(loader, &join(&join(&path, sub), name), how, trail).0 {
+                if let Some(hit) =
+                    self.try_place(loader, &join(&join(&path, sub), name), how, trail).0
+                {
                     return Some(hit);
                 }
             }
@@ -212,7 +225,8 @@ impl State<'_> {
             match self.try_place(loader, &join(&path, name), how, trail) {
                 (Some(hit), _) => return Some(hit),
                 (None, Some(FindError::Missing)) => self.missed(id),
-                // ENOENT and EACCES let the next directory have a try; ELOOP and its like end this list.
+                // ENOENT and EACCES let the next directory have a try; ELOOP and its like end this
+                // list.
                 (None, Some(FindError::Loop | FindError::Other(_))) => break,
                 (None, _) => {}
             }

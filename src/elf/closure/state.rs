@@ -89,22 +89,27 @@ impl<'a> State<'a> {
         names.into_iter().flatten().cloned().collect()
     }
 
-    /// The dlopen metadata of a file that is to be taken. What it only suggests is noted in passing.
+    /// The dlopen metadata of a file that is to be taken. What it only suggests is noted in
+    /// passing.
     pub(super) fn dlopens(&mut self, file: usize) -> Arc<[Dlopen]> {
         if let Some(known) = self.dlopens.get(&file) {
             return known.clone();
         }
         let mut taken = Vec::new();
-        if let Some((opened, object)) = self.out.files.get(file).map(|f| (f.opened.clone(), f.object.clone()))
+        if let Some((opened, object)) =
+            self.out.files.get(file).map(|f| (f.opened.clone(), f.object.clone()))
         {
             for note in &object.dlopen_notes {
                 let (entries, errors) = dlopen::parse(note);
-                let warnings = errors.iter().map(|e| Warning::Metadata(opened.clone(), e.to_string()));
+                let warnings =
+                    errors.iter().map(|e| Warning::Metadata(opened.clone(), e.to_string()));
                 self.out.warnings.extend(warnings);
                 let (suggested, hard): (Vec<_>, Vec<_>) =
                     entries.into_iter().partition(|entry| entry.priority == Priority::Suggested);
                 taken.extend(hard);
-                self.out.suggested.extend(suggested.into_iter().map(|dlopen| Suggestion { file, dlopen }));
+                self.out
+                    .suggested
+                    .extend(suggested.into_iter().map(|dlopen| Suggestion { file, dlopen }));
             }
         }
         let taken: Arc<[Dlopen]> = taken.into();

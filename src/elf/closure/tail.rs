@@ -16,8 +16,8 @@ use crate::elf::{
 };
 
 impl State<'_> {
-    /// The last part of glibc's search, which depends on little and is therefore remembered: the cache and the
-    /// loader's own directories.
+    /// The last part of glibc's search, which depends on little and is therefore remembered: the
+    /// cache and the loader's own directories.
     pub(super) fn tail(&mut self, loader: usize, nodeflib: bool, name: &Arc<[u8]>) -> Answer {
         let key = (loader, nodeflib, name.clone());
         if let Some(known) = self.tails.get(&key) {
@@ -38,7 +38,12 @@ impl State<'_> {
     }
 
     /// The loader's own directories.
-    pub(super) fn in_system_dirs(&mut self, loader: usize, name: &[u8], trail: &mut Trail) -> Option<Hit> {
+    pub(super) fn in_system_dirs(
+        &mut self,
+        loader: usize,
+        name: &[u8],
+        trail: &mut Trail,
+    ) -> Option<Hit> {
         let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
         let system = self.dir_list(loader, &system);
         self.try_dirs(loader, &system, name, &How::Default, trail)
@@ -55,7 +60,8 @@ impl State<'_> {
         let facts = self.loader(loader)?;
         let how = How::Cache(facts.config.clone());
         let (levels, legacy) = (self.levels(loader), self.subdirs(loader));
-        let asking = Asking { levels: &levels, legacy: if facts.legacy_hwcaps { &legacy } else { &[] } };
+        let asking =
+            Asking { levels: &levels, legacy: if facts.legacy_hwcaps { &legacy } else { &[] } };
         let Some(entry) = cache.lookup(name, facts.machine, asking) else {
             trail.push(|| tried(&facts.config, &how, Miss::NotInCache));
             return None;
@@ -80,8 +86,8 @@ impl State<'_> {
         }
     }
 
-    /// What a cache would say that ldconfig had made of these directories: the first of them that has a file
-    /// which ldconfig would enter under `name`.
+    /// What a cache would say that ldconfig had made of these directories: the first of them that
+    /// has a file which ldconfig would enter under `name`.
     fn in_conf(
         &mut self,
         loader: usize,
@@ -103,7 +109,9 @@ impl State<'_> {
                 let path: Arc<[u8]> = path.into();
                 let miss = match self.glibc_verdict(loader, &path) {
                     Verdict::Take if !self.is_entered(&path, name) => Miss::NotInCache,
-                    Verdict::Take if nodeflib && self.loader(loader).is_some_and(|f| is_system(f, &path)) => {
+                    Verdict::Take
+                        if nodeflib && self.loader(loader).is_some_and(|f| is_system(f, &path)) =>
+                    {
                         trail.push(|| tried(&path, &how, Miss::NoDefaultLib));
                         return None;
                     }
@@ -118,21 +126,27 @@ impl State<'_> {
         None
     }
 
-    /// Whether ldconfig (`search_dir` in `elf/ldconfig.c`) enters the file at `path` under its own `name`: its
-    /// SONAME is that, or it is a link for the linker, `libx.so` for the SONAME `libx.so.1`.
+    /// Whether ldconfig (`search_dir` in `elf/ldconfig.c`) enters the file at `path` under its own
+    /// `name`: its SONAME is that, or it is a link for the linker, `libx.so` for the SONAME
+    /// `libx.so.1`.
     fn is_entered(&mut self, path: &[u8], name: &[u8]) -> bool {
         let Opened::Object(found, object, _) = self.open(path) else { return false };
         let Some(soname) = &object.soname else { return true };
         if **soname == *name {
             return true;
         }
-        let real_dir = self.lookup.find(directory(path)).ok().and_then(|dir| dir.path.join(name).ok());
+        let real_dir =
+            self.lookup.find(directory(path)).ok().and_then(|dir| dir.path.join(name).ok());
         let is_link = real_dir.is_none_or(|own| own != found.path);
         is_link && name.ends_with(b".so") && soname.starts_with(name)
     }
 }
 
-/// Whether the loader's DF_1_NODEFLIB test takes `path` for one in a system directory: a prefix of the string.
+/// Whether the loader's DF_1_NODEFLIB test takes `path` for one in a system directory: a prefix of
+/// the string.
 fn is_system(facts: &Loader, path: &[u8]) -> bool {
-    facts.system_dirs.iter().any(|dir| path.strip_prefix(&**dir).is_some_and(|rest| rest.starts_with(b"/")))
+    facts
+        .system_dirs
+        .iter()
+        .any(|dir| path.strip_prefix(&**dir).is_some_and(|rest| rest.starts_with(b"/")))
 }

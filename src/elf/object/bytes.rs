@@ -1,13 +1,16 @@
-//! Positioned reads of one file, a window at a time: a library of 100 MB costs the pages that are looked at.
+//! Positioned reads of one file, a window at a time: a library of 100 MB costs the pages that are
+//! looked at.
 
 use std::io;
 
 use super::ObjectError;
 
-/// What is read where nothing longer is asked for: headers, notes and small string tables fit in one.
+/// What is read where nothing longer is asked for: headers, notes and small string tables fit in
+/// one.
 const WINDOW: u64 = 8 << 10;
 
-/// A reader of bytes at an offset: fills the front of the buffer, says how much; 0 is the end of the file.
+/// A reader of bytes at an offset: fills the front of the buffer, says how much; 0 is the end of
+/// the file.
 pub type ReadAt<'a> = &'a mut dyn FnMut(u64, &mut [u8]) -> io::Result<usize>;
 
 /// A file's bytes, as far as they were asked for.
@@ -23,10 +26,19 @@ impl<'a> Bytes<'a> {
     }
 
     /// Exactly `len` bytes at `offset`; `what` names them in the error. The caller caps `len`.
-    pub(super) fn get(&mut self, offset: u64, len: u64, what: &'static str) -> Result<&[u8], ObjectError> {
+    pub(super) fn get(
+        &mut self,
+        offset: u64,
+        len: u64,
+        what: &'static str,
+    ) -> Result<&[u8], ObjectError> {
         let end = offset.checked_add(len).filter(|&end| end <= self.len);
         let Some(end) = end else { return Err(ObjectError::Truncated(what)) };
-        let at = match self.windows.iter().position(|w| w.0 <= offset && end <= w.0 + w.1.len() as u64) {
+        let at = match self
+            .windows
+            .iter()
+            .position(|w| w.0 <= offset && end <= w.0 + w.1.len() as u64)
+        {
             Some(at) => at,
             None => self.fill(offset, len)?,
         };
@@ -75,7 +87,8 @@ impl<'a> Bytes<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        // A file that shrank since its size was asked reads short: what follows sees it as truncated.
+        // A file that shrank since its size was asked reads short: what follows sees it as
+        // truncated.
         bytes.truncate(filled);
         self.windows.push((offset, bytes));
         Ok(self.windows.len() - 1)

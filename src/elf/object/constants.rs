@@ -6,8 +6,9 @@ use goblin::elf::program_header as ph;
 
 use super::{Bytes, HEADER_LEN, Header, Kind, ObjectError, ReadAt, segments};
 
-/// Ranges of the file, in the order of its program headers, that are mapped and are no code. Linkers before
-/// `-z separate-code` put constants into the segment of the code: that is then among them.
+/// Ranges of the file, in the order of its program headers, that are mapped and are no code.
+/// Linkers before `-z separate-code` put constants into the segment of the code: that is then among
+/// them.
 ///
 /// # Errors
 /// As [`super::Object::read`].
@@ -18,7 +19,8 @@ pub fn constants(len: u64, read_at: ReadAt<'_>) -> Result<Vec<Range<u64>>, Objec
         return Ok(Vec::new());
     }
     let segments = segments(&mut bytes, &header)?;
-    let loads = || segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD && segment.p_filesz > 0);
+    let loads =
+        || segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD && segment.p_filesz > 0);
     let separate = loads().any(|segment| segment.p_flags & (ph::PF_W | ph::PF_X) == 0);
     let range = |segment: &ph::ProgramHeader| {
         segment.p_offset.min(len)..segment.p_offset.saturating_add(segment.p_filesz).min(len)

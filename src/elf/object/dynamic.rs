@@ -2,7 +2,9 @@
 
 use goblin::elf::{Dynamic, ProgramHeader, dynamic as dy, program_header as ph};
 
-use super::{Bytes, Header, Linkage, Object, ObjectError, Request, strings::Strings, versions::Chain};
+use super::{
+    Bytes, Header, Linkage, Object, ObjectError, Request, strings::Strings, versions::Chain,
+};
 
 /// Bytes of the section: 65,536 entries of the longer class.
 const MAX_SIZE: u64 = 1 << 20;
@@ -23,7 +25,9 @@ pub(super) fn find<'a>(
     segments: &'a [ProgramHeader],
 ) -> Result<Option<Section<'a>>, ObjectError> {
     // Loaders keep the last PT_DYNAMIC that they see.
-    let Some(segment) = segments.iter().rev().find(|s| s.p_type == ph::PT_DYNAMIC) else { return Ok(None) };
+    let Some(segment) = segments.iter().rev().find(|s| s.p_type == ph::PT_DYNAMIC) else {
+        return Ok(None);
+    };
     if segment.p_filesz == 0 || loads_nothing(segments, segment) {
         return Ok(Some(Section { entries: None, header, segments }));
     }
@@ -31,7 +35,8 @@ pub(super) fn find<'a>(
         return Err(ObjectError::TooMany { what: "bytes of PT_DYNAMIC", limit: 1 << 20 });
     }
     // Loaders find it by address, in what was mapped; p_offset only serves files without PT_LOAD.
-    let offset = file_offset(segments, segment.p_vaddr).map_or(segment.p_offset, |(offset, _)| offset);
+    let offset =
+        file_offset(segments, segment.p_vaddr).map_or(segment.p_offset, |(offset, _)| offset);
     let table = bytes.get(offset, segment.p_filesz, "PT_DYNAMIC")?;
     let alone = [ProgramHeader { p_offset: 0, ..segment.clone() }];
     let entries = Dynamic::parse(table, &alone, header.machine.ctx());
@@ -39,19 +44,20 @@ pub(super) fn find<'a>(
     Ok(Some(Section { entries: Some(entries), header, segments }))
 }
 
-/// Whether the segment that holds the dynamic section has no bytes at all, as in separate debugging files,
-/// whose PT_DYNAMIC may keep its size.
+/// Whether the segment that holds the dynamic section has no bytes at all, as in separate debugging
+/// files, whose PT_DYNAMIC may keep its size.
 fn loads_nothing(segments: &[ProgramHeader], dynamic: &ProgramHeader) -> bool {
     let mut loads = segments.iter().filter(|s| s.p_type == ph::PT_LOAD);
-    let holder = loads.find(|s| dynamic.p_vaddr >= s.p_vaddr && dynamic.p_vaddr - s.p_vaddr < s.p_memsz);
+    let holder =
+        loads.find(|s| dynamic.p_vaddr >= s.p_vaddr && dynamic.p_vaddr - s.p_vaddr < s.p_memsz);
     holder.is_some_and(|s| s.p_filesz == 0)
 }
 
 /// Where in the file the byte at `address` is, and where its segment's bytes end.
 pub(super) fn file_offset(segments: &[ProgramHeader], address: u64) -> Option<(u64, u64)> {
-    let load = segments
-        .iter()
-        .find(|s| s.p_type == ph::PT_LOAD && address >= s.p_vaddr && address - s.p_vaddr < s.p_filesz)?;
+    let load = segments.iter().find(|s| {
+        s.p_type == ph::PT_LOAD && address >= s.p_vaddr && address - s.p_vaddr < s.p_filesz
+    })?;
     let offset = load.p_offset.checked_add(address - load.p_vaddr)?;
     Some((offset, load.p_offset.checked_add(load.p_filesz)?))
 }
@@ -70,7 +76,8 @@ impl Section<'_> {
     /// The file range of the string table.
     fn strings(&self) -> Result<Option<Strings>, ObjectError> {
         let Some(address) = self.value(dy::DT_STRTAB) else { return Ok(None) };
-        let (start, end) = file_offset(self.segments, address).ok_or(ObjectError::Unmapped("DT_STRTAB"))?;
+        let (start, end) =
+            file_offset(self.segments, address).ok_or(ObjectError::Unmapped("DT_STRTAB"))?;
         let size = match self.value(dy::DT_STRSZ) {
             Some(size) if size > end - start => return Err(ObjectError::Unmapped("DT_STRSZ")),
             Some(size) => size,
@@ -80,7 +87,11 @@ impl Section<'_> {
     }
 
     /// Fills in what the section says.
-    pub(super) fn read_into(&self, object: &mut Object, bytes: &mut Bytes<'_>) -> Result<(), ObjectError> {
+    pub(super) fn read_into(
+        &self,
+        object: &mut Object,
+        bytes: &mut Bytes<'_>,
+    ) -> Result<(), ObjectError> {
         let Some(entries) = &self.entries else { return Ok(()) };
         object.flags_1 = self.value(dy::DT_FLAGS_1).unwrap_or(0);
         let mut strings = self.strings()?;
@@ -94,8 +105,9 @@ impl Section<'_> {
                 dy::DT_RUNPATH => ("DT_RUNPATH", None),
                 _ => continue,
             };
-            let strings =
-                strings.as_mut().ok_or(ObjectError::Malformed("dynamic section without DT_STRTAB"))?;
+            let strings = strings
+                .as_mut()
+                .ok_or(ObjectError::Malformed("dynamic section without DT_STRTAB"))?;
             let string = strings.get(bytes, entry.d_val, what)?;
             match (entry.d_tag, tag) {
                 (_, Some(tag)) => object.requests.push((tag, string)),
@@ -121,7 +133,8 @@ impl Section<'_> {
     ) -> Result<(), ObjectError> {
         let chain = |what, address, count| -> Result<Option<Chain>, ObjectError> {
             let Some(address) = self.value(address) else { return Ok(None) };
-            let (offset, _) = file_offset(self.segments, address).ok_or(ObjectError::Unmapped(what))?;
+            let (offset, _) =
+                file_offset(self.segments, address).ok_or(ObjectError::Unmapped(what))?;
             let count = self.value(count).unwrap_or(u64::MAX);
             Ok(Some(Chain { offset, count, big_endian: self.header.machine.big_endian }))
         };
@@ -135,14 +148,19 @@ impl Section<'_> {
     }
 
     /// Where the symbol table and the string table are, and how many symbols the hash tables count.
-    pub(super) fn symbol_tables(&self, bytes: &mut Bytes<'_>) -> Result<Option<Tables>, ObjectError> {
+    pub(super) fn symbol_tables(
+        &self,
+        bytes: &mut Bytes<'_>,
+    ) -> Result<Option<Tables>, ObjectError> {
         let (Some(symtab), Some(strings)) = (self.value(dy::DT_SYMTAB), self.strings()?) else {
             return Ok(None);
         };
-        let (symbols, end) = file_offset(self.segments, symtab).ok_or(ObjectError::Unmapped("DT_SYMTAB"))?;
-        // No entry counts the symbols: DT_HASH does; else they end where the string table starts, as every
-        // linker lays them out, or with the segment.
-        let count = match self.value(dy::DT_HASH).and_then(|hash| file_offset(self.segments, hash)) {
+        let (symbols, end) =
+            file_offset(self.segments, symtab).ok_or(ObjectError::Unmapped("DT_SYMTAB"))?;
+        // No entry counts the symbols: DT_HASH does; else they end where the string table starts,
+        // as every linker lays them out, or with the segment.
+        let count = match self.value(dy::DT_HASH).and_then(|hash| file_offset(self.segments, hash))
+        {
             Some((hash, _)) if !self.wide_hash() => {
                 let raw = bytes.get(hash, 8, "DT_HASH")?.get(4..8).and_then(|b| b.try_into().ok());
                 let raw: [u8; 4] = raw.unwrap_or_default();

@@ -87,8 +87,8 @@ impl Machine {
         }
     }
 
-    /// The architecture as package and image tools name it (`GOARCH` and variant): `amd64`, `arm/v7`, `ppc64le`.
-    /// `None` for machines that no image platform names.
+    /// The architecture as package and image tools name it (`GOARCH` and variant): `amd64`,
+    /// `arm/v7`, `ppc64le`. `None` for machines that no image platform names.
     pub fn oci(self) -> Option<(&'static str, Option<&'static str>)> {
         Some(match (self.arch, self.is_64, self.big_endian) {
             (eh::EM_X86_64, true, _) => ("amd64", None),
@@ -145,15 +145,20 @@ impl fmt::Debug for Machine {
 }
 
 impl Header {
-    /// Parses the header at the front of `head`, which holds the file's first [`HEADER_LEN`] bytes, or all of a
-    /// shorter file.
+    /// Parses the header at the front of `head`, which holds the file's first [`HEADER_LEN`] bytes,
+    /// or all of a shorter file.
     ///
     /// # Errors
-    /// [`ObjectError::NotElf`] without the magic, [`ObjectError::Truncated`] where the header does not fit.
+    /// [`ObjectError::NotElf`] without the magic, [`ObjectError::Truncated`] where the header does
+    /// not fit.
     pub fn parse(head: &[u8]) -> Result<Self, ObjectError> {
         let Some((ident, _)) = head.split_first_chunk::<16>() else {
             let elf = head.starts_with(eh::ELFMAG);
-            return Err(if elf { ObjectError::Truncated("ELF header") } else { ObjectError::NotElf });
+            return Err(if elf {
+                ObjectError::Truncated("ELF header")
+            } else {
+                ObjectError::NotElf
+            });
         };
         if !ident.starts_with(eh::ELFMAG) {
             return Err(ObjectError::NotElf);

@@ -1,7 +1,8 @@
-//! Whether what an object says of itself goes together: a loader believes it and dies of what does not.
+//! Whether what an object says of itself goes together: a loader believes it and dies of what does
+//! not.
 //!
-//! Only what every linker's output has is asked for; section headers are not looked at, since stripped programs have
-//! none.
+//! Only what every linker's output has is asked for; section headers are not looked at, since
+//! stripped programs have none.
 
 use goblin::elf::{ProgramHeader, dynamic as dy, header as eh, program_header as ph};
 
@@ -49,8 +50,8 @@ const PAIRS: [(u64, u64, &str); 14] = [
 const DT_RELRSZ: u64 = 35;
 const DT_RELR: u64 = 36;
 
-/// Finds what keeps the object of `len` bytes behind `read_at` from running although its parts are there: the name
-/// of the field or entry that is wrong.
+/// Finds what keeps the object of `len` bytes behind `read_at` from running although its parts are
+/// there: the name of the field or entry that is wrong.
 ///
 /// # Errors
 /// As [`super::Object::read`].
@@ -93,7 +94,8 @@ fn of_segments(header: &Header, segments: &[ProgramHeader]) -> Option<&'static s
         let Some(own) = load.p_vaddr.checked_add(load.p_memsz) else { return Some("PT_LOAD") };
         // The kernel asks nothing of a place in the file where there is nothing.
         let is_even = load.p_filesz == 0 || (load.p_vaddr ^ load.p_offset) & 0xfff == 0;
-        // Ascending, as the specification wants them: the first and the last tell how much is reserved.
+        // Ascending, as the specification wants them: the first and the last tell how much is
+        // reserved.
         if load.p_filesz > load.p_memsz || load.p_vaddr < end || !is_even {
             return Some("PT_LOAD");
         }
@@ -104,9 +106,11 @@ fn of_segments(header: &Header, segments: &[ProgramHeader]) -> Option<&'static s
     if end - first > 1 << if header.machine.is_64 { 46 } else { 32 } {
         return Some("PT_LOAD");
     }
-    let is_program = segments.iter().any(|s| s.p_type == ph::PT_INTERP) || header.kind == Kind::Exec;
+    let is_program =
+        segments.iter().any(|s| s.p_type == ph::PT_INTERP) || header.kind == Kind::Exec;
     // Elsewhere than on most machines it is the address of a descriptor.
-    let is_code = |load: &ProgramHeader| load.p_flags & ph::PF_X != 0 || header.machine.arch == eh::EM_PPC64;
+    let is_code =
+        |load: &ProgramHeader| load.p_flags & ph::PF_X != 0 || header.machine.arch == eh::EM_PPC64;
     if is_program && !loads(segments).any(|load| holds(load, header.entry, 1, 0) && is_code(load)) {
         return Some("entry address");
     }
@@ -114,19 +118,24 @@ fn of_segments(header: &Header, segments: &[ProgramHeader]) -> Option<&'static s
 }
 
 /// What one program header says of what is mapped.
-fn of_segment(header: &Header, segments: &[ProgramHeader], one: &ProgramHeader) -> Option<&'static str> {
+fn of_segment(
+    header: &Header,
+    segments: &[ProgramHeader],
+    one: &ProgramHeader,
+) -> Option<&'static str> {
     /// What is protected after the start is counted in pages, of the largest that there are.
     const PAGE: u64 = 0x1_0000;
     /// Thread-local bytes of one object: no thread could be started with more.
     const MAX_TLS: u64 = 1 << 30;
-    let mapped = |len: u64, slack: u64| loads(segments).find(|load| holds(load, one.p_vaddr, len, slack));
+    let mapped =
+        |len: u64, slack: u64| loads(segments).find(|load| holds(load, one.p_vaddr, len, slack));
     match one.p_type {
         ph::PT_DYNAMIC if one.p_filesz > 0 => {
             (one.p_filesz > one.p_memsz || mapped(one.p_memsz, 0).is_none()).then_some("PT_DYNAMIC")
         }
         ph::PT_PHDR => {
-            let offset =
-                mapped(one.p_memsz, 0).map(|load| load.p_offset.wrapping_add(one.p_vaddr - load.p_vaddr));
+            let offset = mapped(one.p_memsz, 0)
+                .map(|load| load.p_offset.wrapping_add(one.p_vaddr - load.p_vaddr));
             (offset != Some(header.phoff)).then_some("PT_PHDR")
         }
         ph::PT_TLS => {
@@ -135,7 +144,9 @@ fn of_segment(header: &Header, segments: &[ProgramHeader], one: &ProgramHeader) 
             let image = one.p_filesz == 0 || mapped(one.p_filesz, 0).is_some();
             (!fits || !aligned || !image).then_some("PT_TLS")
         }
-        ph::PT_GNU_RELRO if one.p_memsz > 0 => mapped(one.p_memsz, PAGE).is_none().then_some("PT_GNU_RELRO"),
+        ph::PT_GNU_RELRO if one.p_memsz > 0 => {
+            mapped(one.p_memsz, PAGE).is_none().then_some("PT_GNU_RELRO")
+        }
         // Those of debugging information are nowhere in memory.
         ph::PT_NOTE | ph::PT_GNU_PROPERTY if one.p_vaddr != 0 && one.p_memsz > 0 => {
             mapped(one.p_memsz, 0).is_none().then_some("PT_NOTE")
@@ -158,7 +169,11 @@ impl Map<'_> {
     }
 
     /// What the dynamic section's entries say.
-    fn of_entries(&self, header: &Header, value: &dyn Fn(u64) -> Option<u64>) -> Option<&'static str> {
+    fn of_entries(
+        &self,
+        header: &Header,
+        value: &dyn Fn(u64) -> Option<u64>,
+    ) -> Option<&'static str> {
         let (word, symbol) = if self.is_64 { (8, 24) } else { (4, 16) };
         for (tag, other, name) in PAIRS {
             if value(tag).is_some_and(|value| value != 0) && value(other).is_none() {
@@ -172,7 +187,8 @@ impl Map<'_> {
             if load.p_flags & ph::PF_R == 0 && !matches!(tag, dy::DT_INIT | dy::DT_FINI) {
                 return Some(name);
             }
-            let is_code = matches!(tag, dy::DT_INIT | dy::DT_FINI) && header.machine.arch != eh::EM_PPC64;
+            let is_code =
+                matches!(tag, dy::DT_INIT | dy::DT_FINI) && header.machine.arch != eh::EM_PPC64;
             if is_code && load.p_flags & ph::PF_X == 0 {
                 return Some(name);
             }

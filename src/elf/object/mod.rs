@@ -1,5 +1,5 @@
-//! One ELF object: what its headers, its dynamic section and its notes tell a loader. Section headers are not
-//! looked at: loaders do not, and stripped programs have none.
+//! One ELF object: what its headers, its dynamic section and its notes tell a loader. Section
+//! headers are not looked at: loaders do not, and stripped programs have none.
 
 mod bytes;
 mod constants;
@@ -45,11 +45,13 @@ pub struct Object {
     pub flags_1: u64,
     /// Versions wanted of other objects.
     pub verneed: Vec<Verneed>,
-    /// Versions that this object defines, its own name (`VER_FLG_BASE`) among them. `None` without DT_VERDEF.
+    /// Versions that this object defines, its own name (`VER_FLG_BASE`) among them. `None` without
+    /// DT_VERDEF.
     pub verdef: Option<Vec<Arc<[u8]>>>,
     /// Descriptors of the `.note.dlopen` notes: JSON text, unchecked.
     pub dlopen_notes: Vec<Vec<u8>>,
-    /// Bytes up to the end of the last segment that is mapped (PT_LOAD); a whole file has at least as many.
+    /// Bytes up to the end of the last segment that is mapped (PT_LOAD); a whole file has at least
+    /// as many.
     pub extent: u64,
     /// Whether a segment's address and offset do not go together.
     pub misaligned: bool,
@@ -58,11 +60,13 @@ pub struct Object {
 /// How an object comes to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Linkage {
-    /// It has a dynamic section, which a loader reads. A static-pie program has one too, but no interpreter.
+    /// It has a dynamic section, which a loader reads. A static-pie program has one too, but no
+    /// interpreter.
     Dynamic,
     /// No PT_DYNAMIC: nothing to resolve.
     Static,
-    /// The debugging half of a stripped object (`objcopy --only-keep-debug`): its segments have no bytes. Data.
+    /// The debugging half of a stripped object (`objcopy --only-keep-debug`): its segments have no
+    /// bytes. Data.
     DebugOnly,
 }
 
@@ -157,10 +161,12 @@ const MAX_HEADERS: usize = 4096;
 const MAX_INTERP: u64 = 4096;
 
 impl Object {
-    /// Reads what a loader reads of the object of `len` bytes behind `read_at`, and little else of the file.
+    /// Reads what a loader reads of the object of `len` bytes behind `read_at`, and little else of
+    /// the file.
     ///
     /// # Errors
-    /// [`ObjectError`]. A dynamic section that is there but cannot be read is an error, never "static".
+    /// [`ObjectError`]. A dynamic section that is there but cannot be read is an error, never
+    /// "static".
     pub fn read(len: u64, read_at: ReadAt<'_>) -> Result<Self, ObjectError> {
         let mut bytes = Bytes::new(len, read_at);
         let header = Header::parse(bytes.get(0, len.min(HEADER_LEN as u64), "ELF header")?)?;
@@ -201,7 +207,10 @@ impl Object {
 
     /// DT_NEEDED names in order.
     pub fn needed(&self) -> impl Iterator<Item = &Arc<[u8]>> {
-        self.requests.iter().filter(|(request, _)| *request == Request::Needed).map(|(_, name)| name)
+        self.requests
+            .iter()
+            .filter(|(request, _)| *request == Request::Needed)
+            .map(|(_, name)| name)
     }
 
     /// Whether a loader works on it: a dynamic section and an interpreter, or a library.
@@ -209,8 +218,8 @@ impl Object {
         self.interp.is_some() || self.header.kind == Kind::Exec || self.flags_1 & PIE != 0
     }
 
-    /// Whether the kernel can start it and it is meant to be started. Linkers did not always mark static programs
-    /// that can lie anywhere: these have an entry and nothing that makes a library.
+    /// Whether the kernel can start it and it is meant to be started. Linkers did not always mark
+    /// static programs that can lie anywhere: these have an entry and nothing that makes a library.
     pub fn can_start(&self) -> bool {
         let like_a_library = self.soname.is_some() || !self.requests.is_empty();
         let unmarked = self.header.kind == Kind::Dyn && self.header.entry != 0 && !like_a_library;
@@ -238,11 +247,16 @@ fn segments(bytes: &mut Bytes<'_>, header: &Header) -> Result<Vec<ProgramHeader>
     }
     let size = count * ProgramHeader::size(ctx);
     let table = bytes.get(header.phoff, size as u64, "program headers")?;
-    ProgramHeader::parse(table, 0, count, ctx).map_err(|_| ObjectError::Truncated("program headers"))
+    ProgramHeader::parse(table, 0, count, ctx)
+        .map_err(|_| ObjectError::Truncated("program headers"))
 }
 
-fn interp(bytes: &mut Bytes<'_>, segments: &[ProgramHeader]) -> Result<Option<Arc<[u8]>>, ObjectError> {
-    let Some(segment) = segments.iter().find(|s| s.p_type == ph::PT_INTERP && s.p_filesz > 0) else {
+fn interp(
+    bytes: &mut Bytes<'_>,
+    segments: &[ProgramHeader],
+) -> Result<Option<Arc<[u8]>>, ObjectError> {
+    let Some(segment) = segments.iter().find(|s| s.p_type == ph::PT_INTERP && s.p_filesz > 0)
+    else {
         return Ok(None);
     };
     if segment.p_filesz > MAX_INTERP {

@@ -6,12 +6,13 @@ use super::{Bytes, Header, ObjectError};
 
 /// `n_type` of `.note.dlopen` (UAPI.12 ELF dlopen metadata).
 const TYPE: u32 = 0x407c_0c0a;
-/// Bytes of all PT_NOTE segments that are looked at; real ones are below a kilobyte. What is larger is passed over:
-/// a program may have notes of its own.
+/// Bytes of all PT_NOTE segments that are looked at; real ones are below a kilobyte. What is larger
+/// is passed over: a program may have notes of its own.
 const MAX_NOTES: u64 = 1 << 20;
 
-/// The descriptors of all dlopen notes, without the NULs that end them. A note that makes no sense ends its
-/// segment, as it does for other readers: notes do not decide whether an object can be loaded.
+/// The descriptors of all dlopen notes, without the NULs that end them. A note that makes no sense
+/// ends its segment, as it does for other readers: notes do not decide whether an object can be
+/// loaded.
 pub(super) fn dlopen(
     bytes: &mut Bytes<'_>,
     header: &Header,

@@ -6,7 +6,8 @@ use super::{Bytes, ObjectError};
 
 /// Bytes of one string: an RPATH of a megabyte is absurd and yet no reason to fail.
 const MAX_STRING: usize = 2 << 20;
-/// Bytes of all strings that one object makes us hold: names may overlap, so that a small table can spell many.
+/// Bytes of all strings that one object makes us hold: names may overlap, so that a small table can
+/// spell many.
 const MAX_STRINGS: usize = 8 << 20;
 
 /// The table at a range of file offsets, and the strings taken out of it.

@@ -21,7 +21,8 @@ pub struct Symbols {
     pub exported: BTreeSet<Arc<[u8]>>,
 }
 
-/// Reads the dynamic symbol table of the object of `len` bytes behind `read_at`. Empty where it has none.
+/// Reads the dynamic symbol table of the object of `len` bytes behind `read_at`. Empty where it has
+/// none.
 ///
 /// # Errors
 /// As [`super::Object::read`].
@@ -47,10 +48,14 @@ pub fn symbols(len: u64, read_at: ReadAt<'_>) -> Result<Symbols, ObjectError> {
     }
     let raw = bytes.get(tables.symbols, count * size, "DT_SYMTAB")?.to_vec();
     let count = usize::try_from(count).unwrap_or(0);
-    let table = Symtab::parse(&raw, 0, count, ctx).map_err(|_| ObjectError::Truncated("DT_SYMTAB"))?;
+    let table =
+        Symtab::parse(&raw, 0, count, ctx).map_err(|_| ObjectError::Truncated("DT_SYMTAB"))?;
     for symbol in table.iter().filter(|symbol| symbol.st_name != 0) {
-        // Past the last symbol may lie another table: an offset that is none ends the reading of it.
-        let Ok(name) = tables.strings.get(&mut bytes, symbol.st_name as u64, "DT_SYMTAB") else { break };
+        // Past the last symbol may lie another table: an offset that is none ends the reading of
+        // it.
+        let Ok(name) = tables.strings.get(&mut bytes, symbol.st_name as u64, "DT_SYMTAB") else {
+            break;
+        };
         if symbol.st_shndx == 0 {
             out.imported.insert(name);
         } else if symbol.st_bind() != 0 {

@@ -1,5 +1,6 @@
-//! Symbol versions: what an object wants of others (`verneed`) and what it offers (`verdef`). The structures
-//! are the same for both classes (<https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/symversion.html>).
+//! Symbol versions: what an object wants of others (`verneed`) and what it offers (`verdef`). The
+//! structures are the same for both classes
+//! (<https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/symversion.html>).
 
 use std::sync::Arc;
 
@@ -36,12 +37,14 @@ pub(super) struct Chain {
 
 impl Chain {
     fn u16(self, bytes: &[u8], at: usize) -> u16 {
-        let raw = bytes.get(at..at + 2).and_then(|b| <[u8; 2]>::try_from(b).ok()).unwrap_or_default();
+        let raw =
+            bytes.get(at..at + 2).and_then(|b| <[u8; 2]>::try_from(b).ok()).unwrap_or_default();
         if self.big_endian { u16::from_be_bytes(raw) } else { u16::from_le_bytes(raw) }
     }
 
     fn u32(self, bytes: &[u8], at: usize) -> u32 {
-        let raw = bytes.get(at..at + 4).and_then(|b| <[u8; 4]>::try_from(b).ok()).unwrap_or_default();
+        let raw =
+            bytes.get(at..at + 4).and_then(|b| <[u8; 4]>::try_from(b).ok()).unwrap_or_default();
         if self.big_endian { u32::from_be_bytes(raw) } else { u32::from_le_bytes(raw) }
     }
 
@@ -77,7 +80,8 @@ impl Chain {
         Ok(out)
     }
 
-    /// The first name of each `Elfxx_Verdef` (20 bytes), its own; the others are its parents' names.
+    /// The first name of each `Elfxx_Verdef` (20 bytes), its own; the others are its parents'
+    /// names.
     pub(super) fn defined(
         self,
         bytes: &mut Bytes<'_>,

@@ -39,9 +39,10 @@ fn matches_as_go_and_moby_do() {
 
 #[test]
 fn refuses_what_go_calls_a_bad_pattern() {
-    for pattern in
-        ["[", "[]a]", "[-]", "[x-]", "[-x]", "[a-b-c]", "[^", "[^bc", "a[", "[\\", "[]", "[z-a]", "*["]
-    {
+    for pattern in [
+        "[", "[]a]", "[-]", "[x-]", "[-x]", "[a-b-c]", "[^", "[^bc", "a[", "[\\", "[]", "[z-a]",
+        "*[",
+    ] {
         assert_eq!(Glob::new(pattern.as_bytes()), Err(GlobError::Class), "{pattern}");
         assert_eq!(Glob::plain(pattern.as_bytes()), Err(GlobError::Class), "{pattern}");
     }
@@ -57,11 +58,14 @@ fn takes_bytes_that_are_no_text() {
     assert!(!Glob::new(b"\xff?").unwrap().matches(b"\xff"));
 }
 
-/// The steps of a bomb are counted by its size: pattern times path, where a backtracking matcher would not end.
+/// The steps of a bomb are counted by its size: pattern times path, where a backtracking matcher
+/// would not end.
 #[test]
 fn ends_on_bombs() {
     let path = "a".repeat(4000);
-    for pattern in ["a*".repeat(1000) + "b?", "**/".repeat(1000) + "b?", "*a**/".repeat(800) + "[b]"] {
+    for pattern in
+        ["a*".repeat(1000) + "b?", "**/".repeat(1000) + "b?", "*a**/".repeat(800) + "[b]"]
+    {
         assert!(!Glob::new(pattern.as_bytes()).unwrap().matches(path.as_bytes()));
     }
     let deep = "a/".repeat(2000) + "b";

@@ -79,8 +79,8 @@ const DOCKER: &[(&str, Left)] = &[
     ("*.txt\n*.md\n!README.md\n", Lost("a.txt b.txt {a,b}.txt")),
 ];
 
-/// Where the classic builder leaves a directory that is out unless a `!` rule begins with its very name, and
-/// BuildKit, as here, enters it.
+/// Where the classic builder leaves a directory that is out unless a `!` rule begins with its very
+/// name, and BuildKit, as here, enters it.
 const BUILDKIT: &[(&str, Left)] = &[
     ("*\n!**/a.txt", Kept("a.txt src/lib/a.txt src/lib/deep/er/a.txt")),
     ("*\n!*/lib", Kept("src/lib/a.txt src/lib/deep/er/a.txt")),

@@ -33,7 +33,11 @@ pub(super) struct Found<'f> {
 
 /// All that `files` name, directories with all below them. Files that not
 /// everybody may read stay out: a rule never brings a secret.
-pub(super) fn find<'f>(files: &[&'f NamedBy], rule: &Rule, growing: &Growing<'_>) -> Vec<Found<'f>> {
+pub(super) fn find<'f>(
+    files: &[&'f NamedBy],
+    rule: &Rule,
+    growing: &Growing<'_>,
+) -> Vec<Found<'f>> {
     let mut finder = Finder { rule, growing, seen: BTreeSet::new(), out: Vec::new() };
     for file in files {
         for path in expand(&file.pattern, growing) {
@@ -54,7 +58,8 @@ pub(super) fn exist(files: &[NamedBy], rule: &Rule, growing: &Growing<'_>) -> Ve
     for path in files.iter().flat_map(|file| expand(&file.pattern, growing)) {
         let Ok(walked) = growing.view.resolve(path.as_bytes()) else { continue };
         let excluded = rule.excludes(&walked.path) || rule.excludes(&path);
-        let unwanted = excluded || growing.has(&walked.path) || (rule.files_only && walked.is_directory);
+        let unwanted =
+            excluded || growing.has(&walked.path) || (rule.files_only && walked.is_directory);
         if !unwanted {
             out.insert(path);
         }
@@ -65,7 +70,8 @@ pub(super) fn exist(files: &[NamedBy], rule: &Rule, growing: &Growing<'_>) -> Ve
 /// Bytes of the files among `found` that are not in the image, each inode once.
 pub(super) fn size(found: &[Found<'_>], growing: &Growing<'_>) -> u64 {
     let mut inodes = BTreeSet::new();
-    let files = found.iter().filter(|one| !growing.has(&one.path)).filter_map(|one| one.node.file());
+    let files =
+        found.iter().filter(|one| !growing.has(&one.path)).filter_map(|one| one.node.file());
     let new = files.filter(|file| match &file.content {
         Content::Host(host) => inodes.insert((host.dev, host.ino)),
         Content::Member(..) | Content::Inline(_) => true,
@@ -73,7 +79,8 @@ pub(super) fn size(found: &[Found<'_>], growing: &Growing<'_>) -> u64 {
     new.map(|file| file.len).sum()
 }
 
-/// The patterns whose files among `found` have more than `limit` bytes that are not in the image, and how many.
+/// The patterns whose files among `found` have more than `limit` bytes that are not in the image,
+/// and how many.
 pub(super) fn larger<'f>(
     found: &[Found<'f>],
     limit: u64,
@@ -145,14 +152,18 @@ pub(super) fn expand(pattern: &[u8], growing: &Growing<'_>) -> Vec<ImagePath> {
             let Ok(glob) = Glob::plain(part) else { continue };
             let names = growing.view.list(dir.as_bytes()).unwrap_or_default();
             next.extend(
-                names.iter().filter(|name| glob.matches(name)).filter_map(|name| dir.join(name).ok()),
+                names
+                    .iter()
+                    .filter(|name| glob.matches(name))
+                    .filter_map(|name| dir.join(name).ok()),
             );
         }
         next.truncate(MAX_PATHS);
         found = next;
     }
-    let is_there =
-        |path: &ImagePath| !matches!(growing.view.resolve(path.as_bytes()), Err(FindError::Missing));
+    let is_there = |path: &ImagePath| {
+        !matches!(growing.view.resolve(path.as_bytes()), Err(FindError::Missing))
+    };
     found.into_iter().filter(is_there).collect()
 }
 

@@ -7,7 +7,9 @@ use super::{
     scan::{Depth, Hits, MAX_STRING, Scanner},
 };
 use crate::{
-    elf::{self, Closure, File, Found, FoundKind, Lookup as _, Object, Outcome, Program, Root, Tag},
+    elf::{
+        self, Closure, File, Found, FoundKind, Lookup as _, Object, Outcome, Program, Root, Tag,
+    },
     path::ImagePath,
     plan::{Options, View},
     rules::{Account, Evidence, Libc, LibcKind, Table, Wanted},
@@ -55,10 +57,17 @@ impl<'t> Gatherer<'t> {
         Self { wanted, scanner, evidence, seen, asked, opens }
     }
 
-    /// Adds what the files of `closure` tell that were not there before. The first `hard` programs are what
-    /// the user packs, the others came by rules.
-    pub(super) fn add(&mut self, closure: &Closure, hard: usize, search: &elf::Options, view: &View<'_>) {
-        let programs: BTreeSet<usize> = closure.programs.iter().filter_map(|program| program.file).collect();
+    /// Adds what the files of `closure` tell that were not there before. The first `hard` programs
+    /// are what the user packs, the others came by rules.
+    pub(super) fn add(
+        &mut self,
+        closure: &Closure,
+        hard: usize,
+        search: &elf::Options,
+        view: &View<'_>,
+    ) {
+        let programs: BTreeSet<usize> =
+            closure.programs.iter().filter_map(|program| program.file).collect();
         let listed: BTreeSet<usize> =
             closure.programs.iter().take(hard).filter_map(|program| program.file).collect();
         let mut names: Vec<(Arc<[u8]>, ImagePath)> = Vec::new();
@@ -175,7 +184,8 @@ impl<'t> Gatherer<'t> {
         hits
     }
 
-    /// Looks for libraries as dlopen(3) would, from the programs that load the object with the name.
+    /// Looks for libraries as dlopen(3) would, from the programs that load the object with the
+    /// name.
     fn resolve(
         &mut self,
         names: Vec<(Arc<[u8]>, ImagePath)>,
@@ -191,8 +201,9 @@ impl<'t> Gatherer<'t> {
         if opens.is_empty() {
             return;
         }
-        let asks =
-            |index: &usize| closure.files.get(*index).is_some_and(|file| opens.contains_key(&file.path));
+        let asks = |index: &usize| {
+            closure.files.get(*index).is_some_and(|file| opens.contains_key(&file.path))
+        };
         let is_asking = |program: &&Program| {
             program.loader.is_some()
                 && program.file.iter().chain(&program.loads).chain(&program.extra).any(asks)
@@ -229,7 +240,8 @@ fn read_at(file: &FileNode) -> impl FnMut(u64, &mut [u8]) -> std::io::Result<usi
     }
 }
 
-/// Whether a library is the C library's or the compiler's own: what they import says nothing of the program.
+/// Whether a library is the C library's or the compiler's own: what they import says nothing of the
+/// program.
 fn is_system_library(name: &[u8]) -> bool {
     const NAMES: [&[u8]; 17] = [
         b"libc.so.",
@@ -263,7 +275,8 @@ fn glibc_version(object: &Object) -> Option<(u32, u32)> {
     versions.max()
 }
 
-type Accounts = (std::collections::BTreeMap<String, Account>, std::collections::BTreeMap<String, u32>);
+type Accounts =
+    (std::collections::BTreeMap<String, Account>, std::collections::BTreeMap<String, u32>);
 
 /// The sysroot's accounts and groups: names and numbers, no passwords.
 fn accounts(view: &View<'_>) -> Accounts {
@@ -275,7 +288,10 @@ fn accounts(view: &View<'_>) -> Accounts {
     let account = |line: &str| {
         let fields: Vec<&str> = line.split(':').collect();
         let &[name, _, uid, gid, _, home, ..] = &fields[..] else { return None };
-        Some((name.to_owned(), Account { uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.into() }))
+        Some((
+            name.to_owned(),
+            Account { uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.into() },
+        ))
     };
     let group_of = |line: &str| {
         let mut fields = line.split(':');

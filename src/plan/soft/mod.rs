@@ -1,4 +1,5 @@
-//! Soft dependencies: the closure's evidence → files that join the image, and hints about what does not.
+//! Soft dependencies: the closure's evidence → files that join the image, and hints about what does
+//! not.
 
 mod files;
 mod gather;
@@ -61,8 +62,10 @@ impl<'t> Rules<'t> {
         let soft = &options.soft;
         let mut gatherer = Gatherer::new(&soft.table, growing.view, options);
         for name in names {
-            let real =
-                growing.view.resolve(name.as_bytes()).map_or_else(|_| name.clone(), |walked| walked.path);
+            let real = growing
+                .view
+                .resolve(name.as_bytes())
+                .map_or_else(|_| name.clone(), |walked| walked.path);
             gatherer.evidence.programs.insert(name, real);
         }
         Self {
@@ -98,8 +101,9 @@ impl<'t> Rules<'t> {
         }
     }
 
-    /// Takes what the files of `closure`, whose first `hard` programs are the user's, give evidence for. Returns
-    /// the objects among it, whose libraries are still to be found: none if that was all.
+    /// Takes what the files of `closure`, whose first `hard` programs are the user's, give evidence
+    /// for. Returns the objects among it, whose libraries are still to be found: none if that was
+    /// all.
     ///
     /// # Errors
     /// [`PlanError::Source`] where the host refuses.
@@ -116,7 +120,9 @@ impl<'t> Rules<'t> {
         let mut objects = Vec::new();
         loop {
             let known = self.gatherer.evidence.of_scripts();
-            for fired in rules::evaluate(&self.soft.table, &self.gatherer.evidence, &self.soft.choice) {
+            for fired in
+                rules::evaluate(&self.soft.table, &self.gatherer.evidence, &self.soft.choice)
+            {
                 let asked = fired.verdict == Verdict::Take || fired.rule.present.is_empty();
                 if !asked && !files::any(&fired.present, growing) {
                     continue;
@@ -130,7 +136,8 @@ impl<'t> Rules<'t> {
         }
     }
 
-    /// Takes the files of a rule that fired, if it is to be followed, and returns the objects among them.
+    /// Takes the files of a rule that fired, if it is to be followed, and returns the objects among
+    /// them.
     fn add_files(
         &mut self,
         fired: Fired<'t>,
@@ -147,8 +154,9 @@ impl<'t> Rules<'t> {
         };
         let mut found = files::find(&new, fired.rule, growing);
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
-            found
-                .retain(|one| one.node.file().is_none_or(|file| file.len <= limit || growing.has(&one.path)));
+            found.retain(|one| {
+                one.node.file().is_none_or(|file| file.len <= limit || growing.has(&one.path))
+            });
         }
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.match_limit) {
             let large = files::larger(&found, limit, growing);
@@ -166,10 +174,9 @@ impl<'t> Rules<'t> {
                 objects.extend(scripts::interpreter((path, line), dirs, evidence, growing)?);
                 scripts::commands((path, line), dirs, evidence, growing);
             }
-            let ours = programs
-                .objects
-                .into_iter()
-                .filter(|(_, object)| machines.is_empty() || machines.contains(&object.header.machine.arch));
+            let ours = programs.objects.into_iter().filter(|(_, object)| {
+                machines.is_empty() || machines.contains(&object.header.machine.arch)
+            });
             objects.extend(ours.map(|(path, _)| path));
         }
         self.fired.insert(&fired.rule.name, fired);
@@ -198,11 +205,14 @@ impl<'t> Rules<'t> {
     /// [`PlanError::Source`] where the host refuses.
     pub(super) fn finish(self, growing: &mut Growing<'_>) -> Result<Vec<Note>, PlanError> {
         let taken = || self.fired.values().filter(|fired| fired.verdict != Verdict::Suggest);
-        let users: BTreeSet<String> = taken().flat_map(|fired| &fired.rule.users).cloned().collect();
+        let users: BTreeSet<String> =
+            taken().flat_map(|fired| &fired.rule.users).cloned().collect();
         let evidence = &self.gatherer.evidence;
         let is_there = |target: &str, growing: &Growing<'_>| {
             let found = growing.view.resolve(target.as_bytes());
-            found.is_ok_and(|found| found.links.iter().chain([&found.path]).all(|path| growing.has(path)))
+            found.is_ok_and(|found| {
+                found.links.iter().chain([&found.path]).all(|path| growing.has(path))
+            })
         };
         let shell = SHELLS.iter().find(|shell| is_there(shell, growing)).copied();
         for fired in taken() {
@@ -241,7 +251,8 @@ impl<'t> Rules<'t> {
         let mut notes = Vec::new();
         for (rule, bytes) in &self.large {
             let description = self.soft.table.get(rule).map_or("", |rule| &*rule.description);
-            let text = format!("left out for its size, {} MB: {description}", bytes.div_ceil(1_000_000));
+            let text =
+                format!("left out for its size, {} MB: {description}", bytes.div_ceil(1_000_000));
             notes.push(Note::hint(text, format!("`--with {rule}` adds it")));
         }
         let suggested = self.fired.values().filter(|fired| fired.verdict == Verdict::Suggest);
@@ -269,7 +280,8 @@ impl<'t> Rules<'t> {
         if !optional.is_empty() {
             let text = format!("left out, since it may not be needed: {}", optional.join(", "));
             let hint =
-                "`--with NAME` adds one, `--soft all` adds all; `imgb rules` says what they are".into();
+                "`--with NAME` adds one, `--soft all` adds all; `imgb rules` says what they are"
+                    .into();
             notes.push(Note::hint(text, hint));
         }
         notes
@@ -294,7 +306,11 @@ fn reason(fired: &Fired<'_>) -> Reason {
 }
 
 /// Takes `found`, and returns what is new of it.
-fn take(fired: &Fired<'_>, found: &[Found<'_>], growing: &mut Growing<'_>) -> Result<Tree, PlanError> {
+fn take(
+    fired: &Fired<'_>,
+    found: &[Found<'_>],
+    growing: &mut Growing<'_>,
+) -> Result<Tree, PlanError> {
     let mut tree = Tree::new();
     for one in found {
         let reason = Reason::Rule {
@@ -309,7 +325,8 @@ fn take(fired: &Fired<'_>, found: &[Found<'_>], growing: &mut Growing<'_>) -> Re
     Ok(tree)
 }
 
-/// What rules' own objects lack: the image starts without, so that it is no error. One note for all of them.
+/// What rules' own objects lack: the image starts without, so that it is no error. One note for all
+/// of them.
 pub(super) fn lacks(missing: &[Missing]) -> Option<Note> {
     let names: BTreeSet<&str> = missing.iter().map(|missing| &*missing.name).collect();
     let first = missing.first()?;

@@ -6,10 +6,11 @@ const SHARED: &[&[u8]] =
 /// Bytes of the shorter of two names of which one begins the other: shorter ones meet by chance.
 const MIN_FRONT: usize = 4;
 
-/// Whether the first part of `path` that is no directory of many has the name of the object in `file`, versions and
-/// additions left aside: `/usr/share/tesseract-ocr/5` and `libtesseract.so.5`.
+/// Whether the first part of `path` that is no directory of many has the name of the object in
+/// `file`, versions and additions left aside: `/usr/share/tesseract-ocr/5` and `libtesseract.so.5`.
 pub(super) fn is_named_after(path: &[u8], file: &[u8]) -> bool {
-    let is_shared = |part: &[u8]| SHARED.contains(&part) || memchr::memmem::find(part, b"-linux-").is_some();
+    let is_shared =
+        |part: &[u8]| SHARED.contains(&part) || memchr::memmem::find(part, b"-linux-").is_some();
     let mut parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty());
     let Some(part) = parts.find(|part| !is_shared(part)) else { return false };
     let (path, object) = (stem(part), stem(file));

@@ -150,7 +150,10 @@ impl<'g> Finder<'g> {
             entry == name || entry == source || entry == libraries || is_extension
         };
         let parts = |(dir, names): &(ImagePath, BTreeSet<Vec<u8>>)| {
-            let parts = names.iter().filter(|entry| is_part(entry)).filter_map(|entry| dir.join(entry).ok());
+            let parts = names
+                .iter()
+                .filter(|entry| is_part(entry))
+                .filter_map(|entry| dir.join(entry).ok());
             parts.collect::<Vec<_>>()
         };
         let found = self.dirs.iter().map(parts).find(|parts| !parts.is_empty()).unwrap_or_default();
@@ -166,7 +169,8 @@ impl<'g> Finder<'g> {
         }
     }
 
-    /// Asks for what the sources at and below `path` import. Those of tests import what nothing else does.
+    /// Asks for what the sources at and below `path` import. Those of tests import what nothing
+    /// else does.
     fn look(&mut self, path: &ImagePath, depth: usize) {
         if path.file_name().ends_with(b".py") {
             self.sources += 1;
@@ -193,8 +197,8 @@ impl<'g> Finder<'g> {
 enum Depth {
     /// All.
     All,
-    /// Those that a module makes in any case when it is loaded. In what is indented stand imports that may fail;
-    /// what a package needs there it requires.
+    /// Those that a module makes in any case when it is loaded. In what is indented stand imports
+    /// that may fail; what a package needs there it requires.
     Outer,
 }
 
@@ -213,7 +217,11 @@ fn named(text: &[u8], depth: Depth) -> BTreeSet<Vec<u8>> {
         for call in [&b"import_module("[..], b"__import__("] {
             if let Some(at) = memchr::memmem::find(line, call) {
                 let rest = line.get(at + call.len()..).unwrap_or_default();
-                out.extend(rest.strip_prefix(b"\"").or_else(|| rest.strip_prefix(b"'")).and_then(identifier));
+                out.extend(
+                    rest.strip_prefix(b"\"")
+                        .or_else(|| rest.strip_prefix(b"'"))
+                        .and_then(identifier),
+                );
             }
         }
         for quote in memchr::memchr2_iter(b'"', b'\'', line) {
@@ -231,7 +239,8 @@ fn named(text: &[u8], depth: Depth) -> BTreeSet<Vec<u8>> {
 /// The Python identifier that `text` begins with.
 fn identifier(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.trim_ascii_start();
-    let end = text.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b'_').unwrap_or(text.len());
+    let end =
+        text.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b'_').unwrap_or(text.len());
     let name = text.get(..end)?;
     (end > 0 && !name.first()?.is_ascii_digit()).then(|| name.to_vec())
 }
@@ -247,16 +256,23 @@ fn required(text: &[u8]) -> BTreeSet<Vec<u8>> {
 /// `Requires-Dist` of core metadata, less what only extras want.
 fn required_by_metadata(text: &[u8]) -> BTreeSet<Vec<u8>> {
     let lines = text.split(|&b| b == b'\n').filter_map(|line| line.strip_prefix(b"Requires-Dist:"));
-    lines.filter(|line| memchr::memmem::find(line, b"extra ==").is_none()).filter_map(package_name).collect()
+    lines
+        .filter(|line| memchr::memmem::find(line, b"extra ==").is_none())
+        .filter_map(package_name)
+        .collect()
 }
 
 /// The lines of `requires.txt` before the first `[extra]`.
 fn required_by_list(text: &[u8]) -> BTreeSet<Vec<u8>> {
-    text.split(|&b| b == b'\n').take_while(|line| !line.starts_with(b"[")).filter_map(package_name).collect()
+    text.split(|&b| b == b'\n')
+        .take_while(|line| !line.starts_with(b"["))
+        .filter_map(package_name)
+        .collect()
 }
 
-/// The name that a requirement or a directory of metadata begins with, as PyPA's names are compared: lower case,
-/// `_` for every run of `-`, `_` and `.`. A version begins with a digit after `-`.
+/// The name that a requirement or a directory of metadata begins with, as PyPA's names are
+/// compared: lower case, `_` for every run of `-`, `_` and `.`. A version begins with a digit after
+/// `-`.
 fn package_name(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.trim_ascii_start();
     let mut out = Vec::new();
@@ -297,7 +313,10 @@ mod tests {
 
     #[test]
     fn what_packages_require() {
-        assert_eq!(join(required(b"load_entry_point('HTTP.ie-x==3.2.1', 'console_scripts')")), "http_ie_x");
+        assert_eq!(
+            join(required(b"load_entry_point('HTTP.ie-x==3.2.1', 'console_scripts')")),
+            "http_ie_x"
+        );
         let metadata =
             b"Name: x\nRequires-Dist: attrs (>=19.2.0)\nRequires-Dist: mock ; extra == 'testing'\n";
         assert_eq!(join(required_by_metadata(metadata)), "attrs");
@@ -305,7 +324,8 @@ mod tests {
             join(required_by_list(b"\nrequests[socks]>=2\nPy-Yaml\n[dev]\nflake8\n")),
             "py_yaml requests"
         );
-        let name = |text: &str| package_name(text.as_bytes()).map(|name| String::from_utf8(name).unwrap());
+        let name =
+            |text: &str| package_name(text.as_bytes()).map(|name| String::from_utf8(name).unwrap());
         assert_eq!(name("jaraco.text-3.0.egg-info").as_deref(), Some("jaraco_text"));
         assert_eq!(name("python3_openid-2").as_deref(), Some("python3_openid"));
     }

@@ -65,8 +65,8 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Looks through `window`. A string that begins in its last [`MAX_STRING`] bytes may be cut: windows must
-    /// overlap by as much.
+    /// Looks through `window`. A string that begins in its last [`MAX_STRING`] bytes may be cut:
+    /// windows must overlap by as much.
     pub(super) fn scan(&self, window: &[u8], depth: Depth, hits: &mut Hits<'t>) {
         for slash in memchr::memchr_iter(b'/', window) {
             let rest = window.get(slash..).unwrap_or_default();
@@ -102,8 +102,10 @@ impl<'t> Scanner<'t> {
 fn whole_string(rest: &[u8]) -> Option<&[u8]> {
     let front = rest.get(..MAX_STRING.min(rest.len()))?;
     let string = front.get(..memchr::memchr(0, front)?)?;
-    let plain = string.iter().all(|&b| b.is_ascii_graphic() && !b"%*?:;<>|\"'`$()[]{}\\,=".contains(&b));
-    (plain && string.len() > 3 && string.iter().skip(1).any(u8::is_ascii_alphanumeric)).then_some(string)
+    let plain =
+        string.iter().all(|&b| b.is_ascii_graphic() && !b"%*?:;<>|\"'`$()[]{}\\,=".contains(&b));
+    (plain && string.len() > 3 && string.iter().skip(1).any(u8::is_ascii_alphanumeric))
+        .then_some(string)
 }
 
 /// The string that has `.so` at `at`, if the whole of it is a library's name.
@@ -149,6 +151,8 @@ mod tests {
         assert_eq!(hits.literals.len(), 2);
         let mut shallow = Hits::default();
         scanner.scan(data, Depth { words: false, libraries: false }, &mut shallow);
-        assert!(shallow.words.is_empty() && shallow.libraries.is_empty() && shallow.paths == hits.paths);
+        assert!(
+            shallow.words.is_empty() && shallow.libraries.is_empty() && shallow.paths == hits.paths
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Scripts that are named or come by rules → their interpreters, and the commands that shell scripts name.
+//! Scripts that are named or come by rules → their interpreters, and the commands that shell
+//! scripts name.
 
 use std::collections::BTreeSet;
 
@@ -22,17 +23,20 @@ const MAX_NAMESAKES: usize = 10_000;
 /// Names under which shells go.
 const SHELLS: &[&[u8]] = &[b"sh", b"dash", b"bash", b"ash", b"ksh", b"mksh", b"zsh", b"busybox"];
 
-/// Takes the interpreter of a script that came by a rule, and notes it as a program. Nothing where it is not
-/// there: the image starts without.
+/// Takes the interpreter of a script that came by a rule, and notes it as a program. Nothing where
+/// it is not there: the image starts without.
 pub(super) fn interpreter(
     (script, line): (&ImagePath, &Shebang),
     dirs: &[ImagePath],
     evidence: &mut Evidence,
     growing: &mut Growing<'_>,
 ) -> Result<Vec<ImagePath>, PlanError> {
-    // What `env` starts is known by its name; that `env` itself starts it is a matter of how it is called.
+    // What `env` starts is known by its name; that `env` itself starts it is a matter of how it is
+    // called.
     let wanted = line.command.as_ref().unwrap_or(&line.interpreter);
-    let Ok((path, found)) = interpreters::find(wanted, dirs, growing) else { return Ok(Vec::new()) };
+    let Ok((path, found)) = interpreters::find(wanted, dirs, growing) else {
+        return Ok(Vec::new());
+    };
     if !growing.has(&found.path) {
         growing.take(&found, Reason::Interpreter(script.clone()))?;
         evidence.programs.insert(path.clone(), found.path);
@@ -41,8 +45,8 @@ pub(super) fn interpreter(
     Ok(Vec::new())
 }
 
-/// Notes which interpreter a script of the sysroot has: its packages are what the script is written for. So are
-/// they for a script of the user's that asks for one.
+/// Notes which interpreter a script of the sysroot has: its packages are what the script is written
+/// for. So are they for a script of the user's that asks for one.
 pub(super) fn language(
     (script, line): (&ImagePath, &Shebang),
     evidence: &mut Evidence,
@@ -54,8 +58,8 @@ pub(super) fn language(
     }
 }
 
-/// Whether a Perl script loads a module that is installed system-wide, beside Perl's own: with it may come drivers
-/// that no line names.
+/// Whether a Perl script loads a module that is installed system-wide, beside Perl's own: with it
+/// may come drivers that no line names.
 fn uses_perl_packages(script: &ImagePath, growing: &Growing<'_>) -> bool {
     let Some(text) = text(script, growing) else { return false };
     let dirs = files::expand(b"/usr/share/perl5", growing)
@@ -63,15 +67,18 @@ fn uses_perl_packages(script: &ImagePath, growing: &Growing<'_>) -> bool {
         .chain(files::expand(b"/usr/lib*/*/perl5/5.*", growing))
         .chain(files::expand(b"/usr/local/share/perl/5.*", growing));
     let dirs: Vec<ImagePath> = dirs.collect();
-    let lines =
-        text.split(|&b| b == b'\n').flat_map(|line| line.split(|&b| b == b';')).map(<[u8]>::trim_ascii);
-    let words =
-        lines.filter_map(|line| line.strip_prefix(b"use ").or_else(|| line.strip_prefix(b"require ")));
+    let lines = text
+        .split(|&b| b == b'\n')
+        .flat_map(|line| line.split(|&b| b == b';'))
+        .map(<[u8]>::trim_ascii);
+    let words = lines
+        .filter_map(|line| line.strip_prefix(b"use ").or_else(|| line.strip_prefix(b"require ")));
     words.take(MAX_MODULES).any(|rest| {
         let end = rest.iter().position(|b| !b.is_ascii_alphanumeric() && !b"_:".contains(b));
         let module = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
         let file = String::from_utf8_lossy(module).replace("::", "/") + ".pm";
-        dirs.iter().any(|dir| growing.view.find(&[dir.as_bytes(), b"/", file.as_bytes()].concat()).is_ok())
+        dirs.iter()
+            .any(|dir| growing.view.find(&[dir.as_bytes(), b"/", file.as_bytes()].concat()).is_ok())
     })
 }
 
@@ -93,15 +100,17 @@ pub(super) fn modules(
     }
 }
 
-/// Notes the paths of the sysroot that a script of the sysroot names and that bear its name, as those in the
-/// constants of programs: debootstrap's `/usr/share/debootstrap`.
+/// Notes the paths of the sysroot that a script of the sysroot names and that bear its name, as
+/// those in the constants of programs: debootstrap's `/usr/share/debootstrap`.
 pub(super) fn namesakes(script: &ImagePath, evidence: &mut Evidence, growing: &Growing<'_>) {
     if growing.view.is_own(script) {
         return;
     }
     let Some(text) = text(script, growing) else { return };
     let in_path = |b: &u8| b.is_ascii_alphanumeric() || b"/._+-".contains(b);
-    for word in text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH) {
+    for word in
+        text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH)
+    {
         let own = namesake::is_named_after(word, script.file_name());
         if own && evidence.namesakes.len() < MAX_NAMESAKES && growing.view.find(word).is_ok() {
             evidence.namesakes.entry(word.into()).or_insert_with(|| script.clone());

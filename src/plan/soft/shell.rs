@@ -1,7 +1,7 @@
 //! The text of a shell script → the commands it names. Pure.
 //!
-//! No parser of the shell's language: words where a command may stand. A name that is none of the caller's
-//! commands leads nowhere.
+//! No parser of the shell's language: words where a command may stand. A name that is none of the
+//! caller's commands leads nowhere.
 
 use std::collections::BTreeSet;
 
@@ -19,8 +19,8 @@ pub(super) struct Names {
 
 /// Words after which a command stands.
 const BEFORE: &[&[u8]] = &[
-    b"if", b"then", b"else", b"elif", b"do", b"while", b"until", b"!", b"{", b"time", b"exec", b"command",
-    b"eval",
+    b"if", b"then", b"else", b"elif", b"do", b"while", b"until", b"!", b"{", b"time", b"exec",
+    b"command", b"eval",
 ];
 /// Commands that start another: both are named.
 const STARTERS: &[&[u8]] = &[b"env", b"nohup", b"nice", b"xargs", b"sudo", b"setsid", b"timeout"];
@@ -155,7 +155,9 @@ impl Reader {
     fn plain<'t>(&mut self, byte: u8, after: &'t [u8]) -> &'t [u8] {
         match byte {
             b'#' if self.word.is_empty() => return line_end(after),
-            b'<' if after.starts_with(b"<") && !after.starts_with(b"<<") => return self.document(after),
+            b'<' if after.starts_with(b"<") && !after.starts_with(b"<<") => {
+                return self.document(after);
+            }
             b'\n' => {
                 self.separate();
                 self.fresh.clear();
@@ -291,7 +293,10 @@ mod tests {
 
     #[test]
     fn words_where_a_command_may_stand() {
-        check("#!/bin/sh\nset -e; mkdir -p /x && chown a /x | tee y # comment rm\n", "chown mkdir tee");
+        check(
+            "#!/bin/sh\nset -e; mkdir -p /x && chown a /x | tee y # comment rm\n",
+            "chown mkdir tee",
+        );
         check("if grep -q x y; then A=1 B=$C exec gosu x \"$@\"; else ! id; fi", "gosu grep id");
         check("for x in a b; do cat \"$x\" >out; done <in", "cat");
         check(

@@ -122,8 +122,10 @@ fn expands_as_buildkit_does() {
 
 #[test]
 fn finds_what_is_malformed() {
-    let required =
-        |name: &str, message: &str| FaultKind::Required { name: name.into(), message: message.into() };
+    let required = |name: &str, message: &str| FaultKind::Required {
+        name: name.into(),
+        message: message.into(),
+    };
     let modifier = |modifier: &str| FaultKind::Modifier { modifier: modifier.into() };
     for (word, wanted) in [
         ("'a", FaultKind::Quote { quote: '\'' }),
@@ -157,20 +159,24 @@ fn finds_what_is_malformed() {
 fn says_where() {
     let at = |word: &str| expand(word, BACKSLASH, &scope(), &mut Budget::default()).unwrap_err().at;
     assert_eq!((at("a${A"), at("a'b"), at("ab${A:-${B}"), at("x${A:=y}")), (1, 1, 2, 1));
-    let unset = expand("a$X ${Y} ${Z:-} \"$X\"", BACKSLASH, &scope(), &mut Budget::default()).unwrap().unset;
+    let unset = expand("a$X ${Y} ${Z:-} \"$X\"", BACKSLASH, &scope(), &mut Budget::default())
+        .unwrap()
+        .unset;
     assert_eq!(unset, [(1, "X".into()), (4, "Y".into()), (17, "X".into())]);
 }
 
 #[test]
 fn the_escape_character_is_the_files() {
-    let run =
-        |word: &str| expand(word, Mode::Word { escape: '`' }, &scope(), &mut Budget::default()).unwrap().text;
+    let run = |word: &str| {
+        expand(word, Mode::Word { escape: '`' }, &scope(), &mut Budget::default()).unwrap().text
+    };
     assert_eq!((run("`$A\\n").as_str(), run("\"f`\"\"").as_str()), ("$A\\n", "f\""));
 }
 
 #[test]
 fn here_documents_keep_their_quotes() {
-    let run = |text: &str| expand(text, Mode::Heredoc, &scope(), &mut Budget::default()).unwrap().text;
+    let run =
+        |text: &str| expand(text, Mode::Heredoc, &scope(), &mut Budget::default()).unwrap().text;
     assert_eq!(run("it's \"$SHELL\"\n\\$A ${A#x}\n"), "it's \"bash\"\n$A xyy\n");
 }
 
@@ -205,6 +211,7 @@ fn is_bounded() {
     assert!(run("${B/*b*bc/x}").is_err_and(too_large));
 
     let mut budget = Budget::default();
-    let words = (0..1000).take_while(|_| expand("$B", BACKSLASH, &big, &mut budget).is_ok()).count();
+    let words =
+        (0..1000).take_while(|_| expand("$B", BACKSLASH, &big, &mut budget).is_ok()).count();
     assert_eq!(words, 64);
 }

@@ -1,5 +1,5 @@
-//! Instructions that only change the config. Where Docker has them, the answers are those of dockerd 20.10 and its
-//! classic builder.
+//! Instructions that only change the config. Where Docker has them, the answers are those of
+//! dockerd 20.10 and its classic builder.
 
 use super::*;
 
@@ -19,7 +19,10 @@ fn values_are_dockers() {
             "SHELL [\"/bin/x\", \"-c\"]\nCMD a b",
             "2 shell [\"/bin/x\", \"-c\"]\n3 cmd [\"/bin/x\", \"-c\", \"a b\"]",
         ),
-        ("EXPOSE 80 81/udp 90-92/TCP 100:200", "2 expose 80/tcp 81/udp 90/tcp 91/tcp 92/tcp 200/tcp"),
+        (
+            "EXPOSE 80 81/udp 90-92/TCP 100:200",
+            "2 expose 80/tcp 81/udp 90/tcp 91/tcp 92/tcp 200/tcp",
+        ),
         (
             "STOPSIGNAL SIGKILL\nSTOPSIGNAL kill\nSTOPSIGNAL 9",
             "2 stopsignal SIGKILL\n3 stopsignal kill\n4 stopsignal 9",
@@ -28,7 +31,10 @@ fn values_are_dockers() {
         ("VOLUME [\"/a\",\"b c\"]", "2 volume [\"/a\", \"b c\"]"),
         ("USER x y\nUSER \"\"\nUSER $x", "2 user \"x y\"\n3 user \"\"\n4 user \"\""),
         ("MAINTAINER me and  you", "2 maintainer \"me and  you\""),
-        ("WORKDIR a\nWORKDIR b/../c\nWORKDIR ./d/", "2 workdir /a\n3 workdir /a/c\n4 workdir /a/c/d"),
+        (
+            "WORKDIR a\nWORKDIR b/../c\nWORKDIR ./d/",
+            "2 workdir /a\n3 workdir /a/c\n4 workdir /a/c/d",
+        ),
         ("WORKDIR /a\nWORKDIR ../../b", "2 workdir /a\n3 workdir /b"),
         ("WORKDIR /a b\nWORKDIR \"/c\"", "2 workdir /a b\n3 workdir /c"),
         ("HEALTHCHECK none", "2 healthcheck none [0, 0, 0, 0] ms, 0 times"),
@@ -48,7 +54,10 @@ fn pairs_are_dockers() {
     for (text, wanted) in [
         ("ENV a b  c ", "2 env a=\"b  c\""),
         ("ENV a \"b\" 'c'", "2 env a=\"b c\""),
-        ("ENV a=1 b=$a c=\"x y\" d='$a' e=x\\ y", "2 env a=\"1\" b=\"\" c=\"x y\" d=\"$a\" e=\"x y\""),
+        (
+            "ENV a=1 b=$a c=\"x y\" d='$a' e=x\\ y",
+            "2 env a=\"1\" b=\"\" c=\"x y\" d=\"$a\" e=\"x y\"",
+        ),
         (
             "ENV a=\\$b c=\"\\$d\" e='\\$f' g=$$ h=$* i=a$",
             "2 env a=\"$b\" c=\"$d\" e=\"\\\\$f\" g=\"\" h=\"\" i=\"a$\"",
@@ -91,7 +100,10 @@ fn refuses_values_that_docker_refuses() {
         ("HEALTHCHECK CMD []", "HEALTHCHECK needs a command behind CMD"),
         ("HEALTHCHECK NONE x", "HEALTHCHECK needs nothing behind NONE"),
         ("HEALTHCHECK FOO x", "unknown health check `FOO`"),
-        ("HEALTHCHECK --interval=5ns CMD x", "`5ns` is not a duration: one millisecond is the least"),
+        (
+            "HEALTHCHECK --interval=5ns CMD x",
+            "`5ns` is not a duration: one millisecond is the least",
+        ),
         ("HEALTHCHECK --interval=-5s CMD x", "`-5s` is not a duration"),
         ("HEALTHCHECK --interval=5 CMD x", "`5` is not a duration: its unit is missing"),
         ("HEALTHCHECK --retries=-1 CMD x", "`-1` is not a number from 0 to 2147483647"),
@@ -118,8 +130,10 @@ fn the_example_has_every_instruction() {
     let text = include_str!("../../../Buildfile.example");
     let recipe = parse("Buildfile.example", text.as_bytes()).unwrap();
     let steps = recipe.stages.iter().flat_map(|stage| &stage.steps);
-    let mut used: Vec<&str> =
-        steps.map(|step| step.kind.name()).chain(["FROM", "MAINTAINER", "ONBUILD", "RUN"]).collect();
+    let mut used: Vec<&str> = steps
+        .map(|step| step.kind.name())
+        .chain(["FROM", "MAINTAINER", "ONBUILD", "RUN"])
+        .collect();
     used.sort_unstable();
     used.dedup();
     assert_eq!(used, super::super::flags::INSTRUCTIONS);

@@ -111,7 +111,11 @@ fn hints_say_what_to_do() {
             "only ARG may come before it; begin with `FROM scratch`",
         ),
         ("", "there is no FROM, so nothing to build", "begin with `FROM scratch`"),
-        ("# nothing\nARG a=b", "there is no FROM, so nothing to build", "begin with `FROM scratch`"),
+        (
+            "# nothing\nARG a=b",
+            "there is no FROM, so nothing to build",
+            "begin with `FROM scratch`",
+        ),
         (
             "FROM scratch # base",
             "FROM needs an image, and perhaps `AS` and a name",
@@ -125,7 +129,11 @@ fn hints_say_what_to_do() {
             "write the instructions in the Buildfile that starts from this image",
         ),
         ("FROM scratch\nSTOPSIGNAL SIGTREM", "`SIGTREM` is not a signal", "did you mean `TERM`?"),
-        ("# escape=x\nFROM scratch", "`x` cannot be the escape character", "it is `\\` or a backtick"),
+        (
+            "# escape=x\nFROM scratch",
+            "`x` cannot be the escape character",
+            "it is `\\` or a backtick",
+        ),
         (
             "FROM scratch AS a\nCOPY --from=$a b /",
             "`--from` takes no variables",
@@ -148,7 +156,10 @@ fn refuses_what_depends_on_values() {
         ("FROM --platform=$a scratch", "the platform is empty"),
         ("ARG a\nFROM $a", "the image to start from is empty"),
         ("FROM scratch\nLABEL x=\"${a:?set a}\"", "variable `a`: set a"),
-        ("FROM scratch\nARG a=x\nEXPOSE $a", "`x` is not a port: a port is a number from 0 to 65535"),
+        (
+            "FROM scratch\nARG a=x\nEXPOSE $a",
+            "`x` is not a port: a port is a number from 0 to 65535",
+        ),
         ("FROM scratch\nARG a=../b\nCOPY $a /", "`../b` is outside the context"),
         ("# escape=\\\n# escape=\\\nFROM scratch", "the parser directive `escape` is given twice"),
     ] {
@@ -160,7 +171,8 @@ fn refuses_what_depends_on_values() {
 fn the_target_is_found_or_guessed() {
     let target = |name: &str| {
         let arguments = Arguments { target: Some(name.into()), ..Arguments::default() };
-        let faults = evaluate_on("FROM scratch AS builder", &arguments, &Inherited::default()).unwrap_err();
+        let faults =
+            evaluate_on("FROM scratch AS builder", &arguments, &Inherited::default()).unwrap_err();
         (faults.faults[0].kind.to_string(), faults.faults[0].kind.hint())
     };
     assert_eq!(
@@ -180,7 +192,8 @@ fn many_faults_are_counted() {
 #[test]
 fn notices_show_their_place() {
     let (recipe, evaluation) =
-        evaluate_on("FROM scratch\nARG TOKEN", &Arguments::default(), &Inherited::default()).unwrap();
+        evaluate_on("FROM scratch\nARG TOKEN", &Arguments::default(), &Inherited::default())
+            .unwrap();
     assert_eq!(
         evaluation.notices[0].show(&recipe.source),
         "ARG `TOKEN` looks like a secret, and whoever has the image can read it\n --> Buildfile:2:5\n  |\n2 | ARG TOKEN\n  |     ^^^^^"

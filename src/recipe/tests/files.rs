@@ -35,7 +35,9 @@ fn copies() {
 #[test]
 fn destinations_are_under_the_working_directory() {
     assert_eq!(
-        steps("WORKDIR /w\nCOPY a b/c\nCOPY a ..\nCOPY a /x\nMKDIR d\nSYMLINK ../x y\nCAP z cap_chown+ep"),
+        steps(
+            "WORKDIR /w\nCOPY a b/c\nCOPY a ..\nCOPY a /x\nMKDIR d\nSYMLINK ../x y\nCAP z cap_chown+ep"
+        ),
         "2 workdir /w\n3 copy \"a\" to /w/b/c\n4 copy \"a\" to /\n5 copy \"a\" to /x\n6 mkdir [`/w/d`]\n\
          7 symlink /w/y -> ../x\n8 cap /w/z cap_chown+ep\n"
     );
@@ -43,8 +45,7 @@ fn destinations_are_under_the_working_directory() {
 
 #[test]
 fn here_documents_are_files() {
-    let text =
-        "ARG v=1\nCOPY <<A <<-\"B\" c /d/\n$v '$v' \\$v\nA\n\t# $v\n\t\tx\n\tB\nCOPY <<E /e\nE\nLABEL a=b";
+    let text = "ARG v=1\nCOPY <<A <<-\"B\" c /d/\n$v '$v' \\$v\nA\n\t# $v\n\t\tx\n\tB\nCOPY <<E /e\nE\nLABEL a=b";
     assert_eq!(
         steps(text),
         "2 arg v=\"1\"\n3 copy <<A \"1 '1' $v\\n\" <<B \"# $v\\nx\\n\" \"c\" to /d (dir)\n\
@@ -66,7 +67,10 @@ fn packs() {
             "PACK --soft=all --library-path=lib --library-path=/l --sysroot=/s a",
             "pack [\"a\"] library-path=[\"lib\", \"/l\"] soft=All sysroot=\"/s\"",
         ),
-        ("MKDIR --mode=1777 --chown=0:5 /a b/c # tmp", "mkdir [`/a`, `/b/c`] mode=Bits(1023) owner=0:5"),
+        (
+            "MKDIR --mode=1777 --chown=0:5 /a b/c # tmp",
+            "mkdir [`/a`, `/b/c`] mode=Bits(1023) owner=0:5",
+        ),
         ("SYMLINK /usr/bin/app /app", "symlink /app -> /usr/bin/app"),
         ("CAP /app cap_net_bind_service+ep", "cap /app cap_net_bind_service+ep"),
     ] {
@@ -101,7 +105,10 @@ fn refuses() {
         ("COPY --from=$x a /", "`--from` takes no variables"),
         ("COPY --from=9 a /", "there is no stage 9: they count from 0 to 0"),
         ("COPY --from=0 a /", "stage `0` is not there yet: it comes later"),
-        ("COPY --exclude=[ a /", "the pattern `[` cannot be read: a `[...]` class in it is malformed"),
+        (
+            "COPY --exclude=[ a /",
+            "the pattern `[` cannot be read: a `[...]` class in it is malformed",
+        ),
         ("COPY a[ /", "the pattern `a[` cannot be read: a `[...]` class in it is malformed"),
         ("COPY a <<E\nE", "COPY cannot take a here-document as its destination"),
         ("COPY <<E /\nE x", "the here-document `E` has no end: no line is just `E`"),
@@ -124,6 +131,8 @@ fn refuses() {
     let long = "x".repeat(256);
     assert_eq!(
         messages(&format!("MKDIR {long}")),
-        [format!("`{long}` cannot be a path in the image: the path or one of its components is too long")]
+        [format!(
+            "`{long}` cannot be a path in the image: the path or one of its components is too long"
+        )]
     );
 }

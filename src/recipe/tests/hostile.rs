@@ -1,4 +1,5 @@
-//! Text that no one wrote in good faith: an error with a place, never a panic, never much time or memory.
+//! Text that no one wrote in good faith: an error with a place, never a panic, never much time or
+//! memory.
 
 use super::super::MAX_TEXT;
 use super::super::fault::FaultKind;
@@ -62,7 +63,8 @@ fn long_lines_and_many_lines() {
         let text = filled(head, piece);
         let shown = match evaluate_on(&text, &Arguments::default(), &Inherited::default()) {
             Ok((recipe, evaluation)) => {
-                let notices = evaluation.notices.iter().take(50).map(|notice| notice.show(&recipe.source));
+                let notices =
+                    evaluation.notices.iter().take(50).map(|notice| notice.show(&recipe.source));
                 notices.collect::<Vec<_>>().join("\n")
             }
             Err(faults) => faults.to_string(),
@@ -79,7 +81,8 @@ fn doubling_ends_at_the_limit() {
     assert_eq!(faults.faults[0].kind, FaultKind::TooLarge);
     let wide = "FROM scratch\nARG A\n".to_string() + &"ENV B=$A\nENV C=$A\n".repeat(30);
     let faults =
-        evaluate_on(&wide, &build_args(&[("A", &"x".repeat(1 << 20))]), &Inherited::default()).unwrap_err();
+        evaluate_on(&wide, &build_args(&[("A", &"x".repeat(1 << 20))]), &Inherited::default())
+            .unwrap_err();
     assert_eq!(faults.faults[0].kind, FaultKind::TooLarge);
 }
 

@@ -13,7 +13,8 @@ fn env_goes_before_arg() {
 #[test]
 fn arguments_hold_from_their_line_on() {
     assert!(
-        steps("LABEL x=$A\nARG A=1\nLABEL x=$A").contains("2 label x=\"\"\n3 arg A=\"1\"\n4 label x=\"1\"")
+        steps("LABEL x=$A\nARG A=1\nLABEL x=$A")
+            .contains("2 label x=\"\"\n3 arg A=\"1\"\n4 label x=\"1\"")
     );
     // What one line sets it does not see, as in Docker; before FROM it does.
     assert!(steps("ARG a=1 b=$a\nARG a\nLABEL x=$b$a").ends_with("label x=\"1\"\n"));
@@ -22,12 +23,15 @@ fn arguments_hold_from_their_line_on() {
 
 #[test]
 fn global_arguments_are_named_again() {
-    let text = "ARG a=scratch\nARG b=$a\nFROM $b\nLABEL x=$a\nARG a\nARG b=2\nARG c=$b\nLABEL x=$a$b$c";
+    let text =
+        "ARG a=scratch\nARG b=$a\nFROM $b\nLABEL x=$a\nARG a\nARG b=2\nARG c=$b\nLABEL x=$a$b$c";
     assert_eq!(
         run(text),
         "0: scratch\n4 label x=\"\"\n5 arg a=\"scratch\"\n6 arg b=\"2\"\n7 arg c=\"2\"\n8 label x=\"scratch22\"\n"
     );
-    assert!(run("ARG a\nFROM ${a:-scratch}\nARG a\nLABEL x=$a").ends_with("3 arg a\n4 label x=\"\"\n"));
+    assert!(
+        run("ARG a\nFROM ${a:-scratch}\nARG a\nLABEL x=$a").ends_with("3 arg a\n4 label x=\"\"\n")
+    );
     assert!(
         run_with("ARG a=1\nFROM scratch\nARG a\nLABEL x=$a", &build_args(&[("a", "2")]))
             .ends_with("x=\"2\"\n")
@@ -71,14 +75,20 @@ fn nothing_is_taken_from_the_host() {
 #[test]
 fn a_base_image_gives_its_variables() {
     let inherited = Inherited {
-        env: [("PATH", "/bin"), ("A", "base")].map(|(name, value)| (name.into(), value.into())).into(),
+        env: [("PATH", "/bin"), ("A", "base")]
+            .map(|(name, value)| (name.into(), value.into()))
+            .into(),
         workdir: Some(crate::path::ImagePath::new("/srv").unwrap()),
         shell: vec!["/bin/x".into(), "-e".into()],
     };
-    let text = "FROM img\nARG A=arg\nENV PATH=$PATH:/opt B=$A\nWORKDIR w\nCMD c\nFROM scratch\nLABEL x=$A";
-    let (_, evaluation) =
-        evaluate_on(text, &Arguments { target: Some("0".into()), ..Arguments::default() }, &inherited)
-            .unwrap();
+    let text =
+        "FROM img\nARG A=arg\nENV PATH=$PATH:/opt B=$A\nWORKDIR w\nCMD c\nFROM scratch\nLABEL x=$A";
+    let (_, evaluation) = evaluate_on(
+        text,
+        &Arguments { target: Some("0".into()), ..Arguments::default() },
+        &inherited,
+    )
+    .unwrap();
     assert_eq!(
         dump(&evaluation),
         "0: image img\n2 arg A=\"arg\"\n3 env PATH=\"/bin:/opt\" B=\"base\"\n4 workdir /srv/w\n\
@@ -141,9 +151,15 @@ fn tells_what_is_odd() {
             "the directive `syntax=docker/dockerfile:1` is ignored: imgb reads the file itself",
         ),
         ("#check=skip=all\nFROM scratch", "the directive `check=skip=all` is ignored"),
-        ("FROM scratch\nENV a \\\n\n b", "an empty line inside an instruction; Docker means to refuse these"),
+        (
+            "FROM scratch\nENV a \\\n\n b",
+            "an empty line inside an instruction; Docker means to refuse these",
+        ),
         ("FROM scratch\nENV a=b \\", "the last line ends as if another followed"),
-        ("FROM scratch\nLABEL a b", "LABEL with a blank instead of `=` is deprecated: write name=value"),
+        (
+            "FROM scratch\nLABEL a b",
+            "LABEL with a blank instead of `=` is deprecated: write name=value",
+        ),
         (
             "FROM scratch\nMAINTAINER m",
             "MAINTAINER is deprecated: write LABEL org.opencontainers.image.authors=...",
@@ -156,7 +172,10 @@ fn tells_what_is_odd() {
             "FROM scratch\nCOPY a --chown=1 /",
             "`--chown=1` is taken as a file: flags come before the first file",
         ),
-        ("FROM scratch\nCOPY a # b/", "`#` is taken as a file: a comment begins only at the start of a line"),
+        (
+            "FROM scratch\nCOPY a # b/",
+            "`#` is taken as a file: a comment begins only at the start of a line",
+        ),
         (
             "FROM scratch\nARG DB_PASSWORD",
             "ARG `DB_PASSWORD` looks like a secret, and whoever has the image can read it",

@@ -1,5 +1,5 @@
-//! The documents of an image as values: what they say is checked before it is used, and nothing that they name
-//! is opened here.
+//! The documents of an image as values: what they say is checked before it is used, and nothing
+//! that they name is opened here.
 
 use serde_json::{Map, Value};
 
@@ -48,8 +48,16 @@ pub(super) struct DockerImage {
     pub(super) names: Vec<String>,
 }
 
-const FIELDS: [&str; 8] =
-    ["schemaVersion", "mediaType", "config", "layers", "manifests", "annotations", "subject", "artifactType"];
+const FIELDS: [&str; 8] = [
+    "schemaVersion",
+    "mediaType",
+    "config",
+    "layers",
+    "manifests",
+    "annotations",
+    "subject",
+    "artifactType",
+];
 const DESCRIPTOR_FIELDS: [&str; 7] =
     ["mediaType", "digest", "size", "urls", "annotations", "platform", "data"];
 
@@ -66,13 +74,18 @@ pub(super) fn is_index(media_type: &str) -> bool {
 pub(super) fn is_manifest(media_type: &str) -> bool {
     matches!(
         media_type,
-        "application/vnd.oci.image.manifest.v1+json" | "application/vnd.docker.distribution.manifest.v2+json"
+        "application/vnd.oci.image.manifest.v1+json"
+            | "application/vnd.docker.distribution.manifest.v2+json"
     )
 }
 
-/// `bytes`, called `name`, as a manifest or index. `media_type` is what its descriptor calls it; the document
-/// must not say otherwise, and must not be both (CVE-2021-41190).
-pub(super) fn parse(name: &str, bytes: &[u8], media_type: Option<&str>) -> Result<Document, ImageError> {
+/// `bytes`, called `name`, as a manifest or index. `media_type` is what its descriptor calls it;
+/// the document must not say otherwise, and must not be both (CVE-2021-41190).
+pub(super) fn parse(
+    name: &str,
+    bytes: &[u8],
+    media_type: Option<&str>,
+) -> Result<Document, ImageError> {
     document(bytes, media_type).map_err(|why| ImageError::document(name, why))
 }
 
@@ -93,7 +106,9 @@ fn document(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> 
     let is_index_type = own.or(media_type).map(is_index);
     match (manifests, layers) {
         (Some(_), Some(_)) => Err("manifest and index in one".into()),
-        (Some(manifests), None) if is_index_type != Some(false) && !fields.contains_key("config") => {
+        (Some(manifests), None)
+            if is_index_type != Some(false) && !fields.contains_key("config") =>
+        {
             list(manifests)?.iter().map(descriptor).collect::<Result<_, _>>().map(Document::Index)
         }
         (None, Some(layers)) if is_index_type != Some(true) => {
@@ -116,11 +131,15 @@ fn list(value: &Value) -> Result<&[Value], String> {
 fn descriptor(value: &Value) -> Result<Descriptor, String> {
     let fields = json::fields(value, &DESCRIPTOR_FIELDS)?;
     let text = |name: &str| {
-        fields.get(name).and_then(Value::as_str).ok_or_else(|| format!("a descriptor without {name}"))
+        fields
+            .get(name)
+            .and_then(Value::as_str)
+            .ok_or_else(|| format!("a descriptor without {name}"))
     };
     let digest: Digest = text("digest")?.parse().map_err(|error| format!("{error}"))?;
     // No allocation is ever made from this number.
-    let size = fields.get("size").and_then(Value::as_u64).filter(|size| i64::try_from(*size).is_ok());
+    let size =
+        fields.get("size").and_then(Value::as_u64).filter(|size| i64::try_from(*size).is_ok());
     let size = size.ok_or("a descriptor whose size is no number of bytes")?;
     if let Some(data) = fields.get("data") {
         let data = data.as_str().and_then(base64).ok_or("a descriptor whose data is no base64")?;
@@ -131,7 +150,8 @@ fn descriptor(value: &Value) -> Result<Descriptor, String> {
     let annotation = |name: &str| fields.get("annotations").and_then(|all| all.get(name)?.as_str());
     let names = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
     let platform = fields.get("platform").and_then(platform);
-    let unknown = platform.as_ref().is_some_and(|p| p.os == "unknown" && p.architecture == "unknown");
+    let unknown =
+        platform.as_ref().is_some_and(|p| p.os == "unknown" && p.architecture == "unknown");
     Ok(Descriptor {
         media_type: text("mediaType")?.into(),
         digest,
@@ -151,9 +171,10 @@ pub(super) fn platform(value: &Value) -> Option<Platform> {
 
 /// The diff ids of a configuration.
 pub(super) fn diff_ids(config: &Value) -> Result<Vec<DiffId>, String> {
-    let rootfs = json::fields(config, &["rootfs", "config", "history", "architecture", "os", "variant"])?
-        .get("rootfs")
-        .ok_or("it has no rootfs")?;
+    let rootfs =
+        json::fields(config, &["rootfs", "config", "history", "architecture", "os", "variant"])?
+            .get("rootfs")
+            .ok_or("it has no rootfs")?;
     let ids = json::fields(rootfs, &["type", "diff_ids"])?;
     match ids.get("diff_ids") {
         None | Some(Value::Null) => Ok(Vec::new()),
@@ -168,7 +189,8 @@ fn diff_id(value: &Value) -> Result<DiffId, String> {
 
 /// Docker's `manifest.json`.
 pub(super) fn docker(bytes: &[u8]) -> Result<Vec<DockerImage>, ImageError> {
-    let parsed = json::parse(bytes).and_then(|value| list(&value)?.iter().map(docker_image).collect());
+    let parsed =
+        json::parse(bytes).and_then(|value| list(&value)?.iter().map(docker_image).collect());
     parsed.map_err(|why| ImageError::document("manifest.json", why))
 }
 
@@ -178,12 +200,16 @@ fn docker_image(value: &Value) -> Result<DockerImage, String> {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(items) => list(items)?
             .iter()
-            .map(|item| item.as_str().map(str::to_owned).ok_or_else(|| format!("{name} holds no text")))
+            .map(|item| {
+                item.as_str().map(str::to_owned).ok_or_else(|| format!("{name} holds no text"))
+            })
             .collect(),
     };
     let layers = texts("Layers")?;
-    let config = fields.get("Config").and_then(Value::as_str).ok_or("an image without Config")?.to_owned();
-    // Members are looked up by these, and only among members; still nobody has a use for such names.
+    let config =
+        fields.get("Config").and_then(Value::as_str).ok_or("an image without Config")?.to_owned();
+    // Members are looked up by these, and only among members; still nobody has a use for such
+    // names.
     for name in layers.iter().chain([&config]) {
         if name.is_empty() || name.starts_with('/') || name.split('/').any(|part| part == "..") {
             return Err("a path that leads out of the archive".into());
@@ -243,7 +269,9 @@ mod tests {
         let one = blob("x");
         let manifest = format!(r#"{{"schemaVersion":2,"config":{one},"layers":[{one}]}}"#);
         assert!(matches!(document(manifest.as_bytes(), Some(MANIFEST)), Ok(Document::Manifest(_))));
-        assert!(document(manifest.as_bytes(), Some("application/vnd.oci.image.index.v1+json")).is_err());
+        assert!(
+            document(manifest.as_bytes(), Some("application/vnd.oci.image.index.v1+json")).is_err()
+        );
         for wrong in [
             format!(r#"{{"schemaVersion":2,"config":{one},"layers":[],"manifests":[]}}"#),
             format!(r#"{{"schemaVersion":2,"config":{one},"manifests":[]}}"#),
@@ -286,7 +314,8 @@ mod tests {
 
     #[test]
     fn docker_names_stay_in_the_archive() {
-        let parse = |layer: &str| docker(format!(r#"[{{"Config":"c","Layers":["{layer}"]}}]"#).as_bytes());
+        let parse =
+            |layer: &str| docker(format!(r#"[{{"Config":"c","Layers":["{layer}"]}}]"#).as_bytes());
         assert_eq!(parse("abc/layer.tar").unwrap()[0].layers, ["abc/layer.tar"]);
         for layer in ["../x", "/etc/passwd", "a/../../x", ""] {
             assert!(parse(layer).is_err(), "{layer}");

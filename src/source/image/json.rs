@@ -1,16 +1,18 @@
-//! JSON as the OCI documents may be: readers that disagree on one document are a way to hide an image in it.
+//! JSON as the OCI documents may be: readers that disagree on one document are a way to hide an
+//! image in it.
 
 use std::{cell::RefCell, fmt, rc::Rc};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Fields whose value is a map of the user's own names: there `Version` and `version` are two things.
+/// Fields whose value is a map of the user's own names: there `Version` and `version` are two
+/// things.
 const FREE_MAPS: [&str; 5] = ["annotations", "Labels", "ExposedPorts", "Volumes", "Env"];
 
-/// `bytes` as JSON: UTF-8 without a byte order mark, nothing behind it, at most 128 deep, and no name twice in
-/// one object (OCI image-spec, considerations.md), which in fields holds whatever their case: Go's decoder takes
-/// `MediaType` for `mediaType`.
+/// `bytes` as JSON: UTF-8 without a byte order mark, nothing behind it, at most 128 deep, and no
+/// name twice in one object (OCI image-spec, considerations.md), which in fields holds whatever
+/// their case: Go's decoder takes `MediaType` for `mediaType`.
 ///
 /// # Errors
 /// What is wrong and where.
@@ -18,7 +20,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     // The parser itself ends recursion at 128.
     let path = Rc::new(RefCell::new(Vec::new()));
-    let value = Strict { path }.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    let value =
+        Strict { path }.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
     deserializer.end().map_err(|error| error.to_string())?;
     Ok(value)
 }
@@ -82,8 +85,11 @@ impl<'de> Visitor<'de> for Strict {
         while let Some(name) = fields.next_key::<String>()? {
             let key = if free { name.clone() } else { name.to_lowercase() };
             if !folded.insert(key) {
-                let name = crate::path::escape(name.chars().take(100).collect::<String>().as_bytes());
-                return Err(A::Error::custom(format_args!("the name `{name}` occurs twice in one object")));
+                let name =
+                    crate::path::escape(name.chars().take(100).collect::<String>().as_bytes());
+                return Err(A::Error::custom(format_args!(
+                    "the name `{name}` occurs twice in one object"
+                )));
             }
             self.path.borrow_mut().push(name.clone());
             let value = fields.next_value_seed(Self { path: Rc::clone(&self.path) })?;
@@ -94,14 +100,19 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-/// The fields of a document, of which `known` must be spelled as they are here: a reader that folds case would
-/// see what this one does not.
+/// The fields of a document, of which `known` must be spelled as they are here: a reader that folds
+/// case would see what this one does not.
 ///
 /// # Errors
 /// Where `value` is no object, and at a known field in another case.
-pub(super) fn fields<'a>(value: &'a Value, known: &[&str]) -> Result<&'a Map<String, Value>, String> {
+pub(super) fn fields<'a>(
+    value: &'a Value,
+    known: &[&str],
+) -> Result<&'a Map<String, Value>, String> {
     let fields = value.as_object().ok_or("no JSON object")?;
-    let wrong = |name: &&String| known.iter().any(|known| known.eq_ignore_ascii_case(name) && known != *name);
+    let wrong = |name: &&String| {
+        known.iter().any(|known| known.eq_ignore_ascii_case(name) && known != *name)
+    };
     match fields.keys().find(wrong) {
         Some(name) => Err(format!("the field `{name}` is spelled in another case")),
         None => Ok(fields),
@@ -133,7 +144,8 @@ mod tests {
 
     #[test]
     fn free_maps_tell_case_apart() {
-        let text = r#"{"config":{"Labels":{"Version":"1","version":"2"}},"n":[1,-1,0.5,null,true]}"#;
+        let text =
+            r#"{"config":{"Labels":{"Version":"1","version":"2"}},"n":[1,-1,0.5,null,true]}"#;
         let value = parse(text.as_bytes()).unwrap();
         assert_eq!(value, serde_json::from_str::<Value>(text).unwrap());
         assert!(parse(br#"{"Labels":{"a":1,"a":2}}"#).is_err());

@@ -1,4 +1,5 @@
-//! Layers → trees: each blob is hashed before it is opened, and what comes out of it is hashed again.
+//! Layers → trees: each blob is hashed before it is opened, and what comes out of it is hashed
+//! again.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -40,8 +41,8 @@ struct Spooled {
     range: Range<u64>,
 }
 
-/// Opens all layers. Their contents go into one nameless file in `dir`, so that an image of thousands of
-/// layers needs one descriptor.
+/// Opens all layers. Their contents go into one nameless file in `dir`, so that an image of
+/// thousands of layers needs one descriptor.
 pub(super) fn open(
     name: &str,
     place: &Place,
@@ -60,10 +61,14 @@ pub(super) fn open(
     }
     let archive = Arc::new(Archive { name: name.to_owned(), file });
     let layers = described.into_iter().zip(spooled).map(|((layer, diff_id), spooled)| {
-        let contents =
-            read::read_range(&archive, spooled.range.clone(), Whiteouts::Apply, read::Limits::default());
-        let contents =
-            contents.map_err(|error| ReadError { archive: format!("{name}: layer {diff_id}"), ..error })?;
+        let contents = read::read_range(
+            &archive,
+            spooled.range.clone(),
+            Whiteouts::Apply,
+            read::Limits::default(),
+        );
+        let contents = contents
+            .map_err(|error| ReadError { archive: format!("{name}: layer {diff_id}"), ..error })?;
         Ok(Layer {
             digest: spooled.blob.digest,
             size: spooled.blob.size,
@@ -121,7 +126,9 @@ fn checked(place: &Place, layer: &Described) -> Result<Blob, ImageError> {
         .map_err(|source| ImageError::Unreadable { name: layer.path.clone(), source })?;
     let (_, found, _) = hash.finish();
     match layer.blob {
-        Some((wanted, _)) if wanted != found => Err(ImageError::Digest { what: "blob", wanted, found }),
+        Some((wanted, _)) if wanted != found => {
+            Err(ImageError::Digest { what: "blob", wanted, found })
+        }
         _ => Ok(Blob { digest: found, ..blob }),
     }
 }

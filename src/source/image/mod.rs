@@ -1,8 +1,8 @@
 //! An image in a file or directory, opened: every digest and size is verified, every layer is read.
 //!
-//! Images are hostile until proven otherwise. Documents are read up to 4 MiB, digests are parsed before they
-//! become file names, nothing that a document names by URL is ever fetched, and links are followed among an
-//! archive's own members only.
+//! Images are hostile until proven otherwise. Documents are read up to 4 MiB, digests are parsed
+//! before they become file names, nothing that a document names by URL is ever fetched, and links
+//! are followed among an archive's own members only.
 
 mod document;
 mod error;
@@ -35,7 +35,8 @@ pub use name::{ImageName, NameError, Transport};
 /// How an image is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Which one; another is refused. `None` takes the only one, or of several the one for `machine`.
+    /// Which one; another is refused. `None` takes the only one, or of several the one for
+    /// `machine`.
     pub platform: Option<Platform>,
     /// This machine's platform.
     pub machine: Platform,
@@ -101,9 +102,9 @@ struct Found {
     platform: Option<Platform>,
 }
 
-/// Opens the image that `name` names and verifies all of it: digests, sizes, diff ids. What kind of image it is
-/// its content tells; an archive that is an OCI layout and a `docker save` archive at once is read as the
-/// former, which has more digests, and refused where the two disagree.
+/// Opens the image that `name` names and verifies all of it: digests, sizes, diff ids. What kind of
+/// image it is its content tells; an archive that is an OCI layout and a `docker save` archive at
+/// once is read as the former, which has more digests, and refused where the two disagree.
 ///
 /// # Errors
 /// [`ImageError`]
@@ -128,7 +129,9 @@ pub fn open(name: &ImageName, options: &Options) -> Result<Image, ImageError> {
         (_, Some(docker), None | Some(Transport::DockerArchive)) => {
             in_docker_archive(&place, name, document::docker(&docker)?)?
         }
-        (_, None, Some(Transport::DockerArchive)) => return Err(no_image("it has no manifest.json")),
+        (_, None, Some(Transport::DockerArchive)) => {
+            return Err(no_image("it has no manifest.json"));
+        }
         (None, ..) if matches!(place, Place::Directory { .. }) => {
             return Err(no_image("it has no index.json, so it is no OCI layout"));
         }
@@ -143,8 +146,8 @@ fn whole(name: String, place: Place, found: Found, options: &Options) -> Result<
     let shown = format!("configuration {}", document.digest);
     let config = document::config(&shown, &document.bytes)?;
     let no_config = |why: String| ImageError::document(&shown, why);
-    let platform =
-        document::platform(&config).ok_or_else(|| no_config("it has no architecture or os".into()))?;
+    let platform = document::platform(&config)
+        .ok_or_else(|| no_config("it has no architecture or os".into()))?;
     if let Some(wanted) = options.platform.as_ref().filter(|wanted| **wanted != platform) {
         return Err(ImageError::OtherPlatform {
             name,
@@ -165,11 +168,26 @@ fn whole(name: String, place: Place, found: Found, options: &Options) -> Result<
     for layer in &layers {
         notes.extend(layer.notes());
     }
-    Ok(Image { name, names, platform, config, config_document: document, manifest, layers, notes, place })
+    Ok(Image {
+        name,
+        names,
+        platform,
+        config,
+        config_document: document,
+        manifest,
+        layers,
+        notes,
+        place,
+    })
 }
 
 /// The image in an OCI layout (OCI image-spec, image-layout.md).
-fn in_layout(place: &Place, name: &ImageName, index: &[u8], options: &Options) -> Result<Found, ImageError> {
+fn in_layout(
+    place: &Place,
+    name: &ImageName,
+    index: &[u8],
+    options: &Options,
+) -> Result<Found, ImageError> {
     let marker = place.document("oci-layout")?.ok_or_else(|| ImageError::NoImage {
         name: name.to_string(),
         why: "it has no file oci-layout, so it is no OCI layout",
@@ -194,7 +212,9 @@ fn in_layout(place: &Place, name: &ImageName, index: &[u8], options: &Options) -
         return Err(ImageError::document(&shown, "no image: its type is another"));
     }
     let bytes = select::blob(place, descriptor)?;
-    let Document::Manifest(manifest) = document::parse(&shown, &bytes, Some(&descriptor.media_type))? else {
+    let Document::Manifest(manifest) =
+        document::parse(&shown, &bytes, Some(&descriptor.media_type))?
+    else {
         return Err(ImageError::document(&shown, "it is no manifest"));
     };
     let config = select::blob(place, &manifest.config)?;
@@ -213,7 +233,11 @@ fn in_layout(place: &Place, name: &ImageName, index: &[u8], options: &Options) -
 }
 
 /// The image in an archive that `docker save` made (moby's `image/tarexport`).
-fn in_docker_archive(place: &Place, name: &ImageName, images: Vec<DockerImage>) -> Result<Found, ImageError> {
+fn in_docker_archive(
+    place: &Place,
+    name: &ImageName,
+    images: Vec<DockerImage>,
+) -> Result<Found, ImageError> {
     let all: Vec<String> = images.iter().flat_map(|image| image.names.clone()).collect();
     let is_wanted = |image: &DockerImage| match &name.tag {
         None => true,
@@ -228,8 +252,9 @@ fn in_docker_archive(place: &Place, name: &ImageName, images: Vec<DockerImage>) 
         }
         Err(_) => return Err(ImageError::SeveralImages { name: name.to_string(), there: all }),
     };
-    let bytes =
-        place.document(&image.config)?.ok_or_else(|| ImageError::MissingMember(image.config.clone()))?;
+    let bytes = place
+        .document(&image.config)?
+        .ok_or_else(|| ImageError::MissingMember(image.config.clone()))?;
     let found = Digest::of(&bytes);
     if let Some(wanted) = digest_in(&image.config).filter(|wanted| *wanted != found) {
         return Err(ImageError::Digest { what: "blob", wanted, found });
@@ -237,8 +262,10 @@ fn in_docker_archive(place: &Place, name: &ImageName, images: Vec<DockerImage>) 
     let mut layers = Vec::new();
     for path in image.layers {
         let part = place.part(&path)?.ok_or_else(|| ImageError::MissingMember(path.clone()))?;
-        // In an archive of blobs the name is a digest; before, it was an identifier of something else.
-        let blob = path.strip_prefix("blobs/sha256/").and_then(digest_in).map(|digest| (digest, part.len));
+        // In an archive of blobs the name is a digest; before, it was an identifier of something
+        // else.
+        let blob =
+            path.strip_prefix("blobs/sha256/").and_then(digest_in).map(|digest| (digest, part.len));
         layers.push(Described { path, blob, media_type: None });
     }
     let config = image::Document { digest: found, bytes };
@@ -259,7 +286,10 @@ fn agree(place: &Place, found: &Found, images: &[DockerImage]) -> Result<(), Ima
         if image.config == config {
             let same = image.layers.iter().eq(found.layers.iter().map(|layer| &layer.path));
             if !same {
-                return Err(ImageError::document("manifest.json", "other layers than the index leads to"));
+                return Err(ImageError::document(
+                    "manifest.json",
+                    "other layers than the index leads to",
+                ));
             }
         } else if place.part(&image.config)?.is_none() {
             return Err(ImageError::MissingMember(image.config.clone()));
@@ -269,7 +299,8 @@ fn agree(place: &Place, found: &Found, images: &[DockerImage]) -> Result<(), Ima
 }
 
 impl Image {
-    /// The whole file system, all layers over each other. Parents that no layer has an entry for are not in it.
+    /// The whole file system, all layers over each other. Parents that no layer has an entry for
+    /// are not in it.
     pub fn merged(&self) -> Tree {
         let mut tree = Tree::new();
         for layer in &self.layers {
@@ -278,43 +309,58 @@ impl Image {
         tree
     }
 
-    /// The blob of a layer as it is stored, to be copied. Opened again: whoever copies it compares the digest
-    /// of what was copied.
+    /// The blob of a layer as it is stored, to be copied. Opened again: whoever copies it compares
+    /// the digest of what was copied.
     ///
     /// # Errors
     /// Where it is gone or has another length now.
     pub fn blob(&self, layer: &Layer) -> Result<Blob, ImageError> {
         let part = self.place.part(&layer.path)?.ok_or(ImageError::MissingBlob(layer.digest))?;
         if part.len != layer.size {
-            return Err(ImageError::Size { digest: layer.digest, wanted: layer.size, found: part.len });
+            return Err(ImageError::Size {
+                digest: layer.digest,
+                wanted: layer.size,
+                found: part.len,
+            });
         }
         Ok(Blob { digest: layer.digest, size: layer.size, extent: part.extent })
     }
 
-    /// Text fields of the configuration's `config` object, `Env` for instance: those of them that are text.
+    /// Text fields of the configuration's `config` object, `Env` for instance: those of them that
+    /// are text.
     pub fn texts(&self, field: &str) -> Vec<String> {
-        let items = self.config.get("config").and_then(|config| config.get(field)).and_then(Value::as_array);
+        let items = self
+            .config
+            .get("config")
+            .and_then(|config| config.get(field))
+            .and_then(Value::as_array);
         items.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
     }
 
-    /// A text field of the configuration's `config` object, `User` for instance; `None` where it is empty.
+    /// A text field of the configuration's `config` object, `User` for instance; `None` where it is
+    /// empty.
     pub fn text(&self, field: &str) -> Option<String> {
-        let value = self.config.get("config").and_then(|config| config.get(field)).and_then(Value::as_str);
+        let value =
+            self.config.get("config").and_then(|config| config.get(field)).and_then(Value::as_str);
         value.filter(|text| !text.is_empty()).map(Into::into)
     }
 
     /// The labels.
     pub fn labels(&self) -> BTreeMap<String, String> {
-        let labels =
-            self.config.get("config").and_then(|config| config.get("Labels")).and_then(Value::as_object);
-        let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
+        let labels = self
+            .config
+            .get("config")
+            .and_then(|config| config.get("Labels"))
+            .and_then(Value::as_object);
+        let text =
+            |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
         labels.into_iter().flatten().filter_map(text).collect()
     }
 }
 
 impl Layer {
-    /// The layer as a manifest of imgb's own describes it. `None` where no manifest can: bzip2 and xz, which
-    /// only `docker load` takes.
+    /// The layer as a manifest of imgb's own describes it. `None` where no manifest can: bzip2 and
+    /// xz, which only `docker load` takes.
     pub fn document(&self) -> Option<image::Layer> {
         let format = match self.format {
             Format::Plain => LayerFormat::Tar,
@@ -335,7 +381,10 @@ impl Layer {
         if let Some(said) = &self.media_type {
             let said = said.rsplit(['+', '.']).next().unwrap_or_default();
             if matches!(said, "gzip" | "zstd") && said != ending {
-                notes.push(format!("layer {} is called {said} and is {:?}", self.digest, self.format));
+                notes.push(format!(
+                    "layer {} is called {said} and is {:?}",
+                    self.digest, self.format
+                ));
             }
         }
         if self.replaced > 0 {

@@ -1,4 +1,5 @@
-//! What a user calls an image that is a file or directory here: the transports of containers-transports(5).
+//! What a user calls an image that is a file or directory here: the transports of
+//! containers-transports(5).
 
 use std::{
     fmt,
@@ -39,9 +40,9 @@ pub enum NameError {
 }
 
 impl ImageName {
-    /// Reads `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]` and `PATH[:TAG]`. Behind a
-    /// transport the path ends at the first colon; a bare path may have colons in it if `exists` says that it
-    /// is there.
+    /// Reads `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]` and
+    /// `PATH[:TAG]`. Behind a transport the path ends at the first colon; a bare path may have
+    /// colons in it if `exists` says that it is there.
     ///
     /// # Errors
     /// [`NameError`]
@@ -51,7 +52,8 @@ impl ImageName {
             Some(("oci-archive", rest)) => (Some(Transport::OciArchive), rest),
             Some(("docker-archive", rest)) => (Some(Transport::DockerArchive), rest),
             Some((
-                other @ ("docker" | "docker-daemon" | "containers-storage" | "dir" | "ostree" | "sif"),
+                other @ ("docker" | "docker-daemon" | "containers-storage" | "dir" | "ostree"
+                | "sif"),
                 _,
             )) if !exists(Path::new(text)) && !exists(Path::new(other)) => {
                 return Err(NameError::Transport(other.into()));

@@ -46,8 +46,13 @@ pub(super) struct Part {
 }
 
 impl Place {
-    /// Opens what `name` names; an archive that is compressed as a whole is uncompressed into `spool`.
-    pub(super) fn open(name: &ImageName, spool: &Path, limits: spool::Limits) -> Result<Self, ImageError> {
+    /// Opens what `name` names; an archive that is compressed as a whole is uncompressed into
+    /// `spool`.
+    pub(super) fn open(
+        name: &ImageName,
+        spool: &Path,
+        limits: spool::Limits,
+    ) -> Result<Self, ImageError> {
         let unreadable = |errno: Errno| match errno {
             Errno::NOENT | Errno::NOTDIR => ImageError::NotFound(name.to_string()),
             errno => ImageError::Unreadable { name: name.to_string(), source: errno.into() },
@@ -60,18 +65,25 @@ impl Place {
             (FileType::Directory, None | Some(Transport::Oci)) => {
                 Ok(Self::Directory { fd, path: name.path.clone() })
             }
-            (FileType::RegularFile, None | Some(Transport::OciArchive | Transport::DockerArchive)) => {
+            (
+                FileType::RegularFile,
+                None | Some(Transport::OciArchive | Transport::DockerArchive),
+            ) => {
                 let archive = Arc::new(spool::open(&name.to_string(), fd.into(), spool, limits)?);
                 let contents = read::read(&archive, Whiteouts::Refuse, read::Limits::default())?;
                 let file = archive.file.try_clone();
-                let file =
-                    file.map_err(|source| ImageError::Unreadable { name: name.to_string(), source })?;
+                let file = file
+                    .map_err(|source| ImageError::Unreadable { name: name.to_string(), source })?;
                 Ok(Self::Archive { file: Arc::new(file), tree: contents.change.tree })
             }
-            (FileType::Directory | FileType::RegularFile, _) => {
-                Err(ImageError::NoImage { name: name.to_string(), why: "the transport does not fit it" })
-            }
-            _ => Err(ImageError::NoImage { name: name.to_string(), why: "it is no file or directory" }),
+            (FileType::Directory | FileType::RegularFile, _) => Err(ImageError::NoImage {
+                name: name.to_string(),
+                why: "the transport does not fit it",
+            }),
+            _ => Err(ImageError::NoImage {
+                name: name.to_string(),
+                why: "it is no file or directory",
+            }),
         }
     }
 
@@ -110,7 +122,8 @@ fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<Part>, Im
         source: errno.into(),
     };
     let no_file = || ImageError::document(path, "no regular file");
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(fd, path, flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
@@ -125,7 +138,8 @@ fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<Part>, Im
     Ok(Some(Part { extent: Extent { file: Arc::new(file.into()), offset: 0 }, len }))
 }
 
-/// Links are followed among the members alone: old `docker save` links a layer that several images have.
+/// Links are followed among the members alone: old `docker save` links a layer that several images
+/// have.
 fn in_archive(file: &Arc<File>, tree: &Tree, path: &str) -> Result<Option<Part>, ImageError> {
     let mut step = |path: &ImagePath| match tree.get(path).map(|node| &node.kind) {
         Some(Kind::Directory) => Ok(Step::Directory),

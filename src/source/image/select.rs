@@ -70,7 +70,8 @@ pub(super) fn one(
     let named = match wanted.tag {
         None => top.clone(),
         Some(tag) => {
-            let has = |candidate: &&Candidate| candidate.names.iter().any(|name| is_called(name, tag));
+            let has =
+                |candidate: &&Candidate| candidate.names.iter().any(|name| is_called(name, tag));
             top.iter().filter(has).cloned().collect()
         }
     };
@@ -100,26 +101,30 @@ pub(super) fn one(
             name: wanted.place.into(),
             there: all
                 .iter()
-                .map(|one| one.names.first().cloned().unwrap_or_else(|| one.descriptor.digest.to_string()))
+                .map(|one| {
+                    one.names.first().cloned().unwrap_or_else(|| one.descriptor.digest.to_string())
+                })
                 .collect(),
         }),
     }
 }
 
-/// Whether a name in an index or `manifest.json` is what the user calls `wanted`: the same, the same when both
-/// are written out, or with `wanted` as its tag.
+/// Whether a name in an index or `manifest.json` is what the user calls `wanted`: the same, the
+/// same when both are written out, or with `wanted` as its tag.
 pub(super) fn is_called(name: &str, wanted: &str) -> bool {
     let full = |text: &str| text.parse::<Reference>().ok();
     name == wanted
         || full(name).is_some_and(|name| {
-            full(wanted).is_some_and(|wanted| wanted == name) || (name.tag == wanted && !wanted.contains(':'))
+            full(wanted).is_some_and(|wanted| wanted == name)
+                || (name.tag == wanted && !wanted.contains(':'))
         })
 }
 
 /// The manifests behind nested indexes, each once.
 fn expand(place: &Place, top: Vec<Candidate>) -> Result<Vec<Candidate>, ImageError> {
     let (mut out, mut seen, mut looked) = (Vec::<Candidate>::new(), BTreeSet::new(), 0);
-    let mut left: Vec<(Candidate, usize)> = top.into_iter().rev().map(|candidate| (candidate, 0)).collect();
+    let mut left: Vec<(Candidate, usize)> =
+        top.into_iter().rev().map(|candidate| (candidate, 0)).collect();
     while let Some((candidate, depth)) = left.pop() {
         looked += 1;
         let name = candidate.descriptor.digest.to_string();
@@ -138,7 +143,8 @@ fn expand(place: &Place, top: Vec<Candidate>) -> Result<Vec<Candidate>, ImageErr
             continue;
         }
         let bytes = blob(place, &candidate.descriptor)?;
-        let Document::Index(inner) = document::parse(&name, &bytes, Some(&candidate.descriptor.media_type))?
+        let Document::Index(inner) =
+            document::parse(&name, &bytes, Some(&candidate.descriptor.media_type))?
         else {
             return Err(ImageError::document(&name, "no index"));
         };
@@ -162,7 +168,8 @@ fn of_platform(all: Vec<Candidate>, wanted: Wanted<'_>) -> Result<Vec<Candidate>
     if !ours.is_empty() {
         return Ok(ours);
     }
-    let there = others.iter().filter_map(|one| one.descriptor.platform.as_ref()).map(ToString::to_string);
+    let there =
+        others.iter().filter_map(|one| one.descriptor.platform.as_ref()).map(ToString::to_string);
     Err(ImageError::NoSuchImage {
         name: wanted.place.into(),
         wanted: platform.to_string(),

@@ -1,11 +1,13 @@
 //! Compressed layers that were made before, by a digest of all that their bytes depend on.
 //!
-//! A directory with the blobs (`blobs/HEX`, by digest), a record for each layer (`layers/HEX`, by key) and a
-//! lock. Many processes may use it at once: files appear whole by rename, who adds holds the lock shared, and
-//! who removes holds it alone. Whatever is wrong with the cache only costs the time to make the layer again.
+//! A directory with the blobs (`blobs/HEX`, by digest), a record for each layer (`layers/HEX`, by
+//! key) and a lock. Many processes may use it at once: files appear whole by rename, who adds holds
+//! the lock shared, and who removes holds it alone. Whatever is wrong with the cache only costs the
+//! time to make the layer again.
 //!
-//! A blob is taken unread only if its file is, to the inode, the times and this start of the machine, the one
-//! whose digest was computed; else its digest is computed again, and a blob that fails is thrown away.
+//! A blob is taken unread only if its file is, to the inode, the times and this start of the
+//! machine, the one whose digest was computed; else its digest is computed again, and a blob that
+//! fails is thrown away.
 
 mod prune;
 mod record;
@@ -29,12 +31,12 @@ use record::{MAX_RECORD, Record, Stamp};
 /// Bytes that a cache may have unless the user says otherwise.
 pub const DEFAULT_LIMIT: u64 = 8_000_000_000;
 
-/// Blobs from here on wait for the clock's next step when they are noted, so that the next run need not compute
-/// their digest: that would take longer.
+/// Blobs from here on wait for the clock's next step when they are noted, so that the next run need
+/// not compute their digest: that would take longer.
 const WORTH_WAITING: u64 = 8 << 20;
 
-/// How often the clock is asked until it has made a step. The kernel's clock for files makes one in 10 ms at most
-/// (`CONFIG_HZ=100`), and to be asked takes about a microsecond.
+/// How often the clock is asked until it has made a step. The kernel's clock for files makes one in
+/// 10 ms at most (`CONFIG_HZ=100`), and to be asked takes about a microsecond.
 const MOST_WAITS: u32 = 50_000;
 
 /// A cache directory that this process may use.
@@ -137,7 +139,8 @@ impl Cache {
         Some(Cached { blob, diff_id, tar_size, members })
     }
 
-    /// The moment now, by the clock that stamps the cache's own files; `None` where nothing can be written.
+    /// The moment now, by the clock that stamps the cache's own files; `None` where nothing can be
+    /// written.
     pub fn moment(&self) -> Option<Moment> {
         self.probe().ok().map(|(_, now)| Moment(now))
     }
@@ -150,7 +153,8 @@ impl Cache {
         let _ = self.evict(self.limit);
     }
 
-    /// Notes that an output's file is another name of the cached blob now, by which its times have changed.
+    /// Notes that an output's file is another name of the cached blob now, by which its times have
+    /// changed.
     pub fn linked(&self, key: Digest) {
         let Ok((text, _)) = read_record(&self.record_path(key)) else { return };
         let Some(record) = Record::parse(&text) else { return };
@@ -201,7 +205,10 @@ impl Cache {
             let mut waits = if record.size < WORTH_WAITING { 0 } else { MOST_WAITS };
             while waits > 0 && is_racy(record.stamp.ctime, time(&rustix::fs::fstat(file)?)) {
                 let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-                rustix::fs::futimens(file, &Timestamps { last_access: now, last_modification: now })?;
+                rustix::fs::futimens(
+                    file,
+                    &Timestamps { last_access: now, last_modification: now },
+                )?;
                 waits -= 1;
             }
             pending.commit(Durability::Cached).map_err(io::Error::other)
@@ -210,7 +217,8 @@ impl Cache {
         let _ = write();
     }
 
-    /// Marks a record as used now, for [`Cache::evict`]. Its time of modification says when it was written.
+    /// Marks a record as used now, for [`Cache::evict`]. Its time of modification says when it was
+    /// written.
     fn touch(&self, path: &Path) {
         let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
         let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
@@ -233,7 +241,8 @@ impl Cache {
 
     fn lock(&self, how: FlockOperation) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = File::from(rustix::fs::open(self.dir.join("lock"), flags, Mode::from_raw_mode(0o600))?);
+        let file =
+            File::from(rustix::fs::open(self.dir.join("lock"), flags, Mode::from_raw_mode(0o600))?);
         rustix::fs::flock(&file, how)?;
         Ok(file)
     }
@@ -299,8 +308,8 @@ fn digest_of(blob: &Blob) -> io::Result<Digest> {
     Ok(hash.finish().1)
 }
 
-/// Which start of the machine this is: what was written before it may have been lost with the power. Empty where
-/// the system does not say.
+/// Which start of the machine this is: what was written before it may have been lost with the
+/// power. Empty where the system does not say.
 fn boot() -> String {
     let text = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect()

@@ -53,8 +53,8 @@ impl Cache {
         Ok(Info { layers: self.records()?.0.len(), blobs: blobs.len(), bytes })
     }
 
-    /// Takes out what was used longest ago until no more than `limit` bytes are left, blobs that no layer has,
-    /// and blobs whose digest is wrong.
+    /// Takes out what was used longest ago until no more than `limit` bytes are left, blobs that no
+    /// layer has, and blobs whose digest is wrong.
     ///
     /// # Errors
     /// Where the directory cannot be read or files not be removed.
@@ -74,7 +74,8 @@ impl Cache {
         Ok(Pruned { damaged, ..self.shrink(limit, &lock)? })
     }
 
-    /// As [`Cache::prune`], unless somebody else is busy here, who then does it; digests are left alone.
+    /// As [`Cache::prune`], unless somebody else is busy here, who then does it; digests are left
+    /// alone.
     pub(super) fn evict(&self, limit: u64) -> io::Result<Pruned> {
         if self.blobs()?.values().sum::<u64>() <= limit {
             return Ok(Pruned::default());

@@ -93,9 +93,10 @@ fn pair<A: std::str::FromStr, B: std::str::FromStr>(text: &str) -> Option<(A, B)
     Some((a.parse().ok()?, b.parse().ok()?))
 }
 
-/// Whether a file that was changed last at `ctime` can be changed again after the moment `now` without a new
-/// time: the clock that stamps files goes in steps. Git calls such files racy. `now` is what the same clock said
-/// then, as the time of a new file. A file system without fractions of a second may round to two of them.
+/// Whether a file that was changed last at `ctime` can be changed again after the moment `now`
+/// without a new time: the clock that stamps files goes in steps. Git calls such files racy. `now`
+/// is what the same clock said then, as the time of a new file. A file system without fractions of
+/// a second may round to two of them.
 pub fn is_racy(ctime: (i64, u32), now: (i64, u32)) -> bool {
     if ctime.1 == 0 { ctime.0.saturating_add(2) >= now.0 } else { ctime >= now }
 }
@@ -129,7 +130,11 @@ mod tests {
         for at in 0..text.len() {
             let mut changed = text.clone().into_bytes();
             changed[at] ^= 1;
-            assert_eq!(String::from_utf8(changed).ok().and_then(|text| Record::parse(&text)), None, "{at}");
+            assert_eq!(
+                String::from_utf8(changed).ok().and_then(|text| Record::parse(&text)),
+                None,
+                "{at}"
+            );
             assert_eq!(Record::parse(&text[..at]), None, "cut at {at}");
         }
         assert_eq!(Record::parse(&format!("{text}\n")), None);

@@ -1,5 +1,5 @@
-//! What joins a program besides what it loads at start: builds for better processors, and what dlopen metadata
-//! names.
+//! What joins a program besides what it loads at start: builds for better processors, and what
+//! dlopen metadata names.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::elf::{
 };
 
 impl Walk<'_, '_> {
-    /// The dependencies that the members' notes name, and what these need in turn: first what is required, of which
-    /// something that is only recommended may need a part, too.
+    /// The dependencies that the members' notes name, and what these need in turn: first what is
+    /// required, of which something that is only recommended may need a part, too.
     pub(super) fn dlopens(&mut self) {
         for weight in [Weight::Hard, Weight::Recommended] {
             self.record.weight = weight;
@@ -52,14 +52,19 @@ impl Walk<'_, '_> {
                 let Hit::Found(..) = answer.result else { continue };
                 self.map_opened(tag, &full, answer.result)
             };
-            self.record.request(self.state, (requester, tag, name.clone()), outcome, trail.end(false));
+            self.record.request(
+                self.state,
+                (requester, tag, name.clone()),
+                outcome,
+                trail.end(false),
+            );
             return;
         }
         self.record.unanswered(self.state, requester, entry, trail);
     }
 
-    /// Maps what dlopen found and puts its needs in line: nobody's DT_RPATH but its own and the program's counts for
-    /// these.
+    /// Maps what dlopen found and puts its needs in line: nobody's DT_RPATH but its own and the
+    /// program's counts for these.
     fn map_opened(&mut self, tag: Tag, name: &Arc<[u8]>, hit: Hit) -> Outcome {
         let (found, outcome) = self.map(None, tag, name, hit);
         if let Some(found) = found.filter(|&found| !self.is_listed(found)) {
@@ -68,8 +73,8 @@ impl Walk<'_, '_> {
         outcome
     }
 
-    /// The libraries that members open by the names that are known of them. Nobody knows in which order: none counts
-    /// as loaded for another.
+    /// The libraries that members open by the names that are known of them. Nobody knows in which
+    /// order: none counts as loaded for another.
     pub(super) fn opens(&mut self) {
         self.record.weight = Weight::Named;
         let (mut at, before) = (0, self.members.len());
@@ -100,13 +105,17 @@ impl Walk<'_, '_> {
 
     /// The other builds of all that was found, beside it, and what they need.
     pub(super) fn variants(&mut self) {
-        let levels = self.state.loader(self.loader).map(|facts| facts.hwcaps.clone()).unwrap_or_default();
+        let levels =
+            self.state.loader(self.loader).map(|facts| facts.hwcaps.clone()).unwrap_or_default();
         let count = self.members.len();
         for member in 1..count {
             let Some(Member { file, weight, .. }) = self.members.get(member) else { return };
             let file = *file;
             self.record.weight = *weight;
-            let Some(opened) = self.state.out.files.get(file).map(|file| file.opened.clone()) else { return };
+            let Some(opened) = self.state.out.files.get(file).map(|file| file.opened.clone())
+            else {
+                return;
+            };
             let name = opened.rsplit(|&b| b == b'/').next().unwrap_or_default();
             for level in &levels {
                 let dir = join(&join(directory(&opened), b"glibc-hwcaps"), level);

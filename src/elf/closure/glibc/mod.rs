@@ -17,7 +17,8 @@ use super::{
 };
 use crate::elf::{FileId, NODEFLIB, Request};
 
-/// Where glibc's loader finds names of libraries that every program loads first: no build of glibc moves it.
+/// Where glibc's loader finds names of libraries that every program loads first: no build of glibc
+/// moves it.
 pub const PRELOAD_FILE: &[u8] = b"/etc/ld.so.preload";
 
 /// A loaded object (`struct link_map`).
@@ -32,8 +33,8 @@ struct Member {
     weight: Weight,
 }
 
-/// Filtees that are moved before their filters. More are in a circle, in which the real loader runs until its
-/// stack is used up.
+/// Filtees that are moved before their filters. More are in a circle, in which the real loader runs
+/// until its stack is used up.
 const MAX_MOVES: usize = 1000;
 
 /// One program's loading.
@@ -43,10 +44,12 @@ struct Walk<'s, 'a> {
     members: Vec<Member>,
     /// Every name that a loaded object answers to, and which member that is.
     names: BTreeMap<Arc<[u8]>, usize>,
-    /// Those of them that something was loaded by, which a SONAME alone is not (`l_name`, `l_libname`).
+    /// Those of them that something was loaded by, which a SONAME alone is not (`l_name`,
+    /// `l_libname`).
     matched: BTreeSet<Arc<[u8]>>,
     ids: BTreeMap<FileId, usize>,
-    /// Breadth-first order, in which the dependencies of members are looked at, and whether they were.
+    /// Breadth-first order, in which the dependencies of members are looked at, and whether they
+    /// were.
     list: Vec<(usize, bool)>,
     listed: Vec<bool>,
     /// Whether a member's requests are on record: a filtee that is moved has its own made again.
@@ -60,7 +63,8 @@ struct Walk<'s, 'a> {
 }
 
 /// The names of what the kernel maps into every program: it answers to them before any file.
-const VDSO: [&[u8]; 4] = [b"linux-vdso.so.1", b"linux-gate.so.1", b"linux-vdso32.so.1", b"linux-vdso64.so.1"];
+const VDSO: [&[u8]; 4] =
+    [b"linux-vdso.so.1", b"linux-gate.so.1", b"linux-vdso32.so.1", b"linux-vdso64.so.1"];
 
 /// Fills in what the program at `program.file` loads by glibc's rules.
 pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
@@ -95,7 +99,8 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     }
     walk.check_versions();
     let Walk { members, record, .. } = walk;
-    program.loads = loads.iter().filter_map(|&member| members.get(member)).map(|m| m.file).collect();
+    program.loads =
+        loads.iter().filter_map(|&member| members.get(member)).map(|m| m.file).collect();
     program.extra = members.iter().skip(at_start).map(|member| member.file).collect();
     record.end(program);
 }
@@ -103,7 +108,8 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
 impl Walk<'_, '_> {
     /// The program, and the loader itself, which is there before anything is searched.
     fn start(&mut self, main: usize, interpreter: Option<usize>) {
-        let has_interpreter = self.state.out.files.get(main).is_some_and(|file| file.object.interp.is_some());
+        let has_interpreter =
+            self.state.out.files.get(main).is_some_and(|file| file.object.interp.is_some());
         let main = self.add(main, None, has_interpreter);
         self.enlist(self.list.len(), main);
         if let Some(interpreter) = interpreter {
@@ -145,7 +151,8 @@ impl Walk<'_, '_> {
     }
 
     fn opened(&self, member: usize) -> Arc<[u8]> {
-        let file = self.members.get(member).and_then(|member| self.state.out.files.get(member.file));
+        let file =
+            self.members.get(member).and_then(|member| self.state.out.files.get(member.file));
         file.map_or_else(Arc::default, |file| file.opened.clone())
     }
 
@@ -188,13 +195,17 @@ impl Walk<'_, '_> {
             let member = entry.0;
             let file = self.members.get(member).and_then(|m| self.state.out.files.get(m.file));
             let Some(object) = file.map(|file| file.object.clone()) else { continue };
-            let known =
-                self.recorded.get_mut(member).is_some_and(|recorded| std::mem::replace(recorded, true));
+            let known = self
+                .recorded
+                .get_mut(member)
+                .is_some_and(|recorded| std::mem::replace(recorded, true));
             let requests = self.record.len();
             // A filtee is put before its filter and pushes it on.
             let mut place = at;
             for (request, name) in &object.requests {
-                let Some(found) = self.request(member, Tag::Dynamic(*request), name) else { continue };
+                let Some(found) = self.request(member, Tag::Dynamic(*request), name) else {
+                    continue;
+                };
                 if *request == Request::Needed {
                     if !self.is_listed(found) {
                         self.enlist(self.list.len(), found);
@@ -224,19 +235,22 @@ impl Walk<'_, '_> {
         }
         self.enlist(place, filtee);
         self.chain.retain(|&member| member != filtee);
-        let before = self.chain.iter().position(|&member| member == filter).unwrap_or(self.chain.len());
+        let before =
+            self.chain.iter().position(|&member| member == filter).unwrap_or(self.chain.len());
         self.chain.insert(before, filtee);
         true
     }
 
-    /// The loader stands where the first request for it put it, or nowhere if there was none (`dl_main`).
+    /// The loader stands where the first request for it put it, or nowhere if there was none
+    /// (`dl_main`).
     fn place_interpreter(&mut self, there: bool) {
         if !there {
             return;
         }
         self.chain.retain(|&member| member != 1);
         if let Some(place) = self.list.iter().position(|&(member, _)| member == 1) {
-            let before = place.checked_sub(1).and_then(|at| self.list.get(at)).map(|&(member, _)| member);
+            let before =
+                place.checked_sub(1).and_then(|at| self.list.get(at)).map(|&(member, _)| member);
             let at = self.chain.iter().position(|&member| Some(member) == before);
             self.chain.insert(at.map_or(1, |at| at + 1).min(self.chain.len()), 1);
         }
@@ -244,7 +258,8 @@ impl Walk<'_, '_> {
 }
 
 impl State<'_> {
-    /// LD_LIBRARY_PATH of the program at `file`, tokens replaced, and the directories given besides.
+    /// LD_LIBRARY_PATH of the program at `file`, tokens replaced, and the directories given
+    /// besides.
     fn library_path(&mut self, loader: usize, file: usize) -> Vec<(How, DirList)> {
         let file = self.out.files.get(file);
         let is_program = file.is_some_and(|file| file.object.interp.is_some());
@@ -254,22 +269,26 @@ impl State<'_> {
         let path = &self.options.environment_path;
         let environment = path.split(|b| matches!(b, b':' | b';')).filter(|_| !path.is_empty());
         // An empty element is the working directory, and no token without a value.
-        let expand = |dir: &[u8]| if dir.is_empty() { Some(Vec::new()) } else { tokens?.glibc(dir) };
+        let expand =
+            |dir: &[u8]| if dir.is_empty() { Some(Vec::new()) } else { tokens?.glibc(dir) };
         let expanded = environment.filter_map(expand);
         let expanded: Vec<Vec<u8>> = expanded.collect();
         self.note_platform(&at, path);
         self.library_dirs(loader, &at, &expanded)
     }
 
-    /// The names in the preload file: blanks and colons between them, comments from `#` to the line's end.
+    /// The names in the preload file: blanks and colons between them, comments from `#` to the
+    /// line's end.
     fn preload_file(&mut self) -> Arc<[Vec<u8>]> {
         if let Some(known) = &self.preload_file {
             return known.clone();
         }
         let found = self.lookup.find(PRELOAD_FILE);
-        let text = found.ok().and_then(|found| self.lookup.read(&found, 1 << 20).ok()).unwrap_or_default();
-        let lines =
-            text.split(|&b| b == b'\n').map(|line| line.split(|&b| b == b'#').next().unwrap_or_default());
+        let text =
+            found.ok().and_then(|found| self.lookup.read(&found, 1 << 20).ok()).unwrap_or_default();
+        let lines = text
+            .split(|&b| b == b'\n')
+            .map(|line| line.split(|&b| b == b'#').next().unwrap_or_default());
         let names = lines.flat_map(|line| line.split(|&b| matches!(b, b' ' | b'\t' | b':')));
         let names: Arc<[Vec<u8>]> = names.filter(|n| !n.is_empty()).map(<[u8]>::to_vec).collect();
         self.preload_file = Some(names.clone());

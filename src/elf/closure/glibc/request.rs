@@ -138,7 +138,13 @@ impl Walk<'_, '_> {
         self.in_list(dirs, name, &how, trail)
     }
 
-    fn in_list(&mut self, dirs: &DirList, name: &[u8], how: &How, trail: &mut Trail) -> Option<Hit> {
+    fn in_list(
+        &mut self,
+        dirs: &DirList,
+        name: &[u8],
+        how: &How,
+        trail: &mut Trail,
+    ) -> Option<Hit> {
         self.state.try_dirs(self.loader, dirs, name, how, trail)
     }
 
@@ -179,13 +185,16 @@ impl Walk<'_, '_> {
         (Some(index), Outcome::Found(file, how))
     }
 
-    /// LD_LIBRARY_PATH comes before DT_RUNPATH, a cache after it: where both lead somewhere, a generated cache
-    /// cannot stand in for the variable.
+    /// LD_LIBRARY_PATH comes before DT_RUNPATH, a cache after it: where both lead somewhere, a
+    /// generated cache cannot stand in for the variable.
     fn note_shadowed(&mut self, member: usize, name: &[u8], hit: &Hit) {
         let Hit::Found(path, _) = hit else { return };
-        let Some(paths) = self.members.get(member).map(|member| member.paths.clone()) else { return };
+        let Some(paths) = self.members.get(member).map(|member| member.paths.clone()) else {
+            return;
+        };
         let Some(dirs) = &paths.runpath else { return };
-        if let Some(Hit::Found(other, _)) = self.in_list(dirs, name, &How::LibraryPath, &mut Trail::default())
+        if let Some(Hit::Found(other, _)) =
+            self.in_list(dirs, name, &How::LibraryPath, &mut Trail::default())
         {
             self.state.note_shadowed(path, &other);
         }

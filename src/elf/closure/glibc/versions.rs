@@ -15,17 +15,23 @@ impl Walk<'_, '_> {
             let Some(member) = self.members.get(index) else { return };
             let file = member.file;
             self.record.weight = member.weight;
-            let Some(object) = self.state.out.files.get(file).map(|file| file.object.clone()) else { return };
+            let Some(object) = self.state.out.files.get(file).map(|file| file.object.clone())
+            else {
+                return;
+            };
             for (at, need) in object.verneed.iter().enumerate() {
                 if !self.matched.contains(&need.file) && !VDSO.contains(&&*need.file) {
                     if !self.record.failed(&need.file) {
-                        let (path, kind) = (self.opened(index), FaultKind::VersionsOf(need.file.clone()));
+                        let (path, kind) =
+                            (self.opened(index), FaultKind::VersionsOf(need.file.clone()));
                         self.record.fault(self.state, Fault { path, kind });
                     }
                     continue;
                 }
                 let Some(provider) = self.names.get(&need.file) else { continue };
-                let Some(provider) = self.members.get(*provider).map(|member| member.file) else { continue };
+                let Some(provider) = self.members.get(*provider).map(|member| member.file) else {
+                    continue;
+                };
                 for version in &*self.lacking(file, at, provider) {
                     self.complain(file, provider, version);
                 }
@@ -41,18 +47,24 @@ impl Walk<'_, '_> {
         }
         let files = &self.state.out.files;
         let lacking = match (files.get(file), files.get(provider)) {
-            (Some(user), Some(library)) => match (&library.object.verdef, user.object.verneed.get(at)) {
-                (Some(defined), Some(need)) => {
-                    let wanted =
-                        need.versions.iter().filter(|version| !version.weak).map(|version| &version.name);
-                    wanted.filter(|version| !defined.contains(version)).cloned().collect()
+            (Some(user), Some(library)) => {
+                match (&library.object.verdef, user.object.verneed.get(at)) {
+                    (Some(defined), Some(need)) => {
+                        let wanted = need
+                            .versions
+                            .iter()
+                            .filter(|version| !version.weak)
+                            .map(|version| &version.name);
+                        wanted.filter(|version| !defined.contains(version)).cloned().collect()
+                    }
+                    _ => {
+                        let warning =
+                            Warning::NoVersions(library.opened.clone(), user.opened.clone());
+                        self.state.out.warnings.insert(warning);
+                        Arc::default()
+                    }
                 }
-                _ => {
-                    let warning = Warning::NoVersions(library.opened.clone(), user.opened.clone());
-                    self.state.out.warnings.insert(warning);
-                    Arc::default()
-                }
-            },
+            }
             _ => Arc::default(),
         };
         self.state.versions.insert((file, at, provider), lacking.clone());

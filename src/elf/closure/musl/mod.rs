@@ -14,7 +14,8 @@ use super::{
 };
 use crate::elf::{Dlopen, FileId, FindError, Request, symbols, tokens::directory};
 
-/// Bytes of a file that might be another C library; the largest are some 20 MB with debugging information.
+/// Bytes of a file that might be another C library; the largest are some 20 MB with debugging
+/// information.
 const MAX_LIBC: usize = 64 << 20;
 
 /// What the loader provides itself, by the names' beginnings after `lib`.
@@ -50,7 +51,8 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
     let interpreter = program.interpreter;
     let opened = state.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
     let environment = &state.options.environment_path;
-    let environment = environment.split(|b| matches!(b, b':' | b'\n')).filter(|dir| !dir.is_empty());
+    let environment =
+        environment.split(|b| matches!(b, b':' | b'\n')).filter(|dir| !dir.is_empty());
     let environment: Vec<Vec<u8>> = environment.map(<[u8]>::to_vec).collect();
     let library_path = state.library_dirs(loader, &opened, &environment).into();
     let own_path = state.musl_path(loader);
@@ -125,8 +127,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// The dependencies that the members' notes name, the required ones first. Whoever calls dlopen, the program's
-    /// paths are searched.
+    /// The dependencies that the members' notes name, the required ones first. Whoever calls
+    /// dlopen, the program's paths are searched.
     fn dlopens(&mut self) {
         for weight in [Weight::Hard, Weight::Recommended] {
             self.record.weight = weight;
@@ -153,7 +155,12 @@ impl Walk<'_, '_> {
             let (outcome, here) = self.load_library(Some(0), name);
             trail.extend(&here);
             if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
-                self.record.request(self.state, (requester, tag, name.clone()), outcome, trail.end(false));
+                self.record.request(
+                    self.state,
+                    (requester, tag, name.clone()),
+                    outcome,
+                    trail.end(false),
+                );
                 return;
             }
         }
@@ -178,10 +185,18 @@ impl Walk<'_, '_> {
         self.record.weight = Weight::Hard;
     }
 
-    /// One name asked for by a member; whether something answered. `needed_by` is where the search begins: nowhere
-    /// for LD_PRELOAD.
-    fn request(&mut self, member: usize, needed_by: Option<usize>, tag: Tag, name: &Arc<[u8]>) -> bool {
-        let Some(requester) = self.members.get(member).map(|member| member.file) else { return false };
+    /// One name asked for by a member; whether something answered. `needed_by` is where the search
+    /// begins: nowhere for LD_PRELOAD.
+    fn request(
+        &mut self,
+        member: usize,
+        needed_by: Option<usize>,
+        tag: Tag,
+        name: &Arc<[u8]>,
+    ) -> bool {
+        let Some(requester) = self.members.get(member).map(|member| member.file) else {
+            return false;
+        };
         let (outcome, tried) = self.load_library(needed_by, name);
         if let Outcome::Fatal(kind) = &outcome {
             let path = tried.0.last().map_or_else(|| name.clone(), |tried| tried.path.clone());
@@ -243,17 +258,20 @@ impl Walk<'_, '_> {
         (Outcome::Found(file, how), answer.tried)
     }
 
-    /// An object that was first loaded by a path can be found by its file's name once a search led to it.
+    /// An object that was first loaded by a path can be found by its file's name once a search led
+    /// to it.
     fn name_shortly(&mut self, loaded: usize) {
-        let file = self.members.get(loaded).and_then(|member| self.state.out.files.get(member.file));
+        let file =
+            self.members.get(loaded).and_then(|member| self.state.out.files.get(member.file));
         let Some(file) = file else { return };
         let name = file.opened.rsplit(|&b| b == b'/').next().unwrap_or_default();
         self.shortnames.entry(name.into()).or_insert(loaded);
     }
 
     fn is_self(&self, name: &[u8]) -> bool {
-        let reserved =
-            name.strip_prefix(b"lib").is_some_and(|rest| RESERVED.iter().any(|r| rest.starts_with(r)));
+        let reserved = name
+            .strip_prefix(b"lib")
+            .is_some_and(|rest| RESERVED.iter().any(|r| rest.starts_with(r)));
         reserved || self.state.loader(self.loader).is_some_and(|facts| *facts.path == *name)
     }
 
@@ -271,11 +289,12 @@ impl Walk<'_, '_> {
         Outcome::Found(file, How::Loaded(opened.unwrap_or_default()))
     }
 
-    /// Whether a file is a C library, whose place the loader takes: it exports what only these do. The symbols
-    /// are read only of files that are called like one.
+    /// Whether a file is a C library, whose place the loader takes: it exports what only these do.
+    /// The symbols are read only of files that are called like one.
     fn is_libc(&self, file: usize) -> bool {
         let Some(file) = self.state.out.files.get(file) else { return false };
-        let interpreter = self.interpreter.and_then(|interpreter| self.state.out.files.get(interpreter));
+        let interpreter =
+            self.interpreter.and_then(|interpreter| self.state.out.files.get(interpreter));
         if interpreter.is_some_and(|interpreter| interpreter.id == file.id) {
             return true;
         }
@@ -283,11 +302,16 @@ impl Walk<'_, '_> {
         if !(name.starts_with(b"libc") || name.starts_with(b"ld-")) {
             return false;
         }
-        let bytes =
-            self.state.lookup.find(&file.opened).ok().and_then(|f| self.state.lookup.read(&f, MAX_LIBC).ok());
+        let bytes = self
+            .state
+            .lookup
+            .find(&file.opened)
+            .ok()
+            .and_then(|f| self.state.lookup.read(&f, MAX_LIBC).ok());
         let Some(bytes) = bytes else { return false };
         let read = symbols(bytes.len() as u64, &mut |offset, buffer| {
-            let from = usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
+            let from =
+                usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
             let count = from.len().min(buffer.len());
             buffer.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             Ok(count)

@@ -1,4 +1,5 @@
-//! Where musl's loader looks for a name: `path_open` and the lists of `load_library` in `ldso/dynlink.c`.
+//! Where musl's loader looks for a name: `path_open` and the lists of `load_library` in
+//! `ldso/dynlink.c`.
 
 use std::sync::Arc;
 
@@ -45,7 +46,13 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn try_dirs(&mut self, list: &DirList, name: &[u8], how: &How, trail: &mut Trail) -> Option<Hit> {
+    fn try_dirs(
+        &mut self,
+        list: &DirList,
+        name: &[u8],
+        how: &How,
+        trail: &mut Trail,
+    ) -> Option<Hit> {
         for &id in &list.dirs {
             let Some(dir) = self.state.dirs.get(id) else { continue };
             let (path, is_there) = (join_musl(&dir.path, name), dir.is_there);
@@ -90,13 +97,19 @@ impl Walk<'_, '_> {
     }
 
     /// The search paths of the requester, and of who asked for that.
-    fn in_inherited(&mut self, needed_by: Option<usize>, name: &[u8], trail: &mut Trail) -> Option<Hit> {
+    fn in_inherited(
+        &mut self,
+        needed_by: Option<usize>,
+        name: &[u8],
+        trail: &mut Trail,
+    ) -> Option<Hit> {
         let mut next = needed_by;
         while let Some(index) = next {
             let at = self.members.get(index)?;
             let (paths, file) = (at.paths.clone(), at.file);
             next = at.requester;
-            let opened = self.state.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
+            let opened =
+                self.state.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
             // Both tags are inherited; where both are, DT_RUNPATH counts.
             let (dirs, how) = match (&paths.runpath, &paths.rpath) {
                 (Some(dirs), _) => (dirs, How::Runpath(opened)),
@@ -115,7 +128,8 @@ impl State<'_> {
     /// What a search finds whose requester has no search path, nor the environment.
     pub(in crate::elf::closure) fn in_musl_path(&mut self, loader: usize, name: &[u8]) -> Hit {
         let (how, dirs) = self.musl_path(loader);
-        let mut paths = dirs.dirs.iter().filter_map(|&id| Some(join_musl(&self.dirs.get(id)?.path, name)));
+        let mut paths =
+            dirs.dirs.iter().filter_map(|&id| Some(join_musl(&self.dirs.get(id)?.path, name)));
         let is_there = |path: &Vec<u8>| self.lookup.find(path).is_ok();
         paths.find(is_there).map_or(Hit::Missing, |path| Hit::Found(path.into(), how))
     }
