@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Options, SourceError, crew};
+use super::{Options, SourceError, worker_pool};
 use crate::{
     path::ImagePath,
     tree::{Content, FileNode, HostFile, Kind, Meta, Node, Tree, Xattrs, capability},
@@ -39,7 +39,7 @@ pub(super) fn read(
     let own = node(name, &real, &Found::of(&metadata), options)?;
     let walk = Walk { name, source, real: &real, options, directories: AtomicUsize::new(1) };
     let first = Directory { number: 0, on_host: real.clone(), path: root.clone() };
-    let found = crew::all(first, options.jobs, |directory| {
+    let found = worker_pool::run(first, options.jobs, |directory| {
         let mut part = Part::default();
         let result = walk.directory(&directory, &mut part);
         let left = std::mem::take(&mut part.left);

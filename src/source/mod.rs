@@ -4,7 +4,6 @@
 mod beside;
 pub mod content;
 mod context;
-mod crew;
 mod dir;
 pub mod host;
 pub mod image;
@@ -12,6 +11,7 @@ mod inside;
 mod request;
 mod tarball;
 pub mod walk;
+mod worker_pool;
 
 use std::{collections::BTreeSet, io, num::NonZeroUsize, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! Work of which more work comes, on several threads.
+//! A worker pool for tasks that spawn tasks.
 
 use std::{
     num::NonZeroUsize,
@@ -6,54 +6,54 @@ use std::{
     thread,
 };
 
-/// What is to be done, and how many are at it.
+/// The tasks that no worker has taken yet, and how many workers have one.
 struct Queue<T> {
     left: Vec<T>,
     busy: usize,
 }
 
-struct Crew<T> {
+struct Pool<T> {
     queue: Mutex<Queue<T>>,
     changed: Condvar,
 }
 
-/// Does `work` on `first` and on all that it says comes of it, on up to `jobs` threads. The results
-/// come in no order.
-pub(super) fn all<T: Send, R: Send>(
+/// Runs `work` on `first` and on every task that it returns, on up to `jobs` threads. The results
+/// are in no particular order.
+pub(super) fn run<T: Send, R: Send>(
     first: T,
     jobs: NonZeroUsize,
     work: impl Fn(T) -> (R, Vec<T>) + Sync,
 ) -> Vec<R> {
     let (result, left) = work(first);
     let mut results = vec![result];
-    // Most trees of a few files are done here: a thread costs as much as ten directories.
+    // A tree of a few files never starts a thread, which costs as much as ten directories.
     let helpers = left.len().min(jobs.get() - 1);
-    let crew = Crew { queue: Mutex::new(Queue { left, busy: 0 }), changed: Condvar::new() };
+    let pool = Pool { queue: Mutex::new(Queue { left, busy: 0 }), changed: Condvar::new() };
     thread::scope(|scope| {
-        // Where the system gives no more threads, those that are there do all.
-        let spawn = |_| thread::Builder::new().spawn_scoped(scope, || crew.work(&work)).ok();
+        // If the system refuses a thread, the others do its share.
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, || pool.work(&work)).ok();
         let helpers: Vec<_> = (0..helpers).map_while(spawn).collect();
-        results.extend(crew.work(&work));
+        results.extend(pool.work(&work));
         for helper in helpers {
-            // A panic goes on in the caller.
+            // A worker's panic continues in the caller.
             results.extend(helper.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
     });
     results
 }
 
-impl<T> Crew<T> {
+impl<T> Pool<T> {
     fn lock(&self) -> MutexGuard<'_, Queue<T>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works until there is no more and nobody can bring any.
+    /// Takes tasks until none is left and no running task can add one.
     fn work<R>(&self, work: impl Fn(T) -> (R, Vec<T>)) -> Vec<R> {
         let mut results = Vec::new();
         while let Some(item) = self.next() {
-            let mut turn = Turn { crew: self, more: Vec::new() };
+            let mut running = Running { pool: self, more: Vec::new() };
             let (result, more) = work(item);
-            turn.more = more;
+            running.more = more;
             results.push(result);
         }
         results
@@ -74,19 +74,19 @@ impl<T> Crew<T> {
     }
 }
 
-/// Someone at work. Also where the work panics the others must hear that it is over.
-struct Turn<'a, T> {
-    crew: &'a Crew<T>,
+/// A running task. Its end is announced on drop, so that a panic does not leave the others waiting.
+struct Running<'a, T> {
+    pool: &'a Pool<T>,
     more: Vec<T>,
 }
 
-impl<T> Drop for Turn<'_, T> {
+impl<T> Drop for Running<'_, T> {
     fn drop(&mut self) {
-        let mut queue = self.crew.lock();
+        let mut queue = self.pool.lock();
         queue.busy -= 1;
         queue.left.append(&mut self.more);
         if queue.busy == 0 || queue.left.len() > 1 {
-            self.crew.changed.notify_all();
+            self.pool.changed.notify_all();
         }
     }
 }
@@ -97,11 +97,11 @@ mod tests {
 
     /// A tree of numbers, each with up to three below it, on any number of threads.
     #[test]
-    fn all_that_comes_of_it_is_done_once() {
+    fn every_task_runs_once() {
         for jobs in [1, 2, 7] {
             let jobs = NonZeroUsize::new(jobs).unwrap();
             let mut done =
-                all(1_u32, jobs, |n| (n, (3 * n..3 * n + 3).filter(|&m| m < 2000).collect()));
+                run(1_u32, jobs, |n| (n, (3 * n..3 * n + 3).filter(|&m| m < 2000).collect()));
             done.sort_unstable();
             let mut wanted = vec![1];
             wanted.extend(3..2000);
@@ -121,7 +121,7 @@ mod tests {
     fn a_panic_reaches_the_caller() {
         let jobs = NonZeroUsize::new(3).unwrap();
         let caught = std::panic::catch_unwind(|| {
-            all(0_u32, jobs, |n| {
+            run(0_u32, jobs, |n| {
                 assert!(n < 50, "as wanted");
                 (n, (1..=3).map(|more| 3 * n + more).collect())
             })
