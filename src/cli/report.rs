@@ -13,7 +13,7 @@ use crate::{
     pack::PackError,
     pipeline::{Delivered, Delivery, Error},
     plan::{Missing, Note, Plan, PlanError},
-    source::{Beside, SourceError, image::ImageError},
+    source::{MisplacedDependency, SourceError, image::ImageError},
 };
 
 /// Why a command ends without success.
@@ -202,8 +202,8 @@ fn hint(error: &Error) -> Option<String> {
             "build one image for each platform, or say `--platform` to keep the others as data"
         }
         Error::Plan(PlanError::Missing(all)) => {
-            if let Some(beside) = all.iter().find_map(|missing| missing.beside.as_ref()) {
-                return Some(beside_hint(beside));
+            if let Some(misplaced) = all.iter().find_map(|missing| missing.misplaced.as_ref()) {
+                return Some(misplaced_hint(misplaced));
             }
             "name its directory with `--library-path DIR`, pack it with an input, or go on without it with `--allow-missing NAME`"
         }
@@ -213,14 +213,14 @@ fn hint(error: &Error) -> Option<String> {
 }
 
 /// A program taken out of its directory: what it needs has stayed there.
-fn beside_hint(beside: &Beside) -> String {
-    let file = beside.file.display();
-    match &beside.tree {
+fn misplaced_hint(misplaced: &MisplacedDependency) -> String {
+    let file = misplaced.file.display();
+    match &misplaced.tree {
         Some(tree) => format!(
             "`{file}` stands beside the program here, and in the image nothing does: pack the directory that holds \
              both, `imgb pack {}:/opt/app --entrypoint /opt/app/{}`",
             tree.display(),
-            beside.program.display()
+            misplaced.program.display()
         ),
         None => format!(
             "`{file}` is where the program's `$ORIGIN` leads to here: pack it too, at the same place beside the program"

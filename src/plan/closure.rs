@@ -16,7 +16,7 @@ use crate::{
         Lookup as _, Opens, Outcome, Program, Root, Tag,
     },
     path::{ImagePath, escape},
-    source::{self, Beside},
+    source::{self, MisplacedDependency},
     tree::{Content, HostFile},
 };
 
@@ -247,7 +247,7 @@ fn judge(
             name: escape(&edge.name),
             by,
             searched: edge.searched(),
-            beside: on_the_host(edge, closure, view),
+            misplaced: on_the_host(edge, closure, view),
         };
         if program >= hard {
             // A plugin's host may load what stands beside it first, as java does with libjvm.
@@ -280,8 +280,12 @@ fn judge(
                 outcomes.notes.push(Note::warning(text));
             }
             FaultKind::Find(FindError::Missing) => {
-                let missing =
-                    Missing { name: escape(&fault.path), by, searched: Vec::new(), beside: None };
+                let missing = Missing {
+                    name: escape(&fault.path),
+                    by,
+                    searched: Vec::new(),
+                    misplaced: None,
+                };
                 outcomes.missing.push(missing);
             }
             _ => outcomes.faults.push(format!("`{by}` cannot start: {fault}")),
@@ -298,7 +302,7 @@ fn found_by<'a>(programs: impl Iterator<Item = &'a Program>) -> BTreeSet<(usize,
 }
 
 /// Where on the host the `$ORIGIN` of an input's search path leads to what it misses in the image.
-fn on_the_host(edge: &Edge, closure: &Closure, view: &View<'_>) -> Option<Beside> {
+fn on_the_host(edge: &Edge, closure: &Closure, view: &View<'_>) -> Option<MisplacedDependency> {
     let mut asked: BTreeMap<&[u8], Option<Origin<'_>>> = BTreeMap::new();
     edge.tried.iter().find_map(|tried| {
         let (How::Rpath(of) | How::Runpath(of)) = &tried.how else { return None };
@@ -308,7 +312,7 @@ fn on_the_host(edge: &Edge, closure: &Closure, view: &View<'_>) -> Option<Beside
             way.push(b'/');
             way.extend_from_slice(&edge.name);
         }
-        source::beside(host, &way)
+        source::misplaced_dependency(host, &way)
     })
 }
 

@@ -60,7 +60,7 @@ pub(super) fn take(
 
 impl Interpreters {
     fn not_found(&mut self, name: &[u8], by: &ImagePath, searched: Vec<String>, named: bool) {
-        let missing = Missing { name: escape(name), by: by.clone(), searched, beside: None };
+        let missing = Missing { name: escape(name), by: by.clone(), searched, misplaced: None };
         if named {
             self.missing.push(missing);
         } else {

@@ -22,7 +22,7 @@ use crate::{
     elf::ObjectError,
     image::{Config, Platform},
     path::{ImagePath, PathError, escape, glob::Glob},
-    source::{Beside, SourceError},
+    source::{MisplacedDependency, SourceError},
     timestamp::Timestamp,
     tree::{Change, Kind, Meta, Node, Tree},
 };
@@ -209,7 +209,7 @@ pub struct Missing {
     pub searched: Vec<String>,
     /// Where it stands on the host, if the needing file's `$ORIGIN` leads to it there: the input
     /// was taken out of its directory.
-    pub beside: Option<Beside>,
+    pub misplaced: Option<MisplacedDependency>,
 }
 
 fn platforms(files: &[(Platform, ImagePath)]) -> String {

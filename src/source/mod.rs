@@ -1,13 +1,13 @@
 //! What the user names, as trees: directories, files, tarballs, commands. Reads metadata, no bulk
 //! content.
 
-mod beside;
 pub mod content;
 mod context;
 mod dir;
 pub mod host;
 pub mod image;
 mod inside;
+mod misplaced_dependency;
 mod request;
 mod tarball;
 pub mod walk;
@@ -25,11 +25,11 @@ use crate::{
     tree::{Meta, Tree},
 };
 
-pub use beside::{Beside, beside};
 pub use context::{Context, context};
 pub use dir::capability_attribute;
 pub use host::HostView;
 pub use inside::TreeView;
+pub use misplaced_dependency::{MisplacedDependency, misplaced_dependency};
 pub use request::{Request, RequestError, command};
 pub use tarball::{is_tarball, unpack};
 

@@ -1,4 +1,5 @@
-//! What stands beside an input on the host, though no input brings it.
+//! A dependency that stands where an input's search path leads on the host, but that no input
+//! brings into the image.
 
 use std::{
     ffi::OsStr,
@@ -10,7 +11,7 @@ use crate::tree::HostFile;
 
 /// A file that a program's own search path leads to on the host, where it stands now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Beside {
+pub struct MisplacedDependency {
     /// The file; no component is a link.
     pub file: PathBuf,
     /// The lowest directory that holds the program too; `None` if that is the host's root.
@@ -20,7 +21,7 @@ pub struct Beside {
 }
 
 /// The regular file that `way`, a path from the directory of `program` on, leads to.
-pub fn beside(program: &HostFile, way: &[u8]) -> Option<Beside> {
+pub fn misplaced_dependency(program: &HostFile, way: &[u8]) -> Option<MisplacedDependency> {
     let program = fs_err::canonicalize(&program.path).ok()?;
     let mut path = program.parent()?.as_os_str().as_bytes().to_vec();
     path.push(b'/');
@@ -32,5 +33,5 @@ pub fn beside(program: &HostFile, way: &[u8]) -> Option<Beside> {
     let tree = file.ancestors().skip(1).find(|dir| program.starts_with(dir))?;
     let below = program.strip_prefix(tree).ok()?.to_owned();
     let tree = tree.parent().map(|_| tree.to_owned());
-    Some(Beside { file, tree, program: below })
+    Some(MisplacedDependency { file, tree, program: below })
 }
