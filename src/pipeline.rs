@@ -107,7 +107,7 @@ pub enum Event {
 /// The parts of the work, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The inputs are walked.
+    /// The inputs are resolved.
     Inputs,
     /// What they need is looked up.
     Plan,

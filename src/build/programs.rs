@@ -95,7 +95,7 @@ fn input(
     let cleaned = clean(word.as_bytes());
     let named = ImagePath::new(&cleaned).map_err(|_| missing())?;
     let view = TreeView::new(context);
-    let own = view.resolve(named.as_bytes()).ok().and_then(|walked| context.get(&walked.path));
+    let own = view.resolve(named.as_bytes()).ok().and_then(|resolved| context.get(&resolved.path));
     if let Some(node) = own.filter(|node| node.file().is_some()) {
         return placed(word, named.file_name(), node.clone(), pack, stage);
     }

@@ -72,7 +72,7 @@ impl Proof<'_> {
         let Some(dir) = self.start.workdir.clone() else { return };
         // One that is not there is made by the engine.
         let is_wrong = match self.view.resolve(dir.as_bytes()) {
-            Ok(walked) => !walked.is_directory,
+            Ok(resolved) => !resolved.is_directory,
             Err(_) => false,
         };
         if is_wrong || !dir.starts_with('/') {

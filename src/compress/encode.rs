@@ -107,7 +107,7 @@ impl Deflate {
     }
 }
 
-/// A chunk as a deflate stream, with what must follow one that is walked. The buffer keeps its
+/// A chunk as a deflate stream, with what must follow one that is resolved. The buffer keeps its
 /// length, since to make it longer costs as much as to write it.
 fn deflate<'b>(
     compressor: &mut libdeflater::Compressor,

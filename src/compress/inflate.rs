@@ -3,7 +3,7 @@
 //! libdeflate marks the last block of whatever it compresses. To put streams one behind the other,
 //! as zlib's gzjoin does, that mark must go and the end must be brought to a byte, and only
 //! decoding tells where they are. Since nothing is written, several literals go by in one table
-//! lookup. Each lookup has to wait for the one before, so that two streams walked at once take
+//! lookup. Each lookup has to wait for the one before, so that two streams resolved at once take
 //! little longer than one.
 //!
 //! The input is our own encoder's, yet nothing here trusts it: whatever the bytes, the walk ends.

@@ -56,7 +56,7 @@ pub struct Found {
     /// Every symbolic link crossed on the way, in order, each by its own real path.
     pub links: Vec<ImagePath>,
     /// The directories that `..` left again, each by its real path: the way needs them, too.
-    pub through: Vec<ImagePath>,
+    pub dotdot_dirs: Vec<ImagePath>,
     /// What it is.
     pub kind: FoundKind,
 }

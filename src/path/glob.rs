@@ -3,7 +3,7 @@
 //!
 //! Paths and patterns are bytes; `?` and classes take one character, or one byte that is no UTF-8.
 //! A match costs at most pattern length times path length, whatever the pattern: all its states are
-//! walked at once.
+//! resolved at once.
 
 /// Bytes of one pattern: as long as the longest path.
 pub const MAX_PATTERN: usize = 4096;

@@ -181,7 +181,7 @@ fn take_files(closure: &Closure, growing: &mut Growing<'_>) -> Result<(), PlanEr
     for program in &closure.programs {
         let by = program.file.map_or_else(ImagePath::root, path);
         if let Some(file) = program.file.and_then(file) {
-            growing.take_way(&file.path, &file.links, &file.through)?;
+            growing.take_way(&file.path, &file.links, &file.dotdot_dirs)?;
         }
         if let Some(file) = program.interpreter.and_then(file) {
             growing.take(&found(file), Reason::Loader(by))?;
@@ -210,7 +210,7 @@ fn found(file: &elf::File) -> Found {
         path: file.path.clone(),
         id: file.id,
         links: file.links.clone(),
-        through: file.through.clone(),
+        dotdot_dirs: file.dotdot_dirs.clone(),
         kind: FoundKind::Other,
     }
 }

@@ -26,7 +26,7 @@ impl Growing<'_> {
     /// # Errors
     /// [`PlanError::Source`] where the host refuses.
     pub(super) fn take(&mut self, found: &Found, reason: Reason) -> Result<(), PlanError> {
-        self.take_way(&found.path, &found.links, &found.through)?;
+        self.take_way(&found.path, &found.links, &found.dotdot_dirs)?;
         self.add(&found.path, reason)
     }
 
@@ -35,12 +35,12 @@ impl Growing<'_> {
         &mut self,
         path: &ImagePath,
         links: &[ImagePath],
-        through: &[ImagePath],
+        dotdot_dirs: &[ImagePath],
     ) -> Result<(), PlanError> {
         for link in links {
             self.add(link, Reason::Link(path.clone()))?;
         }
-        for dir in through {
+        for dir in dotdot_dirs {
             self.add(dir, Reason::Parent(path.clone()))?;
         }
         Ok(())
@@ -97,10 +97,10 @@ impl Growing<'_> {
         let Ok(path) = ImagePath::new(path) else { return Ok(()) };
         let mut place = path.clone();
         for dir in path.ancestors().collect::<Vec<_>>().into_iter().rev() {
-            if let Ok(walked) = self.view.resolve(dir.as_bytes()) {
+            if let Ok(resolved) = self.view.resolve(dir.as_bytes()) {
                 let below = path.as_bytes().get(dir.as_bytes().len()..).unwrap_or_default();
-                place = walked.path.join(below).unwrap_or(place);
-                self.take_way(&walked.path, &walked.links, &walked.through)?;
+                place = resolved.path.join(below).unwrap_or(place);
+                self.take_way(&resolved.path, &resolved.links, &resolved.dotdot_dirs)?;
                 break;
             }
         }

@@ -92,7 +92,7 @@ pub(super) fn take_named(
     }
     for (path, option) in &options.include {
         let found = growing.view.find(path.as_bytes()).map_err(|_| missing(path, option))?;
-        growing.take_way(&found.path, &found.links, &found.through)?;
+        growing.take_way(&found.path, &found.links, &found.dotdot_dirs)?;
         growing.add_all(&found.path, &Reason::Included(option.as_str().into()))?;
     }
     Ok(named)

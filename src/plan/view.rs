@@ -12,7 +12,7 @@ use crate::{
     path::ImagePath,
     source::{
         HostView, Options, content,
-        walk::{Step, Walked},
+        resolve::{Resolved, Step},
     },
     tree::{Content, FileNode, Kind, Node, Tree},
 };
@@ -29,7 +29,7 @@ pub struct View<'a> {
 
 #[derive(Debug, Default)]
 struct Memory {
-    directories: BTreeMap<Vec<u8>, Result<Arc<Walked>, FindError>>,
+    directories: BTreeMap<Vec<u8>, Result<Arc<Resolved>, FindError>>,
     /// Directories of the view and what they are in the sysroot.
     counterparts: BTreeMap<ImagePath, Option<ImagePath>>,
     objects: BTreeMap<FileId, Result<Arc<Object>, ObjectError>>,
@@ -46,22 +46,22 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// [`FindError`]
-    pub fn resolve(&self, path: &[u8]) -> Result<Walked, FindError> {
+    pub fn resolve(&self, path: &[u8]) -> Result<Resolved, FindError> {
         let mut step = |path: &ImagePath| self.step(path);
         let (dir, name) = match path.iter().rposition(|&b| b == b'/') {
             Some(slash) => path.split_at(slash + 1),
             None => (&b"/"[..], path),
         };
         if path.len() > ImagePath::MAX || matches!(name, b"" | b"." | b"..") {
-            return Walked::root().follow(path, &mut step);
+            return Resolved::root().follow(path, &mut step);
         }
         let known = self.memory.borrow().directories.get(dir).cloned();
-        let walked = known.unwrap_or_else(|| {
-            let walked = Walked::root().follow(dir, &mut step).map(Arc::new);
-            self.memory.borrow_mut().directories.insert(dir.to_vec(), walked.clone());
-            walked
+        let resolved = known.unwrap_or_else(|| {
+            let resolved = Resolved::root().follow(dir, &mut step).map(Arc::new);
+            self.memory.borrow_mut().directories.insert(dir.to_vec(), resolved.clone());
+            resolved
         });
-        Walked::clone(&*walked?).follow(name, &mut step)
+        Resolved::clone(&*resolved?).follow(name, &mut step)
     }
 
     /// The node at a real path of the view, the inputs' own or one for the sysroot's file. `None`
@@ -126,8 +126,8 @@ impl<'a> View<'a> {
             return known.clone();
         }
         let host_path = self.host_path(dir).ok();
-        let walked = host_path.and_then(|path| self.host.resolve(path.as_bytes()).ok());
-        let real = walked.filter(|walked| walked.is_directory).map(|walked| walked.path);
+        let resolved = host_path.and_then(|path| self.host.resolve(path.as_bytes()).ok());
+        let real = resolved.filter(|resolved| resolved.is_directory).map(|resolved| resolved.path);
         self.memory.borrow_mut().counterparts.insert(dir.clone(), real.clone());
         real
     }
@@ -144,8 +144,8 @@ impl<'a> View<'a> {
 
 impl Lookup for View<'_> {
     fn find(&self, path: &[u8]) -> Result<Found, FindError> {
-        let walked = self.resolve(path)?;
-        let (id, kind) = match self.tree.get(&walked.path) {
+        let resolved = self.resolve(path)?;
+        let (id, kind) = match self.tree.get(&resolved.path) {
             Some(Node { kind: Kind::File(file), .. }) => {
                 (file_id(&file.content), FoundKind::File(file.len))
             }
@@ -157,11 +157,17 @@ impl Lookup for View<'_> {
                 (FileId(u64::MAX, 0), kind)
             }
             None => {
-                let found = self.host.find(self.host_path(&walked.path)?.as_bytes())?;
+                let found = self.host.find(self.host_path(&resolved.path)?.as_bytes())?;
                 (found.id, found.kind)
             }
         };
-        Ok(Found { path: walked.path, id, links: walked.links, through: walked.through, kind })
+        Ok(Found {
+            path: resolved.path,
+            id,
+            links: resolved.links,
+            dotdot_dirs: resolved.dotdot_dirs,
+            kind,
+        })
     }
 
     fn object(&self, found: &Found) -> Result<Arc<Object>, ObjectError> {
@@ -189,14 +195,14 @@ impl Lookup for View<'_> {
     }
 
     fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
-        let walked = self.resolve(dir)?;
-        let depth = walked.path.components().count() + 1;
+        let resolved = self.resolve(dir)?;
+        let depth = resolved.path.components().count() + 1;
         let own =
-            self.tree.below(&walked.path).filter(|(path, _)| path.components().count() == depth);
+            self.tree.below(&resolved.path).filter(|(path, _)| path.components().count() == depth);
         let mut names: BTreeSet<Vec<u8>> = own.map(|(path, _)| path.file_name().to_vec()).collect();
-        match self.counterpart(&walked.path) {
+        match self.counterpart(&resolved.path) {
             Some(host) => names.extend(self.host.list(host.as_bytes())?),
-            None if !walked.is_directory => return Err(FindError::Missing),
+            None if !resolved.is_directory => return Err(FindError::Missing),
             None => {}
         }
         Ok(names.into_iter().collect())

@@ -1,4 +1,4 @@
-//! A build context: a directory of the host as a tree, walked so that no link is ever followed.
+//! A build context: a directory of the host as a tree, resolved so that no link is ever followed.
 
 use std::{
     io,

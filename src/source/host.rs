@@ -17,7 +17,7 @@ use rustix::{
 use crate::{
     elf::{FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
     path::ImagePath,
-    source::walk::{Step, Walked},
+    source::resolve::{Resolved, Step},
     timestamp::Timestamp,
     tree::{Content, FileNode, HostFile, Kind, Meta, Node, Special},
 };
@@ -35,7 +35,7 @@ struct Memory {
     stats: BTreeMap<ImagePath, Result<Arc<HostStat>, FindError>>,
     /// Directories by the bytes they were asked for: nearly every lookup is of a new name in an old
     /// directory.
-    directories: BTreeMap<Vec<u8>, Result<Arc<Walked>, FindError>>,
+    directories: BTreeMap<Vec<u8>, Result<Arc<Resolved>, FindError>>,
     objects: BTreeMap<FileId, Result<Arc<Object>, ObjectError>>,
 }
 
@@ -120,7 +120,7 @@ impl HostView {
         stat
     }
 
-    /// [`HostView::lstat`] as far as [`Walked::follow`] wants to know.
+    /// [`HostView::lstat`] as far as [`Resolved::follow`] wants to know.
     ///
     /// # Errors
     /// [`FindError`]
@@ -136,17 +136,17 @@ impl HostView {
     ///
     /// # Errors
     /// [`FindError`]
-    pub fn resolve(&self, path: &[u8]) -> Result<Walked, FindError> {
+    pub fn resolve(&self, path: &[u8]) -> Result<Resolved, FindError> {
         let mut lstat = |path: &ImagePath| self.step(path);
         let (dir, name) = match path.iter().rposition(|&b| b == b'/') {
             Some(slash) => path.split_at(slash + 1),
             None => (&b"/"[..], path),
         };
         if path.len() > ImagePath::MAX || matches!(name, b"" | b"." | b"..") {
-            return Walked::root().follow(path, &mut lstat);
+            return Resolved::root().follow(path, &mut lstat);
         }
         let dir = self.directory(dir)?;
-        Walked::clone(&dir).follow(name, &mut lstat)
+        Resolved::clone(&dir).follow(name, &mut lstat)
     }
 
     /// The node at a real path: what a tree holds of it, with the host's mode, owner and time and
@@ -184,14 +184,14 @@ impl HostView {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn directory(&self, path: &[u8]) -> Result<Arc<Walked>, FindError> {
+    fn directory(&self, path: &[u8]) -> Result<Arc<Resolved>, FindError> {
         if let Some(known) = self.memory().directories.get(path) {
             return known.clone();
         }
-        let walked =
-            Walked::root().follow(path, &mut |path: &ImagePath| self.step(path)).map(Arc::new);
-        self.memory().directories.insert(path.to_vec(), walked.clone());
-        walked
+        let resolved =
+            Resolved::root().follow(path, &mut |path: &ImagePath| self.step(path)).map(Arc::new);
+        self.memory().directories.insert(path.to_vec(), resolved.clone());
+        resolved
     }
 
     fn ask(&self, path: &ImagePath) -> Result<HostStat, FindError> {
@@ -239,18 +239,18 @@ impl HostView {
 
 impl Lookup for HostView {
     fn find(&self, path: &[u8]) -> Result<Found, FindError> {
-        let walked = self.resolve(path)?;
-        let stat = self.lstat(&walked.path)?;
+        let resolved = self.resolve(path)?;
+        let stat = self.lstat(&resolved.path)?;
         let kind = match stat.kind {
             HostKind::Directory => FoundKind::Directory,
             HostKind::File => FoundKind::File(stat.len),
             _ => FoundKind::Other,
         };
         Ok(Found {
-            path: walked.path,
+            path: resolved.path,
             id: stat.id,
-            links: walked.links,
-            through: walked.through,
+            links: resolved.links,
+            dotdot_dirs: resolved.dotdot_dirs,
             kind,
         })
     }
@@ -281,8 +281,8 @@ impl Lookup for HostView {
     }
 
     fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
-        let walked = self.resolve(dir)?;
-        let relative = if walked.path.is_root() { b"." } else { walked.path.relative() };
+        let resolved = self.resolve(dir)?;
+        let relative = if resolved.path.is_root() { b"." } else { resolved.path.relative() };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd =
             rustix::fs::openat(&self.fd, relative, flags, Mode::empty()).map_err(find_error)?;

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     content,
-    walk::{Step, Walked},
+    resolve::{Resolved, Step},
 };
 use crate::{
     elf::{self, FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
@@ -28,7 +28,7 @@ pub struct TreeView<'a> {
 
 #[derive(Debug, Default)]
 struct Memory {
-    directories: BTreeMap<Vec<u8>, Result<Arc<Walked>, FindError>>,
+    directories: BTreeMap<Vec<u8>, Result<Arc<Resolved>, FindError>>,
     objects: BTreeMap<FileId, Result<Arc<Object>, ObjectError>>,
     ids: BTreeMap<Identity, u64>,
 }
@@ -63,22 +63,22 @@ impl<'a> TreeView<'a> {
     ///
     /// # Errors
     /// [`FindError`]
-    pub fn resolve(&self, path: &[u8]) -> Result<Walked, FindError> {
+    pub fn resolve(&self, path: &[u8]) -> Result<Resolved, FindError> {
         let mut step = |path: &ImagePath| self.step(path);
         let (dir, name) = match path.iter().rposition(|&b| b == b'/') {
             Some(slash) => path.split_at(slash + 1),
             None => (&b"/"[..], path),
         };
         if path.len() > ImagePath::MAX || matches!(name, b"" | b"." | b"..") {
-            return Walked::root().follow(path, &mut step);
+            return Resolved::root().follow(path, &mut step);
         }
         let known = self.memory.borrow().directories.get(dir).cloned();
-        let walked = known.unwrap_or_else(|| {
-            let walked = Walked::root().follow(dir, &mut step).map(Arc::new);
-            self.memory.borrow_mut().directories.insert(dir.to_vec(), walked.clone());
-            walked
+        let resolved = known.unwrap_or_else(|| {
+            let resolved = Resolved::root().follow(dir, &mut step).map(Arc::new);
+            self.memory.borrow_mut().directories.insert(dir.to_vec(), resolved.clone());
+            resolved
         });
-        Walked::clone(&*walked?).follow(name, &mut step)
+        Resolved::clone(&*resolved?).follow(name, &mut step)
     }
 
     /// The node that `path` leads to; `None` for a directory without one.
@@ -86,9 +86,9 @@ impl<'a> TreeView<'a> {
     /// # Errors
     /// [`FindError`]
     pub fn node(&self, path: &[u8]) -> Result<(ImagePath, Option<&'a Node>), FindError> {
-        let walked = self.resolve(path)?;
-        let node = self.tree.get(&walked.path);
-        Ok((walked.path, node))
+        let resolved = self.resolve(path)?;
+        let node = self.tree.get(&resolved.path);
+        Ok((resolved.path, node))
     }
 
     /// What in an object does not go together ([`elf::layout`]).
@@ -121,14 +121,20 @@ impl<'a> TreeView<'a> {
 
 impl Lookup for TreeView<'_> {
     fn find(&self, path: &[u8]) -> Result<Found, FindError> {
-        let walked = self.resolve(path)?;
-        let (id, kind) = match self.tree.get(&walked.path) {
+        let resolved = self.resolve(path)?;
+        let (id, kind) = match self.tree.get(&resolved.path) {
             Some(Node { kind: Kind::File(file), .. }) => (self.id(file), FoundKind::File(file.len)),
             Some(Node { kind: Kind::Special(_), .. }) => (FileId(u64::MAX, 0), FoundKind::Other),
             // No directory is opened as an object, so its identity is never compared.
             _ => (FileId(u64::MAX, 0), FoundKind::Directory),
         };
-        Ok(Found { path: walked.path, id, links: walked.links, through: walked.through, kind })
+        Ok(Found {
+            path: resolved.path,
+            id,
+            links: resolved.links,
+            dotdot_dirs: resolved.dotdot_dirs,
+            kind,
+        })
     }
 
     fn object(&self, found: &Found) -> Result<Arc<Object>, ObjectError> {
@@ -148,13 +154,13 @@ impl Lookup for TreeView<'_> {
     }
 
     fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
-        let walked = self.resolve(dir)?;
-        if !walked.is_directory {
+        let resolved = self.resolve(dir)?;
+        if !resolved.is_directory {
             return Err(FindError::Missing);
         }
-        let depth = walked.path.components().count() + 1;
-        let own = self.tree.below(&walked.path).map(|(path, _)| path);
-        let below = own.chain(self.implied.iter().filter(|path| path.is_within(&walked.path)));
+        let depth = resolved.path.components().count() + 1;
+        let own = self.tree.below(&resolved.path).map(|(path, _)| path);
+        let below = own.chain(self.implied.iter().filter(|path| path.is_within(&resolved.path)));
         let names: BTreeSet<Vec<u8>> = below
             .filter(|path| path.components().count() == depth)
             .map(|path| path.file_name().to_vec())

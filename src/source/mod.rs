@@ -9,8 +9,8 @@ pub mod image;
 mod inside;
 mod misplaced_dependency;
 mod request;
+pub mod resolve;
 mod tarball;
-pub mod walk;
 mod worker_pool;
 
 use std::{collections::BTreeSet, io, num::NonZeroUsize, path::PathBuf};

@@ -249,7 +249,7 @@ pub fn command(name: &[u8], host: &HostView, options: &Options) -> Option<ImageP
 
 /// Whether `path` leads to a regular file that someone may execute.
 fn is_program(host: &HostView, path: &ImagePath) -> bool {
-    let stat = host.resolve(path.as_bytes()).and_then(|walked| host.lstat(&walked.path));
+    let stat = host.resolve(path.as_bytes()).and_then(|resolved| host.lstat(&resolved.path));
     stat.is_ok_and(|stat| stat.kind == HostKind::File && stat.mode & 0o111 != 0)
 }
 

@@ -61,7 +61,7 @@ impl Lookup for Memory {
             path: real,
             id: FileId(u64::from(at.is_some()), id),
             links: Vec::new(),
-            through: Vec::new(),
+            dotdot_dirs: Vec::new(),
             kind,
         })
     }

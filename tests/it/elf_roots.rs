@@ -49,7 +49,7 @@ fn loads(closure: &Closure) -> Vec<String> {
 fn image(root: &Rooted, closure: &Closure) -> Rooted {
     let image = Rooted::new(&String::from_utf8_lossy(&closure.loaders[0].path));
     for file in &closure.files {
-        for path in &file.through {
+        for path in &file.dotdot_dirs {
             fs_err::create_dir_all(image.path(&path.to_string())).unwrap();
         }
         let path = file.path.to_string();
@@ -548,7 +548,7 @@ fn case_21_merged_usr_and_physical_parents() {
     assert_eq!(loader.path.to_string(), "/usr/lib/x86_64-linux-gnu/ld.so");
     let found = closure.files.iter().find(|file| file.opened.ends_with(b"foo/liba.so")).unwrap();
     assert_eq!(found.path.to_string(), "/usr/lib/foo/liba.so");
-    assert_eq!(found.through[0].to_string(), "/usr/lib/x86_64-linux-gnu");
+    assert_eq!(found.dotdot_dirs[0].to_string(), "/usr/lib/x86_64-linux-gnu");
 }
 
 #[test]

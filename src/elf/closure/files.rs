@@ -87,7 +87,7 @@ impl State<'_> {
                 FoundKind::Directory | FoundKind::Other => 0,
             },
             links: found.links.clone(),
-            through: found.through.clone(),
+            dotdot_dirs: found.dotdot_dirs.clone(),
             object: object.clone(),
         });
         self.opened.insert(key, Opened::Object(found, object, Some(index)));

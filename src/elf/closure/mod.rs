@@ -130,7 +130,7 @@ pub struct File {
     /// The symbolic links on the way: all must be in the image.
     pub links: Vec<ImagePath>,
     /// The directories on the way that `..` leaves again: all must be in the image.
-    pub through: Vec<ImagePath>,
+    pub dotdot_dirs: Vec<ImagePath>,
     /// What is in it.
     pub object: Arc<Object>,
 }

@@ -10,7 +10,7 @@ use crate::{
     },
     plan::image::Growing,
     rules::{NamedBy, Rule},
-    source::walk::Walked,
+    source::resolve::Resolved,
     tree::{Content, Kind, Node},
 };
 
@@ -28,7 +28,7 @@ pub(super) struct Found<'f> {
     pub(super) node: Node,
     /// The way there, as for [`crate::elf::Found`].
     pub(super) links: Vec<ImagePath>,
-    pub(super) through: Vec<ImagePath>,
+    pub(super) dotdot_dirs: Vec<ImagePath>,
 }
 
 /// All that `files` name, directories with all below them. Files that not
@@ -56,10 +56,10 @@ pub(super) fn any(files: &[NamedBy], growing: &Growing<'_>) -> bool {
 pub(super) fn exist(files: &[NamedBy], rule: &Rule, growing: &Growing<'_>) -> Vec<ImagePath> {
     let mut out = BTreeSet::new();
     for path in files.iter().flat_map(|file| expand(&file.pattern, growing)) {
-        let Ok(walked) = growing.view.resolve(path.as_bytes()) else { continue };
-        let excluded = rule.excludes(&walked.path) || rule.excludes(&path);
+        let Ok(resolved) = growing.view.resolve(path.as_bytes()) else { continue };
+        let excluded = rule.excludes(&resolved.path) || rule.excludes(&path);
         let unwanted =
-            excluded || growing.has(&walked.path) || (rule.files_only && walked.is_directory);
+            excluded || growing.has(&resolved.path) || (rule.files_only && resolved.is_directory);
         if !unwanted {
             out.insert(path);
         }
@@ -107,8 +107,8 @@ impl<'f> Finder<'_, '_, 'f> {
         if depth > MAX_DEPTH || self.out.len() > MAX_PATHS {
             return;
         }
-        let Ok(walked) = self.growing.view.resolve(path) else { return };
-        let Walked { path: real, links, through, is_directory, .. } = walked;
+        let Ok(resolved) = self.growing.view.resolve(path) else { return };
+        let Resolved { path: real, links, dotdot_dirs, is_directory, .. } = resolved;
         let as_named = ImagePath::new(path).is_ok_and(|path| self.rule.excludes(&path));
         if as_named || self.rule.excludes(&real) || (is_directory && self.rule.files_only) {
             return;
@@ -118,7 +118,7 @@ impl<'f> Finder<'_, '_, 'f> {
             if let Ok(Some(node)) = self.growing.view.node(&real)
                 && !links.is_empty()
             {
-                self.out.push(Found { named, path: real, node, links, through });
+                self.out.push(Found { named, path: real, node, links, dotdot_dirs });
             }
             return;
         }
@@ -128,7 +128,7 @@ impl<'f> Finder<'_, '_, 'f> {
         if !plain || (node.meta.mode & public != public && !self.growing.has(&real)) {
             return;
         }
-        self.out.push(Found { named, path: real.clone(), node, links, through });
+        self.out.push(Found { named, path: real.clone(), node, links, dotdot_dirs });
         if is_directory {
             for name in self.growing.view.list(real.as_bytes()).unwrap_or_default() {
                 let child = [real.as_bytes(), b"/", &name].concat();

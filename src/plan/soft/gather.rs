@@ -85,7 +85,7 @@ impl<'t> Gatherer<'t> {
                 path: file.path.clone(),
                 id: file.id,
                 links: Vec::new(),
-                through: Vec::new(),
+                dotdot_dirs: Vec::new(),
                 kind: FoundKind::Other,
             };
             let own = is_program || listed.contains(&index);

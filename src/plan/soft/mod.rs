@@ -65,7 +65,7 @@ impl<'t> Rules<'t> {
             let real = growing
                 .view
                 .resolve(name.as_bytes())
-                .map_or_else(|_| name.clone(), |walked| walked.path);
+                .map_or_else(|_| name.clone(), |resolved| resolved.path);
             gatherer.evidence.programs.insert(name, real);
         }
         Self {
@@ -318,7 +318,7 @@ fn take(
             evidence: one.named.evidence.clone(),
             by: one.named.by.clone().filter(|by| !by.is_root()),
         };
-        growing.take_way(&one.path, &one.links, &one.through)?;
+        growing.take_way(&one.path, &one.links, &one.dotdot_dirs)?;
         growing.add(&one.path, reason)?;
         tree.insert(one.path.clone(), one.node.clone());
     }

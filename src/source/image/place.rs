@@ -21,7 +21,7 @@ use crate::{
     },
     elf::FindError,
     path::ImagePath,
-    source::walk::{Step, Walked},
+    source::resolve::{Resolved, Step},
     store::Extent,
     tree::{Content, Kind, Tree},
 };
@@ -149,12 +149,12 @@ fn in_archive(file: &Arc<File>, tree: &Tree, path: &str) -> Result<Option<Part>,
         None if tree.below(path).next().is_some() => Ok(Step::Directory),
         None => Err(FindError::Missing),
     };
-    let walked = match Walked::root().follow(path.as_bytes(), &mut step) {
-        Ok(walked) => walked,
+    let resolved = match Resolved::root().follow(path.as_bytes(), &mut step) {
+        Ok(resolved) => resolved,
         Err(FindError::Missing) => return Ok(None),
         Err(_) => return Err(ImageError::document(path, "links without end")),
     };
-    match tree.get(&walked.path).and_then(|node| node.file()) {
+    match tree.get(&resolved.path).and_then(|node| node.file()) {
         Some(member) => match &member.content {
             Content::Member(_, offset) => {
                 let extent = Extent { file: Arc::clone(file), offset: *offset };

@@ -20,7 +20,7 @@ pub enum Step {
 
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Walked {
+pub struct Resolved {
     /// The real path: no component of it is a link.
     pub path: ImagePath,
     /// Whether a directory stands there.
@@ -28,18 +28,18 @@ pub struct Walked {
     /// The links crossed, in order, each once, by their real paths.
     pub links: Vec<ImagePath>,
     /// The directories that `..` left again: without them the path leads nowhere.
-    pub through: Vec<ImagePath>,
+    pub dotdot_dirs: Vec<ImagePath>,
     hops: usize,
 }
 
-impl Walked {
+impl Resolved {
     /// The root, from which every resolution starts.
     pub fn root() -> Self {
         Self {
             path: ImagePath::root(),
             is_directory: true,
             links: Vec::new(),
-            through: Vec::new(),
+            dotdot_dirs: Vec::new(),
             hops: 0,
         }
     }
@@ -71,7 +71,7 @@ impl Walked {
                 b"" | b"." => {}
                 b".." => {
                     if let Some(parent) = self.path.parent() {
-                        self.through.push(std::mem::replace(&mut self.path, parent));
+                        self.dotdot_dirs.push(std::mem::replace(&mut self.path, parent));
                     }
                 }
                 name => {
@@ -124,11 +124,11 @@ mod tests {
 
     use super::*;
 
-    fn walk(tree: &[(&str, Step)], path: &str) -> Result<Walked, FindError> {
+    fn resolve(tree: &[(&str, Step)], path: &str) -> Result<Resolved, FindError> {
         let tree: BTreeMap<ImagePath, Step> =
             tree.iter().map(|(path, step)| (ImagePath::new(path).unwrap(), step.clone())).collect();
         let mut lstat = |path: &ImagePath| tree.get(path).cloned().ok_or(FindError::Missing);
-        Walked::root().follow(path.as_bytes(), &mut lstat)
+        Resolved::root().follow(path.as_bytes(), &mut lstat)
     }
 
     fn link(target: &str) -> Step {
@@ -148,20 +148,20 @@ mod tests {
             ("/lib", link("/../usr/lib")),
             ("/up", link("../../../lib/../foo")),
         ];
-        let found = walk(&tree, "/lib/../foo").unwrap();
+        let found = resolve(&tree, "/lib/../foo").unwrap();
         assert_eq!(found.path.to_string(), "/usr/foo");
         assert_eq!(names(&found.links), ["/lib"]);
-        assert_eq!(names(&found.through), ["/usr/lib"]);
-        assert_eq!(names(&walk(&tree, "up").unwrap().links), ["/up", "/lib"]);
+        assert_eq!(names(&found.dotdot_dirs), ["/usr/lib"]);
+        assert_eq!(names(&resolve(&tree, "up").unwrap().links), ["/up", "/lib"]);
     }
 
     #[test]
     fn what_open_refuses_is_missing() {
         let tree = [("/d", Step::Directory), ("/f", Step::Leaf), ("/dangling", link("gone"))];
         for path in ["/f/", "/f/.", "/f/..", "/f/x", "/gone", "/dangling", "/d/x"] {
-            assert_eq!(walk(&tree, path), Err(FindError::Missing), "{path}");
+            assert_eq!(resolve(&tree, path), Err(FindError::Missing), "{path}");
         }
-        assert!(walk(&tree, "//d/./").unwrap().is_directory);
+        assert!(resolve(&tree, "//d/./").unwrap().is_directory);
     }
 
     #[test]
@@ -169,8 +169,8 @@ mod tests {
         let mut tree = vec![("/l0".to_owned(), Step::Leaf)];
         tree.extend((1..=41).map(|i| (format!("/l{i}"), link(&format!("l{}", i - 1)))));
         let tree: Vec<_> = tree.iter().map(|(path, step)| (&**path, step.clone())).collect();
-        assert_eq!(walk(&tree, "/l40").unwrap().links.len(), 40);
-        assert_eq!(walk(&tree, "/l41"), Err(FindError::Loop));
-        assert_eq!(walk(&[("/a", link("b")), ("/b", link("a"))], "/a"), Err(FindError::Loop));
+        assert_eq!(resolve(&tree, "/l40").unwrap().links.len(), 40);
+        assert_eq!(resolve(&tree, "/l41"), Err(FindError::Loop));
+        assert_eq!(resolve(&[("/a", link("b")), ("/b", link("a"))], "/a"), Err(FindError::Loop));
     }
 }
