@@ -8,7 +8,7 @@
 
 mod members;
 mod pax;
-mod place;
+mod tree_builder;
 
 use std::{fmt, io, ops::Range, sync::Arc};
 
@@ -196,13 +196,13 @@ pub fn read_range(
         fault,
     };
     let mut members = members::Members::new(archive, range.clone(), limits);
-    let mut place = place::Place::new(Arc::clone(archive), whiteouts, limits);
+    let mut builder = tree_builder::TreeBuilder::new(Arc::clone(archive), whiteouts, limits);
     loop {
         let offset = members.position();
         match members.next() {
-            Ok(None) => return Ok(place.finish()),
+            Ok(None) => return Ok(builder.finish()),
             Ok(Some(member)) => {
-                place.put(&member).map_err(|fault| refuse(member.name, member.start, fault))?;
+                builder.put(&member).map_err(|fault| refuse(member.name, member.start, fault))?;
             }
             Err(fault) => return Err(refuse(members.name(), offset, fault)),
         }

@@ -1,4 +1,4 @@
-//! Members into a tree: where links lead, what replaces what.
+//! Builds a tree from members: where links lead, and what replaces what.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,8 +21,8 @@ const MAX_LINKS: u32 = 40;
 /// all chains of links into deep directories would need thousands.
 const STEPS_PER_ENTRY: u64 = 256;
 
-/// A tree on the way.
-pub(super) struct Place {
+/// A tree that grows member by member.
+pub(super) struct TreeBuilder {
     archive: Arc<Archive>,
     whiteouts: Whiteouts,
     contents: Contents,
@@ -43,7 +43,7 @@ enum Name {
     Bookkeeping,
 }
 
-impl Place {
+impl TreeBuilder {
     pub(super) fn new(archive: Arc<Archive>, whiteouts: Whiteouts, limits: Limits) -> Self {
         Self {
             archive,
