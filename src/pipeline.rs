@@ -39,7 +39,7 @@ pub struct Ingredients {
     /// Where libraries and system files are looked up.
     pub sysroot: PathBuf,
     /// How inputs become trees.
-    pub source: source::Options,
+    pub source: source::InputOptions,
     /// How the plan is made.
     pub plan: plan::Options,
     /// Refuse what looks like a secret in a directory.
@@ -54,7 +54,7 @@ pub struct Needy {
     /// Where libraries are looked up.
     pub sysroot: PathBuf,
     /// How files of the host are taken.
-    pub source: source::Options,
+    pub source: source::InputOptions,
     /// As `LD_LIBRARY_PATH`: paths in the sysroot.
     pub library_path: Vec<Vec<u8>>,
     /// Take all glibc-hwcaps variants of a library.

@@ -21,7 +21,7 @@ pub struct Ground<'a> {
     /// Where relative paths are looked up first.
     pub context: &'a Path,
     /// How files become trees.
-    pub source: &'a source::Options,
+    pub source: &'a source::InputOptions,
     /// The platform, and for `pack --base` all that it decides by.
     pub plan: &'a plan::Options,
     /// How images are opened.

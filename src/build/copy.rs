@@ -32,7 +32,7 @@ pub(super) struct Copying<'a> {
     pub(super) from_context: bool,
     /// Whose the files become; without, they keep their owners, which are root's in a context.
     pub(super) owner: Option<(u32, u32)>,
-    pub(super) options: &'a source::Options,
+    pub(super) options: &'a source::InputOptions,
 }
 
 /// A source that was found.

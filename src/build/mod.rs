@@ -45,7 +45,7 @@ pub struct Options {
     /// Where PACK looks libraries up without `--sysroot`.
     pub sysroot: PathBuf,
     /// How files become trees.
-    pub source: source::Options,
+    pub source: source::InputOptions,
     /// How PACK decides; of the settings, the labels.
     pub plan: plan::Options,
     /// How base images are opened.

@@ -193,7 +193,7 @@ fn options(
             platform_args: build::platform_arguments(&target, &machine),
         },
         sysroot: args.sysroot.clone(),
-        source: source::Options {
+        source: source::InputOptions {
             exclude: Vec::new(),
             preserve_mode: args.preserve_mode,
             owner: None,

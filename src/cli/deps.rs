@@ -71,7 +71,7 @@ fn needy(args: &DepsArgs) -> Result<Needy, Failure> {
     Ok(Needy {
         requests: requests.collect::<Result<_, _>>()?,
         sysroot: args.sysroot.clone(),
-        source: source::Options {
+        source: source::InputOptions {
             exclude: Vec::new(),
             preserve_mode: false,
             owner: None,

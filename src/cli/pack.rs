@@ -194,7 +194,7 @@ pub(super) fn ingredients(
     let excludes = input.exclude.iter().map(|text| {
         Exclude::new(text).map_err(|error| Failure::usage(format!("--exclude `{text}`: {error}")))
     });
-    let source = source::Options {
+    let source = source::InputOptions {
         exclude: excludes.collect::<Result<_, _>>()?,
         preserve_mode: input.preserve_mode,
         owner: input.chown.as_deref().map(owner).transpose()?,

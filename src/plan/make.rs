@@ -26,7 +26,7 @@ use crate::{
 pub fn make(
     mut inputs: Vec<Input>,
     host: &HostView,
-    source: &source::Options,
+    source: &source::InputOptions,
     options: &Options,
 ) -> Result<Plan, PlanError> {
     let (mut tree, mut reasons) = merge::merge(&mut inputs)?;
@@ -162,7 +162,7 @@ pub(super) fn platform(
 pub(super) fn take_needed(
     found: &Programs,
     (named, commands): (&[ImagePath], &[ImagePath]),
-    source: &source::Options,
+    source: &source::InputOptions,
     options: &Options,
     growing: &mut Growing<'_>,
 ) -> Result<Vec<Note>, PlanError> {
@@ -223,7 +223,7 @@ fn entrypoint(
 fn finish(
     plan: &mut Plan,
     mut tree: Tree,
-    source: &source::Options,
+    source: &source::InputOptions,
     options: &Options,
 ) -> Result<(), PlanError> {
     let workdir = plan

@@ -11,7 +11,7 @@ use crate::{
     elf::{FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
     path::ImagePath,
     source::{
-        HostView, Options, content,
+        HostView, InputOptions, content,
         resolve::{Resolved, Step},
     },
     tree::{Content, FileNode, Kind, Node, Tree},
@@ -23,7 +23,7 @@ use crate::{
 pub struct View<'a> {
     tree: &'a Tree,
     host: &'a HostView,
-    options: &'a Options,
+    options: &'a InputOptions,
     memory: RefCell<Memory>,
 }
 
@@ -38,7 +38,7 @@ struct Memory {
 impl<'a> View<'a> {
     /// `tree`, which holds its paths' parents, over `host`. `options` give the metadata of the
     /// sysroot's files.
-    pub fn new(tree: &'a Tree, host: &'a HostView, options: &'a Options) -> Self {
+    pub fn new(tree: &'a Tree, host: &'a HostView, options: &'a InputOptions) -> Self {
         Self { tree, host, options, memory: RefCell::default() }
     }
 

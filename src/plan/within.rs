@@ -33,7 +33,7 @@ pub fn within(
     inputs: Vec<Input>,
     stage: &Tree,
     host: &HostView,
-    source: &source::Options,
+    source: &source::InputOptions,
     options: &Options,
 ) -> Result<Addition, PlanError> {
     let mut reasons = Reasons::new();

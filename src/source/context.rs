@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Options, SourceError, capability_attribute};
+use super::{InputOptions, SourceError, capability_attribute};
 use crate::{
     path::{
         ImagePath,
@@ -39,7 +39,11 @@ const READ: [u16; 2] = [0o040, 0o004];
 /// # Errors
 /// [`SourceError::Unreadable`] for the first directory that cannot be read, and for one that lies
 /// too deep.
-pub fn context(root: &Path, ignore: &Ignore, options: &Options) -> Result<Context, SourceError> {
+pub fn context(
+    root: &Path,
+    ignore: &Ignore,
+    options: &InputOptions,
+) -> Result<Context, SourceError> {
     let unreadable = |source: io::Error| SourceError::Unreadable { path: root.into(), source };
     let real = fs_err::canonicalize(root).map_err(unreadable)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -66,7 +70,7 @@ pub struct Context {
 struct Walk<'a> {
     root: &'a Path,
     ignore: &'a Ignore,
-    options: &'a Options,
+    options: &'a InputOptions,
     tree: Tree,
     /// The modes of all files and directories together, also of those that are left out.
     seen: u16,
@@ -229,7 +233,7 @@ mod tests {
             fs_err::write(path, text).unwrap();
         }
         fs_err::os::unix::fs::symlink("/etc", dir.path().join("etc")).unwrap();
-        let options = Options {
+        let options = InputOptions {
             exclude: Vec::new(),
             preserve_mode: false,
             owner: None,

@@ -16,7 +16,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Options, SourceError, worker_pool};
+use super::{InputOptions, SourceError, worker_pool};
 use crate::{
     path::ImagePath,
     tree::{Content, FileNode, HostFile, Kind, Meta, Node, Tree, Xattrs, capability},
@@ -31,7 +31,7 @@ pub(super) fn read(
     name: &str,
     source: &Path,
     root: &ImagePath,
-    options: &Options,
+    options: &InputOptions,
 ) -> Result<Tree, SourceError> {
     let unreadable = |path: &Path, source| SourceError::Unreadable { path: path.into(), source };
     let real = fs_err::canonicalize(source).map_err(|error| unreadable(source, error))?;
@@ -96,7 +96,7 @@ struct Walk<'a> {
     name: &'a str,
     source: &'a Path,
     real: &'a Path,
-    options: &'a Options,
+    options: &'a InputOptions,
     /// How many directories have been found, with the first.
     directories: AtomicUsize,
 }
@@ -258,7 +258,7 @@ pub(super) fn node(
     name: &str,
     path: &Path,
     found: &Found,
-    options: &Options,
+    options: &InputOptions,
 ) -> Result<Node, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
     if let Some(kind) = unpackable_kind(found.kind) {
@@ -283,7 +283,7 @@ pub(super) fn node(
 }
 
 /// The node of a symbolic link.
-fn link(target: &[u8], options: &Options) -> Node {
+fn link(target: &[u8], options: &InputOptions) -> Node {
     let meta = Meta { mode: 0o777, ..options.meta(0o777, false) };
     Node { meta, kind: Kind::Symlink(target.into()) }
 }

@@ -69,7 +69,7 @@ impl InputKind {
 
 /// How inputs become trees.
 #[derive(Debug)]
-pub struct Options {
+pub struct InputOptions {
     /// Left out of directories and tarballs.
     pub exclude: Vec<Exclude>,
     /// Keep every permission bit; otherwise a umask of 022 is applied, so that a checkout's cannot
@@ -169,7 +169,7 @@ fn list(entries: &[(PathBuf, &'static str)]) -> String {
 pub fn gather(
     requests: &[Request],
     host: &HostView,
-    options: &Options,
+    options: &InputOptions,
 ) -> Result<Vec<Input>, SourceError> {
     requests.iter().map(|request| request.gather(host, options)).collect()
 }
@@ -192,7 +192,7 @@ impl Exclude {
     }
 }
 
-impl Options {
+impl InputOptions {
     fn excludes(&self, path: &ImagePath) -> bool {
         self.exclude.iter().any(|pattern| pattern.matches(path))
     }

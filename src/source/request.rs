@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{HostView, Input, InputKind, Options, SourceError, dir, host::HostKind, tarball};
+use super::{HostView, Input, InputKind, InputOptions, SourceError, dir, host::HostKind, tarball};
 use crate::{
     elf::FindError,
     path::{ImagePath, PathError},
@@ -111,7 +111,11 @@ impl Request {
         host.resolve(path.as_bytes()).is_ok().then_some(path)
     }
 
-    pub(super) fn gather(&self, host: &HostView, options: &Options) -> Result<Input, SourceError> {
+    pub(super) fn gather(
+        &self,
+        host: &HostView,
+        options: &InputOptions,
+    ) -> Result<Input, SourceError> {
         let metadata = match fs_err::metadata(&self.source) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -150,7 +154,7 @@ impl Request {
     }
 
     /// An installed program under its own path, with a link where `cp -a` would place it.
-    fn in_place(&self, path: ImagePath, options: &Options) -> Result<Input, SourceError> {
+    fn in_place(&self, path: ImagePath, options: &InputOptions) -> Result<Input, SourceError> {
         let link = self.file_path()?;
         let kind = Kind::Symlink(path.as_bytes().into());
         let node = Node { meta: options.meta(0o777, false), kind };
@@ -163,7 +167,7 @@ impl Request {
         &self,
         source: &Path,
         metadata: &Metadata,
-        options: &Options,
+        options: &InputOptions,
     ) -> Result<Input, SourceError> {
         let real = fs_err::canonicalize(source)
             .map_err(|error| SourceError::Unreadable { path: source.into(), source: error })?;
@@ -200,7 +204,7 @@ impl Request {
     }
 
     /// A bare name, looked up as a command in the sysroot.
-    fn command(&self, host: &HostView, options: &Options) -> Result<Input, SourceError> {
+    fn command(&self, host: &HostView, options: &InputOptions) -> Result<Input, SourceError> {
         use std::os::unix::ffi::OsStrExt as _;
         let name = self.source.as_os_str().as_bytes();
         let bare = !name.contains(&b'/');
@@ -227,7 +231,7 @@ impl Request {
         &self,
         path: &ImagePath,
         host: &HostView,
-        options: &Options,
+        options: &InputOptions,
     ) -> Result<Input, SourceError> {
         let gone = |error: FindError| SourceError::Unreadable {
             path: host.host_path(path),
@@ -242,7 +246,7 @@ impl Request {
 
 /// Where the sysroot has the command `name`: the first of `options.command_dirs` with a program of
 /// this name.
-pub fn command(name: &[u8], host: &HostView, options: &Options) -> Option<ImagePath> {
+pub fn command(name: &[u8], host: &HostView, options: &InputOptions) -> Option<ImagePath> {
     let candidates = options.command_dirs.iter().filter_map(|dir| dir.join(name).ok());
     candidates.into_iter().find(|path| is_program(host, path))
 }

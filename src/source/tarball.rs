@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Options, SourceError,
+    InputOptions, SourceError,
     content::{self, ContentError},
 };
 use crate::{
@@ -57,7 +57,7 @@ fn begins_with_header(mut reader: impl io::Read) -> io::Result<bool> {
 ///
 /// # Errors
 /// [`SourceError`]: it cannot be read, is damaged or hostile.
-pub fn unpack(name: &str, file: &FileNode, options: &Options) -> Result<Tree, SourceError> {
+pub fn unpack(name: &str, file: &FileNode, options: &InputOptions) -> Result<Tree, SourceError> {
     let opened = content::host_file(&file.content, file.len).map_err(|error| {
         SourceError::Unreadable { path: name.into(), source: io::Error::other(error) }
     })?;
@@ -77,7 +77,11 @@ fn is_header(block: &[u8]) -> bool {
 }
 
 /// The tarball's files below `root`, with their own modes and owners and the image's time.
-pub(super) fn read(path: &Path, root: &ImagePath, options: &Options) -> Result<Tree, SourceError> {
+pub(super) fn read(
+    path: &Path,
+    root: &ImagePath,
+    options: &InputOptions,
+) -> Result<Tree, SourceError> {
     let file = fs_err::File::open(path)
         .map_err(|source| SourceError::Unreadable { path: path.into(), source })?;
     members(&path.display().to_string(), file.into_parts().0, root, options)
@@ -87,7 +91,7 @@ fn members(
     name: &str,
     file: File,
     root: &ImagePath,
-    options: &Options,
+    options: &InputOptions,
 ) -> Result<Tree, SourceError> {
     let archive = Arc::new(spool::open(name, file, &options.spool, spool::Limits::default())?);
     let contents = read::read(&archive, Whiteouts::Refuse, read::Limits::default())?;
@@ -113,7 +117,7 @@ fn members(
 }
 
 /// What the user said of all files goes over what the tarball says.
-fn settle(node: &mut Node, options: &Options) {
+fn settle(node: &mut Node, options: &InputOptions) {
     node.meta.mtime = options.mtime;
     if let Some((uid, gid)) = options.owner {
         (node.meta.uid, node.meta.gid) = (uid, gid);
