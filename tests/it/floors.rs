@@ -123,7 +123,7 @@ fn reaches(path: &Named) -> Option<World> {
     const METHODS: [&str; 6] =
         ["exists", "try_exists", "canonicalize", "read_dir", "symlink_metadata", "set_permissions"];
     let last = path.segments.last()?.as_str();
-    if path.is_method {
+    if path.is_method() {
         return METHODS.contains(&last).then_some(Files);
     }
     if path.is_macro {
@@ -151,13 +151,13 @@ fn reaches(path: &Named) -> Option<World> {
 }
 
 /// A file of `src/`, without comments, strings and unit tests.
-struct Source {
+pub(crate) struct Source {
     /// Relative to `src/`.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     module: String,
     /// Below the crate's root: 1 for `src/digest.rs` and `src/path/mod.rs`.
     depth: usize,
-    code: String,
+    pub(crate) code: String,
 }
 
 fn src() -> PathBuf {
@@ -178,8 +178,8 @@ fn rust_files(dir: &Path) -> BTreeSet<PathBuf> {
     files
 }
 
-/// Every file of the library but `lib.rs`, with its code.
-fn sources() -> Vec<Source> {
+/// Every file of the library except `lib.rs`, with its code.
+pub(crate) fn sources() -> Vec<Source> {
     let mut codes = BTreeMap::new();
     let mut tests = BTreeSet::new();
     for file in rust_files(&src()) {

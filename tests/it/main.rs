@@ -85,6 +85,10 @@ mod pack;
 // The source text.
 /// The module table, held against the code; sizes and other tidiness.
 mod floors;
+/// No circle of imports between the files of `src/`.
+mod floors_circles;
+/// Lines of source, comments, docs and scripts fit into 100 columns.
+mod floors_columns;
 
 // What the others stand on.
 /// dockerd, containerd, podman and umoci with runc, each with its own state, each ended afterwards.

@@ -11,8 +11,124 @@ pub(crate) struct Named {
     pub(crate) segments: Vec<String>,
     /// It calls a macro: `println!`.
     pub(crate) is_macro: bool,
-    /// It is called and follows a dot.
-    pub(crate) is_method: bool,
+    /// It is called: `f(x)`.
+    pub(crate) is_call: bool,
+    /// It follows a dot: a method or a field.
+    pub(crate) follows_dot: bool,
+}
+
+impl Named {
+    pub(crate) fn is_method(&self) -> bool {
+        self.is_call && self.follows_dot
+    }
+}
+
+/// What a `use` binds in its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Import {
+    /// The path it names; a glob ends in the segment `*`.
+    pub(crate) segments: Vec<String>,
+    /// The name that the file gives it: its last segment, or the one after `as`.
+    pub(crate) name: String,
+    /// It is a `pub use` of any reach.
+    pub(crate) is_reexport: bool,
+}
+
+/// Splits `code`, which comes from [`code_of`], into its `use` declarations and the rest.
+pub(crate) fn imports(code: &str) -> (Vec<Import>, String) {
+    let tokens = tokens(code);
+    let mut imports = Vec::new();
+    let mut rest = String::new();
+    let mut at = 0;
+    while at < tokens.len() {
+        // `impl Trait + use<'a>` is not a declaration.
+        let declares = tokens[at] == "use" && tokens.get(at + 1).is_some_and(|next| next != "<");
+        if declares {
+            let is_reexport = rest.trim_end().ends_with("pub") || rest.trim_end().ends_with(')');
+            let end = at + tokens[at..].iter().take_while(|token| *token != ";").count();
+            import_tree(&tokens[at + 1..end], &mut Vec::new(), is_reexport, &mut imports);
+            at = end + 1;
+        } else {
+            rest.push_str(&tokens[at]);
+            rest.push(' ');
+            at += 1;
+        }
+    }
+    (imports, rest)
+}
+
+/// Reads the paths of `tokens`, separated by commas, each of which continues `prefix`.
+fn import_tree(
+    tokens: &[String],
+    prefix: &mut Vec<String>,
+    is_reexport: bool,
+    found: &mut Vec<Import>,
+) {
+    let depth = prefix.len();
+    let mut at = 0;
+    while at < tokens.len() {
+        match tokens[at].as_str() {
+            "::" => at += 1,
+            "," => {
+                prefix.truncate(depth);
+                at += 1;
+            }
+            "{" => {
+                let mut open = 0;
+                let inner = tokens[at..].iter().take_while(|token| {
+                    open += match token.as_str() {
+                        "{" => 1,
+                        "}" => -1,
+                        _ => 0,
+                    };
+                    open > 0
+                });
+                let end = at + inner.count();
+                import_tree(&tokens[at + 1..end], prefix, is_reexport, found);
+                at = end + 1;
+            }
+            segment => {
+                prefix.push(segment.to_owned());
+                at += 1;
+                let next = tokens.get(at).map(String::as_str);
+                if next != Some("::") {
+                    if segment == "self" && prefix.len() > 1 {
+                        prefix.pop();
+                    }
+                    let segments = prefix.clone();
+                    let mut name = segments.last().cloned().unwrap_or_default();
+                    if next == Some("as") {
+                        name.clone_from(&tokens[at + 1]);
+                        at += 2;
+                    }
+                    found.push(Import { segments, name, is_reexport });
+                }
+            }
+        }
+    }
+    prefix.truncate(depth);
+}
+
+/// The names that `code` defines outside of every brace: types, functions, constants, macros.
+pub(crate) fn definitions(code: &str) -> Vec<String> {
+    const KEYWORDS: [&str; 8] =
+        ["struct", "enum", "union", "trait", "type", "fn", "const", "static"];
+    let tokens = tokens(code);
+    let mut names = Vec::new();
+    let mut depth = 0;
+    for (at, token) in tokens.iter().enumerate() {
+        match token.as_str() {
+            "{" => depth += 1,
+            "}" => depth -= 1,
+            word if depth == 0 && KEYWORDS.contains(&word) => {
+                let name = tokens.get(at + 1).filter(|name| is_name(name));
+                names.extend(name.filter(|name| !KEYWORDS.contains(&name.as_str())).cloned());
+            }
+            "macro_rules" if depth == 0 => names.extend(tokens.get(at + 2).cloned()),
+            _ => {}
+        }
+    }
+    names
 }
 
 /// All paths in `code`, which comes from [`code_of`].
@@ -26,12 +142,13 @@ pub(crate) fn paths(code: &str) -> Vec<Named> {
             let mut segments = Vec::new();
             let end = path_tree(&tokens, at, &mut Vec::new(), &mut segments);
             let is_macro = tokens.get(end).is_some_and(|token| token == "!");
-            let is_method =
-                before == Some(".") && tokens.get(end).is_some_and(|token| token == "(");
+            let is_call = tokens.get(end).is_some_and(|token| token == "(");
+            let follows_dot = before == Some(".");
             found.extend(segments.into_iter().map(|segments| Named {
                 segments,
                 is_macro,
-                is_method,
+                is_call,
+                follows_dot,
             }));
             at = end.max(at + 1);
         } else {
@@ -279,9 +396,35 @@ fn comments_strings_and_tests_are_not_code() {
 fn macros_and_methods_are_told_from_names() {
     let found = paths("println!(x.exists(y.field))");
     let flags: Vec<(bool, bool)> =
-        found.iter().map(|path| (path.is_macro, path.is_method)).collect();
+        found.iter().map(|path| (path.is_macro, path.is_method())).collect();
     assert_eq!(
         flags,
         [(true, false), (false, false), (false, true), (false, false), (false, false)]
+    );
+}
+
+#[test]
+fn uses_are_read_with_their_names_and_reach() {
+    let (imports, rest) =
+        imports("use crate::{a::{self, B as C}, d::*}; pub(crate) use e::f; x::y(z)");
+    let seen: Vec<(String, &str, bool)> = imports
+        .iter()
+        .map(|import| (import.segments.join("::"), import.name.as_str(), import.is_reexport))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("crate::a".to_owned(), "a", false),
+            ("crate::a::B".to_owned(), "C", false),
+            ("crate::d::*".to_owned(), "*", false),
+            ("e::f".to_owned(), "f", true),
+        ]
+    );
+    assert_eq!(rest.split_whitespace().collect::<String>(), "pub(crate)x::y(z)");
+    assert_eq!(
+        definitions(
+            "pub const fn f() { struct No; } impl X { fn no() {} } static S: u8 = 0; enum E {}"
+        ),
+        ["f", "S", "E"]
     );
 }

@@ -1,0 +1,150 @@
+//! Lines fit into 100 columns: source, comments, documents, tables and scripts.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+const WIDEST: usize = 100;
+
+/// What is written by hand, from the root of the repository.
+const WRITTEN: [&str; 7] = ["src", "tests", "benches", "docs", "fixtures", ".ci", "."];
+
+/// Files whose long lines are data, with the reason.
+const DATA: &[(&str, &str)] = &[
+    ("tests/it/programs.toml", "the command lines of the programs that are packed"),
+    ("tests/it/conformance", "Dockerfiles, as their authors write them"),
+];
+
+/// Files that still have long lines. The list shrinks until it is empty.
+const TO_BE_WRAPPED: &[&str] = &[
+    ".ci/run",
+    ".clippy.toml",
+    "Buildfile.example",
+    "CHANGELOG.md",
+    "Cargo.toml",
+    "README.md",
+    "benches/closure.sh",
+    "benches/context.sh",
+    "benches/corpora.py",
+    "benches/peers.py",
+    "benches/run",
+    "benches/sizes.sh",
+    "docs/buildfile.md",
+    "docs/cache.md",
+    "docs/format.md",
+    "docs/rules.md",
+    "fixtures/README.md",
+    "src/build/error.rs",
+    "src/build/run.rs",
+    "src/check/finding.rs",
+    "src/cli/args.rs",
+    "src/cli/build_args.rs",
+    "src/cli/cache_args.rs",
+    "src/cli/image_args.rs",
+    "src/cli/report.rs",
+    "src/cli/rules.rs",
+    "src/cli/timing.rs",
+    "src/elf/dlopen.rs",
+    "src/elf/render.rs",
+    "src/image/config.rs",
+    "src/image/platform.rs",
+    "src/image/reference.rs",
+    "src/lib.rs",
+    "src/output/target.rs",
+    "src/path/glob/tests.rs",
+    "src/path/ignore/tests.rs",
+    "src/plan/mod.rs",
+    "src/plan/render.rs",
+    "src/plan/settings.rs",
+    "src/plan/soft/python.rs",
+    "src/plan/soft/scan.rs",
+    "src/recipe/expand/tests.rs",
+    "src/recipe/fault.rs",
+    "src/recipe/source.rs",
+    "src/recipe/tests/config.rs",
+    "src/recipe/tests/errors.rs",
+    "src/recipe/tests/files.rs",
+    "src/recipe/tests/hostile.rs",
+    "src/recipe/tests/variables.rs",
+    "src/rules/table/desktop.toml",
+    "src/rules/table/general.toml",
+    "src/rules/table/languages.toml",
+    "src/rules/table/libc.toml",
+    "src/rules/table/programs.toml",
+    "src/rules/table/security.toml",
+    "src/rules/tests.rs",
+    "src/run/calls.rs",
+    "src/run/foreign.rs",
+    "src/run/namespaces.rs",
+    "src/source/mod.rs",
+    "src/store/cache/record.rs",
+    "src/trace/strace.rs",
+    "tests/it/archive.rs",
+    "tests/it/build.rs",
+    "tests/it/build_bases.rs",
+    "tests/it/build_seeds.rs",
+    "tests/it/cache.rs",
+    "tests/it/desktop.rs",
+    "tests/it/determinism.rs",
+    "tests/it/elf_architectures.rs",
+    "tests/it/elf_cases.rs",
+    "tests/it/elf_roots.rs",
+    "tests/it/engines.rs",
+    "tests/it/foreign.rs",
+    "tests/it/hostile_tar.rs",
+    "tests/it/image_read.rs",
+    "tests/it/inputs.rs",
+    "tests/it/programs.rs",
+    "tests/it/rules_directories.rs",
+    "tests/it/rules_libc.rs",
+    "tests/it/run.rs",
+    "tests/it/tls.rs",
+    "tests/it/trace.rs",
+    "tests/run",
+];
+
+/// Every text of ours below `dir`, or in it alone.
+fn texts(root: &Path, dir: &str) -> Vec<PathBuf> {
+    let depth = if dir == "." { 1 } else { usize::MAX };
+    let files = walkdir::WalkDir::new(root.join(dir)).max_depth(depth).sort_by_file_name();
+    let files = files.into_iter().filter_map(Result::ok).filter(|entry| {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy();
+        let is_text = path.extension().is_some_and(|extension| {
+            ["rs", "md", "toml", "sh", "py", "txt"].iter().any(|&text| extension == text)
+        });
+        entry.file_type().is_file() && (is_text || name == "run" || name == "Buildfile.example")
+    });
+    files.map(|entry| entry.into_path()).collect()
+}
+
+/// Whether `line` may be long: a row of a Markdown table cannot be wrapped, nor can one word.
+fn may_be_long(file: &Path, line: &str) -> bool {
+    let is_row = file.extension().is_some_and(|extension| extension == "md")
+        && line.trim_start().starts_with('|');
+    let text = line.trim_start().trim_start_matches(['/', '!', '#', '-', ' ']);
+    is_row || !text.contains(' ')
+}
+
+#[test]
+fn lines_fit_into_100_columns() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut long: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for file in WRITTEN.iter().flat_map(|dir| texts(root, dir)) {
+        let relative = file.strip_prefix(root).unwrap();
+        let name = relative.to_str().unwrap().trim_start_matches("./").to_owned();
+        let is_data = DATA.iter().any(|(data, _)| relative.starts_with(data));
+        if is_data || TO_BE_WRAPPED.contains(&name.as_str()) {
+            continue;
+        }
+        let text = fs_err::read_to_string(&file).unwrap();
+        for (at, line) in text.lines().enumerate() {
+            if line.chars().count() > WIDEST && !may_be_long(&file, line) {
+                long.entry(name.clone()).or_default().push(at + 1);
+            }
+        }
+    }
+    let faults: Vec<String> = long.iter().map(|(name, at)| format!("{name}: {at:?}")).collect();
+    assert!(faults.is_empty(), "lines of more than {WIDEST} columns:\n{}", faults.join("\n"));
+}
