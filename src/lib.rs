@@ -38,15 +38,16 @@
 //! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, timestamp | nothing |
 //! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | path, timestamp, compress, tree | its own files |
 //! | 2 | [`store`] | blobs on disk: temporary file, digest, rename | digest | its own files |
-//! | 3 | [`source`] | the sysroot, directories, tarballs, images, the content of files | path, timestamp, digest, compress, tree, elf, image, archive, store | host reads, threads |
-//! | 4 | [`plan`] | Plan, View, reasons, split into layers | path, timestamp, tree, elf, rules, image, source | reads through `source` |
-//! | 4 | [`check`] | the proof that an image will start, inside its own tree alone | path, tree, elf, image, source | reads through `source` |
-//! | 5 | [`build`] | a recipe's stages → Plan | path, timestamp, tree, recipe, rules, elf, image, plan, source | base images through `source` |
-//! | 5 | [`pack`] | trees → layers | path, digest, compress, tree, archive, store, source | threads |
-//! | 6 | [`output`] | archives, OCI layout, root file system | digest, image, tree, archive, store, source | writes at the target, stdout |
-//! | 6 | [`run`] | the smoke run: a throw-away copy, namespaces, the program, and whoever watches it | path, tree, trace, source, check | processes |
-//! | 7 | [`pipeline`] | the calls above; the one union of errors; Event | all of the above | – |
-//! | 8 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, terminal, exit code, names of files |
+//! | 3 | [`source`] | the sysroot, directories, tarballs, the content of files | path, timestamp, digest, compress, tree, elf, archive, store | host reads, threads |
+//! | 4 | [`oci`] | images in files and directories: documents, layers as trees | path, digest, compress, tree, elf, image, archive, store, source | host reads |
+//! | 5 | [`plan`] | Plan, View, reasons, split into layers | path, timestamp, tree, elf, rules, image, source | reads through `source` |
+//! | 5 | [`check`] | the proof that an image will start, inside its own tree alone | path, tree, elf, image, oci, source | reads through `source` |
+//! | 6 | [`build`] | a recipe's stages → Plan | path, timestamp, tree, recipe, rules, elf, image, oci, plan, source | base images through `source` |
+//! | 6 | [`pack`] | trees → layers | path, digest, compress, tree, archive, store, source | threads |
+//! | 7 | [`output`] | archives, OCI layout, root file system | digest, image, tree, archive, store, source | writes at the target, stdout |
+//! | 7 | [`run`] | the smoke run: a throw-away copy, namespaces, the program, and whoever watches it | path, tree, trace, source, check | processes |
+//! | 8 | [`pipeline`] | the calls above; the one union of errors; Event | all of the above | – |
+//! | 9 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, terminal, exit code, names of files |
 
 pub mod archive;
 pub mod build;
@@ -56,6 +57,7 @@ pub mod compress;
 pub mod digest;
 pub mod elf;
 pub mod image;
+pub mod oci;
 pub mod output;
 pub mod pack;
 pub mod path;

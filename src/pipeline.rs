@@ -13,15 +13,13 @@ use crate::{
     compress::{self, Compression},
     elf::Closure,
     image::{self, Image, LayerFormat, Reference},
+    oci::{self, ImageError},
     output::{OutputError, Outputs, Target},
     pack::{self, PackError, Root, Step},
     path::{ImagePath, glob::Glob},
     plan::{self, Note, Plan, PlanError},
     recipe::Recipe,
-    source::{
-        self, HostView, Input, InputKind, Request, SourceError,
-        image::{self as base, ImageError},
-    },
+    source::{self, HostView, Input, InputKind, Request, SourceError},
     store::{Blob, Durability, cache::Cache},
     tree::Tree,
 };
@@ -168,7 +166,7 @@ pub fn plan(ingredients: &Ingredients, event: &dyn Fn(Event)) -> Result<Plan, Er
 pub fn onto(
     base: &str,
     ingredients: &Ingredients,
-    image: &base::Options,
+    image: &oci::Options,
     event: &dyn Fn(Event),
 ) -> Result<Built, Error> {
     let (host, inputs, secrets) = gather(ingredients, event)?;
@@ -262,7 +260,7 @@ pub fn build(recipe: &Recipe, options: &build::Options) -> Result<Built, Error> 
 /// where the base image is not what it was.
 pub fn deliver(
     plan: &Plan,
-    base: Option<&base::Image>,
+    base: Option<&oci::Image>,
     delivery: &Delivery,
     event: &(dyn Fn(Event) + Sync),
 ) -> Result<Delivered, Error> {

@@ -5,13 +5,11 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use super::{Cause, config, stage::Stage};
 use crate::{
     image::{Config, Platform},
+    oci::{self, Image, ImageName},
     path::ImagePath,
     plan,
     recipe::evaluate::Inherited,
-    source::{
-        self, HostView,
-        image::{self, Image, ImageName},
-    },
+    source::{self, HostView},
     tree::{Node, Tree},
 };
 
@@ -25,7 +23,7 @@ pub struct Ground<'a> {
     /// The platform, and for `pack --base` all that it decides by.
     pub plan: &'a plan::Options,
     /// How images are opened.
-    pub image: &'a image::Options,
+    pub image: &'a oci::Options,
 }
 
 /// The image that FROM or `--from` calls `name`, as a stage. Relative paths are taken from the
@@ -55,7 +53,7 @@ pub(super) fn open(
     if fs_err::metadata(&in_context).is_ok() {
         image.path = in_context;
     }
-    let image = image::open(&image, &image::Options { platform: wanted, ..options.image.clone() })?;
+    let image = oci::open(&image, &oci::Options { platform: wanted, ..options.image.clone() })?;
     for layer in &image.layers {
         if layer.document().is_none() {
             return Err(Cause::Layer(format!("{:?}", layer.format)));

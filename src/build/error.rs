@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::{
+    oci::{ImageError, NameError},
     path::{ImagePath, glob::GlobError},
     plan::{PlanError, ResolveError},
     recipe::{
@@ -11,11 +12,7 @@ use crate::{
         source::{Source, Span},
         values::near,
     },
-    source::{
-        SourceError,
-        content::ContentError,
-        image::{ImageError, NameError},
-    },
+    source::{SourceError, content::ContentError},
     tree::capability::CapabilityError,
 };
 

@@ -17,6 +17,7 @@ mod stage;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use crate::{
+    oci,
     path::ignore::Ignore,
     plan::{self, Plan},
     recipe::{
@@ -24,7 +25,7 @@ use crate::{
         evaluate::{self, Arguments, Base},
         fault::Notice,
     },
-    source::{self, image},
+    source,
 };
 
 pub use base::Ground;
@@ -49,7 +50,7 @@ pub struct Options {
     /// How PACK decides; of the settings, the labels.
     pub plan: plan::Options,
     /// How base images are opened.
-    pub image: image::Options,
+    pub image: oci::Options,
     /// Make one layer of all.
     pub squash: bool,
     /// Refuse what looks like a secret.
@@ -73,7 +74,7 @@ pub struct Built {
     /// The image.
     pub plan: Plan,
     /// The image whose layers lie below the plan's.
-    pub base: Option<Arc<image::Image>>,
+    pub base: Option<Arc<oci::Image>>,
     /// Of the manifest.
     pub annotations: BTreeMap<String, String>,
     /// What is odd about the recipe, though no fault.

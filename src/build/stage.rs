@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::config;
 use crate::{
     image::{Config, History},
+    oci::Image,
     path::ImagePath,
     plan::{self, PlannedLayer},
-    source::image::Image,
     timestamp::Timestamp,
     tree::{Change, Tree},
 };

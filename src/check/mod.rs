@@ -14,8 +14,9 @@ use std::collections::BTreeSet;
 
 use crate::{
     image::{Config, Platform},
+    oci::Image,
     path::{ImagePath, glob::Glob},
-    source::{TreeView, image::Image},
+    source::TreeView,
     tree::Tree,
 };
 

@@ -12,8 +12,8 @@ use crate::{
     archive::spool,
     check::{self, Finding, Report, Start},
     image::Platform,
+    oci::{self, Image, ImageName},
     path::glob::Glob,
-    source::image::{self, Image, ImageName},
 };
 
 /// What to do about an image that cannot start.
@@ -58,8 +58,8 @@ pub(super) fn open(args: &ImageArgs) -> Result<Image, Failure> {
     let name = ImageName::parse(&args.image, |path| fs_err::symlink_metadata(path).is_ok());
     let machine = std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None));
     let options =
-        image::Options { platform, machine, spool: scratch(), limits: spool::Limits::default() };
-    Ok(image::open(&name.map_err(Failure::usage)?, &options)?)
+        oci::Options { platform, machine, spool: scratch(), limits: spool::Limits::default() };
+    Ok(oci::open(&name.map_err(Failure::usage)?, &options)?)
 }
 
 /// Refuses an image that cannot start.

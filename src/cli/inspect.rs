@@ -10,8 +10,8 @@ use super::{
     report::{Failure, bytes, print},
 };
 use crate::{
+    oci::Image,
     path::{ImagePath, escape},
-    source::image::Image,
     tree::{Kind, Node, Special, Tree},
 };
 
@@ -144,7 +144,7 @@ fn as_json(image: &Image, tree: &Tree) -> Value {
 }
 
 fn file(image: &Image, path: &ImagePath, node: &Node) -> Value {
-    let has = |layer: &crate::source::image::Layer| layer.change.tree.contains(path);
+    let has = |layer: &crate::oci::Layer| layer.change.tree.contains(path);
     let mut out = json!({
         "path": path.to_string(),
         "mode": format!("{:04o}", node.meta.mode),

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     archive::spool,
     image::{Platform, Reference},
+    oci,
     output::{Format, Place, Target},
     path::{ImagePath, glob::Glob},
     pipeline::{self, Delivery, Event, Ingredients, Phase},
@@ -71,7 +72,7 @@ pub(super) fn pack(args: &PackArgs) -> Result<(), Failure> {
 
 /// Writes the image and says what was written; what it cost only to a `timing`.
 pub(super) fn deliver(
-    (plan, base): (&Plan, Option<&source::image::Image>),
+    (plan, base): (&Plan, Option<&oci::Image>),
     delivery: &Delivery,
     talk: &TalkArgs,
     timing: Option<&Timing>,
@@ -232,8 +233,8 @@ pub(super) fn ingredients(
 }
 
 /// How base images are opened.
-pub(super) fn image_options(platform: Option<Platform>) -> source::image::Options {
-    source::image::Options {
+pub(super) fn image_options(platform: Option<Platform>) -> oci::Options {
+    oci::Options {
         platform,
         machine: fallback_platform(),
         spool: scratch(),

@@ -9,11 +9,12 @@ use crate::{
     archive::spool::SpoolError,
     build::{BuildError, Cause},
     image::{Image, Layer},
+    oci::ImageError,
     output::{Format, OutputError, Place, Target},
     pack::PackError,
     pipeline::{Delivered, Delivery, Error},
     plan::{Missing, Note, Plan, PlanError},
-    source::{MisplacedDependency, SourceError, image::ImageError},
+    source::{MisplacedDependency, SourceError},
 };
 
 /// Why a command ends without success.

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     check::Start,
+    oci::Image,
     run::{self, NOT_FOUND, OWN_FAULT, RunError, Runtime},
-    source::image::Image,
 };
 
 /// The exit code is the program's.

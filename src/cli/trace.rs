@@ -19,9 +19,10 @@ use super::{
 };
 use crate::{
     elf::{FoundKind, Lookup as _},
+    oci::Image,
     path::{ImagePath, escape},
     run::{self, Ended, HostCommand, OWN_FAULT},
-    source::{HostView, TreeView, image::Image},
+    source::{HostView, TreeView},
     trace::{self, Access, Call, Report, Seen, StraceError, There, Watched},
 };
 

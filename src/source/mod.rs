@@ -5,7 +5,6 @@ pub mod content;
 mod context;
 mod dir;
 pub mod host;
-pub mod image;
 mod inside;
 mod misplaced_dependency;
 mod request;

@@ -10,8 +10,8 @@ use imgb::{
     archive::spool,
     check::{self, Report, Start},
     image::Platform,
+    oci::{self, Image, ImageName},
     path::ImagePath,
-    source::image::{self, Image, ImageName},
     tree::{Content, Kind, Node, Tree},
 };
 
@@ -24,13 +24,13 @@ use crate::{
 
 fn open(path: &Path) -> Image {
     let name = ImageName { transport: None, path: path.into(), tag: None };
-    let options = image::Options {
+    let options = oci::Options {
         platform: None,
         machine: Platform::linux("amd64", None),
         spool: std::env::temp_dir(),
         limits: spool::Limits::default(),
     };
-    image::open(&name, &options).unwrap()
+    oci::open(&name, &options).unwrap()
 }
 
 /// How one thing is damaged.

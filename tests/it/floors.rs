@@ -41,22 +41,23 @@ const TABLE: &[Row] = &[
     row(
         3,
         "source",
-        "path, timestamp, digest, compress, tree, elf, image, archive, store",
+        "path, timestamp, digest, compress, tree, elf, archive, store",
         "host reads, threads",
     ),
-    row(4, "plan", "path, timestamp, tree, elf, rules, image, source", "reads through `source`"),
-    row(4, "check", "path, tree, elf, image, source", "reads through `source`"),
+    row(4, "oci", "path, digest, compress, tree, elf, image, archive, store, source", "host reads"),
+    row(5, "plan", "path, timestamp, tree, elf, rules, image, source", "reads through `source`"),
+    row(5, "check", "path, tree, elf, image, oci, source", "reads through `source`"),
     row(
-        5,
+        6,
         "build",
-        "path, timestamp, tree, recipe, rules, elf, image, plan, source",
+        "path, timestamp, tree, recipe, rules, elf, image, oci, plan, source",
         "base images through `source`",
     ),
-    row(5, "pack", "path, digest, compress, tree, archive, store, source", "threads"),
-    row(6, "output", "digest, image, tree, archive, store, source", "writes at the target, stdout"),
-    row(6, "run", "path, tree, trace, source, check", "processes"),
-    row(7, "pipeline", "all of the above", "–"),
-    row(8, "cli", "all of the above", "environment, clock, terminal, exit code, names of files"),
+    row(6, "pack", "path, digest, compress, tree, archive, store, source", "threads"),
+    row(7, "output", "digest, image, tree, archive, store, source", "writes at the target, stdout"),
+    row(7, "run", "path, tree, trace, source, check", "processes"),
+    row(8, "pipeline", "all of the above", "–"),
+    row(9, "cli", "all of the above", "environment, clock, terminal, exit code, names of files"),
 ];
 
 /// A part of the world outside a module's arguments.

@@ -10,7 +10,7 @@ use imgb::{
     archive::spool,
     digest::Digest,
     image::Platform,
-    source::image::{self, Image, ImageError, ImageName},
+    oci::{self, Image, ImageError, ImageName},
 };
 use serde_json::{Value, json};
 
@@ -22,13 +22,13 @@ use crate::{
 
 fn open_for(path: &Path, tag: Option<&str>, platform: Option<&str>) -> Result<Image, ImageError> {
     let name = ImageName { transport: None, path: path.into(), tag: tag.map(Into::into) };
-    let options = image::Options {
+    let options = oci::Options {
         platform: platform.map(|platform| platform.parse().unwrap()),
         machine: Platform::linux("amd64", None),
         spool: std::env::temp_dir(),
         limits: spool::Limits::default(),
     };
-    image::open(&name, &options)
+    oci::open(&name, &options)
 }
 
 fn open(path: &Path) -> Result<Image, ImageError> {
@@ -510,14 +510,14 @@ fn a_bomb_is_stopped_by_its_limit() {
     let entry = layout.add(&manifest.to_string());
     layout.index(&[entry]).opened().unwrap();
     let name = ImageName { transport: None, path: layout.path(), tag: None };
-    let options = image::Options {
+    let options = oci::Options {
         platform: None,
         machine: Platform::linux("amd64", None),
         spool: std::env::temp_dir(),
         limits: spool::Limits { bytes: 1 << 19, ..spool::Limits::default() },
     };
     assert!(matches!(
-        image::open(&name, &options),
+        oci::open(&name, &options),
         Err(ImageError::Spool(spool::SpoolError::Large { .. }))
     ));
 }
