@@ -40,7 +40,7 @@ pub(super) fn pack(
         .collect();
     let plan = plan::Options {
         dependencies: true,
-        soft: soft(pack.soft, &own.soft),
+        rules: rule_set(pack.soft, &own.rules),
         strict: false,
         include: Vec::new(),
         allow_missing: own.allow_missing.clone(),
@@ -62,7 +62,7 @@ pub(super) fn pack(
 }
 
 /// The usual choice among the rules, or what `--soft` says.
-fn soft(wanted: Option<Soft>, usual: &plan::Soft) -> plan::Soft {
+fn rule_set(wanted: Option<Soft>, usual: &plan::RuleSet) -> plan::RuleSet {
     let mut soft = usual.clone();
     match wanted {
         None => {}

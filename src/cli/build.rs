@@ -205,7 +205,7 @@ fn options(
         },
         plan: plan::Options {
             dependencies: true,
-            soft: rules::soft(&args.soft)?,
+            rules: rules::soft(&args.soft)?,
             strict: false,
             include: Vec::new(),
             allow_missing: pack::globs(&args.allow_missing)?,

@@ -207,7 +207,7 @@ pub(super) fn ingredients(
     };
     let plan = plan::Options {
         dependencies: !input.no_deps,
-        soft: rules::soft(&input.soft)?,
+        rules: rules::soft(&input.soft)?,
         include: include(input)?,
         allow_missing: globs(&input.allow_missing)?,
         library_path: library_path(&input.library_path),

@@ -18,7 +18,7 @@ use crate::{
 const MAX_RULES: u64 = 1 << 20;
 
 /// The rules and the user's choice among them.
-pub(super) fn soft(input: &SoftArgs) -> Result<plan::Soft, Failure> {
+pub(super) fn soft(input: &SoftArgs) -> Result<plan::RuleSet, Failure> {
     let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
     let soft = match input.soft {
         SoftArg::None => Soft::None,
@@ -33,7 +33,7 @@ pub(super) fn soft(input: &SoftArgs) -> Result<plan::Soft, Failure> {
             near(name, names).map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
         return Err(Failure::usage(format!("no rule `{name}`{near}; `imgb rules` lists them")));
     }
-    Ok(plan::Soft { table, choice })
+    Ok(plan::RuleSet { table, choice })
 }
 
 fn table(files: &[PathBuf]) -> Result<Table, Failure> {

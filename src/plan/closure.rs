@@ -8,7 +8,7 @@ use std::{
 use super::{
     Missing, Note, Options, PlanError, Reason, View,
     image::Growing,
-    soft::{self, Rules},
+    runtime_deps::{self, Rules},
 };
 use crate::{
     elf::{
@@ -66,7 +66,7 @@ pub(super) fn take(
     let hard = all.len();
     loop {
         take_files(&closure, growing)?;
-        if options.soft.choice.is_nothing() {
+        if options.rules.choice.is_nothing() {
             break;
         }
         let added = rules.follow(&closure, hard, &search, growing)?;
@@ -291,7 +291,7 @@ fn judge(
             _ => outcomes.faults.push(format!("`{by}` cannot start: {fault}")),
         }
     }
-    outcomes.notes.extend(soft::lacks(&lacks));
+    outcomes.notes.extend(runtime_deps::lacks(&lacks));
 }
 
 /// What files of `programs` asked for and got.

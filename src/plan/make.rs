@@ -7,7 +7,7 @@ use super::{
     image::{Growing, add_parents},
     interpreters, links, merge, parent_meta,
     programs::{self, Programs},
-    soft::Rules,
+    runtime_deps::Rules,
     split,
 };
 use crate::{

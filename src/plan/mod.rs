@@ -12,8 +12,8 @@ mod merge;
 mod programs;
 mod reason;
 mod render;
+mod runtime_deps;
 mod settings;
-mod soft;
 mod split;
 mod view;
 mod within;
@@ -32,8 +32,8 @@ pub use make::make;
 pub use merge::{ResolveError, real_path};
 pub use reason::{Reason, Reasons};
 pub use render::{json, text};
+pub use runtime_deps::RuleSet;
 pub use settings::{SettingError, Settings, pairs};
-pub use soft::Soft;
 pub use split::Layers;
 pub use view::View;
 pub use within::{Addition, within};
@@ -116,7 +116,7 @@ pub struct Options {
     /// Find libraries, loaders and interpreters.
     pub dependencies: bool,
     /// What is taken by rules, besides.
-    pub soft: Soft,
+    pub rules: RuleSet,
     /// Files and directories of the sysroot to add, each with the option that names it.
     pub include: Vec<(ImagePath, String)>,
     /// Names of libraries that may be missing.

@@ -24,7 +24,7 @@ use gather::Gatherer;
 
 /// Which rules there are, and which of them the user wants.
 #[derive(Clone, Debug, Default)]
-pub struct Soft {
+pub struct RuleSet {
     /// The rules.
     pub table: Table,
     /// The user's wish.
@@ -37,7 +37,7 @@ const SHELLS: [&str; 5] = ["/bin/sh", "/bin/bash", "/usr/bin/bash", "/bin/ash", 
 /// The rules at work on one image.
 #[derive(Debug)]
 pub(super) struct Rules<'t> {
-    soft: &'t Soft,
+    set: &'t RuleSet,
     /// Where commands are looked for.
     command_dirs: &'t [ImagePath],
     gatherer: Gatherer<'t>,
@@ -59,8 +59,8 @@ impl<'t> Rules<'t> {
         command_dirs: &'t [ImagePath],
         growing: &Growing<'_>,
     ) -> Self {
-        let soft = &options.soft;
-        let mut gatherer = Gatherer::new(&soft.table, growing.view, options);
+        let set = &options.rules;
+        let mut gatherer = Gatherer::new(&set.table, growing.view, options);
         for name in names {
             let real = growing
                 .view
@@ -69,7 +69,7 @@ impl<'t> Rules<'t> {
             gatherer.evidence.programs.insert(name, real);
         }
         Self {
-            soft,
+            set,
             command_dirs,
             gatherer,
             fired: BTreeMap::new(),
@@ -120,8 +120,7 @@ impl<'t> Rules<'t> {
         let mut objects = Vec::new();
         loop {
             let known = self.gatherer.evidence.of_scripts();
-            for fired in
-                rules::evaluate(&self.soft.table, &self.gatherer.evidence, &self.soft.choice)
+            for fired in rules::evaluate(&self.set.table, &self.gatherer.evidence, &self.set.choice)
             {
                 let asked = fired.verdict == Verdict::Take || fired.rule.present.is_empty();
                 if !asked && !files::any(&fired.present, growing) {
@@ -250,7 +249,7 @@ impl<'t> Rules<'t> {
     fn notes(&self, growing: &Growing<'_>) -> Vec<Note> {
         let mut notes = Vec::new();
         for (rule, bytes) in &self.large {
-            let description = self.soft.table.get(rule).map_or("", |rule| &*rule.description);
+            let description = self.set.table.get(rule).map_or("", |rule| &*rule.description);
             let text =
                 format!("left out for its size, {} MB: {description}", bytes.div_ceil(1_000_000));
             notes.push(Note::hint(text, format!("`--with {rule}` adds it")));
