@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    namesake,
+    name_match,
     scan::{Depth, Hits, MAX_STRING, Scanner},
 };
 use crate::{
@@ -147,7 +147,7 @@ impl<'t> Gatherer<'t> {
         }
         for string in hits.paths {
             let known = self.evidence.paths.contains_key(&string);
-            let own = namesake::is_named_after(&string, path.file_name());
+            let own = name_match::is_named_after(&string, path.file_name());
             if (known && !own) || view.find(&string).is_err() {
                 continue;
             }

@@ -3,7 +3,7 @@
 
 mod files;
 mod gather;
-mod namesake;
+mod name_match;
 mod python;
 mod scan;
 mod scripts;
@@ -97,7 +97,7 @@ impl<'t> Rules<'t> {
             scripts::language((path, line), evidence, growing);
             scripts::commands((path, line), self.command_dirs, evidence, growing);
             scripts::modules((path, line), evidence, growing);
-            scripts::namesakes(path, evidence, growing);
+            scripts::name_matches(path, evidence, growing);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{files, namesake, python, shell};
+use super::{files, name_match, python, shell};
 use crate::{
     elf::{Lookup as _, script::Shebang},
     path::ImagePath,
@@ -19,7 +19,7 @@ const MAX_SOURCED: usize = 16;
 const MAX_MODULES: usize = 1000;
 /// Bytes of a path that a script names, and paths of all scripts.
 const MAX_PATH: usize = 512;
-const MAX_NAMESAKES: usize = 10_000;
+const MAX_NAME_MATCHES: usize = 10_000;
 /// Names under which shells go.
 const SHELLS: &[&[u8]] = &[b"sh", b"dash", b"bash", b"ash", b"ksh", b"mksh", b"zsh", b"busybox"];
 
@@ -102,7 +102,7 @@ pub(super) fn modules(
 
 /// Notes the paths of the sysroot that a script of the sysroot names and that bear its name, as
 /// those in the constants of programs: debootstrap's `/usr/share/debootstrap`.
-pub(super) fn namesakes(script: &ImagePath, evidence: &mut Evidence, growing: &Growing<'_>) {
+pub(super) fn name_matches(script: &ImagePath, evidence: &mut Evidence, growing: &Growing<'_>) {
     if growing.view.is_own(script) {
         return;
     }
@@ -111,8 +111,8 @@ pub(super) fn namesakes(script: &ImagePath, evidence: &mut Evidence, growing: &G
     for word in
         text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH)
     {
-        let own = namesake::is_named_after(word, script.file_name());
-        if own && evidence.namesakes.len() < MAX_NAMESAKES && growing.view.find(word).is_ok() {
+        let own = name_match::is_named_after(word, script.file_name());
+        if own && evidence.namesakes.len() < MAX_NAME_MATCHES && growing.view.find(word).is_ok() {
             evidence.namesakes.entry(word.into()).or_insert_with(|| script.clone());
         }
     }
