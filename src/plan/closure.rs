@@ -8,7 +8,7 @@ use std::{
 use super::{
     Missing, Note, Options, PlanError, Reason, View,
     image::Growing,
-    runtime_deps::{self, Rules},
+    runtime_deps::{self, RuntimeDeps},
 };
 use crate::{
     elf::{
@@ -46,7 +46,7 @@ pub(super) struct Outcomes {
 pub(super) fn take(
     roots: &Roots,
     options: &Options,
-    mut rules: Rules<'_>,
+    mut rules: RuntimeDeps<'_>,
     growing: &mut Growing<'_>,
 ) -> Result<Outcomes, PlanError> {
     let mut search = search(options);

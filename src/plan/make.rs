@@ -7,7 +7,7 @@ use super::{
     image::{Growing, add_parents},
     interpreters, links, merge, parent_meta,
     programs::{self, Programs},
-    runtime_deps::Rules,
+    runtime_deps::RuntimeDeps,
     split,
 };
 use crate::{
@@ -178,7 +178,7 @@ pub(super) fn take_needed(
     }
     let scripts: Vec<_> = found.scripts.iter().filter(|(path, _)| is_named(path)).collect();
     let names = commands.iter().chain(scripts.iter().map(|(path, _)| path)).cloned().collect();
-    let mut rules = Rules::new(options, names, &source.command_dirs, growing);
+    let mut rules = RuntimeDeps::new(options, names, &source.command_dirs, growing);
     rules.add_scripts(&scripts, growing);
     let outcomes = closure::take(&roots, options, rules, growing)?;
     let missing: Vec<_> = interpreters.missing.into_iter().chain(outcomes.missing).collect();

@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 64;
 
 /// A path that a rule names, and what stands there.
 #[derive(Clone, Debug)]
-pub(super) struct Found<'f> {
+pub(super) struct RuleFile<'f> {
     /// What names it.
     pub(super) named: &'f NamedBy,
     pub(super) path: ImagePath,
@@ -37,7 +37,7 @@ pub(super) fn find<'f>(
     files: &[&'f NamedBy],
     rule: &Rule,
     growing: &Growing<'_>,
-) -> Vec<Found<'f>> {
+) -> Vec<RuleFile<'f>> {
     let mut finder = Finder { rule, growing, seen: BTreeSet::new(), out: Vec::new() };
     for file in files {
         for path in expand(&file.pattern, growing) {
@@ -68,7 +68,7 @@ pub(super) fn exist(files: &[NamedBy], rule: &Rule, growing: &Growing<'_>) -> Ve
 }
 
 /// Bytes of the files among `found` that are not in the image, each inode once.
-pub(super) fn size(found: &[Found<'_>], growing: &Growing<'_>) -> u64 {
+pub(super) fn size(found: &[RuleFile<'_>], growing: &Growing<'_>) -> u64 {
     let mut inodes = BTreeSet::new();
     let files =
         found.iter().filter(|one| !growing.has(&one.path)).filter_map(|one| one.node.file());
@@ -82,11 +82,11 @@ pub(super) fn size(found: &[Found<'_>], growing: &Growing<'_>) -> u64 {
 /// The patterns whose files among `found` have more than `limit` bytes that are not in the image,
 /// and how many.
 pub(super) fn larger<'f>(
-    found: &[Found<'f>],
+    found: &[RuleFile<'f>],
     limit: u64,
     growing: &Growing<'_>,
 ) -> BTreeMap<&'f Vec<u8>, u64> {
-    let mut of: BTreeMap<&Vec<u8>, Vec<Found<'f>>> = BTreeMap::new();
+    let mut of: BTreeMap<&Vec<u8>, Vec<RuleFile<'f>>> = BTreeMap::new();
     for one in found {
         of.entry(&one.named.pattern).or_default().push(one.clone());
     }
@@ -98,7 +98,7 @@ struct Finder<'a, 'g, 'f> {
     rule: &'a Rule,
     growing: &'a Growing<'g>,
     seen: BTreeSet<ImagePath>,
-    out: Vec<Found<'f>>,
+    out: Vec<RuleFile<'f>>,
 }
 
 impl<'f> Finder<'_, '_, 'f> {
@@ -118,7 +118,7 @@ impl<'f> Finder<'_, '_, 'f> {
             if let Ok(Some(node)) = self.growing.view.node(&real)
                 && !links.is_empty()
             {
-                self.out.push(Found { named, path: real, node, links, dotdot_dirs });
+                self.out.push(RuleFile { named, path: real, node, links, dotdot_dirs });
             }
             return;
         }
@@ -128,7 +128,7 @@ impl<'f> Finder<'_, '_, 'f> {
         if !plain || (node.meta.mode & public != public && !self.growing.has(&real)) {
             return;
         }
-        self.out.push(Found { named, path: real.clone(), node, links, dotdot_dirs });
+        self.out.push(RuleFile { named, path: real.clone(), node, links, dotdot_dirs });
         if is_directory {
             for name in self.growing.view.list(real.as_bytes()).unwrap_or_default() {
                 let child = [real.as_bytes(), b"/", &name].concat();

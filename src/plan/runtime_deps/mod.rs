@@ -19,7 +19,7 @@ use crate::{
     tree::{Kind, Meta, Node, Tree},
 };
 
-use files::Found;
+use files::RuleFile;
 use gather::Gatherer;
 
 /// Which rules there are, and which of them the user wants.
@@ -36,7 +36,7 @@ const SHELLS: [&str; 5] = ["/bin/sh", "/bin/bash", "/usr/bin/bash", "/bin/ash", 
 
 /// The rules at work on one image.
 #[derive(Debug)]
-pub(super) struct Rules<'t> {
+pub(super) struct RuntimeDeps<'t> {
     set: &'t RuleSet,
     /// Where commands are looked for.
     command_dirs: &'t [ImagePath],
@@ -51,7 +51,7 @@ pub(super) struct Rules<'t> {
     large: BTreeMap<&'t str, u64>,
 }
 
-impl<'t> Rules<'t> {
+impl<'t> RuntimeDeps<'t> {
     /// `names` are the programs and scripts that the user names.
     pub(super) fn new(
         options: &'t Options,
@@ -94,10 +94,10 @@ impl<'t> Rules<'t> {
     pub(super) fn add_scripts(&mut self, named: &[&(ImagePath, Shebang)], growing: &Growing<'_>) {
         for (path, line) in named {
             let evidence = &mut self.gatherer.evidence;
-            scripts::language((path, line), evidence, growing);
-            scripts::commands((path, line), self.command_dirs, evidence, growing);
-            scripts::modules((path, line), evidence, growing);
-            scripts::name_matches(path, evidence, growing);
+            scripts::record_interpreter((path, line), evidence, growing);
+            scripts::record_commands((path, line), self.command_dirs, evidence, growing);
+            scripts::record_modules((path, line), evidence, growing);
+            scripts::record_name_matches(path, evidence, growing);
         }
     }
 
@@ -170,8 +170,8 @@ impl<'t> Rules<'t> {
             let programs = programs::find(&tree, growing.view);
             for (path, line) in programs.scripts.iter().filter(|_| fired.rule.starts) {
                 let (dirs, evidence) = (self.command_dirs, &mut self.gatherer.evidence);
-                objects.extend(scripts::interpreter((path, line), dirs, evidence, growing)?);
-                scripts::commands((path, line), dirs, evidence, growing);
+                objects.extend(scripts::take_interpreter((path, line), dirs, evidence, growing)?);
+                scripts::record_commands((path, line), dirs, evidence, growing);
             }
             let ours = programs.objects.into_iter().filter(|(_, object)| {
                 machines.is_empty() || machines.contains(&object.header.machine.arch)
@@ -183,7 +183,7 @@ impl<'t> Rules<'t> {
     }
 
     /// Whether the rule may add `found`. All that one rule adds counts.
-    fn fits(&mut self, fired: &Fired<'t>, found: &[Found<'_>], growing: &Growing<'_>) -> bool {
+    fn fits(&mut self, fired: &Fired<'t>, found: &[RuleFile<'_>], growing: &Growing<'_>) -> bool {
         let bytes = self.bytes.entry(&fired.rule.name).or_default();
         let more = bytes.saturating_add(files::size(found, growing));
         match fired.verdict {
@@ -307,7 +307,7 @@ fn reason(fired: &Fired<'_>) -> Reason {
 /// Takes `found`, and returns what is new of it.
 fn take(
     fired: &Fired<'_>,
-    found: &[Found<'_>],
+    found: &[RuleFile<'_>],
     growing: &mut Growing<'_>,
 ) -> Result<Tree, PlanError> {
     let mut tree = Tree::new();

@@ -25,7 +25,7 @@ const SHELLS: &[&[u8]] = &[b"sh", b"dash", b"bash", b"ash", b"ksh", b"mksh", b"z
 
 /// Takes the interpreter of a script that came by a rule, and notes it as a program. Nothing where
 /// it is not there: the image starts without.
-pub(super) fn interpreter(
+pub(super) fn take_interpreter(
     (script, line): (&ImagePath, &Shebang),
     dirs: &[ImagePath],
     evidence: &mut Evidence,
@@ -47,14 +47,16 @@ pub(super) fn interpreter(
 
 /// Notes which interpreter a script of the sysroot has: its packages are what the script is written
 /// for. So are they for a script of the user's that asks for one.
-pub(super) fn language(
+pub(super) fn record_interpreter(
     (script, line): (&ImagePath, &Shebang),
     evidence: &mut Evidence,
     growing: &Growing<'_>,
 ) {
     let installed = !growing.view.is_own(script);
-    if installed || (name(line).starts_with(b"perl") && uses_perl_packages(script, growing)) {
-        evidence.scripts.entry(name(line).into()).or_insert_with(|| script.clone());
+    if installed
+        || (interpreter_name(line).starts_with(b"perl") && uses_perl_packages(script, growing))
+    {
+        evidence.scripts.entry(interpreter_name(line).into()).or_insert_with(|| script.clone());
     }
 }
 
@@ -83,12 +85,12 @@ fn uses_perl_packages(script: &ImagePath, growing: &Growing<'_>) -> bool {
 }
 
 /// Notes which installed packages a Python script needs, whoever's it is.
-pub(super) fn modules(
+pub(super) fn record_modules(
     (script, line): (&ImagePath, &Shebang),
     evidence: &mut Evidence,
     growing: &Growing<'_>,
 ) {
-    if !name(line).starts_with(b"python") {
+    if !interpreter_name(line).starts_with(b"python") {
         return;
     }
     let Some(text) = text(script, growing) else { return };
@@ -102,7 +104,11 @@ pub(super) fn modules(
 
 /// Notes the paths of the sysroot that a script of the sysroot names and that bear its name, as
 /// those in the constants of programs: debootstrap's `/usr/share/debootstrap`.
-pub(super) fn name_matches(script: &ImagePath, evidence: &mut Evidence, growing: &Growing<'_>) {
+pub(super) fn record_name_matches(
+    script: &ImagePath,
+    evidence: &mut Evidence,
+    growing: &Growing<'_>,
+) {
     if growing.view.is_own(script) {
         return;
     }
@@ -125,19 +131,19 @@ fn text(script: &ImagePath, growing: &Growing<'_>) -> Option<Vec<u8>> {
 }
 
 /// The file name of what runs a script.
-fn name(line: &Shebang) -> &[u8] {
+fn interpreter_name(line: &Shebang) -> &[u8] {
     let interpreter = line.command.as_ref().unwrap_or(&line.interpreter);
     interpreter.rsplit(|&b| b == b'/').next().unwrap_or_default()
 }
 
 /// Notes which of the sysroot's commands a script names, if a shell reads it.
-pub(super) fn commands(
+pub(super) fn record_commands(
     (script, line): (&ImagePath, &Shebang),
     dirs: &[ImagePath],
     evidence: &mut Evidence,
     growing: &Growing<'_>,
 ) {
-    if !SHELLS.contains(&name(line)) {
+    if !SHELLS.contains(&interpreter_name(line)) {
         return;
     }
     let (mut left, mut seen) = (vec![script.clone()], BTreeSet::new());
