@@ -12,6 +12,7 @@ use crate::{
     check::{self, Report, Start},
     compress::{self, Compression},
     elf::Closure,
+    error_kind::ErrorKind,
     image::{self, Image, LayerFormat, Reference},
     oci::{self, ImageError},
     output::{OutputError, Outputs, Target},
@@ -141,6 +142,22 @@ pub enum Error {
     /// With an output.
     #[error(transparent)]
     Output(#[from] OutputError),
+}
+
+impl Error {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Source(error) => error.kind(),
+            Self::Plan(error) => error.kind(),
+            Self::Build(error) => error.kind(),
+            Self::Secrets(_) => ErrorKind::Build,
+            // The base was complete when it was opened.
+            Self::Base(_) => ErrorKind::Digest,
+            Self::Pack(error) => error.kind(),
+            Self::Output(error) => error.kind(),
+        }
+    }
 }
 
 fn list(paths: &[ImagePath]) -> String {

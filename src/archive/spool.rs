@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     compress::{self, Format, MAX_SNIFF},
+    error_kind::ErrorKind,
     tree::Archive,
 };
 
@@ -69,6 +70,17 @@ pub enum SpoolError {
         /// Why not.
         source: io::Error,
     },
+}
+
+impl SpoolError {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read { .. } => ErrorKind::Input,
+            Self::Write { .. } => ErrorKind::Local,
+            Self::Damaged { .. } | Self::Large { .. } => ErrorKind::Refused,
+        }
+    }
 }
 
 /// The archive in `file`, which the user called `name`: itself if it is an uncompressed regular

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::{
+    error_kind::ErrorKind,
     oci::{ImageError, NameError},
     path::{ImagePath, glob::GlobError},
     plan::{PlanError, ResolveError},
@@ -133,6 +134,32 @@ pub enum Cause {
 }
 
 impl Cause {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } | Self::Registry(_) | Self::Content(_) => ErrorKind::Input,
+            Self::Unpackable(_) | Self::Whiteout(_) | Self::Layer(_) | Self::Triggers(_) => {
+                ErrorKind::Refused
+            }
+            Self::Pattern { .. }
+            | Self::Exclude(_)
+            | Self::Platform(_)
+            | Self::Name(_)
+            | Self::Capability(_)
+            | Self::Nothing => ErrorKind::Usage,
+            Self::TooLong(_)
+            | Self::Destination { .. }
+            | Self::Unknown { .. }
+            | Self::Exists(_)
+            | Self::NoFile(_)
+            | Self::Secrets(_) => ErrorKind::Build,
+            Self::Source(error) => error.kind(),
+            Self::Plan(error) => error.kind(),
+            Self::Image(error) => error.kind(),
+        }
+    }
+}
+
+impl Cause {
     pub(super) fn not_found(name: impl Into<String>) -> Self {
         Self::NotFound { name: name.into(), hint: None }
     }
@@ -150,6 +177,11 @@ impl BuildError {
             _ => None,
         };
         Self::Step { source: Box::new(recipe.source.clone()), span, cause: Box::new(cause), hint }
+    }
+
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        self.cause().map_or(ErrorKind::Usage, Cause::kind)
     }
 
     /// Why, if it is not the text.

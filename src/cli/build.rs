@@ -7,15 +7,11 @@ use std::{
 };
 
 use super::{
-    build_args::BuildArgs,
-    check, pack,
-    progress::line,
-    report::{self, Failure},
-    rules,
-    timing::Timing,
+    build_args::BuildArgs, check, pack, progress::line, report::Failure, rules, timing::Timing,
 };
 use crate::{
     build::{self, Options},
+    error_kind::ErrorKind,
     image::Platform,
     path::ignore::Ignore,
     pipeline::{self, Event, Phase},
@@ -32,7 +28,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Failure> {
     let is_context = fs_err::metadata(&args.context).is_ok_and(|metadata| metadata.is_dir());
     if !is_context {
         let message = format!("the context `{}` is no directory", args.context.display());
-        return Err(Failure::new(report::MISSING, message, Vec::new(), None));
+        return Err(Failure::new(ErrorKind::Input, message, Vec::new(), None));
     }
     let file = file(args)?;
     let recipe = recipe(&file)?;
@@ -95,7 +91,7 @@ fn file(args: &BuildArgs) -> Result<PathBuf, Failure> {
     candidates.into_iter().find(|path| fs_err::symlink_metadata(path).is_ok()).ok_or_else(|| {
         let message =
             format!("`{}` has neither a Buildfile nor a Dockerfile", args.context.display());
-        Failure::new(report::MISSING, message, Vec::new(), Some("name the file with `-f FILE`"))
+        Failure::new(ErrorKind::Input, message, Vec::new(), Some("name the file with `-f FILE`"))
     })
 }
 
@@ -107,7 +103,7 @@ fn recipe(file: &Path) -> Result<Recipe, Failure> {
             let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
             read.map_err(|error| {
                 Failure::new(
-                    report::MISSING,
+                    ErrorKind::Input,
                     format!("cannot read stdin: {error}"),
                     Vec::new(),
                     None,
@@ -126,7 +122,7 @@ fn recipe(file: &Path) -> Result<Recipe, Failure> {
 pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     let fault = |why: String| {
         Failure::new(
-            report::MISSING,
+            ErrorKind::Input,
             format!("cannot read `{}`: {why}", path.display()),
             Vec::new(),
             None,
@@ -177,7 +173,7 @@ fn options(
         let wrong = || {
             let message = format!("--build-arg `{text}`: write NAME=VALUE");
             let hint = "the environment is not looked at, so that a build is the same everywhere";
-            Failure::new(report::USAGE, message, Vec::new(), Some(hint))
+            Failure::new(ErrorKind::Usage, message, Vec::new(), Some(hint))
         };
         let (name, value) =
             text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(wrong)?;

@@ -6,11 +6,12 @@ use super::{
     image_args::{CheckArgs, ImageArgs},
     pack::scratch,
     progress::line,
-    report::{BUILD, Failure, print},
+    report::{Failure, print},
 };
 use crate::{
     archive::spool,
     check::{self, Finding, Report, Start},
+    error_kind::ErrorKind,
     image::Platform,
     oci::{self, Image, ImageName},
     path::glob::Glob,
@@ -81,7 +82,7 @@ fn failure(report: &Report, hint: Option<&str>) -> Failure {
             details.push(format!("searched: {}", fault.searched().join(", ")));
         }
     }
-    Failure::new(BUILD, message, details, hint)
+    Failure::new(ErrorKind::Build, message, details, hint)
 }
 
 fn as_json(image: &Image, start: &Start, report: &Report) -> Value {

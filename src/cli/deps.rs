@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use super::{
     args::{DepsArgs, Hwcaps},
     pack::{command_dirs, jobs, library_path, scratch},
-    report::{BUILD, Failure, MISSING, REFUSED, print_bytes},
+    report::{Failure, print_bytes},
 };
 use crate::{
     elf::{self, Closure, Edge, FaultKind},
+    error_kind::ErrorKind,
     path::escape,
     pipeline::{self, Needy},
     source::{self, Request},
@@ -38,9 +39,9 @@ fn verdict(closure: &Closure) -> Result<(), Failure> {
         closure.programs.get(*program).is_some_and(|program| program.file.is_none())
     });
     let code = match refused.map(|(_, fault)| &fault.kind).next() {
-        Some(FaultKind::Find(_)) => MISSING,
-        Some(_) => REFUSED,
-        None => BUILD,
+        Some(FaultKind::Find(_)) => ErrorKind::Input,
+        Some(_) => ErrorKind::Refused,
+        None => ErrorKind::Build,
     };
     match (faults.first(), &missing[..]) {
         (None, []) => Ok(()),

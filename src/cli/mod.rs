@@ -21,8 +21,9 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser as _};
 
+use crate::error_kind::ErrorKind;
 use args::{Cli, Command};
-use report::{Failure, print};
+use report::{Failure, exit_code, print};
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
@@ -62,8 +63,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     let asked_for = !error.use_stderr();
     match error.print() {
         Ok(()) if asked_for => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::from(report::USAGE),
-        Err(_) => ExitCode::from(report::LOCAL),
+        Ok(()) => ExitCode::from(exit_code(ErrorKind::Usage)),
+        Err(_) => ExitCode::from(exit_code(ErrorKind::Local)),
     }
 }
 

@@ -6,57 +6,72 @@ use serde_json::{Value, json};
 
 use super::progress::line;
 use crate::{
-    archive::spool::SpoolError,
     build::{BuildError, Cause},
+    error_kind::ErrorKind,
     image::{Image, Layer},
     oci::ImageError,
-    output::{Format, OutputError, Place, Target},
-    pack::PackError,
+    output::{Format, Place, Target},
     pipeline::{Delivered, Delivery, Error},
     plan::{Missing, Note, Plan, PlanError},
+    run,
     source::{MisplacedDependency, SourceError},
 };
 
 /// Why a command ends without success.
 #[derive(Debug)]
 pub(super) struct Failure {
-    /// The exit code; see the table in `imgb --help`.
-    code: u8,
+    kind: ErrorKind,
     message: String,
     details: Vec<String>,
     hint: Option<String>,
 }
 
-/// Exit codes; `imgb --help` has the whole table.
-pub(super) const BUILD: u8 = 1;
-pub(super) const USAGE: u8 = 2;
-pub(super) const MISSING: u8 = 3;
-pub(super) const REFUSED: u8 = 4;
-pub(super) const LOCAL: u8 = 5;
-pub(super) const DIGEST: u8 = 7;
+/// The exit codes; `imgb --help` lists them.
+pub(super) fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Build => 1,
+        ErrorKind::Usage => 2,
+        ErrorKind::Input => 3,
+        ErrorKind::Refused => 4,
+        ErrorKind::Local => 5,
+        ErrorKind::Digest => 7,
+        ErrorKind::Runner => run::OWN_FAULT,
+        ErrorKind::ProgramNotFound => run::NOT_FOUND,
+    }
+}
 
 impl Failure {
     pub(super) fn usage(message: impl ToString) -> Self {
-        Self { code: USAGE, message: message.to_string(), details: Vec::new(), hint: None }
+        Self {
+            kind: ErrorKind::Usage,
+            message: message.to_string(),
+            details: Vec::new(),
+            hint: None,
+        }
     }
 
     /// Missing and broken files, which the command has shown already.
-    pub(super) fn shown(message: String, code: u8) -> Self {
-        Self { code, message, details: Vec::new(), hint: None }
+    pub(super) fn shown(message: String, kind: ErrorKind) -> Self {
+        Self { kind, message, details: Vec::new(), hint: None }
     }
 
     /// A failure with the lines that belong to it, and what to do about it.
-    pub(super) fn new(code: u8, message: String, details: Vec<String>, hint: Option<&str>) -> Self {
-        Self { code, message, details, hint: hint.map(Into::into) }
+    pub(super) fn new(
+        kind: ErrorKind,
+        message: String,
+        details: Vec<String>,
+        hint: Option<&str>,
+    ) -> Self {
+        Self { kind, message, details, hint: hint.map(Into::into) }
     }
 
-    /// The same with another exit code.
-    pub(super) fn with_code(self, code: u8) -> Self {
-        Self { code, ..self }
+    /// The same failure with another kind.
+    pub(super) fn with_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
     }
 
     pub(super) fn local(message: String) -> Self {
-        Self { code: LOCAL, message, details: Vec::new(), hint: None }
+        Self { kind: ErrorKind::Local, message, details: Vec::new(), hint: None }
     }
 
     /// Prints the failure to stderr and returns its exit code.
@@ -68,69 +83,29 @@ impl Failure {
         if let Some(hint) = &self.hint {
             line(&format!("\nhint: {hint}"));
         }
-        self.code
+        exit_code(self.kind)
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::Source(error) => source_code(error),
-            Error::Plan(PlanError::Source(error)) => source_code(error),
-            Error::Plan(PlanError::Setting(_)) => USAGE,
-            Error::Plan(PlanError::Broken(_)) => REFUSED,
-            Error::Plan(PlanError::NotIncluded { .. }) => MISSING,
-            Error::Plan(_) => BUILD,
-            Error::Build(error) => build_code(error),
-            Error::Base(_) => DIGEST,
-            Error::Secrets(_) => BUILD,
-            Error::Pack(error) => pack_code(error),
-            Error::Output(OutputError::Changed(_)) => DIGEST,
-            Error::Output(OutputError::NoLayout { .. }) => REFUSED,
-            Error::Output(_) => LOCAL,
-        };
         let (message, details) = match &error {
             Error::Plan(PlanError::Missing(all)) => missing(all),
             Error::Build(error) => lines(error),
             _ => (chain(&error), Vec::new()),
         };
-        Self { code, message, details, hint: hint(&error) }
+        Self { kind: error.kind(), message, details, hint: hint(&error) }
     }
 }
 
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
-        let code = image_code(&error);
         let hint = match &error {
             ImageError::SeveralImages { .. } => Some("say which one: IMAGE:TAG, or --platform"),
             ImageError::OtherPlatform { .. } => Some("leave --platform out"),
             _ => None,
         };
-        Self::new(code, chain(&error), Vec::new(), hint)
-    }
-}
-
-fn image_code(error: &ImageError) -> u8 {
-    match error {
-        ImageError::NotFound(_) | ImageError::Unreadable { .. } => MISSING,
-        ImageError::NoSuchImage { .. } | ImageError::OtherPlatform { .. } => MISSING,
-        ImageError::SeveralImages { .. } => USAGE,
-        ImageError::Digest { .. } | ImageError::Size { .. } => DIGEST,
-        ImageError::Spool(error) => spool_code(error),
-        ImageError::NoImage { .. }
-        | ImageError::Document { .. }
-        | ImageError::MissingBlob(_)
-        | ImageError::MissingMember(_)
-        | ImageError::Count { .. }
-        | ImageError::Archive(_) => REFUSED,
-    }
-}
-
-fn spool_code(error: &SpoolError) -> u8 {
-    match error {
-        SpoolError::Read { .. } => MISSING,
-        SpoolError::Write { .. } => LOCAL,
-        SpoolError::Damaged { .. } | SpoolError::Large { .. } => REFUSED,
+        Self::new(error.kind(), chain(&error), Vec::new(), hint)
     }
 }
 
@@ -144,42 +119,6 @@ fn lines(error: &BuildError) -> (String, Vec<String>) {
         _ => Vec::new(),
     };
     (message, lines.chain(searched).collect())
-}
-
-fn build_code(error: &BuildError) -> u8 {
-    let Some(cause) = error.cause() else { return USAGE };
-    match cause {
-        Cause::NotFound { .. } | Cause::Registry(_) | Cause::Content(_) => MISSING,
-        Cause::Unpackable(_) | Cause::Whiteout(_) | Cause::Layer(_) | Cause::Triggers(_) => REFUSED,
-        Cause::Pattern { .. } | Cause::Exclude(_) | Cause::Platform(_) | Cause::Name(_) => USAGE,
-        Cause::Capability(_) | Cause::Nothing => USAGE,
-        Cause::Source(error) | Cause::Plan(PlanError::Source(error)) => source_code(error),
-        Cause::Plan(PlanError::Setting(_)) => USAGE,
-        Cause::Plan(PlanError::Broken(_)) => REFUSED,
-        Cause::Image(error) => image_code(error),
-        _ => BUILD,
-    }
-}
-
-fn source_code(error: &SourceError) -> u8 {
-    match error {
-        SourceError::NotFound { .. } | SourceError::NoFile(_) | SourceError::Unreadable { .. } => {
-            MISSING
-        }
-        SourceError::NoRegularFiles { .. }
-        | SourceError::WhiteoutName { .. }
-        | SourceError::BadPath { .. }
-        | SourceError::Tarball(_) => REFUSED,
-        SourceError::Spool(error) => spool_code(error),
-    }
-}
-
-fn pack_code(error: &PackError) -> u8 {
-    match error {
-        PackError::Header(_) => REFUSED,
-        PackError::Content(_) => MISSING,
-        PackError::Store(_) | PackError::Encode(_) | PackError::Stopped => LOCAL,
-    }
 }
 
 /// What to do about `error`.
@@ -285,7 +224,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| Failure {
-        code: LOCAL,
+        kind: ErrorKind::Local,
         message: format!("cannot write to stdout: {error}"),
         details: Vec::new(),
         hint: None,

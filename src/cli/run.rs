@@ -12,13 +12,14 @@ use super::{
 };
 use crate::{
     check::Start,
+    error_kind::ErrorKind,
     oci::Image,
-    run::{self, NOT_FOUND, OWN_FAULT, RunError, Runtime},
+    run::{self, RunError, Runtime},
 };
 
 /// The exit code is the program's.
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
-    let image = check::open(&args.image).map_err(|failure| failure.with_code(OWN_FAULT))?;
+    let image = check::open(&args.image).map_err(|failure| failure.with_kind(ErrorKind::Runner))?;
     let (start, limits) = started(&args.start, &args.args, &image)?;
     let runtime = args.runtime.parse().map_err(Failure::usage)?;
     let options = run::Options { read_only: args.read_only, runtime, ..limits };
@@ -57,11 +58,9 @@ pub(super) fn started(
 }
 
 pub(super) fn failure(error: RunError) -> Failure {
-    let (code, details) = match &error {
-        RunError::NotFound(_, searched) => {
-            (NOT_FOUND, vec![format!("searched: {}", searched.join(", "))])
-        }
-        _ => (OWN_FAULT, Vec::new()),
+    let details = match &error {
+        RunError::NotFound(_, searched) => vec![format!("searched: {}", searched.join(", "))],
+        _ => Vec::new(),
     };
     let hint = match &error {
         RunError::NoCommand => Some("name one: imgb run IMAGE -- PROGRAM ARG..."),
@@ -71,7 +70,7 @@ pub(super) fn failure(error: RunError) -> Failure {
         }
         _ => None,
     };
-    Failure::new(code, chain(&error), details, hint)
+    Failure::new(error.kind(), chain(&error), details, hint)
 }
 
 /// `NAME=VALUE`, or `NAME` alone for this process's own value, which may be none.

@@ -14,16 +14,17 @@ use super::{
     image_args::{ImageArgs, TraceArgs},
     pack::scratch,
     progress::line,
-    report::{Failure, LOCAL, MISSING, REFUSED, USAGE, bytes, chain, print},
+    report::{Failure, bytes, chain, print},
     run::{duration, failure, pair, started},
 };
 use crate::{
     elf::{FoundKind, Lookup as _},
+    error_kind::ErrorKind,
     oci::Image,
     path::{ImagePath, escape},
     run::{self, Ended, HostCommand, OWN_FAULT},
     source::{HostView, TreeView},
-    trace::{self, Access, Call, Report, Seen, StraceError, There, Watched},
+    trace::{self, Access, Call, Report, Seen, There, Watched},
 };
 
 /// The exit code is the program's.
@@ -31,11 +32,11 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     let host = HostView::new(&args.sysroot).map_err(|error| {
         let message =
             format!("cannot open the sysroot `{}`: {}", args.sysroot.display(), chain(&error));
-        Failure::new(MISSING, message, Vec::new(), None)
+        Failure::new(ErrorKind::Input, message, Vec::new(), None)
     })?;
     let image = args.image.as_ref().map(|name| {
         check::open(&ImageArgs { image: name.clone(), platform: args.platform.clone() })
-            .map_err(|failure| failure.with_code(OWN_FAULT))
+            .map_err(|failure| failure.with_kind(ErrorKind::Runner))
     });
     let image = image.transpose()?;
     let tree = image.as_ref().map(Image::merged).unwrap_or_default();
@@ -85,7 +86,12 @@ fn in_image(args: &TraceArgs, image: &Image) -> Result<(Ended, Vec<Access>), Fai
 fn here(args: &TraceArgs) -> Result<(Ended, Vec<Access>), Failure> {
     if args.args.is_empty() {
         let hint = "name an image, or a command behind --: imgb trace -- ./app";
-        return Err(Failure::new(USAGE, "there is nothing to run".into(), Vec::new(), Some(hint)));
+        return Err(Failure::new(
+            ErrorKind::Usage,
+            "there is nothing to run".into(),
+            Vec::new(),
+            Some(hint),
+        ));
     }
     let only_for_images = [
         ("--entrypoint", args.start.entrypoint.is_some()),
@@ -120,19 +126,17 @@ fn here_is() -> Result<PathBuf, Failure> {
 fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
     let shown = path.display();
     let fault =
-        |code, why: String| Failure::new(code, format!("`{shown}`: {why}"), Vec::new(), None);
+        |kind, why: String| Failure::new(kind, format!("`{shown}`: {why}"), Vec::new(), None);
     let cwd = here_is()?;
     let read = match path == Path::new("-") {
         true => trace::read_strace(io::stdin().lock(), cwd.as_os_str().as_bytes()),
         false => {
-            let file = fs_err::File::open(path).map_err(|error| fault(MISSING, chain(&error)))?;
+            let file =
+                fs_err::File::open(path).map_err(|error| fault(ErrorKind::Input, chain(&error)))?;
             trace::read_strace(BufReader::new(file), cwd.as_os_str().as_bytes())
         }
     };
-    read.map_err(|error| match &error {
-        StraceError::Read(_) => fault(MISSING, chain(&error)),
-        _ => fault(REFUSED, error.to_string()),
-    })
+    read.map_err(|error| fault(error.kind(), chain(&error)))
 }
 
 /// What the sysroot has at `path`. A path with `..` goes through links that a name cannot tell:
@@ -161,7 +165,7 @@ fn write(output: &Path, list: &[u8]) -> Result<(), Failure> {
     };
     write().map_err(|error| {
         Failure::new(
-            LOCAL,
+            ErrorKind::Local,
             format!("cannot write `{}`: {}", output.display(), chain(&error)),
             Vec::new(),
             None,

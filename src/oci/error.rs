@@ -5,6 +5,7 @@ use std::io;
 use crate::{
     archive::{read::ReadError, spool::SpoolError},
     digest::Digest,
+    error_kind::ErrorKind,
 };
 
 /// Why an image cannot be opened.
@@ -105,6 +106,27 @@ pub enum ImageError {
     /// A compressed stream, or the file it is uncompressed into.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+}
+
+impl ImageError {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_)
+            | Self::Unreadable { .. }
+            | Self::NoSuchImage { .. }
+            | Self::OtherPlatform { .. } => ErrorKind::Input,
+            Self::SeveralImages { .. } => ErrorKind::Usage,
+            Self::Digest { .. } | Self::Size { .. } => ErrorKind::Digest,
+            Self::Spool(error) => error.kind(),
+            Self::NoImage { .. }
+            | Self::Document { .. }
+            | Self::MissingBlob(_)
+            | Self::MissingMember(_)
+            | Self::Count { .. }
+            | Self::Archive(_) => ErrorKind::Refused,
+        }
+    }
 }
 
 fn listed(names: &[String]) -> String {

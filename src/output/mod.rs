@@ -14,6 +14,7 @@ use std::{
 use crate::{
     archive::header::HeaderError,
     digest::Digest,
+    error_kind::ErrorKind,
     image::{Descriptor, Image, Reference},
     source::content::ContentError,
     store::{Blob, Durability, PartWriter, Pending, Store, StoreError},
@@ -59,6 +60,21 @@ pub enum OutputError {
         /// Why.
         why: String,
     },
+}
+
+impl OutputError {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Changed(_) => ErrorKind::Digest,
+            Self::NoLayout { .. } => ErrorKind::Refused,
+            Self::Io { .. }
+            | Self::Stdout(_)
+            | Self::Content(_)
+            | Self::Header(_)
+            | Self::Store(_) => ErrorKind::Local,
+        }
+    }
 }
 
 /// The outputs of one run. Layers are written once, where the first output wants them.

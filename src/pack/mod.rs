@@ -22,6 +22,7 @@ use crate::{
     archive::{header::HeaderError, write::Layout},
     compress::Compression,
     digest::DiffId,
+    error_kind::ErrorKind,
     source::content::ContentError,
     store::{Blob, Store, StoreError, cache::Cache},
     tree::Tree,
@@ -103,6 +104,17 @@ pub enum PackError {
     /// A thread panicked: a fault in this program.
     #[error("a packing thread stopped")]
     Stopped,
+}
+
+impl PackError {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Header(_) => ErrorKind::Refused,
+            Self::Content(_) => ErrorKind::Input,
+            Self::Store(_) | Self::Encode(_) | Self::Stopped => ErrorKind::Local,
+        }
+    }
 }
 
 /// Makes a layer of each tree, in order, and puts them into `store`. Each tree must hold the

@@ -20,6 +20,7 @@ mod within;
 
 use crate::{
     elf::ObjectError,
+    error_kind::ErrorKind,
     image::{Config, Platform},
     path::{ImagePath, PathError, escape, glob::Glob},
     source::{MisplacedDependency, SourceError},
@@ -196,6 +197,26 @@ pub enum PlanError {
     /// A setting that cannot be.
     #[error(transparent)]
     Setting(#[from] SettingError),
+}
+
+impl PlanError {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Source(error) => error.kind(),
+            Self::Setting(_) => ErrorKind::Usage,
+            Self::Broken(_) => ErrorKind::Refused,
+            Self::NotIncluded { .. } => ErrorKind::Input,
+            Self::Conflict { .. }
+            | Self::LinkLoop(_)
+            | Self::Path { .. }
+            | Self::MixedPlatforms(_)
+            | Self::Missing(_)
+            | Self::Foreign(_)
+            | Self::Faults(_)
+            | Self::NoSuchFile(_) => ErrorKind::Build,
+        }
+    }
 }
 
 /// A file that something needs and that is not there.

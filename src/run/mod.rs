@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     check::{self, Start},
+    error_kind::ErrorKind,
     path::escape,
     source::TreeView,
     trace::Access,
@@ -114,6 +115,21 @@ pub enum RunError {
         /// Why not.
         source: io::Error,
     },
+}
+
+impl RunError {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(..) => ErrorKind::ProgramNotFound,
+            Self::NoCommand
+            | Self::User(_)
+            | Self::Unpack(_)
+            | Self::NoRuntime(_)
+            | Self::CannotWatch
+            | Self::System { .. } => ErrorKind::Runner,
+        }
+    }
 }
 
 /// What the stages are told, through a file in the private directory: a command line could be read

@@ -16,6 +16,7 @@ use std::{collections::BTreeSet, io, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
     archive::{read::ReadError, spool::SpoolError},
+    error_kind::ErrorKind,
     path::{
         ImagePath, PathError, escape,
         glob::{Glob, GlobError},
@@ -151,6 +152,20 @@ pub enum SourceError {
     /// A tarball that cannot be uncompressed.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+}
+
+impl SourceError {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } | Self::NoFile(_) | Self::Unreadable { .. } => ErrorKind::Input,
+            Self::NoRegularFiles { .. }
+            | Self::WhiteoutName { .. }
+            | Self::BadPath { .. }
+            | Self::Tarball(_) => ErrorKind::Refused,
+            Self::Spool(error) => error.kind(),
+        }
+    }
 }
 
 fn list(entries: &[(PathBuf, &'static str)]) -> String {

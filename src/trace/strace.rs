@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Access, Call};
-use crate::path::escape;
+use crate::{error_kind::ErrorKind, path::escape};
 
 /// Bytes of a line: execve(2) with all its arguments is the longest.
 const MAX_LINE: u64 = 8 << 20;
@@ -34,6 +34,16 @@ pub enum StraceError {
         "it has no calls that name files; record it with `strace -f -y -e trace=%file -o LOG COMMAND`"
     )]
     Empty,
+}
+
+impl StraceError {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read(_) => ErrorKind::Input,
+            Self::Long(_) | Self::Many | Self::Empty => ErrorKind::Refused,
+        }
+    }
 }
 
 /// What is known of a process.
