@@ -16,9 +16,19 @@ use super::{
 #[derive(Debug, Parser)]
 #[command(name = "imgb", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes:\n  \
-    0 ok\n  1 build failed (a library is missing, inputs disagree)\n  2 usage\n  3 input missing or unreadable\n  \
-    4 input refused (malformed, hostile, over a limit)\n  5 output or local resource\n  \
-    7 an image's digest is wrong\n  130, 143 stopped by a signal\n\nStart with `imgb pack --help`.")]
+    0         success\n  \
+    1         no working image: a library is missing, inputs disagree\n  \
+    2         usage error in an option, a Buildfile or a rules file\n  \
+    3         an input is missing or unreadable\n  \
+    4         an input is refused: malformed, hostile, over a limit\n  \
+    5         cannot write an output, or a local resource is exhausted\n  \
+    7         content does not match its recorded digest or size\n  \
+    130, 143  interrupted or terminated by a signal\n\n\
+    `imgb run` and `imgb trace` exit with the program's own code, or with\n  \
+    124       after --timeout\n  \
+    125       imgb could not start the program\n  \
+    126, 127  the program cannot be executed, or does not exist\n\n\
+    Start with `imgb pack --help`.")]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
