@@ -47,7 +47,7 @@ pub struct Ingredients {
 
 /// Single files, and how their libraries are looked up.
 #[derive(Debug)]
-pub struct Needy {
+pub struct DepsRequest {
     /// The files.
     pub requests: Vec<Request>,
     /// Where libraries are looked up.
@@ -230,28 +230,28 @@ fn ambiguous<'a>(requests: &'a [Request], host: &'a HostView) -> impl Iterator<I
 ///
 /// # Errors
 /// [`Error::Source`] where a file is not there.
-pub fn deps(needy: &Needy) -> Result<Closure, Error> {
-    let host = HostView::new(&needy.sysroot)
-        .map_err(|source| SourceError::Unreadable { path: needy.sysroot.clone(), source })?;
+pub fn deps(request: &DepsRequest) -> Result<Closure, Error> {
+    let host = HostView::new(&request.sysroot)
+        .map_err(|source| SourceError::Unreadable { path: request.sysroot.clone(), source })?;
     let mut paths = Vec::new();
     let mut tree = Tree::new();
-    for request in &needy.requests {
-        match request.in_sysroot(&host) {
+    for file in &request.requests {
+        match file.in_sysroot(&host) {
             Some(path) => paths.push(path),
             None => {
-                match source::gather(std::slice::from_ref(request), &host, &needy.source)?.pop() {
+                match source::gather(std::slice::from_ref(file), &host, &request.source)?.pop() {
                     Some(Input { kind: InputKind::File(path), tree: file, .. }) => {
                         tree.extend(file);
                         paths.push(path);
                     }
                     Some(Input { kind: InputKind::Command(path), .. }) => paths.push(path),
-                    _ => return Err(SourceError::NoFile(request.text.clone()).into()),
+                    _ => return Err(SourceError::NoFile(file.text.clone()).into()),
                 }
             }
         }
     }
-    let view = plan::View::new(&tree, &host, &needy.source);
-    Ok(plan::deps(&paths, &view, &needy.library_path, needy.hwcaps_all))
+    let view = plan::View::new(&tree, &host, &request.source);
+    Ok(plan::deps(&paths, &view, &request.library_path, request.hwcaps_all))
 }
 
 /// Proves that the image of `plan` will start: everything is resolved again among the plan's own

@@ -11,7 +11,7 @@ use crate::{
     elf::{self, Closure, Edge, FaultKind},
     error_kind::ErrorKind,
     path::escape,
-    pipeline::{self, Needy},
+    pipeline::{self, DepsRequest},
     source::{self, Request},
     timestamp::Timestamp,
 };
@@ -20,7 +20,7 @@ use crate::{
 const SHOWN: usize = 10;
 
 pub(super) fn deps(args: &DepsArgs) -> Result<(), Failure> {
-    let closure = pipeline::deps(&needy(args)?)?;
+    let closure = pipeline::deps(&request(args)?)?;
     let text = match () {
         () if args.list => elf::render::list(&closure),
         () if args.json => format!("{}\n", elf::render::json(&closure)).into_bytes(),
@@ -67,9 +67,9 @@ fn cannot_find(closure: &Closure, missing: &[&Edge]) -> String {
     format!("cannot find {}{more}", shown.join(", "))
 }
 
-fn needy(args: &DepsArgs) -> Result<Needy, Failure> {
+fn request(args: &DepsArgs) -> Result<DepsRequest, Failure> {
     let requests = args.files.iter().map(|text| Request::parse(text).map_err(Failure::usage));
-    Ok(Needy {
+    Ok(DepsRequest {
         requests: requests.collect::<Result<_, _>>()?,
         sysroot: args.sysroot.clone(),
         source: source::InputOptions {
