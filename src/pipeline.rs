@@ -32,7 +32,7 @@ pub const FORMAT_ANNOTATION: &str = "imgb.format";
 
 /// What goes in.
 #[derive(Debug)]
-pub struct Ingredients {
+pub struct PackRequest {
     /// The inputs, in order.
     pub requests: Vec<Request>,
     /// Where libraries and system files are looked up.
@@ -168,10 +168,10 @@ fn list(paths: &[ImagePath]) -> String {
 ///
 /// # Errors
 /// [`Error::Source`], [`Error::Plan`], [`Error::Secrets`].
-pub fn plan(ingredients: &Ingredients, event: &dyn Fn(Event)) -> Result<Plan, Error> {
-    let (host, inputs, secrets) = gather(ingredients, event)?;
+pub fn plan(request: &PackRequest, event: &dyn Fn(Event)) -> Result<Plan, Error> {
+    let (host, inputs, secrets) = gather(request, event)?;
     event(Event::Phase(Phase::Plan));
-    let mut plan = plan::make(inputs, &host, &ingredients.source, &ingredients.plan)?;
+    let mut plan = plan::make(inputs, &host, &request.source, &request.plan)?;
     plan.notes.extend(secrets);
     Ok(plan)
 }
@@ -182,13 +182,13 @@ pub fn plan(ingredients: &Ingredients, event: &dyn Fn(Event)) -> Result<Plan, Er
 /// As [`plan()`], and [`Error::Build`].
 pub fn onto(
     base: &str,
-    ingredients: &Ingredients,
+    request: &PackRequest,
     image: &oci::Options,
     event: &dyn Fn(Event),
 ) -> Result<Built, Error> {
-    let (host, inputs, secrets) = gather(ingredients, event)?;
+    let (host, inputs, secrets) = gather(request, event)?;
     event(Event::Phase(Phase::Plan));
-    let Ingredients { source, plan, .. } = ingredients;
+    let PackRequest { source, plan, .. } = request;
     let ground = build::Ground { context: Path::new(""), source, plan, image };
     let mut built = build::onto(base, inputs, &host, &ground)?;
     built.plan.notes.extend(secrets);
@@ -197,21 +197,21 @@ pub fn onto(
 
 /// The inputs, where libraries are looked up, and what is to be said of secrets.
 fn gather(
-    ingredients: &Ingredients,
+    request: &PackRequest,
     event: &dyn Fn(Event),
 ) -> Result<(HostView, Vec<Input>, Vec<Note>), Error> {
     event(Event::Phase(Phase::Inputs));
-    let host = HostView::new(&ingredients.sysroot)
-        .map_err(|source| SourceError::Unreadable { path: ingredients.sysroot.clone(), source })?;
-    let inputs = source::gather(&ingredients.requests, &host, &ingredients.source)?;
+    let host = HostView::new(&request.sysroot)
+        .map_err(|source| SourceError::Unreadable { path: request.sysroot.clone(), source })?;
+    let inputs = source::gather(&request.requests, &host, &request.source)?;
     let secrets = build::suspects(&inputs);
-    if ingredients.deny_secrets && !secrets.is_empty() {
+    if request.deny_secrets && !secrets.is_empty() {
         return Err(Error::Secrets(secrets));
     }
     let hint = "leave it out with --exclude, or name it as an input of its own";
     let note =
         |path: &ImagePath| Note::warning(format!("`{path}` looks like a secret")).with_hint(hint);
-    let notes = secrets.iter().map(note).chain(ambiguous(&ingredients.requests, &host)).collect();
+    let notes = secrets.iter().map(note).chain(ambiguous(&request.requests, &host)).collect();
     Ok((host, inputs, notes))
 }
 

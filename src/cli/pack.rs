@@ -26,7 +26,7 @@ use crate::{
     oci,
     output::{Format, Place, Target},
     path::{ImagePath, glob::Glob},
-    pipeline::{self, Delivery, Event, Ingredients, Phase},
+    pipeline::{self, Delivery, Event, PackRequest, Phase},
     plan::{self, Layers, Plan, Settings},
     source::{self, Exclude, Request},
     store::Durability,
@@ -190,7 +190,7 @@ pub(super) fn ingredients(
     config: &ConfigArgs,
     targets: &[Target],
     jobs: NonZeroUsize,
-) -> Result<Ingredients, Failure> {
+) -> Result<PackRequest, Failure> {
     let created = timestamp()?;
     let excludes = input.exclude.iter().map(|text| {
         Exclude::new(text).map_err(|error| Failure::usage(format!("--exclude `{text}`: {error}")))
@@ -223,7 +223,7 @@ pub(super) fn ingredients(
         capabilities: input.cap.iter().map(|text| capabilities(text)).collect::<Result<_, _>>()?,
     };
     let requests = input.inputs.iter().map(|text| Request::parse(text).map_err(Failure::usage));
-    Ok(Ingredients {
+    Ok(PackRequest {
         requests: requests.collect::<Result<_, _>>()?,
         sysroot: input.sysroot.clone(),
         source,
