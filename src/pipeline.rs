@@ -189,8 +189,8 @@ pub fn onto(
     let (host, inputs, secrets) = gather(request, event)?;
     event(Event::Phase(Phase::Plan));
     let PackRequest { source, plan, .. } = request;
-    let ground = build::Ground { context: Path::new(""), source, plan, image };
-    let mut built = build::onto(base, inputs, &host, &ground)?;
+    let context = build::BaseContext { context: Path::new(""), source, plan, image };
+    let mut built = build::onto(base, inputs, &host, &context)?;
     built.plan.notes.extend(secrets);
     Ok(built)
 }

@@ -15,7 +15,7 @@ use crate::{
 
 /// What a base image is opened with.
 #[derive(Debug)]
-pub struct Ground<'a> {
+pub struct BaseContext<'a> {
     /// Where relative paths are looked up first.
     pub context: &'a Path,
     /// How files become trees.
@@ -31,7 +31,7 @@ pub struct Ground<'a> {
 pub(super) fn open(
     name: &str,
     platform: Option<&str>,
-    options: &Ground<'_>,
+    options: &BaseContext<'_>,
 ) -> Result<Stage, Cause> {
     if let Some(tarball) = name.strip_prefix("rootfs:") {
         return rootfs(name, tarball, options);
@@ -62,7 +62,7 @@ pub(super) fn open(
     Ok(of_image(Arc::new(image), options))
 }
 
-fn of_image(image: Arc<Image>, options: &Ground<'_>) -> Stage {
+fn of_image(image: Arc<Image>, options: &BaseContext<'_>) -> Stage {
     let config = config::inherit(&image.config, image.platform.clone(), options.source.mtime);
     let mut stage = Stage::scratch(config, options.source.mtime);
     let mut tree = image.merged();
@@ -75,7 +75,7 @@ fn of_image(image: Arc<Image>, options: &Ground<'_>) -> Stage {
 }
 
 /// A tarball as the one layer of an image.
-fn rootfs(name: &str, path: &str, options: &Ground<'_>) -> Result<Stage, Cause> {
+fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<Stage, Cause> {
     let mut stage = scratch(options);
     let missing = || Cause::not_found(path);
     let in_context = options.context.join(path);
@@ -106,7 +106,7 @@ pub(super) fn without_triggers(stage: Stage) -> Result<Stage, Cause> {
 }
 
 /// An image without files, for the platform that was asked for or this machine's.
-pub(super) fn scratch(options: &Ground<'_>) -> Stage {
+pub(super) fn scratch(options: &BaseContext<'_>) -> Stage {
     let platform =
         options.plan.platform.clone().unwrap_or_else(|| options.plan.fallback_platform.clone());
     let mut stage =

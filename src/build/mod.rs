@@ -28,7 +28,7 @@ use crate::{
     source,
 };
 
-pub use base::Ground;
+pub use base::BaseContext;
 pub use error::{BuildError, Cause};
 pub use onto::onto;
 use run::Builder;
@@ -58,8 +58,8 @@ pub struct Options {
 }
 
 impl Options {
-    fn ground(&self) -> Ground<'_> {
-        Ground {
+    fn base_context(&self) -> BaseContext<'_> {
+        BaseContext {
             context: &self.context,
             source: &self.source,
             plan: &self.plan,

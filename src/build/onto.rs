@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     BuildError, Built, Cause,
-    base::{self, Ground},
+    base::{self, BaseContext},
     place::Placing,
     stage::Stage,
 };
@@ -24,9 +24,9 @@ pub fn onto(
     name: &str,
     inputs: Vec<Input>,
     host: &HostView,
-    ground: &Ground<'_>,
+    base_context: &BaseContext<'_>,
 ) -> Result<Built, BuildError> {
-    inner(name, inputs, host, ground)
+    inner(name, inputs, host, base_context)
         .map_err(|cause| BuildError::Base { name: name.into(), cause: Box::new(cause) })
 }
 
@@ -34,9 +34,9 @@ fn inner(
     name: &str,
     inputs: Vec<Input>,
     host: &HostView,
-    ground: &Ground<'_>,
+    base_context: &BaseContext<'_>,
 ) -> Result<Built, Cause> {
-    let mut stage = base::open(name, None, ground)?;
+    let mut stage = base::open(name, None, base_context)?;
     let names = inputs.iter().map(|input| input.name.clone()).collect();
     let mut whole = stage.tree.clone();
     let mut placed = Vec::new();
@@ -47,20 +47,20 @@ fn inner(
     }
     let entrypoint = entrypoint(&placed, &whole);
     // The image's own variables count as those of `--env` do, which go before.
-    let env = stage.config.env.iter().chain(&ground.plan.settings.env).cloned().collect();
+    let env = stage.config.env.iter().chain(&base_context.plan.settings.env).cloned().collect();
     let options = plan::Options {
         platform: Some(stage.config.platform.clone()),
-        settings: plan::Settings { env, ..ground.plan.settings.clone() },
-        ..ground.plan.clone()
+        settings: plan::Settings { env, ..base_context.plan.settings.clone() },
+        ..base_context.plan.clone()
     };
-    let addition = plan::within(placed, &stage.tree, host, ground.source, &options)?;
+    let addition = plan::within(placed, &stage.tree, host, base_context.source, &options)?;
     for layer in addition.layers {
         stage.add(&format!("imgb: {}", layer.name), layer.tree);
     }
     if let Some(path) = entrypoint {
         (stage.config.entrypoint, stage.config.cmd) = (Some(vec![path]), None);
     }
-    ground.plan.settings.apply(&mut stage.config).map_err(PlanError::from)?;
+    base_context.plan.settings.apply(&mut stage.config).map_err(PlanError::from)?;
     if let Some(dir) = stage.config.workdir.clone().and_then(|dir| ImagePath::new(dir).ok()) {
         let mut placing = Placing::new(&stage.tree, (0, 0), stage.mtime);
         placing.directory(&dir)?;
@@ -69,7 +69,7 @@ fn inner(
             stage.add("imgb: working directory", made);
         }
     }
-    capabilities(&mut stage, &ground.plan.capabilities)?;
+    capabilities(&mut stage, &base_context.plan.capabilities)?;
     let plan = plan::Plan {
         layers: stage.layers,
         config: stage.config,

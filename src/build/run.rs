@@ -52,7 +52,7 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn image(&mut self, name: &str, platform: Option<&str>) -> Result<Stage, Cause> {
-        let stage = base::open(name, platform, &self.options.ground())?;
+        let stage = base::open(name, platform, &self.options.base_context())?;
         let notes = stage.base.iter().flat_map(|image| image.notes.iter());
         self.notes.extend(notes.map(|text| Note::warning(format!("{name}: {text}"))));
         Ok(stage)
@@ -62,15 +62,16 @@ impl<'a> Builder<'a> {
     pub(super) fn stage(&mut self, evaluated: &EvaluatedStage) -> Result<(), BuildError> {
         let index = evaluated.needed.index;
         let mut stage = match &evaluated.needed.base {
-            Base::Scratch => base::scratch(&self.options.ground()),
-            Base::Image(_) => {
-                self.bases.remove(&index).unwrap_or_else(|| base::scratch(&self.options.ground()))
-            }
+            Base::Scratch => base::scratch(&self.options.base_context()),
+            Base::Image(_) => self
+                .bases
+                .remove(&index)
+                .unwrap_or_else(|| base::scratch(&self.options.base_context())),
             Base::Stage(from) => self
                 .stages
                 .get(from)
                 .cloned()
-                .unwrap_or_else(|| base::scratch(&self.options.ground())),
+                .unwrap_or_else(|| base::scratch(&self.options.base_context())),
         };
         stage.cmd_set = false;
         for step in &evaluated.steps {
