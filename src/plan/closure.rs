@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Missing, Note, Options, PlanError, Reason, View,
-    image::Growing,
+    builder::ImageBuilder,
     runtime_deps::{self, RuntimeDeps},
 };
 use crate::{
@@ -47,31 +47,31 @@ pub(super) fn take(
     roots: &Roots,
     options: &Options,
     mut rules: RuntimeDeps<'_>,
-    growing: &mut Growing<'_>,
+    builder: &mut ImageBuilder<'_>,
 ) -> Result<Outcomes, PlanError> {
     let mut search = search(options);
     let mut all = roots.programs.clone();
-    let mut closure = resolve(&all, &search, growing);
-    let plugins = unloaded(&roots.libraries, &closure, growing);
+    let mut closure = resolve(&all, &search, builder);
+    let plugins = unloaded(&roots.libraries, &closure, builder);
     let mut assumed = Opens::new();
     if !plugins.is_empty() {
         all.extend(plugins);
-        closure = resolve(&all, &search, growing);
+        closure = resolve(&all, &search, builder);
         assumed = by_programs(&closure, roots.programs.len());
         if !assumed.is_empty() {
             search.opens.clone_from(&assumed);
-            closure = resolve(&all, &search, growing);
+            closure = resolve(&all, &search, builder);
         }
     }
     let hard = all.len();
     loop {
-        take_files(&closure, growing)?;
+        take_files(&closure, builder)?;
         if options.rules.choice.is_nothing() {
             break;
         }
-        let added = rules.follow(&closure, hard, &search, growing)?;
-        let added = unloaded(&added, &closure, growing);
-        let mut opens = rules.opens(growing);
+        let added = rules.follow(&closure, hard, &search, builder)?;
+        let added = unloaded(&added, &closure, builder);
+        let mut opens = rules.opens(builder);
         for (by, names) in &assumed {
             opens.entry(by.clone()).or_default().extend(names.iter().cloned());
         }
@@ -80,17 +80,17 @@ pub(super) fn take(
         }
         all.extend(added);
         search.opens = opens;
-        closure = resolve(&all, &search, growing);
+        closure = resolve(&all, &search, builder);
     }
     let mut outcomes = Outcomes::default();
     for file in closure.config_files() {
-        outcomes.notes.extend(tell(&file, growing)?);
+        outcomes.notes.extend(tell(&file, builder)?);
     }
     outcomes
         .notes
         .extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
-    judge(&closure, (roots, hard), options, growing.view, &mut outcomes);
-    outcomes.notes.extend(rules.finish(growing)?);
+    judge(&closure, (roots, hard), options, builder.view, &mut outcomes);
+    outcomes.notes.extend(rules.finish(builder)?);
     Ok(outcomes)
 }
 
@@ -124,18 +124,18 @@ fn by_programs(closure: &Closure, programs: usize) -> Opens {
 
 /// Puts in what tells the image's loader where libraries are: into what the inputs bring, where
 /// they do.
-fn tell(file: &ConfigFile, growing: &mut Growing<'_>) -> Result<Option<Note>, PlanError> {
+fn tell(file: &ConfigFile, builder: &mut ImageBuilder<'_>) -> Result<Option<Note>, PlanError> {
     const WHAT: &str = "where the loader finds libraries outside its own directories";
     let path = ImagePath::new(&file.path)
         .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
-    let own = growing.view.find(path.as_bytes()).ok().filter(|found| growing.has(&found.path));
+    let own = builder.view.find(path.as_bytes()).ok().filter(|found| builder.has(&found.path));
     let Some(own) = own else {
-        growing.generate(path, file.bytes.clone(), WHAT);
+        builder.generate(path, file.bytes.clone(), WHAT);
         return Ok(None);
     };
-    let bytes = growing.view.read(&own, elf::cache::MAX_CACHE).unwrap_or_default();
+    let bytes = builder.view.read(&own, elf::cache::MAX_CACHE).unwrap_or_default();
     let Some(more) = file.over(&bytes) else { return Ok(None) };
-    growing.replace(own.path, more, WHAT);
+    builder.replace(own.path, more, WHAT);
     let first = file.needs.first().map_or_else(String::new, |need| escape(&need.path));
     let text = format!(
         "{path} does not lead to all libraries of the image ({first} is one): they are added"
@@ -144,10 +144,14 @@ fn tell(file: &ConfigFile, growing: &mut Growing<'_>) -> Result<Option<Note>, Pl
 }
 
 /// Those of `objects` that nothing in `closure` loads.
-fn unloaded(objects: &[ImagePath], closure: &Closure, growing: &Growing<'_>) -> Vec<ImagePath> {
+fn unloaded(
+    objects: &[ImagePath],
+    closure: &Closure,
+    builder: &ImageBuilder<'_>,
+) -> Vec<ImagePath> {
     let loaded: BTreeSet<&ImagePath> = closure.files.iter().map(|file| &file.path).collect();
     let is_plugin = |path: &&ImagePath| {
-        let found = growing.view.find(path.as_bytes());
+        let found = builder.view.find(path.as_bytes());
         found.is_ok_and(|found| !loaded.contains(&found.path))
     };
     objects.iter().filter(is_plugin).cloned().collect()
@@ -169,22 +173,22 @@ fn search(options: &Options) -> elf::Options {
     }
 }
 
-fn resolve(roots: &[ImagePath], search: &elf::Options, growing: &Growing<'_>) -> Closure {
+fn resolve(roots: &[ImagePath], search: &elf::Options, builder: &ImageBuilder<'_>) -> Closure {
     let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();
-    elf::closure(&roots, search, growing.view)
+    elf::closure(&roots, search, builder.view)
 }
 
 /// Takes every file that `closure` opened, with the links on its way, and why.
-fn take_files(closure: &Closure, growing: &mut Growing<'_>) -> Result<(), PlanError> {
+fn take_files(closure: &Closure, builder: &mut ImageBuilder<'_>) -> Result<(), PlanError> {
     let file = |index: usize| closure.files.get(index);
     let path = |index: usize| file(index).map_or_else(ImagePath::root, |file| file.path.clone());
     for program in &closure.programs {
         let by = program.file.map_or_else(ImagePath::root, path);
         if let Some(file) = program.file.and_then(file) {
-            growing.take_way(&file.path, &file.links, &file.dotdot_dirs)?;
+            builder.take_way(&file.path, &file.links, &file.dotdot_dirs)?;
         }
         if let Some(file) = program.interpreter.and_then(file) {
-            growing.take(&found(file), Reason::Loader(by))?;
+            builder.take(&found(file), Reason::Loader(by))?;
         }
         for edge in &program.edges {
             let (Outcome::Found(index, how) | Outcome::Same(index, _, how)) = &edge.outcome else {
@@ -194,11 +198,11 @@ fn take_files(closure: &Closure, growing: &mut Growing<'_>) -> Result<(), PlanEr
             let how = how.to_string().into();
             let reason =
                 Reason::Needed { by: path(edge.requester), name: (*edge.name).into(), how };
-            growing.take(&found(file), reason)?;
+            builder.take(&found(file), reason)?;
             // The library and the list that has the loader load it make sense together only.
-            if let (Tag::PreloadFile, Ok(list)) = (edge.tag, growing.view.find(elf::PRELOAD_FILE)) {
+            if let (Tag::PreloadFile, Ok(list)) = (edge.tag, builder.view.find(elf::PRELOAD_FILE)) {
                 let why = "the sysroot's programs preload what it names";
-                growing.take(&list, Reason::Included(why.into()))?;
+                builder.take(&list, Reason::Included(why.into()))?;
             }
         }
     }

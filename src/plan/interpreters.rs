@@ -1,6 +1,6 @@
 //! Scripts → their interpreters, which join the image.
 
-use super::{Missing, Note, Options, PlanError, Reason, image::Growing};
+use super::{Missing, Note, Options, PlanError, Reason, builder::ImageBuilder};
 use crate::{
     elf::{
         self, Found, FoundKind, Lookup as _, Sniffed,
@@ -29,7 +29,7 @@ pub(super) struct Interpreters {
 pub(super) fn take(
     scripts: &[(ImagePath, Shebang)],
     dirs: &[ImagePath],
-    growing: &mut Growing<'_>,
+    builder: &mut ImageBuilder<'_>,
     is_named: &dyn Fn(&ImagePath) -> bool,
     options: &Options,
 ) -> Result<Interpreters, PlanError> {
@@ -38,13 +38,13 @@ pub(super) fn take(
         let mut asked = vec![(script.clone(), line.clone())];
         for _ in 0..MAX_DEPTH {
             let Some((by, line)) = asked.pop() else { break };
-            let interpreter = (&line.interpreter, by_kernel(&line.interpreter, growing));
-            let command = line.command.as_ref().map(|name| (name, find(name, dirs, growing)));
+            let interpreter = (&line.interpreter, by_kernel(&line.interpreter, builder));
+            let command = line.command.as_ref().map(|name| (name, find(name, dirs, builder)));
             for (name, result) in [Some(interpreter), command].into_iter().flatten() {
                 match result {
                     Ok((path, found)) => {
-                        growing.take(&found, Reason::Interpreter(by.clone()))?;
-                        match shebang_of(&found, growing) {
+                        builder.take(&found, Reason::Interpreter(by.clone()))?;
+                        match shebang_of(&found, builder) {
                             Some(next) => asked.push((found.path, next)),
                             None => out.programs.push(path),
                         }
@@ -72,9 +72,9 @@ impl Interpreters {
 
 /// Where the kernel finds an interpreter. A relative path it takes from the working directory,
 /// which an image does not fix.
-fn by_kernel(name: &[u8], growing: &Growing<'_>) -> Result<(ImagePath, Found), Vec<String>> {
+fn by_kernel(name: &[u8], builder: &ImageBuilder<'_>) -> Result<(ImagePath, Found), Vec<String>> {
     if name.starts_with(b"/") {
-        find(name, &[], growing)
+        find(name, &[], builder)
     } else {
         Err(vec!["the working directory, since the path is relative".into()])
     }
@@ -85,7 +85,7 @@ fn by_kernel(name: &[u8], growing: &Growing<'_>) -> Result<(ImagePath, Found), V
 pub(super) fn find(
     name: &[u8],
     dirs: &[ImagePath],
-    growing: &Growing<'_>,
+    builder: &ImageBuilder<'_>,
 ) -> Result<(ImagePath, Found), Vec<String>> {
     let candidates: Vec<ImagePath> = if name.contains(&b'/') {
         ImagePath::new(name).into_iter().collect()
@@ -94,14 +94,14 @@ pub(super) fn find(
     };
     let is_file = |found: &Found| matches!(found.kind, FoundKind::File(_));
     for path in &candidates {
-        if let Some(found) = growing.view.find(path.as_bytes()).ok().filter(is_file) {
+        if let Some(found) = builder.view.find(path.as_bytes()).ok().filter(is_file) {
             return Ok((path.clone(), found));
         }
     }
     Err(candidates.iter().map(ToString::to_string).collect())
 }
 
-fn shebang_of(found: &Found, growing: &Growing<'_>) -> Option<Shebang> {
-    let front = growing.view.read(found, script::FIRST_LINE).ok()?;
+fn shebang_of(found: &Found, builder: &ImageBuilder<'_>) -> Option<Shebang> {
+    let front = builder.view.read(found, script::FIRST_LINE).ok()?;
     (elf::sniff(&front) == Sniffed::Script).then(|| script::shebang(&front)).flatten()
 }

@@ -1,7 +1,7 @@
 //! Links of packed directories that lead out of them → the programs they lead to, which join the
 //! image.
 
-use super::{PlanError, Reason, image::Growing};
+use super::{PlanError, Reason, builder::ImageBuilder};
 use crate::{
     elf::{self, FoundKind, Lookup as _, Sniffed, script},
     path::ImagePath,
@@ -15,10 +15,10 @@ use crate::{
 pub(super) fn take(
     tree: &Tree,
     kinds: &[InputKind],
-    growing: &mut Growing<'_>,
+    builder: &mut ImageBuilder<'_>,
 ) -> Result<(), PlanError> {
     let is_link = |path: &ImagePath| {
-        let input = match growing.reasons.get(path) {
+        let input = match builder.reasons.get(path) {
             Some(Reason::Listed(number)) => kinds.get(*number),
             _ => None,
         };
@@ -28,17 +28,17 @@ pub(super) fn take(
         tree.iter().filter(|(path, node)| matches!(node.kind, Kind::Symlink(_)) && is_link(path));
     let links: Vec<ImagePath> = links.map(|(path, _)| path.clone()).collect();
     for link in links {
-        let Ok(found) = growing.view.find(link.as_bytes()) else { continue };
+        let Ok(found) = builder.view.find(link.as_bytes()) else { continue };
         let is_file = matches!(found.kind, FoundKind::File(_));
-        if is_file && !growing.has(&found.path) && is_program(&found.path, growing) {
-            growing.take(&found, Reason::Target(link))?;
+        if is_file && !builder.has(&found.path) && is_program(&found.path, builder) {
+            builder.take(&found, Reason::Target(link))?;
         }
     }
     Ok(())
 }
 
-fn is_program(path: &ImagePath, growing: &Growing<'_>) -> bool {
-    let Ok(Some(node)) = growing.view.node(path) else { return false };
+fn is_program(path: &ImagePath, builder: &ImageBuilder<'_>) -> bool {
+    let Ok(Some(node)) = builder.view.node(path) else { return false };
     let Some(file) = node.file().filter(|_| node.meta.mode & 0o111 != 0) else { return false };
     content::head(file, script::FIRST_LINE).is_ok_and(|head| elf::sniff(&head) != Sniffed::Data)
 }

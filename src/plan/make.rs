@@ -2,10 +2,9 @@
 
 use super::{
     Note, Options, Plan, PlanError, PlannedLayer, Reason, View,
+    builder::{ImageBuilder, add_parents},
     closure::{self, Roots},
-    foreign,
-    image::{Growing, add_parents},
-    interpreters, links, merge, parent_meta,
+    foreign, interpreters, links, merge, parent_meta,
     programs::{self, Programs},
     runtime_deps::RuntimeDeps,
     split,
@@ -34,13 +33,14 @@ pub fn make(
     let kinds: Vec<_> = inputs.iter().map(|input| input.kind.clone()).collect();
     let names = inputs.into_iter().map(|input| input.name).collect();
     let view = View::new(&tree, host, source);
-    let mut growing = Growing { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
-    let named = take_named(&kinds, options, &mut growing)?;
+    let mut builder =
+        ImageBuilder { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
+    let named = take_named(&kinds, options, &mut builder)?;
     if options.dependencies {
-        links::take(&tree, &kinds, &mut growing)?;
+        links::take(&tree, &kinds, &mut builder)?;
     }
     let mut found = programs::find(&tree, &view);
-    found.append(programs::find(&growing.added, &view));
+    found.append(programs::find(&builder.added, &view));
     if !found.broken.is_empty() {
         return Err(PlanError::Broken(found.broken));
     }
@@ -51,9 +51,9 @@ pub fn make(
     }
     if options.dependencies {
         let commands = kinds.iter().filter_map(InputKind::command).cloned().collect::<Vec<_>>();
-        notes.extend(take_needed(&found, (&named, &commands), source, options, &mut growing)?);
+        notes.extend(take_needed(&found, (&named, &commands), source, options, &mut builder)?);
     }
-    let Growing { added, reasons, .. } = growing;
+    let ImageBuilder { added, reasons, .. } = builder;
 
     let mut config = Config::new(platform, source.mtime);
     config.entrypoint = entrypoint(&kinds, &found, &tree, &added);
@@ -71,7 +71,7 @@ pub fn make(
 pub(super) fn take_named(
     kinds: &[InputKind],
     options: &Options,
-    growing: &mut Growing<'_>,
+    builder: &mut ImageBuilder<'_>,
 ) -> Result<Vec<ImagePath>, PlanError> {
     let missing = |path: &ImagePath, option: &str| PlanError::NotIncluded {
         path: path.clone(),
@@ -83,17 +83,17 @@ pub(super) fn take_named(
             InputKind::File(path) => named.push(path.clone()),
             InputKind::Command(path) => {
                 let found =
-                    growing.view.find(path.as_bytes()).map_err(|_| missing(path, "input"))?;
-                growing.take(&found, Reason::Listed(number))?;
+                    builder.view.find(path.as_bytes()).map_err(|_| missing(path, "input"))?;
+                builder.take(&found, Reason::Listed(number))?;
                 named.push(found.path);
             }
             InputKind::Directory | InputKind::Tarball => {}
         }
     }
     for (path, option) in &options.include {
-        let found = growing.view.find(path.as_bytes()).map_err(|_| missing(path, option))?;
-        growing.take_way(&found.path, &found.links, &found.dotdot_dirs)?;
-        growing.add_all(&found.path, &Reason::Included(option.as_str().into()))?;
+        let found = builder.view.find(path.as_bytes()).map_err(|_| missing(path, option))?;
+        builder.take_way(&found.path, &found.links, &found.dotdot_dirs)?;
+        builder.add_all(&found.path, &Reason::Included(option.as_str().into()))?;
     }
     Ok(named)
 }
@@ -164,11 +164,11 @@ pub(super) fn take_needed(
     (named, commands): (&[ImagePath], &[ImagePath]),
     source: &source::InputOptions,
     options: &Options,
-    growing: &mut Growing<'_>,
+    builder: &mut ImageBuilder<'_>,
 ) -> Result<Vec<Note>, PlanError> {
     let is_named = |path: &ImagePath| named.contains(path);
     let interpreters =
-        interpreters::take(&found.scripts, &source.command_dirs, growing, &is_named, options)?;
+        interpreters::take(&found.scripts, &source.command_dirs, builder, &is_named, options)?;
     let mut roots = Roots { programs: interpreters.programs, ..Roots::default() };
     for (path, object) in &found.objects {
         roots.siblings.insert(path.file_name().to_vec());
@@ -178,9 +178,9 @@ pub(super) fn take_needed(
     }
     let scripts: Vec<_> = found.scripts.iter().filter(|(path, _)| is_named(path)).collect();
     let names = commands.iter().chain(scripts.iter().map(|(path, _)| path)).cloned().collect();
-    let mut rules = RuntimeDeps::new(options, names, &source.command_dirs, growing);
-    rules.add_scripts(&scripts, growing);
-    let outcomes = closure::take(&roots, options, rules, growing)?;
+    let mut rules = RuntimeDeps::new(options, names, &source.command_dirs, builder);
+    rules.add_scripts(&scripts, builder);
+    let outcomes = closure::take(&roots, options, rules, builder)?;
     let missing: Vec<_> = interpreters.missing.into_iter().chain(outcomes.missing).collect();
     if !missing.is_empty() {
         return Err(PlanError::Missing(missing));

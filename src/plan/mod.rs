@@ -1,10 +1,10 @@
 //! Everything that is decided about an image, as plain data: which paths, why, in which layer,
 //! which configuration. After [`make`] nothing is decided.
 
+mod builder;
 mod closure;
 mod deps;
 mod foreign;
-mod image;
 mod interpreters;
 mod links;
 mod make;

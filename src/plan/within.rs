@@ -1,8 +1,9 @@
 //! Programs for an image that has files already: what PACK adds to a stage.
 
 use super::{
-    Note, Options, PlanError, PlannedLayer, Reason, Reasons, View, foreign,
-    image::{Growing, add_parents},
+    Note, Options, PlanError, PlannedLayer, Reason, Reasons, View,
+    builder::{ImageBuilder, add_parents},
+    foreign,
     make::{platform, take_named, take_needed},
     programs, split,
 };
@@ -49,18 +50,19 @@ pub fn within(
     }
     add_parents(&mut own, &mut reasons, source.mtime);
     let view = View::new(&own, host, source);
-    let mut growing = Growing { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
-    let named = take_named(&kinds, options, &mut growing)?;
+    let mut builder =
+        ImageBuilder { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
+    let named = take_named(&kinds, options, &mut builder)?;
     let mut found = programs::find(&changes, &view);
-    found.append(programs::find(&growing.added, &view));
+    found.append(programs::find(&builder.added, &view));
     if !found.broken.is_empty() {
         return Err(PlanError::Broken(found.broken));
     }
     let (platform, mut notes) = platform(&mut found, &named, options)?;
     notes.extend(foreign::take_out(&mut found, &named, &view));
     let commands: Vec<_> = kinds.iter().filter_map(InputKind::command).cloned().collect();
-    notes.extend(take_needed(&found, (&named, &commands), source, options, &mut growing)?);
-    let Growing { added, mut reasons, .. } = growing;
+    notes.extend(take_needed(&found, (&named, &commands), source, options, &mut builder)?);
+    let ImageBuilder { added, mut reasons, .. } = builder;
     changes.extend(added);
     let mut parents = Vec::new();
     changes.add_parents(|path| {

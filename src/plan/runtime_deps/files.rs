@@ -8,7 +8,7 @@ use crate::{
         ImagePath,
         glob::{Glob, has_wildcard},
     },
-    plan::image::Growing,
+    plan::builder::ImageBuilder,
     rules::{NamedBy, Rule},
     source::resolve::Resolved,
     tree::{Content, Kind, Node},
@@ -36,11 +36,11 @@ pub(super) struct RuleFile<'f> {
 pub(super) fn find<'f>(
     files: &[&'f NamedBy],
     rule: &Rule,
-    growing: &Growing<'_>,
+    builder: &ImageBuilder<'_>,
 ) -> Vec<RuleFile<'f>> {
-    let mut finder = Finder { rule, growing, seen: BTreeSet::new(), out: Vec::new() };
+    let mut finder = Finder { rule, builder, seen: BTreeSet::new(), out: Vec::new() };
     for file in files {
-        for path in expand(&file.pattern, growing) {
+        for path in expand(&file.pattern, builder) {
             finder.take(path.as_bytes(), file, 0);
         }
     }
@@ -48,18 +48,18 @@ pub(super) fn find<'f>(
 }
 
 /// Whether one of `files` is there.
-pub(super) fn any(files: &[NamedBy], growing: &Growing<'_>) -> bool {
-    files.iter().any(|file| !expand(&file.pattern, growing).is_empty())
+pub(super) fn any(files: &[NamedBy], builder: &ImageBuilder<'_>) -> bool {
+    files.iter().any(|file| !expand(&file.pattern, builder).is_empty())
 }
 
 /// Which paths `files` lead to, the directories' contents left aside.
-pub(super) fn exist(files: &[NamedBy], rule: &Rule, growing: &Growing<'_>) -> Vec<ImagePath> {
+pub(super) fn exist(files: &[NamedBy], rule: &Rule, builder: &ImageBuilder<'_>) -> Vec<ImagePath> {
     let mut out = BTreeSet::new();
-    for path in files.iter().flat_map(|file| expand(&file.pattern, growing)) {
-        let Ok(resolved) = growing.view.resolve(path.as_bytes()) else { continue };
+    for path in files.iter().flat_map(|file| expand(&file.pattern, builder)) {
+        let Ok(resolved) = builder.view.resolve(path.as_bytes()) else { continue };
         let excluded = rule.excludes(&resolved.path) || rule.excludes(&path);
         let unwanted =
-            excluded || growing.has(&resolved.path) || (rule.files_only && resolved.is_directory);
+            excluded || builder.has(&resolved.path) || (rule.files_only && resolved.is_directory);
         if !unwanted {
             out.insert(path);
         }
@@ -68,10 +68,10 @@ pub(super) fn exist(files: &[NamedBy], rule: &Rule, growing: &Growing<'_>) -> Ve
 }
 
 /// Bytes of the files among `found` that are not in the image, each inode once.
-pub(super) fn size(found: &[RuleFile<'_>], growing: &Growing<'_>) -> u64 {
+pub(super) fn size(found: &[RuleFile<'_>], builder: &ImageBuilder<'_>) -> u64 {
     let mut inodes = BTreeSet::new();
     let files =
-        found.iter().filter(|one| !growing.has(&one.path)).filter_map(|one| one.node.file());
+        found.iter().filter(|one| !builder.has(&one.path)).filter_map(|one| one.node.file());
     let new = files.filter(|file| match &file.content {
         Content::Host(host) => inodes.insert((host.dev, host.ino)),
         Content::Member(..) | Content::Inline(_) => true,
@@ -84,19 +84,19 @@ pub(super) fn size(found: &[RuleFile<'_>], growing: &Growing<'_>) -> u64 {
 pub(super) fn larger<'f>(
     found: &[RuleFile<'f>],
     limit: u64,
-    growing: &Growing<'_>,
+    builder: &ImageBuilder<'_>,
 ) -> BTreeMap<&'f Vec<u8>, u64> {
     let mut of: BTreeMap<&Vec<u8>, Vec<RuleFile<'f>>> = BTreeMap::new();
     for one in found {
         of.entry(&one.named.pattern).or_default().push(one.clone());
     }
-    let sizes = of.into_iter().map(|(pattern, found)| (pattern, size(&found, growing)));
+    let sizes = of.into_iter().map(|(pattern, found)| (pattern, size(&found, builder)));
     sizes.filter(|(_, bytes)| *bytes > limit).collect()
 }
 
 struct Finder<'a, 'g, 'f> {
     rule: &'a Rule,
-    growing: &'a Growing<'g>,
+    builder: &'a ImageBuilder<'g>,
     seen: BTreeSet<ImagePath>,
     out: Vec<RuleFile<'f>>,
 }
@@ -107,7 +107,7 @@ impl<'f> Finder<'_, '_, 'f> {
         if depth > MAX_DEPTH || self.out.len() > MAX_PATHS {
             return;
         }
-        let Ok(resolved) = self.growing.view.resolve(path) else { return };
+        let Ok(resolved) = self.builder.view.resolve(path) else { return };
         let Resolved { path: real, links, dotdot_dirs, is_directory, .. } = resolved;
         let as_named = ImagePath::new(path).is_ok_and(|path| self.rule.excludes(&path));
         if as_named || self.rule.excludes(&real) || (is_directory && self.rule.files_only) {
@@ -115,22 +115,22 @@ impl<'f> Finder<'_, '_, 'f> {
         }
         if !self.seen.insert(real.clone()) {
             // Another way to the same place: its links are wanted all the same.
-            if let Ok(Some(node)) = self.growing.view.node(&real)
+            if let Ok(Some(node)) = self.builder.view.node(&real)
                 && !links.is_empty()
             {
                 self.out.push(RuleFile { named, path: real, node, links, dotdot_dirs });
             }
             return;
         }
-        let Ok(Some(node)) = self.growing.view.node(&real) else { return };
+        let Ok(Some(node)) = self.builder.view.node(&real) else { return };
         let public = if is_directory { 0o005 } else { 0o004 };
         let plain = matches!(node.kind, Kind::File(_) | Kind::Directory);
-        if !plain || (node.meta.mode & public != public && !self.growing.has(&real)) {
+        if !plain || (node.meta.mode & public != public && !self.builder.has(&real)) {
             return;
         }
         self.out.push(RuleFile { named, path: real.clone(), node, links, dotdot_dirs });
         if is_directory {
-            for name in self.growing.view.list(real.as_bytes()).unwrap_or_default() {
+            for name in self.builder.view.list(real.as_bytes()).unwrap_or_default() {
                 let child = [real.as_bytes(), b"/", &name].concat();
                 self.take(&child, named, depth + 1);
             }
@@ -139,7 +139,7 @@ impl<'f> Finder<'_, '_, 'f> {
 }
 
 /// The paths that `pattern` stands for, in order. Stars are looked up a component at a time.
-pub(super) fn expand(pattern: &[u8], growing: &Growing<'_>) -> Vec<ImagePath> {
+pub(super) fn expand(pattern: &[u8], builder: &ImageBuilder<'_>) -> Vec<ImagePath> {
     let mut found = vec![ImagePath::root()];
     for part in pattern.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
         let mut next = Vec::new();
@@ -150,7 +150,7 @@ pub(super) fn expand(pattern: &[u8], growing: &Growing<'_>) -> Vec<ImagePath> {
                 continue;
             }
             let Ok(glob) = Glob::plain(part) else { continue };
-            let names = growing.view.list(dir.as_bytes()).unwrap_or_default();
+            let names = builder.view.list(dir.as_bytes()).unwrap_or_default();
             next.extend(
                 names
                     .iter()
@@ -162,7 +162,7 @@ pub(super) fn expand(pattern: &[u8], growing: &Growing<'_>) -> Vec<ImagePath> {
         found = next;
     }
     let is_there = |path: &ImagePath| {
-        !matches!(growing.view.resolve(path.as_bytes()), Err(FindError::Missing))
+        !matches!(builder.view.resolve(path.as_bytes()), Err(FindError::Missing))
     };
     found.into_iter().filter(is_there).collect()
 }

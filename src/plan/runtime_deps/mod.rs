@@ -11,7 +11,7 @@ mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Missing, Note, Options, PlanError, Reason, image::Growing, programs};
+use super::{Missing, Note, Options, PlanError, Reason, builder::ImageBuilder, programs};
 use crate::{
     elf::{self, Closure, Lookup as _, script::Shebang},
     path::{ImagePath, escape},
@@ -57,12 +57,12 @@ impl<'t> RuntimeDeps<'t> {
         options: &'t Options,
         names: Vec<ImagePath>,
         command_dirs: &'t [ImagePath],
-        growing: &Growing<'_>,
+        builder: &ImageBuilder<'_>,
     ) -> Self {
         let set = &options.rules;
-        let mut gatherer = Gatherer::new(&set.table, growing.view, options);
+        let mut gatherer = Gatherer::new(&set.table, builder.view, options);
         for name in names {
-            let real = growing
+            let real = builder
                 .view
                 .resolve(name.as_bytes())
                 .map_or_else(|_| name.clone(), |resolved| resolved.path);
@@ -80,10 +80,10 @@ impl<'t> RuntimeDeps<'t> {
     }
 
     /// The names by which objects open libraries that are in the image.
-    pub(super) fn opens(&self, growing: &Growing<'_>) -> elf::Opens {
+    pub(super) fn opens(&self, builder: &ImageBuilder<'_>) -> elf::Opens {
         let mut opens = elf::Opens::new();
         for (by, name, path) in &self.gatherer.opens {
-            if growing.view.find(path).is_ok_and(|found| growing.has(&found.path)) {
+            if builder.view.find(path).is_ok_and(|found| builder.has(&found.path)) {
                 opens.entry(by.clone()).or_default().insert(name.clone());
             }
         }
@@ -91,13 +91,17 @@ impl<'t> RuntimeDeps<'t> {
     }
 
     /// Notes what the scripts tell that the user names.
-    pub(super) fn add_scripts(&mut self, named: &[&(ImagePath, Shebang)], growing: &Growing<'_>) {
+    pub(super) fn add_scripts(
+        &mut self,
+        named: &[&(ImagePath, Shebang)],
+        builder: &ImageBuilder<'_>,
+    ) {
         for (path, line) in named {
             let evidence = &mut self.gatherer.evidence;
-            scripts::record_interpreter((path, line), evidence, growing);
-            scripts::record_commands((path, line), self.command_dirs, evidence, growing);
-            scripts::record_modules((path, line), evidence, growing);
-            scripts::record_name_matches(path, evidence, growing);
+            scripts::record_interpreter((path, line), evidence, builder);
+            scripts::record_commands((path, line), self.command_dirs, evidence, builder);
+            scripts::record_modules((path, line), evidence, builder);
+            scripts::record_name_matches(path, evidence, builder);
         }
     }
 
@@ -112,9 +116,9 @@ impl<'t> RuntimeDeps<'t> {
         closure: &Closure,
         hard: usize,
         search: &elf::Options,
-        growing: &mut Growing<'_>,
+        builder: &mut ImageBuilder<'_>,
     ) -> Result<Vec<ImagePath>, PlanError> {
-        self.gatherer.add(closure, hard, search, growing.view);
+        self.gatherer.add(closure, hard, search, builder.view);
         let machines: BTreeSet<_> =
             closure.files.iter().map(|file| file.object.header.machine.arch).collect();
         let mut objects = Vec::new();
@@ -123,10 +127,10 @@ impl<'t> RuntimeDeps<'t> {
             for fired in rules::evaluate(&self.set.table, &self.gatherer.evidence, &self.set.choice)
             {
                 let asked = fired.verdict == Verdict::Take || fired.rule.present.is_empty();
-                if !asked && !files::any(&fired.present, growing) {
+                if !asked && !files::any(&fired.present, builder) {
                     continue;
                 }
-                objects.extend(self.add_files(fired, &machines, growing)?);
+                objects.extend(self.add_files(fired, &machines, builder)?);
             }
             // Scripts that a rule brought may be evidence for another.
             if self.gatherer.evidence.of_scripts() == known {
@@ -141,7 +145,7 @@ impl<'t> RuntimeDeps<'t> {
         &mut self,
         fired: Fired<'t>,
         machines: &BTreeSet<u16>,
-        growing: &mut Growing<'_>,
+        builder: &mut ImageBuilder<'_>,
     ) -> Result<Vec<ImagePath>, PlanError> {
         let new: Vec<_> = match fired.verdict {
             Verdict::Take | Verdict::TakeUpTo(_) => {
@@ -151,27 +155,27 @@ impl<'t> RuntimeDeps<'t> {
             }
             Verdict::Suggest | Verdict::Ignore => Vec::new(),
         };
-        let mut found = files::find(&new, fired.rule, growing);
+        let mut found = files::find(&new, fired.rule, builder);
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
             found.retain(|one| {
-                one.node.file().is_none_or(|file| file.len <= limit || growing.has(&one.path))
+                one.node.file().is_none_or(|file| file.len <= limit || builder.has(&one.path))
             });
         }
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.match_limit) {
-            let large = files::larger(&found, limit, growing);
+            let large = files::larger(&found, limit, builder);
             found.retain(|one| !large.contains_key(&one.named.pattern));
             if let Some(bytes) = large.values().max() {
                 self.large.insert(&fired.rule.name, *bytes);
             }
         }
         let mut objects = Vec::new();
-        if self.fits(&fired, &found, growing) {
-            let tree = take(&fired, &found, growing)?;
-            let programs = programs::find(&tree, growing.view);
+        if self.fits(&fired, &found, builder) {
+            let tree = take(&fired, &found, builder)?;
+            let programs = programs::find(&tree, builder.view);
             for (path, line) in programs.scripts.iter().filter(|_| fired.rule.starts) {
                 let (dirs, evidence) = (self.command_dirs, &mut self.gatherer.evidence);
-                objects.extend(scripts::take_interpreter((path, line), dirs, evidence, growing)?);
-                scripts::record_commands((path, line), dirs, evidence, growing);
+                objects.extend(scripts::take_interpreter((path, line), dirs, evidence, builder)?);
+                scripts::record_commands((path, line), dirs, evidence, builder);
             }
             let ours = programs.objects.into_iter().filter(|(_, object)| {
                 machines.is_empty() || machines.contains(&object.header.machine.arch)
@@ -183,9 +187,14 @@ impl<'t> RuntimeDeps<'t> {
     }
 
     /// Whether the rule may add `found`. All that one rule adds counts.
-    fn fits(&mut self, fired: &Fired<'t>, found: &[RuleFile<'_>], growing: &Growing<'_>) -> bool {
+    fn fits(
+        &mut self,
+        fired: &Fired<'t>,
+        found: &[RuleFile<'_>],
+        builder: &ImageBuilder<'_>,
+    ) -> bool {
         let bytes = self.bytes.entry(&fired.rule.name).or_default();
-        let more = bytes.saturating_add(files::size(found, growing));
+        let more = bytes.saturating_add(files::size(found, builder));
         match fired.verdict {
             Verdict::TakeUpTo(limit) if more > limit => {
                 self.large.insert(&fired.rule.name, more);
@@ -202,18 +211,18 @@ impl<'t> RuntimeDeps<'t> {
     ///
     /// # Errors
     /// [`PlanError::Source`] where the host refuses.
-    pub(super) fn finish(self, growing: &mut Growing<'_>) -> Result<Vec<Note>, PlanError> {
+    pub(super) fn finish(self, builder: &mut ImageBuilder<'_>) -> Result<Vec<Note>, PlanError> {
         let taken = || self.fired.values().filter(|fired| fired.verdict != Verdict::Suggest);
         let users: BTreeSet<String> =
             taken().flat_map(|fired| &fired.rule.users).cloned().collect();
         let evidence = &self.gatherer.evidence;
-        let is_there = |target: &str, growing: &Growing<'_>| {
-            let found = growing.view.resolve(target.as_bytes());
+        let is_there = |target: &str, builder: &ImageBuilder<'_>| {
+            let found = builder.view.resolve(target.as_bytes());
             found.is_ok_and(|found| {
-                found.links.iter().chain([&found.path]).all(|path| growing.has(path))
+                found.links.iter().chain([&found.path]).all(|path| builder.has(path))
             })
         };
-        let shell = SHELLS.iter().find(|shell| is_there(shell, growing)).copied();
+        let shell = SHELLS.iter().find(|shell| is_there(shell, builder)).copied();
         for fired in taken() {
             for make in &fired.rule.make {
                 let kind = if let Some(text) = &make.text {
@@ -227,7 +236,7 @@ impl<'t> RuntimeDeps<'t> {
                 } else if make.directory {
                     Kind::Directory
                 } else {
-                    match make.link.iter().find(|target| is_there(target, growing)) {
+                    match make.link.iter().find(|target| is_there(target, builder)) {
                         Some(target) => Kind::Symlink(target.as_bytes().into()),
                         None => continue,
                     }
@@ -238,15 +247,15 @@ impl<'t> RuntimeDeps<'t> {
                     (Kind::Directory, None) => 0o755,
                     (_, None) => 0o644,
                 };
-                let node = Node { meta: Meta { mtime: growing.mtime, ..Meta::new(mode) }, kind };
-                growing.make(make.path.as_bytes(), node, reason(fired))?;
+                let node = Node { meta: Meta { mtime: builder.mtime, ..Meta::new(mode) }, kind };
+                builder.make(make.path.as_bytes(), node, reason(fired))?;
             }
         }
-        Ok(self.notes(growing))
+        Ok(self.notes(builder))
     }
 
     /// What was left out for doubt or size, and the option that adds it.
-    fn notes(&self, growing: &Growing<'_>) -> Vec<Note> {
+    fn notes(&self, builder: &ImageBuilder<'_>) -> Vec<Note> {
         let mut notes = Vec::new();
         for (rule, bytes) in &self.large {
             let description = self.set.table.get(rule).map_or("", |rule| &*rule.description);
@@ -258,7 +267,7 @@ impl<'t> RuntimeDeps<'t> {
         let (hints, optional): (Vec<_>, Vec<_>) =
             suggested.partition(|fired| fired.rule.level == Level::Hint);
         for fired in hints {
-            let there = files::exist(&fired.files, fired.rule, growing);
+            let there = files::exist(&fired.files, fired.rule, builder);
             if there.is_empty() && !fired.rule.files.is_empty() {
                 continue;
             }
@@ -273,7 +282,7 @@ impl<'t> RuntimeDeps<'t> {
         }
         let optional: Vec<&str> = optional
             .into_iter()
-            .filter(|fired| !files::exist(&fired.files, fired.rule, growing).is_empty())
+            .filter(|fired| !files::exist(&fired.files, fired.rule, builder).is_empty())
             .map(|fired| &*fired.rule.name)
             .collect();
         if !optional.is_empty() {
@@ -308,7 +317,7 @@ fn reason(fired: &Fired<'_>) -> Reason {
 fn take(
     fired: &Fired<'_>,
     found: &[RuleFile<'_>],
-    growing: &mut Growing<'_>,
+    builder: &mut ImageBuilder<'_>,
 ) -> Result<Tree, PlanError> {
     let mut tree = Tree::new();
     for one in found {
@@ -317,8 +326,8 @@ fn take(
             evidence: one.named.evidence.clone(),
             by: one.named.by.clone().filter(|by| !by.is_root()),
         };
-        growing.take_way(&one.path, &one.links, &one.dotdot_dirs)?;
-        growing.add(&one.path, reason)?;
+        builder.take_way(&one.path, &one.links, &one.dotdot_dirs)?;
+        builder.add(&one.path, reason)?;
         tree.insert(one.path.clone(), one.node.clone());
     }
     Ok(tree)

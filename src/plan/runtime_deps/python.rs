@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     elf::Lookup as _,
     path::{ImagePath, glob::Glob},
-    plan::image::Growing,
+    plan::builder::ImageBuilder,
 };
 
 /// Where distributions and pip keep packages, the first that Python searches first.
@@ -35,8 +35,8 @@ pub(super) struct Modules {
 }
 
 /// The installed modules that the script with this text needs.
-pub(super) fn modules(text: &[u8], growing: &Growing<'_>) -> Modules {
-    let mut finder = Finder::new(growing);
+pub(super) fn modules(text: &[u8], builder: &ImageBuilder<'_>) -> Modules {
+    let mut finder = Finder::new(builder);
     finder.ask(named(text, Depth::All));
     let required = required(text);
     finder.ask_packages(required);
@@ -60,7 +60,7 @@ struct Package {
 }
 
 struct Finder<'g> {
-    growing: &'g Growing<'g>,
+    builder: &'g ImageBuilder<'g>,
     /// The directories of packages, with what is in each.
     dirs: Vec<(ImagePath, BTreeSet<Vec<u8>>)>,
     packages: BTreeMap<Vec<u8>, Package>,
@@ -71,8 +71,8 @@ struct Finder<'g> {
 }
 
 impl<'g> Finder<'g> {
-    fn new(growing: &'g Growing<'g>) -> Self {
-        let list = |path: &ImagePath| growing.view.list(path.as_bytes()).unwrap_or_default();
+    fn new(builder: &'g ImageBuilder<'g>) -> Self {
+        let list = |path: &ImagePath| builder.view.list(path.as_bytes()).unwrap_or_default();
         let mut dirs = Vec::new();
         for (parents, name) in DIRS {
             let Ok(pattern) = ImagePath::new(parents) else { continue };
@@ -88,7 +88,7 @@ impl<'g> Finder<'g> {
             }
         }
         let mut finder = Self {
-            growing,
+            builder,
             dirs,
             packages: BTreeMap::new(),
             asked: Vec::new(),
@@ -101,8 +101,8 @@ impl<'g> Finder<'g> {
     }
 
     fn read(&self, path: &ImagePath) -> Option<Vec<u8>> {
-        let found = self.growing.view.find(path.as_bytes()).ok()?;
-        self.growing.view.read(&found, MAX_SOURCE).ok()
+        let found = self.builder.view.find(path.as_bytes()).ok()?;
+        self.builder.view.read(&found, MAX_SOURCE).ok()
     }
 
     fn read_packages(&mut self) {
@@ -184,7 +184,7 @@ impl<'g> Finder<'g> {
         if depth > MAX_DEPTH || matches!(path.file_name(), b"test" | b"tests" | b"__pycache__") {
             return;
         }
-        for name in self.growing.view.list(path.as_bytes()).unwrap_or_default() {
+        for name in self.builder.view.list(path.as_bytes()).unwrap_or_default() {
             if let Ok(child) = path.join(&name) {
                 self.look(&child, depth + 1);
             }

@@ -7,7 +7,7 @@ use super::{files, name_match, python, shell};
 use crate::{
     elf::{Lookup as _, script::Shebang},
     path::ImagePath,
-    plan::{PlanError, Reason, image::Growing, interpreters},
+    plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
     rules::Evidence,
 };
 
@@ -29,16 +29,16 @@ pub(super) fn take_interpreter(
     (script, line): (&ImagePath, &Shebang),
     dirs: &[ImagePath],
     evidence: &mut Evidence,
-    growing: &mut Growing<'_>,
+    builder: &mut ImageBuilder<'_>,
 ) -> Result<Vec<ImagePath>, PlanError> {
     // What `env` starts is known by its name; that `env` itself starts it is a matter of how it is
     // called.
     let wanted = line.command.as_ref().unwrap_or(&line.interpreter);
-    let Ok((path, found)) = interpreters::find(wanted, dirs, growing) else {
+    let Ok((path, found)) = interpreters::find(wanted, dirs, builder) else {
         return Ok(Vec::new());
     };
-    if !growing.has(&found.path) {
-        growing.take(&found, Reason::Interpreter(script.clone()))?;
+    if !builder.has(&found.path) {
+        builder.take(&found, Reason::Interpreter(script.clone()))?;
         evidence.programs.insert(path.clone(), found.path);
         return Ok(vec![path]);
     }
@@ -50,11 +50,11 @@ pub(super) fn take_interpreter(
 pub(super) fn record_interpreter(
     (script, line): (&ImagePath, &Shebang),
     evidence: &mut Evidence,
-    growing: &Growing<'_>,
+    builder: &ImageBuilder<'_>,
 ) {
-    let installed = !growing.view.is_own(script);
+    let installed = !builder.view.is_own(script);
     if installed
-        || (interpreter_name(line).starts_with(b"perl") && uses_perl_packages(script, growing))
+        || (interpreter_name(line).starts_with(b"perl") && uses_perl_packages(script, builder))
     {
         evidence.scripts.entry(interpreter_name(line).into()).or_insert_with(|| script.clone());
     }
@@ -62,12 +62,12 @@ pub(super) fn record_interpreter(
 
 /// Whether a Perl script loads a module that is installed system-wide, beside Perl's own: with it
 /// may come drivers that no line names.
-fn uses_perl_packages(script: &ImagePath, growing: &Growing<'_>) -> bool {
-    let Some(text) = text(script, growing) else { return false };
-    let dirs = files::expand(b"/usr/share/perl5", growing)
+fn uses_perl_packages(script: &ImagePath, builder: &ImageBuilder<'_>) -> bool {
+    let Some(text) = text(script, builder) else { return false };
+    let dirs = files::expand(b"/usr/share/perl5", builder)
         .into_iter()
-        .chain(files::expand(b"/usr/lib*/*/perl5/5.*", growing))
-        .chain(files::expand(b"/usr/local/share/perl/5.*", growing));
+        .chain(files::expand(b"/usr/lib*/*/perl5/5.*", builder))
+        .chain(files::expand(b"/usr/local/share/perl/5.*", builder));
     let dirs: Vec<ImagePath> = dirs.collect();
     let lines = text
         .split(|&b| b == b'\n')
@@ -80,7 +80,7 @@ fn uses_perl_packages(script: &ImagePath, growing: &Growing<'_>) -> bool {
         let module = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
         let file = String::from_utf8_lossy(module).replace("::", "/") + ".pm";
         dirs.iter()
-            .any(|dir| growing.view.find(&[dir.as_bytes(), b"/", file.as_bytes()].concat()).is_ok())
+            .any(|dir| builder.view.find(&[dir.as_bytes(), b"/", file.as_bytes()].concat()).is_ok())
     })
 }
 
@@ -88,13 +88,13 @@ fn uses_perl_packages(script: &ImagePath, growing: &Growing<'_>) -> bool {
 pub(super) fn record_modules(
     (script, line): (&ImagePath, &Shebang),
     evidence: &mut Evidence,
-    growing: &Growing<'_>,
+    builder: &ImageBuilder<'_>,
 ) {
     if !interpreter_name(line).starts_with(b"python") {
         return;
     }
-    let Some(text) = text(script, growing) else { return };
-    for (module, paths) in python::modules(&text, growing).paths {
+    let Some(text) = text(script, builder) else { return };
+    for (module, paths) in python::modules(&text, builder).paths {
         let known = evidence.modules.entry(module.into()).or_default();
         for path in paths {
             known.entry(path.as_bytes().into()).or_insert_with(|| script.clone());
@@ -107,27 +107,27 @@ pub(super) fn record_modules(
 pub(super) fn record_name_matches(
     script: &ImagePath,
     evidence: &mut Evidence,
-    growing: &Growing<'_>,
+    builder: &ImageBuilder<'_>,
 ) {
-    if growing.view.is_own(script) {
+    if builder.view.is_own(script) {
         return;
     }
-    let Some(text) = text(script, growing) else { return };
+    let Some(text) = text(script, builder) else { return };
     let in_path = |b: &u8| b.is_ascii_alphanumeric() || b"/._+-".contains(b);
     for word in
         text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH)
     {
         let own = name_match::is_named_after(word, script.file_name());
-        if own && evidence.namesakes.len() < MAX_NAME_MATCHES && growing.view.find(word).is_ok() {
+        if own && evidence.namesakes.len() < MAX_NAME_MATCHES && builder.view.find(word).is_ok() {
             evidence.namesakes.entry(word.into()).or_insert_with(|| script.clone());
         }
     }
 }
 
 /// What a script says, as much of it as is looked at.
-fn text(script: &ImagePath, growing: &Growing<'_>) -> Option<Vec<u8>> {
-    let found = growing.view.find(script.as_bytes()).ok()?;
-    growing.view.read(&found, MAX_SCRIPT).ok()
+fn text(script: &ImagePath, builder: &ImageBuilder<'_>) -> Option<Vec<u8>> {
+    let found = builder.view.find(script.as_bytes()).ok()?;
+    builder.view.read(&found, MAX_SCRIPT).ok()
 }
 
 /// The file name of what runs a script.
@@ -141,7 +141,7 @@ pub(super) fn record_commands(
     (script, line): (&ImagePath, &Shebang),
     dirs: &[ImagePath],
     evidence: &mut Evidence,
-    growing: &Growing<'_>,
+    builder: &ImageBuilder<'_>,
 ) {
     if !SHELLS.contains(&interpreter_name(line)) {
         return;
@@ -151,12 +151,12 @@ pub(super) fn record_commands(
         if seen.len() == MAX_SOURCED || !seen.insert(path.clone()) {
             continue;
         }
-        let Ok(found) = growing.view.find(path.as_bytes()) else { continue };
-        let Ok(text) = growing.view.read(&found, MAX_SCRIPT) else { continue };
+        let Ok(found) = builder.view.find(path.as_bytes()) else { continue };
+        let Ok(text) = builder.view.read(&found, MAX_SCRIPT) else { continue };
         let names = shell::names(&text);
         for name in names.commands {
-            if let Ok((command, found)) = interpreters::find(&name, dirs, growing)
-                && !growing.has(&found.path)
+            if let Ok((command, found)) = interpreters::find(&name, dirs, builder)
+                && !builder.has(&found.path)
             {
                 let known = (command.as_bytes().into(), script.clone());
                 evidence.commands.entry(name.into()).or_insert(known);

@@ -11,7 +11,7 @@ use crate::{
 
 /// What is in the image so far.
 #[derive(Debug)]
-pub(super) struct Growing<'a> {
+pub(super) struct ImageBuilder<'a> {
     pub(super) view: &'a View<'a>,
     /// What the inputs do not bring.
     pub(super) added: Tree,
@@ -20,7 +20,7 @@ pub(super) struct Growing<'a> {
     pub(super) mtime: Timestamp,
 }
 
-impl Growing<'_> {
+impl ImageBuilder<'_> {
     /// Takes a file of the view, and every link and directory on the way to it.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Growing<'_> {
     /// sysroot has on the way, which are taken too.
     ///
     /// # Errors
-    /// As [`Growing::add`].
+    /// As [`ImageBuilder::add`].
     pub(super) fn make(
         &mut self,
         path: &[u8],
