@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     BuildError, Built, Cause,
     base::{self, BaseContext},
-    place::Placing,
+    overlay::Overlay,
     stage::Stage,
 };
 use crate::{
@@ -62,9 +62,9 @@ fn inner(
     }
     base_context.plan.settings.apply(&mut stage.config).map_err(PlanError::from)?;
     if let Some(dir) = stage.config.workdir.clone().and_then(|dir| ImagePath::new(dir).ok()) {
-        let mut placing = Placing::new(&stage.tree, (0, 0), stage.mtime);
-        placing.directory(&dir)?;
-        let made = placing.finish();
+        let mut overlay = Overlay::new(&stage.tree, (0, 0), stage.mtime);
+        overlay.directory(&dir)?;
+        let made = overlay.finish();
         if !made.is_empty() {
             stage.add("imgb: working directory", made);
         }
@@ -83,7 +83,7 @@ fn inner(
 
 /// The input where it really goes: through the links of `whole`.
 fn place(input: Input, whole: &Tree, stage: &Stage) -> Result<Input, Cause> {
-    let mut placing = Placing::new(whole, (0, 0), stage.mtime);
+    let mut overlay = Overlay::new(whole, (0, 0), stage.mtime);
     let mut kind = input.kind;
     for (path, node) in input.tree {
         // A directory over a link to one, `bin/` over `/bin -> usr/bin`, is that directory.
@@ -94,12 +94,12 @@ fn place(input: Input, whole: &Tree, stage: &Stage) -> Result<Input, Cause> {
                 continue;
             }
         }
-        let real = placing.put_below(&ImagePath::root(), path.clone(), node)?;
+        let real = overlay.put_below(&ImagePath::root(), path.clone(), node)?;
         if kind == InputKind::File(path) {
             kind = InputKind::File(real);
         }
     }
-    Ok(Input { name: input.name, tree: placing.finish(), kind })
+    Ok(Input { name: input.name, tree: overlay.finish(), kind })
 }
 
 /// The one program that was named, as without a base.

@@ -2,7 +2,7 @@
 
 use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
 
-use super::{Cause, Options, near, place::Placing, stage::Stage};
+use super::{Cause, Options, near, overlay::Overlay, stage::Stage};
 use crate::{
     path::{ImagePath, glob::clean},
     plan::{self, Addition, Settings},
@@ -119,10 +119,10 @@ fn input(
 
 /// A file where PACK wants it: at its destination, or in the root.
 fn placed(word: &str, name: &[u8], node: Node, pack: &Pack, stage: &Stage) -> Result<Input, Cause> {
-    let mut placing = Placing::new(&stage.tree, (0, 0), stage.mtime);
+    let mut overlay = Overlay::new(&stage.tree, (0, 0), stage.mtime);
     let root = crate::recipe::action::Dest { path: ImagePath::root(), is_dir: true };
     let dest = pack.dest.as_ref().unwrap_or(&root);
-    let path = placing.file_target(dest, name, pack.programs.len() > 1)?;
-    placing.put(path.clone(), node)?;
-    Ok(Input { name: word.into(), tree: placing.finish(), kind: InputKind::File(path) })
+    let path = overlay.file_target(dest, name, pack.programs.len() > 1)?;
+    overlay.put(path.clone(), node)?;
+    Ok(Input { name: word.into(), tree: overlay.finish(), kind: InputKind::File(path) })
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::{
     BuildError, Cause, Options, base, config,
     copy::{self, Copying, changed},
-    near, owner,
-    place::Placing,
-    programs, secrets,
+    near,
+    overlay::Overlay,
+    owner, programs, secrets,
     stage::Stage,
 };
 use crate::{
@@ -91,9 +91,9 @@ impl<'a> Builder<'a> {
             Action::Pack(pack) => return self.pack(stage, pack, &step.text),
             Action::Mkdir(mkdir) => make_directories(stage, mkdir)?,
             Action::Workdir(dir) => {
-                let mut placing = Placing::new(&stage.tree, (0, 0), stage.mtime);
-                placing.directory(dir)?;
-                placing.finish()
+                let mut overlay = Overlay::new(&stage.tree, (0, 0), stage.mtime);
+                overlay.directory(dir)?;
+                overlay.finish()
             }
             Action::Symlink { target, link } => symlink(stage, target, link)?,
             Action::Cap { file, capabilities } => capability(stage, file, capabilities)?,
@@ -216,30 +216,30 @@ fn make_directories(stage: &Stage, mkdir: &Mkdir) -> Result<Tree, Cause> {
         Some(owner) => owner::resolve(owner, &stage.tree)?,
         None => (0, 0),
     };
-    let mut placing = Placing::new(&stage.tree, (0, 0), stage.mtime);
+    let mut overlay = Overlay::new(&stage.tree, (0, 0), stage.mtime);
     for dir in &mkdir.dirs {
-        let real = placing.directory(dir)?;
+        let real = overlay.directory(dir)?;
         if mkdir.mode.is_some() || mkdir.owner.is_some() {
             let mut node = Node::directory(changed(mkdir.mode.as_ref(), 0o755, true));
             (node.meta.uid, node.meta.gid) = owner;
             node.meta.mtime = stage.mtime;
-            placing.put(real, node)?;
+            overlay.put(real, node)?;
         }
     }
-    Ok(placing.finish())
+    Ok(overlay.finish())
 }
 
 fn symlink(stage: &Stage, target: &str, link: &ImagePath) -> Result<Tree, Cause> {
-    let mut placing = Placing::new(&stage.tree, (0, 0), stage.mtime);
-    let parent = placing.directory(&link.parent().unwrap_or_else(ImagePath::root))?;
+    let mut overlay = Overlay::new(&stage.tree, (0, 0), stage.mtime);
+    let parent = overlay.directory(&link.parent().unwrap_or_else(ImagePath::root))?;
     let path = parent.join(link.file_name()).map_err(|_| Cause::TooLong(link.clone()))?;
     if path.is_root() || stage.tree.get(&path).is_some_and(Node::is_directory) {
         return Err(Cause::Exists(path));
     }
     let mut node = Node::symlink(target.as_bytes());
     node.meta.mtime = stage.mtime;
-    placing.put(path, node)?;
-    Ok(placing.finish())
+    overlay.put(path, node)?;
+    Ok(overlay.finish())
 }
 
 fn capability(stage: &Stage, file: &ImagePath, capabilities: &str) -> Result<Tree, Cause> {

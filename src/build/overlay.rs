@@ -13,7 +13,7 @@ use crate::{
 
 /// Files on their way into an image.
 #[derive(Debug)]
-pub(super) struct Placing<'a> {
+pub(super) struct Overlay<'a> {
     stage: &'a Tree,
     changes: Tree,
     /// Directories of the image that a file has replaced.
@@ -25,7 +25,7 @@ pub(super) struct Placing<'a> {
     parent: Option<(ImagePath, ImagePath)>,
 }
 
-impl<'a> Placing<'a> {
+impl<'a> Overlay<'a> {
     pub(super) fn new(stage: &'a Tree, owner: (u32, u32), mtime: Timestamp) -> Self {
         Self { stage, changes: Tree::new(), gone: BTreeSet::new(), owner, mtime, parent: None }
     }
@@ -77,7 +77,7 @@ impl<'a> Placing<'a> {
         Ok(real)
     }
 
-    /// As [`Placing::directory`], but its own owner is `owner` if it is made here, and its parents'
+    /// As [`Overlay::directory`], but its own owner is `owner` if it is made here, and its parents'
     /// is root, as in Docker where a directory or a tarball is copied.
     pub(super) fn directory_as(
         &mut self,
