@@ -5,12 +5,12 @@ mod base;
 mod config;
 mod copy;
 mod error;
+mod execute;
 mod near;
 mod onto;
 mod overlay;
 mod owner;
 mod programs;
-mod run;
 mod secrets;
 mod stage;
 
@@ -30,8 +30,8 @@ use crate::{
 
 pub use base::BaseContext;
 pub use error::{BuildError, Cause};
+use execute::Builder;
 pub use onto::onto;
-use run::Builder;
 pub use secrets::suspects;
 
 /// How a recipe is built.
