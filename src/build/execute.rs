@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::{
     BuildError, Cause, Options, base, config,
     copy::{self, Copying, changed},
-    near,
     overlay::Overlay,
     owner, programs, secrets,
     stage::Stage,
+    suggest,
 };
 use crate::{
     path::ImagePath,
@@ -133,7 +133,7 @@ impl<'a> Builder<'a> {
         let copying = Copying { files, from, from_context, owner, options: source };
         let copied = copy::copy(&stage.tree, &copying).map_err(|mut cause| {
             let context = from_context.then_some((options.context.as_path(), &options.ignore));
-            near::explain(&mut cause, from, context);
+            suggest::explain(&mut cause, from, context);
             cause
         })?;
         self.warn(&copied)?;

@@ -6,13 +6,13 @@ mod config;
 mod copy;
 mod error;
 mod execute;
-mod near;
 mod onto;
 mod overlay;
 mod owner;
 mod programs;
 mod secrets;
 mod stage;
+mod suggest;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 

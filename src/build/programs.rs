@@ -2,7 +2,7 @@
 
 use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
 
-use super::{Cause, Options, near, overlay::Overlay, stage::Stage};
+use super::{Cause, Options, overlay::Overlay, stage::Stage, suggest};
 use crate::{
     path::{ImagePath, glob::clean},
     plan::{self, Addition, Settings},
@@ -89,7 +89,7 @@ fn input(
 ) -> Result<Input, Cause> {
     let missing = || {
         let mut cause = Cause::not_found(word);
-        near::explain(&mut cause, context, Some((&options.context, &options.ignore)));
+        suggest::explain(&mut cause, context, Some((&options.context, &options.ignore)));
         cause
     };
     let cleaned = clean(word.as_bytes());
