@@ -4,7 +4,7 @@ use super::{
     Note, Options, Plan, PlanError, PlannedLayer, Reason, View,
     builder::{ImageBuilder, add_parents},
     closure::{self, Roots},
-    foreign, interpreters, links, merge, parent_meta,
+    interpreters, libc_mismatch, links, merge, parent_meta,
     programs::{self, Programs},
     runtime_deps::RuntimeDeps,
     split,
@@ -45,7 +45,7 @@ pub fn make(
         return Err(PlanError::Broken(found.broken));
     }
     let (platform, mut notes) = platform(&mut found, &named, options)?;
-    notes.extend(foreign::take_out(&mut found, &named, &view));
+    notes.extend(libc_mismatch::take_out(&mut found, &named, &view));
     if options.strict && !notes.is_empty() {
         return Err(PlanError::Foreign(notes.into_iter().map(|note| note.text).collect()));
     }

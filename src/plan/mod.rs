@@ -4,8 +4,8 @@
 mod builder;
 mod closure;
 mod deps;
-mod foreign;
 mod interpreters;
+mod libc_mismatch;
 mod links;
 mod make;
 mod merge;

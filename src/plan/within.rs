@@ -3,7 +3,7 @@
 use super::{
     Note, Options, PlanError, PlannedLayer, Reason, Reasons, View,
     builder::{ImageBuilder, add_parents},
-    foreign,
+    libc_mismatch,
     make::{platform, take_named, take_needed},
     programs, split,
 };
@@ -59,7 +59,7 @@ pub fn within(
         return Err(PlanError::Broken(found.broken));
     }
     let (platform, mut notes) = platform(&mut found, &named, options)?;
-    notes.extend(foreign::take_out(&mut found, &named, &view));
+    notes.extend(libc_mismatch::take_out(&mut found, &named, &view));
     let commands: Vec<_> = kinds.iter().filter_map(InputKind::command).cloned().collect();
     notes.extend(take_needed(&found, (&named, &commands), source, options, &mut builder)?);
     let ImageBuilder { added, mut reasons, .. } = builder;
