@@ -26,12 +26,12 @@ impl ImageBuilder<'_> {
     /// # Errors
     /// [`PlanError::Source`] where the host refuses.
     pub(super) fn take(&mut self, found: &Found, reason: Reason) -> Result<(), PlanError> {
-        self.take_way(&found.path, &found.links, &found.dotdot_dirs)?;
+        self.add_path_components(&found.path, &found.links, &found.dotdot_dirs)?;
         self.add(&found.path, reason)
     }
 
     /// Takes the links and directories on the way to `path`.
-    pub(super) fn take_way(
+    pub(super) fn add_path_components(
         &mut self,
         path: &ImagePath,
         links: &[ImagePath],
@@ -100,7 +100,7 @@ impl ImageBuilder<'_> {
             if let Ok(resolved) = self.view.resolve(dir.as_bytes()) {
                 let below = path.as_bytes().get(dir.as_bytes().len()..).unwrap_or_default();
                 place = resolved.path.join(below).unwrap_or(place);
-                self.take_way(&resolved.path, &resolved.links, &resolved.dotdot_dirs)?;
+                self.add_path_components(&resolved.path, &resolved.links, &resolved.dotdot_dirs)?;
                 break;
             }
         }

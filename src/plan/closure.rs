@@ -185,7 +185,7 @@ fn take_files(closure: &Closure, builder: &mut ImageBuilder<'_>) -> Result<(), P
     for program in &closure.programs {
         let by = program.file.map_or_else(ImagePath::root, path);
         if let Some(file) = program.file.and_then(file) {
-            builder.take_way(&file.path, &file.links, &file.dotdot_dirs)?;
+            builder.add_path_components(&file.path, &file.links, &file.dotdot_dirs)?;
         }
         if let Some(file) = program.interpreter.and_then(file) {
             builder.take(&found(file), Reason::Loader(by))?;

@@ -92,7 +92,7 @@ pub(super) fn take_named(
     }
     for (path, option) in &options.include {
         let found = builder.view.find(path.as_bytes()).map_err(|_| missing(path, option))?;
-        builder.take_way(&found.path, &found.links, &found.dotdot_dirs)?;
+        builder.add_path_components(&found.path, &found.links, &found.dotdot_dirs)?;
         builder.add_all(&found.path, &Reason::Included(option.as_str().into()))?;
     }
     Ok(named)

@@ -326,7 +326,7 @@ fn take(
             evidence: one.named.evidence.clone(),
             by: one.named.by.clone().filter(|by| !by.is_root()),
         };
-        builder.take_way(&one.path, &one.links, &one.dotdot_dirs)?;
+        builder.add_path_components(&one.path, &one.links, &one.dotdot_dirs)?;
         builder.add(&one.path, reason)?;
         tree.insert(one.path.clone(), one.node.clone());
     }
