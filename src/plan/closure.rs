@@ -89,7 +89,7 @@ pub(super) fn take(
     outcomes
         .notes
         .extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
-    judge(&closure, (roots, hard), options, builder.view, &mut outcomes);
+    classify(&closure, (roots, hard), options, builder.view, &mut outcomes);
     outcomes.notes.extend(rules.finish(builder)?);
     Ok(outcomes)
 }
@@ -222,7 +222,7 @@ fn found(file: &elf::File) -> Found {
 /// What is missing or broken in `closure`, whose first programs are `roots`'. Then come plugins, up
 /// to `hard`: what these need may be loaded already when they are. The rest came by rules: the
 /// image starts without.
-fn judge(
+fn classify(
     closure: &Closure,
     (roots, hard): (&Roots, usize),
     options: &Options,
