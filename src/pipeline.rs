@@ -265,7 +265,7 @@ pub fn prove(plan: &Plan, allow_missing: &[Glob]) -> Report {
 ///
 /// # Errors
 /// [`Error::Build`]
-pub fn build(recipe: &Recipe, options: &build::Options) -> Result<Built, Error> {
+pub fn build(recipe: &Recipe, options: &build::BuildOptions) -> Result<Built, Error> {
     Ok(build::build(recipe, options)?)
 }
 

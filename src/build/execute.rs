@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    BuildError, Cause, Options, base, config,
+    BuildError, BuildOptions, Cause, base, config,
     copy::{self, Copying, changed},
     overlay::Overlay,
     owner, programs, secrets,
@@ -26,7 +26,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     recipe: &'a Recipe,
-    options: &'a Options,
+    options: &'a BuildOptions,
     /// Images that stages start from, by the stage's number.
     pub(super) bases: BTreeMap<usize, Stage>,
     /// Stages that are done, by their number.
@@ -39,7 +39,7 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(recipe: &'a Recipe, options: &'a Options) -> Self {
+    pub(super) fn new(recipe: &'a Recipe, options: &'a BuildOptions) -> Self {
         Self {
             recipe,
             options,
@@ -176,7 +176,7 @@ impl<'a> Builder<'a> {
     /// The context's files.
     fn context(&mut self) -> Result<&Tree, Cause> {
         if self.context.is_none() {
-            let Options { context, ignore, source, .. } = self.options;
+            let BuildOptions { context, ignore, source, .. } = self.options;
             let found = source::context(context, ignore, source)?;
             if found.opened {
                 let text = "no file of the context is for group and others to read: they get what the owner has, \

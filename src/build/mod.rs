@@ -36,7 +36,7 @@ pub use secrets::suspects;
 
 /// How a recipe is built.
 #[derive(Debug)]
-pub struct Options {
+pub struct BuildOptions {
     /// The directory that COPY, ADD and PACK take files from.
     pub context: PathBuf,
     /// What of it is left out.
@@ -57,7 +57,7 @@ pub struct Options {
     pub deny_secrets: bool,
 }
 
-impl Options {
+impl BuildOptions {
     fn base_context(&self) -> BaseContext<'_> {
         BaseContext {
             context: &self.context,
@@ -85,7 +85,7 @@ pub struct Built {
 ///
 /// # Errors
 /// [`BuildError`]: all faults of the text, or the first instruction that cannot be done.
-pub fn build(recipe: &Recipe, options: &Options) -> Result<Built, BuildError> {
+pub fn build(recipe: &Recipe, options: &BuildOptions) -> Result<Built, BuildError> {
     let outline = evaluate::outline(recipe, &options.arguments)?;
     let mut builder = Builder::new(recipe, options);
     let mut inherited = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
 
-use super::{Cause, Options, overlay::Overlay, stage::Stage, suggest};
+use super::{BuildOptions, Cause, overlay::Overlay, stage::Stage, suggest};
 use crate::{
     path::{ImagePath, glob::clean},
     plan::{self, Addition, Settings},
@@ -17,7 +17,7 @@ pub(super) fn pack(
     pack: &Pack,
     stage: &Stage,
     context: &Tree,
-    options: &Options,
+    options: &BuildOptions,
 ) -> Result<Addition, Cause> {
     let sysroot = pack
         .sysroot
@@ -85,7 +85,7 @@ fn input(
     pack: &Pack,
     stage: &Stage,
     (context, host): (&Tree, &HostView),
-    options: &Options,
+    options: &BuildOptions,
 ) -> Result<Input, Cause> {
     let missing = || {
         let mut cause = Cause::not_found(word);

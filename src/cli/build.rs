@@ -10,7 +10,7 @@ use super::{
     build_args::BuildArgs, check, pack, progress::line, report::Failure, rules, timing::Timing,
 };
 use crate::{
-    build::{self, Options},
+    build::{self, BuildOptions},
     error_kind::ErrorKind,
     image::Platform,
     path::ignore::Ignore,
@@ -63,7 +63,7 @@ pub(super) fn build(args: &BuildArgs) -> Result<(), Failure> {
 
 /// Refuses what is broken in the files. Of a program or user that is not there it only warns:
 /// Docker builds such a Dockerfile, and both can be given or mounted when the image is started.
-fn prove(plan: &Plan, options: &Options, quiet: bool) -> Result<(), Failure> {
+fn prove(plan: &Plan, options: &BuildOptions, quiet: bool) -> Result<(), Failure> {
     let before = pipeline::prove(plan, &options.plan.allow_missing);
     let known = before.warnings.len();
     let report = before.trusting_configuration();
@@ -164,7 +164,7 @@ fn options(
     args: &BuildArgs,
     file: &Path,
     outputs: std::collections::BTreeSet<PathBuf>,
-) -> Result<Options, Failure> {
+) -> Result<BuildOptions, Failure> {
     let platform: Option<Platform> =
         args.platform.as_deref().map(str::parse).transpose().map_err(Failure::usage)?;
     let machine = pack::fallback_platform();
@@ -180,7 +180,7 @@ fn options(
         build_args.insert(name.to_owned(), value.to_owned());
     }
     let target = platform.clone().unwrap_or_else(|| machine.clone());
-    Ok(Options {
+    Ok(BuildOptions {
         context: args.context.clone(),
         ignore: ignore(&args.context, file)?,
         arguments: Arguments {
