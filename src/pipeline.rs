@@ -40,7 +40,7 @@ pub struct PackRequest {
     /// How inputs become trees.
     pub source: source::InputOptions,
     /// How the plan is made.
-    pub plan: plan::Options,
+    pub plan: plan::PlanOptions,
     /// Refuse what looks like a secret in a directory.
     pub deny_secrets: bool,
 }

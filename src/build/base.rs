@@ -21,7 +21,7 @@ pub struct BaseContext<'a> {
     /// How files become trees.
     pub source: &'a source::InputOptions,
     /// The platform, and for `pack --base` all that it decides by.
-    pub plan: &'a plan::Options,
+    pub plan: &'a plan::PlanOptions,
     /// How images are opened.
     pub image: &'a oci::Options,
 }

@@ -48,7 +48,7 @@ pub struct BuildOptions {
     /// How files become trees.
     pub source: source::InputOptions,
     /// How PACK decides; of the settings, the labels.
-    pub plan: plan::Options,
+    pub plan: plan::PlanOptions,
     /// How base images are opened.
     pub image: oci::Options,
     /// Make one layer of all.

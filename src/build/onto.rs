@@ -48,7 +48,7 @@ fn inner(
     let entrypoint = entrypoint(&placed, &whole);
     // The image's own variables count as those of `--env` do, which go before.
     let env = stage.config.env.iter().chain(&base_context.plan.settings.env).cloned().collect();
-    let options = plan::Options {
+    let options = plan::PlanOptions {
         platform: Some(stage.config.platform.clone()),
         settings: plan::Settings { env, ..base_context.plan.settings.clone() },
         ..base_context.plan.clone()

@@ -38,7 +38,7 @@ pub(super) fn pack(
         .map(|dir| absolute(&options.context, dir).as_os_str().as_bytes().to_vec())
         .chain(own.library_path.iter().cloned())
         .collect();
-    let plan = plan::Options {
+    let plan = plan::PlanOptions {
         dependencies: true,
         rules: rule_set(pack.soft, &own.rules),
         strict: false,

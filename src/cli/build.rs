@@ -199,7 +199,7 @@ fn options(
             spool: pack::scratch(),
             jobs: pack::jobs(args.out.jobs),
         },
-        plan: plan::Options {
+        plan: plan::PlanOptions {
             dependencies: true,
             rules: rules::soft(&args.soft)?,
             strict: false,

@@ -205,7 +205,7 @@ pub(super) fn ingredients(
         spool: scratch(),
         jobs,
     };
-    let plan = plan::Options {
+    let plan = plan::PlanOptions {
         dependencies: !input.no_deps,
         rules: rules::soft(&input.soft)?,
         include: include(input)?,

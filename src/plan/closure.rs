@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Missing, Note, Options, PlanError, Reason, View,
+    Missing, Note, PlanError, PlanOptions, Reason, View,
     builder::ImageBuilder,
     runtime_deps::{self, RuntimeDeps},
 };
@@ -45,7 +45,7 @@ pub(super) struct Outcomes {
 /// is.
 pub(super) fn take(
     roots: &Roots,
-    options: &Options,
+    options: &PlanOptions,
     mut rules: RuntimeDeps<'_>,
     builder: &mut ImageBuilder<'_>,
 ) -> Result<Outcomes, PlanError> {
@@ -158,7 +158,7 @@ fn unloaded(
 }
 
 /// How the image's loader searches.
-fn search(options: &Options) -> elf::Options {
+fn search(options: &PlanOptions) -> elf::Options {
     let preload = options.settings.variable("LD_PRELOAD").unwrap_or_default();
     elf::Options {
         environment_path: options
@@ -225,7 +225,7 @@ fn found(file: &elf::File) -> Found {
 fn classify(
     closure: &Closure,
     (roots, hard): (&Roots, usize),
-    options: &Options,
+    options: &PlanOptions,
     view: &View<'_>,
     outcomes: &mut Outcomes,
 ) {

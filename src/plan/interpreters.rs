@@ -1,6 +1,6 @@
 //! Scripts → their interpreters, which join the image.
 
-use super::{Missing, Note, Options, PlanError, Reason, builder::ImageBuilder};
+use super::{Missing, Note, PlanError, PlanOptions, Reason, builder::ImageBuilder};
 use crate::{
     elf::{
         self, Found, FoundKind, Lookup as _, Sniffed,
@@ -31,7 +31,7 @@ pub(super) fn take(
     dirs: &[ImagePath],
     builder: &mut ImageBuilder<'_>,
     is_named: &dyn Fn(&ImagePath) -> bool,
-    options: &Options,
+    options: &PlanOptions,
 ) -> Result<Interpreters, PlanError> {
     let mut out = Interpreters::default();
     for (script, line) in scripts {

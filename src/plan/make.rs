@@ -1,7 +1,7 @@
 //! Inputs → plan.
 
 use super::{
-    Note, Options, Plan, PlanError, PlannedLayer, Reason, View,
+    Note, Plan, PlanError, PlanOptions, PlannedLayer, Reason, View,
     builder::{ImageBuilder, add_parents},
     closure::{self, Roots},
     interpreters, libc_mismatch, links, merge, parent_meta,
@@ -26,7 +26,7 @@ pub fn make(
     mut inputs: Vec<Input>,
     host: &HostView,
     source: &source::InputOptions,
-    options: &Options,
+    options: &PlanOptions,
 ) -> Result<Plan, PlanError> {
     let (mut tree, mut reasons) = merge::merge(&mut inputs)?;
     add_parents(&mut tree, &mut reasons, source.mtime);
@@ -70,7 +70,7 @@ pub fn make(
 /// the user named as single files.
 pub(super) fn take_named(
     kinds: &[InputKind],
-    options: &Options,
+    options: &PlanOptions,
     builder: &mut ImageBuilder<'_>,
 ) -> Result<Vec<ImagePath>, PlanError> {
     let missing = |path: &ImagePath, option: &str| PlanError::NotIncluded {
@@ -103,7 +103,7 @@ pub(super) fn take_named(
 pub(super) fn platform(
     found: &mut Programs,
     named: &[ImagePath],
-    options: &Options,
+    options: &PlanOptions,
 ) -> Result<(Platform, Vec<Note>), PlanError> {
     let mut seen: Vec<(Platform, ImagePath, bool)> = Vec::new();
     for (path, object) in &found.objects {
@@ -163,7 +163,7 @@ pub(super) fn take_needed(
     found: &Programs,
     (named, commands): (&[ImagePath], &[ImagePath]),
     source: &source::InputOptions,
-    options: &Options,
+    options: &PlanOptions,
     builder: &mut ImageBuilder<'_>,
 ) -> Result<Vec<Note>, PlanError> {
     let is_named = |path: &ImagePath| named.contains(path);
@@ -224,7 +224,7 @@ fn finish(
     plan: &mut Plan,
     mut tree: Tree,
     source: &source::InputOptions,
-    options: &Options,
+    options: &PlanOptions,
 ) -> Result<(), PlanError> {
     let workdir = plan
         .config

@@ -113,7 +113,7 @@ impl std::fmt::Display for Severity {
 
 /// How a plan is made.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct PlanOptions {
     /// Find libraries, loaders and interpreters.
     pub dependencies: bool,
     /// What is taken by rules, besides.
@@ -266,7 +266,7 @@ impl Plan {
     }
 }
 
-impl Options {
+impl PlanOptions {
     /// Whether a library of this name may be missing.
     fn allows_missing(&self, name: &[u8]) -> bool {
         self.allow_missing.iter().any(|glob| glob.matches(name))

@@ -1,7 +1,7 @@
 //! Programs for an image that has files already: what PACK adds to a stage.
 
 use super::{
-    Note, Options, PlanError, PlannedLayer, Reason, Reasons, View,
+    Note, PlanError, PlanOptions, PlannedLayer, Reason, Reasons, View,
     builder::{ImageBuilder, add_parents},
     libc_mismatch,
     make::{platform, take_named, take_needed},
@@ -35,7 +35,7 @@ pub fn within(
     stage: &Tree,
     host: &HostView,
     source: &source::InputOptions,
-    options: &Options,
+    options: &PlanOptions,
 ) -> Result<Addition, PlanError> {
     let mut reasons = Reasons::new();
     let (mut own, mut changes) = (stage.clone(), Tree::new());

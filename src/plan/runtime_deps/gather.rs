@@ -11,7 +11,7 @@ use crate::{
         self, Closure, File, Found, FoundKind, Lookup as _, Object, Outcome, Program, Root, Tag,
     },
     path::ImagePath,
-    plan::{Options, View},
+    plan::{PlanOptions, View},
     rules::{Account, Evidence, Libc, LibcKind, Table, Wanted},
     source::content,
     tree::FileNode,
@@ -42,7 +42,7 @@ pub(super) struct Gatherer<'t> {
 }
 
 impl<'t> Gatherer<'t> {
-    pub(super) fn new(table: &'t Table, view: &View<'_>, options: &Options) -> Self {
+    pub(super) fn new(table: &'t Table, view: &View<'_>, options: &PlanOptions) -> Self {
         let wanted = table.wanted();
         let (accounts, groups) = accounts(view);
         let evidence = Evidence {

@@ -11,7 +11,7 @@ mod shell;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Missing, Note, Options, PlanError, Reason, builder::ImageBuilder, programs};
+use super::{Missing, Note, PlanError, PlanOptions, Reason, builder::ImageBuilder, programs};
 use crate::{
     elf::{self, Closure, Lookup as _, script::Shebang},
     path::{ImagePath, escape},
@@ -54,7 +54,7 @@ pub(super) struct RuntimeDeps<'t> {
 impl<'t> RuntimeDeps<'t> {
     /// `names` are the programs and scripts that the user names.
     pub(super) fn new(
-        options: &'t Options,
+        options: &'t PlanOptions,
         names: Vec<ImagePath>,
         command_dirs: &'t [ImagePath],
         builder: &ImageBuilder<'_>,
