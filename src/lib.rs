@@ -1,54 +1,125 @@
-//! `imgb` turns programs, directories and tarballs into the smallest container image that runs
-//! them.
+//! `imgb` packs programs, directories and tarballs into minimal container images.
 //!
-//! # The way of the data
+//! This page is the architecture: how data flows, which modules there are, and what each may use.
+//!
+//! The library exists for the binary, the tests and the benches. It makes no promise of stability:
+//! any release may change any item. What users may rely on is the command line, the Buildfile and
+//! the format of the output, all in `docs/`. The modules are public so that tests and benches can
+//! drive each stage alone, and so that `cargo doc` shows the whole of it.
+//!
+//! # Data flow
 //!
 //! ```text
-//! Buildfile text ──recipe::parse──▶ Recipe ◀── the pack command's flags
-//!                                     │ source::gather    directories, tarballs, programs, base image
-//!                                     ▼
-//!                                   [Input]
-//!                                     │ plan::make        elf::closure and the rules look through plan::View
-//!                                     ▼
-//!                                   Plan ───▶ imgb plan · imgb deps · imgb why
-//!                                     │ pack::pack        content is read once; tar, compress, both digests in one pass
-//!                                     ▼
-//!                                   [Layer] ──image::assemble──▶ Image ──output::write──▶ archive | OCI layout | rootfs tar
+//!   inputs and options        Buildfile
+//!          │                      │ recipe::parse
+//!          │                      ▼
+//!          │                    Recipe
+//!          │ source::gather       │ build: one stage after another, bases through oci
+//!          ▼                      ▼
+//!       [Input] ◀──────────── [Input] of each instruction
+//!          │ plan: elf::closure and the rules look through one view of files
+//!          ▼
+//!        Plan ─────────▶ imgb plan, imgb deps
+//!          │ check: the proof that the image will start
+//!          │ pack: content is read once; tar, compression and both digests in one pass
+//!          ▼
+//!       [Layer]
+//!          │ image::assemble
+//!          ▼
+//!        Image
+//!          │ output::write
+//!          ▼
+//!    archive, OCI layout or root file system
+//!          │ oci: index, manifest and configuration first, then layers as trees
+//!          ▼
+//!    Tree and configuration
+//!          ├──▶ check      imgb check
+//!          └──▶ run        imgb run: a copy of the image in namespaces of its own
+//!                 └──▶ trace   imgb trace: what the program asked for and did not find
 //! ```
 //!
-//! `pipeline` makes these calls, each taking the last one's value. After `plan::make` nothing is
-//! decided.
+//! [`pipeline`] makes these calls, each of which takes the value of the one before. Nothing is
+//! decided after the plan is made.
 //!
-//! # Floors
+//! # Modules
 //!
-//! A module imports only from lower floors, and only what its row names; `tests/it/floors.rs` holds
-//! this table against the code.
+//! A module imports only from lower floors, and only what its row names. `tests/it/floors.rs` reads
+//! this table and holds the code to it. Files do not import from each other in a circle either
+//! (`tests/it/floors_circles.rs`).
 //!
-//! | floor | module | holds | may import | may touch |
-//! |---|---|---|---|---|
-//! | 0 | [`path`] | ImagePath; globs and ignore lists | – | nothing |
-//! | 0 | [`error_kind`] | what an error means to the caller | – | nothing |
-//! | 0 | [`timestamp`] | Timestamp | – | nothing |
-//! | 0 | [`digest`] | Digest, DiffId, and writers that compute them | path | Read/Write only |
-//! | 0 | [`compress`] | codecs | path | Read/Write only |
-//! | 1 | [`tree`] | Tree (image path → node), Content (where bytes are, never the bytes), overlay, text dump | path, timestamp | nothing |
-//! | 1 | [`recipe`] | Buildfile text → Recipe → stages with nothing left to expand | path | nothing |
-//! | 1 | [`elf`] | what a loader reads and where it searches: object, cache, closure | path | nothing (Lookup) |
-//! | 1 | [`rules`] | soft dependencies: evidence → paths; the table of rules, which is data | path | nothing |
-//! | 1 | [`trace`] | what a watched program asked the system for, and which of it an image lacks; strace logs, lists | error_kind, path | nothing |
-//! | 1 | [`image`] | configuration, manifest, index, names, platforms | digest, timestamp | nothing |
-//! | 2 | [`archive`] | tar writer (byte-stable) and reader (hostile input) | error_kind, path, timestamp, compress, tree | its own files |
-//! | 2 | [`store`] | blobs on disk: temporary file, digest, rename | digest | its own files |
-//! | 3 | [`source`] | the sysroot, directories, tarballs, the content of files | error_kind, path, timestamp, digest, compress, tree, elf, archive, store | host reads, threads |
-//! | 4 | [`oci`] | images in files and directories: documents, layers as trees | error_kind, path, digest, compress, tree, elf, image, archive, store, source | host reads |
-//! | 5 | [`plan`] | Plan, View, reasons, split into layers | error_kind, path, timestamp, tree, elf, rules, image, source | reads through `source` |
-//! | 5 | [`check`] | the proof that an image will start, inside its own tree alone | path, tree, elf, image, oci, source | reads through `source` |
-//! | 6 | [`build`] | a recipe's stages → Plan | error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan, source | base images through `source` |
-//! | 6 | [`pack`] | trees → layers | error_kind, path, digest, compress, tree, archive, store, source | threads |
-//! | 7 | [`output`] | archives, OCI layout, root file system | error_kind, digest, image, tree, archive, store, source | writes at the target, stdout |
-//! | 7 | [`run`] | the smoke run: a throw-away copy, namespaces, the program, and whoever watches it | error_kind, path, tree, trace, source, check | processes |
-//! | 8 | [`pipeline`] | the calls above; the one union of errors; Event | all of the above | – |
-//! | 9 | [`cli`] | arguments, commands, messages | all of the above | environment, clock, terminal, exit code, names of files |
+//! ```text
+//! 0 path       ImagePath; globs and ignore lists
+//!     imports –
+//!     touches nothing
+//! 0 error_kind what an error means to the caller
+//!     imports –
+//!     touches nothing
+//! 0 timestamp  Timestamp
+//!     imports –
+//!     touches nothing
+//! 0 digest     Digest, DiffId, and writers that compute them
+//!     imports path
+//!     touches Read/Write only
+//! 0 compress   codecs
+//!     imports path
+//!     touches Read/Write only
+//! 1 tree       Tree (image path → node), Content (where bytes are), overlay, text dump
+//!     imports path, timestamp
+//!     touches nothing
+//! 1 recipe     Buildfile text → Recipe → stages with nothing left to expand
+//!     imports path
+//!     touches nothing
+//! 1 elf        what a loader reads and where it searches: object, cache, closure
+//!     imports path
+//!     touches nothing (Lookup)
+//! 1 rules      run-time dependencies: evidence → paths; the table of rules is data
+//!     imports path
+//!     touches nothing
+//! 1 trace      what a watched program asked the system for, and what its image lacks
+//!     imports error_kind, path
+//!     touches nothing
+//! 1 image      configuration, manifest, index, names, platforms
+//!     imports digest, timestamp
+//!     touches nothing
+//! 2 archive    tar writer (byte-stable) and reader (hostile input)
+//!     imports error_kind, path, timestamp, compress, tree
+//!     touches its own files
+//! 2 store      blobs on disk: temporary file, digest, rename
+//!     imports digest
+//!     touches its own files
+//! 3 source     the sysroot, directories, tarballs, the content of files
+//!     imports error_kind, path, timestamp, digest, compress, tree, elf, archive, store
+//!     touches host reads, threads
+//! 4 oci        images in files and directories: documents, layers as trees
+//!     imports error_kind, path, digest, compress, tree, elf, image, archive, store,
+//!             source
+//!     touches host reads
+//! 5 plan       Plan, View, reasons, split into layers
+//!     imports error_kind, path, timestamp, tree, elf, rules, image, source
+//!     touches reads through source
+//! 5 check      the proof that an image will start, inside its own tree alone
+//!     imports path, tree, elf, image, oci, source
+//!     touches reads through source
+//! 6 build      a recipe's stages → Plan
+//!     imports error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan,
+//!             source
+//!     touches base images through source
+//! 6 pack       trees → layers
+//!     imports error_kind, path, digest, compress, tree, archive, store, source
+//!     touches threads
+//! 7 output     archives, OCI layout, root file system
+//!     imports error_kind, digest, image, tree, archive, store, source
+//!     touches writes at the target, stdout
+//! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
+//!     imports error_kind, path, tree, trace, source, check
+//!     touches processes
+//! 8 pipeline   the calls above; the one union of errors; Event
+//!     imports all of the above
+//!     touches –
+//! 9 cli        arguments, commands, messages
+//!     imports all of the above
+//!     touches environment, clock, terminal, exit code, names of files
+//! ```
 
 pub mod archive;
 pub mod build;

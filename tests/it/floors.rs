@@ -1,80 +1,63 @@
-//! The module table, held against the code: who may import whom, and who may touch the world.
-//! The same table opens `src/lib.rs`; a change of it is made in both, in a commit that says why.
+//! The module table at the head of `src/lib.rs`, held against the code: who may import whom, and
+//! who may touch the world. A change of the table says why in its commit.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use crate::rust_text::{Named, code_of, paths, without_tests};
 
-/// A module of `src/`.
+/// A module of `src/`, as the table describes it.
+#[derive(Debug, Default)]
 struct Row {
     floor: u8,
-    module: &'static str,
-    /// As in `src/lib.rs`: `–`, a list, or [`BELOW`] with what is left out of it.
-    imports: &'static str,
-    /// As in `src/lib.rs`: one of the texts of [`touched`].
-    touches: &'static str,
+    module: String,
+    /// `–`, a list, or [`BELOW`].
+    imports: String,
+    /// One of the texts of [`touched`].
+    touches: String,
 }
 
 const BELOW: &str = "all of the above";
 
-const fn row(floor: u8, module: &'static str, imports: &'static str, touches: &'static str) -> Row {
-    Row { floor, module, imports, touches }
-}
+/// The table of `src/lib.rs`, floor by floor.
+static TABLE: LazyLock<Vec<Row>> =
+    LazyLock::new(|| rows(&fs_err::read_to_string(src().join("lib.rs")).unwrap()));
 
-/// One row for each module, floor by floor.
-const TABLE: &[Row] = &[
-    row(0, "path", "–", "nothing"),
-    row(0, "error_kind", "–", "nothing"),
-    row(0, "timestamp", "–", "nothing"),
-    row(0, "digest", "path", "Read/Write only"),
-    row(0, "compress", "path", "Read/Write only"),
-    row(1, "tree", "path, timestamp", "nothing"),
-    row(1, "recipe", "path", "nothing"),
-    row(1, "elf", "path", "nothing (Lookup)"),
-    row(1, "rules", "path", "nothing"),
-    row(1, "trace", "error_kind, path", "nothing"),
-    row(1, "image", "digest, timestamp", "nothing"),
-    row(2, "archive", "error_kind, path, timestamp, compress, tree", "its own files"),
-    row(2, "store", "digest", "its own files"),
-    row(
-        3,
-        "source",
-        "error_kind, path, timestamp, digest, compress, tree, elf, archive, store",
-        "host reads, threads",
-    ),
-    row(
-        4,
-        "oci",
-        "error_kind, path, digest, compress, tree, elf, image, archive, store, source",
-        "host reads",
-    ),
-    row(
-        5,
-        "plan",
-        "error_kind, path, timestamp, tree, elf, rules, image, source",
-        "reads through `source`",
-    ),
-    row(5, "check", "path, tree, elf, image, oci, source", "reads through `source`"),
-    row(
-        6,
-        "build",
-        "error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan, source",
-        "base images through `source`",
-    ),
-    row(6, "pack", "error_kind, path, digest, compress, tree, archive, store, source", "threads"),
-    row(
-        7,
-        "output",
-        "error_kind, digest, image, tree, archive, store, source",
-        "writes at the target, stdout",
-    ),
-    row(7, "run", "error_kind, path, tree, trace, source, check", "processes"),
-    row(8, "pipeline", "all of the above", "–"),
-    row(9, "cli", "all of the above", "environment, clock, terminal, exit code, names of files"),
-];
+/// The rows of the table in `text`: a line with the floor, the module and what it holds, then its
+/// cells, which may continue on lines of their own.
+fn rows(text: &str) -> Vec<Row> {
+    let (_, section) = text.split_once("//! # Modules\n").unwrap();
+    let table = section.split("```").nth(1).unwrap();
+    let mut rows: Vec<Row> = Vec::new();
+    let mut cell = "";
+    for line in table.lines().skip(1).filter_map(|line| line.strip_prefix("//! ")) {
+        let (word, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        if let Ok(floor) = word.parse() {
+            let module = rest.split_whitespace().next().unwrap().to_owned();
+            rows.push(Row { floor, module, ..Row::default() });
+            cell = "holds";
+            continue;
+        }
+        let row = rows.last_mut().unwrap();
+        let text = match word {
+            "imports" | "touches" => {
+                cell = word;
+                rest
+            }
+            _ => line,
+        };
+        let cell = match cell {
+            "imports" => &mut row.imports,
+            "touches" => &mut row.touches,
+            _ => continue,
+        };
+        *cell = format!("{cell} {}", text.trim()).trim().to_owned();
+    }
+    rows
+}
 
 /// A part of the world outside a module's arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,10 +76,10 @@ use World::*;
 fn touched(text: &str) -> &'static [World] {
     match text {
         "–" | "nothing" | "nothing (Lookup)" | "nothing (bytes in)" | "Read/Write only" => &[],
-        "reads through `source`" => &[],
+        "reads through source" => &[],
         "its own files"
         | "host reads"
-        | "base images through `source`"
+        | "base images through source"
         | "Read/Write, nameless temporary files" => &[Files],
         "writes at the target, stdout" => &[Files, Terminal],
         "sockets" => &[Sockets],
@@ -226,12 +209,12 @@ pub(crate) fn sources() -> Vec<Source> {
 }
 
 /// The modules that a row of the table may import.
-fn allowed(row: &Row) -> BTreeSet<&'static str> {
+fn allowed(row: &'static Row) -> BTreeSet<&'static str> {
     if row.imports == "–" {
         BTreeSet::new()
-    } else if let Some(but) = row.imports.strip_prefix(BELOW) {
-        let below = TABLE.iter().filter(|other| other.floor < row.floor).map(|other| other.module);
-        below.filter(|module| !but.contains(&format!("`{module}`"))).collect()
+    } else if row.imports == BELOW {
+        let below = TABLE.iter().filter(|other| other.floor < row.floor);
+        below.map(|other| other.module.as_str()).collect()
     } else {
         row.imports.split(", ").collect()
     }
@@ -247,16 +230,16 @@ fn in_order<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 fn every_module_has_a_row_and_every_row_a_module() {
     let found: BTreeSet<String> = sources().into_iter().map(|source| source.module).collect();
     let found: Vec<&str> = found.iter().map(String::as_str).collect();
-    let rows = in_order(TABLE.iter().map(|row| row.module));
-    assert_eq!(found, rows, "left: the modules of src/; right: the rows of TABLE");
-    assert!(TABLE.is_sorted_by_key(|row| row.floor), "TABLE goes from floor to floor");
-    for row in TABLE {
+    let rows = in_order(TABLE.iter().map(|row| row.module.as_str()));
+    assert_eq!(found, rows, "left: the modules of src/; right: the rows of the table");
+    assert!(TABLE.is_sorted_by_key(|row| row.floor), "the table is sorted by floor");
+    for row in TABLE.iter() {
         for import in allowed(row) {
             let target = TABLE.iter().find(|other| other.module == import);
             assert!(
                 target
                     .is_some_and(|target| target.floor <= row.floor && target.module != row.module),
-                "the row of `{}` allows `{import}`, which is no module on its floor or below",
+                "the row of `{}` allows `{import}`, which is not a module on its floor or below",
                 row.module
             );
         }
@@ -297,7 +280,7 @@ fn modules_touch_only_what_their_rows_allow() {
         let Some(row) = TABLE.iter().find(|row| row.module == source.module) else { continue };
         for named in paths(&source.code) {
             if let Some(world) =
-                reaches(&named).filter(|world| !touched(row.touches).contains(world))
+                reaches(&named).filter(|world| !touched(&row.touches).contains(world))
             {
                 let (path, name) = (source.path.display(), named.segments.join("::"));
                 faults.push(format!("{path}: `{}` may not touch {world:?}, by {name}", row.module));
@@ -308,31 +291,21 @@ fn modules_touch_only_what_their_rows_allow() {
 }
 
 #[test]
-fn the_library_opens_with_the_same_table() {
-    let text = fs_err::read_to_string(src().join("lib.rs")).unwrap();
-    let mut documented = Vec::new();
-    for line in text.lines() {
-        let cells: Vec<&str> =
-            line.trim_start_matches("//! |").split(" | ").map(str::trim).collect();
-        if let [floor, modules, _, imports, touches] = cells[..]
-            && let Ok(floor) = floor.parse::<u8>()
-        {
-            let touches = touches.trim_end_matches('|').trim();
-            let names = modules.split(['`', '[', ']', ' ', ',']).filter(|name| !name.is_empty());
-            documented.extend(names.map(|name| format!("{floor} {name}: {imports}: {touches}")));
-        }
-    }
-    let table = TABLE
-        .iter()
-        .map(|row| format!("{} {}: {}: {}", row.floor, row.module, row.imports, row.touches));
-    let table: Vec<String> = table.collect();
-    assert_eq!(
-        in_order(documented.iter().map(String::as_str)),
-        in_order(table.iter().map(String::as_str)),
-        "left: the table of src/lib.rs; right: TABLE"
-    );
-    let code = code_of(&text);
-    assert!(!code.contains("pub use"), "src/lib.rs exports modules and nothing else");
+fn the_library_exports_modules_and_nothing_else() {
+    let code = code_of(&fs_err::read_to_string(src().join("lib.rs")).unwrap());
+    let items = code.split(';').map(str::trim).filter(|item| !item.is_empty());
+    let others: Vec<&str> = items.filter(|item| !item.starts_with("pub mod ")).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
+fn cells_of_the_table_continue_on_the_next_line() {
+    let text = "//! # Modules\n//! ```text\n//! 0 a   first,\n//!         second\n\
+                //!     imports –\n//! 1 b  c\n//!     imports x,\n//!        y\n\
+                //!     touches nothing\n//! ```\n";
+    let rows = rows(text);
+    let cells = rows.iter().map(|row| (row.floor, &*row.module, &*row.imports, &*row.touches));
+    assert_eq!(cells.collect::<Vec<_>>(), [(0, "a", "–", ""), (1, "b", "x, y", "nothing")]);
 }
 
 #[test]
