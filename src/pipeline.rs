@@ -16,7 +16,7 @@ use crate::{
     image::{self, Image, LayerFormat, Reference},
     oci::{self, ImageError},
     output::{OutputError, Outputs, Target},
-    pack::{self, PackError, Root, Step},
+    pack::{self, PackError, Rootfs, Step},
     path::{ImagePath, glob::Glob},
     plan::{self, Note, Plan, PlanError},
     recipe::Recipe,
@@ -288,7 +288,7 @@ pub fn deliver(
     let root_file = outputs.root();
     let root_tree = root_file.as_ref().map(|_| plan.merged()).unwrap_or_default();
     let root_layout = Layout::new(&root_tree).map_err(PackError::from)?;
-    let root = root_file.map(|file| Root::new(&root_layout, file));
+    let root = root_file.map(|file| Rootfs::new(&root_layout, file));
     let options = pack::Options {
         compression: delivery.compression,
         jobs: delivery.jobs,

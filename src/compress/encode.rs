@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Compression, inflate};
+use super::{Compression, deflate_tail};
 
 /// Header of the one gzip member (RFC 1952, 2.3.1): deflate, no flags, no time, no hint, no
 /// operating system.
@@ -24,7 +24,7 @@ enum Kind {
 /// libdeflate, and where it writes to.
 struct Deflate {
     compressor: libdeflater::Compressor,
-    chunk_len: usize,
+    frame_len: usize,
     one: Vec<u8>,
     other: Vec<u8>,
 }
@@ -41,23 +41,23 @@ impl std::fmt::Debug for Encoder {
 
 /// What the trailer must know of a piece.
 #[derive(Debug)]
-pub struct Piece {
+pub struct Checksum {
     crc: flate2::Crc,
 }
 
 impl Encoder {
-    /// An encoder for streams that are cut into chunks of `chunk_len` bytes.
+    /// An encoder for streams that are cut into chunks of `frame_len` bytes.
     ///
     /// # Errors
     /// Where zstd's encoder cannot be made, for want of memory.
-    pub fn new(compression: Compression, chunk_len: usize) -> io::Result<Self> {
+    pub fn new(compression: Compression, frame_len: usize) -> io::Result<Self> {
         Ok(Self(match compression {
             Compression::None => Kind::None,
             Compression::Gzip(level) => {
                 let level = libdeflater::CompressionLvl::new(i32::from(level.clamp(1, 12)))
                     .unwrap_or_default();
                 let compressor = libdeflater::Compressor::new(level);
-                Kind::Gzip(Deflate { compressor, chunk_len, one: Vec::new(), other: Vec::new() })
+                Kind::Gzip(Deflate { compressor, frame_len, one: Vec::new(), other: Vec::new() })
             }
             Compression::Zstd(level) => {
                 Kind::Zstd(zstd::bulk::Compressor::new(i32::from(level.clamp(1, 19)))?)
@@ -66,12 +66,12 @@ impl Encoder {
     }
 
     /// Puts the compressed form of `piece` into `out`, whose old content is lost. A piece begins
-    /// where a chunk does and has up to [`Compression::chunks_at_once`], whole but for the stream's
+    /// where a chunk does and has up to [`Compression::frames_at_once`], whole but for the stream's
     /// last.
     ///
     /// # Errors
     /// Where the encoder fails, which it does for no input that fits in memory.
-    pub fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<Piece> {
+    pub fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<Checksum> {
         out.clear();
         let mut crc = flate2::Crc::new();
         match &mut self.0 {
@@ -85,7 +85,7 @@ impl Encoder {
                 compressor.compress_to_buffer(piece, out)?;
             }
         }
-        Ok(Piece { crc })
+        Ok(Checksum { crc })
     }
 }
 
@@ -93,14 +93,14 @@ impl Deflate {
     /// Appends two chunks, or one, as deflate blocks, none marked as the last, that end on a byte.
     fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         let invalid = || io::Error::other("libdeflate wrote no valid blocks");
-        let (first, second) = piece.split_at(piece.len().min(self.chunk_len));
+        let (first, second) = piece.split_at(piece.len().min(self.frame_len));
         let one = deflate(&mut self.compressor, first, &mut self.one)?;
         if second.is_empty() {
-            inflate::last_block(one).ok_or_else(invalid)?.append_open(one, out);
+            deflate_tail::last_block(one).ok_or_else(invalid)?.append_open(one, out);
             return Ok(());
         }
         let other = deflate(&mut self.compressor, second, &mut self.other)?;
-        let (end, other_end) = inflate::last_blocks(one, other).ok_or_else(invalid)?;
+        let (end, other_end) = deflate_tail::last_blocks(one, other).ok_or_else(invalid)?;
         end.append_open(one, out);
         other_end.append_open(other, out);
         Ok(())
@@ -114,13 +114,13 @@ fn deflate<'b>(
     chunk: &[u8],
     buffer: &'b mut Vec<u8>,
 ) -> io::Result<&'b [u8]> {
-    let bound = compressor.deflate_compress_bound(chunk.len()) + inflate::PADDING;
+    let bound = compressor.deflate_compress_bound(chunk.len()) + deflate_tail::PADDING;
     if buffer.len() < bound {
         buffer.resize(bound, 0);
     }
-    let room = buffer.len() - inflate::PADDING;
+    let room = buffer.len() - deflate_tail::PADDING;
     let len = compressor.deflate_compress(chunk, &mut buffer[..room]).map_err(io::Error::other)?;
-    buffer.get(..len + inflate::PADDING).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    buffer.get(..len + deflate_tail::PADDING).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Gathers the pieces of one stream, in order, for what comes after them.
@@ -146,7 +146,7 @@ impl Trailer {
     }
 
     /// Takes the next piece into account.
-    pub fn push(&mut self, piece: &Piece) {
+    pub fn push(&mut self, piece: &Checksum) {
         self.crc.combine(&piece.crc);
         self.empty = false;
     }
@@ -201,11 +201,11 @@ mod tests {
 
     /// `data` in pieces of `chunks` chunks, as of a stream of `size` bytes.
     fn write(compression: Compression, data: &[u8], size: u64, chunks: u64) -> Vec<u8> {
-        let chunk_len = compression.chunk_len(size);
-        let mut encoder = Encoder::new(compression, chunk_len).unwrap();
+        let frame_len = compression.frame_len(size);
+        let mut encoder = Encoder::new(compression, frame_len).unwrap();
         let mut trailer = Trailer::new(compression);
         let (mut stream, mut out) = (trailer.header().to_vec(), Vec::new());
-        for piece in data.chunks(chunk_len * chunks as usize) {
+        for piece in data.chunks(frame_len * chunks as usize) {
             trailer.push(&encoder.encode(piece, &mut out).unwrap());
             stream.extend_from_slice(&out);
         }
@@ -219,7 +219,7 @@ mod tests {
             for len in [0, 1, 1000, 1 << 19, (1 << 20) + 1, 5 << 20] {
                 let data = sample(len);
                 let stream = write(compression, &data, len as u64, 1);
-                let at_once = compression.chunks_at_once();
+                let at_once = compression.frames_at_once();
                 assert!(
                     stream == write(compression, &data, len as u64, at_once),
                     "{compression} {len}"

@@ -6,13 +6,13 @@
 //! writes.
 
 mod decode;
+mod deflate_tail;
 mod encode;
-mod inflate;
 
 use std::{fmt, str::FromStr};
 
 pub use decode::{Format, MAX_SNIFF, decoder};
-pub use encode::{Encoder, Piece, Trailer};
+pub use encode::{Checksum, Encoder, Trailer};
 
 /// The version of what layers' bytes depend on besides their files: the tar's form, the encoders
 /// and their versions, the chunks, the default levels. docs/format.md lists them. Whoever changes
@@ -50,7 +50,7 @@ impl Compression {
     /// Each chunk is compressed without history. Against one of 4 MiB, gzip loses 0.06 % of size
     /// with chunks of 2 MiB and 0.2 % with 1 MiB; zstd 2 % and 5 %. A small stream is cut smaller,
     /// so that all processors have some of it.
-    pub fn chunk_len(self, size: u64) -> usize {
+    pub fn frame_len(self, size: u64) -> usize {
         match self {
             Self::None => 1 << 19,
             Self::Gzip(_) if size < SMALL => 1 << 19,
@@ -61,7 +61,7 @@ impl Compression {
 
     /// How many chunks are compressed faster together than one by one: ends are looked for in two
     /// gzip streams at once. This has no influence on the bytes.
-    pub fn chunks_at_once(self) -> u64 {
+    pub fn frames_at_once(self) -> u64 {
         match self {
             Self::None | Self::Zstd(_) => 1,
             Self::Gzip(_) => 2,

@@ -38,7 +38,7 @@ pub(super) fn write(
     }
     store.put(&image.config.bytes)?;
     store.put(&image.manifest.bytes)?;
-    store.settle_names()?;
+    store.sync_names()?;
     // Held until the end of this function: other writers would lose one of two tags.
     let _lock = lock(dir)?;
     let old = read_index(dir)?;

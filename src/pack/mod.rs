@@ -1,22 +1,22 @@
 //! Trees → layers: tar, both digests, compression and storing in one pass, on all cores.
 //!
-//! A layer's tar is cut into pieces by offset. Since [`Layout`] knows where every byte of it
-//! belongs, a thread can make any piece alone: it reads the files in it and compresses it. In
+//! A layer's tar is cut into chunks by offset. Since [`Layout`] knows where every byte of it
+//! belongs, a thread can make any chunk alone: it reads the files in it and compresses it. In
 //! order, layer after layer, the tar is hashed and the blob hashed and stored, by whichever thread
 //! is free. So the bytes do not depend on the number of threads, a large file is read by several,
-//! small layers are made at once, and no more is in memory than the pieces on their way.
+//! small layers are made at once, and no more is in memory than the chunks on their way.
 
-mod cached;
-mod key;
-mod line;
-mod pieces;
-mod root;
-mod stages;
+mod cache_entry;
+mod cache_key;
+mod chunks;
+mod rootfs;
+mod scheduler;
+mod sinks;
 
 use std::{num::NonZeroUsize, sync::atomic::AtomicU64};
 
-use cached::Found;
-use pieces::Part;
+use cache_entry::CacheEntry;
+use chunks::LayerJob;
 
 use crate::{
     archive::{header::HeaderError, write::Layout},
@@ -28,7 +28,7 @@ use crate::{
     tree::Tree,
 };
 
-pub use root::Root;
+pub use rootfs::Rootfs;
 
 /// How layers are made.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,7 @@ pub struct Options<'a> {
     /// Where compressed layers are kept from one run to the next. It has no influence on the bytes.
     pub cache: Option<&'a Cache>,
     /// The root file system that is made of what is read.
-    pub root: Option<&'a Root<'a>>,
+    pub root: Option<&'a Rootfs<'a>>,
 }
 
 /// How far the work is.
@@ -133,14 +133,14 @@ pub fn pack(
     let layouts = layers.iter().map(|tree| Layout::new(tree)).collect::<Result<Vec<_>, _>>()?;
     let members = layouts.iter().map(Layout::members).sum();
     progress(Step::Begin { members, bytes: layouts.iter().map(Layout::size).sum() });
-    let parts: Vec<_> = layouts
+    let jobs: Vec<_> = layouts
         .iter()
-        .map(|layout| Part {
+        .map(|layout| LayerJob {
             layout,
-            found: Found::look(layout, options),
+            found: CacheEntry::look(layout, options),
             is_root: options.root.is_some_and(|root| root.is(layout)),
             read: AtomicU64::new(0),
         })
         .collect();
-    pieces::pack(&parts, options, store, progress)
+    chunks::pack(&jobs, options, store, progress)
 }

@@ -24,7 +24,7 @@ pub use pending::Pending;
 const BLOCK: u64 = 512;
 
 /// How many bytes are gathered before the disk is asked to take them.
-const SETTLED: u64 = 8 << 20;
+const WRITEBACK_BATCH: u64 = 8 << 20;
 
 /// What went wrong with a file of ours.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +112,7 @@ impl Store {
     }
 
     /// Blobs become the files `blobs/sha256/HEX` below `path`, each when it is complete;
-    /// [`Store::settle_names`] puts their names on the disk.
+    /// [`Store::sync_names`] puts their names on the disk.
     ///
     /// # Errors
     /// Where the directories cannot be made.
@@ -140,8 +140,9 @@ impl Store {
                 (Extent { file: Arc::clone(pending.file()), offset: 0 }, Some(pending))
             }
         };
-        let writer = Digesting::new(At { file: Arc::clone(&extent.file), offset: extent.offset });
-        Ok(BlobWriter { store: self, writer, extent, pending, settled: 0 })
+        let writer =
+            Digesting::new(OffsetWriter { file: Arc::clone(&extent.file), offset: extent.offset });
+        Ok(BlobWriter { store: self, writer, extent, pending, writeback_started: 0 })
     }
 
     /// Stores `bytes`.
@@ -167,7 +168,7 @@ impl Store {
             // The file that this process would make: another umask or user would show in the other
             // name.
             let fresh = Pending::create_in(path)?;
-            if alike(fresh.file(), &blob.extent.file)
+            if same_owner_and_mode(fresh.file(), &blob.extent.file)
                 && pending::link(&blob.extent.file, &target).is_ok()
             {
                 pending::sync(&blob.extent.file, &target, self.durability)?;
@@ -186,7 +187,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the disk refuses.
-    pub fn settle_names(&self) -> Result<(), StoreError> {
+    pub fn sync_names(&self) -> Result<(), StoreError> {
         match &self.kind {
             StoreKind::Directory { path } if self.durability == Durability::Synced => {
                 pending::sync_dir(&path.join("blobs/sha256"))
@@ -221,11 +222,11 @@ impl Store {
 #[derive(Debug)]
 pub struct BlobWriter<'a> {
     store: &'a mut Store,
-    writer: Digesting<At>,
+    writer: Digesting<OffsetWriter>,
     extent: Extent,
     pending: Option<Pending>,
     /// Bytes that the disk was asked to take.
-    settled: u64,
+    writeback_started: u64,
 }
 
 impl<'a> BlobWriter<'a> {
@@ -235,28 +236,28 @@ impl<'a> BlobWriter<'a> {
     /// Where they cannot be written.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.writer.write_all(bytes).map_err(error("write", self.store.path()))?;
-        self.settle(self.writer.written());
+        self.start_writeback(self.writer.written());
         Ok(())
     }
 
     /// Says that the first `len` bytes are written. The disk begins to take them while more are
     /// made, so that [`Durability::Synced`] has little left to wait for.
-    pub fn settle(&mut self, len: u64) {
+    pub fn start_writeback(&mut self, len: u64) {
         if self.store.durability == Durability::Cached {
             return;
         }
-        let Some(more) =
-            NonZeroU64::new(len.saturating_sub(self.settled)).filter(|more| more.get() >= SETTLED)
+        let Some(more) = NonZeroU64::new(len.saturating_sub(self.writeback_started))
+            .filter(|more| more.get() >= WRITEBACK_BATCH)
         else {
             return;
         };
         // Of the advice that these bytes are not needed again nothing comes but that they are
         // written: the pages stay in memory as long as they are not. A system that does not listen
         // waits at the end.
-        let from = self.extent.offset + self.settled;
+        let from = self.extent.offset + self.writeback_started;
         let _ =
             rustix::fs::fadvise(&*self.extent.file, from, Some(more), rustix::fs::Advice::DontNeed);
-        self.settled = len;
+        self.writeback_started = len;
     }
 
     /// For threads that write parts of the blob at their places. When all are written,
@@ -356,19 +357,19 @@ impl Store {
 }
 
 /// Whether two files have the same owner and mode.
-fn alike(one: &File, other: &File) -> bool {
+fn same_owner_and_mode(one: &File, other: &File) -> bool {
     let of = |file| rustix::fs::fstat(file).map(|stat| (stat.st_uid, stat.st_gid, stat.st_mode));
     of(one).is_ok_and(|one| of(other) == Ok(one))
 }
 
 /// Writes to a file from an offset on.
 #[derive(Debug)]
-struct At {
+struct OffsetWriter {
     file: Arc<File>,
     offset: u64,
 }
 
-impl Write for At {
+impl Write for OffsetWriter {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let written = self.file.write_at(buf, self.offset)?;
         self.offset += written as u64;
@@ -407,14 +408,14 @@ impl Blob {
                     | rustix::io::Errno::OPNOTSUPP
                     | rustix::io::Errno::BADF
                     | rustix::io::Errno::PERM,
-                ) => return self.copy_by_hand(from_at, to, to_at),
+                ) => return self.copy_through_memory(from_at, to, to_at),
                 Err(fault) => return Err(fault.into()),
             }
         }
         Ok(())
     }
 
-    fn copy_by_hand(&self, mut from_at: u64, to: &File, mut to_at: u64) -> io::Result<()> {
+    fn copy_through_memory(&self, mut from_at: u64, to: &File, mut to_at: u64) -> io::Result<()> {
         let end = self.extent.offset + self.size;
         let mut buffer = vec![0; 1 << 18];
         while from_at < end {

@@ -779,11 +779,11 @@ fn s10_sums_and_old_formats() {
 /// `data` in each format that we can write here.
 fn compressed(data: &[u8]) -> Vec<Vec<u8>> {
     let with = |compression: Compression| {
-        let chunk_len = compression.chunk_len(data.len() as u64);
-        let mut encoder = Encoder::new(compression, chunk_len).unwrap();
+        let frame_len = compression.frame_len(data.len() as u64);
+        let mut encoder = Encoder::new(compression, frame_len).unwrap();
         let mut trailer = Trailer::new(compression);
         let (mut stream, mut out) = (trailer.header().to_vec(), Vec::new());
-        for chunk in data.chunks(chunk_len) {
+        for chunk in data.chunks(frame_len) {
             trailer.push(&encoder.encode(chunk, &mut out).unwrap());
             stream.extend_from_slice(&out);
         }

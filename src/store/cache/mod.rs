@@ -80,9 +80,9 @@ pub enum CacheError {
 
 /// The moment before a layer's files are read; see [`is_racy`].
 #[derive(Clone, Copy, Debug)]
-pub struct Moment((i64, u32));
+pub struct ClockSample((i64, u32));
 
-impl Moment {
+impl ClockSample {
     /// Whether a file changed last at `ctime` can be changed after this moment and look the same.
     pub fn is_racy(self, ctime: (i64, u32)) -> bool {
         is_racy(ctime, self.0)
@@ -141,8 +141,8 @@ impl Cache {
 
     /// The moment now, by the clock that stamps the cache's own files; `None` where nothing can be
     /// written.
-    pub fn moment(&self) -> Option<Moment> {
-        self.probe().ok().map(|(_, now)| Moment(now))
+    pub fn clock_sample(&self) -> Option<ClockSample> {
+        self.probe().ok().map(|(_, now)| ClockSample(now))
     }
 
     /// Keeps `layer`, whose blob is an output's, under `key`. That it cannot be kept is no fault.

@@ -1,4 +1,4 @@
-//! What is done with the pieces in order: hashing the tars, storing the blobs.
+//! What is done with the chunks in order: hashing the tars, storing the blobs.
 
 use std::{
     io::{self, Write as _},
@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Layer, Options, PackError, Progress, Step,
-    pieces::{Buffers, Part},
+    chunks::{Chunk, LayerJob},
 };
 use crate::{
     compress::{Compression, Trailer},
@@ -17,7 +17,7 @@ use crate::{
 
 /// Hashes one tar after the other.
 pub(super) struct Hasher<'a> {
-    parts: &'a [Part<'a>],
+    jobs: &'a [LayerJob<'a>],
     tar: Digesting<io::Sink>,
     /// Members of the tar that are hashed.
     members: usize,
@@ -26,27 +26,27 @@ pub(super) struct Hasher<'a> {
 }
 
 impl<'a> Hasher<'a> {
-    pub(super) fn new(parts: &'a [Part<'a>], progress: Progress<'a>) -> Self {
-        Self { parts, tar: Digesting::new(io::sink()), members: 0, next: 0, progress }
+    pub(super) fn new(jobs: &'a [LayerJob<'a>], progress: Progress<'a>) -> Self {
+        Self { jobs, tar: Digesting::new(io::sink()), members: 0, next: 0, progress }
     }
 
-    /// The number of the next piece.
+    /// The number of the next chunk.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Takes the next piece. The last of a layer gets the digest.
-    pub(super) fn take(&mut self, buffers: &mut Buffers) {
-        let Some(part) = self.parts.get(buffers.place.layer) else { return };
+    /// Takes the next chunk. The last of a layer gets the digest.
+    pub(super) fn take(&mut self, chunk: &mut Chunk) {
+        let Some(job) = self.jobs.get(chunk.pos.layer) else { return };
         // A sink takes everything.
-        let _ = self.tar.write_all(&buffers.tar);
+        let _ = self.tar.write_all(&chunk.tar);
         self.next += 1;
-        let members = part.layout.members_before(buffers.place.range.end);
+        let members = job.layout.members_before(chunk.pos.range.end);
         let before = std::mem::replace(&mut self.members, members);
-        (self.progress)(Step::Done { members: members - before, bytes: buffers.tar.len() as u64 });
-        if buffers.place.range.end == part.layout.size() {
+        (self.progress)(Step::Done { members: members - before, bytes: chunk.tar.len() as u64 });
+        if chunk.pos.range.end == job.layout.size() {
             let tar = std::mem::replace(&mut self.tar, Digesting::new(io::sink()));
-            buffers.digest = Some(tar.finish().1);
+            chunk.digest = Some(tar.finish().1);
             self.members = 0;
         }
     }
@@ -54,7 +54,7 @@ impl<'a> Hasher<'a> {
 
 /// Stores one blob after the other.
 pub(super) struct Storer<'a> {
-    parts: &'a [Part<'a>],
+    jobs: &'a [LayerJob<'a>],
     compression: Compression,
     cache: Option<&'a Cache>,
     progress: Progress<'a>,
@@ -73,41 +73,41 @@ enum State<'a> {
 
 impl<'a> Storer<'a> {
     pub(super) fn new(
-        parts: &'a [Part<'a>],
+        jobs: &'a [LayerJob<'a>],
         options: &Options<'a>,
         store: &'a mut Store,
         progress: Progress<'a>,
     ) -> Self {
         let Options { compression, cache, .. } = *options;
-        Self { parts, compression, cache, progress, state: State::Idle(store), layers: Vec::new() }
+        Self { jobs, compression, cache, progress, state: State::Idle(store), layers: Vec::new() }
     }
 
-    /// Takes the next piece.
-    pub(super) fn take(&mut self, buffers: &mut Buffers) -> Result<(), PackError> {
-        if buffers.place.range.start == 0 {
-            self.adopt(buffers.place.layer)?;
+    /// Takes the next chunk.
+    pub(super) fn take(&mut self, chunk: &mut Chunk) -> Result<(), PackError> {
+        if chunk.pos.range.start == 0 {
+            self.adopt(chunk.pos.layer)?;
             self.begin()?;
         }
-        match (&mut self.state, buffers.piece.take()) {
-            (State::Plain(writer, parts), _) => {
-                parts.write_at(&buffers.tar, buffers.place.range.start)?;
-                writer.settle(buffers.place.range.end);
+        match (&mut self.state, chunk.checksum.take()) {
+            (State::Plain(writer, tar), _) => {
+                tar.write_at(&chunk.tar, chunk.pos.range.start)?;
+                writer.start_writeback(chunk.pos.range.end);
             }
-            (State::Compressed(writer, trailer), Some(piece)) => {
-                trailer.push(&piece);
-                writer.append(&buffers.encoded)?;
+            (State::Compressed(writer, trailer), Some(checksum)) => {
+                trailer.push(&checksum);
+                writer.append(&chunk.encoded)?;
             }
             _ => return Err(PackError::Stopped),
         }
-        match buffers.digest.take() {
-            Some(tar) => self.end(buffers.place.layer, tar),
+        match chunk.digest.take() {
+            Some(tar) => self.end(chunk.pos.layer, tar),
             None => Ok(()),
         }
     }
 
-    /// All layers, when the last piece is stored.
+    /// All layers, when the last chunk is stored.
     pub(super) fn finish(mut self) -> Result<Vec<Layer>, PackError> {
-        self.adopt(self.parts.len())?;
+        self.adopt(self.jobs.len())?;
         Ok(self.layers)
     }
 
@@ -115,15 +115,15 @@ impl<'a> Storer<'a> {
     fn adopt(&mut self, end: usize) -> Result<(), PackError> {
         let State::Idle(store) = &mut self.state else { return Err(PackError::Stopped) };
         while self.layers.len() < end
-            && let Some(part) = self.parts.get(self.layers.len())
-            && let Some(cached) = part.found.cached()
+            && let Some(job) = self.jobs.get(self.layers.len())
+            && let Some(cached) = job.found.cached()
         {
             let (blob, linked) = store.adopt(&cached.blob)?;
             if linked {
-                part.found.linked(self.cache);
+                job.found.linked(self.cache);
             }
-            let members = part.layout.members();
-            (self.progress)(Step::Done { members, bytes: part.layout.size() });
+            let members = job.layout.members();
+            (self.progress)(Step::Done { members, bytes: job.layout.size() });
             self.layers.push(Layer {
                 blob,
                 diff_id: cached.diff_id,
@@ -156,8 +156,8 @@ impl<'a> Storer<'a> {
 
     /// Ends the blob of a layer whose tar has this digest.
     fn end(&mut self, layer: usize, tar: Digest) -> Result<(), PackError> {
-        let part = self.parts.get(layer).ok_or(PackError::Stopped)?;
-        let tar_size = part.layout.size();
+        let job = self.jobs.get(layer).ok_or(PackError::Stopped)?;
+        let tar_size = job.layout.size();
         let (blob, store) = match std::mem::replace(&mut self.state, State::Gone) {
             State::Plain(writer, _) => writer.finish_written(tar, tar_size)?,
             State::Compressed(mut writer, trailer) => {
@@ -171,13 +171,13 @@ impl<'a> Storer<'a> {
             blob,
             diff_id: DiffId(tar),
             tar_size,
-            members: part.layout.members(),
+            members: job.layout.members(),
             compression: self.compression,
-            read: part.read.load(Ordering::Relaxed),
+            read: job.read.load(Ordering::Relaxed),
             cached: false,
-            is_root: part.is_root,
+            is_root: job.is_root,
         };
-        part.found.keep(self.cache, &layer);
+        job.found.keep(self.cache, &layer);
         self.layers.push(layer);
         Ok(())
     }

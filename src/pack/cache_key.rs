@@ -31,7 +31,7 @@ pub(super) fn key(layout: &Layout<'_>, compression: Compression) -> Option<Key> 
     fields.bytes(b"imgb layer");
     fields.number(u64::from(compress::FORMAT));
     fields.bytes(compression.to_string().as_bytes());
-    fields.number(compression.chunk_len(layout.size()) as u64);
+    fields.number(compression.frame_len(layout.size()) as u64);
     for (path, node, link) in layout.entries() {
         fields.bytes(path.as_bytes());
         fields.meta(node);

@@ -15,14 +15,14 @@ const BUFFER: usize = 1 << 20;
 
 /// A root file system on its way.
 #[derive(Debug)]
-pub struct Root<'a> {
+pub struct Rootfs<'a> {
     layout: &'a Layout<'a>,
     file: PartWriter,
     /// Bytes of each member's content that are written.
     written: Vec<AtomicU64>,
 }
 
-impl<'a> Root<'a> {
+impl<'a> Rootfs<'a> {
     /// The archive `layout`, which goes to `file`, new and empty.
     pub fn new(layout: &'a Layout<'a>, file: PartWriter) -> Self {
         let written = (0..layout.members()).map(|_| AtomicU64::new(0)).collect();

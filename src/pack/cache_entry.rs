@@ -1,33 +1,34 @@
 //! What the cache knows of a layer.
 
-use super::{Layer, Options, key};
+use super::{Layer, Options, cache_key};
 use crate::{
     archive::write::Layout,
     compress::Compression,
     digest::Digest,
-    store::cache::{Cache, Cached, Moment},
+    store::cache::{Cache, Cached, ClockSample},
 };
 
 /// A layer's name in the cache, and what is there under it.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct CacheEntry {
     key: Option<Digest>,
     cached: Option<Cached>,
     /// Whether it may be put there: a file that changes from now on gets another time.
     is_stable: bool,
 }
 
-impl Found {
+impl CacheEntry {
     /// Looks for a layer, before anything of it is read. Only compressed layers are worth it.
     pub(super) fn look(layout: &Layout<'_>, options: &Options<'_>) -> Self {
         let cache = options.cache.filter(|_| options.compression != Compression::None);
         let (Some(cache), Some(key)) =
-            (cache, cache.and_then(|_| key::key(layout, options.compression)))
+            (cache, cache.and_then(|_| cache_key::key(layout, options.compression)))
         else {
             return Self::default();
         };
         let cached = cache.get(key.digest);
-        let is_stable = || cache.moment().is_some_and(|moment: Moment| !moment.is_racy(key.newest));
+        let is_stable =
+            || cache.clock_sample().is_some_and(|sample: ClockSample| !sample.is_racy(key.newest));
         Self { key: Some(key.digest), is_stable: cached.is_none() && is_stable(), cached }
     }
 

@@ -1,11 +1,11 @@
-//! Who does what next with the pieces of the layers.
+//! Who does what next with the chunks of the layers.
 //!
-//! Pieces go round: free → made by anyone → hashed in order → stored in order → free again. Two
+//! ChunkPlan go round: free → made by anyone → hashed in order → stored in order → free again. Two
 //! things are done by one thread at a time, hashing and storing, and any thread does them: whoever
-//! is free takes what is farthest along. So there are no more threads than processors, and a piece
+//! is free takes what is farthest along. So there are no more threads than processors, and a chunk
 //! is most often hashed where it was made, out of that processor's own cache. There is a fixed
-//! number of pieces, and the earliest one has all it needs, so the round never stops. A fault
-//! travels in the piece's place and ends the round when its turn comes.
+//! number of chunks, and the earliest one has all it needs, so the round never stops. A fault
+//! travels in the chunk's place and ends the round when its turn comes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,55 +14,55 @@ use std::{
 
 use super::{
     PackError,
-    pieces::{Buffers, Pieces, Place},
-    stages::{Hasher, Storer},
+    chunks::{Chunk, ChunkPlan, ChunkPos},
+    sinks::{Hasher, Storer},
 };
 
 /// What there is to do.
 pub(super) enum Task<'a> {
-    /// Fill and compress this piece.
-    Make(Place, Buffers),
-    /// Hash the next piece.
-    Hash(Hasher<'a>, Buffers),
-    /// Store the next piece.
-    Store(Storer<'a>, Buffers),
+    /// Fill and compress this chunk.
+    Make(ChunkPos, Chunk),
+    /// Hash the next chunk.
+    Hash(Hasher<'a>, Chunk),
+    /// Store the next chunk.
+    Store(Storer<'a>, Chunk),
 }
 
-/// What was done; of a piece that is made, its number.
+/// What was done; of a chunk that is made, its number.
 pub(super) enum Done<'a> {
-    Made(u64, Result<Buffers, PackError>),
-    Hashed(Hasher<'a>, Buffers),
-    Stored(Storer<'a>, Result<Buffers, PackError>),
+    Made(u64, Result<Chunk, PackError>),
+    Hashed(Hasher<'a>, Chunk),
+    Stored(Storer<'a>, Result<Chunk, PackError>),
 }
 
-/// All pieces of all layers.
-pub(super) struct Line<'a> {
+/// All chunks of all layers.
+pub(super) struct Scheduler<'a> {
     state: Mutex<State<'a>>,
     changed: Condvar,
 }
 
 struct State<'a> {
-    /// Pieces that nobody makes yet.
-    left: Pieces,
-    free: Vec<Buffers>,
+    /// ChunkPlan that nobody makes yet.
+    left: ChunkPlan,
+    free: Vec<Chunk>,
     /// Made, and to be hashed: by their numbers.
-    made: BTreeMap<u64, Result<Buffers, PackError>>,
+    made: BTreeMap<u64, Result<Chunk, PackError>>,
     /// Absent while someone hashes.
     hasher: Option<Hasher<'a>>,
-    hashed: VecDeque<Buffers>,
+    hashed: VecDeque<Chunk>,
     /// Absent while someone stores.
     storer: Option<Storer<'a>>,
-    /// Pieces that are not stored yet and not left.
+    /// ChunkPlan that are not stored yet and not left.
     on_the_way: usize,
     fault: Option<PackError>,
     waiting: usize,
 }
 
-impl<'a> Line<'a> {
-    /// Nothing is done yet. No more pieces are on their way than there are `free` ones.
+impl<'a> Scheduler<'a> {
+    /// Nothing is done yet. No more chunks are on their way than there are `free` ones.
     pub(super) fn new(
-        left: Pieces,
-        free: Vec<Buffers>,
+        left: ChunkPlan,
+        free: Vec<Chunk>,
         hasher: Hasher<'a>,
         storer: Storer<'a>,
     ) -> Self {
@@ -94,7 +94,7 @@ impl<'a> Line<'a> {
     /// What came of it.
     ///
     /// # Errors
-    /// The first fault in the order of the pieces.
+    /// The first fault in the order of the chunks.
     pub(super) fn finish(self) -> Result<Storer<'a>, PackError> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (state.fault, state.storer) {
@@ -144,13 +144,13 @@ impl<'a> State<'a> {
         }
         if let Some(storer) = self.storer.take() {
             match self.hashed.pop_front() {
-                Some(buffers) => return Some(Task::Store(storer, buffers)),
+                Some(chunk) => return Some(Task::Store(storer, chunk)),
                 None => self.storer = Some(storer),
             }
         }
         if let Some(hasher) = self.hasher.take() {
             match self.made.remove(&hasher.next()) {
-                Some(Ok(buffers)) => return Some(Task::Hash(hasher, buffers)),
+                Some(Ok(chunk)) => return Some(Task::Hash(hasher, chunk)),
                 Some(Err(fault)) => self.fault = Some(fault),
                 None => {}
             }
@@ -159,26 +159,26 @@ impl<'a> State<'a> {
         if self.fault.is_some() || self.free.is_empty() {
             return None;
         }
-        let piece = self.left.next()?;
+        let pos = self.left.next()?;
         self.on_the_way += 1;
-        Some(Task::Make(piece, self.free.pop()?))
+        Some(Task::Make(pos, self.free.pop()?))
     }
 
     fn put(&mut self, done: Done<'a>) {
         match done {
             Done::Made(number, result) => {
                 if result.is_err() {
-                    self.left = Pieces::default();
+                    self.left = ChunkPlan::default();
                 }
                 self.made.insert(number, result);
             }
-            Done::Hashed(hasher, buffers) => {
+            Done::Hashed(hasher, chunk) => {
                 self.hasher = Some(hasher);
-                self.hashed.push_back(buffers);
+                self.hashed.push_back(chunk);
             }
-            Done::Stored(storer, Ok(buffers)) => {
+            Done::Stored(storer, Ok(chunk)) => {
                 self.storer = Some(storer);
-                self.free.push(buffers);
+                self.free.push(chunk);
                 self.on_the_way -= 1;
             }
             Done::Stored(_, Err(fault)) => self.fault = Some(fault),
@@ -187,7 +187,7 @@ impl<'a> State<'a> {
 }
 
 /// Someone at work. Where the work panics the others must hear that it is over.
-struct Turn<'l, 'a>(&'l Line<'a>);
+struct Turn<'l, 'a>(&'l Scheduler<'a>);
 
 impl Drop for Turn<'_, '_> {
     fn drop(&mut self) {
@@ -204,28 +204,28 @@ mod tests {
     use crate::{
         archive::write::Layout,
         compress::Compression,
-        pack::{Options, cached::Found, pieces::Part},
+        pack::{Options, cache_entry::CacheEntry, chunks::LayerJob},
         path::ImagePath,
         store::{Durability, Store},
         tree::{Node, Tree},
     };
 
-    /// Does nothing but to panic at the fourth piece, when it is to be `wanted`.
+    /// Does nothing but to panic at the fourth chunk, when it is to be `wanted`.
     fn work<'a>(task: Task<'a>, wanted: &str) -> Done<'a> {
         let check = |at: &str, number: u64| assert!(wanted != at || number != 3, "as wanted");
         match task {
-            Task::Make(place, buffers) => {
-                check("make", place.number);
-                Done::Made(place.number, Ok(Buffers { place, ..buffers }))
+            Task::Make(pos, chunk) => {
+                check("make", pos.number);
+                Done::Made(pos.number, Ok(Chunk { pos, ..chunk }))
             }
-            Task::Hash(mut hasher, mut buffers) => {
-                check("hash", buffers.place.number);
-                hasher.take(&mut buffers);
-                Done::Hashed(hasher, buffers)
+            Task::Hash(mut hasher, mut chunk) => {
+                check("hash", chunk.pos.number);
+                hasher.take(&mut chunk);
+                Done::Hashed(hasher, chunk)
             }
-            Task::Store(storer, buffers) => {
-                check("store", buffers.place.number);
-                Done::Stored(storer, Ok(buffers))
+            Task::Store(storer, chunk) => {
+                check("store", chunk.pos.number);
+                Done::Stored(storer, Ok(chunk))
             }
         }
     }
@@ -242,20 +242,21 @@ mod tests {
         for wanted in ["make", "hash", "store"] {
             let dir = tempfile::tempdir().unwrap();
             let mut store = Store::directory(dir.path(), Durability::Cached).unwrap();
-            let found = Found::default();
-            let parts = [Part { layout: &layout, found, is_root: false, read: AtomicU64::new(0) }];
-            let (pieces, workers) = Pieces::new(&parts, &options);
-            let storer = Storer::new(&parts, &options, &mut store, &|_| {});
-            let free = (0..4).map(|_| Buffers::default()).collect();
-            let line = Line::new(pieces, free, Hasher::new(&parts, &|_| {}), storer);
+            let found = CacheEntry::default();
+            let jobs =
+                [LayerJob { layout: &layout, found, is_root: false, read: AtomicU64::new(0) }];
+            let (plan, workers) = ChunkPlan::new(&jobs, &options);
+            let storer = Storer::new(&jobs, &options, &mut store, &|_| {});
+            let free = (0..4).map(|_| Chunk::default()).collect();
+            let scheduler = Scheduler::new(plan, free, Hasher::new(&jobs, &|_| {}), storer);
             let panics = thread::scope(|scope| {
                 let workers: Vec<_> = (0..workers)
-                    .map(|_| scope.spawn(|| line.work(|task| work(task, wanted))))
+                    .map(|_| scope.spawn(|| scheduler.work(|task| work(task, wanted))))
                     .collect();
                 workers.into_iter().filter_map(|worker| worker.join().err()).count()
             });
             assert_eq!(panics, 1, "{wanted}");
-            assert!(matches!(line.finish(), Err(PackError::Stopped)), "{wanted}");
+            assert!(matches!(scheduler.finish(), Err(PackError::Stopped)), "{wanted}");
         }
     }
 }
