@@ -46,7 +46,9 @@ pub fn run() -> ExitCode {
             Ok(code) => return ExitCode::from(code),
             Err(failure) => Err(failure),
         },
-        Command::Runner { stage, file } => return ExitCode::from(crate::run::runner(stage, file)),
+        Command::Runner { stage, file } => {
+            return ExitCode::from(crate::run::run_stage(stage, file));
+        }
         Command::Inspect(args) => inspect::inspect(args),
         Command::Rules(args) => rules::rules(args),
         Command::Completions { shell } => completions(*shell),

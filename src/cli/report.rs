@@ -35,7 +35,7 @@ pub(super) fn exit_code(kind: ErrorKind) -> u8 {
         ErrorKind::Refused => 4,
         ErrorKind::Local => 5,
         ErrorKind::Digest => 7,
-        ErrorKind::Runner => run::OWN_FAULT,
+        ErrorKind::Runner => run::RUNNER_FAILED,
         ErrorKind::ProgramNotFound => run::NOT_FOUND,
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let image = check::open(&args.image).map_err(|failure| failure.with_kind(ErrorKind::Runner))?;
     let (start, limits) = started(&args.start, &args.args, &image)?;
     let runtime = args.runtime.parse().map_err(Failure::usage)?;
-    let options = run::Options { read_only: args.read_only, runtime, ..limits };
+    let options = run::RunOptions { read_only: args.read_only, runtime, ..limits };
     let tree = image.merged();
     let ended = run::run(&tree, &start, &options).map_err(failure)?;
     for note in &ended.notes {
@@ -37,7 +37,7 @@ pub(super) fn started(
     args: &StartArgs,
     words: &[String],
     image: &Image,
-) -> Result<(Start, run::Options), Failure> {
+) -> Result<(Start, run::RunOptions), Failure> {
     let mut start = Start::of_image(image);
     if let Some(entrypoint) = &args.entrypoint {
         start.entrypoint = shell_words::split(entrypoint).map_err(Failure::usage)?;
@@ -45,7 +45,7 @@ pub(super) fn started(
     }
     start.user = args.user.clone().or(start.user);
     start.workdir = args.workdir.clone().or(start.workdir);
-    let options = run::Options {
+    let options = run::RunOptions {
         args: words.to_vec(),
         env: args.env.iter().filter_map(|entry| pair(entry)).collect(),
         memory: args.memory.as_deref().map(size).transpose()?,

@@ -22,9 +22,9 @@ use crate::{
     error_kind::ErrorKind,
     oci::Image,
     path::{ImagePath, escape},
-    run::{self, Ended, HostCommand, OWN_FAULT},
+    run::{self, HostCommand, RUNNER_FAILED, RunOutcome},
     source::{HostView, TreeView},
-    trace::{self, Access, Call, Report, Seen, There, Watched},
+    trace::{self, Access, Call, Report, SysrootEntry, TracedFile, Watched},
 };
 
 /// The exit code is the program's.
@@ -41,7 +41,9 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     let image = image.transpose()?;
     let tree = image.as_ref().map(Image::merged).unwrap_or_default();
     let (ended, accesses, watched) = match (&args.from_strace, &image) {
-        (Some(log), _) => (Ended { code: 0, notes: Vec::new() }, read_log(log)?, Watched::OnSystem),
+        (Some(log), _) => {
+            (RunOutcome { code: 0, notes: Vec::new() }, read_log(log)?, Watched::OnSystem)
+        }
         (None, Some(image)) => {
             let (ended, accesses) = in_image(args, image)?;
             (ended, accesses, Watched::InImage)
@@ -54,17 +56,20 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     for note in &ended.notes {
         line(&format!("warning: {note}"));
     }
-    if accesses.is_empty() && ended.code >= OWN_FAULT {
+    if accesses.is_empty() && ended.code >= RUNNER_FAILED {
         // Nothing was started, and the runner has said why.
         return Ok(ended.code);
     }
     let view = TreeView::new(&tree);
     let in_image = |path: &[u8]| image.is_some() && view.resolve(path).is_ok();
-    let report = trace::judge(&accesses, watched, &|path| there(&host, path), &in_image);
+    let report = trace::classify(&accesses, watched, &|path| there(&host, path), &in_image);
     if let Some(output) = &args.output {
         write(output, &trace::write_list(&report.missing))?;
-        let count =
-            report.missing.iter().filter(|seen| seen.there != Some(There::Directory)).count();
+        let count = report
+            .missing
+            .iter()
+            .filter(|seen| seen.in_sysroot != Some(SysrootEntry::Directory))
+            .count();
         let (list, s) = (output.display(), if count == 1 { "" } else { "s" });
         line(&format!(
             "wrote {list}, {count} file{s}; use it with: imgb pack --include-from {list}"
@@ -77,13 +82,13 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     Ok(ended.code)
 }
 
-fn in_image(args: &TraceArgs, image: &Image) -> Result<(Ended, Vec<Access>), Failure> {
+fn in_image(args: &TraceArgs, image: &Image) -> Result<(RunOutcome, Vec<Access>), Failure> {
     let (start, options) = started(&args.start, &args.args, image)?;
     run::watch(&image.merged(), &start, &options).map_err(failure)
 }
 
 /// Runs a command of this machine, with the caller's own rights.
-fn here(args: &TraceArgs) -> Result<(Ended, Vec<Access>), Failure> {
+fn here(args: &TraceArgs) -> Result<(RunOutcome, Vec<Access>), Failure> {
     if args.args.is_empty() {
         let hint = "name an image, or a command behind --: imgb trace -- ./app";
         return Err(Failure::new(
@@ -141,11 +146,11 @@ fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
 
 /// What the sysroot has at `path`. A path with `..` goes through links that a name cannot tell:
 /// where it leads is its name then.
-fn there(host: &HostView, path: &[u8]) -> Option<(Vec<u8>, There)> {
+fn there(host: &HostView, path: &[u8]) -> Option<(Vec<u8>, SysrootEntry)> {
     let found = host.find(path).ok()?;
     let there = match found.kind {
-        FoundKind::File(len) => There::File(len),
-        FoundKind::Directory => There::Directory,
+        FoundKind::File(len) => SysrootEntry::File(len),
+        FoundKind::Directory => SysrootEntry::Directory,
         FoundKind::Other => return None,
     };
     let climbs = path.split(|&byte| byte == b'/').any(|part| part == b"..");
@@ -193,8 +198,8 @@ fn as_text(report: &Report, watched: Watched, has_image: bool) -> String {
         let _ = writeln!(text, "read: {}", report.missing.len());
     }
     for seen in &report.missing {
-        let size = match seen.there {
-            Some(There::File(len)) => bytes(len),
+        let size = match seen.in_sysroot {
+            Some(SysrootEntry::File(len)) => bytes(len),
             _ => "directory".into(),
         };
         let by = escape(seen.by.as_bytes());
@@ -222,7 +227,7 @@ fn quoted(path: &[u8]) -> String {
 }
 
 fn as_json(report: &Report, code: u8) -> Value {
-    let list = |all: &[Seen]| all.iter().map(seen).collect::<Vec<_>>();
+    let list = |all: &[TracedFile]| all.iter().map(seen).collect::<Vec<_>>();
     json!({
         "exit_code": code,
         "opened": list(&report.opened),
@@ -230,11 +235,11 @@ fn as_json(report: &Report, code: u8) -> Value {
     })
 }
 
-fn seen(seen: &Seen) -> Value {
+fn seen(seen: &TracedFile) -> Value {
     let path = escape(&seen.path);
-    let (kind, size) = match seen.there {
-        Some(There::File(len)) => (Some("file"), Some(len)),
-        Some(There::Directory) => (Some("directory"), None),
+    let (kind, size) = match seen.in_sysroot {
+        Some(SysrootEntry::File(len)) => (Some("file"), Some(len)),
+        Some(SysrootEntry::Directory) => (Some("directory"), None),
         None => (None, None),
     };
     json!({

@@ -16,19 +16,20 @@ use rustix::{
 };
 
 use super::{
-    CANNOT_EXECUTE, NOT_FOUND, Spec, filter, mounts,
+    CANNOT_EXECUTE, NOT_FOUND, RunSpec, mounts,
     namespaces::{StageError, die_with_parent, drop_capabilities, trying},
+    seccomp,
     signals::{self, Caught},
-    watch,
+    tracer,
 };
 
 /// How often memory and disk are looked at.
 const WATCH: Duration = Duration::from_millis(20);
 
-pub(super) fn start(spec: &Spec, file: &Path) -> Result<u8, StageError> {
+pub(super) fn start(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
     die_with_parent()?;
     if spec.watch.is_some() {
-        watch::wait_to_be_watched(file)?;
+        tracer::wait_to_be_watched(file)?;
     }
     let mut caught = Caught::new().map_err(trying("catch signals"))?;
     rustix::system::sethostname(b"imgb").map_err(trying("name the namespace"))?;
@@ -42,7 +43,7 @@ pub(super) fn start(spec: &Spec, file: &Path) -> Result<u8, StageError> {
     // Before the limits, which count this process, too.
     guard(spec.memory);
     limit(spec)?;
-    filter::refuse().map_err(trying("filter system calls"))?;
+    seccomp::refuse().map_err(trying("filter system calls"))?;
     // Said here, since a program that is not there would fail with the same words.
     rustix::process::chdir(Path::new(&spec.workdir)).map_err(|errno| {
         let dir = crate::path::escape(spec.workdir.as_encoded_bytes());
@@ -72,7 +73,7 @@ pub(super) fn cannot_start(program: &OsStr, error: io::Error) -> StageError {
 }
 
 /// Limits of the program and its children, each by itself; [`guard`] has them together.
-fn limit(spec: &Spec) -> Result<(), StageError> {
+fn limit(spec: &RunSpec) -> Result<(), StageError> {
     let set = |resource, value: u64| {
         let hard =
             rustix::process::getrlimit(resource).maximum.map_or(value, |hard| hard.min(value));

@@ -6,15 +6,15 @@
 //! namespaces, since no thread of a process with several may; and the first process of those, which
 //! mounts, drops everything and starts the program.
 
-mod calls;
-mod filter;
-mod foreign;
 mod init;
 mod mounts;
 mod namespaces;
+mod runtimes;
+mod seccomp;
 mod signals;
+mod syscalls;
+mod tracer;
 mod unpack;
-mod watch;
 
 use std::{
     collections::BTreeMap,
@@ -37,15 +37,15 @@ use crate::{
     tree::Tree,
 };
 
-pub use foreign::Runtime;
-pub use namespaces::runner;
+pub use namespaces::run_stage;
+pub use runtimes::Runtime;
 pub use unpack::UnpackError;
 
 /// The hidden command by which imgb starts its own stages.
 pub const RUNNER: &str = "__runner";
 
 /// Whose exit code this is when the runner itself fails.
-pub const OWN_FAULT: u8 = 125;
+pub const RUNNER_FAILED: u8 = 125;
 /// Exit code of a program that cannot be executed.
 pub const CANNOT_EXECUTE: u8 = 126;
 /// Exit code for a program that is not there.
@@ -58,7 +58,7 @@ const MAX_PROCESSES: u64 = 4096;
 
 /// How a program is run.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct RunOptions {
     /// Instead of the image's command.
     pub args: Vec<String>,
     /// Variables besides the image's.
@@ -77,7 +77,7 @@ pub struct Options {
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct RunOutcome {
     /// The program's exit code; 128 and the signal's number where one ended it; 124 after the
     /// timeout.
     pub code: u8,
@@ -135,7 +135,7 @@ impl RunError {
 /// What the stages are told, through a file in the private directory: a command line could be read
 /// by others.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Spec {
+struct RunSpec {
     /// The copy of the image.
     root: OsString,
     /// Absolute path of the program in it.
@@ -169,9 +169,9 @@ pub struct HostCommand {
 ///
 /// # Errors
 /// [`RunError`]: the program has not been started then. Stages that fail say so on stderr and give
-/// the code [`OWN_FAULT`].
-pub fn run(tree: &Tree, start: &Start, options: &Options) -> Result<Ended, RunError> {
-    let private = Private::new(&options.scratch)?;
+/// the code [`RUNNER_FAILED`].
+pub fn run(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunOutcome, RunError> {
+    let private = PrivateDir::new(&options.scratch)?;
     run_in(&private, spec(tree, start, options)?, tree, options)
 }
 
@@ -182,9 +182,9 @@ pub fn run(tree: &Tree, start: &Start, options: &Options) -> Result<Ended, RunEr
 pub fn watch(
     tree: &Tree,
     start: &Start,
-    options: &Options,
-) -> Result<(Ended, Vec<Access>), RunError> {
-    let private = Private::new(&options.scratch)?;
+    options: &RunOptions,
+) -> Result<(RunOutcome, Vec<Access>), RunError> {
+    let private = PrivateDir::new(&options.scratch)?;
     let mut spec = spec(tree, start, options)?;
     let file = private.for_accesses()?;
     spec.watch = Some(file.clone().into());
@@ -193,7 +193,7 @@ pub fn watch(
 }
 
 /// Runs a command of the host, as the user that imgb runs as and without any sandbox, and says
-/// which paths it named to the system. `timeout` and `scratch` as in [`Options`].
+/// which paths it named to the system. `timeout` and `scratch` as in [`RunOptions`].
 ///
 /// # Errors
 /// [`RunError`]: the command has not been started then.
@@ -201,12 +201,12 @@ pub fn watch_command(
     command: &HostCommand,
     timeout: Option<Duration>,
     scratch: &Path,
-) -> Result<(Ended, Vec<Access>), RunError> {
-    let private = Private::new(scratch)?;
+) -> Result<(RunOutcome, Vec<Access>), RunError> {
+    let private = PrivateDir::new(scratch)?;
     let program =
         command.args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?.clone();
     let file = private.for_accesses()?;
-    let spec = Spec {
+    let spec = RunSpec {
         root: "/".into(),
         program,
         args: command.args.clone(),
@@ -220,7 +220,7 @@ pub fn watch_command(
         watch: Some(file.clone().into()),
     };
     let code = stage("watch", &private, &spec, None, timeout)?;
-    Ok((Ended { code, notes: Vec::new() }, accesses(&file)?))
+    Ok((RunOutcome { code, notes: Vec::new() }, accesses(&file)?))
 }
 
 /// What has been written to the file of a watch; nothing where no program was started.
@@ -236,28 +236,28 @@ fn accesses(file: &Path) -> Result<Vec<Access>, RunError> {
 }
 
 fn run_in(
-    private: &Private,
-    mut spec: Spec,
+    private: &PrivateDir,
+    mut spec: RunSpec,
     tree: &Tree,
-    options: &Options,
-) -> Result<Ended, RunError> {
+    options: &RunOptions,
+) -> Result<RunOutcome, RunError> {
     let root = private.path().join("root");
     spec.root = root.clone().into();
-    let owner = namespaces::stand_in();
+    let owner = namespaces::unprivileged_owner();
     let mut notes = unpack::unpack(tree, &root, owner)?;
     unpack::engine_files(&root, &spec.workdir, owner)?;
     let code = match options.runtime {
         Runtime::Own => stage("namespaces", private, &spec, owner, options.timeout)?,
-        _ => foreign::run(private, &spec, options)?,
+        _ => runtimes::run(private, &spec, options)?,
     };
-    if code == OWN_FAULT {
+    if code == RUNNER_FAILED {
         notes.clear();
     }
-    Ok(Ended { code, notes })
+    Ok(RunOutcome { code, notes })
 }
 
 /// What is to be started, in which surroundings.
-fn spec(tree: &Tree, start: &Start, options: &Options) -> Result<Spec, RunError> {
+fn spec(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunSpec, RunError> {
     let view = TreeView::new(tree);
     let args: Vec<String> = match (&options.args[..], &start.entrypoint[..]) {
         ([], _) => start.command().into_iter().map(Into::into).collect(),
@@ -277,7 +277,7 @@ fn spec(tree: &Tree, start: &Start, options: &Options) -> Result<Spec, RunError>
     let (program, _) =
         check::locate(&view, name.as_bytes(), &workdir, path.as_deref().unwrap_or_default())
             .map_err(|searched| RunError::NotFound(name.clone(), searched))?;
-    Ok(Spec {
+    Ok(RunSpec {
         root: OsString::new(),
         program: OsStr::from_bytes(&program).into(),
         args: args.into_iter().map(Into::into).collect(),
@@ -295,8 +295,8 @@ fn spec(tree: &Tree, start: &Start, options: &Options) -> Result<Spec, RunError>
 /// Starts the first stage and waits for it.
 fn stage(
     name: &str,
-    private: &Private,
-    spec: &Spec,
+    private: &PrivateDir,
+    spec: &RunSpec,
     owner: Option<(u32, u32)>,
     timeout: Option<Duration>,
 ) -> Result<u8, RunError> {
@@ -325,9 +325,9 @@ fn stage(
 }
 
 /// A directory that is removed with all that a program may have left in it.
-struct Private(Option<tempfile::TempDir>);
+struct PrivateDir(Option<tempfile::TempDir>);
 
-impl Private {
+impl PrivateDir {
     fn new(scratch: &Path) -> Result<Self, RunError> {
         let dir = tempfile::Builder::new().prefix("imgb-run-").tempdir_in(scratch);
         dir.map(|dir| Self(Some(dir)))
@@ -336,7 +336,11 @@ impl Private {
 
     /// The name of a new file for what is watched.
     fn for_accesses(&self) -> Result<PathBuf, RunError> {
-        if calls::CAN_WATCH { Ok(self.path().join("accesses")) } else { Err(RunError::CannotWatch) }
+        if syscalls::CAN_WATCH {
+            Ok(self.path().join("accesses"))
+        } else {
+            Err(RunError::CannotWatch)
+        }
     }
 
     fn path(&self) -> &Path {
@@ -344,7 +348,7 @@ impl Private {
     }
 }
 
-impl Drop for Private {
+impl Drop for PrivateDir {
     fn drop(&mut self) {
         let Some(dir) = self.0.take() else { return };
         unpack::make_removable(dir.path());

@@ -12,7 +12,7 @@ use rustix::{
 };
 
 use super::{
-    Spec,
+    RunSpec,
     namespaces::{StageError, trying},
 };
 
@@ -29,7 +29,7 @@ const LINKS: [(&str, &str); 5] = [
 ];
 
 /// Makes the copy the root of this process, and nothing else of the host reachable.
-pub(super) fn prepare(spec: &Spec) -> Result<(), StageError> {
+pub(super) fn prepare(spec: &RunSpec) -> Result<(), StageError> {
     let mounting = |what: &str| trying::<Errno>(format!("mount {what}"));
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(mounting("privately"))?;
@@ -134,7 +134,7 @@ fn cover() -> Result<(), Errno> {
 }
 
 /// No set-user-ID programs, no devices, and if asked for no writes.
-fn protect(spec: &Spec) -> Result<(), Errno> {
+fn protect(spec: &RunSpec) -> Result<(), Errno> {
     // What the file system of the copy is mounted with cannot be taken off in here.
     let own = rustix::fs::statvfs("/")?.f_flag;
     let kept = [

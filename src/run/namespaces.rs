@@ -15,9 +15,9 @@ use rustix::{
 };
 
 use super::{
-    OWN_FAULT, RUNNER, Spec, init,
+    RUNNER, RUNNER_FAILED, RunSpec, init,
     signals::{self, Caught},
-    watch::{self, Gate, Watch},
+    tracer::{self, Gate, Tracer},
 };
 
 /// Bytes of the file that the stages read.
@@ -41,13 +41,13 @@ pub(super) fn trying<E: Into<io::Error>>(what: impl Into<String>) -> impl FnOnce
     move |error| StageError {
         what: format!("cannot {}", what.into()),
         source: error.into(),
-        code: OWN_FAULT,
+        code: RUNNER_FAILED,
     }
 }
 
 /// Whom root hands the run to; `None` for anybody else, and where that user does not exist in this
 /// namespace.
-pub(super) fn stand_in() -> Option<(u32, u32)> {
+pub(super) fn unprivileged_owner() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }
@@ -69,7 +69,7 @@ pub(super) fn stand_in() -> Option<(u32, u32)> {
 /// A stage of a run, which imgb starts itself under this name: `namespaces` and `init`, or where a
 /// command of the host is watched `watch` and `command`. Returns the exit code; what fails is said
 /// on stderr.
-pub fn runner(stage: &OsStr, file: &Path) -> u8 {
+pub fn run_stage(stage: &OsStr, file: &Path) -> u8 {
     let done = read(file).and_then(|spec| match stage.as_encoded_bytes() {
         b"namespaces" => enter(&spec, file),
         b"watch" => start(&spec, file, "command"),
@@ -105,7 +105,7 @@ fn hint(error: &StageError) -> Option<&'static str> {
     )
 }
 
-fn read(file: &Path) -> Result<Spec, StageError> {
+fn read(file: &Path) -> Result<RunSpec, StageError> {
     use io::Read as _;
     let mut text = Vec::new();
     let file = fs_err::File::open(file).map_err(trying("read the runner's file"))?;
@@ -132,7 +132,7 @@ fn close_inherited() -> Result<(), StageError> {
     Ok(())
 }
 
-fn enter(spec: &Spec, file: &Path) -> Result<u8, StageError> {
+fn enter(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
     die_with_parent()?;
     close_inherited()?;
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
@@ -159,11 +159,11 @@ fn enter(spec: &Spec, file: &Path) -> Result<u8, StageError> {
 }
 
 /// Starts the next stage and waits for it; watches it where that is asked for.
-fn start(spec: &Spec, file: &Path, stage: &str) -> Result<u8, StageError> {
+fn start(spec: &RunSpec, file: &Path, stage: &str) -> Result<u8, StageError> {
     die_with_parent()?;
     let mut caught = Caught::new().map_err(trying("catch signals"))?;
     let watch = match &spec.watch {
-        Some(out) => Some((Watch::new(Path::new(out))?, Gate::close(file)?)),
+        Some(out) => Some((Tracer::new(Path::new(out))?, Gate::close(file)?)),
         None => None,
     };
     let mut command = Command::new("/proc/self/exe");
@@ -178,8 +178,8 @@ fn start(spec: &Spec, file: &Path, stage: &str) -> Result<u8, StageError> {
 }
 
 /// Becomes a command of the host, once it is watched.
-fn command(spec: &Spec, file: &Path) -> Result<u8, StageError> {
-    watch::wait_to_be_watched(file)?;
+fn command(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
+    tracer::wait_to_be_watched(file)?;
     let mut command = Command::new(&spec.program);
     command.args(spec.args.iter().skip(1)).env_clear();
     command.envs(spec.env.iter().map(|(name, value)| (name, value))).current_dir(&spec.workdir);

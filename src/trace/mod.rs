@@ -1,14 +1,14 @@
 //! What a program asked the system for when it was watched, and which of that an image lacks. Pure:
 //! whoever watched the program hands its calls in, and says what there is.
 
-mod list;
+mod path_list;
 mod strace;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-pub use list::{ListError, MAX_LIST, parse as parse_list, write as write_list};
+pub use path_list::{ListError, MAX_LIST, parse as parse_list, write as write_list};
 pub use strace::{StraceError, read as read_strace};
 
 /// What a program did with a path.
@@ -48,7 +48,7 @@ pub enum Watched {
 
 /// What there is at a path in the sysroot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum There {
+pub enum SysrootEntry {
     /// A regular file, and its length in bytes.
     File(u64),
     /// A directory.
@@ -56,11 +56,11 @@ pub enum There {
 }
 
 /// What a sysroot has at a path, and by which path without `..` it is to be named.
-pub type InSysroot<'a> = dyn Fn(&[u8]) -> Option<(Vec<u8>, There)> + 'a;
+pub type InSysroot<'a> = dyn Fn(&[u8]) -> Option<(Vec<u8>, SysrootEntry)> + 'a;
 
 /// A path of a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct TracedFile {
     /// As the program named it.
     pub path: Vec<u8>,
     /// What for, at most.
@@ -68,26 +68,26 @@ pub struct Seen {
     /// Who asked first.
     pub by: String,
     /// What the sysroot has there, as far as it was looked at.
-    pub there: Option<There>,
+    pub in_sysroot: Option<SysrootEntry>,
 }
 
 /// What came of watching a program. Each list is in the order of its paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Files that it read or executed.
-    pub opened: Vec<Seen>,
+    pub opened: Vec<TracedFile>,
     /// What the sysroot has and the image has not: a candidate for `--include`.
-    pub missing: Vec<Seen>,
+    pub missing: Vec<TracedFile>,
 }
 
 /// Below these are the kernel's and the engine's own files.
-const NOT_OURS: [&[u8]; 5] = [b"/proc", b"/sys", b"/dev", b"/run", b"/var/run"];
+const SYSTEM_DIRS: [&[u8]; 5] = [b"/proc", b"/sys", b"/dev", b"/run", b"/var/run"];
 /// Below these nothing that an image lacks is to be looked for elsewhere.
-const TEMPORARY: [&[u8]; 2] = [b"/tmp", b"/var/tmp"];
+const TEMPORARY_DIRS: [&[u8]; 2] = [b"/tmp", b"/var/tmp"];
 
 /// Files that an engine, or imgb itself, makes for each image: those of another system would be
 /// wrong there.
-const MADE: [&[u8]; 5] = [
+const GENERATED_FILES: [&[u8]; 5] = [
     b"/etc/ld.so.cache",
     b"/etc/ld.so.preload",
     b"/etc/hosts",
@@ -97,7 +97,7 @@ const MADE: [&[u8]; 5] = [
 
 /// Sorts out `accesses`. `in_image` says whether the image that is compared with has something at a
 /// path.
-pub fn judge(
+pub fn classify(
     accesses: &[Access],
     watched: Watched,
     sysroot: &InSysroot<'_>,
@@ -108,31 +108,31 @@ pub fn judge(
         .filter(|access| access.call == Call::Create)
         .map(|access| &*access.path)
         .collect();
-    let mut seen: BTreeMap<(&[u8], bool), Seen> = BTreeMap::new();
+    let mut seen: BTreeMap<(&[u8], bool), TracedFile> = BTreeMap::new();
     for access in accesses.iter().filter(|access| !made.contains(&*access.path)) {
-        let is_temporary = || TEMPORARY.iter().any(|dir| is_below(&access.path, dir));
-        if !is_ours(&access.path) || watched == Watched::InImage && is_temporary() {
+        let is_temporary = || TEMPORARY_DIRS.iter().any(|dir| is_below(&access.path, dir));
+        if !is_image_path(&access.path) || watched == Watched::InImage && is_temporary() {
             continue;
         }
-        let fresh = || Seen {
+        let fresh = || TracedFile {
             path: access.path.clone(),
             call: access.call,
             by: access.by.clone(),
-            there: None,
+            in_sysroot: None,
         };
         let entry = seen.entry((&access.path, access.found)).or_insert_with(fresh);
         entry.call = entry.call.max(access.call);
     }
-    let asked = Asked::new(accesses, sysroot);
+    let asked = Probes::new(accesses, sysroot);
     let mut report = Report::default();
     for ((path, found), mut seen) in seen {
         if let Some((name, there)) = sysroot(path) {
-            (seen.path, seen.there) = (name, Some(there));
+            (seen.path, seen.in_sysroot) = (name, Some(there));
         }
-        let is_file = matches!(seen.there, Some(There::File(_)));
+        let is_file = matches!(seen.in_sysroot, Some(SysrootEntry::File(_)));
         let is_read = found && seen.call != Call::Look;
         let is_missing = match watched {
-            Watched::InImage => !found && seen.there.is_some(),
+            Watched::InImage => !found && seen.in_sysroot.is_some(),
             Watched::OnSystem => is_read && is_file || found && is_file && asked.decides(path),
         };
         if is_missing && !in_image(path) {
@@ -150,7 +150,7 @@ pub fn judge(
 }
 
 /// Which files matter that a program only asked about.
-struct Asked<'a> {
+struct Probes<'a> {
     /// Directories that were opened: a program that lists one asks about all that is in it.
     listed: BTreeSet<&'a [u8]>,
     /// Sources of Python's compiled modules: it takes those in `__pycache__` only beside their
@@ -158,11 +158,11 @@ struct Asked<'a> {
     sources: BTreeSet<Vec<u8>>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Probes<'a> {
     fn new(accesses: &'a [Access], sysroot: &InSysroot<'_>) -> Self {
         let opened = || accesses.iter().filter(|access| access.found && access.call == Call::Open);
         let is_directory =
-            |access: &&Access| matches!(sysroot(&access.path), Some((_, There::Directory)));
+            |access: &&Access| matches!(sysroot(&access.path), Some((_, SysrootEntry::Directory)));
         Self {
             listed: opened()
                 .filter(is_directory)
@@ -192,8 +192,10 @@ fn source(compiled: &[u8]) -> Option<Vec<u8>> {
     Some([dir, b"/", stem, b".py"].concat())
 }
 
-fn is_ours(path: &[u8]) -> bool {
-    path != b"/" && !NOT_OURS.iter().any(|dir| is_below(path, dir)) && !MADE.contains(&path)
+fn is_image_path(path: &[u8]) -> bool {
+    path != b"/"
+        && !SYSTEM_DIRS.iter().any(|dir| is_below(path, dir))
+        && !GENERATED_FILES.contains(&path)
 }
 
 fn is_below(path: &[u8], dir: &[u8]) -> bool {
@@ -208,7 +210,7 @@ mod tests {
         Access { path: path.into(), call, found, by: "/bin/app".into() }
     }
 
-    fn paths(seen: &[Seen]) -> Vec<String> {
+    fn paths(seen: &[TracedFile]) -> Vec<String> {
         seen.iter().map(|seen| String::from_utf8_lossy(&seen.path).into_owned()).collect()
     }
 
@@ -229,11 +231,11 @@ mod tests {
             ACCESSES.iter().map(|(path, call, found)| access(path, *call, *found)).collect();
         accesses.push(access("/var/state", Call::Create, true));
         let sysroot = |path: &[u8]| match path {
-            b"/usr/share/app" => Some((path.to_vec(), There::Directory)),
+            b"/usr/share/app" => Some((path.to_vec(), SysrootEntry::Directory)),
             b"/nowhere" => None,
-            _ => Some((path.to_vec(), There::File(1))),
+            _ => Some((path.to_vec(), SysrootEntry::File(1))),
         };
-        judge(&accesses, watched, &sysroot, &|path| path == b"/bin/tool")
+        classify(&accesses, watched, &sysroot, &|path| path == b"/bin/tool")
     }
 
     #[test]
@@ -266,10 +268,10 @@ mod tests {
             access("/py/__pycache__/x.cpython-311.opt-1.pyc", Call::Open, true),
         ];
         let sysroot = |path: &[u8]| match path {
-            b"/data/" | b"/py" => Some((path.to_vec(), There::Directory)),
-            _ => Some((path.to_vec(), There::File(1))),
+            b"/data/" | b"/py" => Some((path.to_vec(), SysrootEntry::Directory)),
+            _ => Some((path.to_vec(), SysrootEntry::File(1))),
         };
-        let report = judge(&accesses, Watched::OnSystem, &sysroot, &|_| false);
+        let report = classify(&accesses, Watched::OnSystem, &sysroot, &|_| false);
         let wanted =
             ["/data/two", "/etc/app.conf", "/py/__pycache__/x.cpython-311.opt-1.pyc", "/py/x.py"];
         assert_eq!(paths(&report.missing), wanted);
@@ -278,7 +280,13 @@ mod tests {
 
     #[test]
     fn names_that_only_begin_alike_are_ours() {
-        assert!(is_ours(b"/process") && is_ours(b"/developer/x") && is_ours(b"/etc/hosts.allow"));
-        assert!(!is_ours(b"/proc/1") && !is_ours(b"/") && !is_below(b"/tmpfile", b"/tmp"));
+        assert!(
+            is_image_path(b"/process")
+                && is_image_path(b"/developer/x")
+                && is_image_path(b"/etc/hosts.allow")
+        );
+        assert!(
+            !is_image_path(b"/proc/1") && !is_image_path(b"/") && !is_below(b"/tmpfile", b"/tmp")
+        );
     }
 }

@@ -25,9 +25,9 @@ use rustix::{
 };
 
 use super::{
-    calls::{Named, Registers},
     namespaces::{StageError, trying},
     signals::Caught,
+    syscalls::{PathCall, Registers},
 };
 use crate::{
     path::escape,
@@ -81,10 +81,10 @@ pub(super) fn wait_to_be_watched(file: &Path) -> Result<(), StageError> {
 
 /// What a process does after a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    GoesOn,
+enum AfterStop {
+    Continue,
     /// It is watched no longer and runs already.
-    LetGo,
+    Detached,
 }
 
 /// The signal to pass on to a process that stopped for it.
@@ -103,13 +103,13 @@ struct Tracee {
     /// The program that it runs; `None` while it is still a stage of ours.
     program: Option<String>,
     /// The call that it is in.
-    call: Option<Named>,
+    call: Option<PathCall>,
     /// Whether it is to be let go as soon as it stops.
     leaves: bool,
 }
 
 /// A watch on its way.
-pub(super) struct Watch {
+pub(super) struct Tracer {
     /// The host's /proc: the stage's own may become another.
     proc: OwnedFd,
     out: File,
@@ -118,10 +118,10 @@ pub(super) struct Watch {
     /// Those that stopped before their parents said that they are there.
     early: BTreeSet<i32>,
     /// How many threads were let go for a signal that cannot be passed on.
-    let_go: usize,
+    detached: usize,
 }
 
-impl Watch {
+impl Tracer {
     /// A watch that writes what it sees to the new file `out`, each access as JSON in a line of its
     /// own.
     pub(super) fn new(out: &Path) -> Result<Self, StageError> {
@@ -129,7 +129,7 @@ impl Watch {
         let proc = rustix::fs::open("/proc", flags, Mode::empty()).map_err(trying("open /proc"))?;
         let out = fs_err::File::create_new(out).map_err(trying("write what is watched"))?;
         let (known, tracees, early) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
-        Ok(Self { proc, out: out.into_parts().0, known, tracees, early, let_go: 0 })
+        Ok(Self { proc, out: out.into_parts().0, known, tracees, early, detached: 0 })
     }
 
     /// Watches `first`, a child that waits at `gate`, and all that it starts, until no process is
@@ -170,7 +170,7 @@ impl Watch {
                 Err(errno) => return Err(trying("wait for the program")(errno)),
             };
             if status.stopped() {
-                self.stopped(pid, status.as_raw());
+                self.handle_stop(pid, status.as_raw());
                 continue;
             }
             self.tracees.remove(&pid);
@@ -179,9 +179,9 @@ impl Watch {
                 ended = Some(status);
             }
         }
-        if self.let_go > 0 {
+        if self.detached > 0 {
             let text = "threads got real-time signals and were not watched any further";
-            let _ = writeln!(io::stderr(), "warning: {} {text}", self.let_go);
+            let _ = writeln!(io::stderr(), "warning: {} {text}", self.detached);
         }
         ended
             .ok_or_else(|| trying("wait for the program")(io::Error::from(io::ErrorKind::NotFound)))
@@ -189,7 +189,7 @@ impl Watch {
 
     /// Looks at a process that has stopped, and lets it go on. Where that fails, the process is
     /// gone.
-    fn stopped(&mut self, pid: i32, raw: i32) {
+    fn handle_stop(&mut self, pid: i32, raw: i32) {
         let (signal, event) = (raw >> 8 & 0xff, raw >> 16);
         let Some(leaves) = self.tracees.get(&pid).map(|tracee| tracee.leaves) else {
             self.early.insert(pid);
@@ -199,8 +199,8 @@ impl Watch {
         match event {
             0 if signal == SYSCALL_STOP && leaves => {}
             0 if signal == SYSCALL_STOP => match self.at_call(pid) {
-                Next::GoesOn => {}
-                Next::LetGo => return,
+                AfterStop::Continue => {}
+                AfterStop::Detached => return,
             },
             0 => deliver = signal_to_pass(signal),
             EVENT_EXEC => self.executed(pid),
@@ -261,30 +261,30 @@ impl Watch {
     }
 
     /// Before or after a call.
-    fn at_call(&mut self, pid: i32) -> Next {
+    fn at_call(&mut self, pid: i32) -> AfterStop {
         let at = Pid::from_raw(pid);
-        let Some(registers) = Registers::of(at) else { return Next::GoesOn };
+        let Some(registers) = Registers::of(at) else { return AfterStop::Continue };
         let call = self.tracees.get_mut(&pid).and_then(|tracee| tracee.call.take());
         if let Some(call) = call {
             self.done(pid, &call, registers.result);
-            return Next::GoesOn;
+            return AfterStop::Continue;
         }
         if !registers.is_entry {
-            return Next::GoesOn;
+            return AfterStop::Continue;
         }
         if let Some(thread) = registers.signals_thread() {
-            return self.let_go(pid, thread);
+            return self.detach_thread(pid, thread);
         }
         if let Some(tracee) = self.tracees.get_mut(&pid) {
             // A stage of ours does nothing of interest before it becomes the program.
             let is_of_interest =
-                |call: &Named| tracee.program.is_some() || call.call == Call::Execute;
+                |call: &PathCall| tracee.program.is_some() || call.call == Call::Execute;
             tracee.call = registers.named(at).filter(is_of_interest);
         }
-        Next::GoesOn
+        AfterStop::Continue
     }
 
-    fn done(&mut self, pid: i32, call: &Named, result: i64) {
+    fn done(&mut self, pid: i32, call: &PathCall, result: i64) {
         const NOENT: i64 = -2;
         const NOTDIR: i64 = -20;
         if result < 0 && result != NOENT && result != NOTDIR {
@@ -297,7 +297,7 @@ impl Watch {
     }
 
     /// The path that a call names, from the root.
-    fn absolute(&self, pid: i32, call: &Named) -> Option<Vec<u8>> {
+    fn absolute(&self, pid: i32, call: &PathCall) -> Option<Vec<u8>> {
         if call.path.starts_with(b"/") {
             return Some(call.path.clone());
         }
@@ -340,17 +340,17 @@ impl Watch {
 
     /// `sender` is about to send a real-time signal to `thread`: as it could not be passed on, the
     /// thread is let go before it comes. The thread may be the sender.
-    fn let_go(&mut self, sender: i32, thread: i32) -> Next {
+    fn detach_thread(&mut self, sender: i32, thread: i32) -> AfterStop {
         let Some(pid) =
             self.tracees.keys().copied().find(|pid| self.number_inside(*pid) == Some(thread))
         else {
-            return Next::GoesOn;
+            return AfterStop::Continue;
         };
-        self.let_go += 1;
+        self.detached += 1;
         if pid == sender {
             self.tracees.remove(&pid);
             let _ = ptrace::detach(Pid::from_raw(pid), None);
-            return Next::LetGo;
+            return AfterStop::Detached;
         }
         if let Some(tracee) = self.tracees.get_mut(&pid) {
             tracee.leaves = true;
@@ -359,10 +359,10 @@ impl Watch {
         let _ = ptrace::interrupt(Pid::from_raw(pid));
         let target = rustix::process::Pid::from_raw(pid);
         match rustix::process::waitpid(target, ALL) {
-            Ok(Some((_, status))) if status.stopped() => self.stopped(pid, status.as_raw()),
+            Ok(Some((_, status))) if status.stopped() => self.handle_stop(pid, status.as_raw()),
             _ => drop(self.tracees.remove(&pid)),
         }
-        Next::GoesOn
+        AfterStop::Continue
     }
 
     /// The number that a process has in its own namespace (proc(5), `NSpid`).

@@ -24,7 +24,7 @@ const PAGE: usize = 4096;
 
 /// Where a call has its directory, path and flags: the numbers of its arguments.
 #[derive(Clone, Copy, Debug)]
-struct Shape {
+struct ArgPositions {
     dir: Option<usize>,
     path: usize,
     flags: Flags,
@@ -43,7 +43,7 @@ enum Flags {
 
 /// A call on its way in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Named {
+pub(super) struct PathCall {
     /// The number of the directory's file descriptor; `None` for the working directory.
     pub(super) dir: Option<i32>,
     /// As it is named.
@@ -123,7 +123,7 @@ impl Registers {
     }
 
     /// The path that the call names. `None` where it names none, or nothing that can be read.
-    pub(super) fn named(&self, pid: Pid) -> Option<Named> {
+    pub(super) fn named(&self, pid: Pid) -> Option<PathCall> {
         let shape = match self.table {
             Table::Native => shape(self.number)?,
             #[cfg(target_arch = "x86_64")]
@@ -144,7 +144,7 @@ impl Registers {
         let path = string(pid, arg(shape.path)?)?;
         // An empty path means the descriptor itself.
         (!path.is_empty()).then_some(())?;
-        Some(Named {
+        Some(PathCall {
             // AT_FDCWD and whatever else is negative.
             dir: shape.dir.and_then(arg).map(|fd| fd as i32).filter(|fd| *fd >= 0),
             path,
@@ -166,17 +166,18 @@ impl Registers {
             _ => return None,
         };
         let signal = *self.args.get::<usize>(signal)? as i32;
-        (signal >= super::watch::FIRST_REAL_TIME).then_some(*self.args.get::<usize>(thread)? as i32)
+        (signal >= super::tracer::FIRST_REAL_TIME)
+            .then_some(*self.args.get::<usize>(thread)? as i32)
     }
 }
 
-const fn at(dir: usize, flags: Flags, call: Call) -> Option<Shape> {
-    Some(Shape { dir: Some(dir), path: dir + 1, flags, call })
+const fn at(dir: usize, flags: Flags, call: Call) -> Option<ArgPositions> {
+    Some(ArgPositions { dir: Some(dir), path: dir + 1, flags, call })
 }
 
 #[cfg(target_arch = "x86_64")]
-fn shape(number: u64) -> Option<Shape> {
-    let plain = |flags, call| Some(Shape { dir: None, path: 0, flags, call });
+fn shape(number: u64) -> Option<ArgPositions> {
+    let plain = |flags, call| Some(ArgPositions { dir: None, path: 0, flags, call });
     match number {
         2 => plain(Flags::In(1), Call::Open),              // open
         85 => plain(Flags::Create, Call::Open),            // creat
@@ -194,8 +195,8 @@ fn shape(number: u64) -> Option<Shape> {
 
 /// As [`shape`], for 32-bit programs.
 #[cfg(target_arch = "x86_64")]
-fn shape_of_i386(number: u64) -> Option<Shape> {
-    let plain = |flags, call| Some(Shape { dir: None, path: 0, flags, call });
+fn shape_of_i386(number: u64) -> Option<ArgPositions> {
+    let plain = |flags, call| Some(ArgPositions { dir: None, path: 0, flags, call });
     match number {
         5 => plain(Flags::In(1), Call::Open),              // open
         8 => plain(Flags::Create, Call::Open),             // creat
@@ -213,8 +214,8 @@ fn shape_of_i386(number: u64) -> Option<Shape> {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn shape(number: u64) -> Option<Shape> {
-    let plain = |flags, call| Some(Shape { dir: None, path: 0, flags, call });
+fn shape(number: u64) -> Option<ArgPositions> {
+    let plain = |flags, call| Some(ArgPositions { dir: None, path: 0, flags, call });
     match number {
         56 => at(0, Flags::In(2), Call::Open),          // openat
         437 => at(0, Flags::At(2), Call::Open),         // openat2

@@ -1,6 +1,6 @@
 //! A list of files for `pack --include-from`: an absolute path a line, `#` for remarks.
 
-use super::{Seen, There};
+use super::{SysrootEntry, TracedFile};
 use crate::path::{ImagePath, escape};
 
 /// Bytes of a list that are read.
@@ -20,11 +20,11 @@ pub struct ListError {
 
 /// `files` as a list. Directories, and names that no line can hold, become remarks: a directory may
 /// hold more than the program wants.
-pub fn write(files: &[Seen]) -> Vec<u8> {
+pub fn write(files: &[TracedFile]) -> Vec<u8> {
     let mut out = b"# For `imgb pack --include-from`: an absolute path a line.\n".to_vec();
     for file in files {
-        let remark = match file.there {
-            Some(There::Directory) => " (a directory)",
+        let remark = match file.in_sysroot {
+            Some(SysrootEntry::Directory) => " (a directory)",
             _ if file.path.contains(&b'\n') => " (a line cannot hold its name)",
             _ => "",
         };
@@ -67,17 +67,17 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again() {
-        let file = |path: &[u8], there| Seen {
+        let file = |path: &[u8], in_sysroot| TracedFile {
             path: path.into(),
             call: Call::Open,
             by: String::new(),
-            there,
+            in_sysroot,
         };
         let files = [
-            file(b"/etc/app.conf", Some(There::File(1))),
-            file(b"/usr/share/a name\xff", Some(There::File(1))),
-            file(b"/usr/share/dir", Some(There::Directory)),
-            file(b"/new\nline", Some(There::File(1))),
+            file(b"/etc/app.conf", Some(SysrootEntry::File(1))),
+            file(b"/usr/share/a name\xff", Some(SysrootEntry::File(1))),
+            file(b"/usr/share/dir", Some(SysrootEntry::Directory)),
+            file(b"/new\nline", Some(SysrootEntry::File(1))),
         ];
         let text = write(&files);
         let names: Vec<_> =

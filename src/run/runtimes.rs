@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt, io, process::Command, str::FromStr};
 
 use serde_json::{Value, json};
 
-use super::{Options, Private, RunError, Spec, namespaces, signals};
+use super::{PrivateDir, RunError, RunOptions, RunSpec, namespaces, signals};
 
 /// What runs the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,11 @@ impl fmt::Display for Runtime {
 }
 
 /// Runs the copy in `private`.
-pub(super) fn run(private: &Private, spec: &Spec, options: &Options) -> Result<u8, RunError> {
+pub(super) fn run(
+    private: &PrivateDir,
+    spec: &RunSpec,
+    options: &RunOptions,
+) -> Result<u8, RunError> {
     let system = |source| RunError::System { action: "start the runtime", source };
     let command = match options.runtime {
         Runtime::Podman => podman(spec),
@@ -68,7 +72,7 @@ pub(super) fn run(private: &Private, spec: &Spec, options: &Options) -> Result<u
     })
 }
 
-fn podman(spec: &Spec) -> Command {
+fn podman(spec: &RunSpec) -> Command {
     let mut command = Command::new("podman");
     command.args([
         "run",
@@ -100,8 +104,8 @@ fn podman(spec: &Spec) -> Command {
 }
 
 /// The runtime's configuration (OCI runtime-spec, config.md).
-fn bundle(spec: &Spec) -> Value {
-    let (uid, gid) = namespaces::stand_in().unwrap_or_else(|| {
+fn bundle(spec: &RunSpec) -> Value {
+    let (uid, gid) = namespaces::unprivileged_owner().unwrap_or_else(|| {
         (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
     });
     let text = |text: &OsString| text.to_string_lossy().into_owned();
