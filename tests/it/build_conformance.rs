@@ -1,6 +1,17 @@
-//! Dockerfiles built by imgb and by Docker (the classic builder and BuildKit) or buildah: the same
-//! files, the same configuration, but for the differences that docs/buildfile.md lists. The cases
-//! are text, in `conformance/`.
+//! Dockerfiles built by imgb and by Docker's classic builder, or by buildah where Docker lacks the
+//! flag: both images must have the same files and the same configuration, except for the
+//! differences that docs/buildfile.md lists.
+//!
+//! The cases are text: `conformance/classic/` has a file per instruction, `conformance/buildah.txt`
+//! those for buildah. `## NAME` begins a case; its Dockerfile follows. Lines that begin with `#!`
+//! come before the Dockerfile:
+//!
+//! - `#! ignore RULES` is the .dockerignore, with `|` for the end of a line.
+//! - `#! args ARGS` are further arguments of both commands.
+//! - `#! differs WORDS` says that the images differ, and which words of docs/buildfile.md say so.
+//!
+//! Signs stand for invisible characters: ␍ CR, ␉ tab, ␠ blank, ␋ vertical tab, ␌ form feed, ␜ byte
+//! order mark. `conformance/context.sh` makes the context that all cases share.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +30,7 @@ use crate::{
     sandbox::{Outcome, Run, Sandbox},
 };
 
-/// One Dockerfile, and what is said about it.
+/// One Dockerfile, with what its `#!` lines say.
 struct Case {
     name: &'static str,
     ignore: Option<String>,
@@ -28,7 +39,7 @@ struct Case {
     text: String,
 }
 
-/// What stands in a case for characters that nobody sees.
+/// The signs that stand for invisible characters in a case.
 const SIGNS: [(char, &str); 6] =
     [('␍', "\r"), ('␉', "\t"), ('␠', " "), ('␋', "\u{b}"), ('␌', "\u{c}"), ('␜', "\u{feff}")];
 
@@ -36,14 +47,21 @@ fn unveiled(text: &str) -> String {
     SIGNS.iter().fold(text.to_owned(), |text, (sign, meant)| text.replace(*sign, meant))
 }
 
-/// The text of a file of this repository. Read as the test runs: a changed case needs no new build.
+/// The text of a file of this repository. It is read when the test runs, so that a changed case
+/// needs no new build.
 fn text(path: &str) -> &'static str {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     Box::leak(fs_err::read_to_string(path).unwrap().into_boxed_str())
 }
 
-fn cases(file: &str) -> Vec<Case> {
-    text(&format!("tests/it/conformance/{file}")).split("\n## ").skip(1).map(case).collect()
+/// The cases of a file of `tests/it/conformance`, or of all files in a directory of it.
+fn cases(path: &str) -> Vec<Case> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/conformance");
+    let files = walkdir::WalkDir::new(root.join(path)).sort_by_file_name().into_iter();
+    let files = files.map(Result::unwrap).filter(|entry| entry.file_type().is_file());
+    let texts = files.map(|entry| text(entry.path().to_str().unwrap()));
+    // The end of the file ends its last case, as `## ` ends the others: both without a line break.
+    texts.flat_map(|text| text.trim_end_matches('\n').split("\n## ").skip(1)).map(case).collect()
 }
 
 fn case(text: &'static str) -> Case {
@@ -63,7 +81,7 @@ fn case(text: &'static str) -> Case {
     case
 }
 
-/// The context, the base, and a place for every case.
+/// The context and the base image, and the directories in which cases are built.
 struct Lab(Sandbox);
 
 impl Lab {
@@ -74,8 +92,8 @@ impl Lab {
         Self(sandbox)
     }
 
-    /// Builds every case both ways, some at a time, `other` being the one that is not imgb. Returns
-    /// whether each succeeded.
+    /// Builds every case with imgb and with `other`, `workers` at a time. Returns both outcomes of
+    /// each case, the other's first.
     fn build(
         &self,
         cases: &[Case],
@@ -113,7 +131,7 @@ impl Lab {
         let theirs = other(case, at, self.0.path(&dir));
         let base =
             format!("--build-arg BASE=docker-archive:{}", self.0.path("base-image.tar").display());
-        // Many name programs that are not there: what would start is not the question here.
+        // Many cases name programs that do not exist; whether the image starts is not tested here.
         let args = format!(
             "build {dir} -q --no-check -t i{at} -o docker-archive:i{at}.tar {base} {}",
             case.args
@@ -123,7 +141,7 @@ impl Lab {
         (theirs, ours)
     }
 
-    /// What is in images, by tag.
+    /// The configuration and files of the images in `archives`, by tag.
     fn contents(&self, archives: &[String]) -> BTreeMap<String, Value> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/conformance/merge.py");
         let lines = self.0.tool("python3", script).args(&archives.join(" ")).run().ok().text();
@@ -133,8 +151,8 @@ impl Lab {
         lines.lines().map(value).map(|value: Value| (tag(&value), value)).collect()
     }
 
-    /// Holds the outcomes against each other; `theirs` has the archives of the others' images,
-    /// `prefix` their names' beginning.
+    /// Compares the outcomes. `theirs` are archives with the other builder's images, whose tags are
+    /// `prefix` and the number of the case.
     fn compare(
         &self,
         cases: &[Case],
@@ -163,7 +181,7 @@ impl Lab {
                 wrong += &format!("## {}\n{}{differences}\n", case.name, case.text);
             }
         }
-        assert!(wrong.is_empty(), "not as said, or docs/buildfile.md does not tell:\n{wrong}");
+        assert!(wrong.is_empty(), "not as marked, or not in docs/buildfile.md:\n{wrong}");
     }
 }
 
@@ -183,14 +201,14 @@ fn differences(theirs: &Value, ours: &Value) -> String {
     out
 }
 
-/// Gives the base to a dockerd, and from there to imgb: both start from the very same image.
+/// Imports the base into dockerd and exports it for imgb, so that both start from the same image.
 fn base_image(lab: &Lab, docker: &Docker) {
     docker.cli("import").arg(lab.0.path("base.tar")).arg("imgb-conf-base").run().ok();
     docker.cli("save imgb-conf-base -o").arg(lab.0.path("base-image.tar")).run().ok();
 }
 
-/// What dockerd says of layers and images that it has itself just made and lost again: it is asked
-/// once more.
+/// What dockerd says when it has lost a layer or an image that it made a moment ago. The build is
+/// repeated once.
 const LOST: &[&str] = &["unable to find image", "layer does not exist"];
 
 #[test]
@@ -198,10 +216,10 @@ fn dockers_classic_builder_makes_the_same_images() {
     let Some(docker) = engines::docker() else { return };
     let lab = Lab::new();
     base_image(&lab, &docker);
-    let cases = cases("classic.txt");
-    assert!(cases.len() >= 80, "{}", cases.len());
-    // dockerd loses layers of the same content that two builds make at once ("unable to find
-    // image"): one at a time.
+    let cases = cases("classic");
+    assert!(cases.len() >= 549, "{}", cases.len());
+    // dockerd loses layers if two builds make the same content at once ("unable to find image"), so
+    // it builds one case at a time.
     let turn = Mutex::new(());
     let built = lab.build(&cases, 2, |case, at, context| {
         let _turn = turn.lock();
@@ -234,7 +252,7 @@ fn buildah_makes_the_same_images_where_docker_has_no_such_flag() {
             format!("--storage-driver vfs --root {} --runroot {}", state("root"), state("run"));
         Run::new("buildah").env("HOME", lab.0.root()).args(&global).args(args)
     };
-    // One at a time: its store has one lock.
+    // One at a time: buildah's store has one lock.
     let built = lab.build(&cases, 1, |case, at, context| {
         let args = format!("bud -q --identity-label=false -t t{at} {}", case.args);
         let built = buildah(&args).arg(context).run();

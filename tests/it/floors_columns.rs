@@ -23,7 +23,6 @@ const TO_BE_WRAPPED: &[&str] = &[
     "Buildfile.example",
     "CHANGELOG.md",
     "Cargo.toml",
-    "README.md",
     "benches/closure.sh",
     "benches/context.sh",
     "benches/corpora.py",
