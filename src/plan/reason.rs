@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::path::{ImagePath, escape};
+use crate::{
+    path::{ImagePath, escape},
+    rules::Evidence,
+};
 
 /// Why one path is in the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +37,9 @@ pub enum Reason {
     Rule {
         /// The rule's name.
         rule: Box<str>,
-        /// The evidence, as a phrase.
-        evidence: std::sync::Arc<str>,
-        /// Where it is, unless the user asked for the rule.
+        /// The evidence.
+        evidence: std::sync::Arc<Evidence>,
+        /// The file that has the evidence, if it is in a file.
         by: Option<ImagePath>,
     },
     /// Made by imgb, for the reason given.

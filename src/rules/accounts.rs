@@ -5,7 +5,7 @@ use std::{
     fmt::Write as _,
 };
 
-use super::{Account, Evidence};
+use super::{Account, Facts};
 
 /// The account of a `--user` that the sysroot does not know by name.
 const UNKNOWN: u32 = 1000;
@@ -18,10 +18,10 @@ const NO_SHELL: &str = "/sbin/nologin";
 
 /// The lines of `/etc/passwd`: root, nobody, the image's user, and those accounts of the sysroot
 /// that are `wanted`. Root and the image's user have `shell`, if there is one.
-pub fn passwd(evidence: &Evidence, wanted: &BTreeSet<String>, shell: Option<&str>) -> String {
-    let own = user(evidence).map(|(_, account)| account.uid);
+pub fn passwd(facts: &Facts, wanted: &BTreeSet<String>, shell: Option<&str>) -> String {
+    let own = user(facts).map(|(_, account)| account.uid);
     let mut out = String::new();
-    for (name, account) in accounts(evidence, wanted) {
+    for (name, account) in accounts(facts, wanted) {
         let Account { uid, gid, home } = account;
         let may_log_in = uid == 0 || Some(uid) == own;
         let shell = shell.filter(|_| may_log_in).unwrap_or(NO_SHELL);
@@ -32,33 +32,30 @@ pub fn passwd(evidence: &Evidence, wanted: &BTreeSet<String>, shell: Option<&str
 
 /// The lines of `/etc/shadow` that belong to [`passwd`]'s: no password opens any account, and none
 /// grows old.
-pub fn shadow(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
+pub fn shadow(facts: &Facts, wanted: &BTreeSet<String>) -> String {
     let mut out = String::new();
-    for (name, _) in accounts(evidence, wanted) {
+    for (name, _) in accounts(facts, wanted) {
         let _ = writeln!(out, "{name}:*:::::::");
     }
     out
 }
 
 /// The lines of `/etc/group` that belong to [`passwd`]'s, and the groups that are `wanted` by name.
-pub fn group(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
+pub fn group(facts: &Facts, wanted: &BTreeSet<String>) -> String {
     let mut groups: BTreeMap<u32, String> =
         BTreeMap::from([(0, "root".into()), (NOBODY, "nogroup".into())]);
-    for name in wanted.iter().chain(user_and_group(evidence).1.as_ref()) {
-        if let Some(&gid) = evidence.groups.get(name) {
+    for name in wanted.iter().chain(user_and_group(facts).1.as_ref()) {
+        if let Some(&gid) = facts.groups.get(name) {
             groups.entry(gid).or_insert_with(|| name.clone());
-        } else if user_and_group(evidence).1.as_ref() == Some(name) {
+        } else if user_and_group(facts).1.as_ref() == Some(name) {
             let gid = name.parse().unwrap_or(UNKNOWN);
             let name = if name.parse::<u32>().is_ok() { "user".into() } else { name.clone() };
             groups.entry(gid).or_insert(name);
         }
     }
-    for (name, account) in accounts(evidence, wanted) {
-        let known = evidence
-            .groups
-            .iter()
-            .find(|(_, gid)| **gid == account.gid)
-            .map(|(name, _)| name.clone());
+    for (name, account) in accounts(facts, wanted) {
+        let known =
+            facts.groups.iter().find(|(_, gid)| **gid == account.gid).map(|(name, _)| name.clone());
         groups.entry(account.gid).or_insert_with(|| known.unwrap_or(name));
     }
     let mut out = String::new();
@@ -69,13 +66,13 @@ pub fn group(evidence: &Evidence, wanted: &BTreeSet<String>) -> String {
 }
 
 /// The accounts, by number.
-fn accounts(evidence: &Evidence, wanted: &BTreeSet<String>) -> Vec<(String, Account)> {
+fn accounts(facts: &Facts, wanted: &BTreeSet<String>) -> Vec<(String, Account)> {
     let root = Account { uid: 0, gid: 0, home: "/root".into() };
     let nobody = Account { uid: NOBODY, gid: NOBODY, home: "/nonexistent".into() };
     let mut accounts = vec![("root".to_owned(), root), ("nobody".to_owned(), nobody)];
     let named =
-        wanted.iter().filter_map(|name| Some((name.clone(), evidence.accounts.get(name)?.clone())));
-    for (name, account) in named.chain(user(evidence)) {
+        wanted.iter().filter_map(|name| Some((name.clone(), facts.accounts.get(name)?.clone())));
+    for (name, account) in named.chain(user(facts)) {
         if accounts.iter().all(|(known, old)| *known != name && old.uid != account.uid) {
             accounts.push((name, account));
         }
@@ -85,26 +82,26 @@ fn accounts(evidence: &Evidence, wanted: &BTreeSet<String>) -> Vec<(String, Acco
 }
 
 /// The image's user: the sysroot's account of that name or number, or a new one.
-fn user(evidence: &Evidence) -> Option<(String, Account)> {
-    let (user, group) = user_and_group(evidence);
+fn user(facts: &Facts) -> Option<(String, Account)> {
+    let (user, group) = user_and_group(facts);
     let user = user?;
     let number: Option<u32> = user.parse().ok();
     let known = match number {
-        Some(uid) => evidence.accounts.iter().find(|(_, account)| account.uid == uid),
-        None => evidence.accounts.get_key_value(&user),
+        Some(uid) => facts.accounts.iter().find(|(_, account)| account.uid == uid),
+        None => facts.accounts.get_key_value(&user),
     };
     if let Some((name, account)) = known {
         return Some((name.clone(), account.clone()));
     }
     let uid = number.unwrap_or(UNKNOWN);
     let gid =
-        group.and_then(|group| evidence.groups.get(&group).copied().or_else(|| group.parse().ok()));
+        group.and_then(|group| facts.groups.get(&group).copied().or_else(|| group.parse().ok()));
     let name = if number.is_some() { "user".into() } else { user };
     Some((name, Account { uid, gid: gid.unwrap_or(uid), home: "/".into() }))
 }
 
-fn user_and_group(evidence: &Evidence) -> (Option<String>, Option<String>) {
-    match evidence.user.as_deref().map(|user| user.split_once(':').unwrap_or((user, ""))) {
+fn user_and_group(facts: &Facts) -> (Option<String>, Option<String>) {
+    match facts.user.as_deref().map(|user| user.split_once(':').unwrap_or((user, ""))) {
         None => (None, None),
         Some((user, group)) => (Some(user.into()), (!group.is_empty()).then(|| group.into())),
     }
@@ -116,31 +113,28 @@ mod tests {
 
     #[track_caller]
     fn check(user: Option<&str>, wanted: &[&str], passwd_lines: &str, group_lines: &str) {
-        let evidence = Evidence {
+        let facts = Facts {
             user: user.map(Into::into),
             accounts: [("www".into(), Account { uid: 33, gid: 34, home: "/var/www".into() })]
                 .into(),
             groups: [("web".into(), 34), ("adm".into(), 4)].into(),
-            ..Evidence::default()
+            ..Facts::default()
         };
         let wanted: BTreeSet<String> = wanted.iter().map(ToString::to_string).collect();
         let root = "root:x:0:0:root:/root:/sbin/nologin\n";
         let nobody = "nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin\n";
-        assert_eq!(passwd(&evidence, &wanted, None), format!("{root}{passwd_lines}{nobody}"));
-        assert_eq!(
-            group(&evidence, &wanted),
-            format!("root:x:0:\n{group_lines}nogroup:x:65534:\n")
-        );
+        assert_eq!(passwd(&facts, &wanted, None), format!("{root}{passwd_lines}{nobody}"));
+        assert_eq!(group(&facts, &wanted), format!("root:x:0:\n{group_lines}nogroup:x:65534:\n"));
     }
 
     #[test]
     fn root_and_the_images_user_have_a_shell_where_there_is_one() {
-        let evidence = Evidence { user: Some("1000".into()), ..Evidence::default() };
-        let shells = passwd(&evidence, &BTreeSet::new(), Some("/bin/sh"));
+        let facts = Facts { user: Some("1000".into()), ..Facts::default() };
+        let shells = passwd(&facts, &BTreeSet::new(), Some("/bin/sh"));
         let shells: Vec<_> = shells.lines().filter_map(|line| line.rsplit(':').next()).collect();
         assert_eq!(shells, ["/bin/sh", "/bin/sh", NO_SHELL]);
         assert_eq!(
-            shadow(&evidence, &BTreeSet::new()),
+            shadow(&facts, &BTreeSet::new()),
             "root:*:::::::\nuser:*:::::::\nnobody:*:::::::\n"
         );
     }

@@ -2,18 +2,24 @@
 //! packed.
 //!
 //! The rules are data ([`Table`]; the built-in ones are TOML beside this file, docs/rules.md says
-//! what each field means). Evidence is data too ([`Evidence`]), gathered by whoever can read files.
-//! [`evaluate`] puts the two together; what it names is looked up by its caller.
+//! what each field means). So are the facts about the closure's files ([`Facts`]): callers that can read
+//! files gather them. [`evaluate`] decides which rules fire, each with its [`Evidence`], and which
+//! patterns of files they name; its caller looks these up.
 
 mod accounts;
 mod evaluate;
 mod evidence;
+mod facts;
+mod matching;
 mod pattern;
 mod table;
+mod variables;
+mod version;
 
 pub use accounts::{group, passwd, shadow};
 pub use evaluate::{Fired, NamedBy, evaluate};
-pub use evidence::{Account, Evidence, Libc, LibcKind, Opened, Paths, Symbol};
+pub use evidence::Evidence;
+pub use facts::{Account, Facts, Libc, LibcKind, Opened, Paths, Symbol};
 pub use table::{Level, Make, Rule, Table, TableError, Wanted, When};
 
 use std::collections::BTreeSet;

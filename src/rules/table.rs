@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::{LibcKind, pattern};
+use super::{LibcKind, pattern, version::parse_version};
 use crate::path::{
     ImagePath, PathError,
     glob::{Glob, GlobError},
@@ -385,11 +385,4 @@ impl When {
         ];
         patterns.into_iter().flatten()
     }
-}
-
-/// `MAJOR.MINOR`, as far as it goes: `2.36.9000` is 2.36.
-pub(super) fn parse_version(text: &str) -> Option<(u32, u32)> {
-    let (major, minor) = text.split_once('.')?;
-    let minor = minor.split(|c: char| !c.is_ascii_digit()).next()?;
-    Some((major.parse().ok()?, minor.parse().ok()?))
 }

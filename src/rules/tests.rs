@@ -17,20 +17,20 @@ fn choice(soft: Soft) -> Choice {
     Choice { soft, ..Choice::default() }
 }
 
-fn with_symbol(name: &str) -> Evidence {
-    let mut evidence = Evidence::default();
-    evidence.add_symbol(name.as_bytes(), &path("/app"), true);
-    evidence
+fn with_symbol(name: &str) -> Facts {
+    let mut facts = Facts::default();
+    facts.add_symbol(name.as_bytes(), &path("/app"), true);
+    facts
 }
 
-/// `rule evidence files` of each rule that fires.
-fn fired(table: &Table, evidence: &Evidence, choice: &Choice) -> Vec<String> {
+/// `rule: evidence: files` of each rule that fires.
+fn fired(table: &Table, facts: &Facts, choice: &Choice) -> Vec<String> {
     let line = |fired: Fired<'_>| {
         let files: Vec<_> =
             fired.files.iter().map(|f| String::from_utf8_lossy(&f.pattern).into_owned()).collect();
         format!("{}: {}: {}", fired.rule.name, fired.evidence, files.join(" "))
     };
-    evaluate(table, evidence, choice).into_iter().map(line).collect()
+    evaluate(table, facts, choice).into_iter().map(line).collect()
 }
 
 #[test]
@@ -52,16 +52,16 @@ fn the_built_in_table_is_sound() {
 #[test]
 fn no_evidence_no_rule() {
     let table = Table::builtin().unwrap();
-    let mut evidence = Evidence::default();
-    evidence.programs.insert(path("/usr/bin/true"), path("/usr/bin/true"));
-    evidence.libcs.insert(Libc {
+    let mut facts = Facts::default();
+    facts.programs.insert(path("/usr/bin/true"), path("/usr/bin/true"));
+    facts.libcs.insert(Libc {
         kind: LibcKind::Glibc,
         version: Some((2, 36)),
         path: path("/lib/libc.so.6"),
     });
-    evidence.libraries.insert(b"libc.so.6"[..].into(), path("/lib/libc.so.6"));
+    facts.libraries.insert(b"libc.so.6"[..].into(), path("/lib/libc.so.6"));
     for soft in [Soft::Auto, Soft::All] {
-        assert!(fired(&table, &evidence, &choice(soft)).is_empty());
+        assert!(fired(&table, &facts, &choice(soft)).is_empty());
     }
 }
 
@@ -74,14 +74,14 @@ fn variables_are_filled_in() {
           { name = "more", description = "", level = "auto", when = [{ rules = ["py"] }], files = ["/m"] },
         ]"#,
     );
-    let mut evidence = Evidence::default();
-    evidence.programs.insert(path("/usr/bin/python3"), path("/opt/[py]/bin/python3.11"));
+    let mut facts = Facts::default();
+    facts.programs.insert(path("/usr/bin/python3"), path("/opt/[py]/bin/python3.11"));
     let wanted = r"py: it is such a program: /opt/\[py]/lib/python3.11";
-    assert_eq!(fired(&table, &evidence, &Choice::default()), [wanted, "more: rule py: /m"]);
+    assert_eq!(fired(&table, &facts, &Choice::default()), [wanted, "more: rule py: /m"]);
     let libc = path("/usr/lib/x86_64-linux-gnu/libc.so.6");
-    evidence.libcs.insert(Libc { kind: LibcKind::Glibc, version: None, path: libc });
+    facts.libcs.insert(Libc { kind: LibcKind::Glibc, version: None, path: libc });
     let more = "/usr/lib/x86_64-linux-gnu/x /lib/x86_64-linux-gnu/x";
-    assert_eq!(fired(&table, &evidence, &Choice::default())[0], format!("{wanted} {more}"));
+    assert_eq!(fired(&table, &facts, &Choice::default())[0], format!("{wanted} {more}"));
 }
 
 #[test]
@@ -97,11 +97,11 @@ fn all_parts_of_a_combination_must_hold() {
         libc = "glibc"
         libc-before = "2.34""#,
     );
-    let mut evidence = with_symbol("getpwnam");
+    let mut facts = with_symbol("getpwnam");
     let mut libc = |version| {
         let libc = Libc { kind: LibcKind::Glibc, version, path: path("/lib/libc.so.6") };
-        evidence.libcs = [libc].into();
-        fired(&table, &evidence, &Choice::default())
+        facts.libcs = [libc].into();
+        fired(&table, &facts, &Choice::default())
     };
     assert!(libc(Some((2, 36))).is_empty());
     assert!(libc(None).is_empty());
@@ -132,7 +132,7 @@ fn levels_and_choices() {
     let mut with = choice(Soft::None);
     with.with.insert("c".into());
     assert_eq!(verdicts(&with), "cTake");
-    assert_eq!(fired(&table, &Evidence::default(), &with), ["c: --with: /c"]);
+    assert_eq!(fired(&table, &Facts::default(), &with), ["c: --with: /c"]);
     let mut without = choice(Soft::All);
     without.without.insert("a".into());
     assert_eq!(verdicts(&without), "bTake cSuggest");
@@ -188,16 +188,16 @@ fn modules_and_namesakes_bring_the_paths_that_were_found() {
     );
     let paths =
         [("/lib/yaml".as_bytes().into(), path("/ask")), (b"/lib/yaml.py"[..].into(), path("/ask"))];
-    let evidence = Evidence {
+    let facts = Facts {
         modules: [(b"yaml"[..].into(), paths.into())].into(),
         namesakes: [(b"/etc/unbound/unbound.conf"[..].into(), path("/usr/sbin/unbound"))].into(),
-        ..Evidence::default()
+        ..Facts::default()
     };
     let wanted = [
         "m: its imports lead to yaml: /lib/yaml /lib/yaml.py",
         "n: it names /etc/unbound/unbound.conf: /etc/unbound",
     ];
-    assert_eq!(fired(&table, &evidence, &Choice::default()), wanted);
+    assert_eq!(fired(&table, &facts, &Choice::default()), wanted);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{
     },
     path::ImagePath,
     plan::{PlanOptions, View},
-    rules::{Account, Evidence, Libc, LibcKind, Table, Wanted},
+    rules::{Account, Facts, Libc, LibcKind, Table, Wanted},
     source::content,
     tree::FileNode,
 };
@@ -32,7 +32,7 @@ pub(super) type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
 pub(super) struct Gatherer<'t> {
     wanted: Wanted<'t>,
     scanner: Scanner<'t>,
-    pub(super) evidence: Evidence,
+    pub(super) facts: Facts,
     /// Files that were looked at.
     seen: BTreeSet<ImagePath>,
     /// Names that were looked for as libraries, and in whose data they are.
@@ -45,16 +45,16 @@ impl<'t> Gatherer<'t> {
     pub(super) fn new(table: &'t Table, view: &View<'_>, options: &PlanOptions) -> Self {
         let wanted = table.wanted();
         let (accounts, groups) = accounts(view);
-        let evidence = Evidence {
+        let facts = Facts {
             user: options.settings.user.clone(),
             environment: options.settings.env.clone(),
             accounts,
             groups,
-            ..Evidence::default()
+            ..Facts::default()
         };
         let scanner = Scanner::new(&wanted);
         let (seen, asked, opens) = Default::default();
-        Self { wanted, scanner, evidence, seen, asked, opens }
+        Self { wanted, scanner, facts, seen, asked, opens }
     }
 
     /// Adds what the files of `closure` tell that were not there before. The first `hard` programs
@@ -75,7 +75,7 @@ impl<'t> Gatherer<'t> {
             let is_program = programs.contains(&index) && file.object.is_program();
             if is_program && listed.contains(&index) {
                 let opened = ImagePath::new(&file.opened).unwrap_or_else(|_| file.path.clone());
-                self.evidence.programs.insert(opened, file.path.clone());
+                self.facts.programs.insert(opened, file.path.clone());
             }
             if !self.seen.insert(file.path.clone()) {
                 continue;
@@ -99,7 +99,7 @@ impl<'t> Gatherer<'t> {
         let soname = file.object.soname.as_deref();
         let names = [soname, Some(file.path.file_name())];
         for name in names.into_iter().flatten() {
-            self.evidence.libraries.entry(name.into()).or_insert_with(|| file.path.clone());
+            self.facts.libraries.entry(name.into()).or_insert_with(|| file.path.clone());
         }
         let kind = match soname.unwrap_or_default() {
             b"libc.so.6" => LibcKind::Glibc,
@@ -111,7 +111,7 @@ impl<'t> Gatherer<'t> {
             _ => return,
         };
         let libc = Libc { kind, version: glibc_version(&file.object), path: file.path.clone() };
-        self.evidence.libcs.insert(libc);
+        self.facts.libcs.insert(libc);
     }
 
     /// Reads imports and constants of one object. Returns the names that it may give to dlopen(3).
@@ -133,28 +133,28 @@ impl<'t> Gatherer<'t> {
             for name in &symbols.imported {
                 calls_dlopen |= matches!(&**name, b"dlopen" | b"dlmopen");
                 if self.wanted.symbols.contains(&**name) {
-                    self.evidence.add_symbol(name, path, own);
+                    self.facts.add_symbol(name, path, own);
                 }
             }
         }
         let depth = Depth { words: own, libraries: calls_dlopen };
         let hits = self.scan(file, depth);
         for literal in hits.literals {
-            self.evidence.paths.entry(literal.into()).or_insert_with(|| path.clone());
+            self.facts.paths.entry(literal.into()).or_insert_with(|| path.clone());
         }
         for word in hits.words {
-            self.evidence.words.entry(word.into()).or_insert_with(|| path.clone());
+            self.facts.words.entry(word.into()).or_insert_with(|| path.clone());
         }
         for string in hits.paths {
-            let known = self.evidence.paths.contains_key(&string);
+            let known = self.facts.paths.contains_key(&string);
             let own = name_match::is_named_after(&string, path.file_name());
             if (known && !own) || view.find(&string).is_err() {
                 continue;
             }
             if own {
-                self.evidence.namesakes.entry(string.clone()).or_insert_with(|| path.clone());
+                self.facts.namesakes.entry(string.clone()).or_insert_with(|| path.clone());
             }
-            self.evidence.paths.entry(string).or_insert_with(|| path.clone());
+            self.facts.paths.entry(string).or_insert_with(|| path.clone());
         }
         hits.libraries.into_iter().map(|name| (name.into(), path.clone())).collect()
     }
@@ -223,7 +223,7 @@ impl<'t> Gatherer<'t> {
             };
             let files = (found.files.get(*index), found.files.get(edge.requester));
             let (Some(library), Some(by)) = files else { continue };
-            let paths = self.evidence.opens.entry((*edge.name).into()).or_default();
+            let paths = self.facts.opens.entry((*edge.name).into()).or_default();
             paths.entry((*library.opened).into()).or_insert_with(|| by.path.clone());
             self.opens.insert((by.path.clone(), edge.name.clone(), library.opened.clone()));
         }

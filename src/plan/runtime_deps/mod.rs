@@ -66,7 +66,7 @@ impl<'t> RuntimeDeps<'t> {
                 .view
                 .resolve(name.as_bytes())
                 .map_or_else(|_| name.clone(), |resolved| resolved.path);
-            gatherer.evidence.programs.insert(name, real);
+            gatherer.facts.programs.insert(name, real);
         }
         Self {
             set,
@@ -97,11 +97,11 @@ impl<'t> RuntimeDeps<'t> {
         builder: &ImageBuilder<'_>,
     ) {
         for (path, line) in named {
-            let evidence = &mut self.gatherer.evidence;
-            scripts::record_interpreter((path, line), evidence, builder);
-            scripts::record_commands((path, line), self.command_dirs, evidence, builder);
-            scripts::record_modules((path, line), evidence, builder);
-            scripts::record_name_matches(path, evidence, builder);
+            let facts = &mut self.gatherer.facts;
+            scripts::record_interpreter((path, line), facts, builder);
+            scripts::record_commands((path, line), self.command_dirs, facts, builder);
+            scripts::record_modules((path, line), facts, builder);
+            scripts::record_name_matches(path, facts, builder);
         }
     }
 
@@ -123,9 +123,8 @@ impl<'t> RuntimeDeps<'t> {
             closure.files.iter().map(|file| file.object.header.machine.arch).collect();
         let mut objects = Vec::new();
         loop {
-            let known = self.gatherer.evidence.of_scripts();
-            for fired in rules::evaluate(&self.set.table, &self.gatherer.evidence, &self.set.choice)
-            {
+            let known = self.gatherer.facts.of_scripts();
+            for fired in rules::evaluate(&self.set.table, &self.gatherer.facts, &self.set.choice) {
                 let asked = fired.verdict == Verdict::Take || fired.rule.present.is_empty();
                 if !asked && !files::any(&fired.present, builder) {
                     continue;
@@ -133,7 +132,7 @@ impl<'t> RuntimeDeps<'t> {
                 objects.extend(self.add_files(fired, &machines, builder)?);
             }
             // Scripts that a rule brought may be evidence for another.
-            if self.gatherer.evidence.of_scripts() == known {
+            if self.gatherer.facts.of_scripts() == known {
                 return Ok(objects);
             }
         }
@@ -173,9 +172,9 @@ impl<'t> RuntimeDeps<'t> {
             let tree = take(&fired, &found, builder)?;
             let programs = programs::find(&tree, builder.view);
             for (path, line) in programs.scripts.iter().filter(|_| fired.rule.starts) {
-                let (dirs, evidence) = (self.command_dirs, &mut self.gatherer.evidence);
-                objects.extend(scripts::take_interpreter((path, line), dirs, evidence, builder)?);
-                scripts::record_commands((path, line), dirs, evidence, builder);
+                let (dirs, facts) = (self.command_dirs, &mut self.gatherer.facts);
+                objects.extend(scripts::take_interpreter((path, line), dirs, facts, builder)?);
+                scripts::record_commands((path, line), dirs, facts, builder);
             }
             let ours = programs.objects.into_iter().filter(|(_, object)| {
                 machines.is_empty() || machines.contains(&object.header.machine.arch)
@@ -215,7 +214,7 @@ impl<'t> RuntimeDeps<'t> {
         let taken = || self.fired.values().filter(|fired| fired.verdict != Verdict::Suggest);
         let users: BTreeSet<String> =
             taken().flat_map(|fired| &fired.rule.users).cloned().collect();
-        let evidence = &self.gatherer.evidence;
+        let facts = &self.gatherer.facts;
         let is_there = |target: &str, builder: &ImageBuilder<'_>| {
             let found = builder.view.resolve(target.as_bytes());
             found.is_ok_and(|found| {
@@ -227,9 +226,9 @@ impl<'t> RuntimeDeps<'t> {
             for make in &fired.rule.make {
                 let kind = if let Some(text) = &make.text {
                     let text = match &**text {
-                        "{passwd}" => rules::passwd(evidence, &users, shell),
-                        "{shadow}" => rules::shadow(evidence, &users),
-                        "{group}" => rules::group(evidence, &users),
+                        "{passwd}" => rules::passwd(facts, &users, shell),
+                        "{shadow}" => rules::shadow(facts, &users),
+                        "{group}" => rules::group(facts, &users),
                         text => text.to_owned(),
                     };
                     Node::inline(0o644, text.into_bytes()).kind
@@ -275,7 +274,7 @@ impl<'t> RuntimeDeps<'t> {
             let by = fired.by.as_ref().map_or_else(String::new, |by| format!("{by}: "));
             let why = match fired.rule.files_only {
                 true => list(&there),
-                false => fired.evidence.clone(),
+                false => fired.evidence.to_string(),
             };
             let text = format!("{by}{what} ({why})");
             notes.push(Note::hint(text, format!("`--with {}` adds it", fired.rule.name)));
@@ -308,8 +307,8 @@ fn list(paths: &[ImagePath]) -> String {
 fn reason(fired: &Fired<'_>) -> Reason {
     Reason::Rule {
         rule: fired.rule.name.as_str().into(),
-        evidence: fired.evidence.as_str().into(),
-        by: fired.by.clone().filter(|by| !by.is_root()),
+        evidence: fired.evidence.clone(),
+        by: fired.by.clone(),
     }
 }
 
@@ -324,7 +323,7 @@ fn take(
         let reason = Reason::Rule {
             rule: fired.rule.name.as_str().into(),
             evidence: one.named.evidence.clone(),
-            by: one.named.by.clone().filter(|by| !by.is_root()),
+            by: one.named.by.clone(),
         };
         builder.add_path_components(&one.path, &one.links, &one.dotdot_dirs)?;
         builder.add(&one.path, reason)?;

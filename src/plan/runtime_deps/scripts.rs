@@ -8,7 +8,7 @@ use crate::{
     elf::{Lookup as _, script::Shebang},
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
-    rules::Evidence,
+    rules::Facts,
 };
 
 /// Bytes of a script that are read.
@@ -28,7 +28,7 @@ const SHELLS: &[&[u8]] = &[b"sh", b"dash", b"bash", b"ash", b"ksh", b"mksh", b"z
 pub(super) fn take_interpreter(
     (script, line): (&ImagePath, &Shebang),
     dirs: &[ImagePath],
-    evidence: &mut Evidence,
+    facts: &mut Facts,
     builder: &mut ImageBuilder<'_>,
 ) -> Result<Vec<ImagePath>, PlanError> {
     // What `env` starts is known by its name; that `env` itself starts it is a matter of how it is
@@ -39,7 +39,7 @@ pub(super) fn take_interpreter(
     };
     if !builder.has(&found.path) {
         builder.take(&found, Reason::Interpreter(script.clone()))?;
-        evidence.programs.insert(path.clone(), found.path);
+        facts.programs.insert(path.clone(), found.path);
         return Ok(vec![path]);
     }
     Ok(Vec::new())
@@ -49,14 +49,14 @@ pub(super) fn take_interpreter(
 /// for. So are they for a script of the user's that asks for one.
 pub(super) fn record_interpreter(
     (script, line): (&ImagePath, &Shebang),
-    evidence: &mut Evidence,
+    facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) {
     let installed = !builder.view.is_own(script);
     if installed
         || (interpreter_name(line).starts_with(b"perl") && uses_perl_packages(script, builder))
     {
-        evidence.scripts.entry(interpreter_name(line).into()).or_insert_with(|| script.clone());
+        facts.scripts.entry(interpreter_name(line).into()).or_insert_with(|| script.clone());
     }
 }
 
@@ -87,7 +87,7 @@ fn uses_perl_packages(script: &ImagePath, builder: &ImageBuilder<'_>) -> bool {
 /// Notes which installed packages a Python script needs, whoever's it is.
 pub(super) fn record_modules(
     (script, line): (&ImagePath, &Shebang),
-    evidence: &mut Evidence,
+    facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) {
     if !interpreter_name(line).starts_with(b"python") {
@@ -95,7 +95,7 @@ pub(super) fn record_modules(
     }
     let Some(text) = text(script, builder) else { return };
     for (module, paths) in python::modules(&text, builder).paths {
-        let known = evidence.modules.entry(module.into()).or_default();
+        let known = facts.modules.entry(module.into()).or_default();
         for path in paths {
             known.entry(path.as_bytes().into()).or_insert_with(|| script.clone());
         }
@@ -106,7 +106,7 @@ pub(super) fn record_modules(
 /// those in the constants of programs: debootstrap's `/usr/share/debootstrap`.
 pub(super) fn record_name_matches(
     script: &ImagePath,
-    evidence: &mut Evidence,
+    facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) {
     if builder.view.is_own(script) {
@@ -118,8 +118,8 @@ pub(super) fn record_name_matches(
         text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH)
     {
         let own = name_match::is_named_after(word, script.file_name());
-        if own && evidence.namesakes.len() < MAX_NAME_MATCHES && builder.view.find(word).is_ok() {
-            evidence.namesakes.entry(word.into()).or_insert_with(|| script.clone());
+        if own && facts.namesakes.len() < MAX_NAME_MATCHES && builder.view.find(word).is_ok() {
+            facts.namesakes.entry(word.into()).or_insert_with(|| script.clone());
         }
     }
 }
@@ -140,7 +140,7 @@ fn interpreter_name(line: &Shebang) -> &[u8] {
 pub(super) fn record_commands(
     (script, line): (&ImagePath, &Shebang),
     dirs: &[ImagePath],
-    evidence: &mut Evidence,
+    facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) {
     if !SHELLS.contains(&interpreter_name(line)) {
@@ -159,7 +159,7 @@ pub(super) fn record_commands(
                 && !builder.has(&found.path)
             {
                 let known = (command.as_bytes().into(), script.clone());
-                evidence.commands.entry(name.into()).or_insert(known);
+                facts.commands.entry(name.into()).or_insert(known);
             }
         }
         let beside = |name: &Vec<u8>| match name.contains(&b'/') {
