@@ -63,11 +63,11 @@
 //! 0 compress   codecs
 //!     imports path
 //!     touches Read/Write only
+//! 0 suggest    the known name that a mistyped one is closest to
+//!     imports –
+//!     touches nothing
 //! 1 tree       Tree (image path → node), Content (where bytes are), overlay, text dump
 //!     imports path, timestamp
-//!     touches nothing
-//! 1 recipe     Buildfile text → Recipe → stages with nothing left to expand
-//!     imports path
 //!     touches nothing
 //! 1 elf        what a loader reads and where it searches: object, cache, closure
 //!     imports path
@@ -78,8 +78,11 @@
 //! 1 trace      what a watched program asked the system for, and what its image lacks
 //!     imports error_kind, path
 //!     touches nothing
-//! 1 image      configuration, manifest, index, names, platforms
-//!     imports digest, timestamp
+//! 1 image      configuration, manifest, index, names, platforms, ports, signals
+//!     imports digest, timestamp, suggest
+//!     touches nothing
+//! 2 recipe     Buildfile text → Recipe → stages with nothing left to expand
+//!     imports path, suggest, image
 //!     touches nothing
 //! 2 archive    tar writer (byte-stable) and reader (hostile input)
 //!     imports error_kind, path, timestamp, compress, tree
@@ -102,7 +105,7 @@
 //!     touches reads through source
 //! 6 build      a recipe's stages → Plan
 //!     imports error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan,
-//!             source
+//!             source, suggest
 //!     touches base images through source
 //! 6 pack       trees → layers
 //!     imports error_kind, path, digest, compress, tree, archive, store, source
@@ -141,6 +144,7 @@ pub mod rules;
 pub mod run;
 pub mod source;
 pub mod store;
+pub mod suggest;
 pub mod timestamp;
 pub mod trace;
 pub mod tree;

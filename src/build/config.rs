@@ -94,14 +94,14 @@ pub(super) fn apply(config: &mut Config, cmd_set: &mut bool, action: &Action) {
             }
         }
         Action::Expose(ports) => {
-            config.exposed_ports.extend(ports.iter().flat_map(|ports| ports.each()));
+            config.exposed_ports.extend(ports.iter().flat_map(|ports| ports.keys()));
         }
         Action::Volume(paths) => config.volumes.extend(paths.iter().cloned()),
         Action::User(user) => config.user = (!user.is_empty()).then(|| user.clone()),
         Action::Workdir(dir) => {
             config.workdir = Some(String::from_utf8_lossy(dir.as_bytes()).into_owned());
         }
-        Action::StopSignal(signal) => config.stop_signal = Some(signal.clone()),
+        Action::StopSignal(signal) => config.stop_signal = Some(signal.to_string()),
         Action::Shell(words) => config.shell = Some(words.clone()),
         Action::Maintainer(name) => config.author = Some(name.clone()),
         Action::Healthcheck(health) => config.healthcheck = Some(check(health)),

@@ -11,9 +11,9 @@ use crate::{
         Recipe,
         fault::Faults,
         source::{Source, Span},
-        values::near,
     },
     source::{SourceError, content::ContentError},
+    suggest,
     tree::capability::CapabilityError,
 };
 
@@ -171,7 +171,7 @@ impl BuildError {
             Cause::NotFound { hint, .. } => hint.clone(),
             Cause::Registry(name) => {
                 let stages = recipe.stages.iter().filter_map(|stage| stage.from.alias.as_deref());
-                let near = near(name, stages.chain(["scratch"]));
+                let near = suggest::closest(name, stages.chain(["scratch"]));
                 near.map(|near| format!("did you mean `{near}`?"))
             }
             _ => None,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Cause;
 use crate::{
     path::{ImagePath, glob::clean, ignore::Ignore},
-    recipe::values::near,
+    suggest::closest,
     tree::Tree,
 };
 
@@ -42,7 +42,9 @@ fn similar(path: &ImagePath, from: &Tree) -> Option<ImagePath> {
         let names: Vec<String> = inside
             .map(|(path, _)| String::from_utf8_lossy(path.file_name()).into_owned())
             .collect();
-        if let Some(near) = near(&String::from_utf8_lossy(name), names.iter().map(String::as_str)) {
+        if let Some(near) =
+            closest(&String::from_utf8_lossy(name), names.iter().map(String::as_str))
+        {
             let rest = path.relative().get(next.relative().len()..).unwrap_or_default();
             let found = at.child(near.as_bytes()).ok()?.join(rest).ok()?;
             return from.get(&found).map(|_| found);

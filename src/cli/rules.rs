@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     plan,
-    recipe::values::near,
     rules::{Choice, Level, Make, Rule, Soft, Table, When},
+    suggest,
 };
 
 /// Bytes of a file of rules.
@@ -29,8 +29,8 @@ pub(super) fn soft(input: &SoftArgs) -> Result<plan::RuleSet, Failure> {
     let table = table(&input.rules)?;
     if let Some(name) = choice.unknown(&table).next() {
         let names = table.rules().iter().map(|rule| rule.name.as_str());
-        let near =
-            near(name, names).map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
+        let near = suggest::closest(name, names)
+            .map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
         return Err(Failure::usage(format!("no rule `{name}`{near}; `imgb rules` lists them")));
     }
     Ok(plan::RuleSet { table, choice })

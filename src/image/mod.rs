@@ -7,7 +7,9 @@
 mod config;
 mod documents;
 mod platform;
+mod port;
 mod reference;
+mod signal;
 
 use std::collections::BTreeMap;
 
@@ -16,7 +18,9 @@ use crate::digest::{DiffId, Digest};
 pub use config::{Config, Healthcheck, History};
 pub use documents::{Descriptor, docker_manifest, index, merge_index};
 pub use platform::Platform;
+pub use port::{PortError, Ports};
 pub use reference::{Reference, ReferenceError};
+pub use signal::{SignalError, StopSignal};
 
 /// How a layer's blob is compressed, which its media type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

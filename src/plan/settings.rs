@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{image::Config, path::ImagePath};
+use crate::{
+    image::{Config, Ports, StopSignal},
+    path::ImagePath,
+};
 
 /// The configuration's fields as the user gave them, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +67,10 @@ impl Settings {
             config.labels.insert(name.into(), value.into());
         }
         for text in &self.expose {
-            config.exposed_ports.insert(port(text)?);
+            let ports: Ports = text.parse().map_err(|_| {
+                wrong("--expose", text, "write PORT or PORT/PROTO: 1 to 65535, tcp, udp or sctp")
+            })?;
+            config.exposed_ports.extend(ports.keys());
         }
         for text in &self.volumes {
             config.volumes.insert(absolute("--volume", text)?);
@@ -85,7 +91,10 @@ impl Settings {
             config.user = Some(user.clone());
         }
         if let Some(signal) = &self.stop_signal {
-            config.stop_signal = Some(stop_signal(signal)?);
+            let valid = signal.parse::<StopSignal>().map_err(|_| {
+                wrong("--stop-signal", signal, "not a signal: write SIGTERM, TERM or 15")
+            })?;
+            config.stop_signal = Some(valid.to_string());
         }
         Ok(())
     }
@@ -123,41 +132,9 @@ fn words(option: &'static str, text: &str) -> Result<Vec<String>, SettingError> 
     shell_words::split(text).map_err(|_| wrong(option, text, "a quote is not closed"))
 }
 
-fn port(text: &str) -> Result<String, SettingError> {
-    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let valid = number.parse::<u16>().is_ok_and(|number| number > 0)
-        && matches!(protocol, "tcp" | "udp" | "sctp");
-    if !valid {
-        return Err(wrong(
-            "--expose",
-            text,
-            "write PORT or PORT/PROTO: 1 to 65535, tcp, udp or sctp",
-        ));
-    }
-    Ok(format!("{}/{protocol}", number.trim_start_matches('0')))
-}
-
 fn absolute(option: &'static str, text: &str) -> Result<String, SettingError> {
     let path = ImagePath::new(text).map_err(|_| wrong(option, text, "no path in an image"))?;
     Ok(path.to_string())
-}
-
-/// A number, or a name with or without `SIG`, as docker takes it (moby `sys/signal`).
-fn stop_signal(text: &str) -> Result<String, SettingError> {
-    const NAMES: &str = " ABRT ALRM BUS CHLD CLD CONT FPE HUP ILL INT IO IOT KILL PIPE POLL PROF PWR QUIT SEGV STKFLT STOP SYS \
-                         TERM TRAP TSTP TTIN TTOU URG USR1 USR2 VTALRM WINCH XCPU XFSZ ";
-    let upper = text.to_ascii_uppercase();
-    let bare = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let real_time = bare.strip_prefix("RTMIN").or_else(|| bare.strip_prefix("RTMAX"));
-    let valid = text.parse::<u8>().is_ok_and(|n| (1..=64).contains(&n))
-        || real_time.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', '-']))
-        || (bare.bytes().all(|b| b.is_ascii_alphanumeric())
-            && NAMES.contains(&format!(" {bare} ")));
-    if valid {
-        Ok(text.into())
-    } else {
-        Err(wrong("--stop-signal", text, "no signal: write SIGTERM, TERM or 15"))
-    }
 }
 
 #[cfg(test)]
@@ -201,6 +178,8 @@ mod tests {
             Settings { cmd: Some("[1]".into()), ..base.clone() },
             Settings { user: Some("a:b:c".into()), ..base.clone() },
             Settings { stop_signal: Some("NOPE".into()), ..base.clone() },
+            Settings { stop_signal: Some("RTMIN+99".into()), ..base.clone() },
+            Settings { expose: vec!["+80".into()], ..base.clone() },
             Settings { workdir: Some("/../x".into()), ..base.clone() },
         ] {
             assert!(apply(&settings).is_err(), "{settings:?}");

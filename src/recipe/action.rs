@@ -1,9 +1,10 @@
 //! What an instruction does, with values in place of variables and paths made absolute.
 
+use crate::image::{Ports, StopSignal};
 use crate::path::ImagePath;
 
 use super::mode::Mode;
-use super::values::{Health, Owner, Ports};
+use super::values::{Health, Owner};
 
 /// One instruction of an [`EvaluatedStage`](super::evaluate::EvaluatedStage).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +44,8 @@ pub enum Action {
     Pack(Pack),
     /// The shell from here on.
     Shell(Vec<String>),
-    /// As it was written.
-    StopSignal(String),
+    /// What an engine sends to stop the program.
+    StopSignal(StopSignal),
     /// A symbolic link.
     Symlink {
         /// What it holds; not empty.

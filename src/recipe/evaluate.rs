@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::path::ImagePath;
+use crate::suggest;
 
 use super::action::{Action, CopyFrom};
 use super::expand::{Budget, Scope};
@@ -15,7 +16,6 @@ use super::fault::{Fault, FaultKind, Faults, Notice, NoticeKind};
 use super::resolve::Resolver;
 use super::source::Span;
 use super::stages::StageNames;
-use super::values::near;
 use super::{Argument, Instruction, Recipe, Stage, Step, Word};
 
 /// PATH where a base image has none: what Docker gives such images.
@@ -443,7 +443,7 @@ impl Evaluator<'_> {
             self.guesses += 1;
             let names = scope.names().chain(declared.iter().map(String::as_str));
             let near = if self.guesses <= MAX_GUESSES {
-                near(&name, names).map(str::to_string)
+                suggest::closest(&name, names).map(str::to_string)
             } else {
                 None
             };

@@ -173,7 +173,7 @@ pub enum FaultKind {
     #[error("{what} is empty")]
     Empty { what: &'static str },
     #[error("`{value}` is not a port: {why}")]
-    Port { value: String, why: &'static str },
+    Port { value: String, why: crate::image::PortError },
     #[error("`{value}` is not a signal")]
     Signal { value: String, near: Option<&'static str> },
     #[error("`{value}` is not a duration{why}")]

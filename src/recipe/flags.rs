@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::suggest;
+
 use super::fault::{Fault, FaultKind};
-use super::values::near;
 use super::{Instruction, Word};
 
 /// What a flag takes.
@@ -83,7 +84,7 @@ impl Flags {
         };
         let known = known(instruction);
         let Some(&(key, takes)) = known.iter().find(|(key, _)| *key == name) else {
-            let near = near(name, known.iter().map(|&(key, _)| key));
+            let near = suggest::closest(name, known.iter().map(|&(key, _)| key));
             return Err(FaultKind::UnknownFlag { instruction, name: name.into(), near });
         };
         let value = match (takes, value) {

@@ -1,6 +1,7 @@
 //! Text → [`Recipe`], or everything that is wrong with it.
 
 use crate::path::ImagePath;
+use crate::suggest;
 
 use super::action::CopyFrom;
 use super::expand::Budget;
@@ -12,7 +13,6 @@ use super::lines::{Logical, Reader};
 use super::resolve::Resolver;
 use super::source::{Source, Span};
 use super::stages::StageNames;
-use super::values::near;
 use super::words::{Json, Rest, json};
 use super::{Argument, Directives, Heredoc, Instruction, Recipe, Stage, Step, Word};
 
@@ -153,7 +153,7 @@ impl Parser<'_> {
         }
         let upper = keyword.text.to_ascii_uppercase();
         let Some(&name) = INSTRUCTIONS.iter().find(|name| **name == upper) else {
-            let near = near(&upper, INSTRUCTIONS.iter().copied());
+            let near = suggest::closest(&upper, INSTRUCTIONS.iter().copied());
             return self
                 .fault(keyword.span, FaultKind::UnknownInstruction { name: keyword.text, near });
         };

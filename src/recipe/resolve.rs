@@ -1,6 +1,7 @@
 //! One instruction → its [`Action`]; also the check of the values that a text alone can tell,
 //! before any variable is known.
 
+use crate::image::{Ports, SignalError, StopSignal};
 use crate::path::glob::{Glob, clean, has_wildcard};
 use crate::path::{ImagePath, PathError};
 
@@ -9,7 +10,7 @@ use super::expand::{self, Budget, Scope};
 use super::fault::{Fault, FaultKind};
 use super::mode::Mode;
 use super::source::Span;
-use super::values::{Owner, Ports, signal};
+use super::values::Owner;
 use super::{Argument, Command, Heredoc, Instruction, Pair, Transfer, TransferSource, Word};
 
 /// What `--from` was found to name, or why it names nothing.
@@ -232,7 +233,7 @@ impl Resolver<'_> {
             // One variable may hold several ports.
             let text = this.expand(word)?;
             let ports = text.split_whitespace().map(|value| {
-                let ports = Ports::parse(value);
+                let ports = Ports::parse_published(value);
                 ports
                     .map_err(|why| {
                         this.fault(word.span, FaultKind::Port { value: value.into(), why });
@@ -244,15 +245,14 @@ impl Resolver<'_> {
         Some(lists?.concat())
     }
 
-    fn signal(&mut self, word: &Word) -> Option<String> {
+    fn signal(&mut self, word: &Word) -> Option<StopSignal> {
         let value = self.expand(word)?;
-        match signal(&value) {
-            Ok(()) => Some(value),
-            Err(near) => {
-                self.fault(word.span, FaultKind::Signal { value, near });
-                None
-            }
-        }
+        let signal = value.parse::<StopSignal>();
+        signal
+            .map_err(|SignalError { suggestion }| {
+                self.fault(word.span, FaultKind::Signal { value, near: suggestion });
+            })
+            .ok()
     }
 
     fn volume(&mut self, word: &Word) -> Option<String> {

@@ -61,7 +61,7 @@ impl<'a> StageNames<'a> {
         let number = target.parse().ok().filter(|&number| number < self.count);
         number.ok_or_else(|| {
             let near =
-                super::values::near(target, self.by_name.keys().copied()).map(str::to_string);
+                crate::suggest::closest(target, self.by_name.keys().copied()).map(str::to_string);
             FaultKind::Target { name: target.into(), near }
         })
     }

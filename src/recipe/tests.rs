@@ -129,7 +129,7 @@ fn show(action: &Action) -> String {
         Action::Entrypoint(words) => format!("entrypoint {words:?}"),
         Action::Env(list) => format!("env {}", pairs(list)),
         Action::Expose(ports) => {
-            let ports: Vec<String> = ports.iter().flat_map(|ports| ports.each()).collect();
+            let ports: Vec<String> = ports.iter().flat_map(|ports| ports.keys()).collect();
             format!("expose {}", ports.join(" "))
         }
         Action::Healthcheck(health) => show_health(health),

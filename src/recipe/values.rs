@@ -1,111 +1,6 @@
 //! The values of instructions: what Docker's config holds, read strictly.
 
-use std::fmt;
-
 use super::Command;
-
-/// Ports that EXPOSE names: as text, `80/tcp`, one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ports {
-    /// The first.
-    pub first: u16,
-    /// The last; not below the first.
-    pub last: u16,
-    /// Which kind.
-    pub protocol: Protocol,
-}
-
-/// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "they are their own names")]
-pub enum Protocol {
-    Tcp,
-    Udp,
-    Sctp,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Sctp => "sctp",
-        })
-    }
-}
-
-impl Ports {
-    /// Reads `80`, `80/udp` or `8000-8010/tcp`. As Docker, it takes `IP:HOST:` and `HOST:` before
-    /// it and does nothing with them.
-    ///
-    /// # Errors
-    /// What is wrong, as a fragment.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let (host, container) = text.rsplit_once(':').unwrap_or(("", text));
-        let (range, protocol) = container.split_once('/').unwrap_or((container, ""));
-        let protocol = match protocol.to_ascii_lowercase().as_str() {
-            "" | "tcp" => Protocol::Tcp,
-            "udp" => Protocol::Udp,
-            "sctp" => Protocol::Sctp,
-            _ => return Err("the protocol is tcp, udp or sctp"),
-        };
-        let (first, last) = port_range(range)?;
-        let host_port = host.rsplit_once(':').map_or(host, |(_, port)| port);
-        if !host_port.is_empty() {
-            let (from, to) = port_range(host_port)?;
-            if first != last && to - from != last - first {
-                return Err("the ranges are not of the same length");
-            }
-        }
-        Ok(Self { first, last, protocol })
-    }
-
-    /// One text a port, as the config's `ExposedPorts` has them.
-    pub fn each(self) -> impl Iterator<Item = String> {
-        (self.first..=self.last).map(move |port| format!("{port}/{}", self.protocol))
-    }
-}
-
-fn port_range(text: &str) -> Result<(u16, u16), &'static str> {
-    let port = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|_| digits).ok_or("a port is a number from 0 to 65535")
-    };
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (port(first)?, port(last)?);
-    if last < first {
-        return Err("the range runs backwards");
-    }
-    Ok((first, last))
-}
-
-/// Signals that have a name of their own on Linux, without `SIG`.
-const SIGNALS: &[&str] = &[
-    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL",
-    "PIPE", "POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP",
-    "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX",
-];
-
-/// Whether STOPSIGNAL may name it so: a number up to 64, or a name in any case with or without
-/// `SIG`.
-///
-/// # Errors
-/// The name that was perhaps meant.
-pub fn signal(text: &str) -> Result<(), Option<&'static str>> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().ok().filter(|number| (1..=64).contains(number)).map(drop).ok_or(None);
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let real_time = |prefix, most| {
-        let offset: Option<u32> = name.strip_prefix(prefix).and_then(|number| number.parse().ok());
-        offset.is_some_and(|offset| (1..=most).contains(&offset))
-    };
-    if SIGNALS.contains(&name) || real_time("RTMIN+", 15) || real_time("RTMAX-", 14) {
-        return Ok(());
-    }
-    Err(near(name, SIGNALS.iter().copied()))
-}
 
 /// Nanoseconds that a duration such as `1m30s` or `1.5h` stands for.
 ///
@@ -225,90 +120,9 @@ pub fn names_secret(name: &str) -> bool {
     any(SECRET) && !any(HARMLESS)
 }
 
-/// The one of `names` that `word` is nearly: at most two letters are wrong, and less than half of
-/// them.
-pub fn near<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_ascii_uppercase();
-    let length = word.chars().count();
-    let distances =
-        names.into_iter().filter(|name| name.len().abs_diff(word.len()) <= 2).filter_map(|name| {
-            let distance = distance(&word, &name.to_ascii_uppercase());
-            (length <= 40 && distance <= 2 && distance * 2 < length.max(2))
-                .then_some((distance, name))
-        });
-    // The first of equals, so that the answer does not hang on chance.
-    distances.min_by_key(|&(distance, _)| distance).map(|(_, name)| name)
-}
-
-/// Letters to add, to drop, to change or to swap with a neighbour (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let same = a[i - 1] == b[j - 1];
-                let change = rows[i - 1][j - 1] + usize::from(!same);
-                let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-                let swap = if swapped { rows[i - 2][j - 2] + 1 } else { usize::MAX };
-                change.min(swap).min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1)
-            };
-        }
-    }
-    rows[a.len()][b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_ports() {
-        let each =
-            |text: &str| Ports::parse(text).map(|ports| ports.each().collect::<Vec<_>>().join(" "));
-        for (text, wanted) in [
-            ("80", "80/tcp"),
-            ("80/UDP", "80/udp"),
-            ("9-11/sctp", "9/sctp 10/sctp 11/sctp"),
-            ("0", "0/tcp"),
-            ("8080:80", "80/tcp"),
-            ("127.0.0.1:1-2:3-4", "3/tcp 4/tcp"),
-            ("1-9:80", "80/tcp"),
-            ("80/", "80/tcp"),
-        ] {
-            assert_eq!(each(text).unwrap(), wanted, "{text}");
-        }
-        for text in [
-            "",
-            "x",
-            "65536",
-            "-1",
-            "1-",
-            "2-1",
-            "80/foo",
-            "+80",
-            "80/tcp/udp",
-            "1-2:3-9",
-            "80:",
-            ":x:80",
-        ] {
-            assert!(each(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn knows_signals() {
-        for text in ["SIGKILL", "kill", "Sigterm", "9", "64", "SIGRTMIN+3", "rtmax-14", "SIGRTMAX"]
-        {
-            assert_eq!(signal(text), Ok(()), "{text}");
-        }
-        for text in ["", "0", "65", "FOO", "SIGRTMIN+16", "SIGRTMAX-0", "-9", "SIGSIGKILL"] {
-            assert!(signal(text).is_err(), "{text}");
-        }
-        assert_eq!(signal("SIGTEMR"), Err(Some("TERM")));
-    }
 
     #[test]
     fn reads_durations() {
@@ -349,17 +163,6 @@ mod tests {
         }
         for name in ["KEYBOARD", "PUBLIC_KEY", "PASSWORD_FILE", "AUTHOR", "TOKEN_VERSION", "A"] {
             assert!(!names_secret(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn guesses_what_was_meant() {
-        let guess = |word| near(word, ["COPY", "CMD", "ADD", "ENTRYPOINT"]);
-        assert_eq!(guess("COPPY"), Some("COPY"));
-        assert_eq!(guess("ocpy"), Some("COPY"));
-        assert_eq!(guess("ENTRPOINT"), Some("ENTRYPOINT"));
-        for word in ["XYZ", "A", "", "FOO", "C"] {
-            assert_eq!(guess(word), None, "{word}");
         }
     }
 }

@@ -82,7 +82,8 @@ fn the_escape_directive_holds_for_words_and_lines() {
 fn refuses_values_that_docker_refuses() {
     for (text, wanted) in [
         ("EXPOSE 80/foo", "`80/foo` is not a port: the protocol is tcp, udp or sctp"),
-        ("EXPOSE 70000", "`70000` is not a port: a port is a number from 0 to 65535"),
+        ("EXPOSE 70000", "`70000` is not a port: a port is a number from 1 to 65535"),
+        ("EXPOSE 0", "`0` is not a port: a port is a number from 1 to 65535"),
         ("EXPOSE 10-8", "`10-8` is not a port: the range runs backwards"),
         ("EXPOSE", "EXPOSE needs a port"),
         ("STOPSIGNAL 0", "`0` is not a signal"),

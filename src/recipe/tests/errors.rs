@@ -49,7 +49,7 @@ COPY has no flag `--form`
   |      ^^^^^^^^
 hint: did you mean `--from`?
 
-`70000` is not a port: a port is a number from 0 to 65535
+`70000` is not a port: a port is a number from 1 to 65535
  --> Buildfile:8:11
   |
 8 | EXPOSE 80 70000
@@ -158,7 +158,7 @@ fn refuses_what_depends_on_values() {
         ("FROM scratch\nLABEL x=\"${a:?set a}\"", "variable `a`: set a"),
         (
             "FROM scratch\nARG a=x\nEXPOSE $a",
-            "`x` is not a port: a port is a number from 0 to 65535",
+            "`x` is not a port: a port is a number from 1 to 65535",
         ),
         ("FROM scratch\nARG a=../b\nCOPY $a /", "`../b` is outside the context"),
         ("# escape=\\\n# escape=\\\nFROM scratch", "the parser directive `escape` is given twice"),

@@ -47,7 +47,7 @@ fn long_lines_and_many_lines() {
         ("FROM scratch\nLABEL a=", "\"$a"),
         ("FROM scratch\nCOPY ", "<<A "),
         ("FROM scratch\n", "COPY <<A /\nA\n"),
-        ("FROM scratch\n", "EXPOSE 0-65535\n"),
+        ("FROM scratch\n", "EXPOSE 1-65535\n"),
         ("FROM scratch\n", "FOO\n"),
         ("FROM scratch\n", "ARG SECRET\n"),
         ("FROM scratch\nENV A=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n", "ENV B=${A##*x*x*x*x*y}\n"),
