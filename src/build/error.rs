@@ -6,7 +6,7 @@ use crate::{
     error_kind::ErrorKind,
     oci::{ImageError, NameError},
     path::{ImagePath, glob::GlobError},
-    plan::{PlanError, ResolveError},
+    plan::PlanError,
     recipe::{
         Recipe,
         fault::Faults,
@@ -14,7 +14,7 @@ use crate::{
     },
     source::{SourceError, content::ContentError},
     suggest,
-    tree::capability::CapabilityError,
+    tree::{ResolveError, capability::CapabilityError},
 };
 
 /// Why a recipe cannot be built. As text: what is wrong, then the line.

@@ -12,7 +12,7 @@ use crate::{
     path::ImagePath,
     plan::{self, PlanError, Reasons},
     source::{HostView, Input, InputKind},
-    tree::{Change, Kind, Node, Tree},
+    tree::{Change, Kind, Node, Tree, resolve::destination},
 };
 
 /// Decides what `inputs` add to the image that `name` calls: they go through its links, and what
@@ -89,8 +89,8 @@ fn place(input: Input, whole: &Tree, stage: &Stage) -> Result<Input, Cause> {
         // A directory over a link to one, `bin/` over `/bin -> usr/bin`, is that directory.
         let is_link = matches!(whole.get(&path).map(|old| &old.kind), Some(Kind::Symlink(_)));
         if is_link && node.is_directory() {
-            let real = plan::real_path(&path, |path| whole.get(path)).ok();
-            if real.is_some_and(|real| whole.get(&real).is_some_and(Node::is_directory)) {
+            let real = destination(&path, |path| whole.get(path)).ok();
+            if real.is_some_and(|real| whole.get(&real.path).is_some_and(Node::is_directory)) {
                 continue;
             }
         }

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use super::Cause;
 use crate::{
     path::ImagePath,
-    plan::{self, real_path},
     recipe::action::Dest,
     timestamp::Timestamp,
-    tree::{Kind, Node, Tree},
+    tree::{Kind, Node, ResolveError, Tree, resolve::destination},
 };
 
 /// Files on their way into an image.
@@ -45,7 +44,9 @@ impl<'a> Overlay<'a> {
     }
 
     fn real(&self, path: &ImagePath) -> Result<ImagePath, Cause> {
-        real_path(path, |path| self.get(path))
+        let resolved = destination(path, |path| self.get(path));
+        resolved
+            .map(|resolved| resolved.path)
             .map_err(|why| Cause::Destination { path: path.clone(), why })
     }
 
@@ -101,7 +102,7 @@ impl<'a> Overlay<'a> {
             match self.get(&path).map(|node| &node.kind) {
                 Some(Kind::Directory) => {}
                 Some(_) => {
-                    let why = plan::ResolveError::Blocked(path.clone());
+                    let why = ResolveError::NotADirectory(path.clone());
                     return Err(Cause::Destination { path: dir.clone(), why });
                 }
                 None => {

@@ -19,11 +19,8 @@ use crate::{
         read::{self, Whiteouts},
         spool,
     },
-    elf::FindError,
-    path::ImagePath,
-    source::resolve::{Resolved, Step},
     store::Extent,
-    tree::{Content, Kind, Tree},
+    tree::{Content, ResolveError, Tree},
 };
 
 /// Bytes of a document that are read: the limit of containers/image and of most registries.
@@ -141,18 +138,10 @@ fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<Part>, Im
 /// Links are followed among the members alone: old `docker save` links a layer that several images
 /// have.
 fn in_archive(file: &Arc<File>, tree: &Tree, path: &str) -> Result<Option<Part>, ImageError> {
-    let mut step = |path: &ImagePath| match tree.get(path).map(|node| &node.kind) {
-        Some(Kind::Directory) => Ok(Step::Directory),
-        Some(Kind::Symlink(target)) => Ok(Step::Link(target[..].into())),
-        Some(Kind::File(_) | Kind::Special(_)) => Ok(Step::Leaf),
-        // Archives need not have entries for directories.
-        None if tree.below(path).next().is_some() => Ok(Step::Directory),
-        None => Err(FindError::Missing),
-    };
-    let resolved = match Resolved::root().follow(path.as_bytes(), &mut step) {
+    let resolved = match tree.resolve(path.as_bytes()) {
         Ok(resolved) => resolved,
-        Err(FindError::Missing) => return Ok(None),
-        Err(_) => return Err(ImageError::document(path, "links without end")),
+        Err(ResolveError::Loop) => return Err(ImageError::document(path, "links without end")),
+        Err(_) => return Ok(None),
     };
     match tree.get(&resolved.path).and_then(|node| node.file()) {
         Some(member) => match &member.content {

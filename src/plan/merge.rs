@@ -2,13 +2,10 @@
 
 use super::{PlanError, Reason, Reasons};
 use crate::{
-    path::ImagePath,
+    path::{ImagePath, PathError},
     source::{Input, InputKind, content},
-    tree::{FileNode, Kind, Node, Tree},
+    tree::{FileNode, Kind, Node, ResolveError, Tree, resolve::destination},
 };
-
-/// Links followed in one path, as in the kernel (`MAXSYMLINKS`).
-const MAX_LINKS: usize = 40;
 
 /// The inputs' trees over each other, and which input brought each path. A later input may add
 /// below an earlier one's directories, through its links too. A single input's tree is taken out of
@@ -62,8 +59,11 @@ impl Merged<'_> {
             Some((known, real)) if *known == parent => real.clone(),
             _ => {
                 let real = resolve(&self.tree, &parent).map_err(|error| match error {
-                    ResolveError::Loop => PlanError::LinkLoop(path.clone()),
-                    ResolveError::Blocked(at) => self.conflict(number, at),
+                    ResolveError::NotADirectory(at) => self.conflict(number, at),
+                    ResolveError::TooLong => {
+                        PlanError::Path { path: path.clone(), source: PathError::TooLong }
+                    }
+                    _ => PlanError::LinkLoop(path.clone()),
                 })?;
                 self.parent = Some((parent, real.clone()));
                 real
@@ -117,67 +117,10 @@ fn same_bytes(a: &FileNode, b: &FileNode) -> bool {
     })
 }
 
-/// Why a path leads nowhere in a tree.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ResolveError {
-    /// Too many links.
-    #[error("too many symbolic links")]
-    Loop,
-    /// A file stands where a directory is needed.
-    #[error("`{0}` is no directory")]
-    Blocked(ImagePath),
-}
-
-/// Where `path` really is in `tree`, every link followed; what is not there is taken to be what it
-/// says.
+/// Where the directory `path` really is in `tree`, every link followed; what is not there is taken
+/// to be what it says.
 pub(super) fn resolve(tree: &Tree, path: &ImagePath) -> Result<ImagePath, ResolveError> {
-    let here = real_path(path, |path| tree.get(path))?;
-    match tree.get(&here).map(|node| &node.kind) {
-        Some(Kind::File(_) | Kind::Special(_)) => Err(ResolveError::Blocked(here)),
-        _ => Ok(here),
-    }
-}
-
-/// Where `path` really is among the nodes that `get` gives, every link followed inside the root;
-/// what is not there is taken to be what it says. Any kind of file may stand at its end.
-///
-/// # Errors
-/// [`ResolveError`]
-pub fn real_path<'a>(
-    path: &ImagePath,
-    get: impl Fn(&ImagePath) -> Option<&'a Node>,
-) -> Result<ImagePath, ResolveError> {
-    let mut rest: Vec<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
-    rest.reverse();
-    let (mut here, mut links) = (ImagePath::root(), 0);
-    while let Some(name) = rest.pop() {
-        if name == b".." {
-            here = here.parent().unwrap_or(here);
-            continue;
-        }
-        // The components of a path and of a link's target are valid by themselves; too long a whole
-        // is a loop.
-        let next = here.join(&name).map_err(|_| ResolveError::Loop)?;
-        match get(&next).map(|node| &node.kind) {
-            Some(Kind::Symlink(target)) => {
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(ResolveError::Loop);
-                }
-                if target.starts_with(b"/") {
-                    here = ImagePath::root();
-                }
-                let parts =
-                    target.split(|&b| b == b'/').filter(|part| !part.is_empty() && *part != b".");
-                rest.extend(parts.rev().map(<[u8]>::to_vec));
-            }
-            Some(Kind::File(_) | Kind::Special(_)) if !rest.is_empty() => {
-                return Err(ResolveError::Blocked(next));
-            }
-            Some(Kind::File(_) | Kind::Special(_)) | Some(Kind::Directory) | None => here = next,
-        }
-    }
-    Ok(here)
+    destination(path, |path| tree.get(path))?.directory()
 }
 
 #[cfg(test)]

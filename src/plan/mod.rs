@@ -30,7 +30,6 @@ use crate::{
 
 pub use deps::deps;
 pub use make::make;
-pub use merge::{ResolveError, real_path};
 pub use reason::{Reason, Reasons};
 pub use render::{json, text};
 pub use runtime_deps::RuleSet;

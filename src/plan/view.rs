@@ -10,11 +10,8 @@ use std::{
 use crate::{
     elf::{FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
     path::ImagePath,
-    source::{
-        HostView, InputOptions, content,
-        resolve::{Resolved, Step},
-    },
-    tree::{Content, FileNode, Kind, Node, Tree},
+    source::{HostView, InputOptions, content},
+    tree::{Content, FileNode, Kind, Node, Resolved, Step, Tree},
 };
 
 /// The inputs' tree over a sysroot. Where the inputs have a directory and the sysroot a link to one

@@ -17,9 +17,8 @@ use rustix::{
 use crate::{
     elf::{FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
     path::ImagePath,
-    source::resolve::{Resolved, Step},
     timestamp::Timestamp,
-    tree::{Content, FileNode, HostFile, Kind, Meta, Node, Special},
+    tree::{Content, FileNode, HostFile, Kind, Meta, Node, ResolveError, Resolved, Special, Step},
 };
 
 /// A directory of the host, seen as `/`. What was looked up once is remembered: a `HostView` is one
@@ -293,6 +292,17 @@ impl Lookup for HostView {
         names.retain(|name| !matches!(&**name, b"." | b".."));
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+impl From<ResolveError> for FindError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Loop | ResolveError::OutOfSteps => Self::Loop,
+            ResolveError::Missing | ResolveError::NotADirectory(_) | ResolveError::TooLong => {
+                Self::Missing
+            }
+        }
     }
 }
 

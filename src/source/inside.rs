@@ -7,14 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    content,
-    resolve::{Resolved, Step},
-};
+use super::content;
 use crate::{
     elf::{self, FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
     path::ImagePath,
-    tree::{FileNode, Identity, Kind, Node, Tree},
+    tree::{FileNode, Identity, Kind, Node, Resolved, Step, Tree},
 };
 
 /// A tree as a root. Directories that the tree has no node for are there all the same, as an engine

@@ -8,7 +8,6 @@ pub mod host;
 mod inside;
 mod misplaced_dependency;
 mod request;
-pub mod resolve;
 mod tarball;
 mod worker_pool;
 

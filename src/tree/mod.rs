@@ -4,6 +4,7 @@
 pub mod capability;
 mod dump;
 mod overlay;
+pub mod resolve;
 
 use std::{
     collections::{BTreeMap, btree_map},
@@ -16,6 +17,7 @@ use std::{
 use crate::{path::ImagePath, timestamp::Timestamp};
 
 pub use overlay::Change;
+pub use resolve::{ResolveError, Resolved, Step};
 
 /// Files by path, in byte order, which puts a directory before what is in it: the order of a
 /// layer's tar. The root itself has no node, since no engine lets an image set its mode or owner. A

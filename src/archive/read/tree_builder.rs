@@ -11,11 +11,8 @@ use super::{Contents, Fault, Limits, Whiteouts, members::Member};
 use crate::{
     path::{ImagePath, PathError},
     timestamp::Timestamp,
-    tree::{Archive, Content, FileNode, Kind, Meta, Node, Special},
+    tree::{Archive, Content, FileNode, Kind, Meta, Node, ResolveError, Resolved, Special, Step},
 };
-
-/// Links followed on the way to one entry, as in the kernel (path_resolution(7)).
-const MAX_LINKS: u32 = 40;
 
 /// Path components looked up, on average for an entry. An honest archive needs a dozen; one that is
 /// all chains of links into deep directories would need thousands.
@@ -117,47 +114,25 @@ impl TreeBuilder {
         }
     }
 
-    /// Where `dir` leads: every component that is a symbolic link followed inside the tree.
+    /// Where the directory `dir` leads: every link followed inside the tree. Directories that are
+    /// not there are made.
     fn resolve(&mut self, dir: &ImagePath) -> Result<ImagePath, Fault> {
         if dir.is_root() || self.is_directory(dir) {
             return Ok(dir.clone());
         }
-        let mut todo: Vec<Vec<u8>> = dir.components().map(<[u8]>::to_vec).collect();
-        todo.reverse();
-        let mut at = ImagePath::root();
-        let mut links = 0;
-        while let Some(part) = todo.pop() {
-            self.steps = self.steps.checked_sub(1).ok_or(Fault::TooMany("links to follow"))?;
-            if part == b".." {
-                at = at.parent().unwrap_or_else(ImagePath::root);
-                continue;
+        let Self { contents, implied, path_bytes, max_path_bytes, .. } = self;
+        let mut lstat = |path: &ImagePath| {
+            if let Some(node) = contents.change.tree.get(path) {
+                return Ok(Step::from(node));
             }
-            let next = at.join(&part)?;
-            match self.contents.change.tree.get(&next).map(|node| &node.kind) {
-                Some(Kind::Directory) => at = next,
-                Some(Kind::Symlink(target)) => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Err(Fault::Loop);
-                    }
-                    if target.starts_with(b"/") {
-                        at = ImagePath::root();
-                    }
-                    let parts = target.split(|&byte| byte == b'/');
-                    todo.extend(
-                        parts.filter(|part| !matches!(*part, b"" | b".")).rev().map(<[u8]>::to_vec),
-                    );
-                }
-                Some(_) => return Err(Fault::NotADirectory(next)),
-                None => {
-                    if self.implied.insert(next.clone()) {
-                        self.count(&next)?;
-                    }
-                    at = next;
-                }
+            if implied.insert(path.clone()) {
+                count(path, path_bytes, *max_path_bytes)?;
             }
-        }
-        Ok(at)
+            Ok(Step::Directory)
+        };
+        let resolved =
+            Resolved::root().follow_within::<Fault>(dir.relative(), &mut self.steps, &mut lstat)?;
+        Ok(resolved.directory()?)
     }
 
     /// Whether `path` is a directory, in its own right: nothing stands below a link in the tree, so
@@ -171,8 +146,7 @@ impl TreeBuilder {
 
     /// Adds to the bytes of paths that are held.
     fn count(&mut self, path: &ImagePath) -> Result<(), Fault> {
-        self.path_bytes += path.as_bytes().len() as u64;
-        if self.path_bytes > self.max_path_bytes { Err(Fault::TooMany("paths")) } else { Ok(()) }
+        count(path, &mut self.path_bytes, self.max_path_bytes)
     }
 
     /// The node that `member` is; `None` for a link to itself.
@@ -234,6 +208,24 @@ impl TreeBuilder {
         let implied = dir.join(b"\x01").ok().and_then(|least| self.implied.range(least..).next());
         !implied.is_some_and(|path| path.is_within(dir))
             && self.contents.change.tree.below(dir).next().is_none()
+    }
+}
+
+/// Adds the length of `path` to `sum`, which may not exceed `limit`.
+fn count(path: &ImagePath, sum: &mut u64, limit: u64) -> Result<(), Fault> {
+    *sum += path.as_bytes().len() as u64;
+    if *sum > limit { Err(Fault::TooMany("paths")) } else { Ok(()) }
+}
+
+impl From<ResolveError> for Fault {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::NotADirectory(path) => Self::NotADirectory(path),
+            ResolveError::Missing => Self::Empty,
+            ResolveError::Loop => Self::Loop,
+            ResolveError::TooLong => Self::Path(PathError::TooLong),
+            ResolveError::OutOfSteps => Self::TooMany("links to follow"),
+        }
     }
 }
 

@@ -10,8 +10,7 @@ use crate::{
     },
     plan::builder::ImageBuilder,
     rules::{NamedBy, Rule},
-    source::resolve::Resolved,
-    tree::{Content, Kind, Node},
+    tree::{Content, Kind, Node, Resolved},
 };
 
 /// Paths that one rule may add.
