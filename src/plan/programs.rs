@@ -33,21 +33,10 @@ impl Programs {
 /// library. The front of any other file is not read.
 pub(super) fn find(tree: &Tree, lookup: &dyn Lookup) -> Programs {
     let mut programs = Programs::default();
-    for (path, node) in tree.iter().filter(|(path, node)| may_run(path, node)) {
+    for (path, node) in tree.iter().filter(|(path, node)| node.may_be_code(path)) {
         look(&mut programs, path, node, lookup);
     }
     programs
-}
-
-fn may_run(path: &ImagePath, node: &Node) -> bool {
-    let named_like_a_library = || {
-        let name = path.file_name();
-        name.ends_with(b".node")
-            || name.ends_with(b".so")
-            || memchr::memmem::find(name, b".so.").is_some()
-    };
-    node.file().is_some_and(|file| file.len >= 4)
-        && (node.meta.mode & 0o111 != 0 || named_like_a_library())
 }
 
 fn look(programs: &mut Programs, path: &ImagePath, node: &Node, lookup: &dyn Lookup) {

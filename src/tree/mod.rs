@@ -1,8 +1,10 @@
 //! A file tree as a value: image path → node. It says where bytes are and never holds or reads
 //! them.
 
+pub mod accounts;
 pub mod capability;
 mod dump;
+mod executable;
 mod overlay;
 pub mod resolve;
 
@@ -16,6 +18,7 @@ use std::{
 
 use crate::{path::ImagePath, timestamp::Timestamp};
 
+pub use accounts::Accounts;
 pub use overlay::Change;
 pub use resolve::{ResolveError, Resolved, Step};
 

@@ -1,6 +1,9 @@
 //! The closure's files → evidence.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     name_match,
@@ -14,15 +17,16 @@ use crate::{
     plan::{PlanOptions, View},
     rules::{Account, Facts, Libc, LibcKind, Table, Wanted},
     source::content,
-    tree::FileNode,
+    tree::{
+        FileNode,
+        accounts::{self, Accounts, UserEntry},
+    },
 };
 
 /// Bytes of an object's constants in memory at a time.
 const WINDOW: usize = 1 << 20;
 /// Bytes of constants that are searched in one object.
 const MAX_CONSTANTS: u64 = 256 << 20;
-/// Bytes of passwd(5) and group(5) that are read.
-const MAX_ACCOUNTS: usize = 1 << 20;
 
 /// A library that an object opens: whose data names it, the name, the path that it leads to.
 pub(super) type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
@@ -275,27 +279,21 @@ fn glibc_version(object: &Object) -> Option<(u32, u32)> {
     versions.max()
 }
 
-type Accounts =
-    (std::collections::BTreeMap<String, Account>, std::collections::BTreeMap<String, u32>);
-
-/// The sysroot's accounts and groups: names and numbers, no passwords.
-fn accounts(view: &View<'_>) -> Accounts {
-    let text = |path: &[u8]| {
-        let bytes = view.find(path).ok().and_then(|found| view.read(&found, MAX_ACCOUNTS).ok());
-        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+/// The sysroot's accounts and groups: names and numbers, no passwords. Of two entries with one name
+/// the first counts.
+fn accounts(view: &View<'_>) -> (BTreeMap<String, Account>, BTreeMap<String, u32>) {
+    let read = |path: &str| {
+        let found = view.find(path.as_bytes()).ok()?;
+        view.read(&found, accounts::MAX_TABLE).ok()
     };
-    let (passwd, group) = (text(b"/etc/passwd"), text(b"/etc/group"));
-    let account = |line: &str| {
-        let fields: Vec<&str> = line.split(':').collect();
-        let &[name, _, uid, gid, _, home, ..] = &fields[..] else { return None };
-        Some((
-            name.to_owned(),
-            Account { uid: uid.parse().ok()?, gid: gid.parse().ok()?, home: home.into() },
-        ))
+    let [passwd, group] =
+        ["/etc/passwd", "/etc/group"].map(|table| read(table).unwrap_or_default());
+    let tables = Accounts::parse(&passwd, &group);
+    let account = |user: UserEntry| {
+        Some((user.name, Account { uid: user.uid?, gid: user.gid?, home: user.home? }))
     };
-    let group_of = |line: &str| {
-        let mut fields = line.split(':');
-        Some((fields.next()?.to_owned(), fields.nth(1)?.parse().ok()?))
-    };
-    (passwd.lines().filter_map(account).collect(), group.lines().filter_map(group_of).collect())
+    // A map keeps the last of equal names.
+    let users = tables.users.into_iter().rev().filter_map(account).collect();
+    let groups = tables.groups.into_iter().rev();
+    (users, groups.filter_map(|group| Some((group.name, group.gid?))).collect())
 }
