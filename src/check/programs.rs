@@ -12,7 +12,6 @@ use crate::{
     image::Platform,
     path::ImagePath,
     source::content,
-    tree::Node,
 };
 
 /// Which programs the image has to be able to start.
@@ -121,7 +120,7 @@ impl Proof<'_> {
     fn find_others(&mut self) -> Others {
         let mut others = Others::default();
         for (path, node) in self.view.tree() {
-            let Some(file) = node.file().filter(|file| file.len >= 4 && may_run(path, node)) else {
+            let Some(file) = node.file().filter(|_| node.may_be_code(path)) else {
                 continue;
             };
             if self.on_the_way.contains(path) {
@@ -231,14 +230,4 @@ impl Proof<'_> {
             || matches!((&*wanted.architecture, architecture), ("amd64", "386") | ("arm64", "arm"));
         (!runs).then(|| Finding::Machine { path: path.clone(), machine, platform: wanted.clone() })
     }
-}
-
-fn may_run(path: &ImagePath, node: &Node) -> bool {
-    let name = path.file_name();
-    let like_a_library = || {
-        name.ends_with(b".node")
-            || name.ends_with(b".so")
-            || name.windows(4).any(|part| part == b".so.")
-    };
-    node.meta.mode & 0o111 != 0 || like_a_library()
 }
