@@ -106,12 +106,7 @@ pub fn build(recipe: &Recipe, options: &BuildOptions) -> Result<Built, BuildErro
     let target = outline.needed.last().map(|needed| needed.index);
     let stage = target.and_then(|target| builder.stages.remove(&target));
     let Some(mut stage) = stage else { return Err(BuildError::at(recipe, None, Cause::Nothing)) };
-    options
-        .plan
-        .settings
-        .apply(&mut stage.config)
-        .map_err(plan::PlanError::from)
-        .map_err(|error| BuildError::at(recipe, None, Cause::Plan(error)))?;
+    options.plan.settings.apply(&mut stage.config);
     let mut notices = recipe.notices.clone();
     notices.extend(outline.notices);
     notices.extend(evaluation.notices);

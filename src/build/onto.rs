@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     path::ImagePath,
-    plan::{self, PlanError, Reasons},
+    plan::{self, Reasons},
     source::{HostView, Input, InputKind},
     tree::{Change, Kind, Node, Tree, resolve::destination},
 };
@@ -60,7 +60,7 @@ fn inner(
     if let Some(path) = entrypoint {
         (stage.config.entrypoint, stage.config.cmd) = (Some(vec![path]), None);
     }
-    base_context.plan.settings.apply(&mut stage.config).map_err(PlanError::from)?;
+    base_context.plan.settings.apply(&mut stage.config);
     if let Some(dir) = stage.config.workdir.clone().and_then(|dir| ImagePath::new(dir).ok()) {
         let mut overlay = Overlay::new(&stage.tree, (0, 0), stage.mtime);
         overlay.directory(&dir)?;

@@ -1,88 +1,76 @@
-//! `imgb check`: what the proof found, for people and for programs.
+//! `imgb check`.
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    image_args::{CheckArgs, ImageArgs},
-    pack::scratch,
-    progress::line,
-    report::{Failure, print},
+    failure::Failure,
+    options::image::ImageArgs,
+    refusal::cannot_start,
+    terminal::{print_data, print_message},
+    values,
 };
 use crate::{
-    archive::spool,
     check::{self, Finding, Report, Start},
-    error_kind::ErrorKind,
-    image::Platform,
-    oci::{self, Image, ImageName},
+    oci::Image,
     path::glob::Glob,
 };
 
-/// What to do about an image that cannot start.
-const HINT: &str = "write it all the same with `--no-check`";
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb check myapp.tar\n  \
+    imgb check oci:layout:1.0 --json | jq -r '.faults[].text'\n\n\
+    Nothing is executed. Exit code 1: the image cannot start; 4: it is malformed; 7: a digest or\n\
+    size is wrong.")]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    image: ImageArgs,
+
+    /// Continue if libraries with matching names are missing (repeatable)
+    #[arg(long, value_name = "GLOB", value_parser = values::glob)]
+    allow_missing: Vec<Glob>,
+
+    /// Treat anything broken in the image as a fault, not only what keeps its own program from
+    /// starting
+    #[arg(long)]
+    strict: bool,
+
+    /// Print JSON on stdout
+    #[arg(long)]
+    json: bool,
+
+    /// Print only faults
+    #[arg(short, long)]
+    quiet: bool,
+}
 
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
-    let glob = |text: &String| {
-        Glob::new(text.as_bytes()).map_err(|error| Failure::usage(format!("`{text}`: {error}")))
-    };
-    let allow_missing = args.allow_missing.iter().map(glob).collect::<Result<Vec<_>, _>>()?;
-    let image = open(&args.image)?;
-    let options = check::Options { allow_missing: &allow_missing, strict: args.strict };
+    let image = args.image.open()?;
+    let options = check::Options { allow_missing: &args.allow_missing, strict: args.strict };
     let start = Start::of_image(&image);
     let report = check::prove(&image.merged(), &start, options);
     if args.json {
-        print(&format!("{}\n", as_json(&image, &start, &report)))?;
+        print_data(&format!("{}\n", as_json(&image, &start, &report)))?;
     } else if !args.quiet {
         for note in &image.notes {
-            line(&format!("warning: {note}"));
+            print_message(&format!("warning: {note}"));
         }
         for warning in &report.warnings {
-            line(&format!("warning: {warning}"));
+            print_message(&format!("warning: {warning}"));
         }
     }
     if !report.faults.is_empty() {
-        return Err(failure(&report, None));
+        return Err(cannot_start(&report));
     }
     if !args.json && !args.quiet {
         let blobs = image.layers.len() + 1 + usize::from(image.manifest.is_some());
         let starts = match &report.program {
             Some(program) => format!("{program} starts"),
-            None => "it names no program".into(),
+            None => "no program is named".into(),
         };
-        line(&format!("{}: {blobs} blobs verified, {starts}", image.name));
+        print_message(&format!("{}: {blobs} blobs verified, {starts}", image.name));
     }
     Ok(())
-}
-
-/// Opens the image that the user named.
-pub(super) fn open(args: &ImageArgs) -> Result<Image, Failure> {
-    let platform = args.platform.as_deref().map(str::parse).transpose().map_err(Failure::usage)?;
-    let name = ImageName::parse(&args.image, |path| fs_err::symlink_metadata(path).is_ok());
-    let machine = std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None));
-    let options =
-        oci::Options { platform, machine, spool: scratch(), limits: spool::Limits::default() };
-    Ok(oci::open(&name.map_err(Failure::usage)?, &options)?)
-}
-
-/// Refuses an image that cannot start.
-pub(super) fn refuse(report: &Report) -> Result<(), Failure> {
-    if report.faults.is_empty() { Ok(()) } else { Err(failure(report, Some(HINT))) }
-}
-
-fn failure(report: &Report, hint: Option<&str>) -> Failure {
-    let mut details = Vec::new();
-    let message = match &report.faults[..] {
-        [one] => format!("the image cannot start: {one}"),
-        all => format!("the image cannot start: {} faults", all.len()),
-    };
-    for fault in &report.faults {
-        if report.faults.len() > 1 {
-            details.push(fault.to_string());
-        }
-        if !fault.searched().is_empty() {
-            details.push(format!("searched: {}", fault.searched().join(", ")));
-        }
-    }
-    Failure::new(ErrorKind::Build, message, details, hint)
 }
 
 fn as_json(image: &Image, start: &Start, report: &Report) -> Value {

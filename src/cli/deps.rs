@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use clap::Args;
+
 use super::{
-    args::{DepsArgs, Hwcaps},
-    pack::{command_dirs, jobs, library_path, scratch},
-    report::{Failure, print_bytes},
+    environment::{command_dirs, jobs, scratch},
+    failure::Failure,
+    options::{inputs::Hwcaps, lookup::SysrootArgs},
+    terminal::print_data_bytes,
 };
 use crate::{
     elf::{self, Closure, Edge, FaultKind},
@@ -16,41 +19,73 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Missing libraries that the error names.
+/// How many missing libraries the error names.
 const SHOWN: usize = 10;
 
-pub(super) fn deps(args: &DepsArgs) -> Result<(), Failure> {
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb deps /usr/bin/git\n  \
+    imgb deps --list ./app --library-path /opt/lib\n  \
+    imgb deps --sysroot ./arm64-root /usr/bin/curl\n  \
+    imgb deps --dot curl | dot -Tsvg > curl.svg")]
+pub(super) struct DepsArgs {
+    /// Programs or libraries: files, or bare names to look up on PATH
+    #[arg(required = true, value_name = "FILE", value_parser = Request::parse)]
+    files: Vec<Request>,
+
+    #[command(flatten)]
+    root: SysrootArgs,
+
+    /// Which glibc-hwcaps variants of libraries to list
+    #[arg(long, value_enum, value_name = "WHICH", default_value = "baseline")]
+    hwcaps: Hwcaps,
+
+    /// Print one path per line, in load order
+    #[arg(long, conflicts_with_all = ["json", "dot"])]
+    list: bool,
+
+    /// Print every edge as JSON: who asked, for which name, how it was found, what was tried
+    #[arg(long, conflicts_with = "dot")]
+    json: bool,
+
+    /// Print a graph for Graphviz
+    #[arg(long)]
+    dot: bool,
+}
+
+pub(super) fn deps(args: DepsArgs) -> Result<(), Failure> {
+    let (list, json, dot) = (args.list, args.json, args.dot);
     let closure = pipeline::deps(&request(args)?)?;
     let text = match () {
-        () if args.list => elf::render::list(&closure),
-        () if args.json => format!("{}\n", elf::render::json(&closure)).into_bytes(),
-        () if args.dot => elf::render::dot(&closure).into_bytes(),
+        () if list => elf::render::list(&closure),
+        () if json => format!("{}\n", elf::render::json(&closure)).into_bytes(),
+        () if dot => elf::render::dot(&closure).into_bytes(),
         () => elf::render::tree(&closure).into_bytes(),
     };
-    print_bytes(&text)?;
+    print_data_bytes(&text)?;
     verdict(&closure)
 }
 
-/// Failure where a program would not start.
+/// A failure if a program would not start. The output has shown the details.
 fn verdict(closure: &Closure) -> Result<(), Failure> {
     let faults: Vec<String> = closure.faults().map(|(_, fault)| fault.to_string()).collect();
     let missing: Vec<&Edge> = closure.missing().map(|(_, edge)| edge).collect();
     let refused = closure.faults().filter(|(program, _)| {
         closure.programs.get(*program).is_some_and(|program| program.file.is_none())
     });
-    let code = match refused.map(|(_, fault)| &fault.kind).next() {
+    let kind = match refused.map(|(_, fault)| &fault.kind).next() {
         Some(FaultKind::Find(_)) => ErrorKind::Input,
         Some(_) => ErrorKind::Refused,
         None => ErrorKind::Build,
     };
     match (faults.first(), &missing[..]) {
         (None, []) => Ok(()),
-        (Some(fault), []) => Err(Failure::shown(fault.clone(), code)),
-        (_, missing) => Err(Failure::shown(cannot_find(closure, missing), code)),
+        (Some(fault), []) => Err(Failure::new(kind, fault)),
+        (_, missing) => Err(Failure::new(kind, cannot_find(closure, missing))),
     }
 }
 
-/// The missing libraries by name; the tree says more of each.
+/// The names of the missing libraries.
 fn cannot_find(closure: &Closure, missing: &[&Edge]) -> String {
     let names: BTreeSet<String> = missing.iter().map(|edge| escape(&edge.name)).collect();
     if let [edge] = missing
@@ -67,22 +102,21 @@ fn cannot_find(closure: &Closure, missing: &[&Edge]) -> String {
     format!("cannot find {}{more}", shown.join(", "))
 }
 
-fn request(args: &DepsArgs) -> Result<DepsRequest, Failure> {
-    let requests = args.files.iter().map(|text| Request::parse(text).map_err(Failure::usage));
+fn request(args: DepsArgs) -> Result<DepsRequest, Failure> {
     Ok(DepsRequest {
-        requests: requests.collect::<Result<_, _>>()?,
-        sysroot: args.sysroot.clone(),
+        requests: args.files,
         source: source::InputOptions {
             exclude: Vec::new(),
             preserve_mode: false,
             owner: None,
             mtime: Timestamp::EPOCH,
             outputs: Default::default(),
-            command_dirs: command_dirs(&args.sysroot),
+            command_dirs: command_dirs(&args.root.sysroot),
             spool: scratch(),
             jobs: jobs(None),
         },
-        library_path: library_path(&args.library_path),
+        library_path: args.root.library_path(),
+        sysroot: args.root.sysroot,
         hwcaps_all: args.hwcaps == Hwcaps::All,
     })
 }

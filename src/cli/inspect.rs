@@ -1,33 +1,48 @@
-//! `imgb inspect`: what is in an image.
+//! `imgb inspect`.
 
 use std::fmt::Write as _;
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{
-    check,
-    image_args::InspectArgs,
-    report::{Failure, bytes, print},
-};
+use super::{failure::Failure, options::image::ImageArgs, size, terminal::print_data};
 use crate::{
     oci::Image,
     path::{ImagePath, escape},
     tree::{Kind, Node, Special, Tree},
 };
 
-/// Files that the text names: the largest.
+/// How many of the largest files the text lists.
 const LARGEST: usize = 10;
 
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb inspect myapp.tar\n  \
+    imgb inspect --files oci:layout:1.0\n  \
+    imgb inspect --json myapp.tar | jq '.files | sort_by(-.size)[:10]'")]
+pub(super) struct InspectArgs {
+    #[command(flatten)]
+    image: ImageArgs,
+
+    /// List every file: mode, owner, path, size
+    #[arg(long)]
+    files: bool,
+
+    /// Print JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
-    let image = check::open(&args.image)?;
+    let image = args.image.open()?;
     let tree = image.merged();
     if args.json {
-        return print(&format!("{}\n", as_json(&image, &tree)));
+        return print_data(&format!("{}\n", as_json(&image, &tree)));
     }
     if args.files {
-        return print(&tree.to_string());
+        return print_data(&tree.to_string());
     }
-    print(&as_text(&image, &tree))
+    print_data(&as_text(&image, &tree))
 }
 
 fn as_text(image: &Image, tree: &Tree) -> String {
@@ -77,13 +92,13 @@ fn as_text(image: &Image, tree: &Tree) -> String {
 
 fn layers(text: &mut String, image: &Image) {
     let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
-    let _ = writeln!(text, "\n{} layers, {}", image.layers.len(), bytes(total));
+    let _ = writeln!(text, "\n{} layers, {}", image.layers.len(), size::format(total));
     for (layer, by) in image.layers.iter().zip(history(image)) {
         let _ = writeln!(
             text,
             "  {:>9}  {:>9} unpacked, {} paths  {}  {}",
-            bytes(layer.size),
-            bytes(layer.tar_size),
+            size::format(layer.size),
+            size::format(layer.tar_size),
             layer.change.tree.len(),
             layer.digest,
             escape(by.as_bytes())
@@ -91,7 +106,7 @@ fn layers(text: &mut String, image: &Image) {
     }
 }
 
-/// What the configuration says of how each layer was made; empty where it says nothing.
+/// How each layer was made, from the configuration's history; empty if it does not say.
 fn history(image: &Image) -> impl Iterator<Item = String> {
     let steps = image.config.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
     let with_layer =
@@ -107,10 +122,11 @@ fn files(text: &mut String, tree: &Tree) {
     let mut files: Vec<(u64, &ImagePath)> =
         tree.iter().filter_map(|(path, node)| Some((node.file()?.len, path))).collect();
     let total: u64 = files.iter().map(|(len, _)| len).sum();
-    let _ = writeln!(text, "\n{} paths, {} files, {}", tree.len(), files.len(), bytes(total));
+    let _ =
+        writeln!(text, "\n{} paths, {} files, {}", tree.len(), files.len(), size::format(total));
     files.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
     for (len, path) in files.iter().take(LARGEST) {
-        let _ = writeln!(text, "  {:>9}  {path}", bytes(*len));
+        let _ = writeln!(text, "  {:>9}  {path}", size::format(*len));
     }
     if files.len() > LARGEST {
         let _ =

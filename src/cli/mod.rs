@@ -1,79 +1,111 @@
-//! The command line: the one place that reads the environment and prints.
+//! The command line: the only module that reads the environment and prints.
 
-mod args;
 mod build;
-mod build_args;
 mod cache;
-mod cache_args;
 mod check;
+mod command;
+mod deliver;
 mod deps;
-mod image_args;
+mod environment;
+mod failure;
+mod file;
+mod hints;
 mod inspect;
+mod options;
 mod pack;
+mod plan;
+mod plan_text;
 mod progress;
-mod report;
+mod refusal;
 mod rules;
 mod run;
+mod size;
+mod summary;
+mod terminal;
 mod timing;
 mod trace;
+mod trace_report;
+mod values;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{
+    CommandFactory as _, Parser as _,
+    error::{ContextKind, ContextValue},
+};
+
+use command::{Cli, Command};
+use failure::{Failure, exit_code};
+use terminal::print_data;
 
 use crate::error_kind::ErrorKind;
-use args::{Cli, Command};
-use report::{Failure, exit_code, print};
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse_from(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return report_usage(&error),
     };
-    let done = match &cli.command {
-        Command::Pack(args) => pack::pack(args),
-        Command::Build(args) => build::build(args),
-        Command::Plan(args) => pack::plan(args),
-        Command::Deps(args) => deps::deps(args),
-        Command::Cache(args) => cache::cache(args),
-        Command::Check(args) => check::check(args),
-        Command::Run(args) => match run::run(args) {
-            Ok(code) => return ExitCode::from(code),
-            Err(failure) => Err(failure),
-        },
-        Command::Trace(args) => match trace::trace(args) {
-            Ok(code) => return ExitCode::from(code),
-            Err(failure) => Err(failure),
-        },
-        Command::Runner { stage, file } => {
-            return ExitCode::from(crate::run::run_stage(stage, file));
-        }
-        Command::Inspect(args) => inspect::inspect(args),
-        Command::Rules(args) => rules::rules(args),
-        Command::Completions { shell } => completions(*shell),
-        Command::Man { dir } => man(dir),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match dispatch(cli.command) {
+        Ok(code) => ExitCode::from(code),
         Err(failure) => ExitCode::from(failure.report()),
     }
 }
 
-/// Help and versions go to stdout with success, mistakes to stderr with code 2.
-fn usage(error: &clap::Error) -> ExitCode {
-    let asked_for = !error.use_stderr();
+/// Runs `command` and returns the exit code.
+fn dispatch(command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Pack(args) => pack::pack(*args)?,
+        Command::Build(args) => build::build(*args)?,
+        Command::Plan(args) => plan::plan(*args)?,
+        Command::Deps(args) => deps::deps(args)?,
+        Command::Cache(args) => cache::cache(&args)?,
+        Command::Check(args) => check::check(&args)?,
+        Command::Run(args) => return run::run(&args),
+        Command::Trace(args) => return trace::trace(&args),
+        Command::Runner { stage, file } => return Ok(crate::run::run_stage(&stage, &file)),
+        Command::Inspect(args) => inspect::inspect(&args)?,
+        Command::Rules(args) => rules::rules(&args)?,
+        Command::Completions { shell } => completions(shell)?,
+        Command::Man { dir } => man(&dir)?,
+    }
+    Ok(0)
+}
+
+/// Prints help and versions on stdout with exit code 0, usage errors on stderr with exit code 2.
+fn report_usage(error: &clap::Error) -> ExitCode {
+    if let Some(message) = value_error(error) {
+        return ExitCode::from(Failure::usage(message).report());
+    }
+    let code = if error.use_stderr() { exit_code(ErrorKind::Usage) } else { 0 };
     match error.print() {
-        Ok(()) if asked_for => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::from(exit_code(ErrorKind::Usage)),
+        Ok(()) => ExitCode::from(code),
         Err(_) => ExitCode::from(exit_code(ErrorKind::Local)),
+    }
+}
+
+/// The message of a malformed option value, in the form of imgb's other messages.
+fn value_error(error: &clap::Error) -> Option<String> {
+    let why = std::error::Error::source(error)?.to_string();
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let value = text(ContextKind::InvalidValue)?;
+    let option = text(ContextKind::InvalidArg)?.split(' ').next()?;
+    if value.is_empty() || why.contains(&format!("`{value}`")) {
+        return Some(why);
+    }
+    match option.starts_with('-') {
+        true => Some(format!("{option} `{value}`: {why}")),
+        false => Some(format!("`{value}`: {why}")),
     }
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "imgb", &mut text);
-    print(&String::from_utf8_lossy(&text))
+    print_data(&String::from_utf8_lossy(&text))
 }
 
 fn man(dir: &std::path::Path) -> Result<(), Failure> {
@@ -82,9 +114,4 @@ fn man(dir: &std::path::Path) -> Result<(), Failure> {
     written.map_err(|error| {
         Failure::local(format!("cannot write manual pages to `{}`: {error}", dir.display()))
     })
-}
-
-/// An environment variable that the user may set.
-fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
 }

@@ -1,23 +1,23 @@
-//! Progress on stderr: a bar on a terminal, lines otherwise, nothing where it was not wanted.
+//! Progress on stderr: a bar on a terminal, lines otherwise, or nothing.
 
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::IsTerminal as _,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{args::ProgressArg, report::bytes};
+use super::{options::messages::ProgressStyle as Wanted, size, terminal::print_message};
 use crate::pack::Step;
 
-/// Lines are printed at each quarter of work that has at least this many bytes: less is done before
-/// it is read.
+/// Lines are printed at each quarter of work of at least this many bytes. Less is done before
+/// anybody reads a line.
 const WORTH_LINES: u64 = 64 << 20;
 
-/// How far the work is.
+/// How much of the work is done.
 #[derive(Debug)]
 pub(super) struct Progress {
-    how: How,
+    display: Display,
     total: AtomicU64,
     done: AtomicU64,
     files: AtomicUsize,
@@ -25,33 +25,33 @@ pub(super) struct Progress {
 }
 
 #[derive(Debug)]
-enum How {
+enum Display {
     Bar(ProgressBar),
     Lines,
     Silent,
 }
 
 impl Progress {
-    pub(super) fn new(wanted: ProgressArg, quiet: bool) -> Self {
-        let how = match wanted {
-            ProgressArg::None => How::Silent,
-            _ if quiet => How::Silent,
-            ProgressArg::Auto if std::io::stderr().is_terminal() => {
+    pub(super) fn new(wanted: Wanted, quiet: bool) -> Self {
+        let display = match wanted {
+            Wanted::None => Display::Silent,
+            _ if quiet => Display::Silent,
+            Wanted::Auto if std::io::stderr().is_terminal() => {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
                 let style = "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}";
                 bar.set_style(
                     ProgressStyle::with_template(style)
                         .unwrap_or_else(|_| ProgressStyle::default_bar()),
                 );
-                How::Bar(bar)
+                Display::Bar(bar)
             }
-            ProgressArg::Auto | ProgressArg::Plain => How::Lines,
+            Wanted::Auto | Wanted::Plain => Display::Lines,
         };
         let (total, done) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { how, total, done, files: AtomicUsize::new(0), files_done: AtomicUsize::new(0) }
+        Self { display, total, done, files: AtomicUsize::new(0), files_done: AtomicUsize::new(0) }
     }
 
-    /// A step of the packing.
+    /// Counts a step of packing.
     pub(super) fn step(&self, step: Step) {
         match step {
             Step::Begin { members, bytes } => self.start(members, bytes),
@@ -62,13 +62,15 @@ impl Progress {
     fn start(&self, files: usize, total: u64) {
         self.total.store(total, Ordering::Relaxed);
         self.files.store(files, Ordering::Relaxed);
-        match &self.how {
-            How::Bar(bar) => {
+        match &self.display {
+            Display::Bar(bar) => {
                 bar.set_length(total);
                 bar.set_message(format!("0 of {files} files"));
             }
-            How::Lines => line(&format!("packing {files} files, {}", bytes(total))),
-            How::Silent => {}
+            Display::Lines => {
+                print_message(&format!("packing {files} files, {}", size::format(total)));
+            }
+            Display::Silent => {}
         }
     }
 
@@ -77,32 +79,29 @@ impl Progress {
         let files_done = self.files_done.fetch_add(more_files, Ordering::Relaxed) + more_files;
         let (total, files) =
             (self.total.load(Ordering::Relaxed), self.files.load(Ordering::Relaxed));
-        match &self.how {
-            How::Bar(bar) => {
+        match &self.display {
+            Display::Bar(bar) => {
                 bar.inc(more);
                 bar.set_message(format!("{files_done} of {files} files"));
             }
-            How::Lines if total >= WORTH_LINES => {
+            Display::Lines if total >= WORTH_LINES => {
                 let quarter = |done: u64| done.saturating_mul(4) / total;
                 let now = quarter(before + more);
                 if now != quarter(before) && now < 4 {
-                    let (done, total) = (bytes(before + more), bytes(total));
-                    line(&format!("packed {done} of {total}, {files_done} of {files} files"));
+                    let (done, total) = (size::format(before + more), size::format(total));
+                    print_message(&format!(
+                        "packed {done} of {total}, {files_done} of {files} files"
+                    ));
                 }
             }
-            How::Lines | How::Silent => {}
+            Display::Lines | Display::Silent => {}
         }
     }
 
-    /// The work is over, well or not; the bar goes away.
+    /// Removes the bar when the work has ended, successfully or not.
     pub(super) fn finish(&self) {
-        if let How::Bar(bar) = &self.how {
+        if let Display::Bar(bar) = &self.display {
             bar.finish_and_clear();
         }
     }
-}
-
-/// A line to people. That stderr is closed must not end the work.
-pub(super) fn line(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
 }

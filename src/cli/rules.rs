@@ -1,61 +1,25 @@
-//! `imgb rules`, and the options that choose among rules.
+//! `imgb rules`.
 
-use std::{collections::BTreeSet, fmt::Write as _, io::Read as _, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf};
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::{
-    args::{RulesArgs, SoftArg, SoftArgs},
-    report::{Failure, bytes, print},
-};
-use crate::{
-    plan,
-    rules::{Choice, Level, Make, Rule, Soft, Table, When},
-    suggest,
-};
+use super::{failure::Failure, options::runtime_deps::table, size, terminal::print_data};
+use crate::rules::{Level, Make, Rule, When};
 
-/// Bytes of a file of rules.
-const MAX_RULES: u64 = 1 << 20;
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb rules\n  \
+    imgb rules --json | jq '.[] | select(.level == \"auto\")'")]
+pub(super) struct RulesArgs {
+    /// A file with additional rules (repeatable)
+    #[arg(long, value_name = "FILE")]
+    rules: Vec<PathBuf>,
 
-/// The rules and the user's choice among them.
-pub(super) fn soft(input: &SoftArgs) -> Result<plan::RuleSet, Failure> {
-    let set = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
-    let soft = match input.soft {
-        SoftArg::None => Soft::None,
-        SoftArg::Auto => Soft::Auto,
-        SoftArg::All => Soft::All,
-    };
-    let choice = Choice { soft, with: set(&input.with), without: set(&input.without) };
-    let table = table(&input.rules)?;
-    if let Some(name) = choice.unknown(&table).next() {
-        let names = table.rules().iter().map(|rule| rule.name.as_str());
-        let near = suggest::closest(name, names)
-            .map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
-        return Err(Failure::usage(format!("no rule `{name}`{near}; `imgb rules` lists them")));
-    }
-    Ok(plan::RuleSet { table, choice })
-}
-
-fn table(files: &[PathBuf]) -> Result<Table, Failure> {
-    let mut table =
-        Table::builtin().map_err(|error| Failure::local(format!("built-in rules: {error}")))?;
-    for file in files {
-        let wrong = |why: &dyn std::fmt::Display| {
-            Failure::usage(format!("--rules `{}`: {why}", file.display()))
-        };
-        let mut text = String::new();
-        let opened = fs_err::File::open(file).map_err(|error| wrong(&error.kind()))?;
-        // A pipe has no length, and a device no end.
-        opened
-            .take(MAX_RULES + 1)
-            .read_to_string(&mut text)
-            .map_err(|error| wrong(&error.kind()))?;
-        if text.len() as u64 > MAX_RULES {
-            return Err(wrong(&"more than 1 MiB"));
-        }
-        table.add(&text).map_err(|error| wrong(&error))?;
-    }
-    Ok(table)
+    /// Print everything in the rules as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Lists the rules.
@@ -63,13 +27,13 @@ pub(super) fn rules(args: &RulesArgs) -> Result<(), Failure> {
     let table = table(&args.rules)?;
     if args.json {
         let rules: Vec<Value> = table.rules().iter().map(describe).collect();
-        return print(&format!("{}\n", Value::from(rules)));
+        return print_data(&format!("{}\n", Value::from(rules)));
     }
     let width = table.rules().iter().map(|rule| rule.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for rule in table.rules() {
         let limit = match rule.level {
-            Level::Auto => format!(" (up to {})", bytes(rule.limit)),
+            Level::Auto => format!(" (up to {})", size::format(rule.limit)),
             Level::All | Level::Hint => String::new(),
         };
         let _ = writeln!(
@@ -80,7 +44,7 @@ pub(super) fn rules(args: &RulesArgs) -> Result<(), Failure> {
             rule.description
         );
     }
-    print(&text)
+    print_data(&text)
 }
 
 fn level(level: Level) -> &'static str {
@@ -94,20 +58,33 @@ fn level(level: Level) -> &'static str {
 fn describe(rule: &Rule) -> Value {
     let make = |make: &Make| {
         json!({
-            "path": make.path, "mode": make.mode.map(|mode| format!("{mode:04o}")), "text": make.text,
-            "link": make.link, "directory": make.directory,
+            "path": make.path,
+            "mode": make.mode.map(|mode| format!("{mode:04o}")),
+            "text": make.text,
+            "link": make.link,
+            "directory": make.directory,
         })
     };
     json!({
-        "name": rule.name, "description": rule.description, "level": level(rule.level),
-        "limit": rule.limit, "file-limit": rule.file_limit, "match-limit": rule.match_limit, "files-only": rule.files_only,
-        "starts": rule.starts, "when": rule.when.iter().map(evidence).collect::<Vec<_>>(),
-        "files": rule.files, "present": rule.present, "exclude": rule.exclude,
-        "make": rule.make.iter().map(make).collect::<Vec<_>>(), "users": rule.users, "hint": rule.hint,
+        "name": rule.name,
+        "description": rule.description,
+        "level": level(rule.level),
+        "limit": rule.limit,
+        "file-limit": rule.file_limit,
+        "match-limit": rule.match_limit,
+        "files-only": rule.files_only,
+        "starts": rule.starts,
+        "when": rule.when.iter().map(evidence).collect::<Vec<_>>(),
+        "files": rule.files,
+        "present": rule.present,
+        "exclude": rule.exclude,
+        "make": rule.make.iter().map(make).collect::<Vec<_>>(),
+        "users": rule.users,
+        "hint": rule.hint,
     })
 }
 
-/// The parts of a combination that are given.
+/// The kinds of evidence that a rule asks for, without empty ones.
 fn evidence(when: &When) -> Value {
     let mut value = json!({});
     let lists = [

@@ -1,4 +1,4 @@
-//! `--timing`: how long each part of the work took, what it cost, what was read.
+//! `--timing`: how long each phase took, what it cost, and what was read.
 
 use std::{
     fmt::Write as _,
@@ -9,46 +9,41 @@ use std::{
 use rustix::time::ClockId;
 use serde_json::{Value, json};
 
-use super::report::bytes;
+use super::size;
 use crate::{
     pipeline::{Delivered, Event, Phase},
     plan::Plan,
 };
 
-/// A clock that is read where one part of the work ends and the next begins.
+/// Samples of the clocks, one at the start of each phase.
 #[derive(Debug)]
 pub(super) struct Timing {
-    marks: Mutex<Vec<Mark>>,
+    samples: Mutex<Vec<ClockSample>>,
 }
 
-/// Where a part begins.
+/// Wall and CPU time at the start of a phase.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
+struct ClockSample {
     name: &'static str,
     wall: Instant,
     /// CPU time of all threads of this process.
     cpu: Duration,
 }
 
-/// A part and what it cost.
-struct Part {
+/// A phase and what it cost.
+struct PhaseCost {
     name: &'static str,
     wall: Duration,
     cpu: Duration,
 }
 
 impl Timing {
-    /// The work begins.
+    /// Takes the first sample.
     pub(super) fn new() -> Self {
-        Self { marks: Mutex::new(vec![Mark::now("start")]) }
+        Self { samples: Mutex::new(vec![ClockSample::now("start")]) }
     }
 
-    /// This, if the user wants to see it.
-    pub(super) fn wanted(&self, wanted: bool) -> Option<&Self> {
-        wanted.then_some(self)
-    }
-
-    /// Takes the time where a phase begins.
+    /// Takes a sample if `event` starts a phase.
     pub(super) fn event(&self, event: Event) {
         let Event::Phase(phase) = event else { return };
         let name = match phase {
@@ -58,25 +53,25 @@ impl Timing {
             Phase::Layers => "layers",
             Phase::Output => "output",
         };
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner).push(Mark::now(name));
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).push(ClockSample::now(name));
     }
 
-    /// The parts up to now, and all of them together.
-    fn parts(&self) -> Vec<Part> {
-        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let end = Mark::now("total");
-        let ends = marks.iter().skip(1).chain([&end]);
-        let part = |from: &Mark, to: &Mark| Part {
+    /// The phases up to now, then their total.
+    fn parts(&self) -> Vec<PhaseCost> {
+        let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let end = ClockSample::now("total");
+        let ends = samples.iter().skip(1).chain([&end]);
+        let part = |from: &ClockSample, to: &ClockSample| PhaseCost {
             name: from.name,
             wall: to.wall.duration_since(from.wall),
             cpu: to.cpu.saturating_sub(from.cpu),
         };
-        let mut parts: Vec<_> = marks.iter().zip(ends).map(|(from, to)| part(from, to)).collect();
-        parts.extend(marks.first().map(|first| Part { name: "total", ..part(first, &end) }));
+        let mut parts: Vec<_> = samples.iter().zip(ends).map(|(from, to)| part(from, to)).collect();
+        parts.extend(samples.first().map(|first| PhaseCost { name: "total", ..part(first, &end) }));
         parts
     }
 
-    /// As a table for people.
+    /// A table of phases, layers and totals.
     pub(super) fn text(&self, plan: &Plan, delivered: &Delivered) -> String {
         let mut text = String::from("timing         wall        cpu\n");
         for part in self.parts() {
@@ -85,26 +80,27 @@ impl Timing {
         }
         for (layer, planned) in delivered.layers.iter().zip(&plan.layers) {
             let how = match layer.cached {
-                true => "out of the cache".into(),
-                false => format!("{} of content read", bytes(layer.read)),
+                true => "from the cache".into(),
+                false => format!("{} of content read", size::format(layer.read)),
             };
             let _ = writeln!(text, "  layer {}: {how}", planned.name);
         }
-        let or_unknown = |value: Option<u64>| value.map_or_else(|| "unknown".into(), bytes);
+        let or_unknown = |value: Option<u64>| value.map_or_else(|| "unknown".into(), size::format);
         let _ = write!(
             text,
-            "  read {} in all, peak memory {}",
+            "  read {} in total, peak memory {}",
             or_unknown(read_bytes()),
             or_unknown(peak_bytes())
         );
         text
     }
 
-    /// As JSON: seconds and bytes.
+    /// The same as JSON, in seconds and bytes.
     pub(super) fn json(&self, plan: &Plan, delivered: &Delivered) -> Value {
-        let phases = self.parts().into_iter().map(
-            |part| json!({"name": part.name, "wall": part.wall.as_secs_f64(), "cpu": part.cpu.as_secs_f64()}),
-        );
+        let phases = self.parts().into_iter().map(|part| {
+            let (wall, cpu) = (part.wall.as_secs_f64(), part.cpu.as_secs_f64());
+            json!({"name": part.name, "wall": wall, "cpu": cpu})
+        });
         let layers = delivered.layers.iter().zip(&plan.layers).map(|(layer, planned)| {
             json!({"name": planned.name, "content_bytes_read": layer.read, "cached": layer.cached})
         });
@@ -117,7 +113,7 @@ impl Timing {
     }
 }
 
-impl Mark {
+impl ClockSample {
     fn now(name: &'static str) -> Self {
         let cpu = rustix::time::clock_gettime(ClockId::ProcessCPUTime);
         let seconds = u64::try_from(cpu.tv_sec).unwrap_or_default();
@@ -126,13 +122,13 @@ impl Mark {
     }
 }
 
-/// Bytes that this process has read by any system call (proc(5), `rchar`), its own output read back
-/// included.
+/// Bytes that this process has read by any system call (proc(5), `rchar`), including its own output
+/// that it read back.
 fn read_bytes() -> Option<u64> {
     field("/proc/self/io", "rchar:")
 }
 
-/// The most memory that this process has had (proc(5), `VmHWM`).
+/// Peak memory of this process in bytes (proc(5), `VmHWM`).
 fn peak_bytes() -> Option<u64> {
     Some(field("/proc/self/status", "VmHWM:")? << 10)
 }

@@ -1,102 +1,132 @@
-//! `imgb trace`: what a program opens when it runs, and what its image lacks of it.
+//! `imgb trace`.
 
 use std::{
-    fmt::Write as _,
     io::{self, BufReader, Write as _},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
 
-use serde_json::{Value, json};
+use clap::Args;
 
 use super::{
-    check,
-    image_args::{ImageArgs, TraceArgs},
-    pack::scratch,
-    progress::line,
-    report::{Failure, bytes, chain, print},
-    run::{duration, failure, pair, started},
+    environment::{scratch, working_directory},
+    failure::{Failure, chain},
+    options::{image, start::StartArgs},
+    run::run_failure,
+    terminal::{print_data, print_message},
+    trace_report, values,
 };
 use crate::{
     elf::{FoundKind, Lookup as _},
     error_kind::ErrorKind,
-    oci::Image,
-    path::{ImagePath, escape},
+    image::Platform,
+    oci::{Image, ImageName},
+    path::ImagePath,
     run::{self, HostCommand, RUNNER_FAILED, RunOutcome},
     source::{HostView, TreeView},
-    trace::{self, Access, Call, Report, SysrootEntry, TracedFile, Watched},
+    trace::{self, Access, SysrootEntry, Watched},
 };
 
-/// The exit code is the program's.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb trace app.tar -o more.list           # the image's program, in `imgb run`'s sandbox\n  \
+    imgb trace app.tar --timeout 5s -- serve  # a server, for a limited time\n  \
+    imgb trace -o app.list -- ./app --work    # a command of this machine, without a sandbox\n  \
+    strace -f -y -e trace=%file -o log ./app && imgb trace --from-strace log -o app.list\n  \
+    imgb pack ./app --include-from app.list -o app.tar\n\n\
+    For an image, files that its program looked for and that only the sysroot has are listed; for\n\
+    a command, every file that it read, also after --timeout. What the program prints goes to\n\
+    stderr. The exit code is the program's, as with `imgb run`.")]
+pub(super) struct TraceArgs {
+    /// The image to run: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or
+    /// docker-archive:FILE[:NAME]
+    #[arg(value_name = "IMAGE", value_parser = values::image_name)]
+    image: Option<ImageName>,
+
+    /// Which image to take where there are several; otherwise the one for this machine
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+
+    /// Arguments that replace the image's cmd; without an IMAGE, the command to run here
+    #[arg(last = true, value_name = "ARG")]
+    args: Vec<String>,
+
+    /// Read a log of strace instead of running anything; with an IMAGE, list what that lacks
+    #[arg(long, value_name = "FILE", conflicts_with = "args")]
+    from_strace: Option<PathBuf>,
+
+    /// Where files that the image lacks are looked up
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    sysroot: PathBuf,
+
+    /// Write a list for `imgb pack --include-from`
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    start: StartArgs,
+
+    /// Print JSON on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the program, or reads a log, prints what it opened, and returns its exit code.
 pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     let host = HostView::new(&args.sysroot).map_err(|error| {
-        let message =
-            format!("cannot open the sysroot `{}`: {}", args.sysroot.display(), chain(&error));
-        Failure::new(ErrorKind::Input, message, Vec::new(), None)
+        let why = chain(&error);
+        let message = format!("cannot open the sysroot `{}`: {why}", args.sysroot.display());
+        Failure::new(ErrorKind::Input, message)
     })?;
-    let image = args.image.as_ref().map(|name| {
-        check::open(&ImageArgs { image: name.clone(), platform: args.platform.clone() })
-            .map_err(|failure| failure.with_kind(ErrorKind::Runner))
-    });
-    let image = image.transpose()?;
+    let image = args.image.as_ref().map(|name| image::open(name, args.platform.clone()));
+    let image = image.transpose().map_err(|failure| failure.with_kind(ErrorKind::Runner))?;
     let tree = image.as_ref().map(Image::merged).unwrap_or_default();
     let (ended, accesses, watched) = match (&args.from_strace, &image) {
         (Some(log), _) => {
             (RunOutcome { code: 0, notes: Vec::new() }, read_log(log)?, Watched::OnSystem)
         }
         (None, Some(image)) => {
-            let (ended, accesses) = in_image(args, image)?;
+            let (start, options) = (args.start.start(image), args.start.run_options(&args.args));
+            let (ended, accesses) = run::watch(&tree, &start, &options).map_err(run_failure)?;
             (ended, accesses, Watched::InImage)
         }
         (None, None) => {
-            let (ended, accesses) = here(args)?;
+            let (ended, accesses) = watch_command(args)?;
             (ended, accesses, Watched::OnSystem)
         }
     };
     for note in &ended.notes {
-        line(&format!("warning: {note}"));
+        print_message(&format!("warning: {note}"));
     }
     if accesses.is_empty() && ended.code >= RUNNER_FAILED {
-        // Nothing was started, and the runner has said why.
+        // Nothing was started, and the runner has printed why.
         return Ok(ended.code);
     }
     let view = TreeView::new(&tree);
     let in_image = |path: &[u8]| image.is_some() && view.resolve(path).is_ok();
-    let report = trace::classify(&accesses, watched, &|path| there(&host, path), &in_image);
+    let report = trace::classify(&accesses, watched, &|path| in_sysroot(&host, path), &in_image);
     if let Some(output) = &args.output {
-        write(output, &trace::write_list(&report.missing))?;
-        let count = report
-            .missing
-            .iter()
-            .filter(|seen| seen.in_sysroot != Some(SysrootEntry::Directory))
-            .count();
-        let (list, s) = (output.display(), if count == 1 { "" } else { "s" });
-        line(&format!(
+        write_list(output, &trace::write_list(&report.missing))?;
+        let files =
+            report.missing.iter().filter(|file| file.in_sysroot != Some(SysrootEntry::Directory));
+        let (list, count) = (output.display(), files.count());
+        let s = if count == 1 { "" } else { "s" };
+        print_message(&format!(
             "wrote {list}, {count} file{s}; use it with: imgb pack --include-from {list}"
         ));
     }
     match args.json {
-        true => print(&format!("{}\n", as_json(&report, ended.code)))?,
-        false => print(&as_text(&report, watched, image.is_some()))?,
+        true => print_data(&format!("{}\n", trace_report::json(&report, ended.code)))?,
+        false => print_data(&trace_report::text(&report, watched, image.is_some()))?,
     }
     Ok(ended.code)
 }
 
-fn in_image(args: &TraceArgs, image: &Image) -> Result<(RunOutcome, Vec<Access>), Failure> {
-    let (start, options) = started(&args.start, &args.args, image)?;
-    run::watch(&image.merged(), &start, &options).map_err(failure)
-}
-
-/// Runs a command of this machine, with the caller's own rights.
-fn here(args: &TraceArgs) -> Result<(RunOutcome, Vec<Access>), Failure> {
+/// Runs a command of this machine with the caller's own rights.
+fn watch_command(args: &TraceArgs) -> Result<(RunOutcome, Vec<Access>), Failure> {
     if args.args.is_empty() {
-        let hint = "name an image, or a command behind --: imgb trace -- ./app";
-        return Err(Failure::new(
-            ErrorKind::Usage,
-            "there is nothing to run".into(),
-            Vec::new(),
-            Some(hint),
-        ));
+        let hint = "name an image, or a command after --: imgb trace -- ./app";
+        return Err(Failure::usage("there is nothing to run").with_hint(hint));
     }
     let only_for_images = [
         ("--entrypoint", args.start.entrypoint.is_some()),
@@ -107,32 +137,23 @@ fn here(args: &TraceArgs) -> Result<(RunOutcome, Vec<Access>), Failure> {
     ];
     if let Some((option, _)) = only_for_images.iter().find(|(_, given)| *given) {
         return Err(Failure::usage(format!(
-            "{option} is for an image; a command runs as it would here"
+            "{option} is for images; a command runs as it would without imgb"
         )));
     }
     let mut env: std::collections::BTreeMap<_, _> = std::env::vars_os().collect();
-    env.extend(args.start.env.iter().filter_map(|entry| pair(entry)));
+    env.extend(args.start.variables());
     let command = HostCommand {
         args: args.args.iter().map(Into::into).collect(),
         env: env.into_iter().collect(),
-        workdir: here_is()?,
+        workdir: working_directory()?,
     };
-    let timeout = args.start.timeout.as_deref().map(duration).transpose()?;
-    run::watch_command(&command, timeout, &scratch()).map_err(failure)
+    run::watch_command(&command, args.start.timeout, &scratch()).map_err(run_failure)
 }
 
-fn here_is() -> Result<PathBuf, Failure> {
-    std::env::current_dir().map_err(|error| {
-        Failure::local(format!("cannot tell the working directory: {}", chain(&error)))
-    })
-}
-
-/// A log is read relative to where imgb stands.
+/// The accesses in a log of strace. Its relative paths start at the working directory.
 fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
-    let shown = path.display();
-    let fault =
-        |kind, why: String| Failure::new(kind, format!("`{shown}`: {why}"), Vec::new(), None);
-    let cwd = here_is()?;
+    let fault = |kind, why: String| Failure::new(kind, format!("`{}`: {why}", path.display()));
+    let cwd = working_directory()?;
     let read = match path == Path::new("-") {
         true => trace::read_strace(io::stdin().lock(), cwd.as_os_str().as_bytes()),
         false => {
@@ -144,9 +165,9 @@ fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
     read.map_err(|error| fault(error.kind(), chain(&error)))
 }
 
-/// What the sysroot has at `path`. A path with `..` goes through links that a name cannot tell:
-/// where it leads is its name then.
-fn there(host: &HostView, path: &[u8]) -> Option<(Vec<u8>, SysrootEntry)> {
+/// The file or directory at `path` in the sysroot, and its name. A path with `..` may go through
+/// symbolic links, so it is replaced by the path that it leads to.
+fn in_sysroot(host: &HostView, path: &[u8]) -> Option<(Vec<u8>, SysrootEntry)> {
     let found = host.find(path).ok()?;
     let there = match found.kind {
         FoundKind::File(len) => SysrootEntry::File(len),
@@ -158,8 +179,8 @@ fn there(host: &HostView, path: &[u8]) -> Option<(Vec<u8>, SysrootEntry)> {
     Some((name.as_bytes().to_vec(), there))
 }
 
-/// The list appears whole or not at all.
-fn write(output: &Path, list: &[u8]) -> Result<(), Failure> {
+/// Writes the list to a temporary file and renames it, so that it is complete or absent.
+fn write_list(output: &Path, list: &[u8]) -> Result<(), Failure> {
     let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
         let mut file =
@@ -169,85 +190,10 @@ fn write(output: &Path, list: &[u8]) -> Result<(), Failure> {
         file.persist(output).map(drop).map_err(|error| error.error)
     };
     write().map_err(|error| {
-        Failure::new(
-            ErrorKind::Local,
-            format!("cannot write `{}`: {}", output.display(), chain(&error)),
-            Vec::new(),
-            None,
-        )
+        Failure::local(format!("cannot write `{}`: {}", output.display(), chain(&error)))
     })
 }
 
 fn list_mode() -> std::fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
-}
-
-fn as_text(report: &Report, watched: Watched, has_image: bool) -> String {
-    let mut text = String::new();
-    if watched == Watched::InImage || has_image {
-        let _ = writeln!(text, "opened: {}", report.opened.len());
-        for seen in &report.opened {
-            let _ = writeln!(text, "  {}", escape(&seen.path));
-        }
-        let what = match &report.missing[..] {
-            [] => "nothing that the sysroot has was missing",
-            _ => "missing in the image, and there in the sysroot:",
-        };
-        let _ = writeln!(text, "\n{what}");
-    } else {
-        let _ = writeln!(text, "read: {}", report.missing.len());
-    }
-    for seen in &report.missing {
-        let size = match seen.in_sysroot {
-            Some(SysrootEntry::File(len)) => bytes(len),
-            _ => "directory".into(),
-        };
-        let by = escape(seen.by.as_bytes());
-        let _ = writeln!(
-            text,
-            "  --include {}  ({size}, {} by {by})",
-            quoted(&seen.path),
-            verb(seen.call)
-        );
-    }
-    text
-}
-
-fn verb(call: Call) -> &'static str {
-    match call {
-        Call::Look => "looked for",
-        Call::Open | Call::Create => "opened",
-        Call::Execute => "executed",
-    }
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &[u8]) -> String {
-    shell_words::quote(&escape(path)).into_owned()
-}
-
-fn as_json(report: &Report, code: u8) -> Value {
-    let list = |all: &[TracedFile]| all.iter().map(seen).collect::<Vec<_>>();
-    json!({
-        "exit_code": code,
-        "opened": list(&report.opened),
-        "missing": list(&report.missing),
-    })
-}
-
-fn seen(seen: &TracedFile) -> Value {
-    let path = escape(&seen.path);
-    let (kind, size) = match seen.in_sysroot {
-        Some(SysrootEntry::File(len)) => (Some("file"), Some(len)),
-        Some(SysrootEntry::Directory) => (Some("directory"), None),
-        None => (None, None),
-    };
-    json!({
-        "path": path,
-        "how": verb(seen.call),
-        "by": seen.by,
-        "in_sysroot": kind,
-        "size": size,
-        "option": format!("--include {}", quoted(&seen.path)),
-    })
 }

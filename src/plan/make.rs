@@ -57,7 +57,7 @@ pub fn make(
 
     let mut config = Config::new(platform, source.mtime);
     config.entrypoint = entrypoint(&kinds, &found, &tree, &added);
-    options.settings.apply(&mut config)?;
+    options.settings.apply(&mut config);
     let mut plan =
         Plan { layers: Vec::new(), config, reasons, inputs: names, notes, base: Tree::new() };
     let mut whole = tree;

@@ -33,7 +33,7 @@ pub use make::make;
 pub use reason::{Reason, Reasons};
 pub use render::{json, text};
 pub use runtime_deps::RuleSet;
-pub use settings::{SettingError, Settings, pairs};
+pub use settings::Settings;
 pub use split::Layers;
 pub use view::View;
 pub use within::{Addition, within};
@@ -193,9 +193,6 @@ pub enum PlanError {
     /// `--cap` names a file that is not in the image.
     #[error("--cap `{0}`: no such file in the image")]
     NoSuchFile(ImagePath),
-    /// A setting that cannot be.
-    #[error(transparent)]
-    Setting(#[from] SettingError),
 }
 
 impl PlanError {
@@ -203,7 +200,6 @@ impl PlanError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Source(error) => error.kind(),
-            Self::Setting(_) => ErrorKind::Usage,
             Self::Broken(_) => ErrorKind::Refused,
             Self::NotIncluded { .. } => ErrorKind::Input,
             Self::Conflict { .. }

@@ -106,7 +106,7 @@ fn a_library_that_stayed_beside_its_program() {
     sandbox.file("sys/lib64/none", "").program(&format!("sys{loader}"), Elf::library().build());
     let dist = fs_err::canonicalize(sandbox.path("dist")).unwrap().display().to_string();
     let advice = format!("pack {dist}:/opt/app --entrypoint /opt/app/bin/app");
-    let stays = format!("`{dist}/lib/private/libown.so.1` stands beside the program here");
+    let stays = format!("`{dist}/lib/private/libown.so.1` is next to the program here");
     let inputs = "--soft none --sysroot sys dist/bin/app";
     refused(&sandbox, inputs, 1, &["libown.so.1", "searched", &stays, &advice]);
     refused(&sandbox, &format!("{inputs}:/usr/bin/"), 1, &["RUNPATH of /usr/bin/app", &advice]);

@@ -19,9 +19,6 @@ use crate::{
 /// files is allowed too; when none is left, the line has to go.
 const KNOWN: &[(&[&str], &str)] = &[
     (&["check/programs", "check/start"], "to be untied: owner oci"),
-    (&["cli/args", "cli/build_args"], "to be untied: owner cli"),
-    (&["cli/build", "cli/check", "cli/pack"], "to be untied: owner cli"),
-    (&["cli/progress", "cli/report"], "to be untied: owner cli"),
     (
         &["elf/closure/dirs", "elf/closure/files", "elf/closure/search", "elf/closure/state"],
         "to be untied: owner elf",

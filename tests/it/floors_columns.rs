@@ -30,7 +30,6 @@ const TO_BE_WRAPPED: &[&str] = &[
     "benches/sizes.sh",
     "src/build",
     "src/check",
-    "src/cli",
     "src/elf",
     "src/image",
     "src/output",

@@ -1,0 +1,80 @@
+//! The command line as a whole.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::{
+    build::BuildArgs, cache::CacheCommand, check::CheckArgs, deps::DepsArgs, inspect::InspectArgs,
+    pack::PackArgs, plan::PlanArgs, rules::RulesArgs, run::RunArgs, trace::TraceArgs,
+};
+
+/// Pack programs, directories and tarballs into the smallest container image that runs them.
+///
+/// No base image, no daemon, no root; nothing that is packed is ever executed.
+#[derive(Debug, Parser)]
+#[command(name = "imgb", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Exit codes:\n  \
+    0         success\n  \
+    1         no working image: a library is missing, inputs disagree\n  \
+    2         usage error in an option, a Buildfile or a rules file\n  \
+    3         an input is missing or unreadable\n  \
+    4         an input is refused: malformed, hostile, over a limit\n  \
+    5         cannot write an output, or a local resource is exhausted\n  \
+    7         content does not match its recorded digest or size\n  \
+    130, 143  interrupted or terminated by a signal\n\n\
+    `imgb run` and `imgb trace` exit with the program's own code, or with\n  \
+    124       after --timeout\n  \
+    125       imgb could not start the program\n  \
+    126, 127  the program cannot be executed, or does not exist\n\n\
+    Start with `imgb pack --help`.")]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Pack programs, directories and tarballs into an image
+    Pack(Box<PackArgs>),
+    /// Build an image from a Buildfile
+    Build(Box<BuildArgs>),
+    /// Show what `pack` or `build` would do: every path, its layer and its reason
+    Plan(Box<PlanArgs>),
+    /// Show the libraries of programs as a tree, how each was found, and where missing ones were
+    /// searched
+    Deps(DepsArgs),
+    /// Show or prune the cache of compressed layers
+    Cache(CacheCommand),
+    /// Verify every digest of an image and prove that it will start
+    Check(CheckArgs),
+    /// Run an image's program once, without root, in a temporary copy
+    Run(RunArgs),
+    /// Run a program and list the files it opens and those its image lacks
+    Trace(TraceArgs),
+    /// The processes that `run` and `trace` start
+    #[command(name = crate::run::RUNNER, hide = true)]
+    Runner {
+        /// Which stage
+        stage: std::ffi::OsString,
+        /// The file with its instructions
+        file: PathBuf,
+    },
+    /// Show an image's configuration, layers, files and sizes
+    Inspect(InspectArgs),
+    /// List the rules that find run-time dependencies
+    Rules(RulesArgs),
+    /// Print shell completions
+    #[command(after_help = "Example:\n  \
+        imgb completions bash > ~/.local/share/bash-completion/completions/imgb")]
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a directory
+    #[command(after_help = "Example:\n  imgb man /usr/local/share/man/man1")]
+    Man {
+        /// Where the pages go
+        dir: PathBuf,
+    },
+}

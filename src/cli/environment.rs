@@ -1,0 +1,54 @@
+//! What commands take from the process: environment variables, the machine, the working directory.
+
+use std::{
+    ffi::OsString,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use super::failure::Failure;
+use crate::{check::DEFAULT_PATH, image::Platform, path::ImagePath, timestamp::Timestamp};
+
+/// An environment variable; `None` if it is unset or empty.
+pub(super) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// The directory for temporary files.
+pub(super) fn scratch() -> PathBuf {
+    variable("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from)
+}
+
+/// The directory that imgb was started in.
+pub(super) fn working_directory() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::local(format!("cannot read the working directory: {error}")))
+}
+
+/// The time in the image: `SOURCE_DATE_EPOCH`, or 0.
+pub(super) fn timestamp() -> Result<Timestamp, Failure> {
+    let Some(text) = variable("SOURCE_DATE_EPOCH") else { return Ok(Timestamp::EPOCH) };
+    let text = text.to_string_lossy();
+    Timestamp::from_source_date_epoch(&text).ok_or_else(|| {
+        Failure::usage(format!("SOURCE_DATE_EPOCH `{text}` is not a number of seconds"))
+    })
+}
+
+/// The platform that imgb itself was built for.
+pub(super) fn machine() -> Platform {
+    std::env::consts::ARCH.parse().unwrap_or_else(|_| Platform::linux("amd64", None))
+}
+
+/// `wanted` threads, or one for each processor that this process may use.
+pub(super) fn jobs(wanted: Option<NonZeroUsize>) -> NonZeroUsize {
+    wanted.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
+}
+
+/// Where bare command names are looked up: the caller's PATH if the sysroot is `/`, then
+/// [`DEFAULT_PATH`].
+pub(super) fn command_dirs(sysroot: &Path) -> Vec<ImagePath> {
+    let own = variable("PATH").filter(|_| sysroot == Path::new("/")).unwrap_or_default();
+    let own = own.to_string_lossy();
+    let absolute = own.split(':').chain(DEFAULT_PATH.split(':')).filter(|dir| dir.starts_with('/'));
+    absolute.filter_map(|dir| ImagePath::new(dir).ok()).collect()
+}

@@ -1,0 +1,155 @@
+//! Why a command fails: the message, its details, a hint, and the exit code.
+
+use super::{
+    hints::{image_hint, pipeline_hint},
+    terminal::print_message,
+};
+use crate::{
+    build::{BuildError, Cause},
+    error_kind::ErrorKind,
+    oci::ImageError,
+    pipeline,
+    plan::{Missing, PlanError},
+    run,
+};
+
+/// Why a command fails.
+#[derive(Debug)]
+pub(super) struct Failure {
+    kind: ErrorKind,
+    message: String,
+    details: Vec<String>,
+    hint: Option<String>,
+}
+
+/// The exit codes; `imgb --help` lists them.
+pub(super) fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Build => 1,
+        ErrorKind::Usage => 2,
+        ErrorKind::Input => 3,
+        ErrorKind::Refused => 4,
+        ErrorKind::Local => 5,
+        ErrorKind::Digest => 7,
+        ErrorKind::Runner => run::RUNNER_FAILED,
+        ErrorKind::ProgramNotFound => run::NOT_FOUND,
+    }
+}
+
+impl Failure {
+    pub(super) fn new(kind: ErrorKind, message: impl ToString) -> Self {
+        Self { kind, message: message.to_string(), details: Vec::new(), hint: None }
+    }
+
+    pub(super) fn usage(message: impl ToString) -> Self {
+        Self::new(ErrorKind::Usage, message)
+    }
+
+    pub(super) fn local(message: impl ToString) -> Self {
+        Self::new(ErrorKind::Local, message)
+    }
+
+    /// Adds lines below the message.
+    pub(super) fn with_details(self, details: Vec<String>) -> Self {
+        Self { details, ..self }
+    }
+
+    /// Adds what to do about it.
+    pub(super) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same failure with another kind.
+    pub(super) fn with_kind(self, kind: ErrorKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Prints the failure to stderr and returns its exit code.
+    pub(super) fn report(&self) -> u8 {
+        print_message(&format!("error: {}", printable(&self.message)));
+        for detail in &self.details {
+            print_message(&format!("  {}", printable(detail)));
+        }
+        if let Some(hint) = &self.hint {
+            print_message(&format!("\nhint: {hint}"));
+        }
+        exit_code(self.kind)
+    }
+}
+
+impl From<pipeline::Error> for Failure {
+    fn from(error: pipeline::Error) -> Self {
+        let (message, details) = match &error {
+            pipeline::Error::Plan(PlanError::Missing(all)) => missing(all),
+            pipeline::Error::Build(error) => build_lines(error),
+            _ => (chain(&error), Vec::new()),
+        };
+        Self { kind: error.kind(), message, details, hint: pipeline_hint(&error) }
+    }
+}
+
+impl From<ImageError> for Failure {
+    fn from(error: ImageError) -> Self {
+        Self { hint: image_hint(&error), ..Self::new(error.kind(), chain(&error)) }
+    }
+}
+
+/// The message of a Buildfile's error, the lines that show where it is, and what was searched.
+fn build_lines(error: &BuildError) -> (String, Vec<String>) {
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::to_owned);
+    let message = lines.next().unwrap_or_default();
+    let searched = match error.cause() {
+        Some(Cause::Plan(PlanError::Missing(all))) => missing(all).1,
+        _ => Vec::new(),
+    };
+    (message, lines.chain(searched).collect())
+}
+
+/// Files that were not found, and where each was searched.
+fn missing(all: &[Missing]) -> (String, Vec<String>) {
+    let message = match all {
+        [one] => format!("cannot find `{}`, needed by `{}`", one.name, one.by),
+        _ => format!("cannot find {} files that are needed", all.len()),
+    };
+    let mut details = Vec::new();
+    for one in all {
+        if all.len() > 1 {
+            details.push(format!("`{}`, needed by `{}`", one.name, one.by));
+        }
+        if !one.searched.is_empty() {
+            details.push(format!("searched: {}", one.searched.join(", ")));
+        }
+    }
+    (message, details)
+}
+
+/// `error` and its causes, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        source = cause.source();
+        // Libraries wrap the system's errors in errors that repeat the path.
+        let is_wrapper =
+            cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.raw_os_error().is_none());
+        if is_wrapper && source.is_some() {
+            continue;
+        }
+        let cause = cause.to_string();
+        text = format!("{text}: {}", cause.split(" (os error ").next().unwrap_or(&cause));
+    }
+    text
+}
+
+/// `text` with control characters escaped, so that no file name can break or colour the line.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char.is_control() {
+            true => out.extend(char.to_string().bytes().map(|byte| format!("\\x{byte:02x}"))),
+            false => out.push(char),
+        }
+    }
+    out
+}

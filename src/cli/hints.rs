@@ -1,0 +1,82 @@
+//! What to do about an error, in terms of the command line.
+
+use crate::{
+    oci::ImageError,
+    pipeline::Error,
+    plan::PlanError,
+    source::{MisplacedDependency, SourceError},
+};
+
+/// What to do about an image that cannot be opened.
+pub(super) fn image_hint(error: &ImageError) -> Option<String> {
+    let hint = match error {
+        ImageError::SeveralImages { .. } => "name one of them: IMAGE:TAG, or --platform",
+        ImageError::OtherPlatform { .. } => "leave --platform out",
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
+/// What to do about `error`.
+pub(super) fn pipeline_hint(error: &Error) -> Option<String> {
+    match error {
+        Error::Build(error) => error.hint(),
+        Error::Plan(error) => plan_hint(error),
+        Error::Source(error) => source_hint(error).map(Into::into),
+        Error::Secrets(_) => {
+            Some("leave them out with `--exclude`, or name each one as an input of its own".into())
+        }
+        _ => None,
+    }
+}
+
+fn source_hint(error: &SourceError) -> Option<&'static str> {
+    match error {
+        SourceError::NoRegularFiles { .. } => Some("leave them out with `--exclude GLOB`"),
+        SourceError::WhiteoutName { .. } => {
+            Some("rename it, or leave it out with `--exclude '.wh.*'`")
+        }
+        SourceError::NotFound { .. } => {
+            Some("check the spelling; inputs are files, directories, tarballs or commands")
+        }
+        _ => None,
+    }
+}
+
+fn plan_hint(error: &PlanError) -> Option<String> {
+    let hint = match error {
+        PlanError::Conflict { .. } => {
+            "move one of them with `SRC:DEST`, or leave one out with `--exclude`"
+        }
+        PlanError::MixedPlatforms(_) => {
+            "build one image for each platform, or use `--platform` to keep the others as data"
+        }
+        PlanError::Missing(all) => {
+            let misplaced = all.iter().find_map(|missing| missing.misplaced.as_ref());
+            if let Some(misplaced) = misplaced {
+                return Some(misplaced_hint(misplaced));
+            }
+            "add its directory with `--library-path DIR`, pack it with an input, or continue \
+             without it with `--allow-missing NAME`"
+        }
+        _ => return None,
+    };
+    Some(hint.into())
+}
+
+/// A program was packed without the directory that its library is found in.
+fn misplaced_hint(misplaced: &MisplacedDependency) -> String {
+    let file = misplaced.file.display();
+    match &misplaced.tree {
+        Some(tree) => format!(
+            "`{file}` is next to the program here, but not in the image: pack the directory that \
+             holds both, `imgb pack {}:/opt/app --entrypoint /opt/app/{}`",
+            tree.display(),
+            misplaced.program.display()
+        ),
+        None => format!(
+            "the program's `$ORIGIN` leads to `{file}` here: pack it too, at the same place \
+             relative to the program"
+        ),
+    }
+}

@@ -1,0 +1,51 @@
+//! Which image a command reads.
+
+use clap::Args;
+
+use crate::{
+    archive::spool,
+    cli::{
+        environment::{machine, scratch},
+        failure::Failure,
+        values::image_name,
+    },
+    image::Platform,
+    oci::{self, Image, ImageName},
+};
+
+/// An image in a file or directory.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ImageArgs {
+    /// The image: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    #[arg(value_name = "IMAGE", value_parser = image_name)]
+    image: ImageName,
+
+    /// Which image to take where there are several; otherwise the one for this machine
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+}
+
+impl ImageArgs {
+    /// Opens the image.
+    pub(in crate::cli) fn open(&self) -> Result<Image, Failure> {
+        open(&self.image, self.platform.clone())
+    }
+}
+
+/// Opens `image`, or the one for `platform` where there are several.
+pub(in crate::cli) fn open(
+    image: &ImageName,
+    platform: Option<Platform>,
+) -> Result<Image, Failure> {
+    Ok(oci::open(image, &open_options(platform))?)
+}
+
+/// How images are opened.
+pub(in crate::cli) fn open_options(platform: Option<Platform>) -> oci::Options {
+    oci::Options {
+        platform,
+        machine: machine(),
+        spool: scratch(),
+        limits: spool::Limits::default(),
+    }
+}

@@ -1,0 +1,194 @@
+//! What goes into an image, and how it is looked up.
+
+use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::lookup::LookupArgs;
+use crate::{
+    cli::{
+        environment::{command_dirs, machine, scratch, timestamp},
+        failure::Failure,
+        file::read_regular,
+        options::settings::SettingsArgs,
+        values,
+    },
+    image::Platform,
+    path::ImagePath,
+    pipeline::PackRequest,
+    plan::{self, Layers},
+    source::{self, Exclude, Request},
+    trace,
+};
+
+/// What goes in, and how it is looked up.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct InputArgs {
+    /// What to pack: SRC[:DEST]
+    ///
+    /// SRC is placed as `cp -a SRC /` would: a file ./hello becomes /hello, a directory ./bin
+    /// becomes /bin, and the contents of ./rootfs/ (with the slash) go to /; a tarball (tar, gzip,
+    /// bzip2, xz, zstd) is unpacked at /. A bare name such as curl that is not a file here is
+    /// looked up on PATH and keeps its own path; so does an installed program given by its absolute
+    /// path, /usr/bin/curl, with a link to it where cp would put it. :DEST puts the input
+    /// elsewhere; a DEST that ends in / is a directory.
+    #[arg(required = true, value_name = "INPUT", value_parser = Request::parse)]
+    pub(in crate::cli) inputs: Vec<Request>,
+
+    /// Add the inputs to this image, whose layers are kept as they are: FILE, DIR, oci:DIR[:TAG],
+    /// docker-archive:FILE
+    #[arg(long, value_name = "IMAGE", help_heading = "Inputs")]
+    pub(in crate::cli) base: Option<String>,
+
+    #[command(flatten)]
+    pub(in crate::cli) lookup: LookupArgs,
+
+    /// Leave out what matches (repeatable): a name such as '*.pyc' at any depth, or a path such as
+    /// 'opt/**/test'
+    #[arg(long, value_name = "GLOB", value_parser = Exclude::new, help_heading = "Inputs")]
+    exclude: Vec<Exclude>,
+
+    /// Add a file or directory of the sysroot under its own path, with its libraries (repeatable)
+    #[arg(long, value_name = "PATH", value_parser = values::image_path, help_heading = "Inputs")]
+    include: Vec<ImagePath>,
+
+    /// Add the files of a list, one absolute path per line (repeatable); `imgb trace -o FILE`
+    /// writes such lists
+    #[arg(long, value_name = "FILE", help_heading = "Inputs")]
+    include_from: Vec<PathBuf>,
+
+    /// Pack only the inputs: no libraries, loaders or interpreters
+    #[arg(long, help_heading = "Inputs")]
+    pub(in crate::cli) no_deps: bool,
+
+    /// Refuse directories that hold objects for another machine or C library, which are otherwise
+    /// packed as data
+    #[arg(long, help_heading = "Inputs")]
+    strict: bool,
+
+    /// Which glibc-hwcaps variants of libraries to pack
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHICH",
+        default_value = "baseline",
+        help_heading = "Inputs"
+    )]
+    hwcaps: Hwcaps,
+
+    /// Owner of everything packed, as numbers
+    #[arg(
+        long,
+        value_name = "UID[:GID]",
+        value_parser = values::owner,
+        help_heading = "Inputs"
+    )]
+    chown: Option<(u32, u32)>,
+
+    /// File capabilities, in the syntax of setcap(8) (repeatable)
+    #[arg(
+        long,
+        value_name = "FILE=CAPS",
+        value_parser = values::file_capabilities,
+        help_heading = "Inputs"
+    )]
+    cap: Vec<(ImagePath, Vec<u8>)>,
+}
+
+/// What the image says about itself.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct ImageConfigArgs {
+    /// OS and architecture, if the programs' own headers should not decide
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
+    pub(in crate::cli) platform: Option<Platform>,
+
+    #[command(flatten)]
+    pub(in crate::cli) settings: SettingsArgs,
+
+    /// An annotation of the manifest (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::pair, help_heading = "Image")]
+    pub(in crate::cli) annotation: Vec<(String, String)>,
+
+    /// The image's layers: all in one, or the system's files below yours
+    #[arg(long, value_enum, value_name = "HOW", default_value = "split", help_heading = "Image")]
+    layers: LayersArg,
+}
+
+/// Which variants of a library are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum Hwcaps {
+    /// What every CPU can run
+    Baseline,
+    /// All variants
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LayersArg {
+    /// One layer
+    One,
+    /// The system's files below yours
+    Split,
+}
+
+/// What the inputs and the configuration ask for. `outputs` are files of the host to leave out,
+/// and `jobs` threads read directories.
+pub(in crate::cli) fn pack_request(
+    input: InputArgs,
+    config: ImageConfigArgs,
+    outputs: BTreeSet<PathBuf>,
+    jobs: NonZeroUsize,
+) -> Result<PackRequest, Failure> {
+    let library_path = input.lookup.root.library_path();
+    let include = included(input.include, &input.include_from)?;
+    Ok(PackRequest {
+        requests: input.inputs,
+        source: source::InputOptions {
+            exclude: input.exclude,
+            preserve_mode: input.lookup.preserve_mode,
+            owner: input.chown,
+            mtime: timestamp()?,
+            outputs,
+            command_dirs: command_dirs(&input.lookup.root.sysroot),
+            spool: scratch(),
+            jobs,
+        },
+        sysroot: input.lookup.root.sysroot,
+        plan: plan::PlanOptions {
+            dependencies: !input.no_deps,
+            rules: input.lookup.runtime_deps.rule_set()?,
+            include,
+            allow_missing: input.lookup.allow_missing,
+            library_path,
+            strict: input.strict,
+            hwcaps_all: input.hwcaps == Hwcaps::All,
+            layers: match config.layers {
+                LayersArg::One => Layers::One,
+                LayersArg::Split => Layers::Split,
+            },
+            platform: config.platform,
+            fallback_platform: machine(),
+            settings: config.settings.0,
+            capabilities: input.cap,
+        },
+        deny_secrets: input.lookup.deny_secrets,
+    })
+}
+
+/// The paths of `--include` and of the lists of `--include-from`, each with the option that names
+/// it.
+fn included(paths: Vec<ImagePath>, lists: &[PathBuf]) -> Result<Vec<(ImagePath, String)>, Failure> {
+    let mut all: Vec<_> = paths.into_iter().map(|path| (path, "--include".to_owned())).collect();
+    for list in lists {
+        let option = format!("--include-from {}", list.display());
+        let bytes = read_regular(list, trace::MAX_LIST)?;
+        if bytes.len() > trace::MAX_LIST {
+            let message = format!("{option}: it has more than {} bytes", trace::MAX_LIST);
+            return Err(Failure::usage(message));
+        }
+        let paths = trace::parse_list(&bytes)
+            .map_err(|error| Failure::usage(format!("{option}: {error}")))?;
+        all.extend(paths.into_iter().map(|path| (path, option.clone())));
+    }
+    Ok(all)
+}

@@ -1,0 +1,62 @@
+//! Where libraries are looked up, and what is added without being named.
+
+use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
+
+use clap::Args;
+
+use super::runtime_deps::RuntimeDepsArgs;
+use crate::{cli::values, path::glob::Glob};
+
+/// Where libraries are looked up.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct SysrootArgs {
+    /// Where libraries and system files are looked up; they keep their path below it
+    #[arg(long, value_name = "DIR", default_value = "/", help_heading = "Inputs")]
+    pub(in crate::cli) sysroot: PathBuf,
+
+    /// A directory to search for libraries first, as LD_LIBRARY_PATH would (repeatable)
+    ///
+    /// An absolute DIR is a path in the sysroot. Libraries found only through it are listed in the
+    /// image's own /etc/ld.so.cache, so that it starts without LD_LIBRARY_PATH.
+    #[arg(
+        long,
+        value_name = "DIR",
+        value_delimiter = ':',
+        value_parser = values::library_dir,
+        help_heading = "Inputs"
+    )]
+    library_path: Vec<PathBuf>,
+}
+
+impl SysrootArgs {
+    /// The directories of `--library-path`, without empty ones.
+    pub(in crate::cli) fn library_path(&self) -> Vec<Vec<u8>> {
+        self.library_path
+            .iter()
+            .map(|dir| dir.as_os_str().as_bytes().to_vec())
+            .filter(|dir| !dir.is_empty())
+            .collect()
+    }
+}
+
+/// How `pack` and `build` find what the inputs need.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct LookupArgs {
+    #[command(flatten)]
+    pub(in crate::cli) root: SysrootArgs,
+
+    /// Continue if libraries with matching names are missing (repeatable)
+    #[arg(long, value_name = "GLOB", value_parser = values::glob, help_heading = "Inputs")]
+    pub(in crate::cli) allow_missing: Vec<Glob>,
+
+    #[command(flatten)]
+    pub(in crate::cli) runtime_deps: RuntimeDepsArgs,
+
+    /// Fail if files that nobody named and that look like secrets are packed
+    #[arg(long, help_heading = "Inputs")]
+    pub(in crate::cli) deny_secrets: bool,
+
+    /// Keep every permission bit; otherwise a umask of 022 is applied
+    #[arg(long, help_heading = "Inputs")]
+    pub(in crate::cli) preserve_mode: bool,
+}

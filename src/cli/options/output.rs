@@ -1,0 +1,141 @@
+//! Where an image goes, and in which form.
+
+use std::{
+    collections::BTreeSet,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, ValueEnum};
+
+use super::cache::CacheArgs;
+use crate::{
+    cli::{
+        environment::{jobs, scratch},
+        failure::Failure,
+    },
+    compress::Compression,
+    image::Reference,
+    output::{Format, Place, Target},
+    pipeline::Delivery,
+    store::Durability,
+};
+
+/// Where an image goes, and in which form.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct OutputArgs {
+    /// Where the image goes (repeatable)
+    ///
+    /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an
+    /// OCI layout; docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for
+    /// stdout.
+    #[arg(
+        short,
+        long,
+        value_name = "OUT",
+        required_unless_present = "dry_run",
+        help_heading = "Output"
+    )]
+    output: Vec<String>,
+
+    /// The format of outputs that do not name one themselves
+    #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Output")]
+    format: Option<FormatArg>,
+
+    /// The image's name (repeatable); otherwise the output's name without its extension
+    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
+    tag: Vec<Reference>,
+
+    /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
+    #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
+    compress: Compression,
+
+    /// Number of threads; it has no influence on the bytes
+    #[arg(short, long, value_name = "N", help_heading = "Output")]
+    pub(in crate::cli) jobs: Option<NonZeroUsize>,
+
+    #[command(flatten)]
+    cache: CacheArgs,
+
+    /// Do not wait until the outputs are on disk: faster, but after a power failure they may be
+    /// empty
+    #[arg(long, help_heading = "Output")]
+    no_fsync: bool,
+
+    /// Print how long each step took, what it cost and what was read: on stderr, or with --json on
+    /// stdout
+    #[arg(long, help_heading = "Messages")]
+    pub(in crate::cli) timing: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FormatArg {
+    /// OCI layout and manifest.json in one tar: every engine loads it
+    Archive,
+    /// docker-archive
+    Docker,
+    /// OCI: a layout directory, or an oci-archive if OUT is a file
+    Oci,
+    /// A tar of the root file system, for `docker import`
+    Rootfs,
+}
+
+impl OutputArgs {
+    /// The outputs. Their form depends on `--format` and on which directories exist.
+    pub(in crate::cli) fn targets(&self) -> Result<Vec<Target>, Failure> {
+        let default = self.format.map(|format| match format {
+            FormatArg::Archive => Format::Archive,
+            FormatArg::Docker => Format::DockerArchive,
+            FormatArg::Oci => Format::OciLayout,
+            FormatArg::Rootfs => Format::Rootfs,
+        });
+        let parse = |text: &String| {
+            Target::parse(text, default, |path| path.is_dir()).map_err(Failure::usage)
+        };
+        let targets = self.output.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let to_stdout = |target: &&Target| target.place == Place::Stdout;
+        if targets.iter().filter(to_stdout).count() > 1 {
+            return Err(Failure::usage("only one output can go to stdout"));
+        }
+        let mut files = BTreeSet::new();
+        let single = targets.iter().filter(|target| target.format != Format::OciLayout);
+        for path in single.filter_map(Target::path) {
+            if !files.insert(path) {
+                return Err(Failure::usage(format!("two outputs go to `{}`", path.display())));
+            }
+        }
+        Ok(targets)
+    }
+
+    /// How the image is written to `targets`. `stem` becomes the name of an image that goes to
+    /// stdout and has no `--tag`.
+    pub(in crate::cli) fn delivery(
+        &self,
+        targets: Vec<Target>,
+        stem: &str,
+        annotations: &[(String, String)],
+    ) -> Result<Delivery, Failure> {
+        Ok(Delivery {
+            targets,
+            names: self.tag.clone(),
+            fallback_name: Reference::repository_from(stem).parse().map_err(Failure::usage)?,
+            compression: self.compress,
+            jobs: jobs(self.jobs),
+            cache: self.cache.open(),
+            annotations: annotations.iter().cloned().collect(),
+            scratch: scratch(),
+            durability: if self.no_fsync { Durability::Cached } else { Durability::Synced },
+        })
+    }
+}
+
+/// The outputs' paths, absolute and without symbolic links, so that a walk over an input can leave
+/// them out.
+pub(in crate::cli) fn output_paths(targets: &[Target]) -> BTreeSet<PathBuf> {
+    let real = |path: &Path| {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = fs_err::canonicalize(dir.unwrap_or(Path::new("."))).ok()?;
+        Some(dir.join(path.file_name()?))
+    };
+    targets.iter().filter_map(Target::path).filter_map(real).collect()
+}

@@ -1,0 +1,96 @@
+//! Which run-time dependencies are added.
+
+use std::{io::Read as _, path::PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    cli::failure::Failure,
+    plan::RuleSet,
+    rules::{Choice, Soft, Table},
+    suggest,
+};
+
+/// Bytes of a rules file.
+const MAX_RULES: u64 = 1 << 20;
+
+/// Which run-time dependencies are added.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct RuntimeDepsArgs {
+    /// How much to add of what programs open only at run time: certificates, time zones, plugins,
+    /// standard libraries
+    #[arg(
+        long,
+        value_enum,
+        value_name = "LEVEL",
+        default_value = "auto",
+        help_heading = "Run-time dependencies"
+    )]
+    soft: SoftArg,
+
+    /// Follow this rule whatever its evidence says (repeatable); `imgb rules` lists them
+    #[arg(long, value_name = "RULE", help_heading = "Run-time dependencies")]
+    with: Vec<String>,
+
+    /// Do not follow this rule (repeatable)
+    #[arg(long, value_name = "RULE", help_heading = "Run-time dependencies")]
+    without: Vec<String>,
+
+    /// A file with additional rules (repeatable); docs/rules.md describes the format
+    #[arg(long, value_name = "FILE", help_heading = "Run-time dependencies")]
+    rules: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SoftArg {
+    /// Nothing
+    None,
+    /// What is needed with high confidence and not too large
+    Auto,
+    /// Everything there is evidence for
+    All,
+}
+
+impl RuntimeDepsArgs {
+    /// The rules, and the user's choice among them.
+    pub(in crate::cli) fn rule_set(&self) -> Result<RuleSet, Failure> {
+        let choice = Choice {
+            soft: match self.soft {
+                SoftArg::None => Soft::None,
+                SoftArg::Auto => Soft::Auto,
+                SoftArg::All => Soft::All,
+            },
+            with: self.with.iter().cloned().collect(),
+            without: self.without.iter().cloned().collect(),
+        };
+        let table = table(&self.rules)?;
+        if let Some(name) = choice.unknown(&table).next() {
+            let names = table.rules().iter().map(|rule| rule.name.as_str());
+            let near = suggest::closest(name, names)
+                .map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
+            return Err(Failure::usage(format!("no rule `{name}`{near}; `imgb rules` lists them")));
+        }
+        Ok(RuleSet { table, choice })
+    }
+}
+
+/// The built-in rules and those of `files`.
+pub(in crate::cli) fn table(files: &[PathBuf]) -> Result<Table, Failure> {
+    let mut table =
+        Table::builtin().map_err(|error| Failure::local(format!("built-in rules: {error}")))?;
+    for file in files {
+        let wrong = |why: &dyn std::fmt::Display| {
+            Failure::usage(format!("--rules `{}`: {why}", file.display()))
+        };
+        let mut text = String::new();
+        let opened = fs_err::File::open(file).map_err(|error| wrong(&error.kind()))?;
+        // The limit is enforced while reading: a pipe has no length, and a device no end.
+        let read = opened.take(MAX_RULES + 1).read_to_string(&mut text);
+        read.map_err(|error| wrong(&error.kind()))?;
+        if text.len() as u64 > MAX_RULES {
+            return Err(wrong(&"more than 1 MiB"));
+        }
+        table.add(&text).map_err(|error| wrong(&error))?;
+    }
+    Ok(table)
+}

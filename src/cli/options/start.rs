@@ -1,0 +1,79 @@
+//! How an image's program is started, and its limits.
+
+use std::{ffi::OsString, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    check::Start,
+    cli::{
+        environment::{scratch, variable},
+        size,
+        values::{self, Words},
+    },
+    oci::Image,
+    run,
+};
+
+/// What replaces the image's own settings, and limits on the program.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct StartArgs {
+    /// Run these words instead of the image's entrypoint and cmd
+    #[arg(long, value_name = "WORDS", value_parser = values::words)]
+    pub(in crate::cli) entrypoint: Option<Words>,
+
+    /// Set a variable (repeatable); NAME alone takes its value from the caller's environment
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+
+    /// Use this working directory instead of the image's
+    #[arg(short, long, value_name = "DIR")]
+    pub(in crate::cli) workdir: Option<String>,
+
+    /// Run as this user instead of the image's
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(in crate::cli) user: Option<String>,
+
+    /// Memory for all processes together, such as 64m; processes that exceed it are killed
+    #[arg(short, long, value_name = "BYTES", value_parser = size::parse)]
+    pub(in crate::cli) memory: Option<u64>,
+
+    /// How long the program may run, such as 10s; then it is killed, and the exit code is 124
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    pub(in crate::cli) timeout: Option<Duration>,
+}
+
+impl StartArgs {
+    /// How `image` is started: as it says itself, except for these options.
+    pub(in crate::cli) fn start(&self, image: &Image) -> Start {
+        let mut start = Start::of_image(image);
+        if let Some(Words(words)) = &self.entrypoint {
+            start.entrypoint = words.clone();
+            start.cmd.clear();
+        }
+        start.user = self.user.clone().or(start.user);
+        start.workdir = self.workdir.clone().or(start.workdir);
+        start
+    }
+
+    /// The options of a run by imgb itself, with `args` instead of the image's cmd.
+    pub(in crate::cli) fn run_options(&self, args: &[String]) -> run::RunOptions {
+        run::RunOptions {
+            args: args.to_vec(),
+            env: self.variables().collect(),
+            memory: self.memory,
+            timeout: self.timeout,
+            read_only: false,
+            scratch: scratch(),
+            runtime: run::Runtime::Own,
+        }
+    }
+
+    /// The variables to set. A name without a value is left out if the caller has no such variable.
+    pub(in crate::cli) fn variables(&self) -> impl Iterator<Item = (OsString, OsString)> {
+        self.env.iter().filter_map(|entry| match entry.split_once('=') {
+            Some((name, value)) => Some((name.into(), value.into())),
+            None => Some((entry.into(), variable(entry)?)),
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! `imgb plan`.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use clap::Args;
+
+use super::{
+    build::print_notices,
+    environment::jobs,
+    failure::Failure,
+    options::{
+        buildfile::{BuildRequest, BuildfileArgs, build_request},
+        image::open_options,
+        inputs::{ImageConfigArgs, InputArgs, pack_request},
+        messages::Verbosity,
+    },
+    plan_text::print_plan,
+};
+use crate::pipeline;
+
+/// Options of `pack` that `build` does not have.
+const ONLY_FOR_INPUTS: [&str; 19] = [
+    "base",
+    "exclude",
+    "include",
+    "include_from",
+    "no_deps",
+    "strict",
+    "hwcaps",
+    "chown",
+    "cap",
+    "layers",
+    "entrypoint",
+    "cmd",
+    "env",
+    "workdir",
+    "user",
+    "expose",
+    "volume",
+    "stop-signal",
+    "annotation",
+];
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb plan curl\n  \
+    imgb plan ./app --base debian.tar\n  \
+    imgb plan --file Buildfile .   # as `imgb build` would do\n  \
+    imgb plan ./bin --json | jq '.layers[].files[] | select(.reason | test(\"needed\"))'")]
+#[command(mut_arg("inputs", |arg| {
+    arg.required(false)
+        .required_unless_present("file")
+        .help("What to pack: SRC[:DEST]; with --file, the build context")
+}))]
+#[command(mut_arg("file", |arg| arg.conflicts_with_all(ONLY_FOR_INPUTS)))]
+#[command(mut_arg("build_arg", |arg| arg.requires("file")))]
+#[command(mut_arg("target", |arg| arg.requires("file")))]
+#[command(mut_arg("squash", |arg| arg.requires("file")))]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    input: InputArgs,
+
+    #[command(flatten)]
+    config: ImageConfigArgs,
+
+    #[command(flatten)]
+    buildfile: BuildfileArgs,
+
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+pub(super) fn plan(args: PlanArgs) -> Result<(), Failure> {
+    if args.buildfile.file.is_some() {
+        return plan_buildfile(args);
+    }
+    let base = args.input.base.clone();
+    let request = pack_request(args.input, args.config, BTreeSet::new(), jobs(None))?;
+    let plan = match &base {
+        None => pipeline::plan(&request, &|_| {})?,
+        Some(name) => {
+            let image = open_options(request.plan.platform.clone());
+            pipeline::onto(name, &request, &image, &|_| {})?.plan
+        }
+    };
+    print_plan(&plan, &args.verbosity)
+}
+
+/// Shows what `imgb build` would do. The input is the build context.
+fn plan_buildfile(args: PlanArgs) -> Result<(), Failure> {
+    let context = match &args.input.inputs[..] {
+        [] => PathBuf::from("."),
+        [context] => PathBuf::from(&context.text),
+        _ => return Err(Failure::usage("--file: name only one input, the build context")),
+    };
+    let BuildRequest { recipe, options } = build_request(
+        context,
+        args.buildfile,
+        args.input.lookup,
+        args.config.platform,
+        args.config.settings.0.labels,
+        (BTreeSet::new(), jobs(None)),
+    )?;
+    let built = pipeline::build(&recipe, &options)?;
+    if !args.verbosity.quiet {
+        print_notices(&recipe, &built.notices);
+    }
+    print_plan(&built.plan, &args.verbosity)
+}

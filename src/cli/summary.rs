@@ -1,0 +1,99 @@
+//! What was written, as text and as JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::size;
+use crate::{
+    image::{Image, Layer},
+    output::{Format, Place, Target},
+    pipeline::{Delivered, Delivery},
+    plan::{Note, Plan},
+};
+
+/// What was written, as text.
+pub(super) fn text(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> String {
+    let image = &delivered.image;
+    let files: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
+    let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
+    let mut text = format!("{}: {files} paths, {}\n", image.platform, size::format(total));
+    for (layer, planned) in own_layers(image, plan).zip(&plan.layers) {
+        let _ = writeln!(
+            text,
+            "  layer {:<8} {:>9}  {} paths, {}",
+            planned.name,
+            size::format(layer.size),
+            planned.tree.len(),
+            layer.digest
+        );
+    }
+    if let Some(entrypoint) = &plan.config.entrypoint {
+        let _ = writeln!(text, "  starts {}", entrypoint.join(" "));
+    }
+    let _ = writeln!(text, "  image ID {}", image.config.digest);
+    let _ = writeln!(text, "  manifest {}", image.manifest.digest);
+    for (target, names) in delivery.targets.iter().zip(&delivered.names) {
+        let _ = writeln!(
+            text,
+            "{}",
+            next_step(target, names.first().map(|name| name.familiar()).as_deref())
+        );
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// Where an output is, and a command that reads it.
+fn next_step(target: &Target, name: Option<&str>) -> String {
+    let Place::Path(path) = &target.place else { return "wrote the image to stdout".into() };
+    let (path, name) = (path.display(), name.unwrap_or("image"));
+    match target.format {
+        Format::Archive | Format::DockerArchive => {
+            format!("wrote {path}; load it with: docker load -i {path}   ({name})")
+        }
+        Format::OciArchive => {
+            format!("wrote {path}; load it with: podman load -i {path}   ({name})")
+        }
+        Format::OciLayout => {
+            let tag = target.tag.as_deref().or_else(|| name.rsplit(':').next()).unwrap_or("latest");
+            format!(
+                "wrote {path}; copy it with: skopeo copy oci:{}:{tag} docker-daemon:{name}",
+                path.to_string().trim_end_matches('/')
+            )
+        }
+        Format::Rootfs => format!("wrote {path}; import it with: docker import {path} {name}"),
+    }
+}
+
+/// The layers of the plan: those above the base's.
+fn own_layers<'a>(image: &'a Image, plan: &Plan) -> impl Iterator<Item = &'a Layer> + use<'a> {
+    image.layers.iter().skip(image.layers.len().saturating_sub(plan.layers.len()))
+}
+
+/// What was written, as JSON.
+pub(super) fn json(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> Value {
+    let image = &delivered.image;
+    let layers = own_layers(image, plan).zip(&plan.layers).map(|(layer, planned)| {
+        json!({
+            "name": planned.name, "paths": planned.tree.len(), "size": layer.size,
+            "digest": layer.digest.to_string(), "diff_id": layer.diff_id.to_string(),
+        })
+    });
+    let outputs = delivery.targets.iter().zip(&delivered.names).map(|(target, names)| {
+        let path = match &target.place {
+            Place::Path(path) => Some(path.display().to_string()),
+            Place::Stdout => None,
+        };
+        json!({"path": path, "names": names.iter().map(ToString::to_string).collect::<Vec<_>>()})
+    });
+    let notes = plan.notes.iter().map(Note::json);
+    json!({
+        "digest": image.manifest.digest.to_string(),
+        "image_id": image.config.digest.to_string(),
+        "platform": image.platform.to_string(),
+        "layers": layers.collect::<Vec<_>>(),
+        "outputs": outputs.collect::<Vec<_>>(),
+        "notes": notes.collect::<Vec<_>>(),
+    })
+}
