@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    archive::write::Layout,
+    archive::write::TarLayout,
     build::{self, BuildError, Built},
     check::{self, Report, Start},
     compress::{self, Compression},
@@ -16,7 +16,7 @@ use crate::{
     image::{self, Image, LayerFormat, Reference},
     oci::{self, ImageError},
     output::{OutputError, Outputs, Target},
-    pack::{self, PackError, Rootfs, Step},
+    pack::{self, PackError, PackOptions, Rootfs, Step},
     path::{ImagePath, glob::Glob},
     plan::{self, Note, Plan, PlanError},
     recipe::Recipe,
@@ -287,13 +287,13 @@ pub fn deliver(
         Outputs::open(delivery.targets.clone(), &delivery.scratch, delivery.durability)?;
     let root_file = outputs.root();
     let root_tree = root_file.as_ref().map(|_| plan.merged()).unwrap_or_default();
-    let root_layout = Layout::new(&root_tree).map_err(PackError::from)?;
+    let root_layout = TarLayout::new(&root_tree).map_err(PackError::from)?;
     let root = root_file.map(|file| Rootfs::new(&root_layout, file));
-    let options = pack::Options {
+    let options = PackOptions {
         compression: delivery.compression,
         jobs: delivery.jobs,
         cache: delivery.cache.as_ref(),
-        root: root.as_ref(),
+        rootfs: root.as_ref(),
     };
     let (mut layers, mut blobs): (Vec<image::Layer>, Vec<Blob>) = (Vec::new(), Vec::new());
     for (base, layer) in
@@ -306,7 +306,7 @@ pub fn deliver(
         pack::pack(&trees, &options, outputs.store(), &|step| event(Event::Packing(step)))?;
     layers.extend(packed.iter().map(|layer| layer_document(layer, delivery.compression)));
     if let Some(root) = root {
-        root.finish(packed.iter().any(|layer| layer.is_root))?;
+        root.finish(packed.iter().any(|layer| layer.is_rootfs))?;
     }
     let mut annotations = delivery.annotations.clone();
     annotations.entry(FORMAT_ANNOTATION.into()).or_insert_with(|| compress::FORMAT.to_string());

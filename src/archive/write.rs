@@ -1,7 +1,7 @@
-//! A tree as tar, any part of it at a time.
+//! Writes a tree as tar, any range of it at a time.
 //!
-//! Every member's place follows from the paths and sizes alone, so that several threads can make
-//! different parts of one archive, and the archive's length is known before anything is read.
+//! Where each member starts follows from the paths and sizes alone. So several threads can make
+//! different ranges of one archive, and its length is known before any file is read.
 
 use std::{
     collections::BTreeMap,
@@ -15,21 +15,22 @@ use crate::{
     tree::{FileNode, Identity, Kind, Meta, Node, Tree},
 };
 
-/// Two zero blocks end an archive. It is not filled up to 10 KiB as tape wanted.
+/// Two zero blocks end an archive. It is not padded to 10 KiB, as tar(1) does for tapes.
 const END: u64 = 2 * BLOCK as u64;
 
-/// An archive of more than an exabyte comes of a sparse file and no disk holds it.
+/// An archive of more than an exabyte would come from a sparse file; no disk can hold it.
 const MAX_SIZE: u64 = 1 << 60;
 
-/// Where each member of a tree's archive is. Members come in the tree's order, a directory before
-/// what is in it. Names of one inode with the same metadata are hard links to the first of them.
+/// The offset of each member in a tree's archive. Members come in the tree's order, a directory
+/// before its entries. Names of one inode with the same metadata are hard links to the first of
+/// them.
 #[derive(Debug)]
-pub struct Layout<'a> {
+pub struct TarLayout<'a> {
     members: Vec<Member<'a>>,
     size: u64,
 }
 
-/// One member: where it starts, and where its content does.
+/// One member, with the offsets of its first header and of its content.
 #[derive(Clone, Copy, Debug)]
 struct Member<'a> {
     start: u64,
@@ -39,22 +40,22 @@ struct Member<'a> {
     link: Option<&'a ImagePath>,
 }
 
-/// What a part of an archive wants: `len` bytes of `file` from `offset` on.
+/// Asks for a file's bytes from `offset` on, as many as the buffer takes.
 #[derive(Debug)]
-pub struct Want<'a> {
+pub struct ContentRequest<'a> {
     /// The file's path in the image.
     pub path: &'a ImagePath,
     /// The file.
     pub file: &'a FileNode,
-    /// Where in the file.
+    /// In bytes, from the start of the file.
     pub offset: u64,
 }
 
-impl<'a> Layout<'a> {
-    /// The archive of `tree`, which must hold the parents of its paths.
+impl<'a> TarLayout<'a> {
+    /// The layout of the archive of `tree`, which must hold the parents of its paths.
     ///
     /// # Errors
-    /// [`HeaderError`] for a node that no archive can hold.
+    /// [`HeaderError`] for a node that no tar can hold.
     pub fn new(tree: &'a Tree) -> Result<Self, HeaderError> {
         let mut first_names: BTreeMap<Identity, (&ImagePath, &Meta)> = BTreeMap::new();
         let mut members = Vec::with_capacity(tree.len());
@@ -83,25 +84,25 @@ impl<'a> Layout<'a> {
         self.size
     }
 
-    /// How many members it has.
+    /// The number of members.
     pub fn members(&self) -> usize {
         self.members.len()
     }
 
-    /// How many members end before `at`.
+    /// The number of members that end at or before the offset `at`.
     pub fn members_before(&self, at: u64) -> usize {
         self.members.partition_point(|member| member.end() <= at)
     }
 
-    /// The members in order: path, node, and the path that it is a hard link to, if it is one.
+    /// The members in order: path, node, and for a hard link the path it links to.
     pub fn entries(
         &self,
     ) -> impl Iterator<Item = (&'a ImagePath, &'a Node, Option<&'a ImagePath>)> {
         self.members.iter().map(|member| (member.path, member.node, member.link))
     }
 
-    /// Fills `out` with the archive's bytes from `at` on. `read` fills a buffer with a file's
-    /// bytes.
+    /// Fills `out` with the archive's bytes from `at` on. `read` fills a buffer with the content it
+    /// is asked for.
     ///
     /// # Errors
     /// The first error of `read`.
@@ -109,7 +110,7 @@ impl<'a> Layout<'a> {
         &self,
         at: u64,
         out: &mut [u8],
-        mut read: impl FnMut(Want<'_>, &mut [u8]) -> Result<(), E>,
+        mut read: impl FnMut(ContentRequest<'_>, &mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let part = at..at + out.len() as u64;
         let mut scratch = Vec::new();
@@ -118,14 +119,14 @@ impl<'a> Layout<'a> {
             let end_of_content = member.content + member.content_len();
             if let Some((skipped, to)) = slice(out, &part, member.start..member.content) {
                 scratch.clear();
-                // `new` has made every header once, so that this does not fail.
+                // Cannot fail: `new` has made every header once.
                 let _ = header::append(&mut scratch, member.path, member.node, member.link);
                 to.copy_from_slice(&scratch[skipped as usize..skipped as usize + to.len()]);
             }
             if let (Some((offset, to)), Kind::File(file)) =
                 (slice(out, &part, member.content..end_of_content), &member.node.kind)
             {
-                read(Want { path: member.path, file, offset }, to)?;
+                read(ContentRequest { path: member.path, file, offset }, to)?;
             }
             if let Some((_, to)) = slice(out, &part, end_of_content..member.end()) {
                 to.fill(0);
@@ -137,14 +138,15 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    /// Writes the whole archive to `writer`. `read` fills a buffer with a file's bytes.
+    /// Writes the whole archive to `writer`. `read` fills a buffer with the content it is asked
+    /// for.
     ///
     /// # Errors
     /// The first error of `read` or of `writer`.
     pub fn write<E: From<io::Error>>(
         &self,
         mut writer: impl Write,
-        mut read: impl FnMut(Want<'_>, &mut [u8]) -> Result<(), E>,
+        mut read: impl FnMut(ContentRequest<'_>, &mut [u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut buffer = vec![0; 1 << 20];
         let mut at = 0;
@@ -157,8 +159,8 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    /// Whether `other` has the same members at the same places; their content is not compared.
-    pub fn is_same(&self, other: &Layout<'_>) -> bool {
+    /// Whether `other` has the same members at the same offsets. Does not compare content.
+    pub fn is_same(&self, other: &TarLayout<'_>) -> bool {
         let same = |(one, other): (&Member<'_>, &Member<'_>)| {
             (one.start, one.path, one.node, one.link)
                 == (other.start, other.path, other.node, other.link)
@@ -168,9 +170,9 @@ impl<'a> Layout<'a> {
             && self.members.iter().zip(&other.members).all(same)
     }
 
-    /// The number of the member at `path` and where its content starts, if that is the content of
+    /// The number of the member at `path` and the offset of its content, if that is the content of
     /// `file`.
-    pub fn place(&self, path: &ImagePath, file: &FileNode) -> Option<(usize, u64)> {
+    pub fn content_start(&self, path: &ImagePath, file: &FileNode) -> Option<(usize, u64)> {
         let number = self.members.binary_search_by(|member| member.path.cmp(path)).ok()?;
         let member = self.members.get(number).filter(|member| member.link.is_none())?;
         let own = member.node.file()?;
@@ -178,7 +180,7 @@ impl<'a> Layout<'a> {
             .then_some((number, member.content))
     }
 
-    /// The files with content of their own: number, where it starts, and the file.
+    /// The members with content of their own: number, offset of the content, and the file.
     pub fn contents(&self) -> impl Iterator<Item = (usize, u64, &'a FileNode)> {
         self.members.iter().enumerate().filter_map(|(number, member)| {
             let file = member.node.file().filter(|_| member.link.is_none())?;
@@ -186,16 +188,17 @@ impl<'a> Layout<'a> {
         })
     }
 
-    /// Writes the headers at their places. What is neither header nor content is zero.
+    /// Calls `write` with each run of headers and its offset. The bytes between that are neither
+    /// headers nor content are zero.
     ///
     /// # Errors
     /// The first error of `write`.
-    pub fn gaps<E>(&self, mut write: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub fn headers<E>(&self, mut write: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
         let mut members = self.members.iter().peekable();
         let mut headers = Vec::new();
         while let Some(first) = members.next() {
             headers.clear();
-            // `new` has made every header once, so that this does not fail.
+            // Cannot fail: `new` has made every header once.
             let _ = header::append(&mut headers, first.path, first.node, first.link);
             let mut end = first.end();
             while let Some(next) = members
@@ -220,20 +223,20 @@ impl Member<'_> {
     }
 }
 
-/// `len` with what fills its last block.
+/// `len` rounded up to whole blocks.
 fn padded(len: u64) -> u64 {
     len.next_multiple_of(BLOCK as u64)
 }
 
-/// Where `out`, which holds `part`, holds bytes of `range`: how many of the range come before, and
-/// the piece.
+/// The slice of `out` that holds bytes of `range`, and how many bytes of the range precede it.
+/// `out` holds the bytes `part` of the archive. `None` where they do not overlap.
 fn slice<'o>(
     out: &'o mut [u8],
     part: &Range<u64>,
     range: Range<u64>,
 ) -> Option<(u64, &'o mut [u8])> {
     let (start, end) = (part.start.max(range.start), part.end.min(range.end));
-    let piece =
+    let slice =
         out.get_mut((start - part.start) as usize..end.checked_sub(part.start)? as usize)?;
-    (!piece.is_empty()).then_some((start - range.start, piece))
+    (!slice.is_empty()).then_some((start - range.start, slice))
 }

@@ -1,8 +1,8 @@
-//! Telling what a stream is compressed with, and opening it.
+//! Detecting a stream's compression, and decompressing it.
 
 use std::io::{self, BufReader, Read};
 
-/// What a stream is compressed with, told by its first bytes.
+/// The compression of a stream, detected from its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// None of the others.
@@ -17,14 +17,14 @@ pub enum Format {
     Zstd,
 }
 
-/// How many bytes at the start of a stream [`Format::sniff`] looks at.
+/// The number of bytes that [`Format::sniff`] needs.
 pub const MAX_SNIFF: usize = 6;
 
-/// The largest window that a zstd stream may ask for, as a power of two: 128 MiB, zstd's own
-/// default.
+/// The largest window that a zstd stream may ask for, as a power of two: 128 MiB, the default of
+/// zstd itself.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
-/// KiB that an xz stream may ask for. `xz -9` wants 65 MiB.
+/// The memory that an xz stream may ask for, in KiB. `xz -9` needs 65 MiB.
 const XZ_MEMORY: u32 = 200 << 10;
 
 impl Format {
@@ -42,12 +42,12 @@ impl Format {
     }
 }
 
-/// What `reader` holds, uncompressed: all gzip members, bzip2 and xz streams and zstd frames, to
-/// the end. Reading from it fails where the stream is damaged or cut short, where anything else
-/// follows it, and where it asks for more memory than 200 MiB.
+/// Decompresses all gzip members, bzip2 and xz streams, or zstd frames in `reader`, to its end.
+/// Reading fails if the stream is damaged or cut short, if anything else follows it, or if it asks
+/// for more than 200 MiB of memory.
 ///
 /// # Errors
-/// Where zstd's decoder cannot be made, for want of memory.
+/// Where there is no memory for zstd's decoder.
 pub fn decoder<'a>(format: Format, reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let reader = BufReader::with_capacity(128 << 10, reader);
     Ok(match format {

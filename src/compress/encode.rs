@@ -1,4 +1,4 @@
-//! Compressing in independent chunks, and the bytes around them.
+//! Compressing in independent frames, and the bytes around them.
 
 use std::io;
 
@@ -8,11 +8,11 @@ use super::{Compression, deflate_tail};
 /// operating system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
-/// A last, empty deflate block with fixed codes. Pieces leave the last-block bit clear, so that no
-/// piece need know whether it is the last and no bytes at all are a stream too.
+/// A last, empty deflate block with fixed codes. All other blocks leave the last-block bit clear,
+/// so no frame needs to know whether it is the last, and a stream without frames is valid too.
 const GZIP_LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// Compresses pieces: one chunk or several. Each thread has its own.
+/// Compresses frames, one or several at a time. Each thread has its own.
 pub struct Encoder(Kind);
 
 enum Kind {
@@ -21,7 +21,7 @@ enum Kind {
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
-/// libdeflate, and where it writes to.
+/// libdeflate, and its output buffers for two frames.
 struct Deflate {
     compressor: libdeflater::Compressor,
     frame_len: usize,
@@ -39,17 +39,17 @@ impl std::fmt::Debug for Encoder {
     }
 }
 
-/// What the trailer must know of a piece.
+/// What [`Trailer`] needs to know of the bytes that one call compressed.
 #[derive(Debug)]
 pub struct Checksum {
     crc: flate2::Crc,
 }
 
 impl Encoder {
-    /// An encoder for streams that are cut into chunks of `frame_len` bytes.
+    /// An encoder for streams that are cut into frames of `frame_len` bytes.
     ///
     /// # Errors
-    /// Where zstd's encoder cannot be made, for want of memory.
+    /// Where there is no memory for zstd's encoder.
     pub fn new(compression: Compression, frame_len: usize) -> io::Result<Self> {
         Ok(Self(match compression {
             Compression::None => Kind::None,
@@ -65,24 +65,24 @@ impl Encoder {
         }))
     }
 
-    /// Puts the compressed form of `piece` into `out`, whose old content is lost. A piece begins
-    /// where a chunk does and has up to [`Compression::frames_at_once`], whole but for the stream's
-    /// last.
+    /// Compresses `input` into `out`, whose old content is lost. `input` starts where a frame
+    /// starts and has at most [`Compression::frames_at_once`] frames; only the stream's last frame
+    /// may be shorter than the others.
     ///
     /// # Errors
     /// Where the encoder fails, which it does for no input that fits in memory.
-    pub fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<Checksum> {
+    pub fn encode(&mut self, input: &[u8], out: &mut Vec<u8>) -> io::Result<Checksum> {
         out.clear();
         let mut crc = flate2::Crc::new();
         match &mut self.0 {
-            Kind::None => out.extend_from_slice(piece),
+            Kind::None => out.extend_from_slice(input),
             Kind::Gzip(deflate) => {
-                crc.update(piece);
-                deflate.encode(piece, out)?;
+                crc.update(input);
+                deflate.encode(input, out)?;
             }
             Kind::Zstd(compressor) => {
-                out.reserve(zstd::zstd_safe::compress_bound(piece.len()));
-                compressor.compress_to_buffer(piece, out)?;
+                out.reserve(zstd::zstd_safe::compress_bound(input.len()));
+                compressor.compress_to_buffer(input, out)?;
             }
         }
         Ok(Checksum { crc })
@@ -90,10 +90,11 @@ impl Encoder {
 }
 
 impl Deflate {
-    /// Appends two chunks, or one, as deflate blocks, none marked as the last, that end on a byte.
-    fn encode(&mut self, piece: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    /// Appends one frame or two as deflate blocks that end on a byte, none of them marked as the
+    /// last.
+    fn encode(&mut self, input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
         let invalid = || io::Error::other("libdeflate wrote no valid blocks");
-        let (first, second) = piece.split_at(piece.len().min(self.frame_len));
+        let (first, second) = input.split_at(input.len().min(self.frame_len));
         let one = deflate(&mut self.compressor, first, &mut self.one)?;
         if second.is_empty() {
             deflate_tail::last_block(one).ok_or_else(invalid)?.append_open(one, out);
@@ -107,23 +108,23 @@ impl Deflate {
     }
 }
 
-/// A chunk as a deflate stream, with what must follow one that is resolved. The buffer keeps its
-/// length, since to make it longer costs as much as to write it.
+/// Compresses a frame to a deflate stream, followed by the padding that [`deflate_tail`] needs. The
+/// buffer is never shortened: growing it again would cost as much as writing it.
 fn deflate<'b>(
     compressor: &mut libdeflater::Compressor,
-    chunk: &[u8],
+    frame: &[u8],
     buffer: &'b mut Vec<u8>,
 ) -> io::Result<&'b [u8]> {
-    let bound = compressor.deflate_compress_bound(chunk.len()) + deflate_tail::PADDING;
+    let bound = compressor.deflate_compress_bound(frame.len()) + deflate_tail::PADDING;
     if buffer.len() < bound {
         buffer.resize(bound, 0);
     }
     let room = buffer.len() - deflate_tail::PADDING;
-    let len = compressor.deflate_compress(chunk, &mut buffer[..room]).map_err(io::Error::other)?;
+    let len = compressor.deflate_compress(frame, &mut buffer[..room]).map_err(io::Error::other)?;
     buffer.get(..len + deflate_tail::PADDING).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Gathers the pieces of one stream, in order, for what comes after them.
+/// The bytes before and after the frames of one stream. It is told of them in order.
 #[derive(Debug)]
 pub struct Trailer {
     compression: Compression,
@@ -132,12 +133,12 @@ pub struct Trailer {
 }
 
 impl Trailer {
-    /// For a stream without pieces.
+    /// For a stream that has no frames yet.
     pub fn new(compression: Compression) -> Self {
         Self { compression, crc: flate2::Crc::new(), empty: true }
     }
 
-    /// What comes before the first piece.
+    /// The bytes before the first frame.
     pub fn header(&self) -> &'static [u8] {
         match self.compression {
             Compression::None | Compression::Zstd(_) => &[],
@@ -145,13 +146,13 @@ impl Trailer {
         }
     }
 
-    /// Takes the next piece into account.
-    pub fn push(&mut self, piece: &Checksum) {
-        self.crc.combine(&piece.crc);
+    /// Takes the next bytes of the stream into account.
+    pub fn push(&mut self, checksum: &Checksum) {
+        self.crc.combine(&checksum.crc);
         self.empty = false;
     }
 
-    /// What comes after the last piece.
+    /// The bytes after the last frame.
     ///
     /// # Errors
     /// As [`Encoder::encode`].
@@ -165,7 +166,7 @@ impl Trailer {
                 out.extend_from_slice(&self.crc.amount().to_le_bytes());
                 Ok(out)
             }
-            // No frame at all is no zstd stream to most readers.
+            // Most readers take no frames at all for an error.
             Compression::Zstd(_) if self.empty => {
                 let mut out = Vec::new();
                 Encoder::new(self.compression, 1)?.encode(&[], &mut out)?;
@@ -191,22 +192,21 @@ mod tests {
         Compression::Zstd(9),
     ];
 
-    /// Two pieces and a bit of text-like bytes, without a random generator whose version could
-    /// change.
+    /// Text-like bytes, without a random generator whose version could change.
     fn sample(len: usize) -> Vec<u8> {
         (0..len as u32)
             .map(|i| (i.wrapping_mul(2_654_435_761) >> (11 + i % 13)) as u8 & 63)
             .collect()
     }
 
-    /// `data` in pieces of `chunks` chunks, as of a stream of `size` bytes.
-    fn write(compression: Compression, data: &[u8], size: u64, chunks: u64) -> Vec<u8> {
+    /// Compresses `data`, `frames` frames at a time, as part of a stream of `size` bytes.
+    fn write(compression: Compression, data: &[u8], size: u64, frames: u64) -> Vec<u8> {
         let frame_len = compression.frame_len(size);
         let mut encoder = Encoder::new(compression, frame_len).unwrap();
         let mut trailer = Trailer::new(compression);
         let (mut stream, mut out) = (trailer.header().to_vec(), Vec::new());
-        for piece in data.chunks(frame_len * chunks as usize) {
-            trailer.push(&encoder.encode(piece, &mut out).unwrap());
+        for part in data.chunks(frame_len * frames as usize) {
+            trailer.push(&encoder.encode(part, &mut out).unwrap());
             stream.extend_from_slice(&out);
         }
         stream.extend(trailer.finish().unwrap());
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn any_piece_size_gives_the_same_stream_which_reads_back() {
+    fn any_number_of_frames_at_once_gives_the_same_stream_which_reads_back() {
         for compression in ALL {
             for len in [0, 1, 1000, 1 << 19, (1 << 20) + 1, 5 << 20] {
                 let data = sample(len);

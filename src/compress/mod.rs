@@ -1,9 +1,9 @@
-//! Codecs: what a stream is compressed with, opening it, and compressing in independent chunks.
+//! Codecs: decompressing streams of any format, and compressing in independent frames.
 //!
-//! A stream is cut into chunks by *uncompressed offset*, each chunk is compressed without knowledge
-//! of the others, and the joined result is one valid stream. So its bytes depend on nothing but the
-//! input, the level and the encoder's version, whatever the number of threads or the size of
-//! writes.
+//! A stream is cut into frames by *uncompressed offset*. Each frame is compressed without history,
+//! and the concatenation is one valid stream. So its bytes depend only on the input, the level and
+//! the encoder's version, not on the number of threads or the size of writes. With zstd these are
+//! the frames of RFC 8878; with gzip each is a sequence of deflate blocks that ends on a byte.
 
 mod decode;
 mod deflate_tail;
@@ -14,42 +14,42 @@ use std::{fmt, str::FromStr};
 pub use decode::{Format, MAX_SNIFF, decoder};
 pub use encode::{Checksum, Encoder, Trailer};
 
-/// The version of what layers' bytes depend on besides their files: the tar's form, the encoders
-/// and their versions, the chunks, the default levels. docs/format.md lists them. Whoever changes
-/// one of these counts this up: cached layers of another version are not used, and each image names
-/// its version.
+/// The version of everything besides the files that layers' bytes depend on: the form of the tar,
+/// the encoders and their versions, the frame lengths, the default levels. docs/format.md lists
+/// them. Increment it when you change one of these: cached layers of other versions are not used,
+/// and each image names its version.
 pub const FORMAT: u32 = 2;
 
 /// What a layer is compressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     None,
     /// RFC 1952, one member. The level is libdeflate's, 1 to 12.
     Gzip(u8),
-    /// RFC 8878, a frame for each piece. The level is 1 to 19: the higher ones want a window that
-    /// memory limits and other decoders refuse.
+    /// RFC 8878. The level is 1 to 19: higher ones need a window that memory limits and other
+    /// decoders refuse.
     Zstd(u8),
 }
 
-/// Text that names no compression.
+/// A text that does not name a compression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no compression: none, gzip[:1-12] or zstd[:1-19]", .0.escape_debug())]
+#[error("`{}` is not a compression: none, gzip[:1-12] or zstd[:1-19]", .0.escape_debug())]
 pub struct CompressionError(pub String);
 
 impl Compression {
-    /// gzip at level 5: over three times the speed of `gzip -6` or `pigz -6` a core, and 0.5 to 0.8
-    /// % smaller. Level 6 is another 0.8 % smaller and takes a sixth more time.
+    /// gzip at level 5: per core more than three times the speed of `gzip -6` or `pigz -6`, and 0.5
+    /// to 0.8 % smaller. Level 6 is another 0.8 % smaller and takes a sixth more time.
     pub const GZIP: Self = Self::Gzip(5);
-    /// zstd at level 3, zstd's own default.
+    /// zstd at level 3, the default of zstd itself.
     pub const ZSTD: Self = Self::Zstd(3);
 
-    /// Bytes of input in each chunk but the last, of a stream of `size` bytes. Part of the output
-    /// format: another value gives other bytes.
+    /// The length of each frame except the last, in bytes of input, for a stream of `size` bytes.
+    /// Part of the output format: another value gives other bytes.
     ///
-    /// Each chunk is compressed without history. Against one of 4 MiB, gzip loses 0.06 % of size
-    /// with chunks of 2 MiB and 0.2 % with 1 MiB; zstd 2 % and 5 %. A small stream is cut smaller,
-    /// so that all processors have some of it.
+    /// Compared with frames of 4 MiB, gzip's output grows by 0.06 % with 2 MiB and 0.2 % with 1
+    /// MiB; zstd's by 2 % and 5 %. A small stream is cut into smaller frames, so that all
+    /// processors get some of it.
     pub fn frame_len(self, size: u64) -> usize {
         match self {
             Self::None => 1 << 19,
@@ -59,8 +59,8 @@ impl Compression {
         }
     }
 
-    /// How many chunks are compressed faster together than one by one: ends are looked for in two
-    /// gzip streams at once. This has no influence on the bytes.
+    /// The number of frames that are faster compressed together than one by one. Does not change
+    /// the bytes. Two for gzip, whose ends are found in two streams at once.
     pub fn frames_at_once(self) -> u64 {
         match self {
             Self::None | Self::Zstd(_) => 1,
@@ -69,7 +69,7 @@ impl Compression {
     }
 }
 
-/// Streams with fewer bytes are cut into smaller chunks.
+/// Streams with fewer bytes are cut into smaller frames.
 const SMALL: u64 = 16 << 20;
 
 /// gzip at its default level.
@@ -79,7 +79,7 @@ impl Default for Compression {
     }
 }
 
-/// As [`Compression::from_str`] reads it, the level always said.
+/// As [`Compression::from_str`] reads it, always with the level.
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -98,7 +98,7 @@ impl FromStr for Compression {
             Some((name, level)) => (name, Some(level)),
             None => (text, None),
         };
-        // `+6` and `06` parse as numbers and are no spelling of ours.
+        // `+6` and `06` parse as numbers, but are not levels.
         let level = level
             .map(|level| level.parse().ok().filter(|n: &u8| n.to_string() == level).unwrap_or(0));
         match (name, level) {

@@ -143,7 +143,7 @@ impl Outputs {
 
     /// Where the root file system goes, whole, while layers are packed, if an output is one.
     pub fn root(&self) -> Option<PartWriter> {
-        self.root.as_ref().map(|(_, pending)| pending.parts())
+        self.root.as_ref().map(|(_, pending)| pending.part_writer())
     }
 
     /// Where layers go.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{OutputError, Place, is_stream, open_stream};
 use crate::{
-    archive::write::Layout,
+    archive::write::TarLayout,
     source::content::{ContentError, Files},
     store::{Durability, Extent, Pending},
     tree::Tree,
@@ -13,7 +13,7 @@ use crate::{
 /// Writes `tree`, whose paths have their parents, to `place`: a stream, for which its files are
 /// read once more.
 pub(super) fn write(place: &Place, tree: &Tree) -> Result<(), OutputError> {
-    let layout = Layout::new(tree)?;
+    let layout = TarLayout::new(tree)?;
     match place {
         Place::Stdout => {
             tar(&layout, io::stdout().lock()).map_err(|fault| fault.at(OutputError::Stdout))
@@ -77,7 +77,7 @@ impl Fault {
     }
 }
 
-fn tar(layout: &Layout<'_>, mut out: impl Write) -> Result<(), Fault> {
+fn tar(layout: &TarLayout<'_>, mut out: impl Write) -> Result<(), Fault> {
     let mut files = Files::default();
     layout.write(&mut out, |want, buffer| {
         files.read_at(&want.file.content, want.file.len, want.offset, buffer).map_err(Fault::Read)

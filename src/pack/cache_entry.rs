@@ -1,25 +1,27 @@
-//! What the cache knows of a layer.
+//! A layer's entry in the cache.
 
-use super::{Layer, Options, cache_key};
+use super::{Layer, PackOptions, cache_key};
 use crate::{
-    archive::write::Layout,
+    archive::write::TarLayout,
     compress::Compression,
     digest::Digest,
     store::cache::{Cache, Cached, ClockSample},
 };
 
-/// A layer's name in the cache, and what is there under it.
+/// A layer's key in the cache, and what the cache has under it. Without a key where the cache is
+/// not used.
 #[derive(Default)]
 pub(super) struct CacheEntry {
     key: Option<Digest>,
     cached: Option<Cached>,
-    /// Whether it may be put there: a file that changes from now on gets another time.
+    /// Whether the layer may be put there: any later change of a file of it changes the file's
+    /// time.
     is_stable: bool,
 }
 
 impl CacheEntry {
-    /// Looks for a layer, before anything of it is read. Only compressed layers are worth it.
-    pub(super) fn look(layout: &Layout<'_>, options: &Options<'_>) -> Self {
+    /// Looks a layer up, before any of its files is read. Only compressed layers are cached.
+    pub(super) fn look_up(layout: &TarLayout<'_>, options: &PackOptions<'_>) -> Self {
         let cache = options.cache.filter(|_| options.compression != Compression::None);
         let (Some(cache), Some(key)) =
             (cache, cache.and_then(|_| cache_key::key(layout, options.compression)))
@@ -32,7 +34,7 @@ impl CacheEntry {
         Self { key: Some(key.digest), is_stable: cached.is_none() && is_stable(), cached }
     }
 
-    pub(super) fn is_there(&self) -> bool {
+    pub(super) fn is_cached(&self) -> bool {
         self.cached.is_some()
     }
 
@@ -40,15 +42,15 @@ impl CacheEntry {
         self.cached.as_ref()
     }
 
-    /// Says that the cache's file has got another name.
-    pub(super) fn linked(&self, cache: Option<&Cache>) {
+    /// Tells the cache that an output links to its blob, which has changed the blob's ctime.
+    pub(super) fn note_link(&self, cache: Option<&Cache>) {
         if let (Some(cache), Some(key)) = (cache, self.key) {
-            cache.linked(key);
+            cache.note_link(key);
         }
     }
 
-    /// Puts the layer that was made into the cache.
-    pub(super) fn keep(&self, cache: Option<&Cache>, layer: &Layer) {
+    /// Puts the finished layer into the cache.
+    pub(super) fn put(&self, cache: Option<&Cache>, layer: &Layer) {
         if let (Some(cache), Some(key), true) = (cache, self.key, self.is_stable) {
             let Layer { blob, diff_id, tar_size, members, .. } = layer.clone();
             cache.put(key, &Cached { blob, diff_id, tar_size, members: members as u64 });

@@ -1,30 +1,29 @@
-//! What a compressed layer's bytes depend on, as one digest: the name under which the cache keeps
-//! them.
+//! The key of a compressed layer in the cache: a digest of everything that its bytes depend on.
 
 use std::io::{self, Write as _};
 
 use crate::{
-    archive::write::Layout,
+    archive::write::TarLayout,
     compress::{self, Compression},
     digest::{Digest, Digesting},
     path::ImagePath,
     tree::{Content, Kind, Node, Special},
 };
 
-/// A layer's name in the cache.
+/// A layer's key.
 pub(super) struct Key {
     pub(super) digest: Digest,
-    /// The latest status change of any file of the host in it; see
+    /// The latest ctime, in seconds and nanoseconds, of the host files in the layer; see
     /// [`crate::store::cache::is_racy`].
     pub(super) newest: (i64, u32),
 }
 
-/// Bytes that are gathered before they are hashed.
+/// Bytes gathered before they are hashed.
 const BUFFER: usize = 1 << 16;
 
-/// The key of a layer, from metadata alone. `None` where content is in an archive, of which there
-/// is no telling whether it is the same next time.
-pub(super) fn key(layout: &Layout<'_>, compression: Compression) -> Option<Key> {
+/// The key of a layer, computed from metadata alone. `None` where content comes out of an archive:
+/// nothing tells whether that is the same next time.
+pub(super) fn key(layout: &TarLayout<'_>, compression: Compression) -> Option<Key> {
     let mut fields =
         Fields { hash: Digesting::new(io::sink()), buffer: Vec::with_capacity(2 * BUFFER) };
     let mut newest = (i64::MIN, 0);
@@ -40,8 +39,8 @@ pub(super) fn key(layout: &Layout<'_>, compression: Compression) -> Option<Key> 
     Some(Key { digest: fields.finish(), newest })
 }
 
-/// Values one behind the other, each with its length where it has one, so that no two lists are the
-/// same bytes.
+/// Hashes values one after the other, each with its length where that varies, so that different
+/// lists give different bytes.
 struct Fields {
     hash: Digesting<io::Sink>,
     buffer: Vec<u8>,
@@ -127,7 +126,7 @@ impl Fields {
     }
 
     fn flush(&mut self) {
-        // A sink takes everything.
+        // Writing to a sink cannot fail.
         let _ = self.hash.write_all(&self.buffer);
         self.buffer.clear();
     }
@@ -159,11 +158,11 @@ mod tests {
     fn of(nodes: &[(&str, Node)], compression: Compression) -> Option<Digest> {
         let tree: Tree =
             nodes.iter().map(|(p, node)| (ImagePath::new(p).unwrap(), node.clone())).collect();
-        key(&Layout::new(&tree).unwrap(), compression).map(|key| key.digest)
+        key(&TarLayout::new(&tree).unwrap(), compression).map(|key| key.digest)
     }
 
-    /// Every change of what the bytes depend on is another key, and where a file lies on the host
-    /// is none.
+    /// Every change of what the bytes depend on gives another key. The path on the host is not such
+    /// a change.
     #[test]
     fn whatever_matters_is_in_the_key() {
         let one = |node: Node| of(&[("/a", node)], Compression::GZIP).unwrap();
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_an_archive_has_no_key() {
+    fn content_of_an_archive_has_no_key() {
         let archive = Archive { name: "a.tar".into(), file: File::open("/dev/null").unwrap() };
         let mut node = Node::inline(0o644, []);
         let content = Content::Member(Arc::new(archive), 512);

@@ -1,10 +1,10 @@
 //! Trees → layers: tar, both digests, compression and storing in one pass, on all cores.
 //!
-//! A layer's tar is cut into chunks by offset. Since [`Layout`] knows where every byte of it
-//! belongs, a thread can make any chunk alone: it reads the files in it and compresses it. In
-//! order, layer after layer, the tar is hashed and the blob hashed and stored, by whichever thread
-//! is free. So the bytes do not depend on the number of threads, a large file is read by several,
-//! small layers are made at once, and no more is in memory than the chunks on their way.
+//! A layer's tar is cut into chunks by offset. [`TarLayout`] knows which bytes belong where, so one
+//! thread can make any chunk alone: it reads the files in it and compresses it. The tar is hashed,
+//! and the blob hashed and stored, in order, layer after layer, by whichever thread is free. So the
+//! bytes do not depend on the number of threads, several threads read a large file, small layers
+//! are made at the same time, and only chunks in flight are held in memory.
 
 mod cache_entry;
 mod cache_key;
@@ -12,6 +12,7 @@ mod chunks;
 mod rootfs;
 mod scheduler;
 mod sinks;
+mod workers;
 
 use std::{num::NonZeroUsize, sync::atomic::AtomicU64};
 
@@ -19,7 +20,7 @@ use cache_entry::CacheEntry;
 use chunks::LayerJob;
 
 use crate::{
-    archive::{header::HeaderError, write::Layout},
+    archive::{header::HeaderError, write::TarLayout},
     compress::Compression,
     digest::DiffId,
     error_kind::ErrorKind,
@@ -32,43 +33,43 @@ pub use rootfs::Rootfs;
 
 /// How layers are made.
 #[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
+pub struct PackOptions<'a> {
     /// What each layer is compressed with.
     pub compression: Compression,
-    /// How many threads read and compress. It has no influence on the bytes.
+    /// The number of threads that read and compress. Does not change the bytes.
     pub jobs: NonZeroUsize,
-    /// Where compressed layers are kept from one run to the next. It has no influence on the bytes.
+    /// Keeps compressed layers from one run to the next. Does not change the bytes.
     pub cache: Option<&'a Cache>,
-    /// The root file system that is made of what is read.
-    pub root: Option<&'a Rootfs<'a>>,
+    /// The root file system to write from the same reads.
+    pub rootfs: Option<&'a Rootfs<'a>>,
 }
 
-/// How far the work is.
+/// Progress of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// All layers together have this many members and bytes of tar.
+    /// Before the first byte: the sizes of all layers together.
     Begin {
-        /// Members.
+        /// Members of the tars.
         members: usize,
-        /// Bytes.
+        /// Bytes of the tars.
         bytes: u64,
     },
-    /// This many more are done.
+    /// What has been done since the last step.
     Done {
-        /// Members.
+        /// Members of the tars.
         members: usize,
-        /// Bytes.
+        /// Bytes of the tars.
         bytes: u64,
     },
 }
 
-/// Who hears of every [`Step`], from any thread.
-pub type Progress<'a> = &'a (dyn Fn(Step) + Sync);
+/// Called with every [`Step`], from any thread.
+pub type OnStep<'a> = &'a (dyn Fn(Step) + Sync);
 
 /// A layer on disk.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// The bytes as they are stored, with their digest.
+    /// The stored bytes and their digest.
     pub blob: Blob,
     /// Digest of the uncompressed tar.
     pub diff_id: DiffId,
@@ -82,14 +83,15 @@ pub struct Layer {
     pub read: u64,
     /// Whether it came out of the cache.
     pub cached: bool,
-    /// Whether [`Options::root`] is this layer's tar, and was written with it.
-    pub is_root: bool,
+    /// Whether [`PackOptions::rootfs`] has the same bytes as this layer's tar, and was written with
+    /// it.
+    pub is_rootfs: bool,
 }
 
 /// Why a layer cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
-    /// A node has no form in an archive.
+    /// A node that no tar can hold.
     #[error(transparent)]
     Header(#[from] HeaderError),
     /// Content cannot be read.
@@ -101,7 +103,7 @@ pub enum PackError {
     /// The encoder failed.
     #[error("cannot compress")]
     Encode(#[source] std::io::Error),
-    /// A thread panicked: a fault in this program.
+    /// A thread panicked, which is a bug in imgb.
     #[error("a packing thread stopped")]
     Stopped,
 }
@@ -121,26 +123,26 @@ impl PackError {
 /// parents of its paths.
 ///
 /// # Errors
-/// The first [`PackError`] in the order of the layers' bytes. Nothing more is read then, and no
-/// blob is left but those of the layers before.
+/// The first [`PackError`] in the order of the layers' bytes. Nothing more is read after it, and
+/// only the blobs of earlier layers stay in the store.
 pub fn pack(
     layers: &[&Tree],
-    options: &Options<'_>,
+    options: &PackOptions<'_>,
     store: &mut Store,
-    progress: Progress<'_>,
+    on_step: OnStep<'_>,
 ) -> Result<Vec<Layer>, PackError> {
     // All layouts first: what cannot be packed is known before the first byte is read.
-    let layouts = layers.iter().map(|tree| Layout::new(tree)).collect::<Result<Vec<_>, _>>()?;
-    let members = layouts.iter().map(Layout::members).sum();
-    progress(Step::Begin { members, bytes: layouts.iter().map(Layout::size).sum() });
+    let layouts = layers.iter().map(|tree| TarLayout::new(tree)).collect::<Result<Vec<_>, _>>()?;
+    let members = layouts.iter().map(TarLayout::members).sum();
+    on_step(Step::Begin { members, bytes: layouts.iter().map(TarLayout::size).sum() });
     let jobs: Vec<_> = layouts
         .iter()
         .map(|layout| LayerJob {
             layout,
-            found: CacheEntry::look(layout, options),
-            is_root: options.root.is_some_and(|root| root.is(layout)),
+            cache_entry: CacheEntry::look_up(layout, options),
+            is_rootfs: options.rootfs.is_some_and(|rootfs| rootfs.is_layer(layout)),
             read: AtomicU64::new(0),
         })
         .collect();
-    chunks::pack(&jobs, options, store, progress)
+    workers::pack(&jobs, options, store, on_step)
 }

@@ -1,72 +1,78 @@
-//! The root file system of an image as one tar, made while its layers are: what is read for a layer
-//! goes there, too, so that nothing is read twice.
+//! The root file system of an image as one tar, written while its layers are made: content that is
+//! read for a layer goes there too, so that no file is read twice.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::PackError;
 use crate::{
-    archive::write::{Layout, Want},
+    archive::write::{ContentRequest, TarLayout},
     source::content::Files,
     store::PartWriter,
 };
 
-/// Bytes that are gathered before they are written.
+/// Bytes read at once where a file goes to the root file system alone.
 const BUFFER: usize = 1 << 20;
 
-/// A root file system on its way.
+/// A root file system that is being written.
 #[derive(Debug)]
 pub struct Rootfs<'a> {
-    layout: &'a Layout<'a>,
+    layout: &'a TarLayout<'a>,
     file: PartWriter,
-    /// Bytes of each member's content that are written.
+    /// Bytes written of each member's content.
     written: Vec<AtomicU64>,
 }
 
 impl<'a> Rootfs<'a> {
-    /// The archive `layout`, which goes to `file`, new and empty.
-    pub fn new(layout: &'a Layout<'a>, file: PartWriter) -> Self {
+    /// Writes the archive `layout` to `file`, which is new and empty.
+    pub fn new(layout: &'a TarLayout<'a>, file: PartWriter) -> Self {
         let written = (0..layout.members()).map(|_| AtomicU64::new(0)).collect();
         Self { layout, file, written }
     }
 
-    /// Whether a layer of this layout is the whole root, byte for byte.
-    pub(super) fn is(&self, layout: &Layout<'_>) -> bool {
+    /// Whether a layer with this layout is the whole root file system, byte for byte.
+    pub(super) fn is_layer(&self, layout: &TarLayout<'_>) -> bool {
         self.layout.is_same(layout)
     }
 
-    /// Takes a part of the root, from `at` on.
-    pub(super) fn part(&self, at: u64, bytes: &[u8]) -> Result<(), PackError> {
+    /// Writes bytes of the archive, from `at` on.
+    pub(super) fn write_at(&self, at: u64, bytes: &[u8]) -> Result<(), PackError> {
         Ok(self.file.write_at(bytes, at)?)
     }
 
-    /// Takes bytes that were read for a layer, if the root has them.
-    pub(super) fn take(&self, want: &Want<'_>, bytes: &[u8]) -> Result<(), PackError> {
-        let Some((number, place)) = self.layout.place(want.path, want.file) else { return Ok(()) };
-        self.file.write_at(bytes, place + want.offset)?;
+    /// Writes content that was read for a layer, if the root file system has this file.
+    pub(super) fn write_content(
+        &self,
+        read: &ContentRequest<'_>,
+        bytes: &[u8],
+    ) -> Result<(), PackError> {
+        let Some((number, start)) = self.layout.content_start(read.path, read.file) else {
+            return Ok(());
+        };
+        self.file.write_at(bytes, start + read.offset)?;
         if let Some(written) = self.written.get(number) {
             written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Writes what no layer has brought: headers, and what is in the base image or came out of the
-    /// cache. After a layer that is the `whole` root, nothing.
+    /// Writes what no layer has brought: headers, and content that is in the base image or came out
+    /// of the cache. Where a layer is the `whole` root file system, nothing is missing.
     ///
     /// # Errors
-    /// Where content cannot be read or the file not be written.
+    /// Where content cannot be read or the file cannot be written.
     pub fn finish(self, whole: bool) -> Result<(), PackError> {
         if !whole {
-            self.layout.gaps(|at, header| self.part(at, header))?;
+            self.layout.headers(|at, header| self.write_at(at, header))?;
             let mut files = Files::default();
             let mut buffer = Vec::new();
-            for (number, place, file) in self.layout.contents() {
+            for (number, start, file) in self.layout.contents() {
                 let written =
                     self.written.get(number).map_or(0, |written| written.load(Ordering::Relaxed));
                 let mut at = if written == file.len { file.len } else { 0 };
                 while at < file.len {
                     buffer.resize((file.len - at).min(BUFFER as u64) as usize, 0);
                     files.read_at(&file.content, file.len, at, &mut buffer)?;
-                    self.part(place + at, &buffer)?;
+                    self.write_at(start + at, &buffer)?;
                     at += buffer.len() as u64;
                 }
             }

@@ -1,11 +1,11 @@
-//! Who does what next with the chunks of the layers.
+//! Hands out the work on the chunks.
 //!
-//! ChunkPlan go round: free → made by anyone → hashed in order → stored in order → free again. Two
-//! things are done by one thread at a time, hashing and storing, and any thread does them: whoever
-//! is free takes what is farthest along. So there are no more threads than processors, and a chunk
-//! is most often hashed where it was made, out of that processor's own cache. There is a fixed
-//! number of chunks, and the earliest one has all it needs, so the round never stops. A fault
-//! travels in the chunk's place and ends the round when its turn comes.
+//! A chunk is free, then made by any worker, hashed in order, stored in order, and free again.
+//! Hashing and storing are each done by one thread at a time, and any thread may do them: a worker
+//! that asks for a task gets the one that is farthest along. So there are no more threads than
+//! processors, and a chunk is mostly hashed on the processor that made it, out of its own cache.
+//! The number of chunks is fixed, and the earliest chunk in flight waits for nothing, so the work
+//! never stalls. An error takes the place of its chunk, and ends the work when its turn comes.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -18,9 +18,9 @@ use super::{
     sinks::{Hasher, Storer},
 };
 
-/// What there is to do.
+/// What a worker is to do.
 pub(super) enum Task<'a> {
-    /// Fill and compress this chunk.
+    /// Fill and compress the chunk at this position.
     Make(ChunkPos, Chunk),
     /// Hash the next chunk.
     Hash(Hasher<'a>, Chunk),
@@ -28,14 +28,14 @@ pub(super) enum Task<'a> {
     Store(Storer<'a>, Chunk),
 }
 
-/// What was done; of a chunk that is made, its number.
+/// A finished task; a made chunk comes with its number.
 pub(super) enum Done<'a> {
     Made(u64, Result<Chunk, PackError>),
     Hashed(Hasher<'a>, Chunk),
     Stored(Storer<'a>, Result<Chunk, PackError>),
 }
 
-/// All chunks of all layers.
+/// The work on all chunks of all layers, shared by the workers.
 pub(super) struct Scheduler<'a> {
     state: Mutex<State<'a>>,
     changed: Condvar,
@@ -47,19 +47,19 @@ struct State<'a> {
     free: Vec<Chunk>,
     /// Made, and to be hashed: by their numbers.
     made: BTreeMap<u64, Result<Chunk, PackError>>,
-    /// Absent while someone hashes.
+    /// `None` while a worker hashes.
     hasher: Option<Hasher<'a>>,
     hashed: VecDeque<Chunk>,
-    /// Absent while someone stores.
+    /// `None` while a worker stores.
     storer: Option<Storer<'a>>,
     /// ChunkPlan that are not stored yet and not left.
-    on_the_way: usize,
+    in_flight: usize,
     fault: Option<PackError>,
     waiting: usize,
 }
 
 impl<'a> Scheduler<'a> {
-    /// Nothing is done yet. No more chunks are on their way than there are `free` ones.
+    /// The work on `left`. No more chunks are in flight than there are `free` ones.
     pub(super) fn new(
         left: ChunkPlan,
         free: Vec<Chunk>,
@@ -73,28 +73,28 @@ impl<'a> Scheduler<'a> {
             hasher: Some(hasher),
             hashed: VecDeque::new(),
             storer: Some(storer),
-            on_the_way: 0,
+            in_flight: 0,
             fault: None,
             waiting: 0,
         };
         Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
-    /// Does what there is to do until all is done or something fails. Several threads do this at
-    /// once.
-    pub(super) fn work(&self, mut work: impl FnMut(Task<'a>) -> Done<'a>) {
+    /// Calls `work` with one task after another until all is done or something fails. Each worker
+    /// thread calls this.
+    pub(super) fn run_worker(&self, mut work: impl FnMut(Task<'a>) -> Done<'a>) {
         while let Some(task) = self.next() {
-            let turn = Turn(self);
+            let guard = PanicGuard(self);
             let done = work(task);
-            std::mem::forget(turn);
+            std::mem::forget(guard);
             self.done(done);
         }
     }
 
-    /// What came of it.
+    /// The storer, with all chunks stored.
     ///
     /// # Errors
-    /// The first fault in the order of the chunks.
+    /// The first error in the order of the chunks.
     pub(super) fn finish(self) -> Result<Storer<'a>, PackError> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         match (state.fault, state.storer) {
@@ -134,10 +134,10 @@ impl<'a> Scheduler<'a> {
 
 impl<'a> State<'a> {
     fn is_over(&self) -> bool {
-        self.fault.is_some() || (self.on_the_way == 0 && self.left.is_empty())
+        self.fault.is_some() || (self.in_flight == 0 && self.left.is_empty())
     }
 
-    /// The task that is farthest along. A fault whose turn has come is found here.
+    /// The task that is farthest along. Takes up an error whose turn has come.
     fn take(&mut self) -> Option<Task<'a>> {
         if self.is_over() {
             return None;
@@ -160,7 +160,7 @@ impl<'a> State<'a> {
             return None;
         }
         let pos = self.left.next()?;
-        self.on_the_way += 1;
+        self.in_flight += 1;
         Some(Task::Make(pos, self.free.pop()?))
     }
 
@@ -179,17 +179,17 @@ impl<'a> State<'a> {
             Done::Stored(storer, Ok(chunk)) => {
                 self.storer = Some(storer);
                 self.free.push(chunk);
-                self.on_the_way -= 1;
+                self.in_flight -= 1;
             }
             Done::Stored(_, Err(fault)) => self.fault = Some(fault),
         }
     }
 }
 
-/// Someone at work. Where the work panics the others must hear that it is over.
-struct Turn<'l, 'a>(&'l Scheduler<'a>);
+/// Ends the work for all workers when one of them panics.
+struct PanicGuard<'l, 'a>(&'l Scheduler<'a>);
 
-impl Drop for Turn<'_, '_> {
+impl Drop for PanicGuard<'_, '_> {
     fn drop(&mut self) {
         self.0.lock().fault = Some(PackError::Stopped);
         self.0.changed.notify_all();
@@ -202,17 +202,18 @@ mod tests {
 
     use super::*;
     use crate::{
-        archive::write::Layout,
+        archive::write::TarLayout,
         compress::Compression,
-        pack::{Options, cache_entry::CacheEntry, chunks::LayerJob},
+        pack::{PackOptions, cache_entry::CacheEntry, chunks::LayerJob},
         path::ImagePath,
         store::{Durability, Store},
         tree::{Node, Tree},
     };
 
-    /// Does nothing but to panic at the fourth chunk, when it is to be `wanted`.
+    /// Does nothing, except that it panics at the fourth chunk in the task `wanted`.
     fn work<'a>(task: Task<'a>, wanted: &str) -> Done<'a> {
-        let check = |at: &str, number: u64| assert!(wanted != at || number != 3, "as wanted");
+        let check =
+            |at: &str, number: u64| assert!(wanted != at || number != 3, "the panic of this test");
         match task {
             Task::Make(pos, chunk) => {
                 check("make", pos.number);
@@ -230,28 +231,33 @@ mod tests {
         }
     }
 
-    /// Nobody waits for one who has panicked, whatever he had in hand.
+    /// No worker waits for one that has panicked, whatever its task was.
     #[test]
-    fn a_panic_ends_it_for_all() {
+    fn a_panic_ends_the_work_of_all() {
         let tree: Tree = [(ImagePath::new("f").unwrap(), Node::inline(0o644, vec![0; 5 << 20]))]
             .into_iter()
             .collect();
-        let layout = Layout::new(&tree).unwrap();
+        let layout = TarLayout::new(&tree).unwrap();
         let jobs = NonZeroUsize::new(3).unwrap();
-        let options = Options { compression: Compression::None, jobs, cache: None, root: None };
+        let options =
+            PackOptions { compression: Compression::None, jobs, cache: None, rootfs: None };
         for wanted in ["make", "hash", "store"] {
             let dir = tempfile::tempdir().unwrap();
             let mut store = Store::directory(dir.path(), Durability::Cached).unwrap();
-            let found = CacheEntry::default();
-            let jobs =
-                [LayerJob { layout: &layout, found, is_root: false, read: AtomicU64::new(0) }];
+            let cache_entry = CacheEntry::default();
+            let jobs = [LayerJob {
+                layout: &layout,
+                cache_entry,
+                is_rootfs: false,
+                read: AtomicU64::new(0),
+            }];
             let (plan, workers) = ChunkPlan::new(&jobs, &options);
             let storer = Storer::new(&jobs, &options, &mut store, &|_| {});
             let free = (0..4).map(|_| Chunk::default()).collect();
             let scheduler = Scheduler::new(plan, free, Hasher::new(&jobs, &|_| {}), storer);
             let panics = thread::scope(|scope| {
                 let workers: Vec<_> = (0..workers)
-                    .map(|_| scope.spawn(|| scheduler.work(|task| work(task, wanted))))
+                    .map(|_| scope.spawn(|| scheduler.run_worker(|task| work(task, wanted))))
                     .collect();
                 workers.into_iter().filter_map(|worker| worker.join().err()).count()
             });

@@ -1,4 +1,4 @@
-//! What is done with the chunks in order: hashing the tars, storing the blobs.
+//! Where the chunks go, in order: one hasher for the tars, one storer for the blobs.
 
 use std::{
     io::{self, Write as _},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Layer, Options, PackError, Progress, Step,
+    Layer, OnStep, PackError, PackOptions, Step,
     chunks::{Chunk, LayerJob},
 };
 use crate::{
@@ -19,31 +19,31 @@ use crate::{
 pub(super) struct Hasher<'a> {
     jobs: &'a [LayerJob<'a>],
     tar: Digesting<io::Sink>,
-    /// Members of the tar that are hashed.
+    /// Members of the current tar that are hashed to their end.
     members: usize,
     next: u64,
-    progress: Progress<'a>,
+    on_step: OnStep<'a>,
 }
 
 impl<'a> Hasher<'a> {
-    pub(super) fn new(jobs: &'a [LayerJob<'a>], progress: Progress<'a>) -> Self {
-        Self { jobs, tar: Digesting::new(io::sink()), members: 0, next: 0, progress }
+    pub(super) fn new(jobs: &'a [LayerJob<'a>], on_step: OnStep<'a>) -> Self {
+        Self { jobs, tar: Digesting::new(io::sink()), members: 0, next: 0, on_step }
     }
 
-    /// The number of the next chunk.
+    /// The number of the chunk that [`Hasher::take`] wants.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Takes the next chunk. The last of a layer gets the digest.
+    /// Hashes the next chunk. A layer's last chunk gets the digest of the tar.
     pub(super) fn take(&mut self, chunk: &mut Chunk) {
         let Some(job) = self.jobs.get(chunk.pos.layer) else { return };
-        // A sink takes everything.
+        // Writing to a sink cannot fail.
         let _ = self.tar.write_all(&chunk.tar);
         self.next += 1;
         let members = job.layout.members_before(chunk.pos.range.end);
         let before = std::mem::replace(&mut self.members, members);
-        (self.progress)(Step::Done { members: members - before, bytes: chunk.tar.len() as u64 });
+        (self.on_step)(Step::Done { members: members - before, bytes: chunk.tar.len() as u64 });
         if chunk.pos.range.end == job.layout.size() {
             let tar = std::mem::replace(&mut self.tar, Digesting::new(io::sink()));
             chunk.digest = Some(tar.finish().1);
@@ -57,7 +57,7 @@ pub(super) struct Storer<'a> {
     jobs: &'a [LayerJob<'a>],
     compression: Compression,
     cache: Option<&'a Cache>,
-    progress: Progress<'a>,
+    on_step: OnStep<'a>,
     state: State<'a>,
     layers: Vec<Layer>,
 }
@@ -67,25 +67,25 @@ enum State<'a> {
     Idle(&'a mut Store),
     Plain(BlobWriter<'a>, PartWriter),
     Compressed(BlobWriter<'a>, Trailer),
-    /// Something has failed.
-    Gone,
+    /// After an error.
+    Failed,
 }
 
 impl<'a> Storer<'a> {
     pub(super) fn new(
         jobs: &'a [LayerJob<'a>],
-        options: &Options<'a>,
+        options: &PackOptions<'a>,
         store: &'a mut Store,
-        progress: Progress<'a>,
+        on_step: OnStep<'a>,
     ) -> Self {
-        let Options { compression, cache, .. } = *options;
-        Self { jobs, compression, cache, progress, state: State::Idle(store), layers: Vec::new() }
+        let PackOptions { compression, cache, .. } = *options;
+        Self { jobs, compression, cache, on_step, state: State::Idle(store), layers: Vec::new() }
     }
 
-    /// Takes the next chunk.
+    /// Stores the next chunk.
     pub(super) fn take(&mut self, chunk: &mut Chunk) -> Result<(), PackError> {
         if chunk.pos.range.start == 0 {
-            self.adopt(chunk.pos.layer)?;
+            self.add_cached(chunk.pos.layer)?;
             self.begin()?;
         }
         match (&mut self.state, chunk.checksum.take()) {
@@ -107,23 +107,23 @@ impl<'a> Storer<'a> {
 
     /// All layers, when the last chunk is stored.
     pub(super) fn finish(mut self) -> Result<Vec<Layer>, PackError> {
-        self.adopt(self.jobs.len())?;
+        self.add_cached(self.jobs.len())?;
         Ok(self.layers)
     }
 
-    /// Takes layers out of the cache, up to the one of number `end`.
-    fn adopt(&mut self, end: usize) -> Result<(), PackError> {
+    /// Adds the layers that the cache has, up to the layer number `end`.
+    fn add_cached(&mut self, end: usize) -> Result<(), PackError> {
         let State::Idle(store) = &mut self.state else { return Err(PackError::Stopped) };
         while self.layers.len() < end
             && let Some(job) = self.jobs.get(self.layers.len())
-            && let Some(cached) = job.found.cached()
+            && let Some(cached) = job.cache_entry.cached()
         {
-            let (blob, linked) = store.adopt(&cached.blob)?;
+            let (blob, linked) = store.add_existing(&cached.blob)?;
             if linked {
-                job.found.linked(self.cache);
+                job.cache_entry.note_link(self.cache);
             }
             let members = job.layout.members();
-            (self.progress)(Step::Done { members, bytes: job.layout.size() });
+            (self.on_step)(Step::Done { members, bytes: job.layout.size() });
             self.layers.push(Layer {
                 blob,
                 diff_id: cached.diff_id,
@@ -132,20 +132,20 @@ impl<'a> Storer<'a> {
                 compression: self.compression,
                 read: 0,
                 cached: true,
-                is_root: false,
+                is_rootfs: false,
             });
         }
         Ok(())
     }
 
     fn begin(&mut self) -> Result<(), PackError> {
-        let State::Idle(store) = std::mem::replace(&mut self.state, State::Gone) else {
+        let State::Idle(store) = std::mem::replace(&mut self.state, State::Failed) else {
             return Err(PackError::Stopped);
         };
         let mut writer = store.begin()?;
         self.state = if self.compression == Compression::None {
-            let parts = writer.parts();
-            State::Plain(writer, parts)
+            let tar = writer.part_writer();
+            State::Plain(writer, tar)
         } else {
             let trailer = Trailer::new(self.compression);
             writer.append(trailer.header())?;
@@ -158,13 +158,13 @@ impl<'a> Storer<'a> {
     fn end(&mut self, layer: usize, tar: Digest) -> Result<(), PackError> {
         let job = self.jobs.get(layer).ok_or(PackError::Stopped)?;
         let tar_size = job.layout.size();
-        let (blob, store) = match std::mem::replace(&mut self.state, State::Gone) {
+        let (blob, store) = match std::mem::replace(&mut self.state, State::Failed) {
             State::Plain(writer, _) => writer.finish_written(tar, tar_size)?,
             State::Compressed(mut writer, trailer) => {
                 writer.append(&trailer.finish().map_err(PackError::Encode)?)?;
                 writer.finish()?
             }
-            State::Idle(_) | State::Gone => return Err(PackError::Stopped),
+            State::Idle(_) | State::Failed => return Err(PackError::Stopped),
         };
         self.state = State::Idle(store);
         let layer = Layer {
@@ -175,9 +175,9 @@ impl<'a> Storer<'a> {
             compression: self.compression,
             read: job.read.load(Ordering::Relaxed),
             cached: false,
-            is_root: job.is_root,
+            is_rootfs: job.is_rootfs,
         };
-        job.found.keep(self.cache, &layer);
+        job.cache_entry.put(self.cache, &layer);
         self.layers.push(layer);
         Ok(())
     }

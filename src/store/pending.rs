@@ -11,14 +11,14 @@ use std::{
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use tempfile::TempPath;
 
-use super::{Durability, Extent, PartWriter, StoreError, error};
+use super::{Durability, StoreError, blob::Extent, io_error, part_writer::PartWriter};
 
-/// What names of temporary files begin with.
+/// Prefix of the names of temporary files.
 const PREFIX: &str = ".imgb-";
 
-/// A file that is not there yet. It has no name, so that nothing is left of it however this process
-/// ends; where the file system or a missing /proc does not allow that, it has another name in the
-/// same directory and is removed when dropped.
+/// A file that has not appeared yet. It has no name (open(2), `O_TMPFILE`), so nothing is left of
+/// it however this process ends. Where the file system or a missing /proc does not allow that, it
+/// has a temporary name in the same directory and is removed when dropped.
 #[derive(Debug)]
 pub struct Pending {
     file: Arc<File>,
@@ -27,20 +27,20 @@ pub struct Pending {
 }
 
 impl Pending {
-    /// Begins a file that [`Pending::commit`] puts at `target`. A link there will be replaced, not
-    /// followed.
+    /// Begins a file that [`Pending::commit`] puts at `target`. A symbolic link there will be
+    /// replaced, not followed.
     ///
     /// # Errors
-    /// Where `target` is a directory, and where no file can be made beside it.
+    /// Where `target` is a directory, and where no file can be created in its directory.
     pub fn create(target: &Path) -> Result<Self, StoreError> {
         if target.is_dir() && !target.is_symlink() {
             return Err(StoreError::Directory(target.to_owned()));
         }
-        let named = |fault| match fault {
+        let named = |error| match error {
             StoreError::Io { source, .. } => {
                 StoreError::Io { action: "create", path: target.to_owned(), source }
             }
-            fault => fault,
+            error => error,
         };
         Ok(Self { target: target.to_owned(), ..Self::create_in(parent(target)).map_err(named)? })
     }
@@ -50,10 +50,10 @@ impl Pending {
         if let Some(file) = nameless(dir) {
             return Ok(Self { file: Arc::new(file), temp: None, target: dir.to_owned() });
         }
-        // The umask takes its share of the mode, as with any file that a program makes.
+        // The umask applies to the mode, as for any file that a program creates.
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         let open = |path: &Path| rustix::fs::open(path, flags, Mode::from_raw_mode(0o666));
-        let (file, temp) = temporary(dir, open).map_err(error("create a file in", dir))?;
+        let (file, temp) = temporary(dir, open).map_err(io_error("create a file in", dir))?;
         let file = File::from(file);
         Ok(Self { file: Arc::new(file), temp: Some(temp), target: dir.to_owned() })
     }
@@ -63,10 +63,10 @@ impl Pending {
         &self.file
     }
 
-    /// For threads that write parts of the file at their places.
-    pub fn parts(&self) -> PartWriter {
+    /// For threads that write parts of the file at their offsets.
+    pub fn part_writer(&self) -> PartWriter {
         let extent = Extent { file: Arc::clone(&self.file), offset: 0 };
-        PartWriter { extent, path: self.target.clone() }
+        PartWriter::new(extent, self.target.clone())
     }
 
     /// Where the file will be.
@@ -77,9 +77,9 @@ impl Pending {
     /// Puts the file in place.
     ///
     /// # Errors
-    /// Where the disk refuses the content or the directory the name. The target is as it was then,
-    /// unless it is the name that does not reach the disk: the new file is there, and may not be
-    /// after a power cut.
+    /// Where the disk refuses the content, or the directory the name: the target is unchanged then.
+    /// Also where the name does not reach the disk: the new file is in place, but may be gone after
+    /// a power failure.
     pub fn commit(self, durability: Durability) -> Result<(), StoreError> {
         let target = self.target.clone();
         self.name(&target, durability)?;
@@ -89,28 +89,28 @@ impl Pending {
         }
     }
 
-    /// Puts the file at `target`, whose directory does not reach the disk by it.
+    /// As [`Pending::commit`], to another target and without syncing the target's directory.
     pub(super) fn name(self, target: &Path, durability: Durability) -> Result<(), StoreError> {
         if durability == Durability::Synced {
-            self.file.sync_all().map_err(error("write", target))?;
+            self.file.sync_all().map_err(io_error("write", target))?;
         }
         let dir = parent(target);
         let temp = match self.temp {
             Some(temp) => temp,
-            None => give_name(&self.file, dir).map_err(error("create", target))?,
+            None => give_name(&self.file, dir).map_err(io_error("create", target))?,
         };
-        temp.persist(target).map_err(|fault| error("create", target)(fault.error))
+        temp.persist(target).map_err(|error| io_error("create", target)(error.error))
     }
 }
 
 pub(super) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(error("write", dir))
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(io_error("write", dir))
 }
 
-/// As [`Pending::name`] leaves a file, of one that has got its name by [`link`].
+/// Syncs a file that got its name by [`link`], as [`Pending::name`] syncs one before it is named.
 pub(super) fn sync(file: &File, target: &Path, durability: Durability) -> Result<(), StoreError> {
     if durability == Durability::Synced {
-        file.sync_all().map_err(error("write", target))?;
+        file.sync_all().map_err(io_error("write", target))?;
     }
     Ok(())
 }
@@ -119,36 +119,36 @@ fn parent(target: &Path) -> &Path {
     target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A file in `dir` without a name, if it can be given one later.
+/// A file in `dir` without a name, if the system can give it one later.
 fn nameless(dir: &Path) -> Option<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(dir, flags, Mode::from_raw_mode(0o666)).ok()?);
-    rustix::fs::readlink(handle(&file), Vec::new()).ok()?;
+    rustix::fs::readlink(proc_path(&file), Vec::new()).ok()?;
     Some(file)
 }
 
-/// Gives a nameless file a temporary name in `dir`. Only a rename can replace what is at the
-/// target.
+/// Gives a nameless file a temporary name in `dir`: linkat(2) cannot replace a target, only a
+/// rename can.
 fn give_name(file: &File, dir: &Path) -> io::Result<TempPath> {
     let link =
-        |path: &Path| rustix::fs::linkat(CWD, handle(file), CWD, path, AtFlags::SYMLINK_FOLLOW);
+        |path: &Path| rustix::fs::linkat(CWD, proc_path(file), CWD, path, AtFlags::SYMLINK_FOLLOW);
     Ok(temporary(dir, link)?.1)
 }
 
-/// What `make` makes at a temporary name in `dir`. The fault is the system's own: the library's
-/// would name the temporary file, which nobody knows, and leave out why.
+/// Calls `make` with temporary names in `dir` until one is free. An error is the system's own: the
+/// one of `tempfile` names the temporary file, which tells users nothing, and leaves out the cause.
 fn temporary<T>(
     dir: &Path,
     make: impl Fn(&Path) -> Result<T, rustix::io::Errno>,
 ) -> io::Result<(T, TempPath)> {
     let mut last = None;
     let made = tempfile::Builder::new().prefix(PREFIX).make_in(dir, |path| {
-        Ok(rustix::io::retry_on_intr(|| make(path)).inspect_err(|&fault| last = Some(fault))?)
+        Ok(rustix::io::retry_on_intr(|| make(path)).inspect_err(|&error| last = Some(error))?)
     });
-    made.map(tempfile::NamedTempFile::into_parts).map_err(|fault| last.map_or(fault, Into::into))
+    made.map(tempfile::NamedTempFile::into_parts).map_err(|error| last.map_or(error, Into::into))
 }
 
-/// Makes `target` another name of an open file, in place of whatever is there.
+/// Makes `target` another name of an open file, replacing what is there.
 pub(super) fn link(file: &File, target: &Path) -> io::Result<()> {
     let own = rustix::fs::fstat(file)?;
     let is_there = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino) == (own.st_dev, own.st_ino);
@@ -157,14 +157,15 @@ pub(super) fn link(file: &File, target: &Path) -> io::Result<()> {
     }
     let temp = give_name(file, parent(target))?;
     let name = temp.to_path_buf();
-    temp.persist(target).map_err(|fault| fault.error)?;
-    // Two names of one file are not renamed to one (rename(2)): somebody else was quicker.
+    temp.persist(target).map_err(|error| error.error)?;
+    // If another process linked the target meanwhile, both are names of one file and rename(2) does
+    // nothing, so the temporary name is still there.
     let _ = fs_err::remove_file(name);
     Ok(())
 }
 
-/// The way to an open file's inode without privileges (open(2), `O_TMPFILE`).
-fn handle(file: &File) -> String {
+/// A path by which linkat(2) reaches an open file without privileges (open(2), `O_TMPFILE`).
+fn proc_path(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
@@ -172,9 +173,9 @@ fn handle(file: &File) -> String {
 mod tests {
     use super::*;
 
-    /// A kind of error is not enough: `EIO` has none.
+    /// The error's kind would not be enough: `EIO` has none of its own.
     #[test]
-    fn faults_are_the_systems_own() {
+    fn errors_are_the_systems_own() {
         let dir = tempfile::tempdir().unwrap();
         let (file, missing) = (File::open("/dev/null").unwrap(), dir.path().join("missing"));
         assert_eq!(give_name(&file, &missing).unwrap_err().raw_os_error(), Some(2));

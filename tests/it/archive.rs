@@ -14,7 +14,7 @@ use imgb::{
     archive::{
         header::{self, HeaderError},
         read::{self, Whiteouts},
-        write::Layout,
+        write::TarLayout,
     },
     digest::Digest,
     path::ImagePath,
@@ -30,7 +30,7 @@ fn path(bytes: impl AsRef<[u8]>) -> ImagePath {
 
 /// The whole archive of `tree`.
 fn write(tree: &Tree) -> Vec<u8> {
-    let layout = Layout::new(tree).unwrap();
+    let layout = TarLayout::new(tree).unwrap();
     let mut out = Vec::new();
     layout.write(&mut out, |want, out| fill(want.file, want.offset, out)).unwrap();
     assert_eq!((out.len() as u64, layout.members()), (layout.size(), tree.len()));
@@ -182,7 +182,7 @@ fn any_part_can_be_made_alone() {
     let mut tree = odd();
     tree.insert(path("large"), file((0..100_000u32).map(|i| i as u8).collect::<Vec<_>>()));
     let whole = write(&tree);
-    let layout = Layout::new(&tree).unwrap();
+    let layout = TarLayout::new(&tree).unwrap();
     for len in [1, 100, 511, 512, 513, 4096, 65_536, whole.len()] {
         let mut out = vec![0xaa; len];
         for at in (0..whole.len()).step_by(len.max(97)) {
@@ -196,7 +196,7 @@ fn any_part_can_be_made_alone() {
 #[test]
 fn what_no_archive_can_hold_is_refused_by_name() {
     let check = |name: &str, node: Node, wanted: &str| {
-        let error = Layout::new(&[(path(name), node)].into_iter().collect()).unwrap_err();
+        let error = TarLayout::new(&[(path(name), node)].into_iter().collect()).unwrap_err();
         assert_eq!(error.to_string(), wanted);
     };
     check(
@@ -243,11 +243,11 @@ fn other_metadata_means_other_inodes() {
 #[test]
 fn errors_of_the_content_reach_the_caller() {
     let tree: Tree = [(path("a"), file(*b"b"))].into_iter().collect();
-    let layout = Layout::new(&tree).unwrap();
+    let layout = TarLayout::new(&tree).unwrap();
     let error = layout.fill(512, &mut [0; 1], |_, _| Err(ContentError::Short)).unwrap_err();
     assert_eq!(error.to_string(), ContentError::Short.to_string());
     assert!(matches!(
-        Layout::new(&[(path(".wh.a"), file([]))].into_iter().collect()),
+        TarLayout::new(&[(path(".wh.a"), file([]))].into_iter().collect()),
         Err(HeaderError::Whiteout(_))
     ));
 }
@@ -261,11 +261,12 @@ fn sizes_from_eight_gib_on() {
     let Kind::File(node) = &mut huge.kind else { unreachable!() };
     node.len = SIZE;
     let tree: Tree = [(path("a"), huge), (path("b"), file(*b"b"))].into_iter().collect();
-    let layout = Layout::new(&tree).unwrap();
-    let none = |_: imgb::archive::write::Want<'_>, out: &mut [u8]| -> Result<(), ContentError> {
-        out.fill(b'b');
-        Ok(())
-    };
+    let layout = TarLayout::new(&tree).unwrap();
+    let none =
+        |_: imgb::archive::write::ContentRequest<'_>, out: &mut [u8]| -> Result<(), ContentError> {
+            out.fill(b'b');
+            Ok(())
+        };
     let mut start = vec![0; 1536];
     layout.fill(0, &mut start, none).unwrap();
     let mut rest = vec![0; 2048];

@@ -23,7 +23,6 @@ const KNOWN: &[(&[&str], &str)] = &[
         &["elf/closure/dirs", "elf/closure/files", "elf/closure/search", "elf/closure/state"],
         "to be untied: owner elf",
     ),
-    (&["pack/line", "pack/pieces", "pack/stages"], "to be untied: owner engine"),
     (&["recipe/expand", "recipe/pattern"], "to be untied: owner engine"),
     (&["run/init", "run/mounts", "run/namespaces"], "to be untied: owner engine"),
 ];

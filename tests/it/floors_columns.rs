@@ -39,7 +39,6 @@ const TO_BE_WRAPPED: &[&str] = &[
     "src/rules",
     "src/run",
     "src/source",
-    "src/store",
     "src/trace",
     "tests/it/archive.rs",
     "tests/it/build.rs",

@@ -14,7 +14,7 @@ use imgb::{
     archive::{header, read, spool},
     compress::{Compression, Format, decoder},
     digest::Digest,
-    pack::{Layer, Options, Step, pack},
+    pack::{Layer, PackOptions, Step, pack},
     path::ImagePath,
     source::content,
     store::{Durability, Pending, Store},
@@ -75,8 +75,12 @@ fn header(digest: Digest, size: u64) -> [u8; 512] {
 }
 
 fn packed(trees: &[&Tree], compression: Compression, jobs: usize, store: &mut Store) -> Vec<Layer> {
-    let options =
-        Options { compression, jobs: NonZeroUsize::new(jobs).unwrap(), cache: None, root: None };
+    let options = PackOptions {
+        compression,
+        jobs: NonZeroUsize::new(jobs).unwrap(),
+        cache: None,
+        rootfs: None,
+    };
     pack(trees, &options, store, &|_| {}).unwrap()
 }
 
@@ -147,11 +151,11 @@ fn the_first_fault_ends_it_and_nothing_is_left() {
         for jobs in [1, 2, 7] {
             let layout = dir.path().join("layout");
             let mut files = Store::directory(&layout, Durability::Cached).unwrap();
-            let options = Options {
+            let options = PackOptions {
                 compression,
                 jobs: NonZeroUsize::new(jobs).unwrap(),
                 cache: None,
-                root: None,
+                rootfs: None,
             };
             let error = pack(&[&tree], &options, &mut files, &|_| {}).unwrap_err();
             let wanted =
@@ -173,11 +177,11 @@ fn progress_adds_up_to_the_tar() {
     let tree = sample(dir.path());
     let [bytes, members, total_bytes, total_members] = [const { AtomicU64::new(0) }; 4];
     let mut files = Store::directory(dir.path(), Durability::Cached).unwrap();
-    let options = Options {
+    let options = PackOptions {
         compression: Compression::GZIP,
         jobs: NonZeroUsize::new(3).unwrap(),
         cache: None,
-        root: None,
+        rootfs: None,
     };
     let progress = |step| {
         let (to, more) = match step {
@@ -286,11 +290,11 @@ fn the_first_fault_in_order_is_reported() {
             |number| format!("cannot read {}", dir.path().join(format!("f{number}")).display());
         let mut store = Store::directory(&dir.path().join("layout"), Durability::Cached).unwrap();
         for (number, jobs) in [(2, 1), (5, 2), (7, 9)] {
-            let options = Options {
+            let options = PackOptions {
                 compression,
                 jobs: NonZeroUsize::new(jobs).unwrap(),
                 cache: None,
-                root: None,
+                rootfs: None,
             };
             let fault = pack(&[&tree], &options, &mut store, &|_| {}).unwrap_err();
             assert_eq!(fault.to_string(), gone(number), "{compression:?} {jobs}");

@@ -20,7 +20,7 @@ fn zlib(data: &[u8], level: u32) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
-fn deflate_tail(stream: &[u8]) -> Vec<u8> {
+fn inflate(stream: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     flate2::read::DeflateDecoder::new(stream).read_to_end(&mut out).unwrap();
     out
@@ -64,7 +64,7 @@ fn check(data: &[u8], stream: Vec<u8>) {
     last.append_open(&padded(&stream), &mut joined);
     joined.extend([3, 0]);
     assert!(
-        deflate_tail(&joined) == [b"a short one", data].concat(),
+        inflate(&joined) == [b"a short one", data].concat(),
         "other bytes for a sample of {}",
         data.len()
     );

@@ -1,13 +1,13 @@
-//! Compressed layers that were made before, by a digest of all that their bytes depend on.
+//! The cache of compressed layers, keyed by a digest of everything that their bytes depend on.
 //!
-//! A directory with the blobs (`blobs/HEX`, by digest), a record for each layer (`layers/HEX`, by
-//! key) and a lock. Many processes may use it at once: files appear whole by rename, who adds holds
-//! the lock shared, and who removes holds it alone. Whatever is wrong with the cache only costs the
-//! time to make the layer again.
+//! The directory holds the blobs (`blobs/HEX`, by digest), a record for each layer (`layers/HEX`,
+//! by key) and a lock. Many processes may use it at once: files appear whole, by rename; a process
+//! that adds holds the lock shared, one that removes holds it exclusively. Whatever is wrong with
+//! the cache only costs the time to make the layer again.
 //!
-//! A blob is taken unread only if its file is, to the inode, the times and this start of the
-//! machine, the one whose digest was computed; else its digest is computed again, and a blob that
-//! fails is thrown away.
+//! A blob is used without reading it only if its file has the same inode and times as when its
+//! digest was computed, and the machine has not been booted since. Otherwise its digest is computed
+//! again, and a blob with a wrong digest is removed.
 
 mod prune;
 mod record;
@@ -28,16 +28,16 @@ pub use prune::{Info, Pruned};
 pub use record::is_racy;
 use record::{MAX_RECORD, Record, Stamp};
 
-/// Bytes that a cache may have unless the user says otherwise.
+/// Bytes that a cache may use by default.
 pub const DEFAULT_LIMIT: u64 = 8_000_000_000;
 
-/// Blobs from here on wait for the clock's next step when they are noted, so that the next run need
-/// not compute their digest: that would take longer.
-const WORTH_WAITING: u64 = 8 << 20;
+/// The size from which the record of a blob waits for the next tick of the file system's clock, so
+/// that the next run can trust it: computing the digest of such a blob takes longer than the wait.
+const MIN_SIZE_TO_WAIT: u64 = 8 << 20;
 
-/// How often the clock is asked until it has made a step. The kernel's clock for files makes one in
-/// 10 ms at most (`CONFIG_HZ=100`), and to be asked takes about a microsecond.
-const MOST_WAITS: u32 = 50_000;
+/// How often the clock is read until it ticks. The kernel's clock for files ticks at least every 10
+/// ms (`CONFIG_HZ=100`), and reading it takes about a microsecond.
+const MAX_CLOCK_READS: u32 = 50_000;
 
 /// A cache directory that this process may use.
 #[derive(Debug)]
@@ -45,11 +45,11 @@ pub struct Cache {
     dir: PathBuf,
     limit: u64,
     boot: String,
-    /// What a file gets that this process makes.
+    /// The owner of files that this process creates there.
     owner: u32,
 }
 
-/// A layer of the cache.
+/// A layer in the cache.
 #[derive(Clone, Debug)]
 pub struct Cached {
     /// The compressed bytes.
@@ -62,7 +62,7 @@ pub struct Cached {
     pub members: u64,
 }
 
-/// Why a directory is no cache for this process.
+/// Why this process cannot use a directory as its cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// The system refused.
@@ -70,41 +70,42 @@ pub enum CacheError {
     Io {
         /// The directory or a file in it.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
-    /// Others could put layers there that are not what they say.
-    #[error("the cache {} can be written by others than this user", .0.display())]
+    /// Other users could put wrong layers there.
+    #[error("other users can write to the cache {}", .0.display())]
     Shared(PathBuf),
 }
 
-/// The moment before a layer's files are read; see [`is_racy`].
+/// The time of the file system's clock just before a layer's files are read; see [`is_racy`].
 #[derive(Clone, Copy, Debug)]
 pub struct ClockSample((i64, u32));
 
 impl ClockSample {
-    /// Whether a file changed last at `ctime` can be changed after this moment and look the same.
+    /// Whether a file with this ctime could be changed after the sample and keep its ctime.
     pub fn is_racy(self, ctime: (i64, u32)) -> bool {
         is_racy(ctime, self.0)
     }
 }
 
 impl Cache {
-    /// The cache in `dir`, which is made if it is not there. It keeps to `limit` bytes.
+    /// Opens the cache in `dir`, and creates the directory if it does not exist. Eviction keeps the
+    /// cache below `limit` bytes.
     ///
     /// # Errors
-    /// [`CacheError`] where this process cannot write there, or others can.
+    /// [`CacheError`] where this process cannot write there, or other users can.
     pub fn open(dir: &Path, limit: u64) -> Result<Self, CacheError> {
         let io = |source| CacheError::Io { path: dir.to_owned(), source };
         make_private(dir).map_err(io)?;
         for below in ["blobs", "layers"] {
             make_private(&dir.join(below)).map_err(io)?;
         }
-        let mut cache = Self { dir: dir.to_owned(), limit, boot: boot(), owner: 0 };
+        let mut cache = Self { dir: dir.to_owned(), limit, boot: boot_id(), owner: 0 };
         let (owner, _) = cache.probe().map_err(io)?;
         cache.owner = owner;
         for path in [dir.to_owned(), dir.join("blobs"), dir.join("layers")] {
-            let stat = rustix::fs::stat(&path).map_err(|fault| io(fault.into()))?;
+            let stat = rustix::fs::stat(&path).map_err(|errno| io(errno.into()))?;
             if stat.st_uid != owner || stat.st_mode & 0o022 != 0 {
                 return Err(CacheError::Shared(path));
             }
@@ -112,7 +113,7 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The layer of `key`, if it is here and right.
+    /// The layer of `key`, if the cache has it and its blob is intact.
     pub fn get(&self, key: Digest) -> Option<Cached> {
         let path = self.record_path(key);
         let (text, changed) = read_record(&path).ok()?;
@@ -132,43 +133,43 @@ impl Cache {
                 let _ = fs_err::remove_file(self.blob_path(record.digest));
                 return None;
             }
-            self.note(key, &Record { stamp, boot: self.boot.clone(), ..record });
+            self.write_record(key, &Record { stamp, boot: self.boot.clone(), ..record });
         }
-        self.touch(&path);
+        self.mark_used(&path);
         let Record { diff_id, tar_size, members, .. } = record;
         Some(Cached { blob, diff_id, tar_size, members })
     }
 
-    /// The moment now, by the clock that stamps the cache's own files; `None` where nothing can be
-    /// written.
+    /// The time now, by the clock that stamps the cache's own files; `None` where nothing can be
+    /// written there.
     pub fn clock_sample(&self) -> Option<ClockSample> {
         self.probe().ok().map(|(_, now)| ClockSample(now))
     }
 
-    /// Keeps `layer`, whose blob is an output's, under `key`. That it cannot be kept is no fault.
+    /// Puts `layer`, whose blob is in an output, under `key`. Errors are ignored: a layer that is
+    /// not in the cache is made again.
     pub fn put(&self, key: Digest, layer: &Cached) {
         if layer.blob.size <= self.limit {
-            let _ = self.keep(key, layer);
+            let _ = self.try_put(key, layer);
         }
         let _ = self.evict(self.limit);
     }
 
-    /// Notes that an output's file is another name of the cached blob now, by which its times have
-    /// changed.
-    pub fn linked(&self, key: Digest) {
+    /// Updates the record of a blob that an output has linked to, which has changed its ctime.
+    pub fn note_link(&self, key: Digest) {
         let Ok((text, _)) = read_record(&self.record_path(key)) else { return };
         let Some(record) = Record::parse(&text) else { return };
         let stamp = self.open_blob(&record).ok().and_then(|blob| stamp_of(&blob.extent.file).ok());
         let Some(stamp) = stamp.filter(|stamp| *stamp != record.stamp) else { return };
-        // Of the times only the last may differ: to get a name changes no bytes.
+        // A link changes ctime only; another mtime means other bytes.
         if (stamp.id, stamp.mtime) == (record.stamp.id, record.stamp.mtime) {
-            self.note(key, &Record { stamp, ..record });
+            self.write_record(key, &Record { stamp, ..record });
         }
     }
 
-    fn keep(&self, key: Digest, layer: &Cached) -> io::Result<()> {
+    fn try_put(&self, key: Digest, layer: &Cached) -> io::Result<()> {
         let space = rustix::fs::statvfs(&self.dir)?;
-        // A cache must not be what fills a disk.
+        // The cache must never be what fills the disk.
         if space.f_bavail.saturating_mul(space.f_frsize) < layer.blob.size.saturating_mul(2) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -192,17 +193,17 @@ impl Cache {
             stamp,
             boot: self.boot.clone(),
         };
-        self.note(key, &record);
+        self.write_record(key, &record);
         Ok(())
     }
 
-    /// Writes a record, after the clock's next step if that pays.
-    fn note(&self, key: Digest, record: &Record) {
+    /// Writes a record, for a large blob only after the clock's next tick.
+    fn write_record(&self, key: Digest, record: &Record) {
         let write = || -> io::Result<()> {
             let pending = Pending::create(&self.record_path(key)).map_err(io::Error::other)?;
             let mut file: &File = pending.file();
             file.write_all(record.print().as_bytes())?;
-            let mut waits = if record.size < WORTH_WAITING { 0 } else { MOST_WAITS };
+            let mut waits = if record.size < MIN_SIZE_TO_WAIT { 0 } else { MAX_CLOCK_READS };
             while waits > 0 && is_racy(record.stamp.ctime, time(&rustix::fs::fstat(file)?)) {
                 let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
                 rustix::fs::futimens(
@@ -213,20 +214,20 @@ impl Cache {
             }
             pending.commit(Durability::Cached).map_err(io::Error::other)
         };
-        // Without a record the layer is made again next time.
+        // Without a record, the next run makes the layer again.
         let _ = write();
     }
 
-    /// Marks a record as used now, for [`Cache::evict`]. Its time of modification says when it was
-    /// written.
-    fn touch(&self, path: &Path) {
+    /// Sets a record's access time, by which [`Cache::evict`] finds the least recently used. Its
+    /// modification time stays: it says when the record was written.
+    fn mark_used(&self, path: &Path) {
         let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
         let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
         let times = Timestamps { last_access: now, last_modification: omit };
         let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
     }
 
-    /// The blob of a record, open. One of another size is thrown away.
+    /// The blob of a record, open. Removes it if it has another size.
     fn open_blob(&self, record: &Record) -> io::Result<Blob> {
         let path = self.blob_path(record.digest);
         let file = open(&path)?;
@@ -247,7 +248,7 @@ impl Cache {
         Ok(file)
     }
 
-    /// Who owns a file that this process makes here, and when it was made.
+    /// The owner and time of a file that this process creates in the cache.
     fn probe(&self) -> io::Result<(u32, (i64, u32))> {
         let pending = Pending::create(&self.dir.join("layers/new")).map_err(io::Error::other)?;
         let stat = rustix::fs::fstat(&**pending.file())?;
@@ -263,11 +264,11 @@ impl Cache {
     }
 }
 
-/// Makes a directory that nobody else may enter, and its parents.
+/// Creates a directory that only its owner may enter, and its parents.
 fn make_private(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     match std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir) {
-        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         made => made,
     }
 }
@@ -308,9 +309,9 @@ fn digest_of(blob: &Blob) -> io::Result<Digest> {
     Ok(hash.finish().1)
 }
 
-/// Which start of the machine this is: what was written before it may have been lost with the
-/// power. Empty where the system does not say.
-fn boot() -> String {
+/// An id of this boot of the machine: what was written before it may have been lost in a power
+/// failure. Empty where the system does not provide one.
+fn boot_id() -> String {
     let text = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect()
 }

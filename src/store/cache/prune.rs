@@ -1,4 +1,4 @@
-//! How large a cache is, and what gives way when it is too large.
+//! The size of a cache, and evicting the least recently used entries.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,29 +13,29 @@ use rustix::fs::FlockOperation;
 use super::{Cache, Record, digest_of, read_record};
 use crate::digest::Digest;
 
-/// What is in a cache.
+/// The contents of a cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Info {
     /// Layers.
     pub layers: usize,
-    /// Blobs: several layers may have the same bytes.
+    /// Blobs. There are fewer than layers where layers have the same bytes.
     pub blobs: usize,
     /// Bytes of the blobs.
     pub bytes: u64,
 }
 
-/// What was taken out.
+/// What was removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// Layers.
     pub layers: usize,
     /// Bytes of blobs.
     pub bytes: u64,
-    /// Blobs that were not what their names say.
+    /// Blobs whose digest was not that of their name.
     pub damaged: usize,
 }
 
-/// A record's file and when it was last used.
+/// A record's file, and when it was last used.
 struct Used {
     when: (i64, i64),
     path: PathBuf,
@@ -43,7 +43,7 @@ struct Used {
 }
 
 impl Cache {
-    /// How much is in it.
+    /// Counts layers, blobs and bytes.
     ///
     /// # Errors
     /// Where the directory cannot be read.
@@ -53,11 +53,11 @@ impl Cache {
         Ok(Info { layers: self.records()?.0.len(), blobs: blobs.len(), bytes })
     }
 
-    /// Takes out what was used longest ago until no more than `limit` bytes are left, blobs that no
-    /// layer has, and blobs whose digest is wrong.
+    /// Removes the least recently used layers until at most `limit` bytes are left, and also blobs
+    /// that belong to no layer or have a wrong digest.
     ///
     /// # Errors
-    /// Where the directory cannot be read or files not be removed.
+    /// Where the directory cannot be read or files cannot be removed.
     pub fn prune(&self, limit: u64) -> io::Result<Pruned> {
         let lock = self.lock(FlockOperation::LockExclusive)?;
         let mut damaged = 0;
@@ -74,8 +74,8 @@ impl Cache {
         Ok(Pruned { damaged, ..self.shrink(limit, &lock)? })
     }
 
-    /// As [`Cache::prune`], unless somebody else is busy here, who then does it; digests are left
-    /// alone.
+    /// As [`Cache::prune`], but without checking digests, and not while another process holds the
+    /// lock: that process evicts too.
     pub(super) fn evict(&self, limit: u64) -> io::Result<Pruned> {
         if self.blobs()?.values().sum::<u64>() <= limit {
             return Ok(Pruned::default());
@@ -84,7 +84,7 @@ impl Cache {
         self.shrink(limit, &lock)
     }
 
-    /// Nobody adds while `_lock` is held alone.
+    /// While `_lock` is held exclusively, no process adds anything.
     fn shrink(&self, limit: u64, _lock: &File) -> io::Result<Pruned> {
         let blobs = self.blobs()?;
         let (mut records, broken) = self.records()?;
@@ -118,7 +118,7 @@ impl Cache {
         Ok(pruned)
     }
 
-    /// The blobs' names and sizes; what a process has left behind that was ended counts as one.
+    /// The blobs' names and sizes. A temporary file that a killed process left counts as one.
     fn blobs(&self) -> io::Result<BTreeMap<String, u64>> {
         let mut blobs = BTreeMap::new();
         for entry in fs_err::read_dir(self.dir.join("blobs"))? {
@@ -132,7 +132,7 @@ impl Cache {
         Ok(blobs)
     }
 
-    /// The records, and files that are none.
+    /// The records, and files that are not valid records.
     fn records(&self) -> io::Result<(Vec<Used>, Vec<PathBuf>)> {
         let (mut records, mut broken) = (Vec::new(), Vec::new());
         for entry in fs_err::read_dir(self.dir.join("layers"))? {

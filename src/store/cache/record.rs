@@ -1,23 +1,23 @@
-//! What the cache knows of one layer, as text that is checked when it is read. Pure.
+//! The cache's record of one layer, as text that is checked when it is read. Pure.
 
 use std::fmt::Write as _;
 
 use crate::digest::{DiffId, Digest};
 
-/// The first line. Another one is another format and no record.
+/// The first line. Another one means another format.
 const TITLE: &str = "imgb layer 1";
 
-/// Longest record that is read, in bytes.
+/// The longest record that is read, in bytes.
 pub(super) const MAX_RECORD: u64 = 4096;
 
-/// What lstat(2) says of a file as long as nobody touches it.
+/// What lstat(2) reports for a file until somebody changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     /// Device and inode.
     pub(super) id: (u64, u64),
     /// Modification time: seconds and nanoseconds.
     pub(super) mtime: (i64, u32),
-    /// Status change time: seconds and nanoseconds. No tool can set it back.
+    /// Status change time: seconds and nanoseconds. No system call can set it back.
     pub(super) ctime: (i64, u32),
 }
 
@@ -29,21 +29,21 @@ pub(super) struct Record {
     pub(super) diff_id: DiffId,
     pub(super) tar_size: u64,
     pub(super) members: u64,
-    /// The blob's file when its digest was known to be right.
+    /// Of the blob's file when its digest was last computed.
     pub(super) stamp: Stamp,
-    /// Which start of the machine that was; empty where the system does not say.
+    /// The id of the boot that this was in; empty where the system does not provide one.
     pub(super) boot: String,
 }
 
 impl Record {
-    /// The text, with its own digest at the end.
+    /// The record as text, with a digest of the text at the end.
     pub(super) fn print(&self) -> String {
         let Stamp { id, mtime, ctime } = self.stamp;
         let mut text = String::new();
         let _ = write!(
             text,
-            "{TITLE}\ndigest {}\nsize {}\ndiff-id {}\ntar-size {}\nmembers {}\ninode {} {}\nmtime {} {}\n\
-             ctime {} {}\nboot {}\n",
+            "{TITLE}\ndigest {}\nsize {}\ndiff-id {}\ntar-size {}\nmembers {}\n\
+             inode {} {}\nmtime {} {}\nctime {} {}\nboot {}\n",
             self.digest,
             self.size,
             self.diff_id,
@@ -62,7 +62,7 @@ impl Record {
         text
     }
 
-    /// Reads a record; `None` for anything that [`Record::print`] has not written.
+    /// Parses a record; `None` for anything that [`Record::print`] has not written.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let body = text.get(..text.rfind("sum ")?)?;
         let mut lines = body.lines();
@@ -83,7 +83,7 @@ impl Record {
             },
             boot: field("boot")?.to_owned(),
         };
-        // This compares the sum, too, and every spelling that the parser might let through.
+        // This also compares the sum, and rejects other spellings of the same values.
         (record.print() == text).then_some(record)
     }
 }
@@ -93,10 +93,10 @@ fn pair<A: std::str::FromStr, B: std::str::FromStr>(text: &str) -> Option<(A, B)
     Some((a.parse().ok()?, b.parse().ok()?))
 }
 
-/// Whether a file that was changed last at `ctime` can be changed again after the moment `now`
-/// without a new time: the clock that stamps files goes in steps. Git calls such files racy. `now`
-/// is what the same clock said then, as the time of a new file. A file system without fractions of
-/// a second may round to two of them.
+/// Whether a file with this ctime could be changed after `now` and keep its ctime, because the
+/// clock that stamps files ticks in steps. Git calls such files racy. Both times are seconds and
+/// nanoseconds; `now` is that of a file created then, so it is read from the same clock. A file
+/// system without fractions of a second may round to two seconds.
 pub fn is_racy(ctime: (i64, u32), now: (i64, u32)) -> bool {
     if ctime.1 == 0 { ctime.0.saturating_add(2) >= now.0 } else { ctime >= now }
 }

@@ -1,0 +1,122 @@
+//! The threads that make, hash and store the chunks.
+
+use std::{ops::Range, sync::atomic::Ordering, thread};
+
+use super::{
+    Layer, OnStep, PackError, PackOptions, Rootfs,
+    chunks::{Chunk, ChunkPlan, LayerJob},
+    scheduler::{Done, Scheduler, Task},
+    sinks::{Hasher, Storer},
+};
+use crate::{
+    compress::{Compression, Encoder},
+    source::content::Files,
+    store::Store,
+};
+
+/// Chunks beyond one for each worker: one being hashed, one being stored.
+const SPARE: usize = 2;
+
+/// What a worker keeps from one chunk to the next.
+#[derive(Default)]
+struct Tools {
+    files: Files,
+    /// With the frame length it was made for; `None` until the first chunk is compressed.
+    encoder: Option<(usize, Encoder)>,
+}
+
+/// What the workers share.
+struct Workers<'a> {
+    jobs: &'a [LayerJob<'a>],
+    compression: Compression,
+    rootfs: Option<&'a Rootfs<'a>>,
+}
+
+/// Makes the layers of `jobs`, except those that the cache has.
+pub(super) fn pack(
+    jobs: &[LayerJob<'_>],
+    options: &PackOptions<'_>,
+    store: &mut Store,
+    on_step: OnStep<'_>,
+) -> Result<Vec<Layer>, PackError> {
+    let (plan, count) = ChunkPlan::new(jobs, options);
+    let free = (0..count + SPARE).map(|_| Chunk::default()).collect();
+    let storer = Storer::new(jobs, options, store, on_step);
+    let scheduler = Scheduler::new(plan, free, Hasher::new(jobs, on_step), storer);
+    let workers = Workers { jobs, compression: options.compression, rootfs: options.rootfs };
+    thread::scope(|scope| {
+        // This thread is one of the workers.
+        for _ in 1..count {
+            // Where the system refuses more threads, the ones it gave do all the work.
+            if thread::Builder::new().spawn_scoped(scope, || workers.work(&scheduler)).is_err() {
+                break;
+            }
+        }
+        workers.work(&scheduler);
+    });
+    scheduler.finish()?.finish()
+}
+
+impl Workers<'_> {
+    /// Does tasks on this thread until the scheduler has no more.
+    fn work<'l>(&self, scheduler: &Scheduler<'l>) {
+        let mut tools = Tools::default();
+        scheduler.run_worker(|task| match task {
+            Task::Make(pos, mut chunk) => {
+                let number = pos.number;
+                chunk.pos = pos;
+                let made = self.make(&mut chunk, &mut tools);
+                Done::Made(number, made.map(|()| chunk))
+            }
+            Task::Hash(mut hasher, mut chunk) => {
+                hasher.take(&mut chunk);
+                Done::Hashed(hasher, chunk)
+            }
+            Task::Store(mut storer, mut chunk) => {
+                let stored = storer.take(&mut chunk);
+                Done::Stored(storer, stored.map(|()| chunk))
+            }
+        });
+    }
+
+    /// Fills and compresses a chunk.
+    fn make(&self, chunk: &mut Chunk, tools: &mut Tools) -> Result<(), PackError> {
+        let Range { start, end } = chunk.pos.range;
+        let job = self.jobs.get(chunk.pos.layer).ok_or(PackError::Stopped)?;
+        chunk.tar.resize((end - start) as usize, 0);
+        let mut read = 0;
+        let rootfs = self.rootfs.filter(|_| !job.is_rootfs);
+        job.layout.fill(start, &mut chunk.tar, |wanted, out| {
+            read += out.len() as u64;
+            tools.files.read_at(&wanted.file.content, wanted.file.len, wanted.offset, out)?;
+            rootfs.map_or(Ok(()), |rootfs| rootfs.write_content(&wanted, out))
+        })?;
+        job.read.fetch_add(read, Ordering::Relaxed);
+        if let Some(rootfs) = self.rootfs.filter(|_| job.is_rootfs) {
+            rootfs.write_at(start, &chunk.tar)?;
+        }
+        if self.compression != Compression::None {
+            let frame_len = self.compression.frame_len(job.layout.size());
+            let encoder = tools.encoder(self.compression, frame_len).map_err(PackError::Encode)?;
+            let checksum =
+                encoder.encode(&chunk.tar, &mut chunk.encoded).map_err(PackError::Encode)?;
+            chunk.checksum = Some(checksum);
+        }
+        Ok(())
+    }
+}
+
+impl Tools {
+    /// The encoder for frames of `frame_len` bytes, made anew where the last layer had others.
+    fn encoder(
+        &mut self,
+        compression: Compression,
+        frame_len: usize,
+    ) -> std::io::Result<&mut Encoder> {
+        let encoder = match self.encoder.take().filter(|(len, _)| *len == frame_len) {
+            Some(encoder) => encoder,
+            None => (frame_len, Encoder::new(compression, frame_len)?),
+        };
+        Ok(&mut self.encoder.insert(encoder).1)
+    }
+}

@@ -1,0 +1,112 @@
+//! Bytes on disk that have been written and digested.
+
+use std::{fs::File, io, os::unix::fs::FileExt as _, sync::Arc};
+
+use rustix::io::Errno;
+
+use crate::digest::Digest;
+
+/// Bytes copied through memory at once.
+const BUFFER: usize = 1 << 18;
+
+/// Bytes that one copy_file_range(2) is asked for.
+const MAX_KERNEL_COPY: usize = 1 << 30;
+
+/// The bytes of a file from an offset on.
+#[derive(Clone, Debug)]
+pub struct Extent {
+    /// Open for reading, and read only at offsets.
+    pub file: Arc<File>,
+    /// Of the first byte.
+    pub offset: u64,
+}
+
+/// Bytes on disk and their digest.
+#[derive(Clone, Debug)]
+pub struct Blob {
+    /// SHA-256 of the bytes.
+    pub digest: Digest,
+    /// The number of bytes.
+    pub size: u64,
+    /// Where the bytes are.
+    pub extent: Extent,
+}
+
+impl Extent {
+    /// Reads the first `len` bytes, in order.
+    pub fn reader(&self, len: u64) -> impl io::Read + use<> {
+        ExtentReader { extent: self.clone(), left: len }
+    }
+}
+
+impl Blob {
+    /// Reads the bytes, in order.
+    pub fn reader(&self) -> impl io::Read + use<> {
+        self.extent.reader(self.size)
+    }
+
+    /// Copies the bytes to `offset` in `to`, inside the kernel where the file systems allow it
+    /// (copy_file_range(2)).
+    ///
+    /// # Errors
+    /// Where either file fails.
+    pub fn copy_to(&self, to: &File, offset: u64) -> io::Result<()> {
+        let (mut from_at, mut to_at) = (self.extent.offset, offset);
+        let end = from_at + self.size;
+        while from_at < end {
+            let left = usize::try_from(end - from_at).unwrap_or(usize::MAX);
+            let copied = rustix::fs::copy_file_range(
+                &*self.extent.file,
+                Some(&mut from_at),
+                to,
+                Some(&mut to_at),
+                left.min(MAX_KERNEL_COPY),
+            );
+            match copied {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(
+                    Errno::XDEV
+                    | Errno::INVAL
+                    | Errno::NOSYS
+                    | Errno::OPNOTSUPP
+                    | Errno::BADF
+                    | Errno::PERM,
+                ) => return self.copy_through_memory(from_at, to, to_at),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn copy_through_memory(&self, mut from_at: u64, to: &File, mut to_at: u64) -> io::Result<()> {
+        let end = self.extent.offset + self.size;
+        let mut buffer = vec![0; BUFFER];
+        while from_at < end {
+            let len = (end - from_at).min(buffer.len() as u64) as usize;
+            self.extent.file.read_exact_at(&mut buffer[..len], from_at)?;
+            to.write_all_at(&buffer[..len], to_at)?;
+            from_at += len as u64;
+            to_at += len as u64;
+        }
+        Ok(())
+    }
+}
+
+struct ExtentReader {
+    extent: Extent,
+    left: u64,
+}
+
+impl io::Read for ExtentReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
+        let read = self.extent.file.read_at(&mut buf[..len], self.extent.offset)?;
+        if read == 0 && len > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.extent.offset += read as u64;
+        self.left -= read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,119 @@
+//! Writing one blob: in order, or as parts by several threads.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    num::NonZeroU64,
+    os::unix::fs::FileExt as _,
+    sync::Arc,
+};
+
+use rustix::fs::Advice;
+
+use super::{
+    Durability, Store, StoreError,
+    blob::{Blob, Extent},
+    io_error,
+    part_writer::PartWriter,
+    pending::Pending,
+};
+use crate::digest::{Digest, Digesting};
+
+/// Bytes written before writeback of them is started.
+const WRITEBACK_BATCH: u64 = 8 << 20;
+
+/// A blob that is being written. If it is dropped without [`BlobWriter::finish`], nothing refers to
+/// what it wrote.
+#[derive(Debug)]
+pub struct BlobWriter<'a> {
+    store: &'a mut Store,
+    writer: Digesting<OffsetWriter>,
+    pub(super) extent: Extent,
+    pending: Option<Pending>,
+    /// Bytes whose writeback was started.
+    writeback_started: u64,
+}
+
+impl<'a> BlobWriter<'a> {
+    /// A blob that goes to `extent`; `pending` is its file where it has one of its own.
+    pub(super) fn new(store: &'a mut Store, extent: Extent, pending: Option<Pending>) -> Self {
+        let file = Arc::clone(&extent.file);
+        let writer = Digesting::new(OffsetWriter { file, offset: extent.offset });
+        Self { store, writer, extent, pending, writeback_started: 0 }
+    }
+
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// Where they cannot be written.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.writer.write_all(bytes).map_err(io_error("write", self.store.path()))?;
+        self.start_writeback(self.writer.written());
+        Ok(())
+    }
+
+    /// Lets the system write the first `len` bytes to the disk while more are made, so that the
+    /// fsync of [`Durability::Synced`] has little left to wait for. Call it when they are written.
+    pub fn start_writeback(&mut self, len: u64) {
+        if self.store.durability() == Durability::Cached {
+            return;
+        }
+        let more = NonZeroU64::new(len.saturating_sub(self.writeback_started));
+        let Some(more) = more.filter(|more| more.get() >= WRITEBACK_BATCH) else { return };
+        // POSIX_FADV_DONTNEED starts writeback of dirty pages and drops only clean ones. Where a
+        // system ignores it, the fsync at the end takes longer.
+        let from = self.extent.offset + self.writeback_started;
+        let _ = rustix::fs::fadvise(&*self.extent.file, from, Some(more), Advice::DontNeed);
+        self.writeback_started = len;
+    }
+
+    /// For threads that write parts of the blob at their offsets. [`BlobWriter::finish_written`]
+    /// ends such a blob when all parts are written; [`BlobWriter::append`] must not be used.
+    pub fn part_writer(&self) -> PartWriter {
+        PartWriter::new(self.extent.clone(), self.store.path().to_owned())
+    }
+
+    /// The blob, complete and in its place, and the store. If the store already has a blob of the
+    /// same digest, that one.
+    ///
+    /// # Errors
+    /// Where its header or its name cannot be written.
+    pub fn finish(self) -> Result<(Blob, &'a mut Store), StoreError> {
+        let Self { store, writer, extent, pending, .. } = self;
+        let (_, digest, size) = writer.finish();
+        Ok((store.commit_blob(Blob { digest, size, extent }, pending)?, store))
+    }
+
+    /// As [`BlobWriter::finish`], for `size` bytes that were written through
+    /// [`BlobWriter::part_writer`] and have this `digest`.
+    ///
+    /// # Errors
+    /// As [`BlobWriter::finish`].
+    pub fn finish_written(
+        self,
+        digest: Digest,
+        size: u64,
+    ) -> Result<(Blob, &'a mut Store), StoreError> {
+        let Self { store, extent, pending, .. } = self;
+        Ok((store.commit_blob(Blob { digest, size, extent }, pending)?, store))
+    }
+}
+
+/// Writes to a file from an offset on.
+#[derive(Debug)]
+struct OffsetWriter {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Write for OffsetWriter {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let written = self.file.write_at(buf, self.offset)?;
+        self.offset += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
