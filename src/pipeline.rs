@@ -11,7 +11,7 @@ use crate::{
     build::{self, BuildError, Built},
     check::{self, Report, Start},
     compress::{self, Compression},
-    elf::Closure,
+    elf::{Closure, ReadFailure},
     error_kind::ErrorKind,
     image::{self, Image, LayerFormat, Reference},
     oci::{self, ImageError},
@@ -160,6 +160,12 @@ impl Error {
     }
 }
 
+impl From<ReadFailure> for Error {
+    fn from(failure: ReadFailure) -> Self {
+        Self::Source(failure.into())
+    }
+}
+
 fn list(paths: &[ImagePath]) -> String {
     paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
 }
@@ -204,26 +210,30 @@ fn gather(
     let host = HostView::new(&request.sysroot)
         .map_err(|source| SourceError::Unreadable { path: request.sysroot.clone(), source })?;
     let inputs = source::gather(&request.requests, &host, &request.source)?;
-    let secrets = build::suspects(&inputs);
+    let secrets = build::suspects(&inputs)?;
     if request.deny_secrets && !secrets.is_empty() {
         return Err(Error::Secrets(secrets));
     }
     let hint = "leave it out with --exclude, or name it as an input of its own";
     let note =
         |path: &ImagePath| Note::warning(format!("`{path}` looks like a secret")).with_hint(hint);
-    let notes = secrets.iter().map(note).chain(ambiguous(&request.requests, &host)).collect();
+    let mut notes: Vec<Note> = secrets.iter().map(note).collect();
+    notes.extend(ambiguous(&request.requests, &host)?);
     Ok((host, inputs, notes))
 }
 
 /// Inputs are the host's: where the sysroot has a file of the same absolute path, that may have
 /// been meant.
-fn ambiguous<'a>(requests: &'a [Request], host: &'a HostView) -> impl Iterator<Item = Note> + 'a {
-    let both = requests.iter().filter_map(|request| request.absolute_in_sysroot(host));
+fn ambiguous(requests: &[Request], host: &HostView) -> Result<Vec<Note>, ReadFailure> {
     let hint = "name the sysroot's by its bare name, or by its path with the sysroot's before it";
-    both.map(move |path| {
-        Note::warning(format!("`{path}` is the host's file, and the sysroot has one, too"))
-            .with_hint(hint)
-    })
+    let mut notes = Vec::new();
+    for request in requests {
+        if let Some(path) = request.absolute_in_sysroot(host)? {
+            let text = format!("`{path}` is the host's file, and the sysroot has one, too");
+            notes.push(Note::warning(text).with_hint(hint));
+        }
+    }
+    Ok(notes)
 }
 
 /// What single files need: paths of the host, of the sysroot, or bare names.
@@ -236,7 +246,7 @@ pub fn deps(request: &DepsRequest) -> Result<Closure, Error> {
     let mut paths = Vec::new();
     let mut tree = Tree::new();
     for file in &request.requests {
-        match file.in_sysroot(&host) {
+        match file.in_sysroot(&host)? {
             Some(path) => paths.push(path),
             None => {
                 match source::gather(std::slice::from_ref(file), &host, &request.source)?.pop() {
@@ -251,14 +261,17 @@ pub fn deps(request: &DepsRequest) -> Result<Closure, Error> {
         }
     }
     let view = plan::View::new(&tree, &host, &request.source);
-    Ok(plan::deps(&paths, &view, &request.library_path, request.hwcaps_all))
+    Ok(plan::deps(&paths, &view, &request.library_path, request.hwcaps_all)?)
 }
 
 /// Proves that the image of `plan` will start: everything is resolved again among the plan's own
 /// files. `allow_missing` are the names that may be missing.
-pub fn prove(plan: &Plan, allow_missing: &[Glob]) -> Report {
+///
+/// # Errors
+/// [`Error::Source`] where a file of the image cannot be read.
+pub fn prove(plan: &Plan, allow_missing: &[Glob]) -> Result<Report, Error> {
     let options = check::Options { allow_missing, strict: false };
-    check::prove(&plan.merged(), &Start::of_config(&plan.config), options)
+    Ok(check::prove(&plan.merged(), &Start::of_config(&plan.config), options)?)
 }
 
 /// Decides what the image of a recipe holds.

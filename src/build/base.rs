@@ -9,7 +9,7 @@ use crate::{
     path::ImagePath,
     plan,
     recipe::evaluate::Inherited,
-    source::{self, HostView},
+    source::{self, HostView, SourceError},
     tree::{Node, Tree},
 };
 
@@ -80,8 +80,8 @@ fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<Stage, Ca
     let missing = || Cause::not_found(path);
     let in_context = options.context.join(path);
     let path = if fs_err::metadata(&in_context).is_ok() { in_context } else { path.into() };
-    let file = fs_err::canonicalize(&path).ok().and_then(|path| found(&path));
-    let node = file.ok_or_else(missing)?;
+    let real = fs_err::canonicalize(&path).map_err(|_| missing())?;
+    let node = found(&real)?.ok_or_else(missing)?;
     let Some(file) = node.file() else { return Err(missing()) };
     let tree: Tree = source::unpack(&path.display().to_string(), file, options.source)?;
     stage.add(name, tree);
@@ -89,10 +89,13 @@ fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<Stage, Ca
 }
 
 /// What stands at a real path of the host.
-fn found(path: &Path) -> Option<Node> {
+fn found(path: &Path) -> Result<Option<Node>, SourceError> {
     use std::os::unix::ffi::OsStrExt as _;
-    let host = HostView::new(path.parent()?).ok()?;
-    host.node(&ImagePath::new(path.file_name()?.as_bytes()).ok()?).ok()?
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
+    let unreadable = |source| SourceError::Unreadable { path: dir.into(), source };
+    let host = HostView::new(dir).map_err(unreadable)?;
+    let Ok(name) = ImagePath::new(name.as_bytes()) else { return Ok(None) };
+    Ok(host.node(&name)?.ok().flatten())
 }
 
 /// The stage, unless its image asks for instructions to be carried out in whatever starts from it.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::{
+    elf::ReadFailure,
     error_kind::ErrorKind,
     oci::{ImageError, NameError},
     path::{ImagePath, glob::GlobError},
@@ -131,6 +132,12 @@ pub enum Cause {
     /// PACK.
     #[error(transparent)]
     Plan(#[from] PlanError),
+}
+
+impl From<ReadFailure> for Cause {
+    fn from(failure: ReadFailure) -> Self {
+        Self::Source(failure.into())
+    }
 }
 
 impl Cause {

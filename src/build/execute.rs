@@ -145,7 +145,7 @@ impl<'a> Builder<'a> {
     fn warn(&mut self, copied: &copy::Copied) -> Result<(), Cause> {
         let mut found = Vec::new();
         for (place, path) in &copied.swept {
-            if secrets::is_suspect(&copied.tree, place, path) {
+            if secrets::is_suspect(&copied.tree, place, path)? {
                 found.push(path.to_string().trim_start_matches('/').to_owned());
             }
         }

@@ -2,7 +2,7 @@
 
 use super::Cause;
 use crate::{
-    elf::Lookup as _,
+    elf::{Lookup as _, ReadFailure},
     recipe::values::{Owner, Principal},
     source::TreeView,
     tree::{Accounts, Tree, accounts},
@@ -12,7 +12,7 @@ use crate::{
 /// the user's name, as in Docker, or else the user's own; a user's number is its group's too.
 pub(super) fn resolve(owner: &Owner, stage: &Tree) -> Result<(u32, u32), Cause> {
     let unknown = |kind, name: &str| Cause::Unknown { kind, name: name.to_owned() };
-    let accounts = accounts(stage);
+    let accounts = accounts(stage)?;
     let uid = match &owner.user {
         Principal::Id(id) => *id,
         Principal::Name(name) => accounts
@@ -43,13 +43,11 @@ fn root(name: &str) -> Option<u32> {
 }
 
 /// The image's own tables.
-fn accounts(stage: &Tree) -> Accounts {
+fn accounts(stage: &Tree) -> Result<Accounts, ReadFailure> {
     let view = TreeView::new(stage);
-    let read = |table: &str| {
-        let found = view.find(table.as_bytes()).ok()?;
-        view.read(&found, accounts::MAX_TABLE).ok()
+    let read = |table: &str| -> Result<Vec<u8>, ReadFailure> {
+        let Ok(found) = view.find(table.as_bytes())? else { return Ok(Vec::new()) };
+        Ok(view.read(&found, accounts::MAX_TABLE)?.unwrap_or_default())
     };
-    let [passwd, group] =
-        ["/etc/passwd", "/etc/group"].map(|table| read(table).unwrap_or_default());
-    Accounts::parse(&passwd, &group)
+    Ok(Accounts::parse(&read("/etc/passwd")?, &read("/etc/group")?))
 }

@@ -100,19 +100,19 @@ fn input(
         return placed(word, named.file_name(), node.clone(), pack, stage);
     }
     let path = if word.starts_with('/') {
-        Some(named).filter(|path| host.resolve(path.as_bytes()).is_ok())
+        host.resolve(named.as_bytes())?.is_ok().then_some(named)
     } else if word.contains('/') {
         None
     } else {
-        source::command(word.as_bytes(), host, &options.source)
+        source::command(word.as_bytes(), host, &options.source)?
     };
     let path = path.ok_or_else(missing)?;
     if pack.dest.is_none() {
         return Ok(Input { name: word.into(), tree: Tree::new(), kind: InputKind::Command(path) });
     }
-    let real = host.resolve(path.as_bytes()).map_err(|_| missing())?.path;
-    let mut node =
-        host.node(&real).ok().flatten().filter(|node| node.file().is_some()).ok_or_else(missing)?;
+    let real = host.resolve(path.as_bytes())?.map_err(|_| missing())?.path;
+    let node = host.node(&real)?.ok().flatten();
+    let mut node = node.filter(|node| node.file().is_some()).ok_or_else(missing)?;
     node.meta = options.source.meta(node.meta.mode.into(), false);
     placed(word, path.file_name(), node, pack, stage)
 }

@@ -1,6 +1,7 @@
 //! Files that hold secrets as a rule, known by their names.
 
 use crate::{
+    elf::ReadFailure,
     path::ImagePath,
     plan::Note,
     source::{Input, InputKind, content},
@@ -50,12 +51,20 @@ const ENDINGS: &[&str] = &[".key", ".jks", ".keystore", ".p12", ".pfx", ".ppk"];
 
 /// The files of directories among `inputs` that look like secrets, by their path in the image:
 /// nobody named them.
-pub fn suspects(inputs: &[Input]) -> Vec<ImagePath> {
+///
+/// # Errors
+/// [`ReadFailure`]
+pub fn suspects(inputs: &[Input]) -> Result<Vec<ImagePath>, ReadFailure> {
     let directories = inputs.iter().filter(|input| input.kind == InputKind::Directory);
-    let all = directories.flat_map(|input| input.tree.iter());
-    all.filter(|(path, node)| node.file().is_some_and(|file| is_suspect_file(file, path)))
-        .map(|(path, _)| path.clone())
-        .collect()
+    let mut found = Vec::new();
+    for (path, node) in directories.flat_map(|input| input.tree.iter()) {
+        if let Some(file) = node.file()
+            && is_suspect_file(file, path)?
+        {
+            found.push(path.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// What is said of a secret at `path`.
@@ -65,17 +74,28 @@ pub(super) fn note(path: &str, hint: &str) -> Note {
 
 /// Whether the file at `place` in `tree`, which is called `path` where it comes from, looks like a
 /// secret.
-pub(super) fn is_suspect(tree: &Tree, place: &ImagePath, path: &ImagePath) -> bool {
-    tree.get(place).and_then(Node::file).is_some_and(|file| is_suspect_file(file, path))
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn is_suspect(
+    tree: &Tree,
+    place: &ImagePath,
+    path: &ImagePath,
+) -> Result<bool, ReadFailure> {
+    tree.get(place).and_then(Node::file).map_or(Ok(false), |file| is_suspect_file(file, path))
 }
 
-fn is_suspect_file(file: &FileNode, path: &ImagePath) -> bool {
-    suspect(path, || content::head(file, HEAD).unwrap_or_default())
+fn is_suspect_file(file: &FileNode, path: &ImagePath) -> Result<bool, ReadFailure> {
+    // A file that this user may not read fails when it is packed.
+    suspect(path, || Ok(content::head(file, HEAD)?.unwrap_or_default()))
 }
 
 /// Whether the file at `path` is one that holds a secret as a rule. `head` reads its first bytes,
 /// which decide where a name alone does not: certificates end in `.pem` too.
-fn suspect(path: &ImagePath, head: impl FnOnce() -> Vec<u8>) -> bool {
+fn suspect(
+    path: &ImagePath,
+    head: impl FnOnce() -> Result<Vec<u8>, ReadFailure>,
+) -> Result<bool, ReadFailure> {
     let (whole, name) = (path.as_bytes(), path.file_name());
     let ends = |text: &[u8], ends: &[&str]| ends.iter().any(|end| text.ends_with(end.as_bytes()));
     // The cheap questions first: there is one such call for each file of a directory.
@@ -87,7 +107,8 @@ fn suspect(path: &ImagePath, head: impl FnOnce() -> Vec<u8>) -> bool {
         || (memchr::memmem::find(whole, b"/.").is_some() && ends(whole, PATHS))
         || (name.starts_with(b".env.")
             && !ends(name, &[".example", ".sample", ".template", ".dist"]));
-    named || (name.ends_with(b".pem") && memchr::memmem::find(&head(), b"PRIVATE KEY").is_some())
+    let has_key = |head: &[u8]| memchr::memmem::find(head, b"PRIVATE KEY").is_some();
+    Ok(named || (name.ends_with(b".pem") && has_key(&head()?)))
 }
 
 #[cfg(test)]
@@ -104,7 +125,7 @@ mod tests {
     #[test]
     fn knows_where_secrets_are() {
         let check = |path: &str, head: &str| {
-            suspect(&ImagePath::new(path).unwrap(), || head.as_bytes().to_vec())
+            suspect(&ImagePath::new(path).unwrap(), || Ok(head.as_bytes().to_vec())).unwrap()
         };
         for path in [
             "/a/.env",

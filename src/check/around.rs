@@ -2,7 +2,7 @@
 
 use super::{Finding, Proof};
 use crate::{
-    elf::{Lookup as _, cache::Cache},
+    elf::{ReadFailure, cache::Cache},
     path::ImagePath,
     source::content,
     tree::Kind,
@@ -12,9 +12,9 @@ use crate::{
 const MOUNTED: [&[u8]; 4] = [b"/proc", b"/sys", b"/dev", b"/run"];
 
 impl Proof<'_> {
-    pub(super) fn around(&mut self) {
+    pub(super) fn around(&mut self) -> Result<(), ReadFailure> {
         self.links();
-        self.cache();
+        self.cache()?;
         let mut implied = self.view.implied();
         if let Some(example) = implied.next().cloned() {
             let count = implied.count() + 1;
@@ -26,6 +26,7 @@ impl Proof<'_> {
                 self.warn(Finding::Temporary(path, node.meta.mode));
             }
         }
+        Ok(())
     }
 
     fn links(&mut self) {
@@ -40,23 +41,24 @@ impl Proof<'_> {
 
     /// The loader skips entries of its cache that lead nowhere; what it needs of them it then
     /// misses.
-    fn cache(&mut self) {
-        let Ok((path, Some(node))) = self.view.node(b"/etc/ld.so.cache") else { return };
-        let Some(file) = node.file() else { return };
-        let Ok(bytes) = content::head(file, crate::elf::cache::MAX_CACHE) else { return };
+    fn cache(&mut self) -> Result<(), ReadFailure> {
+        let Ok((path, Some(node))) = self.view.node(b"/etc/ld.so.cache") else { return Ok(()) };
+        let Some(file) = node.file() else { return Ok(()) };
+        let Ok(bytes) = content::head(file, crate::elf::cache::MAX_CACHE)? else { return Ok(()) };
         let cache = match Cache::parse(&bytes, false).or_else(|_| Cache::parse(&bytes, true)) {
             Ok(cache) => cache,
             Err(error) => {
                 self.warn(Finding::Cache { path, why: error.to_string() });
-                return;
+                return Ok(());
             }
         };
         for entry in cache.entries() {
-            if let Err(error) = self.view.find(&entry.path) {
+            if let Err(error) = self.view.resolve(&entry.path) {
                 let why = format!("`{}`: {error}", crate::path::escape(&entry.path));
                 self.warn(Finding::Cache { path: path.clone(), why });
             }
         }
+        Ok(())
     }
 }
 

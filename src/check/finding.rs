@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::{
-    elf::{FindError, Machine},
+    elf::{Absence, Machine},
     image::Platform,
     path::{ImagePath, escape},
 };
@@ -93,7 +93,7 @@ pub enum Finding {
         /// Its target.
         target: Vec<u8>,
         /// Why.
-        why: FindError,
+        why: Absence,
     },
     /// The loader's cache names a file that is not there, or is no cache.
     Cache {

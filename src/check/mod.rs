@@ -13,6 +13,7 @@ mod user;
 use std::collections::BTreeSet;
 
 use crate::{
+    elf::ReadFailure,
     image::{Config, Platform},
     oci::Image,
     path::{ImagePath, glob::Glob},
@@ -62,7 +63,10 @@ pub struct Report {
 }
 
 /// Proves that `start` works in `tree`, the whole file system of an image.
-pub fn prove(tree: &Tree, start: &Start, options: Options<'_>) -> Report {
+///
+/// # Errors
+/// [`ReadFailure`] where a file of the tree cannot be read.
+pub fn prove(tree: &Tree, start: &Start, options: Options<'_>) -> Result<Report, ReadFailure> {
     let view = TreeView::new(tree);
     let mut proof = Proof {
         view: &view,
@@ -71,18 +75,18 @@ pub fn prove(tree: &Tree, start: &Start, options: Options<'_>) -> Report {
         report: Report::default(),
         on_the_way: BTreeSet::new(),
     };
-    let user = proof.user();
+    let user = proof.user()?;
     proof.workdir();
-    let whole = proof.program(&user);
-    proof.others(whole);
-    proof.around();
+    let whole = proof.program(&user)?;
+    proof.others(whole)?;
+    proof.around()?;
     let mut report = proof.report;
     if options.strict {
         let (broken, odd) = report.warnings.into_iter().partition(Finding::is_broken);
         report.warnings = odd;
         report.faults.extend::<Vec<_>>(broken);
     }
-    report
+    Ok(report)
 }
 
 impl Report {

@@ -1,7 +1,7 @@
 //! What programs open of their own before they do anything, and do not start without.
 
 use super::{Finding, Proof};
-use crate::{elf::Lookup as _, path::ImagePath};
+use crate::path::ImagePath;
 
 /// Modules that Python 3 imports from files before the first line of a script (`init_fs_encoding`
 /// and what it imports; the others at a start are frozen into the program or may be missing).
@@ -19,7 +19,7 @@ impl Proof<'_> {
         let Some(prefix) = program.parent().and_then(|dir| dir.parent()) else { return };
         let dirs = ["lib", "lib64"].map(|lib| format!("{lib}/{name}"));
         let dirs: Vec<_> = dirs.iter().filter_map(|dir| prefix.join(dir).ok()).collect();
-        let has = |path: &ImagePath| self.view.find(path.as_bytes()).is_ok();
+        let has = |path: &ImagePath| self.view.resolve(path.as_bytes()).is_ok();
         // A library in one archive has all of it or nothing.
         let zip = format!("lib/{}.zip", name.replace('.', ""));
         let zipped = prefix.join(zip).is_ok_and(|zip| has(&zip));

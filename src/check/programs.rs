@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{Finding, Proof, start::text, user::User};
 use crate::{
     elf::{
-        self, Closure, FaultKind, FindError, Found, Lookup, Object, Program, Root, Sniffed,
+        self, Absence, Closure, FaultKind, Found, FoundKind, Lookup, Object, Program, ReadFailure,
+        Root, Sniffed,
         script::{self, Shebang},
         sniff,
     },
@@ -33,23 +34,28 @@ struct Others {
 
 impl Proof<'_> {
     /// The image's own program.
-    pub(super) fn elf(&mut self, user: &User, opened: &[u8], found: &Found) {
-        match self.view.object(found) {
+    pub(super) fn elf(
+        &mut self,
+        user: &User,
+        opened: &[u8],
+        found: &Found,
+    ) -> Result<(), ReadFailure> {
+        match self.view.object(found)? {
             Ok(object) => {
                 if let Some(finding) = self.other_machine(&found.path, &object) {
                     self.fault(finding);
-                    return;
+                    return Ok(());
                 }
             }
             Err(error) => {
                 let why = error.to_string();
                 self.fault(Finding::Loader { program: found.path.clone(), why });
-                return;
+                return Ok(());
             }
         }
-        let Ok(path) = ImagePath::new(opened) else { return };
-        let closure = elf::closure(&[Root { path }], &self.options(), self.view);
-        let Some(program) = closure.programs.first() else { return };
+        let Ok(path) = ImagePath::new(opened) else { return Ok(()) };
+        let closure = elf::closure(&[Root { path }], &self.options(), self.view)?;
+        let Some(program) = closure.programs.first() else { return Ok(()) };
         for finding in self.findings(&closure, program, &found.path) {
             self.fault(finding);
         }
@@ -58,8 +64,11 @@ impl Proof<'_> {
             self.permit(user, &file.path, "execute");
         }
         for file in &closure.files {
-            let damage = self.cut_off(&found.path, &file.path);
-            if let Some(finding) = damage.or_else(|| self.unsound(&found.path, &file.path)) {
+            let damage = match self.cut_off(&found.path, &file.path)? {
+                None => self.unsound(&found.path, &file.path)?,
+                cut_off => cut_off,
+            };
+            if let Some(finding) = damage {
                 self.fault(finding);
             }
         }
@@ -68,15 +77,16 @@ impl Proof<'_> {
         }
         self.parts(&found.path);
         self.on_the_way.extend(closure.files.into_iter().map(|file| file.path));
+        Ok(())
     }
 
     /// Every other program, script and library of the image.
-    pub(super) fn others(&mut self, share: Share) {
-        let others = self.find_others();
+    pub(super) fn others(&mut self, share: Share) -> Result<(), ReadFailure> {
+        let others = self.find_others()?;
         let roots = |paths: &[ImagePath]| {
             paths.iter().cloned().map(|path| Root { path }).collect::<Vec<_>>()
         };
-        let closure = elf::closure(&roots(&others.programs), &self.options(), self.view);
+        let closure = elf::closure(&roots(&others.programs), &self.options(), self.view)?;
         // A program for another C library came along with software for several, and nothing starts
         // it; where no program has its loader, the loader is what is missing.
         let some_start = !self.on_the_way.is_empty()
@@ -92,7 +102,7 @@ impl Proof<'_> {
         }
         let provided: BTreeSet<Vec<u8>> =
             self.view.tree().iter().map(|(path, _)| path.file_name().to_vec()).collect();
-        let closure = elf::closure(&roots(&others.libraries), &self.options(), self.view);
+        let closure = elf::closure(&roots(&others.libraries), &self.options(), self.view)?;
         for (library, path) in closure.programs.iter().zip(&others.libraries) {
             for finding in self.findings(&closure, library, path) {
                 // A library is loaded into a program that may have loaded what it needs already.
@@ -102,22 +112,24 @@ impl Proof<'_> {
             }
         }
         for (script, line) in others.scripts {
-            self.script(&script, &line);
+            self.script(&script, &line)?;
         }
+        Ok(())
     }
 
-    fn script(&mut self, script: &ImagePath, line: &Shebang) {
+    fn script(&mut self, script: &ImagePath, line: &Shebang) -> Result<(), ReadFailure> {
         for name in [Some(&line.interpreter), line.command.as_ref()].into_iter().flatten() {
-            let missing = super::locate(self.view, name, "/", self.start.path()).is_err();
+            let missing = super::locate(self.view, name, "/", self.start.path())?.is_err();
             if missing && !self.may_be_missing(name) {
                 let why = "it is not in the image".into();
                 self.warn(Finding::Interpreter { script: script.clone(), name: name.clone(), why });
             }
         }
+        Ok(())
     }
 
     /// Looks into each file that is executable or named like a library.
-    fn find_others(&mut self) -> Others {
+    fn find_others(&mut self) -> Result<Others, ReadFailure> {
         let mut others = Others::default();
         for (path, node) in self.view.tree() {
             let Some(file) = node.file().filter(|_| node.may_be_code(path)) else {
@@ -126,7 +138,7 @@ impl Proof<'_> {
             if self.on_the_way.contains(path) {
                 continue;
             }
-            let Ok(front) = content::head(file, script::FIRST_LINE) else { continue };
+            let Ok(front) = content::head(file, script::FIRST_LINE)? else { continue };
             match sniff(&front) {
                 Sniffed::Data => {}
                 Sniffed::Script if node.meta.mode & 0o111 == 0 => {}
@@ -134,26 +146,24 @@ impl Proof<'_> {
                     others.scripts.extend(script::shebang(&front).map(|line| (path.clone(), line)));
                 }
                 Sniffed::Elf => {
-                    let found = self.view.find(path.as_bytes());
-                    let object = found.ok().map(|found| self.view.object(&found));
-                    match object {
-                        Some(Ok(object)) => match self.other_machine(path, &object) {
+                    let Ok(found) = self.view.find(path.as_bytes())? else { continue };
+                    match self.view.object(&found)? {
+                        Ok(object) => match self.other_machine(path, &object) {
                             Some(finding) => self.warn(finding),
                             None if object.is_program() => others.programs.push(path.clone()),
                             None => others.libraries.push(path.clone()),
                         },
-                        Some(Err(error)) => {
+                        Err(error) => {
                             self.warn(Finding::Loader {
                                 program: path.clone(),
                                 why: error.to_string(),
                             });
                         }
-                        None => {}
                     }
                 }
             }
         }
-        others
+        Ok(others)
     }
 
     fn options(&self) -> elf::Options {
@@ -186,7 +196,7 @@ impl Proof<'_> {
                 continue;
             }
             let why = match &fault.kind {
-                FaultKind::Find(FindError::Missing) => {
+                FaultKind::Find(Absence::Missing) => {
                     format!("`{}` is not in the image", text(&fault.path))
                 }
                 _ => fault.to_string(),
@@ -199,25 +209,34 @@ impl Proof<'_> {
     /// That the file at `path`, which `program` needs, ends before what is mapped of it. Within the
     /// last page the kernel fills up with zeros, as tools that cut trailing zeros off rely on;
     /// beyond it is SIGBUS.
-    fn cut_off(&self, program: &ImagePath, path: &ImagePath) -> Option<Finding> {
+    fn cut_off(
+        &self,
+        program: &ImagePath,
+        path: &ImagePath,
+    ) -> Result<Option<Finding>, ReadFailure> {
         const PAGE: u64 = 4096;
-        let found = self.view.find(path.as_bytes()).ok()?;
-        let len = self.view.tree().get(&found.path)?.file()?.len;
-        let extent = self.view.object(&found).ok()?.extent;
-        (extent > len.next_multiple_of(PAGE)).then(|| Finding::Loader {
+        let Ok(found) = self.view.find(path.as_bytes())? else { return Ok(None) };
+        let FoundKind::File(len) = found.kind else { return Ok(None) };
+        let Ok(object) = self.view.object(&found)? else { return Ok(None) };
+        let extent = object.extent;
+        Ok((extent > len.next_multiple_of(PAGE)).then(|| Finding::Loader {
             program: program.clone(),
             why: format!("`{path}` is cut off: it has {len} bytes, and its segments {extent}"),
-        })
+        }))
     }
 
     /// That the file at `path`, which `program` needs, says of itself what cannot be.
-    fn unsound(&self, program: &ImagePath, path: &ImagePath) -> Option<Finding> {
-        let found = self.view.find(path.as_bytes()).ok()?;
-        let wrong = self.view.layout(&found).ok()??;
-        Some(Finding::Loader {
+    fn unsound(
+        &self,
+        program: &ImagePath,
+        path: &ImagePath,
+    ) -> Result<Option<Finding>, ReadFailure> {
+        let Ok(found) = self.view.find(path.as_bytes())? else { return Ok(None) };
+        let wrong = self.view.layout(&found)?.ok().flatten();
+        Ok(wrong.map(|wrong| Finding::Loader {
             program: program.clone(),
             why: format!("`{path}` is damaged: wrong {wrong}"),
-        })
+        }))
     }
 
     /// That an object is for another machine than the image.

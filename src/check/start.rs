@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Finding, Proof, Start, programs::Share, user::User};
 use crate::{
     elf::{
-        Found, FoundKind, Lookup, Sniffed,
+        Found, FoundKind, Lookup, ReadFailure, Sniffed,
         script::{self, Shebang},
         sniff,
     },
@@ -20,18 +20,23 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 /// `exec_binprm`).
 const MAX_DEPTH: usize = 5;
 
+/// The path by which a program is opened and the file there, or the places that were searched.
+pub(super) type Located = Result<(Vec<u8>, Found), Vec<String>>;
+
 /// Where the program `name` is when it is started in `workdir` with this PATH: the path that is
 /// opened, and what stands there. With a slash in it, it is a path; else the first regular file
 /// with an execute bit in PATH is taken, as in execvp(3).
 ///
+/// Where it is nowhere: the places that were searched.
+///
 /// # Errors
-/// The places that were searched.
+/// [`ReadFailure`]
 pub fn locate(
     view: &TreeView<'_>,
     name: &[u8],
     workdir: &str,
     path: &str,
-) -> Result<(Vec<u8>, Found), Vec<String>> {
+) -> Result<Located, ReadFailure> {
     let candidates: Vec<Vec<u8>> = match (name.first(), name.contains(&b'/')) {
         (Some(b'/'), _) => vec![name.to_vec()],
         (_, true) => vec![[workdir.as_bytes(), b"/", name].concat()],
@@ -46,13 +51,13 @@ pub fn locate(
         matches!(found.kind, FoundKind::File(_)) && mode & 0o111 != 0
     };
     for candidate in &candidates {
-        if let Ok(found) = view.find(candidate)
+        if let Ok(found) = view.find(candidate)?
             && (is_path || executable(&found))
         {
-            return Ok((candidate.clone(), found));
+            return Ok(Ok((candidate.clone(), found)));
         }
     }
-    Err(candidates.iter().map(|candidate| escape(candidate)).collect())
+    Ok(Err(candidates.iter().map(|candidate| escape(candidate)).collect()))
 }
 
 impl Start {
@@ -82,31 +87,31 @@ impl Proof<'_> {
 
     /// Follows the image's program to the kernel. Returns whether any program of the image may be
     /// what runs in the end: where none is named, and where a script is.
-    pub(super) fn program(&mut self, user: &User) -> Share {
+    pub(super) fn program(&mut self, user: &User) -> Result<Share, ReadFailure> {
         let Some(name) = self.start.command().first().map(|name| name.as_bytes().to_vec()) else {
             self.warn(Finding::NoCommand);
-            return Share::All;
+            return Ok(Share::All);
         };
         let workdir = self.start.workdir.clone().unwrap_or_else(|| "/".into());
-        let (mut opened, mut found) = match locate(self.view, &name, &workdir, self.start.path()) {
+        let (mut opened, mut found) = match locate(self.view, &name, &workdir, self.start.path())? {
             Ok(located) => located,
             Err(searched) => {
                 let name = String::from_utf8_lossy(&name).into_owned();
                 self.fault(Finding::Command { name, searched });
-                return Share::Rest;
+                return Ok(Share::Rest);
             }
         };
         self.report.program = Some(found.path.clone());
         let mut share = Share::Rest;
         for _ in 0..=MAX_DEPTH {
-            match self.one(user, &opened, &found) {
-                None => return share,
+            match self.one(user, &opened, &found)? {
+                None => return Ok(share),
                 Some(line) => {
                     share = Share::All;
                     let script = found.path.clone();
-                    match self.interpreter(user, &script, &line, &workdir) {
+                    match self.interpreter(user, &script, &line, &workdir)? {
                         Some(next) => (opened, found) = next,
-                        None => return share,
+                        None => return Ok(share),
                     }
                 }
             }
@@ -114,28 +119,33 @@ impl Proof<'_> {
         let name = found.path.as_bytes().to_vec();
         let why = "too many interpreters that are scripts".into();
         self.fault(Finding::Interpreter { script: found.path, name, why });
-        share
+        Ok(share)
     }
 
     /// One file on the way; a script's first line, if it is one.
-    fn one(&mut self, user: &User, opened: &[u8], found: &Found) -> Option<Shebang> {
+    fn one(
+        &mut self,
+        user: &User,
+        opened: &[u8],
+        found: &Found,
+    ) -> Result<Option<Shebang>, ReadFailure> {
         self.on_the_way.insert(found.path.clone());
         let FoundKind::File(_) = found.kind else {
             self.fault(Finding::NotRegular(found.path.clone()));
-            return None;
+            return Ok(None);
         };
         self.permit(user, &found.path, "execute");
-        let front = match self.view.read(found, script::FIRST_LINE) {
+        let front = match self.view.read(found, script::FIRST_LINE)? {
             Ok(front) => front,
             Err(error) => {
                 let why = error.to_string();
                 self.fault(Finding::Loader { program: found.path.clone(), why });
-                return None;
+                return Ok(None);
             }
         };
-        match sniff(&front) {
+        Ok(match sniff(&front) {
             Sniffed::Elf => {
-                self.elf(user, opened, found);
+                self.elf(user, opened, found)?;
                 None
             }
             Sniffed::Script => {
@@ -150,7 +160,7 @@ impl Proof<'_> {
                 self.fault(Finding::NoProgram(found.path.clone()));
                 None
             }
-        }
+        })
     }
 
     /// What the first line of `script` leads to: its interpreter, or what `env` finds.
@@ -160,31 +170,31 @@ impl Proof<'_> {
         script: &ImagePath,
         line: &Shebang,
         workdir: &str,
-    ) -> Option<(Vec<u8>, Found)> {
+    ) -> Result<Option<(Vec<u8>, Found)>, ReadFailure> {
         let mut last = None;
         for name in [Some(&line.interpreter), line.command.as_ref()].into_iter().flatten() {
             if self.may_be_missing(name) {
-                return None;
+                return Ok(None);
             }
             // The kernel opens the interpreter's name as a path, whatever it looks like.
             let by_kernel = name == &line.interpreter && !name.contains(&b'/');
             let path = if by_kernel { [b"./", &name[..]].concat() } else { name.clone() };
-            match locate(self.view, &path, workdir, self.start.path()) {
+            match locate(self.view, &path, workdir, self.start.path())? {
                 Ok(located) => last = Some(located),
                 Err(searched) => {
                     let why = format!("it is not in the image (searched {})", searched.join(", "));
                     let name = name.clone();
                     self.fault(Finding::Interpreter { script: script.clone(), name, why });
-                    return None;
+                    return Ok(None);
                 }
             }
             if line.command.is_some() && name == &line.interpreter {
                 // `env` itself has to start before it can look for anything.
-                let (opened, found) = last.clone()?;
-                self.one(user, &opened, &found);
+                let Some((opened, found)) = last.clone() else { return Ok(None) };
+                self.one(user, &opened, &found)?;
             }
         }
-        last
+        Ok(last)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Finding, Proof};
 use crate::{
+    elf::ReadFailure,
     path::ImagePath,
     source::{TreeView, content},
     tree::{Kind, Node},
@@ -24,15 +25,12 @@ pub struct User {
 
 impl Proof<'_> {
     /// The user of the configuration; root where it cannot be told.
-    pub(super) fn user(&mut self) -> User {
+    pub(super) fn user(&mut self) -> Result<User, ReadFailure> {
         let text = self.start.user.clone().unwrap_or_default();
-        match resolve(self.view, &text) {
-            Ok(user) => user,
-            Err(finding) => {
-                self.fault(finding);
-                User { uid: 0, gids: vec![0] }
-            }
-        }
+        Ok(resolve(self.view, &text)?.unwrap_or_else(|finding| {
+            self.fault(finding);
+            User { uid: 0, gids: vec![0] }
+        }))
     }
 
     /// That `user` can reach `path`, a real path, and may do `action` with it.
@@ -71,15 +69,17 @@ fn may(user: &User, node: &Node, action: &str) -> bool {
 /// Reads `USER[:GROUP]` as runc does: a name that is in the table wins over a number. An empty text
 /// is root.
 ///
+/// Gives [`Finding::User`] and [`Finding::Group`] for names that the tables do not have.
+///
 /// # Errors
-/// [`Finding::User`] and [`Finding::Group`] for names that the tables do not have.
-pub fn resolve(view: &TreeView<'_>, text: &str) -> Result<User, Finding> {
+/// [`ReadFailure`] where a table cannot be read.
+pub fn resolve(view: &TreeView<'_>, text: &str) -> Result<Result<User, Finding>, ReadFailure> {
     let (name, group) = match text.split_once(':') {
         Some((name, group)) => (name, Some(group)),
         None => (text, None),
     };
-    let passwd = table(view, b"/etc/passwd");
-    let groups = table(view, b"/etc/group");
+    let passwd = table(view, b"/etc/passwd")?;
+    let groups = table(view, b"/etc/group")?;
     let name = if name.is_empty() { "0" } else { name };
     let number =
         |fields: &[String], at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
@@ -90,7 +90,7 @@ pub fn resolve(view: &TreeView<'_>, text: &str) -> Result<User, Finding> {
     });
     let uid = match entry.and_then(|fields| number(fields, 2)).or(by_number) {
         Some(uid) => uid,
-        None => return Err(Finding::User(name.into())),
+        None => return Ok(Err(Finding::User(name.into()))),
     };
     let gid = match group {
         Some(group) if !group.is_empty() => {
@@ -98,7 +98,10 @@ pub fn resolve(view: &TreeView<'_>, text: &str) -> Result<User, Finding> {
                 groups.iter().find(|fields| fields.first().is_some_and(|first| first == group));
             let by_number = || group.parse().ok().filter(|gid| *gid <= MAX_ID);
             let gid = listed.and_then(|fields| number(fields, 2)).or_else(by_number);
-            gid.ok_or_else(|| Finding::Group(group.into()))?
+            match gid {
+                Some(gid) => gid,
+                None => return Ok(Err(Finding::Group(group.into()))),
+            }
         }
         _ => entry.and_then(|fields| number(fields, 3)).unwrap_or(0),
     };
@@ -109,13 +112,14 @@ pub fn resolve(view: &TreeView<'_>, text: &str) -> Result<User, Finding> {
         };
         gids.extend(groups.iter().filter(member).filter_map(|fields| number(fields, 2)));
     }
-    Ok(User { uid, gids })
+    Ok(Ok(User { uid, gids }))
 }
 
 /// The lines of a table, split at colons.
-fn table(view: &TreeView<'_>, path: &[u8]) -> Vec<Vec<String>> {
+fn table(view: &TreeView<'_>, path: &[u8]) -> Result<Vec<Vec<String>>, ReadFailure> {
     let file = view.node(path).ok().and_then(|(_, node)| node).and_then(Node::file);
-    let bytes = file.and_then(|file| content::head(file, MAX_TABLE).ok()).unwrap_or_default();
+    let Some(file) = file else { return Ok(Vec::new()) };
+    let bytes = content::head(file, MAX_TABLE)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect()
+    Ok(text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect())
 }

@@ -108,7 +108,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
 /// Refuses an image whose files are broken. A program or user that does not exist is a warning
 /// only: Docker builds such a Dockerfile, and both can be given or mounted when the image is run.
 fn prove(plan: &Plan, allow_missing: &[Glob], quiet: bool) -> Result<(), Failure> {
-    let strict = pipeline::prove(plan, allow_missing);
+    let strict = pipeline::prove(plan, allow_missing)?;
     let known = strict.warnings.len();
     let report = strict.trusting_configuration();
     if !quiet {

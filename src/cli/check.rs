@@ -14,6 +14,7 @@ use crate::{
     check::{self, Finding, Report, Start},
     oci::Image,
     path::glob::Glob,
+    pipeline,
 };
 
 #[derive(Args, Debug)]
@@ -48,7 +49,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let image = args.image.open()?;
     let options = check::Options { allow_missing: &args.allow_missing, strict: args.strict };
     let start = Start::of_image(&image);
-    let report = check::prove(&image.merged(), &start, options);
+    let report = check::prove(&image.merged(), &start, options).map_err(pipeline::Error::from)?;
     if args.json {
         print_data(&format!("{}\n", as_json(&image, &start, &report)))?;
     } else if !args.quiet {

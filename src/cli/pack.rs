@@ -76,7 +76,7 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     // An image of the inputs alone is not meant to start by itself.
     if !args.no_check && request.plan.dependencies {
         timing.event(Event::Phase(Phase::Check));
-        refuse(&pipeline::prove(&plan, &request.plan.allow_missing))?;
+        refuse(&pipeline::prove(&plan, &request.plan.allow_missing)?)?;
     }
     let timing = args.out.timing.then_some(&timing);
     let delivered = deliver((&plan, base.as_deref()), &delivery, &args.verbosity, timing);

@@ -1,6 +1,7 @@
 //! `imgb trace`.
 
 use std::{
+    cell::RefCell,
     io::{self, BufReader, Write as _},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
@@ -17,11 +18,12 @@ use super::{
     trace_report, values,
 };
 use crate::{
-    elf::{FoundKind, Lookup as _},
+    elf::{FoundKind, Lookup as _, ReadFailure},
     error_kind::ErrorKind,
     image::Platform,
     oci::{Image, ImageName},
     path::ImagePath,
+    pipeline,
     run::{self, HostCommand, RUNNER_FAILED, RunOutcome},
     source::{HostView, TreeView},
     trace::{self, Access, SysrootEntry, Watched},
@@ -104,7 +106,17 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     }
     let view = TreeView::new(&tree);
     let in_image = |path: &[u8]| image.is_some() && view.resolve(path).is_ok();
-    let report = trace::classify(&accesses, watched, &|path| in_sysroot(&host, path), &in_image);
+    let failure = RefCell::new(None);
+    let sysroot_entry = |path: &[u8]| {
+        in_sysroot(&host, path).unwrap_or_else(|error| {
+            failure.borrow_mut().get_or_insert(error);
+            None
+        })
+    };
+    let report = trace::classify(&accesses, watched, &sysroot_entry, &in_image);
+    if let Some(failure) = failure.take() {
+        return Err(pipeline::Error::from(failure).into());
+    }
     if let Some(output) = &args.output {
         write_list(output, &trace::write_list(&report.missing))?;
         let files =
@@ -167,16 +179,19 @@ fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
 
 /// The file or directory at `path` in the sysroot, and its name. A path with `..` may go through
 /// symbolic links, so it is replaced by the path that it leads to.
-fn in_sysroot(host: &HostView, path: &[u8]) -> Option<(Vec<u8>, SysrootEntry)> {
-    let found = host.find(path).ok()?;
+fn in_sysroot(
+    host: &HostView,
+    path: &[u8],
+) -> Result<Option<(Vec<u8>, SysrootEntry)>, ReadFailure> {
+    let Ok(found) = host.find(path)? else { return Ok(None) };
     let there = match found.kind {
         FoundKind::File(len) => SysrootEntry::File(len),
         FoundKind::Directory => SysrootEntry::Directory,
-        FoundKind::Other => return None,
+        FoundKind::Other => return Ok(None),
     };
     let climbs = path.split(|&byte| byte == b'/').any(|part| part == b"..");
-    let name = if climbs { found.path } else { ImagePath::new(path).ok()? };
-    Some((name.as_bytes().to_vec(), there))
+    let name = if climbs { Some(found.path) } else { ImagePath::new(path).ok() };
+    Ok(name.map(|name| (name.as_bytes().to_vec(), there)))
 }
 
 /// Writes the list to a temporary file and renames it, so that it is complete or absent.

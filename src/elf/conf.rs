@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::elf::{FoundKind, Lookup, tokens::directory};
+use crate::elf::{FoundKind, Lookup, ReadFailure, tokens::directory};
 
 /// Bytes of one file that are read.
 const MAX_FILE: usize = 1 << 20;
@@ -26,10 +26,13 @@ pub struct ConfDir {
 /// `elf/ldconfig.c` reads them: comments from `#`, `include` with globs relative to the file's
 /// directory, directories that do not exist or are the same as an earlier one left out. Empty where
 /// there is no file.
-pub fn directories(path: &[u8], lookup: &dyn Lookup) -> Vec<ConfDir> {
+///
+/// # Errors
+/// [`ReadFailure`]
+pub fn directories(path: &[u8], lookup: &dyn Lookup) -> Result<Vec<ConfDir>, ReadFailure> {
     let mut out = Parser { lookup, dirs: Vec::new(), ids: Vec::new(), files: 0 };
-    out.file(path, 0);
-    out.dirs
+    out.file(path, 0)?;
+    Ok(out.dirs)
 }
 
 struct Parser<'a> {
@@ -40,16 +43,16 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn file(&mut self, path: &[u8], depth: usize) {
+    fn file(&mut self, path: &[u8], depth: usize) -> Result<(), ReadFailure> {
         self.files += 1;
         if depth > MAX_DEPTH || self.files > MAX_FILES {
-            return;
+            return Ok(());
         }
-        let Ok(found) = self.lookup.find(path) else { return };
+        let Ok(found) = self.lookup.find(path)? else { return Ok(()) };
         if !matches!(found.kind, FoundKind::File(_)) {
-            return;
+            return Ok(());
         }
-        let Ok(text) = self.lookup.read(&found, MAX_FILE) else { return };
+        let Ok(text) = self.lookup.read(&found, MAX_FILE)? else { return Ok(()) };
         let file: Arc<[u8]> = path.into();
         for (index, line) in text.split(|&b| b == b'\n').enumerate() {
             let line = line.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii_start();
@@ -58,16 +61,17 @@ impl Parser<'_> {
                 // Nothing but blanks ends a glob: with CRLF line ends the last one has the CR.
                 Some(globs) => {
                     for glob in globs.split(|b| is_blank(*b)).filter(|glob| !glob.is_empty()) {
-                        self.include(&file, glob, depth);
+                        self.include(&file, glob, depth)?;
                     }
                 }
                 None if directive(line, b"hwcap").is_some() => {}
-                None => self.directory(line, &file, index + 1),
+                None => self.directory(line, &file, index + 1)?,
             }
         }
+        Ok(())
     }
 
-    fn include(&mut self, file: &[u8], glob: &[u8], depth: usize) {
+    fn include(&mut self, file: &[u8], glob: &[u8], depth: usize) -> Result<(), ReadFailure> {
         let mut full = glob.to_vec();
         if !glob.starts_with(b"/") {
             full = [directory(file), b"/", glob].concat();
@@ -83,32 +87,39 @@ impl Parser<'_> {
             }
             let mut matched = Vec::new();
             for path in &paths {
-                let names =
-                    self.lookup.list(if path.is_empty() { b"/" } else { path }).unwrap_or_default();
+                let dir: &[u8] = if path.is_empty() { b"/" } else { path };
+                let names = self.lookup.list(dir)?.unwrap_or_default();
                 let names = names.iter().filter(|name| matches(part, name));
                 matched.extend(names.map(|name| [path, &b"/"[..], name].concat()));
             }
             paths = matched;
         }
         for path in paths {
-            self.file(&path, depth + 1);
+            self.file(&path, depth + 1)?;
         }
+        Ok(())
     }
 
-    fn directory(&mut self, line: &[u8], file: &Arc<[u8]>, number: usize) {
+    fn directory(
+        &mut self,
+        line: &[u8],
+        file: &Arc<[u8]>,
+        number: usize,
+    ) -> Result<(), ReadFailure> {
         // From libc5's days: `dir=TYPE`.
         let mut dir = line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii_end();
         while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
             dir = shorter;
         }
         if !dir.starts_with(b"/") {
-            return;
+            return Ok(());
         }
-        let Ok(found) = self.lookup.find(dir) else { return };
+        let Ok(found) = self.lookup.find(dir)? else { return Ok(()) };
         if found.kind == FoundKind::Directory && !self.ids.contains(&found.id) {
             self.ids.push(found.id);
             self.dirs.push(ConfDir { dir: dir.into(), file: file.clone(), line: number });
         }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{PlanError, Reason, Reasons, View, parent_meta};
 use crate::{
-    elf::{FindError, Found},
+    elf::{Absence, Found},
     path::ImagePath,
     source::SourceError,
     timestamp::Timestamp,
@@ -51,11 +51,11 @@ impl ImageBuilder<'_> {
         if path.is_root() || self.added.contains(path) || self.view.is_own(path) {
             return Ok(());
         }
-        let unreadable = |error: FindError| {
-            let source = std::io::Error::other(error.to_string());
+        let unreadable = |absence: Absence| {
+            let source = std::io::Error::other(absence.to_string());
             PlanError::Source(SourceError::Unreadable { path: path.to_string().into(), source })
         };
-        if let Some(node) = self.view.node(path).map_err(unreadable)? {
+        if let Some(node) = self.view.node(path)?.map_err(unreadable)? {
             self.added.insert(path.clone(), node);
             self.reasons.insert(path.clone(), reason);
         }
@@ -71,7 +71,8 @@ impl ImageBuilder<'_> {
             let is_directory = self.added.get(&path).is_some_and(Node::is_directory)
                 || self.view.is_own_directory(&path);
             if is_directory {
-                let names = self.view.list(path.as_bytes()).unwrap_or_default();
+                let names = self.view.list(path.as_bytes())?;
+                let names = self.view.wanted(path.as_bytes(), names).unwrap_or_default();
                 left.extend(names.iter().filter_map(|name| path.join(name).ok()));
             }
         }
@@ -97,7 +98,7 @@ impl ImageBuilder<'_> {
         let Ok(path) = ImagePath::new(path) else { return Ok(()) };
         let mut place = path.clone();
         for dir in path.ancestors().collect::<Vec<_>>().into_iter().rev() {
-            if let Ok(resolved) = self.view.resolve(dir.as_bytes()) {
+            if let Ok(resolved) = self.view.resolve(dir.as_bytes())? {
                 let below = path.as_bytes().get(dir.as_bytes().len()..).unwrap_or_default();
                 place = resolved.path.join(below).unwrap_or(place);
                 self.add_path_components(&resolved.path, &resolved.links, &resolved.dotdot_dirs)?;

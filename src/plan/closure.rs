@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     elf::{
-        self, Closure, ConfigFile, Edge, FaultKind, File, FindError, Found, FoundKind, How,
-        Lookup as _, Opens, Outcome, Program, Root, Tag,
+        self, Absence, Closure, ConfigFile, Edge, FaultKind, File, Found, FoundKind, How,
+        Lookup as _, Opens, Outcome, Program, ReadFailure, Root, Tag,
     },
     path::{ImagePath, escape},
     source::{self, MisplacedDependency},
@@ -51,16 +51,16 @@ pub(super) fn take(
 ) -> Result<Outcomes, PlanError> {
     let mut search = search(options);
     let mut all = roots.programs.clone();
-    let mut closure = resolve(&all, &search, builder);
-    let plugins = unloaded(&roots.libraries, &closure, builder);
+    let mut closure = resolve(&all, &search, builder)?;
+    let plugins = unloaded(&roots.libraries, &closure, builder)?;
     let mut assumed = Opens::new();
     if !plugins.is_empty() {
         all.extend(plugins);
-        closure = resolve(&all, &search, builder);
+        closure = resolve(&all, &search, builder)?;
         assumed = by_programs(&closure, roots.programs.len());
         if !assumed.is_empty() {
             search.opens.clone_from(&assumed);
-            closure = resolve(&all, &search, builder);
+            closure = resolve(&all, &search, builder)?;
         }
     }
     let hard = all.len();
@@ -70,8 +70,8 @@ pub(super) fn take(
             break;
         }
         let added = rules.follow(&closure, hard, &search, builder)?;
-        let added = unloaded(&added, &closure, builder);
-        let mut opens = rules.opens(builder);
+        let added = unloaded(&added, &closure, builder)?;
+        let mut opens = rules.opens(builder)?;
         for (by, names) in &assumed {
             opens.entry(by.clone()).or_default().extend(names.iter().cloned());
         }
@@ -80,7 +80,7 @@ pub(super) fn take(
         }
         all.extend(added);
         search.opens = opens;
-        closure = resolve(&all, &search, builder);
+        closure = resolve(&all, &search, builder)?;
     }
     let mut outcomes = Outcomes::default();
     for file in closure.config_files() {
@@ -91,6 +91,7 @@ pub(super) fn take(
         .extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
     classify(&closure, (roots, hard), options, builder.view, &mut outcomes);
     outcomes.notes.extend(rules.finish(builder)?);
+    outcomes.notes.extend(builder.view.denied());
     Ok(outcomes)
 }
 
@@ -128,12 +129,12 @@ fn tell(file: &ConfigFile, builder: &mut ImageBuilder<'_>) -> Result<Option<Note
     const WHAT: &str = "where the loader finds libraries outside its own directories";
     let path = ImagePath::new(&file.path)
         .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
-    let own = builder.view.find(path.as_bytes()).ok().filter(|found| builder.has(&found.path));
+    let own = builder.view.find(path.as_bytes())?.ok().filter(|found| builder.has(&found.path));
     let Some(own) = own else {
         builder.generate(path, file.bytes.clone(), WHAT);
         return Ok(None);
     };
-    let bytes = builder.view.read(&own, elf::cache::MAX_CACHE).unwrap_or_default();
+    let bytes = builder.view.read(&own, elf::cache::MAX_CACHE)?.unwrap_or_default();
     let Some(more) = file.over(&bytes) else { return Ok(None) };
     builder.replace(own.path, more, WHAT);
     let first = file.needs.first().map_or_else(String::new, |need| escape(&need.path));
@@ -148,13 +149,15 @@ fn unloaded(
     objects: &[ImagePath],
     closure: &Closure,
     builder: &ImageBuilder<'_>,
-) -> Vec<ImagePath> {
+) -> Result<Vec<ImagePath>, ReadFailure> {
     let loaded: BTreeSet<&ImagePath> = closure.files.iter().map(|file| &file.path).collect();
-    let is_plugin = |path: &&ImagePath| {
-        let found = builder.view.find(path.as_bytes());
-        found.is_ok_and(|found| !loaded.contains(&found.path))
-    };
-    objects.iter().filter(is_plugin).cloned().collect()
+    let mut plugins = Vec::new();
+    for path in objects {
+        if builder.view.find(path.as_bytes())?.is_ok_and(|found| !loaded.contains(&found.path)) {
+            plugins.push(path.clone());
+        }
+    }
+    Ok(plugins)
 }
 
 /// How the image's loader searches.
@@ -173,7 +176,11 @@ fn search(options: &PlanOptions) -> elf::Options {
     }
 }
 
-fn resolve(roots: &[ImagePath], search: &elf::Options, builder: &ImageBuilder<'_>) -> Closure {
+fn resolve(
+    roots: &[ImagePath],
+    search: &elf::Options,
+    builder: &ImageBuilder<'_>,
+) -> Result<Closure, ReadFailure> {
     let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();
     elf::closure(&roots, search, builder.view)
 }
@@ -200,7 +207,9 @@ fn take_files(closure: &Closure, builder: &mut ImageBuilder<'_>) -> Result<(), P
                 Reason::Needed { by: path(edge.requester), name: (*edge.name).into(), how };
             builder.take(&found(file), reason)?;
             // The library and the list that has the loader load it make sense together only.
-            if let (Tag::PreloadFile, Ok(list)) = (edge.tag, builder.view.find(elf::PRELOAD_FILE)) {
+            if edge.tag == Tag::PreloadFile
+                && let Ok(list) = builder.view.find(elf::PRELOAD_FILE)?
+            {
                 let why = "the sysroot's programs preload what it names";
                 builder.take(&list, Reason::Included(why.into()))?;
             }
@@ -283,7 +292,7 @@ fn classify(
                 let text = format!("`{by}`, which a rule added, cannot start: {fault}");
                 outcomes.notes.push(Note::warning(text));
             }
-            FaultKind::Find(FindError::Missing) => {
+            FaultKind::Find(Absence::Missing) => {
                 let missing = Missing {
                     name: escape(&fault.path),
                     by,

@@ -3,7 +3,7 @@
 use super::{Missing, Note, PlanError, PlanOptions, Reason, builder::ImageBuilder};
 use crate::{
     elf::{
-        self, Found, FoundKind, Lookup as _, Sniffed,
+        self, Found, FoundKind, Lookup as _, ReadFailure, Sniffed,
         script::{self, Shebang},
     },
     path::{ImagePath, escape},
@@ -38,13 +38,15 @@ pub(super) fn take(
         let mut asked = vec![(script.clone(), line.clone())];
         for _ in 0..MAX_DEPTH {
             let Some((by, line)) = asked.pop() else { break };
-            let interpreter = (&line.interpreter, by_kernel(&line.interpreter, builder));
-            let command = line.command.as_ref().map(|name| (name, find(name, dirs, builder)));
-            for (name, result) in [Some(interpreter), command].into_iter().flatten() {
+            let mut wanted = vec![(&line.interpreter, by_kernel(&line.interpreter, builder)?)];
+            if let Some(name) = &line.command {
+                wanted.push((name, find(name, dirs, builder)?));
+            }
+            for (name, result) in wanted {
                 match result {
                     Ok((path, found)) => {
                         builder.take(&found, Reason::Interpreter(by.clone()))?;
-                        match shebang_of(&found, builder) {
+                        match shebang_of(&found, builder)? {
                             Some(next) => asked.push((found.path, next)),
                             None => out.programs.push(path),
                         }
@@ -72,13 +74,16 @@ impl Interpreters {
 
 /// Where the kernel finds an interpreter. A relative path it takes from the working directory,
 /// which an image does not fix.
-fn by_kernel(name: &[u8], builder: &ImageBuilder<'_>) -> Result<(ImagePath, Found), Vec<String>> {
+fn by_kernel(name: &[u8], builder: &ImageBuilder<'_>) -> Result<Located, ReadFailure> {
     if name.starts_with(b"/") {
         find(name, &[], builder)
     } else {
-        Err(vec!["the working directory, since the path is relative".into()])
+        Ok(Err(vec!["the working directory, since the path is relative".into()]))
     }
 }
+
+/// The path by which a program is started and the file there, or the places that were searched.
+pub(super) type Located = Result<(ImagePath, Found), Vec<String>>;
 
 /// Where an interpreter is, by its path or, for `env`'s command, in the first of `dirs` that has
 /// it.
@@ -86,7 +91,7 @@ pub(super) fn find(
     name: &[u8],
     dirs: &[ImagePath],
     builder: &ImageBuilder<'_>,
-) -> Result<(ImagePath, Found), Vec<String>> {
+) -> Result<Located, ReadFailure> {
     let candidates: Vec<ImagePath> = if name.contains(&b'/') {
         ImagePath::new(name).into_iter().collect()
     } else {
@@ -94,14 +99,14 @@ pub(super) fn find(
     };
     let is_file = |found: &Found| matches!(found.kind, FoundKind::File(_));
     for path in &candidates {
-        if let Some(found) = builder.view.find(path.as_bytes()).ok().filter(is_file) {
-            return Ok((path.clone(), found));
+        if let Some(found) = builder.view.find(path.as_bytes())?.ok().filter(is_file) {
+            return Ok(Ok((path.clone(), found)));
         }
     }
-    Err(candidates.iter().map(ToString::to_string).collect())
+    Ok(Err(candidates.iter().map(ToString::to_string).collect()))
 }
 
-fn shebang_of(found: &Found, builder: &ImageBuilder<'_>) -> Option<Shebang> {
-    let front = builder.view.read(found, script::FIRST_LINE).ok()?;
-    (elf::sniff(&front) == Sniffed::Script).then(|| script::shebang(&front)).flatten()
+fn shebang_of(found: &Found, builder: &ImageBuilder<'_>) -> Result<Option<Shebang>, ReadFailure> {
+    let Ok(front) = builder.view.read(found, script::FIRST_LINE)? else { return Ok(None) };
+    Ok((elf::sniff(&front) == Sniffed::Script).then(|| script::shebang(&front)).flatten())
 }

@@ -3,36 +3,45 @@
 
 use super::{Note, View, programs::Programs};
 use crate::{
-    elf::{self, Dialect, Lookup as _, Object},
+    elf::{self, Dialect, Lookup as _, Object, ReadFailure},
     path::ImagePath,
 };
 
 /// Takes the objects out of `found` whose C library's loader is nowhere, if there are others whose
 /// loader is there, and musl's where programs and other objects are glibc's: prebuilt modules come
 /// for glibc and for musl in one directory. What the user named stays.
-pub(super) fn take_out(found: &mut Programs, named: &[ImagePath], view: &View<'_>) -> Vec<Note> {
-    let has_loader = |object: &Object| {
-        dialect(object).map(|dialect| {
-            let usual = elf::usual_paths(object.header.machine, dialect);
-            let own = object.interp.iter().map(|interp| interp.to_vec());
-            own.chain(usual).any(|path| view.find(&path).is_ok())
-        })
-    };
-    if !found.objects.iter().any(|(_, object)| has_loader(object) == Some(true)) {
-        return Vec::new();
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn take_out(
+    found: &mut Programs,
+    named: &[ImagePath],
+    view: &View<'_>,
+) -> Result<Vec<Note>, ReadFailure> {
+    let with_loader = found
+        .objects
+        .iter()
+        .map(|(_, object)| has_loader(object, view))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !with_loader.contains(&Some(true)) {
+        return Ok(Vec::new());
     }
     let has = |wanted, programs_only: bool| {
-        let mut objects =
-            found.objects.iter().filter(|(_, object)| object.is_program() || !programs_only);
-        objects
-            .any(|(_, object)| dialect(object) == Some(wanted) && has_loader(object) == Some(true))
+        let mut objects = found.objects.iter().zip(&with_loader);
+        objects.any(|((_, object), with_loader)| {
+            (object.is_program() || !programs_only)
+                && dialect(object) == Some(wanted)
+                && *with_loader == Some(true)
+        })
     };
     // Where both loaders are, glibc is the system's and musl was added to it.
     let both = has(Dialect::Glibc, false) && !has(Dialect::Musl, true);
     let mut notes = Vec::new();
+    let mut with_loader = with_loader.into_iter();
     found.objects.retain(|(path, object)| {
         let other = both && !object.is_program() && dialect(object) == Some(Dialect::Musl);
-        let foreign = !named.contains(path) && (other || has_loader(object) == Some(false));
+        let without_loader = with_loader.next().flatten() == Some(false);
+        let foreign = !named.contains(path) && (other || without_loader);
         if foreign && other {
             let text = format!("{path} is for musl, what is beside it for glibc: packed as data");
             notes.push(Note::warning(text));
@@ -46,7 +55,20 @@ pub(super) fn take_out(found: &mut Programs, named: &[ImagePath], view: &View<'_
         }
         !foreign
     });
-    notes
+    Ok(notes)
+}
+
+/// Whether the loader of an object's C library is there; `None` where it does not show which that
+/// is.
+fn has_loader(object: &Object, view: &View<'_>) -> Result<Option<bool>, ReadFailure> {
+    let Some(dialect) = dialect(object) else { return Ok(None) };
+    let usual = elf::usual_paths(object.header.machine, dialect);
+    for path in object.interp.iter().map(|interp| interp.to_vec()).chain(usual) {
+        if view.find(&path)?.is_ok() {
+            return Ok(Some(true));
+        }
+    }
+    Ok(Some(false))
 }
 
 /// The C library that an object is linked with; `None` if it does not show.

@@ -3,7 +3,7 @@
 
 use super::{PlanError, Reason, builder::ImageBuilder};
 use crate::{
-    elf::{self, FoundKind, Lookup as _, Sniffed, script},
+    elf::{self, FoundKind, Lookup as _, ReadFailure, Sniffed, script},
     path::ImagePath,
     source::{InputKind, content},
     tree::{Kind, Tree},
@@ -28,17 +28,20 @@ pub(super) fn take(
         tree.iter().filter(|(path, node)| matches!(node.kind, Kind::Symlink(_)) && is_link(path));
     let links: Vec<ImagePath> = links.map(|(path, _)| path.clone()).collect();
     for link in links {
-        let Ok(found) = builder.view.find(link.as_bytes()) else { continue };
+        let Ok(found) = builder.view.find(link.as_bytes())? else { continue };
         let is_file = matches!(found.kind, FoundKind::File(_));
-        if is_file && !builder.has(&found.path) && is_program(&found.path, builder) {
+        if is_file && !builder.has(&found.path) && is_program(&found.path, builder)? {
             builder.take(&found, Reason::Target(link))?;
         }
     }
     Ok(())
 }
 
-fn is_program(path: &ImagePath, builder: &ImageBuilder<'_>) -> bool {
-    let Ok(Some(node)) = builder.view.node(path) else { return false };
-    let Some(file) = node.file().filter(|_| node.meta.mode & 0o111 != 0) else { return false };
-    content::head(file, script::FIRST_LINE).is_ok_and(|head| elf::sniff(&head) != Sniffed::Data)
+fn is_program(path: &ImagePath, builder: &ImageBuilder<'_>) -> Result<bool, ReadFailure> {
+    let Ok(Some(node)) = builder.view.node(path)? else { return Ok(false) };
+    let Some(file) = node.file().filter(|_| node.meta.mode & 0o111 != 0) else {
+        return Ok(false);
+    };
+    let head = content::head(file, script::FIRST_LINE)?;
+    Ok(head.is_ok_and(|head| elf::sniff(&head) != Sniffed::Data))
 }

@@ -39,13 +39,13 @@ pub fn make(
     if options.dependencies {
         links::take(&tree, &kinds, &mut builder)?;
     }
-    let mut found = programs::find(&tree, &view);
-    found.append(programs::find(&builder.added, &view));
+    let mut found = programs::find(&tree, &view)?;
+    found.append(programs::find(&builder.added, &view)?);
     if !found.broken.is_empty() {
         return Err(PlanError::Broken(found.broken));
     }
     let (platform, mut notes) = platform(&mut found, &named, options)?;
-    notes.extend(libc_mismatch::take_out(&mut found, &named, &view));
+    notes.extend(libc_mismatch::take_out(&mut found, &named, &view)?);
     if options.strict && !notes.is_empty() {
         return Err(PlanError::Foreign(notes.into_iter().map(|note| note.text).collect()));
     }
@@ -83,7 +83,7 @@ pub(super) fn take_named(
             InputKind::File(path) => named.push(path.clone()),
             InputKind::Command(path) => {
                 let found =
-                    builder.view.find(path.as_bytes()).map_err(|_| missing(path, "input"))?;
+                    builder.view.find(path.as_bytes())?.map_err(|_| missing(path, "input"))?;
                 builder.take(&found, Reason::Listed(number))?;
                 named.push(found.path);
             }
@@ -91,7 +91,7 @@ pub(super) fn take_named(
         }
     }
     for (path, option) in &options.include {
-        let found = builder.view.find(path.as_bytes()).map_err(|_| missing(path, option))?;
+        let found = builder.view.find(path.as_bytes())?.map_err(|_| missing(path, option))?;
         builder.add_path_components(&found.path, &found.links, &found.dotdot_dirs)?;
         builder.add_all(&found.path, &Reason::Included(option.as_str().into()))?;
     }
@@ -178,8 +178,8 @@ pub(super) fn take_needed(
     }
     let scripts: Vec<_> = found.scripts.iter().filter(|(path, _)| is_named(path)).collect();
     let names = commands.iter().chain(scripts.iter().map(|(path, _)| path)).cloned().collect();
-    let mut rules = RuntimeDeps::new(options, names, &source.command_dirs, builder);
-    rules.add_scripts(&scripts, builder);
+    let mut rules = RuntimeDeps::new(options, names, &source.command_dirs, builder)?;
+    rules.add_scripts(&scripts, builder)?;
     let outcomes = closure::take(&roots, options, rules, builder)?;
     let missing: Vec<_> = interpreters.missing.into_iter().chain(outcomes.missing).collect();
     if !missing.is_empty() {

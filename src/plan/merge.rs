@@ -2,6 +2,7 @@
 
 use super::{PlanError, Reason, Reasons};
 use crate::{
+    elf::{LookupError, ReadFailure},
     path::{ImagePath, PathError},
     source::{Input, InputKind, content},
     tree::{FileNode, Kind, Node, ResolveError, Tree, resolve::destination},
@@ -47,7 +48,7 @@ impl Merged<'_> {
                 self.reasons.insert(place, Reason::Listed(number));
                 Ok(())
             }
-            Some(old) if self.agree(&place, old, node) => Ok(()),
+            Some(old) if self.agree(&place, old, node)? => Ok(()),
             Some(_) => Err(self.conflict(number, place)),
         }
     }
@@ -73,18 +74,18 @@ impl Merged<'_> {
     }
 
     /// Whether the second file at a path changes nothing.
-    fn agree(&self, place: &ImagePath, old: &Node, new: &Node) -> bool {
-        match (&old.kind, &new.kind) {
+    fn agree(&self, place: &ImagePath, old: &Node, new: &Node) -> Result<bool, ReadFailure> {
+        Ok(match (&old.kind, &new.kind) {
             (Kind::Directory, Kind::Directory) => true,
             (Kind::Symlink(_), Kind::Directory) => {
                 let real = resolve(&self.tree, place).ok();
                 real.is_some_and(|real| self.tree.get(&real).is_none_or(Node::is_directory))
             }
             (Kind::File(a), Kind::File(b)) => {
-                old.meta == new.meta && a.len == b.len && same_bytes(a, b)
+                old.meta == new.meta && a.len == b.len && same_bytes(a, b)?
             }
             _ => old == new,
-        }
+        })
     }
 
     fn conflict(&self, number: usize, path: ImagePath) -> PlanError {
@@ -99,22 +100,26 @@ impl Merged<'_> {
     }
 }
 
-/// Whether two files of one length hold the same; a file that cannot be read is the same as no
-/// other.
-fn same_bytes(a: &FileNode, b: &FileNode) -> bool {
-    const PIECE: u64 = 1 << 16;
+/// Whether two files of one length hold the same bytes. A file that this user may not read is the
+/// same as no other.
+fn same_bytes(a: &FileNode, b: &FileNode) -> Result<bool, ReadFailure> {
+    const CHUNK: u64 = 1 << 16;
     if a.content == b.content {
-        return true;
+        return Ok(true);
     }
-    let mut buffers = (vec![0; PIECE as usize], vec![0; PIECE as usize]);
-    (0..a.len.div_ceil(PIECE)).all(|piece| {
-        let at = piece * PIECE;
-        let len = (a.len - at).min(PIECE) as usize;
+    let mut buffers = (vec![0; CHUNK as usize], vec![0; CHUNK as usize]);
+    for chunk in 0..a.len.div_ceil(CHUNK) {
+        let at = chunk * CHUNK;
+        let len = (a.len - at).min(CHUNK) as usize;
         let (one, two) = (&mut buffers.0[..len], &mut buffers.1[..len]);
         let read = content::read_at(&a.content, a.len, at, one)
             .and_then(|()| content::read_at(&b.content, b.len, at, two));
-        read.is_ok() && one == two
-    })
+        let is_read = LookupError::split(read.map_err(LookupError::from))?.is_ok();
+        if !is_read || one != two {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Where the directory `path` really is in `tree`, every link followed; what is not there is taken

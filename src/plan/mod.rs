@@ -19,7 +19,7 @@ mod view;
 mod within;
 
 use crate::{
-    elf::ObjectError,
+    elf::{ObjectError, ReadFailure},
     error_kind::ErrorKind,
     image::{Config, Platform},
     path::{ImagePath, PathError, escape, glob::Glob},
@@ -211,6 +211,12 @@ impl PlanError {
             | Self::Faults(_)
             | Self::NoSuchFile(_) => ErrorKind::Build,
         }
+    }
+}
+
+impl From<ReadFailure> for PlanError {
+    fn from(failure: ReadFailure) -> Self {
+        Self::Source(failure.into())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Which of the inputs' files a loader or the kernel works on.
 
 use crate::{
-    elf::{self, FindError, Lookup, Object, ObjectError, Sniffed, script},
+    elf::{self, Lookup, Object, ObjectError, ReadFailure, Sniffed, script},
     path::ImagePath,
     source::content,
     tree::{Node, Tree},
@@ -31,18 +31,26 @@ impl Programs {
 
 /// Looks into each file of `tree` that may be started or loaded: what is executable or named like a
 /// library. The front of any other file is not read.
-pub(super) fn find(tree: &Tree, lookup: &dyn Lookup) -> Programs {
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn find(tree: &Tree, lookup: &dyn Lookup) -> Result<Programs, ReadFailure> {
     let mut programs = Programs::default();
     for (path, node) in tree.iter().filter(|(path, node)| node.may_be_code(path)) {
-        look(&mut programs, path, node, lookup);
+        look(&mut programs, path, node, lookup)?;
     }
-    programs
+    Ok(programs)
 }
 
-fn look(programs: &mut Programs, path: &ImagePath, node: &Node, lookup: &dyn Lookup) {
-    let Some(file) = node.file() else { return };
-    // A file that cannot be read fails when it is packed, with a message of its own.
-    let Ok(front) = content::head(file, script::FIRST_LINE) else { return };
+fn look(
+    programs: &mut Programs,
+    path: &ImagePath,
+    node: &Node,
+    lookup: &dyn Lookup,
+) -> Result<(), ReadFailure> {
+    let Some(file) = node.file() else { return Ok(()) };
+    // A file that this user may not read fails when it is packed, with a message of its own.
+    let Ok(front) = content::head(file, script::FIRST_LINE)? else { return Ok(()) };
     match elf::sniff(&front) {
         Sniffed::Data => {}
         Sniffed::Script if node.meta.mode & 0o111 == 0 => {}
@@ -50,18 +58,15 @@ fn look(programs: &mut Programs, path: &ImagePath, node: &Node, lookup: &dyn Loo
             programs.scripts.extend(script::shebang(&front).map(|line| (path.clone(), line)));
         }
         Sniffed::Elf => {
-            let object = lookup
-                .find(path.as_bytes())
-                .map_err(not_there)
-                .and_then(|found| lookup.object(&found));
+            let object = match lookup.find(path.as_bytes())? {
+                Ok(found) => lookup.object(&found)?,
+                Err(absence) => Err(absence.into()),
+            };
             match object {
                 Ok(object) => programs.objects.push((path.clone(), object)),
                 Err(error) => programs.broken.push((path.clone(), error)),
             }
         }
     }
-}
-
-fn not_there(error: FindError) -> ObjectError {
-    ObjectError::Io(error.to_string())
+    Ok(())
 }

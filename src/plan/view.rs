@@ -3,13 +3,16 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    io,
     sync::Arc,
 };
 
+use super::Note;
 use crate::{
-    elf::{FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
-    path::ImagePath,
+    elf::{
+        Absence, Answer, FileId, Found, FoundKind, Lookup, LookupError, Object, ObjectError,
+        ReadFailure,
+    },
+    path::{ImagePath, escape},
     source::{HostView, InputOptions, content},
     tree::{Content, FileNode, Kind, Node, Resolved, Step, Tree},
 };
@@ -26,10 +29,12 @@ pub struct View<'a> {
 
 #[derive(Debug, Default)]
 struct Memory {
-    directories: BTreeMap<Vec<u8>, Result<Arc<Resolved>, FindError>>,
+    directories: BTreeMap<Vec<u8>, Answer<Arc<Resolved>>>,
     /// Directories of the view and what they are in the sysroot.
-    counterparts: BTreeMap<ImagePath, Option<ImagePath>>,
+    counterparts: BTreeMap<ImagePath, Answer<ImagePath>>,
     objects: BTreeMap<FileId, Result<Arc<Object>, ObjectError>>,
+    /// What was wanted and may not be read.
+    denied: BTreeSet<Vec<u8>>,
 }
 
 impl<'a> View<'a> {
@@ -42,8 +47,12 @@ impl<'a> View<'a> {
     /// Where `path` leads.
     ///
     /// # Errors
-    /// [`FindError`]
-    pub fn resolve(&self, path: &[u8]) -> Result<Resolved, FindError> {
+    /// [`ReadFailure`]
+    pub fn resolve(&self, path: &[u8]) -> Result<Answer<Resolved>, ReadFailure> {
+        LookupError::split(self.walk(path))
+    }
+
+    fn walk(&self, path: &[u8]) -> Result<Resolved, LookupError> {
         let mut step = |path: &ImagePath| self.step(path);
         let (dir, name) = match path.iter().rposition(|&b| b == b'/') {
             Some(slash) => path.split_at(slash + 1),
@@ -53,11 +62,15 @@ impl<'a> View<'a> {
             return Resolved::root().follow(path, &mut step);
         }
         let known = self.memory.borrow().directories.get(dir).cloned();
-        let resolved = known.unwrap_or_else(|| {
-            let resolved = Resolved::root().follow(dir, &mut step).map(Arc::new);
-            self.memory.borrow_mut().directories.insert(dir.to_vec(), resolved.clone());
-            resolved
-        });
+        let resolved = match known {
+            Some(known) => known,
+            None => {
+                let resolved = Resolved::root().follow(dir, &mut step).map(Arc::new);
+                let resolved = LookupError::split(resolved)?;
+                self.memory.borrow_mut().directories.insert(dir.to_vec(), resolved.clone());
+                resolved
+            }
+        };
         Resolved::clone(&*resolved?).follow(name, &mut step)
     }
 
@@ -65,13 +78,17 @@ impl<'a> View<'a> {
     /// for what no layer can hold.
     ///
     /// # Errors
-    /// [`FindError`]
-    pub fn node(&self, path: &ImagePath) -> Result<Option<Node>, FindError> {
+    /// [`ReadFailure`]
+    pub fn node(&self, path: &ImagePath) -> Result<Answer<Option<Node>>, ReadFailure> {
+        LookupError::split(self.own_or_host_node(path))
+    }
+
+    fn own_or_host_node(&self, path: &ImagePath) -> Result<Option<Node>, LookupError> {
         if let Some(node) = self.tree.get(path) {
             return Ok(Some(node.clone()));
         }
         let host_path = self.host_path(path)?;
-        let Some(mut node) = self.host.node(&host_path)? else { return Ok(None) };
+        let Some(mut node) = self.host.node(&host_path)?? else { return Ok(None) };
         if matches!(node.kind, Kind::Special(_)) {
             return Ok(None);
         }
@@ -84,9 +101,26 @@ impl<'a> View<'a> {
         if node.file().is_some() && node.meta.mode & 0o111 != 0 {
             let on_host = self.host.host_path(&host_path);
             node.meta.xattrs = crate::source::capability_attribute(&on_host)
-                .map_err(|error| FindError::Other(error.to_string()))?;
+                .map_err(|error| LookupError::of(on_host, error))?;
         }
         Ok(Some(node))
+    }
+
+    /// `answer` about `path`, which the image is to have. That this user may not read it is
+    /// remembered for a note.
+    pub(super) fn wanted<T>(&self, path: &[u8], answer: Answer<T>) -> Answer<T> {
+        if matches!(answer, Err(Absence::Denied)) {
+            self.memory.borrow_mut().denied.insert(path.into());
+        }
+        answer
+    }
+
+    /// The note about what was wanted and may not be read.
+    pub(super) fn denied(&self) -> Option<Note> {
+        let memory = self.memory.borrow();
+        let paths: Vec<String> = memory.denied.iter().map(|path| escape(path)).collect();
+        let text = format!("left out, since this user may not read it: {}", paths.join(", "));
+        (!paths.is_empty()).then(|| Note::warning(text))
     }
 
     /// Whether the inputs bring `path`.
@@ -99,7 +133,7 @@ impl<'a> View<'a> {
         self.tree.get(path).is_some_and(Node::is_directory)
     }
 
-    fn step(&self, path: &ImagePath) -> Result<Step, FindError> {
+    fn step(&self, path: &ImagePath) -> Result<Step, LookupError> {
         match self.tree.get(path).map(|node| &node.kind) {
             Some(Kind::Directory) => Ok(Step::Directory),
             Some(Kind::Symlink(target)) => Ok(Step::Link(target[..].into())),
@@ -109,24 +143,27 @@ impl<'a> View<'a> {
     }
 
     /// Where the sysroot has what stands at `path`, whose parent is a directory of the view.
-    fn host_path(&self, path: &ImagePath) -> Result<ImagePath, FindError> {
+    fn host_path(&self, path: &ImagePath) -> Result<ImagePath, LookupError> {
         let Some(parent) = path.parent() else { return Ok(path.clone()) };
-        let dir = self.counterpart(&parent).ok_or(FindError::Missing)?;
-        dir.join(path.file_name()).map_err(|_| FindError::Missing)
+        let dir = self.counterpart(&parent)??;
+        Ok(dir.join(path.file_name()).map_err(|_| Absence::Missing)?)
     }
 
-    fn counterpart(&self, dir: &ImagePath) -> Option<ImagePath> {
+    fn counterpart(&self, dir: &ImagePath) -> Result<Answer<ImagePath>, ReadFailure> {
         if dir.is_root() {
-            return Some(dir.clone());
+            return Ok(Ok(dir.clone()));
         }
         if let Some(known) = self.memory.borrow().counterparts.get(dir) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let host_path = self.host_path(dir).ok();
-        let resolved = host_path.and_then(|path| self.host.resolve(path.as_bytes()).ok());
-        let real = resolved.filter(|resolved| resolved.is_directory).map(|resolved| resolved.path);
+        let resolved =
+            self.host_path(dir).and_then(|path| Ok(self.host.resolve(path.as_bytes())??));
+        let real = LookupError::split(resolved)?.and_then(|resolved| match resolved.is_directory {
+            true => Ok(resolved.path),
+            false => Err(Absence::Missing),
+        });
         self.memory.borrow_mut().counterparts.insert(dir.clone(), real.clone());
-        real
+        Ok(real)
     }
 
     /// The file of the inputs at a real path, if it is one of theirs.
@@ -134,14 +171,13 @@ impl<'a> View<'a> {
         self.tree.get(path).and_then(Node::file)
     }
 
-    fn host_found(&self, found: &Found) -> Result<Found, FindError> {
-        Ok(Found { path: self.host_path(&found.path)?, ..found.clone() })
+    fn host_found(&self, found: &Found) -> Result<Answer<Found>, ReadFailure> {
+        let path = LookupError::split(self.host_path(&found.path))?;
+        Ok(path.map(|path| Found { path, ..found.clone() }))
     }
-}
 
-impl Lookup for View<'_> {
-    fn find(&self, path: &[u8]) -> Result<Found, FindError> {
-        let resolved = self.resolve(path)?;
+    fn found(&self, path: &[u8]) -> Result<Found, LookupError> {
+        let resolved = self.walk(path)?;
         let (id, kind) = match self.tree.get(&resolved.path) {
             Some(Node { kind: Kind::File(file), .. }) => {
                 (file_id(&file.content), FoundKind::File(file.len))
@@ -154,7 +190,7 @@ impl Lookup for View<'_> {
                 (FileId(u64::MAX, 0), kind)
             }
             None => {
-                let found = self.host.find(self.host_path(&resolved.path)?.as_bytes())?;
+                let found = self.host.find(self.host_path(&resolved.path)?.as_bytes())??;
                 (found.id, found.kind)
             }
         };
@@ -167,42 +203,53 @@ impl Lookup for View<'_> {
         })
     }
 
-    fn object(&self, found: &Found) -> Result<Arc<Object>, ObjectError> {
-        let Some(file) = self.own_file(&found.path) else {
-            let found =
-                self.host_found(found).map_err(|error| ObjectError::Io(error.to_string()))?;
-            return self.host.object(&found);
-        };
-        if let Some(known) = self.memory.borrow().objects.get(&found.id) {
-            return known.clone();
-        }
-        let object = read_object(file).map(Arc::new);
-        self.memory.borrow_mut().objects.insert(found.id, object.clone());
-        object
-    }
-
-    fn read(&self, found: &Found, limit: usize) -> io::Result<Vec<u8>> {
-        match self.own_file(&found.path) {
-            Some(file) => content::head(file, limit),
-            None => self.host.read(
-                &self.host_found(found).map_err(|error| io::Error::other(error.to_string()))?,
-                limit,
-            ),
-        }
-    }
-
-    fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
-        let resolved = self.resolve(dir)?;
+    fn names(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, LookupError> {
+        let resolved = self.walk(dir)?;
         let depth = resolved.path.components().count() + 1;
         let own =
             self.tree.below(&resolved.path).filter(|(path, _)| path.components().count() == depth);
         let mut names: BTreeSet<Vec<u8>> = own.map(|(path, _)| path.file_name().to_vec()).collect();
-        match self.counterpart(&resolved.path) {
-            Some(host) => names.extend(self.host.list(host.as_bytes())?),
-            None if !resolved.is_directory => return Err(FindError::Missing),
-            None => {}
+        match self.counterpart(&resolved.path)? {
+            Ok(host) => names.extend(self.host.list(host.as_bytes())??),
+            Err(_) if !resolved.is_directory => return Err(Absence::Missing.into()),
+            Err(_) => {}
         }
         Ok(names.into_iter().collect())
+    }
+}
+
+impl Lookup for View<'_> {
+    fn find(&self, path: &[u8]) -> Result<Answer<Found>, ReadFailure> {
+        LookupError::split(self.found(path))
+    }
+
+    fn object(&self, found: &Found) -> Result<Result<Arc<Object>, ObjectError>, ReadFailure> {
+        let Some(file) = self.own_file(&found.path) else {
+            return match self.host_found(found)? {
+                Ok(found) => self.host.object(&found),
+                Err(absence) => Ok(Err(absence.into())),
+            };
+        };
+        if let Some(known) = self.memory.borrow().objects.get(&found.id) {
+            return Ok(known.clone());
+        }
+        let object = content::parse(file, Object::read)?.map(Arc::new);
+        self.memory.borrow_mut().objects.insert(found.id, object.clone());
+        Ok(object)
+    }
+
+    fn read(&self, found: &Found, limit: usize) -> Result<Answer<Vec<u8>>, ReadFailure> {
+        match self.own_file(&found.path) {
+            Some(file) => content::head(file, limit),
+            None => match self.host_found(found)? {
+                Ok(found) => self.host.read(&found, limit),
+                Err(absence) => Ok(Err(absence)),
+            },
+        }
+    }
+
+    fn list(&self, dir: &[u8]) -> Result<Answer<Vec<Vec<u8>>>, ReadFailure> {
+        LookupError::split(self.names(dir))
     }
 }
 
@@ -216,8 +263,4 @@ fn file_id(content: &Content) -> FileId {
         }
         Content::Inline(bytes) => FileId(NO_DEVICE | bytes.as_ptr().addr() as u64, 0),
     }
-}
-
-fn read_object(file: &FileNode) -> Result<Object, ObjectError> {
-    Object::read(file.len, &mut |offset, buffer| content::read_part(file, offset, buffer))
 }

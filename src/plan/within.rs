@@ -53,13 +53,13 @@ pub fn within(
     let mut builder =
         ImageBuilder { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
     let named = take_named(&kinds, options, &mut builder)?;
-    let mut found = programs::find(&changes, &view);
-    found.append(programs::find(&builder.added, &view));
+    let mut found = programs::find(&changes, &view)?;
+    found.append(programs::find(&builder.added, &view)?);
     if !found.broken.is_empty() {
         return Err(PlanError::Broken(found.broken));
     }
     let (platform, mut notes) = platform(&mut found, &named, options)?;
-    notes.extend(libc_mismatch::take_out(&mut found, &named, &view));
+    notes.extend(libc_mismatch::take_out(&mut found, &named, &view)?);
     let commands: Vec<_> = kinds.iter().filter_map(InputKind::command).cloned().collect();
     notes.extend(take_needed(&found, (&named, &commands), source, options, &mut builder)?);
     let ImageBuilder { added, mut reasons, .. } = builder;

@@ -32,7 +32,7 @@ use crate::{
     check::{self, Start},
     error_kind::ErrorKind,
     path::escape,
-    source::TreeView,
+    source::{SourceError, TreeView},
     trace::Access,
     tree::Tree,
 };
@@ -98,6 +98,9 @@ pub enum RunError {
     /// The user or group is unknown.
     #[error("{0}")]
     User(check::Finding),
+    /// A file of the image cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The copy.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
@@ -123,6 +126,7 @@ impl RunError {
         match self {
             Self::NotFound(..) => ErrorKind::ProgramNotFound,
             Self::NoCommand
+            | Self::Source(_)
             | Self::User(_)
             | Self::Unpack(_)
             | Self::NoRuntime(_)
@@ -266,6 +270,7 @@ fn spec(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunSpec, Run
     let name = args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?;
     let workdir = start.workdir.clone().unwrap_or_else(|| "/".into());
     let user = check::resolve_user(&view, start.user.as_deref().unwrap_or_default())
+        .map_err(SourceError::from)?
         .map_err(RunError::User)?;
     let mut env: BTreeMap<OsString, OsString> = BTreeMap::new();
     env.insert("PATH".into(), check::DEFAULT_PATH.into());
@@ -276,6 +281,7 @@ fn spec(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunSpec, Run
     let path = env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
     let (program, _) =
         check::locate(&view, name.as_bytes(), &workdir, path.as_deref().unwrap_or_default())
+            .map_err(SourceError::from)?
             .map_err(|searched| RunError::NotFound(name.clone(), searched))?;
     Ok(RunSpec {
         root: OsString::new(),

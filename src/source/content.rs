@@ -20,7 +20,10 @@ use rustix::{
     io::Errno,
 };
 
-use crate::tree::{Archive, Content, FileNode, HostFile};
+use crate::{
+    elf::{Answer, LookupError, ObjectError, ReadAt, ReadFailure},
+    tree::{Archive, Content, FileNode, HostFile},
+};
 
 /// Why content cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,22 @@ pub enum ContentError {
     Short,
 }
 
+impl From<ContentError> for LookupError {
+    fn from(error: ContentError) -> Self {
+        let path = match &error {
+            ContentError::Read { path, .. } | ContentError::ChangedWhileRead(path) => path.clone(),
+            ContentError::Archive { name, .. } => name.into(),
+            ContentError::Short => "generated content".into(),
+        };
+        match error {
+            ContentError::Read { source, .. } | ContentError::Archive { source, .. } => {
+                Self::of(path, source)
+            }
+            changed => Self::Failed(ReadFailure { path, source: io::Error::other(changed) }),
+        }
+    }
+}
+
 /// Opens content of `len` bytes, to be read from its start to its end. Reading past the end
 /// compares a host file with the plan: who does not read to the end must not use what it has read.
 ///
@@ -74,24 +93,44 @@ pub fn read_at(
 }
 
 /// Reads bytes of `file` from `offset` on, fewer than wanted where it ends; returns how many.
-///
-/// # Errors
-/// As [`read_at`].
-pub fn read_part(file: &FileNode, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+fn read_part(file: &FileNode, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
     let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
     let count = buffer.len().min(left);
     read_at(&file.content, file.len, offset, &mut buffer[..count]).map_err(io::Error::other)?;
     Ok(count)
 }
 
-/// The first `limit` bytes of `file`, or all.
+/// The first `limit` bytes of `file`, or all of them. The only absence is
+/// [`crate::elf::Absence::Denied`].
 ///
 /// # Errors
-/// As [`read_at`].
-pub fn head(file: &FileNode, limit: usize) -> io::Result<Vec<u8>> {
+/// [`ReadFailure`]
+pub fn head(file: &FileNode, limit: usize) -> Result<Answer<Vec<u8>>, ReadFailure> {
     let mut bytes = vec![0; usize::try_from(file.len).unwrap_or(usize::MAX).min(limit)];
-    read_at(&file.content, file.len, 0, &mut bytes).map_err(io::Error::other)?;
-    Ok(bytes)
+    let read = read_at(&file.content, file.len, 0, &mut bytes);
+    LookupError::split(read.map(|()| bytes).map_err(LookupError::from))
+}
+
+/// What `read`, a reader of ELF objects, makes of `file`.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub fn parse<T>(
+    file: &FileNode,
+    read: impl FnOnce(u64, ReadAt<'_>) -> Result<Result<T, ObjectError>, io::Error>,
+) -> Result<Result<T, ObjectError>, ReadFailure> {
+    let error = match read(file.len, &mut |offset, buffer| read_part(file, offset, buffer)) {
+        Ok(parsed) => return Ok(parsed),
+        Err(error) => error,
+    };
+    let error = match error.downcast::<ContentError>() {
+        Ok(error) => error.into(),
+        Err(error) => LookupError::of("content of a file", error),
+    };
+    match error {
+        LookupError::Absent(absence) => Ok(Err(absence.into())),
+        LookupError::Failed(failure) => Err(failure),
+    }
 }
 
 /// Opens files in the order of a tree. The directory of the last ones is kept open, and files are

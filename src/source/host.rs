@@ -15,7 +15,10 @@ use rustix::{
 };
 
 use crate::{
-    elf::{FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
+    elf::{
+        Absence, Answer, FileId, Found, FoundKind, Lookup, LookupError, Object, ObjectError,
+        ReadFailure,
+    },
     path::ImagePath,
     timestamp::Timestamp,
     tree::{Content, FileNode, HostFile, Kind, Meta, Node, ResolveError, Resolved, Special, Step},
@@ -31,10 +34,10 @@ pub struct HostView {
 
 #[derive(Default)]
 struct Memory {
-    stats: BTreeMap<ImagePath, Result<Arc<HostStat>, FindError>>,
+    stats: BTreeMap<ImagePath, Answer<Arc<HostStat>>>,
     /// Directories by the bytes they were asked for: nearly every lookup is of a new name in an old
     /// directory.
-    directories: BTreeMap<Vec<u8>, Result<Arc<Resolved>, FindError>>,
+    directories: BTreeMap<Vec<u8>, Answer<Arc<Resolved>>>,
     objects: BTreeMap<FileId, Result<Arc<Object>, ObjectError>>,
 }
 
@@ -109,22 +112,22 @@ impl HostView {
     /// out of [`HostView::resolve`], or one component more.
     ///
     /// # Errors
-    /// [`FindError`]
-    pub fn lstat(&self, path: &ImagePath) -> Result<Arc<HostStat>, FindError> {
+    /// [`ReadFailure`]
+    pub fn lstat(&self, path: &ImagePath) -> Result<Answer<Arc<HostStat>>, ReadFailure> {
         if let Some(known) = self.memory().stats.get(path) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let stat = self.ask(path).map(Arc::new);
+        let stat = LookupError::split(self.ask(path).map(Arc::new))?;
         self.memory().stats.insert(path.clone(), stat.clone());
-        stat
+        Ok(stat)
     }
 
     /// [`HostView::lstat`] as far as [`Resolved::follow`] wants to know.
     ///
     /// # Errors
-    /// [`FindError`]
-    pub fn step(&self, path: &ImagePath) -> Result<Step, FindError> {
-        Ok(match &self.lstat(path)?.kind {
+    /// [`LookupError`]
+    pub fn step(&self, path: &ImagePath) -> Result<Step, LookupError> {
+        Ok(match &self.lstat(path)??.kind {
             HostKind::Directory => Step::Directory,
             HostKind::Symlink(target) => Step::Link(target.clone()),
             _ => Step::Leaf,
@@ -134,8 +137,12 @@ impl HostView {
     /// Where `path` leads, every link followed inside the root.
     ///
     /// # Errors
-    /// [`FindError`]
-    pub fn resolve(&self, path: &[u8]) -> Result<Resolved, FindError> {
+    /// [`ReadFailure`]
+    pub fn resolve(&self, path: &[u8]) -> Result<Answer<Resolved>, ReadFailure> {
+        LookupError::split(self.walk(path))
+    }
+
+    fn walk(&self, path: &[u8]) -> Result<Resolved, LookupError> {
         let mut lstat = |path: &ImagePath| self.step(path);
         let (dir, name) = match path.iter().rposition(|&b| b == b'/') {
             Some(slash) => path.split_at(slash + 1),
@@ -144,7 +151,7 @@ impl HostView {
         if path.len() > ImagePath::MAX || matches!(name, b"" | b"." | b"..") {
             return Resolved::root().follow(path, &mut lstat);
         }
-        let dir = self.directory(dir)?;
+        let dir = self.directory(dir)??;
         Resolved::clone(&dir).follow(name, &mut lstat)
     }
 
@@ -152,14 +159,17 @@ impl HostView {
     /// without extended attributes. `None` for a socket.
     ///
     /// # Errors
-    /// [`FindError`]
-    pub fn node(&self, path: &ImagePath) -> Result<Option<Node>, FindError> {
-        let stat = self.lstat(path)?;
+    /// [`ReadFailure`]
+    pub fn node(&self, path: &ImagePath) -> Result<Answer<Option<Node>>, ReadFailure> {
+        Ok(self.lstat(path)?.map(|stat| self.node_of(path, &stat)))
+    }
+
+    fn node_of(&self, path: &ImagePath, stat: &HostStat) -> Option<Node> {
         let kind = match &stat.kind {
             HostKind::Directory => Kind::Directory,
             HostKind::Symlink(target) => Kind::Symlink(target.to_vec().into()),
             HostKind::Special(special) => Kind::Special(*special),
-            HostKind::Other => return Ok(None),
+            HostKind::Other => return None,
             HostKind::File => {
                 let host = HostFile {
                     path: self.host_path(path),
@@ -174,7 +184,7 @@ impl HostView {
         };
         let mtime = Timestamp::from_seconds(stat.mtime.0).unwrap_or_default();
         let meta = Meta { mode: stat.mode, uid: stat.uid, gid: stat.gid, mtime, xattrs: None };
-        Ok(Some(Node { meta, kind }))
+        Some(Node { meta, kind })
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -183,27 +193,37 @@ impl HostView {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn directory(&self, path: &[u8]) -> Result<Arc<Resolved>, FindError> {
+    fn directory(&self, path: &[u8]) -> Result<Answer<Arc<Resolved>>, ReadFailure> {
         if let Some(known) = self.memory().directories.get(path) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let resolved =
-            Resolved::root().follow(path, &mut |path: &ImagePath| self.step(path)).map(Arc::new);
+        let resolved = Resolved::root().follow(path, &mut |path: &ImagePath| self.step(path));
+        let resolved = LookupError::split(resolved.map(Arc::new))?;
         self.memory().directories.insert(path.to_vec(), resolved.clone());
-        resolved
+        Ok(resolved)
     }
 
-    fn ask(&self, path: &ImagePath) -> Result<HostStat, FindError> {
+    /// Sorts what a system call said of the file at a real path.
+    fn error(&self, path: &ImagePath, errno: Errno) -> LookupError {
+        match errno {
+            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Absence::Missing.into(),
+            Errno::LOOP => Absence::Loop.into(),
+            errno => LookupError::of(self.host_path(path), errno.into()),
+        }
+    }
+
+    fn ask(&self, path: &ImagePath) -> Result<HostStat, LookupError> {
         let relative = if path.is_root() { b"." } else { path.relative() };
-        let stat = rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(find_error)?;
+        let error = |errno| self.error(path, errno);
+        let stat =
+            rustix::fs::statat(&self.fd, relative, AtFlags::SYMLINK_NOFOLLOW).map_err(error)?;
         let device = || (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
         let kind = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => HostKind::Directory,
             FileType::RegularFile => HostKind::File,
             FileType::Symlink => {
                 let target =
-                    rustix::fs::readlinkat(&self.fd, relative, Vec::new()).map_err(find_error)?;
+                    rustix::fs::readlinkat(&self.fd, relative, Vec::new()).map_err(error)?;
                 HostKind::Symlink(target.as_bytes().into())
             }
             FileType::CharacterDevice => {
@@ -216,78 +236,60 @@ impl HostView {
         Ok(host_stat(&stat, kind))
     }
 
-    /// Opens the regular file that `found` was, or fails if another stands there now.
-    fn open(&self, found: &Found) -> io::Result<(OwnedFd, u64)> {
+    /// Opens the regular file that `found` was; fails if another file is there now.
+    fn open(&self, found: &Found) -> Result<(OwnedFd, u64), LookupError> {
+        let FoundKind::File(_) = found.kind else { return Err(Absence::Missing.into()) };
+        let error = |error| LookupError::of(self.host_path(&found.path), error);
         // A FIFO put there meanwhile must not block, a link not lead out.
         let flags =
             OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&self.fd, found.path.relative(), flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&fd)?;
+        let fd = rustix::fs::openat(&self.fd, found.path.relative(), flags, Mode::empty())
+            .map_err(|errno| error(errno.into()))?;
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| error(errno.into()))?;
         let stat = host_stat(&stat, HostKind::Other);
-        if stat.id != found.id || !matches!(found.kind, FoundKind::File(_)) {
-            return Err(io::Error::other("no regular file, or replaced while it was read"));
+        if stat.id != found.id {
+            return Err(error(io::Error::other("another file took its place")));
         }
         Ok((fd, stat.len))
     }
 
-    fn read_object(&self, found: &Found) -> Result<Object, ObjectError> {
-        let (fd, len) = self.open(found)?;
-        Object::read(len, &mut |offset, buffer| Ok(rustix::io::pread(&fd, buffer, offset)?))
-    }
-}
-
-impl Lookup for HostView {
-    fn find(&self, path: &[u8]) -> Result<Found, FindError> {
-        let resolved = self.resolve(path)?;
-        let stat = self.lstat(&resolved.path)?;
-        let kind = match stat.kind {
-            HostKind::Directory => FoundKind::Directory,
-            HostKind::File => FoundKind::File(stat.len),
-            _ => FoundKind::Other,
-        };
-        Ok(Found {
-            path: resolved.path,
-            id: stat.id,
-            links: resolved.links,
-            dotdot_dirs: resolved.dotdot_dirs,
-            kind,
-        })
-    }
-
-    fn object(&self, found: &Found) -> Result<Arc<Object>, ObjectError> {
-        if let Some(known) = self.memory().objects.get(&found.id) {
-            return known.clone();
+    fn read_object(&self, found: &Found) -> Result<Result<Object, ObjectError>, ReadFailure> {
+        if !matches!(found.kind, FoundKind::File(_)) {
+            return Ok(Err(ObjectError::NotRegular));
         }
-        let object = self.read_object(found).map(Arc::new);
-        self.memory().objects.insert(found.id, object.clone());
-        object
+        let (fd, len) = match LookupError::split(self.open(found))? {
+            Ok(opened) => opened,
+            Err(absence) => return Ok(Err(absence.into())),
+        };
+        Object::read(len, &mut |offset, buffer| Ok(rustix::io::pread(&fd, buffer, offset)?))
+            .map_err(|source| ReadFailure { path: self.host_path(&found.path), source })
     }
 
-    fn read(&self, found: &Found, limit: usize) -> io::Result<Vec<u8>> {
+    fn read_front(&self, found: &Found, limit: usize) -> Result<Vec<u8>, LookupError> {
+        let error = |error| LookupError::of(self.host_path(&found.path), error);
         let (fd, len) = self.open(found)?;
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(limit)];
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match rustix::io::pread(&fd, rest, filled as u64) {
-                Ok(0) => break,
+                Ok(0) => return Err(error(io::ErrorKind::UnexpectedEof.into())),
                 Ok(count) => filled += count,
                 Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno.into()),
+                Err(errno) => return Err(error(errno.into())),
             }
         }
-        bytes.truncate(filled);
         Ok(bytes)
     }
 
-    fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
-        let resolved = self.resolve(dir)?;
-        let relative = if resolved.path.is_root() { b"." } else { resolved.path.relative() };
+    fn names(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, LookupError> {
+        let path = self.walk(dir)?.path;
+        let error = |errno| self.error(&path, errno);
+        let relative = if path.is_root() { b"." } else { path.relative() };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::openat(&self.fd, relative, flags, Mode::empty()).map_err(find_error)?;
+        let fd = rustix::fs::openat(&self.fd, relative, flags, Mode::empty()).map_err(error)?;
         let mut names = Vec::new();
-        for entry in Dir::new(fd).map_err(find_error)? {
-            names.push(entry.map_err(find_error)?.file_name().to_bytes().to_vec());
+        for entry in Dir::new(fd).map_err(error)? {
+            names.push(entry.map_err(error)?.file_name().to_bytes().to_vec());
         }
         names.retain(|name| !matches!(&**name, b"." | b".."));
         names.sort_unstable();
@@ -295,7 +297,7 @@ impl Lookup for HostView {
     }
 }
 
-impl From<ResolveError> for FindError {
+impl From<ResolveError> for Absence {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Loop | ResolveError::OutOfSteps => Self::Loop,
@@ -306,12 +308,46 @@ impl From<ResolveError> for FindError {
     }
 }
 
-fn find_error(errno: Errno) -> FindError {
-    match errno {
-        Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => FindError::Missing,
-        Errno::ACCESS => FindError::Denied,
-        Errno::LOOP => FindError::Loop,
-        other => FindError::Other(io::Error::from(other).to_string()),
+impl From<ResolveError> for LookupError {
+    fn from(error: ResolveError) -> Self {
+        Self::Absent(error.into())
+    }
+}
+
+impl Lookup for HostView {
+    fn find(&self, path: &[u8]) -> Result<Answer<Found>, ReadFailure> {
+        let resolved = match self.resolve(path)? {
+            Ok(resolved) => resolved,
+            Err(absence) => return Ok(Err(absence)),
+        };
+        Ok(self.lstat(&resolved.path)?.map(|stat| Found {
+            path: resolved.path,
+            id: stat.id,
+            links: resolved.links,
+            dotdot_dirs: resolved.dotdot_dirs,
+            kind: match stat.kind {
+                HostKind::Directory => FoundKind::Directory,
+                HostKind::File => FoundKind::File(stat.len),
+                _ => FoundKind::Other,
+            },
+        }))
+    }
+
+    fn object(&self, found: &Found) -> Result<Result<Arc<Object>, ObjectError>, ReadFailure> {
+        if let Some(known) = self.memory().objects.get(&found.id) {
+            return Ok(known.clone());
+        }
+        let object = self.read_object(found)?.map(Arc::new);
+        self.memory().objects.insert(found.id, object.clone());
+        Ok(object)
+    }
+
+    fn read(&self, found: &Found, limit: usize) -> Result<Answer<Vec<u8>>, ReadFailure> {
+        LookupError::split(self.read_front(found, limit))
+    }
+
+    fn list(&self, dir: &[u8]) -> Result<Answer<Vec<Vec<u8>>>, ReadFailure> {
+        LookupError::split(self.names(dir))
     }
 }
 
@@ -351,11 +387,11 @@ mod tests {
         symlink("../../secret", root.join("etc/up")).unwrap();
         symlink(dir.path().join("secret"), root.join("etc/absolute")).unwrap();
         let view = HostView::new(&root).unwrap();
-        let found = view.find(b"/etc/up").unwrap();
+        let found = view.find(b"/etc/up").unwrap().unwrap();
         assert_eq!(found.path.to_string(), "/secret");
-        assert_eq!(view.read(&found, 100).unwrap(), b"inside");
-        assert_eq!(view.find(b"/etc/absolute"), Err(FindError::Missing));
-        assert_eq!(view.list(b"/etc/..").unwrap(), [b"etc".to_vec(), b"secret".to_vec()]);
+        assert_eq!(view.read(&found, 100).unwrap().unwrap(), b"inside");
+        assert_eq!(view.find(b"/etc/absolute").unwrap(), Err(Absence::Missing));
+        assert_eq!(view.list(b"/etc/..").unwrap().unwrap(), [b"etc".to_vec(), b"secret".to_vec()]);
     }
 
     #[test]
@@ -364,7 +400,7 @@ mod tests {
         fs_err::write(dir.path().join("a"), "one").unwrap();
         fs_err::write(dir.path().join("b"), "two").unwrap();
         let view = HostView::new(dir.path()).unwrap();
-        let found = view.find(b"a").unwrap();
+        let found = view.find(b"a").unwrap().unwrap();
         fs_err::rename(dir.path().join("b"), dir.path().join("a")).unwrap();
         assert!(view.read(&found, 10).is_err());
     }

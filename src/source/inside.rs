@@ -3,13 +3,14 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    io,
     sync::Arc,
 };
 
 use super::content;
 use crate::{
-    elf::{self, FileId, FindError, Found, FoundKind, Lookup, Object, ObjectError},
+    elf::{
+        self, Absence, Answer, FileId, Found, FoundKind, Lookup, Object, ObjectError, ReadFailure,
+    },
     path::ImagePath,
     tree::{FileNode, Identity, Kind, Node, Resolved, Step, Tree},
 };
@@ -25,7 +26,7 @@ pub struct TreeView<'a> {
 
 #[derive(Debug, Default)]
 struct Memory {
-    directories: BTreeMap<Vec<u8>, Result<Arc<Resolved>, FindError>>,
+    directories: BTreeMap<Vec<u8>, Answer<Arc<Resolved>>>,
     objects: BTreeMap<FileId, Result<Arc<Object>, ObjectError>>,
     ids: BTreeMap<Identity, u64>,
 }
@@ -59,8 +60,8 @@ impl<'a> TreeView<'a> {
     /// Where `path` leads.
     ///
     /// # Errors
-    /// [`FindError`]
-    pub fn resolve(&self, path: &[u8]) -> Result<Resolved, FindError> {
+    /// [`Absence`]
+    pub fn resolve(&self, path: &[u8]) -> Answer<Resolved> {
         let mut step = |path: &ImagePath| self.step(path);
         let (dir, name) = match path.iter().rposition(|&b| b == b'/') {
             Some(slash) => path.split_at(slash + 1),
@@ -81,8 +82,8 @@ impl<'a> TreeView<'a> {
     /// The node that `path` leads to; `None` for a directory without one.
     ///
     /// # Errors
-    /// [`FindError`]
-    pub fn node(&self, path: &[u8]) -> Result<(ImagePath, Option<&'a Node>), FindError> {
+    /// [`Absence`]
+    pub fn node(&self, path: &[u8]) -> Answer<(ImagePath, Option<&'a Node>)> {
         let resolved = self.resolve(path)?;
         let node = self.tree.get(&resolved.path);
         Ok((resolved.path, node))
@@ -92,19 +93,21 @@ impl<'a> TreeView<'a> {
     ///
     /// # Errors
     /// As [`Lookup::object`].
-    pub fn layout(&self, found: &Found) -> Result<Option<&'static str>, ObjectError> {
-        let gone = || ObjectError::Io("no regular file".into());
-        let file = self.tree.get(&found.path).and_then(Node::file).ok_or_else(gone)?;
-        elf::layout(file.len, &mut |offset, buffer| content::read_part(file, offset, buffer))
+    pub fn layout(
+        &self,
+        found: &Found,
+    ) -> Result<Result<Option<&'static str>, ObjectError>, ReadFailure> {
+        let file = self.tree.get(&found.path).and_then(Node::file);
+        file.map_or(Ok(Err(ObjectError::NotRegular)), |file| content::parse(file, elf::layout))
     }
 
-    fn step(&self, path: &ImagePath) -> Result<Step, FindError> {
+    fn step(&self, path: &ImagePath) -> Answer<Step> {
         match self.tree.get(path).map(|node| &node.kind) {
             Some(Kind::Directory) => Ok(Step::Directory),
             Some(Kind::Symlink(target)) => Ok(Step::Link(target[..].into())),
             Some(Kind::File(_) | Kind::Special(_)) => Ok(Step::Leaf),
             None if path.is_root() || self.implied.contains(path) => Ok(Step::Directory),
-            None => Err(FindError::Missing),
+            None => Err(Absence::Missing),
         }
     }
 
@@ -117,44 +120,51 @@ impl<'a> TreeView<'a> {
 }
 
 impl Lookup for TreeView<'_> {
-    fn find(&self, path: &[u8]) -> Result<Found, FindError> {
-        let resolved = self.resolve(path)?;
-        let (id, kind) = match self.tree.get(&resolved.path) {
-            Some(Node { kind: Kind::File(file), .. }) => (self.id(file), FoundKind::File(file.len)),
-            Some(Node { kind: Kind::Special(_), .. }) => (FileId(u64::MAX, 0), FoundKind::Other),
-            // No directory is opened as an object, so its identity is never compared.
-            _ => (FileId(u64::MAX, 0), FoundKind::Directory),
-        };
-        Ok(Found {
-            path: resolved.path,
-            id,
-            links: resolved.links,
-            dotdot_dirs: resolved.dotdot_dirs,
-            kind,
-        })
+    fn find(&self, path: &[u8]) -> Result<Answer<Found>, ReadFailure> {
+        Ok(self.resolve(path).map(|resolved| {
+            let (id, kind) = match self.tree.get(&resolved.path) {
+                Some(Node { kind: Kind::File(file), .. }) => {
+                    (self.id(file), FoundKind::File(file.len))
+                }
+                Some(Node { kind: Kind::Special(_), .. }) => {
+                    (FileId(u64::MAX, 0), FoundKind::Other)
+                }
+                // No directory is opened as an object, so its identity is never compared.
+                _ => (FileId(u64::MAX, 0), FoundKind::Directory),
+            };
+            Found {
+                path: resolved.path,
+                id,
+                links: resolved.links,
+                dotdot_dirs: resolved.dotdot_dirs,
+                kind,
+            }
+        }))
     }
 
-    fn object(&self, found: &Found) -> Result<Arc<Object>, ObjectError> {
+    fn object(&self, found: &Found) -> Result<Result<Arc<Object>, ObjectError>, ReadFailure> {
         if let Some(known) = self.memory.borrow().objects.get(&found.id) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let gone = || ObjectError::Io("no regular file".into());
-        let file = self.tree.get(&found.path).and_then(Node::file).ok_or_else(gone)?;
-        let object = read_object(file).map(Arc::new);
+        let Some(file) = self.tree.get(&found.path).and_then(Node::file) else {
+            return Ok(Err(ObjectError::NotRegular));
+        };
+        let object = content::parse(file, Object::read)?.map(Arc::new);
         self.memory.borrow_mut().objects.insert(found.id, object.clone());
-        object
+        Ok(object)
     }
 
-    fn read(&self, found: &Found, limit: usize) -> io::Result<Vec<u8>> {
+    fn read(&self, found: &Found, limit: usize) -> Result<Answer<Vec<u8>>, ReadFailure> {
         let file = self.tree.get(&found.path).and_then(Node::file);
-        content::head(file.ok_or(io::ErrorKind::NotFound)?, limit)
+        file.map_or(Ok(Err(Absence::Missing)), |file| content::head(file, limit))
     }
 
-    fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
-        let resolved = self.resolve(dir)?;
-        if !resolved.is_directory {
-            return Err(FindError::Missing);
-        }
+    fn list(&self, dir: &[u8]) -> Result<Answer<Vec<Vec<u8>>>, ReadFailure> {
+        let resolved = match self.resolve(dir) {
+            Ok(resolved) if resolved.is_directory => resolved,
+            Ok(_) => return Ok(Err(Absence::Missing)),
+            Err(absence) => return Ok(Err(absence)),
+        };
         let depth = resolved.path.components().count() + 1;
         let own = self.tree.below(&resolved.path).map(|(path, _)| path);
         let below = own.chain(self.implied.iter().filter(|path| path.is_within(&resolved.path)));
@@ -162,12 +172,8 @@ impl Lookup for TreeView<'_> {
             .filter(|path| path.components().count() == depth)
             .map(|path| path.file_name().to_vec())
             .collect();
-        Ok(names.into_iter().collect())
+        Ok(Ok(names.into_iter().collect()))
     }
-}
-
-fn read_object(file: &FileNode) -> Result<Object, ObjectError> {
-    Object::read(file.len, &mut |offset, buffer| content::read_part(file, offset, buffer))
 }
 
 #[cfg(test)]
@@ -186,10 +192,10 @@ mod tests {
         .into_iter()
         .collect();
         let view = TreeView::new(&tree);
-        assert_eq!(view.find(b"/lib/libx.so").unwrap().path, path("usr/lib/libx.so"));
-        assert_eq!(view.find(b"/lib/libx.so").unwrap().links, [path("lib")]);
-        assert_eq!(view.find(b"/etc/passwd"), Err(FindError::Missing));
-        assert_eq!(view.list(b"/usr").unwrap(), [b"lib".to_vec()]);
+        assert_eq!(view.find(b"/lib/libx.so").unwrap().unwrap().path, path("usr/lib/libx.so"));
+        assert_eq!(view.find(b"/lib/libx.so").unwrap().unwrap().links, [path("lib")]);
+        assert_eq!(view.find(b"/etc/passwd").unwrap(), Err(Absence::Missing));
+        assert_eq!(view.list(b"/usr").unwrap().unwrap(), [b"lib".to_vec()]);
         assert_eq!(view.implied().cloned().collect::<Vec<_>>(), [path("usr"), path("usr/lib")]);
     }
 }

@@ -15,6 +15,7 @@ use std::{collections::BTreeSet, io, num::NonZeroUsize, path::PathBuf};
 
 use crate::{
     archive::{read::ReadError, spool::SpoolError},
+    elf::ReadFailure,
     error_kind::ErrorKind,
     path::{
         ImagePath, PathError, escape,
@@ -164,6 +165,12 @@ impl SourceError {
             | Self::Tarball(_) => ErrorKind::Refused,
             Self::Spool(error) => error.kind(),
         }
+    }
+}
+
+impl From<ReadFailure> for SourceError {
+    fn from(ReadFailure { path, source }: ReadFailure) -> Self {
+        Self::Unreadable { path, source }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use super::{HostView, Input, InputKind, InputOptions, SourceError, dir, host::HostKind, tarball};
 use crate::{
-    elf::FindError,
+    elf::{Absence, ReadFailure},
     path::{ImagePath, PathError},
     tree::{Kind, Node, Tree},
 };
@@ -74,20 +74,41 @@ impl Request {
 
     /// The path in the sysroot that this names, if it does: an absolute path that is there, or a
     /// file of the host that lies in it.
-    pub fn in_sysroot(&self, host: &HostView) -> Option<ImagePath> {
-        use std::os::unix::ffi::OsStrExt as _;
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn in_sysroot(&self, host: &HostView) -> Result<Option<ImagePath>, ReadFailure> {
         if self.destination.is_some() {
-            return None;
+            return Ok(None);
         }
-        let is_there = |path: &ImagePath| host.resolve(path.as_bytes()).is_ok();
-        if let Some(path) = self.absolute_in_sysroot(host) {
-            return Some(path);
+        if let Some(path) = self.absolute_in_sysroot(host)? {
+            return Ok(Some(path));
         }
-        if host.root() == Path::new("/") {
-            let source = std::path::absolute(&self.source).ok()?;
-            let dir = host.resolve(source.parent()?.as_os_str().as_bytes()).ok()?;
-            return dir.path.join(source.file_name()?.as_bytes()).ok().filter(is_there);
-        }
+        let path = if host.root() == Path::new("/") {
+            self.below_root(host)?
+        } else {
+            self.below_sysroot(host)
+        };
+        Ok(match path {
+            Some(path) if host.resolve(path.as_bytes())?.is_ok() => Some(path),
+            _ => None,
+        })
+    }
+
+    /// The path of this file where the sysroot is `/`, its directory without links.
+    fn below_root(&self, host: &HostView) -> Result<Option<ImagePath>, ReadFailure> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let source = std::path::absolute(&self.source).ok();
+        let parts =
+            source.as_ref().and_then(|source| Some((source.parent()?, source.file_name()?)));
+        let Some((dir, name)) = parts else { return Ok(None) };
+        let dir = host.resolve(dir.as_os_str().as_bytes())?;
+        Ok(dir.ok().and_then(|dir| dir.path.join(name.as_bytes()).ok()))
+    }
+
+    /// The path of this file in a sysroot that is another directory of the host.
+    fn below_sysroot(&self, host: &HostView) -> Option<ImagePath> {
+        use std::os::unix::ffi::OsStrExt as _;
         fs_err::metadata(&self.source).ok()?;
         let dir = fs_err::canonicalize(
             self.source
@@ -98,17 +119,20 @@ impl Request {
         .ok()?;
         let root = fs_err::canonicalize(host.root()).ok()?;
         let path = dir.join(self.source.file_name()?);
-        ImagePath::new(path.strip_prefix(root).ok()?.as_os_str().as_bytes()).ok().filter(is_there)
+        ImagePath::new(path.strip_prefix(root).ok()?.as_os_str().as_bytes()).ok()
     }
 
     /// The file of a sysroot other than `/` that has the same absolute path as this.
-    pub fn absolute_in_sysroot(&self, host: &HostView) -> Option<ImagePath> {
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn absolute_in_sysroot(&self, host: &HostView) -> Result<Option<ImagePath>, ReadFailure> {
         use std::os::unix::ffi::OsStrExt as _;
         if !self.source.is_absolute() || host.root() == Path::new("/") {
-            return None;
+            return Ok(None);
         }
-        let path = ImagePath::new(self.source.as_os_str().as_bytes()).ok()?;
-        host.resolve(path.as_bytes()).is_ok().then_some(path)
+        let Ok(path) = ImagePath::new(self.source.as_os_str().as_bytes()) else { return Ok(None) };
+        Ok(host.resolve(path.as_bytes())?.is_ok().then_some(path))
     }
 
     pub(super) fn gather(
@@ -136,7 +160,7 @@ impl Request {
             let tree = tarball::read(&self.source, &root, options)?;
             return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Tarball });
         }
-        match self.installed(host) {
+        match self.installed(host)? {
             Some(path) => self.in_place(path, options),
             None => self.file(&self.source, &metadata, options),
         }
@@ -144,13 +168,13 @@ impl Request {
 
     /// The path in the sysroot of an installed program that is named by its whole path. Such a
     /// program looks for files of its own around itself and under the path that it was built for.
-    fn installed(&self, host: &HostView) -> Option<ImagePath> {
-        if !self.source.is_absolute() || self.absolute_in_sysroot(host).is_some() {
-            return None;
+    fn installed(&self, host: &HostView) -> Result<Option<ImagePath>, ReadFailure> {
+        if !self.source.is_absolute() || self.absolute_in_sysroot(host)?.is_some() {
+            return Ok(None);
         }
-        let path = self.in_sysroot(host)?;
-        let top = path.relative().split(|&b| b == b'/').next()?;
-        (INSTALLED.contains(&top) && is_program(host, &path)).then_some(path)
+        let Some(path) = self.in_sysroot(host)? else { return Ok(None) };
+        let top = path.relative().split(|&b| b == b'/').next().unwrap_or_default();
+        Ok((INSTALLED.contains(&top) && is_program(host, &path)?).then_some(path))
     }
 
     /// An installed program under its own path, with a link where `cp -a` would place it.
@@ -208,8 +232,8 @@ impl Request {
         use std::os::unix::ffi::OsStrExt as _;
         let name = self.source.as_os_str().as_bytes();
         let bare = !name.contains(&b'/');
-        let found = bare.then(|| command(name, host, options));
-        match found.flatten() {
+        let found = if bare { command(name, host, options)? } else { None };
+        match found {
             Some(path) if self.destination.is_some() => self.elsewhere(&path, host, options),
             Some(path) => Ok(Input {
                 name: self.text.clone(),
@@ -233,11 +257,11 @@ impl Request {
         host: &HostView,
         options: &InputOptions,
     ) -> Result<Input, SourceError> {
-        let gone = |error: FindError| SourceError::Unreadable {
+        let gone = |error: Absence| SourceError::Unreadable {
             path: host.host_path(path),
             source: std::io::Error::other(error.to_string()),
         };
-        let on_host = host.host_path(&host.resolve(path.as_bytes()).map_err(gone)?.path);
+        let on_host = host.host_path(&host.resolve(path.as_bytes())?.map_err(gone)?.path);
         let metadata = fs_err::metadata(&on_host)
             .map_err(|source| SourceError::Unreadable { path: on_host.clone(), source })?;
         self.file(&on_host, &metadata, options)
@@ -246,15 +270,27 @@ impl Request {
 
 /// Where the sysroot has the command `name`: the first of `options.command_dirs` with a program of
 /// this name.
-pub fn command(name: &[u8], host: &HostView, options: &InputOptions) -> Option<ImagePath> {
-    let candidates = options.command_dirs.iter().filter_map(|dir| dir.join(name).ok());
-    candidates.into_iter().find(|path| is_program(host, path))
+///
+/// # Errors
+/// [`ReadFailure`]
+pub fn command(
+    name: &[u8],
+    host: &HostView,
+    options: &InputOptions,
+) -> Result<Option<ImagePath>, ReadFailure> {
+    for path in options.command_dirs.iter().filter_map(|dir| dir.join(name).ok()) {
+        if is_program(host, &path)? {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether `path` leads to a regular file that someone may execute.
-fn is_program(host: &HostView, path: &ImagePath) -> bool {
-    let stat = host.resolve(path.as_bytes()).and_then(|resolved| host.lstat(&resolved.path));
-    stat.is_ok_and(|stat| stat.kind == HostKind::File && stat.mode & 0o111 != 0)
+fn is_program(host: &HostView, path: &ImagePath) -> Result<bool, ReadFailure> {
+    let Ok(resolved) = host.resolve(path.as_bytes())? else { return Ok(false) };
+    let stat = host.lstat(&resolved.path)?;
+    Ok(stat.is_ok_and(|stat| stat.kind == HostKind::File && stat.mode & 0o111 != 0))
 }
 
 #[cfg(test)]

@@ -62,7 +62,8 @@ impl Good {
     }
 
     fn prove(&self, tree: &Tree) -> Report {
-        check::prove(tree, &self.start, check::Options { allow_missing: &[], strict: false })
+        let options = check::Options { allow_missing: &[], strict: false };
+        check::prove(tree, &self.start, options).unwrap()
     }
 
     fn run(&self) -> Run {

@@ -112,7 +112,7 @@ fn is_elf(path: &Path) -> bool {
 fn compare(root: &Path) -> (usize, Vec<String>) {
     let objects = objects(root);
     let roots: Vec<Root> = objects.iter().map(|path| Root { path: path.clone() }).collect();
-    let closure = closure(&roots, &Options::default(), &HostView::new(root).unwrap());
+    let closure = closure(&roots, &Options::default(), &HostView::new(root).unwrap()).unwrap();
     oracle::prepare(root);
     let mut questions = Vec::new();
     for (path, program) in objects.iter().zip(&closure.programs) {

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, io, sync::Arc};
 
 use imgb::{
     elf::{
-        self, Cache, Closure, FileId, FindError, Found, FoundKind, Lookup, Machine, Object,
-        ObjectError, Options, Outcome, Root,
+        self, Absence, Answer, Cache, Closure, FileId, Found, FoundKind, Lookup, Machine, Object,
+        ObjectError, Options, Outcome, ReadFailure, Root,
     },
     path::ImagePath,
 };
@@ -18,7 +18,7 @@ use crate::{
 };
 
 fn read(bytes: &[u8]) -> Result<Object, ObjectError> {
-    Object::read(bytes.len() as u64, &mut reader(bytes))
+    Object::read(bytes.len() as u64, &mut reader(bytes)).unwrap()
 }
 
 fn reader(bytes: &[u8]) -> impl FnMut(u64, &mut [u8]) -> io::Result<usize> {
@@ -34,8 +34,8 @@ fn reader(bytes: &[u8]) -> impl FnMut(u64, &mut [u8]) -> io::Result<usize> {
 struct Memory(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Lookup for Memory {
-    fn find(&self, path: &[u8]) -> Result<Found, FindError> {
-        let real = ImagePath::new(path).map_err(|_| FindError::Missing)?;
+    fn find(&self, path: &[u8]) -> Result<Answer<Found>, ReadFailure> {
+        let Ok(real) = ImagePath::new(path) else { return Ok(Err(Absence::Missing)) };
         let at = self.0.range(real.as_bytes().to_vec()..).position(|_| true);
         let kind = match self.0.get(real.as_bytes()) {
             Some(bytes) => FoundKind::File(bytes.len() as u64),
@@ -47,7 +47,7 @@ impl Lookup for Memory {
                     .next()
                     .is_some_and(|(path, _)| path.starts_with(&prefix));
                 if !below && !real.is_root() {
-                    return Err(FindError::Missing);
+                    return Ok(Err(Absence::Missing));
                 }
                 FoundKind::Directory
             }
@@ -57,28 +57,29 @@ impl Lookup for Memory {
             .0
             .get_key_value(real.as_bytes())
             .map_or(0, |(path, _)| path.as_ptr().addr() as u64);
-        Ok(Found {
+        Ok(Ok(Found {
             path: real,
             id: FileId(u64::from(at.is_some()), id),
             links: Vec::new(),
             dotdot_dirs: Vec::new(),
             kind,
-        })
+        }))
     }
 
-    fn object(&self, found: &Found) -> Result<Arc<Object>, ObjectError> {
-        read(self.0.get(found.path.as_bytes()).map_or(&[], |bytes| bytes)).map(Arc::new)
+    fn object(&self, found: &Found) -> Result<Result<Arc<Object>, ObjectError>, ReadFailure> {
+        Ok(read(self.0.get(found.path.as_bytes()).map_or(&[], |bytes| bytes)).map(Arc::new))
     }
 
-    fn read(&self, found: &Found, limit: usize) -> io::Result<Vec<u8>> {
+    fn read(&self, found: &Found, limit: usize) -> Result<Answer<Vec<u8>>, ReadFailure> {
         let bytes = self.0.get(found.path.as_bytes()).map_or(&[][..], |bytes| bytes);
-        Ok(bytes[..bytes.len().min(limit)].to_vec())
+        Ok(Ok(bytes[..bytes.len().min(limit)].to_vec()))
     }
 
-    fn list(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, FindError> {
+    fn list(&self, dir: &[u8]) -> Result<Answer<Vec<Vec<u8>>>, ReadFailure> {
         let prefix = [dir, b"/"].concat();
         let below = self.0.keys().filter_map(|path| path.strip_prefix(&*prefix));
-        Ok(below.filter_map(|rest| rest.split(|&b| b == b'/').next()).map(<[u8]>::to_vec).collect())
+        let names = below.filter_map(|rest| rest.split(|&b| b == b'/').next());
+        Ok(Ok(names.map(<[u8]>::to_vec).collect()))
     }
 }
 
@@ -88,6 +89,7 @@ fn memory(files: impl IntoIterator<Item = (String, Elf)>) -> Memory {
 
 fn closure(memory: &Memory) -> Closure {
     elf::closure(&[Root { path: ImagePath::new("/app").unwrap() }], &Options::default(), memory)
+        .unwrap()
 }
 
 /// Three small objects: a program of 64-bit little-endian, a library of 64-bit big-endian, one of

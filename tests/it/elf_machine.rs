@@ -45,7 +45,7 @@ fn lists_what_the_loader_lists() {
         .map(|path| Root { path: ImagePath::new(path.as_os_str().as_bytes()).unwrap() })
         .collect();
     let options = Options { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..Options::default() };
-    let closure = closure(&roots, &options, &view);
+    let closure = closure(&roots, &options, &view).unwrap();
     let (mut compared, mut differ) = (0, Vec::new());
     for (root, program) in roots.iter().zip(&closure.programs) {
         let Some(loader) = program.loader else { continue };
@@ -91,7 +91,7 @@ fn all_go_together(objects: &[PathBuf]) {
         let file = fs_err::File::open(path).unwrap();
         let len = file.metadata().unwrap().len();
         let found = layout(len, &mut |offset, buffer| file.file().read_at(buffer, offset));
-        if found != Ok(None) {
+        if !matches!(found, Ok(Ok(None))) {
             wrong.push((path, found));
         }
     }
@@ -135,6 +135,6 @@ fn a_segment_without_bytes_is_nowhere_in_the_file() {
             use std::os::unix::fs::FileExt as _;
             fs_err::File::open(&path)?.file().read_at(buffer, offset)
         });
-        assert_eq!(found, Ok(None), "{offset:#x}");
+        assert!(matches!(found, Ok(Ok(None))), "{offset:#x}: {found:?}");
     }
 }

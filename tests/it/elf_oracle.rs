@@ -287,7 +287,8 @@ impl Rooted {
         environment: &[String],
     ) -> Vec<(Listing, String)> {
         let origin = |program: &&str| {
-            let found = HostView::new(self.dir.path()).unwrap().find(program.as_bytes()).unwrap();
+            let found = HostView::new(self.dir.path()).unwrap().find(program.as_bytes());
+            let found = found.unwrap().unwrap();
             found.path.parent().unwrap().to_string()
         };
         let variable = |program: &&str| {
@@ -330,7 +331,7 @@ impl Rooted {
             .iter()
             .map(|path| imgb::elf::Root { path: ImagePath::new(path).unwrap() })
             .collect();
-        closure(&roots, options, &HostView::new(self.dir.path()).unwrap())
+        closure(&roots, options, &HostView::new(self.dir.path()).unwrap()).unwrap()
     }
 
     /// The root as the host names it.

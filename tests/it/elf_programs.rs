@@ -45,7 +45,7 @@ fn has_loader(path: &Path) -> bool {
         buffer[..count].copy_from_slice(&from[..count]);
         Ok(count)
     });
-    object.is_ok_and(|object| object.interp.is_some())
+    object.unwrap().is_ok_and(|object| object.interp.is_some())
 }
 
 /// `program --version` in `root`: read-only, alone, without a network, for two seconds at most.

@@ -885,13 +885,13 @@ fn symbols_are_read_apart() {
             buffer[..count].copy_from_slice(&from[..count]);
             Ok(count)
         };
-        let symbols = imgb::elf::symbols(bytes.len() as u64, &mut read_at).unwrap();
+        let symbols = imgb::elf::symbols(bytes.len() as u64, &mut read_at).unwrap().unwrap();
         assert!(
             symbols.imported.contains(&b"getaddrinfo"[..])
                 && symbols.exported.contains(&b"mine"[..])
         );
         assert_eq!((symbols.imported.len(), symbols.exported.len()), (1, 1));
-        let object = Object::read(bytes.len() as u64, &mut read_at).unwrap();
+        let object = Object::read(bytes.len() as u64, &mut read_at).unwrap().unwrap();
         assert_eq!(object.needed().count(), 1);
         assert!(bytes.len() > HEADER_LEN);
     }

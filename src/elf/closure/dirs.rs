@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{How, Miss, State, Tried, Warning, files::is_of_process, search::join};
 use crate::{
-    elf::{FindError, Found, FoundKind, tokens::without_slashes},
+    elf::{Absence, Found, FoundKind, ReadFailure, tokens::without_slashes},
     path::ImagePath,
 };
 
@@ -54,6 +54,9 @@ enum Names {
     Unknown,
 }
 
+/// Places on record for one request, and how many more there were.
+pub(super) type Places = (Arc<[Tried]>, usize);
+
 /// Places that were tried for one request, in order, as far as they go on record.
 #[derive(Debug, Default)]
 pub(super) struct Trail {
@@ -79,14 +82,14 @@ impl Trail {
     }
 
     /// Goes on with what another search tried.
-    pub(super) fn extend(&mut self, (tried, unlisted): &(Arc<[Tried]>, usize)) {
+    pub(super) fn extend(&mut self, (tried, unlisted): &Places) {
         let room = MAX_TRIED - self.places.len().min(MAX_TRIED);
         self.places.extend(tried.iter().take(room).cloned());
         self.count += tried.len() + unlisted;
     }
 
     /// What goes on record, and how many places do not.
-    pub(super) fn end(mut self, is_missing: bool) -> (Arc<[Tried]>, usize) {
+    pub(super) fn end(mut self, is_missing: bool) -> Places {
         if !is_missing {
             self.places.truncate(MAX_TRIED_BEFORE);
         }
@@ -107,10 +110,7 @@ impl Default for Room {
 
 impl Room {
     /// As much of a request's places as there is room for.
-    pub(super) fn keep(
-        &mut self,
-        (tried, unlisted): (Arc<[Tried]>, usize),
-    ) -> (Arc<[Tried]>, usize) {
+    pub(super) fn keep(&mut self, (tried, unlisted): Places) -> Places {
         match tried.get(..self.0) {
             Some(front) => {
                 self.0 = 0;
@@ -126,13 +126,13 @@ impl Room {
 
 impl State<'_> {
     /// The directory at `path` as `loader` sees it.
-    pub(super) fn dir(&mut self, loader: usize, path: &Arc<[u8]>) -> DirId {
+    pub(super) fn dir(&mut self, loader: usize, path: &Arc<[u8]>) -> Result<DirId, ReadFailure> {
         let key = (loader, path.clone());
         if let Some(&known) = self.dir_ids.get(&key) {
-            return known;
+            return Ok(known);
         }
         let is_dir = |found: &Found| found.kind == FoundKind::Directory;
-        let found = self.lookup.find(path).ok().filter(is_dir);
+        let found = self.lookup.find(path)?.ok().filter(is_dir);
         let is_there = match &found {
             Some(found) if is_of_process(found) => {
                 self.out.warnings.insert(Warning::ProcessDirectory(path.clone()));
@@ -140,15 +140,19 @@ impl State<'_> {
             }
             found => found.is_some(),
         };
-        let mut subdirs = if is_there { self.subdirs(loader) } else { Vec::new() };
-        subdirs.retain(|sub| self.lookup.find(&join(path, sub)).is_ok_and(|found| is_dir(&found)));
+        let mut subdirs = Vec::new();
+        for sub in if is_there { self.subdirs(loader) } else { Vec::new() } {
+            if self.lookup.find(&join(path, &sub))?.is_ok_and(|found| is_dir(&found)) {
+                subdirs.push(sub);
+            }
+        }
         let id = self.dirs.len();
         let real = found.map_or_else(ImagePath::root, |found| found.path);
         let names =
             self.listings.get(&real).map_or(Names::Missed(0), |names| Names::All(names.clone()));
         self.dirs.push(Dir { path: path.clone(), is_there, subdirs, real, names });
         self.dir_ids.insert(key, id);
-        id
+        Ok(id)
     }
 
     /// The directories of LD_LIBRARY_PATH, of which `program` has these, and those given besides.
@@ -158,7 +162,7 @@ impl State<'_> {
         loader: usize,
         program: &Arc<[u8]>,
         environment: &[Vec<u8>],
-    ) -> Vec<(How, DirList)> {
+    ) -> Result<Vec<(How, DirList)>, ReadFailure> {
         let options = self.options;
         for element in environment.iter().filter(|dir| !dir.starts_with(b"/")) {
             let element = element.as_slice().into();
@@ -167,20 +171,24 @@ impl State<'_> {
         }
         let all = [(How::Environment, environment), (How::LibraryPath, &options.library_path[..])];
         let all = all.into_iter().filter(|(_, path)| !path.is_empty());
-        all.map(|(how, path)| (how, self.dir_list(loader, &absolute(path)))).collect()
+        all.map(|(how, path)| Ok((how, self.dir_list(loader, &absolute(path))?))).collect()
     }
 
-    pub(super) fn dir_list(&mut self, loader: usize, paths: &[Arc<[u8]>]) -> DirList {
+    pub(super) fn dir_list(
+        &mut self,
+        loader: usize,
+        paths: &[Arc<[u8]>],
+    ) -> Result<DirList, ReadFailure> {
         let mut list = DirList::default();
         for (at, path) in paths.iter().enumerate() {
-            let dir = self.dir(loader, path);
+            let dir = self.dir(loader, path)?;
             if at < MAX_TRIED || self.dirs.get(dir).is_some_and(|dir| dir.is_there) {
                 list.dirs.push(dir);
             } else {
                 list.absent += 1;
             }
         }
-        list
+        Ok(list)
     }
 
     /// Whether a directory is known not to have `name`.
@@ -196,26 +204,29 @@ impl State<'_> {
     }
 
     /// Notes that a directory has not what was asked for.
-    pub(super) fn missed(&mut self, dir: DirId) {
-        let Some(Dir { path, names, real, .. }) = self.dirs.get_mut(dir) else { return };
-        let Names::Missed(count) = names else { return };
+    pub(super) fn missed(&mut self, dir: DirId) -> Result<(), ReadFailure> {
+        let Some(Dir { path, names, real, .. }) = self.dirs.get_mut(dir) else { return Ok(()) };
+        let Names::Missed(count) = names else { return Ok(()) };
         *count += 1;
         if *count == MISSES_BEFORE_LIST {
-            *names = match (self.listings.get(real), self.lookup.list(path)) {
-                (Some(known), _) => Names::All(known.clone()),
-                (None, Ok(all)) => {
-                    let all: Arc<BTreeSet<Vec<u8>>> = Arc::new(all.into_iter().collect());
-                    self.listings.insert(real.clone(), all.clone());
-                    Names::All(all)
-                }
-                (None, Err(_)) => Names::Unknown,
+            *names = match self.listings.get(real) {
+                Some(known) => Names::All(known.clone()),
+                None => match self.lookup.list(path)? {
+                    Ok(all) => {
+                        let all: Arc<BTreeSet<Vec<u8>>> = Arc::new(all.into_iter().collect());
+                        self.listings.insert(real.clone(), all.clone());
+                        Names::All(all)
+                    }
+                    Err(_) => Names::Unknown,
+                },
             };
         }
+        Ok(())
     }
 }
 
 /// The miss of a name that is not in its directory.
-pub(super) const NOT_THERE: Miss = Miss::Find(FindError::Missing);
+pub(super) const NOT_THERE: Miss = Miss::Find(Absence::Missing);
 
 /// A place that was tried: `path`, by `how`.
 pub(super) fn tried(path: &[u8], how: &How, miss: Miss) -> Tried {

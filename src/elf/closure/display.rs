@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Edge, Fault, FaultKind, How, Miss, Tag, Tried, Warning};
 use crate::{
-    elf::{FindError, Priority, Request},
+    elf::{Absence, Priority, Request},
     path::escape,
 };
 
@@ -31,7 +31,7 @@ impl Edge {
     /// just "not there".
     pub fn searched(&self) -> Vec<String> {
         let place = |Tried { path, how, miss }: &Tried| match miss {
-            Miss::Find(FindError::Missing) | Miss::NoDirectory => {
+            Miss::Find(Absence::Missing) | Miss::NoDirectory => {
                 format!("{} ({how})", escape(path))
             }
             _ => format!("{} ({how}: {miss})", escape(path)),
@@ -64,6 +64,9 @@ impl fmt::Display for Miss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Find(error) => write!(f, "{error}"),
+            Self::OfProcess => {
+                f.write_str("the way leads through /proc, to another place in each process")
+            }
             Self::NoDirectory => f.write_str("no such directory"),
             Self::Class(machine) | Self::Machine(machine) => write!(f, "made for {machine}"),
             Self::NoClass => f.write_str("invalid ELF class"),

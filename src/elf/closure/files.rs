@@ -6,8 +6,8 @@ use goblin::elf::header as eh;
 
 use super::{Fault, FaultKind, File, Miss, State};
 use crate::elf::{
-    FindError, Float, Found, FoundKind, HEADER_LEN, Header, Kind, Linkage, Loader, Machine, Object,
-    ObjectError, PIE,
+    Absence, Float, Found, FoundKind, HEADER_LEN, Header, Kind, Linkage, Loader, Machine, Object,
+    ObjectError, PIE, ReadFailure,
 };
 
 /// What opening a path gave.
@@ -18,7 +18,9 @@ pub(super) enum Opened {
     /// A file that cannot be read as an object, and its header if that can.
     Broken(Option<Header>, FaultKind),
     /// Nothing that can be opened.
-    Not(FindError),
+    Not(Absence),
+    /// Nothing that every process would open: the way leads through procfs.
+    OfProcess,
 }
 
 /// What a loader does with a file that it opened.
@@ -33,40 +35,40 @@ pub(super) enum Verdict {
 
 impl State<'_> {
     /// Opens `path`, once.
-    pub(super) fn open(&mut self, path: &[u8]) -> Opened {
+    pub(super) fn open(&mut self, path: &[u8]) -> Result<Opened, ReadFailure> {
         if let Some(known) = self.opened.get(path) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let opened = self.open_anew(path);
+        let opened = self.open_anew(path)?;
         // There is no end to what is not there.
-        if !matches!(opened, Opened::Not(_)) {
+        if !matches!(opened, Opened::Not(_) | Opened::OfProcess) {
             self.opened.insert(path.into(), opened.clone());
         }
-        opened
+        Ok(opened)
     }
 
-    fn open_anew(&self, path: &[u8]) -> Opened {
-        let found = match self.lookup.find(path) {
-            Ok(found) if is_of_process(&found) => {
-                let why = "the way leads through /proc, to another place in each process";
-                return Opened::Not(FindError::Other(why.into()));
-            }
+    fn open_anew(&self, path: &[u8]) -> Result<Opened, ReadFailure> {
+        let found = match self.lookup.find(path)? {
+            Ok(found) if is_of_process(&found) => return Ok(Opened::OfProcess),
             Ok(found) => found,
-            Err(error) => return Opened::Not(error),
+            Err(absence) => return Ok(Opened::Not(absence)),
         };
         if !matches!(found.kind, FoundKind::File(_)) {
-            return Opened::Broken(None, FaultKind::NotRegular);
+            return Ok(Opened::Broken(None, FaultKind::NotRegular));
         }
-        match self.lookup.object(&found) {
+        Ok(match self.lookup.object(&found)? {
             Ok(object) => Opened::Object(Arc::new(found), object, None),
-            Err(ObjectError::Denied) => Opened::Not(FindError::Denied),
+            Err(ObjectError::Absent(absence)) => Opened::Not(absence),
             Err(error) => {
-                let head = self.lookup.read(&found, HEADER_LEN).unwrap_or_default();
+                let head = match self.lookup.read(&found, HEADER_LEN)? {
+                    Ok(head) => head,
+                    Err(absence) => return Ok(Opened::Not(absence)),
+                };
                 // Loaders look at nothing in what is shorter than a header.
                 let header = Header::parse(&head).ok().filter(|_| head.len() == HEADER_LEN);
                 Opened::Broken(header, error.into())
             }
-        }
+        })
     }
 
     /// The index of the file at `path`, which was opened and is loaded now.
@@ -107,10 +109,21 @@ impl State<'_> {
 }
 
 impl Opened {
+    /// The object, or why there is none that could be started.
+    pub(super) fn object(self) -> Result<Arc<Object>, FaultKind> {
+        match self {
+            Self::Object(_, object, _) => Ok(object),
+            Self::Broken(_, kind) => Err(kind),
+            Self::Not(absence) => Err(absence.into()),
+            Self::OfProcess => Err(FaultKind::OfProcess),
+        }
+    }
+
     /// What a loader of glibc's does with it: `open_verify` and `_dl_map_object_from_fd`.
     pub(super) fn glibc(&self, loader: &Loader) -> Verdict {
         match self {
-            Self::Not(error) => Verdict::Skip(Miss::Find(error.clone())),
+            Self::Not(absence) => Verdict::Skip(Miss::Find(*absence)),
+            Self::OfProcess => Verdict::Skip(Miss::OfProcess),
             Self::Broken(None, FaultKind::Object(ObjectError::Truncated(_))) => {
                 Verdict::Fatal(FaultKind::TooShort)
             }
@@ -137,7 +150,8 @@ impl Opened {
     /// it would map and jump into; here that is a fault.
     pub(super) fn musl(&self, machine: Machine) -> Verdict {
         match self {
-            Self::Not(error) => Verdict::Skip(Miss::Find(error.clone())),
+            Self::Not(absence) => Verdict::Skip(Miss::Find(*absence)),
+            Self::OfProcess => Verdict::Skip(Miss::OfProcess),
             Self::Broken(_, fault) => Verdict::Fatal(fault.clone()),
             Self::Object(_, object, _) => {
                 let own = object.header.machine;

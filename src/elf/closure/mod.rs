@@ -12,6 +12,8 @@ mod record;
 mod search;
 mod state;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +27,8 @@ pub use glibc::PRELOAD_FILE;
 
 use crate::{
     elf::{
-        Dlopen, FileId, FindError, Loader, Lookup, Machine, Object, ObjectError, Priority, Request,
+        Absence, Dlopen, FileId, Loader, Lookup, Machine, Object, ObjectError, Priority,
+        ReadFailure, Request,
     },
     path::{ImagePath, escape},
 };
@@ -252,7 +255,9 @@ pub struct Tried {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Miss {
     /// No such file, or none that could be opened.
-    Find(FindError),
+    Find(Absence),
+    /// The way there leads through procfs, to another file in each process.
+    OfProcess,
     /// The directory itself is not there.
     NoDirectory,
     /// An object of the other ELF class.
@@ -287,7 +292,10 @@ pub struct Fault {
 pub enum FaultKind {
     /// It cannot be opened.
     #[error("{0}")]
-    Find(#[from] FindError),
+    Find(#[from] Absence),
+    /// The way there leads through procfs, to another file in each process.
+    #[error("the way leads through /proc, to another place in each process")]
+    OfProcess,
     /// It cannot be read as an ELF object.
     #[error("{0}")]
     Object(#[from] ObjectError),
@@ -419,12 +427,20 @@ impl Tag {
 ///
 /// Faults and missing libraries are data in the result. Programs do not influence each other: the
 /// result of one is the same alone and among thousands, which only share what was read.
-pub fn closure(roots: &[Root], options: &Options, lookup: &dyn Lookup) -> Closure {
+///
+/// # Errors
+/// [`ReadFailure`]: a file that could not be read is neither missing nor at fault, and without it
+/// no closure is right.
+pub fn closure(
+    roots: &[Root],
+    options: &Options,
+    lookup: &dyn Lookup,
+) -> Result<Closure, ReadFailure> {
     let mut state = State::new(options, lookup);
     for root in roots {
-        let program = program::resolve(&mut state, root);
+        let program = program::resolve(&mut state, root)?;
         state.out.programs.push(program);
     }
-    state.note_libraries();
-    state.out
+    state.note_libraries()?;
+    Ok(state.out)
 }

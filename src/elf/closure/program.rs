@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Fault, FaultKind, Program, Root, State, Warning, files::Opened, glibc, musl};
 use crate::elf::{
-    Dialect, Kind, Linkage, Loader, Machine, Object,
+    Dialect, Kind, Linkage, Loader, Machine, Object, ReadFailure,
     loader::{has_known_name, usual_paths},
 };
 
@@ -14,44 +14,47 @@ use crate::elf::{
 const MAX_LOADER: usize = 16 << 20;
 
 /// What `root` loads.
-pub(super) fn resolve(state: &mut State<'_>, root: &Root) -> Program {
+pub(super) fn resolve(state: &mut State<'_>, root: &Root) -> Result<Program, ReadFailure> {
     let mut program = Program::default();
     let path: Arc<[u8]> = root.path.as_bytes().into();
-    let object = match state.open(&path) {
-        Opened::Object(_, object, _) => object,
-        Opened::Broken(_, kind) => {
+    let object = match state.open(&path)?.object() {
+        Ok(object) => object,
+        Err(kind) => {
             program.faults.push(Fault { path, kind });
-            return program;
-        }
-        Opened::Not(error) => {
-            program.faults.push(Fault { path, kind: error.into() });
-            return program;
+            return Ok(program);
         }
     };
     program.file = state.take(&path);
     if object.linkage == Linkage::DebugOnly || matches!(object.header.kind, Kind::Other(_)) {
-        return program;
+        return Ok(program);
     }
     match &object.interp {
-        Some(interp) => state.interpreter(&mut program, &object, interp),
-        None if object.linkage == Linkage::Dynamic => state.library(&mut program, &path, &object),
+        Some(interp) => state.interpreter(&mut program, &object, interp)?,
+        None if object.linkage == Linkage::Dynamic => {
+            state.library(&mut program, &path, &object)?;
+        }
         None => {}
     }
     program.faults.extend(program.file.and_then(|file| state.cut_off(file)));
     match program.loader {
-        Some(loader) if state.is_musl(loader) => musl::load(state, &mut program),
-        Some(_) => glibc::load(state, &mut program),
+        Some(loader) if state.is_musl(loader) => musl::load(state, &mut program)?,
+        Some(_) => glibc::load(state, &mut program)?,
         None => {}
     }
-    program
+    Ok(program)
 }
 
 impl State<'_> {
     /// The loader that the kernel starts for a program, and its faults.
-    fn interpreter(&mut self, program: &mut Program, object: &Object, interp: &Arc<[u8]>) {
+    fn interpreter(
+        &mut self,
+        program: &mut Program,
+        object: &Object,
+        interp: &Arc<[u8]>,
+    ) -> Result<(), ReadFailure> {
         let machine = object.header.machine;
         let fault = if interp.starts_with(b"/") {
-            self.interpreter_fault(interp, machine)
+            self.interpreter_fault(interp, machine)?
         } else {
             Some(FaultKind::RelativeInterpreter)
         };
@@ -59,14 +62,18 @@ impl State<'_> {
             Some(kind) => program.faults.push(Fault { path: interp.clone(), kind }),
             None => program.interpreter = self.take(interp),
         }
-        program.loader = Some(self.loader_at(interp, machine));
+        program.loader = Some(self.loader_at(interp, machine)?);
+        Ok(())
     }
 
-    fn interpreter_fault(&mut self, interp: &[u8], machine: Machine) -> Option<FaultKind> {
-        match self.open(interp) {
-            Opened::Not(error) => Some(error.into()),
-            Opened::Broken(_, kind) => Some(kind),
-            Opened::Object(_, object, _) => {
+    fn interpreter_fault(
+        &mut self,
+        interp: &[u8],
+        machine: Machine,
+    ) -> Result<Option<FaultKind>, ReadFailure> {
+        Ok(match self.open(interp)?.object() {
+            Err(kind) => Some(kind),
+            Ok(object) => {
                 let own = object.header.machine;
                 if (own.arch, own.is_64, own.big_endian)
                     != (machine.arch, machine.is_64, machine.big_endian)
@@ -78,14 +85,19 @@ impl State<'_> {
                     None
                 }
             }
-        }
+        })
     }
 
     /// The loader that a library would be loaded by: nothing in it says so, but the C library that
     /// it needs.
-    fn library(&mut self, program: &mut Program, path: &Arc<[u8]>, object: &Object) {
+    fn library(
+        &mut self,
+        program: &mut Program,
+        path: &Arc<[u8]>,
+        object: &Object,
+    ) -> Result<(), ReadFailure> {
         if object.requests.is_empty() {
-            return;
+            return Ok(());
         }
         let machine = object.header.machine;
         let wants_musl =
@@ -100,25 +112,26 @@ impl State<'_> {
         let usual = dialects.iter().flat_map(|&dialect| usual_paths(machine, dialect));
         for usual in usual {
             let usual: Arc<[u8]> = usual.into();
-            if self.interpreter_fault(&usual, machine).is_none() {
+            if self.interpreter_fault(&usual, machine)?.is_none() {
                 program.interpreter = self.take(&usual);
-                program.loader = Some(self.loader_at(&usual, machine));
-                return;
+                program.loader = Some(self.loader_at(&usual, machine)?);
+                return Ok(());
             }
         }
         self.out.warnings.insert(Warning::NoLoader(path.clone(), machine));
         let usual = usual_paths(machine, dialects[0]).into_iter().next().unwrap_or_default();
-        program.loader = Some(self.loader_at(&usual.into(), machine));
+        program.loader = Some(self.loader_at(&usual.into(), machine)?);
+        Ok(())
     }
 
     /// The facts about the loader at `path`.
-    fn loader_at(&mut self, path: &Arc<[u8]>, machine: Machine) -> usize {
+    fn loader_at(&mut self, path: &Arc<[u8]>, machine: Machine) -> Result<usize, ReadFailure> {
         let key = (path.clone(), machine);
         if let Some(known) = self.loaders.get(&key) {
-            return *known;
+            return Ok(*known);
         }
-        let bytes = match self.open(path) {
-            Opened::Object(found, ..) => self.lookup.read(&found, MAX_LOADER).ok(),
+        let bytes = match self.open(path)? {
+            Opened::Object(found, ..) => self.lookup.read(&found, MAX_LOADER)?.ok(),
             _ => None,
         };
         let loader = Loader::new(path, machine, bytes.as_deref());
@@ -129,6 +142,6 @@ impl State<'_> {
         self.out.loaders.push(loader);
         let index = self.out.loaders.len() - 1;
         self.loaders.insert(key, index);
-        index
+        Ok(index)
     }
 }

@@ -9,7 +9,7 @@ use super::{
     files::Verdict,
 };
 use crate::elf::{
-    Dialect, FindError, FoundKind, Loader,
+    Absence, Dialect, FoundKind, Loader, ReadFailure,
     cache::{Cache, MAX_CACHE},
     conf::{self, ConfDir},
     tokens::{SearchPath, Tokens, directory, mentions_platform, musl_list},
@@ -63,19 +63,27 @@ impl State<'_> {
     /// The search paths of the file at index `file` for `loader`; `main` if it is the program
     /// itself, whose origin is its real place. Elements that depend on the working directory become
     /// warnings.
-    pub(super) fn paths(&mut self, file: usize, loader: usize, main: bool) -> Arc<Paths> {
+    pub(super) fn paths(
+        &mut self,
+        file: usize,
+        loader: usize,
+        main: bool,
+    ) -> Result<Arc<Paths>, ReadFailure> {
         if let Some(known) = self.paths.get(&(file, loader, main)) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let paths = Arc::new(self.paths_anew(file, loader, main).unwrap_or_default());
+        let paths = Arc::new(self.paths_anew(file, loader, main)?);
         self.paths.insert((file, loader, main), paths.clone());
-        paths
+        Ok(paths)
     }
 
-    fn paths_anew(&mut self, file: usize, loader: usize, main: bool) -> Option<Paths> {
-        let (file, facts) = (self.out.files.get(file)?, self.out.loaders.get(loader)?);
+    fn paths_anew(&mut self, file: usize, loader: usize, main: bool) -> Result<Paths, ReadFailure> {
+        let (Some(file), Some(facts)) = (self.out.files.get(file), self.out.loaders.get(loader))
+        else {
+            return Ok(Paths::default());
+        };
         let at = if main { file.path.as_bytes() } else { &file.opened };
-        let tokens = self.tokens(loader, at)?;
+        let Some(tokens) = self.tokens(loader, at) else { return Ok(Paths::default()) };
         let mut relative = Vec::new();
         let mut split = |list: Option<&Arc<[u8]>>, tag| {
             let path = list.map(|list| match facts.dialect {
@@ -102,7 +110,10 @@ impl State<'_> {
             relative.into_iter().map(|(tag, e)| Warning::RelativeElement(opened.clone(), tag, e));
         self.out.warnings.extend(warnings);
         let mut list = |dirs: Vec<Arc<[u8]>>| self.dir_list(loader, &dirs);
-        Some(Paths { rpath: rpath.map(&mut list), runpath: runpath.map(list) })
+        Ok(Paths {
+            rpath: rpath.map(&mut list).transpose()?,
+            runpath: runpath.map(list).transpose()?,
+        })
     }
 
     /// What the tokens of the object at `path` stand for.
@@ -125,46 +136,47 @@ impl State<'_> {
     }
 
     /// What a loader's cache or path file says.
-    pub(super) fn config(&mut self, loader: usize) -> Arc<Config> {
+    pub(super) fn config(&mut self, loader: usize) -> Result<Arc<Config>, ReadFailure> {
         if let Some(known) = self.configs.get(&loader) {
-            return known.clone();
+            return Ok(known.clone());
         }
         let config = match self.loader(loader) {
-            Some(facts) if facts.dialect == Dialect::Musl => self.musl_config(facts),
-            Some(facts) => self.glibc_config(facts),
+            Some(facts) if facts.dialect == Dialect::Musl => self.musl_config(facts)?,
+            Some(facts) => self.glibc_config(facts)?,
             None => Config::Conf(Vec::new()),
         };
         let config = Arc::new(config);
         self.configs.insert(loader, config.clone());
-        config
+        Ok(config)
     }
 
-    fn musl_config(&self, facts: &Loader) -> Config {
-        let text = match self.lookup.find(&facts.config) {
-            Ok(found) => self.lookup.read(&found, 1 << 20).ok(),
-            Err(FindError::Missing) => {
+    fn musl_config(&self, facts: &Loader) -> Result<Config, ReadFailure> {
+        let text = match self.lookup.find(&facts.config)? {
+            Ok(found) => self.lookup.read(&found, 1 << 20)?.ok(),
+            Err(Absence::Missing) => {
                 let dirs = facts.system_dirs.clone();
-                return Config::Path(SearchPath { dirs, ..SearchPath::default() }, false);
+                return Ok(Config::Path(SearchPath { dirs, ..SearchPath::default() }, false));
             }
             Err(_) => None,
         };
-        // A file that cannot be read stands for an empty path.
-        Config::Path(musl_list(&text.unwrap_or_default()), true)
+        // A file that this user may not read stands for an empty path.
+        Ok(Config::Path(musl_list(&text.unwrap_or_default()), true))
     }
 
-    fn glibc_config(&self, facts: &Loader) -> Config {
-        let bytes = self.lookup.find(&facts.config).ok().and_then(|found| match found.kind {
-            FoundKind::File(_) => self.lookup.read(&found, MAX_CACHE).ok(),
-            _ => None,
-        });
+    fn glibc_config(&self, facts: &Loader) -> Result<Config, ReadFailure> {
+        let found = self.lookup.find(&facts.config)?.ok();
+        let bytes = match found.filter(|found| matches!(found.kind, FoundKind::File(_))) {
+            Some(found) => self.lookup.read(&found, MAX_CACHE)?.ok(),
+            None => None,
+        };
         if let Some(cache) =
             bytes.and_then(|bytes| Cache::parse(&bytes, facts.machine.big_endian).ok())
         {
-            return Config::Cache(cache);
+            return Ok(Config::Cache(cache));
         }
         let conf =
             [facts.config.strip_suffix(b"cache").unwrap_or(b"/etc/ld.so."), b"conf"].concat();
-        Config::Conf(conf::directories(&conf, self.lookup))
+        Ok(Config::Conf(conf::directories(&conf, self.lookup)?))
     }
 
     /// The subdirectories for processors that the imagined one looks into.
@@ -203,7 +215,7 @@ impl State<'_> {
         name: &[u8],
         how: &How,
         trail: &mut Trail,
-    ) -> Option<Hit> {
+    ) -> Result<Option<Hit>, ReadFailure> {
         for &id in &list.dirs {
             let Some(dir) = self.dirs.get(id) else { continue };
             if !dir.is_there {
@@ -212,56 +224,56 @@ impl State<'_> {
             }
             let (path, subdirs) = (dir.path.clone(), dir.subdirs.clone());
             for sub in &subdirs {
-                if let Some(hit) =
-                    self.try_place(loader, &join(&join(&path, sub), name), how, trail).0
-                {
-                    return Some(hit);
+                let place = join(&join(&path, sub), name);
+                if let Some(hit) = self.try_place(loader, &place, how, trail)?.0 {
+                    return Ok(Some(hit));
                 }
             }
             if self.lacks(id, name) {
                 trail.push(|| tried(&join(&path, name), how, NOT_THERE));
                 continue;
             }
-            match self.try_place(loader, &join(&path, name), how, trail) {
-                (Some(hit), _) => return Some(hit),
-                (None, Some(FindError::Missing)) => self.missed(id),
+            match self.try_place(loader, &join(&path, name), how, trail)? {
+                (Some(hit), _) => return Ok(Some(hit)),
+                (None, Some(NOT_THERE)) => self.missed(id)?,
                 // ENOENT and EACCES let the next directory have a try; ELOOP and its like end this
                 // list.
-                (None, Some(FindError::Loop | FindError::Other(_))) => break,
+                (None, Some(Miss::Find(Absence::Loop) | Miss::OfProcess)) => break,
                 (None, _) => {}
             }
         }
         trail.pass(list);
-        None
+        Ok(None)
     }
 
-    /// One path: where the search ends there, else why it cannot be opened, if that is it.
+    /// One path: the end of the search, or why it goes on.
     fn try_place(
         &mut self,
         loader: usize,
         path: &[u8],
         how: &How,
         trail: &mut Trail,
-    ) -> (Option<Hit>, Option<FindError>) {
-        match self.glibc_verdict(loader, path) {
+    ) -> Result<(Option<Hit>, Option<Miss>), ReadFailure> {
+        Ok(match self.glibc_verdict(loader, path)? {
             Verdict::Take => (Some(Hit::Found(path.into(), how.clone())), None),
             Verdict::Fatal(fault) => (Some(Hit::Fatal(path.into(), fault)), None),
             Verdict::Skip(miss) => {
                 trail.push(|| tried(path, how, miss.clone()));
-                match miss {
-                    Miss::Find(error) => (None, Some(error)),
-                    _ => (None, None),
-                }
+                (None, Some(miss))
             }
-        }
+        })
     }
 
-    pub(super) fn glibc_verdict(&mut self, loader: usize, path: &[u8]) -> Verdict {
-        let opened = self.open(path);
-        match self.loader(loader) {
+    pub(super) fn glibc_verdict(
+        &mut self,
+        loader: usize,
+        path: &[u8],
+    ) -> Result<Verdict, ReadFailure> {
+        let opened = self.open(path)?;
+        Ok(match self.loader(loader) {
             Some(facts) => opened.glibc(facts),
-            None => Verdict::Skip(Miss::Find(FindError::Missing)),
-        }
+            None => Verdict::Skip(NOT_THERE),
+        })
     }
 }
 

@@ -78,6 +78,11 @@ impl<'a> State<'a> {
         self.out.loaders.get(loader)
     }
 
+    /// The path by which a file was opened.
+    pub(super) fn opened_path(&self, file: usize) -> Arc<[u8]> {
+        self.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default()
+    }
+
     pub(super) fn is_musl(&self, loader: usize) -> bool {
         self.loader(loader).is_some_and(|loader| loader.dialect == Dialect::Musl)
     }

@@ -9,7 +9,7 @@ use super::{
     search::{Answer, Config, Hit, join},
 };
 use crate::elf::{
-    Loader,
+    Loader, ReadFailure,
     cache::{Asking, Cache},
     conf::{self, ConfDir},
     tokens::directory,
@@ -18,23 +18,28 @@ use crate::elf::{
 impl State<'_> {
     /// The last part of glibc's search, which depends on little and is therefore remembered: the
     /// cache and the loader's own directories.
-    pub(super) fn tail(&mut self, loader: usize, nodeflib: bool, name: &Arc<[u8]>) -> Answer {
+    pub(super) fn tail(
+        &mut self,
+        loader: usize,
+        nodeflib: bool,
+        name: &Arc<[u8]>,
+    ) -> Result<Answer, ReadFailure> {
         let key = (loader, nodeflib, name.clone());
         if let Some(known) = self.tails.get(&key) {
-            return known.clone();
+            return Ok(known.clone());
         }
         let mut trail = Trail::default();
-        let mut result = match &*self.config(loader) {
-            Config::Cache(cache) => self.in_cache(loader, cache, nodeflib, name, &mut trail),
-            Config::Conf(dirs) => self.in_conf(loader, dirs, nodeflib, name, &mut trail),
+        let mut result = match &*self.config(loader)? {
+            Config::Cache(cache) => self.in_cache(loader, cache, nodeflib, name, &mut trail)?,
+            Config::Conf(dirs) => self.in_conf(loader, dirs, nodeflib, name, &mut trail)?,
             Config::Path(..) => None,
         };
         if result.is_none() && !nodeflib {
-            result = self.in_system_dirs(loader, name, &mut trail);
+            result = self.in_system_dirs(loader, name, &mut trail)?;
         }
         let answer = Answer::new(result.unwrap_or(Hit::Missing), trail);
         self.tails.insert(key, answer.clone());
-        answer
+        Ok(answer)
     }
 
     /// The loader's own directories.
@@ -43,9 +48,9 @@ impl State<'_> {
         loader: usize,
         name: &[u8],
         trail: &mut Trail,
-    ) -> Option<Hit> {
+    ) -> Result<Option<Hit>, ReadFailure> {
         let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
-        let system = self.dir_list(loader, &system);
+        let system = self.dir_list(loader, &system)?;
         self.try_dirs(loader, &system, name, &How::Default, trail)
     }
 
@@ -56,34 +61,34 @@ impl State<'_> {
         nodeflib: bool,
         name: &[u8],
         trail: &mut Trail,
-    ) -> Option<Hit> {
-        let facts = self.loader(loader)?;
+    ) -> Result<Option<Hit>, ReadFailure> {
+        let Some(facts) = self.loader(loader) else { return Ok(None) };
         let how = How::Cache(facts.config.clone());
         let (levels, legacy) = (self.levels(loader), self.subdirs(loader));
         let asking =
             Asking { levels: &levels, legacy: if facts.legacy_hwcaps { &legacy } else { &[] } };
         let Some(entry) = cache.lookup(name, facts.machine, asking) else {
             trail.push(|| tried(&facts.config, &how, Miss::NotInCache));
-            return None;
+            return Ok(None);
         };
         let path = entry.path.clone();
         if nodeflib && is_system(facts, &path) {
             trail.push(|| tried(&path, &how, Miss::NoDefaultLib));
-            return None;
+            return Ok(None);
         }
         let verdict = match path.first() {
-            Some(b'/') => self.glibc_verdict(loader, &path),
+            Some(b'/') => self.glibc_verdict(loader, &path)?,
             // ldconfig takes relative directories, too.
             _ => Verdict::Skip(Miss::Relative),
         };
-        match verdict {
+        Ok(match verdict {
             Verdict::Take => Some(Hit::Found(path, how)),
             Verdict::Fatal(fault) => Some(Hit::Fatal(path, fault)),
             Verdict::Skip(miss) => {
                 trail.push(|| tried(&path, &how, miss));
                 None
             }
-        }
+        })
     }
 
     /// What a cache would say that ldconfig had made of these directories: the first of them that
@@ -95,27 +100,27 @@ impl State<'_> {
         nodeflib: bool,
         name: &[u8],
         trail: &mut Trail,
-    ) -> Option<Hit> {
+    ) -> Result<Option<Hit>, ReadFailure> {
         if !conf::is_library_name(name) {
-            return None;
+            return Ok(None);
         }
         for conf in dirs {
             let how = How::Conf(conf.file.clone(), conf.line);
-            let id = self.dir(loader, &conf.dir);
+            let id = self.dir(loader, &conf.dir)?;
             let levels = self.dirs.get(id).map(|dir| dir.subdirs.clone()).unwrap_or_default();
             let levels = levels.iter().filter(|sub| sub.starts_with(b"glibc-hwcaps/"));
             let places = levels.map(|sub| join(&conf.dir, sub)).chain([conf.dir.to_vec()]);
             for path in places.map(|place| join(&place, name)) {
                 let path: Arc<[u8]> = path.into();
-                let miss = match self.glibc_verdict(loader, &path) {
-                    Verdict::Take if !self.is_entered(&path, name) => Miss::NotInCache,
+                let miss = match self.glibc_verdict(loader, &path)? {
+                    Verdict::Take if !self.is_entered(&path, name)? => Miss::NotInCache,
                     Verdict::Take
                         if nodeflib && self.loader(loader).is_some_and(|f| is_system(f, &path)) =>
                     {
                         trail.push(|| tried(&path, &how, Miss::NoDefaultLib));
-                        return None;
+                        return Ok(None);
                     }
-                    Verdict::Take => return Some(Hit::Found(path, how)),
+                    Verdict::Take => return Ok(Some(Hit::Found(path, how))),
                     // ldconfig leaves out what it cannot read.
                     Verdict::Fatal(_) => Miss::NotInCache,
                     Verdict::Skip(miss) => miss,
@@ -123,22 +128,22 @@ impl State<'_> {
                 trail.push(|| tried(&path, &how, miss));
             }
         }
-        None
+        Ok(None)
     }
 
     /// Whether ldconfig (`search_dir` in `elf/ldconfig.c`) enters the file at `path` under its own
     /// `name`: its SONAME is that, or it is a link for the linker, `libx.so` for the SONAME
     /// `libx.so.1`.
-    fn is_entered(&mut self, path: &[u8], name: &[u8]) -> bool {
-        let Opened::Object(found, object, _) = self.open(path) else { return false };
-        let Some(soname) = &object.soname else { return true };
+    fn is_entered(&mut self, path: &[u8], name: &[u8]) -> Result<bool, ReadFailure> {
+        let Opened::Object(found, object, _) = self.open(path)? else { return Ok(false) };
+        let Some(soname) = &object.soname else { return Ok(true) };
         if **soname == *name {
-            return true;
+            return Ok(true);
         }
         let real_dir =
-            self.lookup.find(directory(path)).ok().and_then(|dir| dir.path.join(name).ok());
+            self.lookup.find(directory(path))?.ok().and_then(|dir| dir.path.join(name).ok());
         let is_link = real_dir.is_none_or(|own| own != found.path);
-        is_link && name.ends_with(b".so") && soname.starts_with(name)
+        Ok(is_link && name.ends_with(b".so") && soname.starts_with(name))
     }
 }
 

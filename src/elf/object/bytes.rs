@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::ObjectError;
+use super::{ObjectError, Stop};
 
 /// What is read where nothing longer is asked for: headers, notes and small string tables fit in
 /// one.
@@ -26,14 +26,9 @@ impl<'a> Bytes<'a> {
     }
 
     /// Exactly `len` bytes at `offset`; `what` names them in the error. The caller caps `len`.
-    pub(super) fn get(
-        &mut self,
-        offset: u64,
-        len: u64,
-        what: &'static str,
-    ) -> Result<&[u8], ObjectError> {
+    pub(super) fn get(&mut self, offset: u64, len: u64, what: &'static str) -> Result<&[u8], Stop> {
         let end = offset.checked_add(len).filter(|&end| end <= self.len);
-        let Some(end) = end else { return Err(ObjectError::Truncated(what)) };
+        let Some(end) = end else { return Err(ObjectError::Truncated(what).into()) };
         let at = match self
             .windows
             .iter()
@@ -46,7 +41,7 @@ impl<'a> Bytes<'a> {
             let from = usize::try_from(offset - start).ok()?;
             bytes.get(from..from.checked_add(usize::try_from(len).ok()?)?)
         });
-        window.ok_or(ObjectError::Truncated(what))
+        Ok(window.ok_or(ObjectError::Truncated(what))?)
     }
 
     /// The bytes at `offset` up to the next NUL, which must come before `end`.
@@ -56,7 +51,7 @@ impl<'a> Bytes<'a> {
         end: u64,
         limit: usize,
         what: &'static str,
-    ) -> Result<&[u8], ObjectError> {
+    ) -> Result<&[u8], Stop> {
         let end = end.min(self.len);
         let mut len = 128;
         loop {
@@ -65,32 +60,33 @@ impl<'a> Bytes<'a> {
                 return self.get(offset, nul as u64, what);
             }
             if there < len {
-                return Err(ObjectError::Unterminated(what));
+                return Err(ObjectError::Unterminated(what).into());
             }
             if len > limit as u64 {
-                return Err(ObjectError::TooMany { what, limit });
+                return Err(ObjectError::TooMany { what, limit }.into());
             }
             len *= 8;
         }
     }
 
     /// Reads a window that starts at `offset` and holds at least `len` bytes, if the file does.
-    fn fill(&mut self, offset: u64, len: u64) -> Result<usize, ObjectError> {
+    fn fill(&mut self, offset: u64, len: u64) -> Result<usize, Stop> {
         let size = len.max(WINDOW).min(self.len - offset);
         let mut bytes = vec![0; usize::try_from(size).map_err(|_| ObjectError::Truncated("file"))?];
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match (self.read_at)(offset + filled as u64, rest) {
-                Ok(0) => break,
+                Ok(0) => return Err(shrunk().into()),
                 Ok(count) => filled += count.min(rest.len()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        // A file that shrank since its size was asked reads short: what follows sees it as
-        // truncated.
-        bytes.truncate(filled);
         self.windows.push((offset, bytes));
         Ok(self.windows.len() - 1)
     }
+}
+
+fn shrunk() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "it became shorter while it was read")
 }

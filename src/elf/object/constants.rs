@@ -1,10 +1,10 @@
 //! Where an object keeps its constants, for those who look for strings in them.
 
-use std::ops::Range;
+use std::{io, ops::Range};
 
 use goblin::elf::program_header as ph;
 
-use super::{Bytes, HEADER_LEN, Header, Kind, ObjectError, ReadAt, segments};
+use super::{Bytes, HEADER_LEN, Header, Kind, ObjectError, ReadAt, Stop, segments};
 
 /// Ranges of the file, in the order of its program headers, that are mapped and are no code.
 /// Linkers before `-z separate-code` put constants into the segment of the code: that is then among
@@ -12,7 +12,14 @@ use super::{Bytes, HEADER_LEN, Header, Kind, ObjectError, ReadAt, segments};
 ///
 /// # Errors
 /// As [`super::Object::read`].
-pub fn constants(len: u64, read_at: ReadAt<'_>) -> Result<Vec<Range<u64>>, ObjectError> {
+pub fn constants(
+    len: u64,
+    read_at: ReadAt<'_>,
+) -> Result<Result<Vec<Range<u64>>, ObjectError>, io::Error> {
+    Stop::split(read(len, read_at))
+}
+
+fn read(len: u64, read_at: ReadAt<'_>) -> Result<Vec<Range<u64>>, Stop> {
     let mut bytes = Bytes::new(len, read_at);
     let header = Header::parse(bytes.get(0, len.min(HEADER_LEN as u64), "ELF header")?)?;
     if matches!(header.kind, Kind::Other(_)) {

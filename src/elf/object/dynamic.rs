@@ -3,7 +3,7 @@
 use goblin::elf::{Dynamic, ProgramHeader, dynamic as dy, program_header as ph};
 
 use super::{
-    Bytes, Header, Linkage, Object, ObjectError, Request, strings::Strings, versions::Chain,
+    Bytes, Header, Linkage, Object, ObjectError, Request, Stop, strings::Strings, versions::Chain,
 };
 
 /// Bytes of the section: 65,536 entries of the longer class.
@@ -23,7 +23,7 @@ pub(super) fn find<'a>(
     bytes: &mut Bytes<'_>,
     header: &'a Header,
     segments: &'a [ProgramHeader],
-) -> Result<Option<Section<'a>>, ObjectError> {
+) -> Result<Option<Section<'a>>, Stop> {
     // Loaders keep the last PT_DYNAMIC that they see.
     let Some(segment) = segments.iter().rev().find(|s| s.p_type == ph::PT_DYNAMIC) else {
         return Ok(None);
@@ -32,7 +32,7 @@ pub(super) fn find<'a>(
         return Ok(Some(Section { entries: None, header, segments }));
     }
     if segment.p_filesz > MAX_SIZE {
-        return Err(ObjectError::TooMany { what: "bytes of PT_DYNAMIC", limit: 1 << 20 });
+        return Err(ObjectError::TooMany { what: "bytes of PT_DYNAMIC", limit: 1 << 20 }.into());
     }
     // Loaders find it by address, in what was mapped; p_offset only serves files without PT_LOAD.
     let offset =
@@ -74,12 +74,14 @@ impl Section<'_> {
     }
 
     /// The file range of the string table.
-    fn strings(&self) -> Result<Option<Strings>, ObjectError> {
+    fn strings(&self) -> Result<Option<Strings>, Stop> {
         let Some(address) = self.value(dy::DT_STRTAB) else { return Ok(None) };
         let (start, end) =
             file_offset(self.segments, address).ok_or(ObjectError::Unmapped("DT_STRTAB"))?;
         let size = match self.value(dy::DT_STRSZ) {
-            Some(size) if size > end - start => return Err(ObjectError::Unmapped("DT_STRSZ")),
+            Some(size) if size > end - start => {
+                return Err(ObjectError::Unmapped("DT_STRSZ").into());
+            }
             Some(size) => size,
             None => end - start,
         };
@@ -87,11 +89,7 @@ impl Section<'_> {
     }
 
     /// Fills in what the section says.
-    pub(super) fn read_into(
-        &self,
-        object: &mut Object,
-        bytes: &mut Bytes<'_>,
-    ) -> Result<(), ObjectError> {
+    pub(super) fn read_into(&self, object: &mut Object, bytes: &mut Bytes<'_>) -> Result<(), Stop> {
         let Some(entries) = &self.entries else { return Ok(()) };
         object.flags_1 = self.value(dy::DT_FLAGS_1).unwrap_or(0);
         let mut strings = self.strings()?;
@@ -116,7 +114,9 @@ impl Section<'_> {
                 _ => object.runpath = Some(string),
             }
             if object.requests.len() > MAX_REQUESTS {
-                return Err(ObjectError::TooMany { what: "needed libraries", limit: MAX_REQUESTS });
+                return Err(
+                    ObjectError::TooMany { what: "needed libraries", limit: MAX_REQUESTS }.into()
+                );
             }
         }
         if let Some(strings) = &mut strings {
@@ -130,8 +130,8 @@ impl Section<'_> {
         object: &mut Object,
         bytes: &mut Bytes<'_>,
         strings: &mut Strings,
-    ) -> Result<(), ObjectError> {
-        let chain = |what, address, count| -> Result<Option<Chain>, ObjectError> {
+    ) -> Result<(), Stop> {
+        let chain = |what, address, count| -> Result<Option<Chain>, Stop> {
             let Some(address) = self.value(address) else { return Ok(None) };
             let (offset, _) =
                 file_offset(self.segments, address).ok_or(ObjectError::Unmapped(what))?;
@@ -148,10 +148,7 @@ impl Section<'_> {
     }
 
     /// Where the symbol table and the string table are, and how many symbols the hash tables count.
-    pub(super) fn symbol_tables(
-        &self,
-        bytes: &mut Bytes<'_>,
-    ) -> Result<Option<Tables>, ObjectError> {
+    pub(super) fn symbol_tables(&self, bytes: &mut Bytes<'_>) -> Result<Option<Tables>, Stop> {
         let (Some(symtab), Some(strings)) = (self.value(dy::DT_SYMTAB), self.strings()?) else {
             return Ok(None);
         };

@@ -4,9 +4,11 @@
 //! Only what every linker's output has is asked for; section headers are not looked at, since
 //! stripped programs have none.
 
+use std::io;
+
 use goblin::elf::{ProgramHeader, dynamic as dy, header as eh, program_header as ph};
 
-use super::{Bytes, HEADER_LEN, Header, Kind, ObjectError, ReadAt, dynamic, segments};
+use super::{Bytes, HEADER_LEN, Header, Kind, ObjectError, ReadAt, Stop, dynamic, segments};
 
 /// Entries that are addresses, each with the entry that has its table's length, or 0.
 const TABLES: [(u64, u64, &str); 17] = [
@@ -55,7 +57,14 @@ const DT_RELR: u64 = 36;
 ///
 /// # Errors
 /// As [`super::Object::read`].
-pub fn layout(len: u64, read_at: ReadAt<'_>) -> Result<Option<&'static str>, ObjectError> {
+pub fn layout(
+    len: u64,
+    read_at: ReadAt<'_>,
+) -> Result<Result<Option<&'static str>, ObjectError>, io::Error> {
+    Stop::split(read(len, read_at))
+}
+
+fn read(len: u64, read_at: ReadAt<'_>) -> Result<Option<&'static str>, Stop> {
     let mut bytes = Bytes::new(len, read_at);
     let header = Header::parse(bytes.get(0, len.min(HEADER_LEN as u64), "ELF header")?)?;
     // What is of no operating system (Guile's compiled code) has a loader of its own.
@@ -236,7 +245,7 @@ impl Map<'_> {
         &self,
         bytes: &mut Bytes<'_>,
         value: &dyn Fn(u64) -> Option<u64>,
-    ) -> Result<Option<&'static str>, ObjectError> {
+    ) -> Result<Option<&'static str>, Stop> {
         let symbol = if self.is_64 { 24 } else { 16 };
         let ends = |tag, size| Some((value(tag)?, value(size)?.checked_sub(1)?));
         let strings = ends(dy::DT_STRTAB, dy::DT_STRSZ);

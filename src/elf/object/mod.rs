@@ -4,6 +4,7 @@
 mod bytes;
 mod constants;
 mod dynamic;
+mod error;
 mod header;
 mod layout;
 mod notes;
@@ -16,9 +17,11 @@ use std::{io, sync::Arc};
 use goblin::elf::{ProgramHeader, program_header as ph};
 
 use bytes::Bytes;
+use error::Stop;
 
 pub use bytes::ReadAt;
 pub use constants::constants;
+pub use error::ObjectError;
 pub use header::{Float, HEADER_LEN, Header, Kind, Machine};
 pub use layout::layout;
 pub use symbols::{Symbols, symbols};
@@ -86,55 +89,6 @@ pub const NODEFLIB: u64 = goblin::elf::dynamic::DF_1_NODEFLIB;
 /// DF_1_PIE: a program, which nothing may need.
 pub const PIE: u64 = goblin::elf::dynamic::DF_1_PIE;
 
-/// Why a file is no usable ELF object.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ObjectError {
-    /// No ELF magic: a script, data, an empty file.
-    #[error("no ELF file")]
-    NotElf,
-    /// The file ends before this does.
-    #[error("the file ends within its {0}")]
-    Truncated(&'static str),
-    /// Neither 32 nor 64 bits.
-    #[error("invalid ELF class")]
-    Class,
-    /// This user may not read it.
-    #[error("permission denied")]
-    Denied,
-    /// A field with a value that no loader takes.
-    #[error("invalid {0}")]
-    Malformed(&'static str),
-    /// An address of the dynamic section that no segment of the file holds.
-    #[error("{0} points outside the file's segments")]
-    Unmapped(&'static str),
-    /// A string table offset past the table's end.
-    #[error("{0} points outside the string table")]
-    OutsideStrings(&'static str),
-    /// A string without an end.
-    #[error("the string of {0} has no end")]
-    Unterminated(&'static str),
-    /// More than any real object has.
-    #[error("{what}: more than {limit}")]
-    TooMany {
-        /// What there is too much of.
-        what: &'static str,
-        /// How much is read.
-        limit: usize,
-    },
-    /// It could not be read.
-    #[error("{0}")]
-    Io(String),
-}
-
-impl From<io::Error> for ObjectError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::PermissionDenied => Self::Denied,
-            _ => Self::Io(error.to_string()),
-        }
-    }
-}
-
 /// What kind of file a first look at its front tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sniffed {
@@ -165,9 +119,13 @@ impl Object {
     /// the file.
     ///
     /// # Errors
-    /// [`ObjectError`]. A dynamic section that is there but cannot be read is an error, never
-    /// "static".
-    pub fn read(len: u64, read_at: ReadAt<'_>) -> Result<Self, ObjectError> {
+    /// The outer error is the one of `read_at`, the inner one tells what is wrong with the
+    /// contents. A dynamic section that is there but cannot be read is an error, never "static".
+    pub fn read(len: u64, read_at: ReadAt<'_>) -> Result<Result<Self, ObjectError>, io::Error> {
+        Stop::split(Self::parse(len, read_at))
+    }
+
+    fn parse(len: u64, read_at: ReadAt<'_>) -> Result<Self, Stop> {
         let mut bytes = Bytes::new(len, read_at);
         let header = Header::parse(bytes.get(0, len.min(HEADER_LEN as u64), "ELF header")?)?;
         let mut object = Self {
@@ -234,39 +192,36 @@ fn is_misaligned(load: &ProgramHeader) -> bool {
         || align > 1 && load.p_vaddr.wrapping_sub(load.p_offset) & align.wrapping_sub(1) != 0
 }
 
-fn segments(bytes: &mut Bytes<'_>, header: &Header) -> Result<Vec<ProgramHeader>, ObjectError> {
+fn segments(bytes: &mut Bytes<'_>, header: &Header) -> Result<Vec<ProgramHeader>, Stop> {
     let (ctx, count) = (header.machine.ctx(), usize::from(header.phnum));
     if count == 0 {
         return Ok(Vec::new());
     }
     if !header.standard_phentsize {
-        return Err(ObjectError::Malformed("size of a program header"));
+        return Err(ObjectError::Malformed("size of a program header").into());
     }
     if count > MAX_HEADERS {
-        return Err(ObjectError::TooMany { what: "program headers", limit: MAX_HEADERS });
+        return Err(ObjectError::TooMany { what: "program headers", limit: MAX_HEADERS }.into());
     }
     let size = count * ProgramHeader::size(ctx);
     let table = bytes.get(header.phoff, size as u64, "program headers")?;
     ProgramHeader::parse(table, 0, count, ctx)
-        .map_err(|_| ObjectError::Truncated("program headers"))
+        .map_err(|_| ObjectError::Truncated("program headers").into())
 }
 
-fn interp(
-    bytes: &mut Bytes<'_>,
-    segments: &[ProgramHeader],
-) -> Result<Option<Arc<[u8]>>, ObjectError> {
+fn interp(bytes: &mut Bytes<'_>, segments: &[ProgramHeader]) -> Result<Option<Arc<[u8]>>, Stop> {
     let Some(segment) = segments.iter().find(|s| s.p_type == ph::PT_INTERP && s.p_filesz > 0)
     else {
         return Ok(None);
     };
     if segment.p_filesz > MAX_INTERP {
-        return Err(ObjectError::TooMany { what: "bytes of PT_INTERP", limit: 4096 });
+        return Err(ObjectError::TooMany { what: "bytes of PT_INTERP", limit: 4096 }.into());
     }
     let path = bytes.get(segment.p_offset, segment.p_filesz, "PT_INTERP")?;
     // The kernel wants the last byte to be NUL and takes what is before the first.
     match (path.last(), path.split(|&b| b == 0).next()) {
         (Some(0), Some(path)) if !path.is_empty() => Ok(Some(path.into())),
-        _ => Err(ObjectError::Malformed("PT_INTERP")),
+        _ => Err(ObjectError::Malformed("PT_INTERP").into()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use goblin::elf::{ProgramHeader, note::NoteDataIterator, program_header as ph};
 
-use super::{Bytes, Header, ObjectError};
+use super::{Bytes, Header, Stop};
 
 /// `n_type` of `.note.dlopen` (UAPI.12 ELF dlopen metadata).
 const TYPE: u32 = 0x407c_0c0a;
@@ -17,7 +17,7 @@ pub(super) fn dlopen(
     bytes: &mut Bytes<'_>,
     header: &Header,
     segments: &[ProgramHeader],
-) -> Result<Vec<Vec<u8>>, ObjectError> {
+) -> Result<Vec<Vec<u8>>, Stop> {
     let mut out = Vec::new();
     let mut left = MAX_NOTES;
     for segment in segments.iter().filter(|s| s.p_type == ph::PT_NOTE) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Bytes, ObjectError};
+use super::{Bytes, ObjectError, Stop};
 
 /// Bytes of one string: an RPATH of a megabyte is absurd and yet no reason to fail.
 const MAX_STRING: usize = 2 << 20;
@@ -35,7 +35,7 @@ impl Strings {
         bytes: &mut Bytes<'_>,
         offset: u64,
         what: &'static str,
-    ) -> Result<Arc<[u8]>, ObjectError> {
+    ) -> Result<Arc<[u8]>, Stop> {
         if let Some(string) = self.taken.get(&offset) {
             return Ok(string.clone());
         }
@@ -44,7 +44,7 @@ impl Strings {
         let string: Arc<[u8]> = bytes.string(at, self.end, MAX_STRING, what)?.into();
         self.bytes += string.len();
         if self.bytes > MAX_STRINGS {
-            return Err(ObjectError::TooMany { what: "bytes of names", limit: MAX_STRINGS });
+            return Err(ObjectError::TooMany { what: "bytes of names", limit: MAX_STRINGS }.into());
         }
         self.taken.insert(offset, string.clone());
         Ok(string)

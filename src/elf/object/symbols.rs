@@ -1,13 +1,13 @@
 //! The dynamic symbols of an object, for those who ask: finding libraries does not.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use goblin::{
     container::Container,
     elf::sym::{Symtab, sym32, sym64},
 };
 
-use super::{Bytes, HEADER_LEN, Header, Kind, ObjectError, ReadAt, dynamic, segments};
+use super::{Bytes, HEADER_LEN, Header, Kind, ObjectError, ReadAt, Stop, dynamic, segments};
 
 /// Symbols of one object; the largest libraries in use have some 300,000.
 const MAX_SYMBOLS: u64 = 1 << 20;
@@ -26,7 +26,11 @@ pub struct Symbols {
 ///
 /// # Errors
 /// As [`super::Object::read`].
-pub fn symbols(len: u64, read_at: ReadAt<'_>) -> Result<Symbols, ObjectError> {
+pub fn symbols(len: u64, read_at: ReadAt<'_>) -> Result<Result<Symbols, ObjectError>, io::Error> {
+    Stop::split(read(len, read_at))
+}
+
+fn read(len: u64, read_at: ReadAt<'_>) -> Result<Symbols, Stop> {
     let mut out = Symbols::default();
     let mut bytes = Bytes::new(len, read_at);
     let header = Header::parse(bytes.get(0, len.min(HEADER_LEN as u64), "ELF header")?)?;
@@ -44,17 +48,19 @@ pub fn symbols(len: u64, read_at: ReadAt<'_>) -> Result<Symbols, ObjectError> {
     let room = tables.end.saturating_sub(tables.symbols) / size;
     let count = tables.count.map_or(room, |count| count.min(room));
     if count > MAX_SYMBOLS {
-        return Err(ObjectError::TooMany { what: "dynamic symbols", limit: 1 << 20 });
+        return Err(ObjectError::TooMany { what: "dynamic symbols", limit: 1 << 20 }.into());
     }
     let raw = bytes.get(tables.symbols, count * size, "DT_SYMTAB")?.to_vec();
     let count = usize::try_from(count).unwrap_or(0);
     let table =
         Symtab::parse(&raw, 0, count, ctx).map_err(|_| ObjectError::Truncated("DT_SYMTAB"))?;
     for symbol in table.iter().filter(|symbol| symbol.st_name != 0) {
-        // Past the last symbol may lie another table: an offset that is none ends the reading of
-        // it.
-        let Ok(name) = tables.strings.get(&mut bytes, symbol.st_name as u64, "DT_SYMTAB") else {
-            break;
+        // Another table may follow the last symbol: a value that is not a valid offset ends the
+        // reading.
+        let name = match tables.strings.get(&mut bytes, symbol.st_name as u64, "DT_SYMTAB") {
+            Ok(name) => name,
+            Err(Stop::Object(_)) => break,
+            Err(failure) => return Err(failure),
         };
         if symbol.st_shndx == 0 {
             out.imported.insert(name);

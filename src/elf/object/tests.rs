@@ -7,6 +7,7 @@ fn parse(bytes: &[u8]) -> Result<Object, ObjectError> {
         buffer[..count].copy_from_slice(&from[..count]);
         Ok(count)
     })
+    .unwrap()
 }
 
 #[test]

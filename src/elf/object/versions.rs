@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Bytes, ObjectError, strings::Strings};
+use super::{Bytes, ObjectError, Stop, strings::Strings};
 
 /// Versions of one needed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Chain {
         self,
         bytes: &mut Bytes<'_>,
         strings: &mut Strings,
-    ) -> Result<Vec<Verneed>, ObjectError> {
+    ) -> Result<Vec<Verneed>, Stop> {
         let (mut out, mut at, mut records) = (Vec::new(), self.offset, 0);
         for _ in 0..self.count {
             let head = bytes.get(at, 16, "DT_VERNEED")?.to_vec();
@@ -86,7 +86,7 @@ impl Chain {
         self,
         bytes: &mut Bytes<'_>,
         strings: &mut Strings,
-    ) -> Result<Vec<Arc<[u8]>>, ObjectError> {
+    ) -> Result<Vec<Arc<[u8]>>, Stop> {
         let (mut out, mut at, mut records) = (Vec::new(), self.offset, 0);
         for _ in 0..self.count {
             count(&mut records, "DT_VERDEF")?;
@@ -103,10 +103,10 @@ impl Chain {
     }
 }
 
-fn count(records: &mut usize, what: &'static str) -> Result<(), ObjectError> {
+fn count(records: &mut usize, what: &'static str) -> Result<(), Stop> {
     *records += 1;
     if *records > MAX_RECORDS {
-        return Err(ObjectError::TooMany { what, limit: MAX_RECORDS });
+        return Err(ObjectError::TooMany { what, limit: MAX_RECORDS }.into());
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    elf::{FindError, Lookup as _},
+    elf::{Absence, Lookup as _, ReadFailure},
     path::{
         ImagePath,
         glob::{Glob, has_wildcard},
@@ -32,38 +32,59 @@ pub(super) struct RuleFile<'f> {
 
 /// All that `files` name, directories with all below them. Files that not
 /// everybody may read stay out: a rule never brings a secret.
+///
+/// # Errors
+/// [`ReadFailure`]
 pub(super) fn find<'f>(
     files: &[&'f NamedBy],
     rule: &Rule,
     builder: &ImageBuilder<'_>,
-) -> Vec<RuleFile<'f>> {
+) -> Result<Vec<RuleFile<'f>>, ReadFailure> {
     let mut finder = Finder { rule, builder, seen: BTreeSet::new(), out: Vec::new() };
     for file in files {
-        for path in expand(&file.pattern, builder) {
-            finder.take(path.as_bytes(), file, 0);
+        for path in expand(&file.pattern, builder)? {
+            finder.take(path.as_bytes(), file, 0)?;
         }
     }
-    finder.out
+    Ok(finder.out)
 }
 
 /// Whether one of `files` is there.
-pub(super) fn any(files: &[NamedBy], builder: &ImageBuilder<'_>) -> bool {
-    files.iter().any(|file| !expand(&file.pattern, builder).is_empty())
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn any(files: &[NamedBy], builder: &ImageBuilder<'_>) -> Result<bool, ReadFailure> {
+    for file in files {
+        if !expand(&file.pattern, builder)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Which paths `files` lead to, the directories' contents left aside.
-pub(super) fn exist(files: &[NamedBy], rule: &Rule, builder: &ImageBuilder<'_>) -> Vec<ImagePath> {
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn exist(
+    files: &[NamedBy],
+    rule: &Rule,
+    builder: &ImageBuilder<'_>,
+) -> Result<Vec<ImagePath>, ReadFailure> {
     let mut out = BTreeSet::new();
-    for path in files.iter().flat_map(|file| expand(&file.pattern, builder)) {
-        let Ok(resolved) = builder.view.resolve(path.as_bytes()) else { continue };
-        let excluded = rule.excludes(&resolved.path) || rule.excludes(&path);
-        let unwanted =
-            excluded || builder.has(&resolved.path) || (rule.files_only && resolved.is_directory);
-        if !unwanted {
-            out.insert(path);
+    for file in files {
+        for path in expand(&file.pattern, builder)? {
+            let Ok(resolved) = builder.view.resolve(path.as_bytes())? else { continue };
+            let excluded = rule.excludes(&resolved.path) || rule.excludes(&path);
+            let unwanted = excluded
+                || builder.has(&resolved.path)
+                || (rule.files_only && resolved.is_directory);
+            if !unwanted {
+                out.insert(path);
+            }
         }
     }
-    out.into_iter().collect()
+    Ok(out.into_iter().collect())
 }
 
 /// Bytes of the files among `found` that are not in the image, each inode once.
@@ -102,43 +123,53 @@ struct Finder<'a, 'g, 'f> {
 
 impl<'f> Finder<'_, '_, 'f> {
     /// Takes what `path` leads to, and all below it.
-    fn take(&mut self, path: &[u8], named: &'f NamedBy, depth: usize) {
+    fn take(&mut self, path: &[u8], named: &'f NamedBy, depth: usize) -> Result<(), ReadFailure> {
         if depth > MAX_DEPTH || self.out.len() > MAX_PATHS {
-            return;
+            return Ok(());
         }
-        let Ok(resolved) = self.builder.view.resolve(path) else { return };
+        let view = self.builder.view;
+        let Ok(resolved) = view.wanted(path, view.resolve(path)?) else { return Ok(()) };
         let Resolved { path: real, links, dotdot_dirs, is_directory, .. } = resolved;
         let as_named = ImagePath::new(path).is_ok_and(|path| self.rule.excludes(&path));
         if as_named || self.rule.excludes(&real) || (is_directory && self.rule.files_only) {
-            return;
+            return Ok(());
         }
         if !self.seen.insert(real.clone()) {
             // Another way to the same place: its links are wanted all the same.
-            if let Ok(Some(node)) = self.builder.view.node(&real)
+            if let Ok(Some(node)) = view.node(&real)?
                 && !links.is_empty()
             {
                 self.out.push(RuleFile { named, path: real, node, links, dotdot_dirs });
             }
-            return;
+            return Ok(());
         }
-        let Ok(Some(node)) = self.builder.view.node(&real) else { return };
+        let Ok(Some(node)) = view.wanted(path, view.node(&real)?) else { return Ok(()) };
         let public = if is_directory { 0o005 } else { 0o004 };
         let plain = matches!(node.kind, Kind::File(_) | Kind::Directory);
         if !plain || (node.meta.mode & public != public && !self.builder.has(&real)) {
-            return;
+            return Ok(());
         }
         self.out.push(RuleFile { named, path: real.clone(), node, links, dotdot_dirs });
         if is_directory {
-            for name in self.builder.view.list(real.as_bytes()).unwrap_or_default() {
+            let names = view.wanted(real.as_bytes(), view.list(real.as_bytes())?);
+            for name in names.unwrap_or_default() {
                 let child = [real.as_bytes(), b"/", &name].concat();
-                self.take(&child, named, depth + 1);
+                self.take(&child, named, depth + 1)?;
             }
         }
+        Ok(())
     }
 }
 
 /// The paths that `pattern` stands for, in order. Stars are looked up a component at a time.
-pub(super) fn expand(pattern: &[u8], builder: &ImageBuilder<'_>) -> Vec<ImagePath> {
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn expand(
+    pattern: &[u8],
+    builder: &ImageBuilder<'_>,
+) -> Result<Vec<ImagePath>, ReadFailure> {
+    let view = builder.view;
     let mut found = vec![ImagePath::root()];
     for part in pattern.split(|&b| b == b'/').filter(|part| !part.is_empty()) {
         let mut next = Vec::new();
@@ -149,7 +180,8 @@ pub(super) fn expand(pattern: &[u8], builder: &ImageBuilder<'_>) -> Vec<ImagePat
                 continue;
             }
             let Ok(glob) = Glob::plain(part) else { continue };
-            let names = builder.view.list(dir.as_bytes()).unwrap_or_default();
+            let names = view.wanted(dir.as_bytes(), view.list(dir.as_bytes())?);
+            let names = names.unwrap_or_default();
             next.extend(
                 names
                     .iter()
@@ -160,10 +192,13 @@ pub(super) fn expand(pattern: &[u8], builder: &ImageBuilder<'_>) -> Vec<ImagePat
         next.truncate(MAX_PATHS);
         found = next;
     }
-    let is_there = |path: &ImagePath| {
-        !matches!(builder.view.resolve(path.as_bytes()), Err(FindError::Missing))
-    };
-    found.into_iter().filter(is_there).collect()
+    let mut out = Vec::new();
+    for path in found {
+        if !matches!(view.resolve(path.as_bytes())?, Err(Absence::Missing)) {
+            out.push(path);
+        }
+    }
+    Ok(out)
 }
 
 fn unescape(part: &[u8]) -> Vec<u8> {

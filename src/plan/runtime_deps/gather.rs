@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     elf::{
-        self, Closure, File, Found, FoundKind, Lookup as _, Object, Outcome, Program, Root, Tag,
+        self, Closure, File, Found, FoundKind, Lookup as _, LookupError, Object, Outcome, Program,
+        ReadFailure, Root, Tag,
     },
     path::ImagePath,
     plan::{PlanOptions, View},
@@ -27,6 +28,9 @@ use crate::{
 const WINDOW: usize = 1 << 20;
 /// Bytes of constants that are searched in one object.
 const MAX_CONSTANTS: u64 = 256 << 20;
+
+/// A name that an object may give to dlopen(3), and the object.
+type LibraryName = (Arc<[u8]>, ImagePath);
 
 /// A library that an object opens: whose data names it, the name, the path that it leads to.
 pub(super) type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
@@ -46,9 +50,13 @@ pub(super) struct Gatherer<'t> {
 }
 
 impl<'t> Gatherer<'t> {
-    pub(super) fn new(table: &'t Table, view: &View<'_>, options: &PlanOptions) -> Self {
+    pub(super) fn new(
+        table: &'t Table,
+        view: &View<'_>,
+        options: &PlanOptions,
+    ) -> Result<Self, ReadFailure> {
         let wanted = table.wanted();
-        let (accounts, groups) = accounts(view);
+        let (accounts, groups) = accounts(view)?;
         let facts = Facts {
             user: options.settings.user.clone(),
             environment: options.settings.env.clone(),
@@ -58,7 +66,7 @@ impl<'t> Gatherer<'t> {
         };
         let scanner = Scanner::new(&wanted);
         let (seen, asked, opens) = Default::default();
-        Self { wanted, scanner, facts, seen, asked, opens }
+        Ok(Self { wanted, scanner, facts, seen, asked, opens })
     }
 
     /// Adds what the files of `closure` tell that were not there before. The first `hard` programs
@@ -69,7 +77,7 @@ impl<'t> Gatherer<'t> {
         hard: usize,
         search: &elf::Options,
         view: &View<'_>,
-    ) {
+    ) -> Result<(), ReadFailure> {
         let programs: BTreeSet<usize> =
             closure.programs.iter().filter_map(|program| program.file).collect();
         let listed: BTreeSet<usize> =
@@ -93,9 +101,9 @@ impl<'t> Gatherer<'t> {
                 kind: FoundKind::Other,
             };
             let own = is_program || listed.contains(&index);
-            names.extend(self.look(&found.path, &file.object, own, view));
+            names.extend(self.look(&found.path, &file.object, own, view)?);
         }
-        self.resolve(names, closure, search, view);
+        self.resolve(names, closure, search, view)
     }
 
     /// Notes under which names a file is loaded, and whether it is a C library.
@@ -125,15 +133,15 @@ impl<'t> Gatherer<'t> {
         object: &Object,
         own: bool,
         view: &View<'_>,
-    ) -> Vec<(Arc<[u8]>, ImagePath)> {
+    ) -> Result<Vec<LibraryName>, ReadFailure> {
         if is_system_library(object.soname.as_deref().unwrap_or_else(|| path.file_name())) {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        let Ok(Some(node)) = view.node(path) else { return Vec::new() };
-        let Some(file) = node.file() else { return Vec::new() };
+        let Ok(Some(node)) = view.node(path)? else { return Ok(Vec::new()) };
+        let Some(file) = node.file() else { return Ok(Vec::new()) };
         let mut calls_dlopen = false;
-        // What cannot be read here fails when it is packed, with a message of its own.
-        if let Ok(symbols) = elf::symbols(file.len, &mut read_at(file)) {
+        // What this user may not read fails when it is packed, with a message of its own.
+        if let Ok(symbols) = content::parse(file, elf::symbols)? {
             for name in &symbols.imported {
                 calls_dlopen |= matches!(&**name, b"dlopen" | b"dlmopen");
                 if self.wanted.symbols.contains(&**name) {
@@ -142,7 +150,7 @@ impl<'t> Gatherer<'t> {
             }
         }
         let depth = Depth { words: own, libraries: calls_dlopen };
-        let hits = self.scan(file, depth);
+        let hits = self.scan(file, depth)?;
         for literal in hits.literals {
             self.facts.paths.entry(literal.into()).or_insert_with(|| path.clone());
         }
@@ -152,7 +160,7 @@ impl<'t> Gatherer<'t> {
         for string in hits.paths {
             let known = self.facts.paths.contains_key(&string);
             let own = name_match::is_named_after(&string, path.file_name());
-            if (known && !own) || view.find(&string).is_err() {
+            if (known && !own) || view.find(&string)?.is_err() {
                 continue;
             }
             if own {
@@ -160,12 +168,12 @@ impl<'t> Gatherer<'t> {
             }
             self.facts.paths.entry(string).or_insert_with(|| path.clone());
         }
-        hits.libraries.into_iter().map(|name| (name.into(), path.clone())).collect()
+        Ok(hits.libraries.into_iter().map(|name| (name.into(), path.clone())).collect())
     }
 
-    fn scan(&self, file: &FileNode, depth: Depth) -> Hits<'t> {
+    fn scan(&self, file: &FileNode, depth: Depth) -> Result<Hits<'t>, ReadFailure> {
         let mut hits = Hits::default();
-        let Ok(ranges) = elf::constants(file.len, &mut read_at(file)) else { return hits };
+        let Ok(ranges) = content::parse(file, elf::constants)? else { return Ok(hits) };
         let mut left = MAX_CONSTANTS;
         let mut window = Vec::new();
         for range in ranges {
@@ -177,15 +185,16 @@ impl<'t> Gatherer<'t> {
                 window.clear();
                 window.resize(front + usize::try_from(size).unwrap_or(WINDOW), 0);
                 let constants = window.get_mut(front..).unwrap_or_default();
-                if content::read_at(&file.content, file.len, at, constants).is_err() {
-                    return hits;
+                let read = content::read_at(&file.content, file.len, at, constants);
+                if LookupError::split(read.map_err(LookupError::from))?.is_err() {
+                    return Ok(hits);
                 }
                 self.scanner.scan(&window, depth, &mut hits);
                 left = left.saturating_sub(size);
                 at = if at + size == range.end { range.end } else { at + size - MAX_STRING as u64 };
             }
         }
-        hits
+        Ok(hits)
     }
 
     /// Looks for libraries as dlopen(3) would, from the programs that load the object with the
@@ -196,14 +205,14 @@ impl<'t> Gatherer<'t> {
         closure: &Closure,
         search: &elf::Options,
         view: &View<'_>,
-    ) {
+    ) -> Result<(), ReadFailure> {
         let new = names.into_iter().filter(|asked| self.asked.insert(asked.clone()));
         let mut opens = elf::Opens::new();
         for (name, by) in new {
             opens.entry(by).or_default().insert(name);
         }
         if opens.is_empty() {
-            return;
+            return Ok(());
         }
         let asks = |index: &usize| {
             closure.files.get(*index).is_some_and(|file| opens.contains_key(&file.path))
@@ -218,7 +227,7 @@ impl<'t> Gatherer<'t> {
         };
         let roots: Vec<Root> = closure.programs.iter().filter(is_asking).filter_map(root).collect();
         let search = elf::Options { opens, hwcaps: elf::Hwcaps::Baseline, ..search.clone() };
-        let found = elf::closure(&roots, &search, view);
+        let found = elf::closure(&roots, &search, view)?;
         for edge in found.programs.iter().flat_map(|program| &program.edges) {
             let (Tag::Opened, Outcome::Found(index, _) | Outcome::Same(index, ..)) =
                 (edge.tag, &edge.outcome)
@@ -231,16 +240,7 @@ impl<'t> Gatherer<'t> {
             paths.entry((*library.opened).into()).or_insert_with(|| by.path.clone());
             self.opens.insert((by.path.clone(), edge.name.clone(), library.opened.clone()));
         }
-    }
-}
-
-fn read_at(file: &FileNode) -> impl FnMut(u64, &mut [u8]) -> std::io::Result<usize> {
-    |offset, buffer| {
-        let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
-        let count = buffer.len().min(left);
-        let Some(buffer) = buffer.get_mut(..count) else { return Ok(0) };
-        content::read_at(&file.content, file.len, offset, buffer).map_err(std::io::Error::other)?;
-        Ok(count)
+        Ok(())
     }
 }
 
@@ -279,21 +279,21 @@ fn glibc_version(object: &Object) -> Option<(u32, u32)> {
     versions.max()
 }
 
+type AccountsByName = (BTreeMap<String, Account>, BTreeMap<String, u32>);
+
 /// The sysroot's accounts and groups: names and numbers, no passwords. Of two entries with one name
 /// the first counts.
-fn accounts(view: &View<'_>) -> (BTreeMap<String, Account>, BTreeMap<String, u32>) {
-    let read = |path: &str| {
-        let found = view.find(path.as_bytes()).ok()?;
-        view.read(&found, accounts::MAX_TABLE).ok()
+fn accounts(view: &View<'_>) -> Result<AccountsByName, ReadFailure> {
+    let read = |path: &str| -> Result<Vec<u8>, ReadFailure> {
+        let Ok(found) = view.find(path.as_bytes())? else { return Ok(Vec::new()) };
+        Ok(view.read(&found, accounts::MAX_TABLE)?.unwrap_or_default())
     };
-    let [passwd, group] =
-        ["/etc/passwd", "/etc/group"].map(|table| read(table).unwrap_or_default());
-    let tables = Accounts::parse(&passwd, &group);
+    let tables = Accounts::parse(&read("/etc/passwd")?, &read("/etc/group")?);
     let account = |user: UserEntry| {
         Some((user.name, Account { uid: user.uid?, gid: user.gid?, home: user.home? }))
     };
     // A map keeps the last of equal names.
     let users = tables.users.into_iter().rev().filter_map(account).collect();
     let groups = tables.groups.into_iter().rev();
-    (users, groups.filter_map(|group| Some((group.name, group.gid?))).collect())
+    Ok((users, groups.filter_map(|group| Some((group.name, group.gid?))).collect()))
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Missing, Note, PlanError, PlanOptions, Reason, builder::ImageBuilder, programs};
 use crate::{
-    elf::{self, Closure, Lookup as _, script::Shebang},
+    elf::{self, Closure, Lookup as _, ReadFailure, script::Shebang},
     path::{ImagePath, escape},
     rules::{self, Choice, Fired, Level, NamedBy, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
@@ -58,17 +58,15 @@ impl<'t> RuntimeDeps<'t> {
         names: Vec<ImagePath>,
         command_dirs: &'t [ImagePath],
         builder: &ImageBuilder<'_>,
-    ) -> Self {
+    ) -> Result<Self, ReadFailure> {
         let set = &options.rules;
-        let mut gatherer = Gatherer::new(&set.table, builder.view, options);
+        let mut gatherer = Gatherer::new(&set.table, builder.view, options)?;
         for name in names {
-            let real = builder
-                .view
-                .resolve(name.as_bytes())
-                .map_or_else(|_| name.clone(), |resolved| resolved.path);
+            let resolved = builder.view.resolve(name.as_bytes())?;
+            let real = resolved.map_or_else(|_| name.clone(), |resolved| resolved.path);
             gatherer.facts.programs.insert(name, real);
         }
-        Self {
+        Ok(Self {
             set,
             command_dirs,
             gatherer,
@@ -76,33 +74,37 @@ impl<'t> RuntimeDeps<'t> {
             followed: BTreeSet::new(),
             bytes: BTreeMap::new(),
             large: BTreeMap::new(),
-        }
+        })
     }
 
     /// The names by which objects open libraries that are in the image.
-    pub(super) fn opens(&self, builder: &ImageBuilder<'_>) -> elf::Opens {
+    pub(super) fn opens(&self, builder: &ImageBuilder<'_>) -> Result<elf::Opens, ReadFailure> {
         let mut opens = elf::Opens::new();
         for (by, name, path) in &self.gatherer.opens {
-            if builder.view.find(path).is_ok_and(|found| builder.has(&found.path)) {
+            if builder.view.find(path)?.is_ok_and(|found| builder.has(&found.path)) {
                 opens.entry(by.clone()).or_default().insert(name.clone());
             }
         }
-        opens
+        Ok(opens)
     }
 
     /// Notes what the scripts tell that the user names.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
     pub(super) fn add_scripts(
         &mut self,
         named: &[&(ImagePath, Shebang)],
         builder: &ImageBuilder<'_>,
-    ) {
+    ) -> Result<(), ReadFailure> {
         for (path, line) in named {
             let facts = &mut self.gatherer.facts;
-            scripts::record_interpreter((path, line), facts, builder);
-            scripts::record_commands((path, line), self.command_dirs, facts, builder);
-            scripts::record_modules((path, line), facts, builder);
-            scripts::record_name_matches(path, facts, builder);
+            scripts::record_interpreter((path, line), facts, builder)?;
+            scripts::record_commands((path, line), self.command_dirs, facts, builder)?;
+            scripts::record_modules((path, line), facts, builder)?;
+            scripts::record_name_matches(path, facts, builder)?;
         }
+        Ok(())
     }
 
     /// Takes what the files of `closure`, whose first `hard` programs are the user's, give evidence
@@ -118,7 +120,7 @@ impl<'t> RuntimeDeps<'t> {
         search: &elf::Options,
         builder: &mut ImageBuilder<'_>,
     ) -> Result<Vec<ImagePath>, PlanError> {
-        self.gatherer.add(closure, hard, search, builder.view);
+        self.gatherer.add(closure, hard, search, builder.view)?;
         let machines: BTreeSet<_> =
             closure.files.iter().map(|file| file.object.header.machine.arch).collect();
         let mut objects = Vec::new();
@@ -126,7 +128,7 @@ impl<'t> RuntimeDeps<'t> {
             let known = self.gatherer.facts.of_scripts();
             for fired in rules::evaluate(&self.set.table, &self.gatherer.facts, &self.set.choice) {
                 let asked = fired.verdict == Verdict::Take || fired.rule.present.is_empty();
-                if !asked && !files::any(&fired.present, builder) {
+                if !asked && !files::any(&fired.present, builder)? {
                     continue;
                 }
                 objects.extend(self.add_files(fired, &machines, builder)?);
@@ -154,7 +156,7 @@ impl<'t> RuntimeDeps<'t> {
             }
             Verdict::Suggest | Verdict::Ignore => Vec::new(),
         };
-        let mut found = files::find(&new, fired.rule, builder);
+        let mut found = files::find(&new, fired.rule, builder)?;
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
             found.retain(|one| {
                 one.node.file().is_none_or(|file| file.len <= limit || builder.has(&one.path))
@@ -170,11 +172,11 @@ impl<'t> RuntimeDeps<'t> {
         let mut objects = Vec::new();
         if self.fits(&fired, &found, builder) {
             let tree = take(&fired, &found, builder)?;
-            let programs = programs::find(&tree, builder.view);
+            let programs = programs::find(&tree, builder.view)?;
             for (path, line) in programs.scripts.iter().filter(|_| fired.rule.starts) {
                 let (dirs, facts) = (self.command_dirs, &mut self.gatherer.facts);
                 objects.extend(scripts::take_interpreter((path, line), dirs, facts, builder)?);
-                scripts::record_commands((path, line), dirs, facts, builder);
+                scripts::record_commands((path, line), dirs, facts, builder)?;
             }
             let ours = programs.objects.into_iter().filter(|(_, object)| {
                 machines.is_empty() || machines.contains(&object.header.machine.arch)
@@ -215,13 +217,7 @@ impl<'t> RuntimeDeps<'t> {
         let users: BTreeSet<String> =
             taken().flat_map(|fired| &fired.rule.users).cloned().collect();
         let facts = &self.gatherer.facts;
-        let is_there = |target: &str, builder: &ImageBuilder<'_>| {
-            let found = builder.view.resolve(target.as_bytes());
-            found.is_ok_and(|found| {
-                found.links.iter().chain([&found.path]).all(|path| builder.has(path))
-            })
-        };
-        let shell = SHELLS.iter().find(|shell| is_there(shell, builder)).copied();
+        let shell = first_there(SHELLS, builder)?;
         for fired in taken() {
             for make in &fired.rule.make {
                 let kind = if let Some(text) = &make.text {
@@ -235,7 +231,7 @@ impl<'t> RuntimeDeps<'t> {
                 } else if make.directory {
                     Kind::Directory
                 } else {
-                    match make.link.iter().find(|target| is_there(target, builder)) {
+                    match first_there(make.link.iter().map(|target| &**target), builder)? {
                         Some(target) => Kind::Symlink(target.as_bytes().into()),
                         None => continue,
                     }
@@ -250,11 +246,11 @@ impl<'t> RuntimeDeps<'t> {
                 builder.make(make.path.as_bytes(), node, reason(fired))?;
             }
         }
-        Ok(self.notes(builder))
+        Ok(self.notes(builder)?)
     }
 
     /// What was left out for doubt or size, and the option that adds it.
-    fn notes(&self, builder: &ImageBuilder<'_>) -> Vec<Note> {
+    fn notes(&self, builder: &ImageBuilder<'_>) -> Result<Vec<Note>, ReadFailure> {
         let mut notes = Vec::new();
         for (rule, bytes) in &self.large {
             let description = self.set.table.get(rule).map_or("", |rule| &*rule.description);
@@ -266,7 +262,7 @@ impl<'t> RuntimeDeps<'t> {
         let (hints, optional): (Vec<_>, Vec<_>) =
             suggested.partition(|fired| fired.rule.level == Level::Hint);
         for fired in hints {
-            let there = files::exist(&fired.files, fired.rule, builder);
+            let there = files::exist(&fired.files, fired.rule, builder)?;
             if there.is_empty() && !fired.rule.files.is_empty() {
                 continue;
             }
@@ -279,20 +275,35 @@ impl<'t> RuntimeDeps<'t> {
             let text = format!("{by}{what} ({why})");
             notes.push(Note::hint(text, format!("`--with {}` adds it", fired.rule.name)));
         }
-        let optional: Vec<&str> = optional
-            .into_iter()
-            .filter(|fired| !files::exist(&fired.files, fired.rule, builder).is_empty())
-            .map(|fired| &*fired.rule.name)
-            .collect();
-        if !optional.is_empty() {
-            let text = format!("left out, since it may not be needed: {}", optional.join(", "));
+        let mut names: Vec<&str> = Vec::new();
+        for fired in optional {
+            if !files::exist(&fired.files, fired.rule, builder)?.is_empty() {
+                names.push(&fired.rule.name);
+            }
+        }
+        if !names.is_empty() {
+            let text = format!("left out, since it may not be needed: {}", names.join(", "));
             let hint =
                 "`--with NAME` adds one, `--soft all` adds all; `imgb rules` says what they are"
                     .into();
             notes.push(Note::hint(text, hint));
         }
-        notes
+        Ok(notes)
     }
+}
+
+/// The first of `targets` that is in the image, with all links on the way to it.
+fn first_there<'a>(
+    targets: impl IntoIterator<Item = &'a str>,
+    builder: &ImageBuilder<'_>,
+) -> Result<Option<&'a str>, ReadFailure> {
+    for target in targets {
+        let Ok(found) = builder.view.resolve(target.as_bytes())? else { continue };
+        if found.links.iter().chain([&found.path]).all(|path| builder.has(path)) {
+            return Ok(Some(target));
+        }
+    }
+    Ok(None)
 }
 
 /// A few of `paths`.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    elf::Lookup as _,
+    elf::{Lookup as _, ReadFailure},
     path::{ImagePath, glob::Glob},
     plan::builder::ImageBuilder,
 };
@@ -35,17 +35,20 @@ pub(super) struct Modules {
 }
 
 /// The installed modules that the script with this text needs.
-pub(super) fn modules(text: &[u8], builder: &ImageBuilder<'_>) -> Modules {
-    let mut finder = Finder::new(builder);
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn modules(text: &[u8], builder: &ImageBuilder<'_>) -> Result<Modules, ReadFailure> {
+    let mut finder = Finder::new(builder)?;
     finder.ask(named(text, Depth::All));
     let required = required(text);
     finder.ask_packages(required);
     while let Some(name) = finder.asked.pop() {
         if finder.out.paths.len() < MAX_MODULES {
-            finder.take(&name);
+            finder.take(&name)?;
         }
     }
-    finder.out
+    Ok(finder.out)
 }
 
 /// A package's metadata.
@@ -71,17 +74,20 @@ struct Finder<'g> {
 }
 
 impl<'g> Finder<'g> {
-    fn new(builder: &'g ImageBuilder<'g>) -> Self {
-        let list = |path: &ImagePath| builder.view.list(path.as_bytes()).unwrap_or_default();
+    fn new(builder: &'g ImageBuilder<'g>) -> Result<Self, ReadFailure> {
+        let list = |path: &ImagePath| -> Result<Vec<Vec<u8>>, ReadFailure> {
+            let names = builder.view.list(path.as_bytes())?;
+            Ok(builder.view.wanted(path.as_bytes(), names).unwrap_or_default())
+        };
         let mut dirs = Vec::new();
         for (parents, name) in DIRS {
             let Ok(pattern) = ImagePath::new(parents) else { continue };
             let (Some(dir), Ok(glob)) = (pattern.parent(), Glob::plain(pattern.file_name())) else {
                 continue;
             };
-            for parent in list(&dir).into_iter().filter(|name| glob.matches(name)) {
+            for parent in list(&dir)?.into_iter().filter(|name| glob.matches(name)) {
                 let Ok(path) = dir.join(&parent).and_then(|path| path.join(name)) else { continue };
-                let names: BTreeSet<Vec<u8>> = list(&path).into_iter().collect();
+                let names: BTreeSet<Vec<u8>> = list(&path)?.into_iter().collect();
                 if !names.is_empty() {
                     dirs.push((path, names));
                 }
@@ -96,31 +102,35 @@ impl<'g> Finder<'g> {
             sources: 0,
             out: Modules::default(),
         };
-        finder.read_packages();
-        finder
+        finder.read_packages()?;
+        Ok(finder)
     }
 
-    fn read(&self, path: &ImagePath) -> Option<Vec<u8>> {
-        let found = self.builder.view.find(path.as_bytes()).ok()?;
-        self.builder.view.read(&found, MAX_SOURCE).ok()
+    fn read(&self, path: &ImagePath) -> Result<Option<Vec<u8>>, ReadFailure> {
+        let Ok(found) = self.builder.view.find(path.as_bytes())? else { return Ok(None) };
+        Ok(self.builder.view.read(&found, MAX_SOURCE)?.ok())
     }
 
-    fn read_packages(&mut self) {
+    fn read_packages(&mut self) -> Result<(), ReadFailure> {
         let mut packages = BTreeMap::new();
         for (dir, names) in &self.dirs {
             for name in names {
                 let is_info = name.ends_with(b".dist-info") || name.ends_with(b".egg-info");
                 let Some(package) = package_name(name).filter(|_| is_info) else { continue };
                 let Ok(path) = dir.join(name) else { continue };
-                let text = |file: &str| path.join(file).ok().and_then(|path| self.read(&path));
-                let modules = words(&text("top_level.txt").unwrap_or_default());
-                let mut requires = required_by_metadata(&text("METADATA").unwrap_or_default());
-                requires.extend(required_by_list(&text("requires.txt").unwrap_or_default()));
+                let text = |file: &str| -> Result<Vec<u8>, ReadFailure> {
+                    let Ok(path) = path.join(file) else { return Ok(Vec::new()) };
+                    Ok(self.read(&path)?.unwrap_or_default())
+                };
+                let modules = words(&text("top_level.txt")?);
+                let mut requires = required_by_metadata(&text("METADATA")?);
+                requires.extend(required_by_list(&text("requires.txt")?));
                 let modules = if modules.is_empty() { [package.clone()].into() } else { modules };
                 packages.entry(package).or_insert(Package { path, modules, requires });
             }
         }
         self.packages = packages;
+        Ok(())
     }
 
     fn ask(&mut self, names: BTreeSet<Vec<u8>>) {
@@ -141,7 +151,7 @@ impl<'g> Finder<'g> {
     }
 
     /// Takes a module, if it is installed: a directory, a source file or an extension of this name.
-    fn take(&mut self, name: &[u8]) {
+    fn take(&mut self, name: &[u8]) -> Result<(), ReadFailure> {
         let source = [name, b".py"].concat();
         let extension = [name, b"."].concat();
         let libraries = [name, b".libs"].concat();
@@ -158,37 +168,39 @@ impl<'g> Finder<'g> {
         };
         let found = self.dirs.iter().map(parts).find(|parts| !parts.is_empty()).unwrap_or_default();
         if found.is_empty() {
-            return;
+            return Ok(());
         }
         let owners = self.packages.iter().filter(|(_, package)| package.modules.contains(name));
         let owners: BTreeSet<Vec<u8>> = owners.map(|(name, _)| name.clone()).collect();
         self.ask_packages(owners);
         for path in found {
-            self.look(&path, 0);
+            self.look(&path, 0)?;
             self.out.paths.entry(name.to_vec()).or_default().insert(path);
         }
+        Ok(())
     }
 
     /// Asks for what the sources at and below `path` import. Those of tests import what nothing
     /// else does.
-    fn look(&mut self, path: &ImagePath, depth: usize) {
+    fn look(&mut self, path: &ImagePath, depth: usize) -> Result<(), ReadFailure> {
         if path.file_name().ends_with(b".py") {
             self.sources += 1;
             if self.sources <= MAX_SOURCES
-                && let Some(text) = self.read(path)
+                && let Some(text) = self.read(path)?
             {
                 self.ask(named(&text, Depth::Outer));
             }
-            return;
+            return Ok(());
         }
         if depth > MAX_DEPTH || matches!(path.file_name(), b"test" | b"tests" | b"__pycache__") {
-            return;
+            return Ok(());
         }
-        for name in self.builder.view.list(path.as_bytes()).unwrap_or_default() {
+        for name in self.builder.view.list(path.as_bytes())?.unwrap_or_default() {
             if let Ok(child) = path.join(&name) {
-                self.look(&child, depth + 1);
+                self.look(&child, depth + 1)?;
             }
         }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Member, Walk};
 use crate::elf::{
-    FileId, How, Outcome, Tag,
+    FileId, How, Outcome, ReadFailure, Tag,
     closure::{
         dirs::Trail,
         files::Verdict,
@@ -19,7 +19,7 @@ use crate::elf::{
 impl Walk<'_, '_> {
     /// The dependencies that the members' notes name, and what these need in turn: first what is
     /// required, of which something that is only recommended may need a part, too.
-    pub(super) fn dlopens(&mut self) {
+    pub(super) fn dlopens(&mut self) -> Result<(), ReadFailure> {
         for weight in [Weight::Hard, Weight::Recommended] {
             self.record.weight = weight;
             let mut at = 0;
@@ -27,19 +27,22 @@ impl Walk<'_, '_> {
                 let (file, of) = (member.file, member.weight);
                 for entry in &*self.state.dlopens(file) {
                     if of.max(Weight::of(entry.priority)) == weight {
-                        self.dlopen(at, entry);
-                        self.breadth_first();
+                        self.dlopen(at, entry)?;
+                        self.breadth_first()?;
                     }
                 }
                 at += 1;
             }
         }
         self.record.weight = Weight::Hard;
+        Ok(())
     }
 
     /// `dlopen` from `member` of the first alternative that is there.
-    fn dlopen(&mut self, member: usize, entry: &Dlopen) {
-        let Some(requester) = self.members.get(member).map(|member| member.file) else { return };
+    fn dlopen(&mut self, member: usize, entry: &Dlopen) -> Result<(), ReadFailure> {
+        let Some(requester) = self.members.get(member).map(|member| member.file) else {
+            return Ok(());
+        };
         let tag = Tag::Dlopen(entry.priority);
         let mut trail = Trail::default();
         for name in &entry.sonames {
@@ -47,10 +50,10 @@ impl Walk<'_, '_> {
             let outcome = if let Some((_, outcome)) = self.loaded(&full) {
                 outcome
             } else {
-                let answer = self.search(member, &full);
+                let answer = self.search(member, &full)?;
                 trail.extend(&answer.tried);
                 let Hit::Found(..) = answer.result else { continue };
-                self.map_opened(tag, &full, answer.result)
+                self.map_opened(tag, &full, answer.result)?
             };
             self.record.request(
                 self.state,
@@ -58,90 +61,105 @@ impl Walk<'_, '_> {
                 outcome,
                 trail.end(false),
             );
-            return;
+            return Ok(());
         }
         self.record.unanswered(self.state, requester, entry, trail);
+        Ok(())
     }
 
     /// Maps what dlopen found and puts its needs in line: nobody's DT_RPATH but its own and the
     /// program's counts for these.
-    fn map_opened(&mut self, tag: Tag, name: &Arc<[u8]>, hit: Hit) -> Outcome {
-        let (found, outcome) = self.map(None, tag, name, hit);
+    fn map_opened(&mut self, tag: Tag, name: &Arc<[u8]>, hit: Hit) -> Result<Outcome, ReadFailure> {
+        let (found, outcome) = self.map(None, tag, name, hit)?;
         if let Some(found) = found.filter(|&found| !self.is_listed(found)) {
             self.enlist(self.list.len(), found);
         }
-        outcome
+        Ok(outcome)
     }
 
     /// The libraries that members open by the names that are known of them. Nobody knows in which
     /// order: none counts as loaded for another.
-    pub(super) fn opens(&mut self) {
+    pub(super) fn opens(&mut self) -> Result<(), ReadFailure> {
         self.record.weight = Weight::Named;
         let (mut at, before) = (0, self.members.len());
         while let Some(file) = self.members.get(at).map(|member| member.file) {
             for name in self.state.opens(file) {
-                self.open((at, file), &name, before);
-                self.breadth_first();
+                self.open((at, file), &name, before)?;
+                self.breadth_first()?;
             }
             at += 1;
         }
         self.record.weight = Weight::Hard;
+        Ok(())
     }
 
-    fn open(&mut self, (member, requester): (usize, usize), name: &Arc<[u8]>, before: usize) {
-        let Some(full) = self.expand(member, name) else { return };
+    fn open(
+        &mut self,
+        (member, requester): (usize, usize),
+        name: &Arc<[u8]>,
+        before: usize,
+    ) -> Result<(), ReadFailure> {
+        let Some(full) = self.expand(member, name) else { return Ok(()) };
         let (outcome, tried) = match self.loaded(&full) {
             Some((loaded, outcome)) if loaded.is_none_or(|loaded| loaded < before) => {
                 (outcome, (Arc::default(), 0))
             }
             _ => {
-                let answer = self.search(member, &full);
-                let Hit::Found(..) = answer.result else { return };
-                (self.map_opened(Tag::Opened, &full, answer.result), answer.tried)
+                let answer = self.search(member, &full)?;
+                let Hit::Found(..) = answer.result else { return Ok(()) };
+                (self.map_opened(Tag::Opened, &full, answer.result)?, answer.tried)
             }
         };
         self.record.request(self.state, (requester, Tag::Opened, name.clone()), outcome, tried);
+        Ok(())
     }
 
     /// The other builds of all that was found, beside it, and what they need.
-    pub(super) fn variants(&mut self) {
+    pub(super) fn variants(&mut self) -> Result<(), ReadFailure> {
         let levels =
             self.state.loader(self.loader).map(|facts| facts.hwcaps.clone()).unwrap_or_default();
         let count = self.members.len();
         for member in 1..count {
-            let Some(Member { file, weight, .. }) = self.members.get(member) else { return };
+            let Some(Member { file, weight, .. }) = self.members.get(member) else { break };
             let file = *file;
             self.record.weight = *weight;
             let Some(opened) = self.state.out.files.get(file).map(|file| file.opened.clone())
             else {
-                return;
+                break;
             };
             let name = opened.rsplit(|&b| b == b'/').next().unwrap_or_default();
             for level in &levels {
                 let dir = join(&join(directory(&opened), b"glibc-hwcaps"), level);
                 let path: Arc<[u8]> = join(&dir, name).into();
-                if let Verdict::Take = self.state.glibc_verdict(self.loader, &path) {
-                    self.variant(member, &path, &opened);
+                if let Verdict::Take = self.state.glibc_verdict(self.loader, &path)? {
+                    self.variant(member, &path, &opened)?;
                 }
             }
-            self.breadth_first();
+            self.breadth_first()?;
         }
         self.record.weight = Weight::Hard;
+        Ok(())
     }
 
-    fn variant(&mut self, of: usize, path: &Arc<[u8]>, opened: &Arc<[u8]>) {
-        let Some(found) = self.state.take(path) else { return };
+    fn variant(
+        &mut self,
+        of: usize,
+        path: &Arc<[u8]>,
+        opened: &Arc<[u8]>,
+    ) -> Result<(), ReadFailure> {
+        let Some(found) = self.state.take(path) else { return Ok(()) };
         let id = self.state.out.files.get(found).map_or(FileId(0, 0), |file| file.id);
-        let Some(base) = self.members.get(of) else { return };
+        let Some(base) = self.members.get(of) else { return Ok(()) };
         let (requester, base) = (base.requester, base.file);
         if self.ids.contains_key(&id) {
-            return;
+            return Ok(());
         }
-        let index = self.add(found, requester, false);
+        let index = self.add(found, requester, false)?;
         self.ids.insert(id, index);
         self.enlist(self.list.len(), index);
         let name: Arc<[u8]> = path.rsplit(|&b| b == b'/').next().unwrap_or_default().into();
         let outcome = Outcome::Found(found, How::Beside(opened.clone()));
         self.record.request(self.state, (base, Tag::Variant, name), outcome, (Arc::default(), 0));
+        Ok(())
     }
 }

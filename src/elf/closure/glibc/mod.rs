@@ -15,7 +15,7 @@ use super::{
     record::{Record, Weight},
     search::Paths,
 };
-use crate::elf::{FileId, NODEFLIB, Request};
+use crate::elf::{FileId, NODEFLIB, ReadFailure, Request};
 
 /// Where glibc's loader finds names of libraries that every program loads first: no build of glibc
 /// moves it.
@@ -67,9 +67,9 @@ const VDSO: [&[u8]; 4] =
     [b"linux-vdso.so.1", b"linux-gate.so.1", b"linux-vdso32.so.1", b"linux-vdso64.so.1"];
 
 /// Fills in what the program at `program.file` loads by glibc's rules.
-pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
-    let (Some(file), Some(loader)) = (program.file, program.loader) else { return };
-    let library_path = state.library_path(loader, file).into();
+pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), ReadFailure> {
+    let (Some(file), Some(loader)) = (program.file, program.loader) else { return Ok(()) };
+    let library_path = state.library_path(loader, file)?.into();
     let mut walk = Walk {
         state,
         loader,
@@ -85,17 +85,17 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         library_path,
         record: Record::default(),
     };
-    walk.start(file, program.interpreter);
-    walk.preload();
-    walk.breadth_first();
+    walk.start(file, program.interpreter)?;
+    walk.preload()?;
+    walk.breadth_first()?;
     walk.place_interpreter(program.interpreter.is_some());
     let at_start = walk.members.len();
     // A program's own filtees stand before it.
     let loads: Vec<usize> = walk.chain.iter().copied().filter(|&member| member != 0).collect();
-    walk.dlopens();
-    walk.opens();
+    walk.dlopens()?;
+    walk.opens()?;
     if walk.state.options.hwcaps == Hwcaps::All {
-        walk.variants();
+        walk.variants()?;
     }
     walk.check_versions();
     let Walk { members, record, .. } = walk;
@@ -103,29 +103,36 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         loads.iter().filter_map(|&member| members.get(member)).map(|m| m.file).collect();
     program.extra = members.iter().skip(at_start).map(|member| member.file).collect();
     record.end(program);
+    Ok(())
 }
 
 impl Walk<'_, '_> {
     /// The program, and the loader itself, which is there before anything is searched.
-    fn start(&mut self, main: usize, interpreter: Option<usize>) {
+    fn start(&mut self, main: usize, interpreter: Option<usize>) -> Result<(), ReadFailure> {
         let has_interpreter =
             self.state.out.files.get(main).is_some_and(|file| file.object.interp.is_some());
-        let main = self.add(main, None, has_interpreter);
+        let main = self.add(main, None, has_interpreter)?;
         self.enlist(self.list.len(), main);
         if let Some(interpreter) = interpreter {
             let path = self.state.loader(self.loader).map(|facts| facts.path.clone());
-            let member = self.add(interpreter, None, false);
+            let member = self.add(interpreter, None, false)?;
             if let Some(path) = path {
                 self.matched.insert(path.clone());
                 self.names.entry(path).or_insert(member);
             }
         }
+        Ok(())
     }
 
     /// Adds a file to the loaded ones.
-    fn add(&mut self, file: usize, requester: Option<usize>, main: bool) -> usize {
+    fn add(
+        &mut self,
+        file: usize,
+        requester: Option<usize>,
+        main: bool,
+    ) -> Result<usize, ReadFailure> {
         let index = self.members.len();
-        let paths = self.state.paths(file, self.loader, main);
+        let paths = self.state.paths(file, self.loader, main)?;
         let object = self.state.out.files.get(file).map(|file| file.object.clone());
         let soname = object.as_ref().and_then(|object| object.soname.clone());
         self.members.push(Member {
@@ -147,7 +154,7 @@ impl Walk<'_, '_> {
         if let Some(soname) = soname {
             self.names.entry(soname).or_insert(index);
         }
-        index
+        Ok(index)
     }
 
     fn opened(&self, member: usize) -> Arc<[u8]> {
@@ -168,13 +175,13 @@ impl Walk<'_, '_> {
     }
 
     /// LD_PRELOAD, then the preload file: as if the program needed them first.
-    fn preload(&mut self) {
-        let from_file = self.state.preload_file();
+    fn preload(&mut self) -> Result<(), ReadFailure> {
+        let from_file = self.state.preload_file()?;
         let from_environment = self.state.options.preload.iter().map(|name| (Tag::Preload, name));
         let all = from_environment.chain(from_file.iter().map(|name| (Tag::PreloadFile, name)));
         let all: Vec<(Tag, Arc<[u8]>)> = all.map(|(tag, name)| (tag, Arc::from(&**name))).collect();
         for (tag, name) in all {
-            match self.request(0, tag, &name) {
+            match self.request(0, tag, &name)? {
                 Some(member) if !self.is_listed(member) => {
                     self.enlist(self.list.len(), member);
                 }
@@ -182,10 +189,11 @@ impl Walk<'_, '_> {
                 None => drop(self.state.out.warnings.insert(Warning::Preload(name))),
             }
         }
+        Ok(())
     }
 
     /// `_dl_map_object_deps`.
-    fn breadth_first(&mut self) {
+    fn breadth_first(&mut self) -> Result<(), ReadFailure> {
         let mut at = 0;
         while let Some(entry) = self.list.get_mut(at) {
             if std::mem::replace(&mut entry.1, true) {
@@ -203,7 +211,7 @@ impl Walk<'_, '_> {
             // A filtee is put before its filter and pushes it on.
             let mut place = at;
             for (request, name) in &object.requests {
-                let Some(found) = self.request(member, Tag::Dynamic(*request), name) else {
+                let Some(found) = self.request(member, Tag::Dynamic(*request), name)? else {
                     continue;
                 };
                 if *request == Request::Needed {
@@ -220,9 +228,10 @@ impl Walk<'_, '_> {
             if self.moves > MAX_MOVES {
                 let path = self.opened(member);
                 self.record.fault(self.state, Fault { path, kind: FaultKind::FilterCircle });
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// Puts a filtee before its filter, which is at `place`, unless it is there already.
@@ -260,7 +269,11 @@ impl Walk<'_, '_> {
 impl State<'_> {
     /// LD_LIBRARY_PATH of the program at `file`, tokens replaced, and the directories given
     /// besides.
-    fn library_path(&mut self, loader: usize, file: usize) -> Vec<(How, DirList)> {
+    fn library_path(
+        &mut self,
+        loader: usize,
+        file: usize,
+    ) -> Result<Vec<(How, DirList)>, ReadFailure> {
         let file = self.out.files.get(file);
         let is_program = file.is_some_and(|file| file.object.interp.is_some());
         let at = file.map(|file| if is_program { file.path.as_bytes() } else { &file.opened });
@@ -279,19 +292,20 @@ impl State<'_> {
 
     /// The names in the preload file: blanks and colons between them, comments from `#` to the
     /// line's end.
-    fn preload_file(&mut self) -> Arc<[Vec<u8>]> {
+    fn preload_file(&mut self) -> Result<Arc<[Vec<u8>]>, ReadFailure> {
         if let Some(known) = &self.preload_file {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let found = self.lookup.find(PRELOAD_FILE);
-        let text =
-            found.ok().and_then(|found| self.lookup.read(&found, 1 << 20).ok()).unwrap_or_default();
+        let text = match self.lookup.find(PRELOAD_FILE)? {
+            Ok(found) => self.lookup.read(&found, 1 << 20)?.unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
         let lines = text
             .split(|&b| b == b'\n')
             .map(|line| line.split(|&b| b == b'#').next().unwrap_or_default());
         let names = lines.flat_map(|line| line.split(|&b| matches!(b, b' ' | b'\t' | b':')));
         let names: Arc<[Vec<u8>]> = names.filter(|n| !n.is_empty()).map(<[u8]>::to_vec).collect();
         self.preload_file = Some(names.clone());
-        names
+        Ok(names)
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{VDSO, Walk};
 use crate::elf::{
-    Fault, FaultKind, FileId, FindError, How, Hwcaps, Miss, Outcome, Tag, Tried, Warning,
+    Absence, Fault, FaultKind, FileId, How, Hwcaps, Miss, Outcome, ReadFailure, Tag, Tried,
+    Warning,
     closure::{
         dirs::{DirList, Trail, tried},
         files::Verdict,
@@ -15,12 +16,19 @@ use crate::elf::{
 
 impl Walk<'_, '_> {
     /// One name asked for by a member: the member that answers, if any.
-    pub(super) fn request(&mut self, member: usize, tag: Tag, name: &Arc<[u8]>) -> Option<usize> {
-        let requester = self.members.get(member)?.file;
+    pub(super) fn request(
+        &mut self,
+        member: usize,
+        tag: Tag,
+        name: &Arc<[u8]>,
+    ) -> Result<Option<usize>, ReadFailure> {
+        let Some(requester) = self.members.get(member).map(|member| member.file) else {
+            return Ok(None);
+        };
         let mut places = (Arc::default(), 0);
         let (found, outcome) = match self.expand(member, name) {
             // An empty name is no name: the loader passes over it.
-            None if name.is_empty() => return None,
+            None if name.is_empty() => return Ok(None),
             None => {
                 places.0 = Arc::from([tried(name, &How::Path, Miss::Token)]);
                 (None, Outcome::Missing)
@@ -31,17 +39,17 @@ impl Walk<'_, '_> {
                     (found, outcome)
                 }
                 None => {
-                    let answer = self.search(member, &full);
+                    let answer = self.search(member, &full)?;
                     places = answer.tried;
                     if let Hit::Missing = answer.result {
-                        self.note_variant(&full, &places.0);
+                        self.note_variant(&full, &places.0)?;
                     }
-                    self.map(Some(member), tag, &full, answer.result)
+                    self.map(Some(member), tag, &full, answer.result)?
                 }
             },
         };
         self.record.request(self.state, (requester, tag, name.clone()), outcome, places);
-        found
+        Ok(found)
     }
 
     /// The name with its tokens replaced (`expand_dst`).
@@ -67,26 +75,30 @@ impl Walk<'_, '_> {
     }
 
     /// The search of `_dl_map_object`.
-    pub(super) fn search(&mut self, member: usize, name: &Arc<[u8]>) -> Answer {
+    pub(super) fn search(
+        &mut self,
+        member: usize,
+        name: &Arc<[u8]>,
+    ) -> Result<Answer, ReadFailure> {
         let mut trail = Trail::default();
         if name.contains(&b'/') {
             return self.at_path(name);
         }
-        if let Some(hit) = self.before_tail(member, name, &mut trail) {
-            return Answer::new(hit, trail);
+        if let Some(hit) = self.before_tail(member, name, &mut trail)? {
+            return Ok(Answer::new(hit, trail));
         }
         let nodeflib = self.members.get(member).is_some_and(|m| m.nodeflib);
-        let tail = self.state.tail(self.loader, nodeflib, name);
+        let tail = self.state.tail(self.loader, nodeflib, name)?;
         if trail.is_empty() {
-            return tail;
+            return Ok(tail);
         }
         trail.extend(&tail.tried);
-        Answer::new(tail.result, trail)
+        Ok(Answer::new(tail.result, trail))
     }
 
-    fn at_path(&mut self, path: &Arc<[u8]>) -> Answer {
+    fn at_path(&mut self, path: &Arc<[u8]>) -> Result<Answer, ReadFailure> {
         let (result, miss) = if path.starts_with(b"/") {
-            match self.state.glibc_verdict(self.loader, path) {
+            match self.state.glibc_verdict(self.loader, path)? {
                 Verdict::Take => (Hit::Found(path.clone(), How::Path), None),
                 Verdict::Fatal(fault) => (Hit::Fatal(path.clone(), fault), None),
                 Verdict::Skip(miss) => (Hit::Missing, Some(miss)),
@@ -95,46 +107,55 @@ impl Walk<'_, '_> {
             (Hit::Missing, Some(Miss::Relative))
         };
         let places = miss.map(|miss| tried(path, &How::Path, miss));
-        Answer { result, tried: (places.into_iter().collect(), 0) }
+        Ok(Answer { result, tried: (places.into_iter().collect(), 0) })
     }
 
     /// DT_RPATH up the chain of requesters, LD_LIBRARY_PATH, DT_RUNPATH.
-    fn before_tail(&mut self, member: usize, name: &[u8], trail: &mut Trail) -> Option<Hit> {
-        if !self.members.get(member)?.has_runpath {
+    fn before_tail(
+        &mut self,
+        member: usize,
+        name: &[u8],
+        trail: &mut Trail,
+    ) -> Result<Option<Hit>, ReadFailure> {
+        let Some(at) = self.members.get(member) else { return Ok(None) };
+        let (file, paths) = (at.file, at.paths.clone());
+        if !at.has_runpath {
             let mut next = Some(member);
             let mut did_main = false;
             while let Some(index) = next {
-                let at = self.members.get(index)?;
-                next = at.requester;
+                next = self.members.get(index).and_then(|at| at.requester);
                 did_main |= index == 0;
-                if let Some(hit) = self.in_rpath(index, name, trail) {
-                    return Some(hit);
+                if let Some(hit) = self.in_rpath(index, name, trail)? {
+                    return Ok(Some(hit));
                 }
             }
-            if !did_main && let Some(hit) = self.in_rpath(0, name, trail) {
-                return Some(hit);
+            if !did_main && let Some(hit) = self.in_rpath(0, name, trail)? {
+                return Ok(Some(hit));
             }
         }
         for (how, dirs) in &*self.library_path.clone() {
-            if let Some(hit) = self.in_list(dirs, name, how, trail) {
+            if let Some(hit) = self.in_list(dirs, name, how, trail)? {
                 if *how == How::LibraryPath {
-                    self.note_shadowed(member, name, &hit);
+                    self.note_shadowed(member, name, &hit)?;
                 }
-                return Some(hit);
+                return Ok(Some(hit));
             }
         }
-        let at = self.members.get(member)?;
-        let paths = at.paths.clone();
-        let dirs = paths.runpath.as_ref()?;
-        let how = How::Runpath(self.state.out.files.get(at.file)?.opened.clone());
+        let Some(dirs) = &paths.runpath else { return Ok(None) };
+        let how = How::Runpath(self.state.opened_path(file));
         self.in_list(dirs, name, &how, trail)
     }
 
-    fn in_rpath(&mut self, index: usize, name: &[u8], trail: &mut Trail) -> Option<Hit> {
-        let at = self.members.get(index)?;
-        let paths = at.paths.clone();
-        let dirs = paths.rpath.as_ref()?;
-        let how = How::Rpath(self.state.out.files.get(at.file)?.opened.clone());
+    fn in_rpath(
+        &mut self,
+        index: usize,
+        name: &[u8],
+        trail: &mut Trail,
+    ) -> Result<Option<Hit>, ReadFailure> {
+        let Some(at) = self.members.get(index) else { return Ok(None) };
+        let (file, paths) = (at.file, at.paths.clone());
+        let Some(dirs) = &paths.rpath else { return Ok(None) };
+        let how = How::Rpath(self.state.opened_path(file));
         self.in_list(dirs, name, &how, trail)
     }
 
@@ -144,7 +165,7 @@ impl Walk<'_, '_> {
         name: &[u8],
         how: &How,
         trail: &mut Trail,
-    ) -> Option<Hit> {
+    ) -> Result<Option<Hit>, ReadFailure> {
         self.state.try_dirs(self.loader, dirs, name, how, trail)
     }
 
@@ -155,66 +176,66 @@ impl Walk<'_, '_> {
         tag: Tag,
         name: &Arc<[u8]>,
         hit: Hit,
-    ) -> (Option<usize>, Outcome) {
+    ) -> Result<(Option<usize>, Outcome), ReadFailure> {
         let (path, how) = match hit {
             Hit::Found(path, how) => (path, how),
-            Hit::Missing => return (None, Outcome::Missing),
+            Hit::Missing => return Ok((None, Outcome::Missing)),
             Hit::Fatal(path, kind) => {
                 if tag.is_hard() {
                     self.record.fault(self.state, Fault { path, kind: kind.clone() });
                 }
-                return (None, Outcome::Fatal(kind));
+                return Ok((None, Outcome::Fatal(kind)));
             }
         };
         let Some(file) = self.state.take(&path) else {
-            return (None, Outcome::Fatal(FaultKind::Find(FindError::Missing)));
+            return Ok((None, Outcome::Fatal(FaultKind::Find(Absence::Missing))));
         };
-        self.state.note_cache_need(self.loader, file, name, &how);
+        self.state.note_cache_need(self.loader, file, name, &how)?;
         self.matched.extend([name.clone(), path.clone()]);
         let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
         if let Some(&loaded) = self.ids.get(&id) {
             self.names.entry(name.clone()).or_insert(loaded);
             let loaded_file = self.members.get(loaded).map_or(file, |member| member.file);
-            return (Some(loaded), Outcome::Same(file, loaded_file, how));
+            return Ok((Some(loaded), Outcome::Same(file, loaded_file, how)));
         }
-        let index = self.add(file, requester, false);
+        let index = self.add(file, requester, false)?;
         self.ids.insert(id, index);
         // `l_name` is the path, `l_libname` the name.
         self.names.entry(path).or_insert(index);
         self.names.entry(name.clone()).or_insert(index);
-        (Some(index), Outcome::Found(file, how))
+        Ok((Some(index), Outcome::Found(file, how)))
     }
 
     /// LD_LIBRARY_PATH comes before DT_RUNPATH, a cache after it: where both lead somewhere, a
     /// generated cache cannot stand in for the variable.
-    fn note_shadowed(&mut self, member: usize, name: &[u8], hit: &Hit) {
-        let Hit::Found(path, _) = hit else { return };
+    fn note_shadowed(&mut self, member: usize, name: &[u8], hit: &Hit) -> Result<(), ReadFailure> {
+        let Hit::Found(path, _) = hit else { return Ok(()) };
         let Some(paths) = self.members.get(member).map(|member| member.paths.clone()) else {
-            return;
+            return Ok(());
         };
-        let Some(dirs) = &paths.runpath else { return };
-        if let Some(Hit::Found(other, _)) =
-            self.in_list(dirs, name, &How::LibraryPath, &mut Trail::default())
-        {
-            self.state.note_shadowed(path, &other);
+        let Some(dirs) = &paths.runpath else { return Ok(()) };
+        match self.in_list(dirs, name, &How::LibraryPath, &mut Trail::default())? {
+            Some(Hit::Found(other, _)) => self.state.note_shadowed(path, &other),
+            _ => Ok(()),
         }
     }
 
     /// A library that is nowhere may still be there for better processors.
-    fn note_variant(&mut self, name: &Arc<[u8]>, tried: &[Tried]) {
+    fn note_variant(&mut self, name: &Arc<[u8]>, tried: &[Tried]) -> Result<(), ReadFailure> {
         let levels = match (&self.state.options.hwcaps, self.state.loader(self.loader)) {
             (Hwcaps::Baseline | Hwcaps::All, Some(facts)) => facts.hwcaps.clone(),
-            _ => return,
+            _ => return Ok(()),
         };
         for place in tried.iter().filter(|tried| tried.path.ends_with(name)) {
             for level in &levels {
                 let dir = join(&join(directory(&place.path), b"glibc-hwcaps"), level);
                 let path = join(&dir, name);
-                if let Verdict::Take = self.state.glibc_verdict(self.loader, &path) {
+                if let Verdict::Take = self.state.glibc_verdict(self.loader, &path)? {
                     self.state.out.warnings.insert(Warning::OnlyVariant(name.clone(), path.into()));
-                    return;
+                    return Ok(());
                 }
             }
         }
+        Ok(())
     }
 }

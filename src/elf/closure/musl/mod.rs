@@ -7,12 +7,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use search::join_musl;
 
 use super::{
-    Fault, FaultKind, How, Outcome, Program, State, Tag, Tried, Warning,
-    dirs::{DirList, NOT_THERE, Trail, tried},
+    Fault, FaultKind, How, Outcome, Program, State, Tag, Warning,
+    dirs::{DirList, NOT_THERE, Places, Trail, tried},
     record::{Record, Weight},
     search::{Hit, Paths},
 };
-use crate::elf::{Dlopen, FileId, FindError, Request, symbols, tokens::directory};
+use crate::elf::{Absence, Dlopen, FileId, ReadFailure, Request, symbols, tokens::directory};
 
 /// Bytes of a file that might be another C library; the largest are some 20 MB with debugging
 /// information.
@@ -46,16 +46,16 @@ struct Walk<'s, 'a> {
 }
 
 /// Fills in what the program at `program.file` loads by musl's rules.
-pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
-    let (Some(file), Some(loader)) = (program.file, program.loader) else { return };
+pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), ReadFailure> {
+    let (Some(file), Some(loader)) = (program.file, program.loader) else { return Ok(()) };
     let interpreter = program.interpreter;
     let opened = state.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
     let environment = &state.options.environment_path;
     let environment =
         environment.split(|b| matches!(b, b':' | b'\n')).filter(|dir| !dir.is_empty());
     let environment: Vec<Vec<u8>> = environment.map(<[u8]>::to_vec).collect();
-    let library_path = state.library_dirs(loader, &opened, &environment).into();
-    let own_path = state.musl_path(loader);
+    let library_path = state.library_dirs(loader, &opened, &environment)?.into();
+    let own_path = state.musl_path(loader)?;
     let mut walk = Walk {
         state,
         loader,
@@ -69,22 +69,23 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) {
         record: Record::default(),
     };
     let main = walk.state.out.files.get(file).is_some_and(|file| file.object.interp.is_some());
-    walk.add(file, None, main);
+    walk.add(file, None, main)?;
     for name in walk.state.options.preload.clone() {
         let name: Arc<[u8]> = name.into();
-        if !walk.request(0, None, Tag::Preload, &name) {
+        if !walk.request(0, None, Tag::Preload, &name)? {
             walk.state.out.warnings.insert(Warning::Preload(name));
         }
     }
     walk.note_order();
-    walk.breadth_first(0);
+    walk.breadth_first(0)?;
     let at_start = walk.loads.len();
-    walk.dlopens();
-    walk.opens();
+    walk.dlopens()?;
+    walk.opens()?;
     let Walk { mut loads, record, .. } = walk;
     program.extra = loads.split_off(at_start);
     program.loads = loads;
     record.end(program);
+    Ok(())
 }
 
 impl Walk<'_, '_> {
@@ -102,34 +103,40 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn add(&mut self, file: usize, requester: Option<usize>, main: bool) -> usize {
-        let paths = self.state.paths(file, self.loader, main);
+    fn add(
+        &mut self,
+        file: usize,
+        requester: Option<usize>,
+        main: bool,
+    ) -> Result<usize, ReadFailure> {
+        let paths = self.state.paths(file, self.loader, main)?;
         if let Some(fault) = self.state.cut_off(file).filter(|_| !self.members.is_empty()) {
             self.record.fault(self.state, fault);
         }
         let weight = self.record.weight;
         self.members.push(Member { file, requester, paths, weight });
-        self.members.len() - 1
+        Ok(self.members.len() - 1)
     }
 
     /// `load_deps`, from a member on.
-    fn breadth_first(&mut self, from: usize) {
+    fn breadth_first(&mut self, from: usize) -> Result<(), ReadFailure> {
         let mut at = from;
         while let Some(member) = self.members.get(at) {
             let object = self.state.out.files.get(member.file).map(|file| file.object.clone());
             for (request, name) in object.iter().flat_map(|object| &object.requests) {
                 // Filters are unknown to musl.
                 if *request == Request::Needed {
-                    self.request(at, Some(at), Tag::Dynamic(*request), name);
+                    self.request(at, Some(at), Tag::Dynamic(*request), name)?;
                 }
             }
             at += 1;
         }
+        Ok(())
     }
 
     /// The dependencies that the members' notes name, the required ones first. Whoever calls
     /// dlopen, the program's paths are searched.
-    fn dlopens(&mut self) {
+    fn dlopens(&mut self) -> Result<(), ReadFailure> {
         for weight in [Weight::Hard, Weight::Recommended] {
             self.record.weight = weight;
             let mut at = 0;
@@ -138,21 +145,22 @@ impl Walk<'_, '_> {
                 for entry in &*self.state.dlopens(file) {
                     if of.max(Weight::of(entry.priority)) == weight {
                         let new = self.members.len();
-                        self.dlopen(file, entry);
-                        self.breadth_first(new);
+                        self.dlopen(file, entry)?;
+                        self.breadth_first(new)?;
                     }
                 }
                 at += 1;
             }
         }
         self.record.weight = Weight::Hard;
+        Ok(())
     }
 
-    fn dlopen(&mut self, requester: usize, entry: &Dlopen) {
+    fn dlopen(&mut self, requester: usize, entry: &Dlopen) -> Result<(), ReadFailure> {
         let tag = Tag::Dlopen(entry.priority);
         let mut trail = Trail::default();
         for name in &entry.sonames {
-            let (outcome, here) = self.load_library(Some(0), name);
+            let (outcome, here) = self.load_library(Some(0), name)?;
             trail.extend(&here);
             if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
                 self.record.request(
@@ -161,28 +169,30 @@ impl Walk<'_, '_> {
                     outcome,
                     trail.end(false),
                 );
-                return;
+                return Ok(());
             }
         }
         self.record.unanswered(self.state, requester, entry, trail);
+        Ok(())
     }
 
     /// The libraries that members open by the names that are known of them.
-    fn opens(&mut self) {
+    fn opens(&mut self) -> Result<(), ReadFailure> {
         self.record.weight = Weight::Named;
         let mut at = 0;
         while let Some(file) = self.members.get(at).map(|member| member.file) {
             for name in self.state.opens(file) {
                 let new = self.members.len();
-                let (outcome, tried) = self.load_library(Some(0), &name);
+                let (outcome, tried) = self.load_library(Some(0), &name)?;
                 if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
                     self.record.request(self.state, (file, Tag::Opened, name), outcome, tried);
-                    self.breadth_first(new);
+                    self.breadth_first(new)?;
                 }
             }
             at += 1;
         }
         self.record.weight = Weight::Hard;
+        Ok(())
     }
 
     /// One name asked for by a member; whether something answered. `needed_by` is where the search
@@ -193,69 +203,69 @@ impl Walk<'_, '_> {
         needed_by: Option<usize>,
         tag: Tag,
         name: &Arc<[u8]>,
-    ) -> bool {
+    ) -> Result<bool, ReadFailure> {
         let Some(requester) = self.members.get(member).map(|member| member.file) else {
-            return false;
+            return Ok(false);
         };
-        let (outcome, tried) = self.load_library(needed_by, name);
+        let (outcome, tried) = self.load_library(needed_by, name)?;
         if let Outcome::Fatal(kind) = &outcome {
             let path = tried.0.last().map_or_else(|| name.clone(), |tried| tried.path.clone());
             self.record.fault(self.state, Fault { path, kind: kind.clone() });
         }
         let found = matches!(outcome, Outcome::Found(..) | Outcome::Same(..) | Outcome::Kernel);
         self.record.request(self.state, (requester, tag, name.clone()), outcome, tried);
-        found
+        Ok(found)
     }
 
     fn load_library(
         &mut self,
         needed_by: Option<usize>,
         name: &Arc<[u8]>,
-    ) -> (Outcome, (Arc<[Tried]>, usize)) {
+    ) -> Result<(Outcome, Places), ReadFailure> {
         let none = || (Arc::default(), 0);
         if self.is_self(name) {
-            return (self.itself(), none());
+            return Ok((self.itself(), none()));
         }
         if name.is_empty() {
-            return (Outcome::Missing, none());
+            return Ok((Outcome::Missing, none()));
         }
         if let Some(&loaded) = self.shortnames.get(name) {
-            return (self.already(loaded), none());
+            return Ok((self.already(loaded), none()));
         }
         let by_path = name.contains(&b'/');
-        let answer = if by_path { self.at_path(name) } else { self.search(needed_by, name) };
+        let answer = if by_path { self.at_path(name)? } else { self.search(needed_by, name)? };
         let (path, how) = match answer.result {
             Hit::Found(path, how) => (path, how),
-            Hit::Missing => return (Outcome::Missing, answer.tried),
+            Hit::Missing => return Ok((Outcome::Missing, answer.tried)),
             Hit::Fatal(path, fault) => {
                 // The last place that was tried is the one at fault.
                 let mut places = answer.tried.0.to_vec();
                 places.push(tried(&path, &How::Default, NOT_THERE));
-                return (Outcome::Fatal(fault), (places.into(), answer.tried.1));
+                return Ok((Outcome::Fatal(fault), (places.into(), answer.tried.1)));
             }
         };
         let Some(file) = self.state.take(&path) else {
-            return (Outcome::Fatal(FaultKind::Find(FindError::Missing)), answer.tried);
+            return Ok((Outcome::Fatal(FaultKind::Find(Absence::Missing)), answer.tried));
         };
-        if self.is_libc(file) {
-            return (self.itself(), answer.tried);
+        if self.is_libc(file)? {
+            return Ok((self.itself(), answer.tried));
         }
-        self.state.note_cache_need(self.loader, file, name, &how);
+        self.state.note_cache_need(self.loader, file, name, &how)?;
         let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
         if let Some(&loaded) = self.ids.get(&id) {
             if !by_path && !self.shortnames.values().any(|&known| known == loaded) {
                 self.name_shortly(loaded);
             }
             let loaded = self.members.get(loaded).map_or(file, |member| member.file);
-            return (Outcome::Same(file, loaded, how), answer.tried);
+            return Ok((Outcome::Same(file, loaded, how), answer.tried));
         }
-        let index = self.add(file, needed_by, false);
+        let index = self.add(file, needed_by, false)?;
         self.ids.insert(id, index);
         self.loads.push(file);
         if !by_path {
             self.shortnames.insert(name.clone(), index);
         }
-        (Outcome::Found(file, how), answer.tried)
+        Ok((Outcome::Found(file, how), answer.tried))
     }
 
     /// An object that was first loaded by a path can be found by its file's name once a search led
@@ -291,24 +301,19 @@ impl Walk<'_, '_> {
 
     /// Whether a file is a C library, whose place the loader takes: it exports what only these do.
     /// The symbols are read only of files that are called like one.
-    fn is_libc(&self, file: usize) -> bool {
-        let Some(file) = self.state.out.files.get(file) else { return false };
+    fn is_libc(&self, file: usize) -> Result<bool, ReadFailure> {
+        let Some(file) = self.state.out.files.get(file) else { return Ok(false) };
         let interpreter =
             self.interpreter.and_then(|interpreter| self.state.out.files.get(interpreter));
         if interpreter.is_some_and(|interpreter| interpreter.id == file.id) {
-            return true;
+            return Ok(true);
         }
         let name = file.object.soname.as_deref().unwrap_or(file.path.file_name());
         if !(name.starts_with(b"libc") || name.starts_with(b"ld-")) {
-            return false;
+            return Ok(false);
         }
-        let bytes = self
-            .state
-            .lookup
-            .find(&file.opened)
-            .ok()
-            .and_then(|f| self.state.lookup.read(&f, MAX_LIBC).ok());
-        let Some(bytes) = bytes else { return false };
+        let Ok(found) = self.state.lookup.find(&file.opened)? else { return Ok(false) };
+        let Ok(bytes) = self.state.lookup.read(&found, MAX_LIBC)? else { return Ok(false) };
         let read = symbols(bytes.len() as u64, &mut |offset, buffer| {
             let from =
                 usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
@@ -316,7 +321,9 @@ impl Walk<'_, '_> {
             buffer.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             Ok(count)
         });
-        let exports = read.map(|symbols| symbols.exported).unwrap_or_default();
-        [&b"__libc_start_main"[..], b"stdin"].iter().all(|name| exports.contains(*name))
+        // What was read already cannot fail to be read; a damaged table exports nothing.
+        let exports = read.ok().and_then(Result::ok).map(|symbols| symbols.exported);
+        let exports = exports.unwrap_or_default();
+        Ok([&b"__libc_start_main"[..], b"stdin"].iter().all(|name| exports.contains(*name)))
     }
 }

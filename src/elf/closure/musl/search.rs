@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Walk;
 use crate::elf::{
-    FindError,
+    Absence, ReadFailure,
     closure::{
         How, Miss, State,
         dirs::{DirList, NOT_THERE, Trail, tried},
@@ -18,32 +18,37 @@ use crate::elf::{
 const MAX_PATH: usize = 2 * 255 + 2;
 
 impl Walk<'_, '_> {
-    pub(super) fn at_path(&mut self, path: &Arc<[u8]>) -> Answer {
+    pub(super) fn at_path(&mut self, path: &Arc<[u8]>) -> Result<Answer, ReadFailure> {
         let mut trail = Trail::default();
         let result = if path.starts_with(b"/") {
-            self.try_path(path, &How::Path, &mut trail).0
+            self.try_path(path, &How::Path, &mut trail)?.0
         } else {
             trail.push(|| tried(path, &How::Path, Miss::Relative));
             None
         };
-        Answer::new(result.unwrap_or(Hit::Missing), trail)
+        Ok(Answer::new(result.unwrap_or(Hit::Missing), trail))
     }
 
     /// One path: the search's end, if it is one; whether nothing is there.
-    fn try_path(&mut self, path: &[u8], how: &How, trail: &mut Trail) -> (Option<Hit>, bool) {
+    fn try_path(
+        &mut self,
+        path: &[u8],
+        how: &How,
+        trail: &mut Trail,
+    ) -> Result<(Option<Hit>, bool), ReadFailure> {
         let Some(machine) = self.state.loader(self.loader).map(|loader| loader.machine) else {
-            return (None, false);
+            return Ok((None, false));
         };
-        match self.state.open(path).musl(machine) {
+        Ok(match self.state.open(path)?.musl(machine) {
             Verdict::Take => (Some(Hit::Found(path.into(), how.clone())), false),
             Verdict::Fatal(fault) => (Some(Hit::Fatal(path.into(), fault)), false),
             Verdict::Skip(miss) => {
                 trail.push(|| tried(path, how, miss.clone()));
                 // `path_open` gives up at an errno that it does not expect.
-                let stops = matches!(miss, Miss::Find(FindError::Loop | FindError::Other(_)));
+                let stops = matches!(miss, Miss::Find(Absence::Loop) | Miss::OfProcess);
                 (stops.then_some(Hit::Missing), miss == NOT_THERE)
             }
-        }
+        })
     }
 
     fn try_dirs(
@@ -52,7 +57,7 @@ impl Walk<'_, '_> {
         name: &[u8],
         how: &How,
         trail: &mut Trail,
-    ) -> Option<Hit> {
+    ) -> Result<Option<Hit>, ReadFailure> {
         for &id in &list.dirs {
             let Some(dir) = self.state.dirs.get(id) else { continue };
             let (path, is_there) = (join_musl(&dir.path, name), dir.is_there);
@@ -64,36 +69,40 @@ impl Walk<'_, '_> {
                 trail.push(|| tried(&path, how, NOT_THERE));
                 continue;
             }
-            match self.try_path(&path, how, trail) {
-                (Some(hit), _) => return Some(hit),
-                (None, true) => self.state.missed(id),
+            match self.try_path(&path, how, trail)? {
+                (Some(hit), _) => return Ok(Some(hit)),
+                (None, true) => self.state.missed(id)?,
                 (None, false) => {}
             }
         }
         trail.pass(list);
-        None
+        Ok(None)
     }
 
     /// `path_open` along the lists of `load_library`.
-    pub(super) fn search(&mut self, needed_by: Option<usize>, name: &Arc<[u8]>) -> Answer {
+    pub(super) fn search(
+        &mut self,
+        needed_by: Option<usize>,
+        name: &Arc<[u8]>,
+    ) -> Result<Answer, ReadFailure> {
         let mut trail = Trail::default();
         for (how, dirs) in &*self.library_path.clone() {
-            if let Some(hit) = self.try_dirs(dirs, name, how, &mut trail) {
+            if let Some(hit) = self.try_dirs(dirs, name, how, &mut trail)? {
                 if let (How::LibraryPath, Hit::Found(path, _)) = (how, &hit)
                     && let Some(Hit::Found(other, _)) =
-                        self.in_inherited(needed_by, name, &mut Trail::default())
+                        self.in_inherited(needed_by, name, &mut Trail::default())?
                 {
-                    self.state.note_shadowed(path, &other);
+                    self.state.note_shadowed(path, &other)?;
                 }
-                return Answer::new(hit, trail);
+                return Ok(Answer::new(hit, trail));
             }
         }
-        let mut result = self.in_inherited(needed_by, name, &mut trail);
+        let mut result = self.in_inherited(needed_by, name, &mut trail)?;
         if result.is_none() {
             let (how, dirs) = self.own_path.clone();
-            result = self.try_dirs(&dirs, name, &how, &mut trail);
+            result = self.try_dirs(&dirs, name, &how, &mut trail)?;
         }
-        Answer::new(result.unwrap_or(Hit::Missing), trail)
+        Ok(Answer::new(result.unwrap_or(Hit::Missing), trail))
     }
 
     /// The search paths of the requester, and of who asked for that.
@@ -102,44 +111,52 @@ impl Walk<'_, '_> {
         needed_by: Option<usize>,
         name: &[u8],
         trail: &mut Trail,
-    ) -> Option<Hit> {
+    ) -> Result<Option<Hit>, ReadFailure> {
         let mut next = needed_by;
         while let Some(index) = next {
-            let at = self.members.get(index)?;
+            let Some(at) = self.members.get(index) else { break };
             let (paths, file) = (at.paths.clone(), at.file);
             next = at.requester;
-            let opened =
-                self.state.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
+            let opened = self.state.opened_path(file);
             // Both tags are inherited; where both are, DT_RUNPATH counts.
             let (dirs, how) = match (&paths.runpath, &paths.rpath) {
                 (Some(dirs), _) => (dirs, How::Runpath(opened)),
                 (None, Some(dirs)) => (dirs, How::Rpath(opened)),
                 (None, None) => continue,
             };
-            if let Some(hit) = self.try_dirs(dirs, name, &how, trail) {
-                return Some(hit);
+            if let Some(hit) = self.try_dirs(dirs, name, &how, trail)? {
+                return Ok(Some(hit));
             }
         }
-        None
+        Ok(None)
     }
 }
 
 impl State<'_> {
     /// What a search finds whose requester has no search path, nor the environment.
-    pub(in crate::elf::closure) fn in_musl_path(&mut self, loader: usize, name: &[u8]) -> Hit {
-        let (how, dirs) = self.musl_path(loader);
-        let mut paths =
-            dirs.dirs.iter().filter_map(|&id| Some(join_musl(&self.dirs.get(id)?.path, name)));
-        let is_there = |path: &Vec<u8>| self.lookup.find(path).is_ok();
-        paths.find(is_there).map_or(Hit::Missing, |path| Hit::Found(path.into(), how))
+    pub(in crate::elf::closure) fn in_musl_path(
+        &mut self,
+        loader: usize,
+        name: &[u8],
+    ) -> Result<Hit, ReadFailure> {
+        let (how, dirs) = self.musl_path(loader)?;
+        for dir in dirs.dirs.iter().filter_map(|&id| self.dirs.get(id)) {
+            let path = join_musl(&dir.path, name);
+            if self.lookup.find(&path)?.is_ok() {
+                return Ok(Hit::Found(path.into(), how));
+            }
+        }
+        Ok(Hit::Missing)
     }
 
     /// The directories of a loader's path file, or those that it has without one.
-    pub(super) fn musl_path(&mut self, loader: usize) -> (How, Arc<DirList>) {
-        let config = self.config(loader);
-        let Config::Path(path, from_file) = &*config else { return (How::Default, Arc::default()) };
+    pub(super) fn musl_path(&mut self, loader: usize) -> Result<(How, Arc<DirList>), ReadFailure> {
+        let config = self.config(loader)?;
+        let Config::Path(path, from_file) = &*config else {
+            return Ok((How::Default, Arc::default()));
+        };
         let file = self.loader(loader).map(|facts| facts.config.clone()).filter(|_| *from_file);
-        (file.map_or(How::Default, How::PathFile), self.dir_list(loader, &path.dirs).into())
+        Ok((file.map_or(How::Default, How::PathFile), self.dir_list(loader, &path.dirs)?.into()))
     }
 }
 
