@@ -83,6 +83,8 @@ mod once;
 mod pack;
 
 // The source text.
+/// README, CONTRIBUTING and Cargo.toml agree with the command and with each other.
+mod documents;
 /// The module table, held against the code; sizes and other tidiness.
 mod floors;
 /// No circle of imports between the files of `src/`.
