@@ -1,4 +1,4 @@
-//! The tar writer against our reader, the tar crate, GNU tar, bsdtar and Python's tarfile.
+//! The tar writer: read back by imgb's reader, the tar crate, GNU tar, bsdtar and Python's tarfile.
 
 use std::{
     collections::BTreeMap,
@@ -47,7 +47,7 @@ fn content(file: &FileNode) -> Vec<u8> {
     bytes
 }
 
-/// What our reader makes of `tar`.
+/// The tree that imgb's reader returns for `tar`.
 fn read(tar: &[u8]) -> read::Contents {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(tar).unwrap();
@@ -55,7 +55,7 @@ fn read(tar: &[u8]) -> read::Contents {
     read::read(&archive, Whiteouts::Refuse, read::Limits::default()).unwrap()
 }
 
-/// A tree as text with digests for contents, so that two from different places compare.
+/// A tree as text, with digests in place of contents, so that trees from different places compare.
 fn text(tree: &Tree) -> String {
     let line = |(path, node): (&ImagePath, &Node)| {
         let kind = match &node.kind {
@@ -78,7 +78,7 @@ fn with(mut node: Node, change: impl FnOnce(&mut Meta)) -> Node {
     node
 }
 
-/// Everything that ustar cannot say, and the last things that it can.
+/// Everything that ustar cannot express, and the last values that it can.
 fn odd() -> Tree {
     let name = |len: usize| "n".repeat(len);
     let time = |seconds| Timestamp::from_seconds(seconds).unwrap();
@@ -219,7 +219,7 @@ fn what_no_archive_can_hold_is_refused_by_name() {
     check("a", huge, "/a: the file is too large for an archive");
 }
 
-/// Names of one inode whose metadata differ cannot be hard links, since an inode has but one mode.
+/// Names of one inode whose metadata differ cannot be hard links, since an inode has one mode.
 #[test]
 fn other_metadata_means_other_inodes() {
     let bytes: Arc<[u8]> = Arc::from(&b"bytes"[..]);
@@ -252,8 +252,8 @@ fn errors_of_the_content_reach_the_caller() {
     ));
 }
 
-/// Past 8 GiB the size goes into a PAX record, and the header of a lone blob says it in base 256.
-/// The file is sparse and of the archive only the headers are made.
+/// Sizes of 8 GiB and more go into a PAX record, or into base 256 in the header of a single blob.
+/// The file is sparse, and only the headers of the archive are made.
 #[test]
 fn sizes_from_eight_gib_on() {
     const SIZE: u64 = (8 << 30) + 1;
@@ -314,8 +314,8 @@ fn sizes_of(listing: Vec<u8>, column: usize) -> Option<Vec<u64>> {
     )
 }
 
-/// What a foreign program prints. `None`, and a word on stderr, if it is not installed and nothing
-/// demands it.
+/// What another program prints. `None`, with a message on stderr, if it is not installed and not
+/// required.
 #[expect(clippy::print_stderr, reason = "a skipped check must be seen")]
 fn run(program: &str, args: &[&std::ffi::OsStr], input: &[u8]) -> Option<Vec<u8>> {
     let mut input_file = tempfile::tempfile().unwrap();
@@ -349,14 +349,15 @@ fn run(program: &str, args: &[&std::ffi::OsStr], input: &[u8]) -> Option<Vec<u8>
     Some(output.stdout)
 }
 
-/// Every member as Python's tarfile sees it, in hexadecimal where bytes may be odd.
+/// Every member as Python's tarfile sees it; what may hold arbitrary bytes is in hexadecimal.
 const PYTHON: &str = r#"
 import os, sys, tarfile
 for m in tarfile.open(sys.argv[1], errors="surrogateescape", encoding="utf-8"):
     name = lambda text: os.fsencode(text).hex()
     xattrs = sorted(key for key in m.pax_headers if key.startswith("SCHILY"))
     print(name(m.name), m.type.decode(), oct(m.mode), m.uid, m.gid, int(m.mtime), m.size,
-          name(m.linkname), m.devmajor, m.devminor, ",".join(xattrs) or "-", repr(m.uname + m.gname))
+          name(m.linkname), m.devmajor, m.devminor, ",".join(xattrs) or "-",
+          repr(m.uname + m.gname))
 "#;
 
 #[test]
@@ -415,8 +416,8 @@ fn listed(tree: &Tree) -> String {
 }
 
 /// Both tars unpack the tree: names, modes, times, contents, links, and which names are one inode.
-/// Paths too deep for a plain open(2) and times that the file system may not hold stay out, and
-/// what bsdtar takes for UTF-8 although POSIX leaves it open: bytes in PAX records.
+/// Left out are paths too deep for a plain open(2), times that the file system may not support, and
+/// bytes in PAX records that bsdtar takes for UTF-8 although POSIX leaves that open.
 #[test]
 fn tars_unpack_what_was_written() {
     let mut tree = odd();
@@ -466,7 +467,7 @@ fn tars_unpack_what_was_written() {
     }
 }
 
-/// Names with odd lengths and bytes from `least` on, none of them `.` or `..` or a whiteout.
+/// Names of odd lengths with bytes from `least` on, except `.`, `..` and whiteouts.
 fn names(least: u8) -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         3 => proptest::collection::vec(97u8..100, 1..4),
@@ -509,7 +510,7 @@ fn nodes(least: u8) -> impl Strategy<Value = Node> {
         })
 }
 
-/// Trees without anything below what is no directory, their bytes from `least` on.
+/// Trees in which only directories have children, with bytes from `least` on.
 fn trees(least: u8) -> impl Strategy<Value = Tree> {
     proptest::collection::vec((names(least), nodes(least)), 0..20).prop_map(|nodes| {
         let mut tree = Tree::new();
@@ -544,7 +545,10 @@ proptest! {
             let (path, node) = nodes.next().unwrap();
             let slash: &[u8] = if node.is_directory() { b"/" } else { b"" };
             prop_assert_eq!(&*entry.path_bytes(), [path.relative(), slash].concat());
-            let target = match &node.kind { Kind::Symlink(target) => Some(target.to_vec()), _ => None };
+            let target = match &node.kind {
+                Kind::Symlink(target) => Some(target.to_vec()),
+                _ => None,
+            };
             prop_assert_eq!(entry.link_name_bytes().map(|name| name.to_vec()), target);
             prop_assert_eq!(entry.header().mode().unwrap(), u32::from(node.meta.mode));
             let mut bytes = Vec::new();

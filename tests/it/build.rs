@@ -1,9 +1,8 @@
-//! `imgb build`: recipes from the outside. The files of each image are read back from a root file
-//! system.
+//! `imgb build` end to end. The files of each image are read back from a root file system.
 
 use crate::sandbox::Sandbox;
 
-/// What `build` makes of `recipe`: one line a path, as `tar` lists it.
+/// The files that `build` makes of `recipe`: one line per path, as `tar` lists it.
 fn built(sandbox: &Sandbox, recipe: &str) -> String {
     sandbox.file("ctx/Buildfile", recipe);
     sandbox.imgb("build ctx -q -o rootfs:root.tar").run().ok();
@@ -26,8 +25,10 @@ fn context() -> Sandbox {
 #[test]
 fn files_go_where_docker_puts_them() {
     let sandbox = context();
-    let recipe = "FROM scratch\nCOPY a /x/\nCOPY dir /d\nCOPY etc /etc\nCOPY --chown=bob --chmod=600 a /h/f\n";
-    let wanted = "drwxr-xr-x 0/0 d/\n-rw-r--r-- 0/0 d/one\ndrwxr-xr-x 0/0 d/sub/\n-rw-r--r-- 0/0 d/sub/two\n\
+    let recipe = "FROM scratch\nCOPY a /x/\nCOPY dir /d\nCOPY etc /etc\nCOPY --chown=bob \
+        --chmod=600 a /h/f\n";
+    let wanted = "drwxr-xr-x 0/0 d/\n-rw-r--r-- 0/0 d/one\ndrwxr-xr-x 0/0 d/sub/\n-rw-r--r-- 0/0 \
+        d/sub/two\n\
         drwxr-xr-x 0/0 etc/\n-rw-r--r-- 0/0 etc/passwd\ndrwxr-xr-x 7/8 h/\n-rw------- 7/8 h/f\n\
         drwxr-xr-x 0/0 x/\n-rw-r--r-- 0/0 x/a\n";
     assert_eq!(built(&sandbox, recipe), wanted);
@@ -78,9 +79,9 @@ fn what_cannot_start_is_not_written() {
     sandbox.imgb("check x.tar").run().error(1, &["/true"]);
 }
 
-/// Docker builds such images, too: the program can be mounted, and the user given at the start.
+/// Docker builds such images too: the program can be mounted and the user supplied at the start.
 #[test]
-fn a_configuration_that_names_what_is_not_there_is_warned_of() {
+fn a_configuration_that_names_missing_things_gives_a_warning() {
     let sandbox = context();
     for (recipe, wanted) in [
         ("COPY a /a\nCMD [\"/a\"]", "user 0 may not execute `/a`"),
@@ -95,8 +96,8 @@ fn a_configuration_that_names_what_is_not_there_is_warned_of() {
     }
 }
 
-/// The example is built as it stands, with the three things beside it that it asks for; it has
-/// every instruction.
+/// Buildfile.example is built unchanged, with the three things that it needs. It has every
+/// instruction.
 #[test]
 fn the_example_is_built() {
     let sandbox = Sandbox::new();
@@ -104,7 +105,8 @@ fn the_example_is_built() {
         return;
     }
     let example = include_str!("../../Buildfile.example");
-    let instructions = "ADD ANNOTATION ARG CAP CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MKDIR PACK SHELL \
+    let instructions = "ADD ANNOTATION ARG CAP CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK \
+        LABEL MKDIR PACK SHELL \
         STOPSIGNAL SYMLINK USER VOLUME WORKDIR";
     for name in instructions.split_whitespace() {
         assert!(example.lines().any(|line| line.starts_with(&format!("{name} "))), "{name}");
@@ -132,7 +134,7 @@ fn the_example_is_built() {
 }
 
 #[test]
-fn what_only_buildkit_has_is_as_its_reference_says() {
+fn features_of_buildkit_follow_its_reference() {
     let sandbox = context();
     sandbox.file("ctx/dir/x.log", "l").file("ctx/dir/sub/y.log", "l");
     let check = |recipe: &str, wanted: &[&str]| {
@@ -172,8 +174,8 @@ fn soft_dependencies_are_chosen_for_all_packs() {
         .error(2, &["no rule `nothing-such`"]);
 }
 
-/// What is expected is that of BuildKit's own tests, `testCopyParents` and
-/// `testCopyRelativeParents`, and of its reference.
+/// The expected results are those of BuildKit's reference and its tests `testCopyParents` and
+/// `testCopyRelativeParents`.
 #[test]
 fn parents_are_kept_as_buildkit_keeps_them() {
     let sandbox = Sandbox::new();
@@ -221,7 +223,7 @@ fn parents_are_kept_as_buildkit_keeps_them() {
     }
 }
 
-/// The texts and what comes of them are BuildKit's, `testCopyHeredoc` and the tests behind it.
+/// Texts and results are those of BuildKit's test `testCopyHeredoc` and the tests after it.
 #[test]
 fn here_documents_are_buildkits() {
     let sandbox = context();
@@ -256,7 +258,8 @@ fn here_documents_are_buildkits() {
             assert_eq!(text, *wanted, "{recipe}");
         }
     }
-    let recipe = "FROM scratch\nCOPY --chmod=777 <<A /p/all\nA\nCOPY --chmod=0644 --chown=5:6 <<A /p/rw\nA\n";
+    let recipe = "FROM scratch\nCOPY --chmod=777 <<A /p/all\nA\nCOPY --chmod=0644 --chown=5:6 <<A \
+        /p/rw\nA\n";
     let listed = built(&sandbox, recipe);
     assert!(
         listed.contains("-rwxrwxrwx 0/0 p/all") && listed.contains("-rw-r--r-- 5/6 p/rw"),
@@ -265,7 +268,7 @@ fn here_documents_are_buildkits() {
 }
 
 #[test]
-fn what_is_meant_is_said() {
+fn errors_suggest_what_is_meant() {
     let sandbox = context();
     sandbox
         .file("ctx/config/app.conf", "x")
@@ -288,7 +291,7 @@ fn what_is_meant_is_said() {
     }
 }
 
-/// As `imgb pack --env LD_LIBRARY_PATH`: the image's processes will have it.
+/// As with `imgb pack --env LD_LIBRARY_PATH`: the processes of the image will have it.
 #[test]
 fn the_stages_variables_count_where_pack_looks() {
     if !crate::engines::have(&["gcc"]) {
@@ -301,7 +304,8 @@ fn the_stages_variables_count_where_pack_looks() {
     sandbox.dir("ctx/lib");
     sandbox.tool("gcc", "-shared -fPIC -o ctx/lib/libours.so f.c").run().ok();
     sandbox.tool("gcc", "-o ctx/m m.c -Lctx/lib -lours").run().ok();
-    let recipe = "FROM scratch\nCOPY lib /opt/x/\nENV LD_LIBRARY_PATH=/opt/x\nPACK ./m /bin/m\nCMD [\"/bin/m\"]\n";
+    let recipe = "FROM scratch\nCOPY lib /opt/x/\nENV LD_LIBRARY_PATH=/opt/x\nPACK ./m /bin/m\nCMD \
+        [\"/bin/m\"]\n";
     sandbox.file("ctx/Buildfile", recipe);
     sandbox.imgb("build ctx -q -o image.tar").run().ok();
     sandbox.file("ctx/Buildfile", recipe.replace("ENV", "LABEL"));
@@ -309,7 +313,7 @@ fn the_stages_variables_count_where_pack_looks() {
         .imgb("build ctx -q -o x.tar")
         .run()
         .error(1, &["libours.so", "searched: ", "--library-path"]);
-    // The same of an image that pack goes upon.
+    // The same for the base of `pack --base`.
     sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY lib /opt/x/\nENV LD_LIBRARY_PATH=/opt/x\n");
     sandbox.imgb("build ctx -q -o base.tar").run().ok();
     sandbox.imgb("pack ctx/m:/bin/m --base base.tar -q -o over.tar").run().ok();
@@ -317,7 +321,7 @@ fn the_stages_variables_count_where_pack_looks() {
 }
 
 #[test]
-fn the_buildfile_and_its_own_ignore_file_go_first() {
+fn the_buildfile_and_its_own_ignore_file_take_precedence() {
     let sandbox = context();
     sandbox
         .file("ctx/Dockerfile", "FROM scratch\nCOPY a /docker\n")
@@ -327,7 +331,7 @@ fn the_buildfile_and_its_own_ignore_file_go_first() {
         built(&sandbox, "FROM scratch\nCOPY . /\n"),
         "drwxr-xr-x 0/0 dir/\n-rw-r--r-- 0/0 dir/one\n"
     );
-    // Without one of its own a file has the context's, and stdin too.
+    // A Buildfile without an ignore file of its own uses the context's, and so does stdin.
     sandbox.file("ctx/other", "FROM scratch\nCOPY a /x\n");
     sandbox
         .imgb("build ctx -f ctx/other -q -o x.tar")

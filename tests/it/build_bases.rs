@@ -1,6 +1,5 @@
-//! Bases: images of every local form and tarballs, below a Buildfile's layers, in `--from`, under
-//! `pack --base`. The images are made by Docker and skopeo; what is said of layers is held against
-//! the archives' own documents.
+//! Bases: images of every local form, and tarballs, in FROM, `COPY --from` and `pack --base`.
+//! Docker and skopeo make the images; layers are compared with the documents of their archives.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,8 +10,8 @@ use crate::{
     sandbox::Sandbox,
 };
 
-/// Makes `old.tar`, an image of two layers whose upper deletes a file and hides a directory of the
-/// lower, as Docker writes it, and the same image in the other forms.
+/// Makes `old.tar` as Docker writes it, and the same image in the other forms: two layers, of which
+/// the upper deletes a file and hides a directory of the lower.
 fn images(sandbox: &Sandbox, docker: &Docker) {
     sandbox.file(
         "base/Dockerfile",
@@ -23,13 +22,13 @@ fn images(sandbox: &Sandbox, docker: &Docker) {
     }
     sandbox.symlink("base/lower/lib", "usr/lib").symlink("base/lower/bin", "/usr/bin");
     let context = sandbox.path("base");
-    // The daemon is one for all tests, and two of them make these images by the same names.
+    // All tests share one daemon, and two of them make these images under the same names.
     static NAMES: Mutex<()> = Mutex::new(());
     let names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
     docker.cli("build -q -t imgb-lower").env("DOCKER_BUILDKIT", "0").arg(&context).run().ok();
     docker.cli("save imgb-lower -o").arg(sandbox.path("old.tar")).run().ok();
     sandbox.tool("skopeo", "copy -q docker-archive:old.tar oci:layout:v1").run().ok();
-    // The whiteouts come with a second layer that umoci makes of a change to the unpacked files.
+    // The second layer, with the whiteouts, is made by umoci from changed unpacked files.
     sandbox.tool("umoci", "unpack --image layout:v1 bundle").run().ok();
     fs_err::remove_file(sandbox.path("bundle/rootfs/gone")).unwrap();
     fs_err::remove_dir_all(sandbox.path("bundle/rootfs/hid")).unwrap();
@@ -41,7 +40,8 @@ fn images(sandbox: &Sandbox, docker: &Docker) {
     ] {
         sandbox.tool("skopeo", &format!("copy -q {from} {to}")).run().ok();
     }
-    // As this machine's docker writes it: before 25 a directory a layer, with links between them.
+    // As the docker of this machine writes it: before 25, a directory per layer, with links between
+    // them.
     docker.load(&sandbox.path("two.tar"));
     docker.cli("save two:latest -o").arg(sandbox.path("saved.tar")).run().ok();
     docker.cli("rmi --force two:latest imgb-lower").run().ok();
@@ -49,8 +49,8 @@ fn images(sandbox: &Sandbox, docker: &Docker) {
     old_layout(sandbox);
 }
 
-/// Writes `legacy.tar`: the archive as Docker wrote it before version 1.10's content addresses were
-/// everywhere, a directory per layer, one of them a link.
+/// Writes `legacy.tar`, an archive as Docker wrote it before content addresses (version 1.10): a
+/// directory per layer, one of them a link.
 fn old_layout(sandbox: &Sandbox) {
     let script = r#"
 import json, os, tarfile
@@ -66,13 +66,14 @@ for at, name in enumerate(image["Layers"]):
     open("legacy/%064x/VERSION" % at, "w").write("1.0")
 config = source.extractfile(image["Config"]).read()
 open("legacy/config.json", "wb").write(config)
-json.dump([{"Config": "config.json", "RepoTags": ["two:latest"], "Layers": layers}], open("legacy/manifest.json", "w"))
+manifest = [{"Config": "config.json", "RepoTags": ["two:latest"], "Layers": layers}]
+json.dump(manifest, open("legacy/manifest.json", "w"))
 "#;
     sandbox.file("legacy.py", script).tool("python3", "legacy.py").run().ok();
     sandbox.tool("tar", "-C legacy -cf legacy.tar .").run().ok();
 }
 
-/// The files of an image, by imgb's own reading of its root file system.
+/// The files of an image, as imgb reads its root file system.
 fn listed(sandbox: &Sandbox, tarball: &str) -> Vec<String> {
     let text = sandbox.tool("tar", &format!("-tf {tarball}")).run().ok().text();
     text.lines().map(str::to_owned).collect()
@@ -146,8 +147,8 @@ fn a_base_of_every_form_keeps_its_layers_and_its_configuration() {
     }
 }
 
-/// A third layer hides all that was in a directory before; all layers are zstd's; podman has had it
-/// in its store.
+/// A third layer hides everything in a directory. All layers are compressed with zstd, and the
+/// image has been in podman's store.
 #[test]
 fn opaque_directories_and_layers_of_zstd() {
     let Some(podman) = engines::podman() else { return };
@@ -177,7 +178,7 @@ fn opaque_directories_and_layers_of_zstd() {
 }
 
 #[test]
-fn a_base_that_would_have_more_carried_out_is_refused() {
+fn a_base_with_onbuild_instructions_is_refused() {
     if !have(&["python3"]) {
         return;
     }
@@ -217,7 +218,7 @@ new.close()
 }
 
 #[test]
-fn an_image_gives_files_to_copy_and_takes_those_of_pack() {
+fn copy_from_an_image_and_pack_into_one() {
     let Some(docker) = engines::docker() else { return };
     if !have(&["skopeo", "umoci", "python3"]) {
         return;
@@ -269,7 +270,7 @@ fn a_program_is_put_on_a_base_and_uses_its_libraries() {
     sandbox.tool("gcc", "-o hello hello.c").run().ok();
     sandbox.imgb("pack bash -q -o base.tar -t imgb-onto-base").run().ok();
     sandbox.imgb("pack ./hello --base base.tar  -q -o onto.tar -t imgb-onto").run().ok();
-    // The C library and its loader are the base's.
+    // The base provides the C library and its loader.
     let added = sandbox.imgb("pack ./hello --base base.tar --dry-run -q").run().ok().text();
     assert!(added.contains(" in 1 paths, 1 layers") && added.contains("/hello"), "{added}");
     docker.load(&sandbox.path("onto.tar"));
@@ -314,7 +315,7 @@ fn a_tarball_is_a_base() {
 }
 
 #[test]
-fn a_registry_reference_says_what_to_do() {
+fn a_registry_reference_gives_advice() {
     let sandbox = Sandbox::new();
     sandbox.file("ctx/Buildfile", "FROM debian:12\n");
     sandbox

@@ -1,5 +1,5 @@
-//! Contexts and Buildfiles that nobody means well with, and what a context must not change. The
-//! tarballs of `hostile_tar` are built there; images that lie are those of `image_read`.
+//! Malicious contexts and Buildfiles, and properties of a context that must not change the digest.
+//! Hostile tarballs are tested in `hostile_tar`, hostile images in `image_read`.
 
 use std::{
     io::{Seek as _, Write as _},
@@ -23,7 +23,7 @@ fn fifo(sandbox: &Sandbox, path: &str) {
         .unwrap();
 }
 
-/// The bytes of the image that is built of `ctx`, or nothing where it is refused.
+/// The bytes of the image built from `ctx`, or nothing if it is refused.
 fn image(sandbox: &Sandbox) -> Option<Vec<u8>> {
     let run = sandbox.imgb("build ctx -q -o rootfs:out.tar").run();
     let built = run.success().then(|| sandbox.read("out.tar"));
@@ -39,7 +39,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 }
 
 #[test]
-fn c1_links_out_of_the_context_are_links_and_give_nothing() {
+fn c1_links_out_of_the_context_stay_links() {
     let sandbox = Sandbox::new();
     sandbox.file("secret", CANARY).file("out/secret", CANARY).dir("ctx/d");
     sandbox
@@ -63,7 +63,7 @@ fn c1_links_out_of_the_context_are_links_and_give_nothing() {
 }
 
 #[test]
-fn c2_what_is_swapped_for_a_link_meanwhile_gives_nothing() {
+fn c2_a_file_swapped_for_a_link_is_not_followed() {
     let sandbox = Sandbox::new();
     sandbox
         .file("secret", CANARY)
@@ -97,7 +97,7 @@ fn c2_what_is_swapped_for_a_link_meanwhile_gives_nothing() {
 }
 
 #[test]
-fn c3_a_file_that_changes_is_an_error_and_never_half_an_image() {
+fn c3_a_file_that_changes_is_an_error() {
     let sandbox = Sandbox::new();
     let long = "x".repeat(1 << 20);
     sandbox.file("ctx/f", &long).file("ctx/Buildfile", "FROM scratch\nCOPY f /f\n");
@@ -105,7 +105,7 @@ fn c3_a_file_that_changes_is_an_error_and_never_half_an_image() {
     let path = sandbox.path("ctx/f");
     let seen: Vec<bool> = thread::scope(|scope| {
         scope.spawn(|| {
-            // Never empty: of an empty file nothing is read.
+            // Never empty: nothing is read of an empty file.
             let mut file = fs_err::OpenOptions::new().write(true).open(&path).unwrap();
             while !stop.load(Ordering::Relaxed) {
                 file.set_len(1000).unwrap();
@@ -113,7 +113,7 @@ fn c3_a_file_that_changes_is_an_error_and_never_half_an_image() {
                 file.write_all(long.as_bytes()).unwrap();
             }
         });
-        // Between the walk and the reading the file has time to change.
+        // The file has time to change between the walk and the read.
         let slowly =
             ["strace", "-f", "-qq", "-o", "trace", "-e", "inject=pread64:delay_enter=100000"];
         let slowly = if have(&["strace"]) { &slowly[..] } else { &[] };
@@ -124,7 +124,7 @@ fn c3_a_file_that_changes_is_an_error_and_never_half_an_image() {
                 assert!(run.stderr().contains("changed while"), "{}", run.show());
                 return false;
             }
-            // No byte that was never there: a file cut short is not filled up.
+            // No invented bytes: a truncated file is not padded.
             let listed = sandbox.tool("tar", "-xOf out.tar f").run().ok().into_bytes();
             assert!(listed.iter().all(|&byte| byte == b'x'), "{} bytes", listed.len());
             true
@@ -137,7 +137,7 @@ fn c3_a_file_that_changes_is_an_error_and_never_half_an_image() {
 }
 
 #[test]
-fn c4_what_no_layer_can_hold_is_refused_where_it_is_copied() {
+fn c4_files_that_no_layer_can_hold_are_refused() {
     let sandbox = Sandbox::new();
     sandbox.file("ctx/a", "a");
     fifo(&sandbox, "ctx/pipe");
@@ -154,7 +154,7 @@ fn c4_what_no_layer_can_hold_is_refused_where_it_is_copied() {
 }
 
 #[test]
-fn c4_what_cannot_be_read_is_an_error_that_names_it() {
+fn c4_an_unreadable_file_is_an_error_that_names_it() {
     if !have_root() {
         return;
     }
@@ -173,7 +173,7 @@ fn c4_what_cannot_be_read_is_an_error_that_names_it() {
         .nobody()
         .run()
         .error(3, &["ctx/dir", "permission denied"]);
-    // What is left out need not be read.
+    // Excluded files need not be readable.
     sandbox.file("ctx/.dockerignore", "dir\n");
     sandbox.imgb("build ctx -q -o x.tar").nobody().run().ok();
     sandbox.mode("ctx/dir", 0o755);
@@ -221,7 +221,7 @@ fn c5_secrets_are_named_in_builds_and_in_packed_directories() {
 }
 
 #[test]
-fn c6_an_output_within_the_context_does_not_grow_into_itself() {
+fn c6_an_output_in_the_context_is_left_out() {
     let sandbox = Sandbox::new();
     sandbox.file("ctx/a", "a").file("ctx/Buildfile", "FROM scratch\nCOPY . /c\n");
     let first =
@@ -244,7 +244,7 @@ fn c7_names_of_one_file() {
 }
 
 #[test]
-fn c8_buildfiles_of_no_good_will() {
+fn c8_malicious_buildfiles() {
     let sandbox = Sandbox::new();
     sandbox.dir("ctx").dir("ctx/dir").symlink("ctx/loop", "loop");
     fifo(&sandbox, "ctx/pipe");
@@ -359,14 +359,14 @@ fn a_checkout_under_any_umask_gives_the_same_digest() {
     for umask in [0o002, 0o007, 0o027, 0o077] {
         assert_eq!(digest(umask), usual, "umask {umask:o}");
     }
-    // What opens a private checkout says so, and --preserve-mode does not.
+    // A note says that modes of a private checkout were opened; --preserve-mode keeps them.
     let opened = "for group and others to read";
     let said = |dir: &str, options: &str| {
         let run = sandbox.imgb(&format!("build {dir} -o x.tar {options}")).run().ok();
         run.stderr().contains(opened)
     };
     assert!(said("clone77", "") && !said("clone77", "--preserve-mode") && !said("clone22", ""));
-    // One file that is private on purpose stays so.
+    // A single private file stays private.
     sandbox.mode("clone22/src/a.txt", 0o600);
     sandbox.imgb("build clone22 -q -o rootfs:out.tar").run().ok();
     let listed = sandbox.tool("tar", "-tvf out.tar").run().ok().text();

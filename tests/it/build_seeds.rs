@@ -1,4 +1,4 @@
-//! Buildfiles as users have them, built and then run by Docker.
+//! Buildfiles as users write them, built by imgb and run by Docker.
 
 use crate::{
     engines::{self, have},
@@ -6,7 +6,7 @@ use crate::{
     sandbox::Sandbox,
 };
 
-/// A Debian of packages from the machine's own mirror: what `apt-get` needs and no more.
+/// A minimal Debian from the machine's own mirror: only what `apt-get` needs.
 const DEBIAN: &str =
     "--variant=apt --mode=root --quiet --aptopt=Acquire::Languages=none bookworm debian.tar";
 
@@ -17,7 +17,7 @@ fn an_empty_image_is_a_base() {
     if !fixtures::busybox(&sandbox) {
         return;
     }
-    // An image without any file, as `tar -cT /dev/null | docker import - zero` makes it.
+    // An image without files, as `tar -cT /dev/null | docker import - zero` makes it.
     sandbox.tool("tar", "-cf empty.tar -T /dev/null").run().ok();
     docker.cli("import").arg(sandbox.path("empty.tar")).arg("zero").run().ok();
     docker.cli("save zero -o").arg(sandbox.path("zero")).run().ok();
@@ -55,7 +55,8 @@ fn stages_give_files_to_each_other() {
     }
     sandbox.file("site/index.html", "it works").file(
         "Dockerfile",
-        "FROM scratch AS files\nCOPY site /srv/\nFROM scratch\nCOPY bin /bin\nCOPY --from=files /srv/ /www/\n\
+        "FROM scratch AS files\nCOPY site /srv/\nFROM scratch\nCOPY bin /bin\nCOPY --from=files \
+            /srv/ /www/\n\
          WORKDIR /www\nENTRYPOINT [\"/bin/cat\"]\nCMD [\"index.html\"]\n",
     );
     sandbox.imgb("build -q -t imgb-stages -o image.tar").run().ok();
@@ -63,8 +64,8 @@ fn stages_give_files_to_each_other() {
     docker.image("imgb-stages").run().ok().prints_only("it works");
 }
 
-/// `bash` of the root runs, `apt-get` runs; libraries copied through the merged `/lib` are found
-/// there, and the root works still.
+/// `bash` and `apt-get` of the root run, and libraries copied through the merged `/lib` are found
+/// there.
 #[test]
 fn a_debian_root_becomes_an_image_and_a_base() {
     let Some(docker) = engines::docker() else { return };
@@ -88,7 +89,7 @@ fn a_debian_root_becomes_an_image_and_a_base() {
         .run()
         .ok()
         .prints("apt 2.");
-    // Of the default command there is no terminal here: it reads an empty script and ends well.
+    // The default command has no terminal here: it reads an empty script and succeeds.
     docker.cli("run --rm -i --network=none imgb-debian").run().ok();
 
     sandbox
@@ -104,7 +105,8 @@ fn a_debian_root_becomes_an_image_and_a_base() {
     docker.load(&sandbox.path("over.tar"));
     let theirs = "build -q -t imgb-over-docker --build-arg BASE=imgb-debian";
     docker.cli(theirs).env("DOCKER_BUILDKIT", "0").arg(sandbox.path("over")).run().ok();
-    let look = "ls -ld /lib /bin && ls -l --time-style=+ /usr/lib/libours.so /usr/bin/tool && tool && apt-get --version | head -1";
+    let look = "ls -ld /lib /bin && ls -l --time-style=+ /usr/lib/libours.so /usr/bin/tool && tool \
+        && apt-get --version | head -1";
     let seen = |image: &str| {
         let text = docker.image(image).args("bash -c").arg(look).run().ok().text();
         // The times of links are not compared.
@@ -138,14 +140,16 @@ fn a_toolkit_looks_into_a_container_without_a_shell() {
     sandbox.file("Dockerfile", "FROM scratch\nCOPY wait /waiter\nCMD [\"/waiter\"]\n");
     sandbox.file(
         "Buildfile.toolkit",
-        "FROM scratch\nPACK bash ps strace ls ip\nENV PATH=/usr/bin:/bin:/sbin:/usr/sbin\nCMD [\"bash\"]\n",
+        "FROM scratch\nPACK bash ps strace ls ip\nENV PATH=/usr/bin:/bin:/sbin:/usr/sbin\nCMD \
+            [\"bash\"]\n",
     );
     sandbox.imgb("build -q -t imgb-waiter -o waiter.tar").run().ok();
     sandbox.imgb("build -f Buildfile.toolkit -q -t imgb-toolkit -o toolkit.tar").run().ok();
     docker.load(&sandbox.path("waiter.tar"));
     docker.load(&sandbox.path("toolkit.tar"));
     docker.cli("run -d --rm --network=none --name=imgb-waiting imgb-waiter").run().ok();
-    let join = "run --rm --pid=container:imgb-waiting --net=container:imgb-waiting --cap-add sys_admin \
+    let join = "run --rm --pid=container:imgb-waiting --net=container:imgb-waiting --cap-add \
+        sys_admin \
         imgb-toolkit";
     let inside = |args: &str, script: &str| docker.cli(join).args(args).arg(script).run();
     inside("bash -c", "ps -e -o pid,args").ok().prints("1 /waiter");
@@ -153,7 +157,8 @@ fn a_toolkit_looks_into_a_container_without_a_shell() {
     inside("bash -c", "ls -l /proc/1/root/").ok().prints("waiter");
     let traced = inside(
         "bash -c",
-        "strace -qq -e trace=nanosleep,clock_nanosleep -p 1 2>&1 & while ((SECONDS < 4)); do :; done; kill $!; wait",
+        "strace -qq -e trace=nanosleep,clock_nanosleep -p 1 2>&1 & while ((SECONDS < 4)); do :; \
+            done; kill $!; wait",
     );
     assert!(traced.text().contains("nanosleep"), "{}", traced.show());
     docker.cli("kill imgb-waiting").run().ok();

@@ -1,4 +1,4 @@
-//! The cache of compressed layers: what it saves, and that it is never a reason for a wrong image.
+//! The cache of compressed layers: what it saves, and that it never causes a wrong image.
 
 use std::{
     os::unix::fs::{FileExt, MetadataExt, PermissionsExt},
@@ -13,7 +13,7 @@ use crate::{
     sandbox::{Run, Sandbox, is_root},
 };
 
-/// A context of three directories with their Buildfile, each a layer.
+/// A context of three directories, with a Buildfile that makes a layer of each.
 fn inputs() -> Sandbox {
     let sandbox = Sandbox::new();
     for (dir, seed) in [("one", 1_u32), ("two", 2), ("three", 3)] {
@@ -31,8 +31,8 @@ fn inputs() -> Sandbox {
     sandbox
 }
 
-/// Waits until a file that is changed now gets another time than all that were changed before:
-/// without that the cache rightly keeps nothing.
+/// Waits until a file that changes now gets another time than all earlier changes. Without this the
+/// cache, rightly, keeps nothing.
 fn settle(sandbox: &Sandbox) {
     let stamp = || {
         fs_err::write(sandbox.path("out/stamp"), "x").unwrap();
@@ -46,12 +46,12 @@ fn settle(sandbox: &Sandbox) {
     fs_err::remove_file(sandbox.path("out/stamp")).unwrap();
 }
 
-/// Builds it with the cache `out/cache`.
+/// Builds the context with the cache `out/cache`.
 fn build(sandbox: &Sandbox) -> Run {
     sandbox.imgb("build tree -o out/image.tar -t image --cache out/cache --timing --json")
 }
 
-/// The image's digest, which layers came out of the cache, and how much content each layer read.
+/// The image's digest, which layers came from the cache, and how much content each layer read.
 fn outcome(run: Run) -> (String, Vec<bool>, Vec<u64>) {
     let json: Value = serde_json::from_str(&run.run().ok().text()).unwrap();
     let layers = json["timing"]["layers"].as_array().unwrap();
@@ -91,10 +91,10 @@ fn a_second_run_reads_nothing() {
         outcome(build(&sandbox).args("--jobs 7")),
         (wanted.clone(), vec![true; 3], vec![0; 3])
     );
-    // Another level is another layer.
+    // Another compression level gives another layer.
     let (other, cached, _) = outcome(build(&sandbox).args("--compress gzip:1"));
     assert_eq!((other == wanted, cached), (false, vec![false; 3]));
-    // Where nothing is compressed nothing is kept.
+    // Uncompressed layers are not kept.
     let before = blobs(&sandbox).len();
     assert_eq!(outcome(build(&sandbox).args("--compress none")).1, [false; 3]);
     assert_eq!(blobs(&sandbox).len(), before);
@@ -110,7 +110,8 @@ fn what_changes_is_read_and_nothing_else() {
     let read = vec![0, LAYER - 20_000 + 7, 0];
     assert_eq!(outcome(build(&sandbox)), (wanted.clone(), vec![true, false, true], read));
     assert_eq!(outcome(build(&sandbox)), (wanted, vec![true; 3], vec![0; 3]));
-    // The same size and time of modification: the status change tells, which nobody can set back.
+    // Size and modification time are the same; only the status change time, which cannot be set
+    // back, differs.
     let path = sandbox.path("tree/one/f7");
     let time = fs_err::metadata(&path).unwrap().modified().unwrap();
     let file = fs_err::OpenOptions::new().write(true).open(&path).unwrap().into_parts().0;
@@ -126,7 +127,7 @@ fn no_file_changes_so_quickly_that_an_old_layer_is_used() {
     let sandbox = inputs();
     for round in 0..12 {
         for text in ["a", "b", "c"] {
-            // No wait: the file may well have the same time as the last one of its size.
+            // No wait: the file may have the same time as the previous one of its size.
             fs_err::write(sandbox.path("tree/one/f0"), format!("{text}{round:03}")).unwrap();
             let (digest, ..) = outcome(build(&sandbox));
             assert_eq!(digest, control(&sandbox), "{text} {round}");
@@ -167,8 +168,8 @@ fn outputs_of_every_kind_are_the_same_cold_and_warm_whatever_the_jobs() {
     assert!(run.into_bytes() == archive);
 }
 
-/// A layout may share its blobs with the cache. That it goes, or is changed in place, must not be
-/// noticed.
+/// A layout may share its blobs with the cache. Deleting it, or changing it in place, must have no
+/// effect.
 #[test]
 fn layouts_share_blobs_with_the_cache_and_neither_spoils_the_other() {
     let sandbox = inputs();
@@ -182,7 +183,7 @@ fn layouts_share_blobs_with_the_cache_and_neither_spoils_the_other() {
     assert_eq!(outcome(layout()), (wanted.clone(), vec![true; 3], vec![0; 3]));
     assert_eq!(fs_err::metadata(&blobs(&sandbox)[0]).unwrap().nlink(), 2);
     Layout::open(&sandbox.path("out/layout"));
-    // Another umask is another mode, so that it gets a copy.
+    // Another umask gives another mode, so that the layout gets a copy.
     let strict =
         sandbox.imgb("build tree -t image --cache out/cache -q -o oci:out/strict").umask(0o077);
     assert_eq!(strict.run().ok().digest(), wanted);
@@ -197,7 +198,7 @@ fn layouts_share_blobs_with_the_cache_and_neither_spoils_the_other() {
     assert_eq!(outcome(build(&sandbox)).1, [true; 3]);
 }
 
-/// Another byte in the middle, and the old time of modification.
+/// Changes a byte in the middle and keeps the modification time.
 fn flip(path: &PathBuf) {
     let time = fs_err::metadata(path).unwrap().modified().unwrap();
     let file = fs_err::OpenOptions::new().read(true).write(true).open(path).unwrap().into_parts().0;
@@ -272,7 +273,7 @@ fn poisoned_entries_are_found_and_made_again() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_used_is_none() {
+fn a_cache_that_cannot_be_used_is_ignored() {
     let sandbox = inputs();
     let wanted = control(&sandbox);
     let none = |what: &str, run: Run| {
@@ -289,7 +290,7 @@ fn a_cache_that_cannot_be_used_is_none() {
         none("the kernel's", run("/proc/cache"));
         sandbox.dir("out/closed").mode("out/closed", 0o500).give_to_nobody();
         none("not writable", run("out/closed").nobody());
-        // Somebody else could put layers there.
+        // Somebody else could write layers there.
         sandbox.dir("out/open").mode("out/open", 0o777);
         none("everybody's", run("out/open"));
         if is_root() {
@@ -316,7 +317,7 @@ fn a_cache_that_cannot_be_used_is_none() {
 }
 
 #[test]
-fn the_cache_is_where_the_user_has_it() {
+fn the_cache_is_in_the_users_cache_directory() {
     let sandbox = inputs();
     let run = |name: &str, value: PathBuf| {
         let run = sandbox
@@ -334,7 +335,7 @@ fn the_cache_is_where_the_user_has_it() {
     assert_eq!(run("XDG_CACHE_HOME", sandbox.path("out/xdg")), [false; 3]);
     assert_eq!(run("XDG_CACHE_HOME", sandbox.path("out/xdg")), [true; 3]);
     assert_eq!(sandbox.names("out/xdg"), ["imgb"]);
-    // A relative one is to be ignored (XDG Base Directory Specification).
+    // A relative path is ignored (XDG Base Directory Specification).
     assert_eq!(run("XDG_CACHE_HOME", "out/relative".into()), [false; 3]);
     assert!(!sandbox.path("out/relative").exists());
 }
@@ -348,8 +349,8 @@ fn many_processes_use_one_cache() {
             let (sandbox, wanted) = (&sandbox, &wanted);
             scope.spawn(move || {
                 for round in 0..4 {
-                    // Some have no room for more than one layer, so that they take away what others
-                    // have just made.
+                    // Some have room for only one layer, so that they evict what others have just
+                    // made.
                     let limit = if number % 3 == 0 { "300k" } else { "1M" };
                     let out = if number % 2 == 0 {
                         format!("out/{number}.tar")
@@ -381,7 +382,7 @@ fn many_processes_use_one_cache() {
 }
 
 #[test]
-fn the_cache_keeps_to_its_limit_and_lets_go_of_the_oldest() {
+fn the_cache_evicts_the_least_recently_used() {
     let sandbox = inputs();
     outcome(build(&sandbox));
     let info = |args: &str| -> Value {
@@ -392,10 +393,11 @@ fn the_cache_keeps_to_its_limit_and_lets_go_of_the_oldest() {
     assert_eq!((&all["layers"], &all["blobs"]), (&3.into(), &3.into()));
     let size: u64 = blobs(&sandbox).iter().map(|path| fs_err::metadata(path).unwrap().len()).sum();
     assert_eq!(all["bytes"], size);
-    // Only the third directory's layer is used again.
+    // Only the layer of the third directory is used again.
     sandbox.file("tree/third/Buildfile", "FROM scratch\nCOPY three /three\n");
     settle(&sandbox);
-    let third = "build tree -f tree/third/Buildfile -o out/image.tar -t image --cache out/cache --timing --json";
+    let third = "build tree -f tree/third/Buildfile -o out/image.tar -t image --cache out/cache \
+        --timing --json";
     assert_eq!(outcome(sandbox.imgb(third)).1, [true]);
     let pruned = info(&format!("prune --limit {}", size - 1));
     assert_eq!((&pruned["removed"]["layers"], &pruned["layers"]), (&1.into(), &2.into()));
@@ -403,11 +405,11 @@ fn the_cache_keeps_to_its_limit_and_lets_go_of_the_oldest() {
     assert_eq!(pruned["layers"], 1);
     assert_eq!(outcome(sandbox.imgb(third)).1, [true]);
     assert_eq!(outcome(build(&sandbox)).1, [false, false, true]);
-    // What a run adds counts, too.
+    // What a run adds counts too.
     let small = build(&sandbox).args("--compress gzip:9 --cache-limit 200k");
     outcome(small);
     assert!(info("info")["bytes"].as_u64().unwrap() <= 200_000);
-    // What has been damaged or left behind goes.
+    // Damaged and abandoned files are removed.
     outcome(build(&sandbox));
     fs_err::write(&blobs(&sandbox)[0], "damaged").unwrap();
     fs_err::write(sandbox.path("out/cache/blobs/.imgb-left"), "behind").unwrap();

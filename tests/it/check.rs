@@ -1,5 +1,4 @@
-//! The proof that an image will start: what it finds, and that it finds whatever keeps a program
-//! from starting.
+//! `imgb check`: what it reports, and that it reports whatever keeps a program from starting.
 
 use crate::{
     engines::have,
@@ -7,7 +6,7 @@ use crate::{
     sandbox::Sandbox,
 };
 
-/// Packs `args` without a proof, so that the check is what finds the fault.
+/// Packs `args` with `--no-check`, so that `imgb check` finds the fault.
 fn packed(sandbox: &Sandbox, args: &str) {
     sandbox.imgb(&format!("pack --soft none --no-check -q -o image.tar {args}")).run().ok();
 }
@@ -72,7 +71,7 @@ fn a_library_that_is_gone_is_named_with_who_needs_it() {
     let pack = "--library-path lib --allow-missing libgone.so.1 app";
     broken(&sandbox, pack, "library", &["/app", "libgone.so.1"]);
     sandbox.imgb("check image.tar --allow-missing libgone*").run().ok();
-    // What `pack` was told may be missing is no reason to refuse.
+    // What `--allow-missing` names is not a reason to refuse.
     sandbox.imgb(&format!("pack -q -o other.tar {pack}")).run().ok();
 }
 
@@ -89,7 +88,7 @@ fn pack_refuses_what_cannot_start() {
 }
 
 #[test]
-fn modes_of_directories_for_temporary_files_are_told() {
+fn modes_of_directories_for_temporary_files_are_checked() {
     let sandbox = Sandbox::new();
     sandbox.program("root/app", static_elf(X86_64)).dir("root/tmp").dir("root/var/tmp");
     sandbox.mode("root/tmp", 0o777).mode("root/var/tmp", 0o755);
@@ -105,10 +104,10 @@ fn modes_of_directories_for_temporary_files_are_told() {
     }
 }
 
-/// Takes each file and link out of a good image: either the check says what is missing, or the
-/// program does its work without it.
+/// Removes each file and link of a good image in turn: either the check names what is missing, or
+/// the program works without it.
 #[test]
-fn without_any_one_file_it_is_named_or_the_program_runs() {
+fn every_removed_file_is_named_or_not_needed() {
     if !have(&["sort", "tar"]) {
         return;
     }
@@ -131,7 +130,7 @@ fn without_any_one_file_it_is_named_or_the_program_runs() {
             needless += 1;
         } else {
             let name = path.rsplit('/').next().unwrap();
-            // A link's name may be another than the file's that is asked for through it.
+            // The link may have another name than the file that is requested through it.
             let stem = name.split(".so").next().unwrap();
             check.error(1, &[stem.split('-').next().unwrap()]);
             named += 1;

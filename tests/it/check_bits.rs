@@ -1,5 +1,5 @@
-//! Images made anew of damaged objects, so that every digest is right: one bit after another of
-//! what a kernel and a loader read of an ELF file.
+//! Images of damaged objects, packed again so that every digest is right. The damage is one bit
+//! after another in those parts of an ELF file that the kernel and the loader read.
 
 use crate::{check_each::Good, rules_root::Root};
 
@@ -9,8 +9,8 @@ fn number(bytes: &[u8], at: u64, len: usize) -> u64 {
     bytes[at..at + len].iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
-/// Where a 64-bit object says what it is and needs: header, program headers, and what the ones for
-/// the interpreter and the dynamic section point to.
+/// The parts of a 64-bit object that describe it: ELF header, program headers, interpreter and
+/// dynamic section.
 fn told(bytes: &[u8]) -> Vec<std::ops::Range<u64>> {
     let (table, count) = (number(bytes, 32, 8), number(bytes, 56, 2));
     let headers = (0..count).map(|index| table + index * 56);
@@ -24,9 +24,9 @@ fn told(bytes: &[u8]) -> Vec<std::ops::Range<u64>> {
     out
 }
 
-/// Of each object that is loaded bits all over what it says are turned, one at a time. What is said
-/// twice or cannot be is named; what only the object's own code could tell is not, and is the
-/// smaller part of what keeps it from starting.
+/// Flips bits of each loaded object, one at a time. The check finds contradictions and impossible
+/// values. It cannot find what only the object's code would reveal, which is the smaller part of
+/// what keeps the program from starting.
 #[test]
 fn most_bits_that_matter_to_a_loader_are_named() {
     let Some(root) = Root::pack(&["sort"], "sort -q -o image.tar") else { return };
@@ -35,7 +35,7 @@ fn most_bits_that_matter_to_a_loader_are_named() {
     for (path, bytes) in good.objects() {
         for bit in told(&bytes).into_iter().flat_map(|range| range.start * 8..range.end * 8) {
             at += 1;
-            // A prime, so that each field of the tables has its turn.
+            // A prime, so that every field of the tables is hit.
             if !at.is_multiple_of(61) {
                 continue;
             }

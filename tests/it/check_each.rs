@@ -1,5 +1,5 @@
-//! Five good images, of each of which one thing after another is deleted or damaged: the proof
-//! names it, or the program starts all the same, in a root that lacks it.
+//! Five good images, in which one file after another is deleted or damaged: either the check names
+//! it, or the program still starts in a root with the same damage.
 
 use std::{
     os::unix::fs::symlink,
@@ -33,11 +33,11 @@ fn open(path: &Path) -> Image {
     oci::open(&name, &options).unwrap()
 }
 
-/// How one thing is damaged.
+/// How a file is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Damage {
     Gone,
-    /// A file of no bytes, a link to nowhere.
+    /// An empty file, or a dangling link.
     Empty,
     /// Half of the file.
     Half,
@@ -71,7 +71,7 @@ impl Good {
         self.args.iter().fold(run, |run, arg| run.arg(arg))
     }
 
-    /// Whether the damage is to something that a loader or the kernel reads: ELF objects, the front
+    /// Whether the damage concerns what a loader or the kernel reads: ELF objects, the first lines
     /// of scripts.
     fn is_read(&self, path: &ImagePath, damage: Damage) -> bool {
         let bytes = fs_err::read(self.on_disk(path)).unwrap();
@@ -90,7 +90,7 @@ impl Good {
         files.filter(|(_, bytes)| bytes.starts_with(b"\x7fELF")).collect()
     }
 
-    /// With `bytes` at `path`: whether a fault is named, and whether the program starts.
+    /// With `bytes` at `path`: whether the check names a fault, and whether the program starts.
     pub(crate) fn with(&self, path: &ImagePath, bytes: &[u8]) -> (bool, bool) {
         let (mut tree, here) = (self.tree.clone(), self.on_disk(path));
         let meta = tree.get(path).unwrap().meta.clone();
@@ -106,7 +106,7 @@ impl Good {
         self.root.dir().join(path.as_relative_path())
     }
 
-    /// Does `damage` to `path` in the tree; `None` where it has no effect.
+    /// Applies `damage` to `path` in the tree; `None` if it has no effect.
     fn damaged(&self, path: &ImagePath, node: &Node, damage: Damage) -> Option<Tree> {
         let mut tree = self.tree.clone();
         match (damage, &node.kind) {
@@ -153,8 +153,8 @@ impl Good {
         starts
     }
 
-    /// One bit of the archive after another: `check` names it, or the image is the same by all its
-    /// digests.
+    /// Flips one bit of the archive after another: either `check` names it, or the image is the
+    /// same by all its digests.
     #[track_caller]
     fn bits(&self) {
         let archive = self.root.dir().with_file_name("image.tar");
@@ -174,7 +174,8 @@ impl Good {
         imgb("check").ok();
     }
 
-    /// Each path that `picks` takes, in each way: what is neither named nor needless.
+    /// Damages each path that `picks` accepts, in every way. Returns what is neither named nor
+    /// unneeded.
     #[track_caller]
     fn each(&self, picks: &dyn Fn(usize, &str) -> bool) {
         self.bits();
@@ -184,7 +185,7 @@ impl Good {
             paths.enumerate().filter(|(at, (path, _))| picks(*at, &path.to_string()))
         {
             for damage in DAMAGES {
-                // What no loader and no kernel reads is for the image's digests to guard.
+                // What neither kernel nor loader reads is protected by the digests alone.
                 if node.file().is_some() && !self.is_read(path, damage) {
                     continue;
                 }
@@ -206,7 +207,7 @@ impl Good {
     }
 }
 
-/// Bits of one archive that are turned, at places all over it.
+/// How many bits of an archive are flipped, spread over all of it.
 const BITS: usize = 16;
 
 const DAMAGES: [Damage; 3] = [Damage::Gone, Damage::Empty, Damage::Half];

@@ -1,4 +1,4 @@
-//! `imgb deps` from the outside: what it prints in each form, and how it ends.
+//! `imgb deps` end to end: its output in each form, and its exit codes.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::{
 
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-/// A root with a loader that says nothing of itself: glibc's directories without Debian's.
+/// A root with a loader that does not identify itself: glibc's directories without Debian's.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     elf(&sandbox, LOADER, &Elf::library().soname("ld-linux-x86-64.so.2"));
@@ -25,7 +25,7 @@ fn lib(name: &str) -> Elf {
 }
 
 /// `/opt/app/bin/app`, whose libraries are found by every rule that needs no environment, and one
-/// that is not.
+/// library that is missing.
 fn application() -> Sandbox {
     let sandbox = sandbox();
     let names = ["liba.so", "libb.so.1", "libconf.so", "libgone.so.2"];
@@ -63,7 +63,7 @@ warning: /opt/app/bin/app: RUNPATH element `` is taken from the working director
 ";
 
 #[test]
-fn what_cannot_be_read_is_no_refused_input() {
+fn an_unreadable_file_is_not_a_refused_input() {
     let sandbox = application();
     sandbox.mode("root/opt/app/bin/app", 0o000);
     let run = sandbox.imgb("deps --sysroot root /opt/app/bin/app").nobody().run().exits(3);
@@ -71,9 +71,9 @@ fn what_cannot_be_read_is_no_refused_input() {
     sandbox.imgb("deps --sysroot root /opt/app/bin/gone").run().error(3, &["gone"]);
 }
 
-/// A library that this user may not read is passed over for the next.
+/// A library that this user may not read is skipped for the next.
 #[test]
-fn a_library_that_cannot_be_read_is_passed_over() {
+fn an_unreadable_library_is_skipped() {
     let sandbox = sandbox();
     elf(&sandbox, "/app", &Elf::program(LOADER).needed("liba.so").runpath("/a:/b"));
     elf(&sandbox, "/a/liba.so", &lib("liba.so"));
@@ -84,7 +84,7 @@ fn a_library_that_cannot_be_read_is_passed_over() {
 }
 
 #[test]
-fn what_is_preloaded_comes_with_the_list_that_says_so() {
+fn preloaded_libraries_come_with_the_list_of_them() {
     let sandbox = sandbox();
     elf(&sandbox, "/app", &Elf::program(LOADER));
     elf(&sandbox, "/lib64/libpre.so", &lib("libpre.so"));
@@ -95,7 +95,7 @@ fn what_is_preloaded_comes_with_the_list_that_says_so() {
     }
 }
 
-/// Who opens it is not known, so that it must be found by its name.
+/// It is unknown who opens the library, so it must be found by its name.
 #[test]
 fn an_included_library_of_the_configuration_gets_its_entry() {
     let sandbox = sandbox();
@@ -111,9 +111,9 @@ fn an_included_library_of_the_configuration_gets_its_entry() {
     assert!(plan.text().contains("/etc/ld.so.cache "), "{}", plan.show());
 }
 
-/// What has no interpreter and is no static program starts nothing by itself.
+/// An object without an interpreter that is not a static program cannot be started.
 #[test]
-fn a_library_is_no_entrypoint() {
+fn a_library_is_not_an_entrypoint() {
     let sandbox = sandbox();
     let library = Elf::library().soname("libx.so").needed("liby.so");
     elf(&sandbox, "/lib64/liby.so", &lib("liby.so"));
@@ -130,9 +130,9 @@ fn a_library_is_no_entrypoint() {
     }
 }
 
-/// An input is the host's file; `deps` takes the sysroot's.
+/// `pack` uses the file of the host; `deps` that of the sysroot.
 #[test]
-fn a_path_that_the_host_and_the_sysroot_have_is_said() {
+fn a_path_on_both_host_and_sysroot_is_pointed_out() {
     let sandbox = sandbox();
     let host = sandbox.path("app");
     sandbox.program("app", Elf::program(LOADER).build());
@@ -155,12 +155,12 @@ fn a_relative_interpreter_is_the_working_directorys() {
 #[test]
 fn the_tree_says_who_asked_and_how_each_was_found() {
     let sandbox = application();
-    // A library of that name where the builder stands is not what the program will find.
+    // A library of that name in the working directory is not what the program will find.
     sandbox.program("libgone.so.2", lib("libgone.so.2").build());
     let run = sandbox.imgb("deps --sysroot root /opt/app/bin/app").run().exits(1).prints_only(TREE);
     let said = "error: cannot find `libgone.so.2`, needed by `/opt/app/bin/app`\n";
     assert_eq!(run.stderr(), said);
-    // The same by the file's path on the host, since the sysroot holds it.
+    // The same by the path on the host, since the file is in the sysroot.
     sandbox.imgb("deps --sysroot root root/opt/app/bin/app").run().exits(1).prints_only(TREE);
 }
 
@@ -239,7 +239,7 @@ fn each_of_several_programs_has_its_own_tree() {
 }
 
 #[test]
-fn the_image_s_own_environment_counts_and_the_builder_s_does_not() {
+fn the_images_environment_is_honoured_and_the_builders_is_not() {
     let sandbox = sandbox();
     elf(&sandbox, "/app", &Elf::program(LOADER).needed("libown.so.1"));
     elf(&sandbox, "/opt/own/libown.so.1", &lib("libown.so.1"));
@@ -254,7 +254,7 @@ fn the_image_s_own_environment_counts_and_the_builder_s_does_not() {
     let names = sandbox.tool("tar", "-tf fs.tar").run().ok().text();
     let names: Vec<&str> = names.lines().filter(|name| !name.ends_with('/')).collect();
     let libraries = ["opt/own/libdeep.so", "opt/own/libown.so.1", "opt/own/libpre.so"];
-    // No cache: the variable is there.
+    // No cache is needed: the variable is set in the image.
     assert_eq!(names, [&["app", "lib64/ld-linux-x86-64.so.2"][..], &libraries].concat());
 }
 
@@ -278,8 +278,8 @@ fn chains_of_5000_and_10000_libraries_need_no_stack() {
     };
     assert_eq!(lines("--list /deep"), 5_001);
     assert_eq!(lines("--list /wide"), 10_001);
-    // The program, its loader, each library by who asked for it first, and the last one's need of
-    // the first.
+    // The program, its loader, an edge for each library, and the edge from the last library to the
+    // first.
     assert_eq!(lines("/deep"), 2 + 5_000 + 1);
     assert_eq!(lines("--dot /deep"), 4 + 1 + 1 + 5_001);
     assert_eq!(lines("--json /deep"), 1);

@@ -1,5 +1,5 @@
-//! Rules for programs with windows: a real screen, that of Xvfb, and what such programs load
-//! without one.
+//! Rules for graphical programs, on a screen of Xvfb, and for what such programs load without a
+//! screen.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,7 +12,7 @@ use crate::{
     sandbox::{Outcome, PATH, Run, Sandbox},
 };
 
-/// Ends the screen when standard input does, which is so however the tests end.
+/// Ends the screen when standard input closes, which happens however the tests end.
 const GUARD: &str = r#"
 Xvfb -displayfd 3 -screen 0 640x480x24 -nolisten tcp -nolisten unix 3>&1 >/dev/null 2>&1 &
 pid=$!
@@ -21,7 +21,7 @@ kill -TERM "$pid"
 wait "$pid"
 "#;
 
-/// A screen that programs in a root reach through an abstract socket, as they share the host's
+/// A screen that programs in a root reach through an abstract socket, because they share the host's
 /// network.
 struct Screen {
     guard: Child,
@@ -53,7 +53,8 @@ impl Drop for Screen {
     }
 }
 
-/// What `command` says in a root that `imgb pack` makes of `args`, without the rule and with it.
+/// The output of `command` in a root that `imgb pack` makes of `args`, without the rule and with
+/// it.
 fn both(rule: &str, args: &str, command: &dyn Fn(&Root) -> Run) -> Option<[Outcome; 2]> {
     let run = |option: &str| {
         let root = Root::pack(&[], &format!("{args} {option} {rule} -q"))?;
@@ -83,7 +84,7 @@ fn drivers_draw() {
     );
     let [without, with] = both("mesa", "eglinfo", &|root| at_screen(root.run("eglinfo"))).unwrap();
     assert!(!without.text().contains("EGL vendor string: Mesa Project"), "{}", without.show());
-    // It fails where one of several platforms is not there, as on the host.
+    // It fails if one of several platforms is missing, as on the host.
     with.prints("EGL vendor string: Mesa Project");
 }
 
@@ -100,7 +101,8 @@ fn qt_has_its_platform_and_what_is_asked_for() {
     };
     only_with(both("qt", &args, &diagnose), "on \"xcb\"");
     let sandbox = Sandbox::new();
-    let scene = "import QtQuick 2.0\nItem { Component.onCompleted: { console.log(\"made \" + 6 * 7); Qt.quit() } }\n";
+    let scene = "import QtQuick 2.0\nItem { Component.onCompleted: { console.log(\"made \" + 6 * \
+        7); Qt.quit() } }\n";
     sandbox.file("scene.qml", scene);
     let scene = sandbox.path("scene.qml");
     let args = format!("{TOOLS}/qmlscene:/usr/bin/qmlscene {}:/scene.qml", scene.display());
@@ -120,7 +122,7 @@ fn gtk_has_input_methods() {
     }
 }
 
-/// What a file chooser shows beside a name.
+/// What a file chooser shows next to a name.
 #[test]
 fn types_of_files_have_names() {
     if !have(&["gcc", "/usr/lib/x86_64-linux-gnu/libgio-2.0.so.0", "/usr/share/mime/mime.cache"]) {
@@ -136,13 +138,13 @@ fn types_of_files_have_names() {
     only_with(both("mime-descriptions", &args, &|root| root.run("type")), "Python script\n");
 }
 
-/// A small server tells the type of a file that it serves.
+/// A small server reports the type of a file that it serves.
 #[test]
 fn types_of_files_are_told_by_their_names() {
     if !have(&["webfsd", "curl", "/etc/mime.types"]) {
         return;
     }
-    // It listens before it goes into the background, and ends with the namespace.
+    // The server listens before it goes into the background, and ends with the namespace.
     let sandbox = Sandbox::new();
     sandbox.file("srv/x.odt", "x");
     let args = format!("webfsd curl sh {}:/srv", sandbox.path("srv").display());

@@ -1,4 +1,4 @@
-//! The same inputs give the same bytes, whoever packs them, where, when and how; and packing runs
+//! The same inputs give the same bytes, whoever packs them, where, when and how. Packing executes
 //! nothing.
 
 use std::{
@@ -22,7 +22,7 @@ fn inputs() -> Sandbox {
     sandbox
 }
 
-/// Packs it as every test of this file does, but for what `vary` changes.
+/// Packs it as every test of this file does, except for what `vary` changes.
 fn pack(sandbox: &Sandbox, vary: impl FnOnce(Run) -> Run) -> (String, String) {
     let run = sandbox.imgb("pack ./tree ./script -o out/image.tar");
     let digest = vary(run).run().ok().digest();
@@ -43,9 +43,9 @@ fn two_runs_write_the_same_bytes() {
     assert_eq!(Layout::unpack(&sandbox, "out/image.tar", "layout").manifest_digest, first.0);
 }
 
-/// A user has only so many processes, and a container, too.
+/// The number of processes of a user or a container is limited.
 #[test]
-fn where_there_are_no_more_threads_those_that_are_there_do_all() {
+fn without_more_threads_one_does_everything() {
     let sandbox = inputs();
     sandbox.file("tree/large", vec![7; 5 << 20]);
     let first = pack(&sandbox, |run| run);
@@ -85,8 +85,8 @@ fn a_checkout_with_another_umask_order_and_time_has_the_same_digest() {
     let (sandbox, control) = (inputs(), control());
     let mut names: Vec<String> = sandbox.names("tree");
     names.reverse();
-    // The same names in a new directory, made in another order, as a checkout with umask 002 would
-    // be.
+    // The same names in a new directory, made in another order and with umask 002, as another
+    // checkout would be.
     sandbox.dir("again");
     for name in &names {
         fs_err::rename(sandbox.path("tree").join(name), sandbox.path("again").join(name)).unwrap();
@@ -193,9 +193,9 @@ fn times_are_zero_or_those_of_source_date_epoch() {
     bad.run().error(2, &["SOURCE_DATE_EPOCH", "yesterday"]);
 }
 
-/// What changes one of these changes the digest of every image that users have built and signed: it
-/// is a change of format. It belongs in the change log, and needs a better reason than a failing
-/// test.
+/// Whatever changes one of these changes the digest of every image that users have built and
+/// signed: it is a format change. It belongs in the changelog, and needs a better reason than a
+/// failing test.
 mod golden {
     pub(super) const FORMAT: &str = "2";
     pub(super) const MANIFEST: &str =
@@ -215,7 +215,8 @@ fn the_golden_image_has_its_digests() {
     let sandbox = Sandbox::new();
     fixtures::tree(&sandbox);
     let pack = |args: &str| {
-        let options = "--soft none --env PATH=/bin --workdir /tree --user 65532 --label b=2 --label a=1 --entrypoint";
+        let options = "--soft none --env PATH=/bin --workdir /tree --user 65532 --label b=2 \
+            --label a=1 --entrypoint";
         sandbox
             .imgb("pack ./tree -t golden:1")
             .args(options)
@@ -240,7 +241,8 @@ fn the_golden_image_has_its_digests() {
     assert_eq!(
         found,
         [MANIFEST, DIFF_ID, ARCHIVE, ZSTD_MANIFEST, ROOTFS],
-        "the golden image has changed: this is a change of format, which gives every image a new digest"
+        "the golden image has changed: this is a change of format, which gives every image a new \
+            digest"
     );
 }
 

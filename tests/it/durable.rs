@@ -1,9 +1,9 @@
-//! What a power cut leaves: content is on the disk before its name, blobs before the index that
+//! After a power cut: content reaches the disk before its name, and blobs before the index that
 //! names them.
 
 use crate::{engines::have, sandbox::Sandbox};
 
-/// What `imgb pack` did about the disk, in order: `sync`, `sync-dir PATH` and `name PATH`, paths
+/// What `imgb pack` did to the disk, in order: `sync`, `sync-dir PATH` and `name PATH`, with paths
 /// below the sandbox.
 fn steps(sandbox: &Sandbox, arguments: &str) -> Vec<String> {
     let calls = "trace=fsync,fdatasync,rename,renameat,renameat2";
@@ -59,7 +59,7 @@ fn content_reaches_the_disk_before_its_name() {
 }
 
 #[test]
-fn nobody_waits_for_the_disk_who_does_not_want_to() {
+fn no_fsync_does_not_wait_for_the_disk() {
     if !have(&["strace"]) {
         return;
     }

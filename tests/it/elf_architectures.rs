@@ -1,4 +1,4 @@
-//! Roots of other architectures, asked of their own loaders: Debian's libraries for cross
+//! Roots of other architectures, compared with their own loaders: Debian's libraries for cross
 //! compilers, and whole systems that `IMGB_SYSROOTS` names.
 
 use std::{
@@ -21,14 +21,14 @@ use crate::{
     sandbox::Sandbox,
 };
 
-/// An architecture of Debian's.
+/// An architecture of Debian.
 struct Architecture {
     /// Where the libraries of the cross packages are, below `/usr`.
     triplet: &'static str,
     loader: &'static str,
     /// `e_machine`, 64 bits, big-endian, `e_flags`.
     machine: (u16, bool, bool, u32),
-    /// The image's: architecture and variant.
+    /// Architecture and variant of the image.
     platform: (&'static str, Option<&'static str>),
 }
 
@@ -60,7 +60,7 @@ const ARCHITECTURES: [Architecture; 6] = [
     ),
 ];
 
-/// What runs programs of an architecture; nothing where the kernel does it.
+/// The emulator for an architecture; nothing if the kernel can run its programs.
 fn emulator(architecture: &str) -> Option<&'static str> {
     Some(match architecture {
         "arm64" => "qemu-aarch64-static",
@@ -72,8 +72,8 @@ fn emulator(architecture: &str) -> Option<&'static str> {
     })
 }
 
-/// The libraries of a cross package as a system's root, in the directory `root` of a sandbox.
-/// Character sets are left out: there are hundreds.
+/// The libraries of a cross package, arranged as a root file system in the directory `root` of a
+/// sandbox. The hundreds of character sets are left out.
 fn cross_root(of: &Architecture) -> Sandbox {
     let sandbox = Sandbox::new();
     for dir in ["lib", "lib64"] {
@@ -107,8 +107,8 @@ fn is_elf(path: &Path) -> bool {
         && magic == *b"\x7fELF"
 }
 
-/// Asks the root's own loader about each of its dynamic objects: how many there were, and where we
-/// say otherwise.
+/// Asks the root's own loader about each dynamic object. Returns how many there were, and where
+/// imgb disagrees.
 fn compare(root: &Path) -> (usize, Vec<String>) {
     let objects = objects(root);
     let roots: Vec<Root> = objects.iter().map(|path| Root { path: path.clone() }).collect();
@@ -144,7 +144,7 @@ fn compare(root: &Path) -> (usize, Vec<String>) {
     (questions.len(), differ)
 }
 
-/// A program that needs the C++ library, and with it most others.
+/// A program that needs the C++ library, and through it most others.
 fn program(of: &Architecture) -> Elf {
     let (machine, is_64, big_endian, flags) = of.machine;
     let needs = ["libstdc++.so.6", "libresolv.so.2", "libown.so.1", "libc.so.6"];
@@ -158,7 +158,7 @@ fn own_library(of: &Architecture) -> Elf {
     Elf::library().soname("libown.so.1").on(machine, is_64, big_endian, flags)
 }
 
-/// Where the loader of an image and we differ on its `/app`, and what the loader says.
+/// Where the loader of an image and imgb differ on `/app`, and what the loader says.
 fn listed(of: &Architecture, root: &Path) -> (Vec<String>, String) {
     let (_, differ) = compare(root);
     let emulator =
@@ -167,7 +167,7 @@ fn listed(of: &Architecture, root: &Path) -> (Vec<String>, String) {
     (differ, oracle::ask(root, &[command], &[]).remove(0).1)
 }
 
-/// Whether the cross packages and the emulators are there.
+/// Whether the cross packages and the emulators are installed.
 fn have_architectures() -> bool {
     let library = |of: &Architecture| format!("/usr/{}/lib/libstdc++.so.6", of.triplet);
     let libraries: Vec<String> = ARCHITECTURES.iter().map(library).collect();
@@ -215,7 +215,7 @@ fn case_23_an_image_of_another_architecture_holds_its_sysroots_files_and_says_so
         let sandbox = cross_root(of);
         sandbox.program("root/app", program(of).build());
         sandbox.program("root/opt/own/libown.so.1", own_library(of).build());
-        // What the machine itself has must not be taken, be it named or pointed at.
+        // Libraries of the machine itself must not be used, whether named or linked to.
         sandbox.symlink("root/lib/libresolv.so.2.host", "/lib/x86_64-linux-gnu/libresolv.so.2");
         let list = sandbox
             .imgb("deps --sysroot root --list --library-path /opt/own /app")
@@ -239,7 +239,13 @@ fn case_23_an_image_of_another_architecture_holds_its_sysroots_files_and_says_so
         own.sort_unstable();
         assert_eq!(names, own, "{}: {list}", of.triplet);
 
-        sandbox.imgb("pack --sysroot root --soft none --no-check --library-path /opt/own root/app:/app -o image/ -o rootfs:fs.tar").run().ok();
+        sandbox
+            .imgb(
+                "pack --sysroot root --soft none --no-check --library-path /opt/own \
+            root/app:/app -o image/ -o rootfs:fs.tar",
+            )
+            .run()
+            .ok();
         let config = Layout::open(&sandbox.path("image")).config;
         let (architecture, variant) = of.platform;
         assert_eq!(config["architecture"], architecture, "{config}");
@@ -252,7 +258,7 @@ fn case_23_an_image_of_another_architecture_holds_its_sysroots_files_and_says_so
         }
         let files = |root: &str| objects(&sandbox.path(root)).len();
         assert_eq!(files("fs"), 1 + own.len(), "{}", of.triplet);
-        // The loader itself finds all of them there, the program's own library by the image's
+        // The loader finds all of them in the image, the program's own library through the image's
         // cache.
         let (differ, text) = listed(of, &sandbox.path("fs"));
         assert!(

@@ -1,8 +1,8 @@
-//! ELF objects of any machine, made of nothing: headers, a dynamic section, its strings, symbols,
-//! versions and notes in one segment, as much as a loader reads before it runs anything. Every
-//! field can be set.
+//! Builds ELF objects for any machine from scratch: headers, and one segment with a dynamic
+//! section, its strings, symbols, versions and notes, which is all that a loader reads before it
+//! runs code. Every field can be set.
 
-/// An object to be.
+/// A description of an object to build.
 #[derive(Clone, Debug)]
 pub(crate) struct Elf {
     pub(crate) is_64: bool,
@@ -12,7 +12,7 @@ pub(crate) struct Elf {
     /// ET_DYN, ET_EXEC, …
     pub(crate) kind: u16,
     pub(crate) interp: Option<Vec<u8>>,
-    /// The dynamic section's own entries, in order.
+    /// Entries of the dynamic section, in order.
     pub(crate) entries: Vec<(u64, Value)>,
     /// Needed versions: file, versions with their weakness.
     pub(crate) verneed: Vec<(String, Vec<(String, bool)>)>,
@@ -67,7 +67,7 @@ impl Elf {
         program.number(FLAGS_1, PIE)
     }
 
-    /// For another machine.
+    /// The same object for another machine.
     pub(crate) fn on(self, machine: u16, is_64: bool, big_endian: bool, flags: u32) -> Self {
         Self { machine, is_64, big_endian, flags, ..self }
     }
@@ -158,7 +158,7 @@ impl Build<'_> {
             |kind: u32, of: (u64, u64)| if of.1 > 0 { (kind, of.0, of.1) } else { (0, 0, 0) };
         self.header(ehdr, phdr, count);
         let table = (phdr * count) as u64;
-        // PT_PHDR, by which a program's loader learns where it was mapped, comes first.
+        // PT_PHDR comes first: it tells the loader where the program was mapped.
         let phdrs = if elf.interp.is_some() { (6, ehdr as u64, table) } else { (0, 0, 0) };
         let segments = [
             phdrs,
@@ -176,7 +176,7 @@ impl Build<'_> {
         out
     }
 
-    /// The dynamic section: what was asked for, and where the tables are.
+    /// The dynamic section: the requested entries, and the addresses of the tables.
     fn entries(&mut self, symbols: u64, hash: u64, verneed: u64, verdef: u64) -> Vec<(u64, u64)> {
         let elf = self.elf;
         let mut entries: Vec<(u64, u64)> = Vec::new();
@@ -282,7 +282,7 @@ impl Build<'_> {
         }
     }
 
-    /// DT_HASH with one bucket, in which each symbol leads to the next.
+    /// DT_HASH with one bucket that chains all symbols.
     fn hash(&mut self) {
         let count = self.elf.symbols.len() as u32;
         for word in [1, count + 1, u32::from(count > 0), 0] {

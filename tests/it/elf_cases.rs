@@ -1,5 +1,5 @@
-//! glibc's rules, one case a test, each compared with the real loader in a root of its own. The
-//! numbers are those of the list of cases that every implementation known got some wrong of.
+//! glibc's search rules, one case per test, each compared with the real loader in a root of its
+//! own. The numbers belong to a list of cases, some of which every known implementation got wrong.
 
 use imgb::elf::{Hwcaps, Options, Outcome, Tag, Warning};
 
@@ -9,7 +9,7 @@ use crate::{
     engines::have,
 };
 
-/// A root with `/app`, or `None` if the loader cannot be asked here.
+/// A root with `/app`, or `None` if the loader cannot be run here.
 fn root(app: &Elf) -> Option<Rooted> {
     if !have(&["busybox", "chroot"]) {
         return None;
@@ -27,7 +27,7 @@ fn lib() -> Elf {
     Elf::library()
 }
 
-/// Our listing of `/app`, which must be the loader's.
+/// imgb's listing of `/app`, after asserting that it equals the loader's.
 #[track_caller]
 fn same(root: &Rooted) -> Listing {
     same_with(root, "/app", &[])
@@ -92,11 +92,11 @@ fn case_4_rpath_below_runpath_counts() {
 }
 
 #[test]
-fn case_5_rpath_beside_runpath_is_nothing() {
+fn case_5_rpath_next_to_runpath_is_ignored() {
     let Some(root) = root(&app().needed("liba.so").rpath("/d1").runpath("/d2")) else { return };
     root.elf("/d1/liba.so", &lib());
     assert_eq!(same(&root).missing, ["liba.so"]);
-    // An empty RUNPATH is one, too.
+    // An empty RUNPATH counts too.
     let Some(root) = self::root(&app().needed("liba.so").rpath("/d1").runpath("")) else { return };
     root.elf("/d1/liba.so", &lib());
     assert_eq!(same(&root).missing, ["liba.so"]);
@@ -236,12 +236,12 @@ fn case_12_a_name_with_a_slash_is_a_path() {
 }
 
 #[test]
-fn case_13_what_is_passed_over() {
+fn case_13_files_that_are_skipped() {
     let decoys = [
         ("class", lib().on(3, false, false, 0).build()),
         ("machine", lib().on(183, true, false, 0).build()),
         ("byte order and machine", lib().on(22, true, true, 0).build()),
-        // The class is looked at before what is broken behind it.
+        // The class is checked before the broken rest.
         ("broken 32-bit", [&lib().on(3, false, false, 0).build()[..52], &[0xff; 100]].concat()),
     ];
     for (what, decoy) in decoys {
@@ -252,7 +252,7 @@ fn case_13_what_is_passed_over() {
 }
 
 #[test]
-fn case_13_what_stops_the_loader() {
+fn case_13_files_that_stop_the_loader() {
     let poke = |at: usize, value: u8| {
         let mut bytes = lib().build();
         bytes[at] = value;
@@ -286,9 +286,9 @@ fn case_13_what_stops_the_loader() {
     }
 }
 
-/// A file that is no longer than the other class's header, and segments that cannot be mapped so.
+/// A file as short as the header of the other class, and segments that cannot be mapped.
 #[test]
-fn case_13_short_files_and_crooked_segments() {
+fn case_13_short_files_and_unmappable_segments() {
     let Some(root) = root(&app().needed("liba.so").runpath("/a:/b")) else { return };
     let other = lib().on(3, false, false, 0).build();
     root.file("/a/liba.so", &other[..52]).elf("/b/liba.so", &lib());
@@ -302,9 +302,10 @@ fn case_13_short_files_and_crooked_segments() {
     assert!(same(&root).failed);
 }
 
-/// A class that there is not is a wrong class, and goes by; so does what this user may not read.
+/// An unknown class counts as a wrong class, and the file is skipped, as are files that this user
+/// may not read.
 #[test]
-fn case_13_a_class_of_no_machine_is_passed_over() {
+fn case_13_an_unknown_class_is_skipped() {
     let Some(root) = root(&app().needed("liba.so").runpath("/a:/b")) else { return };
     let mut other = lib().build();
     other[4] = 7;
@@ -312,7 +313,7 @@ fn case_13_a_class_of_no_machine_is_passed_over() {
     assert_eq!(paths(&same(&root)), "/b/liba.so");
 }
 
-/// Another process sees another directory there.
+/// Another process would see another directory there.
 #[test]
 fn a_search_path_through_proc_is_left_out() {
     let root = Rooted::empty();
@@ -417,7 +418,8 @@ fn case_16_filters_in_a_circle_stop_the_loader() {
 #[test]
 fn case_17_the_configuration_says_what_its_cache_would() {
     let Some(root) = root(&app()) else { return };
-    let conf = "# comment\n\t/c1\t# inline\ninclude /etc/a/*.conf  b.d/[xy].conf\n/c1/\nhwcap 1 nosegneg\n\
+    let conf = "# comment\n\t/c1\t# inline\ninclude /etc/a/*.conf  b.d/[xy].conf\n/c1/\nhwcap 1 \
+        nosegneg\n\
         include /etc/gone.conf\ninclude /etc/ld.so.conf\n/missing\nrelative\n/c5=libc6\n";
     root.file("/etc/ld.so.conf", conf);
     root.file("/etc/a/2.conf", "/c3\n")

@@ -1,5 +1,5 @@
-//! Random graphs of libraries: what we find is what the real loader finds, edge by edge. A seed is
-//! printed with each difference; `IMGB_GRAPH=SEED` or `IMGB_GRAPH=FIRST-LAST` runs these alone.
+//! Random graphs of libraries: imgb finds what the real loader finds, edge by edge. Each difference
+//! is printed with its seed; `IMGB_GRAPH=SEED` or `IMGB_GRAPH=FIRST-LAST` runs only these seeds.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -14,7 +14,7 @@ use crate::{
     engines::have,
 };
 
-/// A small generator of pseudo-random numbers (SplitMix64): the same everywhere, for ever.
+/// A small generator of pseudo-random numbers (SplitMix64) that is the same on every machine.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -87,7 +87,7 @@ impl Graph {
         self.random.pick::<&str>(dirs)
     }
 
-    /// A name that something may be asked for by.
+    /// A name by which a library may be requested.
     fn name(&mut self) -> String {
         match self.random.below(40) {
             0 => "libnone.so".to_owned(),
@@ -140,7 +140,7 @@ impl Graph {
         for _ in requests {
             let wanted = self.name();
             elf = match self.random.below(30) {
-                // The filtees of a program come before it, where the listing does not begin yet.
+                // The filtees of a program come before it, where the listing has not started yet.
                 0 if elf.interp.is_none() => elf.text(AUXILIARY, wanted),
                 1 if elf.interp.is_none() => elf.text(FILTER, wanted),
                 _ => elf.needed(wanted),
@@ -175,7 +175,7 @@ impl Graph {
         if self.root.path(&path).symlink_metadata().is_ok() {
             return;
         }
-        // What stops the loader is rare, or nothing else would be seen.
+        // What stops the loader is rare, because it hides everything else.
         match self.random.below(150) {
             0..9 if !self.musl => {
                 self.root.elf(&path, &Elf::library().on(3, false, false, 0));
@@ -226,7 +226,7 @@ impl Graph {
         self.places.push(path);
     }
 
-    /// Directories, libraries, programs, configuration. Returns the programs.
+    /// Makes directories, libraries, programs and configuration. Returns the programs.
     fn fill(&mut self) -> Vec<&'static str> {
         if self.random.chance(50) && !self.musl {
             fs_err::create_dir_all(self.root.path("/usr/lib")).unwrap();
@@ -263,7 +263,7 @@ impl Graph {
             self.root.elf(path, &elf);
             programs.push(path);
         }
-        // musl is asked through its loader, which knows no real path.
+        // musl's loader is run explicitly, and does not know the program's real path.
         if !self.musl {
             self.root.link("/alias/bin/p", "../../opt/app/bin/p");
             programs.push("/alias/bin/p");
@@ -271,7 +271,7 @@ impl Graph {
         programs
     }
 
-    /// A cache, or musl's path file; sometimes the environment and the preload file.
+    /// Makes a cache or musl's path file, and sometimes the environment and the preload file.
     fn configure(&mut self) -> (Vec<String>, Options) {
         let mut options = Options { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..Options::default() };
         let mut environment = Vec::new();
@@ -349,7 +349,7 @@ fn run(seed: u64, musl: bool) -> Result<usize, String> {
             normalise_musl(&mut ours, &mut theirs, &stderr);
         }
         if ours.failed || theirs.failed {
-            // A loader that stops says nothing of the rest.
+            // A loader that stops does not report the rest.
             ours = Listing { failed: ours.failed, ..Listing::default() };
             theirs = Listing { failed: theirs.failed, ..Listing::default() };
         }
@@ -364,7 +364,7 @@ fn run(seed: u64, musl: bool) -> Result<usize, String> {
     Ok(programs.len())
 }
 
-/// musl names on stderr what it does not find, and prints what it finds in its own manner.
+/// musl prints what it finds in a format of its own, and names on stderr what it does not find.
 fn normalise_musl(ours: &mut Listing, theirs: &mut Listing, stderr: &str) {
     let errors = stderr
         .lines()
@@ -384,7 +384,7 @@ fn normalise_musl(ours: &mut Listing, theirs: &mut Listing, stderr: &str) {
 }
 
 fn check(count: u64, musl: bool) {
-    // Half of the time is spent waiting for processes.
+    // Half of the time is spent waiting for processes, hence more threads than processors.
     let next = AtomicUsize::new(0);
     let seeds = seeds(count);
     let work = || {

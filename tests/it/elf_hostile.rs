@@ -1,5 +1,5 @@
-//! Objects and roots that nobody means well with: a result or an error that names the file, never a
-//! panic, a hang, or memory that the input did not pay for.
+//! Malicious objects and roots: the outcome is a result, or an error that names the file. It is
+//! never a panic, a hang, or memory out of proportion to the input.
 
 use std::{collections::BTreeMap, io, sync::Arc};
 
@@ -52,7 +52,7 @@ impl Lookup for Memory {
                 FoundKind::Directory
             }
         };
-        // Any number that differs between files: the address of the key.
+        // Any number that differs between files will do: the address of the key.
         let id = self
             .0
             .get_key_value(real.as_bytes())
@@ -92,8 +92,8 @@ fn closure(memory: &Memory) -> Closure {
         .unwrap()
 }
 
-/// Three small objects: a program of 64-bit little-endian, a library of 64-bit big-endian, one of
-/// 32 bits, each with all tables that are read.
+/// Three small objects, each with all tables that imgb reads: a 64-bit little-endian program, a
+/// 64-bit big-endian library, and a 32-bit library.
 fn seeds() -> Vec<Vec<u8>> {
     let full = |elf: Elf| {
         elf.needed("liba.so")
@@ -121,7 +121,7 @@ fn e1_every_truncation() {
             let cut = &seed[..len];
             assert!(read(cut).is_err(), "{len} of {}", seed.len());
             let _ = elf::symbols(len as u64, &mut reader(cut));
-            // The size that was asked before may be longer than what is there now.
+            // The size that was read earlier may exceed the current content.
             let _ = Object::read(seed.len() as u64, &mut reader(cut));
         }
         assert!(read(&seed).is_ok());
@@ -139,7 +139,7 @@ fn e2_e3_a_hundred_thousand_mutants() {
         let mut mutant = random.pick(&seeds).clone();
         for _ in 0..=random.below(5) {
             let width = *random.pick(&[1, 2, 4, 8]);
-            // Headers and the dynamic section, which is last, more often than the rest.
+            // Mutates headers and the dynamic section, which is last, more often than the rest.
             let at = match random.below(4) {
                 0 => random.below(mutant.len()),
                 1 => mutant.len() - 1 - random.below(mutant.len().min(400)),
@@ -198,13 +198,13 @@ fn e3_strings_without_end_and_too_many_needs() {
     assert_eq!(read(&outside), Err(ObjectError::OutsideStrings("DT_NEEDED")));
     let many = (0..70_000).fold(Elf::library(), |elf, _| elf.number(NEEDED, 0)).build();
     assert!(matches!(read(&many), Err(ObjectError::TooMany { .. })));
-    // Names that are tails of each other: a quadratic amount of text in a linear amount of file.
+    // Names that are suffixes of each other: a quadratic amount of text in a linear amount of file.
     let long = "x".repeat(16_000);
     let tails = (1..16_000)
         .fold(Elf::library().text(RPATH, &long), |elf, at| elf.number(NEEDED, at))
         .build();
     assert_eq!(read(&tails), Err(ObjectError::TooMany { what: "bytes of names", limit: 8 << 20 }));
-    // A megabyte of search path is absurd, and yet one.
+    // A megabyte of search path is absurd, but valid.
     let files = memory([
         (
             "/app".to_owned(),
@@ -228,7 +228,7 @@ fn e4_long_chains_wide_fans_and_circles() {
     let deep =
         closure_of([("/app".to_owned(), app), loader.clone()].into_iter().chain(chain).collect());
     assert_eq!(deep.programs[0].loads.len(), 5_000);
-    // Indented without end, the tree of a chain would be quadratic.
+    // With unlimited indentation, the tree of a chain would have quadratic size.
     assert!(elf::render::tree(&deep).len() < 5_000 * 500);
     let fan = (0..10_000)
         .map(|i| (format!("/lib64/{}", lib(i)), Elf::library().needed(lib(i)).needed(lib(i / 2))));
@@ -237,8 +237,8 @@ fn e4_long_chains_wide_fans_and_circles() {
     assert_eq!((wide.programs[0].loads.len(), wide.missing().count()), (10_000, 0));
 }
 
-/// What was tried in vain is needs times directories: the record of it has an end, and the search
-/// goes on.
+/// There are needs times directories failed attempts. The record of them is limited, and the search
+/// continues.
 #[test]
 fn e4_long_search_paths_and_many_needs() {
     let path: Vec<String> = (0..20_000).map(|i| format!("/d{i}")).collect();
@@ -254,14 +254,14 @@ fn e4_long_search_paths_and_many_needs() {
     assert!(listed <= 32_768, "{listed}");
     let missing = edges.iter().filter(|edge| edge.outcome == Outcome::Missing);
     assert!(missing.into_iter().all(|edge| edge.tried.len() + edge.unlisted >= 20_000));
-    // musl's search has no notion of a directory that is not there.
+    // musl's search does not remember missing directories.
     let app = (0..1_500).fold(Elf::program(MUSL).runpath(path.join(":")), |app, i| {
         app.needed(format!("lib{i}.so"))
     });
     let musl =
         self::closure(&memory([("/app".to_owned(), app), (MUSL.to_owned(), Elf::library())]));
     assert_eq!(musl.missing().count(), 1_500);
-    // Each of a chain asks in the directories of all above it.
+    // Each object of a chain searches the directories of all objects above it.
     let lib = |i: usize| {
         let elf = Elf::library().soname(format!("lib{i}.so")).rpath(format!("/d{i}"));
         let elf = if i < 1_000 { elf.needed(format!("lib{}.so", i + 1)) } else { elf };
@@ -290,7 +290,7 @@ fn e5_e6_names_and_paths_that_lead_out() {
         "root:x:0:0:root:/root:/bin/sh and so on, longer than a header of ELF is",
     );
     let closure = root.closure(&["/app"], &Options::default());
-    // A path that stays in the root, and is no object, is a fault; the others are missing.
+    // A path that stays in the root and is not an object is a fault; the others are missing.
     let faults: Vec<String> = closure.faults().map(|(_, fault)| fault.to_string()).collect();
     assert_eq!(faults, ["/../../../etc/passwd: no ELF file"]);
     assert_eq!(closure.missing().count(), 3);
@@ -347,7 +347,7 @@ fn e8_what_is_called_like_a_library() {
     fs_err::remove_dir(&fifo).unwrap();
     fs_err::write(&fifo, "").unwrap();
     assert!(matches!(outcome(), Outcome::Fatal(_)));
-    // A terabyte of nothing, of which next to nothing is read.
+    // A sparse terabyte, of which almost nothing is read.
     root.elf("/d/liba.so", &Elf::library());
     fs_err::OpenOptions::new().write(true).open(&fifo).unwrap().set_len(1 << 40).unwrap();
     assert!(matches!(outcome(), Outcome::Found(..)));

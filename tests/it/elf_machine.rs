@@ -1,4 +1,4 @@
-//! Every dynamic program and library of the machine: our list is the loader's.
+//! Every dynamic program and library of the machine: imgb's list equals the loader's.
 
 use std::{
     os::unix::ffi::OsStrExt as _,
@@ -39,7 +39,7 @@ fn is_elf(path: &Path) -> bool {
 fn lists_what_the_loader_lists() {
     let view = HostView::new("/").unwrap();
     let objects = objects();
-    all_go_together(&objects);
+    headers_are_consistent(&objects);
     let roots: Vec<Root> = objects
         .iter()
         .map(|path| Root { path: ImagePath::new(path.as_os_str().as_bytes()).unwrap() })
@@ -74,19 +74,19 @@ fn lists_what_the_loader_lists() {
     assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
 }
 
-/// Whether the kernel starts it without privileges of its own: to a setuid or setgid program the
-/// loader tells nothing (ldd(1) goes through the loader, too).
+/// Whether the program has no setuid or setgid bit: for those the loader prints nothing (ldd(1)
+/// uses the loader too).
 fn is_plain_program(path: &str) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = fs_err::metadata(path).map_or(0, |meta| meta.permissions().mode());
     mode & 0o111 != 0 && mode & 0o6000 == 0
 }
 
-/// What they say of themselves goes together, by the rules that find damage.
-fn all_go_together(objects: &[PathBuf]) {
+/// Their headers are consistent by the rules that find damage.
+fn headers_are_consistent(objects: &[PathBuf]) {
     use std::os::unix::fs::FileExt as _;
     let mut wrong = Vec::new();
-    // What tests of other programs read is made to be wrong.
+    // Test data of other programs is wrong on purpose.
     for path in objects.iter().filter(|path| !path.to_string_lossy().contains("/testdata/")) {
         let file = fs_err::File::open(path).unwrap();
         let len = file.metadata().unwrap().len();
@@ -98,8 +98,7 @@ fn all_go_together(objects: &[PathBuf]) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// A segment without bytes in the file may say that they are anywhere: the kernel starts such a
-/// program.
+/// A segment without bytes in the file may have any offset: the kernel starts such a program.
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn a_segment_without_bytes_is_nowhere_in_the_file() {

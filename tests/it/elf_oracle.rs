@@ -1,5 +1,5 @@
-//! The real loaders, asked what they would load. They start nothing: glibc's stops before the
-//! program does when LD_TRACE_LOADED_OBJECTS is set, musl's has `--list`.
+//! Asks the real loaders what they would load. They start no program: glibc's stops before that if
+//! LD_TRACE_LOADED_OBJECTS is set, musl's has `--list`.
 
 use std::{
     collections::BTreeMap,
@@ -34,7 +34,7 @@ pub(crate) const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 /// What a loader says it loads.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
-    /// By which name and as which path, in order.
+    /// Requested name and path of each object, in order.
     pub(crate) loads: Vec<(String, String)>,
     /// Names that were not found, tokens replaced, sorted: a missing filtee is listed where it
     /// would have been.
@@ -43,14 +43,14 @@ pub(crate) struct Listing {
     pub(crate) failed: bool,
 }
 
-/// The command's listing.
+/// The listing that the command prints.
 pub(crate) fn trace(command: &mut Command) -> Listing {
     let output = command.env("LD_TRACE_LOADED_OBJECTS", "1").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     parse(&text.lines().collect::<Vec<&str>>(), output.status.success())
 }
 
-/// What was printed, lines `\tNAME => PATH (ADDRESS)`, `\tPATH (ADDRESS)`, `\tNAME => not found`.
+/// Parses lines `\tNAME => PATH (ADDRESS)`, `\tPATH (ADDRESS)` and `\tNAME => not found`.
 fn parse(lines: &[&str], success: bool) -> Listing {
     let mut listing = Listing { failed: !success, ..Listing::default() };
     for line in lines.iter().filter_map(|line| line.strip_prefix('\t')) {
@@ -74,7 +74,7 @@ fn parse(lines: &[&str], success: bool) -> Listing {
     listing
 }
 
-/// What we say of a program, in the same form.
+/// imgb's closure of a program, in the same form.
 pub(crate) fn ours(closure: &Closure, program: &Program) -> Listing {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut names = BTreeMap::new();
@@ -96,7 +96,7 @@ pub(crate) fn ours(closure: &Closure, program: &Program) -> Listing {
     };
     let missing = program.edges.iter().filter(|edge| edge.outcome == Outcome::Missing);
     let missing = missing.filter(|edge| matches!(edge.tag, Tag::Dynamic(_)));
-    // A name with a token is a path, and was tried as such. musl replaces none in names.
+    // A name with a token is a path, and was tried as one. musl does not replace tokens in names.
     let is_glibc =
         program.loader.is_some_and(|loader| closure.loaders[loader].dialect == Dialect::Glibc);
     let name = |edge: &imgb::elf::Edge| match edge.tried.last() {
@@ -155,14 +155,14 @@ fn legacy_subdirs() -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Puts into a root what [`ask`] runs there.
+/// Puts the programs that [`ask`] runs into a root.
 pub(crate) fn prepare(root: &Path) {
     lend(Path::new("/bin/busybox"), root);
     fs_err::create_dir_all(root.join(".oracle/empty")).unwrap();
 }
 
-/// Gives a root a static program of the machine, as `/.oracle/NAME`. It is the same for all, and
-/// linked where the file systems allow it.
+/// Puts a static program of the machine into a root, as `/.oracle/NAME`. All roots share it by hard
+/// links where the file systems allow that.
 pub(crate) fn lend(program: &Path, root: &Path) {
     fs_err::create_dir_all(root.join(".oracle")).unwrap();
     let to = root.join(".oracle").join(program.file_name().unwrap());
@@ -171,8 +171,8 @@ pub(crate) fn lend(program: &Path, root: &Path) {
     }
 }
 
-/// A command in a root. There is no `/proc` there: mounting one takes a namespace, whose end the
-/// kernel may let one wait for half a second.
+/// A command in a root, without `/proc`: mounting it needs a namespace, and waiting for its end may
+/// take half a second.
 fn inside(root: &Path) -> Command {
     let mut command = Command::new("timeout");
     command.arg("60");
@@ -183,8 +183,8 @@ fn inside(root: &Path) -> Command {
     command
 }
 
-/// What each command, run in a root, lists, and everything that was printed. One shell there asks
-/// about all: starting processes is what takes the time.
+/// The listing of each command, run in a root, and everything that was printed. One shell in the
+/// root runs all commands, because starting processes takes most of the time.
 pub(crate) fn ask(
     root: &Path,
     commands: &[String],
@@ -194,7 +194,7 @@ pub(crate) fn ask(
     let one = |command: &String| format!("{environment} {command}; echo \"=$?\";");
     let script: String = commands.iter().map(one).collect();
     let script = format!("exec 2>&1; ulimit -t 3; cd /.oracle/empty; {script}");
-    // A process that another thread starts may hold a new file open for a moment.
+    // A process that another thread starts may keep a new file open for a moment.
     let ask = || inside(root).args(["/.oracle/busybox", "sh", "-c", &script]).output().unwrap();
     let is_busy = |output: &Output| output.stdout.windows(14).any(|part| part == b"Text file busy");
     let output = (0..10).map(|_| ask()).find(|output| !is_busy(output)).unwrap();
@@ -214,13 +214,13 @@ pub(crate) fn ask(
     answers
 }
 
-/// A root directory with a loader in it, in which programs can be asked about.
+/// A root directory with a loader, which can be asked about programs.
 pub(crate) struct Rooted {
     dir: TempDir,
 }
 
 impl Rooted {
-    /// With `loader` and `busybox` of this machine, which asks the loader from inside.
+    /// A root with `loader`, and with `busybox`, which runs the loader inside.
     pub(crate) fn new(loader: &str) -> Self {
         let rooted = Self { dir: tempfile::tempdir().unwrap() };
         rooted.host(loader, loader);
@@ -228,7 +228,7 @@ impl Rooted {
         rooted
     }
 
-    /// Without anything.
+    /// An empty root.
     pub(crate) fn empty() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
@@ -278,9 +278,9 @@ impl Rooted {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// What the loader says of each program, started in an empty directory of the root with
-    /// `environment` (`NAME=value`), and everything that was printed. Where a program is, the
-    /// loader asks LD_ORIGIN_PATH, since `/proc/self/exe` does not tell.
+    /// The loader's listing of each program, started in an empty directory of the root with
+    /// `environment` (`NAME=value`), and everything that was printed. LD_ORIGIN_PATH tells the
+    /// loader where the program is, because `/proc/self/exe` is missing.
     pub(crate) fn glibc(
         &self,
         programs: &[&str],
@@ -298,7 +298,7 @@ impl Rooted {
         ask(self.dir.path(), &commands.collect::<Vec<_>>(), environment)
     }
 
-    /// As [`Rooted::glibc`], in a namespace where `/proc` is.
+    /// As [`Rooted::glibc`], in a namespace with `/proc`.
     pub(crate) fn glibc_with_proc(&self, program: &str) -> Listing {
         fs_err::create_dir_all(self.path("/proc")).unwrap();
         let mut command = Command::new("bwrap");
@@ -314,7 +314,7 @@ impl Rooted {
         parse(&text.lines().collect::<Vec<&str>>(), output.status.success())
     }
 
-    /// What a loader says of each file that it is given: libraries, and all of musl's.
+    /// The loader's listing of each file that is passed to it: libraries, and everything for musl.
     pub(crate) fn through(
         &self,
         loader: &str,
@@ -325,7 +325,7 @@ impl Rooted {
         ask(self.dir.path(), &commands.collect::<Vec<_>>(), environment)
     }
 
-    /// Our closure of `programs`.
+    /// imgb's closure of `programs`.
     pub(crate) fn closure(&self, programs: &[&str], options: &Options) -> Closure {
         let roots: Vec<_> = programs
             .iter()
@@ -334,7 +334,7 @@ impl Rooted {
         closure(&roots, options, &HostView::new(self.dir.path()).unwrap()).unwrap()
     }
 
-    /// The root as the host names it.
+    /// The path of the root on the host.
     pub(crate) fn root(&self) -> &Path {
         self.dir.path()
     }

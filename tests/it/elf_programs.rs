@@ -1,5 +1,5 @@
 //! Programs of the machine, each packed with defaults and run alone in an empty root: `--version`
-//! prints what it prints outside. A part of them in the suite; `IMGB_PROGRAMS=500` takes that many.
+//! prints the same as outside. The suite tests a part of them; `IMGB_PROGRAMS=500` sets the number.
 
 use std::{
     collections::BTreeMap,
@@ -17,10 +17,10 @@ use crate::{
     sandbox::{Run, Sandbox},
 };
 
-/// How many are taken where nobody says otherwise.
+/// How many programs are tested by default.
 const IN_SUITE: usize = 60;
 
-/// What a loader says when it gives up, and what `bwrap` says when the kernel finds no loader.
+/// What a loader prints when it gives up, and what `bwrap` prints when the kernel finds no loader.
 const LOADERS_ERRORS: [&str; 4] = [
     "error while loading shared libraries",
     "symbol lookup error",
@@ -28,7 +28,7 @@ const LOADERS_ERRORS: [&str; 4] = [
     "bwrap: execvp",
 ];
 
-/// Dynamic programs in `/usr/bin` without privileges of their own, by name.
+/// Dynamic programs in `/usr/bin` without setuid or setgid bits, by name.
 fn programs() -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new("/usr/bin").max_depth(1).sort_by_file_name().into_iter();
     let files = entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
@@ -68,14 +68,14 @@ fn version(root: &str, program: &Path) -> (Option<i32>, String) {
     (outcome.code(), format!("{}{}", outcome.text(), outcome.stderr()))
 }
 
-/// What came of a program.
+/// The outcome for a program.
 enum Fate {
-    /// It prints no version outside either.
+    /// It does not print a version outside either.
     NoVersion,
     Same,
-    /// Another output, and what is different.
+    /// The output differs, and how.
     Differs(String),
-    /// It was not packed, or the loader stopped it.
+    /// It could not be packed, or the loader stopped it.
     Stopped(String),
 }
 
@@ -108,7 +108,7 @@ fn fate(program: &Path) -> Fate {
     Fate::Differs(reason(code, &inside, &outside))
 }
 
-/// The class of a difference, and the first line that shows it.
+/// The kind of a difference, and the first line that shows it.
 fn reason(code: Option<i32>, inside: &str, outside: &str) -> String {
     let known: Vec<&str> = outside.lines().collect();
     let new = inside.lines().find(|line| !known.contains(line)).unwrap_or("less is printed");
@@ -125,7 +125,7 @@ fn reason(code: Option<i32>, inside: &str, outside: &str) -> String {
     format!("{class}, exit code {code:?}: {new}")
 }
 
-/// `count` of all, evenly spread.
+/// `count` of all programs, evenly spread.
 fn spread(all: Vec<PathBuf>, count: usize) -> Vec<PathBuf> {
     let len = all.len();
     let taken = |at: usize| at * count / len != (at + 1) * count / len;
@@ -165,9 +165,9 @@ fn programs_print_their_versions_in_an_empty_root() {
     let count = fates.len() - fates.values().filter(|fate| matches!(fate, Fate::NoVersion)).count();
     let head =
         format!("{same} of {count} programs print the same version, {} do not:", differs.len());
-    // Written past the harness: the list is for people.
+    // Written directly to stderr, because the harness hides the output of passed tests.
     let _ = writeln!(io::stderr(), "{head}\n{}", differs.join("\n"));
     assert!(stopped.is_empty(), "{} stopped:\n{}", stopped.len(), stopped.join("\n"));
-    // What is missing is opened at run time only, and by few.
+    // The missing files are opened only at run time, by few programs.
     assert!(count > 0 && differs.len() * 5 <= count, "{} of {count} differ", differs.len());
 }

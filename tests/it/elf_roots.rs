@@ -1,6 +1,6 @@
-//! Closures in roots of all kinds: images made of nothing else, other machines, musl, static
-//! programs, symbol versions and dlopen metadata. The numbers are those of the list that
-//! `elf_cases` is about, too.
+//! Closures in roots of all kinds: images that hold only a closure, other machines, musl, static
+//! programs, symbol versions and dlopen metadata. The numbers belong to the same list as those of
+//! `elf_cases`.
 
 use std::sync::Arc;
 
@@ -44,8 +44,8 @@ fn loads(closure: &Closure) -> Vec<String> {
     paths.map(|&file| String::from_utf8_lossy(&closure.files[file].opened).into_owned()).collect()
 }
 
-/// An image of `closure`: its files at their real paths, the links on the way, the configuration it
-/// asks for.
+/// An image of `closure`: its files at their real paths, the links on the way, and the
+/// configuration that it needs.
 fn image(root: &Rooted, closure: &Closure) -> Rooted {
     let image = Rooted::new(&String::from_utf8_lossy(&closure.loaders[0].path));
     for file in &closure.files {
@@ -66,7 +66,7 @@ fn image(root: &Rooted, closure: &Closure) -> Rooted {
     image
 }
 
-/// In an image of nothing but its closure, the loader finds the same for `/app`, and so do we.
+/// In an image that holds only the closure, the loader finds the same for `/app`, and so does imgb.
 #[track_caller]
 fn holds_alone(root: &Rooted, options: &Options) -> Closure {
     let closure = root.closure(&["/app"], options);
@@ -134,7 +134,7 @@ fn a_library_of_the_library_path_needs_a_cache() {
     assert_eq!(loads(&holds_alone(&root, &options)), ["/opt/x/liba.so"]);
 }
 
-/// The library of a default directory is the same file by a link that nothing packs.
+/// The library of a default directory is the same file through a link that is not packed.
 #[test]
 fn a_link_elsewhere_to_a_library_of_a_default_directory_needs_a_cache() {
     let Some(root) = glibc(&app().needed("liba.so.1")) else { return };
@@ -144,7 +144,7 @@ fn a_link_elsewhere_to_a_library_of_a_default_directory_needs_a_cache() {
     let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
     let closure = holds_alone(&root, &options);
     assert_eq!(loads(&closure), ["/opt/x/liba.so.1"]);
-    // A requester to which default directories are nothing needs it, too.
+    // A requester that ignores default directories needs it too.
     let Some(root) = glibc(&app().needed("liba.so.1").number(FLAGS_1, NODEFLIB | PIE)) else {
         return;
     };
@@ -153,7 +153,7 @@ fn a_link_elsewhere_to_a_library_of_a_default_directory_needs_a_cache() {
     holds_alone(&root, &options);
 }
 
-/// A library that is packed for itself, since something opens it by its name.
+/// A library that is an input itself, because something opens it by its name.
 #[test]
 fn a_library_that_is_a_root_is_found_by_its_name() {
     let Some(root) = glibc(&app()) else { return };
@@ -171,7 +171,7 @@ fn a_library_that_is_a_root_is_found_by_its_name() {
     assert_eq!(needs.collect::<Vec<_>>(), [wanted]);
 }
 
-/// A C int wraps around and a char of this machine has a sign: the loader's binary search goes by
+/// A C int wraps around and `char` is signed on this machine. The loader's binary search depends on
 /// both.
 #[test]
 fn names_of_the_cache_are_in_the_loaders_own_order() {
@@ -191,14 +191,13 @@ fn names_of_the_cache_are_in_the_loaders_own_order() {
     }
     let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
     assert_eq!(loads(&holds_alone(&root, &options)).len(), names.len());
-    // And so does what ldconfig makes.
+    // The cache that ldconfig makes has the same order.
     root.file("/etc/ld.so.conf", "/opt/x\n");
     root.ldconfig(&[]);
     assert_eq!(loads(&holds_alone(&root, &Options::default())).len(), names.len());
 }
 
-/// Entries that are nobody's business stay where they are: those for other machines, processors,
-/// and second ones.
+/// Unrelated entries stay in place: those for other machines and processors, and duplicates.
 #[test]
 fn a_merged_cache_changes_nothing_else() {
     let Some(root) = glibc(&app().needed("liba.so").needed("libhw.so")) else { return };
@@ -242,7 +241,7 @@ fn a_merged_cache_changes_nothing_else() {
     );
 }
 
-/// The image's own cache comes before default directories, and leads elsewhere.
+/// The image's own cache takes precedence over default directories, and has another path.
 #[test]
 fn a_default_directory_of_the_library_path_may_need_an_entry() {
     let Some(root) = glibc(&app().needed("libdup.so")) else { return };
@@ -259,8 +258,8 @@ fn a_default_directory_of_the_library_path_may_need_an_entry() {
     assert_eq!(theirs.loads[0].1, "/usr/lib/libdup.so", "{printed}");
 }
 
-/// What is opened has its needs searched as the loader does it: by the program's DT_RPATH, and
-/// under musl by all of the program's.
+/// The needs of an opened library are searched as the loader does: with the program's DT_RPATH, and
+/// under musl with all of the program's search paths.
 #[test]
 fn what_is_opened_needs_what_the_program_leads_to() {
     for loader in [GLIBC, MUSL] {
@@ -276,11 +275,12 @@ fn what_is_opened_needs_what_the_program_leads_to() {
     }
 }
 
-/// What is required is looked at before what is recommended: of a library that both need, hard is
-/// what is hard.
+/// Required dependencies are resolved before recommended ones: a library that both need is
+/// required.
 #[test]
 fn case_28_what_is_required_is_not_optional_for_what_is_recommended() {
-    let note = r#"[{"soname": "liba.so", "priority": "recommended"}, {"soname": "libd.so", "priority": "required"}]"#;
+    let note = r#"[{"soname": "liba.so", "priority": "recommended"},
+        {"soname": "libd.so", "priority": "required"}]"#;
     for loader in [GLIBC, MUSL] {
         let Some(root) = rooted(loader, &Elf::program(loader).rpath("/d").note(note)) else {
             return;
@@ -292,7 +292,7 @@ fn case_28_what_is_required_is_not_optional_for_what_is_recommended() {
     }
 }
 
-/// The loader's assertion fails: versions of a library that nothing loads by that name.
+/// Versions of a library that nothing loads by that name: the loader's assertion fails.
 #[test]
 fn case_32_versions_of_what_nothing_loads() {
     for needed in [None, Some("libother.so"), Some("/d/liba.so"), Some("liba.so")] {
@@ -325,7 +325,7 @@ fn a_file_that_is_cut_off_is_a_fault() {
     assert_eq!(closure(&root).faults().count(), 0);
 }
 
-/// The builds for better processors come along of all that is found, whoever asks.
+/// The builds for better processors are added for every library that is found, whoever requests it.
 #[test]
 fn case_14_builds_of_what_is_opened_come_along() {
     let note = r#"[{"soname": "libn.so", "priority": "required"}]"#;
@@ -341,9 +341,9 @@ fn case_14_builds_of_what_is_opened_come_along() {
     assert_eq!(variants.count(), 3);
 }
 
-/// A file of /proc is another in each process, whatever asks for it.
+/// A file of /proc is different in each process.
 #[test]
-fn ways_through_proc_lead_nowhere() {
+fn paths_through_proc_are_not_followed() {
     for loader in [GLIBC, MUSL] {
         let root = Rooted::empty();
         root.link("/proc/self", "17").link("/proc/17/cwd", "/z").elf(loader, &lib());
@@ -362,7 +362,7 @@ fn ways_through_proc_lead_nowhere() {
     }
 }
 
-/// musl's loader has room for 511 bytes of a path, and knows no semicolon.
+/// musl's loader has room for 511 bytes of a path, and does not split at semicolons.
 #[test]
 fn case_20_musls_limits() {
     let long = format!("/{}/{}", "a".repeat(250), "b".repeat(251));
@@ -384,7 +384,7 @@ fn case_20_musls_limits() {
 }
 
 #[test]
-fn what_the_inputs_say_of_libraries_stays() {
+fn library_configuration_of_the_inputs_stays() {
     let Some(root) = glibc(&app().needed("liba.so")) else { return };
     root.elf("/opt/x/liba.so", &lib()).elf("/usr/local/lib/libz.so", &lib().soname("libz.so"));
     root.file("/etc/ld.so.conf", "/usr/local/lib\n");
@@ -433,7 +433,7 @@ fn a_search_path_shadows_what_the_library_path_finds() {
         let warnings = |root: &Rooted| root.closure(&["/app"], &options).warnings;
         let shadowed = Warning::Shadowed(Arc::from(&b"/a/liba.so"[..]), Arc::from(file.as_bytes()));
         assert_eq!(warnings(&root).into_iter().collect::<Vec<_>>(), [shadowed]);
-        // The same file by another way is no other.
+        // The same file by another path is not another file.
         fs_err::remove_file(root.path(file)).unwrap();
         root.link(file, "/a/liba.so");
         assert_eq!(warnings(&root).len(), 0);
@@ -456,7 +456,7 @@ fn case_19_musl_needs_its_path_file() {
     holds_alone(&root, &options);
 }
 
-/// A library of the second directory is used first, and of another both directories have one.
+/// liba.so is in the second directory only, and libb.so in both: the order of directories is kept.
 #[test]
 fn musls_path_file_keeps_the_order_of_the_search() {
     let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("liba.so").needed("libb.so")) else {
@@ -505,7 +505,7 @@ fn case_20_musls_own_rules() {
     let closure = closure(&root);
     assert_eq!(loads(&closure), [MUSL, "//d/liba.so", "//d/libb.so"]);
     assert_eq!(closure.missing().count(), 0);
-    // What musl would map and jump into is a fault here.
+    // imgb reports as a fault what musl would map and jump into.
     root.elf("/d/libb.so", &lib().on(183, true, false, 0));
     assert_eq!(self::closure(&root).faults().count(), 1);
 }
@@ -570,7 +570,7 @@ fn case_22_chains_of_links_are_kept() {
     assert_eq!(why, ["too many levels of symbolic links", "no such file"]);
 }
 
-/// Machines by their header fields, with the loaders that Debian gives them.
+/// Machines by their header fields, with Debian's loaders for them.
 #[test]
 fn case_23_and_24_machines_of_every_kind() {
     let machines = [
@@ -622,7 +622,7 @@ fn case_23_and_24_machines_of_every_kind() {
         );
         root.elf(&format!("/usr/lib/{triplet}/liba.so.1"), &on(lib()));
         root.elf(&format!("/x/lib/{triplet}/libb.so"), &on(lib()));
-        // A library of this machine in a directory that comes before.
+        // A library of this machine in an earlier directory.
         root.elf(
             &format!("/lib/{triplet}/liba.so.1"),
             &lib().on(if arch == 3 { 62 } else { 3 }, arch == 3, false, 0),
@@ -661,7 +661,7 @@ fn case_25_wheels_bring_their_libraries() {
     let ours = oracle::ours(&closure, &closure.programs[0]);
     assert_eq!(ours, root.through(GLIBC, &[&module], &[]).remove(0).0);
     assert_eq!(ours.loads.len(), 3);
-    // The same wheel for musl has a C library that is not there.
+    // The same wheel for musl needs a C library that is missing.
     root.elf(&module, &lib().needed("libc.musl-x86_64.so.1"));
     let closure = root.closure(&[&module], &Options::default());
     assert_eq!(
@@ -723,7 +723,7 @@ fn case_27_shapes_that_loaders_take() {
         root.glibc(&["/app"], &[]).remove(0).0
     );
     assert_eq!(closure.missing().count(), 0);
-    // No library at all, but a loader.
+    // A loader without any library.
     root.elf("/app", &app());
     let closure = self::closure(&root);
     assert_eq!((closure.files.len(), closure.programs[0].loads.len()), (2, 0));
@@ -764,7 +764,7 @@ fn case_28_dlopen_metadata() {
         .find(|edge| edge.tag == Tag::Dlopen(Priority::Required))
         .unwrap();
     assert!(matches!(old.outcome, Outcome::Found(..)) && !old.tried.is_empty());
-    // Required and missing.
+    // Required, and missing.
     fs_err::remove_file(root.path("/d/libold.so.1")).unwrap();
     let closure = self::closure(&root);
     let missing: Vec<_> =
@@ -772,7 +772,8 @@ fn case_28_dlopen_metadata() {
     assert_eq!(missing, ["libnew.so.2 | libold.so.1"]);
 }
 
-/// What is only recommended stops nothing, nor does what it needs, or requires in turn.
+/// A missing recommended library is not an error, nor is anything that it needs or requires in
+/// turn.
 #[test]
 fn case_28_a_recommended_library_may_lack_its_own() {
     for loader in [GLIBC, MUSL] {
@@ -840,7 +841,7 @@ fn several_programs_do_not_influence_each_other() {
 }
 
 #[test]
-fn all_that_is_rendered_names_every_edge() {
+fn every_rendering_names_every_edge() {
     let Some(root) = glibc(&app().needed("liba.so").needed("libgone\"\n.so").runpath("/d")) else {
         return;
     };
@@ -850,7 +851,8 @@ fn all_that_is_rendered_names_every_edge() {
     assert!(tree.contains("├── liba.so => /d/liba.so (RUNPATH of /app)\n"), "{tree}");
     assert!(
         tree.contains(
-            "└── libgone\"\\x0a.so => not found\n    /d/libgone\"\\x0a.so (RUNPATH of /app): no such file"
+            "└── libgone\"\\x0a.so => not found\n    /d/libgone\"\\x0a.so (RUNPATH of /app): no \
+                such file"
         ),
         "{tree}"
     );

@@ -1,5 +1,5 @@
-//! Real engines. Each keeps its state in a directory of its own, uses no network, and is gone when
-//! the last test that uses it is over, also when the tests are killed.
+//! Real engines. Each has its state in a directory of its own, uses no network, and ends after the
+//! last test that uses it, also if the tests are killed.
 
 use std::{
     io::{self, Write as _},
@@ -15,13 +15,13 @@ use tempfile::TempDir;
 
 use crate::sandbox::{Outcome, PATH, Run, Sandbox, is_root};
 
-/// Whether all of `tools` are there. If not, the calling test must return: the reason has been
+/// Whether all of `tools` are installed. If not, the calling test must return; the reason has been
 /// printed.
 ///
 /// # Panics
 ///
-/// If one is absent and `IMGB_REQUIRE_ENGINES=1`: where the tools are promised, a skipped test is a
-/// failed one.
+/// If one is absent and `IMGB_REQUIRE_ENGINES=1`: where all tools are installed, no test may be
+/// skipped.
 pub(crate) fn have(tools: &[&str]) -> bool {
     let absent: Vec<&str> = tools.iter().copied().filter(|tool| find(tool).is_none()).collect();
     if !absent.is_empty() {
@@ -38,16 +38,16 @@ pub(crate) fn have_root() -> bool {
     is_root()
 }
 
-/// Says that the calling test is skipped, and why.
+/// Prints that the calling test is skipped, and why.
 fn skip(why: &str) {
     let name = thread::current().name().unwrap_or("a test").to_owned();
     let required = std::env::var_os("IMGB_REQUIRE_ENGINES").is_some_and(|value| value == "1");
     assert!(!required, "{name} cannot run: {why}, and IMGB_REQUIRE_ENGINES=1");
-    // Written past the harness, which would swallow it with the output of a passed test.
+    // Written directly to stderr, because the harness hides the output of passed tests.
     let _ = writeln!(io::stderr(), "skipped: {name}: {why}");
 }
 
-/// Whether a command or, with a slash, a file is there.
+/// Whether a command, or a file if the name has a slash, exists.
 pub(crate) fn is_there(tool: &str) -> bool {
     find(tool).is_some()
 }
@@ -56,7 +56,7 @@ fn find(tool: &str) -> Option<PathBuf> {
     PATH.split(':').map(|dir| Path::new(dir).join(tool)).find(|path| path.is_file())
 }
 
-/// Waits for its standard input to end, which it does when the tests end in any way, then ends the
+/// Waits until its standard input closes, which happens however the tests end, then ends the
 /// daemon.
 const GUARD: &str = r#"
 timeout --kill-after=10 7200 "$@" </dev/null >"$LOG" 2>&1 &
@@ -67,7 +67,7 @@ wait "$pid"
 rm -rf "$DIR"
 "#;
 
-/// A daemon and the directory of its state, both gone on drop.
+/// A daemon and the directory of its state. Drop removes both.
 struct Daemon {
     guard: Child,
     dir: PathBuf,
@@ -92,8 +92,8 @@ impl Daemon {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Out of reach of an interrupt at the terminal, which must end the daemon by the
-            // guard's way too.
+            // In a process group of its own, so that after an interrupt at the terminal the guard
+            // ends the daemon.
             .process_group(0)
             .spawn()
             .unwrap();
@@ -116,8 +116,8 @@ impl Drop for Daemon {
     }
 }
 
-/// The one running instance of an engine: started by the first test that asks, ended after the last
-/// one.
+/// The one running instance of an engine, started by the first test that asks and ended after the
+/// last.
 struct Shared<T>(Mutex<Weak<T>>);
 
 impl<T> Shared<T> {
@@ -138,15 +138,16 @@ impl<T> Shared<T> {
 /// A dockerd that listens on a socket of its own.
 pub(crate) struct Docker(Daemon);
 
-/// The shared dockerd, or nothing if the test is to be skipped. Its users choose image names of
-/// their own.
+/// The shared dockerd, or nothing if the test has to be skipped. Each test uses image names of its
+/// own.
 pub(crate) fn docker() -> Option<Arc<Docker>> {
     static SHARED: Shared<Docker> = Shared::new();
     if !(have(&["dockerd", "docker", "containerd", "runc"]) && have_root()) {
         return None;
     }
-    // A configuration of its own, since the machine's may contradict the flags.
-    let script = "echo '{}' >DIR/daemon.json && exec dockerd --config-file=DIR/daemon.json --data-root=DIR/data \
+    // A configuration of its own, because the machine's may contradict the flags.
+    let script = "echo '{}' >DIR/daemon.json && exec dockerd --config-file=DIR/daemon.json \
+        --data-root=DIR/data \
         --exec-root=DIR/exec --pidfile=DIR/pid --host=unix://DIR/sock --storage-driver=vfs \
         --bridge=none --iptables=false --ip-forward=false --ip-masq=false";
     let ready = |dir: &Path| docker_client(dir).args("version").run().success();
@@ -186,7 +187,7 @@ impl Docker {
 /// A containerd that listens on a socket of its own.
 pub(crate) struct Containerd(Daemon);
 
-/// The shared containerd, or nothing if the test is to be skipped.
+/// The shared containerd, or nothing if the test has to be skipped.
 pub(crate) fn containerd() -> Option<Arc<Containerd>> {
     static SHARED: Shared<Containerd> = Shared::new();
     if !(have(&["containerd", "ctr", "runc"]) && have_root()) {
@@ -228,10 +229,10 @@ impl Containerd {
     }
 }
 
-/// podman over a store of its own.
+/// podman with a store of its own.
 pub(crate) struct Podman(Sandbox);
 
-/// A new podman store, or nothing if the test is to be skipped.
+/// A new podman store, or nothing if the test has to be skipped.
 pub(crate) fn podman() -> Option<Podman> {
     (have(&["podman", "runc"]) && have_root()).then(|| Podman(Sandbox::new()))
 }
@@ -270,8 +271,8 @@ impl Podman {
 
 impl Drop for Podman {
     fn drop(&mut self) {
-        // A container that a failed test left holds mounts, which would keep the directory from
-        // going.
+        // A container that a failed test left has mounts, which would block the removal of the
+        // directory.
         self.cli("rm --all --force").run();
     }
 }

@@ -1,5 +1,4 @@
-//! Every bad input, with its exit code and its one message. After each, nothing is left of the
-//! output.
+//! Every bad input, with its exit code and its one message. None leaves any output.
 
 use std::{io::Write as _, os::unix::fs::FileTypeExt as _};
 
@@ -17,7 +16,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// Packs into `out/`, which must be as empty as before.
+/// Packs into `out/`, which must stay empty.
 fn refused(sandbox: &Sandbox, inputs: &str, code: i32, parts: &[&str]) -> Outcome {
     let outcome =
         sandbox.imgb("pack").args(inputs).args("-o out/image.tar").run().error(code, parts);
@@ -74,7 +73,7 @@ fn programs_of_two_machines() {
     let sandbox = sandbox();
     sandbox.program("arm", fixtures::static_elf(fixtures::AARCH64));
     refused(&sandbox, "./good ./arm", 1, &["good", "arm", "amd64", "arm64"]);
-    // Alone it is an image of its own platform, which needs nothing of this machine.
+    // Alone, the program makes an image for its own platform and needs nothing of this machine.
     sandbox.imgb("pack ./arm -o out/image.tar").run().ok();
 }
 
@@ -97,7 +96,7 @@ fn a_library_that_is_missing() {
 }
 
 #[test]
-fn a_library_that_stayed_beside_its_program() {
+fn a_library_left_next_to_its_program() {
     let sandbox = sandbox();
     let library = Elf::library().soname("libown.so.1").build();
     let loader = "/lib64/ld-linux-x86-64.so.2";
@@ -110,7 +109,7 @@ fn a_library_that_stayed_beside_its_program() {
     let inputs = "--soft none --sysroot sys dist/bin/app";
     refused(&sandbox, inputs, 1, &["libown.so.1", "searched", &stays, &advice]);
     refused(&sandbox, &format!("{inputs}:/usr/bin/"), 1, &["RUNPATH of /usr/bin/app", &advice]);
-    // What the test made of nothing has neither code nor symbols, and could not start.
+    // The object that the test built has neither code nor symbols, and could not start.
     sandbox
         .imgb(&format!("{advice} --soft none --no-check --sysroot sys -o out/image.tar"))
         .run()
@@ -149,7 +148,7 @@ fn a_tarball_cut_short() {
     }
 }
 
-/// Makes a tarball whose entries have the names given, which no `tar` would write so.
+/// Makes a tarball with the given names, which no `tar` would write.
 fn tarball(sandbox: &Sandbox, name: &str, entries: &[&str]) {
     let mut builder = tar::Builder::new(Vec::new());
     for entry in entries {
@@ -254,8 +253,8 @@ fn a_full_disk() {
         return;
     }
     sandbox.file("noise", fixtures::noise(400_000)).dir("full");
-    // The file system is as private as the namespace, and goes with it; what is left is listed
-    // before that.
+    // The file system belongs to the namespace and ends with it, so the leftovers are listed
+    // before.
     let script =
         r#"mount -t tmpfs -o size=64k none full && "$@"; code=$?; ls -A full >left; exit $code"#;
     let under = ["unshare", "--mount", "sh", "-c", script, "sh"];
@@ -274,14 +273,14 @@ fn a_device_that_is_always_full() {
     let sandbox = sandbox();
     let full = || fs_err::OpenOptions::new().write(true).open("/dev/full").unwrap().into_parts().0;
     sandbox.imgb("pack ./good -o -").stdout(full()).run().error(5, &["No space left"]);
-    // The digest that nobody could be told.
+    // The digest could not be printed.
     sandbox.imgb("pack ./good -o out/image.tar").stdout(full()).run().error(5, &["No space left"]);
 }
 
 #[test]
 fn an_output_that_is_a_device_or_a_fifo_is_never_replaced() {
     let sandbox = sandbox();
-    // The FIFO is held open at both ends, so that neither opening nor writing waits for anyone.
+    // The FIFO is open at both ends, so that neither opening nor writing blocks.
     sandbox.tool("mkfifo", "out/fifo").run().ok();
     sandbox
         .imgb("pack ./good -o out/fifo")

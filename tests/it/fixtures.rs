@@ -1,5 +1,5 @@
-//! The programs and trees that more than one test packs. Each is made where it is used: nothing
-//! depends on what was made before, and nothing binary is kept in the repository.
+//! The programs and trees that more than one test packs. Each test makes its own; the repository
+//! contains no binary.
 
 use crate::{
     engines::have,
@@ -10,8 +10,8 @@ use crate::{
 pub(crate) const X86_64: u16 = 62;
 pub(crate) const AARCH64: u16 = 183;
 
-/// Makes `bin/` with Debian's static busybox and a symlink to it for each applet.
-/// Says no if the test is to be skipped.
+/// Makes `bin/` with Debian's static busybox and a symlink to it for each applet. Returns false if
+/// the test has to be skipped.
 pub(crate) fn busybox(sandbox: &Sandbox) -> bool {
     if !have(&["busybox"]) {
         return false;
@@ -24,8 +24,8 @@ pub(crate) fn busybox(sandbox: &Sandbox) -> bool {
     true
 }
 
-/// Makes `name`, a static C program that prints one line with its name and its arguments.
-/// Says no if the test is to be skipped.
+/// Makes `name`, a static C program that prints one line with its name and its arguments. Returns
+/// false if the test has to be skipped.
 pub(crate) fn hello(sandbox: &Sandbox, name: &str) -> bool {
     if !have(&["gcc"]) {
         return false;
@@ -43,8 +43,8 @@ pub(crate) fn hello(sandbox: &Sandbox, name: &str) -> bool {
     true
 }
 
-/// Makes `lib/libgone.so`, and `app`, which needs it and does not find it.
-/// Says no if the test is to be skipped.
+/// Makes `lib/libgone.so`, and `app`, which needs it but does not find it. Returns false if the
+/// test has to be skipped.
 pub(crate) fn program_without_its_library(sandbox: &Sandbox) -> bool {
     if !have(&["gcc"]) {
         return false;
@@ -87,7 +87,7 @@ pub(crate) fn static_elf(machine: u16) -> Vec<u8> {
     elf
 }
 
-/// `len` bytes that do not compress, the same ones every time.
+/// `len` incompressible bytes, the same every time.
 pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {
@@ -105,17 +105,17 @@ pub(crate) fn noise(len: usize) -> Vec<u8> {
 pub(crate) struct Entry {
     /// Without slashes at either end.
     pub(crate) name: String,
-    /// `f` file, `d` directory, `l` symlink, `h` further name of a file.
+    /// `f` file, `d` directory, `l` symlink, `h` hard link.
     pub(crate) kind: char,
     pub(crate) mode: u32,
     /// Bytes of a file; 0 for the others.
     pub(crate) size: u64,
-    /// What a symlink says or which name a further name is of, else empty.
+    /// The target of a symlink or hard link, else empty.
     pub(crate) link: String,
 }
 
 /// Makes a directory `tree` with one of everything that a layer can hold, and returns what a layer
-/// of it must list. It needs no privilege, and it is the same on every machine.
+/// of it must list. It needs no privileges and is the same on every machine.
 pub(crate) fn tree(sandbox: &Sandbox) -> Vec<Entry> {
     let long = format!("tree/{0}/{0}/{0}", "long-name-".repeat(9));
     let mut entries = Vec::new();

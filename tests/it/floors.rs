@@ -83,7 +83,7 @@ fn touched(text: &str) -> &'static [World] {
         | "Read/Write, nameless temporary files" => &[Files],
         "writes at the target, stdout" => &[Files, Terminal],
         "sockets" => &[Sockets],
-        // Of which each stage is one, with its files, threads and messages.
+        // Each stage is a process, with its files, threads and messages.
         "processes" => &[Files, Threads, Processes, Terminal],
         "host reads, threads" => &[Files, Threads],
         "threads" => &[Threads],
@@ -133,10 +133,10 @@ fn reaches(path: &Named) -> Option<World> {
         return Some(Terminal);
     }
     const HARMLESS: [&str; 4] = [
-        // To hold an open file, to name its type or to read through it, is not to open one.
+        // Holding an open file, naming its type or reading through it does not open one.
         "std::fs::File",
         "std::os::unix::fs::FileExt",
-        // What this program was built for, and for how many threads the machine is.
+        // The architecture that imgb was built for, and the number of processors.
         "std::env::consts::ARCH",
         "std::thread::available_parallelism",
     ];
@@ -155,7 +155,7 @@ pub(crate) struct Source {
     /// Relative to `src/`.
     pub(crate) path: PathBuf,
     module: String,
-    /// Below the crate's root: 1 for `src/digest.rs` and `src/path/mod.rs`.
+    /// Depth below the crate root: 1 for `src/digest.rs` and `src/path/mod.rs`.
     depth: usize,
     pub(crate) code: String,
 }
@@ -257,7 +257,7 @@ fn modules_import_only_what_their_rows_allow() {
             if up >= source.depth && up > 0 {
                 faults.push(format!("{}: `super` reaches the crate root", source.path.display()));
             }
-            // `crate` alone is the reach of a `pub`.
+            // `crate` alone is the visibility of a `pub(crate)`.
             let [root, target, ..] = &named.segments[..] else { continue };
             let target = target.as_str();
             if root == "crate" && target != source.module && !allowed.contains(target) {

@@ -1,5 +1,5 @@
-//! Every output, read back by GNU tar, bsdtar and Python's tarfile: each lists what the fixture
-//! holds.
+//! Every output, read back by GNU tar, bsdtar and Python's tarfile: each lists the content of the
+//! fixture.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::{
 
 const READERS: [&str; 3] = ["tar", "bsdtar", "python3"];
 
-/// One line an entry: kind, mode, owner, size, seconds since 1970, name, link.
+/// One line per entry: kind, mode, owner, size, seconds since 1970, name, link.
 fn lines(entries: &[Entry]) -> Vec<String> {
     let line = |entry: &Entry| {
         let Entry { name, kind, mode, size, link } = entry;
@@ -23,7 +23,7 @@ fn lines(entries: &[Entry]) -> Vec<String> {
     entries.iter().map(line).collect()
 }
 
-/// `drwxr-xr-t` as the number.
+/// The mode that `drwxr-xr-t` stands for.
 fn mode(text: &str) -> u32 {
     let mut mode = 0;
     for (at, letter) in text.chars().skip(1).enumerate() {
@@ -40,14 +40,14 @@ fn mode(text: &str) -> u32 {
     mode
 }
 
-/// The name and the link of `rest`, which ends a line of `tar -tv`.
+/// The name and the link in `rest`, the end of a line of `tar -tv`.
 fn name_and_link(rest: &str) -> (&str, &str) {
     let (name, link) =
         rest.split_once(" -> ").or_else(|| rest.split_once(" link to ")).unwrap_or((rest, ""));
     (name.trim_end_matches('/'), link)
 }
 
-/// Takes `count` words off `text`; what is left begins after one space.
+/// Removes `count` words from `text`; the rest starts after one space.
 fn words(mut text: &str, count: usize) -> (Vec<&str>, &str) {
     let mut words = Vec::new();
     for _ in 0..count {
@@ -118,7 +118,7 @@ with tarfile.open(sys.argv[1], "r:*") as archive:
     text.lines().map(str::to_owned).collect()
 }
 
-/// All readers list `expected` for an archive.
+/// Asserts that all readers list `expected` for an archive.
 fn all_list(archive: &Path, expected: &[String]) {
     for (reader, found) in READERS.iter().zip([gnu(archive), bsd(archive), python(archive)]) {
         assert_eq!(found, expected, "left: what {reader} lists of {}", archive.display());
@@ -136,7 +136,8 @@ fn the_layers_of_every_output_list_what_was_packed() {
         sandbox.imgb("pack ./tree --entrypoint /tree/bin/static").args(args).run().ok()
     };
     pack(
-        "-o hybrid.tar -o docker-archive:docker.tar -o oci-archive:oci.tar -o oci:layout -o rootfs:rootfs.tar",
+        "-o hybrid.tar -o docker-archive:docker.tar -o oci-archive:oci.tar -o oci:layout -o \
+            rootfs:rootfs.tar",
     );
     let layouts = [
         Layout::unpack(&sandbox, "hybrid.tar", "hybrid"),
@@ -202,7 +203,8 @@ fn no_document_names_a_thing_twice() {
     if !have(&["python3"]) {
         return;
     }
-    let options = "--env A=1 --label a=1 --label b=2 --annotation c=3 --expose 80 --expose 53/udp --volume /data";
+    let options = "--env A=1 --label a=1 --label b=2 --annotation c=3 --expose 80 --expose 53/udp \
+        --volume /data";
     sandbox.imgb("pack ./tree -o hybrid.tar").args(options).run().ok();
     let layout = Layout::unpack(&sandbox, "hybrid.tar", "hybrid");
     let script = r#"

@@ -1,5 +1,5 @@
-//! The founding story: a program becomes an image, and the image runs, on every engine. What is
-//! checked is always what the container printed.
+//! The main use: a program becomes an image, and the image runs on every engine. Each test checks
+//! what the container printed.
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ use crate::{
 /// What `/bin/ls -lah /bin` prints for one of the applets.
 const LISTED: &str = "ls -> busybox";
 
-/// Packs `bin/`, whose directory belongs to nobody from then on, as root or as `nobody`.
+/// Packs `bin/` as root or as `nobody`. The directory belongs to `nobody` afterwards.
 fn pack_busybox(sandbox: &Sandbox, output: &str, as_nobody: bool) {
     let run = sandbox.give_to_nobody().imgb("pack ./bin -o").arg(output);
     if as_nobody { run.nobody() } else { run }.run().ok().digest();
@@ -139,7 +139,7 @@ fn skopeo_copies_the_layout_and_runc_runs_what_umoci_unpacks() {
         config["process"]["terminal"] = json!(false);
         config["process"]["args"] = json!(["/bin/ls", "-lah", "/bin"]);
         sandbox.file(&path, config.to_string());
-        // Containers of all runc states share the cgroup of their name.
+        // Containers of the same name share a cgroup, even with different runc states.
         let id = format!("imgb-it-{layout}-{}", std::process::id());
         sandbox
             .tool("runc", "--root state run --bundle")
@@ -185,7 +185,7 @@ fn a_static_program_is_the_image_that_a_dockerfile_of_three_lines_would_make() {
     docker.image("cmd").run().ok().prints_only("hello from /hello [a] [b]\n");
 }
 
-/// Packs a command of this machine with all that it needs, and runs it from its image.
+/// Packs a command of this machine with everything it needs, and runs it from its image.
 fn runs_from_its_image(command: &str, input: &str, args: &[&str], expected: &str) {
     let sandbox = Sandbox::new();
     let Some(docker) = engines::docker() else { return };

@@ -1,5 +1,5 @@
-//! Hostile and odd tars, one test for each kind. The names begin with the numbers under which a
-//! catalogue of such cases lists them: T for paths and links, S for structure and sizes.
+//! Hostile and odd tars, one test for each kind. The names start with numbers of a catalogue of
+//! such cases: T for paths and links, S for structure and sizes.
 
 use std::{
     io::{Read as _, Write as _},
@@ -30,7 +30,7 @@ const KIND: usize = 156;
 const LINK: Range<usize> = 157..257;
 const MAGIC: Range<usize> = 257..265;
 
-/// A tar of which every byte can be what no writer would write.
+/// A tar in which every byte can be set to what no writer would write.
 #[derive(Clone, Default)]
 struct RawTar(Vec<u8>);
 
@@ -39,7 +39,7 @@ impl RawTar {
         Self::default()
     }
 
-    /// A header whose sum is right after `change`, and a body filled up to a block.
+    /// A header whose checksum is right after `change`, and a body padded to a block.
     fn raw(
         mut self,
         kind: u8,
@@ -61,7 +61,7 @@ impl RawTar {
         self.block(body)
     }
 
-    /// Bytes filled up to a block.
+    /// Bytes padded to a block.
     fn block(mut self, body: &[u8]) -> Self {
         self.0.extend(body);
         self.0.resize(self.0.len().next_multiple_of(512), 0);
@@ -88,7 +88,7 @@ impl RawTar {
         self.link(b'1', name, target)
     }
 
-    /// Records with the lengths they have.
+    /// PAX records with correct lengths.
     fn pax(self, records: &[(&str, &[u8])]) -> Self {
         let body: Vec<u8> = records.iter().flat_map(|(key, value)| record(key, value)).collect();
         self.raw(b'x', b"pax", &body, |_| {})
@@ -131,7 +131,7 @@ fn read(tar: &[u8]) -> Result<Contents, String> {
     read_with(tar, Whiteouts::Refuse, Limits::default())
 }
 
-/// One line a node, with what is in files.
+/// One line per node, with the content of files.
 fn text(tree: &Tree) -> Vec<String> {
     let line = |node: &imgb::tree::Node| match &node.kind {
         Kind::Directory => "/".to_owned(),
@@ -150,9 +150,9 @@ fn text(tree: &Tree) -> Vec<String> {
     tree.iter().map(|(path, node)| format!("{path}{}", line(node))).collect()
 }
 
-/// What `imgb build` makes of the tarball as a base and as an ADD, run by a user without any right:
-/// it is taken, or refused with a message that names it. Nothing beside the work is touched, and a
-/// refused one leaves no image.
+/// Builds with the tarball as a base and as an ADD, as a user without privileges: it is accepted,
+/// or refused with a message that names it. Nothing outside the work directory is touched, and a
+/// refused tarball leaves no image.
 #[track_caller]
 fn builds(tar: &[u8], taken: bool) {
     let sandbox = Sandbox::new();
@@ -164,7 +164,7 @@ fn builds(tar: &[u8], taken: bool) {
     for recipe in ["FROM rootfs:in.tar\n", "FROM scratch\nADD in.tar /d/\n"] {
         sandbox.file("ctx/Buildfile", recipe);
         let run = sandbox.imgb("build ctx -q -o rootfs:out.tar").nobody().run();
-        // ADD copies what does not begin like a tarball.
+        // ADD copies a file that does not start like a tarball.
         let copied = run.success() && recipe.contains("ADD") && {
             let listed = sandbox.tool("tar", "-tf out.tar").run().ok().text();
             listed == "d/\nd/in.tar\n"
@@ -189,7 +189,7 @@ fn gives(tar: RawTar, wanted: &[&str]) -> Contents {
     contents
 }
 
-/// The whole message, which must name the archive, the entry and its place.
+/// Asserts the whole message, which names the archive, the entry and its offset.
 #[track_caller]
 fn refuses(tar: RawTar, wanted: &str) {
     refuses_bytes(&tar.end(), wanted);
@@ -278,10 +278,11 @@ fn t07_a_file_replaces_a_link() {
 }
 
 #[test]
-fn t08_hard_links_stay_inside_and_behind() {
+fn t08_hard_links_stay_inside_and_point_back() {
     let missing = |name: &str, target: &str, at: u32| {
         format!(
-            "entry `{name}` at byte {at}: the hard link's target `{target}` is no file before it in the archive"
+            "entry `{name}` at byte {at}: the hard link's target `{target}` is no file before it \
+                in the archive"
         )
     };
     refuses(RawTar::new().hard_link("h", "/etc/passwd"), &missing("h", "/etc/passwd", 0));
@@ -315,7 +316,7 @@ fn t09_hard_links_to_links_and_over_links() {
         RawTar::new().file("a", "1").hard_link("b", "a").file("b", "2"),
         &["/a 1 (shared)", "/b 2"],
     );
-    // The attributes are the inode's, whatever the link's header says.
+    // The attributes are those of the inode, whatever the header of the link says.
     let tar = RawTar::new().file("a", "1").raw(b'1', b"b", b"", |h| {
         put(h, LINK, b"a");
         put(h, MODE, b"0007777\0");
@@ -372,7 +373,7 @@ fn t11_names_too_long() {
             format!("entry `{name}` at byte 0: the path or one of its components is too long");
         refuses(with(name), &wanted);
     }
-    // Many deep paths: what is held of parents without entries is bounded too.
+    // Many deep paths: memory for parents without entries is limited too.
     let tar = (0..1000).fold(RawTar::new(), |tar, n| {
         tar.pax(&[("path", format!("{n}/{}f", "x/".repeat(2000)).as_bytes())]).file("f", "")
     });
@@ -518,7 +519,7 @@ fn t19_names_are_bytes() {
         RawTar::new().raw(b'L', b"long", b"a\0b\0", |_| {}).file("x", ""),
         "entry `long` at byte 0: a NUL byte in a name",
     );
-    // What stands behind the NUL of a field is nothing.
+    // Bytes after the NUL of a field are ignored.
     gives(RawTar::new().raw(b'0', b"a\0b", b"1", |_| {}), &["/a 1"]);
 }
 
@@ -563,7 +564,7 @@ fn t21_no_whiteouts_in_tarballs() {
     }
 }
 
-/// A body that is itself a member: whoever takes another size sees it.
+/// A body that is itself a member: a reader that uses another size sees it.
 fn smuggled() -> Vec<u8> {
     RawTar::new().file("inner", &"i".repeat(600)).0
 }
@@ -631,7 +632,7 @@ fn s04_malformed_extension_headers() {
     for tar in [RawTar::new().pax(&[("path", b"p")]), long(RawTar::new(), b'L')] {
         refuses(tar, "at byte 0: an extension header without an entry behind it");
     }
-    // Well-formed ones, alone and together.
+    // Well-formed headers, alone and together.
     gives(long(long(RawTar::new(), b'K'), b'L').symlink("a", "b"), &["/name -> name"]);
     gives(long(RawTar::new().pax(&[("uid", b"1")]), b'L').file("a", "1"), &["/name 1"]);
     gives(
@@ -704,7 +705,7 @@ fn s08_extension_headers_are_bounded() {
         let tar = RawTar::new().raw(kind, b"big", &large, |_| {}).file("a", "");
         refuses(tar, "entry `big` at byte 0: too many bytes in an extension header");
     }
-    // The length is not believed before it is compared.
+    // The length is checked before memory is allocated.
     let lie = RawTar::new().raw(b'x', b"big", b"", |h| put(h, SIZE, b"00004000000")).end();
     refuses_bytes(&lie, "entry `big` at byte 0: the archive is cut short");
     let comments =
@@ -723,7 +724,7 @@ fn s09_cut_and_continued() {
         .symlink("s", "d");
     let members = tar.0.len();
     let whole = tar.clone().end();
-    // One of the two zero blocks may be missing, since some writers leave it out.
+    // One of the two zero blocks may be missing, because some writers omit it.
     for len in 0..whole.len() {
         let short = read(&whole[..len]);
         assert_eq!(short.is_ok(), len >= members + 512, "{len} of {}: {short:?}", whole.len());
@@ -753,14 +754,14 @@ fn s10_sums_and_old_formats() {
         tar.raw(0, name.as_bytes(), body.as_bytes(), |h| h[MAGIC].fill(0))
     };
     gives(v7(v7(RawTar::new(), "d/", ""), "f", "1"), &["/d/", "/f 1"]);
-    // star's prefix is 131 bytes long; times stand behind it.
+    // star's prefix is 131 bytes long, followed by times.
     let star = RawTar::new().raw(b'0', b"f", b"1", |h| {
         put(h, 345..476, b"p");
         put(h, 476..488, b"00000000001 ");
         put(h, 508..512, b"tar\0");
     });
     gives(star, &["/p/f 1"]);
-    // GNU's header has other things where the prefix is.
+    // GNU's header has other fields in place of the prefix.
     let gnu = RawTar::new().raw(b'0', b"f", b"1", |h| {
         put(h, MAGIC, b"ustar  \0");
         put(h, 345..357, b"00000000001\0");
@@ -776,7 +777,7 @@ fn s10_sums_and_old_formats() {
     }
 }
 
-/// `data` in each format that we can write here.
+/// `data` in each compression format that can be written here.
 fn compressed(data: &[u8]) -> Vec<Vec<u8>> {
     let with = |compression: Compression| {
         let frame_len = compression.frame_len(data.len() as u64);
@@ -809,7 +810,7 @@ fn s11_bombs() {
         ));
         assert!(spool("bomb", &stream[..], dir.path(), spool::Limits::default()).is_ok());
     }
-    // Plain ones too: the input may be a pipe without end.
+    // Uncompressed ones too: the input may be an endless pipe.
     let limits = spool::Limits { bytes: 1 << 20, ..Default::default() };
     assert!(matches!(
         spool("zeros", std::io::repeat(0), dir.path(), limits),
@@ -819,7 +820,7 @@ fn s11_bombs() {
 }
 
 #[test]
-fn s12_streams_with_something_behind() {
+fn s12_streams_with_trailing_data() {
     let dir = tempfile::tempdir().unwrap();
     let tar = RawTar::new().file("a", "1").end();
     for stream in compressed(&tar) {
@@ -835,7 +836,7 @@ fn s12_streams_with_something_behind() {
 }
 
 #[test]
-fn s13_compressed_twice_is_no_archive() {
+fn s13_compressed_twice_is_not_an_archive() {
     let dir = tempfile::tempdir().unwrap();
     let tar = RawTar::new().file("a", "1").end();
     for once in compressed(&tar) {
@@ -865,7 +866,7 @@ fn a_plain_file_is_read_where_it_is() {
     }
 }
 
-/// A bit of everything, to be damaged.
+/// A tar with a bit of everything, to be damaged.
 fn everything() -> Vec<u8> {
     RawTar::new()
         .dir("d")
@@ -886,10 +887,12 @@ fn everything() -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// Any bytes anywhere, with sums put right so that the damage is seen: an answer, and never a
-    /// name outside.
+    /// Any bytes anywhere, with checksums corrected so that the damage is reached: the reader
+    /// answers, and no name leads outside.
     #[test]
-    fn damage_is_refused_or_harmless(pokes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
+    fn damage_is_refused_or_harmless(
+        pokes in proptest::collection::vec((any::<usize>(), any::<u8>()), 1..8),
+    ) {
         let mut tar = everything();
         for (at, with) in pokes {
             let at = at % tar.len();

@@ -1,5 +1,4 @@
-//! Images read back: every form of them, every bit that is not what a digest says, every lie of a
-//! document.
+//! Reading images: every form, every flipped bit, and documents that contradict their blobs.
 
 use std::{
     io::Write as _,
@@ -40,7 +39,10 @@ fn small() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.program("app", static_elf(X86_64)).file("conf", "one\n");
     sandbox
-        .imgb("pack app conf -t small:1 -o hybrid.tar -o oci:layout -o docker-archive:docker.tar -o oci-archive:oci.tar")
+        .imgb(
+            "pack app conf -t small:1 -o hybrid.tar -o oci:layout -o docker-archive:docker.tar \
+            -o oci-archive:oci.tar",
+        )
         .run()
         .ok();
     sandbox
@@ -58,7 +60,7 @@ fn every_form_is_the_same_image() {
     assert_eq!(image.texts("Entrypoint"), ["/app"]);
     assert_eq!(image.platform.to_string(), "linux/amd64");
     assert_eq!(image.merged().len(), 2);
-    // The blobs are there to be copied as they are.
+    // The blobs can be copied unchanged.
     for layer in &image.layers {
         let mut bytes = Vec::new();
         std::io::Read::read_to_end(&mut image.blob(layer).unwrap().reader(), &mut bytes).unwrap();
@@ -101,7 +103,7 @@ fn what_other_tools_write_is_read() {
     ));
 }
 
-/// What engines make of an image of ours is the same image, whatever they call its parts.
+/// An image that went through an engine is the same image, whatever the engine calls its parts.
 #[track_caller]
 fn is_the_same(sandbox: &Sandbox, file: &str, wanted: &Image) {
     let read = open(&sandbox.path(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
@@ -130,7 +132,7 @@ fn what_docker_saves_is_read() {
     docker.load(&sandbox.path("hybrid.tar"));
     docker.save("small:1", &sandbox.path("saved.tar"));
     is_the_same(&sandbox, "saved.tar", &wanted);
-    // Two images in one archive share a layer, which is a link there.
+    // Two images in one archive share a layer, which is a link in the archive.
     let dockerfile = "FROM small:1\nLABEL a=b\n";
     sandbox.file("ctx/Dockerfile", dockerfile);
     docker
@@ -269,8 +271,8 @@ fn every_flipped_bit_of_a_blob_is_found() {
     sandbox.imgb("check oci:layout").run().ok();
 }
 
-/// An archive says some things twice and pads others: whatever changes, the image is refused or is
-/// the same.
+/// An archive has redundant and padding bytes: whatever bit changes, the image is refused or the
+/// same.
 #[test]
 fn a_changed_archive_is_refused_or_the_same_image() {
     let sandbox = small();
@@ -307,7 +309,7 @@ fn exit_codes_tell_damage_from_nonsense() {
     sandbox.imgb("check oci:layout").run().error(7, &["sha256:"]);
 }
 
-/// A layout that is made of values, each digest right for what it is the digest of.
+/// A layout built from JSON values, in which every digest matches its blob.
 struct Layout {
     sandbox: Sandbox,
     layer: Value,
@@ -332,7 +334,11 @@ impl Layout {
     }
 
     fn config(&self) -> Value {
-        json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [self.diff_id]}})
+        json!({
+            "architecture": "amd64",
+            "os": "linux",
+            "rootfs": {"type": "layers", "diff_ids": [self.diff_id]},
+        })
     }
 
     fn manifest(&self, config: &str) -> Value {
@@ -367,7 +373,7 @@ fn a_well_formed_layout_is_read() {
 }
 
 #[test]
-fn documents_that_lie_are_refused() {
+fn wrong_documents_are_refused() {
     let config = |change: &dyn Fn(&mut Value)| {
         let layout = Layout::new();
         let mut config = layout.config();
@@ -413,7 +419,7 @@ fn documents_that_lie_are_refused() {
     }
     let refused = manifest(&|m| m["layers"][0]["size"] = json!(1023));
     assert!(matches!(refused, Err(ImageError::Size { found: 1024, .. })), "{refused:?}");
-    // Where a layer may be fetched from is of no interest: it is there, or the image is not whole.
+    // URLs of a layer are ignored: the layer is in the layout, or the image is incomplete.
     manifest(&|m| m["layers"][0]["urls"] = json!(["file:///etc/passwd"])).unwrap();
 
     let layout = Layout::new();
@@ -423,7 +429,7 @@ fn documents_that_lie_are_refused() {
 }
 
 #[test]
-fn blobs_that_are_no_files_are_refused_and_never_waited_for() {
+fn blobs_that_are_not_files_are_refused_and_never_waited_for() {
     for make in ["mkfifo", "mkdir", "ln -s /dev/zero"] {
         let layout = Layout::new();
         let entry = layout.add(&layout.manifest(&layout.config().to_string()).to_string());
@@ -450,7 +456,7 @@ fn indexes_in_indexes_end() {
         let index = json!({"schemaVersion": 2, "manifests": entries});
         layout.blob(INDEX, index.to_string().as_bytes())
     };
-    // Each lists the next twice: 2^6 ways lead to one manifest.
+    // Each index lists the next twice: 2^6 paths lead to one manifest.
     let mut diamond = manifest.clone();
     for _ in 0..6 {
         diamond = nested(&[&diamond, &diamond]);
@@ -491,9 +497,8 @@ fn the_platform_decides_between_several() {
         |wanted| open_for(&layout.path(), None, wanted).map(|image| image.platform.to_string());
     assert_eq!(platform(None).unwrap(), "linux/amd64");
     assert_eq!(platform(Some("linux/arm64/v8")).unwrap(), "linux/arm64");
-    assert!(
-        matches!(platform(Some("riscv64")), Err(ImageError::NoSuchImage { there, .. }) if there.len() == 2)
-    );
+    let error = platform(Some("riscv64")).unwrap_err();
+    assert!(matches!(&error, ImageError::NoSuchImage { there, .. } if there.len() == 2), "{error}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! The rules of the OCI image specification 1.1, as checks of our own on documents and blobs:
-//! required fields, patterns, media types, and that every digest, size and diff id says the truth.
-//! Each check returns the faults that it finds, so that it can be tested on broken documents too.
+//! The rules of the OCI image specification 1.1, as checks on documents and blobs that share no
+//! code with imgb: required fields, patterns, media types, and that every digest, size and diff id
+//! is right. Each check returns the faults that it finds, so that it can be tested on broken
+//! documents too.
 
 use std::{
     io::Read,
@@ -20,14 +21,14 @@ const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// An OCI layout on disk that holds one image.
 pub(crate) struct Layout {
     dir: PathBuf,
-    /// As index.json has it.
+    /// The content of index.json.
     pub(crate) manifest_digest: String,
     pub(crate) manifest: Value,
     pub(crate) config: Value,
 }
 
 impl Layout {
-    /// Reads a layout whose every document and blob must be without fault.
+    /// Reads a layout, and asserts that its documents and blobs have no fault.
     pub(crate) fn open(dir: &Path) -> Self {
         let faults = layout_faults(dir);
         assert!(faults.is_empty(), "{} is no sound layout:\n{}", dir.display(), faults.join("\n"));
@@ -90,7 +91,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
-/// `sha256:` and the hex digest of all that `reader` gives, and its length in bytes.
+/// The digest (`sha256:` and hex) and the length in bytes of everything that `reader` returns.
 pub(crate) fn digest_of(mut reader: impl Read) -> (String, u64) {
     let mut hash = Sha256::new();
     let mut len = 0;
@@ -194,7 +195,7 @@ pub(crate) fn docker_faults(dir: &Path) -> Vec<String> {
             faults.push(format!("no file for the layer {layer}"));
         }
     }
-    // A short name would become `localhost/...` in podman.
+    // podman would turn a short name into `localhost/...`.
     for tag in list(image, "RepoTags") {
         let full = tag
             .as_str()
@@ -251,7 +252,7 @@ fn manifest_faults(manifest: &Value) -> Vec<String> {
     faults
 }
 
-/// What an index and a manifest have in common.
+/// The rules that an index and a manifest share.
 fn head_faults(document: &Value, media_type: &str) -> Vec<String> {
     let mut faults = annotation_faults(&document["annotations"]);
     if document["schemaVersion"] != 2 {
@@ -367,7 +368,7 @@ fn config_faults(config: &Value) -> Vec<String> {
     faults
 }
 
-/// `2023-11-14T22:13:20Z`, the form of RFC 3339 that needs no reading of zones.
+/// `2023-11-14T22:13:20Z`, the form of RFC 3339 without a time zone offset.
 fn is_time(value: &Value) -> bool {
     let shape = value
         .as_str()
@@ -377,7 +378,7 @@ fn is_time(value: &Value) -> bool {
     shape.eq("0000-00-00T00:00:00Z".bytes())
 }
 
-/// A document that `check` finds sound, and whose every change at a place is a fault.
+/// Asserts that `check` accepts a document, and finds a fault in each changed copy of it.
 fn each_break_is_a_fault(
     check: fn(&Value) -> Vec<String>,
     sound: &Value,

@@ -1,4 +1,4 @@
-//! What each kind of input becomes: where it goes, what it brings, and what the options make of it.
+//! Each kind of input: its path in the image, what it brings along, and the effect of the options.
 
 use crate::{
     engines::{self, have},
@@ -25,7 +25,7 @@ fn listed(sandbox: &Sandbox, args: &str) -> Vec<Vec<String>> {
     Layout::open(&sandbox.path("out")).layers().iter().map(list).collect()
 }
 
-/// The same in one list, of names alone.
+/// The names alone, in one list.
 fn names(sandbox: &Sandbox, args: &str) -> Vec<String> {
     let name = |line: String| line.split(' ').nth(2).unwrap().trim_end_matches('/').to_owned();
     listed(sandbox, args).into_iter().flatten().map(name).collect()
@@ -47,8 +47,8 @@ fn an_installed_program_keeps_its_path() {
         "{bash:?}"
     );
     assert!(bash.iter().any(|line| line.ends_with(" bash -> /usr/bin/bash")), "{bash:?}");
-    // `cp -a` has its way with all else: what is no program, lies elsewhere, or is told where to
-    // go.
+    // Everything else goes where `cp -a` puts it: other files, other directories, explicit
+    // destinations.
     let at = |path: &str| sandbox.path(path).to_str().unwrap().to_owned();
     for (input, expected) in [
         (at("sys/usr/bin/tool"), "usr/bin/tool"),
@@ -82,8 +82,7 @@ fn inputs_go_where_cp_would_put_them_or_where_they_are_told() {
         ("./d:/srv", "srv srv/x"),
         ("./d:/srv/", "srv srv/d srv/d/x"),
         ("./d/:/srv", "srv srv/x"),
-        // As `docker cp` and every shell loop over inputs would have it, not a link that leads
-        // nowhere.
+        // As `docker cp` does it, and not a link that leads nowhere.
         ("./link", "link"),
     ] {
         assert_eq!(names(&sandbox, args).join(" "), expected, "{args}");
@@ -125,7 +124,7 @@ fn a_tarball_is_told_by_its_content_and_keeps_its_modes_and_owners() {
             "{tool}"
         );
     }
-    // A compressed file that holds no tarball is a file.
+    // A compressed file that does not contain a tarball is a file.
     let text = sandbox.file("text", "text").tool("gzip", "--stdout text").run().ok().into_bytes();
     sandbox.file("text.gz", text);
     assert_eq!(names(&sandbox, "text.gz"), ["text.gz"]);
@@ -183,7 +182,8 @@ fn a_library_that_comes_with_the_program_is_the_one_it_runs_with() {
     sandbox.file("z.c", r#"const char *zlibVersion(void) { return "ours"; }"#);
     sandbox.file(
         "main.c",
-        "#include <stdio.h>\nconst char *zlibVersion(void); int main(void) { puts(zlibVersion()); }",
+        "#include <stdio.h>\nconst char *zlibVersion(void); int main(void) { puts(zlibVersion()); \
+            }",
     );
     sandbox.tool("gcc", "-shared -fPIC -Wl,-soname,libz.so.1 -o app/lib/libz.so.1 z.c").run().ok();
     let link =
@@ -199,7 +199,7 @@ fn a_library_that_comes_with_the_program_is_the_one_it_runs_with() {
 }
 
 #[test]
-fn what_the_system_gave_is_a_layer_that_does_not_change_with_the_program() {
+fn the_system_layer_does_not_change_with_the_program() {
     let sandbox = Sandbox::new();
     if !have(&["bash"]) {
         return;

@@ -1,15 +1,15 @@
-//! No file is read twice, and large layers are the same however many threads make them.
+//! No file is read twice, and large layers are the same for any number of threads.
 
 use serde_json::Value;
 
 use crate::sandbox::Sandbox;
 
-/// Bytes that compress a little, without a random generator whose version could change.
+/// Bytes that compress a little, made without a random generator whose version could change.
 fn sample(len: u32, seed: u32) -> Vec<u8> {
     (0..len).map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> (11 + i % 13)) as u8 & 63).collect()
 }
 
-/// A context of several layers: a large file, many small ones, links.
+/// A context that becomes several layers: a large file, many small ones, links.
 fn inputs() -> (Sandbox, u64) {
     let sandbox = Sandbox::new();
     let mut total = 0;
@@ -28,10 +28,10 @@ fn inputs() -> (Sandbox, u64) {
     (sandbox, total)
 }
 
-/// An archive and a root file system, each file of whose content is read once, whether there is one
-/// layer or several; the root is the one that a pipe gets, for which it is made by itself.
+/// Writes an archive and a root file system and reads each file once, with one layer or several.
+/// The root equals the one written alone, to a pipe.
 #[test]
-fn what_two_outputs_want_is_read_once() {
+fn two_outputs_read_each_file_once() {
     for command in ["build tree", "pack ./tree --no-deps", "pack ./tree/two ./tree/one --no-deps"] {
         let (sandbox, total) = inputs();
         let root =
@@ -42,7 +42,7 @@ fn what_two_outputs_want_is_read_once() {
             ));
             let run = run.args("--timing --json --compress").arg(compression).run().ok();
             let json: Value = serde_json::from_str(&run.text()).unwrap();
-            // Its own copy of the root is read, too.
+            // imgb also reads its own copy of the root.
             let read = json["timing"]["bytes_read"].as_u64().unwrap() - root.len() as u64;
             assert!(
                 read < total + total / 2,
@@ -54,7 +54,7 @@ fn what_two_outputs_want_is_read_once() {
     }
 }
 
-/// What comes out of the cache has not been read, and the root wants it all the same.
+/// Cached layers have not been read, but the root needs their content.
 #[test]
 fn a_root_of_cached_layers_is_whole() {
     let (sandbox, _) = inputs();
@@ -65,7 +65,7 @@ fn a_root_of_cached_layers_is_whole() {
     }
 }
 
-/// Large enough that pieces are several chunks first and single ones at the end.
+/// Large enough that threads take several chunks at a time first, and single ones at the end.
 #[test]
 fn a_large_layer_is_the_same_for_any_number_of_threads() {
     let sandbox = Sandbox::new();

@@ -1,4 +1,4 @@
-//! Layers: the same bytes whatever the threads, and the tree comes back out of them.
+//! Layers: the same bytes for any number of threads, and the same tree when they are read back.
 
 use std::{
     io::Read as _,
@@ -51,7 +51,7 @@ fn bytes(len: usize, seed: u32) -> Vec<u8> {
         .collect()
 }
 
-/// Files around every boundary: blocks, pieces, empty.
+/// Files with sizes around every boundary: blocks, chunks, empty.
 fn sample(dir: &Path) -> Tree {
     let mut tree = Tree::new();
     tree.insert(path("d"), Node::directory(0o1777));
@@ -112,7 +112,7 @@ fn layers_hold_the_tree_whatever_the_jobs() {
     }
 }
 
-/// The blob has its digest, its content the diff id, and the tree comes back.
+/// Asserts digest, diff id, and the tree that the layer holds.
 fn check(layer: &Layer, wanted: &Tree, dir: &Path) {
     let mut blob = Vec::new();
     layer.blob.reader().read_to_end(&mut blob).unwrap();
@@ -131,7 +131,7 @@ fn check(layer: &Layer, wanted: &Tree, dir: &Path) {
     }
 }
 
-/// A node without where its bytes are, and its bytes.
+/// A node without the place of its bytes, and its bytes.
 fn whole(node: &Node) -> (String, Vec<u8>) {
     let Some(file) = node.file() else { return (format!("{:?}", node.kind), Vec::new()) };
     let mut bytes = vec![0; file.len as usize];
@@ -139,7 +139,7 @@ fn whole(node: &Node) -> (String, Vec<u8>) {
     (format!("file, shared {}", file.shared), bytes)
 }
 
-/// Of several faults the first in the archive's order is told, whichever thread meets which first.
+/// Of several faults, the first in archive order is reported, whichever thread meets which first.
 #[test]
 fn the_first_fault_ends_it_and_nothing_is_left() {
     let dir = tempfile::tempdir().unwrap();
@@ -204,8 +204,8 @@ fn progress_adds_up_to_the_tar() {
     );
 }
 
-/// Members of an archive have names of their own, so that a blob that is there already is not put
-/// in again.
+/// Each member of an archive has another name, so that a blob that is already there is not added
+/// again.
 #[test]
 fn equal_blobs_are_stored_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -276,7 +276,8 @@ fn a_file_appears_whole_or_not_at_all() {
     assert!(Pending::create(&dir.path().join("none/out")).is_err());
 }
 
-/// Whoever meets a fault first, that of the earliest byte is reported, and nobody waits for ever.
+/// Whichever thread fails first, the fault at the earliest byte is reported, and no thread waits
+/// forever.
 #[test]
 fn the_first_fault_in_order_is_reported() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! The programs of programs.toml, packed and at work: in an engine, and in an empty root without
-//! one rule.
+//! The programs of programs.toml at real work: packed with defaults in an engine, and in an empty
+//! root without one rule at a time.
 
 use std::{
     any::Any,
@@ -15,7 +15,7 @@ use crate::{
     sandbox::{Outcome, Run, Sandbox},
 };
 
-/// programs.toml says what the fields mean.
+/// A program of programs.toml, whose head describes the fields.
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Program {
@@ -47,7 +47,7 @@ struct File {
 /// Programs that must be packed with defaults and work in an engine.
 const AT_LEAST: usize = 40;
 
-/// Rules that no program here shows, and what does or why nothing can.
+/// Rules that no program here shows, with the test that does, or the reason why none can.
 const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("unwinder", "rules_libc::unwinder"),
     ("shell", "rules_libc::a_shell_only_where_it_is_asked_for"),
@@ -70,7 +70,8 @@ const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("mime-descriptions", "desktop::types_of_files_have_names"),
     (
         "publicsuffix",
-        "libpsl reads it only where its time is later than that of the list built in, and times in an image are 0",
+        "libpsl reads it only where its time is later than that of the list built in, and times in \
+            an image are 0",
     ),
     ("mime-types", "desktop::types_of_files_are_told_by_their_names"),
     ("krb5-plugins", "plugins for other ways to log in, which need a realm and its server"),
@@ -79,7 +80,7 @@ const NOT_SHOWN_HERE: &[(&str, &str)] = &[
 
 fn programs() -> Vec<Program> {
     let file: File = toml::from_str(include_str!("programs.toml")).unwrap();
-    // The newest server that is installed: its programs have its version in their paths.
+    // The newest installed server: the paths of its programs contain its version.
     let newest = fs_err::read_dir("/usr/lib/postgresql").ok().and_then(|entries| {
         entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
@@ -99,8 +100,8 @@ fn programs() -> Vec<Program> {
 }
 
 impl Program {
-    /// Whether all that is needed is there. If it must be and is not, the test fails or says that
-    /// it is skipped.
+    /// Whether everything needed is installed. If something required is missing, the test fails or
+    /// prints that it is skipped.
     fn is_there(&self) -> bool {
         let inputs =
             self.inputs().split_whitespace().map(|input| input.split(':').next().unwrap_or(input));
@@ -112,7 +113,7 @@ impl Program {
         }
     }
 
-    /// What is packed of the machine that runs the test.
+    /// What is packed from this machine.
     fn inputs(&self) -> &str {
         if self.bring.is_empty() { &self.pack } else { &self.bring }
     }
@@ -121,7 +122,7 @@ impl Program {
         format!("{} {} {more}", self.pack, self.options)
     }
 
-    /// A system of the program's own, in `sys`, if it has one.
+    /// Makes the sysroot of the program, in `sys`, if it has one.
     fn system(&self) -> Option<Sandbox> {
         if self.sysroot.is_empty() {
             return None;
@@ -133,12 +134,12 @@ impl Program {
         Some(sandbox)
     }
 
-    /// Whether defaults and this machine's system are enough for it.
+    /// Whether it needs only defaults and the system of this machine.
     fn is_for_engines(&self) -> bool {
         self.adds.is_empty() && self.sysroot.is_empty()
     }
 
-    /// Whether the script did what it is to do.
+    /// Whether the script printed what it should.
     fn is_done(&self, outcome: &Outcome) -> bool {
         let text = outcome.text();
         let mut rest = &text[..];
@@ -151,7 +152,7 @@ impl Program {
     }
 }
 
-/// A directory with a static busybox, by which scripts run where there is no shell.
+/// A directory with a static busybox, which runs scripts where there is no shell.
 fn driver() -> Option<Sandbox> {
     if !have(&["busybox"]) {
         return None;
@@ -163,7 +164,7 @@ fn driver() -> Option<Sandbox> {
     Some(sandbox)
 }
 
-/// Does `job` for each of `programs` on two threads, and fails with all that it says.
+/// Runs `job` for each of `programs` on two threads, and fails with all its messages.
 fn each(programs: &[Program], job: impl Fn(&Program) -> Vec<String> + Sync) {
     let queue = Mutex::new(programs.iter());
     let said = Mutex::new(Vec::new());
@@ -172,7 +173,7 @@ fn each(programs: &[Program], job: impl Fn(&Program) -> Vec<String> + Sync) {
         for _ in 0..2 {
             let worker = || {
                 while let Some(program) = { queue.lock().unwrap().next() } {
-                    // One that cannot even be packed does not hide what is wrong with the others.
+                    // A program that cannot even be packed must not hide the faults of the others.
                     let done = panic::catch_unwind(panic::AssertUnwindSafe(|| job(program)));
                     let faults = done.unwrap_or_else(|fault| {
                         vec![format!("{}: {}", program.name, text(&*fault))]
@@ -187,7 +188,7 @@ fn each(programs: &[Program], job: impl Fn(&Program) -> Vec<String> + Sync) {
     assert!(said.is_empty(), "{} of {}:\n{}", said.len(), programs.len(), said.join("\n"));
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn text(fault: &(dyn Any + Send)) -> &str {
     let owned = fault.downcast_ref::<String>().map(String::as_str);
     owned.or_else(|| fault.downcast_ref::<&str>().copied()).unwrap_or("it panicked")
@@ -213,7 +214,7 @@ fn one_that_panics_does_not_hide_the_others() {
 }
 
 #[test]
-fn in_an_engine() {
+fn programs_work_in_an_engine() {
     let (Some(docker), Some(driver)) = (engines::docker(), driver()) else { return };
     let programs: Vec<Program> =
         programs().into_iter().filter(|one| one.is_for_engines() && one.is_there()).collect();
@@ -266,7 +267,7 @@ fn script(root: &Root, id: u32, text: &str, driver: &Sandbox) -> Run {
 }
 
 #[test]
-fn not_without_the_rule() {
+fn programs_fail_without_their_rule() {
     let Some(driver) = driver() else { return };
     let shows = |program: &Program| {
         !(program.shows.is_empty() && program.adds.is_empty()) && program.is_there()

@@ -1,12 +1,12 @@
-//! Directories of software: each object below is resolved, siblings first; what is for another
-//! machine or C library is data.
+//! Directories of software: each object in them is resolved, siblings first. Objects for another
+//! machine or C library are data.
 
 use crate::{engines::have, fixtures, rules_root::Root, sandbox::Sandbox};
 
 /// AArch64's number in ELF headers (`EM_AARCH64`).
 const AARCH64: u16 = 183;
 
-/// A directory as a wheel unpacks to: a module, and the library that it brings beside it.
+/// A directory as a wheel unpacks to: a module, and its own library next to it.
 fn wheel() -> Option<Sandbox> {
     if !have(&["gcc"]) {
         return None;
@@ -52,7 +52,8 @@ fn an_environment_of_python_brings_its_python() {
     }
     let sandbox = Sandbox::new();
     sandbox.tool("python3", "-m venv --without-pip opt/venv").run().ok();
-    let main = "#!/opt/venv/bin/python3\nimport sys, json, app\nprint(json.dumps([sys.prefix, app.answer]))\n";
+    let main = "#!/opt/venv/bin/python3\nimport sys, json, app\nprint(json.dumps([sys.prefix, \
+        app.answer]))\n";
     sandbox.program("opt/venv/bin/app", main);
     let packages = fs_err::read_dir(sandbox.path("opt/venv/lib"))
         .unwrap()
@@ -89,7 +90,8 @@ fn musl_beside_glibc_is_data_where_the_machine_has_both() {
 fn a_shell_script_brings_the_commands_that_it_names() {
     let sandbox = Sandbox::new();
     sandbox.file("lib.sh", "greet() { basename \"$1\" | tr a-z A-Z; }\n");
-    let script = "#!/bin/sh\n. ./lib.sh\nmkdir -p /x\ngreet /a/hello # rsync\nif [ -d /x ]; then exec sort -u $0; fi\n";
+    let script = "#!/bin/sh\n. ./lib.sh\nmkdir -p /x\ngreet /a/hello # rsync\nif [ -d /x ]; then \
+        exec sort -u $0; fi\n";
     sandbox.program("start.sh", script);
     let Some(root) = Root::pack_in(sandbox, &[], "start.sh lib.sh") else { return };
     root.run("/start.sh").run().ok().prints("HELLO").prints("mkdir -p");
@@ -111,7 +113,7 @@ fn objects_for_another_c_library_are_data() {
         .tool("gcc", "-shared -fPIC -nostdlib -o venv/musl.so a.c -Wl,--no-as-needed lib/libc.so")
         .run()
         .ok();
-    // A sysroot without musl, whatever the machine has: glibc's loader and library alone.
+    // A sysroot without musl, whatever this machine has: only glibc's loader and library.
     sandbox.dir("sys");
     sandbox.imgb("pack true --soft none -o rootfs:sys.tar").run().ok();
     sandbox.tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
@@ -164,7 +166,7 @@ fn mistakes_in_the_choice_of_rules() {
 }
 
 #[test]
-fn a_script_of_the_system_brings_what_bears_its_name() {
+fn a_script_of_the_system_brings_the_files_of_its_name() {
     let sandbox = Sandbox::new();
     sandbox
         .program(
@@ -179,7 +181,7 @@ fn a_script_of_the_system_brings_what_bears_its_name() {
         plan.contains("/usr/share/tool/functions") && !plan.contains("/usr/share/other"),
         "{plan}"
     );
-    // The user's own does not say what the system has for it.
+    // A script of the user does not tell which files of the system belong to it.
     let own = sandbox.imgb("plan sys/usr/bin/tool2 --sysroot sys").run().ok().text();
     assert!(!own.contains("/usr/share/tool"), "{own}");
 }

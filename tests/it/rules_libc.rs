@@ -1,5 +1,5 @@
-//! What the C library opens: one program with a part for each, which fails without its rule and
-//! works with it.
+//! Files that the C library opens at run time: a program with a part for each rule, which fails
+//! without the rule and works with it.
 
 use crate::{
     engines::have,
@@ -44,7 +44,13 @@ int main(void) { return !setlocale(LC_ALL, "C.UTF-8"); }
 #endif
 #ifdef leave
 static void *run(void *p) { pthread_exit(p); }
-int main(void) { pthread_t t; void *r; pthread_create(&t, 0, run, "x"); pthread_join(t, &r); return !r; }
+int main(void) {
+    pthread_t t;
+    void *r;
+    pthread_create(&t, 0, run, "x");
+    pthread_join(t, &r);
+    return !r;
+}
 #endif
 #ifdef cancel
 static void *run(void *p) { for (;;) { struct timespec t = { 1, 0 }; nanosleep(&t, 0); } return p; }
@@ -94,7 +100,7 @@ fn program(name: &str) -> Option<Sandbox> {
     }
     let sandbox = Sandbox::new();
     sandbox.file("app.c", SOURCE);
-    // A library by its path, which differs from machine to machine.
+    // A library by its path, which differs between machines.
     let plugin = [
         "/usr/lib/x86_64-linux-gnu/libz.so.1",
         "/usr/lib/aarch64-linux-gnu/libz.so.1",
@@ -173,7 +179,7 @@ fn what_constants_name() {
     part_with("child", "--with spawn", "spawn");
 }
 
-/// Before a library's first constant there is no end of another string.
+/// No terminator of another string comes before a library's first constant.
 #[test]
 fn a_name_at_the_start_of_the_constants_is_seen() {
     if !have(&["gcc"]) {
@@ -198,7 +204,7 @@ fn a_name_at_the_start_of_the_constants_is_seen() {
     assert!(plan.text().contains("/libplug2.so.1 "), "{}", plan.show());
 }
 
-/// The library that opens the plugin knows where it is, the program does not.
+/// The library that opens the plugin knows its directory, the program does not.
 #[test]
 fn what_a_library_opens_is_searched_from_it() {
     if !have(&["gcc"]) {
@@ -233,8 +239,7 @@ fn what_a_library_opens_is_searched_from_it() {
     }
 }
 
-/// A plugin that only `--library-path` finds, and a program with nothing to do with it beside its
-/// own.
+/// A plugin that only `--library-path` finds, packed with its own program and an unrelated one.
 #[test]
 fn what_is_opened_by_name_is_found_in_the_image() {
     if !have(&["gcc"]) {
@@ -307,7 +312,7 @@ fn what_coreutils_and_libc_programs_need() {
     ] {
         let run = |root: &Root| root.run(program).args(args);
         if program == "getent" && args.starts_with("hosts") {
-            // glibc 2.36 answers for localhost by itself where there is no file at all.
+            // glibc 2.36 resolves localhost by itself if no file exists.
             let Some(root) = Root::pack(&[program], program) else { return };
             run(&root).run().ok().prints(wanted);
             assert!(root.has("/etc/nsswitch.conf") && root.has("/etc/hosts"));

@@ -5,18 +5,18 @@ use crate::{
     sandbox::{Outcome, Run, Sandbox, is_root},
 };
 
-/// The commands that tests of rules need besides the programs that they pack.
+/// The commands that tests of rules need in addition to the programs that they pack.
 const TOOLS: &[&str] = &["bwrap", "tar"];
 
-/// A root file system with what one `imgb pack` put there, and nothing else.
+/// A root file system with the output of one `imgb pack`, and nothing else.
 pub(crate) struct Root {
     sandbox: Sandbox,
-    /// What `pack` said on standard error.
+    /// The standard error of `pack`.
     pub(crate) said: String,
 }
 
 impl Root {
-    /// Packs `args` and unpacks the result. `None` if a command of `needs` is not there: the test
+    /// Packs `args` and unpacks the result. `None` if a command of `needs` is missing: the test
     /// must return.
     pub(crate) fn pack(needs: &[&str], args: &str) -> Option<Self> {
         Self::pack_in(Sandbox::new(), needs, args)
@@ -34,8 +34,8 @@ impl Root {
         Some(Self { sandbox, said })
     }
 
-    /// A command in the root, as its root, with the host's network, `/dev` and `/proc` of its own,
-    /// and nothing else.
+    /// A command in the root, as its user root, with the host's network, a `/dev` and `/proc` of
+    /// its own, and nothing else.
     pub(crate) fn run(&self, program: &str) -> Run {
         self.run_as(0, program)
     }
@@ -53,13 +53,13 @@ impl Root {
             ["bwrap", "--bind", root, "/", "--dev", "/dev", "--proc", "/proc", "--chdir", "/"];
         let mapped = ["--unshare-user", "--uid", &id, "--gid", &id];
         let own = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--die-with-parent"];
-        // Root of a namespace has no other users to change to.
+        // The user root of a namespace cannot change to other users.
         let privileged = ["--cap-add", "ALL"];
         let user = if id == "0" && is_root() { &privileged[..] } else { &mapped[..] };
         Run::new(program).under(&[&mounts[..], user, &own[..], more].concat()).env("HOME", "/root")
     }
 
-    /// The number of an account of the root.
+    /// The uid or gid of an account of the root.
     pub(crate) fn id_of(&self, user: &str) -> Option<u32> {
         let passwd = self.text("etc/passwd");
         let mut fields =
@@ -67,7 +67,7 @@ impl Root {
         fields.nth(2)?.parse().ok()
     }
 
-    /// The directory that is the root.
+    /// The directory of the root on the host.
     pub(crate) fn dir(&self) -> std::path::PathBuf {
         self.sandbox.path("root")
     }
@@ -84,8 +84,8 @@ impl Root {
     }
 }
 
-/// Packs `args` without rules, where the command that `run` makes must fail, and by default, where
-/// it must succeed. Returns how it went, or nothing if a command of `needs` is not there.
+/// Packs `args` without rules, where the command that `run` makes must fail, and with defaults,
+/// where it must succeed. Returns the outcome, or nothing if a command of `needs` is missing.
 pub(crate) fn flips(needs: &[&str], args: &str, run: &dyn Fn(&Root) -> Run) -> Option<Outcome> {
     let bare = Root::pack(needs, &format!("{args} --soft none"))?;
     let without = run(&bare).run();

@@ -1,4 +1,4 @@
-//! The smoke run: the program's own world, its exit code, its limits, and nothing outside of it.
+//! `imgb run`: what the program sees, its exit code, its limits, and that nothing outside changes.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -9,7 +9,7 @@ use crate::{
     sandbox::{NOBODY, Outcome, Sandbox},
 };
 
-/// An image of busybox, and this kernel lets us run it.
+/// An image of busybox; `None` if this kernel does not let imgb run it.
 fn shell() -> Option<Sandbox> {
     let sandbox = Sandbox::new();
     if !busybox(&sandbox) {
@@ -36,9 +36,10 @@ fn the_exit_code_is_the_programs() {
 }
 
 #[test]
-fn the_world_is_the_images_own() {
+fn the_program_sees_only_the_image() {
     let Some(sandbox) = shell() else { return };
-    let line = "pwd; echo $A $B $SECRET; hostname; id -u; grep Cap /proc/self/status; grep NoNew /proc/self/status";
+    let line = "pwd; echo $A $B $SECRET; hostname; id -u; grep Cap /proc/self/status; grep NoNew \
+        /proc/self/status";
     let run = sandbox.imgb("run -e B=2 sh.tar -- -c").arg(line).env("SECRET", "canary").run().ok();
     let text = run.text();
     assert!(text.starts_with("/work\n1 2\nimgb\n0\n"), "{text}");
@@ -48,17 +49,19 @@ fn the_world_is_the_images_own() {
         "{text}"
     );
     assert!(text.ends_with("NoNewPrivs:\t1\n"), "{text}");
-    // Process 1 is ours, and has nothing to tell.
+    // Process 1 is imgb's, and reveals nothing.
     sh(&sandbox, "", "cat /proc/1/environ /proc/1/maps 2>/dev/null | wc -c")
         .ok()
         .prints_only("0\n");
     sh(&sandbox, "", "ls /; ls /dev").ok().prints_only(
-        "bin\ndev\netc\nproc\ntmp\nwork\nfd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n",
+        "bin\ndev\netc\nproc\ntmp\nwork\nfd\nfull\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\n\
+            stdout\ntty\nurandom\nzero\n",
     );
     sh(
         &sandbox,
         "",
-        "echo x > /dev/null; ip -o addr show lo | grep -c 127.0.0.1; ls /sys/class/net 2>/dev/null; true",
+        "echo x > /dev/null; ip -o addr show lo | grep -c 127.0.0.1; ls /sys/class/net \
+            2>/dev/null; true",
     )
     .ok()
     .prints_only("1\n");
@@ -98,20 +101,21 @@ fn writes_go_to_a_copy_that_is_gone_afterwards() {
 fn limits_end_hogs_and_sleepers() {
     let Some(sandbox) = shell() else { return };
     sh(&sandbox, "--timeout 0.2", "sleep 1000").exits(124);
-    // What is left behind in the background goes with it.
+    // Background processes end with it.
     sh(&sandbox, "", "sleep 1000 & sleep 1000 & exit 3").exits(3);
     let hog = sh(&sandbox, "--memory 32m", "tail /dev/zero");
     assert!(!hog.success(), "{}", hog.show());
     sh(&sandbox, "--memory 32m", "true").ok();
-    // Each process by itself stays below the limit; all together do not.
-    let line = "for i in 1 2 3 4 5 6 7 8; do (v=$(head -c 12000000 /dev/zero | tr '\\0' x); sleep 1000) & done; wait";
+    // Each process stays below the limit; together they exceed it.
+    let line = "for i in 1 2 3 4 5 6 7 8; do (v=$(head -c 12000000 /dev/zero | tr '\\0' x); sleep \
+        1000) & done; wait";
     let hogs = sh(&sandbox, "--memory 32m", line);
     assert!(!hogs.success() || hogs.stderr().is_empty(), "{}", hogs.show());
     let bomb = sh(&sandbox, "", "while sleep 1000 & do :; done");
     assert!(!bomb.success(), "{}", bomb.show());
 }
 
-/// Links in the image lead nowhere outside the copy, whoever follows them.
+/// Links in the image never lead outside the copy, whoever follows them.
 #[test]
 fn nothing_outside_changes() {
     let Some(sandbox) = shell() else { return };
@@ -137,21 +141,22 @@ fn nothing_outside_changes() {
     sandbox.tool("cp", "-a bin root/").run().ok();
     sandbox.imgb("pack root/ --no-deps --entrypoint /bin/sh -q -o links.tar").run().ok();
     let line = format!(
-        "cat {0}/file /up{0}/file /etc/file; echo x > {0}/file; echo x > /etc/file; rm -rf {0}/file /up{0}; ls /up",
+        "cat {0}/file /up{0}/file /etc/file; echo x > {0}/file; echo x > /etc/file; rm -rf \
+            {0}/file /up{0}; ls /up",
         victim.display()
     );
     let run = sandbox.imgb("run links.tar -- -c").arg(line).run();
     assert!(!run.text().contains("secret"), "{}", run.show());
     assert_eq!(state(), before);
     assert_eq!(fs_err::read_dir(&victim).unwrap().count(), 1);
-    // A mount point that is a link is refused rather than followed.
+    // A mount point that is a link is refused, not followed.
     sandbox.symlink("root/proc", victim.to_str().unwrap());
     sandbox.imgb("pack root/ --no-deps --entrypoint /bin/sh -q -o proc.tar").run().ok();
     sandbox.imgb("run proc.tar -- -c true").run().error(125, &["/proc"]);
     assert_eq!(state(), before);
 }
 
-/// An image in an archive of `docker save`, with the layer that `fill` makes over one with busybox.
+/// An archive as `docker save` writes it: a layer with busybox below the layer that `fill` makes.
 fn archive_of(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
     let put = |tar: &mut tar::Builder<Vec<u8>>, name: &str, mode: u32, bytes: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -164,16 +169,19 @@ fn archive_of(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
     let mut upper = tar::Builder::new(Vec::new());
     fill(&mut upper);
     let layers = [lower.into_inner().unwrap(), upper.into_inner().unwrap()];
+    let diff_ids = layers.each_ref().map(|layer| Digest::of(layer).to_string());
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/bin/busybox", "sh"]},
-        "rootfs": {"type": "layers", "diff_ids": layers.each_ref().map(|layer| Digest::of(layer).to_string())},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
     });
     let mut archive = tar::Builder::new(Vec::new());
     put(&mut archive, "config.json", 0o644, config.to_string().as_bytes());
     for (name, layer) in ["0.tar", "1.tar"].iter().zip(&layers) {
         put(&mut archive, name, 0o644, layer);
     }
-    let manifest = serde_json::json!([{"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["0.tar", "1.tar"]}]);
+    let manifest = serde_json::json!([
+        {"Config": "config.json", "RepoTags": ["x:1"], "Layers": ["0.tar", "1.tar"]},
+    ]);
     put(&mut archive, "manifest.json", 0o644, manifest.to_string().as_bytes());
     archive.into_inner().unwrap()
 }
@@ -197,9 +205,9 @@ fn entry(
     tar.append(&header, bytes).unwrap();
 }
 
-/// Layers that lead out of the root by symlinks, hard links, `..` and what replaces what: the copy
-/// is made inside or the image is refused, and a program that follows all of them finds nothing of
-/// the host.
+/// Layers that lead out of the root through symlinks, hard links, `..` and replaced entries: the
+/// copy stays inside or the image is refused, and a program that follows all of them finds nothing
+/// of the host.
 #[test]
 fn layers_that_lead_out_lead_nowhere() {
     use tar::EntryType::{Directory, Link, Regular, Symlink};
@@ -252,8 +260,10 @@ fn layers_that_lead_out_lead_nowhere() {
         vec![(Symlink, "dev", &victim, b""), (Symlink, "proc", &victim, b"")],
     ];
     let line = format!(
-        "for p in /a /s /a/file /par{victim} /tmp /etc {victim} {up}; do /bin/busybox cat $p $p/file; \
-        echo evil > $p/file; echo evil > $p/new; /bin/busybox chmod 0 $p; /bin/busybox rm -rf $p/file; done 2>/dev/null"
+        "for p in /a /s /a/file /par{victim} /tmp /etc {victim} {up}; do /bin/busybox cat $p \
+            $p/file; \
+        echo evil > $p/file; echo evil > $p/new; /bin/busybox chmod 0 $p; /bin/busybox rm -rf \
+        $p/file; done 2>/dev/null"
     );
     let mut ran = 0;
     for (number, attack) in attacks.iter().enumerate() {
@@ -275,7 +285,7 @@ fn layers_that_lead_out_lead_nowhere() {
     assert!(!std::path::Path::new("/tmp/evil").exists());
 }
 
-/// runc is an engine's own; it has to show the program the same world.
+/// The program has to see the same world under runc.
 #[test]
 fn an_installed_runtime_runs_it_too() {
     let Some(sandbox) = shell() else { return };
@@ -298,7 +308,7 @@ fn an_installed_runtime_runs_it_too() {
     sandbox.imgb("run --runtime nosuch sh.tar").run().error(2, &["nosuch", "runc"]);
 }
 
-/// On a file system of its own, which nothing else fills.
+/// On a file system of its own, to which nothing else writes.
 #[test]
 fn what_a_program_writes_does_not_fill_the_disk() {
     let Some(sandbox) = shell() else { return };
@@ -308,7 +318,7 @@ fn what_a_program_writes_does_not_fill_the_disk() {
     sandbox.dir("disk");
     let script = "mount -t tmpfs -o size=64m,mode=1777 none disk && TMPDIR=$PWD/disk exec \"$@\"";
     let under = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
-    // Of 64 MiB, and then it waits: nothing depends on who is faster.
+    // It writes and then waits, so that the result does not depend on timing.
     for line in [
         "head -c 64000000 /dev/zero > /big; sleep 1000",
         "mkdir /d; cd /d; for i in $(seq 640); do head -c 100000 /dev/zero > $i; done; sleep 1000",
@@ -324,13 +334,14 @@ fn what_a_program_writes_does_not_fill_the_disk() {
         .ok();
 }
 
-/// What comes to imgb goes on to the program.
+/// Signals that imgb receives are passed on to the program.
 #[test]
 fn signals_reach_the_program() {
     let Some(sandbox) = shell() else { return };
     let line = "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.05; done";
     let script = format!(
-        "exec 3< <({}/../imgb run sh.tar -- -c \"$0\"; echo $?); read word <&3; kill -TERM $(pgrep -P $! | head -1) ; cat <&3",
+        "exec 3< <({}/../imgb run sh.tar -- -c \"$0\"; echo $?); read word <&3; kill -TERM $(pgrep \
+            -P $! | head -1) ; cat <&3",
         sandbox.root().display()
     );
     if !crate::engines::have(&["bash", "pgrep"]) {
@@ -340,7 +351,7 @@ fn signals_reach_the_program() {
     run.prints_only("caught\n9\n");
 }
 
-/// By a directory that the caller has open a program could leave its root.
+/// A program could leave its root through a directory that the caller has open.
 #[test]
 fn nothing_that_the_caller_has_open_reaches_the_program() {
     let Some(sandbox) = shell() else { return };
@@ -358,13 +369,17 @@ fn nothing_that_the_caller_has_open_reaches_the_program() {
 #[test]
 fn the_hosts_own_parts_of_proc_are_covered() {
     let Some(sandbox) = shell() else { return };
-    sh(&sandbox, "", "cat /proc/keys /proc/timer_list /proc/kcore 2>/dev/null | wc -c; ls /proc/acpi /proc/scsi 2>/dev/null | grep -v :; true")
-        .ok()
-        .prints_only("0\n");
+    sh(
+        &sandbox,
+        "",
+        "cat /proc/keys /proc/timer_list /proc/kcore 2>/dev/null | wc -c; ls \
+        /proc/acpi /proc/scsi 2>/dev/null | grep -v :; true",
+    )
+    .ok()
+    .prints_only("0\n");
 }
 
-/// Waits for what is to appear on a terminal of its own, types what is to be typed then, and prints
-/// all of it.
+/// Waits for text on a terminal of its own, types the answers, and prints everything.
 const AT_TERMINAL: &str = r#"
 import fcntl, os, pty, select, struct, sys, termios
 script, command = sys.argv[1].split("|"), sys.argv[2:]
@@ -394,7 +409,7 @@ sys.stdout.write(seen.decode().replace("\r\n", "\n"))
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
-/// Runs `command` at a terminal; `script` is what is waited for and what is typed then, in turns.
+/// Runs `command` at a terminal; `script` alternates the text to wait for and the text to type.
 fn at_terminal(sandbox: &Sandbox, script: &str, command: &[&str]) -> Option<Outcome> {
     if !crate::engines::have(&["python3", "bash"]) {
         return None;
@@ -410,7 +425,7 @@ fn the_terminal_is_the_programs() {
     let job = "set -m; \"$@\"; echo \"stopped $?\"; fg >/dev/null; echo \"end $?\"";
     let imgb = env!("CARGO_BIN_EXE_imgb");
     let command = ["bash", "-c", job, "bash", imgb, "run", "sh.tar", "--", "-c", line];
-    // Stopped and continued from the terminal, then ended from it.
+    // Stopped, continued and ended from the terminal.
     let script = r"ready|\x1a|stopped 147|hello\n|got hello|\x03";
     let Some(run) = at_terminal(&sandbox, script, &command) else { return };
     let text = run.ok().text();
@@ -419,7 +434,7 @@ fn the_terminal_is_the_programs() {
     }
 }
 
-/// What a program puts into the terminal's input the user's shell would execute after it.
+/// The user's shell would execute what a program puts into the terminal's input (TIOCSTI).
 #[test]
 fn a_program_cannot_type_for_its_user() {
     let Some(sandbox) = shell() else { return };
@@ -435,15 +450,17 @@ fn a_program_cannot_type_for_its_user() {
         int main(void) {
             if (!isatty(0)) return 9;
             if (ioctl(0, TIOCSTI, "x") != -1 || errno != EPERM) return 1;
-            /* The kernel looks at 32 bits only. */
-            if (syscall(SYS_ioctl, 0, 0xffffffff00000000ul | TIOCSTI, "x") != -1 || errno != EPERM) return 2;
+            /* The kernel reads only 32 bits. */
+            long high = 0xffffffff00000000ul | TIOCSTI;
+            if (syscall(SYS_ioctl, 0, high, "x") != -1 || errno != EPERM) return 2;
             /* KEYCTL_GET_KEYRING_ID of the session. */
             if (syscall(SYS_keyctl, 0, -3, 0) != -1 || errno != EPERM) return 3;
         #ifdef __x86_64__
             register long number = 54, fd = 0, command = TIOCSTI;
             long result;
             static char *low = "x";
-            __asm__ volatile("int $0x80" : "=a"(result) : "a"(number), "b"(fd), "c"(command), "d"(low) : "memory");
+            __asm__ volatile("int $0x80"
+                : "=a"(result) : "a"(number), "b"(fd), "c"(command), "d"(low) : "memory");
             if (result != -EPERM && result != -ENOSYS) return 4;
         #endif
             return 0;
@@ -457,7 +474,7 @@ fn a_program_cannot_type_for_its_user() {
 }
 
 #[test]
-fn a_working_directory_that_is_none_is_named() {
+fn a_missing_working_directory_is_named() {
     let Some(sandbox) = shell() else { return };
     sh(&sandbox, "--workdir /bin/busybox", "true")
         .error(126, &["working directory `/bin/busybox`"]);
@@ -467,7 +484,7 @@ fn a_working_directory_that_is_none_is_named() {
 #[test]
 fn a_program_of_another_machine_is_told_from_one_that_is_broken() {
     let sandbox = Sandbox::new();
-    // Padded, so that the kernel reads all of what it asks for.
+    // Padded, so that the kernel can read as much as it asks for.
     let foreign = [static_elf(AARCH64), vec![0; 4096]].concat();
     sandbox.program("foreign", foreign);
     sandbox

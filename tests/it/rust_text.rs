@@ -1,5 +1,5 @@
-//! Rust source as the paths it names. No parser: comments, strings and unit tests are taken out,
-//! and what is left is read as tokens, which is enough to see who names whom.
+//! The paths that Rust source names. This is not a parser: it removes comments, strings and unit
+//! tests and reads the rest as tokens, which is enough to see who names whom.
 
 use std::{iter::Peekable, str::Chars};
 
@@ -30,7 +30,7 @@ pub(crate) struct Import {
     pub(crate) segments: Vec<String>,
     /// The name that the file gives it: its last segment, or the one after `as`.
     pub(crate) name: String,
-    /// It is a `pub use` of any reach.
+    /// It is a `pub use` of any visibility.
     pub(crate) is_reexport: bool,
 }
 
@@ -174,7 +174,7 @@ fn path_tree(
                     let end = path_tree(tokens, at, prefix, found);
                     at = end.max(at + 1);
                     if tokens.get(at).is_some_and(|token| token == "as") {
-                        // The new name is no path.
+                        // The new name is not a path.
                         at += 2;
                     }
                 }
@@ -225,8 +225,8 @@ fn tokens(code: &str) -> Vec<String> {
     tokens
 }
 
-/// `text` without comments, and with nothing in its string and character literals. Lines stay where
-/// they are.
+/// `text` without comments, and with empty string and character literals. Line numbers do not
+/// change.
 pub(crate) fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -284,7 +284,7 @@ pub(crate) fn code_of(text: &str) -> String {
     code
 }
 
-/// Whether `code` ends in the `r` or `br` of a raw string, and not in a name that ends so.
+/// Whether `code` ends in the `r` or `br` of a raw string, and not in a longer name.
 fn ends_in_prefix(code: &str) -> bool {
     let name: String =
         code.chars().rev().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
@@ -303,7 +303,7 @@ fn raw_string(chars: &mut Peekable<Chars<'_>>, code: &mut String, hashes: usize)
     });
 }
 
-/// Drops characters up to and with the one that `ends`, but keeps their line breaks.
+/// Skips characters up to and including the one that `ends`, but keeps line breaks.
 fn skip(
     chars: &mut Peekable<Chars<'_>>,
     code: &mut String,

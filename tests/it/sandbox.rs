@@ -1,5 +1,4 @@
-//! A temporary directory with files in it, and commands run over it with nothing of the caller's
-//! environment.
+//! A temporary directory, and commands that run in it without the caller's environment.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -13,22 +12,22 @@ use std::{
 
 use tempfile::TempDir;
 
-/// Where commands are looked up: Debian's own before anything that a machine has put beside them.
+/// Where commands are looked up: Debian's own before additional ones of the machine.
 pub(crate) const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin";
 
-/// The user and group `nobody` and `nogroup` of Debian, who owns nothing.
+/// Debian's user `nobody` and group `nogroup`, which own nothing.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// No command of these tests takes this long, in seconds: the limit turns a hang into a failure.
+/// No command of these tests takes this many seconds: the limit turns a hang into a failure.
 const LIMIT: &str = "900";
 
-/// A directory that goes when the value does. Every path given to its methods is relative to it.
+/// A directory that drop removes. Every path passed to its methods is relative to it.
 pub(crate) struct Sandbox {
     dir: TempDir,
 }
 
 impl Sandbox {
-    /// An empty one, which every user may enter.
+    /// An empty sandbox, which every user may enter.
     pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("imgb-it-").tempdir().unwrap();
         let sandbox = Self { dir };
@@ -36,7 +35,7 @@ impl Sandbox {
         for dir in [sandbox.dir.path().to_owned(), sandbox.root()] {
             fs_err::set_permissions(dir, PermissionsExt::from_mode(0o755)).unwrap();
         }
-        // A link beside the work directory: the build directory may be closed to `nobody`.
+        // A link next to the work directory: `nobody` may be unable to enter the build directory.
         let binary = Path::new(env!("CARGO_BIN_EXE_imgb"));
         let link = sandbox.dir.path().join("imgb");
         if fs_err::hard_link(binary, &link).is_err() {
@@ -50,7 +49,7 @@ impl Sandbox {
         self.root().join(path)
     }
 
-    /// The directory in which commands run and files are made.
+    /// The directory in which commands run and files are created.
     pub(crate) fn root(&self) -> PathBuf {
         self.dir.path().join("work")
     }
@@ -93,8 +92,8 @@ impl Sandbox {
         self
     }
 
-    /// Gives the whole work directory to `nobody`, so that a command run by [`Run::nobody`] may
-    /// write there. Does nothing unless the tests run as root.
+    /// Makes `nobody` the owner of the whole work directory, so that a command with [`Run::nobody`]
+    /// may write there. Does nothing unless the tests run as root.
     pub(crate) fn give_to_nobody(&self) -> &Self {
         if is_root() {
             let mut todo = vec![self.root()];
@@ -104,7 +103,7 @@ impl Sandbox {
                 }
                 let mode = fs_err::metadata(&path).unwrap().permissions();
                 chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
-                // A change of owner takes setuid and setgid away.
+                // A change of owner clears setuid and setgid.
                 fs_err::set_permissions(&path, mode).unwrap();
                 if path.is_dir() {
                     todo.extend(fs_err::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
@@ -114,7 +113,7 @@ impl Sandbox {
         self
     }
 
-    /// The names in a directory, sorted: what a command left there.
+    /// The names in a directory, sorted.
     pub(crate) fn names(&self, dir: &str) -> Vec<String> {
         let entries = fs_err::read_dir(self.path(dir)).unwrap();
         let mut names: Vec<String> = entries
@@ -154,7 +153,7 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// A command to come. Its environment holds `PATH` and what is added here, its standard input is
+/// A command to run. Its environment holds `PATH` and the added variables; its standard input is
 /// empty.
 pub(crate) struct Run {
     program: OsString,
@@ -182,13 +181,13 @@ impl Run {
         }
     }
 
-    /// Adds the words of `args`, which white space parts.
+    /// Adds the words of `args`, split at white space.
     pub(crate) fn args(mut self, args: &str) -> Self {
         self.args.extend(args.split_whitespace().map(OsString::from));
         self
     }
 
-    /// Adds one argument, whatever is in it.
+    /// Adds one argument unchanged.
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());
         self
@@ -207,14 +206,13 @@ impl Run {
         self
     }
 
-    /// Sets the umask; without this it is the caller's.
+    /// Sets the umask; the default is the caller's.
     pub(crate) fn umask(mut self, mask: u32) -> Self {
         self.umask = Some(mask);
         self
     }
 
-    /// Runs as uid and gid 65534 with no other group and no namespace of its own, if the tests run
-    /// as root.
+    /// Runs as uid and gid 65534, without other groups, if the tests run as root.
     pub(crate) fn nobody(mut self) -> Self {
         self.nobody = is_root();
         self
@@ -226,13 +224,13 @@ impl Run {
         self
     }
 
-    /// Sends standard output to a file; the outcome then holds none.
+    /// Redirects standard output to a file; the outcome then has none.
     pub(crate) fn stdout(mut self, file: File) -> Self {
         self.stdout = Some(file);
         self
     }
 
-    /// Runs it to its end.
+    /// Runs the command and waits for its end.
     pub(crate) fn run(self) -> Outcome {
         let mut words: Vec<OsString> =
             ["timeout", "--kill-after=10", LIMIT].map(OsString::from).to_vec();
@@ -251,7 +249,8 @@ impl Run {
             .current_dir(&self.cwd)
             .stdin(Stdio::null());
         if self.nobody {
-            // With no groups named, the standard library drops root's before it changes the user.
+            // Without explicit groups, the standard library drops root's groups before it changes
+            // the user.
             command.gid(NOBODY).uid(NOBODY);
         }
         if let Some(file) = self.stdout {
@@ -269,7 +268,7 @@ impl Run {
     }
 }
 
-/// How a command ended. Each check prints all of it when it fails.
+/// How a command ended. Every failed check prints all of it.
 pub(crate) struct Outcome {
     line: String,
     code: Option<i32>,
@@ -278,19 +277,19 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// The command has succeeded.
+    /// Asserts that the command succeeded.
     pub(crate) fn ok(self) -> Self {
         self.exits(0)
     }
 
-    /// The command has ended with `code`.
+    /// Asserts that the command ended with `code`.
     pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "wrong exit code\n{}", self.show());
         self
     }
 
-    /// The command has failed with `code` and one `error:` that holds all of `parts`, and has
-    /// printed no data.
+    /// Asserts that the command failed with `code` and one `error:` that contains all of `parts`,
+    /// and printed no data.
     pub(crate) fn error(self, code: i32, parts: &[&str]) -> Self {
         let it = self.exits(code);
         let errors = it.stderr.lines().filter(|line| line.starts_with("error: ")).count();
@@ -316,13 +315,13 @@ impl Outcome {
         self.code
     }
 
-    /// Standard output holds `part`.
+    /// Asserts that standard output contains `part`.
     pub(crate) fn prints(self, part: &str) -> Self {
         assert!(self.text().contains(part), "standard output should say {part:?}\n{}", self.show());
         self
     }
 
-    /// Standard output is exactly `text`.
+    /// Asserts that standard output is exactly `text`.
     pub(crate) fn prints_only(self, text: &str) -> Self {
         assert_eq!(self.text(), text, "wrong standard output\n{}", self.show());
         self
@@ -343,7 +342,7 @@ impl Outcome {
         self.stdout
     }
 
-    /// The image's digest, which is all that `pack` prints when its output is a file.
+    /// The image's digest, which is all that `pack` prints if its output is a file.
     pub(crate) fn digest(&self) -> String {
         let text = self.text();
         let hex = text

@@ -1,4 +1,4 @@
-//! The static build: it works in an empty root, and packs itself.
+//! The static build works in an empty root, and packs itself.
 
 use std::path::{Path, PathBuf};
 
@@ -8,9 +8,8 @@ use crate::{
     sandbox::{Run, Sandbox},
 };
 
-/// Builds `imgb` without any library of the system, as the README tells users to. The target is
-/// named, though it is the host's: only then does cargo keep the flag from the procedural macros,
-/// which cannot be static.
+/// Builds a static `imgb`, as the README describes. The target is given although it is the host:
+/// only then does cargo keep the flag away from procedural macros, which cannot be static.
 fn static_imgb() -> PathBuf {
     let version = cargo("--verbose --version").run().ok().text();
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
@@ -23,7 +22,7 @@ fn static_imgb() -> PathBuf {
     target.join(host).join("debug/imgb")
 }
 
-/// The cargo that runs these tests, with what it needs of its environment.
+/// The cargo that runs these tests, with the environment that it needs.
 fn cargo(args: &str) -> Run {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let run = Run::new(cargo).args(args).cwd(env!("CARGO_MANIFEST_DIR"));
@@ -52,7 +51,7 @@ fn the_static_build_packs_itself_in_an_empty_root() {
         .run()
         .ok()
         .prints_only("imgb\n");
-    // Outside, with a system around it, it is the same image.
+    // Packed outside of the empty root, it is the same image.
     sandbox
         .imgb("pack --soft none root/imgb -o self.tar")
         .run()

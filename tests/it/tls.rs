@@ -1,5 +1,5 @@
-//! Certificates: clients packed from a sysroot whose bundle has a CA of the test's own, against a
-//! server of that CA in a container beside them.
+//! Certificates: clients are packed from a sysroot whose bundle has the test's own CA, and connect
+//! to a server with a certificate of that CA in another container.
 
 use crate::{
     engines::{self, Docker, have},
@@ -11,15 +11,17 @@ fn authority(sandbox: &Sandbox) {
     sandbox.file("ext", "subjectAltName=DNS:localhost\n");
     let openssl = |args: &str| sandbox.tool("openssl", args).run().ok();
     openssl(
-        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=imgb-test-ca -days 2",
+        "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -subj /CN=imgb-test-ca -days \
+            2",
     );
     openssl("req -newkey rsa:2048 -nodes -keyout key -out request -subj /CN=localhost");
     openssl(
-        "x509 -req -in request -CA ca.crt -CAkey ca.key -CAcreateserial -extfile ext -days 2 -out certificate",
+        "x509 -req -in request -CA ca.crt -CAkey ca.key -CAcreateserial -extfile ext -days 2 -out \
+            certificate",
     );
 }
 
-/// A container that is gone when the value is.
+/// A container that drop removes.
 struct Server<'d>(&'d Docker);
 
 const SERVER: &str = "imgb-tls-server";
@@ -81,7 +83,7 @@ fn clients_trust_the_sysroots_bundle() {
         &["-qO-", url],
     );
     assert!(!refused.success(), "it trusts without certificates: {}", refused.show());
-    // The machine's own certificates do not know this CA.
+    // The machine's own bundle does not contain this CA.
     sandbox.imgb("pack curl -t tls/host:test -o client.tar").run().ok();
     docker.load(&sandbox.path("client.tar"));
     let host =

@@ -1,5 +1,5 @@
-//! `imgb trace`: what a watched program opens, in an image and here, as root and as nobody, and
-//! what strace says of the same.
+//! `imgb trace`: what a watched program opens, in an image and on this machine, as root and as
+//! nobody, compared with strace.
 
 use serde_json::Value;
 
@@ -30,9 +30,10 @@ fn paths(outcome: Outcome, list: &str) -> Vec<String> {
 }
 
 #[test]
-fn what_an_image_lacks_is_listed_and_the_list_mends_it() {
+fn what_an_image_lacks_is_listed_and_the_list_adds_it() {
     let Some(sandbox) = shell() else { return };
-    let line = "cat /etc/alias; cd /usr/share/app 2>/dev/null || cd /usr 2>/dev/null; cat /usr/share/app/data & \
+    let line = "cat /etc/alias; cd /usr/share/app 2>/dev/null || cd /usr 2>/dev/null; cat \
+        /usr/share/app/data & \
         test -e /nowhere; ls /usr/share/app; wait; exit 3";
     for nobody in [false, true] {
         let trace = sandbox.imgb("trace sh.tar --sysroot sys --json -o more.list -- -c").arg(line);
@@ -48,7 +49,8 @@ fn what_an_image_lacks_is_listed_and_the_list_mends_it() {
     );
     sandbox
         .imgb(
-            "pack --soft none bin --sysroot sys --include-from more.list --entrypoint /bin/sh -q -o more.tar",
+            "pack --soft none bin --sysroot sys --include-from more.list --entrypoint /bin/sh -q \
+                -o more.tar",
         )
         .run()
         .ok();
@@ -110,7 +112,8 @@ fn a_command_of_this_machine_tells_what_an_image_of_it_needs() {
     sandbox.file("data.txt", "data");
     sandbox.program(
         "app",
-        "#!/bin/sh\n./hello\nread line < data.txt\necho > made; read x < made\ncat /nosuch\nexit 4\n",
+        "#!/bin/sh\n./hello\nread line < data.txt\necho > made; read x < made\ncat /nosuch\nexit \
+            4\n",
     );
     let traced = sandbox.imgb("trace --json -o app.list -- ./app").run().exits(4);
     assert!(traced.stderr().contains("hello from ./hello"), "{}", traced.show());
@@ -130,7 +133,8 @@ fn a_command_of_this_machine_tells_what_an_image_of_it_needs() {
     sandbox.imgb("trace --timeout 0.3 -- sleep 1000").run().exits(124);
 }
 
-/// The loader of 32-bit programs is one itself. Their calls have other numbers and registers.
+/// The loader of 32-bit programs is a 32-bit program itself. Their calls have other numbers and
+/// registers.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn programs_of_32_bits_are_followed() {
@@ -147,15 +151,17 @@ fn programs_of_32_bits_are_followed() {
     }
 }
 
-/// strace is the oracle: the same files, whoever watches.
+/// strace as the reference: it sees the same files.
 #[test]
 fn strace_sees_the_same() {
     if !have(&["strace", "perl", "bash"]) {
         return;
     }
     let sandbox = Sandbox::new();
-    let line = "cd /usr/share; cat common-licenses/GPL-3 doc/nosuch; (cd /etc && exec head -1 passwd) & \
-        perl -MPOSIX -e 'fork; open F, \"<\", \"/etc/group\"; chdir \"/usr/lib\"; open F, \"<\", \"os-release\"; \
+    let line = "cd /usr/share; cat common-licenses/GPL-3 doc/nosuch; (cd /etc && exec head -1 \
+        passwd) & \
+        perl -MPOSIX -e 'fork; open F, \"<\", \"/etc/group\"; chdir \"/usr/lib\"; open \
+        F, \"<\", \"os-release\"; \
         opendir D, \"/etc/ssl\"; exec \"/bin/true\"'; sort < /etc/services; wait";
     let strace = ["strace", "-f", "-qq", "-e", "trace=%file", "-o", "log"];
     sandbox.tool("bash", "-c").arg(line).under(&strace).run().ok();
@@ -163,7 +169,7 @@ fn strace_sees_the_same() {
     let own = sandbox.imgb("trace --json -- bash -c").arg(line).run().ok();
     let (theirs, own) = (paths(log, "missing"), paths(own, "missing"));
     assert!(own.len() > 10, "{own:?}");
-    // What stands in a script's first line or is a loader the kernel opens by itself.
+    // The kernel itself opens interpreters of scripts and loaders.
     assert_eq!(own, theirs);
     for options in ["-y -e trace=%file", "-tt -i -n", "-yy -T -xx", "-Y -r -v"] {
         let strace = format!("strace -f -qq -o log {options}");
@@ -189,7 +195,7 @@ fn strace_sees_the_same() {
     sandbox.imgb("trace --from-strace gone").run().error(3, &["gone"]);
 }
 
-/// Threads, signals of every kind and what they interrupt go on as without a watch.
+/// Threads, signals of every kind and interrupted calls behave as in an unwatched program.
 #[test]
 fn a_watched_program_does_what_it_does() {
     if !have(&["gcc"]) {
@@ -267,8 +273,8 @@ fn lists_that_are_wrong_are_refused() {
     sandbox.imgb("pack data --include-from nowhere -o x.tar").run().error(3, &["nowhere"]);
 }
 
-/// What rules add is taken away and comes back by what a run of each program showed: here, where
-/// one run shows all.
+/// Files of rules are left out, and come back through the list of a run: on this machine, where one
+/// run shows all of them.
 #[test]
 fn lists_of_commands_make_their_images_work() {
     let sandbox = Sandbox::new();
@@ -303,7 +309,7 @@ fn lists_of_commands_make_their_images_work() {
     }
 }
 
-/// In an image a run shows what it stops at; run after run shows the rest.
+/// In an image, each run shows the file at which it stops; further runs show the rest.
 #[test]
 fn lists_of_images_make_them_work() {
     if !have(&["curl", "date", "/usr/share/zoneinfo/Europe/Berlin", "file"]) {
@@ -329,7 +335,7 @@ fn lists_of_images_make_them_work() {
     }
 }
 
-/// A 64-bit program may call the system as 32-bit ones do, with their numbers.
+/// A 64-bit program may make system calls in the 32-bit way, with 32-bit numbers.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn calls_of_32_bits_in_a_program_of_64_are_followed() {
@@ -341,10 +347,12 @@ fn calls_of_32_bits_in_a_program_of_64_are_followed() {
         #include <string.h>
         #include <sys/mman.h>
         int main(void) {
-            char *low = mmap((void *)0x10000000, 4096, 3, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+            int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+            char *low = mmap((void *)0x10000000, 4096, 3, flags, -1, 0);
             strcpy(low, "/etc/group");
             long fd;
-            __asm__ volatile("int $0x80" : "=a"(fd) : "a"(5L), "b"(low), "c"(0L), "d"(0L) : "memory");
+            __asm__ volatile("int $0x80"
+                : "=a"(fd) : "a"(5L), "b"(low), "c"(0L), "d"(0L) : "memory");
             return fd < 0;
         }"#;
     sandbox.file("low.c", source);
@@ -353,7 +361,7 @@ fn calls_of_32_bits_in_a_program_of_64_are_followed() {
     assert!(missing.contains(&"/etc/group".to_owned()), "{missing:?}");
 }
 
-/// Docker's filter of system calls lets a process be watched, but not its memory be read at once.
+/// Docker's system call filter allows ptrace, but not process_vm_readv.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn memory_is_read_word_by_word_where_that_is_all_that_is_allowed() {
@@ -361,8 +369,8 @@ fn memory_is_read_word_by_word_where_that_is_all_that_is_allowed() {
         return;
     }
     let sandbox = Sandbox::new();
-    // seccomp(2): the call's number; 310 is process_vm_readv, which fails with EPERM; all else is
-    // allowed.
+    // seccomp(2): the number of the call; 310 is process_vm_readv, which fails with EPERM;
+    // everything else is allowed.
     let steps: [(u16, u8, u8, u32); 4] =
         [(0x20, 0, 0, 0), (0x15, 0, 1, 310), (0x06, 0, 0, 0x0005_0001), (0x06, 0, 0, 0x7fff_0000)];
     let bytes = steps.iter().flat_map(|(code, yes, no, k)| {
