@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Time and peak memory of a build whose context has 100,000 files and an ignore file that leaves out half of them:
+# Time and peak memory of a build from a context of 100,000 files, half of which are ignored:
 #   imgb     `imgb build`, cold (nothing cached), then again with its cache
-#   docker   `docker build` with the classic builder, against a dockerd of its own (--storage-driver=vfs); the daemon's
-#            peak memory stands beside the client's
-#   buildah  `buildah bud`, then the image written out, which the other two do as they build or not at all
+#   docker   `docker build` with the classic builder and a separate dockerd (--storage-driver=vfs),
+#            with the peak memory of client and daemon
+#   buildah  `buildah bud`, then `buildah push`; the others write the image as they build, or not
 # As root, with docker.io and buildah. IMGB is the program, COUNT the number of files.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,7 +28,8 @@ for at in range(count):
     kind = "txt" if at % 2 else "log"
     with open(f"{directory}/f{at}.{kind}", "w") as file:
         file.write(f"file {at}\n" * 10)
-open(root + "/.dockerignore", "w").write("**/*.log\n!**/p3/*.log\nsrc/m9*/p1\n.git\n**/node_modules\n")
+rules = ["**/*.log", "!**/p3/*.log", "src/m9*/p1", ".git", "**/node_modules", ""]
+open(root + "/.dockerignore", "w").write("\n".join(rules))
 open(root + "/Dockerfile", "w").write("FROM scratch\nCOPY . /app/\n")
 PYTHON
 
@@ -47,19 +48,23 @@ PYTHON
 
 measured "imgb, cold" "$imgb" build "$work/ctx" -q --no-check --no-cache -o "$work/imgb.tar"
 "$imgb" build "$work/ctx" -q --no-check --cache "$work/cache" -o "$work/imgb.tar" >/dev/null
-measured "imgb, layers cached" "$imgb" build "$work/ctx" -q --no-check --cache "$work/cache" -o "$work/imgb.tar"
+measured "imgb, layers cached" \
+  "$imgb" build "$work/ctx" -q --no-check --cache "$work/cache" -o "$work/imgb.tar"
 
 echo '{}' >"$work/daemon.json"
-dockerd --config-file="$work/daemon.json" --data-root="$work/data" --exec-root="$work/exec" --pidfile="$work/pid" \
-  --host="unix://$work/sock" --storage-driver=vfs --bridge=none --iptables=false --ip-forward=false --ip-masq=false \
+dockerd --config-file="$work/daemon.json" --data-root="$work/data" --exec-root="$work/exec" \
+  --pidfile="$work/pid" --host="unix://$work/sock" --storage-driver=vfs --bridge=none \
+  --iptables=false --ip-forward=false --ip-masq=false \
   >"$work/log" 2>&1 &
 daemon=$!
 export DOCKER_HOST=unix://$work/sock DOCKER_CONFIG=$work DOCKER_BUILDKIT=0
 until docker version >/dev/null 2>&1; do sleep 0.2; done
 measured "docker build (the client)" docker build -q -t imgb-context "$work/ctx"
-awk '/^VmHWM/ { printf "%-32s %38.0f MiB\n", "  dockerd, at its peak", $2 / 1024 }' "/proc/$daemon/status"
+awk '/^VmHWM/ { printf "%-32s %38.0f MiB\n", "  dockerd, at its peak", $2 / 1024 }' \
+  "/proc/$daemon/status"
 awk '{ printf "%-32s %18.2f s CPU\n", "  dockerd", ($14 + $15) / 100 }' "/proc/$daemon/stat"
 
 store=(buildah --storage-driver vfs --root "$work/root" --runroot "$work/run")
 measured "buildah bud" "${store[@]}" bud -q -t imgb-context "$work/ctx"
-measured "buildah push docker-archive:" "${store[@]}" push -q imgb-context "docker-archive:$work/buildah.tar:imgb-context:latest"
+measured "buildah push docker-archive:" \
+  "${store[@]}" push -q imgb-context "docker-archive:$work/buildah.tar:imgb-context:latest"

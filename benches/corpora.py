@@ -1,7 +1,7 @@
-"""The corpora of the benchmarks, made from nothing but Debian's and PyPI's archives and a fixed seed.
+"""The corpora of the benchmarks, made from Debian's and PyPI's archives and a fixed seed.
 
-Each is made once in a directory of its own and marked complete, so that a second run finds it. All times are
-fixed and nothing depends on the machine but the versions that its archives have.
+Each is made once, in a directory of its own, and marked complete for later runs. All times are
+fixed. Nothing depends on the machine except the versions in its archives.
 """
 
 import os
@@ -24,9 +24,10 @@ WHEELS = [
 
 # Packages whose shared objects make the `big` corpus, in this order until its size is reached.
 OBJECTS = [
-    "libllvm14", "libllvm15", "libllvm16", "libllvm19", "libclang-cpp14", "libclang-cpp15", "libclang-cpp16",
-    "libclang-cpp19", "libwebkit2gtk-4.0-37", "libwebkit2gtk-4.1-0", "libreoffice-core", "chromium", "libqt5webenginecore5",
-    "libqt6webenginecore6", "libnode108", "thunderbird", "firefox-esr", "libboost-all-dev",
+    "libllvm14", "libllvm15", "libllvm16", "libllvm19", "libclang-cpp14", "libclang-cpp15",
+    "libclang-cpp16", "libclang-cpp19", "libwebkit2gtk-4.0-37", "libwebkit2gtk-4.1-0",
+    "libreoffice-core", "chromium", "libqt5webenginecore5", "libqt6webenginecore6",
+    "libnode108", "thunderbird", "firefox-esr", "libboost-all-dev",
 ]
 
 TIME = 1_700_000_000
@@ -43,7 +44,8 @@ def tiny(root, scale):
         raise RuntimeError("busybox is missing (Debian: busybox-static)")
     os.makedirs(f"{root}/bin")
     shutil.copy(busybox, f"{root}/bin/busybox")
-    names = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split()
+    listed = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True)
+    names = listed.stdout.split()
     for name in sorted(set(names) - {"busybox"}):
         os.symlink("busybox", f"{root}/bin/{name}")
 
@@ -52,8 +54,9 @@ def python(root, scale):
     """A CPython tree: this interpreter's standard library and pinned wheels."""
     work = f"{root}.wheels"
     os.makedirs(work, exist_ok=True)
-    quiet([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", "--python-version",
-           "3.11", "--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_17_x86_64", "--dest", work, *WHEELS])
+    quiet([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+           "--only-binary", ":all:", "--python-version", "3.11", "--platform",
+           "manylinux2014_x86_64", "--platform", "manylinux_2_17_x86_64", "--dest", work, *WHEELS])
     site = f"{root}/lib/python3/site-packages"
     os.makedirs(site)
     for name in sorted(os.listdir(work)):
@@ -61,10 +64,12 @@ def python(root, scale):
             wheel.extractall(site)
     shutil.rmtree(work)
     stdlib = sysconfig.get_path("stdlib")
-    ignore = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__", "config-*", "*.a", "test")
+    ignore = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__", "config-*",
+                                    "*.a", "test")
     shutil.copytree(stdlib, f"{root}/lib/python3/stdlib", ignore=ignore, symlinks=True)
     # A tree that has run once has its compiled modules.
-    subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "0", f"{root}/lib/python3/stdlib"],
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "0",
+                    f"{root}/lib/python3/stdlib"],
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -96,7 +101,7 @@ def big(root, scale):
                     is_object = file.read(4) == b"\x7fELF"
                 size = os.path.getsize(path)
                 if is_object and have + size <= wanted * 1.05:
-                    # Names of their own, so that no object finds another: this corpus is about bytes.
+                    # Renamed, so that no object finds another: this corpus is only about bytes.
                     os.makedirs(f"{root}/{package}", exist_ok=True)
                     shutil.move(path, f"{root}/{package}/{name}.bin")
                     have += size
@@ -106,9 +111,10 @@ def big(root, scale):
 
 
 def many(root, scale):
-    """100,000 small files: half words, half random bytes, 64 to 4,159 bytes each, small ones more often."""
+    """100,000 small files, half words, half random bytes: 64 to 4,159 bytes, mostly small."""
     source = random.Random(20261121)
-    words = ["".join(source.choices("abcdefghijklmnopqrstuvwxyz", k=source.randint(2, 10))) for _ in range(4000)]
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = ["".join(source.choices(letters, k=source.randint(2, 10))) for _ in range(4000)]
     for number in range(int(100_000 * scale)):
         directory = f"{root}/d{number // 1000:03}/e{number // 100 % 10}"
         if number % 100 == 0:
@@ -123,7 +129,7 @@ def many(root, scale):
 
 
 def sparse(root):
-    """A file of 10 GB without a byte on the disk: also a member of more than the 8 GiB that ustar can say."""
+    """A sparse file of 10 GB: also a member that exceeds the 8 GiB of a ustar size field."""
     with open(f"{root}/file", "wb") as file:
         file.truncate(10_000_000_000)
     return 1
@@ -169,7 +175,7 @@ MAKERS = {"tiny": tiny, "python": python, "big": big, "many": many}
 
 
 def make(name, directory, scale):
-    """The corpus `name` in `directory`, made if it is not there yet. `scale` shrinks `big` and `many`."""
+    """The corpus `name` in `directory`, made if missing. `scale` shrinks `big` and `many`."""
     suffix = "" if scale == 1 or name in ("tiny", "python") else f"-{scale:g}"
     root = os.path.realpath(os.path.join(directory, name + suffix))
     done = os.path.join(directory, name + suffix) + ".complete"
@@ -183,7 +189,7 @@ def make(name, directory, scale):
 
 
 def count(root):
-    """Files, and bytes in them."""
+    """Number of files, and bytes in them."""
     files = size = 0
     for top, _, names in os.walk(root):
         for name in names:

@@ -260,10 +260,9 @@ fn layers_that_lead_out_lead_nowhere() {
         vec![(Symlink, "dev", &victim, b""), (Symlink, "proc", &victim, b"")],
     ];
     let line = format!(
-        "for p in /a /s /a/file /par{victim} /tmp /etc {victim} {up}; do /bin/busybox cat $p \
-            $p/file; \
-        echo evil > $p/file; echo evil > $p/new; /bin/busybox chmod 0 $p; /bin/busybox rm -rf \
-        $p/file; done 2>/dev/null"
+        "exec 2>/dev/null; for p in /a /s /a/file /par{victim} /tmp /etc {victim} {up}; do \
+        /bin/busybox cat $p $p/file; echo evil > $p/file; echo evil > $p/new; \
+        /bin/busybox chmod 0 $p; /bin/busybox rm -rf $p/file; done"
     );
     let mut ran = 0;
     for (number, attack) in attacks.iter().enumerate() {
