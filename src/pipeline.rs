@@ -4,11 +4,12 @@ use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use crate::{
     archive::write::TarLayout,
-    build::{self, BuildError, Built},
+    build::{self, BaseContext, BuildError, Built, OpenBase},
     check::{self, Report, Start},
     compress::{self, Compression},
     elf::{Closure, ReadFailure},
@@ -18,7 +19,7 @@ use crate::{
     output::{OutputError, Outputs, Target},
     pack::{self, PackError, PackOptions, Rootfs, Step},
     path::{ImagePath, glob::Glob},
-    plan::{self, Note, Plan, PlanError},
+    plan::{self, Base, Note, Plan, PlanError},
     recipe::Recipe,
     source::{self, HostView, Input, InputKind, Request, SourceError},
     store::{Blob, Durability, cache::Cache},
@@ -35,6 +36,8 @@ pub const FORMAT_ANNOTATION: &str = "imgb.format";
 pub struct PackRequest {
     /// The inputs, in order.
     pub requests: Vec<Request>,
+    /// The image that they are put on.
+    pub base: Option<BaseRequest>,
     /// Where libraries and system files are looked up.
     pub sysroot: PathBuf,
     /// How inputs become trees.
@@ -43,6 +46,24 @@ pub struct PackRequest {
     pub plan: plan::PlanOptions,
     /// Refuse what looks like a secret in a directory.
     pub deny_secrets: bool,
+}
+
+/// An image that new layers are put on.
+#[derive(Debug)]
+pub struct BaseRequest {
+    /// As the user wrote it.
+    pub name: String,
+    /// How it is opened.
+    pub image: oci::Options,
+}
+
+/// The plan of an image, and the image whose layers lie below the plan's.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// The image below.
+    pub base: Option<Arc<oci::Image>>,
 }
 
 /// Single files, and how their libraries are looked up.
@@ -170,35 +191,39 @@ fn list(paths: &[ImagePath]) -> String {
     paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Decides what the image holds. Reads metadata, ELF headers and the loader's configuration.
+/// Decides what the image holds. Reads metadata, ELF headers, the loader's configuration, and the
+/// base image if there is one.
 ///
 /// # Errors
-/// [`Error::Source`], [`Error::Plan`], [`Error::Secrets`].
-pub fn plan(request: &PackRequest, event: &dyn Fn(Event)) -> Result<Plan, Error> {
+/// [`Error::Source`], [`Error::Plan`], [`Error::Build`], [`Error::Secrets`].
+pub fn plan(request: &PackRequest, event: &dyn Fn(Event)) -> Result<Planned, Error> {
     let (host, inputs, secrets) = gather(request, event)?;
     event(Event::Phase(Phase::Plan));
-    let mut plan = plan::make(inputs, &host, &request.source, &request.plan)?;
-    plan.notes.extend(secrets);
-    Ok(plan)
+    let PackRequest { source, plan: options, .. } = request;
+    let OpenBase { base, image } = open_base(request)?;
+    let files = base.files();
+    let below = base.below(&files);
+    let decision = plan::make(plan::Request { inputs, below, host: &host, source, options })?;
+    drop(files);
+    let mut plan = base.plan(decision, &options.settings);
+    let notes = image.iter().flat_map(|image| &image.notes);
+    let named = |text: &String| {
+        Note::warning(format!("{}: {text}", request.base.as_ref().map_or("", |base| &base.name)))
+    };
+    plan.notes.extend(notes.map(named).chain(secrets));
+    Ok(Planned { plan, base: image })
 }
 
-/// Decides what the inputs add to the image that `base` names.
-///
-/// # Errors
-/// As [`plan()`], and [`Error::Build`].
-pub fn onto(
-    base: &str,
-    request: &PackRequest,
-    image: &oci::Options,
-    event: &dyn Fn(Event),
-) -> Result<Built, Error> {
-    let (host, inputs, secrets) = gather(request, event)?;
-    event(Event::Phase(Phase::Plan));
-    let PackRequest { source, plan, .. } = request;
-    let context = build::BaseContext { context: Path::new(""), source, plan, image };
-    let mut built = build::onto(base, inputs, &host, &context)?;
-    built.plan.notes.extend(secrets);
-    Ok(built)
+fn open_base(request: &PackRequest) -> Result<OpenBase, BuildError> {
+    let (platform, fallback_platform) =
+        (request.plan.platform.as_ref(), &request.plan.fallback_platform);
+    let Some(BaseRequest { name, image }) = &request.base else {
+        let base = Base::scratch(fallback_platform.clone(), request.source.mtime);
+        return Ok(OpenBase { base, image: None });
+    };
+    let source = &request.source;
+    let context = Path::new("");
+    build::open_base(name, &BaseContext { context, source, platform, fallback_platform, image })
 }
 
 /// The inputs, where libraries are looked up, and what is to be said of secrets.

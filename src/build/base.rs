@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use super::{Cause, config, stage::Stage};
+use super::{BuildError, Cause, config, stage::Stage};
 use crate::{
-    image::{Config, Platform},
+    image::Platform,
     oci::{self, Image, ImageName},
     path::ImagePath,
-    plan,
+    plan::{self, Base},
     recipe::evaluate::Inherited,
     source::{self, HostView, SourceError},
     tree::{Node, Tree},
@@ -20,19 +20,39 @@ pub struct BaseContext<'a> {
     pub context: &'a Path,
     /// How files become trees.
     pub source: &'a source::InputOptions,
-    /// The platform, and for `pack --base` all that it decides by.
-    pub plan: &'a plan::PlanOptions,
+    /// The platform that is wanted.
+    pub platform: Option<&'a Platform>,
+    /// The platform of what does not say its own.
+    pub fallback_platform: &'a Platform,
     /// How images are opened.
     pub image: &'a oci::Options,
 }
 
-/// The image that FROM or `--from` calls `name`, as a stage. Relative paths are taken from the
-/// context, or else from where imgb runs.
+/// An image that new layers are put on.
+#[derive(Clone, Debug)]
+pub struct OpenBase {
+    /// Its files and its configuration.
+    pub base: Base,
+    /// Its layers, which are copied; `None` for a root file system.
+    pub image: Option<Arc<Image>>,
+}
+
+/// Opens the image that `pack --base` names.
+///
+/// # Errors
+/// [`BuildError::Base`]
+pub fn open_base(name: &str, options: &BaseContext<'_>) -> Result<OpenBase, BuildError> {
+    open(name, None, options)
+        .map_err(|cause| BuildError::Base { name: name.into(), cause: Box::new(cause) })
+}
+
+/// Opens the image that FROM, `--from` or `--base` names. Relative paths are taken from the context
+/// if they exist there, otherwise from the current directory.
 pub(super) fn open(
     name: &str,
     platform: Option<&str>,
     options: &BaseContext<'_>,
-) -> Result<Stage, Cause> {
+) -> Result<OpenBase, Cause> {
     if let Some(tarball) = name.strip_prefix("rootfs:") {
         return rootfs(name, tarball, options);
     }
@@ -62,21 +82,16 @@ pub(super) fn open(
     Ok(of_image(Arc::new(image), options))
 }
 
-fn of_image(image: Arc<Image>, options: &BaseContext<'_>) -> Stage {
+fn of_image(image: Arc<Image>, options: &BaseContext<'_>) -> OpenBase {
     let config = config::inherit(&image.config, image.platform.clone(), options.source.mtime);
-    let mut stage = Stage::scratch(config, options.source.mtime);
     let mut tree = image.merged();
     tree.add_parents(|path| plan::parent(path, options.source.mtime));
-    stage.base_tree = tree.clone();
-    stage.tree = tree;
-    stage.platform_known = true;
-    stage.base = Some(image);
-    stage
+    let base = Base { tree, layers: Vec::new(), config, platform_known: true, is_scratch: false };
+    OpenBase { base, image: Some(image) }
 }
 
 /// A tarball as the one layer of an image.
-fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<Stage, Cause> {
-    let mut stage = scratch(options);
+fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<OpenBase, Cause> {
     let missing = || Cause::not_found(path);
     let in_context = options.context.join(path);
     let path = if fs_err::metadata(&in_context).is_ok() { in_context } else { path.into() };
@@ -84,8 +99,12 @@ fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<Stage, Ca
     let node = found(&real)?.ok_or_else(missing)?;
     let Some(file) = node.file() else { return Err(missing()) };
     let tree: Tree = source::unpack(&path.display().to_string(), file, options.source)?;
+    let mut stage =
+        Stage::on(OpenBase { base: scratch(options), image: None }, options.source.mtime);
     stage.add(name, tree);
-    Ok(stage)
+    let Stage { layers, config, .. } = stage;
+    let base = Base { layers, config, is_scratch: false, ..scratch(options) };
+    Ok(OpenBase { base, image: None })
 }
 
 /// What stands at a real path of the host.
@@ -100,7 +119,7 @@ fn found(path: &Path) -> Result<Option<Node>, SourceError> {
 
 /// The stage, unless its image asks for instructions to be carried out in whatever starts from it.
 pub(super) fn without_triggers(stage: Stage) -> Result<Stage, Cause> {
-    let fields = stage.base.as_ref().and_then(|image| image.config.get("config"));
+    let fields = stage.image.as_ref().and_then(|image| image.config.get("config"));
     let triggers = fields.and_then(|fields| fields.get("OnBuild")).and_then(|list| list.as_array());
     match triggers.and_then(|list| list.first()) {
         Some(first) => Err(Cause::Triggers(first.as_str().unwrap_or_default().to_owned())),
@@ -109,13 +128,10 @@ pub(super) fn without_triggers(stage: Stage) -> Result<Stage, Cause> {
 }
 
 /// An image without files, for the platform that was asked for or this machine's.
-pub(super) fn scratch(options: &BaseContext<'_>) -> Stage {
-    let platform =
-        options.plan.platform.clone().unwrap_or_else(|| options.plan.fallback_platform.clone());
-    let mut stage =
-        Stage::scratch(Config::new(platform, options.source.mtime), options.source.mtime);
-    stage.platform_known = options.plan.platform.is_some();
-    stage
+pub(super) fn scratch(options: &BaseContext<'_>) -> Base {
+    let platform = options.platform.unwrap_or(options.fallback_platform).clone();
+    let platform_known = options.platform.is_some();
+    Base { platform_known, ..Base::scratch(platform, options.source.mtime) }
 }
 
 /// What a base image gives to the evaluation.

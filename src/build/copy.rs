@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cause, overlay::Overlay};
+use super::{Cause, layer_writer::LayerWriter};
 use crate::{
     path::{
         ImagePath, escape,
@@ -69,7 +69,7 @@ pub(super) struct Copied {
 pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause> {
     let files = copying.files;
     let exclude = Ignore::new(&files.exclude).map_err(|why| Cause::Exclude(why.to_string()))?;
-    let mut overlay = Overlay::new(stage, copying.owner.unwrap_or((0, 0)), copying.options.mtime);
+    let mut layer = LayerWriter::new(stage, copying.owner.unwrap_or((0, 0)), copying.options.mtime);
     let mut swept = BTreeMap::new();
     let view = TreeView::new(copying.from);
     let (mut lost, mut found_any) = (None, false);
@@ -79,12 +79,12 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
                 let mut node = Node::inline(0o644, content.as_bytes());
                 node.meta.mtime = copying.options.mtime;
                 let target =
-                    overlay.file_target(&files.dest, name.as_bytes(), files.sources.len() > 1)?;
-                overlay.put(target, copying.dressed(node))?;
+                    layer.file_target(&files.dest, name.as_bytes(), files.sources.len() > 1)?;
+                layer.put(target, copying.dressed(node))?;
                 found_any = true;
             }
             CopySource::Path(text) if files.parents => {
-                match copying.with_parents(text, &exclude, &mut overlay, &mut swept)? {
+                match copying.with_parents(text, &exclude, &mut layer, &mut swept)? {
                     true => found_any = true,
                     false => lost = lost.or(Some(text)),
                 }
@@ -98,7 +98,7 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
                 found_any = true;
                 let into = all.len() > 1 || files.sources.len() > 1;
                 for found in all {
-                    copying.one(&found, into, &exclude, &mut overlay, &mut swept)?;
+                    copying.one(&found, into, &exclude, &mut layer, &mut swept)?;
                 }
             }
         }
@@ -107,7 +107,7 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
     // may be missing.
     match lost {
         Some(text) if !found_any => Err(Cause::not_found(text)),
-        _ => Ok(Copied { tree: overlay.finish(), swept }),
+        _ => Ok(Copied { tree: layer.finish(), swept }),
     }
 }
 
@@ -140,7 +140,7 @@ impl Copying<'_> {
         found: &Found,
         into: bool,
         exclude: &Ignore,
-        overlay: &mut Overlay<'_>,
+        layer: &mut LayerWriter<'_>,
         swept: &mut BTreeMap<ImagePath, ImagePath>,
     ) -> Result<(), Cause> {
         let dest = &self.files.dest;
@@ -155,19 +155,19 @@ impl Copying<'_> {
                     && source::is_tarball(file)?
                 {
                     let members = source::unpack(&found.named.to_string(), file, self.options)?;
-                    let root = overlay.directory_as(&dest.path, (0, 0))?;
-                    return overlay.merge(&root, members);
+                    let root = layer.directory_as(&dest.path, (0, 0))?;
+                    return layer.merge(&root, members);
                 }
-                let target = overlay.file_target(dest, name, into)?;
+                let target = layer.file_target(dest, name, into)?;
                 if self.from_context && !found.outright {
                     swept.insert(target.clone(), found.path.clone());
                 }
                 self.check(&found.path, node)?;
-                overlay.put(target, self.dressed(node.clone()))
+                layer.put(target, self.dressed(node.clone()))
             }
             _ => {
-                let root = overlay.directory_as(&dest.path, self.owner.unwrap_or((0, 0)))?;
-                self.contents(&found.path, &root, exclude, overlay, swept)
+                let root = layer.directory_as(&dest.path, self.owner.unwrap_or((0, 0)))?;
+                self.contents(&found.path, &root, exclude, layer, swept)
             }
         }
     }
@@ -178,7 +178,7 @@ impl Copying<'_> {
         dir: &ImagePath,
         root: &ImagePath,
         exclude: &Ignore,
-        overlay: &mut Overlay<'_>,
+        layer: &mut LayerWriter<'_>,
         swept: &mut BTreeMap<ImagePath, ImagePath>,
     ) -> Result<(), Cause> {
         let skip = if dir.is_root() { 1 } else { dir.as_bytes().len() + 1 };
@@ -201,7 +201,7 @@ impl Copying<'_> {
             }
             self.check(path, node)?;
             let target = root.join(below).map_err(|_| Cause::TooLong(path.clone()))?;
-            let target = overlay.put_below(root, target, self.dressed(node.clone()))?;
+            let target = layer.put_below(root, target, self.dressed(node.clone()))?;
             if self.from_context && node.file().is_some() {
                 swept.insert(target, path.clone());
             }
@@ -216,7 +216,7 @@ impl Copying<'_> {
         &self,
         text: &str,
         exclude: &Ignore,
-        overlay: &mut Overlay<'_>,
+        layer: &mut LayerWriter<'_>,
         swept: &mut BTreeMap<ImagePath, ImagePath>,
     ) -> Result<bool, Cause> {
         let (pivot, pattern) = text.split_once("/./").unwrap_or(("/", text));
@@ -224,7 +224,7 @@ impl Copying<'_> {
         let pattern = rooted.strip_prefix(b"/").unwrap_or(&rooted);
         let glob =
             Glob::new(pattern).map_err(|why| Cause::Pattern { pattern: text.into(), why })?;
-        let dest = overlay.directory(&self.files.dest.path)?;
+        let dest = layer.directory(&self.files.dest.path)?;
         let mut found = false;
         for root in find(pivot, &TreeView::new(self.from), self.from)? {
             let skip = if root.path.is_root() { 1 } else { root.path.as_bytes().len() + 1 };
@@ -252,9 +252,9 @@ impl Copying<'_> {
                         continue;
                     };
                     walked.placed = true;
-                    self.place_below(&dir, skip, &dest, overlay)?;
+                    self.place_below(&dir, skip, &dest, layer)?;
                 }
-                let target = self.place_below(path, skip, &dest, overlay)?;
+                let target = self.place_below(path, skip, &dest, layer)?;
                 if self.from_context && node.file().is_some() && below != pattern {
                     swept.insert(target, path.clone());
                 }
@@ -269,14 +269,14 @@ impl Copying<'_> {
         path: &ImagePath,
         skip: usize,
         dest: &ImagePath,
-        overlay: &mut Overlay<'_>,
+        layer: &mut LayerWriter<'_>,
     ) -> Result<ImagePath, Cause> {
         let too_long = |_| Cause::TooLong(path.clone());
         let target =
             dest.join(path.as_bytes().get(skip..).unwrap_or_default()).map_err(too_long)?;
         let Some(node) = self.from.get(path) else { return Ok(target) };
         self.check(path, node)?;
-        overlay.put_below(dest, target, self.dressed(node.clone()))
+        layer.put_below(dest, target, self.dressed(node.clone()))
     }
 
     /// What the context holds and no image can.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    BuildError, BuildOptions, Cause, base, config,
+    BuildError, BuildOptions, Cause,
+    base::{self, OpenBase},
+    config,
     copy::{self, Copying, changed},
-    overlay::Overlay,
+    layer_writer::LayerWriter,
     owner, programs, secrets,
     stage::Stage,
     suggest,
@@ -52,27 +54,31 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn image(&mut self, name: &str, platform: Option<&str>) -> Result<Stage, Cause> {
-        let stage = base::open(name, platform, &self.options.base_context())?;
-        let notes = stage.base.iter().flat_map(|image| image.notes.iter());
+        let stage = self.on(base::open(name, platform, &self.options.base_context())?);
+        let notes = stage.image.iter().flat_map(|image| image.notes.iter());
         self.notes.extend(notes.map(|text| Note::warning(format!("{name}: {text}"))));
         Ok(stage)
+    }
+
+    /// A stage that starts from `open`. It has a PATH, as in Docker.
+    fn on(&self, open: OpenBase) -> Stage {
+        let mut stage = Stage::on(open, self.options.source.mtime);
+        config::default_path(&mut stage.config);
+        stage
     }
 
     /// Builds a stage, those that it needs being done.
     pub(super) fn stage(&mut self, evaluated: &EvaluatedStage) -> Result<(), BuildError> {
         let index = evaluated.needed.index;
-        let mut stage = match &evaluated.needed.base {
-            Base::Scratch => base::scratch(&self.options.base_context()),
-            Base::Image(_) => self
-                .bases
-                .remove(&index)
-                .unwrap_or_else(|| base::scratch(&self.options.base_context())),
-            Base::Stage(from) => self
-                .stages
-                .get(from)
-                .cloned()
-                .unwrap_or_else(|| base::scratch(&self.options.base_context())),
+        let known = match &evaluated.needed.base {
+            Base::Scratch => None,
+            Base::Image(_) => self.bases.remove(&index),
+            Base::Stage(from) => self.stages.get(from).cloned(),
         };
+        let mut stage = known.unwrap_or_else(|| {
+            let base = base::scratch(&self.options.base_context());
+            self.on(OpenBase { base, image: None })
+        });
         stage.cmd_set = false;
         for step in &evaluated.steps {
             self.step(&mut stage, step)
@@ -91,9 +97,9 @@ impl<'a> Builder<'a> {
             Action::Pack(pack) => return self.pack(stage, pack, &step.text),
             Action::Mkdir(mkdir) => make_directories(stage, mkdir)?,
             Action::Workdir(dir) => {
-                let mut overlay = Overlay::new(&stage.tree, (0, 0), stage.mtime);
-                overlay.directory(dir)?;
-                overlay.finish()
+                let mut layer = LayerWriter::new(&stage.tree, (0, 0), stage.mtime);
+                layer.directory(dir)?;
+                layer.finish()
             }
             Action::Symlink { target, link } => symlink(stage, target, link)?,
             Action::Cap { file, capabilities } => capability(stage, file, capabilities)?,
@@ -161,13 +167,13 @@ impl<'a> Builder<'a> {
         self.context()?;
         let nothing = Tree::new();
         let context = self.context.as_ref().unwrap_or(&nothing);
-        let addition = programs::pack(pack, stage, context, self.options)?;
-        self.notes.extend(addition.notes);
+        let decision = programs::pack(pack, stage, context, self.options)?;
+        self.notes.extend(decision.notes);
         if !stage.platform_known {
-            stage.config.platform = addition.platform;
+            stage.config.platform = decision.platform;
             stage.platform_known = true;
         }
-        for layer in addition.layers {
+        for layer in decision.layers {
             stage.add(&format!("{text} ({})", layer.name), layer.tree);
         }
         Ok(())
@@ -216,30 +222,30 @@ fn make_directories(stage: &Stage, mkdir: &Mkdir) -> Result<Tree, Cause> {
         Some(owner) => owner::resolve(owner, &stage.tree)?,
         None => (0, 0),
     };
-    let mut overlay = Overlay::new(&stage.tree, (0, 0), stage.mtime);
+    let mut layer = LayerWriter::new(&stage.tree, (0, 0), stage.mtime);
     for dir in &mkdir.dirs {
-        let real = overlay.directory(dir)?;
+        let real = layer.directory(dir)?;
         if mkdir.mode.is_some() || mkdir.owner.is_some() {
             let mut node = Node::directory(changed(mkdir.mode.as_ref(), 0o755, true));
             (node.meta.uid, node.meta.gid) = owner;
             node.meta.mtime = stage.mtime;
-            overlay.put(real, node)?;
+            layer.put(real, node)?;
         }
     }
-    Ok(overlay.finish())
+    Ok(layer.finish())
 }
 
 fn symlink(stage: &Stage, target: &str, link: &ImagePath) -> Result<Tree, Cause> {
-    let mut overlay = Overlay::new(&stage.tree, (0, 0), stage.mtime);
-    let parent = overlay.directory(&link.parent().unwrap_or_else(ImagePath::root))?;
+    let mut layer = LayerWriter::new(&stage.tree, (0, 0), stage.mtime);
+    let parent = layer.directory(&link.parent().unwrap_or_else(ImagePath::root))?;
     let path = parent.join(link.file_name()).map_err(|_| Cause::TooLong(link.clone()))?;
     if path.is_root() || stage.tree.get(&path).is_some_and(Node::is_directory) {
         return Err(Cause::Exists(path));
     }
     let mut node = Node::symlink(target.as_bytes());
     node.meta.mtime = stage.mtime;
-    overlay.put(path, node)?;
-    Ok(overlay.finish())
+    layer.put(path, node)?;
+    Ok(layer.finish())
 }
 
 fn capability(stage: &Stage, file: &ImagePath, capabilities: &str) -> Result<Tree, Cause> {

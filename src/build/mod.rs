@@ -6,8 +6,7 @@ mod config;
 mod copy;
 mod error;
 mod execute;
-mod onto;
-mod overlay;
+mod layer_writer;
 mod owner;
 mod programs;
 mod secrets;
@@ -28,10 +27,9 @@ use crate::{
     source,
 };
 
-pub use base::BaseContext;
+pub use base::{BaseContext, OpenBase, open_base};
 pub use error::{BuildError, Cause};
 use execute::Builder;
-pub use onto::onto;
 pub use secrets::suspects;
 
 /// How a recipe is built.
@@ -62,7 +60,8 @@ impl BuildOptions {
         BaseContext {
             context: &self.context,
             source: &self.source,
-            plan: &self.plan,
+            platform: self.plan.platform.as_ref(),
+            fallback_platform: &self.plan.fallback_platform,
             image: &self.image,
         }
     }
@@ -119,10 +118,10 @@ pub fn build(recipe: &Recipe, options: &BuildOptions) -> Result<Built, BuildErro
         reasons: plan::Reasons::new(),
         inputs: Vec::new(),
         notes: builder.notes,
-        base: stage.base_tree,
+        base: stage.image_tree,
     };
     let annotations = stage.annotations.into_iter().collect();
-    Ok(Built { plan, base: stage.base, annotations, notices })
+    Ok(Built { plan, base: stage.image, annotations, notices })
 }
 
 /// The values of `TARGETPLATFORM`, `BUILDARCH` and their kin: what is built for, and what builds.

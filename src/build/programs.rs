@@ -2,10 +2,10 @@
 
 use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
 
-use super::{BuildOptions, Cause, overlay::Overlay, stage::Stage, suggest};
+use super::{BuildOptions, Cause, layer_writer::LayerWriter, stage::Stage, suggest};
 use crate::{
     path::{ImagePath, glob::clean},
-    plan::{self, Addition, Settings},
+    plan::{self, Below, Decision, Settings},
     recipe::action::{Pack, Soft},
     rules,
     source::{self, HostView, Input, InputKind, SourceError, TreeView},
@@ -18,7 +18,7 @@ pub(super) fn pack(
     stage: &Stage,
     context: &Tree,
     options: &BuildOptions,
-) -> Result<Addition, Cause> {
+) -> Result<Decision, Cause> {
     let sysroot = pack
         .sysroot
         .as_ref()
@@ -47,18 +47,21 @@ pub(super) fn pack(
         library_path,
         hwcaps_all: own.hwcaps_all,
         layers: own.layers,
-        platform: stage.platform_known.then(|| stage.config.platform.clone()),
+        platform: None,
         fallback_platform: stage.config.platform.clone(),
-        // What the image's processes will have: LD_LIBRARY_PATH is searched, as for `imgb pack
-        // --env`.
-        settings: Settings {
-            env: stage.config.env.clone(),
-            user: stage.config.user.clone(),
-            ..Settings::default()
-        },
+        settings: Settings::default(),
         capabilities: Vec::new(),
     };
-    Ok(plan::within(inputs, &stage.tree, &host, &options.source, &plan)?)
+    let below = Below {
+        tree: &stage.tree,
+        platform: stage.platform_known.then(|| stage.config.platform.clone()),
+        env: &stage.config.env,
+        user: stage.config.user.as_deref(),
+        // WORKDIR makes its directory itself.
+        workdir: None,
+    };
+    let source = &options.source;
+    Ok(plan::make(plan::Request { inputs, below, host: &host, source, options: &plan })?)
 }
 
 /// The usual choice among the rules, or what `--soft` says.
@@ -119,10 +122,10 @@ fn input(
 
 /// A file where PACK wants it: at its destination, or in the root.
 fn placed(word: &str, name: &[u8], node: Node, pack: &Pack, stage: &Stage) -> Result<Input, Cause> {
-    let mut overlay = Overlay::new(&stage.tree, (0, 0), stage.mtime);
+    let mut layer = LayerWriter::new(&stage.tree, (0, 0), stage.mtime);
     let root = crate::recipe::action::Dest { path: ImagePath::root(), is_dir: true };
     let dest = pack.dest.as_ref().unwrap_or(&root);
-    let path = overlay.file_target(dest, name, pack.programs.len() > 1)?;
-    overlay.put(path.clone(), node)?;
-    Ok(Input { name: word.into(), tree: overlay.finish(), kind: InputKind::File(path) })
+    let path = layer.file_target(dest, name, pack.programs.len() > 1)?;
+    layer.put(path.clone(), node)?;
+    Ok(Input { name: word.into(), tree: layer.finish(), kind: InputKind::File(path) })
 }

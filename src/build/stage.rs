@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::config;
+use super::base::OpenBase;
 use crate::{
     image::{Config, History},
     oci::Image,
     path::ImagePath,
-    plan::{self, PlannedLayer},
+    plan::{self, Base, PlannedLayer},
     timestamp::Timestamp,
     tree::{Change, Tree},
 };
@@ -23,9 +23,9 @@ pub(super) struct Stage {
     /// Of the manifest.
     pub(super) annotations: Vec<(String, String)>,
     /// The image whose layers lie below.
-    pub(super) base: Option<Arc<Image>>,
+    pub(super) image: Option<Arc<Image>>,
     /// Its files.
-    pub(super) base_tree: Tree,
+    pub(super) image_tree: Tree,
     /// Whether CMD came in this stage.
     pub(super) cmd_set: bool,
     /// Whether the platform is more than a guess.
@@ -34,18 +34,19 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// An image without files.
-    pub(super) fn scratch(mut config: Config, mtime: Timestamp) -> Self {
-        config::default_path(&mut config);
+    /// A stage that starts from `open`.
+    pub(super) fn on(open: OpenBase, mtime: Timestamp) -> Self {
+        let tree = open.base.files().into_owned();
+        let Base { tree: image_tree, layers, config, platform_known, .. } = open.base;
         Self {
-            tree: Tree::new(),
-            layers: Vec::new(),
+            tree,
+            layers,
             config,
             annotations: Vec::new(),
-            base: None,
-            base_tree: Tree::new(),
+            image: open.image,
+            image_tree,
             cmd_set: false,
-            platform_known: false,
+            platform_known,
             mtime,
         }
     }

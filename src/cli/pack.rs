@@ -9,7 +9,6 @@ use super::{
     environment::jobs,
     failure::Failure,
     options::{
-        image::open_options,
         inputs::{ImageConfigArgs, InputArgs, pack_request},
         messages::Verbosity,
         output::{OutputArgs, output_paths},
@@ -18,7 +17,7 @@ use super::{
     refusal::refuse,
     timing::Timing,
 };
-use crate::pipeline::{self, Event, Phase};
+use crate::pipeline::{self, Event, Phase, Planned};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
@@ -56,17 +55,9 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let first = args.input.inputs.first().map(|input| input.text.clone()).unwrap_or_default();
     let annotations = args.config.annotation.clone();
     let outputs = output_paths(&targets);
-    let base = args.input.base.clone();
     let request = pack_request(args.input, args.config, outputs, jobs(args.out.jobs))?;
     let timing = Timing::new();
-    let (plan, base) = match &base {
-        None => (pipeline::plan(&request, &|event| timing.event(event))?, None),
-        Some(name) => {
-            let image = open_options(request.plan.platform.clone());
-            let built = pipeline::onto(name, &request, &image, &|event| timing.event(event))?;
-            (built.plan, built.base)
-        }
-    };
+    let Planned { plan, base } = pipeline::plan(&request, &|event| timing.event(event))?;
     if args.dry_run {
         return print_plan(&plan, &args.verbosity);
     }

@@ -10,13 +10,12 @@ use super::{
     failure::Failure,
     options::{
         buildfile::{BuildRequest, BuildfileArgs, build_request},
-        image::open_options,
         inputs::{ImageConfigArgs, InputArgs, pack_request},
         messages::Verbosity,
     },
     plan_text::print_plan,
 };
-use crate::pipeline;
+use crate::pipeline::{self, Planned};
 
 /// Options of `pack` that `build` does not have.
 const ONLY_FOR_INPUTS: [&str; 19] = [
@@ -74,15 +73,8 @@ pub(super) fn plan(args: PlanArgs) -> Result<(), Failure> {
     if args.buildfile.file.is_some() {
         return plan_buildfile(args);
     }
-    let base = args.input.base.clone();
     let request = pack_request(args.input, args.config, BTreeSet::new(), jobs(None))?;
-    let plan = match &base {
-        None => pipeline::plan(&request, &|_| {})?,
-        Some(name) => {
-            let image = open_options(request.plan.platform.clone());
-            pipeline::onto(name, &request, &image, &|_| {})?.plan
-        }
-    };
+    let Planned { plan, .. } = pipeline::plan(&request, &|_| {})?;
     print_plan(&plan, &args.verbosity)
 }
 

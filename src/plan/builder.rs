@@ -1,12 +1,12 @@
 //! The image's file tree while it grows: the inputs, and what is added to them from the sysroot.
 
-use super::{PlanError, Reason, Reasons, View, parent_meta};
+use super::{PlanError, Reason, Reasons, View, parent};
 use crate::{
     elf::{Absence, Found},
     path::ImagePath,
     source::SourceError,
     timestamp::Timestamp,
-    tree::{Kind, Node, Tree},
+    tree::{Node, Tree},
 };
 
 /// What is in the image so far.
@@ -128,16 +128,25 @@ impl ImageBuilder<'_> {
     }
 }
 
-/// Gives every path of `tree` its parents, which no input mentions by themselves.
-pub(super) fn add_parents(tree: &mut Tree, reasons: &mut Reasons, mtime: Timestamp) {
-    let mut made = Vec::new();
-    tree.add_parents(|path| {
-        made.push(path.clone());
-        Node { meta: parent_meta(path, mtime), kind: Kind::Directory }
+/// Gives every path of `tree` its parents: those that `below` has as they are there.
+pub(super) fn add_parents(tree: &mut Tree, below: &Tree, reasons: &mut Reasons, mtime: Timestamp) {
+    let (mut made, mut known) = (Vec::new(), Vec::new());
+    tree.add_parents(|path| match below.get(path).filter(|node| node.is_directory()) {
+        Some(node) => {
+            known.push(path.clone());
+            node.clone()
+        }
+        None => {
+            made.push(path.clone());
+            parent(path, mtime)
+        }
     });
     for dir in made {
         if let Some((child, _)) = tree.below(&dir).next() {
             reasons.insert(dir, Reason::Parent(child.clone()));
         }
+    }
+    for dir in known {
+        reasons.insert(dir, Reason::Base);
     }
 }

@@ -1,38 +1,37 @@
-//! Inputs → plan.
+//! Inputs and what lies below them → layers and the reason for each path.
+
+use std::borrow::Cow;
 
 use super::{
-    Note, Plan, PlanError, PlanOptions, PlannedLayer, Reason, View,
+    Below, Decision, Note, PlanError, PlanOptions, Reason, Reasons, Request, View,
     builder::{ImageBuilder, add_parents},
     closure::{self, Roots},
-    interpreters, libc_mismatch, links, merge, parent_meta,
+    interpreters, libc_mismatch, links,
+    merge::{self, Merged},
+    parent, platform,
     programs::{self, Programs},
     runtime_deps::RuntimeDeps,
     split,
 };
 use crate::{
-    elf::{Lookup as _, Object},
-    image::{Config, History, Platform},
+    elf::Lookup as _,
     path::ImagePath,
-    source::{self, HostView, Input, InputKind},
-    tree::{Kind, Node, Tree, capability},
+    source::{self, InputKind},
+    tree::{Change, Tree, capability, resolve::destination},
 };
 
-/// Decides what the image holds: the inputs over each other, what they need from the sysroot, the
-/// layers, the configuration.
+/// Decides what the image holds: the inputs over each other and over what lies below them, what
+/// they need from the sysroot, and the layers.
 ///
 /// # Errors
 /// [`PlanError`]; missing files are collected and reported together.
-pub fn make(
-    mut inputs: Vec<Input>,
-    host: &HostView,
-    source: &source::InputOptions,
-    options: &PlanOptions,
-) -> Result<Plan, PlanError> {
-    let (mut tree, mut reasons) = merge::merge(&mut inputs)?;
-    add_parents(&mut tree, &mut reasons, source.mtime);
-    let kinds: Vec<_> = inputs.iter().map(|input| input.kind.clone()).collect();
-    let names = inputs.into_iter().map(|input| input.name).collect();
-    let view = View::new(&tree, host, source);
+pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
+    let Request { inputs, below, host, source, options } = request;
+    let options = &*below.under(options);
+    let Merged { mut tree, mut reasons, kinds, names } = merge::merge(inputs, below.tree)?;
+    add_parents(&mut tree, below.tree, &mut reasons, source.mtime);
+    let whole = whole(&tree, below.tree);
+    let view = View::new(&whole, host, source);
     let mut builder =
         ImageBuilder { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
     let named = take_named(&kinds, options, &mut builder)?;
@@ -44,7 +43,9 @@ pub fn make(
     if !found.broken.is_empty() {
         return Err(PlanError::Broken(found.broken));
     }
-    let (platform, mut notes) = platform(&mut found, &named, options)?;
+    let given = below.platform.as_ref().or(options.platform.as_ref());
+    let (platform, mut notes) =
+        platform::decide(&mut found, &named, given, &options.fallback_platform)?;
     notes.extend(libc_mismatch::take_out(&mut found, &named, &view)?);
     if options.strict && !notes.is_empty() {
         return Err(PlanError::Foreign(notes.into_iter().map(|note| note.text).collect()));
@@ -53,22 +54,28 @@ pub fn make(
         let commands = kinds.iter().filter_map(InputKind::command).cloned().collect::<Vec<_>>();
         notes.extend(take_needed(&found, (&named, &commands), source, options, &mut builder)?);
     }
-    let ImageBuilder { added, reasons, .. } = builder;
+    let ImageBuilder { added, mut reasons, .. } = builder;
+    let entrypoint = entrypoint(&kinds, &found, &tree, &added);
+    drop(whole);
+    tree.extend(added);
+    finish(&mut tree, &mut reasons, &below, source, options)?;
+    let layers = split::split(tree, &reasons, options.layers);
+    Ok(Decision { layers, reasons, inputs: names, platform, entrypoint, notes })
+}
 
-    let mut config = Config::new(platform, source.mtime);
-    config.entrypoint = entrypoint(&kinds, &found, &tree, &added);
-    options.settings.apply(&mut config);
-    let mut plan =
-        Plan { layers: Vec::new(), config, reasons, inputs: names, notes, base: Tree::new() };
-    let mut whole = tree;
-    whole.extend(added);
-    finish(&mut plan, whole, source, options)?;
-    Ok(plan)
+/// All files of the image so far.
+fn whole<'a>(tree: &'a Tree, below: &Tree) -> Cow<'a, Tree> {
+    if below.is_empty() {
+        return Cow::Borrowed(tree);
+    }
+    let mut whole = below.clone();
+    whole.apply(Change { tree: tree.clone(), ..Change::default() });
+    Cow::Owned(whole)
 }
 
 /// Takes what is named by its path in the sysroot: commands and `--include`. Returns all paths that
 /// the user named as single files.
-pub(super) fn take_named(
+fn take_named(
     kinds: &[InputKind],
     options: &PlanOptions,
     builder: &mut ImageBuilder<'_>,
@@ -98,68 +105,8 @@ pub(super) fn take_named(
     Ok(named)
 }
 
-/// The platform of the programs. Objects for another one than the image's are taken out of `found`:
-/// in a directory they are data, of which a note tells.
-pub(super) fn platform(
-    found: &mut Programs,
-    named: &[ImagePath],
-    options: &PlanOptions,
-) -> Result<(Platform, Vec<Note>), PlanError> {
-    let mut seen: Vec<(Platform, ImagePath, bool)> = Vec::new();
-    for (path, object) in &found.objects {
-        if let Some((architecture, variant)) = object.header.machine.oci() {
-            let platform = Platform::linux(architecture, variant);
-            let is_named = named.contains(path);
-            match seen.iter_mut().find(|(known, ..)| *known == platform) {
-                None => seen.push((platform, path.clone(), is_named)),
-                Some((_, example, was_named)) if is_named && !*was_named => {
-                    (*example, *was_named) = (path.clone(), true);
-                }
-                Some(_) => {}
-            }
-        }
-    }
-    let deciding = |only_named: bool| {
-        let of = seen.iter().filter(|(_, _, is_named)| *is_named || !only_named);
-        of.map(|(platform, path, _)| (platform.clone(), path.clone())).collect::<Vec<_>>()
-    };
-    let candidates = if deciding(true).is_empty() { deciding(false) } else { deciding(true) };
-    let has = |platform: &Platform| candidates.iter().any(|(candidate, _)| candidate == platform);
-    let platform = match (&options.platform, &candidates[..]) {
-        (Some(platform), _) => platform.clone(),
-        (None, [(platform, _)]) => platform.clone(),
-        (None, []) => options.fallback_platform.clone(),
-        // A directory of prebuilt modules for many machines: this one's are meant.
-        (None, _) if deciding(true).is_empty() && has(&options.fallback_platform) => {
-            options.fallback_platform.clone()
-        }
-        (None, _) => return Err(PlanError::MixedPlatforms(candidates)),
-    };
-    let is_ours = |object: &Object| {
-        let own = object
-            .header
-            .machine
-            .oci()
-            .map(|(architecture, variant)| Platform::linux(architecture, variant));
-        own.is_none_or(|own| own.architecture == platform.architecture)
-    };
-    let mut notes = Vec::new();
-    found.objects.retain(|(path, object)| {
-        let ours = is_ours(object);
-        if !ours {
-            let text = format!(
-                "{path} is for {}, the image for {platform}: packed as data",
-                object.header.machine
-            );
-            notes.push(Note::warning(text));
-        }
-        ours
-    });
-    Ok((platform, notes))
-}
-
 /// Takes interpreters, libraries and loaders.
-pub(super) fn take_needed(
+fn take_needed(
     found: &Programs,
     (named, commands): (&[ImagePath], &[ImagePath]),
     source: &source::InputOptions,
@@ -219,37 +166,32 @@ fn entrypoint(
     }
 }
 
-/// Directories that settings ask for, capabilities, parents, layers and their history.
+/// Adds the working directory, capabilities, and the parents of everything.
 fn finish(
-    plan: &mut Plan,
-    mut tree: Tree,
+    tree: &mut Tree,
+    reasons: &mut Reasons,
+    below: &Below<'_>,
     source: &source::InputOptions,
     options: &PlanOptions,
 ) -> Result<(), PlanError> {
-    let workdir = plan
-        .config
-        .workdir
-        .as_ref()
-        .and_then(|dir| merge::resolve(&tree, &ImagePath::new(dir).ok()?).ok());
-    if let Some(dir) = workdir.filter(|dir| !dir.is_root() && !tree.contains(dir)) {
-        plan.reasons.insert(dir.clone(), Reason::Generated("working directory".into()));
-        tree.insert(
-            dir.clone(),
-            Node { meta: parent_meta(&dir, source.mtime), kind: Kind::Directory },
-        );
+    let get = |path: &ImagePath| tree.get(path).or_else(|| below.tree.get(path));
+    let workdir = options.settings.workdir.as_deref().or(below.workdir);
+    let workdir = workdir.and_then(|dir| destination(&ImagePath::new(dir).ok()?, get).ok());
+    let workdir = workdir.map(|resolved| resolved.path);
+    if let Some(dir) = workdir.filter(|dir| !dir.is_root() && get(dir).is_none()) {
+        reasons.insert(dir.clone(), Reason::Generated("working directory".into()));
+        tree.insert(dir.clone(), parent(&dir, source.mtime));
     }
     for (path, value) in &options.capabilities {
+        let below = below.tree.get(path).filter(|_| !tree.contains(path));
+        if let Some(node) = below.filter(|node| node.file().is_some()) {
+            tree.insert(path.clone(), node.clone());
+            reasons.insert(path.clone(), Reason::Included("--cap".into()));
+        }
         let missing = || PlanError::NoSuchFile(path.clone());
         let file = tree.get_mut(path).filter(|node| node.file().is_some()).ok_or_else(missing)?;
         file.meta.xattrs = Some(Box::new([(capability::NAME.to_vec(), value.clone())].into()));
     }
-    add_parents(&mut tree, &mut plan.reasons, source.mtime);
-    plan.layers = split::split(tree, &plan.reasons, options.layers);
-    plan.config.history = plan.layers.iter().map(history).collect();
+    add_parents(tree, below.tree, reasons, source.mtime);
     Ok(())
-}
-
-/// The history says nothing of the host: the same files give the same image wherever they lie.
-fn history(layer: &PlannedLayer) -> History {
-    History { created_by: format!("imgb: {}", layer.name), empty_layer: false }
 }

@@ -1,86 +1,117 @@
-//! All inputs as one tree, links followed so that nothing lands behind one unseen.
+//! All inputs as one tree over what lies below them, links followed.
 
-use super::{PlanError, Reason, Reasons};
+use super::{Overlay, PlanError, Reason, Reasons};
 use crate::{
     elf::{LookupError, ReadFailure},
     path::{ImagePath, PathError},
     source::{Input, InputKind, content},
-    tree::{FileNode, Kind, Node, ResolveError, Tree, resolve::destination},
+    tree::{FileNode, Kind, Node, ResolveError, Tree},
 };
 
-/// The inputs' trees over each other, and which input brought each path. A later input may add
-/// below an earlier one's directories, through its links too. A single input's tree is taken out of
-/// it.
+/// What the inputs bring.
+#[derive(Debug)]
+pub(super) struct Merged {
+    /// Their files, by real path.
+    pub(super) tree: Tree,
+    /// Which input brought each path.
+    pub(super) reasons: Reasons,
+    /// What each input is; a file has the real path that it got.
+    pub(super) kinds: Vec<InputKind>,
+    /// How each input was written.
+    pub(super) names: Vec<String>,
+}
+
+/// Lays the inputs over each other and over `below`. An input adds below the directories of `below`
+/// and of earlier inputs, through their links too. It replaces files of `below`.
 ///
 /// # Errors
-/// [`PlanError::Conflict`] where two inputs disagree about a path, [`PlanError::LinkLoop`].
-pub(super) fn merge(inputs: &mut [Input]) -> Result<(Tree, Reasons), PlanError> {
-    // What one walk has found disagrees with nothing, and no part of it lies behind a link of
-    // another's.
-    if let [Input { tree, kind: InputKind::Directory | InputKind::File(_), .. }] = inputs {
-        return Ok((std::mem::take(tree), Reasons::all(Reason::Listed(0))));
+/// [`PlanError::Conflict`] where two inputs disagree about a path, [`PlanError::LinkLoop`],
+/// [`PlanError::Destination`] where a file of `below` stands in the way.
+pub(super) fn merge(mut inputs: Vec<Input>, below: &Tree) -> Result<Merged, PlanError> {
+    let names: Vec<String> = inputs.iter().map(|input| input.name.clone()).collect();
+    // The files of one walk agree with each other, and none is placed through a link.
+    if below.is_empty()
+        && let [Input { tree, kind, .. }] = &mut inputs[..]
+        && matches!(kind, InputKind::Directory | InputKind::File(_))
+    {
+        let (tree, kinds) = (std::mem::take(tree), vec![kind.clone()]);
+        return Ok(Merged { tree, reasons: Reasons::all(Reason::Listed(0)), kinds, names });
     }
-    let inputs = &*inputs;
-    let mut merged = Merged { tree: Tree::new(), reasons: Reasons::new(), inputs, parent: None };
-    for (number, input) in inputs.iter().enumerate() {
-        merged.parent = None;
-        for (path, node) in &input.tree {
-            merged.add(number, path, node)?;
-        }
-    }
-    Ok((merged.tree, merged.reasons))
-}
-
-struct Merged<'a> {
-    tree: Tree,
-    reasons: Reasons,
-    inputs: &'a [Input],
-    /// The last parent and where it really is: entries come directory by directory.
-    parent: Option<(ImagePath, ImagePath)>,
-}
-
-impl Merged<'_> {
-    fn add(&mut self, number: usize, path: &ImagePath, node: &Node) -> Result<(), PlanError> {
-        let place = self.place(number, path)?;
-        match self.tree.get(&place) {
-            None => {
-                self.tree.insert(place.clone(), node.clone());
-                self.reasons.insert(place, Reason::Listed(number));
-                Ok(())
+    let reasons = match inputs.len() {
+        1 => Reasons::all(Reason::Listed(0)),
+        _ => Reasons::new(),
+    };
+    let mut merger = Merger { overlay: Overlay::new(below), reasons, names };
+    let mut kinds = Vec::new();
+    for (number, Input { tree, mut kind, .. }) in inputs.into_iter().enumerate() {
+        merger.overlay.forget_parent();
+        for (path, node) in tree {
+            let place = merger.add(number, &path, node)?;
+            if kind == InputKind::File(path) {
+                kind = InputKind::File(place);
             }
-            Some(old) if self.agree(&place, old, node)? => Ok(()),
-            Some(_) => Err(self.conflict(number, place)),
         }
+        kinds.push(kind);
+    }
+    let Merger { overlay, reasons, names } = merger;
+    Ok(Merged { tree: overlay.into_changes(), reasons, kinds, names })
+}
+
+struct Merger<'a> {
+    overlay: Overlay<'a>,
+    reasons: Reasons,
+    names: Vec<String>,
+}
+
+impl Merger<'_> {
+    /// Adds a node of an input, and returns its real path.
+    fn add(&mut self, number: usize, path: &ImagePath, node: Node) -> Result<ImagePath, PlanError> {
+        let place = self.place(number, path)?;
+        let has_descendants = number > 0
+            && !node.is_directory()
+            && self.overlay.changes().below(&place).next().is_some();
+        if self.agree(&place, &node)? {
+            return Ok(place);
+        }
+        if has_descendants || self.overlay.changes().contains(&place) {
+            return Err(self.conflict(number, place));
+        }
+        self.overlay.put(place.clone(), node);
+        if self.reasons.only().is_none() {
+            self.reasons.insert(place.clone(), Reason::Listed(number));
+        }
+        Ok(place)
     }
 
     /// Where an input's path really goes: through the links that are already there.
     fn place(&mut self, number: usize, path: &ImagePath) -> Result<ImagePath, PlanError> {
-        let Some(parent) = path.parent() else { return Ok(path.clone()) };
-        let real = match &self.parent {
-            Some((known, real)) if *known == parent => real.clone(),
-            _ => {
-                let real = resolve(&self.tree, &parent).map_err(|error| match error {
-                    ResolveError::NotADirectory(at) => self.conflict(number, at),
-                    ResolveError::TooLong => {
-                        PlanError::Path { path: path.clone(), source: PathError::TooLong }
-                    }
-                    _ => PlanError::LinkLoop(path.clone()),
-                })?;
-                self.parent = Some((parent, real.clone()));
-                real
+        self.overlay.place(path).map_err(|error| match error {
+            ResolveError::NotADirectory(at) if self.overlay.changes().contains(&at) => {
+                self.conflict(number, at)
             }
-        };
-        real.join(path.file_name()).map_err(|source| PlanError::Path { path: path.clone(), source })
+            why @ ResolveError::NotADirectory(_) => {
+                PlanError::Destination { path: path.clone(), why }
+            }
+            ResolveError::TooLong => {
+                PlanError::Path { path: path.clone(), source: PathError::TooLong }
+            }
+            _ => PlanError::LinkLoop(path.clone()),
+        })
     }
 
-    /// Whether the second file at a path changes nothing.
-    fn agree(&self, place: &ImagePath, old: &Node, new: &Node) -> Result<bool, ReadFailure> {
+    /// Whether an input's node changes nothing: another input's is equal to it, or it is a
+    /// directory where a link leads to one.
+    fn agree(&self, place: &ImagePath, new: &Node) -> Result<bool, ReadFailure> {
+        let changed = self.overlay.changes().get(place);
+        let Some(old) = changed.or_else(|| self.overlay.get(place)) else { return Ok(false) };
         Ok(match (&old.kind, &new.kind) {
-            (Kind::Directory, Kind::Directory) => true,
             (Kind::Symlink(_), Kind::Directory) => {
-                let real = resolve(&self.tree, place).ok();
-                real.is_some_and(|real| self.tree.get(&real).is_none_or(Node::is_directory))
+                let real = self.overlay.resolve(place).ok();
+                real.is_some_and(|real| self.overlay.get(&real).is_none_or(Node::is_directory))
             }
+            // A file of an image below is replaced, whatever it holds.
+            _ if changed.is_none() => false,
+            (Kind::Directory, Kind::Directory) => true,
             (Kind::File(a), Kind::File(b)) => {
                 old.meta == new.meta && a.len == b.len && same_bytes(a, b)?
             }
@@ -89,9 +120,7 @@ impl Merged<'_> {
     }
 
     fn conflict(&self, number: usize, path: ImagePath) -> PlanError {
-        let name = |number: usize| {
-            self.inputs.get(number).map_or_else(String::new, |input| input.name.clone())
-        };
+        let name = |number: usize| self.names.get(number).cloned().unwrap_or_default();
         let first = match self.reasons.get(&path) {
             Some(Reason::Listed(first)) => name(*first),
             _ => String::new(),
@@ -122,12 +151,6 @@ fn same_bytes(a: &FileNode, b: &FileNode) -> Result<bool, ReadFailure> {
     Ok(true)
 }
 
-/// Where the directory `path` really is in `tree`, every link followed; what is not there is taken
-/// to be what it says.
-pub(super) fn resolve(tree: &Tree, path: &ImagePath) -> Result<ImagePath, ResolveError> {
-    destination(path, |path| tree.get(path))?.directory()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,8 +166,8 @@ mod tests {
 
     #[track_caller]
     fn check(inputs: impl Into<Vec<Input>>, wanted: &str) {
-        let text = match merge(&mut inputs.into()) {
-            Ok((tree, _)) => tree.iter().map(|(p, _)| format!("{p}\n")).collect(),
+        let text = match merge(inputs.into(), &Tree::new()) {
+            Ok(merged) => merged.tree.iter().map(|(p, _)| format!("{p}\n")).collect(),
             Err(error) => error.to_string(),
         };
         assert_eq!(text, wanted);

@@ -1,6 +1,7 @@
 //! Everything that is decided about an image, as plain data: which paths, why, in which layer,
 //! which configuration. After [`make`] nothing is decided.
 
+mod base;
 mod builder;
 mod closure;
 mod deps;
@@ -9,14 +10,16 @@ mod libc_mismatch;
 mod links;
 mod make;
 mod merge;
+mod overlay;
+mod platform;
 mod programs;
 mod reason;
 mod render;
+mod request;
 mod runtime_deps;
 mod settings;
 mod split;
 mod view;
-mod within;
 
 use crate::{
     elf::{ObjectError, ReadFailure},
@@ -25,18 +28,20 @@ use crate::{
     path::{ImagePath, PathError, escape, glob::Glob},
     source::{MisplacedDependency, SourceError},
     timestamp::Timestamp,
-    tree::{Change, Kind, Meta, Node, Tree},
+    tree::{Change, Kind, Meta, Node, ResolveError, Tree},
 };
 
+pub use base::Base;
 pub use deps::deps;
 pub use make::make;
+pub use overlay::Overlay;
 pub use reason::{Reason, Reasons};
 pub use render::{json, text};
+pub use request::{Below, Decision, Request};
 pub use runtime_deps::RuleSet;
 pub use settings::Settings;
 pub use split::Layers;
 pub use view::View;
-pub use within::{Addition, within};
 
 /// An image before its bytes are read.
 #[derive(Debug)]
@@ -155,6 +160,14 @@ pub enum PlanError {
     /// Links that never end.
     #[error("`{0}` goes through too many symbolic links")]
     LinkLoop(ImagePath),
+    /// A file of the image below stands where an input needs a directory.
+    #[error("cannot write to `{path}`: {why}")]
+    Destination {
+        /// Where to.
+        path: ImagePath,
+        /// Why not.
+        why: ResolveError,
+    },
     /// A path that no image can hold.
     #[error("`{path}`: {source}")]
     Path {
@@ -204,6 +217,7 @@ impl PlanError {
             Self::NotIncluded { .. } => ErrorKind::Input,
             Self::Conflict { .. }
             | Self::LinkLoop(_)
+            | Self::Destination { .. }
             | Self::Path { .. }
             | Self::MixedPlatforms(_)
             | Self::Missing(_)

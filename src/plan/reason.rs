@@ -44,6 +44,8 @@ pub enum Reason {
     },
     /// Made by imgb, for the reason given.
     Generated(Box<str>),
+    /// The base image has it.
+    Base,
 }
 
 /// All reasons, by path.
@@ -114,6 +116,7 @@ impl Reason {
             }
             Self::Rule { rule, evidence, by: None } => format!("rule {rule}: {evidence}"),
             Self::Generated(what) => format!("generated: {what}"),
+            Self::Base => "from the base image".into(),
         }
     }
 
@@ -125,7 +128,7 @@ impl Reason {
             Self::Loader(of) | Self::Interpreter(of) => Some(of),
             Self::Link(to) => Some(to),
             Self::Parent(of) | Self::Target(of) => Some(of),
-            Self::Listed(_) | Self::Included(_) | Self::Generated(_) => None,
+            Self::Listed(_) | Self::Included(_) | Self::Generated(_) | Self::Base => None,
         }
     }
 }

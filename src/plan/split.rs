@@ -39,7 +39,7 @@ pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<Planne
     for (path, node, reason) in reasons.of(tree.into_iter()) {
         match reason {
             Some(Reason::Listed(_)) => user.push((path, node)),
-            Some(Reason::Parent(_)) => parents.push((path, node)),
+            Some(Reason::Parent(_) | Reason::Base) => parents.push((path, node)),
             _ => system.push((path, node)),
         }
     }

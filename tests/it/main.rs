@@ -2,6 +2,8 @@
 #![cfg(test)]
 
 // The command line.
+/// `pack` from scratch and on a base: the same decisions.
+mod agreement;
 /// `imgb build`: where files go, faults, secrets.
 mod build;
 /// Bases of every local form, in FROM, `COPY --from` and `pack --base`.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::lookup::LookupArgs;
+use super::{image::open_options, lookup::LookupArgs};
 use crate::{
     cli::{
         environment::{command_dirs, machine, scratch, timestamp},
@@ -15,7 +15,7 @@ use crate::{
     },
     image::Platform,
     path::ImagePath,
-    pipeline::PackRequest,
+    pipeline::{BaseRequest, PackRequest},
     plan::{self, Layers},
     source::{self, Exclude, Request},
     trace,
@@ -141,7 +141,9 @@ pub(in crate::cli) fn pack_request(
 ) -> Result<PackRequest, Failure> {
     let library_path = input.lookup.root.library_path();
     let include = included(input.include, &input.include_from)?;
+    let image = open_options(config.platform.clone());
     Ok(PackRequest {
+        base: input.base.map(|name| BaseRequest { name, image }),
         requests: input.inputs,
         source: source::InputOptions {
             exclude: input.exclude,

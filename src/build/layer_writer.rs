@@ -1,57 +1,35 @@
-//! Where files really go in an image: through its links, never out of it.
-
-use std::collections::BTreeSet;
+//! Writes the files of an instruction into a new layer over a stage, through the stage's links.
 
 use super::Cause;
 use crate::{
     path::ImagePath,
+    plan::Overlay,
     recipe::action::Dest,
     timestamp::Timestamp,
-    tree::{Kind, Node, ResolveError, Tree, resolve::destination},
+    tree::{Kind, Node, ResolveError, Tree},
 };
 
-/// Files on their way into an image.
+/// The layer that an instruction makes.
 #[derive(Debug)]
-pub(super) struct Overlay<'a> {
-    stage: &'a Tree,
-    changes: Tree,
-    /// Directories of the image that a file has replaced.
-    gone: BTreeSet<ImagePath>,
-    /// Of directories that are made on the way.
+pub(super) struct LayerWriter<'a> {
+    overlay: Overlay<'a>,
+    /// The owner of directories that are made on the way.
     owner: (u32, u32),
     mtime: Timestamp,
-    /// The last parent and where it really is: files come directory by directory.
-    parent: Option<(ImagePath, ImagePath)>,
 }
 
-impl<'a> Overlay<'a> {
+impl<'a> LayerWriter<'a> {
     pub(super) fn new(stage: &'a Tree, owner: (u32, u32), mtime: Timestamp) -> Self {
-        Self { stage, changes: Tree::new(), gone: BTreeSet::new(), owner, mtime, parent: None }
+        Self { overlay: Overlay::new(stage), owner, mtime }
     }
 
     /// What changes, without parents that the image has.
     pub(super) fn finish(self) -> Tree {
-        self.changes
-    }
-
-    fn get(&self, path: &ImagePath) -> Option<&Node> {
-        let in_stage = || {
-            let hidden =
-                !self.gone.is_empty() && path.ancestors().any(|dir| self.gone.contains(&dir));
-            self.stage.get(path).filter(|_| !hidden)
-        };
-        self.changes.get(path).or_else(in_stage)
+        self.overlay.into_changes()
     }
 
     fn real(&self, path: &ImagePath) -> Result<ImagePath, Cause> {
-        let resolved = destination(path, |path| self.get(path));
-        resolved
-            .map(|resolved| resolved.path)
-            .map_err(|why| Cause::Destination { path: path.clone(), why })
-    }
-
-    fn is_directory(&self, path: &ImagePath) -> bool {
-        path.is_root() || self.get(path).is_some_and(Node::is_directory)
+        self.overlay.resolve(path).map_err(|why| Cause::Destination { path: path.clone(), why })
     }
 
     /// Where a file goes: below `dest` under `name` if that is a directory or `into` says so, or
@@ -63,7 +41,7 @@ impl<'a> Overlay<'a> {
         into: bool,
     ) -> Result<ImagePath, Cause> {
         let real = self.real(&dest.path)?;
-        if dest.is_dir || into || self.is_directory(&real) {
+        if dest.is_dir || into || self.overlay.is_directory(&real) {
             let dir = self.directory(&dest.path)?;
             return dir.join(name).map_err(|_| Cause::TooLong(dest.path.clone()));
         }
@@ -72,7 +50,7 @@ impl<'a> Overlay<'a> {
 
     /// The directory `path`, which is made with its parents where it is not there.
     pub(super) fn directory(&mut self, path: &ImagePath) -> Result<ImagePath, Cause> {
-        self.parent = None;
+        self.overlay.forget_parent();
         let real = self.real(path)?;
         self.make(&real)?;
         Ok(real)
@@ -86,11 +64,11 @@ impl<'a> Overlay<'a> {
         owner: (u32, u32),
     ) -> Result<ImagePath, Cause> {
         let usual = std::mem::take(&mut self.owner);
-        let made = self.real(path).map(|real| !real.is_root() && self.get(&real).is_none());
+        let made = self.real(path).map(|real| !real.is_root() && self.overlay.get(&real).is_none());
         let real = self.directory(path);
         self.owner = usual;
         let real = real?;
-        if made? && let Some(node) = self.changes.get_mut(&real) {
+        if made? && let Some(node) = self.overlay.changed_mut(&real) {
             (node.meta.uid, node.meta.gid) = owner;
         }
         Ok(real)
@@ -99,7 +77,7 @@ impl<'a> Overlay<'a> {
     /// Makes the real path `dir` and its parents where they are not there.
     fn make(&mut self, dir: &ImagePath) -> Result<(), Cause> {
         for path in dir.ancestors().chain([dir.clone()]).filter(|path| !path.is_root()) {
-            match self.get(&path).map(|node| &node.kind) {
+            match self.overlay.get(&path).map(|node| &node.kind) {
                 Some(Kind::Directory) => {}
                 Some(_) => {
                     let why = ResolveError::NotADirectory(path.clone());
@@ -109,7 +87,7 @@ impl<'a> Overlay<'a> {
                     let mut node = Node::directory(0o755);
                     (node.meta.uid, node.meta.gid) = self.owner;
                     node.meta.mtime = self.mtime;
-                    self.changes.insert(path, node);
+                    self.overlay.put(path, node);
                 }
             }
         }
@@ -121,12 +99,7 @@ impl<'a> Overlay<'a> {
         if let Some(parent) = path.parent() {
             self.make(&parent)?;
         }
-        let old_is_directory = self.is_directory(&path);
-        if !node.is_directory() && old_is_directory && !path.is_root() {
-            self.changes.remove_below(&path);
-            self.gone.insert(path.clone());
-        }
-        self.changes.insert(path, node);
+        self.overlay.put(path, node);
         Ok(())
     }
 
@@ -138,20 +111,18 @@ impl<'a> Overlay<'a> {
         path: ImagePath,
         node: Node,
     ) -> Result<ImagePath, Cause> {
-        let Some(parent) = path.parent().filter(|parent| parent != root) else {
-            self.parent = None;
+        if path.parent().is_none_or(|parent| parent == *root) {
+            self.overlay.forget_parent();
             self.put(path.clone(), node)?;
             return Ok(path);
-        };
-        let real = match &self.parent {
-            Some((known, real)) if *known == parent => real.clone(),
-            _ => {
-                let real = self.real(&parent)?;
-                self.parent = Some((parent, real.clone()));
-                real
+        }
+        let place = self.overlay.place(&path).map_err(|why| match why {
+            ResolveError::TooLong => Cause::TooLong(path.clone()),
+            why => {
+                let path = path.parent().unwrap_or_else(ImagePath::root);
+                Cause::Destination { path, why }
             }
-        };
-        let place = real.join(path.file_name()).map_err(|_| Cause::TooLong(path.clone()))?;
+        })?;
         self.put(place.clone(), node)?;
         Ok(place)
     }

@@ -1,0 +1,88 @@
+//! The image that new layers are put on, and its configuration merged with what the user wants.
+
+use std::borrow::Cow;
+
+use super::{Below, Decision, Plan, PlannedLayer, Settings};
+use crate::{
+    image::{Config, History, Platform},
+    timestamp::Timestamp,
+    tree::{Change, Tree},
+};
+
+/// An opened image, or scratch.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// The files of its layers, with their parents.
+    pub tree: Tree,
+    /// Layers over these that are still to be packed: those of a root file system.
+    pub layers: Vec<PlannedLayer>,
+    /// Its configuration.
+    pub config: Config,
+    /// Whether the configuration's platform was given and not assumed.
+    pub platform_known: bool,
+    /// Whether there is no image: a new one is made, which has at least one layer.
+    pub is_scratch: bool,
+}
+
+impl Base {
+    /// No image. `platform` is assumed where no program tells it; `created` is the time of
+    /// everything that is made.
+    pub fn scratch(platform: Platform, created: Timestamp) -> Self {
+        let config = Config::new(platform, created);
+        let (tree, layers) = (Tree::new(), Vec::new());
+        Self { tree, layers, config, platform_known: false, is_scratch: true }
+    }
+
+    /// All its files.
+    pub fn files(&self) -> Cow<'_, Tree> {
+        if self.layers.is_empty() {
+            return Cow::Borrowed(&self.tree);
+        }
+        let mut tree = self.tree.clone();
+        for layer in &self.layers {
+            tree.apply(Change { tree: layer.tree.clone(), ..Change::default() });
+        }
+        Cow::Owned(tree)
+    }
+
+    /// What the planner depends on; `files` are [`Base::files`].
+    pub fn below<'a>(&'a self, files: &'a Tree) -> Below<'a> {
+        let config = &self.config;
+        Below {
+            tree: files,
+            platform: self.platform_known.then(|| config.platform.clone()),
+            env: &config.env,
+            user: config.user.as_deref(),
+            workdir: config.workdir.as_deref(),
+        }
+    }
+
+    /// The plan of an image: the layers of `decision` over this base, and the base's configuration
+    /// with `settings` over it.
+    pub fn plan(self, decision: Decision, settings: &Settings) -> Plan {
+        let Self { tree, mut layers, mut config, is_scratch, .. } = self;
+        config.platform = decision.platform;
+        if let Some(entrypoint) = decision.entrypoint {
+            (config.entrypoint, config.cmd) = (Some(entrypoint), None);
+        }
+        settings.apply(&mut config);
+        for layer in decision.layers {
+            let is_layer = is_scratch || !layer.tree.is_empty();
+            config.history.push(history(&layer, !is_layer));
+            layers.extend(is_layer.then_some(layer));
+        }
+        Plan {
+            layers,
+            config,
+            reasons: decision.reasons,
+            inputs: decision.inputs,
+            notes: decision.notes,
+            base: tree,
+        }
+    }
+}
+
+/// The history says nothing of the host: the same files give the same image wherever they lie.
+fn history(layer: &PlannedLayer, empty_layer: bool) -> History {
+    History { created_by: format!("imgb: {}", layer.name), empty_layer }
+}

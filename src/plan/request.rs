@@ -1,0 +1,74 @@
+//! What the planner is asked, and what it answers.
+
+use std::borrow::Cow;
+
+use super::{Note, PlanOptions, PlannedLayer, Reasons, Settings};
+use crate::{
+    image::Platform,
+    source::{HostView, Input, InputOptions},
+    tree::Tree,
+};
+
+/// What a plan is made of.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The inputs, in order.
+    pub inputs: Vec<Input>,
+    /// What the new layers are put on.
+    pub below: Below<'a>,
+    /// The sysroot.
+    pub host: &'a HostView,
+    /// How files of the sysroot become nodes.
+    pub source: &'a InputOptions,
+    /// How the plan is made.
+    pub options: &'a PlanOptions,
+}
+
+/// What lies below the inputs, as far as the planner depends on it. Scratch is an empty image.
+#[derive(Clone, Debug)]
+pub struct Below<'a> {
+    /// Its files, with their parents.
+    pub tree: &'a Tree,
+    /// The platform that is given, whatever the programs among the inputs are for.
+    pub platform: Option<Platform>,
+    /// Its environment, `NAME=VALUE`. [`Settings::env`] overrides it.
+    pub env: &'a [String],
+    /// Its user. [`Settings::user`] overrides it.
+    pub user: Option<&'a str>,
+    /// The working directory, which is made if it does not exist. [`Settings::workdir`] overrides
+    /// it.
+    pub workdir: Option<&'a str>,
+}
+
+/// What the planner decided.
+#[derive(Debug)]
+pub struct Decision {
+    /// The new layers, lowest first. Each holds its paths' parents, as the image below has them.
+    pub layers: Vec<PlannedLayer>,
+    /// Why each path is in the layers.
+    pub reasons: Reasons,
+    /// How the inputs were written, by the numbers that reasons use.
+    pub inputs: Vec<String>,
+    /// What the programs run on.
+    pub platform: Platform,
+    /// The only executable that the user named, if there is exactly one.
+    pub entrypoint: Option<Vec<String>>,
+    /// What the user should know.
+    pub notes: Vec<Note>,
+}
+
+impl Below<'_> {
+    /// `options` with the environment and the user of the image's processes.
+    pub(super) fn under<'o>(&self, options: &'o PlanOptions) -> Cow<'o, PlanOptions> {
+        if self.env.is_empty() && self.user.is_none() {
+            return Cow::Borrowed(options);
+        }
+        let settings = &options.settings;
+        let settings = Settings {
+            env: self.env.iter().chain(&settings.env).cloned().collect(),
+            user: settings.user.clone().or_else(|| self.user.map(str::to_owned)),
+            ..settings.clone()
+        };
+        Cow::Owned(PlanOptions { settings, ..options.clone() })
+    }
+}
