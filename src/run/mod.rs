@@ -1,17 +1,25 @@
-//! A smoke run: the image's program in namespaces of its own, without privileges, in a throw-away
-//! copy.
+//! The smoke run: starts an image's program in namespaces of its own, without privileges, in a
+//! throw-away copy of the image.
 //!
-//! This is the one place where anything of an image is executed. Three processes stand between it
-//! and the caller: the caller itself, which waits; a single-threaded child that enters new
-//! namespaces, since no thread of a process with several may; and the first process of those, which
-//! mounts, drops everything and starts the program.
+//! This is the only module that executes anything of an image. A run has three processes besides
+//! the program: the caller, which waits; a child with one thread, which enters new namespaces, as
+//! unshare(2) allows that only to processes with one thread; and process 1 of those namespaces,
+//! which mounts file systems, gives up all privileges and starts the program.
 
+mod capabilities;
+mod engine_files;
+mod gate;
 mod init;
+mod limits;
 mod mounts;
 mod namespaces;
+mod private_dir;
+mod procfs;
 mod runtimes;
 mod seccomp;
 mod signals;
+mod stage_error;
+mod stages;
 mod syscalls;
 mod tracer;
 mod unpack;
@@ -37,18 +45,20 @@ use crate::{
     tree::Tree,
 };
 
-pub use namespaces::run_stage;
+use private_dir::PrivateDir;
+pub use stages::run_stage;
+
 pub use runtimes::Runtime;
 pub use unpack::UnpackError;
 
-/// The hidden command by which imgb starts its own stages.
+/// The hidden command with which imgb starts its own stages.
 pub const RUNNER: &str = "__runner";
 
-/// Whose exit code this is when the runner itself fails.
+/// Exit code when the runner itself fails.
 pub const RUNNER_FAILED: u8 = 125;
-/// Exit code of a program that cannot be executed.
+/// Exit code for a program that cannot be executed.
 pub const CANNOT_EXECUTE: u8 = 126;
-/// Exit code for a program that is not there.
+/// Exit code for a program that does not exist.
 pub const NOT_FOUND: u8 = 127;
 /// Exit code after the timeout, as of timeout(1).
 pub const TIMED_OUT: u8 = 124;
@@ -59,40 +69,40 @@ const MAX_PROCESSES: u64 = 4096;
 /// How a program is run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Instead of the image's command.
+    /// Arguments in place of the image's CMD.
     pub args: Vec<String>,
-    /// Variables besides the image's.
+    /// Variables added to the image's.
     pub env: Vec<(OsString, OsString)>,
-    /// Bytes of memory.
+    /// The limit on memory, in bytes.
     pub memory: Option<u64>,
-    /// How long it may run.
+    /// The limit on the time it runs.
     pub timeout: Option<Duration>,
-    /// Whether the root file system cannot be written.
+    /// Whether the root file system is read-only.
     pub read_only: bool,
-    /// Where the copy is made and removed again.
+    /// The directory in which the image's copy is created and removed again.
     pub scratch: PathBuf,
     /// What runs it.
     pub runtime: Runtime,
 }
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunOutcome {
-    /// The program's exit code; 128 and the signal's number where one ended it; 124 after the
+    /// The program's exit code, 128 plus the number of the signal that ended it, or 124 after the
     /// timeout.
     pub code: u8,
-    /// What could not be as it is on an engine: devices that no unprivileged user can make, for
-    /// instance.
+    /// Differences from a run in a container engine, such as devices that no unprivileged user can
+    /// create.
     pub notes: Vec<String>,
 }
 
-/// Why nothing ran.
+/// Why a program was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The image names no program and the user neither.
+    /// Neither the image nor the user names a program.
     #[error("the image names no program to start")]
     NoCommand,
-    /// It is not there.
+    /// The program does not exist: its name, and the paths that were searched.
     #[error("the program `{}` is not in the image", escape(.0.as_bytes()))]
     NotFound(String, Vec<String>),
     /// The user or group is unknown.
@@ -101,21 +111,21 @@ pub enum RunError {
     /// A file of the image cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The copy.
+    /// The image's copy cannot be created.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
-    /// The runtime that is to run it is not installed.
+    /// The chosen runtime is not installed.
     #[error("the runtime `{0}` is not installed")]
     NoRuntime(Runtime),
-    /// Nobody has taught imgb this machine's registers.
+    /// imgb cannot decode system calls of this machine's architecture.
     #[error("programs of this machine cannot be watched")]
     CannotWatch,
     /// The system refused.
     #[error("cannot {action}")]
     System {
-        /// What was tried.
+        /// What failed, to complete "cannot …".
         action: &'static str,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -136,15 +146,15 @@ impl RunError {
     }
 }
 
-/// What the stages are told, through a file in the private directory: a command line could be read
-/// by others.
+/// What the stages are to do. They read it from a file in the private directory: other users could
+/// read a command line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct RunSpec {
-    /// The copy of the image.
+    /// The image's copy, on the host.
     root: OsString,
-    /// Absolute path of the program in it.
+    /// The absolute path of the program in the image.
     program: OsString,
-    /// The program's own name first.
+    /// Starts with the program's own name.
     args: Vec<OsString>,
     /// The whole environment.
     env: Vec<(OsString, OsString)>,
@@ -154,32 +164,31 @@ struct RunSpec {
     read_only: bool,
     memory: Option<u64>,
     processes: u64,
-    /// Where the accesses of a program that is watched are written.
+    /// The file for the accesses of a program that is watched.
     watch: Option<OsString>,
 }
 
-/// A command of the host that is to be watched.
+/// A command of the host to watch.
 #[derive(Clone, Debug)]
 pub struct HostCommand {
     /// The program, looked up in PATH, and its arguments.
     pub args: Vec<OsString>,
     /// The whole environment.
     pub env: Vec<(OsString, OsString)>,
-    /// Where it is started.
+    /// Its working directory.
     pub workdir: PathBuf,
 }
 
 /// Runs the program of an image whose file system is `tree`.
 ///
-/// # Errors
-/// [`RunError`]: the program has not been started then. Stages that fail say so on stderr and give
-/// the code [`RUNNER_FAILED`].
+/// # Errors [`RunError`] where the program was not started. A stage that fails prints its error to
+/// stderr and gives the exit code [`RUNNER_FAILED`].
 pub fn run(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunOutcome, RunError> {
-    let private = PrivateDir::new(&options.scratch)?;
+    let private = private_dir(&options.scratch)?;
     run_in(&private, spec(tree, start, options)?, tree, options)
 }
 
-/// As [`run`], by imgb itself, and says which paths the program named to the system.
+/// As [`run`], always by imgb itself, and returns the paths that the program named in system calls.
 ///
 /// # Errors
 /// As [`run`]; [`RunError::CannotWatch`].
@@ -188,28 +197,28 @@ pub fn watch(
     start: &Start,
     options: &RunOptions,
 ) -> Result<(RunOutcome, Vec<Access>), RunError> {
-    let private = PrivateDir::new(&options.scratch)?;
+    let private = private_dir(&options.scratch)?;
     let mut spec = spec(tree, start, options)?;
-    let file = private.for_accesses()?;
+    let file = accesses_file(&private)?;
     spec.watch = Some(file.clone().into());
     let ended = run_in(&private, spec, tree, options)?;
     Ok((ended, accesses(&file)?))
 }
 
-/// Runs a command of the host, as the user that imgb runs as and without any sandbox, and says
-/// which paths it named to the system. `timeout` and `scratch` as in [`RunOptions`].
+/// Runs a command of the host, as the same user and without a sandbox, and returns the paths that
+/// it named in system calls. `timeout` and `scratch` as in [`RunOptions`].
 ///
 /// # Errors
-/// [`RunError`]: the command has not been started then.
+/// [`RunError`] where the command was not started.
 pub fn watch_command(
     command: &HostCommand,
     timeout: Option<Duration>,
     scratch: &Path,
 ) -> Result<(RunOutcome, Vec<Access>), RunError> {
-    let private = PrivateDir::new(scratch)?;
+    let private = private_dir(scratch)?;
     let program =
         command.args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?.clone();
-    let file = private.for_accesses()?;
+    let file = accesses_file(&private)?;
     let spec = RunSpec {
         root: "/".into(),
         program,
@@ -227,14 +236,14 @@ pub fn watch_command(
     Ok((RunOutcome { code, notes: Vec::new() }, accesses(&file)?))
 }
 
-/// What has been written to the file of a watch; nothing where no program was started.
+/// Reads the accesses that a tracer has written. None where no program was started.
 fn accesses(file: &Path) -> Result<Vec<Access>, RunError> {
-    let fault = |source| RunError::System { action: "read what was watched", source };
+    let failed = |source| RunError::System { action: "read what was watched", source };
     let text = match fs_err::read(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        text => text.map_err(fault)?,
+        text => text.map_err(failed)?,
     };
-    // The last line may be cut off where a timeout ended the watch.
+    // A timeout may have cut off the last line.
     let lines = text.split(|&byte| byte == b'\n');
     Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
@@ -249,7 +258,7 @@ fn run_in(
     spec.root = root.clone().into();
     let owner = namespaces::unprivileged_owner();
     let mut notes = unpack::unpack(tree, &root, owner)?;
-    unpack::engine_files(&root, &spec.workdir, owner)?;
+    engine_files::add(&root, &spec.workdir, owner)?;
     let code = match options.runtime {
         Runtime::Own => stage("namespaces", private, &spec, owner, options.timeout)?,
         _ => runtimes::run(private, &spec, options)?,
@@ -260,7 +269,7 @@ fn run_in(
     Ok(RunOutcome { code, notes })
 }
 
-/// What is to be started, in which surroundings.
+/// The spec of a run, without the path of the image's copy.
 fn spec(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunSpec, RunError> {
     let view = TreeView::new(tree);
     let args: Vec<String> = match (&options.args[..], &start.entrypoint[..]) {
@@ -298,7 +307,7 @@ fn spec(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunSpec, Run
     })
 }
 
-/// Starts the first stage and waits for it.
+/// Starts the first stage and waits for its exit code.
 fn stage(
     name: &str,
     private: &PrivateDir,
@@ -320,45 +329,22 @@ fn stage(
             .map_err(system("make a private directory"))?;
         command.uid(uid).gid(gid);
     }
-    // The program could read the stages' environment in /proc, and the caller's directory may be
-    // closed to whom the run is handed to.
+    // The program could read the stages' environment in /proc, and the user that the stages run as
+    // may not be able to enter the caller's directory.
     command.env_clear().current_dir("/");
     if spec.watch.is_some() {
-        // The caller's own output tells what was watched.
+        // The caller's own stdout is for its report.
         command.stdout(io::stderr());
     }
     signals::supervise(command, timeout).map_err(system("start the runner"))
 }
 
-/// A directory that is removed with all that a program may have left in it.
-struct PrivateDir(Option<tempfile::TempDir>);
-
-impl PrivateDir {
-    fn new(scratch: &Path) -> Result<Self, RunError> {
-        let dir = tempfile::Builder::new().prefix("imgb-run-").tempdir_in(scratch);
-        dir.map(|dir| Self(Some(dir)))
-            .map_err(|source| RunError::System { action: "make a private directory", source })
-    }
-
-    /// The name of a new file for what is watched.
-    fn for_accesses(&self) -> Result<PathBuf, RunError> {
-        if syscalls::CAN_WATCH {
-            Ok(self.path().join("accesses"))
-        } else {
-            Err(RunError::CannotWatch)
-        }
-    }
-
-    fn path(&self) -> &Path {
-        self.0.as_ref().map_or(Path::new(""), |dir| dir.path())
-    }
+fn private_dir(scratch: &Path) -> Result<PrivateDir, RunError> {
+    PrivateDir::new(scratch)
+        .map_err(|source| RunError::System { action: "make a private directory", source })
 }
 
-impl Drop for PrivateDir {
-    fn drop(&mut self) {
-        let Some(dir) = self.0.take() else { return };
-        unpack::make_removable(dir.path());
-        // What cannot be removed stays behind: there is nobody left to tell.
-        let _ = dir.close();
-    }
+/// The file for the accesses of a watched program.
+fn accesses_file(private: &PrivateDir) -> Result<PathBuf, RunError> {
+    if syscalls::CAN_TRACE { Ok(private.accesses()) } else { Err(RunError::CannotWatch) }
 }

@@ -1,4 +1,5 @@
-//! The file systems that the program sees: the copy as its root, and the few that an engine adds.
+//! Mounts the file systems that the program sees: the image's copy as its root, and /proc and /dev
+//! as container engines provide them.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -13,13 +14,13 @@ use rustix::{
 
 use super::{
     RunSpec,
-    namespaces::{StageError, trying},
+    stage_error::{StageError, trying},
 };
 
-/// Devices without privileges, which every engine gives.
+/// Devices that need no privileges, and that every engine provides.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
-/// Links in `/dev`.
+/// Symbolic links in `/dev`: target and name.
 const LINKS: [(&str, &str); 5] = [
     ("/proc/self/fd", "fd"),
     ("/proc/self/fd/0", "stdin"),
@@ -28,7 +29,7 @@ const LINKS: [(&str, &str); 5] = [
     ("pts/ptmx", "ptmx"),
 ];
 
-/// Makes the copy the root of this process, and nothing else of the host reachable.
+/// Makes the image's copy the root of this process, and everything else of the host unreachable.
 pub(super) fn prepare(spec: &RunSpec) -> Result<(), StageError> {
     let mounting = |what: &str| trying::<Errno>(format!("mount {what}"));
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
@@ -36,33 +37,33 @@ pub(super) fn prepare(spec: &RunSpec) -> Result<(), StageError> {
     let root = Path::new(&spec.root);
     rustix::mount::mount_bind(root, root).map_err(mounting("the image's copy"))?;
     rustix::process::chdir(root).map_err(trying::<Errno>("enter the image's copy"))?;
-    // Where the image has a link in the place of a mount point, it must not lead the mount astray.
+    // If the image has a symbolic link as a mount point, the mount must not follow it.
     for dir in ["proc", "dev"] {
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         rustix::fs::openat2(rustix::fs::CWD, dir, flags, Mode::empty(), resolve).map_err(
             |errno| {
-                trying::<Errno>(format!("mount on the image's /{dir}, which is no directory"))(
+                trying::<Errno>(format!("mount on the image's /{dir}, which is not a directory"))(
                     errno,
                 )
             },
         )?;
     }
-    devices().map_err(mounting("/dev"))?;
+    mount_devices().map_err(mounting("/dev"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     match rustix::mount::mount("proc", "proc", "proc", flags, None) {
-        Ok(()) => cover().map_err(mounting("over parts of /proc"))?,
-        // A container whose own /proc has covered parts may not have another without them.
+        Ok(()) => mask_proc().map_err(mounting("over parts of /proc"))?,
+        // In a container whose own /proc has masked parts, the kernel refuses an unmasked one.
         Err(errno) => drop(writeln!(std::io::stderr(), "warning: no /proc in the run: {errno}")),
     }
     rustix::process::pivot_root(".", ".").map_err(mounting("the image's copy as root"))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(mounting("nothing of the host"))?;
     rustix::process::chdir("/").map_err(trying::<Errno>("enter the image's copy"))?;
-    protect(spec).map_err(mounting("the image's copy without set-user-ID"))
+    remount_root(spec).map_err(mounting("the image's copy without set-user-ID"))
 }
 
-fn devices() -> Result<(), Errno> {
+fn mount_devices() -> Result<(), Errno> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     rustix::mount::mount("dev", "dev", "tmpfs", flags, c"mode=755,size=65536")?;
     for name in DEVICES {
@@ -71,12 +72,12 @@ fn devices() -> Result<(), Errno> {
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         drop(rustix::fs::open(&to, new, Mode::from_raw_mode(0o666))?);
         match rustix::mount::mount_bind(format!("/dev/{name}"), &to) {
-            // A host may be without one of them.
+            // The host does not have this device.
             Err(Errno::NOENT) => rustix::fs::unlink(&to)?,
             done => done?,
         }
     }
-    terminal()?;
+    mount_terminal()?;
     for (target, name) in LINKS {
         rustix::fs::symlink(target, format!("dev/{name}"))?;
     }
@@ -85,7 +86,7 @@ fn devices() -> Result<(), Errno> {
     }
     let private = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("shm", "dev/shm", "tmpfs", private, c"mode=1777,size=65536k")?;
-    // Pseudo-terminals are nothing that a start depends on.
+    // Programs start without pseudo-terminals too.
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     let _ = rustix::mount::mount(
         "devpts",
@@ -97,32 +98,32 @@ fn devices() -> Result<(), Errno> {
     Ok(())
 }
 
-/// The caller's terminal as `/dev/console`, as engines have it: ttyname(3) looks for it below
+/// Mounts the caller's terminal as `/dev/console`, as engines do: ttyname(3) looks for it below
 /// `/dev`.
-fn terminal() -> Result<(), Errno> {
+fn mount_terminal() -> Result<(), Errno> {
     if !std::io::stdin().is_terminal() {
         return Ok(());
     }
     let Ok(device) = fs_err::read_link("/proc/self/fd/0") else { return Ok(()) };
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     drop(rustix::fs::open("dev/console", flags, Mode::from_raw_mode(0o600))?);
-    // One from another mount namespace has no path here, and the program does without its name.
+    // A terminal from another mount namespace has no path here. Programs do without its name.
     rustix::mount::mount_bind(&device, "dev/console").or_else(|_| rustix::fs::unlink("dev/console"))
 }
 
-/// Files of `/proc` that tell of the whole host, and directories, which engines cover (runc's
+/// Files and directories of `/proc` that tell about the whole host, which engines mask (runc's
 /// `maskedPaths`).
-const COVERED: [&str; 5] = ["kcore", "keys", "latency_stats", "sched_debug", "timer_list"];
-const EMPTIED: [&str; 3] = ["acpi", "asound", "scsi"];
+const MASKED_FILES: [&str; 5] = ["kcore", "keys", "latency_stats", "sched_debug", "timer_list"];
+const MASKED_DIRS: [&str; 3] = ["acpi", "asound", "scsi"];
 
-fn cover() -> Result<(), Errno> {
-    for name in COVERED {
+fn mask_proc() -> Result<(), Errno> {
+    for name in MASKED_FILES {
         match rustix::mount::mount_bind("dev/null", format!("proc/{name}")) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => return Err(errno),
         }
     }
-    for name in EMPTIED {
+    for name in MASKED_DIRS {
         let flags =
             MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RDONLY;
         match rustix::mount::mount("none", format!("proc/{name}"), "tmpfs", flags, c"size=0k") {
@@ -133,9 +134,9 @@ fn cover() -> Result<(), Errno> {
     Ok(())
 }
 
-/// No set-user-ID programs, no devices, and if asked for no writes.
-fn protect(spec: &RunSpec) -> Result<(), Errno> {
-    // What the file system of the copy is mounted with cannot be taken off in here.
+/// Remounts the root without set-user-ID programs and devices, and read-only if the spec says so.
+fn remount_root(spec: &RunSpec) -> Result<(), Errno> {
+    // Flags of the mount that the copy is on are locked in a user namespace (mount_namespaces(7)).
     let own = rustix::fs::statvfs("/")?.f_flag;
     let kept = [
         (rustix::fs::StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
@@ -152,7 +153,7 @@ fn protect(spec: &RunSpec) -> Result<(), Errno> {
     }
     if spec.read_only {
         flags |= MountFlags::RDONLY;
-        // As podman does: what is read-only still has a place for temporary files.
+        // As podman does: a read-only container still has a place for temporary files.
         let private = MountFlags::NOSUID | MountFlags::NODEV;
         for dir in ["/tmp", "/run"] {
             if rustix::fs::stat(dir).is_ok() {

@@ -1,10 +1,10 @@
-//! Runs by an installed runtime instead of imgb's own.
+//! Running the program with an installed runtime instead of imgb's own sandbox.
 
 use std::{ffi::OsString, fmt, io, process::Command, str::FromStr};
 
 use serde_json::{Value, json};
 
-use super::{PrivateDir, RunError, RunOptions, RunSpec, namespaces, signals};
+use super::{RunError, RunOptions, RunSpec, namespaces, private_dir::PrivateDir, signals};
 
 /// What runs the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub enum Runtime {
     Crun,
     /// runc.
     Runc,
-    /// podman(1), with the copy as `--rootfs`.
+    /// podman(1), with the image's copy as `--rootfs`.
     Podman,
 }
 
@@ -29,7 +29,7 @@ impl FromStr for Runtime {
             "crun" => Ok(Self::Crun),
             "runc" => Ok(Self::Runc),
             "podman" => Ok(Self::Podman),
-            _ => Err(format!("`{text}` is no runtime: own, crun, runc or podman")),
+            _ => Err(format!("`{text}` is not a runtime: own, crun, runc or podman")),
         }
     }
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Runtime {
     }
 }
 
-/// Runs the copy in `private`.
+/// Runs the program of the image's copy in `private`. Returns its exit code.
 pub(super) fn run(
     private: &PrivateDir,
     spec: &RunSpec,
@@ -60,7 +60,7 @@ pub(super) fn run(
             fs_err::write(&config, text).map_err(system)?;
             let name = private.path().file_name().unwrap_or_default().to_owned();
             let mut command = Command::new(runtime.to_string());
-            // Its own state belongs to root otherwise.
+            // The default directory for its state belongs to root.
             command.arg("--root").arg(private.path().join("state"));
             command.arg("run").arg("--bundle").arg(private.path()).arg(name);
             command
@@ -79,7 +79,7 @@ fn podman(spec: &RunSpec) -> Command {
         "--rm",
         "--interactive",
         "--network=none",
-        // podman's own defaults are more than a root without CAP_SYS_RESOURCE may set.
+        // podman's default limits are higher than root may set without CAP_SYS_RESOURCE.
         "--ulimit=host",
         "--cap-drop=all",
         "--security-opt=no-new-privileges",

@@ -1,18 +1,17 @@
-//! Calls that reach out of every namespace, refused by a filter in the kernel (seccomp(2)):
-//! characters put into the terminal as if its user had typed them, and the keys of the caller's
-//! session.
+//! Refuses, by a seccomp(2) filter, system calls that no namespace confines: putting characters
+//! into the terminal as if its user had typed them, and using the keys of the caller's session.
 
 use std::io;
 
-/// Refuses them from now on, for this thread and what it starts, which must be unable to gain
-/// privileges.
+/// Installs the filter for this thread and all that it starts. The thread must have set
+/// PR_SET_NO_NEW_PRIVS.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) fn refuse() -> io::Result<()> {
     seccompiler::apply_filter(&filter()).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// Where the numbers are not known here, the program has no terminal: without one of its own, the
-/// calls that matter most are refused.
+/// On machines whose call numbers are not in the table, takes away the controlling terminal
+/// instead: without one the kernel refuses the calls that matter most.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) fn refuse() -> io::Result<()> {
     rustix::process::setsid()?;
@@ -26,7 +25,7 @@ use table::filter;
 mod table {
     use seccompiler::sock_filter;
 
-    /// Numbers of one kind of programs (the kernel's tables, `linux/audit.h`).
+    /// Call numbers for one kind of program (the kernel's tables, `linux/audit.h`).
     struct Calls {
         /// `AUDIT_ARCH_*`
         arch: u32,
@@ -37,7 +36,7 @@ mod table {
 
     #[cfg(target_arch = "x86_64")]
     const KINDS: [Calls; 2] = [
-        // The numbers of x32 have bit 30 set, and their own ioctl.
+        // x32 calls have bit 30 set, and an ioctl of their own.
         Calls {
             arch: 0xc000_003e,
             ioctl: &[16, X32 | 514],
@@ -54,12 +53,12 @@ mod table {
         Calls { arch: 0x4000_0028, ioctl: &[54], keys: &[309, 310, 311] },
     ];
 
-    /// What ioctl(2) does to a terminal in the name of its user: TIOCSTI, TIOCLINUX, TIOCSETD,
+    /// Commands of ioctl(2) that act on a terminal as its user would: TIOCSTI, TIOCLINUX, TIOCSETD,
     /// TIOCCONS.
     const COMMANDS: [u32; 4] = [0x5412, 0x541c, 0x5423, 0x541d];
 
-    /// Fields of `struct seccomp_data`; of the second argument the half that the kernel takes as
-    /// the command.
+    /// Offsets in `struct seccomp_data`. COMMAND is the half of the second argument that the kernel
+    /// takes as the command.
     const NUMBER: u32 = 0;
     const ARCH: u32 = 4;
     const COMMAND: u32 = 24;
@@ -74,7 +73,7 @@ mod table {
         sock_filter { code, jt: 0, jf: 0, k }
     }
 
-    /// What follows, where the value is `k`; else that is jumped over.
+    /// The steps `then` if the loaded value is `k`; otherwise they are skipped.
     fn when(k: u32, then: Vec<sock_filter>) -> Vec<sock_filter> {
         let jf = u8::try_from(then.len()).unwrap_or(u8::MAX);
         let mut out = vec![sock_filter { code: JUMP_IF_EQUAL, jt: 0, jf, k }];

@@ -1,4 +1,4 @@
-//! Waiting for a child while signals go through to it.
+//! Waiting for a child, and forwarding signals to it meanwhile.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -21,37 +21,37 @@ use signal_hook::{
 
 use super::TIMED_OUT;
 
-/// What a terminal sends to all processes in its foreground, the program among them.
+/// Signals that a terminal sends to all processes in the foreground, the program included.
 const BY_TERMINAL: [i32; 3] = [SIGINT, SIGQUIT, SIGTSTP];
-/// What else a user may want to tell the program.
+/// Other signals that a user may send to imgb and mean for the program.
 const FORWARDED: [i32; 5] = [SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT];
 
-/// Signals that are caught from now on.
-pub(super) struct Caught {
+/// Signals caught by this process.
+pub(super) struct CaughtSignals {
     signals: Signals,
-    /// Whether the program hears the terminal itself.
+    /// Whether the program gets the signals of the terminal itself.
     terminal: bool,
 }
 
-impl Caught {
-    /// Catches what is forwarded. Made before the child is, so that none is lost.
+impl CaughtSignals {
+    /// Catches them from now on. Call it before the child is started, so that none is lost.
     pub(super) fn new() -> io::Result<Self> {
         let all = BY_TERMINAL.iter().chain(&FORWARDED).chain([&SIGCHLD]);
         Ok(Self { signals: Signals::new(all)?, terminal: io::stdin().is_terminal() })
     }
 
-    /// Waits for a signal, SIGCHLD among them, and forwards it to `child`.
+    /// Waits for a signal, which may be SIGCHLD, and forwards others to `child`.
     pub(super) fn next(&mut self, child: &OwnedFd) {
         for signal in self.signals.wait() {
             self.forward(child, signal);
         }
     }
 
-    /// Waits until `child` has ended, and reaps whatever else ends meanwhile.
+    /// Waits until `child` has ended, and reaps all other children that end meanwhile.
     pub(super) fn wait(&mut self, child: Pid) -> io::Result<WaitStatus> {
         let fd = rustix::process::pidfd_open(child, PidfdFlags::empty())?;
         loop {
-            // It may have ended before its SIGCHLD could be caught.
+            // First, in case its SIGCHLD came before signals were caught.
             while let Some((pid, status)) = reap()? {
                 if pid == child && !status.stopped() {
                     return Ok(status);
@@ -67,21 +67,20 @@ impl Caught {
         }
         if self.terminal && BY_TERMINAL.contains(&number) {
             if number == SIGTSTP {
-                // The program stops, so the shell has to see this process stopped, too. What the
-                // shell then continues is all of them. (Process 1 of a namespace cannot stop, and
-                // need not.)
+                // The program stops, so the shell must see this process stopped too. It continues
+                // all of them later. (Process 1 of a namespace cannot stop, and need not.)
                 let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
             }
             return;
         }
         if let Some(signal) = Signal::from_named_raw(number) {
-            // It may have ended just now.
+            // Fails if the child has just ended.
             let _ = rustix::process::pidfd_send_signal(child, signal);
         }
     }
 }
 
-/// Any child that has ended.
+/// The status of any child that has changed its state, if there is one.
 fn reap() -> io::Result<Option<(Pid, WaitStatus)>> {
     match rustix::process::wait(WaitOptions::NOHANG) {
         Ok(ended) => Ok(ended),
@@ -90,28 +89,32 @@ fn reap() -> io::Result<Option<(Pid, WaitStatus)>> {
     }
 }
 
-/// Starts `command` and waits for it, at most for `timeout`.
+/// Starts `command` and waits for its exit code. Kills it after `timeout`.
 pub(super) fn supervise(mut command: Command, timeout: Option<Duration>) -> io::Result<u8> {
-    let mut caught = Caught::new()?;
+    let mut caught = CaughtSignals::new()?;
     let child = command.spawn()?;
     let pid = pid(&child)?;
-    let late = Arc::new(AtomicBool::new(false));
+    let timed_out = Arc::new(AtomicBool::new(false));
     if let Some(timeout) = timeout {
         let fd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        let late = Arc::clone(&late);
-        // Ends with the process.
+        let timed_out = Arc::clone(&timed_out);
+        // This thread ends with the process.
         std::thread::spawn(move || {
             std::thread::sleep(timeout);
-            late.store(true, Ordering::SeqCst);
-            // All its namespaces' processes die with it.
+            timed_out.store(true, Ordering::SeqCst);
+            // All processes in its PID namespace die with it.
             let _ = rustix::process::pidfd_send_signal(&fd, Signal::KILL);
         });
     }
     let status = caught.wait(pid)?;
-    Ok(if late.load(Ordering::SeqCst) && status.signaled() { TIMED_OUT } else { code(status) })
+    Ok(if timed_out.load(Ordering::SeqCst) && status.signaled() {
+        TIMED_OUT
+    } else {
+        exit_code(status)
+    })
 }
 
-/// The process number of a child.
+/// The process id of a child.
 pub(super) fn pid(child: &Child) -> io::Result<Pid> {
     i32::try_from(child.id())
         .ok()
@@ -119,12 +122,17 @@ pub(super) fn pid(child: &Child) -> io::Result<Pid> {
         .ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// The exit code, as shells have it: 128 and the signal for a process that was ended by one.
-pub(super) fn code(status: WaitStatus) -> u8 {
+/// The exit code as in shells: 128 plus the signal for a process that a signal ended.
+pub(super) fn exit_code(status: WaitStatus) -> u8 {
     let code = match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => code,
         (None, Some(signal)) => 128 + signal,
         (None, None) => 255,
     };
     u8::try_from(code & 0xff).unwrap_or(u8::MAX)
+}
+
+/// Has this process killed when its parent ends (prctl(2), PR_SET_PDEATHSIG).
+pub(super) fn die_with_parent() -> rustix::io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
 }

@@ -1,5 +1,5 @@
-//! System calls that name a path, as registers and memory of a stopped process show them
-//! (syscalls(2), the kernel's tables for x86-64, with its 32-bit programs, and AArch64).
+//! Decodes the system calls that name a path from the registers and memory of a stopped process
+//! (syscalls(2); the kernel's tables for x86-64, including 32-bit programs, and AArch64).
 
 use std::io::IoSliceMut;
 
@@ -16,13 +16,17 @@ use rustix::fs::OFlags;
 
 use crate::{path::ImagePath, trace::Call};
 
-/// Whether processes of this machine can be watched.
-pub(super) const CAN_WATCH: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+/// Whether this machine's registers can be decoded, so that processes can be traced.
+pub(super) const CAN_TRACE: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
 
-/// Bytes of a page, of which a string's next one may not be there.
+/// Bytes of a page. The page after the one that a string starts in may not be mapped.
 const PAGE: usize = 4096;
 
-/// Where a call has its directory, path and flags: the numbers of its arguments.
+/// Signals from here on have no names in the crates through which signals are passed on without
+/// `unsafe` code. glibc cancels threads with the first one.
+const FIRST_REAL_TIME: i32 = 32;
+
+/// Which arguments of a call are its directory, path and flags, by number.
 #[derive(Clone, Copy, Debug)]
 struct ArgPositions {
     dir: Option<usize>,
@@ -35,23 +39,23 @@ struct ArgPositions {
 enum Flags {
     None,
     In(usize),
-    /// `struct open_how` begins with them.
+    /// At the start of the `struct open_how` that this argument points to.
     At(usize),
-    /// As if `O_CREAT` were set.
+    /// Not an argument: the call creates as if `O_CREAT` were set.
     Create,
 }
 
-/// A call on its way in.
+/// A call that names a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PathCall {
-    /// The number of the directory's file descriptor; `None` for the working directory.
+    /// The file descriptor of the directory; `None` for the working directory.
     pub(super) dir: Option<i32>,
-    /// As it is named.
+    /// As the program wrote it.
     pub(super) path: Vec<u8>,
     pub(super) call: Call,
 }
 
-/// Whose numbers of calls a process uses.
+/// The numbering of system calls that a process uses.
 #[derive(Clone, Copy, Debug)]
 enum Table {
     Native,
@@ -59,25 +63,25 @@ enum Table {
     I386,
 }
 
-/// What a stopped process is about to do or has done.
+/// The registers of a process that stopped at the start or end of a system call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Registers {
     table: Table,
     number: u64,
     args: [u64; 6],
-    /// Where a call has ended: what it gave back, negative for an error.
+    /// At the end of a call, its result: negative for an error.
     pub(super) result: i64,
-    /// Whether the process stands before the call.
+    /// Whether the process stopped at the start of the call.
     pub(super) is_entry: bool,
 }
 
 impl Registers {
-    /// Of a process that stopped at a system call. `None` where it is gone.
+    /// Reads them. `None` where the process is gone.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn of(pid: Pid) -> Option<Self> {
-        /// The code segment of 32-bit programs, whose calls have other numbers and registers.
+        /// The code segment of 32-bit programs, which have other call numbers and registers.
         const USER32: u64 = 0x23;
-        /// ENOSYS stands in the result until the call has one (`do_syscall_64`).
+        /// -ENOSYS, the result register at the start of a call (`do_syscall_64`).
         const NO_RESULT: i64 = -38;
         let regs = ptrace::getregs(pid).ok()?;
         if regs.cs == USER32 || is_by_interrupt(pid, regs.rip) {
@@ -94,7 +98,7 @@ impl Registers {
         let result = regs.rax.cast_signed();
         Some(Self {
             table: Table::Native,
-            // Bit 30 marks the x32 variants, whose paths stand in the same places.
+            // Bit 30 marks the x32 variants, which have the same path arguments.
             number: regs.orig_rax & !0x4000_0000,
             args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
             result,
@@ -102,7 +106,7 @@ impl Registers {
         })
     }
 
-    /// Of a process that stopped at a system call. `None` where it is gone.
+    /// Reads them. `None` where the process is gone.
     #[cfg(target_arch = "aarch64")]
     pub(super) fn of(pid: Pid) -> Option<Self> {
         let r = ptrace::getregs(pid).ok()?.regs;
@@ -116,21 +120,21 @@ impl Registers {
         })
     }
 
-    /// Other machines' registers are not known here.
+    /// Not supported on other machines.
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     pub(super) fn of(_: Pid) -> Option<Self> {
         None
     }
 
-    /// The path that the call names. `None` where it names none, or nothing that can be read.
-    pub(super) fn named(&self, pid: Pid) -> Option<PathCall> {
-        let shape = match self.table {
-            Table::Native => shape(self.number)?,
+    /// The path that the call names. `None` where it names none, or the path cannot be read.
+    pub(super) fn path_call(&self, pid: Pid) -> Option<PathCall> {
+        let positions = match self.table {
+            Table::Native => positions(self.number)?,
             #[cfg(target_arch = "x86_64")]
-            Table::I386 => shape_of_i386(self.number)?,
+            Table::I386 => positions_of_i386(self.number)?,
         };
         let arg = |at: usize| self.args.get(at).copied();
-        let flags = match shape.flags {
+        let flags = match positions.flags {
             Flags::None => 0,
             Flags::Create => OFlags::CREATE.bits(),
             Flags::In(at) => arg(at)? as u32,
@@ -140,25 +144,26 @@ impl Registers {
                     .then_some(u64::from_ne_bytes(how) as u32)?
             }
         };
-        let makes = OFlags::from_bits_retain(flags).intersects(OFlags::CREATE | OFlags::TRUNC);
-        let path = string(pid, arg(shape.path)?)?;
+        let creates = OFlags::from_bits_retain(flags).intersects(OFlags::CREATE | OFlags::TRUNC);
+        let path = string(pid, arg(positions.path)?)?;
         // An empty path means the descriptor itself.
         (!path.is_empty()).then_some(())?;
         Some(PathCall {
-            // AT_FDCWD and whatever else is negative.
-            dir: shape.dir.and_then(arg).map(|fd| fd as i32).filter(|fd| *fd >= 0),
+            // AT_FDCWD and all other negative values mean the working directory.
+            dir: positions.dir.and_then(arg).map(|fd| fd as i32).filter(|fd| *fd >= 0),
             path,
-            call: if makes { Call::Create } else { shape.call },
+            call: if creates { Call::Create } else { positions.call },
         })
     }
 
-    /// The thread that a real-time signal is about to be sent to, as the sender knows it.
+    /// The thread that the call sends a real-time signal to, by its id in the sender's namespace.
     pub(super) fn signals_thread(&self) -> Option<i32> {
         let (thread, signal) = match (self.table, self.number) {
             #[cfg(target_arch = "x86_64")]
             (Table::Native, 200) | (Table::I386, 238) => (0, 1), // tkill
+            // tgkill, rt_tgsigqueueinfo
             #[cfg(target_arch = "x86_64")]
-            (Table::Native, 234 | 297) | (Table::I386, 270 | 335) => (1, 2), // tgkill, rt_tgsigqueueinfo
+            (Table::Native, 234 | 297) | (Table::I386, 270 | 335) => (1, 2),
             #[cfg(target_arch = "aarch64")]
             (Table::Native, 130) => (0, 1),
             #[cfg(target_arch = "aarch64")]
@@ -166,8 +171,7 @@ impl Registers {
             _ => return None,
         };
         let signal = *self.args.get::<usize>(signal)? as i32;
-        (signal >= super::tracer::FIRST_REAL_TIME)
-            .then_some(*self.args.get::<usize>(thread)? as i32)
+        (signal >= FIRST_REAL_TIME).then_some(*self.args.get::<usize>(thread)? as i32)
     }
 }
 
@@ -176,7 +180,7 @@ const fn at(dir: usize, flags: Flags, call: Call) -> Option<ArgPositions> {
 }
 
 #[cfg(target_arch = "x86_64")]
-fn shape(number: u64) -> Option<ArgPositions> {
+fn positions(number: u64) -> Option<ArgPositions> {
     let plain = |flags, call| Some(ArgPositions { dir: None, path: 0, flags, call });
     match number {
         2 => plain(Flags::In(1), Call::Open),              // open
@@ -193,9 +197,9 @@ fn shape(number: u64) -> Option<ArgPositions> {
     }
 }
 
-/// As [`shape`], for 32-bit programs.
+/// As [`positions`], for 32-bit programs.
 #[cfg(target_arch = "x86_64")]
-fn shape_of_i386(number: u64) -> Option<ArgPositions> {
+fn positions_of_i386(number: u64) -> Option<ArgPositions> {
     let plain = |flags, call| Some(ArgPositions { dir: None, path: 0, flags, call });
     match number {
         5 => plain(Flags::In(1), Call::Open),              // open
@@ -214,7 +218,7 @@ fn shape_of_i386(number: u64) -> Option<ArgPositions> {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn shape(number: u64) -> Option<ArgPositions> {
+fn positions(number: u64) -> Option<ArgPositions> {
     let plain = |flags, call| Some(ArgPositions { dir: None, path: 0, flags, call });
     match number {
         56 => at(0, Flags::In(2), Call::Open),          // openat
@@ -228,27 +232,28 @@ fn shape(number: u64) -> Option<ArgPositions> {
     }
 }
 
-/// Whether a 64-bit process makes a call as 32-bit programs do, by `int 0x80`, which is the
-/// instruction before the one that it goes on with. glibc never does.
+/// Whether a 64-bit process makes a 32-bit call, by the instruction `int 0x80` just before the
+/// address at which it continues. glibc never does that.
 #[cfg(target_arch = "x86_64")]
-fn is_by_interrupt(pid: Pid, goes_on_at: u64) -> bool {
+fn is_by_interrupt(pid: Pid, next_instruction: u64) -> bool {
     let mut instruction = [0; 2];
-    read(pid, goes_on_at.wrapping_sub(2), &mut instruction) == 2 && instruction == [0xcd, 0x80]
+    read(pid, next_instruction.wrapping_sub(2), &mut instruction) == 2
+        && instruction == [0xcd, 0x80]
 }
 
-/// Reads memory of a process; returns how many bytes could be read.
+/// Reads memory of a process and returns the number of bytes that could be read.
 fn read(pid: Pid, from: u64, out: &mut [u8]) -> usize {
     let Ok(base) = usize::try_from(from) else { return 0 };
     let remote = [RemoteIoVec { base, len: out.len() }];
     match process_vm_readv(pid, &mut [IoSliceMut::new(out)], &remote) {
         Ok(count) => count,
-        // Engines that let processes be watched may still refuse this.
+        // Container engines that allow ptrace(2) may still refuse this.
         Err(Errno::EPERM | Errno::ENOSYS) => peek(pid, base, out),
         Err(_) => 0,
     }
 }
 
-/// As [`read`], word by word, up to the word that ends a string.
+/// As [`read`], word by word, up to the word in which a string ends.
 fn peek(pid: Pid, base: usize, out: &mut [u8]) -> usize {
     let mut count = 0;
     for part in out.chunks_mut(size_of::<c_long>()) {
@@ -265,7 +270,7 @@ fn peek(pid: Pid, base: usize, out: &mut [u8]) -> usize {
     count
 }
 
-/// A string of a process, without its NUL; `None` where it has none within PATH_MAX.
+/// Reads a string without its NUL; `None` where it has none within PATH_MAX.
 fn string(pid: Pid, from: u64) -> Option<Vec<u8>> {
     let (mut out, mut at) = (Vec::new(), from);
     let mut page = [0; PAGE];

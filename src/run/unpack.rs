@@ -1,18 +1,15 @@
-//! A tree → files in a private directory, all of one owner, nothing outside it ever touched.
+//! Unpacks a tree into a private directory, with one owner for all files.
 //!
-//! The directory is new and only its owner can enter it, so nobody races. Each file is made
-//! relative to its parent's descriptor, which is opened beneath the root without following any
-//! link, and never over another.
+//! The directory is new and only its owner can enter it, so no other process interferes. Each file
+//! is created relative to a descriptor of its parent directory, which the kernel resolves below the
+//! root (openat2(2), `RESOLVE_IN_ROOT`), and never replaces another file. This is the kernel's
+//! resolution and not `tree::resolve`: it acts on files, and cannot be misled by what it creates.
 
 use std::{
     collections::BTreeMap,
-    ffi::OsStr,
     fs::File,
     io,
-    os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::ffi::OsStrExt as _,
-    },
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -27,18 +24,18 @@ use crate::{
     tree::{Identity, Kind, Node, Special, Tree},
 };
 
-/// Why the copy cannot be made.
+/// Why an image cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
-    /// The system refused.
+    /// A file cannot be written.
     #[error("cannot unpack `{path}`")]
     Write {
         /// In the image.
         path: ImagePath,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
-    /// The content cannot be read.
+    /// A file's content cannot be read.
     #[error("cannot unpack `{path}`")]
     Content {
         /// In the image.
@@ -46,29 +43,30 @@ pub enum UnpackError {
         /// Why not.
         source: ContentError,
     },
-    /// The copy's own directory.
-    #[error("cannot make `{}`", path.display())]
+    /// The directory for the files cannot be created.
+    #[error("cannot create `{}`", path.display())]
     Root {
         /// On the host.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// The copy on its way.
-struct Copy<'a> {
+/// Writes the files of a tree.
+struct Unpacker<'a> {
     root: OwnedFd,
     owner: Option<(Uid, Gid)>,
-    /// The directory that was used last: most files have the same parent as the one before.
+    /// The directory used last: most files have the same parent as the one before.
     last: Option<(ImagePath, OwnedFd)>,
-    /// Where each content of several names is.
+    /// The first path of each file that has several names.
     shared: BTreeMap<Identity, &'a ImagePath>,
     devices: usize,
 }
 
-/// Unpacks `tree` into the new directory `root`, all of it owned by `owner` or else the caller.
-/// Devices are left out, set-user-ID bits too. Returns what was left out, as sentences.
+/// Unpacks `tree` into the new directory `root`. All files belong to `owner`, or to the caller if
+/// it is `None`. Leaves out device files and set-user-ID bits. Returns notes about what it left
+/// out.
 ///
 /// # Errors
 /// [`UnpackError`]
@@ -87,23 +85,25 @@ pub(super) fn unpack(
     if let Some((uid, gid)) = owner {
         rustix::fs::chown(root, Some(uid), Some(gid)).map_err(|errno| fault(errno.into()))?;
     }
-    let mut copy = Copy { root: fd, owner, last: None, shared: BTreeMap::new(), devices: 0 };
+    let mut unpacker =
+        Unpacker { root: fd, owner, last: None, shared: BTreeMap::new(), devices: 0 };
     for (path, node) in &tree {
-        copy.put(path, node)?;
+        unpacker.put(path, node)?;
     }
-    // Last and from below, so that no directory is closed before it is full.
+    // Last and from the bottom up, so that a directory is complete when it becomes read-only.
     for (path, node) in tree.iter().collect::<Vec<_>>().into_iter().rev() {
         if node.is_directory() {
-            copy.close(path, node.meta.mode)?;
+            unpacker.set_mode(path, node.meta.mode)?;
         }
     }
-    let left_out = (copy.devices > 0).then(|| {
-        format!("{} device files of the image were left out: only root can make them", copy.devices)
+    let left_out = (unpacker.devices > 0).then(|| {
+        let count = unpacker.devices;
+        format!("{count} device files of the image were left out: only root can create them")
     });
     Ok(left_out.into_iter().collect())
 }
 
-impl<'a> Copy<'a> {
+impl<'a> Unpacker<'a> {
     fn put(&mut self, path: &'a ImagePath, node: &'a Node) -> Result<(), UnpackError> {
         let write = |errno: Errno| UnpackError::Write { path: path.clone(), source: errno.into() };
         let (owner, name) = (self.owner, path.file_name());
@@ -119,7 +119,7 @@ impl<'a> Copy<'a> {
         }
         let dir = self.parent(path).map_err(write)?;
         match &node.kind {
-            // Closed for others until the end; the copy's directory is private in any case.
+            // Its own mode is set at the end.
             Kind::Directory => {
                 rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o700)).map_err(write)?;
             }
@@ -140,7 +140,7 @@ impl<'a> Copy<'a> {
                     | OFlags::CLOEXEC;
                 let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))
                     .map_err(write)?;
-                give(&fd, owner).map_err(write)?;
+                set_owner(&fd, owner).map_err(write)?;
                 rustix::fs::fchmod(&fd, mode(node.meta.mode)).map_err(write)?;
                 let content = |source| UnpackError::Content { path: path.clone(), source };
                 let mut reader = content::open(&file.content, file.len).map_err(content)?;
@@ -161,8 +161,7 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    /// The directory that holds `path`. Nothing in the copy leads out of it, and no parent in a
-    /// tree is a link.
+    /// The directory that holds `path`. No parent of a path in a tree is a symbolic link.
     fn parent(&mut self, path: &ImagePath) -> Result<BorrowedFd<'_>, Errno> {
         let parent = path.parent().unwrap_or_else(ImagePath::root);
         if parent.is_root() {
@@ -182,98 +181,18 @@ impl<'a> Copy<'a> {
         rustix::fs::openat2(&self.root, dir.as_relative_path(), flags, Mode::empty(), resolve)
     }
 
-    fn close(&self, path: &ImagePath, bits: u16) -> Result<(), UnpackError> {
+    fn set_mode(&self, path: &ImagePath, bits: u16) -> Result<(), UnpackError> {
         let done = self.open(path).and_then(|fd| rustix::fs::fchmod(fd, mode(bits)));
         done.map_err(|errno| UnpackError::Write { path: path.clone(), source: errno.into() })
     }
 }
 
-/// Permission bits without set-user-ID and set-group-ID: nothing in a run changes its user.
+/// The mode without set-user-ID and set-group-ID: no program in a run changes its user.
 fn mode(bits: u16) -> Mode {
     Mode::from_raw_mode(u32::from(bits & 0o1777))
 }
 
-/// What an engine puts into every container: the files that say where it is, the working directory,
-/// the places for its mounts. Each only where the image has nothing of the name.
-pub(super) fn engine_files(
-    root: &Path,
-    workdir: &OsStr,
-    owner: Option<(u32, u32)>,
-) -> Result<(), UnpackError> {
-    let fault = |errno: Errno| UnpackError::Root { path: root.to_owned(), source: errno.into() };
-    let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(root, flags, Mode::empty()).map_err(fault)?;
-    let owner = owner.map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
-    let image_path = |path: &[u8]| ImagePath::new(path).unwrap_or_else(|_| ImagePath::root());
-    let workdir = image_path(workdir.as_bytes());
-    for dir in ["/proc", "/dev", "/etc", "/tmp"]
-        .map(|dir| image_path(dir.as_bytes()))
-        .iter()
-        .chain([&workdir])
-    {
-        make_directory(&fd, dir, owner).map_err(fault)?;
-    }
-    for (name, text) in [
-        ("etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.0.1\timgb\n"),
-        ("etc/hostname", "imgb\n"),
-        ("etc/resolv.conf", ""),
-    ] {
-        let new =
-            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // One that is there is the image's own.
-        let Ok(file) = rustix::fs::openat2(&fd, name, new, Mode::from_raw_mode(0o644), INSIDE)
-        else {
-            continue;
-        };
-        give(&file, owner)
-            .and_then(|()| rustix::io::write(&file, text.as_bytes()))
-            .map_err(fault)?;
-    }
-    Ok(())
-}
-
-/// Links lead where they would lead in the container.
-const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
-
-/// Makes `dir` and its parents, where nothing stands in the way: an engine would say so later.
-fn make_directory(root: &OwnedFd, dir: &ImagePath, owner: Option<(Uid, Gid)>) -> Result<(), Errno> {
-    let way = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    let open = |path: &ImagePath| rustix::fs::openat2(root, at(path), way, Mode::empty(), INSIDE);
-    for part in dir.ancestors().skip(1).chain([dir.clone()]).filter(|part| !part.is_root()) {
-        if open(&part).is_ok() {
-            continue;
-        }
-        let parent = open(&part.parent().unwrap_or_else(ImagePath::root))?;
-        if rustix::fs::mkdirat(&parent, part.file_name(), Mode::from_raw_mode(0o755)).is_err() {
-            return Ok(());
-        }
-        let made =
-            rustix::fs::openat(&parent, part.file_name(), way | OFlags::NOFOLLOW, Mode::empty())?;
-        let bits = if part.as_bytes() == b"/tmp" { 0o1777 } else { 0o755 };
-        rustix::fs::fchmod(&made, Mode::from_raw_mode(bits))?;
-        give(&made, owner)?;
-    }
-    Ok(())
-}
-
-fn at(path: &ImagePath) -> &Path {
-    if path.is_root() { Path::new(".") } else { path.as_relative_path() }
-}
-
-fn give(file: &OwnedFd, owner: Option<(Uid, Gid)>) -> Result<(), Errno> {
+/// Changes the owner of an open file.
+pub(super) fn set_owner(file: &OwnedFd, owner: Option<(Uid, Gid)>) -> Result<(), Errno> {
     owner.map_or(Ok(()), |(uid, gid)| rustix::fs::fchown(file, Some(uid), Some(gid)))
-}
-
-/// Opens every directory below `dir` for its owner, so that it can be removed. No program runs any
-/// more.
-pub(super) fn make_removable(dir: &Path) {
-    // The walk lists a directory after it has been handed out, so that its mode is set by then.
-    for entry in walkdir::WalkDir::new(dir).follow_links(false).into_iter().filter_map(Result::ok) {
-        if entry.file_type().is_dir() {
-            let way = OFlags::DIRECTORY | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            // fchmod(2) refuses descriptors without access, and there may be none to be had.
-            let _ = rustix::fs::open(entry.path(), way, Mode::empty())
-                .and_then(|_| rustix::fs::chmod(entry.path(), Mode::from_raw_mode(0o700)));
-        }
-    }
 }

@@ -24,7 +24,6 @@ const KNOWN: &[(&[&str], &str)] = &[
         "to be untied: owner elf",
     ),
     (&["recipe/expand", "recipe/pattern"], "to be untied: owner engine"),
-    (&["run/init", "run/mounts", "run/namespaces"], "to be untied: owner engine"),
 ];
 
 /// A file of `src/` as a node: what it defines, imports and names.

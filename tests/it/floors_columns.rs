@@ -28,7 +28,6 @@ const TO_BE_WRAPPED: &[&str] = &[
     "src/plan",
     "src/recipe",
     "src/rules",
-    "src/run",
     "src/source",
     "src/trace",
 ];
