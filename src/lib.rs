@@ -100,7 +100,7 @@
 //! 5 plan       Plan, View, reasons, split into layers
 //!     imports error_kind, path, timestamp, tree, elf, rules, image, source
 //!     touches reads through source
-//! 5 check      the proof that an image will start, inside its own tree alone
+//! 5 process    how an image's program starts: command line, PATH, user, working directory
 //!     imports path, tree, elf, image, oci, source
 //!     touches reads through source
 //! 6 build      a recipe's stages → Plan
@@ -110,11 +110,14 @@
 //! 6 pack       trees → layers
 //!     imports error_kind, path, digest, compress, tree, archive, store, source
 //!     touches threads
+//! 6 check      the proof that an image will start, inside its own tree alone
+//!     imports path, tree, elf, image, source, process
+//!     touches reads through source
 //! 7 output     archives, OCI layout, root file system
 //!     imports error_kind, digest, image, tree, archive, store, source
 //!     touches writes at the target, stdout
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
-//!     imports error_kind, path, tree, trace, source, check
+//!     imports error_kind, path, tree, trace, source, process
 //!     touches processes
 //! 8 pipeline   the calls above; the one union of errors; Event
 //!     imports all of the above
@@ -139,6 +142,7 @@ pub mod pack;
 pub mod path;
 pub mod pipeline;
 pub mod plan;
+pub mod process;
 pub mod recipe;
 pub mod rules;
 pub mod run;

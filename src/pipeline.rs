@@ -10,7 +10,7 @@ use std::{
 use crate::{
     archive::write::TarLayout,
     build::{self, BaseContext, BuildError, Built, OpenBase},
-    check::{self, Report, Start},
+    check::{self, Report},
     compress::{self, Compression},
     elf::{Closure, ReadFailure},
     error_kind::ErrorKind,
@@ -20,6 +20,7 @@ use crate::{
     pack::{self, PackError, PackOptions, Rootfs, Step},
     path::{ImagePath, glob::Glob},
     plan::{self, Base, Note, Plan, PlanError},
+    process::Start,
     recipe::Recipe,
     source::{self, HostView, Input, InputKind, Request, SourceError},
     store::{Blob, Durability, cache::Cache},

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::{
-    image::{Config, Healthcheck, Platform},
-    recipe::{Command, action::Action, evaluate::DEFAULT_PATH, values::Health},
+    image::{Config, DEFAULT_PATH, Healthcheck, Platform},
+    recipe::{Command, action::Action, values::Health},
     timestamp::Timestamp,
 };
 

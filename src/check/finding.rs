@@ -6,6 +6,7 @@ use crate::{
     elf::{Absence, Machine},
     image::Platform,
     path::{ImagePath, escape},
+    process::Access,
 };
 
 /// One thing that is broken or odd.
@@ -26,8 +27,8 @@ pub enum Finding {
     Denied {
         /// The file or directory.
         path: ImagePath,
-        /// What the user may not do: `execute`, `read`, `search`.
-        action: &'static str,
+        /// What the user may not do.
+        access: Access,
         /// Permission bits.
         mode: u16,
         /// User.
@@ -210,8 +211,8 @@ impl fmt::Display for Finding {
                 write!(f, "the program `{}` is not in the image", text(name))
             }
             Self::NotRegular(path) => write!(f, "`{path}` is no regular file"),
-            Self::Denied { path, action, mode, uid } => {
-                write!(f, "user {uid} may not {action} `{path}`, whose mode is {mode:04o}")
+            Self::Denied { path, access, mode, uid } => {
+                write!(f, "user {uid} may not {access} `{path}`, whose mode is {mode:04o}")
             }
             Self::NoProgram(path) => {
                 write!(f, "`{path}` is neither an ELF program nor a script with `#!`")

@@ -8,39 +8,18 @@ mod finding;
 mod parts;
 mod programs;
 mod start;
-mod user;
 
 use std::collections::BTreeSet;
 
 use crate::{
     elf::ReadFailure,
-    image::{Config, Platform},
-    oci::Image,
     path::{ImagePath, glob::Glob},
+    process::Start,
     source::TreeView,
     tree::Tree,
 };
 
 pub use finding::Finding;
-pub use start::{DEFAULT_PATH, locate};
-pub use user::{User, resolve as resolve_user};
-
-/// How an image is started, as its configuration says it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// Program and arguments that every start begins with.
-    pub entrypoint: Vec<String>,
-    /// Arguments, or program and arguments where there is no entrypoint.
-    pub cmd: Vec<String>,
-    /// `NAME=VALUE`
-    pub env: Vec<String>,
-    /// Whom it runs as: `NAME|UID[:GROUP|GID]`.
-    pub user: Option<String>,
-    /// Where it runs; `/` if nothing is said.
-    pub workdir: Option<String>,
-    /// What it runs on.
-    pub platform: Platform,
-}
 
 /// What is looked at, and how strictly.
 #[derive(Clone, Copy, Debug)]
@@ -126,42 +105,5 @@ impl Proof<'_> {
     /// Whether the user said that a file of this name may be missing.
     fn may_be_missing(&self, name: &[u8]) -> bool {
         self.options.allow_missing.iter().any(|glob| glob.matches(name))
-    }
-}
-
-impl Start {
-    /// As the configuration of an image that is about to be written says it.
-    pub fn of_config(config: &Config) -> Self {
-        Self {
-            entrypoint: config.entrypoint.clone().unwrap_or_default(),
-            cmd: config.cmd.clone().unwrap_or_default(),
-            env: config.env.clone(),
-            user: config.user.clone(),
-            workdir: config.workdir.clone(),
-            platform: config.platform.clone(),
-        }
-    }
-
-    /// As the configuration of an image that was read says it.
-    pub fn of_image(image: &Image) -> Self {
-        Self {
-            entrypoint: image.texts("Entrypoint"),
-            cmd: image.texts("Cmd"),
-            env: image.texts("Env"),
-            user: image.text("User"),
-            workdir: image.text("WorkingDir"),
-            platform: image.platform.clone(),
-        }
-    }
-
-    /// Program and arguments.
-    pub fn command(&self) -> Vec<&str> {
-        self.entrypoint.iter().chain(&self.cmd).map(|word| &**word).collect()
-    }
-
-    /// The value of a variable; of several the last.
-    pub fn variable(&self, name: &str) -> Option<&str> {
-        let pairs = self.env.iter().rev().filter_map(|entry| entry.split_once('='));
-        pairs.into_iter().find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 }

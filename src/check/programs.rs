@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Finding, Proof, start::text, user::User};
+use super::{Finding, Proof, start::text};
 use crate::{
     elf::{
         self, Absence, Closure, FaultKind, Found, FoundKind, Lookup, Object, Program, ReadFailure,
@@ -12,6 +12,7 @@ use crate::{
     },
     image::Platform,
     path::ImagePath,
+    process::{Access, User, locate},
     source::content,
 };
 
@@ -61,7 +62,7 @@ impl Proof<'_> {
         }
         if let Some(file) = program.interpreter.and_then(|index| closure.files.get(index)) {
             // The kernel opens it for execution.
-            self.permit(user, &file.path, "execute");
+            self.permit(user, &file.path, Access::Execute);
         }
         for file in &closure.files {
             let damage = match self.cut_off(&found.path, &file.path)? {
@@ -73,7 +74,7 @@ impl Proof<'_> {
             }
         }
         for file in program.loads.iter().filter_map(|&index| closure.files.get(index)) {
-            self.permit(user, &file.path, "read");
+            self.permit(user, &file.path, Access::Read);
         }
         self.parts(&found.path);
         self.on_the_way.extend(closure.files.into_iter().map(|file| file.path));
@@ -119,7 +120,7 @@ impl Proof<'_> {
 
     fn script(&mut self, script: &ImagePath, line: &Shebang) -> Result<(), ReadFailure> {
         for name in [Some(&line.interpreter), line.command.as_ref()].into_iter().flatten() {
-            let missing = super::locate(self.view, name, "/", self.start.path())?.is_err();
+            let missing = locate(self.view, name, "/", self.start.path())?.is_err();
             if missing && !self.may_be_missing(name) {
                 let why = "it is not in the image".into();
                 self.warn(Finding::Interpreter { script: script.clone(), name: name.clone(), why });

@@ -2,72 +2,50 @@
 
 use std::sync::Arc;
 
-use super::{Finding, Proof, Start, programs::Share, user::User};
+use super::{Finding, Proof, programs::Share};
 use crate::{
     elf::{
-        Found, FoundKind, Lookup, ReadFailure, Sniffed,
+        Found, FoundKind, Lookup as _, ReadFailure, Sniffed,
         script::{self, Shebang},
         sniff,
     },
     path::{ImagePath, escape},
-    source::TreeView,
+    process::{Access, User, UserError, locate},
 };
-
-/// Where runtimes look for a program when the image sets no PATH.
-pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Interpreters that may be scripts themselves, one above the other (`BINPRM` recursion in
 /// `exec_binprm`).
 const MAX_DEPTH: usize = 5;
 
-/// The path by which a program is opened and the file there, or the places that were searched.
-pub(super) type Located = Result<(Vec<u8>, Found), Vec<String>>;
-
-/// Where the program `name` is when it is started in `workdir` with this PATH: the path that is
-/// opened, and what stands there. With a slash in it, it is a path; else the first regular file
-/// with an execute bit in PATH is taken, as in execvp(3).
-///
-/// Where it is nowhere: the places that were searched.
-///
-/// # Errors
-/// [`ReadFailure`]
-pub fn locate(
-    view: &TreeView<'_>,
-    name: &[u8],
-    workdir: &str,
-    path: &str,
-) -> Result<Located, ReadFailure> {
-    let candidates: Vec<Vec<u8>> = match (name.first(), name.contains(&b'/')) {
-        (Some(b'/'), _) => vec![name.to_vec()],
-        (_, true) => vec![[workdir.as_bytes(), b"/", name].concat()],
-        _ => {
-            let dirs = path.split(':').filter(|dir| dir.starts_with('/'));
-            dirs.map(|dir| [dir.as_bytes(), b"/", name].concat()).collect()
-        }
-    };
-    let is_path = name.contains(&b'/');
-    let executable = |found: &Found| {
-        let mode = view.tree().get(&found.path).map_or(0, |node| node.meta.mode);
-        matches!(found.kind, FoundKind::File(_)) && mode & 0o111 != 0
-    };
-    for candidate in &candidates {
-        if let Ok(found) = view.find(candidate)?
-            && (is_path || executable(&found))
-        {
-            return Ok(Ok((candidate.clone(), found)));
-        }
-    }
-    Ok(Err(candidates.iter().map(|candidate| escape(candidate)).collect()))
-}
-
-impl Start {
-    /// PATH, or what runtimes set without one.
-    pub fn path(&self) -> &str {
-        self.variable("PATH").unwrap_or(DEFAULT_PATH)
-    }
-}
-
 impl Proof<'_> {
+    /// The user of the configuration; root if it is unknown.
+    pub(super) fn user(&mut self) -> Result<User, ReadFailure> {
+        let text = self.start.user.as_deref().unwrap_or_default();
+        Ok(User::resolve(self.view, text)?.unwrap_or_else(|error| {
+            self.fault(match error {
+                UserError::User(name) => Finding::User(name),
+                UserError::Group(name) => Finding::Group(name),
+            });
+            User::root()
+        }))
+    }
+
+    /// Checks that `user` can reach `path`, a real path, and may do `access` with it.
+    pub(super) fn permit(&mut self, user: &User, path: &ImagePath, access: Access) {
+        for dir in path.ancestors() {
+            self.permit_one(user, &dir, Access::Search);
+        }
+        self.permit_one(user, path, access);
+    }
+
+    fn permit_one(&mut self, user: &User, path: &ImagePath, access: Access) {
+        let Some(node) = self.view.tree().get(path) else { return };
+        if !user.may(node, access) {
+            let (path, mode) = (path.clone(), node.meta.mode);
+            self.fault(Finding::Denied { path, access, mode, uid: user.uid });
+        }
+    }
+
     pub(super) fn workdir(&mut self) {
         for entry in &self.start.env {
             if !entry.contains('=') {
@@ -134,7 +112,7 @@ impl Proof<'_> {
             self.fault(Finding::NotRegular(found.path.clone()));
             return Ok(None);
         };
-        self.permit(user, &found.path, "execute");
+        self.permit(user, &found.path, Access::Execute);
         let front = match self.view.read(found, script::FIRST_LINE)? {
             Ok(front) => front,
             Err(error) => {
@@ -149,7 +127,7 @@ impl Proof<'_> {
                 None
             }
             Sniffed::Script => {
-                self.permit(user, &found.path, "read");
+                self.permit(user, &found.path, Access::Read);
                 let line = script::shebang(&front);
                 if line.is_none() {
                     self.fault(Finding::NoProgram(found.path.clone()));

@@ -11,10 +11,11 @@ use super::{
     values,
 };
 use crate::{
-    check::{self, Finding, Report, Start},
+    check::{self, Finding, Report},
     oci::Image,
     path::glob::Glob,
     pipeline,
+    process::Start,
 };
 
 #[derive(Args, Debug)]

@@ -7,7 +7,11 @@ use std::{
 };
 
 use super::failure::Failure;
-use crate::{check::DEFAULT_PATH, image::Platform, path::ImagePath, timestamp::Timestamp};
+use crate::{
+    image::{DEFAULT_PATH, Platform},
+    path::ImagePath,
+    timestamp::Timestamp,
+};
 
 /// An environment variable; `None` if it is unset or empty.
 pub(super) fn variable(name: &str) -> Option<OsString> {

@@ -22,6 +22,9 @@ pub use port::{PortError, Ports};
 pub use reference::{Reference, ReferenceError};
 pub use signal::{SignalError, StopSignal};
 
+/// PATH of a process whose image sets none: what Docker and other engines give it.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// How a layer's blob is compressed, which its media type says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerFormat {

@@ -7,8 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::path::ImagePath;
-use crate::suggest;
+use crate::{image::DEFAULT_PATH, path::ImagePath, suggest};
 
 use super::action::{Action, CopyFrom};
 use super::expand::{Budget, Scope};
@@ -18,8 +17,6 @@ use super::source::Span;
 use super::stages::StageNames;
 use super::{Argument, Instruction, Recipe, Stage, Step, Word};
 
-/// PATH where a base image has none: what Docker gives such images.
-pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What the shell form runs where no SHELL and no base image says otherwise.
 pub const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 /// Arguments that may be given without an ARG: they would be for RUN.

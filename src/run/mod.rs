@@ -37,9 +37,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    check::{self, Start},
     error_kind::ErrorKind,
     path::escape,
+    process::{self, Start, User, UserError},
     source::{SourceError, TreeView},
     trace::Access,
     tree::Tree,
@@ -106,8 +106,8 @@ pub enum RunError {
     #[error("the program `{}` is not in the image", escape(.0.as_bytes()))]
     NotFound(String, Vec<String>),
     /// The user or group is unknown.
-    #[error("{0}")]
-    User(check::Finding),
+    #[error(transparent)]
+    User(#[from] UserError),
     /// A file of the image cannot be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -278,18 +278,17 @@ fn spec(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunSpec, Run
     };
     let name = args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?;
     let workdir = start.workdir.clone().unwrap_or_else(|| "/".into());
-    let user = check::resolve_user(&view, start.user.as_deref().unwrap_or_default())
-        .map_err(SourceError::from)?
-        .map_err(RunError::User)?;
+    let user = User::resolve(&view, start.user.as_deref().unwrap_or_default())
+        .map_err(SourceError::from)??;
     let mut env: BTreeMap<OsString, OsString> = BTreeMap::new();
-    env.insert("PATH".into(), check::DEFAULT_PATH.into());
+    env.insert("PATH".into(), process::DEFAULT_PATH.into());
     env.insert("HOME".into(), if user.uid == 0 { "/root" } else { "/" }.into());
     let pairs = start.env.iter().filter_map(|entry| entry.split_once('='));
     env.extend(pairs.map(|(name, value)| (name.into(), value.into())));
     env.extend(options.env.iter().cloned());
     let path = env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
     let (program, _) =
-        check::locate(&view, name.as_bytes(), &workdir, path.as_deref().unwrap_or_default())
+        process::locate(&view, name.as_bytes(), &workdir, path.as_deref().unwrap_or_default())
             .map_err(SourceError::from)?
             .map_err(|searched| RunError::NotFound(name.clone(), searched))?;
     Ok(RunSpec {

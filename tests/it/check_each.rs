@@ -8,10 +8,11 @@ use std::{
 
 use imgb::{
     archive::spool,
-    check::{self, Report, Start},
+    check::{self, Report},
     image::Platform,
     oci::{self, Image, ImageName},
     path::ImagePath,
+    process::Start,
     tree::{Content, Kind, Node, Tree},
 };
 

@@ -5,13 +5,13 @@ use std::{ffi::OsString, time::Duration};
 use clap::Args;
 
 use crate::{
-    check::Start,
     cli::{
         environment::{scratch, variable},
         size,
         values::{self, Words},
     },
     oci::Image,
+    process::Start,
     run,
 };
 

@@ -68,7 +68,7 @@ fn nothing_is_taken_from_the_host() {
     assert!(std::env::var_os("PATH").is_some());
     assert!(
         steps("LABEL x=$PATH y=$HOME")
-            .ends_with(&format!("x={:?} y=\"\"\n", super::super::evaluate::DEFAULT_PATH))
+            .ends_with(&format!("x={:?} y=\"\"\n", crate::image::DEFAULT_PATH))
     );
 }
 
