@@ -78,8 +78,8 @@
 //! 1 trace      what a watched program asked the system for, and what its image lacks
 //!     imports error_kind, path
 //!     touches nothing
-//! 1 image      configuration, manifest, index, names, platforms, ports, signals
-//!     imports digest, timestamp, suggest
+//! 1 image      configuration, manifest, index, names, transports, platforms, ports, signals
+//!     imports path, digest, timestamp, suggest
 //!     touches nothing
 //! 2 recipe     Buildfile text → Recipe → stages with nothing left to expand
 //!     imports path, suggest, image
@@ -93,36 +93,35 @@
 //! 3 source     the sysroot, directories, tarballs, the content of files
 //!     imports error_kind, path, timestamp, digest, compress, tree, elf, archive, store
 //!     touches host reads, threads
-//! 4 oci        images in files and directories: documents, layers as trees
-//!     imports error_kind, path, digest, compress, tree, elf, image, archive, store,
-//!             source
+//! 3 oci        images in files and directories: documents, layers as trees
+//!     imports error_kind, path, digest, compress, tree, image, archive, store
 //!     touches host reads
-//! 5 plan       Plan, View, reasons, split into layers
+//! 4 plan       Plan, View, reasons, split into layers
 //!     imports error_kind, path, timestamp, tree, elf, rules, image, source
 //!     touches reads through source
-//! 5 process    how an image's program starts: command line, PATH, user, working directory
+//! 4 process    how an image's program starts: command line, PATH, user, working directory
 //!     imports path, tree, elf, image, oci, source
 //!     touches reads through source
-//! 6 build      a recipe's stages → Plan
+//! 5 build      a recipe's stages → Plan
 //!     imports error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan,
 //!             source, suggest
 //!     touches base images through source
-//! 6 pack       trees → layers
+//! 5 pack       trees → layers
 //!     imports error_kind, path, digest, compress, tree, archive, store, source
 //!     touches threads
-//! 6 check      the proof that an image will start, inside its own tree alone
+//! 5 check      the proof that an image will start, inside its own tree alone
 //!     imports path, tree, elf, image, source, process
 //!     touches reads through source
-//! 7 output     archives, OCI layout, root file system
+//! 6 output     archives, OCI layout, root file system
 //!     imports error_kind, digest, image, tree, archive, store, source
 //!     touches writes at the target, stdout
-//! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
+//! 6 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
 //!     imports error_kind, path, tree, trace, source, process
 //!     touches processes
-//! 8 pipeline   the calls above; the one union of errors; Event
+//! 7 pipeline   the calls above; the one union of errors; Event
 //!     imports all of the above
 //!     touches –
-//! 9 cli        arguments, commands, messages
+//! 8 cli        arguments, commands, messages
 //!     imports all of the above
 //!     touches environment, clock, terminal, exit code, names of files
 //! ```

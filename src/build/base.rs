@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{BuildError, Cause, config, stage::Stage};
 use crate::{
-    image::Platform,
-    oci::{self, Image, ImageName},
+    image::{ImageName, Platform},
+    oci::{self, Image},
     path::ImagePath,
     plan::{self, Base},
     recipe::evaluate::Inherited,

@@ -5,7 +5,8 @@ use std::fmt;
 use crate::{
     elf::ReadFailure,
     error_kind::ErrorKind,
-    oci::{ImageError, NameError},
+    image::ImageNameError,
+    oci::ImageError,
     path::{ImagePath, glob::GlobError},
     plan::PlanError,
     recipe::{
@@ -119,7 +120,7 @@ pub enum Cause {
     Nothing,
     /// The base image's name.
     #[error(transparent)]
-    Name(#[from] NameError),
+    Name(#[from] ImageNameError),
     /// The base image.
     #[error(transparent)]
     Image(#[from] ImageError),

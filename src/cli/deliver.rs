@@ -10,8 +10,8 @@ use super::{
     timing::Timing,
 };
 use crate::{
+    image::Destination,
     oci,
-    output::Place,
     pipeline::{self, Delivery, Event},
     plan::{self, Plan},
 };
@@ -38,7 +38,7 @@ pub(super) fn deliver(
         print_notes(plan);
         print_message(&summary::text(plan, delivery, &delivered));
     }
-    let to_stdout = delivery.targets.iter().any(|target| target.place == Place::Stdout);
+    let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);
     if let Some(timing) = timing.filter(|_| to_stdout || !verbosity.json) {
         print_message(&timing.text(plan, &delivered));
     }

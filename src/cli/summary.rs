@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::size;
 use crate::{
-    image::{Image, Layer},
-    output::{Format, Place, Target},
+    image::{Destination, Image, Layer, OutputFormat, Target},
     pipeline::{Delivered, Delivery},
     plan::{Note, Plan},
 };
@@ -46,23 +45,27 @@ pub(super) fn text(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> S
 
 /// Where an output is, and a command that reads it.
 fn next_step(target: &Target, name: Option<&str>) -> String {
-    let Place::Path(path) = &target.place else { return "wrote the image to stdout".into() };
+    let Destination::Path(path) = &target.destination else {
+        return "wrote the image to stdout".into();
+    };
     let (path, name) = (path.display(), name.unwrap_or("image"));
     match target.format {
-        Format::Archive | Format::DockerArchive => {
+        OutputFormat::Archive | OutputFormat::DockerArchive => {
             format!("wrote {path}; load it with: docker load -i {path}   ({name})")
         }
-        Format::OciArchive => {
+        OutputFormat::OciArchive => {
             format!("wrote {path}; load it with: podman load -i {path}   ({name})")
         }
-        Format::OciLayout => {
+        OutputFormat::OciLayout => {
             let tag = target.tag.as_deref().or_else(|| name.rsplit(':').next()).unwrap_or("latest");
             format!(
                 "wrote {path}; copy it with: skopeo copy oci:{}:{tag} docker-daemon:{name}",
                 path.to_string().trim_end_matches('/')
             )
         }
-        Format::Rootfs => format!("wrote {path}; import it with: docker import {path} {name}"),
+        OutputFormat::Rootfs => {
+            format!("wrote {path}; import it with: docker import {path} {name}")
+        }
     }
 }
 
@@ -81,9 +84,9 @@ pub(super) fn json(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> V
         })
     });
     let outputs = delivery.targets.iter().zip(&delivered.names).map(|(target, names)| {
-        let path = match &target.place {
-            Place::Path(path) => Some(path.display().to_string()),
-            Place::Stdout => None,
+        let path = match &target.destination {
+            Destination::Path(path) => Some(path.display().to_string()),
+            Destination::Stdout => None,
         };
         json!({"path": path, "names": names.iter().map(ToString::to_string).collect::<Vec<_>>()})
     });

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     elf::{FoundKind, Lookup as _, ReadFailure},
     error_kind::ErrorKind,
-    image::Platform,
-    oci::{Image, ImageName},
+    image::{ImageName, Platform},
+    oci::Image,
     path::ImagePath,
     pipeline,
     run::{self, HostCommand, RUNNER_FAILED, RunOutcome},

@@ -5,7 +5,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    oci::{ImageName, NameError},
+    image::{ImageName, ImageNameError},
     path::{
         ImagePath, PathError,
         glob::{Glob, GlobError},
@@ -109,7 +109,7 @@ pub(super) fn library_dir(text: &str) -> Result<PathBuf, std::convert::Infallibl
 }
 
 /// The name of a local image.
-pub(super) fn image_name(text: &str) -> Result<ImageName, NameError> {
+pub(super) fn image_name(text: &str) -> Result<ImageName, ImageNameError> {
     ImageName::parse(text, |path| fs_err::symlink_metadata(path).is_ok())
 }
 

@@ -6,10 +6,13 @@
 
 mod config;
 mod documents;
+mod image_name;
 mod platform;
 mod port;
 mod reference;
 mod signal;
+mod target;
+mod transport;
 
 use std::collections::BTreeMap;
 
@@ -17,10 +20,13 @@ use crate::digest::{DiffId, Digest};
 
 pub use config::{Config, Healthcheck, History};
 pub use documents::{Descriptor, docker_manifest, index, merge_index};
+pub use image_name::{ImageName, ImageNameError};
 pub use platform::Platform;
 pub use port::{PortError, Ports};
 pub use reference::{Reference, ReferenceError};
 pub use signal::{SignalError, StopSignal};
+pub use target::{Destination, OutputFormat, Target, TargetError};
+pub use transport::Transport;
 
 /// PATH of a process whose image sets none: what Docker and other engines give it.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -8,7 +8,6 @@ mod document;
 mod error;
 mod json;
 mod layers;
-mod name;
 mod place;
 mod select;
 
@@ -20,7 +19,7 @@ use crate::{
     archive::spool,
     compress::Format,
     digest::{DiffId, Digest},
-    image::{self, LayerFormat, Platform},
+    image::{self, ImageName, LayerFormat, Platform, Transport},
     store::Blob,
     tree::{Change, Tree},
 };
@@ -30,7 +29,6 @@ use layers::Described;
 use place::Place;
 
 pub use error::ImageError;
-pub use name::{ImageName, NameError, Transport};
 
 /// How an image is opened.
 #[derive(Clone, Debug)]
@@ -132,6 +130,7 @@ pub fn open(name: &ImageName, options: &Options) -> Result<Image, ImageError> {
         (_, None, Some(Transport::DockerArchive)) => {
             return Err(no_image("it has no manifest.json"));
         }
+        (Some(_), ..) => return Err(no_image("the transport does not fit it")),
         (None, ..) if matches!(place, Place::Directory { .. }) => {
             return Err(no_image("it has no index.json, so it is no OCI layout"));
         }

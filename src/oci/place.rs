@@ -13,12 +13,13 @@ use rustix::{
     io::Errno,
 };
 
-use super::{ImageError, ImageName, Transport};
+use super::ImageError;
 use crate::{
     archive::{
         read::{self, Whiteouts},
         spool,
     },
+    image::{ImageName, Transport},
     store::Extent,
     tree::{Content, ResolveError, Tree},
 };

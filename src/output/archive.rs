@@ -8,11 +8,11 @@ use std::{
     path::Path,
 };
 
-use super::{Format, OutputError, descriptors, open_stream};
+use super::{OutputError, descriptors, open_stream};
 use crate::{
     archive,
     digest::Digest,
-    image::{self, Document, Image, Reference},
+    image::{self, Document, Image, OutputFormat, Reference},
     store::{Blob, Durability, Pending, Store},
 };
 
@@ -36,7 +36,7 @@ fn blob_name(digest: Digest) -> String {
 pub(super) fn complete(
     pending: Pending,
     store: &mut Store,
-    format: Format,
+    format: OutputFormat,
     image: &Image,
     names: &[Reference],
 ) -> Result<(), OutputError> {
@@ -50,7 +50,7 @@ pub(super) fn complete(
 /// A whole archive at `path`.
 pub(super) fn write_file(
     (path, durability): (&Path, Durability),
-    format: Format,
+    format: OutputFormat,
     image: &Image,
     blobs: &[Blob],
     names: &[Reference],
@@ -67,7 +67,7 @@ pub(super) fn write_file(
 /// A whole archive into a device or pipe.
 pub(super) fn write_stream(
     path: &Path,
-    format: Format,
+    format: OutputFormat,
     image: &Image,
     blobs: &[Blob],
     names: &[Reference],
@@ -81,7 +81,7 @@ pub(super) fn write_stream(
 
 /// A whole archive on standard output.
 pub(super) fn write_stdout(
-    format: Format,
+    format: OutputFormat,
     image: &Image,
     blobs: &[Blob],
     names: &[Reference],
@@ -91,7 +91,7 @@ pub(super) fn write_stdout(
 
 fn whole(
     out: impl Write,
-    format: Format,
+    format: OutputFormat,
     image: &Image,
     blobs: &[Blob],
     names: &[Reference],
@@ -123,18 +123,23 @@ impl<W: Write> Writer<W> {
         self.pad(blob.size)
     }
 
-    fn documents(&mut self, format: Format, image: &Image, names: &[Reference]) -> io::Result<()> {
+    fn documents(
+        &mut self,
+        format: OutputFormat,
+        image: &Image,
+        names: &[Reference],
+    ) -> io::Result<()> {
         self.document(&blob_name(image.config.digest), &image.config.bytes)?;
-        if format != Format::DockerArchive {
+        if format != OutputFormat::DockerArchive {
             self.document(&blob_name(image.manifest.digest), &image.manifest.bytes)?;
             let index = Document::of(&image::index(&descriptors(image, names)));
             self.document("index.json", &index.bytes)?;
         }
-        if format != Format::OciArchive {
+        if format != OutputFormat::OciArchive {
             let manifest = Document::of(&image::docker_manifest(image, names));
             self.document("manifest.json", &manifest.bytes)?;
         }
-        if format != Format::DockerArchive {
+        if format != OutputFormat::DockerArchive {
             self.document("oci-layout", LAYOUT)?;
         }
         Ok(())

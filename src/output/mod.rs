@@ -4,7 +4,6 @@
 mod archive;
 mod layout;
 mod rootfs;
-mod target;
 
 use std::{
     io,
@@ -15,13 +14,11 @@ use crate::{
     archive::header::HeaderError,
     digest::Digest,
     error_kind::ErrorKind,
-    image::{Descriptor, Image, Reference},
+    image::{Descriptor, Destination, Image, OutputFormat, Reference, Target},
     source::content::ContentError,
     store::{Blob, Durability, PartWriter, Pending, Store, StoreError},
     tree::Tree,
 };
-
-pub use target::{Format, Place, Target, TargetError};
 
 /// Why an output cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -107,15 +104,18 @@ impl Outputs {
         durability: Durability,
     ) -> Result<Self, OutputError> {
         let archive = targets.iter().enumerate().find_map(|(number, target)| {
-            match (&target.format, &target.place) {
-                (Format::OciLayout | Format::Rootfs, _) | (_, Place::Stdout) => None,
-                (_, Place::Path(path)) => (!is_stream(path)).then_some((number, path)),
+            match (&target.format, &target.destination) {
+                (OutputFormat::OciLayout | OutputFormat::Rootfs, _) | (_, Destination::Stdout) => {
+                    None
+                }
+                (_, Destination::Path(path)) => (!is_stream(path)).then_some((number, path)),
             }
         });
-        let layout = targets.iter().find_map(|target| match (&target.format, &target.place) {
-            (Format::OciLayout, Place::Path(path)) => Some(path),
-            _ => None,
-        });
+        let layout =
+            targets.iter().find_map(|target| match (&target.format, &target.destination) {
+                (OutputFormat::OciLayout, Destination::Path(path)) => Some(path),
+                _ => None,
+            });
         let (mut primary, mut spool, mut own_layout) = (None, None, None);
         let store = match (archive, layout) {
             (Some((number, path)), _) => {
@@ -130,10 +130,10 @@ impl Outputs {
         };
         let mut root = None;
         for (number, target) in
-            targets.iter().enumerate().filter(|(_, t)| t.format == Format::Rootfs)
+            targets.iter().enumerate().filter(|(_, t)| t.format == OutputFormat::Rootfs)
         {
-            if let (None, Place::Path(path)) = (&root, &target.place)
-                && rootfs::is_file(&target.place)
+            if let (None, Destination::Path(path)) = (&root, &target.destination)
+                && rootfs::is_file(&target.destination)
             {
                 root = Some((number, Pending::create(path)?));
             }
@@ -160,8 +160,8 @@ impl Outputs {
     }
 
     /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names`
-    /// gives it; `root` is the merged file system, for a [`Format::Rootfs`] that [`Outputs::root`]
-    /// has not brought.
+    /// gives it; `root` is the merged file system, for an [`OutputFormat::Rootfs`] that
+    /// [`Outputs::root`] has not written.
     ///
     /// # Errors
     /// The first output that cannot be written; those before it are complete.
@@ -182,23 +182,25 @@ impl Outputs {
                 continue;
             }
             let names = names(target);
-            match (&target.format, &target.place) {
-                (Format::Rootfs, place) => match &self.root {
-                    Some((_, done)) => rootfs::copy(done, place, self.durability)?,
-                    None => rootfs::write(place, &root())?,
+            match (&target.format, &target.destination) {
+                (OutputFormat::Rootfs, destination) => match &self.root {
+                    Some((_, done)) => rootfs::copy(done, destination, self.durability)?,
+                    None => rootfs::write(destination, &root())?,
                 },
-                (Format::OciLayout, Place::Path(dir)) => {
+                (OutputFormat::OciLayout, Destination::Path(dir)) => {
                     let missing = if self.layout.as_ref() == Some(dir) { &[] } else { blobs };
                     layout::write((dir, self.durability), image, missing, &tagged(target, names))?;
                 }
-                (Format::OciLayout, Place::Stdout) => {}
-                (format, Place::Path(path)) if is_stream(path) => {
+                (OutputFormat::OciLayout, Destination::Stdout) => {}
+                (format, Destination::Path(path)) if is_stream(path) => {
                     archive::write_stream(path, *format, image, blobs, &names)?;
                 }
-                (format, Place::Path(path)) => {
+                (format, Destination::Path(path)) => {
                     archive::write_file((path, self.durability), *format, image, blobs, &names)?;
                 }
-                (format, Place::Stdout) => archive::write_stdout(*format, image, blobs, &names)?,
+                (format, Destination::Stdout) => {
+                    archive::write_stdout(*format, image, blobs, &names)?;
+                }
             }
         }
         if let Some((number, pending)) = self.primary.take()

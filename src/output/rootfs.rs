@@ -2,49 +2,50 @@
 
 use std::io::{self, Write};
 
-use super::{OutputError, Place, is_stream, open_stream};
+use super::{OutputError, is_stream, open_stream};
 use crate::{
     archive::write::TarLayout,
+    image::Destination,
     source::content::{ContentError, Files},
     store::{Durability, Extent, Pending},
     tree::Tree,
 };
 
-/// Writes `tree`, whose paths have their parents, to `place`: a stream, for which its files are
-/// read once more.
-pub(super) fn write(place: &Place, tree: &Tree) -> Result<(), OutputError> {
+/// Writes `tree`, whose paths have their parents, to `destination`, a stream. Its files are read
+/// once more.
+pub(super) fn write(destination: &Destination, tree: &Tree) -> Result<(), OutputError> {
     let layout = TarLayout::new(tree)?;
-    match place {
-        Place::Stdout => {
+    match destination {
+        Destination::Stdout => {
             tar(&layout, io::stdout().lock()).map_err(|fault| fault.at(OutputError::Stdout))
         }
-        Place::Path(path) => {
+        Destination::Path(path) => {
             let io = |source| OutputError::Io { action: "write", path: path.clone(), source };
             tar(&layout, open_stream(path)?).map_err(|fault| fault.at(io))
         }
     }
 }
 
-/// Whether the root can be written in any order at `place`.
-pub(super) fn is_file(place: &Place) -> bool {
-    matches!(place, Place::Path(path) if !is_stream(path))
+/// Whether the root can be written in any order at `destination`.
+pub(super) fn is_file(destination: &Destination) -> bool {
+    matches!(destination, Destination::Path(path) if !is_stream(path))
 }
 
 /// Copies a root that is complete.
 pub(super) fn copy(
     root: &Pending,
-    place: &Place,
+    destination: &Destination,
     durability: Durability,
 ) -> Result<(), OutputError> {
     let read = |source| OutputError::Io { action: "read", path: root.target().into(), source };
     let len = root.file().metadata().map_err(read)?.len();
     let mut from = Extent { file: root.file().clone(), offset: 0 }.reader(len);
-    match place {
-        Place::Stdout => {
+    match destination {
+        Destination::Stdout => {
             let mut out = io::stdout().lock();
             io::copy(&mut from, &mut out).and_then(|_| out.flush()).map_err(OutputError::Stdout)
         }
-        Place::Path(path) => {
+        Destination::Path(path) => {
             let io = |source| OutputError::Io { action: "write", path: path.clone(), source };
             if is_stream(path) {
                 return io::copy(&mut from, &mut open_stream(path)?).map(drop).map_err(io);

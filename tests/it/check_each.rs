@@ -9,8 +9,9 @@ use std::{
 use imgb::{
     archive::spool,
     check::{self, Report},
+    image::ImageName,
     image::Platform,
-    oci::{self, Image, ImageName},
+    oci::{self, Image},
     path::ImagePath,
     process::Start,
     tree::{Content, Kind, Node, Tree},

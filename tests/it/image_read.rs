@@ -8,8 +8,9 @@ use std::{
 use imgb::{
     archive::spool,
     digest::Digest,
+    image::ImageName,
     image::Platform,
-    oci::{self, Image, ImageError, ImageName},
+    oci::{self, Image, ImageError},
 };
 use serde_json::{Value, json};
 

@@ -9,8 +9,8 @@ use crate::{
         failure::Failure,
         values::image_name,
     },
-    image::Platform,
-    oci::{self, Image, ImageName},
+    image::{ImageName, Platform},
+    oci::{self, Image},
 };
 
 /// An image in a file or directory.

@@ -15,8 +15,7 @@ use crate::{
         failure::Failure,
     },
     compress::Compression,
-    image::Reference,
-    output::{Format, Place, Target},
+    image::{Destination, OutputFormat, Reference, Target},
     pipeline::Delivery,
     store::Durability,
 };
@@ -84,21 +83,21 @@ impl OutputArgs {
     /// The outputs. Their form depends on `--format` and on which directories exist.
     pub(in crate::cli) fn targets(&self) -> Result<Vec<Target>, Failure> {
         let default = self.format.map(|format| match format {
-            FormatArg::Archive => Format::Archive,
-            FormatArg::Docker => Format::DockerArchive,
-            FormatArg::Oci => Format::OciLayout,
-            FormatArg::Rootfs => Format::Rootfs,
+            FormatArg::Archive => OutputFormat::Archive,
+            FormatArg::Docker => OutputFormat::DockerArchive,
+            FormatArg::Oci => OutputFormat::OciLayout,
+            FormatArg::Rootfs => OutputFormat::Rootfs,
         });
         let parse = |text: &String| {
             Target::parse(text, default, |path| path.is_dir()).map_err(Failure::usage)
         };
         let targets = self.output.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-        let to_stdout = |target: &&Target| target.place == Place::Stdout;
+        let to_stdout = |target: &&Target| target.destination == Destination::Stdout;
         if targets.iter().filter(to_stdout).count() > 1 {
             return Err(Failure::usage("only one output can go to stdout"));
         }
         let mut files = BTreeSet::new();
-        let single = targets.iter().filter(|target| target.format != Format::OciLayout);
+        let single = targets.iter().filter(|target| target.format != OutputFormat::OciLayout);
         for path in single.filter_map(Target::path) {
             if !files.insert(path) {
                 return Err(Failure::usage(format!("two outputs go to `{}`", path.display())));

@@ -1,23 +1,23 @@
-//! Where an image goes: the transports of containers-transports(5), and imgb's own.
+//! Where an image is written, as users write it.
 
 use std::path::{Path, PathBuf};
 
-use crate::image::{Reference, ReferenceError};
+use super::{Reference, ReferenceError, Transport};
 
 /// One output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// What is written.
-    pub format: Format,
-    /// Where.
-    pub place: Place,
+    pub format: OutputFormat,
+    /// Where it is written.
+    pub destination: Destination,
     /// The tag in an OCI layout (`oci:DIR:TAG`), instead of the image's names.
     pub tag: Option<String>,
 }
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum OutputFormat {
     /// OCI layout and docker's manifest.json in one tar.
     Archive,
     /// A tar with docker's manifest.json.
@@ -32,87 +32,80 @@ pub enum Format {
 
 /// Where an output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// A file, or a directory for [`Format::OciLayout`].
+pub enum Destination {
+    /// A file, or a directory for [`OutputFormat::OciLayout`].
     Path(PathBuf),
     /// Standard output.
     Stdout,
 }
 
-/// Why text is no output.
+/// Why a text does not name an output.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// Nothing behind the transport.
-    #[error("output `{0}` names no file")]
+    /// Nothing follows the transport.
+    #[error("output `{0}` does not name a file")]
     Empty(String),
     /// An OCI layout is a directory.
     #[error(
-        "output `{0}`: an OCI layout is a directory and cannot go to stdout; use `oci-archive:-`"
+        "output `{0}`: an OCI layout is a directory and cannot go to stdout; \
+         use `oci-archive:-`"
     )]
     LayoutToStdout(String),
-    /// A directory was named where a file is written.
+    /// A directory where a file is written.
     #[error("output `{0}` is a directory, and this format is written to a file")]
     Directory(String),
     /// A transport that imgb does not write.
-    #[error(
-        "output `{text}`: cannot write to `{transport}:`; known are docker-archive:, oci-archive:, oci: and rootfs:"
-    )]
+    #[error("output `{text}`: cannot write to `{transport}:`; known are {}", Transport::writable())]
     Transport {
         /// As written.
         text: String,
-        /// The word before the colon.
-        transport: String,
+        /// What stands before the colon.
+        transport: Transport,
     },
-    /// A tag that is none.
+    /// An invalid tag.
     #[error(transparent)]
     Tag(#[from] ReferenceError),
 }
 
 impl Target {
-    /// Reads an output; `default` is the format of those that do not say it. `is_directory` tells
-    /// of a path of the host whether it is a directory now.
+    /// Parses an output. `default` is the format if `text` has no transport; `is_directory` says
+    /// whether a path of the host is a directory now.
     ///
     /// # Errors
-    /// [`TargetError`].
+    /// [`TargetError`]
     pub fn parse(
         text: &str,
-        default: Option<Format>,
+        default: Option<OutputFormat>,
         is_directory: impl Fn(&Path) -> bool,
     ) -> Result<Self, TargetError> {
-        let (format, rest) = match text.split_once(':') {
-            Some(("docker-archive", rest)) => (Some(Format::DockerArchive), rest),
-            Some(("oci-archive", rest)) => (Some(Format::OciArchive), rest),
-            Some(("rootfs", rest)) => (Some(Format::Rootfs), rest),
-            Some(("oci", rest)) => return Self::layout(text, rest),
-            Some((
-                transport @ ("docker" | "docker-daemon" | "containers-storage" | "dir" | "ostree"),
-                _,
-            )) => {
-                return Err(TargetError::Transport {
-                    text: text.into(),
-                    transport: transport.into(),
-                });
+        let (format, rest) = match Transport::split(text) {
+            Some((Transport::Oci, rest)) => return Self::layout(text, rest),
+            Some((Transport::OciArchive, rest)) => (Some(OutputFormat::OciArchive), rest),
+            Some((Transport::DockerArchive, rest)) => (Some(OutputFormat::DockerArchive), rest),
+            Some((Transport::Rootfs, rest)) => (Some(OutputFormat::Rootfs), rest),
+            Some((transport, _)) => {
+                return Err(TargetError::Transport { text: text.into(), transport });
             }
-            _ => (default, text),
+            None => (default, text),
         };
         if rest.is_empty() {
             return Err(TargetError::Empty(text.into()));
         }
         if rest == "-" {
-            return match format.unwrap_or(Format::Archive) {
-                Format::OciLayout => Err(TargetError::LayoutToStdout(text.into())),
-                format => Ok(Self { format, place: Place::Stdout, tag: None }),
+            return match format.unwrap_or(OutputFormat::Archive) {
+                OutputFormat::OciLayout => Err(TargetError::LayoutToStdout(text.into())),
+                format => Ok(Self { format, destination: Destination::Stdout, tag: None }),
             };
         }
         let directory = rest.ends_with('/') || is_directory(Path::new(rest));
         let format = match (format, directory) {
-            (None | Some(Format::OciLayout), true) => Format::OciLayout,
-            (None, false) => Format::Archive,
-            (Some(Format::OciLayout), false) => Format::OciArchive,
+            (None | Some(OutputFormat::OciLayout), true) => OutputFormat::OciLayout,
+            (None, false) => OutputFormat::Archive,
+            (Some(OutputFormat::OciLayout), false) => OutputFormat::OciArchive,
             (Some(format), false) => format,
             (Some(_), true) => return Err(TargetError::Directory(text.into())),
         };
-        Ok(Self { format, place: Place::Path(rest.into()), tag: None })
+        Ok(Self { format, destination: Destination::Path(rest.into()), tag: None })
     }
 
     /// `DIR[:TAG]`; the path ends at the first colon (containers-transports(5)).
@@ -130,24 +123,24 @@ impl Target {
             format!("image:{tag}").parse::<Reference>()?;
         }
         Ok(Self {
-            format: Format::OciLayout,
-            place: Place::Path(dir.into()),
+            format: OutputFormat::OciLayout,
+            destination: Destination::Path(dir.into()),
             tag: tag.map(Into::into),
         })
     }
 
     /// The file or directory, unless it is stdout.
     pub fn path(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Path(path) => Some(path),
-            Place::Stdout => None,
+        match &self.destination {
+            Destination::Path(path) => Some(path),
+            Destination::Stdout => None,
         }
     }
 
-    /// The name of an image that was given none: the output's, without directory and ending. `None`
-    /// for stdout.
+    /// The repository name of an image that the user did not name: the file name without its
+    /// ending. `None` for stdout.
     pub fn stem(&self) -> Option<String> {
-        let Place::Path(path) = &self.place else { return None };
+        let Destination::Path(path) = &self.destination else { return None };
         let name = path.file_name()?.to_string_lossy().into_owned();
         let archive = [".docker.tar", ".oci.tar", ".tar", ".oci"]
             .iter()
@@ -161,17 +154,17 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, default: Option<Format>, wanted: &str) {
+    fn check(text: &str, default: Option<OutputFormat>, wanted: &str) {
         let target = Target::parse(text, default, |path| path == Path::new("dir"));
         let said = match target {
-            Ok(Target { format, place: Place::Path(path), tag }) => {
+            Ok(Target { format, destination: Destination::Path(path), tag }) => {
                 format!(
                     "{format:?} {}{}",
                     path.display(),
                     tag.map(|t| format!(" {t}")).unwrap_or_default()
                 )
             }
-            Ok(target) => format!("{:?} {:?}", target.format, target.place),
+            Ok(target) => format!("{:?} {:?}", target.format, target.destination),
             Err(error) => error.to_string(),
         };
         assert_eq!(said, wanted);
@@ -183,19 +176,19 @@ mod tests {
         check("dir", None, "OciLayout dir");
         check("new/", None, "OciLayout new/");
         check("-", None, "Archive Stdout");
-        check("-", Some(Format::Rootfs), "Rootfs Stdout");
+        check("-", Some(OutputFormat::Rootfs), "Rootfs Stdout");
         check("docker-archive:a:b.tar", None, "DockerArchive a:b.tar");
         check("oci:dir", None, "OciLayout dir");
-        check("oci:dir:1.0", Some(Format::DockerArchive), "OciLayout dir 1.0");
-        check("x.tar", Some(Format::OciLayout), "OciArchive x.tar");
-        check("dir", Some(Format::OciLayout), "OciLayout dir");
+        check("oci:dir:1.0", Some(OutputFormat::DockerArchive), "OciLayout dir 1.0");
+        check("x.tar", Some(OutputFormat::OciLayout), "OciArchive x.tar");
+        check("dir", Some(OutputFormat::OciLayout), "OciLayout dir");
         check("rootfs:-", None, "Rootfs Stdout");
         check("C:x", None, "Archive C:x");
     }
 
     #[test]
     fn refuses_what_cannot_be_written() {
-        check("rootfs:", None, "output `rootfs:` names no file");
+        check("rootfs:", None, "output `rootfs:` does not name a file");
         check(
             "rootfs:dir",
             None,
@@ -204,12 +197,18 @@ mod tests {
         check(
             "docker://x/y",
             None,
-            "output `docker://x/y`: cannot write to `docker:`; known are docker-archive:, oci-archive:, oci: and rootfs:",
+            concat!(
+                "output `docker://x/y`: cannot write to `docker:`; ",
+                "known are oci:, oci-archive:, docker-archive: and rootfs:"
+            ),
         );
         check(
             "oci:-",
             None,
-            "output `oci:-`: an OCI layout is a directory and cannot go to stdout; use `oci-archive:-`",
+            concat!(
+                "output `oci:-`: an OCI layout is a directory and cannot go to stdout; ",
+                "use `oci-archive:-`"
+            ),
         );
         assert!(Target::parse("oci:dir:../x", None, |_| false).is_err());
     }
