@@ -167,11 +167,11 @@ impl Proof<'_> {
         Ok(others)
     }
 
-    fn options(&self) -> elf::Options {
-        elf::Options {
+    fn options(&self) -> elf::LoaderOptions {
+        elf::LoaderOptions {
             environment_path: self.start.variable("LD_LIBRARY_PATH").unwrap_or_default().into(),
             preload: elf::preload_list(self.start.variable("LD_PRELOAD").unwrap_or_default()),
-            ..elf::Options::default()
+            ..elf::LoaderOptions::default()
         }
     }
 

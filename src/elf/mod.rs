@@ -13,8 +13,8 @@ mod tokens;
 
 pub use cache::Cache;
 pub use closure::{
-    CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, Miss, Opens,
-    Options, Outcome, PRELOAD_FILE, Program, Root, Suggestion, Tag, Tried, Warning, closure,
+    CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, How, Hwcaps, LoaderOptions,
+    Miss, Opens, Outcome, PRELOAD_FILE, Program, Root, Suggestion, Tag, Tried, Warning, closure,
     preload_list,
 };
 pub use dlopen::{Dlopen, DlopenError, Priority};

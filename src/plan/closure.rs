@@ -161,9 +161,9 @@ fn unloaded(
 }
 
 /// How the image's loader searches.
-fn search(options: &PlanOptions) -> elf::Options {
+fn search(options: &PlanOptions) -> elf::LoaderOptions {
     let preload = options.settings.variable("LD_PRELOAD").unwrap_or_default();
-    elf::Options {
+    elf::LoaderOptions {
         environment_path: options
             .settings
             .variable("LD_LIBRARY_PATH")
@@ -178,7 +178,7 @@ fn search(options: &PlanOptions) -> elf::Options {
 
 fn resolve(
     roots: &[ImagePath],
-    search: &elf::Options,
+    search: &elf::LoaderOptions,
     builder: &ImageBuilder<'_>,
 ) -> Result<Closure, ReadFailure> {
     let roots: Vec<Root> = roots.iter().map(|path| Root { path: path.clone() }).collect();

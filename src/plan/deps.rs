@@ -17,8 +17,11 @@ pub fn deps(
     hwcaps_all: bool,
 ) -> Result<Closure, ReadFailure> {
     let hwcaps = if hwcaps_all { elf::Hwcaps::All } else { elf::Hwcaps::Baseline };
-    let options =
-        elf::Options { library_path: library_path.to_vec(), hwcaps, ..elf::Options::default() };
+    let options = elf::LoaderOptions {
+        library_path: library_path.to_vec(),
+        hwcaps,
+        ..elf::LoaderOptions::default()
+    };
     let roots: Vec<Root> = paths
         .iter()
         .map(|path| Ok(Root { path: program(path, view)? }))

@@ -8,7 +8,7 @@ use std::{
 };
 
 use imgb::{
-    elf::{Options, Root, closure},
+    elf::{LoaderOptions, Root, closure},
     path::ImagePath,
     source::host::HostView,
 };
@@ -112,7 +112,8 @@ fn is_elf(path: &Path) -> bool {
 fn compare(root: &Path) -> (usize, Vec<String>) {
     let objects = objects(root);
     let roots: Vec<Root> = objects.iter().map(|path| Root { path: path.clone() }).collect();
-    let closure = closure(&roots, &Options::default(), &HostView::new(root).unwrap()).unwrap();
+    let closure =
+        closure(&roots, &LoaderOptions::default(), &HostView::new(root).unwrap()).unwrap();
     oracle::prepare(root);
     let mut questions = Vec::new();
     for (path, program) in objects.iter().zip(&closure.programs) {

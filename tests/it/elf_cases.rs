@@ -1,7 +1,7 @@
 //! glibc's search rules, one case per test, each compared with the real loader in a root of its
 //! own. The numbers belong to a list of cases, some of which every known implementation got wrong.
 
-use imgb::elf::{Hwcaps, Options, Outcome, Tag, Warning};
+use imgb::elf::{Hwcaps, LoaderOptions, Outcome, Tag, Warning};
 
 use crate::{
     elf_builder::{AUXILIARY, Elf, FILTER, FLAGS_1, NODEFLIB},
@@ -35,7 +35,8 @@ fn same(root: &Rooted) -> Listing {
 
 #[track_caller]
 fn same_with(root: &Rooted, program: &str, library_path: &[&str]) -> Listing {
-    let mut options = Options { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..Options::default() };
+    let mut options =
+        LoaderOptions { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..LoaderOptions::default() };
     options.library_path = library_path.iter().map(|dir| dir.as_bytes().to_vec()).collect();
     let closure = root.closure(&[program], &options);
     let ours = oracle::ours(&closure, &closure.programs[0]);
@@ -120,7 +121,8 @@ fn case_6_tokens_in_library_path() {
     root.elf("/opt/x/own/liba.so", &lib().needed("libc.so")).elf("/opt/x/lib64/libb.so", &lib());
     root.elf("/opt/x/own/libc.so", &lib());
     let path = "$ORIGIN/own:${ORIGIN}/$LIB:rel::/x/$FOO";
-    let options = Options { environment_path: path.as_bytes().to_vec(), ..Options::default() };
+    let options =
+        LoaderOptions { environment_path: path.as_bytes().to_vec(), ..LoaderOptions::default() };
     let closure = root.closure(&["/start"], &options);
     let ours = oracle::ours(&closure, &closure.programs[0]);
     let quoted = format!("LD_LIBRARY_PATH='{path}'");
@@ -178,7 +180,7 @@ fn case_9_origin_comes_from_proc() {
         .elf("/lib/liba.so", &lib());
     let theirs = root.glibc_with_proc("/alias/e");
     assert_eq!(paths(&theirs), "/real/bin/../lib/liba.so");
-    let closure = root.closure(&["/alias/e"], &Options::default());
+    let closure = root.closure(&["/alias/e"], &LoaderOptions::default());
     assert_eq!(oracle::ours(&closure, &closure.programs[0]), theirs);
     assert_eq!(closure.files[0].links[0].to_string(), "/alias/e");
 }
@@ -209,7 +211,7 @@ fn case_11_the_working_directory_never_counts() {
     let Some(root) = root(&app().needed("liba.so").runpath("/x::d1:")) else { return };
     root.elf("/d1/liba.so", &lib()).elf("/liba.so", &lib());
     assert_eq!(same(&root).missing, ["liba.so"]);
-    let closure = root.closure(&["/app"], &Options::default());
+    let closure = root.closure(&["/app"], &LoaderOptions::default());
     let warned: Vec<String> = closure.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warned,
@@ -230,7 +232,7 @@ fn case_12_a_name_with_a_slash_is_a_path() {
         (paths(&listing), listing.missing),
         ("//d2/libb.so /d3/libb.so".to_owned(), vec!["d2/libb.so".to_owned()])
     );
-    let closure = root.closure(&["/app"], &Options::default());
+    let closure = root.closure(&["/app"], &LoaderOptions::default());
     let (_, missing) = closure.missing().next().unwrap();
     assert_eq!(missing.tried[0].miss.to_string(), "relative to the working directory");
 }
@@ -281,7 +283,7 @@ fn case_13_files_that_stop_the_loader() {
         let Some(root) = root(&app().needed("liba.so").runpath("/d1:/d2")) else { return };
         root.file("/d1/liba.so", bytes).elf("/d2/liba.so", &lib());
         assert!(same(&root).failed, "{what}");
-        let closure = root.closure(&["/app"], &Options::default());
+        let closure = root.closure(&["/app"], &LoaderOptions::default());
         assert!(closure.programs[0].faults[0].to_string().starts_with("/d1/liba.so: "), "{what}");
     }
 }
@@ -322,7 +324,7 @@ fn a_search_path_through_proc_is_left_out() {
         .link("/proc/17/cwd", "/z")
         .elf("/z/x/liba.so", &lib())
         .elf("/y/liba.so", &lib());
-    let closure = root.closure(&["/app"], &Options::default());
+    let closure = root.closure(&["/app"], &LoaderOptions::default());
     assert_eq!(&*closure.files[closure.programs[0].loads[0]].opened, b"/y/liba.so");
     assert_eq!(
         closure.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -344,7 +346,8 @@ fn case_14_builds_for_better_processors() {
     root.elf("/lib/libextra.so", &lib());
     same(&root);
     let files = |hwcaps| {
-        let closure = root.closure(&["/app"], &Options { hwcaps, ..Options::default() });
+        let closure =
+            root.closure(&["/app"], &LoaderOptions { hwcaps, ..LoaderOptions::default() });
         closure.files.iter().map(|file| file.path.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(files(Hwcaps::Baseline), ["/app", GLIBC, "/d/liba.so"]);
@@ -361,7 +364,7 @@ fn case_14_a_library_for_better_processors_alone_is_missing() {
     let Some(root) = root(&app().needed("liba.so").runpath("/d")) else { return };
     root.elf("/d/glibc-hwcaps/x86-64-v3/liba.so", &lib());
     same(&root);
-    let closure = root.closure(&["/app"], &Options::default());
+    let closure = root.closure(&["/app"], &LoaderOptions::default());
     assert_eq!(closure.missing().count(), 1);
     let warning = Warning::OnlyVariant(
         b"liba.so"[..].into(),
@@ -398,12 +401,12 @@ fn case_16_filters() {
         .elf("/d/libdeep.so", &lib());
     root.elf("/d/libb.so", &lib().text(FILTER, "liba.so").runpath("/d"));
     assert_eq!(paths(&same(&root)), "/d/libaux.so /d/liba.so /d/libb.so /d/libdeep.so");
-    let closure = root.closure(&["/app"], &Options::default());
+    let closure = root.closure(&["/app"], &LoaderOptions::default());
     assert_eq!(closure.missing().count(), 0, "an absent auxiliary filtee is nobody's loss");
 
     let Some(root) = self::root(&app().needed("liba.so").runpath("/d")) else { return };
     root.elf("/d/liba.so", &lib().text(FILTER, "libmissing.so"));
-    let closure = root.closure(&["/app"], &Options::default());
+    let closure = root.closure(&["/app"], &LoaderOptions::default());
     assert_eq!(closure.missing().count(), 1);
 }
 
@@ -442,7 +445,7 @@ fn case_17_the_configuration_says_what_its_cache_would() {
     names.extend(["libz.so", "libfile-1.2.so", "libdev.so", "plugin.so"].map(str::to_owned));
     root.elf("/app2", &names.iter().fold(app(), |app, name| app.needed(name)));
     let listed = |root: &Rooted| {
-        let closure = root.closure(&["/app2"], &Options::default());
+        let closure = root.closure(&["/app2"], &LoaderOptions::default());
         let methods: Vec<String> = closure.programs[0]
             .edges
             .iter()
@@ -474,7 +477,7 @@ fn preload_and_its_file() {
         .elf("/d/libfile.so", &lib());
     root.file("/etc/ld.so.preload", "# nothing\nlibfile.so:libgone.so /d/libpre.so\n");
     assert_eq!(paths(&same(&root)), "/d/libfile.so /d/libpre.so /d/liba.so");
-    let closure = root.closure(&["/app"], &Options::default());
+    let closure = root.closure(&["/app"], &LoaderOptions::default());
     assert_eq!(closure.programs[0].edges[0].tag, Tag::PreloadFile);
     assert_eq!(closure.missing().count(), 0);
 }

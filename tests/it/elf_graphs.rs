@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use imgb::elf::{Closure, Hwcaps, Options};
+use imgb::elf::{Closure, Hwcaps, LoaderOptions};
 
 use crate::{
     elf_builder::{AUXILIARY, Elf, FILTER, FLAGS_1, NODEFLIB},
@@ -272,8 +272,8 @@ impl Graph {
     }
 
     /// Makes a cache or musl's path file, and sometimes the environment and the preload file.
-    fn configure(&mut self) -> (Vec<String>, Options) {
-        let mut options = Options { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..Options::default() };
+    fn configure(&mut self) -> (Vec<String>, LoaderOptions) {
+        let mut options = LoaderOptions { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..LoaderOptions::default() };
         let mut environment = Vec::new();
         if self.random.chance(25) {
             let dirs = [self.dir(), self.dir()];

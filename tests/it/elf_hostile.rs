@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, io, sync::Arc};
 
 use imgb::{
     elf::{
-        self, Absence, Answer, Cache, Closure, FileId, Found, FoundKind, Lookup, Machine, Object,
-        ObjectError, Options, Outcome, ReadFailure, Root,
+        self, Absence, Answer, Cache, Closure, FileId, Found, FoundKind, LoaderOptions, Lookup,
+        Machine, Object, ObjectError, Outcome, ReadFailure, Root,
     },
     path::ImagePath,
 };
@@ -88,8 +88,12 @@ fn memory(files: impl IntoIterator<Item = (String, Elf)>) -> Memory {
 }
 
 fn closure(memory: &Memory) -> Closure {
-    elf::closure(&[Root { path: ImagePath::new("/app").unwrap() }], &Options::default(), memory)
-        .unwrap()
+    elf::closure(
+        &[Root { path: ImagePath::new("/app").unwrap() }],
+        &LoaderOptions::default(),
+        memory,
+    )
+    .unwrap()
 }
 
 /// Three small objects, each with all tables that imgb reads: a 64-bit little-endian program, a
@@ -289,7 +293,7 @@ fn e5_e6_names_and_paths_that_lead_out() {
         "/etc/passwd",
         "root:x:0:0:root:/root:/bin/sh and so on, longer than a header of ELF is",
     );
-    let closure = root.closure(&["/app"], &Options::default());
+    let closure = root.closure(&["/app"], &LoaderOptions::default());
     // A path that stays in the root and is not an object is a fault; the others are missing.
     let faults: Vec<String> = closure.faults().map(|(_, fault)| fault.to_string()).collect();
     assert_eq!(faults, ["/../../../etc/passwd: no ELF file"]);
@@ -315,7 +319,7 @@ fn e7_interpreters() {
         ("relative", "relative: the interpreter's path is relative"),
     ] {
         root.elf("/app", &Elf::program(interp).needed("liba.so"));
-        let closure = root.closure(&["/app"], &Options::default());
+        let closure = root.closure(&["/app"], &LoaderOptions::default());
         assert_eq!(
             closure.faults().next().map(|(_, fault)| fault.to_string()).as_deref(),
             Some(wanted)
@@ -335,7 +339,7 @@ fn e8_what_is_called_like_a_library() {
     root.elf(GLIBC, &Elf::library())
         .elf("/app", &Elf::program(GLIBC).needed("liba.so").runpath("/d"));
     let outcome =
-        || root.closure(&["/app"], &Options::default()).programs[0].edges[0].outcome.clone();
+        || root.closure(&["/app"], &LoaderOptions::default()).programs[0].edges[0].outcome.clone();
     let fifo = root.path("/d/liba.so");
     root.file("/d/other", "");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o644.into(), 0)
@@ -360,7 +364,7 @@ fn e9_hard_links_are_one_library() {
         .elf("/app", &Elf::program(GLIBC).needed("liba.so").needed("libb.so").runpath("/d"));
     root.elf("/d/liba.so", &Elf::library());
     fs_err::hard_link(root.path("/d/liba.so"), root.path("/d/libb.so")).unwrap();
-    let closure = root.closure(&["/app"], &Options::default());
+    let closure = root.closure(&["/app"], &LoaderOptions::default());
     assert_eq!(closure.programs[0].loads.len(), 1);
     assert!(matches!(closure.programs[0].edges[1].outcome, Outcome::Same(..)));
     // Both names must be in the image.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use imgb::{
-    elf::{Hwcaps, Options, Root, closure, layout},
+    elf::{Hwcaps, LoaderOptions, Root, closure, layout},
     path::ImagePath,
     source::host::HostView,
 };
@@ -44,7 +44,8 @@ fn lists_what_the_loader_lists() {
         .iter()
         .map(|path| Root { path: ImagePath::new(path.as_os_str().as_bytes()).unwrap() })
         .collect();
-    let options = Options { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..Options::default() };
+    let options =
+        LoaderOptions { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..LoaderOptions::default() };
     let closure = closure(&roots, &options, &view).unwrap();
     let (mut compared, mut differ) = (0, Vec::new());
     for (root, program) in roots.iter().zip(&closure.programs) {

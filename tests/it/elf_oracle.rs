@@ -15,7 +15,7 @@ use std::{
 };
 
 use imgb::{
-    elf::{Closure, Cpu, Dialect, How, Lookup as _, Options, Outcome, Program, Tag, closure},
+    elf::{Closure, Cpu, Dialect, How, LoaderOptions, Lookup as _, Outcome, Program, Tag, closure},
     path::ImagePath,
     source::host::HostView,
 };
@@ -326,7 +326,7 @@ impl Rooted {
     }
 
     /// imgb's closure of `programs`.
-    pub(crate) fn closure(&self, programs: &[&str], options: &Options) -> Closure {
+    pub(crate) fn closure(&self, programs: &[&str], options: &LoaderOptions) -> Closure {
         let roots: Vec<_> = programs
             .iter()
             .map(|path| imgb::elf::Root { path: ImagePath::new(path).unwrap() })

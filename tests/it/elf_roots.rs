@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use imgb::{
     elf::{
-        Cache, Closure, Dialect, HEADER_LEN, Hwcaps, Linkage, Object, Options, Outcome, Priority,
-        Tag, Warning, cache, render,
+        Cache, Closure, Dialect, HEADER_LEN, Hwcaps, Linkage, LoaderOptions, Object, Outcome,
+        Priority, Tag, Warning, cache, render,
     },
     path::ImagePath,
 };
@@ -36,7 +36,7 @@ fn lib() -> Elf {
 }
 
 fn closure(root: &Rooted) -> Closure {
-    root.closure(&["/app"], &Options::default())
+    root.closure(&["/app"], &LoaderOptions::default())
 }
 
 fn loads(closure: &Closure) -> Vec<String> {
@@ -68,7 +68,7 @@ fn image(root: &Rooted, closure: &Closure) -> Rooted {
 
 /// In an image that holds only the closure, the loader finds the same for `/app`, and so does imgb.
 #[track_caller]
-fn holds_alone(root: &Rooted, options: &Options) -> Closure {
+fn holds_alone(root: &Rooted, options: &LoaderOptions) -> Closure {
     let closure = root.closure(&["/app"], options);
     let image = image(root, &closure);
     let is_musl = closure.loaders[0].dialect == Dialect::Musl;
@@ -78,7 +78,7 @@ fn holds_alone(root: &Rooted, options: &Options) -> Closure {
     } else {
         image.glibc(&["/app"], &[]).remove(0)
     };
-    let again = image.closure(&["/app"], &Options::default());
+    let again = image.closure(&["/app"], &LoaderOptions::default());
     let (mut before, mut after) =
         (oracle::ours(&closure, &closure.programs[0]), oracle::ours(&again, &again.programs[0]));
     for listing in [&mut before, &mut after, &mut theirs] {
@@ -100,7 +100,7 @@ fn case_15_and_18_a_library_of_the_cache_needs_one_in_the_image() {
         .elf("/usr/lib/libb.so", &lib());
     root.file("/etc/ld.so.conf", "/usr/local/lib\n");
     root.ldconfig(&[]);
-    let closure = holds_alone(&root, &Options::default());
+    let closure = holds_alone(&root, &LoaderOptions::default());
     let needs: Vec<String> = closure
         .needs_cache
         .iter()
@@ -115,7 +115,7 @@ fn case_15_and_18_a_library_of_the_cache_needs_one_in_the_image() {
     assert_eq!(paths, ["/usr/lib/libb.so", "/usr/local/lib/liba.so.1"]);
     // The same without a cache, from the configuration alone.
     fs_err::remove_file(root.path("/etc/ld.so.cache")).unwrap();
-    assert_eq!(holds_alone(&root, &Options::default()).config_files()[0].bytes, config.bytes);
+    assert_eq!(holds_alone(&root, &LoaderOptions::default()).config_files()[0].bytes, config.bytes);
 }
 
 #[test]
@@ -123,14 +123,15 @@ fn a_library_of_a_default_directory_needs_no_cache() {
     let Some(root) = glibc(&app().needed("liba.so")) else { return };
     root.elf("/usr/lib/liba.so", &lib().soname("liba.so"));
     root.ldconfig(&[]);
-    assert_eq!(holds_alone(&root, &Options::default()).config_files(), []);
+    assert_eq!(holds_alone(&root, &LoaderOptions::default()).config_files(), []);
 }
 
 #[test]
 fn a_library_of_the_library_path_needs_a_cache() {
     let Some(root) = glibc(&app().needed("liba.so")) else { return };
     root.elf("/opt/x/liba.so", &lib()).elf("/lib/liba.so", &lib());
-    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let options =
+        LoaderOptions { library_path: vec![b"/opt/x".to_vec()], ..LoaderOptions::default() };
     assert_eq!(loads(&holds_alone(&root, &options)), ["/opt/x/liba.so"]);
 }
 
@@ -141,7 +142,8 @@ fn a_link_elsewhere_to_a_library_of_a_default_directory_needs_a_cache() {
     root.elf("/usr/lib/liba.so.1.2", &lib().soname("liba.so.1"))
         .link("/usr/lib/liba.so.1", "liba.so.1.2");
     root.link("/opt/x/liba.so.1", "/usr/lib/liba.so.1.2");
-    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let options =
+        LoaderOptions { library_path: vec![b"/opt/x".to_vec()], ..LoaderOptions::default() };
     let closure = holds_alone(&root, &options);
     assert_eq!(loads(&closure), ["/opt/x/liba.so.1"]);
     // A requester that ignores default directories needs it too.
@@ -164,7 +166,7 @@ fn a_library_that_is_a_root_is_found_by_its_name() {
     root.file("/etc/ld.so.conf", "/usr/local/lib\n");
     root.ldconfig(&[]);
     let roots = ["/app", "/usr/local/lib/liba.so.1.2", "/opt/plugin.so", "/usr/lib/libb.so"];
-    let closure = root.closure(&roots, &Options::default());
+    let closure = root.closure(&roots, &LoaderOptions::default());
     let needs = closure.needs_cache.iter().map(|need| format!("{:?}", (&need.name, &need.path)));
     let text = |name: &str| Arc::<[u8]>::from(name.as_bytes());
     let wanted = format!("{:?}", (text("liba.so.1"), text("/usr/local/lib/liba.so.1.2")));
@@ -189,12 +191,13 @@ fn names_of_the_cache_are_in_the_loaders_own_order() {
     for name in names {
         root.elf(&format!("/opt/x/{name}"), &lib().soname(name));
     }
-    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let options =
+        LoaderOptions { library_path: vec![b"/opt/x".to_vec()], ..LoaderOptions::default() };
     assert_eq!(loads(&holds_alone(&root, &options)).len(), names.len());
     // The cache that ldconfig makes has the same order.
     root.file("/etc/ld.so.conf", "/opt/x\n");
     root.ldconfig(&[]);
-    assert_eq!(loads(&holds_alone(&root, &Options::default())).len(), names.len());
+    assert_eq!(loads(&holds_alone(&root, &LoaderOptions::default())).len(), names.len());
 }
 
 /// Unrelated entries stay in place: those for other machines and processors, and duplicates.
@@ -203,7 +206,8 @@ fn a_merged_cache_changes_nothing_else() {
     let Some(root) = glibc(&app().needed("liba.so").needed("libhw.so")) else { return };
     root.elf("/opt/x/liba.so", &lib().soname("liba.so"))
         .elf("/opt/x/libhw.so", &lib().soname("libhw.so"));
-    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let options =
+        LoaderOptions { library_path: vec![b"/opt/x".to_vec()], ..LoaderOptions::default() };
     let config = &root.closure(&["/app"], &options).config_files()[0];
     let text = |text: &str| Arc::<[u8]>::from(text.as_bytes());
     let entry = |name: &str, path: &str, flags| cache::Entry {
@@ -249,7 +253,8 @@ fn a_default_directory_of_the_library_path_may_need_an_entry() {
     root.elf("/usr/lib/libdup.so", &lib().soname("libdup.so"));
     root.file("/etc/ld.so.conf", "/usr/local/lib\n");
     root.ldconfig(&[]);
-    let options = Options { library_path: vec![b"/usr/lib".to_vec()], ..Options::default() };
+    let options =
+        LoaderOptions { library_path: vec![b"/usr/lib".to_vec()], ..LoaderOptions::default() };
     let closure = root.closure(&["/app"], &options);
     assert_eq!(loads(&closure), ["/usr/lib/libdup.so"]);
     let existing = fs_err::read(root.path("/etc/ld.so.cache")).unwrap();
@@ -267,7 +272,7 @@ fn what_is_opened_needs_what_the_program_leads_to() {
         root.elf("/l/libplug.so", &lib().needed("libdep.so")).elf("/l/libdep.so", &lib());
         let opens =
             [(ImagePath::new("/app").unwrap(), [Arc::from(&b"libplug.so"[..])].into())].into();
-        let closure = root.closure(&["/app"], &Options { opens, ..Options::default() });
+        let closure = root.closure(&["/app"], &LoaderOptions { opens, ..LoaderOptions::default() });
         let extra =
             closure.programs[0].extra.iter().map(|&file| closure.files[file].path.to_string());
         assert_eq!(extra.collect::<Vec<_>>(), ["/l/libplug.so", "/l/libdep.so"]);
@@ -335,7 +340,7 @@ fn case_14_builds_of_what_is_opened_come_along() {
             .elf(&format!("/d/glibc-hwcaps/x86-64-v3/{name}"), &lib());
     }
     let opens = [(ImagePath::new("/app").unwrap(), [Arc::from(&b"libo.so"[..])].into())].into();
-    let options = Options { hwcaps: Hwcaps::All, opens, ..Options::default() };
+    let options = LoaderOptions { hwcaps: Hwcaps::All, opens, ..LoaderOptions::default() };
     let closure = root.closure(&["/app"], &options);
     let variants = closure.files.iter().filter(|file| file.path.to_string().contains("x86-64-v3"));
     assert_eq!(variants.count(), 3);
@@ -351,7 +356,7 @@ fn paths_through_proc_are_not_followed() {
         root.elf("/app", &Elf::program(loader).needed("liba.so").runpath("/proc/self/cwd/x"));
         root.elf("/app2", &Elf::program(loader).needed("/proc/self/cwd/x/liba.so"));
         root.elf("/app3", &Elf::program("/proc/self/cwd/loader.so"));
-        let closure = root.closure(&["/app", "/app2", "/app3"], &Options::default());
+        let closure = root.closure(&["/app", "/app2", "/app3"], &LoaderOptions::default());
         assert_eq!(
             (closure.missing().count(), closure.faults().count()),
             (2, 1),
@@ -369,8 +374,10 @@ fn case_20_musls_limits() {
     for (dir, wanted) in [(&long[..490], 1), (&long[..], 0)] {
         let Some(root) = rooted(MUSL, &Elf::program(MUSL).needed("libm1.so")) else { return };
         root.elf(&format!("{dir}/libm1.so"), &lib()).elf("/b/libm1.so", &lib());
-        let options =
-            Options { environment_path: format!("/a;/b:{dir}").into(), ..Options::default() };
+        let options = LoaderOptions {
+            environment_path: format!("/a;/b:{dir}").into(),
+            ..LoaderOptions::default()
+        };
         let closure = root.closure(&["/app"], &options);
         assert_eq!(loads(&closure).len(), wanted);
         let environment = [format!("LD_LIBRARY_PATH='/a;/b:{dir}'")];
@@ -390,7 +397,8 @@ fn library_configuration_of_the_inputs_stays() {
     root.file("/etc/ld.so.conf", "/usr/local/lib\n");
     root.ldconfig(&[]);
     let existing = fs_err::read(root.path("/etc/ld.so.cache")).unwrap();
-    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let options =
+        LoaderOptions { library_path: vec![b"/opt/x".to_vec()], ..LoaderOptions::default() };
     let closure = root.closure(&["/app"], &options);
     let merged = closure.config_files()[0].over(&existing).unwrap();
     let cache = Cache::parse(&merged, false).unwrap();
@@ -414,7 +422,8 @@ fn musls_path_file_of_the_inputs_stays() {
     };
     root.elf("/opt/x/liba.so", &lib()).elf("/one/libb.so", &lib());
     root.file("/etc/ld-musl-x86_64.path", "/two:/one\n/lib");
-    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let options =
+        LoaderOptions { library_path: vec![b"/opt/x".to_vec()], ..LoaderOptions::default() };
     let config = &root.closure(&["/app"], &options).config_files()[0];
     assert_eq!(config.over(b"/two:/one\n/lib").unwrap(), b"/opt/x\n/two\n/one\n/lib\n");
     assert_eq!(config.over(b"/opt/x:/one"), None);
@@ -429,7 +438,8 @@ fn a_search_path_shadows_what_the_library_path_finds() {
             return;
         };
         root.elf("/a/liba.so", &lib().soname("one")).elf(file, &lib().soname("two"));
-        let options = Options { library_path: vec![b"/a".to_vec()], ..Options::default() };
+        let options =
+            LoaderOptions { library_path: vec![b"/a".to_vec()], ..LoaderOptions::default() };
         let warnings = |root: &Rooted| root.closure(&["/app"], &options).warnings;
         let shadowed = Warning::Shadowed(Arc::from(&b"/a/liba.so"[..]), Arc::from(file.as_bytes()));
         assert_eq!(warnings(&root).into_iter().collect::<Vec<_>>(), [shadowed]);
@@ -447,12 +457,13 @@ fn case_19_musl_needs_its_path_file() {
     };
     root.elf("/opt/x/liba.so", &lib()).elf("/lib/libb.so", &lib());
     root.file("/etc/ld-musl-x86_64.path", "/gone:/lib\n/opt/x\n");
-    let closure = holds_alone(&root, &Options::default());
+    let closure = holds_alone(&root, &LoaderOptions::default());
     assert_eq!(closure.config_files()[0].bytes, b"/lib\n/opt/x\n/usr/local/lib\n/usr/lib\n");
     // Without the file only the default directories are searched.
     fs_err::remove_file(root.path("/etc/ld-musl-x86_64.path")).unwrap();
     assert_eq!(self::closure(&root).missing().count(), 1);
-    let options = Options { library_path: vec![b"/opt/x".to_vec()], ..Options::default() };
+    let options =
+        LoaderOptions { library_path: vec![b"/opt/x".to_vec()], ..LoaderOptions::default() };
     holds_alone(&root, &options);
 }
 
@@ -463,8 +474,10 @@ fn musls_path_file_keeps_the_order_of_the_search() {
         return;
     };
     root.elf("/two/liba.so", &lib()).elf("/one/libb.so", &lib()).elf("/two/libb.so", &lib());
-    let options =
-        Options { library_path: vec![b"/one".to_vec(), b"/two".to_vec()], ..Options::default() };
+    let options = LoaderOptions {
+        library_path: vec![b"/one".to_vec(), b"/two".to_vec()],
+        ..LoaderOptions::default()
+    };
     let found = root.closure(&["/app"], &options);
     assert!(found.config_files()[0].bytes.starts_with(b"/one\n/two\n"));
     root.file("/etc/ld-musl-x86_64.path", "/one\n/two\n/lib\n");
@@ -657,13 +670,13 @@ fn case_25_wheels_bring_their_libraries() {
     root.elf(&format!("{site}/numpy.libs/libcrypto.so.3"), &lib())
         .elf("/usr/lib/libcrypto.so.3", &lib());
     let module = format!("{site}/numpy/core/_multiarray.so");
-    let closure = root.closure(&[&module], &Options::default());
+    let closure = root.closure(&[&module], &LoaderOptions::default());
     let ours = oracle::ours(&closure, &closure.programs[0]);
     assert_eq!(ours, root.through(GLIBC, &[&module], &[]).remove(0).0);
     assert_eq!(ours.loads.len(), 3);
     // The same wheel for musl needs a C library that is missing.
     root.elf(&module, &lib().needed("libc.musl-x86_64.so.1"));
-    let closure = root.closure(&[&module], &Options::default());
+    let closure = root.closure(&[&module], &LoaderOptions::default());
     assert_eq!(
         closure.missing().map(|(_, edge)| String::from_utf8_lossy(&edge.name)).collect::<Vec<_>>(),
         ["libc.musl-x86_64.so.1"]
@@ -830,9 +843,9 @@ fn several_programs_do_not_influence_each_other() {
     root.elf("/app2", &app().needed("liba.so").runpath("/d2"))
         .elf("/app3", &app().needed("liba.so"));
     root.elf("/d1/liba.so", &lib()).elf("/d2/liba.so", &lib()).elf("/lib/liba.so", &lib());
-    let together = root.closure(&["/app", "/app2", "/app3", "/app"], &Options::default());
+    let together = root.closure(&["/app", "/app2", "/app3", "/app"], &LoaderOptions::default());
     for (at, program) in ["/app", "/app2", "/app3", "/app"].iter().enumerate() {
-        let alone = root.closure(&[program], &Options::default());
+        let alone = root.closure(&[program], &LoaderOptions::default());
         assert_eq!(
             oracle::ours(&alone, &alone.programs[0]),
             oracle::ours(&together, &together.programs[at])

@@ -42,7 +42,7 @@ pub struct Root {
 
 /// How the loader is to be imagined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Options {
+pub struct LoaderOptions {
     /// LD_LIBRARY_PATH as the image's own environment has it, whole: each loader has its own way to
     /// split it. Relative directories are left out, here and below.
     pub environment_path: Vec<u8>,
@@ -192,7 +192,7 @@ pub enum Tag {
     Variant,
     /// Dlopen metadata.
     Dlopen(Priority),
-    /// dlopen(3) of one of [`Options::opens`].
+    /// dlopen(3) of one of [`LoaderOptions::opens`].
     Opened,
 }
 
@@ -222,7 +222,7 @@ pub enum How {
     Runpath(Arc<[u8]>),
     /// LD_LIBRARY_PATH of the image.
     Environment,
-    /// The directories given besides ([`Options::library_path`]).
+    /// The directories given besides ([`LoaderOptions::library_path`]).
     LibraryPath,
     /// glibc's cache, by its path.
     Cache(Arc<[u8]>),
@@ -366,7 +366,7 @@ pub enum Warning {
     Metadata(Arc<[u8]>, String),
     /// A fault that only matters once a library is opened by dlopen.
     Soft(String),
-    /// A library that [`Options::library_path`] finds, and the one that its user's RUNPATH finds:
+    /// A library that [`LoaderOptions::library_path`] finds, and the one that its user's RUNPATH finds:
     /// the image needs the variable, too.
     Shadowed(Arc<[u8]>, Arc<[u8]>),
     /// A file, and a path of it in which `$PLATFORM` stands: what this is depends on the processor.
@@ -433,7 +433,7 @@ impl Tag {
 /// no closure is right.
 pub fn closure(
     roots: &[Root],
-    options: &Options,
+    options: &LoaderOptions,
     lookup: &dyn Lookup,
 ) -> Result<Closure, ReadFailure> {
     let mut state = State::new(options, lookup);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Closure, Options, Suggestion, Warning,
+    Closure, LoaderOptions, Suggestion, Warning,
     dirs::{Dir, DirId},
     files, search,
 };
@@ -18,7 +18,7 @@ pub(super) type Versions = Arc<[Arc<[u8]>]>;
 
 /// What was asked so far, and the result.
 pub(super) struct State<'a> {
-    pub(super) options: &'a Options,
+    pub(super) options: &'a LoaderOptions,
     pub(super) lookup: &'a dyn Lookup,
     pub(super) out: Closure,
     /// Opened paths.
@@ -53,7 +53,7 @@ pub(super) struct State<'a> {
 const MAX_REQUESTS: usize = 2_000_000;
 
 impl<'a> State<'a> {
-    pub(super) fn new(options: &'a Options, lookup: &'a dyn Lookup) -> Self {
+    pub(super) fn new(options: &'a LoaderOptions, lookup: &'a dyn Lookup) -> Self {
         Self {
             options,
             lookup,

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Closure, Hwcaps, Options, Root, closure};
+use super::{Closure, Hwcaps, LoaderOptions, Root, closure};
 use crate::{
     elf::{
         Absence, Answer, FileId, Found, FoundKind, HEADER_LEN, Header, Linkage, Lookup, Object,
@@ -154,7 +154,7 @@ fn musl() -> Files {
 fn closure_of(files: &Files) -> Result<Closure, ReadFailure> {
     let roots = ["/app", "/app"].map(|path| Root { path: ImagePath::new(path).unwrap() });
     let library_path = vec![b"/given".to_vec()];
-    let options = Options { hwcaps: Hwcaps::All, library_path, ..Options::default() };
+    let options = LoaderOptions { hwcaps: Hwcaps::All, library_path, ..LoaderOptions::default() };
     closure(&roots, &options, files)
 }
 

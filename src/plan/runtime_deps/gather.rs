@@ -75,7 +75,7 @@ impl<'t> Gatherer<'t> {
         &mut self,
         closure: &Closure,
         hard: usize,
-        search: &elf::Options,
+        search: &elf::LoaderOptions,
         view: &View<'_>,
     ) -> Result<(), ReadFailure> {
         let programs: BTreeSet<usize> =
@@ -203,7 +203,7 @@ impl<'t> Gatherer<'t> {
         &mut self,
         names: Vec<(Arc<[u8]>, ImagePath)>,
         closure: &Closure,
-        search: &elf::Options,
+        search: &elf::LoaderOptions,
         view: &View<'_>,
     ) -> Result<(), ReadFailure> {
         let new = names.into_iter().filter(|asked| self.asked.insert(asked.clone()));
@@ -226,7 +226,7 @@ impl<'t> Gatherer<'t> {
             Some(Root { path })
         };
         let roots: Vec<Root> = closure.programs.iter().filter(is_asking).filter_map(root).collect();
-        let search = elf::Options { opens, hwcaps: elf::Hwcaps::Baseline, ..search.clone() };
+        let search = elf::LoaderOptions { opens, hwcaps: elf::Hwcaps::Baseline, ..search.clone() };
         let found = elf::closure(&roots, &search, view)?;
         for edge in found.programs.iter().flat_map(|program| &program.edges) {
             let (Tag::Opened, Outcome::Found(index, _) | Outcome::Same(index, ..)) =

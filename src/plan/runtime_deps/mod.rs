@@ -117,7 +117,7 @@ impl<'t> RuntimeDeps<'t> {
         &mut self,
         closure: &Closure,
         hard: usize,
-        search: &elf::Options,
+        search: &elf::LoaderOptions,
         builder: &mut ImageBuilder<'_>,
     ) -> Result<Vec<ImagePath>, PlanError> {
         self.gatherer.add(closure, hard, search, builder.view)?;
