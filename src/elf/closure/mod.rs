@@ -1,17 +1,17 @@
 //! The closure: every file that programs load, who asked for it, and how it was found.
 
-mod config;
+mod cache_needs;
+mod cache_search;
 mod dirs;
 mod display;
 mod files;
 mod glibc;
+mod ldcache_gen;
 mod musl;
-mod needs;
 mod program;
 mod record;
 mod search;
 mod state;
-mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -22,8 +22,8 @@ use std::{
 
 use state::State;
 
-pub use config::ConfigFile;
 pub use glibc::PRELOAD_FILE;
+pub use ldcache_gen::ConfigFile;
 
 use crate::{
     elf::{

@@ -36,7 +36,7 @@ pub(super) struct State<'a> {
     /// Their places there, by loader and path.
     pub(super) dir_ids: BTreeMap<(usize, Arc<[u8]>), DirId>,
     /// Results of the last part of the search, which depends on little: loader, NODEFLIB, name.
-    pub(super) tails: BTreeMap<(usize, bool, Arc<[u8]>), search::Answer>,
+    pub(super) cache_searches: BTreeMap<(usize, bool, Arc<[u8]>), search::Answer>,
     /// Libraries by loader, file and name of which is known whether they need a cache.
     pub(super) judged: BTreeSet<(usize, usize, Arc<[u8]>)>,
     /// Versions that a file's need, by its index, does not find in another file.
@@ -65,7 +65,7 @@ impl<'a> State<'a> {
             dirs: Vec::new(),
             listings: BTreeMap::new(),
             dir_ids: BTreeMap::new(),
-            tails: BTreeMap::new(),
+            cache_searches: BTreeMap::new(),
             judged: BTreeSet::new(),
             versions: BTreeMap::new(),
             dlopens: BTreeMap::new(),

@@ -84,16 +84,16 @@ impl Walk<'_, '_> {
         if name.contains(&b'/') {
             return self.at_path(name);
         }
-        if let Some(hit) = self.before_tail(member, name, &mut trail)? {
+        if let Some(hit) = self.search_before_cache(member, name, &mut trail)? {
             return Ok(Answer::new(hit, trail));
         }
         let nodeflib = self.members.get(member).is_some_and(|m| m.nodeflib);
-        let tail = self.state.tail(self.loader, nodeflib, name)?;
+        let from_cache = self.state.search_cache(self.loader, nodeflib, name)?;
         if trail.is_empty() {
-            return Ok(tail);
+            return Ok(from_cache);
         }
-        trail.extend(&tail.tried);
-        Ok(Answer::new(tail.result, trail))
+        trail.extend(&from_cache.tried);
+        Ok(Answer::new(from_cache.result, trail))
     }
 
     fn at_path(&mut self, path: &Arc<[u8]>) -> Result<Answer, ReadFailure> {
@@ -111,7 +111,7 @@ impl Walk<'_, '_> {
     }
 
     /// DT_RPATH up the chain of requesters, LD_LIBRARY_PATH, DT_RUNPATH.
-    fn before_tail(
+    fn search_before_cache(
         &mut self,
         member: usize,
         name: &[u8],

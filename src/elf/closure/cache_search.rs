@@ -18,14 +18,14 @@ use crate::elf::{
 impl State<'_> {
     /// The last part of glibc's search, which depends on little and is therefore remembered: the
     /// cache and the loader's own directories.
-    pub(super) fn tail(
+    pub(super) fn search_cache(
         &mut self,
         loader: usize,
         nodeflib: bool,
         name: &Arc<[u8]>,
     ) -> Result<Answer, ReadFailure> {
         let key = (loader, nodeflib, name.clone());
-        if let Some(known) = self.tails.get(&key) {
+        if let Some(known) = self.cache_searches.get(&key) {
             return Ok(known.clone());
         }
         let mut trail = Trail::default();
@@ -38,7 +38,7 @@ impl State<'_> {
             result = self.in_system_dirs(loader, name, &mut trail)?;
         }
         let answer = Answer::new(result.unwrap_or(Hit::Missing), trail);
-        self.tails.insert(key, answer.clone());
+        self.cache_searches.insert(key, answer.clone());
         Ok(answer)
     }
 

@@ -114,7 +114,7 @@ impl State<'_> {
         if self.is_musl(loader) {
             self.in_musl_path(loader, name)
         } else {
-            Ok(self.tail(loader, false, name)?.result)
+            Ok(self.search_cache(loader, false, name)?.result)
         }
     }
 
