@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    elf::{Closure, Dialect, Edge, How, Outcome, Program, Tried},
+    elf::{Closure, Dialect, Edge, Outcome, Program, SearchRule, Tried},
     path::escape,
 };
 
@@ -191,16 +191,16 @@ impl<'a> Tree<'a> {
             }
         };
         match &branch.edge.outcome {
-            Outcome::Found(file, how)
-                if !matches!(how, How::Loaded(_) | How::Loader)
+            Outcome::Found(file, rule)
+                if !matches!(rule, SearchRule::Loaded(_) | SearchRule::Loader)
                     && self.edges.contains_key(file) =>
             {
                 self.expand(branches, *file, &below(), branch.depth + 1);
             }
             Outcome::Missing => {
                 let below = below();
-                for Tried { path, how, miss } in &*branch.edge.tried {
-                    let _ = writeln!(self.out, "{below}{} ({how}): {miss}", escape(path));
+                for Tried { path, rule, miss } in &*branch.edge.tried {
+                    let _ = writeln!(self.out, "{below}{} ({rule}): {miss}", escape(path));
                 }
                 if branch.edge.unlisted > 0 {
                     let _ = writeln!(self.out, "{below}and {} places more", branch.edge.unlisted);
@@ -217,11 +217,11 @@ impl<'a> Tree<'a> {
         };
         let name = escape(&edge.name);
         match &edge.outcome {
-            Outcome::Found(_, how @ How::Loaded(_)) => format!("{tag}{name} ({how})"),
-            Outcome::Found(file, how) => format!("{tag}{name} => {} ({how})", self.place(*file)),
-            Outcome::Same(file, loaded, how) => {
+            Outcome::Found(_, rule @ SearchRule::Loaded(_)) => format!("{tag}{name} ({rule})"),
+            Outcome::Found(file, rule) => format!("{tag}{name} => {} ({rule})", self.place(*file)),
+            Outcome::Same(file, loaded, rule) => {
                 let same = opened(self.closure, *loaded);
-                format!("{tag}{name} => {} ({how}; same file as {same})", self.place(*file))
+                format!("{tag}{name} => {} ({rule}; same file as {same})", self.place(*file))
             }
             Outcome::Kernel => format!("{tag}{name} (the kernel's)"),
             Outcome::Missing => format!("{tag}{name} => not found"),
@@ -256,14 +256,16 @@ fn program_json(closure: &Closure, program: &Program) -> Value {
 
 fn edge_json(closure: &Closure, edge: &Edge) -> Value {
     let (file, method) = match &edge.outcome {
-        Outcome::Found(file, how) | Outcome::Same(file, _, how) => (Some(*file), how.to_string()),
+        Outcome::Found(file, rule) | Outcome::Same(file, _, rule) => {
+            (Some(*file), rule.to_string())
+        }
         Outcome::Kernel => (None, "kernel".to_owned()),
         Outcome::Missing => (None, "not found".to_owned()),
         Outcome::Fatal(fault) => (None, fault.to_string()),
     };
     let file = file.and_then(|file| closure.files.get(file));
     let candidates = edge.tried.iter().map(|tried| {
-        json!({"path": escape(&tried.path), "method": tried.how.to_string(), "reason": tried.miss.to_string()})
+        json!({"path": escape(&tried.path), "method": tried.rule.to_string(), "reason": tried.miss.to_string()})
     });
     json!({
         "requester": opened(closure, edge.requester),

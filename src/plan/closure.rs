@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     elf::{
-        self, Absence, Closure, ConfigFile, Edge, FaultKind, File, Found, FoundKind, How,
-        Lookup as _, Opens, Outcome, Program, ReadFailure, Root, Tag,
+        self, Absence, Closure, ConfigFile, Edge, FaultKind, File, Found, FoundKind, Lookup as _,
+        Opens, Outcome, Program, ReadFailure, Root, SearchRule, Tag,
     },
     path::{ImagePath, escape},
     source::{self, MisplacedDependency},
@@ -318,7 +318,7 @@ fn found_by<'a>(programs: impl Iterator<Item = &'a Program>) -> BTreeSet<(usize,
 fn on_the_host(edge: &Edge, closure: &Closure, view: &View<'_>) -> Option<MisplacedDependency> {
     let mut asked: BTreeMap<&[u8], Option<Origin<'_>>> = BTreeMap::new();
     edge.tried.iter().find_map(|tried| {
-        let (How::Rpath(of) | How::Runpath(of)) = &tried.how else { return None };
+        let (SearchRule::Rpath(of) | SearchRule::Runpath(of)) = &tried.rule else { return None };
         let (origin, host) = (*asked.entry(of).or_insert_with(|| origin(of, closure, view)))?;
         let mut way = tried.path.strip_prefix(origin.path.parent()?.as_bytes())?.to_vec();
         if tried.miss == elf::Miss::NoDirectory {

@@ -15,7 +15,10 @@ use std::{
 };
 
 use imgb::{
-    elf::{Closure, Cpu, Dialect, How, LoaderOptions, Lookup as _, Outcome, Program, Tag, closure},
+    elf::{
+        Closure, Cpu, Dialect, LoaderOptions, Lookup as _, Outcome, Program, SearchRule, Tag,
+        closure,
+    },
     path::ImagePath,
     source::host::HostView,
 };
@@ -79,8 +82,8 @@ pub(crate) fn ours(closure: &Closure, program: &Program) -> Listing {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut names = BTreeMap::new();
     for edge in &program.edges {
-        if let Outcome::Found(file, how) = &edge.outcome
-            && !matches!(how, How::Loaded(_))
+        if let Outcome::Found(file, rule) = &edge.outcome
+            && !matches!(rule, SearchRule::Loaded(_))
         {
             let name =
                 if edge.name.contains(&b'$') { &closure.files[*file].opened } else { &edge.name };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{CacheNeed, How, State, Warning, dirs::Trail, files::Opened, search::Hit};
+use super::{CacheNeed, SearchRule, State, Warning, dirs::Trail, files::Opened, search::Hit};
 use crate::elf::{FileId, Linkage, Loader, ReadFailure, tokens::directory};
 
 impl State<'_> {
@@ -27,9 +27,15 @@ impl State<'_> {
         loader: usize,
         file: usize,
         name: &Arc<[u8]>,
-        how: &How,
+        rule: &SearchRule,
     ) -> Result<(), ReadFailure> {
-        if !matches!(how, How::Cache(_) | How::Conf(..) | How::LibraryPath | How::PathFile(_)) {
+        if !matches!(
+            rule,
+            SearchRule::Cache(_)
+                | SearchRule::Conf(..)
+                | SearchRule::LibraryPath
+                | SearchRule::PathFile(_)
+        ) {
             return Ok(());
         }
         if !self.judged.insert((loader, file, name.clone())) {
@@ -98,7 +104,11 @@ impl State<'_> {
         let soname = soname.filter(|soname| **soname != own_name && !self.is_musl(loader));
         for name in soname.into_iter().chain([&own_name]) {
             let hit = self.by_name(loader, name)?;
-            let Hit::Found(path, How::Cache(_) | How::Conf(..) | How::PathFile(_)) = hit else {
+            let Hit::Found(
+                path,
+                SearchRule::Cache(_) | SearchRule::Conf(..) | SearchRule::PathFile(_),
+            ) = hit
+            else {
                 continue;
             };
             if !self.is_system_dir(loader, directory(&path)) && self.id(&path)? == Some(id) {

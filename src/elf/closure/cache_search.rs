@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    How, Miss, State,
+    Miss, SearchRule, State,
     dirs::{Trail, tried},
     files::{Opened, Verdict},
     search::{Answer, Config, Hit, join},
@@ -51,7 +51,7 @@ impl State<'_> {
     ) -> Result<Option<Hit>, ReadFailure> {
         let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
         let system = self.dir_list(loader, &system)?;
-        self.try_dirs(loader, &system, name, &How::Default, trail)
+        self.try_dirs(loader, &system, name, &SearchRule::Default, trail)
     }
 
     fn in_cache(
@@ -63,17 +63,17 @@ impl State<'_> {
         trail: &mut Trail,
     ) -> Result<Option<Hit>, ReadFailure> {
         let Some(facts) = self.loader(loader) else { return Ok(None) };
-        let how = How::Cache(facts.config.clone());
+        let rule = SearchRule::Cache(facts.config.clone());
         let (levels, legacy) = (self.levels(loader), self.subdirs(loader));
         let asking =
             Asking { levels: &levels, legacy: if facts.legacy_hwcaps { &legacy } else { &[] } };
         let Some(entry) = cache.lookup(name, facts.machine, asking) else {
-            trail.push(|| tried(&facts.config, &how, Miss::NotInCache));
+            trail.push(|| tried(&facts.config, &rule, Miss::NotInCache));
             return Ok(None);
         };
         let path = entry.path.clone();
         if nodeflib && is_system(facts, &path) {
-            trail.push(|| tried(&path, &how, Miss::NoDefaultLib));
+            trail.push(|| tried(&path, &rule, Miss::NoDefaultLib));
             return Ok(None);
         }
         let verdict = match path.first() {
@@ -82,10 +82,10 @@ impl State<'_> {
             _ => Verdict::Skip(Miss::Relative),
         };
         Ok(match verdict {
-            Verdict::Take => Some(Hit::Found(path, how)),
+            Verdict::Take => Some(Hit::Found(path, rule)),
             Verdict::Fatal(fault) => Some(Hit::Fatal(path, fault)),
             Verdict::Skip(miss) => {
-                trail.push(|| tried(&path, &how, miss));
+                trail.push(|| tried(&path, &rule, miss));
                 None
             }
         })
@@ -105,7 +105,7 @@ impl State<'_> {
             return Ok(None);
         }
         for conf in dirs {
-            let how = How::Conf(conf.file.clone(), conf.line);
+            let rule = SearchRule::Conf(conf.file.clone(), conf.line);
             let id = self.dir(loader, &conf.dir)?;
             let levels = self.dirs.get(id).map(|dir| dir.subdirs.clone()).unwrap_or_default();
             let levels = levels.iter().filter(|sub| sub.starts_with(b"glibc-hwcaps/"));
@@ -117,15 +117,15 @@ impl State<'_> {
                     Verdict::Take
                         if nodeflib && self.loader(loader).is_some_and(|f| is_system(f, &path)) =>
                     {
-                        trail.push(|| tried(&path, &how, Miss::NoDefaultLib));
+                        trail.push(|| tried(&path, &rule, Miss::NoDefaultLib));
                         return Ok(None);
                     }
-                    Verdict::Take => return Ok(Some(Hit::Found(path, how))),
+                    Verdict::Take => return Ok(Some(Hit::Found(path, rule))),
                     // ldconfig leaves out what it cannot read.
                     Verdict::Fatal(_) => Miss::NotInCache,
                     Verdict::Skip(miss) => miss,
                 };
-                trail.push(|| tried(&path, &how, miss));
+                trail.push(|| tried(&path, &rule, miss));
             }
         }
         Ok(None)

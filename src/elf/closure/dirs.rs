@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{How, Miss, State, Tried, Warning, files::is_of_process, search::join};
+use super::{Miss, SearchRule, State, Tried, Warning, files::is_of_process, search::join};
 use crate::{
     elf::{Absence, Found, FoundKind, ReadFailure, tokens::without_slashes},
     path::ImagePath,
@@ -162,16 +162,19 @@ impl State<'_> {
         loader: usize,
         program: &Arc<[u8]>,
         environment: &[Vec<u8>],
-    ) -> Result<Vec<(How, DirList)>, ReadFailure> {
+    ) -> Result<Vec<(SearchRule, DirList)>, ReadFailure> {
         let options = self.options;
         for element in environment.iter().filter(|dir| !dir.starts_with(b"/")) {
             let element = element.as_slice().into();
             let warning = Warning::RelativeElement(program.clone(), "LD_LIBRARY_PATH", element);
             self.out.warnings.insert(warning);
         }
-        let all = [(How::Environment, environment), (How::LibraryPath, &options.library_path[..])];
+        let all = [
+            (SearchRule::Environment, environment),
+            (SearchRule::LibraryPath, &options.library_path[..]),
+        ];
         let all = all.into_iter().filter(|(_, path)| !path.is_empty());
-        all.map(|(how, path)| Ok((how, self.dir_list(loader, &absolute(path))?))).collect()
+        all.map(|(rule, path)| Ok((rule, self.dir_list(loader, &absolute(path))?))).collect()
     }
 
     pub(super) fn dir_list(
@@ -229,8 +232,8 @@ impl State<'_> {
 pub(super) const NOT_THERE: Miss = Miss::Find(Absence::Missing);
 
 /// A place that was tried: `path`, by `how`.
-pub(super) fn tried(path: &[u8], how: &How, miss: Miss) -> Tried {
-    Tried { path: path.into(), how: how.clone(), miss }
+pub(super) fn tried(path: &[u8], rule: &SearchRule, miss: Miss) -> Tried {
+    Tried { path: path.into(), rule: rule.clone(), miss }
 }
 
 /// The absolute ones of `path`, each once, without slashes at the end.

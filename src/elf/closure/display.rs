@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Edge, Fault, FaultKind, How, Miss, Tag, Tried, Warning};
+use super::{Edge, Fault, FaultKind, Miss, SearchRule, Tag, Tried, Warning};
 use crate::{
     elf::{Absence, Priority, Request},
     path::escape,
@@ -30,18 +30,18 @@ impl Edge {
     /// Each place that was tried in vain and the rule that made it one, and why where it is not
     /// just "not there".
     pub fn searched(&self) -> Vec<String> {
-        let place = |Tried { path, how, miss }: &Tried| match miss {
+        let place = |Tried { path, rule, miss }: &Tried| match miss {
             Miss::Find(Absence::Missing) | Miss::NoDirectory => {
-                format!("{} ({how})", escape(path))
+                format!("{} ({rule})", escape(path))
             }
-            _ => format!("{} ({how}: {miss})", escape(path)),
+            _ => format!("{} ({rule}: {miss})", escape(path)),
         };
         let more = (self.unlisted > 0).then(|| format!("{} places more", self.unlisted));
         self.tried.iter().map(place).chain(more).collect()
     }
 }
 
-impl fmt::Display for How {
+impl fmt::Display for SearchRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Path => f.write_str("path"),

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{CacheNeed, Closure, Edge, How, Outcome, Tag};
+use super::{CacheNeed, Closure, Edge, Outcome, SearchRule, Tag};
 use crate::elf::{
     Dialect, Loader, Machine,
     cache::{self, Cache, Entry, Hwcap},
@@ -133,13 +133,18 @@ impl Closure {
         let edges =
             self.edges_for(config).filter(|(loader, _)| loader.machine.big_endian == big_endian);
         for (loader, edge) in edges {
-            let (Outcome::Found(file, how) | Outcome::Same(file, _, how)) = &edge.outcome else {
+            let (Outcome::Found(file, rule) | Outcome::Same(file, _, rule)) = &edge.outcome else {
                 continue;
             };
             let Some(file) = self.files.get(*file) else { continue };
-            let hwcap = match how {
-                How::Cache(_) | How::Conf(..) | How::LibraryPath | How::Default => Hwcap::None,
-                How::Beside(_) if edge.tag == Tag::Variant => Hwcap::Level(level(&file.opened)),
+            let hwcap = match rule {
+                SearchRule::Cache(_)
+                | SearchRule::Conf(..)
+                | SearchRule::LibraryPath
+                | SearchRule::Default => Hwcap::None,
+                SearchRule::Beside(_) if edge.tag == Tag::Variant => {
+                    Hwcap::Level(level(&file.opened))
+                }
                 _ => continue,
             };
             entries.push(Entry {
@@ -175,15 +180,15 @@ impl Closure {
     fn path_file(&self, config: &[u8], loader: &Loader) -> Vec<u8> {
         let (mut first, mut then): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
         for (_, edge) in self.edges_for(config) {
-            let (Outcome::Found(file, how) | Outcome::Same(file, _, how)) = &edge.outcome else {
+            let (Outcome::Found(file, rule) | Outcome::Same(file, _, rule)) = &edge.outcome else {
                 continue;
             };
             let Some(dir) = self.files.get(*file).map(|file| directory(&file.opened)) else {
                 continue;
             };
-            let dirs = match how {
-                How::LibraryPath => &mut first,
-                How::PathFile(_) => &mut then,
+            let dirs = match rule {
+                SearchRule::LibraryPath => &mut first,
+                SearchRule::PathFile(_) => &mut then,
                 _ => continue,
             };
             if !dirs.contains(&dir) {

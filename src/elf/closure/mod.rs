@@ -200,9 +200,9 @@ pub enum Tag {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// A file, found so.
-    Found(usize, How),
+    Found(usize, SearchRule),
     /// The first file was opened and is the same as the second, which is loaded already.
-    Same(usize, usize, How),
+    Same(usize, usize, SearchRule),
     /// The kernel maps it: the vDSO.
     Kernel,
     /// Not found anywhere.
@@ -213,7 +213,7 @@ pub enum Outcome {
 
 /// By which rule a library was found, or looked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum How {
+pub enum SearchRule {
     /// The name has a slash, so it is a path.
     Path,
     /// DT_RPATH of the file that was opened by this path.
@@ -246,7 +246,7 @@ pub struct Tried {
     /// The file or directory, or what stands for one.
     pub path: Arc<[u8]>,
     /// By which rule.
-    pub how: How,
+    pub rule: SearchRule,
     /// Why it was not taken.
     pub miss: Miss,
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    FaultKind, How, Hwcaps, Miss, State, Tried, Warning,
+    FaultKind, Hwcaps, Miss, SearchRule, State, Tried, Warning,
     dirs::{DirList, NOT_THERE, Trail, tried},
     files::Verdict,
 };
@@ -52,7 +52,7 @@ impl Answer {
 #[derive(Clone, Debug)]
 pub(super) enum Hit {
     /// A path that was opened, and how it came up.
-    Found(Arc<[u8]>, How),
+    Found(Arc<[u8]>, SearchRule),
     /// Nothing.
     Missing,
     /// A file that the loader stops at.
@@ -213,27 +213,27 @@ impl State<'_> {
         loader: usize,
         list: &DirList,
         name: &[u8],
-        how: &How,
+        rule: &SearchRule,
         trail: &mut Trail,
     ) -> Result<Option<Hit>, ReadFailure> {
         for &id in &list.dirs {
             let Some(dir) = self.dirs.get(id) else { continue };
             if !dir.is_there {
-                trail.push(|| tried(&dir.path, how, Miss::NoDirectory));
+                trail.push(|| tried(&dir.path, rule, Miss::NoDirectory));
                 continue;
             }
             let (path, subdirs) = (dir.path.clone(), dir.subdirs.clone());
             for sub in &subdirs {
                 let place = join(&join(&path, sub), name);
-                if let Some(hit) = self.try_place(loader, &place, how, trail)?.0 {
+                if let Some(hit) = self.try_place(loader, &place, rule, trail)?.0 {
                     return Ok(Some(hit));
                 }
             }
             if self.lacks(id, name) {
-                trail.push(|| tried(&join(&path, name), how, NOT_THERE));
+                trail.push(|| tried(&join(&path, name), rule, NOT_THERE));
                 continue;
             }
-            match self.try_place(loader, &join(&path, name), how, trail)? {
+            match self.try_place(loader, &join(&path, name), rule, trail)? {
                 (Some(hit), _) => return Ok(Some(hit)),
                 (None, Some(NOT_THERE)) => self.missed(id)?,
                 // ENOENT and EACCES let the next directory have a try; ELOOP and its like end this
@@ -251,14 +251,14 @@ impl State<'_> {
         &mut self,
         loader: usize,
         path: &[u8],
-        how: &How,
+        rule: &SearchRule,
         trail: &mut Trail,
     ) -> Result<(Option<Hit>, Option<Miss>), ReadFailure> {
         Ok(match self.glibc_verdict(loader, path)? {
-            Verdict::Take => (Some(Hit::Found(path.into(), how.clone())), None),
+            Verdict::Take => (Some(Hit::Found(path.into(), rule.clone())), None),
             Verdict::Fatal(fault) => (Some(Hit::Fatal(path.into(), fault)), None),
             Verdict::Skip(miss) => {
-                trail.push(|| tried(path, how, miss.clone()));
+                trail.push(|| tried(path, rule, miss.clone()));
                 (None, Some(miss))
             }
         })

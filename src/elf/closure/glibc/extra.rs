@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Member, Walk};
 use crate::elf::{
-    FileId, How, Outcome, ReadFailure, Tag,
+    FileId, Outcome, ReadFailure, SearchRule, Tag,
     closure::{
         dirs::Trail,
         files::Verdict,
@@ -158,7 +158,7 @@ impl Walk<'_, '_> {
         self.ids.insert(id, index);
         self.enlist(self.list.len(), index);
         let name: Arc<[u8]> = path.rsplit(|&b| b == b'/').next().unwrap_or_default().into();
-        let outcome = Outcome::Found(found, How::Beside(opened.clone()));
+        let outcome = Outcome::Found(found, SearchRule::Beside(opened.clone()));
         self.record.request(self.state, (base, Tag::Variant, name), outcome, (Arc::default(), 0));
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Fault, FaultKind, How, Hwcaps, Program, State, Tag, Warning,
+    Fault, FaultKind, Hwcaps, Program, SearchRule, State, Tag, Warning,
     dirs::DirList,
     record::{Record, Weight},
     search::Paths,
@@ -58,7 +58,7 @@ struct Walk<'s, 'a> {
     /// The order of loading, the program first (`l_next`).
     chain: Vec<usize>,
     /// Directories of LD_LIBRARY_PATH.
-    library_path: Arc<[(How, DirList)]>,
+    library_path: Arc<[(SearchRule, DirList)]>,
     record: Record,
 }
 
@@ -273,7 +273,7 @@ impl State<'_> {
         &mut self,
         loader: usize,
         file: usize,
-    ) -> Result<Vec<(How, DirList)>, ReadFailure> {
+    ) -> Result<Vec<(SearchRule, DirList)>, ReadFailure> {
         let file = self.out.files.get(file);
         let is_program = file.is_some_and(|file| file.object.interp.is_some());
         let at = file.map(|file| if is_program { file.path.as_bytes() } else { &file.opened });

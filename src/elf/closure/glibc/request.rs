@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{VDSO, Walk};
 use crate::elf::{
-    Absence, Fault, FaultKind, FileId, How, Hwcaps, Miss, Outcome, ReadFailure, Tag, Tried,
+    Absence, Fault, FaultKind, FileId, Hwcaps, Miss, Outcome, ReadFailure, SearchRule, Tag, Tried,
     Warning,
     closure::{
         dirs::{DirList, Trail, tried},
@@ -30,7 +30,7 @@ impl Walk<'_, '_> {
             // An empty name is no name: the loader passes over it.
             None if name.is_empty() => return Ok(None),
             None => {
-                places.0 = Arc::from([tried(name, &How::Path, Miss::Token)]);
+                places.0 = Arc::from([tried(name, &SearchRule::Path, Miss::Token)]);
                 (None, Outcome::Missing)
             }
             Some(full) => match self.loaded(&full) {
@@ -71,7 +71,7 @@ impl Walk<'_, '_> {
         let index = *self.names.get(name)?;
         let file = self.members.get(index)?.file;
         let opened = self.state.out.files.get(file)?.opened.clone();
-        Some((Some(index), Outcome::Found(file, How::Loaded(opened))))
+        Some((Some(index), Outcome::Found(file, SearchRule::Loaded(opened))))
     }
 
     /// The search of `_dl_map_object`.
@@ -99,14 +99,14 @@ impl Walk<'_, '_> {
     fn at_path(&mut self, path: &Arc<[u8]>) -> Result<Answer, ReadFailure> {
         let (result, miss) = if path.starts_with(b"/") {
             match self.state.glibc_verdict(self.loader, path)? {
-                Verdict::Take => (Hit::Found(path.clone(), How::Path), None),
+                Verdict::Take => (Hit::Found(path.clone(), SearchRule::Path), None),
                 Verdict::Fatal(fault) => (Hit::Fatal(path.clone(), fault), None),
                 Verdict::Skip(miss) => (Hit::Missing, Some(miss)),
             }
         } else {
             (Hit::Missing, Some(Miss::Relative))
         };
-        let places = miss.map(|miss| tried(path, &How::Path, miss));
+        let places = miss.map(|miss| tried(path, &SearchRule::Path, miss));
         Ok(Answer { result, tried: (places.into_iter().collect(), 0) })
     }
 
@@ -133,17 +133,17 @@ impl Walk<'_, '_> {
                 return Ok(Some(hit));
             }
         }
-        for (how, dirs) in &*self.library_path.clone() {
-            if let Some(hit) = self.in_list(dirs, name, how, trail)? {
-                if *how == How::LibraryPath {
+        for (rule, dirs) in &*self.library_path.clone() {
+            if let Some(hit) = self.in_list(dirs, name, rule, trail)? {
+                if *rule == SearchRule::LibraryPath {
                     self.note_shadowed(member, name, &hit)?;
                 }
                 return Ok(Some(hit));
             }
         }
         let Some(dirs) = &paths.runpath else { return Ok(None) };
-        let how = How::Runpath(self.state.opened_path(file));
-        self.in_list(dirs, name, &how, trail)
+        let rule = SearchRule::Runpath(self.state.opened_path(file));
+        self.in_list(dirs, name, &rule, trail)
     }
 
     fn in_rpath(
@@ -155,18 +155,18 @@ impl Walk<'_, '_> {
         let Some(at) = self.members.get(index) else { return Ok(None) };
         let (file, paths) = (at.file, at.paths.clone());
         let Some(dirs) = &paths.rpath else { return Ok(None) };
-        let how = How::Rpath(self.state.opened_path(file));
-        self.in_list(dirs, name, &how, trail)
+        let rule = SearchRule::Rpath(self.state.opened_path(file));
+        self.in_list(dirs, name, &rule, trail)
     }
 
     fn in_list(
         &mut self,
         dirs: &DirList,
         name: &[u8],
-        how: &How,
+        rule: &SearchRule,
         trail: &mut Trail,
     ) -> Result<Option<Hit>, ReadFailure> {
-        self.state.try_dirs(self.loader, dirs, name, how, trail)
+        self.state.try_dirs(self.loader, dirs, name, rule, trail)
     }
 
     /// `_dl_map_object_from_fd`: another name of a loaded file, or one more member.
@@ -177,8 +177,8 @@ impl Walk<'_, '_> {
         name: &Arc<[u8]>,
         hit: Hit,
     ) -> Result<(Option<usize>, Outcome), ReadFailure> {
-        let (path, how) = match hit {
-            Hit::Found(path, how) => (path, how),
+        let (path, rule) = match hit {
+            Hit::Found(path, rule) => (path, rule),
             Hit::Missing => return Ok((None, Outcome::Missing)),
             Hit::Fatal(path, kind) => {
                 if tag.is_hard() {
@@ -190,20 +190,20 @@ impl Walk<'_, '_> {
         let Some(file) = self.state.take(&path) else {
             return Ok((None, Outcome::Fatal(FaultKind::Find(Absence::Missing))));
         };
-        self.state.note_cache_need(self.loader, file, name, &how)?;
+        self.state.note_cache_need(self.loader, file, name, &rule)?;
         self.matched.extend([name.clone(), path.clone()]);
         let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
         if let Some(&loaded) = self.ids.get(&id) {
             self.names.entry(name.clone()).or_insert(loaded);
             let loaded_file = self.members.get(loaded).map_or(file, |member| member.file);
-            return Ok((Some(loaded), Outcome::Same(file, loaded_file, how)));
+            return Ok((Some(loaded), Outcome::Same(file, loaded_file, rule)));
         }
         let index = self.add(file, requester, false)?;
         self.ids.insert(id, index);
         // `l_name` is the path, `l_libname` the name.
         self.names.entry(path).or_insert(index);
         self.names.entry(name.clone()).or_insert(index);
-        Ok((Some(index), Outcome::Found(file, how)))
+        Ok((Some(index), Outcome::Found(file, rule)))
     }
 
     /// LD_LIBRARY_PATH comes before DT_RUNPATH, a cache after it: where both lead somewhere, a
@@ -214,7 +214,7 @@ impl Walk<'_, '_> {
             return Ok(());
         };
         let Some(dirs) = &paths.runpath else { return Ok(()) };
-        match self.in_list(dirs, name, &How::LibraryPath, &mut Trail::default())? {
+        match self.in_list(dirs, name, &SearchRule::LibraryPath, &mut Trail::default())? {
             Some(Hit::Found(other, _)) => self.state.note_shadowed(path, &other),
             _ => Ok(()),
         }

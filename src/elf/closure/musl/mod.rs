@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use search::join_musl;
 
 use super::{
-    Fault, FaultKind, How, Outcome, Program, State, Tag, Warning,
+    Fault, FaultKind, Outcome, Program, SearchRule, State, Tag, Warning,
     dirs::{DirList, NOT_THERE, Places, Trail, tried},
     record::{Record, Weight},
     search::{Hit, Paths},
@@ -39,9 +39,9 @@ struct Walk<'s, 'a> {
     ids: BTreeMap<FileId, usize>,
     loads: Vec<usize>,
     /// Directories of LD_LIBRARY_PATH.
-    library_path: Arc<[(How, DirList)]>,
+    library_path: Arc<[(SearchRule, DirList)]>,
     /// Those of the path file or of its default, and by which rule.
-    own_path: (How, Arc<DirList>),
+    own_path: (SearchRule, Arc<DirList>),
     record: Record,
 }
 
@@ -91,7 +91,7 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), R
 impl Walk<'_, '_> {
     /// Remembers which directory comes before which, for the image's own path file.
     fn note_order(&mut self) {
-        let own = Some(&self.own_path).filter(|(how, _)| matches!(how, How::PathFile(_)));
+        let own = Some(&self.own_path).filter(|(rule, _)| matches!(rule, SearchRule::PathFile(_)));
         let own = own.iter().flat_map(|(_, dirs)| dirs.dirs.iter());
         for &dir in self.library_path.iter().flat_map(|(_, list)| &list.dirs).chain(own) {
             let Some(dir) = self.state.dirs.get(dir) else { continue };
@@ -234,13 +234,13 @@ impl Walk<'_, '_> {
         }
         let by_path = name.contains(&b'/');
         let answer = if by_path { self.at_path(name)? } else { self.search(needed_by, name)? };
-        let (path, how) = match answer.result {
-            Hit::Found(path, how) => (path, how),
+        let (path, rule) = match answer.result {
+            Hit::Found(path, rule) => (path, rule),
             Hit::Missing => return Ok((Outcome::Missing, answer.tried)),
             Hit::Fatal(path, fault) => {
                 // The last place that was tried is the one at fault.
                 let mut places = answer.tried.0.to_vec();
-                places.push(tried(&path, &How::Default, NOT_THERE));
+                places.push(tried(&path, &SearchRule::Default, NOT_THERE));
                 return Ok((Outcome::Fatal(fault), (places.into(), answer.tried.1)));
             }
         };
@@ -250,14 +250,14 @@ impl Walk<'_, '_> {
         if self.is_libc(file)? {
             return Ok((self.itself(), answer.tried));
         }
-        self.state.note_cache_need(self.loader, file, name, &how)?;
+        self.state.note_cache_need(self.loader, file, name, &rule)?;
         let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
         if let Some(&loaded) = self.ids.get(&id) {
             if !by_path && !self.shortnames.values().any(|&known| known == loaded) {
                 self.name_shortly(loaded);
             }
             let loaded = self.members.get(loaded).map_or(file, |member| member.file);
-            return Ok((Outcome::Same(file, loaded, how), answer.tried));
+            return Ok((Outcome::Same(file, loaded, rule), answer.tried));
         }
         let index = self.add(file, needed_by, false)?;
         self.ids.insert(id, index);
@@ -265,7 +265,7 @@ impl Walk<'_, '_> {
         if !by_path {
             self.shortnames.insert(name.clone(), index);
         }
-        Ok((Outcome::Found(file, how), answer.tried))
+        Ok((Outcome::Found(file, rule), answer.tried))
     }
 
     /// An object that was first loaded by a path can be found by its file's name once a search led
@@ -290,13 +290,13 @@ impl Walk<'_, '_> {
         if !self.loads.contains(&interpreter) {
             self.loads.push(interpreter);
         }
-        Outcome::Found(interpreter, How::Loader)
+        Outcome::Found(interpreter, SearchRule::Loader)
     }
 
     fn already(&self, loaded: usize) -> Outcome {
         let file = self.members.get(loaded).map_or(0, |member| member.file);
         let opened = self.state.out.files.get(file).map(|file| file.opened.clone());
-        Outcome::Found(file, How::Loaded(opened.unwrap_or_default()))
+        Outcome::Found(file, SearchRule::Loaded(opened.unwrap_or_default()))
     }
 
     /// Whether a file is a C library, whose place the loader takes: it exports what only these do.

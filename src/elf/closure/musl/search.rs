@@ -7,7 +7,7 @@ use super::Walk;
 use crate::elf::{
     Absence, ReadFailure,
     closure::{
-        How, Miss, State,
+        Miss, SearchRule, State,
         dirs::{DirList, NOT_THERE, Trail, tried},
         files::Verdict,
         search::{Answer, Config, Hit, join},
@@ -21,9 +21,9 @@ impl Walk<'_, '_> {
     pub(super) fn at_path(&mut self, path: &Arc<[u8]>) -> Result<Answer, ReadFailure> {
         let mut trail = Trail::default();
         let result = if path.starts_with(b"/") {
-            self.try_path(path, &How::Path, &mut trail)?.0
+            self.try_path(path, &SearchRule::Path, &mut trail)?.0
         } else {
-            trail.push(|| tried(path, &How::Path, Miss::Relative));
+            trail.push(|| tried(path, &SearchRule::Path, Miss::Relative));
             None
         };
         Ok(Answer::new(result.unwrap_or(Hit::Missing), trail))
@@ -33,17 +33,17 @@ impl Walk<'_, '_> {
     fn try_path(
         &mut self,
         path: &[u8],
-        how: &How,
+        rule: &SearchRule,
         trail: &mut Trail,
     ) -> Result<(Option<Hit>, bool), ReadFailure> {
         let Some(machine) = self.state.loader(self.loader).map(|loader| loader.machine) else {
             return Ok((None, false));
         };
         Ok(match self.state.open(path)?.musl(machine) {
-            Verdict::Take => (Some(Hit::Found(path.into(), how.clone())), false),
+            Verdict::Take => (Some(Hit::Found(path.into(), rule.clone())), false),
             Verdict::Fatal(fault) => (Some(Hit::Fatal(path.into(), fault)), false),
             Verdict::Skip(miss) => {
-                trail.push(|| tried(path, how, miss.clone()));
+                trail.push(|| tried(path, rule, miss.clone()));
                 // `path_open` gives up at an errno that it does not expect.
                 let stops = matches!(miss, Miss::Find(Absence::Loop) | Miss::OfProcess);
                 (stops.then_some(Hit::Missing), miss == NOT_THERE)
@@ -55,21 +55,21 @@ impl Walk<'_, '_> {
         &mut self,
         list: &DirList,
         name: &[u8],
-        how: &How,
+        rule: &SearchRule,
         trail: &mut Trail,
     ) -> Result<Option<Hit>, ReadFailure> {
         for &id in &list.dirs {
             let Some(dir) = self.state.dirs.get(id) else { continue };
             let (path, is_there) = (join_musl(&dir.path, name), dir.is_there);
             if path.len() >= MAX_PATH {
-                trail.push(|| tried(&path, how, Miss::TooLong));
+                trail.push(|| tried(&path, rule, Miss::TooLong));
                 continue;
             }
             if !is_there || self.state.lacks(id, name) {
-                trail.push(|| tried(&path, how, NOT_THERE));
+                trail.push(|| tried(&path, rule, NOT_THERE));
                 continue;
             }
-            match self.try_path(&path, how, trail)? {
+            match self.try_path(&path, rule, trail)? {
                 (Some(hit), _) => return Ok(Some(hit)),
                 (None, true) => self.state.missed(id)?,
                 (None, false) => {}
@@ -86,9 +86,9 @@ impl Walk<'_, '_> {
         name: &Arc<[u8]>,
     ) -> Result<Answer, ReadFailure> {
         let mut trail = Trail::default();
-        for (how, dirs) in &*self.library_path.clone() {
-            if let Some(hit) = self.try_dirs(dirs, name, how, &mut trail)? {
-                if let (How::LibraryPath, Hit::Found(path, _)) = (how, &hit)
+        for (rule, dirs) in &*self.library_path.clone() {
+            if let Some(hit) = self.try_dirs(dirs, name, rule, &mut trail)? {
+                if let (SearchRule::LibraryPath, Hit::Found(path, _)) = (rule, &hit)
                     && let Some(Hit::Found(other, _)) =
                         self.in_inherited(needed_by, name, &mut Trail::default())?
                 {
@@ -99,8 +99,8 @@ impl Walk<'_, '_> {
         }
         let mut result = self.in_inherited(needed_by, name, &mut trail)?;
         if result.is_none() {
-            let (how, dirs) = self.own_path.clone();
-            result = self.try_dirs(&dirs, name, &how, &mut trail)?;
+            let (rule, dirs) = self.own_path.clone();
+            result = self.try_dirs(&dirs, name, &rule, &mut trail)?;
         }
         Ok(Answer::new(result.unwrap_or(Hit::Missing), trail))
     }
@@ -119,12 +119,12 @@ impl Walk<'_, '_> {
             next = at.requester;
             let opened = self.state.opened_path(file);
             // Both tags are inherited; where both are, DT_RUNPATH counts.
-            let (dirs, how) = match (&paths.runpath, &paths.rpath) {
-                (Some(dirs), _) => (dirs, How::Runpath(opened)),
-                (None, Some(dirs)) => (dirs, How::Rpath(opened)),
+            let (dirs, rule) = match (&paths.runpath, &paths.rpath) {
+                (Some(dirs), _) => (dirs, SearchRule::Runpath(opened)),
+                (None, Some(dirs)) => (dirs, SearchRule::Rpath(opened)),
                 (None, None) => continue,
             };
-            if let Some(hit) = self.try_dirs(dirs, name, &how, trail)? {
+            if let Some(hit) = self.try_dirs(dirs, name, &rule, trail)? {
                 return Ok(Some(hit));
             }
         }
@@ -139,24 +139,30 @@ impl State<'_> {
         loader: usize,
         name: &[u8],
     ) -> Result<Hit, ReadFailure> {
-        let (how, dirs) = self.musl_path(loader)?;
+        let (rule, dirs) = self.musl_path(loader)?;
         for dir in dirs.dirs.iter().filter_map(|&id| self.dirs.get(id)) {
             let path = join_musl(&dir.path, name);
             if self.lookup.find(&path)?.is_ok() {
-                return Ok(Hit::Found(path.into(), how));
+                return Ok(Hit::Found(path.into(), rule));
             }
         }
         Ok(Hit::Missing)
     }
 
     /// The directories of a loader's path file, or those that it has without one.
-    pub(super) fn musl_path(&mut self, loader: usize) -> Result<(How, Arc<DirList>), ReadFailure> {
+    pub(super) fn musl_path(
+        &mut self,
+        loader: usize,
+    ) -> Result<(SearchRule, Arc<DirList>), ReadFailure> {
         let config = self.config(loader)?;
         let Config::Path(path, from_file) = &*config else {
-            return Ok((How::Default, Arc::default()));
+            return Ok((SearchRule::Default, Arc::default()));
         };
         let file = self.loader(loader).map(|facts| facts.config.clone()).filter(|_| *from_file);
-        Ok((file.map_or(How::Default, How::PathFile), self.dir_list(loader, &path.dirs)?.into()))
+        Ok((
+            file.map_or(SearchRule::Default, SearchRule::PathFile),
+            self.dir_list(loader, &path.dirs)?.into(),
+        ))
     }
 }
 
