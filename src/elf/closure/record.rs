@@ -11,7 +11,7 @@ use super::{
 
 /// Who wants what is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Weight {
+pub(super) enum Requirement {
     /// The program does not start without.
     #[default]
     Hard,
@@ -21,7 +21,7 @@ pub(super) enum Weight {
     Named,
 }
 
-impl Weight {
+impl Requirement {
     /// Of what metadata names with this priority.
     pub(super) fn of(priority: Priority) -> Self {
         if priority == Priority::Required { Self::Hard } else { Self::Recommended }
@@ -35,7 +35,7 @@ pub(super) struct Record {
     faults: Vec<Fault>,
     room: Room,
     /// Of what is looked at now.
-    pub(super) weight: Weight,
+    pub(super) requirement: Requirement,
 }
 
 impl Record {
@@ -48,7 +48,10 @@ impl Record {
         outcome: Outcome,
         tried: (Arc<[Tried]>, usize),
     ) {
-        if self.weight == Weight::Recommended && tag.is_hard() && outcome == Outcome::Missing {
+        if self.requirement == Requirement::Recommended
+            && tag.is_hard()
+            && outcome == Outcome::Missing
+        {
             let library = state.out.files.get(requester).map(|file| file.opened.clone());
             state
                 .out
@@ -62,7 +65,7 @@ impl Record {
             return;
         }
         let (tried, unlisted) = self.room.keep(tried);
-        let optional = self.weight != Weight::Hard;
+        let optional = self.requirement != Requirement::Hard;
         self.edges.push(Edge { requester, tag, optional, name, outcome, tried, unlisted });
     }
 
@@ -87,12 +90,12 @@ impl Record {
 
     /// What stops the program, or what it can do without.
     pub(super) fn fault(&mut self, state: &mut State<'_>, fault: Fault) {
-        match self.weight {
-            Weight::Hard => self.faults.push(fault),
-            Weight::Recommended => {
+        match self.requirement {
+            Requirement::Hard => self.faults.push(fault),
+            Requirement::Recommended => {
                 _ = state.out.warnings.insert(Warning::Soft(fault.to_string()));
             }
-            Weight::Named => {}
+            Requirement::Named => {}
         }
     }
 

@@ -9,7 +9,7 @@ use crate::elf::{
     closure::{
         dirs::Trail,
         files::Verdict,
-        record::Weight,
+        record::Requirement,
         search::{Hit, join},
     },
     dlopen::Dlopen,
@@ -20,13 +20,13 @@ impl Walk<'_, '_> {
     /// The dependencies that the members' notes name, and what these need in turn: first what is
     /// required, of which something that is only recommended may need a part, too.
     pub(super) fn dlopens(&mut self) -> Result<(), ReadFailure> {
-        for weight in [Weight::Hard, Weight::Recommended] {
-            self.record.weight = weight;
+        for requirement in [Requirement::Hard, Requirement::Recommended] {
+            self.record.requirement = requirement;
             let mut at = 0;
             while let Some(member) = self.members.get(at) {
-                let (file, of) = (member.file, member.weight);
+                let (file, of) = (member.file, member.requirement);
                 for entry in &*self.state.dlopens(file) {
-                    if of.max(Weight::of(entry.priority)) == weight {
+                    if of.max(Requirement::of(entry.priority)) == requirement {
                         self.dlopen(at, entry)?;
                         self.breadth_first()?;
                     }
@@ -34,7 +34,7 @@ impl Walk<'_, '_> {
                 at += 1;
             }
         }
-        self.record.weight = Weight::Hard;
+        self.record.requirement = Requirement::Hard;
         Ok(())
     }
 
@@ -80,7 +80,7 @@ impl Walk<'_, '_> {
     /// The libraries that members open by the names that are known of them. Nobody knows in which
     /// order: none counts as loaded for another.
     pub(super) fn opens(&mut self) -> Result<(), ReadFailure> {
-        self.record.weight = Weight::Named;
+        self.record.requirement = Requirement::Named;
         let (mut at, before) = (0, self.members.len());
         while let Some(file) = self.members.get(at).map(|member| member.file) {
             for name in self.state.opens(file) {
@@ -89,7 +89,7 @@ impl Walk<'_, '_> {
             }
             at += 1;
         }
-        self.record.weight = Weight::Hard;
+        self.record.requirement = Requirement::Hard;
         Ok(())
     }
 
@@ -120,9 +120,9 @@ impl Walk<'_, '_> {
             self.state.loader(self.loader).map(|facts| facts.hwcaps.clone()).unwrap_or_default();
         let count = self.members.len();
         for member in 1..count {
-            let Some(Member { file, weight, .. }) = self.members.get(member) else { break };
+            let Some(Member { file, requirement, .. }) = self.members.get(member) else { break };
             let file = *file;
-            self.record.weight = *weight;
+            self.record.requirement = *requirement;
             let Some(opened) = self.state.out.files.get(file).map(|file| file.opened.clone())
             else {
                 break;
@@ -137,7 +137,7 @@ impl Walk<'_, '_> {
             }
             self.breadth_first()?;
         }
-        self.record.weight = Weight::Hard;
+        self.record.requirement = Requirement::Hard;
         Ok(())
     }
 

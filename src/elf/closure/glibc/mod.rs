@@ -12,7 +12,7 @@ use std::{
 use super::{
     Fault, FaultKind, Hwcaps, Program, SearchRule, State, Tag, Warning,
     dirs::DirList,
-    record::{Record, Weight},
+    record::{Record, Requirement},
     search::Paths,
 };
 use crate::elf::{FileId, NODEFLIB, ReadFailure, Request};
@@ -30,7 +30,7 @@ struct Member {
     has_runpath: bool,
     nodeflib: bool,
     /// Who wants it.
-    weight: Weight,
+    requirement: Requirement,
 }
 
 /// Filtees that are moved before their filters. More are in a circle, in which the real loader runs
@@ -141,7 +141,7 @@ impl Walk<'_, '_> {
             paths,
             has_runpath: object.as_ref().is_some_and(|object| object.runpath.is_some()),
             nodeflib: object.as_ref().is_some_and(|object| object.flags_1 & NODEFLIB != 0),
-            weight: self.record.weight,
+            requirement: self.record.requirement,
         });
         if index > 0
             && let Some(fault) = self.state.cut_off(file)

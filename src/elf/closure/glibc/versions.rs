@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{VDSO, Walk};
 use crate::elf::{
     Fault, FaultKind, Warning,
-    closure::{record::Weight, state::Versions},
+    closure::{record::Requirement, state::Versions},
 };
 
 impl Walk<'_, '_> {
@@ -14,7 +14,7 @@ impl Walk<'_, '_> {
         for index in 0..self.members.len() {
             let Some(member) = self.members.get(index) else { return };
             let file = member.file;
-            self.record.weight = member.weight;
+            self.record.requirement = member.requirement;
             let Some(object) = self.state.out.files.get(file).map(|file| file.object.clone())
             else {
                 return;
@@ -37,7 +37,7 @@ impl Walk<'_, '_> {
                 }
             }
         }
-        self.record.weight = Weight::Hard;
+        self.record.requirement = Requirement::Hard;
     }
 
     /// The versions of a file's `at`th need that `provider` does not define, weak ones aside.

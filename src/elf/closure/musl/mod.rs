@@ -9,7 +9,7 @@ use search::join_musl;
 use super::{
     Fault, FaultKind, Outcome, Program, SearchRule, State, Tag, Warning,
     dirs::{DirList, NOT_THERE, Places, Trail, tried},
-    record::{Record, Weight},
+    record::{Record, Requirement},
     search::{Hit, Paths},
 };
 use crate::elf::{Absence, Dlopen, FileId, ReadFailure, Request, symbols, tokens::directory};
@@ -26,7 +26,7 @@ struct Member {
     requester: Option<usize>,
     paths: Arc<Paths>,
     /// Who wants it.
-    weight: Weight,
+    requirement: Requirement,
 }
 
 struct Walk<'s, 'a> {
@@ -113,8 +113,8 @@ impl Walk<'_, '_> {
         if let Some(fault) = self.state.cut_off(file).filter(|_| !self.members.is_empty()) {
             self.record.fault(self.state, fault);
         }
-        let weight = self.record.weight;
-        self.members.push(Member { file, requester, paths, weight });
+        let requirement = self.record.requirement;
+        self.members.push(Member { file, requester, paths, requirement });
         Ok(self.members.len() - 1)
     }
 
@@ -137,13 +137,13 @@ impl Walk<'_, '_> {
     /// The dependencies that the members' notes name, the required ones first. Whoever calls
     /// dlopen, the program's paths are searched.
     fn dlopens(&mut self) -> Result<(), ReadFailure> {
-        for weight in [Weight::Hard, Weight::Recommended] {
-            self.record.weight = weight;
+        for requirement in [Requirement::Hard, Requirement::Recommended] {
+            self.record.requirement = requirement;
             let mut at = 0;
             while let Some(member) = self.members.get(at) {
-                let (file, of) = (member.file, member.weight);
+                let (file, of) = (member.file, member.requirement);
                 for entry in &*self.state.dlopens(file) {
-                    if of.max(Weight::of(entry.priority)) == weight {
+                    if of.max(Requirement::of(entry.priority)) == requirement {
                         let new = self.members.len();
                         self.dlopen(file, entry)?;
                         self.breadth_first(new)?;
@@ -152,7 +152,7 @@ impl Walk<'_, '_> {
                 at += 1;
             }
         }
-        self.record.weight = Weight::Hard;
+        self.record.requirement = Requirement::Hard;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Walk<'_, '_> {
 
     /// The libraries that members open by the names that are known of them.
     fn opens(&mut self) -> Result<(), ReadFailure> {
-        self.record.weight = Weight::Named;
+        self.record.requirement = Requirement::Named;
         let mut at = 0;
         while let Some(file) = self.members.get(at).map(|member| member.file) {
             for name in self.state.opens(file) {
@@ -191,7 +191,7 @@ impl Walk<'_, '_> {
             }
             at += 1;
         }
-        self.record.weight = Weight::Hard;
+        self.record.requirement = Requirement::Hard;
         Ok(())
     }
 
