@@ -14,8 +14,8 @@ mod tokens;
 pub use cache::Cache;
 pub use closure::{
     CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, Hwcaps, LoaderOptions, Miss,
-    Opens, Outcome, PRELOAD_FILE, Program, Root, SearchRule, Suggestion, Tag, Tried, Warning,
-    closure, preload_list,
+    Opens, Outcome, PRELOAD_FILE, Program, Root, SearchLogEntry, SearchRule, Suggestion, Tag,
+    Warning, closure, preload_list,
 };
 pub use dlopen::{Dlopen, DlopenError, Priority};
 pub use loader::{Dialect, Loader, usual_paths};

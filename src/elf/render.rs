@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    elf::{Closure, Dialect, Edge, Outcome, Program, SearchRule, Tried},
+    elf::{Closure, Dialect, Edge, Outcome, Program, SearchLogEntry, SearchRule},
     path::escape,
 };
 
@@ -199,7 +199,7 @@ impl<'a> Tree<'a> {
             }
             Outcome::Missing => {
                 let below = below();
-                for Tried { path, rule, miss } in &*branch.edge.tried {
+                for SearchLogEntry { path, rule, miss } in &*branch.edge.search_log {
                     let _ = writeln!(self.out, "{below}{} ({rule}): {miss}", escape(path));
                 }
                 if branch.edge.unlisted > 0 {
@@ -264,8 +264,8 @@ fn edge_json(closure: &Closure, edge: &Edge) -> Value {
         Outcome::Fatal(fault) => (None, fault.to_string()),
     };
     let file = file.and_then(|file| closure.files.get(file));
-    let candidates = edge.tried.iter().map(|tried| {
-        json!({"path": escape(&tried.path), "method": tried.rule.to_string(), "reason": tried.miss.to_string()})
+    let candidates = edge.search_log.iter().map(|entry| {
+        json!({"path": escape(&entry.path), "method": entry.rule.to_string(), "reason": entry.miss.to_string()})
     });
     json!({
         "requester": opened(closure, edge.requester),

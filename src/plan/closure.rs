@@ -317,11 +317,11 @@ fn found_by<'a>(programs: impl Iterator<Item = &'a Program>) -> BTreeSet<(usize,
 /// Where on the host the `$ORIGIN` of an input's search path leads to what it misses in the image.
 fn on_the_host(edge: &Edge, closure: &Closure, view: &View<'_>) -> Option<MisplacedDependency> {
     let mut asked: BTreeMap<&[u8], Option<Origin<'_>>> = BTreeMap::new();
-    edge.tried.iter().find_map(|tried| {
-        let (SearchRule::Rpath(of) | SearchRule::Runpath(of)) = &tried.rule else { return None };
+    edge.search_log.iter().find_map(|entry| {
+        let (SearchRule::Rpath(of) | SearchRule::Runpath(of)) = &entry.rule else { return None };
         let (origin, host) = (*asked.entry(of).or_insert_with(|| origin(of, closure, view)))?;
-        let mut way = tried.path.strip_prefix(origin.path.parent()?.as_bytes())?.to_vec();
-        if tried.miss == elf::Miss::NoDirectory {
+        let mut way = entry.path.strip_prefix(origin.path.parent()?.as_bytes())?.to_vec();
+        if entry.miss == elf::Miss::NoDirectory {
             way.push(b'/');
             way.extend_from_slice(&edge.name);
         }

@@ -234,7 +234,7 @@ fn case_12_a_name_with_a_slash_is_a_path() {
     );
     let closure = root.closure(&["/app"], &LoaderOptions::default());
     let (_, missing) = closure.missing().next().unwrap();
-    assert_eq!(missing.tried[0].miss.to_string(), "relative to the working directory");
+    assert_eq!(missing.search_log[0].miss.to_string(), "relative to the working directory");
 }
 
 #[test]

@@ -273,7 +273,8 @@ impl Graph {
 
     /// Makes a cache or musl's path file, and sometimes the environment and the preload file.
     fn configure(&mut self) -> (Vec<String>, LoaderOptions) {
-        let mut options = LoaderOptions { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..LoaderOptions::default() };
+        let mut options =
+            LoaderOptions { hwcaps: Hwcaps::Cpu(oracle::this_cpu()), ..LoaderOptions::default() };
         let mut environment = Vec::new();
         if self.random.chance(25) {
             let dirs = [self.dir(), self.dir()];

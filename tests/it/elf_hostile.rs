@@ -254,10 +254,10 @@ fn e4_long_search_paths_and_many_needs() {
     let closure = closure(&memory(files.into_iter().chain([last])));
     let edges = &closure.programs[0].edges;
     assert_eq!((edges.len(), closure.missing().count()), (1_500, 1_499));
-    let listed: usize = edges.iter().map(|edge| edge.tried.len()).sum();
+    let listed: usize = edges.iter().map(|edge| edge.search_log.len()).sum();
     assert!(listed <= 32_768, "{listed}");
     let missing = edges.iter().filter(|edge| edge.outcome == Outcome::Missing);
-    assert!(missing.into_iter().all(|edge| edge.tried.len() + edge.unlisted >= 20_000));
+    assert!(missing.into_iter().all(|edge| edge.search_log.len() + edge.unlisted >= 20_000));
     // musl's search does not remember missing directories.
     let app = (0..1_500).fold(Elf::program(MUSL).runpath(path.join(":")), |app, i| {
         app.needed(format!("lib{i}.so"))
@@ -276,7 +276,9 @@ fn e4_long_search_paths_and_many_needs() {
     let files = [("/app".to_owned(), app), (GLIBC.to_owned(), Elf::library())].into_iter();
     let deep = self::closure(&memory(files.chain((1..=1_000).map(lib)).chain(dirs)));
     assert_eq!(deep.programs[0].loads.len(), 1_000);
-    assert!(deep.programs[0].edges.iter().map(|edge| edge.tried.len()).sum::<usize>() <= 32_768);
+    assert!(
+        deep.programs[0].edges.iter().map(|edge| edge.search_log.len()).sum::<usize>() <= 32_768
+    );
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub(crate) fn ours(closure: &Closure, program: &Program) -> Listing {
     // A name with a token is a path, and was tried as one. musl does not replace tokens in names.
     let is_glibc =
         program.loader.is_some_and(|loader| closure.loaders[loader].dialect == Dialect::Glibc);
-    let name = |edge: &imgb::elf::Edge| match edge.tried.last() {
+    let name = |edge: &imgb::elf::Edge| match edge.search_log.last() {
         Some(tried) if is_glibc && edge.name.contains(&b'$') => text(&tried.path),
         _ => text(&edge.name),
     };

@@ -578,8 +578,10 @@ fn case_22_chains_of_links_are_kept() {
     let blas = closure.files.last().unwrap();
     let links: Vec<String> = blas.links.iter().map(ToString::to_string).collect();
     assert_eq!(links, ["/usr/lib/libblas.so.3", "/etc/alternatives/libblas.so.3"]);
-    let why: Vec<String> =
-        closure.missing().map(|(_, edge)| edge.tried.last().unwrap().miss.to_string()).collect();
+    let why: Vec<String> = closure
+        .missing()
+        .map(|(_, edge)| edge.search_log.last().unwrap().miss.to_string())
+        .collect();
     assert_eq!(why, ["too many levels of symbolic links", "no such file"]);
 }
 
@@ -776,7 +778,7 @@ fn case_28_dlopen_metadata() {
         .iter()
         .find(|edge| edge.tag == Tag::Dlopen(Priority::Required))
         .unwrap();
-    assert!(matches!(old.outcome, Outcome::Found(..)) && !old.tried.is_empty());
+    assert!(matches!(old.outcome, Outcome::Found(..)) && !old.search_log.is_empty());
     // Required, and missing.
     fs_err::remove_file(root.path("/d/libold.so.1")).unwrap();
     let closure = self::closure(&root);

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{CacheNeed, SearchRule, State, Warning, dirs::Trail, files::Opened, search::Hit};
+use super::{
+    CacheNeed, SearchRule, State, Warning, files::Opened, search::Hit, search_log::SearchLog,
+};
 use crate::elf::{FileId, Linkage, Loader, ReadFailure, tokens::directory};
 
 impl State<'_> {
@@ -48,7 +50,7 @@ impl State<'_> {
         // Another name of the same file in one of these directories is not packed with it.
         let by_default = path.ends_with(name)
             && self.is_system_dir(loader, directory(&path))
-            && match self.in_system_dirs(loader, name, &mut Trail::default())? {
+            && match self.in_system_dirs(loader, name, &mut SearchLog::default())? {
                 Some(Hit::Found(path, _)) => self.id(&path)? == Some(id),
                 _ => false,
             }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::{
-    Miss, SearchRule, State,
-    dirs::{Trail, tried},
+    Miss, SearchLogEntry, SearchRule, State,
     files::{Opened, Verdict},
     search::{Answer, Config, Hit, join},
+    search_log::SearchLog,
 };
 use crate::elf::{
     Loader, ReadFailure,
@@ -28,16 +28,16 @@ impl State<'_> {
         if let Some(known) = self.cache_searches.get(&key) {
             return Ok(known.clone());
         }
-        let mut trail = Trail::default();
+        let mut log = SearchLog::default();
         let mut result = match &*self.config(loader)? {
-            Config::Cache(cache) => self.in_cache(loader, cache, nodeflib, name, &mut trail)?,
-            Config::Conf(dirs) => self.in_conf(loader, dirs, nodeflib, name, &mut trail)?,
+            Config::Cache(cache) => self.in_cache(loader, cache, nodeflib, name, &mut log)?,
+            Config::Conf(dirs) => self.in_conf(loader, dirs, nodeflib, name, &mut log)?,
             Config::Path(..) => None,
         };
         if result.is_none() && !nodeflib {
-            result = self.in_system_dirs(loader, name, &mut trail)?;
+            result = self.in_system_dirs(loader, name, &mut log)?;
         }
-        let answer = Answer::new(result.unwrap_or(Hit::Missing), trail);
+        let answer = Answer::new(result.unwrap_or(Hit::Missing), log);
         self.cache_searches.insert(key, answer.clone());
         Ok(answer)
     }
@@ -47,11 +47,11 @@ impl State<'_> {
         &mut self,
         loader: usize,
         name: &[u8],
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<Option<Hit>, ReadFailure> {
         let system = self.loader(loader).map(|facts| facts.system_dirs.clone()).unwrap_or_default();
         let system = self.dir_list(loader, &system)?;
-        self.try_dirs(loader, &system, name, &SearchRule::Default, trail)
+        self.try_dirs(loader, &system, name, &SearchRule::Default, log)
     }
 
     fn in_cache(
@@ -60,7 +60,7 @@ impl State<'_> {
         cache: &Cache,
         nodeflib: bool,
         name: &[u8],
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<Option<Hit>, ReadFailure> {
         let Some(facts) = self.loader(loader) else { return Ok(None) };
         let rule = SearchRule::Cache(facts.config.clone());
@@ -68,12 +68,12 @@ impl State<'_> {
         let asking =
             Asking { levels: &levels, legacy: if facts.legacy_hwcaps { &legacy } else { &[] } };
         let Some(entry) = cache.lookup(name, facts.machine, asking) else {
-            trail.push(|| tried(&facts.config, &rule, Miss::NotInCache));
+            log.push(|| SearchLogEntry::new(&facts.config, &rule, Miss::NotInCache));
             return Ok(None);
         };
         let path = entry.path.clone();
         if nodeflib && is_system(facts, &path) {
-            trail.push(|| tried(&path, &rule, Miss::NoDefaultLib));
+            log.push(|| SearchLogEntry::new(&path, &rule, Miss::NoDefaultLib));
             return Ok(None);
         }
         let verdict = match path.first() {
@@ -85,7 +85,7 @@ impl State<'_> {
             Verdict::Take => Some(Hit::Found(path, rule)),
             Verdict::Fatal(fault) => Some(Hit::Fatal(path, fault)),
             Verdict::Skip(miss) => {
-                trail.push(|| tried(&path, &rule, miss));
+                log.push(|| SearchLogEntry::new(&path, &rule, miss));
                 None
             }
         })
@@ -99,7 +99,7 @@ impl State<'_> {
         dirs: &[ConfDir],
         nodeflib: bool,
         name: &[u8],
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<Option<Hit>, ReadFailure> {
         if !conf::is_library_name(name) {
             return Ok(None);
@@ -117,7 +117,7 @@ impl State<'_> {
                     Verdict::Take
                         if nodeflib && self.loader(loader).is_some_and(|f| is_system(f, &path)) =>
                     {
-                        trail.push(|| tried(&path, &rule, Miss::NoDefaultLib));
+                        log.push(|| SearchLogEntry::new(&path, &rule, Miss::NoDefaultLib));
                         return Ok(None);
                     }
                     Verdict::Take => return Ok(Some(Hit::Found(path, rule))),
@@ -125,7 +125,7 @@ impl State<'_> {
                     Verdict::Fatal(_) => Miss::NotInCache,
                     Verdict::Skip(miss) => miss,
                 };
-                trail.push(|| tried(&path, &rule, miss));
+                log.push(|| SearchLogEntry::new(&path, &rule, miss));
             }
         }
         Ok(None)

@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Miss, SearchRule, State, Tried, Warning, files::is_of_process, search::join};
+use super::{
+    SearchRule, State, Warning, files::is_of_process, search::join, search_log::MAX_ENTRIES,
+};
 use crate::{
-    elf::{Absence, Found, FoundKind, ReadFailure, tokens::without_slashes},
+    elf::{Found, FoundKind, ReadFailure, tokens::without_slashes},
     path::ImagePath,
 };
 
@@ -14,23 +16,15 @@ pub(super) type DirId = usize;
 /// A list of directories to be searched in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DirList {
-    /// The directories, but of those after the first [`MAX_TRIED`] only what is there.
+    /// The directories, but of those after the first [`MAX_ENTRIES`] only what is there.
     pub(super) dirs: Vec<DirId>,
     /// How many are not among these.
-    absent: usize,
+    pub(super) absent: usize,
 }
 
 /// Names that a directory may not have before it is listed: then one system call answers for all
 /// further ones, and nothing is to be remembered of them.
 const MISSES_BEFORE_LIST: usize = 16;
-/// Places on record for one request that found nothing.
-const MAX_TRIED: usize = 4096;
-/// Places on record for one request that found something.
-const MAX_TRIED_BEFORE: usize = 64;
-/// Places on record for all requests of one program: search paths of thousands of directories meet
-/// needs by the thousand in hostile objects.
-const MAX_TRIED_IN_ALL: usize = 32_768;
-
 /// A directory that is searched.
 #[derive(Debug)]
 pub(super) struct Dir {
@@ -52,76 +46,6 @@ enum Names {
     All(Arc<BTreeSet<Vec<u8>>>),
     /// It cannot be listed.
     Unknown,
-}
-
-/// Places on record for one request, and how many more there were.
-pub(super) type Places = (Arc<[Tried]>, usize);
-
-/// Places that were tried for one request, in order, as far as they go on record.
-#[derive(Debug, Default)]
-pub(super) struct Trail {
-    places: Vec<Tried>,
-    count: usize,
-}
-
-impl Trail {
-    pub(super) fn push(&mut self, tried: impl FnOnce() -> Tried) {
-        self.count += 1;
-        if self.places.len() < MAX_TRIED {
-            self.places.push(tried());
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// Counts the directories of a list that are not there and not among those that were tried.
-    pub(super) fn pass(&mut self, list: &DirList) {
-        self.count += list.absent;
-    }
-
-    /// Goes on with what another search tried.
-    pub(super) fn extend(&mut self, (tried, unlisted): &Places) {
-        let room = MAX_TRIED - self.places.len().min(MAX_TRIED);
-        self.places.extend(tried.iter().take(room).cloned());
-        self.count += tried.len() + unlisted;
-    }
-
-    /// What goes on record, and how many places do not.
-    pub(super) fn end(mut self, is_missing: bool) -> Places {
-        if !is_missing {
-            self.places.truncate(MAX_TRIED_BEFORE);
-        }
-        let unlisted = self.count - self.places.len();
-        (self.places.into(), unlisted)
-    }
-}
-
-/// Room for the places of one program's requests.
-#[derive(Debug)]
-pub(super) struct Room(usize);
-
-impl Default for Room {
-    fn default() -> Self {
-        Self(MAX_TRIED_IN_ALL)
-    }
-}
-
-impl Room {
-    /// As much of a request's places as there is room for.
-    pub(super) fn keep(&mut self, (tried, unlisted): Places) -> Places {
-        match tried.get(..self.0) {
-            Some(front) => {
-                self.0 = 0;
-                (front.into(), unlisted + tried.len() - front.len())
-            }
-            None => {
-                self.0 -= tried.len();
-                (tried, unlisted)
-            }
-        }
-    }
 }
 
 impl State<'_> {
@@ -185,7 +109,7 @@ impl State<'_> {
         let mut list = DirList::default();
         for (at, path) in paths.iter().enumerate() {
             let dir = self.dir(loader, path)?;
-            if at < MAX_TRIED || self.dirs.get(dir).is_some_and(|dir| dir.is_there) {
+            if at < MAX_ENTRIES || self.dirs.get(dir).is_some_and(|dir| dir.is_there) {
                 list.dirs.push(dir);
             } else {
                 list.absent += 1;
@@ -226,14 +150,6 @@ impl State<'_> {
         }
         Ok(())
     }
-}
-
-/// The miss of a name that is not in its directory.
-pub(super) const NOT_THERE: Miss = Miss::Find(Absence::Missing);
-
-/// A place that was tried: `path`, by `how`.
-pub(super) fn tried(path: &[u8], rule: &SearchRule, miss: Miss) -> Tried {
-    Tried { path: path.into(), rule: rule.clone(), miss }
 }
 
 /// The absolute ones of `path`, each once, without slashes at the end.

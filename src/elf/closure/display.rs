@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Edge, Fault, FaultKind, Miss, SearchRule, Tag, Tried, Warning};
+use super::{Edge, Fault, FaultKind, Miss, SearchLogEntry, SearchRule, Tag, Warning};
 use crate::{
     elf::{Absence, Priority, Request},
     path::escape,
@@ -30,14 +30,14 @@ impl Edge {
     /// Each place that was tried in vain and the rule that made it one, and why where it is not
     /// just "not there".
     pub fn searched(&self) -> Vec<String> {
-        let place = |Tried { path, rule, miss }: &Tried| match miss {
+        let place = |SearchLogEntry { path, rule, miss }: &SearchLogEntry| match miss {
             Miss::Find(Absence::Missing) | Miss::NoDirectory => {
                 format!("{} ({rule})", escape(path))
             }
             _ => format!("{} ({rule}: {miss})", escape(path)),
         };
         let more = (self.unlisted > 0).then(|| format!("{} places more", self.unlisted));
-        self.tried.iter().map(place).chain(more).collect()
+        self.search_log.iter().map(place).chain(more).collect()
     }
 }
 

@@ -11,6 +11,7 @@ mod musl;
 mod program;
 mod record;
 mod search;
+mod search_log;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -174,7 +175,7 @@ pub struct Edge {
     /// What came of it.
     pub outcome: Outcome,
     /// What was tried before, in order, as far as there is room for it.
-    pub tried: Arc<[Tried]>,
+    pub search_log: Arc<[SearchLogEntry]>,
     /// Places that were tried after these, and nothing found there.
     pub unlisted: usize,
 }
@@ -242,7 +243,7 @@ pub enum SearchRule {
 
 /// A place that was looked at in vain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tried {
+pub struct SearchLogEntry {
     /// The file or directory, or what stands for one.
     pub path: Arc<[u8]>,
     /// By which rule.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::elf::{Dlopen, Priority};
 
 use super::{
-    Edge, Fault, FaultKind, Outcome, Program, State, Tag, Tried, Warning,
-    dirs::{Room, Trail},
+    Edge, Fault, FaultKind, Outcome, Program, State, Tag, Warning,
+    search_log::{ClosedLog, LogBudget, SearchLog},
 };
 
 /// Who wants what is looked at.
@@ -33,7 +33,7 @@ impl Requirement {
 pub(super) struct Record {
     edges: Vec<Edge>,
     faults: Vec<Fault>,
-    room: Room,
+    log_budget: LogBudget,
     /// Of what is looked at now.
     pub(super) requirement: Requirement,
 }
@@ -46,7 +46,7 @@ impl Record {
         state: &mut State<'_>,
         (requester, tag, name): (usize, Tag, Arc<[u8]>),
         outcome: Outcome,
-        tried: (Arc<[Tried]>, usize),
+        log: ClosedLog,
     ) {
         if self.requirement == Requirement::Recommended
             && tag.is_hard()
@@ -64,9 +64,9 @@ impl Record {
             self.faults.push(Fault { path: name, kind: FaultKind::TooManyRequests });
             return;
         }
-        let (tried, unlisted) = self.room.keep(tried);
+        let ClosedLog { entries: search_log, unlisted } = self.log_budget.take(log);
         let optional = self.requirement != Requirement::Hard;
-        self.edges.push(Edge { requester, tag, optional, name, outcome, tried, unlisted });
+        self.edges.push(Edge { requester, tag, optional, name, outcome, search_log, unlisted });
     }
 
     /// A dependency of dlopen metadata of which no alternative was found.
@@ -75,7 +75,7 @@ impl Record {
         state: &mut State<'_>,
         requester: usize,
         entry: &Dlopen,
-        trail: Trail,
+        log: SearchLog,
     ) {
         let name: Arc<[u8]> = entry.sonames.join(&b" | "[..]).into();
         if entry.priority != Priority::Required
@@ -85,7 +85,7 @@ impl Record {
             state.out.warnings.insert(warning);
         }
         let request = (requester, Tag::Dlopen(entry.priority), name);
-        self.request(state, request, Outcome::Missing, trail.end(true));
+        self.request(state, request, Outcome::Missing, log.close(true));
     }
 
     /// What stops the program, or what it can do without.

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::{
-    FaultKind, Hwcaps, Miss, SearchRule, State, Tried, Warning,
-    dirs::{DirList, NOT_THERE, Trail, tried},
+    FaultKind, Hwcaps, Miss, SearchLogEntry, SearchRule, State, Warning,
+    dirs::DirList,
     files::Verdict,
+    search_log::{ClosedLog, NOT_THERE, SearchLog},
 };
 use crate::elf::{
     Absence, Dialect, FoundKind, Loader, ReadFailure,
@@ -37,14 +38,13 @@ pub(super) enum Config {
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) result: Hit,
-    /// What was tried before, and how many places more.
-    pub(super) tried: (Arc<[Tried]>, usize),
+    pub(super) log: ClosedLog,
 }
 
 impl Answer {
-    pub(super) fn new(result: Hit, trail: Trail) -> Self {
-        let tried = trail.end(matches!(result, Hit::Missing));
-        Self { result, tried }
+    pub(super) fn new(result: Hit, log: SearchLog) -> Self {
+        let log = log.close(matches!(result, Hit::Missing));
+        Self { result, log }
     }
 }
 
@@ -214,26 +214,26 @@ impl State<'_> {
         list: &DirList,
         name: &[u8],
         rule: &SearchRule,
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<Option<Hit>, ReadFailure> {
         for &id in &list.dirs {
             let Some(dir) = self.dirs.get(id) else { continue };
             if !dir.is_there {
-                trail.push(|| tried(&dir.path, rule, Miss::NoDirectory));
+                log.push(|| SearchLogEntry::new(&dir.path, rule, Miss::NoDirectory));
                 continue;
             }
             let (path, subdirs) = (dir.path.clone(), dir.subdirs.clone());
             for sub in &subdirs {
                 let place = join(&join(&path, sub), name);
-                if let Some(hit) = self.try_place(loader, &place, rule, trail)?.0 {
+                if let Some(hit) = self.try_place(loader, &place, rule, log)?.0 {
                     return Ok(Some(hit));
                 }
             }
             if self.lacks(id, name) {
-                trail.push(|| tried(&join(&path, name), rule, NOT_THERE));
+                log.push(|| SearchLogEntry::new(&join(&path, name), rule, NOT_THERE));
                 continue;
             }
-            match self.try_place(loader, &join(&path, name), rule, trail)? {
+            match self.try_place(loader, &join(&path, name), rule, log)? {
                 (Some(hit), _) => return Ok(Some(hit)),
                 (None, Some(NOT_THERE)) => self.missed(id)?,
                 // ENOENT and EACCES let the next directory have a try; ELOOP and its like end this
@@ -242,7 +242,7 @@ impl State<'_> {
                 (None, _) => {}
             }
         }
-        trail.pass(list);
+        log.count_unlisted(list.absent);
         Ok(None)
     }
 
@@ -252,13 +252,13 @@ impl State<'_> {
         loader: usize,
         path: &[u8],
         rule: &SearchRule,
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<(Option<Hit>, Option<Miss>), ReadFailure> {
         Ok(match self.glibc_verdict(loader, path)? {
             Verdict::Take => (Some(Hit::Found(path.into(), rule.clone())), None),
             Verdict::Fatal(fault) => (Some(Hit::Fatal(path.into(), fault)), None),
             Verdict::Skip(miss) => {
-                trail.push(|| tried(path, rule, miss.clone()));
+                log.push(|| SearchLogEntry::new(path, rule, miss.clone()));
                 (None, Some(miss))
             }
         })

@@ -7,10 +7,10 @@ use super::{Member, Walk};
 use crate::elf::{
     FileId, Outcome, ReadFailure, SearchRule, Tag,
     closure::{
-        dirs::Trail,
         files::Verdict,
         record::Requirement,
         search::{Hit, join},
+        search_log::{ClosedLog, SearchLog},
     },
     dlopen::Dlopen,
     tokens::directory,
@@ -44,14 +44,14 @@ impl Walk<'_, '_> {
             return Ok(());
         };
         let tag = Tag::Dlopen(entry.priority);
-        let mut trail = Trail::default();
+        let mut log = SearchLog::default();
         for name in &entry.sonames {
             let Some(full) = self.expand(member, name) else { continue };
             let outcome = if let Some((_, outcome)) = self.loaded(&full) {
                 outcome
             } else {
                 let answer = self.search(member, &full)?;
-                trail.extend(&answer.tried);
+                log.extend(&answer.log);
                 let Hit::Found(..) = answer.result else { continue };
                 self.map_opened(tag, &full, answer.result)?
             };
@@ -59,11 +59,11 @@ impl Walk<'_, '_> {
                 self.state,
                 (requester, tag, name.clone()),
                 outcome,
-                trail.end(false),
+                log.close(false),
             );
             return Ok(());
         }
-        self.record.unanswered(self.state, requester, entry, trail);
+        self.record.unanswered(self.state, requester, entry, log);
         Ok(())
     }
 
@@ -100,17 +100,17 @@ impl Walk<'_, '_> {
         before: usize,
     ) -> Result<(), ReadFailure> {
         let Some(full) = self.expand(member, name) else { return Ok(()) };
-        let (outcome, tried) = match self.loaded(&full) {
+        let (outcome, log) = match self.loaded(&full) {
             Some((loaded, outcome)) if loaded.is_none_or(|loaded| loaded < before) => {
-                (outcome, (Arc::default(), 0))
+                (outcome, ClosedLog::default())
             }
             _ => {
                 let answer = self.search(member, &full)?;
                 let Hit::Found(..) = answer.result else { return Ok(()) };
-                (self.map_opened(Tag::Opened, &full, answer.result)?, answer.tried)
+                (self.map_opened(Tag::Opened, &full, answer.result)?, answer.log)
             }
         };
-        self.record.request(self.state, (requester, Tag::Opened, name.clone()), outcome, tried);
+        self.record.request(self.state, (requester, Tag::Opened, name.clone()), outcome, log);
         Ok(())
     }
 
@@ -159,7 +159,7 @@ impl Walk<'_, '_> {
         self.enlist(self.list.len(), index);
         let name: Arc<[u8]> = path.rsplit(|&b| b == b'/').next().unwrap_or_default().into();
         let outcome = Outcome::Found(found, SearchRule::Beside(opened.clone()));
-        self.record.request(self.state, (base, Tag::Variant, name), outcome, (Arc::default(), 0));
+        self.record.request(self.state, (base, Tag::Variant, name), outcome, ClosedLog::default());
         Ok(())
     }
 }

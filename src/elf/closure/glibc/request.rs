@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::{VDSO, Walk};
 use crate::elf::{
-    Absence, Fault, FaultKind, FileId, Hwcaps, Miss, Outcome, ReadFailure, SearchRule, Tag, Tried,
-    Warning,
+    Absence, Fault, FaultKind, FileId, Hwcaps, Miss, Outcome, ReadFailure, SearchLogEntry,
+    SearchRule, Tag, Warning,
     closure::{
-        dirs::{DirList, Trail, tried},
+        dirs::DirList,
         files::Verdict,
         search::{Answer, Hit, join},
+        search_log::{ClosedLog, SearchLog},
     },
     tokens::directory,
 };
@@ -25,12 +26,12 @@ impl Walk<'_, '_> {
         let Some(requester) = self.members.get(member).map(|member| member.file) else {
             return Ok(None);
         };
-        let mut places = (Arc::default(), 0);
+        let mut log = ClosedLog::default();
         let (found, outcome) = match self.expand(member, name) {
             // An empty name is no name: the loader passes over it.
             None if name.is_empty() => return Ok(None),
             None => {
-                places.0 = Arc::from([tried(name, &SearchRule::Path, Miss::Token)]);
+                log = ClosedLog::of(SearchLogEntry::new(name, &SearchRule::Path, Miss::Token));
                 (None, Outcome::Missing)
             }
             Some(full) => match self.loaded(&full) {
@@ -40,15 +41,15 @@ impl Walk<'_, '_> {
                 }
                 None => {
                     let answer = self.search(member, &full)?;
-                    places = answer.tried;
+                    log = answer.log;
                     if let Hit::Missing = answer.result {
-                        self.note_variant(&full, &places.0)?;
+                        self.note_variant(&full, &log.entries)?;
                     }
                     self.map(Some(member), tag, &full, answer.result)?
                 }
             },
         };
-        self.record.request(self.state, (requester, tag, name.clone()), outcome, places);
+        self.record.request(self.state, (requester, tag, name.clone()), outcome, log);
         Ok(found)
     }
 
@@ -80,20 +81,20 @@ impl Walk<'_, '_> {
         member: usize,
         name: &Arc<[u8]>,
     ) -> Result<Answer, ReadFailure> {
-        let mut trail = Trail::default();
+        let mut log = SearchLog::default();
         if name.contains(&b'/') {
             return self.at_path(name);
         }
-        if let Some(hit) = self.search_before_cache(member, name, &mut trail)? {
-            return Ok(Answer::new(hit, trail));
+        if let Some(hit) = self.search_before_cache(member, name, &mut log)? {
+            return Ok(Answer::new(hit, log));
         }
         let nodeflib = self.members.get(member).is_some_and(|m| m.nodeflib);
         let from_cache = self.state.search_cache(self.loader, nodeflib, name)?;
-        if trail.is_empty() {
+        if log.is_empty() {
             return Ok(from_cache);
         }
-        trail.extend(&from_cache.tried);
-        Ok(Answer::new(from_cache.result, trail))
+        log.extend(&from_cache.log);
+        Ok(Answer::new(from_cache.result, log))
     }
 
     fn at_path(&mut self, path: &Arc<[u8]>) -> Result<Answer, ReadFailure> {
@@ -106,8 +107,8 @@ impl Walk<'_, '_> {
         } else {
             (Hit::Missing, Some(Miss::Relative))
         };
-        let places = miss.map(|miss| tried(path, &SearchRule::Path, miss));
-        Ok(Answer { result, tried: (places.into_iter().collect(), 0) })
+        let entry = miss.map(|miss| SearchLogEntry::new(path, &SearchRule::Path, miss));
+        Ok(Answer { result, log: entry.map(ClosedLog::of).unwrap_or_default() })
     }
 
     /// DT_RPATH up the chain of requesters, LD_LIBRARY_PATH, DT_RUNPATH.
@@ -115,7 +116,7 @@ impl Walk<'_, '_> {
         &mut self,
         member: usize,
         name: &[u8],
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<Option<Hit>, ReadFailure> {
         let Some(at) = self.members.get(member) else { return Ok(None) };
         let (file, paths) = (at.file, at.paths.clone());
@@ -125,16 +126,16 @@ impl Walk<'_, '_> {
             while let Some(index) = next {
                 next = self.members.get(index).and_then(|at| at.requester);
                 did_main |= index == 0;
-                if let Some(hit) = self.in_rpath(index, name, trail)? {
+                if let Some(hit) = self.in_rpath(index, name, log)? {
                     return Ok(Some(hit));
                 }
             }
-            if !did_main && let Some(hit) = self.in_rpath(0, name, trail)? {
+            if !did_main && let Some(hit) = self.in_rpath(0, name, log)? {
                 return Ok(Some(hit));
             }
         }
         for (rule, dirs) in &*self.library_path.clone() {
-            if let Some(hit) = self.in_list(dirs, name, rule, trail)? {
+            if let Some(hit) = self.in_list(dirs, name, rule, log)? {
                 if *rule == SearchRule::LibraryPath {
                     self.note_shadowed(member, name, &hit)?;
                 }
@@ -143,20 +144,20 @@ impl Walk<'_, '_> {
         }
         let Some(dirs) = &paths.runpath else { return Ok(None) };
         let rule = SearchRule::Runpath(self.state.opened_path(file));
-        self.in_list(dirs, name, &rule, trail)
+        self.in_list(dirs, name, &rule, log)
     }
 
     fn in_rpath(
         &mut self,
         index: usize,
         name: &[u8],
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<Option<Hit>, ReadFailure> {
         let Some(at) = self.members.get(index) else { return Ok(None) };
         let (file, paths) = (at.file, at.paths.clone());
         let Some(dirs) = &paths.rpath else { return Ok(None) };
         let rule = SearchRule::Rpath(self.state.opened_path(file));
-        self.in_list(dirs, name, &rule, trail)
+        self.in_list(dirs, name, &rule, log)
     }
 
     fn in_list(
@@ -164,9 +165,9 @@ impl Walk<'_, '_> {
         dirs: &DirList,
         name: &[u8],
         rule: &SearchRule,
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<Option<Hit>, ReadFailure> {
-        self.state.try_dirs(self.loader, dirs, name, rule, trail)
+        self.state.try_dirs(self.loader, dirs, name, rule, log)
     }
 
     /// `_dl_map_object_from_fd`: another name of a loaded file, or one more member.
@@ -214,19 +215,23 @@ impl Walk<'_, '_> {
             return Ok(());
         };
         let Some(dirs) = &paths.runpath else { return Ok(()) };
-        match self.in_list(dirs, name, &SearchRule::LibraryPath, &mut Trail::default())? {
+        match self.in_list(dirs, name, &SearchRule::LibraryPath, &mut SearchLog::default())? {
             Some(Hit::Found(other, _)) => self.state.note_shadowed(path, &other),
             _ => Ok(()),
         }
     }
 
     /// A library that is nowhere may still be there for better processors.
-    fn note_variant(&mut self, name: &Arc<[u8]>, tried: &[Tried]) -> Result<(), ReadFailure> {
+    fn note_variant(
+        &mut self,
+        name: &Arc<[u8]>,
+        log: &[SearchLogEntry],
+    ) -> Result<(), ReadFailure> {
         let levels = match (&self.state.options.hwcaps, self.state.loader(self.loader)) {
             (Hwcaps::Baseline | Hwcaps::All, Some(facts)) => facts.hwcaps.clone(),
             _ => return Ok(()),
         };
-        for place in tried.iter().filter(|tried| tried.path.ends_with(name)) {
+        for place in log.iter().filter(|entry| entry.path.ends_with(name)) {
             for level in &levels {
                 let dir = join(&join(directory(&place.path), b"glibc-hwcaps"), level);
                 let path = join(&dir, name);

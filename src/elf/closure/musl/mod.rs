@@ -7,10 +7,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use search::join_musl;
 
 use super::{
-    Fault, FaultKind, Outcome, Program, SearchRule, State, Tag, Warning,
-    dirs::{DirList, NOT_THERE, Places, Trail, tried},
+    Fault, FaultKind, Outcome, Program, SearchLogEntry, SearchRule, State, Tag, Warning,
+    dirs::DirList,
     record::{Record, Requirement},
     search::{Hit, Paths},
+    search_log::{ClosedLog, NOT_THERE, SearchLog},
 };
 use crate::elf::{Absence, Dlopen, FileId, ReadFailure, Request, symbols, tokens::directory};
 
@@ -158,21 +159,21 @@ impl Walk<'_, '_> {
 
     fn dlopen(&mut self, requester: usize, entry: &Dlopen) -> Result<(), ReadFailure> {
         let tag = Tag::Dlopen(entry.priority);
-        let mut trail = Trail::default();
+        let mut log = SearchLog::default();
         for name in &entry.sonames {
             let (outcome, here) = self.load_library(Some(0), name)?;
-            trail.extend(&here);
+            log.extend(&here);
             if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
                 self.record.request(
                     self.state,
                     (requester, tag, name.clone()),
                     outcome,
-                    trail.end(false),
+                    log.close(false),
                 );
                 return Ok(());
             }
         }
-        self.record.unanswered(self.state, requester, entry, trail);
+        self.record.unanswered(self.state, requester, entry, log);
         Ok(())
     }
 
@@ -183,9 +184,9 @@ impl Walk<'_, '_> {
         while let Some(file) = self.members.get(at).map(|member| member.file) {
             for name in self.state.opens(file) {
                 let new = self.members.len();
-                let (outcome, tried) = self.load_library(Some(0), &name)?;
+                let (outcome, log) = self.load_library(Some(0), &name)?;
                 if matches!(outcome, Outcome::Found(..) | Outcome::Same(..)) {
-                    self.record.request(self.state, (file, Tag::Opened, name), outcome, tried);
+                    self.record.request(self.state, (file, Tag::Opened, name), outcome, log);
                     self.breadth_first(new)?;
                 }
             }
@@ -207,13 +208,13 @@ impl Walk<'_, '_> {
         let Some(requester) = self.members.get(member).map(|member| member.file) else {
             return Ok(false);
         };
-        let (outcome, tried) = self.load_library(needed_by, name)?;
+        let (outcome, log) = self.load_library(needed_by, name)?;
         if let Outcome::Fatal(kind) = &outcome {
-            let path = tried.0.last().map_or_else(|| name.clone(), |tried| tried.path.clone());
+            let path = log.entries.last().map_or_else(|| name.clone(), |entry| entry.path.clone());
             self.record.fault(self.state, Fault { path, kind: kind.clone() });
         }
         let found = matches!(outcome, Outcome::Found(..) | Outcome::Same(..) | Outcome::Kernel);
-        self.record.request(self.state, (requester, tag, name.clone()), outcome, tried);
+        self.record.request(self.state, (requester, tag, name.clone()), outcome, log);
         Ok(found)
     }
 
@@ -221,34 +222,36 @@ impl Walk<'_, '_> {
         &mut self,
         needed_by: Option<usize>,
         name: &Arc<[u8]>,
-    ) -> Result<(Outcome, Places), ReadFailure> {
-        let none = || (Arc::default(), 0);
+    ) -> Result<(Outcome, ClosedLog), ReadFailure> {
         if self.is_self(name) {
-            return Ok((self.itself(), none()));
+            return Ok((self.itself(), ClosedLog::default()));
         }
         if name.is_empty() {
-            return Ok((Outcome::Missing, none()));
+            return Ok((Outcome::Missing, ClosedLog::default()));
         }
         if let Some(&loaded) = self.shortnames.get(name) {
-            return Ok((self.already(loaded), none()));
+            return Ok((self.already(loaded), ClosedLog::default()));
         }
         let by_path = name.contains(&b'/');
         let answer = if by_path { self.at_path(name)? } else { self.search(needed_by, name)? };
         let (path, rule) = match answer.result {
             Hit::Found(path, rule) => (path, rule),
-            Hit::Missing => return Ok((Outcome::Missing, answer.tried)),
+            Hit::Missing => return Ok((Outcome::Missing, answer.log)),
             Hit::Fatal(path, fault) => {
                 // The last place that was tried is the one at fault.
-                let mut places = answer.tried.0.to_vec();
-                places.push(tried(&path, &SearchRule::Default, NOT_THERE));
-                return Ok((Outcome::Fatal(fault), (places.into(), answer.tried.1)));
+                let mut places = answer.log.entries.to_vec();
+                places.push(SearchLogEntry::new(&path, &SearchRule::Default, NOT_THERE));
+                return Ok((
+                    Outcome::Fatal(fault),
+                    ClosedLog { entries: places.into(), ..answer.log },
+                ));
             }
         };
         let Some(file) = self.state.take(&path) else {
-            return Ok((Outcome::Fatal(FaultKind::Find(Absence::Missing)), answer.tried));
+            return Ok((Outcome::Fatal(FaultKind::Find(Absence::Missing)), answer.log));
         };
         if self.is_libc(file)? {
-            return Ok((self.itself(), answer.tried));
+            return Ok((self.itself(), answer.log));
         }
         self.state.note_cache_need(self.loader, file, name, &rule)?;
         let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
@@ -257,7 +260,7 @@ impl Walk<'_, '_> {
                 self.name_shortly(loaded);
             }
             let loaded = self.members.get(loaded).map_or(file, |member| member.file);
-            return Ok((Outcome::Same(file, loaded, rule), answer.tried));
+            return Ok((Outcome::Same(file, loaded, rule), answer.log));
         }
         let index = self.add(file, needed_by, false)?;
         self.ids.insert(id, index);
@@ -265,7 +268,7 @@ impl Walk<'_, '_> {
         if !by_path {
             self.shortnames.insert(name.clone(), index);
         }
-        Ok((Outcome::Found(file, rule), answer.tried))
+        Ok((Outcome::Found(file, rule), answer.log))
     }
 
     /// An object that was first loaded by a path can be found by its file's name once a search led

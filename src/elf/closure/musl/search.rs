@@ -7,10 +7,11 @@ use super::Walk;
 use crate::elf::{
     Absence, ReadFailure,
     closure::{
-        Miss, SearchRule, State,
-        dirs::{DirList, NOT_THERE, Trail, tried},
+        Miss, SearchLogEntry, SearchRule, State,
+        dirs::DirList,
         files::Verdict,
         search::{Answer, Config, Hit, join},
+        search_log::{NOT_THERE, SearchLog},
     },
 };
 
@@ -19,14 +20,14 @@ const MAX_PATH: usize = 2 * 255 + 2;
 
 impl Walk<'_, '_> {
     pub(super) fn at_path(&mut self, path: &Arc<[u8]>) -> Result<Answer, ReadFailure> {
-        let mut trail = Trail::default();
+        let mut log = SearchLog::default();
         let result = if path.starts_with(b"/") {
-            self.try_path(path, &SearchRule::Path, &mut trail)?.0
+            self.try_path(path, &SearchRule::Path, &mut log)?.0
         } else {
-            trail.push(|| tried(path, &SearchRule::Path, Miss::Relative));
+            log.push(|| SearchLogEntry::new(path, &SearchRule::Path, Miss::Relative));
             None
         };
-        Ok(Answer::new(result.unwrap_or(Hit::Missing), trail))
+        Ok(Answer::new(result.unwrap_or(Hit::Missing), log))
     }
 
     /// One path: the search's end, if it is one; whether nothing is there.
@@ -34,7 +35,7 @@ impl Walk<'_, '_> {
         &mut self,
         path: &[u8],
         rule: &SearchRule,
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<(Option<Hit>, bool), ReadFailure> {
         let Some(machine) = self.state.loader(self.loader).map(|loader| loader.machine) else {
             return Ok((None, false));
@@ -43,7 +44,7 @@ impl Walk<'_, '_> {
             Verdict::Take => (Some(Hit::Found(path.into(), rule.clone())), false),
             Verdict::Fatal(fault) => (Some(Hit::Fatal(path.into(), fault)), false),
             Verdict::Skip(miss) => {
-                trail.push(|| tried(path, rule, miss.clone()));
+                log.push(|| SearchLogEntry::new(path, rule, miss.clone()));
                 // `path_open` gives up at an errno that it does not expect.
                 let stops = matches!(miss, Miss::Find(Absence::Loop) | Miss::OfProcess);
                 (stops.then_some(Hit::Missing), miss == NOT_THERE)
@@ -56,26 +57,26 @@ impl Walk<'_, '_> {
         list: &DirList,
         name: &[u8],
         rule: &SearchRule,
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<Option<Hit>, ReadFailure> {
         for &id in &list.dirs {
             let Some(dir) = self.state.dirs.get(id) else { continue };
             let (path, is_there) = (join_musl(&dir.path, name), dir.is_there);
             if path.len() >= MAX_PATH {
-                trail.push(|| tried(&path, rule, Miss::TooLong));
+                log.push(|| SearchLogEntry::new(&path, rule, Miss::TooLong));
                 continue;
             }
             if !is_there || self.state.lacks(id, name) {
-                trail.push(|| tried(&path, rule, NOT_THERE));
+                log.push(|| SearchLogEntry::new(&path, rule, NOT_THERE));
                 continue;
             }
-            match self.try_path(&path, rule, trail)? {
+            match self.try_path(&path, rule, log)? {
                 (Some(hit), _) => return Ok(Some(hit)),
                 (None, true) => self.state.missed(id)?,
                 (None, false) => {}
             }
         }
-        trail.pass(list);
+        log.count_unlisted(list.absent);
         Ok(None)
     }
 
@@ -85,24 +86,24 @@ impl Walk<'_, '_> {
         needed_by: Option<usize>,
         name: &Arc<[u8]>,
     ) -> Result<Answer, ReadFailure> {
-        let mut trail = Trail::default();
+        let mut log = SearchLog::default();
         for (rule, dirs) in &*self.library_path.clone() {
-            if let Some(hit) = self.try_dirs(dirs, name, rule, &mut trail)? {
+            if let Some(hit) = self.try_dirs(dirs, name, rule, &mut log)? {
                 if let (SearchRule::LibraryPath, Hit::Found(path, _)) = (rule, &hit)
                     && let Some(Hit::Found(other, _)) =
-                        self.in_inherited(needed_by, name, &mut Trail::default())?
+                        self.in_inherited(needed_by, name, &mut SearchLog::default())?
                 {
                     self.state.note_shadowed(path, &other)?;
                 }
-                return Ok(Answer::new(hit, trail));
+                return Ok(Answer::new(hit, log));
             }
         }
-        let mut result = self.in_inherited(needed_by, name, &mut trail)?;
+        let mut result = self.in_inherited(needed_by, name, &mut log)?;
         if result.is_none() {
             let (rule, dirs) = self.own_path.clone();
-            result = self.try_dirs(&dirs, name, &rule, &mut trail)?;
+            result = self.try_dirs(&dirs, name, &rule, &mut log)?;
         }
-        Ok(Answer::new(result.unwrap_or(Hit::Missing), trail))
+        Ok(Answer::new(result.unwrap_or(Hit::Missing), log))
     }
 
     /// The search paths of the requester, and of who asked for that.
@@ -110,7 +111,7 @@ impl Walk<'_, '_> {
         &mut self,
         needed_by: Option<usize>,
         name: &[u8],
-        trail: &mut Trail,
+        log: &mut SearchLog,
     ) -> Result<Option<Hit>, ReadFailure> {
         let mut next = needed_by;
         while let Some(index) = next {
@@ -124,7 +125,7 @@ impl Walk<'_, '_> {
                 (None, Some(dirs)) => (dirs, SearchRule::Rpath(opened)),
                 (None, None) => continue,
             };
-            if let Some(hit) = self.try_dirs(dirs, name, &rule, trail)? {
+            if let Some(hit) = self.try_dirs(dirs, name, &rule, log)? {
                 return Ok(Some(hit));
             }
         }
