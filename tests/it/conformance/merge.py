@@ -1,8 +1,9 @@
-"""What is in the images of docker archives: for each one JSON object with its tag, the part of its configuration that a
-Dockerfile decides, and its files after all layers. Owes nothing to imgb."""
+"""Prints a JSON object for each image of docker archives: its tag, the part of its configuration
+that a Dockerfile decides, and its files after all layers. Shares no code with imgb."""
 import hashlib, json, sys, tarfile
 
-FIELDS = "User Env Entrypoint Cmd WorkingDir Labels ExposedPorts Volumes StopSignal Healthcheck Shell OnBuild".split()
+FIELDS = ("User Env Entrypoint Cmd WorkingDir Labels ExposedPorts Volumes StopSignal Healthcheck "
+          "Shell OnBuild").split()
 
 
 def merge(layers):
