@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use super::{BuildError, Cause, config, stage::Stage};
+use super::{
+    BuildError, Cause, config,
+    stage::{OpenBase, Stage},
+};
 use crate::{
     image::{ImageName, Platform},
     oci::{self, Image},
@@ -26,15 +29,6 @@ pub struct BaseContext<'a> {
     pub fallback_platform: &'a Platform,
     /// How images are opened.
     pub image: &'a oci::Options,
-}
-
-/// An image that new layers are put on.
-#[derive(Clone, Debug)]
-pub struct OpenBase {
-    /// Its files and its configuration.
-    pub base: Base,
-    /// Its layers, which are copied; `None` for a root file system.
-    pub image: Option<Arc<Image>>,
 }
 
 /// Opens the image that `pack --base` names.

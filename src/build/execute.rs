@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    BuildError, BuildOptions, Cause,
-    base::{self, OpenBase},
-    config,
+    BuildError, BuildOptions, Cause, base, config,
     copy::{self, Copying, changed},
     layer_writer::LayerWriter,
     owner, programs, secrets,
-    stage::Stage,
+    stage::{OpenBase, Stage},
     suggest,
 };
 use crate::{

@@ -27,10 +27,11 @@ use crate::{
     source,
 };
 
-pub use base::{BaseContext, OpenBase, open_base};
+pub use base::{BaseContext, open_base};
 pub use error::{BuildError, Cause};
 use execute::Builder;
 pub use secrets::suspects;
+pub use stage::OpenBase;
 
 /// How a recipe is built.
 #[derive(Debug)]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::base::OpenBase;
 use crate::{
     image::{Config, History},
     oci::Image,
@@ -11,6 +10,15 @@ use crate::{
     timestamp::Timestamp,
     tree::{Change, Tree},
 };
+
+/// An image that new layers are put on.
+#[derive(Clone, Debug)]
+pub struct OpenBase {
+    /// Its files and its configuration.
+    pub base: Base,
+    /// Its layers, which are copied; `None` for a root file system.
+    pub image: Option<Arc<Image>>,
+}
 
 /// What there is of an image.
 #[derive(Clone, Debug)]

@@ -1,9 +1,6 @@
 //! Why a command fails: the message, its details, a hint, and the exit code.
 
-use super::{
-    hints::{image_hint, pipeline_hint},
-    terminal::print_message,
-};
+use super::hints::{image_hint, pipeline_hint};
 use crate::{
     build::{BuildError, Cause},
     error_kind::ErrorKind,
@@ -64,15 +61,19 @@ impl Failure {
         Self { kind, ..self }
     }
 
-    /// Prints the failure to stderr and returns its exit code.
-    pub(super) fn report(&self) -> u8 {
-        print_message(&format!("error: {}", printable(&self.message)));
+    /// The lines for stderr.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!("error: {}", printable(&self.message));
         for detail in &self.details {
-            print_message(&format!("  {}", printable(detail)));
+            text += &format!("\n  {}", printable(detail));
         }
         if let Some(hint) = &self.hint {
-            print_message(&format!("\nhint: {hint}"));
+            text += &format!("\n\nhint: {hint}");
         }
+        text
+    }
+
+    pub(super) fn exit_code(&self) -> u8 {
         exit_code(self.kind)
     }
 }

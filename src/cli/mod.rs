@@ -48,8 +48,14 @@ pub fn run() -> ExitCode {
     };
     match dispatch(cli.command) {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => ExitCode::from(failure.report()),
+        Err(failure) => report(&failure),
     }
+}
+
+/// Prints `failure` on stderr; its exit code.
+fn report(failure: &Failure) -> ExitCode {
+    terminal::print_message(&failure.text());
+    ExitCode::from(failure.exit_code())
 }
 
 /// Runs `command` and returns the exit code.
@@ -75,7 +81,7 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
 /// Prints help and versions on stdout with exit code 0, usage errors on stderr with exit code 2.
 fn report_usage(error: &clap::Error) -> ExitCode {
     if let Some(message) = value_error(error) {
-        return ExitCode::from(Failure::usage(message).report());
+        return report(&Failure::usage(message));
     }
     let code = if error.use_stderr() { exit_code(ErrorKind::Usage) } else { 0 };
     match error.print() {

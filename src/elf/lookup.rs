@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use super::{Object, ObjectError};
+use super::{Absence, Object, ObjectError};
 use crate::path::ImagePath;
 
 /// A file system as the loader sees it. The closure and the rules look only through this trait and
@@ -41,20 +41,6 @@ pub trait Lookup {
 
 /// What was looked for, or why it is not there.
 pub type Answer<T> = Result<T, Absence>;
-
-/// Why a path leads nowhere. The loader goes on after `Missing` and stops at the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Absence {
-    /// ENOENT, ENOTDIR, ENAMETOOLONG: there is no such file. A dangling link is this too.
-    #[error("no such file")]
-    Missing,
-    /// EACCES, EPERM: the file exists, but this user may not read it.
-    #[error("permission denied")]
-    Denied,
-    /// ELOOP: more than 40 links.
-    #[error("too many levels of symbolic links")]
-    Loop,
-}
 
 /// A file that could not be read: an I/O error, too many open files, a file that changed while it
 /// was read. Nothing is known about the file, and nothing may be concluded.

@@ -1,5 +1,6 @@
 //! What a program needs, found as its loader would find it, without running anything.
 
+mod absence;
 pub mod cache;
 mod closure;
 pub mod conf;
@@ -11,6 +12,7 @@ pub mod render;
 pub mod script;
 mod tokens;
 
+pub use absence::Absence;
 pub use cache::Cache;
 pub use closure::{
     CacheNeed, Closure, ConfigFile, Cpu, Edge, Fault, FaultKind, File, Hwcaps, LoaderOptions, Miss,
@@ -19,7 +21,7 @@ pub use closure::{
 };
 pub use dlopen::{Dlopen, DlopenError, Priority};
 pub use loader::{Dialect, Loader, usual_paths};
-pub use lookup::{Absence, Answer, FileId, Found, FoundKind, Lookup, LookupError, ReadFailure};
+pub use lookup::{Answer, FileId, Found, FoundKind, Lookup, LookupError, ReadFailure};
 pub use object::{
     Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object,
     ObjectError, PIE, ReadAt, Request, Sniffed, Symbols, Verneed, constants, layout, sniff,

@@ -11,7 +11,8 @@ use crate::{
 pub type Located = Result<(Vec<u8>, Found), Vec<String>>;
 
 /// Finds the program `name` for a process whose working directory is `workdir` and whose PATH is
-/// `path`. A name with a slash is a path; otherwise the first regular file in PATH with an execute bit is taken, as in execvp(3).
+/// `path`. A name with a slash is a path; otherwise the first regular file in PATH with an execute
+/// bit is taken, as in execvp(3).
 ///
 /// # Errors
 /// [`ReadFailure`]

@@ -113,7 +113,14 @@ fn bundle(spec: &RunSpec) -> Value {
         std::iter::once(&spec.program).chain(spec.args.iter().skip(1)).map(text).collect();
     let env: Vec<_> =
         spec.env.iter().map(|(name, value)| format!("{}={}", text(name), text(value))).collect();
-    let mount = |at: &str, kind: &str, options: &[&str]| json!({"destination": at, "type": kind, "source": kind, "options": options});
+    let mount = |at: &str, kind: &str, options: &[&str]| {
+        json!({
+            "destination": at,
+            "type": kind,
+            "source": kind,
+            "options": options,
+        })
+    };
     let namespaces =
         ["pid", "ipc", "uts", "mount", "network", "user"].map(|kind| json!({"type": kind}));
     let map =

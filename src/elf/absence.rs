@@ -1,0 +1,15 @@
+//! Why a file is not there.
+
+/// Why a path leads nowhere. The loader goes on after `Missing` and stops at the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Absence {
+    /// ENOENT, ENOTDIR, ENAMETOOLONG: there is no such file. A dangling link is this too.
+    #[error("no such file")]
+    Missing,
+    /// EACCES, EPERM: the file exists, but this user may not read it.
+    #[error("permission denied")]
+    Denied,
+    /// ELOOP: more than 40 links.
+    #[error("too many levels of symbolic links")]
+    Loop,
+}
