@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     image::{Config, DEFAULT_PATH, Healthcheck, Platform},
-    recipe::{Command, action::Action, values::Health},
+    recipe::{Command, action::Action, healthcheck::Health},
     timestamp::Timestamp,
 };
 

@@ -14,9 +14,9 @@ use crate::{
     path::ImagePath,
     plan::Note,
     recipe::{
-        Recipe,
+        Base, Recipe,
         action::{Action, CopyFiles, CopyFrom, CopySource, Mkdir, Pack},
-        evaluate::{Base, EvaluatedStage, EvaluatedStep},
+        evaluate::{EvaluatedStage, EvaluatedStep},
     },
     source::{self, TreeView},
     tree::{Kind, Node, Tree, capability},

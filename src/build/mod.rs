@@ -19,11 +19,7 @@ use crate::{
     oci,
     path::ignore::Ignore,
     plan::{self, Plan},
-    recipe::{
-        Recipe,
-        evaluate::{self, Arguments, Base},
-        fault::Notice,
-    },
+    recipe::{Arguments, Base, Recipe, evaluate, fault::Notice, outline},
     source,
 };
 
@@ -86,7 +82,7 @@ pub struct Built {
 /// # Errors
 /// [`BuildError`]: all faults of the text, or the first instruction that cannot be done.
 pub fn build(recipe: &Recipe, options: &BuildOptions) -> Result<Built, BuildError> {
-    let outline = evaluate::outline(recipe, &options.arguments)?;
+    let outline = outline(recipe, &options.arguments)?;
     let mut builder = Builder::new(recipe, options);
     let mut inherited = BTreeMap::new();
     for needed in &outline.needed {

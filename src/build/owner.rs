@@ -3,7 +3,7 @@
 use super::Cause;
 use crate::{
     elf::{Lookup as _, ReadFailure},
-    recipe::values::{Owner, Principal},
+    recipe::owner::{Owner, Principal},
     source::TreeView,
     tree::{Accounts, Tree, accounts},
 };

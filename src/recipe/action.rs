@@ -1,46 +1,45 @@
-//! What an instruction does, with values in place of variables and paths made absolute.
+//! What an instruction does, with all variables expanded and all paths absolute.
 
 use crate::image::{Ports, StopSignal};
 use crate::path::ImagePath;
 
+use super::healthcheck::Health;
 use super::mode::Mode;
-use super::values::{Health, Owner};
+use super::owner::Owner;
 
 /// One instruction of an [`EvaluatedStage`](super::evaluate::EvaluatedStage).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Annotations for the manifest, in order.
     Annotation(Vec<(String, String)>),
-    /// Variables that are declared, with the values that they have now. Nothing of the image
-    /// changes.
+    /// Declares variables, with their current values. Does not change the image.
     Arg(Vec<(String, Option<String>)>),
     /// File capabilities.
     Cap {
         /// In the image.
         file: ImagePath,
-        /// As setcap(8) takes them; not empty.
+        /// In the syntax of setcap(8); not empty.
         capabilities: String,
     },
-    /// The default arguments, with the shell in front where the shell form was used.
+    /// The default arguments; in the shell form, preceded by the shell.
     Cmd(Vec<String>),
     /// ADD or COPY.
     Copy(CopyFiles),
-    /// The program, as [`Action::Cmd`]. It takes away a CMD of the base image, not one of this
-    /// stage.
+    /// The program, as [`Action::Cmd`]. Clears a CMD of the base image, but not one of this stage.
     Entrypoint(Vec<String>),
-    /// Variables of the image, in order. A name that is there already keeps its place.
+    /// Variables of the image, in order. A variable that is already set keeps its place.
     Env(Vec<(String, String)>),
     /// Ports, in order.
     Expose(Vec<Ports>),
-    /// How to see whether it works.
+    /// How to check whether the program works.
     Healthcheck(Health),
     /// Labels, in order.
     Label(Vec<(String, String)>),
     /// The author.
     Maintainer(String),
-    /// Directories, parents too.
+    /// Directories, and their parents.
     Mkdir(Mkdir),
-    /// Programs with all that they need.
+    /// Programs with everything that they need.
     Pack(Pack),
     /// The shell from here on.
     Shell(Vec<String>),
@@ -48,16 +47,16 @@ pub enum Action {
     StopSignal(StopSignal),
     /// A symbolic link.
     Symlink {
-        /// What it holds; not empty.
+        /// Not empty.
         target: String,
-        /// Where it is.
+        /// The path of the link itself.
         link: ImagePath,
     },
-    /// May be empty, which takes away that of a base image.
+    /// Empty to clear the user of a base image.
     User(String),
-    /// Not empty, each; in order.
+    /// In order; none of them empty.
     Volume(Vec<String>),
-    /// Where paths are relative to from here on; made if it is not there.
+    /// The directory that later paths are relative to; created if it does not exist.
     Workdir(ImagePath),
 }
 
@@ -66,19 +65,19 @@ pub enum Action {
 pub struct CopyFiles {
     /// Where the sources are.
     pub from: CopyFrom,
-    /// One at least.
+    /// At least one.
     pub sources: Vec<CopySource>,
-    /// Where they go.
+    /// The destination.
     pub dest: Dest,
-    /// Whose they are; root's without.
+    /// Their owner; root if `None`.
     pub owner: Option<Owner>,
-    /// Their mode; without, each keeps its own.
+    /// Their mode; if `None`, each keeps its own.
     pub mode: Option<Mode>,
-    /// Patterns of what stays behind, for [`Ignore::new`](crate::path::ignore::Ignore::new).
+    /// Patterns of files to leave out, for [`Ignore::new`](crate::path::ignore::Ignore::new).
     pub exclude: Vec<String>,
-    /// Whether the sources' directories are kept below the destination.
+    /// `--parents`: whether the directories of the sources are kept below the destination.
     pub parents: bool,
-    /// Whether local tarballs are unpacked: ADD's way.
+    /// Whether local tarballs are unpacked, as ADD does.
     pub unpack: bool,
 }
 
@@ -96,50 +95,50 @@ pub enum CopyFrom {
 /// One source of a [`CopyFiles`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopySource {
-    /// A path or a pattern, as it was written; it does not leave the context.
+    /// A path or a pattern, as written. It does not leave the context.
     Path(String),
     /// A file from a here-document.
     Inline {
-        /// The file's name, if the destination is a directory.
+        /// The name of the file, if the destination is a directory.
         name: String,
-        /// What it holds.
+        /// The content of the file.
         content: String,
     },
 }
 
-/// Where things go.
+/// A destination in the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dest {
     /// In the image.
     pub path: ImagePath,
-    /// Whether it was written as a directory: with a slash, `.` or `..` at its end.
+    /// Whether it was written as a directory: empty, `.`, or with a slash at the end.
     pub is_dir: bool,
 }
 
 /// MKDIR.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mkdir {
-    /// One at least, in order.
+    /// At least one, in order.
     pub dirs: Vec<ImagePath>,
-    /// Of each that is named; 0755 without, and for parents.
+    /// The mode of each directory that is named; 0755 if `None`, and for parents.
     pub mode: Option<Mode>,
-    /// Of each that is named.
+    /// The owner of each directory that is named.
     pub owner: Option<Owner>,
 }
 
-/// PACK. Of several words the last is the destination if it begins or ends with a slash, and the
-/// others are programs; otherwise all are programs, and each keeps its own path.
+/// PACK. The last of several words is the destination if it starts or ends with a slash. Otherwise
+/// all words are programs, and each program keeps its own path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pack {
-    /// Paths in the context or names to look up; one at least.
+    /// Paths in the context, or names to look up; at least one.
     pub programs: Vec<String>,
-    /// Where they go.
+    /// The destination.
     pub dest: Option<Dest>,
-    /// Which files that are only perhaps needed come along; the command's own choice without.
+    /// Which run-time dependencies to include; the command's own choice if `None`.
     pub soft: Option<Soft>,
     /// Directories to search before others, in order.
     pub library_path: Vec<String>,
-    /// Where libraries are looked up; the command's own choice without.
+    /// Where libraries are looked up; the command's own choice if `None`.
     pub sysroot: Option<String>,
 }
 
@@ -148,8 +147,8 @@ pub struct Pack {
 pub enum Soft {
     /// None.
     None,
-    /// Those with evidence enough.
+    /// Those with enough evidence.
     Auto,
-    /// Every one.
+    /// All of them.
     All,
 }

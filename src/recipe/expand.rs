@@ -1,22 +1,22 @@
-//! Variables in a word, by the rules of BuildKit's shell lexer: one pass, so what a variable holds
-//! is never expanded again.
+//! Expands the variables in a word, by the rules of BuildKit's shell lexer: in one pass, so that
+//! the value of a variable is never expanded again.
 
 use std::collections::BTreeMap;
 
+use super::budget::{Budget, Exhausted, MAX_WORD};
 use super::fault::FaultKind;
 use super::pattern::Pattern;
 
-/// Bytes that one word may become.
-pub(super) const MAX_WORD: usize = 1 << 20;
-/// `${a:-${b:-...}}` may nest this deep.
+/// How deep `${a:-${b:-...}}` may nest.
 pub(super) const MAX_DEPTH: usize = 100;
 
-/// What variables stand for at one place. The environment of whoever runs imgb is no part of it.
+/// The values of variables at one place in the file. The environment that imgb runs in is not part
+/// of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Scope {
     /// From ENV and the base image.
     pub env: BTreeMap<String, String>,
-    /// From ARG and `--build-arg`; ENV goes before.
+    /// From ARG and `--build-arg`. ENV overrides an ARG of the same name.
     pub args: BTreeMap<String, String>,
 }
 
@@ -25,16 +25,16 @@ impl Scope {
         self.env.get(name).or_else(|| self.args.get(name)).map(String::as_str)
     }
 
-    /// The names that are set.
+    /// The names of the variables that are set.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.env.keys().chain(self.args.keys()).map(String::as_str)
     }
 }
 
-/// How a text is read.
+/// How quotes and escapes in a text are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// A word of an instruction: quotes are taken off, the escape character too.
+    /// A word of an instruction: quotes and the escape character are removed.
     Word {
         /// The file's escape character.
         escape: char,
@@ -43,43 +43,12 @@ pub(super) enum Mode {
     Heredoc,
 }
 
-/// What one evaluation may still use up, so that a small file cannot become a large one.
-#[derive(Debug)]
-pub(super) struct Budget {
-    bytes: usize,
-    work: usize,
-}
-
-/// A [`Budget`] is used up.
-#[derive(Debug)]
-pub(super) struct TooMuch;
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { bytes: 32 * MAX_WORD, work: 1 << 26 }
-    }
-}
-
-impl Budget {
-    /// Takes bytes of text.
-    pub(super) fn bytes(&mut self, count: usize) -> Result<(), TooMuch> {
-        self.bytes = self.bytes.checked_sub(count).ok_or(TooMuch)?;
-        Ok(())
-    }
-
-    /// Takes steps of matching.
-    pub(super) fn work(&mut self, count: usize) -> Result<(), TooMuch> {
-        self.work = self.work.checked_sub(count).ok_or(TooMuch)?;
-        Ok(())
-    }
-}
-
-/// What a word became.
+/// A word after expansion.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Expanded {
     /// The text.
     pub text: String,
-    /// Variables that are not set and have no other value given, with their offsets in the word.
+    /// Variables that are neither set nor given a default, with their offsets in the word.
     pub unset: Vec<(usize, String)>,
 }
 
@@ -104,7 +73,7 @@ pub(super) fn expand(
     Ok(Expanded { text, unset: lexer.unset })
 }
 
-/// Only whether `word` is well formed, with nothing known of the variables.
+/// Checks that `word` is well-formed, without knowing any variable.
 pub(super) fn check(word: &str, mode: Mode) -> Result<(), ExpandError> {
     Lexer::new(word, mode, None, &mut Budget::default()).run(None, false).map(drop)
 }
@@ -113,11 +82,11 @@ struct Lexer<'a> {
     text: &'a str,
     at: usize,
     mode: Mode,
-    /// `None` in a mere check.
+    /// `None` in [`check`].
     scope: Option<&'a Scope>,
     budget: &'a mut Budget,
     depth: usize,
-    /// Whether escape characters stay, as a pattern needs them.
+    /// Whether escape characters are kept, as patterns need them.
     raw_escapes: bool,
     unset: Vec<(usize, String)>,
 }
@@ -137,7 +106,7 @@ impl<'a> Lexer<'a> {
         Some(char)
     }
 
-    /// Takes `wanted` if it comes next.
+    /// Consumes `wanted` if it comes next.
     fn take(&mut self, wanted: char) -> bool {
         let found = self.peek() == Some(wanted);
         if found {
@@ -157,7 +126,7 @@ impl<'a> Lexer<'a> {
         Err(ExpandError { at, kind })
     }
 
-    /// Up to `stop`, which is taken, or to the end.
+    /// Expands up to and including `stop`, or to the end.
     fn run(&mut self, stop: Option<char>, raw_escapes: bool) -> Result<String, ExpandError> {
         let outer = std::mem::replace(&mut self.raw_escapes, raw_escapes);
         let start = self.at;
@@ -237,8 +206,8 @@ impl<'a> Lexer<'a> {
                         }
                         match self.peek() {
                             None => continue,
-                            // Only these are escaped within quotes; the escape character stays
-                            // before others.
+                            // Within quotes only these are escaped; before others the escape
+                            // character is kept.
                             Some(next) if next == '"' || next == '$' || next == self.escape() => {
                                 self.next();
                                 taken = next;
@@ -265,7 +234,7 @@ impl<'a> Lexer<'a> {
         }
         self.depth += 1;
         let out = self.braces(start).map_err(|error| match error.kind {
-            // Where an end is missing, it is the opening that is to be seen.
+            // A missing end is reported at the opening brace.
             FaultKind::NoBrace | FaultKind::NoSlash => ExpandError { at: start, ..error },
             _ => error,
         });
@@ -273,7 +242,7 @@ impl<'a> Lexer<'a> {
         out
     }
 
-    /// Behind `${`.
+    /// What follows `${`.
     fn braces(&mut self, start: usize) -> Result<String, ExpandError> {
         match self.peek() {
             None => return self.error(start, FaultKind::NoBrace),
@@ -327,12 +296,12 @@ impl<'a> Lexer<'a> {
                 };
                 let value = value.unwrap_or_default();
                 let trim = if char == '#' { Pattern::trim_start } else { Pattern::trim_end };
-                trim(&pattern, value, longest, self.budget).map_err(|TooMuch| too_large(start))
+                trim(&pattern, value, longest, self.budget).map_err(|Exhausted| too_large(start))
             }
         }
     }
 
-    /// Behind `${name/`.
+    /// What follows `${name/`.
     fn replaced(&mut self, name: &str) -> Result<String, ExpandError> {
         let start = self.at;
         let all = self.take('/');
@@ -342,11 +311,11 @@ impl<'a> Lexer<'a> {
         let Some(pattern) = Pattern::new(&text) else {
             return self.error(start, FaultKind::Pattern { pattern: text });
         };
-        pattern.replace(value, &with, all, self.budget).map_err(|TooMuch| too_large(start))
+        pattern.replace(value, &with, all, self.budget).map_err(|Exhausted| too_large(start))
     }
 
-    /// A name: letters, digits and `_`; or digits; or one of the shell's special parameters, which
-    /// are never set.
+    /// Consumes a name: letters, digits and `_`; or digits; or one of the shell's special
+    /// parameters, which are never set.
     fn name(&mut self) -> String {
         let rest = &self.text[self.at..];
         let first = rest.chars().next();
@@ -364,7 +333,7 @@ impl<'a> Lexer<'a> {
         self.scope?.get(name)
     }
 
-    /// What stands for a variable without further ado.
+    /// The value of a variable without a modifier; empty if it is not set.
     fn value(&mut self, name: &str, at: usize) -> String {
         let value = self.get(name);
         if value.is_none() && self.scope.is_some() {
@@ -374,7 +343,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn append(&mut self, out: &mut String, text: &str) -> Result<(), ExpandError> {
-        let fits = out.len() + text.len() <= MAX_WORD && self.budget.bytes(text.len()).is_ok();
+        let fits =
+            out.len() + text.len() <= MAX_WORD && self.budget.spend_bytes(text.len()).is_ok();
         if !fits {
             return self.error(self.at, FaultKind::TooLarge);
         }
@@ -390,9 +360,9 @@ impl<'a> Lexer<'a> {
 #[derive(Clone, Copy)]
 struct Modifier {
     char: char,
-    /// Whether an empty value counts as none.
+    /// Whether an empty value counts as not set.
     colon: bool,
-    /// Where `$` stands.
+    /// Offset of the `$`.
     start: usize,
 }
 

@@ -1,15 +1,14 @@
-//! What can be wrong with a Buildfile: each fault with its place and, where one is known, what to
-//! do.
+//! Errors in a Buildfile, each with its place in the text and, where there is one, a hint.
 
 use std::fmt;
 
 use super::source::{Source, Span};
 
-/// Faults that are shown; the others are only counted.
+/// The number of faults that are shown. The others are only counted.
 const SHOWN: usize = 50;
 
-/// Everything that is wrong with a Buildfile, in the order of the text. As text: each fault with
-/// its line, a caret and a hint, without a final newline.
+/// All errors in a Buildfile, in the order of the text. Displays each with its line, a caret and a
+/// hint, without a final newline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Faults {
     /// The file.
@@ -18,7 +17,7 @@ pub struct Faults {
     pub faults: Vec<Fault>,
 }
 
-/// One thing that is wrong.
+/// One error in a Buildfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Where.
@@ -27,10 +26,10 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
-/// Something worth a look that stops nothing.
+/// A warning about a Buildfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// Where; `None` if it is not about a place in the text.
+    /// Where; `None` if it has no place in the text.
     pub span: Option<Span>,
     /// What.
     pub kind: NoticeKind,
@@ -49,7 +48,7 @@ impl fmt::Display for Faults {
                 tidy(&fault.kind.to_string()),
                 self.source.excerpt(fault.span)
             )?;
-            // Thirty RUN lines do not need their hint thirty times.
+            // Thirty RUN lines need their hint only once.
             if let Some(hint) = fault.kind.hint().filter(|hint| !hinted.contains(hint)) {
                 write!(f, "\nhint: {hint}")?;
                 hinted.push(hint);
@@ -63,7 +62,7 @@ impl fmt::Display for Faults {
 }
 
 impl Notice {
-    /// The notice with its place, as [`Faults`] are shown.
+    /// The notice with its place, formatted like [`Faults`].
     pub fn show(&self, source: &Source) -> String {
         match self.span {
             Some(span) => format!("{}\n{}", tidy(&self.kind.to_string()), source.excerpt(span)),
@@ -72,8 +71,8 @@ impl Notice {
     }
 }
 
-/// A message with words of the text in it: without control characters, and cut in the middle if it
-/// is long.
+/// A message that quotes the text, without control characters and shortened in the middle if it is
+/// long.
 fn tidy(message: &str) -> String {
     const ENDS: usize = 120;
     let shown = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
@@ -85,18 +84,17 @@ fn tidy(message: &str) -> String {
     head.chain(['…']).chain(tail).map(shown).collect()
 }
 
-/// The kinds of [`Fault`]. `instruction` is its name in capitals, words are as they stand in the
-/// text.
+/// The kinds of [`Fault`]. `instruction` is the name in capitals; words are quoted from the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what each is, and the fields are theirs")]
+#[expect(missing_docs, reason = "the messages describe the variants and name their fields")]
 pub enum FaultKind {
     #[error("the file is {size} bytes long; {max} are allowed")]
     TooLong { size: usize, max: usize },
     #[error("the text is not UTF-8")]
     NotUtf8,
-    #[error("the text has a NUL byte")]
+    #[error("the text contains a NUL byte")]
     Nul,
-    #[error("there is no FROM, so nothing to build")]
+    #[error("there is no FROM, so there is nothing to build")]
     NoStage,
     #[error("{instruction} comes before the first FROM")]
     BeforeFrom { instruction: &'static str },
@@ -128,11 +126,11 @@ pub enum FaultKind {
     HeredocName,
     #[error("{instruction} cannot take a here-document as its destination")]
     HeredocDestination { instruction: &'static str },
-    #[error("no end of the quotes that begin with {quote}")]
+    #[error("the quote {quote} is not closed")]
     Quote { quote: char },
-    #[error("the JSON array may hold strings only")]
+    #[error("the JSON array may contain only strings")]
     JsonStrings,
-    #[error("{instruction} takes a JSON array only")]
+    #[error("{instruction} takes only a JSON array")]
     JsonOnly { instruction: &'static str },
     #[error("`{word}` has no `=`")]
     NoEquals { word: String },
@@ -145,7 +143,7 @@ pub enum FaultKind {
 
     #[error("`${{` has no `}}`")]
     NoBrace,
-    #[error("`${{...}}` has no `/` behind its pattern")]
+    #[error("`${{...}}` has no `/` after its pattern")]
     NoSlash,
     #[error("there is no variable in `${{...}}`")]
     BadSubstitution,
@@ -162,11 +160,11 @@ pub enum FaultKind {
     #[error("`--from` takes no variables")]
     FromVariable,
 
-    #[error("the image to start from is empty")]
+    #[error("the name of the base image is empty")]
     BlankBase,
-    #[error("there is no stage {index}: they count from 0 to {last}")]
+    #[error("there is no stage {index}: stages are numbered from 0 to {last}")]
     StageIndex { index: String, last: usize },
-    #[error("stage `{name}` is not there yet: it comes later")]
+    #[error("stage `{name}` is defined later in the file")]
     StageLater { name: String },
     #[error("there is no stage `{name}` to build")]
     Target { name: String, near: Option<String> },
@@ -184,7 +182,7 @@ pub enum FaultKind {
     Mode { value: String },
     #[error("`{value}` is not an owner")]
     Owner { value: String },
-    #[error("`{value}` is none of {choices}")]
+    #[error("`{value}` is not one of {choices}")]
     Choice { value: String, choices: &'static str },
     #[error("`{value}` cannot be a path in the image: {why}")]
     Path { value: String, why: crate::path::PathError },
@@ -194,23 +192,23 @@ pub enum FaultKind {
     Glob { value: String, why: crate::path::glob::GlobError },
     #[error("unknown health check `{value}`")]
     HealthCheck { value: String },
-    #[error("{instruction} of several sources needs a destination that ends in `/`")]
+    #[error("{instruction} with several sources needs a destination that ends in `/`")]
     NotADirectory { instruction: &'static str },
-    #[error("{instruction} of a URL is not supported: `{url}`")]
+    #[error("{instruction} from a URL is not supported: `{url}`")]
     Url { instruction: &'static str, url: String },
-    #[error("`--{flag}` is for sources that are downloaded, which ADD does not do here")]
+    #[error("`--{flag}` is for downloaded sources, which imgb does not support")]
     RemoteFlag { flag: &'static str },
 }
 
 impl FaultKind {
-    /// What to do about it.
+    /// A hint for the user, if there is one.
     pub fn hint(&self) -> Option<String> {
         let fixed = match self {
             Self::UnknownInstruction { near: Some(near), .. } => {
                 return Some(format!("did you mean `{near}`?"));
             }
             Self::UnknownInstruction { name, .. } if name.starts_with("//") => {
-                "a comment begins with `#`"
+                "a comment starts with `#`"
             }
             Self::UnknownFlag { near: Some(near), .. } => {
                 return Some(format!("did you mean `--{near}`?"));
@@ -221,35 +219,37 @@ impl FaultKind {
             Self::Signal { near: Some(near), .. } => {
                 return Some(format!("did you mean `{near}`?"));
             }
-            Self::NoStage => "begin with `FROM scratch`",
-            Self::BeforeFrom { .. } => "only ARG may come before it; begin with `FROM scratch`",
-            Self::BadEscape { .. } => "it is `\\` or a backtick",
+            Self::NoStage => "start with `FROM scratch`",
+            Self::BeforeFrom { .. } => "only ARG may come before it; start with `FROM scratch`",
+            Self::BadEscape { .. } => "use `\\` or a backtick",
             Self::Run => {
-                "make the files before the build and COPY them, or take a program with all that it needs: \
-                 `PACK curl`; for a base with packages in it, `ADD rootfs.tar.xz /`"
+                "create the files before the build and COPY them, or pack a program with \
+                 everything it needs: `PACK curl`; for a base with packages, \
+                 `ADD rootfs.tar.xz /`"
             }
             Self::Onbuild => "write the instructions in the Buildfile that starts from this image",
             Self::Arguments { comment: true, .. } => {
-                "`#` begins a comment only at the start of a line"
+                "`#` starts a comment only at the start of a line"
             }
             Self::HeredocWithoutEnd { .. } => {
-                "blanks before or behind the word count; `<<-` allows tabs before it"
+                "spaces before or after the word count; `<<-` allows tabs before it"
             }
             Self::Quote { .. } => {
-                "close them, or write a backslash before a quote that is meant; COPY and ADD take names with blanks \
-                 as [\"a b\", \"/c\"]"
+                "close it, or write a backslash before a literal quote; COPY and ADD take names \
+                 with spaces as [\"a b\", \"/c\"]"
             }
-            Self::NoBrace => "a word ends at the first blank outside quotes",
+            Self::NoBrace => "a word ends at the first space outside quotes",
             Self::JsonOnly { .. } => "for example: SHELL [\"/bin/bash\", \"-c\"]",
-            Self::NoEquals { .. } => "write name=value, in quotes if the value has blanks",
+            Self::NoEquals { .. } => "write name=value, in quotes if the value has spaces",
             Self::ArgumentName { .. } => {
                 "only its value may have quotes and variables: ARG name=\"value\""
             }
             Self::StageName { .. } => {
-                "it begins with a letter; letters, digits, `-`, `_` and `.` follow"
+                "start with a letter, followed by letters, digits, `-`, `_` and `.`"
             }
             Self::FromVariable => {
-                "add a stage `FROM $VARIABLE AS name`, with the ARG before the first FROM, and copy from it"
+                "add a stage `FROM $VARIABLE AS name`, with the ARG before the first FROM, and \
+                 copy from that stage"
             }
             Self::StageLater { .. } => "stages are built in order: move it before this one",
             Self::Port { .. } => "write 80, 80/udp or 8000-8010",
@@ -263,7 +263,7 @@ impl FaultKind {
             Self::Url { .. } => {
                 "download it before the build, check its digest, and COPY or ADD the file"
             }
-            Self::OutsideContext { .. } => "make a directory above it the context",
+            Self::OutsideContext { .. } => "use a parent directory as the context",
             _ => return None,
         };
         Some(fixed.into())
@@ -272,34 +272,38 @@ impl FaultKind {
 
 /// The kinds of [`Notice`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[expect(missing_docs, reason = "the messages say what each is, and the fields are theirs")]
+#[expect(missing_docs, reason = "the messages describe the variants and name their fields")]
 pub enum NoticeKind {
     #[error("the directive `syntax={value}` is ignored: imgb reads the file itself")]
     Syntax { value: String },
     #[error("the directive `check={value}` is ignored")]
     Check { value: String },
-    #[error("an empty line inside an instruction; Docker means to refuse these")]
+    #[error("an empty line inside an instruction; Docker plans to refuse these")]
     EmptyContinuation,
-    #[error("the last line ends as if another followed")]
+    #[error("the last line ends with a continuation, but no line follows")]
     CutOff,
-    #[error("{instruction} with a blank instead of `=` is deprecated: write name=value")]
+    #[error("{instruction} with a space instead of `=` is deprecated: write name=value")]
     LegacyPair { instruction: &'static str },
     #[error("MAINTAINER is deprecated: write LABEL org.opencontainers.image.authors=...")]
     Maintainer,
-    #[error("this looks like a JSON array but is none, so it is taken as a shell command")]
+    #[error("this looks like a JSON array but is not one, so it is taken as a shell command")]
     NotJson,
     #[error("`{word}` is taken as a file: flags come before the first file")]
     LateFlag { word: String },
-    #[error("`#` is taken as a file: a comment begins only at the start of a line")]
+    #[error("`#` is taken as a file: a comment starts only at the start of a line")]
     LateComment,
     #[error("the stage name `{name}` is used twice; the later one counts")]
     StageTwice { name: String },
-    #[error("{instruction} `{name}` looks like a secret, and whoever has the image can read it")]
+    #[error("{instruction} `{name}` looks like a secret, and anyone who has the image can read it")]
     Secret { instruction: &'static str, name: String },
-    #[error("variable `{name}` is not set, so nothing stands for it{}", near.as_ref().map_or(String::new(), |near| format!("; did you mean `{near}`?")))]
+    #[error("variable `{name}` is not set and expands to nothing{}", did_you_mean(near.as_deref()))]
     Unset { name: String, near: Option<String> },
-    #[error("build argument `{name}` is used nowhere: no ARG declares it")]
+    #[error("build argument `{name}` is not used: no ARG declares it")]
     UnusedArgument { name: String },
     #[error("the first WORKDIR is relative, so it depends on the base image")]
     RelativeWorkdir,
+}
+
+fn did_you_mean(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }

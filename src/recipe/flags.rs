@@ -1,4 +1,4 @@
-//! `--name=value` before an instruction's words: which there are, and what they hold.
+//! The flags of an instruction, `--name=value` before its words.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::suggest;
 use super::fault::{Fault, FaultKind};
 use super::{Instruction, Word};
 
-/// What a flag takes.
+/// The kind of value that a flag takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takes {
     /// `--link`, `--link=true` or `--link=false`.
@@ -60,7 +60,7 @@ pub(super) struct Flags {
 }
 
 impl Flags {
-    /// Takes flags as words, `--` and all; faults go to `faults`.
+    /// Reads flags from words that start with `--`. Adds errors to `faults`.
     pub(super) fn read(
         instruction: &'static str,
         words: Vec<Word>,
@@ -99,7 +99,7 @@ impl Flags {
             (_, None) => return Err(FaultKind::FlagWithoutValue { name: name.into() }),
             (_, Some(value)) => value.to_string(),
         };
-        // The value's own place, where no quotes were taken off before it.
+        // The span of the value alone, unless quotes were removed before it.
         let mut span = word.span;
         if takes != Bool && span.end - span.start == word.text.len() {
             span.start += "--=".len() + name.len();

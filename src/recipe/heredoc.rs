@@ -1,24 +1,24 @@
-//! `<<NAME`: which words announce a here-document, and what follows them.
+//! Here-documents: the words `<<NAME` that announce them, and their bodies.
 
-use super::lines::Reader;
+use super::lines::LineReader;
 use super::source::Span;
 
 /// A word that announces a here-document.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Announced {
     pub name: String,
-    /// Not if any part of the name was in quotes.
+    /// Whether variables in the body are expanded: not if any part of the name was in quotes.
     pub expand: bool,
-    /// `<<-`: tabs are taken off the front of each line.
+    /// `<<-`: whether tabs at the start of each line are removed.
     pub chomp: bool,
 }
 
-/// A `<<` whose name cannot be read: a quote without an end.
+/// A `<<` with a malformed name: a quote is not closed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadName;
 
-/// What a word announces, if it does: digits, which are ignored, `<<`, perhaps `-`, and a name
-/// without `<`.
+/// Reads a word that announces a here-document: digits, which are ignored, `<<`, an optional `-`,
+/// and a name without `<`. `None` for other words.
 pub(super) fn announced(word: &str) -> Result<Option<Announced>, BadName> {
     let bare = word.trim_start_matches(|char: char| char.is_ascii_digit());
     let Some(rest) = bare.strip_prefix("<<").filter(|rest| !rest.contains('<')) else {
@@ -46,9 +46,9 @@ pub(super) fn announced(word: &str) -> Result<Option<Announced>, BadName> {
     Ok((!name.is_empty()).then_some(Announced { name, expand, chomp }))
 }
 
-/// The lines up to the one that is just the name, and where they stand; `None` if there is none,
-/// and then all lines are taken.
-pub(super) fn body(reader: &mut Reader<'_>, announced: &Announced) -> Option<(String, Span)> {
+/// The lines up to the one that is just the name, and their span. `None` if there is no such line;
+/// all lines have been read then.
+pub(super) fn body(reader: &mut LineReader<'_>, announced: &Announced) -> Option<(String, Span)> {
     let mut content = String::new();
     let start = reader.offset();
     while let Some((line, end)) = reader.physical() {
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn takes_lines_up_to_the_name() {
         let take = |text: &str, word: &str| {
-            let mut reader = Reader::new(text);
+            let mut reader = LineReader::new(text);
             let body = body(&mut reader, &announced(word).unwrap().unwrap());
             (body.map(|(text, _)| text), reader.physical().map(|(line, _)| line.to_string()))
         };

@@ -2,21 +2,21 @@
 
 use super::fault::{Fault, FaultKind, Notice, NoticeKind};
 use super::flags::{Flags, OWN};
+use super::healthcheck::{Health, duration};
 use super::source::Span;
-use super::values::{Health, duration};
-use super::words::{Json, Rest, json};
+use super::words::{Json, LineRest, json};
 use super::{
     Argument, Command, From, Heredoc, Instruction, Pack, Pair, Transfer, TransferSource, Word,
 };
 
 /// An instruction being read.
-pub(super) struct Reading<'a, 'f> {
+pub(super) struct InstructionReader<'a, 'f> {
     /// Its name in capitals.
     pub name: &'static str,
     /// Where the name stands.
     pub keyword: Span,
     /// What is behind name and flags.
-    pub rest: Rest<'a>,
+    pub rest: LineRest<'a>,
     pub flags: Flags,
     pub escape: char,
     /// The here-documents that its words announce, in order.
@@ -25,7 +25,7 @@ pub(super) struct Reading<'a, 'f> {
     pub notices: &'f mut Vec<Notice>,
 }
 
-impl Reading<'_, '_> {
+impl InstructionReader<'_, '_> {
     /// What it says; `None` after a fault.
     pub(super) fn instruction(&mut self) -> Option<Instruction> {
         Some(match self.name {
@@ -182,7 +182,7 @@ impl Reading<'_, '_> {
         self.command_of(self.rest)
     }
 
-    fn command_of(&mut self, rest: Rest<'_>) -> Option<Command> {
+    fn command_of(&mut self, rest: LineRest<'_>) -> Option<Command> {
         let word = rest.word();
         match json(&word.text) {
             Json::Strings(words) => Some(Command::Exec(words)),
@@ -278,7 +278,7 @@ impl Reading<'_, '_> {
 
     fn suspect(&mut self, name: &Word) {
         let instruction = self.name;
-        if matches!(instruction, "ARG" | "ENV") && super::values::names_secret(&name.text) {
+        if matches!(instruction, "ARG" | "ENV") && super::secrets::names_secret(&name.text) {
             self.notice(name.span, NoticeKind::Secret { instruction, name: name.text.clone() });
         }
     }

@@ -1,57 +1,57 @@
-//! Text → logical lines: comments and empty lines dropped, continued lines joined, each byte's
-//! place kept.
+//! Joins the lines of a text into logical lines, without comments and empty lines. The position of
+//! each byte is kept.
 
 use super::source::Span;
 
 /// One instruction's line after joining.
 #[derive(Debug)]
-pub(super) struct Logical {
-    /// The joined text, leading blanks and the last line's end removed.
+pub(super) struct LogicalLine {
+    /// The joined text, without leading spaces and the last line's end.
     pub text: String,
-    /// By piece: where it begins in `text`, and where in the source. Ascending; the first begins at
-    /// 0.
-    pieces: Vec<(usize, usize)>,
-    /// Whether an empty line stands between its lines, which Docker deprecates.
+    /// For each joined line its offset in `text` and in the source, in ascending order. The first
+    /// is at 0 in `text`.
+    offsets: Vec<(usize, usize)>,
+    /// Whether there is an empty line between its lines, which Docker deprecates.
     pub has_empty_line: bool,
-    /// Whether the text ends where it promises to go on.
+    /// Whether the text ends after a line that continues.
     pub cut_off: bool,
 }
 
-impl Logical {
-    /// The place in the source of a range of `text`.
+impl LogicalLine {
+    /// The span in the source of a range of `text`.
     pub(super) fn span(&self, start: usize, end: usize) -> Span {
-        let first = self.place(start);
-        let last = if end > start { self.place(end - 1) + 1 } else { first };
+        let first = self.source_offset(start);
+        let last = if end > start { self.source_offset(end - 1) + 1 } else { first };
         Span { start: first, end: last }
     }
 
-    fn place(&self, offset: usize) -> usize {
-        let piece = self.pieces.partition_point(|&(joined, _)| joined <= offset).saturating_sub(1);
-        self.pieces.get(piece).map_or(offset, |&(joined, source)| source + (offset - joined))
+    fn source_offset(&self, offset: usize) -> usize {
+        let index = self.offsets.partition_point(|&(joined, _)| joined <= offset).saturating_sub(1);
+        self.offsets.get(index).map_or(offset, |&(joined, source)| source + (offset - joined))
     }
 }
 
-/// Walks the lines of a text.
+/// Reads the lines of a text.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(super) struct LineReader<'a> {
     text: &'a str,
     at: usize,
-    /// The character that escapes and continues lines.
+    /// The character that escapes others and continues lines.
     pub escape: char,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> LineReader<'a> {
     pub(super) fn new(text: &'a str) -> Self {
         let at = if text.starts_with('\u{feff}') { 3 } else { 0 };
         Self { text, at, escape: '\\' }
     }
 
-    /// Where the next line begins.
+    /// The offset of the next line.
     pub(super) fn offset(&self) -> usize {
         self.at
     }
 
-    /// The next line with its end, and where it begins.
+    /// The next line with its end, and its offset.
     pub(super) fn physical(&mut self) -> Option<(&'a str, usize)> {
         let rest = &self.text[self.at..];
         let line = rest.split_inclusive('\n').next()?;
@@ -60,11 +60,11 @@ impl<'a> Reader<'a> {
         Some((line, start))
     }
 
-    /// The next line that is not empty or a comment, joined with those that continue it.
-    pub(super) fn logical(&mut self) -> Option<Logical> {
-        let mut out = Logical {
+    /// The next line that is neither empty nor a comment, joined with the lines that continue it.
+    pub(super) fn logical(&mut self) -> Option<LogicalLine> {
+        let mut out = LogicalLine {
             text: String::new(),
-            pieces: Vec::new(),
+            offsets: Vec::new(),
             has_empty_line: false,
             cut_off: false,
         };
@@ -77,14 +77,14 @@ impl<'a> Reader<'a> {
                 out.has_empty_line |= continued && bare.is_empty();
                 continue;
             }
-            // Only the first line loses its leading blanks: further ones separate words.
+            // Only the first line loses its leading spaces: in later ones they separate words.
             let kept = if continued { line } else { bare };
             let (kept, goes_on) = match self.continuation(kept) {
                 Some(kept) => (kept, true),
                 None => (kept, false),
             };
             let indent = if continued { 0 } else { line.len() - bare.len() };
-            out.pieces.push((out.text.len(), start + indent));
+            out.offsets.push((out.text.len(), start + indent));
             out.text.push_str(kept);
             continued = true;
             if !goes_on {
@@ -95,8 +95,8 @@ impl<'a> Reader<'a> {
         continued.then_some(out)
     }
 
-    /// The line without its continuation mark, where it has one: the escape character at the end,
-    /// or before blanks at the end, that is not itself escaped.
+    /// The line without its continuation mark, if it has one: an escape character at the end, or
+    /// before spaces at the end, that is not itself escaped.
     fn continuation<'b>(&self, line: &'b str) -> Option<&'b str> {
         let kept = line.trim_end_matches([' ', '\t']).strip_suffix(self.escape)?;
         (!kept.ends_with(self.escape)).then_some(kept)
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     fn joined(text: &str) -> Vec<String> {
-        let mut reader = Reader::new(text);
+        let mut reader = LineReader::new(text);
         std::iter::from_fn(|| reader.logical()).map(|line| line.text).collect()
     }
 
@@ -132,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn knows_where_each_byte_was() {
-        let mut reader = Reader::new("\u{feff}  ab \\\n# x\n cd\n");
+    fn keeps_the_position_of_each_byte() {
+        let mut reader = LineReader::new("\u{feff}  ab \\\n# x\n cd\n");
         let line = reader.logical().unwrap();
         assert_eq!(line.text, "ab  cd");
         assert_eq!(line.span(0, 2), Span { start: 5, end: 7 });
@@ -143,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_is_odd() {
-        assert!(Reader::new("a \\\n\nb").logical().unwrap().has_empty_line);
-        assert!(Reader::new("a \\\n").logical().unwrap().cut_off);
+    fn reports_empty_lines_and_a_missing_end() {
+        assert!(LineReader::new("a \\\n\nb").logical().unwrap().has_empty_line);
+        assert!(LineReader::new("a \\\n").logical().unwrap().cut_off);
     }
 
     #[test]
     fn the_escape_character_is_chosen() {
-        let mut reader = Reader::new("a `\nb \\\nc");
+        let mut reader = LineReader::new("a `\nb \\\nc");
         reader.escape = '`';
         assert_eq!(reader.logical().unwrap().text, "a b \\");
     }

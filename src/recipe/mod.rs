@@ -6,27 +6,35 @@
 //! images, puts values for variables. All of it is pure: files are named here, never opened.
 
 pub mod action;
+mod arguments;
+mod budget;
 pub mod evaluate;
+mod evaluator;
 mod expand;
 pub mod fault;
 mod flags;
+pub mod healthcheck;
 mod heredoc;
 mod instructions;
 mod lines;
 pub mod mode;
+mod outline;
+pub mod owner;
 mod parse;
 mod pattern;
 mod resolve;
+mod secrets;
 pub mod source;
-mod stages;
-pub mod values;
+mod stage_names;
 mod words;
 
+pub use arguments::Arguments;
+pub use outline::{Base, NeededStage, Outline, outline};
 pub use parse::{MAX_TEXT, parse};
 
 use fault::Notice;
+use healthcheck::Health;
 use source::{Source, Span};
-use values::Health;
 
 /// What a Buildfile says, and nothing else: no variable is expanded, no file looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]

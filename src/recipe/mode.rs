@@ -1,4 +1,4 @@
-//! What `--chmod` and `--mode` say: bits in octal, or changes as chmod(1) takes them.
+//! Modes in `--chmod` and `--mode`: octal bits, or symbolic changes as in chmod(1).
 
 /// A mode, or a way to change one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,10 +12,11 @@ pub enum Mode {
 /// One change, such as `go-w`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// Bits of those whom it is about: `u` is 0o4700, `g` 0o2070, `o` 0o1007, and none said is all.
+    /// The bits that it affects: 0o4700 for `u`, 0o2070 for `g`, 0o1007 for `o`; all for none of
+    /// them.
     who: u32,
     operator: Operator,
-    what: What,
+    permissions: Permissions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ enum Operator {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum What {
+enum Permissions {
     /// Bits for everyone, and whether `X` was among them.
     Bits { bits: u32, search: bool },
     /// As this class (a shift: 6, 3 or 0) has them.
@@ -34,8 +35,8 @@ enum What {
 }
 
 impl Mode {
-    /// Reads `0644`, `u+x` or `u=rwX,go=rX`; without `u`, `g`, `o` or `a`, all are meant, whatever
-    /// the umask.
+    /// Reads `0644`, `u+x` or `u=rwX,go=rX`. Without `u`, `g`, `o` or `a`, a change applies to all,
+    /// whatever the umask is.
     pub fn parse(text: &str) -> Option<Self> {
         if text.starts_with(|char: char| char.is_ascii_digit()) {
             let octal = text.len() <= 6 && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
@@ -57,14 +58,14 @@ impl Mode {
                     _ => Operator::Set,
                 };
                 let end = rest[1..].find(['+', '-', '=']).map_or(rest.len(), |at| at + 1);
-                changes.push(Change { who, operator, what: what(&rest[1..end])? });
+                changes.push(Change { who, operator, permissions: permissions(&rest[1..end])? });
                 rest = &rest[end..];
             }
         }
         Some(Self::Changes(changes))
     }
 
-    /// The mode of something that had `mode` (twelve bits).
+    /// The new mode of a file that had `mode` (twelve bits).
     pub fn apply(&self, mode: u32, is_dir: bool) -> u32 {
         match self {
             Self::Bits(bits) => *bits,
@@ -77,16 +78,18 @@ impl Mode {
 
 impl Change {
     fn apply(self, mode: u32, is_dir: bool) -> u32 {
-        let bits = match self.what {
-            What::Bits { bits, search } if search && (is_dir || mode & 0o111 != 0) => bits | 0o111,
-            What::Bits { bits, .. } => bits,
-            What::Copy(shift) => ((mode >> shift) & 7) * 0o111,
+        let bits = match self.permissions {
+            Permissions::Bits { bits, search } if search && (is_dir || mode & 0o111 != 0) => {
+                bits | 0o111
+            }
+            Permissions::Bits { bits, .. } => bits,
+            Permissions::Copy(shift) => ((mode >> shift) & 7) * 0o111,
         };
         let bits = bits & self.who;
         match self.operator {
             Operator::Add => mode | bits,
             Operator::Remove => mode & !bits,
-            // As GNU chmod, a directory keeps its set-id bits unless they are named.
+            // As in GNU chmod, a directory keeps its set-id bits unless they are named.
             Operator::Set if is_dir => (mode & !(self.who & !0o6000)) | bits,
             Operator::Set => (mode & !self.who) | bits,
         }
@@ -108,11 +111,11 @@ fn classes(who: &str) -> Option<u32> {
     Some(if bits == 0 { 0o7777 } else { bits })
 }
 
-fn what(text: &str) -> Option<What> {
+fn permissions(text: &str) -> Option<Permissions> {
     match text {
-        "u" => return Some(What::Copy(6)),
-        "g" => return Some(What::Copy(3)),
-        "o" => return Some(What::Copy(0)),
+        "u" => return Some(Permissions::Copy(6)),
+        "g" => return Some(Permissions::Copy(3)),
+        "o" => return Some(Permissions::Copy(0)),
         _ => {}
     }
     let (mut bits, mut search) = (0, false);
@@ -127,7 +130,7 @@ fn what(text: &str) -> Option<What> {
             _ => return None,
         }
     }
-    Some(What::Bits { bits, search })
+    Some(Permissions::Bits { bits, search })
 }
 
 #[cfg(test)]

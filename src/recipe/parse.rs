@@ -4,16 +4,16 @@ use crate::path::ImagePath;
 use crate::suggest;
 
 use super::action::CopyFrom;
-use super::expand::Budget;
+use super::budget::Budget;
 use super::fault::{Fault, FaultKind, Faults, Notice, NoticeKind};
 use super::flags::{Flags, INSTRUCTIONS};
 use super::heredoc::{announced, body};
-use super::instructions::Reading;
-use super::lines::{Logical, Reader};
+use super::instructions::InstructionReader;
+use super::lines::{LineReader, LogicalLine};
 use super::resolve::Resolver;
 use super::source::{Source, Span};
-use super::stages::StageNames;
-use super::words::{Json, Rest, json};
+use super::stage_names::StageNames;
+use super::words::{Json, LineRest, json};
 use super::{Argument, Directives, Heredoc, Instruction, Recipe, Stage, Step, Word};
 
 /// Bytes of a Buildfile.
@@ -29,7 +29,7 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Recipe, Faults> {
     let text = text(name, bytes)?;
     let mut parser = Parser {
         text: &text,
-        reader: Reader::new(&text),
+        reader: LineReader::new(&text),
         faults: Vec::new(),
         notices: Vec::new(),
         global_args: Vec::new(),
@@ -85,7 +85,7 @@ fn text(name: &str, bytes: &[u8]) -> Result<String, Faults> {
 
 struct Parser<'a> {
     text: &'a str,
-    reader: Reader<'a>,
+    reader: LineReader<'a>,
     faults: Vec<Fault>,
     notices: Vec<Notice>,
     global_args: Vec<Argument>,
@@ -112,7 +112,7 @@ impl Parser<'_> {
     fn directives(&mut self) -> Directives {
         let mut out = Directives { escape: '\\', syntax: None, check: None };
         let mut seen = Vec::new();
-        let mut reader = Reader::new(self.text);
+        let mut reader = LineReader::new(self.text);
         while let Some((line, start)) = reader.physical() {
             let Some((name, value)) = directive(line) else { break };
             let name = name.to_ascii_lowercase();
@@ -142,9 +142,9 @@ impl Parser<'_> {
         out
     }
 
-    fn line(&mut self, line: &Logical) {
-        let (keyword, rest) = Rest::whole(line).split_first();
-        let span = Rest::whole(line).word().span;
+    fn line(&mut self, line: &LogicalLine) {
+        let (keyword, rest) = LineRest::whole(line).split_first();
+        let span = LineRest::whole(line).word().span;
         if line.has_empty_line {
             self.notice(span, NoticeKind::EmptyContinuation);
         }
@@ -170,7 +170,7 @@ impl Parser<'_> {
             _ => {}
         }
         let (number, text) = (self.line_number(keyword.span.start), line.text.trim().to_string());
-        let mut reading = Reading {
+        let mut reader = InstructionReader {
             name,
             keyword: keyword.span,
             rest,
@@ -182,13 +182,13 @@ impl Parser<'_> {
         };
         if name == "FROM" {
             self.saw_from = true;
-            if let Some(from) = reading.from() {
+            if let Some(from) = reader.from() {
                 self.check_words([Some(&from.base), from.platform.as_ref()].into_iter().flatten());
                 self.stages.push(Stage { line: number, text, from, steps: Vec::new() });
             }
             return;
         }
-        let Some(kind) = reading.instruction() else { return };
+        let Some(kind) = reader.instruction() else { return };
         self.check(&kind);
         match (self.stages.last_mut(), kind) {
             (None, Instruction::Arg(arguments)) => self.global_args.extend(arguments),
@@ -207,7 +207,7 @@ impl Parser<'_> {
     }
 
     /// Takes the here-documents that the instruction announces off the lines that follow.
-    fn heredocs(&mut self, name: &str, rest: Rest<'_>) -> Vec<Heredoc> {
+    fn heredocs(&mut self, name: &str, rest: LineRest<'_>) -> Vec<Heredoc> {
         let (inner, rest) = match name {
             "ONBUILD" => {
                 let (inner, rest) = rest.split_first();

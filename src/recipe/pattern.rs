@@ -1,9 +1,9 @@
-//! The patterns in `${name#pattern}` and its kin: `*` and `?`, a backslash before what is meant
-//! literally.
+//! The patterns in `${name#pattern}` and similar forms: `*`, `?`, and a backslash before literal
+//! characters.
 
-use super::expand::{Budget, TooMuch};
+use super::budget::{Budget, Exhausted};
 
-/// A pattern; no brackets, as in BuildKit.
+/// A pattern. It has no bracket expressions, as in BuildKit.
 #[derive(Debug)]
 pub(super) struct Pattern(Vec<Token>);
 
@@ -15,7 +15,7 @@ enum Token {
 }
 
 impl Pattern {
-    /// `None` where a backslash stands before something that needs none.
+    /// `None` where a backslash precedes a character that needs none.
     pub(super) fn new(text: &str) -> Option<Self> {
         let mut chars = text.chars();
         let mut tokens = Vec::new();
@@ -24,7 +24,7 @@ impl Pattern {
                 '*' => Token::Run,
                 '?' => Token::One,
                 '\\' => match chars.next()? {
-                    // The last two end `${...}` unless escaped.
+                    // The last two would end a part of `${...}`.
                     escaped @ ('*' | '?' | '\\' | '}' | '/') => Token::Char(escaped),
                     _ => return None,
                 },
@@ -34,49 +34,49 @@ impl Pattern {
         Some(Self(tokens))
     }
 
-    /// `value` without the shortest or longest beginning that matches.
+    /// `value` without its shortest or longest prefix that matches.
     pub(super) fn trim_start(
         &self,
         value: &str,
         longest: bool,
         budget: &mut Budget,
-    ) -> Result<String, TooMuch> {
-        budget.work(value.len())?;
+    ) -> Result<String, Exhausted> {
+        budget.spend_steps(value.len())?;
         let chars: Vec<char> = value.chars().collect();
         let cut = prefix(&self.0, &chars, longest, budget)?.unwrap_or(0);
         Ok(chars[cut..].iter().collect())
     }
 
-    /// `value` without the shortest or longest end that matches.
+    /// `value` without its shortest or longest suffix that matches.
     pub(super) fn trim_end(
         &self,
         value: &str,
         longest: bool,
         budget: &mut Budget,
-    ) -> Result<String, TooMuch> {
-        budget.work(value.len())?;
+    ) -> Result<String, Exhausted> {
+        budget.spend_steps(value.len())?;
         let chars: Vec<char> = value.chars().rev().collect();
         let tokens: Vec<Token> = self.0.iter().rev().copied().collect();
         let cut = prefix(&tokens, &chars, longest, budget)?.unwrap_or(0);
         Ok(chars[cut..].iter().rev().collect())
     }
 
-    /// `value` with the first match, or every one, replaced; matches are as long as can be.
+    /// `value` with the first match, or all matches, replaced. Matches are as long as possible.
     pub(super) fn replace(
         &self,
         value: &str,
         with: &str,
         all: bool,
         budget: &mut Budget,
-    ) -> Result<String, TooMuch> {
-        budget.work(value.len())?;
+    ) -> Result<String, Exhausted> {
+        budget.spend_steps(value.len())?;
         let chars: Vec<char> = value.chars().collect();
         let (mut out, mut at, mut last_end) = (String::new(), 0, None);
         while at <= chars.len() {
             match prefix(&self.0, &chars[at..], true, budget)? {
-                // As in Go, nothing is put in directly behind a match for the empty string there.
+                // As in Go, an empty match directly after another match is not replaced.
                 Some(len) if len > 0 || last_end != Some(at) => {
-                    budget.bytes(with.len())?;
+                    budget.spend_bytes(with.len())?;
                     out.push_str(with);
                     at += len;
                     last_end = Some(at);
@@ -97,14 +97,14 @@ impl Pattern {
     }
 }
 
-/// Characters of the shortest or longest beginning of `value` that matches. A wildcard takes no
-/// newline.
+/// The length in characters of the shortest or longest prefix of `value` that matches. Wildcards do
+/// not match newlines.
 fn prefix(
     tokens: &[Token],
     value: &[char],
     longest: bool,
     budget: &mut Budget,
-) -> Result<Option<usize>, TooMuch> {
+) -> Result<Option<usize>, Exhausted> {
     let mut now = vec![false; tokens.len() + 1];
     let mut next = now.clone();
     enter(tokens, &mut now, 0);
@@ -117,7 +117,7 @@ fn prefix(
             }
         }
         let Some(&char) = value.get(at) else { break };
-        budget.work(now.len())?;
+        budget.spend_steps(now.len())?;
         next.fill(false);
         for (state, token) in tokens.iter().enumerate().filter(|&(state, _)| now[state]) {
             match token {
@@ -135,7 +135,7 @@ fn prefix(
     Ok(found)
 }
 
-/// Adds a state and those behind the `*`s that follow, which may stand for nothing.
+/// Adds a state, and the states after the `*`s that follow it, since `*` also matches nothing.
 fn enter(tokens: &[Token], states: &mut [bool], from: usize) {
     for (at, state) in states.iter_mut().enumerate().skip(from) {
         *state = true;

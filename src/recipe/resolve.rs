@@ -6,11 +6,12 @@ use crate::path::glob::{Glob, clean, has_wildcard};
 use crate::path::{ImagePath, PathError};
 
 use super::action::{Action, CopyFiles, CopyFrom, CopySource, Dest, Mkdir, Pack, Soft};
-use super::expand::{self, Budget, Scope};
+use super::budget::Budget;
+use super::expand::{self, Scope};
 use super::fault::{Fault, FaultKind};
 use super::mode::Mode;
+use super::owner::Owner;
 use super::source::Span;
-use super::values::Owner;
 use super::{Argument, Command, Heredoc, Instruction, Pair, Transfer, TransferSource, Word};
 
 /// What `--from` was found to name, or why it names nothing.

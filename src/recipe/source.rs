@@ -1,4 +1,4 @@
-//! Where something stands in a Buildfile, and the lines that show it.
+//! Positions in a Buildfile, and excerpts that show them.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Span {
     /// Its first byte.
     pub start: usize,
-    /// The byte behind its last.
+    /// The byte after its last.
     pub end: usize,
 }
 
@@ -20,20 +20,20 @@ pub struct Position {
     pub column: usize,
 }
 
-/// A file's name, as shown to the user, and its text.
+/// A Buildfile's name, as shown to the user, and its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// How the file was named.
     pub name: String,
-    /// What it holds.
+    /// The content of the file.
     pub text: String,
 }
 
-/// Characters of a line that are shown at most: those around the fault.
+/// The most characters of a line that are shown: those around the fault.
 const SHOWN: usize = 100;
 
 impl Source {
-    /// The line and column of a byte; of the end, where `offset` is behind it.
+    /// The line and column of a byte, or of the end of the text if `offset` is after it.
     pub fn position(&self, offset: usize) -> Position {
         let before = self.text.get(..offset).unwrap_or(&self.text);
         let start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -46,7 +46,7 @@ impl Source {
         Excerpt { source: self, span }
     }
 
-    /// The line that holds a byte, without its end, and where it begins.
+    /// The line that contains a byte, without its end, and its offset.
     fn line(&self, offset: usize) -> (&str, usize) {
         let offset = if self.text.is_char_boundary(offset) { offset } else { self.text.len() };
         let start = self.text[..offset].rfind('\n').map_or(0, |at| at + 1);

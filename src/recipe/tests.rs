@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::action::{Action, CopyFiles, CopyFrom, CopySource, Dest, Pack};
-use super::evaluate::{Arguments, Base, Evaluation, Inherited, evaluate, outline};
+use super::evaluate::{Evaluation, Inherited, evaluate};
 use super::fault::{Faults, Notice};
-use super::values::{Health, Owner, Principal};
-use super::{Command, Recipe, parse};
+use super::healthcheck::Health;
+use super::owner::{Owner, Principal};
+use super::{Arguments, Base, Command, Recipe, outline, parse};
 
 /// Reads and evaluates a text, as stage 0 of which `inherited` is the base.
 fn evaluate_on(

@@ -1,26 +1,26 @@
-//! A logical line → its words, each with its place.
+//! Splits a logical line into words, each with its span.
 
 use std::borrow::Cow;
 
 use super::Word;
-use super::lines::Logical;
+use super::lines::LogicalLine;
 
 /// Part of a logical line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rest<'a> {
-    pub line: &'a Logical,
+pub(super) struct LineRest<'a> {
+    pub line: &'a LogicalLine,
     pub start: usize,
     pub end: usize,
 }
 
-/// Blanks between words. Others, as Unicode has them, are part of a word.
+/// Spaces between words. Other white space of Unicode is part of a word.
 fn is_blank(char: char) -> bool {
     matches!(char, ' ' | '\t' | '\r' | '\x0b' | '\x0c')
 }
 
-impl<'a> Rest<'a> {
-    /// The whole line, without blanks around it.
-    pub(super) fn whole(line: &'a Logical) -> Self {
+impl<'a> LineRest<'a> {
+    /// The whole line, without spaces around it.
+    pub(super) fn whole(line: &'a LogicalLine) -> Self {
         let text = line.text.trim();
         let start = line.text.len() - line.text.trim_start().len();
         Self { line, start, end: start + text.len() }
@@ -35,13 +35,13 @@ impl<'a> Rest<'a> {
         self.sub(0, self.end - self.start)
     }
 
-    /// The first word, and what is behind it.
+    /// The first word, and the rest.
     pub(super) fn split_first(&self) -> (Word, Self) {
         let len = self.text().find(is_blank).unwrap_or(self.text().len());
         (self.sub(0, len), Self { start: self.start + len, ..*self }.trimmed())
     }
 
-    /// The words between blanks; quotes mean nothing.
+    /// The words between spaces. Quotes have no meaning.
     pub(super) fn words(&self) -> Vec<Word> {
         let mut out = Vec::new();
         let mut rest = self.trimmed();
@@ -53,8 +53,8 @@ impl<'a> Rest<'a> {
         out
     }
 
-    /// The words between blanks that are in no quotes; quotes and escapes stay in them, but for an
-    /// escape character at the very end, which has nothing to escape.
+    /// The words between spaces outside quotes. Quotes and escapes stay in the words, except an
+    /// escape character at the very end, which escapes nothing.
     pub(super) fn quoted_words(&self, escape: char) -> Vec<Word> {
         let text = self.text();
         let (mut out, mut start, mut quote) = (Vec::new(), None, None);
@@ -80,8 +80,8 @@ impl<'a> Rest<'a> {
         out
     }
 
-    /// The words that begin with `--`, without quotes and backslashes, up to the first that does
-    /// not or is just `--`; and what is behind them.
+    /// The words that start with `--`, without quotes and backslashes, up to the first that does
+    /// not or is just `--`; and the rest.
     pub(super) fn flags(&self) -> (Vec<Word>, Self) {
         let mut flags = Vec::new();
         let mut rest = self.trimmed();
@@ -97,7 +97,7 @@ impl<'a> Rest<'a> {
         (flags, rest)
     }
 
-    /// Part of it as a word.
+    /// A part of it as a word.
     pub(super) fn sub(&self, from: usize, to: usize) -> Word {
         let span = self.line.span(self.start + from, self.start + to);
         Word { text: self.text()[from..to].to_string(), span }
@@ -126,19 +126,19 @@ fn unquoted(text: &str) -> (String, usize) {
     (out, text.len())
 }
 
-/// What a text is that may be a JSON array.
+/// A text read as a JSON array.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Json {
     /// An array of strings.
     Strings(Vec<String>),
-    /// An array of other things too.
+    /// An array that contains other values too.
     Others,
-    /// No array.
+    /// Not an array.
     No,
 }
 
-/// Reads a JSON array, as Docker does: what is not one is something else, not a fault, and what
-/// stands behind one is nothing (Go's `json.Decoder` stops at its end).
+/// Reads a JSON array as Docker does: another text is not an error, and whatever follows the array
+/// is ignored (Go's `json.Decoder` stops at its end).
 pub(super) fn json(text: &str) -> Json {
     if !text.trim_start().starts_with('[') {
         return Json::No;
@@ -153,7 +153,7 @@ pub(super) fn json(text: &str) -> Json {
     strings.collect::<Option<Vec<_>>>().map_or(Json::Others, Json::Strings)
 }
 
-/// The text with U+FFFD for each `\uD8xx` that is half of a pair, as Go reads it.
+/// The text with U+FFFD in place of each unpaired surrogate `\uD8xx`, as Go reads it.
 fn whole_surrogates(text: &str) -> Cow<'_, str> {
     let unit = |at: usize| {
         let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
@@ -171,7 +171,7 @@ fn whole_surrogates(text: &str) -> Cow<'_, str> {
                 at += 6;
                 kept = at;
             }
-            // What is escaped is never the beginning of an escape.
+            // An escaped character does not start another escape.
             _ => at += 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
         }
     }
@@ -184,15 +184,15 @@ fn whole_surrogates(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lines::Reader;
+    use super::super::lines::LineReader;
     use super::*;
 
     fn texts(words: Vec<Word>) -> Vec<String> {
         words.into_iter().map(|word| word.text).collect()
     }
 
-    fn with<T>(text: &str, then: impl FnOnce(Rest<'_>) -> T) -> T {
-        then(Rest::whole(&Reader::new(text).logical().unwrap()))
+    fn with<T>(text: &str, then: impl FnOnce(LineRest<'_>) -> T) -> T {
+        then(LineRest::whole(&LineReader::new(text).logical().unwrap()))
     }
 
     #[test]

@@ -23,7 +23,6 @@ const KNOWN: &[(&[&str], &str)] = &[
         &["elf/closure/dirs", "elf/closure/files", "elf/closure/search", "elf/closure/state"],
         "to be untied: owner elf",
     ),
-    (&["recipe/expand", "recipe/pattern"], "to be untied: owner engine"),
 ];
 
 /// A file of `src/` as a node: what it defines, imports and names.

@@ -22,7 +22,7 @@ use crate::{
     path::ignore::Ignore,
     pipeline,
     plan::{self, Layers, Settings},
-    recipe::{self, Recipe, evaluate::Arguments},
+    recipe::{self, Arguments, Recipe},
     source,
 };
 

@@ -33,14 +33,14 @@ hint: did you mean `COPY`?
   |
 4 |     B=${A \\
   |       ^^^
-hint: a word ends at the first blank outside quotes
+hint: a word ends at the first space outside quotes
 
 RUN is not supported: imgb executes nothing while it builds
  --> Buildfile:6:1
   |
 6 | RUN make
   | ^^^
-hint: make the files before the build and COPY them, or take a program with all that it needs: `PACK curl`; for a base with packages in it, `ADD rootfs.tar.xz /`
+hint: create the files before the build and COPY them, or pack a program with everything it needs: `PACK curl`; for a base with packages, `ADD rootfs.tar.xz /`
 
 COPY has no flag `--form`
  --> Buildfile:7:6
@@ -108,20 +108,20 @@ fn hints_say_what_to_do() {
         (
             "LABEL a=b",
             "LABEL comes before the first FROM",
-            "only ARG may come before it; begin with `FROM scratch`",
+            "only ARG may come before it; start with `FROM scratch`",
         ),
-        ("", "there is no FROM, so nothing to build", "begin with `FROM scratch`"),
+        ("", "there is no FROM, so there is nothing to build", "start with `FROM scratch`"),
         (
             "# nothing\nARG a=b",
-            "there is no FROM, so nothing to build",
-            "begin with `FROM scratch`",
+            "there is no FROM, so there is nothing to build",
+            "start with `FROM scratch`",
         ),
         (
             "FROM scratch # base",
             "FROM needs an image, and perhaps `AS` and a name",
-            "`#` begins a comment only at the start of a line",
+            "`#` starts a comment only at the start of a line",
         ),
-        ("FROM scratch\n// note", "unknown instruction `//`", "a comment begins with `#`"),
+        ("FROM scratch\n// note", "unknown instruction `//`", "a comment starts with `#`"),
         ("FROM scratch\nSymlnk a b", "unknown instruction `Symlnk`", "did you mean `SYMLINK`?"),
         (
             "FROM scratch\nONBUILD COPY <<E /\nE\n",
@@ -132,7 +132,7 @@ fn hints_say_what_to_do() {
         (
             "# escape=x\nFROM scratch",
             "`x` cannot be the escape character",
-            "it is `\\` or a backtick",
+            "use `\\` or a backtick",
         ),
         (
             "FROM scratch AS a\nCOPY --from=$a b /",
@@ -141,7 +141,7 @@ fn hints_say_what_to_do() {
         ),
         (
             "FROM scratch\nCOPY --from=b c /\nFROM scratch AS b",
-            "stage `b` is not there yet: it comes later",
+            "stage `b` is defined later in the file",
             "stages are built in order: move it before this one",
         ),
     ] {
@@ -154,7 +154,7 @@ fn hints_say_what_to_do() {
 fn refuses_what_depends_on_values() {
     for (text, message) in [
         ("FROM --platform=$a scratch", "the platform is empty"),
-        ("ARG a\nFROM $a", "the image to start from is empty"),
+        ("ARG a\nFROM $a", "the name of the base image is empty"),
         ("FROM scratch\nLABEL x=\"${a:?set a}\"", "variable `a`: set a"),
         (
             "FROM scratch\nARG a=x\nEXPOSE $a",
@@ -196,6 +196,6 @@ fn notices_show_their_place() {
             .unwrap();
     assert_eq!(
         evaluation.notices[0].show(&recipe.source),
-        "ARG `TOKEN` looks like a secret, and whoever has the image can read it\n --> Buildfile:2:5\n  |\n2 | ARG TOKEN\n  |     ^^^^^"
+        "ARG `TOKEN` looks like a secret, and anyone who has the image can read it\n --> Buildfile:2:5\n  |\n2 | ARG TOKEN\n  |     ^^^^^"
     );
 }

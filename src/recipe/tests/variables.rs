@@ -46,8 +46,8 @@ fn the_command_line_sets_only_what_is_declared() {
     assert_eq!(
         notices(text, &arguments),
         [
-            "build argument `c` is used nowhere: no ARG declares it",
-            "variable `c` is not set, so nothing stands for it"
+            "build argument `c` is not used: no ARG declares it",
+            "variable `c` is not set and expands to nothing"
         ]
     );
 }
@@ -153,12 +153,12 @@ fn tells_what_is_odd() {
         ("#check=skip=all\nFROM scratch", "the directive `check=skip=all` is ignored"),
         (
             "FROM scratch\nENV a \\\n\n b",
-            "an empty line inside an instruction; Docker means to refuse these",
+            "an empty line inside an instruction; Docker plans to refuse these",
         ),
-        ("FROM scratch\nENV a=b \\", "the last line ends as if another followed"),
+        ("FROM scratch\nENV a=b \\", "the last line ends with a continuation, but no line follows"),
         (
             "FROM scratch\nLABEL a b",
-            "LABEL with a blank instead of `=` is deprecated: write name=value",
+            "LABEL with a space instead of `=` is deprecated: write name=value",
         ),
         (
             "FROM scratch\nMAINTAINER m",
@@ -166,7 +166,7 @@ fn tells_what_is_odd() {
         ),
         (
             "FROM scratch\nCMD [a, b]",
-            "this looks like a JSON array but is none, so it is taken as a shell command",
+            "this looks like a JSON array but is not one, so it is taken as a shell command",
         ),
         (
             "FROM scratch\nCOPY a --chown=1 /",
@@ -174,19 +174,19 @@ fn tells_what_is_odd() {
         ),
         (
             "FROM scratch\nCOPY a # b/",
-            "`#` is taken as a file: a comment begins only at the start of a line",
+            "`#` is taken as a file: a comment starts only at the start of a line",
         ),
         (
             "FROM scratch\nARG DB_PASSWORD",
-            "ARG `DB_PASSWORD` looks like a secret, and whoever has the image can read it",
+            "ARG `DB_PASSWORD` looks like a secret, and anyone who has the image can read it",
         ),
         (
             "FROM scratch\nENV API_KEY=x",
-            "ENV `API_KEY` looks like a secret, and whoever has the image can read it",
+            "ENV `API_KEY` looks like a secret, and anyone who has the image can read it",
         ),
         (
             "FROM scratch\nENV version=1\nLABEL a=$verison",
-            "variable `verison` is not set, so nothing stands for it; did you mean `version`?",
+            "variable `verison` is not set and expands to nothing; did you mean `version`?",
         ),
     ] {
         let found = notices(text, &Arguments::default());

@@ -1,4 +1,4 @@
-//! Which stage a name or a number means.
+//! Looking up stages by name or number.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::fault::FaultKind;
 #[derive(Debug)]
 pub(super) struct StageNames<'a> {
     count: usize,
-    /// In ascending order, each.
+    /// Indices in ascending order.
     by_name: BTreeMap<&'a str, Vec<usize>>,
 }
 
@@ -25,14 +25,14 @@ impl<'a> StageNames<'a> {
         Self { count: stages.len(), by_name }
     }
 
-    /// The last stage of this name before `index`; case does not matter.
+    /// The last stage of this name before `index`. Case does not matter.
     pub(super) fn before(&self, index: usize, name: &str) -> Option<usize> {
         let all = self.all(name);
         let count = all.partition_point(|&stage| stage < index);
         all.get(count.checked_sub(1)?).copied()
     }
 
-    /// What `--from` in the stage `index` names: a stage by number or name, or else an image.
+    /// What `--from` in the stage `index` names: a stage by number or name, otherwise an image.
     pub(super) fn copy_from(&self, index: usize, text: &str) -> Result<CopyFrom, FaultKind> {
         let later = || Err(FaultKind::StageLater { name: text.into() });
         if text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -52,7 +52,7 @@ impl<'a> StageNames<'a> {
         }
     }
 
-    /// The stage that `--target` names; the last without.
+    /// The stage that `--target` names, or the last one.
     pub(super) fn target(&self, target: Option<&str>) -> Result<usize, FaultKind> {
         let Some(target) = target else { return Ok(self.count.saturating_sub(1)) };
         if let Some(stage) = self.before(self.count, target) {
