@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::{failure::Failure, options::image::ImageArgs, size, terminal::print_data};
 use crate::{
-    oci::Image,
+    oci::{Image, Layer},
     path::{ImagePath, escape},
-    tree::{Kind, Node, Special, Tree},
+    tree::{Node, Tree},
 };
 
 /// How many of the largest files the text lists.
@@ -160,25 +160,9 @@ fn as_json(image: &Image, tree: &Tree) -> Value {
 }
 
 fn file(image: &Image, path: &ImagePath, node: &Node) -> Value {
-    let has = |layer: &crate::oci::Layer| layer.change.tree.contains(path);
-    let mut out = json!({
-        "path": path.to_string(),
-        "mode": format!("{:04o}", node.meta.mode),
-        "uid": node.meta.uid,
-        "gid": node.meta.gid,
-        "layer": image.layers.iter().rposition(has),
-    });
-    let (kind, more) = match &node.kind {
-        Kind::Directory => ("directory", None),
-        Kind::File(file) => ("file", Some(("size", json!(file.len)))),
-        Kind::Symlink(target) => ("symlink", Some(("target", json!(escape(target))))),
-        Kind::Special(Special::Character(..)) => ("character", None),
-        Kind::Special(Special::Block(..)) => ("block", None),
-        Kind::Special(Special::Fifo) => ("fifo", None),
-    };
-    if let Some(fields) = out.as_object_mut() {
-        fields.insert("kind".into(), kind.into());
-        fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
-    }
-    out
+    let has = |layer: &Layer| layer.change.tree.contains(path);
+    let mut value = node.json();
+    value["path"] = path.to_string().into();
+    value["layer"] = image.layers.iter().rposition(has).into();
+    value
 }

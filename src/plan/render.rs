@@ -5,11 +5,6 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Note, Plan};
-use crate::{
-    path::escape,
-    tree::{Kind, Node, Special},
-};
-
 /// One line a path: its layer, mode and owner, path, link target or size, reason.
 pub fn text(plan: &Plan) -> String {
     let mut out = String::new();
@@ -34,7 +29,7 @@ pub fn json(plan: &Plan) -> Value {
         .iter()
         .map(|layer| {
             let files = layer.tree.iter().map(|(path, node)| {
-                let mut file = describe(node);
+                let mut file = node.json();
                 file["path"] = path.to_string().into();
                 if let Some(reason) = plan.reasons.get(path) {
                     file["reason"] = reason.text(&plan.inputs).into();
@@ -63,22 +58,4 @@ impl Note {
     pub fn json(&self) -> Value {
         json!({"severity": self.severity.to_string(), "text": self.text, "hint": self.hint})
     }
-}
-
-fn describe(node: &Node) -> Value {
-    let (kind, detail) = match &node.kind {
-        Kind::Directory => ("directory", None),
-        Kind::File(file) => ("file", Some(("size", file.len.into()))),
-        Kind::Symlink(target) => ("symlink", Some(("target", escape(target).into()))),
-        Kind::Special(Special::Fifo) => ("fifo", None),
-        Kind::Special(Special::Character(..)) => ("character device", None),
-        Kind::Special(Special::Block(..)) => ("block device", None),
-    };
-    let mut value = json!({
-        "type": kind, "mode": format!("{:04o}", node.meta.mode), "uid": node.meta.uid, "gid": node.meta.gid,
-    });
-    if let Some((name, detail)) = detail {
-        value[name] = detail;
-    }
-    value
 }

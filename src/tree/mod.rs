@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod capability;
 mod dump;
 mod executable;
+mod json;
 mod overlay;
 pub mod resolve;
 
