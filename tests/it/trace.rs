@@ -85,7 +85,7 @@ fn the_report_is_for_people_too_and_the_programs_output_is_not_in_it() {
         .imgb("trace sh.tar -- -c true")
         .run()
         .ok()
-        .prints("nothing that the sysroot has was missing");
+        .prints("the image lacks nothing that the sysroot has");
     sandbox.imgb("trace --entrypoint /nosuch sh.tar").run().error(127, &["/nosuch"]);
     sandbox.imgb("trace").run().error(2, &["nothing to run", "imgb trace -- "]);
     sandbox.imgb("trace --user 1 -- true").run().error(2, &["--user"]);
@@ -331,7 +331,7 @@ fn lists_of_images_make_them_work() {
             .imgb(&format!("trace app.tar -- {words}"))
             .run()
             .ok()
-            .prints("nothing that the sysroot has was missing");
+            .prints("the image lacks nothing that the sysroot has");
     }
 }
 
