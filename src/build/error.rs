@@ -95,7 +95,7 @@ pub enum Cause {
     #[error("`{0}` is there already")]
     Exists(ImagePath),
     /// CAP names no file.
-    #[error("`{0}` is no file in the image")]
+    #[error("`{0}` is not a file in the image")]
     NoFile(ImagePath),
     /// Capabilities that cannot be read.
     #[error(transparent)]
@@ -104,7 +104,7 @@ pub enum Cause {
     #[error("these look like secrets: {}", .0.join(", "))]
     Secrets(Vec<String>),
     /// A base image that would have to be fetched.
-    #[error("`{0}` is no file here, and images cannot be fetched from registries")]
+    #[error("`{0}` is not a file here, and images cannot be fetched from registries")]
     Registry(String),
     /// A platform that cannot be read.
     #[error("--platform: {0}")]

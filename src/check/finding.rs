@@ -21,7 +21,7 @@ pub enum Finding {
         /// Where it was looked for.
         searched: Vec<String>,
     },
-    /// What a path leads to is no regular file.
+    /// What a path leads to is not a regular file.
     NotRegular(ImagePath),
     /// A file that the user may not use.
     Denied {
@@ -83,7 +83,7 @@ pub enum Finding {
     User(String),
     /// The group is not in `/etc/group`.
     Group(String),
-    /// The working directory is no directory, or relative.
+    /// The working directory is not a directory, or relative.
     Workdir(String),
     /// A variable without `=`.
     Variable(String),
@@ -96,7 +96,7 @@ pub enum Finding {
         /// Why.
         why: Absence,
     },
-    /// The loader's cache names a file that is not there, or is no cache.
+    /// The loader's cache names a file that is not there, or is not a cache.
     Cache {
         /// The cache.
         path: ImagePath,
@@ -210,7 +210,7 @@ impl fmt::Display for Finding {
             Self::Command { name, .. } => {
                 write!(f, "the program `{}` is not in the image", text(name))
             }
-            Self::NotRegular(path) => write!(f, "`{path}` is no regular file"),
+            Self::NotRegular(path) => write!(f, "`{path}` is not a regular file"),
             Self::Denied { path, access, mode, uid } => {
                 write!(f, "user {uid} may not {access} `{path}`, whose mode is {mode:04o}")
             }

@@ -14,10 +14,11 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
-/// Text that is no `os/architecture[/variant]`.
+/// Text that is not `os/architecture[/variant]`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no platform: write `os/architecture` or `os/architecture/variant`, such as `linux/arm64` or `linux/arm/v7`"
+    "`{0}` is not a platform: write `os/architecture` or `os/architecture/variant`, such as \
+     `linux/arm64` or `linux/arm/v7`"
 )]
 pub struct PlatformError(String);
 

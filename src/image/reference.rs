@@ -14,13 +14,14 @@ pub struct Reference {
     pub tag: String,
 }
 
-/// Why text is no image name.
+/// Why text is not an image name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// Repository paths are lower-case letters, digits, and `.`, `_`, `__`, `-` between them, by
     /// `/`.
     #[error(
-        "`{0}` is no image name: use lower-case letters, digits and single `.`, `_`, `-` between them, as in `team/app:1.0`"
+        "`{0}` is not an image name: use lower-case letters, digits and single `.`, `_`, `-` \
+         between them, as in `team/app:1.0`"
     )]
     Repository(String),
     /// Tags are at most 128 of `A-Za-z0-9_.-`, not starting with `.` or `-`.

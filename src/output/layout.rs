@@ -114,7 +114,7 @@ fn read_index(dir: &Path) -> Result<Option<Value>, OutputError> {
         file => file.map_err(io)?,
     };
     if !file.metadata().map_err(io)?.is_file() {
-        return Err(no_layout(dir, "its index.json is no file"));
+        return Err(no_layout(dir, "its index.json is not a file"));
     }
     let mut bytes = Vec::new();
     file.take(MAX_INDEX + 1).read_to_end(&mut bytes).map_err(io)?;
@@ -125,7 +125,7 @@ fn read_index(dir: &Path) -> Result<Option<Value>, OutputError> {
         .map_err(|error| no_layout(dir, &format!("its index.json: {error}")))?;
     match index["schemaVersion"].as_u64() {
         Some(2) if index["manifests"].is_array() => Ok(Some(index)),
-        _ => Err(no_layout(dir, "its index.json is no image index")),
+        _ => Err(no_layout(dir, "its index.json is not an image index")),
     }
 }
 

@@ -50,7 +50,7 @@ pub enum OutputError {
     #[error("layer {0} changed while it was copied")]
     Changed(Digest),
     /// The directory holds something else.
-    #[error("`{}` is no OCI layout: {why}", path.display())]
+    #[error("`{}` is not an OCI layout: {why}", path.display())]
     NoLayout {
         /// The file that says so.
         path: PathBuf,

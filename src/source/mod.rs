@@ -109,7 +109,7 @@ pub enum SourceError {
         bare: bool,
     },
     /// A single file is wanted.
-    #[error("`{0}` is no file")]
+    #[error("`{0}` is not a file")]
     NoFile(String),
     /// The host refused to read something.
     #[error("cannot read `{}`", path.display())]

@@ -30,14 +30,14 @@ struct Destination {
     directory: bool,
 }
 
-/// Why text is no `SRC[:DEST]`.
+/// Why text is not `SRC[:DEST]`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// Nothing before the colon, or nothing at all.
     #[error("an input is empty")]
     Empty,
-    /// The destination is no path in an image.
-    #[error("`{text}`: the destination is no path in an image: {source}")]
+    /// The destination is not a path in an image.
+    #[error("`{text}`: the destination is not a path in an image: {source}")]
     Destination {
         /// The whole input.
         text: String,

@@ -321,5 +321,5 @@ fn a_registry_reference_gives_advice() {
     sandbox
         .imgb("build ctx -o x.tar")
         .run()
-        .error(3, &["`debian:12` is no file here", "skopeo copy"]);
+        .error(3, &["`debian:12` is not a file here", "skopeo copy"]);
 }
