@@ -96,32 +96,35 @@
 //! 3 oci        images in files and directories: documents, layers as trees
 //!     imports error_kind, path, digest, compress, tree, image, archive, store
 //!     touches host reads
-//! 4 plan       Plan, View, reasons, split into layers
-//!     imports error_kind, path, timestamp, tree, elf, rules, image, source
+//! 4 view       one lookup over layers of trees and a sysroot
+//!     imports path, tree, elf, source
 //!     touches reads through source
-//! 4 process    how an image's program starts: command line, PATH, user, working directory
-//!     imports path, tree, elf, image, oci, source
+//! 5 plan       Plan, reasons, split into layers
+//!     imports error_kind, path, timestamp, tree, elf, rules, image, source, view
 //!     touches reads through source
-//! 5 build      a recipe's stages → Plan
+//! 5 process    how an image's program starts: command line, PATH, user, working directory
+//!     imports path, tree, elf, image, oci, view
+//!     touches reads through source
+//! 6 build      a recipe's stages → Plan
 //!     imports error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan,
-//!             source, suggest
+//!             source, suggest, view
 //!     touches base images through source
-//! 5 pack       trees → layers
+//! 6 pack       trees → layers
 //!     imports error_kind, path, digest, compress, tree, archive, store, source
 //!     touches threads
-//! 5 check      the proof that an image will start, inside its own tree alone
-//!     imports path, tree, elf, image, source, process
+//! 6 check      the proof that an image will start, inside its own tree alone
+//!     imports path, tree, elf, image, process, view
 //!     touches reads through source
-//! 6 output     archives, OCI layout, root file system
+//! 7 output     archives, OCI layout, root file system
 //!     imports error_kind, digest, image, tree, archive, store, source
 //!     touches writes at the target, stdout
-//! 6 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
-//!     imports error_kind, path, tree, trace, source, process
+//! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
+//!     imports error_kind, path, tree, trace, source, process, view
 //!     touches processes
-//! 7 pipeline   the calls above; the one union of errors; Event
+//! 8 pipeline   the calls above; the one union of errors; Event
 //!     imports all of the above
 //!     touches –
-//! 8 cli        arguments, commands, messages
+//! 9 cli        arguments, commands, messages
 //!     imports all of the above
 //!     touches environment, clock, terminal, exit code, names of files
 //! ```
@@ -151,3 +154,4 @@ pub mod suggest;
 pub mod timestamp;
 pub mod trace;
 pub mod tree;
+pub mod view;

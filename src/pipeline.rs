@@ -22,9 +22,10 @@ use crate::{
     plan::{self, Base, Note, Plan, PlanError},
     process::Start,
     recipe::Recipe,
-    source::{self, HostView, Input, InputKind, Request, SourceError},
+    source::{self, HostRoot, Input, InputKind, Request, SourceError},
     store::{Blob, Durability, cache::Cache},
     tree::Tree,
+    view::View,
 };
 
 /// The annotation of a manifest that says by which version of the format its layers were made.
@@ -204,7 +205,8 @@ pub fn plan(request: &PackRequest, event: &dyn Fn(Event)) -> Result<Planned, Err
     let OpenBase { base, image } = open_base(request)?;
     let files = base.files();
     let below = base.below(&files);
-    let decision = plan::make(plan::Request { inputs, below, host: &host, source, options })?;
+    let decision =
+        plan::make(plan::Request { inputs, below, sysroot: (&host).into(), source, options })?;
     drop(files);
     let mut plan = base.plan(decision, &options.settings);
     let notes = image.iter().flat_map(|image| &image.notes);
@@ -231,9 +233,9 @@ fn open_base(request: &PackRequest) -> Result<OpenBase, BuildError> {
 fn gather(
     request: &PackRequest,
     event: &dyn Fn(Event),
-) -> Result<(HostView, Vec<Input>, Vec<Note>), Error> {
+) -> Result<(HostRoot, Vec<Input>, Vec<Note>), Error> {
     event(Event::Phase(Phase::Inputs));
-    let host = HostView::new(&request.sysroot)
+    let host = HostRoot::new(&request.sysroot)
         .map_err(|source| SourceError::Unreadable { path: request.sysroot.clone(), source })?;
     let inputs = source::gather(&request.requests, &host, &request.source)?;
     let secrets = build::suspects(&inputs)?;
@@ -250,7 +252,7 @@ fn gather(
 
 /// Inputs are the host's: where the sysroot has a file of the same absolute path, that may have
 /// been meant.
-fn ambiguous(requests: &[Request], host: &HostView) -> Result<Vec<Note>, ReadFailure> {
+fn ambiguous(requests: &[Request], host: &HostRoot) -> Result<Vec<Note>, ReadFailure> {
     let hint = "name the sysroot's by its bare name, or by its path with the sysroot's before it";
     let mut notes = Vec::new();
     for request in requests {
@@ -267,7 +269,7 @@ fn ambiguous(requests: &[Request], host: &HostView) -> Result<Vec<Note>, ReadFai
 /// # Errors
 /// [`Error::Source`] where a file is not there.
 pub fn deps(request: &DepsRequest) -> Result<Closure, Error> {
-    let host = HostView::new(&request.sysroot)
+    let host = HostRoot::new(&request.sysroot)
         .map_err(|source| SourceError::Unreadable { path: request.sysroot.clone(), source })?;
     let mut paths = Vec::new();
     let mut tree = Tree::new();
@@ -286,7 +288,7 @@ pub fn deps(request: &DepsRequest) -> Result<Closure, Error> {
             }
         }
     }
-    let view = plan::View::new(&tree, &host, &request.source);
+    let view = View::new(&tree, &host, &request.source);
     Ok(plan::deps(&paths, &view, &request.library_path, request.hwcaps_all)?)
 }
 

@@ -12,7 +12,7 @@ use crate::{
     path::ImagePath,
     plan::{self, Base},
     recipe::evaluate::Inherited,
-    source::{self, HostView, SourceError},
+    source::{self, HostRoot, SourceError},
     tree::{Node, Tree},
 };
 
@@ -106,7 +106,7 @@ fn found(path: &Path) -> Result<Option<Node>, SourceError> {
     use std::os::unix::ffi::OsStrExt as _;
     let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };
     let unreadable = |source| SourceError::Unreadable { path: dir.into(), source };
-    let host = HostView::new(dir).map_err(unreadable)?;
+    let host = HostRoot::new(dir).map_err(unreadable)?;
     let Ok(name) = ImagePath::new(name.as_bytes()) else { return Ok(None) };
     Ok(host.node(&name)?.ok().flatten())
 }

@@ -18,7 +18,7 @@ use crate::{
         action::{CopyFiles, CopySource},
         mode::Mode,
     },
-    source::{self, TreeView},
+    source,
     tree::{Kind, Node, Tree},
 };
 
@@ -71,7 +71,6 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
     let exclude = Ignore::new(&files.exclude).map_err(|why| Cause::Exclude(why.to_string()))?;
     let mut layer = LayerWriter::new(stage, copying.owner.unwrap_or((0, 0)), copying.options.mtime);
     let mut swept = BTreeMap::new();
-    let view = TreeView::new(copying.from);
     let (mut lost, mut found_any) = (None, false);
     for source in &files.sources {
         match source {
@@ -90,7 +89,7 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
                 }
             }
             CopySource::Path(text) => {
-                let all = find(text, &view, copying.from)?;
+                let all = find(text, copying.from)?;
                 if all.is_empty() {
                     lost = lost.or(Some(text));
                     continue;
@@ -112,14 +111,14 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
 }
 
 /// The sources that `text` means: a path, or all that a pattern matches, in order.
-fn find(text: &str, view: &TreeView<'_>, tree: &Tree) -> Result<Vec<Found>, Cause> {
+fn find(text: &str, tree: &Tree) -> Result<Vec<Found>, Cause> {
     let missing = || Cause::not_found(text);
     let cleaned = clean(text.as_bytes());
     let relative = cleaned.strip_prefix(b"/").unwrap_or(&cleaned);
     let path = |bytes: &[u8]| ImagePath::new(bytes).map_err(|_| missing());
     if !has_wildcard(relative) {
         let named = path(relative)?;
-        let real = view.resolve(named.as_bytes()).map_err(|_| missing())?.path;
+        let real = tree.resolve(named.as_bytes()).map_err(|_| missing())?.path;
         return Ok(vec![Found { path: real, named, outright: true }]);
     }
     let glob = Glob::plain(relative).map_err(|why| Cause::Pattern { pattern: text.into(), why })?;
@@ -128,7 +127,7 @@ fn find(text: &str, view: &TreeView<'_>, tree: &Tree) -> Result<Vec<Found>, Caus
     for (named, _) in matching {
         // A link that leads nowhere is as bad as a name that nobody has.
         let lost = |_| Cause::not_found(escape(named.relative()));
-        let path = view.resolve(named.as_bytes()).map_err(lost)?.path;
+        let path = tree.resolve(named.as_bytes()).map_err(lost)?.path;
         found.push(Found { path, named: named.clone(), outright: false });
     }
     Ok(found)
@@ -226,7 +225,7 @@ impl Copying<'_> {
             Glob::new(pattern).map_err(|why| Cause::Pattern { pattern: text.into(), why })?;
         let dest = layer.directory(&self.files.dest.path)?;
         let mut found = false;
-        for root in find(pivot, &TreeView::new(self.from), self.from)? {
+        for root in find(pivot, self.from)? {
             let skip = if root.path.is_root() { 1 } else { root.path.as_bytes().len() + 1 };
             let mut walked: BTreeMap<ImagePath, Walked> = BTreeMap::new();
             for (path, node) in self.from.below(&root.path) {

@@ -18,7 +18,7 @@ use crate::{
         action::{Action, CopyFiles, CopyFrom, CopySource, Mkdir, Pack},
         evaluate::{EvaluatedStage, EvaluatedStep},
     },
-    source::{self, TreeView},
+    source,
     tree::{Kind, Node, Tree, capability},
 };
 
@@ -197,11 +197,10 @@ impl<'a> Builder<'a> {
 /// Tells of links to directories that become directories themselves, as in Docker's classic
 /// builder: what was found through `/bin -> usr/bin` is lost then, and with it most of an image.
 fn replaced_links(stage: &Tree, changes: &Tree) -> Vec<Note> {
-    let view = TreeView::new(stage);
     let is_link =
         |path: &ImagePath| matches!(stage.get(path).map(|node| &node.kind), Some(Kind::Symlink(_)));
     let leads_to_directory = |path: &ImagePath| {
-        let real = view.resolve(path.as_bytes()).ok();
+        let real = stage.resolve(path.as_bytes()).ok();
         real.is_some_and(|found| stage.get(&found.path).is_some_and(Node::is_directory))
     };
     let directories = changes.iter().filter(|(_, node)| node.is_directory()).map(|(path, _)| path);
@@ -248,9 +247,8 @@ fn symlink(stage: &Stage, target: &str, link: &ImagePath) -> Result<Tree, Cause>
 
 fn capability(stage: &Stage, file: &ImagePath, capabilities: &str) -> Result<Tree, Cause> {
     let value = capability::parse(capabilities)?;
-    let view = TreeView::new(&stage.tree);
     let missing = || Cause::NoFile(file.clone());
-    let path = view.resolve(file.as_bytes()).map_err(|_| missing())?.path;
+    let path = stage.tree.resolve(file.as_bytes()).map_err(|_| missing())?.path;
     let mut node =
         stage.tree.get(&path).filter(|node| node.file().is_some()).ok_or_else(missing)?.clone();
     node.meta.xattrs = Some(Box::new([(capability::NAME.to_vec(), value)].into()));

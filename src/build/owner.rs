@@ -2,17 +2,16 @@
 
 use super::Cause;
 use crate::{
-    elf::{Lookup as _, ReadFailure},
     recipe::owner::{Owner, Principal},
-    source::TreeView,
-    tree::{Accounts, Tree, accounts},
+    tree::Tree,
+    view::View,
 };
 
 /// User and group of `owner` in the image whose files are `stage`. Without a group it is the one of
 /// the user's name, as in Docker, or else the user's own; a user's number is its group's too.
 pub(super) fn resolve(owner: &Owner, stage: &Tree) -> Result<(u32, u32), Cause> {
     let unknown = |kind, name: &str| Cause::Unknown { kind, name: name.to_owned() };
-    let accounts = accounts(stage)?;
+    let accounts = View::of_tree(stage).accounts()?;
     let uid = match &owner.user {
         Principal::Id(id) => *id,
         Principal::Name(name) => accounts
@@ -40,14 +39,4 @@ pub(super) fn resolve(owner: &Owner, stage: &Tree) -> Result<(u32, u32), Cause> 
 /// The number of `root`, which an image without tables has too, as in BuildKit.
 fn root(name: &str) -> Option<u32> {
     (name == "root").then_some(0)
-}
-
-/// The image's own tables.
-fn accounts(stage: &Tree) -> Result<Accounts, ReadFailure> {
-    let view = TreeView::new(stage);
-    let read = |table: &str| -> Result<Vec<u8>, ReadFailure> {
-        let Ok(found) = view.find(table.as_bytes())? else { return Ok(Vec::new()) };
-        Ok(view.read(&found, accounts::MAX_TABLE)?.unwrap_or_default())
-    };
-    Ok(Accounts::parse(&read("/etc/passwd")?, &read("/etc/group")?))
 }

@@ -8,7 +8,7 @@ use crate::{
     plan::{self, Below, Decision, Settings},
     recipe::action::{Pack, Soft},
     rules,
-    source::{self, HostView, Input, InputKind, SourceError, TreeView},
+    source::{self, HostRoot, Input, InputKind, SourceError},
     tree::{Node, Tree},
 };
 
@@ -23,7 +23,7 @@ pub(super) fn pack(
         .sysroot
         .as_ref()
         .map_or_else(|| options.sysroot.clone(), |dir| options.context.join(dir));
-    let host = HostView::new(&sysroot)
+    let host = HostRoot::new(&sysroot)
         .map_err(|source| SourceError::Unreadable { path: sysroot.clone(), source })?;
     let inputs = pack
         .programs
@@ -61,7 +61,13 @@ pub(super) fn pack(
         workdir: None,
     };
     let source = &options.source;
-    Ok(plan::make(plan::Request { inputs, below, host: &host, source, options: &plan })?)
+    Ok(plan::make(plan::Request {
+        inputs,
+        below,
+        sysroot: (&host).into(),
+        source,
+        options: &plan,
+    })?)
 }
 
 /// The usual choice among the rules, or what `--soft` says.
@@ -87,7 +93,7 @@ fn input(
     word: &str,
     pack: &Pack,
     stage: &Stage,
-    (context, host): (&Tree, &HostView),
+    (context, host): (&Tree, &HostRoot),
     options: &BuildOptions,
 ) -> Result<Input, Cause> {
     let missing = || {
@@ -97,8 +103,7 @@ fn input(
     };
     let cleaned = clean(word.as_bytes());
     let named = ImagePath::new(&cleaned).map_err(|_| missing())?;
-    let view = TreeView::new(context);
-    let own = view.resolve(named.as_bytes()).ok().and_then(|resolved| context.get(&resolved.path));
+    let own = context.find(named.as_bytes()).ok().and_then(|(_, node)| node);
     if let Some(node) = own.filter(|node| node.file().is_some()) {
         return placed(word, named.file_name(), node.clone(), pack, stage);
     }

@@ -2,9 +2,8 @@
 
 use super::{Finding, Proof};
 use crate::{
-    elf::{ReadFailure, cache::Cache},
+    elf::{Absence, ReadFailure, cache::Cache},
     path::ImagePath,
-    source::content,
     tree::Kind,
 };
 
@@ -15,13 +14,13 @@ impl Proof<'_> {
     pub(super) fn around(&mut self) -> Result<(), ReadFailure> {
         self.links();
         self.cache()?;
-        let mut implied = self.view.implied();
-        if let Some(example) = implied.next().cloned() {
+        let mut implied = self.view.tree().implied().into_iter();
+        if let Some(example) = implied.next() {
             let count = implied.count() + 1;
             self.warn(Finding::Parents { example, count });
         }
         for dir in ["/tmp", "/var/tmp"] {
-            let Ok((path, Some(node))) = self.view.node(dir.as_bytes()) else { continue };
+            let Ok((path, Some(node))) = self.view.tree().find(dir.as_bytes()) else { continue };
             if node.is_directory() && node.meta.mode & 0o1777 != 0o1777 {
                 self.warn(Finding::Temporary(path, node.meta.mode));
             }
@@ -32,9 +31,13 @@ impl Proof<'_> {
     fn links(&mut self) {
         for (path, node) in self.view.tree() {
             let Kind::Symlink(target) = &node.kind else { continue };
-            let Err(why) = self.view.resolve(path.as_bytes()) else { continue };
+            let Err(why) = self.view.tree().resolve(path.as_bytes()) else { continue };
             if !leads_to_mounted(path, target) {
-                self.warn(Finding::Link { path: path.clone(), target: target.to_vec(), why });
+                self.warn(Finding::Link {
+                    path: path.clone(),
+                    target: target.to_vec(),
+                    why: why.into(),
+                });
             }
         }
     }
@@ -42,9 +45,11 @@ impl Proof<'_> {
     /// The loader skips entries of its cache that lead nowhere; what it needs of them it then
     /// misses.
     fn cache(&mut self) -> Result<(), ReadFailure> {
-        let Ok((path, Some(node))) = self.view.node(b"/etc/ld.so.cache") else { return Ok(()) };
+        let Ok((path, Some(node))) = self.view.tree().find(b"/etc/ld.so.cache") else {
+            return Ok(());
+        };
         let Some(file) = node.file() else { return Ok(()) };
-        let Ok(bytes) = content::head(file, crate::elf::cache::MAX_CACHE)? else { return Ok(()) };
+        let Ok(bytes) = self.view.head(file, crate::elf::cache::MAX_CACHE)? else { return Ok(()) };
         let cache = match Cache::parse(&bytes, false).or_else(|_| Cache::parse(&bytes, true)) {
             Ok(cache) => cache,
             Err(error) => {
@@ -53,7 +58,8 @@ impl Proof<'_> {
             }
         };
         for entry in cache.entries() {
-            if let Err(error) = self.view.resolve(&entry.path) {
+            if let Err(error) = self.view.tree().resolve(&entry.path) {
+                let error = Absence::from(error);
                 let why = format!("`{}`: {error}", crate::path::escape(&entry.path));
                 self.warn(Finding::Cache { path: path.clone(), why });
             }

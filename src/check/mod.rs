@@ -15,8 +15,8 @@ use crate::{
     elf::ReadFailure,
     path::{ImagePath, glob::Glob},
     process::Start,
-    source::TreeView,
     tree::Tree,
+    view::View,
 };
 
 pub use finding::Finding;
@@ -46,7 +46,7 @@ pub struct Report {
 /// # Errors
 /// [`ReadFailure`] where a file of the tree cannot be read.
 pub fn prove(tree: &Tree, start: &Start, options: Options<'_>) -> Result<Report, ReadFailure> {
-    let view = TreeView::new(tree);
+    let view = View::of_tree(tree);
     let mut proof = Proof {
         view: &view,
         start,
@@ -81,7 +81,7 @@ impl Report {
 
 /// A proof on the way.
 struct Proof<'a> {
-    view: &'a TreeView<'a>,
+    view: &'a View<'a>,
     start: &'a Start,
     options: Options<'a>,
     report: Report,

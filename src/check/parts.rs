@@ -19,7 +19,7 @@ impl Proof<'_> {
         let Some(prefix) = program.parent().and_then(|dir| dir.parent()) else { return };
         let dirs = ["lib", "lib64"].map(|lib| format!("{lib}/{name}"));
         let dirs: Vec<_> = dirs.iter().filter_map(|dir| prefix.join(dir).ok()).collect();
-        let has = |path: &ImagePath| self.view.resolve(path.as_bytes()).is_ok();
+        let has = |path: &ImagePath| self.view.tree().resolve(path.as_bytes()).is_ok();
         // A library in one archive has all of it or nothing.
         let zip = format!("lib/{}.zip", name.replace('.', ""));
         let zipped = prefix.join(zip).is_ok_and(|zip| has(&zip));

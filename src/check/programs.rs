@@ -13,7 +13,6 @@ use crate::{
     image::Platform,
     path::ImagePath,
     process::{Access, User, locate},
-    source::content,
 };
 
 /// Which programs the image has to be able to start.
@@ -139,7 +138,7 @@ impl Proof<'_> {
             if self.on_the_way.contains(path) {
                 continue;
             }
-            let Ok(front) = content::head(file, script::FIRST_LINE)? else { continue };
+            let Ok(front) = self.view.head(file, script::FIRST_LINE)? else { continue };
             match sniff(&front) {
                 Sniffed::Data => {}
                 Sniffed::Script if node.meta.mode & 0o111 == 0 => {}

@@ -54,7 +54,7 @@ impl Proof<'_> {
         }
         let Some(dir) = self.start.workdir.clone() else { return };
         // One that is not there is made by the engine.
-        let is_wrong = match self.view.resolve(dir.as_bytes()) {
+        let is_wrong = match self.view.tree().resolve(dir.as_bytes()) {
             Ok(resolved) => !resolved.is_directory,
             Err(_) => false,
         };

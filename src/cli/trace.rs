@@ -25,8 +25,9 @@ use crate::{
     path::ImagePath,
     pipeline,
     run::{self, HostCommand, RUNNER_FAILED, RunOutcome},
-    source::{HostView, TreeView},
+    source::HostRoot,
     trace::{self, Access, SysrootEntry, Watched},
+    view::View,
 };
 
 #[derive(Args, Debug)]
@@ -75,7 +76,7 @@ pub(super) struct TraceArgs {
 
 /// Runs the program, or reads a log, prints what it opened, and returns its exit code.
 pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
-    let host = HostView::new(&args.sysroot).map_err(|error| {
+    let host = HostRoot::new(&args.sysroot).map_err(|error| {
         let why = chain(&error);
         let message = format!("cannot open the sysroot `{}`: {why}", args.sysroot.display());
         Failure::new(ErrorKind::Input, message)
@@ -104,11 +105,11 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
         // Nothing was started, and the runner has printed why.
         return Ok(ended.code);
     }
-    let view = TreeView::new(&tree);
-    let in_image = |path: &[u8]| image.is_some() && view.resolve(path).is_ok();
+    let in_image = |path: &[u8]| image.is_some() && tree.resolve(path).is_ok();
+    let sysroot = View::of_sysroot(&host);
     let failure = RefCell::new(None);
     let sysroot_entry = |path: &[u8]| {
-        in_sysroot(&host, path).unwrap_or_else(|error| {
+        in_sysroot(&sysroot, path).unwrap_or_else(|error| {
             failure.borrow_mut().get_or_insert(error);
             None
         })
@@ -180,10 +181,10 @@ fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
 /// The file or directory at `path` in the sysroot, and its name. A path with `..` may go through
 /// symbolic links, so it is replaced by the path that it leads to.
 fn in_sysroot(
-    host: &HostView,
+    sysroot: &View<'_>,
     path: &[u8],
 ) -> Result<Option<(Vec<u8>, SysrootEntry)>, ReadFailure> {
-    let Ok(found) = host.find(path)? else { return Ok(None) };
+    let Ok(found) = sysroot.find(path)? else { return Ok(None) };
     let there = match found.kind {
         FoundKind::File(len) => SysrootEntry::File(len),
         FoundKind::Directory => SysrootEntry::Directory,

@@ -1,12 +1,13 @@
 //! The image's file tree while it grows: the inputs, and what is added to them from the sysroot.
 
-use super::{PlanError, Reason, Reasons, View, parent};
+use super::{PlanError, Reason, Reasons, parent};
 use crate::{
     elf::{Absence, Found},
     path::ImagePath,
     source::SourceError,
     timestamp::Timestamp,
     tree::{Node, Tree},
+    view::View,
 };
 
 /// What is in the image so far.

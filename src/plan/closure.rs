@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Missing, Note, PlanError, PlanOptions, Reason, View,
+    Missing, Note, PlanError, PlanOptions, Reason,
     builder::ImageBuilder,
     runtime_deps::{self, RuntimeDeps},
 };
@@ -17,7 +17,8 @@ use crate::{
     },
     path::{ImagePath, escape},
     source::{self, MisplacedDependency},
-    tree::{Content, HostFile},
+    tree::FileNode,
+    view::View,
 };
 
 /// The inputs' own objects, by what is to be done for them.
@@ -91,7 +92,7 @@ pub(super) fn take(
         .extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
     classify(&closure, (roots, hard), options, builder.view, &mut outcomes);
     outcomes.notes.extend(rules.finish(builder)?);
-    outcomes.notes.extend(builder.view.denied());
+    outcomes.notes.extend(denied(builder.view));
     Ok(outcomes)
 }
 
@@ -314,29 +315,35 @@ fn found_by<'a>(programs: impl Iterator<Item = &'a Program>) -> BTreeSet<(usize,
     found.map(|edge| (edge.requester, &*edge.name)).collect()
 }
 
+/// The note about what was wanted and may not be read.
+fn denied(view: &View<'_>) -> Option<Note> {
+    let paths: Vec<String> = view.denied().iter().map(|path| escape(path)).collect();
+    let text = format!("left out, since this user may not read it: {}", paths.join(", "));
+    (!paths.is_empty()).then(|| Note::warning(text))
+}
+
 /// Where on the host the `$ORIGIN` of an input's search path leads to what it misses in the image.
 fn on_the_host(edge: &Edge, closure: &Closure, view: &View<'_>) -> Option<MisplacedDependency> {
     let mut asked: BTreeMap<&[u8], Option<Origin<'_>>> = BTreeMap::new();
     edge.search_log.iter().find_map(|entry| {
         let (SearchRule::Rpath(of) | SearchRule::Runpath(of)) = &entry.rule else { return None };
-        let (origin, host) = (*asked.entry(of).or_insert_with(|| origin(of, closure, view)))?;
+        let (origin, program) = (*asked.entry(of).or_insert_with(|| origin(of, closure, view)))?;
         let mut way = entry.path.strip_prefix(origin.path.parent()?.as_bytes())?.to_vec();
         if entry.miss == elf::Miss::NoDirectory {
             way.push(b'/');
             way.extend_from_slice(&edge.name);
         }
-        source::misplaced_dependency(host, &way)
+        source::misplaced_dependency(program, &way)
     })
 }
 
 /// Where an input is in the image and where it came from.
-type Origin<'a> = (&'a File, &'a HostFile);
+type Origin<'a> = (&'a File, &'a FileNode);
 
 /// The place of the input that was opened as `of`, if `$ORIGIN` is in its search path.
 fn origin<'a>(of: &[u8], closure: &'a Closure, view: &'a View<'_>) -> Option<Origin<'a>> {
     let file = closure.files.iter().find(|file| *file.opened == *of)?;
     let list = file.object.runpath.as_ref().or(file.object.rpath.as_ref())?;
     list.windows(6).find(|word| *word == b"ORIGIN")?;
-    let Content::Host(host) = &view.own_file(&file.path)?.content else { return None };
-    Some((file, host))
+    Some((file, view.own_file(&file.path)?))
 }

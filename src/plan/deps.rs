@@ -1,9 +1,9 @@
 //! The closure of single files, for `imgb deps`.
 
-use super::View;
 use crate::{
     elf::{self, Closure, FoundKind, Lookup as _, ReadFailure, Root, Sniffed, script},
     path::ImagePath,
+    view::View,
 };
 
 /// What the files at `paths` of the view need. A script stands for its interpreter.

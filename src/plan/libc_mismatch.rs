@@ -1,10 +1,11 @@
 //! Objects that directories and tarballs bring for another C library: data in this image, of which
 //! a note tells.
 
-use super::{Note, View, programs::Programs};
+use super::{Note, programs::Programs};
 use crate::{
     elf::{self, Dialect, Lookup as _, Object, ReadFailure},
     path::ImagePath,
+    view::View,
 };
 
 /// Takes the objects out of `found` whose C library's loader is nowhere, if there are others whose

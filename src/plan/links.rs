@@ -5,7 +5,7 @@ use super::{PlanError, Reason, builder::ImageBuilder};
 use crate::{
     elf::{self, FoundKind, Lookup as _, ReadFailure, Sniffed, script},
     path::ImagePath,
-    source::{InputKind, content},
+    source::InputKind,
     tree::{Kind, Tree},
 };
 
@@ -42,6 +42,6 @@ fn is_program(path: &ImagePath, builder: &ImageBuilder<'_>) -> Result<bool, Read
     let Some(file) = node.file().filter(|_| node.meta.mode & 0o111 != 0) else {
         return Ok(false);
     };
-    let head = content::head(file, script::FIRST_LINE)?;
+    let head = builder.view.head(file, script::FIRST_LINE)?;
     Ok(head.is_ok_and(|head| elf::sniff(&head) != Sniffed::Data))
 }

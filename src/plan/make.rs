@@ -1,9 +1,7 @@
 //! Inputs and what lies below them → layers and the reason for each path.
 
-use std::borrow::Cow;
-
 use super::{
-    Below, Decision, Note, PlanError, PlanOptions, Reason, Reasons, Request, View,
+    Below, Decision, Note, PlanError, PlanOptions, Reason, Reasons, Request,
     builder::{ImageBuilder, add_parents},
     closure::{self, Roots},
     interpreters, libc_mismatch, links,
@@ -17,7 +15,8 @@ use crate::{
     elf::Lookup as _,
     path::ImagePath,
     source::{self, InputKind},
-    tree::{Change, Tree, capability, resolve::destination},
+    tree::{Tree, capability, resolve::destination},
+    view::View,
 };
 
 /// Decides what the image holds: the inputs over each other and over what lies below them, what
@@ -26,12 +25,11 @@ use crate::{
 /// # Errors
 /// [`PlanError`]; missing files are collected and reported together.
 pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
-    let Request { inputs, below, host, source, options } = request;
+    let Request { inputs, below, sysroot, source, options } = request;
     let options = &*below.under(options);
     let Merged { mut tree, mut reasons, kinds, names } = merge::merge(inputs, below.tree)?;
     add_parents(&mut tree, below.tree, &mut reasons, source.mtime);
-    let whole = whole(&tree, below.tree);
-    let view = View::new(&whole, host, source);
+    let view = View::new(&tree, sysroot, source).over(below.tree);
     let mut builder =
         ImageBuilder { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
     let named = take_named(&kinds, options, &mut builder)?;
@@ -56,21 +54,10 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     }
     let ImageBuilder { added, mut reasons, .. } = builder;
     let entrypoint = entrypoint(&kinds, &found, &tree, &added);
-    drop(whole);
     tree.extend(added);
     finish(&mut tree, &mut reasons, &below, source, options)?;
     let layers = split::split(tree, &reasons, options.layers);
     Ok(Decision { layers, reasons, inputs: names, platform, entrypoint, notes })
-}
-
-/// All files of the image so far.
-fn whole<'a>(tree: &'a Tree, below: &Tree) -> Cow<'a, Tree> {
-    if below.is_empty() {
-        return Cow::Borrowed(tree);
-    }
-    let mut whole = below.clone();
-    whole.apply(Change { tree: tree.clone(), ..Change::default() });
-    Cow::Owned(whole)
 }
 
 /// Takes what is named by its path in the sysroot: commands and `--include`. Returns all paths that

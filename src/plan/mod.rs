@@ -19,7 +19,6 @@ mod request;
 mod runtime_deps;
 mod settings;
 mod split;
-mod view;
 
 use crate::{
     elf::{ObjectError, ReadFailure},
@@ -41,7 +40,6 @@ pub use request::{Below, Decision, Request};
 pub use runtime_deps::RuleSet;
 pub use settings::Settings;
 pub use split::Layers;
-pub use view::View;
 
 /// An image before its bytes are read.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! Which of the inputs' files a loader or the kernel works on.
 
 use crate::{
-    elf::{self, Lookup, Object, ObjectError, ReadFailure, Sniffed, script},
+    elf::{self, Lookup as _, Object, ObjectError, ReadFailure, Sniffed, script},
     path::ImagePath,
-    source::content,
     tree::{Node, Tree},
+    view::View,
 };
 
 use std::sync::Arc;
@@ -34,10 +34,10 @@ impl Programs {
 ///
 /// # Errors
 /// [`ReadFailure`]
-pub(super) fn find(tree: &Tree, lookup: &dyn Lookup) -> Result<Programs, ReadFailure> {
+pub(super) fn find(tree: &Tree, view: &View<'_>) -> Result<Programs, ReadFailure> {
     let mut programs = Programs::default();
     for (path, node) in tree.iter().filter(|(path, node)| node.may_be_code(path)) {
-        look(&mut programs, path, node, lookup)?;
+        look(&mut programs, path, node, view)?;
     }
     Ok(programs)
 }
@@ -46,11 +46,11 @@ fn look(
     programs: &mut Programs,
     path: &ImagePath,
     node: &Node,
-    lookup: &dyn Lookup,
+    view: &View<'_>,
 ) -> Result<(), ReadFailure> {
     let Some(file) = node.file() else { return Ok(()) };
     // A file that this user may not read fails when it is packed, with a message of its own.
-    let Ok(front) = content::head(file, script::FIRST_LINE)? else { return Ok(()) };
+    let Ok(front) = view.head(file, script::FIRST_LINE)? else { return Ok(()) };
     match elf::sniff(&front) {
         Sniffed::Data => {}
         Sniffed::Script if node.meta.mode & 0o111 == 0 => {}
@@ -58,8 +58,8 @@ fn look(
             programs.scripts.extend(script::shebang(&front).map(|line| (path.clone(), line)));
         }
         Sniffed::Elf => {
-            let object = match lookup.find(path.as_bytes())? {
-                Ok(found) => lookup.object(&found)?,
+            let object = match view.find(path.as_bytes())? {
+                Ok(found) => view.object(&found)?,
                 Err(absence) => Err(absence.into()),
             };
             match object {

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use super::{Note, PlanOptions, PlannedLayer, Reasons, Settings};
 use crate::{
     image::Platform,
-    source::{HostView, Input, InputOptions},
+    source::{Input, InputOptions},
     tree::Tree,
+    view::Sysroot,
 };
 
 /// What a plan is made of.
@@ -16,8 +17,8 @@ pub struct Request<'a> {
     pub inputs: Vec<Input>,
     /// What the new layers are put on.
     pub below: Below<'a>,
-    /// The sysroot.
-    pub host: &'a HostView,
+    /// Where files come from that neither the inputs nor what lies below them has.
+    pub sysroot: Sysroot<'a>,
     /// How files of the sysroot become nodes.
     pub source: &'a InputOptions,
     /// How the plan is made.

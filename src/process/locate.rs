@@ -1,9 +1,10 @@
 //! Which file an engine executes for the name of a program.
 
 use crate::{
-    elf::{Found, FoundKind, Lookup as _, ReadFailure},
+    elf::{Found, Lookup as _, ReadFailure},
     path::escape,
-    source::TreeView,
+    tree::Node,
+    view::View,
 };
 
 /// The path by which a program is opened and the file that it leads to, or the paths that were
@@ -17,7 +18,7 @@ pub type Located = Result<(Vec<u8>, Found), Vec<String>>;
 /// # Errors
 /// [`ReadFailure`]
 pub fn locate(
-    view: &TreeView<'_>,
+    view: &View<'_>,
     name: &[u8],
     workdir: &str,
     path: &str,
@@ -31,10 +32,7 @@ pub fn locate(
         }
     };
     let is_path = name.contains(&b'/');
-    let executable = |found: &Found| {
-        let mode = view.tree().get(&found.path).map_or(0, |node| node.meta.mode);
-        matches!(found.kind, FoundKind::File(_)) && mode & 0o111 != 0
-    };
+    let executable = |found: &Found| view.tree().get(&found.path).is_some_and(Node::is_executable);
     for candidate in &candidates {
         if let Ok(found) = view.find(candidate)?
             && (is_path || executable(&found))

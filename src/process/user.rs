@@ -5,11 +5,8 @@ use std::fmt;
 use crate::{
     elf::ReadFailure,
     path::escape,
-    source::{TreeView, content},
-    tree::{
-        Kind, Node,
-        accounts::{Accounts, MAX_TABLE},
-    },
+    tree::{Accounts, Kind, Node},
+    view::View,
 };
 
 /// The largest number that engines take (runc's `user.GetExecUser`).
@@ -69,12 +66,8 @@ impl User {
     /// # Errors
     /// [`ReadFailure`] if one of the two files cannot be read; inside, [`UserError`] for a name
     /// that they do not have.
-    pub fn resolve(
-        view: &TreeView<'_>,
-        text: &str,
-    ) -> Result<Result<Self, UserError>, ReadFailure> {
-        let accounts = Accounts::parse(&table(view, b"/etc/passwd")?, &table(view, b"/etc/group")?);
-        Ok(Self::among(&accounts, text))
+    pub fn resolve(view: &View<'_>, text: &str) -> Result<Result<Self, UserError>, ReadFailure> {
+        Ok(Self::among(&view.accounts()?, text))
     }
 
     fn among(accounts: &Accounts, text: &str) -> Result<Self, UserError> {
@@ -120,13 +113,6 @@ impl User {
         };
         bits >> shift & wanted != 0
     }
-}
-
-/// The start of the file at `path`; nothing if there is no file.
-fn table(view: &TreeView<'_>, path: &[u8]) -> Result<Vec<u8>, ReadFailure> {
-    let file = view.node(path).ok().and_then(|(_, node)| node).and_then(Node::file);
-    let Some(file) = file else { return Ok(Vec::new()) };
-    Ok(content::head(file, MAX_TABLE)?.unwrap_or_default())
 }
 
 #[cfg(test)]

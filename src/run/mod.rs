@@ -40,9 +40,10 @@ use crate::{
     error_kind::ErrorKind,
     path::escape,
     process::{self, Start, User, UserError},
-    source::{SourceError, TreeView},
+    source::SourceError,
     trace::Access,
     tree::Tree,
+    view::View,
 };
 
 use private_dir::PrivateDir;
@@ -271,7 +272,7 @@ fn run_in(
 
 /// The spec of a run, without the path of the image's copy.
 fn spec(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunSpec, RunError> {
-    let view = TreeView::new(tree);
+    let view = View::of_tree(tree);
     let args: Vec<String> = match (&options.args[..], &start.entrypoint[..]) {
         ([], _) => start.command().into_iter().map(Into::into).collect(),
         (args, entrypoint) => entrypoint.iter().chain(args).cloned().collect(),

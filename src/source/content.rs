@@ -15,13 +15,11 @@ use std::{
     sync::Arc,
 };
 
-use rustix::{
-    fs::{Mode, OFlags},
-    io::Errno,
-};
+use rustix::{fs::CWD, io::Errno};
 
+use super::sys;
 use crate::{
-    elf::{Answer, LookupError, ObjectError, ReadAt, ReadFailure},
+    elf::{Answer, LookupError, ReadFailure},
     tree::{Archive, Content, FileNode, HostFile},
 };
 
@@ -92,14 +90,6 @@ pub fn read_at(
     Files::default().read_at(content, len, offset, out)
 }
 
-/// Reads bytes of `file` from `offset` on, fewer than wanted where it ends; returns how many.
-fn read_part(file: &FileNode, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-    let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
-    let count = buffer.len().min(left);
-    read_at(&file.content, file.len, offset, &mut buffer[..count]).map_err(io::Error::other)?;
-    Ok(count)
-}
-
 /// The first `limit` bytes of `file`, or all of them. The only absence is
 /// [`crate::elf::Absence::Denied`].
 ///
@@ -109,28 +99,6 @@ pub fn head(file: &FileNode, limit: usize) -> Result<Answer<Vec<u8>>, ReadFailur
     let mut bytes = vec![0; usize::try_from(file.len).unwrap_or(usize::MAX).min(limit)];
     let read = read_at(&file.content, file.len, 0, &mut bytes);
     LookupError::split(read.map(|()| bytes).map_err(LookupError::from))
-}
-
-/// What `read`, a reader of ELF objects, makes of `file`.
-///
-/// # Errors
-/// [`ReadFailure`]
-pub fn parse<T>(
-    file: &FileNode,
-    read: impl FnOnce(u64, ReadAt<'_>) -> Result<Result<T, ObjectError>, io::Error>,
-) -> Result<Result<T, ObjectError>, ReadFailure> {
-    let error = match read(file.len, &mut |offset, buffer| read_part(file, offset, buffer)) {
-        Ok(parsed) => return Ok(parsed),
-        Err(error) => error,
-    };
-    let error = match error.downcast::<ContentError>() {
-        Ok(error) => error.into(),
-        Err(error) => LookupError::of("content of a file", error),
-    };
-    match error {
-        LookupError::Absent(absence) => Ok(Err(absence.into())),
-        LookupError::Failed(failure) => Err(failure),
-    }
 }
 
 /// Opens files in the order of a tree. The directory of the last ones is kept open, and files are
@@ -160,30 +128,23 @@ impl Files {
         source.verify()
     }
 
-    /// Opens `path` so that nothing it has been swapped for can do harm: no link is followed, and a
-    /// FIFO or device does not block.
     fn open(&mut self, path: &Path) -> Result<OwnedFd, Errno> {
-        let flags =
-            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let whole = path.as_os_str().as_bytes();
         let (dir, name) = whole.split_at(memchr::memrchr(b'/', whole).map_or(0, |slash| slash + 1));
         if dir.is_empty() || matches!(name, b"" | b"." | b"..") {
-            return rustix::fs::open(path, flags, Mode::empty());
+            return sys::open_file(CWD, path);
         }
         if self.dir != dir {
             self.dir.clear();
             self.dir.extend_from_slice(dir);
             self.fd = None;
-            return rustix::fs::open(path, flags, Mode::empty());
+            return sys::open_file(CWD, path);
         }
         let fd = match &self.fd {
             Some(fd) => fd,
-            None => {
-                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                self.fd.insert(rustix::fs::open(dir, flags, Mode::empty())?)
-            }
+            None => self.fd.insert(sys::open_path(dir)?),
         };
-        rustix::fs::openat(fd, name, flags, Mode::empty())
+        sys::open_file(fd, name)
     }
 }
 
@@ -196,7 +157,7 @@ pub fn host_file(content: &Content, len: u64) -> Result<File, ContentError> {
     let source = Source::open(&mut Files::default(), content, len)?;
     source.verify()?;
     match source {
-        Source::Host(_, _, file) => Ok(file),
+        Source::Host(_, _, file) => Arc::try_unwrap(file).map_err(|_| ContentError::Short),
         Source::Inline(_) | Source::Member(..) => Err(ContentError::Short),
     }
 }
@@ -224,23 +185,28 @@ impl Read for Reader<'_> {
     }
 }
 
+/// Where content is read from.
 #[derive(Debug)]
-enum Source<'a> {
+pub(super) enum Source<'a> {
     Inline(&'a [u8]),
-    Host(&'a HostFile, u64, File),
+    Host(&'a HostFile, u64, Arc<File>),
     Member(&'a Arc<Archive>, u64),
 }
 
 impl<'a> Source<'a> {
-    fn open(files: &mut Files, content: &'a Content, len: u64) -> Result<Self, ContentError> {
+    pub(super) fn open(
+        files: &mut Files,
+        content: &'a Content,
+        len: u64,
+    ) -> Result<Self, ContentError> {
         Ok(match content {
             Content::Inline(bytes) => Self::Inline(bytes),
-            Content::Host(host) => Self::Host(host, len, open_host(files, host)?),
+            Content::Host(host) => Self::Host(host, len, Arc::new(open_host(files, host)?)),
             Content::Member(archive, offset) => Self::Member(archive, *offset),
         })
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), ContentError> {
+    pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), ContentError> {
         match self {
             Self::Inline(bytes) => {
                 let from = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
@@ -263,17 +229,17 @@ impl<'a> Source<'a> {
     }
 
     /// Compares a host file with the plan.
-    fn verify(&self) -> Result<(), ContentError> {
+    pub(super) fn verify(&self) -> Result<(), ContentError> {
         let Self::Host(host, len, file) = self else { return Ok(()) };
-        let now = rustix::fs::fstat(file).map_err(|fault| ContentError::Read {
+        let now = sys::fstat(&**file).map_err(|fault| ContentError::Read {
             path: host.path.clone(),
             source: fault.into(),
         })?;
-        let same = (now.st_dev, now.st_ino) == (host.dev, host.ino)
-            && u64::try_from(now.st_size) == Ok(*len)
-            && (now.st_mtime, now.st_mtime_nsec as u32) == host.mtime
-            && (now.st_ctime, now.st_ctime_nsec as u32) == host.ctime;
-        if same { Ok(()) } else { Err(ContentError::ChangedWhileRead(host.path.clone())) }
+        if now.is(host, *len) {
+            Ok(())
+        } else {
+            Err(ContentError::ChangedWhileRead(host.path.clone()))
+        }
     }
 }
 
@@ -298,15 +264,11 @@ mod tests {
 
     /// The file at `path` as a walk finds it.
     fn planned(path: &Path) -> (Content, u64) {
-        let stat = rustix::fs::lstat(path).unwrap();
-        let host = HostFile {
-            path: path.to_owned(),
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-            mtime: (stat.st_mtime, stat.st_mtime_nsec as u32),
-            ctime: (stat.st_ctime, stat.st_ctime_nsec as u32),
-        };
-        (Content::Host(Arc::new(host)), stat.st_size as u64)
+        let stat = sys::lstat(CWD, path).unwrap();
+        let read_link = || Ok::<_, Errno>(Vec::new());
+        let node = stat.node(|| path.to_owned(), read_link).unwrap().unwrap();
+        let file = node.file().unwrap();
+        (file.content.clone(), file.len)
     }
 
     fn read(content: &Content, len: u64) -> Result<Vec<u8>, String> {
@@ -398,7 +360,7 @@ mod tests {
                 rustix::fs::CWD,
                 &path,
                 rustix::fs::FileType::Fifo,
-                Mode::from_raw_mode(0o600),
+                rustix::fs::Mode::from_raw_mode(0o600),
                 0,
             )
             .unwrap();

@@ -1,25 +1,25 @@
 //! A build context: a directory of the host as a tree, resolved so that no link is ever followed.
 
 use std::{
+    ffi::CStr,
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, OFlags},
+    fs::{CWD, FileType},
     io::Errno,
 };
 
-use super::{InputOptions, SourceError, capability_attribute};
+use super::{InputOptions, SourceError, dir::adopt, sys};
 use crate::{
     path::{
         ImagePath,
         ignore::{Ignore, Verdict},
     },
-    tree::{Content, FileNode, HostFile, Kind, Meta, Node, Special, Tree},
+    tree::{Kind, Node, Tree},
 };
 
 /// Directories in each other that are entered: each is kept open while those below it are read.
@@ -46,9 +46,7 @@ pub fn context(
 ) -> Result<Context, SourceError> {
     let unreadable = |source: io::Error| SourceError::Unreadable { path: root.into(), source };
     let real = fs_err::canonicalize(root).map_err(unreadable)?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd =
-        rustix::fs::open(&real, flags, Mode::empty()).map_err(|errno| unreadable(errno.into()))?;
+    let fd = sys::open_directory(CWD, &*real).map_err(|errno| unreadable(errno.into()))?;
     let mut walk = Walk { root: &real, ignore, options, tree: Tree::new(), seen: 0 };
     walk.directory(fd, &ImagePath::root(), &Verdict::default(), 0)?;
     let Walk { mut tree, seen, .. } = walk;
@@ -111,18 +109,11 @@ impl Walk<'_> {
         if depth > MAX_DEPTH {
             return Err(unreadable(io::Error::other("it lies too deep")));
         }
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&fd).map_err(|errno| unreadable(errno.into()))? {
-            names.push(
-                entry.map_err(|errno| unreadable(errno.into()))?.file_name().to_bytes().to_vec(),
-            );
-        }
-        names.retain(|name| !matches!(&**name, b"." | b".."));
-        names.sort_unstable();
+        let names = sys::names(&fd).map_err(|errno| unreadable(errno.into()))?;
         for name in names {
-            let child = path.join(&name).map_err(|source| SourceError::BadPath {
+            let child = path.join(name.to_bytes()).map_err(|source| SourceError::BadPath {
                 name: self.root.display().to_string(),
-                entry: name.clone(),
+                entry: name.to_bytes().into(),
                 source,
             })?;
             self.entry(fd.as_fd(), &name, &child, verdict, depth)?;
@@ -133,7 +124,7 @@ impl Walk<'_> {
     fn entry(
         &mut self,
         dir: BorrowedFd<'_>,
-        name: &[u8],
+        name: &CStr,
         path: &ImagePath,
         above: &Verdict,
         depth: usize,
@@ -142,55 +133,25 @@ impl Walk<'_> {
         let at = self.host_path(path);
         let unreadable =
             |errno: Errno| SourceError::Unreadable { path: at.clone(), source: errno.into() };
-        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(unreadable)?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if matches!(kind, FileType::Directory | FileType::RegularFile) {
-            self.seen |= (stat.st_mode & 0o777) as u16;
+        let stat = sys::lstat(dir, name).map_err(unreadable)?;
+        let is_directory = stat.kind == FileType::Directory;
+        if is_directory || stat.kind == FileType::RegularFile {
+            self.seen |= stat.mode & 0o777;
         }
         let enters = !verdict.excluded || self.ignore.may_reinclude_below(path.relative());
-        if self.options.outputs.contains(&at)
-            || !enters
-            || (verdict.excluded && kind != FileType::Directory)
-        {
+        if self.options.outputs.contains(&at) || !enters || (verdict.excluded && !is_directory) {
             return Ok(());
         }
-        let mut meta = self.options.meta(stat.st_mode, kind == FileType::Directory);
-        let kind = match kind {
-            FileType::Directory => {
-                if !verdict.excluded {
-                    self.tree.insert(path.clone(), Node { meta, kind: Kind::Directory });
-                }
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = rustix::fs::openat(dir, name, flags, Mode::empty()).map_err(unreadable)?;
-                return self.directory(fd, path, &verdict, depth + 1);
-            }
-            FileType::Symlink => {
-                meta = Meta { mode: 0o777, ..meta };
-                let target = rustix::fs::readlinkat(dir, name, Vec::new()).map_err(unreadable)?;
-                Kind::Symlink(target.as_bytes().into())
-            }
-            FileType::RegularFile => {
-                if meta.mode & 0o111 != 0 {
-                    meta.xattrs = capability_attribute(&at)
-                        .map_err(|source| SourceError::Unreadable { path: at.clone(), source })?;
-                }
-                let host = HostFile {
-                    path: at.clone(),
-                    dev: stat.st_dev,
-                    ino: stat.st_ino,
-                    mtime: (stat.st_mtime, stat.st_mtime_nsec as u32),
-                    ctime: (stat.st_ctime, stat.st_ctime_nsec as u32),
-                };
-                let content = Content::Host(Arc::new(host));
-                let len = u64::try_from(stat.st_size).unwrap_or_default();
-                Kind::File(FileNode { len, content, shared: stat.st_nlink > 1 })
-            }
-            FileType::Fifo => Kind::Special(Special::Fifo),
-            FileType::CharacterDevice => Kind::Special(Special::Character(0, 0)),
-            FileType::BlockDevice => Kind::Special(Special::Block(0, 0)),
-            _ => return Ok(()),
-        };
-        self.tree.insert(path.clone(), Node { meta, kind });
+        let found = stat.node(|| at.clone(), || sys::read_link(dir, name)).map_err(unreadable)?;
+        // A socket is not packed.
+        let Some(found) = found else { return Ok(()) };
+        if !verdict.excluded {
+            self.tree.insert(path.clone(), adopt(found, &at, self.options)?);
+        }
+        if is_directory {
+            let fd = sys::open_directory(dir, name).map_err(unreadable)?;
+            self.directory(fd, path, &verdict, depth + 1)?;
+        }
         Ok(())
     }
 

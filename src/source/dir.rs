@@ -2,28 +2,21 @@
 
 use std::{
     ffi::OsStr,
-    fs::Metadata,
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat},
-    io::Errno,
+    fs::{CWD, FileType},
+    io::{Errno, retry_on_intr},
 };
 
-use super::{InputOptions, SourceError, worker_pool};
+use super::{InputOptions, SourceError, stat::HostStat, sys, worker_pool};
 use crate::{
     path::ImagePath,
-    tree::{Content, FileNode, HostFile, Kind, Meta, Node, Tree, Xattrs, capability},
+    tree::{Node, Tree, Xattrs, capability},
 };
-
-/// Bytes of directory entries that are read at once.
-const ENTRIES: usize = 1 << 15;
 
 /// `source`'s contents at `root`, its own metadata at `root` itself. All files that cannot be
 /// packed are reported together.
@@ -36,7 +29,7 @@ pub(super) fn read(
     let unreadable = |path: &Path, source| SourceError::Unreadable { path: path.into(), source };
     let real = fs_err::canonicalize(source).map_err(|error| unreadable(source, error))?;
     let metadata = fs_err::symlink_metadata(&real).map_err(|error| unreadable(&real, error))?;
-    let own = node(name, &real, &Found::of(&metadata), options)?;
+    let own = node(name, &real, &HostStat::of_metadata(&metadata), options)?;
     let walk = Walk { name, source, real: &real, options, directories: AtomicUsize::new(1) };
     let first = Directory { number: 0, on_host: real.clone(), path: root.clone() };
     let found = worker_pool::run(first, options.jobs, |directory| {
@@ -129,19 +122,8 @@ impl Walk<'_> {
             path: path.into(),
             source: errno.into(),
         };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd =
-            rustix::fs::open(dir, flags, Mode::empty()).map_err(|errno| unreadable(dir, errno))?;
-        let mut names = Vec::new();
-        let mut buffer = Vec::with_capacity(ENTRIES);
-        let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
-        while let Some(entry) = entries.next() {
-            let entry = entry.map_err(|errno| unreadable(dir, errno))?;
-            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                names.push(entry.file_name().to_owned());
-            }
-        }
-        names.sort_unstable();
+        let fd = sys::open_directory(CWD, &**dir).map_err(|errno| unreadable(dir, errno))?;
+        let names = sys::names(&fd).map_err(|errno| unreadable(dir, errno))?;
         let outputs: Vec<_> =
             self.options.outputs.iter().filter(|path| path.parent() == Some(&**dir)).collect();
         part.nodes.reserve_exact(names.len());
@@ -151,21 +133,16 @@ impl Walk<'_> {
             if outputs.contains(&&on_host) {
                 continue;
             }
-            let stat = rustix::fs::statat(&fd, &name, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|errno| unreadable(&on_host, errno))?;
-            let found = Found::of_stat(&stat);
-            if let Some(kind) = unpackable_kind(found.kind) {
+            let stat = sys::lstat(&fd, &*name).map_err(|errno| unreadable(&on_host, errno))?;
+            if let Some(kind) = unpackable_kind(stat.kind) {
                 part.unpackable.push((self.source.join(self.below(&on_host)), kind));
                 continue;
             }
-            if found.kind == FileType::Symlink {
-                let target = rustix::fs::readlinkat(&fd, &name, Vec::new())
-                    .map_err(|errno| unreadable(&on_host, errno))?;
-                part.nodes.push((at, link(target.to_bytes(), self.options)));
-                continue;
-            }
-            part.nodes.push((at.clone(), node(self.name, &on_host, &found, self.options)?));
-            if found.kind == FileType::Directory {
+            let read_link = || sys::read_link(&fd, &*name);
+            let found = stat.node(|| on_host.clone(), read_link);
+            let Some(found) = found.map_err(|errno| unreadable(&on_host, errno))? else { continue };
+            part.nodes.push((at.clone(), adopt(found, &on_host, self.options)?));
+            if stat.kind == FileType::Directory {
                 let number = self.directories.fetch_add(1, Ordering::Relaxed);
                 part.below.push(number);
                 part.left.push(Directory { number, on_host, path: at });
@@ -212,92 +189,34 @@ fn below(dir: &Path, name: &[u8]) -> PathBuf {
     path
 }
 
-/// What lstat(2) tells of a file.
-pub(super) struct Found {
-    kind: FileType,
-    mode: u32,
-    len: u64,
-    id: (u64, u64),
-    links: u64,
-    mtime: (i64, u32),
-    ctime: (i64, u32),
-}
-
-impl Found {
-    /// As the standard library says it.
-    pub(super) fn of(metadata: &Metadata) -> Self {
-        Self {
-            kind: FileType::from_raw_mode(metadata.mode()),
-            mode: metadata.mode(),
-            len: metadata.len(),
-            id: (metadata.dev(), metadata.ino()),
-            links: metadata.nlink(),
-            mtime: (metadata.mtime(), metadata.mtime_nsec() as u32),
-            ctime: (metadata.ctime(), metadata.ctime_nsec() as u32),
-        }
-    }
-
-    /// As the kernel says it, in types that differ between architectures.
-    fn of_stat(stat: &Stat) -> Self {
-        let of = super::host::host_stat(stat, super::host::HostKind::Other);
-        Self {
-            kind: FileType::from_raw_mode(stat.st_mode),
-            mode: stat.st_mode,
-            len: of.len,
-            id: (of.id.0, of.id.1),
-            links: of.links,
-            mtime: of.mtime,
-            ctime: of.ctime,
-        }
-    }
-}
-
-/// The node that stands for a file of the host. `found` is the file's own, not a link target's,
-/// except for inputs that the user named.
+/// The node for a file of the host that the user named. `stat` is the file's own, or its target's
+/// if it is a link.
 pub(super) fn node(
     name: &str,
     path: &Path,
-    found: &Found,
+    stat: &HostStat,
     options: &InputOptions,
 ) -> Result<Node, SourceError> {
-    let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
-    if let Some(kind) = unpackable_kind(found.kind) {
-        return Err(SourceError::NoRegularFiles {
-            name: name.into(),
-            entries: vec![(path.into(), kind)],
-        });
+    let unreadable =
+        |errno: Errno| SourceError::Unreadable { path: path.into(), source: errno.into() };
+    let found = stat.node(|| path.into(), || sys::read_link(CWD, path)).map_err(unreadable)?;
+    match (found, unpackable_kind(stat.kind)) {
+        (Some(found), None) => adopt(found, path, options),
+        (_, kind) => {
+            let entries = vec![(path.into(), kind.unwrap_or("file of an unknown kind"))];
+            Err(SourceError::NoRegularFiles { name: name.into(), entries })
+        }
     }
-    if found.kind == FileType::Symlink {
-        let target = fs_err::read_link(path).map_err(unreadable)?;
-        return Ok(link(target.as_os_str().as_bytes(), options));
-    }
-    let is_directory = found.kind == FileType::Directory;
-    let mut meta = options.meta(found.mode, is_directory);
-    if is_directory {
-        return Ok(Node { meta, kind: Kind::Directory });
-    }
-    if meta.mode & 0o111 != 0 {
-        meta.xattrs = capability_attribute(path).map_err(unreadable)?;
-    }
-    Ok(Node { meta, kind: Kind::File(file(path, found)) })
 }
 
-/// The node of a symbolic link.
-fn link(target: &[u8], options: &InputOptions) -> Node {
-    let meta = Meta { mode: 0o777, ..options.meta(0o777, false) };
-    Node { meta, kind: Kind::Symlink(target.into()) }
-}
-
-/// The regular file at `path` as content.
-pub(super) fn file(path: &Path, found: &Found) -> FileNode {
-    let content = Content::Host(Arc::new(HostFile {
-        path: path.into(),
-        dev: found.id.0,
-        ino: found.id.1,
-        mtime: found.mtime,
-        ctime: found.ctime,
-    }));
-    FileNode { len: found.len, content, shared: found.links > 1 }
+/// A file of the host with the metadata of an input and its file capabilities.
+pub(super) fn adopt(found: Node, path: &Path, options: &InputOptions) -> Result<Node, SourceError> {
+    let mut node = options.adopt(found);
+    if node.is_executable() {
+        node.meta.xattrs = capability_attribute(path)
+            .map_err(|source| SourceError::Unreadable { path: path.into(), source })?;
+    }
+    Ok(node)
 }
 
 fn unpackable_kind(kind: FileType) -> Option<&'static str> {
@@ -317,9 +236,8 @@ fn unpackable_kind(kind: FileType) -> Option<&'static str> {
 /// Where the host refuses for another reason than that the attribute is not there or not for this
 /// user.
 pub fn capability_attribute(path: &Path) -> std::io::Result<Xattrs> {
-    use rustix::io::Errno;
     let mut value = [0; 64];
-    match rustix::fs::lgetxattr(path, capability::NAME, &mut value) {
+    match retry_on_intr(|| rustix::fs::lgetxattr(path, capability::NAME, &mut value)) {
         Ok(len) => Ok(value
             .get(..len)
             .map(|value| Box::new([(capability::NAME.into(), value.into())].into()))),

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::tree::HostFile;
+use crate::tree::{Content, FileNode};
 
 /// A file that a program's own search path leads to on the host, where it stands now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +20,15 @@ pub struct MisplacedDependency {
     pub program: PathBuf,
 }
 
-/// The regular file that `way`, a path from the directory of `program` on, leads to.
-pub fn misplaced_dependency(program: &HostFile, way: &[u8]) -> Option<MisplacedDependency> {
-    let program = fs_err::canonicalize(&program.path).ok()?;
-    let mut path = program.parent()?.as_os_str().as_bytes().to_vec();
-    path.push(b'/');
-    path.extend_from_slice(way);
-    let file = fs_err::canonicalize(Path::new(OsStr::from_bytes(&path))).ok()?;
+/// The regular file to which `path`, relative to the directory of `program`, leads on the host.
+/// `None` if the program does not come from the host.
+pub fn misplaced_dependency(program: &FileNode, path: &[u8]) -> Option<MisplacedDependency> {
+    let Content::Host(host) = &program.content else { return None };
+    let program = fs_err::canonicalize(&host.path).ok()?;
+    let mut on_host = program.parent()?.as_os_str().as_bytes().to_vec();
+    on_host.push(b'/');
+    on_host.extend_from_slice(path);
+    let file = fs_err::canonicalize(Path::new(OsStr::from_bytes(&on_host))).ok()?;
     if !fs_err::metadata(&file).ok()?.is_file() {
         return None;
     }

@@ -4,10 +4,12 @@
 pub mod content;
 mod context;
 mod dir;
-pub mod host;
-mod inside;
+mod host;
 mod misplaced_dependency;
+mod open_files;
 mod request;
+mod stat;
+mod sys;
 mod tarball;
 mod worker_pool;
 
@@ -22,14 +24,14 @@ use crate::{
         glob::{Glob, GlobError},
     },
     timestamp::Timestamp,
-    tree::{Meta, Tree},
+    tree::{Kind, Meta, Node, Tree},
 };
 
 pub use context::{Context, context};
 pub use dir::capability_attribute;
-pub use host::HostView;
-pub use inside::TreeView;
+pub use host::HostRoot;
 pub use misplaced_dependency::{MisplacedDependency, misplaced_dependency};
+pub use open_files::{FileReader, OpenFiles};
 pub use request::{Request, RequestError, command};
 pub use tarball::{is_tarball, unpack};
 
@@ -188,7 +190,7 @@ fn list(entries: &[(PathBuf, &'static str)]) -> String {
 /// The first input that cannot be taken.
 pub fn gather(
     requests: &[Request],
-    host: &HostView,
+    host: &HostRoot,
     options: &InputOptions,
 ) -> Result<Vec<Input>, SourceError> {
     requests.iter().map(|request| request.gather(host, options)).collect()
@@ -215,6 +217,18 @@ impl Exclude {
 impl InputOptions {
     fn excludes(&self, path: &ImagePath) -> bool {
         self.exclude.iter().any(|pattern| pattern.matches(path))
+    }
+
+    /// A file of the host or of another tree as an input: with the metadata that these options give
+    /// it. Extended attributes stay.
+    pub fn adopt(&self, mut node: Node) -> Node {
+        let mode = if matches!(node.kind, Kind::Symlink(_)) { 0o777 } else { node.meta.mode };
+        let xattrs = node.meta.xattrs.take();
+        node.meta = Meta { xattrs, ..self.meta(mode.into(), node.is_directory()) };
+        if matches!(node.kind, Kind::Symlink(_)) {
+            node.meta.mode = 0o777;
+        }
+        node
     }
 
     /// The metadata of a file of the host whose mode is `mode`.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{HostView, Input, InputKind, InputOptions, SourceError, dir, host::HostKind, tarball};
+use super::{HostRoot, Input, InputKind, InputOptions, SourceError, dir, stat::HostStat, tarball};
 use crate::{
     elf::{Absence, ReadFailure},
     path::{ImagePath, PathError},
@@ -77,7 +77,7 @@ impl Request {
     ///
     /// # Errors
     /// [`ReadFailure`]
-    pub fn in_sysroot(&self, host: &HostView) -> Result<Option<ImagePath>, ReadFailure> {
+    pub fn in_sysroot(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
         if self.destination.is_some() {
             return Ok(None);
         }
@@ -96,7 +96,7 @@ impl Request {
     }
 
     /// The path of this file where the sysroot is `/`, its directory without links.
-    fn below_root(&self, host: &HostView) -> Result<Option<ImagePath>, ReadFailure> {
+    fn below_root(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
         use std::os::unix::ffi::OsStrExt as _;
         let source = std::path::absolute(&self.source).ok();
         let parts =
@@ -107,7 +107,7 @@ impl Request {
     }
 
     /// The path of this file in a sysroot that is another directory of the host.
-    fn below_sysroot(&self, host: &HostView) -> Option<ImagePath> {
+    fn below_sysroot(&self, host: &HostRoot) -> Option<ImagePath> {
         use std::os::unix::ffi::OsStrExt as _;
         fs_err::metadata(&self.source).ok()?;
         let dir = fs_err::canonicalize(
@@ -126,7 +126,7 @@ impl Request {
     ///
     /// # Errors
     /// [`ReadFailure`]
-    pub fn absolute_in_sysroot(&self, host: &HostView) -> Result<Option<ImagePath>, ReadFailure> {
+    pub fn absolute_in_sysroot(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
         use std::os::unix::ffi::OsStrExt as _;
         if !self.source.is_absolute() || host.root() == Path::new("/") {
             return Ok(None);
@@ -137,7 +137,7 @@ impl Request {
 
     pub(super) fn gather(
         &self,
-        host: &HostView,
+        host: &HostRoot,
         options: &InputOptions,
     ) -> Result<Input, SourceError> {
         let metadata = match fs_err::metadata(&self.source) {
@@ -168,7 +168,7 @@ impl Request {
 
     /// The path in the sysroot of an installed program that is named by its whole path. Such a
     /// program looks for files of its own around itself and under the path that it was built for.
-    fn installed(&self, host: &HostView) -> Result<Option<ImagePath>, ReadFailure> {
+    fn installed(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
         if !self.source.is_absolute() || self.absolute_in_sysroot(host)?.is_some() {
             return Ok(None);
         }
@@ -196,7 +196,7 @@ impl Request {
         let real = fs_err::canonicalize(source)
             .map_err(|error| SourceError::Unreadable { path: source.into(), source: error })?;
         let path = self.file_path()?;
-        let node = dir::node(&self.text, &real, &dir::Found::of(metadata), options)?;
+        let node = dir::node(&self.text, &real, &HostStat::of_metadata(metadata), options)?;
         let tree = Tree::from_iter([(path.clone(), node)]);
         Ok(Input { name: self.text.clone(), tree, kind: InputKind::File(path) })
     }
@@ -228,7 +228,7 @@ impl Request {
     }
 
     /// A bare name, looked up as a command in the sysroot.
-    fn command(&self, host: &HostView, options: &InputOptions) -> Result<Input, SourceError> {
+    fn command(&self, host: &HostRoot, options: &InputOptions) -> Result<Input, SourceError> {
         use std::os::unix::ffi::OsStrExt as _;
         let name = self.source.as_os_str().as_bytes();
         let bare = !name.contains(&b'/');
@@ -254,7 +254,7 @@ impl Request {
     fn elsewhere(
         &self,
         path: &ImagePath,
-        host: &HostView,
+        host: &HostRoot,
         options: &InputOptions,
     ) -> Result<Input, SourceError> {
         let gone = |error: Absence| SourceError::Unreadable {
@@ -275,7 +275,7 @@ impl Request {
 /// [`ReadFailure`]
 pub fn command(
     name: &[u8],
-    host: &HostView,
+    host: &HostRoot,
     options: &InputOptions,
 ) -> Result<Option<ImagePath>, ReadFailure> {
     for path in options.command_dirs.iter().filter_map(|dir| dir.join(name).ok()) {
@@ -287,10 +287,9 @@ pub fn command(
 }
 
 /// Whether `path` leads to a regular file that someone may execute.
-fn is_program(host: &HostView, path: &ImagePath) -> Result<bool, ReadFailure> {
-    let Ok(resolved) = host.resolve(path.as_bytes())? else { return Ok(false) };
-    let stat = host.lstat(&resolved.path)?;
-    Ok(stat.is_ok_and(|stat| stat.kind == HostKind::File && stat.mode & 0o111 != 0))
+fn is_program(host: &HostRoot, path: &ImagePath) -> Result<bool, ReadFailure> {
+    let node = host.find(path.as_bytes())?;
+    Ok(node.is_ok_and(|node| node.is_some_and(|node| node.is_executable())))
 }
 
 #[cfg(test)]

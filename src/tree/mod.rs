@@ -207,8 +207,8 @@ impl Node {
 
 impl Tree {
     /// No paths.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { nodes: BTreeMap::new() }
     }
 
     /// Puts `node` at `path` and returns what was there. The root is left out.
@@ -256,6 +256,25 @@ impl Tree {
         self.nodes
             .range::<[u8], _>((Bound::Excluded(&prefix[..]), Bound::Unbounded))
             .take_while(move |(path, _)| path.as_bytes().starts_with(&prefix))
+    }
+
+    /// The names directly below `dir`, in byte order, also of directories without a node.
+    pub fn names<'a>(&'a self, dir: &ImagePath) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let prefix = if dir.is_root() { b"/".to_vec() } else { [dir.as_bytes(), b"/"].concat() };
+        let mut from = Bound::Excluded(prefix.clone());
+        std::iter::from_fn(move || {
+            let bounds = (from.as_ref().map(Vec::as_slice), Bound::Unbounded);
+            let (path, _) = self.nodes.range::<[u8], _>(bounds).next()?;
+            let below = path.as_bytes().strip_prefix(&prefix[..])?;
+            let name = below.split(|&b| b == b'/').next()?;
+            // All that is below a child sorts together, but `a-b` sorts between `a` and `a/b`.
+            from = if name.len() == below.len() {
+                Bound::Excluded(path.as_bytes().to_vec())
+            } else {
+                Bound::Included([&prefix, name, b"0"].concat())
+            };
+            Some(name)
+        })
     }
 
     /// All nodes in byte order.
@@ -344,6 +363,8 @@ impl<'a> IntoIterator for &'a Tree {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn path(text: &str) -> ImagePath {
@@ -359,6 +380,26 @@ mod tests {
         let below: Vec<_> = tree.below(&path("/a")).map(|(path, _)| path.to_string()).collect();
         assert_eq!(below, ["/a/b", "/a/b/c"]);
         assert_eq!(tree.below(&ImagePath::root()).count(), 5);
+    }
+
+    #[test]
+    fn names_are_those_directly_below() {
+        let tree: Tree = ["/a", "/a-b", "/a/b", "/a/b/c", "/a/d", "/ab/x/y", "/z"]
+            .map(|p| (path(p), Node::directory(0o755)))
+            .into_iter()
+            .collect();
+        let names = |dir: &str| {
+            let names: BTreeSet<&[u8]> = tree.names(&path(dir)).collect();
+            names.into_iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+        };
+        let check = |dir: &str, wanted: &[&str]| {
+            let names: Vec<String> = names(dir);
+            assert_eq!(names, wanted, "{dir}");
+        };
+        check("/", &["a", "a-b", "ab", "z"]);
+        check("/a", &["b", "d"]);
+        check("/ab", &["x"]);
+        check("/z", &[]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Path resolution as the kernel does it in a root: component by component, every symbolic link
 //! followed (path_resolution(7)). Pure: a closure says what stands at a path.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Kind, Node, Tree};
 use crate::path::ImagePath;
@@ -194,6 +194,31 @@ impl Tree {
     pub fn resolve(&self, path: &[u8]) -> Result<Resolved, ResolveError> {
         Resolved::root().follow(path, &mut |path: &ImagePath| self.step(path))
     }
+
+    /// The real path of what `path` leads to, and its node; `None` for a directory without one.
+    ///
+    /// # Errors
+    /// [`ResolveError`]
+    pub fn find(&self, path: &[u8]) -> Result<(ImagePath, Option<&Node>), ResolveError> {
+        let path = self.resolve(path)?.path;
+        let node = self.get(&path);
+        Ok((path, node))
+    }
+
+    /// Directories that only paths below them imply.
+    pub fn implied(&self) -> BTreeSet<ImagePath> {
+        let mut implied = BTreeSet::new();
+        for (path, _) in self {
+            let mut dir = path.parent();
+            while let Some(parent) = dir.filter(|dir| !dir.is_root() && !self.contains(dir)) {
+                dir = parent.parent();
+                if !implied.insert(parent) {
+                    break;
+                }
+            }
+        }
+        implied
+    }
 }
 
 /// Where a file that is written to `path` goes among the nodes that `get` returns: every link is
@@ -292,6 +317,22 @@ mod tests {
         assert!(resolve_within(&tree, "/d/up", 7).is_ok());
         let fault = Err(ResolveError::OutOfSteps);
         assert_eq!(resolve_within(&tree, "/d/up", 6), fault);
+    }
+
+    #[test]
+    fn a_path_implies_its_parents() {
+        let tree: Tree = [
+            (path("usr/lib/libx.so"), Node::inline(0o644, *b"x")),
+            (path("lib"), Node::symlink(*b"usr/lib")),
+        ]
+        .into_iter()
+        .collect();
+        let (real, node) = tree.find(b"/lib/libx.so").unwrap();
+        assert!(real == path("usr/lib/libx.so") && node.unwrap().file().is_some());
+        assert_eq!(tree.find(b"/lib"), Ok((path("usr/lib"), None)));
+        assert_eq!(tree.find(b"/usr/bin"), Err(ResolveError::Missing));
+        let implied: Vec<_> = tree.implied().into_iter().collect();
+        assert_eq!(implied, [path("usr"), path("usr/lib")]);
     }
 
     #[test]

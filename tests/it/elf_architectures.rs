@@ -10,7 +10,8 @@ use std::{
 use imgb::{
     elf::{LoaderOptions, Root, closure},
     path::ImagePath,
-    source::host::HostView,
+    source::HostRoot,
+    view::View,
 };
 
 use crate::{
@@ -112,8 +113,9 @@ fn is_elf(path: &Path) -> bool {
 fn compare(root: &Path) -> (usize, Vec<String>) {
     let objects = objects(root);
     let roots: Vec<Root> = objects.iter().map(|path| Root { path: path.clone() }).collect();
-    let closure =
-        closure(&roots, &LoaderOptions::default(), &HostView::new(root).unwrap()).unwrap();
+    let host = HostRoot::new(root).unwrap();
+    let view = View::of_sysroot(&host);
+    let closure = closure(&roots, &LoaderOptions::default(), &view).unwrap();
     oracle::prepare(root);
     let mut questions = Vec::new();
     for (path, program) in objects.iter().zip(&closure.programs) {

@@ -9,7 +9,8 @@ use std::{
 use imgb::{
     elf::{Hwcaps, LoaderOptions, Root, closure, layout},
     path::ImagePath,
-    source::host::HostView,
+    source::HostRoot,
+    view::View,
 };
 
 use crate::elf_oracle as oracle;
@@ -37,7 +38,8 @@ fn is_elf(path: &Path) -> bool {
 
 #[test]
 fn lists_what_the_loader_lists() {
-    let view = HostView::new("/").unwrap();
+    let root = HostRoot::new("/").unwrap();
+    let view = View::of_sysroot(&root);
     let objects = objects();
     headers_are_consistent(&objects);
     let roots: Vec<Root> = objects

@@ -20,7 +20,8 @@ use imgb::{
         closure,
     },
     path::ImagePath,
-    source::host::HostView,
+    source::HostRoot,
+    view::View,
 };
 use tempfile::TempDir;
 
@@ -290,8 +291,8 @@ impl Rooted {
         environment: &[String],
     ) -> Vec<(Listing, String)> {
         let origin = |program: &&str| {
-            let found = HostView::new(self.dir.path()).unwrap().find(program.as_bytes());
-            let found = found.unwrap().unwrap();
+            let root = HostRoot::new(self.dir.path()).unwrap();
+            let found = View::of_sysroot(&root).find(program.as_bytes()).unwrap().unwrap();
             found.path.parent().unwrap().to_string()
         };
         let variable = |program: &&str| {
@@ -334,7 +335,8 @@ impl Rooted {
             .iter()
             .map(|path| imgb::elf::Root { path: ImagePath::new(path).unwrap() })
             .collect();
-        closure(&roots, options, &HostView::new(self.dir.path()).unwrap()).unwrap()
+        let root = HostRoot::new(self.dir.path()).unwrap();
+        closure(&roots, options, &View::of_sysroot(&root)).unwrap()
     }
 
     /// The path of the root on the host.

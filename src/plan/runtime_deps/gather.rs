@@ -15,13 +15,11 @@ use crate::{
         ReadFailure, Root, Tag,
     },
     path::ImagePath,
-    plan::{PlanOptions, View},
+    plan::PlanOptions,
     rules::{Account, Facts, Libc, LibcKind, Table, Wanted},
-    source::content,
-    tree::{
-        FileNode,
-        accounts::{self, Accounts, UserEntry},
-    },
+    source::FileReader,
+    tree::accounts::UserEntry,
+    view::View,
 };
 
 /// Bytes of an object's constants in memory at a time.
@@ -139,9 +137,10 @@ impl<'t> Gatherer<'t> {
         }
         let Ok(Some(node)) = view.node(path)? else { return Ok(Vec::new()) };
         let Some(file) = node.file() else { return Ok(Vec::new()) };
+        let Ok(reader) = view.reader(file)? else { return Ok(Vec::new()) };
         let mut calls_dlopen = false;
         // What this user may not read fails when it is packed, with a message of its own.
-        if let Ok(symbols) = content::parse(file, elf::symbols)? {
+        if let Ok(symbols) = reader.parse(elf::symbols)? {
             for name in &symbols.imported {
                 calls_dlopen |= matches!(&**name, b"dlopen" | b"dlmopen");
                 if self.wanted.symbols.contains(&**name) {
@@ -150,7 +149,7 @@ impl<'t> Gatherer<'t> {
             }
         }
         let depth = Depth { words: own, libraries: calls_dlopen };
-        let hits = self.scan(file, depth)?;
+        let hits = self.scan(&reader, depth)?;
         for literal in hits.literals {
             self.facts.paths.entry(literal.into()).or_insert_with(|| path.clone());
         }
@@ -171,9 +170,9 @@ impl<'t> Gatherer<'t> {
         Ok(hits.libraries.into_iter().map(|name| (name.into(), path.clone())).collect())
     }
 
-    fn scan(&self, file: &FileNode, depth: Depth) -> Result<Hits<'t>, ReadFailure> {
+    fn scan(&self, file: &FileReader, depth: Depth) -> Result<Hits<'t>, ReadFailure> {
         let mut hits = Hits::default();
-        let Ok(ranges) = content::parse(file, elf::constants)? else { return Ok(hits) };
+        let Ok(ranges) = file.parse(elf::constants)? else { return Ok(hits) };
         let mut left = MAX_CONSTANTS;
         let mut window = Vec::new();
         for range in ranges {
@@ -185,7 +184,7 @@ impl<'t> Gatherer<'t> {
                 window.clear();
                 window.resize(front + usize::try_from(size).unwrap_or(WINDOW), 0);
                 let constants = window.get_mut(front..).unwrap_or_default();
-                let read = content::read_at(&file.content, file.len, at, constants);
+                let read = file.read_at(at, constants);
                 if LookupError::split(read.map_err(LookupError::from))?.is_err() {
                     return Ok(hits);
                 }
@@ -284,11 +283,7 @@ type AccountsByName = (BTreeMap<String, Account>, BTreeMap<String, u32>);
 /// The sysroot's accounts and groups: names and numbers, no passwords. Of two entries with one name
 /// the first counts.
 fn accounts(view: &View<'_>) -> Result<AccountsByName, ReadFailure> {
-    let read = |path: &str| -> Result<Vec<u8>, ReadFailure> {
-        let Ok(found) = view.find(path.as_bytes())? else { return Ok(Vec::new()) };
-        Ok(view.read(&found, accounts::MAX_TABLE)?.unwrap_or_default())
-    };
-    let tables = Accounts::parse(&read("/etc/passwd")?, &read("/etc/group")?);
+    let tables = view.accounts()?;
     let account = |user: UserEntry| {
         Some((user.name, Account { uid: user.uid?, gid: user.gid?, home: user.home? }))
     };

@@ -1,0 +1,70 @@
+//! The system calls by which files of the host are found. Each is repeated after EINTR.
+
+use std::{ffi::CString, os::fd::OwnedFd};
+
+use rustix::{
+    fd::AsFd,
+    fs::{AtFlags, Mode, OFlags, RawDir},
+    io::{Errno, retry_on_intr},
+    path::Arg,
+};
+
+use super::stat::HostStat;
+
+/// Bytes of directory entries that are read at once.
+const ENTRIES: usize = 1 << 15;
+
+/// Opens a directory to list it; a link in its place is refused (ENOTDIR).
+pub(super) fn open_directory(dir: impl AsFd, path: impl Arg + Copy) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    retry_on_intr(|| rustix::fs::openat(&dir, path, flags, Mode::empty()))
+}
+
+/// Opens a file to read it, so that nothing it has been swapped for can do harm: no link is
+/// followed (ELOOP), and a FIFO or device does not block.
+pub(super) fn open_file(dir: impl AsFd, path: impl Arg + Copy) -> Result<OwnedFd, Errno> {
+    let flags =
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    retry_on_intr(|| rustix::fs::openat(&dir, path, flags, Mode::empty()))
+}
+
+/// Opens a directory as a starting point for other paths; links are followed.
+pub(super) fn open_path(path: impl Arg + Copy) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
+}
+
+/// What stands at `path`, which is not followed if it is a link.
+pub(super) fn lstat(dir: impl AsFd, path: impl Arg + Copy) -> Result<HostStat, Errno> {
+    let stat = retry_on_intr(|| rustix::fs::statat(&dir, path, AtFlags::SYMLINK_NOFOLLOW))?;
+    Ok(HostStat::of(&stat))
+}
+
+/// What an open file is.
+pub(super) fn fstat(file: impl AsFd) -> Result<HostStat, Errno> {
+    Ok(HostStat::of(&retry_on_intr(|| rustix::fs::fstat(&file))?))
+}
+
+/// The target of a link.
+pub(super) fn read_link(dir: impl AsFd, path: impl Arg + Copy) -> Result<Vec<u8>, Errno> {
+    let target = retry_on_intr(|| rustix::fs::readlinkat(&dir, path, Vec::new()))?;
+    Ok(target.into_bytes())
+}
+
+/// The names in an open directory, sorted bytewise, without `.` and `..`.
+pub(super) fn names(dir: impl AsFd) -> Result<Vec<CString>, Errno> {
+    let mut names = Vec::new();
+    let mut buffer = Vec::with_capacity(ENTRIES);
+    let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            entry => entry?,
+        };
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push(entry.file_name().to_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}

@@ -1,0 +1,123 @@
+use super::*;
+use crate::{source::HostRoot, timestamp::Timestamp};
+
+fn path(text: &str) -> ImagePath {
+    ImagePath::new(text).unwrap()
+}
+
+fn tree(nodes: &[(&str, Node)]) -> Tree {
+    nodes.iter().map(|(at, node)| (path(at), node.clone())).collect()
+}
+
+fn options() -> InputOptions {
+    InputOptions {
+        exclude: Vec::new(),
+        preserve_mode: false,
+        owner: None,
+        mtime: Timestamp::EPOCH,
+        outputs: BTreeSet::new(),
+        command_dirs: Vec::new(),
+        spool: std::env::temp_dir(),
+        jobs: std::num::NonZeroUsize::MIN,
+    }
+}
+
+fn find(view: &View<'_>, at: &str) -> Answer<Found> {
+    view.find(at.as_bytes()).unwrap()
+}
+
+fn read(view: &View<'_>, at: &str) -> String {
+    let found = find(view, at).unwrap();
+    String::from_utf8(view.read(&found, 100).unwrap().unwrap()).unwrap()
+}
+
+#[test]
+fn a_tree_alone_shows_itself_and_nothing_else() {
+    let tree = tree(&[
+        ("usr/lib/libx.so", Node::inline(0o644, *b"x")),
+        ("lib", Node::symlink(*b"usr/lib")),
+        ("etc", Node::directory(0o755)),
+        ("etc/passwd", Node::symlink(*b"/../../proc/self/status")),
+    ]);
+    let view = View::of_tree(&tree);
+    let found = find(&view, "/lib/libx.so").unwrap();
+    assert_eq!((found.path, found.links), (path("usr/lib/libx.so"), vec![path("lib")]));
+    assert_eq!(find(&view, "/etc/passwd"), Err(Absence::Missing));
+    // Nothing but a path below them says that these are directories.
+    assert_eq!(view.list(b"/usr").unwrap().unwrap(), [b"lib".to_vec()]);
+    assert_eq!(find(&view, "/usr/lib").unwrap().kind, FoundKind::Directory);
+    assert_eq!(view.list(b"/").unwrap().unwrap(), [&b"etc"[..], b"lib", b"usr"]);
+}
+
+/// The same answers whether the sysroot is a directory of the host or a tree.
+#[test]
+fn any_tree_of_files_is_a_sysroot() {
+    let dir = tempfile::tempdir().unwrap();
+    for (at, text) in [("usr/lib/a", "sysroot's"), ("usr/lib/b", "sysroot's")] {
+        let at = dir.path().join(at);
+        fs_err::create_dir_all(at.parent().unwrap()).unwrap();
+        fs_err::write(at, text).unwrap();
+    }
+    fs_err::os::unix::fs::symlink("usr/lib", dir.path().join("lib")).unwrap();
+    let host = HostRoot::new(dir.path()).unwrap();
+    let image = tree(&[
+        ("usr/lib/a", Node::inline(0o664, *b"sysroot's")),
+        ("usr/lib/b", Node::inline(0o664, *b"sysroot's")),
+        ("lib", Node::symlink(*b"usr/lib")),
+    ]);
+    let layer = tree(&[("lib", Node::directory(0o755)), ("lib/a", Node::inline(0o600, *b"own"))]);
+    let options = options();
+    for sysroot in [Sysroot::from(&host), Sysroot::from(&image)] {
+        let view = View::new(&layer, sysroot, &options);
+        // The layer's directory stays, and shows what the sysroot's link leads to.
+        assert_eq!(
+            (read(&view, "/lib/a"), read(&view, "/lib/b")),
+            ("own".into(), "sysroot's".into())
+        );
+        assert_eq!(find(&view, "/lib/b").unwrap().path, path("lib/b"));
+        assert_eq!(view.list(b"/lib").unwrap().unwrap(), [b"a".to_vec(), b"b".to_vec()]);
+        assert_eq!(find(&view, "/lib/c"), Err(Absence::Missing));
+        assert_eq!(find(&view, "/lib/b/"), Err(Absence::Missing));
+        let node = |at: &str| view.node(&path(at)).unwrap().unwrap().unwrap();
+        assert_eq!((node("lib/a").meta.mode, node("lib/b").meta.mode), (0o600, 0o644));
+        assert!(view.is_own(&path("lib/a")) && !view.is_own(&path("lib/b")));
+        // A file of the sysroot is one file by whatever path it is reached.
+        assert_eq!(find(&view, "/lib/b").unwrap().id, find(&view, "/usr/lib/b").unwrap().id);
+        assert_ne!(find(&view, "/lib/a").unwrap().id, find(&view, "/usr/lib/a").unwrap().id);
+    }
+}
+
+#[test]
+fn the_highest_layer_wins() {
+    let upper = tree(&[("a", Node::inline(0o644, *b"upper")), ("d/x", Node::inline(0o644, *b""))]);
+    let lower = tree(&[("a", Node::inline(0o644, *b"lower")), ("d/y", Node::inline(0o644, *b"y"))]);
+    let view = View::of_tree(&upper).over(&lower);
+    assert_eq!((read(&view, "/a"), read(&view, "/d/y")), ("upper".into(), "y".into()));
+    assert_eq!(view.list(b"/d").unwrap().unwrap(), [b"x".to_vec(), b"y".to_vec()]);
+}
+
+#[test]
+fn hard_links_are_one_file() {
+    let shared = Node::inline(0o644, *b"one");
+    let tree = tree(&[("a", shared.clone()), ("b", shared), ("c", Node::inline(0o644, *b"one"))]);
+    let view = View::of_tree(&tree);
+    let id = |at: &str| find(&view, at).unwrap().id;
+    assert_eq!(id("/a"), id("/b"));
+    assert_ne!(id("/a"), id("/c"));
+}
+
+#[test]
+fn a_view_shows_one_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    fs_err::write(dir.path().join("a"), "one").unwrap();
+    let host = HostRoot::new(dir.path()).unwrap();
+    let (empty, options) = (Tree::new(), options());
+    let view = View::new(&empty, &host, &options);
+    let found = find(&view, "/a").unwrap();
+    assert_eq!(find(&view, "/b"), Err(Absence::Missing));
+    fs_err::rename(dir.path().join("a"), dir.path().join("b")).unwrap();
+    fs_err::write(dir.path().join("a"), "two").unwrap();
+    assert_eq!(find(&view, "/b"), Err(Absence::Missing));
+    // What was found is read or is an error: another file is never taken for it.
+    assert!(view.read(&found, 10).is_err());
+}
