@@ -1,4 +1,4 @@
-//! SHA-256 digests, and writers that compute them on the way through.
+//! SHA-256 digests, and a writer that computes them.
 
 use std::{
     fmt,
@@ -8,20 +8,21 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 digest of bytes as they are stored: a blob, a manifest, a compressed layer. Prints
-/// and parses as `sha256:` and 64 lower-case hex digits (OCI image-spec, descriptor.md, "Digests").
+/// The SHA-256 digest of bytes as they are stored: a blob, a manifest, a compressed layer.
+/// Displayed and parsed as `sha256:` and 64 lower-case hex digits (OCI image-spec, descriptor.md,
+/// "Digests").
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// The digest of a layer's *uncompressed* tar (OCI image-spec, config.md, `rootfs.diff_ids`). A
-/// type of its own: exchanged with the blob's [`Digest`] it would give an image that no engine
-/// loads.
+/// The digest of a layer's *uncompressed* tar (OCI image-spec, config.md, `rootfs.diff_ids`). It
+/// has a type of its own because an image in which it is swapped with the blob's [`Digest`] cannot
+/// be loaded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DiffId(pub Digest);
 
-/// Text that is no `sha256:` digest.
+/// A text that is not a `sha256:` digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is no sha256 digest", crate::path::escape(.0.as_bytes()))]
+#[error("`{}` is not a sha256 digest", crate::path::escape(.0.as_bytes()))]
 pub struct DigestError(pub String);
 
 impl Digest {
@@ -30,7 +31,7 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The 64 hex digits, as blob file names have them.
+    /// The 64 hex digits, as in the names of blob files.
     pub fn hex(self) -> String {
         self.0.iter().map(|b| format!("{b:02x}")).collect()
     }
@@ -82,7 +83,7 @@ impl fmt::Debug for DiffId {
     }
 }
 
-/// Hashes and counts what is written through it.
+/// Hashes and counts the bytes that are written through it.
 #[derive(Debug)]
 pub struct Digesting<W> {
     inner: W,
@@ -91,17 +92,17 @@ pub struct Digesting<W> {
 }
 
 impl<W> Digesting<W> {
-    /// Nothing written yet.
+    /// A writer to `inner`.
     pub fn new(inner: W) -> Self {
         Self { inner, hash: Sha256::new(), len: 0 }
     }
 
-    /// Bytes that went through so far.
+    /// The number of bytes written so far.
     pub fn written(&self) -> u64 {
         self.len
     }
 
-    /// The writer, the digest of all that went through, and its length in bytes.
+    /// The inner writer, and the digest and number of the bytes written.
     pub fn finish(self) -> (W, Digest, u64) {
         (self.inner, Digest(self.hash.finalize().into()), self.len)
     }

@@ -1,4 +1,4 @@
-//! Times in an image: whole seconds, given by the caller, never asked from a clock.
+//! Times in an image: whole seconds, given by the caller and never read from a clock.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// 1970-01-01T00:00:00Z, the time of everything where nothing else is said.
+    /// 1970-01-01T00:00:00Z, the default time of everything.
     pub const EPOCH: Self = Self(0);
 
     /// The time `seconds` after 1970; `None` outside the years 0000 to 9999, which RFC 3339 cannot
@@ -29,7 +29,7 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339 with a `Z`, as the OCI configuration's `created` wants it.
+/// RFC 3339 with a `Z`, as in `created` of the OCI configuration.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_second(self.0) {

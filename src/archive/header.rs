@@ -1,5 +1,4 @@
-//! Member headers: ustar (POSIX.1-1988), with a PAX record before it only for what ustar cannot
-//! say.
+//! Member headers: ustar (POSIX.1-1988), preceded by PAX records only for what ustar cannot hold.
 
 use std::ops::Range;
 
@@ -8,14 +7,14 @@ use crate::{
     tree::{Kind, Meta, Node, Special},
 };
 
-/// Headers are blocks of this size and contents are padded to them.
+/// The size of a header, to whose multiples content is padded.
 pub const BLOCK: usize = 512;
 
-/// What the fields of eight and twelve bytes hold: octal digits and a NUL.
+/// The largest values of fields of eight and twelve bytes: octal digits and a NUL.
 const MAX_ID: u64 = 0o7_777_777;
 const MAX_SIZE: u64 = 0o77_777_777_777;
 
-/// Where the fields of a ustar header are.
+/// The byte ranges of the fields of a ustar header.
 mod field {
     use std::ops::Range;
 
@@ -34,31 +33,29 @@ mod field {
     pub(super) const PREFIX: Range<usize> = 345..500;
 }
 
-/// Why a node cannot be a member.
+/// Why a node cannot be a member of a tar.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeaderError {
-    /// `.wh.` begins the names of whiteouts (OCI image-spec, layer.md), so no file may be called
-    /// so.
+    /// Names with the prefix `.wh.` are whiteouts (OCI image-spec, layer.md).
     #[error("{0}: no image layer can hold a file whose name begins with `.wh.`")]
     Whiteout(ImagePath),
-    /// The device number's fields have seven octal digits and no PAX key.
+    /// The fields for device numbers have seven octal digits, and PAX has no key for them.
     #[error("{0}: no archive can hold a device number over 2097151")]
     Device(ImagePath),
-    /// The archive would grow past what any disk holds.
+    /// The archive would be larger than any disk.
     #[error("{0}: the file is too large for an archive")]
     Large(ImagePath),
     /// A NUL byte ends a link's target.
     #[error("{0}: a NUL byte in the link's target")]
     Target(ImagePath),
-    /// PAX ends the key at `=`, and no kernel takes NUL.
+    /// A PAX key ends at `=`, and kernels do not accept NUL.
     #[error("{0}: no archive can hold an attribute called `{name}`", name = escape(.1))]
     Attribute(ImagePath, Vec<u8>),
 }
 
-/// The header of the regular file `name`, as archives made of blobs have it: mode 0644, owner 0:0,
-/// the epoch. Always one block, so that it can be put in place when the size is known; a size of 8
-/// GiB or more is written in base 256, which every reader of images takes. Of a name over 100 bytes
-/// the rest is lost.
+/// The header of a regular file `name` in an archive of blobs: mode 0644, owner 0:0, time 0. Always
+/// one block, so that it can be written when the size is known. A size of 8 GiB or more is in base
+/// 256, which all readers of images support. A name is cut off after 100 bytes.
 pub fn blob(name: &str, size: u64) -> [u8; BLOCK] {
     let mut header = Header::new(b'0', &Meta::new(0o644));
     header.set_bytes(field::NAME, name.as_bytes());
@@ -73,11 +70,11 @@ pub fn blob(name: &str, size: u64) -> [u8; BLOCK] {
     header.finish()
 }
 
-/// Appends the header of `node` at `path` to `out`; a whole number of blocks. With `link`, the
-/// header of a hard link to that path.
+/// Appends the header of `node` at `path` to `out`, a whole number of blocks. With `link`, it is
+/// the header of a hard link to that path.
 ///
 /// # Errors
-/// [`HeaderError`] for what no archive can hold.
+/// [`HeaderError`] for what no tar can hold.
 pub fn append(
     out: &mut Vec<u8>,
     path: &ImagePath,
@@ -90,7 +87,7 @@ pub fn append(
     Ok(())
 }
 
-/// How many bytes [`append`] appends.
+/// The number of bytes that [`append`] appends.
 ///
 /// # Errors
 /// As [`append`].
@@ -150,7 +147,7 @@ fn make(
     Ok((header, pax))
 }
 
-/// A number, in a record where the field is too small for it.
+/// Sets a number, as a PAX record if the field is too small for it.
 fn set_number(header: &mut Header, pax: &mut Pax, (field, key): (Range<usize>, &[u8]), value: u64) {
     if value < 1 << (3 * (field.len() - 1)) {
         header.set_number(field, value);
@@ -159,7 +156,7 @@ fn set_number(header: &mut Header, pax: &mut Pax, (field, key): (Range<usize>, &
     }
 }
 
-/// A link's target, in a record where the field is too small for it.
+/// Sets a link's target, as a PAX record if the field is too small for it.
 fn set_target(header: &mut Header, pax: &mut Pax, target: &[u8]) {
     if target.len() > field::LINK.len() {
         pax.push(b"linkpath", target);
@@ -179,7 +176,7 @@ fn kind(kind: &Kind, link: Option<&ImagePath>) -> u8 {
     }
 }
 
-/// Records that come before a header (POSIX.1-2001, pax Extended Header).
+/// The records before a header (POSIX.1-2001, pax Extended Header).
 #[derive(Default)]
 struct Pax(Vec<(Vec<u8>, Vec<u8>)>);
 
@@ -188,7 +185,8 @@ impl Pax {
         self.0.push((key.to_vec(), value.to_vec()));
     }
 
-    /// The records sorted by key, under the name that Go's archive/tar gives them.
+    /// Appends the records, sorted by key, as a member with the name that Go's archive/tar gives
+    /// it.
     fn append(mut self, out: &mut Vec<u8>, path: &ImagePath) {
         if self.0.is_empty() {
             return;
@@ -225,7 +223,7 @@ fn append_record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     out.push(b'\n');
 }
 
-/// What all headers have alike: the magic, and zero in every number.
+/// A header with the magic, and zero in every number.
 const BLANK: [u8; BLOCK] = {
     let mut bytes = [0; BLOCK];
     let fields = [
@@ -255,8 +253,8 @@ const BLANK: [u8; BLOCK] = {
     bytes
 };
 
-/// A ustar header on the way. User and group names stay empty: a name would win over the number on
-/// extraction, and this machine's names mean nothing in an image.
+/// A ustar header that is being filled in. User and group names stay empty: on extraction a name
+/// overrides the number, and this machine's names have no meaning in an image.
 struct Header([u8; BLOCK]);
 
 impl Header {
@@ -267,7 +265,7 @@ impl Header {
         header
     }
 
-    /// Octal digits that fill the field but for a NUL.
+    /// Octal digits that fill the field up to a NUL.
     fn set_number(&mut self, field: Range<usize>, value: u64) {
         let Some((end, digits)) = self.0[field].split_last_mut() else { return };
         *end = 0;
@@ -285,8 +283,8 @@ impl Header {
         to[..len].copy_from_slice(&bytes[..len]);
     }
 
-    /// The name, with a slash behind a directory's; a longer one is split at a slash. Whether it
-    /// fits.
+    /// Sets the name, with a slash after that of a directory. A longer name is split at a slash.
+    /// Returns whether it fits.
     fn set_name(&mut self, name: &[u8], directory: bool) -> bool {
         let len = name.len() + usize::from(directory);
         let fits = |start: usize| len - start <= field::NAME.len();
@@ -306,10 +304,10 @@ impl Header {
 
     fn finish(mut self) -> [u8; BLOCK] {
         self.0[field::CHECKSUM].fill(b' ');
-        // In halves, whose sums fit into 16 bits: that is several times as fast.
+        // In halves, whose sums fit into 16 bits: that is several times faster.
         let half = |bytes: &[u8]| u64::from(bytes.iter().map(|&byte| u16::from(byte)).sum::<u16>());
         let sum = self.0.chunks(BLOCK / 2).map(half).sum();
-        // Six digits, a NUL and the space that is left.
+        // Six digits and a NUL, before the space that is already there.
         self.set_number(field::CHECKSUM.start..field::CHECKSUM.end - 1, sum);
         self.0
     }

@@ -1,4 +1,4 @@
-//! Tar: a writer whose bytes depend on nothing but the tree, and a reader that trusts nothing.
+//! Tar: a writer whose output depends only on the tree, and a reader for hostile input.
 
 pub mod header;
 pub mod read;

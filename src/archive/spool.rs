@@ -1,4 +1,4 @@
-//! Archives of any compression as uncompressed files that can be read at offsets.
+//! Decompresses archives into temporary files, so that they can be read at offsets.
 
 use std::{
     cell::Cell,
@@ -14,15 +14,15 @@ use crate::{
     tree::Archive,
 };
 
-/// Bounds on what a compressed archive may become.
+/// Limits on the size of an archive after decompression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Uncompressed bytes.
     pub bytes: u64,
-    /// Uncompressed bytes for each compressed one. Zeros reach 1,000 in gzip, 7,000 in xz, 33,000
-    /// in zstd and 1,300,000 in bzip2.
+    /// Uncompressed bytes per compressed byte. Zeros reach 1,000 in gzip, 7,000 in xz, 33,000 in
+    /// zstd and 1,300,000 in bzip2.
     pub ratio: u64,
-    /// Uncompressed bytes that the ratio does not count for.
+    /// Uncompressed bytes up to which the ratio does not apply.
     pub ratio_from: u64,
 }
 
@@ -33,7 +33,7 @@ impl Default for Limits {
     }
 }
 
-/// Why an archive cannot be uncompressed.
+/// Why an archive cannot be decompressed.
 #[derive(Debug, thiserror::Error)]
 pub enum SpoolError {
     /// The input cannot be read.
@@ -49,23 +49,23 @@ pub enum SpoolError {
     Damaged {
         /// What the user called it.
         name: String,
-        /// What it is compressed with.
+        /// Its compression.
         format: Format,
         /// What the decoder says.
         source: io::Error,
     },
-    /// It becomes larger than [`Limits`] allow.
+    /// The archive is larger than [`Limits`] allow.
     #[error("{name}: more than {limit} bytes when uncompressed")]
     Large {
         /// What the user called it.
         name: String,
-        /// The limit that it met.
+        /// The limit in bytes.
         limit: u64,
     },
     /// The temporary file cannot be written.
     #[error("cannot write a temporary file in {}", dir.display())]
     Write {
-        /// Where it is.
+        /// The directory.
         dir: PathBuf,
         /// Why not.
         source: io::Error,
@@ -83,8 +83,8 @@ impl SpoolError {
     }
 }
 
-/// The archive in `file`, which the user called `name`: itself if it is an uncompressed regular
-/// file, else uncompressed into a nameless file in `dir`.
+/// Opens the archive in `file`, which the user called `name`. An uncompressed regular file is used
+/// as it is; others are decompressed into a nameless file in `dir`.
 ///
 /// # Errors
 /// [`SpoolError`]
@@ -101,7 +101,7 @@ pub fn open(name: &str, mut file: File, dir: &Path, limits: Limits) -> Result<Ar
     spool(name, file, dir, limits)
 }
 
-/// What `reader` gives, uncompressed into a nameless file in `dir`.
+/// Decompresses `reader` into a nameless file in `dir`.
 ///
 /// # Errors
 /// [`SpoolError`]
@@ -117,7 +117,7 @@ pub fn spool(
     Ok(Archive { name: name.to_owned(), file })
 }
 
-/// Writes what `reader` gives, uncompressed, to `out`, which is a file in the directory beside it.
+/// Decompresses `reader` into `out`, a file in the directory given with it.
 ///
 /// # Errors
 /// [`SpoolError`]
@@ -134,13 +134,13 @@ pub fn unpack(
         .map_err(|source| SpoolError::Read { name: name.to_owned(), source })?;
     let format = Format::sniff(&start);
     let (taken, failed) = (Cell::new(0), Cell::new(false));
-    let watched = Watched { inner: start.chain(reader), taken: &taken, failed: &failed };
+    let input = DecoderInput { inner: start.chain(reader), taken: &taken, failed: &failed };
     let fault = |source| match failed.get() || format == Format::Plain {
         true => SpoolError::Read { name: name.to_owned(), source },
         false => SpoolError::Damaged { name: name.to_owned(), format, source },
     };
 
-    let mut decoder = compress::decoder(format, watched).map_err(fault)?;
+    let mut decoder = compress::decoder(format, input).map_err(fault)?;
     let mut buffer = vec![0; 256 << 10];
     let mut written = 0;
     loop {
@@ -162,14 +162,14 @@ pub fn unpack(
     Ok(())
 }
 
-/// Counts what a decoder takes, and remembers whether it was its input that failed.
-struct Watched<'a, R> {
+/// Counts the bytes that a decoder reads, and records whether reading them failed.
+struct DecoderInput<'a, R> {
     inner: R,
     taken: &'a Cell<u64>,
     failed: &'a Cell<bool>,
 }
 
-impl<R: Read> Read for Watched<'_, R> {
+impl<R: Read> Read for DecoderInput<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let result = self.inner.read(buf);
         match &result {

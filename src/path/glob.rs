@@ -1,21 +1,20 @@
-//! Path patterns as Docker has them: Go's `filepath.Match` with the `**` of moby's
-//! `patternmatcher`.
+//! Path patterns as in Docker: Go's `filepath.Match` with the `**` of moby's `patternmatcher`.
 //!
-//! Paths and patterns are bytes; `?` and classes take one character, or one byte that is no UTF-8.
-//! A match costs at most pattern length times path length, whatever the pattern: all its states are
-//! resolved at once.
+//! Paths and patterns are bytes. `?` and classes match one character, or one byte that is not
+//! UTF-8. A match takes at most time proportional to pattern length times path length, for any
+//! pattern: all states are followed at the same time.
 
-/// Bytes of one pattern: as long as the longest path.
+/// The longest pattern in bytes: as long as the longest path.
 pub const MAX_PATTERN: usize = 4096;
 
-/// One pattern, read once and matched often.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glob {
-    /// The bytes before the first wildcard, and those behind the last: most paths fail one of the
-    /// two.
+    /// The bytes before the first wildcard and after the last one. Most paths fail to match one of
+    /// them.
     head: Vec<u8>,
     tail: Vec<u8>,
-    /// What is between; it begins and ends with a wildcard. Empty: the pattern is `head`,
+    /// What is between them; starts and ends with a wildcard. If empty, the pattern is `head`
     /// literally.
     middle: Vec<Token>,
 }
@@ -24,31 +23,31 @@ pub struct Glob {
 enum Token {
     /// This character.
     Char(u32),
-    /// `?`: any character but a slash.
+    /// `?`: any character except a slash.
     One,
-    /// `[a-z]`, `[^a]`; as in Go, a slash may be meant too.
+    /// `[a-z]`, `[^a]`; as in Go, it may match a slash too.
     Class {
         negated: bool,
         ranges: Vec<(u32, u32)>,
     },
-    /// `*`: any run without a slash.
+    /// `*`: any sequence without a slash.
     Run,
     /// `**` at the end: anything at all.
     Everything,
-    /// `**` elsewhere: nothing, or anything up to and with a slash. `DirsBody` follows and is its
-    /// loop.
+    /// `**` elsewhere: nothing, or anything up to and including a slash. Its loop is the `DirsBody`
+    /// that follows it.
     Dirs,
     DirsBody,
 }
 
-/// Why bytes are no pattern.
+/// Why bytes are not a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GlobError {
-    /// `[` without its `]`, an empty class, a `-` or `]` that is not escaped, a range that runs
-    /// backwards, bytes that are no UTF-8.
+    /// `[` without its `]`, an empty class, an unescaped `-` or `]`, a range that runs backwards,
+    /// or bytes that are not UTF-8.
     #[error("a `[...]` class in it is malformed")]
     Class,
-    /// A backslash at the end, which has nothing to escape.
+    /// A backslash at the end, which escapes nothing.
     #[error("it ends in a backslash")]
     Backslash,
     /// Longer than [`MAX_PATTERN`].
@@ -57,18 +56,18 @@ pub enum GlobError {
 }
 
 impl Glob {
-    /// The pattern with `**`: `**/` is any number of directories, `**` at the end is everything. It
-    /// is matched against whole relative paths.
+    /// Parses a pattern with `**`: `**/` is any number of directories, `**` at the end is
+    /// everything. It is matched against whole relative paths.
     ///
     /// # Errors
-    /// [`GlobError`], where Go's `filepath.Match` gives `ErrBadPattern`, and for a range that runs
+    /// [`GlobError`] where Go's `filepath.Match` returns `ErrBadPattern`, and for a range that runs
     /// backwards.
     pub fn new(pattern: &[u8]) -> Result<Self, GlobError> {
         Ok(Self::from_tokens(&tokens(pattern, true)?))
     }
 
-    /// The pattern without `**`, as Go's `filepath.Match` alone has it and COPY's sources use it:
-    /// two stars are as good as one.
+    /// Parses a pattern without `**`, as Go's `filepath.Match` does and the sources of COPY need
+    /// it: two stars are the same as one.
     ///
     /// # Errors
     /// As [`Glob::new`].
@@ -76,7 +75,7 @@ impl Glob {
         Ok(Self::from_tokens(&tokens(pattern, false)?))
     }
 
-    /// Whether the pattern stands for the whole of `path`, which is relative and has no trailing
+    /// Whether the pattern matches the whole of `path`, which is relative and has no trailing
     /// slash.
     pub fn matches(&self, path: &[u8]) -> bool {
         if self.middle.is_empty() {
@@ -105,7 +104,7 @@ impl Glob {
     }
 }
 
-/// Whether a name in COPY is a pattern: it has `*`, `?` or `[` that no backslash precedes.
+/// Whether a name in COPY is a pattern: it has an unescaped `*`, `?` or `[`.
 pub fn has_wildcard(name: &[u8]) -> bool {
     let mut escaped = false;
     name.iter().any(|&byte| {
@@ -122,8 +121,8 @@ fn tokens(pattern: &[u8], double_star: bool) -> Result<Vec<Token>, GlobError> {
     let chars: Vec<u32> = chars(pattern).collect();
     let mut rest = &chars[..];
     let mut out = Vec::new();
-    // moby takes a leading `**` before plain text as "ends in": `**.go` matches `a.go`, where
-    // `x**.go` asks for a slash. It is an optimisation there that became the behaviour.
+    // moby takes a leading `**` before plain text as "ends with": `**.go` matches `a.go`, while
+    // `x**.go` requires a slash. It is an optimisation there that became the behaviour.
     if let (true, Some(suffix)) = (double_star, pattern.strip_prefix(b"**"))
         && !suffix.starts_with(b"/")
         && !suffix.iter().any(|byte| b"*?[]\\".contains(byte))
@@ -159,7 +158,7 @@ fn tokens(pattern: &[u8], double_star: bool) -> Result<Vec<Token>, GlobError> {
 const SLASH: u32 = '/' as u32;
 const STAR: u32 = '*' as u32;
 
-/// The class behind a `[`; `rest` is left behind its `]`.
+/// Parses the class after a `[`. `rest` is what follows its `]` afterwards.
 fn class(rest: &mut &[u32]) -> Result<Token, GlobError> {
     let negated = rest.first() == Some(&u32::from('^'));
     if negated {
@@ -202,7 +201,7 @@ fn class_char(rest: &mut &[u32]) -> Result<u32, GlobError> {
     Ok(u32::from(char))
 }
 
-/// The characters of `bytes`; a byte that is no UTF-8 counts as one, past the last of Unicode.
+/// The characters of `bytes`. A byte that is not UTF-8 counts as a character beyond Unicode.
 fn chars(bytes: &[u8]) -> impl Iterator<Item = u32> {
     bytes.utf8_chunks().flat_map(|chunk| {
         let valid = chunk.valid().chars().map(u32::from);
@@ -248,7 +247,7 @@ fn walk(tokens: &[Token], name: &[u8]) -> bool {
     now[tokens.len()]
 }
 
-/// Adds the state before `tokens[at]`, and those that are reached from it without a character.
+/// Adds the state before `tokens[at]`, and those reachable from it without a character.
 fn enter(tokens: &[Token], states: &mut [bool], mut at: usize) {
     while !std::mem::replace(&mut states[at], true) {
         match tokens.get(at) {
@@ -274,8 +273,8 @@ fn takes(token: &Token, char: u32) -> bool {
 }
 
 /// A path without `.`, empty components, a trailing slash and, lexically, `..`: Go's `path.Clean`,
-/// but that nothing stays nothing. A `..` that leads out stays in a relative path and is dropped
-/// from an absolute one.
+/// except that an empty path stays empty. A `..` that leads out is kept in a relative path and
+/// dropped from an absolute one.
 pub fn clean(path: &[u8]) -> Vec<u8> {
     let rooted = path.starts_with(b"/");
     let mut parts: Vec<&[u8]> = Vec::new();

@@ -2,11 +2,11 @@
 
 use super::glob::{Glob, GlobError, clean};
 
-/// Patterns in one list.
+/// The most patterns in one list.
 pub const MAX_RULES: usize = 10_000;
 
-/// What a `.dockerignore` file says: patterns, of which those with `!` take back what earlier ones
-/// left out. The default leaves out nothing.
+/// The patterns of a `.dockerignore` file. Those with `!` re-include what earlier ones excluded.
+/// The default excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Ignore {
     rules: Vec<Rule>,
@@ -16,33 +16,33 @@ pub struct Ignore {
 struct Rule {
     reinclude: bool,
     glob: Glob,
-    /// The pattern by components, as far as each stands for exactly one; only of a rule that
-    /// re-includes.
+    /// The components of the pattern, as far as each matches exactly one; only for rules that
+    /// re-include.
     parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug)]
 enum Part {
     One(Glob),
-    /// `**`, or a class that may mean a slash: from here on any depth is possible.
+    /// `**`, or a class that may match a slash: from here on any depth is possible.
     Deep,
 }
 
-/// Why a text is no ignore list.
+/// Why a text is not an ignore list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IgnoreError {
-    /// A pattern that cannot be read. `line` counts from 1.
+    /// A malformed pattern.
     #[error("line {line}: the pattern `{}` cannot be read: {why}", super::escape(pattern))]
     Pattern {
-        /// Where it stands; in a list of patterns, which one it is.
+        /// Its line, or its number in a list of patterns; counted from 1.
         line: usize,
         /// As it was written.
         pattern: Vec<u8>,
         /// What is wrong with it.
         why: GlobError,
     },
-    /// A `!` with nothing behind it.
-    #[error("line {line}: `!` has no pattern behind it")]
+    /// A `!` without a pattern.
+    #[error("line {line}: `!` has no pattern after it")]
     Bare {
         /// As in [`IgnoreError::Pattern`].
         line: usize,
@@ -52,22 +52,22 @@ pub enum IgnoreError {
     TooMany,
 }
 
-/// What the rules say of one path, and what its children's verdicts need to know.
+/// The result of the rules for one path, and what the results for its children need.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// Whether the path is left out.
+    /// Whether the path is excluded.
     pub excluded: bool,
-    /// By rule: whether it matched the path or a directory above it. Empty above the top.
+    /// For each rule, whether it matched the path or a directory above it. Empty above the top.
     matched: Vec<bool>,
 }
 
 impl Ignore {
-    /// Reads the text of a `.dockerignore` file as moby's `ignorefile` does: `#` is a comment in
-    /// the first column only, blanks around a line are dropped, paths are cleaned and a leading
-    /// slash means nothing.
+    /// Reads the text of a `.dockerignore` file as moby's `ignorefile` does: `#` starts a
+    /// comment only in the first column, spaces around a line are dropped, paths are cleaned, and a
+    /// leading slash has no meaning.
     ///
     /// # Errors
-    /// [`IgnoreError`], at the first pattern at fault.
+    /// [`IgnoreError`] for the first wrong pattern.
     pub fn parse(text: &[u8]) -> Result<Self, IgnoreError> {
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let mut ignore = Self::default();
@@ -83,8 +83,8 @@ impl Ignore {
         Ok(ignore)
     }
 
-    /// The list of these patterns, as COPY's `--exclude` gives them: cleaned, but a leading slash
-    /// is kept.
+    /// The list of the patterns of COPY's `--exclude`: cleaned, except that a leading slash is
+    /// kept.
     ///
     /// # Errors
     /// As [`Ignore::parse`]; the line is the pattern's number.
@@ -97,14 +97,14 @@ impl Ignore {
         Ok(ignore)
     }
 
-    /// Whether nothing is ever left out.
+    /// Whether nothing is ever excluded.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// Whether `path`, relative to the context, is left out: the last rule that matches it or a
-    /// directory above it decides. A trailing slash in a rule means nothing, so files and
-    /// directories are alike.
+    /// Whether `path`, relative to the context, is excluded: the last rule that matches it or a
+    /// directory above it decides. A trailing slash in a rule has no meaning, so rules match files
+    /// and directories alike.
     pub fn excludes(&self, path: &[u8]) -> bool {
         let ends = path.iter().enumerate().filter(|&(_, &byte)| byte == b'/').map(|(at, _)| at);
         let mut verdict = Verdict::default();
@@ -114,14 +114,14 @@ impl Ignore {
         verdict.excluded
     }
 
-    /// The verdict on `path`, given that on the directory that holds it (the default for the top),
-    /// so that a walk asks each rule once a path.
+    /// The verdict on `path`, given that on its directory (the default for the top), so that a walk
+    /// evaluates each rule once per path.
     pub fn verdict(&self, parent: &Verdict, path: &[u8]) -> Verdict {
         let mut out = Verdict { excluded: false, matched: vec![false; self.rules.len()] };
         for (at, rule) in self.rules.iter().enumerate() {
             let above = parent.matched.get(at).copied().unwrap_or(false);
-            // A rule that could change nothing is not asked, and so is not known to match what is
-            // below either: the order in which moby works, which `a/b` before `!a` depends on.
+            // A rule that would change nothing is not evaluated, and so not known to match what is
+            // below either. That is how moby works, and `a/b` before `!a` depends on it.
             if above || (rule.reinclude == out.excluded && rule.glob.matches(path)) {
                 out.matched[at] = true;
                 out.excluded = !rule.reinclude;
@@ -130,8 +130,8 @@ impl Ignore {
         out
     }
 
-    /// Whether a `!` rule could take back something below the directory `dir`, itself left out: if
-    /// not, a walk need not enter it.
+    /// Whether a `!` rule could re-include something below the excluded directory `dir`. If not, a
+    /// walk need not enter it.
     pub fn may_reinclude_below(&self, dir: &[u8]) -> bool {
         self.rules.iter().filter(|rule| rule.reinclude).any(|rule| {
             let mut parts = rule.parts.iter();
@@ -161,7 +161,7 @@ impl Ignore {
     }
 }
 
-/// Whether `!` is in front, and the pattern without it.
+/// Whether a pattern starts with `!`, and the pattern without it.
 fn negation(pattern: &[u8]) -> (bool, &[u8]) {
     match pattern.strip_prefix(b"!") {
         Some(rest) => (true, trim(rest)),
@@ -170,7 +170,7 @@ fn negation(pattern: &[u8]) -> (bool, &[u8]) {
 }
 
 fn trim(bytes: &[u8]) -> &[u8] {
-    // Go's TrimSpace takes the vertical tab too, which Rust's ASCII white space is without.
+    // Go's TrimSpace also removes the vertical tab, which is not ASCII white space in Rust.
     let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
     let from = bytes.iter().position(|byte| !blank(byte)).unwrap_or(bytes.len());
     let to = bytes.iter().rposition(|byte| !blank(byte)).map_or(from, |at| at + 1);

@@ -6,19 +6,19 @@ pub mod ignore;
 use std::{borrow::Borrow, ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 
 /// An absolute path in the image: `/`, or `/a/b` without `.`, `..`, empty components, NUL or a
-/// trailing slash. Any other byte may occur. Ordered bytewise, so that a directory comes before
-/// what is in it. Cloning is cheap: the bytes are shared.
+/// trailing slash. Any other byte may occur. Ordered bytewise, so that a directory comes before its
+/// entries. Cloning is cheap: the bytes are shared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImagePath(Arc<[u8]>);
 
-/// Why bytes are no path in an image.
+/// Why bytes are not a path in an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// A NUL byte, which no file system can hold.
-    #[error("the path has a NUL byte")]
+    #[error("the path contains a NUL byte")]
     Nul,
     /// `..` above the root.
-    #[error("the path climbs out of the root with `..`")]
+    #[error("the path leaves the root with `..`")]
     ClimbsOut,
     /// Longer than [`ImagePath::MAX`], or a component longer than [`ImagePath::MAX_COMPONENT`].
     #[error("the path or one of its components is too long")]
@@ -26,9 +26,9 @@ pub enum PathError {
 }
 
 impl ImagePath {
-    /// Bytes of a whole path: `PATH_MAX` less its NUL.
+    /// The longest path in bytes: `PATH_MAX` without its NUL.
     pub const MAX: usize = 4095;
-    /// Bytes of one component: `NAME_MAX`.
+    /// The longest component in bytes: `NAME_MAX`.
     pub const MAX_COMPONENT: usize = 255;
 
     /// `/`
@@ -36,11 +36,11 @@ impl ImagePath {
         Self(Arc::from(&b"/"[..]))
     }
 
-    /// The path that `bytes` name below the root: a leading slash may be absent; `.`, empty
-    /// components and (lexically) `..` are taken out.
+    /// The path that `bytes` name below the root, with or without a leading slash. `.`, empty
+    /// components and (lexically) `..` are removed.
     ///
     /// # Errors
-    /// [`PathError`] where `..` leaves the root, at a NUL byte, and past the length limits.
+    /// [`PathError`] for `..` that leaves the root, for a NUL byte, and beyond the length limits.
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, PathError> {
         let bytes = bytes.as_ref();
         if bytes.contains(&0) {
@@ -69,19 +69,19 @@ impl ImagePath {
         Ok(Self(out.into()))
     }
 
-    /// `self` and `below` under it; `below` may have several components and a leading slash.
+    /// The path `below` in `self`. `below` may have several components and a leading slash.
     ///
     /// # Errors
-    /// As [`ImagePath::new`]; `..` in `below` may climb within `self`, not above the root.
+    /// As [`ImagePath::new`]. `..` in `below` may leave `self`, but not the root.
     pub fn join(&self, below: impl AsRef<[u8]>) -> Result<Self, PathError> {
         Self::new([&self.0, &b"/"[..], below.as_ref()].concat())
     }
 
-    /// `name`, one component and neither `.` nor `..`, in `self`: what [`ImagePath::join`] gives
-    /// for it, at once.
+    /// As [`ImagePath::join`], but faster, for a `name` of one component that is neither `.` nor
+    /// `..`.
     ///
     /// # Errors
-    /// [`PathError`] for a name with a NUL byte, and past the length limits.
+    /// [`PathError`] for a NUL byte, and beyond the length limits.
     pub fn child(&self, name: &[u8]) -> Result<Self, PathError> {
         if name.is_empty() || name.contains(&b'/') || matches!(name, b"." | b"..") {
             return self.join(name);
@@ -96,13 +96,13 @@ impl ImagePath {
         Ok(Self([dir, b"/", name].concat().into()))
     }
 
-    /// The bytes of [`ImagePath::parent`], `/` for the root's own children; none for the root.
+    /// The bytes of [`ImagePath::parent`]: `/` for the root's own entries, `None` for the root.
     pub fn parent_bytes(&self) -> Option<&[u8]> {
         let slash = memchr::memrchr(b'/', &self.0).filter(|_| !self.is_root())?;
         self.0.get(..slash.max(1))
     }
 
-    /// The directory that holds this path; `None` for the root.
+    /// The directory that contains this path; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         let slash = memchr::memrchr(b'/', &self.0).filter(|_| !self.is_root())?;
         Some(if slash == 0 { Self::root() } else { Self(self.0[..slash].into()) })
@@ -114,12 +114,12 @@ impl ImagePath {
         &self.0[slash + 1..]
     }
 
-    /// The components from the root down; none for the root.
+    /// The components, starting at the root. The root itself has none.
     pub fn components(&self) -> impl Iterator<Item = &[u8]> {
         self.0.split(|&b| b == b'/').filter(|part| !part.is_empty())
     }
 
-    /// The parents from `/` down to the one that holds this path; none for the root.
+    /// The parents, from `/` to the directory that contains this path. The root itself has none.
     pub fn ancestors(&self) -> impl Iterator<Item = Self> {
         let slashes = self.0.iter().enumerate().filter(|&(_, &b)| b == b'/');
         let inner = slashes.skip(1).map(|(at, _)| Self(self.0[..at].into()));
@@ -145,25 +145,25 @@ impl ImagePath {
         &self.0
     }
 
-    /// The path without its leading slash, as archives and host joins want it; empty for the root.
+    /// The path without its leading slash, as in archives; empty for the root.
     pub fn relative(&self) -> &[u8] {
         &self.0[1..]
     }
 
-    /// [`ImagePath::relative`] as a path to join to a directory of the host.
+    /// [`ImagePath::relative`] as a path that can be joined to a directory of the host.
     pub fn as_relative_path(&self) -> &Path {
         Path::new(OsStr::from_bytes(self.relative()))
     }
 }
 
-/// Ordered and equal as its bytes are, so that a map by path can be searched by bytes.
+/// Order and equality are those of the bytes, so a map keyed by paths can be searched by bytes.
 impl Borrow<[u8]> for ImagePath {
     fn borrow(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// The path as text, with bytes that are no printable UTF-8 escaped as `\xNN`.
+/// The path as text, in which bytes that are not printable UTF-8 are escaped as `\xNN`.
 impl fmt::Display for ImagePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", escape(&self.0))
@@ -176,8 +176,8 @@ impl fmt::Debug for ImagePath {
     }
 }
 
-/// `bytes` as one printable line: control characters and what is no UTF-8 become `\xNN`, a
-/// backslash `\\`.
+/// `bytes` as one printable line: control characters and invalid UTF-8 are escaped as `\xNN`, a
+/// backslash as `\\`.
 pub fn escape(bytes: &[u8]) -> String {
     // Nearly all names are so; a tree of the libraries of a thousand programs has a hundred
     // thousand of them.

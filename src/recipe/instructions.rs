@@ -1,4 +1,4 @@
-//! The words of one instruction → what it says.
+//! Reads the words of one instruction.
 
 use super::fault::{Fault, FaultKind, Notice, NoticeKind};
 use super::flags::{Flags, OWN};
@@ -9,24 +9,24 @@ use super::{
     Argument, Command, From, Heredoc, Instruction, Pack, Pair, Transfer, TransferSource, Word,
 };
 
-/// An instruction being read.
+/// Reads the words of one instruction.
 pub(super) struct InstructionReader<'a, 'f> {
-    /// Its name in capitals.
+    /// The name in capitals.
     pub name: &'static str,
-    /// Where the name stands.
+    /// The position of the name.
     pub keyword: Span,
-    /// What is behind name and flags.
+    /// What follows the name and flags.
     pub rest: LineRest<'a>,
     pub flags: Flags,
     pub escape: char,
-    /// The here-documents that its words announce, in order.
+    /// The here-documents that the words announce, in order.
     pub heredocs: Vec<Heredoc>,
     pub faults: &'f mut Vec<Fault>,
     pub notices: &'f mut Vec<Notice>,
 }
 
 impl InstructionReader<'_, '_> {
-    /// What it says; `None` after a fault.
+    /// The instruction; `None` after a fault.
     pub(super) fn instruction(&mut self) -> Option<Instruction> {
         Some(match self.name {
             "ADD" => Instruction::Add(self.transfer()?),
@@ -39,7 +39,7 @@ impl InstructionReader<'_, '_> {
             "CMD" => Instruction::Cmd(self.command()?),
             "COPY" => Instruction::Copy(self.transfer()?),
             "ENTRYPOINT" => Instruction::Entrypoint(match self.command()? {
-                // As in Docker, nothing takes the base image's away.
+                // As in Docker, an empty text clears the entrypoint of the base image.
                 Command::Shell(text) if text.is_empty() => Command::Exec(Vec::new()),
                 command => command,
             }),
@@ -68,7 +68,7 @@ impl InstructionReader<'_, '_> {
             "SHELL" => Instruction::Shell(self.shell()?),
             "STOPSIGNAL" => Instruction::Stopsignal(self.line("a signal")?),
             "SYMLINK" => {
-                let [target, link] = self.exactly("what the link holds and where it is")?;
+                let [target, link] = self.exactly("a target and the path of the link")?;
                 Instruction::Symlink { target, link }
             }
             "USER" => Instruction::User(self.line("a user")?),
@@ -87,7 +87,7 @@ impl InstructionReader<'_, '_> {
                 (base, Some(self.stage_name(name)?))
             }
             _ => {
-                self.wrong_arguments("an image, and perhaps `AS` and a name", &words, 1);
+                self.wrong_arguments("an image, optionally with `AS` and a name", &words, 1);
                 return None;
             }
         };
@@ -112,14 +112,14 @@ impl InstructionReader<'_, '_> {
         self.notices.push(Notice { span: Some(span), kind });
     }
 
-    /// Too few words, or a word too many, which is `words[most]`.
+    /// Reports too few words, or one too many, which is `words[most]`.
     fn wrong_arguments(&mut self, wanted: &'static str, words: &[Word], most: usize) {
         let comment = words.iter().any(|word| word.text.starts_with('#'));
         let span = words.get(most).map_or(self.keyword, |word| word.span);
         self.fault(span, FaultKind::Arguments { instruction: self.name, wanted, comment });
     }
 
-    /// The words, without a comment where one may be.
+    /// The words, without a comment in instructions that allow one.
     fn words(&mut self) -> Vec<Word> {
         if !OWN.contains(&self.name) {
             return self.rest.words();
@@ -144,7 +144,7 @@ impl InstructionReader<'_, '_> {
         <[Word; N]>::try_from(words).map_err(|words| self.wrong_arguments(wanted, &words, N)).ok()
     }
 
-    /// All that is left of the line, blanks and all.
+    /// The rest of the line, including spaces.
     fn line(&mut self, wanted: &'static str) -> Option<Word> {
         let word = self.rest.word();
         if word.text.is_empty() {
@@ -154,7 +154,7 @@ impl InstructionReader<'_, '_> {
         Some(word)
     }
 
-    /// A JSON array, or words between blanks; one at least.
+    /// A JSON array, or words between spaces; at least one.
     fn list(&mut self) -> Option<Vec<Word>> {
         let words = self.json_or_words()?;
         if words.is_empty() {
@@ -263,7 +263,7 @@ impl InstructionReader<'_, '_> {
         (!out.is_empty()).then_some(out)
     }
 
-    /// `ENV name value with blanks`
+    /// `ENV name value with spaces`
     fn legacy_pair(&mut self) -> Option<Pair> {
         let (name, rest) = self.rest.split_first();
         let value = rest.word();
@@ -286,7 +286,7 @@ impl InstructionReader<'_, '_> {
     fn transfer(&mut self) -> Option<Transfer> {
         let mut words = self.json_or_words()?;
         if words.len() < 2 {
-            self.wrong_arguments("one source at least, and a destination", &words, usize::MAX);
+            self.wrong_arguments("at least one source, and a destination", &words, usize::MAX);
             return None;
         }
         let dest = words.pop()?;
@@ -339,7 +339,7 @@ impl InstructionReader<'_, '_> {
             }
             "NONE" if rest.text().is_empty() => None,
             "NONE" => {
-                self.wrong_arguments("nothing behind NONE", &rest.words(), 0);
+                self.wrong_arguments("nothing after NONE", &rest.words(), 0);
                 return None;
             }
             "CMD" => match self.command_of(rest)? {
@@ -365,7 +365,7 @@ impl InstructionReader<'_, '_> {
     }
 
     fn no_health_command(&mut self) -> Option<Health> {
-        self.wrong_arguments("a command behind CMD", &[], 0);
+        self.wrong_arguments("a command after CMD", &[], 0);
         None
     }
 
@@ -395,7 +395,7 @@ impl InstructionReader<'_, '_> {
     }
 }
 
-/// A word at its first `=`.
+/// Splits a word at its first `=`.
 fn split(word: &Word) -> (Word, Option<Word>) {
     let Some((name, value)) = word.text.split_once('=') else { return (word.clone(), None) };
     let verbatim = word.span.end - word.span.start == word.text.len();

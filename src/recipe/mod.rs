@@ -1,9 +1,9 @@
-//! Buildfile text → [`Recipe`] → the stages to build, with nothing left to expand.
+//! Buildfile text → [`Recipe`] → the stages to build, with all variables expanded.
 //!
-//! [`parse`] takes what the text says, by Dockerfile's rules, and finds everything that is wrong
-//! with it at once. [`outline`](evaluate::outline) then says which stages a target needs and what
-//! they start from, and [`evaluate`](evaluate::evaluate), given the environments of those base
-//! images, puts values for variables. All of it is pure: files are named here, never opened.
+//! [`parse`] reads the text by the rules of Dockerfiles, and reports all errors in it at once.
+//! [`outline`](outline()) then finds the stages that a target needs and what they start from.
+//! [`evaluate`](evaluate::evaluate) expands the variables, given the environments of the base
+//! images. All of this is pure: it names files, but never opens them.
 
 pub mod action;
 mod arguments;
@@ -36,25 +36,25 @@ use fault::Notice;
 use healthcheck::Health;
 use source::{Source, Span};
 
-/// What a Buildfile says, and nothing else: no variable is expanded, no file looked at.
+/// A parsed Buildfile. No variable is expanded, and no file is accessed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
     /// The text, for messages.
     pub source: Source,
-    /// The comments at the top that rule how the text is read.
+    /// The parser directives at the top.
     pub directives: Directives,
     /// The ARGs before the first FROM, in order.
     pub global_args: Vec<Argument>,
-    /// At least one, in order.
+    /// The stages in order; at least one.
     pub stages: Vec<Stage>,
-    /// What is odd, though no fault.
+    /// Warnings.
     pub notices: Vec<Notice>,
 }
 
 /// Parser directives: `# name=value` before anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directives {
-    /// What escapes and continues lines: a backslash or a backtick.
+    /// The character that escapes others and continues lines: a backslash or a backtick.
     pub escape: char,
     /// The image of a BuildKit frontend; not used.
     pub syntax: Option<String>,
@@ -62,12 +62,12 @@ pub struct Directives {
     pub check: Option<String>,
 }
 
-/// FROM and what follows it up to the next one.
+/// FROM and the instructions up to the next FROM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// Where FROM stands, counted from 1.
+    /// The line of FROM, counted from 1.
     pub line: usize,
-    /// The joined line of FROM.
+    /// The text of FROM, with its lines joined.
     pub text: String,
     /// What it starts from.
     pub from: From,
@@ -82,20 +82,20 @@ pub struct From {
     pub base: Word,
     /// The stage's name, in lower case.
     pub alias: Option<String>,
-    /// As given.
+    /// `--platform`.
     pub platform: Option<Word>,
 }
 
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Where it begins, counted from 1.
+    /// The line that it starts in, counted from 1.
     pub line: usize,
-    /// All of it, without here-documents.
+    /// The whole instruction, without here-documents.
     pub span: Span,
-    /// Its lines joined, as a history entry shows them.
+    /// The text with its lines joined, as in a history entry.
     pub text: String,
-    /// What it says.
+    /// The instruction.
     pub kind: Instruction,
 }
 
@@ -104,34 +104,34 @@ pub struct Step {
 pub struct Word {
     /// The text.
     pub text: String,
-    /// Where it stands.
+    /// Its position.
     pub span: Span,
 }
 
-/// `name=value`, or `name value` as it was once written.
+/// `name=value`, or the old form `name value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     /// Not empty.
     pub name: Word,
-    /// May be.
+    /// May be empty.
     pub value: Word,
 }
 
-/// `name` or `name=default`; the name stands for itself.
+/// `name` or `name=default`. The name is literal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument {
     /// Not empty.
     pub name: Word,
-    /// What it is without `--build-arg`.
+    /// The value without `--build-arg`.
     pub default: Option<Word>,
 }
 
-/// What an instruction says. Those that only imgb has are PACK, SYMLINK, CAP, MKDIR and ANNOTATION.
+/// The words of an instruction. PACK, SYMLINK, CAP, MKDIR and ANNOTATION exist only in imgb.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instruction {
-    /// As COPY, and tarballs are unpacked.
+    /// As COPY, but unpacks tarballs.
     Add(Transfer),
-    /// For the manifest.
+    /// Annotations for the manifest.
     Annotation(Vec<Pair>),
     /// Variables that the command line may set.
     Arg(Vec<Argument>),
@@ -139,7 +139,7 @@ pub enum Instruction {
     Cap {
         /// In the image.
         file: Word,
-        /// As setcap(8) takes them.
+        /// In the syntax of setcap(8).
         capabilities: Word,
     },
     /// The default arguments, or the command.
@@ -152,48 +152,48 @@ pub enum Instruction {
     Env(Vec<Pair>),
     /// Ports that the program listens on.
     Expose(Vec<Word>),
-    /// How to see whether it works.
+    /// How to check whether the program works.
     Healthcheck(Health),
-    /// For the config.
+    /// Labels for the configuration.
     Label(Vec<Pair>),
     /// The author; deprecated.
     Maintainer(Word),
     /// Directories.
     Mkdir {
-        /// One at least; parents are made too.
+        /// At least one. Parents are created too.
         dirs: Vec<Word>,
-        /// Of the last component.
+        /// The mode of the last component.
         mode: Option<Word>,
-        /// Of the last component.
+        /// The owner of the last component.
         chown: Option<Word>,
     },
-    /// Programs with all that they need.
+    /// Programs with everything that they need.
     Pack(Pack),
-    /// What the shell form runs; not empty.
+    /// The shell for the shell form; not empty.
     Shell(Vec<String>),
-    /// What `docker stop` sends.
+    /// The signal that `docker stop` sends.
     Stopsignal(Word),
     /// A symbolic link.
     Symlink {
-        /// What it holds, as ln(1) takes it.
+        /// As for ln(1).
         target: Word,
-        /// Where it is.
+        /// The path of the link itself.
         link: Word,
     },
-    /// Who runs the program.
+    /// The user that the program runs as.
     User(Word),
-    /// Directories that containers keep outside the image.
+    /// Directories that containers store outside the image.
     Volume(Vec<Word>),
-    /// The directory that the program starts in and that relative paths are under.
+    /// The directory in which the program starts, and that relative paths refer to.
     Workdir(Word),
 }
 
 /// The words of ADD and COPY.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transfer {
-    /// One at least, in order.
+    /// At least one, in order.
     pub sources: Vec<TransferSource>,
-    /// Where they go.
+    /// The destination.
     pub dest: Word,
     /// A stage by name or number, or an image; COPY only.
     pub from: Option<Word>,
@@ -201,13 +201,13 @@ pub struct Transfer {
     pub chown: Option<Word>,
     /// `--chmod`.
     pub chmod: Option<Word>,
-    /// Patterns of what stays behind.
+    /// Patterns of files to leave out.
     pub exclude: Vec<Word>,
-    /// Whether the layer is made without a look at what is below. It always is, here.
+    /// `--link`: whether the layer is made independently of the layers below, as imgb always does.
     pub link: bool,
-    /// Whether sources keep their directories; COPY only.
+    /// `--parents`: whether sources keep their directories; COPY only.
     pub parents: bool,
-    /// `--unpack`: whether tarballs are unpacked; ADD only, which does it unless told not to.
+    /// `--unpack`: whether tarballs are unpacked; ADD only, true by default.
     pub unpack: Option<bool>,
 }
 
@@ -216,29 +216,29 @@ pub struct Transfer {
 pub enum TransferSource {
     /// A path or a pattern.
     Path(Word),
-    /// A file whose content stands in the Buildfile.
+    /// A file whose content is in the Buildfile.
     Heredoc(Heredoc),
 }
 
 /// `<<NAME` and the lines up to `NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heredoc {
-    /// The file's name too.
+    /// Also the name of the file.
     pub name: String,
-    /// Where it is announced.
+    /// The position of the word that announces it.
     pub span: Span,
-    /// Whether variables in it are expanded: not if the name was in quotes.
+    /// Whether variables in the content are expanded: not if the name was in quotes.
     pub expand: bool,
-    /// The lines with their ends; tabs in front are gone if it was `<<-`.
+    /// The lines with their ends; for `<<-` without tabs at their start.
     pub content: String,
-    /// Where the lines stand.
+    /// The position of the lines.
     pub body: Span,
 }
 
 /// The words of PACK.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pack {
-    /// Programs, and perhaps a destination behind them: see [`action::Pack`].
+    /// Programs, and an optional destination at the end: see [`action::Pack`].
     pub words: Vec<Word>,
     /// `--soft`.
     pub soft: Option<Word>,
@@ -248,10 +248,10 @@ pub struct Pack {
     pub sysroot: Option<Word>,
 }
 
-/// A command in one of its two forms.
+/// A command in exec form or shell form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// `["a", "b"]`: the words. None at all takes away what a base image has.
+    /// `["a", "b"]`: the words. An empty list clears the command of a base image.
     Exec(Vec<String>),
     /// Text for the shell that SHELL names, or `/bin/sh -c`.
     Shell(String),

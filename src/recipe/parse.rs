@@ -1,4 +1,4 @@
-//! Text → [`Recipe`], or everything that is wrong with it.
+//! Parses the text of a Buildfile into a [`Recipe`], or reports all errors in it.
 
 use crate::path::ImagePath;
 use crate::suggest;
@@ -16,12 +16,12 @@ use super::stage_names::StageNames;
 use super::words::{Json, LineRest, json};
 use super::{Argument, Directives, Heredoc, Instruction, Recipe, Stage, Step, Word};
 
-/// Bytes of a Buildfile.
+/// The largest Buildfile, in bytes.
 pub const MAX_TEXT: usize = 1 << 20;
-/// Faults, and notices, after which no more are looked for.
+/// The number of faults, and of notices, after which no more are collected.
 const MAX_FOUND: usize = 1000;
 
-/// Reads the text of a Buildfile; `name` is what messages call it.
+/// Parses the text of a Buildfile, which messages call `name`.
 ///
 /// # Errors
 /// All faults of the text.
@@ -56,7 +56,7 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Recipe, Faults> {
     Ok(Recipe { source, directives, global_args, stages, notices })
 }
 
-/// The bytes as text, if they are any.
+/// Checks that the bytes are text.
 fn text(name: &str, bytes: &[u8]) -> Result<String, Faults> {
     let fail = |text: String, span: Span, kind: FaultKind| {
         Err(Faults {
@@ -90,10 +90,10 @@ struct Parser<'a> {
     notices: Vec<Notice>,
     global_args: Vec<Argument>,
     stages: Vec<Stage>,
-    /// Whether it was said that something comes before FROM.
+    /// Whether an instruction before the first FROM was reported.
     before_from: bool,
     saw_from: bool,
-    /// A line's number and an offset in it.
+    /// The number of a line, and an offset in it.
     counted: (usize, usize),
 }
 
@@ -108,7 +108,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The comments `# name=value` at the very top; the first line that is none ends them.
+    /// Reads the comments `# name=value` at the top, up to the first line that is not one.
     fn directives(&mut self) -> Directives {
         let mut out = Directives { escape: '\\', syntax: None, check: None };
         let mut seen = Vec::new();
@@ -197,7 +197,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The line of an offset behind the last one that was asked for.
+    /// The line number of an offset, which is after that of the last call.
     fn line_number(&mut self, offset: usize) -> usize {
         let (line, from) = self.counted;
         let between = self.text.get(from..offset).unwrap_or_default();
@@ -206,7 +206,7 @@ impl Parser<'_> {
         line
     }
 
-    /// Takes the here-documents that the instruction announces off the lines that follow.
+    /// Reads the here-documents that the instruction announces from the lines that follow.
     fn heredocs(&mut self, name: &str, rest: LineRest<'_>) -> Vec<Heredoc> {
         let (inner, rest) = match name {
             "ONBUILD" => {
@@ -242,7 +242,7 @@ impl Parser<'_> {
         out
     }
 
-    /// Finds what can be found without knowing any variable.
+    /// Reports errors that do not depend on the values of variables.
     fn check(&mut self, instruction: &Instruction) {
         self.resolver(|resolver| {
             resolver.action(instruction);
@@ -272,7 +272,7 @@ impl Parser<'_> {
         });
     }
 
-    /// That there is a stage, that their names differ, and that COPY names those that are there.
+    /// Checks that there is a stage, that stage names differ, and that COPY names existing stages.
     fn check_stages(&mut self) {
         if !self.saw_from && !self.before_from && self.faults.is_empty() {
             let end = self.text.len();
@@ -303,7 +303,7 @@ impl Parser<'_> {
     }
 }
 
-/// Name and value of a parser directive.
+/// The name and value of a parser directive.
 fn directive(line: &str) -> Option<(&str, &str)> {
     let comment = line.trim_start_matches('\u{feff}').trim_start().strip_prefix('#')?;
     let (name, value) = comment.split_once('=')?;

@@ -1,5 +1,5 @@
-//! One instruction → its [`Action`]; also the check of the values that a text alone can tell,
-//! before any variable is known.
+//! Turns one instruction into its [`Action`]. Also checks values that depend on no variable, before
+//! variables are known.
 
 use crate::image::{Ports, SignalError, StopSignal};
 use crate::path::glob::{Glob, clean, has_wildcard};
@@ -14,32 +14,32 @@ use super::owner::Owner;
 use super::source::Span;
 use super::{Argument, Command, Heredoc, Instruction, Pair, Transfer, TransferSource, Word};
 
-/// What `--from` was found to name, or why it names nothing.
+/// Finds what `--from` names.
 pub(super) type FindStage<'a> = dyn Fn(&str) -> Result<CopyFrom, FaultKind> + 'a;
 
-/// What an instruction is read with.
+/// Resolves the words of instructions.
 pub(super) struct Resolver<'a> {
     pub escape: char,
-    /// `None` while nothing is known of the variables: then words with any are only checked for
-    /// their form.
+    /// `None` while no variables are known: the syntax of words with variables is checked then, and
+    /// nothing else.
     pub scope: Option<&'a Scope>,
     pub budget: &'a mut Budget,
     pub workdir: &'a ImagePath,
     pub shell: &'a [String],
     pub find_stage: &'a FindStage<'a>,
     pub faults: &'a mut Vec<Fault>,
-    /// Variables that are not set, with their places.
+    /// Variables that are not set, with their positions.
     pub unset: Vec<(Span, String)>,
 }
 
 impl Resolver<'_> {
-    /// What the instruction does. `None` if a fault was found, or if variables are not known and it
-    /// has some.
+    /// What the instruction does. `None` after a fault, or if it has variables and they are not
+    /// known.
     pub(super) fn action(&mut self, instruction: &Instruction) -> Option<Action> {
         Some(match instruction {
             Instruction::Add(transfer) => Action::Copy(self.transfer("ADD", transfer)?),
             Instruction::Annotation(pairs) => Action::Annotation(self.pairs("ANNOTATION", pairs)?),
-            // Its values depend on the command line: see `evaluate`.
+            // Its values depend on the command line: see `Evaluator::argument`.
             Instruction::Arg(arguments) => return self.arguments(arguments),
             Instruction::Cap { file, capabilities } => {
                 let capabilities = self.filled(capabilities, "the capability");
@@ -72,14 +72,14 @@ impl Resolver<'_> {
         })
     }
 
-    /// The word's text; see [`Resolver::action`] for `None`.
+    /// The text of a word; `None` as in [`Resolver::action`].
     pub(super) fn expand(&mut self, word: &Word) -> Option<String> {
         let mode = expand::Mode::Word { escape: self.escape };
         self.expand_as(word, mode)
     }
 
     fn expand_as(&mut self, word: &Word, mode: expand::Mode) -> Option<String> {
-        // A word that lines were joined or quotes taken off in is shown as a whole.
+        // A word in which lines were joined or quotes removed is marked as a whole.
         let verbatim = word.span.end - word.span.start == word.text.len();
         let place = |at: usize| Span {
             start: word.span.start + if verbatim { at } else { 0 },
@@ -111,7 +111,7 @@ impl Resolver<'_> {
         self.faults.push(Fault { span, kind });
     }
 
-    /// A value that may have been unreadable.
+    /// Reports a value that could not be parsed.
     fn value<T>(
         &mut self,
         span: Span,
@@ -124,13 +124,13 @@ impl Resolver<'_> {
         value
     }
 
-    /// The word's text, which may not be empty.
+    /// The text of a word, which must not be empty.
     fn filled(&mut self, word: &Word, what: &'static str) -> Option<String> {
         let text = self.expand(word)?;
         self.value(word.span, (!text.is_empty()).then_some(text), || FaultKind::Empty { what })
     }
 
-    /// All of them, or `None` after every one was tried.
+    /// The results for all words, or `None` if one failed; all are tried.
     fn all<T>(
         &mut self,
         words: &[Word],
@@ -168,7 +168,7 @@ impl Resolver<'_> {
         None
     }
 
-    /// A path under the working directory. As in Docker, `..` stops at the root.
+    /// A path relative to the working directory. As in Docker, `..` stops at the root.
     fn path(&mut self, word: &Word) -> Option<ImagePath> {
         let text = self.filled(word, "the path")?;
         self.under_workdir(word.span, &text)
@@ -198,7 +198,7 @@ impl Resolver<'_> {
     }
 
     fn dest_at(&mut self, span: Span, text: &str) -> Option<Dest> {
-        // `dir/.` is the file `dir` where nothing is there yet, in Docker as here.
+        // As in Docker, `dir/.` is the file `dir` if that does not exist.
         let is_dir = matches!(text, "" | ".") || text.ends_with('/');
         Some(Dest { path: self.under_workdir(span, text)?, is_dir })
     }
@@ -231,7 +231,7 @@ impl Resolver<'_> {
 
     fn ports(&mut self, words: &[Word]) -> Option<Vec<Ports>> {
         let lists = self.all(words, |this, word| {
-            // One variable may hold several ports.
+            // One variable may contain several ports.
             let text = this.expand(word)?;
             let ports = text.split_whitespace().map(|value| {
                 let ports = Ports::parse_published(value);
@@ -313,7 +313,7 @@ impl Resolver<'_> {
         let Some(word) = word.filter(|word| !word.text.is_empty()) else {
             return Some(CopyFrom::Context);
         };
-        // Which stages there are must be known before any variable of a stage is.
+        // The stages must be known before the variables of a stage are.
         let found = if word.text.contains('$') {
             Err(FaultKind::FromVariable)
         } else {

@@ -97,7 +97,8 @@ impl fmt::Display for Excerpt<'_> {
         let name = &self.source.name;
         write!(
             f,
-            "{margin}--> {name}:{line}:{column}\n{margin} |\n{number} | {shown}\n{margin} | {under}",
+            "{margin}--> {name}:{line}:{column}\n{margin} |\n{number} | {shown}\n\
+            {margin} | {under}",
             shown = shown.trim_end()
         )
     }

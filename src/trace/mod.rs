@@ -1,8 +1,11 @@
-//! What a program asked the system for when it was watched, and which of that an image lacks. Pure:
-//! whoever watched the program hands its calls in, and says what there is.
+//! Classifies the files that a watched program accessed, and finds those that an image lacks. Pure:
+//! the caller provides the accesses, and answers what the image and the sysroot contain.
 
+mod known_files;
 mod path_list;
 mod strace;
+mod strace_call;
+mod strace_string;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,42 +14,43 @@ use serde::{Deserialize, Serialize};
 pub use path_list::{ListError, MAX_LIST, parse as parse_list, write as write_list};
 pub use strace::{StraceError, read as read_strace};
 
-/// What a program did with a path.
+/// What a program did with a path, from the least to the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Call {
-    /// Only asked about it: stat(2), access(2), readlink(2).
+    /// Looked at it without opening it: stat(2), access(2), readlink(2).
     Look,
-    /// Opened it to read.
+    /// Opened it for reading.
     Open,
     /// Executed it.
     Execute,
-    /// Opened it to make it.
+    /// Opened it with O_CREAT or O_TRUNC.
     Create,
 }
 
-/// One path that a program named to the system.
+/// A path that a program named in a system call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Access {
-    /// Absolute, as the program named it: links are not resolved and `..` is still there.
+    /// Absolute, as the program named it: neither links nor `..` are resolved.
     pub path: Vec<u8>,
-    /// What for.
+    /// The kind of system call.
     pub call: Call,
-    /// Whether it was there; `false` is ENOENT or ENOTDIR. Other refusals are no accesses.
+    /// Whether it existed; `false` means ENOENT or ENOTDIR. Calls with other errors are not
+    /// accesses.
     pub found: bool,
-    /// The program that asked: the path it was executed by, or its name.
+    /// The program that made the call: the path by which it was executed, or its name.
     pub by: String,
 }
 
 /// Where the program was watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
-    /// In an image: what it did not find may be missing there.
+    /// In an image: what it did not find may be missing.
     InImage,
-    /// On a system: what it read or found there is what an image has to hold.
+    /// On a system: what it read or found there is what an image needs.
     OnSystem,
 }
 
-/// What there is at a path in the sysroot.
+/// What the sysroot has at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SysrootEntry {
     /// A regular file, and its length in bytes.
@@ -55,48 +59,32 @@ pub enum SysrootEntry {
     Directory,
 }
 
-/// What a sysroot has at a path, and by which path without `..` it is to be named.
+/// Looks up a path in the sysroot. Returns the path without `..` and what is there.
 pub type InSysroot<'a> = dyn Fn(&[u8]) -> Option<(Vec<u8>, SysrootEntry)> + 'a;
 
-/// A path of a report.
+/// A file in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedFile {
     /// As the program named it.
     pub path: Vec<u8>,
-    /// What for, at most.
+    /// The most that was done with it.
     pub call: Call,
-    /// Who asked first.
+    /// The program that accessed it first.
     pub by: String,
-    /// What the sysroot has there, as far as it was looked at.
+    /// What the sysroot has there.
     pub in_sysroot: Option<SysrootEntry>,
 }
 
-/// What came of watching a program. Each list is in the order of its paths.
+/// The result of watching a program. Each list is sorted by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Files that it read or executed.
+    /// Files that the program read or executed.
     pub opened: Vec<TracedFile>,
-    /// What the sysroot has and the image has not: a candidate for `--include`.
+    /// Files that the sysroot has and the image lacks: candidates for `--include`.
     pub missing: Vec<TracedFile>,
 }
 
-/// Below these are the kernel's and the engine's own files.
-const SYSTEM_DIRS: [&[u8]; 5] = [b"/proc", b"/sys", b"/dev", b"/run", b"/var/run"];
-/// Below these nothing that an image lacks is to be looked for elsewhere.
-const TEMPORARY_DIRS: [&[u8]; 2] = [b"/tmp", b"/var/tmp"];
-
-/// Files that an engine, or imgb itself, makes for each image: those of another system would be
-/// wrong there.
-const GENERATED_FILES: [&[u8]; 5] = [
-    b"/etc/ld.so.cache",
-    b"/etc/ld.so.preload",
-    b"/etc/hosts",
-    b"/etc/hostname",
-    b"/etc/resolv.conf",
-];
-
-/// Sorts out `accesses`. `in_image` says whether the image that is compared with has something at a
-/// path.
+/// Classifies `accesses`. `in_image` tells whether the image has something at a path.
 pub fn classify(
     accesses: &[Access],
     watched: Watched,
@@ -110,8 +98,10 @@ pub fn classify(
         .collect();
     let mut seen: BTreeMap<(&[u8], bool), TracedFile> = BTreeMap::new();
     for access in accesses.iter().filter(|access| !made.contains(&*access.path)) {
-        let is_temporary = || TEMPORARY_DIRS.iter().any(|dir| is_below(&access.path, dir));
-        if !is_image_path(&access.path) || watched == Watched::InImage && is_temporary() {
+        let is_temporary = || known_files::is_temporary(&access.path);
+        if !known_files::is_image_path(&access.path)
+            || watched == Watched::InImage && is_temporary()
+        {
             continue;
         }
         let fresh = || TracedFile {
@@ -123,7 +113,7 @@ pub fn classify(
         let entry = seen.entry((&access.path, access.found)).or_insert_with(fresh);
         entry.call = entry.call.max(access.call);
     }
-    let asked = Probes::new(accesses, sysroot);
+    let probes = Probes::new(accesses, sysroot);
     let mut report = Report::default();
     for ((path, found), mut seen) in seen {
         if let Some((name, there)) = sysroot(path) {
@@ -133,7 +123,7 @@ pub fn classify(
         let is_read = found && seen.call != Call::Look;
         let is_missing = match watched {
             Watched::InImage => !found && seen.in_sysroot.is_some(),
-            Watched::OnSystem => is_read && is_file || found && is_file && asked.decides(path),
+            Watched::OnSystem => is_read && is_file || found && is_file && probes.matters(path),
         };
         if is_missing && !in_image(path) {
             report.missing.push(seen.clone());
@@ -149,12 +139,11 @@ pub fn classify(
     report
 }
 
-/// Which files matter that a program only asked about.
+/// Decides which of the files matter that a program only looked at.
 struct Probes<'a> {
-    /// Directories that were opened: a program that lists one asks about all that is in it.
+    /// Directories that were opened: a program that lists one looks at every entry.
     listed: BTreeSet<&'a [u8]>,
-    /// Sources of Python's compiled modules: it takes those in `__pycache__` only beside their
-    /// sources.
+    /// Sources of compiled files that were opened: the runtime requires both.
     sources: BTreeSet<Vec<u8>>,
 }
 
@@ -168,11 +157,13 @@ impl<'a> Probes<'a> {
                 .filter(is_directory)
                 .map(|access| without_slash(&access.path))
                 .collect(),
-            sources: opened().filter_map(|access| source(&access.path)).collect(),
+            sources: opened()
+                .filter_map(|access| known_files::required_source(&access.path))
+                .collect(),
         }
     }
 
-    fn decides(&self, path: &[u8]) -> bool {
+    fn matters(&self, path: &[u8]) -> bool {
         let path = without_slash(path);
         let dir = path.rsplitn(2, |&byte| byte == b'/').nth(1).unwrap_or_default();
         !self.listed.contains(dir) || self.sources.contains(path)
@@ -181,25 +172,6 @@ impl<'a> Probes<'a> {
 
 fn without_slash(path: &[u8]) -> &[u8] {
     path.strip_suffix(b"/").unwrap_or(path)
-}
-
-/// The source of a compiled module (PEP 3147): `x.py` of `__pycache__/x.cpython-311.pyc`.
-fn source(compiled: &[u8]) -> Option<Vec<u8>> {
-    const CACHE: &[u8] = b"/__pycache__/";
-    let at = memchr::memmem::rfind(compiled, CACHE)?;
-    let (dir, name) = (&compiled[..at], &compiled[at + CACHE.len()..]);
-    let stem = name.strip_suffix(b".pyc")?.split(|&byte| byte == b'.').next()?;
-    Some([dir, b"/", stem, b".py"].concat())
-}
-
-fn is_image_path(path: &[u8]) -> bool {
-    path != b"/"
-        && !SYSTEM_DIRS.iter().any(|dir| is_below(path, dir))
-        && !GENERATED_FILES.contains(&path)
-}
-
-fn is_below(path: &[u8], dir: &[u8]) -> bool {
-    path.strip_prefix(dir).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
 }
 
 #[cfg(test)]
@@ -253,10 +225,10 @@ mod tests {
         assert_eq!(paths(&report.opened), ["/bin/tool", "/usr/lib/plugin.so"]);
     }
 
-    /// What a program asks about decides what it does, but one that lists a directory asks about
-    /// all that is there.
+    /// The files that a program looks at decide what it does, but a program that lists a directory
+    /// looks at all of its entries.
     #[test]
-    fn on_a_system_files_that_are_asked_about_count_unless_their_directory_is_listed() {
+    fn on_a_system_files_that_are_looked_at_count_unless_their_directory_is_listed() {
         let accesses = [
             access("/etc/app.conf", Call::Look, true),
             access("/data/", Call::Open, true),
@@ -276,17 +248,5 @@ mod tests {
             ["/data/two", "/etc/app.conf", "/py/__pycache__/x.cpython-311.opt-1.pyc", "/py/x.py"];
         assert_eq!(paths(&report.missing), wanted);
         assert_eq!(paths(&report.opened), ["/data/two", "/py/__pycache__/x.cpython-311.opt-1.pyc"]);
-    }
-
-    #[test]
-    fn names_that_only_begin_alike_are_ours() {
-        assert!(
-            is_image_path(b"/process")
-                && is_image_path(b"/developer/x")
-                && is_image_path(b"/etc/hosts.allow")
-        );
-        assert!(
-            !is_image_path(b"/proc/1") && !is_image_path(b"/") && !is_below(b"/tmpfile", b"/tmp")
-        );
     }
 }

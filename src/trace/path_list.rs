@@ -1,46 +1,46 @@
-//! A list of files for `pack --include-from`: an absolute path a line, `#` for remarks.
+//! Lists of files for `pack --include-from`: one absolute path per line; `#` starts a comment.
 
 use super::{SysrootEntry, TracedFile};
 use crate::path::{ImagePath, escape};
 
-/// Bytes of a list that are read.
+/// The largest list that is read, in bytes.
 pub const MAX_LIST: usize = 64 << 20;
 
-/// A line that is none.
+/// A line that is not a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: `{text}` {why}")]
 pub struct ListError {
-    /// From 1.
+    /// Counted from 1.
     pub line: usize,
-    /// The line.
+    /// The text of the line.
     pub text: String,
     /// What is wrong.
     pub why: String,
 }
 
-/// `files` as a list. Directories, and names that no line can hold, become remarks: a directory may
-/// hold more than the program wants.
+/// Writes `files` as a list. Directories, and names that a line cannot hold, become comments: a
+/// directory may contain more than the program needs.
 pub fn write(files: &[TracedFile]) -> Vec<u8> {
-    let mut out = b"# For `imgb pack --include-from`: an absolute path a line.\n".to_vec();
+    let mut out = b"# For `imgb pack --include-from`: one absolute path per line.\n".to_vec();
     for file in files {
-        let remark = match file.in_sysroot {
+        let comment = match file.in_sysroot {
             Some(SysrootEntry::Directory) => " (a directory)",
             _ if file.path.contains(&b'\n') => " (a line cannot hold its name)",
             _ => "",
         };
-        match remark {
+        match comment {
             "" => out.extend_from_slice(&file.path),
-            _ => out.extend(format!("# {}{remark}", escape(&file.path)).into_bytes()),
+            _ => out.extend(format!("# {}{comment}", escape(&file.path)).into_bytes()),
         }
         out.push(b'\n');
     }
     out
 }
 
-/// The paths of a list, in its order.
+/// Parses a list into its paths, in order.
 ///
 /// # Errors
-/// [`ListError`] for a line that is no absolute path.
+/// [`ListError`] for a line that is not an absolute path.
 pub fn parse(bytes: &[u8]) -> Result<Vec<ImagePath>, ListError> {
     let mut out = Vec::new();
     for (at, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
@@ -51,11 +51,11 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<ImagePath>, ListError> {
         let text: String = escape(line).chars().take(200).collect();
         let fault = |why: String| ListError { line: at + 1, text, why };
         if line.first() != Some(&b'/') {
-            return Err(fault("is no absolute path".into()));
+            return Err(fault("is not an absolute path".into()));
         }
         match ImagePath::new(line) {
             Ok(path) => out.push(path),
-            Err(error) => return Err(fault(format!("is no path of an image: {error}"))),
+            Err(error) => return Err(fault(format!("is not a path in an image: {error}"))),
         }
     }
     Ok(out)
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_no_paths_are_named() {
+    fn reports_lines_that_are_not_paths() {
         assert_eq!(parse(b"# remark\r\n\n/etc/x\r\n").unwrap().len(), 1);
         let error = parse(b"/etc/x\netc/y\n").unwrap_err();
         assert_eq!((error.line, &*error.text), (2, "etc/y"));

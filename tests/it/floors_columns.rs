@@ -23,12 +23,9 @@ const TO_BE_WRAPPED: &[&str] = &[
     "src/elf",
     "src/image",
     "src/output",
-    "src/path",
     "src/plan",
-    "src/recipe",
     "src/rules",
     "src/source",
-    "src/trace",
 ];
 
 /// Every text of ours below `dir`, or in it alone.

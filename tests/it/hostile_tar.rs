@@ -205,8 +205,7 @@ fn refuses_bytes(tar: &[u8], wanted: &str) {
 #[test]
 fn t01_names_that_climb_out() {
     for name in ["../x", "a/../../x", "a/b/../../../x", "/../x", ".."] {
-        let wanted =
-            format!("entry `{name}` at byte 512: the path climbs out of the root with `..`");
+        let wanted = format!("entry `{name}` at byte 512: the path leaves the root with `..`");
         refuses(RawTar::new().dir("ok").file(name, ""), &wanted);
     }
     gives(RawTar::new().file("a/../b", "1"), &["/b 1"]);
@@ -281,7 +280,7 @@ fn t07_a_file_replaces_a_link() {
 fn t08_hard_links_stay_inside_and_point_back() {
     let missing = |name: &str, target: &str, at: u32| {
         format!(
-            "entry `{name}` at byte {at}: the hard link's target `{target}` is no file before it \
+            "entry `{name}` at byte {at}: the hard link's target `{target}` is not an earlier file \
                 in the archive"
         )
     };
@@ -292,7 +291,7 @@ fn t08_hard_links_stay_inside_and_point_back() {
     refuses(RawTar::new().hard_link("h", ""), &missing("h", "", 0));
     refuses(
         RawTar::new().hard_link("h", "../x"),
-        "entry `h` at byte 0: the path climbs out of the root with `..`",
+        "entry `h` at byte 0: the path leaves the root with `..`",
     );
     gives(
         RawTar::new()
@@ -386,11 +385,11 @@ fn t11_names_too_long() {
 fn t12_a_file_where_a_directory_is_needed() {
     refuses(
         RawTar::new().file("a", "").file("a/b", ""),
-        "entry `a/b` at byte 512: /a is no directory",
+        "entry `a/b` at byte 512: /a is not a directory",
     );
     refuses(
         RawTar::new().file("f", "").symlink("a", "f").file("a/b", ""),
-        "entry `a/b` at byte 1024: /f is no directory",
+        "entry `a/b` at byte 1024: /f is not a directory",
     );
     let full = "a directory of the same name is not empty";
     refuses(
@@ -447,7 +446,7 @@ fn t15_modes_are_kept() {
     }
     refuses(
         RawTar::new().raw(b'0', b"a", b"", |h| put(h, MODE, b"0000648\0")),
-        "entry `a` at byte 0: the mode is no number in range",
+        "entry `a` at byte 0: the mode is not a number in range",
     );
 }
 
@@ -461,7 +460,7 @@ fn t16_owners_have_32_bits() {
     assert_eq!(uid(pax("4294967295")), u32::MAX);
     for field in [&b"\xff\xff\xff\xff\xff\xff\xff\xff"[..], b"\x80\0\0\x01\0\0\0\0", b"-000001\0"] {
         let tar = RawTar::new().raw(b'0', b"a", b"", |h| put(h, UID, field));
-        refuses(tar, "entry `a` at byte 0: the owner is no number in range");
+        refuses(tar, "entry `a` at byte 0: the owner is not a number in range");
     }
     for value in ["4294967296", "-1", "0x0", " 1", ""] {
         refuses(pax(value), "entry `pax` at byte 0: malformed PAX record");
@@ -498,7 +497,7 @@ fn t18_times() {
         let error = read(&pax(value).end()).unwrap_err();
         assert!(error.starts_with("in.tar: entry `"), "{error}");
     }
-    refuses(field(b"\x80\0\0\0\x7f"), "entry `a` at byte 0: the time is no number in range");
+    refuses(field(b"\x80\0\0\0\x7f"), "entry `a` at byte 0: the time is not a number in range");
 }
 
 #[test]
@@ -509,7 +508,7 @@ fn t19_names_are_bytes() {
     );
     refuses(
         RawTar::new().raw(b'0', b"../\x1b[31m\xff\n", b"", |_| {}),
-        "entry `../\\x1b[31m\\xff\\x0a` at byte 0: the path climbs out of the root with `..`",
+        "entry `../\\x1b[31m\\xff\\x0a` at byte 0: the path leaves the root with `..`",
     );
     refuses(
         RawTar::new().pax(&[("path", b"a\0b")]).file("x", ""),
@@ -630,7 +629,7 @@ fn s04_malformed_extension_headers() {
         &format!("entry `a` at byte 0: {twice}"),
     );
     for tar in [RawTar::new().pax(&[("path", b"p")]), long(RawTar::new(), b'L')] {
-        refuses(tar, "at byte 0: an extension header without an entry behind it");
+        refuses(tar, "at byte 0: an extension header without an entry after it");
     }
     // Well-formed headers, alone and together.
     gives(long(long(RawTar::new(), b'K'), b'L').symlink("a", "b"), &["/name -> name"]);
@@ -665,7 +664,7 @@ fn s06_sizes_out_of_range() {
             put(h, SIZE, bytes);
         })
     };
-    let number = "entry `a` at byte 0: the size is no number in range";
+    let number = "entry `a` at byte 0: the size is not a number in range";
     let short = "entry `a` at byte 0: the archive is cut short";
     refuses(field(&[0xff; 12]), number);
     refuses(field(b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), number);
@@ -741,9 +740,9 @@ fn s09_cut_and_continued() {
 fn s10_sums_and_old_formats() {
     refuses(
         RawTar::new().raw(b'0', b"a", b"", |h| put(h, SUM, b"0000000\0")),
-        "at byte 0: this is no tar header: its checksum is wrong",
+        "at byte 0: this is not a tar header: its checksum is wrong",
     );
-    refuses_bytes(&[b'x'; 2048], "at byte 0: this is no tar header: its checksum is wrong");
+    refuses_bytes(&[b'x'; 2048], "at byte 0: this is not a tar header: its checksum is wrong");
     let signed = RawTar::new().raw(b'0', b"\xff\xfe", b"1", |h| {
         h[SUM].fill(b' ');
         let sum: i32 = h.iter().map(|&byte| i32::from(byte as i8)).sum();

@@ -1,8 +1,8 @@
-//! The members of an archive as their headers describe them, extension headers already taken in.
+//! Reads the members of an archive, including their extension headers.
 //!
-//! Readers of tar disagree on hundreds of odd archives, and what one reader lists and another
-//! unpacks is a way to hide things. So whatever POSIX leaves open, or two readers take differently,
-//! is refused here.
+//! Tar readers disagree on hundreds of odd archives, which makes it possible to show one thing to
+//! one reader and unpack another with the next. So whatever POSIX leaves open, or two readers
+//! interpret differently, is refused here.
 
 use std::{ops::Range, os::unix::fs::FileExt as _};
 
@@ -10,13 +10,14 @@ use tar::{EntryType, Header};
 
 use super::{
     Fault, Limits,
+    fields::{check_sum, device, kind, number, short_name, size, until_nul},
     pax::{self, Records},
 };
 use crate::tree::Archive;
 
 const BLOCK: u64 = 512;
 
-/// Bytes read at once: the headers of small files lie close together.
+/// Bytes read at once: the headers of small files are close together.
 const WINDOW: usize = 16 << 10;
 
 /// One member.
@@ -24,12 +25,11 @@ const WINDOW: usize = 16 << 10;
 pub(super) struct Member {
     /// Offset of its first header.
     pub(super) start: u64,
-    /// Its name as written.
+    /// Its name, as in the archive.
     pub(super) name: Vec<u8>,
-    /// A link's target as written; empty for others.
+    /// A link's target, as in the archive; empty for other members.
     pub(super) target: Vec<u8>,
-    /// One of those that a layer can hold: regular, link, symlink, character, block, directory,
-    /// FIFO.
+    /// Regular, Link, Symlink, Char, Block, Directory or Fifo: those that a layer can hold.
     pub(super) kind: EntryType,
     pub(super) mode: u16,
     pub(super) uid: u32,
@@ -43,25 +43,25 @@ pub(super) struct Member {
     pub(super) size: u64,
     /// Value of `security.capability`.
     pub(super) capability: Option<Vec<u8>>,
-    /// How many other extended attributes it has.
+    /// The number of other extended attributes.
     pub(super) other_attributes: usize,
 }
 
-/// Reads members one behind the other.
+/// Reads members one after the other.
 pub(super) struct Members<'a> {
     archive: &'a Archive,
     limits: Limits,
-    /// Where the archive ends.
+    /// The offset at which the archive ends.
     end: u64,
     at: u64,
     headers: u64,
-    /// Name of the last header, without extensions, for messages.
+    /// The name in the last header, without extension headers, for messages.
     name: Vec<u8>,
     window: Vec<u8>,
     window_at: u64,
 }
 
-/// Extension headers that wait for their member.
+/// The extension headers before a member.
 #[derive(Default)]
 struct Extensions {
     start: Option<u64>,
@@ -85,17 +85,17 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Offset of the next header: where a fault is.
+    /// The offset of the next header.
     pub(super) fn position(&self) -> u64 {
         self.at
     }
 
-    /// What the header there is called, as far as it has been read.
+    /// The name in the header there, if it has been read.
     pub(super) fn name(self) -> Vec<u8> {
         self.name
     }
 
-    /// The next member, or `None` behind a well-formed end.
+    /// The next member, or `None` after a well-formed end.
     pub(super) fn next(&mut self) -> Result<Option<Member>, Fault> {
         let mut extensions = Extensions::default();
         loop {
@@ -119,7 +119,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Takes an extension header in; false if it is none.
+    /// Reads an extension header. Returns false if the header is not one.
     fn extend(&mut self, header: &Header, extensions: &mut Extensions) -> Result<bool, Fault> {
         let kind = header.entry_type();
         match kind {
@@ -139,7 +139,7 @@ impl<'a> Members<'a> {
         Ok(true)
     }
 
-    /// What an extension header holds.
+    /// The content of an extension header.
     fn body(&mut self, header: &Header) -> Result<Vec<u8>, Fault> {
         let size = size(header)?;
         if size > self.limits.extension {
@@ -147,13 +147,13 @@ impl<'a> Members<'a> {
         }
         let content = self.at + BLOCK;
         self.skip(content, size)?;
-        // The limit keeps this small.
+        // The limit keeps the size small.
         let mut body = vec![0; size as usize];
         self.archive.file.read_exact_at(&mut body, content).map_err(Fault::Read)?;
         Ok(body)
     }
 
-    /// Goes behind content of `size` bytes at `content`.
+    /// Moves to the header after content of `size` bytes at the offset `content`.
     fn skip(&mut self, content: u64, size: u64) -> Result<(), Fault> {
         let end =
             size.checked_next_multiple_of(BLOCK).and_then(|padded| content.checked_add(padded));
@@ -188,7 +188,7 @@ impl<'a> Members<'a> {
             start,
             target: if is_link { target } else { Vec::new() },
             kind,
-            // Above the permissions some writers put the file's type.
+            // Some writers put the file's type above the permissions.
             mode: (number(&old.mode).ok_or(Fault::Number("mode"))? & 0o7777) as u16,
             uid: pax.uid.map_or_else(|| id(&old.uid), Ok)?,
             gid: pax.gid.map_or_else(|| id(&old.gid), Ok)?,
@@ -208,7 +208,8 @@ impl<'a> Members<'a> {
         Ok(member)
     }
 
-    /// Behind the first zero block. A second one may be missing; all that follows must be zero too.
+    /// Checks what follows the first zero block: a second one may be missing, and everything must
+    /// be zero.
     fn end(&mut self) -> Result<Option<Member>, Fault> {
         let mut at = self.at + BLOCK;
         let mut buffer = vec![0; WINDOW];
@@ -224,7 +225,7 @@ impl<'a> Members<'a> {
         Ok(None)
     }
 
-    /// The block at `at`.
+    /// The block at the offset `at`.
     fn block(&mut self, at: u64) -> Result<[u8; BLOCK as usize], Fault> {
         if self.end.saturating_sub(at) < BLOCK {
             return Err(Fault::Truncated);
@@ -250,135 +251,10 @@ fn set_once<T>(slot: &mut Option<T>, value: T) -> Result<(), Fault> {
     }
 }
 
-/// The sum of the header's bytes with blanks for the sum itself; old writers added signed bytes.
-fn check_sum(block: &[u8; BLOCK as usize]) -> Result<(), Fault> {
-    let old = Header::from_byte_slice(block).as_old();
-    let blanks = old.cksum.len() as i64 * i64::from(b' ');
-    let rest = || block[..148].iter().chain(&block[156..]);
-    let unsigned = blanks + rest().map(|&byte| i64::from(byte)).sum::<i64>();
-    let signed = blanks + rest().map(|&byte| i64::from(byte as i8)).sum::<i64>();
-    match number(&old.cksum) {
-        Some(sum) if sum == unsigned || sum == signed => Ok(()),
-        _ => Err(Fault::Checksum),
-    }
-}
-
-/// A numeric field: octal digits between blanks and ended by blanks or NULs, or base 256 where the
-/// first bit is set. An empty field is 0. `None` for all else and for what does not fit.
-fn number(field: &[u8]) -> Option<i64> {
-    let (&first, rest) = field.split_first()?;
-    if first & 0x80 != 0 {
-        // Two's complement of the bits behind the first.
-        let sign = if first & 0x40 != 0 { -1 } else { 0 };
-        let high = sign << 7 | i128::from(first & 0x7f);
-        let value = rest.iter().try_fold(high, |value, &byte| {
-            value.checked_mul(256).map(|value| value | i128::from(byte))
-        })?;
-        return i64::try_from(value).ok();
-    }
-    let start = field.iter().position(|&byte| byte != b' ').unwrap_or(field.len());
-    let digits = &field[start..];
-    let len = digits.iter().position(|byte| matches!(byte, b' ' | 0)).unwrap_or(digits.len());
-    let (digits, end) = digits.split_at(len);
-    if end.iter().any(|byte| !matches!(byte, b' ' | 0)) {
-        return None;
-    }
-    digits.iter().try_fold(0i64, |value, &byte| match byte {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(byte - b'0')),
-        _ => None,
-    })
-}
-
-fn size(header: &Header) -> Result<u64, Fault> {
-    number(&header.as_old().size)
-        .and_then(|size| u64::try_from(size).ok())
-        .ok_or(Fault::Number("size"))
-}
-
-fn device(header: &Header) -> Result<(u32, u32), Fault> {
-    let Some((major, minor)) = header
-        .as_ustar()
-        .map(|header| (header.dev_major, header.dev_minor))
-        .or_else(|| header.as_gnu().map(|header| (header.dev_major, header.dev_minor)))
-    else {
-        return Err(Fault::Number("device"));
-    };
-    let number = |field: &[u8]| {
-        number(field).and_then(|n| u32::try_from(n).ok()).ok_or(Fault::Number("device"))
-    };
-    Ok((number(&major)?, number(&minor)?))
-}
-
-/// What kind of member it is, if a layer can hold it.
-fn kind(header: &Header, name: &[u8]) -> Result<EntryType, Fault> {
-    Ok(match header.as_old().linkflag[0] {
-        // Before POSIX, a slash behind the name made a directory.
-        0 if name.ends_with(b"/") => EntryType::Directory,
-        // 7 asked for contiguous blocks.
-        0 | b'0' | b'7' => EntryType::Regular,
-        b'1' => EntryType::Link,
-        b'2' => EntryType::Symlink,
-        b'3' => EntryType::Char,
-        b'4' => EntryType::Block,
-        b'5' => EntryType::Directory,
-        b'6' => EntryType::Fifo,
-        b'S' => return Err(Fault::Sparse),
-        other => return Err(Fault::Type(other)),
-    })
-}
-
-/// The name in the header itself, with the prefix that ustar has.
-fn short_name(header: &Header) -> Vec<u8> {
-    let name = until_nul(&header.as_old().name);
-    let Some(ustar) = header.as_ustar() else { return name.to_vec() };
-    // star puts times into the end of the prefix and says so at the end of the block.
-    let field = if header.as_bytes().ends_with(b"tar\0") {
-        &ustar.prefix[..131]
-    } else {
-        &ustar.prefix[..]
-    };
-    match until_nul(field) {
-        [] => name.to_vec(),
-        prefix => [prefix, b"/", name].concat(),
-    }
-}
-
-/// A name in an extension header of its own, which one NUL ends.
+/// A name that is the content of an extension header; one NUL at its end is removed.
 fn long_name(mut body: Vec<u8>) -> Result<Vec<u8>, Fault> {
     if body.last() == Some(&0) {
         body.pop();
     }
     if body.contains(&0) { Err(Fault::Nul) } else { Ok(body) }
-}
-
-fn until_nul(field: &[u8]) -> &[u8] {
-    field.split(|&byte| byte == 0).next().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers() {
-        for (field, wanted) in [
-            (&b"0000644\0"[..], Some(0o644)),
-            (b"   644 \0", Some(0o644)),
-            (b"644     ", Some(0o644)),
-            (b"\0\0\0\0", Some(0)),
-            (b"        ", Some(0)),
-            (b"77777777777\0", Some(0o77_777_777_777)),
-            (b"0000648\0", None),
-            (b"-1\0", None),
-            (b"1\x001\0", None),
-            (b"0x1\0", None),
-            (b"\x80\0\0\0\0\0\0\x01", Some(1)),
-            (b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff", Some(i64::MAX)),
-            (b"\x80\0\0\0\x80\0\0\0\0\0\0\0", None),
-            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", Some(-1)),
-            (b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", None),
-        ] {
-            assert_eq!(number(field), wanted, "{field:?}");
-        }
-    }
 }

@@ -1,11 +1,12 @@
-//! An archive as a tree. Archives are hostile until proven otherwise: whatever they hold, nothing
-//! outside of the tree can be named, and time and memory are bounded by the archive's size.
+//! Reads an archive as a tree. Archives are treated as hostile: whatever they contain, no path
+//! leads outside the tree, and time and memory are bounded by the archive's size.
 //!
-//! Links are followed inside the archive, as a container engine would when it unpacks: an entry
-//! below a symbolic link lands where the link leads, absolute targets start at the image's root,
-//! and `..` stops there. Of several entries with one path the last one counts. A directory with
-//! something in it is never replaced by a file.
+//! Symbolic links are followed inside the archive, as when a container engine unpacks it: an entry
+//! below a link goes where the link leads, absolute targets start at the image's root, and `..`
+//! stops there. Of several entries with one path the last one counts. A file never replaces a
+//! directory that is not empty.
 
+mod fields;
 mod members;
 mod pax;
 mod tree_builder;
@@ -17,24 +18,24 @@ use crate::{
     tree::{Archive, Change},
 };
 
-/// What names that begin with `.wh.` mean.
+/// The meaning of names with the prefix `.wh.`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whiteouts {
-    /// They take files of lower layers away (OCI image-spec, layer.md, "Whiteouts"): for layers of
-    /// images.
+    /// For layers of images: they delete files of lower layers (OCI image-spec, layer.md,
+    /// "Whiteouts").
     Apply,
-    /// They cannot be in an image, so that an archive with them is refused: for tarballs of users.
+    /// For tarballs of users: an archive with such names is refused, as no image can hold them.
     Refuse,
 }
 
-/// Bounds on what an archive may hold.
+/// Limits on the contents of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Headers, extension headers among them.
+    /// Headers, including extension headers.
     pub headers: u64,
     /// Bytes in one extension header.
     pub extension: u64,
-    /// Bytes of all paths together, those of parents that have no entry of their own among them.
+    /// Bytes of all paths together, including parents that have no entry of their own.
     pub paths: u64,
 }
 
@@ -45,15 +46,15 @@ impl Default for Limits {
     }
 }
 
-/// What an archive holds.
+/// The contents of an archive.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// Its files, and what it takes away. Parents without an entry have no node.
+    /// Its files and whiteouts. Parents without an entry have no node.
     pub change: Change,
-    /// How many entries a later one of the same path has replaced; of directories only the
-    /// attributes.
+    /// The number of entries that a later one with the same path replaced. For directories only the
+    /// attributes are replaced.
     pub replaced: usize,
-    /// How many extended attributes other than `security.capability` were left out.
+    /// The number of extended attributes that were left out: all except `security.capability`.
     pub dropped_attributes: usize,
 }
 
@@ -62,9 +63,9 @@ pub struct Contents {
 pub struct ReadError {
     /// What the user called it.
     pub archive: String,
-    /// The entry's name as the archive has it; empty where no entry was read.
+    /// The entry's name as in the archive; empty if no entry was read.
     pub entry: Vec<u8>,
-    /// Where its header starts.
+    /// The offset of its header in bytes.
     pub offset: u64,
     /// What is wrong.
     pub fault: Fault,
@@ -95,17 +96,17 @@ pub enum Fault {
     /// The archive cannot be read.
     #[error("cannot be read")]
     Read(#[source] io::Error),
-    /// Data where a header should be.
-    #[error("this is no tar header: its checksum is wrong")]
+    /// Other data in the place of a header.
+    #[error("this is not a tar header: its checksum is wrong")]
     Checksum,
     /// The archive ends within a header or content, or without the zero block that ends an archive.
     #[error("the archive is cut short")]
     Truncated,
-    /// Something behind the end: readers disagree on whether to read it.
+    /// Data after the end, which some readers read and others do not.
     #[error("data after the end of the archive")]
     AfterEnd,
-    /// A numeric field with something else in it, or out of range.
-    #[error("the {0} is no number in range")]
+    /// A numeric field that is not a number, or out of range.
+    #[error("the {0} is not a number in range")]
     Number(&'static str),
     /// A kind of member that no layer can hold.
     #[error("members of type {:?} are not supported", char::from(*.0))]
@@ -113,22 +114,22 @@ pub enum Fault {
     /// Old GNU, PAX or star sparse members.
     #[error("sparse entries are not supported")]
     Sparse,
-    /// Content where readers disagree on whether there is any.
+    /// A size where readers disagree on whether content follows.
     #[error("only a regular file may have content")]
     Size,
-    /// A PAX record that is cut, empty, double, or no value of its key.
+    /// A PAX record that is cut short, empty, repeated, or has an invalid value.
     #[error("malformed PAX record")]
     Record,
     /// A PAX header for all later entries, with more than a comment.
     #[error("global PAX headers are not supported")]
     Global,
-    /// Two extension headers that say the same thing.
+    /// Two extension headers that set the same field.
     #[error("two extension headers for one entry")]
     TwoNames,
     /// An extension header without an entry.
-    #[error("an extension header without an entry behind it")]
+    #[error("an extension header without an entry after it")]
     Dangling,
-    /// A limit.
+    /// More than a limit allows.
     #[error("too many {0}")]
     TooMany(&'static str),
     /// A NUL byte in a name.
@@ -143,27 +144,27 @@ pub enum Fault {
     /// Something other than a directory as the root.
     #[error("the root can only be a directory")]
     Root,
-    /// A whiteout where there can be none, or of nothing.
+    /// A whiteout that is not allowed, or names nothing.
     #[error("no image can hold a file whose name begins with `.wh.`")]
     Whiteout,
-    /// Below something that is neither a directory nor a link to one.
-    #[error("{0} is no directory")]
+    /// An entry below something that is neither a directory nor a link to one.
+    #[error("{0} is not a directory")]
     NotADirectory(ImagePath),
-    /// A directory that has something in it, and something else of the same name.
+    /// Something else with the name of a directory that is not empty.
     #[error("a directory of the same name is not empty")]
     NotEmpty,
-    /// Symbolic links in a circle, or more than 40 one after another.
+    /// A loop of symbolic links, or a chain of more than 40.
     #[error("too many levels of symbolic links")]
     Loop,
-    /// A hard link to what is not there (yet) or is a directory.
-    #[error("the hard link's target `{}` is no file before it in the archive", escape(.0))]
+    /// A hard link to a directory, or to something that is not earlier in the archive.
+    #[error("the hard link's target `{}` is not an earlier file in the archive", escape(.0))]
     Target(Vec<u8>),
 }
 
-/// What `archive` holds. Only headers are read.
+/// Reads the contents of `archive`. Reads headers only.
 ///
 /// # Errors
-/// [`ReadError`] at the first thing that is not as it should be.
+/// [`ReadError`] for the first fault.
 pub fn read(
     archive: &Arc<Archive>,
     whiteouts: Whiteouts,
@@ -178,11 +179,11 @@ pub fn read(
     read_range(archive, 0..len, whiteouts, limits)
 }
 
-/// What the archive in the bytes `range` of `archive` holds, as [`read`]. Offsets in messages count
-/// from the range's start.
+/// As [`read`], for the archive in the bytes `range` of `archive`. Offsets in messages count from
+/// the start of the range.
 ///
 /// # Errors
-/// [`ReadError`] at the first thing that is not as it should be.
+/// [`ReadError`] for the first fault.
 pub fn read_range(
     archive: &Arc<Archive>,
     range: Range<u64>,

@@ -2,7 +2,7 @@
 
 use super::Fault;
 
-/// What the records of one header say about the next member.
+/// The records of one header, which apply to the next member.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     pub(super) path: Option<Vec<u8>>,
@@ -10,11 +10,11 @@ pub(super) struct Records {
     pub(super) size: Option<u64>,
     pub(super) uid: Option<u32>,
     pub(super) gid: Option<u32>,
-    /// Whole seconds; a fraction is cut off towards the past.
+    /// Whole seconds, rounded down.
     pub(super) mtime: Option<i64>,
     /// Value of `security.capability`.
     pub(super) capability: Option<Vec<u8>>,
-    /// How many other extended attributes there are.
+    /// The number of other extended attributes.
     pub(super) other_attributes: usize,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn parse(mut body: &[u8]) -> Result<Records, Fault> {
     Ok(records)
 }
 
-/// The first record, and what follows it.
+/// The key and value of the first record, and the rest.
 fn record(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let digits = body.iter().take(8).position(|&byte| byte == b' ')?;
     let len = usize::try_from(decimal(&body[..digits])?).ok()?;
@@ -55,13 +55,13 @@ impl Records {
                 self.other_attributes += 1;
                 Ok(())
             }
-            // Times, user names, comments and what vendors add.
+            // Other times, user names, comments and vendor extensions.
             _ => Ok(()),
         }
     }
 
-    /// A global header may hold a comment, as `git archive` writes it; readers disagree on the
-    /// reach of more.
+    /// A global header may hold a comment, as `git archive` writes it. Readers disagree on how far
+    /// other records apply.
     pub(super) fn check_global(&self) -> Result<(), Fault> {
         match self {
             Self {
@@ -79,7 +79,8 @@ impl Records {
     }
 }
 
-/// Readers disagree on which of two records counts, and on what an empty one means.
+/// Sets a field once: readers disagree on which of two records counts, and on what an empty one
+/// means.
 fn set<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), Fault> {
     match slot.replace(value.ok_or(Fault::Record)?) {
         None => Ok(()),
@@ -100,7 +101,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0, value).filter(|_| !digits.is_empty())
 }
 
-/// Decimal seconds with a sign and a fraction, both optional, rounded down.
+/// Decimal seconds with an optional sign and fraction, rounded down.
 fn seconds(value: &[u8]) -> Option<i64> {
     let (negative, value) = match value.strip_prefix(b"-") {
         Some(value) => (true, value),

@@ -1,4 +1,4 @@
-//! Builds a tree from members: where links lead, and what replaces what.
+//! Builds a tree from members: follows links, and decides what replaces what.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,29 +14,29 @@ use crate::{
     tree::{Archive, Content, FileNode, Kind, Meta, Node, ResolveError, Resolved, Special, Step},
 };
 
-/// Path components looked up, on average for an entry. An honest archive needs a dozen; one that is
-/// all chains of links into deep directories would need thousands.
+/// The most path components that are looked up, per entry on average. A normal archive needs a
+/// dozen; one made of chains of links into deep directories would need thousands.
 const STEPS_PER_ENTRY: u64 = 256;
 
-/// A tree that grows member by member.
+/// A tree that is being built, member by member.
 pub(super) struct TreeBuilder {
     archive: Arc<Archive>,
     whiteouts: Whiteouts,
     contents: Contents,
-    /// Directories that paths need and that have no entry.
+    /// Directories that are parents of entries and have no entry of their own.
     implied: BTreeSet<ImagePath>,
     path_bytes: u64,
     max_path_bytes: u64,
-    /// Component lookups that are left.
+    /// How many more components may be looked up.
     steps: u64,
 }
 
-/// What a name beginning with `.wh.` is.
+/// The meaning of a name.
 enum Name {
     Plain,
     Whiteout(Vec<u8>),
     Opaque,
-    /// Of aufs alone, which Docker leaves out too (`WhiteoutMetaPrefix`).
+    /// Internal to aufs; Docker leaves it out too (`WhiteoutMetaPrefix`).
     Bookkeeping,
 }
 
@@ -67,7 +67,7 @@ impl TreeBuilder {
         }
         let written = ImagePath::new(&member.name)?;
         let Some(parent) = written.parent() else {
-            // Engines give the root a mode of their own.
+            // Container engines set the mode of the root themselves.
             return if member.kind == EntryType::Directory { Ok(()) } else { Err(Fault::Root) };
         };
         let name = self.name(&written)?;
@@ -135,8 +135,7 @@ impl TreeBuilder {
         Ok(resolved.directory()?)
     }
 
-    /// Whether `path` is a directory, in its own right: nothing stands below a link in the tree, so
-    /// that no parent of it is one.
+    /// Whether `path` itself is a directory. No parent of a path in the tree is a link.
     fn is_directory(&self, path: &ImagePath) -> bool {
         match self.contents.change.tree.get(path) {
             Some(node) => node.is_directory(),
@@ -144,12 +143,12 @@ impl TreeBuilder {
         }
     }
 
-    /// Adds to the bytes of paths that are held.
+    /// Adds to the bytes of paths in memory.
     fn count(&mut self, path: &ImagePath) -> Result<(), Fault> {
         count(path, &mut self.path_bytes, self.max_path_bytes)
     }
 
-    /// The node that `member` is; `None` for a link to itself.
+    /// The node for `member`; `None` for a hard link to itself.
     fn node(&mut self, path: &ImagePath, member: &Member) -> Result<Option<Node>, Fault> {
         let kind = match member.kind {
             EntryType::Link => return self.linked(path, member),
@@ -172,8 +171,8 @@ impl TreeBuilder {
         Ok(Some(Node { meta, kind }))
     }
 
-    /// The node of a hard link's target: the same inode, so the target's attributes count, not the
-    /// link's.
+    /// The node of a hard link's target. It is the same inode, so it has the attributes of the
+    /// target and not those of the link.
     fn linked(&mut self, path: &ImagePath, member: &Member) -> Result<Option<Node>, Fault> {
         let missing = || Fault::Target(member.target.clone());
         let written = ImagePath::new(&member.target)?;
@@ -203,8 +202,7 @@ impl TreeBuilder {
     }
 
     fn is_empty(&self, dir: &ImagePath) -> bool {
-        // The least name that anything in `dir` can have; a directory too deep for it holds
-        // nothing.
+        // The first possible path in `dir`. A directory whose path is too long for it is empty.
         let implied = dir.join(b"\x01").ok().and_then(|least| self.implied.range(least..).next());
         !implied.is_some_and(|path| path.is_within(dir))
             && self.contents.change.tree.below(dir).next().is_none()

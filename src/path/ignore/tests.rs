@@ -2,7 +2,8 @@ use super::*;
 
 /// The context of the table.
 const FILES: &str = "a.txt b.txt README.md .env foo/x foo/bar/y.txt foo/bar/z foo/b.md src/main.rs \
-    src/lib/a.txt src/lib/deep/er/a.txt node_modules/m.js src/node_modules/m.js food/x {a,b}.txt !d sp/ace tail";
+    src/lib/a.txt src/lib/deep/er/a.txt node_modules/m.js src/node_modules/m.js food/x {a,b}.txt \
+    !d sp/ace tail";
 
 /// The shorter of the two lists.
 enum Left {
@@ -51,7 +52,8 @@ const DOCKER: &[(&str, Left)] = &[
     ("[^a].txt", Lost("b.txt")),
     ("[!a].txt", Lost("a.txt")),
     ("?.txt", Lost("a.txt b.txt")),
-    ("???", Lost("foo/x foo/bar/y.txt foo/bar/z foo/b.md src/main.rs src/lib/a.txt src/lib/deep/er/a.txt src/node_modules/m.js")),
+    ("???", Lost("foo/x foo/bar/y.txt foo/bar/z foo/b.md src/main.rs src/lib/a.txt \
+    src/lib/deep/er/a.txt src/node_modules/m.js")),
     ("*/*", Kept("a.txt b.txt README.md .env {a,b}.txt !d tail")),
     ("**", Kept("")),
     ("**\n!a.txt", Kept("a.txt")),
@@ -146,7 +148,7 @@ fn patterns_of_copy_keep_their_slash() {
 #[test]
 fn names_the_line_at_fault() {
     let error = |text: &[u8]| Ignore::parse(text).unwrap_err().to_string();
-    assert_eq!(error(b"a\n\n!"), "line 3: `!` has no pattern behind it");
+    assert_eq!(error(b"a\n\n!"), "line 3: `!` has no pattern after it");
     assert_eq!(
         error(b"a\nb[\xff"),
         "line 2: the pattern `b[\\xff` cannot be read: a `[...]` class in it is malformed"

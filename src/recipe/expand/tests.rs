@@ -34,7 +34,8 @@ const EXPANSIONS: &[(&str, &str)] = &[
     ("hello", "hello"),
     ("he'll'o", "hello"),
     ("he\"ll\"o", "hello"),
-    ("he'll\\'o", "hell\\o"), // The backslash is literal within single quotes, so that `'` ends them.
+    // The backslash is literal within single quotes, so that `'` ends them.
+    ("he'll\\'o", "hell\\o"),
     ("he\\'llo", "he'llo"),
     ("\"he'llo\"", "he'llo"),
     ("\"he\\\"llo\"", "he\"llo"),

@@ -40,7 +40,8 @@ fn values_are_dockers() {
         ("HEALTHCHECK none", "2 healthcheck none [0, 0, 0, 0] ms, 0 times"),
         ("HEALTHCHECK CMD x  y", "2 healthcheck \"x  y\" [0, 0, 0, 0] ms, 0 times"),
         (
-            "HEALTHCHECK --interval=5s --timeout=1m30s --start-period=1h --start-interval=1ms --retries=3 CMD [\"x\"]",
+            "HEALTHCHECK --interval=5s --timeout=1m30s --start-period=1h --start-interval=1ms \
+            --retries=3 CMD [\"x\"]",
             "2 healthcheck [\"x\"] [5000, 90000, 3600000, 1] ms, 3 times",
         ),
         ("ANNOTATION a=b c=\"d e\" # why", "2 annotation a=\"b\" c=\"d e\""),
@@ -97,9 +98,9 @@ fn refuses_values_that_docker_refuses() {
         ("SHELL []", "SHELL takes only a JSON array"),
         ("SHELL /bin/sh", "SHELL takes only a JSON array"),
         ("HEALTHCHECK", "HEALTHCHECK needs CMD and a command, or NONE"),
-        ("HEALTHCHECK CMD", "HEALTHCHECK needs a command behind CMD"),
-        ("HEALTHCHECK CMD []", "HEALTHCHECK needs a command behind CMD"),
-        ("HEALTHCHECK NONE x", "HEALTHCHECK needs nothing behind NONE"),
+        ("HEALTHCHECK CMD", "HEALTHCHECK needs a command after CMD"),
+        ("HEALTHCHECK CMD []", "HEALTHCHECK needs a command after CMD"),
+        ("HEALTHCHECK NONE x", "HEALTHCHECK needs nothing after NONE"),
         ("HEALTHCHECK FOO x", "unknown health check `FOO`"),
         (
             "HEALTHCHECK --interval=5ns CMD x",

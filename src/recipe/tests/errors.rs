@@ -15,7 +15,7 @@ fn shows_all_faults_with_their_lines() {
     assert_eq!(
         faults(text),
         "\
-FROM needs an image, and perhaps `AS` and a name
+FROM needs an image, optionally with `AS` and a name
  --> Buildfile:1:14
   |
 1 | FROM scratch AS a b
@@ -40,7 +40,8 @@ RUN is not supported: imgb executes nothing while it builds
   |
 6 | RUN make
   | ^^^
-hint: create the files before the build and COPY them, or pack a program with everything it needs: `PACK curl`; for a base with packages, `ADD rootfs.tar.xz /`
+hint: create the files before the build and COPY them, or pack a program with everything it \
+needs: `PACK curl`; for a base with packages, `ADD rootfs.tar.xz /`
 
 COPY has no flag `--form`
  --> Buildfile:7:6
@@ -118,7 +119,7 @@ fn hints_say_what_to_do() {
         ),
         (
             "FROM scratch # base",
-            "FROM needs an image, and perhaps `AS` and a name",
+            "FROM needs an image, optionally with `AS` and a name",
             "`#` starts a comment only at the start of a line",
         ),
         ("FROM scratch\n// note", "unknown instruction `//`", "a comment starts with `#`"),
@@ -137,7 +138,8 @@ fn hints_say_what_to_do() {
         (
             "FROM scratch AS a\nCOPY --from=$a b /",
             "`--from` takes no variables",
-            "add a stage `FROM $VARIABLE AS name`, with the ARG before the first FROM, and copy from it",
+            "add a stage `FROM $VARIABLE AS name`, with the ARG before the first FROM, and copy \
+            from it",
         ),
         (
             "FROM scratch\nCOPY --from=b c /\nFROM scratch AS b",
@@ -196,6 +198,7 @@ fn notices_show_their_place() {
             .unwrap();
     assert_eq!(
         evaluation.notices[0].show(&recipe.source),
-        "ARG `TOKEN` looks like a secret, and anyone who has the image can read it\n --> Buildfile:2:5\n  |\n2 | ARG TOKEN\n  |     ^^^^^"
+        "ARG `TOKEN` looks like a secret, and anyone who has the image can read it\n --> \
+        Buildfile:2:5\n  |\n2 | ARG TOKEN\n  |     ^^^^^"
     );
 }

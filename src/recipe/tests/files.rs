@@ -36,16 +36,19 @@ fn copies() {
 fn destinations_are_under_the_working_directory() {
     assert_eq!(
         steps(
-            "WORKDIR /w\nCOPY a b/c\nCOPY a ..\nCOPY a /x\nMKDIR d\nSYMLINK ../x y\nCAP z cap_chown+ep"
+            "WORKDIR /w\nCOPY a b/c\nCOPY a ..\nCOPY a /x\nMKDIR d\nSYMLINK ../x y\n\
+            CAP z cap_chown+ep"
         ),
-        "2 workdir /w\n3 copy \"a\" to /w/b/c\n4 copy \"a\" to /\n5 copy \"a\" to /x\n6 mkdir [`/w/d`]\n\
+        "2 workdir /w\n3 copy \"a\" to /w/b/c\n4 copy \"a\" to /\n5 copy \"a\" to /x\n\
+        6 mkdir [`/w/d`]\n\
          7 symlink /w/y -> ../x\n8 cap /w/z cap_chown+ep\n"
     );
 }
 
 #[test]
 fn here_documents_are_files() {
-    let text = "ARG v=1\nCOPY <<A <<-\"B\" c /d/\n$v '$v' \\$v\nA\n\t# $v\n\t\tx\n\tB\nCOPY <<E /e\nE\nLABEL a=b";
+    let text = "ARG v=1\nCOPY <<A <<-\"B\" c /d/\n$v '$v' \\$v\nA\n\t# $v\n\t\tx\n\tB\n\
+    COPY <<E /e\nE\nLABEL a=b";
     assert_eq!(
         steps(text),
         "2 arg v=\"1\"\n3 copy <<A \"1 '1' $v\\n\" <<B \"# $v\\nx\\n\" \"c\" to /d (dir)\n\
@@ -81,9 +84,9 @@ fn packs() {
 #[test]
 fn refuses() {
     for (text, wanted) in [
-        ("COPY a", "COPY needs one source at least, and a destination"),
-        ("COPY", "COPY needs one source at least, and a destination"),
-        ("COPY []", "COPY needs one source at least, and a destination"),
+        ("COPY a", "COPY needs at least one source, and a destination"),
+        ("COPY", "COPY needs at least one source, and a destination"),
+        ("COPY []", "COPY needs at least one source, and a destination"),
         ("COPY a b c", "COPY with several sources needs a destination that ends in `/`"),
         ("COPY \"a b\" /", "the quote \" is not closed"),
         ("COPY ../a /", "`../a` is outside the context"),
@@ -120,8 +123,8 @@ fn refuses() {
         ("PACK \"\"", "the program is empty"),
         ("MKDIR", "MKDIR needs a directory"),
         ("MKDIR \"\"", "the path is empty"),
-        ("SYMLINK a", "SYMLINK needs what the link holds and where it is"),
-        ("SYMLINK a b c", "SYMLINK needs what the link holds and where it is"),
+        ("SYMLINK a", "SYMLINK needs a target and the path of the link"),
+        ("SYMLINK a b c", "SYMLINK needs a target and the path of the link"),
         ("SYMLINK \"\" b", "the target is empty"),
         ("CAP /a", "CAP needs a file and its capabilities"),
         ("CAP /a \"\"", "the capability is empty"),

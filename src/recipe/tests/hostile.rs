@@ -101,9 +101,12 @@ impl Dice {
 
 const SEEDS: &[&str] = &[
     include_str!("../../../Buildfile.example"),
-    "# escape=`\nARG a=b\nFROM --platform=$X scratch AS c\nCOPY --from=c <<-'E' \"x y\" /d/\n\tf\nE\nENV g h `\n # i\n\n j\n",
-    "FROM x\nENV A=${B:-${C#*/}} D=${E//f\\/g/h} I='j k' L=\"m\\\"n\"\nEXPOSE 1-2/udp ${P}\nHEALTHCHECK --retries=3 CMD [\"a\"]\n",
-    "FROM a\nPACK --soft=all a b /c/ # d\nMKDIR --mode=u+x /e\nSYMLINK f g\nCAP h i\nONBUILD RUN <<E\nE\nSHELL [\"j\", \"k\"]\n",
+    "# escape=`\nARG a=b\nFROM --platform=$X scratch AS c\nCOPY --from=c <<-'E' \"x y\" \
+    /d/\n\tf\nE\nENV g h `\n # i\n\n j\n",
+    "FROM x\nENV A=${B:-${C#*/}} D=${E//f\\/g/h} I='j k' L=\"m\\\"n\"\nEXPOSE 1-2/udp ${P}\n\
+    HEALTHCHECK --retries=3 CMD [\"a\"]\n",
+    "FROM a\nPACK --soft=all a b /c/ # d\nMKDIR --mode=u+x /e\nSYMLINK f g\nCAP h i\n\
+    ONBUILD RUN <<E\nE\nSHELL [\"j\", \"k\"]\n",
 ];
 
 /// Bytes that mean something somewhere.

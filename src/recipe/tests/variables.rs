@@ -27,7 +27,8 @@ fn global_arguments_are_named_again() {
         "ARG a=scratch\nARG b=$a\nFROM $b\nLABEL x=$a\nARG a\nARG b=2\nARG c=$b\nLABEL x=$a$b$c";
     assert_eq!(
         run(text),
-        "0: scratch\n4 label x=\"\"\n5 arg a=\"scratch\"\n6 arg b=\"2\"\n7 arg c=\"2\"\n8 label x=\"scratch22\"\n"
+        "0: scratch\n4 label x=\"\"\n5 arg a=\"scratch\"\n6 arg b=\"2\"\n7 arg c=\"2\"\n\
+        8 label x=\"scratch22\"\n"
     );
     assert!(
         run("ARG a\nFROM ${a:-scratch}\nARG a\nLABEL x=$a").ends_with("3 arg a\n4 label x=\"\"\n")
@@ -56,10 +57,12 @@ fn the_command_line_sets_only_what_is_declared() {
 fn platform_arguments_are_declared_too() {
     let platform_args = BTreeMap::from([("TARGETARCH".to_string(), "arm64".to_string())]);
     let arguments = Arguments { platform_args, ..Arguments::default() };
-    let text = "FROM --platform=linux/$TARGETARCH x-$TARGETARCH\nLABEL a=$TARGETARCH\nARG TARGETARCH\nLABEL b=$TARGETARCH";
+    let text = "FROM --platform=linux/$TARGETARCH x-$TARGETARCH\nLABEL a=$TARGETARCH\n\
+    ARG TARGETARCH\nLABEL b=$TARGETARCH";
     assert_eq!(
         run_with(text, &arguments),
-        "0: image x-arm64 on linux/arm64\n2 label a=\"\"\n3 arg TARGETARCH=\"arm64\"\n4 label b=\"arm64\"\n"
+        "0: image x-arm64 on linux/arm64\n2 label a=\"\"\n3 arg TARGETARCH=\"arm64\"\n\
+        4 label b=\"arm64\"\n"
     );
 }
 
@@ -115,7 +118,8 @@ fn a_stage_goes_on_where_its_base_ended() {
 
 #[test]
 fn only_what_the_target_needs_is_built() {
-    let text = "FROM a AS a\nFROM b AS b\nFROM scratch AS c\nCOPY --from=A x /\nFROM c AS d\nCOPY --from=0 y /\n\
+    let text = "FROM a AS a\nFROM b AS b\nFROM scratch AS c\nCOPY --from=A x /\nFROM c AS d\n\
+    COPY --from=0 y /\n\
                 COPY --from=img z /\nFROM b AS e";
     let to = |target: &str| {
         let arguments = Arguments { target: Some(target.into()), ..Arguments::default() };

@@ -1,0 +1,84 @@
+//! Paths that need no file of the sysroot in an image, and what languages' runtimes do with files.
+//! Data only, with the lookups in it.
+
+/// Directories whose files are those of the kernel or the container engine.
+const SYSTEM_DIRS: [&[u8]; 5] = [b"/proc", b"/sys", b"/dev", b"/run", b"/var/run"];
+
+/// Directories for temporary files. What an image lacks there is not looked for in the sysroot.
+const TEMPORARY_DIRS: [&[u8]; 2] = [b"/tmp", b"/var/tmp"];
+
+/// Files that an engine, or imgb itself, generates for each image. Those of another system would be
+/// wrong there.
+const GENERATED_FILES: [&[u8]; 5] = [
+    b"/etc/ld.so.cache",
+    b"/etc/ld.so.preload",
+    b"/etc/hosts",
+    b"/etc/hostname",
+    b"/etc/resolv.conf",
+];
+
+/// A language whose runtime reads compiled files, but only if it also finds the sources.
+struct CompiledFiles {
+    /// The directory of the compiled files, in that of the sources.
+    dir: &'static [u8],
+    /// The name of a compiled file is the source's stem, a dot, anything, and this.
+    suffix: &'static [u8],
+    /// The name of a source is the stem and this.
+    source_suffix: &'static [u8],
+}
+
+const COMPILED_FILES: [CompiledFiles; 1] = [
+    // Python (PEP 3147): the source of `__pycache__/x.cpython-311.pyc` is `x.py`.
+    CompiledFiles { dir: b"/__pycache__/", suffix: b".pyc", source_suffix: b".py" },
+];
+
+/// Whether a path is one that an image provides itself.
+pub(super) fn is_image_path(path: &[u8]) -> bool {
+    path != b"/"
+        && !SYSTEM_DIRS.iter().any(|dir| is_within(path, dir))
+        && !GENERATED_FILES.contains(&path)
+}
+
+/// Whether a path is in a directory for temporary files.
+pub(super) fn is_temporary(path: &[u8]) -> bool {
+    TEMPORARY_DIRS.iter().any(|dir| is_within(path, dir))
+}
+
+/// The path of the source that a runtime requires beside the compiled file `path`; `None` for other
+/// files.
+pub(super) fn required_source(path: &[u8]) -> Option<Vec<u8>> {
+    COMPILED_FILES.iter().find_map(|files| {
+        let at = memchr::memmem::rfind(path, files.dir)?;
+        let (dir, name) = (&path[..at], &path[at + files.dir.len()..]);
+        let stem = name.strip_suffix(files.suffix)?.split(|&byte| byte == b'.').next()?;
+        Some([dir, b"/", stem, files.source_suffix].concat())
+    })
+}
+
+fn is_within(path: &[u8], dir: &[u8]) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_common_prefix_of_names_does_not_matter() {
+        for path in ["/process", "/developer/x", "/etc/hosts.allow"] {
+            assert!(is_image_path(path.as_bytes()), "{path}");
+        }
+        for path in ["/proc/1", "/proc", "/", "/etc/hosts"] {
+            assert!(!is_image_path(path.as_bytes()), "{path}");
+        }
+        assert!(is_temporary(b"/tmp/x") && !is_temporary(b"/tmpfile"));
+    }
+
+    #[test]
+    fn finds_the_sources_of_compiled_files() {
+        let source = |path: &str| required_source(path.as_bytes());
+        assert_eq!(source("/a/__pycache__/x.cpython-311.opt-1.pyc"), Some(b"/a/x.py".to_vec()));
+        assert_eq!(source("/a/x.pyc"), None);
+        assert_eq!(source("/a/__pycache__/x.py"), None);
+    }
+}
