@@ -1,8 +1,8 @@
-//! Patterns of triggers, which keep what their stars stood for. Not [`crate::path::glob`]: those
-//! say whether, not what.
+//! Patterns of triggers, which capture what their stars match. [`crate::path::glob`] only says
+//! whether a pattern matches.
 
-/// Where `pattern` stands for the whole of `text`, what its stars stood for, in order. `*` is any
-/// run without a slash, `**` any run at all. The first star takes as little as it can.
+/// What the stars of `pattern` match, in order, if it matches the whole of `text`. `*` matches any
+/// run without a slash, `**` any run. The first star takes as little as it can.
 pub(super) fn captures<'a>(pattern: &[u8], text: &'a [u8]) -> Option<Vec<&'a [u8]>> {
     let Some(star) = pattern.iter().position(|&b| b == b'*') else {
         return (pattern == text).then(Vec::new);
@@ -13,8 +13,8 @@ pub(super) fn captures<'a>(pattern: &[u8], text: &'a [u8]) -> Option<Vec<&'a [u8
     let longest =
         if deep { rest.len() } else { rest.iter().position(|&b| b == b'/').unwrap_or(rest.len()) };
     for taken in 0..=longest {
-        let (run, behind) = rest.split_at(taken);
-        if let Some(mut more) = captures(after, behind) {
+        let (run, left) = rest.split_at(taken);
+        if let Some(mut more) = captures(after, left) {
             more.insert(0, run);
             return Some(more);
         }
@@ -22,8 +22,8 @@ pub(super) fn captures<'a>(pattern: &[u8], text: &'a [u8]) -> Option<Vec<&'a [u8
     None
 }
 
-/// Stars in one pattern: each multiplies the work of a match.
-pub(super) const MAX_STARS: usize = 3;
+/// `*` characters in one pattern: each multiplies the work of a match.
+pub(super) const MAX_STARS: usize = 6;
 
 /// Whether `pattern` has a star.
 pub(super) fn is_wild(pattern: &str) -> bool {
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn stars_keep_what_they_stood_for() {
+    fn stars_capture_what_they_match() {
         check("python3.*", "python3.11", Some(&["11"]));
         check("python3.*", "python3", None);
         check("libpython*.so*", "libpython3.11.so.1.0", Some(&["3.11", ".1.0"]));

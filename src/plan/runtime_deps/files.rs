@@ -131,7 +131,9 @@ impl<'f> Finder<'_, '_, 'f> {
         let Ok(resolved) = view.wanted(path, view.resolve(path)?) else { return Ok(()) };
         let Resolved { path: real, links, dotdot_dirs, is_directory, .. } = resolved;
         let as_named = ImagePath::new(path).is_ok_and(|path| self.rule.excludes(&path));
-        if as_named || self.rule.excludes(&real) || (is_directory && self.rule.files_only) {
+        let is_others = is_directory && depth == 0 && self.rule.leaves_directory(&real);
+        let unwanted = is_others || (is_directory && self.rule.files_only);
+        if unwanted || as_named || self.rule.excludes(&real) {
             return Ok(());
         }
         if !self.seen.insert(real.clone()) {

@@ -5,10 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    name_match,
-    scan::{Depth, Hits, MAX_STRING, Scanner},
-};
+use super::scan::{Depth, Hits, MAX_STRING, Scanner};
 use crate::{
     elf::{
         self, Closure, File, Found, FoundKind, Lookup as _, LookupError, Object, Outcome, Program,
@@ -16,7 +13,7 @@ use crate::{
     },
     path::ImagePath,
     plan::PlanOptions,
-    rules::{Account, Facts, Libc, LibcKind, Table, Wanted},
+    rules::{Account, Facts, Libc, LibcKind, Table, Wanted, is_named_after},
     source::FileReader,
     tree::accounts::UserEntry,
     view::View,
@@ -158,7 +155,7 @@ impl<'t> Gatherer<'t> {
         }
         for string in hits.paths {
             let known = self.facts.paths.contains_key(&string);
-            let own = name_match::is_named_after(&string, path.file_name());
+            let own = is_named_after(&string, path.file_name());
             if (known && !own) || view.find(&string)?.is_err() {
                 continue;
             }

@@ -3,7 +3,6 @@
 
 mod files;
 mod gather;
-mod name_match;
 mod python;
 mod scan;
 mod scripts;

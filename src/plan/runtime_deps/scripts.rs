@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{files, name_match, python, shell};
+use super::{files, python, shell};
 use crate::{
     elf::{Lookup as _, ReadFailure, script::Shebang},
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
-    rules::Facts,
+    rules::{Facts, is_named_after},
 };
 
 /// Bytes of a script that are read.
@@ -122,7 +122,7 @@ pub(super) fn record_name_matches(
     for word in
         text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH)
     {
-        let own = name_match::is_named_after(word, script.file_name());
+        let own = is_named_after(word, script.file_name());
         if own && facts.namesakes.len() < MAX_NAME_MATCHES && builder.view.find(word)?.is_ok() {
             facts.namesakes.entry(word.into()).or_insert_with(|| script.clone());
         }

@@ -1,24 +1,29 @@
-//! Whether a path bears the name of the object that names it, and so is likely its own. Pure.
+//! Guesses from names whether a path mentioned in a file belongs to that file.
 
-/// Directories where many programs keep what is theirs.
+/// Directories that many programs share.
 const SHARED: &[&[u8]] =
     &[b"usr", b"local", b"share", b"lib", b"lib32", b"lib64", b"libexec", b"etc", b"opt", b"var"];
-/// Bytes of the shorter of two names of which one begins the other: shorter ones meet by chance.
-const MIN_FRONT: usize = 4;
+/// The shortest name, in bytes, that may be a prefix of the other: shorter ones match by chance.
+const MIN_PREFIX: usize = 4;
 
-/// Whether the first part of `path` that is no directory of many has the name of the object in
-/// `file`, versions and additions left aside: `/usr/share/tesseract-ocr/5` and `libtesseract.so.5`.
-pub(super) fn is_named_after(path: &[u8], file: &[u8]) -> bool {
-    let is_shared =
-        |part: &[u8]| SHARED.contains(&part) || memchr::memmem::find(part, b"-linux-").is_some();
+/// Whether the first part of `path` that is not a shared directory has the name of `file`, the file
+/// name of an object or script. Versions and suffixes do not count: `/usr/share/tesseract-ocr/5` and
+/// `libtesseract.so.5` match.
+pub fn is_named_after(path: &[u8], file: &[u8]) -> bool {
     let mut parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty());
     let Some(part) = parts.find(|part| !is_shared(part)) else { return false };
     let (path, object) = (stem(part), stem(file));
-    let begins = |short: &[u8], long: &[u8]| short.len() >= MIN_FRONT && long.starts_with(short);
+    let begins = |short: &[u8], long: &[u8]| short.len() >= MIN_PREFIX && long.starts_with(short);
     path.len() > 1 && (path == object || begins(&path, &object) || begins(&object, &path))
 }
 
-/// The letters and digits that `name` begins with, less a `lib` and a version.
+/// Whether `part` is a directory that many programs share, or one of a target's libraries
+/// (`x86_64-linux-gnu`).
+pub(super) fn is_shared(part: &[u8]) -> bool {
+    SHARED.contains(&part) || memchr::memmem::find(part, b"-linux-").is_some()
+}
+
+/// The letters and digits at the start of `name`, without a `lib` prefix and a version.
 fn stem(name: &[u8]) -> Vec<u8> {
     let name = name.strip_prefix(b"lib").filter(|rest| rest.len() > 1).unwrap_or(name);
     let end = name.iter().position(|b| !b.is_ascii_alphanumeric()).unwrap_or(name.len());
