@@ -66,6 +66,9 @@
 //! 0 suggest    the known name that a mistyped one is closest to
 //!     imports –
 //!     touches nothing
+//! 0 languages  what language runtimes read, where packages are: data
+//!     imports path
+//!     touches nothing
 //! 1 tree       Tree (image path → node), Content (where bytes are), overlay, text dump
 //!     imports path, timestamp
 //!     touches nothing
@@ -76,7 +79,7 @@
 //!     imports path
 //!     touches nothing
 //! 1 trace      what a watched program asked the system for, and what its image lacks
-//!     imports error_kind, path
+//!     imports error_kind, languages, path
 //!     touches nothing
 //! 1 image      configuration, manifest, index, names, transports, platforms, ports, signals
 //!     imports path, digest, timestamp, suggest
@@ -100,7 +103,7 @@
 //!     imports path, tree, elf, source
 //!     touches reads through source
 //! 5 plan       Plan, reasons, split into layers
-//!     imports error_kind, path, timestamp, tree, elf, rules, image, source, view
+//!     imports error_kind, languages, path, timestamp, tree, elf, rules, image, source, view
 //!     touches reads through source
 //! 5 process    how an image's program starts: command line, PATH, user, working directory
 //!     imports path, tree, elf, image, oci, view
@@ -113,7 +116,7 @@
 //!     imports error_kind, path, digest, compress, tree, archive, store, source
 //!     touches threads
 //! 6 check      the proof that an image will start, inside its own tree alone
-//!     imports path, tree, elf, image, process, view
+//!     imports languages, path, tree, elf, image, process, view
 //!     touches reads through source
 //! 7 output     archives, OCI layout, root file system
 //!     imports error_kind, digest, image, tree, archive, store, source
@@ -138,6 +141,7 @@ pub mod digest;
 pub mod elf;
 pub mod error_kind;
 pub mod image;
+pub mod languages;
 pub mod oci;
 pub mod output;
 pub mod pack;

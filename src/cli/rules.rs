@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{failure::Failure, options::runtime_deps::table, size, terminal::print_data};
-use crate::rules::{Level, Make, Rule, When};
+use crate::rules::{Denial, Level, Make, Rule, When};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
@@ -65,6 +65,7 @@ fn describe(rule: &Rule) -> Value {
             "directory": make.directory,
         })
     };
+    let deny = |denial: &Denial| json!({ "paths": denial.paths, "reason": denial.reason });
     json!({
         "name": rule.name,
         "description": rule.description,
@@ -78,6 +79,8 @@ fn describe(rule: &Rule) -> Value {
         "files": rule.files,
         "present": rule.present,
         "exclude": rule.exclude,
+        "deny": rule.deny.iter().map(deny).collect::<Vec<_>>(),
+        "generic": rule.generic,
         "make": rule.make.iter().map(make).collect::<Vec<_>>(),
         "users": rule.users,
         "hint": rule.hint,

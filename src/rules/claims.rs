@@ -50,8 +50,8 @@ fn patterns(file: &str, rule: &Rule) -> Vec<String> {
     all.into_iter().filter(|pattern| names_something(pattern)).collect()
 }
 
-/// Whether a part of `pattern` is the name of something: it begins with a literal, and is not one of
-/// the directories that many programs share (`lib*` is one of them).
+/// Whether a part of `pattern` is the name of something: it begins with a literal, and is not a
+/// directory that many programs share, as `lib*` is.
 fn names_something(pattern: &str) -> bool {
     let is_name = |part: &str| {
         let name = part.trim_end_matches('*');
@@ -123,7 +123,8 @@ mod tests {
             &["/usr/share/gio", "/opt/a/lib/py3", "/usr/lib/php"],
         );
         check(
-            "files = ['{match}/legacy.so', '{dir}/openssl.cnf']\nwhen = [{ paths = ['/**/ssl/certs'] }]",
+            "files = ['{match}/legacy.so', '{dir}/openssl.cnf']\n\
+             when = [{ paths = ['/**/ssl/certs'] }]",
             &["/usr/lib/ssl/openssl.cnf", "/a/ssl/certs/legacy.so"],
             &["/usr/lib/ssl", "/usr/lib/ssl/certs"],
         );

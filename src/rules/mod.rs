@@ -1,10 +1,10 @@
-//! Soft dependencies: files that programs open only at run time, found from evidence in what is
-//! packed.
+//! Run-time dependencies: files that programs open only when they run, found from evidence in what
+//! is packed.
 //!
-//! The rules are data ([`Table`]; the built-in ones are TOML beside this file, docs/rules.md says
-//! what each field means). So are the facts about the closure's files ([`Facts`]): callers that can read
-//! files gather them. [`evaluate`] decides which rules fire, each with its [`Evidence`], and which
-//! patterns of files they name; its caller looks these up.
+//! The rules are data ([`Table`]; the built-in ones are TOML files in `table/`, and docs/rules.md
+//! describes each field). So are the facts about the closure's files ([`Facts`]), which callers
+//! gather. [`evaluate`] decides which rules fire, each with its [`Evidence`], and which patterns of
+//! files they name; its caller looks these up.
 
 mod accounts;
 mod choice;

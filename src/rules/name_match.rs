@@ -6,9 +6,9 @@ const SHARED: &[&[u8]] =
 /// The shortest name, in bytes, that may be a prefix of the other: shorter ones match by chance.
 const MIN_PREFIX: usize = 4;
 
-/// Whether the first part of `path` that is not a shared directory has the name of `file`, the file
-/// name of an object or script. Versions and suffixes do not count: `/usr/share/tesseract-ocr/5` and
-/// `libtesseract.so.5` match.
+/// Whether the first part of `path` that is not a shared directory has the name of `file`, which is
+/// the file name of an object or script. Versions and suffixes do not count:
+/// `/usr/share/tesseract-ocr/5` and `libtesseract.so.5` match.
 pub fn is_named_after(path: &[u8], file: &[u8]) -> bool {
     let mut parts = path.split(|&b| b == b'/').filter(|part| !part.is_empty());
     let Some(part) = parts.find(|part| !is_shared(part)) else { return false };

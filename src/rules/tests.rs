@@ -155,10 +155,10 @@ fn mistakes_in_a_table_are_named() {
     check(&rule("when = [{ paths = ['etc'] }]"), "`etc`: a path starts with a slash");
     check(&rule("when = [{ libc-before = '2' }]"), "`2`: a version is written MAJOR.MINOR");
     check(&rule("make = [{ path = '/../x', text = '' }]"), "rule `x`: path `/../x`");
-    check(&rule("when = [{ programs = ['********'] }]"), "three stars at most");
+    check(&rule("when = [{ programs = ['********'] }]"), "a pattern has at most 6 stars");
     check(
         &rule("files = ['/usr/../etc']"),
-        "rule `x`: `/usr/../etc`: a pattern of files has no `..`",
+        "rule `x`: `/usr/../etc`: a pattern of files must not contain `..`",
     );
     check(&rule("present = ['etc/x']"), "`etc/x`: a pattern of files starts with a slash");
     check(&rule("when = [{ namesakes = ['etc'] }]"), "`etc`: a path starts with a slash");
@@ -206,4 +206,66 @@ fn a_later_rule_of_the_same_name_replaces_the_first() {
     let count = table.rules().len();
     table.add("[[rule]]\nname = 'shell'\ndescription = 'mine'\nlevel = 'all'").unwrap();
     assert_eq!((table.rules().len(), &*table.get("shell").unwrap().description), (count, "mine"));
+}
+
+#[test]
+fn the_documentation_has_the_limit_of_stars() {
+    let stars = |count| "*".repeat(count);
+    let add = |pattern: &str| {
+        let when = format!("when = [{{ programs = ['{pattern}'] }}]");
+        let rule = format!("[[rule]]\nname = 'x'\ndescription = ''\nlevel = 'auto'\n{when}");
+        Table::default().add(&rule).map_err(|error| error.to_string())
+    };
+    assert_eq!(add(&stars(pattern::MAX_STARS)), Ok(()));
+    let error = add(&stars(pattern::MAX_STARS + 1)).unwrap_err();
+    let limit = format!("pattern has at most {} stars; `**` counts as two", pattern::MAX_STARS);
+    assert!(error.ends_with(&limit), "{error}");
+    let docs = include_str!("../../docs/rules.md").replace('\n', " ");
+    assert!(docs.contains(&limit), "docs/rules.md does not have: {limit}");
+}
+
+#[test]
+fn built_in_generic_rules_give_a_reason_for_each_denial() {
+    let table = Table::builtin().unwrap();
+    let generic: Vec<_> = table.rules().iter().filter(|rule| rule.generic).collect();
+    let names: Vec<_> = generic.iter().map(|rule| &*rule.name).collect();
+    assert_eq!(names, ["own-files", "own-configuration"]);
+    for rule in generic {
+        assert_eq!(rule.exclude, [""; 0], "{}", rule.name);
+        for denial in &rule.deny {
+            assert!(!denial.reason.is_empty(), "{} {:?}", rule.name, denial.paths);
+        }
+    }
+}
+
+#[test]
+fn generic_rules_leave_to_specific_rules_what_they_claim() {
+    let table = Table::builtin().unwrap();
+    let claimed = |rule: &str, path: &str| {
+        let (rule, path) = (table.get(rule).unwrap(), ImagePath::new(path).unwrap());
+        rule.excludes(&path) || rule.leaves_directory(&path)
+    };
+    for path in [
+        "/usr/share/X11",
+        "/usr/share/vim",
+        "/usr/share/zoneinfo/right",
+        "/usr/lib/python3",
+        "/usr/lib/go-1.19",
+        "/usr/lib/x86_64-linux-gnu/krb5",
+        "/usr/lib/x86_64-linux-gnu/perl/5.36.0/auto",
+        "/usr/lib/pam.d",
+    ] {
+        assert!(claimed("own-files", path), "{path}");
+    }
+    for path in
+        ["/etc/ssh", "/etc/passwd", "/etc/fonts/fonts.conf", "/etc/ImageMagick-6", "/etc/krb5.conf"]
+    {
+        assert!(claimed("own-configuration", path), "{path}");
+    }
+    for path in
+        ["/usr/share/bison", "/usr/lib/x86_64-linux-gnu/sox", "/usr/share/color", "/opt/tool/conf"]
+    {
+        assert!(!claimed("own-files", path), "{path}");
+    }
+    assert!(!claimed("own-configuration", "/etc/unbound"));
 }

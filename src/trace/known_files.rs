@@ -1,6 +1,8 @@
 //! Paths that need no file of the sysroot in an image, and what languages' runtimes do with files.
 //! Data only, with the lookups in it.
 
+use crate::languages::Languages;
+
 /// Directories whose files are those of the kernel or the container engine.
 const SYSTEM_DIRS: [&[u8]; 5] = [b"/proc", b"/sys", b"/dev", b"/run", b"/var/run"];
 
@@ -15,21 +17,6 @@ const GENERATED_FILES: [&[u8]; 5] = [
     b"/etc/hosts",
     b"/etc/hostname",
     b"/etc/resolv.conf",
-];
-
-/// A language whose runtime reads compiled files, but only if it also finds the sources.
-struct CompiledFiles {
-    /// The directory of the compiled files, in that of the sources.
-    dir: &'static [u8],
-    /// The name of a compiled file is the source's stem, a dot, anything, and this.
-    suffix: &'static [u8],
-    /// The name of a source is the stem and this.
-    source_suffix: &'static [u8],
-}
-
-const COMPILED_FILES: [CompiledFiles; 1] = [
-    // Python (PEP 3147): the source of `__pycache__/x.cpython-311.pyc` is `x.py`.
-    CompiledFiles { dir: b"/__pycache__/", suffix: b".pyc", source_suffix: b".py" },
 ];
 
 /// Whether a path is one that an image provides itself.
@@ -47,12 +34,7 @@ pub(super) fn is_temporary(path: &[u8]) -> bool {
 /// The path of the source that a runtime requires beside the compiled file `path`; `None` for other
 /// files.
 pub(super) fn required_source(path: &[u8]) -> Option<Vec<u8>> {
-    COMPILED_FILES.iter().find_map(|files| {
-        let at = memchr::memmem::rfind(path, files.dir)?;
-        let (dir, name) = (&path[..at], &path[at + files.dir.len()..]);
-        let stem = name.strip_suffix(files.suffix)?.split(|&byte| byte == b'.').next()?;
-        Some([dir, b"/", stem, files.source_suffix].concat())
-    })
+    Languages::builtin().source(path)
 }
 
 fn is_within(path: &[u8], dir: &[u8]) -> bool {

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Missing, Note, PlanError, PlanOptions, Reason, builder::ImageBuilder, programs};
 use crate::{
     elf::{self, Closure, Lookup as _, ReadFailure, script::Shebang},
+    languages::Languages,
     path::{ImagePath, escape},
     rules::{self, Choice, Fired, Level, NamedBy, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
@@ -29,9 +30,6 @@ pub struct RuleSet {
     /// The user's wish.
     pub choice: Choice,
 }
-
-/// Shells that accounts may have, the first that is in the image.
-const SHELLS: [&str; 5] = ["/bin/sh", "/bin/bash", "/usr/bin/bash", "/bin/ash", "/bin/dash"];
 
 /// The rules at work on one image.
 #[derive(Debug)]
@@ -98,10 +96,7 @@ impl<'t> RuntimeDeps<'t> {
     ) -> Result<(), ReadFailure> {
         for (path, line) in named {
             let facts = &mut self.gatherer.facts;
-            scripts::record_interpreter((path, line), facts, builder)?;
-            scripts::record_commands((path, line), self.command_dirs, facts, builder)?;
-            scripts::record_modules((path, line), facts, builder)?;
-            scripts::record_name_matches(path, facts, builder)?;
+            scripts::record((path, line), self.command_dirs, facts, builder)?;
         }
         Ok(())
     }
@@ -216,7 +211,8 @@ impl<'t> RuntimeDeps<'t> {
         let users: BTreeSet<String> =
             taken().flat_map(|fired| &fired.rule.users).cloned().collect();
         let facts = &self.gatherer.facts;
-        let shell = first_there(SHELLS, builder)?;
+        let shell =
+            first_there(Languages::builtin().shell.login.iter().map(String::as_str), builder)?;
         for fired in taken() {
             for make in &fired.rule.make {
                 let kind = if let Some(text) = &make.text {

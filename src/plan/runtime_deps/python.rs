@@ -1,28 +1,23 @@
 //! A Python script → the installed packages that it imports, and those that these import.
 //!
-//! No parser of Python: lines that import, and the requirements that packages declare.
+//! This does not parse Python. It looks at lines that import, and at the requirements that packages
+//! declare.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::files;
 use crate::{
     elf::{Lookup as _, ReadFailure},
-    path::{ImagePath, glob::Glob},
+    languages::Python,
+    path::ImagePath,
     plan::builder::ImageBuilder,
 };
 
-/// Where distributions and pip keep packages, the first that Python searches first.
-const DIRS: [(&str, &str); 5] = [
-    ("/usr/local/lib/python3*", "dist-packages"),
-    ("/usr/local/lib/python3*", "site-packages"),
-    ("/usr/lib/python3*", "site-packages"),
-    ("/usr/lib64/python3*", "site-packages"),
-    ("/usr/lib/python3*", "dist-packages"),
-];
 /// Bytes of a source file that are read.
 const MAX_SOURCE: usize = 1 << 20;
 /// Source files that are read for one script.
 const MAX_SOURCES: usize = 20_000;
-/// Directories in directories that are gone into.
+/// Depth of directories.
 const MAX_DEPTH: usize = 12;
 /// Modules and packages of one script.
 const MAX_MODULES: usize = 2000;
@@ -38,8 +33,12 @@ pub(super) struct Modules {
 ///
 /// # Errors
 /// [`ReadFailure`]
-pub(super) fn modules(text: &[u8], builder: &ImageBuilder<'_>) -> Result<Modules, ReadFailure> {
-    let mut finder = Finder::new(builder)?;
+pub(super) fn modules(
+    text: &[u8],
+    language: &Python,
+    builder: &ImageBuilder<'_>,
+) -> Result<Modules, ReadFailure> {
+    let mut finder = Finder::new(language, builder)?;
     finder.ask(named(text, Depth::All));
     let required = required(text);
     finder.ask_packages(required);
@@ -56,13 +55,14 @@ pub(super) fn modules(text: &[u8], builder: &ImageBuilder<'_>) -> Result<Modules
 struct Package {
     /// `NAME-VERSION.dist-info` or `.egg-info`.
     path: ImagePath,
-    /// Modules that it says it has; its own name if it does not say.
+    /// The modules that it declares; its own name if it declares none.
     modules: BTreeSet<Vec<u8>>,
     /// Packages that it requires.
     requires: BTreeSet<Vec<u8>>,
 }
 
 struct Finder<'g> {
+    language: &'g Python,
     builder: &'g ImageBuilder<'g>,
     /// The directories of packages, with what is in each.
     dirs: Vec<(ImagePath, BTreeSet<Vec<u8>>)>,
@@ -74,26 +74,19 @@ struct Finder<'g> {
 }
 
 impl<'g> Finder<'g> {
-    fn new(builder: &'g ImageBuilder<'g>) -> Result<Self, ReadFailure> {
-        let list = |path: &ImagePath| -> Result<Vec<Vec<u8>>, ReadFailure> {
-            let names = builder.view.list(path.as_bytes())?;
-            Ok(builder.view.wanted(path.as_bytes(), names).unwrap_or_default())
-        };
+    fn new(language: &'g Python, builder: &'g ImageBuilder<'g>) -> Result<Self, ReadFailure> {
         let mut dirs = Vec::new();
-        for (parents, name) in DIRS {
-            let Ok(pattern) = ImagePath::new(parents) else { continue };
-            let (Some(dir), Ok(glob)) = (pattern.parent(), Glob::plain(pattern.file_name())) else {
-                continue;
-            };
-            for parent in list(&dir)?.into_iter().filter(|name| glob.matches(name)) {
-                let Ok(path) = dir.join(&parent).and_then(|path| path.join(name)) else { continue };
-                let names: BTreeSet<Vec<u8>> = list(&path)?.into_iter().collect();
+        for pattern in &language.packages {
+            for path in files::expand(pattern.as_bytes(), builder)? {
+                let names = builder.view.list(path.as_bytes())?;
+                let names = builder.view.wanted(path.as_bytes(), names).unwrap_or_default();
                 if !names.is_empty() {
-                    dirs.push((path, names));
+                    dirs.push((path, names.into_iter().collect()));
                 }
             }
         }
         let mut finder = Self {
+            language,
             builder,
             dirs,
             packages: BTreeMap::new(),
@@ -115,7 +108,8 @@ impl<'g> Finder<'g> {
         let mut packages = BTreeMap::new();
         for (dir, names) in &self.dirs {
             for name in names {
-                let is_info = name.ends_with(b".dist-info") || name.ends_with(b".egg-info");
+                let mut endings = self.language.metadata.iter();
+                let is_info = endings.any(|ending| name.ends_with(ending.as_bytes()));
                 let Some(package) = package_name(name).filter(|_| is_info) else { continue };
                 let Ok(path) = dir.join(name) else { continue };
                 let text = |file: &str| -> Result<Vec<u8>, ReadFailure> {
@@ -137,26 +131,27 @@ impl<'g> Finder<'g> {
         self.asked.extend(names.into_iter().filter(|name| self.seen.insert(name.clone())));
     }
 
-    /// Asks for packages by their own names, and what they require.
+    /// Asks for packages by their own names, and for what they require.
     fn ask_packages(&mut self, names: BTreeSet<Vec<u8>>) {
         let mut left: Vec<_> = names.into_iter().collect();
         while let Some(name) = left.pop() {
             let Some(package) = self.packages.get_mut(&name) else { continue };
             let modules = package.modules.clone();
-            // A package is asked for once: what it requires is taken out.
+            // Taking the requirements out ensures that a package is handled once.
             left.extend(std::mem::take(&mut package.requires));
             self.out.paths.entry(name).or_default().insert(package.path.clone());
             self.ask(modules);
         }
     }
 
-    /// Takes a module, if it is installed: a directory, a source file or an extension of this name.
+    /// Takes the module `name` if it is installed as a directory, source file or extension.
     fn take(&mut self, name: &[u8]) -> Result<(), ReadFailure> {
-        let source = [name, b".py"].concat();
+        let source = [name, self.language.source.as_bytes()].concat();
         let extension = [name, b"."].concat();
         let libraries = [name, b".libs"].concat();
         let is_part = |entry: &[u8]| {
-            let is_extension = entry.starts_with(&extension) && entry.ends_with(b".so");
+            let is_extension = entry.starts_with(&extension)
+                && entry.ends_with(self.language.extension.as_bytes());
             entry == name || entry == source || entry == libraries || is_extension
         };
         let parts = |(dir, names): &(ImagePath, BTreeSet<Vec<u8>>)| {
@@ -180,10 +175,10 @@ impl<'g> Finder<'g> {
         Ok(())
     }
 
-    /// Asks for what the sources at and below `path` import. Those of tests import what nothing
-    /// else does.
+    /// Asks for what the sources at and below `path` import, except in tests: those import what
+    /// nothing else needs.
     fn look(&mut self, path: &ImagePath, depth: usize) -> Result<(), ReadFailure> {
-        if path.file_name().ends_with(b".py") {
+        if path.file_name().ends_with(self.language.source.as_bytes()) {
             self.sources += 1;
             if self.sources <= MAX_SOURCES
                 && let Some(text) = self.read(path)?
@@ -192,7 +187,7 @@ impl<'g> Finder<'g> {
             }
             return Ok(());
         }
-        if depth > MAX_DEPTH || matches!(path.file_name(), b"test" | b"tests" | b"__pycache__") {
+        if depth > MAX_DEPTH || self.language.without_imports.contains(path.file_name()) {
             return Ok(());
         }
         for name in self.builder.view.list(path.as_bytes())?.unwrap_or_default() {
@@ -209,12 +204,12 @@ impl<'g> Finder<'g> {
 enum Depth {
     /// All.
     All,
-    /// Those that a module makes in any case when it is loaded. In what is indented stand imports
-    /// that may fail; what a package needs there it requires.
+    /// Those at the top level of a module. Indented imports may fail; a package declares what it
+    /// needs there as a requirement.
     Outer,
 }
 
-/// The first parts of the modules that `text` imports, or formats names of: `"hgext.%s"`.
+/// The first parts of the names of modules that `text` imports or formats: `"hgext.%s"`.
 fn named(text: &[u8], depth: Depth) -> BTreeSet<Vec<u8>> {
     let mut out = BTreeSet::new();
     for line in text.split(|&b| b == b'\n') {
@@ -248,7 +243,7 @@ fn named(text: &[u8], depth: Depth) -> BTreeSet<Vec<u8>> {
     out
 }
 
-/// The Python identifier that `text` begins with.
+/// The Python identifier at the start of `text`.
 fn identifier(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.trim_ascii_start();
     let end =
@@ -257,7 +252,7 @@ fn identifier(text: &[u8]) -> Option<Vec<u8>> {
     (end > 0 && !name.first()?.is_ascii_digit()).then(|| name.to_vec())
 }
 
-/// The packages that a script's starter asks for: `load_entry_point('httpie==3.2.1', …)`.
+/// The packages that a generated entry point asks for: `load_entry_point('httpie==3.2.1', …)`.
 fn required(text: &[u8]) -> BTreeSet<Vec<u8>> {
     let lines = text.split(|&b| b == b'\n');
     let quoted = lines.flat_map(|line| line.split(|&b| b == b'\'' || b == b'"').skip(1).step_by(2));
@@ -265,7 +260,7 @@ fn required(text: &[u8]) -> BTreeSet<Vec<u8>> {
     pinned.filter_map(package_name).collect()
 }
 
-/// `Requires-Dist` of core metadata, less what only extras want.
+/// `Requires-Dist` of core metadata, without what only extras need.
 fn required_by_metadata(text: &[u8]) -> BTreeSet<Vec<u8>> {
     let lines = text.split(|&b| b == b'\n').filter_map(|line| line.strip_prefix(b"Requires-Dist:"));
     lines
@@ -282,9 +277,9 @@ fn required_by_list(text: &[u8]) -> BTreeSet<Vec<u8>> {
         .collect()
 }
 
-/// The name that a requirement or a directory of metadata begins with, as PyPA's names are
-/// compared: lower case, `_` for every run of `-`, `_` and `.`. A version begins with a digit after
-/// `-`.
+/// The package's name at the start of a requirement or of the name of a metadata directory,
+/// normalised as PyPA compares names: lower case, `_` for every run of `-`, `_` and `.`. A version
+/// begins with a digit after `-`.
 fn package_name(text: &[u8]) -> Option<Vec<u8>> {
     let text = text.trim_ascii_start();
     let mut out = Vec::new();

@@ -1,11 +1,12 @@
-//! Scripts that are named or come by rules → their interpreters, and the commands that shell
-//! scripts name.
+//! Scripts that the user names or that rules add → their interpreters, and the evidence in their
+//! text.
 
 use std::collections::BTreeSet;
 
 use super::{files, python, shell};
 use crate::{
     elf::{Lookup as _, ReadFailure, script::Shebang},
+    languages::{Languages, Perl},
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
     rules::{Facts, is_named_after},
@@ -13,26 +14,24 @@ use crate::{
 
 /// Bytes of a script that are read.
 const MAX_SCRIPT: usize = 256 << 10;
-/// Files that one script reads with `.`, one by another.
+/// Files that are read for one script: itself, and what it reads with `.`, directly or not.
 const MAX_SOURCED: usize = 16;
 /// Modules of one Perl script that are looked for.
 const MAX_MODULES: usize = 1000;
-/// Bytes of a path that a script names, and paths of all scripts.
+/// Bytes of a path that a script names.
 const MAX_PATH: usize = 512;
+/// Paths that all scripts name.
 const MAX_NAME_MATCHES: usize = 10_000;
-/// Names under which shells go.
-const SHELLS: &[&[u8]] = &[b"sh", b"dash", b"bash", b"ash", b"ksh", b"mksh", b"zsh", b"busybox"];
 
-/// Takes the interpreter of a script that came by a rule, and notes it as a program. Nothing where
-/// it is not there: the image starts without.
+/// Takes the interpreter of a script that a rule added, and notes it as a program. Nothing happens
+/// if it does not exist: the image starts without it.
 pub(super) fn take_interpreter(
     (script, line): (&ImagePath, &Shebang),
     dirs: &[ImagePath],
     facts: &mut Facts,
     builder: &mut ImageBuilder<'_>,
 ) -> Result<Vec<ImagePath>, PlanError> {
-    // What `env` starts is known by its name; that `env` itself starts it is a matter of how it is
-    // called.
+    // For `env NAME`, the interpreter is NAME: `env` itself is only the way to start it.
     let wanted = line.command.as_ref().unwrap_or(&line.interpreter);
     let Ok((path, found)) = interpreters::find(wanted, dirs, builder)? else {
         return Ok(Vec::new());
@@ -45,39 +44,67 @@ pub(super) fn take_interpreter(
     Ok(Vec::new())
 }
 
-/// Notes which interpreter a script of the sysroot has: its packages are what the script is written
-/// for. So are they for a script of the user's that asks for one.
-pub(super) fn record_interpreter(
-    (script, line): (&ImagePath, &Shebang),
+/// Notes all that a script tells which the user packs by name. It is read once.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn record(
+    script: (&ImagePath, &Shebang),
+    dirs: &[ImagePath],
     facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
-    let installed = !builder.view.is_own(script);
-    if installed
-        || (interpreter_name(line).starts_with(b"perl") && uses_perl_packages(script, builder)?)
-    {
-        facts.scripts.entry(interpreter_name(line).into()).or_insert_with(|| script.clone());
+    let Some((path, text)) = read(script.0, builder)? else {
+        return record_interpreter(script, b"", facts, builder);
+    };
+    record_interpreter(script, &text, facts, builder)?;
+    record_modules(script, &text, facts, builder)?;
+    record_name_matches(script.0, &text, facts, builder)?;
+    record_text_commands(script, (path, text), dirs, facts, builder)
+}
+
+/// Notes which interpreter a script of the sysroot has: the interpreter's installed packages may be
+/// what the script needs. A script that the inputs bring counts if it loads one of them.
+fn record_interpreter(
+    (script, line): (&ImagePath, &Shebang),
+    text: &[u8],
+    facts: &mut Facts,
+    builder: &ImageBuilder<'_>,
+) -> Result<(), ReadFailure> {
+    let name = interpreter_name(line);
+    let perl = &Languages::builtin().perl;
+    let uses_packages = || {
+        let is_perl = name.starts_with(perl.interpreter.as_bytes());
+        Ok::<_, ReadFailure>(is_perl && loads_package(text, perl, builder)?)
+    };
+    if !builder.view.is_own(script) || uses_packages()? {
+        facts.scripts.entry(name.into()).or_insert_with(|| script.clone());
     }
     Ok(())
 }
 
-/// Whether a Perl script loads a module that is installed system-wide, beside Perl's own: with it
-/// may come drivers that no line names.
-fn uses_perl_packages(script: &ImagePath, builder: &ImageBuilder<'_>) -> Result<bool, ReadFailure> {
-    let Some(text) = text(script, builder)? else { return Ok(false) };
-    let mut dirs = files::expand(b"/usr/share/perl5", builder)?;
-    dirs.extend(files::expand(b"/usr/lib*/*/perl5/5.*", builder)?);
-    dirs.extend(files::expand(b"/usr/local/share/perl/5.*", builder)?);
-    let lines = text
+/// Whether a Perl script loads a module that is installed system-wide and not Perl's own: drivers
+/// that no line names may come with it.
+fn loads_package(
+    text: &[u8],
+    perl: &Perl,
+    builder: &ImageBuilder<'_>,
+) -> Result<bool, ReadFailure> {
+    let mut dirs = Vec::new();
+    for pattern in &perl.packages {
+        dirs.extend(files::expand(pattern.as_bytes(), builder)?);
+    }
+    let statements = text
         .split(|&b| b == b'\n')
         .flat_map(|line| line.split(|&b| b == b';'))
         .map(<[u8]>::trim_ascii);
-    let words = lines
-        .filter_map(|line| line.strip_prefix(b"use ").or_else(|| line.strip_prefix(b"require ")));
-    for rest in words.take(MAX_MODULES) {
+    let modules = statements.filter_map(|statement| {
+        perl.imports.iter().find_map(|import| statement.strip_prefix(import.as_bytes()))
+    });
+    for rest in modules.take(MAX_MODULES) {
         let end = rest.iter().position(|b| !b.is_ascii_alphanumeric() && !b"_:".contains(b));
         let module = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        let file = String::from_utf8_lossy(module).replace("::", "/") + ".pm";
+        let file = String::from_utf8_lossy(module).replace("::", "/") + &perl.source;
         for dir in &dirs {
             let path = [dir.as_bytes(), b"/", file.as_bytes()].concat();
             if builder.view.find(&path)?.is_ok() {
@@ -88,17 +115,18 @@ fn uses_perl_packages(script: &ImagePath, builder: &ImageBuilder<'_>) -> Result<
     Ok(false)
 }
 
-/// Notes which installed packages a Python script needs, whoever's it is.
-pub(super) fn record_modules(
+/// Notes which installed packages a Python script needs.
+fn record_modules(
     (script, line): (&ImagePath, &Shebang),
+    text: &[u8],
     facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
-    if !interpreter_name(line).starts_with(b"python") {
+    let language = &Languages::builtin().python;
+    if !interpreter_name(line).starts_with(language.interpreter.as_bytes()) {
         return Ok(());
     }
-    let Some(text) = text(script, builder)? else { return Ok(()) };
-    for (module, paths) in python::modules(&text, builder)?.paths {
+    for (module, paths) in python::modules(text, language, builder)?.paths {
         let known = facts.modules.entry(module.into()).or_default();
         for path in paths {
             known.entry(path.as_bytes().into()).or_insert_with(|| script.clone());
@@ -107,17 +135,17 @@ pub(super) fn record_modules(
     Ok(())
 }
 
-/// Notes the paths of the sysroot that a script of the sysroot names and that bear its name, as
-/// those in the constants of programs: debootstrap's `/usr/share/debootstrap`.
-pub(super) fn record_name_matches(
+/// Notes the paths that a script of the sysroot names and that are named after it, as for constants
+/// of programs: debootstrap's `/usr/share/debootstrap`.
+fn record_name_matches(
     script: &ImagePath,
+    text: &[u8],
     facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
     if builder.view.is_own(script) {
         return Ok(());
     }
-    let Some(text) = text(script, builder)? else { return Ok(()) };
     let in_path = |b: &u8| b.is_ascii_alphanumeric() || b"/._+-".contains(b);
     for word in
         text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH)
@@ -130,36 +158,56 @@ pub(super) fn record_name_matches(
     Ok(())
 }
 
-/// What a script says, as much of it as is looked at.
-fn text(script: &ImagePath, builder: &ImageBuilder<'_>) -> Result<Option<Vec<u8>>, ReadFailure> {
+/// The real path of a script and its text, up to [`MAX_SCRIPT`] bytes.
+fn read(
+    script: &ImagePath,
+    builder: &ImageBuilder<'_>,
+) -> Result<Option<(ImagePath, Vec<u8>)>, ReadFailure> {
     let Ok(found) = builder.view.find(script.as_bytes())? else { return Ok(None) };
-    Ok(builder.view.read(&found, MAX_SCRIPT)?.ok())
+    let text = builder.view.read(&found, MAX_SCRIPT)?;
+    Ok(text.ok().map(|text| (found.path, text)))
 }
 
-/// The file name of what runs a script.
+/// The file name of a script's interpreter.
 fn interpreter_name(line: &Shebang) -> &[u8] {
     let interpreter = line.command.as_ref().unwrap_or(&line.interpreter);
     interpreter.rsplit(|&b| b == b'/').next().unwrap_or_default()
 }
 
 /// Notes which of the sysroot's commands a script names, if a shell reads it.
+///
+/// # Errors
+/// [`ReadFailure`]
 pub(super) fn record_commands(
-    (script, line): (&ImagePath, &Shebang),
+    script: (&ImagePath, &Shebang),
     dirs: &[ImagePath],
     facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
-    if !SHELLS.contains(&interpreter_name(line)) {
+    if !is_for_shell(script.1) {
         return Ok(());
     }
-    let (mut left, mut seen) = (vec![script.clone()], BTreeSet::new());
-    while let Some(path) = left.pop() {
-        if seen.len() == MAX_SOURCED || !seen.insert(path.clone()) {
-            continue;
-        }
-        let Ok(found) = builder.view.find(path.as_bytes())? else { continue };
-        let Ok(text) = builder.view.read(&found, MAX_SCRIPT)? else { continue };
-        let names = shell::names(&text);
+    match read(script.0, builder)? {
+        Some(text) => record_text_commands(script, text, dirs, facts, builder),
+        None => Ok(()),
+    }
+}
+
+/// As [`record_commands`], for a script with this real path and text.
+fn record_text_commands(
+    (script, line): (&ImagePath, &Shebang),
+    text: (ImagePath, Vec<u8>),
+    dirs: &[ImagePath],
+    facts: &mut Facts,
+    builder: &ImageBuilder<'_>,
+) -> Result<(), ReadFailure> {
+    if !is_for_shell(line) {
+        return Ok(());
+    }
+    let mut seen = BTreeSet::from([script.clone()]);
+    let mut left = vec![text];
+    while let Some((path, text)) = left.pop() {
+        let names = shell::names(&text, &Languages::builtin().shell);
         for name in names.commands {
             if let Ok((command, found)) = interpreters::find(&name, dirs, builder)?
                 && !builder.has(&found.path)
@@ -168,11 +216,20 @@ pub(super) fn record_commands(
                 facts.commands.entry(name.into()).or_insert(known);
             }
         }
-        let beside = |name: &Vec<u8>| match name.contains(&b'/') {
-            true => ImagePath::new(name).ok(),
-            false => found.path.parent()?.join(name).ok(),
-        };
-        left.extend(names.sourced.iter().filter_map(beside));
+        for name in &names.sourced {
+            let sourced = match name.contains(&b'/') {
+                true => ImagePath::new(name).ok(),
+                false => path.parent().and_then(|dir| dir.join(name).ok()),
+            };
+            let Some(sourced) = sourced else { continue };
+            if seen.len() < MAX_SOURCED && seen.insert(sourced.clone()) {
+                left.extend(read(&sourced, builder)?);
+            }
+        }
     }
     Ok(())
+}
+
+fn is_for_shell(line: &Shebang) -> bool {
+    Languages::builtin().shell.interpreters.contains(interpreter_name(line))
 }

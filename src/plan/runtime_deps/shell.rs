@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::languages::Shell;
+
 /// Commands of one script.
 const MAX_COMMANDS: usize = 1000;
 
@@ -17,74 +19,9 @@ pub(super) struct Names {
     pub(super) sourced: BTreeSet<Vec<u8>>,
 }
 
-/// Words after which a command stands.
-const BEFORE: &[&[u8]] = &[
-    b"if", b"then", b"else", b"elif", b"do", b"while", b"until", b"!", b"{", b"time", b"exec",
-    b"command", b"eval",
-];
-/// Commands that start another: both are named.
-const STARTERS: &[&[u8]] = &[b"env", b"nohup", b"nice", b"xargs", b"sudo", b"setsid", b"timeout"];
-/// What shells do by themselves.
-const BUILTINS: &[&[u8]] = &[
-    b".",
-    b":",
-    b"[",
-    b"[[",
-    b"]]",
-    b"alias",
-    b"bg",
-    b"break",
-    b"case",
-    b"cd",
-    b"continue",
-    b"declare",
-    b"done",
-    b"echo",
-    b"esac",
-    b"exit",
-    b"export",
-    b"false",
-    b"fc",
-    b"fg",
-    b"fi",
-    b"for",
-    b"function",
-    b"getopts",
-    b"hash",
-    b"in",
-    b"jobs",
-    b"kill",
-    b"let",
-    b"local",
-    b"popd",
-    b"printf",
-    b"pushd",
-    b"pwd",
-    b"read",
-    b"readonly",
-    b"return",
-    b"select",
-    b"set",
-    b"shift",
-    b"shopt",
-    b"source",
-    b"test",
-    b"times",
-    b"trap",
-    b"true",
-    b"type",
-    b"typeset",
-    b"ulimit",
-    b"umask",
-    b"unalias",
-    b"unset",
-    b"wait",
-    b"}",
-];
-
 /// What the script `text` names.
-pub(super) fn names(text: &[u8]) -> Names {
-    let mut reader = Reader { command: true, ..Reader::default() };
+pub(super) fn names(text: &[u8], language: &Shell) -> Names {
+    let mut reader = Reader::new(language);
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         rest = reader.step(byte, after);
@@ -98,8 +35,9 @@ pub(super) fn names(text: &[u8]) -> Names {
     names
 }
 
-#[derive(Debug, Default)]
-struct Reader {
+#[derive(Debug)]
+struct Reader<'l> {
+    language: &'l Shell,
     names: Names,
     functions: BTreeSet<Vec<u8>>,
     word: Vec<u8>,
@@ -117,7 +55,22 @@ struct Reader {
     documents: Vec<Vec<u8>>,
 }
 
-impl Reader {
+impl<'l> Reader<'l> {
+    fn new(language: &'l Shell) -> Self {
+        Self {
+            language,
+            names: Names::default(),
+            functions: BTreeSet::new(),
+            word: Vec::new(),
+            odd: false,
+            command: true,
+            source: false,
+            fresh: Vec::new(),
+            within: Vec::new(),
+            documents: Vec::new(),
+        }
+    }
+
     /// Takes one byte and as many after it as belong to it; returns the rest.
     fn step<'t>(&mut self, byte: u8, after: &'t [u8]) -> &'t [u8] {
         let quoted = self.within.last() == Some(&b'"');
@@ -236,12 +189,14 @@ impl Reader {
         let assignment = word.split(|&b| b == b'=').next().is_some_and(|name| {
             name.len() < word.len() && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
         });
-        if assignment || (BEFORE.contains(&word) && !odd) {
+        if assignment || (self.language.before_commands.contains(word) && !odd) {
             return;
         }
-        self.source = matches!(word, b"." | b"source") && !odd;
-        self.command = STARTERS.contains(&word);
-        let wanted = !odd && !BUILTINS.contains(&word) && self.names.commands.len() < MAX_COMMANDS;
+        self.source = self.language.source.contains(word) && !odd;
+        self.command = self.language.starters.contains(word);
+        let wanted = !odd
+            && !self.language.builtins.contains(word)
+            && self.names.commands.len() < MAX_COMMANDS;
         if wanted && self.names.commands.insert(word.into()) {
             self.fresh.push(word.into());
         }
@@ -283,10 +238,11 @@ fn skip_document(text: &[u8], end: Vec<u8>) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::languages::Languages;
 
     #[track_caller]
     fn check(script: &str, wanted: &str) {
-        let found = names(script.as_bytes()).commands;
+        let found = names(script.as_bytes(), &Languages::builtin().shell).commands;
         let found: Vec<_> = found.iter().map(|name| String::from_utf8_lossy(name)).collect();
         assert_eq!(found.join(" "), wanted, "{script}");
     }
@@ -317,7 +273,7 @@ mod tests {
 
     #[test]
     fn files_that_are_read() {
-        let found = names(b". git-sh-setup\nsource \"./x\" && . $Y");
+        let found = names(b". git-sh-setup\nsource \"./x\" && . $Y", &Languages::builtin().shell);
         assert_eq!(found.sourced, [b"git-sh-setup".to_vec(), b"./x".to_vec()].into());
     }
 }

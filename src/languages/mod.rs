@@ -1,0 +1,224 @@
+//! Facts about languages, as data: what their runtimes read, where their packages are, which words
+//! they understand. The facts are in `languages.toml`.
+
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use serde::Deserialize;
+
+use crate::path::ImagePath;
+
+/// A set of words.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Words(BTreeSet<String>);
+
+impl Words {
+    /// Whether `word` is one of them.
+    pub fn contains(&self, word: &[u8]) -> bool {
+        std::str::from_utf8(word).is_ok_and(|word| self.0.contains(word))
+    }
+}
+
+/// All facts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Languages {
+    /// Shells.
+    pub shell: Shell,
+    /// Python.
+    pub python: Python,
+    /// Perl.
+    pub perl: Perl,
+    /// What programs read before they do anything.
+    pub startup: Vec<Startup>,
+    /// Compiled modules that are read only if their source exists.
+    pub bytecode: Vec<Bytecode>,
+}
+
+/// Shells and their scripts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Shell {
+    /// File names of shells.
+    pub interpreters: Words,
+    /// Shells for accounts, in order of preference.
+    pub login: Vec<String>,
+    /// Commands that read another script.
+    pub source: Words,
+    /// Words after which a command stands.
+    pub before_commands: Words,
+    /// Commands that start another command.
+    pub starters: Words,
+    /// Words that a shell executes itself.
+    pub builtins: Words,
+}
+
+/// Python's scripts and packages.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Python {
+    /// The start of the interpreter's file name.
+    pub interpreter: String,
+    /// Patterns of the directories of packages, in the order in which they are searched.
+    pub packages: Vec<String>,
+    /// The ending of a source file.
+    pub source: String,
+    /// The ending of an extension module.
+    pub extension: String,
+    /// Names of directories whose imports do not count.
+    pub without_imports: Words,
+    /// Endings of directories with a package's metadata.
+    pub metadata: Vec<String>,
+}
+
+/// Perl's scripts and packages.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Perl {
+    /// The start of the interpreter's file name.
+    pub interpreter: String,
+    /// Patterns of the directories of packages.
+    pub packages: Vec<String>,
+    /// The ending of a module.
+    pub source: String,
+    /// What precedes the name of a module that a line loads.
+    pub imports: Vec<String>,
+}
+
+/// What a program reads before it does anything, and does not start without. Paths are relative to
+/// the directory above the program's; `{version}` is what follows `program` in its file name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Startup {
+    /// The start of the program's file name.
+    pub program: String,
+    /// Variables that move these files elsewhere.
+    pub unless_environment: Vec<String>,
+    /// Directories of which any may have the modules.
+    pub directories: Vec<String>,
+    /// An archive that may have all of the modules.
+    pub archive: String,
+    /// The modules, without their endings.
+    pub modules: Vec<String>,
+    /// Endings of which any is enough.
+    pub endings: Vec<String>,
+}
+
+/// The files of a [`Startup`] for one program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartupFiles {
+    /// Directories of which any may have the modules.
+    pub directories: Vec<ImagePath>,
+    /// An archive that may have all of the modules.
+    pub archive: ImagePath,
+    /// For each module, the files of which any is enough.
+    pub modules: Vec<Vec<ImagePath>>,
+}
+
+/// Compiled modules that are read only if their source exists.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Bytecode {
+    /// The directory next to the sources that has the compiled modules.
+    pub directory: String,
+    /// The ending of a compiled module. Its name up to the first dot is the source's.
+    pub compiled: String,
+    /// The ending of the source.
+    pub source: String,
+}
+
+impl Languages {
+    /// The built-in facts.
+    pub fn builtin() -> &'static Self {
+        // A test holds that the text parses.
+        static BUILTIN: LazyLock<Languages> =
+            LazyLock::new(|| toml::from_str(TEXT).unwrap_or_default());
+        &BUILTIN
+    }
+
+    /// The source of the compiled module at `path`, if it is one.
+    pub fn source(&self, path: &[u8]) -> Option<Vec<u8>> {
+        self.bytecode.iter().find_map(|bytecode| bytecode.source_of(path))
+    }
+}
+
+const TEXT: &str = include_str!("languages.toml");
+
+impl Startup {
+    /// The files for `program`, a real path; `None` if this is about other programs.
+    pub fn files(&self, program: &ImagePath) -> Option<StartupFiles> {
+        let name = std::str::from_utf8(program.file_name()).ok()?;
+        let version = name.strip_prefix(&self.program)?;
+        let prefix = program.parent()?.parent()?;
+        let below = |dir: &ImagePath, path: &str| dir.join(path.replace("{version}", version)).ok();
+        let directories: Vec<ImagePath> =
+            self.directories.iter().filter_map(|path| below(&prefix, path)).collect();
+        let forms = |module: &String| {
+            let files = directories.iter().flat_map(|dir| {
+                self.endings
+                    .iter()
+                    .filter_map(move |ending| dir.join(format!("{module}{ending}")).ok())
+            });
+            files.collect()
+        };
+        let modules = self.modules.iter().map(forms).collect();
+        Some(StartupFiles { archive: below(&prefix, &self.archive)?, modules, directories })
+    }
+}
+
+impl Bytecode {
+    fn source_of(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let directory = format!("/{}/", self.directory);
+        let at = memchr::memmem::rfind(path, directory.as_bytes())?;
+        let (dir, name) = (path.get(..at)?, path.get(at + directory.len()..)?);
+        let stem =
+            name.strip_suffix(self.compiled.as_bytes())?.split(|&byte| byte == b'.').next()?;
+        Some([dir, b"/", stem, self.source.as_bytes()].concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_facts_parse() {
+        let languages: Languages = toml::from_str(TEXT).unwrap();
+        assert!(languages.shell.builtins.contains(b"echo") && languages.startup.len() == 1);
+    }
+
+    #[test]
+    fn files_of_a_start() {
+        let text = |paths: &[ImagePath]| {
+            paths.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let startup = &Languages::builtin().startup[0];
+        let files = |path: &str| startup.files(&ImagePath::new(path).unwrap());
+        let python = files("/usr/local/bin/python3.11").unwrap();
+        assert_eq!(
+            text(&python.directories),
+            "/usr/local/lib/python3.11 /usr/local/lib64/python3.11"
+        );
+        assert_eq!(python.archive.to_string(), "/usr/local/lib/python311.zip");
+        assert_eq!(python.modules.len(), 3);
+        assert_eq!(python.modules[1].len(), 4);
+        assert_eq!(
+            python.modules[1][1].to_string(),
+            "/usr/local/lib/python3.11/encodings/aliases.pyc"
+        );
+        assert_eq!(files("/usr/bin/perl"), None);
+        assert_eq!(files("/python3.11"), None);
+    }
+
+    #[test]
+    fn sources_of_compiled_modules() {
+        let source = |path: &str| {
+            let source = Languages::builtin().source(path.as_bytes());
+            source.map(|source| String::from_utf8(source).unwrap())
+        };
+        let compiled = "/py/__pycache__/x.cpython-311.opt-1.pyc";
+        assert_eq!(source(compiled).as_deref(), Some("/py/x.py"));
+        assert_eq!(source("/py/x.pyc"), None);
+        assert_eq!(source("/py/__pycache__/x.py"), None);
+    }
+}
