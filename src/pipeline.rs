@@ -56,7 +56,7 @@ pub struct BaseRequest {
     /// As the user wrote it.
     pub name: String,
     /// How it is opened.
-    pub image: oci::Options,
+    pub image: oci::OpenOptions,
 }
 
 /// The plan of an image, and the image whose layers lie below the plan's.
@@ -65,7 +65,7 @@ pub struct Planned {
     /// The plan.
     pub plan: Plan,
     /// The image below.
-    pub base: Option<Arc<oci::Image>>,
+    pub base: Option<Arc<oci::UnpackedImage>>,
 }
 
 /// Single files, and how their libraries are looked up.
@@ -209,8 +209,8 @@ pub fn plan(request: &PackRequest, event: &dyn Fn(Event)) -> Result<Planned, Err
         plan::make(plan::Request { inputs, below, sysroot: (&host).into(), source, options })?;
     drop(files);
     let mut plan = base.plan(decision, &options.settings);
-    let notes = image.iter().flat_map(|image| &image.notes);
-    let named = |text: &String| {
+    let notes = image.iter().flat_map(|image| image.notes());
+    let named = |text: String| {
         Note::warning(format!("{}: {text}", request.base.as_ref().map_or("", |base| &base.name)))
     };
     plan.notes.extend(notes.map(named).chain(secrets));
@@ -318,7 +318,7 @@ pub fn build(recipe: &Recipe, options: &build::BuildOptions) -> Result<Built, Er
 /// where the base image is not what it was.
 pub fn deliver(
     plan: &Plan,
-    base: Option<&oci::Image>,
+    base: Option<&oci::UnpackedImage>,
     delivery: &Delivery,
     event: &(dyn Fn(Event) + Sync),
 ) -> Result<Delivered, Error> {

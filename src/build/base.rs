@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     image::{ImageName, Platform},
-    oci::{self, Image},
+    oci::{self, UnpackedImage},
     path::ImagePath,
     plan::{self, Base},
     recipe::evaluate::Inherited,
@@ -28,7 +28,7 @@ pub struct BaseContext<'a> {
     /// The platform of what does not say its own.
     pub fallback_platform: &'a Platform,
     /// How images are opened.
-    pub image: &'a oci::Options,
+    pub image: &'a oci::OpenOptions,
 }
 
 /// Opens the image that `pack --base` names.
@@ -67,7 +67,8 @@ pub(super) fn open(
     if fs_err::metadata(&in_context).is_ok() {
         image.path = in_context;
     }
-    let image = oci::open(&image, &oci::Options { platform: wanted, ..options.image.clone() })?;
+    let image = oci::open(&image, &oci::OpenOptions { platform: wanted, ..options.image.clone() })?
+        .unpack()?;
     for layer in &image.layers {
         if layer.document().is_none() {
             return Err(Cause::Layer(format!("{:?}", layer.format)));
@@ -76,8 +77,9 @@ pub(super) fn open(
     Ok(of_image(Arc::new(image), options))
 }
 
-fn of_image(image: Arc<Image>, options: &BaseContext<'_>) -> OpenBase {
-    let config = config::inherit(&image.config, image.platform.clone(), options.source.mtime);
+fn of_image(image: Arc<UnpackedImage>, options: &BaseContext<'_>) -> OpenBase {
+    let config =
+        config::inherit(&image.image.config, image.image.platform.clone(), options.source.mtime);
     let mut tree = image.merged();
     tree.add_parents(|path| plan::parent(path, options.source.mtime));
     let base = Base { tree, layers: Vec::new(), config, platform_known: true, is_scratch: false };
@@ -113,7 +115,7 @@ fn found(path: &Path) -> Result<Option<Node>, SourceError> {
 
 /// The stage, unless its image asks for instructions to be carried out in whatever starts from it.
 pub(super) fn without_triggers(stage: Stage) -> Result<Stage, Cause> {
-    let fields = stage.image.as_ref().and_then(|image| image.config.get("config"));
+    let fields = stage.image.as_ref().and_then(|image| image.image.config.get("config"));
     let triggers = fields.and_then(|fields| fields.get("OnBuild")).and_then(|list| list.as_array());
     match triggers.and_then(|list| list.first()) {
         Some(first) => Err(Cause::Triggers(first.as_str().unwrap_or_default().to_owned())),

@@ -53,7 +53,7 @@ impl<'a> Builder<'a> {
 
     pub(super) fn image(&mut self, name: &str, platform: Option<&str>) -> Result<Stage, Cause> {
         let stage = self.on(base::open(name, platform, &self.options.base_context())?);
-        let notes = stage.image.iter().flat_map(|image| image.notes.iter());
+        let notes = stage.image.iter().flat_map(|image| image.notes());
         self.notes.extend(notes.map(|text| Note::warning(format!("{name}: {text}"))));
         Ok(stage)
     }

@@ -45,7 +45,7 @@ pub struct BuildOptions {
     /// How PACK decides; of the settings, the labels.
     pub plan: plan::PlanOptions,
     /// How base images are opened.
-    pub image: oci::Options,
+    pub image: oci::OpenOptions,
     /// Make one layer of all.
     pub squash: bool,
     /// Refuse what looks like a secret.
@@ -70,7 +70,7 @@ pub struct Built {
     /// The image.
     pub plan: Plan,
     /// The image whose layers lie below the plan's.
-    pub base: Option<Arc<oci::Image>>,
+    pub base: Option<Arc<oci::UnpackedImage>>,
     /// Of the manifest.
     pub annotations: BTreeMap<String, String>,
     /// What is odd about the recipe, though no fault.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     image::{Config, History},
-    oci::Image,
+    oci::UnpackedImage,
     path::ImagePath,
     plan::{self, Base, PlannedLayer},
     timestamp::Timestamp,
@@ -17,7 +17,7 @@ pub struct OpenBase {
     /// Its files and its configuration.
     pub base: Base,
     /// Its layers, which are copied; `None` for a root file system.
-    pub image: Option<Arc<Image>>,
+    pub image: Option<Arc<UnpackedImage>>,
 }
 
 /// What there is of an image.
@@ -31,7 +31,7 @@ pub(super) struct Stage {
     /// Of the manifest.
     pub(super) annotations: Vec<(String, String)>,
     /// The image whose layers lie below.
-    pub(super) image: Option<Arc<Image>>,
+    pub(super) image: Option<Arc<UnpackedImage>>,
     /// Its files.
     pub(super) image_tree: Tree,
     /// Whether CMD came in this stage.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     check::{self, Finding, Report},
-    oci::Image,
+    oci::UnpackedImage,
     path::glob::Glob,
     pipeline,
     process::Start,
@@ -47,14 +47,16 @@ pub(super) struct CheckArgs {
 }
 
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
-    let image = args.image.open()?;
+    let unpacked = args.image.open()?;
+    let image = &unpacked.image;
     let options = check::Options { allow_missing: &args.allow_missing, strict: args.strict };
-    let start = Start::of_image(&image);
-    let report = check::prove(&image.merged(), &start, options).map_err(pipeline::Error::from)?;
+    let start = Start::of_image(image);
+    let report =
+        check::prove(&unpacked.merged(), &start, options).map_err(pipeline::Error::from)?;
     if args.json {
-        print_data(&format!("{}\n", as_json(&image, &start, &report)))?;
+        print_data(&format!("{}\n", as_json(&unpacked, &start, &report)))?;
     } else if !args.quiet {
-        for note in &image.notes {
+        for note in unpacked.notes() {
             print_message(&format!("warning: {note}"));
         }
         for warning in &report.warnings {
@@ -75,7 +77,8 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn as_json(image: &Image, start: &Start, report: &Report) -> Value {
+fn as_json(unpacked: &UnpackedImage, start: &Start, report: &Report) -> Value {
+    let image = &unpacked.image;
     let findings = |all: &[Finding]| all.iter().map(finding).collect::<Vec<_>>();
     json!({
         "image": image.name,
@@ -88,7 +91,7 @@ fn as_json(image: &Image, start: &Start, report: &Report) -> Value {
         "command": start.command(),
         "faults": findings(&report.faults),
         "warnings": findings(&report.warnings),
-        "notes": image.notes,
+        "notes": unpacked.notes(),
     })
 }
 

@@ -19,7 +19,7 @@ use crate::{
 /// Writes the image of `plan`, above the layers of `base`, and prints its digest or, with
 /// `--json`, the whole summary. `timing` is printed if given.
 pub(super) fn deliver(
-    (plan, base): (&Plan, Option<&oci::Image>),
+    (plan, base): (&Plan, Option<&oci::UnpackedImage>),
     delivery: &Delivery,
     verbosity: &Verbosity,
     timing: Option<&Timing>,

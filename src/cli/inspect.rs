@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{failure::Failure, options::image::ImageArgs, size, terminal::print_data};
 use crate::{
-    oci::{Image, Layer},
+    oci::{Image, Layer, UnpackedImage},
     path::{ImagePath, escape},
     tree::{Node, Tree},
 };
@@ -45,7 +45,8 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     print_data(&as_text(&image, &tree))
 }
 
-fn as_text(image: &Image, tree: &Tree) -> String {
+fn as_text(unpacked: &UnpackedImage, tree: &Tree) -> String {
+    let image = &unpacked.image;
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -82,18 +83,18 @@ fn as_text(image: &Image, tree: &Tree) -> String {
     for (name, value) in image.labels() {
         row("label", &format!("{name}={value}"));
     }
-    for note in &image.notes {
-        row("note", note);
+    for note in unpacked.notes() {
+        row("note", &note);
     }
-    layers(&mut text, image);
+    layers(&mut text, unpacked);
     files(&mut text, tree);
     text
 }
 
-fn layers(text: &mut String, image: &Image) {
-    let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
-    let _ = writeln!(text, "\n{} layers, {}", image.layers.len(), size::format(total));
-    for (layer, by) in image.layers.iter().zip(history(image)) {
+fn layers(text: &mut String, unpacked: &UnpackedImage) {
+    let total: u64 = unpacked.layers.iter().map(|layer| layer.size).sum();
+    let _ = writeln!(text, "\n{} layers, {}", unpacked.layers.len(), size::format(total));
+    for (layer, by) in unpacked.layers.iter().zip(history(&unpacked.image)) {
         let _ = writeln!(
             text,
             "  {:>9}  {:>9} unpacked, {} paths  {}  {}",
@@ -134,8 +135,9 @@ fn files(text: &mut String, tree: &Tree) {
     }
 }
 
-fn as_json(image: &Image, tree: &Tree) -> Value {
-    let layers = image.layers.iter().zip(history(image)).map(|(layer, by)| {
+fn as_json(unpacked: &UnpackedImage, tree: &Tree) -> Value {
+    let image = &unpacked.image;
+    let layers = unpacked.layers.iter().zip(history(image)).map(|(layer, by)| {
         json!({
             "digest": layer.digest.to_string(),
             "diff_id": layer.diff_id.to_string(),
@@ -154,15 +156,15 @@ fn as_json(image: &Image, tree: &Tree) -> Value {
         "image_id": image.config_document.digest.to_string(),
         "config": image.config,
         "layers": layers.collect::<Vec<_>>(),
-        "files": tree.iter().map(|(path, node)| file(image, path, node)).collect::<Vec<_>>(),
-        "notes": image.notes,
+        "files": tree.iter().map(|(path, node)| file(&unpacked.layers, path, node)).collect::<Vec<_>>(),
+        "notes": unpacked.notes(),
     })
 }
 
-fn file(image: &Image, path: &ImagePath, node: &Node) -> Value {
+fn file(layers: &[Layer], path: &ImagePath, node: &Node) -> Value {
     let has = |layer: &Layer| layer.change.tree.contains(path);
     let mut value = node.json();
     value["path"] = path.to_string().into();
-    value["layer"] = image.layers.iter().rposition(has).into();
+    value["layer"] = layers.iter().rposition(has).into();
     value
 }

@@ -50,7 +50,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         runtime: args.runtime,
         ..args.start.run_options(&args.args)
     };
-    let ended = run::run(&image.merged(), &args.start.start(&image), &options);
+    let ended = run::run(&image.merged(), &args.start.start(&image.image), &options);
     let ended = ended.map_err(run_failure)?;
     for note in &ended.notes {
         print_message(&format!("warning: {note}"));

@@ -21,7 +21,7 @@ use crate::{
     elf::{FoundKind, Lookup as _, ReadFailure},
     error_kind::ErrorKind,
     image::{ImageName, Platform},
-    oci::Image,
+    oci::UnpackedImage,
     path::ImagePath,
     pipeline,
     run::{self, HostCommand, RUNNER_FAILED, RunOutcome},
@@ -83,13 +83,14 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     })?;
     let image = args.image.as_ref().map(|name| image::open(name, args.platform.clone()));
     let image = image.transpose().map_err(|failure| failure.with_kind(ErrorKind::Runner))?;
-    let tree = image.as_ref().map(Image::merged).unwrap_or_default();
+    let tree = image.as_ref().map(UnpackedImage::merged).unwrap_or_default();
     let (ended, accesses, watched) = match (&args.from_strace, &image) {
         (Some(log), _) => {
             (RunOutcome { code: 0, notes: Vec::new() }, read_log(log)?, Watched::OnSystem)
         }
         (None, Some(image)) => {
-            let (start, options) = (args.start.start(image), args.start.run_options(&args.args));
+            let (start, options) =
+                (args.start.start(&image.image), args.start.run_options(&args.args));
             let (ended, accesses) = run::watch(&tree, &start, &options).map_err(run_failure)?;
             (ended, accesses, Watched::InImage)
         }

@@ -23,7 +23,7 @@ pub enum ImageError {
         source: io::Error,
     },
     /// Something else.
-    #[error("{name} is no image: {why}")]
+    #[error("{name} is not an image: {why}")]
     NoImage {
         /// As the user wrote it.
         name: String,

@@ -1,16 +1,17 @@
-//! Layers → trees: each blob is hashed before it is opened, and what comes out of it is hashed
-//! again.
+//! Reading a layer: the blob is hashed before it is decompressed, and what comes out of it is
+//! hashed again.
 
 use std::{
+    fs::File,
     io::{self, Read as _, Write as _},
     ops::Range,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{
-    ImageError, Layer,
-    place::{Part, Place},
+    ImageError, LayerEntry,
+    blob_source::{BlobFile, BlobSource},
 };
 use crate::{
     archive::{
@@ -19,116 +20,179 @@ use crate::{
     },
     compress::{Format, MAX_SNIFF},
     digest::{DiffId, Digest, Digesting},
+    image::{self, LayerFormat},
     store::Blob,
-    tree::Archive,
+    tree::{Archive, Change},
 };
 
-/// A layer as the documents describe it.
-#[derive(Clone, Debug)]
-pub(super) struct Described {
-    /// Where its blob is.
+/// A layer that has been read and verified.
+#[derive(Debug)]
+pub struct Layer {
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Bytes of the blob.
+    pub size: u64,
+    /// Digest of the tar in the blob.
+    pub diff_id: DiffId,
+    /// How the blob is compressed, by its content.
+    pub format: Format,
+    /// The media type in the manifest, if there is a manifest.
+    pub media_type: Option<String>,
+    /// Bytes of the tar in the blob.
+    pub tar_size: u64,
+    /// What it does to the layers below. Contents are in a private file of this process.
+    pub change: Change,
+    /// How many entries were replaced by a later one of the same path.
+    pub replaced: usize,
+    /// How many extended attributes other than `security.capability` were left out.
+    pub dropped_attributes: usize,
+    /// The name of the blob in the source.
     pub(super) path: String,
-    /// Digest and size, where a document says them.
-    pub(super) blob: Option<(Digest, u64)>,
-    /// The media type, where a document says it.
-    pub(super) media_type: Option<String>,
 }
 
-/// A blob that is what its description says, and where its content lies in the spool.
+/// Reads layers of one image into one nameless file.
+pub(super) struct LayerReader<'a> {
+    /// The image, for messages.
+    name: &'a str,
+    source: &'a BlobSource,
+    archive: Arc<Archive>,
+    /// Where the contents of the last layer end in the file.
+    end: u64,
+    /// The directory of the file.
+    dir: PathBuf,
+    limits: spool::Limits,
+}
+
+/// A blob that is what its entry says, and where its content lies in the file.
 struct Spooled {
     blob: Blob,
     format: Format,
     range: Range<u64>,
 }
 
-/// Opens all layers. Their contents go into one nameless file in `dir`, so that an image of
-/// thousands of layers needs one descriptor.
-pub(super) fn open(
-    name: &str,
-    place: &Place,
-    described: Vec<(Described, DiffId)>,
-    dir: &Path,
-    limits: spool::Limits,
-) -> Result<Vec<Layer>, ImageError> {
-    let write = |source| spool::SpoolError::Write { dir: dir.to_owned(), source };
-    let file = tempfile::tempfile_in(dir).map_err(write)?;
-    let (mut end, mut spooled) = (0, Vec::new());
-    for (layer, diff_id) in &described {
-        let left = spool::Limits { bytes: limits.bytes.saturating_sub(end), ..limits };
-        let one = unpack(place, (layer, *diff_id), (&file, end, dir), left)?;
-        end = one.range.end;
-        spooled.push(one);
+impl<'a> LayerReader<'a> {
+    /// A reader that decompresses into a new file in `dir`. `limits` are those of all its layers
+    /// together.
+    pub(super) fn new(
+        name: &'a str,
+        source: &'a BlobSource,
+        dir: &Path,
+        limits: spool::Limits,
+    ) -> Result<Self, ImageError> {
+        let write = |source| spool::SpoolError::Write { dir: dir.to_owned(), source };
+        let file = tempfile::tempfile_in(dir).map_err(write)?;
+        let archive = Arc::new(Archive { name: name.to_owned(), file });
+        Ok(Self { name, source, archive, end: 0, dir: dir.to_owned(), limits })
     }
-    let archive = Arc::new(Archive { name: name.to_owned(), file });
-    let layers = described.into_iter().zip(spooled).map(|((layer, diff_id), spooled)| {
-        let contents = read::read_range(
-            &archive,
-            spooled.range.clone(),
-            Whiteouts::Apply,
-            read::Limits::default(),
-        );
-        let contents = contents
-            .map_err(|error| ReadError { archive: format!("{name}: layer {diff_id}"), ..error })?;
+
+    /// Verifies the blob of `entry`, decompresses it and parses its tar.
+    pub(super) fn read(&mut self, entry: &LayerEntry) -> Result<Layer, ImageError> {
+        let Spooled { blob, format, range } = self.unpack(entry)?;
+        self.end = range.end;
+        let tar_size = range.end - range.start;
+        let contents =
+            read::read_range(&self.archive, range, Whiteouts::Apply, read::Limits::default());
+        let contents = contents.map_err(|error| ReadError {
+            archive: format!("{}: layer {}", self.name, entry.diff_id),
+            ..error
+        })?;
         Ok(Layer {
-            digest: spooled.blob.digest,
-            size: spooled.blob.size,
-            diff_id,
-            format: spooled.format,
-            media_type: layer.media_type,
-            tar_size: spooled.range.end - spooled.range.start,
+            digest: blob.digest,
+            size: blob.size,
+            diff_id: entry.diff_id,
+            format,
+            media_type: entry.media_type.clone(),
+            tar_size,
             change: contents.change,
             replaced: contents.replaced,
             dropped_attributes: contents.dropped_attributes,
-            path: layer.path,
+            path: entry.path.clone(),
         })
-    });
-    layers.collect()
-}
-
-/// Checks the blob of `layer` and appends its content to the spool, which ends at `start`.
-fn unpack(
-    place: &Place,
-    (layer, diff_id): (&Described, DiffId),
-    (file, start, dir): (&std::fs::File, u64, &Path),
-    limits: spool::Limits,
-) -> Result<Spooled, ImageError> {
-    let blob = checked(place, layer)?;
-    let label = format!("layer {}", blob.digest);
-    let unreadable = |source| ImageError::Unreadable { name: label.clone(), source };
-    let mut front = Vec::new();
-    blob.reader().take(MAX_SNIFF as u64).read_to_end(&mut front).map_err(unreadable)?;
-    // The file's own position is at its end: this is the only writer.
-    let mut out = Digesting::new(io::BufWriter::with_capacity(1 << 18, file));
-    spool::unpack(&label, blob.reader(), (&mut out, dir), limits)?;
-    out.flush().map_err(|source| spool::SpoolError::Write { dir: dir.to_owned(), source })?;
-    let (_, found, len) = out.finish();
-    if found != diff_id.0 {
-        return Err(ImageError::Digest { what: "content of layer", wanted: diff_id.0, found });
     }
-    Ok(Spooled { blob, format: Format::sniff(&front), range: start..start + len })
-}
 
-/// The blob of `layer`: all of it is read once and compared with what the documents say.
-fn checked(place: &Place, layer: &Described) -> Result<Blob, ImageError> {
-    let missing = || match layer.blob {
-        Some((digest, _)) => ImageError::MissingBlob(digest),
-        None => ImageError::MissingMember(layer.path.clone()),
-    };
-    let Part { extent, len } = place.part(&layer.path)?.ok_or_else(missing)?;
-    if let Some((digest, size)) = layer.blob
-        && size != len
-    {
-        return Err(ImageError::Size { digest, wanted: size, found: len });
-    }
-    let blob = Blob { digest: Digest::of(""), size: len, extent };
-    let mut hash = Digesting::new(io::sink());
-    io::copy(&mut blob.reader(), &mut hash)
-        .map_err(|source| ImageError::Unreadable { name: layer.path.clone(), source })?;
-    let (_, found, _) = hash.finish();
-    match layer.blob {
-        Some((wanted, _)) if wanted != found => {
-            Err(ImageError::Digest { what: "blob", wanted, found })
+    /// Verifies the blob of `entry` and appends its content to the file.
+    fn unpack(&self, entry: &LayerEntry) -> Result<Spooled, ImageError> {
+        let blob = self.verified(entry)?;
+        let (dir, file): (&Path, &File) = (&self.dir, &self.archive.file);
+        let limits =
+            spool::Limits { bytes: self.limits.bytes.saturating_sub(self.end), ..self.limits };
+        let label = format!("layer {}", blob.digest);
+        let unreadable = |source| ImageError::Unreadable { name: label.clone(), source };
+        let mut front = Vec::new();
+        blob.reader().take(MAX_SNIFF as u64).read_to_end(&mut front).map_err(unreadable)?;
+        // The file's own position is at its end: this is the only writer.
+        let mut out = Digesting::new(io::BufWriter::with_capacity(1 << 18, file));
+        spool::unpack(&label, blob.reader(), (&mut out, dir), limits)?;
+        out.flush().map_err(|source| spool::SpoolError::Write { dir: dir.to_owned(), source })?;
+        let (_, found, len) = out.finish();
+        if found != entry.diff_id.0 {
+            let wanted = entry.diff_id.0;
+            return Err(ImageError::Digest { what: "content of layer", wanted, found });
         }
-        _ => Ok(Blob { digest: found, ..blob }),
+        let range = self.end..self.end + len;
+        Ok(Spooled { blob, format: Format::sniff(&front), range })
+    }
+
+    /// The blob of `entry`: all of it is read once and compared with what the documents say.
+    fn verified(&self, entry: &LayerEntry) -> Result<Blob, ImageError> {
+        let missing = || match entry.blob {
+            Some((digest, _)) => ImageError::MissingBlob(digest),
+            None => ImageError::MissingMember(entry.path.clone()),
+        };
+        let BlobFile { extent, len } = self.source.file(&entry.path)?.ok_or_else(missing)?;
+        if let Some((digest, size)) = entry.blob
+            && size != len
+        {
+            return Err(ImageError::Size { digest, wanted: size, found: len });
+        }
+        let blob = Blob { digest: Digest::of(""), size: len, extent };
+        let mut hash = Digesting::new(io::sink());
+        io::copy(&mut blob.reader(), &mut hash)
+            .map_err(|source| ImageError::Unreadable { name: entry.path.clone(), source })?;
+        let (_, found, _) = hash.finish();
+        match entry.blob {
+            Some((wanted, _)) if wanted != found => {
+                Err(ImageError::Digest { what: "blob", wanted, found })
+            }
+            _ => Ok(Blob { digest: found, ..blob }),
+        }
+    }
+}
+
+impl Layer {
+    /// The layer as imgb describes it in a manifest. `None` for bzip2 and xz, which only
+    /// `docker load` takes and no media type stands for.
+    pub fn document(&self) -> Option<image::Layer> {
+        let format = match self.format {
+            Format::Plain => LayerFormat::Tar,
+            Format::Gzip => LayerFormat::Gzip,
+            Format::Zstd => LayerFormat::Zstd,
+            Format::Bzip2 | Format::Xz => return None,
+        };
+        Some(image::Layer { digest: self.digest, diff_id: self.diff_id, size: self.size, format })
+    }
+
+    /// What is odd about it and harmless, as sentences.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let ending = match self.format {
+            Format::Gzip => "gzip",
+            Format::Zstd => "zstd",
+            _ => "",
+        };
+        if let Some(said) = &self.media_type {
+            let said = said.rsplit(['+', '.']).next().unwrap_or_default();
+            if matches!(said, "gzip" | "zstd") && said != ending {
+                notes.push(format!(
+                    "layer {} is called {said} and is {:?}",
+                    self.digest, self.format
+                ));
+            }
+        }
+        if self.replaced > 0 {
+            let text = "has the same path more than once, which docker refuses to load";
+            notes.push(format!("layer {} {text} ({} times)", self.digest, self.replaced));
+        }
+        notes
     }
 }

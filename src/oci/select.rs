@@ -1,64 +1,64 @@
-//! Which image of an index is meant.
+//! Which image of an index is wanted.
 
 use std::collections::BTreeSet;
 
 use super::{
     ImageError,
+    blob_source::BlobSource,
     document::{self, Descriptor, Document},
-    place::Place,
 };
 use crate::{
     digest::Digest,
     image::{Platform, Reference},
 };
 
-/// Indexes in indexes.
+/// How deep indexes may be nested.
 const MAX_DEPTH: usize = 8;
-/// Manifests and indexes that are looked at.
+/// How many manifests and indexes are looked at.
 const MAX_DOCUMENTS: usize = 1000;
 
-/// A manifest that an index leads to, and the names that it has there.
+/// A manifest that an index leads to, with the names that it has there.
 #[derive(Clone, Debug)]
 pub(super) struct Candidate {
     pub(super) descriptor: Descriptor,
     pub(super) names: Vec<String>,
 }
 
-/// Which one is wanted.
+/// The image that is wanted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted<'a> {
-    /// What the user calls the place, for messages.
-    pub(super) place: &'a str,
+    /// What the user called the source, for messages.
+    pub(super) source: &'a str,
     /// Tag or name.
     pub(super) tag: Option<&'a str>,
-    /// `None` takes the only one, or of several the one for this machine.
+    /// `None` takes the only image, or of several the one for this machine.
     pub(super) platform: Option<&'a Platform>,
-    /// This machine's.
-    pub(super) own: &'a Platform,
+    /// This machine's platform.
+    pub(super) machine: &'a Platform,
 }
 
-/// The bytes of the blob that `descriptor` names; size and digest are those it says.
-pub(super) fn blob(place: &Place, descriptor: &Descriptor) -> Result<Vec<u8>, ImageError> {
+/// The bytes of the blob that `descriptor` names, with its size and digest verified.
+pub(super) fn blob(source: &BlobSource, descriptor: &Descriptor) -> Result<Vec<u8>, ImageError> {
     let digest = descriptor.digest;
-    let part = place.part(&path(digest))?.ok_or(ImageError::MissingBlob(digest))?;
-    if part.len != descriptor.size {
-        return Err(ImageError::Size { digest, wanted: descriptor.size, found: part.len });
+    let file = source.file(&path(digest))?.ok_or(ImageError::MissingBlob(digest))?;
+    if file.len != descriptor.size {
+        return Err(ImageError::Size { digest, wanted: descriptor.size, found: file.len });
     }
-    let bytes = part.read(&digest.to_string())?;
+    let bytes = file.read(&digest.to_string())?;
     match Digest::of(&bytes) {
         found if found == digest => Ok(bytes),
         found => Err(ImageError::Digest { what: "blob", wanted: digest, found }),
     }
 }
 
-/// Where the blob of `digest` is in a layout.
+/// The path of the blob with this digest in a layout.
 pub(super) fn path(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
 /// The one manifest of `index` that is wanted.
 pub(super) fn one(
-    place: &Place,
+    source: &BlobSource,
     index: Vec<Descriptor>,
     wanted: Wanted<'_>,
 ) -> Result<Candidate, ImageError> {
@@ -78,16 +78,16 @@ pub(super) fn one(
     if named.is_empty() {
         let names = top.iter().flat_map(|candidate| candidate.names.clone()).collect();
         return Err(ImageError::NoSuchImage {
-            name: wanted.place.into(),
+            name: wanted.source.into(),
             wanted: wanted.tag.unwrap_or("an image").into(),
             there: names,
         });
     }
-    let mut all = expand(place, named)?;
+    let mut all = expand(source, named)?;
     match all.len() {
         0 => {
             return Err(ImageError::NoSuchImage {
-                name: wanted.place.into(),
+                name: wanted.source.into(),
                 wanted: "an image".into(),
                 there: Vec::new(),
             });
@@ -98,7 +98,7 @@ pub(super) fn one(
     match <[Candidate; 1]>::try_from(all) {
         Ok([one]) => Ok(one),
         Err(all) => Err(ImageError::SeveralImages {
-            name: wanted.place.into(),
+            name: wanted.source.into(),
             there: all
                 .iter()
                 .map(|one| {
@@ -109,8 +109,8 @@ pub(super) fn one(
     }
 }
 
-/// Whether a name in an index or `manifest.json` is what the user calls `wanted`: the same, the
-/// same when both are written out, or with `wanted` as its tag.
+/// Whether a name in an index or `manifest.json` is the `wanted` one: the same text, the same
+/// reference when both are written in full, or a reference with `wanted` as its tag.
 pub(super) fn is_called(name: &str, wanted: &str) -> bool {
     let full = |text: &str| text.parse::<Reference>().ok();
     name == wanted
@@ -120,8 +120,8 @@ pub(super) fn is_called(name: &str, wanted: &str) -> bool {
         })
 }
 
-/// The manifests behind nested indexes, each once.
-fn expand(place: &Place, top: Vec<Candidate>) -> Result<Vec<Candidate>, ImageError> {
+/// The manifests that nested indexes lead to, each once.
+fn expand(source: &BlobSource, top: Vec<Candidate>) -> Result<Vec<Candidate>, ImageError> {
     let (mut out, mut seen, mut looked) = (Vec::<Candidate>::new(), BTreeSet::new(), 0);
     let mut left: Vec<(Candidate, usize)> =
         top.into_iter().rev().map(|candidate| (candidate, 0)).collect();
@@ -129,7 +129,7 @@ fn expand(place: &Place, top: Vec<Candidate>) -> Result<Vec<Candidate>, ImageErr
         looked += 1;
         let name = candidate.descriptor.digest.to_string();
         if depth > MAX_DEPTH || looked > MAX_DOCUMENTS {
-            return Err(ImageError::document(&name, "indexes in indexes without end"));
+            return Err(ImageError::document(&name, "too many nested indexes"));
         }
         if !document::is_index(&candidate.descriptor.media_type) {
             let same = |one: &&mut Candidate| one.descriptor.digest == candidate.descriptor.digest;
@@ -142,11 +142,11 @@ fn expand(place: &Place, top: Vec<Candidate>) -> Result<Vec<Candidate>, ImageErr
         if !seen.insert(candidate.descriptor.digest) {
             continue;
         }
-        let bytes = blob(place, &candidate.descriptor)?;
+        let bytes = blob(source, &candidate.descriptor)?;
         let Document::Index(inner) =
             document::parse(&name, &bytes, Some(&candidate.descriptor.media_type))?
         else {
-            return Err(ImageError::document(&name, "no index"));
+            return Err(ImageError::document(&name, "it is not an index"));
         };
         for descriptor in inner.into_iter().rev().filter(|entry| !entry.is_attestation) {
             let names = candidate.names.iter().chain(&descriptor.names).cloned().collect();
@@ -156,12 +156,12 @@ fn expand(place: &Place, top: Vec<Candidate>) -> Result<Vec<Candidate>, ImageErr
     Ok(out)
 }
 
-/// Those for the platform that is wanted, or for this machine.
+/// Those for the wanted platform, or for this machine.
 fn of_platform(all: Vec<Candidate>, wanted: Wanted<'_>) -> Result<Vec<Candidate>, ImageError> {
-    let platform = wanted.platform.unwrap_or(wanted.own);
+    let platform = wanted.platform.unwrap_or(wanted.machine);
     let is_for = |candidate: &Candidate| candidate.descriptor.platform.as_ref() == Some(platform);
     let (ours, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_for);
-    // Without a platform in the index, all are as good as one another.
+    // If the index has no platforms, all fit equally well.
     if ours.is_empty() && others.iter().all(|candidate| candidate.descriptor.platform.is_none()) {
         return Ok(others);
     }
@@ -171,7 +171,7 @@ fn of_platform(all: Vec<Candidate>, wanted: Wanted<'_>) -> Result<Vec<Candidate>
     let there =
         others.iter().filter_map(|one| one.descriptor.platform.as_ref()).map(ToString::to_string);
     Err(ImageError::NoSuchImage {
-        name: wanted.place.into(),
+        name: wanted.source.into(),
         wanted: platform.to_string(),
         there: there.collect(),
     })

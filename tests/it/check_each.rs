@@ -11,7 +11,7 @@ use imgb::{
     check::{self, Report},
     image::ImageName,
     image::Platform,
-    oci::{self, Image},
+    oci::{self, Image, UnpackedImage},
     path::ImagePath,
     process::Start,
     tree::{Content, Kind, Node, Tree},
@@ -24,15 +24,15 @@ use crate::{
     sandbox::{Run, Sandbox},
 };
 
-fn open(path: &Path) -> Image {
+fn open(path: &Path) -> UnpackedImage {
     let name = ImageName { transport: None, path: path.into(), tag: None };
-    let options = oci::Options {
+    let options = oci::OpenOptions {
         platform: None,
         machine: Platform::linux("amd64", None),
         spool: std::env::temp_dir(),
         limits: spool::Limits::default(),
     };
-    oci::open(&name, &options).unwrap()
+    oci::open(&name, &options).and_then(Image::unpack).unwrap()
 }
 
 /// How a file is damaged.
@@ -56,8 +56,13 @@ pub(crate) struct Good {
 impl Good {
     pub(crate) fn new(root: Root, program: &'static str, args: &'static [&'static str]) -> Self {
         let image = open(&root.dir().with_file_name("image.tar"));
-        let good =
-            Self { start: Start::of_image(&image), tree: image.merged(), root, program, args };
+        let good = Self {
+            start: Start::of_image(&image.image),
+            tree: image.merged(),
+            root,
+            program,
+            args,
+        };
         assert_eq!(good.prove(&good.tree).faults, [], "the image is good");
         good.run().run().ok();
         good

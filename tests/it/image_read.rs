@@ -10,7 +10,7 @@ use imgb::{
     digest::Digest,
     image::ImageName,
     image::Platform,
-    oci::{self, Image, ImageError},
+    oci::{self, Image, ImageError, UnpackedImage},
 };
 use serde_json::{Value, json};
 
@@ -20,9 +20,13 @@ use crate::{
     sandbox::Sandbox,
 };
 
-fn open_for(path: &Path, tag: Option<&str>, platform: Option<&str>) -> Result<Image, ImageError> {
+fn documents_for(
+    path: &Path,
+    tag: Option<&str>,
+    platform: Option<&str>,
+) -> Result<Image, ImageError> {
     let name = ImageName { transport: None, path: path.into(), tag: tag.map(Into::into) };
-    let options = oci::Options {
+    let options = oci::OpenOptions {
         platform: platform.map(|platform| platform.parse().unwrap()),
         machine: Platform::linux("amd64", None),
         spool: std::env::temp_dir(),
@@ -31,7 +35,15 @@ fn open_for(path: &Path, tag: Option<&str>, platform: Option<&str>) -> Result<Im
     oci::open(&name, &options)
 }
 
-fn open(path: &Path) -> Result<Image, ImageError> {
+fn open_for(
+    path: &Path,
+    tag: Option<&str>,
+    platform: Option<&str>,
+) -> Result<UnpackedImage, ImageError> {
+    documents_for(path, tag, platform).and_then(Image::unpack)
+}
+
+fn open(path: &Path) -> Result<UnpackedImage, ImageError> {
     open_for(path, None, None)
 }
 
@@ -52,14 +64,14 @@ fn small() -> Sandbox {
 #[test]
 fn every_form_is_the_same_image() {
     let sandbox = small();
-    let digest = |file: &str| open(&sandbox.path(file)).unwrap().config_document.digest;
+    let digest = |file: &str| open(&sandbox.path(file)).unwrap().image.config_document.digest;
     let wanted = digest("layout");
     for file in ["hybrid.tar", "docker.tar", "oci.tar"] {
         assert_eq!(digest(file), wanted, "{file}");
     }
     let image = open(&sandbox.path("hybrid.tar")).unwrap();
-    assert_eq!(image.texts("Entrypoint"), ["/app"]);
-    assert_eq!(image.platform.to_string(), "linux/amd64");
+    assert_eq!(image.image.texts("Entrypoint"), ["/app"]);
+    assert_eq!(image.image.platform.to_string(), "linux/amd64");
     assert_eq!(image.merged().len(), 2);
     // The blobs can be copied unchanged.
     for layer in &image.layers {
@@ -97,7 +109,7 @@ fn what_other_tools_write_is_read() {
     sandbox.tool("umoci", "config --image layout:1 --config.user 7 --tag other").run().ok();
     assert!(matches!(open(&sandbox.path("layout")), Err(ImageError::SeveralImages { .. })));
     let other = open_for(&sandbox.path("layout"), Some("other"), None).unwrap();
-    assert_eq!(other.text("User").as_deref(), Some("7"));
+    assert_eq!(other.image.text("User").as_deref(), Some("7"));
     assert!(matches!(
         open_for(&sandbox.path("layout"), Some("none"), None),
         Err(ImageError::NoSuchImage { there, .. }) if there.contains(&"other".to_owned())
@@ -106,9 +118,9 @@ fn what_other_tools_write_is_read() {
 
 /// An image that went through an engine is the same image, whatever the engine calls its parts.
 #[track_caller]
-fn is_the_same(sandbox: &Sandbox, file: &str, wanted: &Image) {
+fn is_the_same(sandbox: &Sandbox, file: &str, wanted: &UnpackedImage) {
     let read = open(&sandbox.path(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let files = |image: &Image| {
+    let files = |image: &UnpackedImage| {
         let tree = image.merged();
         tree.iter()
             .filter(|(_, node)| !node.is_directory())
@@ -117,9 +129,9 @@ fn is_the_same(sandbox: &Sandbox, file: &str, wanted: &Image) {
     };
     assert_eq!(files(&read), files(wanted), "{file}");
     let diff_ids =
-        |image: &Image| image.layers.iter().map(|layer| layer.diff_id).collect::<Vec<_>>();
+        |image: &UnpackedImage| image.layers.iter().map(|layer| layer.diff_id).collect::<Vec<_>>();
     assert_eq!(diff_ids(&read), diff_ids(wanted), "{file}");
-    assert_eq!(read.texts("Entrypoint"), ["/app"], "{file}");
+    assert_eq!(read.image.texts("Entrypoint"), ["/app"], "{file}");
     sandbox.imgb(&format!("check {file}")).run().ok();
     sandbox.imgb(&format!("inspect {file}")).run().ok().prints("entrypoint  /app");
     sandbox.imgb(&format!("run {file}")).run().ok();
@@ -145,7 +157,7 @@ fn what_docker_saves_is_read() {
     docker.cli("save small:1 small:2 --output").arg(sandbox.path("both.tar")).run().ok();
     let second = open_for(&sandbox.path("both.tar"), Some("small:2"), None).unwrap();
     assert_eq!(second.merged().len(), wanted.merged().len());
-    assert_eq!(second.labels().get("a").map(String::as_str), Some("b"));
+    assert_eq!(second.image.labels().get("a").map(String::as_str), Some("b"));
     assert!(matches!(open(&sandbox.path("both.tar")), Err(ImageError::SeveralImages { .. })));
     sandbox.imgb("check both.tar:small:1").run().ok();
     docker.cli("rmi small:1 small:2").run().ok();
@@ -181,8 +193,8 @@ fn what_crane_saves_is_read() {
         header.set_mode(0o644);
         tar.append_data(&mut header, name, bytes).unwrap();
     };
-    let config = wanted.config_document.digest.to_string();
-    put(&config, &wanted.config_document.bytes);
+    let config = wanted.image.config_document.digest.to_string();
+    put(&config, &wanted.image.config_document.bytes);
     let mut layers = Vec::new();
     for layer in &wanted.layers {
         let mut bytes = Vec::new();
@@ -207,7 +219,7 @@ fn an_old_docker_archive_is_read_through_its_links() {
         std::io::Read::read_to_end(&mut image.blob(layer).unwrap().reader(), &mut bytes).unwrap();
         layers.push(bytes);
     }
-    let config = format!("{}.json", image.config_document.digest.hex());
+    let config = format!("{}.json", image.image.config_document.digest.hex());
     let mut names = Vec::new();
     let mut tar = tar::Builder::new(Vec::new());
     let mut put = |name: &str, bytes: &[u8]| {
@@ -220,7 +232,7 @@ fn an_old_docker_archive_is_read_through_its_links() {
         put(&format!("real{number}/layer.tar"), layer);
         names.push(format!("linked{number}/layer.tar"));
     }
-    put(&config, &image.config_document.bytes);
+    put(&config, &image.image.config_document.bytes);
     let manifest = json!([{"Config": config, "RepoTags": ["small:1"], "Layers": names}]);
     put("manifest.json", manifest.to_string().as_bytes());
     for number in 0..layers.len() {
@@ -236,9 +248,29 @@ fn an_old_docker_archive_is_read_through_its_links() {
     }
     sandbox.file("old.tar", tar.into_inner().unwrap());
     let old = open(&sandbox.path("old.tar")).unwrap();
-    assert_eq!(old.config_document.digest, image.config_document.digest);
+    assert_eq!(old.image.config_document.digest, image.image.config_document.digest);
     assert_eq!(old.merged().len(), 2);
     assert!(open_for(&sandbox.path("old.tar"), Some("small:2"), None).is_err());
+}
+
+#[test]
+fn documents_are_read_without_layers() {
+    let sandbox = small();
+    let image = documents_for(&sandbox.path("layout"), None, None).unwrap();
+    let wanted = open(&sandbox.path("layout")).unwrap();
+    let first = image.layer(&image.layers[0]).unwrap();
+    assert_eq!(first.diff_id, wanted.layers[0].diff_id);
+    assert_eq!(first.change.tree.len(), wanted.layers[0].change.tree.len());
+    // A damaged layer is found when it is read, and not before.
+    for layer in &wanted.layers {
+        let path = sandbox.path(format!("layout/blobs/sha256/{}", layer.digest.hex()));
+        fs_err::write(&path, vec![0; usize::try_from(layer.size).unwrap()]).unwrap();
+    }
+    let image = documents_for(&sandbox.path("layout"), None, None).unwrap();
+    assert_eq!(image.config_document, wanted.image.config_document);
+    assert_eq!(image.layers.len(), wanted.layers.len());
+    assert!(matches!(image.layer(&image.layers[0]), Err(ImageError::Digest { what: "blob", .. })));
+    assert!(matches!(image.unpack(), Err(ImageError::Digest { what: "blob", .. })));
 }
 
 #[test]
@@ -278,14 +310,14 @@ fn every_flipped_bit_of_a_blob_is_found() {
 fn a_changed_archive_is_refused_or_the_same_image() {
     let sandbox = small();
     let good = sandbox.read("hybrid.tar");
-    let wanted = open(&sandbox.path("hybrid.tar")).unwrap().config_document.digest;
+    let wanted = open(&sandbox.path("hybrid.tar")).unwrap().image.config_document.digest;
     let mut refused = 0;
     for at in 0..good.len() {
         let mut bad = good.clone();
         bad[at] ^= 1 << (at % 8);
         fs_err::write(sandbox.path("bad.tar"), &bad).unwrap();
         match open(&sandbox.path("bad.tar")) {
-            Ok(image) => assert_eq!(image.config_document.digest, wanted, "byte {at}"),
+            Ok(image) => assert_eq!(image.image.config_document.digest, wanted, "byte {at}"),
             Err(_) => refused += 1,
         }
     }
@@ -343,12 +375,12 @@ impl Layout {
     }
 
     fn manifest(&self, config: &str) -> Value {
-        let config = self.blob("application/vnd.oci.image.config.v1+json", config.as_bytes());
+        let config = self.blob("application/vnd.oci.image.image.config.v1+json", config.as_bytes());
         json!({"schemaVersion": 2, "config": config, "layers": [self.layer]})
     }
 
     fn add(&self, manifest: &str) -> Value {
-        self.blob("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes())
+        self.blob("application/vnd.oci.image.image.manifest.v1+json", manifest.as_bytes())
     }
 
     fn index(&self, entries: &[Value]) -> &Self {
@@ -361,7 +393,7 @@ impl Layout {
         self.sandbox.path("l")
     }
 
-    fn opened(&self) -> Result<Image, ImageError> {
+    fn opened(&self) -> Result<UnpackedImage, ImageError> {
         open(&self.path())
     }
 }
@@ -494,8 +526,9 @@ fn the_platform_decides_between_several() {
         entry
     };
     layout.index(&[entry("arm64"), entry("amd64"), attestation]);
-    let platform =
-        |wanted| open_for(&layout.path(), None, wanted).map(|image| image.platform.to_string());
+    let platform = |wanted| {
+        open_for(&layout.path(), None, wanted).map(|image| image.image.platform.to_string())
+    };
     assert_eq!(platform(None).unwrap(), "linux/amd64");
     assert_eq!(platform(Some("linux/arm64/v8")).unwrap(), "linux/arm64");
     let error = platform(Some("riscv64")).unwrap_err();
@@ -516,14 +549,14 @@ fn a_bomb_is_stopped_by_its_limit() {
     let entry = layout.add(&manifest.to_string());
     layout.index(&[entry]).opened().unwrap();
     let name = ImageName { transport: None, path: layout.path(), tag: None };
-    let options = oci::Options {
+    let options = oci::OpenOptions {
         platform: None,
         machine: Platform::linux("amd64", None),
         spool: std::env::temp_dir(),
         limits: spool::Limits { bytes: 1 << 19, ..spool::Limits::default() },
     };
     assert!(matches!(
-        oci::open(&name, &options),
+        oci::open(&name, &options).and_then(Image::unpack),
         Err(ImageError::Spool(spool::SpoolError::Large { .. }))
     ));
 }

@@ -10,7 +10,7 @@ use crate::{
         values::image_name,
     },
     image::{ImageName, Platform},
-    oci::{self, Image},
+    oci::{self, UnpackedImage},
 };
 
 /// An image in a file or directory.
@@ -26,23 +26,23 @@ pub(in crate::cli) struct ImageArgs {
 }
 
 impl ImageArgs {
-    /// Opens the image.
-    pub(in crate::cli) fn open(&self) -> Result<Image, Failure> {
+    /// Opens the image and reads its layers.
+    pub(in crate::cli) fn open(&self) -> Result<UnpackedImage, Failure> {
         open(&self.image, self.platform.clone())
     }
 }
 
-/// Opens `image`, or the one for `platform` where there are several.
+/// Opens `image`, or the one for `platform` where there are several, and reads its layers.
 pub(in crate::cli) fn open(
     image: &ImageName,
     platform: Option<Platform>,
-) -> Result<Image, Failure> {
-    Ok(oci::open(image, &open_options(platform))?)
+) -> Result<UnpackedImage, Failure> {
+    Ok(oci::open(image, &open_options(platform))?.unpack()?)
 }
 
 /// How images are opened.
-pub(in crate::cli) fn open_options(platform: Option<Platform>) -> oci::Options {
-    oci::Options {
+pub(in crate::cli) fn open_options(platform: Option<Platform>) -> oci::OpenOptions {
+    oci::OpenOptions {
         platform,
         machine: machine(),
         spool: scratch(),

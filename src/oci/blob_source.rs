@@ -1,4 +1,7 @@
-//! Where an image's documents and blobs are: files of a directory, or members of an archive.
+//! Where an image's documents and blobs come from: files of a directory, or members of an archive.
+//!
+//! A registry will be a third source. It has to answer [`BlobSource::file`] for the path of a blob
+//! in a layout (`blobs/sha256/HEX`); everything above works with digests and bytes.
 
 use std::{
     fs::File,
@@ -27,25 +30,25 @@ use crate::{
 /// Bytes of a document that are read: the limit of containers/image and of most registries.
 const MAX_DOCUMENT: u64 = 4 << 20;
 
-/// A directory or an archive with an image in it.
+/// A directory or an archive that holds images.
 #[derive(Debug)]
-pub(super) enum Place {
-    /// A directory of the host; only files right there or below `blobs` are opened.
+pub(super) enum BlobSource {
+    /// A directory of the host. Only files directly in it or below `blobs` are opened.
     Directory { fd: OwnedFd, path: PathBuf },
-    /// A tar, uncompressed, and what is in it.
+    /// An uncompressed tar and its members.
     Archive { file: Arc<File>, tree: Tree },
 }
 
 /// Bytes of a regular file or member.
 #[derive(Clone, Debug)]
-pub(super) struct Part {
+pub(super) struct BlobFile {
     pub(super) extent: Extent,
     pub(super) len: u64,
 }
 
-impl Place {
-    /// Opens what `name` names; an archive that is compressed as a whole is uncompressed into
-    /// `spool`.
+impl BlobSource {
+    /// Opens what `name` names. An archive that is compressed as a whole is decompressed into a
+    /// temporary file in `spool`.
     pub(super) fn open(
         name: &ImageName,
         spool: &Path,
@@ -55,7 +58,7 @@ impl Place {
             Errno::NOENT | Errno::NOTDIR => ImageError::NotFound(name.to_string()),
             errno => ImageError::Unreadable { name: name.to_string(), source: errno.into() },
         };
-        // A FIFO or device that somebody put there must not block.
+        // A FIFO or device must not block.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(&name.path, flags, Mode::empty()).map_err(unreadable)?;
         let stat = rustix::fs::fstat(&fd).map_err(unreadable)?;
@@ -80,27 +83,27 @@ impl Place {
             }),
             _ => Err(ImageError::NoImage {
                 name: name.to_string(),
-                why: "it is no file or directory",
+                why: "it is neither a file nor a directory",
             }),
         }
     }
 
-    /// The file at `path`, relative and without `..`; `None` if nothing is there.
-    pub(super) fn part(&self, path: &str) -> Result<Option<Part>, ImageError> {
+    /// The file at `path`, which is relative and has no `..`; `None` if there is none.
+    pub(super) fn file(&self, path: &str) -> Result<Option<BlobFile>, ImageError> {
         match self {
             Self::Directory { fd, path: dir } => in_directory(fd, dir, path),
             Self::Archive { file, tree } => in_archive(file, tree, path),
         }
     }
 
-    /// The whole file at `path`, if it is there.
+    /// The content of the document at `path`; `None` if there is none.
     pub(super) fn document(&self, path: &str) -> Result<Option<Vec<u8>>, ImageError> {
-        self.part(path)?.map(|part| part.read(path)).transpose()
+        self.file(path)?.map(|part| part.read(path)).transpose()
     }
 }
 
-impl Part {
-    /// All of it, which is to be a document called `name`.
+impl BlobFile {
+    /// The whole content as a document, which messages call `name`.
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, ImageError> {
         if self.len > MAX_DOCUMENT {
             return Err(ImageError::document(name, "larger than 4 MiB"));
@@ -114,44 +117,44 @@ impl Part {
     }
 }
 
-fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<Part>, ImageError> {
+fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<BlobFile>, ImageError> {
     let unreadable = |errno: Errno| ImageError::Unreadable {
         name: dir.join(path).display().to_string(),
         source: errno.into(),
     };
-    let no_file = || ImageError::document(path, "no regular file");
+    let not_regular = || ImageError::document(path, "not a regular file");
     let flags =
         OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(fd, path, flags, Mode::empty()) {
         Ok(file) => file,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-        Err(Errno::LOOP | Errno::NXIO) => return Err(no_file()),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular()),
         Err(errno) => return Err(unreadable(errno)),
     };
     let stat = rustix::fs::fstat(&file).map_err(unreadable)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(no_file());
+        return Err(not_regular());
     }
     let len = u64::try_from(stat.st_size).unwrap_or(0);
-    Ok(Some(Part { extent: Extent { file: Arc::new(file.into()), offset: 0 }, len }))
+    Ok(Some(BlobFile { extent: Extent { file: Arc::new(file.into()), offset: 0 }, len }))
 }
 
-/// Links are followed among the members alone: old `docker save` links a layer that several images
-/// have.
-fn in_archive(file: &Arc<File>, tree: &Tree, path: &str) -> Result<Option<Part>, ImageError> {
+/// Links are followed only among the members: an old `docker save` links a layer that several
+/// images share.
+fn in_archive(file: &Arc<File>, tree: &Tree, path: &str) -> Result<Option<BlobFile>, ImageError> {
     let resolved = match tree.resolve(path.as_bytes()) {
         Ok(resolved) => resolved,
-        Err(ResolveError::Loop) => return Err(ImageError::document(path, "links without end")),
+        Err(ResolveError::Loop) => return Err(ImageError::document(path, "its links form a loop")),
         Err(_) => return Ok(None),
     };
     match tree.get(&resolved.path).and_then(|node| node.file()) {
         Some(member) => match &member.content {
             Content::Member(_, offset) => {
                 let extent = Extent { file: Arc::clone(file), offset: *offset };
-                Ok(Some(Part { extent, len: member.len }))
+                Ok(Some(BlobFile { extent, len: member.len }))
             }
             _ => Ok(None),
         },
-        None => Err(ImageError::document(path, "no regular file")),
+        None => Err(ImageError::document(path, "not a regular file")),
     }
 }
