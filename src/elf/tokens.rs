@@ -129,6 +129,12 @@ pub(super) fn directory(path: &[u8]) -> &[u8] {
     }
 }
 
+/// `dir/name`, as the loader spells it.
+pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    let slash: &[u8] = if dir.ends_with(b"/") { b"" } else { b"/" };
+    [dir, slash, name].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

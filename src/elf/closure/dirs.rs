@@ -1,16 +1,17 @@
 //! Directories that are searched: what is known of each, and what was tried in vain.
 
-use std::{collections::BTreeSet, sync::Arc};
-
-use super::{
-    SearchRule, State, Warning, files::is_of_process, search::join, search_log::MAX_ENTRIES,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
+
+use super::{Warning, files::is_of_process, search_log::MAX_ENTRIES};
 use crate::{
-    elf::{Found, FoundKind, ReadFailure, tokens::without_slashes},
+    elf::{Found, FoundKind, Lookup, ReadFailure, tokens::join},
     path::ImagePath,
 };
 
-/// A directory's place in [`State::dirs`].
+/// A directory's place in [`Directories`].
 pub(super) type DirId = usize;
 
 /// A list of directories to be searched in order.
@@ -48,26 +49,55 @@ enum Names {
     Unknown,
 }
 
-impl State<'_> {
-    /// The directory at `path` as `loader` sees it.
-    pub(super) fn dir(&mut self, loader: usize, path: &Arc<[u8]>) -> Result<DirId, ReadFailure> {
-        let key = (loader, path.clone());
-        if let Some(&known) = self.dir_ids.get(&key) {
+/// The directories that were searched, each looked at once for each loader.
+pub(super) struct Directories<'a> {
+    lookup: &'a dyn Lookup,
+    dirs: Vec<Dir>,
+    /// Their places there, by loader and path.
+    ids: BTreeMap<(usize, Arc<[u8]>), DirId>,
+    /// All names of directories, by their real paths.
+    listings: BTreeMap<ImagePath, Arc<BTreeSet<Vec<u8>>>>,
+}
+
+/// The loader for which directories are looked at, and the subdirectories that it looks into.
+pub(super) struct SearchedFor {
+    pub(super) loader: usize,
+    pub(super) subdirs: Arc<[Arc<[u8]>]>,
+}
+
+impl<'a> Directories<'a> {
+    pub(super) fn new(lookup: &'a dyn Lookup) -> Self {
+        Self { lookup, dirs: Vec::new(), ids: BTreeMap::new(), listings: BTreeMap::new() }
+    }
+
+    pub(super) fn get(&self, dir: DirId) -> Option<&Dir> {
+        self.dirs.get(dir)
+    }
+
+    /// The directory at `path` as a loader sees it.
+    pub(super) fn dir(
+        &mut self,
+        by: &SearchedFor,
+        path: &Arc<[u8]>,
+        warnings: &mut BTreeSet<Warning>,
+    ) -> Result<DirId, ReadFailure> {
+        let key = (by.loader, path.clone());
+        if let Some(&known) = self.ids.get(&key) {
             return Ok(known);
         }
         let is_dir = |found: &Found| found.kind == FoundKind::Directory;
         let found = self.lookup.find(path)?.ok().filter(is_dir);
         let is_there = match &found {
             Some(found) if is_of_process(found) => {
-                self.out.warnings.insert(Warning::ProcessDirectory(path.clone()));
+                warnings.insert(Warning::ProcessDirectory(path.clone()));
                 false
             }
             found => found.is_some(),
         };
         let mut subdirs = Vec::new();
-        for sub in if is_there { self.subdirs(loader) } else { Vec::new() } {
-            if self.lookup.find(&join(path, &sub))?.is_ok_and(|found| is_dir(&found)) {
-                subdirs.push(sub);
+        for sub in by.subdirs.iter().filter(|_| is_there) {
+            if self.lookup.find(&join(path, sub))?.is_ok_and(|found| is_dir(&found)) {
+                subdirs.push(sub.clone());
             }
         }
         let id = self.dirs.len();
@@ -75,40 +105,19 @@ impl State<'_> {
         let names =
             self.listings.get(&real).map_or(Names::Missed(0), |names| Names::All(names.clone()));
         self.dirs.push(Dir { path: path.clone(), is_there, subdirs, real, names });
-        self.dir_ids.insert(key, id);
+        self.ids.insert(key, id);
         Ok(id)
     }
 
-    /// The directories of LD_LIBRARY_PATH, of which `program` has these, and those given besides.
-    /// Relative ones are left out.
-    pub(super) fn library_dirs(
+    pub(super) fn list(
         &mut self,
-        loader: usize,
-        program: &Arc<[u8]>,
-        environment: &[Vec<u8>],
-    ) -> Result<Vec<(SearchRule, DirList)>, ReadFailure> {
-        let options = self.options;
-        for element in environment.iter().filter(|dir| !dir.starts_with(b"/")) {
-            let element = element.as_slice().into();
-            let warning = Warning::RelativeElement(program.clone(), "LD_LIBRARY_PATH", element);
-            self.out.warnings.insert(warning);
-        }
-        let all = [
-            (SearchRule::Environment, environment),
-            (SearchRule::LibraryPath, &options.library_path[..]),
-        ];
-        let all = all.into_iter().filter(|(_, path)| !path.is_empty());
-        all.map(|(rule, path)| Ok((rule, self.dir_list(loader, &absolute(path))?))).collect()
-    }
-
-    pub(super) fn dir_list(
-        &mut self,
-        loader: usize,
+        by: &SearchedFor,
         paths: &[Arc<[u8]>],
+        warnings: &mut BTreeSet<Warning>,
     ) -> Result<DirList, ReadFailure> {
         let mut list = DirList::default();
         for (at, path) in paths.iter().enumerate() {
-            let dir = self.dir(loader, path)?;
+            let dir = self.dir(by, path, warnings)?;
             if at < MAX_ENTRIES || self.dirs.get(dir).is_some_and(|dir| dir.is_there) {
                 list.dirs.push(dir);
             } else {
@@ -150,17 +159,4 @@ impl State<'_> {
         }
         Ok(())
     }
-}
-
-/// The absolute ones of `path`, each once, without slashes at the end.
-fn absolute(path: &[Vec<u8>]) -> Vec<Arc<[u8]>> {
-    let mut seen = BTreeSet::new();
-    let mut dirs = Vec::new();
-    for dir in path.iter().filter(|dir| dir.starts_with(b"/")) {
-        let dir = without_slashes(dir);
-        if seen.insert(dir) {
-            dirs.push(dir.into());
-        }
-    }
-    dirs
 }

@@ -1,13 +1,13 @@
 //! Opening files as a loader does, and what it thinks of them.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use goblin::elf::header as eh;
 
-use super::{Fault, FaultKind, File, Miss, State};
+use super::{Fault, FaultKind, File, Miss};
 use crate::elf::{
-    Absence, Float, Found, FoundKind, HEADER_LEN, Header, Kind, Linkage, Loader, Machine, Object,
-    ObjectError, PIE, ReadFailure,
+    Absence, FileId, Float, Found, FoundKind, HEADER_LEN, Header, Kind, Linkage, Loader, Lookup,
+    Machine, Object, ObjectError, PIE, ReadFailure,
 };
 
 /// What opening a path gave.
@@ -33,7 +33,40 @@ pub(super) enum Verdict {
     Fatal(FaultKind),
 }
 
-impl State<'_> {
+/// The files that were opened, each path once, and those that are loaded.
+pub(super) struct FileTable<'a> {
+    lookup: &'a dyn Lookup,
+    /// Those that something loads, as [`super::Closure::files`].
+    files: Vec<File>,
+    opened: BTreeMap<Arc<[u8]>, Opened>,
+}
+
+impl<'a> FileTable<'a> {
+    pub(super) fn new(lookup: &'a dyn Lookup) -> Self {
+        Self { lookup, files: Vec::new(), opened: BTreeMap::new() }
+    }
+
+    pub(super) fn get(&self, file: usize) -> Option<&File> {
+        self.files.get(file)
+    }
+
+    pub(super) fn into_vec(self) -> Vec<File> {
+        self.files
+    }
+
+    /// The path by which a file was opened.
+    pub(super) fn opened_path(&self, file: usize) -> Arc<[u8]> {
+        self.get(file).map(|file| file.opened.clone()).unwrap_or_default()
+    }
+
+    /// The identity of the object at `path`, if there is one.
+    pub(super) fn id(&mut self, path: &[u8]) -> Result<Option<FileId>, ReadFailure> {
+        Ok(match self.open(path)? {
+            Opened::Object(found, ..) => Some(found.id),
+            _ => None,
+        })
+    }
+
     /// Opens `path`, once.
     pub(super) fn open(&mut self, path: &[u8]) -> Result<Opened, ReadFailure> {
         if let Some(known) = self.opened.get(path) {
@@ -78,9 +111,9 @@ impl State<'_> {
         if let Some(index) = index {
             return Some(*index);
         }
-        let (key, index) = (key.clone(), self.out.files.len());
+        let (key, index) = (key.clone(), self.files.len());
         let (found, object) = (found.clone(), object.clone());
-        self.out.files.push(File {
+        self.files.push(File {
             opened: key.clone(),
             path: found.path.clone(),
             id: found.id,
@@ -95,13 +128,11 @@ impl State<'_> {
         self.opened.insert(key, Opened::Object(found, object, Some(index)));
         Some(index)
     }
-}
 
-impl State<'_> {
     /// The fault of a file that is cut off: the last page of its segments is past its end.
     pub(super) fn cut_off(&self, file: usize) -> Option<Fault> {
         const PAGE: u64 = 4096;
-        let file = self.out.files.get(file)?;
+        let file = self.files.get(file)?;
         let last_page = |end: u64| end.saturating_sub(1) / PAGE;
         let is_cut = file.object.extent > 0 && last_page(file.object.extent) > last_page(file.len);
         is_cut.then(|| Fault { path: file.opened.clone(), kind: FaultKind::CutOff })

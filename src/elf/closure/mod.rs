@@ -1,17 +1,22 @@
 //! The closure: every file that programs load, who asked for it, and how it was found.
 
+mod answer;
 mod cache_needs;
 mod cache_search;
 mod dirs;
 mod display;
+mod dlopen_notes;
 mod files;
 mod glibc;
 mod ldcache_gen;
+mod loader_table;
 mod musl;
+mod musl_path;
 mod program;
 mod record;
 mod search;
 mod search_log;
+mod search_paths;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -440,8 +445,8 @@ pub fn closure(
     let mut state = State::new(options, lookup);
     for root in roots {
         let program = program::resolve(&mut state, root)?;
-        state.out.programs.push(program);
+        state.programs.push(program);
     }
-    state.note_libraries()?;
-    Ok(state.out)
+    cache_needs::note_libraries(&mut state)?;
+    Ok(state.into_closure())
 }

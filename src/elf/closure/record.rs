@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::elf::{Dlopen, Priority};
 
 use super::{
-    Edge, Fault, FaultKind, Outcome, Program, State, Tag, Warning,
+    Edge, Fault, FaultKind, Outcome, Program, Tag, Warning,
     search_log::{ClosedLog, LogBudget, SearchLog},
+    state::State,
 };
 
 /// Who wants what is looked at.
@@ -52,9 +53,8 @@ impl Record {
             && tag.is_hard()
             && outcome == Outcome::Missing
         {
-            let library = state.out.files.get(requester).map(|file| file.opened.clone());
+            let library = state.files.get(requester).map(|file| file.opened.clone());
             state
-                .out
                 .warnings
                 .insert(Warning::RecommendedNeeds(library.unwrap_or_default(), name.clone()));
         }
@@ -79,10 +79,10 @@ impl Record {
     ) {
         let name: Arc<[u8]> = entry.sonames.join(&b" | "[..]).into();
         if entry.priority != Priority::Required
-            && let Some(file) = state.out.files.get(requester)
+            && let Some(file) = state.files.get(requester)
         {
             let warning = Warning::Recommended(file.opened.clone(), name.clone());
-            state.out.warnings.insert(warning);
+            state.warnings.insert(warning);
         }
         let request = (requester, Tag::Dlopen(entry.priority), name);
         self.request(state, request, Outcome::Missing, log.close(true));
@@ -93,7 +93,7 @@ impl Record {
         match self.requirement {
             Requirement::Hard => self.faults.push(fault),
             Requirement::Recommended => {
-                _ = state.out.warnings.insert(Warning::Soft(fault.to_string()));
+                _ = state.warnings.insert(Warning::Soft(fault.to_string()));
             }
             Requirement::Named => {}
         }

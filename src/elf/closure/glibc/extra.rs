@@ -7,13 +7,13 @@ use super::{Member, Walk};
 use crate::elf::{
     FileId, Outcome, ReadFailure, SearchRule, Tag,
     closure::{
+        answer::Hit,
         files::Verdict,
         record::Requirement,
-        search::{Hit, join},
         search_log::{ClosedLog, SearchLog},
     },
     dlopen::Dlopen,
-    tokens::directory,
+    tokens::{directory, join},
 };
 
 impl Walk<'_, '_> {
@@ -123,8 +123,7 @@ impl Walk<'_, '_> {
             let Some(Member { file, requirement, .. }) = self.members.get(member) else { break };
             let file = *file;
             self.record.requirement = *requirement;
-            let Some(opened) = self.state.out.files.get(file).map(|file| file.opened.clone())
-            else {
+            let Some(opened) = self.state.files.get(file).map(|file| file.opened.clone()) else {
                 break;
             };
             let name = opened.rsplit(|&b| b == b'/').next().unwrap_or_default();
@@ -147,8 +146,8 @@ impl Walk<'_, '_> {
         path: &Arc<[u8]>,
         opened: &Arc<[u8]>,
     ) -> Result<(), ReadFailure> {
-        let Some(found) = self.state.take(path) else { return Ok(()) };
-        let id = self.state.out.files.get(found).map_or(FileId(0, 0), |file| file.id);
+        let Some(found) = self.state.files.take(path) else { return Ok(()) };
+        let id = self.state.files.get(found).map_or(FileId(0, 0), |file| file.id);
         let Some(base) = self.members.get(of) else { return Ok(()) };
         let (requester, base) = (base.requester, base.file);
         if self.ids.contains_key(&id) {

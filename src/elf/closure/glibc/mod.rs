@@ -1,8 +1,11 @@
 //! glibc's loading order: `elf/rtld.c`, `elf/dl-deps.c`, `_dl_map_object` in `elf/dl-load.c`.
 
+mod environment;
 mod extra;
 mod request;
 mod versions;
+
+pub use environment::PRELOAD_FILE;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,16 +13,13 @@ use std::{
 };
 
 use super::{
-    Fault, FaultKind, Hwcaps, Program, SearchRule, State, Tag, Warning,
+    Fault, FaultKind, Hwcaps, Program, SearchRule, Tag, Warning,
     dirs::DirList,
     record::{Record, Requirement},
-    search::Paths,
+    search_paths::Paths,
+    state::State,
 };
 use crate::elf::{FileId, NODEFLIB, ReadFailure, Request};
-
-/// Where glibc's loader finds names of libraries that every program loads first: no build of glibc
-/// moves it.
-pub const PRELOAD_FILE: &[u8] = b"/etc/ld.so.preload";
 
 /// A loaded object (`struct link_map`).
 struct Member {
@@ -69,7 +69,7 @@ const VDSO: [&[u8]; 4] =
 /// Fills in what the program at `program.file` loads by glibc's rules.
 pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), ReadFailure> {
     let (Some(file), Some(loader)) = (program.file, program.loader) else { return Ok(()) };
-    let library_path = state.library_path(loader, file)?.into();
+    let library_path = environment::library_path(state, loader, file)?.into();
     let mut walk = Walk {
         state,
         loader,
@@ -110,7 +110,7 @@ impl Walk<'_, '_> {
     /// The program, and the loader itself, which is there before anything is searched.
     fn start(&mut self, main: usize, interpreter: Option<usize>) -> Result<(), ReadFailure> {
         let has_interpreter =
-            self.state.out.files.get(main).is_some_and(|file| file.object.interp.is_some());
+            self.state.files.get(main).is_some_and(|file| file.object.interp.is_some());
         let main = self.add(main, None, has_interpreter)?;
         self.enlist(self.list.len(), main);
         if let Some(interpreter) = interpreter {
@@ -133,7 +133,7 @@ impl Walk<'_, '_> {
     ) -> Result<usize, ReadFailure> {
         let index = self.members.len();
         let paths = self.state.paths(file, self.loader, main)?;
-        let object = self.state.out.files.get(file).map(|file| file.object.clone());
+        let object = self.state.files.get(file).map(|file| file.object.clone());
         let soname = object.as_ref().and_then(|object| object.soname.clone());
         self.members.push(Member {
             file,
@@ -144,7 +144,7 @@ impl Walk<'_, '_> {
             requirement: self.record.requirement,
         });
         if index > 0
-            && let Some(fault) = self.state.cut_off(file)
+            && let Some(fault) = self.state.files.cut_off(file)
         {
             self.record.fault(self.state, fault);
         }
@@ -158,8 +158,7 @@ impl Walk<'_, '_> {
     }
 
     fn opened(&self, member: usize) -> Arc<[u8]> {
-        let file =
-            self.members.get(member).and_then(|member| self.state.out.files.get(member.file));
+        let file = self.members.get(member).and_then(|member| self.state.files.get(member.file));
         file.map_or_else(Arc::default, |file| file.opened.clone())
     }
 
@@ -176,7 +175,7 @@ impl Walk<'_, '_> {
 
     /// LD_PRELOAD, then the preload file: as if the program needed them first.
     fn preload(&mut self) -> Result<(), ReadFailure> {
-        let from_file = self.state.preload_file()?;
+        let from_file = environment::preload_file(self.state)?;
         let from_environment = self.state.options.preload.iter().map(|name| (Tag::Preload, name));
         let all = from_environment.chain(from_file.iter().map(|name| (Tag::PreloadFile, name)));
         let all: Vec<(Tag, Arc<[u8]>)> = all.map(|(tag, name)| (tag, Arc::from(&**name))).collect();
@@ -186,7 +185,7 @@ impl Walk<'_, '_> {
                     self.enlist(self.list.len(), member);
                 }
                 Some(_) => {}
-                None => drop(self.state.out.warnings.insert(Warning::Preload(name))),
+                None => drop(self.state.warnings.insert(Warning::Preload(name))),
             }
         }
         Ok(())
@@ -201,7 +200,7 @@ impl Walk<'_, '_> {
                 continue;
             }
             let member = entry.0;
-            let file = self.members.get(member).and_then(|m| self.state.out.files.get(m.file));
+            let file = self.members.get(member).and_then(|m| self.state.files.get(m.file));
             let Some(object) = file.map(|file| file.object.clone()) else { continue };
             let known = self
                 .recorded
@@ -263,49 +262,5 @@ impl Walk<'_, '_> {
             let at = self.chain.iter().position(|&member| Some(member) == before);
             self.chain.insert(at.map_or(1, |at| at + 1).min(self.chain.len()), 1);
         }
-    }
-}
-
-impl State<'_> {
-    /// LD_LIBRARY_PATH of the program at `file`, tokens replaced, and the directories given
-    /// besides.
-    fn library_path(
-        &mut self,
-        loader: usize,
-        file: usize,
-    ) -> Result<Vec<(SearchRule, DirList)>, ReadFailure> {
-        let file = self.out.files.get(file);
-        let is_program = file.is_some_and(|file| file.object.interp.is_some());
-        let at = file.map(|file| if is_program { file.path.as_bytes() } else { &file.opened });
-        let at: Arc<[u8]> = at.unwrap_or_default().into();
-        let tokens = self.tokens(loader, &at);
-        let path = &self.options.environment_path;
-        let environment = path.split(|b| matches!(b, b':' | b';')).filter(|_| !path.is_empty());
-        // An empty element is the working directory, and no token without a value.
-        let expand =
-            |dir: &[u8]| if dir.is_empty() { Some(Vec::new()) } else { tokens?.glibc(dir) };
-        let expanded = environment.filter_map(expand);
-        let expanded: Vec<Vec<u8>> = expanded.collect();
-        self.note_platform(&at, path);
-        self.library_dirs(loader, &at, &expanded)
-    }
-
-    /// The names in the preload file: blanks and colons between them, comments from `#` to the
-    /// line's end.
-    fn preload_file(&mut self) -> Result<Arc<[Vec<u8>]>, ReadFailure> {
-        if let Some(known) = &self.preload_file {
-            return Ok(known.clone());
-        }
-        let text = match self.lookup.find(PRELOAD_FILE)? {
-            Ok(found) => self.lookup.read(&found, 1 << 20)?.unwrap_or_default(),
-            Err(_) => Vec::new(),
-        };
-        let lines = text
-            .split(|&b| b == b'\n')
-            .map(|line| line.split(|&b| b == b'#').next().unwrap_or_default());
-        let names = lines.flat_map(|line| line.split(|&b| matches!(b, b' ' | b'\t' | b':')));
-        let names: Arc<[Vec<u8>]> = names.filter(|n| !n.is_empty()).map(<[u8]>::to_vec).collect();
-        self.preload_file = Some(names.clone());
-        Ok(names)
     }
 }

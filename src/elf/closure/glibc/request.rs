@@ -7,12 +7,15 @@ use crate::elf::{
     Absence, Fault, FaultKind, FileId, Hwcaps, Miss, Outcome, ReadFailure, SearchLogEntry,
     SearchRule, Tag, Warning,
     closure::{
+        answer::{Answer, Hit},
+        cache_needs::{note_cache_need, note_shadowed},
+        cache_search::search_cache,
         dirs::DirList,
         files::Verdict,
-        search::{Answer, Hit, join},
+        search::try_dirs,
         search_log::{ClosedLog, SearchLog},
     },
-    tokens::directory,
+    tokens::{directory, join},
 };
 
 impl Walk<'_, '_> {
@@ -58,7 +61,7 @@ impl Walk<'_, '_> {
         if !name.contains(&b'$') {
             return Some(name.clone()).filter(|name| !name.is_empty());
         }
-        let file = self.members.get(member).and_then(|m| self.state.out.files.get(m.file))?;
+        let file = self.members.get(member).and_then(|m| self.state.files.get(m.file))?;
         let main = member == 0 && file.object.interp.is_some();
         let at = if main { file.path.as_bytes() } else { &file.opened };
         self.state.tokens(self.loader, at)?.glibc(name).map(Arc::from)
@@ -71,7 +74,7 @@ impl Walk<'_, '_> {
         }
         let index = *self.names.get(name)?;
         let file = self.members.get(index)?.file;
-        let opened = self.state.out.files.get(file)?.opened.clone();
+        let opened = self.state.files.get(file)?.opened.clone();
         Some((Some(index), Outcome::Found(file, SearchRule::Loaded(opened))))
     }
 
@@ -89,7 +92,7 @@ impl Walk<'_, '_> {
             return Ok(Answer::new(hit, log));
         }
         let nodeflib = self.members.get(member).is_some_and(|m| m.nodeflib);
-        let from_cache = self.state.search_cache(self.loader, nodeflib, name)?;
+        let from_cache = search_cache(self.state, self.loader, nodeflib, name)?;
         if log.is_empty() {
             return Ok(from_cache);
         }
@@ -143,7 +146,7 @@ impl Walk<'_, '_> {
             }
         }
         let Some(dirs) = &paths.runpath else { return Ok(None) };
-        let rule = SearchRule::Runpath(self.state.opened_path(file));
+        let rule = SearchRule::Runpath(self.state.files.opened_path(file));
         self.in_list(dirs, name, &rule, log)
     }
 
@@ -156,7 +159,7 @@ impl Walk<'_, '_> {
         let Some(at) = self.members.get(index) else { return Ok(None) };
         let (file, paths) = (at.file, at.paths.clone());
         let Some(dirs) = &paths.rpath else { return Ok(None) };
-        let rule = SearchRule::Rpath(self.state.opened_path(file));
+        let rule = SearchRule::Rpath(self.state.files.opened_path(file));
         self.in_list(dirs, name, &rule, log)
     }
 
@@ -167,7 +170,7 @@ impl Walk<'_, '_> {
         rule: &SearchRule,
         log: &mut SearchLog,
     ) -> Result<Option<Hit>, ReadFailure> {
-        self.state.try_dirs(self.loader, dirs, name, rule, log)
+        try_dirs(self.state, self.loader, dirs, name, rule, log)
     }
 
     /// `_dl_map_object_from_fd`: another name of a loaded file, or one more member.
@@ -188,12 +191,12 @@ impl Walk<'_, '_> {
                 return Ok((None, Outcome::Fatal(kind)));
             }
         };
-        let Some(file) = self.state.take(&path) else {
+        let Some(file) = self.state.files.take(&path) else {
             return Ok((None, Outcome::Fatal(FaultKind::Find(Absence::Missing))));
         };
-        self.state.note_cache_need(self.loader, file, name, &rule)?;
+        note_cache_need(self.state, self.loader, file, name, &rule)?;
         self.matched.extend([name.clone(), path.clone()]);
-        let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
+        let id = self.state.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
         if let Some(&loaded) = self.ids.get(&id) {
             self.names.entry(name.clone()).or_insert(loaded);
             let loaded_file = self.members.get(loaded).map_or(file, |member| member.file);
@@ -216,7 +219,7 @@ impl Walk<'_, '_> {
         };
         let Some(dirs) = &paths.runpath else { return Ok(()) };
         match self.in_list(dirs, name, &SearchRule::LibraryPath, &mut SearchLog::default())? {
-            Some(Hit::Found(other, _)) => self.state.note_shadowed(path, &other),
+            Some(Hit::Found(other, _)) => note_shadowed(self.state, path, &other),
             _ => Ok(()),
         }
     }
@@ -236,7 +239,7 @@ impl Walk<'_, '_> {
                 let dir = join(&join(directory(&place.path), b"glibc-hwcaps"), level);
                 let path = join(&dir, name);
                 if let Verdict::Take = self.state.glibc_verdict(self.loader, &path)? {
-                    self.state.out.warnings.insert(Warning::OnlyVariant(name.clone(), path.into()));
+                    self.state.warnings.insert(Warning::OnlyVariant(name.clone(), path.into()));
                     return Ok(());
                 }
             }

@@ -15,8 +15,7 @@ impl Walk<'_, '_> {
             let Some(member) = self.members.get(index) else { return };
             let file = member.file;
             self.record.requirement = member.requirement;
-            let Some(object) = self.state.out.files.get(file).map(|file| file.object.clone())
-            else {
+            let Some(object) = self.state.files.get(file).map(|file| file.object.clone()) else {
                 return;
             };
             for (at, need) in object.verneed.iter().enumerate() {
@@ -45,7 +44,7 @@ impl Walk<'_, '_> {
         if let Some(known) = self.state.versions.get(&(file, at, provider)) {
             return known.clone();
         }
-        let files = &self.state.out.files;
+        let files = &self.state.files;
         let lacking = match (files.get(file), files.get(provider)) {
             (Some(user), Some(library)) => {
                 match (&library.object.verdef, user.object.verneed.get(at)) {
@@ -60,7 +59,7 @@ impl Walk<'_, '_> {
                     _ => {
                         let warning =
                             Warning::NoVersions(library.opened.clone(), user.opened.clone());
-                        self.state.out.warnings.insert(warning);
+                        self.state.warnings.insert(warning);
                         Arc::default()
                     }
                 }
@@ -72,7 +71,7 @@ impl Walk<'_, '_> {
     }
 
     fn complain(&mut self, file: usize, provider: usize, version: &Arc<[u8]>) {
-        let opened = |index: usize| self.state.out.files.get(index).map(|file| file.opened.clone());
+        let opened = |index: usize| self.state.files.get(index).map(|file| file.opened.clone());
         let (Some(path), Some(needed_by)) = (opened(provider), opened(file)) else { return };
         let kind = FaultKind::Version(version.clone(), needed_by);
         self.record.fault(self.state, Fault { path, kind });

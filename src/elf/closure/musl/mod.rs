@@ -4,14 +4,16 @@ mod search;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use search::join_musl;
-
 use super::{
-    Fault, FaultKind, Outcome, Program, SearchLogEntry, SearchRule, State, Tag, Warning,
+    Fault, FaultKind, Outcome, Program, SearchLogEntry, SearchRule, Tag, Warning,
+    answer::Hit,
+    cache_needs::note_cache_need,
     dirs::DirList,
+    musl_path::{join_musl, musl_path},
     record::{Record, Requirement},
-    search::{Hit, Paths},
     search_log::{ClosedLog, NOT_THERE, SearchLog},
+    search_paths::Paths,
+    state::State,
 };
 use crate::elf::{Absence, Dlopen, FileId, ReadFailure, Request, symbols, tokens::directory};
 
@@ -50,13 +52,13 @@ struct Walk<'s, 'a> {
 pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), ReadFailure> {
     let (Some(file), Some(loader)) = (program.file, program.loader) else { return Ok(()) };
     let interpreter = program.interpreter;
-    let opened = state.out.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
+    let opened = state.files.get(file).map(|file| file.opened.clone()).unwrap_or_default();
     let environment = &state.options.environment_path;
     let environment =
         environment.split(|b| matches!(b, b':' | b'\n')).filter(|dir| !dir.is_empty());
     let environment: Vec<Vec<u8>> = environment.map(<[u8]>::to_vec).collect();
     let library_path = state.library_dirs(loader, &opened, &environment)?.into();
-    let own_path = state.musl_path(loader)?;
+    let own_path = musl_path(state, loader)?;
     let mut walk = Walk {
         state,
         loader,
@@ -69,12 +71,12 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), R
         own_path,
         record: Record::default(),
     };
-    let main = walk.state.out.files.get(file).is_some_and(|file| file.object.interp.is_some());
+    let main = walk.state.files.get(file).is_some_and(|file| file.object.interp.is_some());
     walk.add(file, None, main)?;
     for name in walk.state.options.preload.clone() {
         let name: Arc<[u8]> = name.into();
         if !walk.request(0, None, Tag::Preload, &name)? {
-            walk.state.out.warnings.insert(Warning::Preload(name));
+            walk.state.warnings.insert(Warning::Preload(name));
         }
     }
     walk.note_order();
@@ -98,8 +100,8 @@ impl Walk<'_, '_> {
             let Some(dir) = self.state.dirs.get(dir) else { continue };
             // As `directory` has it of a path in it.
             let dir: Arc<[u8]> = directory(&join_musl(&dir.path, b"x")).into();
-            if !self.state.out.musl_order.contains(&dir) {
-                self.state.out.musl_order.push(dir);
+            if !self.state.musl_order.contains(&dir) {
+                self.state.musl_order.push(dir);
             }
         }
     }
@@ -111,7 +113,7 @@ impl Walk<'_, '_> {
         main: bool,
     ) -> Result<usize, ReadFailure> {
         let paths = self.state.paths(file, self.loader, main)?;
-        if let Some(fault) = self.state.cut_off(file).filter(|_| !self.members.is_empty()) {
+        if let Some(fault) = self.state.files.cut_off(file).filter(|_| !self.members.is_empty()) {
             self.record.fault(self.state, fault);
         }
         let requirement = self.record.requirement;
@@ -123,7 +125,7 @@ impl Walk<'_, '_> {
     fn breadth_first(&mut self, from: usize) -> Result<(), ReadFailure> {
         let mut at = from;
         while let Some(member) = self.members.get(at) {
-            let object = self.state.out.files.get(member.file).map(|file| file.object.clone());
+            let object = self.state.files.get(member.file).map(|file| file.object.clone());
             for (request, name) in object.iter().flat_map(|object| &object.requests) {
                 // Filters are unknown to musl.
                 if *request == Request::Needed {
@@ -247,14 +249,14 @@ impl Walk<'_, '_> {
                 ));
             }
         };
-        let Some(file) = self.state.take(&path) else {
+        let Some(file) = self.state.files.take(&path) else {
             return Ok((Outcome::Fatal(FaultKind::Find(Absence::Missing)), answer.log));
         };
         if self.is_libc(file)? {
             return Ok((self.itself(), answer.log));
         }
-        self.state.note_cache_need(self.loader, file, name, &rule)?;
-        let id = self.state.out.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
+        note_cache_need(self.state, self.loader, file, name, &rule)?;
+        let id = self.state.files.get(file).map(|file| file.id).unwrap_or(FileId(0, 0));
         if let Some(&loaded) = self.ids.get(&id) {
             if !by_path && !self.shortnames.values().any(|&known| known == loaded) {
                 self.name_shortly(loaded);
@@ -274,8 +276,7 @@ impl Walk<'_, '_> {
     /// An object that was first loaded by a path can be found by its file's name once a search led
     /// to it.
     fn name_shortly(&mut self, loaded: usize) {
-        let file =
-            self.members.get(loaded).and_then(|member| self.state.out.files.get(member.file));
+        let file = self.members.get(loaded).and_then(|member| self.state.files.get(member.file));
         let Some(file) = file else { return };
         let name = file.opened.rsplit(|&b| b == b'/').next().unwrap_or_default();
         self.shortnames.entry(name.into()).or_insert(loaded);
@@ -298,16 +299,16 @@ impl Walk<'_, '_> {
 
     fn already(&self, loaded: usize) -> Outcome {
         let file = self.members.get(loaded).map_or(0, |member| member.file);
-        let opened = self.state.out.files.get(file).map(|file| file.opened.clone());
+        let opened = self.state.files.get(file).map(|file| file.opened.clone());
         Outcome::Found(file, SearchRule::Loaded(opened.unwrap_or_default()))
     }
 
     /// Whether a file is a C library, whose place the loader takes: it exports what only these do.
     /// The symbols are read only of files that are called like one.
     fn is_libc(&self, file: usize) -> Result<bool, ReadFailure> {
-        let Some(file) = self.state.out.files.get(file) else { return Ok(false) };
+        let Some(file) = self.state.files.get(file) else { return Ok(false) };
         let interpreter =
-            self.interpreter.and_then(|interpreter| self.state.out.files.get(interpreter));
+            self.interpreter.and_then(|interpreter| self.state.files.get(interpreter));
         if interpreter.is_some_and(|interpreter| interpreter.id == file.id) {
             return Ok(true);
         }

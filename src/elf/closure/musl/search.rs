@@ -7,10 +7,12 @@ use super::Walk;
 use crate::elf::{
     Absence, ReadFailure,
     closure::{
-        Miss, SearchLogEntry, SearchRule, State,
+        Miss, SearchLogEntry, SearchRule,
+        answer::{Answer, Hit},
+        cache_needs::note_shadowed,
         dirs::DirList,
         files::Verdict,
-        search::{Answer, Config, Hit, join},
+        musl_path::join_musl,
         search_log::{NOT_THERE, SearchLog},
     },
 };
@@ -40,7 +42,7 @@ impl Walk<'_, '_> {
         let Some(machine) = self.state.loader(self.loader).map(|loader| loader.machine) else {
             return Ok((None, false));
         };
-        Ok(match self.state.open(path)?.musl(machine) {
+        Ok(match self.state.files.open(path)?.musl(machine) {
             Verdict::Take => (Some(Hit::Found(path.into(), rule.clone())), false),
             Verdict::Fatal(fault) => (Some(Hit::Fatal(path.into(), fault)), false),
             Verdict::Skip(miss) => {
@@ -66,13 +68,13 @@ impl Walk<'_, '_> {
                 log.push(|| SearchLogEntry::new(&path, rule, Miss::TooLong));
                 continue;
             }
-            if !is_there || self.state.lacks(id, name) {
+            if !is_there || self.state.dirs.lacks(id, name) {
                 log.push(|| SearchLogEntry::new(&path, rule, NOT_THERE));
                 continue;
             }
             match self.try_path(&path, rule, log)? {
                 (Some(hit), _) => return Ok(Some(hit)),
-                (None, true) => self.state.missed(id)?,
+                (None, true) => self.state.dirs.missed(id)?,
                 (None, false) => {}
             }
         }
@@ -93,7 +95,7 @@ impl Walk<'_, '_> {
                     && let Some(Hit::Found(other, _)) =
                         self.in_inherited(needed_by, name, &mut SearchLog::default())?
                 {
-                    self.state.note_shadowed(path, &other)?;
+                    note_shadowed(self.state, path, &other)?;
                 }
                 return Ok(Answer::new(hit, log));
             }
@@ -118,7 +120,7 @@ impl Walk<'_, '_> {
             let Some(at) = self.members.get(index) else { break };
             let (paths, file) = (at.paths.clone(), at.file);
             next = at.requester;
-            let opened = self.state.opened_path(file);
+            let opened = self.state.files.opened_path(file);
             // Both tags are inherited; where both are, DT_RUNPATH counts.
             let (dirs, rule) = match (&paths.runpath, &paths.rpath) {
                 (Some(dirs), _) => (dirs, SearchRule::Runpath(opened)),
@@ -131,43 +133,4 @@ impl Walk<'_, '_> {
         }
         Ok(None)
     }
-}
-
-impl State<'_> {
-    /// What a search finds whose requester has no search path, nor the environment.
-    pub(in crate::elf::closure) fn in_musl_path(
-        &mut self,
-        loader: usize,
-        name: &[u8],
-    ) -> Result<Hit, ReadFailure> {
-        let (rule, dirs) = self.musl_path(loader)?;
-        for dir in dirs.dirs.iter().filter_map(|&id| self.dirs.get(id)) {
-            let path = join_musl(&dir.path, name);
-            if self.lookup.find(&path)?.is_ok() {
-                return Ok(Hit::Found(path.into(), rule));
-            }
-        }
-        Ok(Hit::Missing)
-    }
-
-    /// The directories of a loader's path file, or those that it has without one.
-    pub(super) fn musl_path(
-        &mut self,
-        loader: usize,
-    ) -> Result<(SearchRule, Arc<DirList>), ReadFailure> {
-        let config = self.config(loader)?;
-        let Config::Path(path, from_file) = &*config else {
-            return Ok((SearchRule::Default, Arc::default()));
-        };
-        let file = self.loader(loader).map(|facts| facts.config.clone()).filter(|_| *from_file);
-        Ok((
-            file.map_or(SearchRule::Default, SearchRule::PathFile),
-            self.dir_list(loader, &path.dirs)?.into(),
-        ))
-    }
-}
-
-/// musl puts a slash between, whatever the directory ends with.
-pub(super) fn join_musl(dir: &[u8], name: &[u8]) -> Vec<u8> {
-    if dir.ends_with(b"/") { [dir, b"/", name].concat() } else { join(dir, name) }
 }
