@@ -41,6 +41,74 @@
 //! [`pipeline`] makes these calls, each of which takes the value of the one before. Nothing is
 //! decided after the plan is made.
 //!
+//! ```
+//! use imgb::{
+//!     compress::Compression,
+//!     image::{Platform, Target},
+//!     pipeline::{Delivery, PackRequest, deliver, plan},
+//!     plan::{Layers, PlanOptions, RuleSet, Settings},
+//!     rules::{Choice, Table},
+//!     source::{InputOptions, Request},
+//!     store::Durability,
+//!     timestamp::Timestamp,
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dir = tempfile::tempdir()?;
+//! let (file, archive) = (dir.path().join("motd"), dir.path().join("image.tar"));
+//! fs_err::write(&file, "hello\n")?;
+//! let request = PackRequest {
+//!     requests: vec![Request::parse(&format!("{}:/etc/motd", file.display()))?],
+//!     base: None,
+//!     sysroot: "/".into(),
+//!     source: InputOptions {
+//!         exclude: Vec::new(),
+//!         preserve_mode: false,
+//!         owner: None,
+//!         mtime: Timestamp::EPOCH,
+//!         outputs: [archive.clone()].into(),
+//!         command_dirs: Vec::new(),
+//!         spool: dir.path().into(),
+//!         jobs: std::num::NonZero::<usize>::MIN,
+//!     },
+//!     plan: PlanOptions {
+//!         dependencies: true,
+//!         rules: RuleSet { table: Table::builtin()?, choice: Choice::default() },
+//!         include: Vec::new(),
+//!         allow_missing: Vec::new(),
+//!         strict: false,
+//!         library_path: Vec::new(),
+//!         hwcaps_all: false,
+//!         layers: Layers::One,
+//!         platform: None,
+//!         fallback_platform: Platform::linux("amd64", None),
+//!         settings: Settings::default(),
+//!         capabilities: Vec::new(),
+//!     },
+//!     deny_secrets: true,
+//! };
+//! let delivery = Delivery {
+//!     targets: vec![Target::parse(&archive.to_string_lossy(), None, |_| false)?],
+//!     names: vec!["example:1".parse()?],
+//!     fallback_name: "image".parse()?,
+//!     compression: Compression::default(),
+//!     jobs: std::num::NonZero::<usize>::MIN,
+//!     cache: None,
+//!     annotations: Default::default(),
+//!     scratch: dir.path().into(),
+//!     durability: Durability::Cached,
+//! };
+//!
+//! // Inputs are gathered and everything is decided; then their bytes are read, once.
+//! let planned = plan(&request, &|_| {})?;
+//! assert!(planned.plan.merged().iter().any(|(path, _)| path.to_string() == "/etc/motd"));
+//! let delivered = deliver(&planned.plan, planned.base.as_deref(), &delivery, &|_| {})?;
+//! assert_eq!(delivered.layers.len(), 1);
+//! assert!(archive.exists());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Modules
 //!
 //! A module imports only from lower floors, and only what its row names. `tests/it/floors.rs` reads
