@@ -7,10 +7,10 @@ use super::{
     stage::{OpenBase, Stage},
 };
 use crate::{
-    image::{ImageName, Platform},
+    image::{History, ImageName, Platform},
     oci::{self, UnpackedImage},
     path::ImagePath,
-    plan::{self, Base},
+    plan::{self, Base, PlannedLayer},
     recipe::evaluate::Inherited,
     source::{self, HostRoot, SourceError},
     tree::{Node, Tree},
@@ -94,12 +94,14 @@ fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<OpenBase,
     let real = fs_err::canonicalize(&path).map_err(|_| missing())?;
     let node = found(&real)?.ok_or_else(missing)?;
     let Some(file) = node.file() else { return Err(missing()) };
-    let tree: Tree = source::unpack(&path.display().to_string(), file, options.source)?;
-    let mut stage =
-        Stage::on(OpenBase { base: scratch(options), image: None }, options.source.mtime);
-    stage.add(name, tree);
-    let Stage { layers, config, .. } = stage;
-    let base = Base { layers, config, is_scratch: false, ..scratch(options) };
+    let mut tree: Tree = source::unpack(&path.display().to_string(), file, options.source)?;
+    tree.add_parents(|path| plan::parent(path, options.source.mtime));
+    let mut base = Base { is_scratch: false, ..scratch(options) };
+    let empty_layer = tree.is_empty();
+    base.config.history.push(History { created_by: name.into(), empty_layer });
+    if !empty_layer {
+        base.layers.push(PlannedLayer { name: "layer 1".into(), tree });
+    }
     Ok(OpenBase { base, image: None })
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     path::ImagePath,
-    plan::Note,
+    plan::{Instruction, Note},
     recipe::{
         Base, Recipe,
         action::{Action, CopyFiles, CopyFrom, CopySource, Mkdir, Pack},
@@ -107,7 +107,7 @@ impl<'a> Builder<'a> {
             }
             _ => Tree::new(),
         };
-        stage.add(&step.text, changes);
+        stage.add(Instruction { line: step.line, text: step.text.clone() }, changes);
         Ok(())
     }
 
@@ -165,15 +165,13 @@ impl<'a> Builder<'a> {
         self.context()?;
         let nothing = Tree::new();
         let context = self.context.as_ref().unwrap_or(&nothing);
-        let decision = programs::pack(pack, stage, context, self.options)?;
-        self.notes.extend(decision.notes);
+        let mut decision = programs::pack(pack, stage, context, self.options)?;
+        self.notes.append(&mut decision.notes);
         if !stage.platform_known {
-            stage.config.platform = decision.platform;
+            stage.config.platform = decision.platform.clone();
             stage.platform_known = true;
         }
-        for layer in decision.layers {
-            stage.add(&format!("{text} ({})", layer.name), layer.tree);
-        }
+        stage.add_decision(text, decision);
         Ok(())
     }
 

@@ -112,8 +112,8 @@ pub fn build(recipe: &Recipe, options: &BuildOptions) -> Result<Built, BuildErro
     let plan = Plan {
         layers: stage.layers,
         config: stage.config,
-        reasons: plan::Reasons::new(),
-        inputs: Vec::new(),
+        reasons: stage.reasons,
+        inputs: stage.inputs,
         notes: builder.notes,
         base: stage.image_tree,
     };

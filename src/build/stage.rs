@@ -5,10 +5,9 @@ use std::sync::Arc;
 use crate::{
     image::{Config, History},
     oci::UnpackedImage,
-    path::ImagePath,
-    plan::{self, Base, PlannedLayer},
+    plan::{self, Base, Decision, Instruction, PlannedLayer, Reason, Reasons},
     timestamp::Timestamp,
-    tree::{Change, Tree},
+    tree::{Change, Node, Tree},
 };
 
 /// An image that new layers are put on.
@@ -28,6 +27,10 @@ pub(super) struct Stage {
     /// The layers that instructions made, lowest first.
     pub(super) layers: Vec<PlannedLayer>,
     pub(super) config: Config,
+    /// Why each path is there.
+    pub(super) reasons: Reasons,
+    /// What PACK instructions name, by the numbers that reasons use.
+    pub(super) inputs: Vec<String>,
     /// Of the manifest.
     pub(super) annotations: Vec<(String, String)>,
     /// The image whose layers lie below.
@@ -45,11 +48,14 @@ impl Stage {
     /// A stage that starts from `open`.
     pub(super) fn on(open: OpenBase, mtime: Timestamp) -> Self {
         let tree = open.base.files().into_owned();
-        let Base { tree: image_tree, layers, config, platform_known, .. } = open.base;
+        let Base { tree: image_tree, layers, config, platform_known, is_scratch } = open.base;
+        let reasons = if is_scratch { Reasons::new() } else { Reasons::all(Reason::Base) };
         Self {
             tree,
             layers,
             config,
+            reasons,
+            inputs: Vec::new(),
             annotations: Vec::new(),
             image: open.image,
             image_tree,
@@ -59,23 +65,63 @@ impl Stage {
         }
     }
 
-    /// Adds a layer with `changes`, if there are any, and says in the history who made it. The
-    /// layer holds the parents of its paths as the image has them.
-    pub(super) fn add(&mut self, created_by: &str, mut changes: Tree) {
-        let empty = changes.is_empty();
-        self.config.history.push(History { created_by: created_by.into(), empty_layer: empty });
-        if empty {
+    /// Adds a layer with the `changes` that an instruction makes, if there are any, and a line in
+    /// the history. The layer holds the parents of its paths as the image has them.
+    pub(super) fn add(&mut self, instruction: Instruction, changes: Tree) {
+        let created_by = instruction.text.clone();
+        let reason = Reason::Instruction(Arc::new(instruction));
+        for (path, node) in &changes {
+            if node.is_directory() && self.tree.contains(path) {
+                self.reasons.add_further(path, reason.clone());
+            } else {
+                self.reasons.put_first(path, reason.clone());
+            }
+        }
+        self.add_layer(created_by, changes);
+    }
+
+    /// Adds the layers that the planner decided on for the instruction `text`.
+    pub(super) fn add_decision(&mut self, text: &str, decision: Decision) {
+        let first_input = self.inputs.len();
+        self.inputs.extend(decision.inputs);
+        for layer in decision.layers {
+            for (path, _) in &layer.tree {
+                let mut causes = decision.reasons.causes(path).map(|cause| match cause {
+                    Reason::Listed(number) => Reason::Listed(first_input + number),
+                    other => other.clone(),
+                });
+                let is_new = !self.tree.get(path).is_some_and(Node::is_directory);
+                if let Some(first) = causes.next().filter(|_| is_new) {
+                    self.reasons.put_first(path, first);
+                    causes.for_each(|cause| self.reasons.add_further(path, cause));
+                }
+            }
+            self.add_layer(format!("{text} ({})", layer.name), layer.tree);
+        }
+    }
+
+    fn add_layer(&mut self, created_by: String, mut changes: Tree) {
+        let empty_layer = changes.is_empty();
+        self.config.history.push(History { created_by, empty_layer });
+        if empty_layer {
             return;
         }
-        changes.add_parents(|path| self.parent(path));
+        let mut made = Vec::new();
+        changes.add_parents(|path| {
+            let known = self.tree.get(path).filter(|node| node.is_directory()).cloned();
+            known.unwrap_or_else(|| {
+                made.push(path.clone());
+                plan::parent(path, self.mtime)
+            })
+        });
+        for dir in made {
+            if let Some((child, _)) = changes.below(&dir).next() {
+                self.reasons.put_first(&dir, Reason::Parent(child.clone()));
+            }
+        }
         self.tree.apply(Change { tree: changes.clone(), ..Change::default() });
         self.layers
             .push(PlannedLayer { name: format!("layer {}", self.layers.len() + 1), tree: changes });
-    }
-
-    fn parent(&self, path: &ImagePath) -> crate::tree::Node {
-        let known = self.tree.get(path).filter(|node| node.is_directory()).cloned();
-        known.unwrap_or_else(|| plan::parent(path, self.mtime))
     }
 }
 

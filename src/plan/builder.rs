@@ -1,6 +1,6 @@
 //! The image's file tree while it grows: the inputs, and what is added to them from the sysroot.
 
-use super::{PlanError, Reason, Reasons, parent};
+use super::{Generated, PlanError, Reason, Reasons, parent};
 use crate::{
     elf::{Absence, Found},
     path::ImagePath,
@@ -14,7 +14,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct ImageBuilder<'a> {
     pub(super) view: &'a View<'a>,
-    /// What the inputs do not bring.
+    /// What the inputs bring.
+    pub(super) inputs: &'a Tree,
+    /// What joins them.
     pub(super) added: Tree,
     pub(super) reasons: Reasons,
     /// Of what is generated.
@@ -47,9 +49,14 @@ impl ImageBuilder<'_> {
         Ok(())
     }
 
-    /// Takes `path`, a real path of the view, unless it is there.
+    /// Takes `path`, a real path of the view, unless the image has it, and notes the reason in any
+    /// case.
     pub(super) fn add(&mut self, path: &ImagePath, reason: Reason) -> Result<(), PlanError> {
-        if path.is_root() || self.added.contains(path) || self.view.is_own(path) {
+        if path.is_root() {
+            return Ok(());
+        }
+        if self.has(path) {
+            self.note(path, reason);
             return Ok(());
         }
         let unreadable = |absence: Absence| {
@@ -58,9 +65,18 @@ impl ImageBuilder<'_> {
         };
         if let Some(node) = self.view.node(path)?.map_err(unreadable)? {
             self.added.insert(path.clone(), node);
-            self.reasons.insert(path.clone(), reason);
+            self.reasons.add(path.clone(), reason);
         }
         Ok(())
+    }
+
+    /// Notes a further reason of `path`, which the image has.
+    fn note(&mut self, path: &ImagePath, reason: Reason) {
+        if self.inputs.contains(path) {
+            self.reasons.add_further(path, reason);
+        } else if self.added.contains(path) {
+            self.reasons.add(path.clone(), reason);
+        }
     }
 
     /// Takes `path` and, if it is a directory, all below it.
@@ -106,25 +122,30 @@ impl ImageBuilder<'_> {
                 break;
             }
         }
-        if !self.has(&place) {
-            self.reasons.insert(place.clone(), reason);
+        if self.has(&place) {
+            self.note(&place, reason);
+        } else {
+            self.reasons.add(place.clone(), reason);
             self.added.insert(place, node);
         }
         Ok(())
     }
 
     /// Puts a generated file in, unless the inputs bring one.
-    pub(super) fn generate(&mut self, path: ImagePath, bytes: Vec<u8>, what: &str) {
+    pub(super) fn generate(&mut self, path: ImagePath, bytes: Vec<u8>, what: Generated) {
         if !self.has(&path) {
             self.replace(path, bytes, what);
         }
     }
 
     /// Puts a generated file in, whatever was there.
-    pub(super) fn replace(&mut self, path: ImagePath, bytes: Vec<u8>, what: &str) {
+    pub(super) fn replace(&mut self, path: ImagePath, bytes: Vec<u8>, what: Generated) {
         let mut node = Node::inline(0o644, bytes);
         node.meta.mtime = self.mtime;
-        self.reasons.insert(path.clone(), Reason::Generated(what.into()));
+        if self.inputs.contains(&path) {
+            self.reasons.add_further(&path, Reason::Generated(what));
+        }
+        self.reasons.put_first(&path, Reason::Generated(what));
         self.added.insert(path, node);
     }
 }
@@ -144,10 +165,10 @@ pub(super) fn add_parents(tree: &mut Tree, below: &Tree, reasons: &mut Reasons, 
     });
     for dir in made {
         if let Some((child, _)) = tree.below(&dir).next() {
-            reasons.insert(dir, Reason::Parent(child.clone()));
+            reasons.add(dir, Reason::Parent(child.clone()));
         }
     }
     for dir in known {
-        reasons.insert(dir, Reason::Base);
+        reasons.add(dir, Reason::Base);
     }
 }

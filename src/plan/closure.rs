@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Missing, Note, PlanError, PlanOptions, Reason,
+    Generated, Missing, Needed, Note, PlanError, PlanOptions, Reason,
     builder::ImageBuilder,
     runtime_deps::{self, RuntimeDeps},
 };
@@ -127,7 +127,7 @@ fn by_programs(closure: &Closure, programs: usize) -> Opens {
 /// Puts in what tells the image's loader where libraries are: into what the inputs bring, where
 /// they do.
 fn tell(file: &ConfigFile, builder: &mut ImageBuilder<'_>) -> Result<Option<Note>, PlanError> {
-    const WHAT: &str = "where the loader finds libraries outside its own directories";
+    const WHAT: Generated = Generated::LibraryPaths;
     let path = ImagePath::new(&file.path)
         .map_err(|source| PlanError::Path { path: ImagePath::root(), source })?;
     let own = builder.view.find(path.as_bytes())?.ok().filter(|found| builder.has(&found.path));
@@ -203,16 +203,14 @@ fn take_files(closure: &Closure, builder: &mut ImageBuilder<'_>) -> Result<(), P
                 continue;
             };
             let Some(file) = file(*index) else { continue };
-            let how = how.to_string().into();
-            let reason =
-                Reason::Needed { by: path(edge.requester), name: (*edge.name).into(), how };
+            let (by, name, found_by) = (path(edge.requester), edge.name.clone(), how.clone());
+            let reason = Reason::Needed(Arc::new(Needed { by, name, found_by }));
             builder.take(&found(file), reason)?;
             // The library and the list that has the loader load it make sense together only.
             if edge.tag == Tag::PreloadFile
                 && let Ok(list) = builder.view.find(elf::PRELOAD_FILE)?
             {
-                let why = "the sysroot's programs preload what it names";
-                builder.take(&list, Reason::Included(why.into()))?;
+                builder.take(&list, Reason::PreloadList)?;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Inputs and what lies below them → layers and the reason for each path.
 
 use super::{
-    Below, Decision, Note, PlanError, PlanOptions, Reason, Reasons, Request,
+    Below, Decision, Generated, Note, PlanError, PlanOptions, Reason, Reasons, Request,
     builder::{ImageBuilder, add_parents},
     closure::{self, Roots},
     interpreters, libc_mismatch, links,
@@ -30,8 +30,13 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     let Merged { mut tree, mut reasons, kinds, names } = merge::merge(inputs, below.tree)?;
     add_parents(&mut tree, below.tree, &mut reasons, source.mtime);
     let view = View::new(&tree, sysroot, source).over(below.tree);
-    let mut builder =
-        ImageBuilder { view: &view, added: Tree::new(), reasons, mtime: source.mtime };
+    let mut builder = ImageBuilder {
+        view: &view,
+        inputs: &tree,
+        added: Tree::new(),
+        reasons,
+        mtime: source.mtime,
+    };
     let named = take_named(&kinds, options, &mut builder)?;
     if options.dependencies {
         links::take(&tree, &kinds, &mut builder)?;
@@ -166,14 +171,14 @@ fn finish(
     let workdir = workdir.and_then(|dir| destination(&ImagePath::new(dir).ok()?, get).ok());
     let workdir = workdir.map(|resolved| resolved.path);
     if let Some(dir) = workdir.filter(|dir| !dir.is_root() && get(dir).is_none()) {
-        reasons.insert(dir.clone(), Reason::Generated("working directory".into()));
+        reasons.add(dir.clone(), Reason::Generated(Generated::WorkingDirectory));
         tree.insert(dir.clone(), parent(&dir, source.mtime));
     }
     for (path, value) in &options.capabilities {
         let below = below.tree.get(path).filter(|_| !tree.contains(path));
         if let Some(node) = below.filter(|node| node.file().is_some()) {
             tree.insert(path.clone(), node.clone());
-            reasons.insert(path.clone(), Reason::Included("--cap".into()));
+            reasons.add(path.clone(), Reason::Included("--cap".into()));
         }
         let missing = || PlanError::NoSuchFile(path.clone());
         let file = tree.get_mut(path).filter(|node| node.file().is_some()).ok_or_else(missing)?;

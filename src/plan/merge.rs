@@ -71,6 +71,9 @@ impl Merger<'_> {
             && !node.is_directory()
             && self.overlay.changes().below(&place).next().is_some();
         if self.agree(&place, &node)? {
+            if self.overlay.changes().contains(&place) {
+                self.reasons.add_further(&place, Reason::Listed(number));
+            }
             return Ok(place);
         }
         if has_descendants || self.overlay.changes().contains(&place) {
@@ -78,7 +81,7 @@ impl Merger<'_> {
         }
         self.overlay.put(place.clone(), node);
         if self.reasons.only().is_none() {
-            self.reasons.insert(place.clone(), Reason::Listed(number));
+            self.reasons.add(place.clone(), Reason::Listed(number));
         }
         Ok(place)
     }

@@ -14,6 +14,7 @@ mod overlay;
 mod platform;
 mod programs;
 mod reason;
+mod reasons;
 mod render;
 mod request;
 mod runtime_deps;
@@ -34,7 +35,8 @@ pub use base::Base;
 pub use deps::deps;
 pub use make::make;
 pub use overlay::Overlay;
-pub use reason::{Reason, Reasons};
+pub use reason::{Generated, Instruction, Needed, Reason, RuleMatch};
+pub use reasons::Reasons;
 pub use render::{json, text};
 pub use request::{Below, Decision, Request};
 pub use runtime_deps::RuleSet;
@@ -48,7 +50,7 @@ pub struct Plan {
     pub layers: Vec<PlannedLayer>,
     /// The configuration, with one history entry for each layer.
     pub config: Config,
-    /// Why each path is there.
+    /// Every reason why each path is there.
     pub reasons: Reasons,
     /// The inputs' names, by the numbers that reasons use.
     pub inputs: Vec<String>,

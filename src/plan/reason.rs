@@ -1,26 +1,22 @@
-//! Why a path is in the image.
+//! Why a path is in the image: one edge of the graph of reasons.
 
-use std::collections::BTreeMap;
+use std::{fmt, sync::Arc};
+
+use serde_json::{Value, json};
 
 use crate::{
+    elf::SearchRule,
     path::{ImagePath, escape},
     rules::Evidence,
 };
 
 /// Why one path is in the image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
     /// The input of this number brings it.
     Listed(usize),
-    /// A program or library needs it: who, by which name, and how it was found.
-    Needed {
-        /// The object that asked.
-        by: ImagePath,
-        /// The name it asked for (`DT_NEEDED`).
-        name: Box<[u8]>,
-        /// Where the loader's search found it.
-        how: Box<str>,
-    },
+    /// A program or library needs it.
+    Needed(Arc<Needed>),
     /// A program names it as its loader (`PT_INTERP`).
     Loader(ImagePath),
     /// A script's first line names it, or makes `env` look for it.
@@ -29,70 +25,69 @@ pub enum Reason {
     Link(ImagePath),
     /// A link of the inputs leads to this program.
     Target(ImagePath),
-    /// A directory on the way to another path.
+    /// A directory on the way to another path: the first one in it, or the one whose path leaves
+    /// it with `..`.
     Parent(ImagePath),
+    /// `/etc/ld.so.preload` of the sysroot: it names a library that is in the image.
+    PreloadList,
     /// The user asked for it with this option.
-    Included(Box<str>),
-    /// A soft dependency: the rule, what made it fire, and the file that has the evidence.
-    Rule {
-        /// The rule's name.
-        rule: Box<str>,
-        /// The evidence.
-        evidence: std::sync::Arc<Evidence>,
-        /// The file that has the evidence, if it is in a file.
-        by: Option<ImagePath>,
-    },
-    /// Made by imgb, for the reason given.
-    Generated(Box<str>),
+    Included(Arc<str>),
+    /// A run-time dependency.
+    Rule(Arc<RuleMatch>),
+    /// Made by imgb.
+    Generated(Generated),
+    /// An instruction of a Buildfile brings it.
+    Instruction(Arc<Instruction>),
     /// The base image has it.
     Base,
 }
 
-/// All reasons, by path.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reasons {
-    by_path: BTreeMap<ImagePath, Reason>,
-    /// Of all paths that are not in the map: most images of a directory hold little else.
-    of_others: Option<Reason>,
+/// A request for a library, and where it was found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Needed {
+    /// The object that asked.
+    pub by: ImagePath,
+    /// The name it asked for (`DT_NEEDED`).
+    pub name: Arc<[u8]>,
+    /// The rule of the loader's search that found it.
+    pub found_by: SearchRule,
 }
 
-impl Reasons {
-    /// None.
-    pub fn new() -> Self {
-        Self::default()
-    }
+/// A rule that added a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleMatch {
+    /// The rule's name.
+    pub rule: Box<str>,
+    /// What made it fire.
+    pub evidence: Arc<Evidence>,
+    /// The file that has the evidence, unless it is the user's wish or the configuration.
+    pub by: Option<ImagePath>,
+}
 
-    /// `reason` for every path that none is [`inserted`](Reasons::insert) for.
-    pub fn all(reason: Reason) -> Self {
-        Self { by_path: BTreeMap::new(), of_others: Some(reason) }
-    }
+/// What imgb makes itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Generated {
+    /// The list of libraries for the image's loader.
+    LibraryPaths,
+    /// The working directory.
+    WorkingDirectory,
+}
 
-    /// Says why `path` is there.
-    pub fn insert(&mut self, path: ImagePath, reason: Reason) {
-        self.by_path.insert(path, reason);
-    }
+/// An instruction of a Buildfile.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instruction {
+    /// The line where it begins, counted from 1.
+    pub line: usize,
+    /// As it was written, its lines joined.
+    pub text: String,
+}
 
-    /// Why `path` is there.
-    pub fn get(&self, path: &ImagePath) -> Option<&Reason> {
-        self.by_path.get(path).or(self.of_others.as_ref())
-    }
-
-    /// Why each of `paths` is there, which come in order: quicker than one question for each.
-    pub fn of<'a, T>(
-        &'a self,
-        paths: impl Iterator<Item = (ImagePath, T)> + 'a,
-    ) -> impl Iterator<Item = (ImagePath, T, Option<&'a Reason>)> + 'a {
-        let mut known = self.by_path.iter().peekable();
-        paths.map(move |(path, value)| {
-            while known.next_if(|(other, _)| **other < path).is_some() {}
-            let own = known.peek().filter(|(other, _)| **other == path).map(|(_, reason)| *reason);
-            (path, value, own.or(self.of_others.as_ref()))
+impl fmt::Display for Generated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LibraryPaths => "where the loader finds libraries outside its own directories",
+            Self::WorkingDirectory => "working directory",
         })
-    }
-
-    /// The one reason of all paths, if there is one.
-    pub fn only(&self) -> Option<&Reason> {
-        self.of_others.as_ref().filter(|_| self.by_path.is_empty())
     }
 }
 
@@ -104,18 +99,29 @@ impl Reason {
                 Some(name) => format!("listed: {}", escape(name.as_bytes())),
                 None => "listed".into(),
             },
-            Self::Needed { by, name, how } => format!("needed by {by} as {} ({how})", escape(name)),
+            Self::Needed(needed) => {
+                let Needed { by, name, found_by } = &**needed;
+                format!("needed by {by} as {} ({found_by})", escape(name))
+            }
             Self::Loader(of) => format!("loader of {of}"),
             Self::Interpreter(of) => format!("interpreter of {of}"),
             Self::Link(to) => format!("link to {to}"),
             Self::Target(of) => format!("the program that {of} leads to"),
             Self::Parent(of) => format!("parent of {of}"),
+            Self::PreloadList => "included: the sysroot's programs preload what it names".into(),
             Self::Included(option) => format!("included: {option}"),
-            Self::Rule { rule, evidence, by: Some(by) } => {
-                format!("rule {rule} for {by}: {evidence}")
+            Self::Rule(found) => {
+                let RuleMatch { rule, evidence, by } = &**found;
+                match by {
+                    Some(by) => format!("rule {rule} for {by}: {evidence}"),
+                    None => format!("rule {rule}: {evidence}"),
+                }
             }
-            Self::Rule { rule, evidence, by: None } => format!("rule {rule}: {evidence}"),
             Self::Generated(what) => format!("generated: {what}"),
+            Self::Instruction(instruction) => {
+                let Instruction { line, text } = &**instruction;
+                format!("{} (line {line})", escape(text.as_bytes()))
+            }
             Self::Base => "from the base image".into(),
         }
     }
@@ -123,40 +129,51 @@ impl Reason {
     /// The path that this reason points to, one step nearer to an input.
     pub fn cause(&self) -> Option<&ImagePath> {
         match self {
-            Self::Needed { by, .. } => Some(by),
-            Self::Rule { by, .. } => by.as_ref(),
-            Self::Loader(of) | Self::Interpreter(of) => Some(of),
-            Self::Link(to) => Some(to),
-            Self::Parent(of) | Self::Target(of) => Some(of),
-            Self::Listed(_) | Self::Included(_) | Self::Generated(_) | Self::Base => None,
+            Self::Needed(needed) => Some(&needed.by),
+            Self::Rule(found) => found.by.as_ref(),
+            Self::Loader(path)
+            | Self::Interpreter(path)
+            | Self::Link(path)
+            | Self::Target(path)
+            | Self::Parent(path) => Some(path),
+            Self::Listed(_)
+            | Self::PreloadList
+            | Self::Included(_)
+            | Self::Generated(_)
+            | Self::Instruction(_)
+            | Self::Base => None,
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn path(text: &str) -> ImagePath {
-        ImagePath::new(text).unwrap()
-    }
-
-    #[test]
-    fn one_by_one_and_in_order_say_the_same() {
-        let mut reasons = Reasons::all(Reason::Listed(0));
-        assert_eq!(reasons.only(), Some(&Reason::Listed(0)));
-        reasons.insert(path("/b"), Reason::Generated("x".into()));
-        reasons.insert(path("/c"), Reason::Loader(path("/a")));
-        assert_eq!(reasons.only(), None);
-        let none = Reasons::new();
-        for reasons in [&reasons, &none] {
-            let paths = ["/a", "/b", "/b/x", "/d"].map(path);
-            let of = reasons.of(paths.iter().map(|path| (path.clone(), ())));
-            let of: Vec<_> = of.map(|(path, (), reason)| (path, reason.cloned())).collect();
-            let one_by_one = paths.map(|path| (path.clone(), reasons.get(&path).cloned()));
-            assert_eq!(of, one_by_one);
+    /// An object with `kind` and what belongs to that kind. Bytes that are not UTF-8 are escaped.
+    pub fn json(&self, inputs: &[String]) -> Value {
+        let path = |kind: &str, path: &ImagePath| json!({"kind": kind, "path": path.to_string()});
+        match self {
+            Self::Listed(input) => json!({"kind": "listed", "input": inputs.get(*input)}),
+            Self::Needed(needed) => json!({
+                "kind": "needed",
+                "by": needed.by.to_string(),
+                "name": escape(&needed.name),
+                "found_by": needed.found_by.to_string(),
+            }),
+            Self::Loader(of) => path("loader", of),
+            Self::Interpreter(of) => path("interpreter", of),
+            Self::Link(to) => path("link", to),
+            Self::Target(of) => path("target", of),
+            Self::Parent(of) => path("parent", of),
+            Self::PreloadList => json!({"kind": "preload_list"}),
+            Self::Included(option) => json!({"kind": "included", "option": &**option}),
+            Self::Rule(found) => json!({
+                "kind": "rule",
+                "rule": &*found.rule,
+                "evidence": found.evidence.to_string(),
+                "by": found.by.as_ref().map(ToString::to_string),
+            }),
+            Self::Generated(what) => json!({"kind": "generated", "what": what.to_string()}),
+            Self::Instruction(instruction) => json!({
+                "kind": "instruction", "text": instruction.text, "line": instruction.line,
+            }),
+            Self::Base => json!({"kind": "base"}),
         }
-        assert_eq!(reasons.get(&path("/d")), Some(&Reason::Listed(0)));
-        assert_eq!(none.get(&path("/d")), None);
     }
 }

@@ -36,6 +36,8 @@ pub fn json(plan: &Plan) -> Value {
                     if let Some(cause) = reason.cause() {
                         file["because_of"] = cause.to_string().into();
                     }
+                    let causes = plan.reasons.causes(path).map(|cause| cause.json(&plan.inputs));
+                    file["causes"] = causes.collect::<Vec<_>>().into();
                 }
                 file
             });

@@ -80,7 +80,7 @@ mod tests {
         ]
         .into_iter()
         .map(|(p, node, reason)| {
-            reasons.insert(path(p), reason);
+            reasons.add(path(p), reason);
             (path(p), node)
         })
         .collect();

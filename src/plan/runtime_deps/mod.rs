@@ -8,9 +8,14 @@ mod scan;
 mod scripts;
 mod shell;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::{Missing, Note, PlanError, PlanOptions, Reason, builder::ImageBuilder, programs};
+use super::{
+    Missing, Note, PlanError, PlanOptions, Reason, RuleMatch, builder::ImageBuilder, programs,
+};
 use crate::{
     elf::{self, Closure, Lookup as _, ReadFailure, script::Shebang},
     languages::Languages,
@@ -311,11 +316,11 @@ fn list(paths: &[ImagePath]) -> String {
 }
 
 fn reason(fired: &Fired<'_>) -> Reason {
-    Reason::Rule {
+    Reason::Rule(Arc::new(RuleMatch {
         rule: fired.rule.name.as_str().into(),
         evidence: fired.evidence.clone(),
         by: fired.by.clone(),
-    }
+    }))
 }
 
 /// Takes `found`, and returns what is new of it.
@@ -326,11 +331,11 @@ fn take(
 ) -> Result<Tree, PlanError> {
     let mut tree = Tree::new();
     for one in found {
-        let reason = Reason::Rule {
+        let reason = Reason::Rule(Arc::new(RuleMatch {
             rule: fired.rule.name.as_str().into(),
             evidence: one.named.evidence.clone(),
             by: one.named.by.clone(),
-        };
+        }));
         builder.add_path_components(&one.path, &one.links, &one.dotdot_dirs)?;
         builder.add(&one.path, reason)?;
         tree.insert(one.path.clone(), one.node.clone());
