@@ -42,19 +42,20 @@ pub(super) struct Scheduler<'a> {
 }
 
 struct State<'a> {
-    /// ChunkPlan that nobody makes yet.
+    /// The chunks that no worker has started on.
     left: ChunkPlan,
     free: Vec<Chunk>,
-    /// Made, and to be hashed: by their numbers.
+    /// Made but not yet hashed, by number.
     made: BTreeMap<u64, Result<Chunk, PackError>>,
     /// `None` while a worker hashes.
     hasher: Option<Hasher<'a>>,
     hashed: VecDeque<Chunk>,
     /// `None` while a worker stores.
     storer: Option<Storer<'a>>,
-    /// ChunkPlan that are not stored yet and not left.
+    /// Chunks that were started and are not stored yet.
     in_flight: usize,
     fault: Option<PackError>,
+    /// Workers that wait for a task.
     waiting: usize,
 }
 

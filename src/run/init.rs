@@ -9,8 +9,9 @@ use rustix::{
 };
 
 use super::{
-    CANNOT_EXECUTE, NOT_FOUND, RunSpec, capabilities, gate, limits, mounts, seccomp,
+    CANNOT_EXECUTE, NOT_FOUND, capabilities, gate, limits, mounts, seccomp,
     signals::{self, CaughtSignals},
+    spec::RunSpec,
     stage_error::{StageError, trying},
 };
 use crate::path::escape;

@@ -8,7 +8,7 @@ use std::{
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use super::{
-    RunSpec,
+    spec::RunSpec,
     stage_error::{StageError, trying},
 };
 

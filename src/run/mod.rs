@@ -18,6 +18,7 @@ mod procfs;
 mod runtimes;
 mod seccomp;
 mod signals;
+mod spec;
 mod stage_error;
 mod stages;
 mod syscalls;
@@ -25,31 +26,28 @@ mod tracer;
 mod unpack;
 
 use std::{
-    collections::BTreeMap,
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io,
-    os::unix::{ffi::OsStrExt as _, process::CommandExt as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     error_kind::ErrorKind,
     path::escape,
-    process::{self, Start, User, UserError},
+    process::{Start, UserError},
     source::SourceError,
     trace::Access,
     tree::Tree,
-    view::View,
 };
 
 use private_dir::PrivateDir;
-pub use stages::run_stage;
+use spec::RunSpec;
 
 pub use runtimes::Runtime;
+pub use stages::run_stage;
 pub use unpack::UnpackError;
 
 /// The hidden command with which imgb starts its own stages.
@@ -63,9 +61,6 @@ pub const CANNOT_EXECUTE: u8 = 126;
 pub const NOT_FOUND: u8 = 127;
 /// Exit code after the timeout, as of timeout(1).
 pub const TIMED_OUT: u8 = 124;
-
-/// Processes and threads that the program may have at once.
-const MAX_PROCESSES: u64 = 4096;
 
 /// How a program is run.
 #[derive(Clone, Debug)]
@@ -147,28 +142,6 @@ impl RunError {
     }
 }
 
-/// What the stages are to do. They read it from a file in the private directory: other users could
-/// read a command line.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct RunSpec {
-    /// The image's copy, on the host.
-    root: OsString,
-    /// The absolute path of the program in the image.
-    program: OsString,
-    /// Starts with the program's own name.
-    args: Vec<OsString>,
-    /// The whole environment.
-    env: Vec<(OsString, OsString)>,
-    workdir: OsString,
-    uid: u32,
-    gid: u32,
-    read_only: bool,
-    memory: Option<u64>,
-    processes: u64,
-    /// The file for the accesses of a program that is watched.
-    watch: Option<OsString>,
-}
-
 /// A command of the host to watch.
 #[derive(Clone, Debug)]
 pub struct HostCommand {
@@ -182,11 +155,12 @@ pub struct HostCommand {
 
 /// Runs the program of an image whose file system is `tree`.
 ///
-/// # Errors [`RunError`] where the program was not started. A stage that fails prints its error to
-/// stderr and gives the exit code [`RUNNER_FAILED`].
+/// # Errors
+/// [`RunError`] where the program was not started. A stage that fails prints its error to stderr
+/// and gives the exit code [`RUNNER_FAILED`].
 pub fn run(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunOutcome, RunError> {
     let private = private_dir(&options.scratch)?;
-    run_in(&private, spec(tree, start, options)?, tree, options)
+    run_in(&private, RunSpec::of_image(tree, start, options)?, tree, options)
 }
 
 /// As [`run`], always by imgb itself, and returns the paths that the program named in system calls.
@@ -199,7 +173,7 @@ pub fn watch(
     options: &RunOptions,
 ) -> Result<(RunOutcome, Vec<Access>), RunError> {
     let private = private_dir(&options.scratch)?;
-    let mut spec = spec(tree, start, options)?;
+    let mut spec = RunSpec::of_image(tree, start, options)?;
     let file = accesses_file(&private)?;
     spec.watch = Some(file.clone().into());
     let ended = run_in(&private, spec, tree, options)?;
@@ -217,22 +191,8 @@ pub fn watch_command(
     scratch: &Path,
 ) -> Result<(RunOutcome, Vec<Access>), RunError> {
     let private = private_dir(scratch)?;
-    let program =
-        command.args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?.clone();
     let file = accesses_file(&private)?;
-    let spec = RunSpec {
-        root: "/".into(),
-        program,
-        args: command.args.clone(),
-        env: command.env.clone(),
-        workdir: command.workdir.clone().into(),
-        uid: 0,
-        gid: 0,
-        read_only: false,
-        memory: None,
-        processes: 0,
-        watch: Some(file.clone().into()),
-    };
+    let spec = RunSpec { watch: Some(file.clone().into()), ..RunSpec::of_command(command)? };
     let code = stage("watch", &private, &spec, None, timeout)?;
     Ok((RunOutcome { code, notes: Vec::new() }, accesses(&file)?))
 }
@@ -268,43 +228,6 @@ fn run_in(
         notes.clear();
     }
     Ok(RunOutcome { code, notes })
-}
-
-/// The spec of a run, without the path of the image's copy.
-fn spec(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunSpec, RunError> {
-    let view = View::of_tree(tree);
-    let args: Vec<String> = match (&options.args[..], &start.entrypoint[..]) {
-        ([], _) => start.command().into_iter().map(Into::into).collect(),
-        (args, entrypoint) => entrypoint.iter().chain(args).cloned().collect(),
-    };
-    let name = args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?;
-    let workdir = start.workdir.clone().unwrap_or_else(|| "/".into());
-    let user = User::resolve(&view, start.user.as_deref().unwrap_or_default())
-        .map_err(SourceError::from)??;
-    let mut env: BTreeMap<OsString, OsString> = BTreeMap::new();
-    env.insert("PATH".into(), process::DEFAULT_PATH.into());
-    env.insert("HOME".into(), if user.uid == 0 { "/root" } else { "/" }.into());
-    let pairs = start.env.iter().filter_map(|entry| entry.split_once('='));
-    env.extend(pairs.map(|(name, value)| (name.into(), value.into())));
-    env.extend(options.env.iter().cloned());
-    let path = env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());
-    let (program, _) =
-        process::locate(&view, name.as_bytes(), &workdir, path.as_deref().unwrap_or_default())
-            .map_err(SourceError::from)?
-            .map_err(|searched| RunError::NotFound(name.clone(), searched))?;
-    Ok(RunSpec {
-        root: OsString::new(),
-        program: OsStr::from_bytes(&program).into(),
-        args: args.into_iter().map(Into::into).collect(),
-        env: env.into_iter().collect(),
-        workdir: workdir.into(),
-        uid: user.uid,
-        gid: user.gids.first().copied().unwrap_or(0),
-        read_only: options.read_only,
-        memory: options.memory,
-        processes: MAX_PROCESSES,
-        watch: None,
-    })
 }
 
 /// Starts the first stage and waits for its exit code.

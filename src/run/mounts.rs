@@ -13,7 +13,7 @@ use rustix::{
 };
 
 use super::{
-    RunSpec,
+    spec::RunSpec,
     stage_error::{StageError, trying},
 };
 

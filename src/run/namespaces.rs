@@ -5,7 +5,8 @@ use std::io;
 use rustix::thread::UnshareFlags;
 
 use super::{
-    RunSpec, capabilities, signals,
+    capabilities, signals,
+    spec::RunSpec,
     stage_error::{StageError, trying},
 };
 

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fmt, io, process::Command, str::FromStr};
 
 use serde_json::{Value, json};
 
-use super::{RunError, RunOptions, RunSpec, namespaces, private_dir::PrivateDir, signals};
+use super::{RunError, RunOptions, namespaces, private_dir::PrivateDir, signals, spec::RunSpec};
 
 /// What runs the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use std::{
 };
 
 use super::{
-    RUNNER, RunSpec, gate, init, namespaces,
+    RUNNER, gate, init, namespaces,
     signals::{self, CaughtSignals},
+    spec::RunSpec,
     stage_error::{StageError, trying},
     tracer::Tracer,
 };

@@ -139,7 +139,7 @@ fn hints_say_what_to_do() {
             "FROM scratch AS a\nCOPY --from=$a b /",
             "`--from` takes no variables",
             "add a stage `FROM $VARIABLE AS name`, with the ARG before the first FROM, and copy \
-            from it",
+            from that stage",
         ),
         (
             "FROM scratch\nCOPY --from=b c /\nFROM scratch AS b",
