@@ -214,7 +214,8 @@ impl BuildError {
             }
             _ if !in_recipe => return None,
             Cause::NotFound { .. } => {
-                "sources are paths in the context, the stage or the image; an ignore file may leave this one out"
+                "sources are paths in the context, the stage or the image; an ignore file may \
+                    leave this one out"
             }
             Cause::Registry(_) => {
                 "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `FROM oci:DIR`"
@@ -227,7 +228,8 @@ impl BuildError {
             }
             Cause::Triggers(_) => "write what they do here, and start from an image without them",
             Cause::Plan(PlanError::Missing(_)) => {
-                "name its directory with PACK --library-path=DIR, or COPY it to where the loader looks"
+                "name its directory with PACK --library-path=DIR, or COPY it to where the loader \
+                    looks"
             }
             Cause::Unknown { .. } => "write a number, or COPY /etc/passwd and /etc/group before",
             _ => return None,

@@ -247,7 +247,8 @@ impl fmt::Display for Finding {
             Self::Cache { path, why } => write!(f, "`{path}`: {why}"),
             Self::Parents { example, count } => write!(
                 f,
-                "no layer has an entry for `{example}`{}: docker 20.10 makes such directories with mode 0600",
+                "no layer has an entry for `{example}`{}: docker 20.10 makes such directories with \
+                    mode 0600",
                 match count {
                     0 | 1 => String::new(),
                     more => format!(" and {} other directories", more - 1),

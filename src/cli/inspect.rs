@@ -148,6 +148,7 @@ fn as_json(unpacked: &UnpackedImage, tree: &Tree) -> Value {
             "created_by": by,
         })
     });
+    let files = tree.iter().map(|(path, node)| file(&unpacked.layers, path, node));
     json!({
         "image": image.name,
         "names": image.names,
@@ -156,7 +157,7 @@ fn as_json(unpacked: &UnpackedImage, tree: &Tree) -> Value {
         "image_id": image.config_document.digest.to_string(),
         "config": image.config,
         "layers": layers.collect::<Vec<_>>(),
-        "files": tree.iter().map(|(path, node)| file(&unpacked.layers, path, node)).collect::<Vec<_>>(),
+        "files": files.collect::<Vec<_>>(),
         "notes": unpacked.notes(),
     })
 }

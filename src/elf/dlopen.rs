@@ -122,7 +122,8 @@ mod tests {
     #[test]
     fn entries_alternatives_and_priorities() {
         let text = br#"[
-            {"soname": ["liba.so.2", "liba.so.1"], "feature": "a", "description": "A", "priority": "required"},
+            {"soname": ["liba.so.2", "liba.so.1"], "feature": "a", "description": "A",
+             "priority": "required"},
             {"soname": "libb.so", "x-own": 1},
             {"soname": ["libc.so"], "priority": "vital"},
             {"soname": [], "priority": "suggested"}

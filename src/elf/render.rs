@@ -265,7 +265,11 @@ fn edge_json(closure: &Closure, edge: &Edge) -> Value {
     };
     let file = file.and_then(|file| closure.files.get(file));
     let candidates = edge.search_log.iter().map(|entry| {
-        json!({"path": escape(&entry.path), "method": entry.rule.to_string(), "reason": entry.miss.to_string()})
+        json!({
+            "path": escape(&entry.path),
+            "method": entry.rule.to_string(),
+            "reason": entry.miss.to_string(),
+        })
     });
     json!({
         "requester": opened(closure, edge.requester),
@@ -274,7 +278,9 @@ fn edge_json(closure: &Closure, edge: &Edge) -> Value {
         "method": method,
         "path": file.map(|file| escape(&file.opened)),
         "real": file.map(|file| file.path.to_string()),
-        "links": file.map(|file| file.links.iter().map(ToString::to_string).collect::<Vec<String>>()),
+        "links": file.map(|file| {
+            file.links.iter().map(ToString::to_string).collect::<Vec<String>>()
+        }),
         "candidates": candidates.collect::<Vec<Value>>(),
         "more_candidates": edge.unlisted,
     })

@@ -245,7 +245,8 @@ mod tests {
     fn keeps_what_it_does_not_know_of_the_base() {
         let mut config = Config::new(Platform::linux("amd64", None), Timestamp::EPOCH);
         config.base = Some(json!({
-            "config": {"OnBuild": ["x"], "Cmd": ["old"], "User": "1"}, "history": [{"created_by": "base"}],
+            "config": {"OnBuild": ["x"], "Cmd": ["old"], "User": "1"},
+            "history": [{"created_by": "base"}],
             "moby.future": 1, "container": "abc",
         }));
         config.history = vec![History { created_by: "imgb".into(), empty_layer: true }];

@@ -148,7 +148,10 @@ pub struct PlanOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// Two inputs bring different files for one path.
-    #[error("`{}` and `{}` disagree about `{path}`", escape(first.as_bytes()), escape(second.as_bytes()))]
+    #[error(
+        "`{}` and `{}` disagree about `{path}`",
+        escape(first.as_bytes()), escape(second.as_bytes())
+    )]
     Conflict {
         /// The path.
         path: ImagePath,

@@ -3,7 +3,7 @@
 use super::{Note, PlanError, programs::Programs};
 use crate::{elf::Object, image::Platform, path::ImagePath};
 
-/// The platform of the programs, unless it is `given`; `fallback` if they do not tell. Takes objects
+/// The platform of the programs, unless it is `given`; `fallback` if they do not say. Takes objects
 /// for another platform out of `found`: they are packed as data, and a note names each.
 pub(super) fn decide(
     found: &mut Programs,

@@ -71,7 +71,8 @@ fn variables_are_filled_in() {
         r#"rule = [
           { name = "py", description = "", level = "auto", when = [{ programs = ["python3.*"] }],
             files = ["{prefix}/lib/python3.{1}", "{libdir}/x", "{dir}/{2}"] },
-          { name = "more", description = "", level = "auto", when = [{ rules = ["py"] }], files = ["/m"] },
+          { name = "more", description = "", level = "auto", when = [{ rules = ["py"] }],
+            files = ["/m"] },
         ]"#,
     );
     let mut facts = Facts::default();
@@ -113,9 +114,12 @@ fn all_parts_of_a_combination_must_hold() {
 fn levels_and_choices() {
     let table = table(
         r#"rule = [
-          { name = "a", description = "", level = "auto", when = [{ symbols = ["x"] }], files = ["/a"] },
-          { name = "b", description = "", level = "all", when = [{ symbols = ["x"] }], files = ["/b"] },
-          { name = "c", description = "", level = "hint", when = [{ symbols = ["x"] }], files = ["/c"] },
+          { name = "a", description = "", level = "auto", when = [{ symbols = ["x"] }],
+            files = ["/a"] },
+          { name = "b", description = "", level = "all", when = [{ symbols = ["x"] }],
+            files = ["/b"] },
+          { name = "c", description = "", level = "hint", when = [{ symbols = ["x"] }],
+            files = ["/c"] },
         ]"#,
     );
     let verdicts = |choice: &Choice| {
@@ -169,7 +173,8 @@ fn mistakes_in_a_table_are_named() {
 #[test]
 fn what_is_left_out_is_so_with_all_below_it() {
     let table = table(
-        r#"rule = [{ name = "a", description = "", level = "auto", files = ["/usr"], exclude = ["/usr/lib/*/x", "**/doc"] }]"#,
+        r#"rule = [{ name = "a", description = "", level = "auto",
+          files = ["/usr"], exclude = ["/usr/lib/*/x", "**/doc"] }]"#,
     );
     let excludes = |path: &str| table.get("a").unwrap().excludes(&ImagePath::new(path).unwrap());
     assert!(
@@ -182,8 +187,10 @@ fn what_is_left_out_is_so_with_all_below_it() {
 fn modules_and_namesakes_bring_the_paths_that_were_found() {
     let table = table(
         r#"rule = [
-          { name = "m", description = "", level = "auto", when = [{ modules = ["*"] }], files = ["{match}"] },
-          { name = "n", description = "", level = "auto", when = [{ namesakes = ["/etc/*", "/etc/*/**"] }], files = ["/etc/{1}"] },
+          { name = "m", description = "", level = "auto", when = [{ modules = ["*"] }],
+            files = ["{match}"] },
+          { name = "n", description = "", level = "auto",
+            when = [{ namesakes = ["/etc/*", "/etc/*/**"] }], files = ["/etc/{1}"] },
         ]"#,
     );
     let paths =

@@ -103,7 +103,10 @@ pub struct Exclude {
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The input does not exist.
-    #[error("`{name}`: no such file or directory{}", if *.bare { ", and no command of that name" } else { "" })]
+    #[error(
+        "`{name}`: no such file or directory{}",
+        if *.bare { ", and no command of that name" } else { "" }
+    )]
     NotFound {
         /// As the user wrote it.
         name: String,
@@ -131,7 +134,11 @@ pub enum SourceError {
         entries: Vec<(PathBuf, &'static str)>,
     },
     /// A name that means something else in a layer.
-    #[error("`{name}` holds `{}`: names that start with `.wh.` mean a deletion in a layer (OCI image-spec, layer.md)", entry.display())]
+    #[error(
+        "`{name}` holds `{}`: names that start with `.wh.` mean a deletion in a layer \
+         (OCI image-spec, layer.md)",
+        entry.display()
+    )]
     WhiteoutName {
         /// The input.
         name: String,

@@ -107,11 +107,10 @@ fn note_library(
     let soname = soname.filter(|soname| **soname != own_name && !state.loaders.is_musl(loader));
     for name in soname.into_iter().chain([&own_name]) {
         let hit = by_name(state, loader, name)?;
-        let Hit::Found(path, SearchRule::Cache(_) | SearchRule::Conf(..) | SearchRule::PathFile(_)) =
-            hit
-        else {
+        let Hit::Found(path, rule) = hit else { continue };
+        if !matches!(rule, SearchRule::Cache(_) | SearchRule::Conf(..) | SearchRule::PathFile(_)) {
             continue;
-        };
+        }
         if !is_system_dir(state, loader, directory(&path)) && state.files.id(&path)? == Some(id) {
             let need = CacheNeed { loader, name: name.clone(), path: opened.clone() };
             state.cache_needs.insert(need);

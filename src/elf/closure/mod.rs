@@ -372,7 +372,8 @@ pub enum Warning {
     Metadata(Arc<[u8]>, String),
     /// A fault that only matters once a library is opened by dlopen.
     Soft(String),
-    /// A library that [`LoaderOptions::library_path`] finds, and the one that its user's RUNPATH finds:
+    /// A library that [`LoaderOptions::library_path`] finds, and the one that its user's RUNPATH
+    /// finds:
     /// the image needs the variable, too.
     Shadowed(Arc<[u8]>, Arc<[u8]>),
     /// A file, and a path of it in which `$PLATFORM` stands: what this is depends on the processor.

@@ -311,8 +311,11 @@ mod tests {
 
     #[test]
     fn what_a_text_imports() {
-        let text = b"#!/usr/bin/python3\nimport os, numpy.linalg as n\nfrom . import own\n    from yaml import x\n\
-            x = importlib.import_module('lazy.sub')\n__import__(\"eager\")\nload(b'hgext.%s' % x)\nf'plug.{x}'\n\
+        let text =
+            b"#!/usr/bin/python3\nimport os, numpy.linalg as n\nfrom . import own\n    from \
+            yaml import x\n\
+            x = importlib.import_module('lazy.sub')\n__import__(\"eager\")\nload(b'hgext.%s' % x)\n\
+            f'plug.{x}'\n\
             # import\nimportant = 1\nprint('text. %s')\n";
         assert_eq!(join(named(text, Depth::All)), "eager hgext lazy numpy os plug yaml");
         assert_eq!(join(named(text, Depth::Outer)), "eager hgext lazy numpy os plug");

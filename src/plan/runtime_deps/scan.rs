@@ -136,7 +136,8 @@ mod tests {
             words: ["net.(*Resolver)", "absent"].into(),
             ..Wanted::default()
         };
-        let data = b"x/usr/share/no\0/usr/share/misc/magic\0/usr/share/%s\0/usr/share/a b\0/opt/x.so\0/srv/x\0\
+        let data = b"x/usr/share/no\0/usr/share/misc/magic\0/usr/share/%s\0/usr/share/a \
+            b\0/opt/x.so\0/srv/x\0\
             glued/etc/ssl/cert.pem/etc/hosts\0net.(*Resolver).lookup\0libx.so\0liby.so.2\0lib%s.so\0a/libz.so\0\
             libv.so.2a\0.so\0libw.sox\0/usr/share/cut";
         let scanner = Scanner::new(&wanted);
