@@ -298,7 +298,7 @@ pub fn deps(request: &DepsRequest) -> Result<Closure, Error> {
 /// # Errors
 /// [`Error::Source`] where a file of the image cannot be read.
 pub fn prove(plan: &Plan, allow_missing: &[Glob]) -> Result<Report, Error> {
-    let options = check::Options { allow_missing, strict: false };
+    let options = check::CheckOptions { allow_missing, strict: false };
     Ok(check::prove(&plan.merged(), &Start::of_config(&plan.config), options)?)
 }
 

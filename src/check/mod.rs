@@ -1,15 +1,16 @@
 //! The proof that an image will start: everything is resolved again inside the image alone.
 //!
-//! Nothing is executed and nothing outside the tree is looked at. What stops the image's own
-//! program is a fault; what is broken elsewhere in the image may never be used and is a warning.
+//! Nothing is executed, and nothing outside the tree is read. What keeps the image's own program
+//! from starting is a fault. What is broken elsewhere in the image may never be used and is a
+//! warning.
 
-mod around;
+mod filesystem;
 mod finding;
-mod parts;
+mod findings;
+mod loader;
 mod programs;
+mod runtime_files;
 mod start;
-
-use std::collections::BTreeSet;
 
 use crate::{
     elf::ReadFailure,
@@ -20,57 +21,46 @@ use crate::{
 };
 
 pub use finding::Finding;
+use findings::Findings;
 
-/// What is looked at, and how strictly.
+/// How strict a proof is.
 #[derive(Clone, Copy, Debug)]
-pub struct Options<'a> {
+pub struct CheckOptions<'a> {
     /// Names of libraries and interpreters that may be missing.
     pub allow_missing: &'a [Glob],
-    /// Whether warnings that tell of something broken are faults.
+    /// Whether a warning about something broken is a fault.
     pub strict: bool,
 }
 
-/// What was found. Each finding stands in one of the lists, once.
+/// What was found. Each finding is in one of the lists, once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The program that the image starts, where it really is.
+    /// The program that the image starts, with links resolved.
     pub program: Option<ImagePath>,
     /// What keeps it from starting.
     pub faults: Vec<Finding>,
-    /// What is broken or odd, and does not.
+    /// What is broken or unusual elsewhere.
     pub warnings: Vec<Finding>,
 }
 
 /// Proves that `start` works in `tree`, the whole file system of an image.
 ///
 /// # Errors
-/// [`ReadFailure`] where a file of the tree cannot be read.
-pub fn prove(tree: &Tree, start: &Start, options: Options<'_>) -> Result<Report, ReadFailure> {
+/// [`ReadFailure`] if a file of the tree cannot be read.
+pub fn prove(tree: &Tree, start: &Start, options: CheckOptions<'_>) -> Result<Report, ReadFailure> {
     let view = View::of_tree(tree);
-    let mut proof = Proof {
-        view: &view,
-        start,
-        options,
-        report: Report::default(),
-        on_the_way: BTreeSet::new(),
-    };
-    let user = proof.user()?;
-    proof.workdir();
-    let whole = proof.program(&user)?;
-    proof.others(whole)?;
-    proof.around()?;
-    let mut report = proof.report;
-    if options.strict {
-        let (broken, odd) = report.warnings.into_iter().partition(Finding::is_broken);
-        report.warnings = odd;
-        report.faults.extend::<Vec<_>>(broken);
-    }
-    Ok(report)
+    let subject = Subject { view: &view, start, allow_missing: options.allow_missing };
+    let mut findings = Findings::default();
+    let started = start::prove(&subject, &mut findings)?;
+    programs::prove(&subject, &started, &mut findings)?;
+    filesystem::prove(&view, &mut findings)?;
+    let (faults, warnings) = if options.strict { findings.strict() } else { findings.lists() };
+    Ok(Report { program: started.program, faults, warnings })
 }
 
 impl Report {
-    /// The same report where the author's configuration stands as it is, as a Dockerfile's does:
-    /// what it alone is to blame for is a warning.
+    /// The same report for a configuration that its author insists on, as in a Dockerfile: a fault
+    /// of the configuration alone becomes a warning.
     #[must_use]
     pub fn trusting_configuration(self) -> Self {
         let (odd, faults) = self.faults.into_iter().partition(Finding::is_of_configuration);
@@ -79,31 +69,16 @@ impl Report {
     }
 }
 
-/// A proof on the way.
-struct Proof<'a> {
+/// What is proved: an image and what may be missing from it.
+struct Subject<'a> {
     view: &'a View<'a>,
     start: &'a Start,
-    options: Options<'a>,
-    report: Report,
-    /// Files that the start loads: what is said of them is not said again of the image.
-    on_the_way: BTreeSet<ImagePath>,
+    allow_missing: &'a [Glob],
 }
 
-impl Proof<'_> {
-    fn fault(&mut self, finding: Finding) {
-        if !self.report.faults.contains(&finding) {
-            self.report.faults.push(finding);
-        }
-    }
-
-    fn warn(&mut self, finding: Finding) {
-        if !self.report.faults.contains(&finding) && !self.report.warnings.contains(&finding) {
-            self.report.warnings.push(finding);
-        }
-    }
-
-    /// Whether the user said that a file of this name may be missing.
+impl Subject<'_> {
+    /// Whether the user allowed a file of this name to be missing.
     fn may_be_missing(&self, name: &[u8]) -> bool {
-        self.options.allow_missing.iter().any(|glob| glob.matches(name))
+        self.allow_missing.iter().any(|glob| glob.matches(name))
     }
 }

@@ -1,182 +1,246 @@
-//! The program that the image starts: where it is, and the chain from it to the kernel.
+//! The program that the image starts, and the chain of interpreters from it to the kernel.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use super::{Finding, Proof, programs::Share};
+use super::{Finding, Findings, Subject, loader, runtime_files};
 use crate::{
     elf::{
-        Found, FoundKind, Lookup as _, ReadFailure, Sniffed,
+        self, Found, FoundKind, Lookup as _, ReadFailure, Root, Sniffed,
         script::{self, Shebang},
         sniff,
     },
-    path::{ImagePath, escape},
-    process::{Access, User, UserError, locate},
+    path::ImagePath,
+    process::{Access, Start, User, UserError, locate},
+    view::View,
 };
 
 /// Interpreters that may be scripts themselves, one above the other (`BINPRM` recursion in
 /// `exec_binprm`).
 const MAX_DEPTH: usize = 5;
 
-impl Proof<'_> {
-    /// The user of the configuration; root if it is unknown.
-    pub(super) fn user(&mut self) -> Result<User, ReadFailure> {
-        let text = self.start.user.as_deref().unwrap_or_default();
-        Ok(User::resolve(self.view, text)?.unwrap_or_else(|error| {
-            self.fault(match error {
-                UserError::User(name) => Finding::User(name),
-                UserError::Group(name) => Finding::Group(name),
-            });
-            User::root()
-        }))
-    }
+/// What the proof of the image's own program found out.
+#[derive(Debug, Default)]
+pub(super) struct Started {
+    /// The program, with links resolved. `None` if none is named or it is missing.
+    pub(super) program: Option<ImagePath>,
+    /// The files that are executed or loaded on the way, with links resolved.
+    pub(super) files: BTreeSet<ImagePath>,
+    /// Whether any program of the image may be what runs in the end: if no program is named, or the
+    /// program is a script.
+    pub(super) needs_all: bool,
+}
 
-    /// Checks that `user` can reach `path`, a real path, and may do `access` with it.
-    pub(super) fn permit(&mut self, user: &User, path: &ImagePath, access: Access) {
-        for dir in path.ancestors() {
-            self.permit_one(user, &dir, Access::Search);
-        }
-        self.permit_one(user, path, access);
-    }
+/// Proves that the image's own program starts: configuration, user, interpreters and libraries.
+pub(super) fn prove(
+    subject: &Subject<'_>,
+    findings: &mut Findings,
+) -> Result<Started, ReadFailure> {
+    let user = user(subject, findings)?;
+    check_variables(subject.start, findings);
+    check_workdir(subject.view, subject.start, findings);
+    let mut proof = StartProof { subject, user, findings, started: Started::default() };
+    proof.follow()?;
+    Ok(proof.started)
+}
 
-    fn permit_one(&mut self, user: &User, path: &ImagePath, access: Access) {
-        let Some(node) = self.view.tree().get(path) else { return };
-        if !user.may(node, access) {
-            let (path, mode) = (path.clone(), node.meta.mode);
-            self.fault(Finding::Denied { path, access, mode, uid: user.uid });
-        }
-    }
+/// The user of the configuration; root if it is unknown.
+fn user(subject: &Subject<'_>, findings: &mut Findings) -> Result<User, ReadFailure> {
+    let text = subject.start.user.as_deref().unwrap_or_default();
+    Ok(User::resolve(subject.view, text)?.unwrap_or_else(|error| {
+        findings.fault(match error {
+            UserError::User(name) => Finding::User(name),
+            UserError::Group(name) => Finding::Group(name),
+        });
+        User::root()
+    }))
+}
 
-    pub(super) fn workdir(&mut self) {
-        for entry in &self.start.env {
-            if !entry.contains('=') {
-                self.warn(Finding::Variable(entry.clone()));
-            }
-        }
-        let Some(dir) = self.start.workdir.clone() else { return };
-        // One that is not there is made by the engine.
-        let is_wrong = match self.view.tree().resolve(dir.as_bytes()) {
-            Ok(resolved) => !resolved.is_directory,
-            Err(_) => false,
+fn check_variables(start: &Start, findings: &mut Findings) {
+    for entry in start.env.iter().filter(|entry| !entry.contains('=')) {
+        findings.warn(Finding::Variable(entry.clone()));
+    }
+}
+
+/// Checks that the working directory is absolute and not a file. The engine creates one that is
+/// missing.
+fn check_workdir(view: &View<'_>, start: &Start, findings: &mut Findings) {
+    let Some(dir) = &start.workdir else { return };
+    let resolved = view.tree().resolve(dir.as_bytes());
+    if resolved.is_ok_and(|resolved| !resolved.is_directory) || !dir.starts_with('/') {
+        findings.fault(Finding::Workdir(dir.clone()));
+    }
+}
+
+/// The proof of the image's own program, as far as it has come.
+struct StartProof<'a> {
+    subject: &'a Subject<'a>,
+    user: User,
+    findings: &'a mut Findings,
+    started: Started,
+}
+
+impl StartProof<'_> {
+    /// Follows the image's program to the kernel.
+    fn follow(&mut self) -> Result<(), ReadFailure> {
+        let start = self.subject.start;
+        let Some(name) = start.command().first().map(|name| name.as_bytes().to_vec()) else {
+            self.findings.warn(Finding::NoCommand);
+            self.started.needs_all = true;
+            return Ok(());
         };
-        if is_wrong || !dir.starts_with('/') {
-            self.fault(Finding::Workdir(dir));
-        }
-    }
-
-    /// Follows the image's program to the kernel. Returns whether any program of the image may be
-    /// what runs in the end: where none is named, and where a script is.
-    pub(super) fn program(&mut self, user: &User) -> Result<Share, ReadFailure> {
-        let Some(name) = self.start.command().first().map(|name| name.as_bytes().to_vec()) else {
-            self.warn(Finding::NoCommand);
-            return Ok(Share::All);
-        };
-        let workdir = self.start.workdir.clone().unwrap_or_else(|| "/".into());
-        let (mut opened, mut found) = match locate(self.view, &name, &workdir, self.start.path())? {
+        let workdir = start.workdir.as_deref().unwrap_or("/");
+        let (mut opened, mut found) = match locate(self.subject.view, &name, workdir, start.path())?
+        {
             Ok(located) => located,
             Err(searched) => {
                 let name = String::from_utf8_lossy(&name).into_owned();
-                self.fault(Finding::Command { name, searched });
-                return Ok(Share::Rest);
+                self.findings.fault(Finding::Command { name, searched });
+                return Ok(());
             }
         };
-        self.report.program = Some(found.path.clone());
-        let mut share = Share::Rest;
+        self.started.program = Some(found.path.clone());
         for _ in 0..=MAX_DEPTH {
-            match self.one(user, &opened, &found)? {
-                None => return Ok(share),
-                Some(line) => {
-                    share = Share::All;
-                    let script = found.path.clone();
-                    match self.interpreter(user, &script, &line, &workdir)? {
-                        Some(next) => (opened, found) = next,
-                        None => return Ok(share),
-                    }
-                }
+            let Some(line) = self.one(&opened, &found)? else { return Ok(()) };
+            self.started.needs_all = true;
+            match self.interpreter(&found.path, &line, workdir)? {
+                Some(next) => (opened, found) = next,
+                None => return Ok(()),
             }
         }
         let name = found.path.as_bytes().to_vec();
         let why = "too many interpreters that are scripts".into();
-        self.fault(Finding::Interpreter { script: found.path, name, why });
-        Ok(share)
+        self.findings.fault(Finding::Interpreter { script: found.path, name, why });
+        Ok(())
     }
 
-    /// One file on the way; a script's first line, if it is one.
-    fn one(
-        &mut self,
-        user: &User,
-        opened: &[u8],
-        found: &Found,
-    ) -> Result<Option<Shebang>, ReadFailure> {
-        self.on_the_way.insert(found.path.clone());
+    /// Checks one file that is executed. Returns the first line of a script.
+    fn one(&mut self, opened: &[u8], found: &Found) -> Result<Option<Shebang>, ReadFailure> {
+        self.started.files.insert(found.path.clone());
         let FoundKind::File(_) = found.kind else {
-            self.fault(Finding::NotRegular(found.path.clone()));
+            self.findings.fault(Finding::NotRegular(found.path.clone()));
             return Ok(None);
         };
-        self.permit(user, &found.path, Access::Execute);
-        let front = match self.view.read(found, script::FIRST_LINE)? {
+        self.permit(&found.path, Access::Execute);
+        let front = match self.subject.view.read(found, script::FIRST_LINE)? {
             Ok(front) => front,
             Err(error) => {
                 let why = error.to_string();
-                self.fault(Finding::Loader { program: found.path.clone(), why });
+                self.findings.fault(Finding::Loader { program: found.path.clone(), why });
                 return Ok(None);
             }
         };
         Ok(match sniff(&front) {
             Sniffed::Elf => {
-                self.elf(user, opened, found)?;
+                self.elf(opened, found)?;
                 None
             }
             Sniffed::Script => {
-                self.permit(user, &found.path, Access::Read);
+                self.permit(&found.path, Access::Read);
                 let line = script::shebang(&front);
                 if line.is_none() {
-                    self.fault(Finding::NoProgram(found.path.clone()));
+                    self.findings.fault(Finding::NoProgram(found.path.clone()));
                 }
                 line
             }
             Sniffed::Data => {
-                self.fault(Finding::NoProgram(found.path.clone()));
+                self.findings.fault(Finding::NoProgram(found.path.clone()));
                 None
             }
         })
     }
 
-    /// What the first line of `script` leads to: its interpreter, or what `env` finds.
+    /// The program that the first line of `script` leads to: its interpreter, or what `env` finds.
     fn interpreter(
         &mut self,
-        user: &User,
         script: &ImagePath,
         line: &Shebang,
         workdir: &str,
     ) -> Result<Option<(Vec<u8>, Found)>, ReadFailure> {
         let mut last = None;
         for name in [Some(&line.interpreter), line.command.as_ref()].into_iter().flatten() {
-            if self.may_be_missing(name) {
+            if self.subject.may_be_missing(name) {
                 return Ok(None);
             }
-            // The kernel opens the interpreter's name as a path, whatever it looks like.
+            // The kernel opens the interpreter's name as a path, even without a slash.
             let by_kernel = name == &line.interpreter && !name.contains(&b'/');
             let path = if by_kernel { [b"./", &name[..]].concat() } else { name.clone() };
-            match locate(self.view, &path, workdir, self.start.path())? {
+            match locate(self.subject.view, &path, workdir, self.subject.start.path())? {
                 Ok(located) => last = Some(located),
                 Err(searched) => {
                     let why = format!("it is not in the image (searched {})", searched.join(", "));
                     let name = name.clone();
-                    self.fault(Finding::Interpreter { script: script.clone(), name, why });
+                    self.findings.fault(Finding::Interpreter { script: script.clone(), name, why });
                     return Ok(None);
                 }
             }
             if line.command.is_some() && name == &line.interpreter {
-                // `env` itself has to start before it can look for anything.
+                // `env` itself has to start before it searches PATH.
                 let Some((opened, found)) = last.clone() else { return Ok(None) };
-                self.one(user, &opened, &found)?;
+                self.one(&opened, &found)?;
             }
         }
         Ok(last)
     }
-}
 
-/// Text of a loader's bytes.
-pub(super) fn text(bytes: &Arc<[u8]>) -> String {
-    escape(bytes)
+    /// Checks an ELF program, which is opened by the path `opened`, and what its loader opens.
+    pub(super) fn elf(&mut self, opened: &[u8], found: &Found) -> Result<(), ReadFailure> {
+        match self.subject.view.object(found)? {
+            Ok(object) => {
+                if let Some(finding) =
+                    loader::other_machine(&self.subject.start.platform, &found.path, &object)
+                {
+                    self.findings.fault(finding);
+                    return Ok(());
+                }
+            }
+            Err(error) => {
+                let why = error.to_string();
+                self.findings.fault(Finding::Loader { program: found.path.clone(), why });
+                return Ok(());
+            }
+        }
+        let Ok(path) = ImagePath::new(opened) else { return Ok(()) };
+        let closure = elf::closure(
+            &[Root { path }],
+            &loader::options(self.subject.start),
+            self.subject.view,
+        )?;
+        let Some(program) = closure.programs.first() else { return Ok(()) };
+        for finding in loader::findings(self.subject, &closure, program, &found.path) {
+            self.findings.fault(finding);
+        }
+        if let Some(file) = program.interpreter.and_then(|index| closure.files.get(index)) {
+            // The kernel opens it for execution.
+            self.permit(&file.path, Access::Execute);
+        }
+        for file in &closure.files {
+            let damage = loader::damage(self.subject.view, &found.path, &file.path)?;
+            damage.into_iter().for_each(|finding| self.findings.fault(finding));
+        }
+        for file in program.loads.iter().filter_map(|&index| closure.files.get(index)) {
+            self.permit(&file.path, Access::Read);
+        }
+        for path in runtime_files::missing(self.subject, &found.path) {
+            let program = found.path.clone();
+            self.findings.fault(Finding::Part { program, path });
+        }
+        self.started.files.extend(closure.files.into_iter().map(|file| file.path));
+        Ok(())
+    }
+
+    /// Checks that the user can reach `path`, with links resolved, and may do `access` with it.
+    fn permit(&mut self, path: &ImagePath, access: Access) {
+        for dir in path.ancestors() {
+            self.permit_one(&dir, Access::Search);
+        }
+        self.permit_one(path, access);
+    }
+
+    fn permit_one(&mut self, path: &ImagePath, access: Access) {
+        let Some(node) = self.subject.view.tree().get(path) else { return };
+        if !self.user.may(node, access) {
+            let (path, mode, uid) = (path.clone(), node.meta.mode, self.user.uid);
+            self.findings.fault(Finding::Denied { path, access, mode, uid });
+        }
+    }
 }

@@ -49,7 +49,7 @@ pub(super) struct CheckArgs {
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let unpacked = args.image.open()?;
     let image = &unpacked.image;
-    let options = check::Options { allow_missing: &args.allow_missing, strict: args.strict };
+    let options = check::CheckOptions { allow_missing: &args.allow_missing, strict: args.strict };
     let start = Start::of_image(image);
     let report =
         check::prove(&unpacked.merged(), &start, options).map_err(pipeline::Error::from)?;

@@ -69,7 +69,7 @@ impl Good {
     }
 
     fn prove(&self, tree: &Tree) -> Report {
-        let options = check::Options { allow_missing: &[], strict: false };
+        let options = check::CheckOptions { allow_missing: &[], strict: false };
         check::prove(tree, &self.start, options).unwrap()
     }
 
