@@ -59,11 +59,8 @@ impl ImageBuilder<'_> {
             self.note(path, reason);
             return Ok(());
         }
-        let unreadable = |absence: Absence| {
-            let source = std::io::Error::other(absence.to_string());
-            PlanError::Source(SourceError::Unreadable { path: path.to_string().into(), source })
-        };
-        if let Some(node) = self.view.node(path)?.map_err(unreadable)? {
+        let node = self.view.node(path)?.map_err(|absence| unreadable(path, absence))?;
+        if let Some(node) = node {
             self.added.insert(path.clone(), node);
             self.reasons.add(path.clone(), reason);
         }
@@ -80,6 +77,9 @@ impl ImageBuilder<'_> {
     }
 
     /// Takes `path` and, if it is a directory, all below it.
+    ///
+    /// # Errors
+    /// [`PlanError::Source`] for the first directory that cannot be read.
     pub(super) fn add_all(&mut self, path: &ImagePath, reason: &Reason) -> Result<(), PlanError> {
         use crate::elf::Lookup as _;
         let mut left = vec![path.clone()];
@@ -89,7 +89,7 @@ impl ImageBuilder<'_> {
                 || self.view.is_own_directory(&path);
             if is_directory {
                 let names = self.view.list(path.as_bytes())?;
-                let names = self.view.wanted(path.as_bytes(), names).unwrap_or_default();
+                let names = names.map_err(|absence| unreadable(&path, absence))?;
                 left.extend(names.iter().filter_map(|name| path.join(name).ok()));
             }
         }
@@ -148,6 +148,12 @@ impl ImageBuilder<'_> {
         self.reasons.put_first(&path, Reason::Generated(what));
         self.added.insert(path, node);
     }
+}
+
+/// The error that `path` of the view is wanted and cannot be read.
+pub(super) fn unreadable(path: &ImagePath, absence: Absence) -> PlanError {
+    let source = std::io::Error::other(absence.to_string());
+    PlanError::Source(SourceError::Unreadable { path: path.to_string().into(), source })
 }
 
 /// Gives every path of `tree` its parents: those that `below` has as they are there.

@@ -2,7 +2,7 @@
 
 use super::{
     Below, Decision, Generated, Note, PlanError, PlanOptions, Reason, Reasons, Request,
-    builder::{ImageBuilder, add_parents},
+    builder::{ImageBuilder, add_parents, unreadable},
     closure::{self, Roots},
     interpreters, libc_mismatch, links,
     merge::{self, Merged},
@@ -12,7 +12,7 @@ use super::{
     split,
 };
 use crate::{
-    elf::Lookup as _,
+    elf::{Absence, Lookup as _},
     path::ImagePath,
     source::{self, InputKind},
     tree::{Tree, capability, resolve::destination},
@@ -90,7 +90,10 @@ fn take_named(
         }
     }
     for (path, option) in &options.include {
-        let found = builder.view.find(path.as_bytes())?.map_err(|_| missing(path, option))?;
+        let found = builder.view.find(path.as_bytes())?.map_err(|absence| match absence {
+            Absence::Denied => unreadable(path, absence),
+            Absence::Missing | Absence::Loop => missing(path, option),
+        })?;
         builder.add_path_components(&found.path, &found.links, &found.dotdot_dirs)?;
         builder.add_all(&found.path, &Reason::Included(option.as_str().into()))?;
     }

@@ -55,6 +55,8 @@ mod selfpack;
 mod tls;
 /// `imgb trace`: what programs open, what their images lack, and the same from an strace log.
 mod trace;
+/// Files that cannot be read: a failing disk, directories that are closed to this user.
+mod unreadable;
 
 // The stages, through the library.
 /// The tar writer, read back by imgb, the tar crate, GNU tar, bsdtar and Python's tarfile.

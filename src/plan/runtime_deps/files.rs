@@ -148,7 +148,15 @@ impl<'f> Finder<'_, '_, 'f> {
         let Ok(Some(node)) = view.wanted(path, view.node(&real)?) else { return Ok(()) };
         let public = if is_directory { 0o005 } else { 0o004 };
         let plain = matches!(node.kind, Kind::File(_) | Kind::Directory);
-        if !plain || (node.meta.mode & public != public && !self.builder.has(&real)) {
+        if !plain {
+            return Ok(());
+        }
+        if node.meta.mode & public != public && !self.builder.has(&real) {
+            // Nothing private joins the image, but a directory that this user cannot even list is
+            // not left out in silence.
+            if is_directory {
+                let _ = view.wanted(real.as_bytes(), view.list(real.as_bytes())?);
+            }
             return Ok(());
         }
         self.out.push(RuleFile { named, path: real.clone(), node, links, dotdot_dirs });
