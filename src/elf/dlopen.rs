@@ -10,35 +10,35 @@ const MAX_ENTRIES: usize = 1024;
 /// One dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dlopen {
-    /// The names that are tried, in order; the first that is there will do.
+    /// The names that are tried, in order. The first that is found is taken.
     pub sonames: Vec<Arc<[u8]>>,
     /// What it is for, in a word.
     pub feature: Option<String>,
     /// What it is for, in a sentence.
     pub description: Option<String>,
-    /// How much is lost without it.
+    /// How important it is.
     pub priority: Priority,
 }
 
-/// How much is lost without a dependency.
+/// How important a dependency is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// The object does not work.
     Required,
-    /// Something important does not work. What is meant where nothing, or nothing known, is said.
+    /// Something important does not work. The default if the note gives no or an unknown priority.
     #[default]
     Recommended,
-    /// Something that full installations have does not work.
+    /// Something optional does not work.
     Suggested,
 }
 
-/// Why a note says nothing.
+/// What is wrong with a note.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DlopenError {
-    /// It is no JSON, or has no names where they belong.
+    /// It is not JSON, or has no names where they belong.
     #[error("invalid dlopen metadata: {0}")]
     Json(String),
-    /// A priority that the specification does not know; taken as recommended.
+    /// A priority that is not in the specification. It is taken as recommended.
     #[error("unknown priority `{0}` in dlopen metadata, taken as `recommended`")]
     Priority(String),
     /// More than any real object has; the rest is left out.
@@ -46,7 +46,7 @@ pub enum DlopenError {
     TooMany,
 }
 
-/// As it stands in the note. Keys that are not listed are the producer's own.
+/// An entry as it is in the note. Other keys belong to the producer.
 #[derive(Deserialize)]
 struct Raw {
     soname: OneOrMany<String>,

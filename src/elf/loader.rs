@@ -353,8 +353,8 @@ mod tests {
 
     #[test]
     fn a_store_path_is_a_directory_too() {
-        let rodata =
-            b"/nix/store/x-glibc/lib/\0/nix/store/x-glibc/lib64/\0lib\0/nix/store/x-glibc/etc/ld.so.cache\0";
+        let rodata = b"/nix/store/x-glibc/lib/\0/nix/store/x-glibc/lib64/\0lib\0\
+            /nix/store/x-glibc/etc/ld.so.cache\0";
         let loader =
             Loader::new(b"/nix/store/x-glibc/lib/ld-linux-x86-64.so.2", X86_64, Some(rodata));
         assert_eq!(

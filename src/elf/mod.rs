@@ -1,4 +1,4 @@
-//! What a program needs, found as its loader would find it, without running anything.
+//! Finds what a program needs, as its loader would, without running anything.
 
 mod absence;
 pub mod cache;

@@ -264,6 +264,7 @@ fn edge_json(closure: &Closure, edge: &Edge) -> Value {
         Outcome::Fatal(fault) => (None, fault.to_string()),
     };
     let file = file.and_then(|file| closure.files.get(file));
+    let links = file.map(|file| file.links.iter().map(ToString::to_string).collect::<Vec<_>>());
     let candidates = edge.search_log.iter().map(|entry| {
         json!({
             "path": escape(&entry.path),
@@ -278,9 +279,7 @@ fn edge_json(closure: &Closure, edge: &Edge) -> Value {
         "method": method,
         "path": file.map(|file| escape(&file.opened)),
         "real": file.map(|file| file.path.to_string()),
-        "links": file.map(|file| {
-            file.links.iter().map(ToString::to_string).collect::<Vec<String>>()
-        }),
+        "links": links,
         "candidates": candidates.collect::<Vec<Value>>(),
         "more_candidates": edge.unlisted,
     })

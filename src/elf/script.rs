@@ -37,8 +37,8 @@ fn trim(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// The command in `env`'s one argument: a name, or with `-S` words of which options and assignments
-/// come first (coreutils `env.c`).
+/// The command in `env`'s one argument: a name, or with `-S` words that start with options and
+/// assignments (coreutils `env.c`).
 fn env_command(argument: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(argument);
     let split = text

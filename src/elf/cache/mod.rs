@@ -64,7 +64,7 @@ pub struct Asking<'a> {
     pub legacy: &'a [Arc<[u8]>],
 }
 
-/// Why a file is no cache. The loader goes on without one.
+/// Why a file is not a cache. The loader works without one then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CacheError {
     /// Neither format's magic.

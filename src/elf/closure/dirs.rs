@@ -1,4 +1,4 @@
-//! Directories that are searched: what is known of each, and what was tried in vain.
+//! The directories that are searched, and what is known about each.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,14 +17,14 @@ pub(super) type DirId = usize;
 /// A list of directories to be searched in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct DirList {
-    /// The directories, but of those after the first [`MAX_ENTRIES`] only what is there.
+    /// The directories. After the first [`MAX_ENTRIES`], only those that exist.
     pub(super) dirs: Vec<DirId>,
-    /// How many are not among these.
+    /// How many directories were left out.
     pub(super) absent: usize,
 }
 
-/// Names that a directory may not have before it is listed: then one system call answers for all
-/// further ones, and nothing is to be remembered of them.
+/// Missing names after which a directory is listed: one system call then answers for all further
+/// names, and none of them has to be remembered.
 const MISSES_BEFORE_LIST: usize = 16;
 /// A directory that is searched.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Dir {
     pub(super) is_there: bool,
     /// The subdirectories for processors that are there, in the order of the search.
     pub(super) subdirs: Vec<Arc<[u8]>>,
-    /// Where it really is.
+    /// Its real path.
     real: ImagePath,
     names: Names,
 }
@@ -41,9 +41,9 @@ pub(super) struct Dir {
 /// What is known of the names in a directory.
 #[derive(Debug)]
 enum Names {
-    /// So many were not there.
+    /// So many names were not there.
     Missed(usize),
-    /// These are all.
+    /// The complete list.
     All(Arc<BTreeSet<Vec<u8>>>),
     /// It cannot be listed.
     Unknown,
@@ -139,7 +139,7 @@ impl<'a> Directories<'a> {
         names.is_some_and(|names| !names.contains(name)) && !matches!(name, b"" | b"." | b"..")
     }
 
-    /// Notes that a directory has not what was asked for.
+    /// Notes that a directory does not have the name that was asked for.
     pub(super) fn missed(&mut self, dir: DirId) -> Result<(), ReadFailure> {
         let Some(Dir { path, names, real, .. }) = self.dirs.get_mut(dir) else { return Ok(()) };
         let Names::Missed(count) = names else { return Ok(()) };

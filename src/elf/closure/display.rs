@@ -27,8 +27,8 @@ impl fmt::Display for Tag {
 }
 
 impl Edge {
-    /// Each place that was tried in vain and the rule that made it one, and why where it is not
-    /// just "not there".
+    /// Each place that was searched, with the rule that led there, and the reason unless it is just
+    /// "not there".
     pub fn searched(&self) -> Vec<String> {
         let place = |SearchLogEntry { path, rule, miss }: &SearchLogEntry| match miss {
             Miss::Find(Absence::Missing) | Miss::NoDirectory => {

@@ -1,4 +1,4 @@
-//! Opening files as a loader does, and what it thinks of them.
+//! Opens files as a loader does, and decides what the loader makes of them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,20 +10,20 @@ use crate::elf::{
     Machine, Object, ObjectError, PIE, ReadFailure,
 };
 
-/// What opening a path gave.
+/// The result of opening a path.
 #[derive(Clone, Debug)]
 pub(super) enum Opened {
     /// An object, and its place in [`super::Closure::files`] once it is loaded by someone.
     Object(Arc<Found>, Arc<Object>, Option<usize>),
     /// A file that cannot be read as an object, and its header if that can.
     Broken(Option<Header>, FaultKind),
-    /// Nothing that can be opened.
+    /// It cannot be opened.
     Not(Absence),
-    /// Nothing that every process would open: the way leads through procfs.
+    /// The way leads through procfs, to another file in each process.
     OfProcess,
 }
 
-/// What a loader does with a file that it opened.
+/// What a loader does with a file after opening it.
 pub(super) enum Verdict {
     /// Maps it.
     Take,
@@ -73,7 +73,7 @@ impl<'a> FileTable<'a> {
             return Ok(known.clone());
         }
         let opened = self.open_anew(path)?;
-        // There is no end to what is not there.
+        // Missing paths are unlimited in number, so they are not remembered.
         if !matches!(opened, Opened::Not(_) | Opened::OfProcess) {
             self.opened.insert(path.into(), opened.clone());
         }
@@ -97,7 +97,7 @@ impl<'a> FileTable<'a> {
                     Ok(head) => head,
                     Err(absence) => return Ok(Opened::Not(absence)),
                 };
-                // Loaders look at nothing in what is shorter than a header.
+                // Loaders reject a file shorter than a header without looking at it.
                 let header = Header::parse(&head).ok().filter(|_| head.len() == HEADER_LEN);
                 Opened::Broken(header, error.into())
             }
@@ -140,7 +140,7 @@ impl<'a> FileTable<'a> {
 }
 
 impl Opened {
-    /// The object, or why there is none that could be started.
+    /// The object, or why it cannot be started.
     pub(super) fn object(self) -> Result<Arc<Object>, FaultKind> {
         match self {
             Self::Object(_, object, _) => Ok(object),
@@ -162,7 +162,7 @@ impl Opened {
                 Verdict::Skip(Miss::NoClass)
             }
             Self::Broken(None, fault) => Verdict::Fatal(fault.clone()),
-            // The header is looked at before what is broken behind it.
+            // The loader checks the header before it reads what is broken.
             Self::Broken(Some(header), fault) => match verify(header, loader) {
                 Verdict::Take => Verdict::Fatal(fault.clone()),
                 other => other,

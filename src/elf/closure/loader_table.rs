@@ -26,7 +26,7 @@ const MAX_LOADER: usize = 16 << 20;
 pub(super) enum Config {
     /// `/etc/ld.so.cache`.
     Cache(Cache),
-    /// `/etc/ld.so.conf`, where there is no cache.
+    /// `/etc/ld.so.conf`, if there is no cache.
     Conf(Vec<ConfDir>),
     /// musl's path file, or its default.
     Path(SearchPath, bool),

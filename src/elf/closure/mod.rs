@@ -1,4 +1,4 @@
-//! The closure: every file that programs load, who asked for it, and how it was found.
+//! The closure: every file that programs load, what requested it, and how it was found.
 
 mod answer;
 mod cache_needs;
@@ -46,25 +46,25 @@ pub struct Root {
     pub path: ImagePath,
 }
 
-/// How the loader is to be imagined.
+/// The settings under which the loader is simulated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoaderOptions {
-    /// LD_LIBRARY_PATH as the image's own environment has it, whole: each loader has its own way to
-    /// split it. Relative directories are left out, here and below.
+    /// LD_LIBRARY_PATH of the image's environment, unsplit: each loader splits it in its own way.
+    /// Relative directories are left out, here and below.
     pub environment_path: Vec<u8>,
-    /// Directories that are searched next, as if LD_LIBRARY_PATH went on with them. The image has
-    /// no such variable: what is found there needs its cache.
+    /// Directories that are searched next, as if they were appended to LD_LIBRARY_PATH. The image
+    /// does not set the variable: libraries found there need an entry in its cache.
     pub library_path: Vec<Vec<u8>>,
     /// LD_PRELOAD.
     pub preload: Vec<Vec<u8>>,
-    /// Which processor it runs on.
+    /// The processor that it runs on.
     pub hwcaps: Hwcaps,
-    /// Names that objects, by their real paths, give to dlopen(3) besides those of their metadata.
-    /// One that leads nowhere is passed over, and what one leads to may lack what it needs.
+    /// Names that objects, by their real paths, pass to dlopen(3) besides those in their metadata.
+    /// A name that is not found is skipped, and a library that is found may lack its own needs.
     pub opens: Opens,
 }
 
-/// Names by the objects that give them to dlopen(3).
+/// Names by the objects that pass them to dlopen(3).
 pub type Opens = BTreeMap<ImagePath, BTreeSet<Arc<[u8]>>>;
 
 /// The libraries that a value of LD_PRELOAD names, as both loaders split it.
@@ -73,26 +73,26 @@ pub fn preload_list(value: &str) -> Vec<Vec<u8>> {
     names.map(|name| name.as_bytes().to_vec()).collect()
 }
 
-/// Which processor is assumed, where libraries come in several builds.
+/// The processor that is assumed where libraries come in several builds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Hwcaps {
-    /// Any: the build that every processor can run.
+    /// Any processor: the build that all of them can run.
     #[default]
     Baseline,
-    /// Any, and the builds for better ones come along.
+    /// Any processor, and the builds for better ones are taken too.
     All,
-    /// A certain one, whose best builds are taken.
+    /// A certain processor, whose best builds are taken.
     Cpu(Cpu),
 }
 
-/// A processor as the loader sees it.
+/// A processor, as far as the loader distinguishes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cpu {
     /// The subdirectories of `glibc-hwcaps` that it can use, best first.
     pub levels: Vec<Vec<u8>>,
     /// The legacy subdirectories that its loader tries, in order, if it tries any.
     pub legacy: Vec<Vec<u8>>,
-    /// AT_PLATFORM, if another than the machine's usual one.
+    /// AT_PLATFORM, if it differs from the machine's usual one.
     pub platform: Option<Vec<u8>>,
 }
 
@@ -101,87 +101,86 @@ pub struct Cpu {
 pub struct Closure {
     /// Every file that something loads, once for each path it is opened by.
     pub files: Vec<File>,
-    /// The loaders that were imagined.
+    /// The loaders that were simulated.
     pub loaders: Vec<Loader>,
-    /// One for each root, in their order.
+    /// One for each root, in the same order.
     pub programs: Vec<Program>,
-    /// What deserves a word, in order, each once.
+    /// Warnings, sorted.
     pub warnings: BTreeSet<Warning>,
-    /// Libraries that the image's loader finds only where its cache, or musl's path file, says so.
+    /// Libraries that the image's loader finds only through its cache or musl's path file.
     pub needs_cache: BTreeSet<CacheNeed>,
-    /// Directories of LD_LIBRARY_PATH and of musl's path files, in the order in which its loader
-    /// searches them.
+    /// Directories of LD_LIBRARY_PATH and of musl's path files, in search order.
     pub musl_order: Vec<Arc<[u8]>>,
-    /// Libraries that dlopen metadata suggests: they are not taken.
+    /// Libraries that dlopen metadata only suggests. They are not taken.
     pub suggested: Vec<Suggestion>,
 }
 
-/// A library that an object can do without.
+/// A library that an object does not need to work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suggestion {
-    /// The file whose metadata it is.
+    /// The file whose metadata names it.
     pub file: usize,
-    /// What it says.
+    /// The entry.
     pub dlopen: Dlopen,
 }
 
-/// A file as it is opened.
+/// A file, by one of the paths that it is opened by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// The path that the loader opens. Absolute; may have links, `..` and doubled slashes in it.
+    /// The path that the loader opens. Absolute; may contain links, `..` and doubled slashes.
     pub opened: Arc<[u8]>,
-    /// Where it really is.
+    /// Its real path.
     pub path: ImagePath,
     /// Its identity.
     pub id: FileId,
-    /// Its size, bytes.
+    /// Its size in bytes.
     pub len: u64,
-    /// The symbolic links on the way: all must be in the image.
+    /// The symbolic links on the way. All of them must be in the image.
     pub links: Vec<ImagePath>,
-    /// The directories on the way that `..` leaves again: all must be in the image.
+    /// The directories on the way that `..` leaves again. All of them must be in the image.
     pub dotdot_dirs: Vec<ImagePath>,
-    /// What is in it.
+    /// Its contents.
     pub object: Arc<Object>,
 }
 
-/// One root and what it loads.
+/// One root, and what it loads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Program {
-    /// The root's file; `None` where it is no usable ELF object: see `faults`.
+    /// The root's file. `None` if it is not a usable ELF object; `faults` says why.
     pub file: Option<usize>,
-    /// The file that PT_INTERP names. A library has none.
+    /// The file that PT_INTERP names. Libraries do not have one.
     pub interpreter: Option<usize>,
-    /// Whose rules were followed; `None` for static programs.
+    /// The loader that was simulated. `None` for static programs.
     pub loader: Option<usize>,
-    /// All that is loaded, in the loader's order, without the program itself and files that were
-    /// not found. The interpreter is among them where something needs it by name.
+    /// The files that are loaded at start, in the loader's order, without the program itself. The
+    /// interpreter is among them if something needs it by name.
     pub loads: Vec<usize>,
-    /// What joins besides: what dlopen metadata requires or recommends, builds for better
-    /// processors, and what these need.
+    /// Further files: what dlopen metadata requires or recommends, builds for better processors,
+    /// and what these need.
     pub extra: Vec<usize>,
-    /// What was asked for, in the loader's order.
+    /// The requests for libraries, in the loader's order.
     pub edges: Vec<Edge>,
-    /// What would stop it.
+    /// What keeps it from starting, besides missing libraries.
     pub faults: Vec<Fault>,
 }
 
 /// One request for a library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edge {
-    /// The file that asks.
+    /// The file that asks for it.
     pub requester: usize,
-    /// By which tag.
+    /// What made it ask.
     pub tag: Tag,
-    /// Whether the program starts without: what dlopen metadata only recommends needs it, or what
-    /// may be opened.
+    /// Whether the program starts without it: only a library that is recommended or may be opened
+    /// needs it.
     pub optional: bool,
-    /// The name it asks for, as it stands in the file.
+    /// The name that it asks for, as written in the file.
     pub name: Arc<[u8]>,
-    /// What came of it.
+    /// The result.
     pub outcome: Outcome,
-    /// What was tried before, in order, as far as there is room for it.
+    /// Places that were searched before, in order, up to a limit.
     pub search_log: Arc<[SearchLogEntry]>,
-    /// Places that were tried after these, and nothing found there.
+    /// The number of further places that were searched.
     pub unlisted: usize,
 }
 
@@ -194,7 +193,7 @@ pub enum Tag {
     Preload,
     /// `/etc/ld.so.preload`.
     PreloadFile,
-    /// A build for better processors of a library that was found ([`Hwcaps::All`]).
+    /// A build, for better processors, of a library that was found ([`Hwcaps::All`]).
     Variant,
     /// Dlopen metadata.
     Dlopen(Priority),
@@ -202,22 +201,22 @@ pub enum Tag {
     Opened,
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A file, found so.
+    /// A file, and the rule that found it.
     Found(usize, SearchRule),
-    /// The first file was opened and is the same as the second, which is loaded already.
+    /// The first file was opened. It is the same as the second, which is loaded already.
     Same(usize, usize, SearchRule),
-    /// The kernel maps it: the vDSO.
+    /// The vDSO, which the kernel maps.
     Kernel,
-    /// Not found anywhere.
+    /// It was not found.
     Missing,
-    /// A file was found that the loader stops at.
+    /// A file was found that makes the loader stop.
     Fatal(FaultKind),
 }
 
-/// By which rule a library was found, or looked for.
+/// The rule by which a library was found or looked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SearchRule {
     /// The name has a slash, so it is a path.
@@ -226,49 +225,49 @@ pub enum SearchRule {
     Rpath(Arc<[u8]>),
     /// DT_RUNPATH of the file that was opened by this path.
     Runpath(Arc<[u8]>),
-    /// LD_LIBRARY_PATH of the image.
+    /// The image's LD_LIBRARY_PATH.
     Environment,
-    /// The directories given besides ([`LoaderOptions::library_path`]).
+    /// A directory of [`LoaderOptions::library_path`].
     LibraryPath,
-    /// glibc's cache, by its path.
+    /// glibc's cache at this path.
     Cache(Arc<[u8]>),
-    /// The configuration of a cache that is not there: file and line.
+    /// The configuration from which ldconfig would make the missing cache: file and line.
     Conf(Arc<[u8]>, usize),
-    /// musl's path file.
+    /// musl's path file at this path.
     PathFile(Arc<[u8]>),
     /// The loader's own directories.
     Default,
-    /// It is loaded already, opened by this path.
+    /// It is already loaded; it was opened by this path.
     Loaded(Arc<[u8]>),
     /// It is the loader itself.
     Loader,
-    /// Next to a library that was found.
+    /// In a subdirectory beside the library at this path.
     Beside(Arc<[u8]>),
 }
 
-/// A place that was looked at in vain.
+/// A place where a library was looked for and not found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SearchLogEntry {
-    /// The file or directory, or what stands for one.
+    /// The file or directory; for a rule without one, what the rule looks at.
     pub path: Arc<[u8]>,
-    /// By which rule.
+    /// The rule that led there.
     pub rule: SearchRule,
-    /// Why it was not taken.
+    /// Why nothing was taken there.
     pub miss: Miss,
 }
 
-/// Why a place did not give the library.
+/// Why a library was not found at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Miss {
     /// No such file, or none that could be opened.
     Find(Absence),
     /// The way there leads through procfs, to another file in each process.
     OfProcess,
-    /// The directory itself is not there.
+    /// The directory does not exist.
     NoDirectory,
     /// An object of the other ELF class.
     Class(Machine),
-    /// An object of a class that there is not.
+    /// An object of an invalid ELF class.
     NoClass,
     /// An object for another machine.
     Machine(Machine),
@@ -276,18 +275,18 @@ pub enum Miss {
     NotInCache,
     /// DF_1_NODEFLIB of the requester forbids the place.
     NoDefaultLib,
-    /// It depends on the working directory, which an image does not fix.
+    /// The path is relative to the working directory, which an image does not fix.
     Relative,
-    /// A token in it has no value.
+    /// The path contains a token that has no value.
     Token,
     /// The path is longer than musl's loader has room for.
     TooLong,
 }
 
-/// What would stop a program from starting, besides a library that is missing.
+/// What keeps a program from starting, besides a missing library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What it is about: as opened, or as it stands in a file.
+    /// The file: its path as opened, or as written in another file.
     pub path: Arc<[u8]>,
     /// What is wrong with it.
     pub kind: FaultKind,
@@ -317,88 +316,85 @@ pub enum FaultKind {
     /// An object of another machine where no other can be taken.
     #[error("made for {0}, not for {1}")]
     Machine(Machine, Machine),
-    /// A program where a library is wanted.
+    /// A program where a library is needed.
     #[error("a program, which cannot be loaded as a library")]
     Program,
-    /// No dynamic section where one is needed.
+    /// The dynamic section that a loader needs is missing.
     #[error("no dynamic section")]
     NotDynamic,
     /// PT_INTERP is relative to the working directory.
     #[error("the interpreter's path is relative")]
     RelativeInterpreter,
-    /// PT_INTERP names a file that itself wants an interpreter.
+    /// PT_INTERP names a file that has an interpreter itself.
     #[error("the interpreter wants an interpreter")]
     NestedInterpreter,
-    /// The file ends before its segments do: what is past the end cannot be mapped (SIGBUS).
+    /// The file ends before its segments do. Access beyond its end is SIGBUS.
     #[error("the file ends before its segments do: it is cut off")]
     CutOff,
-    /// Versions of a library are wanted that nothing loads by this name: the loader's assertion
+    /// It needs versions of a library that nothing loads by this name. The loader's assertion
     /// fails (`find_needed` in `elf/dl-version.c`).
     #[error("wants versions of {}, which nothing loads by that name", escape(.0))]
     VersionsOf(Arc<[u8]>),
-    /// More requests than any real closure has: objects with thousands of needs, thousands of
-    /// times.
+    /// More requests than any real closure has: thousands of objects with thousands of needs.
     #[error("too many requests for libraries in all")]
     TooManyRequests,
-    /// It is among filters that filter each other: the loader runs in a circle until its stack is
-    /// used up.
+    /// It is a filter of objects that filter it. The loader recurses until its stack is full.
     #[error("filters in a circle")]
     FilterCircle,
-    /// It does not define a symbol version that another file wants: the version, the other file.
+    /// It does not define a symbol version that another file needs: the version, the other file.
     #[error("no version {}, needed by {}", escape(.0), escape(.1))]
     Version(Arc<[u8]>, Arc<[u8]>),
 }
 
-/// What deserves a word and stops nothing.
+/// A problem that does not keep a program from starting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Warning {
     /// An empty or relative element of a search path, which the loader takes from its working
     /// directory: file, tag, element. It is left out.
     RelativeElement(Arc<[u8]>, &'static str, Arc<[u8]>),
-    /// A file whose interpreter is none that is known: glibc's rules were followed.
+    /// A loader with an unknown name; glibc's rules were followed.
     UnknownLoader(Arc<[u8]>),
-    /// A library that needs others, and no loader for its machine.
+    /// A library that needs others, for whose machine no loader was found.
     NoLoader(Arc<[u8]>, Machine),
-    /// A preloaded library that was not found: the loader only complains.
+    /// A preloaded library that was not found. The loader only prints an error.
     Preload(Arc<[u8]>),
-    /// A library without symbol versions, and a file that wants versions of it: the loader takes it
-    /// so.
+    /// A library without symbol versions, and a file that needs versions of it. The loader accepts
+    /// it.
     NoVersions(Arc<[u8]>, Arc<[u8]>),
     /// A file whose dlopen metadata recommends a library that was not found.
     Recommended(Arc<[u8]>, Arc<[u8]>),
-    /// A library that dlopen metadata recommends, and one that it needs and that was not found.
+    /// A library that dlopen metadata recommends, and a library that it needs and that is missing.
     RecommendedNeeds(Arc<[u8]>, Arc<[u8]>),
-    /// A file whose dlopen metadata is not as it should be, and how.
+    /// A file with invalid dlopen metadata, and what is invalid.
     Metadata(Arc<[u8]>, String),
-    /// A fault that only matters once a library is opened by dlopen.
+    /// A fault that matters only when a library is opened by dlopen(3).
     Soft(String),
-    /// A library that [`LoaderOptions::library_path`] finds, and the one that its user's RUNPATH
-    /// finds:
-    /// the image needs the variable, too.
+    /// A library that [`LoaderOptions::library_path`] finds, and the one that the requester's
+    /// RUNPATH finds: the image needs LD_LIBRARY_PATH too.
     Shadowed(Arc<[u8]>, Arc<[u8]>),
-    /// A file, and a path of it in which `$PLATFORM` stands: what this is depends on the processor.
-    /// It was taken for the usual one.
+    /// A file, and a path in it that contains `$PLATFORM`, whose value depends on the processor.
+    /// The usual one was assumed.
     Platform(Arc<[u8]>, Arc<[u8]>),
-    /// A directory that is searched and that leads through procfs to something of the process: it
+    /// A directory in a search path that leads through procfs to another place in each process. It
     /// is left out.
     ProcessDirectory(Arc<[u8]>),
-    /// A library that is missing on most processors, and a build of it for better ones.
+    /// A library that exists only as a build for better processors, and that build.
     OnlyVariant(Arc<[u8]>, Arc<[u8]>),
 }
 
 /// A library that needs an entry in the image's cache.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CacheNeed {
-    /// Whose cache: an index into [`Closure::loaders`].
+    /// The loader whose cache it is: an index into [`Closure::loaders`].
     pub loader: usize,
-    /// What it is asked for by.
+    /// The name that it is requested by.
     pub name: Arc<[u8]>,
-    /// Where it is opened.
+    /// The path that it is opened by.
     pub path: Arc<[u8]>,
 }
 
 impl Closure {
-    /// The requests that nothing answers and that stop the program, with the program's index.
+    /// The unanswered requests that keep a program from starting, with the program's index.
     pub fn missing(&self) -> impl Iterator<Item = (usize, &Edge)> {
         let edges = self.programs.iter().enumerate();
         let edges =
@@ -414,14 +410,14 @@ impl Closure {
 }
 
 impl Edge {
-    /// Whether the program does not start without it.
+    /// Whether the program cannot start without it.
     pub fn is_hard(&self) -> bool {
         !self.optional && self.tag.is_hard()
     }
 }
 
 impl Tag {
-    /// Whether who asks so cannot do without.
+    /// Whether a requester with this tag cannot do without the library.
     pub fn is_hard(self) -> bool {
         matches!(
             self,
@@ -432,12 +428,12 @@ impl Tag {
 
 /// Finds all that `roots` need, as their loaders would, looking through `lookup` only.
 ///
-/// Faults and missing libraries are data in the result. Programs do not influence each other: the
-/// result of one is the same alone and among thousands, which only share what was read.
+/// Faults and missing libraries are data in the result. Programs share what was read but do not
+/// influence each other: the result of one is the same alone and among thousands.
 ///
 /// # Errors
-/// [`ReadFailure`]: a file that could not be read is neither missing nor at fault, and without it
-/// no closure is right.
+/// [`ReadFailure`]: a file that could not be read is neither missing nor at fault, and no closure
+/// without it is right.
 pub fn closure(
     roots: &[Root],
     options: &LoaderOptions,

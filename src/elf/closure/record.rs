@@ -1,4 +1,4 @@
-//! What goes on record of one program's loading: requests, and what stops it.
+//! The record of one program's loading: its requests and faults.
 
 use std::sync::Arc;
 
@@ -10,20 +10,20 @@ use super::{
     state::State,
 };
 
-/// Who wants what is looked at.
+/// How strongly the current object is required.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Requirement {
-    /// The program does not start without.
+    /// The program does not start without it.
     #[default]
     Hard,
-    /// Metadata recommends it, or what metadata recommends wants it.
+    /// Metadata recommends it, or a library that metadata recommends needs it.
     Recommended,
     /// A name among constants leads to it: it may never be opened.
     Named,
 }
 
 impl Requirement {
-    /// Of what metadata names with this priority.
+    /// The requirement of what metadata names with this priority.
     pub(super) fn of(priority: Priority) -> Self {
         if priority == Priority::Required { Self::Hard } else { Self::Recommended }
     }
@@ -35,13 +35,12 @@ pub(super) struct Record {
     edges: Vec<Edge>,
     faults: Vec<Fault>,
     log_budget: LogBudget,
-    /// Of what is looked at now.
+    /// Of the object that is being processed.
     pub(super) requirement: Requirement,
 }
 
 impl Record {
-    /// A request: who asks, by which tag, for what; what came of it; what was tried before, and how
-    /// many places more.
+    /// Records a request: requester, tag and name, the outcome, and the places searched before.
     pub(super) fn request(
         &mut self,
         state: &mut State<'_>,
@@ -69,7 +68,7 @@ impl Record {
         self.edges.push(Edge { requester, tag, optional, name, outcome, search_log, unlisted });
     }
 
-    /// A dependency of dlopen metadata of which no alternative was found.
+    /// Records a dependency of dlopen metadata for which no alternative was found.
     pub(super) fn unanswered(
         &mut self,
         state: &mut State<'_>,
@@ -88,7 +87,7 @@ impl Record {
         self.request(state, request, Outcome::Missing, log.close(true));
     }
 
-    /// What stops the program, or what it can do without.
+    /// Records a fault; one that does not stop the program becomes a warning.
     pub(super) fn fault(&mut self, state: &mut State<'_>, fault: Fault) {
         match self.requirement {
             Requirement::Hard => self.faults.push(fault),
@@ -99,13 +98,13 @@ impl Record {
         }
     }
 
-    /// Whether a request for `name` came to nothing.
+    /// Whether a request for `name` failed.
     pub(super) fn failed(&self, name: &[u8]) -> bool {
         let nothing = |edge: &Edge| matches!(edge.outcome, Outcome::Missing | Outcome::Fatal(_));
         self.edges.iter().any(|edge| *edge.name == *name && nothing(edge))
     }
 
-    /// How many requests there are.
+    /// The number of requests.
     pub(super) fn len(&self) -> usize {
         self.edges.len()
     }

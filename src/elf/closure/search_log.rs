@@ -1,5 +1,5 @@
-//! The places that were searched in vain: one log for each request, and a limit for all requests of
-//! a program.
+//! The places where nothing was found: one log for each request, and a limit for all requests of a
+//! program.
 
 use std::sync::Arc;
 

@@ -201,7 +201,7 @@ impl<'a> State<'a> {
         self.dirs.list(&by, paths, &mut self.warnings)
     }
 
-    /// The directories of LD_LIBRARY_PATH, of which `program` has these, and those given besides.
+    /// The directories of LD_LIBRARY_PATH, `environment` for `program`, and those of the options.
     /// Relative ones are left out.
     pub(super) fn library_dirs(
         &mut self,

@@ -1,5 +1,5 @@
-//! Whether what an object says of itself goes together: a loader believes it and dies of what does
-//! not.
+//! Checks whether the fields of an object are consistent: a loader trusts them and crashes if they
+//! are not.
 //!
 //! Only what every linker's output has is asked for; section headers are not looked at, since
 //! stripped programs have none.
@@ -31,7 +31,7 @@ const TABLES: [(u64, u64, &str); 17] = [
     (dy::DT_FINI, 0, "DT_FINI"),
 ];
 
-/// Entries of which the first does not come without the second.
+/// Pairs of entries: the first does not occur without the second.
 const PAIRS: [(u64, u64, &str); 14] = [
     (dy::DT_STRTAB, dy::DT_STRSZ, "DT_STRSZ"),
     (dy::DT_STRSZ, dy::DT_STRTAB, "DT_STRTAB"),
@@ -52,8 +52,8 @@ const PAIRS: [(u64, u64, &str); 14] = [
 const DT_RELRSZ: u64 = 35;
 const DT_RELR: u64 = 36;
 
-/// Finds what keeps the object of `len` bytes behind `read_at` from running although its parts are
-/// there: the name of the field or entry that is wrong.
+/// Finds what keeps an object of `len` bytes, read through `read_at`, from running although its
+/// parts are there: the name of the field or entry that is wrong.
 ///
 /// # Errors
 /// As [`super::Object::read`].
@@ -89,7 +89,7 @@ fn loads(segments: &[ProgramHeader]) -> impl Iterator<Item = &ProgramHeader> {
     segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD)
 }
 
-/// Whether `len` bytes at `address` are in a segment, or in the `slack` bytes behind it.
+/// Whether `len` bytes at `address` are in a segment, or in the `slack` bytes after it.
 fn holds(load: &ProgramHeader, address: u64, len: u64, slack: u64) -> bool {
     let room = load.p_memsz.saturating_add(slack);
     let before = address.checked_sub(load.p_vaddr);
@@ -250,7 +250,7 @@ impl Map<'_> {
         let ends = |tag, size| Some((value(tag)?, value(size)?.checked_sub(1)?));
         let strings = ends(dy::DT_STRTAB, dy::DT_STRSZ);
         let zeros = [
-            // The symbol of number 0 is none (gABI, "Symbol Table"), nor has it a version.
+            // Symbol number 0 is undefined (gABI, "Symbol Table") and has no version.
             value(dy::DT_SYMTAB).map(|at| (at, symbol, "DT_SYMTAB")),
             value(dy::DT_VERSYM).map(|at| (at, 2, "DT_VERSYM")),
             strings.map(|(at, _)| (at, 1, "DT_STRTAB")),

@@ -32,7 +32,7 @@ pub use versions::{NeededVersion, Verneed};
 pub struct Object {
     /// Machine, type and what else the header says.
     pub header: Header,
-    /// How it comes to run.
+    /// How it is linked.
     pub linkage: Linkage,
     /// PT_INTERP without its NUL: the path that the kernel opens as the loader.
     pub interp: Option<Arc<[u8]>>,
@@ -60,7 +60,7 @@ pub struct Object {
     pub misaligned: bool,
 }
 
-/// How an object comes to run.
+/// How an object is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Linkage {
     /// It has a dynamic section, which a loader reads. A static-pie program has one too, but no
@@ -115,7 +115,7 @@ const MAX_HEADERS: usize = 4096;
 const MAX_INTERP: u64 = 4096;
 
 impl Object {
-    /// Reads what a loader reads of the object of `len` bytes behind `read_at`, and little else of
+    /// Reads what a loader reads of an object of `len` bytes through `read_at`, and little else of
     /// the file.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! Notes, of which only the dlopen metadata matters here.
+//! The notes of an object that hold dlopen metadata.
 
 use goblin::elf::{ProgramHeader, note::NoteDataIterator, program_header as ph};
 

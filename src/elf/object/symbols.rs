@@ -1,4 +1,4 @@
-//! The dynamic symbols of an object, for those who ask: finding libraries does not.
+//! The dynamic symbols of an object. The search for libraries does not need them.
 
 use std::{collections::BTreeSet, io, sync::Arc};
 
@@ -21,7 +21,7 @@ pub struct Symbols {
     pub exported: BTreeSet<Arc<[u8]>>,
 }
 
-/// Reads the dynamic symbol table of the object of `len` bytes behind `read_at`. Empty where it has
+/// Reads the dynamic symbol table of an object of `len` bytes through `read_at`. Empty where it has
 /// none.
 ///
 /// # Errors

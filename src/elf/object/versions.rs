@@ -1,6 +1,5 @@
 //! Symbol versions: what an object wants of others (`verneed`) and what it offers (`verdef`). The
-//! structures are the same for both classes
-//! (<https://refspecs.linuxfoundation.org/LSB_5.0.0/LSB-Core-generic/LSB-Core-generic/symversion.html>).
+//! structures are the same for both classes (LSB 5.0 Core, "Symbol Versioning").
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What joins a program besides what it loads at start: builds for better processors, and what
-//! dlopen metadata names.
+//! What is added to the libraries that a program loads at start: builds for better processors, and
+//! what dlopen metadata names.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::elf::{
 
 impl Walk<'_, '_> {
     /// The dependencies that the members' notes name, and what these need in turn: first what is
-    /// required, of which something that is only recommended may need a part, too.
+    /// required, since a recommended library may need parts of it too.
     pub(super) fn dlopens(&mut self) -> Result<(), ReadFailure> {
         for requirement in [Requirement::Hard, Requirement::Recommended] {
             self.record.requirement = requirement;
@@ -67,8 +67,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Maps what dlopen found and puts its needs in line: nobody's DT_RPATH but its own and the
-    /// program's counts for these.
+    /// Maps what dlopen found and enlists its needs. Only its own DT_RPATH and the program's count.
     fn map_opened(&mut self, tag: Tag, name: &Arc<[u8]>, hit: Hit) -> Result<Outcome, ReadFailure> {
         let (found, outcome) = self.map(None, tag, name, hit)?;
         if let Some(found) = found.filter(|&found| !self.is_listed(found)) {
@@ -77,8 +76,8 @@ impl Walk<'_, '_> {
         Ok(outcome)
     }
 
-    /// The libraries that members open by the names that are known of them. Nobody knows in which
-    /// order: none counts as loaded for another.
+    /// The libraries that members are known to open. The order is unknown, so none counts as loaded
+    /// for another.
     pub(super) fn opens(&mut self) -> Result<(), ReadFailure> {
         self.record.requirement = Requirement::Named;
         let (mut at, before) = (0, self.members.len());

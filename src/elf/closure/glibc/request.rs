@@ -31,7 +31,7 @@ impl Walk<'_, '_> {
         };
         let mut log = ClosedLog::default();
         let (found, outcome) = match self.expand(member, name) {
-            // An empty name is no name: the loader passes over it.
+            // The loader skips an empty name.
             None if name.is_empty() => return Ok(None),
             None => {
                 log = ClosedLog::of(SearchLogEntry::new(name, &SearchRule::Path, Miss::Token));
@@ -210,8 +210,8 @@ impl Walk<'_, '_> {
         Ok((Some(index), Outcome::Found(file, rule)))
     }
 
-    /// LD_LIBRARY_PATH comes before DT_RUNPATH, a cache after it: where both lead somewhere, a
-    /// generated cache cannot stand in for the variable.
+    /// LD_LIBRARY_PATH is searched before DT_RUNPATH, the cache after it. If both find a library, a
+    /// generated cache cannot replace the variable.
     fn note_shadowed(&mut self, member: usize, name: &[u8], hit: &Hit) -> Result<(), ReadFailure> {
         let Hit::Found(path, _) = hit else { return Ok(()) };
         let Some(paths) = self.members.get(member).map(|member| member.paths.clone()) else {
@@ -224,7 +224,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// A library that is nowhere may still be there for better processors.
+    /// Warns about a missing library that exists as a build for better processors.
     fn note_variant(
         &mut self,
         name: &Arc<[u8]>,
