@@ -87,6 +87,8 @@ mod once;
 mod pack;
 
 // The source text.
+/// The command line: malformed values, what `plan` takes, the form of JSON.
+mod command_line;
 /// README, CONTRIBUTING and Cargo.toml agree with the command and with each other.
 mod documents;
 /// The module table of src/lib.rs, compared with the code; sizes and other tidiness.
