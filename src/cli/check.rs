@@ -79,7 +79,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
 
 fn as_json(unpacked: &UnpackedImage, start: &Start, report: &Report) -> Value {
     let image = &unpacked.image;
-    let findings = |all: &[Finding]| all.iter().map(finding).collect::<Vec<_>>();
+    let findings = |all: &[Finding]| all.iter().map(describe).collect::<Vec<_>>();
     json!({
         "image": image.name,
         "names": image.names,
@@ -95,7 +95,7 @@ fn as_json(unpacked: &UnpackedImage, start: &Start, report: &Report) -> Value {
     })
 }
 
-fn finding(finding: &Finding) -> Value {
+fn describe(finding: &Finding) -> Value {
     json!({
         "kind": finding.kind(),
         "path": finding.path().map(ToString::to_string),

@@ -57,7 +57,7 @@ impl Timing {
     }
 
     /// The phases up to now, then their total.
-    fn parts(&self) -> Vec<PhaseCost> {
+    fn costs(&self) -> Vec<PhaseCost> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let end = ClockSample::now("total");
         let ends = samples.iter().skip(1).chain([&end]);
@@ -74,7 +74,7 @@ impl Timing {
     /// A table of phases, layers and totals.
     pub(super) fn text(&self, plan: &Plan, delivered: &Delivered) -> String {
         let mut text = String::from("timing         wall        cpu\n");
-        for part in self.parts() {
+        for part in self.costs() {
             let (wall, cpu) = (part.wall.as_secs_f64(), part.cpu.as_secs_f64());
             let _ = writeln!(text, "  {:<8} {wall:>7.3} s  {cpu:>7.3} s", part.name);
         }
@@ -97,7 +97,7 @@ impl Timing {
 
     /// The same as JSON, in seconds and bytes.
     pub(super) fn json(&self, plan: &Plan, delivered: &Delivered) -> Value {
-        let phases = self.parts().into_iter().map(|part| {
+        let phases = self.costs().into_iter().map(|part| {
             let (wall, cpu) = (part.wall.as_secs_f64(), part.cpu.as_secs_f64());
             json!({"name": part.name, "wall": wall, "cpu": cpu})
         });
