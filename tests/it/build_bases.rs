@@ -80,7 +80,7 @@ fn listed(sandbox: &Sandbox, tarball: &str) -> Vec<String> {
 }
 
 /// The manifest and the configuration of the image in the layout `dir`.
-fn documents(sandbox: &Sandbox, dir: &str) -> (Value, Value) {
+pub(crate) fn documents(sandbox: &Sandbox, dir: &str) -> (Value, Value) {
     let json = |path: &str| -> Value {
         serde_json::from_slice(&sandbox.read(&format!("{dir}/{path}"))).unwrap()
     };
