@@ -1,4 +1,4 @@
-//! The whole way, each step taking the last one's value; the one union of errors.
+//! All steps in order, each taking the value of the one before, and the union of their errors.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ use crate::{
 /// why.
 pub const FORMAT_ANNOTATION: &str = "imgb.format";
 
-/// What goes in.
+/// What to pack, and how to decide about it.
 #[derive(Debug)]
 pub struct PackRequest {
     /// The inputs, in order.
@@ -83,7 +83,7 @@ pub struct DepsRequest {
     pub hwcaps_all: bool,
 }
 
-/// Where it goes, and how.
+/// Where an image is written, and how.
 #[derive(Debug)]
 pub struct Delivery {
     /// The outputs.
@@ -98,7 +98,7 @@ pub struct Delivery {
     pub jobs: NonZeroUsize,
     /// Where compressed layers are kept from one run to the next.
     pub cache: Option<Cache>,
-    /// Of the manifest.
+    /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
     /// For what no output can take as it comes.
     pub scratch: PathBuf,
@@ -106,7 +106,7 @@ pub struct Delivery {
     pub durability: Durability,
 }
 
-/// What was written.
+/// A written image.
 #[derive(Debug)]
 pub struct Delivered {
     /// The image.
@@ -117,16 +117,16 @@ pub struct Delivered {
     pub names: Vec<Vec<Reference>>,
 }
 
-/// What happens on the way.
+/// Progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// One part of the work is over and the next begins.
+    /// A phase begins.
     Phase(Phase),
     /// Layers are made: how much, and how much of it is done.
     Packing(Step),
 }
 
-/// The parts of the work, in order.
+/// The phases, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// The inputs are resolved.
@@ -141,7 +141,7 @@ pub enum Phase {
     Output,
 }
 
-/// What can go wrong on the way.
+/// An error of any step.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// With an input.
@@ -267,7 +267,7 @@ fn ambiguous(requests: &[Request], host: &HostRoot) -> Result<Vec<Note>, ReadFai
 /// What single files need: paths of the host, of the sysroot, or bare names.
 ///
 /// # Errors
-/// [`Error::Source`] where a file is not there.
+/// [`Error::Source`] if a file does not exist.
 pub fn deps(request: &DepsRequest) -> Result<Closure, Error> {
     let host = HostRoot::new(&request.sysroot)
         .map_err(|source| SourceError::Unreadable { path: request.sysroot.clone(), source })?;

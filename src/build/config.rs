@@ -115,7 +115,7 @@ pub(super) fn apply(config: &mut Config, cmd_set: &mut bool, action: &Action) {
     }
 }
 
-/// Sets a variable; one that is there keeps its place.
+/// Sets a variable. One that exists keeps its position.
 fn set(env: &mut Vec<String>, name: &str, value: &str) {
     let entry = format!("{name}={value}");
     match env.iter_mut().find(|old| old.split_once('=').is_some_and(|(old, _)| old == name)) {

@@ -1,5 +1,5 @@
-//! COPY and ADD: files of one tree → what they change in another. Pure but for looking into
-//! tarballs.
+//! COPY and ADD: files of one tree → what they change in another. Pure, except
+//! that tarballs are read.
 //!
 //! The rules are those of Docker's classic builder (moby 20.10, `builder/dockerfile/copy.go`): a
 //! directory gives its contents, a file keeps its name below a directory, a link that is named
@@ -22,7 +22,7 @@ use crate::{
     tree::{Kind, Node, Tree},
 };
 
-/// What a COPY is done with.
+/// The parameters of a COPY.
 #[derive(Debug)]
 pub(super) struct Copying<'a> {
     pub(super) files: &'a CopyFiles,
@@ -30,7 +30,7 @@ pub(super) struct Copying<'a> {
     pub(super) from: &'a Tree,
     /// Whether the sources are a directory of the host, which may hold what no image can.
     pub(super) from_context: bool,
-    /// Whose the files become; without, they keep their owners, which are root's in a context.
+    /// The owner of the copied files. Without one they keep theirs, which is root in a context.
     pub(super) owner: Option<(u32, u32)>,
     pub(super) options: &'a source::InputOptions,
 }
@@ -45,7 +45,7 @@ struct Found {
     outright: bool,
 }
 
-/// What is known of a directory that `--parents` comes by.
+/// A directory on the way of `--parents`.
 #[derive(Clone, Debug, Default)]
 struct Walked {
     /// Whether it or one above it matches.
@@ -56,7 +56,7 @@ struct Walked {
     placed: bool,
 }
 
-/// What came of a COPY.
+/// The result of a COPY.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
     /// What changes.
@@ -102,8 +102,8 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
             }
         }
     }
-    // A pattern may match nothing beside a source that is there: that is how files are copied that
-    // may be missing.
+    // A pattern may match nothing if another source exists: this is how Dockerfiles copy files
+    // that may be missing.
     match lost {
         Some(text) if !found_any => Err(Cause::not_found(text)),
         _ => Ok(Copied { tree: layer.finish(), swept }),
@@ -262,7 +262,7 @@ impl Copying<'_> {
         if found || has_wildcard(text.as_bytes()) { Ok(found) } else { Err(Cause::not_found(text)) }
     }
 
-    /// Puts what is at `path`, of which `skip` bytes are left off, below the real path `dest`.
+    /// Puts the node at `path`, without its first `skip` bytes, below the real path `dest`.
     fn place_below(
         &self,
         path: &ImagePath,

@@ -47,12 +47,12 @@ pub enum BuildError {
 /// Why an instruction cannot be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
-    /// A source that is not there, or left out by the ignore file.
+    /// A source that does not exist, or that the ignore file excludes.
     #[error("`{}`: no such file or directory", crate::path::escape(name.as_bytes()))]
     NotFound {
         /// As written.
         name: String,
-        /// What may be meant, or why it is not there.
+        /// What may be meant, or why it is missing.
         hint: Option<String>,
     },
     /// A pattern that cannot be read.
@@ -115,7 +115,7 @@ pub enum Cause {
     /// ONBUILD of the base image; the first one.
     #[error("the base image has ONBUILD instructions: `{}`", crate::path::escape(.0.as_bytes()))]
     Triggers(String),
-    /// There is no stage.
+    /// The Buildfile has no stage.
     #[error("there is nothing to build")]
     Nothing,
     /// The base image's name.
@@ -214,8 +214,8 @@ impl BuildError {
             }
             _ if !in_recipe => return None,
             Cause::NotFound { .. } => {
-                "sources are paths in the context, the stage or the image; an ignore file may \
-                    leave this one out"
+                "sources are paths in the context, the stage or the image; \
+                 an ignore file may leave this one out"
             }
             Cause::Registry(_) => {
                 "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `FROM oci:DIR`"
@@ -228,8 +228,8 @@ impl BuildError {
             }
             Cause::Triggers(_) => "write what they do here, and start from an image without them",
             Cause::Plan(PlanError::Missing(_)) => {
-                "name its directory with PACK --library-path=DIR, or COPY it to where the loader \
-                    looks"
+                "name its directory with PACK --library-path=DIR, \
+                 or COPY it to where the loader looks"
             }
             Cause::Unknown { .. } => "write a number, or COPY /etc/passwd and /etc/group before",
             _ => return None,

@@ -181,9 +181,8 @@ impl<'a> Builder<'a> {
             let BuildOptions { context, ignore, source, .. } = self.options;
             let found = source::context(context, ignore, source)?;
             if found.opened {
-                let text = "no file of the context is for group and others to read: they get what \
-                    the owner has, \
-                    as in a checkout under a umask of 022";
+                let text = "no file of the context is for group and others to read: \
+                    they get what the owner has, as in a checkout under a umask of 022";
                 self.notes
                     .push(Note::hint(text.into(), "`--preserve-mode` keeps the modes".into()));
             }

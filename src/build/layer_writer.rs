@@ -48,7 +48,7 @@ impl<'a> LayerWriter<'a> {
         Ok(real)
     }
 
-    /// The directory `path`, which is made with its parents where it is not there.
+    /// The real path of the directory `path`. It and its parents are made if they do not exist.
     pub(super) fn directory(&mut self, path: &ImagePath) -> Result<ImagePath, Cause> {
         self.overlay.forget_parent();
         let real = self.real(path)?;
@@ -56,8 +56,8 @@ impl<'a> LayerWriter<'a> {
         Ok(real)
     }
 
-    /// As [`Overlay::directory`], but its own owner is `owner` if it is made here, and its parents'
-    /// is root, as in Docker where a directory or a tarball is copied.
+    /// As [`LayerWriter::directory`], but if the directory is made, its owner is `owner` and its
+    /// parents' is root, as in Docker when a directory or a tarball is copied.
     pub(super) fn directory_as(
         &mut self,
         path: &ImagePath,
@@ -74,7 +74,7 @@ impl<'a> LayerWriter<'a> {
         Ok(real)
     }
 
-    /// Makes the real path `dir` and its parents where they are not there.
+    /// Makes the real path `dir` and its parents if they do not exist.
     fn make(&mut self, dir: &ImagePath) -> Result<(), Cause> {
         for path in dir.ancestors().chain([dir.clone()]).filter(|path| !path.is_root()) {
             match self.overlay.get(&path).map(|node| &node.kind) {

@@ -1,5 +1,5 @@
-//! A recipe's stages → a plan: each instruction done to a tree that says where bytes are. Nothing
-//! is executed.
+//! A recipe's stages → a plan. Each instruction changes a tree that says where bytes are. No
+//! program is executed.
 
 mod base;
 mod config;
@@ -64,16 +64,16 @@ impl BuildOptions {
     }
 }
 
-/// What came of a recipe.
+/// The result of building a recipe.
 #[derive(Debug)]
 pub struct Built {
     /// The image.
     pub plan: Plan,
     /// The image whose layers lie below the plan's.
     pub base: Option<Arc<oci::UnpackedImage>>,
-    /// Of the manifest.
+    /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
-    /// What is odd about the recipe, though no fault.
+    /// What is odd about the recipe but not an error.
     pub notices: Vec<Notice>,
 }
 

@@ -19,7 +19,7 @@ pub struct OpenBase {
     pub image: Option<Arc<UnpackedImage>>,
 }
 
-/// What there is of an image.
+/// An image while it is built.
 #[derive(Clone, Debug)]
 pub(super) struct Stage {
     /// All files, with their parents.
@@ -27,11 +27,11 @@ pub(super) struct Stage {
     /// The layers that instructions made, lowest first.
     pub(super) layers: Vec<PlannedLayer>,
     pub(super) config: Config,
-    /// Why each path is there.
+    /// Every reason why each path is in the stage.
     pub(super) reasons: Reasons,
     /// What PACK instructions name, by the numbers that reasons use.
     pub(super) inputs: Vec<String>,
-    /// Of the manifest.
+    /// Annotations of the manifest.
     pub(super) annotations: Vec<(String, String)>,
     /// The image whose layers lie below.
     pub(super) image: Option<Arc<UnpackedImage>>,

@@ -1,4 +1,4 @@
-//! What may be meant by the name of a file that is not there.
+//! Suggests which file is meant by a name that does not exist.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! The image's file tree while it grows: the inputs, and what is added to them from the sysroot.
+//! Builds the file tree of an image: the inputs, and what joins them from the sysroot.
 
 use super::{Generated, PlanError, Reason, Reasons, parent};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     view::View,
 };
 
-/// What is in the image so far.
+/// The files of the image so far.
 #[derive(Debug)]
 pub(super) struct ImageBuilder<'a> {
     pub(super) view: &'a View<'a>,
@@ -19,7 +19,7 @@ pub(super) struct ImageBuilder<'a> {
     /// What joins them.
     pub(super) added: Tree,
     pub(super) reasons: Reasons,
-    /// Of what is generated.
+    /// The time of generated files.
     pub(super) mtime: Timestamp,
 }
 
@@ -101,8 +101,8 @@ impl ImageBuilder<'_> {
         path.is_root() || self.view.is_own(path) || self.added.contains(path)
     }
 
-    /// Puts a node in at `path`, unless something is there: at the end of the links that the
-    /// sysroot has on the way, which are taken too.
+    /// Adds a node at `path` unless the image has something there. Links on the way are followed
+    /// and taken.
     ///
     /// # Errors
     /// As [`ImageBuilder::add`].
@@ -131,14 +131,14 @@ impl ImageBuilder<'_> {
         Ok(())
     }
 
-    /// Puts a generated file in, unless the inputs bring one.
+    /// Adds a generated file unless the image has one.
     pub(super) fn generate(&mut self, path: ImagePath, bytes: Vec<u8>, what: Generated) {
         if !self.has(&path) {
             self.replace(path, bytes, what);
         }
     }
 
-    /// Puts a generated file in, whatever was there.
+    /// Adds a generated file in place of any other.
     pub(super) fn replace(&mut self, path: ImagePath, bytes: Vec<u8>, what: Generated) {
         let mut node = Node::inline(0o644, bytes);
         node.meta.mtime = self.mtime;

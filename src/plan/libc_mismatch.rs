@@ -1,5 +1,5 @@
-//! Objects that directories and tarballs bring for another C library: data in this image, of which
-//! a note tells.
+//! Objects in directories and tarballs that are for another C library: they are packed as data, and
+//! a note names each.
 
 use super::{Note, programs::Programs};
 use crate::{

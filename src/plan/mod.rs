@@ -65,7 +65,7 @@ pub struct Plan {
 pub struct PlannedLayer {
     /// `system`, `inputs` or `all`.
     pub name: String,
-    /// What is in it, parents included.
+    /// Its files, with their parents.
     pub tree: Tree,
 }
 
@@ -74,7 +74,7 @@ pub struct PlannedLayer {
 pub struct Note {
     /// How much it matters.
     pub severity: Severity,
-    /// What is.
+    /// The message.
     pub text: String,
     /// What to do about it.
     pub hint: Option<String>,
@@ -120,7 +120,7 @@ impl std::fmt::Display for Severity {
 pub struct PlanOptions {
     /// Find libraries, loaders and interpreters.
     pub dependencies: bool,
-    /// What is taken by rules, besides.
+    /// The rules for run-time dependencies.
     pub rules: RuleSet,
     /// Files and directories of the sysroot to add, each with the option that names it.
     pub include: Vec<(ImagePath, String)>,
@@ -150,7 +150,8 @@ pub enum PlanError {
     /// Two inputs bring different files for one path.
     #[error(
         "`{}` and `{}` disagree about `{path}`",
-        escape(first.as_bytes()), escape(second.as_bytes())
+        escape(first.as_bytes()),
+        escape(second.as_bytes())
     )]
     Conflict {
         /// The path.
@@ -198,7 +199,7 @@ pub enum PlanError {
     /// Objects that the loader would refuse; all of them.
     #[error("{}", .0.join("; "))]
     Faults(Vec<String>),
-    /// Something that the user wants to be added is not there.
+    /// A file that the user wants to add does not exist.
     #[error("{option} `{path}`: no such file in the sysroot")]
     NotIncluded {
         /// The file.
@@ -237,10 +238,10 @@ impl From<ReadFailure> for PlanError {
     }
 }
 
-/// A file that something needs and that is not there.
+/// A file that something needs and that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing {
-    /// What is needed, as it is named there.
+    /// The name by which it is asked for.
     pub name: String,
     /// Who needs it.
     pub by: ImagePath,
@@ -301,7 +302,7 @@ fn parent_meta(path: &ImagePath, mtime: Timestamp) -> Meta {
     Meta { mtime, ..Meta::new(mode) }
 }
 
-/// A directory that no input mentions by itself.
+/// A directory that no input lists.
 pub fn parent(path: &ImagePath, mtime: Timestamp) -> Node {
     Node { meta: parent_meta(path, mtime), kind: Kind::Directory }
 }

@@ -3,8 +3,8 @@
 use super::{Note, PlanError, programs::Programs};
 use crate::{elf::Object, image::Platform, path::ImagePath};
 
-/// The platform of the programs, unless it is `given`; `fallback` if they do not say. Takes objects
-/// for another platform out of `found`: they are packed as data, and a note names each.
+/// The platform of the programs, unless it is `given`; `fallback` if they do not say. Takes
+/// objects for another platform out of `found`: they are packed as data, and a note names each.
 pub(super) fn decide(
     found: &mut Programs,
     named: &[ImagePath],

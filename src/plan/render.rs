@@ -21,7 +21,9 @@ pub fn text(plan: &Plan) -> String {
     out
 }
 
-/// The whole plan: `platform`, `config`, `layers` with their `files`, `notes`. Paths that are no
+/// The whole plan: `platform`, `entrypoint`, `cmd`, `inputs`, `layers` with their `files`, `notes`.
+/// Each file has its first reason as text (`reason`, `because_of`) and all of them as objects
+/// (`causes`). Paths that are not
 /// UTF-8 are escaped.
 pub fn json(plan: &Plan) -> Value {
     let layers: Vec<_> = plan

@@ -26,7 +26,7 @@ pub(super) fn split(tree: Tree, reasons: &Reasons, layers: Layers) -> Vec<Planne
     if layers == Layers::One {
         return vec![PlannedLayer { name: "all".into(), tree }];
     }
-    // A directory by itself, most often a large one, is not taken apart and put together again.
+    // A single directory, which may be large, is not taken apart and put together again.
     if let Some(Reason::Listed(_)) = reasons.only() {
         return vec![PlannedLayer { name: "inputs".into(), tree }];
     }
