@@ -1,4 +1,4 @@
-//! passwd(5), group(5) and shadow(5) for an image: root, nobody, and who is needed besides.
+//! passwd(5), group(5) and shadow(5) for an image: root, nobody, and the accounts that are needed.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,17 +7,17 @@ use std::{
 
 use super::{Account, Facts};
 
-/// The account of a `--user` that the sysroot does not know by name.
+/// The number of a `--user` whose name the sysroot does not have.
 const UNKNOWN: u32 = 1000;
-/// nobody and its group, as systemd, Debian's base-passwd less one, and every distroless image have
-/// them.
+/// The number of nobody and its group, as in systemd and in every distroless image (Debian's
+/// base-passwd has the same number).
 const NOBODY: u32 = 65534;
 
-/// What accounts have for a shell that nobody is to log in to.
+/// The shell of accounts that nobody may log in to.
 const NO_SHELL: &str = "/sbin/nologin";
 
-/// The lines of `/etc/passwd`: root, nobody, the image's user, and those accounts of the sysroot
-/// that are `wanted`. Root and the image's user have `shell`, if there is one.
+/// The lines of `/etc/passwd`: root, nobody, the image's user, and the accounts of the sysroot that
+/// are `wanted`. Root and the image's user get `shell`, if there is one.
 pub fn passwd(facts: &Facts, wanted: &BTreeSet<String>, shell: Option<&str>) -> String {
     let own = user(facts).map(|(_, account)| account.uid);
     let mut out = String::new();
@@ -30,8 +30,8 @@ pub fn passwd(facts: &Facts, wanted: &BTreeSet<String>, shell: Option<&str>) -> 
     out
 }
 
-/// The lines of `/etc/shadow` that belong to [`passwd`]'s: no password opens any account, and none
-/// grows old.
+/// The lines of `/etc/shadow` for the accounts of [`passwd`]: no password is valid, and none
+/// expires.
 pub fn shadow(facts: &Facts, wanted: &BTreeSet<String>) -> String {
     let mut out = String::new();
     for (name, _) in accounts(facts, wanted) {
@@ -40,7 +40,7 @@ pub fn shadow(facts: &Facts, wanted: &BTreeSet<String>) -> String {
     out
 }
 
-/// The lines of `/etc/group` that belong to [`passwd`]'s, and the groups that are `wanted` by name.
+/// The lines of `/etc/group` for the accounts of [`passwd`] and the groups that are `wanted`.
 pub fn group(facts: &Facts, wanted: &BTreeSet<String>) -> String {
     let mut groups: BTreeMap<u32, String> =
         BTreeMap::from([(0, "root".into()), (NOBODY, "nogroup".into())]);
@@ -65,7 +65,7 @@ pub fn group(facts: &Facts, wanted: &BTreeSet<String>) -> String {
     out
 }
 
-/// The accounts, by number.
+/// The accounts, in the order of their numbers.
 fn accounts(facts: &Facts, wanted: &BTreeSet<String>) -> Vec<(String, Account)> {
     let root = Account { uid: 0, gid: 0, home: "/root".into() };
     let nobody = Account { uid: NOBODY, gid: NOBODY, home: "/nonexistent".into() };
@@ -81,7 +81,7 @@ fn accounts(facts: &Facts, wanted: &BTreeSet<String>) -> Vec<(String, Account)> 
     accounts
 }
 
-/// The image's user: the sysroot's account of that name or number, or a new one.
+/// The image's user: the sysroot's account with that name or number, or a new one.
 fn user(facts: &Facts) -> Option<(String, Account)> {
     let (user, group) = user_and_group(facts);
     let user = user?;

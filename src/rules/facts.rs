@@ -1,36 +1,36 @@
-//! What was found in the files of the closure that a rule may ask for.
+//! Facts about the files of the closure that a rule may ask for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::path::ImagePath;
 
-/// Evidence, each piece with the file that gives it. Only what [`super::Table::wanted`] asks for
-/// need be in it.
+/// Facts, each with the file that it was found in. Only what [`super::Table::wanted`] asks for has
+/// to be in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Symbols that objects other than the C library's own import.
     pub symbols: BTreeMap<Box<[u8]>, Symbol>,
     /// Objects of the closure by SONAME and by file name.
     pub libraries: BTreeMap<Box<[u8]>, ImagePath>,
-    /// Absolute paths in constant data, and whose.
+    /// Absolute paths in constant data, each with the object.
     pub paths: BTreeMap<Box<[u8]>, ImagePath>,
-    /// Those of the paths that bear the name of the object that has them, and that object.
+    /// The paths among them that are named after the object that contains them, with the object.
     pub namesakes: BTreeMap<Box<[u8]>, ImagePath>,
-    /// Names of libraries in constant data of objects that call dlopen(3), as far as the search
-    /// leads somewhere: each path that it opens, and whose data.
+    /// Names of libraries in constant data of objects that call dlopen(3), if the loader's search
+    /// finds them: each path that it opens, with the object.
     pub opens: BTreeMap<Box<[u8]>, Paths>,
     /// Words in constant data of programs.
     pub words: BTreeMap<String, ImagePath>,
-    /// Programs and scripts by the path they are started by, and their real path.
+    /// Programs and scripts by the path that starts them, each with its real path.
     pub programs: BTreeMap<ImagePath, ImagePath>,
-    /// Interpreters by file name, of scripts of the sysroot that are packed by name or come by
-    /// rules: a script.
+    /// Interpreters of scripts by file name, each with one of the scripts: those of the sysroot
+    /// that the user names or that rules add.
     pub scripts: BTreeMap<Box<[u8]>, ImagePath>,
-    /// Installed modules that Python scripts which are packed by name import, one by another: their
-    /// paths, and the script.
+    /// Installed modules that Python scripts import, directly or not, if the user names the
+    /// scripts: their paths, each with the script.
     pub modules: BTreeMap<Box<[u8]>, Paths>,
-    /// Names where a command stands in shell scripts that are packed by name or come by rules, as
-    /// far as the sysroot has such a program: its path, and the script.
+    /// Commands in shell scripts that the user names or that rules add, if the sysroot has such a
+    /// program: its path, with the script.
     pub commands: BTreeMap<Box<[u8]>, Opened>,
     /// The image's environment, `NAME=VALUE`.
     pub environment: Vec<String>,
@@ -44,18 +44,18 @@ pub struct Facts {
     pub groups: BTreeMap<String, u32>,
 }
 
-/// Paths that one name leads to, and whose data has it.
+/// Paths that one name leads to, each with the file that has the name.
 pub type Paths = BTreeMap<Box<[u8]>, ImagePath>;
 
-/// The path that a name leads to, and whose data has the name.
+/// The path that a name leads to, and the file that has the name.
 pub type Opened = (Box<[u8]>, ImagePath);
 
 /// Who imports a symbol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol {
-    /// The first object that does, a program if there is one.
+    /// The first object that imports it, preferably a program.
     pub by: ImagePath,
-    /// Whether that is one of the programs, not only a library they load.
+    /// Whether that is one of the programs, and not only a library that they load.
     pub own: bool,
 }
 
@@ -64,13 +64,13 @@ pub struct Symbol {
 pub struct Libc {
     /// Which.
     pub kind: LibcKind,
-    /// Major and minor version, where it says so.
+    /// Major and minor version, if known.
     pub version: Option<(u32, u32)>,
     /// Its file.
     pub path: ImagePath,
 }
 
-/// The C libraries whose needs are known.
+/// The kinds of C libraries that rules know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LibcKind {
@@ -92,12 +92,12 @@ pub struct Account {
 }
 
 impl Facts {
-    /// How much of it comes from scripts.
+    /// The number of facts that come from scripts.
     pub fn of_scripts(&self) -> usize {
         self.scripts.len() + self.modules.len() + self.commands.len() + self.programs.len()
     }
 
-    /// Notes who imports `name`: programs before libraries, otherwise the first.
+    /// Notes that `by` imports `name`. A program replaces a library; otherwise the first stays.
     pub fn add_symbol(&mut self, name: &[u8], by: &ImagePath, own: bool) {
         match self.symbols.get_mut(name) {
             Some(known) if known.own || !own => {}
@@ -106,8 +106,8 @@ impl Facts {
         }
     }
 
-    /// The directories where the C library's distribution keeps libraries: the C library's own,
-    /// with `/usr` and without.
+    /// The directories in which the distribution keeps libraries: those of the C libraries, with
+    /// `/usr` and without.
     pub fn library_dirs(&self) -> Vec<ImagePath> {
         let mut dirs = Vec::new();
         for libc in &self.libcs {

@@ -1,4 +1,4 @@
-//! A rule's patterns → what they name in the view.
+//! A rule's patterns → the files of the view that they match.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,23 +15,23 @@ use crate::{
 
 /// Paths that one rule may add.
 const MAX_PATHS: usize = 200_000;
-/// Directories in directories, and links to directories in these, that are gone into.
+/// Depth of directories, including links to directories.
 const MAX_DEPTH: usize = 64;
 
-/// A path that a rule names, and what stands there.
+/// A path that a rule names, and its node.
 #[derive(Clone, Debug)]
 pub(super) struct RuleFile<'f> {
     /// What names it.
     pub(super) named: &'f NamedBy,
     pub(super) path: ImagePath,
     pub(super) node: Node,
-    /// The way there, as for [`crate::elf::Found`].
+    /// The links and directories on the way, as in [`crate::elf::Found`].
     pub(super) links: Vec<ImagePath>,
     pub(super) dotdot_dirs: Vec<ImagePath>,
 }
 
-/// All that `files` name, directories with all below them. Files that not
-/// everybody may read stay out: a rule never brings a secret.
+/// Everything that `files` name, directories with all below them. Files that are not readable by
+/// everybody are left out: a rule never adds a secret.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -49,7 +49,7 @@ pub(super) fn find<'f>(
     Ok(finder.out)
 }
 
-/// Whether one of `files` is there.
+/// Whether one of `files` exists.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -62,7 +62,7 @@ pub(super) fn any(files: &[NamedBy], builder: &ImageBuilder<'_>) -> Result<bool,
     Ok(false)
 }
 
-/// Which paths `files` lead to, the directories' contents left aside.
+/// The paths that `files` lead to, without the contents of directories.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -100,7 +100,7 @@ pub(super) fn size(found: &[RuleFile<'_>], builder: &ImageBuilder<'_>) -> u64 {
 }
 
 /// The patterns whose files among `found` have more than `limit` bytes that are not in the image,
-/// and how many.
+/// each with the number of bytes.
 pub(super) fn larger<'f>(
     found: &[RuleFile<'f>],
     limit: u64,
@@ -137,7 +137,7 @@ impl<'f> Finder<'_, '_, 'f> {
             return Ok(());
         }
         if !self.seen.insert(real.clone()) {
-            // Another way to the same place: its links are wanted all the same.
+            // Another way to a path that was taken: its links are needed too.
             if let Ok(Some(node)) = view.node(&real)?
                 && !links.is_empty()
             {
@@ -171,7 +171,7 @@ impl<'f> Finder<'_, '_, 'f> {
     }
 }
 
-/// The paths that `pattern` stands for, in order. Stars are looked up a component at a time.
+/// The paths that `pattern` matches, in order. Wildcards are looked up one component at a time.
 ///
 /// # Errors
 /// [`ReadFailure`]

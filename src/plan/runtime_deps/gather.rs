@@ -1,4 +1,4 @@
-//! The closure's files → evidence.
+//! The closure's files → facts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,20 +27,20 @@ const MAX_CONSTANTS: u64 = 256 << 20;
 /// A name that an object may give to dlopen(3), and the object.
 type LibraryName = (Arc<[u8]>, ImagePath);
 
-/// A library that an object opens: whose data names it, the name, the path that it leads to.
+/// A library that an object opens: the object, the name, and the path that the name leads to.
 pub(super) type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
 
-/// Evidence, as far as it is gathered.
+/// Gathers facts.
 #[derive(Debug)]
 pub(super) struct Gatherer<'t> {
     wanted: Wanted<'t>,
     scanner: Scanner<'t>,
     pub(super) facts: Facts,
-    /// Files that were looked at.
+    /// Files that were examined.
     seen: BTreeSet<ImagePath>,
-    /// Names that were looked for as libraries, and in whose data they are.
+    /// Names that were looked for as libraries, each with the object that has the name.
     asked: BTreeSet<(Arc<[u8]>, ImagePath)>,
-    /// Those that lead somewhere: whose data, the name, what it opens.
+    /// Those that were found.
     pub(super) opens: BTreeSet<Opening>,
 }
 
@@ -64,8 +64,8 @@ impl<'t> Gatherer<'t> {
         Ok(Self { wanted, scanner, facts, seen, asked, opens })
     }
 
-    /// Adds what the files of `closure` tell that were not there before. The first `hard` programs
-    /// are what the user packs, the others came by rules.
+    /// Adds the facts of those files of `closure` that are new. The first `hard` programs are the
+    /// user's; rules added the others.
     pub(super) fn add(
         &mut self,
         closure: &Closure,
@@ -101,7 +101,7 @@ impl<'t> Gatherer<'t> {
         self.resolve(names, closure, search, view)
     }
 
-    /// Notes under which names a file is loaded, and whether it is a C library.
+    /// Notes the names under which a file is loaded, and whether it is a C library.
     fn name(&mut self, file: &File) {
         let soname = file.object.soname.as_deref();
         let names = [soname, Some(file.path.file_name())];
@@ -121,7 +121,8 @@ impl<'t> Gatherer<'t> {
         self.facts.libcs.insert(libc);
     }
 
-    /// Reads imports and constants of one object. Returns the names that it may give to dlopen(3).
+    /// Reads the imports and constants of one object. Returns the names that it may pass to
+    /// dlopen(3).
     fn look(
         &mut self,
         path: &ImagePath,
@@ -176,7 +177,7 @@ impl<'t> Gatherer<'t> {
             let mut at = range.start;
             while at < range.end && left > 0 {
                 let size = (range.end - at).min(WINDOW as u64);
-                // Nothing is before the first string of a range: the same as an end of another.
+                // A zero byte before the range, so that its first string has a beginning.
                 let front = usize::from(at == range.start);
                 window.clear();
                 window.resize(front + usize::try_from(size).unwrap_or(WINDOW), 0);
@@ -193,8 +194,7 @@ impl<'t> Gatherer<'t> {
         Ok(hits)
     }
 
-    /// Looks for libraries as dlopen(3) would, from the programs that load the object with the
-    /// name.
+    /// Looks for libraries as dlopen(3) would in the programs that load the object with the name.
     fn resolve(
         &mut self,
         names: Vec<(Arc<[u8]>, ImagePath)>,
@@ -240,7 +240,7 @@ impl<'t> Gatherer<'t> {
     }
 }
 
-/// Whether a library is the C library's or the compiler's own: what they import says nothing of the
+/// Whether a library belongs to the C library or the compiler: its imports say nothing about the
 /// program.
 fn is_system_library(name: &[u8]) -> bool {
     const NAMES: [&[u8]; 17] = [

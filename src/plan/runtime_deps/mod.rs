@@ -1,5 +1,5 @@
-//! Soft dependencies: the closure's evidence → files that join the image, and hints about what does
-//! not.
+//! Run-time dependencies: facts about the closure's files → files that rules add to the image, and
+//! hints about what they leave out.
 
 mod files;
 mod gather;
@@ -32,7 +32,7 @@ use gather::Gatherer;
 pub struct RuleSet {
     /// The rules.
     pub table: Table,
-    /// The user's wish.
+    /// The user's choice.
     pub choice: Choice,
 }
 
@@ -43,9 +43,9 @@ pub(super) struct RuntimeDeps<'t> {
     /// Where commands are looked for.
     command_dirs: &'t [ImagePath],
     gatherer: Gatherer<'t>,
-    /// Rules that fired so far, by name, as they fired last.
+    /// Rules that fired so far, by name, each as it fired last.
     fired: BTreeMap<&'t str, Fired<'t>>,
-    /// Patterns that were followed, of each rule: what one of them leaves out another may want.
+    /// The patterns of each rule that were followed: another rule may take what one leaves out.
     followed: BTreeSet<(&'t str, Vec<u8>)>,
     /// Bytes that each rule has added.
     bytes: BTreeMap<&'t str, u64>,
@@ -90,7 +90,7 @@ impl<'t> RuntimeDeps<'t> {
         Ok(opens)
     }
 
-    /// Notes what the scripts tell that the user names.
+    /// Notes the facts in the scripts that the user names.
     ///
     /// # Errors
     /// [`ReadFailure`]
@@ -106,12 +106,12 @@ impl<'t> RuntimeDeps<'t> {
         Ok(())
     }
 
-    /// Takes what the files of `closure`, whose first `hard` programs are the user's, give evidence
-    /// for. Returns the objects among it, whose libraries are still to be found: none if that was
-    /// all.
+    /// Takes the files that rules add for the files of `closure`, whose first `hard` programs are
+    /// the user's. Returns the objects among them, whose libraries still have to be found; empty if
+    /// nothing new was added.
     ///
     /// # Errors
-    /// [`PlanError::Source`] where the host refuses.
+    /// [`PlanError::Source`] if a file of the sysroot cannot be read.
     pub(super) fn follow(
         &mut self,
         closure: &Closure,
@@ -132,14 +132,14 @@ impl<'t> RuntimeDeps<'t> {
                 }
                 objects.extend(self.add_files(fired, &machines, builder)?);
             }
-            // Scripts that a rule brought may be evidence for another.
+            // Scripts that one rule added may be evidence for another.
             if self.gatherer.facts.of_scripts() == known {
                 return Ok(objects);
             }
         }
     }
 
-    /// Takes the files of a rule that fired, if it is to be followed, and returns the objects among
+    /// Takes the files of a rule that fired, if the rule is followed. Returns the objects among
     /// them.
     fn add_files(
         &mut self,
@@ -186,7 +186,7 @@ impl<'t> RuntimeDeps<'t> {
         Ok(objects)
     }
 
-    /// Whether the rule may add `found`. All that one rule adds counts.
+    /// Whether the rule may add `found` within its limit, which counts all that the rule adds.
     fn fits(
         &mut self,
         fired: &Fired<'t>,
@@ -207,10 +207,10 @@ impl<'t> RuntimeDeps<'t> {
         }
     }
 
-    /// Generates what the rules generate, and tells what was left out.
+    /// Generates the files of the rules that were followed. Returns notes about what was left out.
     ///
     /// # Errors
-    /// [`PlanError::Source`] where the host refuses.
+    /// [`PlanError::Source`] if a file of the sysroot cannot be read.
     pub(super) fn finish(self, builder: &mut ImageBuilder<'_>) -> Result<Vec<Note>, PlanError> {
         let taken = || self.fired.values().filter(|fired| fired.verdict != Verdict::Suggest);
         let users: BTreeSet<String> =
@@ -249,7 +249,7 @@ impl<'t> RuntimeDeps<'t> {
         Ok(self.notes(builder)?)
     }
 
-    /// What was left out for doubt or size, and the option that adds it.
+    /// Notes about what was left out for doubt or size, with the option that adds it.
     fn notes(&self, builder: &ImageBuilder<'_>) -> Result<Vec<Note>, ReadFailure> {
         let mut notes = Vec::new();
         for (rule, bytes) in &self.large {
@@ -306,7 +306,7 @@ fn first_there<'a>(
     Ok(None)
 }
 
-/// A few of `paths`.
+/// The first few of `paths`.
 fn list(paths: &[ImagePath]) -> String {
     let mut text: Vec<_> = paths.iter().take(5).map(ToString::to_string).collect();
     if paths.len() > text.len() {
@@ -323,7 +323,7 @@ fn reason(fired: &Fired<'_>) -> Reason {
     }))
 }
 
-/// Takes `found`, and returns what is new of it.
+/// Takes `found`, and returns it as a tree.
 fn take(
     fired: &Fired<'_>,
     found: &[RuleFile<'_>],
@@ -343,8 +343,8 @@ fn take(
     Ok(tree)
 }
 
-/// What rules' own objects lack: the image starts without, so that it is no error. One note for all
-/// of them.
+/// One note about all libraries that objects added by rules lack. That is not an error, because the
+/// image starts without them.
 pub(super) fn lacks(missing: &[Missing]) -> Option<Note> {
     let names: BTreeSet<&str> = missing.iter().map(|missing| &*missing.name).collect();
     let first = missing.first()?;

@@ -1,4 +1,4 @@
-//! Constant data → the paths, words and library names in it that a rule may ask for. Pure.
+//! Constant data → the paths, words and names of libraries in it that rules ask for. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,36 +6,36 @@ use memchr::memmem;
 
 use crate::rules::Wanted;
 
-/// Bytes of a string that is looked at: the longest that can lie across two windows.
+/// The longest string that is found across the border of two windows, in bytes.
 pub(super) const MAX_STRING: usize = 512;
-/// Strings of each kind that are kept of one object.
+/// Strings of each kind that are kept for one object.
 const MAX_HITS: usize = 4096;
 
-/// What is looked for.
+/// What to look for.
 #[derive(Debug)]
 pub(super) struct Scanner<'t> {
     /// Whole paths, by their first four bytes.
     literals: BTreeMap<[u8; 4], Vec<&'t [u8]>>,
-    /// What a path must begin with to be worth a look.
+    /// Prefixes, one of which a path must have.
     prefixes: Vec<&'t [u8]>,
     words: Vec<(&'t str, memmem::Finder<'t>)>,
     library: memmem::Finder<'static>,
 }
 
-/// What is in an object.
+/// What was found in an object.
 #[derive(Debug, Default)]
 pub(super) struct Hits<'t> {
-    /// Paths that were asked for literally.
+    /// Paths that rules name without a star.
     pub(super) literals: BTreeSet<&'t [u8]>,
     /// Strings that are whole paths.
     pub(super) paths: BTreeSet<Box<[u8]>>,
     /// Words.
     pub(super) words: BTreeSet<&'t str>,
-    /// Strings that are names of libraries.
+    /// Strings that have the form of a library's name.
     pub(super) libraries: BTreeSet<Box<[u8]>>,
 }
 
-/// Which strings an object is searched for besides paths.
+/// What to look for in an object besides paths.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Depth {
     /// Words.
@@ -65,8 +65,8 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Looks through `window`. A string that begins in its last [`MAX_STRING`] bytes may be cut:
-    /// windows must overlap by as much.
+    /// Looks through `window`. A string that begins in its last [`MAX_STRING`] bytes may be cut, so
+    /// that windows must overlap by this many bytes.
     pub(super) fn scan(&self, window: &[u8], depth: Depth, hits: &mut Hits<'t>) {
         for slash in memchr::memchr_iter(b'/', window) {
             let rest = window.get(slash..).unwrap_or_default();
@@ -98,7 +98,7 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// The string at the start of `rest`, if it has an end and could be a path of its own.
+/// The string at the start of `rest`, if it is terminated and has the form of a path.
 fn whole_string(rest: &[u8]) -> Option<&[u8]> {
     let front = rest.get(..MAX_STRING.min(rest.len()))?;
     let string = front.get(..memchr::memchr(0, front)?)?;
@@ -108,7 +108,7 @@ fn whole_string(rest: &[u8]) -> Option<&[u8]> {
         .then_some(string)
 }
 
-/// The string that has `.so` at `at`, if the whole of it is a library's name.
+/// The string with `.so` at `at`, if the whole of it has the form of a library's name.
 fn library_around(window: &[u8], at: usize) -> Option<&[u8]> {
     let in_name = |b: &u8| b.is_ascii_alphanumeric() || b"._+-".contains(b);
     let before = window.get(..at)?.iter().rev().take_while(|&b| in_name(b)).count();

@@ -1,7 +1,7 @@
 //! The text of a shell script → the commands it names. Pure.
 //!
-//! No parser of the shell's language: words where a command may stand. A name that is none of the
-//! caller's commands leads nowhere.
+//! This does not parse the language. It collects words in places where a command may stand; the
+//! caller drops those that are not commands.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ const MAX_COMMANDS: usize = 1000;
 /// What a script names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Names {
-    /// Words where a command may stand, but not what the shell does by itself.
+    /// Words where a command may stand, without those that the shell executes itself.
     pub(super) commands: BTreeSet<Vec<u8>>,
     /// Files that `.` and `source` read.
     pub(super) sourced: BTreeSet<Vec<u8>>,
@@ -26,7 +26,7 @@ pub(super) fn names(text: &[u8], language: &Shell) -> Names {
     while let Some((&byte, after)) = rest.split_first() {
         rest = reader.step(byte, after);
     }
-    // What has no end is no word.
+    // A word inside an unterminated quote does not count.
     if reader.within.is_empty() {
         reader.end();
     }
