@@ -233,9 +233,11 @@ mod tests {
         assert_eq!(
             config.to_json(&[]).to_string(),
             concat!(
-                r#"{"architecture":"arm","config":{"Entrypoint":["/app"],"Env":["B=1","A=2"],"ExposedPorts":{"80/tcp":{}},"#,
-                r#""Healthcheck":{"Test":["NONE"]},"Labels":{"a":"2","z":"1"}},"created":"1970-01-01T00:00:00Z","#,
-                r#""history":[{"created":"1970-01-01T00:00:00Z","created_by":"imgb"}],"os":"linux","#,
+                r#"{"architecture":"arm","config":{"Entrypoint":["/app"],"Env":["B=1","A=2"],"#,
+                r#""ExposedPorts":{"80/tcp":{}},"Healthcheck":{"Test":["NONE"]},"#,
+                r#""Labels":{"a":"2","z":"1"}},"created":"1970-01-01T00:00:00Z","#,
+                r#""history":[{"created":"1970-01-01T00:00:00Z","created_by":"imgb"}],"#,
+                r#""os":"linux","#,
                 r#""rootfs":{"diff_ids":[],"type":"layers"},"variant":"v7"}"#
             )
         );

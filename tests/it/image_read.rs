@@ -375,12 +375,12 @@ impl Layout {
     }
 
     fn manifest(&self, config: &str) -> Value {
-        let config = self.blob("application/vnd.oci.image.image.config.v1+json", config.as_bytes());
+        let config = self.blob("application/vnd.oci.image.config.v1+json", config.as_bytes());
         json!({"schemaVersion": 2, "config": config, "layers": [self.layer]})
     }
 
     fn add(&self, manifest: &str) -> Value {
-        self.blob("application/vnd.oci.image.image.manifest.v1+json", manifest.as_bytes())
+        self.blob("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes())
     }
 
     fn index(&self, entries: &[Value]) -> &Self {
