@@ -54,6 +54,8 @@ struct Memo {
     /// What is in the sysroot's directories.
     names: BTreeMap<ImagePath, Answer<Arc<Vec<Vec<u8>>>>>,
     objects: BTreeMap<FileId, Result<Arc<Object>, ObjectError>>,
+    /// The real paths of directories and special files, numbered: their identities.
+    numbers: BTreeMap<ImagePath, u64>,
     /// What was wanted and may not be read.
     denied: BTreeSet<Vec<u8>>,
 }
@@ -292,6 +294,14 @@ impl<'a> View<'a> {
         Ok(Some(node))
     }
 
+    /// The identity of what is not a regular file: one for each real path, apart from every device
+    /// and inode.
+    fn number(&self, path: &ImagePath) -> FileId {
+        let numbers = &mut self.memo.borrow_mut().numbers;
+        let next = numbers.len() as u64;
+        FileId(u64::MAX, *numbers.entry(path.clone()).or_insert(next))
+    }
+
     /// The regular file that was found.
     fn file(&self, found: &Found) -> Result<FileNode, LookupError> {
         let file = self.with_node(&found.path, |node| node.and_then(Node::file).cloned())?;
@@ -340,7 +350,10 @@ impl Lookup for View<'_> {
             Err(absence) => return Ok(Err(absence)),
         };
         let identified = LookupError::split(self.with_node(&path, identify))?;
-        Ok(identified.map(|(id, kind)| Found { path, id, links, dotdot_dirs, kind }))
+        Ok(identified.map(|(id, kind)| {
+            let id = id.unwrap_or_else(|| self.number(&path));
+            Found { path, id, links, dotdot_dirs, kind }
+        }))
     }
 
     fn object(&self, found: &Found) -> Result<Result<Arc<Object>, ObjectError>, ReadFailure> {
@@ -370,13 +383,12 @@ impl Lookup for View<'_> {
 }
 
 /// What a node is to a loader. Files with the same content have the same identity, which is device
-/// and inode for a file of the host and apart from all of these for any other.
-fn identify(node: Option<&Node>) -> (FileId, FoundKind) {
+/// and inode for a file of the host and apart from all of these for any other. Anything else has
+/// none of its own.
+fn identify(node: Option<&Node>) -> (Option<FileId>, FoundKind) {
     const NO_DEVICE: u64 = 1 << 63;
-    // Only files are opened as objects, so only their identities are compared.
-    const NO_FILE: FileId = FileId(u64::MAX, 0);
     match node.map(|node| &node.kind) {
-        Some(Kind::Directory) => (NO_FILE, FoundKind::Directory),
+        Some(Kind::Directory) => (None, FoundKind::Directory),
         Some(Kind::File(file)) => {
             let id = match &file.content {
                 Content::Host(host) => FileId(host.dev, host.ino),
@@ -385,9 +397,9 @@ fn identify(node: Option<&Node>) -> (FileId, FoundKind) {
                 }
                 Content::Inline(bytes) => FileId(NO_DEVICE | bytes.as_ptr().addr() as u64, 0),
             };
-            (id, FoundKind::File(file.len))
+            (Some(id), FoundKind::File(file.len))
         }
-        Some(Kind::Symlink(_) | Kind::Special(_)) | None => (NO_FILE, FoundKind::Other),
+        Some(Kind::Symlink(_) | Kind::Special(_)) | None => (None, FoundKind::Other),
     }
 }
 

@@ -106,6 +106,20 @@ fn hard_links_are_one_file() {
     assert_ne!(id("/a"), id("/c"));
 }
 
+/// ldconfig tells directories apart by their identity.
+#[test]
+fn a_directory_is_itself_by_whatever_path() {
+    let tree = tree(&[
+        ("usr/lib", Node::directory(0o755)),
+        ("usr/lib64", Node::directory(0o755)),
+        ("lib", Node::symlink(*b"usr/lib")),
+    ]);
+    let view = View::of_tree(&tree);
+    let id = |at: &str| find(&view, at).unwrap().id;
+    assert_eq!(id("/lib"), id("/usr/lib"));
+    assert!(id("/usr/lib") != id("/usr/lib64") && id("/usr") != id("/usr/lib"));
+}
+
 #[test]
 fn a_view_shows_one_moment() {
     let dir = tempfile::tempdir().unwrap();
