@@ -125,16 +125,16 @@
 //! 0 timestamp  Timestamp
 //!     imports –
 //!     touches nothing
-//! 0 digest     Digest, DiffId, and writers that compute them
-//!     imports path
-//!     touches Read/Write only
-//! 0 compress   codecs
-//!     imports path
-//!     touches Read/Write only
 //! 0 suggest    the known name that a mistyped one is closest to
 //!     imports –
 //!     touches nothing
-//! 0 languages  what language runtimes read, where packages are: data
+//! 1 digest     Digest, DiffId, and writers that compute them
+//!     imports path
+//!     touches Read/Write only
+//! 1 compress   codecs
+//!     imports path
+//!     touches Read/Write only
+//! 1 languages  what language runtimes read, where packages are: data
 //!     imports path
 //!     touches nothing
 //! 1 tree       Tree (image path → node), Content (where bytes are), overlay, text dump
@@ -146,14 +146,11 @@
 //! 1 rules      run-time dependencies: evidence → paths; the table of rules is data
 //!     imports path
 //!     touches nothing
-//! 1 trace      what a watched program asked the system for, and what its image lacks
+//! 2 trace      what a watched program asked the system for, and what its image lacks
 //!     imports error_kind, languages, path
 //!     touches nothing
-//! 1 image      configuration, manifest, index, names, transports, platforms, ports, signals
+//! 2 image      configuration, manifest, index, names, transports, platforms, ports, signals
 //!     imports path, digest, timestamp, suggest
-//!     touches nothing
-//! 2 recipe     Buildfile text → Recipe → stages with nothing left to expand
-//!     imports path, suggest, image
 //!     touches nothing
 //! 2 archive    tar writer (byte-stable) and reader (hostile input)
 //!     imports error_kind, path, timestamp, compress, tree
@@ -161,6 +158,9 @@
 //! 2 store      blobs on disk: temporary file, digest, rename
 //!     imports digest
 //!     touches its own files
+//! 3 recipe     Buildfile text → Recipe → stages with nothing left to expand
+//!     imports path, suggest, image
+//!     touches nothing
 //! 3 source     the sysroot, directories, tarballs, the content of files
 //!     imports error_kind, path, timestamp, digest, compress, tree, elf, archive, store
 //!     touches host reads, threads

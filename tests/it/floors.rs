@@ -237,9 +237,8 @@ fn every_module_has_a_row_and_every_row_a_module() {
         for import in allowed(row) {
             let target = TABLE.iter().find(|other| other.module == import);
             assert!(
-                target
-                    .is_some_and(|target| target.floor <= row.floor && target.module != row.module),
-                "the row of `{}` allows `{import}`, which is not a module on its floor or below",
+                target.is_some_and(|target| target.floor < row.floor),
+                "the row of `{}` allows `{import}`, which is not a module on a lower floor",
                 row.module
             );
         }
