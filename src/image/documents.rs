@@ -1,5 +1,5 @@
-//! Manifest, index and docker's `manifest.json` (OCI image-spec, manifest.md, image-index.md;
-//! moby's `image/tarexport`).
+//! Writes the manifest, the index and docker's `manifest.json` (OCI image-spec, manifest.md,
+//! image-index.md; moby's `image/tarexport`).
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use super::{Document, Image, Layer, LayerFormat, Platform, Reference, config::to_value};
 use crate::digest::Digest;
 
-/// What an index says of one manifest.
+/// An entry of an index: one manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// Of the manifest.
+    /// Digest of the manifest.
     pub digest: Digest,
-    /// Bytes of the manifest.
+    /// Size of the manifest in bytes.
     pub size: u64,
-    /// Of the image.
+    /// The image's platform.
     pub platform: Platform,
-    /// Its name; `None` for an image without one.
+    /// The image's name, if it has one.
     pub name: Option<Reference>,
 }
 
@@ -49,12 +49,12 @@ pub(super) fn manifest(
     if !annotations.is_empty() {
         document = document.annotations(annotations.clone().into_iter().collect::<Unsorted>());
     }
-    // The builder asks only for the fields that are set above.
+    // The builder fails only if a required field is not set, and all of them are set above.
     document.build().map_or(Value::Null, |document| to_value(&document))
 }
 
-/// The `index.json` of a layout that holds `manifests`. The name stands in two annotations:
-/// containerd, docker and podman read the full one, skopeo and umoci select by the tag.
+/// The `index.json` of a layout that contains `manifests`. The name is written to two annotations:
+/// containerd, docker and podman read the full name, skopeo and umoci select by the tag.
 pub fn index(manifests: &[Descriptor]) -> Value {
     let manifests: Vec<_> = manifests.iter().map(entry).collect();
     let document = oci::ImageIndexBuilder::default()
@@ -65,8 +65,8 @@ pub fn index(manifests: &[Descriptor]) -> Value {
     document.map_or(Value::Null, |document| to_value(&document))
 }
 
-/// `old`, an existing `index.json`, with `manifests` added: an entry of the same name gives way,
-/// all others stay as they are. `None` where `old` is no index.
+/// Adds `manifests` to `old`, an existing `index.json`. Entries with the same tag are replaced, all
+/// others stay as they are. `None` if `old` has no list of manifests.
 pub fn merge_index(old: &Value, manifests: &[Descriptor]) -> Option<Value> {
     let mut merged = old.clone();
     let entries = merged.get_mut("manifests")?.as_array_mut()?;
@@ -81,7 +81,7 @@ pub fn merge_index(old: &Value, manifests: &[Descriptor]) -> Option<Value> {
     Some(merged)
 }
 
-/// Docker's `manifest.json`, which `docker load` before the containerd store needs.
+/// Docker's `manifest.json`. `docker load` needs it unless docker uses the containerd store.
 pub fn docker_manifest(image: &Image, names: &[Reference]) -> Value {
     let blob = |digest: Digest| format!("blobs/sha256/{}", digest.hex());
     json!([{
@@ -94,7 +94,7 @@ pub fn docker_manifest(image: &Image, names: &[Reference]) -> Value {
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 const IMAGE_NAME: &str = "io.containerd.image.name";
 
-/// `oci_spec`'s own map type for annotations; the order is settled by [`to_value`].
+/// The map type that `oci_spec` uses for annotations; [`to_value`] sorts it.
 #[expect(clippy::disallowed_types, reason = "the type that oci_spec's builders take")]
 type Unsorted = std::collections::HashMap<String, String>;
 
@@ -116,7 +116,6 @@ fn entry(manifest: &Descriptor) -> oci::Descriptor {
 }
 
 fn digest(digest: Digest) -> oci::Digest {
-    // Our own digests print as what oci_spec parses; the fallback is the digest of nothing.
     let text = digest.to_string();
     oci::Digest::try_from(text).unwrap_or_else(|_| unreachable!("a sha256 digest prints as one"))
 }
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn names_stand_in_both_annotations() {
+    fn names_are_written_to_both_annotations() {
         let json = index(&[descriptor("app:1.0")]);
         assert_eq!(json["manifests"][0]["annotations"][REF_NAME], "1.0");
         assert_eq!(json["manifests"][0]["annotations"][IMAGE_NAME], "docker.io/library/app:1.0");

@@ -1,8 +1,9 @@
-//! An image as documents: configuration, manifest and index, their bytes and digests. Pure.
+//! The documents of an image: configuration, manifest and index, with their bytes and digests.
+//! Nothing here touches files.
 //!
-//! The documents are built from `oci_spec`'s types and written through [`serde_json::Value`], whose
-//! maps are sorted: `oci_spec` keeps annotations and labels in a `HashMap`, whose order differs
-//! from run to run.
+//! The documents are built from `oci_spec`'s types and serialized through [`serde_json::Value`],
+//! whose maps are sorted. `oci_spec` itself keeps annotations and labels in a `HashMap`, whose
+//! order differs from run to run.
 
 mod config;
 mod documents;
@@ -28,10 +29,10 @@ pub use signal::{SignalError, StopSignal};
 pub use target::{Destination, OutputFormat, Target, TargetError};
 pub use transport::Transport;
 
-/// PATH of a process whose image sets none: what Docker and other engines give it.
+/// The PATH that Docker and other engines give a process if the image does not set one.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// How a layer's blob is compressed, which its media type says.
+/// How a layer's blob is compressed; determines its media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerFormat {
     /// `application/vnd.oci.image.layer.v1.tar`
@@ -42,34 +43,34 @@ pub enum LayerFormat {
     Zstd,
 }
 
-/// A layer whose bytes exist: nothing about it is still to be computed.
+/// A layer whose bytes have been written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
-    /// Of the blob, as stored.
+    /// Digest of the blob, as stored.
     pub digest: Digest,
-    /// Of the tar within.
+    /// Digest of the uncompressed tar archive.
     pub diff_id: DiffId,
-    /// Bytes of the blob.
+    /// Size of the blob in bytes.
     pub size: u64,
     /// How the blob is compressed.
     pub format: LayerFormat,
 }
 
-/// A document and its digest: the bytes that are hashed are the bytes that are stored.
+/// A document and its digest. Exactly the bytes that are hashed are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// JSON, compact, keys sorted.
+    /// Compact JSON with sorted keys.
     pub bytes: Vec<u8>,
-    /// Of `bytes`.
+    /// Digest of `bytes`.
     pub digest: Digest,
 }
 
-/// A whole image but for its layers' bytes.
+/// A complete image, except for the bytes of its layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// The configuration; its digest is the image ID of docker's classic store and podman.
     pub config: Document,
-    /// The manifest; its digest is what registries and containerd know the image by.
+    /// The manifest; registries and containerd identify the image by its digest.
     pub manifest: Document,
     /// The platform, as in the configuration.
     pub platform: Platform,
@@ -77,7 +78,7 @@ pub struct Image {
     pub layers: Vec<Layer>,
 }
 
-/// The image of `layers`, lowest first, under `config`.
+/// Builds the image that consists of `layers`, lowest first, and `config`.
 pub fn assemble(
     config: &Config,
     layers: Vec<Layer>,
@@ -89,7 +90,7 @@ pub fn assemble(
 }
 
 impl Document {
-    /// `value` as the bytes that are stored.
+    /// Serializes `value` and computes its digest.
     pub fn of(value: &serde_json::Value) -> Self {
         let bytes = value.to_string().into_bytes();
         Self { digest: Digest::of(&bytes), bytes }

@@ -1,4 +1,4 @@
-//! Operating system and architecture in the spelling of OCI: Go's GOOS and GOARCH.
+//! Operating system and architecture as OCI spells them: Go's GOOS and GOARCH.
 
 use std::{fmt, str::FromStr};
 
@@ -10,7 +10,7 @@ pub struct Platform {
     pub os: String,
     /// GOARCH.
     pub architecture: String,
-    /// CPU variant, `v7` for instance.
+    /// CPU variant, such as `v7`.
     pub variant: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl Platform {
     }
 }
 
-/// The architectures that Linux and OCI have a word for (Go's `go tool dist list`).
+/// Architectures for which Linux and OCI have a name (`go tool dist list`).
 const KNOWN: [&str; 14] = [
     "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
     "ppc64le", "riscv64", "s390x", "sparc64",
@@ -47,7 +47,7 @@ const KNOWN: [&str; 14] = [
 impl FromStr for Platform {
     type Err = PlatformError;
 
-    /// `linux/amd64`, `amd64`, and the kernel's names of machines (`x86_64`, `aarch64`).
+    /// Parses `linux/amd64`, `amd64`, and the kernel's machine names (`x86_64`, `aarch64`).
     fn from_str(text: &str) -> Result<Self, PlatformError> {
         let wrong = || PlatformError(text.to_owned());
         let rest = text.strip_prefix("linux/").unwrap_or(text);

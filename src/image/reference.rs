@@ -2,29 +2,30 @@
 
 use std::{fmt, str::FromStr};
 
-/// A name with a tag, fully qualified, as every engine stores it: `docker.io/library/app:latest`
-/// for `app`.
+/// A fully qualified name with a tag, as every engine stores it: `app` becomes
+/// `docker.io/library/app:latest`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reference {
-    /// Host of the registry, with a port where given.
+    /// Host of the registry, with a port if one is given.
     pub registry: String,
-    /// Path of the repository in it.
+    /// Path of the repository in the registry.
     pub repository: String,
-    /// Tag.
+    /// The tag, `latest` if none is given.
     pub tag: String,
 }
 
-/// Why text is not an image name.
+/// Why a text is not an image name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
-    /// Repository paths are lower-case letters, digits, and `.`, `_`, `__`, `-` between them, by
-    /// `/`.
+    /// The repository is invalid. Its components, separated by `/`, consist of lower-case letters
+    /// and digits, with `.`, `_`, `__` or dashes between them.
     #[error(
         "`{0}` is not an image name: use lower-case letters, digits and single `.`, `_`, `-` \
          between them, as in `team/app:1.0`"
     )]
     Repository(String),
-    /// Tags are at most 128 of `A-Za-z0-9_.-`, not starting with `.` or `-`.
+    /// The tag is invalid. A tag is at most 128 characters of `A-Za-z0-9_.-` and does not start
+    /// with `.` or `-`.
     #[error(
         "`{0}` has no valid tag: use at most 128 letters, digits, `_`, `.` and `-`, as in `app:1.0`"
     )]
@@ -32,12 +33,12 @@ pub enum ReferenceError {
 }
 
 impl Reference {
-    /// The longest registry and repository together (`NameTotalLengthMax` of
+    /// The greatest length of registry and repository together, in bytes (`NameTotalLengthMax` of
     /// distribution/reference).
     const MAX: usize = 255;
 
-    /// The repository part that stands for `text` where nobody chose a name: lower case, and every
-    /// byte that no name may hold as `-`; `image` if nothing is left.
+    /// Derives a repository name from `text`: lower case, with `-` for characters that a name
+    /// cannot contain. `image` if nothing is left.
     pub fn repository_from(text: &str) -> String {
         let mut out = String::new();
         for byte in text.to_lowercase().bytes() {
@@ -51,7 +52,7 @@ impl Reference {
         if name.is_empty() { "image".into() } else { name.chars().take(128).collect() }
     }
 
-    /// As people type it: without `docker.io/library/` where that goes without saying.
+    /// The short form that people type: without the defaults `docker.io/` and `library/`.
     pub fn familiar(&self) -> String {
         let name = format!("{}/{}", self.registry, self.repository);
         let short =
@@ -63,9 +64,9 @@ impl Reference {
 impl FromStr for Reference {
     type Err = ReferenceError;
 
-    /// By distribution/reference's grammar: a first component with a `.` or `:`, or `localhost`, is
-    /// a registry; without one it is `docker.io`, whose single-component repositories live in
-    /// `library/`.
+    /// Parses by the grammar of distribution/reference. A first component that contains `.` or `:`,
+    /// or is `localhost`, is the registry. Otherwise the registry is `docker.io`, whose repositories
+    /// of one component are in `library/`.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let (name, tag) = match text.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, tag),
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn makes_a_name_of_anything() {
+    fn derives_a_valid_name_from_any_text() {
         for (text, wanted) in
             [("My App (1)", "my-app-1"), ("a__b", "a_b"), ("...", "image"), ("x.tar", "x.tar")]
         {
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn drops_what_goes_without_saying() {
+    fn the_short_form_omits_defaults() {
         assert_eq!("app".parse::<Reference>().unwrap().familiar(), "app:latest");
         assert_eq!("ghcr.io/t/a:1".parse::<Reference>().unwrap().familiar(), "ghcr.io/t/a:1");
     }

@@ -1,5 +1,5 @@
-//! The documents of an image as values: what they say is checked before it is used, and nothing
-//! that they name is opened here.
+//! The documents of an image as values. Everything in them is checked before it is used. The blobs
+//! that they name are not opened here.
 
 use serde_json::{Map, Value};
 
@@ -9,20 +9,20 @@ use crate::{
     image::Platform,
 };
 
-/// Layers of one image: what fits into a manifest of 4 MiB.
+/// The most layers of one image: as many as fit into a manifest of 4 MiB.
 const MAX_LAYERS: usize = 26_000;
 
-/// What a document says of another.
+/// A reference from one document to a blob (OCI image-spec, descriptor.md).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Descriptor {
     pub(super) media_type: String,
     pub(super) digest: Digest,
     pub(super) size: u64,
-    /// Of an image in an index, where it is said.
+    /// The platform of an image in an index, if the index gives it.
     pub(super) platform: Option<Platform>,
-    /// `org.opencontainers.image.ref.name` and `io.containerd.image.name`.
+    /// The values of `org.opencontainers.image.ref.name` and `io.containerd.image.name`.
     pub(super) names: Vec<String>,
-    /// An attestation about another image, which nothing runs.
+    /// Whether it is an attestation about another image, which is never run.
     pub(super) is_attestation: bool,
 }
 
@@ -61,7 +61,7 @@ const FIELDS: [&str; 8] = [
 const DESCRIPTOR_FIELDS: [&str; 7] =
     ["mediaType", "digest", "size", "urls", "annotations", "platform", "data"];
 
-/// Whether blobs of this type are indexes.
+/// Whether a blob of this media type is an index.
 pub(super) fn is_index(media_type: &str) -> bool {
     matches!(
         media_type,
@@ -70,7 +70,7 @@ pub(super) fn is_index(media_type: &str) -> bool {
     )
 }
 
-/// Whether blobs of this type are manifests.
+/// Whether a blob of this media type is a manifest.
 pub(super) fn is_manifest(media_type: &str) -> bool {
     matches!(
         media_type,
@@ -79,8 +79,9 @@ pub(super) fn is_manifest(media_type: &str) -> bool {
     )
 }
 
-/// `bytes`, called `name`, as a manifest or index. `media_type` is what its descriptor calls it;
-/// the document must not say otherwise, and must not be both (CVE-2021-41190).
+/// Parses `bytes`, called `name` in errors, as a manifest or index. `media_type` is the one in its
+/// descriptor. The document must not contradict it, and must not be both a manifest and an index
+/// (CVE-2021-41190).
 pub(super) fn parse(
     name: &str,
     bytes: &[u8],
@@ -93,26 +94,26 @@ fn document(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> 
     let value = json::parse(bytes)?;
     let fields = json::fields(&value, &FIELDS)?;
     if fields.get("schemaVersion").and_then(Value::as_u64) != Some(2) {
-        return Err("its schemaVersion is not 2".into());
+        return Err("schemaVersion is not 2".into());
     }
-    let own = fields.get("mediaType").map(|own| own.as_str().ok_or("its mediaType is no text"));
+    let own = fields.get("mediaType").map(|own| own.as_str().ok_or("mediaType is not a string"));
     let own = own.transpose()?;
     if let (Some(own), Some(said)) = (own, media_type)
         && own != said
     {
-        return Err(format!("its mediaType is not the one that its descriptor says, {said}"));
+        return Err(format!("mediaType differs from the one in its descriptor, {said}"));
     }
     let (manifests, layers) = (fields.get("manifests"), fields.get("layers"));
     let is_index_type = own.or(media_type).map(is_index);
     match (manifests, layers) {
-        (Some(_), Some(_)) => Err("manifest and index in one".into()),
+        (Some(_), Some(_)) => Err("both a manifest and an index".into()),
         (Some(manifests), None)
             if is_index_type != Some(false) && !fields.contains_key("config") =>
         {
             list(manifests)?.iter().map(descriptor).collect::<Result<_, _>>().map(Document::Index)
         }
         (None, Some(layers)) if is_index_type != Some(true) => {
-            let config = descriptor(fields.get("config").ok_or("it has no config")?)?;
+            let config = descriptor(fields.get("config").ok_or("config is missing")?)?;
             let layers = list(layers)?.iter().map(descriptor).collect::<Result<_, _>>()?;
             Ok(Document::Manifest(Manifest { config, layers }))
         }
@@ -124,7 +125,7 @@ fn list(value: &Value) -> Result<&[Value], String> {
     match value.as_array() {
         Some(items) if items.len() > MAX_LAYERS => Err(format!("more than {MAX_LAYERS} entries")),
         Some(items) => Ok(items),
-        None => Err("an object where a list should be".into()),
+        None => Err("expected a list".into()),
     }
 }
 
@@ -137,14 +138,15 @@ fn descriptor(value: &Value) -> Result<Descriptor, String> {
             .ok_or_else(|| format!("a descriptor without {name}"))
     };
     let digest: Digest = text("digest")?.parse().map_err(|error| format!("{error}"))?;
-    // No allocation is ever made from this number.
+    // Memory is never allocated by this number.
     let size =
         fields.get("size").and_then(Value::as_u64).filter(|size| i64::try_from(*size).is_ok());
-    let size = size.ok_or("a descriptor whose size is no number of bytes")?;
+    let size = size.ok_or("the size in a descriptor is not a number of bytes")?;
     if let Some(data) = fields.get("data") {
-        let data = data.as_str().and_then(base64).ok_or("a descriptor whose data is no base64")?;
+        let data = data.as_str().and_then(base64);
+        let data = data.ok_or("the data in a descriptor is not base64")?;
         if data.len() as u64 != size || Digest::of(&data) != digest {
-            return Err(format!("the data in the descriptor of {digest} is something else"));
+            return Err(format!("the data in the descriptor of {digest} does not match it"));
         }
     }
     let annotation = |name: &str| fields.get("annotations").and_then(|all| all.get(name)?.as_str());
@@ -162,7 +164,8 @@ fn descriptor(value: &Value) -> Result<Descriptor, String> {
     })
 }
 
-/// The platform in a descriptor or a configuration, which have the same fields.
+/// The platform that a descriptor's `platform` or a configuration gives; both have the same fields.
+/// `None` if `os` or `architecture` is missing or empty.
 pub(super) fn platform(value: &Value) -> Option<Platform> {
     let text = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let platform = Platform::linux(text("architecture")?, text("variant"));
@@ -174,7 +177,7 @@ pub(super) fn diff_ids(config: &Value) -> Result<Vec<DiffId>, String> {
     let rootfs =
         json::fields(config, &["rootfs", "config", "history", "architecture", "os", "variant"])?
             .get("rootfs")
-            .ok_or("it has no rootfs")?;
+            .ok_or("rootfs is missing")?;
     let ids = json::fields(rootfs, &["type", "diff_ids"])?;
     match ids.get("diff_ids") {
         None | Some(Value::Null) => Ok(Vec::new()),
@@ -183,11 +186,11 @@ pub(super) fn diff_ids(config: &Value) -> Result<Vec<DiffId>, String> {
 }
 
 fn diff_id(value: &Value) -> Result<DiffId, String> {
-    let text = value.as_str().ok_or("a diff id that is no text")?;
+    let text = value.as_str().ok_or("a diff id is not a string")?;
     text.parse().map(DiffId).map_err(|error| format!("{error}"))
 }
 
-/// Docker's `manifest.json`.
+/// Parses docker's `manifest.json`.
 pub(super) fn docker(bytes: &[u8]) -> Result<Vec<DockerImage>, ImageError> {
     let parsed =
         json::parse(bytes).and_then(|value| list(&value)?.iter().map(docker_image).collect());
@@ -201,34 +204,36 @@ fn docker_image(value: &Value) -> Result<DockerImage, String> {
         Some(items) => list(items)?
             .iter()
             .map(|item| {
-                item.as_str().map(str::to_owned).ok_or_else(|| format!("{name} holds no text"))
+                item.as_str()
+                    .map(str::to_owned)
+                    .ok_or_else(|| format!("an entry of {name} is not a string"))
             })
             .collect(),
     };
     let layers = texts("Layers")?;
     let config =
         fields.get("Config").and_then(Value::as_str).ok_or("an image without Config")?.to_owned();
-    // Members are looked up by these, and only among members; still nobody has a use for such
-    // names.
+    // These names are looked up among the archive's members only, so such a name could do no harm.
+    // But no valid archive has one.
     for name in layers.iter().chain([&config]) {
         if name.is_empty() || name.starts_with('/') || name.split('/').any(|part| part == "..") {
-            return Err("a path that leads out of the archive".into());
+            return Err("a path leads out of the archive".into());
         }
     }
     Ok(DockerImage { config, layers, names: texts("RepoTags")? })
 }
 
-/// The fields of a configuration that is to be an image's.
+/// Parses an image's configuration, called `name` in errors.
 pub(super) fn config(name: &str, bytes: &[u8]) -> Result<Value, ImageError> {
     let value = json::parse(bytes).map_err(|why| ImageError::document(name, why))?;
     let object: Option<&Map<_, _>> = value.as_object();
     if object.is_none() {
-        return Err(ImageError::document(name, "no JSON object"));
+        return Err(ImageError::document(name, "not a JSON object"));
     }
     Ok(value)
 }
 
-/// RFC 4648, section 4, with padding.
+/// Decodes base64 with padding (RFC 4648, section 4); `None` if `text` is malformed.
 fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
@@ -265,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_one_thing() {
+    fn a_document_is_a_manifest_or_an_index_and_never_both() {
         let one = blob("x");
         let manifest = format!(r#"{{"schemaVersion":2,"config":{one},"layers":[{one}]}}"#);
         assert!(matches!(document(manifest.as_bytes(), Some(MANIFEST)), Ok(Document::Manifest(_))));

@@ -11,26 +11,26 @@ use crate::{
 /// Why an image cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// No such file.
+    /// The file or directory does not exist.
     #[error("{0}: no such image")]
     NotFound(String),
-    /// The host refuses.
+    /// The system refused to read it.
     #[error("cannot read {name}")]
     Unreadable {
-        /// What.
+        /// The file, or the part of the image.
         name: String,
-        /// Why not.
+        /// The system's reason.
         source: io::Error,
     },
-    /// Something else.
+    /// The file or directory is not an image.
     #[error("{name} is not an image: {why}")]
     NoImage {
         /// As the user wrote it.
         name: String,
-        /// Why.
+        /// What is missing or wrong.
         why: &'static str,
     },
-    /// A document that says what cannot be.
+    /// An invalid document.
     #[error("{document}: {why}")]
     Document {
         /// Its path or digest.
@@ -38,17 +38,17 @@ pub enum ImageError {
         /// What is wrong.
         why: String,
     },
-    /// None has the name or platform.
+    /// No image has the name or platform.
     #[error("{name} holds no {wanted}; it holds {}", listed(there))]
     NoSuchImage {
         /// As the user wrote it.
         name: String,
-        /// What was looked for.
+        /// The name or platform that was looked for.
         wanted: String,
         /// What there is.
         there: Vec<String>,
     },
-    /// Several, and nothing says which.
+    /// There are several images, and nothing selects one.
     #[error("{name} holds several images: {}", listed(there))]
     SeveralImages {
         /// As the user wrote it.
@@ -61,38 +61,38 @@ pub enum ImageError {
     OtherPlatform {
         /// As the user wrote it.
         name: String,
-        /// What was asked for.
+        /// The platform that was asked for.
         wanted: String,
-        /// What it is.
+        /// The image's platform.
         found: String,
     },
-    /// A blob that a document names.
-    #[error("the blob {0} is not there")]
+    /// A blob that a document names is missing.
+    #[error("the blob {0} is missing")]
     MissingBlob(Digest),
-    /// A member that `manifest.json` names.
+    /// A member that `manifest.json` names is missing.
     #[error("the archive has no `{}`", crate::path::escape(.0.as_bytes()))]
     MissingMember(String),
-    /// Bytes that are not what a document says.
+    /// The bytes do not have the digest that a document gives.
     #[error("{what} {wanted} has the digest {found}")]
     Digest {
-        /// `blob`, `content of layer`.
+        /// `blob` or `content of layer`.
         what: &'static str,
-        /// What the document says.
+        /// The digest in the document.
         wanted: Digest,
-        /// What it is.
+        /// The digest of the bytes.
         found: Digest,
     },
-    /// A length that is not what a document says.
+    /// A blob does not have the length that a document gives.
     #[error("blob {digest} has {found} bytes, not {wanted}")]
     Size {
-        /// Of the blob.
+        /// The blob.
         digest: Digest,
-        /// What the document says.
+        /// The length in the document, in bytes.
         wanted: u64,
-        /// What it is.
+        /// The length of the blob, in bytes.
         found: u64,
     },
-    /// Manifest and configuration do not belong together.
+    /// The manifest and the configuration have different numbers of layers.
     #[error("the manifest has {layers} layers and the configuration {diff_ids}")]
     Count {
         /// In the manifest.
@@ -100,10 +100,10 @@ pub enum ImageError {
         /// In the configuration.
         diff_ids: usize,
     },
-    /// An archive, or a layer, that is no tar or a hostile one.
+    /// An archive or a layer is not a valid tar archive, or is hostile.
     #[error(transparent)]
     Archive(#[from] ReadError),
-    /// A compressed stream, or the file it is uncompressed into.
+    /// An error in a compressed stream, or on the file that it is decompressed to.
     #[error(transparent)]
     Spool(#[from] SpoolError),
 }

@@ -1,24 +1,25 @@
-//! JSON as the OCI documents may be: readers that disagree on one document are a way to hide an
-//! image in it.
+//! A strict JSON parser for OCI documents. It refuses documents that two readers would understand
+//! differently, since these can hide an image.
 
 use std::{cell::RefCell, fmt, rc::Rc};
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Fields whose value is a map of the user's own names: there `Version` and `version` are two
-/// things.
+/// Fields whose value is a map with names that the user chose. In these maps `Version` and
+/// `version` are different names.
 const FREE_MAPS: [&str; 5] = ["annotations", "Labels", "ExposedPorts", "Volumes", "Env"];
 
-/// `bytes` as JSON: UTF-8 without a byte order mark, nothing behind it, at most 128 deep, and no
-/// name twice in one object (OCI image-spec, considerations.md), which in fields holds whatever
-/// their case: Go's decoder takes `MediaType` for `mediaType`.
+/// Parses `bytes` as JSON: UTF-8 without a byte order mark, nothing after the value, at most 128
+/// levels deep, and no name twice in one object (OCI image-spec, considerations.md). Names of
+/// fields are compared without regard to case, since Go's decoder takes `MediaType` for
+/// `mediaType`.
 ///
 /// # Errors
-/// What is wrong and where.
+/// The text says what is wrong and where.
 pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    // The parser itself ends recursion at 128.
+    // serde_json itself stops at 128 levels.
     let path = Rc::new(RefCell::new(Vec::new()));
     let value =
         Strict { path }.deserialize(&mut deserializer).map_err(|error| error.to_string())?;
@@ -26,8 +27,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
     Ok(value)
 }
 
-/// Reads a value and refuses double names. The path is that of the fields around it.
+/// Reads a value and refuses duplicate names.
 struct Strict {
+    /// The names of the fields that enclose the value, outermost first.
     path: Rc<RefCell<Vec<String>>>,
 }
 
@@ -100,21 +102,21 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-/// The fields of a document, of which `known` must be spelled as they are here: a reader that folds
-/// case would see what this one does not.
+/// The fields of a document. Fields named in `known` must have exactly that spelling: a reader that
+/// ignores case would otherwise see fields that this one does not.
 ///
 /// # Errors
-/// Where `value` is no object, and at a known field in another case.
+/// If `value` is not an object, or has a known field in another case.
 pub(super) fn fields<'a>(
     value: &'a Value,
     known: &[&str],
 ) -> Result<&'a Map<String, Value>, String> {
-    let fields = value.as_object().ok_or("no JSON object")?;
+    let fields = value.as_object().ok_or("not a JSON object")?;
     let wrong = |name: &&String| {
         known.iter().any(|known| known.eq_ignore_ascii_case(name) && known != *name)
     };
     match fields.keys().find(wrong) {
-        Some(name) => Err(format!("the field `{name}` is spelled in another case")),
+        Some(name) => Err(format!("the field `{name}` has the wrong case")),
         None => Ok(fields),
     }
 }
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn free_maps_tell_case_apart() {
+    fn case_matters_in_free_maps() {
         let text =
             r#"{"config":{"Labels":{"Version":"1","version":"2"}},"n":[1,-1,0.5,null,true]}"#;
         let value = parse(text.as_bytes()).unwrap();

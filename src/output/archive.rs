@@ -1,7 +1,8 @@
-//! An image as one tar: the OCI layout's files and docker's `manifest.json`, or either alone.
+//! Writes an image as one tar archive: the files of an OCI layout, docker's `manifest.json`, or
+//! both.
 //!
 //! Blobs come first, since layers are written before the documents that name them are known. Every
-//! engine reads the members in any order.
+//! engine accepts the members in any order.
 
 use std::{
     io::{self, BufWriter, Seek as _, SeekFrom, Write},
@@ -19,7 +20,7 @@ use crate::{
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const BLOCK: usize = 512;
 
-/// A store whose blobs are members of the archive `pending`.
+/// A store that writes blobs as members of the archive `pending`.
 pub(super) fn store(pending: &Pending, durability: Durability) -> Store {
     Store::archive(pending, 0, blob_header, durability)
 }
@@ -32,7 +33,7 @@ fn blob_name(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// Puts the documents behind the layers that `store` wrote, and gives the archive its name.
+/// Writes the documents after the layers that `store` wrote, and gives the archive its name.
 pub(super) fn complete(
     pending: Pending,
     store: &mut Store,
@@ -47,7 +48,7 @@ pub(super) fn complete(
     Ok(pending.commit(store.durability())?)
 }
 
-/// A whole archive at `path`.
+/// Writes a complete archive to the file `path`.
 pub(super) fn write_file(
     (path, durability): (&Path, Durability),
     format: OutputFormat,
@@ -64,7 +65,7 @@ pub(super) fn write_file(
     Ok(pending.commit(durability)?)
 }
 
-/// A whole archive into a device or pipe.
+/// Writes a complete archive to the device or pipe `path`.
 pub(super) fn write_stream(
     path: &Path,
     format: OutputFormat,
@@ -79,7 +80,7 @@ pub(super) fn write_stream(
     })
 }
 
-/// A whole archive on standard output.
+/// Writes a complete archive to standard output.
 pub(super) fn write_stdout(
     format: OutputFormat,
     image: &Image,

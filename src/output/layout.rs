@@ -1,5 +1,5 @@
-//! An image in an OCI layout directory (OCI image-spec, image-layout.md), new or with other images
-//! in it.
+//! Writes an image to an OCI layout directory (OCI image-spec, image-layout.md), which is new or
+//! already contains other images.
 
 use std::{
     fs::File,
@@ -15,17 +15,17 @@ use crate::{
     store::{Blob, Durability, Pending, Store},
 };
 
-/// Bytes of an `index.json` that is read (containers/image's limit for manifests).
+/// The largest `index.json` that is read, in bytes (containers/image's limit for manifests).
 const MAX_INDEX: u64 = 4 << 20;
 
-/// A store whose blobs are files of the layout `dir`, which is made if it is not there.
+/// A store that writes blobs as files of the layout `dir`, which is created if it does not exist.
 pub(super) fn store(dir: &Path, durability: Durability) -> Result<Store, OutputError> {
     check(dir)?;
     Ok(Store::directory(dir, durability)?)
 }
 
-/// Adds `image` under `names`; images of the same name give way, others stay. Blobs first, then the
-/// index, so that a reader never sees an image whose blobs are not there.
+/// Adds `image` under `names`. Images with the same tag are replaced, others stay. The index is
+/// written after the blobs, so that a reader never sees an image whose blobs are missing.
 pub(super) fn write(
     (dir, durability): (&Path, Durability),
     image: &Image,
@@ -39,7 +39,8 @@ pub(super) fn write(
     store.put(&image.config.bytes)?;
     store.put(&image.manifest.bytes)?;
     store.sync_names()?;
-    // Held until the end of this function: other writers would lose one of two tags.
+    // Held until the function returns: without the lock, one of two concurrent writers would lose
+    // its tag.
     let _lock = lock(dir)?;
     let old = read_index(dir)?;
     let descriptors = descriptors(image, names);
@@ -56,7 +57,7 @@ pub(super) fn write(
     put(&dir.join("index.json"), &Document::of(&index).bytes, durability)
 }
 
-/// Copies a blob into `store`; other bytes than its digest says are refused.
+/// Copies a blob into `store`, and fails if its bytes do not match its digest.
 pub(super) fn copy(store: &mut Store, blob: &Blob) -> Result<Blob, OutputError> {
     let mut writer = store.begin()?;
     let (mut reader, mut buffer) = (blob.reader(), vec![0; 1 << 18]);
@@ -89,8 +90,8 @@ fn put(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), OutputEr
     Ok(pending.commit(durability)?)
 }
 
-/// That `dir` is new, empty, or a layout already: blobs are not strewn over a directory of
-/// something else.
+/// Checks that `dir` does not exist, is empty, or is a layout, so that blobs are never written to a
+/// directory with other files.
 fn check(dir: &Path) -> Result<(), OutputError> {
     let io = |source| OutputError::Io { action: "read", path: dir.into(), source };
     let mut entries = match fs_err::read_dir(dir) {

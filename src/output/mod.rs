@@ -1,5 +1,5 @@
-//! A finished image → the outputs that were asked for. Decides nothing and reads no input: it
-//! copies blobs.
+//! Writes a finished image to the outputs that were asked for. It copies blobs, decides nothing and
+//! reads inputs only for a root file system on a stream.
 
 mod archive;
 mod layout;
@@ -26,35 +26,35 @@ pub enum OutputError {
     /// The system refused.
     #[error("cannot {action} `{}`", path.display())]
     Io {
-        /// What was tried.
+        /// The action, as a verb.
         action: &'static str,
-        /// With what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The system's reason.
         #[source]
         source: io::Error,
     },
-    /// Standard output refused.
+    /// Standard output cannot be written.
     #[error("cannot write to stdout")]
     Stdout(#[source] io::Error),
-    /// An input, read for the root file system.
+    /// An input cannot be read for the root file system.
     #[error(transparent)]
     Content(#[from] ContentError),
-    /// A node that no archive can hold.
+    /// A node cannot be represented in an archive.
     #[error(transparent)]
     Header(#[from] HeaderError),
-    /// A file of ours.
+    /// An error on a file that imgb writes.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A layer is not what it was when it was verified.
+    /// A layer is no longer what it was when it was verified.
     #[error("layer {0} changed while it was copied")]
     Changed(Digest),
-    /// The directory holds something else.
+    /// The directory exists and is not an OCI layout.
     #[error("`{}` is not an OCI layout: {why}", path.display())]
     NoLayout {
-        /// The file that says so.
+        /// The directory.
         path: PathBuf,
-        /// Why.
+        /// Why it is not an OCI layout.
         why: String,
     },
 }
@@ -74,30 +74,31 @@ impl OutputError {
     }
 }
 
-/// The outputs of one run. Layers are written once, where the first output wants them.
+/// The outputs of one run. Each layer is written once, where the first output needs it.
 #[derive(Debug)]
 pub struct Outputs {
     targets: Vec<Target>,
-    /// The archive that is being written while layers are packed, by the target's place in
+    /// The archive that is written while layers are packed, with the index of its target in
     /// `targets`.
     primary: Option<(usize, Pending)>,
-    /// The layout that layers go to as they are packed.
+    /// The layout to which layers are written as they are packed.
     layout: Option<PathBuf>,
-    /// Where layers go when no output can take them as they come; removed at the end.
+    /// A temporary file for layers if no output can take them while they are packed.
     scratch: Option<Pending>,
-    /// The root file system that is written while layers are packed, by the target's place in
-    /// `targets`.
+    /// The root file system that is written while layers are packed, with the index of its target
+    /// in `targets`.
     root: Option<(usize, Pending)>,
     store: Store,
     durability: Durability,
 }
 
 impl Outputs {
-    /// Opens what has to be open before layers exist. `scratch` is a directory for outputs that
-    /// cannot be written as the layers come: stdout. `durability` is that of files and layouts.
+    /// Opens the outputs that are written while layers are packed. `scratch` is the directory for a
+    /// temporary file, used if all images go to stdout or other streams. `durability` applies to
+    /// files and layouts.
     ///
     /// # Errors
-    /// Where an output's directory cannot be written.
+    /// If an output's directory cannot be written.
     pub fn open(
         targets: Vec<Target>,
         scratch: &Path,
@@ -141,30 +142,31 @@ impl Outputs {
         Ok(Self { layout: own_layout, targets, primary, scratch: spool, root, store, durability })
     }
 
-    /// Where the root file system goes, whole, while layers are packed, if an output is one.
+    /// The writer for the merged root file system while layers are packed, if an output is one and
+    /// is a file.
     pub fn root(&self) -> Option<PartWriter> {
         self.root.as_ref().map(|(_, pending)| pending.part_writer())
     }
 
-    /// Where layers go.
+    /// The store to which layers are written.
     pub fn store(&mut self) -> &mut Store {
         &mut self.store
     }
 
-    /// Copies a layer of a base image, as it is, to where layers go.
+    /// Copies a layer of a base image, unchanged, to the store.
     ///
     /// # Errors
-    /// Where it cannot be read or written, or is not what its digest says.
+    /// If it cannot be read or written, or its bytes do not match its digest.
     pub fn keep(&mut self, blob: &Blob) -> Result<Blob, OutputError> {
         layout::copy(&mut self.store, blob)
     }
 
     /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names`
-    /// gives it; `root` is the merged file system, for an [`OutputFormat::Rootfs`] that
-    /// [`Outputs::root`] has not written.
+    /// returns for it. `root` returns the merged file system, for an [`OutputFormat::Rootfs`] that
+    /// was not written through [`Outputs::root`].
     ///
     /// # Errors
-    /// The first output that cannot be written; those before it are complete.
+    /// The error of the first output that cannot be written; those before it are complete.
     pub fn write(
         mut self,
         image: &Image,
@@ -172,8 +174,8 @@ impl Outputs {
         root: &dyn Fn() -> Tree,
         names: &dyn Fn(&Target) -> Vec<Reference>,
     ) -> Result<(), OutputError> {
-        // The copies are made first: committing the primary gives its file a name and ends this
-        // run's hold on it.
+        // The other outputs are copied from the primary one, so they come first: a commit gives up
+        // the primary's open file.
         for (number, target) in self.targets.iter().enumerate() {
             let is_own = |own: &Option<(usize, Pending)>| {
                 own.as_ref().is_some_and(|(own, _)| *own == number)
@@ -216,8 +218,8 @@ impl Outputs {
     }
 }
 
-/// Whether `path` is a device or pipe, or a name of one of our own open files: these are written to
-/// and never replaced.
+/// Whether `path` is a device or pipe, or names an open file of this process (`/dev/stdout`). These
+/// are written to and never replaced.
 fn is_stream(path: &Path) -> bool {
     let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
     let own = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"]
@@ -226,13 +228,14 @@ fn is_stream(path: &Path) -> bool {
     fs_err::metadata(path).is_ok_and(|metadata| special(metadata) || own)
 }
 
-/// Opens what [`is_stream`] knows.
+/// Opens a path for which [`is_stream`] is true.
 fn open_stream(path: &Path) -> Result<std::fs::File, OutputError> {
     let opened = std::fs::OpenOptions::new().write(true).open(path);
     opened.map_err(|source| OutputError::Io { action: "open", path: path.into(), source })
 }
 
-/// `oci:DIR:TAG` puts the first name's tag aside.
+/// The names for `target`. The tag in `oci:DIR:TAG` replaces the tag of the first name, and the
+/// other names are dropped.
 fn tagged(target: &Target, names: Vec<Reference>) -> Vec<Reference> {
     match (&target.tag, names.into_iter()) {
         (Some(tag), mut names) => {
@@ -242,7 +245,7 @@ fn tagged(target: &Target, names: Vec<Reference>) -> Vec<Reference> {
     }
 }
 
-/// What an index says of `image` under `names`; without any it stands there once, unnamed.
+/// The index entries of `image`: one for each of `names`, or one without a name if there are none.
 fn descriptors(image: &Image, names: &[Reference]) -> Vec<Descriptor> {
     let one = |name: Option<Reference>| Descriptor {
         digest: image.manifest.digest,

@@ -1,4 +1,4 @@
-//! The root file system as one tar, for `docker import`.
+//! Writes the root file system as one tar archive, for `docker import`.
 
 use std::io::{self, Write};
 
@@ -11,8 +11,8 @@ use crate::{
     tree::Tree,
 };
 
-/// Writes `tree`, whose paths have their parents, to `destination`, a stream. Its files are read
-/// once more.
+/// Writes `tree`, which contains the parents of all its paths, to `destination`, a stream. The files
+/// are read a second time.
 pub(super) fn write(destination: &Destination, tree: &Tree) -> Result<(), OutputError> {
     let layout = TarLayout::new(tree)?;
     match destination {
@@ -26,12 +26,12 @@ pub(super) fn write(destination: &Destination, tree: &Tree) -> Result<(), Output
     }
 }
 
-/// Whether the root can be written in any order at `destination`.
+/// Whether `destination` is a file, so that the root can be written there in any order.
 pub(super) fn is_file(destination: &Destination) -> bool {
     matches!(destination, Destination::Path(path) if !is_stream(path))
 }
 
-/// Copies a root that is complete.
+/// Copies `root`, which is complete, to `destination`.
 pub(super) fn copy(
     root: &Pending,
     destination: &Destination,
@@ -57,7 +57,7 @@ pub(super) fn copy(
     }
 }
 
-/// Which side failed: what is read or what is written.
+/// A failure to read an input or to write the output.
 enum Fault {
     Read(ContentError),
     Write(io::Error),
