@@ -91,8 +91,8 @@ pub enum Cause {
         /// The name.
         name: String,
     },
-    /// Something stands where SYMLINK or MKDIR wants to make another kind of file.
-    #[error("`{0}` is there already")]
+    /// SYMLINK or MKDIR would replace a file of another kind.
+    #[error("`{0}` already exists")]
     Exists(ImagePath),
     /// CAP names no file.
     #[error("`{0}` is not a file in the image")]

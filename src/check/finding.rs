@@ -1,4 +1,4 @@
-//! What a proof finds, as values and as sentences.
+//! The findings of a check, as values and as sentences.
 
 use std::fmt;
 
@@ -14,20 +14,20 @@ use crate::{
 pub enum Finding {
     /// Neither entrypoint nor command.
     NoCommand,
-    /// The program is not there.
+    /// The program is not in the image.
     Command {
-        /// As the configuration says it.
+        /// The program as the configuration names it.
         name: String,
         /// Where it was looked for.
         searched: Vec<String>,
     },
-    /// What a path leads to is not a regular file.
+    /// A path that does not lead to a regular file.
     NotRegular(ImagePath),
     /// A file that the user may not use.
     Denied {
         /// The file or directory.
         path: ImagePath,
-        /// What the user may not do.
+        /// The access that the user does not have.
         access: Access,
         /// Permission bits.
         mode: u16,
@@ -36,41 +36,41 @@ pub enum Finding {
     },
     /// Neither ELF nor a script.
     NoProgram(ImagePath),
-    /// A program for another machine than the image's.
+    /// A program or library for a machine other than the image's.
     Machine {
         /// The program or library.
         path: ImagePath,
-        /// What it is made for.
+        /// The machine it is made for.
         machine: Machine,
-        /// The image's.
+        /// The image's platform.
         platform: Platform,
     },
     /// A library that nothing in the image provides.
     Library {
         /// The program that cannot start.
         program: ImagePath,
-        /// The file that asks.
+        /// The file that needs the library.
         by: ImagePath,
-        /// For what.
+        /// The library.
         name: Vec<u8>,
         /// Where it was looked for, and by which rule.
         searched: Vec<String>,
     },
-    /// Something else that the loader stops at.
+    /// Another error at which the loader stops.
     Loader {
         /// The program that cannot start.
         program: ImagePath,
-        /// What the loader would say.
+        /// The loader's reason.
         why: String,
     },
-    /// A file of the program's own that it opens before it does anything.
+    /// A file that the program opens before anything else and cannot do without.
     Part {
         /// The program.
         program: ImagePath,
         /// The file.
         path: ImagePath,
     },
-    /// The interpreter of a script.
+    /// The interpreter of a script is missing or does not work.
     Interpreter {
         /// The script.
         script: ImagePath,
@@ -96,27 +96,27 @@ pub enum Finding {
         /// Why.
         why: Absence,
     },
-    /// The loader's cache names a file that is not there, or is not a cache.
+    /// The loader's cache names a missing file, or is not a valid cache.
     Cache {
         /// The cache.
         path: ImagePath,
         /// What is wrong.
         why: String,
     },
-    /// Directories that no layer has an entry for, so that engines invent them.
+    /// Directories for which no layer has an entry, so that engines create them as they see fit.
     Parents {
         /// One of them.
         example: ImagePath,
         /// How many.
         count: usize,
     },
-    /// A directory for temporary files that not everybody can write, or where anybody may remove
-    /// those of others.
+    /// A directory for temporary files in which not every user can create files, or in which any
+    /// user can remove the files of others.
     Temporary(ImagePath, u16),
 }
 
 impl Finding {
-    /// A word for the kind of thing, stable for scripts.
+    /// A word for the kind of finding; stable, for use in scripts.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::NoCommand => "no-command",
@@ -140,7 +140,7 @@ impl Finding {
         }
     }
 
-    /// The file that it is about.
+    /// The file that the finding is about.
     pub fn path(&self) -> Option<&ImagePath> {
         match self {
             Self::NotRegular(path)
@@ -164,7 +164,7 @@ impl Finding {
         }
     }
 
-    /// Where something was looked for in vain.
+    /// Where something missing was looked for.
     pub fn searched(&self) -> &[String] {
         match self {
             Self::Command { searched, .. } | Self::Library { searched, .. } => searched,
@@ -172,9 +172,9 @@ impl Finding {
         }
     }
 
-    /// Whether the configuration alone is at fault: it names a program, user or directory that the
-    /// image does not have or cannot start. Docker writes such images, since both may be given or
-    /// mounted at the start.
+    /// Whether only the configuration is at fault: it names a program, user or directory that the
+    /// image does not have or cannot start. Docker builds such images too, since a program can be
+    /// chosen, and files can be mounted, when the container is started.
     pub(super) fn is_of_configuration(&self) -> bool {
         matches!(
             self,
@@ -188,7 +188,7 @@ impl Finding {
         )
     }
 
-    /// Whether something does not work, rather than is unusual.
+    /// Whether something does not work, as opposed to being unusual.
     pub(super) fn is_broken(&self) -> bool {
         !matches!(
             self,
@@ -235,20 +235,28 @@ impl fmt::Display for Finding {
                 write!(f, "`{program}` does not start without `{path}`, which is not in the image")
             }
             Self::Interpreter { script, name, why } => {
-                write!(f, "the script `{script}` wants `{}`: {why}", escape(name))
+                write!(f, "the script `{script}` needs `{}`: {why}", escape(name))
             }
             Self::User(name) => write!(f, "the user `{}` is not in /etc/passwd", text(name)),
             Self::Group(name) => write!(f, "the group `{}` is not in /etc/group", text(name)),
-            Self::Workdir(dir) => write!(f, "the working directory `{}` is none", text(dir)),
-            Self::Variable(entry) => write!(f, "the variable `{}` has no value", text(entry)),
+            Self::Workdir(dir) => {
+                write!(
+                    f,
+                    "the working directory `{}` is not the absolute path of a directory",
+                    text(dir)
+                )
+            }
+            Self::Variable(entry) => {
+                write!(f, "the variable `{}` is malformed: expected NAME=VALUE", text(entry))
+            }
             Self::Link { path, target, why } => {
                 write!(f, "the link `{path}` to `{}` leads nowhere: {why}", escape(target))
             }
             Self::Cache { path, why } => write!(f, "`{path}`: {why}"),
             Self::Parents { example, count } => write!(
                 f,
-                "no layer has an entry for `{example}`{}: docker 20.10 makes such directories with \
-                    mode 0600",
+                "no layer has an entry for `{example}`{}: docker 20.10 creates such directories \
+                 with mode 0600",
                 match count {
                     0 | 1 => String::new(),
                     more => format!(" and {} other directories", more - 1),

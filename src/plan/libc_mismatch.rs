@@ -51,7 +51,7 @@ pub(super) fn take_out(
                 Dialect::Glibc => "glibc",
                 Dialect::Musl => "musl",
             });
-            let text = format!("{path} is for {libc}, whose loader is not there: packed as data");
+            let text = format!("{path} is for {libc}, but its loader is missing: packed as data");
             notes.push(Note::warning(text));
         }
         !foreign

@@ -328,7 +328,7 @@ fn a_search_path_through_proc_is_left_out() {
     assert_eq!(&*closure.files[closure.programs[0].loads[0]].opened, b"/y/liba.so");
     assert_eq!(
         closure.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["/proc/self/cwd/x: leads through /proc to another place in each process, left out"]
+        ["/proc/self/cwd/x: leads through /proc, where it is different for each process; left out"]
     );
 }
 

@@ -298,7 +298,7 @@ fn e5_e6_names_and_paths_that_lead_out() {
     let closure = root.closure(&["/app"], &LoaderOptions::default());
     // A path that stays in the root and is not an object is a fault; the others are missing.
     let faults: Vec<String> = closure.faults().map(|(_, fault)| fault.to_string()).collect();
-    assert_eq!(faults, ["/../../../etc/passwd: no ELF file"]);
+    assert_eq!(faults, ["/../../../etc/passwd: not an ELF file"]);
     assert_eq!(closure.missing().count(), 3);
     assert_eq!(closure.files.len(), 2);
 }
@@ -312,12 +312,12 @@ fn e7_interpreters() {
     root.elf("/other", &Elf::library().on(183, true, false, 0)).file("/dir/x", "");
     for (interp, wanted) in [
         ("/gone", "/gone: no such file"),
-        ("/script", "/script: no ELF file"),
+        ("/script", "/script: not an ELF file"),
         ("/loop", "/loop: too many levels of symbolic links"),
-        ("/nested", "/nested: the interpreter wants an interpreter"),
-        ("/app", "/app: the interpreter wants an interpreter"),
+        ("/nested", "/nested: the interpreter has an interpreter of its own"),
+        ("/app", "/app: the interpreter has an interpreter of its own"),
         ("/other", "/other: made for aarch64, not for x86-64"),
-        ("/dir", "/dir: no regular file"),
+        ("/dir", "/dir: not a regular file"),
         ("relative", "relative: the interpreter's path is relative"),
     ] {
         root.elf("/app", &Elf::program(interp).needed("liba.so"));

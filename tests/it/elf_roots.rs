@@ -310,7 +310,7 @@ fn case_32_versions_of_what_nothing_loads() {
         let faults: Vec<String> = closure.faults().map(|(_, fault)| fault.to_string()).collect();
         let (_, printed) = root.glibc(&["/app"], &[]).remove(0);
         assert_eq!(printed.contains("Assertion"), needed != Some("liba.so"), "{printed}");
-        let wanted = "/app: wants versions of liba.so, which nothing loads by that name";
+        let wanted = "/app: needs versions of liba.so, but nothing loads a library by that name";
         assert_eq!(faults.contains(&wanted.to_owned()), needed != Some("liba.so"), "{faults:?}");
     }
 }
@@ -324,7 +324,7 @@ fn a_file_that_is_cut_off_is_a_fault() {
     long[at..at + 8].copy_from_slice(&(1u64 << 20).to_le_bytes());
     root.file("/lib/liba.so", &long);
     let faults: Vec<String> = closure(&root).faults().map(|(_, fault)| fault.to_string()).collect();
-    assert_eq!(faults, ["/lib/liba.so: the file ends before its segments do: it is cut off"]);
+    assert_eq!(faults, ["/lib/liba.so: the file is truncated: it ends before its segments do"]);
     long.resize(64 + (1 << 20), 0);
     root.file("/lib/liba.so", &long);
     assert_eq!(closure(&root).faults().count(), 0);

@@ -65,7 +65,7 @@ impl fmt::Display for Miss {
         match self {
             Self::Find(error) => write!(f, "{error}"),
             Self::OfProcess => {
-                f.write_str("the way leads through /proc, to another place in each process")
+                f.write_str("the path leads through /proc, where it is different for each process")
             }
             Self::NoDirectory => f.write_str("no such directory"),
             Self::Class(machine) | Self::Machine(machine) => write!(f, "made for {machine}"),
@@ -138,7 +138,7 @@ impl fmt::Display for Warning {
             Self::ProcessDirectory(path) => {
                 write!(
                     f,
-                    "{}: leads through /proc to another place in each process, left out",
+                    "{}: leads through /proc, where it is different for each process; left out",
                     escape(path)
                 )
             }

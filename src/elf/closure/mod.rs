@@ -298,14 +298,14 @@ pub enum FaultKind {
     /// It cannot be opened.
     #[error("{0}")]
     Find(#[from] Absence),
-    /// The way there leads through procfs, to another file in each process.
-    #[error("the way leads through /proc, to another place in each process")]
+    /// The path leads through procfs, to a different file in each process.
+    #[error("the path leads through /proc, where it is different for each process")]
     OfProcess,
     /// It cannot be read as an ELF object.
     #[error("{0}")]
     Object(#[from] ObjectError),
     /// A directory, device or FIFO.
-    #[error("no regular file")]
+    #[error("not a regular file")]
     NotRegular,
     /// Shorter than an ELF header.
     #[error("file too short")]
@@ -326,14 +326,14 @@ pub enum FaultKind {
     #[error("the interpreter's path is relative")]
     RelativeInterpreter,
     /// PT_INTERP names a file that has an interpreter itself.
-    #[error("the interpreter wants an interpreter")]
+    #[error("the interpreter has an interpreter of its own")]
     NestedInterpreter,
     /// The file ends before its segments do. Access beyond its end is SIGBUS.
-    #[error("the file ends before its segments do: it is cut off")]
+    #[error("the file is truncated: it ends before its segments do")]
     CutOff,
     /// It needs versions of a library that nothing loads by this name. The loader's assertion
     /// fails (`find_needed` in `elf/dl-version.c`).
-    #[error("wants versions of {}, which nothing loads by that name", escape(.0))]
+    #[error("needs versions of {}, but nothing loads a library by that name", escape(.0))]
     VersionsOf(Arc<[u8]>),
     /// More requests than any real closure has: thousands of objects with thousands of needs.
     #[error("too many requests for libraries in all")]

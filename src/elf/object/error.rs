@@ -1,4 +1,4 @@
-//! Why an object cannot be used, and what ends the reading of one.
+//! Why an object cannot be used, and what stops the reading of one.
 
 use std::io;
 
@@ -7,8 +7,8 @@ use crate::elf::Absence;
 /// Why a file is not a usable ELF object.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
-    /// No ELF magic: a script, data, an empty file.
-    #[error("no ELF file")]
+    /// No ELF magic: a script, data, or an empty file.
+    #[error("not an ELF file")]
     NotElf,
     /// The file ends before this does.
     #[error("the file ends within its {0}")]
@@ -16,11 +16,11 @@ pub enum ObjectError {
     /// Neither 32 nor 64 bits.
     #[error("invalid ELF class")]
     Class,
-    /// It is not there, or this user may not read it.
+    /// The file does not exist, or this user may not read it.
     #[error(transparent)]
     Absent(#[from] Absence),
     /// A directory, device or FIFO.
-    #[error("no regular file")]
+    #[error("not a regular file")]
     NotRegular,
     /// A field with a value that no loader takes.
     #[error("invalid {0}")]
@@ -39,19 +39,19 @@ pub enum ObjectError {
     TooMany {
         /// What there is too much of.
         what: &'static str,
-        /// How much is read.
+        /// The most that is read.
         limit: usize,
     },
 }
 
-/// What ends the reading of an object: its contents, or a read that failed.
+/// What stops the reading of an object: its contents, or a read that failed.
 pub(super) enum Stop {
     Object(ObjectError),
     Read(io::Error),
 }
 
 impl Stop {
-    /// A failed read outside, what the contents tell inside.
+    /// Separates a failed read (outer error) from an invalid object (inner error).
     pub(super) fn split<T>(result: Result<T, Self>) -> Result<Result<T, ObjectError>, io::Error> {
         match result {
             Ok(value) => Ok(Ok(value)),

@@ -350,7 +350,7 @@ pub(super) fn lacks(missing: &[Missing]) -> Option<Note> {
     let first = missing.first()?;
     let names: Vec<_> = names.into_iter().collect();
     let text = format!(
-        "libraries that plugins want are not there: {} (the first by {})",
+        "libraries that plugins need are missing: {} (the first is needed by {})",
         escape(names.join(", ").as_bytes()),
         first.by
     );
