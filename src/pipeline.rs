@@ -229,7 +229,7 @@ fn open_base(request: &PackRequest) -> Result<OpenBase, BuildError> {
     build::open_base(name, &BaseContext { context, source, platform, fallback_platform, image })
 }
 
-/// The inputs, where libraries are looked up, and what is to be said of secrets.
+/// The sysroot, the inputs, and notes on files that look like secrets.
 fn gather(
     request: &PackRequest,
     event: &dyn Fn(Event),

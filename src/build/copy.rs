@@ -110,7 +110,7 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
     }
 }
 
-/// The sources that `text` means: a path, or all that a pattern matches, in order.
+/// The sources that `text` names: a path, or everything that a pattern matches, in order.
 fn find(text: &str, tree: &Tree) -> Result<Vec<Found>, Cause> {
     let missing = || Cause::not_found(text);
     let cleaned = clean(text.as_bytes());
@@ -125,7 +125,7 @@ fn find(text: &str, tree: &Tree) -> Result<Vec<Found>, Cause> {
     let matching = tree.iter().filter(|(path, _)| glob.matches(path.relative()));
     let mut found = Vec::new();
     for (named, _) in matching {
-        // A link that leads nowhere is as bad as a name that nobody has.
+        // A dangling link is an error, like a name that does not exist.
         let lost = |_| Cause::not_found(escape(named.relative()));
         let path = tree.resolve(named.as_bytes()).map_err(lost)?.path;
         found.push(Found { path, named: named.clone(), outright: false });
@@ -208,9 +208,9 @@ impl Copying<'_> {
         Ok(())
     }
 
-    /// `--parents`: all that `text` matches, each under its path from the `/./` in `text` on, as in
-    /// BuildKit, where `**` means any number of directories and a directory that matches comes with
-    /// all below. Whether anything matched.
+    /// `--parents`: copies everything that `text` matches, each file under its path after the `/./`
+    /// in `text`. As in BuildKit, `**` means any number of directories, and a directory that
+    /// matches is copied with everything below it. Returns whether anything matched.
     fn with_parents(
         &self,
         text: &str,

@@ -75,7 +75,7 @@ pub enum Cause {
     /// A path that no image can hold.
     #[error("`{0}` becomes too long")]
     TooLong(ImagePath),
-    /// A destination that leads nowhere.
+    /// A destination whose links cannot be resolved.
     #[error("cannot write to `{path}`: {why}")]
     Destination {
         /// Where to.
@@ -264,7 +264,7 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// A cause and all that caused it, on one line.
+/// An error and its chain of sources, on one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

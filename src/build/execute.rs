@@ -33,7 +33,7 @@ pub(super) struct Builder<'a> {
     pub(super) stages: BTreeMap<usize, Stage>,
     /// Images that `--from` names.
     images: BTreeMap<String, Stage>,
-    /// The context's files, once an instruction wants them.
+    /// The context's files, read when an instruction first needs them.
     context: Option<Tree>,
     pub(super) notes: Vec<Note>,
 }
@@ -181,8 +181,8 @@ impl<'a> Builder<'a> {
             let BuildOptions { context, ignore, source, .. } = self.options;
             let found = source::context(context, ignore, source)?;
             if found.opened {
-                let text = "no file of the context is for group and others to read: \
-                    they get what the owner has, as in a checkout under a umask of 022";
+                let text = "group and others can read no file of the context: \
+                    they get the owner's permissions, as in a checkout with umask 022";
                 self.notes
                     .push(Note::hint(text.into(), "`--preserve-mode` keeps the modes".into()));
             }
@@ -192,8 +192,9 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Tells of links to directories that become directories themselves, as in Docker's classic
-/// builder: what was found through `/bin -> usr/bin` is lost then, and with it most of an image.
+/// Warnings for links to directories that are replaced by directories, as in Docker's classic
+/// builder: everything that was reached through `/bin -> usr/bin` is then lost, which can be most
+/// of an image.
 fn replaced_links(stage: &Tree, changes: &Tree) -> Vec<Note> {
     let is_link =
         |path: &ImagePath| matches!(stage.get(path).map(|node| &node.kind), Some(Kind::Symlink(_)));
@@ -204,10 +205,11 @@ fn replaced_links(stage: &Tree, changes: &Tree) -> Vec<Note> {
     let directories = changes.iter().filter(|(_, node)| node.is_directory()).map(|(path, _)| path);
     let note = |path: &ImagePath| {
         let text = format!(
-            "the link `{path}` becomes a directory: what was found through it is no longer there"
+            "the link `{path}` becomes a directory: files can no longer be reached through it"
         );
-        Note::warning(text)
-            .with_hint(format!("copy what goes there by itself: COPY DIR{path}/ {path}/"))
+        Note::warning(text).with_hint(format!(
+            "copy that directory in an instruction of its own: COPY DIR{path}/ {path}/"
+        ))
     };
     directories.filter(|path| is_link(path) && leads_to_directory(path)).map(note).collect()
 }

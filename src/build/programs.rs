@@ -125,7 +125,7 @@ fn input(
     placed(word, path.file_name(), node, pack, stage)
 }
 
-/// A file where PACK wants it: at its destination, or in the root.
+/// A file at PACK's destination, or in the root if it has none.
 fn placed(word: &str, name: &[u8], node: Node, pack: &Pack, stage: &Stage) -> Result<Input, Cause> {
     let mut layer = LayerWriter::new(&stage.tree, (0, 0), stage.mtime);
     let root = crate::recipe::action::Dest { path: ImagePath::root(), is_dir: true };

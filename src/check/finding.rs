@@ -87,7 +87,7 @@ pub enum Finding {
     Workdir(String),
     /// A variable without `=`.
     Variable(String),
-    /// A link that leads nowhere.
+    /// A broken link: its target does not exist or cannot be reached.
     Link {
         /// The link.
         path: ImagePath,
@@ -250,7 +250,7 @@ impl fmt::Display for Finding {
                 write!(f, "the variable `{}` is malformed: expected NAME=VALUE", text(entry))
             }
             Self::Link { path, target, why } => {
-                write!(f, "the link `{path}` to `{}` leads nowhere: {why}", escape(target))
+                write!(f, "the link `{path}` to `{}` is broken: {why}", escape(target))
             }
             Self::Cache { path, why } => write!(f, "`{path}`: {why}"),
             Self::Parents { example, count } => write!(

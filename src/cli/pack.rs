@@ -64,7 +64,7 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let source = first.split(":/").next().unwrap_or(&first);
     let stem = Path::new(source).file_stem().unwrap_or_default().to_string_lossy();
     let delivery = args.out.delivery(targets, &stem, &annotations)?;
-    // An image of the inputs alone is not meant to start by itself.
+    // With `--no-deps` the image is not expected to start.
     if !args.no_check && request.plan.dependencies {
         timing.event(Event::Phase(Phase::Check));
         refuse(&pipeline::prove(&plan, &request.plan.allow_missing)?)?;

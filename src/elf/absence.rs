@@ -1,6 +1,6 @@
-//! Why a file is not there.
+//! Why a file is absent.
 
-/// Why a path leads nowhere. The loader goes on after `Missing` and stops at the others.
+/// Why a path does not lead to a file. The loader goes on after `Missing` and stops at the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Absence {
     /// ENOENT, ENOTDIR, ENAMETOOLONG: there is no such file. A dangling link is this too.

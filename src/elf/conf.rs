@@ -146,7 +146,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     if name.starts_with(b".") && !pattern.starts_with(b".") {
         return false;
     }
-    // One star to come back to is enough: a later star can match all that an earlier one could.
+    // It is enough to backtrack to the last star: it can match whatever an earlier one could.
     let (mut p, mut n, mut star) = (0, 0, None);
     while n < name.len() {
         match pattern.get(p) {

@@ -43,7 +43,7 @@ pub enum Dialect {
     Musl,
 }
 
-/// What stands for itself where the loader's file tells nothing.
+/// Known facts about a loader, used if its file does not tell them.
 struct Known {
     /// Its file name.
     name: &'static str,

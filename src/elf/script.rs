@@ -12,8 +12,9 @@ pub struct Shebang {
     pub command: Option<Vec<u8>>,
 }
 
-/// The `#!` line at the start of `head`, as the kernel reads it (`fs/binfmt_script.c`): blanks
-/// around, one argument that is all the rest. `None` where there is none or it is empty.
+/// Parses the `#!` line at the start of `head` as the kernel does (`fs/binfmt_script.c`): blanks
+/// are trimmed, and the rest of the line is one argument. `None` if there is no such line or it is
+/// empty.
 pub fn shebang(head: &[u8]) -> Option<Shebang> {
     let rest = head.strip_prefix(b"#!")?;
     let line =

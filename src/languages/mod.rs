@@ -94,24 +94,24 @@ pub struct Startup {
     pub program: String,
     /// Variables that move these files elsewhere.
     pub unless_environment: Vec<String>,
-    /// Directories of which any may have the modules.
+    /// Directories, any of which may contain the modules.
     pub directories: Vec<String>,
     /// An archive that may have all of the modules.
     pub archive: String,
     /// The modules, without their endings.
     pub modules: Vec<String>,
-    /// Endings of which any is enough.
+    /// Endings; a file with any of them is enough.
     pub endings: Vec<String>,
 }
 
 /// The files of a [`Startup`] for one program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartupFiles {
-    /// Directories of which any may have the modules.
+    /// Directories, any of which may contain the modules.
     pub directories: Vec<ImagePath>,
     /// An archive that may have all of the modules.
     pub archive: ImagePath,
-    /// For each module, the files of which any is enough.
+    /// For each module, its possible files; any one is enough.
     pub modules: Vec<Vec<ImagePath>>,
 }
 

@@ -74,7 +74,7 @@ fn in_layout(
 ) -> Result<Found, ImageError> {
     let marker = source.document("oci-layout")?.ok_or_else(|| ImageError::NoImage {
         name: name.to_string(),
-        why: "it has no file oci-layout, so it is not an OCI layout",
+        why: "the file oci-layout is missing, so it is not an OCI layout",
     })?;
     let marker = json::parse(&marker).map_err(|why| ImageError::document("oci-layout", why))?;
     if marker.get("imageLayoutVersion").and_then(Value::as_str) != Some("1.0.0") {

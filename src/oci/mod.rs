@@ -86,7 +86,7 @@ pub struct LayerEntry {
     path: String,
 }
 
-/// An image of which every byte has been verified, with the trees of its layers.
+/// An image whose every byte has been verified, with the trees of its layers.
 #[derive(Debug)]
 pub struct UnpackedImage {
     /// The documents.

@@ -20,7 +20,7 @@ pub struct Base {
     pub config: Config,
     /// Whether the configuration's platform was given and not assumed.
     pub platform_known: bool,
-    /// Whether there is no image: a new one is made, which has at least one layer.
+    /// Whether there is no base image. The new image then has at least one layer.
     pub is_scratch: bool,
 }
 

@@ -21,20 +21,20 @@ use crate::{
     view::View,
 };
 
-/// The inputs' own objects, by what is to be done for them.
+/// The inputs' own objects, grouped by how they are treated.
 #[derive(Debug, Default)]
 pub(super) struct Roots {
     /// Programs: everything they need must be found.
     pub(super) programs: Vec<ImagePath>,
-    /// Libraries that the inputs bring. What a program loads of them is found with it; the rest are
-    /// plugins.
+    /// Libraries among the inputs. Those that a program loads are found with the program; the rest
+    /// are plugins.
     pub(super) libraries: Vec<ImagePath>,
-    /// Names by which the inputs' own objects may be loaded already when a plugin comes: file names
-    /// and SONAMEs.
+    /// Names by which the inputs' own objects may already be loaded when a plugin is loaded: file
+    /// names and SONAMEs.
     pub(super) siblings: BTreeSet<Vec<u8>>,
 }
 
-/// What came of it.
+/// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Outcomes {
     pub(super) missing: Vec<Missing>,
@@ -42,8 +42,8 @@ pub(super) struct Outcomes {
     pub(super) notes: Vec<Note>,
 }
 
-/// Takes all that `roots` need, what rules add to it, and what tells the image's loader where it
-/// is.
+/// Adds everything that `roots` need, what rules add, and the files that tell the image's loader
+/// where to find libraries.
 pub(super) fn take(
     roots: &Roots,
     options: &PlanOptions,

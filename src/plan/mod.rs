@@ -186,20 +186,19 @@ pub enum PlanError {
     /// The inputs are for different machines.
     #[error("the inputs are for different platforms: {}", platforms(.0))]
     MixedPlatforms(Vec<(Platform, ImagePath)>),
-    /// Libraries, loaders or interpreters that cannot be found; all of them.
+    /// All libraries, loaders and interpreters that cannot be found.
     #[error("{}", missing(.0))]
     Missing(Vec<Missing>),
-    /// Objects in directories for another machine or C library, where the user wants none; all of
-    /// them.
+    /// With `--strict`: all objects in directories for another machine or C library.
     #[error("{}", .0.join("; "))]
     Foreign(Vec<String>),
-    /// Inputs that are damaged ELF objects; all of them.
+    /// All inputs that are damaged ELF objects.
     #[error("{}", broken(.0))]
     Broken(Vec<(ImagePath, ObjectError)>),
-    /// Objects that the loader would refuse; all of them.
+    /// All objects that the loader would refuse.
     #[error("{}", .0.join("; "))]
     Faults(Vec<String>),
-    /// A file that the user wants to add does not exist.
+    /// A file that an option adds does not exist.
     #[error("{option} `{path}`: no such file in the sysroot")]
     NotIncluded {
         /// The file.

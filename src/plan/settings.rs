@@ -1,4 +1,4 @@
-//! What the user wants in the image's configuration.
+//! The user's settings for the image's configuration.
 
 use crate::image::{Config, Ports, StopSignal};
 

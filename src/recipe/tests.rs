@@ -16,7 +16,7 @@ use super::healthcheck::Health;
 use super::owner::{Owner, Principal};
 use super::{Arguments, Base, Command, Recipe, outline, parse};
 
-/// Reads and evaluates a text, as stage 0 of which `inherited` is the base.
+/// Reads and evaluates a text, with `inherited` as the base of its stage 0.
 fn evaluate_on(
     text: &str,
     arguments: &Arguments,
@@ -51,7 +51,7 @@ fn run_with(text: &str, arguments: &Arguments) -> String {
     }
 }
 
-/// The instructions behind `FROM scratch`, as [`dump`] shows them.
+/// The instructions after `FROM scratch`, as [`dump`] shows them.
 #[track_caller]
 fn steps(text: &str) -> String {
     let dump = run(&format!("FROM scratch\n{text}"));

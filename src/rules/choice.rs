@@ -34,7 +34,7 @@ impl Choice {
     }
 }
 
-/// What is to be done about a rule that fired.
+/// What happens to a rule that fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Its files are added.

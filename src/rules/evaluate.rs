@@ -17,7 +17,7 @@ use crate::path::ImagePath;
 pub struct Fired<'t> {
     /// The rule.
     pub rule: &'t Rule,
-    /// What is to be done about it.
+    /// Whether its files are added.
     pub verdict: Verdict,
     /// The first evidence.
     pub evidence: Arc<Evidence>,
@@ -26,7 +26,7 @@ pub struct Fired<'t> {
     pub by: Option<ImagePath>,
     /// The rule's files with their variables filled in, in order.
     pub files: Vec<NamedBy>,
-    /// Files of which at least one must exist, likewise; if empty, nothing is required.
+    /// Files, likewise with variables filled in. At least one must exist, unless the list is empty.
     pub present: Vec<NamedBy>,
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::LibcKind;
 use crate::path::{ImagePath, glob::Glob};
 
-/// Bytes that a rule may add by itself if it does not say.
+/// The limit, in bytes, of what a rule may add if its table does not set one.
 const DEFAULT_LIMIT: u64 = 10 << 20;
 
 fn default_limit() -> u64 {
@@ -175,7 +175,7 @@ pub struct Make {
 }
 
 impl Rule {
-    /// Whether `path` is left out, for itself or with a directory above it.
+    /// Whether `path`, or a directory above it, is excluded.
     pub fn excludes(&self, path: &ImagePath) -> bool {
         let mut globs = self.excluded.iter().chain(&self.claimed.paths).peekable();
         if globs.peek().is_none() {

@@ -20,7 +20,7 @@ pub(super) fn keep() -> Result<(), StageError> {
     Ok(())
 }
 
-/// Gives up every capability, for this process and all that it starts.
+/// Gives up every capability, for this process and every process that it starts.
 pub(super) fn drop_all() -> Result<(), StageError> {
     let failed = || trying("drop capabilities");
     rustix::thread::clear_ambient_capability_set().map_err(failed())?;

@@ -15,8 +15,8 @@ use super::{
 /// How often memory and disk are checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Sets the limits that hold for each process by itself (setrlimit(2)). [`watch_totals`] limits all
-/// of them together.
+/// Sets the limits for each single process (setrlimit(2)). [`watch_totals`] limits all processes
+/// together.
 pub(super) fn set_per_process(spec: &RunSpec) -> Result<(), StageError> {
     let set = |resource, value: u64| {
         let hard =

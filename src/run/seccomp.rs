@@ -3,7 +3,7 @@
 
 use std::io;
 
-/// Installs the filter for this thread and all that it starts. The thread must have set
+/// Installs the filter for this thread and everything that it starts. The thread must have set
 /// PR_SET_NO_NEW_PRIVS.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) fn refuse() -> io::Result<()> {

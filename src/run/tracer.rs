@@ -46,7 +46,7 @@ const EVENT_CLONE: i32 = 3;
 const EVENTS_OF_CHILDREN: [i32; 3] = [1, 2, EVENT_CLONE];
 const EVENT_STOP: i32 = 128;
 
-/// What is to be done with a process that stopped at a system call.
+/// What to do with a process that stopped at a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AfterStop {
     Continue,
@@ -98,8 +98,8 @@ impl Tracer {
         Ok(Self { proc, out: out.into_parts().0, known, tracees, early, detached: 0 })
     }
 
-    /// Traces `first`, a child that waits at `gate`, and all that it starts, until no process is
-    /// left. Returns how `first` ended.
+    /// Traces `first`, a child that waits at `gate`, and every process that it starts, until none
+    /// is left. Returns how `first` ended.
     pub(super) fn follow(
         mut self,
         first: rustix::process::Pid,

@@ -216,7 +216,7 @@ impl<'a> Source<'a> {
                 Ok(())
             }
             Self::Host(host, _, file) => file.read_exact_at(out, offset).or_else(|source| {
-                // What cannot be read because it is something else now is best called that.
+                // If the file has changed since it was found, report that instead.
                 self.verify()?;
                 Err(ContentError::Read { path: host.path.clone(), source })
             }),

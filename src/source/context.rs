@@ -74,8 +74,8 @@ struct Walk<'a> {
     seen: u16,
 }
 
-/// Gives the group and others what the owner has, if `seen` says that no file is for them. Whether
-/// it did.
+/// Gives the group and others the owner's permissions if `seen` shows that they have none. Returns
+/// whether it changed a mode.
 fn open_up(tree: &mut Tree, seen: u16) -> bool {
     let closed = READ
         .iter()

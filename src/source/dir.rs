@@ -18,8 +18,8 @@ use crate::{
     tree::{Node, Tree, Xattrs, capability},
 };
 
-/// `source`'s contents at `root`, its own metadata at `root` itself. All files that cannot be
-/// packed are reported together.
+/// Reads the directory `source`: its contents go below `root`, its own metadata to `root` itself.
+/// All files that cannot be packed are reported together.
 pub(super) fn read(
     name: &str,
     source: &Path,
@@ -151,7 +151,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Where `name` in `dir` goes; `None` if it is to be left out.
+    /// The path in the image of `name` in `dir`; `None` if it is left out.
     fn place(
         &self,
         on_host: &Path,
@@ -233,8 +233,7 @@ fn unpackable_kind(kind: FileType) -> Option<&'static str> {
 /// packed.
 ///
 /// # Errors
-/// Where the host refuses for another reason than that the attribute is not there or not for this
-/// user.
+/// If the attribute cannot be read, unless it is missing or this user may not read it.
 pub fn capability_attribute(path: &Path) -> std::io::Result<Xattrs> {
     let mut value = [0; 64];
     match retry_on_intr(|| rustix::fs::lgetxattr(path, capability::NAME, &mut value)) {

@@ -158,7 +158,7 @@ pub enum SourceError {
     /// A tarball that is damaged or hostile.
     #[error(transparent)]
     Tarball(#[from] ReadError),
-    /// A tarball that cannot be uncompressed.
+    /// A tarball that cannot be decompressed.
     #[error(transparent)]
     Spool(#[from] SpoolError),
 }
@@ -215,7 +215,7 @@ impl Exclude {
         })
     }
 
-    /// Whether `path` is to be left out, with all below it.
+    /// Whether `path` is left out, with everything below it.
     pub fn matches(&self, path: &ImagePath) -> bool {
         self.glob.matches(if self.whole_path { path.relative() } else { path.file_name() })
     }

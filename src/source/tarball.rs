@@ -45,18 +45,18 @@ fn begins_with_header(mut reader: impl io::Read) -> io::Result<bool> {
     (&mut reader).take(compress::MAX_SNIFF as u64).read_to_end(&mut front)?;
     let format = Format::sniff(&front);
     let mut block = Vec::with_capacity(BLOCK);
-    // Whatever does not decompress is no tarball but a file that is packed as it is.
+    // A file that cannot be decompressed is not a tarball; it is packed as it is.
     if let Ok(decoder) = compress::decoder(format, front.chain(reader)) {
         let _ = decoder.take(BLOCK as u64).read_to_end(&mut block);
     }
     Ok(is_header(&block))
 }
 
-/// The files of a tarball that was found, with their own modes and owners and the image's time.
-/// `name` is what messages call it.
+/// Reads the files of a tarball, with their own modes and owners and the image's time. `name` is
+/// its name in messages.
 ///
 /// # Errors
-/// [`SourceError`]: it cannot be read, is damaged or hostile.
+/// [`SourceError`] if the tarball cannot be read, is damaged or is hostile.
 pub fn unpack(name: &str, file: &FileNode, options: &InputOptions) -> Result<Tree, SourceError> {
     let opened = content::host_file(&file.content, file.len).map_err(|error| {
         SourceError::Unreadable { path: name.into(), source: io::Error::other(error) }

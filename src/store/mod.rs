@@ -168,8 +168,8 @@ impl Store {
         }
     }
 
-    /// The offset in the archive after the last blob's member, where whatever follows is to be
-    /// written. It is the end of the file too, unless a blob was left unfinished. 0 for a
+    /// The offset in the archive after the last blob's member, where the next member is written.
+    /// It is the end of the file too, unless a blob was left unfinished. 0 for a
     /// directory.
     pub fn end(&self) -> u64 {
         match self.kind {

@@ -66,7 +66,7 @@ pub enum CapabilityError {
 /// the whole file.
 ///
 /// # Errors
-/// [`CapabilityError`] at the first clause that is none.
+/// [`CapabilityError`] for the first clause that is malformed.
 pub fn parse(text: &str) -> Result<Vec<u8>, CapabilityError> {
     let syntax = || CapabilityError::Syntax(text.into());
     let (mut effective, mut permitted, mut inheritable) = (false, 0_u64, 0_u64);

@@ -251,7 +251,7 @@ impl Tree {
         dir: &ImagePath,
     ) -> impl Iterator<Item = (&'a ImagePath, &'a Node)> + use<'a> {
         // Siblings such as `/a-b` sort between `/a` and `/a/b`, and there may be millions of them:
-        // the range starts behind the slash.
+        // the range starts after the slash.
         let prefix = if dir.is_root() { b"/".to_vec() } else { [dir.as_bytes(), b"/"].concat() };
         self.nodes
             .range::<[u8], _>((Bound::Excluded(&prefix[..]), Bound::Unbounded))

@@ -114,7 +114,7 @@ impl Resolved {
             return Err(ResolveError::TooLong.into());
         }
         // Components still to go, the next one last. A link's target is put on top of what is left.
-        // A trailing slash leaves an empty component, which wants a directory as `.` does.
+        // A trailing slash leaves an empty component, which requires a directory as `.` does.
         let mut left: Vec<Arc<[u8]>> = Vec::new();
         self.push(&mut left, path);
         while let Some(component) = left.pop() {

@@ -123,7 +123,7 @@ fn each_option_of_pack_has_a_case() {
 }
 
 /// Makes what the cases pack, and the bases: one without files, and one with a part of the closure.
-/// Says no if the test is to be skipped.
+/// Returns false if the test must be skipped.
 fn cases(sandbox: &Sandbox) -> bool {
     if !fixtures::program_without_its_library(sandbox) || !have(&["gcc", "true"]) {
         return false;

@@ -1,6 +1,6 @@
 //! Builds ELF objects for any machine from scratch: headers, and one segment with a dynamic
-//! section, its strings, symbols, versions and notes, which is all that a loader reads before it
-//! runs code. Every field can be set.
+//! section, its strings, symbols, versions and notes: everything that a loader reads before it runs
+//! code. Every field can be set.
 
 /// A description of an object to build.
 #[derive(Clone, Debug)]

@@ -830,7 +830,7 @@ fn case_32_symbol_versions() {
     assert_eq!(faults, ["V_2 not found in /d/liba.so, needed by /app"]);
     assert_eq!(
         closure.warnings.first().unwrap().to_string(),
-        "/d/libplain.so has no version information, which /app wants"
+        "/d/libplain.so has no version information, which /app needs"
     );
     let (_, printed) = root.glibc(&["/app"], &[]).remove(0);
     assert!(printed.contains("version `V_2' not found (required by /app)"), "{printed}");

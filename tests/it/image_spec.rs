@@ -31,7 +31,12 @@ impl Layout {
     /// Reads a layout, and asserts that its documents and blobs have no fault.
     pub(crate) fn open(dir: &Path) -> Self {
         let faults = layout_faults(dir);
-        assert!(faults.is_empty(), "{} is no sound layout:\n{}", dir.display(), faults.join("\n"));
+        assert!(
+            faults.is_empty(),
+            "{} is not a valid layout:\n{}",
+            dir.display(),
+            faults.join("\n")
+        );
         let index = json_file(&dir.join("index.json")).unwrap();
         let manifests = list(&index, "manifests");
         let digests: Vec<&Value> =
@@ -202,7 +207,7 @@ pub(crate) fn docker_faults(dir: &Path) -> Vec<String> {
             .and_then(|tag| tag.split_once('/'))
             .is_some_and(|(host, _)| host.contains('.'));
         if !full && !tag.as_str().is_some_and(|tag| tag.starts_with("localhost/")) {
-            faults.push(format!("{tag} is no fully qualified name"));
+            faults.push(format!("{tag} is not a fully qualified name"));
         }
     }
     faults

@@ -82,7 +82,7 @@ fn inputs_go_where_cp_would_put_them_or_where_they_are_told() {
         ("./d:/srv", "srv srv/x"),
         ("./d:/srv/", "srv srv/d srv/d/x"),
         ("./d/:/srv", "srv srv/x"),
-        // As `docker cp` does it, and not a link that leads nowhere.
+        // As `docker cp` does it, and not a dangling link.
         ("./link", "link"),
     ] {
         assert_eq!(names(&sandbox, args).join(" "), expected, "{args}");

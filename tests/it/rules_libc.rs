@@ -312,7 +312,7 @@ fn what_coreutils_and_libc_programs_need() {
     ] {
         let run = |root: &Root| root.run(program).args(args);
         if program == "getent" && args.starts_with("hosts") {
-            // glibc 2.36 resolves localhost by itself if no file exists.
+            // glibc 2.36 resolves localhost without any file.
             let Some(root) = Root::pack(&[program], program) else { return };
             run(&root).run().ok().prints(wanted);
             assert!(root.has("/etc/nsswitch.conf") && root.has("/etc/hosts"));

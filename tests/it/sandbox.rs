@@ -342,7 +342,7 @@ impl Outcome {
         self.stdout
     }
 
-    /// The image's digest, which is all that `pack` prints if its output is a file.
+    /// The image's digest: the only thing that `pack` prints if its output is a file.
     pub(crate) fn digest(&self) -> String {
         let text = self.text();
         let hex = text

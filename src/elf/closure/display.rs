@@ -115,7 +115,7 @@ impl fmt::Display for Warning {
             Self::NoVersions(library, user) => {
                 write!(
                     f,
-                    "{} has no version information, which {} wants",
+                    "{} has no version information, which {} needs",
                     escape(library),
                     escape(user)
                 )

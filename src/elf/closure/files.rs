@@ -271,8 +271,8 @@ fn floats_differ(own: Machine, machine: Machine) -> bool {
     )
 }
 
-/// Whether a file is shorter than a header of the loader's own class, which is all that it looks at
-/// then.
+/// Whether a file is shorter than an ELF header of the loader's class. The loader then checks
+/// nothing else.
 fn is_short(found: &Found, loader: &Loader) -> bool {
     let header = if loader.machine.is_64 { 64 } else { 52 };
     matches!(found.kind, FoundKind::File(len) if len < header)

@@ -29,8 +29,8 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// What is to take the place of `existing`, which the image has at this path: all that it says
-    /// and what it does not say of the libraries here. `None` where it leads to all of them.
+    /// The replacement for `existing`, the image's file at this path: its contents, and entries for
+    /// those libraries here that it lacks. `None` if it already leads to all of them.
     pub fn over(&self, existing: &[u8]) -> Option<Vec<u8>> {
         match self.dialect {
             Dialect::Glibc => self.cache_over(existing),

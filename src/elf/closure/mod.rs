@@ -375,7 +375,7 @@ pub enum Warning {
     /// A file, and a path in it that contains `$PLATFORM`, whose value depends on the processor.
     /// The usual one was assumed.
     Platform(Arc<[u8]>, Arc<[u8]>),
-    /// A directory in a search path that leads through procfs to another place in each process. It
+    /// A directory in a search path that leads through procfs, so is different for each process. It
     /// is left out.
     ProcessDirectory(Arc<[u8]>),
     /// A library that exists only as a build for better processors, and that build.
@@ -426,7 +426,7 @@ impl Tag {
     }
 }
 
-/// Finds all that `roots` need, as their loaders would, looking through `lookup` only.
+/// Finds everything that `roots` need, as their loaders would, through `lookup` only.
 ///
 /// Faults and missing libraries are data in the result. Programs share what was read but do not
 /// influence each other: the result of one is the same alone and among thousands.

@@ -106,7 +106,7 @@ impl<'a> State<'a> {
         names.into_iter().flatten().cloned().collect()
     }
 
-    /// The dlopen metadata of a file that is to be taken.
+    /// The dlopen metadata of a file that is added to the closure.
     pub(super) fn dlopens(&mut self, file: usize) -> Arc<[Dlopen]> {
         self.notes.of(file, &self.files, &mut self.warnings)
     }

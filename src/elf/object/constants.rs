@@ -6,9 +6,8 @@ use goblin::elf::program_header as ph;
 
 use super::{Bytes, HEADER_LEN, Header, Kind, ObjectError, ReadAt, Stop, segments};
 
-/// Ranges of the file, in the order of its program headers, that are mapped and are no code.
-/// Linkers before `-z separate-code` put constants into the segment of the code: that is then among
-/// them.
+/// Ranges of the file, in the order of its program headers, that are mapped and are not code.
+/// Linkers before `-z separate-code` put constants into the code segment, which is then included.
 ///
 /// # Errors
 /// As [`super::Object::read`].

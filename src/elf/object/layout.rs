@@ -101,10 +101,10 @@ fn of_segments(header: &Header, segments: &[ProgramHeader]) -> Option<&'static s
     let mut end = 0;
     for load in loads(segments) {
         let Some(own) = load.p_vaddr.checked_add(load.p_memsz) else { return Some("PT_LOAD") };
-        // The kernel asks nothing of a place in the file where there is nothing.
+        // The kernel does not check the offset of a segment that has no bytes in the file.
         let is_even = load.p_filesz == 0 || (load.p_vaddr ^ load.p_offset) & 0xfff == 0;
-        // Ascending, as the specification wants them: the first and the last tell how much is
-        // reserved.
+        // Ascending, as the specification requires: the first and last segments determine how much
+        // is reserved.
         if load.p_filesz > load.p_memsz || load.p_vaddr < end || !is_even {
             return Some("PT_LOAD");
         }

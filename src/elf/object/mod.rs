@@ -218,7 +218,7 @@ fn interp(bytes: &mut Bytes<'_>, segments: &[ProgramHeader]) -> Result<Option<Ar
         return Err(ObjectError::TooMany { what: "bytes of PT_INTERP", limit: 4096 }.into());
     }
     let path = bytes.get(segment.p_offset, segment.p_filesz, "PT_INTERP")?;
-    // The kernel wants the last byte to be NUL and takes what is before the first.
+    // The kernel requires the last byte to be NUL and takes the bytes before the first NUL.
     match (path.last(), path.split(|&b| b == 0).next()) {
         (Some(0), Some(path)) if !path.is_empty() => Ok(Some(path.into())),
         _ => Err(ObjectError::Malformed("PT_INTERP").into()),

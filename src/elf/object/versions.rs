@@ -1,4 +1,4 @@
-//! Symbol versions: what an object wants of others (`verneed`) and what it offers (`verdef`). The
+//! Symbol versions: those that an object needs (`verneed`) and those it defines (`verdef`). The
 //! structures are the same for both classes (LSB 5.0 Core, "Symbol Versioning").
 
 use std::sync::Arc;

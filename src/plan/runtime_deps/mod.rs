@@ -186,7 +186,7 @@ impl<'t> RuntimeDeps<'t> {
         Ok(objects)
     }
 
-    /// Whether the rule may add `found` within its limit, which counts all that the rule adds.
+    /// Whether the rule may add `found` within its limit, which counts everything that it adds.
     fn fits(
         &mut self,
         fired: &Fired<'t>,

@@ -44,7 +44,7 @@ pub(super) fn take_interpreter(
     Ok(Vec::new())
 }
 
-/// Notes all that a script tells which the user packs by name. It is read once.
+/// Records everything that a script packed by name reveals. The script is read once.
 ///
 /// # Errors
 /// [`ReadFailure`]

@@ -113,7 +113,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The other builds of all that was found, beside it, and what they need.
+    /// Adds the other builds of everything that was found, and what they need.
     pub(super) fn variants(&mut self) -> Result<(), ReadFailure> {
         let levels =
             self.state.loader(self.loader).map(|facts| facts.hwcaps.clone()).unwrap_or_default();

@@ -29,7 +29,7 @@ struct Member {
     paths: Arc<Paths>,
     has_runpath: bool,
     nodeflib: bool,
-    /// Who wants it.
+    /// How strongly it is required.
     requirement: Requirement,
 }
 
@@ -233,7 +233,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Puts a filtee before its filter, which is at `place`, unless it is there already.
+    /// Inserts a filtee before its filter, which is at `place`, unless it is already listed.
     fn filtee(&mut self, place: usize, filter: usize, filtee: usize) -> bool {
         if self.is_listed(filtee) {
             let later = self.list.iter().skip(place + 1).position(|&(member, _)| member == filtee);

@@ -9,7 +9,7 @@ use crate::elf::{
 };
 
 impl Walk<'_, '_> {
-    /// Checks what each member wants of others against what these define.
+    /// Checks the versions that each member needs against those that the other members define.
     pub(super) fn check_versions(&mut self) {
         for index in 0..self.members.len() {
             let Some(member) = self.members.get(index) else { return };

@@ -28,7 +28,7 @@ struct Member {
     file: usize,
     requester: Option<usize>,
     paths: Arc<Paths>,
-    /// Who wants it.
+    /// How strongly it is required.
     requirement: Requirement,
 }
 
