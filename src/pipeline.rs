@@ -100,7 +100,7 @@ pub struct Delivery {
     pub cache: Option<Cache>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
-    /// For what no output can take as it comes.
+    /// The directory for layers that no output can take while they are packed.
     pub scratch: PathBuf,
     /// Whether outputs are on the disk at the end.
     pub durability: Durability,

@@ -105,7 +105,7 @@ fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<OpenBase,
     Ok(OpenBase { base, image: None })
 }
 
-/// What stands at a real path of the host.
+/// The file at a real path of the host.
 fn found(path: &Path) -> Result<Option<Node>, SourceError> {
     use std::os::unix::ffi::OsStrExt as _;
     let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else { return Ok(None) };

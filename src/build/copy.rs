@@ -50,7 +50,7 @@ struct Found {
 struct Walked {
     /// Whether it or one above it matches.
     matches: bool,
-    /// What `--exclude` says.
+    /// The verdict of `--exclude`.
     verdict: Verdict,
     /// Whether the image has it already.
     placed: bool,
@@ -59,7 +59,7 @@ struct Walked {
 /// The result of a COPY.
 #[derive(Debug, Default)]
 pub(super) struct Copied {
-    /// What changes.
+    /// The changed files.
     pub(super) tree: Tree,
     /// Files of the context that came along without being named, by their place in the image.
     pub(super) swept: BTreeMap<ImagePath, ImagePath>,
@@ -278,7 +278,7 @@ impl Copying<'_> {
         layer.put_below(dest, target, self.dressed(node.clone()))
     }
 
-    /// What the context holds and no image can.
+    /// Refuses files of the context that an image cannot contain.
     fn check(&self, path: &ImagePath, node: &Node) -> Result<(), Cause> {
         if !self.from_context {
             return Ok(());

@@ -24,43 +24,43 @@ use crate::{
 pub enum BuildError {
     /// The text is wrong, in one place or several.
     Faults(Box<Faults>),
-    /// Nothing can be put on a base image.
+    /// The base image cannot be used.
     Base {
         /// As the user wrote it.
         name: String,
-        /// Why.
+        /// The reason.
         cause: Box<Cause>,
     },
-    /// An instruction cannot be done.
+    /// An instruction failed.
     Step {
         /// The text.
         source: Box<Source>,
-        /// Where the instruction stands.
+        /// The place of the instruction.
         span: Option<Span>,
-        /// Why.
+        /// The reason.
         cause: Box<Cause>,
-        /// What may be meant.
+        /// What the user may have meant.
         hint: Option<String>,
     },
 }
 
-/// Why an instruction cannot be done.
+/// Why an instruction failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Cause {
     /// A source that does not exist, or that the ignore file excludes.
     #[error("`{}`: no such file or directory", crate::path::escape(name.as_bytes()))]
     NotFound {
-        /// As written.
+        /// The text as written.
         name: String,
-        /// What may be meant, or why it is missing.
+        /// What the user may have meant, or why it is missing.
         hint: Option<String>,
     },
     /// A pattern that cannot be read.
     #[error("the pattern `{}` cannot be read: {why}", crate::path::escape(pattern.as_bytes()))]
     Pattern {
-        /// As written.
+        /// The text as written.
         pattern: String,
-        /// Why not.
+        /// The reason.
         why: GlobError,
     },
     /// `--exclude` that cannot be read.
@@ -78,9 +78,9 @@ pub enum Cause {
     /// A destination whose links cannot be resolved.
     #[error("cannot write to `{path}`: {why}")]
     Destination {
-        /// Where to.
+        /// The destination.
         path: ImagePath,
-        /// Why not.
+        /// The reason.
         why: ResolveError,
     },
     /// A name that the image's tables do not have.

@@ -34,7 +34,7 @@ pub use stage::OpenBase;
 pub struct BuildOptions {
     /// The directory that COPY, ADD and PACK take files from.
     pub context: PathBuf,
-    /// What of it is left out.
+    /// Patterns of files in it that are left out.
     pub ignore: Ignore,
     /// `--build-arg`, `--target` and the platform's variables.
     pub arguments: Arguments,

@@ -57,9 +57,9 @@ pub enum TargetError {
     /// A transport that imgb does not write.
     #[error("output `{text}`: cannot write to `{transport}:`; known are {}", Transport::writable())]
     Transport {
-        /// As written.
+        /// The text as written.
         text: String,
-        /// What stands before the colon.
+        /// The transport before the colon.
         transport: Transport,
     },
     /// An invalid tag.

@@ -14,9 +14,9 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct ImageBuilder<'a> {
     pub(super) view: &'a View<'a>,
-    /// What the inputs bring.
+    /// The files of the inputs.
     pub(super) inputs: &'a Tree,
-    /// What joins them.
+    /// The files that are added to them.
     pub(super) added: Tree,
     pub(super) reasons: Reasons,
     /// The time of generated files.

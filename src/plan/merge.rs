@@ -8,7 +8,7 @@ use crate::{
     tree::{FileNode, Kind, Node, ResolveError, Tree},
 };
 
-/// What the inputs bring.
+/// The files of all inputs.
 #[derive(Debug)]
 pub(super) struct Merged {
     /// Their files, by real path.

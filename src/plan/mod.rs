@@ -136,9 +136,9 @@ pub struct PlanOptions {
     pub layers: Layers,
     /// Instead of what the programs' headers say.
     pub platform: Option<Platform>,
-    /// Where neither the user nor a program says it.
+    /// The platform if neither the user nor a program determines it.
     pub fallback_platform: Platform,
-    /// What the image is to say of itself.
+    /// The user's settings for the image's configuration.
     pub settings: Settings,
     /// File capabilities by path: the attribute's value.
     pub capabilities: Vec<(ImagePath, Vec<u8>)>,
@@ -169,7 +169,7 @@ pub enum PlanError {
     Destination {
         /// Where to.
         path: ImagePath,
-        /// Why not.
+        /// The reason.
         why: ResolveError,
     },
     /// A path that no image can hold.

@@ -20,9 +20,9 @@ pub struct Faults {
 /// One error in a Buildfile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
+    /// The place in the text.
     pub span: Span,
-    /// What.
+    /// What is wrong.
     pub kind: FaultKind,
 }
 
@@ -31,7 +31,7 @@ pub struct Fault {
 pub struct Notice {
     /// Where; `None` if it has no place in the text.
     pub span: Option<Span>,
-    /// What.
+    /// What is wrong.
     pub kind: NoticeKind,
 }
 

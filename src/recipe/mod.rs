@@ -129,7 +129,7 @@ pub struct Argument {
 /// The words of an instruction. PACK, SYMLINK, CAP, MKDIR and ANNOTATION exist only in imgb.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instruction {
-    /// As COPY, but unpacks tarballs.
+    /// Like COPY, but unpacks tarballs.
     Add(Transfer),
     /// Annotations for the manifest.
     Annotation(Vec<Pair>),
@@ -175,7 +175,7 @@ pub enum Instruction {
     Stopsignal(Word),
     /// A symbolic link.
     Symlink {
-        /// As for ln(1).
+        /// The target, as in ln(1).
         target: Word,
         /// The path of the link itself.
         link: Word,

@@ -3,16 +3,16 @@
 /// The owner of copied files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// What precedes the colon.
+    /// The part before the colon.
     pub user: Principal,
-    /// What follows the colon; the user's group if `None`.
+    /// The part after the colon; the user's group if `None`.
     pub group: Option<Principal>,
 }
 
 /// A user or a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
-    /// By number.
+    /// An id.
     Id(u32),
     /// By a name in the image's `/etc/passwd` or `/etc/group`.
     Name(String),

@@ -31,7 +31,7 @@ pub enum ContentError {
     Read {
         /// Which file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
     /// The file is not what it was when planned, or changed under the reader's hands.
@@ -44,7 +44,7 @@ pub enum ContentError {
         name: String,
         /// Where in it.
         offset: u64,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
     /// More bytes are asked for than there are.

@@ -25,7 +25,7 @@ pub struct OpenFiles {
 pub struct FileReader {
     content: Content,
     len: u64,
-    /// Of a file of the host.
+    /// The open file, if the content is a file of the host.
     file: Option<Arc<File>>,
 }
 

@@ -15,7 +15,7 @@ use crate::{
 /// What the user asked to pack, and where it is to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// As written.
+    /// The text as written.
     pub text: String,
     source: PathBuf,
     /// The source was written with a trailing slash: its contents are meant.

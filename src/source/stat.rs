@@ -12,7 +12,7 @@ use crate::{
 /// What stat(2) says, in types that do not differ between architectures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HostStat {
-    /// What kind of file.
+    /// The kind of file.
     pub(super) kind: FileType,
     /// Permission bits with setuid, setgid and sticky.
     pub(super) mode: u16,

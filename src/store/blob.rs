@@ -17,7 +17,7 @@ const MAX_KERNEL_COPY: usize = 1 << 30;
 pub struct Extent {
     /// Open for reading, and read only at offsets.
     pub file: Arc<File>,
-    /// Of the first byte.
+    /// Offset of the first byte.
     pub offset: u64,
 }
 

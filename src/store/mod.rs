@@ -34,9 +34,9 @@ pub enum StoreError {
     /// The system refused.
     #[error("cannot {action} {path}", path = path.display())]
     Io {
-        /// What failed: `write`, `create a file in`.
+        /// The action that failed, such as `write` or `create a file in`.
         action: &'static str,
-        /// What it failed on.
+        /// The file or directory.
         path: PathBuf,
         /// The system's error.
         source: io::Error,

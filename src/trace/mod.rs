@@ -50,7 +50,7 @@ pub enum Watched {
     OnSystem,
 }
 
-/// What the sysroot has at a path.
+/// A file in the sysroot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SysrootEntry {
     /// A regular file, and its length in bytes.
@@ -65,13 +65,13 @@ pub type InSysroot<'a> = dyn Fn(&[u8]) -> Option<(Vec<u8>, SysrootEntry)> + 'a;
 /// A file in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedFile {
-    /// As the program named it.
+    /// The path as the program named it.
     pub path: Vec<u8>,
     /// The most that was done with it.
     pub call: Call,
     /// The program that accessed it first.
     pub by: String,
-    /// What the sysroot has there.
+    /// The file in the sysroot at that path.
     pub in_sysroot: Option<SysrootEntry>,
 }
 

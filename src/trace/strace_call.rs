@@ -13,7 +13,7 @@ use crate::path::escape;
 pub(super) struct Process {
     pub(super) cwd: Vec<u8>,
     pub(super) program: String,
-    /// By descriptor.
+    /// Paths of open directories, by file descriptor.
     pub(super) directories: BTreeMap<u32, Vec<u8>>,
     /// The start of a call whose end is on a later line.
     pub(super) unfinished: Vec<u8>,

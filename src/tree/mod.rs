@@ -31,12 +31,12 @@ pub struct Tree {
     nodes: BTreeMap<ImagePath, Node>,
 }
 
-/// What stands at a path.
+/// A file of any kind, with its metadata.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     /// Mode, owner, time, attributes.
     pub meta: Meta,
-    /// What kind of file, and its content.
+    /// The kind of file, and its content.
     pub kind: Kind,
 }
 
@@ -134,7 +134,7 @@ pub struct HostFile {
 /// An open archive whose members are read at offsets.
 #[derive(Debug)]
 pub struct Archive {
-    /// What the user called it, for messages.
+    /// The name that the user gave it, for messages.
     pub name: String,
     /// Open for reading; read with positioned reads only.
     pub file: File,
@@ -216,12 +216,12 @@ impl Tree {
         if path.is_root() { None } else { self.nodes.insert(path, node) }
     }
 
-    /// What stands at `path`.
+    /// The node at `path`.
     pub fn get(&self, path: &ImagePath) -> Option<&Node> {
         self.nodes.get(path)
     }
 
-    /// What stands at `path`, to be changed.
+    /// The node at `path`, mutable.
     pub fn get_mut(&mut self, path: &ImagePath) -> Option<&mut Node> {
         self.nodes.get_mut(path)
     }

@@ -7,7 +7,7 @@ use super::{
     search_log::{ClosedLog, SearchLog},
 };
 
-/// What a search gave.
+/// The result of a search.
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) result: Hit,

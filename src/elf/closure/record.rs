@@ -35,7 +35,7 @@ pub(super) struct Record {
     edges: Vec<Edge>,
     faults: Vec<Fault>,
     log_budget: LogBudget,
-    /// Of the object that is being processed.
+    /// How strongly the current object is required.
     pub(super) requirement: Requirement,
 }
 
