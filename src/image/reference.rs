@@ -65,7 +65,7 @@ impl FromStr for Reference {
     type Err = ReferenceError;
 
     /// Parses by the grammar of distribution/reference. A first component that contains `.` or `:`,
-    /// or is `localhost`, is the registry. Otherwise the registry is `docker.io`, whose repositories
+    /// or is `localhost`, is the registry. Otherwise it is `docker.io`, where repositories
     /// of one component are in `library/`.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let (name, tag) = match text.rsplit_once(':') {

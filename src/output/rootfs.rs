@@ -11,7 +11,7 @@ use crate::{
     tree::Tree,
 };
 
-/// Writes `tree`, which contains the parents of all its paths, to `destination`, a stream. The files
+/// Writes `tree`, which contains the parents of all its paths, to `destination`, a stream. Files
 /// are read a second time.
 pub(super) fn write(destination: &Destination, tree: &Tree) -> Result<(), OutputError> {
     let layout = TarLayout::new(tree)?;
