@@ -1,8 +1,8 @@
-//! Opening what a [`Content`] stands for.
+//! Opens and reads the bytes that a [`Content`] refers to.
 //!
-//! A host file may change between the plan and the packing, or while it is read. Its identity, size
-//! and times are compared with the plan's after the bytes have been read, and what was read is
-//! thrown away if they differ: an image never holds half of one version and half of another.
+//! A host file may change between planning and packing, or while it is read. After its bytes have
+//! been read, its identity, size and times are compared with those in the plan; if they differ, the
+//! bytes are discarded. An image never mixes two versions of a file.
 
 use std::{
     fs::File,
@@ -23,31 +23,31 @@ use crate::{
     tree::{Archive, Content, FileNode, HostFile},
 };
 
-/// Why content cannot be read.
+/// Why content could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentError {
-    /// The host refuses.
+    /// A host file could not be opened or read.
     #[error("cannot read {}", path.display())]
     Read {
-        /// Which file.
+        /// The file on the host.
         path: PathBuf,
         /// The reason.
         source: io::Error,
     },
-    /// The file is not what it was when planned, or changed under the reader's hands.
+    /// The file differs from what was planned, or changed while it was read.
     #[error("{} changed while it was being packed", .0.display())]
     ChangedWhileRead(PathBuf),
-    /// The archive refuses, or has become shorter.
+    /// The archive could not be read, or is shorter than when it was planned.
     #[error("cannot read {name} at {offset}")]
     Archive {
-        /// Which archive.
+        /// Name of the archive.
         name: String,
-        /// Where in it.
+        /// Byte offset in the archive.
         offset: u64,
         /// The reason.
         source: io::Error,
     },
-    /// More bytes are asked for than there are.
+    /// A read goes past the end of the content.
     #[error("content ends before its length")]
     Short,
 }
@@ -68,8 +68,8 @@ impl From<ContentError> for LookupError {
     }
 }
 
-/// Opens content of `len` bytes, to be read from its start to its end. Reading past the end
-/// compares a host file with the plan: who does not read to the end must not use what it has read.
+/// Opens content of `len` bytes for reading from start to end. The read that reaches the end
+/// compares a host file with the plan: a caller that stops earlier must discard what it has read.
 ///
 /// # Errors
 /// As [`read_at`].
@@ -77,10 +77,10 @@ pub fn open(content: &Content, len: u64) -> Result<Reader<'_>, ContentError> {
     Ok(Reader { source: Source::open(&mut Files::default(), content, len)?, len, at: 0 })
 }
 
-/// Fills `out` with the bytes of `content`, whose whole length is `len`, from `offset` on.
+/// Fills `out` with the bytes of `content`, whose total length is `len`, starting at `offset`.
 ///
 /// # Errors
-/// [`ContentError`]; for a host file also where it is not the file of the plan any more.
+/// [`ContentError`]; for a host file also if it is no longer the file that was planned.
 pub fn read_at(
     content: &Content,
     len: u64,
@@ -90,8 +90,8 @@ pub fn read_at(
     Files::default().read_at(content, len, offset, out)
 }
 
-/// The first `limit` bytes of `file`, or all of them. The only absence is
-/// [`crate::elf::Absence::Denied`].
+/// Returns the first `limit` bytes of `file`, or all of a shorter file. The only absence that it
+/// returns is [`crate::elf::Absence::Denied`].
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -101,18 +101,18 @@ pub fn head(file: &FileNode, limit: usize) -> Result<Answer<Vec<u8>>, ReadFailur
     LookupError::split(read.map(|()| bytes).map_err(LookupError::from))
 }
 
-/// Opens files in the order of a tree. The directory of the last ones is kept open, and files are
-/// looked up in it: to walk a long path for each costs as much as all the rest of a small file.
+/// Opens files in tree order. Keeps the directory of the last file open and looks the next ones up
+/// in it: resolving a long path for each file costs as much as all other work on a small file.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// The directory of the last file, with its slash; empty before the first.
+    /// The directory of the last file, with a trailing slash; empty before the first file.
     dir: Vec<u8>,
-    /// The directory, from the second file in it on.
+    /// The open directory; set from the second file of a directory on.
     fd: Option<OwnedFd>,
 }
 
 impl Files {
-    /// As [`read_at`].
+    /// Like [`read_at`].
     ///
     /// # Errors
     /// As [`read_at`].
@@ -148,8 +148,8 @@ impl Files {
     }
 }
 
-/// A file of the host, opened and compared with what was found; content of another kind has no file
-/// of its own.
+/// Opens a file of the host and compares it with the plan. Content of any other kind fails: it has
+/// no file of its own.
 ///
 /// # Errors
 /// [`ContentError`]
@@ -185,7 +185,7 @@ impl Read for Reader<'_> {
     }
 }
 
-/// Where content is read from.
+/// The source of the bytes.
 #[derive(Debug)]
 pub(super) enum Source<'a> {
     Inline(&'a [u8]),
@@ -216,7 +216,7 @@ impl<'a> Source<'a> {
                 Ok(())
             }
             Self::Host(host, _, file) => file.read_exact_at(out, offset).or_else(|source| {
-                // If the file has changed since it was found, report that instead.
+                // If the file has changed since it was planned, report that instead.
                 self.verify()?;
                 Err(ContentError::Read { path: host.path.clone(), source })
             }),
@@ -243,7 +243,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Opens a host file; a link in its place is another file.
+/// Opens a host file. A symbolic link in its place counts as a changed file.
 fn open_host(files: &mut Files, host: &HostFile) -> Result<File, ContentError> {
     match files.open(&host.path) {
         Ok(file) => Ok(file.into()),
@@ -262,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    /// The file at `path` as a walk finds it.
+    /// The content and length of the file at `path`, as a directory walk records them.
     fn planned(path: &Path) -> (Content, u64) {
         let stat = sys::lstat(CWD, path).unwrap();
         let read_link = || Ok::<_, Errno>(Vec::new());
@@ -300,7 +300,7 @@ mod tests {
         assert_eq!(read(&Content::Inline(Arc::from(&b"ab"[..])), 2).unwrap(), b"ab");
     }
 
-    /// One after the other, so that the second of a directory is looked up in the open one.
+    /// Opens one file after the other, so that the second is looked up in the open directory.
     #[test]
     fn files_of_one_directory_are_read_through_it() {
         let dir = tempfile::tempdir().unwrap();

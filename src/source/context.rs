@@ -1,4 +1,4 @@
-//! A build context: a directory of the host as a tree, resolved so that no link is ever followed.
+//! Reads a build context: a directory of the host as a tree, resolved without following links.
 
 use std::{
     ffi::CStr,
@@ -22,23 +22,22 @@ use crate::{
     tree::{Kind, Node, Tree},
 };
 
-/// Directories in each other that are entered: each is kept open while those below it are read.
+/// Maximum depth of nested directories: each stays open while those below it are read.
 const MAX_DEPTH: usize = 512;
 
-/// Group's and others' bits to read.
+/// The read permission bits of the group and of others.
 const READ: [u16; 2] = [0o040, 0o004];
 
-/// What is in the directory `root` and not left out by `ignore`, by its path below it. FIFOs and
-/// devices are in the tree, though no layer can hold them, so that whoever copies them hears of it;
-/// sockets are not.
+/// Reads all files in the directory `root` that `ignore` does not exclude, by their path below it.
+/// FIFOs and devices are included although no layer can hold them, so that an attempt to copy them
+/// is reported; sockets are left out.
 ///
-/// Unless modes are preserved, a context in which nothing can be read by the group, or by others,
-/// counts as one that was checked out under a umask of 027 or 077: they get what the owner has, but
-/// for writing, as under 022.
+/// If neither the group nor others can read anything in a context, it was probably checked out
+/// under a umask of 027 or 077. Unless modes are preserved, the class without access gets the
+/// owner's permissions except write, as under a umask of 022.
 ///
 /// # Errors
-/// [`SourceError::Unreadable`] for the first directory that cannot be read, and for one that lies
-/// too deep.
+/// [`SourceError::Unreadable`] for the first directory that cannot be read or is nested too deep.
 pub fn context(
     root: &Path,
     ignore: &Ignore,
@@ -51,17 +50,17 @@ pub fn context(
     walk.directory(fd, &ImagePath::root(), &Verdict::default(), 0)?;
     let Walk { mut tree, seen, .. } = walk;
     let opened = !options.preserve_mode && open_up(&mut tree, seen);
-    // A directory that is left out is there all the same if something below it is not.
+    // An excluded directory is still needed if something below it is included.
     tree.add_parents(|_| Node::directory(0o755));
     Ok(Context { tree, opened })
 }
 
-/// What [`context`] found.
+/// The result of [`context`].
 #[derive(Debug)]
 pub struct Context {
     /// The files, by their path below the context.
     pub tree: Tree,
-    /// Whether group or others have got the owner's rights.
+    /// Whether the group or others were given the owner's permissions.
     pub opened: bool,
 }
 
@@ -70,7 +69,7 @@ struct Walk<'a> {
     ignore: &'a Ignore,
     options: &'a InputOptions,
     tree: Tree,
-    /// The modes of all files and directories together, also of those that are left out.
+    /// The union of the modes of all files and directories, including excluded ones.
     seen: u16,
 }
 
@@ -143,7 +142,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let found = stat.node(|| at.clone(), || sys::read_link(dir, name)).map_err(unreadable)?;
-        // A socket is not packed.
+        // Sockets are not packed.
         let Some(found) = found else { return Ok(()) };
         if !verdict.excluded {
             self.tree.insert(path.clone(), adopt(found, &at, self.options)?);

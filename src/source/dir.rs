@@ -1,4 +1,4 @@
-//! A directory of the host as a tree, links kept as links.
+//! Reads a directory of the host as a tree. Links stay links.
 
 use std::{
     ffi::OsStr,
@@ -50,7 +50,7 @@ pub(super) fn read(
             (Err(fault), _) => faults.push((directory.path, fault)),
         }
     }
-    // Of several faults the first in the order of paths is reported, whoever met it first.
+    // Report the first error in path order, whichever thread met it first.
     if let Some((_, fault)) = faults.into_iter().min_by(|(one, _), (other, _)| one.cmp(other)) {
         return Err(fault);
     }
@@ -61,8 +61,8 @@ pub(super) fn read(
     }
 }
 
-/// `root`, whose directory is the first of `parts`, and all below it, each directory before what is
-/// in it: nearly the order of a tree, which then has little to sort.
+/// Returns `root`, whose directory is the first of `parts`, and everything below it, each directory
+/// before its contents. This is nearly tree order, so building the tree has little to sort.
 fn depth_first(root: (ImagePath, Node), mut parts: Vec<Part>) -> Vec<(ImagePath, Node)> {
     let mut nodes =
         Vec::with_capacity(1 + parts.iter().map(|part| part.nodes.len()).sum::<usize>());
@@ -84,38 +84,38 @@ fn depth_first(root: (ImagePath, Node), mut parts: Vec<Part>) -> Vec<(ImagePath,
     nodes
 }
 
-/// A walk below `real`, which the user calls `source`.
+/// A walk of the directory `real`, which the user named `source`.
 struct Walk<'a> {
     name: &'a str,
     source: &'a Path,
     real: &'a Path,
     options: &'a InputOptions,
-    /// How many directories have been found, with the first.
+    /// How many directories have been found so far, including the first.
     directories: AtomicUsize,
 }
 
-/// A directory to be read.
+/// A directory that is still to be read.
 struct Directory {
-    /// Directories are numbered as they are found.
+    /// Directories are numbered in the order in which they are found.
     number: usize,
     on_host: PathBuf,
-    /// Where it will be.
+    /// Its path in the image.
     path: ImagePath,
 }
 
-/// What is in one directory.
+/// The contents of one directory.
 #[derive(Default)]
 struct Part {
     nodes: Vec<(ImagePath, Node)>,
-    /// The numbers of the directories among the nodes, in their order.
+    /// The numbers of the directories among the nodes, in the order of the nodes.
     below: Vec<usize>,
     unpackable: Vec<(PathBuf, &'static str)>,
     left: Vec<Directory>,
 }
 
 impl Walk<'_> {
-    /// Takes what is in a directory. Files are looked up from the open directory: to walk a long
-    /// path for each costs as much again.
+    /// Reads the contents of a directory. Files are looked up relative to the open directory:
+    /// resolving a long path for each of them would double the cost.
     fn directory(&self, directory: &Directory, part: &mut Part) -> Result<(), SourceError> {
         let Directory { on_host: dir, path, .. } = directory;
         let unreadable = |path: &Path, errno: Errno| SourceError::Unreadable {
@@ -151,7 +151,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The path in the image of `name` in `dir`; `None` if it is left out.
+    /// The path in the image of `name` in `dir`; `None` if it is excluded.
     fn place(
         &self,
         on_host: &Path,
@@ -181,7 +181,7 @@ impl Walk<'_> {
     }
 }
 
-/// `dir/name`, in one piece of memory of that length: there is one for each file.
+/// Returns `dir/name`, allocated at its exact length since there is one for each file.
 fn below(dir: &Path, name: &[u8]) -> PathBuf {
     let mut path = PathBuf::with_capacity(dir.as_os_str().len() + 1 + name.len());
     path.push(dir);
@@ -189,8 +189,8 @@ fn below(dir: &Path, name: &[u8]) -> PathBuf {
     path
 }
 
-/// The node for a file of the host that the user named. `stat` is the file's own, or its target's
-/// if it is a link.
+/// The node for a host file that the user named. `stat` describes the file itself, or the target if
+/// the file is a link.
 pub(super) fn node(
     name: &str,
     path: &Path,
@@ -209,7 +209,7 @@ pub(super) fn node(
     }
 }
 
-/// A file of the host with the metadata of an input and its file capabilities.
+/// Gives a host file the metadata that inputs get, and its own file capabilities.
 pub(super) fn adopt(found: Node, path: &Path, options: &InputOptions) -> Result<Node, SourceError> {
     let mut node = options.adopt(found);
     if node.is_executable() {
@@ -229,11 +229,11 @@ fn unpackable_kind(kind: FileType) -> Option<&'static str> {
     }
 }
 
-/// `security.capability`, as the kernel gives it (`struct vfs_cap_data`); no other attribute is
-/// packed.
+/// Reads `security.capability` in the kernel's format (`struct vfs_cap_data`). No other attribute
+/// is packed.
 ///
 /// # Errors
-/// If the attribute cannot be read, unless it is missing or this user may not read it.
+/// If the attribute cannot be read, except if it is missing or this user may not read it.
 pub fn capability_attribute(path: &Path) -> std::io::Result<Xattrs> {
     let mut value = [0; 64];
     match retry_on_intr(|| rustix::fs::lgetxattr(path, capability::NAME, &mut value)) {

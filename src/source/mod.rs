@@ -1,5 +1,5 @@
-//! What the user names, as trees: directories, files, tarballs, commands. Reads metadata, no bulk
-//! content.
+//! Turns the inputs that the user names (directories, files, tarballs, commands) into trees. Reads
+//! metadata but no file contents in bulk.
 
 pub mod content;
 mod context;
@@ -35,12 +35,13 @@ pub use open_files::{FileReader, OpenFiles};
 pub use request::{Request, RequestError, command};
 pub use tarball::{is_tarball, unpack};
 
-/// One input, placed.
+/// One input and its files at their paths in the image.
 #[derive(Debug)]
 pub struct Input {
     /// As the user wrote it.
     pub name: String,
-    /// What it brings, by image path. For [`InputKind::Command`] at most a link to it.
+    /// The files that it adds, by image path. For [`InputKind::Command`] at most a link to the
+    /// program.
     pub tree: Tree,
     /// What kind of input it is.
     pub kind: InputKind,
@@ -55,12 +56,12 @@ pub enum InputKind {
     Directory,
     /// A tarball.
     Tarball,
-    /// A program of the sysroot, named by its bare name or by its whole path, which it keeps.
+    /// A program of the sysroot, named by its bare name or its full path. It keeps its path.
     Command(ImagePath),
 }
 
 impl InputKind {
-    /// The path of a command, as the user would start it.
+    /// The path of a command, as the user would run it.
     pub fn command(&self) -> Option<&ImagePath> {
         match self {
             Self::Command(path) => Some(path),
@@ -69,37 +70,37 @@ impl InputKind {
     }
 }
 
-/// How inputs become trees.
+/// Options for turning inputs into trees.
 #[derive(Debug)]
 pub struct InputOptions {
-    /// Left out of directories and tarballs.
+    /// Patterns to exclude from directories and tarballs.
     pub exclude: Vec<Exclude>,
-    /// Keep every permission bit; otherwise a umask of 022 is applied, so that a checkout's cannot
-    /// show.
+    /// Keep every permission bit. Otherwise a umask of 022 is applied, so that the umask of a
+    /// checkout does not affect the image.
     pub preserve_mode: bool,
-    /// Owner and group of everything; otherwise 0:0, and a tarball's own.
+    /// Owner and group of all files. If `None`, 0:0, or the tarball's own for its members.
     pub owner: Option<(u32, u32)>,
-    /// Modification time of everything.
+    /// Modification time of all files.
     pub mtime: Timestamp,
-    /// Files of the host to leave out, as absolute paths without links: the outputs.
+    /// Host files to leave out, as absolute paths without links: imgb's own outputs.
     pub outputs: BTreeSet<PathBuf>,
-    /// Where a bare command name is looked up: image paths, in order.
+    /// Where bare command names are looked up: image paths, in search order.
     pub command_dirs: Vec<ImagePath>,
-    /// Where compressed tarballs are unpacked to while imgb runs.
+    /// Where compressed tarballs are decompressed to while imgb runs.
     pub spool: PathBuf,
-    /// How many threads walk directories. It has no influence on the trees.
+    /// Number of threads that walk directories. It does not affect the trees.
     pub jobs: NonZeroUsize,
 }
 
-/// A pattern of what to leave out. Without a slash it is matched against the name at any depth;
-/// with one against the whole path in the image.
+/// An exclude pattern. Without a slash it is matched against the file name at any depth, with a
+/// slash against the whole path in the image.
 #[derive(Clone, Debug)]
 pub struct Exclude {
     glob: Glob,
     whole_path: bool,
 }
 
-/// Why an input cannot be taken.
+/// Why an input cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The input does not exist.
@@ -110,30 +111,30 @@ pub enum SourceError {
     NotFound {
         /// As the user wrote it.
         name: String,
-        /// Whether it was a bare name, looked up as a command too.
+        /// Whether it was a bare name, which was looked up as a command too.
         bare: bool,
     },
-    /// A single file is wanted.
+    /// The input is not a regular file where one is required.
     #[error("`{0}` is not a file")]
     NoFile(String),
-    /// The host refused to read something.
+    /// A file of the host could not be read.
     #[error("cannot read `{}`", path.display())]
     Unreadable {
-        /// On the host.
+        /// The path on the host.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         #[source]
         source: io::Error,
     },
-    /// Files that an unprivileged layer cannot carry.
+    /// The input holds files that an unprivileged layer cannot hold.
     #[error("`{name}` holds files that cannot be packed: {}", list(entries))]
     NoRegularFiles {
         /// The input.
         name: String,
-        /// Path and kind, all of them.
+        /// Path and kind of each such file.
         entries: Vec<(PathBuf, &'static str)>,
     },
-    /// A name that means something else in a layer.
+    /// A file name that has a special meaning in a layer.
     #[error(
         "`{name}` holds `{}`: names that start with `.wh.` mean a deletion in a layer \
          (OCI image-spec, layer.md)",
@@ -142,29 +143,29 @@ pub enum SourceError {
     WhiteoutName {
         /// The input.
         name: String,
-        /// Where it is.
+        /// The path of the file.
         entry: PathBuf,
     },
-    /// A name that no image path can be.
+    /// A file name that is not valid in an image path.
     #[error("`{name}`: entry `{}`: {source}", escape(entry))]
     BadPath {
         /// The input.
         name: String,
-        /// The path below it.
+        /// The path below the input.
         entry: Vec<u8>,
-        /// Why.
+        /// The reason.
         source: PathError,
     },
-    /// A tarball that is damaged or hostile.
+    /// The tarball is damaged or malicious.
     #[error(transparent)]
     Tarball(#[from] ReadError),
-    /// A tarball that cannot be decompressed.
+    /// The tarball cannot be decompressed.
     #[error(transparent)]
     Spool(#[from] SpoolError),
 }
 
 impl SourceError {
-    /// What the error means to the caller.
+    /// The kind of error, for the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. } | Self::NoFile(_) | Self::Unreadable { .. } => ErrorKind::Input,
@@ -191,10 +192,10 @@ fn list(entries: &[(PathBuf, &'static str)]) -> String {
         .join(", ")
 }
 
-/// The inputs that `requests` name, in order.
+/// Reads the inputs that `requests` name, in order.
 ///
 /// # Errors
-/// The first input that cannot be taken.
+/// [`SourceError`] for the first input that cannot be used.
 pub fn gather(
     requests: &[Request],
     host: &HostRoot,
@@ -204,7 +205,7 @@ pub fn gather(
 }
 
 impl Exclude {
-    /// The pattern `text`, in the syntax of [`Glob`].
+    /// Compiles the pattern `text`, in the syntax of [`Glob`].
     ///
     /// # Errors
     /// As [`Glob::new`].
@@ -215,7 +216,7 @@ impl Exclude {
         })
     }
 
-    /// Whether `path` is left out, with everything below it.
+    /// Whether `path`, with everything below it, is excluded.
     pub fn matches(&self, path: &ImagePath) -> bool {
         self.glob.matches(if self.whole_path { path.relative() } else { path.file_name() })
     }
@@ -226,8 +227,8 @@ impl InputOptions {
         self.exclude.iter().any(|pattern| pattern.matches(path))
     }
 
-    /// A file of the host or of another tree as an input: with the metadata that these options give
-    /// it. Extended attributes stay.
+    /// Gives a file of the host or of another tree the metadata that these options set for an
+    /// input. Extended attributes are kept.
     pub fn adopt(&self, mut node: Node) -> Node {
         let mode = if matches!(node.kind, Kind::Symlink(_)) { 0o777 } else { node.meta.mode };
         let xattrs = node.meta.xattrs.take();
@@ -238,7 +239,7 @@ impl InputOptions {
         node
     }
 
-    /// The metadata of a file of the host whose mode is `mode`.
+    /// The metadata for a host file whose mode is `mode`.
     pub fn meta(&self, mode: u32, directory: bool) -> Meta {
         let mut mode = (mode & 0o7777) as u16;
         let sticky_directory = directory && mode & 0o1000 != 0;

@@ -1,4 +1,4 @@
-//! `SRC[:DEST]`, and what kind of input it is.
+//! Parses `SRC[:DEST]` and determines which kind of input it is.
 
 use std::{
     fs::Metadata,
@@ -12,13 +12,13 @@ use crate::{
     tree::{Kind, Node, Tree},
 };
 
-/// What the user asked to pack, and where it is to go.
+/// What the user asked to pack, and where it goes in the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The text as written.
+    /// The text as the user wrote it.
     pub text: String,
     source: PathBuf,
-    /// The source was written with a trailing slash: its contents are meant.
+    /// The source ends in a slash: its contents are packed, not the directory itself.
     contents: bool,
     destination: Option<Destination>,
 }
@@ -26,14 +26,14 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Destination {
     path: ImagePath,
-    /// It was written with a trailing slash: the source goes into it under its own name.
+    /// The destination ends in a slash: the source goes into that directory under its own name.
     directory: bool,
 }
 
-/// Why text is not `SRC[:DEST]`.
+/// Why a text is not a valid `SRC[:DEST]`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Nothing before the colon, or nothing at all.
+    /// The source is empty.
     #[error("an input is empty")]
     Empty,
     /// The destination is not a path in an image.
@@ -41,17 +41,17 @@ pub enum RequestError {
     Destination {
         /// The whole input.
         text: String,
-        /// Why.
+        /// The reason.
         source: PathError,
     },
 }
 
 impl Request {
-    /// Reads `SRC[:DEST]`. The destination begins at the last `:/`, so that sources with colons
-    /// work.
+    /// Parses `SRC[:DEST]`. The destination starts at the last `:/`, so that sources may contain
+    /// colons.
     ///
     /// # Errors
-    /// [`RequestError`] where the source is empty or the destination cannot be.
+    /// [`RequestError`] if the source is empty or the destination is not a valid image path.
     pub fn parse(text: &str) -> Result<Self, RequestError> {
         let (source, destination) = match text.rfind(":/") {
             Some(at) => (&text[..at], Some(&text[at + 1..])),
@@ -72,8 +72,8 @@ impl Request {
         Ok(Self { text: text.into(), source: source.into(), contents, destination })
     }
 
-    /// The path in the sysroot that this names, if it does: an absolute path that is there, or a
-    /// file of the host that lies in it.
+    /// The path in the sysroot that this request names, if any: an absolute path that exists there,
+    /// or a host file that lies in the sysroot.
     ///
     /// # Errors
     /// [`ReadFailure`]
@@ -95,7 +95,7 @@ impl Request {
         })
     }
 
-    /// The path of this file where the sysroot is `/`, its directory without links.
+    /// The path of this file if the sysroot is `/`, with the links in its directory resolved.
     fn below_root(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
         use std::os::unix::ffi::OsStrExt as _;
         let source = std::path::absolute(&self.source).ok();
@@ -122,7 +122,7 @@ impl Request {
         ImagePath::new(path.strip_prefix(root).ok()?.as_os_str().as_bytes()).ok()
     }
 
-    /// The file of a sysroot other than `/` that has the same absolute path as this.
+    /// The file with the same absolute path in a sysroot other than `/`.
     ///
     /// # Errors
     /// [`ReadFailure`]
@@ -166,8 +166,8 @@ impl Request {
         }
     }
 
-    /// The path in the sysroot of an installed program that is named by its whole path. Such a
-    /// program looks for files of its own around itself and under the path that it was built for.
+    /// The path in the sysroot of an installed program that the user named by its full path. Such a
+    /// program looks for its own files near itself and under the path that it was built for.
     fn installed(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
         if !self.source.is_absolute() || self.absolute_in_sysroot(host)?.is_some() {
             return Ok(None);
@@ -177,7 +177,8 @@ impl Request {
         Ok((INSTALLED.contains(&top) && is_program(host, &path)?).then_some(path))
     }
 
-    /// An installed program under its own path, with a link where `cp -a` would place it.
+    /// An installed program at its own path, and a link to it where `cp -a` would place the
+    /// program.
     fn in_place(&self, path: ImagePath, options: &InputOptions) -> Result<Input, SourceError> {
         let link = self.file_path()?;
         let kind = Kind::Symlink(path.as_bytes().into());
@@ -186,7 +187,7 @@ impl Request {
         Ok(Input { name: self.text.clone(), tree, kind: InputKind::Command(path) })
     }
 
-    /// A single file. A link that the user names stands for what it leads to.
+    /// A single file. A link that the user names is replaced by its target.
     fn file(
         &self,
         source: &Path,
@@ -245,12 +246,12 @@ impl Request {
     }
 }
 
-/// Directories at the root that hold installed software.
+/// Top-level directories that hold installed software.
 const INSTALLED: [&[u8]; 8] =
     [b"usr", b"bin", b"sbin", b"opt", b"lib", b"lib32", b"lib64", b"libx32"];
 
 impl Request {
-    /// A command of the sysroot that is to have another path in the image.
+    /// A command of the sysroot that gets another path in the image.
     fn elsewhere(
         &self,
         path: &ImagePath,
@@ -286,7 +287,7 @@ pub fn command(
     Ok(None)
 }
 
-/// Whether `path` leads to a regular file that someone may execute.
+/// Whether `path` resolves to a regular file that is executable by anyone.
 fn is_program(host: &HostRoot, path: &ImagePath) -> Result<bool, ReadFailure> {
     let node = host.find(path.as_bytes())?;
     Ok(node.is_ok_and(|node| node.is_some_and(|node| node.is_executable())))

@@ -1,4 +1,4 @@
-//! A tarball of any compression as a tree; its members are read where they are.
+//! Reads a tarball of any compression as a tree. Its members are read in place, not extracted.
 
 use std::{
     fs::File,
@@ -21,20 +21,20 @@ use crate::{
     tree::{FileNode, Node, Tree},
 };
 
-/// A tar header's length.
+/// Length of a tar header in bytes.
 const BLOCK: usize = 512;
 
-/// Whether the file's content, uncompressed, begins with a tar header.
+/// Whether the decompressed content of the file at `path` starts with a tar header.
 pub(super) fn is_tarball_at(path: &Path) -> Result<bool, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
     let file = fs_err::File::open(path).map_err(unreadable)?;
     begins_with_header(&file).map_err(unreadable)
 }
 
-/// Whether the content of a file that was found, uncompressed, begins with a tar header.
+/// Whether the decompressed content of `file` starts with a tar header.
 ///
 /// # Errors
-/// Where it cannot be read.
+/// [`ContentError`] if the file cannot be read.
 pub fn is_tarball(file: &FileNode) -> Result<bool, ContentError> {
     begins_with_header(content::open(&file.content, file.len)?)
         .map_err(|source| ContentError::Read { path: "a tarball".into(), source })
@@ -45,15 +45,15 @@ fn begins_with_header(mut reader: impl io::Read) -> io::Result<bool> {
     (&mut reader).take(compress::MAX_SNIFF as u64).read_to_end(&mut front)?;
     let format = Format::sniff(&front);
     let mut block = Vec::with_capacity(BLOCK);
-    // A file that cannot be decompressed is not a tarball; it is packed as it is.
+    // A file that cannot be decompressed is not a tarball; it is packed unchanged.
     if let Ok(decoder) = compress::decoder(format, front.chain(reader)) {
         let _ = decoder.take(BLOCK as u64).read_to_end(&mut block);
     }
     Ok(is_header(&block))
 }
 
-/// Reads the files of a tarball, with their own modes and owners and the image's time. `name` is
-/// its name in messages.
+/// Reads the files of a tarball. They keep their own modes and owners and get the image's
+/// timestamp. `name` is what messages call the tarball.
 ///
 /// # Errors
 /// [`SourceError`] if the tarball cannot be read, is damaged or is hostile.
@@ -64,7 +64,7 @@ pub fn unpack(name: &str, file: &FileNode, options: &InputOptions) -> Result<Tre
     members(name, opened, &ImagePath::root(), options)
 }
 
-/// Whether `block` is a tar header whose checksum holds (POSIX.1-1988, `ustar`; V7 has no magic).
+/// Whether `block` is a tar header with a valid checksum (POSIX.1-1988, `ustar`; V7 has no magic).
 fn is_header(block: &[u8]) -> bool {
     let Some(block) = block.first_chunk::<BLOCK>() else { return false };
     let header = tar::Header::from_byte_slice(block);
@@ -116,7 +116,7 @@ fn members(
     Ok(tree)
 }
 
-/// What the user said of all files goes over what the tarball says.
+/// Options that the user set for all files override the tarball's metadata.
 fn settle(node: &mut Node, options: &InputOptions) {
     node.meta.mtime = options.mtime;
     if let Some((uid, gid)) = options.owner {

@@ -1,4 +1,4 @@
-//! File capabilities: setcap(8)'s words → the `security.capability` attribute. Pure.
+//! File capabilities: setcap(8) text → the `security.capability` attribute. Pure.
 
 /// The attribute's name.
 pub const NAME: &[u8] = b"security.capability";
@@ -48,7 +48,7 @@ const NAMES: [&str; 41] = [
     "checkpoint_restore",
 ];
 
-/// Why text names no capabilities.
+/// Why a text is not a list of capabilities.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CapabilityError {
     /// No capability has this name.
@@ -56,14 +56,14 @@ pub enum CapabilityError {
         "unknown capability `{0}`: names are those of capabilities(7), such as cap_net_bind_service"
     )]
     Unknown(String),
-    /// Not of the form `NAMES+FLAGS`.
+    /// The text does not have the form `NAMES+FLAGS`.
     #[error("`{0}` names no capabilities: write them as setcap(8) does, `cap_net_bind_service+ep`")]
     Syntax(String),
 }
 
-/// The attribute for `text`: clauses such as `cap_net_raw,cap_net_admin+ep`, by blanks; `=` or `+`
-/// before the flags `e`, `i`, `p`; `all` is every capability. The kernel has one effective bit for
-/// the whole file.
+/// Parses `text` into the attribute's value. `text` holds clauses such as
+/// `cap_net_raw,cap_net_admin+ep`, separated by blanks, with `=` or `+` before the flags `e`, `i`,
+/// `p`; `all` means every capability. The kernel has a single effective bit for the whole file.
 ///
 /// # Errors
 /// [`CapabilityError`] for the first clause that is malformed.
@@ -88,7 +88,8 @@ pub fn parse(text: &str) -> Result<Vec<u8>, CapabilityError> {
     if clauses == 0 {
         return Err(syntax());
     }
-    // struct vfs_cap_data, revision 2: little endian, 32 bits of each set, then the next 32.
+    // struct vfs_cap_data, revision 2: little-endian; the low 32 bits of each set, then the high
+    // 32.
     let words = [
         0x0200_0000 | u64::from(effective),
         permitted,

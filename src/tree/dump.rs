@@ -1,4 +1,4 @@
-//! A tree as text, one line a node: for snapshots, `imgb plan -v` and people.
+//! A tree as text, one line per node: for snapshots, `imgb plan -v` and debugging.
 
 use std::fmt;
 
@@ -6,7 +6,8 @@ use super::{Kind, Node, Special, Tree};
 use crate::path::escape;
 
 impl fmt::Display for Tree {
-    /// `drwxr-xr-x 0:0 /bin`: kind and mode, owner, path, then a link's target or a file's size.
+    /// `drwxr-xr-x 0:0 /bin`: kind and mode, owner, path, then the target of a link or the size of
+    /// a file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.iter().try_for_each(|(path, node)| {
             writeln!(f, "{} {}:{} {path}{}", mode(node), node.meta.uid, node.meta.gid, detail(node))
@@ -14,7 +15,7 @@ impl fmt::Display for Tree {
     }
 }
 
-/// `ls -l`'s ten characters.
+/// The ten characters of `ls -l`.
 fn mode(node: &Node) -> String {
     let mode = node.meta.mode;
     let kind = match node.kind {

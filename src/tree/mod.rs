@@ -1,5 +1,5 @@
-//! A file tree as a value: image path → node. It says where bytes are and never holds or reads
-//! them.
+//! A file tree as a value: a map from image path to node. It records where bytes are but never
+//! holds or reads them.
 
 pub mod accounts;
 pub mod capability;
@@ -23,9 +23,9 @@ pub use accounts::Accounts;
 pub use overlay::Change;
 pub use resolve::{ResolveError, Resolved, Step};
 
-/// Files by path, in byte order, which puts a directory before what is in it: the order of a
-/// layer's tar. The root itself has no node, since no engine lets an image set its mode or owner. A
-/// tree need not hold the parents of its paths until [`Tree::add_parents`] has run.
+/// Files by path, in byte order. A directory comes before its contents, as in a layer's tar. The
+/// root itself has no node, since no engine lets an image set its mode or owner. The parents of a
+/// path may be missing until [`Tree::add_parents`] has run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tree {
     nodes: BTreeMap<ImagePath, Node>,
@@ -36,7 +36,7 @@ pub struct Tree {
 pub struct Node {
     /// Mode, owner, time, attributes.
     pub meta: Meta,
-    /// The kind of file, and its content.
+    /// The kind of file, with its content.
     pub kind: Kind,
 }
 
@@ -51,8 +51,8 @@ pub struct Meta {
     pub gid: u32,
     /// Time of last modification.
     pub mtime: Timestamp,
-    /// Extended attributes by full name (`security.capability`), raw values. `None` where there are
-    /// none.
+    /// Extended attributes by full name (`security.capability`), with raw values. `None` if there
+    /// are none.
     pub xattrs: Xattrs,
 }
 
@@ -60,7 +60,7 @@ pub struct Meta {
 pub type Xattrs = Option<Box<BTreeMap<Vec<u8>, Vec<u8>>>>;
 
 impl Meta {
-    /// `mode`, owned by root, at the epoch, no attributes.
+    /// Metadata with `mode`, owned by root, at the epoch, without attributes.
     pub fn new(mode: u16) -> Self {
         Self { mode, uid: 0, gid: 0, mtime: Timestamp::EPOCH, xattrs: None }
     }
@@ -73,27 +73,25 @@ pub enum Kind {
     Directory,
     /// A regular file.
     File(FileNode),
-    /// A symbolic link and its literal target, never empty.
+    /// A symbolic link with its literal target, which is never empty.
     Symlink(Box<[u8]>),
-    /// A device or FIFO. Only tarballs bring these: a layer can carry what no unprivileged user can
-    /// make.
+    /// A device or FIFO. Only tarballs contain these: a layer can hold files that an unprivileged
+    /// user cannot create.
     Special(Special),
 }
 
-/// A regular file. Names of one inode (hard links) have equal [`Content::identity`] and `shared`
-/// set.
+/// A regular file. Hard links to one inode have equal [`Content::identity`] and `shared` set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileNode {
-    /// Bytes.
+    /// Length in bytes.
     pub len: u64,
     /// Where the bytes are.
     pub content: Content,
-    /// Whether other names of the same inode may be in the tree; archives write these as hard
-    /// links.
+    /// Whether the tree may hold other names of the same inode; archives write these as hard links.
     pub shared: bool,
 }
 
-/// A node without content that needs privileges to be made.
+/// A node without content that only a privileged user can create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Special {
     /// Character device, major and minor.
@@ -107,7 +105,7 @@ pub enum Special {
 /// Where a file's bytes are.
 #[derive(Clone, Debug)]
 pub enum Content {
-    /// Here: small generated files.
+    /// In memory: small generated files.
     Inline(Arc<[u8]>),
     /// In a file of the host.
     Host(Arc<HostFile>),
@@ -115,11 +113,11 @@ pub enum Content {
     Member(Arc<Archive>, u64),
 }
 
-/// A file of the host as it was when planned. Whoever opens it compares these again: a difference
-/// means that the file was changed or swapped since.
+/// A host file as it was when planned. Code that opens it compares these fields again: a difference
+/// means that the file has since been changed or replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFile {
-    /// Where it is opened.
+    /// The path to open.
     pub path: PathBuf,
     /// Device number (`st_dev`).
     pub dev: u64,
@@ -134,13 +132,13 @@ pub struct HostFile {
 /// An open archive whose members are read at offsets.
 #[derive(Debug)]
 pub struct Archive {
-    /// The name that the user gave it, for messages.
+    /// The name that the user gave it, used in messages.
     pub name: String,
-    /// Open for reading; read with positioned reads only.
+    /// Open for reading; only positioned reads are used.
     pub file: File,
 }
 
-/// Which bytes a [`Content`] stands for: equal for two names of one inode.
+/// Identifies the bytes of a [`Content`]: equal for two names of one inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Identity {
     /// Address of generated bytes.
@@ -152,8 +150,8 @@ pub enum Identity {
 }
 
 impl Content {
-    /// Which bytes these are. Addresses are among them: for comparing within one run, never for an
-    /// output.
+    /// Identifies these bytes. Contains memory addresses: use it to compare within one run, never
+    /// in an output.
     pub fn identity(&self) -> Identity {
         match self {
             Self::Inline(bytes) => Identity::Inline(bytes.as_ptr().addr()),
@@ -206,12 +204,12 @@ impl Node {
 }
 
 impl Tree {
-    /// No paths.
+    /// An empty tree.
     pub const fn new() -> Self {
         Self { nodes: BTreeMap::new() }
     }
 
-    /// Puts `node` at `path` and returns what was there. The root is left out.
+    /// Puts `node` at `path` and returns the node that it replaces. The root is ignored.
     pub fn insert(&mut self, path: ImagePath, node: Node) -> Option<Node> {
         if path.is_root() { None } else { self.nodes.insert(path, node) }
     }
@@ -226,18 +224,18 @@ impl Tree {
         self.nodes.get_mut(path)
     }
 
-    /// Whether something stands at `path`.
+    /// Whether there is a node at `path`.
     pub fn contains(&self, path: &ImagePath) -> bool {
         self.nodes.contains_key(path)
     }
 
-    /// Takes `path` and all below it out.
+    /// Removes `path` and everything below it.
     pub fn remove(&mut self, path: &ImagePath) {
         self.remove_below(path);
         self.nodes.remove(path);
     }
 
-    /// Takes all below `path` out, not `path`.
+    /// Removes everything below `path`, but not `path` itself.
     pub fn remove_below(&mut self, path: &ImagePath) {
         let below: Vec<_> = self.below(path).map(|(path, _)| path.clone()).collect();
         for path in below {
@@ -245,20 +243,20 @@ impl Tree {
         }
     }
 
-    /// All below `dir`, in order, at any depth, without `dir`.
+    /// All nodes below `dir` at any depth, in byte order, without `dir` itself.
     pub fn below<'a>(
         &'a self,
         dir: &ImagePath,
     ) -> impl Iterator<Item = (&'a ImagePath, &'a Node)> + use<'a> {
-        // Siblings such as `/a-b` sort between `/a` and `/a/b`, and there may be millions of them:
-        // the range starts after the slash.
+        // Siblings such as `/a-b` sort between `/a` and `/a/b`, and there may be millions of them,
+        // so the range starts after the slash.
         let prefix = if dir.is_root() { b"/".to_vec() } else { [dir.as_bytes(), b"/"].concat() };
         self.nodes
             .range::<[u8], _>((Bound::Excluded(&prefix[..]), Bound::Unbounded))
             .take_while(move |(path, _)| path.as_bytes().starts_with(&prefix))
     }
 
-    /// The names directly below `dir`, in byte order, also of directories without a node.
+    /// The names directly below `dir`, in byte order, including directories without a node.
     pub fn names<'a>(&'a self, dir: &ImagePath) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let prefix = if dir.is_root() { b"/".to_vec() } else { [dir.as_bytes(), b"/"].concat() };
         let mut from = Bound::Excluded(prefix.clone());
@@ -267,7 +265,7 @@ impl Tree {
             let (path, _) = self.nodes.range::<[u8], _>(bounds).next()?;
             let below = path.as_bytes().strip_prefix(&prefix[..])?;
             let name = below.split(|&b| b == b'/').next()?;
-            // All that is below a child sorts together, but `a-b` sorts between `a` and `a/b`.
+            // Everything below a child sorts together, but `a-b` sorts between `a` and `a/b`.
             from = if name.len() == below.len() {
                 Bound::Excluded(path.as_bytes().to_vec())
             } else {
@@ -282,12 +280,12 @@ impl Tree {
         self.nodes.iter()
     }
 
-    /// All nodes in byte order, to be changed.
+    /// All nodes in byte order, mutable.
     pub fn iter_mut(&mut self) -> btree_map::IterMut<'_, ImagePath, Node> {
         self.nodes.iter_mut()
     }
 
-    /// How many nodes.
+    /// The number of nodes.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -302,14 +300,14 @@ impl Tree {
         self.nodes.retain(|path, node| keep(path, node));
     }
 
-    /// Puts a node at each missing parent of each path; `parent` makes it.
+    /// Adds each missing parent of each path, with the node that `parent` returns.
     pub fn add_parents(&mut self, mut parent: impl FnMut(&ImagePath) -> Node) {
         let mut missing: BTreeMap<ImagePath, Node> = BTreeMap::new();
         let mut last: &[u8] = b"/";
         for path in self.nodes.keys() {
             let Some(bytes) = path.parent_bytes() else { continue };
-            // Most paths have the parent of the path before them, and a parent that is there has
-            // seen to its own.
+            // Most paths have the same parent as the path before them, and the parents of an
+            // existing parent have already been added.
             if bytes == b"/" || bytes == last || self.nodes.contains_key(bytes) {
                 last = bytes;
                 continue;
@@ -337,8 +335,8 @@ impl Extend<(ImagePath, Node)> for Tree {
 
 impl FromIterator<(ImagePath, Node)> for Tree {
     fn from_iter<I: IntoIterator<Item = (ImagePath, Node)>>(nodes: I) -> Self {
-        // The map is built in one piece, which for paths in order costs no comparison of each with
-        // many.
+        // Collecting bulk-builds the map, which for sorted paths is cheaper than inserting them one
+        // by one.
         Self { nodes: nodes.into_iter().filter(|(path, _)| !path.is_root()).collect() }
     }
 }

@@ -1,4 +1,4 @@
-//! One layer over the layers below it (OCI image-spec, layer.md, "Applying Changesets").
+//! Applies a layer to the layers below it (OCI image-spec, layer.md, "Applying Changesets").
 
 use std::collections::BTreeSet;
 
@@ -10,16 +10,17 @@ use crate::path::ImagePath;
 pub struct Change {
     /// What the layer adds or replaces.
     pub tree: Tree,
-    /// Paths that it takes away from lower layers (`.wh.NAME`).
+    /// Paths that it removes from lower layers (`.wh.NAME`).
     pub whiteouts: BTreeSet<ImagePath>,
     /// Directories whose lower content it hides (`.wh..wh..opq`).
     pub opaque: BTreeSet<ImagePath>,
 }
 
 impl Tree {
-    /// The tree after `change`. Whiteouts and opaque marks act on what was there before, whatever
-    /// their place in the layer; a directory over a directory takes the upper's metadata and keeps
-    /// what is in it; any other pair replaces the lower with all below it.
+    /// Applies `change` to this tree. Whiteouts and opaque markers affect only the lower layers,
+    /// whatever their position in the layer. A directory over a directory takes the upper one's
+    /// metadata and keeps the lower one's contents; any other node replaces the lower one with
+    /// everything below it.
     pub fn apply(&mut self, change: Change) {
         for dir in &change.opaque {
             self.remove_below(dir);
