@@ -173,8 +173,8 @@
 //! 5 plan       Plan, reasons, split into layers
 //!     imports error_kind, languages, path, timestamp, tree, elf, rules, image, source, view
 //!     touches reads through source
-//! 5 process    how an image's program starts: command line, PATH, user, working directory
-//!     imports path, tree, elf, image, oci, view
+//! 5 process    how an image's program is found, and as whom it runs
+//!     imports path, tree, elf, view
 //!     touches reads through source
 //! 6 build      a recipe's stages → Plan
 //!     imports error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan,
@@ -190,7 +190,7 @@
 //!     imports error_kind, digest, image, tree, archive, store, source
 //!     touches writes at the target, stdout
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
-//!     imports error_kind, path, tree, trace, source, process, view
+//!     imports error_kind, path, tree, trace, image, source, process, view
 //!     touches processes
 //! 8 pipeline   the calls above; the one union of errors; Event
 //!     imports all of the above

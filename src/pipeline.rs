@@ -20,7 +20,6 @@ use crate::{
     pack::{self, PackError, PackOptions, Rootfs, Step},
     path::{ImagePath, glob::Glob},
     plan::{self, Base, Note, Plan, PlanError},
-    process::Start,
     recipe::Recipe,
     source::{self, HostRoot, Input, InputKind, Request, SourceError},
     store::{Blob, Durability, cache::Cache},
@@ -299,7 +298,7 @@ pub fn deps(request: &DepsRequest) -> Result<Closure, Error> {
 /// [`Error::Source`] where a file of the image cannot be read.
 pub fn prove(plan: &Plan, allow_missing: &[Glob]) -> Result<Report, Error> {
     let options = check::CheckOptions { allow_missing, strict: false };
-    Ok(check::prove(&plan.merged(), &Start::of_config(&plan.config), options)?)
+    Ok(check::prove(&plan.merged(), &plan.config, options)?)
 }
 
 /// Decides what the image of a recipe holds.

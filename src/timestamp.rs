@@ -27,6 +27,11 @@ impl Timestamp {
     pub fn from_source_date_epoch(text: &str) -> Option<Self> {
         Self::from_seconds(text.trim().parse().ok()?)
     }
+
+    /// Parses a time of RFC 3339. Fractions of a second are dropped.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        Self::from_seconds(text.parse::<jiff::Timestamp>().ok()?.as_second())
+    }
 }
 
 /// RFC 3339 with a `Z`, as in `created` of the OCI configuration.
@@ -50,6 +55,14 @@ mod tests {
             Timestamp::from_seconds(1_700_000_000).unwrap().to_string(),
             "2023-11-14T22:13:20Z"
         );
+    }
+
+    #[test]
+    fn reads_rfc_3339() {
+        for text in ["2023-11-14T22:13:20Z", "2023-11-14T23:13:20.9+01:00"] {
+            assert_eq!(Timestamp::from_rfc3339(text), Timestamp::from_seconds(1_700_000_000));
+        }
+        assert_eq!(Timestamp::from_rfc3339("yesterday"), None);
     }
 
     #[test]

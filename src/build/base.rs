@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
-    BuildError, Cause, config,
+    BuildError, Cause,
     stage::{OpenBase, Stage},
 };
 use crate::{
-    image::{History, ImageName, Platform},
+    image::{Config, History, ImageName, Platform},
     oci::{self, UnpackedImage},
     path::ImagePath,
     plan::{self, Base, PlannedLayer},
@@ -78,8 +78,7 @@ pub(super) fn open(
 }
 
 fn of_image(image: Arc<UnpackedImage>, options: &BaseContext<'_>) -> OpenBase {
-    let config =
-        config::inherit(&image.image.config, image.image.platform.clone(), options.source.mtime);
+    let config = Config { created: options.source.mtime, ..image.image.config.clone() };
     let mut tree = image.merged();
     tree.add_parents(|path| plan::parent(path, options.source.mtime));
     let base = Base { tree, layers: Vec::new(), config, platform_known: true, is_scratch: false };
@@ -117,10 +116,8 @@ fn found(path: &Path) -> Result<Option<Node>, SourceError> {
 
 /// The stage, unless its image asks for instructions to be carried out in whatever starts from it.
 pub(super) fn without_triggers(stage: Stage) -> Result<Stage, Cause> {
-    let fields = stage.image.as_ref().and_then(|image| image.image.config.get("config"));
-    let triggers = fields.and_then(|fields| fields.get("OnBuild")).and_then(|list| list.as_array());
-    match triggers.and_then(|list| list.first()) {
-        Some(first) => Err(Cause::Triggers(first.as_str().unwrap_or_default().to_owned())),
+    match stage.image.as_ref().and_then(|image| image.image.config.trigger()) {
+        Some(trigger) => Err(Cause::Triggers(trigger.to_owned())),
         None => Ok(stage),
     }
 }

@@ -1,69 +1,9 @@
-//! What instructions and base images say of an image's configuration. Pure.
-
-use serde_json::Value;
+//! What instructions say of an image's configuration. Pure.
 
 use crate::{
-    image::{Config, DEFAULT_PATH, Healthcheck, Platform},
+    image::{Config, DEFAULT_PATH, Healthcheck},
     recipe::{Command, action::Action, healthcheck::Health},
-    timestamp::Timestamp,
 };
-
-/// The configuration of an image made from one whose own is `base`; what is not understood stays as
-/// it is.
-pub(super) fn inherit(base: &Value, platform: Platform, created: Timestamp) -> Config {
-    let mut config = Config::new(platform, created);
-    let fields = base.get("config");
-    let text = |name: &str| {
-        let value = fields.and_then(|fields| fields.get(name)).and_then(Value::as_str);
-        value.filter(|text| !text.is_empty()).map(str::to_owned)
-    };
-    let list = |name: &str| {
-        let items = fields.and_then(|fields| fields.get(name)).and_then(Value::as_array);
-        items.map(|items| strings(items)).filter(|items| !items.is_empty())
-    };
-    let keys = |name: &str| {
-        let map = fields.and_then(|fields| fields.get(name)).and_then(Value::as_object);
-        map.into_iter().flat_map(|map| map.keys().cloned()).collect()
-    };
-    config.user = text("User");
-    config.workdir = text("WorkingDir");
-    config.stop_signal = text("StopSignal");
-    config.env = list("Env").unwrap_or_default();
-    config.entrypoint = list("Entrypoint");
-    config.cmd = list("Cmd");
-    config.shell = list("Shell");
-    config.exposed_ports = keys("ExposedPorts");
-    config.volumes = keys("Volumes");
-    let labels = fields.and_then(|fields| fields.get("Labels")).and_then(Value::as_object);
-    let label = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
-    config.labels = labels.into_iter().flatten().filter_map(label).collect();
-    config.healthcheck = fields.and_then(|fields| fields.get("Healthcheck")).and_then(healthcheck);
-    let mut base = base.clone();
-    if let Some(fields) = base.get_mut("config").and_then(Value::as_object_mut) {
-        // They are ours now: `USER` may take them away.
-        for field in ["User", "WorkingDir", "StopSignal"] {
-            fields.remove(field);
-        }
-    }
-    config.base = Some(base);
-    config
-}
-
-fn strings(items: &[Value]) -> Vec<String> {
-    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-fn healthcheck(value: &Value) -> Option<Healthcheck> {
-    let number = |name: &str| value.get(name).and_then(Value::as_u64).filter(|&number| number > 0);
-    Some(Healthcheck {
-        test: strings(value.get("Test")?.as_array()?),
-        interval: number("Interval"),
-        timeout: number("Timeout"),
-        start_period: number("StartPeriod"),
-        start_interval: number("StartInterval"),
-        retries: number("Retries"),
-    })
-}
 
 /// Gives `config` the PATH that Docker gives an image without one.
 pub(super) fn default_path(config: &mut Config) {

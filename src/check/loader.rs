@@ -5,17 +5,16 @@ use crate::{
     elf::{
         self, Absence, Closure, FaultKind, FoundKind, Lookup as _, Object, Program, ReadFailure,
     },
-    image::Platform,
+    image::{Config, Platform},
     path::{ImagePath, escape},
-    process::Start,
     view::View,
 };
 
 /// The search path and preloads that the image's environment sets.
-pub(super) fn options(start: &Start) -> elf::LoaderOptions {
+pub(super) fn options(config: &Config) -> elf::LoaderOptions {
     elf::LoaderOptions {
-        environment_path: start.variable("LD_LIBRARY_PATH").unwrap_or_default().into(),
-        preload: elf::preload_list(start.variable("LD_PRELOAD").unwrap_or_default()),
+        environment_path: config.variable("LD_LIBRARY_PATH").unwrap_or_default().into(),
+        preload: elf::preload_list(config.variable("LD_PRELOAD").unwrap_or_default()),
         ..elf::LoaderOptions::default()
     }
 }

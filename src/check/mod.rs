@@ -14,8 +14,8 @@ mod start;
 
 use crate::{
     elf::ReadFailure,
+    image::Config,
     path::{ImagePath, glob::Glob},
-    process::Start,
     tree::Tree,
     view::View,
 };
@@ -43,13 +43,17 @@ pub struct Report {
     pub warnings: Vec<Finding>,
 }
 
-/// Proves that `start` works in `tree`, the whole file system of an image.
+/// Proves that the image of `config` starts; `tree` is its whole file system.
 ///
 /// # Errors
 /// [`ReadFailure`] if a file of the tree cannot be read.
-pub fn prove(tree: &Tree, start: &Start, options: CheckOptions<'_>) -> Result<Report, ReadFailure> {
+pub fn prove(
+    tree: &Tree,
+    config: &Config,
+    options: CheckOptions<'_>,
+) -> Result<Report, ReadFailure> {
     let view = View::of_tree(tree);
-    let subject = Subject { view: &view, start, allow_missing: options.allow_missing };
+    let subject = Subject { view: &view, config, allow_missing: options.allow_missing };
     let mut findings = Findings::default();
     let started = start::prove(&subject, &mut findings)?;
     programs::prove(&subject, &started, &mut findings)?;
@@ -72,7 +76,7 @@ impl Report {
 /// What is proved: an image and what may be missing from it.
 struct Subject<'a> {
     view: &'a View<'a>,
-    start: &'a Start,
+    config: &'a Config,
     allow_missing: &'a [Glob],
 }
 

@@ -29,7 +29,7 @@ pub(super) fn prove(
 ) -> Result<(), ReadFailure> {
     let view = subject.view;
     let others = find(subject, started, findings)?;
-    let options = loader::options(subject.start);
+    let options = loader::options(subject.config);
     let roots =
         |paths: &[ImagePath]| paths.iter().cloned().map(|path| Root { path }).collect::<Vec<_>>();
     let closure = elf::closure(&roots(&others.programs), &options, view)?;
@@ -72,7 +72,7 @@ fn check_script(
     findings: &mut Findings,
 ) -> Result<(), ReadFailure> {
     for name in [Some(&line.interpreter), line.command.as_ref()].into_iter().flatten() {
-        let missing = locate(subject.view, name, "/", subject.start.path())?.is_err();
+        let missing = locate(subject.view, name, "/", subject.config.path())?.is_err();
         if missing && !subject.may_be_missing(name) {
             let why = "it is not in the image".into();
             findings.warn(Finding::Interpreter { script: script.clone(), name: name.clone(), why });
@@ -107,7 +107,7 @@ fn find(
                 let Ok(found) = view.find(path.as_bytes())? else { continue };
                 match view.object(&found)? {
                     Ok(object) => {
-                        match loader::other_machine(&subject.start.platform, path, &object) {
+                        match loader::other_machine(&subject.config.platform, path, &object) {
                             Some(finding) => findings.warn(finding),
                             None if object.is_program() => others.programs.push(path.clone()),
                             None => others.libraries.push(path.clone()),

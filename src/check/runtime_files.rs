@@ -10,7 +10,7 @@ pub(super) fn missing(subject: &Subject<'_>, program: &ImagePath) -> Vec<ImagePa
     let mut missing = Vec::new();
     for startup in &Languages::builtin().startup {
         let mut variables = startup.unless_environment.iter();
-        if variables.any(|name| subject.start.variable(name).is_some()) {
+        if variables.any(|name| subject.config.variable(name).is_some()) {
             continue;
         }
         let Some(files) = startup.files(program) else { continue };

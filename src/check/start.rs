@@ -9,8 +9,9 @@ use crate::{
         script::{self, Shebang},
         sniff,
     },
+    image::Config,
     path::ImagePath,
-    process::{Access, Start, User, UserError, locate},
+    process::{Access, User, UserError, locate},
     view::View,
 };
 
@@ -36,8 +37,8 @@ pub(super) fn prove(
     findings: &mut Findings,
 ) -> Result<Started, ReadFailure> {
     let user = user(subject, findings)?;
-    check_variables(subject.start, findings);
-    check_workdir(subject.view, subject.start, findings);
+    check_variables(subject.config, findings);
+    check_workdir(subject.view, subject.config, findings);
     let mut proof = StartProof { subject, user, findings, started: Started::default() };
     proof.follow()?;
     Ok(proof.started)
@@ -45,7 +46,7 @@ pub(super) fn prove(
 
 /// The user of the configuration; root if it is unknown.
 fn user(subject: &Subject<'_>, findings: &mut Findings) -> Result<User, ReadFailure> {
-    let text = subject.start.user.as_deref().unwrap_or_default();
+    let text = subject.config.user.as_deref().unwrap_or_default();
     Ok(User::resolve(subject.view, text)?.unwrap_or_else(|error| {
         findings.fault(match error {
             UserError::User(name) => Finding::User(name),
@@ -55,16 +56,16 @@ fn user(subject: &Subject<'_>, findings: &mut Findings) -> Result<User, ReadFail
     }))
 }
 
-fn check_variables(start: &Start, findings: &mut Findings) {
-    for entry in start.env.iter().filter(|entry| !entry.contains('=')) {
+fn check_variables(config: &Config, findings: &mut Findings) {
+    for entry in config.env.iter().filter(|entry| !entry.contains('=')) {
         findings.warn(Finding::Variable(entry.clone()));
     }
 }
 
 /// Checks that the working directory is absolute and not a file. The engine creates one that is
 /// missing.
-fn check_workdir(view: &View<'_>, start: &Start, findings: &mut Findings) {
-    let Some(dir) = &start.workdir else { return };
+fn check_workdir(view: &View<'_>, config: &Config, findings: &mut Findings) {
+    let Some(dir) = &config.workdir else { return };
     let resolved = view.tree().resolve(dir.as_bytes());
     if resolved.is_ok_and(|resolved| !resolved.is_directory) || !dir.starts_with('/') {
         findings.fault(Finding::Workdir(dir.clone()));
@@ -82,22 +83,22 @@ struct StartProof<'a> {
 impl StartProof<'_> {
     /// Follows the image's program to the kernel.
     fn follow(&mut self) -> Result<(), ReadFailure> {
-        let start = self.subject.start;
-        let Some(name) = start.command().first().map(|name| name.as_bytes().to_vec()) else {
+        let config = self.subject.config;
+        let Some(name) = config.command().first().map(|name| name.as_bytes().to_vec()) else {
             self.findings.warn(Finding::NoCommand);
             self.started.needs_all = true;
             return Ok(());
         };
-        let workdir = start.workdir.as_deref().unwrap_or("/");
-        let (mut opened, mut found) = match locate(self.subject.view, &name, workdir, start.path())?
-        {
-            Ok(located) => located,
-            Err(searched) => {
-                let name = String::from_utf8_lossy(&name).into_owned();
-                self.findings.fault(Finding::Command { name, searched });
-                return Ok(());
-            }
-        };
+        let workdir = config.workdir.as_deref().unwrap_or("/");
+        let (mut opened, mut found) =
+            match locate(self.subject.view, &name, workdir, config.path())? {
+                Ok(located) => located,
+                Err(searched) => {
+                    let name = String::from_utf8_lossy(&name).into_owned();
+                    self.findings.fault(Finding::Command { name, searched });
+                    return Ok(());
+                }
+            };
         self.started.program = Some(found.path.clone());
         for _ in 0..=MAX_DEPTH {
             let Some(line) = self.one(&opened, &found)? else { return Ok(()) };
@@ -164,7 +165,7 @@ impl StartProof<'_> {
             // The kernel opens the interpreter's name as a path, even without a slash.
             let by_kernel = name == &line.interpreter && !name.contains(&b'/');
             let path = if by_kernel { [b"./", &name[..]].concat() } else { name.clone() };
-            match locate(self.subject.view, &path, workdir, self.subject.start.path())? {
+            match locate(self.subject.view, &path, workdir, self.subject.config.path())? {
                 Ok(located) => last = Some(located),
                 Err(searched) => {
                     let why = format!("it is not in the image (searched {})", searched.join(", "));
@@ -187,7 +188,7 @@ impl StartProof<'_> {
         match self.subject.view.object(found)? {
             Ok(object) => {
                 if let Some(finding) =
-                    loader::other_machine(&self.subject.start.platform, &found.path, &object)
+                    loader::other_machine(&self.subject.config.platform, &found.path, &object)
                 {
                     self.findings.fault(finding);
                     return Ok(());
@@ -202,7 +203,7 @@ impl StartProof<'_> {
         let Ok(path) = ImagePath::new(opened) else { return Ok(()) };
         let closure = elf::closure(
             &[Root { path }],
-            &loader::options(self.subject.start),
+            &loader::options(self.subject.config),
             self.subject.view,
         )?;
         let Some(program) = closure.programs.first() else { return Ok(()) };

@@ -15,7 +15,6 @@ use crate::{
     oci::UnpackedImage,
     path::glob::Glob,
     pipeline,
-    process::Start,
 };
 
 #[derive(Args, Debug)]
@@ -50,11 +49,10 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let unpacked = args.image.open()?;
     let image = &unpacked.image;
     let options = check::CheckOptions { allow_missing: &args.allow_missing, strict: args.strict };
-    let start = Start::of_image(image);
     let report =
-        check::prove(&unpacked.merged(), &start, options).map_err(pipeline::Error::from)?;
+        check::prove(&unpacked.merged(), &image.config, options).map_err(pipeline::Error::from)?;
     if args.json {
-        print_data(&format!("{}\n", as_json(&unpacked, &start, &report)))?;
+        print_data(&format!("{}\n", as_json(&unpacked, &report)))?;
     } else if !args.quiet {
         for note in unpacked.notes() {
             print_message(&format!("warning: {note}"));
@@ -77,18 +75,18 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn as_json(unpacked: &UnpackedImage, start: &Start, report: &Report) -> Value {
+fn as_json(unpacked: &UnpackedImage, report: &Report) -> Value {
     let image = &unpacked.image;
     let findings = |all: &[Finding]| all.iter().map(describe).collect::<Vec<_>>();
     json!({
         "image": image.name,
         "names": image.names,
-        "platform": image.platform.to_string(),
+        "platform": image.config.platform.to_string(),
         "digest": image.manifest.as_ref().map(|manifest| manifest.digest.to_string()),
         "image_id": image.config_document.digest.to_string(),
         "starts": report.faults.is_empty(),
         "program": report.program.as_ref().map(ToString::to_string),
-        "command": start.command(),
+        "command": image.config.command(),
         "faults": findings(&report.faults),
         "warnings": findings(&report.warnings),
         "notes": unpacked.notes(),

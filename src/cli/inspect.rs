@@ -47,6 +47,7 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
 
 fn as_text(unpacked: &UnpackedImage, tree: &Tree) -> String {
     let image = &unpacked.image;
+    let config = &image.config;
     let mut text = String::new();
     let mut row = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -54,33 +55,30 @@ fn as_text(unpacked: &UnpackedImage, tree: &Tree) -> String {
         }
     };
     row("name", &image.names.join(", "));
-    row("platform", &image.platform.to_string());
+    row("platform", &config.platform.to_string());
     row(
         "manifest",
         &image.manifest.as_ref().map(|manifest| manifest.digest.to_string()).unwrap_or_default(),
     );
     row("image ID", &image.config_document.digest.to_string());
-    row("created", image.config.get("created").and_then(Value::as_str).unwrap_or_default());
-    for (name, field) in [("entrypoint", "Entrypoint"), ("cmd", "Cmd")] {
-        row(name, &shell_words::join(image.texts(field)));
+    row("created", config.original.get("created").and_then(Value::as_str).unwrap_or_default());
+    for (name, words) in [("entrypoint", &config.entrypoint), ("cmd", &config.cmd)] {
+        row(name, &shell_words::join(words.iter().flatten()));
     }
-    for (name, field) in [("user", "User"), ("workdir", "WorkingDir"), ("stops by", "StopSignal")] {
-        row(name, &image.text(field).unwrap_or_default());
+    for (name, value) in
+        [("user", &config.user), ("workdir", &config.workdir), ("stops by", &config.stop_signal)]
+    {
+        row(name, value.as_deref().unwrap_or_default());
     }
-    for entry in image.texts("Env") {
-        row("env", &entry);
+    for entry in &config.env {
+        row("env", entry);
     }
-    for (name, field) in [("exposes", "ExposedPorts"), ("volume", "Volumes")] {
-        let items = image
-            .config
-            .get("config")
-            .and_then(|config| config.get(field))
-            .and_then(Value::as_object);
-        for item in items.into_iter().flat_map(|items| items.keys()) {
+    for (name, items) in [("exposes", &config.exposed_ports), ("volume", &config.volumes)] {
+        for item in items {
             row(name, item);
         }
     }
-    for (name, value) in image.labels() {
+    for (name, value) in &config.labels {
         row("label", &format!("{name}={value}"));
     }
     for note in unpacked.notes() {
@@ -109,9 +107,9 @@ fn layers(text: &mut String, unpacked: &UnpackedImage) {
 
 /// How each layer was made, from the configuration's history; empty if it does not say.
 fn history(image: &Image) -> impl Iterator<Item = String> {
-    let steps = image.config.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
-    let with_layer =
-        steps.into_iter().filter(|step| step.get("empty_layer") != Some(&Value::Bool(true)));
+    let steps = image.config.original.get("history").and_then(Value::as_array);
+    let steps = steps.cloned().unwrap_or_default().into_iter();
+    let with_layer = steps.filter(|step| step.get("empty_layer") != Some(&Value::Bool(true)));
     let by = |step: Value| {
         let text = step.get("created_by").and_then(Value::as_str).unwrap_or_default();
         text.chars().take(80).collect()
@@ -152,10 +150,10 @@ fn as_json(unpacked: &UnpackedImage, tree: &Tree) -> Value {
     json!({
         "image": image.name,
         "names": image.names,
-        "platform": image.platform.to_string(),
+        "platform": image.config.platform.to_string(),
         "digest": image.manifest.as_ref().map(|manifest| manifest.digest.to_string()),
         "image_id": image.config_document.digest.to_string(),
-        "config": image.config,
+        "config": image.config.original,
         "layers": layers.collect::<Vec<_>>(),
         "files": files.collect::<Vec<_>>(),
         "notes": unpacked.notes(),

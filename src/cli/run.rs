@@ -50,7 +50,8 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
         runtime: args.runtime,
         ..args.start.run_options(&args.args)
     };
-    let ended = run::run(&image.merged(), &args.start.start(&image.image), &options);
+    let tree = image.merged();
+    let ended = run::run(&tree, &args.start.config(image.image.config), &options);
     let ended = ended.map_err(run_failure)?;
     for note in &ended.notes {
         print_message(&format!("warning: {note}"));

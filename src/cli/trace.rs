@@ -89,9 +89,9 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
             (RunOutcome { code: 0, notes: Vec::new() }, read_log(log)?, Watched::OnSystem)
         }
         (None, Some(image)) => {
-            let (start, options) =
-                (args.start.start(&image.image), args.start.run_options(&args.args));
-            let (ended, accesses) = run::watch(&tree, &start, &options).map_err(run_failure)?;
+            let config = args.start.config(image.image.config.clone());
+            let options = args.start.run_options(&args.args);
+            let (ended, accesses) = run::watch(&tree, &config, &options).map_err(run_failure)?;
             (ended, accesses, Watched::InImage)
         }
         (None, None) => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use oci_spec::image as oci;
 use serde_json::{Value, json};
 
-use super::{Document, Image, Layer, LayerFormat, Platform, Reference, config::to_value};
+use super::{Document, Image, Layer, LayerFormat, Platform, Reference, config::write::to_value};
 use crate::digest::Digest;
 
 /// An entry of an index: one manifest.

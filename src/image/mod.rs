@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use crate::digest::{DiffId, Digest};
 
-pub use config::{Config, Healthcheck, History};
+pub use config::{Config, ConfigError, Healthcheck, History};
 pub use documents::{Descriptor, docker_manifest, index, merge_index};
 pub use image_name::{ImageName, ImageNameError};
 pub use platform::Platform;

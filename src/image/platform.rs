@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use serde_json::Value;
+
 /// A platform such as `linux/arm/v7`. The variants that containerd treats as the default
 /// (`amd64/v1`, `arm64/v8`) are spelled without one, as containerd normalises them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +37,15 @@ impl Platform {
             architecture: architecture.into(),
             variant: normal.map(Into::into),
         }
+    }
+
+    /// The platform that a descriptor's `platform` or a configuration gives; both have the same
+    /// fields. `None` if `os` or `architecture` is missing or empty.
+    pub(crate) fn of_json(value: &Value) -> Option<Self> {
+        let text =
+            |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let platform = Self::linux(text("architecture")?, text("variant"));
+        Some(Self { os: text("os")?.into(), ..platform })
     }
 }
 

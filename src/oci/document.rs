@@ -1,12 +1,12 @@
 //! The documents of an image as values. Everything in them is checked before it is used. The blobs
 //! that they name are not opened here.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{ImageError, json};
 use crate::{
     digest::{DiffId, Digest},
-    image::Platform,
+    image::{Config, Platform},
 };
 
 /// The most layers of one image: as many as fit into a manifest of 4 MiB.
@@ -151,7 +151,7 @@ fn descriptor(value: &Value) -> Result<Descriptor, String> {
     }
     let annotation = |name: &str| fields.get("annotations").and_then(|all| all.get(name)?.as_str());
     let names = ["org.opencontainers.image.ref.name", "io.containerd.image.name"];
-    let platform = fields.get("platform").and_then(platform);
+    let platform = fields.get("platform").and_then(Platform::of_json);
     let unknown =
         platform.as_ref().is_some_and(|p| p.os == "unknown" && p.architecture == "unknown");
     Ok(Descriptor {
@@ -164,20 +164,11 @@ fn descriptor(value: &Value) -> Result<Descriptor, String> {
     })
 }
 
-/// The platform that a descriptor's `platform` or a configuration gives; both have the same fields.
-/// `None` if `os` or `architecture` is missing or empty.
-pub(super) fn platform(value: &Value) -> Option<Platform> {
-    let text = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let platform = Platform::linux(text("architecture")?, text("variant"));
-    Some(Platform { os: text("os")?.into(), ..platform })
-}
-
 /// The diff ids of a configuration.
-pub(super) fn diff_ids(config: &Value) -> Result<Vec<DiffId>, String> {
-    let rootfs =
-        json::fields(config, &["rootfs", "config", "history", "architecture", "os", "variant"])?
-            .get("rootfs")
-            .ok_or("rootfs is missing")?;
+pub(super) fn diff_ids(config: &Config) -> Result<Vec<DiffId>, String> {
+    const FIELDS: [&str; 6] = ["rootfs", "config", "history", "architecture", "os", "variant"];
+    json::check_case(&config.original, &FIELDS)?;
+    let rootfs = config.original.get("rootfs").ok_or("rootfs is missing")?;
     let ids = json::fields(rootfs, &["type", "diff_ids"])?;
     match ids.get("diff_ids") {
         None | Some(Value::Null) => Ok(Vec::new()),
@@ -224,13 +215,10 @@ fn docker_image(value: &Value) -> Result<DockerImage, String> {
 }
 
 /// Parses an image's configuration, called `name` in errors.
-pub(super) fn config(name: &str, bytes: &[u8]) -> Result<Value, ImageError> {
-    let value = json::parse(bytes).map_err(|why| ImageError::document(name, why))?;
-    let object: Option<&Map<_, _>> = value.as_object();
-    if object.is_none() {
-        return Err(ImageError::document(name, "not a JSON object"));
-    }
-    Ok(value)
+pub(super) fn config(name: &str, bytes: &[u8]) -> Result<Config, ImageError> {
+    let config = json::parse(bytes)
+        .and_then(|value| Config::parse(value).map_err(|error| error.to_string()));
+    config.map_err(|why| ImageError::document(name, why))
 }
 
 /// Decodes base64 with padding (RFC 4648, section 4); `None` if `text` is malformed.

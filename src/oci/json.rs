@@ -102,22 +102,31 @@ impl<'de> Visitor<'de> for Strict {
     }
 }
 
-/// The fields of a document. Fields named in `known` must have exactly that spelling: a reader that
-/// ignores case would otherwise see fields that this one does not.
+/// The fields of a document. Fields named in `known` must have exactly that spelling.
 ///
 /// # Errors
-/// If `value` is not an object, or has a known field in another case.
+/// If `value` is not an object; otherwise as [`check_case`].
 pub(super) fn fields<'a>(
     value: &'a Value,
     known: &[&str],
 ) -> Result<&'a Map<String, Value>, String> {
     let fields = value.as_object().ok_or("not a JSON object")?;
+    check_case(fields, known)?;
+    Ok(fields)
+}
+
+/// Checks that fields named in `known` have exactly that spelling: a reader that ignores case would
+/// otherwise see fields that this one does not.
+///
+/// # Errors
+/// If there is a known field in another case.
+pub(super) fn check_case(fields: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
     let wrong = |name: &&String| {
         known.iter().any(|known| known.eq_ignore_ascii_case(name) && known != *name)
     };
     match fields.keys().find(wrong) {
         Some(name) => Err(format!("the field `{name}` has the wrong case")),
-        None => Ok(fields),
+        None => Ok(()),
     }
 }
 

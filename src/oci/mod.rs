@@ -16,14 +16,12 @@ mod json;
 mod layers;
 mod select;
 
-use std::{collections::BTreeMap, path::PathBuf};
-
-use serde_json::Value;
+use std::path::PathBuf;
 
 use crate::{
     archive::spool,
     digest::{DiffId, Digest},
-    image::{self, ImageName, Platform},
+    image::{self, Config, ImageName, Platform},
     store::Blob,
     tree::Tree,
 };
@@ -56,10 +54,8 @@ pub struct Image {
     pub name: String,
     /// What it is called there: tags and whole names.
     pub names: Vec<String>,
-    /// The platform in its configuration.
-    pub platform: Platform,
     /// The configuration.
-    pub config: Value,
+    pub config: Config,
     /// The configuration's bytes.
     pub config_document: image::Document,
     /// The manifest's bytes. An archive of `docker save` before version 25 has none.
@@ -117,10 +113,8 @@ fn image(
     let Found { names, manifest, config: document, layers, platform: in_index } = found;
     let shown = format!("configuration {}", document.digest);
     let config = document::config(&shown, &document.bytes)?;
-    let invalid = |why: String| ImageError::document(&shown, why);
-    let platform = document::platform(&config)
-        .ok_or_else(|| invalid("it has no architecture or os".into()))?;
-    if let Some(wanted) = options.platform.as_ref().filter(|wanted| **wanted != platform) {
+    let platform = &config.platform;
+    if let Some(wanted) = options.platform.as_ref().filter(|wanted| *wanted != platform) {
         return Err(ImageError::OtherPlatform {
             name,
             wanted: wanted.to_string(),
@@ -128,10 +122,11 @@ fn image(
         });
     }
     let mut notes = Vec::new();
-    if let Some(in_index) = in_index.filter(|in_index| *in_index != platform) {
+    if let Some(in_index) = in_index.filter(|in_index| in_index != platform) {
         notes.push(format!("the index says {in_index}, the configuration {platform}"));
     }
-    let diff_ids = document::diff_ids(&config).map_err(invalid)?;
+    let diff_ids = document::diff_ids(&config);
+    let diff_ids = diff_ids.map_err(|why| ImageError::document(&shown, why))?;
     if diff_ids.len() != layers.len() {
         return Err(ImageError::Count { layers: layers.len(), diff_ids: diff_ids.len() });
     }
@@ -144,7 +139,6 @@ fn image(
     Ok(Image {
         name,
         names,
-        platform,
         config,
         config_document: document,
         manifest,
@@ -179,37 +173,6 @@ impl Image {
 
     fn reader(&self) -> Result<LayerReader<'_>, ImageError> {
         LayerReader::new(&self.name, &self.source, &self.spool, self.limits)
-    }
-
-    /// Text fields of the configuration's `config` object, `Env` for instance: those of them that
-    /// are text.
-    pub fn texts(&self, field: &str) -> Vec<String> {
-        let items = self
-            .config
-            .get("config")
-            .and_then(|config| config.get(field))
-            .and_then(Value::as_array);
-        items.into_iter().flatten().filter_map(Value::as_str).map(Into::into).collect()
-    }
-
-    /// A text field of the configuration's `config` object, `User` for instance; `None` where it is
-    /// empty.
-    pub fn text(&self, field: &str) -> Option<String> {
-        let value =
-            self.config.get("config").and_then(|config| config.get(field)).and_then(Value::as_str);
-        value.filter(|text| !text.is_empty()).map(Into::into)
-    }
-
-    /// The labels.
-    pub fn labels(&self) -> BTreeMap<String, String> {
-        let labels = self
-            .config
-            .get("config")
-            .and_then(|config| config.get("Labels"))
-            .and_then(Value::as_object);
-        let text =
-            |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
-        labels.into_iter().flatten().filter_map(text).collect()
     }
 }
 

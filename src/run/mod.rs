@@ -35,12 +35,8 @@ use std::{
 };
 
 use crate::{
-    error_kind::ErrorKind,
-    path::escape,
-    process::{Start, UserError},
-    source::SourceError,
-    trace::Access,
-    tree::Tree,
+    error_kind::ErrorKind, image::Config, path::escape, process::UserError, source::SourceError,
+    trace::Access, tree::Tree,
 };
 
 use private_dir::PrivateDir;
@@ -153,14 +149,14 @@ pub struct HostCommand {
     pub workdir: PathBuf,
 }
 
-/// Runs the program of an image whose file system is `tree`.
+/// Runs the program of an image: `config` is its configuration, `tree` its file system.
 ///
 /// # Errors
 /// [`RunError`] where the program was not started. A stage that fails prints its error to stderr
 /// and gives the exit code [`RUNNER_FAILED`].
-pub fn run(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunOutcome, RunError> {
+pub fn run(tree: &Tree, config: &Config, options: &RunOptions) -> Result<RunOutcome, RunError> {
     let private = private_dir(&options.scratch)?;
-    run_in(&private, RunSpec::of_image(tree, start, options)?, tree, options)
+    run_in(&private, RunSpec::of_image(tree, config, options)?, tree, options)
 }
 
 /// As [`run`], always by imgb itself, and returns the paths that the program named in system calls.
@@ -169,11 +165,11 @@ pub fn run(tree: &Tree, start: &Start, options: &RunOptions) -> Result<RunOutcom
 /// As [`run`]; [`RunError::CannotWatch`].
 pub fn watch(
     tree: &Tree,
-    start: &Start,
+    config: &Config,
     options: &RunOptions,
 ) -> Result<(RunOutcome, Vec<Access>), RunError> {
     let private = private_dir(&options.scratch)?;
-    let mut spec = RunSpec::of_image(tree, start, options)?;
+    let mut spec = RunSpec::of_image(tree, config, options)?;
     let file = accesses_file(&private)?;
     spec.watch = Some(file.clone().into());
     let ended = run_in(&private, spec, tree, options)?;

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{HostCommand, RunError, RunOptions};
 use crate::{
-    process::{self, Start, User},
+    image::{Config, DEFAULT_PATH},
+    process::{self, User},
     source::SourceError,
     tree::Tree,
     view::View,
@@ -45,22 +46,22 @@ impl RunSpec {
     /// The spec for an image, without the path of its copy.
     pub(super) fn of_image(
         tree: &Tree,
-        start: &Start,
+        config: &Config,
         options: &RunOptions,
     ) -> Result<Self, RunError> {
         let view = View::of_tree(tree);
-        let args: Vec<String> = match (&options.args[..], &start.entrypoint[..]) {
-            ([], _) => start.command().into_iter().map(Into::into).collect(),
-            (args, entrypoint) => entrypoint.iter().chain(args).cloned().collect(),
+        let args: Vec<String> = match &options.args[..] {
+            [] => config.command().into_iter().map(Into::into).collect(),
+            args => config.entrypoint.iter().flatten().chain(args).cloned().collect(),
         };
         let name = args.first().filter(|name| !name.is_empty()).ok_or(RunError::NoCommand)?;
-        let workdir = start.workdir.clone().unwrap_or_else(|| "/".into());
-        let user = User::resolve(&view, start.user.as_deref().unwrap_or_default())
+        let workdir = config.workdir.clone().unwrap_or_else(|| "/".into());
+        let user = User::resolve(&view, config.user.as_deref().unwrap_or_default())
             .map_err(SourceError::from)??;
         let mut env: BTreeMap<OsString, OsString> = BTreeMap::new();
-        env.insert("PATH".into(), process::DEFAULT_PATH.into());
+        env.insert("PATH".into(), DEFAULT_PATH.into());
         env.insert("HOME".into(), if user.uid == 0 { "/root" } else { "/" }.into());
-        let pairs = start.env.iter().filter_map(|entry| entry.split_once('='));
+        let pairs = config.env.iter().filter_map(|entry| entry.split_once('='));
         env.extend(pairs.map(|(name, value)| (name.into(), value.into())));
         env.extend(options.env.iter().cloned());
         let path = env.get(OsStr::new("PATH")).map(|path| path.to_string_lossy().into_owned());

@@ -9,11 +9,9 @@ use std::{
 use imgb::{
     archive::spool,
     check::{self, Report},
-    image::ImageName,
-    image::Platform,
+    image::{Config, ImageName, Platform},
     oci::{self, Image, UnpackedImage},
     path::ImagePath,
-    process::Start,
     tree::{Content, Kind, Node, Tree},
 };
 
@@ -47,7 +45,7 @@ enum Damage {
 
 pub(crate) struct Good {
     root: Root,
-    start: Start,
+    config: Config,
     tree: Tree,
     program: &'static str,
     args: &'static [&'static str],
@@ -56,13 +54,8 @@ pub(crate) struct Good {
 impl Good {
     pub(crate) fn new(root: Root, program: &'static str, args: &'static [&'static str]) -> Self {
         let image = open(&root.dir().with_file_name("image.tar"));
-        let good = Self {
-            start: Start::of_image(&image.image),
-            tree: image.merged(),
-            root,
-            program,
-            args,
-        };
+        let good =
+            Self { config: image.image.config.clone(), tree: image.merged(), root, program, args };
         assert_eq!(good.prove(&good.tree).faults, [], "the image is good");
         good.run().run().ok();
         good
@@ -70,7 +63,7 @@ impl Good {
 
     fn prove(&self, tree: &Tree) -> Report {
         let options = check::CheckOptions { allow_missing: &[], strict: false };
-        check::prove(tree, &self.start, options).unwrap()
+        check::prove(tree, &self.config, options).unwrap()
     }
 
     fn run(&self) -> Run {

@@ -70,8 +70,8 @@ fn every_form_is_the_same_image() {
         assert_eq!(digest(file), wanted, "{file}");
     }
     let image = open(&sandbox.path("hybrid.tar")).unwrap();
-    assert_eq!(image.image.texts("Entrypoint"), ["/app"]);
-    assert_eq!(image.image.platform.to_string(), "linux/amd64");
+    assert_eq!(image.image.config.command(), ["/app"]);
+    assert_eq!(image.image.config.platform.to_string(), "linux/amd64");
     assert_eq!(image.merged().len(), 2);
     // The blobs can be copied unchanged.
     for layer in &image.layers {
@@ -109,7 +109,7 @@ fn what_other_tools_write_is_read() {
     sandbox.tool("umoci", "config --image layout:1 --config.user 7 --tag other").run().ok();
     assert!(matches!(open(&sandbox.path("layout")), Err(ImageError::SeveralImages { .. })));
     let other = open_for(&sandbox.path("layout"), Some("other"), None).unwrap();
-    assert_eq!(other.image.text("User").as_deref(), Some("7"));
+    assert_eq!(other.image.config.user.as_deref(), Some("7"));
     assert!(matches!(
         open_for(&sandbox.path("layout"), Some("none"), None),
         Err(ImageError::NoSuchImage { there, .. }) if there.contains(&"other".to_owned())
@@ -131,7 +131,7 @@ fn is_the_same(sandbox: &Sandbox, file: &str, wanted: &UnpackedImage) {
     let diff_ids =
         |image: &UnpackedImage| image.layers.iter().map(|layer| layer.diff_id).collect::<Vec<_>>();
     assert_eq!(diff_ids(&read), diff_ids(wanted), "{file}");
-    assert_eq!(read.image.texts("Entrypoint"), ["/app"], "{file}");
+    assert_eq!(read.image.config.command(), ["/app"], "{file}");
     sandbox.imgb(&format!("check {file}")).run().ok();
     sandbox.imgb(&format!("inspect {file}")).run().ok().prints("entrypoint  /app");
     sandbox.imgb(&format!("run {file}")).run().ok();
@@ -157,7 +157,7 @@ fn what_docker_saves_is_read() {
     docker.cli("save small:1 small:2 --output").arg(sandbox.path("both.tar")).run().ok();
     let second = open_for(&sandbox.path("both.tar"), Some("small:2"), None).unwrap();
     assert_eq!(second.merged().len(), wanted.merged().len());
-    assert_eq!(second.image.labels().get("a").map(String::as_str), Some("b"));
+    assert_eq!(second.image.config.labels.get("a").map(String::as_str), Some("b"));
     assert!(matches!(open(&sandbox.path("both.tar")), Err(ImageError::SeveralImages { .. })));
     sandbox.imgb("check both.tar:small:1").run().ok();
     docker.cli("rmi small:1 small:2").run().ok();
@@ -527,7 +527,7 @@ fn the_platform_decides_between_several() {
     };
     layout.index(&[entry("arm64"), entry("amd64"), attestation]);
     let platform = |wanted| {
-        open_for(&layout.path(), None, wanted).map(|image| image.image.platform.to_string())
+        open_for(&layout.path(), None, wanted).map(|image| image.image.config.platform.to_string())
     };
     assert_eq!(platform(None).unwrap(), "linux/amd64");
     assert_eq!(platform(Some("linux/arm64/v8")).unwrap(), "linux/arm64");

@@ -10,8 +10,7 @@ use crate::{
         size,
         values::{self, Words},
     },
-    oci::Image,
-    process::Start,
+    image::Config,
     run,
 };
 
@@ -44,16 +43,15 @@ pub(in crate::cli) struct StartArgs {
 }
 
 impl StartArgs {
-    /// How `image` is started: as it says itself, except for these options.
-    pub(in crate::cli) fn start(&self, image: &Image) -> Start {
-        let mut start = Start::of_image(image);
+    /// The configuration that an image is started with: `config`, its own, with these options over
+    /// it.
+    pub(in crate::cli) fn config(&self, mut config: Config) -> Config {
         if let Some(Words(words)) = &self.entrypoint {
-            start.entrypoint = words.clone();
-            start.cmd.clear();
+            (config.entrypoint, config.cmd) = (Some(words.clone()), None);
         }
-        start.user = self.user.clone().or(start.user);
-        start.workdir = self.workdir.clone().or(start.workdir);
-        start
+        config.user = self.user.clone().or(config.user);
+        config.workdir = self.workdir.clone().or(config.workdir);
+        config
     }
 
     /// The options of a run by imgb itself, with `args` instead of the image's cmd.

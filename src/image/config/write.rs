@@ -1,102 +1,17 @@
-//! The image configuration (OCI image-spec, config.md).
+//! The configuration as a document.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use oci_spec::image as oci;
 use serde_json::{Map, Value, json};
 
-use super::{Layer, Platform};
-use crate::timestamp::Timestamp;
-
-/// What the configuration says beside its layers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// Of the programs in the image.
-    pub platform: Platform,
-    /// The time in `created` and each history entry.
-    pub created: Timestamp,
-    /// Whom the image names as its maker (`MAINTAINER`).
-    pub author: Option<String>,
-    /// User, `NAME|UID[:GROUP|GID]`.
-    pub user: Option<String>,
-    /// `PORT/PROTOCOL`.
-    pub exposed_ports: BTreeSet<String>,
-    /// `NAME=VALUE`, in order, names once each.
-    pub env: Vec<String>,
-    /// Program and arguments that every start begins with.
-    pub entrypoint: Option<Vec<String>>,
-    /// Arguments that a start without its own gets.
-    pub cmd: Option<Vec<String>>,
-    /// Absolute paths.
-    pub volumes: BTreeSet<String>,
-    /// Absolute path.
-    pub workdir: Option<String>,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// Name or number.
-    pub stop_signal: Option<String>,
-    /// Docker's health check, which OCI reserves the field for.
-    pub healthcheck: Option<Healthcheck>,
-    /// Docker's `SHELL`.
-    pub shell: Option<Vec<String>>,
-    /// One entry for each layer that imgb adds, and for steps without one, in order.
-    pub history: Vec<History>,
-    /// The base image's whole configuration; what is not said above stays as it is there.
-    pub base: Option<Value>,
-}
-
-/// One step in the image's making.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct History {
-    /// The instruction or input.
-    pub created_by: String,
-    /// Whether the step made no layer.
-    pub empty_layer: bool,
-}
-
-/// Docker's HEALTHCHECK; durations in nanoseconds, as the configuration has them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Healthcheck {
-    /// `["NONE"]`, or `CMD` and arguments, or `CMD-SHELL` and a line.
-    pub test: Vec<String>,
-    /// Between checks.
-    pub interval: Option<u64>,
-    /// Of one check.
-    pub timeout: Option<u64>,
-    /// Before failures count.
-    pub start_period: Option<u64>,
-    /// Between checks in the start period.
-    pub start_interval: Option<u64>,
-    /// Failures until unhealthy.
-    pub retries: Option<u64>,
-}
+use super::{Config, Healthcheck};
+use crate::image::Layer;
 
 impl Config {
-    /// A configuration that says nothing but its platform and time.
-    pub fn new(platform: Platform, created: Timestamp) -> Self {
-        Self {
-            platform,
-            created,
-            author: None,
-            user: None,
-            exposed_ports: BTreeSet::new(),
-            env: Vec::new(),
-            entrypoint: None,
-            cmd: None,
-            volumes: BTreeSet::new(),
-            workdir: None,
-            labels: BTreeMap::new(),
-            stop_signal: None,
-            healthcheck: None,
-            shell: None,
-            history: Vec::new(),
-            base: None,
-        }
-    }
-
     /// The configuration of an image of `layers`, which begin with the base's.
-    pub(super) fn to_json(&self, layers: &[Layer]) -> Value {
-        let mut root = self.base.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+    pub(in crate::image) fn to_json(&self, layers: &[Layer]) -> Value {
+        let mut root = self.original.clone();
         let base_history =
             root.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
         let base_config =
@@ -145,14 +60,18 @@ impl Config {
 
     /// The `config` object: the base's with ours over it.
     fn process(&self, mut config: Map<String, Value>) -> Map<String, Value> {
-        // Fields that a Buildfile can take back (an ENTRYPOINT resets CMD) must not shine through.
+        // What this configuration does not say any more (`USER ""`, an ENTRYPOINT that resets CMD)
+        // must not come back from the base.
         for field in [
+            "User",
             "Entrypoint",
             "Cmd",
             "Env",
             "ExposedPorts",
             "Volumes",
+            "WorkingDir",
             "Labels",
+            "StopSignal",
             "Healthcheck",
             "Shell",
         ] {
@@ -204,7 +123,7 @@ impl Healthcheck {
 }
 
 /// Through a [`Value`], whose maps are sorted.
-pub(super) fn to_value(document: &impl serde::Serialize) -> Value {
+pub(in crate::image) fn to_value(document: &impl serde::Serialize) -> Value {
     // The types are maps with string keys, which cannot fail to be one.
     serde_json::to_value(document).unwrap_or_default()
 }
@@ -219,6 +138,10 @@ fn object(value: Value) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        image::{History, Platform},
+        timestamp::Timestamp,
+    };
 
     #[test]
     fn says_all_and_in_order() {
@@ -245,12 +168,16 @@ mod tests {
 
     #[test]
     fn keeps_what_it_does_not_know_of_the_base() {
-        let mut config = Config::new(Platform::linux("amd64", None), Timestamp::EPOCH);
-        config.base = Some(json!({
-            "config": {"OnBuild": ["x"], "Cmd": ["old"], "User": "1"},
+        let original = json!({
+            "architecture": "amd64", "os": "linux",
+            "config": {
+                "OnBuild": ["x"], "Cmd": ["old"], "User": "1", "WorkingDir": 1, "StopSignal": "",
+            },
             "history": [{"created_by": "base"}],
             "moby.future": 1, "container": "abc",
-        }));
+        });
+        let mut config = Config::parse(original).unwrap();
+        config.cmd = None;
         config.history = vec![History { created_by: "imgb".into(), empty_layer: true }];
         let json = config.to_json(&[]);
         assert_eq!(json["config"], json!({"OnBuild": ["x"], "User": "1"}));
