@@ -1,31 +1,31 @@
-//! `/etc/ld.so.conf`: what ldconfig would make a cache of. Loaders do not read it.
+//! `/etc/ld.so.conf`: the directories from which ldconfig builds the cache. Loaders do not read it.
 
 use std::sync::Arc;
 
 use crate::elf::{FoundKind, Lookup, ReadFailure, tokens::directory};
 
-/// Bytes of one file that are read.
+/// Maximum bytes read from one file.
 const MAX_FILE: usize = 1 << 20;
-/// Files of one configuration; `include` can go round in circles.
+/// Maximum files in one configuration; `include` directives may form a circle.
 const MAX_FILES: usize = 1000;
-/// `include` in `include` in `include`.
+/// Maximum nesting depth of `include`.
 const MAX_DEPTH: usize = 16;
 
-/// One directory and where it is named.
+/// One directory, and the line that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfDir {
     /// The directory, without trailing slashes.
     pub dir: Arc<[u8]>,
     /// The file that names it.
     pub file: Arc<[u8]>,
-    /// Its line there, from 1.
+    /// The number of its line in that file, from 1.
     pub line: usize,
 }
 
 /// The directories that the configuration at `path` names, in order, as `parse_conf` of glibc's
-/// `elf/ldconfig.c` reads them: comments from `#`, `include` with globs relative to the file's
-/// directory, directories that do not exist or are the same as an earlier one left out. Empty where
-/// there is no file.
+/// `elf/ldconfig.c` reads them: `#` starts a comment, `include` takes globs relative to the file's
+/// directory, and directories that do not exist or are the same as an earlier one are left out.
+/// Empty if there is no such file.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -58,7 +58,7 @@ impl Parser<'_> {
             let line = line.split(|&b| b == b'#').next().unwrap_or_default().trim_ascii_start();
             match directive(line, b"include") {
                 _ if line.is_empty() => {}
-                // Nothing but blanks ends a glob: with CRLF line ends the last one has the CR.
+                // Only blanks end a glob: with CRLF line endings, the last glob includes the CR.
                 Some(globs) => {
                     for glob in globs.split(|b| is_blank(*b)).filter(|glob| !glob.is_empty()) {
                         self.include(&file, glob, depth)?;
@@ -106,7 +106,7 @@ impl Parser<'_> {
         file: &Arc<[u8]>,
         number: usize,
     ) -> Result<(), ReadFailure> {
-        // From libc5's days: `dir=TYPE`.
+        // Drops the type of `dir=TYPE`, a form from the time of libc5.
         let mut dir = line.split(|&b| b == b'=').next().unwrap_or_default().trim_ascii_end();
         while let Some(shorter) = dir.strip_suffix(b"/").filter(|shorter| !shorter.is_empty()) {
             dir = shorter;
@@ -123,7 +123,7 @@ impl Parser<'_> {
     }
 }
 
-/// What follows the keyword that `line` starts with, and a blank.
+/// The rest of `line`, if it starts with `keyword` followed by a blank.
 fn directive<'a>(line: &'a [u8], keyword: &[u8]) -> Option<&'a [u8]> {
     line.strip_prefix(keyword).filter(|rest| rest.first().is_some_and(|&b| is_blank(b)))
 }
@@ -132,7 +132,7 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// The names that ldconfig looks at in a directory.
+/// Whether ldconfig considers files of this name when it scans a directory.
 pub(super) fn is_library_name(name: &[u8]) -> bool {
     let library = name.starts_with(b"lib") || name.starts_with(b"ld-");
     (library && name.windows(3).any(|part| part == b".so"))
@@ -140,13 +140,13 @@ pub(super) fn is_library_name(name: &[u8]) -> bool {
         || name.starts_with(b"ld64.so.")
 }
 
-/// glob(7) without brackets' classes: `*`, `?`, `[abc]`, `[a-z]`, `[!a]`; a leading dot must be
-/// spelt out.
+/// glob(7) without character classes: `*`, `?`, `[abc]`, `[a-z]`, `[!a]`; a leading dot must be
+/// matched explicitly.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     if name.starts_with(b".") && !pattern.starts_with(b".") {
         return false;
     }
-    // It is enough to backtrack to the last star: it can match whatever an earlier one could.
+    // Backtracking to the last star is enough: it can match whatever an earlier one could.
     let (mut p, mut n, mut star) = (0, 0, None);
     while n < name.len() {
         match pattern.get(p) {
@@ -183,12 +183,12 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     pattern.get(p..).unwrap_or_default().iter().all(|&b| b == b'*')
 }
 
-/// The length of the bracket expression that `pattern` starts with, if `byte` matches it.
+/// The length of the bracket expression at the start of `pattern`, if it matches `byte`.
 fn bracket(pattern: &[u8], byte: Option<u8>) -> Option<usize> {
     let byte = byte?;
     let negated = matches!(pattern.get(1), Some(b'!' | b'^'));
     let start = if negated { 2 } else { 1 };
-    // A `]` that comes first is a member.
+    // A leading `]` is a member.
     let end = start + 1 + pattern.get(start + 1..)?.iter().position(|&b| b == b']')?;
     let (mut set, mut member) = (pattern.get(start..end)?, false);
     while let Some((&low, rest)) = set.split_first() {

@@ -1,20 +1,21 @@
-//! `.note.dlopen`: the libraries that an object may open itself (UAPI.12, ELF dlopen metadata).
+//! `.note.dlopen`: the libraries that an object may open with dlopen (UAPI.12, ELF dlopen
+//! metadata).
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-/// Dependencies of one object; systemd's library, which has the most, names some 25.
+/// Maximum dependencies of one object; systemd's library, which has the most, names about 25.
 const MAX_ENTRIES: usize = 1024;
 
 /// One dependency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dlopen {
-    /// The names that are tried, in order. The first that is found is taken.
+    /// The names to try, in order. The first that is found is used.
     pub sonames: Vec<Arc<[u8]>>,
-    /// What it is for, in a word.
+    /// The feature that needs it, in a word.
     pub feature: Option<String>,
-    /// What it is for, in a sentence.
+    /// The feature that needs it, in a sentence.
     pub description: Option<String>,
     /// How important it is.
     pub priority: Priority,
@@ -23,30 +24,31 @@ pub struct Dlopen {
 /// How important a dependency is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// The object does not work.
+    /// Without it, the object does not work.
     Required,
-    /// Something important does not work. The default if the note gives no or an unknown priority.
+    /// Without it, something important does not work. The default if the note gives no priority or
+    /// an unknown one.
     #[default]
     Recommended,
-    /// Something optional does not work.
+    /// Without it, something optional does not work.
     Suggested,
 }
 
-/// What is wrong with a note.
+/// An error in a note.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DlopenError {
-    /// It is not JSON, or has no names where they belong.
+    /// The note is not JSON, or lacks names where they are required.
     #[error("invalid dlopen metadata: {0}")]
     Json(String),
-    /// A priority that is not in the specification. It is taken as recommended.
+    /// A priority that the specification does not define. It is treated as recommended.
     #[error("unknown priority `{0}` in dlopen metadata, taken as `recommended`")]
     Priority(String),
-    /// More than any real object has; the rest is left out.
+    /// More entries than any real object has; the rest is ignored.
     #[error("more than {MAX_ENTRIES} entries or names in dlopen metadata")]
     TooMany,
 }
 
-/// An entry as it is in the note. Other keys belong to the producer.
+/// An entry as written in the note. Other keys are the producer's own.
 #[derive(Deserialize)]
 struct Raw {
     soname: OneOrMany<String>,
@@ -55,7 +57,7 @@ struct Raw {
     priority: Option<String>,
 }
 
-/// The specification began with single values; arrays came before the first release that used it.
+/// The specification first had single values; arrays came before the first release that used it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum OneOrMany<T> {
@@ -72,7 +74,7 @@ impl<T> OneOrMany<T> {
     }
 }
 
-/// The dependencies that a note's JSON text names, and what is wrong with it.
+/// Parses a note's JSON text. Returns the dependencies that it names, and its errors.
 pub fn parse(text: &[u8]) -> (Vec<Dlopen>, Vec<DlopenError>) {
     let raw: OneOrMany<Raw> = match serde_json::from_slice(text) {
         Ok(raw) => raw,

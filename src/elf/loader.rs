@@ -1,5 +1,5 @@
-//! Facts about a loader, read out of its own file: where it looks, what `$LIB` is, which cache it
-//! opens.
+//! Facts about a loader, read from its own file: its search directories, the value of `$LIB`, the
+//! cache it opens.
 
 use std::sync::Arc;
 
@@ -7,57 +7,57 @@ use goblin::elf::header as eh;
 
 use crate::elf::{Float, Machine};
 
-/// A loader, as far as finding libraries goes.
+/// The properties of a loader that matter for finding libraries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loader {
     /// Whose rules it follows.
     pub dialect: Dialect,
-    /// The path that it is opened by: PT_INTERP, or for a library the usual place of its machine's
+    /// The path by which it is opened: PT_INTERP, or for a library the usual path of its machine's
     /// loader.
     pub path: Arc<[u8]>,
-    /// What it loads.
+    /// The machine whose objects it loads.
     pub machine: Machine,
-    /// Where it looks last, in order, without trailing slashes.
+    /// The directories that it searches last, in order, without trailing slashes.
     pub system_dirs: Vec<Arc<[u8]>>,
-    /// What `$LIB` stands for (glibc).
+    /// The value of `$LIB` (glibc).
     pub lib: Arc<[u8]>,
-    /// What `$PLATFORM` stands for (glibc): AT_PLATFORM of the machine's oldest processor.
+    /// The value of `$PLATFORM` (glibc): AT_PLATFORM of the machine's oldest processor.
     pub platform: Arc<[u8]>,
-    /// The file that says where libraries are: glibc's cache, musl's path file.
+    /// The file that tells it where libraries are: glibc's cache, musl's path file.
     pub config: Arc<[u8]>,
     /// Subdirectories of `glibc-hwcaps`, best first.
     pub hwcaps: Vec<Arc<[u8]>>,
-    /// Whether `tls` and platform subdirectories are looked into, too (glibc before 2.37).
+    /// Whether it also searches `tls` and platform subdirectories (glibc before 2.37).
     pub legacy_hwcaps: bool,
-    /// Whether it passes over objects of machines of the other byte order, too, and of the other
-    /// ARM floating-point ABI, as Debian's and Ubuntu's patch to `open_verify` makes it do.
+    /// Whether it also skips objects for machines of the other byte order or the other ARM
+    /// floating-point ABI, as with Debian's and Ubuntu's patch to `open_verify`.
     pub passes_foreign: bool,
 }
 
 /// Whose rules a loader follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dialect {
-    /// The GNU C library, and whatever is not known to be another.
+    /// The GNU C library, and any loader that is not known to be another.
     Glibc,
     /// musl.
     Musl,
 }
 
-/// Known facts about a loader, used if its file does not tell them.
+/// Defaults for a loader, used if its file does not contain the values.
 struct Known {
     /// Its file name.
     name: &'static str,
-    /// Where distributions without multiarch directories keep libraries: upstream's `slibdir`.
+    /// Library directory on distributions without multiarch directories: upstream's `slibdir`.
     slib: &'static str,
-    /// Debian's directory of the architecture.
+    /// Debian's multiarch triplet of the architecture.
     triplet: &'static str,
     /// AT_PLATFORM.
     platform: &'static str,
 }
 
 impl Loader {
-    /// The facts about the loader at `path` for `machine`: out of `bytes`, its file, as far as they
-    /// are found there, else what is usual for the machine.
+    /// The facts about the loader at `path` for `machine`: from `bytes`, the contents of its file,
+    /// as far as they are found there, otherwise the machine's defaults.
     pub fn new(path: &[u8], machine: Machine, bytes: Option<&[u8]>) -> Self {
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
         let strings = Strings::of(bytes.unwrap_or_default());
@@ -79,7 +79,8 @@ impl Loader {
             config: config.unwrap_or(b"/etc/ld.so.cache").into(),
             hwcaps: strings.hwcaps().unwrap_or_else(|| usual_hwcaps(machine)),
             legacy_hwcaps: strings.find(|s| s == b"tls").is_some(),
-            // Only they have directories of this form; not all their loaders say who built them.
+            // Only Debian and Ubuntu have directories of this form; not all their loaders name the
+            // vendor.
             passes_foreign: system_dirs
                 .iter()
                 .any(|dir| dir.windows(10).any(|part| part == b"-linux-gnu")),
@@ -88,7 +89,8 @@ impl Loader {
     }
 
     fn musl(path: &[u8], machine: Machine, strings: &Strings<'_>) -> Self {
-        // `%.*s/etc/ld-musl-ARCH.path`, the format of the file's name, says the architecture.
+        // `%.*s/etc/ld-musl-ARCH.path`, the format string for the file's name, contains the
+        // architecture.
         let format = strings.find(|s| s.starts_with(b"%.*s/etc/ld-musl-") && s.ends_with(b".path"));
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
         let arch = name.strip_suffix(b".so.1").unwrap_or(name);
@@ -113,13 +115,13 @@ impl Loader {
         }
     }
 
-    /// The subdirectories that every processor of the machine makes the loader look into before a
-    /// directory itself, besides `glibc-hwcaps`.
+    /// The subdirectories, besides `glibc-hwcaps`, that the loader searches before a directory
+    /// itself on every processor of the machine.
     pub fn baseline_subdirs(&self) -> Vec<Arc<[u8]>> {
         let platform = String::from_utf8_lossy(&self.platform).into_owned();
         let names = match platform.as_str() {
             _ if !self.legacy_hwcaps => Vec::new(),
-            // AT_PLATFORM and the always set HWCAP_X86_64 have the same name, and both make
+            // AT_PLATFORM and HWCAP_X86_64, which is always set, have the same name, and each adds
             // directories.
             "x86_64" => ["tls/x86_64/x86_64", "tls/x86_64", "tls", "x86_64/x86_64", "x86_64"]
                 .map(str::to_owned)
@@ -132,7 +134,7 @@ impl Loader {
     }
 }
 
-/// What is before the last two components of a loader's path: where musl's path file is (`__dls3`,
+/// A loader's path without its last two components: the prefix of musl's path file (`__dls3`,
 /// `load_library`).
 fn prefix(path: &[u8]) -> &[u8] {
     let mut slashes = path.iter().enumerate().rev().filter(|&(_, &b)| b == b'/').map(|(at, _)| at);
@@ -183,7 +185,7 @@ fn known(machine: Machine) -> Known {
     }
 }
 
-/// Whether a loader is called as glibc's or musl's are.
+/// Whether a loader's file name is one of glibc's or musl's.
 pub(super) fn has_known_name(path: &[u8]) -> bool {
     let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
     [&b"ld-linux"[..], b"ld-musl-", b"ld64.so.", b"ld.so.", b"ld-2."]
@@ -191,7 +193,7 @@ pub(super) fn has_known_name(path: &[u8]) -> bool {
         .any(|known| name.starts_with(known))
 }
 
-/// Paths at which a machine's loaders usually are: glibc's first.
+/// The usual paths of a machine's loaders, glibc's first.
 pub fn usual_paths(machine: Machine, dialect: Dialect) -> Vec<Vec<u8>> {
     let known = known(machine);
     if dialect == Dialect::Musl {
@@ -200,7 +202,7 @@ pub fn usual_paths(machine: Machine, dialect: Dialect) -> Vec<Vec<u8>> {
             .into_iter()
             .collect();
     }
-    // riscv64's directory of libraries is below the one of its loader.
+    // On riscv64, the library directory is below the loader's directory.
     let dirs = ["lib", known.slib.split('/').next().unwrap_or("lib"), known.slib];
     let mut paths: Vec<Vec<u8>> = Vec::new();
     for dir in dirs.iter().rev() {
@@ -237,8 +239,7 @@ fn musl_arch(machine: Machine) -> Option<&'static str> {
     })
 }
 
-/// Upstream's two directories; where not even the loader is there to be asked, Debian's before
-/// them.
+/// Upstream's two directories; if the loader's file is missing too, preceded by Debian's.
 fn usual_directories(known: &Known, unknown: bool) -> Vec<Arc<[u8]>> {
     let mut dirs = Vec::new();
     if unknown && !known.triplet.is_empty() {
@@ -262,12 +263,12 @@ fn usual_hwcaps(machine: Machine) -> Vec<Arc<[u8]>> {
     names.iter().map(|name| name.as_bytes().into()).collect()
 }
 
-/// The NUL-terminated strings of a file. Linkers merge equal tails, so a string may be the end of
-/// another.
+/// The NUL-terminated strings of a file. Linkers merge common suffixes, so a string may also be the
+/// end of another.
 struct Strings<'a>(Vec<&'a [u8]>);
 
 impl<'a> Strings<'a> {
-    /// Printable runs that a NUL ends, in order.
+    /// Runs of printable characters that end in a NUL, in order.
     fn of(bytes: &'a [u8]) -> Self {
         let runs = bytes.split(|&b| b == 0);
         Self(
@@ -292,7 +293,7 @@ impl<'a> Strings<'a> {
         Some(run.iter().map(|dir| Arc::from(&dir[..dir.len() - 1])).collect())
     }
 
-    /// `DL_DST_LIB`: the longest tail of the first system directory that is a string of its own.
+    /// `DL_DST_LIB`: the longest suffix of the first system directory that occurs as a string.
     fn lib(&self, system_dirs: &[Arc<[u8]>]) -> Vec<u8> {
         let first: &[u8] = system_dirs.first().map_or(b"/lib", |dir| dir);
         let mut tail = first.get(1..).unwrap_or_default();

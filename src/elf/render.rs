@@ -1,4 +1,4 @@
-//! The closure for people and programs: a tree, a list, JSON, Graphviz.
+//! Output formats of a closure: tree, list, JSON, Graphviz.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,11 +13,11 @@ use crate::{
     path::escape,
 };
 
-/// Levels of a tree that are indented; a chain of thousands would be all blanks.
+/// Maximum indentation levels of a tree; a chain of thousands would be mostly blanks.
 const MAX_INDENT: usize = 40;
 
-/// A tree for each program: who asked for what, and how it was found; under a missing library every
-/// place that was looked at. Ends with the warnings.
+/// A tree for each program: which object requested which library and how it was found; below a
+/// missing library, every path that was tried. The warnings come last.
 pub fn tree(closure: &Closure) -> String {
     let mut out = String::new();
     for program in &closure.programs {
@@ -44,8 +44,8 @@ pub fn tree(closure: &Closure) -> String {
     out
 }
 
-/// One path a line, as opened, in the order of loading: the libraries of all programs, each once,
-/// without the programs themselves. Bytes, since paths are.
+/// One path per line, as opened, in load order: the libraries of all programs, each once, without
+/// the programs themselves. Returns bytes, since paths need not be UTF-8.
 pub fn list(closure: &Closure) -> Vec<u8> {
     let mut seen = BTreeSet::new();
     let mut out = Vec::new();
@@ -63,7 +63,7 @@ pub fn list(closure: &Closure) -> Vec<u8> {
     out
 }
 
-/// Everything, as one JSON value.
+/// The whole closure as one JSON value.
 pub fn json(closure: &Closure) -> Value {
     let programs: Vec<Value> =
         closure.programs.iter().map(|program| program_json(closure, program)).collect();
@@ -90,8 +90,8 @@ pub fn json(closure: &Closure) -> Value {
     })
 }
 
-/// A graph for Graphviz: files by their real paths, an arrow for each request that loaded
-/// something, and what is missing in red.
+/// A graph for Graphviz: files by their real paths, an edge for each request that loaded something,
+/// and missing libraries in red.
 pub fn dot(closure: &Closure) -> String {
     let mut lines = BTreeSet::new();
     let real = |file: usize| {
@@ -126,11 +126,11 @@ struct Tree<'a> {
     closure: &'a Closure,
     program: &'a Program,
     out: &'a mut String,
-    /// The requests of files that were not printed yet.
+    /// The requests of files that have not been printed yet.
     edges: BTreeMap<usize, Vec<&'a Edge>>,
 }
 
-/// An edge that is still to be printed.
+/// An edge that has yet to be printed.
 struct Branch<'a> {
     edge: &'a Edge,
     prefix: Arc<str>,
@@ -164,7 +164,8 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Puts the requests of `file` on the stack, the first on top, if they were not printed yet.
+    /// Pushes the requests of `file` on the stack, the first on top, unless they were already
+    /// printed.
     fn expand(
         &mut self,
         branches: &mut Vec<Branch<'a>>,
@@ -229,7 +230,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The path as opened and, if links led elsewhere, the real one.
+    /// The path as opened and, if it was reached through links, the real one.
     fn place(&self, file: usize) -> String {
         let Some(file) = self.closure.files.get(file) else { return String::new() };
         if *file.opened == *file.path.as_bytes() {
@@ -309,7 +310,7 @@ fn texts(names: &[Arc<[u8]>]) -> Vec<String> {
     names.iter().map(|name| escape(name)).collect()
 }
 
-/// A string of the DOT language; `text` has no control characters.
+/// A quoted string of the DOT language; `text` must not contain control characters.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -1,25 +1,25 @@
-//! Scripts: the first line → the interpreter and, for `env`, the command it looks for. Pure.
+//! Scripts: the first line → the interpreter and, for `env`, the command that it runs. Pure.
 
-/// Bytes of a script's first line that the kernel reads (`BINPRM_BUF_SIZE` since Linux 5.1).
+/// Bytes of a script that the kernel reads for its first line (`BINPRM_BUF_SIZE` since Linux 5.1).
 pub const FIRST_LINE: usize = 256;
 
-/// What a script's first line asks for.
+/// The contents of a script's `#!` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shebang {
     /// The interpreter's path, as written.
     pub interpreter: Vec<u8>,
-    /// The command that `env` is to find on PATH.
+    /// The command that `env` looks up in PATH.
     pub command: Option<Vec<u8>>,
 }
 
 /// Parses the `#!` line at the start of `head` as the kernel does (`fs/binfmt_script.c`): blanks
-/// are trimmed, and the rest of the line is one argument. `None` if there is no such line or it is
-/// empty.
+/// are trimmed, and the rest of the line is a single argument. `None` if there is no such line or
+/// it is empty.
 pub fn shebang(head: &[u8]) -> Option<Shebang> {
     let rest = head.strip_prefix(b"#!")?;
     let line =
         rest.get(..FIRST_LINE - 2).unwrap_or(rest).split(|&b| b == b'\n' || b == 0).next()?;
-    // A carriage return is part of the name: the kernel looks for `/bin/sh\r`.
+    // A carriage return belongs to the name: the kernel looks for `/bin/sh\r`.
     let line = trim(line);
     let end = line.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(line.len());
     let (interpreter, argument) = line.split_at(end);
@@ -38,7 +38,7 @@ fn trim(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// The command in `env`'s one argument: a name, or with `-S` words that start with options and
+/// The command in `env`'s single argument: a name, or with `-S` the first word after options and
 /// assignments (coreutils `env.c`).
 fn env_command(argument: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(argument);

@@ -1,25 +1,25 @@
-//! Search path strings: their elements, and the dynamic string tokens in them.
+//! Search paths: their elements and the dynamic string tokens in them.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-/// What the tokens of one object stand for.
+/// The values of the tokens for one object.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tokens<'a> {
-    /// `$ORIGIN`: the directory of the object.
+    /// `$ORIGIN`: the directory that contains the object.
     pub(super) origin: &'a [u8],
     /// `$LIB`
     pub(super) lib: &'a [u8],
-    /// `$PLATFORM`; empty where it is not known.
+    /// `$PLATFORM`; empty if unknown.
     pub(super) platform: &'a [u8],
 }
 
 /// A search path, split and expanded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SearchPath {
-    /// Absolute directories, in order, without doubles or trailing slashes.
+    /// Absolute directories, in order, without duplicates or trailing slashes.
     pub(super) dirs: Vec<Arc<[u8]>>,
-    /// Elements that mean something below the working directory, which an image does not fix: left
-    /// out.
+    /// Elements relative to the working directory, which an image does not determine. They are not
+    /// searched.
     pub(super) relative: Vec<Arc<[u8]>>,
 }
 
@@ -33,8 +33,8 @@ impl SearchPath {
 }
 
 impl Tokens<'_> {
-    /// Splits as `fillin_rpath` of glibc's `elf/dl-load.c` does: an empty element is the working
-    /// directory, an element with a token of unknown value is dropped.
+    /// Splits a path as `fillin_rpath` of glibc's `elf/dl-load.c` does: an empty element is the
+    /// working directory, and an element with a token of unknown value is dropped.
     pub(super) fn glibc_path(self, list: &[u8]) -> SearchPath {
         if list.is_empty() {
             return SearchPath::default();
@@ -48,7 +48,7 @@ impl Tokens<'_> {
         SearchPath::new(list.split(|&b| b == b':').filter_map(element))
     }
 
-    /// `_dl_dst_substitute`: `None` where the result is empty or a token has no value.
+    /// `_dl_dst_substitute`: `None` if the result is empty or a token has no value.
     pub(super) fn glibc(self, text: &[u8]) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(text.len());
         let mut rest = text;
@@ -72,8 +72,8 @@ impl Tokens<'_> {
         Some(out).filter(|out| !out.is_empty())
     }
 
-    /// Splits as `fixup_rpath` and `path_open` of musl's `ldso/dynlink.c` do: only `$ORIGIN` is a
-    /// token, any other `$` makes the whole path void, and empty elements are nothing.
+    /// Splits a path as `fixup_rpath` and `path_open` of musl's `ldso/dynlink.c` do: `$ORIGIN` is
+    /// the only token, any other `$` invalidates the whole path, and empty elements are ignored.
     pub(super) fn musl_path(self, list: &[u8]) -> SearchPath {
         let mut expanded = Vec::with_capacity(list.len());
         let mut rest = list;
@@ -92,25 +92,25 @@ impl Tokens<'_> {
     }
 }
 
-/// The elements of a path of musl, between colons or newlines.
+/// The elements of one of musl's search paths, separated by colons or newlines.
 pub(super) fn musl_list(list: &[u8]) -> SearchPath {
     let elements = list.split(|b| matches!(b, b':' | b'\n')).filter(|element| !element.is_empty());
     SearchPath::new(elements.map(Arc::from))
 }
 
-/// A directory without slashes at its end; the root keeps its one.
+/// A directory without trailing slashes; the root keeps one.
 pub(super) fn without_slashes(dir: &[u8]) -> &[u8] {
     let end = dir.iter().rposition(|&b| b != b'/').map_or(1, |last| last + 1);
     dir.get(..end).unwrap_or(dir)
 }
 
-/// Whether `$PLATFORM` is among the tokens of `text`.
+/// Whether `text` contains the token `$PLATFORM`.
 pub(super) fn mentions_platform(text: &[u8]) -> bool {
     let after = text.split(|&b| b == b'$').skip(1);
     after.into_iter().any(|rest| token(rest, b"PLATFORM").is_some())
 }
 
-/// `is_dst`: how long the token `name` or `{name}` at the start of `text` is, if it is there.
+/// `is_dst`: the length of the token `name` or `{name}` if `text` starts with it.
 fn token(text: &[u8], name: &[u8]) -> Option<usize> {
     if let Some(inner) = text.strip_prefix(b"{") {
         let after = inner.strip_prefix(name)?;
@@ -121,7 +121,7 @@ fn token(text: &[u8], name: &[u8]) -> Option<usize> {
     (!goes_on).then_some(name.len())
 }
 
-/// The directory of a path, as both loaders cut it: what is before the last slash, or `/`.
+/// The directory of a path, as both loaders compute it: everything before the last slash, or `/`.
 pub(super) fn directory(path: &[u8]) -> &[u8] {
     match path.iter().rposition(|&b| b == b'/') {
         Some(0) | None => b"/",

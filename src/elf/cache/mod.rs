@@ -11,7 +11,7 @@ use crate::elf::{Float, Machine};
 
 pub use write::{write, write_in_order};
 
-/// Bytes of a cache that are read; the largest in use have some 300 kB.
+/// Maximum bytes read from a cache; the largest in use have about 300 kB.
 pub const MAX_CACHE: usize = 32 << 20;
 
 const MAGIC_OLD: &[u8] = b"ld.so-1.7.0";
@@ -19,12 +19,12 @@ const MAGIC_NEW: &[u8] = b"glibc-ld.so.cache1.1";
 const HEADER_LEN: usize = 48;
 const ENTRY_LEN: usize = 24;
 const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
-/// Set in the hwcap field of entries for a `glibc-hwcaps` subdirectory, whose index is in the low
-/// half.
+/// Set in the hwcap field of entries for a `glibc-hwcaps` subdirectory; the low half holds the
+/// index of the subdirectory.
 const HWCAP_EXTENSION: u64 = 1 << 62;
 
-/// A cache's entries in the file's order: names descending, subdirectories for processors before
-/// plain ones.
+/// The entries of a cache in file order: names descending, processor-specific subdirectories before
+/// plain directories.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cache {
     entries: Vec<Entry>,
@@ -33,52 +33,52 @@ pub struct Cache {
 /// One library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is asked for by: its SONAME.
+    /// The name by which it is requested: its SONAME.
     pub name: Arc<[u8]>,
-    /// Where it is.
+    /// Its path.
     pub path: Arc<[u8]>,
-    /// Which objects it is for: see [`flags`].
+    /// The kind of objects that it is for: see [`flags`].
     pub flags: i32,
-    /// The subdirectory for certain processors that it is in.
+    /// The processor-specific subdirectory that it is in.
     pub hwcap: Hwcap,
 }
 
 /// Which processors an entry is for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hwcap {
-    /// Any.
+    /// All processors.
     #[default]
     None,
-    /// Those that may use this subdirectory of `glibc-hwcaps`.
+    /// Processors that can use this subdirectory of `glibc-hwcaps`.
     Level(Arc<[u8]>),
-    /// Those that have these bits: a legacy subdirectory, for loaders before 2.37.
+    /// Processors with these bits: a legacy subdirectory, for loaders before 2.37.
     Legacy(u64),
 }
 
-/// What the processor that asks a cache can use.
+/// The subdirectories that the processor of a lookup can use.
 #[derive(Clone, Copy, Debug)]
 pub struct Asking<'a> {
     /// Names of `glibc-hwcaps` subdirectories, best first.
     pub levels: &'a [Arc<[u8]>],
-    /// Legacy subdirectories; none where the loader knows none.
+    /// Legacy subdirectories; empty if the loader does not know any.
     pub legacy: &'a [Arc<[u8]>],
 }
 
-/// Why a file is not a cache. The loader works without one then.
+/// Why a file is not a valid cache. The loader then works without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CacheError {
-    /// Neither format's magic.
+    /// It has the magic of neither format.
     #[error("no ld.so.cache in a known format")]
     Magic,
-    /// Shorter than its header says.
+    /// It is shorter than its header says.
     #[error("the cache is cut off")]
     Truncated,
-    /// Written for the other byte order.
+    /// It was written for the other byte order.
     #[error("the cache has the wrong byte order")]
     ByteOrder,
 }
 
-/// Reads integers of one byte order; 0 past the end, which no valid table reaches.
+/// Reads integers of one byte order. Reads 0 past the end, where no valid table reaches.
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     bytes: &'a [u8],
@@ -108,7 +108,7 @@ impl Cache {
     /// file are left out, as the loader skips them.
     ///
     /// # Errors
-    /// [`CacheError`]: the loader would take none of it.
+    /// [`CacheError`] if the loader would ignore the whole cache.
     pub fn parse(bytes: &[u8], big_endian: bool) -> Result<Self, CacheError> {
         let start = Self::new_format(bytes, big_endian)?;
         let new = bytes.get(start..).ok_or(CacheError::Truncated)?;
@@ -118,7 +118,7 @@ impl Cache {
         if table.is_none_or(|size| size > new.len()) {
             return Err(CacheError::Truncated);
         }
-        // Bits 0 and 1: 0 not said, 1 invalid, 2 little-endian, 3 big-endian.
+        // Bits 0 and 1: 0 unspecified, 1 invalid, 2 little-endian, 3 big-endian.
         let order = new.get(28).copied().unwrap_or_default() & 3;
         if order == 1 || order == 2 && big_endian || order == 3 && !big_endian {
             return Err(CacheError::ByteOrder);
@@ -143,7 +143,7 @@ impl Cache {
         Ok(Self { entries: (0..count).filter_map(entry).collect() })
     }
 
-    /// Where the new format starts: at once, or after a table of the old one.
+    /// The offset of the new format: 0, or after a table in the old format.
     fn new_format(bytes: &[u8], big_endian: bool) -> Result<usize, CacheError> {
         if bytes.starts_with(MAGIC_NEW) {
             return Ok(0);
@@ -156,18 +156,18 @@ impl Cache {
             .checked_mul(12)
             .and_then(|size| size.checked_add(16))
             .ok_or(CacheError::Truncated)?;
-        // `ALIGN_CACHE`: the new header is aligned as its 64-bit fields are.
+        // `ALIGN_CACHE`: the new header is aligned for its 64-bit fields.
         let start = end.checked_next_multiple_of(8).ok_or(CacheError::Truncated)?;
         let new = bytes.get(start..).ok_or(CacheError::Truncated)?;
         if new.starts_with(MAGIC_NEW) { Ok(start) } else { Err(CacheError::Magic) }
     }
 
-    /// All entries, in the file's order.
+    /// All entries, in file order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The entry that `_dl_load_cache_lookup` takes for `name`.
+    /// The entry that `_dl_load_cache_lookup` selects for `name`.
     pub fn lookup(&self, name: &[u8], machine: Machine, asking: Asking<'_>) -> Option<&Entry> {
         let flags = flags(machine);
         let same = self.same_name(name, machine);
@@ -175,7 +175,7 @@ impl Cache {
         for entry in same.iter().filter(|entry| flags.contains(&entry.flags)) {
             match &entry.hwcap {
                 Hwcap::Legacy(bits) if !asking.has_legacy(*bits, machine) => {}
-                // All subdirectories of glibc-hwcaps come before the others.
+                // All entries for glibc-hwcaps subdirectories come before the others.
                 Hwcap::None | Hwcap::Legacy(_) => {
                     return Some(best.map_or(entry, |(_, best)| best));
                 }
@@ -192,8 +192,8 @@ impl Cache {
         best.map(|(_, entry)| entry)
     }
 
-    /// The run of entries with `name` that the loader's binary search meets (`search_cache` in
-    /// `elf/dl-cache.c`). In a file that another order was made by it may miss some, as the loader
+    /// The run of entries with `name` that the loader's binary search finds (`search_cache` in
+    /// `elf/dl-cache.c`). In a file that is sorted differently it may miss some, as the loader
     /// does.
     fn same_name(&self, name: &[u8], machine: Machine) -> &[Entry] {
         let compare_at =
@@ -217,8 +217,8 @@ impl Cache {
 }
 
 impl Asking<'_> {
-    /// Whether a processor looks into a legacy subdirectory: each bit stands for a part of its path
-    /// (`HWCAP_CHECK` in `elf/dl-cache.c`; for the names `sysdeps/x86/dl-procinfo.c`).
+    /// Whether a processor searches a legacy subdirectory: each bit stands for a component of its
+    /// path (`HWCAP_CHECK` in `elf/dl-cache.c`; the names are in `sysdeps/x86/dl-procinfo.c`).
     fn has_legacy(self, bits: u64, machine: Machine) -> bool {
         let names = |bit| match (bit, machine.arch) {
             (63, _) => "tls",
@@ -237,7 +237,7 @@ impl Asking<'_> {
     }
 }
 
-/// The names of `glibc-hwcaps` subdirectories, by the index that entries use (extension section 1).
+/// The names of `glibc-hwcaps` subdirectories, indexed as in the entries (extension section 1).
 fn hwcap_names(reader: Reader<'_>) -> Vec<Arc<[u8]>> {
     let at = reader.u32(32) as usize;
     if at == 0 || reader.u32(at) != EXTENSION_MAGIC {
@@ -251,7 +251,7 @@ fn hwcap_names(reader: Reader<'_>) -> Vec<Arc<[u8]>> {
     (0..count).filter_map(|i| Some(reader.string(reader.u32(offset + 4 * i))?.into())).collect()
 }
 
-/// Which entries a machine's loader takes; the first is what ldconfig writes
+/// The flags of the entries that a machine's loader accepts; ldconfig writes the first
 /// (`_DL_CACHE_DEFAULT_ID` and `_dl_cache_check_flags` in `sysdeps/**/dl-cache.h`).
 pub fn flags(machine: Machine) -> &'static [i32] {
     match (machine.arch, machine.is_64) {
@@ -279,8 +279,8 @@ pub fn flags(machine: Machine) -> &'static [i32] {
     }
 }
 
-/// `_dl_cache_libcmp`: runs of digits compare as numbers, everything else bytewise, by what the
-/// machine's C has for `int` and `char`.
+/// `_dl_cache_libcmp`: compares runs of digits as numbers and everything else bytewise, with the
+/// machine's C types `int` and `char`.
 pub fn compare(a: &[u8], b: &[u8], machine: Machine) -> Ordering {
     let (mut a, mut b) = (a, b);
     loop {
@@ -297,7 +297,8 @@ pub fn compare(a: &[u8], b: &[u8], machine: Machine) -> Ordering {
                     unequal => return unequal,
                 }
             }
-            // The end of the first string ends the loop before the second's digits are looked at.
+            // The loop ends at the end of the first string, before the second's digits are
+            // examined.
             (true, false) => return Ordering::Greater,
             (false, true) if first.is_some() => return Ordering::Less,
             _ => match (first, second) {
@@ -312,7 +313,7 @@ pub fn compare(a: &[u8], b: &[u8], machine: Machine) -> Ordering {
     }
 }
 
-/// A plain `char` as an `int`: signed on some machines. The end of a string is NUL.
+/// A plain `char` as an `int`: signed on some machines. The end of the string is NUL.
 fn char_value(byte: Option<u8>, machine: Machine) -> i32 {
     let byte = byte.unwrap_or(0);
     match machine.arch {
@@ -323,7 +324,7 @@ fn char_value(byte: Option<u8>, machine: Machine) -> i32 {
     }
 }
 
-/// The number at the start of `text`, as an `int` that wraps around, and what follows it.
+/// The number at the start of `text`, as an `int` with wraparound, and the rest of `text`.
 fn number(text: &[u8]) -> (i32, &[u8]) {
     let end = text.iter().position(|b| !b.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
@@ -344,7 +345,7 @@ mod tests {
         assert_eq!(x86_says("libx.so.1", "libx.so.01"), Ordering::Equal);
         assert_eq!(x86_says("libx.so", "libx.so.1"), Ordering::Less);
         assert_eq!(x86_says("lib1", "libx"), Ordering::Greater);
-        // A C int wraps around, and a char of x86 has a sign.
+        // In glibc a C int wraps around here, and char is signed on x86.
         assert_eq!(x86_says("libq3000000000.so", "libq5.so"), Ordering::Less);
         assert_eq!(x86_says("libqé.so", "libqa.so"), Ordering::Less);
         assert_eq!(compare("libqé.so".as_bytes(), b"libqa.so", arm), Ordering::Greater);

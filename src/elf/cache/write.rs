@@ -1,4 +1,4 @@
-//! Writing `/etc/ld.so.cache`: the new format alone, which every glibc since 2.2 reads.
+//! Writes `/etc/ld.so.cache` in the new format only, which every glibc since 2.2 reads.
 
 use std::{
     cmp::Ordering,
@@ -11,9 +11,8 @@ use super::{
     ENTRY_LEN, EXTENSION_MAGIC, Entry, HEADER_LEN, HWCAP_EXTENSION, Hwcap, MAGIC_NEW, compare,
 };
 
-/// The cache that holds exactly `entries`, for loaders of machines with the byte order and
-/// characters of `machine`. The same entries, in whatever order and however often, give the same
-/// bytes.
+/// A cache that holds exactly `entries`, for loaders with the byte order and `char` signedness of
+/// `machine`. Neither the order of the entries nor duplicates affect the bytes.
 pub fn write(entries: &[Entry], machine: Machine) -> Vec<u8> {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by(|a, b| order(a, b, machine));
@@ -21,7 +20,7 @@ pub fn write(entries: &[Entry], machine: Machine) -> Vec<u8> {
     encode(&sorted, machine)
 }
 
-/// As [`write()`], but of entries for one name the first given comes first.
+/// Like [`write()`], but entries with the same name keep their given order.
 pub fn write_in_order(entries: &[Entry], machine: Machine) -> Vec<u8> {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by(|a, b| compare(&b.name, &a.name, machine));
@@ -66,7 +65,8 @@ fn encode(sorted: &[&Entry], machine: Machine) -> Vec<u8> {
     }
     out.bytes.extend_from_slice(&strings);
     if !hwcaps.is_empty() {
-        // One section, the names of the subdirectories (`cache_extension_tag_glibc_hwcaps`).
+        // The only section holds the names of the subdirectories
+        // (`cache_extension_tag_glibc_hwcaps`).
         out.bytes.resize(extension, 0);
         out.raw(EXTENSION_MAGIC);
         for field in [1, 1, 0, extension + 24, 4 * hwcaps.len()] {
@@ -77,9 +77,9 @@ fn encode(sorted: &[&Entry], machine: Machine) -> Vec<u8> {
     out.bytes
 }
 
-/// `compare` of glibc's `elf/cache.c`: names descending, flags descending, subdirectories for
-/// processors before plain entries. What it leaves open is decided bytewise, so that nothing
-/// depends on the given order.
+/// `compare` of glibc's `elf/cache.c`: names descending, flags descending, processor-specific
+/// subdirectories before plain directories. Ties are broken bytewise, so that the result does not
+/// depend on the given order.
 fn order(a: &Entry, b: &Entry, machine: Machine) -> Ordering {
     let by_hwcap = || match (&a.hwcap, &b.hwcap) {
         (Hwcap::Level(one), Hwcap::Level(other)) => one.cmp(other),
@@ -111,7 +111,7 @@ impl Writer {
         self.bytes.extend_from_slice(&bytes);
     }
 
-    /// An offset or count: an image's paths fill no 4 GiB.
+    /// Writes an offset or count: the paths of an image are shorter than 4 GiB in total.
     fn u32(&mut self, value: usize) {
         self.raw(u32::try_from(value).unwrap_or(u32::MAX));
     }

@@ -1,4 +1,4 @@
-//! The dynamic section, through goblin's reader of its entries.
+//! Reads the dynamic section, whose entries goblin parses.
 
 use goblin::elf::{Dynamic, ProgramHeader, dynamic as dy, program_header as ph};
 
@@ -6,9 +6,9 @@ use super::{
     Bytes, Header, Linkage, Object, ObjectError, Request, Stop, strings::Strings, versions::Chain,
 };
 
-/// Bytes of the section: 65,536 entries of the longer class.
+/// Maximum bytes of the section: 65,536 entries of the 64-bit class.
 const MAX_SIZE: u64 = 1 << 20;
-/// DT_NEEDED, DT_AUXILIARY and DT_FILTER entries of one object.
+/// Maximum DT_NEEDED, DT_AUXILIARY and DT_FILTER entries of one object.
 const MAX_REQUESTS: usize = 16 << 10;
 
 /// An object's dynamic section and the segments that its addresses lie in.
@@ -18,13 +18,13 @@ pub(super) struct Section<'a> {
     segments: &'a [ProgramHeader],
 }
 
-/// The dynamic section that PT_DYNAMIC names, if there is one.
+/// Finds the dynamic section by PT_DYNAMIC, if there is one.
 pub(super) fn find<'a>(
     bytes: &mut Bytes<'_>,
     header: &'a Header,
     segments: &'a [ProgramHeader],
 ) -> Result<Option<Section<'a>>, Stop> {
-    // Loaders keep the last PT_DYNAMIC that they see.
+    // Loaders use the last PT_DYNAMIC.
     let Some(segment) = segments.iter().rev().find(|s| s.p_type == ph::PT_DYNAMIC) else {
         return Ok(None);
     };
@@ -34,7 +34,7 @@ pub(super) fn find<'a>(
     if segment.p_filesz > MAX_SIZE {
         return Err(ObjectError::TooMany { what: "bytes of PT_DYNAMIC", limit: 1 << 20 }.into());
     }
-    // Loaders find it by address, in what was mapped; p_offset only serves files without PT_LOAD.
+    // Loaders find it by its address in memory; p_offset matters only in files without PT_LOAD.
     let offset =
         file_offset(segments, segment.p_vaddr).map_or(segment.p_offset, |(offset, _)| offset);
     let table = bytes.get(offset, segment.p_filesz, "PT_DYNAMIC")?;
@@ -44,8 +44,8 @@ pub(super) fn find<'a>(
     Ok(Some(Section { entries: Some(entries), header, segments }))
 }
 
-/// Whether the segment that holds the dynamic section has no bytes at all, as in separate debugging
-/// files, whose PT_DYNAMIC may keep its size.
+/// Whether the segment that holds the dynamic section has no bytes in the file, as in separate
+/// debug files, whose PT_DYNAMIC may keep its size.
 fn loads_nothing(segments: &[ProgramHeader], dynamic: &ProgramHeader) -> bool {
     let mut loads = segments.iter().filter(|s| s.p_type == ph::PT_LOAD);
     let holder =
@@ -53,7 +53,7 @@ fn loads_nothing(segments: &[ProgramHeader], dynamic: &ProgramHeader) -> bool {
     holder.is_some_and(|s| s.p_filesz == 0)
 }
 
-/// Where in the file the byte at `address` is, and where its segment's bytes end.
+/// The file offset of the byte at `address`, and the file offset at which its segment ends.
 pub(super) fn file_offset(segments: &[ProgramHeader], address: u64) -> Option<(u64, u64)> {
     let load = segments.iter().find(|s| {
         s.p_type == ph::PT_LOAD && address >= s.p_vaddr && address - s.p_vaddr < s.p_filesz
@@ -67,7 +67,7 @@ impl Section<'_> {
         if self.entries.is_some() { Linkage::Dynamic } else { Linkage::DebugOnly }
     }
 
-    /// The value of the last entry with `tag`: glibc's `l_info` keeps that one.
+    /// The value of the last entry with `tag`, the one that glibc's `l_info` keeps.
     pub(super) fn value(&self, tag: u64) -> Option<u64> {
         let entries = self.entries.as_ref()?;
         entries.dyns.iter().rev().find(|entry| entry.d_tag == tag).map(|entry| entry.d_val)
@@ -88,7 +88,7 @@ impl Section<'_> {
         Ok(Some(Strings::new(start, size)))
     }
 
-    /// Fills in what the section says.
+    /// Fills in the fields that the section determines.
     pub(super) fn read_into(&self, object: &mut Object, bytes: &mut Bytes<'_>) -> Result<(), Stop> {
         let Some(entries) = &self.entries else { return Ok(()) };
         object.flags_1 = self.value(dy::DT_FLAGS_1).unwrap_or(0);
@@ -147,15 +147,16 @@ impl Section<'_> {
         Ok(())
     }
 
-    /// Where the symbol table and the string table are, and how many symbols the hash tables count.
+    /// The locations of the symbol and string tables, and the number of symbols if DT_HASH gives
+    /// it.
     pub(super) fn symbol_tables(&self, bytes: &mut Bytes<'_>) -> Result<Option<Tables>, Stop> {
         let (Some(symtab), Some(strings)) = (self.value(dy::DT_SYMTAB), self.strings()?) else {
             return Ok(None);
         };
         let (symbols, end) =
             file_offset(self.segments, symtab).ok_or(ObjectError::Unmapped("DT_SYMTAB"))?;
-        // No entry counts the symbols: DT_HASH does; else they end where the string table starts,
-        // as every linker lays them out, or with the segment.
+        // No entry holds the number of symbols, but DT_HASH gives it. Without it the symbols end
+        // where the string table starts, as every linker lays them out, or with the segment.
         let count = match self.value(dy::DT_HASH).and_then(|hash| file_offset(self.segments, hash))
         {
             Some((hash, _)) if !self.wide_hash() => {
@@ -170,7 +171,7 @@ impl Section<'_> {
         Ok(Some(Tables { symbols, end, count, strings }))
     }
 
-    /// s390x and alpha have hash tables of 64-bit words.
+    /// Whether hash tables have 64-bit words, as on s390x and alpha.
     fn wide_hash(&self) -> bool {
         let machine = self.header.machine;
         machine.is_64 && matches!(machine.arch, goblin::elf::header::EM_S390 | 0x9026)
@@ -185,7 +186,7 @@ pub(super) struct Tables {
     pub(super) strings: Strings,
 }
 
-/// Names an auxiliary filtee (Solaris' gABI extension, which goblin does not name).
+/// Names an auxiliary filtee (Solaris extension of the gABI, which goblin does not define).
 const DT_AUXILIARY: u64 = 0x7fff_fffd;
 /// Names a standard filtee.
 const DT_FILTER: u64 = 0x7fff_ffff;

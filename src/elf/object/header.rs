@@ -1,4 +1,4 @@
-//! The ELF header: which machine's object this is, and whether a loader would take it at all.
+//! The ELF header: the machine of an object, and whether a loader would accept it at all.
 
 use std::fmt;
 
@@ -9,10 +9,10 @@ use goblin::{
 
 use super::ObjectError;
 
-/// Bytes of the longest ELF header, that of the 64-bit class.
+/// Length in bytes of the longest ELF header, that of the 64-bit class.
 pub const HEADER_LEN: usize = eh::header64::SIZEOF_EHDR;
 
-/// What an object runs on: everything by which one loader tells its own objects from others.
+/// The machine that an object runs on: all fields by which a loader recognizes its own objects.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Machine {
     /// `e_machine`.
@@ -21,7 +21,7 @@ pub struct Machine {
     pub is_64: bool,
     /// Whether the data encoding is big-endian.
     pub big_endian: bool,
-    /// `e_flags`: floating-point ABI and the like, by machine.
+    /// `e_flags`: machine-specific, such as the floating-point ABI.
     pub flags: u32,
 }
 
@@ -34,14 +34,14 @@ pub enum Float {
     Soft,
 }
 
-/// What the header's `e_type` says.
+/// The object type given by `e_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// ET_EXEC: a program at a fixed address.
     Exec,
     /// ET_DYN: a library or a position-independent program.
     Dyn,
-    /// ET_REL, ET_CORE and the rest: nothing that a loader maps.
+    /// ET_REL, ET_CORE and others, which no loader maps.
     Other(u16),
 }
 
@@ -64,20 +64,20 @@ pub struct Header {
     pub zero_padding: bool,
     /// Whether `e_phentsize` is the class's own.
     pub standard_phentsize: bool,
-    /// The address at which it starts, or 0.
+    /// The entry address, or 0.
     pub(super) entry: u64,
     pub(super) phoff: u64,
     pub(super) phnum: u16,
 }
 
 impl Machine {
-    /// The context by which goblin reads this machine's structures.
+    /// The context with which goblin reads this machine's structures.
     pub(super) fn ctx(self) -> Ctx {
         let container = if self.is_64 { Container::Big } else { Container::Little };
         Ctx::new(container, if self.big_endian { Endian::Big } else { Endian::Little })
     }
 
-    /// The floating-point ABI of an ARM EABI5 object that states one.
+    /// The floating-point ABI, if this is an ARM EABI5 object that declares one.
     pub fn arm_float(self) -> Option<Float> {
         let eabi5 = self.arch == eh::EM_ARM && self.flags & 0xff00_0000 == 0x0500_0000;
         match self.flags & 0x600 {
@@ -87,8 +87,8 @@ impl Machine {
         }
     }
 
-    /// The architecture as package and image tools name it (`GOARCH` and variant): `amd64`,
-    /// `arm/v7`, `ppc64le`. `None` for machines that no image platform names.
+    /// The architecture as container and package tools name it (`GOARCH` and variant): `amd64`,
+    /// `arm/v7`, `ppc64le`. `None` for machines that have no image platform.
     pub fn oci(self) -> Option<(&'static str, Option<&'static str>)> {
         Some(match (self.arch, self.is_64, self.big_endian) {
             (eh::EM_X86_64, true, _) => ("amd64", None),
@@ -145,12 +145,12 @@ impl fmt::Debug for Machine {
 }
 
 impl Header {
-    /// Parses the header at the front of `head`, which holds the file's first [`HEADER_LEN`] bytes,
+    /// Parses the header at the start of `head`, which holds the file's first [`HEADER_LEN`] bytes,
     /// or all of a shorter file.
     ///
     /// # Errors
-    /// [`ObjectError::NotElf`] without the magic, [`ObjectError::Truncated`] where the header does
-    /// not fit.
+    /// [`ObjectError::NotElf`] without the magic, [`ObjectError::Truncated`] if the header is
+    /// incomplete.
     pub fn parse(head: &[u8]) -> Result<Self, ObjectError> {
         let Some((ident, _)) = head.split_first_chunk::<16>() else {
             let elf = head.starts_with(eh::ELFMAG);

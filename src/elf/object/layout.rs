@@ -1,8 +1,8 @@
 //! Checks whether the fields of an object are consistent: a loader trusts them and crashes if they
 //! are not.
 //!
-//! Only what every linker's output has is asked for; section headers are not looked at, since
-//! stripped programs have none.
+//! Checks only properties that the output of every linker has. Section headers are ignored, since
+//! stripped programs may have none.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use goblin::elf::{ProgramHeader, dynamic as dy, header as eh, program_header as 
 
 use super::{Bytes, HEADER_LEN, Header, Kind, ObjectError, ReadAt, Stop, dynamic, segments};
 
-/// Entries that are addresses, each with the entry that has its table's length, or 0.
+/// Entries that hold the address of a table, each with the entry that holds its length, or 0.
 const TABLES: [(u64, u64, &str); 17] = [
     (dy::DT_STRTAB, dy::DT_STRSZ, "DT_STRTAB"),
     (dy::DT_RELA, dy::DT_RELASZ, "DT_RELA"),
@@ -31,7 +31,7 @@ const TABLES: [(u64, u64, &str); 17] = [
     (dy::DT_FINI, 0, "DT_FINI"),
 ];
 
-/// Pairs of entries: the first does not occur without the second.
+/// Pairs of entries: the first is invalid without the second.
 const PAIRS: [(u64, u64, &str); 14] = [
     (dy::DT_STRTAB, dy::DT_STRSZ, "DT_STRSZ"),
     (dy::DT_STRSZ, dy::DT_STRTAB, "DT_STRTAB"),
@@ -52,11 +52,11 @@ const PAIRS: [(u64, u64, &str); 14] = [
 const DT_RELRSZ: u64 = 35;
 const DT_RELR: u64 = 36;
 
-/// Finds what keeps an object of `len` bytes, read through `read_at`, from running although its
-/// parts are there: the name of the field or entry that is wrong.
+/// Checks an object of `len` bytes, read through `read_at`, for an inconsistency that keeps it from
+/// running. Returns the name of the invalid field or entry.
 ///
 /// # Errors
-/// As [`super::Object::read`].
+/// Like [`super::Object::read`].
 pub fn layout(
     len: u64,
     read_at: ReadAt<'_>,
@@ -67,7 +67,7 @@ pub fn layout(
 fn read(len: u64, read_at: ReadAt<'_>) -> Result<Option<&'static str>, Stop> {
     let mut bytes = Bytes::new(len, read_at);
     let header = Header::parse(bytes.get(0, len.min(HEADER_LEN as u64), "ELF header")?)?;
-    // What is of no operating system (Guile's compiled code) has a loader of its own.
+    // An object for no operating system (Guile's compiled code) has its own loader.
     if matches!(header.kind, Kind::Other(_)) || header.osabi == eh::ELFOSABI_STANDALONE {
         return Ok(None);
     }
@@ -84,40 +84,40 @@ fn read(len: u64, read_at: ReadAt<'_>) -> Result<Option<&'static str>, Stop> {
     map.of_contents(&mut bytes, &value)
 }
 
-/// The segments that are mapped.
+/// The segments that are mapped (PT_LOAD).
 fn loads(segments: &[ProgramHeader]) -> impl Iterator<Item = &ProgramHeader> {
     segments.iter().filter(|segment| segment.p_type == ph::PT_LOAD)
 }
 
-/// Whether `len` bytes at `address` are in a segment, or in the `slack` bytes after it.
+/// Whether `len` bytes at `address` lie in a segment, or in the `slack` bytes after it.
 fn holds(load: &ProgramHeader, address: u64, len: u64, slack: u64) -> bool {
     let room = load.p_memsz.saturating_add(slack);
     let before = address.checked_sub(load.p_vaddr);
     before.and_then(|before| room.checked_sub(before)).is_some_and(|room| len <= room)
 }
 
-/// What the kernel and a loader map by the program headers.
+/// Checks what the kernel and the loader map according to the program headers.
 fn of_segments(header: &Header, segments: &[ProgramHeader]) -> Option<&'static str> {
     let mut end = 0;
     for load in loads(segments) {
         let Some(own) = load.p_vaddr.checked_add(load.p_memsz) else { return Some("PT_LOAD") };
-        // The kernel does not check the offset of a segment that has no bytes in the file.
+        // The kernel does not check the offset of a segment without bytes in the file.
         let is_even = load.p_filesz == 0 || (load.p_vaddr ^ load.p_offset) & 0xfff == 0;
-        // Ascending, as the specification requires: the first and last segments determine how much
-        // is reserved.
+        // Segments must be in ascending order, as the specification requires: the first and the
+        // last determine how much address space is reserved.
         if load.p_filesz > load.p_memsz || load.p_vaddr < end || !is_even {
             return Some("PT_LOAD");
         }
         end = own;
     }
-    // The address space that the widest machines give to a program.
+    // The largest address space that a machine gives to a program.
     let first = loads(segments).next().map_or(0, |load| load.p_vaddr);
     if end - first > 1 << if header.machine.is_64 { 46 } else { 32 } {
         return Some("PT_LOAD");
     }
     let is_program =
         segments.iter().any(|s| s.p_type == ph::PT_INTERP) || header.kind == Kind::Exec;
-    // Elsewhere than on most machines it is the address of a descriptor.
+    // On PPC64, the entry address is that of a function descriptor.
     let is_code =
         |load: &ProgramHeader| load.p_flags & ph::PF_X != 0 || header.machine.arch == eh::EM_PPC64;
     if is_program && !loads(segments).any(|load| holds(load, header.entry, 1, 0) && is_code(load)) {
@@ -126,15 +126,15 @@ fn of_segments(header: &Header, segments: &[ProgramHeader]) -> Option<&'static s
     segments.iter().find_map(|segment| of_segment(header, segments, segment))
 }
 
-/// What one program header says of what is mapped.
+/// Checks one program header against the mapped segments.
 fn of_segment(
     header: &Header,
     segments: &[ProgramHeader],
     one: &ProgramHeader,
 ) -> Option<&'static str> {
-    /// What is protected after the start is counted in pages, of the largest that there are.
+    /// RELRO is rounded up to whole pages; this is the largest page size.
     const PAGE: u64 = 0x1_0000;
-    /// Thread-local bytes of one object: no thread could be started with more.
+    /// Maximum thread-local bytes of one object: no thread could be started with more.
     const MAX_TLS: u64 = 1 << 30;
     let mapped =
         |len: u64, slack: u64| loads(segments).find(|load| holds(load, one.p_vaddr, len, slack));
@@ -156,7 +156,7 @@ fn of_segment(
         ph::PT_GNU_RELRO if one.p_memsz > 0 => {
             mapped(one.p_memsz, PAGE).is_none().then_some("PT_GNU_RELRO")
         }
-        // Those of debugging information are nowhere in memory.
+        // Notes in separate debug files are not mapped.
         ph::PT_NOTE | ph::PT_GNU_PROPERTY if one.p_vaddr != 0 && one.p_memsz > 0 => {
             mapped(one.p_memsz, 0).is_none().then_some("PT_NOTE")
         }
@@ -164,7 +164,7 @@ fn of_segment(
     }
 }
 
-/// Addresses and what the segments have there.
+/// Checks addresses against the mapped segments.
 struct Map<'a> {
     segments: &'a [ProgramHeader],
     is_64: bool,
@@ -173,11 +173,11 @@ struct Map<'a> {
 impl Map<'_> {
     /// The mapped segment that holds `len` bytes at `address`.
     fn holder(&self, address: u64, len: u64) -> Option<&ProgramHeader> {
-        // A table of no length begins in it all the same.
+        // An empty table must still start in the segment.
         loads(self.segments).find(|load| holds(load, address, len.max(1), 0))
     }
 
-    /// What the dynamic section's entries say.
+    /// Checks the entries of the dynamic section.
     fn of_entries(
         &self,
         header: &Header,
@@ -240,7 +240,8 @@ impl Map<'_> {
             .map(|(.., name)| name)
     }
 
-    /// How the tables begin and end: a table that begins elsewhere is another one.
+    /// Checks the bytes that must be zero at the start and end of tables: if one is not, the
+    /// address is not that of the table.
     fn of_contents(
         &self,
         bytes: &mut Bytes<'_>,

@@ -1,14 +1,14 @@
-//! Symbol versions: those that an object needs (`verneed`) and those it defines (`verdef`). The
-//! structures are the same for both classes (LSB 5.0 Core, "Symbol Versioning").
+//! Symbol versions that an object needs (`verneed`) and defines (`verdef`). The structures are the
+//! same for both classes (LSB 5.0 Core, "Symbol Versioning").
 
 use std::sync::Arc;
 
 use super::{Bytes, ObjectError, Stop, strings::Strings};
 
-/// Versions of one needed file.
+/// The versions needed from one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verneed {
-    /// The DT_NEEDED name that they are expected from.
+    /// The DT_NEEDED name of the library that must define them.
     pub file: Arc<[u8]>,
     /// The versions.
     pub versions: Vec<NeededVersion>,
@@ -19,11 +19,11 @@ pub struct Verneed {
 pub struct NeededVersion {
     /// Its name, such as `GLIBC_2.34`.
     pub name: Arc<[u8]>,
-    /// Whether the loader only warns where it is missing (`VER_FLG_WEAK`).
+    /// Whether the loader only warns if the version is missing (`VER_FLG_WEAK`).
     pub weak: bool,
 }
 
-/// Records of one table; glibc's largest library has some 60.
+/// Maximum records of one table; glibc's largest library has about 60.
 const MAX_RECORDS: usize = 16 << 10;
 
 /// A chain of version records, at a file offset.
@@ -79,8 +79,8 @@ impl Chain {
         Ok(out)
     }
 
-    /// The first name of each `Elfxx_Verdef` (20 bytes), its own; the others are its parents'
-    /// names.
+    /// The first name of each `Elfxx_Verdef` (20 bytes), which is its own; further names are those
+    /// of its parents.
     pub(super) fn defined(
         self,
         bytes: &mut Bytes<'_>,

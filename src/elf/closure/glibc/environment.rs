@@ -1,4 +1,4 @@
-//! What a program's environment and `/etc/ld.so.preload` add to its search.
+//! What the environment and `/etc/ld.so.preload` add to a program's search.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use crate::elf::{
     closure::{dirs::DirList, state::State},
 };
 
-/// Where glibc's loader finds names of libraries that every program loads first: no build of glibc
-/// moves it.
+/// The file in which glibc's loader finds the libraries that every program loads first. The path is
+/// the same in every build of glibc.
 pub const PRELOAD_FILE: &[u8] = b"/etc/ld.so.preload";
 
-/// LD_LIBRARY_PATH of the program at `file`, tokens replaced, and the directories given
-/// besides.
+/// LD_LIBRARY_PATH of the program at `file` with its tokens expanded, and the directories given in
+/// addition.
 pub(super) fn library_path(
     state: &mut State<'_>,
     loader: usize,
@@ -25,7 +25,7 @@ pub(super) fn library_path(
     let tokens = state.tokens(loader, &at);
     let path = &state.options.environment_path;
     let environment = path.split(|b| matches!(b, b':' | b';')).filter(|_| !path.is_empty());
-    // An empty element is the working directory, and no token without a value.
+    // An empty element is the working directory, not a token without a value.
     let expand = |dir: &[u8]| if dir.is_empty() { Some(Vec::new()) } else { tokens?.glibc(dir) };
     let expanded = environment.filter_map(expand);
     let expanded: Vec<Vec<u8>> = expanded.collect();
@@ -33,8 +33,8 @@ pub(super) fn library_path(
     state.library_dirs(loader, &at, &expanded)
 }
 
-/// The names in the preload file: blanks and colons between them, comments from `#` to the
-/// line's end.
+/// The names in the preload file, separated by blanks and colons. `#` starts a comment that ends
+/// with the line.
 pub(super) fn preload_file(state: &mut State<'_>) -> Result<Arc<[Vec<u8>]>, ReadFailure> {
     if let Some(known) = &state.preload_file {
         return Ok(known.clone());

@@ -1,5 +1,5 @@
-//! What is added to the libraries that a program loads at start: builds for better processors, and
-//! what dlopen metadata names.
+//! Additions to the libraries that a program loads at start: builds for newer processors, and
+//! libraries that dlopen metadata names.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::elf::{
 };
 
 impl Walk<'_, '_> {
-    /// The dependencies that the members' notes name, and what these need in turn: first what is
-    /// required, since a recommended library may need parts of it too.
+    /// Loads the libraries that the members' dlopen notes name, and their dependencies. Required
+    /// ones come first, since a recommended library may need parts of these too.
     pub(super) fn dlopens(&mut self) -> Result<(), ReadFailure> {
         for requirement in [Requirement::Hard, Requirement::Recommended] {
             self.record.requirement = requirement;
@@ -38,7 +38,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// `dlopen` from `member` of the first alternative that is there.
+    /// `dlopen` from `member` of the first alternative that exists.
     fn dlopen(&mut self, member: usize, entry: &Dlopen) -> Result<(), ReadFailure> {
         let Some(requester) = self.members.get(member).map(|member| member.file) else {
             return Ok(());
@@ -67,7 +67,8 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Maps what dlopen found and enlists its needs. Only its own DT_RPATH and the program's count.
+    /// Maps a library found for dlopen and enlists it, so that its dependencies are loaded. Only
+    /// its own DT_RPATH and the program's apply.
     fn map_opened(&mut self, tag: Tag, name: &Arc<[u8]>, hit: Hit) -> Result<Outcome, ReadFailure> {
         let (found, outcome) = self.map(None, tag, name, hit)?;
         if let Some(found) = found.filter(|&found| !self.is_listed(found)) {
@@ -76,8 +77,8 @@ impl Walk<'_, '_> {
         Ok(outcome)
     }
 
-    /// The libraries that members are known to open. The order is unknown, so none counts as loaded
-    /// for another.
+    /// Loads the libraries that members are known to open. Their order is unknown, so a library
+    /// loaded for one name does not satisfy another.
     pub(super) fn opens(&mut self) -> Result<(), ReadFailure> {
         self.record.requirement = Requirement::Named;
         let (mut at, before) = (0, self.members.len());
@@ -113,7 +114,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Adds the other builds of everything that was found, and what they need.
+    /// Adds the processor-specific builds of every library found, and their dependencies.
     pub(super) fn variants(&mut self) -> Result<(), ReadFailure> {
         let levels =
             self.state.loader(self.loader).map(|facts| facts.hwcaps.clone()).unwrap_or_default();

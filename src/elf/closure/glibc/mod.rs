@@ -1,4 +1,4 @@
-//! glibc's loading order: `elf/rtld.c`, `elf/dl-deps.c`, `_dl_map_object` in `elf/dl-load.c`.
+//! glibc's load order: `elf/rtld.c`, `elf/dl-deps.c`, `_dl_map_object` in `elf/dl-load.c`.
 
 mod environment;
 mod extra;
@@ -24,7 +24,7 @@ use crate::elf::{FileId, NODEFLIB, ReadFailure, Request};
 /// A loaded object (`struct link_map`).
 struct Member {
     file: usize,
-    /// Who first asked for it (`l_loader`), by its index here.
+    /// Index of the member that first requested it (`l_loader`).
     requester: Option<usize>,
     paths: Arc<Paths>,
     has_runpath: bool,
@@ -33,8 +33,8 @@ struct Member {
     requirement: Requirement,
 }
 
-/// Filtees that are moved before their filters. More are in a circle, in which the real loader runs
-/// until its stack is used up.
+/// Maximum filtees moved before their filters. More means a circle, in which the real loader runs
+/// until its stack overflows.
 const MAX_MOVES: usize = 1000;
 
 /// One program's loading.
@@ -42,31 +42,30 @@ struct Walk<'s, 'a> {
     state: &'s mut State<'a>,
     loader: usize,
     members: Vec<Member>,
-    /// Every name that a loaded object answers to, and which member that is.
+    /// Every name of a loaded object, and the index of its member.
     names: BTreeMap<Arc<[u8]>, usize>,
-    /// Those of them that something was loaded by, which a SONAME alone is not (`l_name`,
-    /// `l_libname`).
+    /// Those of the names under which an object was loaded (`l_name`, `l_libname`), unlike a name
+    /// that is only its SONAME.
     matched: BTreeSet<Arc<[u8]>>,
     ids: BTreeMap<FileId, usize>,
-    /// Breadth-first order, in which the dependencies of members are looked at, and whether they
-    /// were.
+    /// Members in breadth-first order, and whether the dependencies of each have been processed.
     list: Vec<(usize, bool)>,
     listed: Vec<bool>,
-    /// Whether a member's requests are on record: a filtee that is moved has its own made again.
+    /// Whether a member's requests are recorded: a filtee that is moved makes its requests again.
     recorded: Vec<bool>,
     moves: usize,
-    /// The order of loading, the program first (`l_next`).
+    /// Members in load order, the program first (`l_next`).
     chain: Vec<usize>,
     /// Directories of LD_LIBRARY_PATH.
     library_path: Arc<[(SearchRule, DirList)]>,
     record: Record,
 }
 
-/// The names of what the kernel maps into every program: it answers to them before any file.
+/// Names of the vDSO, which the kernel maps into every program. It satisfies these before any file.
 const VDSO: [&[u8]; 4] =
     [b"linux-vdso.so.1", b"linux-gate.so.1", b"linux-vdso32.so.1", b"linux-vdso64.so.1"];
 
-/// Fills in what the program at `program.file` loads by glibc's rules.
+/// Fills in what the program at `program.file` loads according to glibc's rules.
 pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), ReadFailure> {
     let (Some(file), Some(loader)) = (program.file, program.loader) else { return Ok(()) };
     let library_path = environment::library_path(state, loader, file)?.into();
@@ -90,7 +89,7 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), R
     walk.breadth_first()?;
     walk.place_interpreter(program.interpreter.is_some());
     let at_start = walk.members.len();
-    // A program's own filtees stand before it.
+    // A program's own filtees come before it.
     let loads: Vec<usize> = walk.chain.iter().copied().filter(|&member| member != 0).collect();
     walk.dlopens()?;
     walk.opens()?;
@@ -107,7 +106,7 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), R
 }
 
 impl Walk<'_, '_> {
-    /// The program, and the loader itself, which is there before anything is searched.
+    /// Adds the program, and the loader itself, which is loaded before any search.
     fn start(&mut self, main: usize, interpreter: Option<usize>) -> Result<(), ReadFailure> {
         let has_interpreter =
             self.state.files.get(main).is_some_and(|file| file.object.interp.is_some());
@@ -124,7 +123,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Adds a file to the loaded ones.
+    /// Adds a file to the loaded objects.
     fn add(
         &mut self,
         file: usize,
@@ -173,7 +172,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// LD_PRELOAD, then the preload file: as if the program needed them first.
+    /// Loads LD_PRELOAD, then the preload file, as if the program needed them first.
     fn preload(&mut self) -> Result<(), ReadFailure> {
         let from_file = environment::preload_file(self.state)?;
         let from_environment = self.state.options.preload.iter().map(|name| (Tag::Preload, name));
@@ -207,7 +206,7 @@ impl Walk<'_, '_> {
                 .get_mut(member)
                 .is_some_and(|recorded| std::mem::replace(recorded, true));
             let requests = self.record.len();
-            // A filtee is put before its filter and pushes it on.
+            // A filtee is inserted before its filter and moves it back by one.
             let mut place = at;
             for (request, name) in &object.requests {
                 let Some(found) = self.request(member, Tag::Dynamic(*request), name)? else {
@@ -233,7 +232,8 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Inserts a filtee before its filter, which is at `place`, unless it is already listed.
+    /// Inserts a filtee before its filter, which is at `place`, or moves it there from a later
+    /// place. Returns false if it is listed earlier.
     fn filtee(&mut self, place: usize, filter: usize, filtee: usize) -> bool {
         if self.is_listed(filtee) {
             let later = self.list.iter().skip(place + 1).position(|&(member, _)| member == filtee);
@@ -249,7 +249,7 @@ impl Walk<'_, '_> {
         true
     }
 
-    /// The loader stands where the first request for it put it, or nowhere if there was none
+    /// Puts the loader where the first request for it put it, or leaves it out if there was none
     /// (`dl_main`).
     fn place_interpreter(&mut self, there: bool) {
         if !there {

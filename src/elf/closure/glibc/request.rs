@@ -1,4 +1,4 @@
-//! One name asked for: `_dl_map_object` in glibc's `elf/dl-load.c`.
+//! Resolves one requested name: `_dl_map_object` in glibc's `elf/dl-load.c`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::elf::{
 };
 
 impl Walk<'_, '_> {
-    /// One name asked for by a member: the member that answers, if any.
+    /// Resolves a name that a member requests. Returns the member that satisfies it, if any.
     pub(super) fn request(
         &mut self,
         member: usize,
@@ -56,7 +56,7 @@ impl Walk<'_, '_> {
         Ok(found)
     }
 
-    /// The name with its tokens replaced (`expand_dst`).
+    /// The name with its tokens expanded (`expand_dst`).
     pub(super) fn expand(&self, member: usize, name: &Arc<[u8]>) -> Option<Arc<[u8]>> {
         if !name.contains(&b'$') {
             return Some(name.clone()).filter(|name| !name.is_empty());
@@ -67,7 +67,7 @@ impl Walk<'_, '_> {
         self.state.tokens(self.loader, at)?.glibc(name).map(Arc::from)
     }
 
-    /// The loaded object that answers to `name` (`_dl_name_match_p`, DT_SONAME).
+    /// The loaded object that has the name `name` (`_dl_name_match_p`, DT_SONAME).
     pub(super) fn loaded(&self, name: &[u8]) -> Option<(Option<usize>, Outcome)> {
         if VDSO.contains(&name) {
             return Some((None, Outcome::Kernel));
@@ -114,7 +114,7 @@ impl Walk<'_, '_> {
         Ok(Answer { result, log: entry.map(ClosedLog::of).unwrap_or_default() })
     }
 
-    /// DT_RPATH up the chain of requesters, LD_LIBRARY_PATH, DT_RUNPATH.
+    /// Searches DT_RPATH up the chain of requesters, then LD_LIBRARY_PATH, then DT_RUNPATH.
     fn search_before_cache(
         &mut self,
         member: usize,
@@ -173,7 +173,7 @@ impl Walk<'_, '_> {
         try_dirs(self.state, self.loader, dirs, name, rule, log)
     }
 
-    /// `_dl_map_object_from_fd`: another name of a loaded file, or one more member.
+    /// `_dl_map_object_from_fd`: adds a name to a loaded file, or a new member.
     pub(super) fn map(
         &mut self,
         requester: Option<usize>,
@@ -204,14 +204,15 @@ impl Walk<'_, '_> {
         }
         let index = self.add(file, requester, false)?;
         self.ids.insert(id, index);
-        // `l_name` is the path, `l_libname` the name.
+        // The path is `l_name`, the requested name `l_libname`.
         self.names.entry(path).or_insert(index);
         self.names.entry(name.clone()).or_insert(index);
         Ok((Some(index), Outcome::Found(file, rule)))
     }
 
-    /// LD_LIBRARY_PATH is searched before DT_RUNPATH, the cache after it. If both find a library, a
-    /// generated cache cannot replace the variable.
+    /// Notes a library that LD_LIBRARY_PATH finds and DT_RUNPATH would find too. The variable is
+    /// searched before DT_RUNPATH, the cache after it, so a generated cache cannot replace the
+    /// variable.
     fn note_shadowed(&mut self, member: usize, name: &[u8], hit: &Hit) -> Result<(), ReadFailure> {
         let Hit::Found(path, _) = hit else { return Ok(()) };
         let Some(paths) = self.members.get(member).map(|member| member.paths.clone()) else {
@@ -224,7 +225,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Warns about a missing library that exists as a build for better processors.
+    /// Warns about a missing library of which only a build for newer processors exists.
     fn note_variant(
         &mut self,
         name: &Arc<[u8]>,

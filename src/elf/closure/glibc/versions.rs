@@ -39,7 +39,8 @@ impl Walk<'_, '_> {
         self.record.requirement = Requirement::Hard;
     }
 
-    /// The versions of a file's `at`th need that `provider` does not define, weak ones aside.
+    /// The versions in entry `at` of a file's `verneed` that `provider` does not define, except
+    /// weak ones.
     fn lacking(&mut self, file: usize, at: usize, provider: usize) -> Versions {
         if let Some(known) = self.state.versions.get(&(file, at, provider)) {
             return known.clone();

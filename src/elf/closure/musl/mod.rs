@@ -1,4 +1,4 @@
-//! musl's loading order: `load_library` and `load_deps` in `ldso/dynlink.c`.
+//! musl's load order: `load_library` and `load_deps` in `ldso/dynlink.c`.
 
 mod search;
 
@@ -17,11 +17,11 @@ use super::{
 };
 use crate::elf::{Absence, Dlopen, FileId, ReadFailure, Request, symbols, tokens::directory};
 
-/// Bytes of a file that might be another C library; the largest are some 20 MB with debugging
-/// information.
+/// Maximum bytes of a file that might be another C library; the largest have about 20 MB with
+/// debugging information.
 const MAX_LIBC: usize = 64 << 20;
 
-/// What the loader provides itself, by the names' beginnings after `lib`.
+/// Libraries that the loader provides itself: how their names start after `lib`.
 const RESERVED: [&[u8]; 7] = [b"c.", b"pthread.", b"rt.", b"m.", b"dl.", b"util.", b"xnet."];
 
 struct Member {
@@ -37,18 +37,18 @@ struct Walk<'s, 'a> {
     loader: usize,
     interpreter: Option<usize>,
     members: Vec<Member>,
-    /// Objects that were found by search, by the last component of their path.
+    /// Objects that were found by a search, by the last component of their path.
     shortnames: BTreeMap<Arc<[u8]>, usize>,
     ids: BTreeMap<FileId, usize>,
     loads: Vec<usize>,
     /// Directories of LD_LIBRARY_PATH.
     library_path: Arc<[(SearchRule, DirList)]>,
-    /// Those of the path file or of its default, and by which rule.
+    /// Directories of the path file or of its default, with the rule that gives them.
     own_path: (SearchRule, Arc<DirList>),
     record: Record,
 }
 
-/// Fills in what the program at `program.file` loads by musl's rules.
+/// Fills in what the program at `program.file` loads according to musl's rules.
 pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), ReadFailure> {
     let (Some(file), Some(loader)) = (program.file, program.loader) else { return Ok(()) };
     let interpreter = program.interpreter;
@@ -92,13 +92,13 @@ pub(super) fn load(state: &mut State<'_>, program: &mut Program) -> Result<(), R
 }
 
 impl Walk<'_, '_> {
-    /// Remembers which directory comes before which, for the image's own path file.
+    /// Records the order of the directories, for the image's own path file.
     fn note_order(&mut self) {
         let own = Some(&self.own_path).filter(|(rule, _)| matches!(rule, SearchRule::PathFile(_)));
         let own = own.iter().flat_map(|(_, dirs)| dirs.dirs.iter());
         for &dir in self.library_path.iter().flat_map(|(_, list)| &list.dirs).chain(own) {
             let Some(dir) = self.state.dirs.get(dir) else { continue };
-            // As `directory` has it of a path in it.
+            // Spell the directory as `directory` does for a file in it.
             let dir: Arc<[u8]> = directory(&join_musl(&dir.path, b"x")).into();
             if !self.state.musl_order.contains(&dir) {
                 self.state.musl_order.push(dir);
@@ -121,13 +121,13 @@ impl Walk<'_, '_> {
         Ok(self.members.len() - 1)
     }
 
-    /// `load_deps`, from a member on.
+    /// `load_deps`, starting at a member.
     fn breadth_first(&mut self, from: usize) -> Result<(), ReadFailure> {
         let mut at = from;
         while let Some(member) = self.members.get(at) {
             let object = self.state.files.get(member.file).map(|file| file.object.clone());
             for (request, name) in object.iter().flat_map(|object| &object.requests) {
-                // Filters are unknown to musl.
+                // musl ignores filters.
                 if *request == Request::Needed {
                     self.request(at, Some(at), Tag::Dynamic(*request), name)?;
                 }
@@ -137,8 +137,8 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The dependencies that the members' notes name, the required ones first. Whoever calls
-    /// dlopen, the program's paths are searched.
+    /// Loads the libraries that the members' dlopen notes name, required ones first. Whichever
+    /// member calls dlopen, the program's paths are searched.
     fn dlopens(&mut self) -> Result<(), ReadFailure> {
         for requirement in [Requirement::Hard, Requirement::Recommended] {
             self.record.requirement = requirement;
@@ -179,7 +179,7 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// The libraries that members open by the names that are known of them.
+    /// Loads the libraries that members are known to open by name.
     fn opens(&mut self) -> Result<(), ReadFailure> {
         self.record.requirement = Requirement::Named;
         let mut at = 0;
@@ -198,8 +198,8 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// One name asked for by a member; whether something answered. `needed_by` is where the search
-    /// begins: nowhere for LD_PRELOAD.
+    /// Resolves a name that a member requests. Returns whether it was found. `needed_by` is the
+    /// member whose search paths come first: `None` for LD_PRELOAD.
     fn request(
         &mut self,
         member: usize,
@@ -240,7 +240,7 @@ impl Walk<'_, '_> {
             Hit::Found(path, rule) => (path, rule),
             Hit::Missing => return Ok((Outcome::Missing, answer.log)),
             Hit::Fatal(path, fault) => {
-                // The last place that was tried is the one at fault.
+                // The error belongs to the last path that was tried.
                 let mut places = answer.log.entries.to_vec();
                 places.push(SearchLogEntry::new(&path, &SearchRule::Default, NOT_THERE));
                 return Ok((
@@ -273,8 +273,8 @@ impl Walk<'_, '_> {
         Ok((Outcome::Found(file, rule), answer.log))
     }
 
-    /// An object that was first loaded by a path can be found by its file's name once a search led
-    /// to it.
+    /// Makes an object that was first loaded by a path available under its file name after a search
+    /// has found it.
     fn name_shortly(&mut self, loaded: usize) {
         let file = self.members.get(loaded).and_then(|member| self.state.files.get(member.file));
         let Some(file) = file else { return };
@@ -303,8 +303,8 @@ impl Walk<'_, '_> {
         Outcome::Found(file, SearchRule::Loaded(opened.unwrap_or_default()))
     }
 
-    /// Whether a file is a C library, whose place the loader takes: it exports what only these do.
-    /// The symbols are read only of files that are called like one.
+    /// Whether a file is a C library, which the loader replaces with itself: it exports symbols
+    /// that only a C library exports. Symbols are read only from files named like one.
     fn is_libc(&self, file: usize) -> Result<bool, ReadFailure> {
         let Some(file) = self.state.files.get(file) else { return Ok(false) };
         let interpreter =
@@ -325,7 +325,7 @@ impl Walk<'_, '_> {
             buffer.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             Ok(count)
         });
-        // What was read already cannot fail to be read; a damaged table exports nothing.
+        // The bytes are in memory, so reading them cannot fail; a damaged table exports nothing.
         let exports = read.ok().and_then(Result::ok).map(|symbols| symbols.exported);
         let exports = exports.unwrap_or_default();
         Ok([&b"__libc_start_main"[..], b"stdin"].iter().all(|name| exports.contains(*name)))

@@ -17,7 +17,7 @@ use crate::elf::{
     },
 };
 
-/// Bytes of a path that `path_open` has room for, with its end.
+/// Size in bytes of the path buffer in `path_open`, including the final NUL.
 const MAX_PATH: usize = 2 * 255 + 2;
 
 impl Walk<'_, '_> {
@@ -108,7 +108,7 @@ impl Walk<'_, '_> {
         Ok(Answer::new(result.unwrap_or(Hit::Missing), log))
     }
 
-    /// The search paths of the requester, and of who asked for that.
+    /// Searches the paths of the requester, then those of its own requester, and so on.
     fn in_inherited(
         &mut self,
         needed_by: Option<usize>,
@@ -121,7 +121,7 @@ impl Walk<'_, '_> {
             let (paths, file) = (at.paths.clone(), at.file);
             next = at.requester;
             let opened = self.state.files.opened_path(file);
-            // Both tags are inherited; where both are, DT_RUNPATH counts.
+            // Both tags are inherited; if an object has both, DT_RUNPATH applies.
             let (dirs, rule) = match (&paths.runpath, &paths.rpath) {
                 (Some(dirs), _) => (dirs, SearchRule::Runpath(opened)),
                 (None, Some(dirs)) => (dirs, SearchRule::Rpath(opened)),
