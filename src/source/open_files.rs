@@ -3,21 +3,38 @@
 
 use std::{fs::File, io, sync::Arc};
 
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
+
 use super::content::{ContentError, Files, Source};
 use crate::{
     elf::{LookupError, ObjectError, ReadAt, ReadFailure},
     tree::{Content, FileNode, Identity},
 };
 
-/// Descriptors that are kept open. A plan looks at a program and the libraries that it loads in
-/// several passes; most programs load fewer.
+/// Descriptors that are kept open at most. A plan looks at a program and the libraries that it
+/// loads in several passes; most programs load fewer.
 const MOST_OPEN: usize = 128;
 
 /// Open files of the host, the last one used first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OpenFiles {
     files: Files,
     open: Vec<(Identity, Arc<File>)>,
+    /// Descriptors that are kept open at most.
+    most_open: usize,
+}
+
+/// No open files. At most a quarter of the descriptors that the process may open are kept.
+impl Default for OpenFiles {
+    fn default() -> Self {
+        let limit = getrlimit(Resource::Nofile).current;
+        let quarter = limit.and_then(|limit| usize::try_from(limit / 4).ok());
+        let most_open = quarter.unwrap_or(MOST_OPEN).clamp(1, MOST_OPEN);
+        Self { files: Files::default(), open: Vec::new(), most_open }
+    }
 }
 
 /// A file that is open for as long as this lives.
@@ -48,14 +65,27 @@ impl OpenFiles {
         if let Some(at) = self.open.iter().position(|(known, _)| *known == id) {
             self.open[..=at].rotate_right(1);
         } else {
-            self.open.truncate(MOST_OPEN - 1);
-            let Source::Host(_, _, file) = Source::open(&mut self.files, content, len)? else {
-                return Err(ContentError::Short);
+            self.open.truncate(self.most_open - 1);
+            let source = match Source::open(&mut self.files, content, len) {
+                Err(error) if is_out_of_descriptors(&error) => {
+                    self.open.clear();
+                    self.files = Files::default();
+                    Source::open(&mut self.files, content, len)?
+                }
+                source => source?,
             };
+            let Source::Host(_, _, file) = source else { return Err(ContentError::Short) };
             self.open.insert(0, (id, file));
         }
         self.open.first().map(|(_, file)| Arc::clone(file)).ok_or(ContentError::Short)
     }
+}
+
+fn is_out_of_descriptors(error: &ContentError) -> bool {
+    let ContentError::Read { source, .. } = error else { return false };
+    [Errno::MFILE, Errno::NFILE]
+        .iter()
+        .any(|errno| Some(errno.raw_os_error()) == source.raw_os_error())
 }
 
 impl FileReader {
@@ -125,12 +155,12 @@ mod tests {
     #[test]
     fn a_file_is_opened_once_and_few_stay_open() {
         let dir = tempfile::tempdir().unwrap();
-        let names: Vec<String> = (0..MOST_OPEN + 2).map(|number| format!("{number}")).collect();
+        let mut files = OpenFiles { most_open: 5, ..OpenFiles::default() };
+        let names: Vec<String> = (0..7).map(|number| format!("{number}")).collect();
         for name in &names {
             fs_err::write(dir.path().join(name), name).unwrap();
         }
         let host = HostRoot::new(dir.path()).unwrap();
-        let mut files = OpenFiles::default();
         let first = node(&host, "0");
         for name in &names {
             let node = node(&host, name);
@@ -139,7 +169,7 @@ mod tests {
             // A file that is in use is never closed.
             files.reader(first.file().unwrap()).unwrap();
         }
-        assert_eq!(files.open.len(), MOST_OPEN);
+        assert_eq!(files.open.len(), 5);
         assert_eq!(files.open[0].0, first.file().unwrap().content.identity());
         let one = node(&host, "1").file().unwrap().content.identity();
         assert!(files.open.iter().all(|(id, _)| *id != one), "the oldest is closed");

@@ -79,7 +79,7 @@ fn touched(text: &str) -> &'static [World] {
         "reads through source" => &[],
         "its own files"
         | "host reads"
-        | "base images through source"
+        | "reads through source, base images through oci"
         | "Read/Write, nameless temporary files" => &[Files],
         "writes at the target, stdout" => &[Files, Terminal],
         "sockets" => &[Sockets],
@@ -132,13 +132,16 @@ fn reaches(path: &Named) -> Option<World> {
     if path.segments.len() > 1 && ["stdin", "stdout", "stderr"].contains(&last) {
         return Some(Terminal);
     }
-    const HARMLESS: [&str; 4] = [
+    const HARMLESS: [&str; 6] = [
         // Holding an open file, naming its type or reading through it does not open one.
         "std::fs::File",
         "std::os::unix::fs::FileExt",
         // The architecture that imgb was built for, and the number of processors.
         "std::env::consts::ARCH",
         "std::thread::available_parallelism",
+        // The limits of this process.
+        "rustix::process::Resource",
+        "rustix::process::getrlimit",
     ];
     if HARMLESS.contains(&path.segments.join("::").as_str()) {
         return None;

@@ -236,3 +236,15 @@ fn the_platform_is_that_of_the_programs() {
     }
     sandbox.imgb("pack ./amd -o x.tar --platform plan9/vax").run().error(2, &["plan9/vax"]);
 }
+
+/// The files that stay open must leave descriptors for everything else.
+#[test]
+fn many_programs_need_few_descriptors() {
+    let sandbox = Sandbox::new();
+    for number in 0..200 {
+        sandbox.program(&format!("el/{number}"), fixtures::static_elf(fixtures::X86_64));
+    }
+    let limited = ["sh", "-c", r#"ulimit -n 64; exec "$0" "$@""#];
+    let plan = sandbox.imgb("plan ./el").under(&limited).run().ok().text();
+    assert_eq!(plan.lines().filter(|line| line.contains("/el/")).count(), 200, "{plan}");
+}
