@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// One thing that is broken or odd.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
     /// Neither entrypoint nor command.
     NoCommand,

@@ -1,7 +1,8 @@
 //! Why a file is absent.
 
-/// Why a path does not lead to a file. The loader goes on after `Missing` and stops at the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a path does not lead to a file. A loader goes on with the next directory after `Missing` and
+/// `Denied` and stops at `Loop`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Absence {
     /// ENOENT, ENOTDIR, ENAMETOOLONG: there is no such file. A dangling link is this too.
     #[error("no such file")]

@@ -33,7 +33,7 @@ pub enum UserError {
 }
 
 /// What a process does with a file or directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
     /// Reads a file.
     Read,
@@ -64,8 +64,8 @@ impl User {
     /// over a number. An empty text is root.
     ///
     /// # Errors
-    /// [`ReadFailure`] if one of the two files cannot be read; inside, [`UserError`] for a name
-    /// that they do not have.
+    /// [`ReadFailure`] if reading one of the two files fails; one that does not exist or that
+    /// permissions close is empty. Inside, [`UserError`] for a name that they do not have.
     pub fn resolve(view: &View<'_>, text: &str) -> Result<Result<Self, UserError>, ReadFailure> {
         Ok(Self::among(&view.accounts()?, text))
     }
