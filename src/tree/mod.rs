@@ -10,7 +10,7 @@ mod overlay;
 pub mod resolve;
 
 use std::{
-    collections::{BTreeMap, btree_map},
+    collections::{BTreeMap, BTreeSet, btree_map},
     fs::File,
     ops::Bound,
     path::PathBuf,
@@ -256,11 +256,11 @@ impl Tree {
             .take_while(move |(path, _)| path.as_bytes().starts_with(&prefix))
     }
 
-    /// The names directly below `dir`, in byte order, including directories without a node.
-    pub fn names<'a>(&'a self, dir: &ImagePath) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    /// The names directly below `dir`, including directories without a node.
+    pub fn names(&self, dir: &ImagePath) -> BTreeSet<&[u8]> {
         let prefix = if dir.is_root() { b"/".to_vec() } else { [dir.as_bytes(), b"/"].concat() };
         let mut from = Bound::Excluded(prefix.clone());
-        std::iter::from_fn(move || {
+        let next = || {
             let bounds = (from.as_ref().map(Vec::as_slice), Bound::Unbounded);
             let (path, _) = self.nodes.range::<[u8], _>(bounds).next()?;
             let below = path.as_bytes().strip_prefix(&prefix[..])?;
@@ -272,7 +272,8 @@ impl Tree {
                 Bound::Included([&prefix, name, b"0"].concat())
             };
             Some(name)
-        })
+        };
+        std::iter::from_fn(next).collect()
     }
 
     /// All nodes in byte order.
@@ -361,7 +362,6 @@ impl<'a> IntoIterator for &'a Tree {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
 
     use super::*;
 
@@ -382,19 +382,19 @@ mod tests {
 
     #[test]
     fn names_are_those_directly_below() {
-        let tree: Tree = ["/a", "/a-b", "/a/b", "/a/b/c", "/a/d", "/ab/x/y", "/z"]
+        let tree: Tree = ["/a", "/a-b", "/a/b", "/a/b/c", "/a/d", "/ab-c", "/ab/x/y", "/z"]
             .map(|p| (path(p), Node::directory(0o755)))
             .into_iter()
             .collect();
         let names = |dir: &str| {
-            let names: BTreeSet<&[u8]> = tree.names(&path(dir)).collect();
-            names.into_iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+            let names = tree.names(&path(dir)).into_iter();
+            names.map(|name| String::from_utf8_lossy(name).into_owned()).collect()
         };
         let check = |dir: &str, wanted: &[&str]| {
             let names: Vec<String> = names(dir);
             assert_eq!(names, wanted, "{dir}");
         };
-        check("/", &["a", "a-b", "ab", "z"]);
+        check("/", &["a", "a-b", "ab", "ab-c", "z"]);
         check("/a", &["b", "d"]);
         check("/ab", &["x"]);
         check("/z", &[]);

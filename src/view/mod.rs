@@ -322,7 +322,7 @@ impl<'a> View<'a> {
         let resolved = self.follow(dir)?;
         let mut names: BTreeSet<Vec<u8>> = BTreeSet::new();
         for tree in self.layers() {
-            names.extend(tree.names(&resolved.path).map(<[u8]>::to_vec));
+            names.extend(tree.names(&resolved.path).into_iter().map(<[u8]>::to_vec));
         }
         match self.counterpart(&resolved.path)? {
             Ok(there) => names.extend(self.sysroot_names(&there)??.iter().cloned()),
@@ -357,11 +357,11 @@ impl Lookup for View<'_> {
     }
 
     fn object(&self, found: &Found) -> Result<Result<Arc<Object>, ObjectError>, ReadFailure> {
-        let reader = match self.memo.borrow().objects.get(&found.id) {
-            Some(known) => return Ok(known.clone()),
-            None => self.open(found)?,
-        };
-        let object = match reader {
+        let known = self.memo.borrow().objects.get(&found.id).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let object = match self.open(found)? {
             Ok(reader) => reader.parse(Object::read)?.map(Arc::new),
             // What is not a file has no identity of its own.
             Err(error) => return Ok(Err(error)),

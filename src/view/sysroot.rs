@@ -45,7 +45,7 @@ impl Sysroot<'_> {
     pub(super) fn list(&self, path: &ImagePath) -> Result<Answer<Vec<Vec<u8>>>, ReadFailure> {
         match self {
             Self::Directory(root) => root.list(path),
-            Self::Tree(tree) => Ok(Ok(tree.names(path).map(<[u8]>::to_vec).collect())),
+            Self::Tree(tree) => Ok(Ok(tree.names(path).into_iter().map(<[u8]>::to_vec).collect())),
         }
     }
 
