@@ -179,7 +179,7 @@
 //! 6 build      a recipe's stages → Plan
 //!     imports error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan,
 //!             source, suggest, view
-//!     touches base images through source
+//!     touches reads through source, base images through oci
 //! 6 pack       trees → layers
 //!     imports error_kind, path, digest, compress, tree, archive, store, source
 //!     touches threads

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Note, Plan};
+
 /// One line a path: its layer, mode and owner, path, link target or size, reason.
 pub fn text(plan: &Plan) -> String {
     let mut out = String::new();
@@ -23,8 +24,7 @@ pub fn text(plan: &Plan) -> String {
 
 /// The whole plan: `platform`, `entrypoint`, `cmd`, `inputs`, `layers` with their `files`, `notes`.
 /// Each file has its first reason as text (`reason`, `because_of`) and all of them as objects
-/// (`causes`). Paths that are not
-/// UTF-8 are escaped.
+/// (`causes`). Paths that are not UTF-8 are escaped.
 pub fn json(plan: &Plan) -> Value {
     let layers: Vec<_> = plan
         .layers

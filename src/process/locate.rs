@@ -12,8 +12,9 @@ use crate::{
 pub type Located = Result<(Vec<u8>, Found), Vec<String>>;
 
 /// Finds the program `name` for a process whose working directory is `workdir` and whose PATH is
-/// `path`. A name with a slash is a path; otherwise the first regular file in PATH with an execute
-/// bit is taken, as in execvp(3).
+/// `path`. A name with a slash is a path, absolute or below `workdir`, to a file of any kind.
+/// Otherwise the first regular file in PATH that has an execute bit and is in the image is taken;
+/// other than in execvp(3), relative directories in PATH are skipped.
 ///
 /// # Errors
 /// [`ReadFailure`]
