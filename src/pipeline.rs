@@ -174,8 +174,7 @@ impl Error {
             Self::Plan(error) => error.kind(),
             Self::Build(error) => error.kind(),
             Self::Secrets(_) => ErrorKind::Build,
-            // The base was complete when it was opened.
-            Self::Base(_) => ErrorKind::Digest,
+            Self::Base(error) => error.kind(),
             Self::Pack(error) => error.kind(),
             Self::Output(error) => error.kind(),
         }
@@ -380,5 +379,22 @@ fn layer_document(layer: &pack::Layer, compression: Compression) -> image::Layer
         diff_id: layer.diff_id,
         size: layer.blob.size,
         format,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Digest;
+
+    #[test]
+    fn a_base_that_changed_says_its_own_kind() {
+        let digest = Digest::of("x");
+        let changed = ImageError::Size { digest, wanted: 1, found: 2 };
+        for (error, kind) in
+            [(ImageError::MissingBlob(digest), ErrorKind::Refused), (changed, ErrorKind::Digest)]
+        {
+            assert_eq!(Error::Base(error).kind(), kind);
+        }
     }
 }
