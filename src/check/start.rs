@@ -12,6 +12,7 @@ use crate::{
     image::Config,
     path::ImagePath,
     process::{Access, User, UserError, locate},
+    tree::ResolveError,
     view::View,
 };
 
@@ -62,12 +63,15 @@ fn check_variables(config: &Config, findings: &mut Findings) {
     }
 }
 
-/// Checks that the working directory is absolute and not a file. The engine creates one that is
-/// missing.
+/// Checks that the working directory is absolute, and is a directory or missing: the engine creates
+/// a missing one.
 fn check_workdir(view: &View<'_>, config: &Config, findings: &mut Findings) {
     let Some(dir) = &config.workdir else { return };
-    let resolved = view.tree().resolve(dir.as_bytes());
-    if resolved.is_ok_and(|resolved| !resolved.is_directory) || !dir.starts_with('/') {
+    let is_usable = match view.tree().resolve(dir.as_bytes()) {
+        Ok(resolved) => resolved.is_directory,
+        Err(error) => error == ResolveError::Missing,
+    };
+    if !is_usable || !dir.starts_with('/') {
         findings.fault(Finding::Workdir(dir.clone()));
     }
 }
@@ -242,6 +246,43 @@ impl StartProof<'_> {
         if !self.user.may(node, access) {
             let (path, mode, uid) = (path.clone(), node.meta.mode, self.user.uid);
             self.findings.fault(Finding::Denied { path, access, mode, uid });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        image::Platform,
+        timestamp::Timestamp,
+        tree::{Node, Tree},
+    };
+
+    #[test]
+    fn the_working_directory_is_a_directory_or_missing() {
+        let path = |text: &str| ImagePath::new(text).unwrap();
+        let tree = Tree::from_iter([
+            (path("/d"), Node::directory(0o755)),
+            (path("/f"), Node::inline(0o644, *b"")),
+            (path("/l"), Node::symlink(*b"l")),
+        ]);
+        let view = View::of_tree(&tree);
+        for (dir, wanted) in [
+            ("/d", 0),
+            ("/d/gone", 0),
+            ("/gone/x", 0),
+            ("/f", 1),
+            ("/f/x", 1),
+            ("/l", 1),
+            ("/l/x", 1),
+            ("d", 1),
+        ] {
+            let config = Config::new(Platform::linux("amd64", None), Timestamp::default());
+            let config = Config { workdir: Some(dir.into()), ..config };
+            let mut findings = Findings::default();
+            check_workdir(&view, &config, &mut findings);
+            assert_eq!(findings.lists().0.len(), wanted, "{dir}");
         }
     }
 }

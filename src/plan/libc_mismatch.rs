@@ -1,6 +1,8 @@
 //! Objects in directories and tarballs that are for another C library: they are packed as data, and
 //! a note names each.
 
+use std::collections::BTreeSet;
+
 use super::{Note, programs::Programs};
 use crate::{
     elf::{self, Dialect, Lookup as _, Object, ReadFailure},
@@ -16,7 +18,7 @@ use crate::{
 /// [`ReadFailure`]
 pub(super) fn take_out(
     found: &mut Programs,
-    named: &[ImagePath],
+    named: &BTreeSet<ImagePath>,
     view: &View<'_>,
 ) -> Result<Vec<Note>, ReadFailure> {
     let with_loader = found

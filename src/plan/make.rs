@@ -1,5 +1,7 @@
 //! Inputs and what lies below them → layers and the reason for each path.
 
+use std::collections::BTreeSet;
+
 use super::{
     Below, Decision, Generated, Note, PlanError, PlanOptions, Reason, Reasons, Request,
     builder::{ImageBuilder, add_parents, unreadable},
@@ -71,29 +73,31 @@ fn take_named(
     kinds: &[InputKind],
     options: &PlanOptions,
     builder: &mut ImageBuilder<'_>,
-) -> Result<Vec<ImagePath>, PlanError> {
-    let missing = |path: &ImagePath, option: &str| PlanError::NotIncluded {
-        path: path.clone(),
-        option: option.into(),
+) -> Result<BTreeSet<ImagePath>, PlanError> {
+    let absent = |path: &ImagePath, option: &str, absence| match absence {
+        Absence::Denied => unreadable(path, absence),
+        Absence::Missing | Absence::Loop => {
+            PlanError::NotIncluded { path: path.clone(), option: option.into() }
+        }
     };
-    let mut named = Vec::new();
+    let mut named = BTreeSet::new();
     for (number, kind) in kinds.iter().enumerate() {
         match kind {
-            InputKind::File(path) => named.push(path.clone()),
+            InputKind::File(path) => {
+                named.insert(path.clone());
+            }
             InputKind::Command(path) => {
-                let found =
-                    builder.view.find(path.as_bytes())?.map_err(|_| missing(path, "input"))?;
+                let found = builder.view.find(path.as_bytes())?;
+                let found = found.map_err(|absence| absent(path, "input", absence))?;
                 builder.take(&found, Reason::Listed(number))?;
-                named.push(found.path);
+                named.insert(found.path);
             }
             InputKind::Directory | InputKind::Tarball => {}
         }
     }
     for (path, option) in &options.include {
-        let found = builder.view.find(path.as_bytes())?.map_err(|absence| match absence {
-            Absence::Denied => unreadable(path, absence),
-            Absence::Missing | Absence::Loop => missing(path, option),
-        })?;
+        let found = builder.view.find(path.as_bytes())?;
+        let found = found.map_err(|absence| absent(path, option, absence))?;
         builder.add_path_components(&found.path, &found.links, &found.dotdot_dirs)?;
         builder.add_all(&found.path, &Reason::Included(option.as_str().into()))?;
     }
@@ -103,7 +107,7 @@ fn take_named(
 /// Takes interpreters, libraries and loaders.
 fn take_needed(
     found: &Programs,
-    (named, commands): (&[ImagePath], &[ImagePath]),
+    (named, commands): (&BTreeSet<ImagePath>, &[ImagePath]),
     source: &source::InputOptions,
     options: &PlanOptions,
     builder: &mut ImageBuilder<'_>,
@@ -171,19 +175,28 @@ fn finish(
 ) -> Result<(), PlanError> {
     let get = |path: &ImagePath| tree.get(path).or_else(|| below.tree.get(path));
     let workdir = options.settings.workdir.as_deref().or(below.workdir);
-    let workdir = workdir.and_then(|dir| destination(&ImagePath::new(dir).ok()?, get).ok());
-    let workdir = workdir.map(|resolved| resolved.path);
+    let workdir = workdir.and_then(|dir| ImagePath::new(dir).ok());
+    let real = |dir: ImagePath| match destination(&dir, get) {
+        Ok(resolved) => Ok(resolved.path),
+        Err(why) => Err(PlanError::destination(&dir, why)),
+    };
+    let workdir = workdir.map(real).transpose()?;
     if let Some(dir) = workdir.filter(|dir| !dir.is_root() && get(dir).is_none()) {
         reasons.add(dir.clone(), Reason::Generated(Generated::WorkingDirectory));
         tree.insert(dir.clone(), parent(&dir, source.mtime));
     }
     for (path, value) in &options.capabilities {
+        let missing = || PlanError::NoSuchFile(path.clone());
+        // What a file or link of the image hides below it is not in the image.
+        let real = destination(path, |path| tree.get(path).or_else(|| below.tree.get(path)));
+        if !real.is_ok_and(|real| real.path == *path) {
+            return Err(missing());
+        }
         let below = below.tree.get(path).filter(|_| !tree.contains(path));
         if let Some(node) = below.filter(|node| node.file().is_some()) {
             tree.insert(path.clone(), node.clone());
             reasons.add(path.clone(), Reason::Included("--cap".into()));
         }
-        let missing = || PlanError::NoSuchFile(path.clone());
         let file = tree.get_mut(path).filter(|node| node.file().is_some()).ok_or_else(missing)?;
         file.meta.xattrs = Some(Box::new([(capability::NAME.to_vec(), value.clone())].into()));
     }

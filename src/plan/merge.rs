@@ -3,7 +3,7 @@
 use super::{Overlay, PlanError, Reason, Reasons};
 use crate::{
     elf::{LookupError, ReadFailure},
-    path::{ImagePath, PathError},
+    path::ImagePath,
     source::{Input, InputKind, content},
     tree::{FileNode, Kind, Node, ResolveError, Tree},
 };
@@ -38,6 +38,7 @@ pub(super) fn merge(mut inputs: Vec<Input>, below: &Tree) -> Result<Merged, Plan
         return Ok(Merged { tree, reasons: Reasons::all(Reason::Listed(0)), kinds, names });
     }
     let reasons = match inputs.len() {
+        _ if !below.is_empty() => Reasons::all(Reason::Base),
         1 => Reasons::all(Reason::Listed(0)),
         _ => Reasons::new(),
     };
@@ -67,9 +68,8 @@ impl Merger<'_> {
     /// Adds a node of an input, and returns its real path.
     fn add(&mut self, number: usize, path: &ImagePath, node: Node) -> Result<ImagePath, PlanError> {
         let place = self.place(number, path)?;
-        let has_descendants = number > 0
-            && !node.is_directory()
-            && self.overlay.changes().below(&place).next().is_some();
+        let has_descendants =
+            !node.is_directory() && self.overlay.changes().below(&place).next().is_some();
         if self.agree(&place, &node)? {
             if self.overlay.changes().contains(&place) {
                 self.reasons.add_further(&place, Reason::Listed(number));
@@ -80,7 +80,7 @@ impl Merger<'_> {
             return Err(self.conflict(number, place));
         }
         self.overlay.put(place.clone(), node);
-        if self.reasons.only().is_none() {
+        if self.reasons.only() != Some(&Reason::Listed(number)) {
             self.reasons.add(place.clone(), Reason::Listed(number));
         }
         Ok(place)
@@ -92,13 +92,7 @@ impl Merger<'_> {
             ResolveError::NotADirectory(at) if self.overlay.changes().contains(&at) => {
                 self.conflict(number, at)
             }
-            why @ ResolveError::NotADirectory(_) => {
-                PlanError::Destination { path: path.clone(), why }
-            }
-            ResolveError::TooLong => {
-                PlanError::Path { path: path.clone(), source: PathError::TooLong }
-            }
-            _ => PlanError::LinkLoop(path.clone()),
+            why => PlanError::destination(path, why),
         })
     }
 
@@ -124,7 +118,9 @@ impl Merger<'_> {
 
     fn conflict(&self, number: usize, path: ImagePath) -> PlanError {
         let name = |number: usize| self.names.get(number).cloned().unwrap_or_default();
-        let first = match self.reasons.get(&path) {
+        let changes = self.overlay.changes();
+        let below = changes.below(&path).next().filter(|_| !changes.contains(&path));
+        let first = match self.reasons.get(below.map_or(&path, |(below, _)| below)) {
             Some(Reason::Listed(first)) => name(*first),
             _ => String::new(),
         };
@@ -206,6 +202,34 @@ mod tests {
             [input("./a", &[("x", Node::inline(0o644, *b"1"))]), below],
             "`./a` and `./c` disagree about `/x`",
         );
+    }
+
+    #[test]
+    fn a_file_and_what_lies_below_it_disagree() {
+        let deep = || input("./a", &[("x/y", Node::inline(0o644, *b"1"))]);
+        let file = || input("./b", &[("x", Node::inline(0o644, *b"2"))]);
+        check([deep(), file()], "`./a` and `./b` disagree about `/x`");
+        let below = Tree::from_iter([(path("a"), Node::symlink(*b"b"))]);
+        let both = input(
+            "r:/",
+            &[
+                ("a", Node::directory(0o755)),
+                ("a/x", Node::inline(0o644, *b"1")),
+                ("b", Node::inline(0o644, *b"2")),
+            ],
+        );
+        let error = merge(vec![both], &below).unwrap_err().to_string();
+        assert_eq!(error, "`r:/` and `r:/` disagree about `/b`");
+    }
+
+    #[test]
+    fn paths_of_the_image_below_come_from_it() {
+        let below = Tree::from_iter([(path("old"), Node::inline(0o644, *b"1"))]);
+        let one = input("a", &[("new", Node::inline(0o644, *b"2"))]);
+        let merged = merge(vec![one], &below).unwrap();
+        let causes = |at: &str| merged.reasons.causes(&path(at)).cloned().collect::<Vec<_>>();
+        assert_eq!(causes("/old"), [Reason::Base]);
+        assert_eq!(causes("/new"), [Reason::Listed(0)]);
     }
 
     #[test]

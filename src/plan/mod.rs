@@ -231,6 +231,20 @@ impl PlanError {
     }
 }
 
+impl PlanError {
+    /// The error that nothing can be written to `path`.
+    fn destination(path: &ImagePath, why: ResolveError) -> Self {
+        let path = path.clone();
+        match why {
+            ResolveError::NotADirectory(_) => Self::Destination { path, why },
+            ResolveError::TooLong => Self::Path { path, source: PathError::TooLong },
+            ResolveError::Missing | ResolveError::Loop | ResolveError::OutOfSteps => {
+                Self::LinkLoop(path)
+            }
+        }
+    }
+}
+
 impl From<ReadFailure> for PlanError {
     fn from(failure: ReadFailure) -> Self {
         Self::Source(failure.into())

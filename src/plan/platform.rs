@@ -1,5 +1,7 @@
 //! The platform of an image, from the programs that go into it.
 
+use std::collections::BTreeSet;
+
 use super::{Note, PlanError, programs::Programs};
 use crate::{elf::Object, image::Platform, path::ImagePath};
 
@@ -7,7 +9,7 @@ use crate::{elf::Object, image::Platform, path::ImagePath};
 /// objects for another platform out of `found`: they are packed as data, and a note names each.
 pub(super) fn decide(
     found: &mut Programs,
-    named: &[ImagePath],
+    named: &BTreeSet<ImagePath>,
     given: Option<&Platform>,
     fallback: &Platform,
 ) -> Result<(Platform, Vec<Note>), PlanError> {

@@ -24,6 +24,47 @@ fn inputs_that_disagree_are_an_error_on_a_base_too() {
     assert_eq!(text, "1");
 }
 
+/// A base's link leads the input below a file that it brings itself.
+#[test]
+fn an_input_that_disagrees_with_itself_on_a_base_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.symlink("below/a", "b").file("r/a/x", "1").file("r/b", "2");
+    sandbox.imgb("pack below/:/ --no-deps -q -o base.tar").run().ok();
+    sandbox
+        .imgb("pack r/:/ --base base.tar -q -o out.tar")
+        .run()
+        .error(1, &["`r/:/` and `r/:/` disagree about `/b`"]);
+}
+
+#[test]
+fn capabilities_of_a_file_that_an_input_hides_are_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.file("below/d/prog", "1").file("d", "2").symlink("r/d", "e").file("r/e/prog", "3");
+    sandbox.imgb("pack below/:/ --no-deps -q -o base.tar").run().ok();
+    for input in ["./d", "r/:/"] {
+        sandbox
+            .imgb(&format!("pack {input} --base base.tar --cap /d/prog=cap_net_raw+ep -o out.tar"))
+            .run()
+            .error(1, &["--cap `/d/prog`: no such file in the image"]);
+    }
+}
+
+#[test]
+fn a_working_directory_below_a_file_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.file("f", "1").symlink("r/l", "l").file("empty/x", "");
+    sandbox.imgb("pack empty/:/ --no-deps -q -o base.tar").run().ok();
+    for base in ["", "--base base.tar"] {
+        for (args, part) in [
+            ("./f --workdir /f/x", "cannot write to `/f/x`: `/f` is not a directory"),
+            ("r/:/ --workdir /l", "`/l` goes through too many symbolic links"),
+        ] {
+            let pack = format!("pack {args} {base} --no-check -q -o out.tar");
+            sandbox.imgb(&pack).run().error(1, &[part]);
+        }
+    }
+}
+
 #[test]
 fn without_dependencies_a_base_gets_the_inputs_alone() {
     let sandbox = Sandbox::new();
@@ -69,6 +110,7 @@ const CASES: &[(&str, &str)] = &[
     ("cmd", "./app --cmd a"),
     ("env", "./app --env A=1 --env LD_LIBRARY_PATH=/usr/lib"),
     ("workdir", "./app --workdir /srv/x"),
+    ("workdir", "./app --workdir /app/x"),
     ("user", "./app --user 7"),
     ("label", "./app --label a=b"),
     ("annotation", "./app --annotation a=b"),

@@ -2,6 +2,7 @@
 
 use crate::{
     engines::have,
+    fixtures::{X86_64, static_elf},
     sandbox::{Outcome, Sandbox},
 };
 
@@ -86,4 +87,17 @@ fn a_closed_directory_that_the_user_wants_is_an_error() {
         run.error(3, &["cannot read `/usr/share/zoneinfo/Europe", "permission denied"]);
     }
     sandbox.mode("sys/usr/share/zoneinfo/Europe", 0o755);
+}
+
+/// An input's link leads the command into a directory that is closed to this user.
+#[test]
+fn a_closed_program_is_not_called_missing() {
+    let sandbox = Sandbox::new();
+    for path in ["sys/usr/bin/app", "sys/closed/app"] {
+        sandbox.program(path, static_elf(X86_64));
+    }
+    sandbox.symlink("in/usr/bin", "/closed").mode("sys/closed", 0o000);
+    let run = sandbox.imgb("plan --sysroot sys in/:/ app").nobody().run();
+    sandbox.mode("sys/closed", 0o755);
+    run.error(3, &["cannot read `/usr/bin/app", "permission denied"]);
 }
