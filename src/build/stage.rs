@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     image::{Config, History},
     oci::UnpackedImage,
+    path::ImagePath,
     plan::{self, Base, Decision, Instruction, PlannedLayer, Reason, Reasons},
     timestamp::Timestamp,
     tree::{Change, Node, Tree},
@@ -71,10 +72,10 @@ impl Stage {
         let created_by = instruction.text.clone();
         let reason = Reason::Instruction(Arc::new(instruction));
         for (path, node) in &changes {
-            if node.is_directory() && self.tree.contains(path) {
+            if node.is_directory() && self.tree.get(path).is_some_and(Node::is_directory) {
                 self.reasons.add_further(path, reason.clone());
             } else {
-                self.reasons.put_first(path, reason.clone());
+                put_reason(&mut self.reasons, &self.tree, (path, node), reason.clone());
             }
         }
         self.add_layer(created_by, changes);
@@ -85,14 +86,15 @@ impl Stage {
         let first_input = self.inputs.len();
         self.inputs.extend(decision.inputs);
         for layer in decision.layers {
-            for (path, _) in &layer.tree {
+            for (path, node) in &layer.tree {
                 let mut causes = decision.reasons.causes(path).map(|cause| match cause {
                     Reason::Listed(number) => Reason::Listed(first_input + number),
                     other => other.clone(),
                 });
-                let is_new = !self.tree.get(path).is_some_and(Node::is_directory);
+                let known = self.tree.get(path).is_some_and(Node::is_directory);
+                let is_new = !(known && node.is_directory());
                 if let Some(first) = causes.next().filter(|_| is_new) {
-                    self.reasons.put_first(path, first);
+                    put_reason(&mut self.reasons, &self.tree, (path, node), first);
                     causes.for_each(|cause| self.reasons.add_further(path, cause));
                 }
             }
@@ -125,6 +127,22 @@ impl Stage {
     }
 }
 
+/// Notes why `node` comes to `path`. Reasons of other content that it replaces in `tree` are
+/// dropped; those of the same content, whose metadata may change, stay.
+fn put_reason(
+    reasons: &mut Reasons,
+    tree: &Tree,
+    (path, node): (&ImagePath, &Node),
+    reason: Reason,
+) {
+    if tree.get(path).is_some_and(|old| old.kind == node.kind) {
+        reasons.add_further(path, reason.clone());
+        reasons.put_first(path, reason);
+    } else {
+        reasons.replace(path, reason);
+    }
+}
+
 impl Stage {
     /// Makes one layer of those that instructions made.
     pub(super) fn squash(&mut self) {
@@ -142,5 +160,73 @@ impl Stage {
         for (at, step) in self.config.history.iter_mut().enumerate() {
             step.empty_layer = Some(at) != last;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Platform;
+
+    fn path(text: &str) -> ImagePath {
+        ImagePath::new(text).unwrap()
+    }
+
+    fn stage() -> Stage {
+        let (platform, mtime) = (Platform::linux("amd64", None), Timestamp::default());
+        Stage::on(OpenBase { base: Base::scratch(platform, mtime), image: None }, mtime)
+    }
+
+    fn add(stage: &mut Stage, line: usize, nodes: &[(&str, Node)]) {
+        let changes = nodes.iter().map(|(at, node)| (path(at), node.clone())).collect();
+        stage.add(Instruction { line, text: format!("line {line}") }, changes);
+    }
+
+    /// The lines of the instructions that are reasons of `at`.
+    fn lines(stage: &Stage, at: &str) -> Vec<usize> {
+        let line = |cause: &Reason| match cause {
+            Reason::Instruction(instruction) => instruction.line,
+            _ => 0,
+        };
+        stage.reasons.causes(&path(at)).map(line).collect()
+    }
+
+    #[test]
+    fn what_is_replaced_is_no_cause() {
+        let mut stage = stage();
+        add(&mut stage, 1, &[("/x", Node::inline(0o644, *b"1"))]);
+        add(&mut stage, 2, &[("/x", Node::inline(0o644, *b"2"))]);
+        assert_eq!(lines(&stage, "/x"), [2]);
+        // The same content with other metadata.
+        add(&mut stage, 3, &[("/x", Node::inline(0o755, *b"2"))]);
+        assert_eq!(lines(&stage, "/x"), [3, 2]);
+    }
+
+    #[test]
+    fn a_replaced_directory_takes_the_causes_below_it_along() {
+        let mut stage = stage();
+        let dir = || ("/d", Node::directory(0o755));
+        add(&mut stage, 1, &[dir(), ("/d/x", Node::inline(0o644, *b"1"))]);
+        add(&mut stage, 2, &[dir()]);
+        assert_eq!(lines(&stage, "/d"), [1, 2]);
+        add(&mut stage, 3, &[("/d", Node::symlink(*b"e"))]);
+        assert_eq!(lines(&stage, "/d"), [3]);
+        assert!(lines(&stage, "/d/x").is_empty());
+        let mut reasons = Reasons::new();
+        reasons.add(path("/d"), Reason::Listed(0));
+        let decision = Decision {
+            layers: vec![PlannedLayer {
+                name: "inputs".into(),
+                tree: Tree::from_iter([(path("/d"), Node::inline(0o644, *b"2"))]),
+            }],
+            reasons,
+            inputs: vec!["d".into()],
+            platform: Platform::linux("amd64", None),
+            entrypoint: None,
+            notes: Vec::new(),
+        };
+        stage.add_decision("PACK d", decision);
+        let causes: Vec<_> = stage.reasons.causes(&path("/d")).collect();
+        assert_eq!(causes, [&Reason::Listed(0)]);
     }
 }

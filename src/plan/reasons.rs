@@ -1,6 +1,9 @@
 //! The graph of reasons: for each path, every edge that leads to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use super::Reason;
 use crate::path::ImagePath;
@@ -87,6 +90,23 @@ impl Reasons {
         }
     }
 
+    /// Makes `reason` the only one of `path`, which gets other content, and forgets the reasons of
+    /// what lay below it.
+    pub fn replace(&mut self, path: &ImagePath, reason: Reason) {
+        let prefix = [path.as_bytes(), b"/"].concat();
+        let below: Vec<_> = self
+            .by_path
+            .range::<[u8], _>((Bound::Excluded(&prefix[..]), Bound::Unbounded))
+            .map(|(path, _)| path)
+            .take_while(|path| path.as_bytes().starts_with(&prefix))
+            .cloned()
+            .collect();
+        for path in below {
+            self.by_path.remove(&path);
+        }
+        self.start(path.clone(), reason);
+    }
+
     fn start(&mut self, path: ImagePath, reason: Reason) {
         self.has_others |= self.of_others.as_ref() != Some(&reason);
         self.by_path.insert(path, Causes::new(reason));
@@ -169,6 +189,20 @@ mod tests {
         assert_eq!(causes(&reasons, "/other"), [Reason::Listed(0)]);
         reasons.put_first(&path("/added"), GENERATED);
         assert_eq!(causes(&reasons, "/added"), [GENERATED, a, b]);
+    }
+
+    #[test]
+    fn other_content_has_no_reason_of_what_it_replaces() {
+        let mut reasons = Reasons::new();
+        for at in ["/d", "/d/x", "/d/x/y", "/d-x", "/e"] {
+            reasons.add(path(at), Reason::Listed(0));
+            reasons.add_further(&path(at), GENERATED);
+        }
+        reasons.replace(&path("/d"), Reason::Base);
+        let causes = |at: &str| reasons.causes(&path(at)).cloned().collect::<Vec<_>>();
+        assert_eq!(causes("/d"), [Reason::Base]);
+        assert_eq!((causes("/d/x").len(), causes("/d/x/y").len()), (0, 0));
+        assert_eq!((causes("/d-x").len(), causes("/e").len()), (2, 2));
     }
 
     #[test]

@@ -43,6 +43,8 @@ mod inputs;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
 /// show.
 mod programs;
+/// The causes of each path in a plan's JSON.
+mod reasons;
 /// Directories of software, and objects for other machines in them.
 mod rules_directories;
 /// Files that the C library opens at run time: a part of a C program for each rule.
