@@ -1,14 +1,15 @@
 //! PACK: words → programs, and what they add to the stage.
 
-use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
+use std::{io, os::unix::ffi::OsStrExt as _, path::PathBuf};
 
 use super::{BuildOptions, Cause, layer_writer::LayerWriter, stage::Stage, suggest};
 use crate::{
+    elf::Absence,
     path::{ImagePath, glob::clean},
     plan::{self, Below, Decision, Settings},
     recipe::action::{Pack, Soft},
     rules,
-    source::{self, HostRoot, Input, InputKind, SourceError},
+    source::{self, HostRoot, Input, InputKind, Search, SourceError},
     tree::{Node, Tree},
 };
 
@@ -96,33 +97,46 @@ fn input(
     (context, host): (&Tree, &HostRoot),
     options: &BuildOptions,
 ) -> Result<Input, Cause> {
-    let missing = || {
+    let missing = |closed: &[ImagePath]| {
         let mut cause = Cause::not_found(word);
+        if let (Cause::NotFound { hint, .. }, false) = (&mut cause, closed.is_empty()) {
+            let dirs: Vec<String> = closed.iter().map(ToString::to_string).collect();
+            *hint = Some(format!("permission denied, not searched: {}", dirs.join(", ")));
+        }
         suggest::explain(&mut cause, context, Some((&options.context, &options.ignore)));
         cause
     };
     let cleaned = clean(word.as_bytes());
-    let named = ImagePath::new(&cleaned).map_err(|_| missing())?;
+    let named = ImagePath::new(&cleaned).map_err(|_| missing(&[]))?;
     let own = context.find(named.as_bytes()).ok().and_then(|(_, node)| node);
     if let Some(node) = own.filter(|node| node.file().is_some()) {
         return placed(word, named.file_name(), node.clone(), pack, stage);
     }
-    let path = if word.starts_with('/') {
-        host.resolve(named.as_bytes())?.is_ok().then_some(named)
+    let Search { found, closed } = if word.starts_with('/') {
+        Search { found: Some(named), closed: Vec::new() }
     } else if word.contains('/') {
-        None
+        Search::default()
     } else {
         source::command(word.as_bytes(), host, &options.source)?
     };
-    let path = path.ok_or_else(missing)?;
+    let path = found.ok_or_else(|| missing(&closed))?;
+    let gone = |absence| match absence {
+        Absence::Denied => {
+            let source = io::Error::other(absence.to_string());
+            SourceError::Unreadable { path: path.to_string().into(), source }.into()
+        }
+        Absence::Missing | Absence::Loop => missing(&[]),
+    };
+    let real = host.resolve(path.as_bytes())?.map_err(gone)?.path;
     if pack.dest.is_none() {
-        return Ok(Input { name: word.into(), tree: Tree::new(), kind: InputKind::Command(path) });
+        let input = Input::new(word, Tree::new(), InputKind::Command(path));
+        return Ok(Input { closed, ..input });
     }
-    let real = host.resolve(path.as_bytes())?.map_err(|_| missing())?.path;
-    let node = host.node(&real)?.ok().flatten();
-    let mut node = node.filter(|node| node.file().is_some()).ok_or_else(missing)?;
+    let node = host.node(&real)?.map_err(gone)?;
+    let mut node = node.filter(|node| node.file().is_some()).ok_or_else(|| missing(&[]))?;
     node.meta = options.source.meta(node.meta.mode.into(), false);
-    placed(word, path.file_name(), node, pack, stage)
+    let input = placed(word, path.file_name(), node, pack, stage)?;
+    Ok(Input { closed, ..input })
 }
 
 /// A file at PACK's destination, or in the root if it has none.
@@ -132,5 +146,5 @@ fn placed(word: &str, name: &[u8], node: Node, pack: &Pack, stage: &Stage) -> Re
     let dest = pack.dest.as_ref().unwrap_or(&root);
     let path = layer.file_target(dest, name, pack.programs.len() > 1)?;
     layer.put(path.clone(), node)?;
-    Ok(Input { name: word.into(), tree: layer.finish(), kind: InputKind::File(path) })
+    Ok(Input::new(word, layer.finish(), InputKind::File(path)))
 }

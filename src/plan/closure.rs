@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Generated, Missing, Needed, Note, PlanError, PlanOptions, Reason,
-    builder::ImageBuilder,
+    builder::{ImageBuilder, unreadable},
     runtime_deps::{self, RuntimeDeps},
 };
 use crate::{
@@ -92,7 +92,6 @@ pub(super) fn take(
         .extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
     classify(&closure, (roots, hard), options, builder.view, &mut outcomes);
     outcomes.notes.extend(rules.finish(builder)?);
-    outcomes.notes.extend(denied(builder.view));
     Ok(outcomes)
 }
 
@@ -135,7 +134,10 @@ fn tell(file: &ConfigFile, builder: &mut ImageBuilder<'_>) -> Result<Option<Note
         builder.generate(path, file.bytes.clone(), WHAT);
         return Ok(None);
     };
-    let bytes = builder.view.read(&own, elf::cache::MAX_CACHE)?.unwrap_or_default();
+    let bytes = match builder.view.read(&own, elf::cache::MAX_CACHE)? {
+        Err(absence @ Absence::Denied) => return Err(unreadable(&own.path, absence)),
+        bytes => bytes.unwrap_or_default(),
+    };
     let Some(more) = file.over(&bytes) else { return Ok(None) };
     builder.replace(own.path, more, WHAT);
     let first = file.needs.first().map_or_else(String::new, |need| escape(&need.path));
@@ -311,13 +313,6 @@ fn found_by<'a>(programs: impl Iterator<Item = &'a Program>) -> BTreeSet<(usize,
     let edges = programs.flat_map(|program| &program.edges);
     let found = edges.filter(|edge| matches!(edge.outcome, Outcome::Found(..) | Outcome::Same(..)));
     found.map(|edge| (edge.requester, &*edge.name)).collect()
-}
-
-/// The note about what was wanted and may not be read.
-fn denied(view: &View<'_>) -> Option<Note> {
-    let paths: Vec<String> = view.denied().iter().map(|path| escape(path)).collect();
-    let text = format!("left out, since this user may not read it: {}", paths.join(", "));
-    (!paths.is_empty()).then(|| Note::warning(text))
 }
 
 /// Where on the host the `$ORIGIN` of an input's search path leads to what it misses in the image.

@@ -3,7 +3,7 @@
 use super::{Missing, Note, PlanError, PlanOptions, Reason, builder::ImageBuilder};
 use crate::{
     elf::{
-        self, Found, FoundKind, Lookup as _, ReadFailure, Sniffed,
+        self, Absence, Found, FoundKind, Lookup as _, ReadFailure, Sniffed,
         script::{self, Shebang},
     },
     path::{ImagePath, escape},
@@ -98,12 +98,15 @@ pub(super) fn find(
         dirs.iter().filter_map(|dir| dir.join(name).ok()).collect()
     };
     let is_file = |found: &Found| matches!(found.kind, FoundKind::File(_));
-    for path in &candidates {
-        if let Some(found) = builder.view.find(path.as_bytes())?.ok().filter(is_file) {
-            return Ok(Ok((path.clone(), found)));
+    let mut searched = Vec::new();
+    for path in candidates {
+        match builder.view.find(path.as_bytes())? {
+            Ok(found) if is_file(&found) => return Ok(Ok((path, found))),
+            Err(absence @ Absence::Denied) => searched.push(format!("{path} ({absence})")),
+            _ => searched.push(path.to_string()),
         }
     }
-    Ok(Err(candidates.iter().map(ToString::to_string).collect()))
+    Ok(Err(searched))
 }
 
 fn shebang_of(found: &Found, builder: &ImageBuilder<'_>) -> Result<Option<Shebang>, ReadFailure> {

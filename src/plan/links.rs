@@ -3,7 +3,7 @@
 
 use super::{PlanError, Reason, builder::ImageBuilder};
 use crate::{
-    elf::{self, FoundKind, Lookup as _, ReadFailure, Sniffed, script},
+    elf::{self, Found, FoundKind, Lookup as _, ReadFailure, Sniffed, script},
     path::ImagePath,
     source::InputKind,
     tree::{Kind, Tree},
@@ -30,18 +30,18 @@ pub(super) fn take(
     for link in links {
         let Ok(found) = builder.view.find(link.as_bytes())? else { continue };
         let is_file = matches!(found.kind, FoundKind::File(_));
-        if is_file && !builder.has(&found.path) && is_program(&found.path, builder)? {
+        if is_file && !builder.has(&found.path) && is_program(&found, builder)? {
             builder.take(&found, Reason::Target(link))?;
         }
     }
     Ok(())
 }
 
-fn is_program(path: &ImagePath, builder: &ImageBuilder<'_>) -> Result<bool, ReadFailure> {
-    let Ok(Some(node)) = builder.view.node(path)? else { return Ok(false) };
-    let Some(file) = node.file().filter(|_| node.meta.mode & 0o111 != 0) else {
+fn is_program(found: &Found, builder: &ImageBuilder<'_>) -> Result<bool, ReadFailure> {
+    let Ok(Some(node)) = builder.view.node(&found.path)? else { return Ok(false) };
+    if !node.is_executable() {
         return Ok(false);
-    };
-    let head = builder.view.head(file, script::FIRST_LINE)?;
+    }
+    let head = builder.view.read(found, script::FIRST_LINE)?;
     Ok(head.is_ok_and(|head| elf::sniff(&head) != Sniffed::Data))
 }

@@ -6,7 +6,7 @@ use super::{
     Below, Decision, Generated, Note, PlanError, PlanOptions, Reason, Reasons, Request,
     builder::{ImageBuilder, add_parents, unreadable},
     closure::{self, Roots},
-    interpreters, libc_mismatch, links,
+    denied, interpreters, libc_mismatch, links,
     merge::{self, Merged},
     parent, platform,
     programs::{self, Programs},
@@ -29,6 +29,7 @@ use crate::{
 pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     let Request { inputs, below, sysroot, source, options } = request;
     let options = &*below.under(options);
+    let closed: Vec<_> = inputs.iter().flat_map(|input| input.closed.iter().cloned()).collect();
     let Merged { mut tree, mut reasons, kinds, names } = merge::merge(inputs, below.tree)?;
     add_parents(&mut tree, below.tree, &mut reasons, source.mtime);
     let view = View::new(&tree, sysroot, source).over(below.tree);
@@ -59,6 +60,7 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
         let commands = kinds.iter().filter_map(InputKind::command).cloned().collect::<Vec<_>>();
         notes.extend(take_needed(&found, (&named, &commands), source, options, &mut builder)?);
     }
+    notes.extend(denied::note(closed.into_iter().chain(view.denied())));
     let ImageBuilder { added, mut reasons, .. } = builder;
     let entrypoint = entrypoint(&kinds, &found, &tree, &added);
     tree.extend(added);

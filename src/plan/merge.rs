@@ -160,7 +160,7 @@ mod tests {
 
     fn input(name: &str, nodes: &[(&str, Node)]) -> Input {
         let tree = nodes.iter().map(|(p, node)| (path(p), node.clone())).collect();
-        Input { name: name.into(), tree, kind: InputKind::Directory }
+        Input::new(name, tree, InputKind::Directory)
     }
 
     #[track_caller]

@@ -4,6 +4,7 @@
 mod base;
 mod builder;
 mod closure;
+mod denied;
 mod deps;
 mod interpreters;
 mod libc_mismatch;

@@ -32,7 +32,7 @@ pub use dir::capability_attribute;
 pub use host::HostRoot;
 pub use misplaced_dependency::{MisplacedDependency, misplaced_dependency};
 pub use open_files::{FileReader, OpenFiles};
-pub use request::{Request, RequestError, command};
+pub use request::{Request, RequestError, Search, command};
 pub use tarball::{is_tarball, unpack};
 
 /// One input and its files at their paths in the image.
@@ -45,6 +45,15 @@ pub struct Input {
     pub tree: Tree,
     /// What kind of input it is.
     pub kind: InputKind,
+    /// What comes before a command in the search for it and may not be searched ([`command`]).
+    pub closed: Vec<ImagePath>,
+}
+
+impl Input {
+    /// An input that nothing was searched for.
+    pub fn new(name: impl Into<String>, tree: Tree, kind: InputKind) -> Self {
+        Self { name: name.into(), tree, kind, closed: Vec::new() }
+    }
 }
 
 /// The kinds of input.
@@ -105,14 +114,17 @@ pub struct Exclude {
 pub enum SourceError {
     /// The input does not exist.
     #[error(
-        "`{name}`: no such file or directory{}",
-        if *.bare { ", and no command of that name" } else { "" }
+        "`{name}`: no such file or directory{}{}",
+        if *.bare { ", and no command of that name" } else { "" },
+        not_searched(closed)
     )]
     NotFound {
         /// As the user wrote it.
         name: String,
         /// Whether it was a bare name, which was looked up as a command too.
         bare: bool,
+        /// The directories of commands that may not be searched.
+        closed: Vec<ImagePath>,
     },
     /// The input is not a regular file where one is required.
     #[error("`{0}` is not a file")]
@@ -182,6 +194,15 @@ impl From<ReadFailure> for SourceError {
     fn from(ReadFailure { path, source }: ReadFailure) -> Self {
         Self::Unreadable { path, source }
     }
+}
+
+/// What an error adds where `closed` may not be searched.
+fn not_searched(closed: &[ImagePath]) -> String {
+    let paths: Vec<String> = closed.iter().map(ToString::to_string).collect();
+    if paths.is_empty() {
+        return String::new();
+    }
+    format!(" (permission denied, not searched: {})", paths.join(", "))
 }
 
 fn list(entries: &[(PathBuf, &'static str)]) -> String {

@@ -7,7 +7,7 @@ use std::{
 
 use super::{HostRoot, Input, InputKind, InputOptions, SourceError, dir, stat::HostStat, tarball};
 use crate::{
-    elf::{Absence, ReadFailure},
+    elf::{Absence, Answer, ReadFailure},
     path::{ImagePath, PathError},
     tree::{Kind, Node, Tree},
 };
@@ -152,13 +152,13 @@ impl Request {
         if metadata.is_dir() {
             let root = self.directory_root()?;
             let tree = dir::read(&self.text, &self.source, &root, options)?;
-            return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Directory });
+            return Ok(Input::new(&self.text, tree, InputKind::Directory));
         }
         if metadata.is_file() && tarball::is_tarball_at(&self.source)? {
             let root =
                 self.destination.as_ref().map_or_else(ImagePath::root, |dest| dest.path.clone());
             let tree = tarball::read(&self.source, &root, options)?;
-            return Ok(Input { name: self.text.clone(), tree, kind: InputKind::Tarball });
+            return Ok(Input::new(&self.text, tree, InputKind::Tarball));
         }
         match self.installed(host)? {
             Some(path) => self.in_place(path, options),
@@ -174,7 +174,7 @@ impl Request {
         }
         let Some(path) = self.in_sysroot(host)? else { return Ok(None) };
         let top = path.relative().split(|&b| b == b'/').next().unwrap_or_default();
-        Ok((INSTALLED.contains(&top) && is_program(host, &path)?).then_some(path))
+        Ok((INSTALLED.contains(&top) && is_program(&host.find(path.as_bytes())?)).then_some(path))
     }
 
     /// An installed program at its own path, and a link to it where `cp -a` would place the
@@ -184,7 +184,7 @@ impl Request {
         let kind = Kind::Symlink(path.as_bytes().into());
         let node = Node { meta: options.meta(0o777, false), kind };
         let tree = if link == path { Tree::new() } else { Tree::from_iter([(link, node)]) };
-        Ok(Input { name: self.text.clone(), tree, kind: InputKind::Command(path) })
+        Ok(Input::new(&self.text, tree, InputKind::Command(path)))
     }
 
     /// A single file. A link that the user names is replaced by its target.
@@ -199,7 +199,7 @@ impl Request {
         let path = self.file_path()?;
         let node = dir::node(&self.text, &real, &HostStat::of_metadata(metadata), options)?;
         let tree = Tree::from_iter([(path.clone(), node)]);
-        Ok(Input { name: self.text.clone(), tree, kind: InputKind::File(path) })
+        Ok(Input::new(&self.text, tree, InputKind::File(path)))
     }
 
     /// Where a directory's contents go.
@@ -233,16 +233,17 @@ impl Request {
         use std::os::unix::ffi::OsStrExt as _;
         let name = self.source.as_os_str().as_bytes();
         let bare = !name.contains(&b'/');
-        let found = if bare { command(name, host, options)? } else { None };
-        match found {
-            Some(path) if self.destination.is_some() => self.elsewhere(&path, host, options),
-            Some(path) => Ok(Input {
-                name: self.text.clone(),
-                tree: Tree::new(),
-                kind: InputKind::Command(path),
-            }),
-            None => Err(SourceError::NotFound { name: self.source.display().to_string(), bare }),
-        }
+        let Search { found, closed } =
+            if bare { command(name, host, options)? } else { Search::default() };
+        let input = match found {
+            Some(path) if self.destination.is_some() => self.elsewhere(&path, host, options)?,
+            Some(path) => Input::new(&self.text, Tree::new(), InputKind::Command(path)),
+            None => {
+                let name = self.source.display().to_string();
+                return Err(SourceError::NotFound { name, bare, closed });
+            }
+        };
+        Ok(Input { closed, ..input })
     }
 }
 
@@ -269,6 +270,15 @@ impl Request {
     }
 }
 
+/// What came of the search for a command.
+#[derive(Debug, Default)]
+pub struct Search {
+    /// Where it is.
+    pub found: Option<ImagePath>,
+    /// What may not be searched and comes before that: directories, or links that lead into one.
+    pub closed: Vec<ImagePath>,
+}
+
 /// Where the sysroot has the command `name`: the first of `options.command_dirs` with a program of
 /// this name.
 ///
@@ -278,19 +288,33 @@ pub fn command(
     name: &[u8],
     host: &HostRoot,
     options: &InputOptions,
-) -> Result<Option<ImagePath>, ReadFailure> {
-    for path in options.command_dirs.iter().filter_map(|dir| dir.join(name).ok()) {
-        if is_program(host, &path)? {
-            return Ok(Some(path));
+) -> Result<Search, ReadFailure> {
+    let mut search = Search::default();
+    for dir in &options.command_dirs {
+        let Ok(path) = dir.join(name) else { continue };
+        match host.find(path.as_bytes())? {
+            answer if is_program(&answer) => {
+                search.found = Some(path);
+                break;
+            }
+            Err(Absence::Denied) if may_search(dir, name, host)? => search.closed.push(path),
+            Err(Absence::Denied) => search.closed.push(dir.clone()),
+            _ => {}
         }
     }
-    Ok(None)
+    Ok(search)
 }
 
-/// Whether `path` resolves to a regular file that is executable by anyone.
-fn is_program(host: &HostRoot, path: &ImagePath) -> Result<bool, ReadFailure> {
-    let node = host.find(path.as_bytes())?;
-    Ok(node.is_ok_and(|node| node.is_some_and(|node| node.is_executable())))
+/// Whether this user may look for `name` in `dir`.
+fn may_search(dir: &ImagePath, name: &[u8], host: &HostRoot) -> Result<bool, ReadFailure> {
+    let Ok(dir) = host.resolve(dir.as_bytes())? else { return Ok(false) };
+    let Ok(path) = dir.path.join(name) else { return Ok(false) };
+    Ok(!matches!(host.node(&path)?, Err(Absence::Denied)))
+}
+
+/// Whether it is a regular file that someone may execute.
+fn is_program(answer: &Answer<Option<Node>>) -> bool {
+    matches!(answer, Ok(Some(node)) if node.is_executable())
 }
 
 #[cfg(test)]

@@ -28,6 +28,9 @@ pub use sysroot::Sysroot;
 ///
 /// What was looked up once is remembered: a view shows one moment. Files are opened once and stay
 /// open while they are inspected ([`OpenFiles`]).
+///
+/// What this user may not look at in the sysroot is remembered too ([`View::denied`]), whatever the
+/// caller makes of the answer; only [`View::probe`] leaves no trace.
 #[derive(Debug)]
 pub struct View<'a> {
     /// The highest layer.
@@ -56,8 +59,8 @@ struct Memo {
     objects: BTreeMap<FileId, Result<Arc<Object>, ObjectError>>,
     /// The real paths of directories and special files, numbered: their identities.
     numbers: BTreeMap<ImagePath, u64>,
-    /// What was wanted and may not be read.
-    denied: BTreeSet<Vec<u8>>,
+    /// The sysroot's files and directories that this user may not read or search.
+    denied: BTreeSet<ImagePath>,
 }
 
 /// The layer of a view that has none.
@@ -132,7 +135,8 @@ impl<'a> View<'a> {
         LookupError::split(self.adopted(path))
     }
 
-    /// A reader of a file of this view.
+    /// A reader of a file of this view. That it is denied is not remembered: a file whose node is
+    /// in the image fails when it is packed.
     ///
     /// # Errors
     /// [`ReadFailure`]
@@ -178,18 +182,29 @@ impl<'a> View<'a> {
         }
     }
 
-    /// `answer` about `path`, which the image is to have. That this user may not read it is
-    /// remembered ([`View::denied`]).
-    pub fn wanted<T>(&self, path: &[u8], answer: Answer<T>) -> Answer<T> {
-        if matches!(answer, Err(Absence::Denied)) {
-            self.memo.borrow_mut().denied.insert(path.into());
-        }
+    /// As [`Lookup::find`] for a guess: a denial is not remembered.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn probe(&self, path: &[u8]) -> Result<Answer<Found>, ReadFailure> {
+        let before = self.memo.borrow().denied.clone();
+        let answer = self.find(path);
+        self.memo.borrow_mut().denied = before;
         answer
     }
 
-    /// The paths that were wanted and may not be read by this user, in order.
-    pub fn denied(&self) -> Vec<Vec<u8>> {
+    /// The sysroot's files that this user may not read and directories that this user may not list
+    /// or search, as far as they were asked for, in order.
+    pub fn denied(&self) -> Vec<ImagePath> {
         self.memo.borrow().denied.iter().cloned().collect()
+    }
+
+    /// Remembers it where `answer` is that the sysroot's file or directory at `path` is denied.
+    fn record<T>(&self, path: &ImagePath, answer: Answer<T>) -> Answer<T> {
+        if matches!(answer, Err(Absence::Denied)) {
+            self.memo.borrow_mut().denied.insert(path.clone());
+        }
+        answer
     }
 
     fn layers(&self) -> impl Iterator<Item = &'a Tree> {
@@ -212,7 +227,10 @@ impl<'a> View<'a> {
             None => {
                 let resolved = Resolved::root().follow(dir, &mut step).map(Arc::new);
                 let resolved = LookupError::split(resolved)?;
-                self.memo.borrow_mut().directories.insert(dir.to_vec(), resolved.clone());
+                // A denial is asked for again, so that it is recorded again.
+                if !matches!(resolved, Err(Absence::Denied)) {
+                    self.memo.borrow_mut().directories.insert(dir.to_vec(), resolved.clone());
+                }
                 resolved
             }
         };
@@ -236,13 +254,23 @@ impl<'a> View<'a> {
     }
 
     fn sysroot_node(&self, path: &ImagePath) -> Result<Answer<Option<Arc<Node>>>, ReadFailure> {
-        if let Some(known) = self.memo.borrow().nodes.get(path) {
-            return Ok(known.clone());
-        }
-        let Some(sysroot) = &self.sysroot else { return Ok(Err(Absence::Missing)) };
-        let node = sysroot.node(path)?.map(|node| node.map(Arc::new));
-        self.memo.borrow_mut().nodes.insert(path.clone(), node.clone());
-        Ok(node)
+        let known = self.memo.borrow().nodes.get(path).cloned();
+        let node = match (known, &self.sysroot) {
+            (Some(known), _) => known,
+            (None, None) => return Ok(Err(Absence::Missing)),
+            (None, Some(sysroot)) => {
+                let node = sysroot.node(path)?.map(|node| node.map(Arc::new));
+                self.memo.borrow_mut().nodes.insert(path.clone(), node.clone());
+                node
+            }
+        };
+        // It is the directory that may not be searched.
+        Ok(match node {
+            Err(Absence::Denied) => {
+                self.record(&path.parent().unwrap_or_else(ImagePath::root), node)
+            }
+            node => node,
+        })
     }
 
     /// Where the sysroot has what stands at `path`, whose parent is a directory of the view.
@@ -271,7 +299,9 @@ impl<'a> View<'a> {
             .and_then(|path| Resolved::root().follow::<LookupError>(path.as_bytes(), &mut step))
             .and_then(|resolved| Ok(resolved.directory()?));
         let real = LookupError::split(resolved)?;
-        self.memo.borrow_mut().counterparts.insert(dir.clone(), real.clone());
+        if !matches!(real, Err(Absence::Denied)) {
+            self.memo.borrow_mut().counterparts.insert(dir.clone(), real.clone());
+        }
         Ok(real)
     }
 
@@ -313,9 +343,17 @@ impl<'a> View<'a> {
             return Ok(Err(ObjectError::NotRegular));
         }
         match LookupError::split(self.file(found))? {
-            Ok(file) => Ok(self.reader(&file)?.map_err(ObjectError::from)),
+            Ok(file) => {
+                let reader = self.reader(&file)?;
+                Ok(self.record_file(found, reader).map_err(ObjectError::from))
+            }
             Err(absence) => Ok(Err(absence.into())),
         }
+    }
+
+    /// As [`View::record`] for a file of the sysroot.
+    fn record_file<T>(&self, found: &Found, answer: Answer<T>) -> Answer<T> {
+        if self.is_own(&found.path) { answer } else { self.record(&found.path, answer) }
     }
 
     fn names(&self, dir: &[u8]) -> Result<Vec<Vec<u8>>, LookupError> {
@@ -337,7 +375,7 @@ impl<'a> View<'a> {
             return Ok(known.clone());
         }
         let Some(sysroot) = &self.sysroot else { return Ok(Err(Absence::Missing)) };
-        let names = sysroot.list(dir)?.map(Arc::new);
+        let names = self.record(dir, sysroot.list(dir)?.map(Arc::new));
         self.memo.borrow_mut().names.insert(dir.clone(), names.clone());
         Ok(names)
     }
@@ -372,7 +410,7 @@ impl Lookup for View<'_> {
 
     fn read(&self, found: &Found, limit: usize) -> Result<Answer<Vec<u8>>, ReadFailure> {
         match LookupError::split(self.file(found))? {
-            Ok(file) => self.head(&file, limit),
+            Ok(file) => Ok(self.record_file(found, self.head(&file, limit)?)),
             Err(absence) => Ok(Err(absence)),
         }
     }

@@ -1,6 +1,7 @@
 //! Files that cannot be read: a failing disk, and directories that are closed to this user.
 
 use crate::{
+    elf_builder::Elf,
     engines::have,
     fixtures::{X86_64, static_elf},
     sandbox::{Outcome, Sandbox},
@@ -63,16 +64,17 @@ fn a_closed_directory_that_a_rule_wants_is_named() {
     let plan = "plan --sysroot sys ./app";
     let open = sandbox.imgb(plan).nobody().run().ok();
     assert!(open.text().contains("/usr/share/zoneinfo/Europe/Berlin"), "{}", open.show());
-    assert!(!open.stderr().contains("may not read"), "{}", open.show());
+    assert!(!open.stderr().contains("permission denied"), "{}", open.show());
     // The directory is root's, or nobody's own where the tests run as nobody.
     sandbox.mode("sys/usr/share/zoneinfo/Europe", 0o000);
     for command in [plan, "pack --no-check --sysroot sys ./app -o out/image.tar"] {
         sandbox.dir("out");
         sandbox.mode("out", 0o777);
         let run = sandbox.imgb(command).nobody().run().ok();
-        let note = "since this user may not read it: /usr/share/zoneinfo/Europe";
+        let note = "permission denied: 1 path that may be needed was left out: \
+                    /usr/share/zoneinfo/Europe";
         assert!(run.stderr().contains(note), "{}", run.show());
-        assert_eq!(run.stderr().matches("may not read").count(), 1, "{}", run.show());
+        assert_eq!(run.stderr().matches("permission denied").count(), 1, "{}", run.show());
     }
     sandbox.mode("sys/usr/share/zoneinfo/Europe", 0o755);
 }
@@ -100,4 +102,81 @@ fn a_closed_program_is_not_called_missing() {
     let run = sandbox.imgb("plan --sysroot sys in/:/ app").nobody().run();
     sandbox.mode("sys/closed", 0o755);
     run.error(3, &["cannot read `/usr/bin/app", "permission denied"]);
+}
+
+const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
+const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
+
+/// A sysroot in which all that an image may need is twice: the second is taken where the first is
+/// closed.
+fn sysroot_with_choices() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let elf = |path: &str, elf: &Elf| {
+        sandbox.program(path, elf.build());
+    };
+    let lib = |name: &str| Elf::library().soname(name);
+    elf("sys/lib64/ld-linux-x86-64.so.2", &lib("ld-linux-x86-64.so.2"));
+    elf("sys/lib/ld-musl-x86_64.so.1", &lib("libc.musl-x86_64.so.1"));
+    for dir in ["a", "b"] {
+        elf(&format!("sys/{dir}/liba.so"), &lib("liba.so"));
+    }
+    elf("app", &Elf::program(GLIBC).needed("liba.so").runpath("/a:/b"));
+    elf("conf", &Elf::program(GLIBC).needed("liba.so"));
+    elf("musl", &Elf::program(MUSL).needed("liba.so"));
+    sandbox.file("sys/etc/ld.so.conf", "include ld.so.conf.d/*.conf\n");
+    sandbox.file("sys/etc/ld.so.conf.d/a.conf", "/a\n");
+    sandbox.file("sys/etc/ld.so.conf.d/b.conf", "/b\n");
+    sandbox.file("sys/etc/ld.so.preload", "/b/liba.so\n");
+    sandbox.file("sys/etc/ld-musl-x86_64.path", "/a\n");
+    elf("sys/usr/lib/liba.so", &lib("liba.so"));
+    sandbox.file("sys/etc/passwd", "app:x:1000:1000::/home/app:/bin/sh\n");
+    for path in ["opt/py/python", "usr/local/bin/foo", "usr/bin/foo", "usr/bin/env", "own/only"] {
+        elf(&format!("sys/{path}"), &Elf::program(GLIBC));
+    }
+    sandbox.program("script", "#!/usr/bin/env foo\n");
+    sandbox.program("absolute", "#!/opt/py/python\n");
+    sandbox.symlink("venv/bin/python", "/opt/py/python");
+    sandbox
+}
+
+/// Runs `imgb` as nobody with `closed` readable, which notes nothing, and then closed.
+#[track_caller]
+fn close(closed: &str, command: &str) -> Outcome {
+    let sandbox = sysroot_with_choices();
+    let run = || sandbox.imgb(&format!("plan --sysroot sys {command}")).nobody().run();
+    let open = run().ok();
+    assert!(!open.stderr().contains("permission denied"), "{}", open.show());
+    let mode = fs_err::metadata(sandbox.path(closed)).unwrap().permissions();
+    sandbox.mode(closed, 0o000);
+    let outcome = run();
+    fs_err::set_permissions(sandbox.path(closed), mode).unwrap();
+    outcome
+}
+
+#[test]
+fn what_is_denied_is_named_once() {
+    let path = "--path /usr/local/bin:/usr/bin";
+    for (closed, command, named) in [
+        ("a", "./app".into(), "/a"),
+        ("a/liba.so", "./app".into(), "/a/liba.so"),
+        ("etc/ld.so.preload", "./app".into(), "/etc/ld.so.preload"),
+        ("etc/passwd", "./app --user app".into(), "/etc/passwd"),
+        ("etc/ld.so.conf.d/a.conf", "./conf".into(), "/etc/ld.so.conf.d/a.conf"),
+        ("etc/ld-musl-x86_64.path", "./musl".into(), "/etc/ld-musl-x86_64.path"),
+        ("opt/py", "./venv".into(), "/opt/py"),
+        ("usr/local/bin", format!("./script {path}"), "/usr/local/bin"),
+        ("usr/local/bin", format!("foo {path}"), "/usr/local/bin"),
+        ("usr/local/bin", format!("foo:/x {path}"), "/usr/local/bin"),
+    ] {
+        let run = close(&format!("sys/{closed}"), &command);
+        let note = format!("permission denied: 1 path that may be needed was left out: {named}\n");
+        assert!(run.success() && run.stderr().contains(&note), "{closed}: {}", run.show());
+        assert_eq!(run.stderr().matches("permission denied").count(), 1, "{}", run.show());
+    }
+}
+
+#[test]
+fn what_the_user_named_is_an_error_where_it_is_denied() {
+    close("sys/own", "only --path /own:/usr/bin").error(3, &["`only`", "not searched: /own"]);
+    close("sys/opt/py", "./absolute").error(4, &["/opt/py/python (permission denied)"]);
 }

@@ -128,7 +128,7 @@ impl<'f> Finder<'_, '_, 'f> {
             return Ok(());
         }
         let view = self.builder.view;
-        let Ok(resolved) = view.wanted(path, view.resolve(path)?) else { return Ok(()) };
+        let Ok(resolved) = view.resolve(path)? else { return Ok(()) };
         let Resolved { path: real, links, dotdot_dirs, is_directory, .. } = resolved;
         let as_named = ImagePath::new(path).is_ok_and(|path| self.rule.excludes(&path));
         let is_others = is_directory && depth == 0 && self.rule.leaves_directory(&real);
@@ -145,7 +145,7 @@ impl<'f> Finder<'_, '_, 'f> {
             }
             return Ok(());
         }
-        let Ok(Some(node)) = view.wanted(path, view.node(&real)?) else { return Ok(()) };
+        let Ok(Some(node)) = view.node(&real)? else { return Ok(()) };
         let public = if is_directory { 0o005 } else { 0o004 };
         let plain = matches!(node.kind, Kind::File(_) | Kind::Directory);
         if !plain {
@@ -155,14 +155,13 @@ impl<'f> Finder<'_, '_, 'f> {
             // Nothing private joins the image, but a directory that this user cannot even list is
             // not left out in silence.
             if is_directory {
-                let _ = view.wanted(real.as_bytes(), view.list(real.as_bytes())?);
+                let _ = view.list(real.as_bytes())?;
             }
             return Ok(());
         }
         self.out.push(RuleFile { named, path: real.clone(), node, links, dotdot_dirs });
         if is_directory {
-            let names = view.wanted(real.as_bytes(), view.list(real.as_bytes())?);
-            for name in names.unwrap_or_default() {
+            for name in view.list(real.as_bytes())?.unwrap_or_default() {
                 let child = [real.as_bytes(), b"/", &name].concat();
                 self.take(&child, named, depth + 1)?;
             }
@@ -190,8 +189,7 @@ pub(super) fn expand(
                 continue;
             }
             let Ok(glob) = Glob::plain(part) else { continue };
-            let names = view.wanted(dir.as_bytes(), view.list(dir.as_bytes())?);
-            let names = names.unwrap_or_default();
+            let names = view.list(dir.as_bytes())?.unwrap_or_default();
             next.extend(
                 names
                     .iter()

@@ -8,7 +8,7 @@ use std::{
 use super::scan::{Depth, Hits, MAX_STRING, Scanner};
 use crate::{
     elf::{
-        self, Closure, File, Found, FoundKind, Lookup as _, LookupError, Object, Outcome, Program,
+        self, Absence, Closure, File, Found, FoundKind, LookupError, Object, Outcome, Program,
         ReadFailure, Root, Tag,
     },
     path::ImagePath,
@@ -157,7 +157,9 @@ impl<'t> Gatherer<'t> {
         for string in hits.paths {
             let known = self.facts.paths.contains_key(&string);
             let own = is_named_after(&string, path.file_name());
-            if (known && !own) || view.find(&string)?.is_err() {
+            // What may not be looked at counts as there: a rule that wants it notes the denial.
+            let is_absent = |answer| matches!(answer, Err(Absence::Missing | Absence::Loop));
+            if (known && !own) || is_absent(view.probe(&string)?) {
                 continue;
             }
             if own {

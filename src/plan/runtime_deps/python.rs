@@ -78,8 +78,7 @@ impl<'g> Finder<'g> {
         let mut dirs = Vec::new();
         for pattern in &language.packages {
             for path in files::expand(pattern.as_bytes(), builder)? {
-                let names = builder.view.list(path.as_bytes())?;
-                let names = builder.view.wanted(path.as_bytes(), names).unwrap_or_default();
+                let names = builder.view.list(path.as_bytes())?.unwrap_or_default();
                 if !names.is_empty() {
                     dirs.push((path, names.into_iter().collect()));
                 }
