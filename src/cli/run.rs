@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{
     failure::{Failure, chain},
-    options::{image::ImageArgs, start::StartArgs},
+    options::{image::ImageArgs, run_overrides::RunOverrides},
     terminal::print_message,
 };
 use crate::{
@@ -31,7 +31,7 @@ pub(super) struct RunArgs {
     args: Vec<String>,
 
     #[command(flatten)]
-    start: StartArgs,
+    start: RunOverrides,
 
     /// Make everything read-only except /tmp, /run and /dev/shm
     #[arg(long)]

@@ -12,7 +12,7 @@ use clap::Args;
 use super::{
     environment::{scratch, working_directory},
     failure::{Failure, chain},
-    options::{image, start::StartArgs},
+    options::{image, run_overrides::RunOverrides},
     run::run_failure,
     terminal::{print_data, print_message},
     trace_report, values,
@@ -67,7 +67,7 @@ pub(super) struct TraceArgs {
     output: Option<PathBuf>,
 
     #[command(flatten)]
-    start: StartArgs,
+    start: RunOverrides,
 
     /// Print JSON on stdout
     #[arg(long)]

@@ -38,7 +38,7 @@ impl ImageName {
     /// # Errors
     /// [`ImageNameError`]
     pub fn parse(text: &str, exists: impl Fn(&Path) -> bool) -> Result<Self, ImageNameError> {
-        let (transport, (path, tag)) = match Transport::split(text) {
+        let (transport, (path, tag)) = match Transport::split_prefix(text) {
             Some((transport, rest)) if transport.is_read() => {
                 let split = rest.split_once(':').map(|(path, tag)| (path, Some(tag)));
                 (Some(transport), split.unwrap_or((rest, None)))

@@ -78,7 +78,7 @@ impl Target {
         default: Option<OutputFormat>,
         is_directory: impl Fn(&Path) -> bool,
     ) -> Result<Self, TargetError> {
-        let (format, rest) = match Transport::split(text) {
+        let (format, rest) = match Transport::split_prefix(text) {
             Some((Transport::Oci, rest)) => return Self::layout(text, rest),
             Some((Transport::OciArchive, rest)) => (Some(OutputFormat::OciArchive), rest),
             Some((Transport::DockerArchive, rest)) => (Some(OutputFormat::DockerArchive), rest),

@@ -56,7 +56,7 @@ const TRANSPORTS: [Row; 10] = [
 impl Transport {
     /// The transport that `text` starts with and the text after its colon; `None` if what stands
     /// before the first colon is not a transport.
-    pub fn split(text: &str) -> Option<(Self, &str)> {
+    pub fn split_prefix(text: &str) -> Option<(Self, &str)> {
         let (name, rest) = text.split_once(':')?;
         let row = TRANSPORTS.iter().find(|row| row.name == name)?;
         Some((row.transport, rest))
@@ -116,12 +116,12 @@ mod tests {
             assert_eq!(row.transport.rows().count(), 1, "{}", row.name);
             assert_eq!(row.transport.to_string(), row.name);
             assert_eq!(
-                Transport::split(&format!("{}:a:b", row.name)),
+                Transport::split_prefix(&format!("{}:a:b", row.name)),
                 Some((row.transport, "a:b"))
             );
         }
-        assert_eq!(Transport::split("oci"), None);
-        assert_eq!(Transport::split("app:1.0"), None);
+        assert_eq!(Transport::split_prefix("oci"), None);
+        assert_eq!(Transport::split_prefix("app:1.0"), None);
         assert_eq!(Transport::readable(), "oci:, oci-archive: and docker-archive:");
     }
 }

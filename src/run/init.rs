@@ -33,7 +33,7 @@ pub(super) fn run(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(trying("close the runner's memory"))?;
     // Before the limits, which apply to this process and its threads too.
-    limits::watch_totals(spec.memory);
+    limits::enforce_totals(spec.memory);
     limits::set_per_process(spec)?;
     seccomp::refuse().map_err(trying("filter system calls"))?;
     // Here and not in the child, where the error would be the same as for a missing program.

@@ -15,7 +15,7 @@ use super::{
 /// How often memory and disk are checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Sets the limits for each single process (setrlimit(2)). [`watch_totals`] limits all processes
+/// Sets the limits for each single process (setrlimit(2)). [`enforce_totals`] limits all processes
 /// together.
 pub(super) fn set_per_process(spec: &RunSpec) -> Result<(), StageError> {
     let set = |resource, value: u64| {
@@ -37,7 +37,7 @@ pub(super) fn set_per_process(spec: &RunSpec) -> Result<(), StageError> {
 /// `memory` bytes that are not in files, or when the disk that holds the image's copy has less than
 /// a tenth left of the space that was free at first: whatever the program writes, and how, must not
 /// disturb what else runs on the host.
-pub(super) fn watch_totals(memory: Option<u64>) {
+pub(super) fn enforce_totals(memory: Option<u64>) {
     // A file system that does not tell its size sets no limit.
     let free = || rustix::fs::statvfs("/").map_or(u64::MAX, |stat| stat.f_bavail);
     let keep = match free() {

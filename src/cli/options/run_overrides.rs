@@ -16,7 +16,7 @@ use crate::{
 
 /// What replaces the image's own settings, and limits on the program.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct StartArgs {
+pub(in crate::cli) struct RunOverrides {
     /// Run these words instead of the image's entrypoint and cmd
     #[arg(long, value_name = "WORDS", value_parser = values::words)]
     pub(in crate::cli) entrypoint: Option<Words>,
@@ -42,7 +42,7 @@ pub(in crate::cli) struct StartArgs {
     pub(in crate::cli) timeout: Option<Duration>,
 }
 
-impl StartArgs {
+impl RunOverrides {
     /// The configuration that an image is started with: `config`, its own, with these options over
     /// it.
     pub(in crate::cli) fn config(&self, mut config: Config) -> Config {
