@@ -360,7 +360,7 @@ fn a_checkout_under_any_umask_gives_the_same_digest() {
         assert_eq!(digest(umask), usual, "umask {umask:o}");
     }
     // A note says that modes of a private checkout were opened; --preserve-mode keeps them.
-    let opened = "for group and others to read";
+    let opened = "group and others can read no file of the context";
     let said = |dir: &str, options: &str| {
         let run = sandbox.imgb(&format!("build {dir} -o x.tar {options}")).run().ok();
         run.stderr().contains(opened)
