@@ -1,6 +1,7 @@
 //! Reads a tarball of any compression as a tree. Its members are read in place, not extracted.
 
 use std::{
+    cell::Cell,
     fs::File,
     io::{self, Read as _},
     path::Path,
@@ -44,12 +45,32 @@ fn begins_with_header(mut reader: impl io::Read) -> io::Result<bool> {
     let mut front = Vec::new();
     (&mut reader).take(compress::MAX_SNIFF as u64).read_to_end(&mut front)?;
     let format = Format::sniff(&front);
+    let fault = Cell::new(None);
+    let input = DecoderInput { inner: front.chain(reader), fault: &fault };
     let mut block = Vec::with_capacity(BLOCK);
-    // A file that cannot be decompressed is not a tarball; it is packed unchanged.
-    if let Ok(decoder) = compress::decoder(format, front.chain(reader)) {
+    // A file that does not decompress is not a tarball and is packed as it is.
+    if let Ok(decoder) = compress::decoder(format, input) {
         let _ = decoder.take(BLOCK as u64).read_to_end(&mut block);
     }
-    Ok(is_header(&block))
+    fault.into_inner().map_or_else(|| Ok(is_header(&block)), Err)
+}
+
+/// Keeps the error of reading the file, which decoders wrap in errors of their own.
+struct DecoderInput<'a, R> {
+    inner: R,
+    fault: &'a Cell<Option<io::Error>>,
+}
+
+impl<R: io::Read> io::Read for DecoderInput<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buf).map_err(|error| {
+            let kind = error.kind();
+            if kind != io::ErrorKind::Interrupted {
+                self.fault.set(Some(error));
+            }
+            kind.into()
+        })
+    }
 }
 
 /// Reads the files of a tarball. They keep their own modes and owners and get the image's
@@ -127,6 +148,26 @@ fn settle(node: &mut Node, options: &InputOptions) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Some bytes, then an I/O error.
+    struct Failing(&'static [u8]);
+
+    impl io::Read for Failing {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buf)? {
+                0 => Err(io::Error::from_raw_os_error(5)),
+                len => Ok(len),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error() {
+        for start in [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], b"more than six bytes"] {
+            let error = begins_with_header(Failing(start)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(5));
+        }
+    }
 
     #[test]
     fn knows_a_header_by_its_checksum() {
