@@ -1,6 +1,11 @@
 //! What a stage starts from: an image in a file or directory, or a tarball.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     BuildError, Cause,
@@ -56,16 +61,23 @@ pub(super) fn open(
         }
         None => options.image.platform.clone(),
     };
-    let there = |path: &Path| {
-        fs_err::metadata(options.context.join(path)).is_ok() || fs_err::metadata(path).is_ok()
+    let fault = Cell::new(None);
+    let there = |path: &Path| match place(path, options) {
+        Ok(place) => place.is_some(),
+        Err(error) => {
+            fault.set(Some(error));
+            false
+        }
     };
-    let mut image = ImageName::parse(name, there)?;
-    if image.transport.is_none() && !there(&image.path) {
-        return Err(Cause::Registry(name.into()));
+    let image = ImageName::parse(name, there);
+    if let Some(error) = fault.into_inner() {
+        return Err(error.into());
     }
-    let in_context = options.context.join(&image.path);
-    if fs_err::metadata(&in_context).is_ok() {
-        image.path = in_context;
+    let mut image = image?;
+    match place(&image.path, options)? {
+        Some(path) => image.path = path,
+        None if image.transport.is_none() => return Err(Cause::Registry(name.into())),
+        None => {}
     }
     let image = oci::open(&image, &oci::OpenOptions { platform: wanted, ..options.image.clone() })?
         .unpack()?;
@@ -85,12 +97,24 @@ fn of_image(image: Arc<UnpackedImage>, options: &BaseContext<'_>) -> OpenBase {
     OpenBase { base, image: Some(image) }
 }
 
+/// Where the context or else the current directory has `path`.
+fn place(path: &Path, options: &BaseContext<'_>) -> Result<Option<PathBuf>, SourceError> {
+    for path in [options.context.join(path), path.into()] {
+        let found = source::if_present(fs_err::metadata(&path))
+            .map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
+        if found.is_some() {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
 /// A tarball as the one layer of an image.
 fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<OpenBase, Cause> {
     let missing = || Cause::not_found(path);
-    let in_context = options.context.join(path);
-    let path = if fs_err::metadata(&in_context).is_ok() { in_context } else { path.into() };
-    let real = fs_err::canonicalize(&path).map_err(|_| missing())?;
+    let path = place(Path::new(path), options)?.ok_or_else(missing)?;
+    let real = fs_err::canonicalize(&path)
+        .map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
     let node = found(&real)?.ok_or_else(missing)?;
     let Some(file) = node.file() else { return Err(missing()) };
     let mut tree: Tree = source::unpack(&path.display().to_string(), file, options.source)?;

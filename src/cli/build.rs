@@ -83,7 +83,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
         args.lookup,
         args.platform,
         args.label,
-        (output_paths(&targets), jobs(args.out.jobs)),
+        (output_paths(&targets)?, jobs(args.out.jobs)),
     )?;
     let timing = Timing::new();
     timing.event(Event::Phase(Phase::Plan));

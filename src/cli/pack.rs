@@ -54,7 +54,7 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
     let first = args.input.inputs.first().map(|input| input.text.clone()).unwrap_or_default();
     let annotations = args.config.annotation.clone();
-    let outputs = output_paths(&targets);
+    let outputs = output_paths(&targets)?;
     let request = pack_request(args.input, args.config, outputs, jobs(args.out.jobs))?;
     let timing = Timing::new();
     let Planned { plan, base } = pipeline::plan(&request, &|event| timing.event(event))?;

@@ -7,6 +7,7 @@ mod dir;
 mod host;
 mod misplaced_dependency;
 mod open_files;
+mod presence;
 mod request;
 mod stat;
 mod sys;
@@ -32,6 +33,7 @@ pub use dir::capability_attribute;
 pub use host::HostRoot;
 pub use misplaced_dependency::{MisplacedDependency, misplaced_dependency};
 pub use open_files::{FileReader, OpenFiles};
+pub use presence::if_present;
 pub use request::{Request, RequestError, Search, command};
 pub use tarball::{is_tarball, unpack};
 

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{HostRoot, Input, InputKind, InputOptions, SourceError, dir, stat::HostStat, tarball};
+use super::{
+    HostRoot, Input, InputKind, InputOptions, SourceError, dir, presence::if_present,
+    stat::HostStat, tarball,
+};
 use crate::{
     elf::{Absence, Answer, ReadFailure},
     path::{ImagePath, PathError},
@@ -87,7 +90,7 @@ impl Request {
         let path = if host.root() == Path::new("/") {
             self.below_root(host)?
         } else {
-            self.below_sysroot(host)
+            self.below_sysroot(host)?
         };
         Ok(match path {
             Some(path) if host.resolve(path.as_bytes())?.is_ok() => Some(path),
@@ -107,19 +110,22 @@ impl Request {
     }
 
     /// The path of this file in a sysroot that is another directory of the host.
-    fn below_sysroot(&self, host: &HostRoot) -> Option<ImagePath> {
+    fn below_sysroot(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
         use std::os::unix::ffi::OsStrExt as _;
-        fs_err::metadata(&self.source).ok()?;
-        let dir = fs_err::canonicalize(
-            self.source
-                .parent()
-                .filter(|dir| !dir.as_os_str().is_empty())
-                .unwrap_or(Path::new(".")),
-        )
-        .ok()?;
-        let root = fs_err::canonicalize(host.root()).ok()?;
-        let path = dir.join(self.source.file_name()?);
-        ImagePath::new(path.strip_prefix(root).ok()?.as_os_str().as_bytes()).ok()
+        let failure = |source| ReadFailure { path: self.source.clone(), source };
+        let there = if_present(fs_err::metadata(&self.source)).map_err(failure)?;
+        let (Some(_), Some(name)) = (there, self.source.file_name()) else { return Ok(None) };
+        let dir = self.source.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let dir = dir.unwrap_or(Path::new("."));
+        let Some(dir) = if_present(fs_err::canonicalize(dir)).map_err(failure)? else {
+            return Ok(None);
+        };
+        let Some(root) = if_present(fs_err::canonicalize(host.root())).map_err(failure)? else {
+            return Ok(None);
+        };
+        let path = dir.join(name);
+        let path = path.strip_prefix(root).ok().map(|path| path.as_os_str().as_bytes());
+        Ok(path.and_then(|path| ImagePath::new(path).ok()))
     }
 
     /// The file with the same absolute path in a sysroot other than `/`.
@@ -345,6 +351,19 @@ mod tests {
             let root = Request::parse(text).unwrap().directory_root().unwrap();
             assert!(root.is_root(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_taken_for_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("loop", dir.path().join("loop")).unwrap();
+        let host = HostRoot::new(dir.path()).unwrap();
+        let found = |name: &str| {
+            let text = dir.path().join(name).display().to_string();
+            Request::parse(&text).unwrap().in_sysroot(&host)
+        };
+        assert_eq!(found("gone").unwrap(), None);
+        assert!(found("loop/file").is_err());
     }
 
     #[test]

@@ -182,3 +182,24 @@ fn what_the_user_named_is_an_error_where_it_is_denied() {
     close("sys/usr/local/sbin", "only").error(3, &["`only`", "not searched: /usr/local/sbin"]);
     close("sys/opt/py", "./absolute").error(1, &["/opt/py/python (permission denied)"]);
 }
+
+/// The file of the same name in the current directory is not the one that is meant.
+#[test]
+fn a_base_that_cannot_be_looked_up_in_the_context_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.file("img/base.tar", "").symlink("ctx/img", "img");
+    for from in ["./img/base.tar", "rootfs:./img/base.tar"] {
+        sandbox.file("ctx/Buildfile", format!("FROM {from}\n"));
+        let run = sandbox.imgb("build ctx --no-check -o image.tar").run();
+        run.error(3, &["cannot read `ctx/./img/base.tar`", "ymbolic links"]);
+    }
+}
+
+#[test]
+fn a_buildfile_that_cannot_be_looked_up_is_not_absent() {
+    let sandbox = Sandbox::new();
+    sandbox.file("ctx/Buildfile", "FROM scratch\n").mode("ctx", 0o444);
+    let run = sandbox.imgb("build ctx --dry-run").nobody().run();
+    sandbox.mode("ctx", 0o755);
+    run.error(3, &["cannot read `ctx/Buildfile`", "ermission denied"]);
+}

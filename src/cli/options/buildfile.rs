@@ -13,7 +13,7 @@ use crate::{
     build::{self, BuildError, BuildOptions},
     cli::{
         environment::{command_dirs, machine, scratch, timestamp},
-        failure::Failure,
+        failure::{Failure, chain},
         file::{read_regular, read_stdin},
         values,
     },
@@ -125,11 +125,25 @@ pub(in crate::cli) fn build_request(
 /// `Buildfile` or `Dockerfile` in the context.
 fn default_file(context: &Path) -> Result<PathBuf, Failure> {
     let candidates = ["Buildfile", "Dockerfile"].map(|name| context.join(name));
-    let exists = |path: &PathBuf| fs_err::symlink_metadata(path).is_ok();
-    candidates.into_iter().find(exists).ok_or_else(|| {
+    first_present(candidates)?.ok_or_else(|| {
         let message = format!("`{}` has neither a Buildfile nor a Dockerfile", context.display());
         Failure::new(ErrorKind::Input, message).with_hint("name the file with `-f FILE`")
     })
+}
+
+/// The first of `candidates` that exists. A link counts as itself.
+fn first_present(candidates: [PathBuf; 2]) -> Result<Option<PathBuf>, Failure> {
+    for path in candidates {
+        let found = source::if_present(fs_err::symlink_metadata(&path));
+        let fault = |error: std::io::Error| {
+            let message = format!("cannot read `{}`: {}", path.display(), chain(&error));
+            Failure::new(ErrorKind::Input, message)
+        };
+        if found.map_err(fault)?.is_some() {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 fn read_recipe(file: &Path) -> Result<Recipe, Failure> {
@@ -146,10 +160,8 @@ fn read_ignore(context: &Path, file: &Path) -> Result<Ignore, Failure> {
     let mut own = file.as_os_str().to_owned();
     own.push(".dockerignore");
     let candidates = [PathBuf::from(own), context.join(".dockerignore")];
-    let Some(path) = candidates.iter().find(|path| fs_err::symlink_metadata(path).is_ok()) else {
-        return Ok(Ignore::default());
-    };
-    let bytes = read_regular(path, MAX_IGNORE)?;
+    let Some(path) = first_present(candidates)? else { return Ok(Ignore::default()) };
+    let bytes = read_regular(&path, MAX_IGNORE)?;
     if bytes.len() > MAX_IGNORE {
         let message = format!("`{}` has more than {MAX_IGNORE} bytes", path.display());
         return Err(Failure::usage(message));

@@ -12,11 +12,12 @@ use super::cache::CacheArgs;
 use crate::{
     cli::{
         environment::{jobs, scratch},
-        failure::Failure,
+        failure::{Failure, chain},
     },
     compress::Compression,
     image::{Destination, OutputFormat, Reference, Target},
     pipeline::Delivery,
+    source::if_present,
     store::Durability,
 };
 
@@ -130,11 +131,18 @@ impl OutputArgs {
 
 /// The outputs' paths, absolute and without symbolic links, so that a walk over an input can leave
 /// them out.
-pub(in crate::cli) fn output_paths(targets: &[Target]) -> BTreeSet<PathBuf> {
-    let real = |path: &Path| {
+///
+/// # Errors
+/// [`Failure`] if the system does not say where an output would be.
+pub(in crate::cli) fn output_paths(targets: &[Target]) -> Result<BTreeSet<PathBuf>, Failure> {
+    let mut paths = BTreeSet::new();
+    for path in targets.iter().filter_map(Target::path) {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let dir = fs_err::canonicalize(dir.unwrap_or(Path::new("."))).ok()?;
-        Some(dir.join(path.file_name()?))
-    };
-    targets.iter().filter_map(Target::path).filter_map(real).collect()
+        let dir = if_present(fs_err::canonicalize(dir.unwrap_or(Path::new("."))));
+        let dir = dir.map_err(|error| {
+            Failure::local(format!("cannot write `{}`: {}", path.display(), chain(&error)))
+        })?;
+        paths.extend(dir.zip(path.file_name()).map(|(dir, name)| dir.join(name)));
+    }
+    Ok(paths)
 }
