@@ -47,8 +47,9 @@ impl Table {
             include_str!("table/desktop.toml"),
             include_str!("table/general.toml"),
         ] {
-            table.add(text)?;
+            table.insert(text)?;
         }
+        table.claim();
         Ok(table)
     }
 
@@ -57,6 +58,13 @@ impl Table {
     /// # Errors
     /// [`TableError`]; the table is then unchanged.
     pub fn add(&mut self, text: &str) -> Result<(), TableError> {
+        self.insert(text)?;
+        self.claim();
+        Ok(())
+    }
+
+    /// Adds the rules in `text`. What the generic rules leave to others is as before.
+    fn insert(&mut self, text: &str) -> Result<(), TableError> {
         let file: File = toml::from_str(text).map_err(|error| TableError::toml(text, &error))?;
         let mut rules = file.rule;
         rules.iter_mut().try_for_each(validate)?;
@@ -66,7 +74,6 @@ impl Table {
                 None => self.rules.push(rule),
             }
         }
-        self.claim();
         Ok(())
     }
 
