@@ -20,7 +20,7 @@ use super::{
 const MAX_SPEC: u64 = 16 << 20;
 
 /// Runs one stage: `namespaces` and then `init`, or to watch a command of the host `watch` and then
-/// `command`. `file` is the JSON of a [`RunSpec`]. Returns the exit code; errors are printed to
+/// `command`. `file` is the JSON of a `RunSpec`. Returns the exit code; errors are printed to
 /// stderr.
 pub fn run_stage(stage: &OsStr, file: &Path) -> u8 {
     let done = read_spec(file).and_then(|spec| match stage.as_encoded_bytes() {
