@@ -70,6 +70,14 @@ pub fn blob(name: &str, size: u64) -> [u8; BLOCK] {
     header.finish()
 }
 
+/// The header of the directory `name`, which ends in a slash, in an archive of blobs: mode 0755,
+/// owner 0:0, time 0. A name is cut off after 100 bytes.
+pub fn blob_directory(name: &str) -> [u8; BLOCK] {
+    let mut header = Header::new(b'5', &Meta::new(0o755));
+    header.set_bytes(field::NAME, name.as_bytes());
+    header.finish()
+}
+
 /// Appends the header of `node` at `path` to `out`, a whole number of blocks. With `link`, it is
 /// the header of a hard link to that path.
 ///

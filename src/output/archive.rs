@@ -1,8 +1,9 @@
 //! Writes an image as one tar archive: the files of an OCI layout, docker's `manifest.json`, or
 //! both.
 //!
-//! Blobs come first, since layers are written before the documents that name them are known. Every
-//! engine accepts the members in any order.
+//! Directories come first: Apptainer and syft extract members without creating the directories that
+//! they are in. Blobs follow, since layers are written before the documents that name them are
+//! known. Every engine accepts these in any order.
 
 use std::{
     io::{self, BufWriter, Seek as _, SeekFrom, Write},
@@ -20,9 +21,19 @@ use crate::{
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const BLOCK: usize = 512;
 
-/// A store that writes blobs as members of the archive `pending`.
+/// The directories of blobs.
+const DIRECTORIES: [&str; 2] = ["blobs/", "blobs/sha256/"];
+
+/// A store that writes blobs as members of the archive `pending`, after the room for its
+/// directories.
 pub(super) fn store(pending: &Pending, durability: Durability) -> Store {
-    Store::archive(pending, 0, blob_header, durability)
+    let start = (DIRECTORIES.len() * BLOCK) as u64;
+    Store::archive(pending, start, blob_header, durability)
+}
+
+/// A store that writes blobs to a temporary file, from which they are copied.
+pub(super) fn scratch(pending: &Pending) -> Store {
+    Store::archive(pending, 0, blob_header, Durability::Cached)
 }
 
 fn blob_header(digest: Digest, size: u64) -> [u8; BLOCK] {
@@ -33,7 +44,8 @@ fn blob_name(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 
-/// Writes the documents after the layers that `store` wrote, and gives the archive its name.
+/// Writes the directories before the layers that `store` wrote and the documents after them, and
+/// gives the archive its name.
 pub(super) fn complete(
     pending: Pending,
     store: &mut Store,
@@ -43,8 +55,12 @@ pub(super) fn complete(
 ) -> Result<(), OutputError> {
     let io = |source| OutputError::Io { action: "write", path: pending.target().into(), source };
     let mut writer = Writer::new(&**pending.file());
-    writer.out.seek(SeekFrom::Start(store.end())).map_err(io)?;
-    writer.documents(format, image, names).and_then(|()| writer.finish()).map_err(io)?;
+    writer
+        .directories()
+        .and_then(|()| writer.out.seek(SeekFrom::Start(store.end())))
+        .and_then(|_| writer.documents(format, image, names))
+        .and_then(|()| writer.finish())
+        .map_err(io)?;
     Ok(pending.commit(store.durability())?)
 }
 
@@ -98,6 +114,7 @@ fn whole(
     names: &[Reference],
 ) -> io::Result<()> {
     let mut writer = Writer::new(out);
+    writer.directories()?;
     let mut written: Vec<Digest> = Vec::new();
     for blob in blobs {
         if !written.contains(&blob.digest) {
@@ -116,6 +133,12 @@ struct Writer<W: Write> {
 impl<W: Write> Writer<W> {
     fn new(out: W) -> Self {
         Self { out: BufWriter::with_capacity(1 << 18, out) }
+    }
+
+    fn directories(&mut self) -> io::Result<()> {
+        DIRECTORIES
+            .iter()
+            .try_for_each(|name| self.out.write_all(&archive::header::blob_directory(name)))
     }
 
     fn blob(&mut self, blob: &Blob) -> io::Result<()> {

@@ -126,7 +126,7 @@ impl Outputs {
             (None, Some(dir)) => layout::store(own_layout.insert(dir.clone()), durability)?,
             (None, None) => {
                 let pending = spool.insert(Pending::create(&scratch.join("imgb-layers"))?);
-                archive::store(pending, Durability::Cached)
+                archive::scratch(pending)
             }
         };
         let mut root = None;

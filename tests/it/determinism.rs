@@ -203,7 +203,7 @@ mod golden {
     pub(super) const DIFF_ID: &str =
         "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
     pub(super) const ARCHIVE: &str =
-        "sha256:5d4236d48bc7ae402bb7aebee976a8035fd562018de72edca4a3139d4127a797";
+        "sha256:2c7c5df2c3c3be06f620510f4000f7b04120a926ff9126433ca74a735188138e";
     pub(super) const ZSTD_MANIFEST: &str =
         "sha256:c9b117b84c54fe3bbc71c28852f1b025d49881860b3bcc1eeeb34e5317d11503";
     pub(super) const ROOTFS: &str =

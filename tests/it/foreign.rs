@@ -184,6 +184,15 @@ fn archives_are_sound_tars_themselves() {
             found.iter().all(|line| words(line, 5).0[4] == "0"),
             "every time is zero: {found:#?}"
         );
+        // Apptainer and syft create no directories but those that are members.
+        for (at, name) in names.iter().enumerate() {
+            let parent = name.trim_end_matches('/').rsplit_once('/').map(|(dir, _)| dir);
+            let mut before = names[..at].iter().map(|name| name.trim_end_matches('/'));
+            assert!(
+                parent.is_none_or(|dir| before.any(|name| name == dir)),
+                "{name} has no directory before it in {archive}: {names:#?}"
+            );
+        }
         names.sort_unstable();
         let documents =
             names.iter().filter(|name| !name.starts_with("blobs")).copied().collect::<Vec<_>>();
