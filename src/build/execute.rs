@@ -100,7 +100,12 @@ impl<'a> Builder<'a> {
                 layer.finish()
             }
             Action::Symlink { target, link } => symlink(stage, target, link)?,
-            Action::Cap { file, capabilities } => capability(stage, file, capabilities)?,
+            Action::Cap { file, capabilities } => {
+                let (path, node) = capability(stage, file, capabilities)?;
+                let instruction = Instruction { line: step.line, text: step.text.clone() };
+                stage.change_metadata(instruction, path, node);
+                return Ok(());
+            }
             Action::Annotation(pairs) => {
                 stage.annotations.extend(pairs.iter().cloned());
                 return Ok(());
@@ -245,12 +250,17 @@ fn symlink(stage: &Stage, target: &str, link: &ImagePath) -> Result<Tree, Cause>
     Ok(layer.finish())
 }
 
-fn capability(stage: &Stage, file: &ImagePath, capabilities: &str) -> Result<Tree, Cause> {
+/// The real path of `file`, and its node with the capabilities.
+fn capability(
+    stage: &Stage,
+    file: &ImagePath,
+    capabilities: &str,
+) -> Result<(ImagePath, Node), Cause> {
     let value = capability::parse(capabilities)?;
     let missing = || Cause::NoFile(file.clone());
     let path = stage.tree.resolve(file.as_bytes()).map_err(|_| missing())?.path;
     let mut node =
         stage.tree.get(&path).filter(|node| node.file().is_some()).ok_or_else(missing)?.clone();
     node.meta.xattrs = Some(Box::new([(capability::NAME.to_vec(), value)].into()));
-    Ok(Tree::from_iter([(path, node)]))
+    Ok((path, node))
 }

@@ -25,8 +25,11 @@ pub struct OpenBase {
 pub(super) struct Stage {
     /// All files, with their parents.
     pub(super) tree: Tree,
-    /// The layers that instructions made, lowest first.
+    /// The layers that are written, lowest first: those of a root file system that the stage
+    /// starts from, then those that instructions made.
     pub(super) layers: Vec<PlannedLayer>,
+    /// How many of them are the base's.
+    base_layers: usize,
     pub(super) config: Config,
     /// Every reason why each path is in the stage.
     pub(super) reasons: Reasons,
@@ -53,6 +56,7 @@ impl Stage {
         let reasons = if is_scratch { Reasons::new() } else { Reasons::all(Reason::Base) };
         Self {
             tree,
+            base_layers: layers.len(),
             layers,
             config,
             reasons,
@@ -79,6 +83,30 @@ impl Stage {
             }
         }
         self.add_layer(created_by, changes);
+    }
+
+    /// Puts `node`, whose content is that of the file at `path` now, in its place. The layer of an
+    /// instruction that brings the file is changed, so that the content is not stored twice; those
+    /// of the base are shared with other images and stay as they are.
+    pub(super) fn change_metadata(
+        &mut self,
+        instruction: Instruction,
+        path: ImagePath,
+        node: Node,
+    ) {
+        let mut made = self.layers.iter_mut().skip(self.base_layers).rev();
+        match made.find_map(|layer| layer.tree.get_mut(&path)) {
+            Some(old) => {
+                *old = node.clone();
+                self.config
+                    .history
+                    .push(History { created_by: instruction.text.clone(), empty_layer: true });
+                let reason = Reason::Instruction(Arc::new(instruction));
+                put_reason(&mut self.reasons, &self.tree, (&path, &node), reason);
+                self.tree.insert(path, node);
+            }
+            None => self.add(instruction, Tree::from_iter([(path, node)])),
+        }
     }
 
     /// Adds the layers that the planner decided on for the instruction `text`.

@@ -1,6 +1,8 @@
 //! `imgb build` end to end. The files of each image are read back from a root file system.
 
-use crate::sandbox::Sandbox;
+use serde_json::{Value, json};
+
+use crate::{engines, fixtures, image_spec::Layout, sandbox::Sandbox};
 
 /// The files that `build` makes of `recipe`: one line per path, as `tar` lists it.
 fn built(sandbox: &Sandbox, recipe: &str) -> String {
@@ -339,4 +341,53 @@ fn the_buildfile_and_its_own_ignore_file_take_precedence() {
         .error(3, &["`a`", "the ignore file leaves it out"]);
     sandbox.file("ctx/other.dockerignore", "dir\n");
     sandbox.imgb("build ctx -f ctx/other -q -o x.tar").run().ok();
+}
+
+/// The capability goes into the layer that brings the file, unless that is the base's.
+#[test]
+fn cap_does_not_store_a_program_twice() {
+    let sandbox = context();
+    sandbox.file("ctx/big", vec![7; 300_000]);
+    let built = |out: &str, recipe: &str| {
+        sandbox.file("ctx/Buildfile", recipe);
+        sandbox
+            .imgb("build ctx -q --no-check --compress none -o")
+            .arg(format!("oci:{out}"))
+            .run()
+            .ok();
+        let layout = Layout::open(&sandbox.path(out));
+        let empty = |step: &Value| step["empty_layer"] == json!(true);
+        let history: Vec<bool> =
+            layout.config["history"].as_array().unwrap().iter().map(empty).collect();
+        (layout.layers().len(), history)
+    };
+    let cap = "CAP /big cap_net_bind_service+ep\n";
+    let stages = format!("FROM scratch AS one\nCOPY big /\nFROM one\nCOPY a /\n{cap}");
+    assert_eq!(built("stages", &stages), (2, vec![false, false, true]));
+    let replaced = format!("FROM scratch\nCOPY a /big\nCOPY big /\nCOPY dir /\n{cap}");
+    assert_eq!(built("replaced", &replaced), (3, vec![false, false, false, true]));
+    let layers = Layout::open(&sandbox.path("replaced")).layers();
+    let has_attribute = |layer: &std::path::PathBuf| {
+        String::from_utf8_lossy(&fs_err::read(layer).unwrap()).contains("security.capability")
+    };
+    let have: Vec<bool> = layers.iter().map(has_attribute).collect();
+    assert_eq!(have, [false, true, false], "only the file that is seen has it");
+    let based = format!("FROM oci:stages\n{cap}");
+    assert_eq!(built("based", &based).0, 3, "a layer of the base is not changed");
+}
+
+#[test]
+fn a_program_with_cap_has_it_in_a_container() {
+    let sandbox = context();
+    let Some(docker) = engines::docker() else { return };
+    if !fixtures::busybox(&sandbox) {
+        return;
+    }
+    let recipe = "FROM scratch\nCOPY bin /bin\nCOPY a /\nCAP /bin/busybox \
+        cap_net_bind_service+ep\nUSER 1000\nENTRYPOINT [\"/bin/busybox\"]\n";
+    sandbox.file("Buildfile", recipe).file("a", "a");
+    sandbox.imgb("build . -o capable.tar").run().ok();
+    docker.load(&sandbox.path("capable.tar"));
+    let status = docker.image("capable").args("grep CapEff /proc/self/status").run().ok();
+    status.prints_only("CapEff:\t0000000000000400\n");
 }
