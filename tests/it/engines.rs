@@ -13,7 +13,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::sandbox::{Outcome, PATH, Run, Sandbox, is_root};
+use crate::sandbox::{Outcome, PATH, Run, Sandbox, is_root, is_there, record_lack};
 
 /// Whether all of `tools` are installed. If not, the calling test must return; the reason has been
 /// printed.
@@ -23,7 +23,8 @@ use crate::sandbox::{Outcome, PATH, Run, Sandbox, is_root};
 /// If one is absent and `IMGB_REQUIRE_ENGINES=1`: where all tools are installed, no test may be
 /// skipped.
 pub(crate) fn have(tools: &[&str]) -> bool {
-    let absent: Vec<&str> = tools.iter().copied().filter(|tool| find(tool).is_none()).collect();
+    let absent: Vec<&str> = tools.iter().copied().filter(|tool| !is_there(tool)).collect();
+    absent.iter().for_each(|tool| record_lack(tool));
     if !absent.is_empty() {
         skip(&format!("no {} here", absent.join(", ")));
     }
@@ -45,15 +46,6 @@ fn skip(why: &str) {
     assert!(!required, "{name} cannot run: {why}, and IMGB_REQUIRE_ENGINES=1");
     // Written directly to stderr, because the harness hides the output of passed tests.
     let _ = writeln!(io::stderr(), "skipped: {name}: {why}");
-}
-
-/// Whether a command, or a file if the name has a slash, exists.
-pub(crate) fn is_there(tool: &str) -> bool {
-    find(tool).is_some()
-}
-
-fn find(tool: &str) -> Option<PathBuf> {
-    PATH.split(':').map(|dir| Path::new(dir).join(tool)).find(|path| path.is_file())
 }
 
 /// Waits until its standard input closes, which happens however the tests end, then ends the

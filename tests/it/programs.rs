@@ -12,7 +12,7 @@ use std::{
 use crate::{
     engines::{self, Docker, have},
     rules_root::Root,
-    sandbox::{Outcome, Run, Sandbox},
+    sandbox::{Outcome, Run, Sandbox, is_there},
 };
 
 /// A program of programs.toml, whose head describes the fields.
@@ -106,11 +106,7 @@ impl Program {
         let inputs =
             self.inputs().split_whitespace().map(|input| input.split(':').next().unwrap_or(input));
         let sources: Vec<&str> = inputs.chain(self.needs.iter().map(String::as_str)).collect();
-        if self.optional {
-            sources.iter().all(|source| engines::is_there(source))
-        } else {
-            have(&sources)
-        }
+        if self.optional { sources.iter().all(|source| is_there(source)) } else { have(&sources) }
     }
 
     /// What is packed from this machine.

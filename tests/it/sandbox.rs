@@ -4,6 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     fmt::Write as _,
     fs::File,
+    io::Write as _,
     os::unix::fs::{PermissionsExt, chown, symlink},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -153,6 +154,19 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether a command, or a file if the name has a slash, exists.
+pub(crate) fn is_there(tool: &str) -> bool {
+    PATH.split(':').any(|dir| Path::new(dir).join(tool).is_file())
+}
+
+/// Records a tool that a test lacks in the file that `tests/run` names, which then installs it.
+pub(crate) fn record_lack(tool: &str) {
+    if let Some(file) = std::env::var_os("IMGB_LACKED") {
+        let mut file = fs_err::OpenOptions::new().append(true).open(PathBuf::from(file)).unwrap();
+        file.write_all(format!("{tool}\n").as_bytes()).unwrap();
+    }
+}
+
 /// A command to run. Its environment holds `PATH` and the added variables; its standard input is
 /// empty.
 pub(crate) struct Run {
@@ -232,6 +246,13 @@ impl Run {
 
     /// Runs the command and waits for its end.
     pub(crate) fn run(self) -> Outcome {
+        let tools: Vec<String> = self
+            .under
+            .first()
+            .into_iter()
+            .chain([&self.program])
+            .map(|tool| tool.to_string_lossy().into_owned())
+            .collect();
         let mut words: Vec<OsString> =
             ["timeout", "--kill-after=10", LIMIT].map(OsString::from).to_vec();
         if let Some(mask) = self.umask {
@@ -257,6 +278,9 @@ impl Run {
             command.stdout(file);
         }
         let output = command.stderr(Stdio::piped()).output().unwrap();
+        if output.status.code() == Some(127) {
+            tools.iter().filter(|tool| !is_there(tool)).for_each(|tool| record_lack(tool));
+        }
         let line =
             words.iter().skip(3).map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
         Outcome {
