@@ -134,16 +134,16 @@ pub(crate) struct Docker(Daemon);
 /// own.
 pub(crate) fn docker() -> Option<Arc<Docker>> {
     static SHARED: Shared<Docker> = Shared::new();
-    if !(have(&["dockerd", "docker", "containerd", "runc"]) && have_root()) {
-        return None;
-    }
-    // A configuration of its own, because the machine's may contradict the flags.
-    let script = "echo '{}' >DIR/daemon.json && exec dockerd --config-file=DIR/daemon.json \
-        --data-root=DIR/data \
-        --exec-root=DIR/exec --pidfile=DIR/pid --host=unix://DIR/sock --storage-driver=vfs \
-        --bridge=none --iptables=false --ip-forward=false --ip-masq=false";
-    let ready = |dir: &Path| docker_client(dir).args("version").run().success();
-    Some(SHARED.get(|| Docker(Daemon::start(&["sh", "-c", script], ready))))
+    have_docker().then(|| SHARED.get(Docker::start))
+}
+
+/// A new dockerd, for a test whose image names others may use.
+pub(crate) fn own_docker() -> Option<Docker> {
+    have_docker().then(Docker::start)
+}
+
+fn have_docker() -> bool {
+    have(&["dockerd", "docker", "containerd", "runc"]) && have_root()
 }
 
 fn docker_client(dir: &Path) -> Run {
@@ -152,6 +152,22 @@ fn docker_client(dir: &Path) -> Run {
 }
 
 impl Docker {
+    fn start() -> Self {
+        // A configuration of its own, because the machine's may contradict the flags.
+        let script = "echo '{}' >DIR/daemon.json && exec dockerd --config-file=DIR/daemon.json \
+            --data-root=DIR/data \
+            --exec-root=DIR/exec --pidfile=DIR/pid --host=unix://DIR/sock --storage-driver=vfs \
+            --bridge=none --iptables=false --ip-forward=false --ip-masq=false";
+        let ready = |dir: &Path| docker_client(dir).args("version").run().success();
+        Self(Daemon::start(&["sh", "-c", script], ready))
+    }
+
+    /// Variables with which any client talks to it.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
+        let dir = self.0.dir.display();
+        [("DOCKER_HOST", format!("unix://{dir}/sock")), ("DOCKER_CONFIG", dir.to_string())]
+    }
+
     /// The client, with `args`.
     pub(crate) fn cli(&self, args: &str) -> Run {
         docker_client(&self.0.dir).args(args)
@@ -230,6 +246,24 @@ pub(crate) fn podman() -> Option<Podman> {
 }
 
 impl Podman {
+    /// Variables with which podman uses this store, without a network.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
+        let dir = self.0.root().display().to_string();
+        let storage = format!(
+            "[storage]\ndriver = \"vfs\"\ngraphroot = \"{dir}/root\"\nrunroot = \"{dir}/run\"\n"
+        );
+        let containers = format!(
+            "[containers]\nnetns = \"none\"\ndefault_ulimits = [\"nofile=1024:1024\", \
+             \"nproc=1024:1024\"]\n[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\n\
+             events_logger = \"file\"\ntmp_dir = \"{dir}/tmp\"\n"
+        );
+        self.0.file("storage.conf", storage).file("containers.conf", containers);
+        [
+            ("CONTAINERS_STORAGE_CONF", format!("{dir}/storage.conf")),
+            ("CONTAINERS_CONF", format!("{dir}/containers.conf")),
+        ]
+    }
+
     fn cli(&self, args: &str) -> Run {
         let dir = |name: &str| format!("{}/{name}", self.0.root().display());
         let global = format!(

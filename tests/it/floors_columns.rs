@@ -8,7 +8,7 @@ use std::{
 const WIDEST: usize = 100;
 
 /// What is written by hand, from the root of the repository.
-const WRITTEN: [&str; 7] = ["src", "tests", "benches", "docs", "fixtures", ".ci", "."];
+const WRITTEN: [&str; 8] = ["src", "tests", "benches", "docs", "fixtures", "packaging", ".ci", "."];
 
 /// Files whose long lines are data, with the reason.
 const DATA: &[(&str, &str)] = &[
@@ -27,7 +27,8 @@ fn texts(root: &Path, dir: &str) -> Vec<PathBuf> {
         let is_text = path.extension().is_some_and(|extension| {
             ["rs", "md", "toml", "sh", "py", "txt"].iter().any(|&text| extension == text)
         });
-        entry.file_type().is_file() && (is_text || name == "run" || name == "Buildfile.example")
+        entry.file_type().is_file()
+            && (is_text || ["build", "run", "Buildfile.example"].contains(&&*name))
     });
     files.map(|entry| entry.into_path()).collect()
 }

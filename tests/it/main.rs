@@ -51,7 +51,7 @@ mod rules_directories;
 mod rules_libc;
 /// `imgb run`: exit codes, limits, isolation.
 mod run;
-/// The static build, in an empty root, packing itself.
+/// The files of a release; the static build, in an empty root, packing itself.
 mod selfpack;
 /// Certificates: real clients and a real server in an engine.
 mod tls;
@@ -91,6 +91,8 @@ mod pack;
 // The source text.
 /// The command line: malformed values, what `plan` takes, the form of JSON.
 mod command_line;
+/// Every command of README, docs/ and Buildfile.example, run as a reader would run it.
+mod doc_commands;
 /// README, CONTRIBUTING and Cargo.toml agree with the command and with each other.
 mod documents;
 /// The module table of src/lib.rs, compared with the code; sizes and other tidiness.

@@ -55,6 +55,11 @@ impl Sandbox {
         self.dir.path().join("work")
     }
 
+    /// A directory with the built `imgb`, for `PATH`.
+    pub(crate) fn programs(&self) -> &Path {
+        self.dir.path()
+    }
+
     /// Makes a file of mode 0644, whatever the umask, and its parents.
     pub(crate) fn file(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
         self.parents(path);

@@ -1,6 +1,9 @@
-//! The static build works in an empty root, and packs itself.
+//! The static build of a release: what it consists of, and that it packs itself in an empty root.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use crate::{
     engines::{self, have, have_root},
@@ -8,27 +11,95 @@ use crate::{
     sandbox::{Run, Sandbox},
 };
 
-/// Builds a static `imgb`, as the README describes. The target is given although it is the host:
-/// only then does cargo keep the flag away from procedural macros, which cannot be static.
-fn static_imgb() -> PathBuf {
-    let version = cargo("--verbose --version").run().ok().text();
-    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crt-static");
-    let build = cargo("build --locked --offline --bin imgb --target")
-        .arg(host)
-        .arg("--target-dir")
-        .arg(&target);
-    build.env("RUSTFLAGS", "-C target-feature=+crt-static").run().ok();
-    target.join(host).join("debug/imgb")
+/// Builds a release as the workflow does, with the development profile. Returns its directory, and
+/// the static `imgb`.
+fn release() -> &'static (PathBuf, PathBuf) {
+    static RELEASE: OnceLock<(PathBuf, PathBuf)> = OnceLock::new();
+    RELEASE.get_or_init(build_release)
 }
 
-/// The cargo that runs these tests, with the environment that it needs.
-fn cargo(args: &str) -> Run {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let run = Run::new(cargo).args(args).cwd(env!("CARGO_MANIFEST_DIR"));
-    let names = ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+fn build_release() -> (PathBuf, PathBuf) {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crt-static");
+    let dist = target.join("dist");
+    let _ = fs_err::remove_dir_all(&dist);
+    let build = with_cargo(Run::new(manifest("packaging/build"))).arg(&dist);
+    let build = build.env("PROFILE", "dev").env("CARGO_TARGET_DIR", &target);
+    build.env("CARGO_NET_OFFLINE", "true").run().ok();
+    let triple = TRIPLES.iter().find(|triple| target.join(triple).is_dir()).unwrap();
+    (dist, target.join(triple).join("debug/imgb"))
+}
+
+/// What packaging/build builds for, on this architecture.
+const TRIPLES: [&str; 4] = [
+    "x86_64-unknown-linux-musl",
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-musl",
+    "aarch64-unknown-linux-gnu",
+];
+
+fn manifest(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// With the environment that cargo needs, and with the cargo that runs these tests first.
+fn with_cargo(run: Run) -> Run {
+    let cargo = PathBuf::from(std::env::var_os("CARGO").unwrap_or_default());
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", cargo.parent().unwrap_or(Path::new("/usr/bin")).display());
+    let names = ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
     let set = names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
-    set.fold(run, |run, (name, value)| run.env(name, value))
+    set.fold(run.env("PATH", path), |run, (name, value)| run.env(name, value))
+}
+
+/// The field `name` of `[package.metadata.binstall]`, filled in.
+fn binstall(name: &str, target: &str) -> String {
+    let manifest: toml::Table =
+        toml::from_str(&fs_err::read_to_string(manifest("Cargo.toml")).unwrap()).unwrap();
+    let field = manifest["package"]["metadata"]["binstall"][name].as_str().unwrap().to_owned();
+    let filled = field.replace("{ version }", env!("CARGO_PKG_VERSION"));
+    filled.replace("{ target }", target).replace("{ bin }", "imgb")
+}
+
+#[test]
+fn a_release_is_static_and_where_cargo_binstall_looks_for_it() {
+    if !have(&["readelf", "git", "sha256sum"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let (dist, binary) = release();
+    let triple = binary.ancestors().nth(2).unwrap().file_name().unwrap().to_str().unwrap();
+    let name = format!("imgb-{}-{triple}", env!("CARGO_PKG_VERSION"));
+    let files = ["image.tar", "sha256", "tar.gz"].map(|ending| format!("{name}.{ending}"));
+    let mut names: Vec<_> = fs_err::read_dir(&dist)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, files);
+    let sums = Run::new("sha256sum").args("--check").arg(&files[1]).cwd(&dist).run().ok();
+    assert_eq!(sums.text().lines().count(), 2, "{}", sums.show());
+
+    let url = binstall("pkg-url", triple);
+    assert!(url.ends_with(&format!("/v{}/{name}.tar.gz", env!("CARGO_PKG_VERSION"))), "{url}");
+    sandbox.tool("tar", "-xzf").arg(dist.join(&files[2])).run().ok();
+    assert!(sandbox.path(binstall("bin-dir", triple)).is_file());
+    assert_eq!(
+        sandbox.names(&name),
+        [
+            "CHANGELOG.md",
+            "LICENSE-APACHE",
+            "LICENSE-MIT",
+            "README.md",
+            "completions",
+            "imgb",
+            "man"
+        ]
+    );
+    let unpacked = sandbox.tool(&format!("./{name}/imgb"), "--version").run().ok();
+    unpacked.prints_only(&format!("imgb {}\n", env!("CARGO_PKG_VERSION")));
+    let Some(docker) = engines::docker() else { return };
+    docker.load(&dist.join(&files[0]));
+    docker.image(&format!("imgb:{}", env!("CARGO_PKG_VERSION"))).args("rules").run().ok();
 }
 
 #[test]
@@ -37,7 +108,7 @@ fn the_static_build_packs_itself_in_an_empty_root() {
     if !(have(&["chroot"]) && have_root()) {
         return;
     }
-    sandbox.program("root/imgb", fs_err::read(static_imgb()).unwrap());
+    sandbox.program("root/imgb", fs_err::read(&release().1).unwrap());
     let inside = |args: &str| sandbox.tool("/imgb", args).under(&["chroot", "root"]);
     inside("--version").run().ok().prints("imgb ");
     let digest = inside("pack --soft none /imgb -o /self.tar").run().ok().digest();

@@ -1,0 +1,354 @@
+//! Every command of README.md, docs/ and Buildfile.example, run as a reader would run it.
+//!
+//! The blocks of a section (a heading of two `#`) run in turn in one new directory, so each section
+//! is complete in itself. A block ```` ```sh ```` holds commands, one on each line, all of which
+//! have to succeed. A block ```` ```console ```` holds `$ command` lines, each followed by what it
+//! prints, where `...` stands for any lines and `[..]` for any text. After the language may stand
+//!
+//! - `not-run="REASON"`: the commands cannot run in a test,
+//! - `needs="COMMAND…"`: they run only where these are installed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    thread,
+};
+
+use crate::{
+    engines::{self, have_root},
+    sandbox::{Outcome, PATH, Run, Sandbox, is_there},
+};
+
+/// What a reader of a section is assumed to have: document, heading, and commands that make it.
+const ASSUMED: &[(&str, &str, &str)] = &[
+    ("README.md", "Set up", "imgb pack curl -o curl.tar"),
+    (
+        "README.md",
+        "Use",
+        r#"mkdir -p bin rootfs etc target/release
+        cp /bin/busybox bin/
+        imgb pack bash -q -o debian.tar -o rootfs:rootfs.tar
+        xz rootfs.tar
+        echo 'verbose=1' >etc/app.conf
+        echo 'int main(void) { return 0; }' | gcc -o target/release/app -x c -
+        cp target/release/app app
+        printf 'FROM scratch\nPACK ./app /usr/bin/app\nENTRYPOINT ["/usr/bin/app"]\n' >Buildfile"#,
+    ),
+    ("README.md", "Use in CI", r#"cargo init --quiet --name app --vcs none ."#),
+];
+
+/// More blocks than this that are not run would mean that the documents are not tested.
+const NOT_RUN_LIMIT: usize = 12;
+
+/// A fenced block of commands.
+#[derive(Debug)]
+struct Block {
+    /// The line of the fence, from 1.
+    line: usize,
+    console: bool,
+    not_run: Option<String>,
+    needs: Vec<String>,
+    text: String,
+}
+
+/// A section: its heading and its blocks.
+#[derive(Debug, Default)]
+struct Section {
+    heading: String,
+    blocks: Vec<Block>,
+}
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    fs_err::read_to_string(repository().join(name)).unwrap()
+}
+
+/// README.md, everything in docs/, and Buildfile.example.
+fn documents() -> Vec<String> {
+    let docs = fs_err::read_dir(repository().join("docs")).unwrap();
+    let docs = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
+    let mut all: Vec<String> = docs.filter(|name| name.ends_with(".md")).collect();
+    all.extend(["README.md", "Buildfile.example"].map(str::to_owned));
+    all.sort();
+    all
+}
+
+/// The value of `name="value"` in the words after a fence.
+fn attribute(info: &str, name: &str) -> Option<String> {
+    let (_, rest) = info.split_once(&format!("{name}=\""))?;
+    Some(rest.split('"').next().unwrap_or_default().to_owned())
+}
+
+/// The sections of a document. The commands of a Buildfile are its comments that are indented by
+/// four more blanks.
+fn sections(name: &str, text: &str) -> Vec<Section> {
+    if name == "Buildfile.example" {
+        let lines = text.lines().filter_map(|line| line.strip_prefix("#     "));
+        let text = lines.fold(String::new(), |all, line| all + line + "\n");
+        let block = Block { line: 1, console: false, not_run: None, needs: Vec::new(), text };
+        return vec![Section { heading: String::new(), blocks: vec![block] }];
+    }
+    let mut sections = vec![Section::default()];
+    let mut open: Option<Option<Block>> = None;
+    for (at, line) in text.lines().enumerate() {
+        match (&mut open, line.strip_prefix("```")) {
+            (Some(block), None) => {
+                if let Some(block) = block {
+                    block.text += &format!("{line}\n");
+                }
+            }
+            (Some(_), Some(_)) => {
+                sections.last_mut().unwrap().blocks.extend(open.take().flatten());
+            }
+            (None, Some(info)) => {
+                let (language, info) = info.split_once(' ').unwrap_or((info, ""));
+                let needs = attribute(info, "needs").unwrap_or_default();
+                open = Some(["sh", "console"].contains(&language).then(|| Block {
+                    line: at + 1,
+                    console: language == "console",
+                    not_run: attribute(info, "not-run"),
+                    needs: needs.split_whitespace().map(str::to_owned).collect(),
+                    text: String::new(),
+                }));
+            }
+            (None, None) => {
+                if let Some(heading) = line.strip_prefix("## ") {
+                    sections.push(Section { heading: heading.to_owned(), blocks: Vec::new() });
+                }
+            }
+        }
+    }
+    assert!(open.is_none(), "{name}: a fence is not closed");
+    sections
+}
+
+/// The commands of a console block, each with what it prints.
+fn session(text: &str) -> Vec<(String, String)> {
+    let mut commands: Vec<(String, String)> = Vec::new();
+    for line in text.lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            commands.push((format!("{command}\n"), String::new()));
+        } else {
+            let (command, printed) = commands.last_mut().expect("`$ ` begins a console block");
+            let continues = command.ends_with("\\\n") && printed.is_empty();
+            let part = if continues { command } else { printed };
+            *part += &format!("{line}\n");
+        }
+    }
+    commands
+}
+
+/// Runs sections, with engines that end with it.
+struct Reader {
+    _docker: Option<engines::Docker>,
+    _podman: Option<engines::Podman>,
+    /// Variables with which the clients find these engines.
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Reader {
+    /// With the engines that the commands of a document name. `None` if the test is to be skipped.
+    fn new(sections: &[Section]) -> Option<Self> {
+        let blocks = sections.iter().flat_map(|section| &section.blocks);
+        let text: String = blocks
+            .filter(|block| block.not_run.is_none())
+            .map(|block| block.text.as_str())
+            .collect();
+        let names =
+            |engine: &str| text.split(|c: char| !c.is_alphanumeric()).any(|word| word == engine);
+        let docker = if names("docker") { Some(engines::own_docker()?) } else { None };
+        let podman = if names("podman") { Some(engines::podman()?) } else { None };
+        let environment = (docker.iter().flat_map(engines::Docker::environment))
+            .chain(podman.iter().flat_map(engines::Podman::environment))
+            .collect();
+        have_root().then_some(Self { _docker: docker, _podman: podman, environment })
+    }
+
+    fn bash(&self, sandbox: &Sandbox, script: &str) -> Outcome {
+        let home = sandbox.path(".home");
+        let real_home = std::env::home_dir().unwrap_or_default();
+        let of = |name: &str, dir: &str| {
+            std::env::var_os(name).map_or_else(|| real_home.join(dir), PathBuf::from)
+        };
+        let cargo = of("CARGO_HOME", ".cargo");
+        let path =
+            format!("{}:{PATH}:{}", sandbox.programs().display(), cargo.join("bin").display());
+        let mut run = Run::new("bash")
+            .args("-e -u -o pipefail -c")
+            .arg(script)
+            .cwd(sandbox.root())
+            .env("PATH", path)
+            .env("HOME", home)
+            .env("CARGO_HOME", cargo)
+            .env("RUSTUP_HOME", of("RUSTUP_HOME", ".rustup"))
+            .env("LC_ALL", "C.UTF-8");
+        for (name, value) in &self.environment {
+            run = run.env(name, value);
+        }
+        run.run()
+    }
+
+    /// Runs the blocks of a section, and returns what is wrong.
+    fn read(&self, name: &str, section: &Section) -> Vec<String> {
+        let sandbox = Sandbox::new();
+        sandbox.dir(".home");
+        let assumed = ASSUMED
+            .iter()
+            .filter(|(document, heading, _)| *document == name && *heading == section.heading);
+        for (_, _, script) in assumed {
+            self.bash(&sandbox, script).ok();
+        }
+        if name == "Buildfile.example" {
+            sandbox.file(name, read(name));
+        }
+        let mut faults = Vec::new();
+        for block in &section.blocks {
+            let absent: Vec<&str> =
+                block.needs.iter().map(String::as_str).filter(|tool| !is_there(tool)).collect();
+            if !absent.is_empty() {
+                eprintln!("{name}:{}: not run: no {}", block.line, absent.join(", "));
+            } else if block.not_run.is_none() {
+                faults.extend(
+                    self.fault(&sandbox, block)
+                        .map(|fault| format!("{name}:{}: {fault}", block.line)),
+                );
+            }
+            if !faults.is_empty() {
+                break;
+            }
+        }
+        faults
+    }
+
+    fn fault(&self, sandbox: &Sandbox, block: &Block) -> Option<String> {
+        if !block.console {
+            let outcome = self.bash(sandbox, &format!("set -x\n{}", block.text));
+            return (!outcome.success()).then(|| outcome.show());
+        }
+        session(&block.text).iter().find_map(|(command, printed)| {
+            let outcome = self.bash(sandbox, &format!("{{ {command} }} 2>&1"));
+            let actual = outcome.text();
+            let same = snapbox::Assert::new().try_eq(None, actual.into(), printed.into());
+            let wrong = same.err().map(|difference| difference.to_string());
+            let failed = (!outcome.success() && !printed.contains("error: ")).then(String::new);
+            wrong.or(failed).map(|why| format!("{}{why}", outcome.show()))
+        })
+    }
+}
+
+/// Reads a document as its user would.
+fn follow(name: &str) {
+    let sections = sections(name, &read(name));
+    let Some(reader) = Reader::new(&sections) else { return };
+    let mut faults = Vec::new();
+    for two in sections.chunks(2) {
+        thread::scope(|scope| {
+            let reader = &reader;
+            let running: Vec<_> =
+                two.iter().map(|section| scope.spawn(move || reader.read(name, section))).collect();
+            faults.extend(running.into_iter().flat_map(|one| one.join().unwrap()));
+        });
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Documents with commands, each with a test that follows it.
+const FOLLOWED: [&str; 2] = ["Buildfile.example", "README.md"];
+
+#[test]
+fn the_example_of_a_buildfile() {
+    follow(FOLLOWED[0]);
+}
+
+#[test]
+fn the_readme() {
+    follow(FOLLOWED[1]);
+}
+
+#[test]
+fn each_document_with_commands_is_followed() {
+    let mut not_run = Vec::new();
+    for name in documents() {
+        let sections = sections(&name, &read(&name));
+        let blocks: Vec<&Block> = sections.iter().flat_map(|section| &section.blocks).collect();
+        let followed = FOLLOWED.contains(&name.as_str());
+        assert_eq!(followed, !blocks.is_empty(), "{name} has {} blocks of commands", blocks.len());
+        for block in blocks {
+            if let Some(reason) = &block.not_run {
+                assert!(reason.len() > 5, "{name}:{}: why is it not run?", block.line);
+                not_run.push(format!("{name}:{}: {reason}", block.line));
+                continue;
+            }
+            // Bash ignores that the first of two such commands fails.
+            let joined = block.text.lines().find(|line| line.contains(" && "));
+            assert_eq!(joined, None, "{name}:{}: one command on a line", block.line);
+        }
+    }
+    assert!(not_run.len() <= NOT_RUN_LIMIT, "{}", not_run.join("\n"));
+}
+
+/// Commands of `imgb` in the text of a document: in code spans, and in blocks that are fenced or
+/// indented.
+fn mentioned(text: &str) -> BTreeSet<String> {
+    let spans = text.split('`').skip(1).step_by(2);
+    let mut fenced = false;
+    let lines = text.lines().filter(|line| {
+        fenced ^= line.starts_with("```");
+        fenced || line.starts_with("    ") || line.starts_with("#     ")
+    });
+    let all = spans.chain(lines).map(|one| {
+        let one = one.trim_start_matches(['#', '$', ' ']);
+        one.split_whitespace().collect::<Vec<_>>().join(" ")
+    });
+    all.filter(|one| one.starts_with("imgb ")).collect()
+}
+
+#[test]
+fn documents_name_only_subcommands_and_options_that_exist() {
+    let sandbox = Sandbox::new();
+    let mut help: BTreeMap<String, String> = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for name in documents().into_iter().chain(["CHANGELOG.md".into(), "SECURITY.md".into()]) {
+        for command in mentioned(&read(&name)) {
+            let line = command.split(" #").next().unwrap();
+            let mut words = line.split(' ').skip(1).take_while(|word| !["--", "|"].contains(word));
+            let Some(first) = words.next() else { continue };
+            if first.starts_with(|c: char| !c.is_ascii_lowercase()) {
+                continue;
+            }
+            let help = help.entry(first.to_owned()).or_insert_with(|| {
+                let outcome = sandbox.imgb(first).args("--help").run();
+                if outcome.success() { outcome.text() } else { String::new() }
+            });
+            let known = |word: &str| {
+                let option = word.split('=').next().unwrap().trim_matches(['[', ']']);
+                !option.starts_with("--") || help.contains(option)
+            };
+            if help.is_empty() || !words.all(known) {
+                unknown.push(format!("{name}: {command}"));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+    assert!(help.len() > 8, "{help:?}");
+}
+
+#[test]
+fn a_command_that_fails_or_prints_something_else_is_a_fault() {
+    let one = "```sh\ntrue\nfalse\ntrue\n```\n";
+    let two = "```console\n$ echo a; \\\n  echo b\na\n...\n$ echo [x]\n[..]\n```\n\
+        ```console\n$ echo a\nb\n```\n";
+    let three = "```sh not-run=\"why\"\nfalse\n```\n```text\nfalse\n```\n\
+        ```sh needs=\"no-such-command\"\nfalse\n```\n";
+    let text = format!("{one}## Two\n{two}## Three\n{three}");
+    let sections = sections("test.md", &text);
+    let Some(reader) = Reader::new(&sections) else { return };
+    let faults: Vec<String> =
+        sections.iter().flat_map(|section| reader.read("test.md", section)).collect();
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].starts_with("test.md:1: ") && faults[0].contains("+ false"), "{faults:?}");
+    assert!(faults[1].starts_with("test.md:15: "), "{faults:?}");
+}
