@@ -52,7 +52,7 @@ pub struct PackRequest {
 /// An image that new layers are put on.
 #[derive(Debug)]
 pub struct BaseRequest {
-    /// As the user wrote it.
+    /// What the user wrote.
     pub name: String,
     /// How it is opened.
     pub image: oci::OpenOptions,

@@ -55,7 +55,7 @@ pub enum HeaderError {
 
 /// The header of a regular file `name` in an archive of blobs: mode 0644, owner 0:0, time 0. Always
 /// one block, so that it can be written when the size is known. A size of 8 GiB or more is in base
-/// 256, which all readers of images support. A name is cut off after 100 bytes.
+/// 256, which all readers of images support. A name is truncated after 100 bytes.
 pub fn blob(name: &str, size: u64) -> [u8; BLOCK] {
     let mut header = Header::new(b'0', &Meta::new(0o644));
     header.set_bytes(field::NAME, name.as_bytes());

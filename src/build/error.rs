@@ -26,7 +26,7 @@ pub enum BuildError {
     Faults(Box<Faults>),
     /// The base image cannot be used.
     Base {
-        /// As the user wrote it.
+        /// What the user wrote.
         name: String,
         /// The reason.
         cause: Box<Cause>,

@@ -49,8 +49,8 @@ const PATHS: &[&str] = &[
 /// Ends of names.
 const ENDINGS: &[&str] = &[".key", ".jks", ".keystore", ".p12", ".pfx", ".ppk"];
 
-/// The files of directories among `inputs` that look like secrets, by their path in the image:
-/// nobody named them.
+/// The files of directories among `inputs` that look like secrets, by their path in the image. A
+/// file that is an input itself is assumed to be intentional.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -90,7 +90,7 @@ fn is_suspect_file(file: &FileNode, path: &ImagePath) -> Result<bool, ReadFailur
     suspect(path, || Ok(content::head(file, HEAD)?.unwrap_or_default()))
 }
 
-/// Whether the file at `path` is one that holds a secret as a rule. `head` reads its first bytes,
+/// Whether a file like the one at `path` usually holds a secret. `head` reads its first bytes,
 /// which decide where a name alone does not: certificates end in `.pem` too.
 fn suspect(
     path: &ImagePath,

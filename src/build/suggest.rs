@@ -1,4 +1,4 @@
-//! Suggests which file is meant by a name that does not exist.
+//! Suggests a file for a name that does not exist.
 
 use std::path::Path;
 

@@ -70,7 +70,7 @@ fn cut_off(
     let extent = object.extent;
     Ok((extent > len.next_multiple_of(PAGE)).then(|| Finding::Loader {
         program: program.clone(),
-        why: format!("`{path}` is cut off: it has {len} bytes, and its segments {extent}"),
+        why: format!("`{path}` is truncated: it has {len} bytes, and its segments {extent}"),
     }))
 }
 

@@ -44,7 +44,7 @@ pub(super) struct DepsArgs {
     #[arg(long, conflicts_with_all = ["json", "dot"])]
     list: bool,
 
-    /// Print every edge as JSON: who asked, for which name, how it was found, what was tried
+    /// Print each request as JSON: the file that makes it, the name, how it is found, what is tried
     #[arg(long, conflicts_with = "dot")]
     json: bool,
 

@@ -47,7 +47,7 @@ impl Format {
 /// for more than 200 MiB of memory.
 ///
 /// # Errors
-/// Where there is no memory for zstd's decoder.
+/// If there is not enough memory for zstd's decoder.
 pub fn decoder<'a>(format: Format, reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let reader = BufReader::with_capacity(128 << 10, reader);
     Ok(match format {

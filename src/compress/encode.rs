@@ -49,7 +49,7 @@ impl Encoder {
     /// An encoder for streams that are cut into frames of `frame_len` bytes.
     ///
     /// # Errors
-    /// Where there is no memory for zstd's encoder.
+    /// If there is not enough memory for zstd's encoder.
     pub fn new(compression: Compression, frame_len: usize) -> io::Result<Self> {
         Ok(Self(match compression {
             Compression::None => Kind::None,
@@ -70,7 +70,7 @@ impl Encoder {
     /// may be shorter than the others.
     ///
     /// # Errors
-    /// Where the encoder fails, which it does for no input that fits in memory.
+    /// If the encoder fails, which it does for no input that fits in memory.
     pub fn encode(&mut self, input: &[u8], out: &mut Vec<u8>) -> io::Result<Checksum> {
         out.clear();
         let mut crc = flate2::Crc::new();

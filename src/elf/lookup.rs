@@ -23,13 +23,13 @@ pub trait Lookup {
     /// The object in a file, parsed at most once for each [`FileId`].
     ///
     /// # Errors
-    /// [`ReadFailure`], also where the file is no longer the one that was found.
+    /// [`ReadFailure`], also if the file is no longer the one that was found.
     fn object(&self, found: &Found) -> Result<Result<Arc<Object>, ObjectError>, ReadFailure>;
 
     /// The first `limit` bytes of a regular file; anything else is [`Absence::Missing`].
     ///
     /// # Errors
-    /// [`ReadFailure`], also where the file is no longer the one that was found.
+    /// [`ReadFailure`], also if the file is no longer the one that was found.
     fn read(&self, found: &Found, limit: usize) -> Result<Answer<Vec<u8>>, ReadFailure>;
 
     /// The names in a directory, sorted bytewise, without `.` and `..`.

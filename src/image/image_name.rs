@@ -8,7 +8,7 @@ use std::{
 use super::Transport;
 use crate::path::escape;
 
-/// The name of a local image: where it is, and which of several is meant.
+/// The name of a local image: where it is, and which of several images there it selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageName {
     /// How it is stored; `None` where its content decides.

@@ -25,7 +25,7 @@ pub enum ImageError {
     /// The file or directory is not an image.
     #[error("{name} is not an image: {why}")]
     NoImage {
-        /// As the user wrote it.
+        /// What the user wrote.
         name: String,
         /// What is missing or wrong.
         why: &'static str,
@@ -41,7 +41,7 @@ pub enum ImageError {
     /// No image has the name or platform.
     #[error("{name} holds no {wanted}; it holds {}", listed(there))]
     NoSuchImage {
-        /// As the user wrote it.
+        /// What the user wrote.
         name: String,
         /// The name or platform that was looked for.
         wanted: String,
@@ -51,7 +51,7 @@ pub enum ImageError {
     /// There are several images, and nothing selects one.
     #[error("{name} holds several images: {}", listed(there))]
     SeveralImages {
-        /// As the user wrote it.
+        /// What the user wrote.
         name: String,
         /// What there is.
         there: Vec<String>,
@@ -59,7 +59,7 @@ pub enum ImageError {
     /// The only image is for another platform.
     #[error("{name} is for {found}, not for {wanted}")]
     OtherPlatform {
-        /// As the user wrote it.
+        /// What the user wrote.
         name: String,
         /// The platform that was asked for.
         wanted: String,

@@ -1,4 +1,4 @@
-//! The documents of the image that is meant: which layout or archive, which manifest.
+//! Finds the image that a name selects: the layout or archive, and the manifest in it.
 
 use serde_json::Value;
 

@@ -59,7 +59,7 @@ impl<'a> Rootfs<'a> {
     /// of the cache. Where a layer is the `whole` root file system, nothing is missing.
     ///
     /// # Errors
-    /// Where content cannot be read or the file cannot be written.
+    /// If content cannot be read or the file cannot be written.
     pub fn finish(self, whole: bool) -> Result<(), PackError> {
         if !whole {
             self.layout.headers(|at, header| self.write_at(at, header))?;

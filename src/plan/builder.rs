@@ -27,7 +27,7 @@ impl ImageBuilder<'_> {
     /// Takes a file of the view, and every link and directory on the way to it.
     ///
     /// # Errors
-    /// [`PlanError::Source`] where the host refuses.
+    /// [`PlanError::Source`] if the host refuses.
     pub(super) fn take(&mut self, found: &Found, reason: Reason) -> Result<(), PlanError> {
         self.add_path_components(&found.path, &found.links, &found.dotdot_dirs)?;
         self.add(&found.path, reason)

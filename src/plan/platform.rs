@@ -37,7 +37,7 @@ pub(super) fn decide(
         (Some(platform), _) => platform.clone(),
         (None, [(platform, _)]) => platform.clone(),
         (None, []) => fallback.clone(),
-        // A directory of prebuilt modules for many machines: this one's are meant.
+        // In a directory of prebuilt modules for many machines, this machine's count.
         (None, _) if deciding(true).is_empty() && has(fallback) => fallback.clone(),
         (None, _) => return Err(PlanError::MixedPlatforms(candidates)),
     };

@@ -6,7 +6,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::stage_error::{StageError, trying};
 
-/// A closed gate. [`Gate::open`] lets those through who wait in [`wait_until_open`].
+/// A closed gate. [`Gate::open`] releases the processes that wait in [`wait_until_open`].
 pub(super) struct Gate(File);
 
 impl Gate {

@@ -152,7 +152,7 @@ pub struct HostCommand {
 /// Runs the program of an image: `config` is its configuration, `tree` its file system.
 ///
 /// # Errors
-/// [`RunError`] where the program was not started. A stage that fails prints its error to stderr
+/// [`RunError`] if the program was not started. A stage that fails prints its error to stderr
 /// and gives the exit code [`RUNNER_FAILED`].
 pub fn run(tree: &Tree, config: &Config, options: &RunOptions) -> Result<RunOutcome, RunError> {
     let private = private_dir(&options.scratch)?;
@@ -180,7 +180,7 @@ pub fn watch(
 /// it named in system calls. `timeout` and `scratch` as in [`RunOptions`].
 ///
 /// # Errors
-/// [`RunError`] where the command was not started.
+/// [`RunError`] if the command was not started.
 pub fn watch_command(
     command: &HostCommand,
     timeout: Option<Duration>,

@@ -106,7 +106,7 @@ impl Walk<'_> {
         let at = self.host_path(path);
         let unreadable = |source: io::Error| SourceError::Unreadable { path: at.clone(), source };
         if depth > MAX_DEPTH {
-            return Err(unreadable(io::Error::other("it lies too deep")));
+            return Err(unreadable(io::Error::other("the directories are nested too deep")));
         }
         let names = sys::names(&fd).map_err(|errno| unreadable(errno.into()))?;
         for name in names {

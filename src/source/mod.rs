@@ -40,7 +40,7 @@ pub use tarball::{is_tarball, unpack};
 /// One input and its files at their paths in the image.
 #[derive(Debug)]
 pub struct Input {
-    /// As the user wrote it.
+    /// What the user wrote.
     pub name: String,
     /// The files that it adds, by image path. For [`InputKind::Command`] at most a link to the
     /// program.
@@ -121,7 +121,7 @@ pub enum SourceError {
         not_searched(closed)
     )]
     NotFound {
-        /// As the user wrote it.
+        /// What the user wrote.
         name: String,
         /// Whether it was a bare name, which was looked up as a command too.
         bare: bool,

@@ -49,7 +49,7 @@ impl Blob {
     /// (copy_file_range(2)).
     ///
     /// # Errors
-    /// Where either file fails.
+    /// If either file fails.
     pub fn copy_to(&self, to: &File, offset: u64) -> io::Result<()> {
         let (mut from_at, mut to_at) = (self.extent.offset, offset);
         let end = from_at + self.size;

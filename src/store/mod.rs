@@ -91,7 +91,7 @@ impl Store {
     /// complete. [`Store::sync_names`] puts their names on the disk.
     ///
     /// # Errors
-    /// Where the directories cannot be created.
+    /// If the directories cannot be created.
     pub fn directory(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         let blobs = path.join("blobs/sha256");
         fs_err::create_dir_all(&blobs).map_err(io_error("create", &blobs))?;
@@ -102,7 +102,7 @@ impl Store {
     /// Begins a blob.
     ///
     /// # Errors
-    /// Where no file can be created for it.
+    /// If no file can be created for it.
     pub fn begin(&mut self) -> Result<BlobWriter<'_>, StoreError> {
         let (extent, pending) = match &self.kind {
             StoreKind::Archive { file, end, .. } => {
@@ -130,7 +130,7 @@ impl Store {
     /// can; the second value says whether it did. Otherwise the bytes are copied.
     ///
     /// # Errors
-    /// Where the bytes cannot be copied.
+    /// If the bytes cannot be copied.
     pub fn add_existing(&mut self, blob: &Blob) -> Result<(Blob, bool), StoreError> {
         if let StoreKind::Directory { path } = &self.kind
             && !self.blobs.contains_key(&blob.digest)
@@ -158,7 +158,7 @@ impl Store {
     /// anything that names the blobs is written.
     ///
     /// # Errors
-    /// Where the disk refuses.
+    /// If the disk refuses.
     pub fn sync_names(&self) -> Result<(), StoreError> {
         match &self.kind {
             StoreKind::Directory { path } if self.durability == Durability::Synced => {

@@ -20,7 +20,7 @@ impl PartWriter {
     /// Writes `bytes` at `offset` from the start of the blob.
     ///
     /// # Errors
-    /// Where they cannot be written.
+    /// If they cannot be written.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), StoreError> {
         let at = self.extent.offset + offset;
         self.extent.file.write_all_at(bytes, at).map_err(io_error("write", &self.path))
@@ -29,7 +29,7 @@ impl PartWriter {
     /// Ends the file `len` bytes after the start of the blob.
     ///
     /// # Errors
-    /// Where the file cannot have that length.
+    /// If the file cannot have that length.
     pub fn set_len(&self, len: u64) -> Result<(), StoreError> {
         self.extent.file.set_len(self.extent.offset + len).map_err(io_error("write", &self.path))
     }

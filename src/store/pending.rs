@@ -31,7 +31,7 @@ impl Pending {
     /// replaced, not followed.
     ///
     /// # Errors
-    /// Where `target` is a directory, and where no file can be created in its directory.
+    /// If `target` is a directory, and where no file can be created in its directory.
     pub fn create(target: &Path) -> Result<Self, StoreError> {
         if target.is_dir() && !target.is_symlink() {
             return Err(StoreError::Directory(target.to_owned()));
@@ -77,7 +77,7 @@ impl Pending {
     /// Puts the file in place.
     ///
     /// # Errors
-    /// Where the disk refuses the content, or the directory the name: the target is unchanged then.
+    /// If the disk refuses the content, or the directory the name: the target is unchanged then.
     /// Also where the name does not reach the disk: the new file is in place, but may be gone after
     /// a power failure.
     pub fn commit(self, durability: Durability) -> Result<(), StoreError> {

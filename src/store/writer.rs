@@ -45,7 +45,7 @@ impl<'a> BlobWriter<'a> {
     /// Appends `bytes`.
     ///
     /// # Errors
-    /// Where they cannot be written.
+    /// If they cannot be written.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.writer.write_all(bytes).map_err(io_error("write", self.store.path()))?;
         self.start_writeback(self.writer.written());
@@ -77,7 +77,7 @@ impl<'a> BlobWriter<'a> {
     /// same digest, that one.
     ///
     /// # Errors
-    /// Where its header or its name cannot be written.
+    /// If its header or its name cannot be written.
     pub fn finish(self) -> Result<(Blob, &'a mut Store), StoreError> {
         let Self { store, writer, extent, pending, .. } = self;
         let (_, digest, size) = writer.finish();

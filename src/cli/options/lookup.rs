@@ -52,7 +52,7 @@ pub(in crate::cli) struct LookupArgs {
     #[command(flatten)]
     pub(in crate::cli) runtime_deps: RuntimeDepsArgs,
 
-    /// Fail if files that nobody named and that look like secrets are packed
+    /// Fail if a directory brings files that look like secrets
     #[arg(long, help_heading = "Inputs")]
     pub(in crate::cli) deny_secrets: bool,
 

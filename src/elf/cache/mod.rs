@@ -71,7 +71,7 @@ pub enum CacheError {
     #[error("no ld.so.cache in a known format")]
     Magic,
     /// It is shorter than its header says.
-    #[error("the cache is cut off")]
+    #[error("the cache is truncated")]
     Truncated,
     /// It was written for the other byte order.
     #[error("the cache has the wrong byte order")]

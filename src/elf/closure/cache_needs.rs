@@ -69,7 +69,7 @@ pub(super) fn note_cache_need(
 }
 
 /// Notes which of the libraries that are roots are found by their names only where the cache,
-/// its configuration or the path file says so: who opens them is not known.
+/// its configuration or the path file says so: the programs that open them are not known.
 pub(super) fn note_libraries(state: &mut State<'_>) -> Result<(), ReadFailure> {
     for index in 0..state.programs.len() {
         let program = state.programs.get(index);

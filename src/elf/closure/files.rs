@@ -129,7 +129,7 @@ impl<'a> FileTable<'a> {
         Some(index)
     }
 
-    /// The fault of a file that is cut off: the last page of its segments is past its end.
+    /// The fault of a truncated file: the last page of its segments is past its end.
     pub(super) fn cut_off(&self, file: usize) -> Option<Fault> {
         const PAGE: u64 = 4096;
         let file = self.files.get(file)?;

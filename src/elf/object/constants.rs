@@ -1,4 +1,4 @@
-//! Where an object keeps its constants, for those who look for strings in them.
+//! Where an object keeps its constants, in which strings are looked for.
 
 use std::{io, ops::Range};
 

@@ -29,7 +29,7 @@ impl Strings {
         self.start
     }
 
-    /// The string at `offset` in the table; `what` names who refers to it.
+    /// The string at `offset` in the table; `what` names the entry that refers to it.
     pub(super) fn get(
         &mut self,
         bytes: &mut Bytes<'_>,

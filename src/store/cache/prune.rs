@@ -46,7 +46,7 @@ impl Cache {
     /// Counts layers, blobs and bytes.
     ///
     /// # Errors
-    /// Where the directory cannot be read.
+    /// If the directory cannot be read.
     pub fn info(&self) -> io::Result<Info> {
         let blobs = self.blobs()?;
         let bytes = blobs.values().sum();
@@ -57,7 +57,7 @@ impl Cache {
     /// that belong to no layer or have a wrong digest.
     ///
     /// # Errors
-    /// Where the directory cannot be read or files cannot be removed.
+    /// If the directory cannot be read or files cannot be removed.
     pub fn prune(&self, limit: u64) -> io::Result<Pruned> {
         let lock = self.lock(FlockOperation::LockExclusive)?;
         let mut damaged = 0;

@@ -225,7 +225,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// Warns about a missing library of which only a build for newer processors exists.
+    /// Warns about a missing library that exists only as a build for newer processors.
     fn note_variant(
         &mut self,
         name: &Arc<[u8]>,
