@@ -20,4 +20,6 @@ pub enum ErrorKind {
     Runner,
     /// The program to run does not exist in the image.
     ProgramNotFound,
+    /// The reader of stdout has stopped reading, as `head` does.
+    ClosedPipe,
 }

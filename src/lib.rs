@@ -128,6 +128,9 @@
 //! 0 suggest    the known name that a mistyped one is closest to
 //!     imports –
 //!     touches nothing
+//! 0 plural     counts with their nouns
+//!     imports –
+//!     touches nothing
 //! 1 digest     Digest, DiffId, and writers that compute them
 //!     imports path
 //!     touches Read/Write only
@@ -141,7 +144,7 @@
 //!     imports path, timestamp
 //!     touches nothing
 //! 1 elf        what a loader reads and where it searches: object, cache, closure
-//!     imports path
+//!     imports path, plural
 //!     touches nothing (Lookup)
 //! 1 rules      run-time dependencies: evidence → paths; the table of rules is data
 //!     imports path
@@ -171,7 +174,8 @@
 //!     imports path, tree, elf, source
 //!     touches reads through source
 //! 5 plan       Plan, reasons, split into layers
-//!     imports error_kind, languages, path, timestamp, tree, elf, rules, image, source, view
+//!     imports error_kind, languages, path, plural, timestamp, tree, elf, rules, image, source,
+//!             view
 //!     touches reads through source
 //! 5 process    how an image's program is found, and as whom it runs
 //!     imports path, tree, elf, view
@@ -216,6 +220,7 @@ pub mod pack;
 pub mod path;
 pub mod pipeline;
 pub mod plan;
+pub mod plural;
 pub mod process;
 pub mod recipe;
 pub mod rules;

@@ -241,8 +241,7 @@ fn gather(
         return Err(Error::Secrets(secrets));
     }
     let hint = "leave it out with --exclude, or name it as an input of its own";
-    let note =
-        |path: &ImagePath| Note::warning(format!("`{path}` looks like a secret")).with_hint(hint);
+    let note = |path: &ImagePath| build::secret_note(path, hint);
     let mut notes: Vec<Note> = secrets.iter().map(note).collect();
     notes.extend(ambiguous(&request.requests, &host)?);
     Ok((host, inputs, notes))

@@ -123,7 +123,7 @@ fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<OpenBase,
     let empty_layer = tree.is_empty();
     base.config.history.push(History { created_by: name.into(), empty_layer });
     if !empty_layer {
-        base.layers.push(PlannedLayer { name: "layer 1".into(), tree });
+        base.layers.push(PlannedLayer { name: "1".into(), tree });
     }
     Ok(OpenBase { base, image: None })
 }

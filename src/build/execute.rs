@@ -212,7 +212,7 @@ fn replaced_links(stage: &Tree, changes: &Tree) -> Vec<Note> {
         let text = format!(
             "the link `{path}` becomes a directory: files can no longer be reached through it"
         );
-        Note::warning(text).with_hint(format!(
+        Note::warning(text).about(path).with_hint(format!(
             "copy that directory in an instruction of its own: COPY DIR{path}/ {path}/"
         ))
     };

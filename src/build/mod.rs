@@ -26,7 +26,7 @@ use crate::{
 pub use base::{BaseContext, open_base};
 pub use error::{BuildError, Cause};
 use execute::Builder;
-pub use secrets::suspects;
+pub use secrets::{note as secret_note, suspects};
 pub use stage::OpenBase;
 
 /// How a recipe is built.

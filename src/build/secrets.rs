@@ -1,5 +1,7 @@
 //! Files that hold secrets as a rule, known by their names.
 
+use std::fmt;
+
 use crate::{
     elf::ReadFailure,
     path::ImagePath,
@@ -68,8 +70,8 @@ pub fn suspects(inputs: &[Input]) -> Result<Vec<ImagePath>, ReadFailure> {
 }
 
 /// What is said of a secret at `path`.
-pub(super) fn note(path: &str, hint: &str) -> Note {
-    Note::warning(format!("`{path}` looks like a secret")).with_hint(hint)
+pub fn note(path: impl fmt::Display, hint: &str) -> Note {
+    Note::warning(format!("`{path}` looks like a secret")).about(path).with_hint(hint)
 }
 
 /// Whether the file at `place` in `tree`, which is called `path` where it comes from, looks like a

@@ -150,8 +150,7 @@ impl Stage {
             }
         }
         self.tree.apply(Change { tree: changes.clone(), ..Change::default() });
-        self.layers
-            .push(PlannedLayer { name: format!("layer {}", self.layers.len() + 1), tree: changes });
+        self.layers.push(PlannedLayer { name: (self.layers.len() + 1).to_string(), tree: changes });
     }
 }
 

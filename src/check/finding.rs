@@ -164,6 +164,15 @@ impl Finding {
         }
     }
 
+    /// The library or interpreter that it is about; findings of one kind and name differ only in
+    /// the files that need it.
+    pub fn name(&self) -> Option<String> {
+        match self {
+            Self::Library { name, .. } | Self::Interpreter { name, .. } => Some(escape(name)),
+            _ => None,
+        }
+    }
+
     /// Where something missing was looked for.
     pub fn searched(&self) -> &[String] {
         match self {

@@ -19,6 +19,7 @@ use super::{
     terminal::print_message,
     timing::Timing,
     values,
+    warnings::{self, Message},
 };
 use crate::{
     image::Platform,
@@ -31,7 +32,7 @@ use crate::{
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     imgb build -o app.tar -t app:1.0\n  \
-    imgb build ./src -f Buildfile.debug --target debug --build-arg VERSION=2.0 \
+    imgb build ./src -f src/Buildfile.debug --target debug --build-arg VERSION=2.0 \
     -o - | docker load\n\n\
     Without --file, the Buildfile is Buildfile or Dockerfile in CONTEXT.\n\
     The syntax is Dockerfile's, without RUN; docs/buildfile.md describes each instruction.")]
@@ -73,6 +74,13 @@ pub(super) struct BuildArgs {
     verbosity: Verbosity,
 }
 
+impl BuildArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.verbosity.json && !self.out.is_stdout()
+    }
+}
+
 pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
     let stem = fs_err::canonicalize(&args.context).ok();
@@ -89,13 +97,13 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     timing.event(Event::Phase(Phase::Plan));
     let built = pipeline::build(&recipe, &options)?;
     if !args.verbosity.quiet {
-        print_notices(&recipe, &built.notices);
+        print_notices(&recipe, &built.notices, args.verbosity.verbose);
     }
     if args.dry_run {
-        return print_plan(&built.plan, &args.verbosity);
+        return print_plan(&built.plan, &args.verbosity, false);
     }
     if !args.no_check {
-        prove(&built.plan, &options.plan.allow_missing, args.verbosity.quiet)?;
+        prove(&built.plan, &options.plan.allow_missing, &args.verbosity)?;
     }
     let mut delivery = args.out.delivery(targets, &stem, &args.annotation)?;
     for (name, value) in built.annotations {
@@ -107,25 +115,36 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
 
 /// Refuses an image whose files are broken. A program or user that does not exist is a warning
 /// only: Docker builds such a Dockerfile, and both can be given or mounted when the image is run.
-fn prove(plan: &Plan, allow_missing: &[Glob], quiet: bool) -> Result<(), Failure> {
+fn prove(plan: &Plan, allow_missing: &[Glob], verbosity: &Verbosity) -> Result<(), Failure> {
     let strict = pipeline::prove(plan, allow_missing)?;
     let known = strict.warnings.len();
     let report = strict.trusting_configuration();
-    if !quiet {
+    if !verbosity.quiet {
         let count = report.warnings.len().saturating_sub(known);
-        for warning in report.warnings.iter().take(count) {
-            print_message(&format!("warning: the image does not start as it is: {warning}"));
-        }
+        let odd = report.warnings.iter().take(count);
+        let prefix = "the image does not start as it is: ";
+        warnings::print(odd.map(|odd| Message::warning(prefix, odd)), verbosity.verbose);
     }
     refuse(&report)
 }
 
-/// Prints what is odd about a Buildfile, with the lines that it is about.
-pub(super) fn print_notices(recipe: &Recipe, notices: &[Notice]) {
-    for notice in notices {
+/// Prints what is odd about a Buildfile, with the lines that it is about: each notice if `verbose`,
+/// else the first of those that say the same.
+pub(super) fn print_notices(recipe: &Recipe, notices: &[Notice], verbose: bool) {
+    for (number, notice) in notices.iter().enumerate() {
+        let same = |other: &&Notice| !verbose && other.kind == notice.kind;
+        if notices.iter().take(number).any(|earlier| same(&earlier)) {
+            continue;
+        }
         for (at, text) in notice.show(&recipe.source).lines().enumerate() {
             let prefix = if at == 0 { "warning: " } else { "  " };
             print_message(&format!("{prefix}{text}"));
+        }
+        let others = notices.iter().skip(number + 1).filter(same).filter_map(|other| other.span);
+        let lines: Vec<String> =
+            others.map(|span| recipe.source.position(span.start).line.to_string()).collect();
+        if !lines.is_empty() {
+            print_message(&format!("  also in line {}", lines.join(", ")));
         }
     }
 }

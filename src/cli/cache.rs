@@ -9,9 +9,12 @@ use super::{
     failure::{Failure, chain},
     options::cache::directory,
     size,
-    terminal::print_data,
+    terminal::{print_data, print_json},
 };
-use crate::store::cache::{Cache, CacheError};
+use crate::{
+    plural,
+    store::cache::{Cache, CacheError},
+};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
@@ -28,6 +31,13 @@ pub(super) struct CacheCommand {
     /// Print JSON on stdout
     #[arg(long, global = true)]
     json: bool,
+}
+
+impl CacheCommand {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.json
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,16 +72,20 @@ pub(super) fn cache(args: &CacheCommand) -> Result<(), Failure> {
             json!({"layers": pruned.layers, "bytes": pruned.bytes, "damaged": pruned.damaged});
         let damaged = match pruned.damaged {
             0 => String::new(),
-            count => format!(" ({count} damaged blobs)"),
+            count => format!(" ({})", plural::count(count, "damaged blob")),
         };
         let freed = size::format(pruned.bytes);
-        text += &format!("removed {} layers, {freed}{damaged}; ", pruned.layers);
+        let layers = plural::count(pruned.layers, "layer");
+        text += &format!("removed {layers}, {freed}{damaged}; ");
     }
     let info = cache.info().map_err(local)?;
     summary["layers"] = info.layers.into();
     summary["blobs"] = info.blobs.into();
     summary["bytes"] = info.bytes.into();
-    text +=
-        &format!("{} layers in {} blobs, {}", info.layers, info.blobs, size::format(info.bytes));
-    print_data(&if args.json { format!("{summary}\n") } else { format!("{text}\n") })
+    let (layers, blobs) = (plural::count(info.layers, "layer"), plural::count(info.blobs, "blob"));
+    text += &format!("{layers} in {blobs}, {}", size::format(info.bytes));
+    match args.json {
+        true => print_json(summary),
+        false => print_data(&format!("{text}\n")),
+    }
 }

@@ -7,14 +7,15 @@ use super::{
     failure::Failure,
     options::image::ImageArgs,
     refusal::cannot_start,
-    terminal::{print_data, print_message},
+    terminal::{print_json, print_message},
     values,
+    warnings::{self, Message},
 };
 use crate::{
     check::{self, Finding, Report},
     oci::UnpackedImage,
     path::glob::Glob,
-    pipeline,
+    pipeline, plural,
 };
 
 #[derive(Args, Debug)]
@@ -41,8 +42,19 @@ pub(super) struct CheckArgs {
     json: bool,
 
     /// Print only faults
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
+
+    /// Print every warning, also where many are of one kind
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl CheckArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.json
+    }
 }
 
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
@@ -52,17 +64,17 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let report =
         check::prove(&unpacked.merged(), &image.config, options).map_err(pipeline::Error::from)?;
     if args.json {
-        print_data(&format!("{}\n", as_json(&unpacked, &report)))?;
+        print_json(as_json(&unpacked, &report))?;
     } else if !args.quiet {
         for note in unpacked.notes() {
             print_message(&format!("warning: {note}"));
         }
-        for warning in &report.warnings {
-            print_message(&format!("warning: {warning}"));
-        }
+        let found = report.warnings.iter().map(|warning| Message::warning("", warning));
+        warnings::print(found, args.verbose);
     }
     if !report.faults.is_empty() {
-        return Err(cannot_start(&report));
+        let failure = cannot_start(&report);
+        return Err(if args.json { failure.in_output() } else { failure });
     }
     if !args.json && !args.quiet {
         let blobs = image.layers.len() + 1 + usize::from(image.manifest.is_some());
@@ -70,7 +82,8 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
             Some(program) => format!("{program} starts"),
             None => "no program is named".into(),
         };
-        print_message(&format!("{}: {blobs} blobs verified, {starts}", image.name));
+        let blobs = plural::count(blobs, "blob");
+        print_message(&format!("{}: {blobs} verified, {starts}", image.name));
     }
     Ok(())
 }

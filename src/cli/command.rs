@@ -22,7 +22,8 @@ use super::{
     4         an input is refused: malformed, hostile, over a limit\n  \
     5         cannot write an output, or a local resource is exhausted\n  \
     7         content does not match its recorded digest or size\n  \
-    130, 143  interrupted or terminated by a signal\n\n\
+    130, 143  interrupted or terminated by a signal\n  \
+    141       the reader of stdout stopped reading\n\n\
     `imgb run` and `imgb trace` exit with the program's own code, or with\n  \
     124       after --timeout\n  \
     125       imgb could not start the program\n  \
@@ -77,4 +78,24 @@ pub(super) enum Command {
         /// Where the pages go
         dir: PathBuf,
     },
+}
+
+impl Command {
+    /// Whether stdout is for JSON, also if the command fails.
+    pub(super) fn prints_json(&self) -> bool {
+        match self {
+            Self::Pack(args) => args.prints_json(),
+            Self::Build(args) => args.prints_json(),
+            Self::Plan(args) => args.prints_json(),
+            Self::Deps(args) => args.prints_json(),
+            Self::Cache(args) => args.prints_json(),
+            Self::Check(args) => args.prints_json(),
+            Self::Trace(args) => args.prints_json(),
+            Self::Inspect(args) => args.prints_json(),
+            Self::Rules(args) => args.prints_json(),
+            Self::Run(_) | Self::Runner { .. } | Self::Completions { .. } | Self::Man { .. } => {
+                false
+            }
+        }
+    }
 }

@@ -6,7 +6,7 @@ use super::{
     plan_text::print_notes,
     progress::Progress,
     summary,
-    terminal::{print_data, print_message},
+    terminal::{print_data, print_json, print_message},
     timing::Timing,
 };
 use crate::{
@@ -35,7 +35,7 @@ pub(super) fn deliver(
         print_message(plan::text(plan).trim_end());
     }
     if !verbosity.quiet {
-        print_notes(plan);
+        print_notes(plan, verbosity);
         print_message(&summary::text(plan, delivery, &delivered));
     }
     let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);
@@ -52,5 +52,5 @@ pub(super) fn deliver(
     if let Some(timing) = timing {
         summary["timing"] = timing.json(plan, &delivered);
     }
-    print_data(&format!("{summary}\n"))
+    print_json(summary)
 }

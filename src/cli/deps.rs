@@ -8,7 +8,7 @@ use super::{
     environment::{command_dirs, jobs, scratch},
     failure::Failure,
     options::{inputs::Hwcaps, lookup::SysrootArgs},
-    terminal::print_data_bytes,
+    terminal::{print_data_bytes, print_json},
 };
 use crate::{
     elf::{self, Closure, Edge, FaultKind},
@@ -53,12 +53,22 @@ pub(super) struct DepsArgs {
     dot: bool,
 }
 
+impl DepsArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.json
+    }
+}
+
 pub(super) fn deps(args: DepsArgs) -> Result<(), Failure> {
     let (list, json, dot) = (args.list, args.json, args.dot);
     let closure = pipeline::deps(&request(args)?)?;
+    if json {
+        print_json(elf::render::json(&closure))?;
+        return verdict(&closure).map_err(Failure::in_output);
+    }
     let text = match () {
         () if list => elf::render::list(&closure),
-        () if json => format!("{}\n", elf::render::json(&closure)).into_bytes(),
         () if dot => elf::render::dot(&closure).into_bytes(),
         () => elf::render::tree(&closure).into_bytes(),
     };

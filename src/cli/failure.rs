@@ -1,5 +1,7 @@
 //! Why a command fails: the message, its details, a hint, and the exit code.
 
+use serde_json::{Value, json};
+
 use super::hints::{image_hint, pipeline_hint};
 use crate::{
     build::{BuildError, Cause},
@@ -7,7 +9,7 @@ use crate::{
     oci::ImageError,
     pipeline,
     plan::{Missing, PlanError},
-    run,
+    plural, run,
 };
 
 /// Why a command fails.
@@ -17,6 +19,8 @@ pub(super) struct Failure {
     message: String,
     details: Vec<String>,
     hint: Option<String>,
+    /// Whether the data on stdout describes it.
+    in_output: bool,
 }
 
 /// The exit codes; `imgb --help` lists them.
@@ -30,12 +34,15 @@ pub(super) fn exit_code(kind: ErrorKind) -> u8 {
         ErrorKind::Digest => 7,
         ErrorKind::Runner => run::RUNNER_FAILED,
         ErrorKind::ProgramNotFound => run::NOT_FOUND,
+        // As a shell reports a program that SIGPIPE ended.
+        ErrorKind::ClosedPipe => 128 + 13,
     }
 }
 
 impl Failure {
     pub(super) fn new(kind: ErrorKind, message: impl ToString) -> Self {
-        Self { kind, message: message.to_string(), details: Vec::new(), hint: None }
+        let message = message.to_string();
+        Self { kind, message, details: Vec::new(), hint: None, in_output: false }
     }
 
     pub(super) fn usage(message: impl ToString) -> Self {
@@ -46,6 +53,11 @@ impl Failure {
         Self::new(ErrorKind::Local, message)
     }
 
+    /// The reader of stdout has stopped reading: nothing is said, as with SIGPIPE.
+    pub(super) fn closed_pipe() -> Self {
+        Self::new(ErrorKind::ClosedPipe, "the reader of stdout has stopped reading")
+    }
+
     /// Adds lines below the message.
     pub(super) fn with_details(self, details: Vec<String>) -> Self {
         Self { details, ..self }
@@ -54,6 +66,11 @@ impl Failure {
     /// Adds what to do about it.
     pub(super) fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// The same failure, which the JSON on stdout describes.
+    pub(super) fn in_output(self) -> Self {
+        Self { in_output: true, ..self }
     }
 
     /// The same failure with another kind.
@@ -73,6 +90,23 @@ impl Failure {
         text
     }
 
+    /// The JSON that takes the place of a command's own; `None` where that has been printed.
+    pub(super) fn json(&self) -> Option<Value> {
+        let described = self.in_output || self.is_silent();
+        let error = json!({
+            "code": self.exit_code(),
+            "message": self.message,
+            "details": self.details,
+            "hint": self.hint,
+        });
+        (!described).then(|| json!({"error": error}))
+    }
+
+    /// Whether the command ends without a message.
+    pub(super) fn is_silent(&self) -> bool {
+        self.kind == ErrorKind::ClosedPipe
+    }
+
     pub(super) fn exit_code(&self) -> u8 {
         exit_code(self.kind)
     }
@@ -85,7 +119,7 @@ impl From<pipeline::Error> for Failure {
             pipeline::Error::Build(error) => build_lines(error),
             _ => (chain(&error), Vec::new()),
         };
-        Self { kind: error.kind(), message, details, hint: pipeline_hint(&error) }
+        Self { details, hint: pipeline_hint(&error), ..Self::new(error.kind(), message) }
     }
 }
 
@@ -111,7 +145,7 @@ fn build_lines(error: &BuildError) -> (String, Vec<String>) {
 fn missing(all: &[Missing]) -> (String, Vec<String>) {
     let message = match all {
         [one] => format!("cannot find `{}`, needed by `{}`", one.name, one.by),
-        _ => format!("cannot find {} files that are needed", all.len()),
+        _ => format!("cannot find {} that are needed", plural::count(all.len(), "file")),
     };
     let mut details = Vec::new();
     for one in all {
@@ -137,10 +171,15 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         if is_wrapper && source.is_some() {
             continue;
         }
-        let cause = cause.to_string();
-        text = format!("{text}: {}", cause.split(" (os error ").next().unwrap_or(&cause));
+        text = format!("{text}: {}", system_reason(cause));
     }
     text
+}
+
+/// The message of `error` without the system's number.
+pub(super) fn system_reason(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error ").next().unwrap_or(&text).to_owned()
 }
 
 /// `text` with control characters escaped, so that no file name can break or colour the line.

@@ -5,10 +5,16 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{failure::Failure, options::image::ImageArgs, size, terminal::print_data};
+use super::{
+    failure::Failure,
+    options::image::ImageArgs,
+    size,
+    terminal::{print_data, print_json},
+};
 use crate::{
     oci::{Image, Layer, UnpackedImage},
     path::{ImagePath, escape},
+    plural,
     tree::{Node, Tree},
 };
 
@@ -33,11 +39,18 @@ pub(super) struct InspectArgs {
     json: bool,
 }
 
+impl InspectArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.json
+    }
+}
+
 pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     let image = args.image.open()?;
     let tree = image.merged();
     if args.json {
-        return print_data(&format!("{}\n", as_json(&image, &tree)));
+        return print_json(as_json(&image, &tree));
     }
     if args.files {
         return print_data(&tree.to_string());
@@ -91,14 +104,15 @@ fn as_text(unpacked: &UnpackedImage, tree: &Tree) -> String {
 
 fn layers(text: &mut String, unpacked: &UnpackedImage) {
     let total: u64 = unpacked.layers.iter().map(|layer| layer.size).sum();
-    let _ = writeln!(text, "\n{} layers, {}", unpacked.layers.len(), size::format(total));
+    let count = plural::count(unpacked.layers.len(), "layer");
+    let _ = writeln!(text, "\n{count}, {}", size::format(total));
     for (layer, by) in unpacked.layers.iter().zip(history(&unpacked.image)) {
         let _ = writeln!(
             text,
-            "  {:>9}  {:>9} unpacked, {} paths  {}  {}",
+            "  {:>9}  {:>9} unpacked, {}  {}  {}",
             size::format(layer.size),
             size::format(layer.tar_size),
-            layer.change.tree.len(),
+            plural::count(layer.change.tree.len(), "path"),
             layer.digest,
             escape(by.as_bytes())
         );
@@ -121,8 +135,8 @@ fn files(text: &mut String, tree: &Tree) {
     let mut files: Vec<(u64, &ImagePath)> =
         tree.iter().filter_map(|(path, node)| Some((node.file()?.len, path))).collect();
     let total: u64 = files.iter().map(|(len, _)| len).sum();
-    let _ =
-        writeln!(text, "\n{} paths, {} files, {}", tree.len(), files.len(), size::format(total));
+    let (paths, count) = (plural::count(tree.len(), "path"), plural::count(files.len(), "file"));
+    let _ = writeln!(text, "\n{paths}, {count}, {}", size::format(total));
     files.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
     for (len, path) in files.iter().take(LARGEST) {
         let _ = writeln!(text, "  {:>9}  {path}", size::format(*len));

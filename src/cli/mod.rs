@@ -26,6 +26,7 @@ mod timing;
 mod trace;
 mod trace_report;
 mod values;
+mod warnings;
 
 use std::process::ExitCode;
 
@@ -46,15 +47,22 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return report_usage(&error),
     };
+    let prints_json = cli.command.prints_json();
     match dispatch(cli.command) {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => report(&failure),
+        Err(failure) => report(&failure, prints_json),
     }
 }
 
-/// Prints `failure` on stderr; its exit code.
-fn report(failure: &Failure) -> ExitCode {
-    terminal::print_message(&failure.text());
+/// Prints `failure` on stderr, and as JSON on stdout where that is asked for; its exit code.
+fn report(failure: &Failure, prints_json: bool) -> ExitCode {
+    if !failure.is_silent() {
+        terminal::print_message(&failure.text());
+    }
+    if let Some(json) = failure.json().filter(|_| prints_json) {
+        // There is no further way to tell that stdout is closed or full.
+        let _ = terminal::print_json(json);
+    }
     ExitCode::from(failure.exit_code())
 }
 
@@ -81,11 +89,14 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
 /// Prints help and versions on stdout with exit code 0, usage errors on stderr with exit code 2.
 fn report_usage(error: &clap::Error) -> ExitCode {
     if let Some(message) = value_error(error) {
-        return report(&Failure::usage(message));
+        return report(&Failure::usage(message), false);
     }
     let code = if error.use_stderr() { exit_code(ErrorKind::Usage) } else { 0 };
     match error.print() {
         Ok(()) => ExitCode::from(code),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            report(&Failure::closed_pipe(), false)
+        }
         Err(_) => ExitCode::from(exit_code(ErrorKind::Local)),
     }
 }

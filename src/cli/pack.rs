@@ -50,6 +50,13 @@ pub(super) struct PackArgs {
     verbosity: Verbosity,
 }
 
+impl PackArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.verbosity.json && !self.out.is_stdout()
+    }
+}
+
 pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
     let first = args.input.inputs.first().map(|input| input.text.clone()).unwrap_or_default();
@@ -59,7 +66,7 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let timing = Timing::new();
     let Planned { plan, base } = pipeline::plan(&request, &|event| timing.event(event))?;
     if args.dry_run {
-        return print_plan(&plan, &args.verbosity);
+        return print_plan(&plan, &args.verbosity, false);
     }
     let source = first.split(":/").next().unwrap_or(&first);
     let stem = Path::new(source).file_stem().unwrap_or_default().to_string_lossy();

@@ -43,6 +43,7 @@ const ONLY_FOR_INPUTS: [&str; 19] = [
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     imgb plan curl\n  \
+    imgb plan curl --all | grep libssl\n  \
     imgb plan ./app --base debian.tar\n  \
     imgb plan --file Buildfile .   # as `imgb build` would do\n  \
     imgb plan ./bin --json | jq '.layers[].files[] | select(.reason | test(\"needed\"))'")]
@@ -54,6 +55,9 @@ const ONLY_FOR_INPUTS: [&str; 19] = [
 #[command(mut_arg("file", |arg| arg.conflicts_with_all(ONLY_FOR_INPUTS)))]
 #[command(mut_arg("build_arg", |arg| arg.requires("file")))]
 #[command(mut_arg("target", |arg| arg.requires("file")))]
+#[command(mut_arg("verbose", |arg| {
+    arg.help("Print every path and all notes")
+}))]
 #[command(mut_arg("squash", |arg| arg.requires("file")))]
 pub(super) struct PlanArgs {
     #[command(flatten)]
@@ -65,8 +69,19 @@ pub(super) struct PlanArgs {
     #[command(flatten)]
     buildfile: BuildfileArgs,
 
+    /// Print every path: its layer, mode and owner, size or link target, and reason
+    #[arg(long, help_heading = "Messages")]
+    all: bool,
+
     #[command(flatten)]
     verbosity: Verbosity,
+}
+
+impl PlanArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.verbosity.json
+    }
 }
 
 pub(super) fn plan(args: PlanArgs) -> Result<(), Failure> {
@@ -75,7 +90,7 @@ pub(super) fn plan(args: PlanArgs) -> Result<(), Failure> {
     }
     let request = pack_request(args.input, args.config, BTreeSet::new(), jobs(None))?;
     let Planned { plan, .. } = pipeline::plan(&request, &|_| {})?;
-    print_plan(&plan, &args.verbosity)
+    print_plan(&plan, &args.verbosity, args.all)
 }
 
 /// Shows what `imgb build` would do. The input is the build context.
@@ -95,7 +110,7 @@ fn plan_buildfile(args: PlanArgs) -> Result<(), Failure> {
     )?;
     let built = pipeline::build(&recipe, &options)?;
     if !args.verbosity.quiet {
-        print_notices(&recipe, &built.notices);
+        print_notices(&recipe, &built.notices, args.verbosity.verbose);
     }
-    print_plan(&built.plan, &args.verbosity)
+    print_plan(&built.plan, &args.verbosity, args.all)
 }

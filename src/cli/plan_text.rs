@@ -3,27 +3,30 @@
 use super::{
     failure::Failure,
     options::messages::Verbosity,
-    terminal::{print_data, print_message},
+    size,
+    terminal::{print_data, print_json},
+    warnings::{self, Message},
 };
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, Severity};
 
-/// Prints every path of the plan on stdout.
-pub(super) fn print_plan(plan: &Plan, verbosity: &Verbosity) -> Result<(), Failure> {
+/// Prints the plan on stdout: every path if `all` or with `--verbose`, else one line for each
+/// reason.
+pub(super) fn print_plan(plan: &Plan, verbosity: &Verbosity, all: bool) -> Result<(), Failure> {
     if verbosity.json {
-        return print_data(&format!("{}\n", plan::json(plan)));
+        return print_json(plan::json(plan));
     }
     if !verbosity.quiet {
-        print_notes(plan);
+        print_notes(plan, verbosity);
     }
-    print_data(&plan::text(plan))
+    match all || verbosity.verbose {
+        true => print_data(&plan::text(plan)),
+        false => print_data(&plan::summary(plan, &size::format)),
+    }
 }
 
-/// Prints the plan's notes on stderr.
-pub(super) fn print_notes(plan: &Plan) {
-    for note in &plan.notes {
-        print_message(&format!("{}: {}", note.severity, note.text));
-        if let Some(hint) = &note.hint {
-            print_message(&format!("  {hint}"));
-        }
-    }
+/// Prints the plan's notes on stderr: all of them with `--verbose`.
+pub(super) fn print_notes(plan: &Plan, verbosity: &Verbosity) {
+    let wanted = |severity| verbosity.verbose || severity != Severity::Info;
+    let notes = plan.notes.iter().filter(|note| wanted(note.severity));
+    warnings::print(notes.map(Message::from), verbosity.verbose);
 }

@@ -8,7 +8,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{options::messages::ProgressStyle as Wanted, size, terminal::print_message};
-use crate::pack::Step;
+use crate::{pack::Step, plural};
 
 /// Lines are printed at each quarter of work of at least this many bytes. Less is done before
 /// anybody reads a line.
@@ -65,10 +65,11 @@ impl Progress {
         match &self.display {
             Display::Bar(bar) => {
                 bar.set_length(total);
-                bar.set_message(format!("0 of {files} files"));
+                bar.set_message(format!("0 of {}", plural::count(files, "path")));
             }
             Display::Lines => {
-                print_message(&format!("packing {files} files, {}", size::format(total)));
+                let paths = plural::count(files, "path");
+                print_message(&format!("packing {paths}, {}", size::format(total)));
             }
             Display::Silent => {}
         }
@@ -82,7 +83,7 @@ impl Progress {
         match &self.display {
             Display::Bar(bar) => {
                 bar.inc(more);
-                bar.set_message(format!("{files_done} of {files} files"));
+                bar.set_message(format!("{files_done} of {}", plural::count(files, "path")));
             }
             Display::Lines if total >= WORTH_LINES => {
                 let quarter = |done: u64| done.saturating_mul(4) / total;
@@ -90,7 +91,8 @@ impl Progress {
                 if now != quarter(before) && now < 4 {
                     let (done, total) = (size::format(before + more), size::format(total));
                     print_message(&format!(
-                        "packed {done} of {total}, {files_done} of {files} files"
+                        "packed {done} of {total}, {files_done} of {}",
+                        plural::count(files, "path")
                     ));
                 }
             }

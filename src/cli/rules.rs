@@ -5,13 +5,18 @@ use std::{fmt::Write as _, path::PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{failure::Failure, options::runtime_deps::table, size, terminal::print_data};
+use super::{
+    failure::Failure,
+    options::runtime_deps::table,
+    size,
+    terminal::{print_data, print_json},
+};
 use crate::rules::{Denial, Level, Make, Rule, When};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     imgb rules\n  \
-    imgb rules --json | jq '.[] | select(.level == \"auto\")'")]
+    imgb rules --json | jq '.rules[] | select(.level == \"auto\")'")]
 pub(super) struct RulesArgs {
     /// A file with additional rules (repeatable)
     #[arg(long, value_name = "FILE")]
@@ -22,12 +27,19 @@ pub(super) struct RulesArgs {
     json: bool,
 }
 
+impl RulesArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.json
+    }
+}
+
 /// Lists the rules.
 pub(super) fn rules(args: &RulesArgs) -> Result<(), Failure> {
     let table = table(&args.rules)?;
     if args.json {
         let rules: Vec<Value> = table.rules().iter().map(describe).collect();
-        return print_data(&format!("{}\n", Value::from(rules)));
+        return print_json(json!({"rules": rules}));
     }
     let width = table.rules().iter().map(|rule| rule.name.len()).max().unwrap_or(0);
     let mut text = String::new();

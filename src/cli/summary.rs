@@ -9,6 +9,7 @@ use crate::{
     image::{Destination, Image, Layer, OutputFormat, Target},
     pipeline::{Delivered, Delivery},
     plan::{Note, Plan},
+    plural,
 };
 
 /// What was written, as text.
@@ -16,14 +17,15 @@ pub(super) fn text(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> S
     let image = &delivered.image;
     let files: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
     let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
-    let mut text = format!("{}: {files} paths, {}\n", image.platform, size::format(total));
+    let files = plural::count(files, "path");
+    let mut text = format!("{}: {files}, {}\n", image.platform, size::format(total));
     for (layer, planned) in own_layers(image, plan).zip(&plan.layers) {
         let _ = writeln!(
             text,
-            "  layer {:<8} {:>9}  {} paths, {}",
+            "  layer {:<8} {:>9}  {}, {}",
             planned.name,
             size::format(layer.size),
-            planned.tree.len(),
+            plural::count(planned.tree.len(), "path"),
             layer.digest
         );
     }

@@ -14,7 +14,7 @@ use super::{
     failure::{Failure, chain},
     options::{image, run_overrides::RunOverrides},
     run::run_failure,
-    terminal::{print_data, print_message},
+    terminal::{print_data, print_json, print_message},
     trace_report, values,
 };
 use crate::{
@@ -23,7 +23,7 @@ use crate::{
     image::{ImageName, Platform},
     oci::UnpackedImage,
     path::ImagePath,
-    pipeline,
+    pipeline, plural,
     run::{self, HostCommand, RUNNER_FAILED, RunOutcome},
     source::HostRoot,
     trace::{self, Access, SysrootEntry, Watched},
@@ -69,9 +69,20 @@ pub(super) struct TraceArgs {
     #[command(flatten)]
     start: RunOverrides,
 
+    /// List every file, also where a directory has many
+    #[arg(long)]
+    all: bool,
+
     /// Print JSON on stdout
     #[arg(long)]
     json: bool,
+}
+
+impl TraceArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.json
+    }
 }
 
 /// Runs the program, or reads a log, prints what it opened, and returns its exit code.
@@ -124,14 +135,14 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
         let files =
             report.missing.iter().filter(|file| file.in_sysroot != Some(SysrootEntry::Directory));
         let (list, count) = (output.display(), files.count());
-        let s = if count == 1 { "" } else { "s" };
+        let count = plural::count(count, "file");
         print_message(&format!(
-            "wrote {list}, {count} file{s}; use it with: imgb pack --include-from {list}"
+            "wrote {list}, {count}; use it with: imgb pack --include-from {list}"
         ));
     }
     match args.json {
-        true => print_data(&format!("{}\n", trace_report::json(&report, ended.code)))?,
-        false => print_data(&trace_report::text(&report, watched, image.is_some()))?,
+        true => print_json(trace_report::json(&report, ended.code))?,
+        false => print_data(&trace_report::text(&report, watched, image.is_some(), args.all))?,
     }
     Ok(ended.code)
 }

@@ -1,23 +1,26 @@
 //! What `imgb trace` found, as text and as JSON.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde_json::{Value, json};
 
 use super::size;
 use crate::{
     path::escape,
+    plural,
     trace::{Call, Report, SysrootEntry, TracedFile, Watched},
 };
 
-/// The files that were opened, and options that add what is missing.
-pub(super) fn text(report: &Report, watched: Watched, has_image: bool) -> String {
+/// Files of one directory beyond this number are counted unless all are to be printed.
+const LISTED: usize = 8;
+
+/// The files that were opened, and options that add what is missing. Unless `all`, only the first
+/// files of a directory are listed.
+pub(super) fn text(report: &Report, watched: Watched, has_image: bool, all: bool) -> String {
     let mut text = String::new();
     if watched == Watched::InImage || has_image {
         let _ = writeln!(text, "opened: {}", report.opened.len());
-        for file in &report.opened {
-            let _ = writeln!(text, "  {}", escape(&file.path));
-        }
+        list(&mut text, &report.opened, all, &|file| escape(&file.path));
         let what = match &report.missing[..] {
             [] => "the image lacks nothing that the sysroot has",
             _ => "missing in the image, present in the sysroot:",
@@ -26,20 +29,36 @@ pub(super) fn text(report: &Report, watched: Watched, has_image: bool) -> String
     } else {
         let _ = writeln!(text, "read: {}", report.missing.len());
     }
-    for file in &report.missing {
+    list(&mut text, &report.missing, all, &|file| {
         let size = match file.in_sysroot {
             Some(SysrootEntry::File(len)) => size::format(len),
             _ => "directory".into(),
         };
         let by = escape(file.by.as_bytes());
-        let _ = writeln!(
-            text,
-            "  --include {}  ({size}, {} by {by})",
-            quoted(&file.path),
-            verb(file.call)
-        );
-    }
+        format!("--include {}  ({size}, {} by {by})", quoted(&file.path), verb(file.call))
+    });
     text
+}
+
+/// A line for each of `files`, or for the first of each directory, with a count of the others.
+fn list(text: &mut String, files: &[TracedFile], all: bool, line: &dyn Fn(&TracedFile) -> String) {
+    let mut counts: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for file in files {
+        let count = counts.entry(directory(&file.path)).or_default();
+        *count += 1;
+        if all || *count <= LISTED {
+            let _ = writeln!(text, "  {}", line(file));
+        }
+    }
+    let over = counts.into_iter().filter(|&(_, count)| !all && count > LISTED);
+    for (dir, count) in over {
+        let more = plural::count(count - LISTED, "more file");
+        let _ = writeln!(text, "  and {more} in {}/ (--all lists them)", escape(dir));
+    }
+}
+
+fn directory(path: &[u8]) -> &[u8] {
+    path.rsplitn(2, |&byte| byte == b'/').nth(1).unwrap_or_default()
 }
 
 fn verb(call: Call) -> &'static str {
@@ -76,7 +95,7 @@ fn describe(file: &TracedFile) -> Value {
         "path": path,
         "how": verb(file.call),
         "by": file.by,
-        "in_sysroot": kind,
+        "type": kind,
         "size": size,
         "option": format!("--include {}", quoted(&file.path)),
     })

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     elf::{Closure, Dialect, Edge, Outcome, Program, SearchLogEntry, SearchRule},
     path::escape,
+    plural,
 };
 
 /// Maximum indentation levels of a tree; a chain of thousands would be mostly blanks.
@@ -204,7 +205,11 @@ impl<'a> Tree<'a> {
                     let _ = writeln!(self.out, "{below}{} ({rule}): {miss}", escape(path));
                 }
                 if branch.edge.unlisted > 0 {
-                    let _ = writeln!(self.out, "{below}and {} places more", branch.edge.unlisted);
+                    let _ = writeln!(
+                        self.out,
+                        "{below}and {}",
+                        plural::count(branch.edge.unlisted, "more place")
+                    );
                 }
             }
             _ => {}

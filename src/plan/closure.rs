@@ -291,7 +291,7 @@ fn classify(
                 // Of what cannot be opened the fault itself says which file it is.
                 let by = if by.is_root() { escape(&fault.path) } else { by.to_string() };
                 let text = format!("`{by}`, which a rule added, cannot start: {fault}");
-                outcomes.notes.push(Note::warning(text));
+                outcomes.notes.push(Note::warning(text).about(by));
             }
             FaultKind::Find(Absence::Missing) => {
                 let missing = Missing {

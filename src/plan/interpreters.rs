@@ -67,7 +67,7 @@ impl Interpreters {
             self.missing.push(missing);
         } else {
             let text = format!("no interpreter `{}` for the script {by}", missing.name);
-            self.notes.push(Note::warning(text));
+            self.notes.push(Note::warning(text).about(by));
         }
     }
 }

@@ -47,14 +47,14 @@ pub(super) fn take_out(
         let foreign = !named.contains(path) && (other || without_loader);
         if foreign && other {
             let text = format!("{path} is for musl, what is beside it for glibc: packed as data");
-            notes.push(Note::warning(text));
+            notes.push(Note::warning(text).about(path));
         } else if foreign {
             let libc = dialect(object).map_or("", |dialect| match dialect {
                 Dialect::Glibc => "glibc",
                 Dialect::Musl => "musl",
             });
             let text = format!("{path} is for {libc}, but its loader is missing: packed as data");
-            notes.push(Note::warning(text));
+            notes.push(Note::warning(text).about(path));
         }
         !foreign
     });

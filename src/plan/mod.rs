@@ -21,6 +21,7 @@ mod request;
 mod runtime_deps;
 mod settings;
 mod split;
+mod summary;
 
 use crate::{
     elf::{ObjectError, ReadFailure},
@@ -43,6 +44,7 @@ pub use request::{Below, Decision, Request};
 pub use runtime_deps::RuleSet;
 pub use settings::Settings;
 pub use split::Layers;
+pub use summary::summary;
 
 /// An image before its bytes are read.
 #[derive(Debug)]
@@ -64,7 +66,7 @@ pub struct Plan {
 /// A layer before its bytes are read.
 #[derive(Clone, Debug)]
 pub struct PlannedLayer {
-    /// `system`, `inputs` or `all`.
+    /// `system`, `inputs` or `all`; of a Buildfile: its number, from 1.
     pub name: String,
     /// Its files, with their parents.
     pub tree: Tree,
@@ -77,6 +79,8 @@ pub struct Note {
     pub severity: Severity,
     /// The message.
     pub text: String,
+    /// What the message is about: the part of `text` in which notes of one kind differ.
+    pub about: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
 }
@@ -84,7 +88,9 @@ pub struct Note {
 /// How much a note matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Something was left out for doubt or size, and an option adds it.
+    /// Something that is probably not needed was left out, and an option adds it.
+    Info,
+    /// Something that may be needed was left out, and an option adds it.
     Hint,
     /// Something is wrong with what is packed.
     Warning,
@@ -93,7 +99,12 @@ pub enum Severity {
 impl Note {
     /// A warning without advice.
     pub(crate) fn warning(text: String) -> Self {
-        Self { severity: Severity::Warning, text, hint: None }
+        Self { severity: Severity::Warning, text, about: None, hint: None }
+    }
+
+    /// The same note; `about` is the part of its text in which notes of its kind differ.
+    pub(crate) fn about(self, about: impl ToString) -> Self {
+        Self { about: Some(about.to_string()), ..self }
     }
 
     /// The same note with advice.
@@ -103,13 +114,19 @@ impl Note {
 
     /// What was left out, and what adds it.
     pub(crate) fn hint(text: String, hint: String) -> Self {
-        Self { severity: Severity::Hint, text, hint: Some(hint) }
+        Self { severity: Severity::Hint, text, about: None, hint: Some(hint) }
+    }
+
+    /// What was left out because it is probably not needed, and what adds it.
+    pub(crate) fn info(text: String, hint: String) -> Self {
+        Self { severity: Severity::Info, ..Self::hint(text, hint) }
     }
 }
 
 impl std::fmt::Display for Severity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Info => "info",
             Self::Hint => "hint",
             Self::Warning => "warning",
         })

@@ -57,7 +57,7 @@ pub(super) fn decide(
                 "{path} is for {}, the image for {platform}: packed as data",
                 object.header.machine
             );
-            notes.push(Note::warning(text));
+            notes.push(Note::warning(text).about(path));
         }
         ours
     });

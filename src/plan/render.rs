@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Note, Plan};
+use crate::plural;
 
 /// One line a path: its layer, mode and owner, path, link target or size, reason.
 pub fn text(plan: &Plan) -> String {
     let mut out = String::new();
     let files: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
-    let _ =
-        writeln!(out, "# {} in {files} paths, {} layers", plan.config.platform, plan.layers.len());
+    let (files, layers) = (plural::count(files, "path"), plural::count(plan.layers.len(), "layer"));
+    let _ = writeln!(out, "# {}: {files} in {layers}", plan.config.platform);
     for layer in &plan.layers {
         for ((path, _), line) in layer.tree.iter().zip(layer.tree.to_string().lines()) {
             let reason =
@@ -33,14 +34,13 @@ pub fn json(plan: &Plan) -> Value {
             let files = layer.tree.iter().map(|(path, node)| {
                 let mut file = node.json();
                 file["path"] = path.to_string().into();
-                if let Some(reason) = plan.reasons.get(path) {
-                    file["reason"] = reason.text(&plan.inputs).into();
-                    if let Some(cause) = reason.cause() {
-                        file["because_of"] = cause.to_string().into();
-                    }
-                    let causes = plan.reasons.causes(path).map(|cause| cause.json(&plan.inputs));
-                    file["causes"] = causes.collect::<Vec<_>>().into();
-                }
+                let reason = plan.reasons.get(path);
+                let text = reason.map(|reason| reason.text(&plan.inputs)).unwrap_or_default();
+                file["reason"] = text.into();
+                let cause = reason.and_then(|reason| reason.cause());
+                file["because_of"] = cause.map(ToString::to_string).into();
+                let causes = plan.reasons.causes(path).map(|cause| cause.json(&plan.inputs));
+                file["causes"] = causes.collect::<Vec<_>>().into();
                 file
             });
             json!({"name": layer.name, "files": files.collect::<Vec<_>>()})
@@ -58,8 +58,13 @@ pub fn json(plan: &Plan) -> Value {
 }
 
 impl Note {
-    /// `severity`, `text` and `hint`.
+    /// `severity`, `text`, `about` and `hint`.
     pub fn json(&self) -> Value {
-        json!({"severity": self.severity.to_string(), "text": self.text, "hint": self.hint})
+        json!({
+            "severity": self.severity.to_string(),
+            "text": self.text,
+            "about": self.about,
+            "hint": self.hint,
+        })
     }
 }

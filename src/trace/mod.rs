@@ -125,7 +125,9 @@ pub fn classify(
             Watched::InImage => !found && seen.in_sysroot.is_some(),
             Watched::OnSystem => is_read && is_file || found && is_file && probes.matters(path),
         };
-        if is_missing && !in_image(path) {
+        // A runtime compiles a source again where the compiled file is missing.
+        let has_source = || known_files::required_source(path).is_some_and(|from| in_image(&from));
+        if is_missing && !in_image(path) && !has_source() {
             report.missing.push(seen.clone());
         }
         if is_read && (is_file || watched == Watched::InImage) {
@@ -223,6 +225,15 @@ mod tests {
         let report = report(Watched::OnSystem);
         assert_eq!(paths(&report.missing), ["/usr/lib/plugin.so"]);
         assert_eq!(paths(&report.opened), ["/bin/tool", "/usr/lib/plugin.so"]);
+    }
+
+    #[test]
+    fn compiled_files_are_not_missing_where_the_image_has_their_sources() {
+        let pyc = |name: &str| format!("/py/__pycache__/{name}.cpython-311.pyc");
+        let accesses = ["x", "y"].map(|name| access(&pyc(name), Call::Open, false));
+        let sysroot = |path: &[u8]| Some((path.to_vec(), SysrootEntry::File(1)));
+        let report = classify(&accesses, Watched::InImage, &sysroot, &|path| path == b"/py/x.py");
+        assert_eq!(paths(&report.missing), [pyc("y")]);
     }
 
     /// The files that a program looks at decide what it does, but a program that lists a directory

@@ -6,8 +6,9 @@ use super::{Kind, Node, Special};
 use crate::path::escape;
 
 impl Node {
-    /// `type`, `mode` in octal, `uid` and `gid`; `size` in bytes for files, `target` for symbolic
-    /// links, escaped if it is not UTF-8.
+    /// `type`, `mode` in octal, `uid`, `gid`, `size` in bytes (0 unless it is a file), `target` of
+    /// a symbolic link, escaped if it is not UTF-8, and `device`, `[major, minor]` of a device;
+    /// both null for other types.
     pub fn json(&self) -> Value {
         let kind = match &self.kind {
             Kind::Directory => "directory",
@@ -19,13 +20,25 @@ impl Node {
         };
         let meta = &self.meta;
         let mode = format!("{:04o}", meta.mode);
-        let mut value = json!({"type": kind, "mode": mode, "uid": meta.uid, "gid": meta.gid});
-        match &self.kind {
-            Kind::File(file) => value["size"] = file.len.into(),
-            Kind::Symlink(target) => value["target"] = escape(target).into(),
-            Kind::Directory | Kind::Special(_) => {}
-        }
-        value
+        let target = match &self.kind {
+            Kind::Symlink(target) => Some(escape(target)),
+            _ => None,
+        };
+        let device = match self.kind {
+            Kind::Special(Special::Character(major, minor) | Special::Block(major, minor)) => {
+                Some([major, minor])
+            }
+            _ => None,
+        };
+        json!({
+            "type": kind,
+            "mode": mode,
+            "uid": meta.uid,
+            "gid": meta.gid,
+            "size": self.file().map_or(0, |file| file.len),
+            "target": target,
+            "device": device,
+        })
     }
 }
 
@@ -39,7 +52,10 @@ mod tests {
         let node = |mode, kind| Node { meta: Meta::new(mode), kind }.json();
         let link = node(0o777, Kind::Symlink(b"a\xff"[..].into()));
         assert_eq!(link["target"], "a\\xff");
-        let expected = json!({"type": "character device", "mode": "0666", "uid": 0, "gid": 0});
+        let expected = json!({
+            "type": "character device", "mode": "0666", "uid": 0, "gid": 0,
+            "size": 0, "target": null, "device": [1, 3],
+        });
         assert_eq!(node(0o666, Kind::Special(Special::Character(1, 3))), expected);
         assert_eq!(node(0o1777, Kind::Directory)["mode"], "1777");
     }

@@ -272,7 +272,7 @@ fn a_program_is_put_on_a_base_and_uses_its_libraries() {
     sandbox.imgb("pack ./hello --base base.tar  -q -o onto.tar -t imgb-onto").run().ok();
     // The base provides the C library and its loader.
     let added = sandbox.imgb("pack ./hello --base base.tar --dry-run -q").run().ok().text();
-    assert!(added.contains(" in 1 paths, 1 layers") && added.contains("/hello"), "{added}");
+    assert!(added.contains(": 1 path in 1 layer,") && added.contains("/hello"), "{added}");
     docker.load(&sandbox.path("onto.tar"));
     docker.image("imgb-onto").run().ok().prints("hello");
     docker

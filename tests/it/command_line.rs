@@ -37,7 +37,7 @@ fn plan_takes_a_base() {
     let sandbox = sandbox();
     sandbox.file("etc/app.conf", "x").imgb("pack ./app ./etc -o base.tar").run().ok();
     sandbox.file("more", "y");
-    let plan = sandbox.imgb("plan ./more --base base.tar").run().ok().text();
+    let plan = sandbox.imgb("plan --all ./more --base base.tar").run().ok().text();
     assert!(plan.contains("/more"), "{plan}");
     assert!(!plan.contains("/etc/app.conf"), "what the base has is not added again\n{plan}");
 }
@@ -46,12 +46,12 @@ fn plan_takes_a_base() {
 fn plan_takes_a_buildfile() {
     let sandbox = sandbox();
     sandbox.file("Buildfile", "FROM scratch\nARG to=/a\nCOPY app $to\nFROM scratch AS other\n");
-    let plan = |options| sandbox.imgb("plan --file Buildfile").args(options).run();
+    let plan = |options| sandbox.imgb("plan --all --file Buildfile").args(options).run();
     assert!(plan(". --target 0").ok().text().contains("/a"));
     assert!(plan("--target 0 --build-arg to=/b").ok().text().contains("/b"));
     plan(". app").error(2, &["the build context"]);
     plan(". --exclude x").exits(2);
-    sandbox.imgb("plan . --target 0").run().exits(2);
+    sandbox.imgb("plan --all . --target 0").run().exits(2);
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn preloaded_libraries_come_with_the_list_of_them() {
     elf(&sandbox, "/app", &Elf::program(LOADER));
     elf(&sandbox, "/lib64/libpre.so", &lib("libpre.so"));
     sandbox.file("root/etc/ld.so.preload", "/lib64/libpre.so\n");
-    let plan = sandbox.imgb("plan --sysroot root root/app").run().ok();
+    let plan = sandbox.imgb("plan --all --sysroot root root/app").run().ok();
     for path in ["/lib64/libpre.so ", "/etc/ld.so.preload "] {
         assert!(plan.text().contains(path), "{}", plan.show());
     }
@@ -102,10 +102,10 @@ fn an_included_library_of_the_configuration_gets_its_entry() {
     elf(&sandbox, "/app", &Elf::program(LOADER));
     elf(&sandbox, "/usr/local/lib/libplug.so.1", &lib("libplug.so.1"));
     sandbox.file("root/etc/ld.so.conf", "/usr/local/lib\n");
-    let without = sandbox.imgb("plan --sysroot root root/app").run().ok();
+    let without = sandbox.imgb("plan --all --sysroot root root/app").run().ok();
     assert!(!without.text().contains("/etc/ld.so.cache"), "{}", without.show());
     let plan = sandbox
-        .imgb("plan --sysroot root root/app --include /usr/local/lib/libplug.so.1")
+        .imgb("plan --all --sysroot root root/app --include /usr/local/lib/libplug.so.1")
         .run()
         .ok();
     assert!(plan.text().contains("/etc/ld.so.cache "), "{}", plan.show());
@@ -137,9 +137,9 @@ fn a_path_on_both_host_and_sysroot_is_pointed_out() {
     let host = sandbox.path("app");
     sandbox.program("app", Elf::program(LOADER).build());
     elf(&sandbox, &host.display().to_string(), &Elf::program(LOADER));
-    let run = sandbox.imgb("plan --sysroot root").arg(&host).run().ok();
+    let run = sandbox.imgb("plan --all --sysroot root").arg(&host).run().ok();
     assert!(run.stderr().contains("is the host's file, and the sysroot has one"), "{}", run.show());
-    let run = sandbox.imgb("plan --sysroot root ./app").run().ok();
+    let run = sandbox.imgb("plan --all --sysroot root ./app").run().ok();
     assert_eq!(run.stderr(), "");
 }
 

@@ -245,6 +245,6 @@ fn many_programs_need_few_descriptors() {
         sandbox.program(&format!("el/{number}"), fixtures::static_elf(fixtures::X86_64));
     }
     let limited = ["sh", "-c", r#"ulimit -n 64; exec "$0" "$@""#];
-    let plan = sandbox.imgb("plan ./el").under(&limited).run().ok().text();
+    let plan = sandbox.imgb("plan --all ./el").under(&limited).run().ok().text();
     assert_eq!(plan.lines().filter(|line| line.contains("/el/")).count(), 200, "{plan}");
 }

@@ -36,10 +36,16 @@ mod errors;
 mod foreign;
 /// From a program to a running container, on real engines.
 mod founding;
+/// Every example in the help, run as it stands there.
+mod help_examples;
 /// Reading images: every form, every flipped bit, documents that are wrong.
 mod image_read;
 /// What each kind of input becomes, and the effect of the options.
 mod inputs;
+/// docs/json.md, compared with what each command prints.
+mod json_shapes;
+/// What is said: one message for one kind, and what to do about common mistakes.
+mod messages;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
 /// show.
 mod programs;

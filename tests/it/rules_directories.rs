@@ -30,7 +30,7 @@ fn wheel() -> Option<Sandbox> {
 #[test]
 fn siblings_come_first() {
     let Some(sandbox) = wheel() else { return };
-    let plan = sandbox.imgb("plan venv:/opt/venv").run().ok().text();
+    let plan = sandbox.imgb("plan --all venv:/opt/venv").run().ok().text();
     assert!(plan.contains("/opt/venv/pkg.libs/libb-12ab.so"), "{plan}");
     assert!(plan.contains("libc.so.6"), "the module's own needs come along: {plan}");
 }
@@ -39,10 +39,13 @@ fn siblings_come_first() {
 fn objects_for_another_machine_are_data() {
     let Some(sandbox) = wheel() else { return };
     sandbox.program("venv/prebuilds/arm64/addon.node", fixtures::static_elf(AARCH64));
-    let plan = sandbox.imgb("plan venv:/opt/venv").run().ok();
+    let plan = sandbox.imgb("plan --all venv:/opt/venv").run().ok();
     assert!(plan.stderr().contains("packed as data"), "{}", plan.stderr());
     assert!(plan.text().contains("/opt/venv/prebuilds/arm64/addon.node"));
-    sandbox.imgb("plan venv:/opt/venv --strict").run().error(1, &["addon.node", "packed as data"]);
+    sandbox
+        .imgb("plan --all venv:/opt/venv --strict")
+        .run()
+        .error(1, &["addon.node", "packed as data"]);
 }
 
 #[test]
@@ -80,10 +83,10 @@ fn musl_beside_glibc_is_data_where_the_machine_has_both() {
     let module =
         "-shared -fPIC -nostdlib -o venv/musl.so a.c -Wl,--no-as-needed libmissing.so.6 -lc";
     sandbox.tool("musl-gcc", module).run().ok();
-    let plan = sandbox.imgb("plan venv:/opt/venv").run().ok();
+    let plan = sandbox.imgb("plan --all venv:/opt/venv").run().ok();
     assert!(plan.stderr().contains("/opt/venv/musl.so is for musl"), "{}", plan.stderr());
     assert!(plan.text().contains("/opt/venv/musl.so"));
-    sandbox.imgb("plan venv:/opt/venv --strict").run().error(1, &["musl.so is for musl"]);
+    sandbox.imgb("plan --all venv:/opt/venv --strict").run().error(1, &["musl.so is for musl"]);
 }
 
 #[test]
@@ -117,10 +120,10 @@ fn objects_for_another_c_library_are_data() {
     sandbox.dir("sys");
     sandbox.imgb("pack true --soft none -o rootfs:sys.tar").run().ok();
     sandbox.tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
-    let plan = sandbox.imgb("plan venv:/opt/venv --sysroot sys").run().ok();
+    let plan = sandbox.imgb("plan --all venv:/opt/venv --sysroot sys").run().ok();
     assert!(plan.stderr().contains("/opt/venv/musl.so is for musl"), "{}", plan.stderr());
     sandbox
-        .imgb("plan venv:/opt/venv --sysroot sys --strict")
+        .imgb("plan --all venv:/opt/venv --sysroot sys --strict")
         .run()
         .error(1, &["musl.so is for musl"]);
 }
@@ -155,13 +158,13 @@ fn mistakes_in_the_choice_of_rules() {
     sandbox
         .file("bad.toml", "[[rule]]\nname = 'x'\ncolour = 'red'\n")
         .program("app", fixtures::static_elf(fixtures::X86_64));
-    for (options, words) in [
-        ("--with shel", &["no rule `shel`", "did you mean `shell`?"][..]),
-        ("--rules gone.toml", &["--rules `gone.toml`", "not found"]),
-        ("--rules bad.toml", &["line 3: unknown field `colour`"]),
-        ("--rules /dev/zero", &["/dev/zero`: more than 1 MiB"]),
+    for (options, code, words) in [
+        ("--with shel", 2, &["no rule `shel`", "did you mean `shell`?"][..]),
+        ("--rules gone.toml", 3, &["--rules `gone.toml`: No such file or directory"]),
+        ("--rules bad.toml", 2, &["line 3: unknown field `colour`"]),
+        ("--rules /dev/zero", 2, &["/dev/zero`: more than 1 MiB"]),
     ] {
-        sandbox.imgb(&format!("plan ./app {options}")).run().error(2, words);
+        sandbox.imgb(&format!("plan --all ./app {options}")).run().error(code, words);
     }
 }
 
@@ -176,12 +179,12 @@ fn a_script_of_the_system_brings_the_files_of_its_name() {
         .program("sys/usr/bin/sh", fixtures::static_elf(fixtures::X86_64))
         .file("sys/usr/share/tool/functions", "x")
         .file("sys/usr/share/other/x", "x");
-    let plan = sandbox.imgb("plan tool2 --sysroot sys").run().ok().text();
+    let plan = sandbox.imgb("plan --all tool2 --sysroot sys").run().ok().text();
     assert!(
         plan.contains("/usr/share/tool/functions") && !plan.contains("/usr/share/other"),
         "{plan}"
     );
     // A script of the user does not tell which files of the system belong to it.
-    let own = sandbox.imgb("plan sys/usr/bin/tool2 --sysroot sys").run().ok().text();
+    let own = sandbox.imgb("plan --all sys/usr/bin/tool2 --sysroot sys").run().ok().text();
     assert!(!own.contains("/usr/share/tool"), "{own}");
 }

@@ -200,7 +200,7 @@ fn a_name_at_the_start_of_the_constants_is_seen() {
         .arg(format!("-Wl,--disable-new-dtags,-rpath,{}", sandbox.root().display()))
         .run()
         .ok();
-    let plan = sandbox.imgb("plan ./app").run().ok();
+    let plan = sandbox.imgb("plan --all ./app").run().ok();
     assert!(plan.text().contains("/libplug2.so.1 "), "{}", plan.show());
 }
 
@@ -233,7 +233,7 @@ fn what_a_library_opens_is_searched_from_it() {
     }
     let here = format!("-Wl,--enable-new-dtags,-rpath,{}", sandbox.root().display());
     sandbox.tool("gcc", "-o app app.c -L. -lone -ltwo").arg(here).run().ok();
-    let plan = sandbox.imgb("plan ./app").run().ok();
+    let plan = sandbox.imgb("plan --all ./app").run().ok();
     for dir in ["plugins", "more"] {
         assert!(plan.text().contains(&format!("/{dir}/libplug2.so.1 ")), "{}", plan.show());
     }
@@ -261,7 +261,7 @@ fn what_is_opened_by_name_is_found_in_the_image() {
         .arg(format!("-Wl,-rpath,{}", plugins.display()))
         .run()
         .ok();
-    let beside = sandbox.imgb("plan /bin/true ./apprun").run().ok();
+    let beside = sandbox.imgb("plan --all /bin/true ./apprun").run().ok();
     assert!(beside.text().contains("/libplug2.so.1 "), "{}", beside.show());
     let args = format!("./app --library-path {}", plugins.display());
     let Some(root) = Root::pack_in(sandbox, &[], &args) else { return };
@@ -283,10 +283,10 @@ fn a_shell_only_where_it_is_asked_for() {
 fn no_rule_fires_for_true() {
     let sandbox = Sandbox::new();
     for soft in ["auto", "all"] {
-        let plan = sandbox.imgb(&format!("plan true --soft {soft}")).run().ok();
+        let plan = sandbox.imgb(&format!("plan --all true --soft {soft}")).run().ok();
         assert!(!plan.text().contains("rule "), "{}", plan.text());
         assert_eq!(plan.stderr(), "");
-        let bare = sandbox.imgb("plan true --soft none").run().ok();
+        let bare = sandbox.imgb("plan --all true --soft none").run().ok();
         assert_eq!(plan.text(), bare.text());
     }
 }

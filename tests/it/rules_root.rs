@@ -28,7 +28,7 @@ impl Root {
             return None;
         }
         sandbox.dir("root");
-        let packed = sandbox.imgb(&format!("pack {args} -o rootfs:fs.tar")).run().ok();
+        let packed = sandbox.imgb(&format!("pack -v {args} -o rootfs:fs.tar")).run().ok();
         sandbox.tool("tar", "-xf fs.tar -C root --no-same-owner").run().ok();
         let said = packed.stderr().to_owned();
         Some(Self { sandbox, said })

@@ -62,7 +62,7 @@ fn what_an_image_lacks_is_listed_and_the_list_adds_it() {
         .prints("configured\n")
         .prints("data\n");
     sandbox
-        .imgb("plan bin --sysroot sys --include-from more.list")
+        .imgb("plan --all bin --sysroot sys --include-from more.list")
         .run()
         .ok()
         .prints("--include-from more.list");

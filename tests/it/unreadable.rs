@@ -61,7 +61,7 @@ fn sysroot_with_zones() -> Option<Sandbox> {
 #[test]
 fn a_closed_directory_that_a_rule_wants_is_named() {
     let Some(sandbox) = sysroot_with_zones() else { return };
-    let plan = "plan --sysroot sys ./app";
+    let plan = "plan --all --sysroot sys ./app";
     let open = sandbox.imgb(plan).nobody().run().ok();
     assert!(open.text().contains("/usr/share/zoneinfo/Europe/Berlin"), "{}", open.show());
     assert!(!open.stderr().contains("permission denied"), "{}", open.show());
@@ -84,7 +84,7 @@ fn a_closed_directory_that_the_user_wants_is_an_error() {
     let Some(sandbox) = sysroot_with_zones() else { return };
     sandbox.mode("sys/usr/share/zoneinfo/Europe", 0o000);
     for wanted in ["/usr/share", "/usr/share/zoneinfo/Europe/Berlin"] {
-        let plan = format!("plan --soft none --sysroot sys ./app --include {wanted}");
+        let plan = format!("plan --all --soft none --sysroot sys ./app --include {wanted}");
         let run = sandbox.imgb(&plan).nobody().run();
         run.error(3, &["cannot read `/usr/share/zoneinfo/Europe", "permission denied"]);
     }
@@ -99,7 +99,7 @@ fn a_closed_program_is_not_called_missing() {
         sandbox.program(path, static_elf(X86_64));
     }
     sandbox.symlink("in/usr/bin", "/closed").mode("sys/closed", 0o000);
-    let run = sandbox.imgb("plan --sysroot sys in/:/ app").nobody().run();
+    let run = sandbox.imgb("plan --all --sysroot sys in/:/ app").nobody().run();
     sandbox.mode("sys/closed", 0o755);
     run.error(3, &["cannot read `/usr/bin/app", "permission denied"]);
 }
@@ -146,7 +146,7 @@ fn sysroot_with_choices() -> Sandbox {
 #[track_caller]
 fn close(closed: &str, command: &str) -> Outcome {
     let sandbox = sysroot_with_choices();
-    let run = || sandbox.imgb(&format!("plan --sysroot sys {command}")).nobody().run();
+    let run = || sandbox.imgb(&format!("plan --all --sysroot sys {command}")).nobody().run();
     let open = run().ok();
     assert!(!open.stderr().contains("permission denied"), "{}", open.show());
     let mode = fs_err::metadata(sandbox.path(closed)).unwrap().permissions();

@@ -13,7 +13,7 @@ pub(in crate::cli) struct Verbosity {
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Messages")]
     pub(in crate::cli) quiet: bool,
 
-    /// Print every path that the image holds on stderr, too
+    /// Print every path of the image, every warning and what was left out, on stderr
     #[arg(short, long, help_heading = "Messages")]
     pub(in crate::cli) verbose: bool,
 

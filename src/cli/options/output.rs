@@ -107,6 +107,12 @@ impl OutputArgs {
         Ok(targets)
     }
 
+    /// Whether the image goes to stdout.
+    pub(in crate::cli) fn is_stdout(&self) -> bool {
+        let to_stdout = |target: &Target| target.destination == Destination::Stdout;
+        self.targets().is_ok_and(|targets| targets.iter().any(to_stdout))
+    }
+
     /// How the image is written to `targets`. `stem` becomes the name of an image that goes to
     /// stdout and has no `--tag`.
     pub(in crate::cli) fn delivery(

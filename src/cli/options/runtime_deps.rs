@@ -1,11 +1,16 @@
 //! Which run-time dependencies are added.
 
-use std::{io::Read as _, path::PathBuf};
+use std::{
+    fmt::Display,
+    io::{self, Read as _},
+    path::PathBuf,
+};
 
 use clap::{Args, ValueEnum};
 
 use crate::{
-    cli::failure::Failure,
+    cli::failure::{Failure, system_reason},
+    error_kind::ErrorKind,
     plan::RuleSet,
     rules::{Choice, Soft, Table},
     suggest,
@@ -79,14 +84,16 @@ pub(in crate::cli) fn table(files: &[PathBuf]) -> Result<Table, Failure> {
     let mut table =
         Table::builtin().map_err(|error| Failure::local(format!("built-in rules: {error}")))?;
     for file in files {
-        let wrong = |why: &dyn std::fmt::Display| {
-            Failure::usage(format!("--rules `{}`: {why}", file.display()))
+        let message = |why: &dyn Display| format!("--rules `{}`: {why}", file.display());
+        let wrong = |why: &dyn Display| Failure::usage(message(why));
+        let unreadable = |error: io::Error| match error.kind() {
+            io::ErrorKind::InvalidData => wrong(&"the text is not UTF-8"),
+            _ => Failure::new(ErrorKind::Input, message(&system_reason(&error))),
         };
         let mut text = String::new();
-        let opened = fs_err::File::open(file).map_err(|error| wrong(&error.kind()))?;
+        let opened = std::fs::File::open(file).map_err(unreadable)?;
         // The limit is enforced while reading: a pipe has no length, and a device no end.
-        let read = opened.take(MAX_RULES + 1).read_to_string(&mut text);
-        read.map_err(|error| wrong(&error.kind()))?;
+        opened.take(MAX_RULES + 1).read_to_string(&mut text).map_err(unreadable)?;
         if text.len() as u64 > MAX_RULES {
             return Err(wrong(&"more than 1 MiB"));
         }

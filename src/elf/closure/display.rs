@@ -6,6 +6,7 @@ use super::{Edge, Fault, FaultKind, Miss, SearchLogEntry, SearchRule, Tag, Warni
 use crate::{
     elf::{Absence, Priority, Request},
     path::escape,
+    plural,
 };
 
 /// The tag as readelf(1) names it, or the variable or file.
@@ -36,7 +37,7 @@ impl Edge {
             }
             _ => format!("{} ({rule}: {miss})", escape(path)),
         };
-        let more = (self.unlisted > 0).then(|| format!("{} places more", self.unlisted));
+        let more = (self.unlisted > 0).then(|| plural::count(self.unlisted, "more place"));
         self.search_log.iter().map(place).chain(more).collect()
     }
 }

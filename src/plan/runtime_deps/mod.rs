@@ -282,11 +282,11 @@ impl<'t> RuntimeDeps<'t> {
             }
         }
         if !names.is_empty() {
-            let text = format!("left out, since it may not be needed: {}", names.join(", "));
+            let text = format!("left out, since it is probably not needed: {}", names.join(", "));
             let hint =
                 "`--with NAME` adds one, `--soft all` adds all; `imgb rules` says what they are"
                     .into();
-            notes.push(Note::hint(text, hint));
+            notes.push(Note::info(text, hint));
         }
         Ok(notes)
     }

@@ -1,0 +1,128 @@
+//! A plan in few lines: paths that are in the image for one reason are one line. Pure.
+
+use std::{collections::HashMap, fmt::Write as _};
+
+use super::{Plan, PlannedLayer, Reason};
+use crate::{
+    path::{ImagePath, escape},
+    plural,
+    tree::Node,
+};
+
+/// Paths of a layer that have one reason.
+struct Group<'a> {
+    /// The reason, in words.
+    why: String,
+    /// In their order.
+    paths: Vec<&'a ImagePath>,
+    /// Bytes of the files.
+    size: u64,
+}
+
+/// What the paths of a group have in common. Libraries stay apart: each has a reason of its own.
+#[derive(PartialEq, Eq, Hash)]
+enum Key<'a> {
+    Rule(&'a str),
+    Links,
+    Parents,
+    Interpreters,
+    Other(String),
+}
+
+/// One line for each reason: how many paths, their size, where they are, and why. `format` prints a
+/// number of bytes.
+pub fn summary(plan: &Plan, format: &dyn Fn(u64) -> String) -> String {
+    let mut out = String::new();
+    let count: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
+    let bytes = plan.layers.iter().flat_map(|layer| layer.tree.iter()).map(|(_, node)| size(node));
+    let _ = writeln!(
+        out,
+        "# {}: {} in {}, {}",
+        plan.config.platform,
+        plural::count(count, "path"),
+        plural::count(plan.layers.len(), "layer"),
+        format(bytes.sum())
+    );
+    for layer in &plan.layers {
+        let bytes = layer.tree.iter().map(|(_, node)| size(node)).sum();
+        let paths = plural::count(layer.tree.len(), "path");
+        let _ = writeln!(out, "\nlayer {}: {paths}, {}", layer.name, format(bytes));
+        for group in groups(plan, layer) {
+            // One path is printed itself.
+            let count = match group.paths.len() {
+                1 => String::new(),
+                count => plural::count(count, "path"),
+            };
+            let (size, place) = (format(group.size), place(&group.paths));
+            let _ = writeln!(out, "  {count:>11}  {size:>9}  {place}  {}", group.why);
+        }
+    }
+    out
+}
+
+/// The groups of a layer, in the order of their first paths, and the directories above the others'
+/// paths at the end.
+fn groups<'a>(plan: &'a Plan, layer: &'a PlannedLayer) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'a>> = Vec::new();
+    let mut known: HashMap<Key<'a>, usize> = HashMap::new();
+    let mut parents = None;
+    for (path, node) in layer.tree.iter() {
+        let reason = plan.reasons.get(path);
+        let key = reason.map_or(Key::Other(String::new()), |reason| key(reason, &plan.inputs));
+        let at = *known.entry(key).or_insert_with_key(|key| {
+            let why = match key {
+                Key::Links => "links to other paths of the image".into(),
+                Key::Parents => "directories above other paths".into(),
+                Key::Interpreters => "interpreters of scripts".into(),
+                Key::Rule(_) | Key::Other(_) => {
+                    reason.map(|reason| reason.text(&plan.inputs)).unwrap_or_default()
+                }
+            };
+            if *key == Key::Parents {
+                parents = Some(groups.len());
+            }
+            groups.push(Group { why, paths: Vec::new(), size: 0 });
+            groups.len() - 1
+        });
+        if let Some(group) = groups.get_mut(at) {
+            group.paths.push(path);
+            group.size += size(node);
+        }
+    }
+    if let Some(at) = parents {
+        let parents = groups.remove(at);
+        groups.push(parents);
+    }
+    groups
+}
+
+fn key<'a>(reason: &'a Reason, inputs: &[String]) -> Key<'a> {
+    match reason {
+        Reason::Rule(found) => Key::Rule(&found.rule),
+        Reason::Link(_) => Key::Links,
+        Reason::Parent(_) => Key::Parents,
+        Reason::Interpreter(_) => Key::Interpreters,
+        other => Key::Other(other.text(inputs)),
+    }
+}
+
+fn size(node: &Node) -> u64 {
+    node.file().map_or(0, |file| file.len)
+}
+
+/// The path, or the deepest directory that is above all of several.
+fn place(paths: &[&ImagePath]) -> String {
+    let (Some(first), Some(last)) = (paths.first(), paths.last()) else { return String::new() };
+    if paths.len() == 1 {
+        return first.to_string();
+    }
+    // The paths are sorted, so what the first and the last share, all share.
+    let names = |path: &'_ ImagePath| -> Vec<Vec<u8>> {
+        path.as_bytes().split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect()
+    };
+    let (first, last) = (names(first), names(last));
+    let above = first.len().min(last.len().saturating_sub(1));
+    let shared = first.iter().zip(&last).take(above).take_while(|(a, b)| a == b);
+    let dir: Vec<&[u8]> = shared.map(|(name, _)| &**name).collect();
+    format!("{}/…", escape(&dir.join(&b'/')))
+}
