@@ -114,6 +114,7 @@ pub fn build(recipe: &Recipe, options: &BuildOptions) -> Result<Built, BuildErro
         config: stage.config,
         reasons: stage.reasons,
         inputs: stage.inputs,
+        named: stage.named,
         notes: builder.notes,
         base: stage.image_tree,
     };

@@ -7,7 +7,7 @@ use crate::{
     elf::Absence,
     path::{ImagePath, glob::clean},
     plan::{self, Below, Decision, Settings},
-    recipe::action::{Pack, Soft},
+    recipe::action::{Dest, Pack, Soft},
     rules,
     source::{self, HostRoot, Input, InputKind, Search, SourceError},
     tree::{Node, Tree},
@@ -128,7 +128,11 @@ fn input(
         Absence::Missing | Absence::Loop => missing(&[]),
     };
     let real = host.resolve(path.as_bytes())?.map_err(gone)?.path;
-    if pack.dest.is_none() {
+    let stays = |dest: &Dest| match dest.is_dir {
+        true => dest.path.join(path.file_name()).is_ok_and(|dest| dest == path),
+        false => dest.path == path,
+    };
+    if pack.dest.as_ref().is_none_or(stays) {
         let input = Input::new(word, Tree::new(), InputKind::Command(path));
         return Ok(Input { closed, ..input });
     }
@@ -142,7 +146,7 @@ fn input(
 /// A file at PACK's destination, or in the root if it has none.
 fn placed(word: &str, name: &[u8], node: Node, pack: &Pack, stage: &Stage) -> Result<Input, Cause> {
     let mut layer = LayerWriter::new(&stage.tree, (0, 0), stage.mtime);
-    let root = crate::recipe::action::Dest { path: ImagePath::root(), is_dir: true };
+    let root = Dest { path: ImagePath::root(), is_dir: true };
     let dest = pack.dest.as_ref().unwrap_or(&root);
     let path = layer.file_target(dest, name, pack.programs.len() > 1)?;
     layer.put(path.clone(), node)?;

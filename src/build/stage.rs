@@ -35,6 +35,8 @@ pub(super) struct Stage {
     pub(super) reasons: Reasons,
     /// What PACK instructions name, by the numbers that reasons use.
     pub(super) inputs: Vec<String>,
+    /// The files and commands that PACK instructions name, in order.
+    pub(super) named: Vec<ImagePath>,
     /// Annotations of the manifest.
     pub(super) annotations: Vec<(String, String)>,
     /// The image whose layers lie below.
@@ -61,6 +63,7 @@ impl Stage {
             config,
             reasons,
             inputs: Vec::new(),
+            named: Vec::new(),
             annotations: Vec::new(),
             image: open.image,
             image_tree,
@@ -113,6 +116,7 @@ impl Stage {
     pub(super) fn add_decision(&mut self, text: &str, decision: Decision) {
         let first_input = self.inputs.len();
         self.inputs.extend(decision.inputs);
+        self.named.extend(decision.named);
         for layer in decision.layers {
             for (path, node) in &layer.tree {
                 let mut causes = decision.reasons.causes(path).map(|cause| match cause {
@@ -248,6 +252,7 @@ mod tests {
             }],
             reasons,
             inputs: vec!["d".into()],
+            named: Vec::new(),
             platform: Platform::linux("amd64", None),
             entrypoint: None,
             notes: Vec::new(),

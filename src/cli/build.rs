@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{
+    advice::{Language, advise},
     deliver::deliver,
     environment::jobs,
     failure::Failure,
@@ -95,7 +96,8 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     )?;
     let timing = Timing::new();
     timing.event(Event::Phase(Phase::Plan));
-    let built = pipeline::build(&recipe, &options)?;
+    let mut built = pipeline::build(&recipe, &options)?;
+    advise(&mut built.plan, Language::Buildfile)?;
     if !args.verbosity.quiet {
         print_notices(&recipe, &built.notices, args.verbosity.verbose);
     }

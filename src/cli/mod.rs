@@ -1,5 +1,6 @@
 //! The command line: the only module that reads the environment and prints.
 
+mod advice;
 mod build;
 mod cache;
 mod check;

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::{
+    advice::{Language, advise},
     deliver::deliver,
     environment::jobs,
     failure::Failure,
@@ -64,7 +65,8 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let outputs = output_paths(&targets)?;
     let request = pack_request(args.input, args.config, outputs, jobs(args.out.jobs))?;
     let timing = Timing::new();
-    let Planned { plan, base } = pipeline::plan(&request, &|event| timing.event(event))?;
+    let Planned { mut plan, base } = pipeline::plan(&request, &|event| timing.event(event))?;
+    advise(&mut plan, Language::Options)?;
     if args.dry_run {
         return print_plan(&plan, &args.verbosity, false);
     }

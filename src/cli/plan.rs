@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use clap::Args;
 
 use super::{
+    advice::{Language, advise},
     build::print_notices,
     environment::jobs,
     failure::Failure,
@@ -89,7 +90,8 @@ pub(super) fn plan(args: PlanArgs) -> Result<(), Failure> {
         return plan_buildfile(args);
     }
     let request = pack_request(args.input, args.config, BTreeSet::new(), jobs(None))?;
-    let Planned { plan, .. } = pipeline::plan(&request, &|_| {})?;
+    let Planned { mut plan, .. } = pipeline::plan(&request, &|_| {})?;
+    advise(&mut plan, Language::Options)?;
     print_plan(&plan, &args.verbosity, args.all)
 }
 
@@ -108,7 +110,8 @@ fn plan_buildfile(args: PlanArgs) -> Result<(), Failure> {
         args.config.settings.0.labels,
         (BTreeSet::new(), jobs(None)),
     )?;
-    let built = pipeline::build(&recipe, &options)?;
+    let mut built = pipeline::build(&recipe, &options)?;
+    advise(&mut built.plan, Language::Buildfile)?;
     if !args.verbosity.quiet {
         print_notices(&recipe, &built.notices, args.verbosity.verbose);
     }

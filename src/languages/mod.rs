@@ -1,11 +1,15 @@
 //! Facts about languages, as data: what their runtimes read, where their packages are, which words
 //! they understand. The facts are in `languages.toml`.
 
+mod interpreted;
+
 use std::{collections::BTreeSet, sync::LazyLock};
 
 use serde::Deserialize;
 
 use crate::path::ImagePath;
+
+pub use interpreted::{Interpreted, Magic};
 
 /// A set of words.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -33,6 +37,8 @@ pub struct Languages {
     pub startup: Vec<Startup>,
     /// Compiled modules that are read only if their source exists.
     pub bytecode: Vec<Bytecode>,
+    /// Files that are not programs, and what starts them.
+    pub interpreted: Vec<Interpreted>,
 }
 
 /// Shells and their scripts.
@@ -92,6 +98,8 @@ pub struct Perl {
 pub struct Startup {
     /// The start of the program's file name.
     pub program: String,
+    /// File names of the program that do not tell its version.
+    pub unversioned: Vec<String>,
     /// Variables that move these files elsewhere.
     pub unless_environment: Vec<String>,
     /// Directories, any of which may contain the modules.
@@ -145,10 +153,14 @@ impl Languages {
 const TEXT: &str = include_str!("languages.toml");
 
 impl Startup {
-    /// The files for `program`, a real path; `None` if this is about other programs.
+    /// The files for `program`, a real path; `None` if this is about other programs. The version
+    /// is `*` if the file name does not tell it.
     pub fn files(&self, program: &ImagePath) -> Option<StartupFiles> {
         let name = std::str::from_utf8(program.file_name()).ok()?;
-        let version = name.strip_prefix(&self.program)?;
+        let version = match self.unversioned.iter().any(|known| known == name) {
+            true => "*",
+            false => name.strip_prefix(&self.program)?,
+        };
         let prefix = program.parent()?.parent()?;
         let below = |dir: &ImagePath, path: &str| dir.join(path.replace("{version}", version)).ok();
         let directories: Vec<ImagePath> =
@@ -163,6 +175,20 @@ impl Startup {
         };
         let modules = self.modules.iter().map(forms).collect();
         Some(StartupFiles { archive: below(&prefix, &self.archive)?, modules, directories })
+    }
+}
+
+impl Startup {
+    /// Whether `path` holds the first module or may hold all of them, wherever it is.
+    pub fn is_part(&self, path: &ImagePath) -> bool {
+        let is_module = self.modules.first().is_some_and(|module| {
+            let forms = self.endings.iter().map(|ending| format!("/{module}{ending}"));
+            forms.into_iter().any(|form| path.as_bytes().ends_with(form.as_bytes()))
+        });
+        let (start, end) = self.archive.split_once("{version}").unwrap_or((&self.archive, ""));
+        let start = start.rsplit('/').next().unwrap_or_default();
+        let name = path.file_name();
+        is_module || (name.starts_with(start.as_bytes()) && name.ends_with(end.as_bytes()))
     }
 }
 
@@ -206,6 +232,13 @@ mod tests {
             python.modules[1][1].to_string(),
             "/usr/local/lib/python3.11/encodings/aliases.pyc"
         );
+        assert_eq!(
+            text(&files("/opt/bin/python3").unwrap().directories),
+            "/opt/lib/python3.* /opt/lib64/python3.*"
+        );
+        let is_part = |path: &str| startup.is_part(&ImagePath::new(path).unwrap());
+        assert!(is_part("/x/encodings/__init__.pyc") && is_part("/x/python311.zip"));
+        assert!(!is_part("/x/__init__.py") && !is_part("/x/python3"));
         assert_eq!(files("/usr/bin/perl"), None);
         assert_eq!(files("/python3.11"), None);
     }

@@ -76,6 +76,7 @@ impl Base {
             config,
             reasons: decision.reasons,
             inputs: decision.inputs,
+            named: decision.named,
             notes: decision.notes,
             base: tree,
         }

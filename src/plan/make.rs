@@ -11,7 +11,7 @@ use super::{
     parent, platform,
     programs::{self, Programs},
     runtime_deps::RuntimeDeps,
-    split,
+    split, start,
 };
 use crate::{
     elf::{Absence, Lookup as _},
@@ -62,11 +62,12 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     }
     notes.extend(denied::note(closed.into_iter().chain(view.denied())));
     let ImageBuilder { added, mut reasons, .. } = builder;
-    let entrypoint = entrypoint(&kinds, &found, &tree, &added);
+    let entrypoint = start::entrypoint(&kinds, &found, &tree, &added);
+    let named = start::named(&kinds);
     tree.extend(added);
     finish(&mut tree, &mut reasons, &below, source, options)?;
     let layers = split::split(tree, &reasons, options.layers);
-    Ok(Decision { layers, reasons, inputs: names, platform, entrypoint, notes })
+    Ok(Decision { layers, reasons, inputs: names, named, platform, entrypoint, notes })
 }
 
 /// Takes what is named by its path in the sysroot: commands and `--include`. Returns all paths that
@@ -137,34 +138,6 @@ fn take_needed(
         return Err(PlanError::Faults(outcomes.faults));
     }
     Ok(interpreters.notes.into_iter().chain(outcomes.notes).collect())
-}
-
-/// The one executable that the user named as a file or command.
-fn entrypoint(
-    kinds: &[InputKind],
-    found: &Programs,
-    tree: &Tree,
-    added: &Tree,
-) -> Option<Vec<String>> {
-    let starts = |path: &ImagePath| {
-        let node = tree.get(path).or_else(|| added.get(path));
-        let executable =
-            node.is_some_and(|node| node.file().is_some() && node.meta.mode & 0o111 != 0);
-        let known = found.objects.iter().any(|(known, object)| known == path && object.can_start())
-            || found.scripts.iter().any(|(script, _)| script == path);
-        executable && known
-    };
-    let mut programs = kinds.iter().filter_map(|kind| match kind {
-        InputKind::File(path) => starts(path).then_some(path),
-        InputKind::Command(path) => Some(path),
-        InputKind::Directory | InputKind::Tarball => None,
-    });
-    match (programs.next(), programs.next()) {
-        (Some(path), None) => {
-            String::from_utf8(path.as_bytes().to_vec()).ok().map(|path| vec![path])
-        }
-        _ => None,
-    }
 }
 
 /// Adds the working directory, capabilities, and the parents of everything.

@@ -43,8 +43,9 @@ pub(super) fn merge(mut inputs: Vec<Input>, below: &Tree) -> Result<Merged, Plan
         _ => Reasons::new(),
     };
     let mut merger = Merger { overlay: Overlay::new(below), reasons, names };
-    let mut kinds = Vec::new();
-    for (number, Input { tree, mut kind, .. }) in inputs.into_iter().enumerate() {
+    let (mut kinds, mut shortcuts) = (Vec::new(), Vec::new());
+    for (number, Input { tree, mut kind, shortcut, .. }) in inputs.into_iter().enumerate() {
+        shortcuts.extend(shortcut.map(|(path, link)| (number, path, link)));
         merger.overlay.forget_parent();
         for (path, node) in tree {
             let place = merger.add(number, &path, node)?;
@@ -53,6 +54,9 @@ pub(super) fn merge(mut inputs: Vec<Input>, below: &Tree) -> Result<Merged, Plan
             }
         }
         kinds.push(kind);
+    }
+    for (number, path, link) in shortcuts {
+        merger.add_shortcut(number, &path, link);
     }
     let Merger { overlay, reasons, names } = merger;
     Ok(Merged { tree: overlay.into_changes(), reasons, kinds, names })
@@ -80,10 +84,26 @@ impl Merger<'_> {
             return Err(self.conflict(number, place));
         }
         self.overlay.put(place.clone(), node);
-        if self.reasons.only() != Some(&Reason::Listed(number)) {
-            self.reasons.add(place.clone(), Reason::Listed(number));
-        }
+        self.note(place.clone(), number);
         Ok(place)
+    }
+
+    /// Notes that the input `number` brings `path`.
+    fn note(&mut self, path: ImagePath, number: usize) {
+        if self.reasons.only() != Some(&Reason::Listed(number)) {
+            self.reasons.add(path, Reason::Listed(number));
+        }
+    }
+
+    /// Adds a link unless something is at its path or in its way.
+    fn add_shortcut(&mut self, number: usize, path: &ImagePath, link: Node) {
+        self.overlay.forget_parent();
+        let Ok(place) = self.overlay.place(path) else { return };
+        let has_descendants = self.overlay.changes().below(&place).next().is_some();
+        if self.overlay.get(&place).is_none() && !has_descendants {
+            self.overlay.put(place.clone(), link);
+            self.note(place, number);
+        }
     }
 
     /// Where an input's path really goes: through the links that are already there.
@@ -236,6 +256,27 @@ mod tests {
     fn equal_files_agree() {
         let a = || input("a", &[("x", Node::inline(0o644, *b"1")), ("l", Node::symlink(*b"x"))]);
         check([a(), a()], "/l\n/x\n");
+    }
+
+    #[test]
+    fn shortcuts_give_way_to_everything_else() {
+        let command = |name: &str, program: &str, shortcut: &str| Input {
+            shortcut: Some((path(shortcut), Node::symlink(program.as_bytes()))),
+            ..Input::new(name, Tree::new(), InputKind::Command(path(program)))
+        };
+        let data = input("data", &[("b", Node::inline(0o644, *b""))]);
+        let inputs = vec![
+            command("/bin/a", "/bin/a", "/a"),
+            command("/sbin/a", "/sbin/a", "/a"),
+            command("/bin/b", "/bin/b", "/b"),
+            command("/bin/c", "/bin/c", "/c"),
+            data,
+        ];
+        let below = Tree::from_iter([(path("c"), Node::inline(0o644, *b""))]);
+        let tree = merge(inputs, &below).unwrap().tree;
+        assert_eq!(tree.get(&path("a")), Some(&Node::symlink(*b"/bin/a")));
+        assert!(tree.get(&path("b")).unwrap().file().is_some());
+        assert_eq!(tree.len(), 2);
     }
 
     #[test]

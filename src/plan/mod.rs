@@ -21,6 +21,7 @@ mod request;
 mod runtime_deps;
 mod settings;
 mod split;
+mod start;
 mod summary;
 
 use crate::{
@@ -44,6 +45,7 @@ pub use request::{Below, Decision, Request};
 pub use runtime_deps::RuleSet;
 pub use settings::Settings;
 pub use split::Layers;
+pub use start::{Start, start};
 pub use summary::summary;
 
 /// An image before its bytes are read.
@@ -57,6 +59,8 @@ pub struct Plan {
     pub reasons: Reasons,
     /// The inputs' names, by the numbers that reasons use.
     pub inputs: Vec<String>,
+    /// The files and commands that the user named, in order.
+    pub named: Vec<ImagePath>,
     /// What the user should know.
     pub notes: Vec<Note>,
     /// The files of the base image, whose layers lie below; empty without one.

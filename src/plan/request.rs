@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{Note, PlanOptions, PlannedLayer, Reasons, Settings};
 use crate::{
     image::Platform,
+    path::ImagePath,
     source::{Input, InputOptions},
     tree::Tree,
     view::Sysroot,
@@ -50,6 +51,8 @@ pub struct Decision {
     pub reasons: Reasons,
     /// How the inputs were written, by the numbers that reasons use.
     pub inputs: Vec<String>,
+    /// The files and commands that the user named, in order.
+    pub named: Vec<ImagePath>,
     /// What the programs run on.
     pub platform: Platform,
     /// The only executable that the user named, if there is exactly one.

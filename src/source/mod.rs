@@ -42,19 +42,20 @@ pub use tarball::{is_tarball, unpack};
 pub struct Input {
     /// What the user wrote.
     pub name: String,
-    /// The files that it adds, by image path. For [`InputKind::Command`] at most a link to the
-    /// program.
+    /// The files that it adds, by image path; none for [`InputKind::Command`].
     pub tree: Tree,
     /// What kind of input it is.
     pub kind: InputKind,
     /// What comes before a command in the search for it and may not be searched ([`command`]).
     pub closed: Vec<ImagePath>,
+    /// A link for convenience, which is added where nothing else comes to its path.
+    pub shortcut: Option<(ImagePath, Node)>,
 }
 
 impl Input {
     /// An input that nothing was searched for.
     pub fn new(name: impl Into<String>, tree: Tree, kind: InputKind) -> Self {
-        Self { name: name.into(), tree, kind, closed: Vec::new() }
+        Self { name: name.into(), tree, kind, closed: Vec::new(), shortcut: None }
     }
 }
 

@@ -84,9 +84,14 @@ impl Request {
         if self.destination.is_some() {
             return Ok(None);
         }
-        if let Some(path) = self.absolute_in_sysroot(host)? {
-            return Ok(Some(path));
+        match self.absolute_in_sysroot(host)? {
+            Some(path) => Ok(Some(path)),
+            None => self.below(host),
         }
+    }
+
+    /// The path in the sysroot of a host file that lies in it.
+    fn below(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
         let path = if host.root() == Path::new("/") {
             self.below_root(host)?
         } else {
@@ -178,19 +183,33 @@ impl Request {
         if !self.source.is_absolute() || self.absolute_in_sysroot(host)?.is_some() {
             return Ok(None);
         }
-        let Some(path) = self.in_sysroot(host)? else { return Ok(None) };
+        let Some(path) = self.below(host)? else { return Ok(None) };
         let top = path.relative().split(|&b| b == b'/').next().unwrap_or_default();
-        Ok((INSTALLED.contains(&top) && is_program(&host.find(path.as_bytes())?)).then_some(path))
+        let stays = self.destination.is_none() || self.is_destination(&path);
+        let installed = stays && INSTALLED.contains(&top);
+        Ok((installed && is_program(&host.find(path.as_bytes())?)).then_some(path))
+    }
+
+    /// Whether the destination is `path`, where the program is installed, or the path that the user
+    /// names it by. Both say the same as no destination.
+    fn is_destination(&self, path: &ImagePath) -> bool {
+        use std::os::unix::ffi::OsStrExt as _;
+        let absolute = || Some(&self.source).filter(|source| source.is_absolute());
+        let named = || ImagePath::new(absolute()?.as_os_str().as_bytes()).ok();
+        self.file_path().is_ok_and(|dest| dest == *path || named() == Some(dest))
     }
 
     /// An installed program at its own path, and a link to it where `cp -a` would place the
-    /// program.
+    /// program. With a destination, which is this path by another name, there is no link.
     fn in_place(&self, path: ImagePath, options: &InputOptions) -> Result<Input, SourceError> {
-        let link = self.file_path()?;
+        let dest = self.file_path()?;
+        if self.destination.is_some() {
+            return Ok(Input::new(&self.text, Tree::new(), InputKind::Command(dest)));
+        }
         let kind = Kind::Symlink(path.as_bytes().into());
-        let node = Node { meta: options.meta(0o777, false), kind };
-        let tree = if link == path { Tree::new() } else { Tree::from_iter([(link, node)]) };
-        Ok(Input::new(&self.text, tree, InputKind::Command(path)))
+        let link = Node { meta: options.meta(0o777, false), kind };
+        let shortcut = (dest != path).then_some((dest, link));
+        Ok(Input { shortcut, ..Input::new(&self.text, Tree::new(), InputKind::Command(path)) })
     }
 
     /// A single file. A link that the user names is replaced by its target.
@@ -211,22 +230,22 @@ impl Request {
     /// Where a directory's contents go.
     fn directory_root(&self) -> Result<ImagePath, SourceError> {
         match &self.destination {
-            Some(dest) if dest.directory && !self.contents => self.below(&dest.path),
+            Some(dest) if dest.directory && !self.contents => self.named_in(&dest.path),
             Some(dest) => Ok(dest.path.clone()),
             None if self.contents => Ok(ImagePath::root()),
-            None => self.below(&ImagePath::root()),
+            None => self.named_in(&ImagePath::root()),
         }
     }
 
     fn file_path(&self) -> Result<ImagePath, SourceError> {
         match &self.destination {
-            Some(dest) if dest.directory => self.below(&dest.path),
+            Some(dest) if dest.directory => self.named_in(&dest.path),
             Some(dest) => Ok(dest.path.clone()),
-            None => self.below(&ImagePath::root()),
+            None => self.named_in(&ImagePath::root()),
         }
     }
 
-    fn below(&self, dir: &ImagePath) -> Result<ImagePath, SourceError> {
+    fn named_in(&self, dir: &ImagePath) -> Result<ImagePath, SourceError> {
         use std::os::unix::ffi::OsStrExt as _;
         let name = self.source.file_name().unwrap_or_default().as_bytes();
         let wrong =
@@ -242,7 +261,9 @@ impl Request {
         let Search { found, closed } =
             if bare { command(name, host, options)? } else { Search::default() };
         let input = match found {
-            Some(path) if self.destination.is_some() => self.elsewhere(&path, host, options)?,
+            Some(path) if self.destination.is_some() && !self.is_destination(&path) => {
+                self.elsewhere(&path, host, options)?
+            }
             Some(path) => Input::new(&self.text, Tree::new(), InputKind::Command(path)),
             None => {
                 let name = self.source.display().to_string();

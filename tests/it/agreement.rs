@@ -208,7 +208,10 @@ fn run(sandbox: &Sandbox, args: &str, base: &str) -> Result {
     if code != Some(0) {
         return Result { code, facts: Vec::new(), files: BTreeSet::new(), config: Value::Null };
     }
-    let plan: Value = serde_json::from_slice(&plan.ok().into_bytes()).unwrap();
+    let text = plan.ok().text();
+    // A hint repeats the command.
+    let text = if base.is_empty() { text } else { text.replace(&format!(" {base}"), "") };
+    let plan: Value = serde_json::from_str(&text).unwrap();
     let facts = ["entrypoint", "cmd", "platform", "notes"].map(|name| plan[name].clone());
     let text = sandbox.tool("tar", "--numeric-owner -tvf out.tar").run().ok().text();
     let files = text.lines().map(str::to_owned).collect();

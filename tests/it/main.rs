@@ -59,6 +59,8 @@ mod rules_libc;
 mod run;
 /// The files of a release; the static build, in an empty root, packing itself.
 mod selfpack;
+/// What an image starts: the program, its interpreter, and the advice where there is none.
+mod starts;
 /// Certificates: real clients and a real server in an engine.
 mod tls;
 /// `imgb trace`: what programs open, what their images lack, and the same from an strace log.
