@@ -22,8 +22,17 @@ pub struct DiffId(pub Digest);
 
 /// A text that is not a `sha256:` digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a sha256 digest", crate::path::escape(.0.as_bytes()))]
+#[error("`{}` is {}", crate::path::escape(.0.as_bytes()), why(.0))]
 pub struct DigestError(pub String);
+
+/// What is wrong with a text that is not a digest. sha512 is the other algorithm that the OCI
+/// image-spec registers.
+fn why(text: &str) -> &'static str {
+    match text.starts_with("sha512:") {
+        true => "a sha512 digest, and imgb reads sha256 digests only",
+        false => "not a sha256 digest",
+    }
+}
 
 impl Digest {
     /// The digest of `bytes`.

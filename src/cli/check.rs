@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     check::{self, Finding, Report},
-    oci::UnpackedImage,
+    oci::{Rest, UnpackedImage},
     path::glob::Glob,
     pipeline, plural,
 };
@@ -59,14 +59,15 @@ impl CheckArgs {
 
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let unpacked = args.image.open()?;
+    let rest = unpacked.verify_rest()?;
     let image = &unpacked.image;
     let options = check::CheckOptions { allow_missing: &args.allow_missing, strict: args.strict };
     let report =
         check::prove(&unpacked.merged(), &image.config, options).map_err(pipeline::Error::from)?;
     if args.json {
-        print_json(as_json(&unpacked, &report))?;
+        print_json(as_json(&unpacked, &rest, &report))?;
     } else if !args.quiet {
-        for note in unpacked.notes() {
+        for note in notes(&unpacked, &rest) {
             print_message(&format!("warning: {note}"));
         }
         let found = report.warnings.iter().map(|warning| Message::warning("", warning));
@@ -77,7 +78,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         return Err(if args.json { failure.in_output() } else { failure });
     }
     if !args.json && !args.quiet {
-        let blobs = image.layers.len() + 1 + usize::from(image.manifest.is_some());
+        let blobs = image.layers.len() + 1 + usize::from(image.manifest.is_some()) + rest.verified;
         let starts = match &report.program {
             Some(program) => format!("{program} starts"),
             None => "no program is named".into(),
@@ -88,7 +89,12 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn as_json(unpacked: &UnpackedImage, report: &Report) -> Value {
+/// What is odd about the image and what lies beside it.
+fn notes(unpacked: &UnpackedImage, rest: &Rest) -> Vec<String> {
+    unpacked.notes().into_iter().chain(rest.notes.iter().cloned()).collect()
+}
+
+fn as_json(unpacked: &UnpackedImage, rest: &Rest, report: &Report) -> Value {
     let image = &unpacked.image;
     let findings = |all: &[Finding]| all.iter().map(describe).collect::<Vec<_>>();
     json!({
@@ -102,7 +108,7 @@ fn as_json(unpacked: &UnpackedImage, report: &Report) -> Value {
         "command": image.config.command(),
         "faults": findings(&report.faults),
         "warnings": findings(&report.warnings),
-        "notes": unpacked.notes(),
+        "notes": notes(unpacked, rest),
     })
 }
 

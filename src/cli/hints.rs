@@ -10,7 +10,9 @@ use crate::{
 /// What to do about an image that cannot be opened.
 pub(super) fn image_hint(error: &ImageError) -> Option<String> {
     let hint = match error {
-        ImageError::SeveralImages { .. } => "name one of them: IMAGE:TAG, or --platform",
+        ImageError::SeveralImages { .. } => {
+            "name one of them: IMAGE:TAG, IMAGE@sha256:DIGEST, or --platform"
+        }
         ImageError::OtherPlatform { .. } => "leave --platform out",
         _ => return None,
     };

@@ -41,8 +41,8 @@ use crate::{
     a command, every file that it read, also after --timeout. What the program prints goes to\n\
     stderr. The exit code is the program's, as with `imgb run`.")]
 pub(super) struct TraceArgs {
-    /// The image to run: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or
-    /// docker-archive:FILE[:NAME]
+    /// The image to run: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG],
+    /// docker-archive:FILE[:NAME] or dir:DIR; each may end in @sha256:DIGEST
     #[arg(value_name = "IMAGE", value_parser = values::image_name)]
     image: Option<ImageName>,
 

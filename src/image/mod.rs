@@ -7,10 +7,12 @@
 
 mod config;
 mod documents;
+pub(crate) mod fields;
 mod image_name;
 mod platform;
 mod port;
 mod reference;
+pub(crate) mod shape;
 mod signal;
 mod target;
 mod transport;
@@ -19,12 +21,13 @@ use std::collections::BTreeMap;
 
 use crate::digest::{DiffId, Digest};
 
-pub use config::{Config, ConfigError, Healthcheck, History};
+pub use config::{Config, Healthcheck, History};
 pub use documents::{Descriptor, docker_manifest, index, merge_index};
 pub use image_name::{ImageName, ImageNameError};
 pub use platform::Platform;
 pub use port::{PortError, Ports};
 pub use reference::{Reference, ReferenceError};
+pub use shape::ShapeError;
 pub use signal::{SignalError, StopSignal};
 pub use target::{Destination, OutputFormat, Target, TargetError};
 pub use transport::Transport;

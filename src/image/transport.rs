@@ -48,7 +48,7 @@ const TRANSPORTS: [Row; 10] = [
     row(Transport::Docker, "docker", false, false),
     row(Transport::DockerDaemon, "docker-daemon", false, false),
     row(Transport::ContainersStorage, "containers-storage", false, false),
-    row(Transport::Dir, "dir", false, false),
+    row(Transport::Dir, "dir", true, false),
     row(Transport::Ostree, "ostree", false, false),
     row(Transport::Sif, "sif", false, false),
 ];
@@ -122,6 +122,6 @@ mod tests {
         }
         assert_eq!(Transport::split_prefix("oci"), None);
         assert_eq!(Transport::split_prefix("app:1.0"), None);
-        assert_eq!(Transport::readable(), "oci:, oci-archive: and docker-archive:");
+        assert_eq!(Transport::readable(), "oci:, oci-archive:, docker-archive: and dir:");
     }
 }

@@ -1,5 +1,10 @@
 //! Where an image's documents and blobs come from: files of a directory, or members of an archive.
 //!
+//! In a directory links are followed, since build systems make layouts of links into their stores
+//! (Bazel, Nix). Whatever a link leads to has to be a regular file, which is checked before it is
+//! opened, so that no device is touched and no FIFO waited for. A blob has to have the digest that
+//! leads to it, so a link does not bring a file into an image that the layout's maker did not have.
+//!
 //! A registry will be a third source. It has to answer [`BlobSource::file`] for the path of a blob
 //! in a layout (`blobs/sha256/HEX`); everything above works with digests and bytes.
 
@@ -12,7 +17,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, Mode, OFlags},
+    fs::{AtFlags, FileType, Mode, OFlags, Stat},
     io::Errno,
 };
 
@@ -22,6 +27,7 @@ use crate::{
         read::{self, Whiteouts},
         spool,
     },
+    digest::Digest,
     image::{ImageName, Transport},
     store::Extent,
     tree::{Content, ResolveError, Tree},
@@ -34,9 +40,18 @@ const MAX_DOCUMENT: u64 = 4 << 20;
 #[derive(Debug)]
 pub(super) enum BlobSource {
     /// A directory of the host. Only files directly in it or below `blobs` are opened.
-    Directory { fd: OwnedFd, path: PathBuf },
+    Directory { fd: OwnedFd, path: PathBuf, form: Form },
     /// An uncompressed tar and its members.
     Archive { file: Arc<File>, tree: Tree },
+}
+
+/// How files are named in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// An OCI layout.
+    Layout,
+    /// skopeo's `dir:`, whose blobs are beside the manifest.
+    Dir,
 }
 
 /// Bytes of a regular file or member.
@@ -63,8 +78,9 @@ impl BlobSource {
         let fd = rustix::fs::open(&name.path, flags, Mode::empty()).map_err(unreadable)?;
         let stat = rustix::fs::fstat(&fd).map_err(unreadable)?;
         match (FileType::from_raw_mode(stat.st_mode), name.transport) {
-            (FileType::Directory, None | Some(Transport::Oci)) => {
-                Ok(Self::Directory { fd, path: name.path.clone() })
+            (FileType::Directory, None | Some(Transport::Oci | Transport::Dir)) => {
+                let form = form(&fd, name.transport);
+                Ok(Self::Directory { fd, path: name.path.clone(), form })
             }
             (
                 FileType::RegularFile,
@@ -91,8 +107,24 @@ impl BlobSource {
     /// The file at `path`, which is relative and has no `..`; `None` if there is none.
     pub(super) fn file(&self, path: &str) -> Result<Option<BlobFile>, ImageError> {
         match self {
-            Self::Directory { fd, path: dir } => in_directory(fd, dir, path),
+            Self::Directory { fd, path: dir, .. } => in_directory(fd, dir, path),
             Self::Archive { file, tree } => in_archive(file, tree, path),
+        }
+    }
+
+    /// The path of the blob with this digest.
+    pub(super) fn blob_path(&self, digest: Digest) -> String {
+        match self {
+            Self::Directory { form: Form::Dir, .. } => digest.hex(),
+            _ => format!("blobs/sha256/{}", digest.hex()),
+        }
+    }
+
+    /// The path of the manifest or index with this digest.
+    pub(super) fn manifest_path(&self, digest: Digest) -> String {
+        match self {
+            Self::Directory { form: Form::Dir, .. } => format!("{}.manifest.json", digest.hex()),
+            _ => self.blob_path(digest),
         }
     }
 
@@ -117,26 +149,46 @@ impl BlobFile {
     }
 }
 
+/// The form of a directory: where no transport says it, the file that the image begins with.
+fn form(fd: &OwnedFd, transport: Option<Transport>) -> Form {
+    let has = |name: &str| rustix::fs::statat(fd, name, AtFlags::empty()).is_ok();
+    match transport {
+        Some(Transport::Dir) => Form::Dir,
+        None if has("manifest.json") && !has("index.json") => Form::Dir,
+        _ => Form::Layout,
+    }
+}
+
 fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<BlobFile>, ImageError> {
     let unreadable = |errno: Errno| ImageError::Unreadable {
         name: dir.join(path).display().to_string(),
         source: errno.into(),
     };
     let not_regular = || ImageError::document(path, "not a regular file");
-    let flags =
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(fd, path, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-        Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular()),
+    let is_regular = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    match rustix::fs::statat(fd, path, AtFlags::empty()) {
+        Ok(stat) if is_regular(&stat) => {}
+        Ok(_) => return Err(not_regular()),
+        Err(Errno::NOENT | Errno::NOTDIR) => return dangling(fd, path).map_or(Ok(None), Err),
+        Err(Errno::LOOP) => return Err(ImageError::document(path, "its links form a loop")),
         Err(errno) => return Err(unreadable(errno)),
-    };
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(fd, path, flags, Mode::empty()).map_err(unreadable)?;
+    // It may have been replaced since.
     let stat = rustix::fs::fstat(&file).map_err(unreadable)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+    if !is_regular(&stat) {
         return Err(not_regular());
     }
     let len = u64::try_from(stat.st_size).unwrap_or(0);
     Ok(Some(BlobFile { extent: Extent { file: Arc::new(file.into()), offset: 0 }, len }))
+}
+
+/// The error for a link to a file that does not exist; `None` if there is no link either.
+fn dangling(fd: &OwnedFd, path: &str) -> Option<ImageError> {
+    let target = rustix::fs::readlinkat(fd, path, Vec::new()).ok()?;
+    let target = crate::path::escape(target.as_bytes());
+    Some(ImageError::document(path, format!("a link to `{target}`, which does not exist")))
 }
 
 /// Links are followed only among the members: an old `docker save` links a layer that several

@@ -38,18 +38,18 @@ pub enum ImageError {
         /// What is wrong.
         why: String,
     },
-    /// No image has the name or platform.
-    #[error("{name} holds no {wanted}; it holds {}", listed(there))]
+    /// No image has the name, digest or platform.
+    #[error("{name} has no {wanted}; it has {}", listed(there))]
     NoSuchImage {
         /// What the user wrote.
         name: String,
-        /// The name or platform that was looked for.
+        /// What was looked for: `image for linux/arm64`.
         wanted: String,
         /// What there is.
         there: Vec<String>,
     },
     /// There are several images, and nothing selects one.
-    #[error("{name} holds several images: {}", listed(there))]
+    #[error("{name} has several images: {}", listed(there))]
     SeveralImages {
         /// What the user wrote.
         name: String,

@@ -5,18 +5,22 @@
 //! [`Image::unpack`]).
 //!
 //! Images are hostile until proven otherwise. Documents are read up to 4 MiB, digests are parsed
-//! before they become file names, no URL in a document is ever fetched, and links are followed only
-//! among an archive's own members.
+//! before they become file names, no URL in a document is ever fetched, links are followed among an
+//! archive's own members, and in a directory to regular files.
 
 mod blob_source;
+mod docker;
 mod document;
 mod error;
+mod faces;
 mod find;
+mod found;
 mod json;
 mod layers;
+mod rest;
 mod select;
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use crate::{
     archive::spool,
@@ -27,11 +31,13 @@ use crate::{
 };
 
 use blob_source::BlobSource;
-use find::Found;
+use document::Descriptor;
+use found::Found;
 use layers::LayerReader;
 
 pub use error::ImageError;
 pub use layers::Layer;
+pub use rest::Rest;
 
 /// How an image is opened.
 #[derive(Clone, Debug)]
@@ -65,6 +71,8 @@ pub struct Image {
     /// What is odd about the documents and harmless, as sentences.
     pub notes: Vec<String>,
     source: BlobSource,
+    /// The entries of the index that have the image's name.
+    roots: Vec<Descriptor>,
     spool: PathBuf,
     limits: spool::Limits,
 }
@@ -93,7 +101,8 @@ pub struct UnpackedImage {
 
 /// Opens the image that `name` names and verifies its documents. The content decides what kind of
 /// image it is. An archive that is both an OCI layout and a `docker save` archive is read as an OCI
-/// layout, which has more digests, and refused if the two disagree.
+/// layout, which has more digests, and refused if `manifest.json` leads to other images. Signatures
+/// and other artifacts beside an image are not images.
 ///
 /// # Errors
 /// [`ImageError`]
@@ -110,9 +119,11 @@ fn image(
     found: Found,
     options: &OpenOptions,
 ) -> Result<Image, ImageError> {
-    let Found { names, manifest, config: document, layers, platform: in_index } = found;
+    let Found { names, manifest, config: document, layers, platform: in_index, roots, mut notes } =
+        found;
     let shown = format!("configuration {}", document.digest);
-    let config = document::config(&shown, &document.bytes)?;
+    let fallback = in_index.as_ref().or(options.platform.as_ref()).unwrap_or(&options.machine);
+    let config = document::config(&shown, &document.bytes, fallback)?;
     let platform = &config.platform;
     if let Some(wanted) = options.platform.as_ref().filter(|wanted| *wanted != platform) {
         return Err(ImageError::OtherPlatform {
@@ -121,8 +132,12 @@ fn image(
             found: platform.to_string(),
         });
     }
-    let mut notes = Vec::new();
-    if let Some(in_index) = in_index.filter(|in_index| in_index != platform) {
+    let is_said = |name: &str| config.original.get(name).is_some_and(|value| *value != "");
+    if !is_said("architecture") || !is_said("os") {
+        notes.push(format!(
+            "the configuration does not say its platform; it is taken for {platform}"
+        ));
+    } else if let Some(in_index) = in_index.filter(|in_index| in_index != platform) {
         notes.push(format!("the index says {in_index}, the configuration {platform}"));
     }
     let diff_ids = document::diff_ids(&config);
@@ -145,6 +160,7 @@ fn image(
         layers: entries.collect(),
         notes,
         source,
+        roots,
         spool: options.spool.clone(),
         limits: options.limits,
     })
@@ -185,6 +201,19 @@ impl UnpackedImage {
             tree.apply(layer.change.clone());
         }
         tree
+    }
+
+    /// Verifies what the index leads to beside the image: attestations, signatures, other
+    /// platforms.
+    ///
+    /// # Errors
+    /// The first blob whose size or digest is wrong.
+    pub fn verify_rest(&self) -> Result<Rest, ImageError> {
+        let image = &self.image;
+        let mut seen: BTreeSet<Digest> = self.layers.iter().map(|layer| layer.digest).collect();
+        seen.insert(image.config_document.digest);
+        seen.extend(image.manifest.as_ref().map(|manifest| manifest.digest));
+        rest::verify(&image.source, &image.roots, seen)
     }
 
     /// The blob of a layer as it is stored, to be copied. It is opened again: the caller compares

@@ -23,7 +23,7 @@ use crate::{
 };
 
 fn open(path: &Path) -> UnpackedImage {
-    let name = ImageName { transport: None, path: path.into(), tag: None };
+    let name = ImageName { transport: None, path: path.into(), tag: None, digest: None };
     let options = oci::OpenOptions {
         platform: None,
         machine: Platform::linux("amd64", None),

@@ -1,9 +1,6 @@
 //! Reading images: every form, every flipped bit, and documents that contradict their blobs.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::io::Write as _;
 
 use imgb::{
     archive::spool,
@@ -16,50 +13,9 @@ use serde_json::{Value, json};
 
 use crate::{
     engines::{containerd, docker, have, podman},
-    fixtures::{X86_64, static_elf},
+    layouts::{Layout, documents_for, open, open_for, small},
     sandbox::Sandbox,
 };
-
-fn documents_for(
-    path: &Path,
-    tag: Option<&str>,
-    platform: Option<&str>,
-) -> Result<Image, ImageError> {
-    let name = ImageName { transport: None, path: path.into(), tag: tag.map(Into::into) };
-    let options = oci::OpenOptions {
-        platform: platform.map(|platform| platform.parse().unwrap()),
-        machine: Platform::linux("amd64", None),
-        spool: std::env::temp_dir(),
-        limits: spool::Limits::default(),
-    };
-    oci::open(&name, &options)
-}
-
-fn open_for(
-    path: &Path,
-    tag: Option<&str>,
-    platform: Option<&str>,
-) -> Result<UnpackedImage, ImageError> {
-    documents_for(path, tag, platform).and_then(Image::unpack)
-}
-
-fn open(path: &Path) -> Result<UnpackedImage, ImageError> {
-    open_for(path, None, None)
-}
-
-/// A small image in every form that imgb writes.
-fn small() -> Sandbox {
-    let sandbox = Sandbox::new();
-    sandbox.program("app", static_elf(X86_64)).file("conf", "one\n");
-    sandbox
-        .imgb(
-            "pack app conf -t small:1 -o hybrid.tar -o oci:layout -o docker-archive:docker.tar \
-            -o oci-archive:oci.tar",
-        )
-        .run()
-        .ok();
-    sandbox
-}
 
 #[test]
 fn every_form_is_the_same_image() {
@@ -342,62 +298,6 @@ fn exit_codes_tell_damage_from_nonsense() {
     sandbox.imgb("check oci:layout").run().error(7, &["sha256:"]);
 }
 
-/// A layout built from JSON values, in which every digest matches its blob.
-struct Layout {
-    sandbox: Sandbox,
-    layer: Value,
-    diff_id: String,
-}
-
-impl Layout {
-    fn new() -> Self {
-        let sandbox = Sandbox::new();
-        let tar = vec![0; 1024];
-        let mut layout =
-            Self { sandbox, layer: Value::Null, diff_id: Digest::of(&tar).to_string() };
-        layout.sandbox.file("l/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
-        layout.layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar);
-        layout
-    }
-
-    fn blob(&self, media_type: &str, bytes: &[u8]) -> Value {
-        let digest = Digest::of(bytes);
-        self.sandbox.file(&format!("l/blobs/sha256/{}", digest.hex()), bytes);
-        json!({"mediaType": media_type, "digest": digest.to_string(), "size": bytes.len()})
-    }
-
-    fn config(&self) -> Value {
-        json!({
-            "architecture": "amd64",
-            "os": "linux",
-            "rootfs": {"type": "layers", "diff_ids": [self.diff_id]},
-        })
-    }
-
-    fn manifest(&self, config: &str) -> Value {
-        let config = self.blob("application/vnd.oci.image.config.v1+json", config.as_bytes());
-        json!({"schemaVersion": 2, "config": config, "layers": [self.layer]})
-    }
-
-    fn add(&self, manifest: &str) -> Value {
-        self.blob("application/vnd.oci.image.manifest.v1+json", manifest.as_bytes())
-    }
-
-    fn index(&self, entries: &[Value]) -> &Self {
-        self.sandbox
-            .file("l/index.json", json!({"schemaVersion": 2, "manifests": entries}).to_string());
-        self
-    }
-
-    fn path(&self) -> PathBuf {
-        self.sandbox.path("l")
-    }
-
-    fn opened(&self) -> Result<UnpackedImage, ImageError> {
-        open(&self.path())
-    }
-}
-
 #[test]
 fn a_well_formed_layout_is_read() {
     let layout = Layout::new();
@@ -548,7 +448,7 @@ fn a_bomb_is_stopped_by_its_limit() {
     manifest["layers"] = json!([layer]);
     let entry = layout.add(&manifest.to_string());
     layout.index(&[entry]).opened().unwrap();
-    let name = ImageName { transport: None, path: layout.path(), tag: None };
+    let name = ImageName { transport: None, path: layout.path(), tag: None, digest: None };
     let options = oci::OpenOptions {
         platform: None,
         machine: Platform::linux("amd64", None),

@@ -38,6 +38,10 @@ mod foreign;
 mod founding;
 /// Every example in the help, run as it stands there.
 mod help_examples;
+/// An archive that says two things, documents of the wrong shape, damage beside the image.
+mod image_faces;
+/// Images as other tools write them: links, directories, signatures beside them, odd spellings.
+mod image_forms;
 /// Reading images: every form, every flipped bit, documents that are wrong.
 mod image_read;
 /// What each kind of input becomes, and the effect of the options.
@@ -117,6 +121,8 @@ mod engines;
 mod fixtures;
 /// The rules of the OCI image specification, as checks on JSON and on blobs.
 mod image_spec;
+/// Small images, and layouts built from JSON values.
+mod layouts;
 /// A packed program, unpacked into an empty root and run there.
 mod rules_root;
 /// The paths that Rust source names, without comments, strings and unit tests.

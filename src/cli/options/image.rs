@@ -16,7 +16,8 @@ use crate::{
 /// An image in a file or directory.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ImageArgs {
-    /// The image: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
+    /// The image: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] or
+    /// dir:DIR; each may end in @sha256:DIGEST
     #[arg(value_name = "IMAGE", value_parser = image_name)]
     image: ImageName,
 

@@ -36,7 +36,7 @@ pub(in crate::cli) struct InputArgs {
     pub(in crate::cli) inputs: Vec<Request>,
 
     /// Add the inputs to this image, whose layers are kept as they are: FILE, DIR, oci:DIR[:TAG],
-    /// docker-archive:FILE
+    /// docker-archive:FILE, dir:DIR
     #[arg(long, value_name = "IMAGE", help_heading = "Inputs")]
     pub(in crate::cli) base: Option<String>,
 

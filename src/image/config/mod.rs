@@ -10,8 +10,6 @@ use serde_json::{Map, Value};
 use super::{DEFAULT_PATH, Platform};
 use crate::timestamp::Timestamp;
 
-pub use read::ConfigError;
-
 /// The configuration of an image without its list of layers: of an image that was read, of one that
 /// is to be written, and of one that is started.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +45,8 @@ pub struct Config {
     /// One entry for each layer that imgb adds, and for steps without one, in order. The entries
     /// of the image that was read are in `original`.
     pub history: Vec<History>,
-    /// The whole document that this was read from; empty if there is none. Fields that are not
-    /// above are written as they are there.
+    /// The whole document that this was read from, with known fields in their proper spelling;
+    /// empty if there is none. Fields that are not above are written as they are there.
     pub original: Map<String, Value>,
 }
 

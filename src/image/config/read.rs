@@ -3,30 +3,29 @@
 use serde_json::{Map, Value};
 
 use super::{Config, Healthcheck};
-use crate::{image::Platform, timestamp::Timestamp};
-
-/// A document that is not an image's configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// It is another kind of value.
-    #[error("not a JSON object")]
-    NoObject,
-    /// A field without which nothing can be run is missing or empty.
-    #[error("it has no architecture or os")]
-    NoPlatform,
-}
+use crate::{
+    image::{
+        Platform,
+        fields::CONFIG,
+        shape::{ShapeError, conform},
+    },
+    timestamp::Timestamp,
+};
 
 impl Config {
-    /// Reads a configuration as engines do: a field of another type counts as missing, and so does
-    /// an item of another type in a list. `history` stays empty. `created` loses fractions of a
-    /// second, and is 1970 if the document does not say it.
+    /// Reads a configuration as engines do: names of fields in any case, `null` as a missing field.
+    /// `history` stays empty. `created` loses fractions of a second, and is 1970 if the document
+    /// does not say it. What the document does not say of its platform is taken from `fallback`.
     ///
     /// # Errors
-    /// [`ConfigError`]
-    pub fn parse(document: Value) -> Result<Self, ConfigError> {
-        let platform = Platform::of_json(&document);
-        let Value::Object(original) = document else { return Err(ConfigError::NoObject) };
-        let platform = platform.ok_or(ConfigError::NoPlatform)?;
+    /// [`ShapeError`] if a field has a value that engines refuse.
+    pub fn parse(document: Value, fallback: &Platform) -> Result<Self, ShapeError> {
+        let original = match conform(document, &CONFIG)? {
+            Value::Object(original) => original,
+            // `null`: other values that are not objects have been refused.
+            _ => Map::new(),
+        };
+        let platform = platform(&original, fallback);
         let created = original.get("created").and_then(Value::as_str);
         let created = created.and_then(Timestamp::from_rfc3339).unwrap_or_default();
         let process = original.get("config").and_then(Value::as_object);
@@ -78,13 +77,23 @@ impl Healthcheck {
     }
 }
 
+/// The platform that a configuration gives; what it does not say is `fallback`'s.
+fn platform(document: &Map<String, Value>, fallback: &Platform) -> Platform {
+    let platform = match text(document, "architecture") {
+        Some(architecture) => Platform::linux(&architecture, text(document, "variant").as_deref()),
+        None => fallback.clone(),
+    };
+    Platform { os: text(document, "os").unwrap_or_else(|| fallback.os.clone()), ..platform }
+}
+
 /// A field that is text and not empty.
 fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {
     fields.get(name).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
+/// The items as text; `null` is the empty text, as in Go.
 fn strings(items: &[Value]) -> Vec<String> {
-    items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    items.iter().map(|item| item.as_str().unwrap_or_default().to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -121,7 +130,7 @@ mod tests {
             ..Config::new(Platform::linux("arm", Some("v6")), created)
         };
         let document = written.to_json(&[]);
-        let read = Config::parse(document.clone()).unwrap();
+        let read = Config::parse(document.clone(), &Platform::linux("s390x", None)).unwrap();
         assert_eq!(read.to_json(&[]), document);
         let original = document.as_object().unwrap().clone();
         assert_eq!(read, Config { history: Vec::new(), original, ..written });
@@ -133,38 +142,71 @@ mod tests {
         for process in [
             json!(null),
             json!({}),
-            json!([]),
             json!({"User": "", "Env": [], "Entrypoint": null, "Labels": {}, "Healthcheck": {}}),
-            json!({"User": 1, "Env": "A=1", "Cmd": [1], "Volumes": ["/x"], "Labels": {"a": 1}}),
         ] {
             let mut document = platform_json();
             document["config"] = process;
             let original = document.as_object().unwrap().clone();
             let nothing = Config::new(platform.clone(), Timestamp::EPOCH);
-            assert_eq!(Config::parse(document).unwrap(), Config { original, ..nothing });
+            let read = Config::parse(document, &platform).unwrap();
+            assert_eq!(read, Config { original, ..nothing });
         }
     }
 
     #[test]
-    fn skips_items_that_are_not_text() {
-        let mut document = platform_json();
-        document["config"] = json!({"Env": ["A=1", 2, "B"], "OnBuild": [1], "Cmd": ["x", null]});
-        document["created"] = "2023-11-14T22:13:20.5Z".into();
-        let config = Config::parse(document).unwrap();
-        assert_eq!(config.env, ["A=1", "B"]);
-        assert_eq!(config.cmd.as_deref(), Some(&["x".to_owned()][..]));
-        assert_eq!(config.trigger(), Some(""));
+    fn reads_fields_in_any_case_and_writes_them_once() {
+        let document = json!({
+            "architecture": "amd64", "OS": "linux", "rootFS": {"Diff_IDs": []},
+            "Config": {"entrypoint": ["/old", null], "env": ["A=1"], "onbuild": ["RUN x"]},
+            "created": "2023-11-14T22:13:20.5Z",
+        });
+        let mut config = Config::parse(document, &Platform::linux("s390x", None)).unwrap();
+        assert_eq!(config.entrypoint, Some(vec!["/old".into(), String::new()]));
+        assert_eq!(config.env, ["A=1"]);
+        assert_eq!(config.trigger(), Some("RUN x"));
         assert_eq!(config.created.seconds(), 1_700_000_000);
+        config.entrypoint = Some(vec!["/new".into()]);
+        let written = config.to_json(&[]);
+        let process = json!({"Entrypoint": ["/new"], "Env": ["A=1"], "OnBuild": ["RUN x"]});
+        assert_eq!(written["config"], process);
+        let names: Vec<&str> = written.as_object().unwrap().keys().map(|name| &**name).collect();
+        assert_eq!(names, ["architecture", "config", "created", "history", "os", "rootfs"]);
     }
 
     #[test]
-    fn refuses_what_has_no_platform() {
-        let parse = |document: Value| Config::parse(document).unwrap_err();
-        assert_eq!(parse(json!([])), ConfigError::NoObject);
-        for document in [json!({}), json!({"os": "linux"}), json!({"os": "", "architecture": "x"})]
-        {
-            assert_eq!(parse(document), ConfigError::NoPlatform);
+    fn takes_the_platform_that_is_not_said_from_elsewhere() {
+        let fallback = Platform::linux("arm", Some("v6"));
+        for (document, wanted) in [
+            (json!(null), "linux/arm/v6"),
+            (json!({"os": "linux", "architecture": ""}), "linux/arm/v6"),
+            (json!({"os": "windows"}), "windows/arm/v6"),
+            (json!({"architecture": "arm64", "variant": "v8"}), "linux/arm64"),
+        ] {
+            let config = Config::parse(document, &fallback).unwrap();
+            assert_eq!(config.platform.to_string(), wanted);
         }
+    }
+
+    #[test]
+    fn refuses_what_engines_refuse_and_names_the_field() {
+        let platform = Platform::linux("amd64", None);
+        for (process, field) in [
+            (json!([]), "`config`"),
+            (json!({"Env": {}}), "`config.Env`"),
+            (json!({"Labels": [1]}), "`config.Labels`"),
+            (json!({"Entrypoint": "/app"}), "`config.Entrypoint`"),
+            (json!({"Volumes": {"/x": 1}}), "`config.Volumes./x`"),
+            (json!({"Healthcheck": {"Interval": 1.5}}), "`config.Healthcheck.Interval`"),
+        ] {
+            let mut document = platform_json();
+            document["config"] = process;
+            let error = Config::parse(document, &platform).unwrap_err().to_string();
+            assert!(error.starts_with(field), "{error}");
+        }
+        let mut document = platform_json();
+        document["history"] = "x".into();
+        let error = Config::parse(document, &platform).unwrap_err().to_string();
+        assert_eq!(error, "`history` is a string, not a list");
     }
 
     fn platform_json() -> Value {

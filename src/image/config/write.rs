@@ -171,16 +171,17 @@ mod tests {
         let original = json!({
             "architecture": "amd64", "os": "linux",
             "config": {
-                "OnBuild": ["x"], "Cmd": ["old"], "User": "1", "WorkingDir": 1, "StopSignal": "",
+                "OnBuild": ["x"], "Cmd": ["old"], "User": "1", "StopSignal": "", "future": 1,
             },
             "history": [{"created_by": "base"}],
             "moby.future": 1, "container": "abc",
         });
-        let mut config = Config::parse(original).unwrap();
+        let platform = Platform::linux("amd64", None);
+        let mut config = Config::parse(original, &platform).unwrap();
         config.cmd = None;
         config.history = vec![History { created_by: "imgb".into(), empty_layer: true }];
         let json = config.to_json(&[]);
-        assert_eq!(json["config"], json!({"OnBuild": ["x"], "User": "1"}));
+        assert_eq!(json["config"], json!({"OnBuild": ["x"], "User": "1", "future": 1}));
         assert_eq!(json["moby.future"], 1);
         assert_eq!(json.get("container"), None);
         assert_eq!(json["history"][0]["created_by"], "base");

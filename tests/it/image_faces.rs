@@ -1,0 +1,237 @@
+//! Images that engines read differently or refuse: archives whose documents describe two images,
+//! documents of the wrong shape, damage beside the image.
+
+use serde_json::{Value, json};
+
+use crate::{
+    engines::have,
+    fixtures::{X86_64, static_elf},
+    layouts::{Layout, open, small, tar_of},
+    sandbox::Sandbox,
+};
+
+/// The files of a layout.
+fn files(sandbox: &Sandbox, dir: &str) -> Vec<(String, Vec<u8>)> {
+    let blobs = sandbox.names(&format!("{dir}/blobs/sha256"));
+    let blobs = blobs.into_iter().map(|blob| format!("blobs/sha256/{blob}"));
+    let names = blobs.chain(["index.json".into(), "oci-layout".into()]);
+    names.map(|name| (name.clone(), sandbox.read(&format!("{dir}/{name}")))).collect()
+}
+
+/// Writes an archive of the files, and of others that replace them.
+fn archive(sandbox: &Sandbox, files: &[(String, Vec<u8>)], others: &[(&str, Vec<u8>)]) {
+    let kept = files.iter().filter(|(name, _)| others.iter().all(|(other, _)| name != other));
+    let kept = kept.map(|(name, bytes)| (&**name, bytes.clone()));
+    sandbox.file("x.tar", tar_of(kept.chain(others.iter().cloned())));
+}
+
+/// What docker's face of an archive says.
+fn docker_face(sandbox: &Sandbox, file: &str) -> Value {
+    let manifest = sandbox.tool("tar", "-xOf").arg(file).arg("manifest.json").run().ok().text();
+    serde_json::from_str(&manifest).unwrap()
+}
+
+#[test]
+fn an_archive_that_says_two_images_is_refused() {
+    let sandbox = Sandbox::new();
+    for name in ["good", "evil"] {
+        sandbox.program(name, static_elf(X86_64));
+        let out = format!("-o {name}.tar -o oci:{name}-layout -t app:1");
+        sandbox.imgb(&format!("pack -q {name} {out}")).run().ok();
+    }
+    let (good, evil) = (files(&sandbox, "good-layout"), files(&sandbox, "evil-layout"));
+    let mut all = good.clone();
+    all.extend(evil.into_iter().filter(|(name, _)| good.iter().all(|(other, _)| other != name)));
+    let (good, evil) = (docker_face(&sandbox, "good.tar"), docker_face(&sandbox, "evil.tar"));
+    let check = |docker: Value, others: &[(&str, Vec<u8>)]| {
+        let mut others = others.to_vec();
+        others.push(("manifest.json", docker.to_string().into_bytes()));
+        archive(&sandbox, &all, &others);
+        sandbox.imgb("check x.tar").run()
+    };
+    check(good.clone(), &[]).ok();
+    check(evil.clone(), &[]).error(4, &["manifest.json", "index.json does not lead to"]);
+    check(json!([good[0], evil[0]]), &[]).error(4, &["manifest.json", "does not lead to"]);
+    let mut layers = good.clone();
+    layers[0]["Layers"] = evil[0]["Layers"].clone();
+    check(layers, &[]).error(4, &["manifest.json", "other layers"]);
+    let mut layer_as_config = good.clone();
+    layer_as_config[0]["Config"] = good[0]["Layers"][0].clone();
+    check(layer_as_config, &[]).error(4, &["manifest.json"]);
+    check(json!([]), &[]).error(4, &["manifest.json", "no image"]);
+    check(json!(null), &[]).error(4, &["manifest.json", "no image"]);
+    // Both images are in the index, and the name of one leads docker to the other.
+    let entry = |layout: &str, tag: &str| {
+        let index = sandbox.read(&format!("{layout}/index.json"));
+        let index: Value = serde_json::from_slice(&index).unwrap();
+        let mut entry = index["manifests"][0].clone();
+        entry["annotations"] = json!({
+            "io.containerd.image.name": format!("docker.io/library/{tag}"),
+            "org.opencontainers.image.ref.name": tag.rsplit(':').next(),
+        });
+        entry
+    };
+    let two = [entry("good-layout", "app:1"), entry("evil-layout", "x:2")];
+    let two = json!({"schemaVersion": 2, "manifests": two}).to_string().into_bytes();
+    let two = [("index.json", two)];
+    let crossed = check(evil.clone(), &two);
+    crossed.error(2, &["several images"]);
+    sandbox.imgb("check x.tar:app:1").run().error(4, &["manifest.json", "app:1", "another image"]);
+    let mut named = evil;
+    named[0]["RepoTags"] = json!(["x:2"]);
+    check(json!([good[0], named[0]]), &two).error(2, &["several images"]);
+    sandbox.imgb("check x.tar:app:1").run().ok();
+    sandbox.imgb("check x.tar:x:2").run().ok();
+    // Docker before 1.10 read `repositories`.
+    let repositories = |text: &str| [("repositories", text.as_bytes().to_vec())];
+    check(good.clone(), &repositories(r#"{"app":{"1":"x"}}"#)).ok();
+    check(good, &repositories(r#"{"x":{"2":"x"}}"#)).error(4, &["repositories", "x:2"]);
+}
+
+#[test]
+fn an_empty_index_leaves_docker_s_face() {
+    let sandbox = small();
+    let docker = sandbox.dir("u").tool("tar", "-xf hybrid.tar -C u").run().ok();
+    drop(docker);
+    for index in
+        [r#"{"schemaVersion":2,"manifests":null}"#, r#"{"schemaVersion":2,"manifests":[]}"#]
+    {
+        sandbox.file("u/index.json", index);
+        sandbox.tool("tar", "-cf x.tar -C u .").run().ok();
+        sandbox.imgb("check x.tar").run().ok();
+        sandbox.imgb("check oci-archive:x.tar").run().error(3, &["has no image"]);
+        sandbox.imgb("check u").run().error(3, &["has no image"]);
+    }
+}
+
+#[test]
+fn what_skopeo_and_docker_write_says_one_thing() {
+    if !have(&["skopeo"]) {
+        return;
+    }
+    let sandbox = small();
+    let copy = "copy -q --insecure-policy oci:layout:1 docker-archive:s.tar:small:1";
+    sandbox.tool("skopeo", copy).run().ok();
+    let members = sandbox.tool("tar", "-tf s.tar").run().ok().text();
+    assert!(members.contains("repositories"), "{members}");
+    sandbox.imgb("check s.tar").run().ok();
+}
+
+/// The layout with a configuration in which the fields of `patch` are replaced.
+fn with_config(layout: &Layout, patch: &Value) {
+    let mut config = layout.config();
+    config.as_object_mut().unwrap().extend(patch.as_object().unwrap().clone());
+    layout.index(&[layout.add(&layout.manifest(&config.to_string()).to_string())]);
+}
+
+#[test]
+fn a_configuration_of_the_wrong_shape_is_refused_by_field() {
+    let layout = Layout::new();
+    for (field, patch) in [
+        ("config", json!({"config": []})),
+        ("config.Env", json!({"config": {"Env": {}}})),
+        ("config.Env[0]", json!({"config": {"Env": [1]}})),
+        ("config.Labels", json!({"config": {"Labels": [1]}})),
+        ("config.Labels.a", json!({"config": {"Labels": {"a": 1}}})),
+        ("config.Entrypoint", json!({"config": {"Entrypoint": "/app"}})),
+        ("config.ExposedPorts", json!({"config": {"ExposedPorts": ["80/tcp"]}})),
+        ("config.Volumes./x", json!({"config": {"Volumes": {"/x": true}}})),
+        ("config.User", json!({"config": {"User": 0}})),
+        ("config.Healthcheck.Test", json!({"config": {"Healthcheck": {"Test": "x"}}})),
+        ("config.Env", json!({"config": {"Env": [], "env": []}})),
+        ("history", json!({"history": "x"})),
+        ("history[0].empty_layer", json!({"history": [{"empty_layer": "yes"}]})),
+        ("created", json!({"created": "yesterday"})),
+        ("created", json!({"created": ""})),
+        ("architecture", json!({"architecture": ["amd64"]})),
+        ("rootfs.type", json!({"rootfs": {"type": "evil", "diff_ids": [layout.diff_id]}})),
+        ("rootfs.diff_ids", json!({"rootfs": {"type": "layers", "diff_ids": "x"}})),
+        ("rootfs", json!({"rootfs": null})),
+    ] {
+        with_config(&layout, &patch);
+        layout.sandbox.imgb("check l").run().error(4, &[&format!("`{field}`")]);
+        layout.sandbox.file("Buildfile", "FROM oci:l\nUSER 1\n");
+        layout.sandbox.imgb("build --no-check -o x.tar").run().error(4, &[&format!("`{field}`")]);
+    }
+    // What Go takes for nothing is nothing.
+    with_config(&layout, &json!({"config": {"Env": null, "Labels": null}, "history": null}));
+    layout.sandbox.imgb("inspect l").run().ok();
+}
+
+#[test]
+fn a_manifest_or_index_of_the_wrong_shape_is_refused_by_field() {
+    const GZIP: &str = "application/gzip";
+    let layout = Layout::new();
+    let config = layout.config().to_string();
+    let check = |manifest: &Value, field: &str| {
+        layout.index(&[layout.add(&manifest.to_string())]);
+        layout.sandbox.imgb("check l").run().error(4, &[&format!("`{field}`")]);
+    };
+    let change = |field: &str, at: &dyn Fn(&mut Value)| {
+        let mut manifest = layout.manifest(&config);
+        at(&mut manifest);
+        check(&manifest, field);
+    };
+    change("config.mediaType", &|m| m["config"]["mediaType"] = json!(GZIP));
+    change("layers[0].mediaType", &|m| m["layers"][0]["mediaType"] = json!(GZIP));
+    change("artifactType", &|m| m["artifactType"] = json!("application/x"));
+    change("layers", &|m| m["layers"] = json!({}));
+    change("layers[0].size", &|m| m["layers"][0]["size"] = json!("1024"));
+    change("layers[0].annotations.a", &|m| m["layers"][0]["annotations"] = json!({"a": 1}));
+    change("config", &|m| m["config"] = json!([]));
+    change("config", &|m| m["config"] = json!(null));
+    change("mediaType", &|m| m["mediaType"] = json!(1));
+    change("schemaVersion", &|m| m["schemaVersion"] = json!("2"));
+    for (field, entries) in [("manifests", json!({})), ("manifests[0].digest", json!([{}]))] {
+        let index = json!({"schemaVersion": 2, "manifests": entries}).to_string();
+        layout.sandbox.file("l/index.json", index);
+        layout.sandbox.imgb("check l").run().error(4, &["index.json", &format!("`{field}`")]);
+    }
+}
+
+/// An index with an image and an attestation, as BuildKit makes it.
+fn attested() -> (Layout, Value, Value) {
+    let layout = Layout::new();
+    let mut config = layout.config();
+    config["config"] = json!({"Cmd": ["x"]});
+    let mut image = layout.add(&layout.manifest(&config.to_string()).to_string());
+    image["platform"] = json!({"os": "linux", "architecture": "amd64"});
+    let statement = layout.blob("application/vnd.in-toto+json", br#"{"predicate":1}"#);
+    let mut manifest = layout.manifest(&layout.config().to_string());
+    manifest["layers"] = json!([statement]);
+    let mut attestation = layout.add(&manifest.to_string());
+    attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+    attestation["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+    let index = json!({"schemaVersion": 2, "manifests": [image, attestation]}).to_string();
+    let mut index = layout.blob("application/vnd.oci.image.index.v1+json", index.as_bytes());
+    index["annotations"] = json!({"org.opencontainers.image.ref.name": "1"});
+    layout.index(&[index]);
+    (layout, attestation, statement)
+}
+
+#[test]
+fn damage_beside_the_image_is_found() {
+    let (layout, attestation, statement) = attested();
+    let check = |name: &str| layout.sandbox.imgb(&format!("check --json {name}")).run();
+    // No program: the image has no files.
+    check("oci:l:1").exits(1);
+    for entry in [attestation, statement] {
+        let digest = entry["digest"].as_str().unwrap();
+        let blob = format!("l/blobs/sha256/{}", digest.trim_start_matches("sha256:"));
+        let good = layout.sandbox.read(&blob);
+        let mut bad = good.clone();
+        bad[3] ^= 1;
+        layout.sandbox.file(&blob, &bad);
+        check("oci:l:1").error(7, &[digest]);
+        check("l").error(7, &[digest]);
+        // The image itself is complete: it can be a base.
+        open(&layout.path()).unwrap();
+        layout.sandbox.file(&blob, &good[1..]);
+        check("l").error(7, &[digest]);
+        // An archive may have one platform of an index only.
+        fs_err::remove_file(layout.sandbox.path(&blob)).unwrap();
+        check("l").exits(1).prints(digest).prints("missing");
+        layout.sandbox.file(&blob, &good);
+    }
+    check("l").exits(1);
+}
