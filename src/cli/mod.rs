@@ -12,6 +12,7 @@ mod failure;
 mod file;
 mod hints;
 mod inspect;
+mod next_step;
 mod options;
 mod pack;
 mod plan;
