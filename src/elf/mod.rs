@@ -24,6 +24,6 @@ pub use loader::{Dialect, Loader, usual_paths};
 pub use lookup::{Answer, FileId, Found, FoundKind, Lookup, LookupError, ReadFailure};
 pub use object::{
     Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object,
-    ObjectError, PIE, ReadAt, Request, Sniffed, Symbols, Verneed, constants, layout, sniff,
-    symbols,
+    ObjectError, PIE, ReadAt, Request, Sniffed, Verneed, constants, exports, imports, layout,
+    sniff,
 };

@@ -94,14 +94,18 @@ impl FileReader {
     /// # Errors
     /// [`ContentError`], also if a file of the host is no longer the one that was found.
     pub fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), ContentError> {
-        let source = match (&self.content, &self.file) {
+        let source = self.source()?;
+        source.read(offset, out)?;
+        source.verify()
+    }
+
+    fn source(&self) -> Result<Source<'_>, ContentError> {
+        Ok(match (&self.content, &self.file) {
             (Content::Host(host), Some(file)) => Source::Host(host, self.len, Arc::clone(file)),
             (Content::Host(_), None) => return Err(ContentError::Short),
             (Content::Inline(bytes), _) => Source::Inline(bytes),
             (Content::Member(archive, start), _) => Source::Member(archive, *start),
-        };
-        source.read(offset, out)?;
-        source.verify()
+        })
     }
 
     /// The first `limit` bytes, or all of them.
@@ -114,7 +118,8 @@ impl FileReader {
         Ok(bytes)
     }
 
-    /// What `read`, a reader of ELF objects, makes of the file.
+    /// What `read`, a reader of ELF objects, makes of the file. That a file of the host is the one
+    /// that was found is checked at the end, once for all reads.
     ///
     /// # Errors
     /// [`ReadFailure`]
@@ -122,13 +127,7 @@ impl FileReader {
         &self,
         read: impl FnOnce(u64, ReadAt<'_>) -> io::Result<Result<T, ObjectError>>,
     ) -> Result<Result<T, ObjectError>, ReadFailure> {
-        let mut read_at = |offset: u64, buffer: &mut [u8]| {
-            let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
-            let count = buffer.len().min(left);
-            self.read_at(offset, &mut buffer[..count]).map_err(io::Error::other)?;
-            Ok(count)
-        };
-        let error = match read(self.len, &mut read_at) {
+        let error = match self.parse_content(read) {
             Ok(parsed) => return Ok(parsed),
             Err(error) => error,
         };
@@ -140,6 +139,22 @@ impl FileReader {
             LookupError::Absent(absence) => Ok(Err(absence.into())),
             LookupError::Failed(failure) => Err(failure),
         }
+    }
+
+    fn parse_content<T>(
+        &self,
+        read: impl FnOnce(u64, ReadAt<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let source = self.source().map_err(io::Error::other)?;
+        let mut read_at = |offset: u64, buffer: &mut [u8]| {
+            let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let count = buffer.len().min(left);
+            source.read(offset, &mut buffer[..count]).map_err(io::Error::other)?;
+            Ok(count)
+        };
+        let parsed = read(self.len, &mut read_at)?;
+        source.verify().map_err(io::Error::other)?;
+        Ok(parsed)
     }
 }
 

@@ -69,10 +69,31 @@ impl<'a> Bytes<'a> {
         }
     }
 
+    /// Exactly `len` bytes at `offset`, for a table that is read once; otherwise as
+    /// [`Bytes::get`].
+    pub(super) fn read(
+        &mut self,
+        offset: u64,
+        len: u64,
+        what: &'static str,
+    ) -> Result<Vec<u8>, Stop> {
+        let end = offset.checked_add(len).filter(|&end| end <= self.len);
+        end.ok_or(ObjectError::Truncated(what))?;
+        let mut bytes = vec![0; usize::try_from(len).map_err(|_| ObjectError::Truncated(what))?];
+        self.read_exact(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Reads a window that starts at `offset` and holds at least `len` bytes, if the file does.
     fn fill(&mut self, offset: u64, len: u64) -> Result<usize, Stop> {
         let size = len.max(WINDOW).min(self.len - offset);
         let mut bytes = vec![0; usize::try_from(size).map_err(|_| ObjectError::Truncated("file"))?];
+        self.read_exact(offset, &mut bytes)?;
+        self.windows.push((offset, bytes));
+        Ok(self.windows.len() - 1)
+    }
+
+    fn read_exact(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), Stop> {
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             match (self.read_at)(offset + filled as u64, rest) {
@@ -82,8 +103,7 @@ impl<'a> Bytes<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.windows.push((offset, bytes));
-        Ok(self.windows.len() - 1)
+        Ok(())
     }
 }
 

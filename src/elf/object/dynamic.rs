@@ -1,5 +1,7 @@
 //! Reads the dynamic section, whose entries goblin parses.
 
+use std::ops::Range;
+
 use goblin::elf::{Dynamic, ProgramHeader, dynamic as dy, program_header as ph};
 
 use super::{
@@ -167,7 +169,8 @@ impl Section<'_> {
             }
             _ => None,
         };
-        let end = if strings.start() > symbols { end.min(strings.start()) } else { end };
+        let strings = strings.range();
+        let end = if strings.start > symbols { end.min(strings.start) } else { end };
         Ok(Some(Tables { symbols, end, count, strings }))
     }
 
@@ -183,7 +186,7 @@ pub(super) struct Tables {
     pub(super) symbols: u64,
     pub(super) end: u64,
     pub(super) count: Option<u64>,
-    pub(super) strings: Strings,
+    pub(super) strings: Range<u64>,
 }
 
 /// Names an auxiliary filtee (Solaris extension of the gABI, which goblin does not define).

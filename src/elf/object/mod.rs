@@ -24,7 +24,7 @@ pub use constants::constants;
 pub use error::ObjectError;
 pub use header::{Float, HEADER_LEN, Header, Kind, Machine};
 pub use layout::layout;
-pub use symbols::{Symbols, symbols};
+pub use symbols::{exports, imports};
 pub use versions::{NeededVersion, Verneed};
 
 /// What the loader reads of an object.

@@ -1,6 +1,6 @@
 //! The dynamic string table, read by offset.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use super::{Bytes, ObjectError, Stop};
 
@@ -24,9 +24,9 @@ impl Strings {
         Self { start, end: start.saturating_add(size), taken: BTreeMap::new(), bytes: 0 }
     }
 
-    /// File offset of the table.
-    pub(super) fn start(&self) -> u64 {
-        self.start
+    /// The file offsets of the table.
+    pub(super) fn range(&self) -> Range<u64> {
+        self.start..self.end
     }
 
     /// The string at `offset` in the table; `what` names the entry that refers to it.

@@ -5,24 +5,18 @@ use std::{
     sync::Arc,
 };
 
-use super::scan::{Depth, Hits, MAX_STRING, Scanner};
+use super::survey::{Survey, Surveyor, Window};
 use crate::{
     elf::{
-        self, Absence, Closure, File, Found, FoundKind, LookupError, Object, Outcome, Program,
-        ReadFailure, Root, Tag,
+        self, Absence, Closure, File, Found, FoundKind, Object, Outcome, Program, ReadFailure,
+        Root, Tag,
     },
     path::ImagePath,
     plan::PlanOptions,
-    rules::{Account, Facts, Libc, LibcKind, Table, Wanted, is_named_after},
-    source::FileReader,
+    rules::{Account, Facts, Libc, LibcKind, Table, is_named_after},
     tree::accounts::UserEntry,
     view::View,
 };
-
-/// Bytes of an object's constants in memory at a time.
-const WINDOW: usize = 1 << 20;
-/// Bytes of constants that are searched in one object.
-const MAX_CONSTANTS: u64 = 256 << 20;
 
 /// A name that an object may give to dlopen(3), and the object.
 type LibraryName = (Arc<[u8]>, ImagePath);
@@ -33,8 +27,8 @@ pub(super) type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
 /// Gathers facts.
 #[derive(Debug)]
 pub(super) struct Gatherer<'t> {
-    wanted: Wanted<'t>,
-    scanner: Scanner<'t>,
+    surveyor: Surveyor<'t>,
+    window: Window,
     pub(super) facts: Facts,
     /// Files that were examined.
     seen: BTreeSet<ImagePath>,
@@ -50,7 +44,6 @@ impl<'t> Gatherer<'t> {
         view: &View<'_>,
         options: &PlanOptions,
     ) -> Result<Self, ReadFailure> {
-        let wanted = table.wanted();
         let (accounts, groups) = accounts(view)?;
         let facts = Facts {
             user: options.settings.user.clone(),
@@ -59,9 +52,9 @@ impl<'t> Gatherer<'t> {
             groups,
             ..Facts::default()
         };
-        let scanner = Scanner::new(&wanted);
-        let (seen, asked, opens) = Default::default();
-        Ok(Self { wanted, scanner, facts, seen, asked, opens })
+        let surveyor = Surveyor::new(table.wanted());
+        let (window, seen, asked, opens) = Default::default();
+        Ok(Self { surveyor, window, facts, seen, asked, opens })
     }
 
     /// Adds the facts of those files of `closure` that are new. The first `hard` programs are the
@@ -121,8 +114,7 @@ impl<'t> Gatherer<'t> {
         self.facts.libcs.insert(libc);
     }
 
-    /// Reads the imports and constants of one object. Returns the names that it may pass to
-    /// dlopen(3).
+    /// Notes what one object asks for. Returns the names that it may pass to dlopen(3).
     fn look(
         &mut self,
         path: &ImagePath,
@@ -136,18 +128,10 @@ impl<'t> Gatherer<'t> {
         let Ok(Some(node)) = view.node(path)? else { return Ok(Vec::new()) };
         let Some(file) = node.file() else { return Ok(Vec::new()) };
         let Ok(reader) = view.reader(file)? else { return Ok(Vec::new()) };
-        let mut calls_dlopen = false;
-        // What this user may not read fails when it is packed, with a message of its own.
-        if let Ok(symbols) = reader.parse(elf::symbols)? {
-            for name in &symbols.imported {
-                calls_dlopen |= matches!(&**name, b"dlopen" | b"dlmopen");
-                if self.wanted.symbols.contains(&**name) {
-                    self.facts.add_symbol(name, path, own);
-                }
-            }
+        let Survey { symbols, hits } = self.surveyor.survey(&reader, own, &mut self.window)?;
+        for symbol in symbols {
+            self.facts.add_symbol(symbol, path, own);
         }
-        let depth = Depth { words: own, libraries: calls_dlopen };
-        let hits = self.scan(&reader, depth)?;
         for literal in hits.literals {
             self.facts.paths.entry(literal.into()).or_insert_with(|| path.clone());
         }
@@ -168,32 +152,6 @@ impl<'t> Gatherer<'t> {
             self.facts.paths.entry(string).or_insert_with(|| path.clone());
         }
         Ok(hits.libraries.into_iter().map(|name| (name.into(), path.clone())).collect())
-    }
-
-    fn scan(&self, file: &FileReader, depth: Depth) -> Result<Hits<'t>, ReadFailure> {
-        let mut hits = Hits::default();
-        let Ok(ranges) = file.parse(elf::constants)? else { return Ok(hits) };
-        let mut left = MAX_CONSTANTS;
-        let mut window = Vec::new();
-        for range in ranges {
-            let mut at = range.start;
-            while at < range.end && left > 0 {
-                let size = (range.end - at).min(WINDOW as u64);
-                // A zero byte before the range, so that its first string has a beginning.
-                let front = usize::from(at == range.start);
-                window.clear();
-                window.resize(front + usize::try_from(size).unwrap_or(WINDOW), 0);
-                let constants = window.get_mut(front..).unwrap_or_default();
-                let read = file.read_at(at, constants);
-                if LookupError::split(read.map_err(LookupError::from))?.is_err() {
-                    return Ok(hits);
-                }
-                self.scanner.scan(&window, depth, &mut hits);
-                left = left.saturating_sub(size);
-                at = if at + size == range.end { range.end } else { at + size - MAX_STRING as u64 };
-            }
-        }
-        Ok(hits)
     }
 
     /// Looks for libraries as dlopen(3) would in the programs that load the object with the name.

@@ -7,6 +7,7 @@ mod python;
 mod scan;
 mod scripts;
 mod shell;
+mod survey;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -14,12 +14,27 @@ const MAX_HITS: usize = 4096;
 /// What to look for.
 #[derive(Debug)]
 pub(super) struct Scanner<'t> {
-    /// Whole paths, by their first four bytes.
-    literals: BTreeMap<[u8; 4], Vec<&'t [u8]>>,
-    /// Prefixes, one of which a path must have.
+    /// What has a slash in it, by the four bytes from the first slash on.
+    at_slash: BTreeMap<u32, Vec<Needle<'t>>>,
+    /// Prefixes. A whole path must have one of them.
     prefixes: Vec<&'t [u8]>,
+    /// Words without a slash.
     words: Vec<(&'t str, memmem::Finder<'t>)>,
     library: memmem::Finder<'static>,
+}
+
+/// A text that has a slash in it.
+#[derive(Debug)]
+struct Needle<'t> {
+    before_slash: &'t [u8],
+    from_slash: &'t [u8],
+    kind: NeedleKind<'t>,
+}
+
+#[derive(Debug)]
+enum NeedleKind<'t> {
+    Literal(&'t [u8]),
+    Word(&'t str),
 }
 
 /// What was found in an object.
@@ -46,21 +61,30 @@ pub(super) struct Depth {
 
 impl<'t> Scanner<'t> {
     pub(super) fn new(wanted: &Wanted<'t>) -> Self {
-        let mut literals: BTreeMap<[u8; 4], Vec<&[u8]>> = BTreeMap::new();
-        for &literal in &wanted.literals {
-            if let Some(front) = literal.first_chunk() {
-                literals.entry(*front).or_default().push(literal);
+        let mut at_slash: BTreeMap<u32, Vec<Needle<'_>>> = BTreeMap::new();
+        let literals = wanted.literals.iter().map(|text| (*text, NeedleKind::Literal(text)));
+        let words = wanted.words.iter().map(|word| (word.as_bytes(), NeedleKind::Word(word)));
+        let mut slashless = Vec::new();
+        for (text, kind) in literals.chain(words) {
+            let slash = memchr::memchr(b'/', text).unwrap_or(text.len());
+            let (before_slash, from_slash) = text.split_at(slash);
+            match (key(from_slash), kind) {
+                (Some(key), kind) => {
+                    let needle = Needle { before_slash, from_slash, kind };
+                    at_slash.entry(key).or_default().push(needle);
+                }
+                (None, NeedleKind::Word(word)) => slashless.push((word, memmem::Finder::new(word))),
+                (None, NeedleKind::Literal(_)) => {}
             }
         }
         let literal_part = |pattern: &&'t [u8]| {
             let end = pattern.iter().position(|&b| b == b'*').unwrap_or(pattern.len());
             pattern.get(..end).unwrap_or_default()
         };
-        let words = wanted.words.iter().map(|&word| (word, memmem::Finder::new(word))).collect();
         Self {
-            literals,
+            at_slash,
             prefixes: wanted.patterns.iter().map(literal_part).collect(),
-            words,
+            words: slashless,
             library: memmem::Finder::new(".so"),
         }
     }
@@ -69,12 +93,20 @@ impl<'t> Scanner<'t> {
     /// that windows must overlap by this many bytes.
     pub(super) fn scan(&self, window: &[u8], depth: Depth, hits: &mut Hits<'t>) {
         for slash in memchr::memchr_iter(b'/', window) {
-            let rest = window.get(slash..).unwrap_or_default();
-            if let Some(literals) = rest.first_chunk().and_then(|front| self.literals.get(front)) {
-                hits.literals.extend(literals.iter().filter(|literal| rest.starts_with(literal)));
+            let (before, rest) = window.split_at(slash);
+            if let Some(needles) = key(rest).and_then(|key| self.at_slash.get(&key)) {
+                let found = needles.iter().filter(|needle| {
+                    rest.starts_with(needle.from_slash) && before.ends_with(needle.before_slash)
+                });
+                for needle in found {
+                    match needle.kind {
+                        NeedleKind::Literal(literal) => drop(hits.literals.insert(literal)),
+                        NeedleKind::Word(word) if depth.words => drop(hits.words.insert(word)),
+                        NeedleKind::Word(_) => {}
+                    }
+                }
             }
-            let starts = slash.checked_sub(1).and_then(|before| window.get(before)) == Some(&0);
-            if starts
+            if before.last() == Some(&0)
                 && hits.paths.len() < MAX_HITS
                 && let Some(path) = whole_string(rest)
                 && self.prefixes.iter().any(|prefix| path.starts_with(prefix))
@@ -83,8 +115,9 @@ impl<'t> Scanner<'t> {
             }
         }
         if depth.words {
-            let found = self.words.iter().filter(|(_, finder)| finder.find(window).is_some());
-            hits.words.extend(found.map(|(word, _)| word));
+            let new = self.words.iter().filter(|(word, _)| !hits.words.contains(word));
+            let found = new.filter(|(_, finder)| finder.find(window).is_some());
+            hits.words.extend(found.map(|(word, _)| *word).collect::<Vec<_>>());
         }
         if depth.libraries {
             for at in self.library.find_iter(window) {
@@ -98,12 +131,34 @@ impl<'t> Scanner<'t> {
     }
 }
 
+/// The first four bytes.
+fn key(text: &[u8]) -> Option<u32> {
+    text.first_chunk().map(|front| u32::from_ne_bytes(*front))
+}
+
+/// The bytes that a path in constant data has: no blanks, and no signs of formats, patterns, lists
+/// or commands.
+const IN_PATH: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        table[byte as usize] = true;
+        byte += 1;
+    }
+    let signs = b"%*?:;<>|\"'`$()[]{}\\,=";
+    let mut at = 0;
+    while at < signs.len() {
+        table[signs[at] as usize] = false;
+        at += 1;
+    }
+    table
+};
+
 /// The string at the start of `rest`, if it is terminated and has the form of a path.
 fn whole_string(rest: &[u8]) -> Option<&[u8]> {
     let front = rest.get(..MAX_STRING.min(rest.len()))?;
     let string = front.get(..memchr::memchr(0, front)?)?;
-    let plain =
-        string.iter().all(|&b| b.is_ascii_graphic() && !b"%*?:;<>|\"'`$()[]{}\\,=".contains(&b));
+    let plain = string.iter().all(|&b| IN_PATH[usize::from(b)]);
     (plain && string.len() > 3 && string.iter().skip(1).any(u8::is_ascii_alphanumeric))
         .then_some(string)
 }
@@ -133,12 +188,12 @@ mod tests {
         let wanted = Wanted {
             literals: [&b"/etc/ssl/cert.pem"[..], b"/etc/hosts"].into(),
             patterns: [&b"/usr/share/**"[..], b"/opt/*.so"].into(),
-            words: ["net.(*Resolver)", "absent"].into(),
+            words: ["net.(*Resolver)", "absent", "os/user.Current", "/run/"].into(),
             ..Wanted::default()
         };
         let data = b"x/usr/share/no\0/usr/share/misc/magic\0/usr/share/%s\0/usr/share/a \
             b\0/opt/x.so\0/srv/x\0\
-            glued/etc/ssl/cert.pem/etc/hosts\0net.(*Resolver).lookup\0libx.so\0liby.so.2\0lib%s.so\0a/libz.so\0\
+            glued/etc/ssl/cert.pem/etc/hosts\0net.(*Resolver).lookup\0xos/user.Current\0s/user.Current\0/var/run/x\0libx.so\0liby.so.2\0lib%s.so\0a/libz.so\0\
             libv.so.2a\0.so\0libw.sox\0/usr/share/cut";
         let scanner = Scanner::new(&wanted);
         let mut hits = Hits::default();
@@ -148,7 +203,7 @@ mod tests {
         };
         assert_eq!(text(&hits.paths), ["/opt/x.so", "/usr/share/misc/magic"]);
         assert_eq!(text(&hits.libraries), ["libx.so", "liby.so.2"]);
-        assert_eq!(hits.words, ["net.(*Resolver)"].into());
+        assert_eq!(hits.words, ["net.(*Resolver)", "os/user.Current", "/run/"].into());
         assert_eq!(hits.literals.len(), 2);
         let mut shallow = Hits::default();
         scanner.scan(data, Depth { words: false, libraries: false }, &mut shallow);

@@ -2,7 +2,10 @@
 
 mod search;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     Fault, FaultKind, Outcome, Program, SearchLogEntry, SearchRule, Tag, Warning,
@@ -15,7 +18,7 @@ use super::{
     search_paths::Paths,
     state::State,
 };
-use crate::elf::{Absence, Dlopen, FileId, ReadFailure, Request, symbols, tokens::directory};
+use crate::elf::{Absence, Dlopen, FileId, ReadFailure, Request, exports, tokens::directory};
 
 /// Maximum bytes of a file that might be another C library; the largest have about 20 MB with
 /// debugging information.
@@ -318,16 +321,18 @@ impl Walk<'_, '_> {
         }
         let Ok(found) = self.state.lookup.find(&file.opened)? else { return Ok(false) };
         let Ok(bytes) = self.state.lookup.read(&found, MAX_LIBC)? else { return Ok(false) };
-        let read = symbols(bytes.len() as u64, &mut |offset, buffer| {
+        let mut wanted = BTreeSet::from([&b"__libc_start_main"[..], b"stdin"]);
+        let mut read_at = |offset, buffer: &mut [u8]| {
             let from =
                 usize::try_from(offset).ok().and_then(|at| bytes.get(at..)).unwrap_or_default();
             let count = from.len().min(buffer.len());
             buffer.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             Ok(count)
-        });
+        };
         // The bytes are in memory, so reading them cannot fail; a damaged table exports nothing.
-        let exports = read.ok().and_then(Result::ok).map(|symbols| symbols.exported);
-        let exports = exports.unwrap_or_default();
-        Ok([&b"__libc_start_main"[..], b"stdin"].iter().all(|name| exports.contains(*name)))
+        let read = exports(bytes.len() as u64, &mut read_at, |name| {
+            wanted.remove(name);
+        });
+        Ok(matches!(read, Ok(Ok(()))) && wanted.is_empty())
     }
 }

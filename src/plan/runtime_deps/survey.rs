@@ -1,0 +1,105 @@
+//! One object's file → the symbols, paths, words and names in it that rules ask for.
+
+use std::{collections::BTreeSet, io, ops::Range};
+
+use super::scan::{Depth, Hits, MAX_STRING, Scanner};
+use crate::{
+    elf::{self, ReadAt, ReadFailure},
+    rules::Wanted,
+    source::FileReader,
+};
+
+/// Bytes of an object's constants in memory at a time: they fit in a processor's cache.
+const WINDOW: usize = 256 << 10;
+/// Bytes of constants that are searched in one object.
+const MAX_CONSTANTS: u64 = 256 << 20;
+
+/// What to look for in objects.
+#[derive(Debug)]
+pub(super) struct Surveyor<'t> {
+    wanted: Wanted<'t>,
+    scanner: Scanner<'t>,
+}
+
+/// What was found in an object.
+#[derive(Debug, Default)]
+pub(super) struct Survey<'t> {
+    /// Symbols that it imports.
+    pub(super) symbols: BTreeSet<&'t [u8]>,
+    /// What is in its constants.
+    pub(super) hits: Hits<'t>,
+}
+
+/// Memory for the constants of one object after the other. The first byte stays zero, so that the
+/// first string of a range has a beginning.
+#[derive(Debug)]
+pub(super) struct Window(Box<[u8]>);
+
+impl Default for Window {
+    fn default() -> Self {
+        Self(vec![0; 1 + WINDOW].into())
+    }
+}
+
+impl<'t> Surveyor<'t> {
+    pub(super) fn new(wanted: Wanted<'t>) -> Self {
+        Self { scanner: Scanner::new(&wanted), wanted }
+    }
+
+    /// What is in `file`, which is `own` if it is a program or the user names it. Of a file that is
+    /// damaged or that this user may not read, what could be read.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub(super) fn survey(
+        &self,
+        file: &FileReader,
+        own: bool,
+        window: &mut Window,
+    ) -> Result<Survey<'t>, ReadFailure> {
+        let mut survey = Survey::default();
+        // A damaged object fails in the closure, and a denied one when it is packed.
+        let _ = file.parse(|len, read_at| {
+            let mut calls_dlopen = false;
+            let imports = elf::imports(len, read_at, |name| {
+                calls_dlopen |= matches!(name, b"dlopen" | b"dlmopen");
+                survey.symbols.extend(self.wanted.symbols.get(name));
+            })?;
+            let depth = Depth { words: own, libraries: imports.is_ok() && calls_dlopen };
+            let ranges = elf::constants(len, read_at)?;
+            if let Ok(ranges) = &ranges {
+                let look = |bytes: &[u8]| self.scanner.scan(bytes, depth, &mut survey.hits);
+                window.slide(ranges, read_at, look)?;
+            }
+            Ok(ranges)
+        })?;
+        Ok(survey)
+    }
+}
+
+impl Window {
+    /// Calls `look` with the bytes of `ranges`, a window at a time. Windows of one range overlap by
+    /// [`MAX_STRING`].
+    fn slide(
+        &mut self,
+        ranges: &[Range<u64>],
+        read_at: ReadAt<'_>,
+        mut look: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        let mut left = MAX_CONSTANTS;
+        for range in ranges {
+            let mut at = range.start;
+            while at < range.end && left > 0 {
+                let size = usize::try_from(range.end - at).unwrap_or(WINDOW).min(WINDOW);
+                let count = read_at(at, self.0.get_mut(1..=size).unwrap_or_default())?;
+                let front = usize::from(at != range.start);
+                look(self.0.get(front..=count).unwrap_or_default());
+                left = left.saturating_sub(count as u64);
+                let end = at + count as u64;
+                let is_last = count < size || end == range.end;
+                at = if is_last { range.end } else { end - MAX_STRING as u64 };
+            }
+        }
+        Ok(())
+    }
+}
