@@ -1,6 +1,15 @@
 //! Detecting a stream's compression, and decompressing it.
 
-use std::io::{self, BufReader, Read};
+use std::{
+    fmt,
+    io::{self, BufRead, BufReader, Read},
+    mem,
+};
+
+use zstd::{
+    stream::raw::{self, InBuffer, Operation as _, OutBuffer},
+    zstd_safe::DParameter,
+};
 
 /// The compression of a stream, detected from its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +33,9 @@ pub const MAX_SNIFF: usize = 6;
 /// zstd itself.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
+/// Bytes of NULs that may follow a compressed stream.
+const MAX_PADDING: usize = 64 << 20;
+
 /// The memory that an xz stream may ask for, in KiB. `xz -9` needs 65 MiB.
 const XZ_MEMORY: u32 = 200 << 10;
 
@@ -42,25 +54,210 @@ impl Format {
     }
 }
 
+/// As messages call it.
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Gzip => "gzip",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// What bytes are that start with `start`, for messages about bytes where none belong.
+pub fn describe(start: &[u8]) -> &'static str {
+    let is_text = |byte: &u8| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~');
+    match Format::sniff(start) {
+        Format::Gzip => "a gzip stream",
+        Format::Bzip2 => "a bzip2 stream",
+        Format::Xz => "an xz stream",
+        Format::Zstd => "a zstd stream",
+        Format::Plain if start.get(257..262) == Some(b"ustar") => "another tar archive",
+        Format::Plain if start.iter().take(64).all(|&byte| byte == 0) => "NUL bytes",
+        Format::Plain if start.iter().take(64).all(is_text) => "text",
+        Format::Plain => "binary data",
+    }
+}
+
 /// Decompresses all gzip members, bzip2 and xz streams, or zstd frames in `reader`, to its end.
-/// Reading fails if the stream is damaged or cut short, if anything else follows it, or if it asks
-/// for more than 200 MiB of memory.
+/// NUL bytes may follow, as tapes and pipes add them; those after zstd frames are refused, since no
+/// other reader of zstd takes them. Reading fails if the stream is damaged or cut short, if
+/// anything else follows it, or if it asks for more than 200 MiB of memory.
 ///
 /// # Errors
 /// If there is not enough memory for zstd's decoder.
 pub fn decoder<'a>(format: Format, reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let reader = BufReader::with_capacity(128 << 10, reader);
-    Ok(match format {
-        Format::Plain => Box::new(reader),
-        Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(reader)),
-        Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(reader)),
-        Format::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(reader, true, XZ_MEMORY)),
-        Format::Zstd => {
-            let mut decoder = zstd::Decoder::with_buffer(reader)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-            Box::new(decoder)
+    if format == Format::Plain {
+        return Ok(Box::new(reader));
+    }
+    let input = Input { front: Vec::new(), at: 0, reader };
+    Ok(Box::new(Streams { format, stream: Stream::open(format, input)? }))
+}
+
+/// Compressed bytes, of which some can be looked at before they are read.
+struct Input<R> {
+    /// Bytes that have been looked at, and how many of them have been read.
+    front: Vec<u8>,
+    at: usize,
+    reader: R,
+}
+
+impl<R: BufRead> Input<R> {
+    /// The next `len` bytes, or all that are left.
+    fn peek(&mut self, len: usize) -> io::Result<&[u8]> {
+        self.front.drain(..self.at);
+        self.at = 0;
+        let missing = len.saturating_sub(self.front.len()) as u64;
+        (&mut self.reader).take(missing).read_to_end(&mut self.front)?;
+        Ok(&self.front)
+    }
+
+    /// Reads what follows the last stream, which may only be NULs. Returns 0, as at the end.
+    fn padding(&mut self, format: Format) -> io::Result<usize> {
+        const LOOK: usize = 512;
+        for _ in 0..MAX_PADDING / LOOK {
+            let next = self.peek(LOOK)?;
+            let zeros = next.iter().take_while(|&&byte| byte == 0).count();
+            if next.is_empty() {
+                return Ok(0);
+            }
+            if zeros < next.len() || format == Format::Zstd {
+                let what = describe(if zeros < next.len() { &next[zeros..] } else { next });
+                let text = format!("{what} after the end of the {format} stream");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
+            self.at = zeros;
         }
-    })
+        let text = format!("more than {MAX_PADDING} NUL bytes after the end of the stream");
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
+    }
+}
+
+impl<R: BufRead> BufRead for Input<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self.front.get(self.at..) {
+            Some([]) | None => self.reader.fill_buf(),
+            Some(front) => Ok(front),
+        }
+    }
+
+    fn consume(&mut self, len: usize) {
+        if self.at < self.front.len() {
+            self.at += len;
+        } else {
+            self.reader.consume(len);
+        }
+    }
+}
+
+impl<R: BufRead> Read for Input<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.fill_buf()?.read(buf)?;
+        self.consume(len);
+        Ok(len)
+    }
+}
+
+/// Streams of one format, one after the other.
+struct Streams<R: BufRead> {
+    format: Format,
+    stream: Stream<R>,
+}
+
+/// One stream, or the end of the last.
+enum Stream<R: BufRead> {
+    Gzip(flate2::bufread::GzDecoder<Input<R>>),
+    Bzip2(bzip2::bufread::BzDecoder<Input<R>>),
+    Xz(Box<lzma_rust2::XzReader<Input<R>>>),
+    Zstd(ZstdFrame<R>),
+    End,
+}
+
+impl<R: BufRead> Stream<R> {
+    fn open(format: Format, input: Input<R>) -> io::Result<Self> {
+        Ok(match format {
+            Format::Plain => Self::End,
+            Format::Gzip => Self::Gzip(flate2::bufread::GzDecoder::new(input)),
+            Format::Bzip2 => Self::Bzip2(bzip2::bufread::BzDecoder::new(input)),
+            Format::Xz => {
+                Self::Xz(Box::new(lzma_rust2::XzReader::new_mem_limit(input, false, XZ_MEMORY)))
+            }
+            Format::Zstd => {
+                let mut decoder = raw::Decoder::new()?;
+                decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG))?;
+                Self::Zstd(ZstdFrame { input, decoder, is_open: true })
+            }
+        })
+    }
+
+    /// The next of several streams.
+    fn next(self, format: Format) -> io::Result<Self> {
+        let (mut input, decoder) = match self {
+            Self::Gzip(stream) => (stream.into_inner(), None),
+            Self::Bzip2(stream) => (stream.into_inner(), None),
+            Self::Xz(stream) => (stream.into_inner(), None),
+            Self::Zstd(frame) => (frame.input, Some(frame.decoder)),
+            Self::End => return Ok(Self::End),
+        };
+        if Format::sniff(input.peek(MAX_SNIFF)?) != format {
+            input.padding(format)?;
+            return Ok(Self::End);
+        }
+        match decoder {
+            // Layers have a frame for every file or two, and each decoder would need a window.
+            Some(decoder) => Ok(Self::Zstd(ZstdFrame { input, decoder, is_open: true })),
+            None => Self::open(format, input),
+        }
+    }
+}
+
+impl<R: BufRead> Read for Streams<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while !buf.is_empty() {
+            let len = match &mut self.stream {
+                Stream::Gzip(stream) => stream.read(buf),
+                Stream::Bzip2(stream) => stream.read(buf),
+                Stream::Xz(stream) => stream.read(buf),
+                Stream::Zstd(frame) => frame.read(buf),
+                Stream::End => break,
+            }?;
+            if len > 0 {
+                return Ok(len);
+            }
+            self.stream = mem::replace(&mut self.stream, Stream::End).next(self.format)?;
+        }
+        Ok(0)
+    }
+}
+
+/// One frame of zstd. Another may follow, which the same decoder can read.
+struct ZstdFrame<R> {
+    input: Input<R>,
+    decoder: raw::Decoder<'static>,
+    /// Whether the end of the frame has not been reached.
+    is_open: bool,
+}
+
+impl<R: BufRead> Read for ZstdFrame<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut out = OutBuffer::around(buf);
+        while self.is_open && out.pos() == 0 {
+            let bytes = self.input.fill_buf()?;
+            let at_end = bytes.is_empty();
+            let mut input = InBuffer::around(bytes);
+            self.is_open = self.decoder.run(&mut input, &mut out)? > 0;
+            let taken = input.pos();
+            self.input.consume(taken);
+            if at_end && self.is_open && out.pos() == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "incomplete frame"));
+            }
+        }
+        Ok(out.pos())
+    }
 }
 
 #[cfg(test)]
@@ -148,11 +345,40 @@ mod tests {
                     stream.len()
                 );
             }
-            assert!(
-                read(&[&stream[..], b"garbage, of some length"].concat()).is_err(),
-                "{format:?}"
-            );
+            for (garbage, what) in [
+                (&b"garbage, of some length"[..], "text"),
+                (b"\0\0\0garbage, of some length", "text"),
+                (b"\x1f\x8b and so on", "a gzip stream"),
+                (b"\x80\xff", "binary data"),
+            ] {
+                if format == Format::Gzip && what.starts_with("a gzip") {
+                    continue;
+                }
+                let error = read(&[&stream[..], garbage].concat()).unwrap_err();
+                let wanted = format!("{what} after the end of the {format} stream");
+                assert_eq!(error.to_string(), wanted);
+            }
         }
+    }
+
+    #[test]
+    fn zeros_may_follow_streams_except_of_zstd() {
+        for (format, encode) in ENCODERS {
+            for zeros in [1, 4, 512, 10_000] {
+                let padded = read(&[encode(b"text"), vec![0; zeros]].concat());
+                match format {
+                    Format::Zstd => assert_eq!(
+                        padded.unwrap_err().to_string(),
+                        "NUL bytes after the end of the zstd stream"
+                    ),
+                    _ => assert_eq!(padded.unwrap(), b"text", "{format}, {zeros}"),
+                }
+            }
+        }
+        // A stream after them is another matter, as for gzip(1).
+        let again = [gzip(b"one"), vec![0; 512], gzip(b"two")].concat();
+        let error = read(&again).unwrap_err();
+        assert_eq!(error.to_string(), "a gzip stream after the end of the gzip stream");
     }
 
     #[test]
