@@ -11,7 +11,7 @@ use std::{
 use crate::{
     compress::{self, Format, MAX_SNIFF},
     error_kind::ErrorKind,
-    tree::Archive,
+    tree::{Archive, Region},
 };
 
 /// Limits on the size of an archive after decompression.
@@ -20,16 +20,16 @@ pub struct Limits {
     /// Uncompressed bytes.
     pub bytes: u64,
     /// Uncompressed bytes per compressed byte. Zeros reach 1,000 in gzip, 7,000 in xz, 33,000 in
-    /// zstd and 1,300,000 in bzip2.
+    /// zstd and 1,300,000 in bzip2; files in images reach 10.
     pub ratio: u64,
     /// Uncompressed bytes up to which the ratio does not apply.
     pub ratio_from: u64,
 }
 
 impl Default for Limits {
-    /// 64 GiB, and a ratio of 100,000 from 1 GiB on.
+    /// 64 GiB, and a ratio of 2,000 from 1 GiB on.
     fn default() -> Self {
-        Self { bytes: 64 << 30, ratio: 100_000, ratio_from: 1 << 30 }
+        Self { bytes: 64 << 30, ratio: 2000, ratio_from: 1 << 30 }
     }
 }
 
@@ -45,7 +45,7 @@ pub enum SpoolError {
         source: io::Error,
     },
     /// The compressed stream is damaged, cut short or followed by something else.
-    #[error("{name}: damaged {format:?} stream")]
+    #[error("{name}: damaged {format} stream")]
     Damaged {
         /// What the user called it.
         name: String,
@@ -113,7 +113,9 @@ pub fn spool(
 ) -> Result<Archive, SpoolError> {
     let write = |source| SpoolError::Write { dir: dir.to_owned(), source };
     let file = tempfile::tempfile_in(dir).map_err(write)?;
-    unpack(name, reader, (&file, dir), limits)?;
+    let mut out = SparseWriter::new(&file, 0);
+    unpack(name, reader, (&mut out, dir), limits)?;
+    out.finish().map_err(write)?;
     Ok(Archive { name: name.to_owned(), file })
 }
 
@@ -160,6 +162,70 @@ pub fn unpack(
             .map_err(|source| SpoolError::Write { dir: dir.to_owned(), source })?;
     }
     Ok(())
+}
+
+/// Copies a sparse file, whose data is in `regions` of `archive`, into a nameless file in `dir`.
+/// Its holes take no space there.
+///
+/// # Errors
+/// [`SpoolError`]
+pub fn expand(
+    archive: &Archive,
+    regions: &[Region],
+    len: u64,
+    dir: &Path,
+) -> Result<File, SpoolError> {
+    let read = |source| SpoolError::Read { name: archive.name.clone(), source };
+    let write = |source| SpoolError::Write { dir: dir.to_owned(), source };
+    let file = tempfile::tempfile_in(dir).map_err(write)?;
+    file.set_len(len).map_err(write)?;
+    let mut buffer = vec![0; 256 << 10];
+    for region in regions {
+        let mut done = 0;
+        while done < region.len {
+            let part = &mut buffer[..(region.len - done).min(256 << 10) as usize];
+            archive.file.read_exact_at(part, region.at + done).map_err(read)?;
+            file.write_all_at(part, region.start + done).map_err(write)?;
+            done += part.len() as u64;
+        }
+    }
+    Ok(file)
+}
+
+/// Writes to the end of a file. Zeros take no space there.
+#[derive(Debug)]
+pub struct SparseWriter<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl<'a> SparseWriter<'a> {
+    /// Writes to `file`, which is `at` bytes long.
+    pub fn new(file: &'a File, at: u64) -> Self {
+        Self { file, at }
+    }
+
+    /// Sets the length of the file, which may end with zeros.
+    ///
+    /// # Errors
+    /// If the file system refuses.
+    pub fn finish(self) -> io::Result<()> {
+        self.file.set_len(self.at)
+    }
+}
+
+impl io::Write for SparseWriter<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if buf.iter().any(|&byte| byte != 0) {
+            self.file.write_all_at(buf, self.at)?;
+        }
+        self.at += buf.len() as u64;
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Counts the bytes that a decoder reads, and records whether reading them failed.

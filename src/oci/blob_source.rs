@@ -41,8 +41,8 @@ const MAX_DOCUMENT: u64 = 4 << 20;
 pub(super) enum BlobSource {
     /// A directory of the host. Only files directly in it or below `blobs` are opened.
     Directory { fd: OwnedFd, path: PathBuf, form: Form },
-    /// An uncompressed tar and its members.
-    Archive { file: Arc<File>, tree: Tree },
+    /// An uncompressed tar and its members, and the directory for temporary files.
+    Archive { file: Arc<File>, tree: Tree, spool: PathBuf },
 }
 
 /// How files are named in a directory.
@@ -91,7 +91,8 @@ impl BlobSource {
                 let file = archive.file.try_clone();
                 let file = file
                     .map_err(|source| ImageError::Unreadable { name: name.to_string(), source })?;
-                Ok(Self::Archive { file: Arc::new(file), tree: contents.change.tree })
+                let (file, tree) = (Arc::new(file), contents.change.tree);
+                Ok(Self::Archive { file, tree, spool: spool.to_owned() })
             }
             (FileType::Directory | FileType::RegularFile, _) => Err(ImageError::NoImage {
                 name: name.to_string(),
@@ -108,7 +109,7 @@ impl BlobSource {
     pub(super) fn file(&self, path: &str) -> Result<Option<BlobFile>, ImageError> {
         match self {
             Self::Directory { fd, path: dir, .. } => in_directory(fd, dir, path),
-            Self::Archive { file, tree } => in_archive(file, tree, path),
+            Self::Archive { file, tree, spool } => in_archive(file, tree, path, spool),
         }
     }
 
@@ -193,7 +194,12 @@ fn dangling(fd: &OwnedFd, path: &str) -> Option<ImageError> {
 
 /// Links are followed only among the members: an old `docker save` links a layer that several
 /// images share.
-fn in_archive(file: &Arc<File>, tree: &Tree, path: &str) -> Result<Option<BlobFile>, ImageError> {
+fn in_archive(
+    file: &Arc<File>,
+    tree: &Tree,
+    path: &str,
+    spool: &Path,
+) -> Result<Option<BlobFile>, ImageError> {
     let resolved = match tree.resolve(path.as_bytes()) {
         Ok(resolved) => resolved,
         Err(ResolveError::Loop) => return Err(ImageError::document(path, "its links form a loop")),
@@ -203,6 +209,11 @@ fn in_archive(file: &Arc<File>, tree: &Tree, path: &str) -> Result<Option<BlobFi
         Some(member) => match &member.content {
             Content::Member(_, offset) => {
                 let extent = Extent { file: Arc::clone(file), offset: *offset };
+                Ok(Some(BlobFile { extent, len: member.len }))
+            }
+            Content::Sparse(archive, regions) => {
+                let file = spool::expand(archive, regions, member.len, spool)?;
+                let extent = Extent { file: Arc::new(file), offset: 0 };
                 Ok(Some(BlobFile { extent, len: member.len }))
             }
             _ => Ok(None),

@@ -2,8 +2,9 @@
 //! hashed again.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     archive::{
-        read::{self, ReadError, Whiteouts},
+        read::{self, Budget, ReadError, Whiteouts},
         spool,
     },
     compress::{Format, MAX_SNIFF},
@@ -26,7 +27,7 @@ use crate::{
 };
 
 /// A layer that has been read and verified.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Layer {
     /// Digest of the blob.
     pub digest: Digest,
@@ -40,8 +41,9 @@ pub struct Layer {
     pub media_type: Option<String>,
     /// Bytes of the tar in the blob.
     pub tar_size: u64,
-    /// What it does to the layers below. Contents are in a private file of this process.
-    pub change: Change,
+    /// What it does to the layers below. Contents are in a private file of this process. Shared by
+    /// all layers of an image with the same content.
+    pub change: Arc<Change>,
     /// How many entries were replaced by a later one of the same path.
     pub replaced: usize,
     /// How many extended attributes other than `security.capability` were left out.
@@ -61,6 +63,10 @@ pub(super) struct LayerReader<'a> {
     /// The directory of the file.
     dir: PathBuf,
     limits: spool::Limits,
+    /// What is left for the layers that have not been read.
+    budget: Budget,
+    /// The layers that have been read. An image may mention one any number of times.
+    known: BTreeMap<(String, DiffId), (LayerEntry, Layer)>,
 }
 
 /// A blob that is what its entry says, and where its content lies in the file.
@@ -82,16 +88,38 @@ impl<'a> LayerReader<'a> {
         let write = |source| spool::SpoolError::Write { dir: dir.to_owned(), source };
         let file = tempfile::tempfile_in(dir).map_err(write)?;
         let archive = Arc::new(Archive { name: name.to_owned(), file });
-        Ok(Self { name, source, archive, end: 0, dir: dir.to_owned(), limits })
+        let budget = Budget::new(read::Limits::default());
+        let known = BTreeMap::new();
+        Ok(Self { name, source, archive, end: 0, dir: dir.to_owned(), limits, budget, known })
     }
 
-    /// Verifies the blob of `entry`, decompresses it and parses its tar.
+    /// Verifies the blob of `entry`, decompresses it and parses its tar. A layer that the image has
+    /// mentioned before is not read again.
     pub(super) fn read(&mut self, entry: &LayerEntry) -> Result<Layer, ImageError> {
+        let key = (entry.path.clone(), entry.diff_id);
+        match self.known.get(&key) {
+            Some((before, layer)) if before.blob == entry.blob => {
+                let entries = layer.change.tree.len() + layer.change.whiteouts.len();
+                self.budget.repeat(entries).map_err(|fault| ReadError {
+                    archive: format!("{}: layer {}, again", self.name, entry.diff_id),
+                    entry: Vec::new(),
+                    offset: 0,
+                    fault,
+                })?;
+                return Ok(Layer { media_type: entry.media_type.clone(), ..layer.clone() });
+            }
+            _ => {}
+        }
+        let layer = self.read_new(entry)?;
+        self.known.insert(key, (entry.clone(), layer.clone()));
+        Ok(layer)
+    }
+
+    fn read_new(&mut self, entry: &LayerEntry) -> Result<Layer, ImageError> {
         let Spooled { blob, format, range } = self.unpack(entry)?;
         self.end = range.end;
         let tar_size = range.end - range.start;
-        let contents =
-            read::read_range(&self.archive, range, Whiteouts::Apply, read::Limits::default());
+        let contents = read::read_range(&self.archive, range, Whiteouts::Apply, &mut self.budget);
         let contents = contents.map_err(|error| ReadError {
             archive: format!("{}: layer {}", self.name, entry.diff_id),
             ..error
@@ -103,7 +131,7 @@ impl<'a> LayerReader<'a> {
             format,
             media_type: entry.media_type.clone(),
             tar_size,
-            change: contents.change,
+            change: Arc::new(contents.change),
             replaced: contents.replaced,
             dropped_attributes: contents.dropped_attributes,
             path: entry.path.clone(),
@@ -120,11 +148,14 @@ impl<'a> LayerReader<'a> {
         let unreadable = |source| ImageError::Unreadable { name: label.clone(), source };
         let mut front = Vec::new();
         blob.reader().take(MAX_SNIFF as u64).read_to_end(&mut front).map_err(unreadable)?;
-        // The file's own position is at its end: this is the only writer.
-        let mut out = Digesting::new(io::BufWriter::with_capacity(1 << 18, file));
+        let write = |source| spool::SpoolError::Write { dir: dir.to_owned(), source };
+        // This is the only writer of the file, which ends with the last layer.
+        let sparse = spool::SparseWriter::new(file, self.end);
+        let mut out = Digesting::new(io::BufWriter::with_capacity(1 << 18, sparse));
         spool::unpack(&label, blob.reader(), (&mut out, dir), limits)?;
-        out.flush().map_err(|source| spool::SpoolError::Write { dir: dir.to_owned(), source })?;
-        let (_, found, len) = out.finish();
+        let (buffered, found, len) = out.finish();
+        let sparse = buffered.into_inner().map_err(|error| write(error.into_error()))?;
+        sparse.finish().map_err(write)?;
         if found != entry.diff_id.0 {
             let wanted = entry.diff_id.0;
             return Err(ImageError::Digest { what: "content of layer", wanted, found });

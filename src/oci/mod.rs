@@ -20,14 +20,14 @@ mod layers;
 mod rest;
 mod select;
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use crate::{
     archive::spool,
     digest::{DiffId, Digest},
     image::{self, Config, ImageName, Platform},
     store::Blob,
-    tree::Tree,
+    tree::{Change, Tree},
 };
 
 use blob_source::BlobSource;
@@ -197,8 +197,13 @@ impl UnpackedImage {
     /// has an entry for are not in it.
     pub fn merged(&self) -> Tree {
         let mut tree = Tree::new();
+        let mut last = None;
         for layer in &self.layers {
-            tree.apply(layer.change.clone());
+            // Applying a change twice makes no difference.
+            if last.is_none_or(|last| !Arc::ptr_eq(last, &layer.change)) {
+                tree.apply(Change::clone(&layer.change));
+            }
+            last = Some(&layer.change);
         }
         tree
     }

@@ -118,7 +118,7 @@ impl Fields {
                         self.time(host.ctime);
                         *newest = host.ctime.max(*newest);
                     }
-                    Content::Member(..) => return None,
+                    Content::Member(..) | Content::Sparse(..) => return None,
                 }
             }
         }

@@ -20,7 +20,7 @@ use rustix::{fs::CWD, io::Errno};
 use super::sys;
 use crate::{
     elf::{Answer, LookupError, ReadFailure},
-    tree::{Archive, Content, FileNode, HostFile},
+    tree::{Archive, Content, FileNode, HostFile, Region},
 };
 
 /// Why content could not be read.
@@ -158,7 +158,7 @@ pub fn host_file(content: &Content, len: u64) -> Result<File, ContentError> {
     source.verify()?;
     match source {
         Source::Host(_, _, file) => Arc::try_unwrap(file).map_err(|_| ContentError::Short),
-        Source::Inline(_) | Source::Member(..) => Err(ContentError::Short),
+        Source::Inline(_) | Source::Member(..) | Source::Sparse(..) => Err(ContentError::Short),
     }
 }
 
@@ -191,6 +191,7 @@ pub(super) enum Source<'a> {
     Inline(&'a [u8]),
     Host(&'a HostFile, u64, Arc<File>),
     Member(&'a Arc<Archive>, u64),
+    Sparse(&'a Arc<Archive>, &'a [Region]),
 }
 
 impl<'a> Source<'a> {
@@ -203,6 +204,7 @@ impl<'a> Source<'a> {
             Content::Inline(bytes) => Self::Inline(bytes),
             Content::Host(host) => Self::Host(host, len, Arc::new(open_host(files, host)?)),
             Content::Member(archive, offset) => Self::Member(archive, *offset),
+            Content::Sparse(archive, regions) => Self::Sparse(archive, regions),
         })
     }
 
@@ -221,10 +223,10 @@ impl<'a> Source<'a> {
                 Err(ContentError::Read { path: host.path.clone(), source })
             }),
             Self::Member(archive, start) => {
-                start.checked_add(offset).ok_or(ContentError::Short).and_then(|at| {
-                    archive.file.read_exact_at(out, at).map_err(archive_error(archive, at))
-                })
+                let at = start.checked_add(offset).ok_or(ContentError::Short)?;
+                archive.file.read_exact_at(out, at).map_err(archive_error(archive, at))
             }
+            Self::Sparse(archive, regions) => read_sparse(archive, regions, offset, out),
         }
     }
 
@@ -250,6 +252,26 @@ fn open_host(files: &mut Files, host: &HostFile) -> Result<File, ContentError> {
         Err(Errno::LOOP) => Err(ContentError::ChangedWhileRead(host.path.clone())),
         Err(fault) => Err(ContentError::Read { path: host.path.clone(), source: fault.into() }),
     }
+}
+
+/// Fills `out` with the bytes from `offset` on of a file with zeros outside of `regions`.
+fn read_sparse(
+    archive: &Archive,
+    regions: &[Region],
+    offset: u64,
+    out: &mut [u8],
+) -> Result<(), ContentError> {
+    out.fill(0);
+    let end = offset.saturating_add(out.len() as u64);
+    let first = regions.partition_point(|region| region.start + region.len <= offset);
+    for region in regions[first..].iter().take_while(|region| region.start < end) {
+        let from = region.start.max(offset);
+        let to = (region.start + region.len).min(end);
+        let at = region.at + (from - region.start);
+        let part = &mut out[(from - offset) as usize..(to - offset) as usize];
+        archive.file.read_exact_at(part, at).map_err(archive_error(archive, at))?;
+    }
+    Ok(())
 }
 
 fn archive_error(archive: &Archive, offset: u64) -> impl FnOnce(io::Error) -> ContentError {

@@ -55,7 +55,7 @@ impl OpenFiles {
         let FileNode { content, len, .. } = node;
         let file = match content {
             Content::Host(_) => Some(self.file(content, *len)?),
-            Content::Inline(_) | Content::Member(..) => None,
+            Content::Inline(_) | Content::Member(..) | Content::Sparse(..) => None,
         };
         Ok(FileReader { content: content.clone(), len: *len, file })
     }
@@ -105,6 +105,7 @@ impl FileReader {
             (Content::Host(_), None) => return Err(ContentError::Short),
             (Content::Inline(bytes), _) => Source::Inline(bytes),
             (Content::Member(archive, start), _) => Source::Member(archive, *start),
+            (Content::Sparse(archive, regions), _) => Source::Sparse(archive, regions),
         })
     }
 

@@ -111,6 +111,19 @@ pub enum Content {
     Host(Arc<HostFile>),
     /// In an uncompressed archive or blob, at a byte offset.
     Member(Arc<Archive>, u64),
+    /// In regions of an archive, in order; all other bytes are zero.
+    Sparse(Arc<Archive>, Arc<[Region]>),
+}
+
+/// A part of a sparse file that an archive holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Offset in the file in bytes.
+    pub start: u64,
+    /// Offset in the archive.
+    pub at: u64,
+    /// Length in bytes; not 0.
+    pub len: u64,
 }
 
 /// A host file as it was when planned. Code that opens it compares these fields again: a difference
@@ -147,6 +160,8 @@ pub enum Identity {
     Host(u64, u64),
     /// Address of the archive, and offset.
     Member(usize, u64),
+    /// Address of the list of regions.
+    Sparse(usize),
 }
 
 impl Content {
@@ -157,6 +172,7 @@ impl Content {
             Self::Inline(bytes) => Identity::Inline(bytes.as_ptr().addr()),
             Self::Host(file) => Identity::Host(file.dev, file.ino),
             Self::Member(archive, offset) => Identity::Member(Arc::as_ptr(archive).addr(), *offset),
+            Self::Sparse(_, regions) => Identity::Sparse(regions.as_ptr().addr()),
         }
     }
 }

@@ -67,8 +67,13 @@ pub struct Resolved {
 impl Resolved {
     /// The root, where every resolution starts.
     pub fn root() -> Self {
+        Self::directory_at(ImagePath::root())
+    }
+
+    /// A directory at its real path.
+    pub fn directory_at(path: ImagePath) -> Self {
         Self {
-            path: ImagePath::root(),
+            path,
             is_directory: true,
             links: Vec::new(),
             dotdot_dirs: Vec::new(),
@@ -100,7 +105,7 @@ impl Resolved {
     }
 
     /// As [`Resolved::follow`], but takes each component off `steps`, a budget that several
-    /// resolutions may share.
+    /// resolutions may share: one step, and another for every 64 bytes of the path so far.
     ///
     /// # Errors
     /// As [`Resolved::follow`], and [`ResolveError::OutOfSteps`].
@@ -118,7 +123,8 @@ impl Resolved {
         let mut left: Vec<Arc<[u8]>> = Vec::new();
         self.push(&mut left, path);
         while let Some(component) = left.pop() {
-            *steps = steps.checked_sub(1).ok_or(ResolveError::OutOfSteps)?;
+            let cost = 1 + self.path.as_bytes().len() as u64 / 64;
+            *steps = steps.checked_sub(cost).ok_or(ResolveError::OutOfSteps)?;
             if !self.is_directory {
                 return Err(ResolveError::NotADirectory(self.path).into());
             }

@@ -433,6 +433,9 @@ fn identify(node: Option<&Node>) -> (Option<FileId>, FoundKind) {
                 Content::Member(archive, offset) => {
                     FileId(NO_DEVICE | Arc::as_ptr(archive).addr() as u64, *offset)
                 }
+                Content::Sparse(_, regions) => {
+                    FileId(NO_DEVICE | regions.as_ptr().addr() as u64, 0)
+                }
                 Content::Inline(bytes) => FileId(NO_DEVICE | bytes.as_ptr().addr() as u64, 0),
             };
             (Some(id), FoundKind::File(file.len))

@@ -19,6 +19,12 @@ pub(super) fn check_sum(block: &[u8; BLOCK]) -> Result<(), Fault> {
     }
 }
 
+/// Whether `block` is the header of a member: POSIX's, GNU's, or one of before POSIX, which has no
+/// magic.
+pub fn is_header(block: &[u8; BLOCK]) -> bool {
+    block.iter().any(|&byte| byte != 0) && check_sum(block).is_ok()
+}
+
 /// A numeric field: octal digits, after spaces and followed by spaces or NULs, or base 256 if the
 /// first bit is set. An empty field is 0. `None` for anything else, and for values that do not fit.
 pub(super) fn number(field: &[u8]) -> Option<i64> {
@@ -52,19 +58,23 @@ pub(super) fn size(header: &Header) -> Result<u64, Fault> {
         .ok_or(Fault::Number("size"))
 }
 
-/// The major and minor device numbers.
-pub(super) fn device(header: &Header) -> Result<(u32, u32), Fault> {
-    let Some((major, minor)) = header
-        .as_ustar()
-        .map(|header| (header.dev_major, header.dev_minor))
-        .or_else(|| header.as_gnu().map(|header| (header.dev_major, header.dev_minor)))
-    else {
-        return Err(Fault::Number("device"));
+/// The major and minor device numbers of a device; zeros for other kinds. A header without a magic
+/// has none. Go refuses any header in which they are not numbers.
+pub(super) fn device(header: &Header, kind: EntryType) -> Result<(u32, u32), Fault> {
+    if Magic::of(header) == Magic::None {
+        return Ok((0, 0));
+    }
+    let block = header.as_bytes();
+    let field = |field: &[u8]| {
+        let number = number(field).ok_or(Fault::Number("device"))?;
+        match kind {
+            EntryType::Char | EntryType::Block => {
+                u32::try_from(number).map_err(|_| Fault::Number("device"))
+            }
+            _ => Ok(0),
+        }
     };
-    let number = |field: &[u8]| {
-        number(field).and_then(|n| u32::try_from(n).ok()).ok_or(Fault::Number("device"))
-    };
-    Ok((number(&major)?, number(&minor)?))
+    Ok((field(&block[329..337])?, field(&block[337..345])?))
 }
 
 /// The kind of member, if a layer can hold it.
@@ -72,6 +82,8 @@ pub(super) fn kind(header: &Header, name: &[u8]) -> Result<EntryType, Fault> {
     Ok(match header.as_old().linkflag[0] {
         // Before POSIX, a slash after the name marked a directory.
         0 if name.ends_with(b"/") => EntryType::Directory,
+        // GNU tar unpacks a directory, Docker a file.
+        b'0' | b'7' if name.ends_with(b"/") => return Err(Fault::Slash),
         // 7 requested contiguous blocks.
         0 | b'0' | b'7' => EntryType::Regular,
         b'1' => EntryType::Link,
@@ -80,30 +92,76 @@ pub(super) fn kind(header: &Header, name: &[u8]) -> Result<EntryType, Fault> {
         b'4' => EntryType::Block,
         b'5' => EntryType::Directory,
         b'6' => EntryType::Fifo,
+        b'S' if Magic::of(header) == Magic::Gnu => EntryType::GNUSparse,
         b'S' => return Err(Fault::Sparse),
         other => return Err(Fault::Type(other)),
     })
 }
 
+/// What the magic and version of a header say about its last 167 bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Magic {
+    /// POSIX: a prefix of the name. Every reader takes any version.
+    Ustar,
+    /// GNU: times, and a map of a sparse file.
+    Gnu,
+    /// Neither: nothing, as before POSIX.
+    None,
+}
+
+impl Magic {
+    fn of(header: &Header) -> Self {
+        match &header.as_bytes()[257..265] {
+            [b'u', b's', b't', b'a', b'r', 0, ..] => Self::Ustar,
+            b"ustar  \0" => Self::Gnu,
+            _ => Self::None,
+        }
+    }
+}
+
 /// The name in the header itself, with the prefix of ustar.
-pub(super) fn short_name(header: &Header) -> Vec<u8> {
+///
+/// # Errors
+/// [`Fault::Prefix`] where readers disagree on whether there is a prefix, or on its end.
+pub(super) fn short_name(header: &Header) -> Result<Vec<u8>, Fault> {
+    let block = header.as_bytes();
     let name = until_nul(&header.as_old().name);
-    let Some(ustar) = header.as_ustar() else { return name.to_vec() };
-    // star stores times at the end of the prefix, and marks that at the end of the block.
-    let field = if header.as_bytes().ends_with(b"tar\0") {
-        &ustar.prefix[..131]
-    } else {
-        &ustar.prefix[..]
+    let prefix = until_nul(&block[345..500]);
+    let is_time = |field: &[u8]| field[0] == 0 || number(field).is_some();
+    let agreed = match Magic::of(header) {
+        // star has times after 131 bytes of prefix, and marks that at the end of the block.
+        Magic::Ustar if block.ends_with(b"tar\0") => {
+            prefix.len() <= 131 && is_time(&block[476..488]) && is_time(&block[488..500])
+        }
+        Magic::Ustar => true,
+        // Go takes a prefix for one if these are not the times of access and change.
+        Magic::Gnu => is_time(&block[345..357]) && is_time(&block[357..369]),
+        Magic::None => prefix.is_empty(),
     };
-    match until_nul(field) {
-        [] => name.to_vec(),
-        prefix => [prefix, b"/", name].concat(),
+    match (prefix, Magic::of(header)) {
+        _ if !agreed => Err(Fault::Prefix),
+        ([], _) | (_, Magic::Gnu | Magic::None) => Ok(name.to_vec()),
+        (prefix, Magic::Ustar) => Ok([prefix, b"/", name].concat()),
     }
 }
 
 /// The bytes of a field before its first NUL.
 pub(super) fn until_nul(field: &[u8]) -> &[u8] {
     field.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// A name, which is neither empty nor has a NUL byte.
+pub(super) fn name(value: &[u8]) -> Option<Vec<u8>> {
+    (!value.is_empty() && !value.contains(&0)).then(|| value.to_vec())
+}
+
+/// Decimal digits and nothing else.
+pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
+    let value = |value: u64, &digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    };
+    digits.iter().try_fold(0, value).filter(|_| !digits.is_empty())
 }
 
 #[cfg(test)]

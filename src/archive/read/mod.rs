@@ -3,12 +3,14 @@
 //!
 //! Symbolic links are followed inside the archive, as when a container engine unpacks it: an entry
 //! below a link goes where the link leads, absolute targets start at the image's root, and `..`
-//! stops there. Of several entries with one path the last one counts. A file never replaces a
-//! directory that is not empty.
+//! stops there. Of several entries with one path the last one counts; it replaces a directory with
+//! everything in it, unless it is one itself.
 
+mod budget;
 mod fields;
 mod members;
 mod pax;
+mod sparse;
 mod tree_builder;
 
 use std::{fmt, io, ops::Range, sync::Arc};
@@ -18,6 +20,9 @@ use crate::{
     tree::{Archive, Change},
 };
 
+pub use budget::{Budget, Limits};
+pub use fields::is_header;
+
 /// The meaning of names with the prefix `.wh.`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whiteouts {
@@ -26,24 +31,6 @@ pub enum Whiteouts {
     Apply,
     /// For tarballs of users: an archive with such names is refused, as no image can hold them.
     Refuse,
-}
-
-/// Limits on the contents of an archive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Headers, including extension headers.
-    pub headers: u64,
-    /// Bytes in one extension header.
-    pub extension: u64,
-    /// Bytes of all paths together, including parents that have no entry of their own.
-    pub paths: u64,
-}
-
-impl Default for Limits {
-    /// 10 million headers, 1 MiB in one of them, 1 GiB of paths.
-    fn default() -> Self {
-        Self { headers: 10_000_000, extension: 1 << 20, paths: 1 << 30 }
-    }
 }
 
 /// The contents of an archive.
@@ -99,32 +86,44 @@ pub enum Fault {
     /// Other data in the place of a header.
     #[error("this is not a tar header: its checksum is wrong")]
     Checksum,
-    /// The archive ends within a header or content, or without the zero block that ends an archive.
+    /// The archive ends within a header or content.
     #[error("the archive is cut short")]
     Truncated,
     /// Data after the end, which some readers read and others do not.
-    #[error("data after the end of the archive")]
-    AfterEnd,
+    #[error("data after the end of the archive: {0}")]
+    AfterEnd(&'static str),
     /// A numeric field that is not a number, or out of range.
     #[error("the {0} is not a number in range")]
     Number(&'static str),
     /// A kind of member that no layer can hold.
     #[error("members of type {:?} are not supported", char::from(*.0))]
     Type(u8),
-    /// Old GNU, PAX or star sparse members.
-    #[error("sparse entries are not supported")]
+    /// Sparse members of star, or of a version of GNU's formats that does not exist.
+    #[error("only the sparse files of GNU tar and libarchive are supported")]
     Sparse,
+    /// A map of a sparse file that is cut short, has overlaps, or does not fit the content.
+    #[error(
+        "the map of the sparse file is malformed: its regions must be in order, end inside the \
+         file, and take all of the content"
+    )]
+    Map,
     /// A size where readers disagree on whether content follows.
     #[error("only a regular file may have content")]
     Size,
-    /// A PAX record that is cut short, empty, repeated, or has an invalid value.
+    /// A regular file whose name ends with a slash.
+    #[error("a file whose name ends with a slash, which some readers take for a directory")]
+    Slash,
+    /// A header whose prefix of the name only some readers take for one.
+    #[error("readers disagree on the prefix of the name in this header")]
+    Prefix,
+    /// A PAX record that is cut short, empty, or has an invalid key or value.
     #[error("malformed PAX record")]
     Record,
-    /// A PAX header for all later entries, with more than a comment.
-    #[error("global PAX headers are not supported")]
+    /// A PAX header for all later entries that changes names or content.
+    #[error("global PAX headers with paths, sizes or capabilities are not supported")]
     Global,
-    /// Two extension headers that set the same field.
-    #[error("two extension headers for one entry")]
+    /// Two extension headers of different kinds that disagree on a name.
+    #[error("two extension headers disagree on the name of one entry")]
     TwoNames,
     /// An extension header without an entry.
     #[error("an extension header without an entry after it")]
@@ -150,9 +149,6 @@ pub enum Fault {
     /// An entry below something that is neither a directory nor a link to one.
     #[error("{0} is not a directory")]
     NotADirectory(ImagePath),
-    /// Something else with the name of a directory that is not empty.
-    #[error("a directory of the same name is not empty")]
-    NotEmpty,
     /// A loop of symbolic links, or a chain of more than 40.
     #[error("too many levels of symbolic links")]
     Loop,
@@ -176,11 +172,11 @@ pub fn read(
         offset: 0,
         fault: Fault::Read(source),
     })?;
-    read_range(archive, 0..len, whiteouts, limits)
+    read_range(archive, 0..len, whiteouts, &mut Budget::new(limits))
 }
 
-/// As [`read`], for the archive in the bytes `range` of `archive`. Offsets in messages count from
-/// the start of the range.
+/// As [`read`], for the archive in the bytes `range` of `archive`, which takes its costs off
+/// `budget`. Offsets in messages count from the start of the range.
 ///
 /// # Errors
 /// [`ReadError`] for the first fault.
@@ -188,7 +184,7 @@ pub fn read_range(
     archive: &Arc<Archive>,
     range: Range<u64>,
     whiteouts: Whiteouts,
-    limits: Limits,
+    budget: &mut Budget,
 ) -> Result<Contents, ReadError> {
     let refuse = |entry: Vec<u8>, at: u64, fault| ReadError {
         archive: archive.name.clone(),
@@ -196,14 +192,15 @@ pub fn read_range(
         offset: at.saturating_sub(range.start),
         fault,
     };
-    let mut members = members::Members::new(archive, range.clone(), limits);
-    let mut builder = tree_builder::TreeBuilder::new(Arc::clone(archive), whiteouts, limits);
+    let mut members = members::Members::new(archive, range.clone(), whiteouts);
+    let mut builder = tree_builder::TreeBuilder::new(Arc::clone(archive), whiteouts);
     loop {
         let offset = members.position();
-        match members.next() {
+        match members.next(budget) {
             Ok(None) => return Ok(builder.finish()),
             Ok(Some(member)) => {
-                builder.put(&member).map_err(|fault| refuse(member.name, member.start, fault))?;
+                let put = builder.put(&member, budget);
+                put.map_err(|fault| refuse(member.name, member.start, fault))?;
             }
             Err(fault) => return Err(refuse(members.name(), offset, fault)),
         }

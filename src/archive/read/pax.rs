@@ -1,6 +1,10 @@
 //! PAX records (POSIX.1-2001, pax Extended Header): `LENGTH KEY=VALUE\n`.
 
-use super::Fault;
+use super::{
+    Fault,
+    fields::{decimal, name},
+    sparse,
+};
 
 /// The records of one header, which apply to the next member.
 #[derive(Debug, Default)]
@@ -16,12 +20,17 @@ pub(super) struct Records {
     pub(super) capability: Option<Vec<u8>>,
     /// The number of other extended attributes.
     pub(super) other_attributes: usize,
+    pub(super) sparse: sparse::Records,
 }
 
-/// Reads the records of one header.
-pub(super) fn parse(mut body: &[u8]) -> Result<Records, Fault> {
+/// Reads the records of one header. With `padded`, NULs may follow the last one: GNU tar and Python
+/// take them, and Go, with which engines read layers, does not.
+pub(super) fn parse(mut body: &[u8], padded: bool) -> Result<Records, Fault> {
     let mut records = Records::default();
     while !body.is_empty() {
+        if padded && body.iter().all(|&byte| byte == 0) {
+            break;
+        }
         let (key, value, rest) = record(body).ok_or(Fault::Record)?;
         records.push(key, value)?;
         body = rest;
@@ -36,7 +45,10 @@ fn record(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (record, rest) = body.split_at_checked(len)?;
     let record = record.get(digits + 1..)?.strip_suffix(b"\n")?;
     let equals = record.iter().position(|&byte| byte == b'=').filter(|at| *at > 0)?;
-    Some((&record[..equals], &record[equals + 1..], rest))
+    let (key, value) = (&record[..equals], &record[equals + 1..]);
+    // Go refuses a NUL, and GNU tar skips blanks before the key.
+    let clean = !key.contains(&0) && !matches!(key[0], b' ' | b'\t');
+    clean.then_some((key, value, rest))
 }
 
 impl Records {
@@ -48,57 +60,40 @@ impl Records {
             b"uid" => set(&mut self.uid, decimal(value).and_then(|id| id.try_into().ok())),
             b"gid" => set(&mut self.gid, decimal(value).and_then(|id| id.try_into().ok())),
             b"mtime" => set(&mut self.mtime, seconds(value)),
+            // Go refuses a NUL here too.
+            b"uname" | b"gname" if value.contains(&0) => Err(Fault::Record),
             b"SCHILY.xattr.security.capability" => set(&mut self.capability, Some(value.to_vec())),
             b"SCHILY.realsize" => Err(Fault::Sparse),
-            _ if key.starts_with(b"GNU.sparse.") => Err(Fault::Sparse),
             _ if key.starts_with(b"SCHILY.xattr.") => {
                 self.other_attributes += 1;
                 Ok(())
             }
             // Other times, user names, comments and vendor extensions.
-            _ => Ok(()),
+            _ => match key.strip_prefix(b"GNU.sparse.") {
+                Some(key) => self.sparse.push(key, value),
+                None => Ok(()),
+            },
         }
     }
 
-    /// A global header may hold a comment, as `git archive` writes it. Readers disagree on how far
-    /// other records apply.
+    /// A global header may hold what changes neither names nor content: comments, as `git archive`
+    /// writes them, times and owners. Go, and so every engine, does not apply them to entries, and
+    /// neither does imgb.
     pub(super) fn check_global(&self) -> Result<(), Fault> {
-        match self {
-            Self {
-                path: None,
-                linkpath: None,
-                size: None,
-                uid: None,
-                gid: None,
-                mtime: None,
-                capability: None,
-                other_attributes: 0,
-            } => Ok(()),
-            _ => Err(Fault::Global),
-        }
+        let harmless = self.path.is_none()
+            && self.linkpath.is_none()
+            && self.size.is_none()
+            && self.capability.is_none()
+            && self.sparse.is_empty();
+        if harmless { Ok(()) } else { Err(Fault::Global) }
     }
 }
 
-/// Sets a field once: readers disagree on which of two records counts, and on what an empty one
+/// Sets a field. Of two records, all readers take the last one; they disagree on what an empty one
 /// means.
 fn set<T>(slot: &mut Option<T>, value: Option<T>) -> Result<(), Fault> {
-    match slot.replace(value.ok_or(Fault::Record)?) {
-        None => Ok(()),
-        Some(_) => Err(Fault::Record),
-    }
-}
-
-fn name(value: &[u8]) -> Option<Vec<u8>> {
-    (!value.is_empty() && !value.contains(&0)).then(|| value.to_vec())
-}
-
-/// Decimal digits and nothing else.
-fn decimal(digits: &[u8]) -> Option<u64> {
-    let value = |value: u64, &digit: &u8| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        value.checked_mul(10)?.checked_add(digit)
-    };
-    digits.iter().try_fold(0, value).filter(|_| !digits.is_empty())
+    *slot = Some(value.ok_or(Fault::Record)?);
+    Ok(())
 }
 
 /// Decimal seconds with an optional sign and fraction, rounded down.
@@ -123,8 +118,12 @@ mod tests {
 
     #[test]
     fn records_must_be_whole() {
-        let parse = |body: &[u8]| parse(body).map(|records| (records.path, records.size));
-        assert_eq!(parse(b"12 path=a/b\n10 size=7\n").unwrap(), (Some(b"a/b".to_vec()), Some(7)));
+        let parse = |body: &[u8]| parse(body, false).map(|records| (records.path, records.size));
+        for body in
+            [&b"12 path=a/b\n10 size=7\n"[..], b"10 size=8\n9 path=a\n10 size=7\n12 path=a/b\n"]
+        {
+            assert_eq!(parse(body).unwrap(), (Some(b"a/b".to_vec()), Some(7)));
+        }
         for body in [
             &b"12 path=a/b"[..],
             b"13 path=a/b\n",
@@ -137,7 +136,9 @@ mod tests {
             b"5 a\n",
             b"0 a=b\n",
             b"12 path=a\0b\n",
-            b"12 path=a/b\n12 path=a/b\n",
+            b"12 path\0x=a\n",
+            b"13  path=a/b\n",
+            b"12 uname=a\0\n",
             b"11 size=-1\n",
             b"11 size=0x\n",
             b"27 size=18446744073709551616\n",

@@ -7,16 +7,12 @@ use std::{
 
 use tar::EntryType;
 
-use super::{Contents, Fault, Limits, Whiteouts, members::Member};
+use super::{Budget, Contents, Fault, Whiteouts, members::Member};
 use crate::{
     path::{ImagePath, PathError},
     timestamp::Timestamp,
     tree::{Archive, Content, FileNode, Kind, Meta, Node, ResolveError, Resolved, Special, Step},
 };
-
-/// The most path components that are looked up, per entry on average. A normal archive needs a
-/// dozen; one made of chains of links into deep directories would need thousands.
-const STEPS_PER_ENTRY: u64 = 256;
 
 /// A tree that is being built, member by member.
 pub(super) struct TreeBuilder {
@@ -25,10 +21,6 @@ pub(super) struct TreeBuilder {
     contents: Contents,
     /// Directories that are parents of entries and have no entry of their own.
     implied: BTreeSet<ImagePath>,
-    path_bytes: u64,
-    max_path_bytes: u64,
-    /// How many more components may be looked up.
-    steps: u64,
 }
 
 /// The meaning of a name.
@@ -41,17 +33,8 @@ enum Name {
 }
 
 impl TreeBuilder {
-    pub(super) fn new(archive: Arc<Archive>, whiteouts: Whiteouts, limits: Limits) -> Self {
-        Self {
-            archive,
-            whiteouts,
-            contents: Contents::default(),
-            implied: BTreeSet::new(),
-            path_bytes: 0,
-            max_path_bytes: limits.paths,
-            // For archives with few entries in deep directories.
-            steps: 1 << 20,
-        }
+    pub(super) fn new(archive: Arc<Archive>, whiteouts: Whiteouts) -> Self {
+        Self { archive, whiteouts, contents: Contents::default(), implied: BTreeSet::new() }
     }
 
     pub(super) fn finish(self) -> Contents {
@@ -59,10 +42,10 @@ impl TreeBuilder {
     }
 
     /// Puts `member` into the tree.
-    pub(super) fn put(&mut self, member: &Member) -> Result<(), Fault> {
-        self.steps += STEPS_PER_ENTRY;
+    pub(super) fn put(&mut self, member: &Member, budget: &mut Budget) -> Result<(), Fault> {
+        budget.entry();
         self.contents.dropped_attributes += member.other_attributes;
-        if member.name.is_empty() {
+        if member.name.is_empty() && member.kind != EntryType::Directory {
             return Err(Fault::Empty);
         }
         let written = ImagePath::new(&member.name)?;
@@ -74,16 +57,16 @@ impl TreeBuilder {
         if let Name::Bookkeeping = name {
             return Ok(());
         }
-        let parent = self.resolve(&parent)?;
+        let parent = self.resolve(&parent, budget)?;
         match name {
             Name::Plain => {
                 let path = parent.join(written.file_name())?;
-                let Some(node) = self.node(&path, member)? else { return Ok(()) };
-                self.insert(path, node)
+                let Some(node) = self.node(&path, member, budget)? else { return Ok(()) };
+                self.insert(path, node, budget)
             }
             Name::Whiteout(gone) => {
                 let gone = parent.join(gone)?;
-                self.count(&gone)?;
+                budget.path(&gone)?;
                 self.contents.change.whiteouts.insert(gone);
                 Ok(())
             }
@@ -116,22 +99,33 @@ impl TreeBuilder {
 
     /// Where the directory `dir` leads: every link followed inside the tree. Directories that are
     /// not there are made.
-    fn resolve(&mut self, dir: &ImagePath) -> Result<ImagePath, Fault> {
-        if dir.is_root() || self.is_directory(dir) {
-            return Ok(dir.clone());
+    fn resolve(&mut self, dir: &ImagePath, budget: &mut Budget) -> Result<ImagePath, Fault> {
+        // What is known to be a directory is reached without a link.
+        let mut known = dir.clone();
+        while !self.is_directory(&known) {
+            let Some(parent) = known.parent() else { break };
+            budget.step(&known)?;
+            known = parent;
         }
-        let Self { contents, implied, path_bytes, max_path_bytes, .. } = self;
+        let below = &dir.as_bytes()[known.as_bytes().len()..];
+        let below = below.strip_prefix(b"/").unwrap_or(below);
+        if below.is_empty() {
+            return Ok(known);
+        }
+        let mut steps = budget.steps;
+        let Self { contents, implied, .. } = self;
         let mut lstat = |path: &ImagePath| {
             if let Some(node) = contents.change.tree.get(path) {
                 return Ok(Step::from(node));
             }
             if implied.insert(path.clone()) {
-                count(path, path_bytes, *max_path_bytes)?;
+                budget.path(path)?;
             }
             Ok(Step::Directory)
         };
         let resolved =
-            Resolved::root().follow_within::<Fault>(dir.relative(), &mut self.steps, &mut lstat)?;
+            Resolved::directory_at(known).follow_within::<Fault>(below, &mut steps, &mut lstat)?;
+        budget.steps = steps;
         Ok(resolved.directory()?)
     }
 
@@ -139,19 +133,20 @@ impl TreeBuilder {
     fn is_directory(&self, path: &ImagePath) -> bool {
         match self.contents.change.tree.get(path) {
             Some(node) => node.is_directory(),
-            None => self.implied.contains(path),
+            None => path.is_root() || self.implied.contains(path),
         }
     }
 
-    /// Adds to the bytes of paths in memory.
-    fn count(&mut self, path: &ImagePath) -> Result<(), Fault> {
-        count(path, &mut self.path_bytes, self.max_path_bytes)
-    }
-
     /// The node for `member`; `None` for a hard link to itself.
-    fn node(&mut self, path: &ImagePath, member: &Member) -> Result<Option<Node>, Fault> {
+    fn node(
+        &mut self,
+        path: &ImagePath,
+        member: &Member,
+        budget: &mut Budget,
+    ) -> Result<Option<Node>, Fault> {
+        let archive = || Arc::clone(&self.archive);
         let kind = match member.kind {
-            EntryType::Link => return self.linked(path, member),
+            EntryType::Link => return self.linked(path, member, budget),
             EntryType::Directory => Kind::Directory,
             EntryType::Symlink => Kind::Symlink(symlink_target(&member.target)?),
             EntryType::Char => Kind::Special(Special::Character(member.device.0, member.device.1)),
@@ -159,7 +154,10 @@ impl TreeBuilder {
             EntryType::Fifo => Kind::Special(Special::Fifo),
             _ => Kind::File(FileNode {
                 len: member.size,
-                content: Content::Member(Arc::clone(&self.archive), member.content),
+                content: match &member.regions {
+                    None => Content::Member(archive(), member.content),
+                    Some(regions) => Content::Sparse(archive(), Arc::clone(regions)),
+                },
                 shared: false,
             }),
         };
@@ -173,10 +171,15 @@ impl TreeBuilder {
 
     /// The node of a hard link's target. It is the same inode, so it has the attributes of the
     /// target and not those of the link.
-    fn linked(&mut self, path: &ImagePath, member: &Member) -> Result<Option<Node>, Fault> {
+    fn linked(
+        &mut self,
+        path: &ImagePath,
+        member: &Member,
+        budget: &mut Budget,
+    ) -> Result<Option<Node>, Fault> {
         let missing = || Fault::Target(member.target.clone());
         let written = ImagePath::new(&member.target)?;
-        let parent = self.resolve(&written.parent().ok_or_else(missing)?)?;
+        let parent = self.resolve(&written.parent().ok_or_else(missing)?, budget)?;
         let target = parent.join(written.file_name())?;
         let node = self.contents.change.tree.get_mut(&target).ok_or_else(missing)?;
         match &mut node.kind {
@@ -187,13 +190,14 @@ impl TreeBuilder {
         Ok((target != *path).then(|| node.clone()))
     }
 
-    /// Puts `node` at `path`, whose parents are directories.
-    fn insert(&mut self, path: ImagePath, node: Node) -> Result<(), Fault> {
-        if !node.is_directory() && self.is_directory(&path) && !self.is_empty(&path) {
-            return Err(Fault::NotEmpty);
+    /// Puts `node` at `path`, whose parents are directories. Like an engine, replaces a directory
+    /// with everything in it, unless `node` is one too.
+    fn insert(&mut self, path: ImagePath, node: Node, budget: &mut Budget) -> Result<(), Fault> {
+        if !node.is_directory() && self.is_directory(&path) {
+            self.remove_below(&path);
         }
         if !self.implied.remove(&path) {
-            self.count(&path)?;
+            budget.path(&path)?;
         }
         if self.contents.change.tree.insert(path, node).is_some() {
             self.contents.replaced += 1;
@@ -201,18 +205,19 @@ impl TreeBuilder {
         Ok(())
     }
 
-    fn is_empty(&self, dir: &ImagePath) -> bool {
-        // The first possible path in `dir`. A directory whose path is too long for it is empty.
-        let implied = dir.join(b"\x01").ok().and_then(|least| self.implied.range(least..).next());
-        !implied.is_some_and(|path| path.is_within(dir))
-            && self.contents.change.tree.below(dir).next().is_none()
+    fn remove_below(&mut self, dir: &ImagePath) {
+        let Self { contents, implied, .. } = self;
+        let before = contents.change.tree.len();
+        contents.change.tree.remove_below(dir);
+        contents.replaced += before - contents.change.tree.len();
+        // From the first possible path in `dir` on. A directory whose path is too long for one is
+        // empty.
+        let Ok(least) = dir.join(b"\x01") else { return };
+        let within = implied.range(least..).take_while(|path| path.is_within(dir));
+        for path in within.cloned().collect::<Vec<_>>() {
+            implied.remove(&path);
+        }
     }
-}
-
-/// Adds the length of `path` to `sum`, which may not exceed `limit`.
-fn count(path: &ImagePath, sum: &mut u64, limit: u64) -> Result<(), Fault> {
-    *sum += path.as_bytes().len() as u64;
-    if *sum > limit { Err(Fault::TooMany("paths")) } else { Ok(()) }
 }
 
 impl From<ResolveError> for Fault {

@@ -94,7 +94,7 @@ pub(super) fn size(found: &[RuleFile<'_>], builder: &ImageBuilder<'_>) -> u64 {
         found.iter().filter(|one| !builder.has(&one.path)).filter_map(|one| one.node.file());
     let new = files.filter(|file| match &file.content {
         Content::Host(host) => inodes.insert((host.dev, host.ino)),
-        Content::Member(..) | Content::Inline(_) => true,
+        Content::Member(..) | Content::Sparse(..) | Content::Inline(_) => true,
     });
     new.map(|file| file.len).sum()
 }
