@@ -151,7 +151,7 @@ impl Copying<'_> {
                 }
                 if self.files.unpack
                     && let Some(file) = node.file()
-                    && source::is_tarball(file)?
+                    && source::is_tarball(&escape(found.named.relative()), file)?
                 {
                     let members = source::unpack(&found.named.to_string(), file, self.options)?;
                     let root = layer.directory_as(&dest.path, (0, 0))?;

@@ -122,6 +122,7 @@ fn request(args: DepsArgs) -> Result<DepsRequest, Failure> {
             mtime: Timestamp::EPOCH,
             outputs: Default::default(),
             command_dirs: command_dirs(&args.root.sysroot),
+            as_file: false,
             spool: scratch(),
             jobs: jobs(None),
         },

@@ -12,7 +12,6 @@ mod failure;
 mod file;
 mod hints;
 mod inspect;
-mod next_step;
 mod options;
 mod pack;
 mod plan;

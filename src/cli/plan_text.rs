@@ -7,7 +7,7 @@ use super::{
     terminal::{print_data, print_json},
     warnings::{self, Message},
 };
-use crate::plan::{self, Note, Plan, Severity};
+use crate::plan::{self, Plan, Severity};
 
 /// Prints the plan on stdout: every path if `all` or with `--verbose`, else one line for each
 /// reason.
@@ -16,7 +16,7 @@ pub(super) fn print_plan(plan: &Plan, verbosity: &Verbosity, all: bool) -> Resul
         return print_json(plan::json(plan));
     }
     if !verbosity.quiet {
-        print_notes(&plan.notes, verbosity);
+        print_notes(plan, verbosity);
     }
     match all || verbosity.verbose {
         true => print_data(&plan::text(plan)),
@@ -24,9 +24,9 @@ pub(super) fn print_plan(plan: &Plan, verbosity: &Verbosity, all: bool) -> Resul
     }
 }
 
-/// Prints notes on stderr: all of them with `--verbose`.
-pub(super) fn print_notes(notes: &[Note], verbosity: &Verbosity) {
+/// Prints the plan's notes on stderr: all of them with `--verbose`.
+pub(super) fn print_notes(plan: &Plan, verbosity: &Verbosity) {
     let wanted = |severity| verbosity.verbose || severity != Severity::Info;
-    let notes = notes.iter().filter(|note| wanted(note.severity));
+    let notes = plan.notes.iter().filter(|note| wanted(note.severity));
     warnings::print(notes.map(Message::from), verbosity.verbose);
 }

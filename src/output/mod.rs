@@ -4,21 +4,17 @@
 mod archive;
 mod layout;
 mod rootfs;
-mod stream;
 
 use std::{
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
-use stream::{Sink, is_stream};
-
 use crate::{
     archive::header::HeaderError,
-    compress::Compression,
     digest::Digest,
     error_kind::ErrorKind,
-    image::{Descriptor, Destination, Image, OutputFormat, Reference, Replaced, Target},
+    image::{Descriptor, Destination, Image, OutputFormat, Reference, Target},
     source::content::ContentError,
     store::{Blob, Durability, PartWriter, Pending, Store, StoreError},
     tree::Tree,
@@ -113,9 +109,7 @@ impl Outputs {
                 (OutputFormat::OciLayout | OutputFormat::Rootfs, _) | (_, Destination::Stdout) => {
                     None
                 }
-                (_, Destination::Path(path)) => (target.compression == Compression::None
-                    && !is_stream(path))
-                .then_some((number, path)),
+                (_, Destination::Path(path)) => (!is_stream(path)).then_some((number, path)),
             }
         });
         let layout =
@@ -140,7 +134,6 @@ impl Outputs {
             targets.iter().enumerate().filter(|(_, t)| t.format == OutputFormat::Rootfs)
         {
             if let (None, Destination::Path(path)) = (&root, &target.destination)
-                && target.compression == Compression::None
                 && rootfs::is_file(&target.destination)
             {
                 root = Some((number, Pending::create(path)?));
@@ -170,8 +163,7 @@ impl Outputs {
 
     /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names`
     /// returns for it. `root` returns the merged file system, for an [`OutputFormat::Rootfs`] that
-    /// was not written through [`Outputs::root`]. Returns what was replaced in layouts, each with
-    /// its layout's directory.
+    /// was not written through [`Outputs::root`].
     ///
     /// # Errors
     /// The error of the first output that cannot be written; those before it are complete.
@@ -181,8 +173,7 @@ impl Outputs {
         blobs: &[Blob],
         root: &dyn Fn() -> Tree,
         names: &dyn Fn(&Target) -> Vec<Reference>,
-    ) -> Result<Vec<(PathBuf, Replaced)>, OutputError> {
-        let mut all_replaced = Vec::new();
+    ) -> Result<(), OutputError> {
         // The other outputs are copied from the primary one, so they come first: a commit gives up
         // the primary's open file.
         for (number, target) in self.targets.iter().enumerate() {
@@ -193,27 +184,24 @@ impl Outputs {
                 continue;
             }
             let names = names(target);
-            let sink = Sink {
-                destination: &target.destination,
-                compression: target.compression,
-                durability: self.durability,
-            };
-            match (target.format, &target.destination) {
-                (OutputFormat::Rootfs, _) => match &self.root {
-                    Some((_, done)) => rootfs::copy(done, sink)?,
-                    None => rootfs::write(&root(), sink)?,
+            match (&target.format, &target.destination) {
+                (OutputFormat::Rootfs, destination) => match &self.root {
+                    Some((_, done)) => rootfs::copy(done, destination, self.durability)?,
+                    None => rootfs::write(destination, &root())?,
                 },
                 (OutputFormat::OciLayout, Destination::Path(dir)) => {
                     let missing = if self.layout.as_ref() == Some(dir) { &[] } else { blobs };
-                    let replaced = layout::write((dir, self.durability), image, missing, &names)?;
-                    all_replaced.extend(replaced.into_iter().map(|old| (dir.clone(), old)));
+                    layout::write((dir, self.durability), image, missing, &tagged(target, names))?;
                 }
                 (OutputFormat::OciLayout, Destination::Stdout) => {}
-                (format, _) => {
-                    let write = |out: &mut dyn Write| {
-                        archive::whole(out, format, image, blobs, &names).map_err(Into::into)
-                    };
-                    sink.write(write)?;
+                (format, Destination::Path(path)) if is_stream(path) => {
+                    archive::write_stream(path, *format, image, blobs, &names)?;
+                }
+                (format, Destination::Path(path)) => {
+                    archive::write_file((path, self.durability), *format, image, blobs, &names)?;
+                }
+                (format, Destination::Stdout) => {
+                    archive::write_stdout(*format, image, blobs, &names)?;
                 }
             }
         }
@@ -226,7 +214,34 @@ impl Outputs {
             pending.commit(self.durability)?;
         }
         drop(self.scratch);
-        Ok(all_replaced)
+        Ok(())
+    }
+}
+
+/// Whether `path` is a device or pipe, or names an open file of this process (`/dev/stdout`). These
+/// are written to and never replaced.
+fn is_stream(path: &Path) -> bool {
+    let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
+    let own = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"]
+        .iter()
+        .any(|name| path.starts_with(name));
+    fs_err::metadata(path).is_ok_and(|metadata| special(metadata) || own)
+}
+
+/// Opens a path for which [`is_stream`] is true.
+fn open_stream(path: &Path) -> Result<std::fs::File, OutputError> {
+    let opened = std::fs::OpenOptions::new().write(true).open(path);
+    opened.map_err(|source| OutputError::Io { action: "open", path: path.into(), source })
+}
+
+/// The names for `target`. The tag in `oci:DIR:TAG` replaces the tag of the first name, and the
+/// other names are dropped.
+fn tagged(target: &Target, names: Vec<Reference>) -> Vec<Reference> {
+    match (&target.tag, names.into_iter()) {
+        (Some(tag), mut names) => {
+            names.next().map(|name| Reference { tag: tag.clone(), ..name }).into_iter().collect()
+        }
+        (None, names) => names.collect(),
     }
 }
 

@@ -200,6 +200,7 @@ mod tests {
             mtime: Timestamp::EPOCH,
             outputs: BTreeSet::new(),
             command_dirs: Vec::new(),
+            as_file: false,
             spool: dir.path().into(),
             jobs: std::num::NonZeroUsize::MIN,
         };

@@ -98,6 +98,8 @@ pub struct InputOptions {
     pub outputs: BTreeSet<PathBuf>,
     /// Where bare command names are looked up: image paths, in search order.
     pub command_dirs: Vec<ImagePath>,
+    /// Take tarballs as the files that they are, instead of their contents.
+    pub as_file: bool,
     /// Where compressed tarballs are decompressed to while imgb runs.
     pub spool: PathBuf,
     /// Number of threads that walk directories. It does not affect the trees.
@@ -171,6 +173,17 @@ pub enum SourceError {
         /// The reason.
         source: PathError,
     },
+    /// The input looks like a tarball and cannot be read as one.
+    #[error(
+        "{name}: cannot be read as a tarball: {why}; to take it as a file, pack it with \
+         --as-file or as SRC:DEST, and COPY it in a Buildfile"
+    )]
+    NoTarball {
+        /// The input.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The tarball is damaged or malicious.
     #[error(transparent)]
     Tarball(#[from] ReadError),
@@ -187,6 +200,7 @@ impl SourceError {
             Self::NoRegularFiles { .. }
             | Self::WhiteoutName { .. }
             | Self::BadPath { .. }
+            | Self::NoTarball { .. }
             | Self::Tarball(_) => ErrorKind::Refused,
             Self::Spool(error) => error.kind(),
         }

@@ -165,7 +165,7 @@ impl Request {
             let tree = dir::read(&self.text, &self.source, &root, options)?;
             return Ok(Input::new(&self.text, tree, InputKind::Directory));
         }
-        if metadata.is_file() && tarball::is_tarball_at(&self.source)? {
+        if metadata.is_file() && !options.as_file && self.is_tarball()? {
             let root =
                 self.destination.as_ref().map_or_else(ImagePath::root, |dest| dest.path.clone());
             let tree = tarball::read(&self.source, &root, options)?;
@@ -174,6 +174,15 @@ impl Request {
         match self.installed(host)? {
             Some(path) => self.in_place(path, options),
             None => self.file(&self.source, &metadata, options),
+        }
+    }
+
+    /// Whether the source is a tarball. One that is damaged may be packed as a file if the user
+    /// says where.
+    fn is_tarball(&self) -> Result<bool, SourceError> {
+        match tarball::is_tarball_at(&self.source) {
+            Err(SourceError::NoTarball { .. }) if self.destination.is_some() => Ok(false),
+            verdict => verdict,
         }
     }
 

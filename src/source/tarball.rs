@@ -8,10 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    InputOptions, SourceError,
-    content::{self, ContentError},
-};
+use super::{InputOptions, SourceError, content};
 use crate::{
     archive::{
         read::{self, Whiteouts},
@@ -25,34 +22,101 @@ use crate::{
 /// Length of a tar header in bytes.
 const BLOCK: usize = 512;
 
-/// Whether the decompressed content of the file at `path` starts with a tar header.
+/// Endings of names of tarballs, of every compression in use, in lower case.
+const ENDINGS: [&str; 17] = [
+    ".tar",
+    ".tar.gz",
+    ".tgz",
+    ".taz",
+    ".tar.bz2",
+    ".tbz",
+    ".tbz2",
+    ".tar.xz",
+    ".txz",
+    ".tar.zst",
+    ".tzst",
+    ".tar.lzma",
+    ".tar.lz",
+    ".tar.lz4",
+    ".tar.lzo",
+    ".tar.z",
+    ".tar.br",
+];
+
+/// Whether the file at `path` is a tarball: its decompressed content starts with a tar header.
+///
+/// # Errors
+/// [`SourceError::NoTarball`] for what looks like a tarball and cannot be read as one.
 pub(super) fn is_tarball_at(path: &Path) -> Result<bool, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: path.into(), source };
     let file = fs_err::File::open(path).map_err(unreadable)?;
-    begins_with_header(&file).map_err(unreadable)
+    let front = Front::read(&file).map_err(unreadable)?;
+    front.is_tarball(&path.display().to_string())
 }
 
-/// Whether the decompressed content of `file` starts with a tar header.
+/// As [`is_tarball_at`], for `file`, which messages call `name`.
 ///
 /// # Errors
-/// [`ContentError`] if the file cannot be read.
-pub fn is_tarball(file: &FileNode) -> Result<bool, ContentError> {
-    begins_with_header(content::open(&file.content, file.len)?)
-        .map_err(|source| ContentError::Read { path: "a tarball".into(), source })
+/// [`SourceError`]
+pub fn is_tarball(name: &str, file: &FileNode) -> Result<bool, SourceError> {
+    let unreadable = |source| SourceError::Unreadable { path: name.into(), source };
+    let content = content::open(&file.content, file.len);
+    let content = content.map_err(|error| unreadable(io::Error::other(error)))?;
+    Front::read(content).map_err(unreadable)?.is_tarball(name)
 }
 
-fn begins_with_header(mut reader: impl io::Read) -> io::Result<bool> {
-    let mut front = Vec::new();
-    (&mut reader).take(compress::MAX_SNIFF as u64).read_to_end(&mut front)?;
-    let format = Format::sniff(&front);
-    let fault = Cell::new(None);
-    let input = DecoderInput { inner: front.chain(reader), fault: &fault };
-    let mut block = Vec::with_capacity(BLOCK);
-    // A file that does not decompress is not a tarball and is packed as it is.
-    if let Ok(decoder) = compress::decoder(format, input) {
-        let _ = decoder.take(BLOCK as u64).read_to_end(&mut block);
+/// What a file starts with.
+struct Front {
+    format: Format,
+    /// The first block after decompression; shorter if there is less.
+    block: Vec<u8>,
+    /// Why decompression ended.
+    damage: Option<io::Error>,
+}
+
+impl Front {
+    fn read(mut reader: impl io::Read) -> io::Result<Self> {
+        let mut front = Vec::new();
+        (&mut reader).take(compress::MAX_SNIFF as u64).read_to_end(&mut front)?;
+        let format = Format::sniff(&front);
+        let fault = Cell::new(None);
+        let input = DecoderInput { inner: front.chain(reader), fault: &fault };
+        let mut block = Vec::with_capacity(BLOCK);
+        let decoded = compress::decoder(format, input)
+            .and_then(|decoder| decoder.take(BLOCK as u64).read_to_end(&mut block));
+        match fault.into_inner() {
+            Some(fault) => Err(fault),
+            None => Ok(Self { format, block, damage: decoded.err() }),
+        }
     }
-    fault.into_inner().map_or_else(|| Ok(is_header(&block)), Err)
+
+    /// Whether this is the start of a tarball, by a header with a valid checksum. A file that only
+    /// looks like a tarball, by its name or by the magic of its header, is an error: it would be
+    /// packed as a file, without a word.
+    fn is_tarball(&self, name: &str) -> Result<bool, SourceError> {
+        let first = self.block.first_chunk::<BLOCK>();
+        if first.is_some_and(read::is_header) {
+            return Ok(true);
+        }
+        let lower = name.to_ascii_lowercase();
+        let is_named = ENDINGS.iter().any(|ending| lower.ends_with(ending));
+        // What `tar -T /dev/null` writes.
+        if is_named && first.is_some_and(|block| block.iter().all(|&byte| byte == 0)) {
+            return Ok(true);
+        }
+        let has_magic = self.block.get(257..262) == Some(b"ustar");
+        if !is_named && !has_magic {
+            return Ok(false);
+        }
+        let why = match (&self.damage, first) {
+            (Some(damage), _) => format!("its {} stream is damaged: {damage}", self.format),
+            (None, None) if self.block.is_empty() => "it is empty".to_owned(),
+            (None, None) => "it is shorter than a tar header".to_owned(),
+            (None, Some(_)) if has_magic => "the checksum of its first header is wrong".to_owned(),
+            (None, Some(_)) => "it does not start with a tar header".to_owned(),
+        };
+        Err(SourceError::NoTarball { name: name.to_owned(), why })
+    }
 }
 
 /// Keeps the error of reading the file, which decoders wrap in errors of their own.
@@ -83,18 +147,6 @@ pub fn unpack(name: &str, file: &FileNode, options: &InputOptions) -> Result<Tre
         SourceError::Unreadable { path: name.into(), source: io::Error::other(error) }
     })?;
     members(name, opened, &ImagePath::root(), options)
-}
-
-/// Whether `block` is a tar header with a valid checksum (POSIX.1-1988, `ustar`; V7 has no magic).
-fn is_header(block: &[u8]) -> bool {
-    let Some(block) = block.first_chunk::<BLOCK>() else { return false };
-    let header = tar::Header::from_byte_slice(block);
-    let sum: u32 = block
-        .iter()
-        .enumerate()
-        .map(|(at, &b)| if (148..156).contains(&at) { 32 } else { u32::from(b) })
-        .sum();
-    block.iter().any(|&b| b != 0) && header.cksum().is_ok_and(|wanted| wanted == sum)
 }
 
 /// The tarball's files below `root`, with their own modes and owners and the image's time.
@@ -164,9 +216,14 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_read_is_an_error() {
         for start in [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], b"more than six bytes"] {
-            let error = begins_with_header(Failing(start)).unwrap_err();
-            assert_eq!(error.raw_os_error(), Some(5));
+            let error = Front::read(Failing(start)).err();
+            assert_eq!(error.and_then(|error| error.raw_os_error()), Some(5));
         }
+    }
+
+    /// The verdict on a file, or the message.
+    fn verdict(name: &str, bytes: &[u8]) -> Result<bool, String> {
+        Front::read(bytes).unwrap().is_tarball(name).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -175,9 +232,40 @@ mod tests {
         header.set_size(3);
         header.set_cksum();
         let mut block = *header.as_bytes();
-        assert!(is_header(&block));
+        for name in ["a", "a.tar"] {
+            assert_eq!(verdict(name, &block), Ok(true));
+        }
+        assert_eq!(verdict("a", &[0; BLOCK]), Ok(false));
+        assert_eq!(verdict("a.TAR", &[0; BLOCK]), Ok(true));
+        assert_eq!(verdict("a", b"#!/bin/sh"), Ok(false));
         block[0] ^= 1;
-        assert!(!is_header(&block));
-        assert!(!is_header(&[0; BLOCK]) && !is_header(b"#!/bin/sh"));
+        let wrong = "a: cannot be read as a tarball: the checksum of its first header is wrong";
+        assert!(verdict("a", &block).unwrap_err().starts_with(wrong));
+    }
+
+    #[test]
+    fn what_is_named_like_a_tarball_must_be_one() {
+        let gzip = |bytes: &[u8]| {
+            let mut out = Vec::new();
+            let mut encoder = flate2::read::GzEncoder::new(bytes, flate2::Compression::fast());
+            encoder.read_to_end(&mut out).unwrap();
+            out
+        };
+        let text = gzip(b"some text that is not a tarball");
+        for (bytes, why) in [
+            (&b""[..], "it is empty"),
+            (&text[..20], "its gzip stream is damaged: "),
+            (&text, "it is shorter than a tar header"),
+            (&[b'x'; 600], "it does not start with a tar header"),
+        ] {
+            for name in ["x.tar", "d/x.tar.gz", "x.tgz", "x.tar.lz4"] {
+                let wanted = format!("{name}: cannot be read as a tarball: {why}");
+                let message = verdict(name, bytes).unwrap_err();
+                assert!(message.starts_with(&wanted), "{message}");
+            }
+            for name in ["x", "x.gz", "tar", "x.tar.txt"] {
+                assert_eq!(verdict(name, bytes), Ok(false));
+            }
+        }
     }
 }

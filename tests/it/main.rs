@@ -50,8 +50,6 @@ mod inputs;
 mod json_shapes;
 /// What is said: one message for one kind, and what to do about common mistakes.
 mod messages;
-/// What outputs replace, what engines do not take of them, and the hint after each.
-mod outputs;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
 /// show.
 mod programs;
@@ -101,6 +99,10 @@ mod hostile_tar;
 mod once;
 /// Layers: the same bytes for any number of threads, and faults while packing.
 mod pack;
+/// What other writers of tars write, and readers agree on.
+mod tar_forms;
+/// Sparse files in tarballs, archives and layers.
+mod tar_sparse;
 
 // The source text.
 /// The command line: malformed values, what `plan` takes, the form of JSON.
@@ -125,6 +127,8 @@ mod fixtures;
 mod image_spec;
 /// Small images, and layouts built from JSON values.
 mod layouts;
+/// Tars in which every byte can be set.
+mod raw_tar;
 /// A packed program, unpacked into an empty root and run there.
 mod rules_root;
 /// The paths that Rust source names, without comments, strings and unit tests.

@@ -97,6 +97,7 @@ pub(in crate::cli) fn build_request(
             mtime: timestamp()?,
             outputs,
             command_dirs: command_dirs(&lookup.root.sysroot),
+            as_file: false,
             spool: scratch(),
             jobs,
         },

@@ -48,6 +48,10 @@ pub(in crate::cli) struct InputArgs {
     #[arg(long, value_name = "GLOB", value_parser = Exclude::new, help_heading = "Inputs")]
     exclude: Vec<Exclude>,
 
+    /// Pack tarballs as the files that they are, instead of unpacking them
+    #[arg(long, help_heading = "Inputs")]
+    as_file: bool,
+
     /// Add a file or directory of the sysroot under its own path, with its libraries (repeatable)
     #[arg(long, value_name = "PATH", value_parser = values::image_path, help_heading = "Inputs")]
     include: Vec<ImagePath>,
@@ -152,6 +156,7 @@ pub(in crate::cli) fn pack_request(
             mtime: timestamp()?,
             outputs,
             command_dirs: command_dirs(&input.lookup.root.sysroot),
+            as_file: input.as_file,
             spool: scratch(),
             jobs,
         },
