@@ -9,6 +9,7 @@ mod misplaced_dependency;
 mod open_files;
 mod presence;
 mod request;
+mod shim;
 mod stat;
 mod sys;
 mod tarball;
@@ -131,6 +132,16 @@ pub enum SourceError {
         /// The directories of commands that may not be searched.
         closed: Vec<ImagePath>,
     },
+    /// The input is a shim of a version manager, which chooses the program when it is started.
+    #[error("`{name}` is a shim of {manager}, which chooses the program when it is started")]
+    Shim {
+        /// As the user wrote it.
+        name: String,
+        /// The manager.
+        manager: String,
+        /// The command that prints the program's path.
+        which: Option<String>,
+    },
     /// The input is not a regular file where one is required.
     #[error("`{0}` is not a file")]
     NoFile(String),
@@ -196,7 +207,10 @@ impl SourceError {
     /// The kind of error, for the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound { .. } | Self::NoFile(_) | Self::Unreadable { .. } => ErrorKind::Input,
+            Self::NotFound { .. }
+            | Self::Shim { .. }
+            | Self::NoFile(_)
+            | Self::Unreadable { .. } => ErrorKind::Input,
             Self::NoRegularFiles { .. }
             | Self::WhiteoutName { .. }
             | Self::BadPath { .. }
