@@ -1,37 +1,69 @@
 //! A layer's entry in the cache.
+//!
+//! A layer is looked up by what lstat(2) says of its files, without reading them. In a fresh copy
+//! of a tree all inodes and times are new. Where the cache has a layer that differs in nothing
+//! else, the tar is read and hashed, which is far cheaper than compressing it, and its digest
+//! decides.
+
+use std::io::{self, Write as _};
 
 use super::{Layer, PackOptions, cache_key};
 use crate::{
     archive::write::TarLayout,
     compress::Compression,
-    digest::Digest,
+    digest::{DiffId, Digest, Digesting},
+    source::content::{ContentError, Files},
     store::cache::{Cache, Cached, ClockSample},
 };
 
-/// A layer's key in the cache, and what the cache has under it. Without a key where the cache is
+/// Bytes of a tar that are read and hashed at a time.
+const BUFFER: usize = 1 << 20;
+
+/// A layer's keys in the cache, and what the cache has under them. Without keys where the cache is
 /// not used.
 #[derive(Default)]
 pub(super) struct CacheEntry {
-    key: Option<Digest>,
+    /// The keys that the finished layer is put under.
+    keys: Vec<Digest>,
     cached: Option<Cached>,
-    /// Whether the layer may be put there: any later change of a file of it changes the file's
-    /// time.
-    is_stable: bool,
+    /// Bytes of content that were read to find it.
+    read: u64,
 }
 
 impl CacheEntry {
-    /// Looks a layer up, before any of its files is read. Only compressed layers are cached.
+    /// Looks a layer up. Only compressed layers are cached.
     pub(super) fn look_up(layout: &TarLayout<'_>, options: &PackOptions<'_>) -> Self {
         let cache = options.cache.filter(|_| options.compression != Compression::None);
-        let (Some(cache), Some(key)) =
-            (cache, cache.and_then(|_| cache_key::key(layout, options.compression)))
-        else {
-            return Self::default();
-        };
-        let cached = cache.get(key.digest);
+        cache.map_or_else(Self::default, |cache| Self::find(layout, options.compression, cache))
+    }
+
+    fn find(layout: &TarLayout<'_>, compression: Compression, cache: &Cache) -> Self {
+        let by_stat = cache_key::by_stat(layout, compression);
+        if let Some(key) = &by_stat
+            && let Some(cached) = cache.get(key.digest)
+        {
+            return Self { keys: vec![key.digest], cached: Some(cached), read: 0 };
+        }
+        // Taken before any of the files is read. A file that is too new could be changed afterwards
+        // without another time, so its layer is found by content only.
+        let sample = cache.clock_sample();
         let is_stable =
-            || cache.clock_sample().is_some_and(|sample: ClockSample| !sample.is_racy(key.newest));
-        Self { key: Some(key.digest), is_stable: cached.is_none() && is_stable(), cached }
+            |sample: ClockSample| by_stat.as_ref().is_some_and(|key| !sample.is_racy(key.newest));
+        let stable = by_stat.as_ref().filter(|_| sample.is_some_and(is_stable));
+        let by_content = cache_key::without_stat(layout, compression);
+        let keys = stable.map(|key| key.digest).into_iter().chain([by_content]).collect();
+        let mut entry = Self { keys, ..Self::default() };
+        if let Some(cached) = cache.get(by_content)
+            // If this fails, making the layer fails too, and says why.
+            && let Ok(diff_id) = diff_id(layout, &mut entry.read)
+            && diff_id == cached.diff_id
+        {
+            if let Some(key) = stable {
+                cache.add_key(key.digest, by_content);
+            }
+            entry.cached = Some(cached);
+        }
+        entry
     }
 
     pub(super) fn is_cached(&self) -> bool {
@@ -42,18 +74,42 @@ impl CacheEntry {
         self.cached.as_ref()
     }
 
+    /// Bytes of content that were read to find it.
+    pub(super) fn read(&self) -> u64 {
+        self.read
+    }
+
     /// Tells the cache that an output links to its blob, which has changed the blob's ctime.
     pub(super) fn note_link(&self, cache: Option<&Cache>) {
-        if let (Some(cache), Some(key)) = (cache, self.key) {
-            cache.note_link(key);
+        if let Some(cache) = cache {
+            self.keys.iter().for_each(|&key| cache.note_link(key));
         }
     }
 
     /// Puts the finished layer into the cache.
     pub(super) fn put(&self, cache: Option<&Cache>, layer: &Layer) {
-        if let (Some(cache), Some(key), true) = (cache, self.key, self.is_stable) {
+        if let (Some(cache), false) = (cache, self.keys.is_empty()) {
             let Layer { blob, diff_id, tar_size, members, .. } = layer.clone();
-            cache.put(key, &Cached { blob, diff_id, tar_size, members: members as u64 });
+            cache.put(&self.keys, &Cached { blob, diff_id, tar_size, members: members as u64 });
         }
     }
+}
+
+/// The digest of a layer's tar; adds the bytes of content to `read`.
+fn diff_id(layout: &TarLayout<'_>, read: &mut u64) -> Result<DiffId, ContentError> {
+    let (mut files, mut hash) = (Files::default(), Digesting::new(io::sink()));
+    let mut buffer = vec![0; BUFFER];
+    let mut at = 0;
+    while at < layout.size() {
+        let len = BUFFER.min(usize::try_from(layout.size() - at).unwrap_or(BUFFER));
+        let Some(part) = buffer.get_mut(..len) else { break };
+        layout.fill(at, part, |wanted, out| {
+            *read += out.len() as u64;
+            files.read_at(&wanted.file.content, wanted.file.len, wanted.offset, out)
+        })?;
+        // Writing to a sink cannot fail.
+        let _ = hash.write_all(part);
+        at += len as u64;
+    }
+    Ok(DiffId(hash.finish().1))
 }

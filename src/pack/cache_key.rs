@@ -1,4 +1,5 @@
-//! The key of a compressed layer in the cache: a digest of everything that its bytes depend on.
+//! The keys of a compressed layer in the cache: digests of everything that its bytes depend on,
+//! with what lstat(2) says of the host's files in the place of their content, or without that.
 
 use std::io::{self, Write as _};
 
@@ -23,20 +24,52 @@ const BUFFER: usize = 1 << 16;
 
 /// The key of a layer, computed from metadata alone. `None` where content comes out of an archive:
 /// nothing tells whether that is the same next time.
-pub(super) fn key(layout: &TarLayout<'_>, compression: Compression) -> Option<Key> {
+pub(super) fn by_stat(layout: &TarLayout<'_>, compression: Compression) -> Option<Key> {
+    let (mut newest, mut is_known) = ((i64::MIN, 0), true);
+    let digest = digest(b"imgb layer", layout, compression, &mut |fields, content| match content {
+        Content::Inline(bytes) => {
+            fields.number(7);
+            fields.bytes(bytes);
+        }
+        Content::Host(host) => {
+            fields.number(8);
+            fields.number(host.dev);
+            fields.number(host.ino);
+            fields.time(host.mtime);
+            fields.time(host.ctime);
+            newest = host.ctime.max(newest);
+        }
+        Content::Member(..) | Content::Sparse(..) => is_known = false,
+    });
+    is_known.then_some(Key { digest, newest })
+}
+
+/// The key of all layers that differ in nothing but the bytes of files.
+pub(super) fn without_stat(layout: &TarLayout<'_>, compression: Compression) -> Digest {
+    digest(b"imgb layer of any content", layout, compression, &mut |_, _| {})
+}
+
+/// Adds what a key says of content.
+type OfContent<'a> = &'a mut dyn FnMut(&mut Fields, &Content);
+
+fn digest(
+    title: &[u8],
+    layout: &TarLayout<'_>,
+    compression: Compression,
+    of_content: OfContent<'_>,
+) -> Digest {
     let mut fields =
         Fields { hash: Digesting::new(io::sink()), buffer: Vec::with_capacity(2 * BUFFER) };
-    let mut newest = (i64::MIN, 0);
-    fields.bytes(b"imgb layer");
+    fields.bytes(title);
     fields.number(u64::from(compress::FORMAT));
     fields.bytes(compression.to_string().as_bytes());
     fields.number(compression.frame_len(layout.size()) as u64);
     for (path, node, link) in layout.entries() {
         fields.bytes(path.as_bytes());
         fields.meta(node);
-        fields.kind(node, link, &mut newest)?;
+        fields.kind(node, link, of_content);
     }
-    Some(Key { digest: fields.finish(), newest })
+    fields.finish()
 }
 
 /// Hashes values one after the other, each with its length where that varies, so that different
@@ -77,12 +110,7 @@ impl Fields {
         }
     }
 
-    fn kind(
-        &mut self,
-        node: &Node,
-        link: Option<&ImagePath>,
-        newest: &mut (i64, u32),
-    ) -> Option<()> {
+    fn kind(&mut self, node: &Node, link: Option<&ImagePath>, of_content: OfContent<'_>) {
         match (&node.kind, link) {
             (_, Some(link)) => {
                 self.number(0);
@@ -105,24 +133,9 @@ impl Fields {
             (Kind::File(file), None) => {
                 self.number(6);
                 self.number(file.len);
-                match &file.content {
-                    Content::Inline(bytes) => {
-                        self.number(7);
-                        self.bytes(bytes);
-                    }
-                    Content::Host(host) => {
-                        self.number(8);
-                        self.number(host.dev);
-                        self.number(host.ino);
-                        self.time(host.mtime);
-                        self.time(host.ctime);
-                        *newest = host.ctime.max(*newest);
-                    }
-                    Content::Member(..) | Content::Sparse(..) => return None,
-                }
+                of_content(self, &file.content);
             }
         }
-        Some(())
     }
 
     fn flush(&mut self) {
@@ -158,7 +171,7 @@ mod tests {
     fn of(nodes: &[(&str, Node)], compression: Compression) -> Option<Digest> {
         let tree: Tree =
             nodes.iter().map(|(p, node)| (ImagePath::new(p).unwrap(), node.clone())).collect();
-        key(&TarLayout::new(&tree).unwrap(), compression).map(|key| key.digest)
+        by_stat(&TarLayout::new(&tree).unwrap(), compression).map(|key| key.digest)
     }
 
     /// Every change of what the bytes depend on gives another key. The path on the host is not such
@@ -204,6 +217,25 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), count);
+    }
+
+    #[test]
+    fn without_stat_only_the_content_of_files_does_not_matter() {
+        let of = |path: &str, node: Node| {
+            let tree: Tree = [(ImagePath::new(path).unwrap(), node)].into_iter().collect();
+            without_stat(&TarLayout::new(&tree).unwrap(), Compression::GZIP)
+        };
+        let base = of("/a", file(host(), 9));
+        assert_eq!(of("/a", file(HostFile { ino: 9, ctime: (9, 9), ..host() }, 9)), base);
+        assert_eq!(of("/a", Node::inline(0o644, *b"123456789")), base);
+        for (path, node) in [
+            ("/b", file(host(), 9)),
+            ("/a", file(host(), 8)),
+            ("/a", Node::inline(0o600, *b"123456789")),
+            ("/a", Node::symlink(*b"b")),
+        ] {
+            assert_ne!(of(path, node), base, "{path}");
+        }
     }
 
     #[test]

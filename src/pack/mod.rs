@@ -137,11 +137,11 @@ pub fn pack(
     on_step(Step::Begin { members, bytes: layouts.iter().map(TarLayout::size).sum() });
     let jobs: Vec<_> = layouts
         .iter()
-        .map(|layout| LayerJob {
-            layout,
-            cache_entry: CacheEntry::look_up(layout, options),
-            is_rootfs: options.rootfs.is_some_and(|rootfs| rootfs.is_layer(layout)),
-            read: AtomicU64::new(0),
+        .map(|layout| {
+            let cache_entry = CacheEntry::look_up(layout, options);
+            let read = AtomicU64::new(cache_entry.read());
+            let is_rootfs = options.rootfs.is_some_and(|rootfs| rootfs.is_layer(layout));
+            LayerJob { layout, cache_entry, is_rootfs, read }
         })
         .collect();
     workers::pack(&jobs, options, store, on_step)

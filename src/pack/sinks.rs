@@ -130,7 +130,7 @@ impl<'a> Storer<'a> {
                 tar_size: cached.tar_size,
                 members,
                 compression: self.compression,
-                read: 0,
+                read: job.read.load(Ordering::Relaxed),
                 cached: true,
                 is_rootfs: false,
             });

@@ -146,11 +146,20 @@ impl Cache {
         self.probe().ok().map(|(_, now)| ClockSample(now))
     }
 
-    /// Puts `layer`, whose blob is in an output, under `key`. Errors are ignored: a layer that is
+    /// Puts `layer`, whose blob is in an output, under `keys`. Errors are ignored: a layer that is
     /// not in the cache is made again.
-    pub fn put(&self, key: Digest, layer: &Cached) {
+    pub fn put(&self, keys: &[Digest], layer: &Cached) {
         if layer.blob.size <= self.limit {
-            let _ = self.try_put(key, layer);
+            let _ = self.try_put(keys, layer);
+        }
+        let _ = self.evict(self.limit);
+    }
+
+    /// Puts the layer of the key `known` under `key`, too.
+    pub fn add_key(&self, key: Digest, known: Digest) {
+        let record = read_record(&self.record_path(known)).ok();
+        if let Some(record) = record.and_then(|(text, _)| Record::parse(&text)) {
+            self.write_record(key, &record);
         }
         let _ = self.evict(self.limit);
     }
@@ -167,7 +176,7 @@ impl Cache {
         }
     }
 
-    fn try_put(&self, key: Digest, layer: &Cached) -> io::Result<()> {
+    fn try_put(&self, keys: &[Digest], layer: &Cached) -> io::Result<()> {
         let space = rustix::fs::statvfs(&self.dir)?;
         // The cache must never be what fills the disk.
         if space.f_bavail.saturating_mul(space.f_frsize) < layer.blob.size.saturating_mul(2) {
@@ -193,7 +202,7 @@ impl Cache {
             stamp,
             boot: self.boot.clone(),
         };
-        self.write_record(key, &record);
+        keys.iter().for_each(|&key| self.write_record(key, &record));
         Ok(())
     }
 

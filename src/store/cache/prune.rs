@@ -13,12 +13,15 @@ use rustix::fs::FlockOperation;
 use super::{Cache, Record, digest_of, read_record};
 use crate::digest::Digest;
 
+/// How many keys of one layer are kept. Each fresh copy of a tree adds one.
+const KEYS: usize = 8;
+
 /// The contents of a cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Info {
-    /// Layers.
+    /// Layers, each of which may have several keys.
     pub layers: usize,
-    /// Blobs. There are fewer than layers where layers have the same bytes.
+    /// Blobs; more than layers where a process was killed.
     pub blobs: usize,
     /// Bytes of the blobs.
     pub bytes: u64,
@@ -50,7 +53,9 @@ impl Cache {
     pub fn info(&self) -> io::Result<Info> {
         let blobs = self.blobs()?;
         let bytes = blobs.values().sum();
-        Ok(Info { layers: self.records()?.0.len(), blobs: blobs.len(), bytes })
+        let (records, _) = self.records()?;
+        let layers: BTreeSet<Digest> = records.iter().map(|record| record.digest).collect();
+        Ok(Info { layers: layers.len(), blobs: blobs.len(), bytes })
     }
 
     /// Removes the least recently used layers until at most `limit` bytes are left, and also blobs
@@ -77,7 +82,9 @@ impl Cache {
     /// As [`Cache::prune`], but without checking digests, and not while another process holds the
     /// lock: that process evicts too.
     pub(super) fn evict(&self, limit: u64) -> io::Result<Pruned> {
-        if self.blobs()?.values().sum::<u64>() <= limit {
+        let blobs = self.blobs()?;
+        let keys = fs_err::read_dir(self.dir.join("layers"))?.count();
+        if blobs.values().sum::<u64>() <= limit && keys <= (blobs.len() + 1) * KEYS {
             return Ok(Pruned::default());
         }
         let lock = self.lock(FlockOperation::NonBlockingLockExclusive)?;
@@ -93,24 +100,30 @@ impl Cache {
             fs_err::remove_file(path)?;
         }
         records.sort_by_key(|used| std::cmp::Reverse(used.when));
-        let (mut kept, mut bytes) = (BTreeSet::new(), 0_u64);
+        let (mut kept, mut bytes) = (BTreeMap::<String, usize>::new(), 0_u64);
+        let mut removed = BTreeSet::new();
         for used in records {
             let name = used.digest.hex();
             let size = blobs.get(&name).copied();
-            let more = if kept.contains(&name) { Some(0) } else { size };
+            let more = if kept.contains_key(&name) { Some(0) } else { size };
             match more.filter(|more| bytes.saturating_add(*more) <= limit) {
                 Some(more) => {
                     bytes += more;
-                    kept.insert(name);
+                    let keys = kept.entry(name).or_default();
+                    *keys += 1;
+                    if *keys > KEYS {
+                        fs_err::remove_file(&used.path)?;
+                    }
                 }
                 None => {
                     fs_err::remove_file(&used.path)?;
-                    pruned.layers += 1;
+                    removed.insert(name);
                 }
             }
         }
+        pruned.layers = removed.len();
         for (name, size) in blobs {
-            if !kept.contains(&name) {
+            if !kept.contains_key(&name) {
                 fs_err::remove_file(self.dir.join("blobs").join(&name))?;
                 pruned.bytes += size;
             }
