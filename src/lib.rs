@@ -129,7 +129,7 @@
 //! 0 suggest    the known name that a mistyped one is closest to
 //!     imports –
 //!     touches nothing
-//! 0 plural     counts with their nouns
+//! 0 quantity   counts with their nouns, and sizes
 //!     imports –
 //!     touches nothing
 //! 1 digest     Digest, DiffId, and writers that compute them
@@ -145,7 +145,7 @@
 //!     imports path, timestamp
 //!     touches nothing
 //! 1 elf        what a loader reads and where it searches: object, cache, closure
-//!     imports path, plural
+//!     imports path, quantity
 //!     touches nothing (Lookup)
 //! 1 rules      run-time dependencies: evidence → paths; the table of rules is data
 //!     imports path
@@ -166,8 +166,7 @@
 //!     imports path, suggest, image
 //!     touches nothing
 //! 3 source     the sysroot, directories, tarballs, the content of files
-//!     imports error_kind, languages, path, timestamp, digest, compress, tree, elf, archive,
-//!             store
+//!     imports error_kind, path, suggest, timestamp, digest, compress, tree, elf, archive, store
 //!     touches host reads, threads
 //! 3 oci        images in files and directories: documents, layers as trees
 //!     imports error_kind, path, digest, compress, tree, image, archive, store
@@ -176,7 +175,7 @@
 //!     imports path, tree, elf, source
 //!     touches reads through source
 //! 5 plan       Plan, reasons, split into layers
-//!     imports error_kind, languages, path, plural, timestamp, tree, elf, rules, image, source,
+//!     imports error_kind, languages, path, quantity, timestamp, tree, elf, rules, image, source,
 //!             view
 //!     touches reads through source
 //! 5 process    how an image's program is found, and as whom it runs
@@ -222,8 +221,9 @@ pub mod pack;
 pub mod path;
 pub mod pipeline;
 pub mod plan;
-pub mod plural;
+
 pub mod process;
+pub mod quantity;
 pub mod recipe;
 pub mod rules;
 pub mod run;

@@ -207,6 +207,11 @@ impl BuildError {
         if let Self::Step { hint: Some(hint), .. } = self {
             return Some(hint.clone());
         }
+        if let Cause::Plan(error) = cause
+            && let Some(hint) = error.line_end_hint()
+        {
+            return Some(hint);
+        }
         let in_recipe = matches!(self, Self::Step { .. });
         let fixed = match cause {
             Cause::Registry(_) if !in_recipe => {

@@ -104,6 +104,12 @@ fn input(
             *hint = Some(format!("permission denied, not searched: {}", dirs.join(", ")));
         }
         suggest::explain(&mut cause, context, Some((&options.context, &options.ignore)));
+        if let Cause::NotFound { hint: hint @ None, .. } = &mut cause
+            && !word.contains('/')
+        {
+            let near = source::similar_command(word, host, &options.source);
+            *hint = near.map(|near| format!("did you mean `{near}`?"));
+        }
         cause
     };
     let cleaned = clean(word.as_bytes());

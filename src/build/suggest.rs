@@ -15,15 +15,14 @@ pub(super) fn explain(cause: &mut Cause, from: &Tree, context: Option<(&Path, &I
     let Cause::NotFound { name, hint: hint @ None } = cause else { return };
     let cleaned = clean(&[b"/", name.as_bytes()].concat());
     let Ok(path) = ImagePath::new(&cleaned) else { return };
-    let left_out = context.is_some_and(|(dir, ignore)| {
-        ignore.excludes(path.relative())
-            && fs_err::symlink_metadata(dir.join(path.as_relative_path())).is_ok()
+    let ignored = context.and_then(|(dir, ignore)| {
+        let exists = fs_err::symlink_metadata(dir.join(path.as_relative_path())).is_ok();
+        ignore.reason(path.relative()).filter(|_| exists)
     });
-    *hint = if left_out {
-        Some("it is there, but the ignore file leaves it out".into())
-    } else {
-        similar(&path, from)
-            .map(|near| format!("did you mean `{}`?", crate::path::escape(near.relative())))
+    *hint = match ignored {
+        Some(rule) => Some(format!("the file exists, but {rule} leaves it out")),
+        None => similar(&path, from)
+            .map(|near| format!("did you mean `{}`?", crate::path::escape(near.relative()))),
     };
 }
 

@@ -244,7 +244,11 @@ impl fmt::Display for Finding {
                 write!(f, "`{program}` does not start without `{path}`, which is not in the image")
             }
             Self::Interpreter { script, name, why } => {
-                write!(f, "the script `{script}` needs `{}`: {why}", escape(name))
+                write!(f, "the script `{script}` needs `{}`: {why}", escape(name))?;
+                match name.ends_with(b"\r") {
+                    true => f.write_str("; it has Windows line ends (CR LF)"),
+                    false => Ok(()),
+                }
             }
             Self::User(name) => write!(f, "the user `{}` is not in /etc/passwd", text(name)),
             Self::Group(name) => write!(f, "the group `{}` is not in /etc/group", text(name)),

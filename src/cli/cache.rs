@@ -12,7 +12,7 @@ use super::{
     terminal::{print_data, print_json},
 };
 use crate::{
-    plural,
+    quantity,
     store::cache::{Cache, CacheError},
 };
 
@@ -72,17 +72,18 @@ pub(super) fn cache(args: &CacheCommand) -> Result<(), Failure> {
             json!({"layers": pruned.layers, "bytes": pruned.bytes, "damaged": pruned.damaged});
         let damaged = match pruned.damaged {
             0 => String::new(),
-            count => format!(" ({})", plural::count(count, "damaged blob")),
+            count => format!(" ({})", quantity::count(count, "damaged blob")),
         };
         let freed = size::format(pruned.bytes);
-        let layers = plural::count(pruned.layers, "layer");
+        let layers = quantity::count(pruned.layers, "layer");
         text += &format!("removed {layers}, {freed}{damaged}; ");
     }
     let info = cache.info().map_err(local)?;
     summary["layers"] = info.layers.into();
     summary["blobs"] = info.blobs.into();
     summary["bytes"] = info.bytes.into();
-    let (layers, blobs) = (plural::count(info.layers, "layer"), plural::count(info.blobs, "blob"));
+    let (layers, blobs) =
+        (quantity::count(info.layers, "layer"), quantity::count(info.blobs, "blob"));
     text += &format!("{layers} in {blobs}, {}", size::format(info.bytes));
     match args.json {
         true => print_json(summary),

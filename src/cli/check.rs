@@ -15,7 +15,7 @@ use crate::{
     check::{self, Finding, Report},
     oci::{Rest, UnpackedImage},
     path::glob::Glob,
-    pipeline, plural,
+    pipeline, quantity,
 };
 
 #[derive(Args, Debug)]
@@ -83,7 +83,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
             Some(program) => format!("{program} starts"),
             None => "no program is named".into(),
         };
-        let blobs = plural::count(blobs, "blob");
+        let blobs = quantity::count(blobs, "blob");
         print_message(&format!("{}: {blobs} verified, {starts}", image.name));
     }
     Ok(())

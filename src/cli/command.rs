@@ -53,14 +53,6 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Run a program and list the files it opens and those its image lacks
     Trace(TraceArgs),
-    /// The processes that `run` and `trace` start
-    #[command(name = crate::run::RUNNER, hide = true)]
-    Runner {
-        /// Which stage
-        stage: std::ffi::OsString,
-        /// The file with its instructions
-        file: PathBuf,
-    },
     /// Show an image's configuration, layers, files and sizes
     Inspect(InspectArgs),
     /// List the rules that find run-time dependencies
@@ -93,9 +85,7 @@ impl Command {
             Self::Trace(args) => args.prints_json(),
             Self::Inspect(args) => args.prints_json(),
             Self::Rules(args) => args.prints_json(),
-            Self::Run(_) | Self::Runner { .. } | Self::Completions { .. } | Self::Man { .. } => {
-                false
-            }
+            Self::Run(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }

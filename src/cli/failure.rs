@@ -9,7 +9,7 @@ use crate::{
     oci::ImageError,
     pipeline,
     plan::{Missing, PlanError},
-    plural, run,
+    quantity, run,
 };
 
 /// Why a command fails.
@@ -145,7 +145,7 @@ fn build_lines(error: &BuildError) -> (String, Vec<String>) {
 fn missing(all: &[Missing]) -> (String, Vec<String>) {
     let message = match all {
         [one] => format!("cannot find `{}`, needed by `{}`", one.name, one.by),
-        _ => format!("cannot find {} that are needed", plural::count(all.len(), "file")),
+        _ => format!("cannot find {} that are needed", quantity::count(all.len(), "file")),
     };
     let mut details = Vec::new();
     for one in all {

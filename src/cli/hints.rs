@@ -1,10 +1,11 @@
 //! What to do about an error, in terms of the command line.
 
+use std::path::Path;
+
 use crate::{
-    image::DEFAULT_PATH,
     oci::ImageError,
     pipeline::Error,
-    plan::{PlanError, Remedy},
+    plan::PlanError,
     source::{MisplacedDependency, SourceError},
 };
 
@@ -33,16 +34,26 @@ pub(super) fn pipeline_hint(error: &Error) -> Option<String> {
     }
 }
 
+/// Directories of a running system that no image holds, as options.
+const SYSTEM: &str = "--exclude /proc --exclude /sys --exclude /dev --exclude /run";
+
 fn source_hint(error: &SourceError) -> Option<String> {
+    let is_of_system =
+        |path: &Path| ["/proc", "/sys", "/dev", "/run"].iter().any(|dir| path.starts_with(dir));
     let hint = match error {
-        SourceError::Shim { which: Some(which), .. } => {
-            return Some(format!("name the program itself, as in `imgb pack \"$({which})\"`"));
+        SourceError::Unreadable { path, .. } if is_of_system(path) => {
+            return Some(format!("leave out what belongs to the running system: `{SYSTEM}`"));
         }
-        SourceError::Shim { .. } => {
-            "take the program from a package of the distribution or from its own release"
+        SourceError::NoRegularFiles { entries, .. }
+            if entries.iter().any(|(path, _)| is_of_system(path)) =>
+        {
+            return Some(format!("leave out what belongs to the running system: `{SYSTEM}`"));
         }
         SourceError::NoRegularFiles { .. } => "leave them out with `--exclude GLOB`",
         SourceError::WhiteoutName { .. } => "rename it, or leave it out with `--exclude '.wh.*'`",
+        SourceError::NotFound { meant: Some(meant), .. } => {
+            return Some(format!("did you mean `{meant}`?"));
+        }
         SourceError::NotFound { .. } => {
             "check the spelling; inputs are files, directories, tarballs or commands"
         }
@@ -52,6 +63,9 @@ fn source_hint(error: &SourceError) -> Option<String> {
 }
 
 fn plan_hint(error: &PlanError) -> Option<String> {
+    if let Some(hint) = error.line_end_hint() {
+        return Some(hint);
+    }
     let hint = match error {
         PlanError::Conflict { .. } => {
             "move one of them with `SRC:DEST`, or leave one out with `--exclude`"
@@ -59,17 +73,10 @@ fn plan_hint(error: &PlanError) -> Option<String> {
         PlanError::MixedPlatforms(_) => {
             "build one image for each platform, or use `--platform` to keep the others as data"
         }
-        PlanError::Environment { script, environment } => {
-            let name = String::from_utf8_lossy(environment.file_name()).into_owned();
-            let program = String::from_utf8_lossy(script.file_name()).into_owned();
-            return Some(format!(
-                "pack the whole environment: `imgb pack {environment}:/{name} --entrypoint \
-                 /{name}/bin/{program}`"
-            ));
-        }
         PlanError::Missing(all) => {
-            if let Some(remedy) = all.iter().find_map(|missing| missing.remedy.as_ref()) {
-                return Some(remedy_hint(remedy));
+            let misplaced = all.iter().find_map(|missing| missing.misplaced.as_ref());
+            if let Some(misplaced) = misplaced {
+                return Some(misplaced_hint(misplaced));
             }
             "add its directory with `--library-path DIR`, pack it with an input, or continue \
              without it with `--allow-missing NAME`"
@@ -77,24 +84,6 @@ fn plan_hint(error: &PlanError) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
-}
-
-/// What helps with a missing file.
-fn remedy_hint(remedy: &Remedy) -> String {
-    match remedy {
-        Remedy::Misplaced(misplaced) => misplaced_hint(misplaced),
-        Remedy::OutsidePath(dir) => {
-            let text = format!("it is installed in {dir}, which is not in the image's PATH");
-            // What is in a version manager's directory is not the program itself.
-            match dir.file_name() {
-                b"shims" => text,
-                _ => format!("{text}: add `--env PATH={dir}:{DEFAULT_PATH}`"),
-            }
-        }
-        Remedy::Sysroot(dir) => {
-            format!("{dir} has it: look everything up there with `--sysroot {dir}`")
-        }
-    }
 }
 
 /// A program was packed without the directory that its library is found in.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     oci::{Image, Layer, UnpackedImage},
     path::{ImagePath, escape},
-    plural,
+    quantity,
     tree::{Node, Tree},
 };
 
@@ -104,7 +104,7 @@ fn as_text(unpacked: &UnpackedImage, tree: &Tree) -> String {
 
 fn layers(text: &mut String, unpacked: &UnpackedImage) {
     let total: u64 = unpacked.layers.iter().map(|layer| layer.size).sum();
-    let count = plural::count(unpacked.layers.len(), "layer");
+    let count = quantity::count(unpacked.layers.len(), "layer");
     let _ = writeln!(text, "\n{count}, {}", size::format(total));
     for (layer, by) in unpacked.layers.iter().zip(history(&unpacked.image)) {
         let _ = writeln!(
@@ -112,7 +112,7 @@ fn layers(text: &mut String, unpacked: &UnpackedImage) {
             "  {:>9}  {:>9} unpacked, {}  {}  {}",
             size::format(layer.size),
             size::format(layer.tar_size),
-            plural::count(layer.change.tree.len(), "path"),
+            quantity::count(layer.change.tree.len(), "path"),
             layer.digest,
             escape(by.as_bytes())
         );
@@ -135,7 +135,8 @@ fn files(text: &mut String, tree: &Tree) {
     let mut files: Vec<(u64, &ImagePath)> =
         tree.iter().filter_map(|(path, node)| Some((node.file()?.len, path))).collect();
     let total: u64 = files.iter().map(|(len, _)| len).sum();
-    let (paths, count) = (plural::count(tree.len(), "path"), plural::count(files.len(), "file"));
+    let (paths, count) =
+        (quantity::count(tree.len(), "path"), quantity::count(files.len(), "file"));
     let _ = writeln!(text, "\n{paths}, {count}, {}", size::format(total));
     files.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
     for (len, path) in files.iter().take(LARGEST) {

@@ -10,6 +10,7 @@ mod deps;
 mod environment;
 mod failure;
 mod file;
+mod generated;
 mod hints;
 mod inspect;
 mod options;
@@ -29,21 +30,25 @@ mod trace_report;
 mod values;
 mod warnings;
 
-use std::process::ExitCode;
+use std::{os::unix::ffi::OsStrExt as _, path::Path, process::ExitCode};
 
 use clap::{
-    CommandFactory as _, Parser as _,
+    Parser as _,
     error::{ContextKind, ContextValue},
 };
 
 use command::{Cli, Command};
 use failure::{Failure, exit_code};
-use terminal::print_data;
 
 use crate::error_kind::ErrorKind;
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == crate::run::RUNNER) {
+        let (stage, file) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        return ExitCode::from(crate::run::run_stage(&stage, Path::new(&file)));
+    }
     let cli = match Cli::try_parse_from(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return report_usage(&error),
@@ -78,19 +83,18 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Check(args) => check::check(&args)?,
         Command::Run(args) => return run::run(&args),
         Command::Trace(args) => return trace::trace(&args),
-        Command::Runner { stage, file } => return Ok(crate::run::run_stage(&stage, &file)),
         Command::Inspect(args) => inspect::inspect(&args)?,
         Command::Rules(args) => rules::rules(&args)?,
-        Command::Completions { shell } => completions(shell)?,
-        Command::Man { dir } => man(&dir)?,
+        Command::Completions { shell } => generated::completions(shell)?,
+        Command::Man { dir } => generated::man(&dir)?,
     }
     Ok(0)
 }
 
 /// Prints help and versions on stdout with exit code 0, usage errors on stderr with exit code 2.
 fn report_usage(error: &clap::Error) -> ExitCode {
-    if let Some(message) = value_error(error) {
-        return report(&Failure::usage(message), false);
+    if let Some(failure) = usage_failure(error) {
+        return report(&failure, false);
     }
     let code = if error.use_stderr() { exit_code(ErrorKind::Usage) } else { 0 };
     match error.print() {
@@ -99,6 +103,32 @@ fn report_usage(error: &clap::Error) -> ExitCode {
             report(&Failure::closed_pipe(), false)
         }
         Err(_) => ExitCode::from(exit_code(ErrorKind::Local)),
+    }
+}
+
+/// The failure for errors that clap does not explain well.
+fn usage_failure(error: &clap::Error) -> Option<Failure> {
+    match error.kind() {
+        clap::error::ErrorKind::InvalidUtf8 => {
+            let mut words = std::env::args_os();
+            let word = words.find(|word| word.to_str().is_none()).unwrap_or_default();
+            let word = crate::path::escape(word.as_bytes());
+            let failure = Failure::usage(format!("the argument `{word}` is not UTF-8"));
+            Some(failure.with_hint("rename the file, or name the directory that holds it"))
+        }
+        clap::error::ErrorKind::MissingRequiredArgument => {
+            let Some(ContextValue::Strings(missing)) = error.get(ContextKind::InvalidArg) else {
+                return None;
+            };
+            let is_output = |name: &String| name.starts_with("--output ");
+            (missing.len() == 1 && missing.iter().all(is_output)).then(|| {
+                Failure::usage("nothing says where the image goes: add -o").with_hint(
+                    "`-o - | docker load` (or `podman load`) loads it at once; `-o app.tar` \
+                     writes a file for `docker load -i app.tar`",
+                )
+            })
+        }
+        _ => value_error(error).map(Failure::usage),
     }
 }
 
@@ -118,18 +148,4 @@ fn value_error(error: &clap::Error) -> Option<String> {
         true => Some(format!("{option} `{value}`: {why}")),
         false => Some(format!("`{value}`: {why}")),
     }
-}
-
-fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
-    let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "imgb", &mut text);
-    print_data(&String::from_utf8_lossy(&text))
-}
-
-fn man(dir: &std::path::Path) -> Result<(), Failure> {
-    let written =
-        fs_err::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
-    written.map_err(|error| {
-        Failure::local(format!("cannot write manual pages to `{}`: {error}", dir.display()))
-    })
 }

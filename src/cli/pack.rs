@@ -15,6 +15,7 @@ use super::{
         output::{OutputArgs, output_paths},
     },
     plan_text::print_plan,
+    progress::Reading,
     refusal::refuse,
     timing::Timing,
 };
@@ -65,7 +66,10 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let outputs = output_paths(&targets)?;
     let request = pack_request(args.input, args.config, outputs, jobs(args.out.jobs))?;
     let timing = Timing::new();
-    let Planned { mut plan, base } = pipeline::plan(&request, &|event| timing.event(event))?;
+    let reading = Reading::new(&args.verbosity, &request.requests);
+    let planned = pipeline::plan(&request, &|event| timing.event(event));
+    drop(reading);
+    let Planned { mut plan, base } = planned?;
     advise(&mut plan, Language::Options)?;
     if args.dry_run {
         return print_plan(&plan, &args.verbosity, false);

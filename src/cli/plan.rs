@@ -15,6 +15,7 @@ use super::{
         messages::Verbosity,
     },
     plan_text::print_plan,
+    progress::Reading,
 };
 use crate::pipeline::{self, Planned};
 
@@ -90,7 +91,10 @@ pub(super) fn plan(args: PlanArgs) -> Result<(), Failure> {
         return plan_buildfile(args);
     }
     let request = pack_request(args.input, args.config, BTreeSet::new(), jobs(None))?;
-    let Planned { mut plan, .. } = pipeline::plan(&request, &|_| {})?;
+    let Planned { mut plan, .. } = {
+        let _reading = Reading::new(&args.verbosity, &request.requests);
+        pipeline::plan(&request, &|_| {})?
+    };
     advise(&mut plan, Language::Options)?;
     print_plan(&plan, &args.verbosity, args.all)
 }

@@ -3,7 +3,6 @@
 use super::{
     failure::Failure,
     options::messages::Verbosity,
-    size,
     terminal::{print_data, print_json},
     warnings::{self, Message},
 };
@@ -20,7 +19,7 @@ pub(super) fn print_plan(plan: &Plan, verbosity: &Verbosity, all: bool) -> Resul
     }
     match all || verbosity.verbose {
         true => print_data(&plan::text(plan)),
-        false => print_data(&plan::summary(plan, &size::format)),
+        false => print_data(&plan::summary(plan)),
     }
 }
 

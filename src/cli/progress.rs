@@ -3,16 +3,61 @@
 use std::{
     io::IsTerminal as _,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{options::messages::ProgressStyle as Wanted, size, terminal::print_message};
-use crate::{pack::Step, plural};
+use super::{
+    options::messages::{ProgressStyle as Wanted, Verbosity},
+    size,
+    terminal::print_message,
+};
+use crate::{pack::Step, quantity, source::Request};
+
+/// How often a terminal shows how long the inputs have been read.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Lines are printed at each quarter of work of at least this many bytes. Less is done before
 /// anybody reads a line.
 const WORTH_LINES: u64 = 64 << 20;
+
+/// Tells that the inputs are read, which takes long where a large tarball is decompressed: on a
+/// terminal how long it has taken, until this is dropped; otherwise the names of large inputs.
+#[derive(Debug)]
+pub(super) struct Reading(Option<ProgressBar>);
+
+impl Reading {
+    pub(super) fn new(verbosity: &Verbosity, inputs: &[Request]) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
+        if verbosity.quiet || verbosity.progress == Wanted::None {
+            return Self(None);
+        }
+        if is_terminal && verbosity.progress == Wanted::Auto {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{spinner} reading the inputs, {elapsed}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(TICK);
+            return Self(Some(bar));
+        }
+        for input in inputs {
+            let source = input.text.split(":/").next().unwrap_or_default();
+            let found = fs_err::metadata(source).ok().filter(std::fs::Metadata::is_file);
+            if let Some(found) = found.filter(|found| found.len() >= WORTH_LINES) {
+                print_message(&format!("reading {source}, {}", size::format(found.len())));
+            }
+        }
+        Self(None)
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
 
 /// How much of the work is done.
 #[derive(Debug)]
@@ -38,7 +83,8 @@ impl Progress {
             _ if quiet => Display::Silent,
             Wanted::Auto if std::io::stderr().is_terminal() => {
                 let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-                let style = "{msg} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}";
+                let style = "{msg} {wide_bar} {decimal_bytes} of {decimal_total_bytes}, \
+                             {decimal_bytes_per_sec}";
                 bar.set_style(
                     ProgressStyle::with_template(style)
                         .unwrap_or_else(|_| ProgressStyle::default_bar()),
@@ -65,10 +111,10 @@ impl Progress {
         match &self.display {
             Display::Bar(bar) => {
                 bar.set_length(total);
-                bar.set_message(format!("0 of {}", plural::count(files, "path")));
+                bar.set_message(format!("0 of {}", quantity::count(files, "path")));
             }
             Display::Lines => {
-                let paths = plural::count(files, "path");
+                let paths = quantity::count(files, "path");
                 print_message(&format!("packing {paths}, {}", size::format(total)));
             }
             Display::Silent => {}
@@ -83,7 +129,7 @@ impl Progress {
         match &self.display {
             Display::Bar(bar) => {
                 bar.inc(more);
-                bar.set_message(format!("{files_done} of {}", plural::count(files, "path")));
+                bar.set_message(format!("{files_done} of {}", quantity::count(files, "path")));
             }
             Display::Lines if total >= WORTH_LINES => {
                 let quarter = |done: u64| done.saturating_mul(4) / total;
@@ -92,7 +138,7 @@ impl Progress {
                     let (done, total) = (size::format(before + more), size::format(total));
                     print_message(&format!(
                         "packed {done} of {total}, {files_done} of {}",
-                        plural::count(files, "path")
+                        quantity::count(files, "path")
                     ));
                 }
             }

@@ -1,7 +1,7 @@
 //! The failure of a command whose image cannot start.
 
 use super::failure::Failure;
-use crate::{check::Report, error_kind::ErrorKind, plural};
+use crate::{check::Report, error_kind::ErrorKind, quantity};
 
 /// Refuses to write an image that cannot start.
 pub(super) fn refuse(report: &Report) -> Result<(), Failure> {
@@ -15,7 +15,7 @@ pub(super) fn refuse(report: &Report) -> Result<(), Failure> {
 pub(super) fn cannot_start(report: &Report) -> Failure {
     let message = match &report.faults[..] {
         [one] => format!("the image cannot start: {one}"),
-        all => format!("the image cannot start: {}", plural::count(all.len(), "fault")),
+        all => format!("the image cannot start: {}", quantity::count(all.len(), "fault")),
     };
     let mut details = Vec::new();
     for fault in &report.faults {

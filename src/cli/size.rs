@@ -3,6 +3,8 @@
 //! Suffixes are those of GNU coreutils: `64m` and `64MiB` are powers of 1024, `64MB` is a power of
 //! 1000. Sizes are printed in powers of 1000.
 
+pub(super) use crate::quantity::bytes as format;
+
 /// Text that is not a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a number of bytes, such as 4096, 64m (1024-based) or 8GB (1000-based)")]
@@ -31,38 +33,9 @@ pub(super) fn parse(text: &str) -> Result<u64, SizeError> {
     count.checked_mul(unit).ok_or(SizeError)
 }
 
-/// `count` bytes in the largest unit that leaves at least one, in powers of 1000.
-pub(super) fn format(count: u64) -> String {
-    if count < 1000 {
-        return format!("{count} B");
-    }
-    let mut value = count as f64 / 1000.0;
-    for unit in ["kB", "MB", "GB", "TB"] {
-        if value < 999.95 {
-            return format!("{value:.1} {unit}");
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.1} PB")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn formats_in_powers_of_1000() {
-        for (count, wanted) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (999_949, "999.9 kB"),
-            (999_950, "1.0 MB"),
-            (1_234_567_890, "1.2 GB"),
-        ] {
-            assert_eq!(format(count), wanted);
-        }
-    }
 
     #[test]
     fn parses_both_kinds_of_units() {

@@ -9,7 +9,7 @@ use crate::{
     image::{Destination, Image, Layer, OutputFormat, Target},
     pipeline::{Delivered, Delivery},
     plan::{Note, Plan},
-    plural,
+    quantity,
 };
 
 /// What was written, as text.
@@ -17,7 +17,7 @@ pub(super) fn text(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> S
     let image = &delivered.image;
     let files: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
     let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
-    let files = plural::count(files, "path");
+    let files = quantity::count(files, "path");
     let mut text = format!("{}: {files}, {}\n", image.platform, size::format(total));
     for (layer, planned) in own_layers(image, plan).zip(&plan.layers) {
         let _ = writeln!(
@@ -25,7 +25,7 @@ pub(super) fn text(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> S
             "  layer {:<8} {:>9}  {}, {}",
             planned.name,
             size::format(layer.size),
-            plural::count(planned.tree.len(), "path"),
+            quantity::count(planned.tree.len(), "path"),
             layer.digest
         );
     }

@@ -23,7 +23,7 @@ use crate::{
     image::{ImageName, Platform},
     oci::UnpackedImage,
     path::ImagePath,
-    pipeline, plural,
+    pipeline, quantity,
     run::{self, HostCommand, RUNNER_FAILED, RunOutcome},
     source::HostRoot,
     trace::{self, Access, SysrootEntry, Watched},
@@ -135,7 +135,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
         let files =
             report.missing.iter().filter(|file| file.in_sysroot != Some(SysrootEntry::Directory));
         let (list, count) = (output.display(), files.count());
-        let count = plural::count(count, "file");
+        let count = quantity::count(count, "file");
         print_message(&format!(
             "wrote {list}, {count}; use it with: imgb pack --include-from {list}"
         ));

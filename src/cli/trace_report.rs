@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::size;
 use crate::{
     path::escape,
-    plural,
+    quantity,
     trace::{Call, Report, SysrootEntry, TracedFile, Watched},
 };
 
@@ -52,7 +52,7 @@ fn list(text: &mut String, files: &[TracedFile], all: bool, line: &dyn Fn(&Trace
     }
     let over = counts.into_iter().filter(|&(_, count)| !all && count > LISTED);
     for (dir, count) in over {
-        let more = plural::count(count - LISTED, "more file");
+        let more = quantity::count(count - LISTED, "more file");
         let _ = writeln!(text, "  and {more} in {}/ (--all lists them)", escape(dir));
     }
 }

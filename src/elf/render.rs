@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     elf::{Closure, Dialect, Edge, Outcome, Program, SearchLogEntry, SearchRule},
     path::escape,
-    plural,
+    quantity,
 };
 
 /// Maximum indentation levels of a tree; a chain of thousands would be mostly blanks.
@@ -208,7 +208,7 @@ impl<'a> Tree<'a> {
                     let _ = writeln!(
                         self.out,
                         "{below}and {}",
-                        plural::count(branch.edge.unlisted, "more place")
+                        quantity::count(branch.edge.unlisted, "more place")
                     );
                 }
             }

@@ -24,7 +24,7 @@ use rustix::{
 use super::ImageError;
 use crate::{
     archive::{
-        read::{self, Whiteouts},
+        read::{self, Fault, Whiteouts},
         spool,
     },
     digest::Digest,
@@ -87,7 +87,14 @@ impl BlobSource {
                 None | Some(Transport::OciArchive | Transport::DockerArchive),
             ) => {
                 let archive = Arc::new(spool::open(&name.to_string(), fd.into(), spool, limits)?);
-                let contents = read::read(&archive, Whiteouts::Refuse, read::Limits::default())?;
+                let contents = read::read(&archive, Whiteouts::Refuse, read::Limits::default());
+                let contents = contents.map_err(|error| match error.fault {
+                    Fault::Checksum | Fault::Truncated if error.offset == 0 => {
+                        let why = "it is not a tar archive";
+                        ImageError::NoImage { name: name.to_string(), why }
+                    }
+                    _ => error.into(),
+                })?;
                 let file = archive.file.try_clone();
                 let file = file
                     .map_err(|source| ImageError::Unreadable { name: name.to_string(), source })?;

@@ -9,11 +9,16 @@ pub const MAX_RULES: usize = 10_000;
 /// The default excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Ignore {
+    /// The file that the list was read from.
+    name: String,
     rules: Vec<Rule>,
 }
 
 #[derive(Clone, Debug)]
 struct Rule {
+    /// Its line, or its number in a list of patterns; counted from 1.
+    line: usize,
+    pattern: Box<[u8]>,
     reinclude: bool,
     glob: Glob,
     /// The components of the pattern, as far as each matches exactly one; only for rules that
@@ -83,6 +88,12 @@ impl Ignore {
         Ok(ignore)
     }
 
+    /// The same list, read from the file `name`.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..self }
+    }
+
     /// The list of the patterns of COPY's `--exclude`: cleaned, except that a leading slash is
     /// kept.
     ///
@@ -106,12 +117,24 @@ impl Ignore {
     /// directory above it decides. A trailing slash in a rule has no meaning, so rules match files
     /// and directories alike.
     pub fn excludes(&self, path: &[u8]) -> bool {
+        self.verdict_on(path).excluded
+    }
+
+    /// Line, file and pattern of the rule that excludes `path`, as text.
+    pub fn reason(&self, path: &[u8]) -> Option<String> {
+        let verdict = self.verdict_on(path);
+        let last = verdict.matched.iter().rposition(|&matched| matched);
+        let rule = self.rules.get(last.filter(|_| verdict.excluded)?)?;
+        Some(format!("line {} of {}, `{}`", rule.line, self.name, super::escape(&rule.pattern)))
+    }
+
+    fn verdict_on(&self, path: &[u8]) -> Verdict {
         let ends = path.iter().enumerate().filter(|&(_, &byte)| byte == b'/').map(|(at, _)| at);
         let mut verdict = Verdict::default();
         for end in ends.chain([path.len()]) {
             verdict = self.verdict(&verdict, &path[..end]);
         }
-        verdict.excluded
+        verdict
     }
 
     /// The verdict on `path`, given that on its directory (the default for the top), so that a walk
@@ -156,7 +179,7 @@ impl Ignore {
         let fault = |why| IgnoreError::Pattern { line, pattern: pattern.to_vec(), why };
         let glob = Glob::new(pattern).map_err(fault)?;
         let parts = if reinclude { parts(pattern) } else { Vec::new() };
-        self.rules.push(Rule { reinclude, glob, parts });
+        self.rules.push(Rule { line, pattern: pattern.into(), reinclude, glob, parts });
         Ok(())
     }
 }

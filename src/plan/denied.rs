@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Note;
-use crate::{path::ImagePath, plural};
+use crate::{path::ImagePath, quantity};
 
 /// Paths that the note names.
 const NAMED: usize = 3;
@@ -17,7 +17,7 @@ pub(super) fn note(paths: impl Iterator<Item = ImagePath>) -> Option<Note> {
     let last = if more > 0 { Some(format!("{more} more")) } else { names.pop() }?;
     let list = if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) };
     let (count, were) = (paths.len(), if paths.len() == 1 { "was" } else { "were" });
-    let what = format!("{} that may be needed {were} left out", plural::count(count, "path"));
+    let what = format!("{} that may be needed {were} left out", quantity::count(count, "path"));
     let note = Note::warning(format!("permission denied: {what}: {list}"));
     Some(note.with_hint("run imgb as a user who may read what is left out"))
 }

@@ -6,7 +6,9 @@ mod builder;
 mod closure;
 mod denied;
 mod deps;
+mod ineffective;
 mod interpreters;
+mod leftovers;
 mod libc_mismatch;
 mod links;
 mod make;
@@ -23,7 +25,6 @@ mod settings;
 mod split;
 mod start;
 mod summary;
-mod venv;
 
 use crate::{
     elf::{ObjectError, ReadFailure},
@@ -212,16 +213,6 @@ pub enum PlanError {
     /// All libraries, loaders and interpreters that cannot be found.
     #[error("{}", missing(.0))]
     Missing(Vec<Missing>),
-    /// A script that runs in a virtual environment of Python, of which only the script is packed.
-    #[error(
-        "`{script}` runs in the virtual environment `{environment}`, which is not in the image"
-    )]
-    Environment {
-        /// The script.
-        script: ImagePath,
-        /// The environment's directory in the sysroot.
-        environment: ImagePath,
-    },
     /// With `--strict`: all objects in directories for another machine or C library.
     #[error("{}", .0.join("; "))]
     Foreign(Vec<String>),
@@ -257,7 +248,6 @@ impl PlanError {
             | Self::Path { .. }
             | Self::MixedPlatforms(_)
             | Self::Missing(_)
-            | Self::Environment { .. }
             | Self::Foreign(_)
             | Self::Faults(_)
             | Self::NoSuchFile(_) => ErrorKind::Build,
@@ -266,6 +256,16 @@ impl PlanError {
 }
 
 impl PlanError {
+    /// What to do, if a script lacks its interpreter because its first line ends in CR LF.
+    pub fn line_end_hint(&self) -> Option<String> {
+        let Self::Missing(all) = self else { return None };
+        let script = all.iter().find(|missing| missing.name.ends_with("\\x0d"))?;
+        Some(format!(
+            "`{}` has Windows line ends (CR LF): convert it with `sed -i 's/\\r$//' FILE`",
+            script.by
+        ))
+    }
+
     /// The error that nothing can be written to `path`.
     fn destination(path: &ImagePath, why: ResolveError) -> Self {
         let path = path.clone();
@@ -294,21 +294,9 @@ pub struct Missing {
     pub by: ImagePath,
     /// Each place that was searched, in order, with why it is one.
     pub searched: Vec<String>,
-    /// What would help, if that is known.
-    pub remedy: Option<Remedy>,
-}
-
-/// What helps with a missing file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remedy {
-    /// The needing file's `$ORIGIN` leads to it on the host: the input was taken out of its
-    /// directory.
-    Misplaced(MisplacedDependency),
-    /// This directory of the sysroot has the command, but is not in the image's PATH.
-    OutsidePath(ImagePath),
-    /// This directory of the sysroot has the file at the same path below it: it is the root for
-    /// another machine.
-    Sysroot(ImagePath),
+    /// Where it stands on the host, if the needing file's `$ORIGIN` leads to it there: the input
+    /// was taken out of its directory.
+    pub misplaced: Option<MisplacedDependency>,
 }
 
 fn platforms(files: &[(Platform, ImagePath)]) -> String {

@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Note, Plan};
-use crate::plural;
+use crate::quantity;
 
 /// One line a path: its layer, mode and owner, path, link target or size, reason.
 pub fn text(plan: &Plan) -> String {
     let mut out = String::new();
     let files: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
-    let (files, layers) = (plural::count(files, "path"), plural::count(plan.layers.len(), "layer"));
+    let (files, layers) =
+        (quantity::count(files, "path"), quantity::count(plan.layers.len(), "layer"));
     let _ = writeln!(out, "# {}: {files} in {layers}", plan.config.platform);
     for layer in &plan.layers {
         for ((path, _), line) in layer.tree.iter().zip(layer.tree.to_string().lines()) {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt::Write as _};
 use super::{Plan, PlannedLayer, Reason};
 use crate::{
     path::{ImagePath, escape},
-    plural,
+    quantity,
     tree::Node,
 };
 
@@ -29,9 +29,8 @@ enum Key<'a> {
     Other(String),
 }
 
-/// One line for each reason: how many paths, their size, where they are, and why. `format` prints a
-/// number of bytes.
-pub fn summary(plan: &Plan, format: &dyn Fn(u64) -> String) -> String {
+/// One line for each reason: how many paths, their size, where they are, and why.
+pub fn summary(plan: &Plan) -> String {
     let mut out = String::new();
     let count: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
     let bytes = plan.layers.iter().flat_map(|layer| layer.tree.iter()).map(|(_, node)| size(node));
@@ -39,21 +38,21 @@ pub fn summary(plan: &Plan, format: &dyn Fn(u64) -> String) -> String {
         out,
         "# {}: {} in {}, {}",
         plan.config.platform,
-        plural::count(count, "path"),
-        plural::count(plan.layers.len(), "layer"),
-        format(bytes.sum())
+        quantity::count(count, "path"),
+        quantity::count(plan.layers.len(), "layer"),
+        quantity::bytes(bytes.sum())
     );
     for layer in &plan.layers {
         let bytes = layer.tree.iter().map(|(_, node)| size(node)).sum();
-        let paths = plural::count(layer.tree.len(), "path");
-        let _ = writeln!(out, "\nlayer {}: {paths}, {}", layer.name, format(bytes));
+        let paths = quantity::count(layer.tree.len(), "path");
+        let _ = writeln!(out, "\nlayer {}: {paths}, {}", layer.name, quantity::bytes(bytes));
         for group in groups(plan, layer) {
             // One path is printed itself.
             let count = match group.paths.len() {
                 1 => String::new(),
-                count => plural::count(count, "path"),
+                count => quantity::count(count, "path"),
             };
-            let (size, place) = (format(group.size), place(&group.paths));
+            let (size, place) = (quantity::bytes(group.size), place(&group.paths));
             let _ = writeln!(out, "  {count:>11}  {size:>9}  {place}  {}", group.why);
         }
     }

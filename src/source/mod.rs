@@ -5,17 +5,26 @@ pub mod content;
 mod context;
 mod dir;
 mod host;
+mod meant;
 mod misplaced_dependency;
 mod open_files;
 mod presence;
 mod request;
-mod shim;
 mod stat;
 mod sys;
 mod tarball;
 mod worker_pool;
 
-use std::{collections::BTreeSet, io, num::NonZeroUsize, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    io,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use crate::{
     archive::{read::ReadError, spool::SpoolError},
@@ -32,6 +41,7 @@ use crate::{
 pub use context::{Context, context};
 pub use dir::capability_attribute;
 pub use host::HostRoot;
+pub use meant::command as similar_command;
 pub use misplaced_dependency::{MisplacedDependency, misplaced_dependency};
 pub use open_files::{FileReader, OpenFiles};
 pub use presence::if_present;
@@ -113,6 +123,8 @@ pub struct InputOptions {
 pub struct Exclude {
     glob: Glob,
     whole_path: bool,
+    text: String,
+    matched: Arc<AtomicBool>,
 }
 
 /// Why an input cannot be used.
@@ -131,16 +143,16 @@ pub enum SourceError {
         bare: bool,
         /// The directories of commands that may not be searched.
         closed: Vec<ImagePath>,
+        /// An input that exists and was probably meant.
+        meant: Option<String>,
     },
-    /// The input is a shim of a version manager, which chooses the program when it is started.
-    #[error("`{name}` is a shim of {manager}, which chooses the program when it is started")]
-    Shim {
-        /// As the user wrote it.
+    /// The input is a symbolic link that leads nowhere.
+    #[error("`{name}` is a link to `{}`, which does not exist", target.display())]
+    DanglingLink {
+        /// What the user wrote.
         name: String,
-        /// The manager.
-        manager: String,
-        /// The command that prints the program's path.
-        which: Option<String>,
+        /// Where the link leads.
+        target: PathBuf,
     },
     /// The input is not a regular file where one is required.
     #[error("`{0}` is not a file")]
@@ -208,7 +220,7 @@ impl SourceError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound { .. }
-            | Self::Shim { .. }
+            | Self::DanglingLink { .. }
             | Self::NoFile(_)
             | Self::Unreadable { .. } => ErrorKind::Input,
             Self::NoRegularFiles { .. }
@@ -265,18 +277,36 @@ impl Exclude {
         Ok(Self {
             glob: Glob::new(text.trim_start_matches('/').as_bytes())?,
             whole_path: text.contains('/'),
+            text: text.into(),
+            matched: Arc::default(),
         })
     }
 
     /// Whether `path`, with everything below it, is excluded.
     pub fn matches(&self, path: &ImagePath) -> bool {
-        self.glob.matches(if self.whole_path { path.relative() } else { path.file_name() })
+        let name = if self.whole_path { path.relative() } else { path.file_name() };
+        let matches = self.glob.matches(name);
+        if matches {
+            self.matched.store(true, Ordering::Relaxed);
+        }
+        matches
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it has excluded anything, in any copy.
+    pub fn has_matched(&self) -> bool {
+        self.matched.load(Ordering::Relaxed)
     }
 }
 
 impl InputOptions {
     fn excludes(&self, path: &ImagePath) -> bool {
-        self.exclude.iter().any(|pattern| pattern.matches(path))
+        // All are compared, so that each knows whether it has matched.
+        self.exclude.iter().filter(|pattern| pattern.matches(path)).count() > 0
     }
 
     /// Gives a file of the host or of another tree the metadata that these options set for an

@@ -6,11 +6,8 @@ use std::{
 };
 
 use super::{
-    HostRoot, Input, InputKind, InputOptions, SourceError, dir,
-    presence::if_present,
-    shim::{self, Shim},
-    stat::HostStat,
-    tarball,
+    HostRoot, Input, InputKind, InputOptions, SourceError, dir, meant, presence::if_present,
+    stat::HostStat, tarball,
 };
 use crate::{
     elf::{Absence, Answer, ReadFailure},
@@ -42,6 +39,9 @@ pub enum RequestError {
     /// The source is empty.
     #[error("an input is empty")]
     Empty,
+    /// A URL, or an image with its transport.
+    #[error("`{0}` is a URL, and imgb opens no network connection: download it and pack the file")]
+    Url(String),
     /// The destination is not a path in an image.
     #[error("`{text}`: the destination is not a path in an image: {source}")]
     Destination {
@@ -59,6 +59,9 @@ impl Request {
     /// # Errors
     /// [`RequestError`] if the source is empty or the destination is not a valid image path.
     pub fn parse(text: &str) -> Result<Self, RequestError> {
+        if is_url(text) {
+            return Err(RequestError::Url(text.into()));
+        }
         let (source, destination) = match text.rfind(":/") {
             Some(at) => (&text[..at], Some(&text[at + 1..])),
             None => (text, None),
@@ -157,7 +160,12 @@ impl Request {
         let metadata = match fs_err::metadata(&self.source) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return self.command(host, options);
+                return match fs_err::read_link(&self.source) {
+                    Ok(target) => {
+                        Err(SourceError::DanglingLink { name: self.text.clone(), target })
+                    }
+                    Err(_) => self.command(host, options),
+                };
             }
             Err(source) => {
                 return Err(SourceError::Unreadable { path: self.source.clone(), source });
@@ -167,9 +175,6 @@ impl Request {
             let root = self.directory_root()?;
             let tree = dir::read(&self.text, &self.source, &root, options)?;
             return Ok(Input::new(&self.text, tree, InputKind::Directory));
-        }
-        if let Some(input) = self.of_shim(host, &metadata, options)? {
-            return Ok(input);
         }
         if metadata.is_file() && !options.as_file && self.is_tarball()? {
             let root =
@@ -276,14 +281,25 @@ impl Request {
         let Search { found, closed } =
             if bare { command(name, host, options)? } else { Search::default() };
         let input = match found {
-            Some(path) => self.of_sysroot(path, host, options)?,
+            Some(path) if self.destination.is_some() && !self.is_destination(&path) => {
+                self.elsewhere(&path, host, options)?
+            }
+            Some(path) => Input::new(&self.text, Tree::new(), InputKind::Command(path)),
             None => {
                 let name = self.source.display().to_string();
-                return Err(SourceError::NotFound { name, bare, closed });
+                let meant = meant::input(&self.text, host, options);
+                return Err(SourceError::NotFound { name, bare, closed, meant });
             }
         };
         Ok(Input { closed, ..input })
     }
+}
+
+/// Whether `text` starts with a scheme and `//` (RFC 3986, section 3).
+fn is_url(text: &str) -> bool {
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
 /// Top-level directories that hold installed software.
@@ -291,40 +307,6 @@ const INSTALLED: [&[u8]; 8] =
     [b"usr", b"bin", b"sbin", b"opt", b"lib", b"lib32", b"lib64", b"libx32"];
 
 impl Request {
-    /// What a shim of a version manager starts; `None` if the file is not one.
-    fn of_shim(
-        &self,
-        host: &HostRoot,
-        metadata: &Metadata,
-        options: &InputOptions,
-    ) -> Result<Option<Input>, SourceError> {
-        let Some(path) = self.below(host)?.filter(|_| !options.as_file) else { return Ok(None) };
-        let Some(shim) = shim::look(&path, host)? else { return Ok(None) };
-        let program = match shim {
-            Shim::Program(program) => Some(program),
-            Shim::Next => command(path.file_name(), host, options)?.found,
-            Shim::Unknown(manager) => return Err(Shim::refused(&self.text, manager)),
-        };
-        match program {
-            Some(program) => self.of_sysroot(program, host, options),
-            None => self.file(&self.source, metadata, options),
-        }
-        .map(Some)
-    }
-
-    /// A command of the sysroot, at its own path unless there is a destination.
-    fn of_sysroot(
-        &self,
-        path: ImagePath,
-        host: &HostRoot,
-        options: &InputOptions,
-    ) -> Result<Input, SourceError> {
-        if self.destination.is_some() && !self.is_destination(&path) {
-            return self.elsewhere(&path, host, options);
-        }
-        Ok(Input::new(&self.text, Tree::new(), InputKind::Command(path)))
-    }
-
     /// A command of the sysroot that gets another path in the image.
     fn elsewhere(
         &self,
@@ -353,33 +335,23 @@ pub struct Search {
 }
 
 /// Where the sysroot has the command `name`: the first of `options.command_dirs` with a program of
-/// this name. A version manager's shim stands for what it starts.
+/// this name.
 ///
 /// # Errors
-/// [`SourceError::Shim`], [`SourceError::Unreadable`].
+/// [`ReadFailure`]
 pub fn command(
     name: &[u8],
     host: &HostRoot,
     options: &InputOptions,
-) -> Result<Search, SourceError> {
+) -> Result<Search, ReadFailure> {
     let mut search = Search::default();
     for dir in &options.command_dirs {
         let Ok(path) = dir.join(name) else { continue };
         match host.find(path.as_bytes())? {
-            answer if is_program(&answer) => match shim::look(&path, host)? {
-                Some(Shim::Next) => {}
-                Some(Shim::Unknown(manager)) => {
-                    return Err(Shim::refused(&String::from_utf8_lossy(name), manager));
-                }
-                Some(Shim::Program(program)) => {
-                    search.found = Some(program);
-                    break;
-                }
-                None => {
-                    search.found = Some(path);
-                    break;
-                }
-            },
+            answer if is_program(&answer) => {
+                search.found = Some(path);
+                break;
+            }
             Err(Absence::Denied) if may_search(dir, name, host)? => search.closed.push(path),
             Err(Absence::Denied) => search.closed.push(dir.clone()),
             _ => {}

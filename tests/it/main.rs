@@ -50,6 +50,8 @@ mod inputs;
 mod json_shapes;
 /// What is said: one message for one kind, and what to do about common mistakes.
 mod messages;
+/// Common mistakes, each with a message that says what to do.
+mod mistakes;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
 /// show.
 mod programs;

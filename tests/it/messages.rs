@@ -133,3 +133,53 @@ fn one_is_not_plural() {
     run = run.split(": ").nth(1).unwrap_or_default().to_owned();
     assert_eq!(run, "0 layers in 0 blobs, 0 B\n");
 }
+
+#[test]
+fn completions_know_the_rules_and_no_hidden_command() {
+    let sandbox = sandbox();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = sandbox.imgb("completions").arg(shell).run().ok().text();
+        let has_names = ["elvish", "powershell"].contains(&shell) || text.contains("time-zones");
+        assert!(has_names && !text.contains("runner"), "{shell}");
+    }
+    // Only completions: other names come from rules files.
+    sandbox.file("own.toml", "[[rule]]\nname = 'mine'\ndescription = 'x'\nlevel = 'auto'\n");
+    sandbox.imgb("plan ./app --rules own.toml --with mine").run().ok();
+}
+
+#[test]
+fn manual_pages_do_not_hyphenate() {
+    let sandbox = sandbox();
+    sandbox.imgb("man pages").run().ok();
+    let names = sandbox.names("pages");
+    assert!(names.contains(&"imgb-cache-prune.1".to_owned()), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("runner")), "{names:?}");
+    for name in names {
+        let page = String::from_utf8(sandbox.read(&format!("pages/{name}"))).unwrap();
+        let title = page.find("\n.TH ").unwrap();
+        assert!(page[title..].contains(".nh\n.ad l\n"), "{page}");
+    }
+    if have(&["man"]) {
+        let page = sandbox.tool("man", "--local-file pages/imgb-pack.1").env("MANWIDTH", "40");
+        let text = page.run().ok().text();
+        assert!(text.contains("NAME") && !text.contains('\u{2010}'), "{text}");
+    }
+}
+
+/// On a terminal, which script(1) makes.
+#[test]
+fn a_terminal_shows_that_a_large_tarball_is_read() {
+    let sandbox = sandbox();
+    if !have(&["script", "xz"]) {
+        return;
+    }
+    sandbox.file("big", vec![7; 96 << 20]);
+    sandbox.tool("tar", "-cf big.tar big").run().ok();
+    sandbox.tool("xz", "-0 big.tar").run().ok();
+    let imgb = sandbox.root().parent().unwrap().join("imgb");
+    let line = format!("{} pack big.tar.xz --no-check --no-cache -o x.tar", imgb.display());
+    let shown = sandbox.tool("script", "-qec").arg(line).arg("/dev/null").env("TERM", "xterm");
+    let shown = shown.run().ok().text();
+    assert!(shown.contains("reading the inputs, "), "{shown}");
+    assert!(shown.contains(" MB") && !shown.contains("MiB"), "{shown}");
+}

@@ -167,5 +167,8 @@ fn read_ignore(context: &Path, file: &Path) -> Result<Ignore, Failure> {
         let message = format!("`{}` has more than {MAX_IGNORE} bytes", path.display());
         return Err(Failure::usage(message));
     }
-    Ignore::parse(&bytes).map_err(|why| Failure::usage(format!("`{}`: {why}", path.display())))
+    let name = path.display().to_string();
+    let ignore = Ignore::parse(&bytes);
+    let ignore = ignore.map_err(|why| Failure::usage(format!("`{name}`: {why}")))?;
+    Ok(ignore.named(name))
 }

@@ -6,7 +6,7 @@ use super::{Edge, Fault, FaultKind, Miss, SearchLogEntry, SearchRule, Tag, Warni
 use crate::{
     elf::{Absence, Priority, Request},
     path::escape,
-    plural,
+    quantity,
 };
 
 /// The tag as readelf(1) names it, or the variable or file.
@@ -37,7 +37,7 @@ impl Edge {
             }
             _ => format!("{} ({rule}: {miss})", escape(path)),
         };
-        let more = (self.unlisted > 0).then(|| plural::count(self.unlisted, "more place"));
+        let more = (self.unlisted > 0).then(|| quantity::count(self.unlisted, "more place"));
         self.search_log.iter().map(place).chain(more).collect()
     }
 }

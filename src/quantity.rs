@@ -1,4 +1,4 @@
-//! Counts with their nouns.
+//! Counts with their nouns, and sizes, as people read them.
 
 use std::fmt::Display;
 
@@ -16,9 +16,24 @@ pub fn count(count: impl Display, noun: &str) -> String {
     }
 }
 
+/// `count` bytes in the largest unit that leaves at least one, in powers of 1000.
+pub fn bytes(count: u64) -> String {
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1000.0;
+    for unit in ["kB", "MB", "GB", "TB"] {
+        if value < 999.95 {
+            return format!("{value:.1} {unit}");
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} PB")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::*;
 
     #[test]
     fn the_noun_fits_the_number() {
@@ -31,6 +46,20 @@ mod tests {
             (2, "key", "2 keys"),
         ] {
             assert_eq!(count(number, noun), wanted);
+        }
+    }
+
+    #[test]
+    fn formats_in_powers_of_1000() {
+        for (count, wanted) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (1_234_567_890, "1.2 GB"),
+        ] {
+            assert_eq!(bytes(count), wanted);
         }
     }
 }
