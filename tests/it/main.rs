@@ -103,6 +103,8 @@ mod once;
 mod pack;
 /// What other writers of tars write, and readers agree on.
 mod tar_forms;
+/// What imgb accepts, GNU tar, Python and Go list alike.
+mod tar_readers;
 /// Sparse files in tarballs, archives and layers.
 mod tar_sparse;
 

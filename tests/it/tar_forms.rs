@@ -5,8 +5,8 @@ use imgb::archive::read::{Limits, Whiteouts};
 
 use crate::{
     raw_tar::{
-        LINK, MAGIC, RawTar, SIZE, UID, gives, put, read, read_with, record, refuses, sign_signed,
-        text,
+        LINK, MAGIC, MODE, MTIME, RawTar, SIZE, UID, gives, put, read, read_with, record, refuses,
+        sign_signed, text,
     },
     sandbox::Sandbox,
 };
@@ -178,6 +178,15 @@ fn a_signed_checksum_is_one_in_the_first_header_too() {
 fn numbers_that_go_refuses_are_refused() {
     let tar = RawTar::new().raw(b'0', b"a", b"1", |h| put(h, 329..337, b"xx"));
     refuses(tar, "entry `a` at byte 0: the device is not a number in range");
+    for (field, what) in [(UID, "owner"), (MODE, "mode"), (MTIME, "time")] {
+        // Also where PAX records replace it, and in extension headers.
+        let junk = |h: &mut [u8; 512]| put(h, field.clone(), b"x");
+        let pax = RawTar::new().pax(&[("uid", b"1"), ("mtime", b"1")]);
+        let wanted = format!("entry `a` at byte 0: the {what} is not a number in range");
+        refuses(pax.raw(b'0', b"a", b"", junk), &wanted);
+        let wanted = format!("entry `pax` at byte 0: the {what} is not a number in range");
+        refuses(RawTar::new().raw(b'x', b"pax", b"9 uid=1\n", junk).file("a", ""), &wanted);
+    }
     // Before POSIX, there was no field for it.
     let old = RawTar::new().raw(b'3', b"a", b"", |h| h[MAGIC].fill(0));
     gives(old, &["/a Character(0, 0)"]);

@@ -58,8 +58,20 @@ pub(super) fn size(header: &Header) -> Result<u64, Fault> {
         .ok_or(Fault::Number("size"))
 }
 
+/// Checks the numbers that Go, and so every engine, reads of every header, even one before an entry
+/// whose PAX records replace them.
+pub(super) fn check_numbers(header: &Header) -> Result<(), Fault> {
+    let old = header.as_old();
+    for (field, what) in
+        [(&old.mode[..], "mode"), (&old.uid, "owner"), (&old.gid, "owner"), (&old.mtime, "time")]
+    {
+        number(field).ok_or(Fault::Number(what))?;
+    }
+    device(header, EntryType::Regular).map(drop)
+}
+
 /// The major and minor device numbers of a device; zeros for other kinds. A header without a magic
-/// has none. Go refuses any header in which they are not numbers.
+/// has none.
 pub(super) fn device(header: &Header, kind: EntryType) -> Result<(u32, u32), Fault> {
     if Magic::of(header) == Magic::None {
         return Ok((0, 0));

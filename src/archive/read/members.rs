@@ -11,7 +11,7 @@ use tar::{EntryType, Header};
 
 use super::{
     Budget, Fault, Whiteouts,
-    fields::{check_sum, device, kind, number, short_name, size, until_nul},
+    fields::{check_numbers, check_sum, device, kind, number, short_name, size, until_nul},
     pax::{self, Records},
     sparse::{self, Form},
 };
@@ -117,6 +117,7 @@ impl<'a> Members<'a> {
             let header = Header::from_byte_slice(&block);
             self.name = until_nul(&header.as_old().name).to_vec();
             self.name = short_name(header)?;
+            check_numbers(header)?;
             match header.entry_type() {
                 // Go drops the extension headers before it, GNU tar keeps them.
                 EntryType::XGlobalHeader if extensions.start.is_some() => {
