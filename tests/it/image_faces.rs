@@ -1,6 +1,7 @@
 //! Images that engines read differently or refuse: archives whose documents describe two images,
 //! documents of the wrong shape, damage beside the image.
 
+use imgb::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::{
@@ -234,4 +235,58 @@ fn damage_beside_the_image_is_found() {
         layout.sandbox.file(&blob, &good);
     }
     check("l").exits(1);
+}
+
+/// Docker and podman unpack each layer by itself: what is below a link needs the link's target.
+#[test]
+fn a_layer_with_files_below_a_dangling_link_is_refused() {
+    let layer = |entries: &[(&str, &str)]| {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, target) in entries {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(0);
+            header.set_mode(0o755);
+            let kind = match (*target, name.ends_with('/')) {
+                ("", true) => tar::EntryType::Directory,
+                ("", false) => tar::EntryType::Regular,
+                _ => tar::EntryType::Symlink,
+            };
+            header.set_entry_type(kind);
+            match target.is_empty() {
+                true => tar.append_data(&mut header, name, &b""[..]).unwrap(),
+                false => tar.append_link(&mut header, name, target).unwrap(),
+            }
+        }
+        tar.into_inner().unwrap()
+    };
+    let check = |entries: &[(&str, &str)]| {
+        let layout = Layout::new();
+        let tar = layer(entries);
+        let blob = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar);
+        let mut config = layout.config();
+        config["rootfs"]["diff_ids"] = json!([Digest::of(&tar).to_string()]);
+        let mut manifest = layout.manifest(&config.to_string());
+        manifest["layers"] = json!([blob]);
+        layout.index(&[layout.add(&manifest.to_string())]);
+        layout.opened().map(drop).map_err(|error| error.to_string())
+    };
+    for entries in [
+        &[("a", "/b"), ("a/.wh.a", "")][..],
+        &[("a", "b"), ("a/f", "")],
+        &[("a", "b"), ("a/.wh..wh..opq", "")],
+        &[("a", "/b"), ("a/c/f", "")],
+        &[("d/", ""), ("d/a", "../b/c"), ("b/", ""), ("d/a/f", "")],
+        &[("x", "y"), ("y", "z"), ("x/f", "")],
+    ] {
+        let refused = check(entries).unwrap_err();
+        assert!(refused.contains("below the link /"), "{entries:?}: {refused}");
+    }
+    for entries in [
+        &[("b/", ""), ("a", "/b"), ("a/.wh.a", "")][..],
+        &[("b/f", ""), ("a", "b"), ("a/c/g", "")],
+        &[("a/.wh.x", ""), ("c", "gone")],
+        &[("y/", ""), ("z", "y"), ("x", "z"), ("x/f", "")],
+    ] {
+        check(entries).unwrap();
+    }
 }

@@ -149,6 +149,9 @@ pub enum Fault {
     /// An entry below something that is neither a directory nor a link to one.
     #[error("{0} is not a directory")]
     NotADirectory(ImagePath),
+    /// In a layer, an entry below a link whose target is not in the layer.
+    #[error("it is below the link {0}, whose target is not in the layer; engines refuse this")]
+    DanglingLink(ImagePath),
     /// A loop of symbolic links, or a chain of more than 40.
     #[error("too many levels of symbolic links")]
     Loop,

@@ -57,6 +57,9 @@ impl TreeBuilder {
         if let Name::Bookkeeping = name {
             return Ok(());
         }
+        if self.whiteouts == Whiteouts::Apply && !self.is_directory(&parent) {
+            self.check_links(&parent, budget)?;
+        }
         let parent = self.resolve(&parent, budget)?;
         match name {
             Name::Plain => {
@@ -127,6 +130,35 @@ impl TreeBuilder {
             Resolved::directory_at(known).follow_within::<Fault>(below, &mut steps, &mut lstat)?;
         budget.steps = steps;
         Ok(resolved.directory()?)
+    }
+
+    /// Refuses a link of the layer on the way to `dir` whose target the layer does not have: Docker
+    /// and containers/storage unpack each layer by itself and fail there.
+    fn check_links(&self, dir: &ImagePath, budget: &mut Budget) -> Result<(), Fault> {
+        let Self { contents, implied, .. } = self;
+        let tree = &contents.change.tree;
+        let mut real = ImagePath::root();
+        for name in dir.components() {
+            let path = real.child(name)?;
+            budget.step(&path)?;
+            match tree.get(&path).map(|node| &node.kind) {
+                None if !implied.contains(&path) => return Ok(()),
+                Some(Kind::Symlink(_)) => {
+                    let mut lstat = |at: &ImagePath| match tree.get(at) {
+                        Some(node) => Ok(Step::from(node)),
+                        None if implied.contains(at) => Ok(Step::Directory),
+                        None => Err(Fault::DanglingLink(path.clone())),
+                    };
+                    let (link, mut steps) = (path.relative(), budget.steps);
+                    let resolved =
+                        Resolved::root().follow_within::<Fault>(link, &mut steps, &mut lstat)?;
+                    budget.steps = steps;
+                    real = resolved.directory()?;
+                }
+                _ => real = path,
+            }
+        }
+        Ok(())
     }
 
     /// Whether `path` itself is a directory. No parent of a path in the tree is a link.
