@@ -117,7 +117,12 @@ fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<OpenBase,
         .map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
     let node = found(&real)?.ok_or_else(missing)?;
     let Some(file) = node.file() else { return Err(missing()) };
-    let mut tree: Tree = source::unpack(&path.display().to_string(), file, options.source)?;
+    let tree = source::unpack(&path.display().to_string(), file, options.source)?;
+    Ok(of_tree(name, tree, options))
+}
+
+/// `tree` as the one layer of an image, whose history says `name`.
+pub(super) fn of_tree(name: &str, mut tree: Tree, options: &BaseContext<'_>) -> OpenBase {
     tree.add_parents(|path| plan::parent(path, options.source.mtime));
     let mut base = Base { is_scratch: false, ..scratch(options) };
     let empty_layer = tree.is_empty();
@@ -125,7 +130,7 @@ fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<OpenBase,
     if !empty_layer {
         base.layers.push(PlannedLayer { name: "1".into(), tree });
     }
-    Ok(OpenBase { base, image: None })
+    OpenBase { base, image: None }
 }
 
 /// The file at a real path of the host.

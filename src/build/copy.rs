@@ -63,6 +63,8 @@ pub(super) struct Copied {
     pub(super) tree: Tree,
     /// Files of the context that came along without being named, by their place in the image.
     pub(super) swept: BTreeMap<ImagePath, ImagePath>,
+    /// The first pattern that matches nothing, if the instruction copies nothing at all.
+    pub(super) unmatched: Option<String>,
 }
 
 /// What `copying` changes in the image whose files are `stage`.
@@ -102,12 +104,10 @@ pub(super) fn copy(stage: &Tree, copying: &Copying<'_>) -> Result<Copied, Cause>
             }
         }
     }
-    // A pattern may match nothing if another source exists: this is how Dockerfiles copy files
-    // that may be missing.
-    match lost {
-        Some(text) if !found_any => Err(Cause::not_found(text)),
-        _ => Ok(Copied { tree: layer.finish(), swept }),
-    }
+    // A pattern may match nothing, as in BuildKit: this is how Dockerfiles copy files that may be
+    // missing.
+    let unmatched = lost.filter(|_| !found_any).cloned();
+    Ok(Copied { tree: layer.finish(), swept, unmatched })
 }
 
 /// The sources that `text` names: a path, or everything that a pattern matches, in order.
@@ -166,6 +166,9 @@ impl Copying<'_> {
             }
             _ => {
                 let root = layer.directory_as(&dest.path, self.owner.unwrap_or((0, 0)))?;
+                if !found.outright && exclude.excludes(found.named.file_name()) {
+                    return Ok(());
+                }
                 self.contents(&found.path, &root, exclude, layer, swept)
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    BuildError, BuildOptions, Cause, base, config,
+    BuildError, BuildOptions, Cause, ContextDirectory, NamedContext, base, config,
     copy::{self, Copying, changed},
     layer_writer::LayerWriter,
     owner, programs, secrets,
@@ -35,6 +35,8 @@ pub(super) struct Builder<'a> {
     images: BTreeMap<String, Stage>,
     /// The context's files, read when an instruction first needs them.
     context: Option<Tree>,
+    /// The files of other directories, by the name in `--from`.
+    directories: BTreeMap<String, Tree>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -47,12 +49,21 @@ impl<'a> Builder<'a> {
             stages: BTreeMap::new(),
             images: BTreeMap::new(),
             context: None,
+            directories: BTreeMap::new(),
             notes: Vec::new(),
         }
     }
 
     pub(super) fn image(&mut self, name: &str, platform: Option<&str>) -> Result<Stage, Cause> {
-        let stage = self.on(base::open(name, platform, &self.options.base_context())?);
+        let options = self.options.base_context();
+        let open = match self.options.contexts.get(name) {
+            Some(NamedContext::Directory(directory)) => {
+                base::of_tree(name, self.files(directory)?, &options)
+            }
+            Some(NamedContext::Image(image)) => base::open(image, platform, &options)?,
+            None => base::open(name, platform, &options)?,
+        };
+        let stage = self.on(open);
         let notes = stage.image.iter().flat_map(|image| image.notes());
         self.notes.extend(notes.map(|text| Note::warning(format!("{name}: {text}"))));
         Ok(stage)
@@ -126,25 +137,29 @@ impl<'a> Builder<'a> {
         let only_inline =
             files.sources.iter().all(|source| matches!(source, CopySource::Inline { .. }));
         let nothing = Tree::new();
-        let from = match &files.from {
-            CopyFrom::Context if only_inline => &nothing,
-            CopyFrom::Context => self.context()?,
-            CopyFrom::Stage(index) => self.stages.get(index).map_or(&nothing, |stage| &stage.tree),
-            CopyFrom::Image(name) => {
-                if !self.images.contains_key(name) {
-                    let image = self.image(name, None)?;
-                    self.images.insert(name.clone(), image);
-                }
-                self.images.get(name).map_or(&nothing, |stage| &stage.tree)
+        let own = (options.context.as_path(), &options.ignore);
+        let (from, context) = match &files.from {
+            CopyFrom::Context if only_inline => (&nothing, Some(own)),
+            CopyFrom::Context => (self.context()?, Some(own)),
+            CopyFrom::Stage(index) => {
+                (self.stages.get(index).map_or(&nothing, |stage| &stage.tree), None)
             }
+            CopyFrom::Image(name) => match options.contexts.get(name) {
+                Some(NamedContext::Directory(directory)) => {
+                    (self.directory(name, directory)?, Some((&*directory.path, &directory.ignore)))
+                }
+                _ => (self.files_of_image(name)?, None),
+            },
         };
-        let from_context = files.from == CopyFrom::Context;
+        let from_context = context.is_some();
         let copying = Copying { files, from, from_context, owner, options: source };
         let copied = copy::copy(&stage.tree, &copying).map_err(|mut cause| {
-            let context = from_context.then_some((options.context.as_path(), &options.ignore));
             suggest::explain(&mut cause, from, context);
             cause
         })?;
+        let unmatched = copied.unmatched.as_ref();
+        let unmatched = unmatched.map(|pattern| suggest::unmatched(pattern, from, context));
+        self.notes.extend(unmatched);
         self.warn(&copied)?;
         self.notes.extend(replaced_links(&stage.tree, &copied.tree));
         Ok(copied.tree)
@@ -183,17 +198,40 @@ impl<'a> Builder<'a> {
     /// The context's files.
     fn context(&mut self) -> Result<&Tree, Cause> {
         if self.context.is_none() {
-            let BuildOptions { context, ignore, source, .. } = self.options;
-            let found = source::context(context, ignore, source)?;
-            if found.opened {
-                let text = "group and others can read no file of the context: \
-                    they get the owner's permissions, as in a checkout with umask 022";
-                self.notes
-                    .push(Note::hint(text.into(), "`--preserve-mode` keeps the modes".into()));
-            }
-            self.context = Some(found.tree);
+            let BuildOptions { context, ignore, .. } = self.options;
+            let own = ContextDirectory { path: context.clone(), ignore: ignore.clone() };
+            self.context = Some(self.files(&own)?);
         }
         Ok(self.context.get_or_insert_default())
+    }
+
+    /// The files of a directory that `--from` names.
+    fn directory(&mut self, name: &str, directory: &ContextDirectory) -> Result<&Tree, Cause> {
+        if !self.directories.contains_key(name) {
+            let files = self.files(directory)?;
+            self.directories.insert(name.into(), files);
+        }
+        Ok(self.directories.entry(name.into()).or_default())
+    }
+
+    /// The files of an image that `--from` names.
+    fn files_of_image(&mut self, name: &str) -> Result<&Tree, Cause> {
+        let stage = match self.images.remove(name) {
+            Some(stage) => stage,
+            None => self.image(name, None)?,
+        };
+        Ok(&self.images.entry(name.into()).or_insert(stage).tree)
+    }
+
+    /// Reads the files of a directory.
+    fn files(&mut self, directory: &ContextDirectory) -> Result<Tree, Cause> {
+        let found = source::context(&directory.path, &directory.ignore, &self.options.source)?;
+        if found.opened {
+            let text = "group and others can read no file of the context: \
+                they get the owner's permissions, as in a checkout with umask 022";
+            self.notes.push(Note::hint(text.into(), "`--preserve-mode` keeps the modes".into()));
+        }
+        Ok(found.tree)
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod base;
 mod config;
+mod contexts;
 mod copy;
 mod error;
 mod execute;
@@ -24,6 +25,7 @@ use crate::{
 };
 
 pub use base::{BaseContext, open_base};
+pub use contexts::{ContextDirectory, NamedContext, NamedContexts};
 pub use error::{BuildError, Cause};
 use execute::Builder;
 pub use secrets::{note as secret_note, suspects};
@@ -36,6 +38,8 @@ pub struct BuildOptions {
     pub context: PathBuf,
     /// Patterns of files in it that are left out.
     pub ignore: Ignore,
+    /// Other directories and images that have a name.
+    pub contexts: NamedContexts,
     /// `--build-arg`, `--target` and the platform's variables.
     pub arguments: Arguments,
     /// Where PACK looks libraries up without `--sysroot`.

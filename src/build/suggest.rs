@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Cause;
 use crate::{
     path::{ImagePath, glob::clean, ignore::Ignore},
+    plan::Note,
     suggest::closest,
     tree::Tree,
 };
@@ -24,6 +25,18 @@ pub(super) fn explain(cause: &mut Cause, from: &Tree, context: Option<(&Path, &I
         None => similar(&path, from)
             .map(|near| format!("did you mean `{}`?", crate::path::escape(near.relative()))),
     };
+}
+
+/// The warning for a COPY whose pattern matches nothing in `from`; `context` as in [`explain`].
+pub(super) fn unmatched(pattern: &str, from: &Tree, context: Option<(&Path, &Ignore)>) -> Note {
+    let mut cause = Cause::not_found(pattern);
+    explain(&mut cause, from, context);
+    let pattern = crate::path::escape(pattern.as_bytes());
+    let note = Note::warning(format!("`{pattern}` matches no file: nothing is copied"));
+    match cause {
+        Cause::NotFound { hint: Some(hint), .. } => note.with_hint(hint),
+        _ => note,
+    }
 }
 
 /// The path in `from` that has other letters in one name, or else the only file of that name

@@ -35,7 +35,7 @@ use crate::{
     imgb build -o app.tar -t app:1.0\n  \
     imgb build ./src -f src/Buildfile.debug --target debug --build-arg VERSION=2.0 \
     -o - | docker load\n\n\
-    Without --file, the Buildfile is Buildfile or Dockerfile in CONTEXT.\n\
+    Without --file, the Buildfile is Buildfile, Dockerfile or Containerfile in CONTEXT.\n\
     The syntax is Dockerfile's, without RUN; docs/buildfile.md describes each instruction.")]
 pub(super) struct BuildArgs {
     /// The directory that files are taken from

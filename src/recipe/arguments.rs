@@ -15,6 +15,9 @@ pub struct Arguments {
     pub build_args: BTreeMap<String, String>,
     /// `--target`: a stage by name or number; the last one if `None`.
     pub target: Option<String>,
+    /// Names of `--build-context`, in lower case. A stage of such a name is replaced by what the
+    /// name stands for.
+    pub contexts: BTreeSet<String>,
     /// Values of `TARGETPLATFORM`, `TARGETARCH` and so on, which ARG may declare.
     pub platform_args: BTreeMap<String, String>,
 }

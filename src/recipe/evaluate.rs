@@ -97,7 +97,8 @@ pub fn evaluate(
             state,
             globals: &outline.globals,
         };
-        let steps = stage.steps.iter().filter_map(|step| stage_evaluator.step(step)).collect();
+        let steps = stage.steps.iter().filter(|_| !needed.is_replaced);
+        let steps = steps.filter_map(|step| stage_evaluator.step(step)).collect();
         states.insert(needed.index, stage_evaluator.state);
         let alias = stage.from.alias.clone();
         stages.push(EvaluatedStage { needed: needed.clone(), alias, steps });

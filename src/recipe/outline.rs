@@ -30,6 +30,8 @@ pub struct NeededStage {
     pub base: Base,
     /// `--platform`.
     pub platform: Option<String>,
+    /// Whether a named context stands for the whole stage, so that its instructions do not count.
+    pub is_replaced: bool,
 }
 
 /// What a stage starts from.
@@ -60,10 +62,18 @@ pub fn outline(recipe: &Recipe, arguments: &Arguments) -> Result<Outline, Faults
     for (index, stage) in recipe.stages.iter().enumerate() {
         let name = evaluator.expand(&stage.from.base, &globals, &declared);
         let base = name.and_then(|name| base(&mut evaluator, &names, index, stage, name));
+        let alias = stage.from.alias.as_ref();
+        let context = alias.filter(|alias| arguments.contexts.contains(*alias));
+        let base = base.map(|base| context.map_or(base, |name| Base::Image(name.clone())));
         let platform = stage.from.platform.as_ref();
         let platform =
             platform.and_then(|word| platform_of(&mut evaluator, word, &globals, &declared));
-        needed.extend(base.map(|base| NeededStage { index, base, platform }));
+        needed.extend(base.map(|base| NeededStage {
+            index,
+            base,
+            platform,
+            is_replaced: context.is_some(),
+        }));
     }
     evaluator.notices.extend(arguments.unused(recipe));
     let target = match names.target(arguments.target.as_deref()) {
@@ -131,7 +141,8 @@ fn reachable(
         if let Base::Stage(base) = stage.base {
             wanted.insert(base);
         }
-        let steps = recipe.stages.get(stage.index).map_or(&[][..], |stage| &stage.steps);
+        let steps = recipe.stages.get(stage.index).filter(|_| !stage.is_replaced);
+        let steps = steps.map_or(&[][..], |stage| &stage.steps);
         for step in steps {
             if let Instruction::Copy(transfer) = &step.kind
                 && let Some(from) = &transfer.from

@@ -219,7 +219,7 @@ fn parents_are_kept_as_buildkit_keeps_them() {
         let names: Vec<_> = files.map(|line| line.rsplit(' ').next().unwrap()).collect();
         assert_eq!(names.join(" "), wanted, "{recipe}");
     }
-    for gone in ["nope", "foo1/nope*", "./foo1/./nope"] {
+    for gone in ["nope", "./foo1/./nope"] {
         sandbox.file("ctx/Buildfile", format!("FROM scratch\nCOPY --parents {gone} /p/\n"));
         sandbox.imgb("build ctx -q -o x.tar").run().error(3, &[gone]);
     }

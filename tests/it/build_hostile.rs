@@ -52,12 +52,14 @@ fn c1_links_out_of_the_context_stay_links() {
     sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY d /d\n");
     let built = image(&sandbox).unwrap();
     assert!(!holds(&built, CANARY) && holds(&built, "../../secret"));
-    for named in ["d/up", "d/far", "d/dir", "d/dir/secret", "d/one", "d/d*/secret"] {
+    for named in ["d/up", "d/far", "d/dir", "d/dir/secret", "d/one"] {
         for instruction in ["COPY", "ADD"] {
             sandbox.file("ctx/Buildfile", format!("FROM scratch\n{instruction} {named} /x/\n"));
             sandbox.imgb("build ctx -q -o x.tar").run().error(3, &[named]);
         }
     }
+    sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY d/d*/secret /x/\n");
+    assert!(!holds(&image(&sandbox).unwrap(), CANARY), "a pattern goes through no link");
     sandbox.file("ctx/Buildfile", "FROM scratch\nPACK ./d/up /x\n");
     sandbox.imgb("build ctx -q -o x.tar").run().error(3, &["d/up"]);
 }
@@ -303,9 +305,13 @@ fn c10_patterns_and_destinations_that_go_astray() {
     }
     sandbox.symlink("ctx/d/loop", ".");
     let bomb = format!("FROM scratch\nCOPY {}x /y/\n", "*a*/".repeat(200));
+    let stars = "FROM scratch\nCOPY d/*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b /y/\n";
+    for recipe in [&*bomb, stars] {
+        sandbox.file("ctx/Buildfile", recipe);
+        let built = sandbox.imgb("build ctx --no-check -o x.tar").run().ok();
+        assert!(built.stderr().contains("matches no file"), "{}", built.show());
+    }
     for (recipe, code) in [
-        (&*bomb, 3),
-        ("FROM scratch\nCOPY d/*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b /y/\n", 3),
         ("FROM scratch\nCOPY [a /y/\n", 2),
         ("FROM scratch\nCOPY ../victim /y/\n", 2),
         ("FROM scratch\nSYMLINK loop /loop\nCOPY d /loop/x\n", 1),

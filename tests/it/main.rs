@@ -10,6 +10,8 @@ mod build;
 mod build_bases;
 /// Hundreds of Dockerfiles, built by imgb and by Docker or buildah.
 mod build_conformance;
+/// Named contexts, ignore files, patterns that match nothing, `--exclude`.
+mod build_contexts;
 /// Malicious contexts, tarballs and Buildfiles.
 mod build_hostile;
 /// Buildfiles as users write them, run on real engines.

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::{image::open_options, lookup::LookupArgs};
 use crate::{
-    build::{self, BuildError, BuildOptions},
+    build::{self, BuildError, BuildOptions, ContextDirectory, NamedContext, NamedContexts},
     cli::{
         environment::{command_dirs, machine, scratch, timestamp},
         failure::{Failure, chain},
@@ -44,6 +44,15 @@ pub(in crate::cli) struct BuildfileArgs {
         help_heading = "Buildfile"
     )]
     build_arg: Vec<(String, String)>,
+
+    /// A directory or image for FROM and COPY --from (repeatable)
+    #[arg(
+        long,
+        value_name = "NAME=PATH",
+        value_parser = values::pair,
+        help_heading = "Buildfile"
+    )]
+    build_context: Vec<(String, String)>,
 
     /// The stage to build, by name or number; otherwise the last
     #[arg(long, value_name = "STAGE", help_heading = "Buildfile")]
@@ -81,13 +90,15 @@ pub(in crate::cli) fn build_request(
         None => default_file(&context)?,
     };
     let recipe = read_recipe(&file)?;
+    let contexts = named_contexts(buildfile.build_context)?;
     let target = platform.clone().unwrap_or_else(machine);
     let options = BuildOptions {
-        ignore: read_ignore(&context, &file)?,
+        ignore: read_ignore(&context, Some(&file))?,
         context,
         arguments: Arguments {
             build_args: buildfile.build_arg.into_iter().collect(),
             target: buildfile.target,
+            contexts: contexts.names().map(Into::into).collect(),
             platform_args: build::platform_arguments(&target, &machine()),
         },
         source: source::InputOptions {
@@ -115,6 +126,7 @@ pub(in crate::cli) fn build_request(
             settings: Settings { labels, ..Settings::default() },
             capabilities: Vec::new(),
         },
+        contexts,
         sysroot: lookup.root.sysroot,
         image: open_options(platform),
         squash: buildfile.squash,
@@ -123,28 +135,53 @@ pub(in crate::cli) fn build_request(
     Ok(BuildRequest { recipe, options })
 }
 
-/// `Buildfile` or `Dockerfile` in the context.
+/// `Buildfile`, `Dockerfile` or `Containerfile` in the context.
 fn default_file(context: &Path) -> Result<PathBuf, Failure> {
-    let candidates = ["Buildfile", "Dockerfile"].map(|name| context.join(name));
-    first_present(candidates)?.ok_or_else(|| {
-        let message = format!("`{}` has neither a Buildfile nor a Dockerfile", context.display());
+    let candidates = ["Buildfile", "Dockerfile", "Containerfile"].map(|name| context.join(name));
+    first_present(&candidates)?.ok_or_else(|| {
+        let dir = context.display();
+        let message = format!("`{dir}` has no Buildfile, Dockerfile or Containerfile");
         Failure::new(ErrorKind::Input, message).with_hint("name the file with `-f FILE`")
     })
 }
 
 /// The first of `candidates` that exists. A link counts as itself.
-fn first_present(candidates: [PathBuf; 2]) -> Result<Option<PathBuf>, Failure> {
+fn first_present(candidates: &[PathBuf]) -> Result<Option<PathBuf>, Failure> {
     for path in candidates {
-        let found = source::if_present(fs_err::symlink_metadata(&path));
+        let found = source::if_present(fs_err::symlink_metadata(path));
         let fault = |error: std::io::Error| {
             let message = format!("cannot read `{}`: {}", path.display(), chain(&error));
             Failure::new(ErrorKind::Input, message)
         };
         if found.map_err(fault)?.is_some() {
-            return Ok(Some(path));
+            return Ok(Some(path.clone()));
         }
     }
     Ok(None)
+}
+
+/// What `--build-context` names. A directory is one of files, whatever is in it; what else can be
+/// named is an image, as for FROM.
+fn named_contexts(pairs: Vec<(String, String)>) -> Result<NamedContexts, Failure> {
+    let mut contexts = Vec::new();
+    for (name, value) in pairs {
+        let context = match value.strip_prefix("oci-layout://") {
+            Some(layout) => NamedContext::Image(format!("oci:{layout}")),
+            None if fs_err::metadata(&value).is_ok_and(|metadata| metadata.is_dir()) => {
+                let path = PathBuf::from(&value);
+                let ignore = read_ignore(&path, None)?;
+                NamedContext::Directory(ContextDirectory { path, ignore })
+            }
+            None if value.contains("://") => {
+                let message = format!("--build-context {name}: `{value}` cannot be fetched");
+                let hint = "name a directory, an archive or an OCI layout (`oci:DIR`)";
+                return Err(Failure::usage(message).with_hint(hint));
+            }
+            None => NamedContext::Image(value),
+        };
+        contexts.push((name, context));
+    }
+    Ok(NamedContexts::new(contexts))
 }
 
 fn read_recipe(file: &Path) -> Result<Recipe, Failure> {
@@ -156,12 +193,19 @@ fn read_recipe(file: &Path) -> Result<Recipe, Failure> {
     recipe.map_err(|faults| pipeline::Error::from(BuildError::from(faults)).into())
 }
 
-/// The ignore file next to the Buildfile, `NAME.dockerignore`, or else the context's.
-fn read_ignore(context: &Path, file: &Path) -> Result<Ignore, Failure> {
-    let mut own = file.as_os_str().to_owned();
-    own.push(".dockerignore");
-    let candidates = [PathBuf::from(own), context.join(".dockerignore")];
-    let Some(path) = first_present(candidates)? else { return Ok(Ignore::default()) };
+/// The ignore file: the Buildfile's own, `NAME.dockerignore`, or else the directory's. The names
+/// that Docker knows come first, then those of podman and buildah.
+fn read_ignore(context: &Path, file: Option<&Path>) -> Result<Ignore, Failure> {
+    let endings = [".dockerignore", ".containerignore"];
+    let own = file.iter().flat_map(|file| {
+        endings.map(|ending| {
+            let mut name = file.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        })
+    });
+    let candidates: Vec<_> = own.chain(endings.map(|ending| context.join(ending))).collect();
+    let Some(path) = first_present(&candidates)? else { return Ok(Ignore::default()) };
     let bytes = read_regular(&path, MAX_IGNORE)?;
     if bytes.len() > MAX_IGNORE {
         let message = format!("`{}` has more than {MAX_IGNORE} bytes", path.display());
