@@ -113,6 +113,18 @@ pub enum Finding {
     /// A directory for temporary files in which not every user can create files, or in which any
     /// user can remove the files of others.
     Temporary(ImagePath, u16),
+    /// Files with capabilities that containers do not have by default, so that the kernel does not
+    /// start them.
+    Capabilities {
+        /// One of the files.
+        path: ImagePath,
+        /// How many there are.
+        count: usize,
+        /// What Docker's containers lack, as `--cap-add` takes it.
+        docker: Vec<String>,
+        /// What podman's containers lack: `docker` and more.
+        podman: Vec<String>,
+    },
 }
 
 impl Finding {
@@ -137,6 +149,7 @@ impl Finding {
             Self::Cache { .. } => "cache",
             Self::Parents { .. } => "parents",
             Self::Temporary(..) => "temporary",
+            Self::Capabilities { .. } => "capabilities",
         }
     }
 
@@ -154,6 +167,7 @@ impl Finding {
             | Self::Interpreter { script: path, .. }
             | Self::Link { path, .. }
             | Self::Cache { path, .. }
+            | Self::Capabilities { path, .. }
             | Self::Parents { example: path, .. } => Some(path),
             Self::NoCommand
             | Self::Command { .. }
@@ -205,10 +219,34 @@ impl Finding {
                 | Self::Variable(_)
                 | Self::Parents { .. }
                 | Self::Temporary(..)
+                | Self::Capabilities { .. }
                 | Self::Link { .. }
                 | Self::Cache { .. }
         )
     }
+}
+
+/// In which engines `path` and other files, `count` in all, do not start, and the options that let
+/// them start.
+fn not_started(path: &ImagePath, count: usize, docker: &[String], podman: &[String]) -> String {
+    let options = |names: &[String]| {
+        let all = names.iter().map(|name| format!("--cap-add {name}")).collect::<Vec<_>>();
+        format!("`{}`", all.join(" "))
+    };
+    let engines = match (docker, podman) {
+        ([], podman) => format!("podman without {}", options(podman)),
+        (docker, podman) if docker == podman => {
+            format!("docker and podman without {}", options(docker))
+        }
+        (docker, podman) => {
+            format!("docker without {}, nor in podman without {}", options(docker), options(podman))
+        }
+    };
+    let files = match count {
+        0 | 1 => format!("`{path}` does"),
+        more => format!("`{path}` and {} other files do", more - 1),
+    };
+    format!("because of file capabilities, {files} not start in {engines}")
 }
 
 impl fmt::Display for Finding {
@@ -282,6 +320,9 @@ impl fmt::Display for Finding {
                     "cannot write"
                 };
                 write!(f, "`{path}` has mode {mode:04o}, not 1777: users {so} there")
+            }
+            Self::Capabilities { path, count, docker, podman } => {
+                f.write_str(&not_started(path, *count, docker, podman))
             }
         }
     }

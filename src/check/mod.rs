@@ -4,6 +4,7 @@
 //! from starting is a fault. What is broken elsewhere in the image may never be used and is a
 //! warning.
 
+mod capabilities;
 mod filesystem;
 mod finding;
 mod findings;
@@ -58,6 +59,7 @@ pub fn prove(
     let started = start::prove(&subject, &mut findings)?;
     programs::prove(&subject, &started, &mut findings)?;
     filesystem::prove(&view, &mut findings)?;
+    capabilities::prove(tree, started.program.as_ref(), &mut findings);
     let (faults, warnings) = if options.strict { findings.strict() } else { findings.lists() };
     Ok(Report { program: started.program, faults, warnings })
 }
@@ -71,6 +73,14 @@ impl Report {
         let warnings = [odd, self.warnings].concat();
         Self { faults, warnings, ..self }
     }
+}
+
+/// What engines refuse to start among the files of `tree`, by their capabilities alone: part of
+/// [`prove`].
+pub fn capabilities(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    capabilities::prove(tree, None, &mut findings);
+    findings.lists().1
 }
 
 /// What is proved: an image and what may be missing from it.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     check::{self, Finding, Report},
     oci::{Rest, UnpackedImage},
-    path::glob::Glob,
+    path::{ImagePath, glob::Glob},
     pipeline, quantity,
 };
 
@@ -80,6 +80,9 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     if !args.json && !args.quiet {
         let blobs = image.layers.len() + 1 + usize::from(image.manifest.is_some()) + rest.verified;
         let starts = match &report.program {
+            Some(program) if needs_capabilities(&report, program) => {
+                format!("{program} starts if it gets its capabilities")
+            }
             Some(program) => format!("{program} starts"),
             None => "no program is named".into(),
         };
@@ -87,6 +90,14 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         print_message(&format!("{}: {blobs} verified, {starts}", image.name));
     }
     Ok(())
+}
+
+/// Whether engines refuse to start `program` unless they are told to.
+fn needs_capabilities(report: &Report, program: &ImagePath) -> bool {
+    report
+        .warnings
+        .iter()
+        .any(|finding| matches!(finding, Finding::Capabilities { path, .. } if path == program))
 }
 
 /// What is odd about the image and what lies beside it.

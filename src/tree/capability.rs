@@ -100,6 +100,39 @@ pub fn parse(text: &str) -> Result<Vec<u8>, CapabilityError> {
     Ok(words.iter().flat_map(|word| (*word as u32).to_le_bytes()).collect())
 }
 
+/// The capabilities that a process must be able to get for the kernel to start a file with the
+/// attribute `value`: if the effective bit is set, all that are permitted (capabilities(7),
+/// "Capability-dumb binaries"). Bit N stands for the capability with the number N.
+pub fn required(value: &[u8]) -> u64 {
+    let word = |at: usize| {
+        let bytes = value.get(4 * at..).and_then(|rest| rest.first_chunk());
+        bytes.map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)))
+    };
+    let (revision, is_effective) = (word(0) >> 24, word(0) & 1 == 1);
+    match (is_effective, revision) {
+        (false, _) => 0,
+        // Revision 1 has sets of 32 bits.
+        (true, 1) => word(1),
+        (true, _) => word(1) | word(3) << 32,
+    }
+}
+
+/// The names of the capabilities in `set`, as `CAP_NET_RAW` without `CAP_`, which is how
+/// `--cap-add` of docker and podman takes them.
+pub fn names(set: u64) -> Vec<String> {
+    let names = NAMES.iter().enumerate();
+    names
+        .filter(|(number, _)| set >> number & 1 == 1)
+        .map(|(_, name)| name.to_ascii_uppercase())
+        .collect()
+}
+
+/// The set of the capabilities called `names`, in lower case without `cap_`.
+pub fn set(names: &[&str]) -> u64 {
+    let number = |name: &&str| NAMES.iter().position(|known| known == name);
+    names.iter().filter_map(number).fold(0, |set, number| set | 1 << number)
+}
+
 fn bits(name: &str) -> Result<u64, CapabilityError> {
     let lower = name.to_ascii_lowercase();
     if lower == "all" {
@@ -127,6 +160,18 @@ mod tests {
     fn high_numbers_go_into_the_second_word() {
         let wanted = [0, 0, 0, 2, 0, 0, 0, 0, 0, 32, 0, 0, 128, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(parse("cap_bpf+p cap_net_raw+i").unwrap(), wanted);
+    }
+
+    #[test]
+    fn only_what_is_effective_is_required() {
+        let required = |text| names(required(&parse(text).unwrap()));
+        assert_eq!(required("cap_net_raw+ep"), ["NET_RAW"]);
+        assert_eq!(required("cap_bpf,cap_chown=pe"), ["CHOWN", "BPF"]);
+        assert!(required("cap_net_raw+p").is_empty());
+        assert!(required("cap_net_raw+ei").is_empty());
+        assert_eq!(names(super::required(&[1, 0, 0, 1, 0, 32, 0, 0])), ["NET_RAW"]);
+        assert_eq!(super::required(b"x"), 0);
+        assert_eq!(set(&["net_raw", "chown"]), 1 << 13 | 1);
     }
 
     #[test]
