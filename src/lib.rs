@@ -154,7 +154,7 @@
 //!     imports error_kind, languages, path
 //!     touches nothing
 //! 2 image      configuration, manifest, index, names, transports, platforms, ports, signals
-//!     imports path, digest, timestamp, suggest
+//!     imports path, digest, timestamp, compress, suggest
 //!     touches nothing
 //! 2 archive    tar writer (byte-stable) and reader (hostile input)
 //!     imports error_kind, path, timestamp, compress, tree
@@ -192,7 +192,7 @@
 //!     imports languages, path, tree, elf, image, process, view
 //!     touches reads through source
 //! 7 output     archives, OCI layout, root file system
-//!     imports error_kind, digest, image, tree, archive, store, source
+//!     imports error_kind, digest, compress, image, tree, archive, store, source
 //!     touches writes at the target, stdout
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
 //!     imports error_kind, path, tree, trace, image, source, process, view

@@ -14,7 +14,7 @@ use crate::{
     compress::{self, Compression},
     elf::{Closure, ReadFailure},
     error_kind::ErrorKind,
-    image::{self, Image, LayerFormat, Reference, Target},
+    image::{self, Image, LayerFormat, Loss, Reference, Replaced, Target},
     oci::{self, ImageError},
     output::{OutputError, Outputs},
     pack::{self, PackError, PackOptions, Rootfs, Step},
@@ -114,6 +114,10 @@ pub struct Delivered {
     pub layers: Vec<pack::Layer>,
     /// Each target's names.
     pub names: Vec<Vec<Reference>>,
+    /// What the user should know of the image as it was written.
+    pub notes: Vec<Note>,
+    /// Older builds of the image that are no longer in a layout, with the layout's directory.
+    pub replaced: Vec<(PathBuf, Replaced)>,
 }
 
 /// Progress.
@@ -349,21 +353,52 @@ pub fn deliver(
     let mut annotations = delivery.annotations.clone();
     annotations.entry(FORMAT_ANNOTATION.into()).or_insert_with(|| compress::FORMAT.to_string());
     let image = image::assemble(&plan.config, layers, &annotations);
+    let mut notes = losses(plan, &image, delivery);
     blobs.extend(packed.iter().map(|layer| layer.blob.clone()));
     event(Event::Phase(Phase::Output));
-    outputs.write(&image, &blobs, &|| plan.merged(), &|target| delivery.names_of(target))?;
+    let replaced =
+        outputs.write(&image, &blobs, &|| plan.merged(), &|target| delivery.names_of(target))?;
+    let (others, replaced): (Vec<_>, Vec<_>) =
+        replaced.into_iter().partition(|(_, replaced)| replaced.is_other);
+    notes.extend(others.iter().map(|(layout, replaced)| lost(layout, replaced)));
     let names = delivery.targets.iter().map(|target| delivery.names_of(target)).collect();
-    Ok(Delivered { image, layers: packed, names })
+    Ok(Delivered { image, layers: packed, names, notes, replaced })
+}
+
+/// What engines will not take of the image.
+fn losses(plan: &Plan, image: &Image, delivery: &Delivery) -> Vec<Note> {
+    let losses = Loss::find(&plan.config, &image.layers, &delivery.targets);
+    let losses =
+        losses.into_iter().map(|loss| Note::warning(loss.to_string()).with_hint(loss.hint()));
+    let capabilities = plan.layers.iter().flat_map(|layer| check::capabilities(&layer.tree));
+    losses.chain(capabilities.map(|finding| Note::warning(finding.to_string()))).collect()
+}
+
+/// The note that another image lost its tag.
+fn lost(layout: &Path, replaced: &Replaced) -> Note {
+    let Replaced { tag, name, platform, digest, .. } = replaced;
+    let layout = layout.display();
+    let what = [name, platform].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+    let text = format!("the tag `{tag}` of `{layout}` was that of {what} ({digest}) until now");
+    Note::warning(text).with_hint(format!(
+        "to keep both, give each a tag of its own: `-t NAME:TAG`, or `-o oci:{layout}:TAG`"
+    ))
 }
 
 impl Delivery {
-    /// The names of the image in `target`.
+    /// The names of the image in `target`. The tag in `oci:DIR:TAG` replaces that of the first
+    /// name, and the other names are dropped.
     fn names_of(&self, target: &Target) -> Vec<Reference> {
-        if !self.names.is_empty() {
-            return self.names.clone();
+        let mut names = self.names.clone();
+        if names.is_empty() {
+            let stem = target.stem().and_then(|stem| stem.parse().ok());
+            names.push(stem.unwrap_or_else(|| self.fallback_name.clone()));
         }
-        let stem = target.stem().and_then(|stem| stem.parse().ok());
-        vec![stem.unwrap_or_else(|| self.fallback_name.clone())]
+        if let (Some(tag), Some(first)) = (&target.tag, names.first_mut()) {
+            first.tag.clone_from(tag);
+            names.truncate(1);
+        }
+        names
     }
 }
 

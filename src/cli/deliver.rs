@@ -35,7 +35,8 @@ pub(super) fn deliver(
         print_message(plan::text(plan).trim_end());
     }
     if !verbosity.quiet {
-        print_notes(plan, verbosity);
+        print_notes(&plan.notes, verbosity);
+        print_notes(&delivered.notes, verbosity);
         print_message(&summary::text(plan, delivery, &delivered));
     }
     let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);

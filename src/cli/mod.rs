@@ -13,6 +13,7 @@ mod file;
 mod generated;
 mod hints;
 mod inspect;
+mod next_step;
 mod options;
 mod pack;
 mod plan;

@@ -6,7 +6,7 @@ use super::{
     terminal::{print_data, print_json},
     warnings::{self, Message},
 };
-use crate::plan::{self, Plan, Severity};
+use crate::plan::{self, Note, Plan, Severity};
 
 /// Prints the plan on stdout: every path if `all` or with `--verbose`, else one line for each
 /// reason.
@@ -15,7 +15,7 @@ pub(super) fn print_plan(plan: &Plan, verbosity: &Verbosity, all: bool) -> Resul
         return print_json(plan::json(plan));
     }
     if !verbosity.quiet {
-        print_notes(plan, verbosity);
+        print_notes(&plan.notes, verbosity);
     }
     match all || verbosity.verbose {
         true => print_data(&plan::text(plan)),
@@ -23,9 +23,9 @@ pub(super) fn print_plan(plan: &Plan, verbosity: &Verbosity, all: bool) -> Resul
     }
 }
 
-/// Prints the plan's notes on stderr: all of them with `--verbose`.
-pub(super) fn print_notes(plan: &Plan, verbosity: &Verbosity) {
+/// Prints notes on stderr: all of them with `--verbose`.
+pub(super) fn print_notes(notes: &[Note], verbosity: &Verbosity) {
     let wanted = |severity| verbosity.verbose || severity != Severity::Info;
-    let notes = plan.notes.iter().filter(|note| wanted(note.severity));
+    let notes = notes.iter().filter(|note| wanted(note.severity));
     warnings::print(notes.map(Message::from), verbosity.verbose);
 }

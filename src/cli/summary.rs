@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::size;
+use super::{next_step, size};
 use crate::{
-    image::{Destination, Image, Layer, OutputFormat, Target},
+    image::{Destination, Image, Layer, LayerFormat},
     pipeline::{Delivered, Delivery},
     plan::{Note, Plan},
     quantity,
@@ -34,41 +34,21 @@ pub(super) fn text(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> S
     }
     let _ = writeln!(text, "  image ID {}", image.config.digest);
     let _ = writeln!(text, "  manifest {}", image.manifest.digest);
-    for (target, names) in delivery.targets.iter().zip(&delivered.names) {
+    for (layout, replaced) in &delivered.replaced {
         let _ = writeln!(
             text,
-            "{}",
-            next_step(target, names.first().map(|name| name.familiar()).as_deref())
+            "  replaces {} as `{}` in {}",
+            replaced.digest,
+            replaced.tag,
+            layout.display()
         );
+    }
+    let is_zstd = image.layers.iter().any(|layer| layer.format == LayerFormat::Zstd);
+    for (target, names) in delivery.targets.iter().zip(&delivered.names) {
+        let _ = writeln!(text, "{}", next_step::text(target, names, is_zstd));
     }
     text.truncate(text.trim_end().len());
     text
-}
-
-/// Where an output is, and a command that reads it.
-fn next_step(target: &Target, name: Option<&str>) -> String {
-    let Destination::Path(path) = &target.destination else {
-        return "wrote the image to stdout".into();
-    };
-    let (path, name) = (path.display(), name.unwrap_or("image"));
-    match target.format {
-        OutputFormat::Archive | OutputFormat::DockerArchive => {
-            format!("wrote {path}; load it with: docker load -i {path}   ({name})")
-        }
-        OutputFormat::OciArchive => {
-            format!("wrote {path}; load it with: podman load -i {path}   ({name})")
-        }
-        OutputFormat::OciLayout => {
-            let tag = target.tag.as_deref().or_else(|| name.rsplit(':').next()).unwrap_or("latest");
-            format!(
-                "wrote {path}; copy it with: skopeo copy oci:{}:{tag} docker-daemon:{name}",
-                path.to_string().trim_end_matches('/')
-            )
-        }
-        OutputFormat::Rootfs => {
-            format!("wrote {path}; import it with: docker import {path} {name}")
-        }
-    }
 }
 
 /// The layers of the plan: those above the base's.
@@ -92,7 +72,7 @@ pub(super) fn json(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> V
         };
         json!({"path": path, "names": names.iter().map(ToString::to_string).collect::<Vec<_>>()})
     });
-    let notes = plan.notes.iter().map(Note::json);
+    let notes = plan.notes.iter().chain(&delivered.notes).map(Note::json);
     json!({
         "digest": image.manifest.digest.to_string(),
         "image_id": image.config.digest.to_string(),

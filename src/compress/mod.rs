@@ -8,11 +8,13 @@
 mod decode;
 mod deflate_tail;
 mod encode;
+mod stream;
 
 use std::{fmt, str::FromStr};
 
 pub use decode::{Format, MAX_SNIFF, decoder, describe};
 pub use encode::{Checksum, Encoder, Trailer};
+pub use stream::Stream;
 
 /// The version of everything besides the files that layers' bytes depend on: the form of the tar,
 /// the encoders and their versions, the frame lengths, the default levels. docs/format.md lists

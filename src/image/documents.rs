@@ -65,20 +65,62 @@ pub fn index(manifests: &[Descriptor]) -> Value {
     document.map_or(Value::Null, |document| to_value(&document))
 }
 
-/// Adds `manifests` to `old`, an existing `index.json`. Entries with the same tag are replaced, all
-/// others stay as they are. `None` if `old` has no list of manifests.
-pub fn merge_index(old: &Value, manifests: &[Descriptor]) -> Option<Value> {
+/// An image that is in a layout no more, since another got its tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// The tag.
+    pub tag: String,
+    /// Its whole name, if the layout had one.
+    pub name: Option<String>,
+    /// Its platform, if the layout had one.
+    pub platform: Option<String>,
+    /// The digest of its manifest or index; empty if the entry had none.
+    pub digest: String,
+    /// Whether it had another name or platform than the image that replaced it, so that it is not
+    /// an older build of the same.
+    pub is_other: bool,
+}
+
+/// Adds `manifests` to `old`, an existing `index.json`. Entries with the same tag are replaced, as
+/// by skopeo, umoci and podman, all of which select an image by its tag; all others stay as they
+/// are. Returns the new index and what was replaced; `None` if `old` has no list of manifests.
+pub fn merge_index(old: &Value, manifests: &[Descriptor]) -> Option<(Value, Vec<Replaced>)> {
     let mut merged = old.clone();
     let entries = merged.get_mut("manifests")?.as_array_mut()?;
     let tag = |entry: &Value| entry["annotations"][REF_NAME].as_str().map(str::to_owned);
+    let mut all_replaced = Vec::new();
     for new in manifests.iter().map(|descriptor| to_value(&entry(descriptor))) {
-        entries.retain(|old| match tag(&new) {
-            Some(name) => tag(old).as_ref() != Some(&name),
-            None => old != &new,
+        let new_tag = tag(&new);
+        entries.retain(|old| {
+            if new_tag.is_none() || tag(old) != new_tag {
+                return *old != new;
+            }
+            all_replaced.extend(replaced(old, &new));
+            false
         });
         entries.push(new);
     }
-    Some(merged)
+    Some((merged, all_replaced))
+}
+
+/// The entry `old` whose tag `new` gets, unless both say the same.
+fn replaced(old: &Value, new: &Value) -> Option<Replaced> {
+    let name =
+        |entry: &Value| Some(entry.get("annotations")?.get(IMAGE_NAME)?.as_str()?.to_owned());
+    let platform = |entry: &Value| {
+        let platform = entry.get("platform")?;
+        let parts = ["os", "architecture", "variant"].map(|field| platform.get(field)?.as_str());
+        Some(parts.into_iter().flatten().collect::<Vec<_>>().join("/"))
+    };
+    let differ = |one: &Option<String>, other| one.is_some() && *one != other;
+    let is_other = differ(&name(old), name(new)) || differ(&platform(old), platform(new));
+    (is_other || old["digest"] != new["digest"]).then(|| Replaced {
+        tag: old["annotations"][REF_NAME].as_str().unwrap_or_default().into(),
+        name: name(old),
+        platform: platform(old),
+        digest: old["digest"].as_str().unwrap_or_default().into(),
+        is_other,
+    })
 }
 
 /// Docker's `manifest.json`. `docker load` needs it unless docker uses the containerd store.
@@ -146,13 +188,31 @@ mod tests {
     fn a_layout_keeps_its_other_tags() {
         let mut old = index(&[descriptor("app:1"), descriptor("app:2")]);
         old["future"] = 1.into();
-        let merged =
-            merge_index(&old, &[Descriptor { digest: Digest::of("new"), ..descriptor("app:2") }])
-                .unwrap();
+        let new = Descriptor { digest: Digest::of("new"), ..descriptor("app:2") };
+        let (merged, replaced) = merge_index(&old, &[new]).unwrap();
         assert_eq!(merged["future"], 1);
         assert_eq!(merged["manifests"].as_array().unwrap().len(), 2);
         assert_eq!(merged["manifests"][0], old["manifests"][0]);
         assert_eq!(merged["manifests"][1]["digest"], Digest::of("new").to_string());
+        let [replaced] = &replaced[..] else { panic!("{replaced:?}") };
+        assert_eq!((&*replaced.tag, replaced.is_other), ("2", false));
+        assert_eq!(replaced.digest, old["manifests"][1]["digest"]);
         assert_eq!(merge_index(&json!({"manifests": 3}), &[]), None);
+    }
+
+    #[test]
+    fn another_image_that_had_the_tag_is_told() {
+        let merge = |old: &str, new: Descriptor| {
+            let (merged, replaced) = merge_index(&index(&[descriptor(old)]), &[new]).unwrap();
+            assert_eq!(merged["manifests"].as_array().unwrap().len(), 1);
+            replaced
+        };
+        assert_eq!(merge("app:1", descriptor("app:1")), []);
+        let [other] = &merge("curl:1", descriptor("bash:1"))[..] else { panic!() };
+        assert_eq!(other.name.as_deref(), Some("docker.io/library/curl:1"));
+        assert_eq!(other.platform.as_deref(), Some("linux/amd64"));
+        let arm = Platform::linux("arm", Some("v7"));
+        let same = Descriptor { platform: arm, ..descriptor("app:1") };
+        assert!(merge("app:1", same)[0].is_other, "the platform differs");
     }
 }

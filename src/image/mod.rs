@@ -9,6 +9,7 @@ mod config;
 mod documents;
 pub(crate) mod fields;
 mod image_name;
+mod loss;
 mod platform;
 mod port;
 mod reference;
@@ -22,8 +23,9 @@ use std::collections::BTreeMap;
 use crate::digest::{DiffId, Digest};
 
 pub use config::{Config, Healthcheck, History};
-pub use documents::{Descriptor, docker_manifest, index, merge_index};
+pub use documents::{Descriptor, Replaced, docker_manifest, index, merge_index};
 pub use image_name::{ImageName, ImageNameError};
+pub use loss::Loss;
 pub use platform::Platform;
 pub use port::{PortError, Ports};
 pub use reference::{Reference, ReferenceError};

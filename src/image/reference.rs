@@ -37,19 +37,25 @@ impl Reference {
     /// distribution/reference).
     const MAX: usize = 255;
 
-    /// Derives a repository name from `text`: lower case, with `-` for characters that a name
-    /// cannot contain. `image` if nothing is left.
+    /// Derives a repository name from `text`: lower case, Latin letters without their accents, with
+    /// `-` for other characters that a name cannot contain. `image` if nothing is left, or if
+    /// `text` has letters of another script: what remained of it would be arbitrary.
     pub fn repository_from(text: &str) -> String {
         let mut out = String::new();
-        for byte in text.to_lowercase().bytes() {
-            if byte.is_ascii_alphanumeric() {
-                out.push(byte.into());
+        for letter in text.to_lowercase().chars().filter(|letter| !is_accent(*letter)) {
+            if letter.is_ascii_alphanumeric() {
+                out.push(letter);
+            } else if let Some(base) = without_accent(letter) {
+                out.push_str(base);
+            } else if letter.is_alphanumeric() {
+                return "image".into();
             } else if !out.is_empty() && !out.ends_with(['-', '.', '_']) {
-                out.push(if matches!(byte, b'.' | b'_') { byte.into() } else { '-' });
+                out.push(if matches!(letter, '.' | '_') { letter } else { '-' });
             }
         }
-        let name = out.trim_end_matches(['-', '.', '_']);
-        if name.is_empty() { "image".into() } else { name.chars().take(128).collect() }
+        let name: String = out.chars().take(128).collect();
+        let name = name.trim_end_matches(['-', '.', '_']);
+        if name.is_empty() { "image".into() } else { name.into() }
     }
 
     /// The short form that people type: without the defaults `docker.io/` and `library/`.
@@ -59,6 +65,41 @@ impl Reference {
             name.strip_prefix("docker.io/library/").or_else(|| name.strip_prefix("docker.io/"));
         format!("{}:{}", short.unwrap_or(&name), self.tag)
     }
+}
+
+/// Whether `letter` is an accent on the letter before it (Unicode's Combining Diacritical Marks).
+fn is_accent(letter: char) -> bool {
+    ('\u{300}'..='\u{36f}').contains(&letter)
+}
+
+/// The ASCII letters of a small letter in Latin-1 or Latin Extended-A.
+fn without_accent(letter: char) -> Option<&'static str> {
+    Some(match letter {
+        'à'..='å' | 'ā' | 'ă' | 'ą' => "a",
+        'æ' => "ae",
+        'ç' | 'ć' | 'ĉ' | 'ċ' | 'č' => "c",
+        'ð' | 'ď' | 'đ' => "d",
+        'è'..='ë' | 'ē' | 'ĕ' | 'ė' | 'ę' | 'ě' => "e",
+        'ĝ' | 'ğ' | 'ġ' | 'ģ' => "g",
+        'ĥ' | 'ħ' => "h",
+        'ì'..='ï' | 'ĩ' | 'ī' | 'ĭ' | 'į' | 'ı' => "i",
+        'ĵ' => "j",
+        'ķ' | 'ĸ' => "k",
+        'ĺ' | 'ļ' | 'ľ' | 'ŀ' | 'ł' => "l",
+        'ñ' | 'ń' | 'ņ' | 'ň' => "n",
+        'ò'..='ö' | 'ø' | 'ō' | 'ŏ' | 'ő' => "o",
+        'œ' => "oe",
+        'ŕ' | 'ŗ' | 'ř' => "r",
+        'ś' | 'ŝ' | 'ş' | 'š' => "s",
+        'ß' => "ss",
+        'ţ' | 'ť' | 'ŧ' => "t",
+        'þ' => "th",
+        'ù'..='ü' | 'ũ' | 'ū' | 'ŭ' | 'ů' | 'ű' | 'ų' => "u",
+        'ŵ' => "w",
+        'ý' | 'ÿ' | 'ŷ' => "y",
+        'ź' | 'ż' | 'ž' => "z",
+        _ => return None,
+    })
 }
 
 impl FromStr for Reference {
@@ -159,9 +200,17 @@ mod tests {
 
     #[test]
     fn derives_a_valid_name_from_any_text() {
-        for (text, wanted) in
-            [("My App (1)", "my-app-1"), ("a__b", "a_b"), ("...", "image"), ("x.tar", "x.tar")]
-        {
+        for (text, wanted) in [
+            ("My App (1)", "my-app-1"),
+            ("a__b", "a_b"),
+            ("...", "image"),
+            ("x.tar", "x.tar"),
+            ("Ünï", "uni"),
+            ("U\u{308}ni\u{308}-Straße", "uni-strasse"),
+            ("приложение-v2", "image"),
+            ("応用", "image"),
+            ("a→b", "a-b"),
+        ] {
             let name = Reference::repository_from(text);
             assert_eq!(name, wanted);
             assert!(name.parse::<Reference>().is_ok());

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Reference, ReferenceError, Transport};
+use crate::compress::Compression;
 
 /// One output.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Target {
     pub destination: Destination,
     /// The tag in an OCI layout (`oci:DIR:TAG`), instead of the image's names.
     pub tag: Option<String>,
+    /// How the file as a whole is compressed, besides its layers; the ending of its name says so.
+    pub compression: Compression,
 }
 
 /// What is written.
@@ -54,6 +57,9 @@ pub enum TargetError {
     /// A directory where a file is written.
     #[error("output `{0}` is a directory, and this format is written to a file")]
     Directory(String),
+    /// The file's name ends like that of a file in a format that imgb does not write.
+    #[error("output `{0}`: imgb writes .tar, .tar.gz and .tar.zst, not .{1}")]
+    Ending(String, String),
     /// A transport that imgb does not write.
     #[error("output `{text}`: cannot write to `{transport}:`; known are {}", Transport::writable())]
     Transport {
@@ -94,7 +100,12 @@ impl Target {
         if rest == "-" {
             return match format.unwrap_or(OutputFormat::Archive) {
                 OutputFormat::OciLayout => Err(TargetError::LayoutToStdout(text.into())),
-                format => Ok(Self { format, destination: Destination::Stdout, tag: None }),
+                format => Ok(Self {
+                    format,
+                    destination: Destination::Stdout,
+                    tag: None,
+                    compression: Compression::None,
+                }),
             };
         }
         let directory = rest.ends_with('/') || is_directory(Path::new(rest));
@@ -105,7 +116,11 @@ impl Target {
             (Some(format), false) => format,
             (Some(_), true) => return Err(TargetError::Directory(text.into())),
         };
-        Ok(Self { format, destination: Destination::Path(rest.into()), tag: None })
+        let compression = match format {
+            OutputFormat::OciLayout => Compression::None,
+            _ => compression(rest).map_err(|ending| TargetError::Ending(text.into(), ending))?,
+        };
+        Ok(Self { format, destination: Destination::Path(rest.into()), tag: None, compression })
     }
 
     /// `DIR[:TAG]`; the path ends at the first colon (containers-transports(5)).
@@ -126,6 +141,7 @@ impl Target {
             format: OutputFormat::OciLayout,
             destination: Destination::Path(dir.into()),
             tag: tag.map(Into::into),
+            compression: Compression::None,
         })
     }
 
@@ -142,10 +158,29 @@ impl Target {
     pub fn stem(&self) -> Option<String> {
         let Destination::Path(path) = &self.destination else { return None };
         let name = path.file_name()?.to_string_lossy().into_owned();
-        let archive = [".docker.tar", ".oci.tar", ".tar", ".oci"]
-            .iter()
-            .find_map(|ending| name.strip_suffix(ending));
-        Some(Reference::repository_from(archive.unwrap_or(&name)))
+        let strip = |name: &str, endings: &[&str]| {
+            let stem = endings.iter().find_map(|ending| name.strip_suffix(ending));
+            stem.unwrap_or(name).to_owned()
+        };
+        let name = match self.compression {
+            Compression::None => name,
+            _ => strip(&name, &[".gz", ".tgz", ".zst", ".zstd", ".tzst"]),
+        };
+        let name = strip(&name, &[".docker.tar", ".oci.tar", ".tar", ".oci"]);
+        Some(Reference::repository_from(&name))
+    }
+}
+
+/// How the file `path` is compressed by the ending of its name, or the ending if it is that of
+/// another format.
+fn compression(path: &str) -> Result<Compression, String> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+    match &*ending {
+        "gz" | "tgz" => Ok(Compression::GZIP),
+        "zst" | "zstd" | "tzst" => Ok(Compression::ZSTD),
+        "bz2" | "tbz" | "tbz2" | "xz" | "txz" | "lzma" | "lz4" | "zip" => Err(ending),
+        _ => Ok(Compression::None),
     }
 }
 
@@ -157,7 +192,7 @@ mod tests {
     fn check(text: &str, default: Option<OutputFormat>, wanted: &str) {
         let target = Target::parse(text, default, |path| path == Path::new("dir"));
         let said = match target {
-            Ok(Target { format, destination: Destination::Path(path), tag }) => {
+            Ok(Target { format, destination: Destination::Path(path), tag, .. }) => {
                 format!(
                     "{format:?} {}{}",
                     path.display(),
@@ -218,5 +253,26 @@ mod tests {
         let stem = |text| Target::parse(text, None, |_| false).unwrap().stem().unwrap();
         assert_eq!(stem("out/My App.tar"), "my-app");
         assert_eq!(stem("oci:layout:x"), "layout");
+        assert_eq!(stem("app.tar.gz"), "app");
+        assert_eq!(stem("docker-archive:app-1.2.docker.tar.zst"), "app-1.2");
+        assert_eq!(stem("app.tgz"), "app");
+        assert_eq!(stem("Ünï.tar"), "uni");
+    }
+
+    #[test]
+    fn compresses_by_the_ending() {
+        let target = |text| Target::parse(text, None, |_| false);
+        for (text, wanted) in [
+            ("x.tar", Compression::None),
+            ("x.TAR.GZ", Compression::GZIP),
+            ("oci-archive:x.tgz", Compression::GZIP),
+            ("rootfs:d.xz/x.tar.zst", Compression::ZSTD),
+            ("oci:x.tar.gz", Compression::None),
+            ("x.xz/", Compression::None),
+        ] {
+            assert_eq!(target(text).unwrap().compression, wanted, "{text}");
+        }
+        let error = target("x.tar.xz").unwrap_err().to_string();
+        assert_eq!(error, "output `x.tar.xz`: imgb writes .tar, .tar.gz and .tar.zst, not .xz");
     }
 }

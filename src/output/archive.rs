@@ -5,12 +5,9 @@
 //! they are in. Blobs follow, since layers are written before the documents that name them are
 //! known. Every engine accepts these in any order.
 
-use std::{
-    io::{self, BufWriter, Seek as _, SeekFrom, Write},
-    path::Path,
-};
+use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 
-use super::{OutputError, descriptors, open_stream};
+use super::{OutputError, descriptors};
 use crate::{
     archive,
     digest::Digest,
@@ -64,49 +61,8 @@ pub(super) fn complete(
     Ok(pending.commit(store.durability())?)
 }
 
-/// Writes a complete archive to the file `path`.
-pub(super) fn write_file(
-    (path, durability): (&Path, Durability),
-    format: OutputFormat,
-    image: &Image,
-    blobs: &[Blob],
-    names: &[Reference],
-) -> Result<(), OutputError> {
-    let pending = Pending::create(path)?;
-    whole(&**pending.file(), format, image, blobs, names).map_err(|source| OutputError::Io {
-        action: "write",
-        path: path.into(),
-        source,
-    })?;
-    Ok(pending.commit(durability)?)
-}
-
-/// Writes a complete archive to the device or pipe `path`.
-pub(super) fn write_stream(
-    path: &Path,
-    format: OutputFormat,
-    image: &Image,
-    blobs: &[Blob],
-    names: &[Reference],
-) -> Result<(), OutputError> {
-    whole(open_stream(path)?, format, image, blobs, names).map_err(|source| OutputError::Io {
-        action: "write",
-        path: path.into(),
-        source,
-    })
-}
-
-/// Writes a complete archive to standard output.
-pub(super) fn write_stdout(
-    format: OutputFormat,
-    image: &Image,
-    blobs: &[Blob],
-    names: &[Reference],
-) -> Result<(), OutputError> {
-    whole(io::stdout().lock(), format, image, blobs, names).map_err(OutputError::Stdout)
-}
-
-fn whole(
+/// Writes a complete archive to `out`.
+pub(super) fn whole(
     out: impl Write,
     format: OutputFormat,
     image: &Image,

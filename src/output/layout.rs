@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{OutputError, descriptors};
 use crate::{
-    image::{self, Document, Image, Reference},
+    image::{self, Document, Image, Reference, Replaced},
     store::{Blob, Durability, Pending, Store},
 };
 
@@ -24,14 +24,15 @@ pub(super) fn store(dir: &Path, durability: Durability) -> Result<Store, OutputE
     Ok(Store::directory(dir, durability)?)
 }
 
-/// Adds `image` under `names`. Images with the same tag are replaced, others stay. The index is
-/// written after the blobs, so that a reader never sees an image whose blobs are missing.
+/// Adds `image` under `names`. Images with the same tag are replaced, and returned; others stay.
+/// The index is written after the blobs, so that a reader never sees an image whose blobs are
+/// missing.
 pub(super) fn write(
     (dir, durability): (&Path, Durability),
     image: &Image,
     blobs: &[Blob],
     names: &[Reference],
-) -> Result<(), OutputError> {
+) -> Result<Vec<Replaced>, OutputError> {
     let mut store = store(dir, durability)?;
     for blob in blobs {
         copy(&mut store, blob)?;
@@ -44,17 +45,16 @@ pub(super) fn write(
     let _lock = lock(dir)?;
     let old = read_index(dir)?;
     let descriptors = descriptors(image, names);
-    let index = match &old {
-        None => image::index(&descriptors),
-        Some(old) => image::merge_index(old, &descriptors)
-            .ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?,
-    };
+    let old = old.unwrap_or_else(|| image::index(&[]));
+    let (index, replaced) = image::merge_index(&old, &descriptors)
+        .ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?;
     put(
         &dir.join("oci-layout"),
         &Document::of(&json!({"imageLayoutVersion": "1.0.0"})).bytes,
         durability,
     )?;
-    put(&dir.join("index.json"), &Document::of(&index).bytes, durability)
+    put(&dir.join("index.json"), &Document::of(&index).bytes, durability)?;
+    Ok(replaced)
 }
 
 /// Copies a blob into `store`, and fails if its bytes do not match its digest.

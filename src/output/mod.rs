@@ -4,17 +4,21 @@
 mod archive;
 mod layout;
 mod rootfs;
+mod stream;
 
 use std::{
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
+use stream::{Sink, is_stream};
+
 use crate::{
     archive::header::HeaderError,
+    compress::Compression,
     digest::Digest,
     error_kind::ErrorKind,
-    image::{Descriptor, Destination, Image, OutputFormat, Reference, Target},
+    image::{Descriptor, Destination, Image, OutputFormat, Reference, Replaced, Target},
     source::content::ContentError,
     store::{Blob, Durability, PartWriter, Pending, Store, StoreError},
     tree::Tree,
@@ -109,7 +113,9 @@ impl Outputs {
                 (OutputFormat::OciLayout | OutputFormat::Rootfs, _) | (_, Destination::Stdout) => {
                     None
                 }
-                (_, Destination::Path(path)) => (!is_stream(path)).then_some((number, path)),
+                (_, Destination::Path(path)) => (target.compression == Compression::None
+                    && !is_stream(path))
+                .then_some((number, path)),
             }
         });
         let layout =
@@ -134,6 +140,7 @@ impl Outputs {
             targets.iter().enumerate().filter(|(_, t)| t.format == OutputFormat::Rootfs)
         {
             if let (None, Destination::Path(path)) = (&root, &target.destination)
+                && target.compression == Compression::None
                 && rootfs::is_file(&target.destination)
             {
                 root = Some((number, Pending::create(path)?));
@@ -163,7 +170,8 @@ impl Outputs {
 
     /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names`
     /// returns for it. `root` returns the merged file system, for an [`OutputFormat::Rootfs`] that
-    /// was not written through [`Outputs::root`].
+    /// was not written through [`Outputs::root`]. Returns what was replaced in layouts, each with
+    /// its layout's directory.
     ///
     /// # Errors
     /// The error of the first output that cannot be written; those before it are complete.
@@ -173,7 +181,8 @@ impl Outputs {
         blobs: &[Blob],
         root: &dyn Fn() -> Tree,
         names: &dyn Fn(&Target) -> Vec<Reference>,
-    ) -> Result<(), OutputError> {
+    ) -> Result<Vec<(PathBuf, Replaced)>, OutputError> {
+        let mut all_replaced = Vec::new();
         // The other outputs are copied from the primary one, so they come first: a commit gives up
         // the primary's open file.
         for (number, target) in self.targets.iter().enumerate() {
@@ -184,24 +193,27 @@ impl Outputs {
                 continue;
             }
             let names = names(target);
-            match (&target.format, &target.destination) {
-                (OutputFormat::Rootfs, destination) => match &self.root {
-                    Some((_, done)) => rootfs::copy(done, destination, self.durability)?,
-                    None => rootfs::write(destination, &root())?,
+            let sink = Sink {
+                destination: &target.destination,
+                compression: target.compression,
+                durability: self.durability,
+            };
+            match (target.format, &target.destination) {
+                (OutputFormat::Rootfs, _) => match &self.root {
+                    Some((_, done)) => rootfs::copy(done, sink)?,
+                    None => rootfs::write(&root(), sink)?,
                 },
                 (OutputFormat::OciLayout, Destination::Path(dir)) => {
                     let missing = if self.layout.as_ref() == Some(dir) { &[] } else { blobs };
-                    layout::write((dir, self.durability), image, missing, &tagged(target, names))?;
+                    let replaced = layout::write((dir, self.durability), image, missing, &names)?;
+                    all_replaced.extend(replaced.into_iter().map(|old| (dir.clone(), old)));
                 }
                 (OutputFormat::OciLayout, Destination::Stdout) => {}
-                (format, Destination::Path(path)) if is_stream(path) => {
-                    archive::write_stream(path, *format, image, blobs, &names)?;
-                }
-                (format, Destination::Path(path)) => {
-                    archive::write_file((path, self.durability), *format, image, blobs, &names)?;
-                }
-                (format, Destination::Stdout) => {
-                    archive::write_stdout(*format, image, blobs, &names)?;
+                (format, _) => {
+                    let write = |out: &mut dyn Write| {
+                        archive::whole(out, format, image, blobs, &names).map_err(Into::into)
+                    };
+                    sink.write(write)?;
                 }
             }
         }
@@ -214,34 +226,7 @@ impl Outputs {
             pending.commit(self.durability)?;
         }
         drop(self.scratch);
-        Ok(())
-    }
-}
-
-/// Whether `path` is a device or pipe, or names an open file of this process (`/dev/stdout`). These
-/// are written to and never replaced.
-fn is_stream(path: &Path) -> bool {
-    let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
-    let own = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"]
-        .iter()
-        .any(|name| path.starts_with(name));
-    fs_err::metadata(path).is_ok_and(|metadata| special(metadata) || own)
-}
-
-/// Opens a path for which [`is_stream`] is true.
-fn open_stream(path: &Path) -> Result<std::fs::File, OutputError> {
-    let opened = std::fs::OpenOptions::new().write(true).open(path);
-    opened.map_err(|source| OutputError::Io { action: "open", path: path.into(), source })
-}
-
-/// The names for `target`. The tag in `oci:DIR:TAG` replaces the tag of the first name, and the
-/// other names are dropped.
-fn tagged(target: &Target, names: Vec<Reference>) -> Vec<Reference> {
-    match (&target.tag, names.into_iter()) {
-        (Some(tag), mut names) => {
-            names.next().map(|name| Reference { tag: tag.clone(), ..name }).into_iter().collect()
-        }
-        (None, names) => names.collect(),
+        Ok(all_replaced)
     }
 }
 

@@ -264,7 +264,8 @@ impl Podman {
         ]
     }
 
-    fn cli(&self, args: &str) -> Run {
+    /// The client, with `args`.
+    pub(crate) fn cli(&self, args: &str) -> Run {
         let dir = |name: &str| format!("{}/{name}", self.0.root().display());
         let global = format!(
             // runc, because crun refuses a host that mounts both versions of cgroups.

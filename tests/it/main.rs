@@ -54,6 +54,8 @@ mod json_shapes;
 mod messages;
 /// Common mistakes, each with a message that says what to do.
 mod mistakes;
+/// What outputs replace, what engines do not take of them, and the hint after each.
+mod outputs;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
 /// show.
 mod programs;

@@ -1,0 +1,93 @@
+//! Writes a stream to any destination: a file that appears when it is complete, a device or pipe,
+//! or standard output.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+};
+
+use super::OutputError;
+use crate::{
+    compress::{self, Compression},
+    image::Destination,
+    source::content::ContentError,
+    store::{Durability, Pending},
+};
+
+/// A failure to read an input or to write the output.
+pub(super) enum Fault {
+    Read(ContentError),
+    Write(io::Error),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Write(error)
+    }
+}
+
+/// Where a stream goes.
+#[derive(Clone, Copy)]
+pub(super) struct Sink<'a> {
+    pub(super) destination: &'a Destination,
+    pub(super) compression: Compression,
+    /// For files.
+    pub(super) durability: Durability,
+}
+
+impl Sink<'_> {
+    /// Writes what `content` writes.
+    pub(super) fn write(
+        &self,
+        content: impl FnOnce(&mut dyn Write) -> Result<(), Fault>,
+    ) -> Result<(), OutputError> {
+        let path = match self.destination {
+            Destination::Stdout => {
+                let written = self.compress(io::stdout().lock(), content);
+                return written.map_err(|fault| match fault {
+                    Fault::Read(error) => error.into(),
+                    Fault::Write(error) => OutputError::Stdout(error),
+                });
+            }
+            Destination::Path(path) => path,
+        };
+        let io = |action, source| OutputError::Io { action, path: path.clone(), source };
+        let failed = |fault| match fault {
+            Fault::Read(error) => error.into(),
+            Fault::Write(error) => io("write", error),
+        };
+        if is_stream(path) {
+            let file = std::fs::OpenOptions::new().write(true).open(path);
+            return self
+                .compress(file.map_err(|error| io("open", error))?, content)
+                .map_err(failed);
+        }
+        let pending = Pending::create(path)?;
+        self.compress(&**pending.file(), content).map_err(failed)?;
+        Ok(pending.commit(self.durability)?)
+    }
+
+    fn compress(
+        &self,
+        mut out: impl Write,
+        content: impl FnOnce(&mut dyn Write) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        if self.compression == Compression::None {
+            content(&mut out)?;
+            return Ok(out.flush()?);
+        }
+        let mut stream = compress::Stream::new(out, self.compression)?;
+        content(&mut stream)?;
+        Ok(stream.finish().map(drop)?)
+    }
+}
+
+/// Whether `path` is a device or pipe, or names an open file of this process (`/dev/stdout`). These
+/// are written to and never replaced.
+pub(super) fn is_stream(path: &Path) -> bool {
+    let special = |metadata: std::fs::Metadata| !metadata.is_file() && !metadata.is_dir();
+    let own = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"]
+        .iter()
+        .any(|name| path.starts_with(name));
+    fs_err::metadata(path).is_ok_and(|metadata| special(metadata) || own)
+}
