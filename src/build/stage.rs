@@ -252,6 +252,7 @@ mod tests {
             }],
             reasons,
             inputs: vec!["d".into()],
+            places: Vec::new(),
             named: Vec::new(),
             platform: Platform::linux("amd64", None),
             entrypoint: None,

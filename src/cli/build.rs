@@ -86,7 +86,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
     let stem = fs_err::canonicalize(&args.context).ok();
     let stem = stem.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    let BuildRequest { recipe, options } = build_request(
+    let BuildRequest { recipe, mut options } = build_request(
         args.context,
         args.buildfile,
         args.lookup,
@@ -94,6 +94,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
         args.label,
         (output_paths(&targets)?, jobs(args.out.jobs)),
     )?;
+    options.plan.settings.created = args.out.created;
     let timing = Timing::new();
     timing.event(Event::Phase(Phase::Plan));
     let mut built = pipeline::build(&recipe, &options)?;

@@ -29,7 +29,7 @@ use crate::pipeline::{self, Event, Phase, Planned};
     imgb pack ./rootfs.tar.xz --cmd bash -o oci:layout:debian\n  \
     imgb pack ./app ./etc:/etc --env RUST_LOG=info --user 65532 \
     -o app.tar -o rootfs:app-rootfs.tar\n\n\
-    Times in the image are SOURCE_DATE_EPOCH, or 0 if it is not set.")]
+    Times in the image are SOURCE_DATE_EPOCH, or 0 if it is not set; see --created.")]
 pub(super) struct PackArgs {
     #[command(flatten)]
     input: InputArgs,
@@ -64,7 +64,8 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let first = args.input.inputs.first().map(|input| input.text.clone()).unwrap_or_default();
     let annotations = args.config.annotation.clone();
     let outputs = output_paths(&targets)?;
-    let request = pack_request(args.input, args.config, outputs, jobs(args.out.jobs))?;
+    let mut request = pack_request(args.input, args.config, outputs, jobs(args.out.jobs))?;
+    request.plan.settings.created = args.out.created;
     let timing = Timing::new();
     let reading = Reading::new(&args.verbosity, &request.requests);
     let planned = pipeline::plan(&request, &|event| timing.event(event));

@@ -10,6 +10,7 @@ use crate::{
         ImagePath, PathError,
         glob::{Glob, GlobError},
     },
+    timestamp::Timestamp,
     tree::capability::{self, CapabilityError},
 };
 
@@ -44,6 +45,21 @@ pub(super) fn build_arg(text: &str) -> Result<(String, String), ValueError> {
         "write NAME=VALUE; the environment is not read, so that a build is the same everywhere",
     ))?;
     Ok((name.into(), value.into()))
+}
+
+/// A time of RFC 3339, seconds since 1970, or `now`.
+pub(super) fn time(text: &str) -> Result<Timestamp, ValueError> {
+    let time = match text {
+        "now" => now(),
+        text => Timestamp::from_rfc3339(text).or_else(|| Timestamp::from_source_date_epoch(text)),
+    };
+    time.ok_or(ValueError::Expected("write 2026-01-31T12:00:00Z, seconds since 1970, or now"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the user asks for the clock")]
+fn now() -> Option<Timestamp> {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
+    Timestamp::from_seconds(elapsed.as_secs().try_into().ok()?)
 }
 
 /// The words of a command line.

@@ -16,11 +16,11 @@ pub use decode::{Format, MAX_SNIFF, decoder, describe};
 pub use encode::{Checksum, Encoder, Trailer};
 pub use stream::Stream;
 
-/// The version of everything besides the files that layers' bytes depend on: the form of the tar,
-/// the encoders and their versions, the frame lengths, the default levels. docs/format.md lists
-/// them. Increment it when you change one of these: cached layers of other versions are not used,
-/// and each image names its version.
-pub const FORMAT: u32 = 2;
+/// The version of everything besides the files that an image's bytes depend on: the form of the
+/// tar, the encoders and their versions, the frame lengths, the default levels, the documents.
+/// docs/format.md lists them. Increment it when you change one of these: cached layers of other
+/// versions are not used, and each image names its version.
+pub const FORMAT: u32 = 3;
 
 /// What a layer is compressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

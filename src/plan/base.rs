@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{Below, Decision, Plan, PlannedLayer, Settings};
 use crate::{
     image::{Config, History, Platform},
+    path::ImagePath,
     timestamp::Timestamp,
     tree::{Change, Tree},
 };
@@ -66,9 +67,13 @@ impl Base {
             (config.entrypoint, config.cmd) = (Some(entrypoint), None);
         }
         settings.apply(&mut config);
+        let what = history(&decision.places);
         for layer in decision.layers {
             let is_layer = is_scratch || !layer.tree.is_empty();
-            config.history.push(history(&layer, !is_layer));
+            config.history.push(History {
+                created_by: format!("{what} ({})", layer.name),
+                empty_layer: !is_layer,
+            });
             layers.extend(is_layer.then_some(layer));
         }
         Plan {
@@ -83,7 +88,18 @@ impl Base {
     }
 }
 
-/// The history says nothing of the host: the same files give the same image wherever they lie.
-fn history(layer: &PlannedLayer, empty_layer: bool) -> History {
-    History { created_by: format!("imgb: {}", layer.name), empty_layer }
+/// Inputs that the history names.
+const MAX_NAMED: usize = 8;
+
+/// What was packed, in terms of the image: the same files give the same image wherever they lie on
+/// the host.
+fn history(places: &[ImagePath]) -> String {
+    let mut text = "imgb pack".to_owned();
+    for place in places.iter().take(MAX_NAMED) {
+        text.extend([" ", &place.to_string()]);
+    }
+    if let Some(more) = places.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
+        text.push_str(&format!(" and {more} more"));
+    }
+    text
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     elf::{Absence, Lookup as _},
     path::ImagePath,
-    source::{self, InputKind},
+    source::{self, Input, InputKind},
     tree::{Tree, capability, resolve::destination},
     view::View,
 };
@@ -31,6 +31,7 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     let options = &*below.under(options);
     let closed: Vec<_> = inputs.iter().flat_map(|input| input.closed.iter().cloned()).collect();
     let leftovers = leftovers::notes(&inputs)?;
+    let places = inputs.iter().filter_map(place).collect();
     let Merged { mut tree, mut reasons, kinds, names } = merge::merge(inputs, below.tree)?;
     add_parents(&mut tree, below.tree, &mut reasons, source.mtime);
     let view = View::new(&tree, sysroot, source).over(below.tree);
@@ -70,7 +71,20 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     tree.extend(added);
     finish(&mut tree, &mut reasons, &below, source, options)?;
     let layers = split::split(tree, &reasons, options.layers);
-    Ok(Decision { layers, reasons, inputs: names, named, platform, entrypoint, notes })
+    Ok(Decision { layers, reasons, inputs: names, places, named, platform, entrypoint, notes })
+}
+
+/// Where an input is in the image; `None` if it has no files.
+fn place(input: &Input) -> Option<ImagePath> {
+    if let InputKind::File(path) | InputKind::Command(path) = &input.kind {
+        return Some(path.clone());
+    }
+    let mut paths = input.tree.iter().map(|(path, _)| path);
+    let first = paths.next()?.clone();
+    paths.try_fold(first, |common, path| match path.is_within(&common) {
+        true => Some(common),
+        false => common.ancestors().filter(|dir| path.is_within(dir)).last(),
+    })
 }
 
 /// Takes what is named by its path in the sysroot: commands and `--include`. Returns all paths that

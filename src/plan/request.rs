@@ -51,6 +51,8 @@ pub struct Decision {
     pub reasons: Reasons,
     /// How the inputs were written, by the numbers that reasons use.
     pub inputs: Vec<String>,
+    /// Where each input is in the image: a file, or the directory that all of its files are in.
+    pub places: Vec<ImagePath>,
     /// The files and commands that the user named, in order.
     pub named: Vec<ImagePath>,
     /// What the programs run on.

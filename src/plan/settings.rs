@@ -1,6 +1,9 @@
 //! The user's settings for the image's configuration.
 
-use crate::image::{Config, Ports, StopSignal};
+use crate::{
+    image::{Config, Ports, StopSignal},
+    timestamp::Timestamp,
+};
 
 /// Fields of the configuration that the user set; they replace those of a base image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Settings {
     pub volumes: Vec<String>,
     /// The signal that stops the program.
     pub stop_signal: Option<StopSignal>,
+    /// When the image was made; no file has this time.
+    pub created: Option<Timestamp>,
 }
 
 impl Settings {
@@ -48,13 +53,14 @@ impl Settings {
         config.user = self.user.clone().or(config.user.take());
         let signal = self.stop_signal.as_ref().map(ToString::to_string);
         config.stop_signal = signal.or(config.stop_signal.take());
+        config.created = self.created.unwrap_or(config.created);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{image::Platform, timestamp::Timestamp};
+    use crate::image::Platform;
 
     #[test]
     fn replaces_what_was_there() {

@@ -193,19 +193,76 @@ fn times_are_zero_or_those_of_source_date_epoch() {
     bad.run().error(2, &["SOURCE_DATE_EPOCH", "yesterday"]);
 }
 
+/// Lists of images show the time, and engines prune by it; the layers do not change.
+#[test]
+fn the_time_of_the_image_can_differ_from_that_of_its_files() {
+    let sandbox = inputs();
+    sandbox.file("Buildfile", "FROM scratch\nCOPY tree /tree\nCMD [\"/tree/bin/static\"]\n");
+    for (number, command) in ["pack ./tree", "build ."].into_iter().enumerate() {
+        let layout = |created: &str, out: String| {
+            let run = sandbox.imgb(command).args("--no-check -o").arg(format!("oci:{out}"));
+            run.args(created).run().ok();
+            Layout::open(&sandbox.path(out))
+        };
+        let plain = layout("", format!("plain{number}"));
+        for (option, wanted) in [
+            ("--created 2023-11-14T23:13:20+01:00", "2023-11-14T22:13:20Z"),
+            ("--created 1700000000", "2023-11-14T22:13:20Z"),
+            ("--created now", "20"),
+        ] {
+            let word = option.rsplit(' ').next().unwrap();
+            let dated = layout(option, format!("dated{number}{word}").replace([':', '+'], ""));
+            let (created, history) = (&dated.config["created"], &dated.config["history"]);
+            assert!(created.as_str().unwrap().starts_with(wanted), "{option}: {created}");
+            for step in history.as_array().unwrap() {
+                assert_eq!(step["created"], *created);
+            }
+            assert_eq!(dated.diff_ids(), plain.diff_ids());
+            assert_eq!(dated.manifest["layers"], plain.manifest["layers"]);
+        }
+    }
+    let bad = sandbox.imgb("pack ./tree -o x.tar --created yesterday").run();
+    bad.error(2, &["--created `yesterday`: write 2026-01-31T12:00:00Z"]);
+}
+
+#[test]
+fn the_history_says_what_was_packed_in_terms_of_the_image() {
+    let sandbox = inputs();
+    let history = |args: &[&str]| {
+        let run = sandbox.imgb("pack --no-check -q -o oci:layout");
+        args.iter().fold(run, |run, arg| run.arg(arg)).run().ok();
+        let steps = Layout::open(&sandbox.path("layout")).config["history"].clone();
+        fs_err::remove_dir_all(sandbox.path("layout")).unwrap();
+        let steps = steps.as_array().unwrap().iter();
+        steps.map(|step| step["created_by"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let absolute = format!("{}:/srv/www", sandbox.path("tree").display());
+    assert_eq!(history(&[&absolute]), ["imgb pack /srv/www (inputs)"]);
+    assert_eq!(
+        history(&["./tree", "./script"]).last().unwrap(),
+        "imgb pack /tree /script (inputs)"
+    );
+    sandbox.tool("tar", "-cf root.tar tree/bin tree/one").run().ok();
+    assert_eq!(history(&["./root.tar"]), ["imgb pack /tree (inputs)"]);
+    let many: Vec<String> = (0..10).map(|number| format!("./script:/s{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let last = history(&many).pop().unwrap();
+    assert!(last.ends_with("/s6 /s7 and 2 more (inputs)"), "{last}");
+}
+
 /// Whatever changes one of these changes the digest of every image that users have built and
 /// signed: it is a format change. It belongs in the changelog, and needs a better reason than a
 /// failing test.
 mod golden {
-    pub(super) const FORMAT: &str = "2";
+    pub(super) const FORMAT: &str = "3";
     pub(super) const MANIFEST: &str =
-        "sha256:dbd8d814aa649c49643860b144cb061e23b8dfd2c0c3432653b1e07bd60a07e3";
+        "sha256:a2ac6a6fa0a31df1677573fc5db2f53c2ca899166336e5302585130ac73e4a27";
     pub(super) const DIFF_ID: &str =
         "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
     pub(super) const ARCHIVE: &str =
-        "sha256:2c7c5df2c3c3be06f620510f4000f7b04120a926ff9126433ca74a735188138e";
+        "sha256:8f13d4a6e3fdfe0396695c8a04a5cba8e9f5206c3184164dedc822288ce4ea99";
     pub(super) const ZSTD_MANIFEST: &str =
-        "sha256:c9b117b84c54fe3bbc71c28852f1b025d49881860b3bcc1eeeb34e5317d11503";
+        "sha256:72bd990c5a1bf6941597f6eb00392300392ff679fe92aee009478ee67a750eac";
     pub(super) const ROOTFS: &str =
         "sha256:412bb3697c9e4cad500eabc2a704aefee39efa24547f60a4a9ef5e1488f45584";
 }

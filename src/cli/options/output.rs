@@ -13,12 +13,14 @@ use crate::{
     cli::{
         environment::{jobs, scratch},
         failure::{Failure, chain},
+        values,
     },
     compress::Compression,
     image::{Destination, OutputFormat, Reference, Target},
     pipeline::Delivery,
     source::if_present,
     store::Durability,
+    timestamp::Timestamp,
 };
 
 /// Where an image goes, and in which form.
@@ -45,6 +47,13 @@ pub(in crate::cli) struct OutputArgs {
     /// The image's name (repeatable); otherwise the output's name without its extension
     #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "Output")]
     tag: Vec<Reference>,
+
+    /// The time that the image says it was made at: RFC 3339, seconds since 1970, or now
+    ///
+    /// It is shown in lists of images, and engines prune images by it. Files keep
+    /// SOURCE_DATE_EPOCH, or 0, so that layers keep their digests.
+    #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "Output")]
+    pub(in crate::cli) created: Option<Timestamp>,
 
     /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
     #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]

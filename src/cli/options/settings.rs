@@ -69,6 +69,7 @@ impl FromArgMatches for SettingsArgs {
             expose: matches.get_many("expose").into_iter().flatten().copied().collect(),
             volumes: texts("volume"),
             stop_signal: matches.get_one("stop-signal").cloned(),
+            created: None,
         }))
     }
 
