@@ -35,6 +35,21 @@ const ASSUMED: &[(&str, &str, &str)] = &[
         printf 'FROM scratch\nPACK ./app /usr/bin/app\nENTRYPOINT ["/usr/bin/app"]\n' >Buildfile"#,
     ),
     ("README.md", "Use in CI", r#"cargo init --quiet --name app --vcs none ."#),
+    (
+        "docs/recipes.md",
+        "Python",
+        r#"python3 - <<'EOF'
+import zipfile
+info = "hello-1.0.dist-info/"
+with zipfile.ZipFile("hello-1.0-py3-none-any.whl", "w") as wheel:
+    wheel.writestr("hello.py", "def main(): print('hello')\n")
+    wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: hello\nVersion: 1.0\n")
+    wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    wheel.writestr(info + "entry_points.txt", "[console_scripts]\nhello = hello:main\n")
+    wheel.writestr(info + "RECORD", "")
+EOF"#,
+    ),
+    ("docs/recipes.md", "A distribution's root", "imgb pack bash -q -o rootfs:root.tar"),
 ];
 
 /// More blocks than this that are not run would mean that the documents are not tested.
@@ -256,7 +271,7 @@ fn follow(name: &str) {
 }
 
 /// Documents with commands, each with a test that follows it.
-const FOLLOWED: [&str; 2] = ["Buildfile.example", "README.md"];
+const FOLLOWED: [&str; 3] = ["Buildfile.example", "README.md", "docs/recipes.md"];
 
 #[test]
 fn the_example_of_a_buildfile() {
@@ -266,6 +281,11 @@ fn the_example_of_a_buildfile() {
 #[test]
 fn the_readme() {
     follow(FOLLOWED[1]);
+}
+
+#[test]
+fn the_recipes() {
+    follow(FOLLOWED[2]);
 }
 
 #[test]
