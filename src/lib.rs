@@ -166,7 +166,8 @@
 //!     imports path, suggest, image
 //!     touches nothing
 //! 3 source     the sysroot, directories, tarballs, the content of files
-//!     imports error_kind, path, suggest, timestamp, digest, compress, tree, elf, archive, store
+//!     imports error_kind, languages, path, suggest, timestamp, digest, compress, tree, elf,
+//!             archive, store
 //!     touches host reads, threads
 //! 3 oci        images in files and directories: documents, layers as trees
 //!     imports error_kind, path, digest, compress, tree, image, archive, store

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::{
+    image::DEFAULT_PATH,
     oci::ImageError,
     pipeline::Error,
-    plan::PlanError,
+    plan::{PlanError, Remedy},
     source::{MisplacedDependency, SourceError},
 };
 
@@ -54,6 +55,12 @@ fn source_hint(error: &SourceError) -> Option<String> {
         SourceError::NotFound { meant: Some(meant), .. } => {
             return Some(format!("did you mean `{meant}`?"));
         }
+        SourceError::Shim { which: Some(which), .. } => {
+            return Some(format!("name the program itself, as in `imgb pack \"$({which})\"`"));
+        }
+        SourceError::Shim { .. } => {
+            "take the program from a package of the distribution or from its own release"
+        }
         SourceError::NotFound { .. } => {
             "check the spelling; inputs are files, directories, tarballs or commands"
         }
@@ -73,10 +80,17 @@ fn plan_hint(error: &PlanError) -> Option<String> {
         PlanError::MixedPlatforms(_) => {
             "build one image for each platform, or use `--platform` to keep the others as data"
         }
+        PlanError::Environment { script, environment } => {
+            let name = String::from_utf8_lossy(environment.file_name()).into_owned();
+            let program = String::from_utf8_lossy(script.file_name()).into_owned();
+            return Some(format!(
+                "pack the whole environment: `imgb pack {environment}:/{name} --entrypoint \
+                 /{name}/bin/{program}`"
+            ));
+        }
         PlanError::Missing(all) => {
-            let misplaced = all.iter().find_map(|missing| missing.misplaced.as_ref());
-            if let Some(misplaced) = misplaced {
-                return Some(misplaced_hint(misplaced));
+            if let Some(remedy) = all.iter().find_map(|missing| missing.remedy.as_ref()) {
+                return Some(remedy_hint(remedy));
             }
             "add its directory with `--library-path DIR`, pack it with an input, or continue \
              without it with `--allow-missing NAME`"
@@ -84,6 +98,24 @@ fn plan_hint(error: &PlanError) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
+}
+
+/// What helps with a missing file.
+fn remedy_hint(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::Misplaced(misplaced) => misplaced_hint(misplaced),
+        Remedy::OutsidePath(dir) => {
+            let text = format!("it is installed in {dir}, which is not in the image's PATH");
+            // What is in a version manager's directory is not the program itself.
+            match dir.file_name() {
+                b"shims" => text,
+                _ => format!("{text}: add `--env PATH={dir}:{DEFAULT_PATH}`"),
+            }
+        }
+        Remedy::Sysroot(dir) => {
+            format!("{dir} has it: look everything up there with `--sysroot {dir}`")
+        }
+    }
 }
 
 /// A program was packed without the directory that its library is found in.

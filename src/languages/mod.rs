@@ -39,6 +39,22 @@ pub struct Languages {
     pub bytecode: Vec<Bytecode>,
     /// Files that are not programs, and what starts them.
     pub interpreted: Vec<Interpreted>,
+    /// Version managers.
+    pub manager: Vec<Manager>,
+}
+
+/// A version manager, which starts the version of a program that is wanted where it is called.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Manager {
+    /// Its file name.
+    pub program: String,
+    /// The file in its directory that holds the version to use.
+    pub version: Option<String>,
+    /// The file in a project's directory that holds the version to use there.
+    pub local: Option<String>,
+    /// The command that prints the path of a program, whose name follows.
+    pub which: Option<String>,
 }
 
 /// Shells and their scripts.
@@ -53,6 +69,8 @@ pub struct Shell {
     pub source: Words,
     /// Words after which a command stands.
     pub before_commands: Words,
+    /// What precedes a command or file that a script only asks about.
+    pub asks: Vec<String>,
     /// Commands that start another command.
     pub starters: Words,
     /// Words that a shell executes itself.
@@ -75,6 +93,8 @@ pub struct Python {
     pub without_imports: Words,
     /// Endings of directories with a package's metadata.
     pub metadata: Vec<String>,
+    /// The file that makes a directory a virtual environment.
+    pub environment: String,
 }
 
 /// Perl's scripts and packages.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Generated, Missing, Needed, Note, PlanError, PlanOptions, Reason,
+    Generated, Missing, Needed, Note, PlanError, PlanOptions, Reason, Remedy,
     builder::{ImageBuilder, unreadable},
     runtime_deps::{self, RuntimeDeps},
 };
@@ -90,7 +90,7 @@ pub(super) fn take(
     outcomes
         .notes
         .extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
-    classify(&closure, (roots, hard), options, builder.view, &mut outcomes);
+    classify(&closure, (roots, hard), options, builder.view, &mut outcomes)?;
     outcomes.notes.extend(rules.finish(builder)?);
     Ok(outcomes)
 }
@@ -238,7 +238,7 @@ fn classify(
     options: &PlanOptions,
     view: &View<'_>,
     outcomes: &mut Outcomes,
-) {
+) -> Result<(), ReadFailure> {
     let mut lacks = Vec::new();
     let mut later: BTreeMap<String, BTreeSet<ImagePath>> = BTreeMap::new();
     let path = |index: usize| {
@@ -261,7 +261,7 @@ fn classify(
             name: escape(&edge.name),
             by,
             searched: edge.searched(),
-            misplaced: on_the_host(edge, closure, view),
+            remedy: on_the_host(edge, closure, view).map(Remedy::Misplaced),
         };
         if program >= hard {
             // A plugin's host may load what stands beside it first, as java does with libjvm.
@@ -298,7 +298,7 @@ fn classify(
                     name: escape(&fault.path),
                     by,
                     searched: Vec::new(),
-                    misplaced: None,
+                    remedy: other_root(&fault.path, view)?.map(Remedy::Sysroot),
                 };
                 outcomes.missing.push(missing);
             }
@@ -306,6 +306,23 @@ fn classify(
         }
     }
     outcomes.notes.extend(runtime_deps::lacks(&lacks));
+    Ok(())
+}
+
+/// The directory below `/usr` of the sysroot that has `path` below it, as cross compilers install
+/// the roots of other machines: `/usr/aarch64-linux-gnu`.
+fn other_root(path: &[u8], view: &View<'_>) -> Result<Option<ImagePath>, ReadFailure> {
+    if !path.starts_with(b"/") {
+        return Ok(None);
+    }
+    for name in view.list(b"/usr")?.unwrap_or_default() {
+        let dir = [b"/usr/", &name[..]].concat();
+        let found = view.probe(&[&dir[..], path].concat())?;
+        if found.is_ok_and(|found| matches!(found.kind, FoundKind::File(_))) {
+            return Ok(ImagePath::new(dir).ok());
+        }
+    }
+    Ok(None)
 }
 
 /// What files of `programs` asked for and got.

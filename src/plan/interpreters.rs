@@ -1,11 +1,12 @@
 //! Scripts → their interpreters, which join the image.
 
-use super::{Missing, Note, PlanError, PlanOptions, Reason, builder::ImageBuilder};
+use super::{Missing, Note, PlanError, PlanOptions, Reason, Remedy, builder::ImageBuilder, venv};
 use crate::{
     elf::{
         self, Absence, Found, FoundKind, Lookup as _, ReadFailure, Sniffed,
         script::{self, Shebang},
     },
+    image::DEFAULT_PATH,
     path::{ImagePath, escape},
 };
 
@@ -24,11 +25,28 @@ pub(super) struct Interpreters {
     pub(super) notes: Vec<Note>,
 }
 
-/// Takes the interpreter of each script, and what `env` looks for in `dirs`. `is_named` tells
-/// whether the user named a script itself.
+/// Where programs are found when the image runs: the directories of its PATH, those in which
+/// `command_dirs` look commands up in that order.
+pub(super) fn path_dirs(options: &PlanOptions, command_dirs: &[ImagePath]) -> Vec<ImagePath> {
+    let path = options.settings.variable("PATH");
+    let path =
+        path.as_deref().unwrap_or(DEFAULT_PATH).split(':').filter(|dir| dir.starts_with('/'));
+    let path: Vec<ImagePath> = path.filter_map(|dir| ImagePath::new(dir).ok()).collect();
+    let mut dirs = Vec::new();
+    for dir in command_dirs.iter().filter(|dir| path.contains(dir)).chain(&path) {
+        if !dirs.contains(dir) {
+            dirs.push(dir.clone());
+        }
+    }
+    dirs
+}
+
+/// Takes the interpreter of each script, and what `env` looks for in `dirs`, the image's PATH; what
+/// only `command_dirs` have cannot be found in the image. `is_named` tells whether the user named a
+/// script itself.
 pub(super) fn take(
     scripts: &[(ImagePath, Shebang)],
-    dirs: &[ImagePath],
+    (dirs, command_dirs): (&[ImagePath], &[ImagePath]),
     builder: &mut ImageBuilder<'_>,
     is_named: &dyn Fn(&ImagePath) -> bool,
     options: &PlanOptions,
@@ -43,16 +61,25 @@ pub(super) fn take(
                 wanted.push((name, find(name, dirs, builder)?));
             }
             for (name, result) in wanted {
-                match result {
-                    Ok((path, found)) => {
+                let environment = match &result {
+                    Ok((path, _)) => venv::unpacked(path, builder)?,
+                    Err(_) => None,
+                };
+                match (result, environment) {
+                    (Ok(_), Some(dir)) => out.in_environment(script, dir, is_named(script))?,
+                    (Ok((path, found)), None) => {
                         builder.take(&found, Reason::Interpreter(by.clone()))?;
                         match shebang_of(&found, builder)? {
                             Some(next) => asked.push((found.path, next)),
                             None => out.programs.push(path),
                         }
                     }
-                    Err(_) if options.allows_missing(name) => {}
-                    Err(searched) => out.not_found(name, &by, searched, is_named(script)),
+                    (Err(_), _) if options.allows_missing(name) => {}
+                    (Err(searched), _) => {
+                        let remedy = outside_path(name, command_dirs, builder)?;
+                        let (name, by) = (escape(name), by.clone());
+                        out.not_found(Missing { name, by, searched, remedy }, is_named(script));
+                    }
                 }
             }
         }
@@ -61,18 +88,42 @@ pub(super) fn take(
 }
 
 impl Interpreters {
-    fn not_found(&mut self, name: &[u8], by: &ImagePath, searched: Vec<String>, named: bool) {
-        let missing = Missing { name: escape(name), by: by.clone(), searched, misplaced: None };
+    fn not_found(&mut self, missing: Missing, named: bool) {
         if named {
             self.missing.push(missing);
-        } else {
-            let text = format!("no interpreter `{}` for the script {by}", missing.name);
-            let note = Note::warning(text).about(by);
-            self.notes.push(match name.ends_with(b"\r") {
-                true => note.with_hint("the script has Windows line ends (CR LF)"),
-                false => note,
-            });
+            return;
         }
+        let Missing { name, by, remedy, .. } = &missing;
+        let text = format!("no interpreter `{name}` for the script {by}");
+        let text = match remedy {
+            Some(Remedy::OutsidePath(dir)) => {
+                format!("{text}: it is installed in {dir}, which is not in the image's PATH")
+            }
+            _ => text,
+        };
+        let note = Note::warning(text).about(by);
+        self.notes.push(match name.ends_with("\\x0d") {
+            true => note.with_hint("the script has Windows line ends (CR LF)"),
+            false => note,
+        });
+    }
+
+    /// A script whose interpreter is in the virtual environment `environment`, of which the image
+    /// has nothing else.
+    fn in_environment(
+        &mut self,
+        script: &ImagePath,
+        environment: ImagePath,
+        named: bool,
+    ) -> Result<(), PlanError> {
+        if named {
+            return Err(PlanError::Environment { script: script.clone(), environment });
+        }
+        let text = format!(
+            "{script} runs in the virtual environment {environment}, which is not in the image"
+        );
+        self.notes.push(Note::warning(text).about(script));
+        Ok(())
     }
 }
 
@@ -84,6 +135,19 @@ fn by_kernel(name: &[u8], builder: &ImageBuilder<'_>) -> Result<Located, ReadFai
     } else {
         Ok(Err(vec!["the working directory, since the path is relative".into()]))
     }
+}
+
+/// The directory of `command_dirs` that has the command `name`.
+fn outside_path(
+    name: &[u8],
+    command_dirs: &[ImagePath],
+    builder: &ImageBuilder<'_>,
+) -> Result<Option<Remedy>, ReadFailure> {
+    if name.contains(&b'/') {
+        return Ok(None);
+    }
+    let found = find(name, command_dirs, builder)?.ok();
+    Ok(found.and_then(|(path, _)| path.parent()).map(Remedy::OutsidePath))
 }
 
 /// The path by which a program is started and the file there, or the places that were searched.

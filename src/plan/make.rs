@@ -11,7 +11,7 @@ use super::{
     parent, platform,
     programs::{self, Programs},
     runtime_deps::RuntimeDeps,
-    split, start,
+    split, start, venv,
 };
 use crate::{
     elf::{Absence, Lookup as _},
@@ -29,11 +29,15 @@ use crate::{
 pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     let Request { inputs, below, sysroot, source, options } = request;
     let options = &*below.under(options);
-    let closed: Vec<_> = inputs.iter().flat_map(|input| input.closed.iter().cloned()).collect();
+    let mut closed: Vec<_> = inputs.iter().flat_map(|input| input.closed.iter().cloned()).collect();
     let leftovers = leftovers::notes(&inputs)?;
     let places = inputs.iter().filter_map(place).collect();
     let Merged { mut tree, mut reasons, kinds, names } = merge::merge(inputs, below.tree)?;
     add_parents(&mut tree, below.tree, &mut reasons, source.mtime);
+    let view = View::new(&tree, sysroot, source).over(below.tree);
+    let relocations = venv::relocations(&tree, &reasons, &view)?;
+    closed.extend(view.denied());
+    let mut relocated = relocations.apply(&mut tree);
     let view = View::new(&tree, sysroot, source).over(below.tree);
     let mut builder = ImageBuilder {
         view: &view,
@@ -54,6 +58,8 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     let given = below.platform.as_ref().or(options.platform.as_ref());
     let (platform, mut notes) =
         platform::decide(&mut found, &named, given, &options.fallback_platform)?;
+    notes.append(&mut relocated);
+    notes.extend(found.app_images.iter().map(programs::app_image_note));
     notes.extend(libc_mismatch::take_out(&mut found, &named, &view)?);
     if options.strict && !notes.is_empty() {
         return Err(PlanError::Foreign(notes.into_iter().map(|note| note.text).collect()));
@@ -133,8 +139,9 @@ fn take_needed(
     builder: &mut ImageBuilder<'_>,
 ) -> Result<Vec<Note>, PlanError> {
     let is_named = |path: &ImagePath| named.contains(path);
-    let interpreters =
-        interpreters::take(&found.scripts, &source.command_dirs, builder, &is_named, options)?;
+    let dirs = interpreters::path_dirs(options, &source.command_dirs);
+    let both = (&dirs[..], &source.command_dirs[..]);
+    let interpreters = interpreters::take(&found.scripts, both, builder, &is_named, options)?;
     let mut roots = Roots { programs: interpreters.programs, ..Roots::default() };
     for (path, object) in &found.objects {
         roots.siblings.insert(path.file_name().to_vec());
@@ -144,7 +151,7 @@ fn take_needed(
     }
     let scripts: Vec<_> = found.scripts.iter().filter(|(path, _)| is_named(path)).collect();
     let names = commands.iter().chain(scripts.iter().map(|(path, _)| path)).cloned().collect();
-    let mut rules = RuntimeDeps::new(options, names, &source.command_dirs, builder)?;
+    let mut rules = RuntimeDeps::new(options, names, &dirs, builder)?;
     rules.add_scripts(&scripts, builder)?;
     let outcomes = closure::take(&roots, options, rules, builder)?;
     let missing: Vec<_> = interpreters.missing.into_iter().chain(outcomes.missing).collect();

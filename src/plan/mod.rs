@@ -25,6 +25,7 @@ mod settings;
 mod split;
 mod start;
 mod summary;
+mod venv;
 
 use crate::{
     elf::{ObjectError, ReadFailure},
@@ -213,6 +214,16 @@ pub enum PlanError {
     /// All libraries, loaders and interpreters that cannot be found.
     #[error("{}", missing(.0))]
     Missing(Vec<Missing>),
+    /// A script that runs in a virtual environment of Python, of which only the script is packed.
+    #[error(
+        "`{script}` runs in the virtual environment `{environment}`, which is not in the image"
+    )]
+    Environment {
+        /// The script.
+        script: ImagePath,
+        /// The environment's directory in the sysroot.
+        environment: ImagePath,
+    },
     /// With `--strict`: all objects in directories for another machine or C library.
     #[error("{}", .0.join("; "))]
     Foreign(Vec<String>),
@@ -248,6 +259,7 @@ impl PlanError {
             | Self::Path { .. }
             | Self::MixedPlatforms(_)
             | Self::Missing(_)
+            | Self::Environment { .. }
             | Self::Foreign(_)
             | Self::Faults(_)
             | Self::NoSuchFile(_) => ErrorKind::Build,
@@ -294,9 +306,21 @@ pub struct Missing {
     pub by: ImagePath,
     /// Each place that was searched, in order, with why it is one.
     pub searched: Vec<String>,
-    /// Where it stands on the host, if the needing file's `$ORIGIN` leads to it there: the input
-    /// was taken out of its directory.
-    pub misplaced: Option<MisplacedDependency>,
+    /// What would help, if that is known.
+    pub remedy: Option<Remedy>,
+}
+
+/// What helps with a missing file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// The needing file's `$ORIGIN` leads to it on the host: the input was taken out of its
+    /// directory.
+    Misplaced(MisplacedDependency),
+    /// This directory of the sysroot has the command, but is not in the image's PATH.
+    OutsidePath(ImagePath),
+    /// This directory of the sysroot has the file at the same path below it: it is the root for
+    /// another machine.
+    Sysroot(ImagePath),
 }
 
 fn platforms(files: &[(Platform, ImagePath)]) -> String {

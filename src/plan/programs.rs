@@ -1,5 +1,6 @@
 //! Which of the inputs' files a loader or the kernel works on.
 
+use super::Note;
 use crate::{
     elf::{self, Lookup as _, Object, ObjectError, ReadFailure, Sniffed, script},
     path::ImagePath,
@@ -18,6 +19,8 @@ pub(super) struct Programs {
     pub(super) scripts: Vec<(ImagePath, script::Shebang)>,
     /// Objects that cannot be read, and why.
     pub(super) broken: Vec<(ImagePath, ObjectError)>,
+    /// AppImages: programs that mount the files which they hold.
+    pub(super) app_images: Vec<ImagePath>,
 }
 
 impl Programs {
@@ -26,7 +29,19 @@ impl Programs {
         self.objects.append(&mut other.objects);
         self.scripts.append(&mut other.scripts);
         self.broken.append(&mut other.broken);
+        self.app_images.append(&mut other.app_images);
     }
+}
+
+/// What to do about a program that cannot be looked into.
+pub(super) fn app_image_note(path: &ImagePath) -> Note {
+    let text =
+        format!("{path} is an AppImage: imgb does not look into it, and it needs FUSE to start");
+    let name = String::from_utf8_lossy(path.file_name()).into_owned();
+    Note::warning(text).about(path).with_hint(format!(
+        "run `./{name} --appimage-extract` and pack what it unpacks: `imgb pack \
+         ./squashfs-root:/opt/app --entrypoint /opt/app/AppRun`"
+    ))
 }
 
 /// Looks into each file of `tree` that may be started or loaded: what is executable or named like a
@@ -58,6 +73,10 @@ fn look(
             programs.scripts.extend(script::shebang(&front).map(|line| (path.clone(), line)));
         }
         Sniffed::Elf => {
+            // The AppImage specification, "Type 1/2 image format".
+            if matches!(front.get(8..11), Some(b"AI\x01" | b"AI\x02")) {
+                programs.app_images.push(path.clone());
+            }
             let object = match view.find(path.as_bytes())? {
                 Ok(found) => view.object(&found)?,
                 Err(absence) => Err(absence.into()),

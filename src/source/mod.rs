@@ -10,6 +10,7 @@ mod misplaced_dependency;
 mod open_files;
 mod presence;
 mod request;
+mod shim;
 mod stat;
 mod sys;
 mod tarball;
@@ -154,6 +155,16 @@ pub enum SourceError {
         /// Where the link leads.
         target: PathBuf,
     },
+    /// The input is a shim of a version manager, which chooses the program when it is started.
+    #[error("`{name}` is a shim of {manager}, which chooses the program when it is started")]
+    Shim {
+        /// As the user wrote it.
+        name: String,
+        /// The manager.
+        manager: String,
+        /// The command that prints the program's path.
+        which: Option<String>,
+    },
     /// The input is not a regular file where one is required.
     #[error("`{0}` is not a file")]
     NoFile(String),
@@ -221,6 +232,7 @@ impl SourceError {
         match self {
             Self::NotFound { .. }
             | Self::DanglingLink { .. }
+            | Self::Shim { .. }
             | Self::NoFile(_)
             | Self::Unreadable { .. } => ErrorKind::Input,
             Self::NoRegularFiles { .. }

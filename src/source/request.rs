@@ -6,8 +6,11 @@ use std::{
 };
 
 use super::{
-    HostRoot, Input, InputKind, InputOptions, SourceError, dir, meant, presence::if_present,
-    stat::HostStat, tarball,
+    HostRoot, Input, InputKind, InputOptions, SourceError, dir, meant,
+    presence::if_present,
+    shim::{self, Shim},
+    stat::HostStat,
+    tarball,
 };
 use crate::{
     elf::{Absence, Answer, ReadFailure},
@@ -176,6 +179,9 @@ impl Request {
             let tree = dir::read(&self.text, &self.source, &root, options)?;
             return Ok(Input::new(&self.text, tree, InputKind::Directory));
         }
+        if let Some(input) = self.of_shim(host, &metadata, options)? {
+            return Ok(input);
+        }
         if metadata.is_file() && !options.as_file && self.is_tarball()? {
             let root =
                 self.destination.as_ref().map_or_else(ImagePath::root, |dest| dest.path.clone());
@@ -281,10 +287,7 @@ impl Request {
         let Search { found, closed } =
             if bare { command(name, host, options)? } else { Search::default() };
         let input = match found {
-            Some(path) if self.destination.is_some() && !self.is_destination(&path) => {
-                self.elsewhere(&path, host, options)?
-            }
-            Some(path) => Input::new(&self.text, Tree::new(), InputKind::Command(path)),
+            Some(path) => self.of_sysroot(path, host, options)?,
             None => {
                 let name = self.source.display().to_string();
                 let meant = meant::input(&self.text, host, options);
@@ -307,6 +310,40 @@ const INSTALLED: [&[u8]; 8] =
     [b"usr", b"bin", b"sbin", b"opt", b"lib", b"lib32", b"lib64", b"libx32"];
 
 impl Request {
+    /// What a shim of a version manager starts; `None` if the file is not one.
+    fn of_shim(
+        &self,
+        host: &HostRoot,
+        metadata: &Metadata,
+        options: &InputOptions,
+    ) -> Result<Option<Input>, SourceError> {
+        let Some(path) = self.below(host)?.filter(|_| !options.as_file) else { return Ok(None) };
+        let Some(shim) = shim::look(&path, host)? else { return Ok(None) };
+        let program = match shim {
+            Shim::Program(program) => Some(program),
+            Shim::Next => command(path.file_name(), host, options)?.found,
+            Shim::Unknown(manager) => return Err(Shim::refused(&self.text, manager)),
+        };
+        match program {
+            Some(program) => self.of_sysroot(program, host, options),
+            None => self.file(&self.source, metadata, options),
+        }
+        .map(Some)
+    }
+
+    /// A command of the sysroot, at its own path unless there is a destination.
+    fn of_sysroot(
+        &self,
+        path: ImagePath,
+        host: &HostRoot,
+        options: &InputOptions,
+    ) -> Result<Input, SourceError> {
+        if self.destination.is_some() && !self.is_destination(&path) {
+            return self.elsewhere(&path, host, options);
+        }
+        Ok(Input::new(&self.text, Tree::new(), InputKind::Command(path)))
+    }
+
     /// A command of the sysroot that gets another path in the image.
     fn elsewhere(
         &self,
@@ -335,23 +372,33 @@ pub struct Search {
 }
 
 /// Where the sysroot has the command `name`: the first of `options.command_dirs` with a program of
-/// this name.
+/// this name. A version manager's shim stands for what it starts.
 ///
 /// # Errors
-/// [`ReadFailure`]
+/// [`SourceError::Shim`], [`SourceError::Unreadable`].
 pub fn command(
     name: &[u8],
     host: &HostRoot,
     options: &InputOptions,
-) -> Result<Search, ReadFailure> {
+) -> Result<Search, SourceError> {
     let mut search = Search::default();
     for dir in &options.command_dirs {
         let Ok(path) = dir.join(name) else { continue };
         match host.find(path.as_bytes())? {
-            answer if is_program(&answer) => {
-                search.found = Some(path);
-                break;
-            }
+            answer if is_program(&answer) => match shim::look(&path, host)? {
+                Some(Shim::Next) => {}
+                Some(Shim::Unknown(manager)) => {
+                    return Err(Shim::refused(&String::from_utf8_lossy(name), manager));
+                }
+                Some(Shim::Program(program)) => {
+                    search.found = Some(program);
+                    break;
+                }
+                None => {
+                    search.found = Some(path);
+                    break;
+                }
+            },
             Err(Absence::Denied) if may_search(dir, name, host)? => search.closed.push(path),
             Err(Absence::Denied) => search.closed.push(dir.clone()),
             _ => {}

@@ -1,7 +1,7 @@
 //! What an image starts: programs, interpreters, and the advice about an image that starts nothing.
 
 use crate::{
-    engines::have,
+    engines::{self, have},
     fixtures::{X86_64, static_elf},
     sandbox::{Outcome, PATH, Run, Sandbox},
 };
@@ -154,7 +154,7 @@ fn the_own_path_as_destination_says_nothing_new() {
     }
     sandbox.program("site/script", "#!/somewhere/venv/bin/python3\nprint(1)\n");
     let plan = |inputs: &str| {
-        let text = sandbox.imgb(&format!("plan {inputs}")).run().ok().text();
+        let text = sandbox.imgb(&format!("plan --all {inputs}")).run().ok().text();
         let paths = text.lines().filter_map(|line| line.split('\t').nth(1));
         paths.map(str::to_owned).collect::<Vec<_>>()
     };
@@ -207,9 +207,187 @@ fn two_programs_of_one_name_share_no_convenience_link() {
     if !have(&["ip", "dash"]) {
         return;
     }
-    let plan = sandbox.imgb("plan /bin/ip /sbin/ip").run().ok();
+    let plan = sandbox.imgb("plan --all /bin/ip /sbin/ip").run().ok();
     assert!(plan.text().contains(" /ip -> /usr/bin/ip\t"), "{}", plan.show());
     sandbox.file("dash", "data\n");
-    let plan = sandbox.imgb("plan /bin/dash ./dash").run().ok().text();
+    let plan = sandbox.imgb("plan --all /bin/dash ./dash").run().ok().text();
     assert!(plan.contains(" /dash 5\t") && plan.contains(" /usr/bin/dash "), "{plan}");
+}
+
+/// What pyenv writes (libexec/pyenv-rehash).
+const SHIM: &str = "#!/usr/bin/env bash\nset -e\n\nprogram=\"${0##*/}\"\n\n\
+                    export PYENV_ROOT=\"ROOT\"\n\
+                    exec \"ROOT/libexec/pyenv\" exec \"$program\" \"$@\"\n";
+
+#[test]
+fn a_version_managers_shim_stands_for_the_program() {
+    let sandbox = Sandbox::new();
+    let root = sandbox.path("pyenv").display().to_string();
+    for version in ["3.9.2", "3.11.7", "3.11.10"] {
+        sandbox.program(&format!("pyenv/versions/{version}/bin/tool"), static_elf(X86_64));
+    }
+    for name in ["tool", "other", "true"] {
+        sandbox.program(&format!("pyenv/shims/{name}"), SHIM.replace("ROOT", &root));
+    }
+    sandbox.file("pyenv/version", "3.9.2\n").dir("project");
+    let path = format!("{root}/shims:{PATH}");
+    let entrypoint = |input: &str, dir: &str| {
+        let imgb = sandbox.imgb(&format!("plan --json {input}")).env("PATH", &path);
+        let plan = imgb.cwd(sandbox.path(dir)).run().ok().text();
+        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        plan["entrypoint"][0].as_str().unwrap_or_default().to_owned()
+    };
+    let program = |version: &str| format!("{root}/versions/{version}/bin/tool");
+    assert_eq!(entrypoint("tool", "."), program("3.9.2"));
+    assert_eq!(entrypoint(&format!("{root}/shims/tool"), "."), program("3.9.2"));
+    assert_eq!(entrypoint("tool:/tool", "."), "/tool");
+    sandbox.file("project/.python-version", "3.11\n");
+    assert_eq!(entrypoint("tool", "project"), program("3.11.10"));
+    // The system's program, or none.
+    sandbox.file("project/.python-version", "system\n");
+    assert_eq!(entrypoint("true", "project"), "/usr/bin/true");
+    let imgb = |args: &str| sandbox.imgb(args).env("PATH", &path).run();
+    let hint = "imgb pack \"$(pyenv which other)\"";
+    imgb("pack other -o o.tar").error(3, &["shim of pyenv", hint]);
+}
+
+#[test]
+fn a_link_to_a_version_manager_is_refused_with_the_command_that_helps() {
+    let sandbox = Sandbox::new();
+    sandbox.program("bin/rustup", static_elf(X86_64)).symlink("bin/rustc", "rustup");
+    sandbox.program("bin/snap", static_elf(X86_64)).symlink("bin/editor", "snap");
+    sandbox.program("bin/busybox", static_elf(X86_64)).symlink("bin/applet", "busybox");
+    let path = format!("{}:{PATH}", sandbox.path("bin").display());
+    let imgb = |args: &str| sandbox.imgb(args).env("PATH", &path).run();
+    for input in ["rustc", "./bin/rustc", "rustc:/rustc"] {
+        imgb(&format!("pack {input} -o o.tar"))
+            .error(3, &["shim of rustup", "imgb pack \"$(rustup which rustc)\""]);
+    }
+    imgb("pack editor -o o.tar").error(3, &["shim of snap"]);
+    imgb("pack rustup -o o.tar").ok();
+    imgb("pack applet -o o.tar").ok();
+    sandbox.file("ctx/Buildfile", "FROM scratch\nPACK rustc\n");
+    imgb("build ctx -o o.tar").error(3, &["shim of rustup"]);
+}
+
+#[test]
+fn programs_that_are_not_what_they_seem_are_named() {
+    let sandbox = Sandbox::new();
+    if !have(&["dash"]) {
+        return;
+    }
+    let mut image = static_elf(X86_64);
+    image[8..11].copy_from_slice(b"AI\x02");
+    sandbox.program("App", image);
+    let plan = sandbox.imgb("plan ./App").run().ok();
+    assert!(plan.stderr().contains("/App is an AppImage"), "{}", plan.show());
+    assert!(plan.stderr().contains("./App --appimage-extract"), "{}", plan.show());
+    sandbox.program("wrapper", "#!/bin/sh\nexec /snap/bin/browser \"$@\"\n");
+    sandbox.program("start", "#!/bin/sh\ncommand -v maybe && maybe\nf() { :; }; f\nnosuch -x\n");
+    for (script, absent) in [("wrapper", "`/snap/bin/browser`"), ("start", "`nosuch`")] {
+        let plan = sandbox.imgb(&format!("plan ./{script}")).run().ok();
+        let warning = format!("warning: the script /{script} runs what does not exist: {absent}\n");
+        assert!(plan.stderr().contains(&warning), "{}", plan.show());
+    }
+}
+
+/// An environment at `at` with a module and its console scripts, as pip installs them.
+fn environment(sandbox: &Sandbox, at: &str) -> bool {
+    let here = have(&["/usr/bin/python3"]);
+    let made = sandbox.tool("/usr/bin/python3", "-m venv --without-pip").arg(at).run();
+    if !here || !made.success() {
+        return false;
+    }
+    let python = sandbox.path(at).join("bin/python3");
+    let python = python.to_str().unwrap();
+    let site = "import site; print(site.getsitepackages()[0])";
+    let site = sandbox.tool(python, "-c").arg(site).run().ok().text();
+    let module = format!("{}/greeting.py", site.trim());
+    let module = module.strip_prefix(sandbox.root().to_str().unwrap()).unwrap();
+    let module = module.trim_start_matches('/');
+    sandbox.file(module, "def main(): print('hello from the environment')\n");
+    sandbox.tool(python, "-m compileall -q").arg(sandbox.path(module)).run().ok();
+    let rest = "from greeting import main\nmain()\n";
+    sandbox.program(&format!("{at}/bin/greet"), format!("#!{python}\n{rest}"));
+    let long = format!("#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n{rest}");
+    sandbox.program(&format!("{at}/bin/long"), long);
+    true
+}
+
+const HELLO: &str = "hello from the environment\n";
+
+#[test]
+fn console_scripts_of_an_environment_start_wherever_it_is_packed() {
+    let sandbox = Sandbox::new();
+    if !environment(&sandbox, "made/here") {
+        return;
+    }
+    let root = sandbox.root().display().to_string();
+    let pack = |inputs: &str, script: &str| {
+        let pack = format!("pack {inputs} -o image.tar -o rootfs:root.tar --entrypoint {script}");
+        sandbox.imgb(&pack).run().ok()
+    };
+    pack("./made/here:/venv", "/venv/bin/greet");
+    sandbox.imgb("check image.tar").run().ok();
+    sandbox.imgb("run image.tar").run().ok().prints_only(HELLO);
+    sandbox.dir("x").tool("tar", "-xf root.tar -C x").run().ok();
+    let leaks = sandbox.tool("grep", "-rlF").arg(&root).arg("x").run();
+    assert_eq!(leaks.code(), Some(1), "{}", leaks.show());
+    pack("./made/here:/venv dash", "/venv/bin/long");
+    sandbox.imgb("run image.tar").run().ok().prints_only(HELLO);
+    // Moved since it was made.
+    fs_err::rename(sandbox.path("made"), sandbox.path("moved")).unwrap();
+    pack("./moved/here:/srv/app", "/srv/app/bin/greet");
+    sandbox.imgb("run image.tar").run().ok().prints_only(HELLO);
+}
+
+#[test]
+fn docker_runs_a_console_script_of_a_packed_environment() {
+    let sandbox = Sandbox::new();
+    let Some(docker) = engines::docker() else { return };
+    if !environment(&sandbox, "env") {
+        return;
+    }
+    sandbox.imgb("pack ./env:/venv --entrypoint /venv/bin/greet -t venv:1 -o venv.tar").run().ok();
+    docker.load(&sandbox.path("venv.tar"));
+    docker.cli("run --rm --network none venv:1").run().ok().prints_only(HELLO);
+}
+
+#[test]
+fn a_console_script_alone_is_refused_with_the_whole_environment() {
+    let sandbox = Sandbox::new();
+    if !environment(&sandbox, "env") {
+        return;
+    }
+    let env = sandbox.path("env").display().to_string();
+    let hint = format!("imgb pack {env}:/env --entrypoint /env/bin/greet");
+    sandbox.imgb("pack ./env/bin/greet -o o.tar").run().error(1, &[&env, &hint]);
+    advised(&sandbox, &format!("{hint} -o image.tar")).run().ok();
+    sandbox.imgb("run image.tar").run().ok().prints_only(HELLO);
+    // A script that nobody named does not bring a part of it.
+    sandbox.dir("dir").tool("cp", "env/bin/greet dir/").run().ok();
+    let plan = sandbox.imgb("plan --all ./dir").run().ok();
+    assert!(!plan.text().contains("bin/python3"), "{}", plan.show());
+    assert!(plan.stderr().contains("runs in the virtual environment"), "{}", plan.show());
+}
+
+#[test]
+fn what_only_directories_outside_the_images_path_have_is_not_packed() {
+    let sandbox = Sandbox::new();
+    if !have(&["dash", "env"]) {
+        return;
+    }
+    sandbox.program("tools/interp", "#!/bin/sh\necho interpreted\n");
+    let script = "#!/usr/bin/env interp\n";
+    sandbox.program("script", script).program("dir/script", script);
+    let tools = sandbox.path("tools").display().to_string();
+    let path = format!("{tools}:{PATH}");
+    let imgb = |args: &str| sandbox.imgb(args).env("PATH", &path).run();
+    let outside = format!("installed in {tools}, which is not in the image's PATH");
+    imgb("pack ./script -o o.tar").error(1, &["interp", &outside, "--env PATH="]);
+    let plan = imgb("plan --all ./dir").ok();
+    assert!(!plan.text().contains("/interp\t"), "{}", plan.show());
+    assert!(plan.stderr().contains(&outside), "{}", plan.show());
+    imgb(&format!("pack ./script --env PATH={tools}:/usr/bin -o o.tar")).ok();
+    imgb("run o.tar").ok().prints_only("interpreted\n");
 }

@@ -52,6 +52,8 @@ pub(super) struct RuntimeDeps<'t> {
     bytes: BTreeMap<&'t str, u64>,
     /// Rules whose files were too large.
     large: BTreeMap<&'t str, u64>,
+    /// Notes on scripts that run commands which do not exist.
+    absent: Vec<Note>,
 }
 
 impl<'t> RuntimeDeps<'t> {
@@ -77,6 +79,7 @@ impl<'t> RuntimeDeps<'t> {
             followed: BTreeSet::new(),
             bytes: BTreeMap::new(),
             large: BTreeMap::new(),
+            absent: Vec::new(),
         })
     }
 
@@ -102,7 +105,13 @@ impl<'t> RuntimeDeps<'t> {
     ) -> Result<(), ReadFailure> {
         for (path, line) in named {
             let facts = &mut self.gatherer.facts;
-            scripts::record((path, line), self.command_dirs, facts, builder)?;
+            let absent = scripts::record((path, line), self.command_dirs, facts, builder)?;
+            let absent: Vec<_> = absent.iter().map(|name| format!("`{}`", escape(name))).collect();
+            if !absent.is_empty() {
+                let text =
+                    format!("the script {path} runs what does not exist: {}", absent.join(", "));
+                self.absent.push(Note::warning(text));
+            }
         }
         Ok(())
     }
@@ -252,7 +261,7 @@ impl<'t> RuntimeDeps<'t> {
 
     /// Notes about what was left out for doubt or size, with the option that adds it.
     fn notes(&self, builder: &ImageBuilder<'_>) -> Result<Vec<Note>, ReadFailure> {
-        let mut notes = Vec::new();
+        let mut notes = self.absent.clone();
         for (rule, bytes) in &self.large {
             let description = self.set.table.get(rule).map_or("", |rule| &*rule.description);
             let text =

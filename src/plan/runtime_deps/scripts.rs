@@ -18,6 +18,8 @@ const MAX_SCRIPT: usize = 256 << 10;
 const MAX_SOURCED: usize = 16;
 /// Modules of one Perl script that are looked for.
 const MAX_MODULES: usize = 1000;
+/// Commands of one script that do not exist.
+const MAX_ABSENT: usize = 5;
 /// Bytes of a path that a script names.
 const MAX_PATH: usize = 512;
 /// Paths that all scripts name.
@@ -44,7 +46,9 @@ pub(super) fn take_interpreter(
     Ok(Vec::new())
 }
 
-/// Records everything that a script packed by name reveals. The script is read once.
+/// Records everything that a script packed by name reveals. The script is read once. Returns the
+/// commands that it runs and that do not exist. Of a script of the sysroot, which may do without
+/// much, only those count that are named by their paths.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -53,14 +57,50 @@ pub(super) fn record(
     dirs: &[ImagePath],
     facts: &mut Facts,
     builder: &ImageBuilder<'_>,
-) -> Result<(), ReadFailure> {
+) -> Result<BTreeSet<Vec<u8>>, ReadFailure> {
     let Some((path, text)) = read(script.0, builder)? else {
-        return record_interpreter(script, b"", facts, builder);
+        record_interpreter(script, b"", facts, builder)?;
+        return Ok(BTreeSet::new());
     };
     record_interpreter(script, &text, facts, builder)?;
     record_modules(script, &text, facts, builder)?;
     record_name_matches(script.0, &text, facts, builder)?;
-    record_text_commands(script, (path, text), dirs, facts, builder)
+    let absent = absent_commands(script, &text, dirs, builder)?;
+    record_text_commands(script, (path, text), dirs, facts, builder)?;
+    Ok(absent)
+}
+
+fn absent_commands(
+    (script, line): (&ImagePath, &Shebang),
+    text: &[u8],
+    dirs: &[ImagePath],
+    builder: &ImageBuilder<'_>,
+) -> Result<BTreeSet<Vec<u8>>, ReadFailure> {
+    let language = &Languages::builtin().shell;
+    let mut absent = BTreeSet::new();
+    if !is_for_shell(line) {
+        return Ok(absent);
+    }
+    // What it reads may define functions.
+    let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_start);
+    let reads = lines.any(|line| line.starts_with(b". ") || line.starts_with(b"source "));
+    let plain = builder.view.is_own(script) && !reads;
+    let is_name = |name: &[u8]| {
+        let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"._+-/".contains(b);
+        name.iter().all(is_plain) && name.first().is_some_and(|b| !b"._+-".contains(b))
+    };
+    for name in shell::names(text, language).commands {
+        let counts = if name.contains(&b'/') { name.starts_with(b"/") } else { plain };
+        if counts
+            && is_name(&name)
+            && !shell::asks_for(text, &name, language)
+            && interpreters::find(&name, dirs, builder)?.is_err()
+        {
+            absent.insert(name);
+        }
+    }
+    // So many are words of a text that was taken for commands.
+    Ok(if absent.len() > MAX_ABSENT { BTreeSet::new() } else { absent })
 }
 
 /// Notes which interpreter a script of the sysroot has: the interpreter's installed packages may be

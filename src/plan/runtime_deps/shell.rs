@@ -35,6 +35,19 @@ pub(super) fn names(text: &[u8], language: &Shell) -> Names {
     names
 }
 
+/// Whether the script `text` asks whether there is a command or file `name`.
+pub(super) fn asks_for(text: &[u8], name: &[u8], language: &Shell) -> bool {
+    let ends = |after: Option<&u8>| {
+        after.is_none_or(|b| !b.is_ascii_alphanumeric() && !b"._-/".contains(b))
+    };
+    memchr::memmem::find_iter(text, name).any(|at| {
+        let (before, from) = text.split_at(at);
+        let before = before.strip_suffix(b"\"").unwrap_or(before);
+        ends(from.get(name.len()))
+            && language.asks.iter().any(|word| before.ends_with(word.as_bytes()))
+    })
+}
+
 #[derive(Debug)]
 struct Reader<'l> {
     language: &'l Shell,
@@ -269,6 +282,14 @@ mod tests {
         );
         check("echo 'never\nends", "");
         check("$( ` \" ( ) } ", "");
+    }
+
+    #[test]
+    fn what_a_script_asks_for() {
+        let text = b"command -v foo && foo; [ -x \"/bin/x\" ]; type foobar; which x-y";
+        let asks = |name: &str| asks_for(text, name.as_bytes(), &Languages::builtin().shell);
+        assert!(asks("foo") && asks("/bin/x") && asks("x-y"));
+        assert!(!asks("x") && !asks("bar") && !asks("/bin"));
     }
 
     #[test]
