@@ -1,8 +1,8 @@
 //! What instructions say of an image's configuration. Pure.
 
 use crate::{
-    image::{Config, DEFAULT_PATH, Healthcheck},
-    recipe::{Command, action::Action, healthcheck::Health},
+    image::{Config, DEFAULT_PATH},
+    recipe::action::Action,
 };
 
 /// Gives `config` the PATH that Docker gives an image without one.
@@ -44,7 +44,7 @@ pub(super) fn apply(config: &mut Config, cmd_set: &mut bool, action: &Action) {
         Action::StopSignal(signal) => config.stop_signal = Some(signal.to_string()),
         Action::Shell(words) => config.shell = Some(words.clone()),
         Action::Maintainer(name) => config.author = Some(name.clone()),
-        Action::Healthcheck(health) => config.healthcheck = Some(check(health)),
+        Action::Healthcheck(health) => config.healthcheck = Some(health.config()),
         Action::Annotation(_)
         | Action::Arg(_)
         | Action::Cap { .. }
@@ -61,24 +61,5 @@ fn set(env: &mut Vec<String>, name: &str, value: &str) {
     match env.iter_mut().find(|old| old.split_once('=').is_some_and(|(old, _)| old == name)) {
         Some(old) => *old = entry,
         None => env.push(entry),
-    }
-}
-
-fn check(health: &Health) -> Healthcheck {
-    let test = match &health.command {
-        None => vec!["NONE".into()],
-        Some(Command::Exec(words)) => {
-            ["CMD".into()].into_iter().chain(words.iter().cloned()).collect()
-        }
-        Some(Command::Shell(text)) => vec!["CMD-SHELL".into(), text.clone()],
-    };
-    let said = |number: u64| (number > 0).then_some(number);
-    Healthcheck {
-        test,
-        interval: said(health.interval),
-        timeout: said(health.timeout),
-        start_period: said(health.start_period),
-        start_interval: said(health.start_interval),
-        retries: said(health.retries.into()),
     }
 }

@@ -12,13 +12,13 @@ use super::{
 };
 use crate::{
     path::ImagePath,
-    plan::{Instruction, Note},
+    plan::{self, Instruction, Note},
     recipe::{
         Base, Recipe,
         action::{Action, CopyFiles, CopyFrom, CopySource, Mkdir, Pack},
         evaluate::{EvaluatedStage, EvaluatedStep},
     },
-    source,
+    source::{self, HostRoot, SourceError},
     tree::{Kind, Node, Tree, capability},
 };
 
@@ -110,6 +110,7 @@ impl<'a> Builder<'a> {
                 layer.directory(dir)?;
                 layer.finish()
             }
+            Action::User(user) => self.user(stage, user)?,
             Action::Symlink { target, link } => symlink(stage, target, link)?,
             Action::Cap { file, capabilities } => {
                 let (path, node) = capability(stage, file, capabilities)?;
@@ -193,6 +194,20 @@ impl<'a> Builder<'a> {
         }
         stage.add_decision(text, decision);
         Ok(())
+    }
+
+    /// The tables of accounts with a user that PACK did not know of yet. Other images have the
+    /// users that their tables name, as in Docker.
+    fn user(&self, stage: &Stage, user: &str) -> Result<Tree, Cause> {
+        if stage.inputs.is_empty() {
+            return Ok(Tree::new());
+        }
+        let sysroot = &self.options.sysroot;
+        let host = HostRoot::new(sysroot)
+            .map_err(|source| SourceError::Unreadable { path: sysroot.clone(), source })?;
+        let files = (&stage.tree, &stage.reasons);
+        let added = plan::add_user(files, user, (&host).into(), stage.mtime)?;
+        Ok(added.unwrap_or_default())
     }
 
     /// The context's files.

@@ -87,6 +87,8 @@ pub enum Finding {
     Workdir(String),
     /// A variable without `=`.
     Variable(String),
+    /// What keeps the health check from running.
+    Health(Box<Finding>),
     /// A broken link: its target does not exist or cannot be reached.
     Link {
         /// The link.
@@ -145,6 +147,7 @@ impl Finding {
             Self::Group(_) => "group",
             Self::Workdir(_) => "workdir",
             Self::Variable(_) => "variable",
+            Self::Health(_) => "health",
             Self::Link { .. } => "link",
             Self::Cache { .. } => "cache",
             Self::Parents { .. } => "parents",
@@ -169,6 +172,7 @@ impl Finding {
             | Self::Cache { path, .. }
             | Self::Capabilities { path, .. }
             | Self::Parents { example: path, .. } => Some(path),
+            Self::Health(fault) => fault.path(),
             Self::NoCommand
             | Self::Command { .. }
             | Self::User(_)
@@ -191,6 +195,7 @@ impl Finding {
     pub fn searched(&self) -> &[String] {
         match self {
             Self::Command { searched, .. } | Self::Library { searched, .. } => searched,
+            Self::Health(fault) => fault.searched(),
             _ => &[],
         }
     }
@@ -300,6 +305,7 @@ impl fmt::Display for Finding {
             Self::Variable(entry) => {
                 write!(f, "the variable `{}` is malformed: expected NAME=VALUE", text(entry))
             }
+            Self::Health(fault) => write!(f, "the health check cannot run: {fault}"),
             Self::Link { path, target, why } => {
                 write!(f, "the link `{path}` to `{}` is broken: {why}", escape(target))
             }

@@ -8,6 +8,7 @@ mod capabilities;
 mod filesystem;
 mod finding;
 mod findings;
+mod health;
 mod loader;
 mod programs;
 mod runtime_files;
@@ -58,6 +59,7 @@ pub fn prove(
     let mut findings = Findings::default();
     let started = start::prove(&subject, &mut findings)?;
     programs::prove(&subject, &started, &mut findings)?;
+    health::prove(&subject, &mut findings)?;
     filesystem::prove(&view, &mut findings)?;
     capabilities::prove(tree, started.program.as_ref(), &mut findings);
     let (faults, warnings) = if options.strict { findings.strict() } else { findings.lists() };

@@ -45,6 +45,17 @@ pub(super) fn prove(
     Ok(proof.started)
 }
 
+/// Proves that the program `name` starts as the image's own would, whose user is known.
+pub(super) fn prove_program(
+    subject: &Subject<'_>,
+    name: &[u8],
+    findings: &mut Findings,
+) -> Result<(), ReadFailure> {
+    let user = user(subject, &mut Findings::default())?;
+    let mut proof = StartProof { subject, user, findings, started: Started::default() };
+    proof.follow_program(name)
+}
+
 /// The user of the configuration; root if it is unknown.
 fn user(subject: &Subject<'_>, findings: &mut Findings) -> Result<User, ReadFailure> {
     let text = subject.config.user.as_deref().unwrap_or_default();
@@ -93,16 +104,22 @@ impl StartProof<'_> {
             self.started.needs_all = true;
             return Ok(());
         };
+        self.follow_program(&name)
+    }
+
+    /// Follows the program `name` to the kernel.
+    fn follow_program(&mut self, name: &[u8]) -> Result<(), ReadFailure> {
+        let config = self.subject.config;
         let workdir = config.workdir.as_deref().unwrap_or("/");
-        let (mut opened, mut found) =
-            match locate(self.subject.view, &name, workdir, config.path())? {
-                Ok(located) => located,
-                Err(searched) => {
-                    let name = String::from_utf8_lossy(&name).into_owned();
-                    self.findings.fault(Finding::Command { name, searched });
-                    return Ok(());
-                }
-            };
+        let (mut opened, mut found) = match locate(self.subject.view, name, workdir, config.path())?
+        {
+            Ok(located) => located,
+            Err(searched) => {
+                let name = String::from_utf8_lossy(name).into_owned();
+                self.findings.fault(Finding::Command { name, searched });
+                return Ok(());
+            }
+        };
         self.started.program = Some(found.path.clone());
         for _ in 0..=MAX_DEPTH {
             let Some(line) = self.one(&opened, &found)? else { return Ok(()) };

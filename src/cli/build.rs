@@ -16,7 +16,7 @@ use super::{
         output::{OutputArgs, output_paths},
     },
     plan_text::print_plan,
-    refusal::refuse,
+    refusal::{refuse, warn_of_health},
     terminal::print_message,
     timing::Timing,
     values,
@@ -128,7 +128,8 @@ fn prove(plan: &Plan, allow_missing: &[Glob], verbosity: &Verbosity) -> Result<(
         let prefix = "the image does not start as it is: ";
         warnings::print(odd.map(|odd| Message::warning(prefix, odd)), verbosity.verbose);
     }
-    refuse(&report)
+    warn_of_health(&report, verbosity);
+    refuse(&report, plan, Language::Buildfile)
 }
 
 /// Prints what is odd about a Buildfile, with the lines that it is about: each notice if `verbose`,

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::{
+    build::Cause,
     image::DEFAULT_PATH,
     oci::ImageError,
     pipeline::Error,
@@ -25,7 +26,16 @@ pub(super) fn image_hint(error: &ImageError) -> Option<String> {
 /// What to do about `error`.
 pub(super) fn pipeline_hint(error: &Error) -> Option<String> {
     match error {
-        Error::Build(error) => error.hint(),
+        Error::Build(error) => match error.cause() {
+            Some(Cause::Plan(PlanError::Missing(all)))
+                if all.iter().any(|missing| missing.remedy.is_some()) =>
+            {
+                all.iter().find_map(|missing| missing.remedy.as_ref()).map(remedy_hint)
+            }
+            Some(Cause::Plan(plan @ PlanError::Environment { .. })) => plan_hint(plan),
+            Some(Cause::Source(source @ SourceError::Shim { .. })) => source_hint(source),
+            _ => error.hint(),
+        },
         Error::Plan(error) => plan_hint(error),
         Error::Source(error) => source_hint(error),
         Error::Secrets(_) => {

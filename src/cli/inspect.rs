@@ -1,6 +1,6 @@
 //! `imgb inspect`.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use super::{
     terminal::{print_data, print_json},
 };
 use crate::{
+    image::Healthcheck,
     oci::{Image, Layer, UnpackedImage},
     path::{ImagePath, escape},
     quantity,
@@ -83,6 +84,9 @@ fn as_text(unpacked: &UnpackedImage, tree: &Tree) -> String {
     {
         row(name, value.as_deref().unwrap_or_default());
     }
+    if let Some(health) = &config.healthcheck {
+        row("healthcheck", &health_text(health));
+    }
     for entry in &config.env {
         row("env", entry);
     }
@@ -100,6 +104,30 @@ fn as_text(unpacked: &UnpackedImage, tree: &Tree) -> String {
     layers(&mut text, unpacked);
     files(&mut text, tree);
     text
+}
+
+/// A health check as the instruction of a Buildfile has it.
+fn health_text(health: &Healthcheck) -> String {
+    let seconds = |value: u64| Duration::from_nanos(value).as_secs_f64();
+    let times = [
+        ("interval", health.interval),
+        ("timeout", health.timeout),
+        ("start-period", health.start_period),
+        ("start-interval", health.start_interval),
+    ];
+    let mut words: Vec<String> = times
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("--{name}={}s", seconds(value?))))
+        .collect();
+    words.extend(health.retries.map(|retries| format!("--retries={retries}")));
+    match &health.test[..] {
+        [kind, line] if kind == "CMD-SHELL" => words.push(format!("CMD {line}")),
+        [kind, rest @ ..] if kind == "CMD" => {
+            words.push(format!("CMD {}", Value::from(rest.to_vec())));
+        }
+        other => words.extend(other.iter().cloned()),
+    }
+    words.join(" ")
 }
 
 fn layers(text: &mut String, unpacked: &UnpackedImage) {

@@ -16,7 +16,7 @@ use super::{
     },
     plan_text::print_plan,
     progress::Reading,
-    refusal::refuse,
+    refusal::{refuse, warn_of_health},
     timing::Timing,
 };
 use crate::pipeline::{self, Event, Phase, Planned};
@@ -81,7 +81,9 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     // With `--no-deps` the image is not expected to start.
     if !args.no_check && request.plan.dependencies {
         timing.event(Event::Phase(Phase::Check));
-        refuse(&pipeline::prove(&plan, &request.plan.allow_missing)?)?;
+        let report = pipeline::prove(&plan, &request.plan.allow_missing)?;
+        warn_of_health(&report, &args.verbosity);
+        refuse(&report, &plan, Language::Options)?;
     }
     let timing = args.out.timing.then_some(&timing);
     let delivered = deliver((&plan, base.as_deref()), &delivery, &args.verbosity, timing);

@@ -20,7 +20,7 @@ use super::{
 use crate::pipeline::{self, Planned};
 
 /// Options of `pack` that `build` does not have.
-const ONLY_FOR_INPUTS: [&str; 19] = [
+const ONLY_FOR_INPUTS: [&str; 20] = [
     "base",
     "exclude",
     "include",
@@ -39,6 +39,7 @@ const ONLY_FOR_INPUTS: [&str; 19] = [
     "expose",
     "volume",
     "stop-signal",
+    "healthcheck",
     "annotation",
 ];
 

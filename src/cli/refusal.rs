@@ -1,13 +1,103 @@
 //! The failure of a command whose image cannot start.
 
-use super::failure::Failure;
-use crate::{check::Report, error_kind::ErrorKind, quantity};
+use super::{
+    advice::Language,
+    failure::Failure,
+    options::messages::Verbosity,
+    warnings::{self, Message},
+};
+use crate::{
+    check::{Finding, Report},
+    error_kind::ErrorKind,
+    image::Platform,
+    path::ImagePath,
+    plan::{Plan, Reason},
+    quantity,
+};
 
-/// Refuses to write an image that cannot start.
-pub(super) fn refuse(report: &Report) -> Result<(), Failure> {
-    match report.faults.is_empty() {
-        true => Ok(()),
-        false => Err(cannot_start(report).with_hint("use `--no-check` to write it anyway")),
+/// Refuses to write the image of `plan` if it cannot start, and says what would help.
+pub(super) fn refuse(report: &Report, plan: &Plan, language: Language) -> Result<(), Failure> {
+    if report.faults.is_empty() {
+        return Ok(());
+    }
+    let fix = report.faults.iter().find_map(|fault| fix(fault, plan, language));
+    let hint = match fix {
+        Some(fix) => format!("{fix}; `--no-check` writes the image as it is"),
+        None => "use `--no-check` to write it anyway".into(),
+    };
+    Err(cannot_start(report).with_hint(hint))
+}
+
+/// Prints what keeps the health check from running. The image starts without it.
+pub(super) fn warn_of_health(report: &Report, verbosity: &Verbosity) {
+    let about_health = |finding: &&Finding| matches!(finding, Finding::Health(_));
+    let health = report.warnings.iter().filter(about_health);
+    if !verbosity.quiet {
+        warnings::print(health.map(|one| Message::warning("", one)), verbosity.verbose);
+    }
+}
+
+/// What to do about a fault.
+fn fix(fault: &Finding, plan: &Plan, language: Language) -> Option<String> {
+    match fault {
+        Finding::Library { program: file, .. }
+        | Finding::Loader { program: file, .. }
+        | Finding::Interpreter { script: file, .. }
+            if copied(file, plan).is_some() =>
+        {
+            let pack = pack_instead(copied(file, plan)?);
+            Some(format!("COPY brings only the file: use {pack}, which brings what it needs"))
+        }
+        Finding::Interpreter { name, .. } => {
+            let name = String::from_utf8_lossy(name);
+            let name = name.rsplit('/').next().unwrap_or_default();
+            Some(match language {
+                Language::Options => format!("add `{name}` as an input"),
+                Language::Buildfile => format!("add `PACK {name}`"),
+            })
+        }
+        Finding::Machine { machine, .. } => {
+            let (architecture, variant) = machine.oci()?;
+            let platform = Platform::linux(architecture, variant);
+            Some(format!("use `--platform {platform}`, for which the program is made"))
+        }
+        Finding::Command { name, .. } if !name.contains('/') => Some(match language {
+            Language::Options => format!("add `{name}` as an input"),
+            Language::Buildfile => format!("add `PACK {name}`"),
+        }),
+        Finding::Part { program, .. } => Some(format!(
+            "{program} finds its files only at the path where it is installed: pack it without a \
+             destination"
+        )),
+        Finding::User(name) => Some(format!(
+            "name the user by a number, such as 1000, or pack an /etc/passwd that has `{name}`"
+        )),
+        Finding::Group(name) => Some(format!(
+            "name the group by a number, such as 1000, or pack an /etc/group that has `{name}`"
+        )),
+        _ => None,
+    }
+}
+
+/// The COPY instruction that brings a file.
+fn copied<'a>(file: &ImagePath, plan: &'a Plan) -> Option<&'a str> {
+    match plan.reasons.get(file) {
+        Some(Reason::Instruction(instruction)) => {
+            let text = instruction.text.trim_start();
+            let word = text.split_whitespace().next()?;
+            (word.eq_ignore_ascii_case("COPY") || word.eq_ignore_ascii_case("ADD")).then_some(text)
+        }
+        _ => None,
+    }
+}
+
+/// The PACK instruction that does what `copy` does for one program, or its name.
+fn pack_instead(copy: &str) -> String {
+    match copy.split_whitespace().collect::<Vec<_>>()[..] {
+        [_, source, dest] if !source.starts_with("--") && !source.starts_with('[') => {
+            format!("`PACK {source} {dest}`")
+        }
+        _ => "PACK".into(),
     }
 }
 

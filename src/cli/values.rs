@@ -10,6 +10,7 @@ use crate::{
         ImagePath, PathError,
         glob::{Glob, GlobError},
     },
+    recipe::{healthcheck::Health, parse_health},
     timestamp::Timestamp,
     tree::capability::{self, CapabilityError},
 };
@@ -141,6 +142,11 @@ pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
     };
     let count = digits.parse::<f64>().ok().filter(|count| *count > 0.0).ok_or(WRONG)?;
     Duration::try_from_secs_f64(count * unit).map_err(|_| WRONG)
+}
+
+/// A health check, as HEALTHCHECK in a Buildfile has it.
+pub(super) fn health(text: &str) -> Result<Health, String> {
+    parse_health(text)
 }
 
 /// A path in the image.

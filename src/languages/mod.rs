@@ -2,6 +2,7 @@
 //! they understand. The facts are in `languages.toml`.
 
 mod interpreted;
+pub mod shell;
 
 use std::{collections::BTreeSet, sync::LazyLock};
 

@@ -25,6 +25,7 @@ mod settings;
 mod split;
 mod start;
 mod summary;
+mod users;
 mod venv;
 
 use crate::{
@@ -50,6 +51,7 @@ pub use settings::Settings;
 pub use split::Layers;
 pub use start::{Start, start};
 pub use summary::summary;
+pub use users::add_user;
 
 /// An image before its bytes are read.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The user's settings for the image's configuration.
 
 use crate::{
-    image::{Config, Ports, StopSignal},
+    image::{Config, Healthcheck, Ports, StopSignal},
     timestamp::Timestamp,
 };
 
@@ -28,6 +28,8 @@ pub struct Settings {
     pub stop_signal: Option<StopSignal>,
     /// When the image was made; no file has this time.
     pub created: Option<Timestamp>,
+    /// How engines see whether the program still works.
+    pub healthcheck: Option<Healthcheck>,
 }
 
 impl Settings {
@@ -54,6 +56,7 @@ impl Settings {
         let signal = self.stop_signal.as_ref().map(ToString::to_string);
         config.stop_signal = signal.or(config.stop_signal.take());
         config.created = self.created.unwrap_or(config.created);
+        config.healthcheck = self.healthcheck.clone().or(config.healthcheck.take());
     }
 }
 

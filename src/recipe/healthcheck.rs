@@ -1,6 +1,7 @@
 //! The values of HEALTHCHECK.
 
 use super::Command;
+use crate::image::Healthcheck;
 
 /// A health check, as HEALTHCHECK defines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,28 @@ pub struct Health {
     pub start_interval: u64,
     /// The number of consecutive failures that make a container unhealthy.
     pub retries: u32,
+}
+
+impl Health {
+    /// The configuration's form.
+    pub fn config(&self) -> Healthcheck {
+        let test = match &self.command {
+            None => vec!["NONE".into()],
+            Some(Command::Exec(words)) => {
+                ["CMD".into()].into_iter().chain(words.iter().cloned()).collect()
+            }
+            Some(Command::Shell(text)) => vec!["CMD-SHELL".into(), text.clone()],
+        };
+        let said = |number: u64| (number > 0).then_some(number);
+        Healthcheck {
+            test,
+            interval: said(self.interval),
+            timeout: said(self.timeout),
+            start_period: said(self.start_period),
+            start_interval: said(self.start_interval),
+            retries: said(self.retries.into()),
+        }
+    }
 }
 
 /// Reads a duration such as `1m30s` or `1.5h`, in the syntax of Go, as nanoseconds.

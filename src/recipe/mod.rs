@@ -13,6 +13,7 @@ mod evaluator;
 mod expand;
 pub mod fault;
 mod flags;
+mod health_option;
 pub mod healthcheck;
 mod heredoc;
 mod instructions;
@@ -29,6 +30,7 @@ mod stage_names;
 mod words;
 
 pub use arguments::Arguments;
+pub use health_option::parse_health;
 pub use outline::{Base, NeededStage, Outline, outline};
 pub use parse::{MAX_TEXT, parse};
 

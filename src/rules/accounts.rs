@@ -13,6 +13,10 @@ const UNKNOWN: u32 = 1000;
 /// base-passwd has the same number).
 const NOBODY: u32 = 65534;
 
+/// Numbers below are the distribution's (Debian Policy, 9.2.2): who has a number from here on
+/// depends on the machine.
+const DYNAMIC: u32 = 100;
+
 /// The shell of accounts that nobody may log in to.
 const NO_SHELL: &str = "/sbin/nologin";
 
@@ -54,9 +58,10 @@ pub fn group(facts: &Facts, wanted: &BTreeSet<String>) -> String {
         }
     }
     for (name, account) in accounts(facts, wanted) {
-        let known =
-            facts.groups.iter().find(|(_, gid)| **gid == account.gid).map(|(name, _)| name.clone());
-        groups.entry(account.gid).or_insert_with(|| known.unwrap_or(name));
+        let mut named = facts.groups.iter().filter(|(_, gid)| **gid == account.gid);
+        let known = named.find(|(known, gid)| **gid < DYNAMIC || **known == name);
+        let group = known.map_or(name, |(known, _)| known.clone());
+        groups.entry(account.gid).or_insert(group);
     }
     let mut out = String::new();
     for (gid, name) in groups {
@@ -87,7 +92,10 @@ fn user(facts: &Facts) -> Option<(String, Account)> {
     let user = user?;
     let number: Option<u32> = user.parse().ok();
     let known = match number {
-        Some(uid) => facts.accounts.iter().find(|(_, account)| account.uid == uid),
+        Some(uid) => {
+            let mut known = facts.accounts.iter().filter(|_| uid < DYNAMIC);
+            known.find(|(_, account)| account.uid == uid)
+        }
         None => facts.accounts.get_key_value(&user),
     };
     if let Some((name, account)) = known {
@@ -98,6 +106,29 @@ fn user(facts: &Facts) -> Option<(String, Account)> {
         group.and_then(|group| facts.groups.get(&group).copied().or_else(|| group.parse().ok()));
     let name = if number.is_some() { "user".into() } else { user };
     Some((name, Account { uid, gid: gid.unwrap_or(uid), home: "/".into() }))
+}
+
+/// The two tables with the image's user and group added where they lack them, as [`passwd`] and
+/// [`group`] would have made them.
+pub fn with_user(facts: &Facts, passwd_table: &str, group_table: &str) -> (String, String) {
+    let shell =
+        passwd_table.lines().find_map(|line| line.strip_prefix("root:")?.rsplit(':').next());
+    let shell = shell.filter(|shell| *shell != NO_SHELL);
+    let none = BTreeSet::new();
+    let add = |table: &str, made: &str| {
+        let field = |line: &str, at: usize| line.split(':').nth(at).unwrap_or_default().to_owned();
+        let mut lines: Vec<&str> = table.lines().collect();
+        for line in made.lines() {
+            let is_new =
+                |old: &&str| field(old, 0) != field(line, 0) && field(old, 2) != field(line, 2);
+            if lines.iter().all(is_new) {
+                lines.push(line);
+            }
+        }
+        lines.sort_by_key(|line| field(line, 2).parse::<u32>().ok());
+        lines.into_iter().map(|line| format!("{line}\n")).collect::<String>()
+    };
+    (add(passwd_table, &passwd(facts, &none, shell)), add(group_table, &group(facts, &none)))
 }
 
 fn user_and_group(facts: &Facts) -> (Option<String>, Option<String>) {
@@ -137,6 +168,34 @@ mod tests {
             shadow(&facts, &BTreeSet::new()),
             "root:*:::::::\nuser:*:::::::\nnobody:*:::::::\n"
         );
+    }
+
+    #[test]
+    fn no_name_of_the_machine_is_taken() {
+        let account = |uid, gid, home: &str| Account { uid, gid, home: home.into() };
+        let facts = |user: &str| Facts {
+            user: Some(user.into()),
+            accounts: [
+                ("alice".into(), account(1000, 1000, "/home/alice")),
+                ("db".into(), account(110, 115, "/var/lib/db")),
+            ]
+            .into(),
+            groups: [("staff".into(), 1000), ("secret".into(), 115)].into(),
+            ..Facts::default()
+        };
+        let none = BTreeSet::new();
+        for (user, line, group_line) in [
+            ("1000", "user:x:1000:1000:user:/:/sbin/nologin\n", "user:x:1000:\n"),
+            ("app", "app:x:1000:1000:app:/:/sbin/nologin\n", "app:x:1000:\n"),
+            ("db", "db:x:110:115:db:/var/lib/db:/sbin/nologin\n", "db:x:115:\n"),
+        ] {
+            let (users, groups) = (passwd(&facts(user), &none, None), group(&facts(user), &none));
+            assert!(users.contains(line) && !users.contains("alice"), "{users}");
+            assert!(groups.contains(group_line), "{groups}");
+            // The same, whether the user is known from the start or added.
+            let before = (passwd(&Facts::default(), &none, None), group(&Facts::default(), &none));
+            assert_eq!(with_user(&facts(user), &before.0, &before.1), (users, groups));
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod validate;
 mod variables;
 mod version;
 
-pub use accounts::{group, passwd, shadow};
+pub use accounts::{group, passwd, shadow, with_user};
 pub use choice::{Choice, Soft, Verdict};
 pub use error::TableError;
 pub use evaluate::{Fired, NamedBy, evaluate};

@@ -71,6 +71,8 @@ mod run;
 mod selfpack;
 /// What an image starts: the program, its interpreter, and the advice where there is none.
 mod starts;
+/// What the configuration starts: fixes for what cannot start, health checks, users.
+mod starts_config;
 /// Certificates: real clients and a real server in an engine.
 mod tls;
 /// `imgb trace`: what programs open, what their images lack, and the same from an strace log.

@@ -6,6 +6,7 @@ use crate::{
     cli::values::{self, Words},
     image::{Ports, StopSignal},
     plan::Settings,
+    recipe::healthcheck::Health,
 };
 
 /// What the image says about how it is started.
@@ -44,6 +45,13 @@ impl Args for SettingsArgs {
             one("stop-signal", "SIGNAL")
                 .value_parser(clap::value_parser!(StopSignal))
                 .help("The signal that stops the program"),
+            one("healthcheck", "CHECK")
+                .value_parser(values::health)
+                .allow_hyphen_values(true)
+                .help(
+                    "How engines check the program, as HEALTHCHECK in a Buildfile: \
+                 [--interval=30s --timeout=3s --retries=3 --start-period=5s] CMD COMMAND, or NONE",
+                ),
         ])
     }
 
@@ -70,6 +78,7 @@ impl FromArgMatches for SettingsArgs {
             volumes: texts("volume"),
             stop_signal: matches.get_one("stop-signal").cloned(),
             created: None,
+            healthcheck: matches.get_one::<Health>("healthcheck").map(Health::config),
         }))
     }
 

@@ -235,11 +235,11 @@ fn glibc_version(object: &Object) -> Option<(u32, u32)> {
     versions.max()
 }
 
-type AccountsByName = (BTreeMap<String, Account>, BTreeMap<String, u32>);
+pub(in crate::plan) type AccountsByName = (BTreeMap<String, Account>, BTreeMap<String, u32>);
 
 /// The sysroot's accounts and groups: names and numbers, no passwords. Of two entries with one name
 /// the first counts.
-fn accounts(view: &View<'_>) -> Result<AccountsByName, ReadFailure> {
+pub(in crate::plan) fn accounts(view: &View<'_>) -> Result<AccountsByName, ReadFailure> {
     let tables = view.accounts()?;
     let account = |user: UserEntry| {
         Some((user.name, Account { uid: user.uid?, gid: user.gid?, home: user.home? }))

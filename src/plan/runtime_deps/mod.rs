@@ -6,7 +6,6 @@ mod gather;
 mod python;
 mod scan;
 mod scripts;
-mod shell;
 mod survey;
 
 use std::{
@@ -27,6 +26,8 @@ use crate::{
 
 use files::RuleFile;
 use gather::Gatherer;
+
+pub(super) use gather::accounts;
 
 /// Which rules there are, and which of them the user wants.
 #[derive(Clone, Debug, Default)]

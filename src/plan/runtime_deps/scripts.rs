@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{files, python, shell};
+use super::{files, python};
 use crate::{
     elf::{Lookup as _, ReadFailure, script::Shebang},
-    languages::{Languages, Perl},
+    languages::{Languages, Perl, shell},
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
     rules::{Facts, is_named_after},
@@ -85,14 +85,10 @@ fn absent_commands(
     let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_start);
     let reads = lines.any(|line| line.starts_with(b". ") || line.starts_with(b"source "));
     let plain = builder.view.is_own(script) && !reads;
-    let is_name = |name: &[u8]| {
-        let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"._+-/".contains(b);
-        name.iter().all(is_plain) && name.first().is_some_and(|b| !b"._+-".contains(b))
-    };
     for name in shell::names(text, language).commands {
         let counts = if name.contains(&b'/') { name.starts_with(b"/") } else { plain };
         if counts
-            && is_name(&name)
+            && shell::is_plain(&name)
             && !shell::asks_for(text, &name, language)
             && interpreters::find(&name, dirs, builder)?.is_err()
         {

@@ -5,22 +5,22 @@
 
 use std::collections::BTreeSet;
 
-use crate::languages::Shell;
+use super::Shell;
 
 /// Commands of one script.
 const MAX_COMMANDS: usize = 1000;
 
 /// What a script names.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Names {
+pub struct Names {
     /// Words where a command may stand, without those that the shell executes itself.
-    pub(super) commands: BTreeSet<Vec<u8>>,
+    pub commands: BTreeSet<Vec<u8>>,
     /// Files that `.` and `source` read.
-    pub(super) sourced: BTreeSet<Vec<u8>>,
+    pub sourced: BTreeSet<Vec<u8>>,
 }
 
 /// What the script `text` names.
-pub(super) fn names(text: &[u8], language: &Shell) -> Names {
+pub fn names(text: &[u8], language: &Shell) -> Names {
     let mut reader = Reader::new(language);
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
@@ -35,8 +35,14 @@ pub(super) fn names(text: &[u8], language: &Shell) -> Names {
     names
 }
 
+/// Whether `name` looks like the name or path of a command.
+pub fn is_plain(name: &[u8]) -> bool {
+    let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"._+-/".contains(b);
+    name.iter().all(is_plain) && name.first().is_some_and(|b| !b"._+-".contains(b))
+}
+
 /// Whether the script `text` asks whether there is a command or file `name`.
-pub(super) fn asks_for(text: &[u8], name: &[u8], language: &Shell) -> bool {
+pub fn asks_for(text: &[u8], name: &[u8], language: &Shell) -> bool {
     let ends = |after: Option<&u8>| {
         after.is_none_or(|b| !b.is_ascii_alphanumeric() && !b"._-/".contains(b))
     };
