@@ -28,7 +28,7 @@ fn texts(root: &Path, dir: &str) -> Vec<PathBuf> {
             ["rs", "md", "toml", "sh", "py", "txt"].iter().any(|&text| extension == text)
         });
         entry.file_type().is_file()
-            && (is_text || ["build", "run", "Buildfile.example"].contains(&&*name))
+            && (is_text || ["build", "lint", "run", "Buildfile.example"].contains(&&*name))
     });
     files.map(|entry| entry.into_path()).collect()
 }
