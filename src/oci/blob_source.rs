@@ -95,6 +95,11 @@ impl BlobSource {
                     }
                     _ => error.into(),
                 })?;
+                // skopeo takes the first of them, docker the last.
+                if contents.replaced_files > 0 {
+                    let why = "it has a member twice, of which readers take different ones";
+                    return Err(ImageError::NoImage { name: name.to_string(), why });
+                }
                 let file = archive.file.try_clone();
                 let file = file
                     .map_err(|source| ImageError::Unreadable { name: name.to_string(), source })?;

@@ -39,7 +39,7 @@ pub enum ImageError {
         why: String,
     },
     /// No image has the name, digest or platform.
-    #[error("{name} has no {wanted}; it has {}", listed(there))]
+    #[error("{name} has no {wanted}{}", others(there))]
     NoSuchImage {
         /// What the user wrote.
         name: String,
@@ -129,9 +129,13 @@ impl ImageError {
     }
 }
 
+fn others(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; it has {}", listed(names)) }
+}
+
 fn listed(names: &[String]) -> String {
     let names: Vec<_> = names.iter().map(|name| crate::path::escape(name.as_bytes())).collect();
-    if names.is_empty() { "none".into() } else { names.join(", ") }
+    names.join(", ")
 }
 
 impl ImageError {

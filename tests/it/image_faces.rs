@@ -83,6 +83,10 @@ fn an_archive_that_says_two_images_is_refused() {
     check(json!([good[0], named[0]]), &two).error(2, &["several images"]);
     sandbox.imgb("check x.tar:app:1").run().ok();
     sandbox.imgb("check x.tar:x:2").run().ok();
+    // skopeo reads the first of two members with one name, docker the last.
+    let members = [("manifest.json", b"[]".to_vec()), ("manifest.json", good.to_string().into())];
+    sandbox.file("twice.tar", tar_of(members));
+    sandbox.imgb("check twice.tar").run().error(4, &["a member twice"]);
     // Docker before 1.10 read `repositories`.
     let repositories = |text: &str| [("repositories", text.as_bytes().to_vec())];
     check(good.clone(), &repositories(r#"{"app":{"1":"x"}}"#)).ok();
@@ -154,6 +158,9 @@ fn a_configuration_of_the_wrong_shape_is_refused_by_field() {
         layout.sandbox.file("Buildfile", "FROM oci:l\nUSER 1\n");
         layout.sandbox.imgb("build --no-check -o x.tar").run().error(4, &[&format!("`{field}`")]);
     }
+    with_config(&layout, &json!({"history": [{"created_by": "x"}, {"empty_layer": true}, {}]}));
+    let notes = layout.opened().unwrap().image.notes;
+    assert!(notes[0].contains("the history has 2 steps"), "{notes:?}");
     // What Go takes for nothing is nothing.
     with_config(&layout, &json!({"config": {"Env": null, "Labels": null}, "history": null}));
     layout.sandbox.imgb("inspect l").run().ok();

@@ -40,6 +40,8 @@ mod foreign;
 mod founding;
 /// Every example in the help, run as it stands there.
 mod help_examples;
+/// The image reader, compared with umoci and skopeo.
+mod image_differential;
 /// An archive that says two things, documents of the wrong shape, damage beside the image.
 mod image_faces;
 /// Images as other tools write them: links, directories, signatures beside them, odd spellings.

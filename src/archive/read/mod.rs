@@ -41,6 +41,8 @@ pub struct Contents {
     /// The number of entries that a later one with the same path replaced. For directories only the
     /// attributes are replaced.
     pub replaced: usize,
+    /// How many of these are not two directories.
+    pub replaced_files: usize,
     /// The number of extended attributes that were left out: all except `security.capability`.
     pub dropped_attributes: usize,
 }

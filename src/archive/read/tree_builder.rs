@@ -231,8 +231,10 @@ impl TreeBuilder {
         if !self.implied.remove(&path) {
             budget.path(&path)?;
         }
-        if self.contents.change.tree.insert(path, node).is_some() {
+        let is_directory = node.is_directory();
+        if let Some(old) = self.contents.change.tree.insert(path, node) {
             self.contents.replaced += 1;
+            self.contents.replaced_files += usize::from(!(is_directory && old.is_directory()));
         }
         Ok(())
     }
