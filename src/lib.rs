@@ -170,7 +170,7 @@
 //!             archive, store
 //!     touches host reads, threads
 //! 3 oci        images in files and directories: documents, layers as trees
-//!     imports error_kind, path, digest, compress, tree, image, archive, store
+//!     imports error_kind, path, quantity, digest, compress, tree, image, archive, store
 //!     touches host reads
 //! 4 view       one lookup over layers of trees and a sysroot
 //!     imports path, tree, elf, source
@@ -193,7 +193,7 @@
 //!     imports languages, path, tree, elf, image, process, view
 //!     touches reads through source
 //! 7 output     archives, OCI layout, root file system
-//!     imports error_kind, digest, compress, image, tree, archive, store, source
+//!     imports error_kind, quantity, digest, compress, image, tree, archive, store, source
 //!     touches writes at the target, stdout
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
 //!     imports error_kind, path, tree, trace, image, source, process, view

@@ -33,9 +33,10 @@ use crate::{
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     imgb build -o app.tar -t app:1.0\n  \
-    imgb build ./src -f src/Buildfile.debug --target debug --build-arg VERSION=2.0 \
-    -o - | docker load\n\n\
-    Without --file, the Buildfile is Buildfile, Dockerfile or Containerfile in CONTEXT.\n\
+    imgb build ./src -f src/Buildfile.debug --target debug \\\n      \
+      --build-arg VERSION=2.0 -o - | docker load\n\n\
+    Without --file, the Buildfile is Buildfile, Dockerfile or Containerfile in \
+    CONTEXT.\n\n\
     The syntax is Dockerfile's, without RUN; docs/buildfile.md describes each instruction.")]
 pub(super) struct BuildArgs {
     /// The directory that files are taken from

@@ -22,7 +22,7 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     imgb check myapp.tar\n  \
     imgb check oci:layout:1.0 --json | jq -r '.faults[].text'\n\n\
-    Nothing is executed. Exit code 1: the image cannot start; 4: it is malformed; 7: a digest or\n\
+    Nothing is executed. Exit code 1: the image cannot start; 4: it is malformed; 7: a digest or \
     size is wrong.")]
 pub(super) struct CheckArgs {
     #[command(flatten)]

@@ -40,7 +40,7 @@ pub(super) enum Command {
     Pack(Box<PackArgs>),
     /// Build an image from a Buildfile
     Build(Box<BuildArgs>),
-    /// Show what `pack` or `build` would do: every path, its layer and its reason
+    /// Show what `pack` or `build` would do: what goes in, how large it is, and why
     Plan(Box<PlanArgs>),
     /// Show the libraries of programs as a tree, how each was found, and where missing ones were
     /// searched

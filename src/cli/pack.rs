@@ -27,8 +27,8 @@ use crate::pipeline::{self, Event, Phase, Planned};
     imgb pack ./target/release/app -o app.tar -t registry.example/app:1.0\n  \
     imgb pack curl -o - | docker load\n  \
     imgb pack ./rootfs.tar.xz --cmd bash -o oci:layout:debian\n  \
-    imgb pack ./app ./etc:/etc --env RUST_LOG=info --user 65532 \
-    -o app.tar -o rootfs:app-rootfs.tar\n\n\
+    imgb pack ./app ./etc:/etc --env RUST_LOG=info --user 65532 \\\n      \
+      -o app.tar -o rootfs:app-rootfs.tar\n\n\
     Times in the image are SOURCE_DATE_EPOCH, or 0 if it is not set; see --created.")]
 pub(super) struct PackArgs {
     #[command(flatten)]

@@ -49,7 +49,8 @@ const ONLY_FOR_INPUTS: [&str; 20] = [
     imgb plan curl --all | grep libssl\n  \
     imgb plan ./app --base debian.tar\n  \
     imgb plan --file Buildfile .   # as `imgb build` would do\n  \
-    imgb plan ./bin --json | jq '.layers[].files[] | select(.reason | test(\"needed\"))'")]
+    imgb plan ./bin --json |\n      \
+      jq '.layers[].files[] | select(.reason | test(\"needed\"))'")]
 #[command(mut_arg("inputs", |arg| {
     arg.required(false)
         .required_unless_present("file")

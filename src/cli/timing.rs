@@ -79,9 +79,11 @@ impl Timing {
             let _ = writeln!(text, "  {:<8} {wall:>7.3} s  {cpu:>7.3} s", part.name);
         }
         for (layer, planned) in delivered.layers.iter().zip(&plan.layers) {
-            let how = match layer.cached {
-                true => "from the cache".into(),
-                false => format!("{} of content read", size::format(layer.read)),
+            let read = format!("{} of content read", size::format(layer.read));
+            let how = match (layer.cached, layer.read) {
+                (true, 0) => "from the cache".into(),
+                (true, _) => format!("from the cache, {read}"),
+                (false, _) => read,
             };
             let _ = writeln!(text, "  layer {}: {how}", planned.name);
         }

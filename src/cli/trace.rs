@@ -32,13 +32,14 @@ use crate::{
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
-    imgb trace app.tar -o more.list           # the image's program, in `imgb run`'s sandbox\n  \
+    imgb trace app.tar -o more.list           # in the sandbox of `imgb run`\n  \
     imgb trace app.tar --timeout 5s -- serve  # a server, for a limited time\n  \
-    imgb trace -o app.list -- ./app --work    # a command of this machine, without a sandbox\n  \
-    strace -f -y -e trace=%file -o log ./app && imgb trace --from-strace log -o app.list\n  \
+    imgb trace -o app.list -- ./app --work    # a command of this machine\n  \
+    strace -f -y -e trace=%file -o log ./app &&\n      \
+      imgb trace --from-strace log -o app.list\n  \
     imgb pack ./app --include-from app.list -o app.tar\n\n\
-    For an image, files that its program looked for and that only the sysroot has are listed; for\n\
-    a command, every file that it read, also after --timeout. What the program prints goes to\n\
+    For an image, files that its program looked for and that only the sysroot has are listed; for \
+    a command, every file that it read, also after --timeout. What the program prints goes to \
     stderr. The exit code is the program's, as with `imgb run`.")]
 pub(super) struct TraceArgs {
     /// The image to run: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG],

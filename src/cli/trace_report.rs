@@ -100,3 +100,25 @@ fn describe(file: &TracedFile) -> Value {
         "option": format!("--include {}", quoted(&file.path)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_with_many_files_is_cut_short_unless_all_are_wanted() {
+        let file = |number: usize| TracedFile {
+            path: format!("/usr/lib/x/{number:03}").into_bytes(),
+            call: Call::Open,
+            by: "/app".into(),
+            in_sysroot: Some(SysrootEntry::File(1)),
+        };
+        let missing = (0..187).map(file).collect();
+        let report = Report { opened: Vec::new(), missing };
+        let short = text(&report, Watched::InImage, true, false);
+        assert_eq!(short.matches("--include ").count(), LISTED, "{short}");
+        assert!(short.ends_with("  and 179 more files in /usr/lib/x/ (--all lists them)\n"));
+        let all = text(&report, Watched::InImage, true, true);
+        assert_eq!(all.matches("--include ").count(), 187, "{all}");
+    }
+}

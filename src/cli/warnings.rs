@@ -1,6 +1,6 @@
 //! Messages of one kind are one message, with a count and the first names.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::terminal::print_message;
 use crate::{
@@ -71,7 +71,7 @@ pub(super) fn print(messages: impl IntoIterator<Item = Message>, verbose: bool) 
 
 fn lines(messages: impl IntoIterator<Item = Message>, verbose: bool) -> Vec<String> {
     let mut groups: Vec<(Message, Vec<String>)> = Vec::new();
-    let mut known: HashMap<(String, String), usize> = HashMap::new();
+    let mut known: BTreeMap<(String, String), usize> = BTreeMap::new();
     for message in messages {
         let key = (message.label.clone(), message.kind.clone());
         match known.get(&key).filter(|_| !verbose && message.about.is_some()) {

@@ -29,6 +29,7 @@ use crate::{
     },
     digest::Digest,
     image::{ImageName, Transport},
+    quantity,
     store::Extent,
     tree::{Content, ResolveError, Tree},
 };
@@ -151,7 +152,8 @@ impl BlobFile {
     /// The whole content as a document, which messages call `name`.
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, ImageError> {
         if self.len > MAX_DOCUMENT {
-            return Err(ImageError::document(name, "larger than 4 MiB"));
+            let why = format!("larger than {}", quantity::bytes(MAX_DOCUMENT));
+            return Err(ImageError::document(name, why));
         }
         let mut bytes = vec![0; self.len as usize];
         self.extent

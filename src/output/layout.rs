@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{OutputError, descriptors};
 use crate::{
     image::{self, Document, Image, Reference, Replaced},
+    quantity,
     store::{Blob, Durability, Pending, Store},
 };
 
@@ -120,7 +121,8 @@ fn read_index(dir: &Path) -> Result<Option<Value>, OutputError> {
     let mut bytes = Vec::new();
     file.take(MAX_INDEX + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > MAX_INDEX {
-        return Err(no_layout(dir, "its index.json is larger than 4 MiB"));
+        let limit = quantity::bytes(MAX_INDEX);
+        return Err(no_layout(dir, &format!("its index.json is larger than {limit}")));
     }
     let index: Value = serde_json::from_slice(&bytes)
         .map_err(|error| no_layout(dir, &format!("its index.json: {error}")))?;

@@ -125,7 +125,7 @@ impl Ignore {
         let verdict = self.verdict_on(path);
         let last = verdict.matched.iter().rposition(|&matched| matched);
         let rule = self.rules.get(last.filter(|_| verdict.excluded)?)?;
-        Some(format!("line {} of {}, `{}`", rule.line, self.name, super::escape(&rule.pattern)))
+        Some(format!("line {} of {} (`{}`)", rule.line, self.name, super::escape(&rule.pattern)))
     }
 
     fn verdict_on(&self, path: &[u8]) -> Verdict {

@@ -1,6 +1,6 @@
 //! A plan in few lines: paths that are in the image for one reason are one line. Pure.
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{Plan, PlannedLayer, Reason};
 use crate::{
@@ -20,7 +20,7 @@ struct Group<'a> {
 }
 
 /// What the paths of a group have in common. Libraries stay apart: each has a reason of its own.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Key<'a> {
     Rule(&'a str),
     Links,
@@ -63,7 +63,7 @@ pub fn summary(plan: &Plan) -> String {
 /// paths at the end.
 fn groups<'a>(plan: &'a Plan, layer: &'a PlannedLayer) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
-    let mut known: HashMap<Key<'a>, usize> = HashMap::new();
+    let mut known: BTreeMap<Key<'a>, usize> = BTreeMap::new();
     let mut parents = None;
     for (path, node) in layer.tree.iter() {
         let reason = plan.reasons.get(path);

@@ -279,8 +279,8 @@ fn errors_suggest_what_is_meant() {
     for (recipe, wanted) in [
         ("FROM scratch\nCOPY confg/app.conf /", "did you mean `config/app.conf`?"),
         ("FROM scratch\nCOPY app.conf /", "did you mean `config/app.conf`?"),
-        ("FROM scratch\nCOPY x.log /", "the ignore file leaves it out"),
-        ("FROM scratch\nPACK ./x.log", "the ignore file leaves it out"),
+        ("FROM scratch\nCOPY x.log /", "line 1 of ctx/.dockerignore (`*.log`) leaves it out"),
+        ("FROM scratch\nPACK ./x.log", "line 1 of ctx/.dockerignore (`*.log`) leaves it out"),
         ("FROM scratch AS build\nFROM scratch\nCOPY --from=biuld /x /", "did you mean `build`?"),
         (
             "FROM scratch AS s\nCOPY a /etc/a\nFROM scratch\nCOPY --from=s /ect/a /",
@@ -338,7 +338,7 @@ fn the_buildfile_and_its_own_ignore_file_take_precedence() {
     sandbox
         .imgb("build ctx -f ctx/other -q -o x.tar")
         .run()
-        .error(3, &["`a`", "the ignore file leaves it out"]);
+        .error(3, &["`a`", "of ctx/.dockerignore (`a`) leaves it out"]);
     sandbox.file("ctx/other.dockerignore", "dir\n");
     sandbox.imgb("build ctx -f ctx/other -q -o x.tar").run().ok();
 }

@@ -22,13 +22,19 @@ const COMMANDS: [&str; 12] = [
     "man",
 ];
 
-/// The lines of a command's help that are examples, without their comments.
+/// The examples in a command's help, without their comments. On a terminal of 80 columns none is
+/// wrapped: a long one ends its lines where a shell continues them.
 fn examples(sandbox: &Sandbox, command: &str) -> Vec<String> {
     let help = sandbox.imgb(command).arg("--help").run().ok().text();
     let mut examples = Vec::new();
     let block = help.lines().skip_while(|line| !line.starts_with("Example")).skip(1);
     for line in block.take_while(|line| line.starts_with("  ")) {
-        examples.push(line.split("  # ").next().unwrap_or(line).trim().to_owned());
+        assert!(line.len() < 80, "{line}");
+        let (continues, line) = (line.starts_with("    "), line.split("  # ").next().unwrap());
+        match examples.last_mut() {
+            Some(last) if continues => *last = format!("{last}\n{line}"),
+            _ => examples.push(line.trim().to_owned()),
+        }
     }
     examples
 }

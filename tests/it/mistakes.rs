@@ -64,7 +64,10 @@ fn an_ignored_source_names_the_rule_that_leaves_it_out() {
         sandbox.file("ctx/Buildfile", format!("FROM scratch\nCOPY {source} /x\n"));
         let pattern = if source == "b.log" { "`*.log`" } else { "`logs`" };
         let run = sandbox.imgb("build ctx -o x.tar").run();
-        run.error(3, &[&format!("the file exists, but {wanted} of ctx/.dockerignore, {pattern}")]);
+        run.error(
+            3,
+            &[&format!("the file exists, but {wanted} of ctx/.dockerignore ({pattern}) leaves")],
+        );
     }
 }
 

@@ -162,7 +162,7 @@ fn mistakes_in_the_choice_of_rules() {
         ("--with shel", 2, &["no rule `shel`", "did you mean `shell`?"][..]),
         ("--rules gone.toml", 3, &["--rules `gone.toml`: No such file or directory"]),
         ("--rules bad.toml", 2, &["line 3: unknown field `colour`"]),
-        ("--rules /dev/zero", 2, &["/dev/zero`: more than 1 MiB"]),
+        ("--rules /dev/zero", 2, &["/dev/zero`: more than 1.0 MB"]),
     ] {
         sandbox.imgb(&format!("plan --all ./app {options}")).run().error(code, words);
     }

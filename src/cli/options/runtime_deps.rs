@@ -12,6 +12,7 @@ use crate::{
     cli::failure::{Failure, system_reason},
     error_kind::ErrorKind,
     plan::RuleSet,
+    quantity,
     rules::{Choice, Soft, Table},
     suggest,
 };
@@ -95,7 +96,7 @@ pub(in crate::cli) fn table(files: &[PathBuf]) -> Result<Table, Failure> {
         // The limit is enforced while reading: a pipe has no length, and a device no end.
         opened.take(MAX_RULES + 1).read_to_string(&mut text).map_err(unreadable)?;
         if text.len() as u64 > MAX_RULES {
-            return Err(wrong(&"more than 1 MiB"));
+            return Err(wrong(&format!("more than {}", quantity::bytes(MAX_RULES))));
         }
         table.add(&text).map_err(|error| wrong(&error))?;
     }
