@@ -13,8 +13,9 @@ use super::{
         buildfile::{BuildRequest, BuildfileArgs, build_request},
         lookup::LookupArgs,
         messages::Verbosity,
-        output::{OutputArgs, output_paths},
+        output::OutputArgs,
     },
+    overlap::{self, output_paths},
     plan_text::print_plan,
     refusal::{refuse, warn_of_health},
     terminal::print_message,
@@ -87,13 +88,17 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
     let stem = fs_err::canonicalize(&args.context).ok();
     let stem = stem.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let own = [args.context.clone()].into_iter().chain(args.buildfile.file.clone());
+    let files = own.chain(args.lookup.runtime_deps.files().iter().cloned()).collect();
+    let inputs = overlap::Inputs { files, base: None };
+    let outputs = output_paths(&targets, &inputs, args.out.force)?;
     let BuildRequest { recipe, mut options } = build_request(
         args.context,
         args.buildfile,
         args.lookup,
         args.platform,
         args.label,
-        (output_paths(&targets)?, jobs(args.out.jobs)),
+        (outputs, jobs(args.out.jobs)),
     )?;
     options.plan.settings.created = args.out.created;
     let timing = Timing::new();

@@ -15,6 +15,7 @@ mod hints;
 mod inspect;
 mod next_step;
 mod options;
+mod overlap;
 mod pack;
 mod plan;
 mod plan_text;

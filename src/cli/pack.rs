@@ -12,8 +12,9 @@ use super::{
     options::{
         inputs::{ImageConfigArgs, InputArgs, pack_request},
         messages::Verbosity,
-        output::{OutputArgs, output_paths},
+        output::OutputArgs,
     },
+    overlap::output_paths,
     plan_text::print_plan,
     progress::Reading,
     refusal::{refuse, warn_of_health},
@@ -63,7 +64,7 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
     let first = args.input.inputs.first().map(|input| input.text.clone()).unwrap_or_default();
     let annotations = args.config.annotation.clone();
-    let outputs = output_paths(&targets)?;
+    let outputs = output_paths(&targets, &args.input.host_files(), args.out.force)?;
     let mut request = pack_request(args.input, args.config, outputs, jobs(args.out.jobs))?;
     request.plan.settings.created = args.out.created;
     let timing = Timing::new();

@@ -73,6 +73,10 @@ pub enum TargetError {
     Tag(#[from] ReferenceError),
 }
 
+/// Names of standard output. Opened by a path, a file that it leads to would be written from its
+/// start, over what else is printed there.
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
 impl Target {
     /// Parses an output. `default` is the format if `text` has no transport; `is_directory` says
     /// whether a path of the host is a directory now.
@@ -97,7 +101,7 @@ impl Target {
         if rest.is_empty() {
             return Err(TargetError::Empty(text.into()));
         }
-        if rest == "-" {
+        if STDOUT.contains(&rest) {
             return match format.unwrap_or(OutputFormat::Archive) {
                 OutputFormat::OciLayout => Err(TargetError::LayoutToStdout(text.into())),
                 format => Ok(Self {
@@ -218,6 +222,7 @@ mod tests {
         check("x.tar", Some(OutputFormat::OciLayout), "OciArchive x.tar");
         check("dir", Some(OutputFormat::OciLayout), "OciLayout dir");
         check("rootfs:-", None, "Rootfs Stdout");
+        check("oci-archive:/dev/stdout", None, "OciArchive Stdout");
         check("C:x", None, "Archive C:x");
     }
 

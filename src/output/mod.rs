@@ -2,6 +2,7 @@
 //! reads inputs only for a root file system on a stream.
 
 mod archive;
+mod existing;
 mod layout;
 mod rootfs;
 mod stream;
@@ -11,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use existing::is_replaceable;
 use stream::{Sink, is_stream};
 
 use crate::{

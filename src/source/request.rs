@@ -84,6 +84,11 @@ impl Request {
         Ok(Self { text: text.into(), source: source.into(), contents, destination })
     }
 
+    /// The path on the host that this request names, if it is not a command.
+    pub fn source(&self) -> &Path {
+        &self.source
+    }
+
     /// The path in the sysroot that this request names, if any: an absolute path that exists there,
     /// or a host file that lies in the sysroot.
     ///

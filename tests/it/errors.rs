@@ -225,10 +225,10 @@ fn an_output_directory_that_is_missing_or_closed() {
 fn a_failed_run_keeps_the_old_output() {
     let sandbox = sandbox();
     sandbox.file("out/image.tar", "old").mode("out", 0o555);
-    sandbox.imgb("pack ./good -o out/image.tar").nobody().run().error(5, &["out"]);
+    sandbox.imgb("pack ./good --force -o out/image.tar").nobody().run().error(5, &["out"]);
     assert_eq!(sandbox.read("out/image.tar"), b"old");
     sandbox.mode("out", 0o755);
-    sandbox.imgb("pack ./gone -o out/image.tar").run().error(3, &["gone"]);
+    sandbox.imgb("pack ./gone --force -o out/image.tar").run().error(3, &["gone"]);
     assert_eq!(sandbox.read("out/image.tar"), b"old");
     assert_eq!(sandbox.names("out"), ["image.tar"]);
 }
@@ -304,7 +304,7 @@ fn an_output_that_is_a_regular_file_below_dev_is_written_like_any_other() {
     let dir = tempfile::Builder::new().prefix("imgb-it-").tempdir_in("/dev/shm").unwrap();
     let path = dir.path().join("image.tar");
     fs_err::write(&path, fixtures::noise(300_000)).unwrap();
-    sandbox.imgb("pack ./good -t image -o").arg(&path).run().ok();
+    sandbox.imgb("pack ./good --force -t image -o").arg(&path).run().ok();
     sandbox.imgb("pack ./good -t image -o out/image.tar").run().ok();
     assert_eq!(
         fs_err::read(&path).unwrap(),

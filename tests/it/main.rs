@@ -58,6 +58,8 @@ mod messages;
 mod mistakes;
 /// What outputs replace, what engines do not take of them, and the hint after each.
 mod outputs;
+/// What `-o` may replace, and how the ending of its name compresses it.
+mod overwrite;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
 /// show.
 mod programs;

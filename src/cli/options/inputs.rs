@@ -1,6 +1,10 @@
 //! What goes into an image, and how it is looked up.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 
@@ -11,9 +15,10 @@ use crate::{
         failure::Failure,
         file::read_regular,
         options::settings::SettingsArgs,
+        overlap::Inputs,
         values,
     },
-    image::Platform,
+    image::{ImageName, Platform},
     path::ImagePath,
     pipeline::{BaseRequest, PackRequest},
     plan::{self, Layers},
@@ -97,6 +102,21 @@ pub(in crate::cli) struct InputArgs {
         help_heading = "Inputs"
     )]
     cap: Vec<(ImagePath, Vec<u8>)>,
+}
+
+impl InputArgs {
+    /// The files and directories of the host that are named.
+    pub(in crate::cli) fn host_files(&self) -> Inputs {
+        let requests = self.inputs.iter().map(Request::source);
+        let lists = self.include_from.iter().chain(self.lookup.runtime_deps.files());
+        let files = requests.chain(lists.map(PathBuf::as_path)).map(Path::to_owned).collect();
+        let base = self.base.as_deref().map(|name| {
+            let tarball = name.strip_prefix("rootfs:").map(PathBuf::from);
+            let image = || Some(ImageName::parse(name, Path::exists).ok()?.path);
+            tarball.or_else(image).unwrap_or_default()
+        });
+        Inputs { files, base }
+    }
 }
 
 /// What the image says about itself.

@@ -1,10 +1,6 @@
 //! Where an image goes, and in which form.
 
-use std::{
-    collections::BTreeSet,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-};
+use std::num::NonZeroUsize;
 
 use clap::{Args, ValueEnum};
 
@@ -12,13 +8,12 @@ use super::cache::CacheArgs;
 use crate::{
     cli::{
         environment::{jobs, scratch},
-        failure::{Failure, chain},
+        failure::Failure,
         values,
     },
     compress::Compression,
     image::{Destination, OutputFormat, Reference, Target},
     pipeline::Delivery,
-    source::if_present,
     store::Durability,
     timestamp::Timestamp,
 };
@@ -58,6 +53,10 @@ pub(in crate::cli) struct OutputArgs {
     /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
     #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
     compress: Compression,
+
+    /// Replace an output that exists and is not an archive of an image
+    #[arg(long, help_heading = "Output")]
+    pub(in crate::cli) force: bool,
 
     /// Number of threads; it has no influence on the bytes
     #[arg(short, long, value_name = "N", help_heading = "Output")]
@@ -106,13 +105,6 @@ impl OutputArgs {
         if targets.iter().filter(to_stdout).count() > 1 {
             return Err(Failure::usage("only one output can go to stdout"));
         }
-        let mut files = BTreeSet::new();
-        let single = targets.iter().filter(|target| target.format != OutputFormat::OciLayout);
-        for path in single.filter_map(Target::path) {
-            if !files.insert(path) {
-                return Err(Failure::usage(format!("two outputs go to `{}`", path.display())));
-            }
-        }
         Ok(targets)
     }
 
@@ -142,22 +134,4 @@ impl OutputArgs {
             durability: if self.no_fsync { Durability::Cached } else { Durability::Synced },
         })
     }
-}
-
-/// The outputs' paths, absolute and without symbolic links, so that a walk over an input can leave
-/// them out.
-///
-/// # Errors
-/// [`Failure`] if the system does not say where an output would be.
-pub(in crate::cli) fn output_paths(targets: &[Target]) -> Result<BTreeSet<PathBuf>, Failure> {
-    let mut paths = BTreeSet::new();
-    for path in targets.iter().filter_map(Target::path) {
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let dir = if_present(fs_err::canonicalize(dir.unwrap_or(Path::new("."))));
-        let dir = dir.map_err(|error| {
-            Failure::local(format!("cannot write `{}`: {}", path.display(), chain(&error)))
-        })?;
-        paths.extend(dir.zip(path.file_name()).map(|(dir, name)| dir.join(name)));
-    }
-    Ok(paths)
 }

@@ -58,6 +58,11 @@ enum SoftArg {
 }
 
 impl RuntimeDepsArgs {
+    /// The files of `--rules`.
+    pub(in crate::cli) fn files(&self) -> &[PathBuf] {
+        &self.rules
+    }
+
     /// The rules, and the user's choice among them.
     pub(in crate::cli) fn rule_set(&self) -> Result<RuleSet, Failure> {
         let choice = Choice {

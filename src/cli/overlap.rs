@@ -1,0 +1,108 @@
+//! Outputs that would replace what they are made from, each other, or what is not an image.
+
+use std::{
+    collections::BTreeSet,
+    fs::Metadata,
+    io::IsTerminal as _,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::failure::{Failure, chain};
+use crate::{
+    image::{Destination, OutputFormat, Target},
+    output, pipeline,
+    source::if_present,
+};
+
+/// Files and directories of the host that an image is made from.
+#[derive(Debug, Default)]
+pub(super) struct Inputs {
+    /// No output may replace them.
+    pub(super) files: Vec<PathBuf>,
+    /// An image in a layout may be the base of another in it. A base in an archive is as `files`.
+    pub(super) base: Option<PathBuf>,
+}
+
+/// The outputs' paths, absolute and without symbolic links, so that a walk over an input can leave
+/// them out. With `force`, any file may be replaced that is not an input.
+///
+/// # Errors
+/// [`Failure`] if an output would replace an input, another output, or a file that is not an image,
+/// and if the system does not say where an output would be.
+pub(super) fn output_paths(
+    targets: &[Target],
+    inputs: &Inputs,
+    force: bool,
+) -> Result<BTreeSet<PathBuf>, Failure> {
+    let mut paths = BTreeSet::new();
+    for target in targets {
+        if target.destination == Destination::Stdout && std::io::stdout().is_terminal() {
+            let failure = Failure::usage("stdout is a terminal, and the image would go there");
+            return Err(failure.with_hint("redirect it, or pipe it to `docker load`"));
+        }
+        let is_layout = target.format == OutputFormat::OciLayout;
+        let base = inputs.base.iter().filter(|_| !is_layout);
+        if let Some(input) = inputs.files.iter().chain(base).find(|input| replaces(target, input)) {
+            let (output, input) = (name(target), input.display());
+            let message = format!("the output {output} would replace the input `{input}`");
+            return Err(Failure::usage(message));
+        }
+        if !force && !output::is_replaceable(target).map_err(pipeline::Error::from)? {
+            let message = format!("{} exists and is not an archive of an image", name(target));
+            return Err(Failure::local(message).with_hint("use `--force` to replace it"));
+        }
+        if let Some(path) = absolute(target)?
+            && !paths.insert(path)
+            && !is_layout
+        {
+            return Err(Failure::usage(format!("two outputs go to {}", name(target))));
+        }
+    }
+    Ok(paths)
+}
+
+/// Whether `target` is `input` itself, by whatever path or link, or a layout around it.
+fn replaces(target: &Target, input: &Path) -> bool {
+    let place = place(target);
+    let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    let (Ok(output), Ok(other)) = (fs_err::metadata(place), fs_err::metadata(input)) else {
+        return false;
+    };
+    let is_inside = || {
+        let real = (fs_err::canonicalize(place), fs_err::canonicalize(input));
+        matches!(real, (Ok(place), Ok(input)) if input.starts_with(&place))
+    };
+    let is_one = output.is_file() || output.is_dir();
+    (is_one && id(output) == id(other)) || (target.format == OutputFormat::OciLayout && is_inside())
+}
+
+/// The path of an output. That of stdout leads to the file that stdout is, if it is one.
+fn place(target: &Target) -> &Path {
+    match &target.destination {
+        Destination::Path(path) => path,
+        Destination::Stdout => Path::new("/proc/self/fd/1"),
+    }
+}
+
+fn name(target: &Target) -> String {
+    match &target.destination {
+        Destination::Path(path) => format!("`{}`", path.display()),
+        Destination::Stdout => "stdout".into(),
+    }
+}
+
+/// Where an output will be. `None` if its directory does not exist yet, and for a pipe or device.
+fn absolute(target: &Target) -> Result<Option<PathBuf>, Failure> {
+    let path = place(target);
+    let failed = |error: std::io::Error| {
+        Failure::local(format!("cannot write {}: {}", name(target), chain(&error)))
+    };
+    if ["/dev/fd", "/dev/stderr", "/proc/self/fd"].iter().any(|dir| path.starts_with(dir)) {
+        let real = if_present(fs_err::canonicalize(path)).map_err(failed)?;
+        return Ok(real.filter(|real| real.is_file()));
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = if_present(fs_err::canonicalize(dir.unwrap_or(Path::new(".")))).map_err(failed)?;
+    Ok(dir.zip(path.file_name()).map(|(dir, name)| dir.join(name)))
+}
