@@ -231,6 +231,18 @@ impl Finding {
     }
 }
 
+/// That `example` and other directories, `count` in all, have no entries.
+fn without_entries(example: &ImagePath, count: usize) -> String {
+    let others = match count {
+        0 | 1 => String::new(),
+        more => format!(" and {} other directories", more - 1),
+    };
+    format!(
+        "no layer has an entry for `{example}`{others}: docker 20.10 creates such directories with \
+         mode 0600"
+    )
+}
+
 /// In which engines `path` and other files, `count` in all, do not start, and the options that let
 /// them start.
 fn not_started(path: &ImagePath, count: usize, docker: &[String], podman: &[String]) -> String {
@@ -310,15 +322,7 @@ impl fmt::Display for Finding {
                 write!(f, "the link `{path}` to `{}` is broken: {why}", escape(target))
             }
             Self::Cache { path, why } => write!(f, "`{path}`: {why}"),
-            Self::Parents { example, count } => write!(
-                f,
-                "no layer has an entry for `{example}`{}: docker 20.10 creates such directories \
-                 with mode 0600",
-                match count {
-                    0 | 1 => String::new(),
-                    more => format!(" and {} other directories", more - 1),
-                }
-            ),
+            Self::Parents { example, count } => f.write_str(&without_entries(example, *count)),
             Self::Temporary(path, mode) => {
                 let so = if mode & 0o777 == 0o777 {
                     "can remove each other's files"
