@@ -17,13 +17,14 @@ use super::{
     },
     overlap::{self, output_paths},
     plan_text::print_plan,
-    refusal::{refuse, warn_of_health},
+    refusal::{fix, refuse, warn_of_health},
     terminal::print_message,
     timing::Timing,
     values,
     warnings::{self, Message},
 };
 use crate::{
+    check::Finding,
     image::Platform,
     path::glob::Glob,
     pipeline::{self, Event, Phase},
@@ -132,9 +133,13 @@ fn prove(plan: &Plan, allow_missing: &[Glob], verbosity: &Verbosity) -> Result<(
         let count = report.warnings.len().saturating_sub(known);
         let odd = report.warnings.iter().take(count);
         let prefix = "the image does not start as it is: ";
-        warnings::print(odd.map(|odd| Message::warning(prefix, odd)), verbosity.verbose);
+        let message = |odd: &Finding| Message {
+            hint: fix(odd, plan, Language::Buildfile),
+            ..Message::warning(prefix, odd)
+        };
+        warnings::print(odd.map(message), verbosity.verbose);
     }
-    warn_of_health(&report, verbosity);
+    warn_of_health(&report, plan, Language::Buildfile, verbosity);
     refuse(&report, plan, Language::Buildfile)
 }
 

@@ -83,7 +83,7 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     if !args.no_check && request.plan.dependencies {
         timing.event(Event::Phase(Phase::Check));
         let report = pipeline::prove(&plan, &request.plan.allow_missing)?;
-        warn_of_health(&report, &args.verbosity);
+        warn_of_health(&report, &plan, Language::Options, &args.verbosity);
         refuse(&report, &plan, Language::Options)?;
     }
     let timing = args.out.timing.then_some(&timing);

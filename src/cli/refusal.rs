@@ -10,6 +10,7 @@ use crate::{
     check::{Finding, Report},
     error_kind::ErrorKind,
     image::Platform,
+    languages::Languages,
     path::ImagePath,
     plan::{Plan, Reason},
     quantity,
@@ -29,16 +30,25 @@ pub(super) fn refuse(report: &Report, plan: &Plan, language: Language) -> Result
 }
 
 /// Prints what keeps the health check from running. The image starts without it.
-pub(super) fn warn_of_health(report: &Report, verbosity: &Verbosity) {
+pub(super) fn warn_of_health(
+    report: &Report,
+    plan: &Plan,
+    language: Language,
+    verbosity: &Verbosity,
+) {
     let about_health = |finding: &&Finding| matches!(finding, Finding::Health(_));
     let health = report.warnings.iter().filter(about_health);
     if !verbosity.quiet {
-        warnings::print(health.map(|one| Message::warning("", one)), verbosity.verbose);
+        let message = |finding: &Finding| Message {
+            hint: fix(finding, plan, language),
+            ..Message::warning("", finding)
+        };
+        warnings::print(health.map(message), verbosity.verbose);
     }
 }
 
 /// What to do about a fault.
-fn fix(fault: &Finding, plan: &Plan, language: Language) -> Option<String> {
+pub(super) fn fix(fault: &Finding, plan: &Plan, language: Language) -> Option<String> {
     match fault {
         Finding::Library { program: file, .. }
         | Finding::Loader { program: file, .. }
@@ -61,6 +71,13 @@ fn fix(fault: &Finding, plan: &Plan, language: Language) -> Option<String> {
             let platform = Platform::linux(architecture, variant);
             Some(format!("use `--platform {platform}`, for which the program is made"))
         }
+        Finding::Command { name, .. } if Languages::builtin().shell.login.contains(name) => {
+            Some(match language {
+                Language::Options => format!("add `{name}:{name}` as an input"),
+                Language::Buildfile => format!("add `PACK {name}`"),
+            })
+        }
+        Finding::Health(fault) => fix(fault, plan, language),
         Finding::Command { name, .. } if !name.contains('/') => Some(match language {
             Language::Options => format!("add `{name}` as an input"),
             Language::Buildfile => format!("add `PACK {name}`"),

@@ -28,6 +28,8 @@ fn the_hint_for_what_cannot_start_is_the_fix() {
     build(&sandbox, copy).error(1, &["/usr/bin/dash", "use `PACK script /script`"]);
     build(&sandbox, &copy.replace("COPY", "PACK")).ok();
     sandbox.imgb("run image.tar").run().ok().prints_only("it ran\n");
+    let built = build(&sandbox, "PACK ./app /app\nENTRYPOINT [\"dash\", \"-c\", \"exit\"]\n").ok();
+    assert!(built.stderr().contains("add `PACK dash`"), "{}", built.show());
     sandbox.program("arm", static_elf(AARCH64));
     let pack = "pack ./arm -o arm.tar --entrypoint /arm --platform";
     sandbox.imgb(&format!("{pack} amd64")).run().error(1, &["--platform linux/arm64"]);
@@ -68,7 +70,11 @@ fn the_health_check_is_proved_too() {
         let warning = format!("the health check cannot run: {wanted}");
         let is_said = !wanted.is_empty() && built.stderr().contains(&warning);
         assert_eq!(is_said, !wanted.is_empty(), "{check}: {}", built.show());
-        assert!(!wanted.is_empty() || !built.stderr().contains("health"), "{}", built.show());
+        assert!(
+            !wanted.is_empty() || !built.stderr().contains("health check cannot run"),
+            "{}",
+            built.show()
+        );
         let strict = sandbox.imgb("check --strict image.tar").run();
         let code = i32::from(!wanted.is_empty());
         assert_eq!(strict.code(), Some(code), "{check}: {}", strict.show());
@@ -83,7 +89,7 @@ fn the_health_check_is_proved_too() {
     let built = build(&sandbox, &format!("{app}{}", check("nosuch && exit 0"))).ok();
     assert!(built.stderr().contains("`nosuch` is not in the image"), "{}", built.show());
     let built = build(&sandbox, &format!("{app}{}", check("true || exit 1"))).ok();
-    assert!(!built.stderr().contains("health"), "{}", built.show());
+    assert!(!built.stderr().contains("health check cannot run"), "{}", built.show());
 }
 
 #[test]
@@ -108,6 +114,12 @@ fn pack_takes_the_health_check_of_a_buildfile() {
     assert_eq!(built.1.unwrap().split_once(' ').unwrap().1, shown);
     let packed = pack("CMD /app -c").ok();
     assert!(packed.stderr().contains("the health check cannot run: the program `/bin/sh`"));
+    assert!(packed.stderr().contains("add `/bin/sh:/bin/sh` as an input"), "{}", packed.show());
+    if have(&["dash"]) {
+        let pack = "pack ctx/app /bin/sh:/bin/sh --entrypoint /app -o image.tar --healthcheck";
+        let packed = sandbox.imgb(pack).arg("CMD exit 0").run().ok();
+        assert!(!packed.stderr().contains("health check cannot run"), "{}", packed.show());
+    }
     for wrong in ["/app -c", "--interval=1 CMD /app", "CMD"] {
         pack(wrong).error(2, &["--healthcheck"]);
     }
