@@ -18,7 +18,7 @@ use std::{
 
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, Stat},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 
 use super::ImageError;
@@ -76,7 +76,8 @@ impl BlobSource {
         };
         // A FIFO or device must not block.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&name.path, flags, Mode::empty()).map_err(unreadable)?;
+        let fd = retry_on_intr(|| rustix::fs::open(&name.path, flags, Mode::empty()))
+            .map_err(unreadable)?;
         let stat = rustix::fs::fstat(&fd).map_err(unreadable)?;
         match (FileType::from_raw_mode(stat.st_mode), name.transport) {
             (FileType::Directory, None | Some(Transport::Oci | Transport::Dir)) => {
@@ -166,7 +167,7 @@ impl BlobFile {
 
 /// The form of a directory: where no transport says it, the file that the image begins with.
 fn form(fd: &OwnedFd, transport: Option<Transport>) -> Form {
-    let has = |name: &str| rustix::fs::statat(fd, name, AtFlags::empty()).is_ok();
+    let has = |name: &str| retry_on_intr(|| rustix::fs::statat(fd, name, AtFlags::empty())).is_ok();
     match transport {
         Some(Transport::Dir) => Form::Dir,
         None if has("manifest.json") && !has("index.json") => Form::Dir,
@@ -181,7 +182,7 @@ fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<BlobFile>
     };
     let not_regular = || ImageError::document(path, "not a regular file");
     let is_regular = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    match rustix::fs::statat(fd, path, AtFlags::empty()) {
+    match retry_on_intr(|| rustix::fs::statat(fd, path, AtFlags::empty())) {
         Ok(stat) if is_regular(&stat) => {}
         Ok(_) => return Err(not_regular()),
         Err(Errno::NOENT | Errno::NOTDIR) => return dangling(fd, path).map_or(Ok(None), Err),
@@ -189,7 +190,8 @@ fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<BlobFile>
         Err(errno) => return Err(unreadable(errno)),
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(fd, path, flags, Mode::empty()).map_err(unreadable)?;
+    let file =
+        retry_on_intr(|| rustix::fs::openat(fd, path, flags, Mode::empty())).map_err(unreadable)?;
     // It may have been replaced since.
     let stat = rustix::fs::fstat(&file).map_err(unreadable)?;
     if !is_regular(&stat) {

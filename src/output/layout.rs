@@ -135,7 +135,8 @@ fn read_index(dir: &Path) -> Result<Option<Value>, OutputError> {
 fn lock(dir: &Path) -> Result<fs_err::File, OutputError> {
     let io = |source| OutputError::Io { action: "lock", path: dir.into(), source };
     let file = fs_err::File::open(dir).map_err(io)?;
-    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
+    let exclusive = rustix::fs::FlockOperation::LockExclusive;
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&file, exclusive))
         .map_err(|errno| io(errno.into()))?;
     Ok(file)
 }

@@ -8,7 +8,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::{
+    fs::{AtFlags, CWD, Mode, OFlags},
+    io::retry_on_intr,
+};
 use tempfile::TempPath;
 
 use super::{Durability, StoreError, blob::Extent, io_error, part_writer::PartWriter};
@@ -122,8 +125,9 @@ fn parent(target: &Path) -> &Path {
 /// A file in `dir` without a name, if the system can give it one later.
 fn nameless(dir: &Path) -> Option<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(dir, flags, Mode::from_raw_mode(0o666)).ok()?);
-    rustix::fs::readlink(proc_path(&file), Vec::new()).ok()?;
+    let open = || rustix::fs::open(dir, flags, Mode::from_raw_mode(0o666));
+    let file = File::from(retry_on_intr(open).ok()?);
+    retry_on_intr(|| rustix::fs::readlink(proc_path(&file), Vec::new())).ok()?;
     Some(file)
 }
 
@@ -143,7 +147,7 @@ fn temporary<T>(
 ) -> io::Result<(T, TempPath)> {
     let mut last = None;
     let made = tempfile::Builder::new().prefix(PREFIX).make_in(dir, |path| {
-        Ok(rustix::io::retry_on_intr(|| make(path)).inspect_err(|&error| last = Some(error))?)
+        Ok(retry_on_intr(|| make(path)).inspect_err(|&error| last = Some(error))?)
     });
     made.map(tempfile::NamedTempFile::into_parts).map_err(|error| last.map_or(error, Into::into))
 }
@@ -152,7 +156,7 @@ fn temporary<T>(
 pub(super) fn link(file: &File, target: &Path) -> io::Result<()> {
     let own = rustix::fs::fstat(file)?;
     let is_there = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino) == (own.st_dev, own.st_ino);
-    if rustix::fs::lstat(target).is_ok_and(is_there) {
+    if retry_on_intr(|| rustix::fs::lstat(target)).is_ok_and(is_there) {
         return Ok(());
     }
     let temp = give_name(file, parent(target))?;

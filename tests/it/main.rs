@@ -111,6 +111,8 @@ mod hostile_tar;
 mod once;
 /// Layers: the same bytes for any number of threads, and faults while packing.
 mod pack;
+/// Small archives that would cost much time, memory or disk.
+mod tar_budget;
 /// What other writers of tars write, and readers agree on.
 mod tar_forms;
 /// What imgb accepts, GNU tar, Python and Go list alike.

@@ -39,6 +39,40 @@ fn a_failing_read_never_makes_another_image() {
     assert!(failed > 20, "only {failed} reads failed");
 }
 
+/// EINTR is no failure, whichever call it interrupts.
+#[test]
+fn interrupted_calls_are_repeated() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64)).file("d/a", "1").file("d/b", "2");
+    sandbox.imgb("pack ./app ./d --no-check -o oci:base").run().ok();
+    let args = "pack ./app ./d --base oci:base --no-check --jobs 1 --cache cache -o oci:out -t a:1";
+    let run = |strace: &[&str]| {
+        let _ = fs_err::remove_dir_all(sandbox.path("out"));
+        let _ = fs_err::remove_dir_all(sandbox.path("cache"));
+        sandbox.imgb(args).under(strace).run()
+    };
+    let whole = run(&[]).ok().text();
+    let mut fired = 0;
+    for call in ["openat", "flock", "newfstatat", "readlinkat", "pread64", "write", "pwrite64"] {
+        for number in (1..20).chain((20..100).step_by(13)) {
+            let inject = format!("inject={call}:error=EINTR:when={number}");
+            let outcome = run(&["strace", "-f", "-qq", "-o", "trace", "-e", &inject]);
+            if !String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)") {
+                break;
+            }
+            // The loader of imgb itself does not repeat calls.
+            if outcome.code() != Some(127) {
+                assert_eq!(outcome.text(), whole, "{call} {number}: {}", outcome.show());
+                fired += 1;
+            }
+        }
+    }
+    assert!(fired > 50, "{fired}");
+}
+
 /// A sysroot with glibc, time zones, and a program that reads these.
 fn sysroot_with_zones() -> Option<Sandbox> {
     if !have(&["gcc"]) {

@@ -78,7 +78,11 @@ impl Budget {
 
     /// Counts a look at `path`, as [`crate::tree::Resolved::follow_within`] does.
     pub(super) fn step(&mut self, path: &ImagePath) -> Result<(), Fault> {
-        take(&mut self.steps, 1 + path.as_bytes().len() as u64 / 64, "links to follow")
+        take(
+            &mut self.steps,
+            1 + path.as_bytes().len() as u64 / 64,
+            "directories and links to follow",
+        )
     }
 
     pub(super) fn path(&mut self, path: &ImagePath) -> Result<(), Fault> {

@@ -261,7 +261,7 @@ impl From<ResolveError> for Fault {
             ResolveError::Missing => Self::Empty,
             ResolveError::Loop => Self::Loop,
             ResolveError::TooLong => Self::Path(PathError::TooLong),
-            ResolveError::OutOfSteps => Self::TooMany("links to follow"),
+            ResolveError::OutOfSteps => Self::TooMany("directories and links to follow"),
         }
     }
 }

@@ -19,7 +19,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::{
+    fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, Stat, Timespec, Timestamps},
+    io::retry_on_intr,
+};
 
 use super::{Blob, Durability, Extent, Pending, pending};
 use crate::digest::{DiffId, Digest, Digesting};
@@ -251,9 +254,10 @@ impl Cache {
 
     fn lock(&self, how: FlockOperation) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file =
-            File::from(rustix::fs::open(self.dir.join("lock"), flags, Mode::from_raw_mode(0o600))?);
-        rustix::fs::flock(&file, how)?;
+        let path = self.dir.join("lock");
+        let open = || rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
+        let file = File::from(retry_on_intr(open)?);
+        retry_on_intr(|| rustix::fs::flock(&file, how))?;
         Ok(file)
     }
 
@@ -284,7 +288,7 @@ fn make_private(dir: &Path) -> io::Result<()> {
 
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+    Ok(retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?.into())
 }
 
 /// A record's text, and when it was written.
