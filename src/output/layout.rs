@@ -95,7 +95,7 @@ fn put(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), OutputEr
 /// directory with other files.
 fn check(dir: &Path) -> Result<(), OutputError> {
     let io = |source| OutputError::Io { action: "read", path: dir.into(), source };
-    let mut entries = match fs_err::read_dir(dir) {
+    let mut entries = match crate::store::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(io)?,
     };

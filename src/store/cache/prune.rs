@@ -83,7 +83,7 @@ impl Cache {
     /// lock: that process evicts too.
     pub(super) fn evict(&self, limit: u64) -> io::Result<Pruned> {
         let blobs = self.blobs()?;
-        let keys = fs_err::read_dir(self.dir.join("layers"))?.count();
+        let keys = crate::store::read_dir(&self.dir.join("layers"))?.count();
         if blobs.values().sum::<u64>() <= limit && keys <= (blobs.len() + 1) * KEYS {
             return Ok(Pruned::default());
         }
@@ -134,7 +134,7 @@ impl Cache {
     /// The blobs' names and sizes. A temporary file that a killed process left counts as one.
     fn blobs(&self) -> io::Result<BTreeMap<String, u64>> {
         let mut blobs = BTreeMap::new();
-        for entry in fs_err::read_dir(self.dir.join("blobs"))? {
+        for entry in crate::store::read_dir(&self.dir.join("blobs"))? {
             let entry = entry?;
             if let Ok(found) = entry.metadata()
                 && found.is_file()
@@ -148,7 +148,7 @@ impl Cache {
     /// The records, and files that are not valid records.
     fn records(&self) -> io::Result<(Vec<Used>, Vec<PathBuf>)> {
         let (mut records, mut broken) = (Vec::new(), Vec::new());
-        for entry in fs_err::read_dir(self.dir.join("layers"))? {
+        for entry in crate::store::read_dir(&self.dir.join("layers"))? {
             let entry = entry?;
             let Ok(found) = entry.metadata() else { continue };
             if !found.is_file() {
