@@ -54,7 +54,8 @@ pub(super) fn is_tarball_at(path: &Path) -> Result<bool, SourceError> {
     front.is_tarball(&path.display().to_string())
 }
 
-/// As [`is_tarball_at`], for `file`, which messages call `name`.
+/// As [`is_tarball_at`], for `file`, which messages call `name`. Docker copies a tarball that has
+/// no entries as a file, and so does ADD.
 ///
 /// # Errors
 /// [`SourceError`]
@@ -62,7 +63,8 @@ pub fn is_tarball(name: &str, file: &FileNode) -> Result<bool, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: name.into(), source };
     let content = content::open(&file.content, file.len);
     let content = content.map_err(|error| unreadable(io::Error::other(error)))?;
-    Front::read(content).map_err(unreadable)?.is_tarball(name)
+    let front = Front::read(content).map_err(unreadable)?;
+    Ok(!front.is_empty_tarball() && front.is_tarball(name)?)
 }
 
 /// What a file starts with.
@@ -90,6 +92,11 @@ impl Front {
         }
     }
 
+    /// Whether this is what `tar -T /dev/null` writes: only zeros.
+    fn is_empty_tarball(&self) -> bool {
+        self.block.len() == BLOCK && self.block.iter().all(|&byte| byte == 0)
+    }
+
     /// Whether this is the start of a tarball, by a header with a valid checksum. A file that only
     /// looks like a tarball, by its name or by the magic of its header, is an error: it would be
     /// packed as a file, without a word.
@@ -100,8 +107,7 @@ impl Front {
         }
         let lower = name.to_ascii_lowercase();
         let is_named = ENDINGS.iter().any(|ending| lower.ends_with(ending));
-        // What `tar -T /dev/null` writes.
-        if is_named && first.is_some_and(|block| block.iter().all(|&byte| byte == 0)) {
+        if is_named && self.is_empty_tarball() {
             return Ok(true);
         }
         let has_magic = self.block.get(257..262) == Some(b"ustar");
