@@ -218,7 +218,7 @@ fn a_tree_of_links_to_one_program() {
     if !busybox(&sandbox) {
         return;
     }
-    let Some(root) = Root::pack_in(sandbox, &[], "bin --entrypoint /bin/sh -q -o image.tar") else {
+    let Some(root) = Root::pack_in(sandbox, &[], "bin --entrypoint /bin/sh -o image.tar") else {
         return;
     };
     let good = Good::new(root, "/bin/sh", &["-c", "true"]);
@@ -227,7 +227,7 @@ fn a_tree_of_links_to_one_program() {
 
 #[test]
 fn a_program_with_many_libraries() {
-    let args = "curl -q -o image.tar";
+    let args = "curl -o image.tar";
     let Some(root) = Root::pack(&["curl"], args) else { return };
     let picks =
         |at: usize, path: &str| path.contains("/lib/x86_64-linux-gnu/lib") || at.is_multiple_of(13);
@@ -236,7 +236,7 @@ fn a_program_with_many_libraries() {
 
 #[test]
 fn a_program_with_helpers() {
-    let Some(root) = Root::pack(&["git"], "git -q -o image.tar") else { return };
+    let Some(root) = Root::pack(&["git"], "git -o image.tar") else { return };
     let picks = |at: usize, path: &str| {
         path.contains("/lib/x86_64") || path.contains("bin/") || at.is_multiple_of(13)
     };
@@ -245,7 +245,7 @@ fn a_program_with_helpers() {
 
 #[test]
 fn a_language() {
-    let Some(root) = Root::pack(&["python3"], "python3 -q -o image.tar") else {
+    let Some(root) = Root::pack(&["python3"], "python3 -o image.tar") else {
         return;
     };
     let picks = |at: usize, path: &str| {
@@ -263,7 +263,7 @@ fn a_script() {
     }
     let sandbox = Sandbox::new();
     sandbox.program("start", "#!/usr/bin/env bash\nread line </etc/passwd || echo done\n");
-    let args = "start bash --entrypoint /start -q -o image.tar";
+    let args = "start bash --entrypoint /start -o image.tar";
     let Some(root) = Root::pack_in(sandbox, &[], args) else { return };
     Good::new(root, "/start", &[]).each(&|at, path| {
         !path.contains("/share/") && !path.contains("/gconv/") || at.is_multiple_of(23)

@@ -57,7 +57,7 @@ impl Drop for Screen {
 /// it.
 fn both(rule: &str, args: &str, command: &dyn Fn(&Root) -> Run) -> Option<[Outcome; 2]> {
     let run = |option: &str| {
-        let root = Root::pack(&[], &format!("{args} {option} {rule} -q"))?;
+        let root = Root::pack(&[], &format!("{args} {option} {rule}"))?;
         Some(command(&root).run())
     };
     Some([run("--without")?, run("--with")?])
