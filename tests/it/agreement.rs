@@ -121,6 +121,9 @@ const CASES: &[(&str, &str)] = &[
     ("stop-signal", "./app --stop-signal TERM"),
     ("layers", "./app --layers one"),
     ("no-check", "./app --no-check"),
+    ("as-file", "./app ./packed.tar --as-file"),
+    ("created", "./app --created 2020-02-02T02:02:02Z"),
+    ("healthcheck", "./app --healthcheck NONE"),
     // Inputs: a link of a directory to a program, two programs, libraries that are missing.
     ("", "./venv:/venv"),
     ("", "./app ./app:/other"),
@@ -157,8 +160,9 @@ fn each_option_of_pack_has_a_case() {
     let sandbox = Sandbox::new();
     let help = sandbox.imgb("pack --help").run().ok().text();
     let options = help.lines().filter_map(|line| {
-        let line = line.trim_start();
-        let (_, name) = line.split_once("--").filter(|_| line.starts_with('-'))?;
+        // Text that explains an option is indented further.
+        let line = line.get(..7).filter(|start| start.contains('-')).and(Some(line))?;
+        let (_, name) = line.split_once("--")?;
         Some(name.split(|c: char| !c.is_ascii_lowercase() && c != '-').next()?.to_owned())
     });
     let known = |name: &str| CASES.iter().chain(OTHERS).any(|(option, _)| *option == name);
@@ -189,6 +193,7 @@ fn cases(sandbox: &Sandbox) -> bool {
         .symlink("venv/bin/python", "/usr/bin/true");
     sandbox.imgb("pack empty/ --no-deps -q -o empty.tar").run().ok();
     sandbox.imgb("pack true -q -o half.tar").run().ok();
+    sandbox.tool("tar", "-cf packed.tar dir").run().ok();
     true
 }
 
