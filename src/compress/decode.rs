@@ -170,7 +170,7 @@ struct Streams<R: BufRead> {
 
 /// One stream, or the end of the last.
 enum Stream<R: BufRead> {
-    Gzip(flate2::bufread::GzDecoder<Input<R>>),
+    Gzip(Box<flate2::bufread::GzDecoder<Input<R>>>),
     Bzip2(bzip2::bufread::BzDecoder<Input<R>>),
     Xz(Box<lzma_rust2::XzReader<Input<R>>>),
     Zstd(ZstdFrame<R>),
@@ -181,7 +181,7 @@ impl<R: BufRead> Stream<R> {
     fn open(format: Format, input: Input<R>) -> io::Result<Self> {
         Ok(match format {
             Format::Plain => Self::End,
-            Format::Gzip => Self::Gzip(flate2::bufread::GzDecoder::new(input)),
+            Format::Gzip => Self::Gzip(Box::new(flate2::bufread::GzDecoder::new(input))),
             Format::Bzip2 => Self::Bzip2(bzip2::bufread::BzDecoder::new(input)),
             Format::Xz => {
                 Self::Xz(Box::new(lzma_rust2::XzReader::new_mem_limit(input, false, XZ_MEMORY)))

@@ -215,7 +215,7 @@ fn t12_a_file_where_a_directory_is_needed() {
     let full = RawTar::new().dir("a").file("a/b", "1").file("a-b", "1");
     assert_eq!(gives(full.clone().file("a", "2"), &["/a 2", "/a-b 1"]).replaced, 2);
     gives(
-        full.clone().dir("e").symlink("a", "e").file("a/x", "3"),
+        full.dir("e").symlink("a", "e").file("a/x", "3"),
         &["/a -> e", "/a-b 1", "/e/", "/e/x 3"],
     );
     gives(RawTar::new().file("a/b/c", "1").file("a", "2"), &["/a 2"]);

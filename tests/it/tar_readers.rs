@@ -229,7 +229,15 @@ fn member(random: &mut Random, tar: RawTar, name: &str) -> RawTar {
         }),
         8 => tar.raw(b'0', &[name.as_bytes(), b"\xff"].concat(), body.as_bytes(), sign_signed),
         9 => tar.raw(random.one(b"05\0"), format!("{name}/").as_bytes(), b"", |_| {}),
-        10 => {
+        10..=12 => sparse_member(random, tar, name, &body),
+        _ => tar.file(name, &body),
+    }
+}
+
+/// A sparse file in one of three forms, with a hole before or after its data.
+fn sparse_member(random: &mut Random, tar: RawTar, name: &str, body: &str) -> RawTar {
+    match random.below(3) {
+        0 => {
             let map = format!("0,{0},{1},0", body.len(), body.len() + 9);
             let size = (body.len() + 9).to_string();
             let records: &[(&str, &[u8])] = &[
@@ -238,9 +246,9 @@ fn member(random: &mut Random, tar: RawTar, name: &str) -> RawTar {
                 ("GNU.sparse.name", name.as_bytes()),
                 ("GNU.sparse.map", map.as_bytes()),
             ];
-            tar.pax(records).file("GNUSparseFile.0/f", &body)
+            tar.pax(records).file("GNUSparseFile.0/f", body)
         }
-        11 => {
+        1 => {
             let map = format!("2\n3\n{}\n{}\n0\n", body.len(), body.len() + 5);
             let mut stored = map.into_bytes();
             stored.resize(512, 0);
@@ -254,7 +262,7 @@ fn member(random: &mut Random, tar: RawTar, name: &str) -> RawTar {
             ];
             tar.pax(records).raw(b'0', b"GNUSparseFile.0/f", &stored, |_| {})
         }
-        12 => tar.raw(b'S', name.as_bytes(), body.as_bytes(), |h| {
+        _ => tar.raw(b'S', name.as_bytes(), body.as_bytes(), |h| {
             put(h, MAGIC, b"ustar  \0");
             put(h, 386..398, b"00000000003\0");
             put(h, 398..410, format!("{:011o}\0", body.len()).as_bytes());
@@ -262,7 +270,6 @@ fn member(random: &mut Random, tar: RawTar, name: &str) -> RawTar {
             put(h, 422..434, b"00000000000\0");
             put(h, 483..495, format!("{:011o}\0", body.len() + 4).as_bytes());
         }),
-        _ => tar.file(name, &body),
     }
 }
 
@@ -318,7 +325,6 @@ fn python(paths: &[PathBuf]) -> Vec<Theirs> {
 fn go(sandbox: &Sandbox, paths: &[PathBuf]) -> Option<Vec<Theirs>> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     if !Run::new("sh").args("-c").arg("command -v go").env("PATH", &path).run().success() {
-        eprintln!("skipped: go is not installed");
         return None;
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/tar_readers.go");

@@ -302,7 +302,7 @@ impl<'a> Members<'a> {
         }
         let zeros = self.range.end.saturating_sub(self.at);
         // Go reads two whole blocks.
-        if self.layer && zeros < 2 * BLOCK && zeros % BLOCK != 0 {
+        if self.layer && zeros < 2 * BLOCK && !zeros.is_multiple_of(BLOCK) {
             return Err(Fault::Truncated);
         }
         Ok(None)

@@ -54,8 +54,8 @@ impl Records {
             b"name" => self.name = Some(fields::name(value).ok_or(Fault::Record)?),
             b"size" | b"realsize" => self.size = Some(number()?),
             b"numblocks" => self.entries = Some(number()?),
-            b"offset" if self.numbers.len() % 2 == 0 => self.add(number()?)?,
-            b"numbytes" if self.numbers.len() % 2 == 1 => self.add(number()?)?,
+            b"offset" if self.numbers.len().is_multiple_of(2) => self.add(number()?)?,
+            b"numbytes" if !self.numbers.len().is_multiple_of(2) => self.add(number()?)?,
             b"map" if self.numbers.is_empty() => {
                 for part in value.split(|&byte| byte == b',').filter(|_| !value.is_empty()) {
                     self.add(decimal(part).ok_or(Fault::Map)?)?;
@@ -95,7 +95,7 @@ impl Records {
                 let map: Map =
                     self.numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
                 let complete =
-                    self.numbers.len() % 2 == 0 && self.entries == Some(map.len() as u64);
+                    self.numbers.len().is_multiple_of(2) && self.entries == Some(map.len() as u64);
                 if complete { Ok(Form::Mapped(size, map)) } else { Err(Fault::Map) }
             }
             _ => Err(Fault::Sparse),
