@@ -238,19 +238,6 @@ pub(super) fn diff_ids(config: &Config) -> Result<Vec<DiffId>, String> {
     list(rootfs, "diff_ids")?.iter().enumerate().map(diff_id).collect()
 }
 
-/// A note for a history with more steps that made layers than there are layers.
-pub(super) fn too_much_history(config: &Config, layers: usize) -> Option<String> {
-    let history = config.original.get("history").and_then(Value::as_array)?;
-    let made_layer = |step: &&Value| step.get("empty_layer").and_then(Value::as_bool) != Some(true);
-    let steps = history.iter().filter(made_layer).count();
-    (steps > layers).then(|| {
-        format!(
-            "the history has {steps} steps that made layers, and there are {layers} layers: docker \
-             and podman refuse to load this"
-        )
-    })
-}
-
 fn diff_id((at, value): (usize, &Value)) -> Result<DiffId, String> {
     let text = value.as_str().unwrap_or_default();
     text.parse().map(DiffId).map_err(|error| format!("`rootfs.diff_ids[{at}]`: {error}"))

@@ -17,6 +17,7 @@ mod find;
 mod found;
 mod json;
 mod layers;
+mod oddities;
 mod rest;
 mod select;
 
@@ -145,7 +146,7 @@ fn image(
     if diff_ids.len() != layers.len() {
         return Err(ImageError::Count { layers: layers.len(), diff_ids: diff_ids.len() });
     }
-    notes.extend(document::too_much_history(&config, diff_ids.len()));
+    notes.extend(oddities::notes(&config, diff_ids.len()));
     let entries = layers.into_iter().zip(diff_ids).map(|(found, diff_id)| LayerEntry {
         blob: found.blob,
         diff_id,
