@@ -159,6 +159,8 @@ fn watch_command(args: &TraceArgs) -> Result<(RunOutcome, Vec<Access>), Failure>
         ("--workdir", args.start.workdir.is_some()),
         ("--user", args.start.user.is_some()),
         ("--memory", args.start.memory.is_some()),
+        ("--pids-limit", args.start.pids_limit.is_some()),
+        ("--allow-risky-syscalls", args.start.allow_risky_syscalls),
         ("--platform", args.platform.is_some()),
     ];
     if let Some((option, _)) = only_for_images.iter().find(|(_, given)| *given) {

@@ -36,3 +36,12 @@ pub(super) fn drop_all() -> Result<(), StageError> {
     let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
     rustix::thread::set_capabilities(None, none).map_err(failed())
 }
+
+/// Gives up every capability of this thread but the one to look into all processes of the
+/// namespace.
+pub(super) fn keep_only_ptrace() -> Result<(), Errno> {
+    rustix::thread::clear_ambient_capability_set()?;
+    let (none, ptrace) = (CapabilitySet::empty(), CapabilitySet::SYS_PTRACE);
+    let kept = CapabilitySets { effective: ptrace, permitted: ptrace, inheritable: none };
+    rustix::thread::set_capabilities(None, kept)
+}

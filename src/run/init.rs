@@ -1,16 +1,26 @@
 //! Process 1 of the new namespaces. It sets up what the program sees, gives up all privileges,
 //! starts the program, and reaps the processes that the program leaves.
 
-use std::{ffi::OsStr, io, os::unix::process::CommandExt as _, path::Path, process::Command};
+use std::{
+    ffi::{CString, OsStr, OsString},
+    io,
+    os::unix::ffi::OsStrExt as _,
+    path::Path,
+};
 
+use nix::{
+    libc::POSIX_SPAWN_SETSID,
+    spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn},
+    sys::signal::{SigSet, Signal},
+};
 use rustix::{
     net::{AddressFamily, SendFlags, SocketType},
-    process::DumpableBehavior,
+    process::{DumpableBehavior, Pid},
 };
 
 use super::{
     CANNOT_EXECUTE, NOT_FOUND, capabilities, gate, limits, mounts, seccomp,
-    signals::{self, CaughtSignals},
+    signals::{self, Catcher, CaughtSignals},
     spec::RunSpec,
     stage_error::{StageError, trying},
 };
@@ -23,19 +33,20 @@ pub(super) fn run(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
     if spec.watch.is_some() {
         gate::wait_until_open(file)?;
     }
-    let mut caught = CaughtSignals::new().map_err(trying("catch signals"))?;
+    let catcher = if spec.session { Catcher::InitOfSession } else { Catcher::InitInGroup };
+    let mut caught = CaughtSignals::new(catcher).map_err(trying("catch signals"))?;
     rustix::system::sethostname(b"imgb").map_err(trying("name the namespace"))?;
     // Without it nothing listens on 127.0.0.1. A program that needs it reports that itself.
     let _ = set_loopback_up();
     mounts::prepare(spec)?;
-    capabilities::drop_all()?;
     // The program runs as the same user and could otherwise read this process's memory.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(trying("close the runner's memory"))?;
     // Before the limits, which apply to this process and its threads too.
     limits::enforce_totals(spec.memory);
+    capabilities::drop_all()?;
     limits::set_per_process(spec)?;
-    seccomp::refuse().map_err(trying("filter system calls"))?;
+    seccomp::refuse(spec.risky_syscalls).map_err(trying("filter system calls"))?;
     // Here and not in the child, where the error would be the same as for a missing program.
     rustix::process::chdir(Path::new(&spec.workdir)).map_err(|errno| {
         let dir = escape(spec.workdir.as_encoded_bytes());
@@ -44,17 +55,36 @@ pub(super) fn run(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
             ..trying(format!("enter the working directory `{dir}`"))(errno)
         }
     })?;
-    let mut command = Command::new(&spec.program);
-    let (name, args) =
-        spec.args.split_first().map_or((&spec.program, &[][..]), |(name, args)| (name, args));
-    command
-        .arg0(name)
-        .args(args)
-        .env_clear()
-        .envs(spec.env.iter().map(|(name, value)| (name, value)));
-    let child = command.spawn().map_err(|error| cannot_start(&spec.program, error))?;
-    let pid = signals::pid(&child).map_err(trying("start the program"))?;
-    Ok(signals::exit_code(caught.wait(pid).map_err(trying("wait for the program"))?))
+    let child = start(spec).map_err(|error| cannot_start(&spec.program, error))?;
+    Ok(signals::exit_code(caught.wait(child).map_err(trying("wait for the program"))?))
+}
+
+/// Starts the program. Where the stages lead a session, it leads another one: signals to its group
+/// stay there, and it shares its part of the processors with no other session (sched(7),
+/// autogroups). However many processes it has, the stages can still end them.
+fn start(spec: &RunSpec) -> io::Result<Pid> {
+    let c_string = |text: &OsString| CString::new(text.as_bytes()).map_err(io::Error::from);
+    let args = match &spec.args[..] {
+        [] => vec![c_string(&spec.program)?],
+        args => args.iter().map(c_string).collect::<io::Result<Vec<_>>>()?,
+    };
+    let pair = |(name, value): &(OsString, OsString)| {
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).map_err(io::Error::from)
+    };
+    let env = spec.env.iter().map(pair).collect::<io::Result<Vec<_>>>()?;
+    let mut attributes = PosixSpawnAttr::init()?;
+    let mut flags = PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF;
+    if spec.session {
+        flags |= PosixSpawnFlags::from_bits_retain(POSIX_SPAWN_SETSID as _);
+    }
+    attributes.set_flags(flags)?;
+    // The standard library ignores it in this process.
+    let mut ignored = SigSet::empty();
+    ignored.add(Signal::SIGPIPE);
+    attributes.set_sigdefault(&ignored)?;
+    let files = PosixSpawnFileActions::init()?;
+    let child = posix_spawn(Path::new(&spec.program), &files, &attributes, &args, &env)?;
+    Pid::from_raw(child.as_raw()).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// The error for a program that cannot be executed.

@@ -5,15 +5,28 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Resource, Rlimit, Signal};
+use rustix::process::{Resource, Rlimit};
 
 use super::{
+    capabilities, memory,
     spec::RunSpec,
     stage_error::{StageError, trying},
 };
 
-/// How often memory and disk are checked.
+/// How often memory and disk are checked, at the most and at the least.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+const SHORTEST_INTERVAL: Duration = Duration::from_micros(500);
+
+/// Blocks of 4 KiB, and files, that a program can write in a second: more than any disk takes.
+const BLOCKS_PER_SECOND: u64 = 2 << 20;
+const FILES_PER_SECOND: u64 = 1 << 20;
+
+/// The exit code of a program that is ended: as of one that SIGKILL ended.
+const ENDED: i32 = 128 + 9;
+
+/// Processes and threads of imgb itself that count as the program's user: the stages, and the
+/// thread of the guard.
+const OWN_THREADS: u64 = 3;
 
 /// Sets the limits for each single process (setrlimit(2)). [`enforce_totals`] limits all processes
 /// together.
@@ -25,7 +38,7 @@ pub(super) fn set_per_process(spec: &RunSpec) -> Result<(), StageError> {
         rustix::process::setrlimit(resource, limit).map_err(trying("limit the program"))
     };
     set(Resource::Core, 0)?;
-    set(Resource::Nproc, spec.processes)?;
+    set(Resource::Nproc, spec.processes.saturating_add(OWN_THREADS))?;
     if let Some(memory) = spec.memory {
         // Not the address space: a Go program reserves gigabytes and uses kilobytes.
         set(Resource::Data, memory)?;
@@ -33,51 +46,73 @@ pub(super) fn set_per_process(spec: &RunSpec) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Starts a thread that kills all processes of the namespace when together they use more than
-/// `memory` bytes that are not in files, or when the disk that holds the image's copy has less than
-/// a tenth left of the space that was free at first: whatever the program writes, and how, must not
-/// disturb what else runs on the host.
-pub(super) fn enforce_totals(memory: Option<u64>) {
-    // A file system that does not tell its size sets no limit.
-    let free = || rustix::fs::statvfs("/").map_or(u64::MAX, |stat| stat.f_bavail);
-    let keep = match free() {
-        u64::MAX => 0,
-        free => free / 10,
-    };
+/// Starts a thread that ends process 1, and with it all processes of the namespace, when together
+/// they use more than `limit` bytes of memory, or when they have used nine tenths of the memory
+/// that was available at first, or when the disk that holds the image's copy has less than a tenth
+/// left of the space or of the files that were free at first: whatever the program does, and how,
+/// must not disturb what else runs on the host.
+///
+/// Call it while this thread has capabilities: the new one needs one, to look into processes that
+/// hide from their own user.
+pub(super) fn enforce_totals(limit: Option<u64>) {
+    let (disk, available) = (Disk::new(), memory::available());
     std::thread::spawn(move || {
-        let mut has_warned = false;
+        // Without it, only what is in such processes is not counted.
+        let _ = capabilities::keep_only_ptrace();
         loop {
-            std::thread::sleep(CHECK_INTERVAL);
-            let is_full = free() < keep;
-            let processes = processes();
-            let exceeds = |memory| processes.iter().map(|&pid| used(pid)).sum::<u64>() > memory;
-            if is_full || memory.is_some_and(exceeds) {
-                let what = if is_full { "nine tenths of the free disk" } else { "the memory" };
-                let text =
-                    format!("warning: the program has used {what} that it may have and is ended\n");
-                if !std::mem::replace(&mut has_warned, true) {
-                    let _ = io::stderr().write_all(text.as_bytes());
-                }
-                for pid in processes {
-                    let _ = rustix::process::kill_process(pid, Signal::KILL);
-                }
-            }
+            let room = disk.room();
+            std::thread::sleep(room.unwrap_or(CHECK_INTERVAL));
+            let what = match room {
+                None => "nine tenths of the free disk",
+                _ if available.is_some_and(exhausts) => "nine tenths of the free memory",
+                _ if limit.is_some_and(memory::exceeds) => "the memory",
+                _ => continue,
+            };
+            let text =
+                format!("warning: the program has used {what} that it may have and is ended\n");
+            let _ = io::stderr().write_all(text.as_bytes());
+            // The kernel kills all processes of a namespace whose process 1 ends, at once, and none
+            // of them can start another one any more (pid_namespaces(7)).
+            std::process::exit(ENDED);
         }
     });
 }
 
-/// All processes of the namespace except this one, which is process 1.
-fn processes() -> Vec<Pid> {
-    let Ok(entries) = fs_err::read_dir("/proc") else { return Vec::new() };
-    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    numbers.filter(|&number| number != 1).filter_map(Pid::from_raw).collect()
+/// Whether less than a tenth is left of the memory that was `available` at first, and the program
+/// has most of the rest. Without that, the kernel might end another program instead.
+fn exhausts(available: u64) -> bool {
+    let keep = available / 10;
+    memory::available().is_some_and(|left| left < keep) && memory::exceeds((available - keep) / 2)
 }
 
-/// Bytes of a process's memory that are not in files (proc(5), `status`).
-fn used(pid: Pid) -> u64 {
-    let text = fs_err::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()))
-        .unwrap_or_default();
-    let kilobytes = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
-    let is_counted = |line: &&str| line.starts_with("RssAnon:") || line.starts_with("RssShmem:");
-    text.lines().filter(is_counted).filter_map(kilobytes).sum::<u64>() * 1024
+/// The disk that holds the image's copy, and what of it the program has to leave.
+struct Disk {
+    blocks: u64,
+    files: u64,
+}
+
+impl Disk {
+    fn new() -> Self {
+        let (blocks, files) = Self::free();
+        // A file system that does not tell its size sets no limit, nor does one that makes files
+        // as it needs them.
+        let tenth = |free: u64| if free == u64::MAX { 0 } else { free / 10 };
+        Self { blocks: tenth(blocks), files: tenth(files) }
+    }
+
+    /// Free blocks of 4 KiB, and files that can be made.
+    fn free() -> (u64, u64) {
+        let Ok(stat) = rustix::fs::statvfs("/") else { return (u64::MAX, u64::MAX) };
+        let files = if stat.f_files == 0 { u64::MAX } else { stat.f_favail };
+        (stat.f_bavail.saturating_mul(stat.f_frsize) >> 12, files)
+    }
+
+    /// How long the program needs at least to fill what it may; `None` if it has.
+    fn room(&self) -> Option<Duration> {
+        let (blocks, files) = Self::free();
+        let (blocks, files) = (blocks.checked_sub(self.blocks)?, files.checked_sub(self.files)?);
+        let micros = (blocks.saturating_mul(1_000_000) / BLOCKS_PER_SECOND)
+            .min(files.saturating_mul(1_000_000) / FILES_PER_SECOND);
+        Some(Duration::from_micros(micros).clamp(SHORTEST_INTERVAL, CHECK_INTERVAL))
+    }
 }

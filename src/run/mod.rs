@@ -6,21 +6,30 @@
 //! unshare(2) allows that only to processes with one thread; and process 1 of those namespaces,
 //! which mounts file systems, gives up all privileges and starts the program.
 
+mod access_log;
 mod capabilities;
 mod engine_files;
+mod foreground;
 mod gate;
 mod init;
+mod interrupt;
 mod limits;
+mod memory;
 mod mounts;
 mod namespaces;
+mod own_binary;
 mod private_dir;
 mod procfs;
+mod removal;
+mod rewind;
 mod runtimes;
 mod seccomp;
 mod signals;
 mod spec;
 mod stage_error;
 mod stages;
+mod streams;
+mod supervise;
 mod syscalls;
 mod tracer;
 mod unpack;
@@ -39,9 +48,14 @@ use crate::{
     trace::Access, tree::Tree,
 };
 
+use interrupt::Interrupt;
+use own_binary::OwnBinary;
 use private_dir::PrivateDir;
 use spec::RunSpec;
+use streams::Streams;
+use supervise::{Supervision, supervise};
 
+pub use interrupt::Interrupted;
 pub use runtimes::Runtime;
 pub use stages::run_stage;
 pub use unpack::UnpackError;
@@ -67,6 +81,12 @@ pub struct RunOptions {
     pub env: Vec<(OsString, OsString)>,
     /// The limit on memory, in bytes.
     pub memory: Option<u64>,
+    /// Processes and threads that it may have at once.
+    pub processes: u64,
+    /// Whether it may use kernel interfaces that few programs need and many attacks: nested
+    /// namespaces, io_uring(7), userfaultfd(2), bpf(2), perf_event_open(2), sockets of all
+    /// families.
+    pub risky_syscalls: bool,
     /// The limit on the time it runs.
     pub timeout: Option<Duration>,
     /// Whether the root file system is read-only.
@@ -112,6 +132,9 @@ pub enum RunError {
     /// imgb cannot decode system calls of this machine's architecture.
     #[error("programs of this machine cannot be watched")]
     CannotWatch,
+    /// A standard stream is a directory, through which a program could leave its root.
+    #[error("a standard stream is a directory, which no program in a sandbox may have open")]
+    DirectoryStream,
     /// The system refused.
     #[error("cannot {action}")]
     System {
@@ -133,6 +156,7 @@ impl RunError {
             | Self::Unpack(_)
             | Self::NoRuntime(_)
             | Self::CannotWatch
+            | Self::DirectoryStream
             | Self::System { .. } => ErrorKind::Runner,
         }
     }
@@ -155,8 +179,10 @@ pub struct HostCommand {
 /// [`RunError`] if the program was not started. A stage that fails prints its error to stderr
 /// and gives the exit code [`RUNNER_FAILED`].
 pub fn run(tree: &Tree, config: &Config, options: &RunOptions) -> Result<RunOutcome, RunError> {
-    let private = private_dir(&options.scratch)?;
-    run_in(&private, RunSpec::of_image(tree, config, options)?, tree, options)
+    let spec = RunSpec::of_image(tree, config, options)?;
+    with_private_dir(&options.scratch, |private, interrupt| {
+        run_in(private, spec, tree, options, interrupt)
+    })
 }
 
 /// As [`run`], always by imgb itself, and returns the paths that the program named in system calls.
@@ -168,12 +194,13 @@ pub fn watch(
     config: &Config,
     options: &RunOptions,
 ) -> Result<(RunOutcome, Vec<Access>), RunError> {
-    let private = private_dir(&options.scratch)?;
     let mut spec = RunSpec::of_image(tree, config, options)?;
-    let file = accesses_file(&private)?;
-    spec.watch = Some(file.clone().into());
-    let ended = run_in(&private, spec, tree, options)?;
-    Ok((ended, accesses(&file)?))
+    with_private_dir(&options.scratch, |private, interrupt| {
+        let file = accesses_file(private)?;
+        spec.watch = Some(file.clone().into());
+        let ended = run_in(private, spec, tree, options, interrupt)?;
+        with_accesses(ended, &file)
+    })
 }
 
 /// Runs a command of the host, as the same user and without a sandbox, and returns the paths that
@@ -186,23 +213,27 @@ pub fn watch_command(
     timeout: Option<Duration>,
     scratch: &Path,
 ) -> Result<(RunOutcome, Vec<Access>), RunError> {
-    let private = private_dir(scratch)?;
-    let file = accesses_file(&private)?;
-    let spec = RunSpec { watch: Some(file.clone().into()), ..RunSpec::of_command(command)? };
-    let code = stage("watch", &private, &spec, None, timeout)?;
-    Ok((RunOutcome { code, notes: Vec::new() }, accesses(&file)?))
+    let spec = RunSpec::of_command(command)?;
+    with_private_dir(scratch, |private, _| {
+        let file = accesses_file(private)?;
+        let spec = RunSpec { watch: Some(file.clone().into()), ..spec };
+        let code = stage("watch", private, &spec, None, timeout)?;
+        with_accesses(RunOutcome { code, notes: Vec::new() }, &file)
+    })
 }
 
-/// Reads the accesses that a tracer has written. None where no program was started.
-fn accesses(file: &Path) -> Result<Vec<Access>, RunError> {
-    let failed = |source| RunError::System { action: "read what was watched", source };
-    let text = match fs_err::read(file) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        text => text.map_err(failed)?,
-    };
-    // A timeout may have cut off the last line.
-    let lines = text.split(|&byte| byte == b'\n');
-    Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+/// Adds what a tracer has recorded in `file` to the outcome; nothing where no program was started.
+fn with_accesses(
+    mut ended: RunOutcome,
+    file: &Path,
+) -> Result<(RunOutcome, Vec<Access>), RunError> {
+    let action = "read what was watched";
+    let accesses = access_log::read(file).map_err(|source| RunError::System { action, source })?;
+    if accesses.is_cut {
+        let text = "the program named more files than are recorded; the report lacks the last ones";
+        ended.notes.push(text.into());
+    }
+    Ok((ended, accesses.list))
 }
 
 fn run_in(
@@ -210,12 +241,15 @@ fn run_in(
     mut spec: RunSpec,
     tree: &Tree,
     options: &RunOptions,
+    interrupt: &Interrupt,
 ) -> Result<RunOutcome, RunError> {
     let root = private.path().join("root");
     spec.root = root.clone().into();
+    spec.session = !supervise::is_at_terminal(spec.watch.is_some());
     let owner = namespaces::unprivileged_owner();
-    let mut notes = unpack::unpack(tree, &root, owner)?;
+    let mut notes = unpack::unpack(tree, &root, owner, interrupt)?;
     engine_files::add(&root, &spec.workdir, owner)?;
+    interrupt.check().map_err(UnpackError::from)?;
     let code = match options.runtime {
         Runtime::Own => stage("namespaces", private, &spec, owner, options.timeout)?,
         _ => runtimes::run(private, &spec, options)?,
@@ -226,7 +260,8 @@ fn run_in(
     Ok(RunOutcome { code, notes })
 }
 
-/// Starts the first stage and waits for its exit code.
+/// Starts the first stage and waits for its exit code: `namespaces` for an image's program, `watch`
+/// for a command of the host.
 fn stage(
     name: &str,
     private: &PrivateDir,
@@ -239,7 +274,10 @@ fn stage(
     let text = serde_json::to_vec(spec)
         .map_err(|error| system("write the runner's file")(error.into()))?;
     fs_err::write(&file, text).map_err(system("write the runner's file"))?;
-    let mut command = Command::new("/proc/self/exe");
+    let is_sandboxed = name == "namespaces";
+    let own = is_sandboxed.then(OwnBinary::copy).transpose();
+    let own = own.map_err(system("copy imgb's own binary into memory"))?;
+    let mut command = Command::new(own.as_ref().map_or("/proc/self/exe".into(), OwnBinary::path));
     command.arg0("imgb").arg(RUNNER).arg(name).arg(&file);
     if let Some((uid, gid)) = owner {
         std::os::unix::fs::chown(&file, Some(uid), Some(gid))
@@ -251,16 +289,50 @@ fn stage(
     // The program could read the stages' environment in /proc, and the user that the stages run as
     // may not be able to enter the caller's directory.
     command.env_clear().current_dir("/");
-    if spec.watch.is_some() {
-        // The caller's own stdout is for its report.
-        command.stdout(io::stderr());
-    }
-    signals::supervise(command, timeout).map_err(system("start the runner"))
+    // The caller's own stdout is for its report.
+    let prints_to_stderr = spec.watch.is_some();
+    let streams = match is_sandboxed {
+        true => connect(&mut command, prints_to_stderr)?,
+        false => {
+            command.stdout(io::stderr());
+            Streams::default()
+        }
+    };
+    let how = Supervision { leads_session: spec.session, with_descendants: is_sandboxed, timeout };
+    let code = supervise(command, how).map_err(system("start the runner"))?;
+    finish(streams)?;
+    Ok(code)
 }
 
-fn private_dir(scratch: &Path) -> Result<PrivateDir, RunError> {
-    PrivateDir::new(scratch)
-        .map_err(|source| RunError::System { action: "make a private directory", source })
+/// Gives `command` its standard streams.
+fn connect(command: &mut Command, prints_to_stderr: bool) -> Result<Streams, RunError> {
+    Streams::connect(command, prints_to_stderr).map_err(|source| match source.kind() {
+        io::ErrorKind::IsADirectory => RunError::DirectoryStream,
+        _ => RunError::System { action: "connect the standard streams", source },
+    })
+}
+
+/// Waits until everything that the program has printed is written.
+fn finish(streams: Streams) -> Result<(), RunError> {
+    let action = "copy the program's standard streams";
+    streams.finish().map_err(|source| RunError::System { action, source })
+}
+
+/// Calls `work` with a private directory below `scratch`, which is removed afterwards, also after a
+/// signal that ends the work before a program runs. Such a signal then ends this process.
+fn with_private_dir<T>(
+    scratch: &Path,
+    work: impl FnOnce(&PrivateDir, &Interrupt) -> Result<T, RunError>,
+) -> Result<T, RunError> {
+    let failed = |source| RunError::System { action: "make a private directory", source };
+    let interrupt = Interrupt::catch().map_err(failed)?;
+    let private = PrivateDir::new(scratch).map_err(failed)?;
+    let done = work(&private, &interrupt);
+    drop(private);
+    if let Err(RunError::Unpack(UnpackError::Interrupted(interrupted))) = &done {
+        interrupted.end_process();
+    }
+    done
 }
 
 /// The file for the accesses of a watched program.

@@ -55,7 +55,13 @@ pub(super) fn prepare(spec: &RunSpec) -> Result<(), StageError> {
     match rustix::mount::mount("proc", "proc", "proc", flags, None) {
         Ok(()) => mask_proc().map_err(mounting("over parts of /proc"))?,
         // In a container whose own /proc has masked parts, the kernel refuses an unmasked one.
-        Err(errno) => drop(writeln!(std::io::stderr(), "warning: no /proc in the run: {errno}")),
+        Err(errno) => {
+            let limit = match spec.memory {
+                Some(_) => ", and --memory limits each process alone",
+                None => "",
+            };
+            let _ = writeln!(std::io::stderr(), "warning: no /proc in the run: {errno}{limit}");
+        }
     }
     rustix::process::pivot_root(".", ".").map_err(mounting("the image's copy as root"))?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).map_err(mounting("nothing of the host"))?;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rustix::thread::UnshareFlags;
+use rustix::{io::Errno, thread::UnshareFlags};
 
 use super::{
     capabilities, signals,
@@ -41,6 +41,9 @@ pub(super) fn unprivileged_owner() -> Option<(u32, u32)> {
 pub(super) fn enter(spec: &RunSpec) -> Result<(), StageError> {
     signals::die_with_parent().map_err(trying("prepare the runner"))?;
     close_inherited()?;
+    if spec.session {
+        rustix::process::setsid().map_err(trying::<Errno>("make a session"))?;
+    }
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let all = UnshareFlags::NEWUSER
         | UnshareFlags::NEWNS

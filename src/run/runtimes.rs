@@ -4,7 +4,12 @@ use std::{ffi::OsString, fmt, io, process::Command, str::FromStr};
 
 use serde_json::{Value, json};
 
-use super::{RunError, RunOptions, namespaces, private_dir::PrivateDir, signals, spec::RunSpec};
+use super::{
+    RunError, RunOptions, connect, finish, namespaces,
+    private_dir::PrivateDir,
+    spec::RunSpec,
+    supervise::{Supervision, supervise},
+};
 
 /// What runs the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +57,7 @@ pub(super) fn run(
     options: &RunOptions,
 ) -> Result<u8, RunError> {
     let system = |source| RunError::System { action: "start the runtime", source };
-    let command = match options.runtime {
+    let mut command = match options.runtime {
         Runtime::Podman => podman(spec),
         runtime => {
             let config = private.path().join("config.json");
@@ -66,10 +71,15 @@ pub(super) fn run(
             command
         }
     };
-    signals::supervise(command, options.timeout).map_err(|source| match source.kind() {
+    let streams = connect(&mut command, false)?;
+    let how =
+        Supervision { leads_session: false, with_descendants: false, timeout: options.timeout };
+    let code = supervise(command, how).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => RunError::NoRuntime(options.runtime),
         _ => system(source),
-    })
+    })?;
+    finish(streams)?;
+    Ok(code)
 }
 
 fn podman(spec: &RunSpec) -> Command {

@@ -1,20 +1,24 @@
-//! Refuses, by a seccomp(2) filter, system calls that no namespace confines: putting characters
-//! into the terminal as if its user had typed them, and using the keys of the caller's session.
+//! Refuses, by a seccomp(2) filter, what no namespace confines: putting characters into the
+//! terminal as if its user had typed them, changing the console, and using the keys of the caller's
+//! session. Unless the user allows them, it also refuses kernel interfaces that few programs need
+//! and that most escapes from containers went through.
 
 use std::io;
 
 /// Installs the filter for this thread and everything that it starts. The thread must have set
-/// PR_SET_NO_NEW_PRIVS.
+/// PR_SET_NO_NEW_PRIVS. `risky` allows nested namespaces, io_uring(7), userfaultfd(2), bpf(2),
+/// perf_event_open(2) and sockets of all families.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-pub(super) fn refuse() -> io::Result<()> {
-    seccompiler::apply_filter(&filter()).map_err(|error| io::Error::other(error.to_string()))
+pub(super) fn refuse(risky: bool) -> io::Result<()> {
+    seccompiler::apply_filter(&filter(risky)).map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// On machines whose call numbers are not in the table, takes away the controlling terminal
 /// instead: without one the kernel refuses the calls that matter most.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(super) fn refuse() -> io::Result<()> {
-    rustix::process::setsid()?;
+pub(super) fn refuse(_: bool) -> io::Result<()> {
+    // It fails where the stages lead a session, which has no terminal either.
+    let _ = rustix::process::setsid();
     Ok(())
 }
 
@@ -29,73 +33,198 @@ mod table {
     struct Calls {
         /// `AUDIT_ARCH_*`
         arch: u32,
+        /// The bits of a number that count.
+        mask: u32,
         ioctl: &'static [u32],
         /// `add_key`, `request_key`, `keyctl`.
         keys: &'static [u32],
+        /// `setns`, `userfaultfd`, `bpf`, `perf_event_open`.
+        risky: &'static [u32],
+        clone: u32,
+        unshare: u32,
+        socket: u32,
+        /// Makes sockets too; only in old 32-bit programs.
+        socketcall: Option<u32>,
     }
+
+    /// The same number for all kinds of programs.
+    const CLONE3: u32 = 435;
+    /// `io_uring_setup`, `io_uring_enter`, `io_uring_register`.
+    const IO_URING: [u32; 3] = [425, 426, 427];
 
     #[cfg(target_arch = "x86_64")]
     const KINDS: [Calls; 2] = [
-        // x32 calls have bit 30 set, and an ioctl of their own.
         Calls {
             arch: 0xc000_003e,
-            ioctl: &[16, X32 | 514],
-            keys: &[248, 249, 250, X32 | 248, X32 | 249, X32 | 250],
+            // Bit 30 marks x32 calls, which have an ioctl of their own.
+            mask: !(1 << 30),
+            ioctl: &[16, 514],
+            keys: &[248, 249, 250],
+            risky: &[308, 323, 321, 298],
+            clone: 56,
+            unshare: 272,
+            socket: 41,
+            socketcall: None,
         },
-        Calls { arch: 0x4000_0003, ioctl: &[54], keys: &[286, 287, 288] },
+        Calls {
+            arch: 0x4000_0003,
+            mask: !0,
+            ioctl: &[54],
+            keys: &[286, 287, 288],
+            risky: &[346, 374, 357, 336],
+            clone: 120,
+            unshare: 310,
+            socket: 359,
+            socketcall: Some(102),
+        },
     ];
-    #[cfg(target_arch = "x86_64")]
-    const X32: u32 = 1 << 30;
 
     #[cfg(target_arch = "aarch64")]
     const KINDS: [Calls; 2] = [
-        Calls { arch: 0xc000_00b7, ioctl: &[29], keys: &[217, 218, 219] },
-        Calls { arch: 0x4000_0028, ioctl: &[54], keys: &[309, 310, 311] },
+        Calls {
+            arch: 0xc000_00b7,
+            mask: !0,
+            ioctl: &[29],
+            keys: &[217, 218, 219],
+            risky: &[268, 282, 280, 241],
+            clone: 220,
+            unshare: 97,
+            socket: 198,
+            socketcall: None,
+        },
+        Calls {
+            arch: 0x4000_0028,
+            mask: !0,
+            ioctl: &[54],
+            keys: &[309, 310, 311],
+            risky: &[375, 388, 386, 364],
+            clone: 120,
+            unshare: 337,
+            socket: 281,
+            socketcall: Some(102),
+        },
     ];
 
     /// Commands of ioctl(2) that act on a terminal as its user would: TIOCSTI, TIOCLINUX, TIOCSETD,
     /// TIOCCONS.
     const COMMANDS: [u32; 4] = [0x5412, 0x541c, 0x5423, 0x541d];
+    /// The high bytes of the commands that change a console and its keyboard (ioctl_console(2)).
+    const CONSOLE_COMMANDS: [u32; 2] = [0x4b00, 0x5600];
 
-    /// Offsets in `struct seccomp_data`. COMMAND is the half of the second argument that the kernel
-    /// takes as the command.
+    /// All `CLONE_NEW*` of clone(2). The one for time namespaces works only with unshare(2).
+    const NAMESPACES: u32 = 0x7e02_0000;
+    const TIME_NAMESPACE: u32 = 0x80;
+    /// AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET: what network namespaces confine.
+    const FAMILIES: [u32; 5] = [1, 2, 10, 16, 17];
+    /// The sub-call of socketcall(2) that makes a socket.
+    const SOCKETCALL_SOCKET: u32 = 1;
+
+    /// Offsets in `struct seccomp_data`. FIRST and SECOND are the halves of the arguments that the
+    /// kernel takes as flags, as family and as command.
     const NUMBER: u32 = 0;
     const ARCH: u32 = 4;
-    const COMMAND: u32 = 24;
+    const FIRST: u32 = 16;
+    const SECOND: u32 = 24;
 
     const LOAD: u16 = 0x20;
+    const AND: u16 = 0x54;
     const JUMP_IF_EQUAL: u16 = 0x15;
+    const JUMP_IF_ANY_BIT: u16 = 0x45;
     const RETURN: u16 = 0x06;
     const ALLOW: u32 = 0x7fff_0000;
-    const REFUSE: u32 = 0x0005_0000 | 1; // EPERM
+    const FAIL: u32 = 0x0005_0000;
+    const EPERM: u32 = 1;
+    const ENOSYS: u32 = 38;
+    const EAFNOSUPPORT: u32 = 97;
 
     fn step(code: u16, k: u32) -> sock_filter {
         sock_filter { code, jt: 0, jf: 0, k }
     }
 
-    /// The steps `then` if the loaded value is `k`; otherwise they are skipped.
-    fn when(k: u32, then: Vec<sock_filter>) -> Vec<sock_filter> {
+    fn fail(errno: u32) -> Vec<sock_filter> {
+        vec![step(RETURN, FAIL | errno)]
+    }
+
+    /// The steps `then` if `jump` holds for the loaded value and `k`; otherwise they are skipped.
+    fn when(jump: u16, k: u32, then: Vec<sock_filter>) -> Vec<sock_filter> {
         let jf = u8::try_from(then.len()).unwrap_or(u8::MAX);
-        let mut out = vec![sock_filter { code: JUMP_IF_EQUAL, jt: 0, jf, k }];
+        let mut out = vec![sock_filter { code: jump, jt: 0, jf, k }];
         out.extend(then);
         out
     }
 
+    fn equal(k: u32, then: Vec<sock_filter>) -> Vec<sock_filter> {
+        when(JUMP_IF_EQUAL, k, then)
+    }
+
+    fn ioctl() -> Vec<sock_filter> {
+        let mut out = vec![step(LOAD, SECOND)];
+        out.extend(COMMANDS.into_iter().flat_map(|command| equal(command, fail(EPERM))));
+        out.push(step(AND, 0xffff_ff00));
+        out.extend(CONSOLE_COMMANDS.into_iter().flat_map(|high| equal(high, fail(EPERM))));
+        out.push(step(RETURN, ALLOW));
+        out
+    }
+
+    /// What is refused unless the user allows it.
+    fn risky(kind: &Calls) -> Vec<sock_filter> {
+        let flags = |bits| {
+            let mut out = vec![step(LOAD, FIRST)];
+            out.extend(when(JUMP_IF_ANY_BIT, bits, fail(EPERM)));
+            out.push(step(RETURN, ALLOW));
+            out
+        };
+        let mut families = vec![step(LOAD, FIRST)];
+        let allowed = || vec![step(RETURN, ALLOW)];
+        families.extend(FAMILIES.into_iter().flat_map(|family| equal(family, allowed())));
+        families.extend(fail(EAFNOSUPPORT));
+        let mut out = Vec::new();
+        let refused = kind.risky.iter().chain(&IO_URING);
+        out.extend(refused.flat_map(|&number| equal(number, fail(EPERM))));
+        // Its flags are in memory, where no filter can read them. The C library then uses clone(2).
+        out.extend(equal(CLONE3, fail(ENOSYS)));
+        out.extend(equal(kind.clone, flags(NAMESPACES)));
+        out.extend(equal(kind.unshare, flags(NAMESPACES | TIME_NAMESPACE)));
+        out.extend(equal(kind.socket, families));
+        if let Some(socketcall) = kind.socketcall {
+            let mut calls = vec![step(LOAD, FIRST)];
+            calls.extend(equal(SOCKETCALL_SOCKET, fail(EPERM)));
+            calls.push(step(RETURN, ALLOW));
+            out.extend(equal(socketcall, calls));
+        }
+        out
+    }
+
     /// The program for the kernel (bpf of `linux/filter.h`); all jumps go forward and are short.
-    pub(super) fn filter() -> Vec<sock_filter> {
-        let refuse = || vec![step(RETURN, REFUSE)];
+    pub(super) fn filter(allows_risky: bool) -> Vec<sock_filter> {
         let mut out = vec![step(LOAD, ARCH)];
         for kind in KINDS {
-            let mut terminal = vec![step(LOAD, COMMAND)];
-            terminal.extend(COMMANDS.into_iter().flat_map(|command| when(command, refuse())));
-            terminal.push(step(RETURN, ALLOW));
-            let mut calls = vec![step(LOAD, NUMBER)];
-            calls.extend(kind.ioctl.iter().flat_map(|&number| when(number, terminal.clone())));
-            calls.extend(kind.keys.iter().flat_map(|&number| when(number, refuse())));
+            let mut calls = vec![step(LOAD, NUMBER), step(AND, kind.mask)];
+            calls.extend(kind.ioctl.iter().flat_map(|&number| equal(number, ioctl())));
+            calls.extend(kind.keys.iter().flat_map(|&number| equal(number, fail(EPERM))));
+            if !allows_risky {
+                calls.extend(risky(&kind));
+            }
             calls.push(step(RETURN, ALLOW));
-            out.extend(when(kind.arch, calls));
+            out.extend(equal(kind.arch, calls));
         }
         out.push(step(RETURN, ALLOW));
         out
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// A jump over more steps than 255 would land in the middle of the steps.
+        #[test]
+        fn all_jumps_are_short() {
+            for allows_risky in [false, true] {
+                let filter = filter(allows_risky);
+                for (at, step) in filter.iter().enumerate() {
+                    assert!(step.jf < u8::MAX && at + usize::from(step.jf) < filter.len());
+                }
+            }
+        }
     }
 }

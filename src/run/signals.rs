@@ -1,15 +1,12 @@
-//! Waiting for a child, and forwarding signals to it meanwhile.
+//! Catching signals while a child runs, and forwarding them to it.
+//!
+//! imgb, its stages and the program are in process groups and sessions such that `kill(0, …)` of
+//! the program never reaches imgb's own group: the caller's shell and its neighbours are there. If
+//! the program runs at a terminal, the stages and the program are one group, which the caller
+//! makes the terminal's foreground group. Otherwise the stages are a session of their own, and the
+//! program is another one.
 
-use std::{
-    io::{self, IsTerminal as _},
-    os::fd::OwnedFd,
-    process::{Child, Command},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, os::fd::OwnedFd, process::Child};
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 use signal_hook::{
@@ -19,99 +16,121 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::TIMED_OUT;
-
-/// Signals that a terminal sends to all processes in the foreground, the program included.
+/// Signals that a terminal sends to all processes of its foreground group.
 const BY_TERMINAL: [i32; 3] = [SIGINT, SIGQUIT, SIGTSTP];
 /// Other signals that a user may send to imgb and mean for the program.
 const FORWARDED: [i32; 5] = [SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGCONT];
 
+/// Which process catches signals, and what it does with those of the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Catcher {
+    /// Its child leads a process group, which gets the terminal's signals as a whole.
+    AboveGroup,
+    /// Its child is a stage, which forwards all signals itself.
+    AboveStage,
+    /// A stage outside of the PID namespace, with its child in the same group: the terminal sends
+    /// its signals to both.
+    StageInGroup,
+    /// A stage outside of the PID namespace that leads a session.
+    StageOfSession,
+    /// Process 1 of the PID namespace, with the program in the same group.
+    InitInGroup,
+    /// Process 1 of the PID namespace. The program leads a session.
+    InitOfSession,
+}
+
 /// Signals caught by this process.
 pub(super) struct CaughtSignals {
     signals: Signals,
-    /// Whether the program gets the signals of the terminal itself.
-    terminal: bool,
+    catcher: Catcher,
 }
 
 impl CaughtSignals {
     /// Catches them from now on. Call it before the child is started, so that none is lost.
-    pub(super) fn new() -> io::Result<Self> {
-        let all = BY_TERMINAL.iter().chain(&FORWARDED).chain([&SIGCHLD]);
-        Ok(Self { signals: Signals::new(all)?, terminal: io::stdin().is_terminal() })
+    pub(super) fn new(catcher: Catcher) -> io::Result<Self> {
+        let all = BY_TERMINAL.into_iter().chain(FORWARDED);
+        let caught = all.filter(|signal| !is_ignored(*signal)).chain([SIGCHLD]);
+        Ok(Self { signals: Signals::new(caught)?, catcher })
     }
 
-    /// Waits for a signal, which may be SIGCHLD, and forwards others to `child`.
-    pub(super) fn next(&mut self, child: &OwnedFd) {
+    /// Waits for a signal, which may be SIGCHLD, and forwards others to `child`, whose descriptor
+    /// is `fd`.
+    pub(super) fn next(&mut self, child: Pid, fd: &OwnedFd) {
         for signal in self.signals.wait() {
-            self.forward(child, signal);
+            self.forward(child, fd, signal);
         }
     }
 
     /// Waits until `child` has ended, and reaps all other children that end meanwhile.
     pub(super) fn wait(&mut self, child: Pid) -> io::Result<WaitStatus> {
+        self.wait_for(child, WaitOptions::NOHANG)
+    }
+
+    /// As [`Self::wait`], also until `child` has stopped.
+    pub(super) fn wait_or_stop(&mut self, child: Pid) -> io::Result<WaitStatus> {
+        self.wait_for(child, WaitOptions::NOHANG | WaitOptions::UNTRACED)
+    }
+
+    fn wait_for(&mut self, child: Pid, options: WaitOptions) -> io::Result<WaitStatus> {
         let fd = rustix::process::pidfd_open(child, PidfdFlags::empty())?;
         loop {
             // First, in case its SIGCHLD came before signals were caught.
-            while let Some((pid, status)) = reap()? {
-                if pid == child && !status.stopped() {
+            while let Some((pid, status)) = reap(options)? {
+                if pid == child {
                     return Ok(status);
                 }
             }
-            self.next(&fd);
+            self.next(child, &fd);
         }
     }
 
-    fn forward(&self, child: &OwnedFd, number: i32) {
+    fn forward(&self, child: Pid, fd: &OwnedFd, number: i32) {
+        use Catcher::{AboveGroup, InitInGroup, InitOfSession, StageInGroup, StageOfSession};
         if number == SIGCHLD {
             return;
         }
-        if self.terminal && BY_TERMINAL.contains(&number) {
-            if number == SIGTSTP {
-                // The program stops, so the shell must see this process stopped too. It continues
-                // all of them later. (Process 1 of a namespace cannot stop, and need not.)
-                let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+        let is_by_terminal = BY_TERMINAL.contains(&number);
+        let Some(signal) = Signal::from_named_raw(number) else { return };
+        // Each fails if the child has just ended.
+        let _ = match self.catcher {
+            StageInGroup | InitInGroup if is_by_terminal => Ok(()),
+            // The kernel does not stop a session at SIGTSTP if no shell could continue it.
+            InitOfSession if number == SIGTSTP => {
+                rustix::process::kill_process_group(child, Signal::STOP)
             }
-            return;
-        }
-        if let Some(signal) = Signal::from_named_raw(number) {
-            // Fails if the child has just ended.
-            let _ = rustix::process::pidfd_send_signal(child, signal);
+            AboveGroup | InitOfSession if is_by_terminal || number == SIGCONT => {
+                rustix::process::kill_process_group(child, signal)
+            }
+            _ => rustix::process::pidfd_send_signal(fd, signal),
+        };
+        // The caller sees the stage stopped and stops too. Process 1 of a namespace cannot stop.
+        if number == SIGTSTP && matches!(self.catcher, StageInGroup | StageOfSession) {
+            stop();
         }
     }
 }
 
+/// Stops this process until it is continued.
+pub(super) fn stop() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::STOP);
+}
+
 /// The status of any child that has changed its state, if there is one.
-fn reap() -> io::Result<Option<(Pid, WaitStatus)>> {
-    match rustix::process::wait(WaitOptions::NOHANG) {
+fn reap(options: WaitOptions) -> io::Result<Option<(Pid, WaitStatus)>> {
+    match rustix::process::wait(options) {
         Ok(ended) => Ok(ended),
         Err(rustix::io::Errno::CHILD) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
 }
 
-/// Starts `command` and waits for its exit code. Kills it after `timeout`.
-pub(super) fn supervise(mut command: Command, timeout: Option<Duration>) -> io::Result<u8> {
-    let mut caught = CaughtSignals::new()?;
-    let child = command.spawn()?;
-    let pid = pid(&child)?;
-    let timed_out = Arc::new(AtomicBool::new(false));
-    if let Some(timeout) = timeout {
-        let fd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-        let timed_out = Arc::clone(&timed_out);
-        // This thread ends with the process.
-        std::thread::spawn(move || {
-            std::thread::sleep(timeout);
-            timed_out.store(true, Ordering::SeqCst);
-            // All processes in its PID namespace die with it.
-            let _ = rustix::process::pidfd_send_signal(&fd, Signal::KILL);
-        });
-    }
-    let status = caught.wait(pid)?;
-    Ok(if timed_out.load(Ordering::SeqCst) && status.signaled() {
-        TIMED_OUT
-    } else {
-        exit_code(status)
-    })
+/// Whether this process was started with the signal ignored, as by nohup(1): then the program
+/// ignores it too.
+pub(super) fn is_ignored(number: i32) -> bool {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (number - 1) & 1 == 1
 }
 
 /// The process id of a child.

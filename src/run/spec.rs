@@ -17,9 +17,6 @@ use crate::{
     view::View,
 };
 
-/// Processes and threads that the program may have at once.
-const MAX_PROCESSES: u64 = 4096;
-
 /// What the stages are to do. They read it from a file in the private directory: other users could
 /// read a command line.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,9 +34,14 @@ pub(super) struct RunSpec {
     pub(super) gid: u32,
     pub(super) read_only: bool,
     pub(super) memory: Option<u64>,
+    /// Processes and threads that the program may have at once.
     pub(super) processes: u64,
     /// The file for the accesses of a program that is watched.
     pub(super) watch: Option<OsString>,
+    /// Whether the program may use kernel interfaces that few programs need.
+    pub(super) risky_syscalls: bool,
+    /// Whether the stages make a session of their own.
+    pub(super) session: bool,
 }
 
 impl RunSpec {
@@ -79,8 +81,10 @@ impl RunSpec {
             gid: user.gids.first().copied().unwrap_or(0),
             read_only: options.read_only,
             memory: options.memory,
-            processes: MAX_PROCESSES,
+            processes: options.processes,
             watch: None,
+            risky_syscalls: options.risky_syscalls,
+            session: false,
         })
     }
 
@@ -99,6 +103,8 @@ impl RunSpec {
             memory: None,
             processes: 0,
             watch: None,
+            risky_syscalls: false,
+            session: false,
         })
     }
 }

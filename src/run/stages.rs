@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     RUNNER, gate, init, namespaces,
-    signals::{self, CaughtSignals},
+    signals::{self, Catcher, CaughtSignals},
     spec::RunSpec,
     stage_error::{StageError, trying},
     tracer::Tracer,
@@ -54,7 +54,8 @@ fn read_spec(file: &Path) -> Result<RunSpec, StageError> {
 /// Starts the next stage, traces it if the spec asks for that, and waits for it to end.
 fn start_stage(spec: &RunSpec, file: &Path, stage: &str) -> Result<u8, StageError> {
     signals::die_with_parent().map_err(trying("prepare the runner"))?;
-    let mut caught = CaughtSignals::new().map_err(trying("catch signals"))?;
+    let catcher = if spec.session { Catcher::StageOfSession } else { Catcher::StageInGroup };
+    let mut caught = CaughtSignals::new(catcher).map_err(trying("catch signals"))?;
     let tracing = match &spec.watch {
         Some(out) => Some((Tracer::new(Path::new(out))?, gate::Gate::close(file)?)),
         None => None,

@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
     io::{self, Write as _},
     path::Path,
 };
@@ -22,6 +21,7 @@ use rustix::process::{PidfdFlags, WaitOptions, WaitStatus};
 
 use super::{
     RUNNER,
+    access_log::AccessLog,
     gate::Gate,
     procfs::ProcFs,
     signals::CaughtSignals,
@@ -35,8 +35,6 @@ use crate::{
 
 /// `__WALL`: waits for threads of traced processes too.
 const ALL: WaitOptions = WaitOptions::from_bits_retain(0x4000_0000);
-/// Different accesses that are kept: more than any program has files.
-const MAX_ACCESSES: usize = 1 << 20;
 /// SIGTRAP, and the same with the bit that marks stops at system calls (`PTRACE_O_TRACESYSGOOD`).
 const TRAP: i32 = 5;
 const SYSCALL_STOP: i32 = 0x80 | TRAP;
@@ -79,9 +77,7 @@ struct Tracee {
 pub(super) struct Tracer {
     /// Of the host: another /proc may be mounted for the program.
     proc: ProcFs,
-    out: File,
-    /// The accesses that were recorded.
-    known: BTreeSet<Access>,
+    log: AccessLog,
     tracees: BTreeMap<i32, Tracee>,
     /// Processes that stopped before the event that announces them came from their parents.
     early: BTreeSet<i32>,
@@ -90,12 +86,12 @@ pub(super) struct Tracer {
 }
 
 impl Tracer {
-    /// A tracer that writes each access to the new file `out`, as a line of JSON.
+    /// A tracer that records each access in the new file `out`.
     pub(super) fn new(out: &Path) -> Result<Self, StageError> {
         let proc = ProcFs::open().map_err(trying("open /proc"))?;
-        let out = fs_err::File::create_new(out).map_err(trying("write what is watched"))?;
-        let (known, tracees, early) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
-        Ok(Self { proc, out: out.into_parts().0, known, tracees, early, detached: 0 })
+        let log = AccessLog::create(out).map_err(trying("write what is watched"))?;
+        let (tracees, early) = (BTreeMap::new(), BTreeSet::new());
+        Ok(Self { proc, log, tracees, early, detached: 0 })
     }
 
     /// Traces `first`, a child that waits at `gate`, and every process that it starts, until none
@@ -106,7 +102,8 @@ impl Tracer {
         gate: Gate,
         caught: &mut CaughtSignals,
     ) -> Result<WaitStatus, StageError> {
-        let fd = rustix::process::pidfd_open(first, PidfdFlags::empty())
+        let child = first;
+        let fd = rustix::process::pidfd_open(child, PidfdFlags::empty())
             .map_err(trying("watch the program"))?;
         let first = first.as_raw_nonzero().get();
         let options = Options::PTRACE_O_TRACESYSGOOD
@@ -123,12 +120,12 @@ impl Tracer {
         gate.open().map_err(trying("watch the program"))?;
         let mut ended = None;
         loop {
-            let (pid, status) = match rustix::process::waitpid(None, ALL | WaitOptions::NOHANG) {
+            let (pid, status) = match rustix::process::wait(ALL | WaitOptions::NOHANG) {
                 Ok(Some((pid, status))) => (pid.as_raw_nonzero().get(), status),
                 // Every stop of a traced process sends SIGCHLD. A second thread to wait in is not
                 // possible: after unshare(2) of the PID namespace a process cannot start threads.
                 Ok(None) | Err(rustix::io::Errno::INTR) => {
-                    caught.next(&fd);
+                    caught.next(child, &fd);
                     continue;
                 }
                 Err(rustix::io::Errno::CHILD) => break,
@@ -258,7 +255,7 @@ impl Tracer {
         }
         let by = self.tracees.get(&pid).and_then(|tracee| tracee.program.clone());
         if let (Some(by), Some(path)) = (by, self.absolute(pid, call)) {
-            self.record(Access { path, call: call.call, found: result >= 0, by });
+            self.log.add(&Access { path, call: call.call, found: result >= 0, by });
         }
     }
 
@@ -272,18 +269,6 @@ impl Tracer {
             |fd| self.proc.link(pid, &format!("fd/{fd}")),
         );
         dir.filter(|dir| dir.starts_with(b"/")).map(|dir| [&dir[..], b"/", &call.path].concat())
-    }
-
-    fn record(&mut self, access: Access) {
-        if self.known.len() >= MAX_ACCESSES || self.known.contains(&access) {
-            return;
-        }
-        if let Ok(mut line) = serde_json::to_vec(&access) {
-            line.push(b'\n');
-            // If the disk is full the access is lost; the program is not disturbed.
-            let _ = self.out.write_all(&line);
-        }
-        self.known.insert(access);
     }
 
     /// Detaches from `thread`, to which `sender` is about to send a real-time signal, before the

@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io,
+    io::{self, Read as _},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -18,11 +18,15 @@ use rustix::{
     io::Errno,
 };
 
+use super::interrupt::{Interrupt, Interrupted};
 use crate::{
     path::ImagePath,
     source::content::{self, ContentError},
     tree::{Identity, Kind, Node, Special, Tree},
 };
+
+/// Bytes of a file that are copied before a signal is looked for.
+const CHUNK: u64 = 16 << 20;
 
 /// Why an image cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,9 @@ pub enum UnpackError {
         /// Why not.
         source: ContentError,
     },
+    /// A signal came.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// The directory for the files cannot be created.
     #[error("cannot create `{}`", path.display())]
     Root {
@@ -57,6 +64,7 @@ pub enum UnpackError {
 struct Unpacker<'a> {
     root: OwnedFd,
     owner: Option<(Uid, Gid)>,
+    interrupt: &'a Interrupt,
     /// The directory used last: most files have the same parent as the one before.
     last: Option<(ImagePath, OwnedFd)>,
     /// The first path of each file that has several names.
@@ -66,7 +74,7 @@ struct Unpacker<'a> {
 
 /// Unpacks `tree` into the new directory `root`. All files belong to `owner`, or to the caller if
 /// it is `None`. Leaves out device files and set-user-ID bits. Returns notes about what it left
-/// out.
+/// out. Stops if a signal comes.
 ///
 /// # Errors
 /// [`UnpackError`]
@@ -74,6 +82,7 @@ pub(super) fn unpack(
     tree: &Tree,
     root: &Path,
     owner: Option<(u32, u32)>,
+    interrupt: &Interrupt,
 ) -> Result<Vec<String>, UnpackError> {
     let mut tree = tree.clone();
     tree.add_parents(|_| Node::directory(0o755));
@@ -86,8 +95,9 @@ pub(super) fn unpack(
         rustix::fs::chown(root, Some(uid), Some(gid)).map_err(|errno| fault(errno.into()))?;
     }
     let mut unpacker =
-        Unpacker { root: fd, owner, last: None, shared: BTreeMap::new(), devices: 0 };
+        Unpacker { root: fd, owner, interrupt, last: None, shared: BTreeMap::new(), devices: 0 };
     for (path, node) in &tree {
+        interrupt.check()?;
         unpacker.put(path, node)?;
     }
     // Last and from the bottom up, so that a directory is complete when it becomes read-only.
@@ -145,8 +155,10 @@ impl<'a> Unpacker<'a> {
                 let content = |source| UnpackError::Content { path: path.clone(), source };
                 let mut reader = content::open(&file.content, file.len).map_err(content)?;
                 let mut out = File::from(fd);
-                io::copy(&mut reader, &mut out)
-                    .map_err(|source| UnpackError::Write { path: path.clone(), source })?;
+                let write = |source| UnpackError::Write { path: path.clone(), source };
+                while io::copy(&mut (&mut reader).take(CHUNK), &mut out).map_err(write)? > 0 {
+                    self.interrupt.check()?;
+                }
                 if file.shared {
                     self.shared.insert(file.content.identity(), path);
                 }

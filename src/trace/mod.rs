@@ -9,13 +9,11 @@ mod strace_string;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
-
 pub use path_list::{ListError, MAX_LIST, parse as parse_list, write as write_list};
 pub use strace::{StraceError, read as read_strace};
 
 /// What a program did with a path, from the least to the most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
     /// Looked at it without opening it: stat(2), access(2), readlink(2).
     Look,
@@ -28,7 +26,7 @@ pub enum Call {
 }
 
 /// A path that a program named in a system call.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Access {
     /// Absolute, as the program named it: neither links nor `..` are resolved.
     pub path: Vec<u8>,

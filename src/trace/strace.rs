@@ -20,6 +20,8 @@ use crate::error_kind::ErrorKind;
 const MAX_LINE: u64 = 8 << 20;
 /// Different accesses that are kept.
 const MAX_ACCESSES: usize = 1 << 20;
+/// Bytes of all their paths.
+const MAX_BYTES: usize = 128 << 20;
 
 /// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +63,7 @@ pub fn read(mut log: impl BufRead, cwd: &[u8]) -> Result<Vec<Access>, StraceErro
     let mut last = Process { cwd: cwd.to_vec(), ..Process::default() };
     let (mut out, mut known) = (Vec::new(), BTreeSet::new());
     let (mut line, mut number) = (Vec::new(), 0);
-    let mut calls = 0_usize;
+    let (mut calls, mut bytes) = (0_usize, 0_usize);
     loop {
         line.clear();
         number += 1;
@@ -83,11 +85,13 @@ pub fn read(mut log: impl BufRead, cwd: &[u8]) -> Result<Vec<Access>, StraceErro
             if let Some(access) = access
                 && known.insert(access.clone())
             {
+                bytes += access.path.len();
                 out.push(access);
             }
             last.clone_from(process);
         }
-        if known.len() > MAX_ACCESSES || processes.len() > MAX_ACCESSES {
+        let is_long = known.len() > MAX_ACCESSES || processes.len() > MAX_ACCESSES;
+        if is_long || bytes > MAX_BYTES {
             return Err(StraceError::Many);
         }
     }

@@ -71,6 +71,12 @@ mod rules_directories;
 mod rules_libc;
 /// `imgb run`: exit codes, limits, isolation.
 mod run;
+/// Programs that try to get out of the sandbox of `imgb run` and `imgb trace`.
+mod run_attacks;
+/// The limits of that sandbox, and that nothing is left of it.
+mod run_limits;
+/// The standard streams of a program in that sandbox.
+mod run_streams;
 /// The files of a release; the static build, in an empty root, packing itself.
 mod selfpack;
 /// What an image starts: the program, its interpreter, and the advice where there is none.

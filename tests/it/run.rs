@@ -409,7 +409,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
 /// Runs `command` at a terminal; `script` alternates the text to wait for and the text to type.
-fn at_terminal(sandbox: &Sandbox, script: &str, command: &[&str]) -> Option<Outcome> {
+pub(crate) fn at_terminal(sandbox: &Sandbox, script: &str, command: &[&str]) -> Option<Outcome> {
     if !crate::engines::have(&["python3", "bash"]) {
         return None;
     }

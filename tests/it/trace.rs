@@ -133,6 +133,15 @@ fn a_command_of_this_machine_tells_what_an_image_of_it_needs() {
     sandbox.imgb("trace --timeout 0.3 -- sleep 1000").run().exits(124);
 }
 
+/// A process that makes a session or a process group of its own is followed like any other.
+#[test]
+fn programs_in_sessions_of_their_own_are_followed() {
+    let Some(sandbox) = shell() else { return };
+    let line = "(setsid cat /etc/app.conf); set -m; (cat /usr/share/app/data); exit 3";
+    let traced = sandbox.imgb("trace sh.tar --sysroot sys --json -- -c").arg(line).run().exits(3);
+    assert_eq!(paths(traced, "missing"), ["/etc/app.conf", "/usr/share/app/data"]);
+}
+
 /// The loader of 32-bit programs is a 32-bit program itself. Their calls have other numbers and
 /// registers.
 #[cfg(target_arch = "x86_64")]

@@ -14,6 +14,10 @@ use crate::{
     run,
 };
 
+/// Processes and threads that a program may have at once unless the user says otherwise: more than
+/// servers start for a trial, and few enough for this machine to stay usable.
+const PIDS_LIMIT: u64 = 1024;
+
 /// What replaces the image's own settings, and limits on the program.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct RunOverrides {
@@ -36,6 +40,14 @@ pub(in crate::cli) struct RunOverrides {
     /// Memory for all processes together, such as 64m; processes that exceed it are killed
     #[arg(short, long, value_name = "BYTES", value_parser = size::parse)]
     pub(in crate::cli) memory: Option<u64>,
+
+    /// How many processes and threads it may have at once [default: 1024]
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) pids_limit: Option<u64>,
+
+    /// Allow nested namespaces, io_uring, userfaultfd, bpf, perf events and sockets of all families
+    #[arg(long)]
+    pub(in crate::cli) allow_risky_syscalls: bool,
 
     /// How long the program may run, such as 10s; then it is killed, and the exit code is 124
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
@@ -60,6 +72,8 @@ impl RunOverrides {
             args: args.to_vec(),
             env: self.variables().collect(),
             memory: self.memory,
+            processes: self.pids_limit.unwrap_or(PIDS_LIMIT),
+            risky_syscalls: self.allow_risky_syscalls,
             timeout: self.timeout,
             read_only: false,
             scratch: scratch(),

@@ -1,0 +1,40 @@
+//! The file that the stages of a sandboxed run execute: a copy of imgb's own binary in memory.
+//!
+//! A program in the sandbox can execute `/proc/self/exe` of a process that is still a stage, for
+//! instance as the interpreter of a script, and then open the file that it runs from. If that were
+//! imgb's binary on the host, the program could change its mode or content (CVE-2019-5736).
+
+use std::{fs::File, io, os::fd::AsRawFd as _};
+
+use rustix::{
+    fs::{MemfdFlags, SealFlags},
+    io::Errno,
+};
+
+/// A copy that cannot be written to, and that is gone with its last process.
+pub(super) struct OwnBinary(File);
+
+impl OwnBinary {
+    /// Copies the binary of this process.
+    ///
+    /// # Errors
+    /// The system's, for instance EACCES where `vm.memfd_noexec` forbids executable memory files.
+    pub(super) fn copy() -> io::Result<Self> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let memfd = match rustix::fs::memfd_create("imgb", flags | MemfdFlags::EXEC) {
+            // Linux before 6.3 does not know the flag, and needs none.
+            Err(Errno::INVAL) => rustix::fs::memfd_create("imgb", flags)?,
+            memfd => memfd?,
+        };
+        let mut copy = File::from(memfd);
+        io::copy(&mut File::open("/proc/self/exe")?, &mut copy)?;
+        let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+        rustix::fs::fcntl_add_seals(&copy, seals)?;
+        Ok(Self(copy))
+    }
+
+    /// The path at which a child of this process can execute it.
+    pub(super) fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.0.as_raw_fd())
+    }
+}

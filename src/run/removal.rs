@@ -1,0 +1,138 @@
+//! Removes a directory that a program has filled: however deep, with any modes, and with a fixed
+//! number of open files.
+//!
+//! A path into a deep directory is longer than the kernel allows, and a descriptor for each level
+//! would be too many. So directories move up: the entries of each one are removed or renamed into
+//! the top directory, which makes every path two names long.
+
+use std::{ffi::CStr, io, os::fd::OwnedFd, path::Path};
+
+use rustix::{
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags},
+    io::Errno,
+};
+
+/// What new names in the top directory begin with. No stage uses such names.
+const PREFIX: &str = "moved-";
+
+/// Removes `dir` and everything in it. No other process may use it any more.
+///
+/// # Errors
+/// The system's. What could be removed is gone then.
+pub(super) fn remove(dir: &Path) -> io::Result<()> {
+    let top = open(CWD, dir)?;
+    let mut removal = Removal { top, moved: 0, failed: None };
+    // Names that a pass adds to the directory that it lists may not be listed in that pass.
+    while removal.pass()? && removal.failed.is_none() {}
+    if let Some(errno) = removal.failed {
+        return Err(errno.into());
+    }
+    Ok(rustix::fs::rmdir(dir)?)
+}
+
+struct Removal {
+    top: OwnedFd,
+    /// The number of directories moved so far.
+    moved: u64,
+    /// The first error.
+    failed: Option<Errno>,
+}
+
+impl Removal {
+    /// Removes all entries of the top directory; tells whether there were any.
+    fn pass(&mut self) -> Result<bool, Errno> {
+        let mut has_entries = false;
+        for (name, is_dir) in entries(&self.top)? {
+            has_entries = true;
+            let done = match is_dir {
+                true => self.dissolve(&name),
+                false => rustix::fs::unlinkat(&self.top, &*name, AtFlags::empty()),
+            };
+            if let Err(errno) = done {
+                self.failed.get_or_insert(errno);
+            }
+        }
+        Ok(has_entries)
+    }
+
+    /// Removes a directory in the top directory, and moves directories in it there.
+    fn dissolve(&mut self, name: &CStr) -> Result<(), Errno> {
+        // The program may have taken its own rights away.
+        rustix::fs::chmodat(&self.top, name, Mode::RWXU, AtFlags::empty())?;
+        let dir = open(&self.top, name)?;
+        loop {
+            let inner = entries(&dir)?;
+            if inner.is_empty() {
+                break;
+            }
+            for (name, is_dir) in inner {
+                if !is_dir {
+                    rustix::fs::unlinkat(&dir, &*name, AtFlags::empty())?;
+                    continue;
+                }
+                rustix::fs::chmodat(&dir, &*name, Mode::RWXU, AtFlags::empty())?;
+                let new = format!("{PREFIX}{}", self.moved);
+                self.moved += 1;
+                rustix::fs::renameat(&dir, &*name, &self.top, new)?;
+            }
+        }
+        rustix::fs::unlinkat(&self.top, name, AtFlags::REMOVEDIR)
+    }
+}
+
+/// Entries that are listed at once: a directory may have millions.
+const BATCH: usize = 10_000;
+
+/// The next entries of a directory, and whether each is a directory. None are left if it is empty.
+fn entries(dir: &OwnedFd) -> Result<Vec<(Box<CStr>, bool)>, Errno> {
+    let mut out = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let is_dir = match entry.file_type() {
+            FileType::Unknown => {
+                let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+            }
+            kind => kind == FileType::Directory,
+        };
+        out.push((name.into(), is_dir));
+        if out.len() == BATCH {
+            break;
+        }
+    }
+    Ok(out)
+}
+
+fn open(dir: impl std::os::fd::AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(dir, name, flags, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removes_directories_that_no_path_reaches() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = parent.path().join("dir");
+        fs_err::create_dir(&dir).unwrap();
+        // 3,000 levels with names of 200 bytes, each without rights.
+        let mut at = open(CWD, &dir).unwrap();
+        let name = "d".repeat(200);
+        for _ in 0..3000 {
+            rustix::fs::mkdirat(&at, &name, Mode::RWXU).unwrap();
+            let next = open(&at, &name).unwrap();
+            drop(rustix::fs::openat(&at, "file", OFlags::CREATE, Mode::empty()).unwrap());
+            rustix::fs::fchmod(&at, Mode::empty()).unwrap();
+            at = next;
+        }
+        rustix::fs::chmod(&dir, Mode::RWXU).unwrap();
+        remove(&dir).unwrap();
+        assert!(!dir.exists());
+    }
+}

@@ -1,0 +1,135 @@
+//! The standard streams of a program in a sandbox.
+//!
+//! A program that has a file open can do more with it than to go on reading or writing: truncate
+//! it, rewrite what others appended, change its mode, or leave its root through a directory. A
+//! connected socket can be connected elsewhere, outside of the program's network. So a program gets
+//! only terminals, `/dev/null` and nameless pipes as they are, and everything else through pipes,
+//! which the caller fills and empties.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal as _, PipeWriter, Write as _},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    process::Command,
+    thread::JoinHandle,
+};
+
+use rustix::fs::FileType;
+
+use super::rewind::Rewind;
+
+/// `PIPEFS_MAGIC` (`linux/magic.h`): the file system of pipes that have no name.
+const PIPEFS: u64 = 0x5049_5045;
+
+/// The pipes of a program, and the threads that copy what goes through them.
+#[derive(Default)]
+pub(super) struct Streams {
+    input: Option<Rewind>,
+    outputs: Vec<JoinHandle<io::Result<()>>>,
+}
+
+/// How a stream reaches the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Passing {
+    AsIs,
+    Pipe,
+    /// Through a pipe from a file, in which other programs may go on reading.
+    PipeFromFile,
+}
+
+impl Streams {
+    /// Connects the streams of `command` with those of this process. With `prints_to_stderr` its
+    /// stdout goes to stderr.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::IsADirectory`] for a directory; the system's.
+    pub(super) fn connect(command: &mut Command, prints_to_stderr: bool) -> io::Result<Self> {
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let mut streams = Self::default();
+        let passing = passing(stdin.as_fd())?;
+        if passing != Passing::AsIs {
+            let (reader, writer) = io::pipe()?;
+            let file = File::from(stdin.as_fd().try_clone_to_owned()?);
+            if passing == Passing::PipeFromFile {
+                streams.input = Some(Rewind::start(file, reader.try_clone()?, writer)?);
+            } else {
+                std::thread::spawn(move || feed(file, writer));
+            }
+            command.stdin(reader);
+        }
+        let out = if prints_to_stderr { stderr.as_fd() } else { stdout.as_fd() };
+        // Two descriptors of one file share a pipe, which keeps the order of what is printed.
+        let is_one = is_same_file(out, stderr.as_fd())?;
+        let to_out = streams.output(out)?;
+        let to_err = match &to_out {
+            to_out if is_one => to_out.as_ref().map(PipeWriter::try_clone).transpose()?,
+            _ => streams.output(stderr.as_fd())?,
+        };
+        match to_out {
+            Some(writer) => drop(command.stdout(writer)),
+            None if prints_to_stderr => drop(command.stdout(stderr)),
+            None => {}
+        }
+        if let Some(writer) = to_err {
+            command.stderr(writer);
+        }
+        Ok(streams)
+    }
+
+    /// The pipe through which a program writes to `to`; `None` if it may have `to` itself.
+    fn output(&mut self, to: BorrowedFd<'_>) -> io::Result<Option<PipeWriter>> {
+        if passing(to)? == Passing::AsIs {
+            return Ok(None);
+        }
+        let (reader, writer) = io::pipe()?;
+        let to = File::from(to.try_clone_to_owned()?);
+        self.outputs.push(std::thread::spawn(move || copy(OwnedFd::from(reader).into(), to)));
+        Ok(Some(writer))
+    }
+
+    /// Waits until everything that the program has printed is written. Call it when no process of
+    /// the program is left.
+    ///
+    /// # Errors
+    /// If its input cannot be read or its output not be written.
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.input.map_or(Ok(()), Rewind::finish)?;
+        for output in self.outputs {
+            output.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
+        }
+        Ok(())
+    }
+}
+
+fn passing(stream: BorrowedFd<'_>) -> io::Result<Passing> {
+    let stat = rustix::fs::fstat(stream)?;
+    let is_null = || stat.st_rdev == rustix::fs::makedev(1, 3);
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
+        FileType::RegularFile => Passing::PipeFromFile,
+        FileType::Fifo if rustix::fs::fstatfs(stream)?.f_type as u64 == PIPEFS => Passing::AsIs,
+        FileType::CharacterDevice if stream.is_terminal() || is_null() => Passing::AsIs,
+        _ => Passing::Pipe,
+    })
+}
+
+fn is_same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<bool> {
+    let (one, other) = (rustix::fs::fstat(one)?, rustix::fs::fstat(other)?);
+    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+}
+
+/// Copies until the source ends, or until nobody reads what is copied: as any writer into a pipe,
+/// the program gets SIGPIPE then.
+fn copy(mut from: File, mut to: File) -> io::Result<()> {
+    match io::copy(&mut from, &mut to) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// As [`copy`], for an input that may never end: no one waits for this thread.
+fn feed(from: File, to: PipeWriter) {
+    if let Err(error) = copy(from, OwnedFd::from(to).into()) {
+        let _ = writeln!(io::stderr(), "warning: cannot read the standard input: {error}");
+    }
+}
