@@ -32,7 +32,7 @@ mod trace_report;
 mod values;
 mod warnings;
 
-use std::{os::unix::ffi::OsStrExt as _, path::Path, process::ExitCode};
+use std::{os::unix::ffi::OsStrExt as _, path::Path, process::ExitCode, sync::Arc};
 
 use clap::{
     Parser as _,
@@ -51,6 +51,8 @@ pub fn run() -> ExitCode {
         let (stage, file) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         return ExitCode::from(crate::run::run_stage(&stage, Path::new(&file)));
     }
+    // A write beyond the limit on file sizes (setrlimit(2)) then fails, which is reported.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let cli = match Cli::try_parse_from(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => return report_usage(&error),
