@@ -376,3 +376,15 @@ fn a_file_that_changes_between_runs_is_read_anew() {
         .unwrap();
     assert_ne!(pack(), first);
 }
+
+/// The kernel sends SIGXFSZ to a process that writes beyond the limit.
+#[test]
+fn a_limit_on_file_sizes_is_an_error() {
+    let sandbox = sandbox();
+    if !have(&["prlimit"]) {
+        return;
+    }
+    let pack = sandbox.imgb("pack ./good -o out/image.tar").under(&["prlimit", "--fsize=100"]);
+    pack.run().error(5, &["file too large"]);
+    assert_eq!(sandbox.names("out"), [""; 0]);
+}

@@ -153,7 +153,7 @@ fn what_a_program_creates_does_not_use_up_the_files_of_a_disk() {
     let script = "mount -t tmpfs -o size=64m,nr_inodes=4000,mode=1777 none disk && \
         TMPDIR=$PWD/disk exec \"$@\"";
     let under = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
-    let line = "mkdir /d; cd /d; for i in $(seq 3300); do : > $i; done; sleep 1000";
+    let line = "mkdir /d; cd /d; for i in $(seq 3500); do : > $i; done; sleep 1000";
     let run = sandbox.imgb("run --timeout 60s sh.tar -- -c").arg(line).under(&under).run();
     let run = run.exits(128 + 9);
     assert!(run.stderr().contains("nine tenths of the free disk"), "{}", run.show());
