@@ -38,7 +38,8 @@ pub fn is_replaceable(target: &Target) -> Result<bool, OutputError> {
         source,
     })?;
     Ok(match target.format {
-        OutputFormat::Rootfs => is_tar(&head),
+        // The tar of an empty root consists of blocks of zeros.
+        OutputFormat::Rootfs => is_tar(&head) || head.iter().all(|&byte| byte == 0),
         _ => is_image(&head),
     })
 }

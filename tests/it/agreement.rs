@@ -137,6 +137,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("json", "the cases use it"),
     ("output", "where the image goes"),
     ("format", "where the image goes"),
+    ("force", "where the image goes"),
     ("tag", "the name, which is not in the image"),
     ("compress", "how layers are written"),
     ("jobs", "how layers are written"),
