@@ -63,7 +63,7 @@ impl Glob {
     /// [`GlobError`] where Go's `filepath.Match` returns `ErrBadPattern`, and for a range that runs
     /// backwards.
     pub fn new(pattern: &[u8]) -> Result<Self, GlobError> {
-        Ok(Self::from_tokens(&tokens(pattern, true)?))
+        Self::parse(pattern, true)
     }
 
     /// Parses a pattern without `**`, as Go's `filepath.Match` does and the sources of COPY need
@@ -72,7 +72,19 @@ impl Glob {
     /// # Errors
     /// As [`Glob::new`].
     pub fn plain(pattern: &[u8]) -> Result<Self, GlobError> {
-        Ok(Self::from_tokens(&tokens(pattern, false)?))
+        Self::parse(pattern, false)
+    }
+
+    fn parse(pattern: &[u8], double_star: bool) -> Result<Self, GlobError> {
+        if pattern.len() > MAX_PATTERN {
+            return Err(GlobError::TooLong);
+        }
+        // Most patterns have few wildcards or none.
+        let literal = pattern.iter().position(|byte| SPECIAL.contains(byte));
+        let (literal, rest) = pattern.split_at(literal.unwrap_or(pattern.len()));
+        let mut glob = Self::from_tokens(&tokens(rest, double_star, literal.is_empty())?);
+        glob.head.splice(..0, literal.iter().copied());
+        Ok(glob)
     }
 
     /// Whether the pattern matches the whole of `path`, which is relative and has no trailing
@@ -84,6 +96,12 @@ impl Glob {
         let between =
             path.strip_prefix(&*self.head).and_then(|rest| rest.strip_suffix(&*self.tail));
         between.is_some_and(|between| walk(&self.middle, between))
+    }
+
+    /// The directory that the pattern starts with, without its slash; empty if it starts with none.
+    pub(super) fn directory(&self) -> &[u8] {
+        let slash = memchr::memrchr(b'/', &self.head).unwrap_or(0);
+        self.head.get(..slash).unwrap_or_default()
     }
 
     fn from_tokens(tokens: &[Token]) -> Self {
@@ -104,6 +122,9 @@ impl Glob {
     }
 }
 
+/// What is not a literal character of a pattern, or makes the next one literal.
+const SPECIAL: &[u8] = b"*?[\\";
+
 /// Whether a name in COPY is a pattern: it has an unescaped `*`, `?` or `[`.
 pub fn has_wildcard(name: &[u8]) -> bool {
     let mut escaped = false;
@@ -114,18 +135,16 @@ pub fn has_wildcard(name: &[u8]) -> bool {
     })
 }
 
-fn tokens(pattern: &[u8], double_star: bool) -> Result<Vec<Token>, GlobError> {
-    if pattern.len() > MAX_PATTERN {
-        return Err(GlobError::TooLong);
-    }
+/// The tokens of a pattern, or of the rest of one after its first wildcard.
+fn tokens(pattern: &[u8], double_star: bool, is_whole: bool) -> Result<Vec<Token>, GlobError> {
     let chars: Vec<u32> = chars(pattern).collect();
     let mut rest = &chars[..];
     let mut out = Vec::new();
     // moby takes a leading `**` before plain text as "ends with": `**.go` matches `a.go`, while
     // `x**.go` requires a slash. It is an optimisation there that became the behaviour.
-    if let (true, Some(suffix)) = (double_star, pattern.strip_prefix(b"**"))
+    if let (true, Some(suffix)) = (double_star && is_whole, pattern.strip_prefix(b"**"))
         && !suffix.starts_with(b"/")
-        && !suffix.iter().any(|byte| b"*?[]\\".contains(byte))
+        && !suffix.iter().any(|byte| *byte == b']' || SPECIAL.contains(byte))
     {
         out.push(Token::Everything);
         rest = &chars[2..];

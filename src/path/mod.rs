@@ -1,6 +1,7 @@
 //! Paths in an image: absolute, normalised, bytes. Never a path of the host.
 
 pub mod glob;
+pub mod glob_set;
 pub mod ignore;
 
 use std::{borrow::Borrow, ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};

@@ -1,11 +1,9 @@
 //! One rule, as its TOML table has it. docs/rules.md describes each field.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 
 use super::LibcKind;
-use crate::path::{ImagePath, glob::Glob};
+use crate::path::glob_set::GlobSet;
 
 /// The limit, in bytes, of what a rule may add if its table does not set one.
 const DEFAULT_LIMIT: u64 = 10 << 20;
@@ -73,19 +71,7 @@ pub struct Rule {
     pub generic: bool,
     /// The patterns of `exclude` and `deny`, parsed.
     #[serde(skip)]
-    pub(super) excluded: Vec<Glob>,
-    /// For a generic rule: what the other rules of the table claim.
-    #[serde(skip)]
-    pub(super) claimed: Arc<Claimed>,
-}
-
-/// The paths that specific rules claim.
-#[derive(Debug, Default)]
-pub(super) struct Claimed {
-    /// What they take or generate.
-    pub(super) paths: Vec<Glob>,
-    /// The directories in which these paths are.
-    pub(super) parents: Vec<Glob>,
+    pub(super) excluded: GlobSet,
 }
 
 /// The `--soft` level at which a rule adds files.
@@ -172,25 +158,6 @@ pub struct Make {
     /// A directory.
     #[serde(default)]
     pub directory: bool,
-}
-
-impl Rule {
-    /// Whether `path`, or a directory above it, is excluded.
-    pub fn excludes(&self, path: &ImagePath) -> bool {
-        let mut globs = self.excluded.iter().chain(&self.claimed.paths).peekable();
-        if globs.peek().is_none() {
-            return false;
-        }
-        let above = std::iter::successors(Some(path.clone()), ImagePath::parent);
-        let above: Vec<_> = above.take_while(|path| !path.is_root()).collect();
-        globs.any(|glob| above.iter().any(|path| glob.matches(path.relative())))
-    }
-
-    /// Whether another rule selects from the files in the directory `path`, so that this one does
-    /// not take the directory for the name of it.
-    pub fn leaves_directory(&self, path: &ImagePath) -> bool {
-        self.claimed.parents.iter().any(|glob| glob.matches(path.relative()))
-    }
 }
 
 impl When {

@@ -1,15 +1,23 @@
 //! The rule table: TOML → rules, checked.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use serde::Deserialize;
 
-use super::{Rule, TableError, claims::claims, pattern, validate::validate};
+use super::{
+    Rule, TableError,
+    claims::{Claimed, claims},
+    pattern,
+    validate::validate,
+};
+use crate::path::ImagePath;
 
 /// All rules, in the order they were read.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     rules: Vec<Rule>,
+    /// What the specific rules claim, once it is asked for.
+    claimed: OnceLock<Claimed>,
 }
 
 /// The evidence that rules ask for; nothing else needs to be gathered.
@@ -47,9 +55,8 @@ impl Table {
             include_str!("table/desktop.toml"),
             include_str!("table/general.toml"),
         ] {
-            table.insert(text)?;
+            table.add(text)?;
         }
-        table.claim();
         Ok(table)
     }
 
@@ -58,16 +65,10 @@ impl Table {
     /// # Errors
     /// [`TableError`]; the table is then unchanged.
     pub fn add(&mut self, text: &str) -> Result<(), TableError> {
-        self.insert(text)?;
-        self.claim();
-        Ok(())
-    }
-
-    /// Adds the rules in `text`. What the generic rules leave to others is as before.
-    fn insert(&mut self, text: &str) -> Result<(), TableError> {
         let file: File = toml::from_str(text).map_err(|error| TableError::toml(text, &error))?;
         let mut rules = file.rule;
         rules.iter_mut().try_for_each(validate)?;
+        self.claimed = OnceLock::new();
         for rule in rules {
             match self.rules.iter_mut().find(|known| known.name == rule.name) {
                 Some(known) => *known = rule,
@@ -77,12 +78,34 @@ impl Table {
         Ok(())
     }
 
-    /// Tells the generic rules what the others claim.
-    fn claim(&mut self) {
-        let claimed = Arc::new(claims(self.rules.iter().filter(|rule| !rule.generic)));
-        for rule in self.rules.iter_mut().filter(|rule| rule.generic) {
-            rule.claimed = claimed.clone();
+    /// Whether `rule` does not take `path`: it excludes `path` or a directory above it or, if it is
+    /// generic, another rule of the table claims one of these.
+    pub fn excludes(&self, rule: &Rule, path: &ImagePath) -> bool {
+        if path.is_root() {
+            return false;
         }
+        let path = path.relative();
+        rule.excluded.matches_above(path)
+            || self.claimed(rule).is_some_and(|claimed| claimed.paths.matches_above(path))
+    }
+
+    /// As [`Table::excludes`], for a `path` in a directory that is not excluded.
+    pub fn excludes_entry(&self, rule: &Rule, path: &ImagePath) -> bool {
+        let path = path.relative();
+        rule.excluded.matches(path)
+            || self.claimed(rule).is_some_and(|claimed| claimed.paths.matches(path))
+    }
+
+    /// Whether another rule selects from the files in the directory `path`, so that `rule` does not
+    /// take the directory for the name of it.
+    pub fn leaves_directory(&self, rule: &Rule, path: &ImagePath) -> bool {
+        self.claimed(rule).is_some_and(|claimed| claimed.parents.matches(path.relative()))
+    }
+
+    /// What a generic rule leaves to others.
+    fn claimed(&self, rule: &Rule) -> Option<&Claimed> {
+        let specific = || self.rules.iter().filter(|rule| !rule.generic);
+        rule.generic.then(|| self.claimed.get_or_init(|| claims(specific())))
     }
 
     /// The rules, in order.

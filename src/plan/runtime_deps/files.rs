@@ -9,7 +9,7 @@ use crate::{
         glob::{Glob, has_wildcard},
     },
     plan::builder::ImageBuilder,
-    rules::{NamedBy, Rule},
+    rules::{NamedBy, Rule, Table},
     tree::{Content, Kind, Node, Resolved},
 };
 
@@ -38,12 +38,13 @@ pub(super) struct RuleFile<'f> {
 pub(super) fn find<'f>(
     files: &[&'f NamedBy],
     rule: &Rule,
+    table: &Table,
     builder: &ImageBuilder<'_>,
 ) -> Result<Vec<RuleFile<'f>>, ReadFailure> {
-    let mut finder = Finder { rule, builder, seen: BTreeSet::new(), out: Vec::new() };
+    let mut finder = Finder { rule, table, builder, seen: BTreeSet::new(), out: Vec::new() };
     for file in files {
         for path in expand(&file.pattern, builder)? {
-            finder.take(path.as_bytes(), file, 0)?;
+            finder.take(&path, file, 0)?;
         }
     }
     Ok(finder.out)
@@ -69,13 +70,15 @@ pub(super) fn any(files: &[NamedBy], builder: &ImageBuilder<'_>) -> Result<bool,
 pub(super) fn exist(
     files: &[NamedBy],
     rule: &Rule,
+    table: &Table,
     builder: &ImageBuilder<'_>,
 ) -> Result<Vec<ImagePath>, ReadFailure> {
     let mut out = BTreeSet::new();
     for file in files {
         for path in expand(&file.pattern, builder)? {
             let Ok(resolved) = builder.view.resolve(path.as_bytes())? else { continue };
-            let excluded = rule.excludes(&resolved.path) || rule.excludes(&path);
+            let excludes = |path: &ImagePath| table.excludes(rule, path);
+            let excluded = excludes(&resolved.path) || excludes(&path);
             let unwanted = excluded
                 || builder.has(&resolved.path)
                 || (rule.files_only && resolved.is_directory);
@@ -116,6 +119,7 @@ pub(super) fn larger<'f>(
 
 struct Finder<'a, 'g, 'f> {
     rule: &'a Rule,
+    table: &'a Table,
     builder: &'a ImageBuilder<'g>,
     seen: BTreeSet<ImagePath>,
     out: Vec<RuleFile<'f>>,
@@ -123,17 +127,29 @@ struct Finder<'a, 'g, 'f> {
 
 impl<'f> Finder<'_, '_, 'f> {
     /// Takes what `path` leads to, and all below it.
-    fn take(&mut self, path: &[u8], named: &'f NamedBy, depth: usize) -> Result<(), ReadFailure> {
+    fn take(
+        &mut self,
+        path: &ImagePath,
+        named: &'f NamedBy,
+        depth: usize,
+    ) -> Result<(), ReadFailure> {
         if depth > MAX_DEPTH || self.out.len() > MAX_PATHS {
             return Ok(());
         }
         let view = self.builder.view;
-        let Ok(resolved) = view.resolve(path)? else { return Ok(()) };
+        let Ok(resolved) = view.resolve(path.as_bytes())? else { return Ok(()) };
         let Resolved { path: real, links, dotdot_dirs, is_directory, .. } = resolved;
-        let as_named = ImagePath::new(path).is_ok_and(|path| self.rule.excludes(&path));
-        let is_others = is_directory && depth == 0 && self.rule.leaves_directory(&real);
-        let unwanted = is_others || (is_directory && self.rule.files_only);
-        if unwanted || as_named || self.rule.excludes(&real) {
+        let (table, rule) = (self.table, self.rule);
+        let is_others = is_directory && depth == 0 && table.leaves_directory(rule, &real);
+        if is_others || (is_directory && rule.files_only) {
+            return Ok(());
+        }
+        let as_named = match depth {
+            0 => table.excludes(rule, path),
+            // The directory was found not to be excluded.
+            _ => table.excludes_entry(rule, path),
+        };
+        if as_named || (real != *path && table.excludes(rule, &real)) {
             return Ok(());
         }
         if !self.seen.insert(real.clone()) {
@@ -162,7 +178,7 @@ impl<'f> Finder<'_, '_, 'f> {
         self.out.push(RuleFile { named, path: real.clone(), node, links, dotdot_dirs });
         if is_directory {
             for name in view.list(real.as_bytes())?.unwrap_or_default() {
-                let child = [real.as_bytes(), b"/", &name].concat();
+                let Ok(child) = real.child(&name) else { continue };
                 self.take(&child, named, depth + 1)?;
             }
         }

@@ -166,7 +166,7 @@ impl<'t> RuntimeDeps<'t> {
             }
             Verdict::Suggest | Verdict::Ignore => Vec::new(),
         };
-        let mut found = files::find(&new, fired.rule, builder)?;
+        let mut found = files::find(&new, fired.rule, &self.set.table, builder)?;
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
             found.retain(|one| {
                 one.node.file().is_none_or(|file| file.len <= limit || builder.has(&one.path))
@@ -273,7 +273,7 @@ impl<'t> RuntimeDeps<'t> {
         let (hints, optional): (Vec<_>, Vec<_>) =
             suggested.partition(|fired| fired.rule.level == Level::Hint);
         for fired in hints {
-            let there = files::exist(&fired.files, fired.rule, builder)?;
+            let there = files::exist(&fired.files, fired.rule, &self.set.table, builder)?;
             if there.is_empty() && !fired.rule.files.is_empty() {
                 continue;
             }
@@ -288,7 +288,7 @@ impl<'t> RuntimeDeps<'t> {
         }
         let mut names: Vec<&str> = Vec::new();
         for fired in optional {
-            if !files::exist(&fired.files, fired.rule, builder)?.is_empty() {
+            if !files::exist(&fired.files, fired.rule, &self.set.table, builder)?.is_empty() {
                 names.push(&fired.rule.name);
             }
         }
