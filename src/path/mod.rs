@@ -44,8 +44,11 @@ impl ImagePath {
     /// [`PathError`] for `..` that leaves the root, for a NUL byte, and beyond the length limits.
     pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, PathError> {
         let bytes = bytes.as_ref();
-        if bytes.contains(&0) {
+        if memchr::memchr(0, bytes).is_some() {
             return Err(PathError::Nul);
+        }
+        if is_normalised(bytes) {
+            return Ok(Self(bytes.into()));
         }
         let mut parts: Vec<&[u8]> = Vec::new();
         for part in bytes.split(|&b| b == b'/') {
@@ -87,7 +90,7 @@ impl ImagePath {
         if name.is_empty() || name.contains(&b'/') || matches!(name, b"." | b"..") {
             return self.join(name);
         }
-        if name.contains(&0) {
+        if memchr::memchr(0, name).is_some() {
             return Err(PathError::Nul);
         }
         let dir = if self.is_root() { &[][..] } else { &self.0[..] };
@@ -155,6 +158,22 @@ impl ImagePath {
     pub fn as_relative_path(&self) -> &Path {
         Path::new(OsStr::from_bytes(self.relative()))
     }
+}
+
+/// Whether `bytes` without NUL are those of an [`ImagePath`], as of nearly all paths that are made
+/// from others.
+fn is_normalised(bytes: &[u8]) -> bool {
+    let is_plain =
+        |part: &[u8]| !matches!(part, b"" | b"." | b"..") && part.len() <= ImagePath::MAX_COMPONENT;
+    let Some(mut rest) = bytes.strip_prefix(b"/") else { return false };
+    while let Some(slash) = memchr::memchr(b'/', rest) {
+        let (part, after) = rest.split_at(slash);
+        if !is_plain(part) {
+            return false;
+        }
+        rest = after.get(1..).unwrap_or_default();
+    }
+    is_plain(rest) && bytes.len() <= ImagePath::MAX
 }
 
 /// Order and equality are those of the bytes, so a map keyed by paths can be searched by bytes.

@@ -136,7 +136,7 @@ impl Resolved {
                     }
                 }
                 name => {
-                    let next = self.path.join(name).map_err(|_| ResolveError::TooLong)?;
+                    let next = self.path.child(name).map_err(|_| ResolveError::TooLong)?;
                     match lstat(&next)? {
                         Step::Link(target) => self.cross(next, &target, &mut left)?,
                         step => {

@@ -275,32 +275,36 @@ impl<'a> View<'a> {
 
     /// Where the sysroot has what stands at `path`, whose parent is a directory of the view.
     fn sysroot_path(&self, path: &ImagePath) -> Result<ImagePath, LookupError> {
-        let Some(parent) = path.parent() else { return Ok(path.clone()) };
-        let dir = self.counterpart(&parent)??;
-        Ok(dir.join(path.file_name()).map_err(|_| Absence::Missing)?)
+        let Some(parent) = path.parent_bytes() else { return Ok(path.clone()) };
+        let dir = self.counterpart(parent)??;
+        if dir.as_bytes() == parent {
+            return Ok(path.clone());
+        }
+        Ok(dir.child(path.file_name()).map_err(|_| Absence::Missing)?)
     }
 
     /// The directory of the sysroot that a directory of the view shows.
-    fn counterpart(&self, dir: &ImagePath) -> Result<Answer<ImagePath>, ReadFailure> {
+    fn counterpart(&self, dir: &[u8]) -> Result<Answer<ImagePath>, ReadFailure> {
         if self.sysroot.is_none() {
             return Ok(Err(Absence::Missing));
         }
-        if dir.is_root() {
-            return Ok(Ok(dir.clone()));
-        }
         if let Some(known) = self.memo.borrow().counterparts.get(dir) {
             return Ok(known.clone());
+        }
+        let Ok(dir) = ImagePath::new(dir) else { return Ok(Err(Absence::Missing)) };
+        if dir.is_root() {
+            return Ok(Ok(dir));
         }
         let mut step = |path: &ImagePath| {
             Ok(self.sysroot_node(path)??.as_deref().map_or(Step::Leaf, Step::from))
         };
         let resolved = self
-            .sysroot_path(dir)
+            .sysroot_path(&dir)
             .and_then(|path| Resolved::root().follow::<LookupError>(path.as_bytes(), &mut step))
             .and_then(|resolved| Ok(resolved.directory()?));
         let real = LookupError::split(resolved)?;
         if !matches!(real, Err(Absence::Denied)) {
-            self.memo.borrow_mut().counterparts.insert(dir.clone(), real.clone());
+            self.memo.borrow_mut().counterparts.insert(dir, real.clone());
         }
         Ok(real)
     }
@@ -362,7 +366,7 @@ impl<'a> View<'a> {
         for tree in self.layers() {
             names.extend(tree.names(&resolved.path).into_iter().map(<[u8]>::to_vec));
         }
-        match self.counterpart(&resolved.path)? {
+        match self.counterpart(resolved.path.as_bytes())? {
             Ok(there) => names.extend(self.sysroot_names(&there)??.iter().cloned()),
             Err(_) if !resolved.is_directory => return Err(Absence::Missing.into()),
             Err(_) => {}
