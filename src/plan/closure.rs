@@ -192,6 +192,8 @@ fn resolve(
 fn take_files(closure: &Closure, builder: &mut ImageBuilder<'_>) -> Result<(), PlanError> {
     let file = |index: usize| closure.files.get(index);
     let path = |index: usize| file(index).map_or_else(ImagePath::root, |file| file.path.clone());
+    // A library makes the same requests in each program that loads it.
+    let mut known = BTreeSet::new();
     for program in &closure.programs {
         let by = program.file.map_or_else(ImagePath::root, path);
         if let Some(file) = program.file.and_then(file) {
@@ -205,6 +207,9 @@ fn take_files(closure: &Closure, builder: &mut ImageBuilder<'_>) -> Result<(), P
                 continue;
             };
             let Some(file) = file(*index) else { continue };
+            if !known.insert((edge.requester, *index, edge.tag, &edge.name, how)) {
+                continue;
+            }
             let (by, name, found_by) = (path(edge.requester), edge.name.clone(), how.clone());
             let reason = Reason::Needed(Arc::new(Needed { by, name, found_by }));
             builder.take(&found(file), reason)?;

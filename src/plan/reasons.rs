@@ -76,7 +76,8 @@ impl Reasons {
         }
     }
 
-    /// Makes `reason` the first of `path`; those that it has become further ones.
+    /// Makes `reason` the first of `path`; those that it has become further ones. A path without
+    /// one of its own is new: the reason of all paths is not one of its reasons.
     pub fn put_first(&mut self, path: &ImagePath, reason: Reason) {
         match self.by_path.get_mut(path) {
             Some(causes) if causes.first != reason => {
