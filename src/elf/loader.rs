@@ -1,7 +1,7 @@
 //! Facts about a loader, read from its own file: its search directories, the value of `$LIB`, the
 //! cache it opens.
 
-use std::sync::Arc;
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
 use goblin::elf::header as eh;
 
@@ -32,6 +32,23 @@ pub struct Loader {
     /// Whether it also skips objects for machines of the other byte order or the other ARM
     /// floating-point ABI, as with Debian's and Ubuntu's patch to `open_verify`.
     pub passes_foreign: bool,
+}
+
+/// The loaders of one view of files, each read once for all closures through this view, by
+/// PT_INTERP and machine.
+#[derive(Debug, Default)]
+pub struct LoaderMemo(RefCell<BTreeMap<(Arc<[u8]>, Machine), Loader>>);
+
+impl LoaderMemo {
+    /// The loader at `path` for `machine`, if it was read.
+    pub(super) fn get(&self, path: &Arc<[u8]>, machine: Machine) -> Option<Loader> {
+        self.0.borrow().get(&(path.clone(), machine)).cloned()
+    }
+
+    /// Remembers a loader.
+    pub(super) fn insert(&self, loader: Loader) {
+        self.0.borrow_mut().insert((loader.path.clone(), loader.machine), loader);
+    }
 }
 
 /// Whose rules a loader follows.

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
-use super::{Absence, Object, ObjectError};
+use super::{Absence, LoaderMemo, Object, ObjectError};
 use crate::path::ImagePath;
 
 /// A file system as the loader sees it. The closure and the rules look only through this trait and
@@ -37,6 +37,11 @@ pub trait Lookup {
     /// # Errors
     /// [`ReadFailure`]
     fn list(&self, dir: &[u8]) -> Result<Answer<Vec<Vec<u8>>>, ReadFailure>;
+
+    /// The loaders that were read, if they are remembered from one closure to the next.
+    fn loader_memo(&self) -> Option<&LoaderMemo> {
+        None
+    }
 }
 
 /// What was looked for, or why it is not there.

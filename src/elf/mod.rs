@@ -20,7 +20,7 @@ pub use closure::{
     Warning, closure, preload_list,
 };
 pub use dlopen::{Dlopen, DlopenError, Priority};
-pub use loader::{Dialect, Loader, usual_paths};
+pub use loader::{Dialect, Loader, LoaderMemo, usual_paths};
 pub use lookup::{Answer, FileId, Found, FoundKind, Lookup, LookupError, ReadFailure};
 pub use object::{
     Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object,

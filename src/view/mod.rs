@@ -12,8 +12,8 @@ use std::{
 
 use crate::{
     elf::{
-        self, Absence, Answer, FileId, Found, FoundKind, Lookup, LookupError, Object, ObjectError,
-        ReadFailure,
+        self, Absence, Answer, FileId, Found, FoundKind, LoaderMemo, Lookup, LookupError, Object,
+        ObjectError, ReadFailure,
     },
     path::ImagePath,
     source::{FileReader, InputOptions, OpenFiles},
@@ -42,6 +42,7 @@ pub struct View<'a> {
     /// What gives the sysroot's files the metadata that they have in the image.
     options: Option<&'a InputOptions>,
     memo: RefCell<Memo>,
+    loaders: LoaderMemo,
     files: RefCell<OpenFiles>,
 }
 
@@ -69,8 +70,8 @@ static NOTHING: Tree = Tree::new();
 impl<'a> View<'a> {
     /// `tree` alone: what a container of an image with these files sees.
     pub fn of_tree(tree: &'a Tree) -> Self {
-        let (memo, files) = Default::default();
-        Self { tree, lower: Vec::new(), sysroot: None, options: None, memo, files }
+        let (memo, loaders, files) = Default::default();
+        Self { tree, lower: Vec::new(), sysroot: None, options: None, memo, loaders, files }
     }
 
     /// `tree` over `sysroot`. `options` give the metadata of the sysroot's files.
@@ -421,6 +422,10 @@ impl Lookup for View<'_> {
 
     fn list(&self, dir: &[u8]) -> Result<Answer<Vec<Vec<u8>>>, ReadFailure> {
         LookupError::split(self.names(dir))
+    }
+
+    fn loader_memo(&self) -> Option<&LoaderMemo> {
+        Some(&self.loaders)
     }
 }
 

@@ -84,11 +84,14 @@ impl<'a> LoaderTable<'a> {
         if let Some(known) = self.indices.get(&key) {
             return Ok(*known);
         }
-        let bytes = match files.open(path)? {
-            Opened::Object(found, ..) => self.lookup.read(&found, MAX_LOADER)?.ok(),
-            _ => None,
+        let memo = self.lookup.loader_memo();
+        let loader = match memo.and_then(|memo| memo.get(path, machine)) {
+            Some(loader) => loader,
+            None => self.read_loader(path, machine, files)?,
         };
-        let loader = Loader::new(path, machine, bytes.as_deref());
+        if let Some(memo) = memo {
+            memo.insert(loader.clone());
+        }
         if !has_known_name(path) {
             warnings.insert(Warning::UnknownLoader(path.clone()));
         }
@@ -97,6 +100,19 @@ impl<'a> LoaderTable<'a> {
         self.loaders.push(loader);
         self.indices.insert(key, index);
         Ok(index)
+    }
+
+    fn read_loader(
+        &self,
+        path: &[u8],
+        machine: Machine,
+        files: &mut FileTable<'a>,
+    ) -> Result<Loader, ReadFailure> {
+        let bytes = match files.open(path)? {
+            Opened::Object(found, ..) => self.lookup.read(&found, MAX_LOADER)?.ok(),
+            _ => None,
+        };
+        Ok(Loader::new(path, machine, bytes.as_deref()))
     }
 
     /// The subdirectories for processors that a loader looks into on the assumed processor.
