@@ -151,7 +151,7 @@ fn take_needed(
     }
     let scripts: Vec<_> = found.scripts.iter().filter(|(path, _)| is_named(path)).collect();
     let names = commands.iter().chain(scripts.iter().map(|(path, _)| path)).cloned().collect();
-    let mut rules = RuntimeDeps::new(options, names, &dirs, builder)?;
+    let mut rules = RuntimeDeps::new(options, names, (&dirs, source.jobs), builder)?;
     rules.add_scripts(&scripts, builder)?;
     let outcomes = closure::take(&roots, options, rules, builder)?;
     let missing: Vec<_> = interpreters.missing.into_iter().chain(outcomes.missing).collect();

@@ -2,18 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
     sync::Arc,
 };
 
 use super::survey::{Survey, Surveyor, Window};
 use crate::{
-    elf::{
-        self, Absence, Closure, File, Found, FoundKind, Object, Outcome, Program, ReadFailure,
-        Root, Tag,
-    },
+    elf::{self, Absence, Closure, File, Object, Outcome, Program, ReadFailure, Root, Tag},
     path::ImagePath,
     plan::PlanOptions,
     rules::{Account, Facts, Libc, LibcKind, Table, is_named_after},
+    source::{FileReader, in_order},
     tree::accounts::UserEntry,
     view::View,
 };
@@ -28,7 +27,8 @@ pub(super) type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
 #[derive(Debug)]
 pub(super) struct Gatherer<'t> {
     surveyor: Surveyor<'t>,
-    window: Window,
+    /// Threads that look through files.
+    jobs: NonZeroUsize,
     pub(super) facts: Facts,
     /// Files that were examined.
     seen: BTreeSet<ImagePath>,
@@ -43,6 +43,7 @@ impl<'t> Gatherer<'t> {
         table: &'t Table,
         view: &View<'_>,
         options: &PlanOptions,
+        jobs: NonZeroUsize,
     ) -> Result<Self, ReadFailure> {
         let (accounts, groups) = accounts(view)?;
         let facts = Facts {
@@ -53,8 +54,8 @@ impl<'t> Gatherer<'t> {
             ..Facts::default()
         };
         let surveyor = Surveyor::new(table.wanted());
-        let (window, seen, asked, opens) = Default::default();
-        Ok(Self { surveyor, window, facts, seen, asked, opens })
+        let (seen, asked, opens) = Default::default();
+        Ok(Self { surveyor, jobs, facts, seen, asked, opens })
     }
 
     /// Adds the facts of those files of `closure` that are new. The first `hard` programs are the
@@ -70,7 +71,7 @@ impl<'t> Gatherer<'t> {
             closure.programs.iter().filter_map(|program| program.file).collect();
         let listed: BTreeSet<usize> =
             closure.programs.iter().take(hard).filter_map(|program| program.file).collect();
-        let mut names: Vec<(Arc<[u8]>, ImagePath)> = Vec::new();
+        let mut new: Vec<(&File, bool)> = Vec::new();
         for (index, file) in closure.files.iter().enumerate() {
             let is_program = programs.contains(&index) && file.object.is_program();
             if is_program && listed.contains(&index) {
@@ -81,16 +82,25 @@ impl<'t> Gatherer<'t> {
                 continue;
             }
             self.name(file);
-            let found = Found {
-                path: file.path.clone(),
-                id: file.id,
-                links: Vec::new(),
-                dotdot_dirs: Vec::new(),
-                kind: FoundKind::Other,
-            };
-            let own = is_program || listed.contains(&index);
-            names.extend(self.look(&found.path, &file.object, own, view)?);
+            new.push((file, is_program || listed.contains(&index)));
         }
+        let mut names: Vec<LibraryName> = Vec::new();
+        let surveyor = &self.surveyor;
+        let worker = || {
+            let mut window = Window::default();
+            move |(reader, own)| surveyor.survey(&reader, own, &mut window)
+        };
+        in_order(
+            &new,
+            self.jobs,
+            |(file, own)| open(file, own, view),
+            worker,
+            |(file, _), survey| {
+                let libraries = note(&mut self.facts, &file.path, survey, view)?;
+                names.extend(libraries.map(|name| (name, file.path.clone())));
+                Ok(())
+            },
+        )?;
         self.resolve(names, closure, search, view)
     }
 
@@ -112,46 +122,6 @@ impl<'t> Gatherer<'t> {
         };
         let libc = Libc { kind, version: glibc_version(&file.object), path: file.path.clone() };
         self.facts.libcs.insert(libc);
-    }
-
-    /// Notes what one object asks for. Returns the names that it may pass to dlopen(3).
-    fn look(
-        &mut self,
-        path: &ImagePath,
-        object: &Object,
-        own: bool,
-        view: &View<'_>,
-    ) -> Result<Vec<LibraryName>, ReadFailure> {
-        if is_system_library(object.soname.as_deref().unwrap_or_else(|| path.file_name())) {
-            return Ok(Vec::new());
-        }
-        let Ok(Some(node)) = view.node(path)? else { return Ok(Vec::new()) };
-        let Some(file) = node.file() else { return Ok(Vec::new()) };
-        let Ok(reader) = view.reader(file)? else { return Ok(Vec::new()) };
-        let Survey { symbols, hits } = self.surveyor.survey(&reader, own, &mut self.window)?;
-        for symbol in symbols {
-            self.facts.add_symbol(symbol, path, own);
-        }
-        for literal in hits.literals {
-            self.facts.paths.entry(literal.into()).or_insert_with(|| path.clone());
-        }
-        for word in hits.words {
-            self.facts.words.entry(word.into()).or_insert_with(|| path.clone());
-        }
-        for string in hits.paths {
-            let known = self.facts.paths.contains_key(&string);
-            let own = is_named_after(&string, path.file_name());
-            // What may not be looked at counts as there: a rule that wants it notes the denial.
-            let is_absent = |answer| matches!(answer, Err(Absence::Missing | Absence::Loop));
-            if (known && !own) || is_absent(view.probe(&string)?) {
-                continue;
-            }
-            if own {
-                self.facts.namesakes.entry(string.clone()).or_insert_with(|| path.clone());
-            }
-            self.facts.paths.entry(string).or_insert_with(|| path.clone());
-        }
-        Ok(hits.libraries.into_iter().map(|name| (name.into(), path.clone())).collect())
     }
 
     /// Looks for libraries as dlopen(3) would in the programs that load the object with the name.
@@ -198,6 +168,52 @@ impl<'t> Gatherer<'t> {
         }
         Ok(())
     }
+}
+
+/// A file and whether it is the user's own, as [`Surveyor::survey`] takes them.
+type SurveyTask = (FileReader, bool);
+
+/// Opens a file of the closure, unless nothing in it says anything about the program.
+fn open(file: &File, own: bool, view: &View<'_>) -> Result<Option<SurveyTask>, ReadFailure> {
+    let name = file.object.soname.as_deref().unwrap_or_else(|| file.path.file_name());
+    if is_system_library(name) {
+        return Ok(None);
+    }
+    let Ok(Some(node)) = view.node(&file.path)? else { return Ok(None) };
+    let Some(node) = node.file() else { return Ok(None) };
+    Ok(view.reader(node)?.ok().map(|reader| (reader, own)))
+}
+
+/// Notes what the file at `path` asks for. Returns the names that it may pass to dlopen(3).
+fn note(
+    facts: &mut Facts,
+    path: &ImagePath,
+    Survey { symbols, own, hits }: Survey<'_>,
+    view: &View<'_>,
+) -> Result<impl Iterator<Item = Arc<[u8]>>, ReadFailure> {
+    for symbol in symbols {
+        facts.add_symbol(symbol, path, own);
+    }
+    for literal in hits.literals {
+        facts.paths.entry(literal.into()).or_insert_with(|| path.clone());
+    }
+    for word in hits.words {
+        facts.words.entry(word.into()).or_insert_with(|| path.clone());
+    }
+    for string in hits.paths {
+        let known = facts.paths.contains_key(&string);
+        let is_namesake = is_named_after(&string, path.file_name());
+        // What may not be looked at counts as there: a rule that wants it notes the denial.
+        let is_absent = |answer| matches!(answer, Err(Absence::Missing | Absence::Loop));
+        if (known && !is_namesake) || is_absent(view.probe(&string)?) {
+            continue;
+        }
+        if is_namesake {
+            facts.namesakes.entry(string.clone()).or_insert_with(|| path.clone());
+        }
+        facts.paths.entry(string).or_insert_with(|| path.clone());
+    }
+    Ok(hits.libraries.into_iter().map(Arc::from))
 }
 
 /// Whether a library belongs to the C library or the compiler: its imports say nothing about the

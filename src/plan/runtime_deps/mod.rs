@@ -10,6 +10,7 @@ mod survey;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
     sync::Arc,
 };
 
@@ -58,15 +59,16 @@ pub(super) struct RuntimeDeps<'t> {
 }
 
 impl<'t> RuntimeDeps<'t> {
-    /// `names` are the programs and scripts that the user names.
+    /// `names` are the programs and scripts that the user names. Files are looked through on up to
+    /// `jobs` threads.
     pub(super) fn new(
         options: &'t PlanOptions,
         names: Vec<ImagePath>,
-        command_dirs: &'t [ImagePath],
+        (command_dirs, jobs): (&'t [ImagePath], NonZeroUsize),
         builder: &ImageBuilder<'_>,
     ) -> Result<Self, ReadFailure> {
         let set = &options.rules;
-        let mut gatherer = Gatherer::new(&set.table, builder.view, options)?;
+        let mut gatherer = Gatherer::new(&set.table, builder.view, options, jobs)?;
         for name in names {
             let resolved = builder.view.resolve(name.as_bytes())?;
             let real = resolved.map_or_else(|_| name.clone(), |resolved| resolved.path);

@@ -24,6 +24,8 @@ pub(super) struct Surveyor<'t> {
 /// What was found in an object.
 #[derive(Debug, Default)]
 pub(super) struct Survey<'t> {
+    /// Whether it is a program or the user names it.
+    pub(super) own: bool,
     /// Symbols that it imports.
     pub(super) symbols: BTreeSet<&'t [u8]>,
     /// What is in its constants.
@@ -57,7 +59,7 @@ impl<'t> Surveyor<'t> {
         own: bool,
         window: &mut Window,
     ) -> Result<Survey<'t>, ReadFailure> {
-        let mut survey = Survey::default();
+        let mut survey = Survey { own, ..Survey::default() };
         // A damaged object fails in the closure, and a denied one when it is packed.
         let _ = file.parse(|len, read_at| {
             let mut calls_dlopen = false;
