@@ -24,6 +24,12 @@ pub(crate) fn busybox(sandbox: &Sandbox) -> bool {
     true
 }
 
+/// Makes `sys/`, a sysroot with what `imgb pack` makes of `inputs`.
+pub(crate) fn sysroot(sandbox: &Sandbox, inputs: &str) {
+    sandbox.imgb(&format!("pack {inputs} -o rootfs:sys.tar")).run().ok();
+    sandbox.dir("sys").tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
+}
+
 /// Makes `name`, a static C program that prints one line with its name and its arguments. Returns
 /// false if the test has to be skipped.
 pub(crate) fn hello(sandbox: &Sandbox, name: &str) -> bool {

@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     engines::{self, Docker, have},
+    fixtures::sysroot,
     rules_root::Root,
     sandbox::{Outcome, Run, Sandbox, is_there},
 };
@@ -124,8 +125,7 @@ impl Program {
             return None;
         }
         let sandbox = Sandbox::new();
-        sandbox.imgb(&format!("pack {} -o rootfs:sys.tar", self.inputs())).run().ok();
-        sandbox.dir("sys").tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
+        sysroot(&sandbox, self.inputs());
         Run::new("sh").arg("-euc").arg(&self.sysroot).cwd(sandbox.path("sys")).run().ok();
         Some(sandbox)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{engines::have, sandbox::Sandbox};
+use crate::{engines::have, fixtures::sysroot, sandbox::Sandbox};
 
 /// A sysroot with `true` and time zones, and the base `b.tar`. `None` if the test is to be skipped.
 fn sysroot_and_base() -> Option<Sandbox> {
@@ -10,9 +10,7 @@ fn sysroot_and_base() -> Option<Sandbox> {
         return None;
     }
     let sandbox = Sandbox::new();
-    sandbox.dir("sys");
-    sandbox.imgb("pack true --soft none -o rootfs:sys.tar").run().ok();
-    sandbox.tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
+    sysroot(&sandbox, "true --soft none");
     sandbox.file("sys/usr/share/zoneinfo/UTC", "TZif");
     sandbox.file("below/opt/old", "1").file("ctx/f", "2").file("ctx/g", "3");
     sandbox.imgb("pack below/:/ --no-deps -q -o b.tar").run().ok();

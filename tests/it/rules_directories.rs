@@ -117,9 +117,7 @@ fn objects_for_another_c_library_are_data() {
         .run()
         .ok();
     // A sysroot without musl, whatever this machine has: only glibc's loader and library.
-    sandbox.dir("sys");
-    sandbox.imgb("pack true --soft none -o rootfs:sys.tar").run().ok();
-    sandbox.tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
+    fixtures::sysroot(&sandbox, "true --soft none");
     let plan = sandbox.imgb("plan --all venv:/opt/venv --sysroot sys").run().ok();
     assert!(plan.stderr().contains("/opt/venv/musl.so is for musl"), "{}", plan.stderr());
     sandbox
@@ -138,8 +136,7 @@ fn a_users_script_brings_the_installed_modules_that_it_uses() {
         if !have(&[language, "bwrap"]) {
             continue;
         }
-        sandbox.imgb(&format!("pack {language} -o rootfs:sys.tar")).run().ok();
-        sandbox.dir("sys").tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
+        fixtures::sysroot(&sandbox, language);
         let text = if language == "perl" {
             "package Own::Answer; sub value { 6 * 7 } 1"
         } else {

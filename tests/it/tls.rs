@@ -3,6 +3,7 @@
 
 use crate::{
     engines::{self, Docker, have},
+    fixtures::sysroot,
     sandbox::{Outcome, Sandbox},
 };
 
@@ -60,8 +61,7 @@ fn clients_trust_the_sysroots_bundle() {
     }
     let sandbox = Sandbox::new();
     authority(&sandbox);
-    sandbox.imgb("pack curl wget python3 -o rootfs:sys.tar").run().ok();
-    sandbox.dir("sys").tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
+    sysroot(&sandbox, "curl wget python3");
     sandbox.file("sys/etc/ssl/certs/ca-certificates.crt", sandbox.read("ca.crt"));
     let _server = Server::start(&docker, &sandbox);
 
