@@ -44,6 +44,8 @@ const ONLY_FOR_INPUTS: [&str; 20] = [
 ];
 
 #[derive(Args, Debug)]
+#[command(override_usage = "imgb plan [OPTIONS] <INPUT>...\n       \
+    imgb plan [OPTIONS] --file <FILE> [CONTEXT]")]
 #[command(after_help = "Examples:\n  \
     imgb plan curl\n  \
     imgb plan curl --all | grep libssl\n  \
