@@ -257,7 +257,7 @@ fn ambiguous(requests: &[Request], host: &HostRoot) -> Result<Vec<Note>, ReadFai
     let hint = "name the sysroot's by its bare name, or by its path with the sysroot's before it";
     let mut notes = Vec::new();
     for request in requests {
-        if let Some(path) = request.absolute_in_sysroot(host)? {
+        if let Ok(path) = request.absolute_in_sysroot(host)? {
             let text = format!("`{path}` is the host's file, and the sysroot has one, too");
             notes.push(Note::warning(text).with_hint(hint));
         }

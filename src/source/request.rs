@@ -2,6 +2,7 @@
 
 use std::{
     fs::Metadata,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -99,8 +100,12 @@ impl Request {
             return Ok(None);
         }
         match self.absolute_in_sysroot(host)? {
-            Some(path) => Ok(Some(path)),
-            None => self.below(host),
+            Ok(path) => Ok(Some(path)),
+            Err(absence @ Absence::Denied) => {
+                let path = host.root().join(self.source.strip_prefix("/").unwrap_or(&self.source));
+                Err(ReadFailure { path, source: io::Error::other(absence.to_string()) })
+            }
+            Err(Absence::Missing | Absence::Loop) => self.below(host),
         }
     }
 
@@ -151,13 +156,15 @@ impl Request {
     ///
     /// # Errors
     /// [`ReadFailure`]
-    pub fn absolute_in_sysroot(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
+    pub fn absolute_in_sysroot(&self, host: &HostRoot) -> Result<Answer<ImagePath>, ReadFailure> {
         use std::os::unix::ffi::OsStrExt as _;
         if !self.source.is_absolute() || host.root() == Path::new("/") {
-            return Ok(None);
+            return Ok(Err(Absence::Missing));
         }
-        let Ok(path) = ImagePath::new(self.source.as_os_str().as_bytes()) else { return Ok(None) };
-        Ok(host.resolve(path.as_bytes())?.is_ok().then_some(path))
+        let Ok(path) = ImagePath::new(self.source.as_os_str().as_bytes()) else {
+            return Ok(Err(Absence::Missing));
+        };
+        Ok(host.resolve(path.as_bytes())?.map(|_| path))
     }
 
     pub(super) fn gather(
@@ -167,7 +174,7 @@ impl Request {
     ) -> Result<Input, SourceError> {
         let metadata = match fs_err::metadata(&self.source) {
             Ok(metadata) => metadata,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return match fs_err::read_link(&self.source) {
                     Ok(target) => {
                         Err(SourceError::DanglingLink { name: self.text.clone(), target })
@@ -211,7 +218,7 @@ impl Request {
     /// The path in the sysroot of an installed program that the user named by its full path. Such a
     /// program looks for its own files near itself and under the path that it was built for.
     fn installed(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
-        if !self.source.is_absolute() || self.absolute_in_sysroot(host)?.is_some() {
+        if !self.source.is_absolute() || self.absolute_in_sysroot(host)?.is_ok() {
             return Ok(None);
         }
         let Some(path) = self.below(host)? else { return Ok(None) };
@@ -358,7 +365,7 @@ impl Request {
     ) -> Result<Input, SourceError> {
         let gone = |error: Absence| SourceError::Unreadable {
             path: host.host_path(path),
-            source: std::io::Error::other(error.to_string()),
+            source: io::Error::other(error.to_string()),
         };
         let on_host = host.host_path(&host.resolve(path.as_bytes())?.map_err(gone)?.path);
         let metadata = fs_err::metadata(&on_host)

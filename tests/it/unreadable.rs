@@ -3,7 +3,7 @@
 use crate::{
     elf_builder::Elf,
     engines::have,
-    fixtures::{X86_64, static_elf},
+    fixtures::{X86_64, static_elf, sysroot},
     sandbox::{Outcome, Sandbox},
 };
 
@@ -79,9 +79,7 @@ fn sysroot_with_zones() -> Option<Sandbox> {
         return None;
     }
     let sandbox = Sandbox::new();
-    sandbox.dir("sys");
-    sandbox.imgb("pack true --soft none -o rootfs:sys.tar").run().ok();
-    sandbox.tool("tar", "-xf sys.tar -C sys --no-same-owner").run().ok();
+    sysroot(&sandbox, "true --soft none");
     sandbox.file("sys/usr/share/zoneinfo/UTC", "TZif");
     sandbox.file("sys/usr/share/zoneinfo/Europe/Berlin", "TZif");
     sandbox.file(
@@ -136,6 +134,16 @@ fn a_closed_program_is_not_called_missing() {
     let run = sandbox.imgb("plan --all --sysroot sys in/:/ app").nobody().run();
     sandbox.mode("sys/closed", 0o755);
     run.error(3, &["cannot read `/usr/bin/app", "permission denied"]);
+}
+
+/// `deps` takes an absolute path from the sysroot if it is there, and from the host otherwise.
+#[test]
+fn a_program_in_a_closed_sysroot_is_not_taken_from_the_host() {
+    let sandbox = Sandbox::new();
+    sandbox.program("sys/usr/bin/env", static_elf(X86_64)).mode("sys/usr/bin", 0o000);
+    let run = sandbox.imgb("deps --sysroot sys /usr/bin/env").nobody().run();
+    sandbox.mode("sys/usr/bin", 0o755);
+    run.error(3, &["cannot read `", "sys/usr/bin/env`: permission denied"]);
 }
 
 const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
