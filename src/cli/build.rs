@@ -66,14 +66,6 @@ pub(super) struct BuildArgs {
     #[command(flatten)]
     out: OutputArgs,
 
-    /// Write the image even if it cannot start
-    #[arg(long, help_heading = "Output")]
-    no_check: bool,
-
-    /// Show what would be in the image and write nothing
-    #[arg(long, help_heading = "Output")]
-    dry_run: bool,
-
     #[command(flatten)]
     verbosity: Verbosity,
 }
@@ -109,10 +101,10 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     if !args.verbosity.quiet {
         print_notices(&recipe, &built.notices, args.verbosity.verbose);
     }
-    if args.dry_run {
+    if args.out.dry_run {
         return print_plan(&built.plan, &args.verbosity, false);
     }
-    if !args.no_check {
+    if !args.out.no_check {
         prove(&built.plan, &options.plan.allow_missing, &args.verbosity)?;
     }
     let mut delivery = args.out.delivery(targets, &stem, &args.annotation)?;

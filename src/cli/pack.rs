@@ -41,14 +41,6 @@ pub(super) struct PackArgs {
     #[command(flatten)]
     out: OutputArgs,
 
-    /// Write the image even if it cannot start
-    #[arg(long, help_heading = "Output")]
-    no_check: bool,
-
-    /// Show what would be packed and write nothing
-    #[arg(long, help_heading = "Output")]
-    dry_run: bool,
-
     #[command(flatten)]
     verbosity: Verbosity,
 }
@@ -73,14 +65,14 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     drop(reading);
     let Planned { mut plan, base } = planned?;
     advise(&mut plan, Language::Options)?;
-    if args.dry_run {
+    if args.out.dry_run {
         return print_plan(&plan, &args.verbosity, false);
     }
     let source = first.split(":/").next().unwrap_or(&first);
     let stem = Path::new(source).file_stem().unwrap_or_default().to_string_lossy();
     let delivery = args.out.delivery(targets, &stem, &annotations)?;
     // With `--no-deps` the image is not expected to start.
-    if !args.no_check && request.plan.dependencies {
+    if !args.out.no_check && request.plan.dependencies {
         timing.event(Event::Phase(Phase::Check));
         let report = pipeline::prove(&plan, &request.plan.allow_missing)?;
         warn_of_health(&report, &plan, Language::Options, &args.verbosity);

@@ -70,6 +70,14 @@ pub(in crate::cli) struct OutputArgs {
     #[arg(long, help_heading = "Output")]
     no_fsync: bool,
 
+    /// Write the image even if it cannot start
+    #[arg(long, help_heading = "Output")]
+    pub(in crate::cli) no_check: bool,
+
+    /// Show what would be in the image and write nothing
+    #[arg(long, help_heading = "Output")]
+    pub(in crate::cli) dry_run: bool,
+
     /// Print how long each step took, what it cost and what was read: on stderr, or with --json on
     /// stdout
     #[arg(long, help_heading = "Messages")]
