@@ -120,7 +120,7 @@
 //! 0 path       ImagePath; globs and ignore lists
 //!     imports –
 //!     touches nothing
-//! 0 error_kind what an error means to the caller
+//! 0 error_kind what an error means to the caller: its kind and its text
 //!     imports –
 //!     touches nothing
 //! 0 timestamp  Timestamp

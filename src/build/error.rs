@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     elf::ReadFailure,
-    error_kind::ErrorKind,
+    error_kind::{ErrorKind, with_causes},
     image::ImageNameError,
     oci::ImageError,
     path::{ImagePath, glob::GlobError},
@@ -254,10 +254,10 @@ impl fmt::Display for BuildError {
         match self {
             Self::Faults(faults) => faults.fmt(f),
             Self::Base { name, cause } => {
-                write!(f, "--base {}: {}", crate::path::escape(name.as_bytes()), chain(cause))
+                write!(f, "--base {}: {}", crate::path::escape(name.as_bytes()), with_causes(cause))
             }
             Self::Step { source, span, cause, .. } => {
-                f.write_str(&chain(cause))?;
+                f.write_str(&with_causes(cause))?;
                 match span {
                     Some(span) => write!(f, "\n{}", source.excerpt(*span)),
                     None => Ok(()),
@@ -268,18 +268,3 @@ impl fmt::Display for BuildError {
 }
 
 impl std::error::Error for BuildError {}
-
-/// An error and its chain of sources, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        source = error.source();
-    }
-    text
-}

@@ -6,12 +6,13 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    failure::{Failure, chain},
+    failure::Failure,
     options::cache::directory,
     size,
     terminal::{print_data, print_json},
 };
 use crate::{
+    error_kind::with_causes,
     quantity,
     store::cache::{Cache, CacheError},
 };
@@ -56,14 +57,15 @@ pub(super) fn cache(args: &CacheCommand) -> Result<(), Failure> {
     let Some(dir) = args.dir.clone().or_else(directory) else {
         return Err(Failure::usage("there is no cache: neither XDG_CACHE_HOME nor HOME is set"));
     };
-    let local =
-        |error: std::io::Error| Failure::local(format!("cannot use the cache: {}", chain(&error)));
+    let local = |error: std::io::Error| {
+        Failure::local(format!("cannot use the cache: {}", with_causes(&error)))
+    };
     let limit = match args.action {
         CacheAction::Info => 0,
         CacheAction::Prune { limit } => limit,
     };
     let opened = Cache::open(&dir, limit);
-    let cache = opened.map_err(|error: CacheError| Failure::local(chain(&error)))?;
+    let cache = opened.map_err(|error: CacheError| Failure::local(with_causes(&error)))?;
     let mut summary = json!({"path": dir.display().to_string()});
     let mut text = format!("{}: ", dir.display());
     if matches!(args.action, CacheAction::Prune { .. }) {

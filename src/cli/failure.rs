@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::hints::{image_hint, pipeline_hint};
 use crate::{
     build::{BuildError, Cause},
-    error_kind::ErrorKind,
+    error_kind::{ErrorKind, with_causes},
     oci::ImageError,
     pipeline,
     plan::{Missing, PlanError},
@@ -117,7 +117,7 @@ impl From<pipeline::Error> for Failure {
         let (message, details) = match &error {
             pipeline::Error::Plan(PlanError::Missing(all)) => missing(all),
             pipeline::Error::Build(error) => build_lines(error),
-            _ => (chain(&error), Vec::new()),
+            _ => (with_causes(&error), Vec::new()),
         };
         Self { details, hint: pipeline_hint(&error), ..Self::new(error.kind(), message) }
     }
@@ -125,7 +125,7 @@ impl From<pipeline::Error> for Failure {
 
 impl From<ImageError> for Failure {
     fn from(error: ImageError) -> Self {
-        Self { hint: image_hint(&error), ..Self::new(error.kind(), chain(&error)) }
+        Self { hint: image_hint(&error), ..Self::new(error.kind(), with_causes(&error)) }
     }
 }
 
@@ -157,29 +157,6 @@ fn missing(all: &[Missing]) -> (String, Vec<String>) {
         }
     }
     (message, details)
-}
-
-/// `error` and its causes, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        source = cause.source();
-        // Libraries wrap the system's errors in errors that repeat the path.
-        let is_wrapper =
-            cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.raw_os_error().is_none());
-        if is_wrapper && source.is_some() {
-            continue;
-        }
-        text = format!("{text}: {}", system_reason(cause));
-    }
-    text
-}
-
-/// The message of `error` without the system's number.
-pub(super) fn system_reason(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error ").next().unwrap_or(&text).to_owned()
 }
 
 /// `text` with control characters escaped, so that no file name can break or colour the line.

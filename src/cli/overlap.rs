@@ -8,8 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::failure::{Failure, chain};
+use super::failure::Failure;
 use crate::{
+    error_kind::with_causes,
     image::{Destination, OutputFormat, Target},
     output, pipeline,
     source::if_present,
@@ -96,7 +97,7 @@ fn name(target: &Target) -> String {
 fn absolute(target: &Target) -> Result<Option<PathBuf>, Failure> {
     let path = place(target);
     let failed = |error: std::io::Error| {
-        Failure::local(format!("cannot write {}: {}", name(target), chain(&error)))
+        Failure::local(format!("cannot write {}: {}", name(target), with_causes(&error)))
     };
     if ["/dev/fd", "/dev/stderr", "/proc/self/fd"].iter().any(|dir| path.starts_with(dir)) {
         let real = if_present(fs_err::canonicalize(path)).map_err(failed)?;

@@ -3,12 +3,12 @@
 use clap::Args;
 
 use super::{
-    failure::{Failure, chain},
+    failure::Failure,
     options::{image::ImageArgs, run_overrides::RunOverrides},
     terminal::print_message,
 };
 use crate::{
-    error_kind::ErrorKind,
+    error_kind::{ErrorKind, with_causes},
     run::{self, RunError, Runtime},
 };
 
@@ -61,7 +61,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
 
 /// Why the program was not started, and what to do about it.
 pub(super) fn run_failure(error: RunError) -> Failure {
-    let failure = Failure::new(error.kind(), chain(&error));
+    let failure = Failure::new(error.kind(), with_causes(&error));
     match &error {
         RunError::NotFound(_, searched) => {
             failure.with_details(vec![format!("searched: {}", searched.join(", "))])

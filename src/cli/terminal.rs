@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 
 use serde_json::{Value, json};
 
-use super::failure::{Failure, chain};
+use super::failure::Failure;
+use crate::error_kind::with_causes;
 
 /// The version of the JSON that commands print (docs/json.md). A new field does not change it;
 /// a field that is removed, or means something else, does.
@@ -28,7 +29,7 @@ pub(super) fn print_data_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::closed_pipe(),
-        _ => Failure::local(format!("cannot write to stdout: {}", chain(&error))),
+        _ => Failure::local(format!("cannot write to stdout: {}", with_causes(&error))),
     })
 }
 

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::{
     environment::{scratch, working_directory},
-    failure::{Failure, chain},
+    failure::Failure,
     options::{image, run_overrides::RunOverrides},
     run::run_failure,
     terminal::{print_data, print_json, print_message},
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     elf::{FoundKind, Lookup as _, ReadFailure},
-    error_kind::ErrorKind,
+    error_kind::{ErrorKind, with_causes},
     image::{ImageName, Platform},
     oci::UnpackedImage,
     path::ImagePath,
@@ -89,7 +89,7 @@ impl TraceArgs {
 /// Runs the program, or reads a log, prints what it opened, and returns its exit code.
 pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     let host = HostRoot::new(&args.sysroot).map_err(|error| {
-        let why = chain(&error);
+        let why = with_causes(&error);
         let message = format!("cannot open the sysroot `{}`: {why}", args.sysroot.display());
         Failure::new(ErrorKind::Input, message)
     })?;
@@ -185,12 +185,12 @@ fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
     let read = match path == Path::new("-") {
         true => trace::read_strace(io::stdin().lock(), cwd.as_os_str().as_bytes()),
         false => {
-            let file =
-                fs_err::File::open(path).map_err(|error| fault(ErrorKind::Input, chain(&error)))?;
+            let file = fs_err::File::open(path)
+                .map_err(|error| fault(ErrorKind::Input, with_causes(&error)))?;
             trace::read_strace(BufReader::new(file), cwd.as_os_str().as_bytes())
         }
     };
-    read.map_err(|error| fault(error.kind(), chain(&error)))
+    read.map_err(|error| fault(error.kind(), with_causes(&error)))
 }
 
 /// The file or directory at `path` in the sysroot, and its name. A path with `..` may go through
@@ -221,7 +221,7 @@ fn write_list(output: &Path, list: &[u8]) -> Result<(), Failure> {
         file.persist(output).map(drop).map_err(|error| error.error)
     };
     write().map_err(|error| {
-        Failure::local(format!("cannot write `{}`: {}", output.display(), chain(&error)))
+        Failure::local(format!("cannot write `{}`: {}", output.display(), with_causes(&error)))
     })
 }
 

@@ -13,11 +13,11 @@ use crate::{
     build::{self, BuildError, BuildOptions, ContextDirectory, NamedContext, NamedContexts},
     cli::{
         environment::{command_dirs, machine, scratch, timestamp},
-        failure::{Failure, chain},
+        failure::Failure,
         file::{read_regular, read_stdin},
         values,
     },
-    error_kind::ErrorKind,
+    error_kind::{ErrorKind, with_causes},
     image::Platform,
     path::ignore::Ignore,
     pipeline,
@@ -150,7 +150,7 @@ fn first_present(candidates: &[PathBuf]) -> Result<Option<PathBuf>, Failure> {
     for path in candidates {
         let found = source::if_present(fs_err::symlink_metadata(path));
         let fault = |error: std::io::Error| {
-            let message = format!("cannot read `{}`: {}", path.display(), chain(&error));
+            let message = format!("cannot read `{}`: {}", path.display(), with_causes(&error));
             Failure::new(ErrorKind::Input, message)
         };
         if found.map_err(fault)?.is_some() {

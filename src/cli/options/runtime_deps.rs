@@ -9,8 +9,8 @@ use std::{
 use clap::{Args, ValueEnum};
 
 use crate::{
-    cli::failure::{Failure, system_reason},
-    error_kind::ErrorKind,
+    cli::failure::Failure,
+    error_kind::{ErrorKind, system_reason},
     plan::RuleSet,
     quantity,
     rules::{Choice, Soft, Table},
