@@ -1,13 +1,15 @@
 //! What an image starts: the one program that the user named. Or, if there is not exactly one, what
 //! an image that starts nothing was probably meant to start.
 
+use std::borrow::Cow;
+
 use super::{Plan, Reason, programs::Programs};
 use crate::{
     elf::{self, Lookup as _, ReadFailure, Sniffed, script},
     languages::{Interpreted, Languages},
     path::ImagePath,
     source::InputKind,
-    tree::{Node, Tree},
+    tree::{Kind, Node, Tree},
     view::View,
 };
 
@@ -86,7 +88,10 @@ pub fn start(plan: &Plan) -> Result<Option<Start>, ReadFailure> {
     if !plan.config.command().is_empty() {
         return Ok(None);
     }
-    let tree = plan.merged();
+    let tree = match &plan.layers[..] {
+        [only] if plan.base.is_empty() => Cow::Borrowed(&only.tree),
+        _ => Cow::Owned(plan.merged()),
+    };
     let view = View::of_tree(&tree);
     let guess = Guess { plan, tree: &tree, view: &view };
     if let Some(start) = guess.among_named()? {
@@ -159,12 +164,19 @@ impl Guess<'_> {
             })
             .min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
         let mut programs = Vec::new();
-        for path in own() {
-            if programs.len() < MAX_PROGRAMS && self.kind(path)? == FileKind::Program {
+        let may_start = |path: &&ImagePath| {
+            let node = self.tree.get(path);
+            node.is_some_and(|node| node.is_executable() || matches!(node.kind, Kind::Symlink(_)))
+        };
+        for path in own().filter(may_start) {
+            if self.kind(path)? == FileKind::Program {
                 programs.push(path.clone());
             }
+            if programs.len() == MAX_PROGRAMS {
+                break;
+            }
         }
-        // A program that bears its directory's name, or that is less deep.
+        // A program that has its directory's name, or that is less deep.
         programs.sort_by_key(|path| {
             let of_dir = path.parent().is_some_and(|dir| dir.file_name() == path.file_name());
             (!of_dir, depth(path))
