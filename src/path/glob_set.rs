@@ -32,10 +32,7 @@ impl FromIterator<Glob> for GlobSet {
     fn from_iter<I: IntoIterator<Item = Glob>>(globs: I) -> Self {
         let mut set = Self::default();
         for glob in globs {
-            let of_dir = set.globs.entry(glob.directory().to_vec()).or_default();
-            if !of_dir.contains(&glob) {
-                of_dir.push(glob);
-            }
+            set.globs.entry(glob.directory().to_vec()).or_default().push(glob);
         }
         set
     }

@@ -1,5 +1,7 @@
 //! The paths that a specific rule claims, whatever is packed: generic rules do not take them.
 
+use std::collections::BTreeSet;
+
 use super::{Rule, name_match::is_shared};
 use crate::path::{glob::Glob, glob_set::GlobSet};
 
@@ -21,18 +23,24 @@ pub(super) struct Claimed {
 /// usual values of the variables in their patterns. A pattern that could match the files of any
 /// program claims nothing.
 pub(super) fn claims<'r>(rules: impl Iterator<Item = &'r Rule>) -> Claimed {
-    let glob = |pattern: &str| Glob::new(pattern.trim_start_matches('/').as_bytes()).ok();
-    let (mut paths, mut parents) = (Vec::new(), Vec::new());
+    let (mut paths, mut parents) = (BTreeSet::new(), BTreeSet::new());
     for rule in rules {
         let made = rule.make.iter().map(|make| make.path.clone());
         let looked_at = rule.files.iter().chain(&rule.present);
         for pattern in looked_at.flat_map(|file| patterns(file, rule)).chain(made) {
             let parent = pattern.rsplit_once('/').map_or("", |(parent, _)| parent);
-            parents.extend(names_something(parent).then(|| glob(parent)).flatten());
-            paths.extend(glob(&pattern));
+            if names_something(parent) && !parents.contains(parent) {
+                parents.insert(parent.to_owned());
+            }
+            paths.insert(pattern);
         }
     }
-    Claimed { paths: paths.into_iter().collect(), parents: parents.into_iter().collect() }
+    Claimed { paths: globs(&paths), parents: globs(&parents) }
+}
+
+fn globs(patterns: &BTreeSet<String>) -> GlobSet {
+    let glob = |pattern: &String| Glob::new(pattern.trim_start_matches('/').as_bytes()).ok();
+    patterns.iter().filter_map(glob).collect()
 }
 
 /// `file` with patterns for its variables.
