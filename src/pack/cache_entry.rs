@@ -59,7 +59,7 @@ impl CacheEntry {
             && diff_id == cached.diff_id
         {
             if let Some(key) = stable {
-                cache.add_key(key.digest, by_content);
+                cache.add_key(key.digest, by_content, &cached);
             }
             entry.cached = Some(cached);
         }

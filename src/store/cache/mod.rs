@@ -158,10 +158,14 @@ impl Cache {
         let _ = self.evict(self.limit);
     }
 
-    /// Puts the layer of the key `known` under `key`, too.
-    pub fn add_key(&self, key: Digest, known: Digest) {
+    /// Puts `layer`, which was found under the key `known`, under `key`, too. Another process may
+    /// have put another layer under `known` since: then nothing is added.
+    pub fn add_key(&self, key: Digest, known: Digest, layer: &Cached) {
         let record = read_record(&self.record_path(known)).ok();
-        if let Some(record) = record.and_then(|(text, _)| Record::parse(&text)) {
+        let record = record.and_then(|(text, _)| Record::parse(&text));
+        let is_same =
+            |record: &Record| (record.digest, record.diff_id) == (layer.blob.digest, layer.diff_id);
+        if let Some(record) = record.filter(is_same) {
             self.write_record(key, &record);
         }
         let _ = self.evict(self.limit);
@@ -327,4 +331,31 @@ fn digest_of(blob: &Blob) -> io::Result<Digest> {
 fn boot_id() -> String {
     let text = fs_err::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_not_added_for_a_layer_that_was_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&dir.path().join("cache"), DEFAULT_LIMIT).unwrap();
+        let layer = |text: &str| {
+            let path = dir.path().join(text);
+            fs_err::write(&path, text).unwrap();
+            let extent = Extent { file: Arc::new(File::open(&path).unwrap()), offset: 0 };
+            let blob = Blob { digest: Digest::of(text), size: text.len() as u64, extent };
+            let diff_id = DiffId(Digest::of(format!("tar of {text}")));
+            Cached { blob, diff_id, tar_size: 1024, members: 1 }
+        };
+        let [first, second] = ["one", "two"].map(layer);
+        let [content, stat] = ["content", "stat"].map(Digest::of);
+        let found = |key| cache.get(key).map(|cached| cached.blob.digest);
+        cache.put(&[content], &first);
+        cache.add_key(stat, content, &second);
+        assert_eq!(found(stat), None);
+        cache.add_key(stat, content, &first);
+        assert_eq!(found(stat), Some(first.blob.digest));
+    }
 }
