@@ -97,11 +97,18 @@ fn input(
     (context, host): (&Tree, &HostRoot),
     options: &BuildOptions,
 ) -> Result<Input, Cause> {
+    let cleaned = clean(word.as_bytes());
+    let own = |named: &ImagePath| context.find(named.as_bytes()).ok().and_then(|(_, node)| node);
+    let named = ImagePath::new(&cleaned);
+    let is_directory = named.as_ref().ok().and_then(own).is_some_and(Node::is_directory);
     let missing = |closed: &[ImagePath]| {
         let mut cause = Cause::not_found(word);
         if let (Cause::NotFound { hint, .. }, false) = (&mut cause, closed.is_empty()) {
             let dirs: Vec<String> = closed.iter().map(ToString::to_string).collect();
             *hint = Some(format!("permission denied, not searched: {}", dirs.join(", ")));
+        }
+        if let (Cause::NotFound { hint: hint @ None, .. }, true) = (&mut cause, is_directory) {
+            *hint = Some("it is a directory: PACK takes programs, COPY takes directories".into());
         }
         suggest::explain(&mut cause, context, Some((&options.context, &options.ignore)));
         if let Cause::NotFound { hint: hint @ None, .. } = &mut cause
@@ -112,10 +119,8 @@ fn input(
         }
         cause
     };
-    let cleaned = clean(word.as_bytes());
-    let named = ImagePath::new(&cleaned).map_err(|_| missing(&[]))?;
-    let own = context.find(named.as_bytes()).ok().and_then(|(_, node)| node);
-    if let Some(node) = own.filter(|node| node.file().is_some()) {
+    let named = named.map_err(|_| missing(&[]))?;
+    if let Some(node) = own(&named).filter(|node| node.file().is_some()) {
         return placed(word, named.file_name(), node.clone(), pack, stage);
     }
     let Search { found, closed } = if word.starts_with('/') {

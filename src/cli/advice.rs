@@ -3,6 +3,7 @@
 
 use crate::{
     elf::ReadFailure,
+    path::ImagePath,
     pipeline,
     plan::{self, Note, Plan, Start},
 };
@@ -60,8 +61,8 @@ fn with_options(note: Note, start: &Start, args: impl Iterator<Item = std::ffi::
     };
     match start {
         Start::Programs(programs) => {
-            let first = programs.first().map(ToString::to_string).unwrap_or_default();
-            note.with_hint(format!("choose one: {}", line(&[], &["--entrypoint".into(), first])))
+            let first = entrypoint_option(&programs.first().map(text).unwrap_or_default());
+            note.with_hint(format!("choose one: {}", line(&[], &first)))
         }
         Start::Interpreted { file, kind, add, entrypoint } => {
             let mut options = Vec::new();
@@ -69,7 +70,7 @@ fn with_options(note: Note, start: &Start, args: impl Iterator<Item = std::ffi::
                 options.extend(["--env".into(), variable]);
             }
             if let Some(entrypoint) = entrypoint {
-                options.extend(["--entrypoint".into(), entrypoint.clone()]);
+                options.extend(entrypoint_option(entrypoint));
             }
             options.extend(["--cmd".into(), shell_words::join(kind.arguments(file))]);
             let inputs: &[String] = match add {
@@ -94,7 +95,7 @@ fn with_instructions(note: Note, start: &Start) -> Note {
         |words: &[String]| format!("ENTRYPOINT {}", serde_json::Value::from(words.to_vec()));
     let hint = match start {
         Start::Programs(programs) => {
-            let first = programs.first().map(ToString::to_string).unwrap_or_default();
+            let first = programs.first().map(text).unwrap_or_default();
             format!("choose one: {}", entrypoint(&[first]))
         }
         Start::Interpreted { file, kind, add, entrypoint: named } => {
@@ -107,7 +108,7 @@ fn with_instructions(note: Note, start: &Start) -> Note {
             format!("add: {}", lines.join(", "))
         }
         Start::NotExecutable { file, .. } => {
-            format!("add: COPY --chmod=755, {}", entrypoint(&[file.to_string()]))
+            format!("add: COPY --chmod=755, {}", entrypoint(&[text(file)]))
         }
         Start::Empty(_) | Start::Nothing => {
             "add an ENTRYPOINT, unless the image is only data".into()
@@ -116,10 +117,19 @@ fn with_instructions(note: Note, start: &Start) -> Note {
     note.with_hint(hint)
 }
 
+/// The option that makes one word the entrypoint. Its value is split as a shell would split it.
+fn entrypoint_option(word: &str) -> [String; 2] {
+    ["--entrypoint".into(), shell_words::quote(word).into_owned()]
+}
+
+/// A path as the configuration names it, which is not how messages show it.
+fn text(path: &ImagePath) -> String {
+    String::from_utf8_lossy(path.as_bytes()).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::path::ImagePath;
 
     fn path(text: &str) -> ImagePath {
         ImagePath::new(text).unwrap()
@@ -147,6 +157,13 @@ mod tests {
             "pack -o o.tar -- curl ls",
             "choose one: imgb pack --entrypoint /usr/bin/curl -o o.tar -- curl ls",
             "choose one: ENTRYPOINT [\"/usr/bin/curl\"]",
+        );
+        let odd = Start::Programs(vec![path("/d/a\\b 'c\"")]);
+        check(
+            &odd,
+            "pack ./d",
+            r#"choose one: imgb pack ./d --entrypoint ''\''/d/a\b '\''\'\'''\''c"'\'''"#,
+            r#"choose one: ENTRYPOINT ["/d/a\\b 'c\""]"#,
         );
         let script = Start::NotExecutable { file: path("/a b.sh"), input: "./a b.sh".into() };
         check(

@@ -91,12 +91,11 @@ fn plan_hint(error: &PlanError) -> Option<String> {
             "build one image for each platform, or use `--platform` to keep the others as data"
         }
         PlanError::Environment { script, environment } => {
-            let name = String::from_utf8_lossy(environment.file_name()).into_owned();
-            let program = String::from_utf8_lossy(script.file_name()).into_owned();
-            return Some(format!(
-                "pack the whole environment: `imgb pack {environment}:/{name} --entrypoint \
-                 /{name}/bin/{program}`"
-            ));
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            let name = text(environment.file_name());
+            let input = format!("{}:/{name}", text(environment.as_bytes()));
+            let program = format!("/{name}/bin/{}", text(script.file_name()));
+            return Some(format!("pack the whole environment: `{}`", pack(&input, &program)));
         }
         PlanError::Missing(all) => {
             if let Some(remedy) = all.iter().find_map(|missing| missing.remedy.as_ref()) {
@@ -108,6 +107,13 @@ fn plan_hint(error: &PlanError) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
+}
+
+/// The command that packs `input` and starts `program` of the image.
+fn pack(input: &str, program: &str) -> String {
+    // The value of the option is split as a shell would split it.
+    let program = shell_words::quote(program);
+    shell_words::join(["imgb", "pack", input, "--entrypoint", &program])
 }
 
 /// What helps with a missing file.
@@ -134,9 +140,11 @@ fn misplaced_hint(misplaced: &MisplacedDependency) -> String {
     match &misplaced.tree {
         Some(tree) => format!(
             "`{file}` is next to the program here, but not in the image: pack the directory that \
-             holds both, `imgb pack {}:/opt/app --entrypoint /opt/app/{}`",
-            tree.display(),
-            misplaced.program.display()
+             holds both, `{}`",
+            pack(
+                &format!("{}:/opt/app", tree.display()),
+                &format!("/opt/app/{}", misplaced.program.display())
+            )
         ),
         None => format!(
             "the program's `$ORIGIN` leads to `{file}` here: pack it too, at the same place \

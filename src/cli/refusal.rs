@@ -55,7 +55,7 @@ pub(super) fn fix(fault: &Finding, plan: &Plan, language: Language) -> Option<St
         | Finding::Interpreter { script: file, .. }
             if copied(file, plan).is_some() =>
         {
-            let pack = pack_instead(copied(file, plan)?);
+            let pack = pack_instead(copied(file, plan)?, file);
             Some(format!("COPY brings only the file: use {pack}, which brings what it needs"))
         }
         Finding::Interpreter { name, .. } => {
@@ -108,14 +108,26 @@ fn copied<'a>(file: &ImagePath, plan: &'a Plan) -> Option<&'a str> {
     }
 }
 
-/// The PACK instruction that does what `copy` does for one program, or its name.
-fn pack_instead(copy: &str) -> String {
-    match copy.split_whitespace().collect::<Vec<_>>()[..] {
-        [_, source, dest] if !source.starts_with("--") && !source.starts_with('[') => {
-            format!("`PACK {source} {dest}`")
-        }
-        _ => "PACK".into(),
+/// The PACK instruction that brings `file`, one program, as `copy` does, or its name.
+fn pack_instead(copy: &str, file: &ImagePath) -> String {
+    let [_, source, dest] = copy.split_whitespace().collect::<Vec<_>>()[..] else {
+        return "PACK".into();
+    };
+    let is_plain = dest.starts_with('/') && !source.starts_with("--") && !source.starts_with('[');
+    let name = ImagePath::new([b"/", source.as_bytes()].concat());
+    let (Ok(dest_path), Ok(name), true) = (ImagePath::new(dest), name, is_plain) else {
+        return "PACK".into();
+    };
+    let below = match dest_path.is_root() {
+        true => file.as_bytes(),
+        false => file.as_bytes().strip_prefix(dest_path.as_bytes()).unwrap_or_default(),
+    };
+    // The source is a file, or else a directory whose content goes to the destination.
+    if below.is_empty() || below.strip_prefix(b"/") == Some(name.file_name()) {
+        return format!("`PACK {source} {dest}`");
     }
+    let source = source.trim_end_matches('/');
+    format!("`PACK {source}{} {file}`", String::from_utf8_lossy(below))
 }
 
 /// The faults of an image, and where each missing file was searched.
@@ -134,4 +146,25 @@ pub(super) fn cannot_start(report: &Report) -> Failure {
         }
     }
     Failure::new(ErrorKind::Build, message).with_details(details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pack_brings_the_file_that_copy_brought() {
+        for (copy, file, wanted) in [
+            ("COPY app /bin/app", "/bin/app", "`PACK app /bin/app`"),
+            ("COPY app /bin/", "/bin/app", "`PACK app /bin/`"),
+            ("COPY ./out/app /", "/app", "`PACK ./out/app /`"),
+            ("COPY venv /venv", "/venv/bin/tool", "`PACK venv/bin/tool /venv/bin/tool`"),
+            ("COPY out/ /opt/", "/opt/bin/tool", "`PACK out/bin/tool /opt/bin/tool`"),
+            ("COPY --from=base /a /b", "/b", "PACK"),
+            ("COPY app bin/app", "/srv/bin/app", "PACK"),
+        ] {
+            let file = ImagePath::new(file).unwrap();
+            assert_eq!(pack_instead(copy, &file), wanted, "{copy}");
+        }
+    }
 }

@@ -150,6 +150,8 @@ impl Guess<'_> {
             self.tree.iter().map(|(path, _)| path).filter(|path| {
                 let reason = self.plan.reasons.get(path);
                 matches!(reason, Some(Reason::Listed(_) | Reason::Instruction(_)))
+                    // The configuration, which is JSON, can name no other path.
+                    && std::str::from_utf8(path.as_bytes()).is_ok()
             })
         };
         let mains = Languages::builtin().interpreted.iter().flat_map(|kind| {
@@ -199,7 +201,7 @@ impl Guess<'_> {
         let has_name = |path: &&ImagePath| path.file_name() == kind.program.as_bytes();
         let known = self.plan.named.iter().find(has_name);
         let entrypoint = match known {
-            Some(known) => Some(known.to_string()),
+            Some(known) => Some(String::from_utf8_lossy(known.as_bytes()).into_owned()),
             None => (!programs.is_empty()).then(|| kind.program.clone()),
         };
         Start::Interpreted { file, kind, add: known.is_none(), entrypoint }

@@ -108,6 +108,14 @@ fn an_output_that_is_missing_is_asked_for_with_both_ways() {
 }
 
 #[test]
+fn a_directory_is_copied_and_not_packed_by_an_instruction() {
+    let sandbox = sandbox();
+    sandbox.file("tree/f", "x").file("Buildfile", "FROM scratch\nPACK tree /tree\n");
+    let wanted = "hint: it is a directory: PACK takes programs, COPY takes directories";
+    sandbox.imgb("build . -o x.tar").run().error(3, &["`tree`", wanted]);
+}
+
+#[test]
 fn the_root_of_a_running_system_is_packed_without_what_runs() {
     let sandbox = sandbox();
     // Another user's process, whose working directory nobody may look up.
