@@ -49,6 +49,7 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     let named = take_named(&kinds, options, &mut builder)?;
     if options.dependencies {
         links::take(&tree, &kinds, &mut builder)?;
+        venv::take_originals(&tree, &mut builder)?;
     }
     let mut found = programs::find(&tree, &view)?;
     found.append(programs::find(&builder.added, &view)?);

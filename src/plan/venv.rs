@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Note, Reason, Reasons, builder::ImageBuilder};
+use super::{Note, PlanError, Reason, Reasons, builder::ImageBuilder};
 use crate::{
     elf::{Absence, Lookup as _, ReadFailure, script},
     languages::Languages,
@@ -40,7 +40,7 @@ impl Relocations {
         }
         let note = |path: &ImagePath| {
             Note::hint(
-                format!("the environment {path} was made at another path: its scripts name {path}"),
+                format!("the environment {path} was made elsewhere: its scripts now name {path}"),
                 "its compiled modules are left out, as they are for the old path".into(),
             )
         };
@@ -126,7 +126,8 @@ fn text(file: &FileNode, view: &View<'_>) -> Result<Option<Vec<u8>>, ReadFailure
 }
 
 /// Where the environment of a script was made, by its first lines: where its interpreter should be,
-/// if nothing is there or it is `on_host`, and the environment's own `bin` has it.
+/// if nothing is there, it is `on_host`, or it is an environment that the image does not have, whose
+/// copy this one is; and if the environment's own `bin` has the interpreter.
 fn made_at(
     text: &[u8],
     bin: &ImagePath,
@@ -137,8 +138,12 @@ fn made_at(
     let long = text.split(|&b| b == b'\n').nth(1).and_then(|line| line.strip_prefix(b"'''exec' "));
     let interpreter = match (long, script::shebang(text)) {
         (Some(line), _) => {
-            let line = line.strip_prefix(b"\"").unwrap_or(line);
-            line.split(|b| b"\" ".contains(b)).next().unwrap_or_default().to_vec()
+            // A path with spaces is in quotation marks.
+            let (line, end) = match line.strip_prefix(b"\"") {
+                Some(line) => (line, b'"'),
+                None => (line, b' '),
+            };
+            line.split(|&b| b == end).next().unwrap_or_default().to_vec()
         }
         (None, Some(line)) => line.interpreter,
         (None, None) => return Ok(None),
@@ -153,9 +158,56 @@ fn made_at(
         return Ok(None);
     }
     Ok(match view.resolve(place.as_bytes())? {
-        Ok(real) => (Some(&real.path) == on_host).then_some(place),
+        Ok(real) if Some(&real.path) == on_host => Some(place),
+        Ok(real) => is_foreign(&real.path, view)?.then_some(place),
         Err(absence) => (absence == Absence::Missing).then_some(place),
     })
+}
+
+/// Whether the directory is an environment that the image does not have.
+fn is_foreign(dir: &ImagePath, view: &View<'_>) -> Result<bool, ReadFailure> {
+    let Ok(config) = dir.join(&Languages::builtin().python.environment) else { return Ok(false) };
+    Ok(!view.is_own(&config) && view.find(config.as_bytes())?.is_ok())
+}
+
+/// Takes the interpreters that packed environments were made from, where an environment has a copy
+/// of its interpreter: the copy finds the standard library near the original, in the directory that
+/// `home` of the configuration names (`site.py`).
+///
+/// # Errors
+/// [`PlanError`]
+pub(super) fn take_originals(tree: &Tree, builder: &mut ImageBuilder<'_>) -> Result<(), PlanError> {
+    let python = &Languages::builtin().python;
+    for (path, node) in tree {
+        let is_listed = matches!(builder.reasons.get(path), Some(Reason::Listed(_)));
+        let (true, Some(file), Some(root)) = (
+            is_listed && path.file_name() == python.environment.as_bytes(),
+            node.file(),
+            path.parent(),
+        ) else {
+            continue;
+        };
+        let (Some(text), Ok(bin)) = (text(file, builder.view)?, root.join("bin")) else { continue };
+        let Some(home) = home(&text) else { continue };
+        for (copy, node) in tree.below(&bin) {
+            let name = copy.file_name();
+            let is_copy = node.file().is_some() && name.starts_with(python.interpreter.as_bytes());
+            let Some(original) = home.join(name).ok().filter(|_| is_copy) else { continue };
+            if let Ok(found) = builder.view.find(original.as_bytes())? {
+                builder.take(&found, Reason::Interpreter(copy.clone()))?;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the configuration of an environment says under `home`.
+fn home(text: &[u8]) -> Option<ImagePath> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut pairs = text.lines().filter_map(|line| line.split_once('='));
+    let (_, home) = pairs.find(|(key, _)| key.trim() == "home")?;
+    ImagePath::new(home.trim()).ok()
 }
 
 /// `text` with the directory `new` for `old`, where the whole name stands.

@@ -114,6 +114,11 @@ fn the_advice_for_several_programs_names_one() {
         advised(&sandbox, &command).run().ok();
         sandbox.imgb("check image.tar").run().ok();
     }
+    sandbox.program("odd/it's a \\ program", static_elf(X86_64));
+    let first = sandbox.imgb("pack ./odd -o image.tar").run().ok();
+    let command = advice(&first, ": it has `/odd/it's a \\\\ program`");
+    advised(&sandbox, &command).run().ok();
+    sandbox.imgb("check image.tar").run().ok();
     for (input, reason) in [("./empty", ": `/empty` is empty"), ("./data", "")] {
         let first = sandbox.imgb(&format!("pack {input} -o image.tar")).run().ok();
         assert!(advice(&first, reason).contains("--entrypoint"));
@@ -293,8 +298,14 @@ fn programs_that_are_not_what_they_seem_are_named() {
 
 /// An environment at `at` with a module and its console scripts, as pip installs them.
 fn environment(sandbox: &Sandbox, at: &str) -> bool {
+    environment_with(sandbox, "--symlinks", at)
+}
+
+/// As [`environment`], with an option for Python's venv.
+fn environment_with(sandbox: &Sandbox, option: &str, at: &str) -> bool {
     let here = have(&["/usr/bin/python3"]);
-    let made = sandbox.tool("/usr/bin/python3", "-m venv --without-pip").arg(at).run();
+    let venv = sandbox.tool("/usr/bin/python3", "-m venv --without-pip").args(option);
+    let made = venv.arg(at).run();
     if !here || !made.success() {
         return false;
     }
@@ -338,6 +349,38 @@ fn console_scripts_of_an_environment_start_wherever_it_is_packed() {
     // Moved since it was made.
     fs_err::rename(sandbox.path("made"), sandbox.path("moved")).unwrap();
     pack("./moved/here:/srv/app", "/srv/app/bin/greet");
+    sandbox.imgb("run image.tar").run().ok().prints_only(HELLO);
+}
+
+#[test]
+fn an_environment_copied_from_one_that_still_exists_starts_its_own_interpreter() {
+    let sandbox = Sandbox::new();
+    if !environment(&sandbox, "made") {
+        return;
+    }
+    sandbox.dir("project").tool("cp", "-a made project/venv").run().ok();
+    sandbox.imgb("pack ./project --entrypoint /project/venv/bin/greet -o image.tar").run().ok();
+    sandbox.imgb("run image.tar").run().ok().prints_only(HELLO);
+}
+
+#[test]
+fn an_environment_at_a_path_with_spaces_is_relocated() {
+    let sandbox = Sandbox::new();
+    if !have(&["dash"]) || !environment(&sandbox, "made here") {
+        return;
+    }
+    let pack = "dash --entrypoint /venv/bin/long -o image.tar";
+    sandbox.imgb("pack").arg("./made here:/venv").args(pack).run().ok();
+    sandbox.imgb("run image.tar").run().ok().prints_only(HELLO);
+}
+
+#[test]
+fn an_environment_with_copies_brings_what_its_interpreter_was_copied_from() {
+    let sandbox = Sandbox::new();
+    if !environment_with(&sandbox, "--copies", "made") {
+        return;
+    }
+    sandbox.imgb("pack ./made:/venv --entrypoint /venv/bin/greet -o image.tar").run().ok();
     sandbox.imgb("run image.tar").run().ok().prints_only(HELLO);
 }
 
