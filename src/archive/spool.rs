@@ -14,7 +14,7 @@ use crate::{
     tree::{Archive, Region},
 };
 
-/// Limits on the size of an archive after decompression.
+/// Limits on the size of an archive after decompression, and on what follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Uncompressed bytes.
@@ -24,12 +24,14 @@ pub struct Limits {
     pub ratio: u64,
     /// Uncompressed bytes up to which the ratio does not apply.
     pub ratio_from: u64,
+    /// Whether only what engines take may follow a compressed stream.
+    pub as_layer: bool,
 }
 
 impl Default for Limits {
     /// 64 GiB, and a ratio of 2,000 from 1 GiB on.
     fn default() -> Self {
-        Self { bytes: 64 << 30, ratio: 2000, ratio_from: 1 << 30 }
+        Self { bytes: 64 << 30, ratio: 2000, ratio_from: 1 << 30, as_layer: false }
     }
 }
 
@@ -142,7 +144,11 @@ pub fn unpack(
         false => SpoolError::Damaged { name: name.to_owned(), format, source },
     };
 
-    let mut decoder = compress::decoder(format, input).map_err(fault)?;
+    let decoder = match limits.as_layer {
+        true => compress::layer_decoder(format, input),
+        false => compress::decoder(format, input),
+    };
+    let mut decoder = decoder.map_err(fault)?;
     let mut buffer = vec![0; 256 << 10];
     let mut written = 0;
     loop {

@@ -90,12 +90,29 @@ pub fn describe(start: &[u8]) -> &'static str {
 /// # Errors
 /// If there is not enough memory for zstd's decoder.
 pub fn decoder<'a>(format: Format, reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    open(format, reader, format != Format::Zstd)
+}
+
+/// As [`decoder`], but takes NUL bytes after xz streams only: Go's decoders of gzip and bzip2, with
+/// which most engines read layers, refuse them.
+///
+/// # Errors
+/// If there is not enough memory for zstd's decoder.
+pub fn layer_decoder<'a>(format: Format, reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    open(format, reader, format == Format::Xz)
+}
+
+fn open<'a>(
+    format: Format,
+    reader: impl Read + 'a,
+    takes_nuls: bool,
+) -> io::Result<Box<dyn Read + 'a>> {
     let reader = BufReader::with_capacity(128 << 10, reader);
     if format == Format::Plain {
         return Ok(Box::new(reader));
     }
     let input = Input { front: Vec::new(), at: 0, reader };
-    Ok(Box::new(Streams { format, stream: Stream::open(format, input)? }))
+    Ok(Box::new(Streams { format, takes_nuls, stream: Stream::open(format, input)? }))
 }
 
 /// Compressed bytes, of which some can be looked at before they are read.
@@ -116,8 +133,9 @@ impl<R: BufRead> Input<R> {
         Ok(&self.front)
     }
 
-    /// Reads what follows the last stream, which may only be NULs. Returns 0, as at the end.
-    fn padding(&mut self, format: Format) -> io::Result<usize> {
+    /// Reads what follows the last stream: nothing, or NULs if it `takes_nuls`. Returns 0, as at
+    /// the end.
+    fn padding(&mut self, format: Format, takes_nuls: bool) -> io::Result<usize> {
         const LOOK: usize = 512;
         for _ in 0..MAX_PADDING / LOOK {
             let next = self.peek(LOOK)?;
@@ -125,7 +143,7 @@ impl<R: BufRead> Input<R> {
             if next.is_empty() {
                 return Ok(0);
             }
-            if zeros < next.len() || format == Format::Zstd {
+            if zeros < next.len() || !takes_nuls {
                 let what = describe(if zeros < next.len() { &next[zeros..] } else { next });
                 let text = format!("{what} after the end of the {format} stream");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -165,6 +183,8 @@ impl<R: BufRead> Read for Input<R> {
 /// Streams of one format, one after the other.
 struct Streams<R: BufRead> {
     format: Format,
+    /// Whether NULs may follow the last one.
+    takes_nuls: bool,
     stream: Stream<R>,
 }
 
@@ -195,7 +215,7 @@ impl<R: BufRead> Stream<R> {
     }
 
     /// The next of several streams.
-    fn next(self, format: Format) -> io::Result<Self> {
+    fn next(self, format: Format, takes_nuls: bool) -> io::Result<Self> {
         let (mut input, decoder) = match self {
             Self::Gzip(stream) => (stream.into_inner(), None),
             Self::Bzip2(stream) => (stream.into_inner(), None),
@@ -204,7 +224,7 @@ impl<R: BufRead> Stream<R> {
             Self::End => return Ok(Self::End),
         };
         if Format::sniff(input.peek(MAX_SNIFF)?) != format {
-            input.padding(format)?;
+            input.padding(format, takes_nuls)?;
             return Ok(Self::End);
         }
         match decoder {
@@ -228,7 +248,8 @@ impl<R: BufRead> Read for Streams<R> {
             if len > 0 {
                 return Ok(len);
             }
-            self.stream = mem::replace(&mut self.stream, Stream::End).next(self.format)?;
+            let ended = mem::replace(&mut self.stream, Stream::End);
+            self.stream = ended.next(self.format, self.takes_nuls)?;
         }
         Ok(0)
     }
@@ -373,6 +394,10 @@ mod tests {
                     ),
                     _ => assert_eq!(padded.unwrap(), b"text", "{format}, {zeros}"),
                 }
+                let stream = [encode(b"text"), vec![0; zeros]].concat();
+                let layer = layer_decoder(format, &stream[..]).unwrap();
+                let layer = io::read_to_string(layer);
+                assert_eq!(layer.is_ok(), format == Format::Xz, "{format}, {zeros}");
             }
         }
         // A stream after them is another matter, as for gzip(1).

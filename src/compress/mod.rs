@@ -12,7 +12,7 @@ mod stream;
 
 use std::{fmt, str::FromStr};
 
-pub use decode::{Format, MAX_SNIFF, decoder, describe};
+pub use decode::{Format, MAX_SNIFF, decoder, describe, layer_decoder};
 pub use encode::{Checksum, Encoder, Trailer};
 pub use stream::Stream;
 

@@ -142,8 +142,8 @@ impl<'a> LayerReader<'a> {
     fn unpack(&self, entry: &LayerEntry) -> Result<Spooled, ImageError> {
         let blob = self.verified(entry)?;
         let (dir, file): (&Path, &File) = (&self.dir, &self.archive.file);
-        let limits =
-            spool::Limits { bytes: self.limits.bytes.saturating_sub(self.end), ..self.limits };
+        let bytes = self.limits.bytes.saturating_sub(self.end);
+        let limits = spool::Limits { bytes, as_layer: true, ..self.limits };
         let label = format!("layer {}", blob.digest);
         let unreadable = |source| ImageError::Unreadable { name: label.clone(), source };
         let mut front = Vec::new();

@@ -2,8 +2,10 @@
 //! what the readers were seen to do.
 
 use imgb::archive::read::{Limits, Whiteouts};
+use serde_json::json;
 
 use crate::{
+    layouts::Layout,
     raw_tar::{
         LINK, MAGIC, MODE, MTIME, RawTar, SIZE, UID, gives, put, read, read_with, record, refuses,
         sign_signed, text,
@@ -233,7 +235,31 @@ fn tarballs_from_pipes_are_taken() {
         ("n.tar.zst", "NUL bytes after the end of the zstd stream"),
         ("more.tar.gz", "text after the end of the gzip stream"),
     ] {
-        sandbox.imgb("pack --no-check -o o.tar").arg(name).run().error(4, &[name, what]);
+        sandbox.imgb("pack --no-check -o image.tar").arg(name).run().error(4, &[name, what]);
+    }
+}
+
+/// Go's decoders, with which podman, skopeo and umoci read layers, refuse NULs after a stream.
+#[test]
+fn no_nul_bytes_follow_a_layer() {
+    for (tool, taken) in [("gzip -n", false), ("bzip2", false), ("xz", true)] {
+        let layout = Layout::new();
+        let zeros = "head -c 1024 /dev/zero";
+        for (tail, taken) in [("true", true), (zeros, taken)] {
+            let script = format!("{zeros} | ({tool}; {tail}) >layer");
+            layout.sandbox.tool("sh", "-ec").arg(script).run().ok();
+            let mut manifest = layout.manifest(&layout.config().to_string());
+            let layer = layout.sandbox.read("layer");
+            let blob = layout.blob("application/vnd.oci.image.layer.v1.tar+gzip", &layer);
+            manifest["layers"] = json!([blob]);
+            layout.index(&[layout.add(&manifest.to_string())]);
+            let run = layout.sandbox.imgb("check l").run();
+            if taken {
+                run.ok();
+            } else {
+                run.error(4, &["layer sha256:", "NUL bytes after the end of the"]);
+            }
+        }
     }
 }
 
@@ -248,7 +274,11 @@ fn what_looks_like_a_tarball_must_be_one() {
     sandbox.tool("sh", "-ec").arg(script).run().ok();
     for name in ["cut.tar.gz", "bit.bin", "empty.tgz"] {
         let advice = ["cannot be read as a tarball", "--as-file", name];
-        sandbox.imgb("pack --no-check -o o.tar").arg(format!("./{name}")).run().error(4, &advice);
+        sandbox
+            .imgb("pack --no-check -o image.tar")
+            .arg(format!("./{name}"))
+            .run()
+            .error(4, &advice);
         sandbox.imgb("pack --no-check --as-file -o rootfs:o.tar").arg(name).run().ok();
         sandbox.tool("tar", "-tf o.tar").run().ok().prints_only(&format!("{name}\n"));
         sandbox.imgb("pack --no-check -o rootfs:o.tar").arg(format!("{name}:/x")).run().ok();
