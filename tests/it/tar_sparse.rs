@@ -129,7 +129,7 @@ fn holes_are_zeros() {
     gives(old(&[("2", "2"), ("5", "1"), ("7", "0")], false, "7", 3, b"abc"), &[wanted]);
     gives(mapped("2,2,5,1,7,0", "3", "7", "abc").file("b", "1"), &[wanted, "/b 1"]);
     gives(in_content("7", "3\n2\n2\n5\n1\n7\n0\n", "abc").file("b", "1"), &[wanted, "/b 1"]);
-    gives(mapped("", "0", "3", ""), &["/a \0\0\0"]);
+    gives(mapped("3,0", "1", "3", ""), &["/a \0\0\0"]);
     gives(in_content("0", "0\n", ""), &["/a "]);
     // A map that goes on in two blocks.
     let entry = |at: usize| format!("{at:011o}\0{:011o}\0", 1);
@@ -173,6 +173,17 @@ fn maps_that_lie_are_refused() {
     refuses(old(&[("0", "3"), ("2", "0")], false, "7", 3, b"abc"), wanted);
     refuses(old(&[("0", "3")], false, "2", 3, b"abc"), wanted);
     refuses(old(&[("0", "3")], false, "-7", 3, b"abc"), wanted);
+    // GNU tar ends the map at the length that is missing, Go goes on.
+    refuses(old(&[("0", "3"), ("4", "\0"), ("5", "2")], false, "7", 5, b"abcde"), wanted);
+    // Go takes a member without map and version as it is stored, and one of two sizes.
+    refuses(mapped("", "0", "7", ""), wanted);
+    let two_sizes = [
+        ("GNU.sparse.size", &b"7"[..]),
+        ("GNU.sparse.realsize", b"8"),
+        ("GNU.sparse.numblocks", b"1"),
+        ("GNU.sparse.map", b"0,3"),
+    ];
+    refuses(RawTar::new().pax(&two_sizes).file("a", "abc"), wanted);
     for map in ["1\n0\n3", "2\n0\n3\n", "1\n0\n4\n", "x\n", "", "1\n0\n-3\n"] {
         let _ = read(&in_content("7", map, "abc").end()).unwrap_err();
     }

@@ -26,8 +26,9 @@ pub(super) struct Records {
     version: (Option<u64>, Option<u64>),
     /// The name of the file. That of the header is invented.
     pub(super) name: Option<Vec<u8>>,
-    /// `size` or `realsize`.
+    /// `size` and `realsize`, of which readers take different ones if both are there.
     size: Option<u64>,
+    real_size: Option<u64>,
     entries: Option<u64>,
     /// Offsets and lengths in turn, from `map` or from `offset` and `numbytes`.
     numbers: Vec<u64>,
@@ -52,7 +53,8 @@ impl Records {
             b"major" => self.version.0 = Some(number()?),
             b"minor" => self.version.1 = Some(number()?),
             b"name" => self.name = Some(fields::name(value).ok_or(Fault::Record)?),
-            b"size" | b"realsize" => self.size = Some(number()?),
+            b"size" => self.size = Some(number()?),
+            b"realsize" => self.real_size = Some(number()?),
             b"numblocks" => self.entries = Some(number()?),
             b"offset" if self.numbers.len().is_multiple_of(2) => self.add(number()?)?,
             b"numbytes" if !self.numbers.len().is_multiple_of(2) => self.add(number()?)?,
@@ -79,6 +81,7 @@ impl Records {
         self.version == (None, None)
             && self.name.is_none()
             && self.size.is_none()
+            && self.real_size.is_none()
             && self.entries.is_none()
             && self.numbers.is_empty()
     }
@@ -88,8 +91,13 @@ impl Records {
         if self.is_empty() {
             return Ok(Form::Plain);
         }
-        let size = self.size.ok_or(Fault::Map)?;
+        let size = match (self.size, self.real_size) {
+            (Some(size), Some(other)) if size != other => return Err(Fault::Map),
+            (size, other) => size.or(other).ok_or(Fault::Map)?,
+        };
         match self.version {
+            // Go takes this for a file that is not sparse.
+            (None, None) if self.numbers.is_empty() => Err(Fault::Map),
             (Some(1), Some(0)) if self.numbers.is_empty() => Ok(Form::MapInContent(size)),
             (None, None) | (Some(0), Some(0 | 1)) => {
                 let map: Map =
@@ -118,7 +126,12 @@ pub(super) fn old_entries(
         if map.len() >= MAX_REGIONS {
             return Err(Fault::TooMany("regions in a sparse file"));
         }
-        map.push((number(&entry[..ENTRY / 2])?, number(&entry[ENTRY / 2..])?));
+        let (offset, len) = entry.split_at(ENTRY / 2);
+        // GNU tar ends the map at a length that is missing, Go does not.
+        if len[0] == 0 {
+            return Err(Fault::Map);
+        }
+        map.push((number(offset)?, number(len)?));
     }
     Ok(block[end] != 0)
 }
