@@ -1,6 +1,8 @@
 //! An archive that is an OCI layout and a `docker save` archive at once: containerd and podman read
 //! `index.json`, docker reads `manifest.json`, and both must find the same image.
 
+use std::sync::Arc;
+
 use super::{
     ImageError,
     blob_source::{BlobFile, BlobSource},
@@ -112,11 +114,19 @@ fn has_layers(source: &BlobSource, image: &DockerImage, one: &Indexed) -> Result
             continue;
         }
         // The path may be a link to the blob.
-        let (ours, theirs) = (source.file(path)?, source.file(&blob)?);
-        let place = |file: Option<BlobFile>| file.map(|file| (file.extent.offset, file.len));
-        if place(ours) != place(theirs) {
+        let same = match (source.file(path)?, source.file(&blob)?) {
+            (Some(ours), Some(theirs)) => is_same(&ours, &theirs),
+            (ours, theirs) => ours.is_none() && theirs.is_none(),
+        };
+        if !same {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether both are the same member. A sparse member has a file of its own each time.
+fn is_same(ours: &BlobFile, theirs: &BlobFile) -> bool {
+    let place = |file: &BlobFile| (file.extent.offset, file.len);
+    Arc::ptr_eq(&ours.extent.file, &theirs.extent.file) && place(ours) == place(theirs)
 }

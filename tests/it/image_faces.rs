@@ -109,6 +109,23 @@ fn an_empty_index_leaves_docker_s_face() {
     }
 }
 
+/// Two sparse members of one length are two members.
+#[test]
+fn a_sparse_layer_that_is_not_the_blob_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.file("zeros", vec![0; 100_000]);
+    sandbox.imgb("pack zeros --no-check --compress none -t a:1 -o x.tar").run().ok();
+    let mut docker = docker_face(&sandbox, "x.tar");
+    let blob = docker[0]["Layers"][0].as_str().unwrap().to_owned();
+    docker[0]["Layers"] = json!(["other"]);
+    let script = "mkdir u; tar -xf x.tar -C u; cp --sparse=always u/$0 layer; mv layer u/$0
+        truncate -s $(stat -c %s u/$0) u/other";
+    sandbox.tool("sh", "-ec").arg(script).arg(&blob).run().ok();
+    sandbox.file("u/manifest.json", docker.to_string());
+    sandbox.tool("tar", "-Scf x.tar -C u .").run().ok();
+    sandbox.imgb("check x.tar").run().error(4, &["manifest.json", "other layers"]);
+}
+
 #[test]
 fn what_skopeo_and_docker_write_says_one_thing() {
     if !have(&["skopeo"]) {
