@@ -37,7 +37,9 @@ pub struct Loader {
 /// The loaders of one view of files, each read once for all closures through this view, by
 /// PT_INTERP and machine.
 #[derive(Debug, Default)]
-pub struct LoaderMemo(RefCell<BTreeMap<(Arc<[u8]>, Machine), Loader>>);
+pub struct LoaderMemo(RefCell<BTreeMap<LoaderKey, Loader>>);
+
+type LoaderKey = (Arc<[u8]>, Machine);
 
 impl LoaderMemo {
     /// The loader at `path` for `machine`, if it was read.
