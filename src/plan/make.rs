@@ -10,7 +10,7 @@ use super::{
     merge::{self, Merged},
     parent, platform,
     programs::{self, Programs},
-    runtime_deps::RuntimeDeps,
+    runtime_deps::{RuntimeDeps, is_for_shell},
     split, start, venv,
 };
 use crate::{
@@ -153,6 +153,11 @@ fn take_needed(
     let scripts: Vec<_> = found.scripts.iter().filter(|(path, _)| is_named(path)).collect();
     let names = commands.iter().chain(scripts.iter().map(|(path, _)| path)).cloned().collect();
     let mut rules = RuntimeDeps::new(options, names, (&dirs, source.jobs), builder)?;
+    // A wrapper in a packed directory, which the image starts.
+    let started = options.settings.program().map(str::as_bytes);
+    let starts = |path: &ImagePath| !is_named(path) && started == Some(path.as_bytes());
+    let wrapper = found.scripts.iter().filter(|(path, line)| starts(path) && is_for_shell(line));
+    let scripts: Vec<_> = scripts.into_iter().chain(wrapper).collect();
     rules.add_scripts(&scripts, builder)?;
     let outcomes = closure::take(&roots, options, rules, builder)?;
     let missing: Vec<_> = interpreters.missing.into_iter().chain(outcomes.missing).collect();

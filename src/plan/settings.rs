@@ -33,6 +33,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The program that they name, as it was written.
+    pub(super) fn program(&self) -> Option<&str> {
+        let words = self.entrypoint.iter().chain(&self.cmd);
+        words.flatten().next().map(String::as_str)
+    }
+
     /// The value of a variable in the image's environment.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         let value = |text: &String| Some(text.strip_prefix(name)?.strip_prefix('=')?.to_owned());

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::RUNNER_FAILED;
+use super::{NOT_FOUND, RUNNER_FAILED};
 
 /// An error that ends a stage.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +30,13 @@ impl StageError {
     pub(super) fn hint(&self) -> Option<&'static str> {
         if self.source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) {
             return Some(
-                "it is made for another machine than this one, or is not a program: \
-                 `imgb check IMAGE` says which",
+                "it is made for another machine than this one (`imgb inspect IMAGE` shows the \
+                 platform), or it is not a program",
             );
+        }
+        let is_start = self.exit_code == NOT_FOUND;
+        if is_start && self.source.raw_os_error() == Some(rustix::io::Errno::NOENT.raw_os_error()) {
+            return Some("`imgb check IMAGE` says what it needs and the image lacks");
         }
         // EPERM, EACCES, EINVAL, ENOSPC and ENOSYS: see unshare(2) and user_namespaces(7).
         let refused = matches!(self.source.raw_os_error(), Some(1 | 13 | 22 | 28 | 38));

@@ -40,6 +40,45 @@ fn the_hint_for_what_cannot_start_is_the_fix() {
     sandbox.imgb(&pack.replace("./app", "./app dash")).run().ok();
 }
 
+/// COPY of a directory and PACK of one: the message names an instruction that works.
+#[test]
+fn the_fix_for_a_directory_names_the_program_in_it() {
+    let sandbox = Sandbox::new();
+    sandbox.program("ctx/app/bin/start", "#!/usr/bin/dash\necho it ran\n").file("ctx/app/a", "");
+    if !have(&["dash"]) {
+        return;
+    }
+    let end = "ENTRYPOINT [\"/srv/bin/start\"]\n";
+    let copy = "COPY app/ /srv/\n";
+    let fix = "PACK app/bin/start /srv/bin/start";
+    build(&sandbox, &format!("{copy}{end}")).error(1, &[&format!("use `{fix}`")]);
+    build(&sandbox, &format!("{copy}{fix}\n{end}")).ok();
+    sandbox.imgb("run image.tar").run().ok().prints_only("it ran\n");
+    build(&sandbox, "PACK app/ /srv/\n").error(3, &["it is a directory"]);
+    build(&sandbox, "PACK app\n").error(3, &["it is a directory"]);
+    // What was copied as it is says when it is run where to look for the reason.
+    sandbox.imgb("pack ./ctx/app:/srv --no-deps --no-check -o raw.tar").run().ok();
+    let run = sandbox.imgb("run raw.tar --entrypoint /srv/bin/start").run();
+    run.error(127, &["/srv/bin/start", "`imgb check IMAGE`"]);
+}
+
+/// A wrapper in a packed directory brings its commands as one that is packed by its name.
+#[test]
+fn a_wrapper_that_is_the_entrypoint_brings_its_commands() {
+    let sandbox = Sandbox::new();
+    if !have(&["dash", "basename"]) {
+        return;
+    }
+    let script = "#!/usr/bin/dash\nset -e\nbasename /x/\"$1\"\n";
+    sandbox.program("app/run", script).program("app/other", script.replace("basename", "seq"));
+    sandbox.imgb("pack ./app:/app --entrypoint /app/run --cmd it -o a.tar").run().ok();
+    sandbox.imgb("run a.tar").run().ok().prints_only("it\n");
+    sandbox.imgb("pack ./app:/app --cmd /app/run -o b.tar").run().ok();
+    sandbox.imgb("run b.tar -- /app/run it").run().ok().prints_only("it\n");
+    let plan = sandbox.imgb("plan ./app:/app --entrypoint /app/run --all").run().ok().text();
+    assert!(plan.contains("/usr/bin/basename") && !plan.contains("/usr/bin/seq"), "{plan}");
+}
+
 #[test]
 fn the_root_of_another_machine_is_named() {
     let sandbox = Sandbox::new();

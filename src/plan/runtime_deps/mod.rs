@@ -29,6 +29,7 @@ use files::RuleFile;
 use gather::Gatherer;
 
 pub(super) use gather::accounts;
+pub(super) use scripts::is_for_shell;
 
 /// Which rules there are, and which of them the user wants.
 #[derive(Clone, Debug, Default)]

@@ -266,6 +266,6 @@ fn record_text_commands(
     Ok(())
 }
 
-fn is_for_shell(line: &Shebang) -> bool {
+pub(in crate::plan) fn is_for_shell(line: &Shebang) -> bool {
     Languages::builtin().shell.interpreters.contains(interpreter_name(line))
 }
