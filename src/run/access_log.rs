@@ -5,7 +5,7 @@
 //! in this machine's byte order), the path, and the program.
 
 use std::{
-    collections::HashSet,
+    collections::BTreeSet,
     fs::File,
     hash::{BuildHasher as _, RandomState},
     io::{self, BufReader, Read, Write as _},
@@ -27,7 +27,7 @@ const LEFT_OUT: u8 = u8::MAX;
 pub(super) struct AccessLog {
     out: File,
     /// Hashes of the accesses that were recorded; a program cannot know which ones are equal.
-    known: HashSet<u64>,
+    known: BTreeSet<u64>,
     keys: RandomState,
     bytes: usize,
     is_full: bool,
@@ -37,7 +37,7 @@ impl AccessLog {
     /// Creates the new file `path`.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         let out = fs_err::File::create_new(path)?.into_parts().0;
-        let (known, keys) = (HashSet::new(), RandomState::new());
+        let (known, keys) = (BTreeSet::new(), RandomState::new());
         Ok(Self { out, known, keys, bytes: 0, is_full: false })
     }
 

@@ -176,7 +176,7 @@ fn a_bomb_ends_in_time() {
         let run = sandbox.imgb(&format!("run {options} app.tar")).nobody().run();
         let took = start.elapsed();
         run.exits(code);
-        assert!(took < Duration::from_secs(40), "{options}: {took:?}");
+        assert!(took < Duration::from_secs(100), "{options}: {took:?}");
     }
     let line = "for i in $(seq 50); do sleep 100 & done; echo started";
     let sandbox = shell().unwrap();
