@@ -438,7 +438,7 @@ fn a_fresh_copy_of_a_tree_is_found_by_its_content() {
     // Then it is known by its times, if it was not too new the first time.
     settle(&sandbox);
     outcome(build(&sandbox));
-    assert_eq!(outcome(build(&sandbox)), (wanted.clone(), vec![true; 3], vec![0; 3]));
+    assert_eq!(outcome(build(&sandbox)), (wanted, vec![true; 3], vec![0; 3]));
     // Another content of the same length, with the time of the old one.
     let path = sandbox.path("tree/two/f3");
     let mut bytes = fs_err::read(&path).unwrap();

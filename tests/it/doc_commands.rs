@@ -208,6 +208,7 @@ impl Reader {
     }
 
     /// Runs the blocks of a section, and returns what is wrong.
+    #[expect(clippy::print_stderr, reason = "a skipped block must be seen")]
     fn read(&self, name: &str, section: &Section) -> Vec<String> {
         let sandbox = Sandbox::new();
         sandbox.dir(".home");
@@ -221,7 +222,6 @@ impl Reader {
             sandbox.file(name, read(name));
         }
         let mut faults = Vec::new();
-        let start = std::time::Instant::now();
         for block in &section.blocks {
             let absent: Vec<&str> =
                 block.needs.iter().map(String::as_str).filter(|tool| !is_there(tool)).collect();
@@ -236,7 +236,6 @@ impl Reader {
             if !faults.is_empty() {
                 break;
             }
-            eprintln!("{name}:{}: run after {:.1?}", block.line, start.elapsed());
         }
         faults
     }

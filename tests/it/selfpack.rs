@@ -70,13 +70,13 @@ fn a_release_is_static_and_where_cargo_binstall_looks_for_it() {
     let triple = binary.ancestors().nth(2).unwrap().file_name().unwrap().to_str().unwrap();
     let name = format!("imgb-{}-{triple}", env!("CARGO_PKG_VERSION"));
     let files = ["image.tar", "sha256", "tar.gz"].map(|ending| format!("{name}.{ending}"));
-    let mut names: Vec<_> = fs_err::read_dir(&dist)
+    let mut names: Vec<_> = fs_err::read_dir(dist)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
     assert_eq!(names, files);
-    let sums = Run::new("sha256sum").args("--check").arg(&files[1]).cwd(&dist).run().ok();
+    let sums = Run::new("sha256sum").args("--check").arg(&files[1]).cwd(dist).run().ok();
     assert_eq!(sums.text().lines().count(), 2, "{}", sums.show());
 
     let url = binstall("pkg-url", triple);
