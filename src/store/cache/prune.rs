@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
+    fs::{File, Metadata},
     io,
     os::unix::fs::MetadataExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::FlockOperation;
+use walkdir::{DirEntry, WalkDir};
 
 use super::{Cache, Record, digest_of, read_record};
 use crate::digest::Digest;
@@ -83,7 +84,7 @@ impl Cache {
     /// lock: that process evicts too.
     pub(super) fn evict(&self, limit: u64) -> io::Result<Pruned> {
         let blobs = self.blobs()?;
-        let keys = crate::store::read_dir(&self.dir.join("layers"))?.count();
+        let keys = files(&self.dir.join("layers"))?.len();
         if blobs.values().sum::<u64>() <= limit && keys <= (blobs.len() + 1) * KEYS {
             return Ok(Pruned::default());
         }
@@ -133,28 +134,16 @@ impl Cache {
 
     /// The blobs' names and sizes. A temporary file that a killed process left counts as one.
     fn blobs(&self) -> io::Result<BTreeMap<String, u64>> {
-        let mut blobs = BTreeMap::new();
-        for entry in crate::store::read_dir(&self.dir.join("blobs"))? {
-            let entry = entry?;
-            if let Ok(found) = entry.metadata()
-                && found.is_file()
-            {
-                blobs.insert(entry.file_name().to_string_lossy().into_owned(), found.len());
-            }
-        }
-        Ok(blobs)
+        let files = files(&self.dir.join("blobs"))?.into_iter();
+        let name = |file: DirEntry| file.file_name().to_string_lossy().into_owned();
+        Ok(files.map(|(file, found)| (name(file), found.len())).collect())
     }
 
     /// The records, and files that are not valid records.
     fn records(&self) -> io::Result<(Vec<Used>, Vec<PathBuf>)> {
         let (mut records, mut broken) = (Vec::new(), Vec::new());
-        for entry in crate::store::read_dir(&self.dir.join("layers"))? {
-            let entry = entry?;
-            let Ok(found) = entry.metadata() else { continue };
-            if !found.is_file() {
-                continue;
-            }
-            let path = entry.path();
+        for (file, found) in files(&self.dir.join("layers"))? {
+            let path = file.into_path();
             match read_record(&path).ok().and_then(|(text, _)| Record::parse(&text)) {
                 Some(record) => {
                     let when = (found.atime(), found.atime_nsec());
@@ -164,5 +153,21 @@ impl Cache {
             }
         }
         Ok((records, broken))
+    }
+}
+
+/// The regular files in a directory of the cache, without those that another process removes
+/// meanwhile.
+fn files(dir: &Path) -> io::Result<Vec<(DirEntry, Metadata)>> {
+    loop {
+        let entries = WalkDir::new(dir).min_depth(1).max_depth(1).into_iter();
+        match entries.collect::<Result<Vec<_>, _>>().map_err(io::Error::from) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            entries => {
+                let found = |entry: DirEntry| entry.metadata().ok().map(|found| (entry, found));
+                let files = entries?.into_iter().filter_map(found);
+                return Ok(files.filter(|(_, found)| found.is_file()).collect());
+            }
+        }
     }
 }
