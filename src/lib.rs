@@ -68,6 +68,7 @@
 //!         mtime: Timestamp::EPOCH,
 //!         outputs: [archive.clone()].into(),
 //!         command_dirs: Vec::new(),
+//!         versions: Default::default(),
 //!         as_file: false,
 //!         spool: dir.path().into(),
 //!         jobs: std::num::NonZero::<usize>::MIN,

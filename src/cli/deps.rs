@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::{
-    environment::{command_dirs, jobs, scratch},
+    environment::{command_dirs, jobs, scratch, wanted_versions},
     failure::Failure,
     options::{inputs::Hwcaps, lookup::SysrootArgs},
     terminal::{print_data_bytes, print_json},
@@ -122,6 +122,7 @@ fn request(args: DepsArgs) -> Result<DepsRequest, Failure> {
             mtime: Timestamp::EPOCH,
             outputs: Default::default(),
             command_dirs: command_dirs(&args.root.sysroot),
+            versions: wanted_versions(&args.root.sysroot),
             as_file: false,
             spool: scratch(),
             jobs: jobs(None),

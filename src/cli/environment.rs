@@ -1,6 +1,7 @@
 //! What commands take from the process: environment variables, the machine, the working directory.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -9,6 +10,7 @@ use std::{
 use super::failure::Failure;
 use crate::{
     image::{DEFAULT_PATH, Platform},
+    languages::Languages,
     path::ImagePath,
     timestamp::Timestamp,
 };
@@ -55,4 +57,11 @@ pub(super) fn command_dirs(sysroot: &Path) -> Vec<ImagePath> {
     let own = own.to_string_lossy();
     let absolute = own.split(':').chain(DEFAULT_PATH.split(':')).filter(|dir| dir.starts_with('/'));
     absolute.filter_map(|dir| ImagePath::new(dir).ok()).collect()
+}
+
+/// The versions that the caller's environment asks version managers for, if the sysroot is `/`.
+pub(super) fn wanted_versions(sysroot: &Path) -> BTreeMap<String, String> {
+    let managers = Languages::builtin().manager.iter().filter(|_| sysroot == Path::new("/"));
+    let set = |name: &String| Some((name.clone(), variable(name)?.into_string().ok()?));
+    managers.filter_map(|manager| set(manager.variable.as_ref()?)).collect()
 }

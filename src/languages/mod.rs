@@ -54,6 +54,8 @@ pub struct Manager {
     pub version: Option<String>,
     /// The file in a project's directory that holds the version to use there.
     pub local: Option<String>,
+    /// The environment variable that overrides both.
+    pub variable: Option<String>,
     /// The command that prints the path of a program, whose name follows.
     pub which: Option<String>,
 }

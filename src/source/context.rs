@@ -161,7 +161,7 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
     use crate::timestamp::Timestamp;
@@ -200,6 +200,7 @@ mod tests {
             mtime: Timestamp::EPOCH,
             outputs: BTreeSet::new(),
             command_dirs: Vec::new(),
+            versions: BTreeMap::new(),
             as_file: false,
             spool: dir.path().into(),
             jobs: std::num::NonZeroUsize::MIN,

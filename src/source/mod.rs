@@ -18,7 +18,7 @@ mod tarball;
 mod worker_pool;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io,
     num::NonZeroUsize,
     path::PathBuf,
@@ -112,6 +112,8 @@ pub struct InputOptions {
     pub outputs: BTreeSet<PathBuf>,
     /// Where bare command names are looked up: image paths, in search order.
     pub command_dirs: Vec<ImagePath>,
+    /// The versions that the user's environment asks version managers for, by the variable's name.
+    pub versions: BTreeMap<String, String>,
     /// Take tarballs as the files that they are, instead of their contents.
     pub as_file: bool,
     /// Where compressed tarballs are decompressed to while imgb runs.

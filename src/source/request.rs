@@ -330,7 +330,7 @@ impl Request {
         options: &InputOptions,
     ) -> Result<Option<Input>, SourceError> {
         let Some(path) = self.below(host)?.filter(|_| !options.as_file) else { return Ok(None) };
-        let Some(shim) = shim::look(&path, host)? else { return Ok(None) };
+        let Some(shim) = shim::look(&path, host, &options.versions)? else { return Ok(None) };
         let program = match shim {
             Shim::Program(program) => Some(program),
             Shim::Next => command(path.file_name(), host, options)?.found,
@@ -397,7 +397,7 @@ pub fn command(
     for dir in &options.command_dirs {
         let Ok(path) = dir.join(name) else { continue };
         match host.find(path.as_bytes())? {
-            answer if is_program(&answer) => match shim::look(&path, host)? {
+            answer if is_program(&answer) => match shim::look(&path, host, &options.versions)? {
                 Some(Shim::Next) => {}
                 Some(Shim::Unknown(manager)) => {
                     return Err(Shim::refused(&String::from_utf8_lossy(name), manager));

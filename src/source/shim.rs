@@ -2,6 +2,7 @@
 //! as far as reading tells which it is.
 
 use std::{
+    collections::BTreeMap,
     io::Read as _,
     path::{Path, PathBuf},
 };
@@ -39,11 +40,15 @@ impl Shim {
 }
 
 /// What the file at `path` starts, if it is a shim: a script in a directory `shims` that executes a
-/// version manager, or a link to a version manager.
+/// version manager, or a link to a version manager. `wanted` are [`InputOptions::versions`](super::InputOptions::versions).
 ///
 /// # Errors
 /// [`ReadFailure`]
-pub(super) fn look(path: &ImagePath, host: &HostRoot) -> Result<Option<Shim>, ReadFailure> {
+pub(super) fn look(
+    path: &ImagePath,
+    host: &HostRoot,
+    wanted: &BTreeMap<String, String>,
+) -> Result<Option<Shim>, ReadFailure> {
     let Ok(real) = host.resolve(path.as_bytes())? else { return Ok(None) };
     let managers = &Languages::builtin().manager;
     let is_link = real.path.file_name() != path.file_name();
@@ -57,7 +62,7 @@ pub(super) fn look(path: &ImagePath, host: &HostRoot) -> Result<Option<Shim>, Re
         return Ok(None);
     };
     let root = dir.parent().unwrap_or_else(ImagePath::root);
-    let versions = Versions { manager, root, host };
+    let versions = Versions { manager, root, host, wanted };
     versions.find(path.file_name()).map(Some)
 }
 
@@ -76,6 +81,7 @@ struct Versions<'a> {
     manager: &'static Manager,
     root: ImagePath,
     host: &'a HostRoot,
+    wanted: &'a BTreeMap<String, String>,
 }
 
 impl Versions<'_> {
@@ -85,9 +91,10 @@ impl Versions<'_> {
             let file = self.root.join(file).ok();
             file.map_or(Ok(String::new()), |file| read(&self.host.host_path(&file)))
         };
-        let wanted = match self.local()? {
-            Some(text) => text,
-            None => global()?,
+        let variable = self.manager.variable.as_ref().and_then(|name| self.wanted.get(name));
+        let wanted = match variable {
+            Some(text) => text.clone(),
+            None => self.local()?.map_or_else(global, Ok)?,
         };
         let mut wanted = wanted
             .lines()

@@ -17,6 +17,7 @@ fn options() -> InputOptions {
         mtime: Timestamp::EPOCH,
         outputs: BTreeSet::new(),
         command_dirs: Vec::new(),
+        versions: BTreeMap::new(),
         as_file: false,
         spool: std::env::temp_dir(),
         jobs: std::num::NonZeroUsize::MIN,

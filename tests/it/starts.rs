@@ -248,6 +248,9 @@ fn a_version_managers_shim_stands_for_the_program() {
     assert_eq!(entrypoint("tool:/tool", "."), "/tool");
     sandbox.file("project/.python-version", "3.11\n");
     assert_eq!(entrypoint("tool", "project"), program("3.11.10"));
+    let imgb = sandbox.imgb("plan --all tool").env("PATH", &path).env("PYENV_VERSION", "3.11.7");
+    let plan = imgb.cwd(sandbox.path("project")).run().ok().text();
+    assert!(plan.contains(&program("3.11.7")), "{plan}");
     // The system's program, or none.
     sandbox.file("project/.python-version", "system\n");
     assert_eq!(entrypoint("true", "project"), "/usr/bin/true");

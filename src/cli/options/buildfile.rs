@@ -12,7 +12,7 @@ use super::{image::open_options, lookup::LookupArgs};
 use crate::{
     build::{self, BuildError, BuildOptions, ContextDirectory, NamedContext, NamedContexts},
     cli::{
-        environment::{command_dirs, machine, scratch, timestamp},
+        environment::{command_dirs, machine, scratch, timestamp, wanted_versions},
         failure::Failure,
         file::{read_regular, read_stdin},
         values,
@@ -108,6 +108,7 @@ pub(in crate::cli) fn build_request(
             mtime: timestamp()?,
             outputs,
             command_dirs: command_dirs(&lookup.root.sysroot),
+            versions: wanted_versions(&lookup.root.sysroot),
             as_file: false,
             spool: scratch(),
             jobs,

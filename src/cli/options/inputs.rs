@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use super::{image::open_options, lookup::LookupArgs};
 use crate::{
     cli::{
-        environment::{command_dirs, machine, scratch, timestamp},
+        environment::{command_dirs, machine, scratch, timestamp, wanted_versions},
         failure::Failure,
         file::read_regular,
         options::settings::SettingsArgs,
@@ -176,6 +176,7 @@ pub(in crate::cli) fn pack_request(
             mtime: timestamp()?,
             outputs,
             command_dirs: command_dirs(&input.lookup.root.sysroot),
+            versions: wanted_versions(&input.lookup.root.sysroot),
             as_file: input.as_file,
             spool: scratch(),
             jobs,
