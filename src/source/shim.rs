@@ -40,7 +40,7 @@ impl Shim {
 }
 
 /// What the file at `path` starts, if it is a shim: a script in a directory `shims` that executes a
-/// version manager, or a link to a version manager. `wanted` are [`InputOptions::versions`](super::InputOptions::versions).
+/// version manager, or a link to one. `wanted` is [`super::InputOptions::versions`].
 ///
 /// # Errors
 /// [`ReadFailure`]
