@@ -126,7 +126,7 @@ fn text(file: &FileNode, view: &View<'_>) -> Result<Option<Vec<u8>>, ReadFailure
 }
 
 /// Where the environment of a script was made, by its first lines: where its interpreter should be,
-/// if nothing is there, it is `on_host`, or it is an environment that the image does not have and of
+/// if nothing is there, it is `on_host`, or it is an environment that is not in the image and of
 /// which this one is a copy; and if the environment's own `bin` has the interpreter.
 fn made_at(
     text: &[u8],

@@ -54,11 +54,11 @@ pub(super) fn is_tarball_at(path: &Path) -> Result<bool, SourceError> {
     front.is_tarball(&path.display().to_string())
 }
 
-/// As [`is_tarball_at`], for `file`, which messages call `name`. Docker copies a tarball that has
-/// no entries as a file, and so does ADD.
+/// Whether `file`, which messages call `name`, is a tarball for ADD. A tarball without entries is
+/// not: Docker copies it as a file.
 ///
 /// # Errors
-/// [`SourceError`]
+/// [`SourceError::NoTarball`] for what looks like a tarball and cannot be read as one.
 pub fn is_tarball(name: &str, file: &FileNode) -> Result<bool, SourceError> {
     let unreadable = |source| SourceError::Unreadable { path: name.into(), source };
     let content = content::open(&file.content, file.len);
