@@ -285,7 +285,8 @@ fn programs_fail_without_their_rule() {
         let all: String = program.adds.iter().map(|rule| format!(" --with {rule}")).collect();
         check(all.trim(), true);
         for rule in &program.shows {
-            check(format!("{all} --without {rule}").trim(), false);
+            // Of some, the proof knows already that they do not start.
+            check(format!("{all} --without {rule} --no-check").trim(), false);
         }
         for rule in &program.adds {
             let others: String = program
