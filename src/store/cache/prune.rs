@@ -84,7 +84,7 @@ impl Cache {
     /// lock: that process evicts too.
     pub(super) fn evict(&self, limit: u64) -> io::Result<Pruned> {
         let blobs = self.blobs()?;
-        let keys = files(&self.dir.join("layers"))?.len();
+        let keys = entries(&self.dir.join("layers"))?.len();
         if blobs.values().sum::<u64>() <= limit && keys <= (blobs.len() + 1) * KEYS {
             return Ok(Pruned::default());
         }
@@ -159,15 +159,18 @@ impl Cache {
 /// The regular files in a directory of the cache, without those that another process removes
 /// meanwhile.
 fn files(dir: &Path) -> io::Result<Vec<(DirEntry, Metadata)>> {
+    let found = |entry: DirEntry| entry.metadata().ok().map(|found| (entry, found));
+    let files = entries(dir)?.into_iter().filter_map(found);
+    Ok(files.filter(|(_, found)| found.is_file()).collect())
+}
+
+/// What a directory of the cache contains. It is listed again if a signal interrupts that.
+fn entries(dir: &Path) -> io::Result<Vec<DirEntry>> {
     loop {
         let entries = WalkDir::new(dir).min_depth(1).max_depth(1).into_iter();
-        match entries.collect::<Result<Vec<_>, _>>().map_err(io::Error::from) {
+        match entries.collect::<Result<_, _>>().map_err(io::Error::from) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            entries => {
-                let found = |entry: DirEntry| entry.metadata().ok().map(|found| (entry, found));
-                let files = entries?.into_iter().filter_map(found);
-                return Ok(files.filter(|(_, found)| found.is_file()).collect());
-            }
+            entries => return entries,
         }
     }
 }
