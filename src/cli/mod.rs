@@ -70,7 +70,7 @@ fn report(failure: &Failure, prints_json: bool) -> ExitCode {
         terminal::print_message(&failure.text());
     }
     if let Some(json) = failure.json().filter(|_| prints_json) {
-        // There is no further way to tell that stdout is closed or full.
+        // If stdout is closed or full, nothing is left to report that with.
         let _ = terminal::print_json(json);
     }
     ExitCode::from(failure.exit_code())

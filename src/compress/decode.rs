@@ -115,7 +115,7 @@ fn open<'a>(
     Ok(Box::new(Streams { format, takes_nuls, stream: Stream::open(format, input)? }))
 }
 
-/// Compressed bytes, of which some can be looked at before they are read.
+/// Compressed bytes whose start can be looked at before it is read.
 struct Input<R> {
     /// Bytes that have been looked at, and how many of them have been read.
     front: Vec<u8>,

@@ -26,7 +26,7 @@ pub(super) struct Records {
     version: (Option<u64>, Option<u64>),
     /// The name of the file. That of the header is invented.
     pub(super) name: Option<Vec<u8>>,
-    /// `size` and `realsize`, of which readers take different ones if both are there.
+    /// `size` and `realsize`: if both are there, readers disagree about which counts.
     size: Option<u64>,
     real_size: Option<u64>,
     entries: Option<u64>,
