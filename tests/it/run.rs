@@ -380,12 +380,12 @@ fn the_hosts_own_parts_of_proc_are_covered() {
 
 /// Waits for text on a terminal of its own, types the answers, and prints everything.
 const AT_TERMINAL: &str = r#"
-import fcntl, os, pty, select, struct, sys, termios
+import fcntl, os, pty, re, select, struct, sys, termios
 script, command = sys.argv[1].split("|"), sys.argv[2:]
 pid, terminal = pty.fork()
 if pid == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
     os.execvp(command[0], command)
-fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
 seen = b""
 def more():
     global seen
@@ -398,7 +398,7 @@ def more():
     seen += part
     return part
 for wait, keys in zip(script[::2], script[1::2]):
-    while wait.encode() not in seen:
+    while not re.search(wait.encode(), seen, re.DOTALL):
         if not more():
             sys.exit("the end, before " + wait + ": " + repr(seen))
     os.write(terminal, keys.encode().decode("unicode_escape").encode())
@@ -408,7 +408,8 @@ sys.stdout.write(seen.decode().replace("\r\n", "\n"))
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
-/// Runs `command` at a terminal; `script` alternates the text to wait for and the text to type.
+/// Runs `command` at a terminal; `script` alternates the text to wait for, a regular expression of
+/// Python, and the text to type.
 pub(crate) fn at_terminal(sandbox: &Sandbox, script: &str, command: &[&str]) -> Option<Outcome> {
     if !crate::engines::have(&["python3", "bash"]) {
         return None;
