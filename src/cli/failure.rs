@@ -7,6 +7,7 @@ use crate::{
     build::{BuildError, Cause},
     error_kind::{ErrorKind, with_causes},
     oci::ImageError,
+    path::is_printable,
     pipeline,
     plan::{Missing, PlanError},
     quantity, run,
@@ -159,13 +160,13 @@ fn missing(all: &[Missing]) -> (String, Vec<String>) {
     (message, details)
 }
 
-/// `text` with control characters escaped, so that no file name can break or colour the line.
+/// `text` with what is not printable escaped, so that no file name can break or colour the line.
 fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for char in text.chars() {
-        match char.is_control() {
-            true => out.extend(char.to_string().bytes().map(|byte| format!("\\x{byte:02x}"))),
-            false => out.push(char),
+        match is_printable(char) {
+            false => out.extend(char.to_string().bytes().map(|byte| format!("\\x{byte:02x}"))),
+            true => out.push(char),
         }
     }
     out

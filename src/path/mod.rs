@@ -196,8 +196,8 @@ impl fmt::Debug for ImagePath {
     }
 }
 
-/// `bytes` as one printable line: control characters and invalid UTF-8 are escaped as `\xNN`, a
-/// backslash as `\\`.
+/// `bytes` as one line: invalid UTF-8 and what is not [printable](is_printable) is escaped as
+/// `\xNN`, a backslash as `\\`.
 pub fn escape(bytes: &[u8]) -> String {
     // Nearly all names are so; a tree of the libraries of a thousand programs has a hundred
     // thousand of them.
@@ -209,7 +209,7 @@ pub fn escape(bytes: &[u8]) -> String {
         for char in chunk.valid().chars() {
             match char {
                 '\\' => out.push_str("\\\\"),
-                _ if char.is_control() => {
+                _ if !is_printable(char) => {
                     char.encode_utf8(&mut [0; 4]).bytes().for_each(|b| push_hex(&mut out, b));
                 }
                 _ => out.push(char),
@@ -218,6 +218,16 @@ pub fn escape(bytes: &[u8]) -> String {
         chunk.invalid().iter().for_each(|&b| push_hex(&mut out, b));
     }
     out
+}
+
+/// Whether a character can be shown within a line: it does not control the terminal, begin a line,
+/// or change the direction of the text around it (Unicode Standard Annex 9, section 2).
+pub fn is_printable(char: char) -> bool {
+    let directs = matches!(
+        char,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    !directs && !char.is_control()
 }
 
 fn push_hex(out: &mut String, byte: u8) {
@@ -267,5 +277,6 @@ mod tests {
     #[test]
     fn escapes_for_one_line() {
         assert_eq!(escape(b"a\n\xff\\\xc3\xa9"), "a\\x0a\\xff\\\\é");
+        assert_eq!(escape("gnp\u{202e}.exe".as_bytes()), "gnp\\xe2\\x80\\xae.exe");
     }
 }

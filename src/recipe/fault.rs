@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::source::{Source, Span};
+use crate::path::is_printable;
 
 /// The number of faults that are shown. The others are only counted.
 const SHOWN: usize = 50;
@@ -71,11 +72,11 @@ impl Notice {
     }
 }
 
-/// A message that quotes the text, without control characters and shortened in the middle if it is
+/// A message that quotes the text, without what is not printable and shortened in the middle if it is
 /// long.
 fn tidy(message: &str) -> String {
     const ENDS: usize = 120;
-    let shown = |char: char| if char.is_control() { char::REPLACEMENT_CHARACTER } else { char };
+    let shown = |char| if is_printable(char) { char } else { char::REPLACEMENT_CHARACTER };
     let count = message.chars().count();
     if count <= 2 * ENDS {
         return message.chars().map(shown).collect();

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::path::is_printable;
+
 /// A range of bytes in the text of a [`Source`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
@@ -80,7 +82,7 @@ impl fmt::Display for Excerpt<'_> {
             let wide = if char == '\t' { "    " } else { "" };
             match char {
                 '\t' => shown.push_str(wide),
-                _ if char.is_control() => shown.push(char::REPLACEMENT_CHARACTER),
+                _ if !is_printable(char) => shown.push(char::REPLACEMENT_CHARACTER),
                 _ => shown.push(char),
             }
             let mark = if at + 1 < column { " " } else { "^" };

@@ -117,6 +117,8 @@ mod hostile_tar;
 mod once;
 /// Layers: the same bytes for any number of threads, and faults while packing.
 mod pack;
+/// What holds for all inputs, tried with random ones.
+mod properties;
 /// Small archives that would cost much time, memory or disk.
 mod tar_budget;
 /// What other writers of tars write, and readers agree on.
@@ -157,3 +159,5 @@ mod rules_root;
 mod rust_text;
 /// A temporary directory, files in it, and commands that run there.
 mod sandbox;
+/// Random trees, and trees as tars and as text.
+mod trees;
