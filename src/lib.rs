@@ -142,6 +142,9 @@
 //! 1 languages  what language runtimes read, where packages are: data
 //!     imports path
 //!     touches nothing
+//! 1 packages   who owns a file, what its package depends on: dpkg
+//!     imports path
+//!     touches nothing (bytes in)
 //! 1 tree       Tree (image path → node), Content (where bytes are), overlay, text dump
 //!     imports path, timestamp
 //!     touches nothing
@@ -174,11 +177,11 @@
 //!     imports error_kind, path, quantity, digest, compress, tree, image, archive, store
 //!     touches host reads
 //! 4 view       one lookup over layers of trees and a sysroot
-//!     imports path, tree, elf, source
+//!     imports path, packages, tree, elf, source
 //!     touches reads through source
 //! 5 plan       Plan, reasons, split into layers
-//!     imports error_kind, languages, path, quantity, timestamp, tree, elf, rules, image, source,
-//!             view
+//!     imports error_kind, languages, path, quantity, timestamp, packages, tree, elf, rules, image,
+//!             source, view
 //!     touches reads through source
 //! 5 process    how an image's program is found, and as whom it runs
 //!     imports path, tree, elf, view
@@ -220,6 +223,7 @@ pub mod languages;
 pub mod oci;
 pub mod output;
 pub mod pack;
+pub mod packages;
 pub mod path;
 pub mod pipeline;
 pub mod plan;

@@ -1,12 +1,14 @@
 //! One view of files: layers of trees over a sysroot, seen as `/`. The closure, the rules and
 //! `imgb check` look through this.
 
+mod packages;
 mod sysroot;
 
 use std::{
-    cell::RefCell,
+    cell::{OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},
     iter,
+    num::NonZeroUsize,
     sync::Arc,
 };
 
@@ -15,6 +17,7 @@ use crate::{
         self, Absence, Answer, FileId, Found, FoundKind, LoaderMemo, Lookup, LookupError, Object,
         ObjectError, ReadFailure,
     },
+    packages::Database,
     path::ImagePath,
     source::{FileReader, InputOptions, OpenFiles},
     tree::{Accounts, Content, FileNode, Kind, Node, Resolved, Step, Tree, accounts},
@@ -44,6 +47,7 @@ pub struct View<'a> {
     memo: RefCell<Memo>,
     loaders: LoaderMemo,
     files: RefCell<OpenFiles>,
+    packages: OnceCell<Option<Database>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,8 +74,9 @@ static NOTHING: Tree = Tree::new();
 impl<'a> View<'a> {
     /// `tree` alone: what a container of an image with these files sees.
     pub fn of_tree(tree: &'a Tree) -> Self {
-        let (memo, loaders, files) = Default::default();
-        Self { tree, lower: Vec::new(), sysroot: None, options: None, memo, loaders, files }
+        let (memo, loaders, files, packages) = Default::default();
+        let (lower, sysroot, options) = (Vec::new(), None, None);
+        Self { tree, lower, sysroot, options, memo, loaders, files, packages }
     }
 
     /// `tree` over `sysroot`. `options` give the metadata of the sysroot's files.
@@ -167,6 +172,28 @@ impl<'a> View<'a> {
             Err(_) => Ok(Vec::new()),
         };
         Ok(Accounts::parse(&read(b"/etc/passwd")?, &read(b"/etc/group")?))
+    }
+
+    /// Who owns the sysroot's files; `None` if it has no database of packages. It is read when it
+    /// is asked for first.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn packages(&self) -> Result<Option<&Database>, ReadFailure> {
+        if let Some(known) = self.packages.get() {
+            return Ok(known.as_ref());
+        }
+        let database = match self.sysroot {
+            Some(sysroot) => {
+                let jobs = self.options.map_or(NonZeroUsize::MIN, |options| options.jobs);
+                let view = View::of_sysroot(sysroot);
+                let database = packages::read(&view, sysroot, jobs)?;
+                self.memo.borrow_mut().denied.append(&mut view.memo.take().denied);
+                database
+            }
+            None => None,
+        };
+        Ok(self.packages.get_or_init(|| database).as_ref())
     }
 
     /// What in an object does not go together ([`elf::layout`]).

@@ -137,3 +137,35 @@ fn a_view_shows_one_moment() {
     // What was found is read or is an error: another file is never taken for it.
     assert!(view.read(&found, 10).is_err());
 }
+
+#[test]
+fn the_sysroots_packages_are_read_with_their_lists_or_checksums() {
+    let paragraph = |name: &str| format!("Package: {name}\nVersion: 1\nArchitecture: amd64\n");
+    let sums = "00112233445566778899aabbccddeeff  usr/lib/libb.so\n";
+    let sysroot = tree(&[
+        ("lib", Node::symlink(*b"usr/lib")),
+        ("usr/lib/liba.so", Node::inline(0o644, *b"a")),
+        ("var/lib/dpkg/status", Node::inline(0o644, paragraph("a").into_bytes())),
+        ("var/lib/dpkg/info/a:amd64.list", Node::inline(0o644, *b"/.\n/lib/liba.so\n")),
+        ("var/lib/dpkg/status.d/b", Node::inline(0o644, paragraph("b").into_bytes())),
+        ("var/lib/dpkg/status.d/b.md5sums", Node::inline(0o644, sums.as_bytes())),
+    ]);
+    let options = options();
+    let own = tree(&[("var/lib/dpkg/status", Node::inline(0o644, paragraph("own").into_bytes()))]);
+    let view = View::new(&own, &sysroot, &options);
+    let database = view.packages().unwrap().unwrap();
+    let owners = |at: &str| {
+        let owners = database.owners(&path(at)).into_iter();
+        owners.map(|id| database.package(id).unwrap().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(owners("/usr/lib/liba.so"), ["a 1"]);
+    assert_eq!(owners("/usr/lib/libb.so"), ["b 1"]);
+    assert_eq!(database.packages().count(), 2);
+    assert!(
+        View::new(&sysroot, &own, &options)
+            .packages()
+            .unwrap()
+            .is_some_and(|own| { own.packages().count() == 1 })
+    );
+    assert!(View::of_tree(&sysroot).packages().unwrap().is_none());
+}
