@@ -2,6 +2,7 @@
 //! already contains other images.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::{self, Read as _, Write as _},
     path::Path,
@@ -13,6 +14,7 @@ use super::{OutputError, descriptors};
 use crate::{
     image::{self, Document, Image, Reference, Replaced},
     quantity,
+    source::list_directory,
     store::{Blob, Durability, Pending, Store},
 };
 
@@ -95,14 +97,13 @@ fn put(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), OutputEr
 /// directory with other files.
 fn check(dir: &Path) -> Result<(), OutputError> {
     let io = |source| OutputError::Io { action: "read", path: dir.into(), source };
-    let mut entries = match crate::store::read_dir(dir) {
+    let names = match list_directory(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.map_err(io)?,
+        names => names.map_err(io)?,
     };
-    let ours =
-        |name: &std::ffi::OsStr| name == "blobs" || name == "oci-layout" || name == "index.json";
-    let marked = fs_err::symlink_metadata(dir.join("oci-layout")).is_ok();
-    if !marked && entries.any(|entry| entry.is_ok_and(|entry| !ours(&entry.file_name()))) {
+    let is_ours = |name: &OsString| name == "blobs" || name == "oci-layout" || name == "index.json";
+    let is_marked = names.iter().any(|name| name == "oci-layout");
+    if !is_marked && !names.iter().all(is_ours) {
         return Err(no_layout(dir, "it is a directory with other files in it"));
     }
     read_index(dir).map(drop)

@@ -1,6 +1,8 @@
 //! How much memory the processes of a PID namespace use, as far as /proc tells it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
+
+use crate::source::list_directory;
 
 /// Bytes of a block of stat(2).
 const STAT_BLOCK: u64 = 512;
@@ -41,8 +43,8 @@ fn processes() -> Vec<u32> {
 
 /// The entries of a directory whose names are numbers.
 fn numbers(dir: &str) -> Vec<u32> {
-    let Ok(entries) = fs_err::read_dir(dir) else { return Vec::new() };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+    let names = list_directory(Path::new(dir)).unwrap_or_default();
+    names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect()
 }
 
 /// Kilobytes in the lines of `text` that start with one of `names`, as bytes.

@@ -1,6 +1,6 @@
 //! Entering new namespaces (namespaces(7)), which a process can do only while it has one thread.
 
-use std::io;
+use std::path::Path;
 
 use rustix::{io::Errno, thread::UnshareFlags};
 
@@ -9,6 +9,7 @@ use super::{
     spec::RunSpec,
     stage_error::{StageError, trying},
 };
+use crate::source::list_directory;
 
 /// uid and gid of `nobody`, which stands in for root: no program in a sandbox runs as the host's
 /// root.
@@ -69,12 +70,8 @@ pub(super) fn enter(spec: &RunSpec) -> Result<(), StageError> {
 /// Closes all inherited files except the three standard streams: through an open directory of the
 /// host the program could leave its root.
 fn close_inherited() -> Result<(), StageError> {
-    let failed = || trying("close what the caller has open");
-    let entries = fs_err::read_dir("/proc/self/fd").map_err(failed())?;
-    let names = entries
-        .map(|entry| Ok(entry?.file_name()))
-        .collect::<io::Result<Vec<_>>>()
-        .map_err(failed())?;
+    let names = list_directory(Path::new("/proc/self/fd"))
+        .map_err(trying("close what the caller has open"))?;
     // The descriptor of the listing itself is among them, and closed by now.
     let descriptors = names.iter().filter_map(|name| name.to_str()?.parse::<i32>().ok());
     for descriptor in descriptors.filter(|descriptor| *descriptor > 2) {

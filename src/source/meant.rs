@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{HostRoot, InputOptions};
+use super::{HostRoot, InputOptions, list_directory};
 use crate::suggest::closest;
 
 /// The input that was probably meant by `text`, whose source does not exist: a relative
@@ -18,11 +18,8 @@ pub(super) fn input(text: &str, host: &HostRoot, options: &InputOptions) -> Opti
     let path = Path::new(text);
     let (dir, name) = (path.parent()?, path.file_name()?.to_str()?);
     let here = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
-    let names: Vec<String> = fs_err::read_dir(here)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
+    let names = list_directory(here).unwrap_or_default().into_iter();
+    let names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
     match closest(name, names.iter().map(String::as_str)) {
         Some(near) if dir.as_os_str().is_empty() => Some(format!("./{near}")),
         Some(near) => Some(dir.join(near).display().to_string()),

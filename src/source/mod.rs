@@ -49,6 +49,7 @@ pub use open_files::{FileReader, OpenFiles};
 pub use ordered_pool::in_order;
 pub use presence::if_present;
 pub use request::{Request, RequestError, Search, command};
+pub use sys::list_directory;
 pub use tarball::{is_tarball, unpack};
 
 /// One input and its files at their paths in the image.

@@ -1,6 +1,11 @@
 //! The system calls by which files of the host are found. Each is repeated after EINTR.
 
-use std::{ffi::CString, os::fd::OwnedFd};
+use std::{
+    ffi::{CString, OsString},
+    io,
+    os::{fd::OwnedFd, unix::ffi::OsStringExt as _},
+    path::Path,
+};
 
 use rustix::{
     fd::AsFd,
@@ -49,6 +54,17 @@ pub(super) fn fstat(file: impl AsFd) -> Result<HostStat, Errno> {
 pub(super) fn read_link(dir: impl AsFd, path: impl Arg + Copy) -> Result<Vec<u8>, Errno> {
     let target = retry_on_intr(|| rustix::fs::readlinkat(&dir, path, Vec::new()))?;
     Ok(target.into_bytes())
+}
+
+/// The names in the directory `path`, sorted bytewise, without `.` and `..`. Unlike
+/// [`std::fs::read_dir`], it does not panic if the directory cannot be closed.
+///
+/// # Errors
+/// If it cannot be opened or read, or is not a directory.
+pub fn list_directory(path: &Path) -> io::Result<Vec<OsString>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
+    Ok(names(dir)?.into_iter().map(|name| OsString::from_vec(name.into_bytes())).collect())
 }
 
 /// The names in an open directory, sorted bytewise, without `.` and `..`.

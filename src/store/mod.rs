@@ -221,19 +221,6 @@ impl Store {
     }
 }
 
-/// Opens a directory to list it, again if a signal interrupts that.
-///
-/// # Errors
-/// As [`fs_err::read_dir`].
-pub fn read_dir(dir: &Path) -> io::Result<fs_err::ReadDir> {
-    loop {
-        match fs_err::read_dir(dir) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            opened => return opened,
-        }
-    }
-}
-
 fn same_owner_and_mode(one: &File, other: &File) -> bool {
     let of = |file| rustix::fs::fstat(file).map(|stat| (stat.st_uid, stat.st_gid, stat.st_mode));
     of(one).is_ok_and(|one| of(other) == Ok(one))

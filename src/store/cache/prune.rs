@@ -165,12 +165,19 @@ fn files(dir: &Path) -> io::Result<Vec<(DirEntry, Metadata)>> {
 }
 
 /// What a directory of the cache contains. It is listed again if a signal interrupts that.
+///
+/// The standard library, which walkdir lists directories with, panics if one cannot be closed. Here
+/// that is an error, after the message of the panic: nothing of the cache is lost by it.
 fn entries(dir: &Path) -> io::Result<Vec<DirEntry>> {
-    loop {
+    let list = || -> io::Result<Vec<DirEntry>> {
         let entries = WalkDir::new(dir).min_depth(1).max_depth(1).into_iter();
-        match entries.collect::<Result<_, _>>().map_err(io::Error::from) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            entries => return entries,
+        entries.collect::<Result<_, _>>().map_err(io::Error::from)
+    };
+    loop {
+        match std::panic::catch_unwind(list) {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(entries) => return entries,
+            Err(_) => return Err(io::Error::other("the directory cannot be closed")),
         }
     }
 }
