@@ -6,7 +6,7 @@ use super::{
     plan_text::print_notes,
     progress::Progress,
     summary,
-    terminal::{print_data, print_json, print_message},
+    terminal::{print_data, print_json, print_lines},
     timing::Timing,
 };
 use crate::{
@@ -32,16 +32,16 @@ pub(super) fn deliver(
     progress.finish();
     let delivered = delivered?;
     if verbosity.verbose {
-        print_message(plan::text(plan).trim_end());
+        print_lines(plan::text(plan).trim_end());
     }
     if !verbosity.quiet {
         print_notes(&plan.notes, verbosity);
         print_notes(&delivered.notes, verbosity);
-        print_message(&summary::text(plan, delivery, &delivered));
+        print_lines(&summary::text(plan, delivery, &delivered));
     }
     let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);
     if let Some(timing) = timing.filter(|_| to_stdout || !verbosity.json) {
-        print_message(&timing.text(plan, &delivered));
+        print_lines(&timing.text(plan, &delivered));
     }
     if to_stdout {
         return Ok(());

@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::hints::{image_hint, pipeline_hint};
+use super::{
+    hints::{image_hint, pipeline_hint},
+    printable::printable,
+};
 use crate::{
     build::{BuildError, Cause},
     error_kind::{ErrorKind, with_causes},
     oci::ImageError,
-    path::is_printable,
     pipeline,
     plan::{Missing, PlanError},
     quantity, run,
@@ -86,7 +88,7 @@ impl Failure {
             text += &format!("\n  {}", printable(detail));
         }
         if let Some(hint) = &self.hint {
-            text += &format!("\n\nhint: {hint}");
+            text += &format!("\n\nhint: {}", printable(hint));
         }
         text
     }
@@ -158,16 +160,4 @@ fn missing(all: &[Missing]) -> (String, Vec<String>) {
         }
     }
     (message, details)
-}
-
-/// `text` with what is not printable escaped, so that no file name can break or colour the line.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        match is_printable(char) {
-            false => out.extend(char.to_string().bytes().map(|byte| format!("\\x{byte:02x}"))),
-            true => out.push(char),
-        }
-    }
-    out
 }

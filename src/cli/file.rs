@@ -1,8 +1,11 @@
 //! Reading small files that the user names.
 
-use std::{io::Read as _, path::Path};
+use std::{
+    io::{Read as _, StdinLock},
+    path::Path,
+};
 
-use super::failure::Failure;
+use super::{failure::Failure, terminal::is_closed};
 use crate::error_kind::ErrorKind;
 
 /// The bytes of a regular file, at most one more than `limit`.
@@ -24,11 +27,22 @@ pub(super) fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, Failure
     Ok(bytes)
 }
 
+/// Stdin, to be read.
+///
+/// # Errors
+/// If it is closed.
+pub(super) fn open_stdin() -> Result<StdinLock<'static>, Failure> {
+    let stdin = std::io::stdin();
+    match is_closed(&stdin) {
+        true => Err(Failure::new(ErrorKind::Input, "cannot read stdin: it is closed")),
+        false => Ok(stdin.lock()),
+    }
+}
+
 /// The bytes of stdin, at most one more than `limit`.
 pub(super) fn read_stdin(limit: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    std::io::stdin()
-        .lock()
+    open_stdin()?
         .take(limit as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| Failure::new(ErrorKind::Input, format!("cannot read stdin: {error}")))?;

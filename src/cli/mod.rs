@@ -19,6 +19,7 @@ mod overlap;
 mod pack;
 mod plan;
 mod plan_text;
+mod printable;
 mod progress;
 mod refusal;
 mod rules;
@@ -55,7 +56,7 @@ pub fn run() -> ExitCode {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let cli = match Cli::try_parse_from(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(error) => return report_usage(&error),
+        Err(error) => return report_usage(error),
     };
     let prints_json = cli.command.prints_json();
     match dispatch(cli.command) {
@@ -67,7 +68,7 @@ pub fn run() -> ExitCode {
 /// Prints `failure` on stderr, and as JSON on stdout where that is asked for; its exit code.
 fn report(failure: &Failure, prints_json: bool) -> ExitCode {
     if !failure.is_silent() {
-        terminal::print_message(&failure.text());
+        terminal::print_lines(&failure.text());
     }
     if let Some(json) = failure.json().filter(|_| prints_json) {
         // If stdout is closed or full, nothing is left to report that with.
@@ -96,17 +97,36 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
 }
 
 /// Prints help and versions on stdout with exit code 0, usage errors on stderr with exit code 2.
-fn report_usage(error: &clap::Error) -> ExitCode {
-    if let Some(failure) = usage_failure(error) {
+fn report_usage(mut error: clap::Error) -> ExitCode {
+    if let Some(failure) = usage_failure(&error) {
         return report(&failure, false);
     }
+    escape_context(&mut error);
     let code = if error.use_stderr() { exit_code(ErrorKind::Usage) } else { 0 };
     match error.print() {
         Ok(()) => ExitCode::from(code),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             report(&Failure::closed_pipe(), false)
         }
-        Err(_) => ExitCode::from(exit_code(ErrorKind::Local)),
+        Err(error) => report(&terminal::unwritable(&error), false),
+    }
+}
+
+/// Escapes control characters in what `error` repeats of the command line, which may be the names
+/// of files that a shell has put there.
+fn escape_context(error: &mut clap::Error) {
+    let escaped: Vec<(ContextKind, String)> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) => Some((kind, printable::printable(text))),
+            _ => None,
+        })
+        .filter(|(kind, text)| error.get(*kind) != Some(&ContextValue::String(text.clone())))
+        .collect();
+    for (kind, text) in escaped {
+        error.insert(kind, ContextValue::String(text));
+        // They repeat the text.
+        error.insert(ContextKind::Suggested, ContextValue::None);
     }
 }
 

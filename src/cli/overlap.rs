@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::failure::Failure;
+use super::{failure::Failure, terminal::is_closed};
 use crate::{
     error_kind::with_causes,
     image::{Destination, OutputFormat, Target},
@@ -41,6 +41,10 @@ pub(super) fn output_paths(
         if target.destination == Destination::Stdout && std::io::stdout().is_terminal() {
             let failure = Failure::usage("stdout is a terminal, and the image would go there");
             return Err(failure.with_hint("redirect it, or pipe it to `docker load`"));
+        }
+        if target.destination == Destination::Stdout && is_closed(std::io::stdout()) {
+            let failure = Failure::local("cannot write the image to stdout: it is closed");
+            return Err(failure.with_hint("`>/dev/null` writes it without keeping it"));
         }
         let is_layout = target.format == OutputFormat::OciLayout;
         let base = inputs.base.iter().filter(|_| !is_layout);

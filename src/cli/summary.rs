@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{next_step, size};
+use super::{next_step, printable::printable, size};
 use crate::{
     image::{Destination, Image, Layer, LayerFormat},
     pipeline::{Delivered, Delivery},
@@ -30,7 +30,7 @@ pub(super) fn text(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> S
         );
     }
     if let Some(entrypoint) = &plan.config.entrypoint {
-        let _ = writeln!(text, "  starts {}", entrypoint.join(" "));
+        let _ = writeln!(text, "  starts {}", printable(&entrypoint.join(" ")));
     }
     let _ = writeln!(text, "  image ID {}", image.config.digest);
     let _ = writeln!(text, "  manifest {}", image.manifest.digest);
@@ -40,12 +40,12 @@ pub(super) fn text(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> S
             "  replaces {} as `{}` in {}",
             replaced.digest,
             replaced.tag,
-            layout.display()
+            printable(&layout.display().to_string())
         );
     }
     let is_zstd = image.layers.iter().any(|layer| layer.format == LayerFormat::Zstd);
     for (target, names) in delivery.targets.iter().zip(&delivered.names) {
-        let _ = writeln!(text, "{}", next_step::text(target, names, is_zstd));
+        let _ = writeln!(text, "{}", printable(&next_step::text(target, names, is_zstd)));
     }
     text.truncate(text.trim_end().len());
     text

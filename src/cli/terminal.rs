@@ -1,19 +1,31 @@
 //! Data on stdout, messages on stderr.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    os::fd::AsFd,
+};
 
+use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
-use super::failure::Failure;
-use crate::error_kind::with_causes;
+use super::{failure::Failure, printable::printable};
+use crate::error_kind::system_reason;
 
 /// The version of the JSON that commands print (docs/json.md). A new field does not change it;
 /// a field that is removed, or means something else, does.
 const JSON_VERSION: u64 = 1;
 
-/// Writes one line to stderr. A closed stderr must not stop the work, so errors are ignored.
-pub(super) fn print_message(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+/// Writes one line to stderr, in which control characters are escaped. A closed stderr must not
+/// stop the work, so errors are ignored.
+pub(super) fn print_message(line: &str) {
+    let _ = io::stderr().write_all((printable(line) + "\n").as_bytes());
+}
+
+/// As [`print_message`], for several lines. Names in them have to be [`printable`] already: a line
+/// break in a name looks like the end of a line here.
+pub(super) fn print_lines(text: &str) {
+    let lines: String = text.lines().map(|line| printable(line) + "\n").collect();
+    let _ = io::stderr().write_all(lines.as_bytes());
 }
 
 /// Writes `text` to stdout.
@@ -29,8 +41,23 @@ pub(super) fn print_data_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::closed_pipe(),
-        _ => Failure::local(format!("cannot write to stdout: {}", with_causes(&error))),
+        _ => unwritable(&error),
     })
+}
+
+/// Whether `stream` was closed when imgb was started: the standard library opens `/dev/null` for
+/// reading and writing in its place, so that no other file gets its number.
+pub(super) fn is_closed(stream: impl AsFd) -> bool {
+    let is_null =
+        rustix::fs::fstat(&stream).is_ok_and(|stat| stat.st_rdev == rustix::fs::makedev(1, 3));
+    is_null
+        && rustix::fs::fcntl_getfl(&stream)
+            .is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDWR)
+}
+
+/// The failure to write to stdout, for instance to a full disk.
+pub(super) fn unwritable(error: &io::Error) -> Failure {
+    Failure::local(format!("cannot write to stdout: {}", system_reason(error)))
 }
 
 /// Writes an object to stdout on one line, with the version of its form.

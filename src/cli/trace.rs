@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    io::{self, BufReader, Write as _},
+    io::{BufReader, Write as _},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
 };
@@ -12,6 +12,7 @@ use clap::Args;
 use super::{
     environment::{scratch, working_directory},
     failure::Failure,
+    file::open_stdin,
     options::{image, run_overrides::RunOverrides},
     run::run_failure,
     terminal::{print_data, print_json, print_message},
@@ -183,7 +184,7 @@ fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
     let fault = |kind, why: String| Failure::new(kind, format!("`{}`: {why}", path.display()));
     let cwd = working_directory()?;
     let read = match path == Path::new("-") {
-        true => trace::read_strace(io::stdin().lock(), cwd.as_os_str().as_bytes()),
+        true => trace::read_strace(open_stdin()?, cwd.as_os_str().as_bytes()),
         false => {
             let file = fs_err::File::open(path)
                 .map_err(|error| fault(ErrorKind::Input, with_causes(&error)))?;
