@@ -265,11 +265,12 @@ fn ambiguous(requests: &[Request], host: &HostRoot) -> Result<Vec<Note>, ReadFai
     Ok(notes)
 }
 
-/// What single files need: paths of the host, of the sysroot, or bare names.
+/// What single files need: paths of the host, of the sysroot, or bare names; and what is odd about
+/// the request.
 ///
 /// # Errors
 /// [`Error::Source`] if a file does not exist.
-pub fn deps(request: &DepsRequest) -> Result<Closure, Error> {
+pub fn deps(request: &DepsRequest) -> Result<(Closure, Vec<Note>), Error> {
     let host = HostRoot::new(&request.sysroot)
         .map_err(|source| SourceError::Unreadable { path: request.sysroot.clone(), source })?;
     let mut paths = Vec::new();
@@ -290,7 +291,8 @@ pub fn deps(request: &DepsRequest) -> Result<Closure, Error> {
         }
     }
     let view = View::new(&tree, &host, &request.source);
-    Ok(plan::deps(&paths, &view, &request.library_path, request.hwcaps_all)?)
+    let notes = plan::library_path_notes(&request.library_path, &view)?;
+    Ok((plan::deps(&paths, &view, &request.library_path, request.hwcaps_all)?, notes))
 }
 
 /// Proves that the image of `plan` will start: everything is resolved again among the plan's own

@@ -58,7 +58,7 @@ impl CheckArgs {
 }
 
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
-    let unpacked = args.image.open()?;
+    let unpacked = args.image.open_with_progress(args.quiet)?;
     let rest = unpacked.verify_rest()?;
     let image = &unpacked.image;
     let options = check::CheckOptions { allow_missing: &args.allow_missing, strict: args.strict };

@@ -9,6 +9,7 @@ use super::{
     failure::Failure,
     options::{inputs::Hwcaps, lookup::SysrootArgs},
     terminal::{print_data_bytes, print_json},
+    warnings::{self, Message},
 };
 use crate::{
     elf::{self, Closure, Edge, FaultKind},
@@ -62,7 +63,8 @@ impl DepsArgs {
 
 pub(super) fn deps(args: DepsArgs) -> Result<(), Failure> {
     let (list, json, dot) = (args.list, args.json, args.dot);
-    let closure = pipeline::deps(&request(args)?)?;
+    let (closure, notes) = pipeline::deps(&request(args)?)?;
+    warnings::print(notes.iter().map(Message::from), false);
     if json {
         print_json(elf::render::json(&closure))?;
         return verdict(&closure).map_err(Failure::in_output);

@@ -48,7 +48,7 @@ impl InspectArgs {
 }
 
 pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
-    let image = args.image.open()?;
+    let image = args.image.open_with_progress(false)?;
     let tree = image.merged();
     if args.json {
         return print_json(as_json(&image, &tree));

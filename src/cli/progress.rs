@@ -13,7 +13,7 @@ use super::{
     size,
     terminal::print_message,
 };
-use crate::{pack::Step, quantity, source::Request};
+use crate::{image::ImageName, pack::Step, quantity, source::Request};
 
 /// How often a terminal shows how long the inputs have been read.
 const TICK: Duration = Duration::from_millis(200);
@@ -34,11 +34,7 @@ impl Reading {
             return Self(None);
         }
         if is_terminal && verbosity.progress == Wanted::Auto {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{spinner} reading the inputs, {elapsed}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.enable_steady_tick(TICK);
-            return Self(Some(bar));
+            return Self(Some(spinner("the inputs")));
         }
         for input in inputs {
             let source = input.text.split(":/").next().unwrap_or_default();
@@ -49,6 +45,28 @@ impl Reading {
         }
         Self(None)
     }
+
+    /// The same for an image of `bytes`, if it is large.
+    pub(super) fn image(name: &ImageName, bytes: u64, quiet: bool) -> Self {
+        if quiet || bytes < WORTH_LINES {
+            return Self(None);
+        }
+        if std::io::stderr().is_terminal() {
+            return Self(Some(spinner("the image")));
+        }
+        print_message(&format!("reading {name}, {}", size::format(bytes)));
+        Self(None)
+    }
+}
+
+/// A line that tells how long `what` has been read.
+fn spinner(what: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{spinner} reading {msg}, {elapsed}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.set_message(what.to_owned());
+    bar.enable_steady_tick(TICK);
+    bar
 }
 
 impl Drop for Reading {

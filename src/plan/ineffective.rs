@@ -29,7 +29,17 @@ pub(super) fn notes(
             )
         })
         .collect();
-    for dir in &options.library_path {
+    notes.extend(library_path(&options.library_path, view)?);
+    Ok(notes)
+}
+
+/// A note for each directory of `--library-path` that is not one.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub fn library_path(dirs: &[Vec<u8>], view: &View<'_>) -> Result<Vec<Note>, ReadFailure> {
+    let mut notes = Vec::new();
+    for dir in dirs {
         let found = view.find(dir)?;
         if !found.is_ok_and(|found| matches!(found.kind, FoundKind::Directory)) {
             let dir = escape(dir);

@@ -40,6 +40,7 @@ use crate::{
 
 pub use base::Base;
 pub use deps::deps;
+pub use ineffective::library_path as library_path_notes;
 pub use make::make;
 pub use overlay::Overlay;
 pub use reason::{Generated, Instruction, Needed, Reason, RuleMatch};

@@ -1,5 +1,6 @@
 //! The end-to-end tests: one binary, one module per subject. This list says what goes where.
 #![cfg(test)]
+#![allow(clippy::disallowed_methods, reason = "tests may panic, and make no outputs")]
 
 // The command line.
 /// `pack` from scratch and on a base: the same decisions.
@@ -79,6 +80,8 @@ mod run_limits;
 mod run_streams;
 /// The files of a release; the static build, in an empty root, packing itself.
 mod selfpack;
+/// Standard streams that are closed or full, control characters in messages.
+mod standard_streams;
 /// What an image starts: the program, its interpreter, and the advice where there is none.
 mod starts;
 /// What the configuration starts: fixes for what cannot start, health checks, users.

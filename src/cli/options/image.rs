@@ -7,6 +7,7 @@ use crate::{
     cli::{
         environment::{machine, scratch},
         failure::Failure,
+        progress::Reading,
         values::image_name,
     },
     image::{ImageName, Platform},
@@ -30,6 +31,18 @@ impl ImageArgs {
     /// Opens the image and reads its layers.
     pub(in crate::cli) fn open(&self) -> Result<UnpackedImage, Failure> {
         open(&self.image, self.platform.clone())
+    }
+
+    /// As [`ImageArgs::open`], with a message on stderr while a large image is read, unless
+    /// `quiet`.
+    pub(in crate::cli) fn open_with_progress(&self, quiet: bool) -> Result<UnpackedImage, Failure> {
+        // An archive may have to be decompressed before its documents tell anything.
+        let file = fs_err::metadata(&self.image.path).ok().filter(std::fs::Metadata::is_file);
+        let file = file.map(|file| Reading::image(&self.image, file.len(), quiet));
+        let image = oci::open(&self.image, &open_options(self.platform.clone()))?;
+        let layers = image.layers.iter().filter_map(|layer| layer.blob).map(|(_, size)| size);
+        let _reading = file.unwrap_or_else(|| Reading::image(&self.image, layers.sum(), quiet));
+        Ok(image.unpack()?)
     }
 }
 
