@@ -4,7 +4,7 @@
 use super::{Finding, Findings, Subject, start};
 use crate::{
     elf::ReadFailure,
-    languages::{Languages, shell},
+    languages::{Languages, Variables, shell},
     process::locate,
 };
 
@@ -42,7 +42,7 @@ pub(super) fn prove(subject: &Subject<'_>, findings: &mut Findings) -> Result<()
 fn commands(subject: &Subject<'_>, line: &str, findings: &mut Findings) -> Result<(), ReadFailure> {
     let language = &Languages::builtin().shell;
     let workdir = subject.config.workdir.as_deref().unwrap_or("/");
-    for name in shell::names(line.as_bytes(), language).commands {
+    for name in shell::names(line.as_bytes(), language, &mut Variables::default()).commands {
         if !shell::is_plain(&name) || shell::asks_for(line.as_bytes(), &name, language) {
             continue;
         }

@@ -3,6 +3,7 @@
 
 mod interpreted;
 pub mod shell;
+mod variables;
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use crate::path::ImagePath;
 
 pub use interpreted::{Interpreted, Magic};
+pub use variables::Variables;
 
 /// A set of words.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -76,6 +78,8 @@ pub struct Shell {
     pub asks: Vec<String>,
     /// Commands that start another command.
     pub starters: Words,
+    /// Commands that are followed by assignments.
+    pub declares: Words,
     /// Words that a shell executes itself.
     pub builtins: Words,
 }

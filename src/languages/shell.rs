@@ -1,11 +1,15 @@
 //! The text of a shell script → the commands it names. Pure.
 //!
 //! This does not parse the language. It collects words in places where a command may stand; the
-//! caller drops those that are not commands.
+//! caller drops those that are not commands. A variable stands for every constant that the text
+//! assigns to it, wherever it does.
 
 use std::collections::BTreeSet;
 
-use super::Shell;
+use super::{
+    Shell,
+    variables::{self, END, Variables},
+};
 
 /// Commands of one script.
 const MAX_COMMANDS: usize = 1000;
@@ -15,13 +19,16 @@ const MAX_COMMANDS: usize = 1000;
 pub struct Names {
     /// Words where a command may stand, without those that the shell executes itself.
     pub commands: BTreeSet<Vec<u8>>,
+    /// Words that stand there if variables have the values that the script assigns.
+    pub assigned: BTreeSet<Vec<u8>>,
     /// Files that `.` and `source` read.
     pub sourced: BTreeSet<Vec<u8>>,
 }
 
-/// What the script `text` names.
-pub fn names(text: &[u8], language: &Shell) -> Names {
-    let mut reader = Reader::new(language);
+/// What the script `text` names. `variables` are those that scripts around it assign; the script's
+/// own are added.
+pub fn names(text: &[u8], language: &Shell, variables: &mut Variables) -> Names {
+    let mut reader = Reader::new(language, variables);
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
         rest = reader.step(byte, after);
@@ -30,7 +37,16 @@ pub fn names(text: &[u8], language: &Shell) -> Names {
     if reader.within.is_empty() {
         reader.end();
     }
-    let Reader { mut names, functions, .. } = reader;
+    let Reader { mut names, functions, templates, .. } = reader;
+    for template in templates {
+        names.assigned.extend(variables.expand(&template).into_iter().filter_map(|value| {
+            let word = value.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+            (!word.is_empty() && !language.builtins.contains(word)).then(|| word.to_vec())
+        }));
+    }
+    for template in std::mem::take(&mut names.sourced) {
+        names.sourced.extend(variables.expand(&template));
+    }
     names.commands.retain(|name| !functions.contains(name));
     names
 }
@@ -58,10 +74,16 @@ pub fn asks_for(text: &[u8], name: &[u8], language: &Shell) -> bool {
 struct Reader<'l> {
     language: &'l Shell,
     names: Names,
+    variables: &'l mut Variables,
     functions: BTreeSet<Vec<u8>>,
+    /// The word, as a template of [`variables`].
     word: Vec<u8>,
-    /// The word is more than plain text.
+    /// Words with variables where a command may stand.
+    templates: BTreeSet<Vec<u8>>,
+    /// The word is more than text and variables.
     odd: bool,
+    /// What follows may be assignments, as after `export`.
+    declares: bool,
     /// The word stands where a command may.
     command: bool,
     /// The word is what `.` reads.
@@ -75,13 +97,16 @@ struct Reader<'l> {
 }
 
 impl<'l> Reader<'l> {
-    fn new(language: &'l Shell) -> Self {
+    fn new(language: &'l Shell, variables: &'l mut Variables) -> Self {
         Self {
             language,
             names: Names::default(),
+            variables,
             functions: BTreeSet::new(),
             word: Vec::new(),
+            templates: BTreeSet::new(),
             odd: false,
+            declares: false,
             command: true,
             source: false,
             fresh: Vec::new(),
@@ -103,11 +128,9 @@ impl<'l> Reader<'l> {
                 self.open(b'(');
                 return after.get(1..).unwrap_or_default();
             }
-            b'$' if after.starts_with(b"{") => {
-                self.odd = true;
-                return skip(after, b"}");
-            }
-            b'$' => self.odd = true,
+            b'$' => return self.dollar(after),
+            // No shell keeps these in a word; templates have their own use for them.
+            0..=END => {}
             b'`' if self.within.last() == Some(&b'`') => self.close(),
             b'`' => self.open(b'`'),
             b'"' if quoted => drop(self.within.pop()),
@@ -121,6 +144,16 @@ impl<'l> Reader<'l> {
             _ => return self.plain(byte, after),
         }
         after
+    }
+
+    /// Takes what follows a dollar sign.
+    fn dollar<'t>(&mut self, after: &'t [u8]) -> &'t [u8] {
+        let (template, rest) = variables::parameter(after);
+        match template {
+            Some(template) => self.word.extend(template),
+            None => self.odd = true,
+        }
+        rest
     }
 
     /// Takes a byte that stands in no quotes and begins none.
@@ -173,6 +206,7 @@ impl<'l> Reader<'l> {
     }
 
     fn open(&mut self, what: u8) {
+        self.odd |= !self.word.is_empty();
         self.end();
         self.within.push(what);
         self.command = true;
@@ -186,6 +220,7 @@ impl<'l> Reader<'l> {
 
     fn separate(&mut self) {
         self.end();
+        self.declares = false;
         self.command = true;
         self.source = false;
     }
@@ -202,21 +237,29 @@ impl<'l> Reader<'l> {
         if std::mem::take(&mut self.source) && !odd {
             self.names.sourced.insert(word.into());
         }
-        if !self.command {
+        if (self.command || self.declares)
+            && let Some((name, value)) = variables::assignment(word)
+        {
+            if !odd {
+                self.variables.assign(name, value);
+            }
             return;
         }
-        let assignment = word.split(|&b| b == b'=').next().is_some_and(|name| {
-            name.len() < word.len() && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
-        });
-        if assignment || (self.language.before_commands.contains(word) && !odd) {
+        if !self.command || (self.language.before_commands.contains(word) && !odd) {
             return;
         }
         self.source = self.language.source.contains(word) && !odd;
+        self.declares = self.language.declares.contains(word) && !odd;
         self.command = self.language.starters.contains(word);
         let wanted = !odd
             && !self.language.builtins.contains(word)
-            && self.names.commands.len() < MAX_COMMANDS;
-        if wanted && self.names.commands.insert(word.into()) {
+            && self.names.commands.len() + self.templates.len() < MAX_COMMANDS;
+        if !wanted {
+            return;
+        }
+        if variables::is_template(word) {
+            self.templates.insert(word.into());
+        } else if self.names.commands.insert(word.into()) {
             self.fresh.push(word.into());
         }
     }
@@ -261,7 +304,9 @@ mod tests {
 
     #[track_caller]
     fn check(script: &str, wanted: &str) {
-        let found = names(script.as_bytes(), &Languages::builtin().shell).commands;
+        let mut variables = Variables::default();
+        let found = names(script.as_bytes(), &Languages::builtin().shell, &mut variables);
+        let found = &found.commands | &found.assigned;
         let found: Vec<_> = found.iter().map(|name| String::from_utf8_lossy(name)).collect();
         assert_eq!(found.join(" "), wanted, "{script}");
     }
@@ -281,11 +326,21 @@ mod tests {
         check("case $x in start|stop) run ;; *) date ;; esac", "date run");
         check("f() { wc; }\nf; g", "g wc");
         check("cat <<EOF\nrm -rf\nEOF\nls <<-'X'\n\tcp\n\tX\nmv", "cat ls mv");
-        check("'quoted' x; \"$var\" y; ${z:-a b} q; $((1 + 2)); \\rm", "quoted");
+        check("'quoted' x; \"$var\" y; ${z:-a b} q; $((1 + 2)); \\rm", "a quoted");
         check(
             "env A=1 nice python3 x; exec 3>&1; [ -d x ] || /usr/bin/install x",
             "/usr/bin/install env nice python3",
         );
+        check("A=/usr/lib/x; B=$A/bin\nexec $B/y \"$A\"", "/usr/lib/x/bin/y");
+        check(
+            "f() { \"${SED}\" s; }\nexport SED=/bin/sed GREP='grep -E'; $GREP x",
+            "/bin/sed grep",
+        );
+        check(
+            "if x; then J=a; else J=b; fi; ${J:-c} | $(uname) | $1 | ${J%y} | $Z",
+            "a b c uname x",
+        );
+        check("A=$(pwd)/x; $A/y; B=$B; $B; C=echo; $C z; D=a$D; $D", "a pwd");
         check("echo 'never\nends", "");
         check("$( ` \" ( ) } ", "");
     }
@@ -300,7 +355,10 @@ mod tests {
 
     #[test]
     fn files_that_are_read() {
-        let found = names(b". git-sh-setup\nsource \"./x\" && . $Y", &Languages::builtin().shell);
-        assert_eq!(found.sourced, [b"git-sh-setup".to_vec(), b"./x".to_vec()].into());
+        let text = b". git-sh-setup\nsource \"./x\" && . $Y; . $Z\nY=/y";
+        let shell = &Languages::builtin().shell;
+        let found = names(text, shell, &mut Variables::default());
+        let wanted = [b"git-sh-setup".to_vec(), b"./x".to_vec(), b"/y".to_vec()];
+        assert_eq!(found.sourced, wanted.into());
     }
 }

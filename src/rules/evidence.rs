@@ -1,9 +1,9 @@
 //! One piece of evidence: why a rule fired.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::LibcKind;
-use crate::path::escape;
+use crate::path::{ImagePath, escape};
 
 /// What made a rule fire. [`fmt::Display`] gives the phrase that users read:
 /// `it imports getaddrinfo`.
@@ -13,6 +13,9 @@ pub enum Evidence {
     Program,
     /// An object has the name of a library among its constants, and calls dlopen(3).
     Dlopen(Box<[u8]>),
+    /// An object has the name of a library among its constants, and is linked with this library,
+    /// which calls dlopen(3).
+    DlopenThrough(Box<[u8]>, ImagePath),
     /// The imports of a Python script lead to this module.
     ScriptModule(Box<[u8]>),
     /// A shell script has this word where a command stands.
@@ -39,11 +42,23 @@ pub enum Evidence {
     Requested,
 }
 
+/// Where a library's name was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mention {
+    /// The file that has the name.
+    pub by: ImagePath,
+    /// What the file says.
+    pub evidence: Arc<Evidence>,
+}
+
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Program => f.write_str("it is such a program"),
             Self::Dlopen(name) => write!(f, "it names {} and calls dlopen", escape(name)),
+            Self::DlopenThrough(name, library) => {
+                write!(f, "it names {} and needs {library}, which calls dlopen", escape(name))
+            }
             Self::ScriptModule(name) => write!(f, "its imports lead to {}", escape(name)),
             Self::ScriptCommand(name) => {
                 write!(f, "its script names the command {}", escape(name))
@@ -74,6 +89,10 @@ mod tests {
         let phrases = [
             (Evidence::Program, "it is such a program"),
             (Evidence::Dlopen(b"libx.so"[..].into()), "it names libx.so and calls dlopen"),
+            (
+                Evidence::DlopenThrough(b"libx.so"[..].into(), ImagePath::new("/liby.so").unwrap()),
+                "it names libx.so and needs /liby.so, which calls dlopen",
+            ),
             (Evidence::ScriptModule(b"yaml"[..].into()), "its imports lead to yaml"),
             (Evidence::ScriptCommand(b"ls"[..].into()), "its script names the command ls"),
             (Evidence::ScriptInterpreter(b"perl"[..].into()), "it is a script for perl"),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::{Libc, Mention};
 use crate::path::ImagePath;
 
 /// Facts, each with the file that it was found in. Only what [`super::Table::wanted`] asks for has
@@ -16,9 +17,9 @@ pub struct Facts {
     pub paths: BTreeMap<Box<[u8]>, ImagePath>,
     /// The paths among them that are named after the object that contains them, with the object.
     pub namesakes: BTreeMap<Box<[u8]>, ImagePath>,
-    /// Names of libraries in constant data of objects that call dlopen(3), if the loader's search
-    /// finds them: each path that it opens, with the object.
-    pub opens: BTreeMap<Box<[u8]>, Paths>,
+    /// Names of libraries that a program may pass to dlopen(3), if the loader's search finds them:
+    /// each path that it opens, with the file that has the name.
+    pub opens: BTreeMap<Box<[u8]>, Mentions>,
     /// Words in constant data of programs.
     pub words: BTreeMap<String, ImagePath>,
     /// Programs and scripts by the path that starts them, each with its real path.
@@ -47,6 +48,9 @@ pub struct Facts {
 /// Paths that one name leads to, each with the file that has the name.
 pub type Paths = BTreeMap<Box<[u8]>, ImagePath>;
 
+/// Paths of libraries that one name leads to, each with where the name was found.
+pub type Mentions = BTreeMap<Box<[u8]>, Mention>;
+
 /// The path that a name leads to, and the file that has the name.
 pub type Opened = (Box<[u8]>, ImagePath);
 
@@ -57,27 +61,6 @@ pub struct Symbol {
     pub by: ImagePath,
     /// Whether that is one of the programs, and not only a library that they load.
     pub own: bool,
-}
-
-/// A C library of the closure.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Libc {
-    /// Which.
-    pub kind: LibcKind,
-    /// Major and minor version, if known.
-    pub version: Option<(u32, u32)>,
-    /// Its file.
-    pub path: ImagePath,
-}
-
-/// The kinds of C libraries that rules know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LibcKind {
-    /// The GNU C library.
-    Glibc,
-    /// musl.
-    Musl,
 }
 
 /// A line of passwd(5), without its password.

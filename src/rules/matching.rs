@@ -28,7 +28,7 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
     type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
     let parts: [(&[String], Find<'_>); 13] = [
         (&when.programs, &|patterns| programs(patterns, facts)),
-        (&when.opens, &|patterns| named(patterns, each(&facts.opens), Evidence::Dlopen)),
+        (&when.opens, &|patterns| opens(patterns, facts)),
         (&when.modules, &|patterns| named(patterns, each(&facts.modules), Evidence::ScriptModule)),
         (&when.commands, &|patterns| {
             let commands = facts.commands.iter().map(|(name, (path, by))| (&**name, &**path, by));
@@ -119,6 +119,21 @@ fn named<'f>(
         Some(Match { evidence, by: Some(by.clone()), path, captures })
     };
     found.filter_map(find).collect()
+}
+
+/// Libraries that a program may open.
+fn opens(patterns: &[String], facts: &Facts) -> Vec<Match> {
+    let mut found = Vec::new();
+    for (name, paths) in &facts.opens {
+        let Some(captures) = first(patterns, name) else { continue };
+        found.extend(paths.iter().map(|(path, mention)| Match {
+            evidence: mention.evidence.clone(),
+            by: Some(mention.by.clone()),
+            path: Some(path.to_vec()),
+            captures: captures.clone(),
+        }));
+    }
+    found
 }
 
 /// Each name with each of its paths, and the file that has it.

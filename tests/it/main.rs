@@ -70,6 +70,8 @@ mod reasons;
 mod rules_directories;
 /// Files that the C library opens at run time: a part of a C program for each rule.
 mod rules_libc;
+/// Libraries that are named elsewhere than in the object that opens them.
+mod rules_mentions;
 /// `imgb run`: exit codes, limits, isolation.
 mod run;
 /// Programs that try to get out of the sandbox of `imgb run` and `imgb trace`.

@@ -102,6 +102,17 @@ fn a_shell_script_brings_the_commands_that_it_names() {
 }
 
 #[test]
+fn a_command_in_a_variable_comes_along() {
+    let sandbox = Sandbox::new();
+    sandbox.file("conf.sh", "SORT=sort\nPAGER='cat -n'\n");
+    let script = "#!/bin/sh\n. ./conf.sh\nROOT=/usr; BIN=$ROOT/bin\n\"$BIN/basename\" /a/hello | \
+        ${SORT} | ${TAC:-tac} | $PAGER\n";
+    sandbox.program("start.sh", script);
+    let Some(root) = Root::pack_in(sandbox, &[], "start.sh conf.sh") else { return };
+    root.run("/start.sh").run().ok().prints("1\thello");
+}
+
+#[test]
 fn objects_for_another_c_library_are_data() {
     let Some(sandbox) = wheel() else { return };
     sandbox.file("libc.c", "int c(void) { return 1; }").dir("lib");

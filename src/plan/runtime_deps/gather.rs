@@ -6,22 +6,19 @@ use std::{
     sync::Arc,
 };
 
-use super::survey::{Survey, Surveyor, Window};
+use super::{
+    opens::{self, Mentions, Openings},
+    survey::{Survey, Surveyor, Window},
+};
 use crate::{
-    elf::{self, Absence, Closure, File, Object, Outcome, Program, ReadFailure, Root, Tag},
+    elf::{self, Absence, Closure, File, Object, ReadFailure},
     path::ImagePath,
     plan::PlanOptions,
-    rules::{Account, Facts, Libc, LibcKind, Table, is_named_after},
+    rules::{Account, Evidence, Facts, Libc, LibcKind, Mention, Table, is_named_after},
     source::{FileReader, in_order},
     tree::accounts::UserEntry,
     view::View,
 };
-
-/// A name that an object may give to dlopen(3), and the object.
-type LibraryName = (Arc<[u8]>, ImagePath);
-
-/// A library that an object opens: the object, the name, and the path that the name leads to.
-pub(super) type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
 
 /// Gathers facts.
 #[derive(Debug)]
@@ -32,10 +29,10 @@ pub(super) struct Gatherer<'t> {
     pub(super) facts: Facts,
     /// Files that were examined.
     seen: BTreeSet<ImagePath>,
-    /// Names that were looked for as libraries, each with the object that has the name.
-    asked: BTreeSet<(Arc<[u8]>, ImagePath)>,
-    /// Those that were found.
-    pub(super) opens: BTreeSet<Opening>,
+    /// Files that call dlopen(3).
+    callers: BTreeSet<ImagePath>,
+    /// Names of libraries, looked for as the files that call dlopen(3) do.
+    pub(super) openings: Openings,
 }
 
 impl<'t> Gatherer<'t> {
@@ -54,8 +51,8 @@ impl<'t> Gatherer<'t> {
             ..Facts::default()
         };
         let surveyor = Surveyor::new(table.wanted());
-        let (seen, asked, opens) = Default::default();
-        Ok(Self { surveyor, jobs, facts, seen, asked, opens })
+        let (seen, callers, openings) = Default::default();
+        Ok(Self { surveyor, jobs, facts, seen, callers, openings })
     }
 
     /// Adds the facts of those files of `closure` that are new. The first `hard` programs are the
@@ -84,7 +81,7 @@ impl<'t> Gatherer<'t> {
             self.name(file);
             new.push((file, is_program || listed.contains(&index)));
         }
-        let mut names: Vec<LibraryName> = Vec::new();
+        let mut names: Vec<(&ImagePath, BTreeSet<Box<[u8]>>)> = Vec::new();
         let surveyor = &self.surveyor;
         let worker = || {
             let mut window = Window::default();
@@ -96,12 +93,48 @@ impl<'t> Gatherer<'t> {
             |(file, own)| open(file, own, view),
             worker,
             |(file, _), survey| {
+                if survey.calls_dlopen {
+                    self.callers.insert(file.path.clone());
+                }
                 let libraries = note(&mut self.facts, &file.path, survey, view)?;
-                names.extend(libraries.map(|name| (name, file.path.clone())));
+                if !libraries.is_empty() {
+                    names.push((&file.path, libraries));
+                }
                 Ok(())
             },
         )?;
-        self.resolve(names, closure, search, view)
+        let mentions = self.mentions(names, closure);
+        self.openings.resolve(mentions, closure, search, (&mut self.facts, view))
+    }
+
+    /// What the names in objects ask dlopen(3) for: through the object itself, or through those
+    /// that it is linked with and that call dlopen(3) for it.
+    fn mentions(
+        &self,
+        names: Vec<(&ImagePath, BTreeSet<Box<[u8]>>)>,
+        closure: &Closure,
+    ) -> Mentions {
+        let mut mentions = Mentions::new();
+        let needed = opens::needed(closure);
+        for (by, names) in names {
+            let is_caller = |path: &&&ImagePath| self.callers.contains(**path);
+            let wrappers = || needed.get(by).into_iter().flatten().filter(is_caller).copied();
+            let callers: Vec<&ImagePath> = match self.callers.contains(by) {
+                true => vec![by],
+                false => wrappers().collect(),
+            };
+            for name in &names {
+                for caller in &callers {
+                    let evidence = match *caller == by {
+                        true => Evidence::Dlopen(name.clone()),
+                        false => Evidence::DlopenThrough(name.clone(), (*caller).clone()),
+                    };
+                    let mention = Mention { by: by.clone(), evidence: evidence.into() };
+                    mentions.entry(((*caller).clone(), Arc::from(&**name))).or_insert(mention);
+                }
+            }
+        }
+        mentions
     }
 
     /// Notes the names under which a file is loaded, and whether it is a C library.
@@ -123,51 +156,6 @@ impl<'t> Gatherer<'t> {
         let libc = Libc { kind, version: glibc_version(&file.object), path: file.path.clone() };
         self.facts.libcs.insert(libc);
     }
-
-    /// Looks for libraries as dlopen(3) would in the programs that load the object with the name.
-    fn resolve(
-        &mut self,
-        names: Vec<(Arc<[u8]>, ImagePath)>,
-        closure: &Closure,
-        search: &elf::LoaderOptions,
-        view: &View<'_>,
-    ) -> Result<(), ReadFailure> {
-        let new = names.into_iter().filter(|asked| self.asked.insert(asked.clone()));
-        let mut opens = elf::Opens::new();
-        for (name, by) in new {
-            opens.entry(by).or_default().insert(name);
-        }
-        if opens.is_empty() {
-            return Ok(());
-        }
-        let asks = |index: &usize| {
-            closure.files.get(*index).is_some_and(|file| opens.contains_key(&file.path))
-        };
-        let is_asking = |program: &&Program| {
-            program.loader.is_some()
-                && program.file.iter().chain(&program.loads).chain(&program.extra).any(asks)
-        };
-        let root = |program: &Program| {
-            let path = ImagePath::new(&closure.files.get(program.file?)?.opened).ok()?;
-            Some(Root { path })
-        };
-        let roots: Vec<Root> = closure.programs.iter().filter(is_asking).filter_map(root).collect();
-        let search = elf::LoaderOptions { opens, hwcaps: elf::Hwcaps::Baseline, ..search.clone() };
-        let found = elf::closure(&roots, &search, view)?;
-        for edge in found.programs.iter().flat_map(|program| &program.edges) {
-            let (Tag::Opened, Outcome::Found(index, _) | Outcome::Same(index, ..)) =
-                (edge.tag, &edge.outcome)
-            else {
-                continue;
-            };
-            let files = (found.files.get(*index), found.files.get(edge.requester));
-            let (Some(library), Some(by)) = files else { continue };
-            let paths = self.facts.opens.entry((*edge.name).into()).or_default();
-            paths.entry((*library.opened).into()).or_insert_with(|| by.path.clone());
-            self.opens.insert((by.path.clone(), edge.name.clone(), library.opened.clone()));
-        }
-        Ok(())
-    }
 }
 
 /// A file and whether it is the user's own, as [`Surveyor::survey`] takes them.
@@ -184,13 +172,13 @@ fn open(file: &File, own: bool, view: &View<'_>) -> Result<Option<SurveyTask>, R
     Ok(view.reader(node)?.ok().map(|reader| (reader, own)))
 }
 
-/// Notes what the file at `path` asks for. Returns the names that it may pass to dlopen(3).
+/// Notes what the file at `path` asks for. Returns the names of libraries in it.
 fn note(
     facts: &mut Facts,
     path: &ImagePath,
-    Survey { symbols, own, hits }: Survey<'_>,
+    Survey { symbols, own, hits, .. }: Survey<'_>,
     view: &View<'_>,
-) -> Result<impl Iterator<Item = Arc<[u8]>>, ReadFailure> {
+) -> Result<BTreeSet<Box<[u8]>>, ReadFailure> {
     for symbol in symbols {
         facts.add_symbol(symbol, path, own);
     }
@@ -213,7 +201,7 @@ fn note(
         }
         facts.paths.entry(string).or_insert_with(|| path.clone());
     }
-    Ok(hits.libraries.into_iter().map(Arc::from))
+    Ok(hits.libraries)
 }
 
 /// Whether a library belongs to the C library or the compiler: its imports say nothing about the

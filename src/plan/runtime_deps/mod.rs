@@ -3,6 +3,7 @@
 
 mod files;
 mod gather;
+mod opens;
 mod python;
 mod scan;
 mod scripts;
@@ -90,7 +91,7 @@ impl<'t> RuntimeDeps<'t> {
     /// The names by which objects open libraries that are in the image.
     pub(super) fn opens(&self, builder: &ImageBuilder<'_>) -> Result<elf::Opens, ReadFailure> {
         let mut opens = elf::Opens::new();
-        for (by, name, path) in &self.gatherer.opens {
+        for (by, name, path) in &self.gatherer.openings.found {
             if builder.view.find(path)?.is_ok_and(|found| builder.has(&found.path)) {
                 opens.entry(by.clone()).or_default().insert(name.clone());
             }

@@ -50,15 +50,6 @@ pub(super) struct Hits<'t> {
     pub(super) libraries: BTreeSet<Box<[u8]>>,
 }
 
-/// What to look for in an object besides paths.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Depth {
-    /// Words.
-    pub(super) words: bool,
-    /// Names of libraries.
-    pub(super) libraries: bool,
-}
-
 impl<'t> Scanner<'t> {
     pub(super) fn new(wanted: &Wanted<'t>) -> Self {
         let mut at_slash: BTreeMap<u32, Vec<Needle<'_>>> = BTreeMap::new();
@@ -89,9 +80,9 @@ impl<'t> Scanner<'t> {
         }
     }
 
-    /// Looks through `window`. A string that begins in its last [`MAX_STRING`] bytes may be cut, so
-    /// that windows must overlap by this many bytes.
-    pub(super) fn scan(&self, window: &[u8], depth: Depth, hits: &mut Hits<'t>) {
+    /// Looks through `window`, for words only if `words`. A string that begins in its last
+    /// [`MAX_STRING`] bytes may be cut, so that windows must overlap by this many bytes.
+    pub(super) fn scan(&self, window: &[u8], words: bool, hits: &mut Hits<'t>) {
         for slash in memchr::memchr_iter(b'/', window) {
             let (before, rest) = window.split_at(slash);
             if let Some(needles) = key(rest).and_then(|key| self.at_slash.get(&key)) {
@@ -101,7 +92,7 @@ impl<'t> Scanner<'t> {
                 for needle in found {
                     match needle.kind {
                         NeedleKind::Literal(literal) => drop(hits.literals.insert(literal)),
-                        NeedleKind::Word(word) if depth.words => drop(hits.words.insert(word)),
+                        NeedleKind::Word(word) if words => drop(hits.words.insert(word)),
                         NeedleKind::Word(_) => {}
                     }
                 }
@@ -114,18 +105,16 @@ impl<'t> Scanner<'t> {
                 hits.paths.insert(path.into());
             }
         }
-        if depth.words {
+        if words {
             let new = self.words.iter().filter(|(word, _)| !hits.words.contains(word));
             let found = new.filter(|(_, finder)| finder.find(window).is_some());
             hits.words.extend(found.map(|(word, _)| *word).collect::<Vec<_>>());
         }
-        if depth.libraries {
-            for at in self.library.find_iter(window) {
-                if hits.libraries.len() < MAX_HITS
-                    && let Some(name) = library_around(window, at)
-                {
-                    hits.libraries.insert(name.into());
-                }
+        for at in self.library.find_iter(window) {
+            if hits.libraries.len() < MAX_HITS
+                && let Some(name) = library_around(window, at)
+            {
+                hits.libraries.insert(name.into());
             }
         }
     }
@@ -163,7 +152,8 @@ fn whole_string(rest: &[u8]) -> Option<&[u8]> {
         .then_some(string)
 }
 
-/// The string with `.so` at `at`, if the whole of it has the form of a library's name.
+/// The string with `.so` at `at`, if the whole of it has the form of a library's name. `libx.so.`
+/// may stand before the sign of a format: `libx.so.%d`.
 fn library_around(window: &[u8], at: usize) -> Option<&[u8]> {
     let in_name = |b: &u8| b.is_ascii_alphanumeric() || b"._+-".contains(b);
     let before = window.get(..at)?.iter().rev().take_while(|&b| in_name(b)).count();
@@ -176,7 +166,9 @@ fn library_around(window: &[u8], at: usize) -> Option<&[u8]> {
     let after = name.get(before + 3..)?;
     let versioned = after.is_empty()
         || (after.starts_with(b".") && after.iter().all(|b| b.is_ascii_digit() || *b == b'.'));
-    (versioned && rest.get(name.len()) == Some(&0)).then_some(name)
+    let end = rest.get(name.len());
+    let is_format = end == Some(&b'%') && after == b".";
+    (versioned && (end == Some(&0) || is_format)).then_some(name)
 }
 
 #[cfg(test)]
@@ -193,22 +185,22 @@ mod tests {
         };
         let data = b"x/usr/share/no\0/usr/share/misc/magic\0/usr/share/%s\0/usr/share/a \
             b\0/opt/x.so\0/srv/x\0\
-            glued/etc/ssl/cert.pem/etc/hosts\0net.(*Resolver).lookup\0xos/user.Current\0s/user.Current\0/var/run/x\0libx.so\0liby.so.2\0lib%s.so\0a/libz.so\0\
-            libv.so.2a\0.so\0libw.sox\0/usr/share/cut";
+            glued/etc/ssl/cert.pem/etc/hosts\0net.(*Resolver).lookup\0xos/user.Current\0\
+            s/user.Current\0/var/run/x\0\
+            libx.so\0liby.so.2\0lib%s.so\0a/libz.so\0\
+            libv.so.2a\0libf.so.%d\0libg.so%d\0.so\0libw.sox\0/usr/share/cut";
         let scanner = Scanner::new(&wanted);
         let mut hits = Hits::default();
-        scanner.scan(data, Depth { words: true, libraries: true }, &mut hits);
+        scanner.scan(data, true, &mut hits);
         let text = |set: &BTreeSet<Box<[u8]>>| {
             set.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect::<Vec<_>>()
         };
         assert_eq!(text(&hits.paths), ["/opt/x.so", "/usr/share/misc/magic"]);
-        assert_eq!(text(&hits.libraries), ["libx.so", "liby.so.2"]);
+        assert_eq!(text(&hits.libraries), ["libf.so.", "libx.so", "liby.so.2"]);
         assert_eq!(hits.words, ["net.(*Resolver)", "os/user.Current", "/run/"].into());
         assert_eq!(hits.literals.len(), 2);
         let mut shallow = Hits::default();
-        scanner.scan(data, Depth { words: false, libraries: false }, &mut shallow);
-        assert!(
-            shallow.words.is_empty() && shallow.libraries.is_empty() && shallow.paths == hits.paths
-        );
+        scanner.scan(data, false, &mut shallow);
+        assert!(shallow.words.is_empty() && shallow.paths == hits.paths);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::{files, python};
 use crate::{
     elf::{Lookup as _, ReadFailure, script::Shebang},
-    languages::{Languages, Perl, shell},
+    languages::{Languages, Perl, Variables, shell},
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
     rules::{Facts, is_named_after},
@@ -85,7 +85,7 @@ fn absent_commands(
     let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_start);
     let reads = lines.any(|line| line.starts_with(b". ") || line.starts_with(b"source "));
     let plain = builder.view.is_own(script) && !reads;
-    for name in shell::names(text, language).commands {
+    for name in shell::names(text, language, &mut Variables::default()).commands {
         let counts = if name.contains(&b'/') { name.starts_with(b"/") } else { plain };
         if counts
             && shell::is_plain(&name)
@@ -241,27 +241,46 @@ fn record_text_commands(
         return Ok(());
     }
     let mut seen = BTreeSet::from([script.clone()]);
-    let mut left = vec![text];
-    while let Some((path, text)) = left.pop() {
-        let names = shell::names(&text, &Languages::builtin().shell);
-        for name in names.commands {
-            if let Ok((command, found)) = interpreters::find(&name, dirs, builder)?
-                && !builder.has(&found.path)
-            {
-                let known = (command.as_bytes().into(), script.clone());
-                facts.commands.entry(name.into()).or_insert(known);
+    let mut texts = vec![text];
+    let mut variables = Variables::default();
+    // What one text assigns may be a command in another: read all of them again with everything
+    // that is assigned.
+    let mut known = None;
+    while known != Some((texts.len(), variables.count())) {
+        known = Some((texts.len(), variables.count()));
+        let mut at = 0;
+        while let Some((path, text)) = texts.get(at) {
+            let names = shell::names(text, &Languages::builtin().shell, &mut variables);
+            for name in &names.commands | &names.assigned {
+                record_command(script, name, dirs, (facts, builder))?;
             }
-        }
-        for name in &names.sourced {
-            let sourced = match name.contains(&b'/') {
+            let sourced = |name: &Vec<u8>| match name.contains(&b'/') {
                 true => ImagePath::new(name).ok(),
                 false => path.parent().and_then(|dir| dir.join(name).ok()),
             };
-            let Some(sourced) = sourced else { continue };
-            if seen.len() < MAX_SOURCED && seen.insert(sourced.clone()) {
-                left.extend(read(&sourced, builder)?);
+            for sourced in names.sourced.iter().filter_map(sourced).collect::<Vec<_>>() {
+                if seen.len() < MAX_SOURCED && seen.insert(sourced.clone()) {
+                    texts.extend(read(&sourced, builder)?);
+                }
             }
+            at += 1;
         }
+    }
+    Ok(())
+}
+
+/// Notes a command of the sysroot that `script` names, unless it is in the image.
+fn record_command(
+    script: &ImagePath,
+    name: Vec<u8>,
+    dirs: &[ImagePath],
+    (facts, builder): (&mut Facts, &ImageBuilder<'_>),
+) -> Result<(), ReadFailure> {
+    if let Ok((command, found)) = interpreters::find(&name, dirs, builder)?
+        && !builder.has(&found.path)
+    {
+        let known = (command.as_bytes().into(), script.clone());
+        facts.commands.entry(name.into()).or_insert(known);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, ops::Range};
 
-use super::scan::{Depth, Hits, MAX_STRING, Scanner};
+use super::scan::{Hits, MAX_STRING, Scanner};
 use crate::{
     elf::{self, ReadAt, ReadFailure},
     rules::Wanted,
@@ -26,6 +26,8 @@ pub(super) struct Surveyor<'t> {
 pub(super) struct Survey<'t> {
     /// Whether it is a program or the user names it.
     pub(super) own: bool,
+    /// Whether it imports dlopen(3).
+    pub(super) calls_dlopen: bool,
     /// Symbols that it imports.
     pub(super) symbols: BTreeSet<&'t [u8]>,
     /// What is in its constants.
@@ -62,15 +64,14 @@ impl<'t> Surveyor<'t> {
         let mut survey = Survey { own, ..Survey::default() };
         // A damaged object fails in the closure, and a denied one when it is packed.
         let _ = file.parse(|len, read_at| {
-            let mut calls_dlopen = false;
-            let imports = elf::imports(len, read_at, |name| {
-                calls_dlopen |= matches!(name, b"dlopen" | b"dlmopen");
+            // Of a damaged table, what could be read.
+            let _ = elf::imports(len, read_at, |name| {
+                survey.calls_dlopen |= matches!(name, b"dlopen" | b"dlmopen");
                 survey.symbols.extend(self.wanted.symbols.get(name));
             })?;
-            let depth = Depth { words: own, libraries: imports.is_ok() && calls_dlopen };
             let ranges = elf::constants(len, read_at)?;
             if let Ok(ranges) = &ranges {
-                let look = |bytes: &[u8]| self.scanner.scan(bytes, depth, &mut survey.hits);
+                let look = |bytes: &[u8]| self.scanner.scan(bytes, own, &mut survey.hits);
                 window.slide(ranges, read_at, look)?;
             }
             Ok(ranges)
