@@ -81,7 +81,7 @@ impl BlobSource {
         let stat = rustix::fs::fstat(&fd).map_err(unreadable)?;
         match (FileType::from_raw_mode(stat.st_mode), name.transport) {
             (FileType::Directory, None | Some(Transport::Oci | Transport::Dir)) => {
-                let form = form(&fd, name.transport);
+                let form = form(&fd, name.transport).map_err(unreadable)?;
                 Ok(Self::Directory { fd, path: name.path.clone(), form })
             }
             (
@@ -166,13 +166,16 @@ impl BlobFile {
 }
 
 /// The form of a directory: where no transport says it, the file that the image begins with.
-fn form(fd: &OwnedFd, transport: Option<Transport>) -> Form {
-    let has = |name: &str| retry_on_intr(|| rustix::fs::statat(fd, name, AtFlags::empty())).is_ok();
-    match transport {
+fn form(fd: &OwnedFd, transport: Option<Transport>) -> Result<Form, Errno> {
+    let has = |name: &str| match retry_on_intr(|| rustix::fs::statat(fd, name, AtFlags::empty())) {
+        Err(Errno::NOENT | Errno::LOOP) => Ok(false),
+        found => found.map(|_| true),
+    };
+    Ok(match transport {
         Some(Transport::Dir) => Form::Dir,
-        None if has("manifest.json") && !has("index.json") => Form::Dir,
+        None if has("manifest.json")? && !has("index.json")? => Form::Dir,
         _ => Form::Layout,
-    }
+    })
 }
 
 fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<BlobFile>, ImageError> {
@@ -185,7 +188,9 @@ fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<BlobFile>
     match retry_on_intr(|| rustix::fs::statat(fd, path, AtFlags::empty())) {
         Ok(stat) if is_regular(&stat) => {}
         Ok(_) => return Err(not_regular()),
-        Err(Errno::NOENT | Errno::NOTDIR) => return dangling(fd, path).map_or(Ok(None), Err),
+        Err(Errno::NOENT | Errno::NOTDIR) => {
+            return dangling(fd, path).map_err(unreadable)?.map_or(Ok(None), Err);
+        }
         Err(Errno::LOOP) => return Err(ImageError::document(path, "its links form a loop")),
         Err(errno) => return Err(unreadable(errno)),
     }
@@ -202,10 +207,13 @@ fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<BlobFile>
 }
 
 /// The error for a link to a file that does not exist; `None` if there is no link either.
-fn dangling(fd: &OwnedFd, path: &str) -> Option<ImageError> {
-    let target = rustix::fs::readlinkat(fd, path, Vec::new()).ok()?;
-    let target = crate::path::escape(target.as_bytes());
-    Some(ImageError::document(path, format!("a link to `{target}`, which does not exist")))
+fn dangling(fd: &OwnedFd, path: &str) -> Result<Option<ImageError>, Errno> {
+    let target = match retry_on_intr(|| rustix::fs::readlinkat(fd, path, Vec::new())) {
+        Err(Errno::INVAL | Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        target => crate::path::escape(target?.as_bytes()),
+    };
+    let why = format!("a link to `{target}`, which does not exist");
+    Ok(Some(ImageError::document(path, why)))
 }
 
 /// Links are followed only among the members: an old `docker save` links a layer that several

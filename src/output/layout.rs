@@ -2,9 +2,10 @@
 //! already contains other images.
 
 use std::{
-    ffi::OsString,
+    ffi::OsStr,
     fs::File,
     io::{self, Read as _, Write as _},
+    os::unix::ffi::OsStrExt as _,
     path::Path,
 };
 
@@ -15,7 +16,7 @@ use crate::{
     image::{self, Document, Image, Reference, Replaced},
     quantity,
     source::list_directory,
-    store::{Blob, Durability, Pending, Store},
+    store::{Blob, Durability, PREFIX, Pending, Store},
 };
 
 /// The largest `index.json` that is read, in bytes (containers/image's limit for manifests).
@@ -101,12 +102,17 @@ fn check(dir: &Path) -> Result<(), OutputError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         names => names.map_err(io)?,
     };
-    let is_ours = |name: &OsString| name == "blobs" || name == "oci-layout" || name == "index.json";
     let is_marked = names.iter().any(|name| name == "oci-layout");
-    if !is_marked && !names.iter().all(is_ours) {
+    if !is_marked && !names.iter().all(|name| is_ours(name)) {
         return Err(no_layout(dir, "it is a directory with other files in it"));
     }
     read_index(dir).map(drop)
+}
+
+/// Whether a layout has such a file, or one that was killed while it was made.
+fn is_ours(name: &OsStr) -> bool {
+    let is_temporary = name.as_bytes().starts_with(PREFIX.as_bytes());
+    is_temporary || ["blobs", "oci-layout", "index.json"].iter().any(|&ours| name == ours)
 }
 
 fn read_index(dir: &Path) -> Result<Option<Value>, OutputError> {

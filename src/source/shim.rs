@@ -125,7 +125,9 @@ impl Versions<'_> {
         else {
             return Ok(None);
         };
-        let here = fs_err::canonicalize(".").unwrap_or_default();
+        let here = super::if_present(fs_err::canonicalize("."));
+        let here = here.map_err(|source| ReadFailure { path: ".".into(), source })?;
+        let here = here.unwrap_or_default();
         for dir in here.ancestors() {
             let text = read(&dir.join(name))?;
             if !text.trim().is_empty() {
@@ -168,7 +170,9 @@ fn read(path: &PathBuf) -> Result<String, ReadFailure> {
     let failure = |source| ReadFailure { path: path.clone(), source };
     let file = super::if_present(fs_err::File::open(path)).map_err(failure)?;
     let mut bytes = Vec::new();
-    if let Some(file) = file.filter(|file| file.metadata().is_ok_and(|file| file.is_file())) {
+    if let Some(file) = file
+        && file.metadata().map_err(failure)?.is_file()
+    {
         file.take(MAX_SHIM).read_to_end(&mut bytes).map_err(failure)?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())

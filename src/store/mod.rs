@@ -22,7 +22,7 @@ use crate::digest::Digest;
 
 pub use blob::{Blob, Extent};
 pub use part_writer::PartWriter;
-pub use pending::Pending;
+pub use pending::{PREFIX, Pending};
 pub use writer::BlobWriter;
 
 /// Bytes of a tar block: an archive's members start at multiples of it.
@@ -94,7 +94,7 @@ impl Store {
     /// If the directories cannot be created.
     pub fn directory(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         let blobs = path.join("blobs/sha256");
-        fs_err::create_dir_all(&blobs).map_err(io_error("create", &blobs))?;
+        uninterrupted(|| fs_err::create_dir_all(&blobs)).map_err(io_error("create", &blobs))?;
         let kind = StoreKind::Directory { path: path.to_owned() };
         Ok(Self { kind, durability, blobs: BTreeMap::new() })
     }
@@ -218,6 +218,16 @@ impl Store {
         }
         self.blobs.insert(blob.digest, blob.clone());
         Ok(blob)
+    }
+}
+
+/// Repeats what a signal interrupts, where the standard library does not.
+fn uninterrupted<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
     }
 }
 

@@ -10,14 +10,14 @@ use std::{
 
 use rustix::{
     fs::{AtFlags, CWD, Mode, OFlags},
-    io::retry_on_intr,
+    io::{Errno, retry_on_intr},
 };
 use tempfile::TempPath;
 
 use super::{Durability, StoreError, blob::Extent, io_error, part_writer::PartWriter};
 
 /// Prefix of the names of temporary files.
-const PREFIX: &str = ".imgb-";
+pub const PREFIX: &str = ".imgb-";
 
 /// A file that has not appeared yet. It has no name (open(2), `O_TMPFILE`), so nothing is left of
 /// it however this process ends. Where the file system or a missing /proc does not allow that, it
@@ -100,9 +100,16 @@ impl Pending {
         let dir = parent(target);
         let temp = match self.temp {
             Some(temp) => temp,
-            None => give_name(&self.file, dir).map_err(io_error("create", target))?,
+            // Where there is nothing to replace, no temporary name is needed, which a killed
+            // process would leave behind.
+            None => match link_as(&self.file, target) {
+                Err(Errno::EXIST) => {
+                    give_name(&self.file, dir).map_err(io_error("create", target))?
+                }
+                linked => return linked.map_err(|errno| io_error("create", target)(errno.into())),
+            },
         };
-        temp.persist(target).map_err(|error| io_error("create", target)(error.error))
+        rename(temp, target).map_err(io_error("create", target))
     }
 }
 
@@ -134,17 +141,24 @@ fn nameless(dir: &Path) -> Option<File> {
 /// Gives a nameless file a temporary name in `dir`: linkat(2) cannot replace a target, only a
 /// rename can.
 fn give_name(file: &File, dir: &Path) -> io::Result<TempPath> {
-    let link =
-        |path: &Path| rustix::fs::linkat(CWD, proc_path(file), CWD, path, AtFlags::SYMLINK_FOLLOW);
-    Ok(temporary(dir, link)?.1)
+    Ok(temporary(dir, |path| link_as(file, path))?.1)
+}
+
+/// Makes `path`, which must not exist, a name of an open file.
+fn link_as(file: &File, path: &Path) -> Result<(), Errno> {
+    let from = proc_path(file);
+    retry_on_intr(|| rustix::fs::linkat(CWD, &from, CWD, path, AtFlags::SYMLINK_FOLLOW))
+}
+
+/// Puts a temporary file in place; it is removed if that fails.
+fn rename(temp: TempPath, target: &Path) -> io::Result<()> {
+    retry_on_intr(|| rustix::fs::rename(&*temp, target))?;
+    temp.keep().map(drop).map_err(|error| error.error)
 }
 
 /// Calls `make` with temporary names in `dir` until one is free. An error is the system's own: the
 /// one of `tempfile` names the temporary file, which tells users nothing, and leaves out the cause.
-fn temporary<T>(
-    dir: &Path,
-    make: impl Fn(&Path) -> Result<T, rustix::io::Errno>,
-) -> io::Result<(T, TempPath)> {
+fn temporary<T>(dir: &Path, make: impl Fn(&Path) -> Result<T, Errno>) -> io::Result<(T, TempPath)> {
     let mut last = None;
     let made = tempfile::Builder::new().prefix(PREFIX).make_in(dir, |path| {
         Ok(retry_on_intr(|| make(path)).inspect_err(|&error| last = Some(error))?)
@@ -161,7 +175,7 @@ pub(super) fn link(file: &File, target: &Path) -> io::Result<()> {
     }
     let temp = give_name(file, parent(target))?;
     let name = temp.to_path_buf();
-    temp.persist(target).map_err(|error| error.error)?;
+    rename(temp, target)?;
     // If another process linked the target meanwhile, both are names of one file and rename(2) does
     // nothing, so the temporary name is still there.
     let _ = fs_err::remove_file(name);

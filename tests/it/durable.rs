@@ -6,30 +6,35 @@ use crate::{engines::have, sandbox::Sandbox};
 /// What `imgb pack` did to the disk, in order: `sync`, `sync-dir PATH` and `name PATH`, with paths
 /// below the sandbox.
 fn steps(sandbox: &Sandbox, arguments: &str) -> Vec<String> {
-    let calls = "trace=fsync,fdatasync,rename,renameat,renameat2";
+    let calls = "trace=fsync,fdatasync,linkat,rename,renameat,renameat2";
     let strace = ["strace", "-f", "-qq", "-y", "-s", "4096", "-e", calls, "-o", "trace"];
     let run = sandbox.imgb(&format!("pack ./file --compress none --layers one {arguments}"));
     run.under(&strace).run().ok();
     let here = sandbox.path("").display().to_string();
     let trace = String::from_utf8(sandbox.read("trace")).unwrap();
     let step = |line: &str| {
+        // A name is replaced by means of a temporary one.
+        if line.ends_with("= -1 EEXIST (File exists)") {
+            return None;
+        }
         assert!(line.ends_with(" = 0"), "{line}");
-        if line.contains("rename") {
+        if line.contains("rename") || line.contains("linkat") {
             let to = line.rsplit('"').nth(1).unwrap();
             let to = to.strip_prefix(&here).unwrap_or(to);
-            return format!("name {}", to.trim_start_matches("./").trim_start_matches('/'));
+            let to = to.trim_start_matches("./").trim_start_matches('/');
+            return (!to.contains(".imgb-")).then(|| format!("name {to}"));
         }
         let of = line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).unwrap().0;
         match of.strip_prefix(here.trim_end_matches('/')) {
             Some(dir)
                 if !dir.contains('#') && sandbox.path(dir.trim_start_matches('/')).is_dir() =>
             {
-                format!("sync-dir {}", dir.trim_start_matches('/'))
+                Some(format!("sync-dir {}", dir.trim_start_matches('/')))
             }
-            _ => "sync".into(),
+            _ => Some("sync".into()),
         }
     };
-    trace.lines().map(step).collect()
+    trace.lines().filter_map(step).collect()
 }
 
 #[test]

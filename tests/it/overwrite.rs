@@ -162,3 +162,14 @@ fn the_ending_of_an_archive_compresses_it() {
         podman.cli("image rm docker.io/library/outer").run().ok();
     }
 }
+
+/// What a process that was killed left of a layout does not keep the next one from making it.
+#[test]
+fn a_layout_that_was_begun_is_finished() {
+    let sandbox = Sandbox::new();
+    sandbox.file("conf", "one\n").file("layout/.imgb-a1b2c3", "{}").dir("layout/blobs/sha256");
+    sandbox.imgb("pack conf -o oci:layout").run().ok();
+    sandbox.imgb("inspect oci:layout").run().ok();
+    sandbox.file("other/.imgb-a1b2c3", "{}").file("other/notes", "");
+    sandbox.imgb("pack conf -o oci:other").run().error(4, &["other files in it"]);
+}

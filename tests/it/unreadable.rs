@@ -56,8 +56,10 @@ fn interrupted_calls_are_repeated() {
     };
     let whole = run(&[]).ok().text();
     let mut fired = 0;
-    for call in ["openat", "flock", "newfstatat", "readlinkat", "pread64", "write", "pwrite64"] {
-        for number in (1..20).chain((20..100).step_by(13)) {
+    let reads = ["openat", "flock", "newfstatat", "readlinkat", "pread64", "getdents64"];
+    let writes = ["write", "pwrite64", "fsync", "linkat", "renameat", "mkdir"];
+    for call in reads.into_iter().chain(writes) {
+        for number in (1..10).chain((10..100).step_by(17)) {
             let inject = format!("inject={call}:error=EINTR:when={number}");
             let outcome = run(&["strace", "-f", "-qq", "-o", "trace", "-e", &inject]);
             if !String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)") {

@@ -284,7 +284,8 @@ impl Cache {
 /// Creates a directory that only its owner may enter, and its parents.
 fn make_private(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    match std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+    let make = || std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    match super::uninterrupted(make) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         made => made,
     }
