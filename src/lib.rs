@@ -21,7 +21,8 @@
 //!          ▼
 //!        Plan ─────────▶ imgb plan, imgb deps
 //!          │ check: the proof that the image will start
-//!          │ pack: content is read once; tar, compression and both digests in one pass
+//!          │ pack: content is read once, that of large files twice, since a file's time depends
+//!          │ on its content; tar, compression and both digests in one pass
 //!          ▼
 //!       [Layer]
 //!          │ image::assemble
@@ -50,7 +51,7 @@
 //!     rules::{Choice, Table},
 //!     source::{InputOptions, Request},
 //!     store::Durability,
-//!     timestamp::Timestamp,
+//!     timestamp::Mtime,
 //! };
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -65,7 +66,7 @@
 //!         exclude: Vec::new(),
 //!         preserve_mode: false,
 //!         owner: None,
-//!         mtime: Timestamp::EPOCH,
+//!         mtime: Mtime::OfContent,
 //!         outputs: [archive.clone()].into(),
 //!         command_dirs: Vec::new(),
 //!         versions: Default::default(),
@@ -191,7 +192,7 @@
 //!             source, suggest, view
 //!     touches reads through source, base images through oci
 //! 6 pack       trees → layers
-//!     imports error_kind, path, digest, compress, tree, archive, store, source
+//!     imports error_kind, path, timestamp, digest, compress, tree, archive, store, source
 //!     touches threads
 //! 6 check      the proof that an image will start, inside its own tree alone
 //!     imports languages, path, tree, elf, image, process, view

@@ -223,7 +223,7 @@ fn open_base(request: &PackRequest) -> Result<OpenBase, BuildError> {
     let (platform, fallback_platform) =
         (request.plan.platform.as_ref(), &request.plan.fallback_platform);
     let Some(BaseRequest { name, image }) = &request.base else {
-        let base = Base::scratch(fallback_platform.clone(), request.source.mtime);
+        let base = Base::scratch(fallback_platform.clone(), request.source.mtime.of_image());
         return Ok(OpenBase { base, image: None });
     };
     let source = &request.source;

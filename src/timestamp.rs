@@ -1,14 +1,23 @@
 //! Times in an image: whole seconds, given by the caller and never read from a clock.
 
+mod content;
+
 use std::fmt;
+
+pub use content::ContentTime;
 
 /// Whole seconds since 1970-01-01T00:00:00Z; negative values are before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// 1970-01-01T00:00:00Z, the default time of everything.
+    /// 1970-01-01T00:00:00Z, the default time of an image.
     pub const EPOCH: Self = Self(0);
+
+    /// 1980-01-02T00:00:00Z, the default time of everything without content, and not later than
+    /// that of any content. Some programs take time 0 for a missing file, and ZIP archives begin
+    /// with 1980, in local time.
+    pub const EARLIEST: Self = Self(315_619_200);
 
     /// The time `seconds` after 1970; `None` outside the years 0000 to 9999, which RFC 3339 cannot
     /// write.
@@ -31,6 +40,26 @@ impl Timestamp {
     /// Parses a time of RFC 3339. Fractions of a second are dropped.
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         Self::from_seconds(text.parse::<jiff::Timestamp>().ok()?.as_second())
+    }
+}
+
+/// The time of last modification that a file has in an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mtime {
+    /// [`ContentTime`] of a regular file's content, [`Timestamp::EARLIEST`] for everything else.
+    #[default]
+    OfContent,
+    /// Decided by the user, by a base image or by what is compiled from the file.
+    At(Timestamp),
+}
+
+impl Mtime {
+    /// The time of the image's configuration where all its files have this time.
+    pub fn of_image(self) -> Timestamp {
+        match self {
+            Self::OfContent => Timestamp::EPOCH,
+            Self::At(time) => time,
+        }
     }
 }
 

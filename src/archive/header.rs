@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::{
     path::{ImagePath, escape},
+    timestamp::{Mtime, Timestamp},
     tree::{Kind, Meta, Node, Special},
 };
 
@@ -79,7 +80,7 @@ pub fn blob_directory(name: &str) -> [u8; BLOCK] {
 }
 
 /// Appends the header of `node` at `path` to `out`, a whole number of blocks. With `link`, it is
-/// the header of a hard link to that path.
+/// the header of a hard link to that path. `mtime` takes the place of the node's own time.
 ///
 /// # Errors
 /// [`HeaderError`] for what no tar can hold.
@@ -88,19 +89,24 @@ pub fn append(
     path: &ImagePath,
     node: &Node,
     link: Option<&ImagePath>,
+    mtime: Timestamp,
 ) -> Result<(), HeaderError> {
-    let (header, pax) = make(path, node, link)?;
+    let (header, pax) = make(path, node, link, mtime)?;
     pax.append(out, path);
     out.extend_from_slice(&header.finish());
     Ok(())
 }
 
-/// The number of bytes that [`append`] appends.
+/// The number of bytes that [`append`] appends. The time of content never needs a record.
 ///
 /// # Errors
 /// As [`append`].
 pub fn len(path: &ImagePath, node: &Node, link: Option<&ImagePath>) -> Result<u64, HeaderError> {
-    let (_, pax) = make(path, node, link)?;
+    let mtime = match node.meta.mtime {
+        Mtime::OfContent => Timestamp::EARLIEST,
+        Mtime::At(time) => time,
+    };
+    let (_, pax) = make(path, node, link, mtime)?;
     let mut records = Vec::new();
     pax.append(&mut records, path);
     Ok((records.len() + BLOCK) as u64)
@@ -110,6 +116,7 @@ fn make(
     path: &ImagePath,
     node: &Node,
     link: Option<&ImagePath>,
+    mtime: Timestamp,
 ) -> Result<(Header, Pax), HeaderError> {
     if path.file_name().starts_with(b".wh.") {
         return Err(HeaderError::Whiteout(path.clone()));
@@ -141,7 +148,7 @@ fn make(
     }
     set_number(&mut header, &mut pax, (field::UID, b"uid"), u64::from(node.meta.uid));
     set_number(&mut header, &mut pax, (field::GID, b"gid"), u64::from(node.meta.gid));
-    let seconds = node.meta.mtime.seconds();
+    let seconds = mtime.seconds();
     match u64::try_from(seconds) {
         Ok(seconds) => set_number(&mut header, &mut pax, (field::MTIME, b"mtime"), seconds),
         Err(_) => pax.push(b"mtime", seconds.to_string().as_bytes()),

@@ -7,11 +7,13 @@ use std::{
     collections::BTreeMap,
     io::{self, Write},
     ops::Range,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use super::header::{self, BLOCK, HeaderError};
 use crate::{
     path::ImagePath,
+    timestamp::{ContentTime, Mtime, Timestamp},
     tree::{FileNode, Identity, Kind, Meta, Node, Tree},
 };
 
@@ -21,12 +23,17 @@ const END: u64 = 2 * BLOCK as u64;
 /// An archive of more than an exabyte would come from a sparse file; no disk can hold it.
 const MAX_SIZE: u64 = 1 << 60;
 
+/// Bytes that are read at once to compute a time. They fit into a processor's cache.
+const PIECE: u64 = 1 << 19;
+
 /// The offset of each member in a tree's archive. Members come in the tree's order, a directory
 /// before its entries. Names of one inode with the same metadata are hard links to the first of
 /// them.
 #[derive(Debug)]
 pub struct TarLayout<'a> {
     members: Vec<Member<'a>>,
+    /// The time of each member's content in seconds, once it is known; 0 until then.
+    times: Vec<AtomicU32>,
     size: u64,
 }
 
@@ -49,6 +56,8 @@ pub struct ContentRequest<'a> {
     pub file: &'a FileNode,
     /// In bytes, from the start of the file.
     pub offset: u64,
+    /// Whether they are needed only to compute the file's time: they will be asked for again.
+    pub for_time: bool,
 }
 
 impl<'a> TarLayout<'a> {
@@ -76,7 +85,8 @@ impl<'a> TarLayout<'a> {
                 .ok_or_else(|| HeaderError::Large(path.clone()))?;
             members.push(member);
         }
-        Ok(Self { members, size: start + END })
+        let times = members.iter().map(|_| AtomicU32::new(0)).collect();
+        Ok(Self { members, times, size: start + END })
     }
 
     /// Bytes of the whole archive.
@@ -102,7 +112,7 @@ impl<'a> TarLayout<'a> {
     }
 
     /// Fills `out` with the archive's bytes from `at` on. `read` fills a buffer with the content it
-    /// is asked for.
+    /// is asked for: that of `out`, and for the time of a file what is beyond `out`.
     ///
     /// # Errors
     /// The first error of `read`.
@@ -115,18 +125,26 @@ impl<'a> TarLayout<'a> {
         let part = at..at + out.len() as u64;
         let mut scratch = Vec::new();
         let first = self.members.partition_point(|member| member.end() <= at);
-        for member in self.members.iter().skip(first).take_while(|member| member.start < part.end) {
+        let members = self.members.iter().enumerate().skip(first);
+        for (number, member) in members.take_while(|(_, member)| member.start < part.end) {
             let end_of_content = member.content + member.content_len();
-            if let Some((skipped, to)) = slice(out, &part, member.start..member.content) {
-                scratch.clear();
-                // Cannot fail: `new` has made every header once.
-                let _ = header::append(&mut scratch, member.path, member.node, member.link);
-                to.copy_from_slice(&scratch[skipped as usize..skipped as usize + to.len()]);
-            }
+            // Before the header, which needs the time of the content.
+            let mut known: &[u8] = &[];
             if let (Some((offset, to)), Kind::File(file)) =
                 (slice(out, &part, member.content..end_of_content), &member.node.kind)
             {
-                read(ContentRequest { path: member.path, file, offset }, to)?;
+                let path = member.path;
+                read(ContentRequest { path, file, offset, for_time: false }, to)?;
+                known = if offset == 0 { to } else { &[] };
+            }
+            if part.start < member.content {
+                let time = self.time(number, known, &mut read)?;
+                scratch.clear();
+                // Cannot fail: `new` has made every header once.
+                let _ = member.append_header(&mut scratch, time);
+            }
+            if let Some((skipped, to)) = slice(out, &part, member.start..member.content) {
+                to.copy_from_slice(&scratch[skipped as usize..skipped as usize + to.len()]);
             }
             if let Some((_, to)) = slice(out, &part, end_of_content..member.end()) {
                 to.fill(0);
@@ -136,6 +154,57 @@ impl<'a> TarLayout<'a> {
             to.fill(0);
         }
         Ok(())
+    }
+
+    /// The time in the header of a member. `known` is the start of its content; `read` reads the
+    /// rest, unless the time is known.
+    fn time<E>(
+        &self,
+        number: usize,
+        known: &[u8],
+        read: &mut impl FnMut(ContentRequest<'_>, &mut [u8]) -> Result<(), E>,
+    ) -> Result<Timestamp, E> {
+        let Some(mut member) = self.members.get(number) else { return Ok(Timestamp::EARLIEST) };
+        if let Mtime::At(time) = member.node.meta.mtime {
+            return Ok(time);
+        }
+        let mut number = number;
+        if let Some(link) = member.link
+            && let Ok(first) = self.number_of(link)
+        {
+            (number, member) = (first, &self.members[first]);
+        }
+        let Some(file) = member.node.file() else { return Ok(Timestamp::EARLIEST) };
+        let cell = &self.times[number];
+        if let Some(time) = time_in(cell) {
+            return Ok(time);
+        }
+        let mut time = ContentTime::default();
+        time.update(known);
+        let mut offset = known.len() as u64;
+        let mut buffer = vec![0; file.len.saturating_sub(offset).min(PIECE) as usize];
+        while offset < file.len {
+            let piece = &mut buffer[..(file.len - offset).min(PIECE) as usize];
+            read(ContentRequest { path: member.path, file, offset, for_time: true }, piece)?;
+            time.update(piece);
+            offset += piece.len() as u64;
+        }
+        let time = time.finish();
+        cell.store(u32::try_from(time.seconds()).unwrap_or_default(), Ordering::Relaxed);
+        Ok(time)
+    }
+
+    /// Takes the times of content that are known to `other`.
+    pub fn take_times(&self, other: &TarLayout<'_>) {
+        for (member, cell) in other.members.iter().zip(&other.times) {
+            if let Some(time) = time_in(cell)
+                && let Some(file) = member.node.file()
+                && let Some((number, _)) = self.content_start(member.path, file)
+            {
+                self.times[number]
+                    .store(u32::try_from(time.seconds()).unwrap_or_default(), Ordering::Relaxed);
+            }
+        }
     }
 
     /// Writes the whole archive to `writer`. `read` fills a buffer with the content it is asked
@@ -173,7 +242,7 @@ impl<'a> TarLayout<'a> {
     /// The number of the member at `path` and the offset of its content, if that is the content of
     /// `file`.
     pub fn content_start(&self, path: &ImagePath, file: &FileNode) -> Option<(usize, u64)> {
-        let number = self.members.binary_search_by(|member| member.path.cmp(path)).ok()?;
+        let number = self.number_of(path).ok()?;
         let member = self.members.get(number).filter(|member| member.link.is_none())?;
         let own = member.node.file()?;
         (own.len == file.len && own.content.identity() == file.content.identity())
@@ -188,23 +257,31 @@ impl<'a> TarLayout<'a> {
         })
     }
 
+    fn number_of(&self, path: &ImagePath) -> Result<usize, usize> {
+        self.members.binary_search_by(|member| member.path.cmp(path))
+    }
+
     /// Calls `write` with each run of headers and its offset. The bytes between that are neither
-    /// headers nor content are zero.
+    /// headers nor content are zero. `read` is as in [`TarLayout::fill`].
     ///
     /// # Errors
-    /// The first error of `write`.
-    pub fn headers<E>(&self, mut write: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
-        let mut members = self.members.iter().peekable();
+    /// The first error of `read` or `write`.
+    pub fn headers<E>(
+        &self,
+        mut read: impl FnMut(ContentRequest<'_>, &mut [u8]) -> Result<(), E>,
+        mut write: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut members = self.members.iter().enumerate().peekable();
         let mut headers = Vec::new();
-        while let Some(first) = members.next() {
+        while let Some((number, first)) = members.next() {
             headers.clear();
             // Cannot fail: `new` has made every header once.
-            let _ = header::append(&mut headers, first.path, first.node, first.link);
+            let _ = first.append_header(&mut headers, self.time(number, &[], &mut read)?);
             let mut end = first.end();
-            while let Some(next) = members
-                .next_if(|next| end == first.start + headers.len() as u64 && next.start == end)
+            while let Some((number, next)) = members
+                .next_if(|(_, next)| end == first.start + headers.len() as u64 && next.start == end)
             {
-                let _ = header::append(&mut headers, next.path, next.node, next.link);
+                let _ = next.append_header(&mut headers, self.time(number, &[], &mut read)?);
                 end = next.end();
             }
             write(first.start, &headers)?;
@@ -213,7 +290,17 @@ impl<'a> TarLayout<'a> {
     }
 }
 
+/// The time in `cell`, if it is known.
+fn time_in(cell: &AtomicU32) -> Option<Timestamp> {
+    let seconds = cell.load(Ordering::Relaxed);
+    Timestamp::from_seconds(seconds.into()).filter(|_| seconds != 0)
+}
+
 impl Member<'_> {
+    fn append_header(&self, out: &mut Vec<u8>, time: Timestamp) -> Result<(), HeaderError> {
+        header::append(out, self.path, self.node, self.link, time)
+    }
+
     fn content_len(&self) -> u64 {
         self.node.file().filter(|_| self.link.is_none()).map_or(0, |file| file.len)
     }

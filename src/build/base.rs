@@ -90,7 +90,7 @@ pub(super) fn open(
 }
 
 fn of_image(image: Arc<UnpackedImage>, options: &BaseContext<'_>) -> OpenBase {
-    let config = Config { created: options.source.mtime, ..image.image.config.clone() };
+    let config = Config { created: options.source.mtime.of_image(), ..image.image.config.clone() };
     let mut tree = image.merged();
     tree.add_parents(|path| plan::parent(path, options.source.mtime));
     let base = Base { tree, layers: Vec::new(), config, platform_known: true, is_scratch: false };
@@ -155,7 +155,7 @@ pub(super) fn without_triggers(stage: Stage) -> Result<Stage, Cause> {
 pub(super) fn scratch(options: &BaseContext<'_>) -> Base {
     let platform = options.platform.unwrap_or(options.fallback_platform).clone();
     let platform_known = options.platform.is_some();
-    Base { platform_known, ..Base::scratch(platform, options.source.mtime) }
+    Base { platform_known, ..Base::scratch(platform, options.source.mtime.of_image()) }
 }
 
 /// What a base image gives to the evaluation.

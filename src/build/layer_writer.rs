@@ -5,7 +5,7 @@ use crate::{
     path::ImagePath,
     plan::Overlay,
     recipe::action::Dest,
-    timestamp::Timestamp,
+    timestamp::Mtime,
     tree::{Kind, Node, ResolveError, Tree},
 };
 
@@ -15,11 +15,11 @@ pub(super) struct LayerWriter<'a> {
     overlay: Overlay<'a>,
     /// The owner of directories that are made on the way.
     owner: (u32, u32),
-    mtime: Timestamp,
+    mtime: Mtime,
 }
 
 impl<'a> LayerWriter<'a> {
-    pub(super) fn new(stage: &'a Tree, owner: (u32, u32), mtime: Timestamp) -> Self {
+    pub(super) fn new(stage: &'a Tree, owner: (u32, u32), mtime: Mtime) -> Self {
         Self { overlay: Overlay::new(stage), owner, mtime }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     oci::UnpackedImage,
     path::ImagePath,
     plan::{self, Base, Decision, Instruction, PlannedLayer, Reason, Reasons},
-    timestamp::Timestamp,
+    timestamp::Mtime,
     tree::{Change, Node, Tree},
 };
 
@@ -47,12 +47,12 @@ pub(super) struct Stage {
     pub(super) cmd_set: bool,
     /// Whether the platform is more than a guess.
     pub(super) platform_known: bool,
-    pub(super) mtime: Timestamp,
+    pub(super) mtime: Mtime,
 }
 
 impl Stage {
     /// A stage that starts from `open`.
-    pub(super) fn on(open: OpenBase, mtime: Timestamp) -> Self {
+    pub(super) fn on(open: OpenBase, mtime: Mtime) -> Self {
         let tree = open.base.files().into_owned();
         let Base { tree: image_tree, layers, config, platform_known, is_scratch } = open.base;
         let reasons = if is_scratch { Reasons::new() } else { Reasons::all(Reason::Base) };
@@ -197,15 +197,16 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Platform;
+    use crate::{image::Platform, timestamp::Timestamp};
 
     fn path(text: &str) -> ImagePath {
         ImagePath::new(text).unwrap()
     }
 
     fn stage() -> Stage {
-        let (platform, mtime) = (Platform::linux("amd64", None), Timestamp::default());
-        Stage::on(OpenBase { base: Base::scratch(platform, mtime), image: None }, mtime)
+        let platform = Platform::linux("amd64", None);
+        let base = Base::scratch(platform, Timestamp::EPOCH);
+        Stage::on(OpenBase { base, image: None }, Mtime::OfContent)
     }
 
     fn add(stage: &mut Stage, line: usize, nodes: &[(&str, Node)]) {

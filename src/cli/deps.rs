@@ -17,7 +17,7 @@ use crate::{
     path::escape,
     pipeline::{self, DepsRequest},
     source::{self, Request},
-    timestamp::Timestamp,
+    timestamp::Mtime,
 };
 
 /// How many missing libraries the error names.
@@ -121,7 +121,7 @@ fn request(args: DepsArgs) -> Result<DepsRequest, Failure> {
             exclude: Vec::new(),
             preserve_mode: false,
             owner: None,
-            mtime: Timestamp::EPOCH,
+            mtime: Mtime::OfContent,
             outputs: Default::default(),
             command_dirs: command_dirs(&args.root.sysroot),
             versions: wanted_versions(&args.root.sysroot),

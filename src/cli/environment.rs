@@ -12,7 +12,7 @@ use crate::{
     image::{DEFAULT_PATH, Platform},
     languages::Languages,
     path::ImagePath,
-    timestamp::Timestamp,
+    timestamp::{Mtime, Timestamp},
 };
 
 /// An environment variable; `None` if it is unset or empty.
@@ -31,11 +31,11 @@ pub(super) fn working_directory() -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::local(format!("cannot read the working directory: {error}")))
 }
 
-/// The time in the image: `SOURCE_DATE_EPOCH`, or 0.
-pub(super) fn timestamp() -> Result<Timestamp, Failure> {
-    let Some(text) = variable("SOURCE_DATE_EPOCH") else { return Ok(Timestamp::EPOCH) };
+/// The time of files in the image: `SOURCE_DATE_EPOCH`, or each file's own.
+pub(super) fn mtime() -> Result<Mtime, Failure> {
+    let Some(text) = variable("SOURCE_DATE_EPOCH") else { return Ok(Mtime::OfContent) };
     let text = text.to_string_lossy();
-    Timestamp::from_source_date_epoch(&text).ok_or_else(|| {
+    Timestamp::from_source_date_epoch(&text).map(Mtime::At).ok_or_else(|| {
         Failure::usage(format!("SOURCE_DATE_EPOCH `{text}` is not a number of seconds"))
     })
 }

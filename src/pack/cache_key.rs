@@ -8,6 +8,7 @@ use crate::{
     compress::{self, Compression},
     digest::{Digest, Digesting},
     path::ImagePath,
+    timestamp::Mtime,
     tree::{Content, Kind, Node, Special},
 };
 
@@ -101,7 +102,13 @@ impl Fields {
         let meta = &node.meta;
         self.number(u64::from(meta.mode));
         self.number(u64::from(meta.uid) << 32 | u64::from(meta.gid));
-        self.number(meta.mtime.seconds().cast_unsigned());
+        match meta.mtime {
+            Mtime::OfContent => self.number(0),
+            Mtime::At(time) => {
+                self.number(1);
+                self.number(time.seconds().cast_unsigned());
+            }
+        }
         let xattrs = meta.xattrs.iter().flat_map(|xattrs| xattrs.iter());
         self.number(xattrs.clone().count() as u64);
         for (name, value) in xattrs {
@@ -155,12 +162,13 @@ mod tests {
     use std::{fs::File, path::PathBuf, sync::Arc};
 
     use super::*;
+    use crate::timestamp::Timestamp;
     use crate::tree::{Archive, FileNode, HostFile, Tree};
 
     fn file(host: HostFile, len: u64) -> Node {
         let mut node = Node::inline(0o644, []);
-        node.kind =
-            Kind::File(FileNode { len, content: Content::Host(Arc::new(host)), shared: false });
+        let content = Content::Host(Arc::new(host));
+        node.kind = Kind::File(FileNode { len, content, shared: false, modified: 3 });
         node
     }
 
@@ -198,7 +206,10 @@ mod tests {
             one(with(&|node| node.meta.uid = 1)),
             one(with(&|node| node.meta.gid = 1)),
             one(with(&|node| {
-                node.meta.mtime = crate::timestamp::Timestamp::from_seconds(1).unwrap();
+                node.meta.mtime = Mtime::At(Timestamp::from_seconds(0).unwrap());
+            })),
+            one(with(&|node| {
+                node.meta.mtime = Mtime::At(Timestamp::from_seconds(1).unwrap());
             })),
             one(with(&|node| {
                 node.meta.xattrs = Some(Box::new([(b"a".to_vec(), b"b".to_vec())].into()));
@@ -243,7 +254,7 @@ mod tests {
         let archive = Archive { name: "a.tar".into(), file: File::open("/dev/null").unwrap() };
         let mut node = Node::inline(0o644, []);
         let content = Content::Member(Arc::new(archive), 512);
-        node.kind = Kind::File(FileNode { len: 1, content, shared: false });
+        node.kind = Kind::File(FileNode { len: 1, content, shared: false, modified: 0 });
         assert_eq!(of(&[("/a", node)], Compression::GZIP), None);
     }
 }

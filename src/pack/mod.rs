@@ -144,5 +144,9 @@ pub fn pack(
             LayerJob { layout, cache_entry, is_rootfs, read }
         })
         .collect();
-    workers::pack(&jobs, options, store, on_step)
+    let packed = workers::pack(&jobs, options, store, on_step)?;
+    if let Some(rootfs) = options.rootfs {
+        layouts.iter().for_each(|layout| rootfs.take_times(layout));
+    }
+    Ok(packed)
 }

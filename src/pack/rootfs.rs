@@ -34,6 +34,11 @@ impl<'a> Rootfs<'a> {
         self.layout.is_same(layout)
     }
 
+    /// Takes the times of content that were computed for a layer.
+    pub(super) fn take_times(&self, layout: &TarLayout<'_>) {
+        self.layout.take_times(layout);
+    }
+
     /// Writes bytes of the archive, from `at` on.
     pub(super) fn write_at(&self, at: u64, bytes: &[u8]) -> Result<(), PackError> {
         Ok(self.file.write_at(bytes, at)?)
@@ -62,8 +67,11 @@ impl<'a> Rootfs<'a> {
     /// If content cannot be read or the file cannot be written.
     pub fn finish(self, whole: bool) -> Result<(), PackError> {
         if !whole {
-            self.layout.headers(|at, header| self.write_at(at, header))?;
             let mut files = Files::default();
+            let read = |want: ContentRequest<'_>, out: &mut [u8]| {
+                Ok(files.read_at(&want.file.content, want.file.len, want.offset, out)?)
+            };
+            self.layout.headers(read, |at, header| self.write_at(at, header))?;
             let mut buffer = Vec::new();
             for (number, start, file) in self.layout.contents() {
                 let written =

@@ -89,7 +89,10 @@ impl Workers<'_> {
         job.layout.fill(start, &mut chunk.tar, |wanted, out| {
             read += out.len() as u64;
             tools.files.read_at(&wanted.file.content, wanted.file.len, wanted.offset, out)?;
-            rootfs.map_or(Ok(()), |rootfs| rootfs.write_content(&wanted, out))
+            match rootfs.filter(|_| !wanted.for_time) {
+                Some(rootfs) => rootfs.write_content(&wanted, out),
+                None => Ok(()),
+            }
         })?;
         job.read.fetch_add(read, Ordering::Relaxed);
         if let Some(rootfs) = self.rootfs.filter(|_| job.is_rootfs) {

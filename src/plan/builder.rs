@@ -5,7 +5,7 @@ use crate::{
     elf::{Absence, Found},
     path::ImagePath,
     source::SourceError,
-    timestamp::Timestamp,
+    timestamp::Mtime,
     tree::{Node, Tree},
     view::View,
 };
@@ -20,7 +20,7 @@ pub(super) struct ImageBuilder<'a> {
     pub(super) added: Tree,
     pub(super) reasons: Reasons,
     /// The time of generated files.
-    pub(super) mtime: Timestamp,
+    pub(super) mtime: Mtime,
 }
 
 impl ImageBuilder<'_> {
@@ -157,7 +157,7 @@ pub(super) fn unreadable(path: &ImagePath, absence: Absence) -> PlanError {
 }
 
 /// Gives every path of `tree` its parents: those that `below` has as they are there.
-pub(super) fn add_parents(tree: &mut Tree, below: &Tree, reasons: &mut Reasons, mtime: Timestamp) {
+pub(super) fn add_parents(tree: &mut Tree, below: &Tree, reasons: &mut Reasons, mtime: Mtime) {
     let (mut made, mut known) = (Vec::new(), Vec::new());
     tree.add_parents(|path| match below.get(path).filter(|node| node.is_directory()) {
         Some(node) => {

@@ -34,7 +34,7 @@ use crate::{
     image::{Config, Platform},
     path::{ImagePath, PathError, escape, glob::Glob},
     source::{MisplacedDependency, SourceError},
-    timestamp::Timestamp,
+    timestamp::Mtime,
     tree::{Change, Kind, Meta, Node, ResolveError, Tree},
 };
 
@@ -367,7 +367,7 @@ impl PlanOptions {
 }
 
 /// The metadata that generated files and unnamed parents get.
-fn parent_meta(path: &ImagePath, mtime: Timestamp) -> Meta {
+fn parent_meta(path: &ImagePath, mtime: Mtime) -> Meta {
     let mode = match path.as_bytes() {
         b"/tmp" | b"/var/tmp" => 0o1777,
         b"/root" => 0o700,
@@ -377,6 +377,6 @@ fn parent_meta(path: &ImagePath, mtime: Timestamp) -> Meta {
 }
 
 /// A directory that no input lists.
-pub fn parent(path: &ImagePath, mtime: Timestamp) -> Node {
+pub fn parent(path: &ImagePath, mtime: Mtime) -> Node {
     Node { meta: parent_meta(path, mtime), kind: Kind::Directory }
 }

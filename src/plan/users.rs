@@ -5,7 +5,7 @@ use crate::{
     elf::ReadFailure,
     path::ImagePath,
     rules::{self, Facts},
-    timestamp::Timestamp,
+    timestamp::Mtime,
     tree::{Node, Tree, accounts::MAX_TABLE},
     view::{Sysroot, View},
 };
@@ -20,7 +20,7 @@ pub fn add_user(
     (tree, reasons): (&Tree, &Reasons),
     user: &str,
     sysroot: Sysroot<'_>,
-    mtime: Timestamp,
+    mtime: Mtime,
 ) -> Result<Option<Tree>, ReadFailure> {
     let view = View::of_tree(tree);
     let known = view.accounts()?;

@@ -164,7 +164,7 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::timestamp::Timestamp;
+    use crate::timestamp::Mtime;
 
     #[test]
     fn a_private_checkout_is_like_any_other() {
@@ -197,7 +197,7 @@ mod tests {
             exclude: Vec::new(),
             preserve_mode: false,
             owner: None,
-            mtime: Timestamp::EPOCH,
+            mtime: Mtime::OfContent,
             outputs: BTreeSet::new(),
             command_dirs: Vec::new(),
             versions: BTreeMap::new(),

@@ -36,7 +36,7 @@ use crate::{
         ImagePath, PathError, escape,
         glob::{Glob, GlobError},
     },
-    timestamp::Timestamp,
+    timestamp::Mtime,
     tree::{Kind, Meta, Node, Tree},
 };
 
@@ -108,7 +108,7 @@ pub struct InputOptions {
     /// Owner and group of all files. If `None`, 0:0, or the tarball's own for its members.
     pub owner: Option<(u32, u32)>,
     /// Modification time of all files.
-    pub mtime: Timestamp,
+    pub mtime: Mtime,
     /// Host files to leave out, as absolute paths without links: imgb's own outputs.
     pub outputs: BTreeSet<PathBuf>,
     /// Where bare command names are looked up: image paths, in search order.

@@ -5,7 +5,7 @@ use std::{fs::Metadata, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc
 use rustix::fs::{FileType, Stat};
 
 use crate::{
-    timestamp::Timestamp,
+    timestamp::{Mtime, Timestamp},
     tree::{Content, FileNode, HostFile, Kind, Meta, Node, Special},
 };
 
@@ -87,7 +87,7 @@ impl HostStat {
             FileType::Fifo => Kind::Special(Special::Fifo),
             _ => return Ok(None),
         };
-        let mtime = Timestamp::from_seconds(self.mtime.0).unwrap_or_default();
+        let mtime = Mtime::At(Timestamp::from_seconds(self.mtime.0).unwrap_or_default());
         let meta = Meta { mode: self.mode, uid: self.uid, gid: self.gid, mtime, xattrs: None };
         Ok(Some(Node { meta, kind }))
     }
@@ -96,7 +96,8 @@ impl HostStat {
         let (dev, ino) = self.id;
         let host = HostFile { path, dev, ino, mtime: self.mtime, ctime: self.ctime };
         let content = Content::Host(Arc::new(host));
-        FileNode { len: self.len, content, shared: self.links > 1 }
+        let modified = self.mtime.0 as u32;
+        FileNode { len: self.len, content, shared: self.links > 1, modified }
     }
 
     /// Whether this is still `file`, which was `len` bytes long when it was found.

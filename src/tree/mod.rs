@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::{path::ImagePath, timestamp::Timestamp};
+use crate::{path::ImagePath, timestamp::Mtime};
 
 pub use accounts::Accounts;
 pub use overlay::Change;
@@ -49,8 +49,8 @@ pub struct Meta {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Time of last modification.
-    pub mtime: Timestamp,
+    /// Time of last modification in the image.
+    pub mtime: Mtime,
     /// Extended attributes by full name (`security.capability`), with raw values. `None` if there
     /// are none.
     pub xattrs: Xattrs,
@@ -60,9 +60,9 @@ pub struct Meta {
 pub type Xattrs = Option<Box<BTreeMap<Vec<u8>, Vec<u8>>>>;
 
 impl Meta {
-    /// Metadata with `mode`, owned by root, at the epoch, without attributes.
+    /// Metadata with `mode`, owned by root, at the time of the content, without attributes.
     pub fn new(mode: u16) -> Self {
-        Self { mode, uid: 0, gid: 0, mtime: Timestamp::EPOCH, xattrs: None }
+        Self { mode, uid: 0, gid: 0, mtime: Mtime::OfContent, xattrs: None }
     }
 }
 
@@ -89,6 +89,9 @@ pub struct FileNode {
     pub content: Content,
     /// Whether the tree may hold other names of the same inode; archives write these as hard links.
     pub shared: bool,
+    /// When the file was modified where it comes from: the low 32 bits of the seconds since 1970,
+    /// as compiled files record it. 0 for generated files.
+    pub modified: u32,
 }
 
 /// A node without content that only a privileged user can create.
@@ -187,21 +190,21 @@ impl PartialEq for Content {
 }
 
 impl Node {
-    /// A directory, owned by root, at the epoch.
+    /// A directory, owned by root.
     pub fn directory(mode: u16) -> Self {
         Self { meta: Meta::new(mode), kind: Kind::Directory }
     }
 
-    /// A symbolic link, owned by root, at the epoch.
+    /// A symbolic link, owned by root.
     pub fn symlink(target: impl Into<Box<[u8]>>) -> Self {
         Self { meta: Meta::new(0o777), kind: Kind::Symlink(target.into()) }
     }
 
-    /// A generated file, owned by root, at the epoch.
+    /// A generated file, owned by root.
     pub fn inline(mode: u16, bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
-        let file =
-            FileNode { len: bytes.len() as u64, content: Content::Inline(bytes), shared: false };
+        let len = bytes.len() as u64;
+        let file = FileNode { len, content: Content::Inline(bytes), shared: false, modified: 0 };
         Self { meta: Meta::new(mode), kind: Kind::File(file) }
     }
 

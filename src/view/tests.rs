@@ -1,5 +1,5 @@
 use super::*;
-use crate::{source::HostRoot, timestamp::Timestamp};
+use crate::{source::HostRoot, timestamp::Mtime};
 
 fn path(text: &str) -> ImagePath {
     ImagePath::new(text).unwrap()
@@ -14,7 +14,7 @@ fn options() -> InputOptions {
         exclude: Vec::new(),
         preserve_mode: false,
         owner: None,
-        mtime: Timestamp::EPOCH,
+        mtime: Mtime::OfContent,
         outputs: BTreeSet::new(),
         command_dirs: Vec::new(),
         versions: BTreeMap::new(),

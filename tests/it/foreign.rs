@@ -133,7 +133,8 @@ fn the_layers_of_every_output_list_what_was_packed() {
         return;
     }
     let pack = |args: &str| {
-        sandbox.imgb("pack ./tree --entrypoint /tree/bin/static").args(args).run().ok()
+        let run = sandbox.imgb("pack ./tree --entrypoint /tree/bin/static").args(args);
+        run.env("SOURCE_DATE_EPOCH", "0").run().ok()
     };
     pack(
         "-o hybrid.tar -o docker-archive:docker.tar -o oci-archive:oci.tar -o oci:layout -o \

@@ -88,6 +88,8 @@ mod standard_streams;
 mod starts;
 /// What the configuration starts: fixes for what cannot start, health checks, users.
 mod starts_config;
+/// Times of files: of their content, or of `SOURCE_DATE_EPOCH`.
+mod times;
 /// Certificates: real clients and a real server in an engine.
 mod tls;
 /// `imgb trace`: what programs open, what their images lack, and the same from an strace log.

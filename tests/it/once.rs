@@ -1,4 +1,5 @@
-//! No file is read twice, and large layers are the same for any number of threads.
+//! No file is read twice, except for the times of large files, and large layers are the same for
+//! any number of threads.
 
 use serde_json::Value;
 
@@ -34,20 +35,20 @@ fn inputs() -> (Sandbox, u64) {
 fn two_outputs_read_each_file_once() {
     for command in ["build tree", "pack ./tree --no-deps", "pack ./tree/two ./tree/one --no-deps"] {
         let (sandbox, total) = inputs();
-        let root =
-            sandbox.imgb(&format!("{command} -q -o - --format rootfs")).run().ok().into_bytes();
-        for compression in ["none", "gzip:1", "zstd:1"] {
+        for (compression, epoch) in [("none", "1"), ("gzip:1", ""), ("gzip:1", "1"), ("zstd:1", "")]
+        {
+            let root = sandbox.imgb(&format!("{command} -q -o - --format rootfs"));
+            let root = root.env("SOURCE_DATE_EPOCH", epoch).run().ok().into_bytes();
             let run = sandbox.imgb(&format!(
                 "{command} --no-cache -o out/a.tar -o rootfs:out/b.tar -o rootfs:out/c.tar"
             ));
-            let run = run.args("--timing --json --compress").arg(compression).run().ok();
+            let run = run.args("--timing --json --compress").arg(compression);
+            let run = run.env("SOURCE_DATE_EPOCH", epoch).run().ok();
             let json: Value = serde_json::from_str(&run.text()).unwrap();
             // imgb also reads its own copy of the root.
             let read = json["timing"]["bytes_read"].as_u64().unwrap() - root.len() as u64;
-            assert!(
-                read < total + total / 2,
-                "{command} {compression}: {read} bytes read of {total}"
-            );
+            let limit = if epoch.is_empty() { 2 * total } else { total } + total / 2;
+            assert!(read < limit, "{command} {compression}: {read} bytes read of {total}");
             assert!(sandbox.read("out/b.tar") == root, "{command} {compression}");
             assert!(sandbox.read("out/c.tar") == root, "{command} {compression}: the copy");
         }

@@ -26,7 +26,7 @@ use imgb::{
     rules::{Choice, Table},
     source::{InputOptions, Request},
     store::Durability,
-    timestamp::Timestamp,
+    timestamp::Mtime,
     tree::{Change, Kind, Meta, Node, Tree},
 };
 use proptest::prelude::*;
@@ -110,7 +110,7 @@ fn pack(from: &Path, targets: &[String], jobs: usize, compression: Compression) 
             exclude: Vec::new(),
             preserve_mode: false,
             owner: None,
-            mtime: Timestamp::EPOCH,
+            mtime: Mtime::OfContent,
             outputs: Default::default(),
             command_dirs: Vec::new(),
             versions: Default::default(),

@@ -7,7 +7,7 @@ use imgb::{
     digest::Digest,
     path::ImagePath,
     source::content,
-    timestamp::Timestamp,
+    timestamp::{ContentTime, Mtime, Timestamp},
     tree::{FileNode, Kind, Meta, Node, Special, Tree},
 };
 use proptest::prelude::*;
@@ -35,6 +35,19 @@ pub(crate) fn content(file: &FileNode) -> Vec<u8> {
     bytes
 }
 
+/// The time that a node has in an archive.
+pub(crate) fn time_of(node: &Node) -> Timestamp {
+    match (node.meta.mtime, node.file()) {
+        (Mtime::At(time), _) => time,
+        (Mtime::OfContent, None) => Timestamp::EARLIEST,
+        (Mtime::OfContent, Some(file)) => {
+            let mut time = ContentTime::default();
+            time.update(&content(file));
+            time.finish()
+        }
+    }
+}
+
 /// A tree as text, with digests in place of contents, so that trees from different places compare.
 pub(crate) fn text(tree: &Tree) -> String {
     let line = |(path, node): (&ImagePath, &Node)| {
@@ -44,7 +57,8 @@ pub(crate) fn text(tree: &Tree) -> String {
             }
             other => format!("{other:?}"),
         };
-        format!("{path} {:?} {kind}\n", node.meta)
+        let meta = Meta { mtime: Mtime::At(time_of(node)), ..node.meta.clone() };
+        format!("{path} {meta:?} {kind}\n")
     };
     tree.iter().map(line).collect()
 }
@@ -89,7 +103,7 @@ pub(crate) fn nodes(least: u8) -> impl Strategy<Value = Node> {
         attributes,
     )
         .prop_map(|(kind, mode, uid, gid, mtime, capability)| {
-            let mtime = Timestamp::from_seconds(mtime).unwrap();
+            let mtime = Mtime::At(Timestamp::from_seconds(mtime).unwrap());
             let xattrs = capability
                 .map(|value| Box::new(BTreeMap::from([(b"security.capability".to_vec(), value)])));
             Node { meta: Meta { mode, uid, gid, mtime, xattrs }, kind }

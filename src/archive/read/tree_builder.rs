@@ -10,7 +10,7 @@ use tar::EntryType;
 use super::{Budget, Contents, Fault, Whiteouts, members::Member};
 use crate::{
     path::{ImagePath, PathError},
-    timestamp::Timestamp,
+    timestamp::{Mtime, Timestamp},
     tree::{Archive, Content, FileNode, Kind, Meta, Node, ResolveError, Resolved, Special, Step},
 };
 
@@ -191,12 +191,14 @@ impl TreeBuilder {
                     Some(regions) => Content::Sparse(archive(), Arc::clone(regions)),
                 },
                 shared: false,
+                modified: member.mtime as u32,
             }),
         };
         let xattrs = member.capability.as_ref().map(|value| {
             Box::new(BTreeMap::from([(b"security.capability".to_vec(), value.clone())]))
         });
         let mtime = Timestamp::from_seconds(member.mtime).ok_or(Fault::Number("time"))?;
+        let mtime = Mtime::At(mtime);
         let meta = Meta { mode: member.mode, uid: member.uid, gid: member.gid, mtime, xattrs };
         Ok(Some(Node { meta, kind }))
     }

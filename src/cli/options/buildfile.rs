@@ -12,7 +12,7 @@ use super::{image::open_options, lookup::LookupArgs};
 use crate::{
     build::{self, BuildError, BuildOptions, ContextDirectory, NamedContext, NamedContexts},
     cli::{
-        environment::{command_dirs, machine, scratch, timestamp, wanted_versions},
+        environment::{command_dirs, machine, mtime, scratch, wanted_versions},
         failure::Failure,
         file::{read_regular, read_stdin},
         values,
@@ -105,7 +105,7 @@ pub(in crate::cli) fn build_request(
             exclude: Vec::new(),
             preserve_mode: lookup.preserve_mode,
             owner: None,
-            mtime: timestamp()?,
+            mtime: mtime()?,
             outputs,
             command_dirs: command_dirs(&lookup.root.sysroot),
             versions: wanted_versions(&lookup.root.sysroot),

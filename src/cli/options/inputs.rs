@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use super::{image::open_options, lookup::LookupArgs};
 use crate::{
     cli::{
-        environment::{command_dirs, machine, scratch, timestamp, wanted_versions},
+        environment::{command_dirs, machine, mtime, scratch, wanted_versions},
         failure::Failure,
         file::read_regular,
         options::settings::SettingsArgs,
@@ -173,7 +173,7 @@ pub(in crate::cli) fn pack_request(
             exclude: input.exclude,
             preserve_mode: input.lookup.preserve_mode,
             owner: input.chown,
-            mtime: timestamp()?,
+            mtime: mtime()?,
             outputs,
             command_dirs: command_dirs(&input.lookup.root.sysroot),
             versions: wanted_versions(&input.lookup.root.sysroot),
