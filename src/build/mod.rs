@@ -28,7 +28,7 @@ pub use base::{BaseContext, open_base};
 pub use contexts::{ContextDirectory, NamedContext, NamedContexts};
 pub use error::{BuildError, Cause};
 use execute::Builder;
-pub use secrets::{note as secret_note, suspects};
+pub use secrets::{is_suspect_file, note as secret_note, suspects};
 pub use stage::OpenBase;
 
 /// How a recipe is built.

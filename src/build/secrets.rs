@@ -87,7 +87,11 @@ pub(super) fn is_suspect(
     tree.get(place).and_then(Node::file).map_or(Ok(false), |file| is_suspect_file(file, path))
 }
 
-fn is_suspect_file(file: &FileNode, path: &ImagePath) -> Result<bool, ReadFailure> {
+/// Whether `file`, which is called `path` where it comes from, looks like a secret.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub fn is_suspect_file(file: &FileNode, path: &ImagePath) -> Result<bool, ReadFailure> {
     // A file that this user may not read fails when it is packed.
     suspect(path, || Ok(content::head(file, HEAD)?.unwrap_or_default()))
 }

@@ -19,15 +19,16 @@ use super::{
     trace_report, values,
 };
 use crate::{
+    build,
     elf::{FoundKind, Lookup as _, ReadFailure},
     error_kind::{ErrorKind, with_causes},
     image::{ImageName, Platform},
     oci::UnpackedImage,
-    path::ImagePath,
     pipeline, quantity,
-    run::{self, HostCommand, RUNNER_FAILED, RunOutcome},
+    run::{self, HostCommand, RUNNER_FAILED, RunOutcome, Serving, Watch},
     source::HostRoot,
-    trace::{self, Access, SysrootEntry, Watched},
+    trace::{self, Access, Observed, Report, Served, SysrootEntry, TracedFile, Watched},
+    tree::Tree,
     view::View,
 };
 
@@ -39,9 +40,11 @@ use crate::{
     strace -f -y -e trace=%file -o log ./app &&\n      \
       imgb trace --from-strace log -o app.list\n  \
     imgb pack ./app --include-from app.list -o app.tar\n\n\
-    For an image, files that its program looked for and that only the sysroot has are listed; for \
-    a command, every file that it read, also after --timeout. What the program prints goes to \
-    stderr. The exit code is the program's, as with `imgb run`.")]
+    For an image, files that its program looked for and that only the sysroot has are listed, and \
+    the program gets them while it runs, so that one run shows all; except secrets, this machine's \
+    own files, and what not everyone may read. For a command, every file that it read is listed. \
+    --timeout or a second Ctrl-C end the program, and what was seen is listed. What the program \
+    prints goes to stderr. The exit code is the program's, as with `imgb run`.")]
 pub(super) struct TraceArgs {
     /// The image to run: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG],
     /// docker-archive:FILE[:NAME] or dir:DIR; each may end in @sha256:DIGEST
@@ -63,6 +66,10 @@ pub(super) struct TraceArgs {
     /// Where files that the image lacks are looked up
     #[arg(long, value_name = "DIR", default_value = "/")]
     sysroot: PathBuf,
+
+    /// Only watch the program: do not give it what the image lacks
+    #[arg(long, conflicts_with = "from_strace")]
+    no_serve: bool,
 
     /// Write a list for `imgb pack --include-from`
     #[arg(short, long, value_name = "FILE")]
@@ -89,55 +96,42 @@ impl TraceArgs {
 
 /// Runs the program, or reads a log, prints what it opened, and returns its exit code.
 pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
-    let host = HostRoot::new(&args.sysroot).map_err(|error| {
-        let why = with_causes(&error);
-        let message = format!("cannot open the sysroot `{}`: {why}", args.sysroot.display());
-        Failure::new(ErrorKind::Input, message)
-    })?;
+    let host = open_sysroot(&args.sysroot)?;
     let image = args.image.as_ref().map(|name| image::open(name, args.platform.clone()));
     let image = image.transpose().map_err(|failure| failure.with_kind(ErrorKind::Runner))?;
     let tree = image.as_ref().map(UnpackedImage::merged).unwrap_or_default();
-    let (ended, accesses, watched) = match (&args.from_strace, &image) {
-        (Some(log), _) => {
-            (RunOutcome { code: 0, notes: Vec::new() }, read_log(log)?, Watched::OnSystem)
-        }
+    let (watch, watched) = match (&args.from_strace, &image) {
+        (Some(log), _) => (of_log(read_log(log)?), Watched::OnSystem),
         (None, Some(image)) => {
             let config = args.start.config(image.image.config.clone());
             let options = args.start.run_options(&args.args);
-            let (ended, accesses) = run::watch(&tree, &config, &options).map_err(run_failure)?;
-            (ended, accesses, Watched::InImage)
+            let serving = (!args.no_serve).then_some(serving(&host));
+            let watch = run::watch(&tree, &config, &options, serving).map_err(run_failure)?;
+            (watch, Watched::InImage)
         }
-        (None, None) => {
-            let (ended, accesses) = watch_command(args)?;
-            (ended, accesses, Watched::OnSystem)
-        }
+        (None, None) => (watch_command(args)?, Watched::OnSystem),
     };
+    let ended = &watch.ended;
     for note in &ended.notes {
         print_message(&format!("warning: {note}"));
     }
-    if accesses.is_empty() && ended.code >= RUNNER_FAILED {
+    if watch.accesses.is_empty() && ended.code >= RUNNER_FAILED {
         // Nothing was started, and the runner has printed why.
         return Ok(ended.code);
     }
-    let in_image = |path: &[u8]| image.is_some() && tree.resolve(path).is_ok();
-    let sysroot = View::of_sysroot(&host);
-    let failure = RefCell::new(None);
-    let sysroot_entry = |path: &[u8]| {
-        in_sysroot(&sysroot, path).unwrap_or_else(|error| {
-            failure.borrow_mut().get_or_insert(error);
-            None
-        })
-    };
-    let report = trace::classify(&accesses, watched, &sysroot_entry, &in_image);
-    if let Some(failure) = failure.take() {
-        return Err(pipeline::Error::from(failure).into());
+    let tree = image.is_some().then_some(&tree);
+    let report = report(&watch, watched, &host, tree)?;
+    if watched == Watched::InImage && ended.code != 0 && report.missing.is_empty() {
+        print_message(
+            "hint: the program failed, and lacks nothing that the sysroot has; if it needs the \
+             network, a terminal or another user, watch it on this machine: imgb trace -- COMMAND",
+        );
     }
     if let Some(output) = &args.output {
-        write_list(output, &trace::write_list(&report.missing))?;
-        let files =
-            report.missing.iter().filter(|file| file.in_sysroot != Some(SysrootEntry::Directory));
-        let (list, count) = (output.display(), files.count());
-        let count = quantity::count(count, "file");
+        write_list(output, &trace::write_list(&report))?;
+        let is_file = |file: &&TracedFile| file.in_sysroot != Some(SysrootEntry::Directory);
+        let files = report.missing.iter().filter(is_file).count();
+        let (list, count) = (output.display(), quantity::count(files, "file"));
         print_message(&format!(
             "wrote {list}, {count}; use it with: imgb pack --include-from {list}"
         ));
@@ -149,8 +143,51 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     Ok(ended.code)
 }
 
+pub(super) fn open_sysroot(sysroot: &Path) -> Result<HostRoot, Failure> {
+    HostRoot::new(sysroot).map_err(|error| {
+        let why = with_causes(&error);
+        let message = format!("cannot open the sysroot `{}`: {why}", sysroot.display());
+        Failure::new(ErrorKind::Input, message)
+    })
+}
+
+/// What a program gets from `sysroot` while it is watched.
+pub(super) fn serving(sysroot: &HostRoot) -> Serving<'_> {
+    Serving { sysroot, is_secret: build::is_suspect_file }
+}
+
+/// What was seen of a program as a report. `tree` holds the files of the image, if there is one.
+pub(super) fn report(
+    watch: &Watch,
+    watched: Watched,
+    host: &HostRoot,
+    tree: Option<&Tree>,
+) -> Result<Report, Failure> {
+    let in_image = |path: &[u8]| tree.is_some_and(|tree| tree.resolve(path).is_ok());
+    let sysroot = View::of_sysroot(host);
+    let failure = RefCell::new(None);
+    let sysroot_entry = |path: &[u8]| {
+        in_sysroot(&sysroot, path).unwrap_or_else(|error| {
+            failure.borrow_mut().get_or_insert(error);
+            None
+        })
+    };
+    let observed = Observed { accesses: &watch.accesses, watched, served: &watch.served };
+    let report = trace::classify(observed, &sysroot_entry, &in_image);
+    match failure.take() {
+        Some(failure) => Err(pipeline::Error::from(failure).into()),
+        None => Ok(report),
+    }
+}
+
+/// The accesses of a log as those of a program that was watched.
+fn of_log(accesses: Vec<Access>) -> Watch {
+    let ended = RunOutcome { code: 0, notes: Vec::new() };
+    Watch { ended, accesses, served: Served::default() }
+}
+
 /// Runs a command of this machine with the caller's own rights.
-fn watch_command(args: &TraceArgs) -> Result<(RunOutcome, Vec<Access>), Failure> {
+fn watch_command(args: &TraceArgs) -> Result<Watch, Failure> {
     if args.args.is_empty() {
         let hint = "name an image, or a command after --: imgb trace -- ./app";
         return Err(Failure::usage("there is nothing to run").with_hint(hint));
@@ -163,6 +200,7 @@ fn watch_command(args: &TraceArgs) -> Result<(RunOutcome, Vec<Access>), Failure>
         ("--pids-limit", args.start.pids_limit.is_some()),
         ("--allow-risky-syscalls", args.start.allow_risky_syscalls),
         ("--platform", args.platform.is_some()),
+        ("--no-serve", args.no_serve),
     ];
     if let Some((option, _)) = only_for_images.iter().find(|(_, given)| *given) {
         return Err(Failure::usage(format!(
@@ -194,8 +232,7 @@ fn read_log(path: &Path) -> Result<Vec<Access>, Failure> {
     read.map_err(|error| fault(error.kind(), with_causes(&error)))
 }
 
-/// The file or directory at `path` in the sysroot, and its name. A path with `..` may go through
-/// symbolic links, so it is replaced by the path that it leads to.
+/// The file or directory that `path` leads to in the sysroot, and its real path.
 fn in_sysroot(
     sysroot: &View<'_>,
     path: &[u8],
@@ -206,9 +243,7 @@ fn in_sysroot(
         FoundKind::Directory => SysrootEntry::Directory,
         FoundKind::Other => return Ok(None),
     };
-    let climbs = path.split(|&byte| byte == b'/').any(|part| part == b"..");
-    let name = if climbs { Some(found.path) } else { ImagePath::new(path).ok() };
-    Ok(name.map(|name| (name.as_bytes().to_vec(), there)))
+    Ok(Some((found.path.as_bytes().to_vec(), there)))
 }
 
 /// Writes the list to a temporary file and renames it, so that it is complete or absent.

@@ -8,7 +8,7 @@ use super::size;
 use crate::{
     path::escape,
     quantity,
-    trace::{Call, Report, SysrootEntry, TracedFile, Watched},
+    trace::{self, Call, Report, SysrootEntry, TracedFile, Watched},
 };
 
 /// Files of one directory beyond this number are counted unless all are to be printed.
@@ -34,10 +34,33 @@ pub(super) fn text(report: &Report, watched: Watched, has_image: bool, all: bool
             Some(SysrootEntry::File(len)) => size::format(len),
             _ => "directory".into(),
         };
-        let by = escape(file.by.as_bytes());
-        format!("--include {}  ({size}, {} by {by})", quoted(&file.path), verb(file.call))
+        let path = quoted(&trace::include_path(file));
+        let place = file.leads_to.as_ref().filter(|_| is_telling(file));
+        let place = place.map_or_else(String::new, |to| format!(", leads to {}", escape(to)));
+        let why =
+            file.withheld.as_ref().map_or_else(String::new, |why| format!(", not served: {why}"));
+        format!("--include {path}  ({size}, {}{place}{why})", how(file))
     });
+    if !report.confidential.is_empty() {
+        let _ = writeln!(text, "\nasked for, and neither served nor to be included:");
+        list(&mut text, &report.confidential, all, &|file| {
+            let why = file.withheld.as_ref().map_or_else(String::new, ToString::to_string);
+            format!("{}  ({why}, {})", escape(&file.path), how(file))
+        });
+    }
     text
+}
+
+fn how(file: &TracedFile) -> String {
+    format!("{} by {}", verb(file.call), escape(file.by.as_bytes()))
+}
+
+/// Whether the name of what `file` leads to says more than its own, which it does not where only
+/// directories on the way are links.
+fn is_telling(file: &TracedFile) -> bool {
+    let name = |path: &[u8]| path.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec);
+    let climbs = file.path.split(|&byte| byte == b'/').any(|part| part == b"..");
+    climbs || file.leads_to.as_deref().and_then(name) != name(&file.path)
 }
 
 /// A line for each of `files`, or for the first of each directory, with a count of the others.
@@ -64,6 +87,7 @@ fn directory(path: &[u8]) -> &[u8] {
 fn verb(call: Call) -> &'static str {
     match call {
         Call::Look => "looked for",
+        Call::List => "listed",
         Call::Open | Call::Create => "opened",
         Call::Execute => "executed",
     }
@@ -81,6 +105,7 @@ pub(super) fn json(report: &Report, code: u8) -> Value {
         "exit_code": code,
         "opened": list(&report.opened),
         "missing": list(&report.missing),
+        "confidential": list(&report.confidential),
     })
 }
 
@@ -97,7 +122,9 @@ fn describe(file: &TracedFile) -> Value {
         "by": file.by,
         "type": kind,
         "size": size,
-        "option": format!("--include {}", quoted(&file.path)),
+        "leads_to": file.leads_to.as_ref().map(|path| escape(path)),
+        "not_served": file.withheld.as_ref().map(ToString::to_string),
+        "option": format!("--include {}", quoted(&trace::include_path(file))),
     })
 }
 
@@ -112,9 +139,11 @@ mod tests {
             call: Call::Open,
             by: "/app".into(),
             in_sysroot: Some(SysrootEntry::File(1)),
+            leads_to: None,
+            withheld: None,
         };
         let missing = (0..187).map(file).collect();
-        let report = Report { opened: Vec::new(), missing };
+        let report = Report { missing, ..Report::default() };
         let short = text(&report, Watched::InImage, true, false);
         assert_eq!(short.matches("--include ").count(), LISTED, "{short}");
         assert!(short.ends_with("  and 179 more files in /usr/lib/x/ (--all lists them)\n"));

@@ -10,6 +10,7 @@ use crate::{
         ImagePath, PathError,
         glob::{Glob, GlobError},
     },
+    plan::Include,
     recipe::{healthcheck::Health, parse_health},
     timestamp::Timestamp,
     tree::capability::{self, CapabilityError},
@@ -150,8 +151,8 @@ pub(super) fn health(text: &str) -> Result<Health, String> {
 }
 
 /// A path in the image.
-pub(super) fn image_path(text: &str) -> Result<ImagePath, PathError> {
-    ImagePath::new(text)
+pub(super) fn include(text: &str) -> Result<Include, PathError> {
+    Include::new(text, "--include")
 }
 
 #[cfg(test)]

@@ -122,11 +122,16 @@ fn take_named(
             InputKind::Directory | InputKind::Tarball => {}
         }
     }
-    for (path, option) in &options.include {
-        let found = builder.view.find(path.as_bytes())?;
-        let found = found.map_err(|absence| absent(path, option, absence))?;
+    for include in &options.include {
+        let found = builder.view.find(include.path())?;
+        let name = || ImagePath::new(include.path()).unwrap_or_else(|_| ImagePath::root());
+        let found = found.map_err(|absence| absent(&name(), include.option(), absence))?;
         builder.add_path_components(&found.path, &found.links, &found.dotdot_dirs)?;
-        builder.add_all(&found.path, &Reason::Included(option.as_str().into()))?;
+        let reason = Reason::Included(include.option().into());
+        match include.is_empty_directory() {
+            true => builder.add(&found.path, reason)?,
+            false => builder.add_all(&found.path, &reason)?,
+        }
     }
     Ok(named)
 }

@@ -46,7 +46,7 @@ pub use overlay::Overlay;
 pub use reason::{Generated, Instruction, Needed, Reason, RuleMatch};
 pub use reasons::Reasons;
 pub use render::{json, text};
-pub use request::{Below, Decision, Request};
+pub use request::{Below, Decision, Include, Request};
 pub use runtime_deps::RuleSet;
 pub use settings::Settings;
 pub use split::Layers;
@@ -150,8 +150,8 @@ pub struct PlanOptions {
     pub dependencies: bool,
     /// The rules for run-time dependencies.
     pub rules: RuleSet,
-    /// Files and directories of the sysroot to add, each with the option that names it.
-    pub include: Vec<(ImagePath, String)>,
+    /// Files and directories of the sysroot to add.
+    pub include: Vec<Include>,
     /// Names of libraries that may be missing.
     pub allow_missing: Vec<Glob>,
     /// Objects in directories for another machine or C library are errors.

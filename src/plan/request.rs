@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{Note, PlanOptions, PlannedLayer, Reasons, Settings};
 use crate::{
     image::Platform,
-    path::ImagePath,
+    path::{ImagePath, PathError},
     source::{Input, InputOptions},
     tree::Tree,
     view::Sysroot,
@@ -76,5 +76,42 @@ impl Below<'_> {
             ..settings.clone()
         };
         Cow::Owned(PlanOptions { settings, ..options.clone() })
+    }
+}
+
+/// A path of the sysroot to add, with the links and directories on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Include {
+    path: Vec<u8>,
+    option: String,
+}
+
+impl Include {
+    /// Adds `path`, which `option` names: a file, or a directory with its content. If it ends in
+    /// `/.`, it is a directory whose content is left out. Its links and `..` are followed as
+    /// open(2) does.
+    ///
+    /// # Errors
+    /// [`PathError`] for a path that no image can have.
+    pub fn new(path: impl Into<Vec<u8>>, option: impl Into<String>) -> Result<Self, PathError> {
+        let path = path.into();
+        ImagePath::new(&path)?;
+        let path = if path.starts_with(b"/") { path } else { [b"/", &path[..]].concat() };
+        Ok(Self { path, option: option.into() })
+    }
+
+    /// The path, which starts with a slash.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// The option that names it.
+    pub fn option(&self) -> &str {
+        &self.option
+    }
+
+    /// Whether only the directory itself is added.
+    pub fn is_empty_directory(&self) -> bool {
+        self.path.ends_with(b"/.")
     }
 }

@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 32 << 20;
 /// Records.
 const MAX_RECORDS: usize = 1 << 18;
 
-const CALLS: [Call; 4] = [Call::Look, Call::Open, Call::Execute, Call::Create];
+const CALLS: [Call; 5] = [Call::Look, Call::List, Call::Open, Call::Execute, Call::Create];
 /// Stands for a call where records were left out.
 const LEFT_OUT: u8 = u8::MAX;
 

@@ -63,7 +63,11 @@ pub(super) fn add(
 
 /// Creates `dir` and its parents. Stops without an error where something else is in the way: the
 /// program's start will fail there.
-fn create_dir_all(root: &OwnedFd, dir: &ImagePath, owner: Option<(Uid, Gid)>) -> Result<(), Errno> {
+pub(super) fn create_dir_all(
+    root: &OwnedFd,
+    dir: &ImagePath,
+    owner: Option<(Uid, Gid)>,
+) -> Result<(), Errno> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     let open = |path: &ImagePath| {
         let path = if path.is_root() { Path::new(".") } else { path.as_relative_path() };

@@ -11,6 +11,7 @@ mod capabilities;
 mod engine_files;
 mod foreground;
 mod gate;
+mod image_copy;
 mod init;
 mod interrupt;
 mod limits;
@@ -24,6 +25,9 @@ mod removal;
 mod rewind;
 mod runtimes;
 mod seccomp;
+mod serving;
+mod serving_channel;
+mod serving_source;
 mod signals;
 mod spec;
 mod stage_error;
@@ -44,8 +48,13 @@ use std::{
 };
 
 use crate::{
-    error_kind::ErrorKind, image::Config, path::escape, process::UserError, source::SourceError,
-    trace::Access, tree::Tree,
+    error_kind::ErrorKind,
+    image::Config,
+    path::escape,
+    process::UserError,
+    source::SourceError,
+    trace::{Access, Served},
+    tree::Tree,
 };
 
 use interrupt::Interrupt;
@@ -57,6 +66,7 @@ use supervise::{Supervision, supervise};
 
 pub use interrupt::Interrupted;
 pub use runtimes::Runtime;
+pub use serving_source::Serving;
 pub use stages::run_stage;
 pub use unpack::UnpackError;
 
@@ -185,7 +195,19 @@ pub fn run(tree: &Tree, config: &Config, options: &RunOptions) -> Result<RunOutc
     })
 }
 
-/// As [`run`], always by imgb itself, and returns the paths that the program named in system calls.
+/// What was seen of a program that was watched.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// How it ended.
+    pub ended: RunOutcome,
+    /// The paths that it named in system calls, in the order of their first occurrence.
+    pub accesses: Vec<Access>,
+    /// What it got from the sysroot.
+    pub served: Served,
+}
+
+/// As [`run`], always by imgb itself, and watches the program. With `serving`, it gets what the
+/// image lacks from there.
 ///
 /// # Errors
 /// As [`run`]; [`RunError::CannotWatch`].
@@ -193,13 +215,29 @@ pub fn watch(
     tree: &Tree,
     config: &Config,
     options: &RunOptions,
-) -> Result<(RunOutcome, Vec<Access>), RunError> {
+    serving: Option<Serving<'_>>,
+) -> Result<Watch, RunError> {
     let mut spec = RunSpec::of_image(tree, config, options)?;
     with_private_dir(&options.scratch, |private, interrupt| {
         let file = accesses_file(private)?;
         spec.watch = Some(file.clone().into());
-        let ended = run_in(private, spec, tree, options, interrupt)?;
-        with_accesses(ended, &file)
+        let owner = namespaces::unprivileged_owner();
+        let notes = prepare(private, &mut spec, tree, interrupt)?;
+        let mut run = |pipes| {
+            spec.serving = pipes;
+            stage("namespaces", private, &spec, owner, options.timeout)
+        };
+        let (code, served) = match serving {
+            None => (run(None), Served::default()),
+            Some(serving) => {
+                let root = private.path().join("root");
+                let dirs = serving::CopyDirs { root: &root, private: private.path(), owner };
+                let action = "serve what the image lacks";
+                serving::during(serving, tree, &dirs, |pipes| run(Some(pipes)))
+                    .map_err(|source| RunError::System { action, source })?
+            }
+        };
+        Ok(Watch { served, ..with_accesses(outcome(code?, notes), &file)? })
     })
 }
 
@@ -212,7 +250,7 @@ pub fn watch_command(
     command: &HostCommand,
     timeout: Option<Duration>,
     scratch: &Path,
-) -> Result<(RunOutcome, Vec<Access>), RunError> {
+) -> Result<Watch, RunError> {
     let spec = RunSpec::of_command(command)?;
     with_private_dir(scratch, |private, _| {
         let file = accesses_file(private)?;
@@ -223,17 +261,14 @@ pub fn watch_command(
 }
 
 /// Adds what a tracer has recorded in `file` to the outcome; nothing where no program was started.
-fn with_accesses(
-    mut ended: RunOutcome,
-    file: &Path,
-) -> Result<(RunOutcome, Vec<Access>), RunError> {
+fn with_accesses(mut ended: RunOutcome, file: &Path) -> Result<Watch, RunError> {
     let action = "read what was watched";
     let accesses = access_log::read(file).map_err(|source| RunError::System { action, source })?;
     if accesses.is_cut {
         let text = "the program named more files than are recorded; the report lacks the last ones";
         ended.notes.push(text.into());
     }
-    Ok((ended, accesses.list))
+    Ok(Watch { ended, accesses: accesses.list, served: Served::default() })
 }
 
 fn run_in(
@@ -243,21 +278,37 @@ fn run_in(
     options: &RunOptions,
     interrupt: &Interrupt,
 ) -> Result<RunOutcome, RunError> {
+    let notes = prepare(private, &mut spec, tree, interrupt)?;
+    let code = match options.runtime {
+        Runtime::Own => {
+            let owner = namespaces::unprivileged_owner();
+            stage("namespaces", private, &spec, owner, options.timeout)?
+        }
+        _ => runtimes::run(private, &spec, options)?,
+    };
+    Ok(outcome(code, notes))
+}
+
+/// The outcome of a run; one that imgb itself could not start has no notes.
+fn outcome(code: u8, notes: Vec<String>) -> RunOutcome {
+    RunOutcome { code, notes: if code == RUNNER_FAILED { Vec::new() } else { notes } }
+}
+
+/// Makes the image's copy, in which the program of `spec` is to run. Returns notes.
+fn prepare(
+    private: &PrivateDir,
+    spec: &mut RunSpec,
+    tree: &Tree,
+    interrupt: &Interrupt,
+) -> Result<Vec<String>, RunError> {
     let root = private.path().join("root");
     spec.root = root.clone().into();
     spec.session = !supervise::is_at_terminal(spec.watch.is_some());
     let owner = namespaces::unprivileged_owner();
-    let mut notes = unpack::unpack(tree, &root, owner, interrupt)?;
+    let notes = unpack::unpack(tree, &root, owner, interrupt)?;
     engine_files::add(&root, &spec.workdir, owner)?;
     interrupt.check().map_err(UnpackError::from)?;
-    let code = match options.runtime {
-        Runtime::Own => stage("namespaces", private, &spec, owner, options.timeout)?,
-        _ => runtimes::run(private, &spec, options)?,
-    };
-    if code == RUNNER_FAILED {
-        notes.clear();
-    }
-    Ok(RunOutcome { code, notes })
+    Ok(notes)
 }
 
 /// Starts the first stage and waits for its exit code: `namespaces` for an image's program, `watch`

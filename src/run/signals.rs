@@ -43,6 +43,7 @@ pub(super) enum Catcher {
 pub(super) struct CaughtSignals {
     signals: Signals,
     catcher: Catcher,
+    interrupts: u32,
 }
 
 impl CaughtSignals {
@@ -50,15 +51,21 @@ impl CaughtSignals {
     pub(super) fn new(catcher: Catcher) -> io::Result<Self> {
         let all = BY_TERMINAL.into_iter().chain(FORWARDED);
         let caught = all.filter(|signal| !is_ignored(*signal)).chain([SIGCHLD]);
-        Ok(Self { signals: Signals::new(caught)?, catcher })
+        Ok(Self { signals: Signals::new(caught)?, catcher, interrupts: 0 })
     }
 
     /// Waits for a signal, which may be SIGCHLD, and forwards others to `child`, whose descriptor
     /// is `fd`.
     pub(super) fn next(&mut self, child: Pid, fd: &OwnedFd) {
         for signal in self.signals.wait() {
+            self.interrupts += u32::from(signal == SIGINT);
             self.forward(child, fd, signal);
         }
+    }
+
+    /// How many times SIGINT was caught.
+    pub(super) fn interrupts(&self) -> u32 {
+        self.interrupts
     }
 
     /// Waits until `child` has ended, and reaps all other children that end meanwhile.

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostCommand, RunError, RunOptions};
+use super::{HostCommand, RunError, RunOptions, serving_channel::Pipes};
 use crate::{
     image::{Config, DEFAULT_PATH},
     process::{self, User},
@@ -38,6 +38,8 @@ pub(super) struct RunSpec {
     pub(super) processes: u64,
     /// The file for the accesses of a program that is watched.
     pub(super) watch: Option<OsString>,
+    /// The pipes through which files are asked for that a watched program's image lacks.
+    pub(super) serving: Option<Pipes>,
     /// Whether the program may use kernel interfaces that few programs need.
     pub(super) risky_syscalls: bool,
     /// Whether the stages make a session of their own.
@@ -83,6 +85,7 @@ impl RunSpec {
             memory: options.memory,
             processes: options.processes,
             watch: None,
+            serving: None,
             risky_syscalls: options.risky_syscalls,
             session: false,
         })
@@ -103,6 +106,7 @@ impl RunSpec {
             memory: None,
             processes: 0,
             watch: None,
+            serving: None,
             risky_syscalls: false,
             session: false,
         })

@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     RUNNER, gate, init, namespaces,
+    serving_channel::Requests,
     signals::{self, Catcher, CaughtSignals},
     spec::RunSpec,
     stage_error::{StageError, trying},
@@ -57,7 +58,11 @@ fn start_stage(spec: &RunSpec, file: &Path, stage: &str) -> Result<u8, StageErro
     let catcher = if spec.session { Catcher::StageOfSession } else { Catcher::StageInGroup };
     let mut caught = CaughtSignals::new(catcher).map_err(trying("catch signals"))?;
     let tracing = match &spec.watch {
-        Some(out) => Some((Tracer::new(Path::new(out))?, gate::Gate::close(file)?)),
+        Some(out) => {
+            let server = spec.serving.as_ref().map(Requests::open).transpose();
+            let server = server.map_err(trying("prepare the watch"))?;
+            Some((Tracer::new(Path::new(out), server)?, gate::Gate::close(file)?))
+        }
         None => None,
     };
     let mut command = Command::new("/proc/self/exe");

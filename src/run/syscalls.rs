@@ -53,6 +53,8 @@ pub(super) struct PathCall {
     /// As the program wrote it.
     pub(super) path: Vec<u8>,
     pub(super) call: Call,
+    /// Whether the call opens the file for reading if it exists, and creates it otherwise.
+    pub(super) reads_or_creates: bool,
 }
 
 /// The numbering of system calls that a process uses.
@@ -136,7 +138,7 @@ impl Registers {
         let arg = |at: usize| self.args.get(at).copied();
         let flags = match positions.flags {
             Flags::None => 0,
-            Flags::Create => OFlags::CREATE.bits(),
+            Flags::Create => (OFlags::CREATE | OFlags::WRONLY | OFlags::TRUNC).bits(),
             Flags::In(at) => arg(at)? as u32,
             Flags::At(at) => {
                 let mut how = [0; 8];
@@ -144,7 +146,9 @@ impl Registers {
                     .then_some(u64::from_ne_bytes(how) as u32)?
             }
         };
-        let creates = OFlags::from_bits_retain(flags).intersects(OFlags::CREATE | OFlags::TRUNC);
+        let flags = OFlags::from_bits_retain(flags);
+        let creates = flags.intersects(OFlags::CREATE | OFlags::TRUNC);
+        let for_new = OFlags::EXCL | OFlags::TRUNC | OFlags::WRONLY;
         let path = string(pid, arg(positions.path)?)?;
         // An empty path means the descriptor itself.
         (!path.is_empty()).then_some(())?;
@@ -153,7 +157,20 @@ impl Registers {
             dir: positions.dir.and_then(arg).map(|fd| fd as i32).filter(|fd| *fd >= 0),
             path,
             call: if creates { Call::Create } else { positions.call },
+            reads_or_creates: creates && !flags.intersects(for_new),
         })
+    }
+
+    /// The descriptor of the directory that the call lists (getdents(2)).
+    pub(super) fn listed_directory(&self) -> Option<i32> {
+        let lists = match (self.table, self.number) {
+            #[cfg(target_arch = "x86_64")]
+            (Table::Native, 78 | 217) | (Table::I386, 141 | 220) => true,
+            #[cfg(target_arch = "aarch64")]
+            (Table::Native, 61) => true,
+            _ => false,
+        };
+        if lists { self.args.first().map(|fd| *fd as i32) } else { None }
     }
 
     /// The thread that the call sends a real-time signal to, by its id in the sender's namespace.

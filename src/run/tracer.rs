@@ -24,6 +24,7 @@ use super::{
     access_log::AccessLog,
     gate::Gate,
     procfs::ProcFs,
+    serving_channel::Requests,
     signals::CaughtSignals,
     stage_error::{StageError, trying},
     syscalls::{PathCall, Registers},
@@ -62,13 +63,25 @@ fn signal_to_pass(number: i32) -> Option<Signal> {
     signal
 }
 
+/// A file that a system call names.
+#[derive(Clone, Debug)]
+struct NamedFile {
+    /// From the root.
+    path: Vec<u8>,
+    call: Call,
+    /// The program that makes the call; `None` for a stage of imgb's own.
+    by: Option<String>,
+    /// Whether the image lacked it, and it was served before the call was made.
+    is_served: bool,
+}
+
 /// A process or thread that is traced.
 #[derive(Clone, Debug, Default)]
 struct Tracee {
     /// The program that it runs; `None` while it is still a stage of imgb's own.
     program: Option<String>,
     /// The system call that it is in.
-    call: Option<PathCall>,
+    call: Option<NamedFile>,
     /// Whether to detach from it at its next stop.
     detach: bool,
 }
@@ -78,6 +91,8 @@ pub(super) struct Tracer {
     /// Of the host: another /proc may be mounted for the program.
     proc: ProcFs,
     log: AccessLog,
+    /// Where files that the image lacks are asked for.
+    server: Option<Requests>,
     tracees: BTreeMap<i32, Tracee>,
     /// Processes that stopped before the event that announces them came from their parents.
     early: BTreeSet<i32>,
@@ -86,12 +101,13 @@ pub(super) struct Tracer {
 }
 
 impl Tracer {
-    /// A tracer that records each access in the new file `out`.
-    pub(super) fn new(out: &Path) -> Result<Self, StageError> {
+    /// A tracer that records each access in the new file `out`, and asks `server` for each file
+    /// before the program's system call looks for it.
+    pub(super) fn new(out: &Path, server: Option<Requests>) -> Result<Self, StageError> {
         let proc = ProcFs::open().map_err(trying("open /proc"))?;
         let log = AccessLog::create(out).map_err(trying("write what is watched"))?;
         let (tracees, early) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self { proc, log, tracees, early, detached: 0 })
+        Ok(Self { proc, log, server, tracees, early, detached: 0 })
     }
 
     /// Traces `first`, a child that waits at `gate`, and every process that it starts, until none
@@ -126,6 +142,10 @@ impl Tracer {
                 // possible: after unshare(2) of the PID namespace a process cannot start threads.
                 Ok(None) | Err(rustix::io::Errno::INTR) => {
                     caught.next(child, &fd);
+                    // The program ignores the first one.
+                    if caught.interrupts() > 1 {
+                        self.kill_all();
+                    }
                     continue;
                 }
                 Err(rustix::io::Errno::CHILD) => break,
@@ -147,6 +167,13 @@ impl Tracer {
         }
         ended
             .ok_or_else(|| trying("wait for the program")(io::Error::from(io::ErrorKind::NotFound)))
+    }
+
+    /// Kills every process that is traced.
+    fn kill_all(&self) {
+        for pid in self.tracees.keys().filter_map(|pid| rustix::process::Pid::from_raw(*pid)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
     }
 
     /// Handles a stop, and lets the process continue. Errors are ignored: they mean that the
@@ -210,8 +237,8 @@ impl Tracer {
             return;
         }
         let call = self.tracees.get(&pid).and_then(|tracee| tracee.call.clone());
-        let named = call.and_then(|call| self.absolute(pid, &call));
-        let name = named
+        let name = call
+            .map(|call| call.path)
             .filter(|name| !name.starts_with(b"/proc/"))
             .or_else(|| self.proc.link(pid, "exe"));
         self.tracees.entry(pid).or_default().program = Some(escape(&name.unwrap_or_default()));
@@ -229,7 +256,7 @@ impl Tracer {
         let Some(registers) = Registers::of(at) else { return AfterStop::Continue };
         let call = self.tracees.get_mut(&pid).and_then(|tracee| tracee.call.take());
         if let Some(call) = call {
-            self.call_ended(pid, &call, registers.result);
+            self.call_ended(pid, call, registers.result);
             return AfterStop::Continue;
         }
         if !registers.is_entry {
@@ -238,24 +265,76 @@ impl Tracer {
         if let Some(thread) = registers.signals_thread() {
             return self.detach_thread(pid, thread);
         }
+        let is_stage = self.tracees.get(&pid).is_none_or(|tracee| tracee.program.is_none());
+        // Of imgb's own stages only the execve(2) of the program matters.
+        let is_of_interest = |call: &PathCall| !is_stage || call.call == Call::Execute;
+        let call = registers.path_call(at).filter(is_of_interest);
+        let named = call.and_then(|call| self.name(pid, &call));
         if let Some(tracee) = self.tracees.get_mut(&pid) {
-            // Of imgb's own stages only the execve(2) of the program matters.
-            let is_of_interest =
-                |call: &PathCall| tracee.program.is_some() || call.call == Call::Execute;
-            tracee.call = registers.path_call(at).filter(is_of_interest);
+            tracee.call = named;
+        }
+        if let Some(fd) = registers.listed_directory().filter(|_| !is_stage) {
+            self.listed(pid, fd);
         }
         AfterStop::Continue
     }
 
-    fn call_ended(&mut self, pid: i32, call: &PathCall, result: i64) {
+    /// The file that a call names, which is served first if the image lacks it.
+    fn name(&mut self, pid: i32, call: &PathCall) -> Option<NamedFile> {
+        let path = self.absolute(pid, call)?;
+        let by = self.tracees.get(&pid).and_then(|tracee| tracee.program.clone());
+        let wanted = if call.reads_or_creates { Call::Open } else { call.call };
+        if call.call == Call::Create {
+            self.serve_parent(pid, &path);
+        }
+        let Some(server) = &mut self.server else {
+            return Some(NamedFile { path, call: call.call, by, is_served: false });
+        };
+        let is_served = server.ask(wanted, &path);
+        if call.call == Call::Create && !is_served {
+            server.leave(&path);
+        }
+        let call = if is_served { wanted } else { call.call };
+        Some(NamedFile { path, call, by, is_served })
+    }
+
+    /// Serves the directory in which a program is about to create a file.
+    fn serve_parent(&mut self, pid: i32, path: &[u8]) {
+        let parent = path.rsplitn(2, |&byte| byte == b'/').nth(1).filter(|dir| !dir.is_empty());
+        if let (Some(server), Some(parent)) = (&mut self.server, parent)
+            && server.ask(Call::Look, parent)
+        {
+            self.record_served(pid, parent.to_vec(), Call::Look);
+        }
+    }
+
+    /// Serves what a directory lacks that the program is about to list.
+    fn listed(&mut self, pid: i32, fd: i32) {
+        let Some(server) = &mut self.server else { return };
+        let Some(path) = self.proc.link(pid, &format!("fd/{fd}")) else { return };
+        if server.ask(Call::List, &path) {
+            self.record_served(pid, path, Call::List);
+        }
+    }
+
+    fn call_ended(&mut self, pid: i32, file: NamedFile, result: i64) {
         const NOENT: i64 = -2;
         const NOTDIR: i64 = -20;
-        if result < 0 && result != NOENT && result != NOTDIR {
-            return;
+        let NamedFile { path, call, by, is_served } = file;
+        // The first program is executed by a stage.
+        let by = by.or_else(|| self.tracees.get(&pid)?.program.clone());
+        if let Some(by) = by
+            && (is_served || result >= 0 || result == NOENT || result == NOTDIR)
+        {
+            self.log.add(&Access { path, call, found: result >= 0 && !is_served, by });
         }
+    }
+
+    /// Records what was served for a call that does not name it.
+    fn record_served(&mut self, pid: i32, path: Vec<u8>, call: Call) {
         let by = self.tracees.get(&pid).and_then(|tracee| tracee.program.clone());
-        if let (Some(by), Some(path)) = (by, self.absolute(pid, call)) {
-            self.log.add(&Access { path, call: call.call, found: result >= 0, by });
+        if let Some(by) = by {
+            self.log.add(&Access { path, call, found: false, by });
         }
     }
 

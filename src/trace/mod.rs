@@ -3,13 +3,15 @@
 
 mod known_files;
 mod path_list;
+mod serving;
 mod strace;
 mod strace_call;
 mod strace_string;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use path_list::{ListError, MAX_LIST, parse as parse_list, write as write_list};
+pub use path_list::{ListError, MAX_LIST, include_path, parse as parse_list, write as write_list};
+pub use serving::{Served, Withheld, is_personal, is_served_from_sysroot, source_of_compiled};
 pub use strace::{StraceError, read as read_strace};
 
 /// What a program did with a path, from the least to the most.
@@ -17,6 +19,8 @@ pub use strace::{StraceError, read as read_strace};
 pub enum Call {
     /// Looked at it without opening it: stat(2), access(2), readlink(2).
     Look,
+    /// Listed the directory: getdents(2).
+    List,
     /// Opened it for reading.
     Open,
     /// Executed it.
@@ -32,8 +36,8 @@ pub struct Access {
     pub path: Vec<u8>,
     /// The kind of system call.
     pub call: Call,
-    /// Whether it existed; `false` means ENOENT or ENOTDIR. Calls with other errors are not
-    /// accesses.
+    /// Whether the image had it; `false` means ENOENT or ENOTDIR, or that it was served just before
+    /// the call. Calls with other errors are not accesses.
     pub found: bool,
     /// The program that made the call: the path by which it was executed, or its name.
     pub by: String,
@@ -48,6 +52,17 @@ pub enum Watched {
     OnSystem,
 }
 
+/// What was observed of a program.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// In the order of their first occurrence.
+    pub accesses: &'a [Access],
+    /// Where it was watched.
+    pub watched: Watched,
+    /// What it got from the sysroot.
+    pub served: &'a Served,
+}
+
 /// A file in the sysroot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SysrootEntry {
@@ -57,13 +72,13 @@ pub enum SysrootEntry {
     Directory,
 }
 
-/// Looks up a path in the sysroot. Returns the path without `..` and what is there.
+/// Looks up a path in the sysroot. Returns the real path that it leads to and what is there.
 pub type InSysroot<'a> = dyn Fn(&[u8]) -> Option<(Vec<u8>, SysrootEntry)> + 'a;
 
 /// A file in a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedFile {
-    /// The path as the program named it.
+    /// The path as the program named it, without components that mean nothing (`//`, `/./`).
     pub path: Vec<u8>,
     /// The most that was done with it.
     pub call: Call,
@@ -71,6 +86,10 @@ pub struct TracedFile {
     pub by: String,
     /// The file in the sysroot at that path.
     pub in_sysroot: Option<SysrootEntry>,
+    /// The real path of that file in the sysroot where it differs from `path`.
+    pub leads_to: Option<Vec<u8>>,
+    /// Why it was not served while the program ran; `None` also where nothing was to be served.
+    pub withheld: Option<Withheld>,
 }
 
 /// The result of watching a program. Each list is sorted by path.
@@ -80,42 +99,30 @@ pub struct Report {
     pub opened: Vec<TracedFile>,
     /// Files that the sysroot has and the image lacks: candidates for `--include`.
     pub missing: Vec<TracedFile>,
+    /// Files of that kind that belong in no image.
+    pub confidential: Vec<TracedFile>,
 }
 
-/// Classifies `accesses`. `in_image` tells whether the image has something at a path.
+/// Files of a listed directory beyond this number, or this many bytes, are not all missing: the
+/// program was looking for something that is not there.
+const MAX_LISTED: usize = 256;
+const MAX_LISTED_BYTES: u64 = 16 << 20;
+
+/// Classifies what was observed. `in_image` tells whether the image has something at a path.
 pub fn classify(
-    accesses: &[Access],
-    watched: Watched,
+    observed: Observed<'_>,
     sysroot: &InSysroot<'_>,
     in_image: &dyn Fn(&[u8]) -> bool,
 ) -> Report {
-    let made: BTreeSet<&[u8]> = accesses
-        .iter()
-        .filter(|access| access.call == Call::Create)
-        .map(|access| &*access.path)
-        .collect();
-    let mut seen: BTreeMap<(&[u8], bool), TracedFile> = BTreeMap::new();
-    for access in accesses.iter().filter(|access| !made.contains(&*access.path)) {
-        let is_temporary = || known_files::is_temporary(&access.path);
-        if !known_files::is_image_path(&access.path)
-            || watched == Watched::InImage && is_temporary()
-        {
-            continue;
-        }
-        let fresh = || TracedFile {
-            path: access.path.clone(),
-            call: access.call,
-            by: access.by.clone(),
-            in_sysroot: None,
-        };
-        let entry = seen.entry((&access.path, access.found)).or_insert_with(fresh);
-        entry.call = entry.call.max(access.call);
-    }
+    let Observed { accesses, watched, served } = observed;
+    let (mut report, mut missing) = (Report::default(), Vec::new());
     let probes = Probes::new(accesses, sysroot);
-    let mut report = Report::default();
-    for ((path, found), mut seen) in seen {
-        if let Some((name, there)) = sysroot(path) {
-            (seen.path, seen.in_sysroot) = (name, Some(there));
+    let all = seen(observed);
+    for (&(path, found), seen) in &all {
+        let mut seen = seen.clone();
+        if let Some((real, there)) = sysroot(path) {
+            (seen.path, seen.in_sysroot) = (in_normal_form(path), Some(there));
+            seen.leads_to = Some(real).filter(|real| *real != seen.path);
         }
         let is_file = matches!(seen.in_sysroot, Some(SysrootEntry::File(_)));
         let is_read = found && seen.call != Call::Look;
@@ -123,20 +130,103 @@ pub fn classify(
             Watched::InImage => !found && seen.in_sysroot.is_some(),
             Watched::OnSystem => is_read && is_file || found && is_file && probes.matters(path),
         };
-        // A runtime compiles a source again where the compiled file is missing.
-        let has_source = || known_files::required_source(path).is_some_and(|from| in_image(&from));
-        if is_missing && !in_image(path) && !has_source() {
-            report.missing.push(seen.clone());
+        if is_missing && !in_image(path) {
+            // What was only looked at before it was served may be opened then.
+            let later = all.get(&(path, true)).map_or(seen.call, |later| later.call);
+            missing.push(TracedFile { call: seen.call.max(later), ..seen.clone() });
         }
         if is_read && (is_file || watched == Watched::InImage) {
             report.opened.push(seen);
         }
     }
-    for list in [&mut report.opened, &mut report.missing] {
-        list.sort_by(|a, b| a.path.cmp(&b.path));
+    missing.extend(files_of_listed(served, accesses));
+    let wanted: BTreeSet<Vec<u8>> = missing.iter().map(|file| file.path.clone()).collect();
+    // A runtime compiles a source again where the compiled file is missing.
+    let is_compiled = |path: &[u8]| {
+        let source = known_files::required_source(path);
+        source.is_some_and(|from| {
+            in_image(&from) || watched == Watched::InImage && wanted.contains(&from)
+        })
+    };
+    missing.retain(|file| !is_compiled(&file.path));
+    let is_confidential =
+        |file: &TracedFile| file.withheld.as_ref().is_some_and(Withheld::is_confidential);
+    (report.confidential, report.missing) = missing.into_iter().partition(is_confidential);
+    for list in [&mut report.opened, &mut report.missing, &mut report.confidential] {
+        // Of equal paths, the one with which most was done.
+        list.sort_by(|a, b| a.path.cmp(&b.path).then(b.call.cmp(&a.call)));
         list.dedup_by(|a, b| a.path == b.path);
     }
     report
+}
+
+/// The files that were accessed, by path and whether they were found, without those that an image
+/// never needs. What the program itself made does not count from then on.
+fn seen(observed: Observed<'_>) -> BTreeMap<(&[u8], bool), TracedFile> {
+    let (mut made, mut seen) = (BTreeSet::new(), BTreeMap::new());
+    for access in observed.accesses.iter().chain(&observed.served.interpreters) {
+        let path = &access.path[..];
+        if access.call == Call::Create {
+            made.insert(path);
+        }
+        let is_wanted = match observed.watched {
+            Watched::InImage => serving::is_served_from_sysroot(path),
+            Watched::OnSystem => known_files::is_image_path(path),
+        };
+        if made.contains(path) || !is_wanted {
+            continue;
+        }
+        let fresh = || TracedFile {
+            path: access.path.clone(),
+            call: access.call,
+            by: access.by.clone(),
+            in_sysroot: None,
+            leads_to: None,
+            withheld: observed.served.withheld.get(path).cloned(),
+        };
+        let entry = seen.entry((path, access.found)).or_insert_with(fresh);
+        entry.call = entry.call.max(access.call);
+    }
+    seen
+}
+
+/// The files of directories that a program listed without opening any of their files: their names
+/// are what it wanted to know.
+fn files_of_listed(served: &Served, accesses: &[Access]) -> Vec<TracedFile> {
+    let opened: BTreeSet<&[u8]> = accesses
+        .iter()
+        .filter(|access| access.call >= Call::Open)
+        .filter_map(|access| parent(without_slash(&access.path)))
+        .collect();
+    let mut files = Vec::new();
+    for (dir, names) in &served.listed {
+        let bytes: u64 = names.iter().map(|(_, len)| len).sum();
+        let is_small = names.len() <= MAX_LISTED && bytes <= MAX_LISTED_BYTES;
+        if !is_small || opened.contains(&dir[..]) || known_files::is_shared(dir) {
+            continue;
+        }
+        let lists = |access: &&Access| access.call == Call::List && access.path == *dir;
+        let by = accesses.iter().find(lists).map_or("", |access| &access.by);
+        files.extend(names.iter().map(|(name, len)| TracedFile {
+            path: [dir, &b"/"[..], name].concat(),
+            call: Call::List,
+            by: by.to_owned(),
+            in_sysroot: Some(SysrootEntry::File(*len)),
+            leads_to: None,
+            withheld: None,
+        }));
+    }
+    files
+}
+
+/// `path` without empty components and `.`; `..` stays, since it may follow a link.
+fn in_normal_form(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    for part in path.split(|&byte| byte == b'/').filter(|part| !matches!(*part, b"" | b".")) {
+        out.push(b'/');
+        out.extend_from_slice(part);
+    }
+    out
 }
 
 /// Decides which of the files matter that a program only looked at.
@@ -165,9 +255,13 @@ impl<'a> Probes<'a> {
 
     fn matters(&self, path: &[u8]) -> bool {
         let path = without_slash(path);
-        let dir = path.rsplitn(2, |&byte| byte == b'/').nth(1).unwrap_or_default();
+        let dir = parent(path).unwrap_or_default();
         !self.listed.contains(dir) || self.sources.contains(path)
     }
+}
+
+fn parent(path: &[u8]) -> Option<&[u8]> {
+    path.rsplitn(2, |&byte| byte == b'/').nth(1)
 }
 
 fn without_slash(path: &[u8]) -> &[u8] {
@@ -175,87 +269,4 @@ fn without_slash(path: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn access(path: &str, call: Call, found: bool) -> Access {
-        Access { path: path.into(), call, found, by: "/bin/app".into() }
-    }
-
-    fn paths(seen: &[TracedFile]) -> Vec<String> {
-        seen.iter().map(|seen| String::from_utf8_lossy(&seen.path).into_owned()).collect()
-    }
-
-    const ACCESSES: [(&str, Call, bool); 9] = [
-        ("/etc/app.conf", Call::Look, false),
-        ("/etc/app.conf", Call::Open, false),
-        ("/nowhere", Call::Open, false),
-        ("/usr/share/app", Call::Look, false),
-        ("/usr/lib/plugin.so", Call::Open, true),
-        ("/bin/tool", Call::Execute, true),
-        ("/etc/ld.so.cache", Call::Open, false),
-        ("/proc/self/maps", Call::Open, true),
-        ("/var/state", Call::Open, false),
-    ];
-
-    fn report(watched: Watched) -> Report {
-        let mut accesses: Vec<Access> =
-            ACCESSES.iter().map(|(path, call, found)| access(path, *call, *found)).collect();
-        accesses.push(access("/var/state", Call::Create, true));
-        let sysroot = |path: &[u8]| match path {
-            b"/usr/share/app" => Some((path.to_vec(), SysrootEntry::Directory)),
-            b"/nowhere" => None,
-            _ => Some((path.to_vec(), SysrootEntry::File(1))),
-        };
-        classify(&accesses, watched, &sysroot, &|path| path == b"/bin/tool")
-    }
-
-    #[test]
-    fn in_an_image_what_was_not_found_and_is_on_the_system_is_missing() {
-        let report = report(Watched::InImage);
-        assert_eq!(paths(&report.missing), ["/etc/app.conf", "/usr/share/app"]);
-        assert_eq!(report.missing[0].call, Call::Open, "the most that was done with it");
-        assert_eq!(paths(&report.opened), ["/bin/tool", "/usr/lib/plugin.so"]);
-    }
-
-    #[test]
-    fn on_a_system_what_was_read_is_missing_unless_the_image_has_it() {
-        let report = report(Watched::OnSystem);
-        assert_eq!(paths(&report.missing), ["/usr/lib/plugin.so"]);
-        assert_eq!(paths(&report.opened), ["/bin/tool", "/usr/lib/plugin.so"]);
-    }
-
-    #[test]
-    fn compiled_files_are_not_missing_where_the_image_has_their_sources() {
-        let pyc = |name: &str| format!("/py/__pycache__/{name}.cpython-311.pyc");
-        let accesses = ["x", "y"].map(|name| access(&pyc(name), Call::Open, false));
-        let sysroot = |path: &[u8]| Some((path.to_vec(), SysrootEntry::File(1)));
-        let report = classify(&accesses, Watched::InImage, &sysroot, &|path| path == b"/py/x.py");
-        assert_eq!(paths(&report.missing), [pyc("y")]);
-    }
-
-    /// The files that a program looks at decide what it does, but a program that lists a directory
-    /// looks at all of its entries.
-    #[test]
-    fn on_a_system_files_that_are_looked_at_count_unless_their_directory_is_listed() {
-        let accesses = [
-            access("/etc/app.conf", Call::Look, true),
-            access("/data/", Call::Open, true),
-            access("/data/one", Call::Look, true),
-            access("/data/two", Call::Open, true),
-            access("/py", Call::Open, true),
-            access("/py/x.py", Call::Look, true),
-            access("/py/y.py", Call::Look, true),
-            access("/py/__pycache__/x.cpython-311.opt-1.pyc", Call::Open, true),
-        ];
-        let sysroot = |path: &[u8]| match path {
-            b"/data/" | b"/py" => Some((path.to_vec(), SysrootEntry::Directory)),
-            _ => Some((path.to_vec(), SysrootEntry::File(1))),
-        };
-        let report = classify(&accesses, Watched::OnSystem, &sysroot, &|_| false);
-        let wanted =
-            ["/data/two", "/etc/app.conf", "/py/__pycache__/x.cpython-311.opt-1.pyc", "/py/x.py"];
-        assert_eq!(paths(&report.missing), wanted);
-        assert_eq!(paths(&report.opened), ["/data/two", "/py/__pycache__/x.cpython-311.opt-1.pyc"]);
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Lists of files for `pack --include-from`: one absolute path per line; `#` starts a comment.
 
-use super::{SysrootEntry, TracedFile};
+use super::{Report, SysrootEntry, TracedFile, without_slash};
 use crate::path::{ImagePath, escape};
 
 /// The largest list that is read, in bytes.
@@ -18,30 +18,44 @@ pub struct ListError {
     pub why: String,
 }
 
-/// Writes `files` as a list. Directories, and names that a line cannot hold, become comments: a
-/// directory may contain more than the program needs.
-pub fn write(files: &[TracedFile]) -> Vec<u8> {
-    let mut out = b"# For `imgb pack --include-from`: one absolute path per line.\n".to_vec();
-    for file in files {
-        let comment = match file.in_sysroot {
-            Some(SysrootEntry::Directory) => " (a directory)",
-            _ if file.path.contains(&b'\n') => " (a line cannot hold its name)",
-            _ => "",
-        };
-        match comment {
-            "" => out.extend_from_slice(&file.path),
-            _ => out.extend(format!("# {}{comment}", escape(&file.path)).into_bytes()),
+/// Writes `report` as a list: a directory without its content, and as comments what a line cannot
+/// hold and what belongs in no image.
+pub fn write(report: &Report) -> Vec<u8> {
+    let mut out = b"# For `imgb pack --include-from`: one absolute path per line; DIR/. is the \
+directory without\n# its content.\n"
+        .to_vec();
+    for file in &report.missing {
+        if file.path.contains(&b'\n') {
+            comment(&mut out, &file.path, "a line cannot hold its name");
+            continue;
         }
+        out.extend_from_slice(&include_path(file));
         out.push(b'\n');
+    }
+    for file in &report.confidential {
+        let why = file.withheld.as_ref().map(ToString::to_string).unwrap_or_default();
+        comment(&mut out, &file.path, &why);
     }
     out
 }
 
-/// Parses a list into its paths, in order.
+fn comment(out: &mut Vec<u8>, path: &[u8], why: &str) {
+    out.extend(format!("# {} ({why})\n", escape(path)).into_bytes());
+}
+
+/// The path with which `--include` adds `file`, and of a directory only that.
+pub fn include_path(file: &TracedFile) -> Vec<u8> {
+    match file.in_sysroot {
+        Some(SysrootEntry::Directory) => [without_slash(&file.path), b"/."].concat(),
+        _ => file.path.clone(),
+    }
+}
+
+/// Parses a list into its paths, in order, as they are written.
 ///
 /// # Errors
 /// [`ListError`] for a line that is not an absolute path.
-pub fn parse(bytes: &[u8]) -> Result<Vec<ImagePath>, ListError> {
+pub fn parse(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ListError> {
     let mut out = Vec::new();
     for (at, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -54,7 +68,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<ImagePath>, ListError> {
             return Err(fault("is not an absolute path".into()));
         }
         match ImagePath::new(line) {
-            Ok(path) => out.push(path),
+            Ok(_) => out.push(line.to_vec()),
             Err(error) => return Err(fault(format!("is not a path in an image: {error}"))),
         }
     }
@@ -63,7 +77,10 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<ImagePath>, ListError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Call, *};
+    use super::{
+        super::{Call, Withheld},
+        *,
+    };
 
     #[test]
     fn what_is_written_is_read_again() {
@@ -71,19 +88,25 @@ mod tests {
             path: path.into(),
             call: Call::Open,
             by: String::new(),
-            in_sysroot,
+            in_sysroot: Some(in_sysroot),
+            leads_to: None,
+            withheld: Some(Withheld::Personal),
         };
-        let files = [
-            file(b"/etc/app.conf", Some(SysrootEntry::File(1))),
-            file(b"/usr/share/a name\xff", Some(SysrootEntry::File(1))),
-            file(b"/usr/share/dir", Some(SysrootEntry::Directory)),
-            file(b"/new\nline", Some(SysrootEntry::File(1))),
+        let missing = vec![
+            file(b"/etc/app.conf", SysrootEntry::File(1)),
+            file(b"/opt/x/../a name\xff", SysrootEntry::File(1)),
+            file(b"/usr/share/dir", SysrootEntry::Directory),
+            file(b"/new\nline", SysrootEntry::File(1)),
         ];
-        let text = write(&files);
-        let names: Vec<_> =
-            parse(&text).unwrap().into_iter().map(|path| path.as_bytes().to_vec()).collect();
-        assert_eq!(names, [files[0].path.clone(), files[1].path.clone()]);
-        assert!(String::from_utf8_lossy(&text).contains("# /usr/share/dir (a directory)"));
+        let confidential = vec![file(b"/etc/shadow", SysrootEntry::File(1))];
+        let text = write(&Report { missing, confidential, ..Report::default() });
+        let wanted: [&[u8]; 3] = [b"/etc/app.conf", b"/opt/x/../a name\xff", b"/usr/share/dir/."];
+        assert_eq!(parse(&text).unwrap(), wanted);
+        let text = String::from_utf8_lossy(&text);
+        assert!(text.contains("\n# /new\\x0aline (a line cannot hold its name)\n"), "{text}");
+        assert!(
+            text.ends_with("\n# /etc/shadow (it belongs to this machine or to one of its users)\n")
+        );
     }
 
     #[test]

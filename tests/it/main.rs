@@ -94,6 +94,8 @@ mod times;
 mod tls;
 /// `imgb trace`: what programs open, what their images lack, and the same from an strace log.
 mod trace;
+/// `imgb trace` of an image: what it lacks is served while its program runs.
+mod trace_serving;
 /// Files that cannot be read: a failing disk, directories that are closed to this user.
 mod unreadable;
 

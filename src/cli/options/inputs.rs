@@ -21,7 +21,7 @@ use crate::{
     image::{ImageName, Platform},
     path::ImagePath,
     pipeline::{BaseRequest, PackRequest},
-    plan::{self, Layers},
+    plan::{self, Include, Layers},
     source::{self, Exclude, Request},
     trace,
 };
@@ -57,9 +57,10 @@ pub(in crate::cli) struct InputArgs {
     #[arg(long, help_heading = "Inputs")]
     as_file: bool,
 
-    /// Add a file or directory of the sysroot under its own path, with its libraries (repeatable)
-    #[arg(long, value_name = "PATH", value_parser = values::image_path, help_heading = "Inputs")]
-    include: Vec<ImagePath>,
+    /// Add a file or directory of the sysroot under its own path, with its libraries (repeatable);
+    /// DIR/. is the directory without its content
+    #[arg(long, value_name = "PATH", value_parser = values::include, help_heading = "Inputs")]
+    include: Vec<Include>,
 
     /// Add the files of a list, one absolute path per line (repeatable); `imgb trace -o FILE`
     /// writes such lists
@@ -203,10 +204,8 @@ pub(in crate::cli) fn pack_request(
     })
 }
 
-/// The paths of `--include` and of the lists of `--include-from`, each with the option that names
-/// it.
-fn included(paths: Vec<ImagePath>, lists: &[PathBuf]) -> Result<Vec<(ImagePath, String)>, Failure> {
-    let mut all: Vec<_> = paths.into_iter().map(|path| (path, "--include".to_owned())).collect();
+/// The paths of `--include` and of the lists of `--include-from`.
+fn included(mut all: Vec<Include>, lists: &[PathBuf]) -> Result<Vec<Include>, Failure> {
     for list in lists {
         let option = format!("--include-from {}", list.display());
         let bytes = read_regular(list, trace::MAX_LIST)?;
@@ -214,9 +213,10 @@ fn included(paths: Vec<ImagePath>, lists: &[PathBuf]) -> Result<Vec<(ImagePath, 
             let message = format!("{option}: it has more than {} bytes", trace::MAX_LIST);
             return Err(Failure::usage(message));
         }
-        let paths = trace::parse_list(&bytes)
-            .map_err(|error| Failure::usage(format!("{option}: {error}")))?;
-        all.extend(paths.into_iter().map(|path| (path, option.clone())));
+        let fault = |error: &dyn std::fmt::Display| Failure::usage(format!("{option}: {error}"));
+        for path in trace::parse_list(&bytes).map_err(|error| fault(&error))? {
+            all.push(Include::new(path, &*option).map_err(|error| fault(&error))?);
+        }
     }
     Ok(all)
 }

@@ -1,0 +1,152 @@
+//! What may be served to a watched program, and where it is: the image over the sysroot.
+
+use std::io;
+
+use crate::{
+    elf::{self, Found, FoundKind, Lookup as _, ReadFailure, Sniffed, script},
+    path::ImagePath,
+    source::HostRoot,
+    trace::{self, Withheld},
+    tree::{FileNode, Kind, Node, Tree},
+    view::View,
+};
+
+/// Where files come from that a watched program's image lacks.
+#[derive(Clone, Copy, Debug)]
+pub struct Serving<'a> {
+    /// The sysroot.
+    pub sysroot: &'a HostRoot,
+    /// Whether a file of it looks like a secret.
+    pub is_secret: fn(&FileNode, &ImagePath) -> Result<bool, ReadFailure>,
+}
+
+/// Why nothing was put at a path.
+pub(super) enum Refusal {
+    Withheld(Withheld),
+    Failed(ReadFailure),
+}
+
+impl From<ReadFailure> for Refusal {
+    fn from(failure: ReadFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Withheld(Withheld::Failed(error.to_string()))
+    }
+}
+
+impl From<Withheld> for Refusal {
+    fn from(withheld: Withheld) -> Self {
+        Self::Withheld(withheld)
+    }
+}
+
+/// The image over the sysroot.
+pub(super) struct ServingSource<'a> {
+    tree: &'a Tree,
+    view: View<'a>,
+    is_secret: fn(&FileNode, &ImagePath) -> Result<bool, ReadFailure>,
+}
+
+impl<'a> ServingSource<'a> {
+    pub(super) fn new(serving: Serving<'a>, tree: &'a Tree) -> Self {
+        let view = View::of_sysroot(serving.sysroot).over(tree);
+        Self { tree, view, is_secret: serving.is_secret }
+    }
+
+    /// Whether the image has something at a real path.
+    pub(super) fn is_own(&self, path: &ImagePath) -> bool {
+        self.tree.contains(path)
+    }
+
+    /// Whether `path` leads to something in the image alone.
+    pub(super) fn leads_to_own(&self, path: &[u8]) -> bool {
+        self.tree.resolve(path).is_ok()
+    }
+
+    /// The file or directory that `path` leads to.
+    pub(super) fn find(&self, path: &[u8]) -> Result<Option<Found>, ReadFailure> {
+        let found = self.view.find(path)?.ok();
+        Ok(found.filter(|found| found.kind != FoundKind::Other))
+    }
+
+    /// The names in the directory that `path` leads to. `None` where not everyone may list it.
+    pub(super) fn names(&self, found: &Found) -> Result<Option<Vec<Vec<u8>>>, ReadFailure> {
+        let is_open = |node: Node| node.meta.mode & 0o5 == 0o5;
+        let may_list = self.is_own(&found.path) || self.node(&found.path)?.is_some_and(is_open);
+        if !may_list || !self.is_public(&found.path)? {
+            return Ok(None);
+        }
+        Ok(self.view.list(found.path.as_bytes())?.ok())
+    }
+
+    /// The absolute path of the loader or interpreter that the image's or sysroot's file at `path`
+    /// names.
+    pub(super) fn interpreter(&self, path: &[u8]) -> Result<Option<Vec<u8>>, ReadFailure> {
+        let Ok(found) = self.view.find(path)? else { return Ok(None) };
+        if !matches!(found.kind, FoundKind::File(_)) {
+            return Ok(None);
+        }
+        let Ok(head) = self.view.read(&found, script::FIRST_LINE)? else { return Ok(None) };
+        let interpreter = match elf::sniff(&head) {
+            Sniffed::Elf => {
+                let object = self.view.object(&found)?.ok();
+                object.and_then(|object| object.interp.as_deref().map(<[u8]>::to_vec))
+            }
+            Sniffed::Script => script::shebang(&head).map(|line| line.interpreter),
+            Sniffed::Data => None,
+        };
+        Ok(interpreter.filter(|path| path.starts_with(b"/")))
+    }
+
+    /// Refuses `node` at `real` in the sysroot, which has other `names` too, where it belongs in no
+    /// image or other users may not read it. Empty directories tell nothing.
+    pub(super) fn check(
+        &self,
+        real: &ImagePath,
+        names: &[&ImagePath],
+        node: &Node,
+    ) -> Result<(), Refusal> {
+        if node.is_directory() {
+            return Ok(());
+        }
+        for path in names.iter().copied().chain([real]) {
+            if trace::is_personal(path.as_bytes()) {
+                return Err(Withheld::Personal.into());
+            }
+            if let Kind::File(file) = &node.kind
+                && (self.is_secret)(file, path)?
+            {
+                return Err(Withheld::Secret.into());
+            }
+        }
+        if !matches!(node.kind, Kind::Symlink(_)) && node.meta.mode & 0o4 == 0 {
+            return Err(Withheld::Private.into());
+        }
+        if self.is_public(real)? { Ok(()) } else { Err(Withheld::Private.into()) }
+    }
+
+    /// Whether every user may search the directories above `path` that are the sysroot's.
+    fn is_public(&self, path: &ImagePath) -> Result<bool, ReadFailure> {
+        for dir in path.ancestors().filter(|dir| !dir.is_root() && !self.tree.contains(dir)) {
+            if !self.node(&dir)?.is_some_and(|node| node.meta.mode & 0o1 != 0) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether the image or the sysroot has the source of the compiled file `path`.
+    pub(super) fn has_source(&self, path: &[u8]) -> Result<bool, ReadFailure> {
+        let Some(source) = trace::source_of_compiled(path) else { return Ok(false) };
+        Ok(self.view.find(&source)?.is_ok())
+    }
+
+    /// The node at a real path, with the sysroot's own mode.
+    pub(super) fn node(&self, path: &ImagePath) -> Result<Option<Node>, ReadFailure> {
+        Ok(self.view.node(path)?.ok().flatten())
+    }
+}
