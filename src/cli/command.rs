@@ -11,7 +11,7 @@ use super::{
 
 /// Pack programs, directories and tarballs into the smallest container image that runs them.
 ///
-/// No base image, no daemon, no root; nothing that is packed is ever executed.
+/// No base image, no daemon, no root; nothing that is packed is executed unless you ask for it.
 #[derive(Debug, Parser)]
 #[command(name = "imgb", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes:\n  \

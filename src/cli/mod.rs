@@ -17,6 +17,7 @@ mod next_step;
 mod options;
 mod overlap;
 mod pack;
+mod pack_trace;
 mod plan;
 mod plan_text;
 mod printable;

@@ -15,6 +15,7 @@ use super::{
         output::OutputArgs,
     },
     overlap::output_paths,
+    pack_trace::{self, TraceOptions},
     plan_text::print_plan,
     progress::Reading,
     refusal::{refuse, warn_of_health},
@@ -34,6 +35,9 @@ use crate::pipeline::{self, Event, Phase, Planned};
 pub(super) struct PackArgs {
     #[command(flatten)]
     input: InputArgs,
+
+    #[command(flatten)]
+    trace: TraceOptions,
 
     #[command(flatten)]
     config: ImageConfigArgs,
@@ -63,7 +67,10 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let reading = Reading::new(&args.verbosity, &request.requests);
     let planned = pipeline::plan(&request, &|event| timing.event(event));
     drop(reading);
-    let Planned { mut plan, base } = planned?;
+    let event = |event| timing.event(event);
+    let is_quiet = args.verbosity.quiet;
+    let planned = pack_trace::complete(planned?, &mut request, &args.trace, is_quiet, &event)?;
+    let Planned { mut plan, base } = planned;
     advise(&mut plan, Language::Options)?;
     if args.out.dry_run {
         return print_plan(&plan, &args.verbosity, false);

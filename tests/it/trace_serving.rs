@@ -325,3 +325,37 @@ fn no_link_leads_out_of_the_sysroot_or_the_copy() {
         assert!(!sandbox.path("made").exists() && !sandbox.path("file").exists());
     });
 }
+
+#[test]
+fn pack_traces_its_image_and_adds_what_a_command_asks_for() {
+    let source = r#"
+        int main(int argc, char **argv) {
+            tell("/etc/shadow");
+            const char *next = slurp("/opt/first", O_RDONLY);
+            return !next || !slurp(next, O_RDONLY) ? 3 : argc - 1;
+        }"#;
+    let Some(sandbox) = packed(source) else { return };
+    sandbox.file("sys/opt/first", "/opt/second\n").file("sys/opt/second", "");
+    sandbox.file("sys/etc/shadow", "hidden\n");
+    let pack = "pack ./app --soft none --sysroot sys -t same:1 -q -o";
+    sandbox.imgb("run app.tar").run().exits(3);
+    let traced = sandbox
+        .imgb("pack ./app --soft none --sysroot sys -t same:1 -o one.tar --trace /app")
+        .run();
+    let warning = "warning: --trace `/app` asked for 1 file that it did not get: /etc/shadow (";
+    let printed = traced.ok().stderr().to_owned();
+    assert!(printed.contains(warning) && !printed.contains("hidden"), "{printed}");
+    sandbox.imgb("run one.tar").run().ok();
+    sandbox.give_to_nobody();
+    sandbox.imgb(&format!("{pack} two.tar --trace /app")).nobody().run().ok();
+    assert!(sandbox.read("one.tar") == sandbox.read("two.tar"));
+    // Lists of `imgb trace` give the same image.
+    sandbox.imgb("trace app.tar --sysroot sys -o app.list").run().ok();
+    sandbox.imgb(&format!("{pack} three.tar --include-from app.list")).run().ok();
+    assert!(sandbox.read("one.tar") == sandbox.read("three.tar"));
+    let failed = sandbox.imgb(pack).arg("four.tar").arg("--trace").arg("/app more").run();
+    failed.error(1, &["--trace `/app more` ended with exit code 1"]);
+    let lacking = sandbox.imgb(pack).arg("four.tar").arg("--trace").arg("/gone").run();
+    lacking.error(1, &["the program `/gone` is not in the image"]);
+    assert!(!sandbox.path("four.tar").exists());
+}

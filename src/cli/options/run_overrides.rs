@@ -16,7 +16,7 @@ use crate::{
 
 /// Processes and threads that a program may have at once unless the user says otherwise: more than
 /// servers start for a trial, and few enough for this machine to stay usable.
-const PIDS_LIMIT: u64 = 1024;
+pub(in crate::cli) const PIDS_LIMIT: u64 = 1024;
 
 /// What replaces the image's own settings, and limits on the program.
 #[derive(Args, Debug)]
