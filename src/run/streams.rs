@@ -14,7 +14,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 
 use super::rewind::Rewind;
 
@@ -26,6 +26,9 @@ const PIPEFS: u64 = 0x5049_5045;
 pub(super) struct Streams {
     input: Option<Rewind>,
     outputs: Vec<JoinHandle<io::Result<()>>>,
+    /// What the program gets as it is, and its flags (fcntl(2), `F_GETFL`). They belong to the open
+    /// file, which others use too: one that does not block any more breaks them.
+    flags: Vec<(OwnedFd, OFlags)>,
 }
 
 /// How a stream reaches the program.
@@ -46,6 +49,10 @@ impl Streams {
     pub(super) fn connect(command: &mut Command, prints_to_stderr: bool) -> io::Result<Self> {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         let mut streams = Self::default();
+        for stream in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
+            let flags = rustix::fs::fcntl_getfl(stream)?;
+            streams.flags.push((stream.try_clone_to_owned()?, flags));
+        }
         let passing = passing(stdin.as_fd())?;
         if passing != Passing::AsIs {
             let (reader, writer) = io::pipe()?;
@@ -87,12 +94,16 @@ impl Streams {
         Ok(Some(writer))
     }
 
-    /// Waits until everything that the program has printed is written. Call it when no process of
+    /// Restores the streams' flags, and waits until everything that the program has printed is
+    /// written. Call it when no process of
     /// the program is left.
     ///
     /// # Errors
     /// If its input cannot be read or its output not be written.
     pub(super) fn finish(self) -> io::Result<()> {
+        for (stream, flags) in self.flags {
+            let _ = rustix::fs::fcntl_setfl(stream, flags);
+        }
         self.input.map_or(Ok(()), Rewind::finish)?;
         for output in self.outputs {
             output.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
