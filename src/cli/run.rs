@@ -70,6 +70,7 @@ pub(super) fn run_failure(error: RunError) -> Failure {
         RunError::NoRuntime(_) => {
             failure.with_hint("leave `--runtime` out: imgb runs the program itself")
         }
+        RunError::OnlyRoot => failure.with_hint("map the user and the group 65534 into it, too"),
         RunError::CannotWatch => failure.with_hint(
             "record it with `strace -f -y -e trace=%file -o LOG` and use `--from-strace LOG`",
         ),

@@ -139,6 +139,9 @@ pub enum RunError {
     /// The chosen runtime is not installed.
     #[error("the runtime `{0}` is not installed")]
     NoRuntime(Runtime),
+    /// The program would run as the machine's root, since no other user has a number here.
+    #[error("no program runs as the machine's root, and the user namespace has no `nobody`")]
+    OnlyRoot,
     /// imgb cannot decode system calls of this machine's architecture.
     #[error("programs of this machine cannot be watched")]
     CannotWatch,
@@ -165,6 +168,7 @@ impl RunError {
             | Self::User(_)
             | Self::Unpack(_)
             | Self::NoRuntime(_)
+            | Self::OnlyRoot
             | Self::CannotWatch
             | Self::DirectoryStream
             | Self::System { .. } => ErrorKind::Runner,
@@ -305,6 +309,10 @@ fn prepare(
     spec.root = root.clone().into();
     spec.session = !supervise::is_at_terminal(spec.watch.is_some());
     let owner = namespaces::unprivileged_owner();
+    // Without any capability, it could still write to what belongs to root in /proc.
+    if owner.is_none() && namespaces::is_real_root() {
+        return Err(RunError::OnlyRoot);
+    }
     let notes = unpack::unpack(tree, &root, owner, interrupt)?;
     engine_files::add(&root, &spec.workdir, owner)?;
     interrupt.check().map_err(UnpackError::from)?;

@@ -37,6 +37,13 @@ pub(super) fn unprivileged_owner() -> Option<(u32, u32)> {
     (is_mapped("/proc/self/uid_map") && is_mapped("/proc/self/gid_map")).then_some((NOBODY, NOBODY))
 }
 
+/// Whether this process is the machine's root, and no user namespace makes it another user.
+pub(super) fn is_real_root() -> bool {
+    // What belongs to the machine's root is shown as the overflow user's where that has no number.
+    rustix::process::geteuid().is_root()
+        && rustix::fs::stat("/proc/sys").is_ok_and(|stat| stat.st_uid == 0)
+}
+
 /// Moves this process into new namespaces, in which it has the user and group of `spec`. Only its
 /// children are in the new PID namespace.
 pub(super) fn enter(spec: &RunSpec) -> Result<(), StageError> {
