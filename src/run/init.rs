@@ -43,10 +43,11 @@ pub(super) fn run(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(trying("close the runner's memory"))?;
     // Before the limits, which apply to this process and its threads too.
-    limits::enforce_totals(spec.memory);
+    let own = limits::enforce_totals(spec.memory);
+    mounts::mask_autogroup(&own);
     capabilities::drop_all()?;
     limits::set_per_process(spec)?;
-    seccomp::refuse(spec.risky_syscalls).map_err(trying("filter system calls"))?;
+    seccomp::refuse(&own, spec.risky_syscalls).map_err(trying("filter system calls"))?;
     // Here and not in the child, where the error would be the same as for a missing program.
     rustix::process::chdir(Path::new(&spec.workdir)).map_err(|errno| {
         let dir = escape(spec.workdir.as_encoded_bytes());
@@ -56,7 +57,9 @@ pub(super) fn run(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
         }
     })?;
     let child = start(spec).map_err(|error| cannot_start(&spec.program, error))?;
-    Ok(signals::exit_code(caught.wait(child).map_err(trying("wait for the program"))?))
+    let status = caught.wait(child).map_err(trying("wait for the program"))?;
+    limits::wait_if_ending();
+    Ok(signals::exit_code(status))
 }
 
 /// Starts the program. Where the stages lead a session, it leads another one: signals to its group

@@ -2,9 +2,17 @@
 
 use std::{
     io::{self, Write as _},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use rustix::process::{Resource, Rlimit};
 
 use super::{
@@ -25,8 +33,8 @@ const FILES_PER_SECOND: u64 = 1 << 20;
 const ENDED: i32 = 128 + 9;
 
 /// Processes and threads of imgb itself that count as the program's user: the stages, and the
-/// thread of the guard.
-const OWN_THREADS: u64 = 3;
+/// threads of the guard.
+const OWN_THREADS: u64 = 4;
 
 /// Sets the limits for each single process (setrlimit(2)). [`enforce_totals`] limits all processes
 /// together.
@@ -37,7 +45,9 @@ pub(super) fn set_per_process(spec: &RunSpec) -> Result<(), StageError> {
         let limit = Rlimit { current: Some(hard), maximum: Some(hard) };
         rustix::process::setrlimit(resource, limit).map_err(trying("limit the program"))
     };
-    set(Resource::Core, 0)?;
+    // The kernel writes no core that large, and starts no handler of the host (core(5)) for this
+    // limit, which it takes for that of the handler itself. For 0 it would.
+    set(Resource::Core, 1)?;
     set(Resource::Nproc, spec.processes.saturating_add(OWN_THREADS))?;
     if let Some(memory) = spec.memory {
         // Not the address space: a Go program reserves gigabytes and uses kilobytes.
@@ -46,43 +56,80 @@ pub(super) fn set_per_process(spec: &RunSpec) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Starts a thread that ends process 1, and with it all processes of the namespace, when together
+/// Whether the program is being ended because it exceeds a limit.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Starts threads that end process 1, and with it all processes of the namespace, when together
 /// they use more than `limit` bytes of memory, or when they have used nine tenths of the memory
 /// that was available at first, or when the disk that holds the image's copy has less than a tenth
 /// left of the space or of the files that were free at first: whatever the program does, and how,
-/// must not disturb what else runs on the host.
+/// must not disturb what else runs on the host. Returns the ids of process 1 and its threads.
 ///
-/// Call it while this thread has capabilities: the new one needs one, to look into processes that
+/// Call it while this thread has capabilities: the new ones need one, to look into processes that
 /// hide from their own user.
-pub(super) fn enforce_totals(limit: Option<u64>) {
-    let (disk, available) = (Disk::new(), memory::available());
+pub(super) fn enforce_totals(limit: Option<u64>) -> Vec<u32> {
+    let (disk, machine) = (Disk::new(), memory::Machine::new());
+    let mut threads = vec![std::process::id()];
+    // Reading what every process has open may take long. Nothing else may wait for that.
+    let memory_files = memory::Files::default();
+    if limit.is_some() {
+        let files = memory_files.clone();
+        threads.extend(start_thread(move || {
+            files.count();
+            std::thread::sleep(CHECK_INTERVAL);
+        }));
+    }
+    threads.extend(start_thread(move || {
+        let room = disk.room();
+        std::thread::sleep(room.unwrap_or(CHECK_INTERVAL));
+        match room {
+            None => end("nine tenths of the free disk"),
+            _ if machine.as_ref().is_some_and(memory::Machine::is_exhausted) => {
+                end("nine tenths of the free memory");
+            }
+            _ if memory_files.are_too_many() => end("more open files than imgb can count"),
+            _ if limit.is_some_and(|limit| memory::exceeds(limit, &memory_files)) => {
+                end("the memory");
+            }
+            _ => {}
+        }
+    }));
+    threads
+}
+
+/// Starts a thread that repeats `work` and has one capability, to look into processes. Returns its
+/// id.
+fn start_thread(work: impl Fn() + Send + 'static) -> Option<u32> {
+    let (sender, id) = mpsc::channel();
     std::thread::spawn(move || {
+        let _ = sender.send(rustix::thread::gettid().as_raw_nonzero().get());
         // Without it, only what is in such processes is not counted.
         let _ = capabilities::keep_only_ptrace();
         loop {
-            let room = disk.room();
-            std::thread::sleep(room.unwrap_or(CHECK_INTERVAL));
-            let what = match room {
-                None => "nine tenths of the free disk",
-                _ if available.is_some_and(exhausts) => "nine tenths of the free memory",
-                _ if limit.is_some_and(memory::exceeds) => "the memory",
-                _ => continue,
-            };
-            let text =
-                format!("warning: the program has used {what} that it may have and is ended\n");
-            let _ = io::stderr().write_all(text.as_bytes());
-            // The kernel kills all processes of a namespace whose process 1 ends, at once, and none
-            // of them can start another one any more (pid_namespaces(7)).
-            std::process::exit(ENDED);
+            work();
         }
     });
+    id.recv().ok().and_then(|id| u32::try_from(id).ok())
 }
 
-/// Whether less than a tenth is left of the memory that was `available` at first, and the program
-/// has most of the rest. Without that, the kernel might end another program instead.
-fn exhausts(available: u64) -> bool {
-    let keep = available / 10;
-    memory::available().is_some_and(|left| left < keep) && memory::exceeds((available - keep) / 2)
+/// Ends all processes of the namespace, because the program has used all of `what`.
+fn end(what: &str) -> ! {
+    IS_ENDING.store(true, Ordering::SeqCst);
+    // Before the warning, which may wait for someone to read it: the program can fill the pipe.
+    let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+    let text = format!("warning: the program has used {what} that it may have and is ended\n");
+    let _ = io::stderr().write_all(text.as_bytes());
+    // The kernel kills all processes of a namespace whose process 1 ends, at once, and none of them
+    // can start another one any more (pid_namespaces(7)).
+    std::process::exit(ENDED);
+}
+
+/// Does not return if the program was ended because it exceeds a limit: the thread that ends it
+/// says so, and then ends this process.
+pub(super) fn wait_if_ending() {
+    while IS_ENDING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
 }
 
 /// The disk that holds the image's copy, and what of it the program has to leave.

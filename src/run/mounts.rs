@@ -7,7 +7,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags},
+    fs::{FileType, Mode, OFlags, ResolveFlags},
     io::Errno,
     mount::{MountFlags, MountPropagationFlags, UnmountFlags},
 };
@@ -92,14 +92,14 @@ fn mount_devices() -> Result<(), Errno> {
     }
     let private = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("shm", "dev/shm", "tmpfs", private, c"mode=1777,size=65536k")?;
-    // Programs start without pseudo-terminals too.
+    // Programs start without pseudo-terminals too. The whole machine has a few thousand.
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
     let _ = rustix::mount::mount(
         "devpts",
         "dev/pts",
         "devpts",
         flags,
-        c"newinstance,ptmxmode=0666,mode=620",
+        c"newinstance,ptmxmode=0666,mode=620,max=256",
     );
     Ok(())
 }
@@ -122,7 +122,23 @@ fn mount_terminal() -> Result<(), Errno> {
 const MASKED_FILES: [&str; 5] = ["kcore", "keys", "latency_stats", "sched_debug", "timer_list"];
 const MASKED_DIRS: [&str; 3] = ["acpi", "asound", "scsi"];
 
+/// What root can change in the whole host there, whatever capabilities it lacks (runc's
+/// `readonlyPaths`).
+const READ_ONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+
 fn mask_proc() -> Result<(), Errno> {
+    for name in READ_ONLY {
+        let path = format!("proc/{name}");
+        match rustix::mount::mount_bind(&path, &path) {
+            Ok(()) => {
+                let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+                let flags = flags | MountFlags::BIND | MountFlags::RDONLY;
+                rustix::mount::mount_remount(&path, flags, c"")?;
+            }
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
     for name in MASKED_FILES {
         match rustix::mount::mount_bind("dev/null", format!("proc/{name}")) {
             Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
@@ -138,6 +154,15 @@ fn mask_proc() -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// Masks the file by which a program could slow down process 1 (sched(7), autogroups): it is
+/// reached through each of its `threads`.
+pub(super) fn mask_autogroup(threads: &[u32]) {
+    for thread in threads {
+        // It does not exist where /proc or autogroups do not.
+        let _ = rustix::mount::mount_bind("/dev/null", format!("/proc/{thread}/autogroup"));
+    }
 }
 
 /// Remounts the root without set-user-ID programs and devices, and read-only if the spec says so.
@@ -162,7 +187,10 @@ fn remount_root(spec: &RunSpec) -> Result<(), Errno> {
         // As podman does: a read-only container still has a place for temporary files.
         let private = MountFlags::NOSUID | MountFlags::NODEV;
         for dir in ["/tmp", "/run"] {
-            if rustix::fs::stat(dir).is_ok() {
+            // Not over what a symbolic link of the image leads to, such as /proc, which imgb reads.
+            let is_directory = rustix::fs::lstat(dir)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+            if is_directory {
                 let _ = rustix::mount::mount("tmp", dir, "tmpfs", private, c"mode=1777,size=256m");
             }
         }

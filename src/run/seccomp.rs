@@ -1,22 +1,24 @@
 //! Refuses, by a seccomp(2) filter, what no namespace confines: putting characters into the
-//! terminal as if its user had typed them, changing the console, and using the keys of the caller's
-//! session. Unless the user allows them, it also refuses kernel interfaces that few programs need
+//! terminal as if its user had typed them, changing the console, using the keys of the caller's
+//! session, reading the kernel's messages, and slowing down or limiting process 1, which is imgb's
+//! own. Unless the user allows them, it also refuses kernel interfaces that few programs need
 //! and that most escapes from containers went through.
 
 use std::io;
 
 /// Installs the filter for this thread and everything that it starts. The thread must have set
-/// PR_SET_NO_NEW_PRIVS. `risky` allows nested namespaces, io_uring(7), userfaultfd(2), bpf(2),
+/// PR_SET_NO_NEW_PRIVS. `own` are the threads of process 1. `risky` allows nested namespaces, io_uring(7), userfaultfd(2), bpf(2),
 /// perf_event_open(2) and sockets of all families.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-pub(super) fn refuse(risky: bool) -> io::Result<()> {
-    seccompiler::apply_filter(&filter(risky)).map_err(|error| io::Error::other(error.to_string()))
+pub(super) fn refuse(own: &[u32], risky: bool) -> io::Result<()> {
+    seccompiler::apply_filter(&filter(own, risky))
+        .map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// On machines whose call numbers are not in the table, takes away the controlling terminal
 /// instead: without one the kernel refuses the calls that matter most.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(super) fn refuse(_: bool) -> io::Result<()> {
+pub(super) fn refuse(_: &[u32], _: bool) -> io::Result<()> {
     // It fails where the stages lead a session, which has no terminal either.
     let _ = rustix::process::setsid();
     Ok(())
@@ -36,8 +38,13 @@ mod table {
         /// The bits of a number that count.
         mask: u32,
         ioctl: &'static [u32],
-        /// `add_key`, `request_key`, `keyctl`.
-        keys: &'static [u32],
+        /// `add_key`, `request_key`, `keyctl`, `syslog`.
+        always: &'static [u32],
+        /// Calls that change the limits or the scheduling of the thread that is their first
+        /// argument: `prlimit64`, `sched_setparam`, `sched_setscheduler`, `sched_setaffinity`,
+        /// `sched_setattr`.
+        of_threads: &'static [u32],
+        setpriority: u32,
         /// `setns`, `userfaultfd`, `bpf`, `perf_event_open`.
         risky: &'static [u32],
         clone: u32,
@@ -59,7 +66,9 @@ mod table {
             // Bit 30 marks x32 calls, which have an ioctl of their own.
             mask: !(1 << 30),
             ioctl: &[16, 514],
-            keys: &[248, 249, 250],
+            always: &[248, 249, 250, 103],
+            of_threads: &[302, 142, 144, 203, 314],
+            setpriority: 141,
             risky: &[308, 323, 321, 298],
             clone: 56,
             unshare: 272,
@@ -70,7 +79,9 @@ mod table {
             arch: 0x4000_0003,
             mask: !0,
             ioctl: &[54],
-            keys: &[286, 287, 288],
+            always: &[286, 287, 288, 103],
+            of_threads: &[340, 154, 156, 241, 351],
+            setpriority: 97,
             risky: &[346, 374, 357, 336],
             clone: 120,
             unshare: 310,
@@ -85,7 +96,9 @@ mod table {
             arch: 0xc000_00b7,
             mask: !0,
             ioctl: &[29],
-            keys: &[217, 218, 219],
+            always: &[217, 218, 219, 116],
+            of_threads: &[261, 118, 119, 122, 274],
+            setpriority: 140,
             risky: &[268, 282, 280, 241],
             clone: 220,
             unshare: 97,
@@ -96,7 +109,9 @@ mod table {
             arch: 0x4000_0028,
             mask: !0,
             ioctl: &[54],
-            keys: &[309, 310, 311],
+            always: &[309, 310, 311, 103],
+            of_threads: &[369, 154, 156, 241, 380],
+            setpriority: 97,
             risky: &[375, 388, 386, 364],
             clone: 120,
             unshare: 337,
@@ -118,6 +133,9 @@ mod table {
     const FAMILIES: [u32; 5] = [1, 2, 10, 16, 17];
     /// The sub-call of socketcall(2) that makes a socket.
     const SOCKETCALL_SOCKET: u32 = 1;
+
+    /// The argument of setpriority(2) for all processes of a user, imgb's own among them.
+    const PRIO_USER: u32 = 2;
 
     /// Offsets in `struct seccomp_data`. FIRST and SECOND are the halves of the arguments that the
     /// kernel takes as flags, as family and as command.
@@ -166,6 +184,27 @@ mod table {
         out
     }
 
+    /// Refuses to change the threads `own`. A call names its thread in the argument at `offset`.
+    fn spare(own: &[u32], offset: u32) -> Vec<sock_filter> {
+        let mut out = vec![step(LOAD, offset)];
+        out.extend(own.iter().flat_map(|&thread| equal(thread, fail(EPERM))));
+        out.push(step(RETURN, ALLOW));
+        out
+    }
+
+    /// What is refused always.
+    fn always(kind: &Calls, own: &[u32]) -> Vec<sock_filter> {
+        let mut out = Vec::new();
+        out.extend(kind.ioctl.iter().flat_map(|&number| equal(number, ioctl())));
+        out.extend(kind.always.iter().flat_map(|&number| equal(number, fail(EPERM))));
+        out.extend(kind.of_threads.iter().flat_map(|&number| equal(number, spare(own, FIRST))));
+        let mut priority = vec![step(LOAD, FIRST)];
+        priority.extend(equal(PRIO_USER, fail(EPERM)));
+        priority.extend(spare(own, SECOND));
+        out.extend(equal(kind.setpriority, priority));
+        out
+    }
+
     /// What is refused unless the user allows it.
     fn risky(kind: &Calls) -> Vec<sock_filter> {
         let flags = |bits| {
@@ -196,12 +235,11 @@ mod table {
     }
 
     /// The program for the kernel (bpf of `linux/filter.h`); all jumps go forward and are short.
-    pub(super) fn filter(allows_risky: bool) -> Vec<sock_filter> {
+    pub(super) fn filter(own: &[u32], allows_risky: bool) -> Vec<sock_filter> {
         let mut out = vec![step(LOAD, ARCH)];
         for kind in KINDS {
             let mut calls = vec![step(LOAD, NUMBER), step(AND, kind.mask)];
-            calls.extend(kind.ioctl.iter().flat_map(|&number| equal(number, ioctl())));
-            calls.extend(kind.keys.iter().flat_map(|&number| equal(number, fail(EPERM))));
+            calls.extend(always(&kind, own));
             if !allows_risky {
                 calls.extend(risky(&kind));
             }
@@ -220,7 +258,7 @@ mod table {
         #[test]
         fn all_jumps_are_short() {
             for allows_risky in [false, true] {
-                let filter = filter(allows_risky);
+                let filter = filter(&[1, 2, 3], allows_risky);
                 for (at, step) in filter.iter().enumerate() {
                     assert!(step.jf < u8::MAX && at + usize::from(step.jf) < filter.len());
                 }

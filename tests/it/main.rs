@@ -76,6 +76,8 @@ mod rules_mentions;
 mod run;
 /// Programs that try to get out of the sandbox of `imgb run` and `imgb trace`.
 mod run_attacks;
+/// What guards the sandbox, attacked from inside.
+mod run_guard;
 /// The limits of that sandbox, and that nothing is left of it.
 mod run_limits;
 /// The standard streams of a program in that sandbox.

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// An image of a static C program; `None` if this machine cannot make or run it.
-fn program(source: &str) -> Option<Sandbox> {
+pub(crate) fn program(source: &str) -> Option<Sandbox> {
     let sandbox = shell()?;
     compile(&sandbox, "app", "", source).then_some(())?;
     sandbox.imgb("pack --no-deps app -q -o app.tar").run().ok();
@@ -216,7 +216,7 @@ fn nothing_is_left_of_an_interrupted_unpacking() {
         return;
     }
     sandbox.dir("tmp").mode("tmp", 0o1777);
-    for number in 0..50 {
+    for number in 0..300 {
         sandbox.file(&format!("files/{number}"), "content");
     }
     sandbox.imgb("pack --no-deps bin files --entrypoint /bin/sh -q -o many.tar").run().ok();
