@@ -8,7 +8,8 @@ use std::{
 const WIDEST: usize = 100;
 
 /// What is written by hand, from the root of the repository.
-const WRITTEN: [&str; 8] = ["src", "tests", "benches", "docs", "fixtures", "packaging", ".ci", "."];
+const WRITTEN: [&str; 9] =
+    ["src", "tests", "benches", "docs", "fixtures", "fuzz", "packaging", ".ci", "."];
 
 /// Files whose long lines are data, with the reason.
 const DATA: &[(&str, &str)] = &[
