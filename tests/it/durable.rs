@@ -78,3 +78,49 @@ fn no_fsync_does_not_wait_for_the_disk() {
         );
     }
 }
+
+/// A disk that fails once may take the next fsync and still have lost the data.
+#[test]
+fn a_failed_fsync_is_an_error_and_nothing_gets_its_name() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("file", "content");
+    for output in ["out.tar", "rootfs:out.tar", "docker-archive:out.tar"] {
+        let strace = ["strace", "-f", "-qq", "-o", "trace", "-e", "inject=fsync:error=EIO:when=1"];
+        let run = sandbox.imgb("pack ./file --jobs 1 -o").arg(output).under(&strace).run();
+        assert!(String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)"));
+        run.error(5, &["out.tar", "nput/output error"]);
+        assert!(!sandbox.path("out.tar").exists(), "{output}");
+    }
+}
+
+/// Each rename is slow, so that all processes read the index before one writes it, unless they wait
+/// for each other.
+#[test]
+fn processes_that_add_to_one_layout_lose_no_tag() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("file", "content");
+    std::thread::scope(|scope| {
+        for number in 0..5 {
+            let sandbox = &sandbox;
+            scope.spawn(move || {
+                let trace = format!("trace{number}");
+                let slowly = "inject=rename,renameat,renameat2:delay_enter=150000";
+                let strace = ["strace", "-f", "-qq", "-o", &trace, "-e", slowly];
+                let run = sandbox.imgb("pack ./file --no-fsync --no-check --no-cache -o oci:l");
+                run.arg("-t").arg(format!("app:{number}")).under(&strace).run().ok();
+            });
+        }
+    });
+    let index: serde_json::Value = serde_json::from_slice(&sandbox.read("l/index.json")).unwrap();
+    let names = index["manifests"].as_array().unwrap().iter();
+    let mut tags: Vec<_> =
+        names.map(|entry| &entry["annotations"]["org.opencontainers.image.ref.name"]).collect();
+    tags.sort_by_key(|tag| tag.to_string());
+    assert_eq!(tags, ["0", "1", "2", "3", "4"]);
+}

@@ -164,6 +164,23 @@ fn e2_e3_a_hundred_thousand_mutants() {
 }
 
 #[test]
+fn e2_tables_of_program_headers() {
+    // e_phentsize and e_phnum of a 64-bit header.
+    let with = |at: usize, value: u16| {
+        let mut bytes = Elf::program(GLIBC).build();
+        bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
+        bytes.resize(4 << 20, 0);
+        read(&bytes)
+    };
+    for size in [0, 1, 55, 57, 0xffff] {
+        assert_eq!(with(54, size), Err(ObjectError::Malformed("size of a program header")));
+    }
+    let limit = ObjectError::TooMany { what: "program headers", limit: 4096 };
+    assert_eq!(with(56, 0xffff), Err(limit));
+    assert!(with(56, 0).is_ok());
+}
+
+#[test]
 fn mutants_as_libraries_and_loaders() {
     let seeds = seeds();
     let mut random = Random(2);

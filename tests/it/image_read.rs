@@ -389,10 +389,10 @@ fn indexes_in_indexes_end() {
         let index = json!({"schemaVersion": 2, "manifests": entries});
         layout.blob(INDEX, index.to_string().as_bytes())
     };
-    // Each index lists the next twice: 2^6 paths lead to one manifest.
+    // Each index lists the next eight times: 8^6 paths lead to one manifest.
     let mut diamond = manifest.clone();
     for _ in 0..6 {
-        diamond = nested(&[&diamond, &diamond]);
+        diamond = nested(&[&diamond; 8]);
     }
     layout.index(&[diamond]).opened().unwrap();
     let mut deep = manifest.clone();

@@ -31,7 +31,7 @@ mod deps;
 mod desktop;
 /// The same inputs give the same bytes; the golden digests that pin the format.
 mod determinism;
-/// The order in which outputs reach the disk.
+/// The order in which outputs reach the disk, failing fsyncs, several writers of one layout.
 mod durable;
 /// Every bad input, with its exit code and its one message.
 mod errors;
@@ -47,6 +47,8 @@ mod image_differential;
 mod image_faces;
 /// Images as other tools write them: links, directories, signatures beside them, odd spellings.
 mod image_forms;
+/// Files and documents of images that are larger than any reader needs; their texts on a terminal.
+mod image_limits;
 /// Reading images: every form, every flipped bit, documents that are wrong.
 mod image_read;
 /// What each kind of input becomes, and the effect of the options.
@@ -90,6 +92,8 @@ mod standard_streams;
 mod starts;
 /// What the configuration starts: fixes for what cannot start, health checks, users.
 mod starts_config;
+/// Directories that are gone: for temporary files, and the one a run is started in.
+mod surroundings;
 /// Times of files: of their content, or of `SOURCE_DATE_EPOCH`.
 mod times;
 /// Certificates: real clients and a real server in an engine.

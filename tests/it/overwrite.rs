@@ -78,6 +78,18 @@ fn only_images_are_replaced_without_force() {
 }
 
 #[test]
+fn a_link_is_replaced_and_not_followed() {
+    let sandbox = sandbox();
+    sandbox.file("victim", "mine").symlink("out.tar", "victim").symlink("gone.tar", "nowhere");
+    for name in ["out.tar", "gone.tar"] {
+        sandbox.imgb("pack ./app --force -o").arg(name).run().ok();
+        assert!(!sandbox.path(name).is_symlink(), "{name}");
+    }
+    assert_eq!(sandbox.read("victim"), b"mine");
+    assert!(!sandbox.path("nowhere").exists());
+}
+
+#[test]
 fn archives_of_other_tools_are_replaced() {
     let sandbox = sandbox();
     if !have(&["skopeo"]) {
