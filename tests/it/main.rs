@@ -144,6 +144,8 @@ mod tar_readers;
 mod tar_sparse;
 
 // The source text.
+/// tests/CATALOGUE.md names tests that exist.
+mod catalogue;
 /// The command line: malformed values, what `plan` takes, the form of JSON.
 mod command_line;
 /// Every command of README, docs/ and Buildfile.example, run as a reader would run it.
