@@ -155,6 +155,9 @@
 //! 1 rules      run-time dependencies: evidence → paths; the table of rules is data
 //!     imports path
 //!     touches nothing
+//! 2 embedded   archives inside files: ZIP, PyInstaller
+//!     imports elf
+//!     touches Read/Write only
 //! 2 trace      what a watched program asked the system for, and what its image lacks
 //!     imports error_kind, languages, path
 //!     touches nothing
@@ -181,8 +184,8 @@
 //!     imports path, packages, tree, elf, source
 //!     touches reads through source
 //! 5 plan       Plan, reasons, split into layers
-//!     imports error_kind, languages, path, quantity, timestamp, packages, tree, elf, rules, image,
-//!             source, view
+//!     imports embedded, error_kind, languages, path, quantity, timestamp, packages, tree, elf,
+//!             rules, image, source, view
 //!     touches reads through source
 //! 5 process    how an image's program is found, and as whom it runs
 //!     imports path, tree, elf, view
@@ -218,6 +221,7 @@ pub mod cli;
 pub mod compress;
 pub mod digest;
 pub mod elf;
+pub mod embedded;
 pub mod error_kind;
 pub mod image;
 pub mod languages;

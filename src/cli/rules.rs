@@ -108,6 +108,7 @@ fn evidence(when: &When) -> Value {
         ("libraries", &when.libraries),
         ("paths", &when.paths),
         ("opens", &when.opens),
+        ("embedded", &when.embedded),
         ("words", &when.words),
         ("environment", &when.environment),
         ("programs", &when.programs),

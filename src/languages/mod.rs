@@ -2,7 +2,10 @@
 //! they understand. The facts are in `languages.toml`.
 
 mod interpreted;
+pub mod library_names;
+pub mod python;
 pub mod shell;
+pub mod typelib;
 mod variables;
 
 use std::{collections::BTreeSet, sync::LazyLock};
@@ -36,6 +39,10 @@ pub struct Languages {
     pub python: Python,
     /// Perl.
     pub perl: Perl,
+    /// Texts that may name libraries.
+    pub texts: Texts,
+    /// Endings of files that are archives.
+    pub archives: Vec<String>,
     /// What programs read before they do anything.
     pub startup: Vec<Startup>,
     /// Compiled modules that are read only if their source exists.
@@ -102,6 +109,59 @@ pub struct Python {
     pub metadata: Vec<String>,
     /// The file that makes a directory a virtual environment.
     pub environment: String,
+    /// Patterns of the directories of typelibs (GObject introspection).
+    pub typelibs: Vec<String>,
+    /// The end of the path of a directory with additions to namespaces of typelibs.
+    pub additions: String,
+}
+
+impl Python {
+    /// Whether the sources in `dir` add to namespaces of typelibs for those who use these.
+    pub fn adds_to(&self, dir: &ImagePath) -> bool {
+        dir.as_bytes().ends_with(self.additions.as_bytes())
+    }
+}
+
+/// Texts that may name libraries.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Texts {
+    /// Endings of programs' sources.
+    pub sources: Vec<String>,
+    /// Endings of configuration.
+    pub configuration: Vec<String>,
+    /// Endings of configuration in directories whose names end in `.d`.
+    pub drop_ins: Vec<String>,
+    /// What precedes a quoted library's name without `lib` and `.so`.
+    pub completing: Vec<String>,
+}
+
+impl Texts {
+    /// What kind of text the file at `path` is; `None` if its libraries do not count.
+    pub fn kind(&self, path: &ImagePath) -> Option<TextKind> {
+        let name = path.file_name();
+        let ends = |endings: &[String]| {
+            endings
+                .iter()
+                .any(|ending| name.ends_with(ending.as_bytes()) && name.len() > ending.len())
+        };
+        let in_drop_ins = || path.parent().is_some_and(|dir| dir.file_name().ends_with(b".d"));
+        match () {
+            () if ends(&self.sources) => Some(TextKind::Source),
+            () if ends(&self.configuration) => Some(TextKind::Configuration),
+            () if ends(&self.drop_ins) && in_drop_ins() => Some(TextKind::Configuration),
+            () => None,
+        }
+    }
+}
+
+/// The kinds of texts that may name libraries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextKind {
+    /// A program's source: names are quoted.
+    Source,
+    /// Anything else.
+    Configuration,
 }
 
 /// Perl's scripts and packages.
@@ -163,6 +223,11 @@ pub struct Bytecode {
 }
 
 impl Languages {
+    /// Whether a file of this name is an archive from which a runtime loads programs.
+    pub fn is_archive(&self, file_name: &[u8]) -> bool {
+        self.archives.iter().any(|ending| file_name.ends_with(ending.as_bytes()))
+    }
+
     /// The built-in facts.
     pub fn builtin() -> &'static Self {
         // A test holds that the text parses.

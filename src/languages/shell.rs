@@ -340,7 +340,7 @@ mod tests {
             "if x; then J=a; else J=b; fi; ${J:-c} | $(uname) | $1 | ${J%y} | $Z",
             "a b c uname x",
         );
-        check("A=$(pwd)/x; $A/y; B=$B; $B; C=echo; $C z; D=a$D; $D", "a pwd");
+        check("A=$(pwd)/x; $A/y; B=$B; $B; C=echo; $C z; D=a$D; $D", "");
         check("echo 'never\nends", "");
         check("$( ` \" ( ) } ", "");
     }

@@ -16,6 +16,10 @@ pub enum Evidence {
     /// An object has the name of a library among its constants, and is linked with this library,
     /// which calls dlopen(3).
     DlopenThrough(Box<[u8]>, ImagePath),
+    /// A script or configuration names this library.
+    LibraryInText(Box<[u8]>),
+    /// This object in an archive inside the file needs this library.
+    Embedded(Box<[u8]>, Box<[u8]>),
     /// The imports of a Python script lead to this module.
     ScriptModule(Box<[u8]>),
     /// A shell script has this word where a command stands.
@@ -59,6 +63,10 @@ impl fmt::Display for Evidence {
             Self::DlopenThrough(name, library) => {
                 write!(f, "it names {} and needs {library}, which calls dlopen", escape(name))
             }
+            Self::LibraryInText(name) => write!(f, "it names the library {}", escape(name)),
+            Self::Embedded(member, name) => {
+                write!(f, "{} in it needs {}", escape(member), escape(name))
+            }
             Self::ScriptModule(name) => write!(f, "its imports lead to {}", escape(name)),
             Self::ScriptCommand(name) => {
                 write!(f, "its script names the command {}", escape(name))
@@ -92,6 +100,11 @@ mod tests {
             (
                 Evidence::DlopenThrough(b"libx.so"[..].into(), ImagePath::new("/liby.so").unwrap()),
                 "it names libx.so and needs /liby.so, which calls dlopen",
+            ),
+            (Evidence::LibraryInText(b"libx.so"[..].into()), "it names the library libx.so"),
+            (
+                Evidence::Embedded(b"lib/y.so"[..].into(), b"libx.so"[..].into()),
+                "lib/y.so in it needs libx.so",
             ),
             (Evidence::ScriptModule(b"yaml"[..].into()), "its imports lead to yaml"),
             (Evidence::ScriptCommand(b"ls"[..].into()), "its script names the command ls"),

@@ -20,6 +20,11 @@ pub struct Facts {
     /// Names of libraries that a program may pass to dlopen(3), if the loader's search finds them:
     /// each path that it opens, with the file that has the name.
     pub opens: BTreeMap<Box<[u8]>, Mentions>,
+    /// Names of libraries that objects in archives inside the inputs' files need, if the loader's
+    /// search finds them.
+    pub embedded: BTreeMap<Box<[u8]>, Mentions>,
+    /// Names and paths of libraries in texts, each with the text: scripts, modules, configuration.
+    pub library_names: BTreeMap<Box<[u8]>, ImagePath>,
     /// Words in constant data of programs.
     pub words: BTreeMap<String, ImagePath>,
     /// Programs and scripts by the path that starts them, each with its real path.
@@ -75,9 +80,14 @@ pub struct Account {
 }
 
 impl Facts {
-    /// The number of facts that come from scripts.
-    pub fn of_scripts(&self) -> usize {
-        self.scripts.len() + self.modules.len() + self.commands.len() + self.programs.len()
+    /// The number of facts that come from scripts and other texts.
+    pub fn of_texts(&self) -> usize {
+        let of_scripts = self.scripts.len() + self.modules.len() + self.commands.len();
+        of_scripts
+            + self.programs.len()
+            + self.library_names.len()
+            + self.opens.len()
+            + self.embedded.len()
     }
 
     /// Notes that `by` imports `name`. A program replaces a library; otherwise the first stays.

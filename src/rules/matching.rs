@@ -2,7 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Evidence, Facts, When, facts::Paths, pattern, version::parse_version};
+use super::{
+    Evidence, Facts, When,
+    facts::{Mentions, Paths},
+    pattern,
+    version::parse_version,
+};
 use crate::path::ImagePath;
 
 /// What matched a trigger, and in which file that was.
@@ -26,9 +31,10 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
         return None;
     }
     type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
-    let parts: [(&[String], Find<'_>); 13] = [
+    let parts: [(&[String], Find<'_>); 14] = [
         (&when.programs, &|patterns| programs(patterns, facts)),
-        (&when.opens, &|patterns| opens(patterns, facts)),
+        (&when.opens, &|patterns| mentions(patterns, &facts.opens)),
+        (&when.embedded, &|patterns| mentions(patterns, &facts.embedded)),
         (&when.modules, &|patterns| named(patterns, each(&facts.modules), Evidence::ScriptModule)),
         (&when.commands, &|patterns| {
             let commands = facts.commands.iter().map(|(name, (path, by))| (&**name, &**path, by));
@@ -121,10 +127,10 @@ fn named<'f>(
     found.filter_map(find).collect()
 }
 
-/// Libraries that a program may open.
-fn opens(patterns: &[String], facts: &Facts) -> Vec<Match> {
+/// Libraries whose names match.
+fn mentions(patterns: &[String], names: &BTreeMap<Box<[u8]>, Mentions>) -> Vec<Match> {
     let mut found = Vec::new();
-    for (name, paths) in &facts.opens {
+    for (name, paths) in names {
         let Some(captures) = first(patterns, name) else { continue };
         found.extend(paths.iter().map(|(path, mention)| Match {
             evidence: mention.evidence.clone(),

@@ -105,6 +105,9 @@ pub struct When {
     /// Names of libraries in constant data of objects that call dlopen(3), if the loader's search
     /// finds them.
     pub opens: Vec<String>,
+    /// Names of libraries that objects in archives inside the inputs' files need, if the loader's
+    /// search finds them.
+    pub embedded: Vec<String>,
     /// Words anywhere in constant data of programs: names of functions in Go programs, names of
     /// locales.
     pub words: Vec<String>,
@@ -168,6 +171,7 @@ impl When {
             &self.paths,
             &self.namesakes,
             &self.opens,
+            &self.embedded,
             &self.programs,
             &self.environment,
             &self.scripts,

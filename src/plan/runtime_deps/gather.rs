@@ -7,16 +7,18 @@ use std::{
 };
 
 use super::{
+    embedded::{self, Archives},
     opens::{self, Mentions, Openings},
     survey::{Survey, Surveyor, Window},
+    texts,
 };
 use crate::{
     elf::{self, Absence, Closure, File, Object, ReadFailure},
     path::ImagePath,
-    plan::PlanOptions,
+    plan::{Note, PlanOptions},
     rules::{Account, Evidence, Facts, Libc, LibcKind, Mention, Table, is_named_after},
     source::{FileReader, in_order},
-    tree::accounts::UserEntry,
+    tree::{Tree, accounts::UserEntry},
     view::View,
 };
 
@@ -33,6 +35,10 @@ pub(super) struct Gatherer<'t> {
     callers: BTreeSet<ImagePath>,
     /// Names of libraries, looked for as the files that call dlopen(3) do.
     pub(super) openings: Openings,
+    /// Archives inside files.
+    archives: Archives<'t>,
+    /// A note about libraries that objects inside archives lack.
+    pub(super) lacking: Option<Note>,
 }
 
 impl<'t> Gatherer<'t> {
@@ -51,8 +57,9 @@ impl<'t> Gatherer<'t> {
             ..Facts::default()
         };
         let surveyor = Surveyor::new(table.wanted());
-        let (seen, callers, openings) = Default::default();
-        Ok(Self { surveyor, jobs, facts, seen, callers, openings })
+        let (seen, callers, openings, archives) = Default::default();
+        let lacking = None;
+        Ok(Self { surveyor, jobs, facts, seen, callers, openings, archives, lacking })
     }
 
     /// Adds the facts of those files of `closure` that are new. The first `hard` programs are the
@@ -105,6 +112,40 @@ impl<'t> Gatherer<'t> {
         )?;
         let mentions = self.mentions(names, closure);
         self.openings.resolve(mentions, closure, search, (&mut self.facts, view))
+    }
+
+    /// Looks into archives inside the files of `tree`. Returns the modules that each imports.
+    pub(super) fn look_into(
+        &mut self,
+        tree: &Tree,
+        view: &View<'_>,
+    ) -> Result<Vec<(ImagePath, BTreeSet<Vec<u8>>)>, ReadFailure> {
+        let mut archives = embedded::look(tree, &self.surveyor, view)?;
+        let mut imports = Vec::new();
+        for (path, contents) in &mut archives {
+            for survey in std::mem::take(&mut contents.surveys) {
+                for name in note(&mut self.facts, path, survey, view)? {
+                    self.facts.library_names.entry(name).or_insert_with(|| path.clone());
+                }
+            }
+            imports.push((path.clone(), std::mem::take(&mut contents.imports)));
+        }
+        self.archives.append(&mut archives);
+        Ok(imports)
+    }
+
+    /// Looks for the libraries that texts name and that objects inside archives need.
+    pub(super) fn resolve_texts(
+        &mut self,
+        closure: &Closure,
+        search: &elf::LoaderOptions,
+        view: &View<'_>,
+    ) -> Result<(), ReadFailure> {
+        texts::resolve(&mut self.openings, closure, search, (&mut self.facts, view))?;
+        let (openings, facts) = (&mut self.openings, &mut self.facts);
+        let searched = (closure, search);
+        self.lacking = embedded::resolve(&self.archives, openings, searched, (facts, view))?;
+        Ok(())
     }
 
     /// What the names in objects ask dlopen(3) for: through the object itself, or through those

@@ -1,6 +1,7 @@
 //! Run-time dependencies: facts about the closure's files → files that rules add to the image, and
 //! hints about what they leave out.
 
+mod embedded;
 mod files;
 mod gather;
 mod opens;
@@ -8,6 +9,8 @@ mod python;
 mod scan;
 mod scripts;
 mod survey;
+mod texts;
+mod typelibs;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +23,7 @@ use super::{
 };
 use crate::{
     elf::{self, Closure, Lookup as _, ReadFailure, script::Shebang},
-    languages::Languages,
+    languages::{Languages, TextKind},
     path::{ImagePath, escape},
     rules::{self, Choice, Fired, Level, NamedBy, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
@@ -99,7 +102,8 @@ impl<'t> RuntimeDeps<'t> {
         Ok(opens)
     }
 
-    /// Notes the facts in the scripts that the user names.
+    /// Notes the facts in the scripts that the user names, and the libraries in other texts of the
+    /// inputs.
     ///
     /// # Errors
     /// [`ReadFailure`]
@@ -116,6 +120,14 @@ impl<'t> RuntimeDeps<'t> {
                 let text =
                     format!("the script {path} runs what does not exist: {}", absent.join(", "));
                 self.absent.push(Note::warning(text));
+            }
+        }
+        for tree in [builder.inputs, &builder.added] {
+            let kinds = [TextKind::Source, TextKind::Configuration];
+            texts::note(tree, &kinds, (&mut self.gatherer.facts, builder.view))?;
+            for (path, imports) in self.gatherer.look_into(tree, builder.view)? {
+                let facts = &mut self.gatherer.facts;
+                scripts::record_imports(&path, &imports, facts, builder)?;
             }
         }
         Ok(())
@@ -135,11 +147,12 @@ impl<'t> RuntimeDeps<'t> {
         builder: &mut ImageBuilder<'_>,
     ) -> Result<Vec<ImagePath>, PlanError> {
         self.gatherer.add(closure, hard, search, builder.view)?;
+        self.gatherer.resolve_texts(closure, search, builder.view)?;
         let machines: BTreeSet<_> =
             closure.files.iter().map(|file| file.object.header.machine.arch).collect();
         let mut objects = Vec::new();
         loop {
-            let known = self.gatherer.facts.of_scripts();
+            let known = self.gatherer.facts.of_texts();
             for fired in rules::evaluate(&self.set.table, &self.gatherer.facts, &self.set.choice) {
                 let asked = fired.verdict == Verdict::Take || fired.rule.present.is_empty();
                 if !asked && !files::any(&fired.present, builder)? {
@@ -147,8 +160,9 @@ impl<'t> RuntimeDeps<'t> {
                 }
                 objects.extend(self.add_files(fired, &machines, builder)?);
             }
-            // Scripts that one rule added may be evidence for another.
-            if self.gatherer.facts.of_scripts() == known {
+            self.gatherer.resolve_texts(closure, search, builder.view)?;
+            // Texts that one rule added may be evidence for another.
+            if self.gatherer.facts.of_texts() == known {
                 return Ok(objects);
             }
         }
@@ -186,6 +200,8 @@ impl<'t> RuntimeDeps<'t> {
         let mut objects = Vec::new();
         if self.fits(&fired, &found, builder) {
             let tree = take(&fired, &found, builder)?;
+            let known = (&mut self.gatherer.facts, builder.view);
+            texts::note(&tree, &[TextKind::Configuration], known)?;
             let programs = programs::find(&tree, builder.view)?;
             for (path, line) in programs.scripts.iter().filter(|_| fired.rule.starts) {
                 let (dirs, facts) = (self.command_dirs, &mut self.gatherer.facts);
@@ -267,6 +283,7 @@ impl<'t> RuntimeDeps<'t> {
     /// Notes about what was left out for doubt or size, with the option that adds it.
     fn notes(&self, builder: &ImageBuilder<'_>) -> Result<Vec<Note>, ReadFailure> {
         let mut notes = self.absent.clone();
+        notes.extend(self.gatherer.lacking.clone());
         for (rule, bytes) in &self.large {
             let description = self.set.table.get(rule).map_or("", |rule| &*rule.description);
             let text =

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     elf::{self, Closure, File, Lookup as _, Outcome, Program, ReadFailure, Request, Root, Tag},
     path::ImagePath,
-    rules::{Facts, Mention},
+    rules::{Evidence, Facts, Mention},
     view::View,
 };
 
@@ -79,7 +79,11 @@ impl Openings {
             if is_version && library.object.soname.as_ref() != Some(&edge.name) {
                 continue;
             }
-            let paths = facts.opens.entry((*edge.name).into()).or_default();
+            let names = match *mention.evidence {
+                Evidence::Embedded(..) => &mut facts.embedded,
+                _ => &mut facts.opens,
+            };
+            let paths = names.entry((*edge.name).into()).or_default();
             paths.entry((*library.opened).into()).or_insert_with(|| mention.clone());
             self.found.insert((asked.0, asked.1, library.opened.clone()));
         }
@@ -97,7 +101,9 @@ fn add_versions(
 ) -> Result<BTreeSet<(ImagePath, Arc<[u8]>)>, ReadFailure> {
     let mut added = Mentions::new();
     let bare = |name: &[u8]| name.ends_with(b".so") || name.ends_with(b".so.");
-    let unversioned: Vec<_> = mentions.iter().filter(|((_, name), _)| bare(name)).collect();
+    let may_be_completed = |mention: &Mention| !matches!(*mention.evidence, Evidence::Embedded(..));
+    let unversioned = mentions.iter().filter(|((_, name), _)| bare(name));
+    let unversioned: Vec<_> = unversioned.filter(|(_, by)| may_be_completed(by)).collect();
     if unversioned.is_empty() {
         return Ok(BTreeSet::new());
     }

@@ -1,14 +1,18 @@
 //! A Python script → the installed packages that it imports, and those that these import.
-//!
-//! This does not parse Python. It looks at lines that import, and at the requirements that packages
-//! declare.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::files;
+use super::{files, typelibs};
 use crate::{
     elf::{Lookup as _, ReadFailure},
-    languages::Python,
+    languages::{
+        Languages, Python, library_names,
+        python::{
+            Depth, named, namespaces, package_name, required, required_by_list,
+            required_by_metadata, words,
+        },
+    },
+    packages::{PackageId, Strength},
     path::ImagePath,
     plan::builder::ImageBuilder,
 };
@@ -27,6 +31,8 @@ const MAX_MODULES: usize = 2000;
 pub(super) struct Modules {
     /// Each path that belongs to a module, by the module's or package's name.
     pub(super) paths: BTreeMap<Vec<u8>, BTreeSet<ImagePath>>,
+    /// Names of libraries in their sources, each with the source.
+    pub(super) libraries: BTreeMap<Box<[u8]>, ImagePath>,
 }
 
 /// The installed modules that the script with this text needs.
@@ -40,14 +46,23 @@ pub(super) fn modules(
 ) -> Result<Modules, ReadFailure> {
     let mut finder = Finder::new(language, builder)?;
     finder.ask(named(text, Depth::All));
-    let required = required(text);
-    finder.ask_packages(required);
-    while let Some(name) = finder.asked.pop() {
-        if finder.out.paths.len() < MAX_MODULES {
-            finder.take(&name)?;
-        }
-    }
-    Ok(finder.out)
+    finder.namespaces.extend(namespaces(text));
+    finder.ask_packages(required(text));
+    finder.finish()
+}
+
+/// As [`modules`], for a program that imports modules of these names.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn imported(
+    names: BTreeSet<Vec<u8>>,
+    language: &Python,
+    builder: &ImageBuilder<'_>,
+) -> Result<Modules, ReadFailure> {
+    let mut finder = Finder::new(language, builder)?;
+    finder.ask(names);
+    finder.finish()
 }
 
 /// A package's metadata.
@@ -69,6 +84,10 @@ struct Finder<'g> {
     packages: BTreeMap<Vec<u8>, Package>,
     asked: Vec<Vec<u8>>,
     seen: BTreeSet<Vec<u8>>,
+    /// Modules that a source imports if they are there, each with the source.
+    conditional: BTreeSet<(Vec<u8>, ImagePath)>,
+    /// Namespaces of GObject introspection, with their versions.
+    namespaces: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     sources: usize,
     out: Modules,
 }
@@ -91,11 +110,31 @@ impl<'g> Finder<'g> {
             packages: BTreeMap::new(),
             asked: Vec::new(),
             seen: BTreeSet::new(),
+            conditional: BTreeSet::new(),
+            namespaces: BTreeMap::new(),
             sources: 0,
             out: Modules::default(),
         };
         finder.read_packages()?;
         Ok(finder)
+    }
+
+    /// Takes what was asked for, and what that leads to.
+    fn finish(mut self) -> Result<Modules, ReadFailure> {
+        loop {
+            while let Some(name) = self.asked.pop() {
+                if self.out.paths.len() < MAX_MODULES {
+                    self.take(&name)?;
+                }
+            }
+            self.ask_conditional()?;
+            if self.asked.is_empty() {
+                break;
+            }
+        }
+        let found = typelibs::find(&self.namespaces, self.language, self.builder)?;
+        self.out.paths.extend(found);
+        Ok(self.out)
     }
 
     fn read(&self, path: &ImagePath) -> Result<Option<Vec<u8>>, ReadFailure> {
@@ -117,6 +156,7 @@ impl<'g> Finder<'g> {
                 };
                 let modules = words(&text("top_level.txt")?);
                 let mut requires = required_by_metadata(&text("METADATA")?);
+                requires.extend(required_by_metadata(&text("PKG-INFO")?));
                 requires.extend(required_by_list(&text("requires.txt")?));
                 let modules = if modules.is_empty() { [package.clone()].into() } else { modules };
                 packages.entry(package).or_insert(Package { path, modules, requires });
@@ -143,8 +183,40 @@ impl<'g> Finder<'g> {
         }
     }
 
-    /// Takes the module `name` if it is installed as a directory, source file or extension.
-    fn take(&mut self, name: &[u8]) -> Result<(), ReadFailure> {
+    /// Asks for the modules that sources import if they are there, where the package of the source
+    /// depends on that of the module.
+    fn ask_conditional(&mut self) -> Result<(), ReadFailure> {
+        let conditional = std::mem::take(&mut self.conditional);
+        let new = conditional.into_iter().filter(|(name, _)| !self.seen.contains(name));
+        let new: Vec<_> = new.map(|(name, by)| (self.parts(&name), name, by)).collect();
+        if new.iter().all(|(parts, ..)| parts.is_empty()) {
+            return Ok(());
+        }
+        let Some(database) = self.builder.view.packages()? else { return Ok(()) };
+        let depends = |by: PackageId, on: PackageId| {
+            let package = database.package(by);
+            let groups = package.into_iter().flat_map(|package| &package.dependencies);
+            let mut hard = groups.filter(|group| group.strength <= Strength::Depends);
+            hard.any(|group| {
+                group.alternatives.iter().any(|name| database.find(name).any(|id| id == on))
+            })
+        };
+        for (parts, name, by) in new {
+            let own = database.owners(&by);
+            let is_needed = |part: &ImagePath| {
+                let owners = database.owners(part);
+                owners.iter().any(|on| own.iter().any(|by| depends(*by, *on)))
+            };
+            if parts.iter().any(is_needed) {
+                self.ask([name].into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The paths of the module `name` in the first directory that has it as a directory, source
+    /// file or extension.
+    fn parts(&self, name: &[u8]) -> Vec<ImagePath> {
         let source = [name, self.language.source.as_bytes()].concat();
         let extension = [name, b"."].concat();
         let libraries = [name, b".libs"].concat();
@@ -160,7 +232,12 @@ impl<'g> Finder<'g> {
                 .filter_map(|entry| dir.join(entry).ok());
             parts.collect::<Vec<_>>()
         };
-        let found = self.dirs.iter().map(parts).find(|parts| !parts.is_empty()).unwrap_or_default();
+        self.dirs.iter().map(parts).find(|parts| !parts.is_empty()).unwrap_or_default()
+    }
+
+    /// Takes the module `name` if it is installed.
+    fn take(&mut self, name: &[u8]) -> Result<(), ReadFailure> {
+        let found = self.parts(name);
         if found.is_empty() {
             return Ok(());
         }
@@ -183,6 +260,15 @@ impl<'g> Finder<'g> {
                 && let Some(text) = self.read(path)?
             {
                 self.ask(named(&text, Depth::Outer));
+                let conditional = named(&text, Depth::Inner).into_iter();
+                self.conditional.extend(conditional.map(|name| (name, path.clone())));
+                for name in library_names::in_source(&text, &Languages::builtin().texts) {
+                    self.out.libraries.entry(name.into()).or_insert_with(|| path.clone());
+                }
+                // The bindings' own additions to namespaces are for whoever uses these.
+                if !path.parent().is_some_and(|dir| self.language.adds_to(&dir)) {
+                    self.namespaces.extend(namespaces(&text));
+                }
             }
             return Ok(());
         }
@@ -195,147 +281,5 @@ impl<'g> Finder<'g> {
             }
         }
         Ok(())
-    }
-}
-
-/// Which imports count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Depth {
-    /// All.
-    All,
-    /// Those at the top level of a module. Indented imports may fail; a package declares what it
-    /// needs there as a requirement.
-    Outer,
-}
-
-/// The first parts of the names of modules that `text` imports or formats: `"hgext.%s"`.
-fn named(text: &[u8], depth: Depth) -> BTreeSet<Vec<u8>> {
-    let mut out = BTreeSet::new();
-    for line in text.split(|&b| b == b'\n') {
-        let indented = line.first().is_some_and(u8::is_ascii_whitespace);
-        let line = line.trim_ascii();
-        let counts = depth == Depth::All || !indented;
-        if let Some(list) = line.strip_prefix(b"import ").filter(|_| counts) {
-            out.extend(list.split(|&b| b == b',').filter_map(identifier));
-        } else if let Some(module) = line.strip_prefix(b"from ").filter(|_| counts) {
-            out.extend(identifier(module));
-        }
-        for call in [&b"import_module("[..], b"__import__("] {
-            if let Some(at) = memchr::memmem::find(line, call) {
-                let rest = line.get(at + call.len()..).unwrap_or_default();
-                out.extend(
-                    rest.strip_prefix(b"\"")
-                        .or_else(|| rest.strip_prefix(b"'"))
-                        .and_then(identifier),
-                );
-            }
-        }
-        for quote in memchr::memchr2_iter(b'"', b'\'', line) {
-            let rest = line.get(quote + 1..).unwrap_or_default();
-            let Some(name) = identifier(rest) else { continue };
-            let after = rest.get(name.len()..).unwrap_or_default();
-            if after.starts_with(b".%s") || after.starts_with(b".{") {
-                out.insert(name);
-            }
-        }
-    }
-    out
-}
-
-/// The Python identifier at the start of `text`.
-fn identifier(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.trim_ascii_start();
-    let end =
-        text.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b'_').unwrap_or(text.len());
-    let name = text.get(..end)?;
-    (end > 0 && !name.first()?.is_ascii_digit()).then(|| name.to_vec())
-}
-
-/// The packages that a generated entry point asks for: `load_entry_point('httpie==3.2.1', …)`.
-fn required(text: &[u8]) -> BTreeSet<Vec<u8>> {
-    let lines = text.split(|&b| b == b'\n');
-    let quoted = lines.flat_map(|line| line.split(|&b| b == b'\'' || b == b'"').skip(1).step_by(2));
-    let pinned = quoted.filter(|text| memchr::memmem::find(text, b"==").is_some());
-    pinned.filter_map(package_name).collect()
-}
-
-/// `Requires-Dist` of core metadata, without what only extras need.
-fn required_by_metadata(text: &[u8]) -> BTreeSet<Vec<u8>> {
-    let lines = text.split(|&b| b == b'\n').filter_map(|line| line.strip_prefix(b"Requires-Dist:"));
-    lines
-        .filter(|line| memchr::memmem::find(line, b"extra ==").is_none())
-        .filter_map(package_name)
-        .collect()
-}
-
-/// The lines of `requires.txt` before the first `[extra]`.
-fn required_by_list(text: &[u8]) -> BTreeSet<Vec<u8>> {
-    text.split(|&b| b == b'\n')
-        .take_while(|line| !line.starts_with(b"["))
-        .filter_map(package_name)
-        .collect()
-}
-
-/// The package's name at the start of a requirement or of the name of a metadata directory,
-/// normalised as PyPA compares names: lower case, `_` for every run of `-`, `_` and `.`. A version
-/// begins with a digit after `-`.
-fn package_name(text: &[u8]) -> Option<Vec<u8>> {
-    let text = text.trim_ascii_start();
-    let mut out = Vec::new();
-    for (at, &byte) in text.iter().enumerate() {
-        let next = text.get(at + 1);
-        match byte {
-            b'-' if next.is_some_and(u8::is_ascii_digit) => break,
-            b'-' | b'_' | b'.' if out.last() == Some(&b'_') => {}
-            b'-' | b'_' | b'.' => out.push(b'_'),
-            _ if byte.is_ascii_alphanumeric() => out.push(byte.to_ascii_lowercase()),
-            _ => break,
-        }
-    }
-    (!out.is_empty()).then_some(out)
-}
-
-fn words(text: &[u8]) -> BTreeSet<Vec<u8>> {
-    let lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
-    lines.filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn join(names: BTreeSet<Vec<u8>>) -> String {
-        names.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn what_a_text_imports() {
-        let text =
-            b"#!/usr/bin/python3\nimport os, numpy.linalg as n\nfrom . import own\n    from \
-            yaml import x\n\
-            x = importlib.import_module('lazy.sub')\n__import__(\"eager\")\nload(b'hgext.%s' % x)\n\
-            f'plug.{x}'\n\
-            # import\nimportant = 1\nprint('text. %s')\n";
-        assert_eq!(join(named(text, Depth::All)), "eager hgext lazy numpy os plug yaml");
-        assert_eq!(join(named(text, Depth::Outer)), "eager hgext lazy numpy os plug");
-    }
-
-    #[test]
-    fn what_packages_require() {
-        assert_eq!(
-            join(required(b"load_entry_point('HTTP.ie-x==3.2.1', 'console_scripts')")),
-            "http_ie_x"
-        );
-        let metadata =
-            b"Name: x\nRequires-Dist: attrs (>=19.2.0)\nRequires-Dist: mock ; extra == 'testing'\n";
-        assert_eq!(join(required_by_metadata(metadata)), "attrs");
-        assert_eq!(
-            join(required_by_list(b"\nrequests[socks]>=2\nPy-Yaml\n[dev]\nflake8\n")),
-            "py_yaml requests"
-        );
-        let name =
-            |text: &str| package_name(text.as_bytes()).map(|name| String::from_utf8(name).unwrap());
-        assert_eq!(name("jaraco.text-3.0.egg-info").as_deref(), Some("jaraco_text"));
-        assert_eq!(name("python3_openid-2").as_deref(), Some("python3_openid"));
     }
 }

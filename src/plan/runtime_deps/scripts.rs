@@ -3,10 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{files, python};
+use super::{
+    files,
+    python::{self, Modules},
+};
 use crate::{
     elf::{Lookup as _, ReadFailure, script::Shebang},
-    languages::{Languages, Perl, Variables, shell},
+    languages::{Languages, Perl, Variables, library_names, shell},
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
     rules::{Facts, is_named_after},
@@ -63,6 +66,9 @@ pub(super) fn record(
         return Ok(BTreeSet::new());
     };
     record_interpreter(script, &text, facts, builder)?;
+    for name in library_names::in_source(&text, &Languages::builtin().texts) {
+        facts.library_names.entry(name.into()).or_insert_with(|| path.clone());
+    }
     record_modules(script, &text, facts, builder)?;
     record_name_matches(script.0, &text, facts, builder)?;
     let absent = absent_commands(script, &text, dirs, builder)?;
@@ -162,13 +168,38 @@ fn record_modules(
     if !interpreter_name(line).starts_with(language.interpreter.as_bytes()) {
         return Ok(());
     }
-    for (module, paths) in python::modules(text, language, builder)?.paths {
-        let known = facts.modules.entry(module.into()).or_default();
-        for path in paths {
-            known.entry(path.as_bytes().into()).or_insert_with(|| script.clone());
-        }
+    note_modules(script, python::modules(text, language, builder)?, facts);
+    Ok(())
+}
+
+/// Notes which installed packages the sources in the archive at `path` need, which import these
+/// modules.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn record_imports(
+    path: &ImagePath,
+    imports: &BTreeSet<Vec<u8>>,
+    facts: &mut Facts,
+    builder: &ImageBuilder<'_>,
+) -> Result<(), ReadFailure> {
+    if !imports.is_empty() {
+        let language = &Languages::builtin().python;
+        note_modules(path, python::imported(imports.clone(), language, builder)?, facts);
     }
     Ok(())
+}
+
+fn note_modules(by: &ImagePath, found: Modules, facts: &mut Facts) {
+    for (name, source) in found.libraries {
+        facts.library_names.entry(name).or_insert(source);
+    }
+    for (module, paths) in found.paths {
+        let known = facts.modules.entry(module.into()).or_default();
+        for path in paths {
+            known.entry(path.as_bytes().into()).or_insert_with(|| by.clone());
+        }
+    }
 }
 
 /// Notes the paths that a script of the sysroot names and that are named after it, as for constants

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io, ops::Range};
 
 use super::scan::{Hits, MAX_STRING, Scanner};
 use crate::{
-    elf::{self, ReadAt, ReadFailure},
+    elf::{self, ObjectError, ReadAt, ReadFailure},
     rules::Wanted,
     source::FileReader,
 };
@@ -63,20 +63,34 @@ impl<'t> Surveyor<'t> {
     ) -> Result<Survey<'t>, ReadFailure> {
         let mut survey = Survey { own, ..Survey::default() };
         // A damaged object fails in the closure, and a denied one when it is packed.
-        let _ = file.parse(|len, read_at| {
-            // Of a damaged table, what could be read.
-            let _ = elf::imports(len, read_at, |name| {
-                survey.calls_dlopen |= matches!(name, b"dlopen" | b"dlmopen");
-                survey.symbols.extend(self.wanted.symbols.get(name));
-            })?;
-            let ranges = elf::constants(len, read_at)?;
-            if let Ok(ranges) = &ranges {
-                let look = |bytes: &[u8]| self.scanner.scan(bytes, own, &mut survey.hits);
-                window.slide(ranges, read_at, look)?;
-            }
-            Ok(ranges)
-        })?;
+        let _ = file.parse(|len, read_at| self.look(len, read_at, &mut survey, window))?;
         Ok(survey)
+    }
+
+    /// Adds to `survey` what is in an object of `len` bytes.
+    ///
+    /// # Errors
+    /// Those of `read_at`; the inner one tells what is wrong with the object.
+    pub(super) fn look(
+        &self,
+        len: u64,
+        read_at: ReadAt<'_>,
+        survey: &mut Survey<'t>,
+        window: &mut Window,
+    ) -> io::Result<Result<(), ObjectError>> {
+        // Of a damaged table, what could be read.
+        let _ = elf::imports(len, read_at, |name| {
+            survey.calls_dlopen |= matches!(name, b"dlopen" | b"dlmopen");
+            survey.symbols.extend(self.wanted.symbols.get(name));
+        })?;
+        let ranges = match elf::constants(len, read_at)? {
+            Ok(ranges) => ranges,
+            Err(error) => return Ok(Err(error)),
+        };
+        let own = survey.own;
+        let look = |bytes: &[u8]| self.scanner.scan(bytes, own, &mut survey.hits);
+        window.slide(&ranges, read_at, look)?;
+        Ok(Ok(()))
     }
 }
 
