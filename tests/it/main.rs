@@ -35,6 +35,8 @@ mod determinism;
 mod durable;
 /// Every bad input, with its exit code and its one message.
 mod errors;
+/// System calls that fail, and processes that are killed, at any moment.
+mod faults;
 /// Every output, read back by other programs.
 mod foreign;
 /// From a program to a running container, on real engines.
