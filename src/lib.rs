@@ -204,7 +204,7 @@
 //!     imports error_kind, quantity, digest, compress, image, tree, archive, store, source
 //!     touches writes at the target, stdout
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
-//!     imports error_kind, path, tree, elf, trace, image, source, process, view
+//!     imports error_kind, path, timestamp, tree, elf, trace, image, source, process, view
 //!     touches processes
 //! 8 pipeline   the calls above; the one union of errors; Event
 //!     imports all of the above

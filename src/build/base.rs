@@ -118,19 +118,24 @@ fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<OpenBase,
     let node = found(&real)?.ok_or_else(missing)?;
     let Some(file) = node.file() else { return Err(missing()) };
     let tree = source::unpack(&path.display().to_string(), file, options.source)?;
-    Ok(of_tree(name, tree, options))
+    of_tree(name, tree, options)
 }
 
 /// `tree` as the one layer of an image, whose history says `name`.
-pub(super) fn of_tree(name: &str, mut tree: Tree, options: &BaseContext<'_>) -> OpenBase {
+pub(super) fn of_tree(
+    name: &str,
+    mut tree: Tree,
+    options: &BaseContext<'_>,
+) -> Result<OpenBase, Cause> {
     tree.add_parents(|path| plan::parent(path, options.source.mtime));
+    plan::set_times(&mut tree, options.source.mtime)?;
     let mut base = Base { is_scratch: false, ..scratch(options) };
     let empty_layer = tree.is_empty();
     base.config.history.push(History { created_by: name.into(), empty_layer });
     if !empty_layer {
         base.layers.push(PlannedLayer { name: "1".into(), tree });
     }
-    OpenBase { base, image: None }
+    Ok(OpenBase { base, image: None })
 }
 
 /// The file at a real path of the host.

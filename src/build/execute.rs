@@ -58,7 +58,7 @@ impl<'a> Builder<'a> {
         let options = self.options.base_context();
         let open = match self.options.contexts.get(name) {
             Some(NamedContext::Directory(directory)) => {
-                base::of_tree(name, self.files(directory)?, &options)
+                base::of_tree(name, self.files(directory)?, &options)?
             }
             Some(NamedContext::Image(image)) => base::open(image, platform, &options)?,
             None => base::open(name, platform, &options)?,
@@ -154,10 +154,11 @@ impl<'a> Builder<'a> {
         };
         let from_context = context.is_some();
         let copying = Copying { files, from, from_context, owner, options: source };
-        let copied = copy::copy(&stage.tree, &copying).map_err(|mut cause| {
+        let mut copied = copy::copy(&stage.tree, &copying).map_err(|mut cause| {
             suggest::explain(&mut cause, from, context);
             cause
         })?;
+        plan::set_times(&mut copied.tree, source.mtime)?;
         let unmatched = copied.unmatched.as_ref();
         let unmatched = unmatched.map(|pattern| suggest::unmatched(pattern, from, context));
         self.notes.extend(unmatched);

@@ -240,6 +240,13 @@ impl Languages {
     pub fn source(&self, path: &[u8]) -> Option<Vec<u8>> {
         self.bytecode.iter().find_map(|bytecode| bytecode.source_of(path))
     }
+
+    /// The name of the directory, next to the source at `path`, for its compiled module; `None` for
+    /// other files.
+    pub fn bytecode_directory(&self, path: &[u8]) -> Option<&str> {
+        let of = self.bytecode.iter().find(|kind| path.ends_with(kind.source.as_bytes()))?;
+        Some(&of.directory)
+    }
 }
 
 const TEXT: &str = include_str!("languages.toml");

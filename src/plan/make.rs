@@ -6,7 +6,7 @@ use super::{
     Below, Decision, Generated, Note, PlanError, PlanOptions, Reason, Reasons, Request,
     builder::{ImageBuilder, add_parents, unreadable},
     closure::{self, Roots},
-    denied, ineffective, interpreters, leftovers, libc_mismatch, links,
+    compiled, denied, ineffective, interpreters, leftovers, libc_mismatch, links,
     merge::{self, Merged},
     parent, platform,
     programs::{self, Programs},
@@ -68,6 +68,7 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     if options.dependencies {
         let commands = kinds.iter().filter_map(InputKind::command).cloned().collect::<Vec<_>>();
         notes.extend(take_needed(&found, (&named, &commands), source, options, &mut builder)?);
+        compiled::take(source, &mut builder)?;
     }
     notes.extend(leftovers);
     notes.extend(ineffective::notes(source, options, &view)?);
@@ -175,7 +176,7 @@ fn take_needed(
     Ok(interpreters.notes.into_iter().chain(outcomes.notes).collect())
 }
 
-/// Adds the working directory, capabilities, and the parents of everything.
+/// Adds the working directory, capabilities, the parents of everything, and times.
 fn finish(
     tree: &mut Tree,
     reasons: &mut Reasons,
@@ -211,5 +212,6 @@ fn finish(
         file.meta.xattrs = Some(Box::new([(capability::NAME.to_vec(), value.clone())].into()));
     }
     add_parents(tree, below.tree, reasons, source.mtime);
+    compiled::set_times(tree, source.mtime)?;
     Ok(())
 }

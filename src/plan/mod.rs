@@ -4,6 +4,7 @@
 mod base;
 mod builder;
 mod closure;
+mod compiled;
 mod denied;
 mod deps;
 mod ineffective;
@@ -39,6 +40,7 @@ use crate::{
 };
 
 pub use base::Base;
+pub use compiled::set_times;
 pub use deps::deps;
 pub use ineffective::library_path as library_path_notes;
 pub use make::make;

@@ -25,6 +25,8 @@ pub enum Reason {
     Link(ImagePath),
     /// A link of the inputs leads to this program.
     Target(ImagePath),
+    /// It is the compiled form of this source.
+    Compiled(ImagePath),
     /// A directory on the way to another path: the first one in it, or the one whose path leaves
     /// it with `..`.
     Parent(ImagePath),
@@ -107,6 +109,7 @@ impl Reason {
             Self::Interpreter(of) => format!("interpreter of {of}"),
             Self::Link(to) => format!("link to {to}"),
             Self::Target(of) => format!("the program that {of} leads to"),
+            Self::Compiled(of) => format!("compiled from {of}"),
             Self::Parent(of) => format!("parent of {of}"),
             Self::PreloadList => "included: the sysroot's programs preload what it names".into(),
             Self::Included(option) => format!("included: {option}"),
@@ -135,6 +138,7 @@ impl Reason {
             | Self::Interpreter(path)
             | Self::Link(path)
             | Self::Target(path)
+            | Self::Compiled(path)
             | Self::Parent(path) => Some(path),
             Self::Listed(_)
             | Self::PreloadList
@@ -160,6 +164,7 @@ impl Reason {
             Self::Interpreter(of) => path("interpreter", of),
             Self::Link(to) => path("link", to),
             Self::Target(of) => path("target", of),
+            Self::Compiled(of) => path("compiled", of),
             Self::Parent(of) => path("parent", of),
             Self::PreloadList => json!({"kind": "preload_list"}),
             Self::Included(option) => json!({"kind": "included", "option": &**option}),

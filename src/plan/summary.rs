@@ -25,6 +25,7 @@ enum Key<'a> {
     Rule(&'a str),
     Links,
     Parents,
+    Compiled,
     Interpreters,
     Other(String),
 }
@@ -72,6 +73,7 @@ fn groups<'a>(plan: &'a Plan, layer: &'a PlannedLayer) -> Vec<Group<'a>> {
             let why = match key {
                 Key::Links => "links to other paths of the image".into(),
                 Key::Parents => "directories above other paths".into(),
+                Key::Compiled => "compiled forms of other paths".into(),
                 Key::Interpreters => "interpreters of scripts".into(),
                 Key::Rule(_) | Key::Other(_) => {
                     reason.map(|reason| reason.text(&plan.inputs)).unwrap_or_default()
@@ -100,6 +102,7 @@ fn key<'a>(reason: &'a Reason, inputs: &[String]) -> Key<'a> {
         Reason::Rule(found) => Key::Rule(&found.rule),
         Reason::Link(_) => Key::Links,
         Reason::Parent(_) => Key::Parents,
+        Reason::Compiled(_) => Key::Compiled,
         Reason::Interpreter(_) => Key::Interpreters,
         other => Key::Other(other.text(inputs)),
     }

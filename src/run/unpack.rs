@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid},
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid},
     io::Errno,
 };
 
@@ -22,6 +22,7 @@ use super::interrupt::{Interrupt, Interrupted};
 use crate::{
     path::ImagePath,
     source::content::{self, ContentError},
+    timestamp::Mtime,
     tree::{Identity, Kind, Node, Special, Tree},
 };
 
@@ -100,10 +101,11 @@ pub(super) fn unpack(
         interrupt.check()?;
         unpacker.put(path, node)?;
     }
-    // Last and from the bottom up, so that a directory is complete when it becomes read-only.
+    // Last and from the bottom up, so that a directory is complete when it becomes read-only and
+    // gets its time.
     for (path, node) in tree.iter().collect::<Vec<_>>().into_iter().rev() {
         if node.is_directory() {
-            unpacker.set_mode(path, node.meta.mode)?;
+            unpacker.finish_directory(path, node)?;
         }
     }
     let left_out = (unpacker.devices > 0).then(|| {
@@ -159,6 +161,7 @@ impl<'a> Unpacker<'a> {
                 while io::copy(&mut (&mut reader).take(CHUNK), &mut out).map_err(write)? > 0 {
                     self.interrupt.check()?;
                 }
+                set_time(&out, node).map_err(|errno| write(errno.into()))?;
                 if file.shared {
                     self.shared.insert(file.content.identity(), path);
                 }
@@ -193,10 +196,23 @@ impl<'a> Unpacker<'a> {
         rustix::fs::openat2(&self.root, dir.as_relative_path(), flags, Mode::empty(), resolve)
     }
 
-    fn set_mode(&self, path: &ImagePath, bits: u16) -> Result<(), UnpackError> {
-        let done = self.open(path).and_then(|fd| rustix::fs::fchmod(fd, mode(bits)));
-        done.map_err(|errno| UnpackError::Write { path: path.clone(), source: errno.into() })
+    fn finish_directory(&self, path: &ImagePath, node: &Node) -> Result<(), UnpackError> {
+        let finish = |fd: OwnedFd| {
+            rustix::fs::fchmod(&fd, mode(node.meta.mode))?;
+            set_time(&fd, node)
+        };
+        self.open(path)
+            .and_then(finish)
+            .map_err(|errno| UnpackError::Write { path: path.clone(), source: errno.into() })
     }
+}
+
+/// Sets the time of an open file to that of its node.
+fn set_time(file: impl AsFd, node: &Node) -> Result<(), Errno> {
+    let Mtime::At(time) = node.meta.mtime else { return Ok(()) };
+    let last_access = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+    let last_modification = Timespec { tv_sec: time.seconds(), tv_nsec: 0 };
+    rustix::fs::futimens(file, &Timestamps { last_access, last_modification })
 }
 
 /// The mode without set-user-ID and set-group-ID: no program in a run changes its user.

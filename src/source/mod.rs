@@ -321,7 +321,8 @@ impl Exclude {
 }
 
 impl InputOptions {
-    fn excludes(&self, path: &ImagePath) -> bool {
+    /// Whether the user left `path` out, with everything below it.
+    pub fn excludes(&self, path: &ImagePath) -> bool {
         // All are compared, so that each knows whether it has matched.
         self.exclude.iter().filter(|pattern| pattern.matches(path)).count() > 0
     }

@@ -98,6 +98,8 @@ mod starts_config;
 mod surroundings;
 /// Times of files: of their content, or of `SOURCE_DATE_EPOCH`.
 mod times;
+/// Compiled modules and the times of their sources.
+mod times_compiled;
 /// Certificates: real clients and a real server in an engine.
 mod tls;
 /// `imgb trace`: what programs open, what their images lack, and the same from an strace log.

@@ -19,14 +19,14 @@ const EARLIEST: i64 = 315_619_200;
 /// 2014-01-10, later than the time of any content.
 const END: i64 = EARLIEST + (1 << 30);
 
-fn time_of(content: &[u8]) -> i64 {
+pub(crate) fn time_of(content: &[u8]) -> i64 {
     let mut time = ContentTime::default();
     time.update(content);
     time.finish().seconds()
 }
 
 /// The times of the members of a tar by name.
-fn times_in(tar: &[u8]) -> BTreeMap<String, i64> {
+pub(crate) fn times_in(tar: &[u8]) -> BTreeMap<String, i64> {
     let mut archive = tar::Archive::new(tar);
     let entries = archive.entries().unwrap().map(Result::unwrap);
     let time = |entry: tar::Entry<'_, &[u8]>| {
@@ -37,7 +37,7 @@ fn times_in(tar: &[u8]) -> BTreeMap<String, i64> {
 }
 
 /// The times in the root file system that `imgb` makes.
-fn packed(sandbox: &Sandbox, args: &str) -> BTreeMap<String, i64> {
+pub(crate) fn packed(sandbox: &Sandbox, args: &str) -> BTreeMap<String, i64> {
     let run = sandbox.imgb(args).args("-q --no-check -o - --format rootfs");
     times_in(&run.run().ok().into_bytes())
 }
