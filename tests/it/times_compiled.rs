@@ -87,7 +87,7 @@ fn python_compiles_nothing_that_is_compiled_on_the_host() {
         "{log}"
     );
     assert!(!log.contains("# wrote") && !log.contains("stale for"), "{log}");
-    sandbox.imgb("plan /usr/bin/python3").run().ok().prints("json/__init__.py\n");
+    sandbox.imgb("plan /usr/bin/python3").run().ok().prints("  compiled forms of other paths\n");
     let list = |run: Run| {
         let names = times_in(&run.args("-q -o - --format rootfs").run().ok().into_bytes());
         names.into_keys().filter(|name| name.ends_with(".pyc")).count()
