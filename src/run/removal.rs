@@ -5,7 +5,12 @@
 //! would be too many. So directories move up: the entries of each one are removed or renamed into
 //! the top directory, which makes every path two names long.
 
-use std::{ffi::CStr, io, os::fd::OwnedFd, path::Path};
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::Path,
+};
 
 use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags},
@@ -57,8 +62,7 @@ impl Removal {
 
     /// Removes a directory in the top directory, and moves directories in it there.
     fn dissolve(&mut self, name: &CStr) -> Result<(), Errno> {
-        // The program may have taken its own rights away.
-        rustix::fs::chmodat(&self.top, name, Mode::RWXU, AtFlags::empty())?;
+        unlock(&self.top, name)?;
         let dir = open(&self.top, name)?;
         loop {
             let inner = entries(&dir)?;
@@ -70,7 +74,7 @@ impl Removal {
                     rustix::fs::unlinkat(&dir, &*name, AtFlags::empty())?;
                     continue;
                 }
-                rustix::fs::chmodat(&dir, &*name, Mode::RWXU, AtFlags::empty())?;
+                unlock(&dir, &name)?;
                 let new = format!("{PREFIX}{}", self.moved);
                 self.moved += 1;
                 rustix::fs::renameat(&dir, &*name, &self.top, new)?;
@@ -78,6 +82,15 @@ impl Removal {
         }
         rustix::fs::unlinkat(&self.top, name, AtFlags::REMOVEDIR)
     }
+}
+
+/// Gives all rights to a directory, which the program may have taken away. Where root removes what
+/// another user owns, processes of that user may put a link in its place: it is not followed.
+fn unlock(dir: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    // fchmod(2) takes no O_PATH descriptor.
+    rustix::fs::chmod(format!("/proc/self/fd/{}", found.as_raw_fd()), Mode::RWXU)
 }
 
 /// Entries that are listed at once: a directory may have millions.
@@ -114,7 +127,23 @@ fn open(dir: impl std::os::fd::AsFd, name: impl rustix::path::Arg) -> Result<Own
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_link_in_place_of_a_directory_is_not_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        let victim = parent.path().join("victim");
+        fs_err::create_dir(&victim).unwrap();
+        rustix::fs::chmod(&victim, Mode::from_raw_mode(0o755)).unwrap();
+        rustix::fs::symlink("victim", parent.path().join("link")).unwrap();
+        let top = open(CWD, parent.path()).unwrap();
+        let mut removal = Removal { top, moved: 0, failed: None };
+        assert_eq!(removal.dissolve(c"link"), Err(Errno::NOTDIR));
+        let mode = fs_err::metadata(&victim).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
+    }
 
     #[test]
     fn removes_directories_that_no_path_reaches() {
