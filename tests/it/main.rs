@@ -94,6 +94,8 @@ mod standard_streams;
 mod starts;
 /// What the configuration starts: fixes for what cannot start, health checks, users.
 mod starts_config;
+/// Dependencies, and the promises of SECURITY.md.
+mod supply_chain;
 /// Directories that are gone: for temporary files, and the one a run is started in.
 mod surroundings;
 /// Times of files: of their content, or of `SOURCE_DATE_EPOCH`.
