@@ -7,8 +7,8 @@
 use std::io;
 
 /// Installs the filter for this thread and everything that it starts. The thread must have set
-/// PR_SET_NO_NEW_PRIVS. `own` are the threads of process 1. `risky` allows nested namespaces, io_uring(7), userfaultfd(2), bpf(2),
-/// perf_event_open(2) and sockets of all families.
+/// PR_SET_NO_NEW_PRIVS. `own` are the threads of process 1. `risky` allows nested namespaces,
+/// io_uring(7), userfaultfd(2), bpf(2), perf_event_open(2) and sockets of all families.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) fn refuse(own: &[u32], risky: bool) -> io::Result<()> {
     seccompiler::apply_filter(&filter(own, risky))

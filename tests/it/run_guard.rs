@@ -1,5 +1,5 @@
-//! Programs in the sandbox of `imgb run` that attack what guards it: process 1 and its threads, what
-//! these read, the files that root has in /proc, the standard streams that others use too.
+//! Programs in the sandbox of `imgb run` that attack what guards it: process 1 and its threads,
+//! what these read, the files that root has in /proc, the standard streams that others use too.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _},
