@@ -34,7 +34,8 @@ impl Tree {
             if let Some(not_a_directory) = blocked {
                 self.remove(&not_a_directory);
             }
-            if !node.is_directory() && self.get(&path).is_some_and(super::Node::is_directory) {
+            // A directory may be there without a node of its own.
+            if !node.is_directory() && self.get(&path).is_none_or(super::Node::is_directory) {
                 self.remove_below(&path);
             }
             self.insert(path, node);
@@ -79,6 +80,7 @@ mod tests {
     #[test]
     fn another_kind_replaces_with_all_below() {
         check(&["/a/", "/a/b"], &["/a"], &[], &[], &["/a"]);
+        check(&["/a/b/c", "/a-b"], &["/a"], &[], &[], &["/a", "/a-b"]);
         check(&["/a"], &["/a/", "/a/b"], &[], &[], &["/a", "/a/b"]);
         check(&["/a"], &["/a/b"], &[], &[], &["/a/b"]);
     }
