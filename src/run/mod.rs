@@ -358,9 +358,8 @@ fn stage(
         }
     };
     let how = Supervision { leads_session: spec.session, with_descendants: is_sandboxed, timeout };
-    let code = supervise(command, how).map_err(system("start the runner"))?;
-    finish(streams)?;
-    Ok(code)
+    let ended = supervise(command, how).map_err(system("start the runner"))?;
+    finish(streams, ended)
 }
 
 /// Gives `command` its standard streams.
@@ -371,10 +370,13 @@ fn connect(command: &mut Command, prints_to_stderr: bool) -> Result<Streams, Run
     })
 }
 
-/// Waits until everything that the program has printed is written.
-fn finish(streams: Streams) -> Result<(), RunError> {
+/// Waits until everything is written that the program has printed. `ended` is its exit code, or
+/// `None` after the timeout. Returns the exit code.
+fn finish(streams: Streams, ended: Option<u8>) -> Result<u8, RunError> {
     let action = "copy the program's standard streams";
-    streams.finish().map_err(|source| RunError::System { action, source })
+    let finished = streams.finish(ended.is_none());
+    finished.map_err(|source| RunError::System { action, source })?;
+    Ok(ended.unwrap_or(TIMED_OUT))
 }
 
 /// Calls `work` with a private directory below `scratch`, which is removed afterwards, also after a

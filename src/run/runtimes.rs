@@ -74,12 +74,11 @@ pub(super) fn run(
     let streams = connect(&mut command, false)?;
     let how =
         Supervision { leads_session: false, with_descendants: false, timeout: options.timeout };
-    let code = supervise(command, how).map_err(|source| match source.kind() {
+    let ended = supervise(command, how).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => RunError::NoRuntime(options.runtime),
         _ => system(source),
     })?;
-    finish(streams)?;
-    Ok(code)
+    finish(streams, ended)
 }
 
 fn podman(spec: &RunSpec) -> Command {

@@ -11,7 +11,8 @@ use std::{
     io::{self, IsTerminal as _, PipeWriter, Write as _},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::Command,
-    thread::JoinHandle,
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    time::Duration,
 };
 
 use rustix::fs::{FileType, OFlags};
@@ -21,11 +22,14 @@ use super::rewind::Rewind;
 /// `PIPEFS_MAGIC` (`linux/magic.h`): the file system of pipes that have no name.
 const PIPEFS: u64 = 0x5049_5045;
 
+/// How long to wait, after a timeout, until each output is read.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// The pipes of a program, and the threads that copy what goes through them.
 #[derive(Default)]
 pub(super) struct Streams {
     input: Option<Rewind>,
-    outputs: Vec<JoinHandle<io::Result<()>>>,
+    outputs: Vec<Receiver<io::Result<()>>>,
     /// What the program gets as it is, and its flags (fcntl(2), `F_GETFL`). They belong to the open
     /// file, which others use too: one that does not block any more breaks them.
     flags: Vec<(OwnedFd, OFlags)>,
@@ -90,23 +94,39 @@ impl Streams {
         }
         let (reader, writer) = io::pipe()?;
         let to = File::from(to.try_clone_to_owned()?);
-        self.outputs.push(std::thread::spawn(move || copy(OwnedFd::from(reader).into(), to)));
+        let (sender, done) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Without a receiver, no one waits any more.
+            let _ = sender.send(copy(OwnedFd::from(reader).into(), to));
+        });
+        self.outputs.push(done);
         Ok(Some(writer))
     }
 
     /// Restores the streams' flags, and waits until everything that the program has printed is
-    /// written. Call it when no process of
-    /// the program is left.
+    /// written: after a timeout, no longer than [`GRACE`]. Call it when no process of the program
+    /// is left.
     ///
     /// # Errors
     /// If its input cannot be read or its output not be written.
-    pub(super) fn finish(self) -> io::Result<()> {
+    pub(super) fn finish(self, is_timeout: bool) -> io::Result<()> {
         for (stream, flags) in self.flags {
             let _ = rustix::fs::fcntl_setfl(stream, flags);
         }
         self.input.map_or(Ok(()), Rewind::finish)?;
         for output in self.outputs {
-            output.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
+            let lost = || Err(io::ErrorKind::Other.into());
+            match is_timeout {
+                false => output.recv().unwrap_or_else(|_| lost())?,
+                true => match output.recv_timeout(GRACE) {
+                    Ok(done) => done?,
+                    Err(RecvTimeoutError::Disconnected) => lost()?,
+                    Err(RecvTimeoutError::Timeout) => {
+                        let text = "the end of the program's output is lost: it was not read";
+                        let _ = writeln!(io::stderr(), "warning: {text}");
+                    }
+                },
+            }
         }
         Ok(())
     }

@@ -15,7 +15,6 @@ use std::{
 use rustix::process::{PidfdFlags, Signal, WaitOptions};
 
 use super::{
-    TIMED_OUT,
     foreground::Foreground,
     signals::{self, Catcher, CaughtSignals},
 };
@@ -40,8 +39,8 @@ pub(super) fn is_at_terminal(prints_to_stderr: bool) -> bool {
     io::stdin().is_terminal() && prints
 }
 
-/// Starts `command` and waits for its exit code.
-pub(super) fn supervise(mut command: Command, how: Supervision) -> io::Result<u8> {
+/// Starts `command` and waits for its exit code; `None` after the timeout.
+pub(super) fn supervise(mut command: Command, how: Supervision) -> io::Result<Option<u8>> {
     let catcher = if how.leads_session { Catcher::AboveStage } else { Catcher::AboveGroup };
     let mut caught = CaughtSignals::new(catcher)?;
     if !how.leads_session {
@@ -78,7 +77,7 @@ pub(super) fn supervise(mut command: Command, how: Supervision) -> io::Result<u8
     }
     foreground.iter_mut().for_each(Foreground::take_back);
     let is_timeout = timed_out.load(Ordering::SeqCst) && status.signaled();
-    Ok(if is_timeout { TIMED_OUT } else { signals::exit_code(status) })
+    Ok((!is_timeout).then(|| signals::exit_code(status)))
 }
 
 /// Stops this process because the program has stopped, until both are continued. If it stopped

@@ -80,4 +80,9 @@ fn the_end_of_a_stream_is_the_programs() {
         .unwrap()
         .ok()
         .prints_only("end\n");
+    // Nor, after a timeout, for a reader that does not read.
+    let script = "mkfifo h; sleep 100 <h & ../imgb run --timeout 1s sh.tar -- -c yes >h; echo $?; \
+        kill $! && echo waiting";
+    let run = bash(&sandbox, script).unwrap().ok().prints_only("124\nwaiting\n");
+    assert!(run.stderr().contains("the end of the program's output is lost"), "{}", run.show());
 }
