@@ -116,6 +116,7 @@ fn evidence(when: &When) -> Value {
         ("scripts", &when.scripts),
         ("modules", &when.modules),
         ("commands", &when.commands),
+        ("command-lines", &when.command_lines),
         ("rules", &when.rules),
         ("unless", &when.unless),
     ];

@@ -14,6 +14,11 @@ use super::{
 /// Commands of one script.
 const MAX_COMMANDS: usize = 1000;
 
+/// Bytes of a command line among the constants of a program.
+const MAX_LINE: usize = 200;
+/// Bytes of an option there.
+const MAX_OPTION: usize = 24;
+
 /// What a script names.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Names {
@@ -55,6 +60,26 @@ pub fn names(text: &[u8], language: &Shell, variables: &mut Variables) -> Names 
 pub fn is_plain(name: &[u8]) -> bool {
     let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"._+-/".contains(b);
     name.iter().all(is_plain) && name.first().is_some_and(|b| !b"._+-".contains(b))
+}
+
+/// Whether `text`, a constant of a program, has the form of a line for a shell and not of prose: an
+/// option stands after its first word (`sort -u %s`), or its output is redirected.
+pub fn is_command_line(text: &[u8]) -> bool {
+    const REDIRECTIONS: [&[u8]; 3] = [b"2>&1", b">/dev/null", b"> /dev/null"];
+    let is_option = |word: &[u8]| {
+        word.len() <= MAX_OPTION
+            && word.strip_prefix(b"-").is_some_and(|rest| {
+                let name = rest.strip_prefix(b"-").unwrap_or(rest);
+                name.first().is_some_and(u8::is_ascii_alphanumeric)
+                    && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-=%/._".contains(b))
+            })
+    };
+    let redirects = || REDIRECTIONS.iter().any(|sign| memchr::memmem::find(text, sign).is_some());
+    let mut words = text.split(|&b| b == b' ').filter(|word| !word.is_empty());
+    text.len() <= MAX_LINE
+        && text.iter().all(|b| (b' '..=b'~').contains(b))
+        && words.next().is_some_and(|word| is_plain(word) && !word.ends_with(b"."))
+        && (words.next().is_some_and(is_option) || redirects())
 }
 
 /// Whether the script `text` asks whether there is a command or file `name`.
@@ -343,6 +368,19 @@ mod tests {
         check("A=$(pwd)/x; $A/y; B=$B; $B; C=echo; $C z; D=a$D; $D", "");
         check("echo 'never\nends", "");
         check("$( ` \" ( ) } ", "");
+    }
+
+    #[test]
+    fn lines_for_a_shell() {
+        for line in ["sort -u %s > %s", "/bin/x --all", "cat %s >/dev/null", "A -1"] {
+            assert!(is_command_line(line.as_bytes()), "{line}");
+        }
+        let long = format!("sort -u {}", "x".repeat(200));
+        for text in
+            ["sort", "sort order", "-u sort", "less - more", "two -- three", "a -b\n", &long]
+        {
+            assert!(!is_command_line(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub enum Evidence {
     LibraryInText(Box<[u8]>),
     /// This object in an archive inside the file needs this library.
     Embedded(Box<[u8]>, Box<[u8]>),
+    /// A program has this command line among its constants, and calls system(3) or popen(3).
+    CommandLine(Box<[u8]>),
     /// The imports of a Python script lead to this module.
     ScriptModule(Box<[u8]>),
     /// A shell script has this word where a command stands.
@@ -67,6 +69,7 @@ impl fmt::Display for Evidence {
             Self::Embedded(member, name) => {
                 write!(f, "{} in it needs {}", escape(member), escape(name))
             }
+            Self::CommandLine(line) => write!(f, "it has the command line `{}`", escape(line)),
             Self::ScriptModule(name) => write!(f, "its imports lead to {}", escape(name)),
             Self::ScriptCommand(name) => {
                 write!(f, "its script names the command {}", escape(name))
@@ -106,6 +109,7 @@ mod tests {
                 Evidence::Embedded(b"lib/y.so"[..].into(), b"libx.so"[..].into()),
                 "lib/y.so in it needs libx.so",
             ),
+            (Evidence::CommandLine(b"ls -l"[..].into()), "it has the command line `ls -l`"),
             (Evidence::ScriptModule(b"yaml"[..].into()), "its imports lead to yaml"),
             (Evidence::ScriptCommand(b"ls"[..].into()), "its script names the command ls"),
             (Evidence::ScriptInterpreter(b"perl"[..].into()), "it is a script for perl"),

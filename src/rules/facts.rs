@@ -38,6 +38,11 @@ pub struct Facts {
     /// Commands in shell scripts that the user names or that rules add, if the sysroot has such a
     /// program: its path, with the script.
     pub commands: BTreeMap<Box<[u8]>, Opened>,
+    /// Constants of programs that run a shell, if they have the form of a command line, each with
+    /// the program. They are taken out when their commands are looked for.
+    pub command_lines: BTreeMap<Box<[u8]>, ImagePath>,
+    /// The commands in them that the sysroot has, by file name.
+    pub line_commands: BTreeMap<Box<[u8]>, Mentions>,
     /// The image's environment, `NAME=VALUE`.
     pub environment: Vec<String>,
     /// C libraries.

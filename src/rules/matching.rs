@@ -31,7 +31,7 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
         return None;
     }
     type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
-    let parts: [(&[String], Find<'_>); 14] = [
+    let parts: [(&[String], Find<'_>); 15] = [
         (&when.programs, &|patterns| programs(patterns, facts)),
         (&when.opens, &|patterns| mentions(patterns, &facts.opens)),
         (&when.embedded, &|patterns| mentions(patterns, &facts.embedded)),
@@ -40,6 +40,7 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
             let commands = facts.commands.iter().map(|(name, (path, by))| (&**name, &**path, by));
             named(patterns, commands, Evidence::ScriptCommand)
         }),
+        (&when.command_lines, &|patterns| mentions(patterns, &facts.line_commands)),
         (&when.scripts, &|patterns| {
             let scripts = facts.scripts.iter().map(|(name, by)| (&**name, by.as_bytes(), by));
             named(patterns, scripts, Evidence::ScriptInterpreter)

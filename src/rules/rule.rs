@@ -121,6 +121,8 @@ pub struct When {
     pub modules: Vec<String>,
     /// Names of commands in shell scripts.
     pub commands: Vec<String>,
+    /// Names of commands in the command lines among the constants of programs that run a shell.
+    pub command_lines: Vec<String>,
     /// Rules that are followed.
     pub rules: Vec<String>,
     /// Rules that come earlier in the table, none of which may be followed.
@@ -176,6 +178,7 @@ impl When {
             &self.environment,
             &self.scripts,
             &self.commands,
+            &self.command_lines,
             &self.modules,
         ];
         patterns.into_iter().flatten()

@@ -210,3 +210,14 @@ fn what_objects_in_an_archive_need() {
         }
     }
 }
+
+#[test]
+fn a_command_line_among_the_constants_of_a_program() {
+    let main = "#include <stdio.h>\n#include <stdlib.h>\nint main(void) { char line[99];\n\
+        puts(\"tac in prose\"); snprintf(line, 99, \"sort -c %s\", \"/dev/null\");\n\
+        return system(line); }\n";
+    let Some(sandbox) = app("", &[("main", main)]) else { return };
+    let Some(root) = Root::pack_in(sandbox, &[], "./app") else { return };
+    root.run("/app").run().ok();
+    assert!(root.has("/bin/sh") && !root.has("/usr/bin/tac"));
+}

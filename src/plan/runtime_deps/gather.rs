@@ -35,6 +35,8 @@ pub(super) struct Gatherer<'t> {
     callers: BTreeSet<ImagePath>,
     /// Names of libraries, looked for as the files that call dlopen(3) do.
     pub(super) openings: Openings,
+    /// Names of libraries that objects inside archives need, looked for likewise.
+    pub(super) needed: Openings,
     /// Archives inside files.
     archives: Archives<'t>,
     /// A note about libraries that objects inside archives lack.
@@ -57,9 +59,9 @@ impl<'t> Gatherer<'t> {
             ..Facts::default()
         };
         let surveyor = Surveyor::new(table.wanted());
-        let (seen, callers, openings, archives) = Default::default();
+        let (seen, callers, openings, needed, archives) = Default::default();
         let lacking = None;
-        Ok(Self { surveyor, jobs, facts, seen, callers, openings, archives, lacking })
+        Ok(Self { surveyor, jobs, facts, seen, callers, openings, needed, archives, lacking })
     }
 
     /// Adds the facts of those files of `closure` that are new. The first `hard` programs are the
@@ -142,9 +144,9 @@ impl<'t> Gatherer<'t> {
         view: &View<'_>,
     ) -> Result<(), ReadFailure> {
         texts::resolve(&mut self.openings, closure, search, (&mut self.facts, view))?;
-        let (openings, facts) = (&mut self.openings, &mut self.facts);
+        let (needed, facts) = (&mut self.needed, &mut self.facts);
         let searched = (closure, search);
-        self.lacking = embedded::resolve(&self.archives, openings, searched, (facts, view))?;
+        self.lacking = embedded::resolve(&self.archives, needed, searched, (facts, view))?;
         Ok(())
     }
 
@@ -228,6 +230,9 @@ fn note(
     }
     for word in hits.words {
         facts.words.entry(word.into()).or_insert_with(|| path.clone());
+    }
+    for line in hits.command_lines {
+        facts.command_lines.entry(line).or_insert_with(|| path.clone());
     }
     for string in hits.paths {
         let known = facts.paths.contains_key(&string);

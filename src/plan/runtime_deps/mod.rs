@@ -94,7 +94,8 @@ impl<'t> RuntimeDeps<'t> {
     /// The names by which objects open libraries that are in the image.
     pub(super) fn opens(&self, builder: &ImageBuilder<'_>) -> Result<elf::Opens, ReadFailure> {
         let mut opens = elf::Opens::new();
-        for (by, name, path) in &self.gatherer.openings.found {
+        let Gatherer { openings, needed, .. } = &self.gatherer;
+        for (by, name, path) in openings.found.iter().chain(&needed.found) {
             if builder.view.find(path)?.is_ok_and(|found| builder.has(&found.path)) {
                 opens.entry(by.clone()).or_default().insert(name.clone());
             }
@@ -153,6 +154,7 @@ impl<'t> RuntimeDeps<'t> {
         let mut objects = Vec::new();
         loop {
             let known = self.gatherer.facts.of_texts();
+            scripts::record_lines(self.command_dirs, &mut self.gatherer.facts, builder)?;
             for fired in rules::evaluate(&self.set.table, &self.gatherer.facts, &self.set.choice) {
                 let asked = fired.verdict == Verdict::Take || fired.rule.present.is_empty();
                 if !asked && !files::any(&fired.present, builder)? {

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::memmem;
 
-use crate::rules::Wanted;
+use crate::{languages::shell, rules::Wanted};
 
 /// The longest string that is found across the border of two windows, in bytes.
 pub(super) const MAX_STRING: usize = 512;
 /// Strings of each kind that are kept for one object.
 const MAX_HITS: usize = 4096;
+/// Command lines that are kept for one object.
+const MAX_LINES: usize = 100;
 
 /// What to look for.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub(super) struct Hits<'t> {
     pub(super) words: BTreeSet<&'t str>,
     /// Strings that have the form of a library's name.
     pub(super) libraries: BTreeSet<Box<[u8]>>,
+    /// Strings that have the form of a command line.
+    pub(super) command_lines: BTreeSet<Box<[u8]>>,
 }
 
 impl<'t> Scanner<'t> {
@@ -116,6 +120,16 @@ impl<'t> Scanner<'t> {
             {
                 hits.libraries.insert(name.into());
             }
+        }
+    }
+}
+
+/// Adds the strings in `window` that have the form of a command line.
+pub(super) fn command_lines(window: &[u8], lines: &mut BTreeSet<Box<[u8]>>) {
+    let strings = window.split(|&b| b == 0).filter(|string| shell::is_command_line(string));
+    for string in strings {
+        if lines.len() < MAX_LINES {
+            lines.insert(string.into());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Scripts that the user names or that rules add → their interpreters, and the evidence in their
 //! text.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     files,
@@ -12,7 +12,7 @@ use crate::{
     languages::{Languages, Perl, Variables, library_names, shell},
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
-    rules::{Facts, is_named_after},
+    rules::{Evidence, Facts, Mention, is_named_after},
 };
 
 /// Bytes of a script that are read.
@@ -295,6 +295,33 @@ fn record_text_commands(
                 }
             }
             at += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Notes the commands of the sysroot in the command lines of programs, if the first command of the
+/// line exists.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn record_lines(
+    dirs: &[ImagePath],
+    facts: &mut Facts,
+    builder: &ImageBuilder<'_>,
+) -> Result<(), ReadFailure> {
+    for (line, by) in std::mem::take(&mut facts.command_lines) {
+        let shell = &Languages::builtin().shell;
+        let first = line.split(|&b| b == b' ').next().unwrap_or_default();
+        if shell.builtins.contains(first) || interpreters::find(first, dirs, builder)?.is_err() {
+            continue;
+        }
+        for name in shell::names(&line, shell, &mut Variables::default()).commands {
+            let Ok((command, _)) = interpreters::find(&name, dirs, builder)? else { continue };
+            let evidence = Arc::new(Evidence::CommandLine(line.clone()));
+            let mention = Mention { by: by.clone(), evidence };
+            let paths = facts.line_commands.entry(command.file_name().into()).or_default();
+            paths.entry(command.as_bytes().into()).or_insert(mention);
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, io, ops::Range};
 
-use super::scan::{Hits, MAX_STRING, Scanner};
+use super::scan::{self, Hits, MAX_STRING, Scanner};
 use crate::{
     elf::{self, ObjectError, ReadAt, ReadFailure},
     rules::Wanted,
@@ -78,9 +78,11 @@ impl<'t> Surveyor<'t> {
         survey: &mut Survey<'t>,
         window: &mut Window,
     ) -> io::Result<Result<(), ObjectError>> {
+        let mut runs_shell = false;
         // Of a damaged table, what could be read.
         let _ = elf::imports(len, read_at, |name| {
             survey.calls_dlopen |= matches!(name, b"dlopen" | b"dlmopen");
+            runs_shell |= matches!(name, b"system" | b"popen");
             survey.symbols.extend(self.wanted.symbols.get(name));
         })?;
         let ranges = match elf::constants(len, read_at)? {
@@ -88,7 +90,12 @@ impl<'t> Surveyor<'t> {
             Err(error) => return Ok(Err(error)),
         };
         let own = survey.own;
-        let look = |bytes: &[u8]| self.scanner.scan(bytes, own, &mut survey.hits);
+        let look = |bytes: &[u8]| {
+            self.scanner.scan(bytes, own, &mut survey.hits);
+            if own && runs_shell {
+                scan::command_lines(bytes, &mut survey.hits.command_lines);
+            }
+        };
         window.slide(&ranges, read_at, look)?;
         Ok(Ok(()))
     }
