@@ -59,6 +59,8 @@ const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("ca-certificates", "tls::clients_trust_the_sysroots_bundle"),
     ("node", "node 18 of Debian 12 has them built in; that of other versions reads them"),
     ("dlopen", "rules_libc::what_constants_name"),
+    ("embedded-libraries", "rules_mentions::what_objects_in_an_archive_need"),
+    ("command-lines", "rules_mentions::a_command_line_among_the_constants_of_a_program"),
     ("plugins", "rules_libc::what_constants_name"),
     ("data", "rules_libc::what_constants_name"),
     ("configuration", "rules_libc::what_constants_name"),

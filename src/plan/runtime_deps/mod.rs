@@ -1,6 +1,7 @@
 //! Run-time dependencies: facts about the closure's files → files that rules add to the image, and
 //! hints about what they leave out.
 
+mod depends;
 mod embedded;
 mod files;
 mod gather;

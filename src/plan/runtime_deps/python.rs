@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{files, typelibs};
+use super::{depends::depends, files, typelibs};
 use crate::{
     elf::{Lookup as _, ReadFailure},
     languages::{
@@ -12,7 +12,7 @@ use crate::{
             required_by_metadata, words,
         },
     },
-    packages::{PackageId, Strength},
+    packages::Strength,
     path::ImagePath,
     plan::builder::ImageBuilder,
 };
@@ -193,20 +193,8 @@ impl<'g> Finder<'g> {
             return Ok(());
         }
         let Some(database) = self.builder.view.packages()? else { return Ok(()) };
-        let depends = |by: PackageId, on: PackageId| {
-            let package = database.package(by);
-            let groups = package.into_iter().flat_map(|package| &package.dependencies);
-            let mut hard = groups.filter(|group| group.strength <= Strength::Depends);
-            hard.any(|group| {
-                group.alternatives.iter().any(|name| database.find(name).any(|id| id == on))
-            })
-        };
         for (parts, name, by) in new {
-            let own = database.owners(&by);
-            let is_needed = |part: &ImagePath| {
-                let owners = database.owners(part);
-                owners.iter().any(|on| own.iter().any(|by| depends(*by, *on)))
-            };
+            let is_needed = |part: &ImagePath| depends(database, &by, part, Strength::Depends);
             if parts.iter().any(is_needed) {
                 self.ask([name].into());
             }

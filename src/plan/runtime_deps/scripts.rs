@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
+    depends::may_run,
     files,
     python::{self, Modules},
 };
@@ -317,7 +318,11 @@ pub(super) fn record_lines(
             continue;
         }
         for name in shell::names(&line, shell, &mut Variables::default()).commands {
-            let Ok((command, _)) = interpreters::find(&name, dirs, builder)? else { continue };
+            let Ok((command, found)) = interpreters::find(&name, dirs, builder)? else { continue };
+            let database = builder.view.packages()?;
+            if database.is_some_and(|database| !may_run(database, &by, &found.path)) {
+                continue;
+            }
             let evidence = Arc::new(Evidence::CommandLine(line.clone()));
             let mention = Mention { by: by.clone(), evidence };
             let paths = facts.line_commands.entry(command.file_name().into()).or_default();
