@@ -152,8 +152,8 @@
 //! 1 elf        what a loader reads and where it searches: object, cache, closure
 //!     imports path, quantity
 //!     touches nothing (Lookup)
-//! 1 rules      run-time dependencies: evidence → paths; the table of rules is data
-//!     imports path
+//! 2 ownership  whether what a file mentions is meant: dependencies between packages say
+//!     imports path, packages
 //!     touches nothing
 //! 2 embedded   archives inside files: ZIP, PyInstaller
 //!     imports elf
@@ -170,6 +170,9 @@
 //! 2 store      blobs on disk: temporary file, digest, rename
 //!     imports digest
 //!     touches its own files
+//! 3 rules      run-time dependencies: evidence → paths; the table of rules is data
+//!     imports path, ownership
+//!     touches nothing
 //! 3 recipe     Buildfile text → Recipe → stages with nothing left to expand
 //!     imports path, suggest, image
 //!     touches nothing
@@ -185,7 +188,7 @@
 //!     touches reads through source
 //! 5 plan       Plan, reasons, split into layers
 //!     imports embedded, error_kind, languages, path, quantity, timestamp, packages, tree, elf,
-//!             rules, image, source, view
+//!             ownership, image, rules, source, view
 //!     touches reads through source
 //! 5 process    how an image's program is found, and as whom it runs
 //!     imports path, tree, elf, view
@@ -227,6 +230,7 @@ pub mod image;
 pub mod languages;
 pub mod oci;
 pub mod output;
+pub mod ownership;
 pub mod pack;
 pub mod packages;
 pub mod path;

@@ -193,6 +193,7 @@ impl<'a> Builder<'a> {
             stage.config.platform = decision.platform.clone();
             stage.platform_known = true;
         }
+        stage.config.add_variables(&decision.variables);
         stage.add_decision(text, decision);
         Ok(())
     }

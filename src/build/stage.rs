@@ -257,6 +257,7 @@ mod tests {
             named: Vec::new(),
             platform: Platform::linux("amd64", None),
             entrypoint: None,
+            variables: Vec::new(),
             notes: Vec::new(),
         };
         stage.add_decision("PACK d", decision);

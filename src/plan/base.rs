@@ -67,6 +67,7 @@ impl Base {
             (config.entrypoint, config.cmd) = (Some(entrypoint), None);
         }
         settings.apply(&mut config);
+        config.add_variables(&decision.variables);
         let what = history(&decision.places);
         for layer in decision.layers {
             let is_layer = is_scratch || !layer.tree.is_empty();

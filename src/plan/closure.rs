@@ -40,6 +40,8 @@ pub(super) struct Outcomes {
     pub(super) missing: Vec<Missing>,
     pub(super) faults: Vec<String>,
     pub(super) notes: Vec<Note>,
+    /// Variables of the environment that rules set.
+    pub(super) variables: Vec<String>,
 }
 
 /// Adds everything that `roots` need, what rules add, and the files that tell the image's loader
@@ -90,8 +92,11 @@ pub(super) fn take(
     outcomes
         .notes
         .extend(closure.warnings.iter().map(|warning| Note::warning(warning.to_string())));
-    classify(&closure, (roots, hard), options, builder.view, &mut outcomes)?;
-    outcomes.notes.extend(rules.finish(builder)?);
+    let kinds = Kinds { roots, hard, opened: rules.opened_names() };
+    classify(&closure, &kinds, options, builder.view, &mut outcomes)?;
+    let (notes, variables) = rules.finish(builder)?;
+    outcomes.notes.extend(notes);
+    outcomes.variables = variables;
     Ok(outcomes)
 }
 
@@ -234,16 +239,37 @@ fn found(file: &elf::File) -> Found {
     }
 }
 
-/// What is missing or broken in `closure`, whose first programs are `roots`'. Then come plugins, up
+/// How much the programs of a closure matter. The first are those of `roots`. Then come plugins, up
 /// to `hard`: what these need may be loaded already when they are. The rest came by rules: the
 /// image starts without.
+struct Kinds<'r> {
+    roots: &'r Roots,
+    hard: usize,
+    /// The names by which objects open libraries: a plugin that is opened so is one that its
+    /// program can do without.
+    opened: BTreeSet<Arc<[u8]>>,
+}
+
+impl Kinds<'_> {
+    /// Whether the image starts without the program of this number.
+    fn is_optional(&self, program: usize, closure: &Closure) -> bool {
+        let file = closure.programs.get(program).and_then(|program| program.file);
+        let name = file.and_then(|file| closure.files.get(file)).map(|file| file.path.file_name());
+        let is_opened = |name: &[u8]| self.opened.iter().any(|known| **known == *name);
+        let is_plugin = program >= self.roots.programs.len();
+        program >= self.hard || (is_plugin && name.is_some_and(is_opened))
+    }
+}
+
+/// What is missing or broken in `closure`.
 fn classify(
     closure: &Closure,
-    (roots, hard): (&Roots, usize),
+    kinds: &Kinds<'_>,
     options: &PlanOptions,
     view: &View<'_>,
     outcomes: &mut Outcomes,
 ) -> Result<(), ReadFailure> {
+    let Kinds { roots, hard, .. } = *kinds;
     let mut lacks = Vec::new();
     let mut later: BTreeMap<String, BTreeSet<ImagePath>> = BTreeMap::new();
     let path = |index: usize| {
@@ -268,7 +294,7 @@ fn classify(
             searched: edge.searched(),
             remedy: on_the_host(edge, closure, view).map(Remedy::Misplaced),
         };
-        if program >= hard {
+        if kinds.is_optional(program, closure) {
             // A plugin's host may load what stands beside it first, as java does with libjvm.
             if closure.files.iter().all(|file| file.path.file_name() != &*edge.name) {
                 lacks.push(missing);

@@ -65,9 +65,13 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     if options.strict && !notes.is_empty() {
         return Err(PlanError::Foreign(notes.into_iter().map(|note| note.text).collect()));
     }
+    let mut variables = Vec::new();
     if options.dependencies {
         let commands = kinds.iter().filter_map(InputKind::command).cloned().collect::<Vec<_>>();
-        notes.extend(take_needed(&found, (&named, &commands), source, options, &mut builder)?);
+        let (more, found) =
+            take_needed(&found, (&named, &commands), source, options, &mut builder)?;
+        notes.extend(more);
+        variables = found;
         compiled::take(source, &mut builder)?;
     }
     notes.extend(leftovers);
@@ -79,7 +83,17 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     tree.extend(added);
     finish(&mut tree, &mut reasons, &below, source, options)?;
     let layers = split::split(tree, &reasons, options.layers);
-    Ok(Decision { layers, reasons, inputs: names, places, named, platform, entrypoint, notes })
+    Ok(Decision {
+        layers,
+        reasons,
+        inputs: names,
+        places,
+        named,
+        platform,
+        entrypoint,
+        variables,
+        notes,
+    })
 }
 
 /// Where an input is in the image; `None` if it has no files.
@@ -137,14 +151,14 @@ fn take_named(
     Ok(named)
 }
 
-/// Takes interpreters, libraries and loaders.
+/// Takes interpreters, libraries and loaders. Returns notes, and the variables that rules set.
 fn take_needed(
     found: &Programs,
     (named, commands): (&BTreeSet<ImagePath>, &[ImagePath]),
     source: &source::InputOptions,
     options: &PlanOptions,
     builder: &mut ImageBuilder<'_>,
-) -> Result<Vec<Note>, PlanError> {
+) -> Result<(Vec<Note>, Vec<String>), PlanError> {
     let is_named = |path: &ImagePath| named.contains(path);
     let dirs = interpreters::path_dirs(options, &source.command_dirs);
     let both = (&dirs[..], &source.command_dirs[..]);
@@ -173,7 +187,8 @@ fn take_needed(
     if !outcomes.faults.is_empty() {
         return Err(PlanError::Faults(outcomes.faults));
     }
-    Ok(interpreters.notes.into_iter().chain(outcomes.notes).collect())
+    let notes = interpreters.notes.into_iter().chain(outcomes.notes).collect();
+    Ok((notes, outcomes.variables))
 }
 
 /// Adds the working directory, capabilities, the parents of everything, and times.

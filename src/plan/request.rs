@@ -59,6 +59,8 @@ pub struct Decision {
     pub platform: Platform,
     /// The only executable that the user named, if there is exactly one.
     pub entrypoint: Option<Vec<String>>,
+    /// Variables of the environment, `NAME=VALUE`, for an image that does not set them.
+    pub variables: Vec<String>,
     /// What the user should know.
     pub notes: Vec<Note>,
 }

@@ -2,40 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use super::{Rule, name_match::is_shared};
+use super::Rule;
 use crate::path::{glob::Glob, glob_set::GlobSet};
 
+/// Directories that many programs share.
+const SHARED: &[&[u8]] =
+    &[b"usr", b"local", b"share", b"lib", b"lib32", b"lib64", b"libexec", b"etc", b"opt", b"var"];
 /// Where C libraries live: the values that `{libdir}` can have.
 const LIBRARY_DIRS: [&str; 4] = ["/lib*", "/usr/lib*", "/lib/*-linux-*", "/usr/lib/*-linux-*"];
 /// Usual installation prefixes: values that `{prefix}` can have.
 const PREFIXES: [&str; 2] = ["/usr", "/usr/local"];
 
-/// The paths that specific rules claim.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Claimed {
-    /// What they take or generate.
-    pub(super) paths: GlobSet,
-    /// The directories in which these paths are.
-    pub(super) parents: GlobSet,
-}
-
 /// What `rules` claim: their files, those that must be present, and what they generate, for the
 /// usual values of the variables in their patterns. A pattern that could match the files of any
 /// program claims nothing.
-pub(super) fn claims<'r>(rules: impl Iterator<Item = &'r Rule>) -> Claimed {
-    let (mut paths, mut parents) = (BTreeSet::new(), BTreeSet::new());
+pub(super) fn claims<'r>(rules: impl Iterator<Item = &'r Rule>) -> GlobSet {
+    let mut paths = BTreeSet::new();
     for rule in rules {
         let made = rule.make.iter().map(|make| make.path.clone());
         let looked_at = rule.files.iter().chain(&rule.present);
-        for pattern in looked_at.flat_map(|file| patterns(file, rule)).chain(made) {
-            let parent = pattern.rsplit_once('/').map_or("", |(parent, _)| parent);
-            if names_something(parent) && !parents.contains(parent) {
-                parents.insert(parent.to_owned());
-            }
-            paths.insert(pattern);
-        }
+        paths.extend(looked_at.flat_map(|file| patterns(file, rule)).chain(made));
     }
-    Claimed { paths: globs(&paths), parents: globs(&parents) }
+    globs(&paths)
 }
 
 fn globs(patterns: &BTreeSet<String>) -> GlobSet {
@@ -75,6 +63,12 @@ fn names_something(pattern: &str) -> bool {
         !name.is_empty() && !name.starts_with(['*', '?', '[']) && !is_shared(name.as_bytes())
     };
     pattern.split('/').filter(|part| !part.is_empty()).any(is_name)
+}
+
+/// Whether `part` is a directory that many programs share, or one of a target's libraries
+/// (`x86_64-linux-gnu`).
+fn is_shared(part: &[u8]) -> bool {
+    SHARED.contains(&part) || memchr::memmem::find(part, b"-linux-").is_some()
 }
 
 /// The patterns of whole paths that make `rule` fire.

@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use super::LibcKind;
-use crate::path::{ImagePath, escape};
+use crate::{
+    ownership::Tie,
+    path::{ImagePath, escape},
+};
 
 /// What made a rule fire. [`fmt::Display`] gives the phrase that users read:
 /// `it imports getaddrinfo`.
@@ -22,6 +25,10 @@ pub enum Evidence {
     Embedded(Box<[u8]>, Box<[u8]>),
     /// A program has this command line among its constants, and calls system(3) or popen(3).
     CommandLine(Box<[u8]>),
+    /// Such evidence for a library whose package that of the object asks for.
+    Tied(Arc<Evidence>, Tie),
+    /// An object or a script mentions what its own package or a related one owns.
+    Owned(Box<[u8]>, Option<Tie>),
     /// The imports of a Python script lead to this module.
     ScriptModule(Box<[u8]>),
     /// A shell script has this word where a command stands.
@@ -70,6 +77,9 @@ impl fmt::Display for Evidence {
                 write!(f, "{} in it needs {}", escape(member), escape(name))
             }
             Self::CommandLine(line) => write!(f, "it has the command line `{}`", escape(line)),
+            Self::Tied(evidence, tie) => write!(f, "{evidence}; the library is {tie}"),
+            Self::Owned(mention, None) => write!(f, "it names {}", escape(mention)),
+            Self::Owned(mention, Some(tie)) => write!(f, "it names {}, {tie}", escape(mention)),
             Self::ScriptModule(name) => write!(f, "its imports lead to {}", escape(name)),
             Self::ScriptCommand(name) => {
                 write!(f, "its script names the command {}", escape(name))
@@ -93,10 +103,12 @@ impl fmt::Display for Evidence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ownership::Bond;
 
     #[test]
     fn phrases() {
         let text = |evidence: Evidence| evidence.to_string();
+        let tie = |package: &str, bond| Tie { package: package.into(), bond };
         let phrases = [
             (Evidence::Program, "it is such a program"),
             (Evidence::Dlopen(b"libx.so"[..].into()), "it names libx.so and calls dlopen"),
@@ -110,6 +122,20 @@ mod tests {
                 "lib/y.so in it needs libx.so",
             ),
             (Evidence::CommandLine(b"ls -l"[..].into()), "it has the command line `ls -l`"),
+            (
+                Evidence::Tied(
+                    Evidence::Dlopen(b"libx.so"[..].into()).into(),
+                    tie("libx1", Bond::Depends),
+                ),
+                "it names libx.so and calls dlopen; the library is of libx1, which its package \
+                 depends on",
+            ),
+            (Evidence::Owned(b"x/4"[..].into(), None), "it names x/4"),
+            (Evidence::Owned(b"x/4"[..].into(), Some(tie("x", Bond::Own))), "it names x/4, of x"),
+            (
+                Evidence::Owned(b"x"[..].into(), Some(tie("x-data", Bond::Recommends))),
+                "it names x, of x-data, which its package recommends",
+            ),
             (Evidence::ScriptModule(b"yaml"[..].into()), "its imports lead to yaml"),
             (Evidence::ScriptCommand(b"ls"[..].into()), "its script names the command ls"),
             (Evidence::ScriptInterpreter(b"perl"[..].into()), "it is a script for perl"),

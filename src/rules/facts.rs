@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Libc, Mention};
-use crate::path::ImagePath;
+use crate::{
+    ownership::{Bond, Tie},
+    path::ImagePath,
+};
 
 /// Facts, each with the file that it was found in. Only what [`super::Table::wanted`] asks for has
 /// to be in it.
@@ -15,16 +18,19 @@ pub struct Facts {
     pub libraries: BTreeMap<Box<[u8]>, ImagePath>,
     /// Absolute paths in constant data, each with the object.
     pub paths: BTreeMap<Box<[u8]>, ImagePath>,
-    /// The paths among them that are named after the object that contains them, with the object.
-    pub namesakes: BTreeMap<Box<[u8]>, ImagePath>,
-    /// Names of libraries that a program may pass to dlopen(3), if the loader's search finds them:
-    /// each path that it opens, with the file that has the name.
+    /// Files and directories that belong to an object or script that mentions them, by their
+    /// paths.
+    pub owned: BTreeMap<Box<[u8]>, Owned>,
+    /// Names of libraries that a program may pass to dlopen(3), if the loader's search finds them
+    /// and a package asks for them: each path that it opens, with the file that has the name.
     pub opens: BTreeMap<Box<[u8]>, Mentions>,
     /// Names of libraries that objects in archives inside the inputs' files need, if the loader's
     /// search finds them.
     pub embedded: BTreeMap<Box<[u8]>, Mentions>,
     /// Names and paths of libraries in texts, each with the text: scripts, modules, configuration.
     pub library_names: BTreeMap<Box<[u8]>, ImagePath>,
+    /// Those of them for which no package of the program asks.
+    pub may_open: BTreeMap<Box<[u8]>, Mentions>,
     /// Words in constant data of programs.
     pub words: BTreeMap<String, ImagePath>,
     /// Programs and scripts by the path that starts them, each with its real path.
@@ -53,6 +59,24 @@ pub struct Facts {
     pub accounts: BTreeMap<String, Account>,
     /// Groups of the sysroot by name.
     pub groups: BTreeMap<String, u32>,
+}
+
+/// What belongs to an object or script that mentions it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The object or script.
+    pub by: ImagePath,
+    /// What it says.
+    pub mention: Box<[u8]>,
+    /// The package that owns this, unless no package owns either.
+    pub tie: Option<Tie>,
+}
+
+impl Owned {
+    /// Whether the package of the object only recommends that of this.
+    pub(super) fn is_recommended(&self) -> bool {
+        self.tie.as_ref().is_some_and(|tie| tie.bond == Bond::Recommends)
+    }
 }
 
 /// Paths that one name leads to, each with the file that has the name.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Evidence, Facts, When,
-    facts::{Mentions, Paths},
+    facts::{Mentions, Owned, Paths},
     pattern,
     version::parse_version,
 };
@@ -31,9 +31,10 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
         return None;
     }
     type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
-    let parts: [(&[String], Find<'_>); 15] = [
+    let parts: [(&[String], Find<'_>); 17] = [
         (&when.programs, &|patterns| programs(patterns, facts)),
         (&when.opens, &|patterns| mentions(patterns, &facts.opens)),
+        (&when.may_open, &|patterns| mentions(patterns, &facts.may_open)),
         (&when.embedded, &|patterns| mentions(patterns, &facts.embedded)),
         (&when.modules, &|patterns| named(patterns, each(&facts.modules), Evidence::ScriptModule)),
         (&when.commands, &|patterns| {
@@ -50,7 +51,8 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
             named(patterns, libraries, Evidence::Library)
         }),
         (&when.paths, &|patterns| paths(patterns, &facts.paths)),
-        (&when.namesakes, &|patterns| paths(patterns, &facts.namesakes)),
+        (&when.owned, &|patterns| owned(patterns, facts, |owned| !owned.is_recommended())),
+        (&when.recommended, &|patterns| owned(patterns, facts, Owned::is_recommended)),
         (&when.own_symbols, &|names| symbols(names, facts, true)),
         (&when.symbols, &|names| symbols(names, facts, false)),
         (&when.words, &|words| self::words(words, facts)),
@@ -148,6 +150,16 @@ fn each(names: &BTreeMap<Box<[u8]>, Paths>) -> impl Iterator<Item = (&[u8], &[u8
     names
         .iter()
         .flat_map(|(name, paths)| paths.iter().map(move |(path, by)| (&**name, &**path, by)))
+}
+
+fn owned(patterns: &[String], facts: &Facts, counts: impl Fn(&Owned) -> bool) -> Vec<Match> {
+    let find = |(path, owned): (&Box<[u8]>, &Owned)| {
+        let Owned { by, mention, tie } = owned;
+        let evidence = Evidence::Owned(mention.clone(), tie.clone()).into();
+        let captures = first(patterns, path)?;
+        Some(Match { evidence, by: Some(by.clone()), path: Some(path.to_vec()), captures })
+    };
+    facts.owned.iter().filter(|(_, owned)| counts(owned)).filter_map(find).collect()
 }
 
 fn paths(patterns: &[String], paths: &BTreeMap<Box<[u8]>, ImagePath>) -> Vec<Match> {

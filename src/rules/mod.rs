@@ -15,7 +15,6 @@ mod evidence;
 mod facts;
 mod libc;
 mod matching;
-mod name_match;
 mod pattern;
 mod rule;
 mod table;
@@ -28,9 +27,8 @@ pub use choice::{Choice, Soft, Verdict};
 pub use error::TableError;
 pub use evaluate::{Fired, NamedBy, evaluate};
 pub use evidence::{Evidence, Mention};
-pub use facts::{Account, Facts, Mentions, Opened, Paths, Symbol};
+pub use facts::{Account, Facts, Mentions, Opened, Owned, Paths, Symbol};
 pub use libc::{Libc, LibcKind};
-pub use name_match::is_named_after;
 pub use rule::{Denial, Level, Make, Rule, When};
 pub use table::{Table, Wanted};
 

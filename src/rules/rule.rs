@@ -48,6 +48,10 @@ pub struct Rule {
     /// What is generated if the image has nothing at its path.
     #[serde(default)]
     pub make: Vec<Make>,
+    /// Variables of the image's environment, `NAME=VALUE`, that are set if one of the rule's files
+    /// is in the image, unless the image sets them otherwise.
+    #[serde(default)]
+    pub env: Vec<String>,
     /// Accounts and groups of the sysroot that the generated passwd(5) and group(5) get.
     #[serde(default)]
     pub users: Vec<String>,
@@ -100,14 +104,19 @@ pub struct When {
     /// Absolute paths in constant data. A path without a star may be part of a longer string and
     /// need not exist.
     pub paths: Vec<String>,
-    /// As `paths`, if the path is named after the object: bison's `/usr/share/bison`.
-    pub namesakes: Vec<String>,
+    /// Files and directories that an object or script mentions, if its package or one with its
+    /// data owns them.
+    pub owned: Vec<String>,
+    /// As `owned`, of packages that its package recommends.
+    pub recommended: Vec<String>,
     /// Names of libraries in constant data of objects that call dlopen(3), if the loader's search
-    /// finds them.
+    /// finds them and their packages ask for them.
     pub opens: Vec<String>,
     /// Names of libraries that objects in archives inside the inputs' files need, if the loader's
     /// search finds them.
     pub embedded: Vec<String>,
+    /// As `opens`, if their packages do not ask for them.
+    pub may_open: Vec<String>,
     /// Words anywhere in constant data of programs: names of functions in Go programs, names of
     /// locales.
     pub words: Vec<String>,
@@ -171,9 +180,11 @@ impl When {
         let patterns = [
             &self.libraries,
             &self.paths,
-            &self.namesakes,
+            &self.owned,
+            &self.recommended,
             &self.opens,
             &self.embedded,
+            &self.may_open,
             &self.programs,
             &self.environment,
             &self.scripts,

@@ -4,20 +4,15 @@ use std::{collections::BTreeSet, sync::OnceLock};
 
 use serde::Deserialize;
 
-use super::{
-    Rule, TableError,
-    claims::{Claimed, claims},
-    pattern,
-    validate::validate,
-};
-use crate::path::ImagePath;
+use super::{Rule, TableError, claims::claims, pattern, validate::validate};
+use crate::path::{ImagePath, glob_set::GlobSet};
 
 /// All rules, in the order they were read.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     rules: Vec<Rule>,
     /// What the specific rules claim, once it is asked for.
-    claimed: OnceLock<Claimed>,
+    claimed: OnceLock<GlobSet>,
 }
 
 /// The evidence that rules ask for; nothing else needs to be gathered.
@@ -86,24 +81,18 @@ impl Table {
         }
         let path = path.relative();
         rule.excluded.matches_above(path)
-            || self.claimed(rule).is_some_and(|claimed| claimed.paths.matches_above(path))
+            || self.claimed(rule).is_some_and(|claimed| claimed.matches_above(path))
     }
 
     /// As [`Table::excludes`], for a `path` in a directory that is not excluded.
     pub fn excludes_entry(&self, rule: &Rule, path: &ImagePath) -> bool {
         let path = path.relative();
         rule.excluded.matches(path)
-            || self.claimed(rule).is_some_and(|claimed| claimed.paths.matches(path))
-    }
-
-    /// Whether another rule selects from the files in the directory `path`, so that `rule` does not
-    /// take the directory for the name of it.
-    pub fn leaves_directory(&self, rule: &Rule, path: &ImagePath) -> bool {
-        self.claimed(rule).is_some_and(|claimed| claimed.parents.matches(path.relative()))
+            || self.claimed(rule).is_some_and(|claimed| claimed.matches(path))
     }
 
     /// What a generic rule leaves to others.
-    fn claimed(&self, rule: &Rule) -> Option<&Claimed> {
+    fn claimed(&self, rule: &Rule) -> Option<&GlobSet> {
         let specific = || self.rules.iter().filter(|rule| !rule.generic);
         rule.generic.then(|| self.claimed.get_or_init(|| claims(specific())))
     }
@@ -126,7 +115,7 @@ impl Table {
                 .symbols
                 .extend(when.symbols.iter().chain(&when.own_symbols).map(|name| name.as_bytes()));
             wanted.words.extend(when.words.iter().map(|word| &**word));
-            for path in when.paths.iter().chain(&when.namesakes) {
+            for path in &when.paths {
                 let set = if pattern::is_wild(path) {
                     &mut wanted.patterns
                 } else {

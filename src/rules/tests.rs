@@ -1,7 +1,10 @@
 //! The built-in table, and evaluation.
 
 use super::*;
-use crate::path::ImagePath;
+use crate::{
+    ownership::{Bond, Tie},
+    path::ImagePath,
+};
 
 fn path(text: &str) -> ImagePath {
     ImagePath::new(text).unwrap()
@@ -165,7 +168,8 @@ fn mistakes_in_a_table_are_named() {
         "rule `x`: `/usr/../etc`: a pattern of files must not contain `..`",
     );
     check(&rule("present = ['etc/x']"), "`etc/x`: a pattern of files starts with a slash");
-    check(&rule("when = [{ namesakes = ['etc'] }]"), "`etc`: a path starts with a slash");
+    check(&rule("when = [{ owned = ['etc'] }]"), "`etc`: a path starts with a slash");
+    check(&rule("env = ['LANG']"), "`LANG`: a variable is written NAME=VALUE");
     check("\n\nx = [", "line 3: ");
     check("[[rule]]\nname = 'X'\ndescription = ''\nlevel = 'auto'", "lower-case");
 }
@@ -185,25 +189,27 @@ fn what_is_left_out_is_so_with_all_below_it() {
 }
 
 #[test]
-fn modules_and_namesakes_bring_the_paths_that_were_found() {
+fn modules_and_what_is_owned_bring_the_paths_that_were_found() {
     let table = table(
         r#"rule = [
           { name = "m", description = "", level = "auto", when = [{ modules = ["*"] }],
             files = ["{match}"] },
           { name = "n", description = "", level = "auto",
-            when = [{ namesakes = ["/etc/*", "/etc/*/**"] }], files = ["/etc/{1}"] },
+            when = [{ owned = ["/etc/*", "/etc/*/**"] }], files = ["/etc/{1}"] },
         ]"#,
     );
     let paths =
         [("/lib/yaml".as_bytes().into(), path("/ask")), (b"/lib/yaml.py"[..].into(), path("/ask"))];
+    let tie = Some(Tie { package: "unbound".into(), bond: Bond::Own });
+    let owned = Owned { by: path("/usr/sbin/unbound"), mention: b"unbound.conf"[..].into(), tie };
     let facts = Facts {
         modules: [(b"yaml"[..].into(), paths.into())].into(),
-        namesakes: [(b"/etc/unbound/unbound.conf"[..].into(), path("/usr/sbin/unbound"))].into(),
+        owned: [(b"/etc/unbound/unbound.conf"[..].into(), owned)].into(),
         ..Facts::default()
     };
     let wanted = [
         "m: its imports lead to yaml: /lib/yaml /lib/yaml.py",
-        "n: it names /etc/unbound/unbound.conf: /etc/unbound",
+        "n: it names unbound.conf, of unbound: /etc/unbound",
     ];
     assert_eq!(fired(&table, &facts, &Choice::default()), wanted);
 }
@@ -237,7 +243,7 @@ fn built_in_generic_rules_give_a_reason_for_each_denial() {
     let table = Table::builtin().unwrap();
     let generic: Vec<_> = table.rules().iter().filter(|rule| rule.generic).collect();
     let names: Vec<_> = generic.iter().map(|rule| &*rule.name).collect();
-    assert_eq!(names, ["own-files", "own-configuration"]);
+    assert_eq!(names, ["own-files", "recommended-files", "own-configuration"]);
     for rule in generic {
         assert_eq!(rule.exclude, [""; 0], "{}", rule.name);
         for denial in &rule.deny {
@@ -251,23 +257,19 @@ fn generic_rules_leave_to_specific_rules_what_they_claim() {
     let table = Table::builtin().unwrap();
     let claimed = |rule: &str, path: &str| {
         let (rule, path) = (table.get(rule).unwrap(), ImagePath::new(path).unwrap());
-        table.excludes(rule, &path) || table.leaves_directory(rule, &path)
+        table.excludes(rule, &path)
     };
     for path in [
-        "/usr/share/X11",
-        "/usr/share/vim",
+        "/usr/share/X11/xkb",
+        "/usr/share/vim/vim90",
         "/usr/share/zoneinfo/right",
-        "/usr/lib/python3",
-        "/usr/lib/go-1.19",
-        "/usr/lib/x86_64-linux-gnu/krb5",
+        "/usr/lib/python3/dist-packages/yaml",
+        "/usr/lib/x86_64-linux-gnu/krb5/plugins",
         "/usr/lib/x86_64-linux-gnu/perl/5.36.0/auto",
-        "/usr/lib/pam.d",
     ] {
         assert!(claimed("own-files", path), "{path}");
     }
-    for path in
-        ["/etc/ssh", "/etc/passwd", "/etc/fonts/fonts.conf", "/etc/ImageMagick-6", "/etc/krb5.conf"]
-    {
+    for path in ["/etc/ssh/moduli", "/etc/passwd", "/etc/fonts/fonts.conf", "/etc/ImageMagick-6"] {
         assert!(claimed("own-configuration", path), "{path}");
     }
     for path in

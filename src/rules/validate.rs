@@ -13,6 +13,11 @@ pub(super) fn validate(rule: &mut Rule) -> Result<(), TableError> {
         trigger(rule, when)?;
     }
     files(rule)?;
+    let is_variable =
+        |text: &&String| text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+    if let Some(text) = rule.env.iter().find(|text| !is_variable(text)) {
+        return Err(invalid(rule, text, "a variable is written NAME=VALUE"));
+    }
     for make in &rule.make {
         generated(rule, make)?;
     }
@@ -58,7 +63,7 @@ fn trigger(rule: &Rule, when: &When) -> Result<(), TableError> {
     {
         return Err(invalid(rule, version, "a version is written MAJOR.MINOR"));
     }
-    let mut paths = when.paths.iter().chain(&when.namesakes);
+    let mut paths = when.paths.iter().chain(&when.owned).chain(&when.recommended);
     if let Some(path) = paths.find(|path| !path.starts_with('/') || path.len() < 4) {
         return Err(invalid(rule, path, "a path starts with a slash and has at least four bytes"));
     }

@@ -122,6 +122,22 @@ fn gtk_has_input_methods() {
     }
 }
 
+#[test]
+fn text_is_drawn_with_a_font() {
+    if !have(&["/usr/bin/convert", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"]) {
+        return;
+    }
+    // The number of colours: a blank picture has one.
+    let draw = |root: &Root| {
+        let run = root.run("convert").args("-size 200x50 xc:white -font DejaVu-Sans -draw");
+        run.arg("text 5,25 'hi'").args("-format colours=%k info:")
+    };
+    let Some([without, with]) = both("default-font", "/usr/bin/convert", &draw) else { return };
+    assert_ne!(without.text().trim(), with.text().trim(), "{}", without.show());
+    let text = with.ok().text();
+    assert!(text.starts_with("colours=") && text.trim() != "colours=1", "{text}");
+}
+
 /// What a file chooser shows next to a name.
 #[test]
 fn types_of_files_have_names() {

@@ -65,6 +65,8 @@ mod mistakes;
 mod outputs;
 /// What `-o` may replace, and how the ending of its name compresses it.
 mod overwrite;
+/// Packages of the sysroot decide what a program's mentions mean.
+mod ownership;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
 /// show.
 mod programs;

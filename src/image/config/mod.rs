@@ -77,6 +77,16 @@ pub struct Healthcheck {
 }
 
 impl Config {
+    /// Sets those of `variables`, each `NAME=VALUE`, whose names have no value yet.
+    pub fn add_variables(&mut self, variables: &[String]) {
+        let name = |text: &String| text.split_once('=').map(|(name, _)| name.to_owned());
+        for variable in variables {
+            if self.env.iter().all(|known| name(known) != name(variable)) {
+                self.env.push(variable.clone());
+            }
+        }
+    }
+
     /// A configuration that says nothing but its platform and time.
     pub fn new(platform: Platform, created: Timestamp) -> Self {
         Self {

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     opens::{Mentions, Openings},
+    owners::Owners,
     survey::{Survey, Surveyor, Window},
 };
 use crate::{
@@ -172,7 +173,7 @@ impl<'t> Contents<'t> {
         );
         let needed: Vec<_> = object.needed().cloned().collect();
         let mut survey = Survey::default();
-        let _ = surveyor.look(len, &mut read_at, &mut survey, window)?;
+        let _ = surveyor.look((len, &mut read_at), None, &mut survey, window)?;
         // The dynamic section's strings are among the constants.
         survey.hits.libraries.retain(|name| needed.iter().all(|needed| **needed != **name));
         self.objects.push(EmbeddedObject { member, arch: object.header.machine.arch, needed });
@@ -209,7 +210,7 @@ pub(super) fn resolve(
     archives: &Archives<'_>,
     openings: &mut Openings,
     (closure, search): (&Closure, &elf::LoaderOptions),
-    (facts, view): (&mut Facts, &View<'_>),
+    (facts, owners, view): (&mut Facts, &mut Owners<'_>, &View<'_>),
 ) -> Result<Option<Note>, ReadFailure> {
     let loaded = closure.programs.iter().filter(|program| program.loader.is_some());
     let programs: Vec<_> = loaded.filter_map(|program| closure.files.get(program.file?)).collect();
@@ -234,7 +235,7 @@ pub(super) fn resolve(
             }
         }
     }
-    openings.resolve(mentions, closure, search, (facts, view))?;
+    openings.resolve(mentions, closure, search, (facts, owners, view))?;
     let missing: Vec<_> =
         needed.into_iter().filter(|(name, ..)| !facts.embedded.contains_key(&name[..])).collect();
     let names: BTreeSet<_> = missing.iter().map(|(name, ..)| escape(name)).collect();

@@ -63,6 +63,24 @@ pub(super) fn any(files: &[NamedBy], builder: &ImageBuilder<'_>) -> Result<bool,
     Ok(false)
 }
 
+/// Whether one of `files` is in the image.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn any_taken(
+    files: &[NamedBy],
+    builder: &ImageBuilder<'_>,
+) -> Result<bool, ReadFailure> {
+    for file in files {
+        for path in expand(&file.pattern, builder)? {
+            if builder.view.resolve(path.as_bytes())?.is_ok_and(|found| builder.has(&found.path)) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 /// The paths that `files` lead to, without the contents of directories.
 ///
 /// # Errors
@@ -140,8 +158,7 @@ impl<'f> Finder<'_, '_, 'f> {
         let Ok(resolved) = view.resolve(path.as_bytes())? else { return Ok(()) };
         let Resolved { path: real, links, dotdot_dirs, is_directory, .. } = resolved;
         let (table, rule) = (self.table, self.rule);
-        let is_others = is_directory && depth == 0 && table.leaves_directory(rule, &real);
-        if is_others || (is_directory && rule.files_only) {
+        if is_directory && rule.files_only {
             return Ok(());
         }
         let as_named = match depth {

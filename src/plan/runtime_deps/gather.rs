@@ -9,15 +9,17 @@ use std::{
 use super::{
     embedded::{self, Archives},
     opens::{self, Mentions, Openings},
-    survey::{Survey, Surveyor, Window},
+    owners::{self, Owners},
+    survey::{Survey, Surveyor, Task, Window},
     texts,
 };
 use crate::{
     elf::{self, Absence, Closure, File, Object, ReadFailure},
+    ownership::Belongings,
     path::ImagePath,
     plan::{Note, PlanOptions},
-    rules::{Account, Evidence, Facts, Libc, LibcKind, Mention, Table, is_named_after},
-    source::{FileReader, in_order},
+    rules::{Account, Evidence, Facts, Libc, LibcKind, Mention, Owned, Table},
+    source::in_order,
     tree::{Tree, accounts::UserEntry},
     view::View,
 };
@@ -26,6 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Gatherer<'t> {
     surveyor: Surveyor<'t>,
+    pub(super) owners: Owners<'t>,
     /// Threads that look through files.
     jobs: NonZeroUsize,
     pub(super) facts: Facts,
@@ -60,8 +63,19 @@ impl<'t> Gatherer<'t> {
         };
         let surveyor = Surveyor::new(table.wanted());
         let (seen, callers, openings, needed, archives) = Default::default();
-        let lacking = None;
-        Ok(Self { surveyor, jobs, facts, seen, callers, openings, needed, archives, lacking })
+        let (owners, lacking) = (Owners::new(table), None);
+        Ok(Self {
+            surveyor,
+            owners,
+            jobs,
+            facts,
+            seen,
+            callers,
+            openings,
+            needed,
+            archives,
+            lacking,
+        })
     }
 
     /// Adds the facts of those files of `closure` that are new. The first `hard` programs are the
@@ -77,7 +91,7 @@ impl<'t> Gatherer<'t> {
             closure.programs.iter().filter_map(|program| program.file).collect();
         let listed: BTreeSet<usize> =
             closure.programs.iter().take(hard).filter_map(|program| program.file).collect();
-        let mut new: Vec<(&File, bool)> = Vec::new();
+        let mut new: Vec<New<'_>> = Vec::new();
         for (index, file) in closure.files.iter().enumerate() {
             let is_program = programs.contains(&index) && file.object.is_program();
             if is_program && listed.contains(&index) {
@@ -88,24 +102,31 @@ impl<'t> Gatherer<'t> {
                 continue;
             }
             self.name(file);
-            new.push((file, is_program || listed.contains(&index)));
+            let own = is_program || listed.contains(&index);
+            let belongings = self.owners.belongings(&file.path, view)?;
+            new.push(New { file, own, belongings });
         }
         let mut names: Vec<(&ImagePath, BTreeSet<Box<[u8]>>)> = Vec::new();
         let surveyor = &self.surveyor;
         let worker = || {
             let mut window = Window::default();
-            move |(reader, own)| surveyor.survey(&reader, own, &mut window)
+            move |task| surveyor.survey(task, &mut window)
         };
         in_order(
-            &new,
+            &new.iter().collect::<Vec<_>>(),
             self.jobs,
-            |(file, own)| open(file, own, view),
+            |new| open(new, view),
             worker,
-            |(file, _), survey| {
+            |New { file, belongings, .. }, survey| {
                 if survey.calls_dlopen {
                     self.callers.insert(file.path.clone());
                 }
-                let libraries = note(&mut self.facts, &file.path, survey, view)?;
+                if let Some(belongings) = belongings {
+                    let found = (&**belongings, &survey.mentions);
+                    owners::note(&mut self.facts, &file.path, found, view)?;
+                }
+                let is_owned = belongings.is_some();
+                let libraries = note(&mut self.facts, (&file.path, is_owned), survey, view)?;
                 if !libraries.is_empty() {
                     names.push((&file.path, libraries));
                 }
@@ -113,7 +134,8 @@ impl<'t> Gatherer<'t> {
             },
         )?;
         let mentions = self.mentions(names, closure);
-        self.openings.resolve(mentions, closure, search, (&mut self.facts, view))
+        let known = (&mut self.facts, &mut self.owners, view);
+        self.openings.resolve(mentions, closure, search, known)
     }
 
     /// Looks into archives inside the files of `tree`. Returns the modules that each imports.
@@ -126,7 +148,7 @@ impl<'t> Gatherer<'t> {
         let mut imports = Vec::new();
         for (path, contents) in &mut archives {
             for survey in std::mem::take(&mut contents.surveys) {
-                for name in note(&mut self.facts, path, survey, view)? {
+                for name in note(&mut self.facts, (path, true), survey, view)? {
                     self.facts.library_names.entry(name).or_insert_with(|| path.clone());
                 }
             }
@@ -143,10 +165,10 @@ impl<'t> Gatherer<'t> {
         search: &elf::LoaderOptions,
         view: &View<'_>,
     ) -> Result<(), ReadFailure> {
-        texts::resolve(&mut self.openings, closure, search, (&mut self.facts, view))?;
-        let (needed, facts) = (&mut self.needed, &mut self.facts);
-        let searched = (closure, search);
-        self.lacking = embedded::resolve(&self.archives, needed, searched, (facts, view))?;
+        let Self { openings, needed, facts, owners, .. } = self;
+        texts::resolve(openings, closure, search, (&mut *facts, &mut *owners, view))?;
+        let (searched, known) = ((closure, search), (facts, owners, view));
+        self.lacking = embedded::resolve(&self.archives, needed, searched, known)?;
         Ok(())
     }
 
@@ -201,24 +223,32 @@ impl<'t> Gatherer<'t> {
     }
 }
 
-/// A file and whether it is the user's own, as [`Surveyor::survey`] takes them.
-type SurveyTask = (FileReader, bool);
+/// A file of the closure that is new.
+struct New<'c> {
+    file: &'c File,
+    /// Whether it is a program or the user names it.
+    own: bool,
+    /// What belongs to it, if a package owns it.
+    belongings: Option<Arc<Belongings>>,
+}
 
 /// Opens a file of the closure, unless nothing in it says anything about the program.
-fn open(file: &File, own: bool, view: &View<'_>) -> Result<Option<SurveyTask>, ReadFailure> {
+fn open(new: &New<'_>, view: &View<'_>) -> Result<Option<Task>, ReadFailure> {
+    let New { file, own, belongings } = new;
     let name = file.object.soname.as_deref().unwrap_or_else(|| file.path.file_name());
     if is_system_library(name) {
         return Ok(None);
     }
     let Ok(Some(node)) = view.node(&file.path)? else { return Ok(None) };
     let Some(node) = node.file() else { return Ok(None) };
-    Ok(view.reader(node)?.ok().map(|reader| (reader, own)))
+    let names = belongings.as_ref().map(|one| one.names().clone());
+    Ok(view.reader(node)?.ok().map(|reader| Task { reader, own: *own, names }))
 }
 
 /// Notes what the file at `path` asks for. Returns the names of libraries in it.
 fn note(
     facts: &mut Facts,
-    path: &ImagePath,
+    (path, is_owned): (&ImagePath, bool),
     Survey { symbols, own, hits, .. }: Survey<'_>,
     view: &View<'_>,
 ) -> Result<BTreeSet<Box<[u8]>>, ReadFailure> {
@@ -236,14 +266,14 @@ fn note(
     }
     for string in hits.paths {
         let known = facts.paths.contains_key(&string);
-        let is_namesake = is_named_after(&string, path.file_name());
         // What may not be looked at counts as there: a rule that wants it notes the denial.
         let is_absent = |answer| matches!(answer, Err(Absence::Missing | Absence::Loop));
-        if (known && !is_namesake) || is_absent(view.probe(&string)?) {
+        if known || is_absent(view.probe(&string)?) {
             continue;
         }
-        if is_namesake {
-            facts.namesakes.entry(string.clone()).or_insert_with(|| path.clone());
+        if own && !is_owned && owners::is_unowned(&string, view)? {
+            let owned = Owned { by: path.clone(), mention: string.clone(), tie: None };
+            facts.owned.entry(string.clone()).or_insert(owned);
         }
         facts.paths.entry(string).or_insert_with(|| path.clone());
     }

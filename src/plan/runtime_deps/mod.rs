@@ -3,9 +3,11 @@
 
 mod depends;
 mod embedded;
+mod extras;
 mod files;
 mod gather;
 mod opens;
+mod owners;
 mod python;
 mod scan;
 mod scripts;
@@ -60,6 +62,8 @@ pub(super) struct RuntimeDeps<'t> {
     bytes: BTreeMap<&'t str, u64>,
     /// Rules whose files were too large.
     large: BTreeMap<&'t str, u64>,
+    /// Plugins whose libraries were too large, with the rule and the bytes of these libraries.
+    heavy: BTreeMap<ImagePath, (&'t str, u64)>,
     /// Notes on scripts that run commands which do not exist.
     absent: Vec<Note>,
 }
@@ -88,6 +92,7 @@ impl<'t> RuntimeDeps<'t> {
             followed: BTreeSet::new(),
             bytes: BTreeMap::new(),
             large: BTreeMap::new(),
+            heavy: BTreeMap::new(),
             absent: Vec::new(),
         })
     }
@@ -104,6 +109,11 @@ impl<'t> RuntimeDeps<'t> {
         Ok(opens)
     }
 
+    /// The names of libraries that objects open by name, whether they are there or not.
+    pub(super) fn opened_names(&self) -> BTreeSet<Arc<[u8]>> {
+        self.gatherer.openings.asked.iter().map(|(_, name)| name.clone()).collect()
+    }
+
     /// Notes the facts in the scripts that the user names, and the libraries in other texts of the
     /// inputs.
     ///
@@ -115,8 +125,9 @@ impl<'t> RuntimeDeps<'t> {
         builder: &ImageBuilder<'_>,
     ) -> Result<(), ReadFailure> {
         for (path, line) in named {
-            let facts = &mut self.gatherer.facts;
-            let absent = scripts::record((path, line), self.command_dirs, facts, builder)?;
+            let Gatherer { facts, owners, .. } = &mut self.gatherer;
+            let known = (facts, owners);
+            let absent = scripts::record((path, line), self.command_dirs, known, builder)?;
             let absent: Vec<_> = absent.iter().map(|name| format!("`{}`", escape(name))).collect();
             if !absent.is_empty() {
                 let text =
@@ -161,7 +172,7 @@ impl<'t> RuntimeDeps<'t> {
                 if !asked && !files::any(&fired.present, builder)? {
                     continue;
                 }
-                objects.extend(self.add_files(fired, &machines, builder)?);
+                objects.extend(self.add_files(fired, &machines, search, builder)?);
             }
             self.gatherer.resolve_texts(closure, search, builder.view)?;
             // Texts that one rule added may be evidence for another.
@@ -177,6 +188,7 @@ impl<'t> RuntimeDeps<'t> {
         &mut self,
         fired: Fired<'t>,
         machines: &BTreeSet<u16>,
+        search: &elf::LoaderOptions,
         builder: &mut ImageBuilder<'_>,
     ) -> Result<Vec<ImagePath>, PlanError> {
         let new: Vec<_> = match fired.verdict {
@@ -200,52 +212,81 @@ impl<'t> RuntimeDeps<'t> {
                 self.large.insert(&fired.rule.name, *bytes);
             }
         }
-        let mut objects = Vec::new();
-        if self.fits(&fired, &found, builder) {
-            let tree = take(&fired, &found, builder)?;
-            let known = (&mut self.gatherer.facts, builder.view);
-            texts::note(&tree, &[TextKind::Configuration], known)?;
-            let programs = programs::find(&tree, builder.view)?;
-            for (path, line) in programs.scripts.iter().filter(|_| fired.rule.starts) {
-                let (dirs, facts) = (self.command_dirs, &mut self.gatherer.facts);
-                objects.extend(scripts::take_interpreter((path, line), dirs, facts, builder)?);
-                scripts::record_commands((path, line), dirs, facts, builder)?;
-            }
-            let ours = programs.objects.into_iter().filter(|(_, object)| {
-                machines.is_empty() || machines.contains(&object.header.machine.arch)
-            });
-            objects.extend(ours.map(|(path, _)| path));
+        if let Verdict::TakeUpTo(_) = fired.verdict {
+            self.leave_heavy(&fired, &mut found, search, builder)?;
         }
+        let mut objects = Vec::new();
+        let found = self.within_limit(&fired, found, builder)?;
+        let tree = take(&fired, &found, builder)?;
+        let known = (&mut self.gatherer.facts, builder.view);
+        texts::note(&tree, &[TextKind::Configuration], known)?;
+        let programs = programs::find(&tree, builder.view)?;
+        for (path, line) in programs.scripts.iter().filter(|_| fired.rule.starts) {
+            let (dirs, facts) = (self.command_dirs, &mut self.gatherer.facts);
+            objects.extend(scripts::take_interpreter((path, line), dirs, facts, builder)?);
+            scripts::record_commands((path, line), dirs, facts, builder)?;
+        }
+        let ours = programs.objects.into_iter().filter(|(_, object)| {
+            machines.is_empty() || machines.contains(&object.header.machine.arch)
+        });
+        objects.extend(ours.map(|(path, _)| path));
         self.fired.insert(&fired.rule.name, fired);
         Ok(objects)
     }
 
-    /// Whether the rule may add `found` within its limit, which counts everything that it adds.
-    fn fits(
+    /// Takes plugins out of `found` whose libraries are too large.
+    fn leave_heavy(
         &mut self,
         fired: &Fired<'t>,
-        found: &[RuleFile<'_>],
+        found: &mut Vec<RuleFile<'_>>,
+        search: &elf::LoaderOptions,
         builder: &ImageBuilder<'_>,
-    ) -> bool {
-        let bytes = self.bytes.entry(&fired.rule.name).or_default();
-        let more = bytes.saturating_add(files::size(found, builder));
-        match fired.verdict {
-            Verdict::TakeUpTo(limit) if more > limit => {
-                self.large.insert(&fired.rule.name, more);
-                false
-            }
-            _ => {
-                *bytes = more;
-                true
-            }
-        }
+    ) -> Result<(), ReadFailure> {
+        let programs: Vec<_> = self.gatherer.facts.programs.values().cloned().collect();
+        let known = (&mut self.gatherer.owners, &programs[..]);
+        let heavy = extras::heavy(found, known, search, builder)?;
+        found.retain(|one| !heavy.contains_key(&one.path));
+        let named = |(path, bytes)| (path, (fired.rule.name.as_str(), bytes));
+        self.heavy.extend(heavy.into_iter().map(named));
+        Ok(())
     }
 
-    /// Generates the files of the rules that were followed. Returns notes about what was left out.
+    /// Those of `found` that the rule may add within its limit, which counts everything that it
+    /// adds.
+    fn within_limit<'f>(
+        &mut self,
+        fired: &Fired<'t>,
+        found: Vec<RuleFile<'f>>,
+        builder: &ImageBuilder<'_>,
+    ) -> Result<Vec<RuleFile<'f>>, ReadFailure> {
+        let before = self.bytes.get(&*fired.rule.name).copied().unwrap_or_default();
+        let all = files::size(&found, builder);
+        let found = match fired.verdict {
+            Verdict::TakeUpTo(limit) if before.saturating_add(all) > limit => {
+                let left = (fired.rule, limit.saturating_sub(before));
+                let programs: Vec<_> = self.gatherer.facts.programs.values().cloned().collect();
+                let known = (&mut self.gatherer.owners, &programs[..]);
+                let core = extras::core(found, left, known, builder)?;
+                let out = all.saturating_sub(files::size(&core, builder));
+                *self.large.entry(&fired.rule.name).or_default() += out;
+                core
+            }
+            _ => found,
+        };
+        let bytes = self.bytes.entry(&fired.rule.name).or_default();
+        *bytes = bytes.saturating_add(files::size(&found, builder));
+        Ok(found)
+    }
+
+    /// Generates the files of the rules that were followed. Returns notes about what was left out,
+    /// and the variables that these rules set.
     ///
     /// # Errors
     /// [`PlanError::Source`] if a file of the sysroot cannot be read.
-    pub(super) fn finish(self, builder: &mut ImageBuilder<'_>) -> Result<Vec<Note>, PlanError> {
+    pub(super) fn finish(
+        self,
+        builder: &mut ImageBuilder<'_>,
+    ) -> Result<(Vec<Note>, Vec<String>), PlanError> {
         let taken = || self.fired.values().filter(|fired| fired.verdict != Verdict::Suggest);
         let users: BTreeSet<String> =
             taken().flat_map(|fired| &fired.rule.users).cloned().collect();
@@ -280,7 +321,13 @@ impl<'t> RuntimeDeps<'t> {
                 builder.make(make.path.as_bytes(), node, reason(fired))?;
             }
         }
-        Ok(self.notes(builder)?)
+        let mut variables = Vec::new();
+        for fired in taken().filter(|fired| !fired.rule.env.is_empty()) {
+            if files::any_taken(&fired.files, builder)? {
+                variables.extend(fired.rule.env.iter().cloned());
+            }
+        }
+        Ok((self.notes(builder)?, variables))
     }
 
     /// Notes about what was left out for doubt or size, with the option that adds it.
@@ -293,6 +340,7 @@ impl<'t> RuntimeDeps<'t> {
                 format!("left out for its size, {} MB: {description}", bytes.div_ceil(1_000_000));
             notes.push(Note::hint(text, format!("`--with {rule}` adds it")));
         }
+        notes.extend(self.heavy_note(builder));
         let suggested = self.fired.values().filter(|fired| fired.verdict == Verdict::Suggest);
         let (hints, optional): (Vec<_>, Vec<_>) =
             suggested.partition(|fired| fired.rule.level == Level::Hint);
@@ -324,6 +372,19 @@ impl<'t> RuntimeDeps<'t> {
             notes.push(Note::info(text, hint));
         }
         Ok(notes)
+    }
+
+    /// One note about the plugins that were left out for the size of their libraries.
+    fn heavy_note(&self, builder: &ImageBuilder<'_>) -> Option<Note> {
+        let out: Vec<_> = self.heavy.iter().filter(|(path, _)| !builder.has(path)).collect();
+        let paths: Vec<_> = out.iter().map(|(path, _)| (*path).clone()).collect();
+        let rules: BTreeSet<_> =
+            out.iter().map(|(_, (rule, _))| format!("--with {rule}")).collect();
+        let bytes = out.iter().map(|(_, (_, bytes))| bytes).max()?.div_ceil(1_000_000);
+        let text =
+            format!("left out for the size of what they need, up to {bytes} MB: {}", list(&paths));
+        let rules: Vec<_> = rules.into_iter().collect();
+        Some(Note::hint(text, format!("`{}` adds them", rules.join(" "))))
     }
 }
 

@@ -5,8 +5,13 @@ use std::{
     sync::Arc,
 };
 
+use super::{
+    extras,
+    owners::{Asked, Owners},
+};
 use crate::{
     elf::{self, Closure, File, Lookup as _, Outcome, Program, ReadFailure, Request, Root, Tag},
+    ownership::Bond,
     path::ImagePath,
     rules::{Evidence, Facts, Mention},
     view::View,
@@ -19,11 +24,14 @@ type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
 /// name was found.
 pub(super) type Mentions = BTreeMap<(ImagePath, Arc<[u8]>), Mention>;
 
+/// Bytes of a library of which no package says whether it is needed.
+const MAX_UNKNOWN: u64 = 2_000_000;
+
 /// The libraries that were looked for and found.
 #[derive(Debug, Default)]
 pub(super) struct Openings {
     /// Callers and names that were looked for.
-    asked: BTreeSet<(ImagePath, Arc<[u8]>)>,
+    pub(super) asked: BTreeSet<(ImagePath, Arc<[u8]>)>,
     /// What was found.
     pub(super) found: BTreeSet<Opening>,
 }
@@ -39,7 +47,7 @@ impl Openings {
         mut mentions: Mentions,
         closure: &Closure,
         search: &elf::LoaderOptions,
-        (facts, view): (&mut Facts, &View<'_>),
+        (facts, owners, view): (&mut Facts, &mut Owners<'_>, &View<'_>),
     ) -> Result<(), ReadFailure> {
         mentions.retain(|asked, _| self.asked.insert(asked.clone()));
         if mentions.is_empty() {
@@ -64,6 +72,9 @@ impl Openings {
         let roots: Vec<Root> = closure.programs.iter().filter(is_asking).filter_map(root).collect();
         let search = elf::LoaderOptions { opens, hwcaps: elf::Hwcaps::Baseline, ..search.clone() };
         let found = elf::closure(&roots, &search, view)?;
+        let programs = found.programs.iter().filter_map(|program| program.file);
+        let programs = programs.filter_map(|file| Some(found.files.get(file)?.path.clone()));
+        let programs: Vec<_> = programs.collect::<BTreeSet<_>>().into_iter().collect();
         for edge in found.programs.iter().flat_map(|program| &program.edges) {
             let (Tag::Opened, Outcome::Found(index, _) | Outcome::Same(index, ..)) =
                 (edge.tag, &edge.outcome)
@@ -79,13 +90,29 @@ impl Openings {
             if is_version && library.object.soname.as_ref() != Some(&edge.name) {
                 continue;
             }
-            let names = match *mention.evidence {
-                Evidence::Embedded(..) => &mut facts.embedded,
-                _ => &mut facts.opens,
+            let asked = (asked.0, asked.1, library.opened.clone());
+            if !self.found.insert(asked) {
+                continue;
+            }
+            let weigh = || extras::new_bytes((&found, *index), closure, view);
+            let asked = owners.asked(&mention.by, &programs, &library.path, view)?;
+            let (opens, mention) = match asked {
+                _ if matches!(*mention.evidence, Evidence::Embedded(..)) => {
+                    (&mut facts.embedded, mention.clone())
+                }
+                Asked::For(tie)
+                    if tie.bond != Bond::Recommends || weigh()? <= extras::MAX_BYTES =>
+                {
+                    let evidence = Evidence::Tied(mention.evidence.clone(), tie).into();
+                    (&mut facts.opens, Mention { evidence, by: mention.by.clone() })
+                }
+                Asked::Unknown if extras::size(library, view)? <= MAX_UNKNOWN => {
+                    (&mut facts.opens, mention.clone())
+                }
+                _ => (&mut facts.may_open, mention.clone()),
             };
-            let paths = names.entry((*edge.name).into()).or_default();
-            paths.entry((*library.opened).into()).or_insert_with(|| mention.clone());
-            self.found.insert((asked.0, asked.1, library.opened.clone()));
+            let paths = opens.entry((*edge.name).into()).or_default();
+            paths.entry((*library.opened).into()).or_insert(mention);
         }
         Ok(())
     }

@@ -6,14 +6,16 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     depends::may_run,
     files,
+    owners::{self, Owners},
     python::{self, Modules},
 };
 use crate::{
     elf::{Lookup as _, ReadFailure, script::Shebang},
     languages::{Languages, Perl, Variables, library_names, shell},
+    ownership::Mentions,
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
-    rules::{Evidence, Facts, Mention, is_named_after},
+    rules::{Evidence, Facts, Mention},
 };
 
 /// Bytes of a script that are read.
@@ -24,10 +26,6 @@ const MAX_SOURCED: usize = 16;
 const MAX_MODULES: usize = 1000;
 /// Commands of one script that do not exist.
 const MAX_ABSENT: usize = 5;
-/// Bytes of a path that a script names.
-const MAX_PATH: usize = 512;
-/// Paths that all scripts name.
-const MAX_NAME_MATCHES: usize = 10_000;
 
 /// Takes the interpreter of a script that a rule added, and notes it as a program. Nothing happens
 /// if it does not exist: the image starts without it.
@@ -59,7 +57,7 @@ pub(super) fn take_interpreter(
 pub(super) fn record(
     script: (&ImagePath, &Shebang),
     dirs: &[ImagePath],
-    facts: &mut Facts,
+    (facts, owners): (&mut Facts, &mut Owners<'_>),
     builder: &ImageBuilder<'_>,
 ) -> Result<BTreeSet<Vec<u8>>, ReadFailure> {
     let Some((path, text)) = read(script.0, builder)? else {
@@ -71,7 +69,7 @@ pub(super) fn record(
         facts.library_names.entry(name.into()).or_insert_with(|| path.clone());
     }
     record_modules(script, &text, facts, builder)?;
-    record_name_matches(script.0, &text, facts, builder)?;
+    record_mentions((&path, &text), (facts, owners), builder)?;
     let absent = absent_commands(script, &text, dirs, builder)?;
     record_text_commands(script, (path, text), dirs, facts, builder)?;
     Ok(absent)
@@ -203,27 +201,16 @@ fn note_modules(by: &ImagePath, found: Modules, facts: &mut Facts) {
     }
 }
 
-/// Notes the paths that a script of the sysroot names and that are named after it, as for constants
-/// of programs: debootstrap's `/usr/share/debootstrap`.
-fn record_name_matches(
-    script: &ImagePath,
-    text: &[u8],
-    facts: &mut Facts,
+/// Notes what of its package a script of the sysroot mentions.
+fn record_mentions(
+    (path, text): (&ImagePath, &[u8]),
+    (facts, owners): (&mut Facts, &mut Owners<'_>),
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
-    if builder.view.is_own(script) {
-        return Ok(());
-    }
-    let in_path = |b: &u8| b.is_ascii_alphanumeric() || b"/._+-".contains(b);
-    for word in
-        text.split(|b| !in_path(b)).filter(|word| word.starts_with(b"/") && word.len() < MAX_PATH)
-    {
-        let own = is_named_after(word, script.file_name());
-        if own && facts.namesakes.len() < MAX_NAME_MATCHES && builder.view.find(word)?.is_ok() {
-            facts.namesakes.entry(word.into()).or_insert_with(|| script.clone());
-        }
-    }
-    Ok(())
+    let Some(belongings) = owners.belongings(path, builder.view)? else { return Ok(()) };
+    let mut mentions = Mentions::default();
+    belongings.names().scan(text, &mut mentions);
+    owners::note(facts, path, (&belongings, &mentions), builder.view)
 }
 
 /// The real path of a script and its text, up to [`MAX_SCRIPT`] bytes.

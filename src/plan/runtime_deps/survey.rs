@@ -1,10 +1,11 @@
 //! One object's file → the symbols, paths, words and names in it that rules ask for.
 
-use std::{collections::BTreeSet, io, ops::Range};
+use std::{collections::BTreeSet, io, ops::Range, sync::Arc};
 
 use super::scan::{self, Hits, MAX_STRING, Scanner};
 use crate::{
     elf::{self, ObjectError, ReadAt, ReadFailure},
+    ownership::{Mentions, Names},
     rules::Wanted,
     source::FileReader,
 };
@@ -32,6 +33,18 @@ pub(super) struct Survey<'t> {
     pub(super) symbols: BTreeSet<&'t [u8]>,
     /// What is in its constants.
     pub(super) hits: Hits<'t>,
+    /// What of its package its constants mention.
+    pub(super) mentions: Mentions,
+}
+
+/// A file to look through.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) reader: FileReader,
+    /// Whether it is a program or the user names it.
+    pub(super) own: bool,
+    /// The names of what its package owns.
+    pub(super) names: Option<Arc<Names>>,
 }
 
 /// Memory for the constants of one object after the other. The first byte stays zero, so that the
@@ -50,31 +63,33 @@ impl<'t> Surveyor<'t> {
         Self { scanner: Scanner::new(&wanted), wanted }
     }
 
-    /// What is in `file`, which is `own` if it is a program or the user names it. Of a file that is
-    /// damaged or that this user may not read, what could be read.
+    /// What is in the file of `task`. Of a file that is damaged or that this user may not read, what
+    /// could be read.
     ///
     /// # Errors
     /// [`ReadFailure`]
     pub(super) fn survey(
         &self,
-        file: &FileReader,
-        own: bool,
+        Task { reader, own, names }: Task,
         window: &mut Window,
     ) -> Result<Survey<'t>, ReadFailure> {
         let mut survey = Survey { own, ..Survey::default() };
         // A damaged object fails in the closure, and a denied one when it is packed.
-        let _ = file.parse(|len, read_at| self.look(len, read_at, &mut survey, window))?;
+        let names = names.as_deref();
+        let _ =
+            reader.parse(|len, read_at| self.look((len, read_at), names, &mut survey, window))?;
         Ok(survey)
     }
 
-    /// Adds to `survey` what is in an object of `len` bytes.
+    /// Adds to `survey` what is in an object of `len` bytes, whose package owns files of these
+    /// `names`.
     ///
     /// # Errors
     /// Those of `read_at`; the inner one tells what is wrong with the object.
     pub(super) fn look(
         &self,
-        len: u64,
-        read_at: ReadAt<'_>,
+        (len, read_at): (u64, ReadAt<'_>),
+        names: Option<&Names>,
         survey: &mut Survey<'t>,
         window: &mut Window,
     ) -> io::Result<Result<(), ObjectError>> {
@@ -92,6 +107,9 @@ impl<'t> Surveyor<'t> {
         let own = survey.own;
         let look = |bytes: &[u8]| {
             self.scanner.scan(bytes, own, &mut survey.hits);
+            if let Some(names) = names {
+                names.scan(bytes, &mut survey.mentions);
+            }
             if own && runs_shell {
                 scan::command_lines(bytes, &mut survey.hits.command_lines);
             }

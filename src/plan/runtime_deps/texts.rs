@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::opens::{Mentions, Openings};
+use super::{
+    opens::{Mentions, Openings},
+    owners::Owners,
+};
 use crate::{
     elf::{self, Closure, FoundKind, ReadFailure},
     languages::{Languages, TextKind, library_names},
@@ -60,7 +63,7 @@ pub(super) fn resolve(
     openings: &mut Openings,
     closure: &Closure,
     search: &elf::LoaderOptions,
-    (facts, view): (&mut Facts, &View<'_>),
+    (facts, owners, view): (&mut Facts, &mut Owners<'_>, &View<'_>),
 ) -> Result<(), ReadFailure> {
     if facts.library_names.is_empty() {
         return Ok(());
@@ -86,7 +89,7 @@ pub(super) fn resolve(
             mentions.insert(((*program).clone(), Arc::from(&**name)), mention.clone());
         }
     }
-    openings.resolve(mentions, closure, search, (facts, view))?;
+    openings.resolve(mentions, closure, search, (facts, owners, view))?;
     let is_left = |name: &[u8]| !name.contains(&b'/') && !facts.opens.contains_key(name);
     let left: Vec<_> = names.into_iter().filter(|(name, _)| is_left(name)).take(MAX_LEFT).collect();
     note_in_directories(left, facts, view)

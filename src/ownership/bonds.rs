@@ -1,0 +1,123 @@
+//! Dependencies between packages → how strongly one asks for another.
+
+use std::{collections::BTreeMap, fmt};
+
+use crate::packages::{Database, Package, PackageId, Strength};
+
+/// How strongly a package asks for another, the strongest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bond {
+    /// It is the same, or from the same source.
+    Own,
+    /// It depends on it, directly or not, or each system has it.
+    Depends,
+    /// It recommends it, or what depends on it.
+    Recommends,
+}
+
+/// A package, and how strongly that of a file asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Tie {
+    /// The package's name.
+    pub package: Box<str>,
+    /// How strongly.
+    pub bond: Bond,
+}
+
+/// `of curl`, `of libssl3, which its package depends on`.
+impl fmt::Display for Tie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "of {}", self.package)?;
+        f.write_str(match self.bond {
+            Bond::Own => "",
+            Bond::Depends => ", which its package depends on",
+            Bond::Recommends => ", which its package recommends",
+        })
+    }
+}
+
+/// All packages that the package `of` asks for, itself included, each with the strongest bond.
+/// What it only suggests is left out.
+pub fn bonds(database: &Database, of: PackageId) -> BTreeMap<PackageId, Bond> {
+    let mut bonds = BTreeMap::from([(of, Bond::Own)]);
+    let mut left: Vec<_> = wanted(database, of, is_dependency).collect();
+    reach(database, &mut left, Bond::Depends, &mut bonds);
+    left.extend(wanted(database, of, is_recommendation));
+    reach(database, &mut left, Bond::Recommends, &mut bonds);
+    for (id, bond) in &mut bonds {
+        if *bond == Bond::Depends && is_same_source(database, *id, of) {
+            *bond = Bond::Own;
+        }
+    }
+    bonds
+}
+
+/// Adds `left` and everything that it depends on.
+fn reach(
+    database: &Database,
+    left: &mut Vec<PackageId>,
+    bond: Bond,
+    bonds: &mut BTreeMap<PackageId, Bond>,
+) {
+    while let Some(id) = left.pop() {
+        if !bonds.contains_key(&id) {
+            bonds.insert(id, bond);
+            left.extend(wanted(database, id, is_dependency));
+        }
+    }
+}
+
+/// The packages whose files may be data of the package `of`: itself, those from its source that it
+/// depends on, and those without code that it depends on or recommends. What each system has, and
+/// the C library, belongs to all packages and is left out.
+pub(super) fn data_bonds(database: &Database, of: PackageId) -> BTreeMap<PackageId, Bond> {
+    let mut bonds = BTreeMap::new();
+    let mut left = vec![of];
+    while let Some(id) = left.pop() {
+        if bonds.insert(id, Bond::Own).is_none() {
+            let next = wanted(database, id, is_dependency);
+            left.extend(next.filter(|next| is_same_source(database, *next, of)));
+        }
+    }
+    let is_data = |id: &PackageId| {
+        let is_for_all = database.package(*id).is_some_and(Package::is_for_all);
+        is_for_all || is_same_source(database, *id, of)
+    };
+    for id in wanted(database, of, is_dependency).filter(is_data) {
+        bonds.entry(id).or_insert(Bond::Depends);
+    }
+    for id in wanted(database, of, is_recommendation).filter(is_data) {
+        bonds.entry(id).or_insert(Bond::Recommends);
+    }
+    let is = |id: PackageId, test: fn(&Package) -> bool| database.package(id).is_some_and(test);
+    bonds.retain(|id, _| {
+        !is(*id, |one| matches!(&*one.source, "glibc" | "musl"))
+            && (*id == of || !is(*id, |one| one.is_essential))
+    });
+    bonds
+}
+
+fn is_dependency(strength: Strength) -> bool {
+    matches!(strength, Strength::PreDepends | Strength::Depends)
+}
+
+fn is_recommendation(strength: Strength) -> bool {
+    strength == Strength::Recommends
+}
+
+fn is_same_source(database: &Database, one: PackageId, other: PackageId) -> bool {
+    let source = |id| database.package(id).map(|package| &package.source);
+    source(one) == source(other)
+}
+
+/// The installed packages that satisfy the dependencies of `of` with a strength that `matches`.
+fn wanted(
+    database: &Database,
+    of: PackageId,
+    matches: impl Fn(Strength) -> bool,
+) -> impl Iterator<Item = PackageId> {
+    let dependencies = database.package(of).map_or(&[][..], |package| &package.dependencies);
+    let dependencies = dependencies.iter().filter(move |one| matches(one.strength));
+    let names = dependencies.flat_map(|dependency| &dependency.alternatives);
+    names.flat_map(|name| database.find(name))
+}

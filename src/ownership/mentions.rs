@@ -1,0 +1,220 @@
+//! Bytes of constants or of a script → the names in them that could be those of files.
+
+use std::collections::BTreeSet;
+
+/// The shortest name of a file, in bytes, that counts without a slash next to it.
+const MIN_FILE_NAME: usize = 5;
+/// Bytes of a constant that a compiler keeps in one piece when a program copies it: a longer path
+/// is cut there, and the rest is in the code.
+const PIECE: usize = 16;
+/// Bytes of a path that is looked for.
+const MAX_PATH: usize = 512;
+
+/// What to look for.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// Names of directories and files.
+    names: BTreeSet<Box<[u8]>>,
+    /// Paths of directories.
+    directories: BTreeSet<Box<[u8]>>,
+    /// The front of each of those that is longer than [`PIECE`].
+    pieces: BTreeSet<[u8; PIECE]>,
+}
+
+/// The names that were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mentions {
+    names: BTreeSet<Box<[u8]>>,
+    directories: BTreeSet<Box<[u8]>>,
+    pieces: BTreeSet<[u8; PIECE]>,
+}
+
+impl Names {
+    /// Adds the name of a file.
+    pub(super) fn add_file(&mut self, name: &[u8]) {
+        self.names.insert(name.into());
+    }
+
+    /// Adds a directory by its path and, unless it is that of many programs, by its name.
+    pub(super) fn add_directory(&mut self, path: &[u8], name: &[u8]) {
+        self.directories.insert(path.into());
+        if !is_shared(name) {
+            self.names.insert(name.into());
+            self.pieces.extend(piece(path, name));
+        }
+    }
+
+    /// Whether there is nothing to look for.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.directories.is_empty()
+    }
+
+    /// Adds to `mentions` what is in `bytes`: whole paths of directories, names next to a slash,
+    /// and names of files with a dot in them.
+    pub fn scan(&self, bytes: &[u8], mentions: &mut Mentions) {
+        let mut known = 0;
+        for at in memchr::memchr2_iter(b'/', b'.', bytes) {
+            if bytes.get(at) == Some(&b'/') {
+                self.at_slash(bytes, at, mentions);
+            } else if at >= known {
+                let start = at - run_before(bytes, at);
+                known = at + run_after(bytes, at);
+                let name = bytes.get(start..known).unwrap_or_default();
+                if name.len() >= MIN_FILE_NAME {
+                    self.note(name, mentions);
+                }
+            }
+        }
+    }
+
+    fn at_slash(&self, bytes: &[u8], at: usize, mentions: &mut Mentions) {
+        let after = bytes.get(at + 1..at + 1 + run_after(bytes, at + 1));
+        self.note(after.unwrap_or_default(), mentions);
+        let before = run_before(bytes, at);
+        let previous = (at - before).checked_sub(1).and_then(|at| bytes.get(at));
+        if before > 0 {
+            // What another slash precedes was noted there.
+            if previous != Some(&b'/') {
+                self.note(bytes.get(at - before..at).unwrap_or_default(), mentions);
+            }
+        } else if previous != Some(&b'/') {
+            let path = bytes.get(at..).unwrap_or_default();
+            let is_end = |b: &u8| *b != b'/' && !in_name(*b);
+            let end = path.iter().take(MAX_PATH).position(is_end).unwrap_or(path.len());
+            let path = path.get(..end).unwrap_or_default();
+            let trimmed = path.strip_suffix(b"/").unwrap_or(path);
+            if self.directories.contains(trimmed) {
+                mentions.directories.insert(trimmed.into());
+            } else if let Some(front) = path.first_chunk()
+                && self.pieces.contains(front)
+            {
+                mentions.pieces.insert(*front);
+            }
+        }
+    }
+
+    fn note(&self, name: &[u8], mentions: &mut Mentions) {
+        if !name.is_empty() && self.names.contains(name) {
+            mentions.names.insert(name.into());
+        }
+    }
+}
+
+impl Mentions {
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.directories.is_empty() && self.pieces.is_empty()
+    }
+
+    /// What mentions the directory `path`.
+    pub(super) fn of_directory(&self, path: &[u8], name: &[u8]) -> Option<Box<[u8]>> {
+        if self.directories.contains(path) {
+            return Some(path.into());
+        }
+        if is_shared(name) {
+            return None;
+        }
+        let by_piece = || piece(path, name).filter(|piece| self.pieces.contains(piece));
+        self.names.get(name).cloned().or_else(|| by_piece().map(Box::from))
+    }
+
+    /// What mentions a file called `name`.
+    pub(super) fn of_file(&self, name: &[u8]) -> Option<Box<[u8]>> {
+        self.names.get(name).filter(|name| name.len() >= MIN_FILE_NAME).cloned()
+    }
+}
+
+/// The front of `path`, if it is cut after some bytes of `name`, the last part, so that it says
+/// which directory is meant.
+fn piece(path: &[u8], name: &[u8]) -> Option<[u8; PIECE]> {
+    let front: &[u8; PIECE] = path.first_chunk()?;
+    let of_name = PIECE.checked_sub(path.len().checked_sub(name.len())?)?;
+    (path.len() > PIECE && of_name >= 3).then_some(*front)
+}
+
+/// Whether a name can have this byte.
+fn in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'+' | b'-' | b'@' | b'~')
+}
+
+/// How many bytes of a name end before `at`.
+fn run_before(bytes: &[u8], at: usize) -> usize {
+    bytes.get(..at).unwrap_or_default().iter().rev().take_while(|b| in_name(**b)).count()
+}
+
+/// How many bytes of a name begin at `at`.
+fn run_after(bytes: &[u8], at: usize) -> usize {
+    bytes.get(at..).unwrap_or_default().iter().take_while(|b| in_name(**b)).count()
+}
+
+/// Names of directories that many packages have.
+const SHARED: &[&[u8]] = &[
+    b"usr",
+    b"local",
+    b"share",
+    b"lib",
+    b"lib32",
+    b"lib64",
+    b"libexec",
+    b"etc",
+    b"opt",
+    b"var",
+    b"bin",
+    b"sbin",
+    b"data",
+    b"plugins",
+    b"modules",
+    b"include",
+    b"src",
+    b"doc",
+    b"docs",
+    b"man",
+    b"tmp",
+    b"run",
+    b"cache",
+    b"log",
+    b"conf",
+    b"config",
+    b"conf.d",
+    b"common",
+    b"misc",
+    b"test",
+    b"tests",
+    b"examples",
+    b"scripts",
+    b"tools",
+    b"utils",
+    b"html",
+    b"images",
+    b"icons",
+    b"fonts",
+    b"locale",
+    b"games",
+    b"X11",
+    b"xml",
+    b"mime",
+    b"systemd",
+    b"system",
+    b"init.d",
+    b"default",
+    b"python3",
+    b"perl5",
+    b"dist-packages",
+    b"root",
+    b"home",
+    b"dev",
+    b"proc",
+    b"sys",
+    b"en",
+    b"C",
+];
+
+/// Whether many packages have directories of this name, or it is that of a target's libraries.
+pub(super) fn is_common(name: &[u8]) -> bool {
+    SHARED.contains(&name) || memchr::memmem::find(name, b"-linux-").is_some()
+}
+
+/// Whether a mention of the name alone says nothing.
+fn is_shared(name: &[u8]) -> bool {
+    name.len() < 2 || is_common(name)
+}

@@ -1,0 +1,17 @@
+//! Whether what a file mentions is meant: packages say which files belong together.
+//!
+//! An object mentions paths, names of files and names of libraries. Alone, a mention says little:
+//! most programs mention much that they never open. [`Belongings`] are the files that the object's
+//! package, and the packages with its data, own: of these, what it mentions is its own. [`bonds`]
+//! says how strongly its package asks for that of a library which it can open by name.
+
+mod belongings;
+mod bonds;
+mod mentions;
+
+pub use belongings::{Belongings, Owned, is_top};
+pub use bonds::{Bond, Tie, bonds};
+pub use mentions::{Mentions, Names};
+
+#[cfg(test)]
+mod tests;

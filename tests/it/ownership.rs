@@ -1,0 +1,130 @@
+//! Packages as evidence: a sysroot with a small database of dpkg, and a program of one of its
+//! packages that opens data and libraries of others.
+
+use crate::{engines::have, fixtures::sysroot, rules_root::Root, sandbox::Sandbox};
+
+/// Says which of its files and libraries it can open.
+const SOURCE: &str = r#"
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+static void file(const char *name, const char *path) {
+    FILE *f = fopen(path, "r");
+    printf("%s=%d ", name, f != 0);
+}
+int main(void) {
+    char path[99], *volatile share = "/usr/share";
+    snprintf(path, sizeof path, "%s/zz-data/%s", share, "one"); file("joined", path);
+    snprintf(path, sizeof path, "%s/%s", "/usr/lib/Q", "two"); file("letter", path);
+    strcpy(path, "/usr/share/shortened-by-gcc"); strcat(path, "/three"); file("cut", path);
+    const char *list = "/usr/share/absent:/usr/share/yy";
+    snprintf(path, sizeof path, "%s/four", strchr(list, ':') + 1); file("listed", path);
+    snprintf(path, sizeof path, "%s/other/five", share); file("other", path);
+    snprintf(path, sizeof path, "/etc/%s/%s", "both", "mine"); file("mine", path);
+    snprintf(path, sizeof path, "/etc/%s/%s", "both", "theirs"); file("theirs", path);
+    printf("needed=%d ", dlopen("libneeded.so.1", RTLD_NOW) != 0);
+    printf("recommended=%d ", dlopen("librecommended.so.1", RTLD_NOW) != 0);
+    printf("suggested=%d\n", dlopen("libsuggested.so.1", RTLD_NOW) != 0);
+    return 0;
+}"#;
+
+/// Packages: the name, its fields, and its paths below the root.
+const PACKAGES: &[(&str, &str, &[&str])] = &[
+    (
+        "app",
+        "Depends: libneeded1, app-data\nRecommends: librecommended1\nSuggests: libsuggested1, other",
+        &["usr/bin/app", "usr/lib/Q/two", "etc/both/mine", "usr/share/man/man1/app.1"],
+    ),
+    (
+        "app-data",
+        "Architecture: all",
+        &["usr/share/zz-data/one", "usr/share/shortened-by-gcc/three", "usr/share/yy/four"],
+    ),
+    ("other", "Architecture: all", &["usr/share/other/five", "etc/both/theirs"]),
+    ("libneeded1", "Depends: libc6", &["usr/lib/libneeded.so.1"]),
+    ("librecommended1", "", &["usr/lib/librecommended.so.1"]),
+    ("libsuggested1", "", &["usr/lib/libsuggested.so.1"]),
+];
+
+/// A sandbox whose `sys/` has the program and the packages' files; `with` a database or without.
+fn sandbox(with: bool) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.file("app.c", SOURCE).file("lib.c", "int x;");
+    sandbox.tool("gcc", "-O2 app.c -o app").run().ok();
+    sysroot(&sandbox, "./app:/usr/bin/app --soft none");
+    let mut status = String::new();
+    for (name, fields, paths) in PACKAGES {
+        let other = if fields.contains("Architecture") { "" } else { "Architecture: amd64\n" };
+        status += &format!("Package: {name}\nStatus: install ok installed\n{other}{fields}\n\n");
+        let mut list = String::new();
+        for path in *paths {
+            if !path.ends_with("/app") && !path.contains(".so.") {
+                sandbox.file(&format!("sys/{path}"), "data");
+            }
+            let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+            list.extend(parents.chain([*path]).map(|path| format!("/{path}\n")));
+        }
+        if with {
+            sandbox.file(&format!("sys/var/lib/dpkg/info/{name}.list"), list);
+        }
+    }
+    if with {
+        sandbox.file("sys/var/lib/dpkg/status", status);
+    }
+    sandbox.dir("sys/usr/lib");
+    for name in ["needed", "recommended", "suggested"] {
+        let flags = format!("-shared -fPIC lib.c -Wl,-soname,lib{name}.so.1 -o");
+        sandbox.tool("gcc", &flags).arg(format!("sys/usr/lib/lib{name}.so.1")).run().ok();
+    }
+    sandbox
+}
+
+/// What the program says in its image, and the image.
+fn run(with: bool, options: &str) -> Option<(String, Root)> {
+    if !have(&["gcc"]) {
+        return None;
+    }
+    let root = Root::pack_in(sandbox(with), &[], &format!("app --sysroot sys {options}"))?;
+    let text = root.run("/usr/bin/app").run().ok().text();
+    Some((text, root))
+}
+
+#[test]
+fn packages_say_which_mentions_are_meant() {
+    let Some((text, root)) = run(true, "") else { return };
+    assert_eq!(
+        text,
+        "joined=1 letter=1 cut=1 listed=1 other=0 mine=1 theirs=0 \
+         needed=1 recommended=1 suggested=0\n"
+    );
+    assert!(root.said.contains("dlopen-optional"), "{}", root.said);
+    assert!(!root.has("usr/share/man"));
+    let Some((text, _)) = run(true, "--with dlopen-optional") else { return };
+    assert!(text.ends_with("suggested=1\n"), "{text}");
+    let Some((text, _)) = run(true, "--without own-files") else { return };
+    assert!(text.starts_with("joined=0 letter=0 cut=0 listed=0"), "{text}");
+}
+
+#[test]
+fn without_a_database_names_and_whole_paths_count() {
+    let Some((text, _)) = run(false, "") else { return };
+    assert_eq!(
+        text,
+        "joined=0 letter=1 cut=0 listed=0 other=0 mine=0 theirs=0 \
+         needed=1 recommended=1 suggested=1\n"
+    );
+}
+
+#[test]
+fn the_reason_names_the_package() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let plan = sandbox(true).imgb("plan --all --sysroot sys app").run().ok().text();
+    for reason in [
+        "rule own-files for /usr/bin/app: it names zz-data, of app-data, which its package depends",
+        "rule dlopen for /usr/bin/app: it names libneeded.so.1, of libneeded1, which its package",
+    ] {
+        assert!(plan.contains(reason), "{reason}\n{plan}");
+    }
+}
