@@ -10,7 +10,7 @@ use super::{
     options::run_overrides::PIDS_LIMIT,
     run::run_failure,
     terminal::print_message,
-    trace::{open_sysroot, report, serving},
+    trace::{Serve, open_sysroot, report, serving},
     values::{self, Words},
 };
 use crate::{
@@ -101,7 +101,7 @@ fn trace(
         runtime: Runtime::Own,
     };
     let tree = plan.merged();
-    let watch = run::watch(&tree, &config, &how, Some(serving(host)))
+    let watch = run::watch(&tree, &config, &how, serving(host, Serve::Public))
         .map_err(|error| run_failure(error).with_kind(ErrorKind::Build))?;
     let report = report(&watch, Watched::InImage, host, Some(&tree))?;
     match watch.ended.code {

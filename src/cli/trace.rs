@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{
     environment::{scratch, working_directory},
@@ -67,9 +67,9 @@ pub(super) struct TraceArgs {
     #[arg(long, value_name = "DIR", default_value = "/")]
     sysroot: PathBuf,
 
-    /// Only watch the program: do not give it what the image lacks
-    #[arg(long, conflicts_with = "from_strace")]
-    no_serve: bool,
+    /// Which files of the sysroot the program gets while it runs, where the image lacks them
+    #[arg(long, value_enum, value_name = "WHICH", conflicts_with = "from_strace")]
+    serve: Option<Serve>,
 
     /// Write a list for `imgb pack --include-from`
     #[arg(short, long, value_name = "FILE")]
@@ -85,6 +85,17 @@ pub(super) struct TraceArgs {
     /// Print JSON on stdout
     #[arg(long)]
     json: bool,
+}
+
+/// Which files a program gets while it is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Serve {
+    /// None: only watch it
+    None,
+    /// What every user may read (default)
+    Public,
+    /// What you may read; never secrets, nor what belongs to this machine or its users
+    All,
 }
 
 impl TraceArgs {
@@ -105,7 +116,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
         (None, Some(image)) => {
             let config = args.start.config(image.image.config.clone());
             let options = args.start.run_options(&args.args);
-            let serving = (!args.no_serve).then_some(serving(&host));
+            let serving = serving(&host, args.serve.unwrap_or(Serve::Public));
             let watch = run::watch(&tree, &config, &options, serving).map_err(run_failure)?;
             (watch, Watched::InImage)
         }
@@ -152,8 +163,10 @@ pub(super) fn open_sysroot(sysroot: &Path) -> Result<HostRoot, Failure> {
 }
 
 /// What a program gets from `sysroot` while it is watched.
-pub(super) fn serving(sysroot: &HostRoot) -> Serving<'_> {
-    Serving { sysroot, is_secret: build::is_suspect_file }
+pub(super) fn serving(sysroot: &HostRoot, which: Serve) -> Option<Serving<'_>> {
+    let is_secret = build::is_suspect_file;
+    let serves_private = which == Serve::All;
+    (which != Serve::None).then_some(Serving { sysroot, is_secret, serves_private })
 }
 
 /// What was seen of a program as a report. `tree` holds the files of the image, if there is one.
@@ -200,7 +213,7 @@ fn watch_command(args: &TraceArgs) -> Result<Watch, Failure> {
         ("--pids-limit", args.start.pids_limit.is_some()),
         ("--allow-risky-syscalls", args.start.allow_risky_syscalls),
         ("--platform", args.platform.is_some()),
-        ("--no-serve", args.no_serve),
+        ("--serve", args.serve.is_some()),
     ];
     if let Some((option, _)) = only_for_images.iter().find(|(_, given)| *given) {
         return Err(Failure::usage(format!(

@@ -18,6 +18,8 @@ pub struct Serving<'a> {
     pub sysroot: &'a HostRoot,
     /// Whether a file of it looks like a secret.
     pub is_secret: fn(&FileNode, &ImagePath) -> Result<bool, ReadFailure>,
+    /// Whether it gets what the caller may read and other users may not.
+    pub serves_private: bool,
 }
 
 /// Why nothing was put at a path.
@@ -49,12 +51,14 @@ pub(super) struct ServingSource<'a> {
     tree: &'a Tree,
     view: View<'a>,
     is_secret: fn(&FileNode, &ImagePath) -> Result<bool, ReadFailure>,
+    serves_private: bool,
 }
 
 impl<'a> ServingSource<'a> {
     pub(super) fn new(serving: Serving<'a>, tree: &'a Tree) -> Self {
         let view = View::of_sysroot(serving.sysroot).over(tree);
-        Self { tree, view, is_secret: serving.is_secret }
+        let Serving { is_secret, serves_private, .. } = serving;
+        Self { tree, view, is_secret, serves_private }
     }
 
     /// Whether the image has something at a real path.
@@ -67,15 +71,20 @@ impl<'a> ServingSource<'a> {
         self.tree.resolve(path).is_ok()
     }
 
-    /// The file or directory that `path` leads to.
+    /// The file or directory that `path` leads to, unless its way goes through a directory of the
+    /// kernel: the sysroot's `/etc/mtab` is a link into `/proc`.
     pub(super) fn find(&self, path: &[u8]) -> Result<Option<Found>, ReadFailure> {
-        let found = self.view.find(path)?.ok();
-        Ok(found.filter(|found| found.kind != FoundKind::Other))
+        let may_be_served = |path: &ImagePath| trace::is_served_from_sysroot(path.as_bytes());
+        let found = self.view.find(path)?.ok().filter(|found| {
+            found.kind != FoundKind::Other
+                && found.links.iter().chain([&found.path]).all(may_be_served)
+        });
+        Ok(found)
     }
 
     /// The names in the directory that `path` leads to. `None` where not everyone may list it.
     pub(super) fn names(&self, found: &Found) -> Result<Option<Vec<Vec<u8>>>, ReadFailure> {
-        let is_open = |node: Node| node.meta.mode & 0o5 == 0o5;
+        let is_open = |node: Node| self.serves_private || node.meta.mode & 0o5 == 0o5;
         let may_list = self.is_own(&found.path) || self.node(&found.path)?.is_some_and(is_open);
         if !may_list || !self.is_public(&found.path)? {
             return Ok(None);
@@ -86,7 +95,7 @@ impl<'a> ServingSource<'a> {
     /// The absolute path of the loader or interpreter that the image's or sysroot's file at `path`
     /// names.
     pub(super) fn interpreter(&self, path: &[u8]) -> Result<Option<Vec<u8>>, ReadFailure> {
-        let Ok(found) = self.view.find(path)? else { return Ok(None) };
+        let Some(found) = self.find(path)? else { return Ok(None) };
         if !matches!(found.kind, FoundKind::File(_)) {
             return Ok(None);
         }
@@ -103,17 +112,15 @@ impl<'a> ServingSource<'a> {
     }
 
     /// Refuses `node` at `real` in the sysroot, which has other `names` too, where it belongs in no
-    /// image or other users may not read it. Empty directories tell nothing.
+    /// image or other users may not read it. An empty directory tells only that it exists.
     pub(super) fn check(
         &self,
         real: &ImagePath,
         names: &[&ImagePath],
         node: &Node,
     ) -> Result<(), Refusal> {
-        if node.is_directory() {
-            return Ok(());
-        }
-        for path in names.iter().copied().chain([real]) {
+        let names = names.iter().copied().chain([real]);
+        for path in names.filter(|_| !node.is_directory()) {
             if trace::is_personal(path.as_bytes()) {
                 return Err(Withheld::Personal.into());
             }
@@ -123,14 +130,16 @@ impl<'a> ServingSource<'a> {
                 return Err(Withheld::Secret.into());
             }
         }
-        if !matches!(node.kind, Kind::Symlink(_)) && node.meta.mode & 0o4 == 0 {
-            return Err(Withheld::Private.into());
-        }
-        if self.is_public(real)? { Ok(()) } else { Err(Withheld::Private.into()) }
+        let is_readable = self.serves_private || node.file().is_none() || node.meta.mode & 0o4 != 0;
+        if is_readable && self.is_public(real)? { Ok(()) } else { Err(Withheld::Private.into()) }
     }
 
-    /// Whether every user may search the directories above `path` that are the sysroot's.
+    /// Whether every user may search the directories above `path` that are the sysroot's, if that
+    /// matters.
     fn is_public(&self, path: &ImagePath) -> Result<bool, ReadFailure> {
+        if self.serves_private {
+            return Ok(true);
+        }
         for dir in path.ancestors().filter(|dir| !dir.is_root() && !self.tree.contains(dir)) {
             if !self.node(&dir)?.is_some_and(|node| node.meta.mode & 0o1 != 0) {
                 return Ok(false);

@@ -120,7 +120,7 @@ pub fn classify(
     let all = seen(observed);
     for (&(path, found), seen) in &all {
         let mut seen = seen.clone();
-        if let Some((real, there)) = sysroot(path) {
+        if let Some((real, there)) = sysroot(path).filter(|(real, _)| is_wanted(real, watched)) {
             (seen.path, seen.in_sysroot) = (in_normal_form(path), Some(there));
             seen.leads_to = Some(real).filter(|real| *real != seen.path);
         }
@@ -169,11 +169,7 @@ fn seen(observed: Observed<'_>) -> BTreeMap<(&[u8], bool), TracedFile> {
         if access.call == Call::Create {
             made.insert(path);
         }
-        let is_wanted = match observed.watched {
-            Watched::InImage => serving::is_served_from_sysroot(path),
-            Watched::OnSystem => known_files::is_image_path(path),
-        };
-        if made.contains(path) || !is_wanted {
+        if made.contains(path) || !is_wanted(path, observed.watched) {
             continue;
         }
         let fresh = || TracedFile {
@@ -188,6 +184,14 @@ fn seen(observed: Observed<'_>) -> BTreeMap<(&[u8], bool), TracedFile> {
         entry.call = entry.call.max(access.call);
     }
     seen
+}
+
+/// Whether an image may need what is at `path`.
+fn is_wanted(path: &[u8], watched: Watched) -> bool {
+    match watched {
+        Watched::InImage => serving::is_served_from_sysroot(path),
+        Watched::OnSystem => known_files::is_image_path(path),
+    }
 }
 
 /// The files of directories that a program listed without opening any of their files: their names

@@ -280,7 +280,7 @@ fn a_watched_program_does_what_it_does() {
     sandbox.imgb("pack threads -q -o threads.tar").run().ok();
     let traced = sandbox.imgb("trace --timeout 60 threads.tar").run().exits(128 + 6);
     assert!(traced.stderr().contains("all well"), "{}", traced.show());
-    let traced = sandbox.imgb("trace --timeout 60 --no-serve threads.tar").run().exits(14);
+    let traced = sandbox.imgb("trace --timeout 60 --serve none threads.tar").run().exits(14);
     assert!(traced.text().contains("--include /bin/true"), "{}", traced.show());
 }
 

@@ -142,7 +142,7 @@ fn one_run_finds_a_chain_of_files_programs_and_interpreters() {
         ];
         assert_eq!(paths(&report, "missing"), wanted);
     });
-    let unserved = sandbox.imgb("trace app.tar --sysroot sys --no-serve --json").run().exits(10);
+    let unserved = sandbox.imgb("trace app.tar --sysroot sys --serve none --json").run().exits(10);
     assert_eq!(paths(&report(unserved), "missing"), ["/opt/app/first"]);
     misses_nothing_with_its_list(&sandbox, 3);
 }
@@ -260,6 +260,10 @@ fn secrets_and_what_not_everyone_may_read_are_not_served() {
             tell("/tmp/data");
             tell("/run/data");
             tell("/opt/fifo");
+            tell("//run/data");
+            tell("/opt/../run/data");
+            tell("/opt/kernel");
+            tell("/opt/kernels/data");
             tell("/opt/public");
             DIR *dir = opendir("/opt");
             for (struct dirent *e; dir && (e = readdir(dir));) printf("name %s\n", e->d_name);
@@ -271,6 +275,7 @@ fn secrets_and_what_not_everyone_may_read_are_not_served() {
     }
     sandbox.file("sys/tmp/data", "hidden\n").file("sys/run/data", "hidden\n");
     sandbox.file("sys/opt/public", "for all\n").symlink("sys/opt/alias", "id_rsa");
+    sandbox.symlink("sys/opt/kernel", "../run/data").symlink("sys/opt/kernels", "/run");
     sandbox.mode("sys/opt/private", 0o640).mode("sys/opt/closed", 0o700);
     sandbox.tool("mkfifo", "sys/opt/fifo").run().ok();
     as_each_user(&sandbox, "trace app.tar --sysroot sys --json -o app.list", |traced| {
@@ -287,6 +292,11 @@ fn secrets_and_what_not_everyone_may_read_are_not_served() {
         assert_eq!(paths(&report, "missing"), wanted);
         assert_eq!(report["missing"][1]["not_served"], "not everyone may read it");
     });
+    let all = sandbox.imgb("trace app.tar --sysroot sys --serve all --json").run().ok();
+    let printed = all.stderr().to_owned();
+    let hidden: Vec<_> = printed.lines().filter(|line| line.ends_with(": hidden")).collect();
+    assert_eq!(hidden, ["/opt/private: hidden", "/opt/closed/file: hidden"], "{printed}");
+    assert_eq!(report(all)["missing"][1]["not_served"], Value::Null);
     let list = String::from_utf8(sandbox.read("app.list")).unwrap();
     assert!(list.contains("\n# /etc/shadow (it belongs to this machine"), "{list}");
 }
