@@ -159,7 +159,10 @@ fn every_command_prints_what_is_documented() {
     check(&shapes, "imgb deps", deps, &absent);
     let trace = sandbox.imgb("trace --json -- ls /etc");
     let log = sandbox.file("log", "1 open(\"/etc/hosts\", O_RDONLY) = 3</etc/hosts>\n");
-    check(&shapes, "imgb trace", [trace, log.imgb("trace --json --from-strace log")], &[]);
+    let log = log.imgb("trace --json --from-strace log");
+    sandbox.file("sys/etc/shadow", "");
+    let image = sandbox.imgb("trace --json --sysroot sys curl.tar -- file:///etc/shadow");
+    check(&shapes, "imgb trace", [trace, log, image], &[]);
     let cache = ["cache info --cache c", "cache prune --cache c"].map(imgb);
     check(&shapes, "imgb cache info, imgb cache prune", cache, &[]);
     check(&shapes, "imgb rules", [imgb("rules")], &[]);
