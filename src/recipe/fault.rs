@@ -72,8 +72,8 @@ impl Notice {
     }
 }
 
-/// A message that quotes the text, without what is not printable and shortened in the middle if it is
-/// long.
+/// A message that quotes the text, without what is not printable and shortened in the middle if it
+/// is long.
 fn tidy(message: &str) -> String {
     const ENDS: usize = 120;
     let shown = |char| if is_printable(char) { char } else { char::REPLACEMENT_CHARACTER };
