@@ -121,7 +121,7 @@ class World:
         self.write("victim/secret", CANARY.encode())
         os.mkfifo(self.at("victim/fifo"))
 
-    def run(self, arguments, under=(), timeout=60):
+    def run(self, arguments, under=(), timeout=300):
         """Runs imgb to its end; a negative code is a signal. Raises TimeoutExpired for a hang."""
         return subprocess.run([*under, self.imgb, *arguments], cwd=self.root,
                               env=self.environment, stdin=subprocess.DEVNULL,
