@@ -132,7 +132,8 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     }
     let tree = image.is_some().then_some(&tree);
     let report = report(&watch, watched, &host, tree)?;
-    if watched == Watched::InImage && ended.code != 0 && report.missing.is_empty() {
+    let lacks_nothing = report.missing.is_empty() && report.confidential.is_empty();
+    if watched == Watched::InImage && ended.code != 0 && lacks_nothing {
         print_message(
             "hint: the program failed, and lacks nothing that the sysroot has; if it needs the \
              network, a terminal or another user, watch it on this machine: imgb trace -- COMMAND",

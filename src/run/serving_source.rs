@@ -141,7 +141,7 @@ impl<'a> ServingSource<'a> {
             return Ok(true);
         }
         for dir in path.ancestors().filter(|dir| !dir.is_root() && !self.tree.contains(dir)) {
-            if !self.node(&dir)?.is_some_and(|node| node.meta.mode & 0o1 != 0) {
+            if self.node(&dir)?.is_none_or(|node| node.meta.mode & 0o1 == 0) {
                 return Ok(false);
             }
         }
