@@ -1,7 +1,7 @@
 //! dpkg's database: `status` and `info/` of Debian, `status.d/` of images without dpkg.
 
 use super::{
-    Database, Dependency, Links, Listing, MAX_PACKAGES, Package, PackageId, Strength,
+    Database, Dependency, Format, Links, Listing, MAX_PACKAGES, Package, PackageId, Strength,
     relation::names,
     spelling::Spelling,
     stanza::{fields, paragraphs},
@@ -34,12 +34,16 @@ impl Status {
         self.packages.is_empty()
     }
 
+    /// The version of the first package of this name.
+    pub fn version_of(&self, name: &str) -> Option<&str> {
+        let package = self.packages.iter().find(|package| *package.name == *name)?;
+        Some(&package.version)
+    }
+
     /// Each package with the names that its files in `info` may have before their extension:
     /// `libc6:amd64`, or else `libc6`.
     pub fn file_names(&self) -> impl Iterator<Item = (PackageId, [String; 2])> {
-        (0..).map(PackageId).zip(&self.packages).map(|(id, Package { name, architecture, .. })| {
-            (id, [format!("{name}:{architecture}"), name.to_string()])
-        })
+        (0..).map(PackageId).zip(&self.packages).map(|(id, package)| (id, file_names(package)))
     }
 
     /// The database. `lists` are in the packages' order. `links` are the links to directories in
@@ -50,8 +54,46 @@ impl Status {
         links: Links,
         diversions: &[u8],
     ) -> Database {
-        Database::new(self.packages, lists, Spelling::new(links, diversions))
+        let path = ImagePath::new(DIRECTORY).unwrap_or_else(|_| ImagePath::root());
+        let spelling = Spelling::new(links, diversions);
+        Database::new((Format::Dpkg, path), self.packages, lists, spelling)
     }
+}
+
+/// The names that a package's files in `info` may have before their extension.
+pub fn file_names(package: &Package) -> [String; 2] {
+    let Package { name, architecture, .. } = package;
+    [format!("{name}:{architecture}"), name.to_string()]
+}
+
+/// The paragraph of `package` for `status.d`, where only packages are that an image has files of:
+/// without the state that dpkg keeps, with the first line of the description, and with those
+/// configuration files that `has`.
+pub fn paragraph(package: &Package, has: impl Fn(&ImagePath) -> bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut line = |name: &[u8], value: &[u8]| {
+        [name, b": ", value, b"\n"].iter().for_each(|part| out.extend_from_slice(part));
+    };
+    for (name, value) in fields(&package.text) {
+        match name {
+            b"Status" | b"Config-Version" | b"Triggers-Pending" | b"Triggers-Awaited" => {}
+            b"Conffiles" => {
+                let kept = value.split(|&b| b == b'\n').filter(|line| {
+                    let path = conffiles(line).next();
+                    path.is_some_and(|path| has(&path))
+                });
+                let kept: Vec<_> = kept.map(<[u8]>::trim_ascii).collect();
+                if !kept.is_empty() {
+                    line(b"Conffiles", &[b"\n ", &*kept.join(&b"\n "[..])].concat());
+                }
+            }
+            b"Description" => {
+                line(name, value.split(|&b| b == b'\n').next().unwrap_or_default());
+            }
+            _ => line(name, value),
+        }
+    }
+    out
 }
 
 /// The package of a paragraph, if its files are there.
@@ -78,6 +120,8 @@ fn package(paragraph: &[u8]) -> Option<Package> {
     }
     set_source(&mut package, source);
     package.text = paragraph.into();
+    // Where Debian's policy puts it (12.5).
+    package.licences.extend(ImagePath::new(format!("/usr/share/doc/{}/copyright", package.name)));
     is_name(&package.name).then_some(package)
 }
 

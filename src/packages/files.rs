@@ -1,17 +1,15 @@
 //! Which packages list a path: an index over the lists of all packages.
 
-use std::hash::{DefaultHasher, Hasher as _};
-
 use super::{PackageId, checksums::checksum};
 
 /// Bytes of paths that one database may have.
 const MAX_TEXT: usize = 512 << 20;
-/// Paths that one database may have: as many as there are numbers in [`LINE`].
-const MAX_LINES: usize = LINE as usize;
-/// The bits of a key that are the number of a line; the others are those of its hash.
-const LINE: u64 = (1 << 24) - 1;
+/// Paths that one database may have: Debian with 5,000 packages has half a million.
+const MAX_LINES: usize = 8 << 20;
 /// The longest path in bytes.
 const MAX_PATH: usize = crate::path::ImagePath::MAX;
+/// Lines that are compared in one search. The paths of a hostile database may all have one hash.
+const MAX_COMPARED: usize = 1 << 16;
 
 /// The paths that one package lists, without leading slashes, as they are written. It is made apart
 /// from the index, so that several threads can make lists.
@@ -19,13 +17,17 @@ const MAX_PATH: usize = crate::path::ImagePath::MAX;
 pub struct Listing {
     text: Vec<u8>,
     lines: Vec<Line>,
-    hashes: Vec<u64>,
 }
 
+/// A path in a text.
 #[derive(Clone, Copy, Debug)]
 struct Line {
     start: u32,
     len: u16,
+    /// 16 bits of the hash, which are the number of a bucket of the index.
+    bucket: u16,
+    /// Other bits of the hash.
+    check: u32,
 }
 
 impl Listing {
@@ -40,101 +42,129 @@ impl Listing {
     }
 
     fn new(text: Vec<u8>, path: impl Fn(&[u8]) -> Option<&[u8]>) -> Self {
-        let mut listing = Self::default();
+        let mut lines = Vec::new();
         let mut start = 0;
-        while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
-            let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
-            let line = rest.get(..end).unwrap_or_default();
-            if let Some(path) = path(line) {
-                // The path ends where the line ends.
-                listing.note(path, start + end - path.len());
-            }
-            start += end + 1;
+        for end in memchr::memchr_iter(b'\n', &text).chain([text.len()]) {
+            let line = text.get(start..end).unwrap_or_default();
+            // The path ends where the line ends.
+            lines.extend(path(line).and_then(|path| Line::new(path, end - path.len())));
+            start = end + 1;
         }
-        Self { text, ..listing }
+        Self { text, lines }
     }
 
-    /// Notes that `path` is in the text at `start`.
-    fn note(&mut self, path: &[u8], start: usize) {
-        let (Ok(start), Ok(len)) = (u32::try_from(start), u16::try_from(path.len())) else {
-            return;
-        };
-        if path.is_empty() || path.len() > MAX_PATH {
-            return;
-        }
-        self.lines.push(Line { start, len });
-        self.hashes.push(hash(path));
+    /// Adds the path that `parts` make together.
+    pub(super) fn push(&mut self, parts: &[&[u8]]) {
+        let start = self.text.len();
+        parts.iter().for_each(|part| self.text.extend_from_slice(part));
+        let path = self.text.get(start..).unwrap_or_default();
+        self.lines.extend(Line::new(path, start));
+    }
+
+    fn path(&self, line: &Line) -> &[u8] {
+        let start = line.start as usize;
+        self.text.get(start..start + usize::from(line.len)).unwrap_or_default()
+    }
+}
+
+impl Line {
+    /// `path`, which is in the text at `start`.
+    fn new(path: &[u8], start: usize) -> Option<Self> {
+        let is_path = !path.is_empty() && path.len() <= MAX_PATH;
+        let (bucket, check) = hash(path);
+        let start = u32::try_from(start).ok().filter(|_| is_path)?;
+        Some(Self { start, len: u16::try_from(path.len()).ok()?, bucket, check })
     }
 }
 
 /// The lists of all packages.
 #[derive(Debug, Default)]
 pub(super) struct FileIndex {
-    text: Vec<u8>,
-    /// The paths and the packages that list them; those of one package follow each other.
-    lines: Vec<(Line, PackageId)>,
-    /// For each line its hash and its number, in order: paths are looked up by their hashes.
-    keys: Vec<u64>,
-    /// The first line of each package, and the number of all lines.
-    starts: Vec<u32>,
+    /// By the packages' numbers.
+    lists: Vec<Listing>,
+    /// Packages and lines of their lists, those of one bucket after those of the bucket before.
+    by_bucket: Vec<(PackageId, u32)>,
+    /// Where each bucket begins in `by_bucket`, and where the last ends.
+    buckets: Vec<u32>,
 }
 
 impl FileIndex {
-    /// The lists of `count` packages, in the packages' order.
+    /// The lists of `count` packages.
     pub(super) fn new(count: usize, lists: impl IntoIterator<Item = (PackageId, Listing)>) -> Self {
         let mut index = Self::default();
+        index.lists.resize_with(count, Listing::default);
+        let (mut text, mut lines) = (0, 0);
         for (id, list) in lists {
-            let base = index.text.len();
-            if base + list.text.len() > MAX_TEXT || index.lines.len() + list.lines.len() > MAX_LINES
-            {
-                continue;
+            text += list.text.len();
+            lines += list.lines.len();
+            if text > MAX_TEXT || lines > MAX_LINES {
+                break;
             }
-            index.text.extend_from_slice(&list.text);
-            while index.starts.len() <= id.0 as usize {
-                index.starts.push(index.lines.len() as u32);
-            }
-            for (line, hash) in list.lines.into_iter().zip(list.hashes) {
-                index.keys.push((hash & !LINE) | index.lines.len() as u64);
-                let start = line.start + base as u32;
-                index.lines.push((Line { start, ..line }, id));
+            if let Some(place) = index.lists.get_mut(id.0 as usize) {
+                *place = list;
             }
         }
-        while index.starts.len() <= count {
-            index.starts.push(index.lines.len() as u32);
-        }
-        index.keys.sort_unstable();
+        index.fill_buckets();
         index
     }
 
-    fn path(&self, line: Line) -> &[u8] {
-        let start = line.start as usize;
-        self.text.get(start..start + usize::from(line.len)).unwrap_or_default()
+    /// Sorts the lines by their buckets: counts the lines of each, then puts each in its place.
+    fn fill_buckets(&mut self) {
+        let mut ends = vec![0u32; usize::from(u16::MAX) + 2];
+        for line in self.lists.iter().flat_map(|list| &list.lines) {
+            ends[usize::from(line.bucket) + 1] += 1;
+        }
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += *end;
+            *end = sum;
+        }
+        self.buckets.clone_from(&ends);
+        self.by_bucket = vec![(PackageId(0), 0); sum as usize];
+        for (id, list) in (0..).map(PackageId).zip(&self.lists) {
+            for (number, line) in (0..).zip(&list.lines) {
+                let next = &mut ends[usize::from(line.bucket)];
+                self.by_bucket[*next as usize] = (id, number);
+                *next += 1;
+            }
+        }
     }
 
     /// The packages that list `path`, which has no leading slash.
     pub(super) fn owners(&self, path: &[u8]) -> impl Iterator<Item = PackageId> {
-        let hash = hash(path) & !LINE;
-        let first = self.keys.partition_point(|key| *key < hash);
-        let from = self.keys.get(first..).unwrap_or_default();
-        let same = from.iter().take_while(move |key| **key & !LINE == hash);
-        let lines = same.filter_map(|key| self.lines.get((key & LINE) as usize));
-        lines.filter(move |(line, _)| self.path(*line) == path).map(|(_, id)| *id)
+        let (bucket, check) = hash(path);
+        let at = |bucket: usize| self.buckets.get(bucket).map_or(0, |start| *start as usize);
+        let range = at(bucket.into())..at(usize::from(bucket) + 1);
+        let lines = self.by_bucket.get(range).unwrap_or_default().iter().take(MAX_COMPARED);
+        let lists = move |(id, number): &(PackageId, u32)| {
+            let list = self.lists.get(id.0 as usize)?;
+            let line = list.lines.get(*number as usize)?;
+            (line.check == check && list.path(line) == path).then_some(*id)
+        };
+        lines.filter_map(lists)
     }
 
     /// The paths that a package lists, without leading slashes.
     pub(super) fn of(&self, id: PackageId) -> impl Iterator<Item = &[u8]> {
-        let at = |id: usize| self.starts.get(id).map_or(0, |start| *start as usize);
-        let range = at(id.0 as usize)..at(id.0 as usize + 1);
-        let lines = self.lines.get(range).unwrap_or_default();
-        lines.iter().map(|(line, _)| self.path(*line))
+        let list = self.lists.get(id.0 as usize).into_iter();
+        list.flat_map(|list| list.lines.iter().map(|line| list.path(line)))
     }
 }
 
-/// SipHash, whose collisions are hard to find: a hostile list cannot make lookups slow.
-fn hash(path: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(path);
-    hasher.finish()
+/// 48 bits of a hash that takes eight bytes at a time, since a database has hundreds of thousands
+/// of paths.
+fn hash(path: &[u8]) -> (u16, u32) {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (words, rest) = path.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut hash = path.len() as u64;
+    for word in words.iter().chain([&last]) {
+        hash = (hash.rotate_left(23) ^ u64::from_le_bytes(*word)).wrapping_mul(FACTOR);
+    }
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(FACTOR);
+    ((hash >> 48) as u16, (hash >> 16) as u32)
 }
 
 #[cfg(test)]

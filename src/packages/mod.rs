@@ -4,11 +4,15 @@
 //! answers which package owns a path, what a package depends on, and which files it has. Databases
 //! may be hostile: sizes and counts are bounded, and what cannot be understood is skipped.
 
+pub mod apk;
 mod checksums;
 pub mod dpkg;
 mod files;
 mod relation;
+pub mod rpm;
+mod rpm_header;
 mod spelling;
+mod sqlite;
 mod stanza;
 
 use std::fmt;
@@ -19,6 +23,7 @@ pub use checksums::checksum;
 pub use files::Listing;
 pub use relation::{Dependency, Strength};
 pub use spelling::Links;
+pub use sqlite::SqliteError;
 
 use files::FileIndex;
 use spelling::Spelling;
@@ -26,9 +31,26 @@ use spelling::Spelling;
 /// Packages that are read from one database at most.
 pub const MAX_PACKAGES: usize = 100_000;
 
+/// Whose database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Debian's dpkg.
+    Dpkg,
+    /// Alpine's apk.
+    Apk,
+    /// rpm, in SQLite.
+    Rpm,
+}
+
+/// The directories that databases are in.
+pub const DIRECTORIES: [&str; 5] =
+    [dpkg::DIRECTORY, "/lib/apk/db", "/usr/lib/apk/db", rpm::DIRECTORIES[0], rpm::DIRECTORIES[1]];
+
 /// The packages of a root file system and the files that they own.
 #[derive(Debug)]
 pub struct Database {
+    format: Format,
+    path: ImagePath,
     packages: Vec<Package>,
     /// Names and what packages provide, in order: name, whether it is provided only, package.
     names: Vec<(Box<str>, bool, PackageId)>,
@@ -63,7 +85,9 @@ pub struct Package {
     pub provides: Vec<Box<str>>,
     /// Configuration files that the user may have changed.
     pub conffiles: Vec<ImagePath>,
-    /// What the database says of it, as it is written there.
+    /// Where the licence is. A directory on the way may be a link to another package's.
+    pub licences: Vec<ImagePath>,
+    /// What the database says of it, as it is written there; empty if it is not text.
     pub text: Box<[u8]>,
 }
 
@@ -71,12 +95,6 @@ impl Package {
     /// Whether it has no code for a machine, only data or scripts.
     pub fn is_for_all(&self) -> bool {
         matches!(&*self.architecture, "all" | "noarch")
-    }
-
-    /// Where the distribution's policy puts the licence. A directory on the way may be a link to
-    /// another package's.
-    pub fn licence(&self) -> Option<ImagePath> {
-        ImagePath::new(format!("/usr/share/doc/{}/copyright", self.name)).ok()
     }
 }
 
@@ -89,6 +107,7 @@ impl fmt::Display for Package {
 impl Database {
     /// `packages` in order, with the files that each owns.
     fn new(
+        (format, path): (Format, ImagePath),
         packages: Vec<Package>,
         lists: impl IntoIterator<Item = (PackageId, Listing)>,
         spelling: Spelling,
@@ -102,7 +121,7 @@ impl Database {
         names.sort_unstable();
         names.dedup();
         let files = FileIndex::new(packages.len(), lists);
-        Self { packages, names, files, spelling }
+        Self { format, path, packages, names, files, spelling }
     }
 
     /// The packages that own a real path, in order. Directories usually have several owners. A link
@@ -122,6 +141,16 @@ impl Database {
         owners
     }
 
+    /// Whose database it is.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The real path of its file or directory in the root.
+    pub fn path(&self) -> &ImagePath {
+        &self.path
+    }
+
     /// A package.
     pub fn package(&self, id: PackageId) -> Option<&Package> {
         self.packages.get(id.0 as usize)
@@ -139,7 +168,19 @@ impl Database {
         listed.filter_map(move |listed| ImagePath::new(self.spelling.real(listed, name)).ok())
     }
 
-    /// The packages of this name, then those that provide it, each in order.
+    /// The real path of what a package lists as `listed`.
+    pub fn real_path(&self, id: PackageId, listed: &[u8]) -> Option<ImagePath> {
+        let name = self.package(id).map_or("", |package| &*package.name);
+        ImagePath::new(self.spelling.real(listed, name)).ok()
+    }
+
+    /// `path` with the link at its beginning followed, as in [`Database::files`].
+    pub fn merged(&self, path: &ImagePath) -> ImagePath {
+        ImagePath::new(self.spelling.canonical(path.relative())).unwrap_or_else(|_| path.clone())
+    }
+
+    /// The packages of this name, then those that provide it, each in order. Of apk and rpm, a name
+    /// may also be that of a library or a command, as dependencies have it.
     pub fn find(&self, name: &str) -> impl Iterator<Item = PackageId> {
         let start = self.names.partition_point(|(known, _, _)| **known < *name);
         let from = self.names.get(start..).unwrap_or_default();

@@ -68,7 +68,7 @@ impl Spelling {
     }
 
     /// `path` with the link at its beginning followed. Neither has a leading slash.
-    fn canonical<'p>(&self, path: &'p [u8]) -> Cow<'p, [u8]> {
+    pub(super) fn canonical<'p>(&self, path: &'p [u8]) -> Cow<'p, [u8]> {
         for (link, to) in &self.links {
             if let Some(rest) = below(path, link.relative()) {
                 return Cow::Owned([to.relative(), rest].concat());

@@ -5,6 +5,7 @@ use std::{
     fmt, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use rustix::io::Errno;
@@ -20,6 +21,8 @@ use crate::{
 pub struct HostRoot {
     root: PathBuf,
     fd: OwnedFd,
+    /// Where the root really is, if that can be told. It is looked up when it is asked for first.
+    real: OnceLock<Option<PathBuf>>,
 }
 
 impl fmt::Debug for HostRoot {
@@ -37,12 +40,18 @@ impl HostRoot {
     pub fn new(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         let fd = sys::open_path(&root)?;
-        Ok(Self { root, fd })
+        Ok(Self { root, fd, real: OnceLock::new() })
     }
 
     /// The directory that is the root, as it was given.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The path in this root of a file of the host whose absolute path has no links.
+    pub fn path_below<'p>(&self, file: &'p Path) -> Option<&'p Path> {
+        let real = self.real.get_or_init(|| fs_err::canonicalize(&self.root).ok());
+        file.strip_prefix(real.as_ref()?).ok()
     }
 
     /// Where a real path (see [`HostRoot::resolve`]) is on the host.

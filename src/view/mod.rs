@@ -8,7 +8,6 @@ use std::{
     cell::{OnceCell, RefCell},
     collections::{BTreeMap, BTreeSet},
     iter,
-    num::NonZeroUsize,
     sync::Arc,
 };
 
@@ -17,12 +16,12 @@ use crate::{
         self, Absence, Answer, FileId, Found, FoundKind, LoaderMemo, Lookup, LookupError, Object,
         ObjectError, ReadFailure,
     },
-    packages::Database,
     path::ImagePath,
     source::{FileReader, InputOptions, OpenFiles},
     tree::{Accounts, Content, FileNode, Kind, Node, Resolved, Step, Tree, accounts},
 };
 
+use packages::Packages;
 pub use sysroot::Sysroot;
 
 /// Layers of trees over a sysroot. Where a layer has a directory and the sysroot a link to one
@@ -47,7 +46,7 @@ pub struct View<'a> {
     memo: RefCell<Memo>,
     loaders: LoaderMemo,
     files: RefCell<OpenFiles>,
-    packages: OnceCell<Option<Database>>,
+    packages: OnceCell<Packages>,
 }
 
 #[derive(Debug, Default)]
@@ -172,28 +171,6 @@ impl<'a> View<'a> {
             Err(_) => Ok(Vec::new()),
         };
         Ok(Accounts::parse(&read(b"/etc/passwd")?, &read(b"/etc/group")?))
-    }
-
-    /// Who owns the sysroot's files; `None` if it has no database of packages. It is read when it
-    /// is asked for first.
-    ///
-    /// # Errors
-    /// [`ReadFailure`]
-    pub fn packages(&self) -> Result<Option<&Database>, ReadFailure> {
-        if let Some(known) = self.packages.get() {
-            return Ok(known.as_ref());
-        }
-        let database = match self.sysroot {
-            Some(sysroot) => {
-                let jobs = self.options.map_or(NonZeroUsize::MIN, |options| options.jobs);
-                let view = View::of_sysroot(sysroot);
-                let database = packages::read(&view, sysroot, jobs)?;
-                self.memo.borrow_mut().denied.append(&mut view.memo.take().denied);
-                database
-            }
-            None => None,
-        };
-        Ok(self.packages.get_or_init(|| database).as_ref())
     }
 
     /// What in an object does not go together ([`elf::layout`]).

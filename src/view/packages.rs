@@ -1,34 +1,172 @@
 //! The files of a sysroot's package database → [`Database`].
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, os::unix::ffi::OsStrExt as _};
 
 use super::{Sysroot, View};
 use crate::{
-    elf::{Absence, Answer, FoundKind, Lookup as _, LookupError, ReadFailure},
-    packages::{Database, Links, Listing, PackageId, dpkg},
+    elf::{Absence, Answer, FileId, FoundKind, Lookup as _, LookupError, ReadFailure},
+    packages::{Database, Links, Listing, PackageId, apk, dpkg, rpm},
     path::ImagePath,
     source::{content::Files, in_order},
+    tree::HostFile,
 };
 
 /// Bytes of a file of the database that are read at most.
 const MAX_FILE: usize = 64 << 20;
 
-/// The package database of `sysroot`, whose files `view` shows, if it has one. Lists of files are
-/// read on up to `jobs` threads.
+/// Lists of packages that a thread reads at a time.
+const FILES_OF_TASK: usize = 16;
+/// Bytes of rpm's database that are read at most.
+const MAX_RPM: usize = 1 << 30;
+
+/// What is known of a sysroot's packages.
+#[derive(Debug, Default)]
+pub(super) struct Packages {
+    pub(super) database: Option<Database>,
+    /// Why a database is not read.
+    pub(super) unread: Option<String>,
+}
+
+impl<'a> View<'a> {
+    /// Who owns the sysroot's files; `None` if it has no database of packages. It is read when it
+    /// is asked for first.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn packages(&self) -> Result<Option<&Database>, ReadFailure> {
+        Ok(self.read_packages()?.database.as_ref())
+    }
+
+    /// Why a database of packages that the sysroot has is not read.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn unread_packages(&self) -> Result<Option<&str>, ReadFailure> {
+        Ok(self.read_packages()?.unread.as_deref())
+    }
+
+    fn read_packages(&self) -> Result<&Packages, ReadFailure> {
+        if let Some(known) = self.packages.get() {
+            return Ok(known);
+        }
+        let mut found = Packages::default();
+        if let Some(sysroot) = self.sysroot {
+            let jobs = self.options.map_or(NonZeroUsize::MIN, |options| options.jobs);
+            let view = View::of_sysroot(sysroot);
+            found = read(&view, sysroot, jobs)?;
+            self.memo.borrow_mut().denied.append(&mut view.memo.take().denied);
+        }
+        Ok(self.packages.get_or_init(|| found))
+    }
+
+    /// The sysroot alone, with its own metadata.
+    fn sysroot_alone(&self) -> Option<View<'a>> {
+        self.sysroot.map(View::of_sysroot)
+    }
+
+    /// The checksums of a package's files, in the database's format; empty if it has none.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn package_checksums(&self, id: PackageId) -> Result<Vec<u8>, ReadFailure> {
+        match (self.packages()?, self.sysroot_alone()) {
+            (Some(database), Some(view)) => checksums(&view, database, id),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Where the file of the host `host` is in the sysroot, if it is there and `wanted` approves of
+    /// its path below it, which has no leading slash.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn in_sysroot(
+        &self,
+        host: &HostFile,
+        wanted: impl FnOnce(&[u8]) -> bool,
+    ) -> Result<Option<ImagePath>, ReadFailure> {
+        let (Some(Sysroot::Directory(root)), Some(view)) = (self.sysroot, self.sysroot_alone())
+        else {
+            return Ok(None);
+        };
+        let Some(path) = root.path_below(&host.path) else { return Ok(None) };
+        let path = path.as_os_str().as_bytes();
+        if !wanted(path) {
+            return Ok(None);
+        }
+        let found = view.probe(path)?;
+        Ok(found.ok().filter(|found| found.id == FileId(host.dev, host.ino)).map(|at| at.path))
+    }
+}
+
+/// The package database of `sysroot`, whose files `view` shows, if it has one: the first of those
+/// of dpkg, apk and rpm. Lists of files are read on up to `jobs` threads.
 ///
 /// # Errors
 /// [`ReadFailure`]
-pub(super) fn read(
+fn read(
+    view: &View<'_>,
+    sysroot: Sysroot<'_>,
+    jobs: NonZeroUsize,
+) -> Result<Packages, ReadFailure> {
+    let found = |database| Packages { database: Some(database), unread: None };
+    if let Some(database) = read_dpkg(view, sysroot, jobs)? {
+        return Ok(found(database));
+    }
+    for path in apk::FILES {
+        if let Some((path, text)) = file(view, path, MAX_FILE)? {
+            return Ok(found(apk::parse(&text, path, root_links(view)?)));
+        }
+    }
+    read_rpm(view)
+}
+
+/// rpm's database. Of its three formats, only SQLite's is read.
+fn read_rpm(view: &View<'_>) -> Result<Packages, ReadFailure> {
+    let unread = |path: &str, why: &str| {
+        let unread = Some(format!("the package database `{path}` is not read: {why}"));
+        Packages { database: None, unread }
+    };
+    for dir in rpm::DIRECTORIES {
+        let path = format!("{dir}/rpmdb.sqlite");
+        if let Some((real, bytes)) = file(view, &path, MAX_RPM)? {
+            let log = view.find(format!("{path}-wal").as_bytes())?;
+            if log.is_ok_and(|log| matches!(log.kind, FoundKind::File(1..))) {
+                return Ok(unread(
+                    &path,
+                    "changes in `rpmdb.sqlite-wal` are not written back to it",
+                ));
+            }
+            return Ok(match rpm::parse(&bytes, real, root_links(view)?) {
+                Ok(database) => Packages { database: Some(database), unread: None },
+                Err(error) => unread(&path, &error.to_string()),
+            });
+        }
+        for (name, format) in [("Packages", "Berkeley DB"), ("Packages.db", "NDB")] {
+            let path = format!("{dir}/{name}");
+            if view.find(path.as_bytes())?.is_ok() {
+                let why = format!("its format is {format}, not SQLite (`rpm --rebuilddb`)");
+                return Ok(unread(&path, &why));
+            }
+        }
+    }
+    Ok(Packages::default())
+}
+
+/// dpkg's database.
+fn read_dpkg(
     view: &View<'_>,
     sysroot: Sysroot<'_>,
     jobs: NonZeroUsize,
 ) -> Result<Option<Database>, ReadFailure> {
-    let mut text = file(view, &format!("{}/status", dpkg::DIRECTORY))?.unwrap_or_default();
+    let whole =
+        |path: &[u8]| Ok(file(view, path, MAX_FILE)?.map(|(_, bytes)| bytes).unwrap_or_default());
+    let mut text = whole(format!("{}/status", dpkg::DIRECTORY).as_bytes())?;
     let parts = Directory::open(view, "status.d")?;
     let info = Directory::open(view, "info")?;
     for name in parts.names.iter().filter(|name| !name.ends_with(b".md5sums")) {
         let path = parts.path.child(name).unwrap_or_else(|_| ImagePath::root());
-        let part = file(view, path.as_bytes())?.unwrap_or_default();
+        let part = whole(path.as_bytes())?;
         if text.len() + part.len() <= MAX_FILE {
             text.extend_from_slice(b"\n\n");
             text.extend(part);
@@ -40,21 +178,43 @@ pub(super) fn read(
     }
     let wanted: Vec<Wanted> =
         status.file_names().filter_map(|(id, names)| list_of(id, &names, &info, &parts)).collect();
-    let items: Vec<&Wanted> = wanted.iter().collect();
+    // To pass on one file at a time would take longer than to read it.
+    let items: Vec<&[Wanted]> = wanted.chunks(FILES_OF_TASK).collect();
     let mut lists: Vec<(PackageId, Listing)> = Vec::new();
     let worker = || {
         let mut files = Files::default();
-        move |wanted: &Wanted| LookupError::split(listing(wanted, sysroot, &mut files))
+        move |wanted: &[Wanted]| {
+            let mut read = |wanted| LookupError::split(listing(wanted, sysroot, &mut files));
+            wanted.iter().map(&mut read).collect::<Result<Vec<_>, _>>()
+        }
     };
-    let take = |wanted: &Wanted, answer: Answer<Listing>| {
-        if let Ok(list) = view.record(&wanted.path, answer) {
-            lists.push((wanted.package, list));
+    let take = |wanted: &[Wanted], answers: Vec<Answer<Listing>>| {
+        for (wanted, answer) in wanted.iter().zip(answers) {
+            if let Ok(list) = view.record(&wanted.path, answer) {
+                lists.push((wanted.package, list));
+            }
         }
         Ok(())
     };
     in_order(&items, jobs, |wanted| Ok(Some(wanted)), worker, take)?;
-    let diversions = file(view, &format!("{}/diversions", dpkg::DIRECTORY))?.unwrap_or_default();
+    let diversions = whole(format!("{}/diversions", dpkg::DIRECTORY).as_bytes())?;
     Ok(Some(status.with_files(lists, root_links(view)?, &diversions)))
+}
+
+/// The checksums of a package's files, as they are written in the database that `view` shows.
+///
+/// # Errors
+/// [`ReadFailure`]
+fn checksums(view: &View<'_>, database: &Database, id: PackageId) -> Result<Vec<u8>, ReadFailure> {
+    let Some(package) = database.package(id) else { return Ok(Vec::new()) };
+    let names = dpkg::file_names(package);
+    for (name, directory) in names.iter().flat_map(|name| [(name, "info"), (name, "status.d")]) {
+        let path = format!("{}/{directory}/{name}.md5sums", dpkg::DIRECTORY);
+        if let Some((_, bytes)) = file(view, path, MAX_FILE)? {
+            return Ok(bytes);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// A directory of the database; empty if there is none.
@@ -120,11 +280,15 @@ fn listing(
     })
 }
 
-/// The whole file that `path` leads to.
-fn file(view: &View<'_>, path: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, ReadFailure> {
+/// The file that `path` leads to, with its real path, up to `limit` bytes.
+fn file(
+    view: &View<'_>,
+    path: impl AsRef<[u8]>,
+    limit: usize,
+) -> Result<Option<(ImagePath, Vec<u8>)>, ReadFailure> {
     match view.find(path.as_ref())? {
         Ok(found) if matches!(found.kind, FoundKind::File(_)) => {
-            Ok(view.read(&found, MAX_FILE)?.ok())
+            Ok(view.read(&found, limit)?.ok().map(|bytes| (found.path, bytes)))
         }
         _ => Ok(None),
     }
