@@ -76,6 +76,7 @@
 //!     },
 //!     plan: PlanOptions {
 //!         dependencies: true,
+//!         package_metadata: true,
 //!         rules: RuleSet { table: Table::builtin()?, choice: Choice::default() },
 //!         include: Vec::new(),
 //!         allow_missing: Vec::new(),
@@ -143,7 +144,7 @@
 //! 1 languages  what language runtimes read, where packages are: data
 //!     imports path
 //!     touches nothing
-//! 1 packages   who owns a file, what its package depends on: dpkg
+//! 1 packages   who owns a file, what its package depends on: dpkg, apk, rpm
 //!     imports path
 //!     touches nothing (bytes in)
 //! 1 tree       Tree (image path → node), Content (where bytes are), overlay, text dump

@@ -42,6 +42,7 @@ pub(super) fn pack(
     let plan = plan::PlanOptions {
         dependencies: true,
         rules: rule_set(pack.soft, &own.rules),
+        package_metadata: own.package_metadata,
         strict: false,
         include: Vec::new(),
         allow_missing: own.allow_missing.clone(),

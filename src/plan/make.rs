@@ -8,7 +8,7 @@ use super::{
     closure::{self, Roots},
     compiled, denied, ineffective, interpreters, leftovers, libc_mismatch, links,
     merge::{self, Merged},
-    parent, platform,
+    package_metadata, parent, platform,
     programs::{self, Programs},
     runtime_deps::{RuntimeDeps, is_for_shell},
     split, start, venv,
@@ -73,6 +73,9 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
         notes.extend(more);
         variables = found;
         compiled::take(source, &mut builder)?;
+    }
+    if options.dependencies && options.package_metadata {
+        notes.extend(package_metadata::take(below.tree, &mut builder)?);
     }
     notes.extend(leftovers);
     notes.extend(ineffective::notes(source, options, &view)?);

@@ -15,6 +15,7 @@ mod links;
 mod make;
 mod merge;
 mod overlay;
+mod package_metadata;
 mod platform;
 mod programs;
 mod reason;
@@ -45,7 +46,7 @@ pub use deps::deps;
 pub use ineffective::library_path as library_path_notes;
 pub use make::make;
 pub use overlay::Overlay;
-pub use reason::{Generated, Instruction, Needed, Reason, RuleMatch};
+pub use reason::{Generated, Instruction, Needed, PackageRecord, Reason, RuleMatch};
 pub use reasons::Reasons;
 pub use render::{json, text};
 pub use request::{Below, Decision, Include, Request};
@@ -152,6 +153,8 @@ pub struct PlanOptions {
     pub dependencies: bool,
     /// The rules for run-time dependencies.
     pub rules: RuleSet,
+    /// Record the packages that files come from, for scanners.
+    pub package_metadata: bool,
     /// Files and directories of the sysroot to add.
     pub include: Vec<Include>,
     /// Names of libraries that may be missing.

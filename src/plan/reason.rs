@@ -36,6 +36,10 @@ pub enum Reason {
     Included(Arc<str>),
     /// A run-time dependency.
     Rule(Arc<RuleMatch>),
+    /// It tells scanners of a package that has a file in the image.
+    Package(Arc<PackageRecord>),
+    /// It tells scanners which distribution the packages are of.
+    Distribution,
     /// Made by imgb.
     Generated(Generated),
     /// An instruction of a Buildfile brings it.
@@ -64,6 +68,15 @@ pub struct RuleMatch {
     pub evidence: Arc<Evidence>,
     /// The file that has the evidence, unless it is the user's wish or the configuration.
     pub by: Option<ImagePath>,
+}
+
+/// A package that has files in the image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PackageRecord {
+    /// Its name and version.
+    pub package: Box<str>,
+    /// The first of its files.
+    pub owns: ImagePath,
 }
 
 /// What imgb makes itself.
@@ -120,6 +133,11 @@ impl Reason {
                     None => format!("rule {rule}: {evidence}"),
                 }
             }
+            Self::Package(record) => {
+                let PackageRecord { package, owns } = &**record;
+                format!("package {}, which owns {owns}", escape(package.as_bytes()))
+            }
+            Self::Distribution => "the distribution of the packages".into(),
             Self::Generated(what) => format!("generated: {what}"),
             Self::Instruction(instruction) => {
                 let Instruction { line, text } = &**instruction;
@@ -134,6 +152,7 @@ impl Reason {
         match self {
             Self::Needed(needed) => Some(&needed.by),
             Self::Rule(found) => found.by.as_ref(),
+            Self::Package(record) => Some(&record.owns),
             Self::Loader(path)
             | Self::Interpreter(path)
             | Self::Link(path)
@@ -143,6 +162,7 @@ impl Reason {
             Self::Listed(_)
             | Self::PreloadList
             | Self::Included(_)
+            | Self::Distribution
             | Self::Generated(_)
             | Self::Instruction(_)
             | Self::Base => None,
@@ -174,6 +194,10 @@ impl Reason {
                 "evidence": found.evidence.to_string(),
                 "by": found.by.as_ref().map(ToString::to_string),
             }),
+            Self::Package(record) => json!({
+                "kind": "package", "package": &*record.package, "owns": record.owns.to_string(),
+            }),
+            Self::Distribution => json!({"kind": "distribution"}),
             Self::Generated(what) => json!({"kind": "generated", "what": what.to_string()}),
             Self::Instruction(instruction) => json!({
                 "kind": "instruction", "text": instruction.text, "line": instruction.line,

@@ -100,6 +100,7 @@ const CASES: &[(&str, &str)] = &[
     ("without", "./app --without name-service"),
     ("rules", "./app --rules rules.toml"),
     ("no-deps", "./app --no-deps"),
+    ("package-metadata", "./app --package-metadata none"),
     ("strict", "./mixed:/opt --strict"),
     ("strict", "./mixed:/opt"),
     ("deny-secrets", "./secret:/opt --deny-secrets"),

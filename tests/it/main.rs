@@ -67,6 +67,8 @@ mod outputs;
 mod overwrite;
 /// Packages of the sysroot decide what a program's mentions mean.
 mod ownership;
+/// What scanners find in an image: the packages that own its files.
+mod packages;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
 /// show.
 mod programs;

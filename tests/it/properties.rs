@@ -119,6 +119,7 @@ fn pack(from: &Path, targets: &[String], jobs: usize, compression: Compression) 
             jobs: NonZeroUsize::MIN,
         },
         plan: PlanOptions {
+            package_metadata: true,
             dependencies: false,
             rules: RuleSet { table: Table::builtin().unwrap(), choice: Choice::default() },
             include: Vec::new(),

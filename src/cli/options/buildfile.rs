@@ -116,6 +116,7 @@ pub(in crate::cli) fn build_request(
         plan: plan::PlanOptions {
             dependencies: true,
             rules: lookup.runtime_deps.rule_set()?,
+            package_metadata: lookup.package_metadata.is_auto(),
             strict: false,
             include: Vec::new(),
             allow_missing: lookup.allow_missing,

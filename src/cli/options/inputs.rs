@@ -186,6 +186,7 @@ pub(in crate::cli) fn pack_request(
         plan: plan::PlanOptions {
             dependencies: !input.no_deps,
             rules: input.lookup.runtime_deps.rule_set()?,
+            package_metadata: input.lookup.package_metadata.is_auto(),
             include,
             allow_missing: input.lookup.allow_missing,
             library_path,

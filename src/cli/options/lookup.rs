@@ -2,7 +2,7 @@
 
 use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::runtime_deps::RuntimeDepsArgs;
 use crate::{cli::values, path::glob::Glob};
@@ -39,6 +39,21 @@ impl SysrootArgs {
     }
 }
 
+/// What an image says of the packages that its files come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(in crate::cli) enum PackageMetadata {
+    /// Nothing
+    None,
+    /// What the sysroot's package database says of the packages that own a file of the image
+    Auto,
+}
+
+impl PackageMetadata {
+    pub(in crate::cli) fn is_auto(self) -> bool {
+        self == Self::Auto
+    }
+}
+
 /// How `pack` and `build` find what the inputs need.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct LookupArgs {
@@ -55,6 +70,11 @@ pub(in crate::cli) struct LookupArgs {
     /// Fail if a directory brings files that look like secrets
     #[arg(long, help_heading = "Inputs")]
     pub(in crate::cli) deny_secrets: bool,
+
+    /// What scanners get to know of the packages that files come from: which they are, their
+    /// licences, and the distribution
+    #[arg(long, value_enum, value_name = "WHICH", default_value = "auto", help_heading = "Inputs")]
+    pub(in crate::cli) package_metadata: PackageMetadata,
 
     /// Keep every permission bit; otherwise a umask of 022 is applied
     #[arg(long, help_heading = "Inputs")]
