@@ -1,9 +1,9 @@
-//! dpkg's database: who owns a path, and which paths a package has, say the same, with links of the
-//! root and diversions.
+//! The databases of dpkg, apk and rpm: who owns a path, and which paths a package has, say the same;
+//! in dpkg's, with links of the root and diversions.
 #![no_main]
 
 use imgb::{
-    packages::{Listing, dpkg::Status},
+    packages::{Database, Listing, apk, dpkg, rpm},
     path::ImagePath,
 };
 use imgb_fuzz::{input::Input, tree};
@@ -13,7 +13,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((&len, rest)) = data.split_first() else { return };
     let (decisions, text) = rest.split_at(rest.len().min(usize::from(len)));
     let mut input = Input(decisions);
-    let status = Status::parse(text);
+    let status = dpkg::Status::parse(text);
     let links = (0..input.byte() % 3).filter_map(|_| {
         let link = ImagePath::new(input.path()).ok()?;
         let real = ImagePath::new(input.path()).ok()?;
@@ -28,18 +28,30 @@ fuzz_target!(|data: &[u8]| {
         .map(|(id, _)| (id, Listing::of_paths(lines(&mut input, b"\n"))))
         .collect();
     let database = status.with_files(lists, links, &diversions);
-    for (id, package) in database.packages() {
-        assert!(database.find(&package.name).any(|found| found == id), "{}", package.name);
-        package.licence();
-        package.is_for_all();
-        for path in database.files(id) {
-            tree::check_path(&path);
-            let owners = database.owners(&path);
-            assert!(is_diverted || path.is_root() || owners.contains(&id), "{path}");
-        }
+    check(&database, !is_diverted);
+    // Their paths may have `..`, and then come out clean.
+    check(&apk::parse(text, ImagePath::root(), Vec::new()), false);
+    if let Ok(database) = rpm::parse(text, ImagePath::root(), Vec::new()) {
+        check(&database, false);
     }
     Listing::of_checksums(text.to_vec());
 });
+
+/// Looks up everything that the database has. If `are_listed`, each path of a package is listed as
+/// it is.
+fn check(database: &Database, are_listed: bool) {
+    for (id, package) in database.packages() {
+        assert!(database.find(&package.name).any(|found| found == id), "{}", package.name);
+        package.is_for_all();
+        dpkg::paragraph(package, |_| true);
+        apk::paragraph(package, |_| true);
+        for path in database.files(id) {
+            tree::check_path(&path);
+            let owners = database.owners(&path);
+            assert!(!are_listed || path.is_root() || owners.contains(&id), "{path}");
+        }
+    }
+}
 
 /// Lines with a clean path each, with `end` after it.
 fn lines(input: &mut Input<'_>, end: &[u8]) -> Vec<u8> {
