@@ -150,6 +150,8 @@ mod tests {
             hex.clone(),
             format!("sha256:../{hex}"),
             format!("sha256:{}é", &hex[..62]),
+            format!("sha256:{}", &hex[..62]),
+            format!("sha256:{hex}00"),
         ] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }

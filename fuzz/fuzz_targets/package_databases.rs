@@ -57,7 +57,9 @@ fn check(database: &Database, are_listed: bool) {
 fn lines(input: &mut Input<'_>, end: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     for _ in 0..input.byte() % 6 {
-        if let Ok(path) = ImagePath::new(input.path()) {
+        // No line can hold a name with a line feed.
+        let path = ImagePath::new(input.path()).ok();
+        if let Some(path) = path.filter(|path| !path.as_bytes().contains(&b'\n')) {
             text.extend(path.as_bytes());
             text.extend(end);
         }
