@@ -188,7 +188,11 @@ impl<'t> Gatherer<'t> {
                 true => vec![by],
                 false => wrappers().collect(),
             };
-            for name in &names {
+            // What its dynamic section names is among its constants, and loaded already.
+            let is_new = |name: &&Box<[u8]>| {
+                self.callers.contains(by) || !self.facts.libraries.contains_key(&name[..])
+            };
+            for name in names.iter().filter(is_new) {
                 for caller in &callers {
                     let evidence = match *caller == by {
                         true => Evidence::Dlopen(name.clone()),
