@@ -68,6 +68,9 @@ impl Names {
     }
 
     fn at_slash(&self, bytes: &[u8], at: usize, mentions: &mut Mentions) {
+        if is_in_url(bytes, at) {
+            return;
+        }
         let after = bytes.get(at + 1..at + 1 + run_after(bytes, at + 1));
         self.note(after.unwrap_or_default(), mentions);
         let before = run_before(bytes, at);
@@ -130,6 +133,15 @@ fn piece(path: &[u8], name: &[u8]) -> Option<[u8; PIECE]> {
     let front: &[u8; PIECE] = path.first_chunk()?;
     let of_name = PIECE.checked_sub(path.len().checked_sub(name.len())?)?;
     (path.len() > PIECE && of_name >= 3).then_some(*front)
+}
+
+/// Whether the slash at `at` is in a URL: what that names is elsewhere.
+fn is_in_url(bytes: &[u8], at: usize) -> bool {
+    let before = bytes.get(at.saturating_sub(MAX_PATH)..at).unwrap_or_default();
+    let is_part = |b: &&u8| in_name(**b) || **b == b'/';
+    let len = before.iter().rev().take_while(is_part).count();
+    let is_host = bytes.get(at - len..).is_some_and(|path| path.starts_with(b"//"));
+    is_host && before.get(..before.len() - len).is_some_and(|front| front.ends_with(b":"))
 }
 
 /// Whether a name can have this byte.

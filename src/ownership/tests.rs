@@ -106,7 +106,7 @@ fn paths_that_are_joined_cut_and_listed_are_found() {
     let espeak = |by: &str| [format!("/usr/share/espeak-ng-data espeak-data Own by {by}")];
     assert_eq!(mentioned("espeak", b"\0%s/espeak-ng-data\0"), espeak("espeak-ng-data"));
     assert_eq!(mentioned("espeak", b"\0/usr/share/espea"), espeak("/usr/share/espea"));
-    let seabios = ["/usr/share/seabios seabios Depends by seabios"];
+    let seabios = ["/usr/share/seabios seabios Depends by /usr/share/seabios"];
     assert_eq!(mentioned("qemu", b"/usr/share/a:/usr/share/seabios\0"), seabios);
     let r = ["/usr/lib/R r Own by /usr/lib/R"];
     assert_eq!(mentioned("r", b"R_HOME=/usr/lib/R\0"), r);
@@ -128,6 +128,7 @@ fn what_other_packages_own_is_not_meant() {
     let constants =
         b"\0/usr/share/libx\0/usr/share/base\0common.txt\0/usr/share/qemu-other\0seabios\0";
     assert_eq!(mentioned("qemu", constants), [""; 0]);
+    assert_eq!(mentioned("qemu", b"see https://qemu.org/seabios/qemu/"), [""; 0]);
     // Names that many packages have.
     assert_eq!(mentioned("r", b"\0/usr/lib\0/etc/\0%s/R/%s\0"), [""; 0]);
 }

@@ -20,8 +20,8 @@ int main(void) {
     const char *list = "/usr/share/absent:/usr/share/yy";
     snprintf(path, sizeof path, "%s/four", strchr(list, ':') + 1); file("listed", path);
     snprintf(path, sizeof path, "%s/other/five", share); file("other", path);
-    snprintf(path, sizeof path, "/etc/%s/%s", "both", "mine"); file("mine", path);
-    snprintf(path, sizeof path, "/etc/%s/%s", "both", "theirs"); file("theirs", path);
+    snprintf(path, sizeof path, "%s/%s", "/etc/both", "mine"); file("mine", path);
+    snprintf(path, sizeof path, "%s/%s", "/etc/both", "theirs"); file("theirs", path);
     printf("needed=%d ", dlopen("libneeded.so.1", RTLD_NOW) != 0);
     printf("recommended=%d ", dlopen("librecommended.so.1", RTLD_NOW) != 0);
     printf("suggested=%d\n", dlopen("libsuggested.so.1", RTLD_NOW) != 0);
@@ -32,7 +32,7 @@ int main(void) {
 const PACKAGES: &[(&str, &str, &[&str])] = &[
     (
         "app",
-        "Depends: libneeded1, app-data\nRecommends: librecommended1\nSuggests: libsuggested1, other",
+        "Depends: libneeded1, app-data\nRecommends: librecommended1\nSuggests: libsuggested1",
         &["usr/bin/app", "usr/lib/Q/two", "etc/both/mine", "usr/share/man/man1/app.1"],
     ),
     (
@@ -50,8 +50,8 @@ const PACKAGES: &[(&str, &str, &[&str])] = &[
 fn sandbox(with: bool) -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.file("app.c", SOURCE).file("lib.c", "int x;");
-    sandbox.tool("gcc", "-O2 app.c -o app").run().ok();
-    sysroot(&sandbox, "./app:/usr/bin/app --soft none");
+    sandbox.tool("gcc", "-O2 app.c -o built").run().ok();
+    sysroot(&sandbox, "./built:/usr/bin/app --soft none");
     let mut status = String::new();
     for (name, fields, paths) in PACKAGES {
         let other = if fields.contains("Architecture") { "" } else { "Architecture: amd64\n" };
@@ -123,7 +123,7 @@ fn the_reason_names_the_package() {
     let plan = sandbox(true).imgb("plan --all --sysroot sys app").run().ok().text();
     for reason in [
         "rule own-files for /usr/bin/app: it names zz-data, of app-data, which its package depends",
-        "rule dlopen for /usr/bin/app: it names libneeded.so.1, of libneeded1, which its package",
+        "libneeded.so.1 and calls dlopen; the library is of libneeded1, which its package depends",
     ] {
         assert!(plan.contains(reason), "{reason}\n{plan}");
     }

@@ -177,7 +177,7 @@ fn mistakes_in_the_choice_of_rules() {
 }
 
 #[test]
-fn a_script_of_the_system_brings_the_files_of_its_name() {
+fn a_script_of_the_system_brings_the_files_of_its_package() {
     let sandbox = Sandbox::new();
     sandbox
         .program(
@@ -186,7 +186,17 @@ fn a_script_of_the_system_brings_the_files_of_its_name() {
         )
         .program("sys/usr/bin/sh", fixtures::static_elf(fixtures::X86_64))
         .file("sys/usr/share/tool/functions", "x")
-        .file("sys/usr/share/other/x", "x");
+        .file("sys/usr/share/other/x", "x")
+        .file(
+            "sys/var/lib/dpkg/status",
+            "Package: tool\nStatus: install ok installed\n\n\
+             Package: other\nStatus: install ok installed\n",
+        )
+        .file(
+            "sys/var/lib/dpkg/info/tool.list",
+            "/usr/bin/tool2\n/usr/share/tool\n/usr/share/tool/functions\n",
+        )
+        .file("sys/var/lib/dpkg/info/other.list", "/usr/share/other\n/usr/share/other/x\n");
     let plan = sandbox.imgb("plan --all tool2 --sysroot sys").run().ok().text();
     assert!(
         plan.contains("/usr/share/tool/functions") && !plan.contains("/usr/share/other"),

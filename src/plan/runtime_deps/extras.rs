@@ -1,5 +1,5 @@
-//! Files that rules name → what is left out for its size: plugins whose libraries are too large, and
-//! what a rule adds beyond its limit. What packages depend on stays.
+//! Files that rules name → what is left out for its size: plugins whose libraries are too large,
+//! and what a rule adds beyond its limit. What packages depend on stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -63,8 +63,8 @@ impl<'t> Surveyor<'t> {
         Self { scanner: Scanner::new(&wanted), wanted }
     }
 
-    /// What is in the file of `task`. Of a file that is damaged or that this user may not read, what
-    /// could be read.
+    /// What is in the file of `task`. Of a file that is damaged or that this user may not read,
+    /// what could be read.
     ///
     /// # Errors
     /// [`ReadFailure`]
