@@ -1,5 +1,5 @@
-//! The databases of dpkg, apk and rpm: who owns a path, and which paths a package has, say the same;
-//! in dpkg's, with links of the root and diversions.
+//! The databases of dpkg, apk and rpm: who owns a path, and which paths a package has, say the
+//! same; in dpkg's, with links of the root and diversions.
 #![no_main]
 
 use imgb::{

@@ -1,6 +1,9 @@
 //! What scanners find in an image: the packages of the sysroot that own its files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use serde_json::Value;
 
@@ -275,7 +278,8 @@ fn the_machines_packages_are_those_that_own_the_files() {
             if dir.is_empty() {
                 return false;
             }
-            let canonical = |dir: &String| fs_err::canonicalize(dir).unwrap_or_default();
+            let gone = || PathBuf::from("/gone");
+            let canonical = |dir: &String| fs_err::canonicalize(dir).unwrap_or_else(|_| gone());
             let dir = real.entry(dir.to_owned()).or_insert_with_key(canonical);
             all.contains(dir.join(name).to_str().unwrap().trim_start_matches('/'))
         });
