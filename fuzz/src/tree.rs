@@ -7,6 +7,7 @@ use imgb::{
         read::{self, Contents, Limits, Whiteouts},
         write::TarLayout,
     },
+    digest::Digest,
     path::ImagePath,
     source::content,
     tree::{Content, Identity, Kind, Meta, Node, Tree},
@@ -118,7 +119,7 @@ pub fn lines(tree: &Tree) -> Vec<String> {
             Kind::File(file) => {
                 let mut bytes = vec![0; file.len as usize];
                 content::read_at(&file.content, file.len, 0, &mut bytes).expect("can be read");
-                format!("{} bytes {:?}", file.len, imgb::path::escape(&bytes))
+                format!("{} bytes, {}", file.len, Digest::of(&bytes))
             }
         };
         let mut line = format!("{path} {:?} {what}", node.meta);
