@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use imgb::trace::{self, Call, SysrootEntry, Watched};
+use imgb::trace::{self, Call, Observed, Served, SysrootEntry, Watched};
 use imgb_fuzz::check_line;
 use libfuzzer_sys::fuzz_target;
 
@@ -16,9 +16,11 @@ fuzz_target!(|data: &[u8]| {
                 assert!(access.path.starts_with(b"/"), "{access:?}");
             }
             let sysroot = |path: &[u8]| Some((path.to_vec(), SysrootEntry::File(1)));
+            let served = Served::default();
             for watched in [Watched::InImage, Watched::OnSystem] {
-                let report = trace::classify(&accesses, watched, &sysroot, &|_| false);
-                let list = trace::write_list(&report.missing);
+                let observed = Observed { accesses: &accesses, watched, served: &served };
+                let report = trace::classify(observed, &sysroot, &|_| false);
+                let list = trace::write_list(&report);
                 if let Ok(paths) = trace::parse_list(&list) {
                     assert!(paths.len() <= report.missing.len());
                 }

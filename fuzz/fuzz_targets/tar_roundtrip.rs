@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use imgb::{
     archive::write::{ContentRequest, TarLayout},
     path::ImagePath,
-    timestamp::Timestamp,
+    timestamp::{Mtime, Timestamp},
     tree::{Content, FileNode, Kind, Meta, Node, Special, Tree},
 };
 use imgb_fuzz::{input::Input, tree};
@@ -69,7 +69,7 @@ fn node(input: &mut Input<'_>, last: Option<&Node>) -> Node {
         shared => {
             let bytes: Arc<[u8]> = input.text().into();
             let (len, content) = (bytes.len() as u64, Content::Inline(bytes));
-            Kind::File(FileNode { len, content, shared: shared == 6 })
+            Kind::File(FileNode { len, content, shared: shared == 6, modified: 0 })
         }
     };
     let same = input.byte();
@@ -80,9 +80,9 @@ fn node(input: &mut Input<'_>, last: Option<&Node>) -> Node {
     if same & 2 != 0 {
         (meta.uid, meta.gid) = (input.number(4) as u32, input.number(4) as u32);
     }
-    if same & 4 != 0 {
-        meta.mtime = Timestamp::from_seconds(input.number(8) as i64).unwrap_or_default();
-    }
+    // The time of content is decided when it is written.
+    let seconds = if same & 4 != 0 { input.number(8) as i64 } else { 0 };
+    meta.mtime = Mtime::At(Timestamp::from_seconds(seconds).unwrap_or_default());
     // Engines keep the capabilities of regular files only, and so do readers of links.
     if same & 8 != 0 && matches!(kind, Kind::File(_)) {
         let value = input.text().to_vec();
@@ -92,7 +92,7 @@ fn node(input: &mut Input<'_>, last: Option<&Node>) -> Node {
 }
 
 fn check_ranges(nodes: &mut Tree, data: &[u8]) {
-    nodes.add_parents(|_| Node::directory(0o755));
+    nodes.add_parents(|_| tree::directory());
     let Ok(layout) = TarLayout::new(nodes) else { return };
     let read = |request: ContentRequest<'_>, out: &mut [u8]| -> Result<(), std::io::Error> {
         let Content::Inline(bytes) = &request.file.content else { panic!("{}", request.path) };
@@ -113,7 +113,7 @@ fn check_ranges(nodes: &mut Tree, data: &[u8]) {
         headers[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
         Ok(())
     };
-    let Ok(()) = layout.headers(write);
+    let Ok(()) = layout.headers(|_, _| Ok(()), write);
     for (_, at, file) in layout.contents() {
         let Content::Inline(bytes) = &file.content else { continue };
         headers[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);

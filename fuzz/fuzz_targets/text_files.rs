@@ -1,13 +1,18 @@
 //! Small text files that are read: lists of paths, and tables of users and groups.
 #![no_main]
 
-use imgb::{rules, trace, tree::Accounts};
+use imgb::{path::ImagePath, rules, trace, tree::Accounts};
 use imgb_fuzz::{check_line, tree};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     match trace::parse_list(data) {
-        Ok(paths) => paths.iter().for_each(tree::check_path),
+        Ok(paths) => {
+            for path in paths {
+                assert!(path.starts_with(b"/"));
+                tree::check_path(&ImagePath::new(path).expect("a path in an image"));
+            }
+        }
         Err(error) => check_line(&error.to_string()),
     }
     let (passwd, group) = data.split_at(data.len() / 2);

@@ -10,6 +10,7 @@ use imgb::{
     digest::Digest,
     path::ImagePath,
     source::content,
+    timestamp::{Mtime, Timestamp},
     tree::{Content, Identity, Kind, Meta, Node, Tree},
 };
 
@@ -62,13 +63,20 @@ fn check_content(content: &Content, len: u64, archive: u64) {
     }
 }
 
+/// A directory of 1970. One of imgb's own would be older in an archive than in the tree.
+pub fn directory() -> Node {
+    let mut node = Node::directory(0o755);
+    node.meta.mtime = Mtime::At(Timestamp::EPOCH);
+    node
+}
+
 /// The bytes of all files together, at most; more is not worth reading.
 const MAX_CONTENT: u64 = 1 << 20;
 
 /// The archive of `tree`; `None` where its files are large or no tar can hold it.
 pub fn write(tree: &Tree) -> Option<Vec<u8>> {
     let mut tree = tree.clone();
-    tree.add_parents(|_| Node::directory(0o755));
+    tree.add_parents(|_| directory());
     let files = tree.iter().filter_map(|(_, node)| node.file());
     files
         .map(|file| file.len)
@@ -93,7 +101,7 @@ pub fn check_roundtrip(tree: &Tree) {
     assert_eq!(again.replaced, 0, "a path was written twice");
     assert_eq!(again.dropped_attributes, 0, "an attribute that was not read is written");
     let mut whole = tree.clone();
-    whole.add_parents(|_| Node::directory(0o755));
+    whole.add_parents(|_| directory());
     assert_eq!(lines(&whole), lines(&again.change.tree));
     assert_eq!(write(&again.change.tree).as_deref(), Some(&tar[..]), "not the same bytes again");
 }
