@@ -1,6 +1,9 @@
 //! Dependencies between packages → how strongly one asks for another.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    fmt,
+};
 
 use crate::packages::{Database, Package, PackageId, Strength};
 
@@ -60,8 +63,8 @@ fn reach(
     bonds: &mut BTreeMap<PackageId, Bond>,
 ) {
     while let Some(id) = left.pop() {
-        if !bonds.contains_key(&id) {
-            bonds.insert(id, bond);
+        if let Entry::Vacant(entry) = bonds.entry(id) {
+            entry.insert(bond);
             left.extend(wanted(database, id, is_dependency));
         }
     }

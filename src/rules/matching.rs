@@ -153,13 +153,14 @@ fn each(names: &BTreeMap<Box<[u8]>, Paths>) -> impl Iterator<Item = (&[u8], &[u8
 }
 
 fn owned(patterns: &[String], facts: &Facts, counts: impl Fn(&Owned) -> bool) -> Vec<Match> {
-    let find = |(path, owned): (&Box<[u8]>, &Owned)| {
+    let mut found = Vec::new();
+    for (path, owned) in facts.owned.iter().filter(|(_, owned)| counts(owned)) {
         let Owned { by, mention, tie } = owned;
         let evidence = Evidence::Owned(mention.clone(), tie.clone()).into();
-        let captures = first(patterns, path)?;
-        Some(Match { evidence, by: Some(by.clone()), path: Some(path.to_vec()), captures })
-    };
-    facts.owned.iter().filter(|(_, owned)| counts(owned)).filter_map(find).collect()
+        let Some(captures) = first(patterns, path) else { continue };
+        found.push(Match { evidence, by: Some(by.clone()), path: Some(path.to_vec()), captures });
+    }
+    found
 }
 
 fn paths(patterns: &[String], paths: &BTreeMap<Box<[u8]>, ImagePath>) -> Vec<Match> {

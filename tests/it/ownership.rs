@@ -110,7 +110,7 @@ fn without_a_database_names_and_whole_paths_count() {
     let Some((text, _)) = run(false, "") else { return };
     assert_eq!(
         text,
-        "joined=0 letter=1 cut=0 listed=0 other=0 mine=0 theirs=0 \
+        "joined=0 letter=1 cut=0 listed=0 other=0 mine=1 theirs=1 \
          needed=1 recommended=1 suggested=1\n"
     );
 }

@@ -35,7 +35,7 @@ fn starts(sandbox: Option<Sandbox>) {
     let args = format!("./app --library-path {}", sandbox.path("lib").display());
     // The development link would do where the program only tries that name.
     for name in ["libplug.so", "libwrap.so"] {
-        let _ = fs_err::remove_file(sandbox.path(&format!("lib/{name}")));
+        let _ = fs_err::remove_file(sandbox.path(format!("lib/{name}")));
     }
     let bare = sandbox.imgb(&format!("plan --all {args} --without dlopen")).run().ok();
     assert!(!bare.text().contains("libplug.so.1 "), "{}", bare.show());

@@ -24,6 +24,9 @@ use crate::{
     view::View,
 };
 
+/// An archive, and the modules that its sources import.
+pub(super) type Imports = (ImagePath, BTreeSet<Vec<u8>>);
+
 /// Gathers facts.
 #[derive(Debug)]
 pub(super) struct Gatherer<'t> {
@@ -143,7 +146,7 @@ impl<'t> Gatherer<'t> {
         &mut self,
         tree: &Tree,
         view: &View<'_>,
-    ) -> Result<Vec<(ImagePath, BTreeSet<Vec<u8>>)>, ReadFailure> {
+    ) -> Result<Vec<Imports>, ReadFailure> {
         let mut archives = embedded::look(tree, &self.surveyor, view)?;
         let mut imports = Vec::new();
         for (path, contents) in &mut archives {
@@ -189,10 +192,9 @@ impl<'t> Gatherer<'t> {
                 false => wrappers().collect(),
             };
             // What its dynamic section names is among its constants, and loaded already.
-            let is_new = |name: &&Box<[u8]>| {
-                self.callers.contains(by) || !self.facts.libraries.contains_key(&name[..])
-            };
-            for name in names.iter().filter(is_new) {
+            let is_new =
+                |name: &[u8]| self.callers.contains(by) || !self.facts.libraries.contains_key(name);
+            for name in names.iter().filter(|name| is_new(name)) {
                 for caller in &callers {
                     let evidence = match *caller == by {
                         true => Evidence::Dlopen(name.clone()),

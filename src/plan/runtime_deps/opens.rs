@@ -20,6 +20,9 @@ use crate::{
 /// A library that an object opens: the object, the name, and the path that the name leads to.
 type Opening = (ImagePath, Arc<[u8]>, Arc<[u8]>);
 
+/// An object that calls dlopen(3), and the name that it passes.
+type Call = (ImagePath, Arc<[u8]>);
+
 /// Names that may be passed to dlopen(3): for each object that calls it and each name, where the
 /// name was found.
 pub(super) type Mentions = BTreeMap<(ImagePath, Arc<[u8]>), Mention>;
@@ -125,7 +128,7 @@ fn add_versions(
     mentions: &mut Mentions,
     closure: &Closure,
     (search, view): (&elf::LoaderOptions, &View<'_>),
-) -> Result<BTreeSet<(ImagePath, Arc<[u8]>)>, ReadFailure> {
+) -> Result<BTreeSet<Call>, ReadFailure> {
     let mut added = Mentions::new();
     let bare = |name: &[u8]| name.ends_with(b".so") || name.ends_with(b".so.");
     let may_be_completed = |mention: &Mention| !matches!(*mention.evidence, Evidence::Embedded(..));
