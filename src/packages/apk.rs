@@ -1,8 +1,8 @@
 //! apk's database of Alpine: `installed`, with one paragraph for each package (apk(5)).
 
 use super::{
-    Database, Dependency, Format, Links, Listing, MAX_PACKAGES, Package, PackageId, Strength,
-    spelling::Spelling, stanza::paragraphs,
+    Database, Dependency, Format, Links, Listing, MAX_PACKAGES, MAX_TEXT, Package, PackageId,
+    Strength, spelling::Spelling, stanza::paragraphs,
 };
 use crate::path::ImagePath;
 
@@ -13,7 +13,12 @@ pub const FILES: [&str; 2] = ["/lib/apk/db/installed", "/usr/lib/apk/db/installe
 /// root.
 pub fn parse(text: &[u8], path: ImagePath, links: Links) -> Database {
     let installed = paragraphs(text).filter_map(package);
-    let mut packages: Vec<_> = installed.take(MAX_PACKAGES).collect();
+    let mut len = 0;
+    let installed = installed.take(MAX_PACKAGES).take_while(|(_, list)| {
+        len += list.text_len();
+        len <= MAX_TEXT
+    });
+    let mut packages: Vec<_> = installed.collect();
     packages.sort_by_cached_key(|(package, _)| package.name.clone());
     packages.dedup_by(|(a, _), (b, _)| a.name == b.name);
     let (packages, lists): (Vec<_>, Vec<_>) = packages.into_iter().unzip();

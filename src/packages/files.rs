@@ -2,8 +2,8 @@
 
 use super::{PackageId, checksums::checksum};
 
-/// Bytes of paths that one database may have.
-const MAX_TEXT: usize = 512 << 20;
+/// Bytes of paths that one database may have: Debian with 5,000 packages has 40 million.
+pub const MAX_TEXT: usize = 128 << 20;
 /// Paths that one database may have: Debian with 5,000 packages has half a million.
 const MAX_LINES: usize = 8 << 20;
 /// The longest path in bytes.
@@ -53,12 +53,22 @@ impl Listing {
         Self { text, lines }
     }
 
-    /// Adds the path that `parts` make together.
+    /// Adds the path that `parts` make together. Short names in one long directory take many times
+    /// the bytes that the database takes, so that a list that is too large gets no more.
     pub(super) fn push(&mut self, parts: &[&[u8]]) {
         let start = self.text.len();
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len > MAX_PATH || start + len > MAX_TEXT {
+            return;
+        }
         parts.iter().for_each(|part| self.text.extend_from_slice(part));
         let path = self.text.get(start..).unwrap_or_default();
         self.lines.extend(Line::new(path, start));
+    }
+
+    /// The bytes that it takes of [`MAX_TEXT`].
+    pub fn text_len(&self) -> usize {
+        self.text.len()
     }
 
     fn path(&self, line: &Line) -> &[u8] {

@@ -20,7 +20,7 @@ use std::fmt;
 use crate::path::ImagePath;
 
 pub use checksums::checksum;
-pub use files::Listing;
+pub use files::{Listing, MAX_TEXT};
 pub use relation::{Dependency, Strength};
 pub use spelling::Links;
 pub use sqlite::SqliteError;

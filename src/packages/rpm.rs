@@ -1,7 +1,8 @@
 //! rpm's database in SQLite (`rpmdb.sqlite`): a table of the headers of all installed packages.
 
 use super::{
-    Database, Dependency, Format, Links, Listing, MAX_PACKAGES, Package, PackageId, Strength,
+    Database, Dependency, Format, Links, Listing, MAX_PACKAGES, MAX_TEXT, Package, PackageId,
+    Strength,
     rpm_header::RpmHeader,
     spelling::Spelling,
     sqlite::{Sqlite, SqliteError, Value},
@@ -48,12 +49,16 @@ const BEFORE: usize = 1 << 6 | 1 << 9;
 /// [`SqliteError`]
 pub fn parse(bytes: &[u8], path: ImagePath, links: Links) -> Result<Database, SqliteError> {
     let mut packages: Vec<(Package, Listing)> = Vec::new();
+    let mut len = 0;
     Sqlite::new(bytes)?.rows(b"Packages", &mut |row| {
         if let [_, Value::Bytes(blob), ..] = row
             && packages.len() < MAX_PACKAGES
+            && len <= MAX_TEXT
             && let Some(header) = RpmHeader::new(blob)
+            && let Some((package, list)) = package(&header)
         {
-            packages.extend(package(&header));
+            len += list.text_len();
+            packages.push((package, list));
         }
     })?;
     packages.sort_by_cached_key(|(package, _)| {

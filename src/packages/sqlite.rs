@@ -78,6 +78,8 @@ impl<'a> Sqlite<'a> {
     fn walk(&self, root: usize, row: &mut dyn FnMut(&[Value<'_>])) -> Result<(), SqliteError> {
         // Each page is a part of one table once: more of them than there are is a circle.
         let mut left = self.bytes.len() / self.page_size;
+        // So is each byte a part of one row: cells may not share what they point to.
+        let mut bytes_left = self.bytes.len();
         let mut todo = vec![(root, 0)];
         while let Some((number, depth)) = todo.pop() {
             left = left.checked_sub(1).ok_or(Damaged)?;
@@ -103,7 +105,10 @@ impl<'a> Sqlite<'a> {
             }
             for cell in (0..cells).filter(|_| is_leaf) {
                 let at = be(page, pointers + 2 * cell, 2)?;
-                row(&record(&self.payload(page.get(at..).ok_or(Damaged)?)?)?);
+                let payload = self.payload(page.get(at..).ok_or(Damaged)?, bytes_left)?;
+                // A row without content takes the two bytes of its pointer.
+                bytes_left = bytes_left.checked_sub(payload.len().max(2)).ok_or(Damaged)?;
+                row(&record(&payload)?);
             }
         }
         Ok(())
@@ -116,11 +121,11 @@ impl<'a> Sqlite<'a> {
         page.ok_or(Damaged)
     }
 
-    /// The whole payload of the leaf cell that `cell` begins with.
-    fn payload(&self, mut cell: &[u8]) -> Result<Vec<u8>, SqliteError> {
+    /// The whole payload of the leaf cell that `cell` begins with, up to `limit` bytes.
+    fn payload(&self, mut cell: &[u8], limit: usize) -> Result<Vec<u8>, SqliteError> {
         let size = usize::try_from(varint(&mut cell)?).map_err(|_| Damaged)?;
         let _key = varint(&mut cell)?;
-        if size > self.bytes.len() {
+        if size > limit {
             return Err(Damaged);
         }
         let most = self.usable - 35;

@@ -1,11 +1,15 @@
 //! The files of a sysroot's package database → [`Database`].
 
-use std::{num::NonZeroUsize, os::unix::ffi::OsStrExt as _};
+use std::{
+    num::NonZeroUsize,
+    os::unix::ffi::OsStrExt as _,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use super::{Sysroot, View};
 use crate::{
     elf::{Absence, Answer, FileId, FoundKind, Lookup as _, LookupError, ReadFailure},
-    packages::{Database, Links, Listing, PackageId, apk, dpkg, rpm},
+    packages::{Database, Links, Listing, MAX_TEXT, PackageId, apk, dpkg, rpm},
     path::ImagePath,
     source::{content::Files, in_order},
     tree::HostFile,
@@ -167,10 +171,11 @@ fn read_dpkg(
     for name in parts.names.iter().filter(|name| !name.ends_with(b".md5sums")) {
         let path = parts.path.child(name).unwrap_or_else(|_| ImagePath::root());
         let part = whole(path.as_bytes())?;
-        if text.len() + part.len() <= MAX_FILE {
-            text.extend_from_slice(b"\n\n");
-            text.extend(part);
+        if text.len() + part.len() > MAX_FILE {
+            break;
         }
+        text.extend_from_slice(b"\n\n");
+        text.extend(part);
     }
     let status = dpkg::Status::parse(&text);
     if status.is_empty() {
@@ -181,17 +186,30 @@ fn read_dpkg(
     // To pass on one file at a time would take longer than to read it.
     let items: Vec<&[Wanted]> = wanted.chunks(FILES_OF_TASK).collect();
     let mut lists: Vec<(PackageId, Listing)> = Vec::new();
+    let (mut len, is_full) = (0, AtomicBool::new(false));
     let worker = || {
-        let mut files = Files::default();
+        let (mut files, is_full) = (Files::default(), &is_full);
         move |wanted: &[Wanted]| {
-            let mut read = |wanted| LookupError::split(listing(wanted, sysroot, &mut files));
+            let mut len = 0;
+            let mut read = |wanted| {
+                if len > MAX_TEXT || is_full.load(Ordering::Relaxed) {
+                    return Ok(Ok(Listing::default()));
+                }
+                let list = LookupError::split(listing(wanted, sysroot, &mut files));
+                len += list.iter().flatten().map(Listing::text_len).sum::<usize>();
+                list
+            };
             wanted.iter().map(&mut read).collect::<Result<Vec<_>, _>>()
         }
     };
     let take = |wanted: &[Wanted], answers: Vec<Answer<Listing>>| {
         for (wanted, answer) in wanted.iter().zip(answers) {
             if let Ok(list) = view.record(&wanted.path, answer) {
-                lists.push((wanted.package, list));
+                len += list.text_len();
+                match len <= MAX_TEXT {
+                    true => lists.push((wanted.package, list)),
+                    false => is_full.store(true, Ordering::Relaxed),
+                }
             }
         }
         Ok(())

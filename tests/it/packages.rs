@@ -258,6 +258,79 @@ fn rpms_database_tells_owners_and_licences() {
     assert!(text.contains(part), "{text}");
 }
 
+/// What a database makes of few bytes: a sparse list, short names in a long directory, and cells of
+/// SQLite that share one row.
+#[test]
+fn databases_take_no_more_memory_and_time_than_their_size() {
+    if !have(&["prlimit"]) {
+        return;
+    }
+    let sandbox = debian();
+    let pack = || {
+        let limits = ["prlimit", "--data=700000000", "--cpu=60"];
+        let pack = "pack r/usr/bin/tool --sysroot r -j 1 -q -o rootfs:out.tar";
+        sandbox.imgb(pack).under(&limits).run().ok();
+    };
+    let mut status = String::from(STATUS);
+    for number in 0..60 {
+        let name = format!("zbig{number}");
+        status += &format!("\nPackage: {name}\nStatus: install ok installed\nVersion: 1\n");
+        let list = sandbox.path(format!("r/var/lib/dpkg/info/{name}.list"));
+        fs_err::File::create(list).unwrap().set_len(60 << 20).unwrap();
+    }
+    sandbox.file("r/var/lib/dpkg/status", &status);
+    pack();
+    // What comes before them has its files.
+    assert!(files(&sandbox, "out.tar").contains("var/lib/dpkg/status.d/tool"));
+
+    fs_err::remove_dir_all(sandbox.path("r/var")).unwrap();
+    let dir = "a/".repeat(2000);
+    let names = "R:a\n".repeat(600_000);
+    sandbox.file("r/lib/apk/db/installed", format!("P:x\nV:1\nF:{dir}a\n{names}\n"));
+    pack();
+
+    fs_err::remove_dir_all(sandbox.path("r/lib")).unwrap();
+    sandbox.file("r/var/lib/rpm/rpmdb.sqlite", shared_rows(600));
+    let plan = sandbox.imgb("plan r/usr/bin/tool --sysroot r").run().ok();
+    let note = "the package database `/var/lib/rpm/rpmdb.sqlite` is not read: it is damaged";
+    let text = plan.stderr();
+    assert!(text.contains(note), "{text}");
+}
+
+/// A database of SQLite of so many pages, whose table `Packages` has a thousand rows that are all
+/// the same: nearly the whole file.
+fn shared_rows(pages: u16) -> Vec<u8> {
+    const PAGE: usize = 65536;
+    let size = usize::from(pages - 2) * PAGE;
+    // A leaf, whose cells all begin at one place.
+    let leaf = |cells: u16, at: usize| {
+        let count = [0x0d_u8, 0, 0].into_iter().chain(cells.to_be_bytes()).chain([0, 0, 0]);
+        let pointer = u16::try_from(at).unwrap().to_be_bytes();
+        count.chain(pointer.into_iter().cycle().take(2 * usize::from(cells))).collect::<Vec<u8>>()
+    };
+    let mut out = vec![0; usize::from(pages) * PAGE];
+    let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"SQLite format 3\0\0\x01");
+    put(100, &leaf(1, 60000));
+    // type, name, tbl_name, rootpage
+    put(60000, b"\x1c\x01\x05\x17\x1d\x1d\x01tablePackagesPackages\x02");
+    // The part of the row that is in the leaf itself (section 1.6 of the format).
+    let least = (PAGE - 12) * 32 / 255 - 23;
+    let rest = least + (size - least) % (PAGE - 4);
+    let here = if rest <= PAGE - 35 { rest } else { least };
+    let at = PAGE - here - 9;
+    put(PAGE, &leaf(1000, at));
+    let varint = [size >> 21 | 0x80, size >> 14 | 0x80, size >> 7 | 0x80, size & 0x7f];
+    put(PAGE + at, &varint.map(|byte| byte as u8));
+    // The key, a record without values, and the first page of what follows.
+    put(PAGE + at + 4, &[1, 1]);
+    for page in 2..pages {
+        let next = if page == 2 { 2 * PAGE - 4 } else { usize::from(page - 1) * PAGE };
+        put(next, &u32::from(page + 1).to_be_bytes());
+    }
+    out
+}
+
 /// Debian's own database, read by dpkg and, where it is installed, by a scanner.
 #[test]
 fn the_machines_packages_are_those_that_own_the_files() {
