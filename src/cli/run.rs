@@ -70,7 +70,11 @@ pub(super) fn run_failure(error: RunError) -> Failure {
         RunError::NoRuntime(_) => {
             failure.with_hint("leave `--runtime` out: imgb runs the program itself")
         }
-        RunError::OnlyRoot => failure.with_hint("map the user and the group 65534 into it, too"),
+        RunError::OnlyRoot => failure.with_hint(
+            "map the user and the group 65534 into it, too, or be another user than root",
+        ),
+        RunError::Unreachable { .. } => failure
+            .with_hint("set TMPDIR to a directory that every user may enter, such as /var/tmp"),
         RunError::CannotWatch => failure.with_hint(
             "record it with `strace -f -y -e trace=%file -o LOG` and use `--from-strace LOG`",
         ),

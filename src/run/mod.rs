@@ -142,6 +142,18 @@ pub enum RunError {
     /// The program would run as the machine's root, since no other user has a number here.
     #[error("no program runs as the machine's root, and the user namespace has no `nobody`")]
     OnlyRoot,
+    /// The user that stands in for root cannot reach the image's copy: the directory on the way to
+    /// it, and its mode.
+    #[error(
+        "`nobody`, as whom root's programs run, cannot enter `{}` (mode {mode:04o})",
+        .dir.display()
+    )]
+    Unreachable {
+        /// The directory.
+        dir: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// imgb cannot decode system calls of this machine's architecture.
     #[error("programs of this machine cannot be watched")]
     CannotWatch,
@@ -169,6 +181,7 @@ impl RunError {
             | Self::Unpack(_)
             | Self::NoRuntime(_)
             | Self::OnlyRoot
+            | Self::Unreachable { .. }
             | Self::CannotWatch
             | Self::DirectoryStream
             | Self::System { .. } => ErrorKind::Runner,
@@ -339,6 +352,10 @@ fn stage(
     let mut command = Command::new(own.as_ref().map_or("/proc/self/exe".into(), OwnBinary::path));
     command.arg0("imgb").arg(RUNNER).arg(name).arg(&file);
     if let Some((uid, gid)) = owner {
+        let closed = private.closed_to(uid, gid).map_err(system("make a private directory"))?;
+        if let Some((dir, mode)) = closed {
+            return Err(RunError::Unreachable { dir, mode });
+        }
         std::os::unix::fs::chown(&file, Some(uid), Some(gid))
             .map_err(system("write the runner's file"))?;
         std::os::unix::fs::chown(private.path(), Some(uid), Some(gid))

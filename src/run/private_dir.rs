@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +21,23 @@ impl PrivateDir {
 
     pub(super) fn path(&self) -> &Path {
         self.0.as_ref().map_or(Path::new(""), |dir| dir.path())
+    }
+
+    /// The first directory above it that this user may not search, with its mode.
+    pub(super) fn closed_to(&self, uid: u32, gid: u32) -> io::Result<Option<(PathBuf, u32)>> {
+        let path = fs_err::canonicalize(self.path())?;
+        for dir in path.ancestors().skip(1) {
+            let meta = fs_err::metadata(dir)?;
+            let search = match meta.uid() == uid {
+                true => 0o100,
+                false if meta.gid() == gid => 0o010,
+                false => 0o001,
+            };
+            if meta.mode() & search == 0 {
+                return Ok(Some((dir.into(), meta.mode() & 0o7777)));
+            }
+        }
+        Ok(None)
     }
 
     /// The path of the file that a tracer writes accesses to.

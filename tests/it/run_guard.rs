@@ -213,3 +213,24 @@ fn no_program_runs_as_the_machines_root() {
         }
     }
 }
+
+/// root's programs run as `nobody`.
+#[test]
+fn a_directory_of_root_alone_is_named_if_tmpdir_is_below_it() {
+    let Some(sandbox) = attacks() else { return };
+    if !is_root() {
+        return;
+    }
+    sandbox.mode(".", 0o755).dir("closed/tmp");
+    for command in ["run", "trace"] {
+        let run = |mode| {
+            sandbox.mode("closed", mode);
+            let run = sandbox.imgb(&format!("{command} app.tar -- flags"));
+            run.env("TMPDIR", sandbox.path("closed/tmp")).run()
+        };
+        let hint = "set TMPDIR to a directory that every user may enter";
+        run(0o700).error(125, &["cannot enter `", "/closed` (mode 0700)", hint]);
+        run(0o701).ok();
+    }
+    assert!(sandbox.names("closed/tmp").is_empty());
+}
