@@ -30,29 +30,35 @@ pub(super) fn heavy(
     search: &elf::LoaderOptions,
     builder: &ImageBuilder<'_>,
 ) -> Result<BTreeMap<ImagePath, u64>, ReadFailure> {
-    let mut heavy = BTreeMap::new();
     let is_library = |one: &&RuleFile<'_>| {
         let name = one.path.file_name();
         memchr::memmem::find(name, b".so").is_some() && one.node.file().is_some()
     };
-    for one in found.iter().filter(is_library) {
+    let mut roots = Vec::new();
+    for one in found.iter().filter(is_library).filter(|one| !builder.has(&one.path)) {
         let Some(by) = &one.named.by else { continue };
-        if builder.has(&one.path) {
-            continue;
+        let is_asked_for = match owners.asked(by, programs, &one.path, builder.view)? {
+            Asked::For(tie) => tie.bond != Bond::Recommends,
+            Asked::Unknown => true,
+            Asked::No => false,
+        };
+        if !is_asked_for {
+            roots.push(Root { path: one.path.clone() });
         }
-        match owners.asked(by, programs, &one.path, builder.view)? {
-            Asked::For(tie) if tie.bond != Bond::Recommends => continue,
-            Asked::Unknown => continue,
-            Asked::For(_) | Asked::No => {}
-        }
-        let root = Root { path: one.path.clone() };
-        let closure = elf::closure(&[root], search, builder.view)?;
+    }
+    let mut heavy = BTreeMap::new();
+    let closure = elf::closure(&roots, search, builder.view)?;
+    for program in &closure.programs {
+        let all: BTreeSet<usize> = program.file.iter().chain(&program.loads).copied().collect();
         let mut bytes = 0;
-        for file in closure.files.iter().filter(|file| !builder.has(&file.path)) {
-            bytes += size(file, builder.view)?;
+        for file in all.into_iter().filter_map(|index| closure.files.get(index)) {
+            if !builder.has(&file.path) {
+                bytes += size(file, builder.view)?;
+            }
         }
-        if bytes > MAX_BYTES {
-            heavy.insert(one.path.clone(), bytes);
+        let file = program.file.and_then(|index| closure.files.get(index));
+        if let Some(file) = file.filter(|_| bytes > MAX_BYTES) {
+            heavy.insert(file.path.clone(), bytes);
         }
     }
     Ok(heavy)
