@@ -38,8 +38,12 @@ pub fn in_source(text: &[u8], language: &Texts) -> BTreeSet<Vec<u8>> {
     names
 }
 
-/// The names and paths in a text of any other form: configuration, tables of strings.
+/// The names and paths in a text of any other form: configuration, and GObject's typelibs. Other
+/// binary files, such as `/etc/ld.so.cache`, list what the system has, not what is needed.
 pub fn in_configuration(text: &[u8]) -> BTreeSet<Vec<u8>> {
+    if text.contains(&0) && !text.starts_with(b"GOBJ\n") {
+        return BTreeSet::new();
+    }
     let tokens = text.split(|b| !in_name(b)).filter(|token| token.len() <= MAX_NAME);
     tokens.filter(|token| is_library(token)).take(MAX_NAMES).map(<[u8]>::to_vec).collect()
 }
@@ -89,10 +93,15 @@ mod tests {
     #[test]
     fn names_in_configuration() {
         let text = b"[SQLite3]\nDriver=libsqlite3odbc.so\nSetup = /usr/lib/x.so.2 # a.sox b.so.c\n\
-            {\"library_path\": \"../libv.so\"}\0libpango-1.0.so.0,libg.so\0.so";
+            {\"library_path\": \"../libv.so\"} libpango-1.0.so.0,libg.so .so";
         check(
             in_configuration(text),
             "../libv.so /usr/lib/x.so.2 libg.so libpango-1.0.so.0 libsqlite3odbc.so",
+        );
+        check(in_configuration(b"glibc-ld.so.cache1.1\0libx.so.1\0/usr/lib/libx.so.1\0"), "");
+        check(
+            in_configuration(b"GOBJ\nMETADATA\r\n\x1a\0libpango-1.0.so.0\0"),
+            "libpango-1.0.so.0",
         );
     }
 }

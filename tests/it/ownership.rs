@@ -115,6 +115,37 @@ fn without_a_database_names_and_whole_paths_count() {
     );
 }
 
+/// A program that no package owns may mention what no package owns either: its own configuration,
+/// but also what describes the machine, and its state.
+#[test]
+fn the_state_of_the_machine_is_never_meant() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let paths = ["etc/ld.so.cache", "etc/shadow", "etc/machine-id", "var/lib/zz/data", "etc/zz/v"];
+    let source = format!(
+        "#include <stdio.h>\nint main(void) {{ return {}; }}",
+        paths.map(|path| format!("!fopen(\"/{path}\", \"r\")")).join(" + ")
+    );
+    for program in ["./mine", "sys/usr/bin/mine"] {
+        let sandbox = sandbox(true);
+        sandbox.file("mine.c", &source);
+        sandbox.tool("gcc", "mine.c -o mine").run().ok();
+        sandbox.tool("cp", "mine sys/usr/bin/mine").run().ok();
+        for path in paths {
+            sandbox.file(&format!("sys/{path}"), "libneeded.so.1\0/usr/lib/libneeded.so.1\0");
+        }
+        let command = format!("pack --sysroot sys -q {program} -o rootfs:root.tar");
+        sandbox.imgb(&command).run().ok();
+        let list = sandbox.tool("tar", "-tf root.tar").run().ok().text();
+        assert!(list.contains("etc/zz/v\n"), "{list}");
+        for path in paths.iter().filter(|path| **path != "etc/zz/v") {
+            assert!(!list.contains(path), "{path} in {list}");
+        }
+        assert!(!list.contains("libneeded"), "{list}");
+    }
+}
+
 #[test]
 fn the_reason_names_the_package() {
     if !have(&["gcc"]) {

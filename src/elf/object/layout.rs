@@ -110,9 +110,11 @@ fn of_segments(header: &Header, segments: &[ProgramHeader]) -> Option<&'static s
         }
         end = own;
     }
-    // The largest address space that a machine gives to a program.
+    // The largest address space that a machine gives to a program. IA-64 keeps code and data in
+    // regions that are further apart.
     let first = loads(segments).next().map_or(0, |load| load.p_vaddr);
-    if end - first > 1 << if header.machine.is_64 { 46 } else { 32 } {
+    let is_bounded = header.machine.arch != eh::EM_IA_64;
+    if is_bounded && end - first > 1 << if header.machine.is_64 { 46 } else { 32 } {
         return Some("PT_LOAD");
     }
     let is_program =

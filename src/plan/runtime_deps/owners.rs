@@ -104,12 +104,16 @@ fn owner(path: &ImagePath, database: &Database, view: &View<'_>) -> Option<Packa
     database.owners(path).first().copied()
 }
 
-/// Whether no package owns what is at `path`, and it is not a directory that many programs have.
+/// Whether no package owns what is at `path`, and it is neither a directory that many programs have
+/// nor in `/var`, where this machine keeps its state.
 ///
 /// # Errors
 /// [`ReadFailure`]
 pub(super) fn is_unowned(path: &[u8], view: &View<'_>) -> Result<bool, ReadFailure> {
     let Ok(found) = view.resolve(path)? else { return Ok(false) };
+    if found.path.as_bytes().starts_with(b"/var/") {
+        return Ok(false);
+    }
     let is_owned = |database: &Database| !database.owners(&found.path).is_empty();
     Ok(!view.packages()?.is_some_and(is_owned) && !ownership::is_top(&found.path))
 }
