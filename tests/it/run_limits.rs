@@ -221,8 +221,8 @@ fn nothing_is_left_of_an_interrupted_unpacking() {
     }
     sandbox.imgb("pack --no-deps bin files --entrypoint /bin/sh -q -o many.tar").run().ok();
     let line = "TMPDIR=$PWD/tmp strace -qq -o log -e inject=fchmod:delay_enter=200000 ../imgb run \
-        many.tar -- -c 'echo started' & sleep 2; ls tmp | wc -l; pkill -TERM -P $! imgb; wait $!; \
-        echo $?";
+        many.tar -- -c 'echo started' & until [ \"$(ls tmp)\" ]; do sleep 0.1; done; \
+        ls tmp | wc -l; pkill -TERM -P $! imgb; wait $!; echo $?";
     let run = sandbox.tool("bash", "-c").arg(line).run().ok();
     run.prints_only("1\n143\n");
     assert_eq!(sandbox.names("tmp"), Vec::<String>::new());
