@@ -4,12 +4,16 @@
 //! instance as the interpreter of a script, and then open the file that it runs from. If that were
 //! imgb's binary on the host, the program could change its mode or content (CVE-2019-5736).
 
-use std::{fs::File, io, os::fd::AsRawFd as _};
+use std::{fs::File, io, os::fd::AsRawFd as _, time::Duration};
 
 use rustix::{
     fs::{MemfdFlags, SealFlags},
     io::Errno,
 };
+
+/// How often, and after which time, sealing is tried again where the kernel is busy: for a second.
+const BUSY_TRIES: usize = 50;
+const BUSY_WAIT: Duration = Duration::from_millis(20);
 
 /// A copy that cannot be written to, and that is gone with its last process.
 pub(super) struct OwnBinary(File);
@@ -29,8 +33,14 @@ impl OwnBinary {
         let mut copy = File::from(memfd);
         io::copy(&mut File::open("/proc/self/exe")?, &mut copy)?;
         let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
-        rustix::fs::fcntl_add_seals(&copy, seals)?;
-        Ok(Self(copy))
+        // The kernel refuses while something holds a page of the copy, as memory reclaim may do.
+        for _ in 0..BUSY_TRIES {
+            match rustix::fs::fcntl_add_seals(&copy, seals) {
+                Err(Errno::BUSY) => std::thread::sleep(BUSY_WAIT),
+                sealed => return Ok(sealed.map(|()| Self(copy))?),
+            }
+        }
+        Err(Errno::BUSY.into())
     }
 
     /// The path at which a child of this process can execute it.
