@@ -65,12 +65,17 @@ pub fn members(len: u64, read_at: ReadAt<'_>) -> io::Result<Vec<Member>> {
 }
 
 impl Member {
+    /// Bytes that reading it takes at most: those in the file or those that come out.
+    pub fn cost(&self) -> u64 {
+        self.len.max(self.packed)
+    }
+
     /// Its bytes; `None` if there are more than `limit`, or if they are damaged.
     ///
     /// # Errors
     /// Those of `read_at`.
     pub fn read(&self, limit: u64, read_at: ReadAt<'_>) -> io::Result<Option<Vec<u8>>> {
-        if self.len > limit || self.packed > limit {
+        if self.cost() > limit {
             return Ok(None);
         }
         let start = match self.place {

@@ -130,11 +130,14 @@ impl<'t> Contents<'t> {
             let is_archive = languages.is_archive(file_name) && depth < MAX_DEPTH;
             let is_source = file_name.ends_with(languages.python.source.as_bytes());
             let may_be_object = memchr::memmem::find(file_name, b".so").is_some();
-            if !(is_archive || is_source || may_be_object) || self.is_full(&member) {
+            let is_large = member.cost() > MAX_MEMBER;
+            let is_wanted = is_archive || is_source || may_be_object;
+            if !is_wanted || is_large || self.is_full(&member) {
                 continue;
             }
+            // A damaged member costs as much as another one.
+            self.bytes = self.bytes.saturating_add(member.cost());
             let Some(bytes) = member.read(MAX_MEMBER, read_at)? else { continue };
-            self.bytes += bytes.len() as u64;
             let path = [within, &member.name[..]].concat();
             if is_source {
                 let depth = if file_name == b"__main__.py" { Depth::All } else { Depth::Outer };
@@ -152,7 +155,7 @@ impl<'t> Contents<'t> {
     }
 
     fn is_full(&self, member: &Member) -> bool {
-        self.bytes.saturating_add(member.len) > MAX_BYTES || self.objects.len() >= MAX_OBJECTS
+        self.bytes.saturating_add(member.cost()) > MAX_BYTES || self.objects.len() >= MAX_OBJECTS
     }
 
     fn object(
