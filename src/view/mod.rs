@@ -32,7 +32,7 @@ pub use sysroot::Sysroot;
 /// open while they are inspected ([`OpenFiles`]).
 ///
 /// What this user may not look at in the sysroot is remembered too ([`View::denied`]), whatever the
-/// caller makes of the answer; only [`View::probe`] leaves no trace.
+/// caller makes of the answer; only [`View::probe`] and [`View::probe_names`] leave no trace.
 #[derive(Debug)]
 pub struct View<'a> {
     /// The highest layer.
@@ -192,8 +192,20 @@ impl<'a> View<'a> {
     /// # Errors
     /// [`ReadFailure`]
     pub fn probe(&self, path: &[u8]) -> Result<Answer<Found>, ReadFailure> {
+        self.without_trace(|| self.find(path))
+    }
+
+    /// As [`Lookup::list`] for a guess: a denial is not remembered.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn probe_names(&self, dir: &[u8]) -> Result<Answer<Vec<Vec<u8>>>, ReadFailure> {
+        self.without_trace(|| self.list(dir))
+    }
+
+    fn without_trace<T>(&self, look: impl FnOnce() -> T) -> T {
         let before = self.memo.borrow().denied.clone();
-        let answer = self.find(path);
+        let answer = look();
         self.memo.borrow_mut().denied = before;
         answer
     }
@@ -380,8 +392,9 @@ impl<'a> View<'a> {
     }
 
     fn sysroot_names(&self, dir: &ImagePath) -> Result<Answer<Arc<Vec<Vec<u8>>>>, ReadFailure> {
-        if let Some(known) = self.memo.borrow().names.get(dir) {
-            return Ok(known.clone());
+        let known = self.memo.borrow().names.get(dir).cloned();
+        if let Some(known) = known {
+            return Ok(self.record(dir, known));
         }
         let Some(sysroot) = &self.sysroot else { return Ok(Err(Absence::Missing)) };
         let names = self.record(dir, sysroot.list(dir)?.map(Arc::new));

@@ -43,6 +43,8 @@ pub(super) struct Gatherer<'t> {
     pub(super) openings: Openings,
     /// Names of libraries that objects inside archives need, looked for likewise.
     pub(super) needed: Openings,
+    /// Directories in which libraries that texts name were looked for.
+    listings: texts::Listings,
     /// Archives inside files.
     archives: Archives<'t>,
     /// A note about libraries that objects inside archives lack.
@@ -65,7 +67,7 @@ impl<'t> Gatherer<'t> {
             ..Facts::default()
         };
         let surveyor = Surveyor::new(table.wanted());
-        let (seen, callers, openings, needed, archives) = Default::default();
+        let (seen, callers, openings, needed, listings, archives) = Default::default();
         let (owners, lacking) = (Owners::new(table), None);
         Ok(Self {
             surveyor,
@@ -76,6 +78,7 @@ impl<'t> Gatherer<'t> {
             callers,
             openings,
             needed,
+            listings,
             archives,
             lacking,
         })
@@ -168,8 +171,9 @@ impl<'t> Gatherer<'t> {
         search: &elf::LoaderOptions,
         view: &View<'_>,
     ) -> Result<(), ReadFailure> {
-        let Self { openings, needed, facts, owners, .. } = self;
-        texts::resolve(openings, closure, search, (&mut *facts, &mut *owners, view))?;
+        let Self { openings, needed, listings, facts, owners, .. } = self;
+        let known = (&mut *facts, &mut *owners, view);
+        texts::resolve((openings, listings), closure, search, known)?;
         let (searched, known) = ((closure, search), (facts, owners, view));
         self.lacking = embedded::resolve(&self.archives, needed, searched, known)?;
         Ok(())

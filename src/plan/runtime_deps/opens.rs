@@ -1,7 +1,7 @@
 //! Names of libraries in files → the libraries that the loader finds when a program opens them.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -37,6 +37,8 @@ pub(super) struct Openings {
     pub(super) asked: BTreeSet<(ImagePath, Arc<[u8]>)>,
     /// What was found.
     pub(super) found: BTreeSet<Opening>,
+    /// Directories of libraries, each with the names in it that have a version.
+    versioned: BTreeMap<Vec<u8>, BTreeSet<Vec<u8>>>,
 }
 
 impl Openings {
@@ -56,7 +58,7 @@ impl Openings {
         if mentions.is_empty() {
             return Ok(());
         }
-        let versions = add_versions(&mut mentions, closure, (search, view))?;
+        let versions = self.add_versions(&mut mentions, closure, (search, view))?;
         let mut opens = elf::Opens::new();
         for (by, name) in mentions.keys() {
             opens.entry(by.clone()).or_default().insert(name.clone());
@@ -119,43 +121,48 @@ impl Openings {
         }
         Ok(())
     }
-}
 
-/// Adds the versions of each name that has none, and which the program may complete: for
-/// `libicuuc.so` and `libicuuc.so.`, what the directories of `closure` have as `libicuuc.so.72`.
-/// Returns the keys of what it added.
-fn add_versions(
-    mentions: &mut Mentions,
-    closure: &Closure,
-    (search, view): (&elf::LoaderOptions, &View<'_>),
-) -> Result<BTreeSet<Call>, ReadFailure> {
-    let mut added = Mentions::new();
-    let bare = |name: &[u8]| name.ends_with(b".so") || name.ends_with(b".so.");
-    let may_be_completed = |mention: &Mention| !matches!(*mention.evidence, Evidence::Embedded(..));
-    let unversioned = mentions.iter().filter(|((_, name), _)| bare(name));
-    let unversioned: Vec<_> = unversioned.filter(|(_, by)| may_be_completed(by)).collect();
-    if unversioned.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let mut names: BTreeSet<Vec<u8>> = BTreeSet::new();
-    for dir in directories(closure, search, view)? {
-        let entries = view.list(&dir)?.unwrap_or_default();
-        names.extend(entries.into_iter().filter(|name| is_versioned(name)));
-    }
-    for ((caller, name), mention) in unversioned {
-        let stem = name.strip_suffix(b".").unwrap_or(name);
-        let prefix = [stem, b"."].concat();
-        let versions = names.range(prefix.clone()..).take_while(|name| name.starts_with(&prefix));
-        for version in versions {
-            let key = (caller.clone(), Arc::from(&**version));
-            if !mentions.contains_key(&key) {
-                added.insert(key, mention.clone());
+    /// Adds the versions of each name that has none, and which the program may complete: for
+    /// `libicuuc.so` and `libicuuc.so.`, what the directories of `closure` have as
+    /// `libicuuc.so.72`. Returns the keys of what it added.
+    fn add_versions(
+        &mut self,
+        mentions: &mut Mentions,
+        closure: &Closure,
+        (search, view): (&elf::LoaderOptions, &View<'_>),
+    ) -> Result<BTreeSet<Call>, ReadFailure> {
+        let mut added = Mentions::new();
+        let bare = |name: &[u8]| name.ends_with(b".so") || name.ends_with(b".so.");
+        let may_be_completed = |by: &Mention| !matches!(*by.evidence, Evidence::Embedded(..));
+        let unversioned = mentions.iter().filter(|((_, name), _)| bare(name));
+        let unversioned: Vec<_> = unversioned.filter(|(_, by)| may_be_completed(by)).collect();
+        if unversioned.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        for dir in directories(closure, search, view)? {
+            if let Entry::Vacant(new) = self.versioned.entry(dir) {
+                let mut names = view.list(new.key())?.unwrap_or_default();
+                names.retain(|name| is_versioned(name));
+                new.insert(names.into_iter().collect());
             }
         }
+        for ((caller, name), mention) in unversioned {
+            let stem = name.strip_suffix(b".").unwrap_or(name);
+            let prefix = [stem, b"."].concat();
+            for names in self.versioned.values() {
+                let versions = names.range(prefix.clone()..);
+                for version in versions.take_while(|name| name.starts_with(&prefix)) {
+                    let key = (caller.clone(), Arc::from(&**version));
+                    if !mentions.contains_key(&key) {
+                        added.insert(key, mention.clone());
+                    }
+                }
+            }
+        }
+        let keys = added.keys().cloned().collect();
+        mentions.append(&mut added);
+        Ok(keys)
     }
-    let keys = added.keys().cloned().collect();
-    mentions.append(&mut added);
-    Ok(keys)
 }
 
 /// Whether `name` ends in `.so.` and a version.

@@ -1,7 +1,10 @@
 //! Names of libraries in texts: in scripts, in the sources and the configuration of the inputs, and
 //! in the configuration that rules add.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    sync::Arc,
+};
 
 use super::{
     opens::{Mentions, Openings},
@@ -26,6 +29,10 @@ const MAX_PROGRAMS: usize = 16;
 const MAX_LEFT: usize = 200;
 /// Paths among which are the directories in which a library is looked for then.
 const MAX_DIRECTORIES: usize = 1000;
+
+/// What is in the directories in which libraries were looked for, by their paths.
+/// `None` is a directory that may not be listed, only looked into.
+pub(super) type Listings = BTreeMap<Box<[u8]>, Option<BTreeSet<Vec<u8>>>>;
 
 /// Notes the libraries that texts in `tree` name.
 ///
@@ -60,7 +67,7 @@ pub(super) fn note(
 /// # Errors
 /// [`ReadFailure`]
 pub(super) fn resolve(
-    openings: &mut Openings,
+    (openings, listings): (&mut Openings, &mut Listings),
     closure: &Closure,
     search: &elf::LoaderOptions,
     (facts, owners, view): (&mut Facts, &mut Owners<'_>, &View<'_>),
@@ -92,30 +99,42 @@ pub(super) fn resolve(
     openings.resolve(mentions, closure, search, (facts, owners, view))?;
     let is_left = |name: &[u8]| !name.contains(&b'/') && !facts.opens.contains_key(name);
     let left: Vec<_> = names.into_iter().filter(|(name, _)| is_left(name)).take(MAX_LEFT).collect();
-    note_in_directories(left, facts, view)
+    note_in_directories(left, listings, (facts, view))
 }
 
 /// Notes the libraries that the loader does not find, but that are in a directory which an object
 /// of the closure names: unixODBC's drivers.
 fn note_in_directories(
     names: Vec<(Box<[u8]>, ImagePath)>,
-    facts: &mut Facts,
-    view: &View<'_>,
+    listings: &mut Listings,
+    (facts, view): (&mut Facts, &View<'_>),
 ) -> Result<(), ReadFailure> {
-    let mut dirs = Vec::new();
-    for path in facts.paths.keys().filter(|_| !names.is_empty()).take(MAX_DIRECTORIES) {
-        if view.probe(path)?.is_ok_and(|found| found.kind == FoundKind::Directory) {
-            dirs.push(path.clone());
-        }
+    if names.is_empty() {
+        return Ok(());
     }
-    for (name, by) in names {
-        let mention = Mention { by, evidence: Arc::new(Evidence::LibraryInText(name.clone())) };
-        for dir in &dirs {
-            let path = ImagePath::new([dir, &b"/"[..], &name].concat()).ok();
-            note_path(path, mention.clone(), facts, view)?;
+    let dirs: Vec<_> = facts.paths.keys().take(MAX_DIRECTORIES).cloned().collect();
+    for dir in dirs {
+        let listed = match listings.entry(dir.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(list(&dir, view)?),
+        };
+        let may_have = |name: &[u8]| listed.as_ref().is_none_or(|listed| listed.contains(name));
+        for (name, by) in names.iter().filter(|(name, _)| may_have(name)) {
+            let evidence = Arc::new(Evidence::LibraryInText(name.clone()));
+            let path = ImagePath::new([&dir, &b"/"[..], name].concat()).ok();
+            note_path(path, Mention { by: by.clone(), evidence }, facts, view)?;
         }
     }
     Ok(())
+}
+
+/// What is in the directory that `path` leads to: nothing if it leads to none.
+fn list(path: &[u8], view: &View<'_>) -> Result<Option<BTreeSet<Vec<u8>>>, ReadFailure> {
+    let is_directory = view.probe(path)?.is_ok_and(|found| found.kind == FoundKind::Directory);
+    if !is_directory {
+        return Ok(Some(BTreeSet::new()));
+    }
+    Ok(view.probe_names(path)?.ok().map(|names| names.into_iter().collect()))
 }
 
 fn note_path(
