@@ -46,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
 type ReadAt<'a> = &'a mut dyn FnMut(u64, &mut [u8]) -> io::Result<usize>;
 type Read<T> = fn(u64, ReadAt<'_>) -> Result<Result<T, ObjectError>, io::Error>;
 
-/// What `read` makes of `data`, of which it gets `step` bytes at once.
+/// The result of `read` on `data`, which it gets in parts of at most `step` bytes.
 fn with<T>(data: &[u8], step: usize, read: Read<T>) -> Result<T, ObjectError> {
     let mut taken = 0;
     let mut read_at = |at: u64, out: &mut [u8]| {

@@ -27,7 +27,7 @@ type Call = (ImagePath, Arc<[u8]>);
 /// name was found.
 pub(super) type Mentions = BTreeMap<(ImagePath, Arc<[u8]>), Mention>;
 
-/// Bytes of a library of which no package says whether it is needed.
+/// The largest library, in bytes, that is taken though no package says whether it is needed.
 const MAX_UNKNOWN: u64 = 2_000_000;
 
 /// The libraries that were looked for and found.
