@@ -105,41 +105,62 @@ fn without_accent(letter: char) -> Option<&'static str> {
 impl FromStr for Reference {
     type Err = ReferenceError;
 
-    /// Parses by the grammar of distribution/reference. A first component that contains `.` or `:`,
-    /// or is `localhost`, is the registry. Otherwise it is `docker.io`, where repositories
-    /// of one component are in `library/`.
+    /// Parses by the grammar of distribution/reference.
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let (name, tag) = match text.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => (name, tag),
+            Some((name, tag)) if !tag.contains(['/', ']']) => (name, tag),
             _ => (text, "latest"),
         };
-        let (registry, repository) = match name.split_once('/') {
-            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => {
-                (host, rest.to_owned())
-            }
-            Some(_) => ("docker.io", name.to_owned()),
-            None => ("docker.io", format!("library/{name}")),
+        let Some((registry, repository)) = split_repository(name) else {
+            return Err(ReferenceError::Repository(text.into()));
         };
-        let wrong = || ReferenceError::Repository(text.to_owned());
-        if !is_registry(registry)
-            || !repository.split('/').all(is_component)
-            || registry.len() + repository.len() >= Self::MAX
-        {
-            return Err(wrong());
+        if !is_tag(tag) {
+            return Err(ReferenceError::Tag(text.into()));
         }
-        let first = tag.bytes().next();
-        let tag_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-        if tag.len() > 128
-            || first.is_none_or(|b| matches!(b, b'.' | b'-'))
-            || !tag.bytes().all(tag_byte)
-        {
-            return Err(ReferenceError::Tag(text.to_owned()));
-        }
-        Ok(Self { registry: registry.into(), repository, tag: tag.into() })
+        Ok(Self { registry, repository, tag: tag.into() })
     }
 }
 
+/// The registry and the repository of a name without tag and digest; `None` if it is invalid. A
+/// first component that contains `.` or `:`, has an upper-case letter or is `localhost` is the
+/// registry. Otherwise it is `docker.io`, where repositories of one component are in `library/`.
+pub(super) fn split_repository(name: &str) -> Option<(String, String)> {
+    let is_host = |host: &str| {
+        host.contains(['.', ':'])
+            || host == "localhost"
+            || host.bytes().any(|b| b.is_ascii_uppercase())
+    };
+    let (registry, path) = match name.split_once('/') {
+        Some(("index.docker.io", rest)) => ("docker.io", rest),
+        Some((host, rest)) if is_host(host) => (host, rest),
+        _ => ("docker.io", name),
+    };
+    let is_official = registry == "docker.io" && !path.contains('/');
+    let repository = if is_official { format!("library/{path}") } else { path.to_owned() };
+    let is_identifier = path.len() == 64 && path.bytes().all(|b| b.is_ascii_hexdigit());
+    (is_registry(registry)
+        && !(is_official && is_identifier)
+        && repository.split('/').all(is_component)
+        && registry.len() + repository.len() < Reference::MAX)
+        .then(|| (registry.into(), repository))
+}
+
+/// Whether `text` is a tag.
+pub(super) fn is_tag(text: &str) -> bool {
+    let tag_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+    text.len() <= 128
+        && text.bytes().next().is_some_and(|b| !matches!(b, b'.' | b'-'))
+        && text.bytes().all(tag_byte)
+}
+
+/// Whether `text` is a host name, an IPv4 address or an IPv6 address in brackets, with a port or
+/// without.
 fn is_registry(text: &str) -> bool {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    if let Some((address, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address.parse::<std::net::Ipv6Addr>().is_ok()
+            && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
+    }
     let (host, port) = text.split_once(':').unwrap_or((text, "0"));
     let label = |l: &str| {
         !l.is_empty()
@@ -147,7 +168,7 @@ fn is_registry(text: &str) -> bool {
             && !l.ends_with('-')
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
-    host.split('.').all(label) && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit())
+    host.split('.').all(label) && is_port(port)
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
