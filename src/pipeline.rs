@@ -251,14 +251,14 @@ fn gather(
     Ok((host, inputs, notes))
 }
 
-/// Inputs are the host's: where the sysroot has a file of the same absolute path, that may have
-/// been meant.
+/// An absolute path that exists in the sysroot is the sysroot's: where the host has it as well, that
+/// may have been meant.
 fn ambiguous(requests: &[Request], host: &HostRoot) -> Result<Vec<Note>, ReadFailure> {
-    let hint = "name the sysroot's by its bare name, or by its path with the sysroot's before it";
+    let hint = "name the host's by a relative path";
     let mut notes = Vec::new();
     for request in requests {
-        if let Ok(path) = request.absolute_in_sysroot(host)? {
-            let text = format!("`{path}` is the host's file, and the sysroot has one, too");
+        if let Some(path) = request.ambiguous(host)? {
+            let text = format!("`{path}` is taken from the sysroot, and the host has it as well");
             notes.push(Note::warning(text).with_hint(hint));
         }
     }

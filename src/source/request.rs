@@ -96,9 +96,11 @@ impl Request {
     /// # Errors
     /// [`ReadFailure`]
     pub fn in_sysroot(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
-        if self.destination.is_some() {
-            return Ok(None);
-        }
+        if self.destination.is_some() { Ok(None) } else { self.located(host) }
+    }
+
+    /// As [`Request::in_sysroot`], wherever it goes in the image.
+    fn located(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
         match self.absolute_in_sysroot(host)? {
             Ok(path) => Ok(Some(path)),
             Err(absence @ Absence::Denied) => {
@@ -136,6 +138,15 @@ impl Request {
     /// The path of this file in a sysroot that is another directory of the host.
     fn below_sysroot(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
         use std::os::unix::ffi::OsStrExt as _;
+        // As it is written, its links are those of the sysroot.
+        if let (Ok(source), Ok(root)) =
+            (std::path::absolute(&self.source), std::path::absolute(host.root()))
+            && let Ok(below) = source.strip_prefix(root)
+            && let Ok(path) = ImagePath::new(below.as_os_str().as_bytes())
+            && host.resolve(path.as_bytes())?.is_ok()
+        {
+            return Ok(Some(path));
+        }
         let failure = |source| ReadFailure { path: self.source.clone(), source };
         let there = if_present(fs_err::metadata(&self.source)).map_err(failure)?;
         let (Some(_), Some(name)) = (there, self.source.file_name()) else { return Ok(None) };
@@ -152,11 +163,23 @@ impl Request {
         Ok(path.and_then(|path| ImagePath::new(path).ok()))
     }
 
+    /// The path of the source in a sysroot other than `/`, if the host has it as well and it is not
+    /// in a directory for installed software, whose files are always meant to be the sysroot's.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn ambiguous(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
+        let path = self.absolute_in_sysroot(host)?.ok().filter(|path| !is_installed(path));
+        let failure = |source| ReadFailure { path: self.source.clone(), source };
+        let on_host = || if_present(fs_err::symlink_metadata(&self.source)).map_err(failure);
+        Ok(if path.is_some() && on_host()?.is_some() { path } else { None })
+    }
+
     /// The file with the same absolute path in a sysroot other than `/`.
     ///
     /// # Errors
     /// [`ReadFailure`]
-    pub fn absolute_in_sysroot(&self, host: &HostRoot) -> Result<Answer<ImagePath>, ReadFailure> {
+    fn absolute_in_sysroot(&self, host: &HostRoot) -> Result<Answer<ImagePath>, ReadFailure> {
         use std::os::unix::ffi::OsStrExt as _;
         if !self.source.is_absolute() || host.root() == Path::new("/") {
             return Ok(Err(Absence::Missing));
@@ -172,44 +195,55 @@ impl Request {
         host: &HostRoot,
         options: &InputOptions,
     ) -> Result<Input, SourceError> {
-        let metadata = match fs_err::metadata(&self.source) {
+        let source = self.on_host(host)?;
+        let metadata = match fs_err::metadata(&source) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return match fs_err::read_link(&self.source) {
+                return match fs_err::read_link(&source) {
                     Ok(target) => {
                         Err(SourceError::DanglingLink { name: self.text.clone(), target })
                     }
                     Err(_) => self.command(host, options),
                 };
             }
-            Err(source) => {
-                return Err(SourceError::Unreadable { path: self.source.clone(), source });
-            }
+            Err(error) => return Err(SourceError::Unreadable { path: source, source: error }),
         };
         if metadata.is_dir() {
             let root = self.directory_root()?;
-            let tree = dir::read(&self.text, &self.source, &root, options)?;
+            let tree = dir::read(&self.text, &source, &root, options)?;
             return Ok(Input::new(&self.text, tree, InputKind::Directory));
         }
         if let Some(input) = self.of_shim(host, &metadata, options)? {
             return Ok(input);
         }
-        if metadata.is_file() && !options.as_file && self.is_tarball()? {
+        if metadata.is_file() && !options.as_file && self.is_tarball(&source)? {
             let root =
                 self.destination.as_ref().map_or_else(ImagePath::root, |dest| dest.path.clone());
-            let tree = tarball::read(&self.source, &root, options)?;
+            let tree = tarball::read(&source, &root, options)?;
             return Ok(Input::new(&self.text, tree, InputKind::Tarball));
         }
         match self.installed(host)? {
             Some(path) => self.in_place(path, options),
-            None => self.file(&self.source, &metadata, options),
+            None => self.file(&source, &metadata, options),
         }
     }
 
-    /// Whether the source is a tarball. One that is damaged may be packed as a file if the user
+    /// Where the source is on the host. What is in a sysroot other than `/` has all its links
+    /// resolved there.
+    fn on_host(&self, host: &HostRoot) -> Result<PathBuf, SourceError> {
+        if host.root() != Path::new("/")
+            && let Some(path) = self.located(host)?
+            && let Ok(found) = host.resolve(path.as_bytes())?
+        {
+            return Ok(host.host_path(&found.path));
+        }
+        Ok(self.source.clone())
+    }
+
+    /// Whether `source` is a tarball. One that is damaged may be packed as a file if the user
     /// says where.
-    fn is_tarball(&self) -> Result<bool, SourceError> {
-        match tarball::is_tarball_at(&self.source) {
+    fn is_tarball(&self, source: &Path) -> Result<bool, SourceError> {
+        match tarball::is_tarball_at(source) {
             Err(SourceError::NoTarball { .. }) if self.destination.is_some() => Ok(false),
             verdict => verdict,
         }
@@ -218,13 +252,12 @@ impl Request {
     /// The path in the sysroot of an installed program that the user named by its full path. Such a
     /// program looks for its own files near itself and under the path that it was built for.
     fn installed(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
-        if !self.source.is_absolute() || self.absolute_in_sysroot(host)?.is_ok() {
+        if !self.source.is_absolute() {
             return Ok(None);
         }
-        let Some(path) = self.below(host)? else { return Ok(None) };
-        let top = path.relative().split(|&b| b == b'/').next().unwrap_or_default();
+        let Some(path) = self.located(host)? else { return Ok(None) };
         let stays = self.destination.is_none() || self.is_destination(&path);
-        let installed = stays && INSTALLED.contains(&top);
+        let installed = stays && is_installed(&path);
         Ok((installed && is_program(&host.find(path.as_bytes())?)).then_some(path))
     }
 
@@ -321,6 +354,11 @@ fn is_url(text: &str) -> bool {
 const INSTALLED: [&[u8]; 8] =
     [b"usr", b"bin", b"sbin", b"opt", b"lib", b"lib32", b"lib64", b"libx32"];
 
+/// Whether `path` is in a directory for installed software.
+fn is_installed(path: &ImagePath) -> bool {
+    INSTALLED.contains(&path.relative().split(|&b| b == b'/').next().unwrap_or_default())
+}
+
 impl Request {
     /// What a shim of a version manager starts; `None` if the file is not one.
     fn of_shim(
@@ -329,7 +367,7 @@ impl Request {
         metadata: &Metadata,
         options: &InputOptions,
     ) -> Result<Option<Input>, SourceError> {
-        let Some(path) = self.below(host)?.filter(|_| !options.as_file) else { return Ok(None) };
+        let Some(path) = self.located(host)?.filter(|_| !options.as_file) else { return Ok(None) };
         let Some(shim) = shim::look(&path, host, &options.versions)? else { return Ok(None) };
         let program = match shim {
             Shim::Program(program) => Some(program),
@@ -338,7 +376,7 @@ impl Request {
         };
         match program {
             Some(program) => self.of_sysroot(program, host, options),
-            None => self.file(&self.source, metadata, options),
+            None => self.file(&self.on_host(host)?, metadata, options),
         }
         .map(Some)
     }

@@ -130,17 +130,43 @@ fn a_library_is_not_an_entrypoint() {
     }
 }
 
-/// `pack` uses the file of the host; `deps` that of the sysroot.
 #[test]
-fn a_path_on_both_host_and_sysroot_is_pointed_out() {
+fn an_absolute_path_is_the_sysroots_if_the_sysroot_has_it() {
     let sandbox = sandbox();
-    let host = sandbox.path("app");
-    sandbox.program("app", Elf::program(LOADER).build());
-    elf(&sandbox, &host.display().to_string(), &Elf::program(LOADER));
-    let run = sandbox.imgb("plan --all --sysroot root").arg(&host).run().ok();
-    assert!(run.stderr().contains("is the host's file, and the sysroot has one"), "{}", run.show());
-    let run = sandbox.imgb("plan --all --sysroot root ./app").run().ok();
-    assert_eq!(run.stderr(), "");
+    let host = sandbox.file("data", "the host's").path("data").display().to_string();
+    sandbox.file(&format!("root{host}/inner"), "the sysroot's");
+    let run = sandbox.imgb(&format!("plan --all --sysroot root {host} {host}:/x")).run().ok();
+    assert!(
+        run.text().contains("/data/inner") && run.text().contains("/x/inner"),
+        "{}",
+        run.show()
+    );
+    assert!(run.stderr().contains("is taken from the sysroot"), "{}", run.show());
+    let run = sandbox.imgb("plan --all --sysroot root ./data").run().ok();
+    assert!(!run.text().contains("/data/inner"), "{}", run.show());
+    assert!(!run.stderr().contains("taken from"), "{}", run.show());
+    // What only the host has is still taken from there.
+    let other = sandbox.file("other", "").path("other");
+    let run = sandbox.imgb("plan --all --sysroot root").arg(other).run().ok();
+    assert!(run.text().contains("/other"), "{}", run.show());
+}
+
+/// Absolute links of a sysroot lead through the sysroot, however a path in it is written.
+#[test]
+fn links_of_the_sysroots_programs_stay_in_the_sysroot() {
+    let sandbox = sandbox();
+    elf(&sandbox, "/opt/app/real", &Elf::program(LOADER));
+    sandbox.symlink("root/usr/bin/env", "/etc/alternatives/env");
+    sandbox.symlink("root/etc/alternatives/env", "/opt/app/real");
+    let by_path = format!("{}/root/usr/bin/env", sandbox.path(".").display());
+    for input in ["/usr/bin/env", &by_path, "env"] {
+        let run = sandbox.imgb(&format!("plan --all --sysroot root {input}")).run().ok();
+        let has = |path: &str| run.text().contains(path);
+        let all = ["/usr/bin/env", "/etc/alternatives/env", "/opt/app/real", LOADER];
+        assert!(all.into_iter().all(has) && run.stderr().is_empty(), "{}", run.show());
+    }
+    let run = sandbox.imgb("plan --all --sysroot root root/usr/bin/env:/e").run().ok();
+    assert!(run.text().contains(" /e ") && !run.text().contains("/opt/app"), "{}", run.show());
 }
 
 #[test]

@@ -138,14 +138,19 @@ fn a_closed_program_is_not_called_missing() {
     run.error(3, &["cannot read `/usr/bin/app", "permission denied"]);
 }
 
-/// `deps` takes an absolute path from the sysroot if it is there, and from the host otherwise.
+/// An absolute path is taken from the sysroot if it is there, and from the host otherwise.
 #[test]
 fn a_program_in_a_closed_sysroot_is_not_taken_from_the_host() {
     let sandbox = Sandbox::new();
     sandbox.program("sys/usr/bin/env", static_elf(X86_64)).mode("sys/usr/bin", 0o000);
-    let run = sandbox.imgb("deps --sysroot sys /usr/bin/env").nobody().run();
+    let run = |command: &str| {
+        sandbox.imgb(&format!("{command} --sysroot sys /usr/bin/env")).nobody().run()
+    };
+    let runs = ["deps", "plan"].map(run);
     sandbox.mode("sys/usr/bin", 0o755);
-    run.error(3, &["cannot read `", "sys/usr/bin/env`: permission denied"]);
+    for run in runs {
+        run.error(3, &["cannot read `", "sys/usr/bin/env`: permission denied"]);
+    }
 }
 
 const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";

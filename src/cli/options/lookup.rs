@@ -10,7 +10,7 @@ use crate::{cli::values, path::glob::Glob};
 /// Where libraries are looked up.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct SysrootArgs {
-    /// Where libraries and system files are looked up; they keep their path below it
+    /// Where libraries, system files and absolute inputs are looked up; they keep their path below it
     #[arg(long, value_name = "DIR", default_value = "/", help_heading = "Inputs")]
     pub(in crate::cli) sysroot: PathBuf,
 
