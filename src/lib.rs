@@ -46,7 +46,7 @@
 //! use imgb::{
 //!     compress::Compression,
 //!     image::{Platform, Target},
-//!     pipeline::{Delivery, PackRequest, deliver, plan},
+//!     pipeline::{Delivery, PackRequest, Part, deliver, plan},
 //!     plan::{Layers, PlanOptions, RuleSet, Settings},
 //!     rules::{Choice, Table},
 //!     source::{InputOptions, Request},
@@ -99,6 +99,7 @@
 //!     jobs: std::num::NonZero::<usize>::MIN,
 //!     cache: None,
 //!     annotations: Default::default(),
+//!     machine: Platform::linux("amd64", None),
 //!     scratch: dir.path().into(),
 //!     durability: Durability::Cached,
 //! };
@@ -106,8 +107,13 @@
 //! // Inputs are gathered and everything is decided; then their bytes are read, once.
 //! let planned = plan(&request, &|_| {})?;
 //! assert!(planned.plan.merged().iter().any(|(path, _)| path.to_string() == "/etc/motd"));
-//! let delivered = deliver(&planned.plan, planned.base.as_deref(), &delivery, &|_| {})?;
-//! assert_eq!(delivered.layers.len(), 1);
+//! let part = Part {
+//!     plan: &planned.plan,
+//!     base: planned.base.as_deref(),
+//!     annotations: Default::default(),
+//! };
+//! let delivered = deliver(&[part], &delivery, &|_| {})?;
+//! assert_eq!(delivered.layers[0].len(), 1);
 //! assert!(archive.exists());
 //! # Ok(())
 //! # }

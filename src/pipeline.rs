@@ -14,7 +14,9 @@ use crate::{
     compress::{self, Compression},
     elf::{Closure, ReadFailure},
     error_kind::ErrorKind,
-    image::{self, Image, LayerFormat, Loss, Reference, Replaced, Target},
+    image::{
+        self, Bundle, BundleError, Image, LayerFormat, Loss, Platform, Reference, Replaced, Target,
+    },
     oci::{self, ImageError},
     output::{OutputError, Outputs},
     pack::{self, PackError, PackOptions, Rootfs, Step},
@@ -82,7 +84,18 @@ pub struct DepsRequest {
     pub hwcaps_all: bool,
 }
 
-/// Where an image is written, and how.
+/// One image to be written: its plan, and what that is put on.
+#[derive(Debug)]
+pub struct Part<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The image whose layers lie below the plan's.
+    pub base: Option<&'a oci::UnpackedImage>,
+    /// Annotations of its manifest; those of the [`Delivery`] take precedence.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Where images are written, and how.
 #[derive(Debug)]
 pub struct Delivery {
     /// The outputs.
@@ -97,21 +110,23 @@ pub struct Delivery {
     pub jobs: NonZeroUsize,
     /// Where compressed layers are kept from one run to the next.
     pub cache: Option<Cache>,
-    /// Annotations of the manifest.
+    /// Annotations of each manifest.
     pub annotations: BTreeMap<String, String>,
+    /// This machine's platform, whose image of several `docker load` takes.
+    pub machine: Platform,
     /// The directory for layers that no output can take while they are packed.
     pub scratch: PathBuf,
     /// Whether outputs are on the disk at the end.
     pub durability: Durability,
 }
 
-/// A written image.
+/// What was written.
 #[derive(Debug)]
 pub struct Delivered {
-    /// The image.
-    pub image: Image,
-    /// The plan's layers, as they were made.
-    pub layers: Vec<pack::Layer>,
+    /// The image, or the index and its images, one for each part.
+    pub bundle: Bundle,
+    /// The layers of each part's plan, as they were made.
+    pub layers: Vec<Vec<pack::Layer>>,
     /// Each target's names.
     pub names: Vec<Vec<Reference>>,
     /// What the user should know of the image as it was written.
@@ -165,6 +180,9 @@ pub enum Error {
     /// While reading and compressing.
     #[error(transparent)]
     Pack(#[from] PackError),
+    /// Images that cannot be written together.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// With an output.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -177,7 +195,7 @@ impl Error {
             Self::Source(error) => error.kind(),
             Self::Plan(error) => error.kind(),
             Self::Build(error) => error.kind(),
-            Self::Secrets(_) => ErrorKind::Build,
+            Self::Secrets(_) | Self::Bundle(_) => ErrorKind::Build,
             Self::Base(error) => error.kind(),
             Self::Pack(error) => error.kind(),
             Self::Output(error) => error.kind(),
@@ -313,22 +331,56 @@ pub fn build(recipe: &Recipe, options: &build::BuildOptions) -> Result<Built, Er
     Ok(build::build(recipe, options)?)
 }
 
-/// Reads what `plan` names and writes it to every target. The layers of `base` lie below the plan's
-/// and are copied byte for byte.
+/// Reads what the plans of `parts` name and writes it to every target: one image, or an index of
+/// one image for each part. The layers of a base lie below its plan's and are copied byte for byte.
+/// A root file system, and an archive without an index, take one part.
 ///
 /// # Errors
 /// [`Error::Pack`], [`Error::Output`]; a target that failed is as it was before. [`Error::Base`]
-/// where the base image is not what it was.
+/// where the base image is not what it was, [`Error::Bundle`] where two parts have one platform.
 pub fn deliver(
-    plan: &Plan,
-    base: Option<&oci::UnpackedImage>,
+    parts: &[Part<'_>],
     delivery: &Delivery,
     event: &(dyn Fn(Event) + Sync),
 ) -> Result<Delivered, Error> {
     event(Event::Phase(Phase::Layers));
-    let trees: Vec<_> = plan.layers.iter().map(|layer| &layer.tree).collect();
     let mut outputs =
         Outputs::open(delivery.targets.clone(), &delivery.scratch, delivery.durability)?;
+    let (mut images, mut layers, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
+    let mut notes = Vec::new();
+    for part in parts {
+        let (image, packed) = pack_part(part, &mut outputs, &mut blobs, delivery, event)?;
+        for note in losses(part.plan, &image, delivery) {
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
+        images.push(image);
+        layers.push(packed);
+    }
+    let bundle = Bundle::new(images, &delivery.machine)?;
+    event(Event::Phase(Phase::Output));
+    let root = || parts.first().map(|part| part.plan.merged()).unwrap_or_default();
+    let names = |target: &Target| delivery.names_of(target);
+    let replaced = outputs.write(&bundle, &blobs, &root, &names)?;
+    let (others, replaced): (Vec<_>, Vec<_>) =
+        replaced.into_iter().partition(|(_, replaced)| replaced.is_other);
+    notes.extend(others.iter().map(|(layout, replaced)| lost(layout, replaced)));
+    let names = delivery.targets.iter().map(names).collect();
+    Ok(Delivered { bundle, layers, names, notes, replaced })
+}
+
+/// Writes the layers of one part to the outputs' store and makes its documents. Appends to `blobs`
+/// the bytes of all its layers.
+fn pack_part(
+    part: &Part<'_>,
+    outputs: &mut Outputs,
+    blobs: &mut Vec<Blob>,
+    delivery: &Delivery,
+    event: &(dyn Fn(Event) + Sync),
+) -> Result<(Image, Vec<pack::Layer>), Error> {
+    let Part { plan, base, annotations } = part;
+    let trees: Vec<_> = plan.layers.iter().map(|layer| &layer.tree).collect();
     let root_file = outputs.root();
     let root_tree = root_file.as_ref().map(|_| plan.merged()).unwrap_or_default();
     let root_layout = TarLayout::new(&root_tree).map_err(PackError::from)?;
@@ -339,7 +391,7 @@ pub fn deliver(
         cache: delivery.cache.as_ref(),
         rootfs: root.as_ref(),
     };
-    let (mut layers, mut blobs): (Vec<image::Layer>, Vec<Blob>) = (Vec::new(), Vec::new());
+    let mut layers: Vec<image::Layer> = Vec::new();
     for (base, layer) in
         base.iter().flat_map(|base| base.layers.iter().map(move |layer| (base, layer)))
     {
@@ -352,19 +404,13 @@ pub fn deliver(
     if let Some(root) = root {
         root.finish(packed.iter().any(|layer| layer.is_rootfs))?;
     }
-    let mut annotations = delivery.annotations.clone();
-    annotations.entry(FORMAT_ANNOTATION.into()).or_insert_with(|| compress::FORMAT.to_string());
-    let image = image::assemble(&plan.config, layers, &annotations);
-    let mut notes = losses(plan, &image, delivery);
+    let mut all = delivery.annotations.clone();
+    for (name, value) in annotations {
+        all.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    all.entry(FORMAT_ANNOTATION.into()).or_insert_with(|| compress::FORMAT.to_string());
     blobs.extend(packed.iter().map(|layer| layer.blob.clone()));
-    event(Event::Phase(Phase::Output));
-    let replaced =
-        outputs.write(&image, &blobs, &|| plan.merged(), &|target| delivery.names_of(target))?;
-    let (others, replaced): (Vec<_>, Vec<_>) =
-        replaced.into_iter().partition(|(_, replaced)| replaced.is_other);
-    notes.extend(others.iter().map(|(layout, replaced)| lost(layout, replaced)));
-    let names = delivery.targets.iter().map(|target| delivery.names_of(target)).collect();
-    Ok(Delivered { image, layers: packed, names, notes, replaced })
+    Ok((image::assemble(&plan.config, layers, &all), packed))
 }
 
 /// What engines will not take of the image.

@@ -14,9 +14,10 @@ use super::{
         lookup::LookupArgs,
         messages::Verbosity,
         output::OutputArgs,
+        platforms::{distinct, refuse_single},
     },
     overlap::{self, output_paths},
-    plan_text::print_plan,
+    plan_text::print_plans,
     refusal::{fix, refuse, warn_of_health},
     terminal::print_message,
     timing::Timing,
@@ -24,10 +25,11 @@ use super::{
     warnings::{self, Message},
 };
 use crate::{
+    build::{BuildOptions, Built},
     check::Finding,
     image::Platform,
     path::glob::Glob,
-    pipeline::{self, Event, Phase},
+    pipeline::{self, Event, Part, Phase},
     plan::Plan,
     recipe::{Recipe, fault::Notice},
 };
@@ -36,7 +38,8 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     imgb build -o app.tar -t app:1.0\n  \
     imgb build ./src -f src/Buildfile.debug --target debug \\\n      \
-      --build-arg VERSION=2.0 -o - | docker load\n\n\
+      --build-arg VERSION=2.0 -o - | docker load\n  \
+    imgb build --platform linux/amd64,linux/arm64 -o app.tar\n\n\
     Without --file, the Buildfile is Buildfile, Dockerfile or Containerfile in \
     CONTEXT.\n\n\
     The syntax is Dockerfile's, without RUN; docs/buildfile.md describes each instruction.")]
@@ -51,9 +54,10 @@ pub(super) struct BuildArgs {
     #[command(flatten)]
     lookup: LookupArgs,
 
-    /// OS and architecture of the image, and of a base image that has several
-    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
-    platform: Option<Platform>,
+    /// OS and architecture of the image, and of a base image that has several; of several in a
+    /// list, each gets an image, and an index lists them (repeatable)
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',', help_heading = "Image")]
+    platform: Vec<Platform>,
 
     /// A label (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::pair, help_heading = "Image")]
@@ -85,34 +89,60 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     let files = own.chain(args.lookup.runtime_deps.files().iter().cloned()).collect();
     let inputs = overlap::Inputs { files, base: None };
     let outputs = output_paths(&targets, &inputs, args.out.force)?;
+    let platforms = distinct(args.platform.iter().cloned());
+    refuse_single(&targets, platforms.len())?;
     let BuildRequest { recipe, mut options } = build_request(
-        args.context,
-        args.buildfile,
-        args.lookup,
-        args.platform,
-        args.label,
+        args.context.clone(),
+        args.buildfile.clone(),
+        &args.lookup,
+        &platforms,
+        args.label.clone(),
         (outputs, jobs(args.out.jobs)),
     )?;
-    options.plan.settings.created = args.out.created;
     let timing = Timing::new();
     timing.event(Event::Phase(Phase::Plan));
-    let mut built = pipeline::build(&recipe, &options)?;
-    advise(&mut built.plan, Language::Buildfile)?;
-    if !args.verbosity.quiet {
-        print_notices(&recipe, &built.notices, args.verbosity.verbose);
+    let (mut all, mut noticed) = (Vec::new(), Vec::new());
+    for options in &mut options {
+        options.plan.settings.created = args.out.created;
+        let platform = options.plan.platform.as_ref().filter(|_| platforms.len() > 1);
+        let built = one(&recipe, options, &args, &mut noticed);
+        all.push(built.map_err(|failure| failure.of_platform(platform))?);
     }
     if args.out.dry_run {
-        return print_plan(&built.plan, &args.verbosity, false);
+        let plans: Vec<&Plan> = all.iter().map(|built| &built.plan).collect();
+        return print_plans(&plans, &args.verbosity, false);
     }
-    if !args.out.no_check {
+    let delivery = args.out.delivery(targets, &stem, &args.annotation)?;
+    let parts = all.iter().map(|built| Part {
+        plan: &built.plan,
+        base: built.base.as_deref(),
+        annotations: built.annotations.clone(),
+    });
+    let parts: Vec<Part<'_>> = parts.collect();
+    let timing = args.out.timing.then_some(&timing);
+    deliver(&parts, &delivery, &args.verbosity, timing)
+}
+
+/// Builds one image and proves that it starts. What is odd about the Buildfile and is not among
+/// `noticed` is printed, and added to it.
+fn one(
+    recipe: &Recipe,
+    options: &BuildOptions,
+    args: &BuildArgs,
+    noticed: &mut Vec<Notice>,
+) -> Result<Built, Failure> {
+    let mut built = pipeline::build(recipe, options)?;
+    advise(&mut built.plan, Language::Buildfile)?;
+    let is_new = |notice: &Notice| !noticed.contains(notice);
+    let new: Vec<Notice> = built.notices.iter().filter(|one| is_new(one)).cloned().collect();
+    if !args.verbosity.quiet {
+        print_notices(recipe, &new, args.verbosity.verbose);
+    }
+    noticed.extend(new);
+    if !args.out.dry_run && !args.out.no_check {
         prove(&built.plan, &options.plan.allow_missing, &args.verbosity)?;
     }
-    let mut delivery = args.out.delivery(targets, &stem, &args.annotation)?;
-    for (name, value) in built.annotations {
-        delivery.annotations.entry(name).or_insert(value);
-    }
-    let timing = args.out.timing.then_some(&timing);
-    deliver((&built.plan, built.base.as_deref()), &delivery, &args.verbosity, timing)
+    Ok(built)
 }
 
 /// Refuses an image whose files are broken. A program or user that does not exist is a warning

@@ -3,7 +3,7 @@
 use super::{
     failure::Failure,
     options::messages::Verbosity,
-    plan_text::print_notes,
+    plan_text::{notes, print_notes},
     progress::Progress,
     summary,
     terminal::{print_data, print_json, print_lines},
@@ -11,47 +11,47 @@ use super::{
 };
 use crate::{
     image::Destination,
-    oci,
-    pipeline::{self, Delivery, Event},
+    pipeline::{self, Delivery, Event, Part},
     plan::{self, Plan},
 };
 
-/// Writes the image of `plan`, above the layers of `base`, and prints its digest or, with
+/// Writes the image of `parts`, or the index of their images, and prints its digest or, with
 /// `--json`, the whole summary. `timing` is printed if given.
 pub(super) fn deliver(
-    (plan, base): (&Plan, Option<&oci::UnpackedImage>),
+    parts: &[Part<'_>],
     delivery: &Delivery,
     verbosity: &Verbosity,
     timing: Option<&Timing>,
 ) -> Result<(), Failure> {
     let progress = Progress::new(verbosity.progress, verbosity.quiet);
-    let delivered = pipeline::deliver(plan, base, delivery, &|event| match event {
+    let delivered = pipeline::deliver(parts, delivery, &|event| match event {
         Event::Phase(_) => timing.into_iter().for_each(|timing| timing.event(event)),
         Event::Packing(step) => progress.step(step),
     });
     progress.finish();
     let delivered = delivered?;
+    let plans: Vec<&Plan> = parts.iter().map(|part| part.plan).collect();
     if verbosity.verbose {
-        print_lines(plan::text(plan).trim_end());
+        plans.iter().for_each(|plan| print_lines(plan::text(plan).trim_end()));
     }
     if !verbosity.quiet {
-        print_notes(&plan.notes, verbosity);
+        print_notes(&notes(&plans), verbosity);
         print_notes(&delivered.notes, verbosity);
-        print_lines(&summary::text(plan, delivery, &delivered));
+        print_lines(&summary::text(&plans, delivery, &delivered));
     }
     let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);
     if let Some(timing) = timing.filter(|_| to_stdout || !verbosity.json) {
-        print_lines(&timing.text(plan, &delivered));
+        print_lines(&timing.text(&plans, &delivered));
     }
     if to_stdout {
         return Ok(());
     }
     if !verbosity.json {
-        return print_data(&format!("{}\n", delivered.image.manifest.digest));
+        return print_data(&format!("{}\n", delivered.bundle.digest()));
     }
-    let mut summary = summary::json(plan, delivery, &delivered);
+    let mut summary = summary::json(&plans, delivery, &delivered);
     if let Some(timing) = timing {
-        summary["timing"] = timing.json(plan, &delivered);
+        summary["timing"] = timing.json(&plans, &delivered);
     }
     print_json(summary)
 }

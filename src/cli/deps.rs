@@ -115,6 +115,7 @@ fn cannot_find(closure: &Closure, missing: &[&Edge]) -> String {
 }
 
 fn request(args: DepsArgs) -> Result<DepsRequest, Failure> {
+    let sysroot = args.root.of(&[None])?.pop().unwrap_or_default();
     Ok(DepsRequest {
         requests: args.files,
         source: source::InputOptions {
@@ -123,14 +124,14 @@ fn request(args: DepsArgs) -> Result<DepsRequest, Failure> {
             owner: None,
             mtime: Mtime::OfContent,
             outputs: Default::default(),
-            command_dirs: command_dirs(&args.root.sysroot),
-            versions: wanted_versions(&args.root.sysroot),
+            command_dirs: command_dirs(&sysroot),
+            versions: wanted_versions(&sysroot),
             as_file: false,
             spool: scratch(),
             jobs: jobs(None),
         },
         library_path: args.root.library_path(),
-        sysroot: args.root.sysroot,
+        sysroot,
         hwcaps_all: args.hwcaps == Hwcaps::All,
     })
 }

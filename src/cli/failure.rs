@@ -9,6 +9,7 @@ use super::{
 use crate::{
     build::{BuildError, Cause},
     error_kind::{ErrorKind, with_causes},
+    image::Platform,
     oci::ImageError,
     pipeline,
     plan::{Missing, PlanError},
@@ -79,6 +80,12 @@ impl Failure {
     /// The same failure with another kind.
     pub(super) fn with_kind(self, kind: ErrorKind) -> Self {
         Self { kind, ..self }
+    }
+
+    /// The same failure, which concerns the image for `platform` alone.
+    pub(super) fn of_platform(self, platform: Option<&Platform>) -> Self {
+        let Some(platform) = platform else { return self };
+        Self { message: format!("{platform}: {}", self.message), ..self }
     }
 
     /// The lines for stderr.

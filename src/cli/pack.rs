@@ -1,6 +1,6 @@
 //! `imgb pack`.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use clap::Args;
 
@@ -10,18 +10,22 @@ use super::{
     environment::jobs,
     failure::Failure,
     options::{
-        inputs::{ImageConfigArgs, InputArgs, pack_request},
+        inputs::{ImageConfigArgs, InputArgs, pack_requests},
         messages::Verbosity,
         output::OutputArgs,
+        platforms::refuse_single,
     },
     overlap::output_paths,
     pack_trace::{self, TraceOptions},
-    plan_text::print_plan,
+    plan_text::print_plans,
     progress::Reading,
     refusal::{refuse, warn_of_health},
     timing::Timing,
 };
-use crate::pipeline::{self, Event, Phase, Planned};
+use crate::{
+    pipeline::{self, Event, PackRequest, Part, Phase, Planned},
+    plan::Plan,
+};
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
@@ -30,7 +34,9 @@ use crate::pipeline::{self, Event, Phase, Planned};
     imgb pack curl -o - | docker load\n  \
     imgb pack ./rootfs.tar.xz --cmd bash -o oci:layout:debian\n  \
     imgb pack ./app ./etc:/etc --env RUST_LOG=info --user 65532 \\\n      \
-      -o app.tar -o rootfs:app-rootfs.tar\n\n\
+      -o app.tar -o rootfs:app-rootfs.tar\n  \
+    imgb pack --platform linux/amd64=./app-x86:/app --platform linux/arm64=./app-arm:/app \\\n      \
+      -o app.tar\n\n\
     Times in the image are SOURCE_DATE_EPOCH, or 0 if it is not set; see --created.")]
 pub(super) struct PackArgs {
     #[command(flatten)]
@@ -58,36 +64,57 @@ impl PackArgs {
 
 pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
-    let first = args.input.inputs.first().map(|input| input.text.clone()).unwrap_or_default();
-    let annotations = args.config.annotation.clone();
-    let outputs = output_paths(&targets, &args.input.host_files(), args.out.force)?;
-    let mut request = pack_request(args.input, args.config, outputs, jobs(args.out.jobs))?;
-    request.plan.settings.created = args.out.created;
+    let inputs = args.input.host_files(&args.config);
+    let outputs = output_paths(&targets, &inputs, args.out.force)?;
+    let mut requests = pack_requests(&args.input, &args.config, &outputs, jobs(args.out.jobs))?;
+    refuse_single(&targets, requests.len())?;
     let timing = Timing::new();
-    let reading = Reading::new(&args.verbosity, &request.requests);
-    let planned = pipeline::plan(&request, &|event| timing.event(event));
-    drop(reading);
-    let event = |event| timing.event(event);
-    let is_quiet = args.verbosity.quiet;
-    let planned = pack_trace::complete(planned?, &mut request, &args.trace, is_quiet, &event)?;
-    let Planned { mut plan, base } = planned;
-    advise(&mut plan, Language::Options)?;
+    let is_one = requests.len() == 1;
+    let mut planned = Vec::new();
+    for request in &mut requests {
+        request.plan.settings.created = args.out.created;
+        let platform = request.plan.platform.clone().filter(|_| !is_one);
+        let one = plan(request, &args, &timing);
+        planned.push(one.map_err(|failure| failure.of_platform(platform.as_ref()))?);
+    }
+    let plans: Vec<&Plan> = planned.iter().map(|one| &one.plan).collect();
     if args.out.dry_run {
-        return print_plan(&plan, &args.verbosity, false);
+        return print_plans(&plans, &args.verbosity, false);
     }
-    let source = first.split(":/").next().unwrap_or(&first);
+    let first = requests.iter().flat_map(|request| &request.requests).next();
+    let first = first.map_or("", |input| &input.text);
+    let source = first.split(":/").next().unwrap_or(first);
     let stem = Path::new(source).file_stem().unwrap_or_default().to_string_lossy();
-    let delivery = args.out.delivery(targets, &stem, &annotations)?;
-    // With `--no-deps` the image is not expected to start.
-    if !args.out.no_check && request.plan.dependencies {
-        timing.event(Event::Phase(Phase::Check));
-        let report = pipeline::prove(&plan, &request.plan.allow_missing)?;
-        warn_of_health(&report, &plan, Language::Options, &args.verbosity);
-        refuse(&report, &plan, Language::Options)?;
-    }
+    let delivery = args.out.delivery(targets, &stem, &args.config.annotation)?;
+    let parts = planned.iter().map(|one| Part {
+        plan: &one.plan,
+        base: one.base.as_deref(),
+        annotations: BTreeMap::new(),
+    });
+    let parts: Vec<Part<'_>> = parts.collect();
     let timing = args.out.timing.then_some(&timing);
-    let delivered = deliver((&plan, base.as_deref()), &delivery, &args.verbosity, timing);
+    let delivered = deliver(&parts, &delivery, &args.verbosity, timing);
+    drop(parts);
     // The process ends here, and its memory is freed faster by the system than node by node.
-    std::mem::forget(plan);
+    std::mem::forget(planned);
     delivered
+}
+
+/// Decides what one image holds, and proves that it starts.
+fn plan(request: &mut PackRequest, args: &PackArgs, timing: &Timing) -> Result<Planned, Failure> {
+    let event = |event| timing.event(event);
+    let reading = Reading::new(&args.verbosity, &request.requests);
+    let planned = pipeline::plan(request, &event);
+    drop(reading);
+    let is_quiet = args.verbosity.quiet;
+    let mut planned = pack_trace::complete(planned?, request, &args.trace, is_quiet, &event)?;
+    advise(&mut planned.plan, Language::Options)?;
+    // With `--no-deps` the image is not expected to start.
+    if !args.out.dry_run && !args.out.no_check && request.plan.dependencies {
+        timing.event(Event::Phase(Phase::Check));
+        let report = pipeline::prove(&planned.plan, &request.plan.allow_missing)?;
+        warn_of_health(&report, &planned.plan, Language::Options, &args.verbosity);
+        refuse(&report, &planned.plan, Language::Options)?;
+    }
+    Ok(planned)
 }

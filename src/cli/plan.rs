@@ -11,13 +11,17 @@ use super::{
     failure::Failure,
     options::{
         buildfile::{BuildRequest, BuildfileArgs, build_request},
-        inputs::{ImageConfigArgs, InputArgs, pack_request},
+        inputs::{ImageConfigArgs, InputArgs, pack_requests},
         messages::Verbosity,
+        platforms::wanted,
     },
-    plan_text::print_plan,
+    plan_text::print_plans,
     progress::Reading,
 };
-use crate::pipeline::{self, Planned};
+use crate::{
+    pipeline::{self, PackRequest, Planned},
+    plan::Plan,
+};
 
 /// Options of `pack` that `build` does not have.
 const ONLY_FOR_INPUTS: [&str; 20] = [
@@ -55,7 +59,7 @@ const ONLY_FOR_INPUTS: [&str; 20] = [
       jq '.layers[].files[] | select(.reason | test(\"needed\"))'")]
 #[command(mut_arg("inputs", |arg| {
     arg.required(false)
-        .required_unless_present("file")
+        .required_unless_present_any(["file", "platform"])
         .help("What to pack: SRC[:DEST]; with --file, the build context")
 }))]
 #[command(mut_arg("file", |arg| arg.conflicts_with_all(ONLY_FOR_INPUTS)))]
@@ -94,13 +98,22 @@ pub(super) fn plan(args: PlanArgs) -> Result<(), Failure> {
     if args.buildfile.file.is_some() {
         return plan_buildfile(args);
     }
-    let request = pack_request(args.input, args.config, BTreeSet::new(), jobs(None))?;
+    let requests = pack_requests(&args.input, &args.config, &BTreeSet::new(), jobs(None))?;
+    let mut plans = Vec::new();
+    for request in &requests {
+        let platform = request.plan.platform.as_ref().filter(|_| requests.len() > 1);
+        plans.push(one(request, &args).map_err(|failure| failure.of_platform(platform))?);
+    }
+    print_plans(&plans.iter().collect::<Vec<_>>(), &args.verbosity, args.all)
+}
+
+fn one(request: &PackRequest, args: &PlanArgs) -> Result<Plan, Failure> {
     let Planned { mut plan, .. } = {
         let _reading = Reading::new(&args.verbosity, &request.requests);
-        pipeline::plan(&request, &|_| {})?
+        pipeline::plan(request, &|_| {})?
     };
     advise(&mut plan, Language::Options)?;
-    print_plan(&plan, &args.verbosity, args.all)
+    Ok(plan)
 }
 
 /// Shows what `imgb build` would do. The input is the build context.
@@ -110,18 +123,30 @@ fn plan_buildfile(args: PlanArgs) -> Result<(), Failure> {
         [context] => PathBuf::from(&context.text),
         _ => return Err(Failure::usage("--file: name only one input, the build context")),
     };
+    if args.config.platform.iter().any(|arg| arg.input().is_some()) {
+        return Err(Failure::usage("--file: write `--platform OS/ARCH`, without an input"));
+    }
+    let platforms = wanted(&args.config.platform);
     let BuildRequest { recipe, options } = build_request(
         context,
         args.buildfile,
-        args.input.lookup,
-        args.config.platform,
+        &args.input.lookup,
+        &platforms,
         args.config.settings.0.labels,
         (BTreeSet::new(), jobs(None)),
     )?;
-    let mut built = pipeline::build(&recipe, &options)?;
-    advise(&mut built.plan, Language::Buildfile)?;
-    if !args.verbosity.quiet {
-        print_notices(&recipe, &built.notices, args.verbosity.verbose);
+    let (mut plans, mut noticed) = (Vec::new(), Vec::new());
+    for options in &options {
+        let platform = options.plan.platform.as_ref().filter(|_| platforms.len() > 1);
+        let built = pipeline::build(&recipe, options);
+        let mut built = built.map_err(|error| Failure::from(error).of_platform(platform))?;
+        advise(&mut built.plan, Language::Buildfile)?;
+        built.notices.retain(|notice| !noticed.contains(notice));
+        if !args.verbosity.quiet {
+            print_notices(&recipe, &built.notices, args.verbosity.verbose);
+        }
+        noticed.extend(built.notices);
+        plans.push(built.plan);
     }
-    print_plan(&built.plan, &args.verbosity, args.all)
+    print_plans(&plans.iter().collect::<Vec<_>>(), &args.verbosity, args.all)
 }

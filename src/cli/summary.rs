@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{next_step, printable::printable, size};
+use super::{next_step, plan_text::notes, printable::printable, size};
 use crate::{
     image::{Destination, Image, Layer, LayerFormat},
     pipeline::{Delivered, Delivery},
@@ -13,12 +13,37 @@ use crate::{
 };
 
 /// What was written, as text.
-pub(super) fn text(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> String {
-    let image = &delivered.image;
+pub(super) fn text(plans: &[&Plan], delivery: &Delivery, delivered: &Delivered) -> String {
+    let mut text = String::new();
+    let images = delivered.bundle.images();
+    images.iter().zip(plans).for_each(|(image, plan)| image_text(&mut text, image, plan));
+    if let Some(index) = delivered.bundle.index() {
+        let count = quantity::count(images.len(), "platform");
+        let _ = writeln!(text, "index of {count}\n  digest {}", index.digest);
+    }
+    for (layout, replaced) in &delivered.replaced {
+        let _ = writeln!(
+            text,
+            "  replaces {} as `{}` in {}",
+            replaced.digest,
+            replaced.tag,
+            printable(&layout.display().to_string())
+        );
+    }
+    let layers = || images.iter().flat_map(|image| &image.layers);
+    let is_zstd = layers().any(|layer| layer.format == LayerFormat::Zstd);
+    for (target, names) in delivery.targets.iter().zip(&delivered.names) {
+        let _ = writeln!(text, "{}", printable(&next_step::text(target, names, is_zstd)));
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn image_text(text: &mut String, image: &Image, plan: &Plan) {
     let files: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
     let total: u64 = image.layers.iter().map(|layer| layer.size).sum();
     let files = quantity::count(files, "path");
-    let mut text = format!("{}: {files}, {}\n", image.platform, size::format(total));
+    let _ = writeln!(text, "{}: {files}, {}", image.platform, size::format(total));
     for (layer, planned) in own_layers(image, plan).zip(&plan.layers) {
         let _ = writeln!(
             text,
@@ -34,21 +59,6 @@ pub(super) fn text(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> S
     }
     let _ = writeln!(text, "  image ID {}", image.config.digest);
     let _ = writeln!(text, "  manifest {}", image.manifest.digest);
-    for (layout, replaced) in &delivered.replaced {
-        let _ = writeln!(
-            text,
-            "  replaces {} as `{}` in {}",
-            replaced.digest,
-            replaced.tag,
-            printable(&layout.display().to_string())
-        );
-    }
-    let is_zstd = image.layers.iter().any(|layer| layer.format == LayerFormat::Zstd);
-    for (target, names) in delivery.targets.iter().zip(&delivered.names) {
-        let _ = writeln!(text, "{}", printable(&next_step::text(target, names, is_zstd)));
-    }
-    text.truncate(text.trim_end().len());
-    text
 }
 
 /// The layers of the plan: those above the base's.
@@ -56,15 +66,8 @@ fn own_layers<'a>(image: &'a Image, plan: &Plan) -> impl Iterator<Item = &'a Lay
     image.layers.iter().skip(image.layers.len().saturating_sub(plan.layers.len()))
 }
 
-/// What was written, as JSON.
-pub(super) fn json(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> Value {
-    let image = &delivered.image;
-    let layers = own_layers(image, plan).zip(&plan.layers).map(|(layer, planned)| {
-        json!({
-            "name": planned.name, "paths": planned.tree.len(), "size": layer.size,
-            "digest": layer.digest.to_string(), "diff_id": layer.diff_id.to_string(),
-        })
-    });
+/// What was written, as JSON: the fields of the only image at the top, those of several in a list.
+pub(super) fn json(plans: &[&Plan], delivery: &Delivery, delivered: &Delivered) -> Value {
     let outputs = delivery.targets.iter().zip(&delivered.names).map(|(target, names)| {
         let path = match &target.destination {
             Destination::Path(path) => Some(path.display().to_string()),
@@ -72,13 +75,42 @@ pub(super) fn json(plan: &Plan, delivery: &Delivery, delivered: &Delivered) -> V
         };
         json!({"path": path, "names": names.iter().map(ToString::to_string).collect::<Vec<_>>()})
     });
-    let notes = plan.notes.iter().chain(&delivered.notes).map(Note::json);
+    let mut json = json!({
+        "digest": delivered.bundle.digest().to_string(),
+        "outputs": outputs.collect::<Vec<_>>(),
+    });
+    let images = delivered.bundle.images().iter().zip(plans);
+    let of_outputs = delivered.notes.iter().map(Note::json);
+    if delivered.bundle.index().is_some() {
+        let image = |(image, plan): (&Image, &&Plan)| {
+            let mut json = image_json(image, plan);
+            json["notes"] = plan.notes.iter().map(Note::json).collect();
+            json
+        };
+        json["platforms"] = images.map(image).collect();
+        json["notes"] = of_outputs.collect();
+        return json;
+    }
+    for (image, plan) in images {
+        if let (Some(all), Value::Object(own)) = (json.as_object_mut(), image_json(image, plan)) {
+            all.extend(own);
+        }
+    }
+    json["notes"] = notes(plans).iter().map(Note::json).chain(of_outputs).collect();
+    json
+}
+
+fn image_json(image: &Image, plan: &Plan) -> Value {
+    let layers = own_layers(image, plan).zip(&plan.layers).map(|(layer, planned)| {
+        json!({
+            "name": planned.name, "paths": planned.tree.len(), "size": layer.size,
+            "digest": layer.digest.to_string(), "diff_id": layer.diff_id.to_string(),
+        })
+    });
     json!({
         "digest": image.manifest.digest.to_string(),
         "image_id": image.config.digest.to_string(),
         "platform": image.platform.to_string(),
         "layers": layers.collect::<Vec<_>>(),
-        "outputs": outputs.collect::<Vec<_>>(),
-        "notes": notes.collect::<Vec<_>>(),
     })
 }

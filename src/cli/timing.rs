@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::size;
 use crate::{
+    pack,
     pipeline::{Delivered, Event, Phase},
-    plan::Plan,
+    plan::{Plan, PlannedLayer},
 };
 
 /// Samples of the clocks, one at the start of each phase.
@@ -72,13 +73,13 @@ impl Timing {
     }
 
     /// A table of phases, layers and totals.
-    pub(super) fn text(&self, plan: &Plan, delivered: &Delivered) -> String {
+    pub(super) fn text(&self, plans: &[&Plan], delivered: &Delivered) -> String {
         let mut text = String::from("timing         wall        cpu\n");
         for part in self.costs() {
             let (wall, cpu) = (part.wall.as_secs_f64(), part.cpu.as_secs_f64());
             let _ = writeln!(text, "  {:<8} {wall:>7.3} s  {cpu:>7.3} s", part.name);
         }
-        for (layer, planned) in delivered.layers.iter().zip(&plan.layers) {
+        for (layer, planned) in layers(plans, delivered) {
             let read = format!("{} of content read", size::format(layer.read));
             let how = match (layer.cached, layer.read) {
                 (true, 0) => "from the cache".into(),
@@ -98,12 +99,12 @@ impl Timing {
     }
 
     /// The same as JSON, in seconds and bytes.
-    pub(super) fn json(&self, plan: &Plan, delivered: &Delivered) -> Value {
+    pub(super) fn json(&self, plans: &[&Plan], delivered: &Delivered) -> Value {
         let phases = self.costs().into_iter().map(|part| {
             let (wall, cpu) = (part.wall.as_secs_f64(), part.cpu.as_secs_f64());
             json!({"name": part.name, "wall": wall, "cpu": cpu})
         });
-        let layers = delivered.layers.iter().zip(&plan.layers).map(|(layer, planned)| {
+        let layers = layers(plans, delivered).map(|(layer, planned)| {
             json!({"name": planned.name, "content_bytes_read": layer.read, "cached": layer.cached})
         });
         json!({
@@ -113,6 +114,15 @@ impl Timing {
             "peak_memory": peak_bytes(),
         })
     }
+}
+
+/// The layers of all plans, as they were made and as they were planned.
+fn layers<'a>(
+    plans: &'a [&Plan],
+    delivered: &'a Delivered,
+) -> impl Iterator<Item = (&'a pack::Layer, &'a PlannedLayer)> {
+    let made = delivered.layers.iter().zip(plans);
+    made.flat_map(|(made, plan)| made.iter().zip(&plan.layers))
 }
 
 impl ClockSample {

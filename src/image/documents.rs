@@ -9,15 +9,22 @@ use serde_json::{Value, json};
 use super::{Document, Image, Layer, LayerFormat, Platform, Reference, config::write::to_value};
 use crate::digest::Digest;
 
-/// An entry of an index: one manifest.
+/// The media type of an image's manifest.
+pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The media type of an index.
+pub(super) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+
+/// An entry of an index: a manifest or another index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
-    /// Digest of the manifest.
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its digest.
     pub digest: Digest,
-    /// Size of the manifest in bytes.
+    /// Its size in bytes.
     pub size: u64,
-    /// The image's platform.
-    pub platform: Platform,
+    /// The image's platform; an index has several.
+    pub platform: Option<Platform>,
     /// The image's name, if it has one.
     pub name: Option<Reference>,
 }
@@ -113,7 +120,9 @@ fn replaced(old: &Value, new: &Value) -> Option<Replaced> {
         Some(parts.into_iter().flatten().collect::<Vec<_>>().join("/"))
     };
     let differ = |one: &Option<String>, other| one.is_some() && *one != other;
-    let is_other = differ(&name(old), name(new)) || differ(&platform(old), platform(new));
+    let is_index = platform(new).is_none();
+    let is_other =
+        differ(&name(old), name(new)) || (!is_index && differ(&platform(old), platform(new)));
     (is_other || old["digest"] != new["digest"]).then(|| Replaced {
         tag: old["annotations"][REF_NAME].as_str().unwrap_or_default().into(),
         name: name(old),
@@ -141,14 +150,16 @@ const IMAGE_NAME: &str = "io.containerd.image.name";
 type Unsorted = std::collections::HashMap<String, String>;
 
 fn entry(manifest: &Descriptor) -> oci::Descriptor {
-    let mut entry =
-        oci::Descriptor::new(oci::MediaType::ImageManifest, manifest.size, digest(manifest.digest));
-    let mut platform = oci::Platform::default();
-    platform
-        .set_os(oci::Os::from(&*manifest.platform.os))
-        .set_architecture(oci::Arch::from(&*manifest.platform.architecture))
-        .set_variant(manifest.platform.variant.clone());
-    entry.set_platform(Some(platform));
+    let media_type = oci::MediaType::from(manifest.media_type);
+    let mut entry = oci::Descriptor::new(media_type, manifest.size, digest(manifest.digest));
+    if let Some(of_image) = &manifest.platform {
+        let mut platform = oci::Platform::default();
+        platform
+            .set_os(oci::Os::from(&*of_image.os))
+            .set_architecture(oci::Arch::from(&*of_image.architecture))
+            .set_variant(of_image.variant.clone());
+        entry.set_platform(Some(platform));
+    }
     if let Some(name) = &manifest.name {
         let annotations =
             [(IMAGE_NAME.to_owned(), name.to_string()), (REF_NAME.to_owned(), name.tag.clone())];
@@ -169,9 +180,10 @@ mod tests {
     fn descriptor(name: &str) -> Descriptor {
         let platform = Platform::linux("amd64", None);
         Descriptor {
+            media_type: MANIFEST_TYPE,
             digest: Digest::of(name),
             size: 3,
-            platform,
+            platform: Some(platform),
             name: Some(name.parse().unwrap()),
         }
     }
@@ -212,7 +224,10 @@ mod tests {
         assert_eq!(other.name.as_deref(), Some("docker.io/library/curl:1"));
         assert_eq!(other.platform.as_deref(), Some("linux/amd64"));
         let arm = Platform::linux("arm", Some("v7"));
-        let same = Descriptor { platform: arm, ..descriptor("app:1") };
+        let same = Descriptor { platform: Some(arm), ..descriptor("app:1") };
         assert!(merge("app:1", same)[0].is_other, "the platform differs");
+        let index = Descriptor { platform: None, media_type: INDEX_TYPE, ..descriptor("app:1") };
+        let index = Descriptor { digest: Digest::of("index"), ..index };
+        assert!(!merge("app:1", index)[0].is_other, "an index may have the same platform");
     }
 }

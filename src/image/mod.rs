@@ -5,6 +5,7 @@
 //! whose maps are sorted. `oci_spec` itself keeps annotations and labels in a `HashMap`, whose
 //! order differs from run to run.
 
+mod bundle;
 mod config;
 mod documents;
 pub(crate) mod fields;
@@ -23,8 +24,9 @@ use std::collections::BTreeMap;
 
 use crate::digest::{DiffId, Digest};
 
+pub use bundle::{Bundle, BundleError};
 pub use config::{Config, Healthcheck, History};
-pub use documents::{Descriptor, Replaced, docker_manifest, index, merge_index};
+pub use documents::{Descriptor, MANIFEST_TYPE, Replaced, docker_manifest, index, merge_index};
 pub use image_name::{ImageName, ImageNameError};
 pub use loss::Loss;
 pub use platform::Platform;
@@ -79,6 +81,8 @@ pub struct Image {
     pub config: Document,
     /// The manifest; registries and containerd identify the image by its digest.
     pub manifest: Document,
+    /// The manifest's media type.
+    pub manifest_type: &'static str,
     /// The platform, as in the configuration.
     pub platform: Platform,
     /// The layers, lowest first.
@@ -93,7 +97,13 @@ pub fn assemble(
 ) -> Image {
     let document = Document::of(&config.to_json(&layers));
     let manifest = Document::of(&documents::manifest(&document, &layers, annotations));
-    Image { config: document, manifest, platform: config.platform.clone(), layers }
+    Image {
+        config: document,
+        manifest,
+        manifest_type: MANIFEST_TYPE,
+        platform: config.platform.clone(),
+        layers,
+    }
 }
 
 impl Document {

@@ -7,11 +7,11 @@
 
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 
-use super::{OutputError, descriptors};
+use super::OutputError;
 use crate::{
     archive,
     digest::Digest,
-    image::{self, Document, Image, OutputFormat, Reference},
+    image::{self, Bundle, Document, OutputFormat, Reference},
     store::{Blob, Durability, Pending, Store},
 };
 
@@ -47,7 +47,7 @@ pub(super) fn complete(
     pending: Pending,
     store: &mut Store,
     format: OutputFormat,
-    image: &Image,
+    bundle: &Bundle,
     names: &[Reference],
 ) -> Result<(), OutputError> {
     let io = |source| OutputError::Io { action: "write", path: pending.target().into(), source };
@@ -55,7 +55,7 @@ pub(super) fn complete(
     writer
         .directories()
         .and_then(|()| writer.out.seek(SeekFrom::Start(store.end())))
-        .and_then(|_| writer.documents(format, image, names))
+        .and_then(|_| writer.documents(format, bundle, names))
         .and_then(|()| writer.finish())
         .map_err(io)?;
     Ok(pending.commit(store.durability())?)
@@ -65,7 +65,7 @@ pub(super) fn complete(
 pub(super) fn whole(
     out: impl Write,
     format: OutputFormat,
-    image: &Image,
+    bundle: &Bundle,
     blobs: &[Blob],
     names: &[Reference],
 ) -> io::Result<()> {
@@ -78,7 +78,7 @@ pub(super) fn whole(
             written.push(blob.digest);
         }
     }
-    writer.documents(format, image, names)?;
+    writer.documents(format, bundle, names)?;
     writer.finish()
 }
 
@@ -106,17 +106,21 @@ impl<W: Write> Writer<W> {
     fn documents(
         &mut self,
         format: OutputFormat,
-        image: &Image,
+        bundle: &Bundle,
         names: &[Reference],
     ) -> io::Result<()> {
-        self.document(&blob_name(image.config.digest), &image.config.bytes)?;
-        if format != OutputFormat::DockerArchive {
-            self.document(&blob_name(image.manifest.digest), &image.manifest.bytes)?;
-            let index = Document::of(&image::index(&descriptors(image, names)));
+        if format == OutputFormat::DockerArchive {
+            let config = &bundle.local().config;
+            self.document(&blob_name(config.digest), &config.bytes)?;
+        } else {
+            for document in bundle.documents() {
+                self.document(&blob_name(document.digest), &document.bytes)?;
+            }
+            let index = Document::of(&image::index(&bundle.descriptors(names)));
             self.document("index.json", &index.bytes)?;
         }
         if format != OutputFormat::OciArchive {
-            let manifest = Document::of(&image::docker_manifest(image, names));
+            let manifest = Document::of(&image::docker_manifest(bundle.local(), names));
             self.document("manifest.json", &manifest.bytes)?;
         }
         if format != OutputFormat::DockerArchive {

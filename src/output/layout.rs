@@ -11,9 +11,9 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{OutputError, descriptors};
+use super::OutputError;
 use crate::{
-    image::{self, Document, Image, Reference, Replaced},
+    image::{self, Bundle, Document, Reference, Replaced},
     quantity,
     source::list_directory,
     store::{Blob, Durability, PREFIX, Pending, Store},
@@ -28,12 +28,12 @@ pub(super) fn store(dir: &Path, durability: Durability) -> Result<Store, OutputE
     Ok(Store::directory(dir, durability)?)
 }
 
-/// Adds `image` under `names`. Images with the same tag are replaced, and returned; others stay.
+/// Adds `bundle` under `names`. Images with the same tag are replaced, and returned; others stay.
 /// The index is written after the blobs, so that a reader never sees an image whose blobs are
 /// missing.
 pub(super) fn write(
     (dir, durability): (&Path, Durability),
-    image: &Image,
+    bundle: &Bundle,
     blobs: &[Blob],
     names: &[Reference],
 ) -> Result<Vec<Replaced>, OutputError> {
@@ -41,14 +41,15 @@ pub(super) fn write(
     for blob in blobs {
         copy(&mut store, blob)?;
     }
-    store.put(&image.config.bytes)?;
-    store.put(&image.manifest.bytes)?;
+    for document in bundle.documents() {
+        store.put(&document.bytes)?;
+    }
     store.sync_names()?;
     // Held until the function returns: without the lock, one of two concurrent writers would lose
     // its tag.
     let _lock = lock(dir)?;
     let old = read_index(dir)?;
-    let descriptors = descriptors(image, names);
+    let descriptors = bundle.descriptors(names);
     let old = old.unwrap_or_else(|| image::index(&[]));
     let (index, replaced) = image::merge_index(&old, &descriptors)
         .ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?;

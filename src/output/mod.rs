@@ -20,7 +20,7 @@ use crate::{
     compress::Compression,
     digest::Digest,
     error_kind::ErrorKind,
-    image::{Descriptor, Destination, Image, OutputFormat, Reference, Replaced, Target},
+    image::{Bundle, Destination, OutputFormat, Reference, Replaced, Target},
     source::content::ContentError,
     store::{Blob, Durability, PartWriter, Pending, Store, StoreError},
     tree::Tree,
@@ -170,7 +170,7 @@ impl Outputs {
         layout::copy(&mut self.store, blob)
     }
 
-    /// Writes `image`, whose layers' bytes are `blobs`, to each target under the names that `names`
+    /// Writes `bundle`, whose layers' bytes are `blobs`, to each target under the names that `names`
     /// returns for it. `root` returns the merged file system, for an [`OutputFormat::Rootfs`] that
     /// was not written through [`Outputs::root`]. Returns what was replaced in layouts, each with
     /// its layout's directory.
@@ -179,7 +179,7 @@ impl Outputs {
     /// The error of the first output that cannot be written; those before it are complete.
     pub fn write(
         mut self,
-        image: &Image,
+        bundle: &Bundle,
         blobs: &[Blob],
         root: &dyn Fn() -> Tree,
         names: &dyn Fn(&Target) -> Vec<Reference>,
@@ -207,13 +207,13 @@ impl Outputs {
                 },
                 (OutputFormat::OciLayout, Destination::Path(dir)) => {
                     let missing = if self.layout.as_ref() == Some(dir) { &[] } else { blobs };
-                    let replaced = layout::write((dir, self.durability), image, missing, &names)?;
+                    let replaced = layout::write((dir, self.durability), bundle, missing, &names)?;
                     all_replaced.extend(replaced.into_iter().map(|old| (dir.clone(), old)));
                 }
                 (OutputFormat::OciLayout, Destination::Stdout) => {}
                 (format, _) => {
                     let write = |out: &mut dyn Write| {
-                        archive::whole(out, format, image, blobs, &names).map_err(Into::into)
+                        archive::whole(out, format, bundle, blobs, &names).map_err(Into::into)
                     };
                     sink.write(write)?;
                 }
@@ -222,27 +222,12 @@ impl Outputs {
         if let Some((number, pending)) = self.primary.take()
             && let Some(target) = self.targets.get(number)
         {
-            archive::complete(pending, &mut self.store, target.format, image, &names(target))?;
+            archive::complete(pending, &mut self.store, target.format, bundle, &names(target))?;
         }
         if let Some((_, pending)) = self.root.take() {
             pending.commit(self.durability)?;
         }
         drop(self.scratch);
         Ok(all_replaced)
-    }
-}
-
-/// The index entries of `image`: one for each of `names`, or one without a name if there are none.
-fn descriptors(image: &Image, names: &[Reference]) -> Vec<Descriptor> {
-    let one = |name: Option<Reference>| Descriptor {
-        digest: image.manifest.digest,
-        size: image.manifest.bytes.len() as u64,
-        platform: image.platform.clone(),
-        name,
-    };
-    if names.is_empty() {
-        vec![one(None)]
-    } else {
-        names.iter().cloned().map(Some).map(one).collect()
     }
 }

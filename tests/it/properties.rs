@@ -21,7 +21,7 @@ use imgb::{
     compress::{Compression, Stream},
     image::{Platform, Target},
     path::{ImagePath, escape},
-    pipeline::{Delivery, PackRequest, deliver, plan},
+    pipeline::{Delivery, PackRequest, Part, deliver, plan},
     plan::{Layers, PlanOptions, RuleSet, Settings},
     rules::{Choice, Table},
     source::{InputOptions, Request},
@@ -144,12 +144,14 @@ fn pack(from: &Path, targets: &[String], jobs: usize, compression: Compression) 
         jobs: NonZeroUsize::new(jobs).unwrap(),
         cache: None,
         annotations: BTreeMap::new(),
+        machine: Platform::linux("amd64", None),
         scratch: scratch.into(),
         durability: Durability::Cached,
     };
     let planned = plan(&request, &|_| {}).unwrap();
-    let delivered = deliver(&planned.plan, None, &delivery, &|_| {}).unwrap();
-    delivered.image.manifest.digest.to_string()
+    let part = Part { plan: &planned.plan, base: None, annotations: BTreeMap::new() };
+    let delivered = deliver(&[part], &delivery, &|_| {}).unwrap();
+    delivered.bundle.digest().to_string()
 }
 
 /// No member of a layer has a name that leads out, a name twice, or comes before its directory.

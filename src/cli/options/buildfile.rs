@@ -1,7 +1,7 @@
 //! Which Buildfile is built, and how.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
@@ -30,7 +30,7 @@ use crate::{
 const MAX_IGNORE: usize = 1 << 20;
 
 /// Which Buildfile is built, and with which arguments.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(in crate::cli) struct BuildfileArgs {
     /// The Buildfile, or - for stdin
     #[arg(short, long, value_name = "FILE", help_heading = "Buildfile")]
@@ -67,8 +67,8 @@ pub(in crate::cli) struct BuildfileArgs {
 pub(in crate::cli) struct BuildRequest {
     /// The Buildfile.
     pub(in crate::cli) recipe: Recipe,
-    /// How it is built.
-    pub(in crate::cli) options: BuildOptions,
+    /// How it is built, for each platform.
+    pub(in crate::cli) options: Vec<BuildOptions>,
 }
 
 /// Reads the Buildfile and its ignore file. `outputs` are files of the host to leave out of the
@@ -76,8 +76,8 @@ pub(in crate::cli) struct BuildRequest {
 pub(in crate::cli) fn build_request(
     context: PathBuf,
     buildfile: BuildfileArgs,
-    lookup: LookupArgs,
-    platform: Option<Platform>,
+    lookup: &LookupArgs,
+    platforms: &[Option<Platform>],
     labels: Vec<(String, String)>,
     (outputs, jobs): (BTreeSet<PathBuf>, NonZeroUsize),
 ) -> Result<BuildRequest, Failure> {
@@ -91,50 +91,65 @@ pub(in crate::cli) fn build_request(
     };
     let recipe = read_recipe(&file)?;
     let contexts = named_contexts(buildfile.build_context)?;
-    let target = platform.clone().unwrap_or_else(machine);
-    let options = BuildOptions {
-        ignore: read_ignore(&context, Some(&file))?,
-        context,
-        arguments: Arguments {
-            build_args: buildfile.build_arg.into_iter().collect(),
-            target: buildfile.target,
-            contexts: contexts.names().map(Into::into).collect(),
-            platform_args: build::platform_arguments(&target, &machine()),
-        },
-        source: source::InputOptions {
-            exclude: Vec::new(),
-            preserve_mode: lookup.preserve_mode,
-            owner: None,
-            mtime: mtime()?,
-            outputs,
-            command_dirs: command_dirs(&lookup.root.sysroot),
-            versions: wanted_versions(&lookup.root.sysroot),
-            as_file: false,
-            spool: scratch(),
-            jobs,
-        },
-        plan: plan::PlanOptions {
-            dependencies: true,
-            rules: lookup.runtime_deps.rule_set()?,
-            package_metadata: lookup.package_metadata.is_auto(),
-            strict: false,
-            include: Vec::new(),
-            allow_missing: lookup.allow_missing,
-            library_path: lookup.root.library_path(),
-            hwcaps_all: false,
-            layers: Layers::Split,
-            platform: platform.clone(),
-            fallback_platform: machine(),
-            settings: Settings { labels, ..Settings::default() },
-            capabilities: Vec::new(),
-        },
-        contexts,
-        sysroot: lookup.root.sysroot,
-        image: open_options(platform),
-        squash: buildfile.squash,
-        deny_secrets: lookup.deny_secrets,
+    let ignore = read_ignore(&context, Some(&file))?;
+    let build_args: BTreeMap<_, _> = buildfile.build_arg.into_iter().collect();
+    let plan = plan_options(lookup, labels)?;
+    let options = |(platform, sysroot): (&Option<Platform>, PathBuf)| {
+        let target = platform.clone().unwrap_or_else(machine);
+        Ok(BuildOptions {
+            ignore: ignore.clone(),
+            context: context.clone(),
+            arguments: Arguments {
+                build_args: build_args.clone(),
+                target: buildfile.target.clone(),
+                contexts: contexts.names().map(Into::into).collect(),
+                platform_args: build::platform_arguments(&target, &machine()),
+            },
+            source: source::InputOptions {
+                exclude: Vec::new(),
+                preserve_mode: lookup.preserve_mode,
+                owner: None,
+                mtime: mtime()?,
+                outputs: outputs.clone(),
+                command_dirs: command_dirs(&sysroot),
+                versions: wanted_versions(&sysroot),
+                as_file: false,
+                spool: scratch(),
+                jobs,
+            },
+            plan: plan::PlanOptions { platform: platform.clone(), ..plan.clone() },
+            contexts: contexts.clone(),
+            sysroot,
+            image: open_options(platform.clone()),
+            squash: buildfile.squash,
+            deny_secrets: lookup.deny_secrets,
+        })
     };
+    let sysroots = lookup.root.of(platforms)?;
+    let options = platforms.iter().zip(sysroots).map(options).collect::<Result<_, Failure>>()?;
     Ok(BuildRequest { recipe, options })
+}
+
+/// How PACK decides, whatever the platform.
+fn plan_options(
+    lookup: &LookupArgs,
+    labels: Vec<(String, String)>,
+) -> Result<plan::PlanOptions, Failure> {
+    Ok(plan::PlanOptions {
+        dependencies: true,
+        rules: lookup.runtime_deps.rule_set()?,
+        package_metadata: lookup.package_metadata.is_auto(),
+        strict: false,
+        include: Vec::new(),
+        allow_missing: lookup.allow_missing.clone(),
+        library_path: lookup.root.library_path(),
+        hwcaps_all: false,
+        layers: Layers::Split,
+        platform: None,
+        fallback_platform: machine(),
+        settings: Settings { labels, ..Settings::default() },
+        capabilities: Vec::new(),
+    })
 }
 
 /// `Buildfile`, `Dockerfile` or `Containerfile` in the context.

@@ -8,7 +8,11 @@ use std::{
 
 use clap::{Args, ValueEnum};
 
-use super::{image::open_options, lookup::LookupArgs};
+use super::{
+    image::open_options,
+    lookup::LookupArgs,
+    platforms::{self, PlatformArg},
+};
 use crate::{
     cli::{
         environment::{command_dirs, machine, mtime, scratch, wanted_versions},
@@ -37,7 +41,11 @@ pub(in crate::cli) struct InputArgs {
     /// looked up on PATH and keeps its own path; so does an installed program given by its absolute
     /// path, /usr/bin/curl, with a link to it where cp would put it. :DEST puts the input
     /// elsewhere; a DEST that ends in / is a directory.
-    #[arg(required = true, value_name = "INPUT", value_parser = Request::parse)]
+    #[arg(
+        required_unless_present = "platform",
+        value_name = "INPUT",
+        value_parser = Request::parse
+    )]
     pub(in crate::cli) inputs: Vec<Request>,
 
     /// Add the inputs to this image, whose layers are kept as they are: FILE, DIR, oci:DIR[:TAG],
@@ -107,8 +115,9 @@ pub(in crate::cli) struct InputArgs {
 
 impl InputArgs {
     /// The files and directories of the host that are named.
-    pub(in crate::cli) fn host_files(&self) -> Inputs {
-        let requests = self.inputs.iter().map(Request::source);
+    pub(in crate::cli) fn host_files(&self, config: &ImageConfigArgs) -> Inputs {
+        let of_platforms = config.platform.iter().filter_map(PlatformArg::input);
+        let requests = self.inputs.iter().chain(of_platforms).map(Request::source);
         let lists = self.include_from.iter().chain(self.lookup.runtime_deps.files());
         let files = requests.chain(lists.map(PathBuf::as_path)).map(Path::to_owned).collect();
         let base = self.base.as_deref().map(|name| {
@@ -123,9 +132,17 @@ impl InputArgs {
 /// What the image says about itself.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ImageConfigArgs {
-    /// OS and architecture, if the programs' own headers should not decide
-    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
-    pub(in crate::cli) platform: Option<Platform>,
+    /// OS and architecture, if the programs' own headers should not decide; of several, each gets
+    /// an image, and an index lists them (repeatable)
+    ///
+    /// OS/ARCH=INPUT names what only that image gets. Inputs without a platform go to all.
+    #[arg(
+        long,
+        value_name = "OS/ARCH[=INPUT]",
+        value_parser = PlatformArg::parse,
+        help_heading = "Image"
+    )]
+    pub(in crate::cli) platform: Vec<PlatformArg>,
 
     #[command(flatten)]
     pub(in crate::cli) settings: SettingsArgs,
@@ -156,52 +173,62 @@ enum LayersArg {
     Split,
 }
 
-/// What the inputs and the configuration ask for. `outputs` are files of the host to leave out,
-/// and `jobs` threads read directories.
-pub(in crate::cli) fn pack_request(
-    input: InputArgs,
-    config: ImageConfigArgs,
-    outputs: BTreeSet<PathBuf>,
+/// What the inputs and the configuration ask for, for each platform. `outputs` are files of the
+/// host to leave out, and `jobs` threads read directories.
+pub(in crate::cli) fn pack_requests(
+    input: &InputArgs,
+    config: &ImageConfigArgs,
+    outputs: &BTreeSet<PathBuf>,
     jobs: NonZeroUsize,
-) -> Result<PackRequest, Failure> {
-    let library_path = input.lookup.root.library_path();
-    let include = included(input.include, &input.include_from)?;
-    let image = open_options(config.platform.clone());
-    Ok(PackRequest {
-        base: input.base.map(|name| BaseRequest { name, image }),
-        requests: input.inputs,
-        source: source::InputOptions {
-            exclude: input.exclude,
-            preserve_mode: input.lookup.preserve_mode,
-            owner: input.chown,
-            mtime: mtime()?,
-            outputs,
-            command_dirs: command_dirs(&input.lookup.root.sysroot),
-            versions: wanted_versions(&input.lookup.root.sysroot),
-            as_file: input.as_file,
-            spool: scratch(),
-            jobs,
-        },
-        sysroot: input.lookup.root.sysroot,
-        plan: plan::PlanOptions {
-            dependencies: !input.no_deps,
-            rules: input.lookup.runtime_deps.rule_set()?,
-            package_metadata: input.lookup.package_metadata.is_auto(),
-            include,
-            allow_missing: input.lookup.allow_missing,
-            library_path,
-            strict: input.strict,
-            hwcaps_all: input.hwcaps == Hwcaps::All,
-            layers: match config.layers {
-                LayersArg::One => Layers::One,
-                LayersArg::Split => Layers::Split,
+) -> Result<Vec<PackRequest>, Failure> {
+    let plan = plan_options(input, config)?;
+    let platforms = platforms::wanted(&config.platform);
+    let sysroots = input.lookup.root.of(&platforms)?;
+    let request = |(platform, sysroot): (Option<Platform>, PathBuf)| {
+        let requests = platforms::inputs_for(platform.as_ref(), &config.platform, &input.inputs)?;
+        let image = open_options(platform.clone());
+        Ok(PackRequest {
+            requests,
+            base: input.base.clone().map(|name| BaseRequest { name, image }),
+            source: source::InputOptions {
+                exclude: input.exclude.clone(),
+                preserve_mode: input.lookup.preserve_mode,
+                owner: input.chown,
+                mtime: mtime()?,
+                outputs: outputs.clone(),
+                command_dirs: command_dirs(&sysroot),
+                versions: wanted_versions(&sysroot),
+                as_file: input.as_file,
+                spool: scratch(),
+                jobs,
             },
-            platform: config.platform,
-            fallback_platform: machine(),
-            settings: config.settings.0,
-            capabilities: input.cap,
+            sysroot,
+            plan: plan::PlanOptions { platform, ..plan.clone() },
+            deny_secrets: input.lookup.deny_secrets,
+        })
+    };
+    platforms.iter().cloned().zip(sysroots).map(request).collect()
+}
+
+/// How plans are made, whatever their platform.
+fn plan_options(input: &InputArgs, config: &ImageConfigArgs) -> Result<plan::PlanOptions, Failure> {
+    Ok(plan::PlanOptions {
+        dependencies: !input.no_deps,
+        rules: input.lookup.runtime_deps.rule_set()?,
+        package_metadata: input.lookup.package_metadata.is_auto(),
+        include: included(input.include.clone(), &input.include_from)?,
+        allow_missing: input.lookup.allow_missing.clone(),
+        library_path: input.lookup.root.library_path(),
+        strict: input.strict,
+        hwcaps_all: input.hwcaps == Hwcaps::All,
+        layers: match config.layers {
+            LayersArg::One => Layers::One,
+            LayersArg::Split => Layers::Split,
         },
-        deny_secrets: input.lookup.deny_secrets,
+        platform: None,
+        fallback_platform: machine(),
+        settings: config.settings.0.clone(),
+        capabilities: input.cap.clone(),
     })
 }
 

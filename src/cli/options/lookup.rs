@@ -4,15 +4,28 @@ use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use super::runtime_deps::RuntimeDepsArgs;
-use crate::{cli::values, path::glob::Glob};
+use super::{
+    platforms::{SysrootArg, sysroots},
+    runtime_deps::RuntimeDepsArgs,
+};
+use crate::{
+    cli::{failure::Failure, values},
+    image::Platform,
+    path::glob::Glob,
+};
 
 /// Where libraries are looked up.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct SysrootArgs {
-    /// Where libraries, system files and absolute inputs are looked up; they keep their path below it
-    #[arg(long, value_name = "DIR", default_value = "/", help_heading = "Inputs")]
-    pub(in crate::cli) sysroot: PathBuf,
+    /// Where libraries, system files and absolute inputs are looked up, otherwise /; they keep
+    /// their path below it. OS/ARCH=DIR is for one platform of several
+    #[arg(
+        long,
+        value_name = "[OS/ARCH=]DIR",
+        value_parser = SysrootArg::parse,
+        help_heading = "Inputs"
+    )]
+    sysroot: Vec<SysrootArg>,
 
     /// A directory to search for libraries first, as LD_LIBRARY_PATH would (repeatable)
     ///
@@ -29,6 +42,14 @@ pub(in crate::cli) struct SysrootArgs {
 }
 
 impl SysrootArgs {
+    /// The sysroot of each of `platforms`.
+    pub(in crate::cli) fn of(
+        &self,
+        platforms: &[Option<Platform>],
+    ) -> Result<Vec<PathBuf>, Failure> {
+        sysroots(&self.sysroot, platforms)
+    }
+
     /// The directories of `--library-path`, without empty ones.
     pub(in crate::cli) fn library_path(&self) -> Vec<Vec<u8>> {
         self.library_path

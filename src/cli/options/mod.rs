@@ -7,6 +7,7 @@ pub(super) mod inputs;
 pub(super) mod lookup;
 pub(super) mod messages;
 pub(super) mod output;
+pub(super) mod platforms;
 pub(super) mod run_overrides;
 pub(super) mod runtime_deps;
 pub(super) mod settings;

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::cache::CacheArgs;
 use crate::{
     cli::{
-        environment::{jobs, scratch},
+        environment::{jobs, machine, scratch},
         failure::Failure,
         values,
     },
@@ -138,6 +138,7 @@ impl OutputArgs {
             jobs: jobs(self.jobs),
             cache: self.cache.open(),
             annotations: annotations.iter().cloned().collect(),
+            machine: machine(),
             scratch: scratch(),
             durability: if self.no_fsync { Durability::Cached } else { Durability::Synced },
         })
