@@ -159,6 +159,9 @@
 //! 1 elf        what a loader reads and where it searches: object, cache, closure
 //!     imports path, quantity
 //!     touches nothing (Lookup)
+//! 1 engine     the command lines of docker and podman: save, load, inspect
+//!     imports error_kind, path
+//!     touches processes
 //! 2 ownership  whether what a file mentions is meant: dependencies between packages say
 //!     imports path, packages
 //!     touches nothing
@@ -188,8 +191,8 @@
 //!             archive, store
 //!     touches host reads, threads
 //! 3 oci        images in files and directories: documents, layers as trees
-//!     imports error_kind, path, quantity, digest, compress, tree, image, archive, store
-//!     touches host reads
+//!     imports error_kind, path, quantity, digest, compress, engine, tree, image, archive, store
+//!     touches host reads, engines' stores through engine
 //! 4 view       one lookup over layers of trees and a sysroot
 //!     imports path, packages, tree, elf, source
 //!     touches reads through source
@@ -232,6 +235,7 @@ pub mod compress;
 pub mod digest;
 pub mod elf;
 pub mod embedded;
+pub mod engine;
 pub mod error_kind;
 pub mod image;
 pub mod languages;

@@ -36,12 +36,21 @@ pub struct BaseContext<'a> {
     pub image: &'a oci::OpenOptions,
 }
 
+/// What a name without a transport may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BareName {
+    /// A file or directory.
+    File,
+    /// A file or directory if there is one, otherwise an image in a registry, as in FROM.
+    FileOrRegistry,
+}
+
 /// Opens the image that `pack --base` names.
 ///
 /// # Errors
 /// [`BuildError::Base`]
 pub fn open_base(name: &str, options: &BaseContext<'_>) -> Result<OpenBase, BuildError> {
-    open(name, None, options)
+    open(name, BareName::File, None, options)
         .map_err(|cause| BuildError::Base { name: name.into(), cause: Box::new(cause) })
 }
 
@@ -49,6 +58,7 @@ pub fn open_base(name: &str, options: &BaseContext<'_>) -> Result<OpenBase, Buil
 /// if they exist there, otherwise from the current directory.
 pub(super) fn open(
     name: &str,
+    bare: BareName,
     platform: Option<&str>,
     options: &BaseContext<'_>,
 ) -> Result<OpenBase, Cause> {
@@ -69,15 +79,20 @@ pub(super) fn open(
             false
         }
     };
-    let image = ImageName::parse(name, there);
+    let image = match bare {
+        BareName::FileOrRegistry => ImageName::parse_in_recipe(name, there),
+        BareName::File => ImageName::parse(name, there),
+    };
     if let Some(error) = fault.into_inner() {
         return Err(error.into());
     }
     let mut image = image?;
-    match place(&image.path, options)? {
-        Some(path) => image.path = path,
-        None if image.transport.is_none() => return Err(Cause::Registry(name.into())),
-        None => {}
+    if let ImageName::Stored(stored) = &mut image {
+        match place(&stored.path, options)? {
+            Some(path) => stored.path = path,
+            None if stored.transport.is_none() => return Err(Cause::NoImage(name.into())),
+            None => {}
+        }
     }
     let image = oci::open(&image, &oci::OpenOptions { platform: wanted, ..options.image.clone() })?
         .unpack()?;

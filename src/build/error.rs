@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     elf::ReadFailure,
     error_kind::{ErrorKind, with_causes},
-    image::ImageNameError,
+    image::{ImageNameError, registry_name},
     oci::ImageError,
     path::{ImagePath, glob::GlobError},
     plan::PlanError,
@@ -103,9 +103,9 @@ pub enum Cause {
     /// Files that look like secrets, with `--deny-secrets`.
     #[error("these look like secrets: {}", .0.join(", "))]
     Secrets(Vec<String>),
-    /// A base image that would have to be fetched.
-    #[error("`{0}` is not a file here, and images cannot be fetched from registries")]
-    Registry(String),
+    /// A base image that is neither a file nor an image in a registry.
+    #[error("`{}` is not a file here", crate::path::escape(.0.as_bytes()))]
+    NoImage(String),
     /// A platform that cannot be read.
     #[error("--platform: {0}")]
     Platform(String),
@@ -144,7 +144,7 @@ impl From<ReadFailure> for Cause {
 impl Cause {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound { .. } | Self::Registry(_) | Self::Content(_) => ErrorKind::Input,
+            Self::NotFound { .. } | Self::NoImage(_) | Self::Content(_) => ErrorKind::Input,
             Self::Unpackable(_) | Self::Whiteout(_) | Self::Layer(_) | Self::Triggers(_) => {
                 ErrorKind::Refused
             }
@@ -177,7 +177,7 @@ impl BuildError {
     pub(super) fn at(recipe: &Recipe, span: Option<Span>, cause: Cause) -> Self {
         let hint = match &cause {
             Cause::NotFound { hint, .. } => hint.clone(),
-            Cause::Registry(name) => {
+            Cause::NoImage(name) => {
                 let stages = recipe.stages.iter().filter_map(|stage| stage.from.alias.as_deref());
                 let near = suggest::closest(name, stages.chain(["scratch"]));
                 near.map(|near| format!("did you mean `{near}`?"))
@@ -214,16 +214,14 @@ impl BuildError {
         }
         let in_recipe = matches!(self, Self::Step { .. });
         let fixed = match cause {
-            Cause::Registry(_) if !in_recipe => {
-                "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `--base oci:DIR`"
+            Cause::NoImage(name) => {
+                let name = registry_name(name)?;
+                return Some(format!("write `docker://{name}` to take it from a registry"));
             }
             _ if !in_recipe => return None,
             Cause::NotFound { .. } => {
                 "sources are paths in the context, the stage or the image; \
                  an ignore file may leave this one out"
-            }
-            Cause::Registry(_) => {
-                "fetch it with `skopeo copy docker://NAME oci:DIR`, and say `FROM oci:DIR`"
             }
             Cause::Secrets(_) => {
                 "leave them out with .dockerignore or --exclude, or name each one in a COPY"

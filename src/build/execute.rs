@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    BuildError, BuildOptions, Cause, ContextDirectory, NamedContext, base, config,
+    BuildError, BuildOptions, Cause, ContextDirectory, NamedContext,
+    base::{self, BareName},
+    config,
     copy::{self, Copying, changed},
     layer_writer::LayerWriter,
     owner, programs, secrets,
@@ -60,8 +62,10 @@ impl<'a> Builder<'a> {
             Some(NamedContext::Directory(directory)) => {
                 base::of_tree(name, self.files(directory)?, &options)?
             }
-            Some(NamedContext::Image(image)) => base::open(image, platform, &options)?,
-            None => base::open(name, platform, &options)?,
+            Some(NamedContext::Image(image)) => {
+                base::open(image, BareName::File, platform, &options)?
+            }
+            None => base::open(name, BareName::FileOrRegistry, platform, &options)?,
         };
         let stage = self.on(open);
         let notes = stage.image.iter().flat_map(|image| image.notes());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     build::Cause,
-    image::DEFAULT_PATH,
+    image::{DEFAULT_PATH, registry_name},
     oci::ImageError,
     pipeline::Error,
     plan::{PlanError, Remedy},
@@ -14,6 +14,10 @@ use crate::{
 /// What to do about an image that cannot be opened.
 pub(super) fn image_hint(error: &ImageError) -> Option<String> {
     let hint = match error {
+        ImageError::NotFound(name) => {
+            let name = registry_name(name)?;
+            return Some(format!("write `docker://{name}` to take it from a registry"));
+        }
         ImageError::SeveralImages { .. } => {
             "name one of them: IMAGE:TAG, IMAGE@sha256:DIGEST, or --platform"
         }

@@ -47,7 +47,8 @@ use crate::{
     prints goes to stderr. The exit code is the program's, as with `imgb run`.")]
 pub(super) struct TraceArgs {
     /// The image to run: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG],
-    /// docker-archive:FILE[:NAME] or dir:DIR; each may end in @sha256:DIGEST
+    /// docker-archive:FILE[:NAME], dir:DIR, docker://NAME[:TAG], docker-daemon:NAME or
+    /// containers-storage:NAME; each may end in @sha256:DIGEST
     #[arg(value_name = "IMAGE", value_parser = values::image_name)]
     image: Option<ImageName>,
 

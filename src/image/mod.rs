@@ -8,6 +8,7 @@
 mod bundle;
 mod config;
 mod documents;
+mod engine_image;
 pub(crate) mod fields;
 mod image_name;
 mod loss;
@@ -27,7 +28,8 @@ use crate::digest::{DiffId, Digest};
 pub use bundle::{Bundle, BundleError};
 pub use config::{Config, Healthcheck, History};
 pub use documents::{Descriptor, MANIFEST_TYPE, Replaced, docker_manifest, index, merge_index};
-pub use image_name::{ImageName, ImageNameError};
+pub use engine_image::{Engine, EngineImage, EngineImageError};
+pub use image_name::{ImageName, ImageNameError, StoredImage, registry_name};
 pub use loss::Loss;
 pub use platform::Platform;
 pub use port::{PortError, Ports};

@@ -45,9 +45,9 @@ const TRANSPORTS: [Row; 10] = [
     row(Transport::OciArchive, "oci-archive", true, true),
     row(Transport::DockerArchive, "docker-archive", true, true),
     row(Transport::Rootfs, "rootfs", false, true),
-    row(Transport::Docker, "docker", false, false),
-    row(Transport::DockerDaemon, "docker-daemon", false, false),
-    row(Transport::ContainersStorage, "containers-storage", false, false),
+    row(Transport::Docker, "docker", true, false),
+    row(Transport::DockerDaemon, "docker-daemon", true, false),
+    row(Transport::ContainersStorage, "containers-storage", true, false),
     row(Transport::Dir, "dir", true, false),
     row(Transport::Ostree, "ostree", false, false),
     row(Transport::Sif, "sif", false, false),
@@ -65,6 +65,11 @@ impl Transport {
     /// Whether imgb reads images from it.
     pub fn is_read(self) -> bool {
         self.rows().any(|row| row.is_read)
+    }
+
+    /// Whether what follows the colon is the path of a file or directory.
+    pub(super) fn is_file(self) -> bool {
+        !matches!(self, Self::Docker | Self::DockerDaemon | Self::ContainersStorage)
     }
 
     /// Whether imgb writes images to it.
@@ -91,7 +96,10 @@ fn list(is_listed: impl Fn(&Row) -> bool) -> String {
     let names: Vec<String> = TRANSPORTS
         .iter()
         .filter(|row| is_listed(row))
-        .map(|row| format!("{}:", row.name))
+        .map(|row| match row.transport {
+            Transport::Docker => "docker://".into(),
+            _ => format!("{}:", row.name),
+        })
         .collect();
     match &names[..] {
         [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
@@ -122,6 +130,10 @@ mod tests {
         }
         assert_eq!(Transport::split_prefix("oci"), None);
         assert_eq!(Transport::split_prefix("app:1.0"), None);
-        assert_eq!(Transport::readable(), "oci:, oci-archive:, docker-archive: and dir:");
+        assert_eq!(
+            Transport::readable(),
+            "oci:, oci-archive:, docker-archive:, docker://, docker-daemon:, \
+             containers-storage: and dir:"
+        );
     }
 }

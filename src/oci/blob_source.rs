@@ -28,7 +28,8 @@ use crate::{
         spool,
     },
     digest::Digest,
-    image::{ImageName, Transport},
+    engine,
+    image::{EngineImage, StoredImage, Transport},
     quantity,
     store::Extent,
     tree::{Content, ResolveError, Tree},
@@ -63,60 +64,76 @@ pub(super) struct BlobFile {
 }
 
 impl BlobSource {
-    /// Opens what `name` names. An archive that is compressed as a whole is decompressed into a
-    /// temporary file in `spool`.
+    /// Opens the file or directory of an image. An archive that is compressed as a whole is
+    /// decompressed into a temporary file in `spool`.
     pub(super) fn open(
-        name: &ImageName,
+        stored: &StoredImage,
         spool: &Path,
         limits: spool::Limits,
     ) -> Result<Self, ImageError> {
+        let name = stored.to_string();
         let unreadable = |errno: Errno| match errno {
-            Errno::NOENT | Errno::NOTDIR => ImageError::NotFound(name.to_string()),
-            errno => ImageError::Unreadable { name: name.to_string(), source: errno.into() },
+            Errno::NOENT | Errno::NOTDIR => ImageError::NotFound(name.clone()),
+            errno => ImageError::Unreadable { name: name.clone(), source: errno.into() },
         };
         // A FIFO or device must not block.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let fd = retry_on_intr(|| rustix::fs::open(&name.path, flags, Mode::empty()))
+        let fd = retry_on_intr(|| rustix::fs::open(&stored.path, flags, Mode::empty()))
             .map_err(unreadable)?;
         let stat = rustix::fs::fstat(&fd).map_err(unreadable)?;
-        match (FileType::from_raw_mode(stat.st_mode), name.transport) {
+        let refuse = |why| Err(ImageError::NoImage { name: name.clone(), why });
+        match (FileType::from_raw_mode(stat.st_mode), stored.transport) {
             (FileType::Directory, None | Some(Transport::Oci | Transport::Dir)) => {
-                let form = form(&fd, name.transport).map_err(unreadable)?;
-                Ok(Self::Directory { fd, path: name.path.clone(), form })
+                let form = form(&fd, stored.transport).map_err(unreadable)?;
+                Ok(Self::Directory { fd, path: stored.path.clone(), form })
             }
             (
                 FileType::RegularFile,
                 None | Some(Transport::OciArchive | Transport::DockerArchive),
-            ) => {
-                let archive = Arc::new(spool::open(&name.to_string(), fd.into(), spool, limits)?);
-                let contents = read::read(&archive, Whiteouts::Refuse, read::Limits::default());
-                let contents = contents.map_err(|error| match error.fault {
-                    Fault::Checksum | Fault::Truncated if error.offset == 0 => {
-                        let why = "it is not a tar archive";
-                        ImageError::NoImage { name: name.to_string(), why }
-                    }
-                    _ => error.into(),
-                })?;
-                // skopeo takes the first of them, docker the last.
-                if contents.replaced_files > 0 {
-                    let why = "it has a member twice, of which readers take different ones";
-                    return Err(ImageError::NoImage { name: name.to_string(), why });
-                }
-                let file = archive.file.try_clone();
-                let file = file
-                    .map_err(|source| ImageError::Unreadable { name: name.to_string(), source })?;
-                let (file, tree) = (Arc::new(file), contents.change.tree);
-                Ok(Self::Archive { file, tree, spool: spool.to_owned() })
+            ) => Self::archive(&name, fd.into(), spool, limits),
+            (FileType::Directory | FileType::RegularFile, _) => {
+                refuse("the transport does not fit it")
             }
-            (FileType::Directory | FileType::RegularFile, _) => Err(ImageError::NoImage {
-                name: name.to_string(),
-                why: "the transport does not fit it",
-            }),
-            _ => Err(ImageError::NoImage {
-                name: name.to_string(),
-                why: "it is neither a file nor a directory",
-            }),
+            _ => refuse("it is neither a file nor a directory"),
         }
+    }
+
+    /// The archive that an engine's command writes of the image in its store.
+    pub(super) fn saved(
+        image: &EngineImage,
+        spool: &Path,
+        limits: spool::Limits,
+    ) -> Result<Self, ImageError> {
+        let write = |source| spool::SpoolError::Write { dir: spool.to_owned(), source };
+        let file = tempfile::tempfile_in(spool).map_err(write)?;
+        engine::save(image.engine.command(), &image.name, &file)?;
+        Self::archive(&image.to_string(), file, spool, limits)
+    }
+
+    /// Reads the members of an archive.
+    fn archive(
+        name: &str,
+        file: File,
+        spool: &Path,
+        limits: spool::Limits,
+    ) -> Result<Self, ImageError> {
+        let archive = Arc::new(spool::open(name, file, spool, limits)?);
+        let contents = read::read(&archive, Whiteouts::Refuse, read::Limits::default());
+        let contents = contents.map_err(|error| match error.fault {
+            Fault::Checksum | Fault::Truncated if error.offset == 0 => {
+                ImageError::NoImage { name: name.into(), why: "it is not a tar archive" }
+            }
+            _ => error.into(),
+        })?;
+        // skopeo takes the first of them, docker the last.
+        if contents.replaced_files > 0 {
+            let why = "it has a member twice, of which readers take different ones";
+            return Err(ImageError::NoImage { name: name.into(), why });
+        }
+        let file = archive.file.try_clone();
+        let file = file.map_err(|source| ImageError::Unreadable { name: name.into(), source })?;
+        let (file, tree) = (Arc::new(file), contents.change.tree);
+        Ok(Self::Archive { file, tree, spool: spool.to_owned() })
     }
 
     /// The file at `path`, which is relative and has no `..`; `None` if there is none.

@@ -6,11 +6,12 @@ use super::{
     ImageError,
     blob_source::BlobSource,
     found::{Found, FoundLayer},
-    json, select,
+    json,
+    select::{self, Wanted},
 };
 use crate::{
     digest::Digest,
-    image::{self, ImageName, Reference, fields},
+    image::{self, Reference, fields},
 };
 
 /// One image of docker's `manifest.json`: paths in the archive.
@@ -48,40 +49,40 @@ fn image(value: &Value) -> Result<DockerImage, String> {
     Ok(DockerImage { config, layers, names: texts("RepoTags") })
 }
 
-/// The image that `name` names, of those in `manifest.json`.
+/// The image that is wanted, of those in `manifest.json`.
 pub(super) fn find(
     source: &BlobSource,
-    name: &ImageName,
+    wanted: Wanted<'_>,
     images: Vec<DockerImage>,
 ) -> Result<Found, ImageError> {
     let all: Vec<String> = images.iter().flat_map(|image| image.names.clone()).collect();
-    let none = |wanted: String| ImageError::NoSuchImage {
-        name: name.to_string(),
-        wanted,
+    let none = |what: String| ImageError::NoSuchImage {
+        name: wanted.source.into(),
+        wanted: what,
         there: all.clone(),
     };
-    let mut wanted = Vec::new();
+    let mut fitting = Vec::new();
     for image in images {
-        let is_called = |tag: &String| image.names.iter().any(|n| select::is_called(n, tag));
-        let has_digest = match name.digest {
+        let is_called = |tag: &str| image.names.iter().any(|n| select::is_called(n, tag));
+        let has_digest = match wanted.digest {
             Some(digest) => Digest::of(config(source, &image)?) == digest,
             None => true,
         };
-        if has_digest && name.tag.as_ref().is_none_or(is_called) {
-            wanted.push(image);
+        if has_digest && wanted.tag.is_none_or(is_called) {
+            fitting.push(image);
         }
     }
-    let image = match <[DockerImage; 1]>::try_from(wanted) {
+    let image = match <[DockerImage; 1]>::try_from(fitting) {
         Ok([image]) => image,
         Err(found) if found.is_empty() => {
-            return Err(none(match (&name.tag, name.digest) {
+            return Err(none(match (wanted.tag, wanted.digest) {
                 (Some(tag), _) => format!("image called `{tag}`"),
                 (None, Some(digest)) => format!("image with the ID {digest}"),
                 (None, None) => "image".into(),
             }));
         }
         Err(_) => {
-            return Err(ImageError::SeveralImages { name: name.to_string(), there: all });
+            return Err(ImageError::SeveralImages { name: wanted.source.into(), there: all });
         }
     };
     let bytes = config(source, &image)?;

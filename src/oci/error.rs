@@ -5,6 +5,7 @@ use std::io;
 use crate::{
     archive::{read::ReadError, spool::SpoolError},
     digest::Digest,
+    engine::EngineError,
     error_kind::ErrorKind,
 };
 
@@ -103,6 +104,9 @@ pub enum ImageError {
     /// An archive or a layer is not a valid tar archive, or is hostile.
     #[error(transparent)]
     Archive(#[from] ReadError),
+    /// An engine does not hand its image over.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// An error in a compressed stream, or on the file that it is decompressed to.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -119,6 +123,7 @@ impl ImageError {
             Self::SeveralImages { .. } => ErrorKind::Usage,
             Self::Digest { .. } | Self::Size { .. } => ErrorKind::Digest,
             Self::Spool(error) => error.kind(),
+            Self::Engine(error) => error.kind(),
             Self::NoImage { .. }
             | Self::Document { .. }
             | Self::MissingBlob(_)

@@ -3,71 +3,64 @@
 use serde_json::Value;
 
 use super::{
-    ImageError, OpenOptions,
+    ImageError,
     blob_source::{BlobSource, Form},
     docker::{self, DockerImage},
     document::{self, Descriptor, Document, Manifest, Names},
     faces,
     found::{Found, FoundLayer},
-    json, select,
+    json,
+    select::{self, Wanted},
 };
 use crate::{
     digest::Digest,
-    image::{self, ImageName, Transport, fields},
+    image::{self, Transport, fields},
 };
 
-/// Finds the image that `name` names in `source`.
-pub(super) fn find(
-    source: &BlobSource,
-    name: &ImageName,
-    options: &OpenOptions,
-) -> Result<Found, ImageError> {
-    let refuse = |why| ImageError::NoImage { name: name.to_string(), why };
+/// Finds the image that is wanted in `source`.
+pub(super) fn find(source: &BlobSource, wanted: Wanted<'_>) -> Result<Found, ImageError> {
+    let refuse = |why| ImageError::NoImage { name: wanted.source.into(), why };
     match source {
-        BlobSource::Archive { .. } => in_archive(source, name, options),
+        BlobSource::Archive { .. } => in_archive(source, wanted),
         BlobSource::Directory { form: Form::Layout, .. } => {
             let index = source.document("index.json")?;
             let index =
                 index.ok_or_else(|| refuse("it has no index.json, so it is not an OCI layout"))?;
-            in_index(source, name, layout(source, name, &index)?, options)
+            in_index(source, wanted, layout(source, wanted, &index)?)
         }
         BlobSource::Directory { form: Form::Dir, .. } => {
             let manifest = source.document("manifest.json")?;
             let manifest = manifest.ok_or_else(|| refuse("it has no manifest.json"))?;
-            in_dir(source, name, manifest, options)
+            in_dir(source, wanted, manifest)
         }
     }
 }
 
 /// The image in an archive. It may be an OCI layout, a `docker save` archive, or both.
-fn in_archive(
-    source: &BlobSource,
-    name: &ImageName,
-    options: &OpenOptions,
-) -> Result<Found, ImageError> {
-    let refuse = |why| Err(ImageError::NoImage { name: name.to_string(), why });
+fn in_archive(source: &BlobSource, wanted: Wanted<'_>) -> Result<Found, ImageError> {
+    let refuse = |why| Err(ImageError::NoImage { name: wanted.source.into(), why });
     let images = source.document("manifest.json")?;
     let images = images.map(|bytes| docker::parse(&bytes)).transpose()?;
     if let Some(repositories) = source.document("repositories")? {
         docker::check_repositories(&repositories, images.as_deref())?;
     }
-    if name.transport == Some(Transport::DockerArchive) {
+    if wanted.transport == Some(Transport::DockerArchive) {
         return match images {
-            Some(images) => docker::find(source, name, images),
+            Some(images) => docker::find(source, wanted, images),
             None => refuse("it has no manifest.json"),
         };
     }
     let index = source.document("index.json")?;
-    let index = index.map(|bytes| layout(source, name, &bytes)).transpose()?;
+    let index = index.map(|bytes| layout(source, wanted, &bytes)).transpose()?;
     match (index, images) {
         // Docker 25 writes an empty index into some archives.
         (Some(index), Some(images))
-            if index.is_empty() && !images.is_empty() && name.transport.is_none() =>
+            if index.is_empty() && !images.is_empty() && wanted.transport.is_none() =>
         {
-            docker::find(source, name, images)
+            docker::find(source, wanted, images)
         }
-        (Some(index), images) => both(source, name, index, images, options),
-        (None, Some(images)) if name.transport.is_none() => docker::find(source, name, images),
+        (Some(index), images) => both(source, wanted, index, images),
+        (None, Some(images)) if wanted.transport.is_none() => docker::find(source, wanted, images),
         (None, Some(_)) => refuse("the transport does not fit it"),
         (None, None) => refuse("it has neither an index.json nor a manifest.json"),
     }
@@ -76,12 +69,11 @@ fn in_archive(
 /// The image in `index`, which has to be the one in `manifest.json` if there is one.
 fn both(
     source: &BlobSource,
-    name: &ImageName,
+    wanted: Wanted<'_>,
     index: Vec<Descriptor>,
     images: Option<Vec<DockerImage>>,
-    options: &OpenOptions,
 ) -> Result<Found, ImageError> {
-    let mut found = in_index(source, name, index.clone(), options)?;
+    let mut found = in_index(source, wanted, index.clone())?;
     if let Some(images) = images {
         found.notes = faces::agree(source, &index, &images, found.config.digest)?;
     }
@@ -91,11 +83,11 @@ fn both(
 /// The entries of a layout's `index.json` (OCI image-spec, image-layout.md).
 fn layout(
     source: &BlobSource,
-    name: &ImageName,
+    wanted: Wanted<'_>,
     index: &[u8],
 ) -> Result<Vec<Descriptor>, ImageError> {
     let marker = source.document("oci-layout")?.ok_or_else(|| ImageError::NoImage {
-        name: name.to_string(),
+        name: wanted.source.into(),
         why: "the file oci-layout is missing, so it is not an OCI layout",
     })?;
     let marker = json::document(&marker, &fields::LAYOUT)
@@ -112,18 +104,9 @@ fn layout(
 /// The image of `index` that is wanted.
 fn in_index(
     source: &BlobSource,
-    name: &ImageName,
+    wanted: Wanted<'_>,
     index: Vec<Descriptor>,
-    options: &OpenOptions,
 ) -> Result<Found, ImageError> {
-    let shown = name.to_string();
-    let wanted = select::Wanted {
-        source: &shown,
-        tag: name.tag.as_deref(),
-        digest: name.digest,
-        platform: options.platform.as_ref(),
-        machine: &options.machine,
-    };
     let select::Selected { image: chosen, roots } = select::one(source, index, wanted)?;
     let (descriptor, shown) = (&chosen.descriptor, chosen.descriptor.digest.to_string());
     if !document::is_manifest(&descriptor.media_type) {
@@ -143,28 +126,23 @@ fn in_index(
 
 /// The image in a directory that skopeo's `dir:` or `podman save --format docker-dir` wrote
 /// (containers-transports(5)).
-fn in_dir(
-    source: &BlobSource,
-    name: &ImageName,
-    bytes: Vec<u8>,
-    options: &OpenOptions,
-) -> Result<Found, ImageError> {
-    let (digest, shown) = (Digest::of(&bytes), name.to_string());
-    let none = |wanted: String| ImageError::NoSuchImage {
-        name: shown.clone(),
-        wanted,
+fn in_dir(source: &BlobSource, wanted: Wanted<'_>, bytes: Vec<u8>) -> Result<Found, ImageError> {
+    let digest = Digest::of(&bytes);
+    let none = |what: String| ImageError::NoSuchImage {
+        name: wanted.source.into(),
+        wanted: what,
         there: vec![digest.to_string()],
     };
     if bytes.trim_ascii_start().starts_with(b"[") {
         let why = "its manifest.json is that of an archive of `docker save`; name the archive";
-        return Err(ImageError::NoImage { name: shown, why });
+        return Err(ImageError::NoImage { name: wanted.source.into(), why });
     }
     match document::parse("manifest.json", &bytes, None)? {
-        Document::Index(index) => in_index(source, name, index, options),
-        Document::Manifest(_) if name.tag.is_some() => {
-            Err(none(format!("image called `{}`", name.tag.as_deref().unwrap_or_default())))
+        Document::Index(index) => in_index(source, wanted, index),
+        Document::Manifest(_) if wanted.tag.is_some() => {
+            Err(none(format!("image called `{}`", wanted.tag.unwrap_or_default())))
         }
-        Document::Manifest(_) if name.digest.is_some_and(|wanted| wanted != digest) => {
+        Document::Manifest(_) if wanted.digest.is_some_and(|wanted| wanted != digest) => {
             Err(none("image with this digest".into()))
         }
         Document::Manifest(manifest) => {

@@ -108,9 +108,29 @@ pub struct UnpackedImage {
 /// # Errors
 /// [`ImageError`]
 pub fn open(name: &ImageName, options: &OpenOptions) -> Result<Image, ImageError> {
-    let source = BlobSource::open(name, &options.spool, options.limits)?;
-    let found = find::find(&source, name, options)?;
-    image(name.to_string(), source, found, options)
+    let shown = name.to_string();
+    let source = match name {
+        ImageName::Stored(stored) => BlobSource::open(stored, &options.spool, options.limits)?,
+        ImageName::Engine(image) => BlobSource::saved(image, &options.spool, options.limits)?,
+        ImageName::Registry(_) => {
+            let why = "imgb does not fetch images from registries yet";
+            return Err(ImageError::NoImage { name: shown, why });
+        }
+    };
+    let stored = match name {
+        ImageName::Stored(stored) => Some(stored),
+        ImageName::Engine(_) | ImageName::Registry(_) => None,
+    };
+    let wanted = select::Wanted {
+        source: &shown,
+        transport: stored.and_then(|stored| stored.transport),
+        tag: stored.and_then(|stored| stored.tag.as_deref()),
+        digest: stored.and_then(|stored| stored.digest),
+        platform: options.platform.as_ref(),
+        machine: &options.machine,
+    };
+    let found = find::find(&source, wanted)?;
+    image(shown, source, found, options)
 }
 
 /// Reads the configuration that was found.

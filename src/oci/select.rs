@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     digest::Digest,
-    image::{Platform, Reference},
+    image::{Platform, Reference, Transport},
 };
 
 /// How deep indexes may be nested.
@@ -29,6 +29,8 @@ pub(super) struct Candidate {
 pub(super) struct Wanted<'a> {
     /// What the user called the source, for messages.
     pub(super) source: &'a str,
+    /// The transport that the user wrote before it.
+    pub(super) transport: Option<Transport>,
     /// Tag or name.
     pub(super) tag: Option<&'a str>,
     /// Digest of a manifest or of an index.

@@ -315,11 +315,15 @@ fn a_tarball_is_a_base() {
 }
 
 #[test]
-fn a_registry_reference_gives_advice() {
+fn a_registry_reference_outside_a_buildfile_gives_advice() {
     let sandbox = Sandbox::new();
-    sandbox.file("ctx/Buildfile", "FROM debian:12\n");
+    sandbox.file("ctx/Buildfile", "FROM ./gone\n").file("app", "x");
+    sandbox.imgb("build ctx -o x.tar").run().error(3, &["`./gone` is not a file here"]);
+    let advice = "write `docker://docker.io/library/debian:12` to take it from a registry";
     sandbox
-        .imgb("build ctx -o x.tar")
+        .imgb("pack ./app --base debian:12 -o x.tar")
         .run()
-        .error(3, &["`debian:12` is not a file here", "skopeo copy"]);
+        .error(3, &["`debian:12` is not a file here", advice]);
+    sandbox.imgb("inspect debian:12").run().error(3, &["debian:12: no such image", advice]);
+    sandbox.imgb("inspect app.tar").run().error(3, &["app.tar: no such image"]);
 }

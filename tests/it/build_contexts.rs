@@ -57,7 +57,7 @@ fn a_directory_is_a_base_and_replaces_a_stage() {
     let run = |context: &str| {
         sandbox.imgb(&format!("build ctx -o out.tar --build-context busybox={context}")).run()
     };
-    run("docker-image://alpine").error(2, &["docker-image://alpine", "cannot be fetched"]);
+    run("https://host/x.git").error(2, &["https://host/x.git", "cannot be fetched"]);
     run("nowhere").error(3, &["nowhere"]);
     run("").error(2, &["busybox"]);
 }

@@ -9,7 +9,7 @@ use std::{
 use imgb::{
     archive::spool,
     check::{self, Report},
-    image::{Config, ImageName, Platform},
+    image::{Config, ImageName, Platform, StoredImage},
     oci::{self, Image, UnpackedImage},
     path::ImagePath,
     tree::{Content, Kind, Node, Tree},
@@ -23,7 +23,12 @@ use crate::{
 };
 
 fn open(path: &Path) -> UnpackedImage {
-    let name = ImageName { transport: None, path: path.into(), tag: None, digest: None };
+    let name = ImageName::Stored(StoredImage {
+        transport: None,
+        path: path.into(),
+        tag: None,
+        digest: None,
+    });
     let options = oci::OpenOptions {
         platform: None,
         machine: Platform::linux("amd64", None),

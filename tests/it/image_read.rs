@@ -5,8 +5,8 @@ use std::io::Write as _;
 use imgb::{
     archive::spool,
     digest::Digest,
-    image::ImageName,
     image::Platform,
+    image::{ImageName, StoredImage},
     oci::{self, Image, ImageError, UnpackedImage},
 };
 use serde_json::{Value, json};
@@ -448,7 +448,12 @@ fn a_bomb_is_stopped_by_its_limit() {
     manifest["layers"] = json!([layer]);
     let entry = layout.add(&manifest.to_string());
     layout.index(&[entry]).opened().unwrap();
-    let name = ImageName { transport: None, path: layout.path(), tag: None, digest: None };
+    let name = ImageName::Stored(StoredImage {
+        transport: None,
+        path: layout.path(),
+        tag: None,
+        digest: None,
+    });
     let options = oci::OpenOptions {
         platform: None,
         machine: Platform::linux("amd64", None),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use imgb::{
     archive::spool,
     digest::Digest,
-    image::{ImageName, Platform},
+    image::{ImageName, Platform, StoredImage},
     oci::{self, Image, ImageError, UnpackedImage},
 };
 use serde_json::{Value, json};
@@ -20,8 +20,12 @@ pub(crate) fn documents_for(
     tag: Option<&str>,
     platform: Option<&str>,
 ) -> Result<Image, ImageError> {
-    let name =
-        ImageName { transport: None, path: path.into(), tag: tag.map(Into::into), digest: None };
+    let name = ImageName::Stored(StoredImage {
+        transport: None,
+        path: path.into(),
+        tag: tag.map(Into::into),
+        digest: None,
+    });
     let options = oci::OpenOptions {
         platform: platform.map(|platform| platform.parse().unwrap()),
         machine: Platform::linux("amd64", None),

@@ -33,6 +33,8 @@ mod desktop;
 mod determinism;
 /// The order in which outputs reach the disk, failing fsyncs, several writers of one layout.
 mod durable;
+/// Images in the stores of docker and podman.
+mod engine_stores;
 /// Every bad input, with its exit code and its one message.
 mod errors;
 /// System calls that fail, and processes that are killed, at any moment.

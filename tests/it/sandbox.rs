@@ -219,6 +219,11 @@ impl Run {
         self
     }
 
+    /// Sets several variables.
+    pub(crate) fn environment(self, all: &[(&'static str, String)]) -> Self {
+        all.iter().fold(self, |run, (name, value)| run.env(name, value))
+    }
+
     /// Sets the working directory.
     pub(crate) fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cwd = dir.into();
@@ -364,6 +369,12 @@ impl Outcome {
     /// Standard output as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Standard output as JSON.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.show()))
     }
 
     /// Standard output as bytes.

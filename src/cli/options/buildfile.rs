@@ -182,8 +182,11 @@ fn first_present(candidates: &[PathBuf]) -> Result<Option<PathBuf>, Failure> {
 fn named_contexts(pairs: Vec<(String, String)>) -> Result<NamedContexts, Failure> {
     let mut contexts = Vec::new();
     for (name, value) in pairs {
-        let context = match value.strip_prefix("oci-layout://") {
-            Some(layout) => NamedContext::Image(format!("oci:{layout}")),
+        let layout = value.strip_prefix("oci-layout://").map(|layout| format!("oci:{layout}"));
+        let image = value.strip_prefix("docker-image://").map(|name| format!("docker://{name}"));
+        let context = match layout.or(image) {
+            Some(image) => NamedContext::Image(image),
+            None if value.starts_with("docker://") => NamedContext::Image(value),
             None if fs_err::metadata(&value).is_ok_and(|metadata| metadata.is_dir()) => {
                 let path = PathBuf::from(&value);
                 let ignore = read_ignore(&path, None)?;

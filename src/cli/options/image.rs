@@ -14,11 +14,12 @@ use crate::{
     oci::{self, UnpackedImage},
 };
 
-/// An image in a file or directory.
+/// An image that a command reads.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ImageArgs {
-    /// The image: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME] or
-    /// dir:DIR; each may end in @sha256:DIGEST
+    /// The image: PATH[:TAG], oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME],
+    /// dir:DIR, docker://NAME[:TAG], docker-daemon:NAME or containers-storage:NAME; each may end in
+    /// @sha256:DIGEST
     #[arg(value_name = "IMAGE", value_parser = image_name)]
     image: ImageName,
 
@@ -37,7 +38,8 @@ impl ImageArgs {
     /// `quiet`.
     pub(in crate::cli) fn open_with_progress(&self, quiet: bool) -> Result<UnpackedImage, Failure> {
         // An archive may have to be decompressed before its documents tell anything.
-        let file = fs_err::metadata(&self.image.path).ok().filter(std::fs::Metadata::is_file);
+        let file = self.image.path().and_then(|path| fs_err::metadata(path).ok());
+        let file = file.filter(std::fs::Metadata::is_file);
         let file = file.map(|file| Reading::image(&self.image, file.len(), quiet));
         let image = oci::open(&self.image, &open_options(self.platform.clone()))?;
         let layers = image.layers.iter().filter_map(|layer| layer.blob).map(|(_, size)| size);

@@ -49,7 +49,7 @@ pub(in crate::cli) struct InputArgs {
     pub(in crate::cli) inputs: Vec<Request>,
 
     /// Add the inputs to this image, whose layers are kept as they are: FILE, DIR, oci:DIR[:TAG],
-    /// docker-archive:FILE, dir:DIR
+    /// docker-archive:FILE, dir:DIR, docker://NAME[:TAG], docker-daemon:NAME
     #[arg(long, value_name = "IMAGE", help_heading = "Inputs")]
     pub(in crate::cli) base: Option<String>,
 
@@ -122,7 +122,7 @@ impl InputArgs {
         let files = requests.chain(lists.map(PathBuf::as_path)).map(Path::to_owned).collect();
         let base = self.base.as_deref().map(|name| {
             let tarball = name.strip_prefix("rootfs:").map(PathBuf::from);
-            let image = || Some(ImageName::parse(name, Path::exists).ok()?.path);
+            let image = || Some(ImageName::parse(name, Path::exists).ok()?.path()?.to_owned());
             tarball.or_else(image).unwrap_or_default()
         });
         Inputs { files, base }

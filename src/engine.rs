@@ -1,0 +1,158 @@
+//! The command lines of container engines: images out of their stores and into them.
+//!
+//! The commands `docker` and `podman` take the same arguments for this. They find their daemon,
+//! store and credentials by their own configuration and environment, which is left to them.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    process::{Child, Command, Stdio},
+};
+
+use crate::error_kind::ErrorKind;
+
+/// Bytes of a command's messages that are kept.
+const MAX_MESSAGE: u64 = 64 << 10;
+
+/// Bytes of a command's output that are read.
+const MAX_OUTPUT: u64 = 16 << 20;
+
+/// Why an engine did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The command is not on PATH.
+    #[error("`{command}` is not installed, or not on PATH")]
+    Missing {
+        /// The command.
+        command: &'static str,
+    },
+    /// The command failed.
+    #[error("`{command} {action}` failed: {}", crate::path::escape(message.as_bytes()))]
+    Failed {
+        /// The command.
+        command: &'static str,
+        /// Its first argument.
+        action: &'static str,
+        /// The last line of what it said, or its exit status.
+        message: String,
+    },
+    /// The system refused to start the command or to talk to it.
+    #[error("cannot run `{command} {action}`")]
+    Io {
+        /// The command.
+        command: &'static str,
+        /// Its first argument.
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl EngineError {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Failed { action: "save", .. } => ErrorKind::Input,
+            Self::Missing { .. } | Self::Failed { .. } | Self::Io { .. } => ErrorKind::Local,
+        }
+    }
+}
+
+/// Writes the archive of the image `name` to `into`.
+///
+/// # Errors
+/// [`EngineError`], with what the command said.
+pub fn save(command: &'static str, name: &str, into: &File) -> Result<(), EngineError> {
+    let call = Call { command, action: "save" };
+    let into = into.try_clone().map_err(|source| call.io(source))?;
+    let child = call.start(&["save", name], Stdio::null(), into.into())?;
+    call.finish(child)
+}
+
+/// Hands an archive, which `write` writes, to the engine. Returns what the command printed.
+///
+/// # Errors
+/// [`EngineError`], with what the command said; the error of `write`, unless the command failed.
+pub fn load<E: From<EngineError>>(
+    command: &'static str,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
+) -> Result<String, E> {
+    let call = Call { command, action: "load" };
+    let mut child = call.start(&["load"], Stdio::piped(), Stdio::piped())?;
+    let stdin = child.stdin.take();
+    let stdout = child.stdout.take();
+    let reader = std::thread::spawn(move || stdout.map(|out| bounded(out, MAX_OUTPUT)));
+    // The error of a pipe that the command closed early is explained by what it says.
+    let written = stdin.map_or(Ok(()), |mut stdin| write(&mut stdin));
+    call.finish(child)?;
+    written?;
+    Ok(reader.join().ok().flatten().unwrap_or_default())
+}
+
+/// What `arguments` print, the first of which is `action`; `None` if the command fails, as for an
+/// image that the store does not have.
+///
+/// # Errors
+/// If the command cannot be started.
+pub fn ask(
+    command: &'static str,
+    action: &'static str,
+    arguments: &[&str],
+) -> Result<Option<String>, EngineError> {
+    let call = Call { command, action };
+    let arguments: Vec<&str> = std::iter::once(action).chain(arguments.iter().copied()).collect();
+    let mut child = call.start(&arguments, Stdio::null(), Stdio::piped())?;
+    let text = child.stdout.take().map(|out| bounded(out, MAX_OUTPUT)).unwrap_or_default();
+    match call.finish(child) {
+        Ok(()) => Ok(Some(text)),
+        Err(EngineError::Failed { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A command and its first argument, for messages.
+#[derive(Clone, Copy)]
+struct Call {
+    command: &'static str,
+    action: &'static str,
+}
+
+impl Call {
+    fn io(self, source: io::Error) -> EngineError {
+        EngineError::Io { command: self.command, action: self.action, source }
+    }
+
+    fn start(self, arguments: &[&str], stdin: Stdio, stdout: Stdio) -> Result<Child, EngineError> {
+        let child = Command::new(self.command)
+            .args(arguments)
+            .stdin(stdin)
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn();
+        child.map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => EngineError::Missing { command: self.command },
+            _ => self.io(source),
+        })
+    }
+
+    /// Waits for the command and reads what it says.
+    fn finish(self, mut child: Child) -> Result<(), EngineError> {
+        let said = child.stderr.take().map(|err| bounded(err, MAX_MESSAGE)).unwrap_or_default();
+        let status = child.wait().map_err(|source| self.io(source))?;
+        if status.success() {
+            return Ok(());
+        }
+        let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
+        let message = last.map_or_else(|| status.to_string(), Into::into);
+        Err(EngineError::Failed { command: self.command, action: self.action, message })
+    }
+}
+
+/// The first `limit` bytes of a stream as text; the rest is read and forgotten, so that its writer
+/// does not block.
+fn bounded(mut stream: impl Read, limit: u64) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.by_ref().take(limit).read_to_end(&mut bytes);
+    let _ = io::copy(&mut stream, &mut io::sink());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
