@@ -35,7 +35,7 @@ use crate::{
     imgb pack ./rootfs.tar.xz --cmd bash -o oci:layout:debian\n  \
     imgb pack ./app ./etc:/etc --env RUST_LOG=info --user 65532 \\\n      \
       -o app.tar -o rootfs:app-rootfs.tar\n  \
-    imgb pack --platform linux/amd64=./app-x86:/app --platform linux/arm64=./app-arm:/app \\\n      \
+    imgb pack --platform linux/amd64=x86/app --platform linux/arm64=arm/app \\\n      \
       -o app.tar\n\n\
     Times in the image are SOURCE_DATE_EPOCH, or 0 if it is not set; see --created.")]
 pub(super) struct PackArgs {

@@ -39,6 +39,29 @@ impl Platform {
         }
     }
 
+    /// How well this platform runs programs for `other`: 0 if both are the same, more for older
+    /// variants of the architecture; `None` if it does not (containerd's `platforms.Only`).
+    pub fn runs(&self, other: &Self) -> Option<u32> {
+        if self.os != other.os || self.architecture != other.architecture {
+            return None;
+        }
+        if self.variant == other.variant {
+            return Some(0);
+        }
+        self.version()?.checked_sub(other.version()?)
+    }
+
+    /// The number of the variant, where greater ones run what is made for lesser ones.
+    fn version(&self) -> Option<u32> {
+        let default = match &*self.architecture {
+            "amd64" => "v1",
+            "arm64" => "v8",
+            "arm" => "v7",
+            _ => return None,
+        };
+        self.variant.as_deref().unwrap_or(default).strip_prefix('v')?.parse().ok()
+    }
+
     /// The platform that a descriptor's `platform` or a configuration gives; both have the same
     /// fields. `None` if `os` or `architecture` is missing or empty.
     pub(crate) fn of_json(value: &Value) -> Option<Self> {
@@ -94,6 +117,19 @@ impl fmt::Display for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_platform_runs_what_is_made_for_older_variants() {
+        let runs =
+            |own: &str, other: &str| own.parse::<Platform>().unwrap().runs(&other.parse().unwrap());
+        assert_eq!(runs("amd64", "linux/amd64/v1"), Some(0));
+        assert_eq!(runs("amd64", "linux/amd64/v2"), None);
+        assert_eq!(runs("linux/amd64/v3", "amd64"), Some(2));
+        assert_eq!(runs("arm", "linux/arm/v6"), Some(1));
+        assert_eq!(runs("linux/arm/v6", "arm"), None);
+        assert_eq!(runs("arm64", "arm"), None);
+        assert_eq!(runs("riscv64", "riscv64"), Some(0));
+    }
 
     #[test]
     fn reads_the_spellings_people_use() {

@@ -43,8 +43,8 @@ pub use rest::Rest;
 /// How an image is opened.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
-    /// The platform of the image; another is refused. `None` takes the only image, or of several
-    /// the one for `machine`.
+    /// The platform of the image, or one that runs its programs; another is refused. `None` takes
+    /// the only image, or of several the one for `machine`.
     pub platform: Option<Platform>,
     /// This machine's platform.
     pub machine: Platform,
@@ -146,7 +146,7 @@ fn image(
     let fallback = in_index.as_ref().or(options.platform.as_ref()).unwrap_or(&options.machine);
     let config = document::config(&shown, &document.bytes, fallback)?;
     let platform = &config.platform;
-    if let Some(wanted) = options.platform.as_ref().filter(|wanted| *wanted != platform) {
+    if let Some(wanted) = options.platform.as_ref().filter(|it| it.runs(platform).is_none()) {
         return Err(ImageError::OtherPlatform {
             name,
             wanted: wanted.to_string(),

@@ -262,8 +262,10 @@ fn images(source: &BlobSource, all: Vec<Candidate>) -> Result<Vec<Candidate>, Im
 /// Those for the wanted platform, or for this machine.
 fn of_platform(all: Vec<Candidate>, wanted: Wanted<'_>) -> Result<Vec<Candidate>, ImageError> {
     let platform = wanted.platform.unwrap_or(wanted.machine);
-    let is_for = |candidate: &Candidate| candidate.descriptor.platform.as_ref() == Some(platform);
-    let (ours, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_for);
+    let fit = |candidate: &Candidate| platform.runs(candidate.descriptor.platform.as_ref()?);
+    let best = all.iter().filter_map(fit).min();
+    let is_best = |candidate: &Candidate| best.is_some() && fit(candidate) == best;
+    let (ours, others): (Vec<_>, Vec<_>) = all.into_iter().partition(is_best);
     // If the index has no platforms, all fit equally well.
     if ours.is_empty() && others.iter().all(|candidate| candidate.descriptor.platform.is_none()) {
         return Ok(others);

@@ -69,7 +69,11 @@ pub(crate) fn program_without_its_library(sandbox: &Sandbox) -> bool {
 /// The smallest static ELF program of a machine: one header, one PT_LOAD, and x86-64 code that
 /// exits with 0.
 pub(crate) fn static_elf(machine: u16) -> Vec<u8> {
-    let code = [0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05];
+    static_elf_of(machine, &[0xb8, 60, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05])
+}
+
+/// The same with other code.
+pub(crate) fn static_elf_of(machine: u16, code: &[u8]) -> Vec<u8> {
     let len = 64 + 56 + code.len() as u64;
     let load_at = 0x40_0000_u64;
     let mut elf = b"\x7fELF\x02\x01\x01".to_vec();

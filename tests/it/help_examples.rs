@@ -42,12 +42,18 @@ fn examples(sandbox: &Sandbox, command: &str) -> Vec<String> {
 /// The files that the examples name.
 fn files(sandbox: &Sandbox) {
     let app = fixtures::static_elf(fixtures::X86_64);
-    for name in ["bin/hello", "target/release/app", "app", "src/app"] {
+    for name in ["bin/hello", "target/release/app", "app", "src/app", "x86/app", "amd64/app"] {
         sandbox.program(name, &app);
+    }
+    for name in ["arm/app", "arm64/app"] {
+        sandbox.program(name, fixtures::static_elf(fixtures::AARCH64));
     }
     sandbox
         .file("etc/app.conf", "x")
-        .file("Buildfile", "FROM scratch\nCOPY app /app\nENTRYPOINT [\"/app\"]\n")
+        .file(
+            "Buildfile",
+            "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH/app /app\nENTRYPOINT [\"/app\"]\n",
+        )
         .file(
             "src/Buildfile.debug",
             "ARG VERSION\nFROM scratch AS debug\nCOPY app /app\nENTRYPOINT [\"/app\"]\n",

@@ -137,6 +137,10 @@ fn every_command_prints_what_is_documented() {
         [imgb("pack curl ./ctx --timing -o a.tar"), imgb("build ctx -o b.tar")],
         &[],
     );
+    let several = "--platform linux/amd64 --platform linux/arm64 --timing -o two.tar -o docker.tar";
+    let several = imgb(&format!("pack ./ctx {several} --no-check"));
+    let absent = ["severity", "text", "about", "hint"].map(|field| format!("notes[].{field}"));
+    check(&shapes, "Several platforms", [several], &absent.each_ref().map(|field| &**field));
     let plans = ["plan curl ./ctx", "plan --file ctx/Buildfile ctx", "build ctx --dry-run"];
     check(&shapes, "imgb plan", plans.map(imgb), &[]);
     check(&shapes, "imgb inspect", [imgb("inspect curl.tar")], &["notes[]"]);

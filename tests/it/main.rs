@@ -71,6 +71,8 @@ mod overwrite;
 mod ownership;
 /// What scanners find in an image: the packages that own its files.
 mod packages;
+/// Images for several platforms, and the index that lists them.
+mod platforms;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
 /// show.
 mod programs;
