@@ -17,6 +17,8 @@ pub enum ErrorKind {
     Refused,
     /// An output cannot be written, or this machine lacks a resource such as disk space.
     Local,
+    /// A registry or the network failed, or a registry refuses.
+    Registry,
     /// Content does not match the digest or size that is recorded for it.
     Digest,
     /// `imgb run` or `imgb trace` failed before the program was started.

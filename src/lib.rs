@@ -177,6 +177,9 @@
 //! 2 archive    tar writer (byte-stable) and reader (hostile input)
 //!     imports error_kind, path, timestamp, compress, tree
 //!     touches its own files
+//! 2 registry   manifests and blobs of registries, both ways: auth, retry, resume
+//!     imports path, quantity, error_kind, digest
+//!     touches sockets, credentials, sessions, threads, clock
 //! 2 store      blobs on disk: temporary file, digest, rename
 //!     imports digest
 //!     touches its own files
@@ -251,6 +254,7 @@ pub mod plan;
 pub mod process;
 pub mod quantity;
 pub mod recipe;
+pub mod registry;
 pub mod rules;
 pub mod run;
 pub mod source;

@@ -21,6 +21,7 @@ use super::{
     3         an input is missing or unreadable\n  \
     4         an input is refused: malformed, hostile, over a limit\n  \
     5         cannot write an output, or a local resource is exhausted\n  \
+    6         a registry or the network failed, or a registry refuses\n  \
     7         content does not match its recorded digest or size\n  \
     130, 143  interrupted or terminated by a signal\n  \
     141       the reader of stdout stopped reading\n\n\

@@ -35,6 +35,7 @@ pub(super) fn exit_code(kind: ErrorKind) -> u8 {
         ErrorKind::Input => 3,
         ErrorKind::Refused => 4,
         ErrorKind::Local => 5,
+        ErrorKind::Registry => 6,
         ErrorKind::Digest => 7,
         ErrorKind::Runner => run::RUNNER_FAILED,
         ErrorKind::ProgramNotFound => run::NOT_FOUND,

@@ -60,14 +60,14 @@ rm -rf "$DIR"
 "#;
 
 /// A daemon and the directory of its state. Drop removes both.
-struct Daemon {
+pub(crate) struct Daemon {
     guard: Child,
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 impl Daemon {
     /// Starts `words`, in which `DIR` stands for a new directory, and waits until `ready` says yes.
-    fn start(words: &[&str], ready: impl Fn(&Path) -> bool) -> Self {
+    pub(crate) fn start(words: &[&str], ready: impl Fn(&Path) -> bool) -> Self {
         let temp: TempDir = tempfile::Builder::new().prefix("imgb-d-").tempdir_in("/tmp").unwrap();
         let dir = temp.keep();
         let state = dir.to_str().unwrap();

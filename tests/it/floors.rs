@@ -82,7 +82,9 @@ fn touched(text: &str) -> &'static [World] {
         | "reads through source, base images through oci"
         | "Read/Write, nameless temporary files" => &[Files],
         "writes at the target, stdout" => &[Files, Terminal],
-        "sockets" => &[Sockets],
+        "sockets, credentials, sessions, threads, clock" => {
+            &[Sockets, Files, Processes, Threads, Clock]
+        }
         // Each stage is a process, with its files, threads and messages.
         "processes" => &[Files, Threads, Processes, Terminal],
         "host reads, threads" => &[Files, Threads],

@@ -157,6 +157,9 @@ mod tar_readers;
 /// Sparse files in tarballs, archives and layers.
 mod tar_sparse;
 
+/// The client of registries against Debian's docker-registry.
+mod registry_client;
+
 // The source text.
 /// tests/CATALOGUE.md names tests that exist.
 mod catalogue;
@@ -184,6 +187,8 @@ mod image_spec;
 mod layouts;
 /// Tars in which every byte can be set.
 mod raw_tar;
+/// Debian's docker-registry, open, with a login, or with TLS; each with its own data.
+mod registry_server;
 /// A packed program, unpacked into an empty root and run there.
 mod rules_root;
 /// The paths that Rust source names, without comments, strings and unit tests.
