@@ -102,6 +102,9 @@
 //!     machine: Platform::linux("amd64", None),
 //!     scratch: dir.path().into(),
 //!     durability: Durability::Cached,
+//!     registries: Default::default(),
+//!     push: Default::default(),
+//!     expected: None,
 //! };
 //!
 //! // Inputs are gathered and everything is decided; then their bytes are read, once.
@@ -194,8 +197,9 @@
 //!             archive, store
 //!     touches host reads, threads
 //! 3 oci        images in files and directories: documents, layers as trees
-//!     imports error_kind, path, quantity, digest, compress, engine, tree, image, archive, store
-//!     touches host reads, engines' stores through engine
+//!     imports error_kind, path, quantity, digest, compress, engine, tree, image, archive, registry,
+//!             store
+//!     touches host reads, engines' stores through engine, registries through registry
 //! 4 view       one lookup over layers of trees and a sysroot
 //!     imports path, packages, tree, elf, source
 //!     touches reads through source
@@ -216,12 +220,16 @@
 //! 6 check      the proof that an image will start, inside its own tree alone
 //!     imports languages, path, tree, elf, image, process, view
 //!     touches reads through source
-//! 7 output     archives, OCI layout, root file system
-//!     imports error_kind, quantity, digest, compress, image, tree, archive, store, source
-//!     touches writes at the target, stdout
+//! 7 output     archives, OCI layout, root file system, registries, engines
+//!     imports error_kind, quantity, digest, compress, engine, image, tree, archive, registry,
+//!             store, source
+//!     touches writes at the target, stdout, registries and engines
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
 //!     imports error_kind, path, timestamp, tree, elf, trace, image, source, process, view
 //!     touches processes
+//! 8 transfer   an image from anywhere to anywhere, byte for byte
+//!     imports error_kind, digest, image, oci, output, store
+//!     touches –
 //! 8 pipeline   the calls above; the one union of errors; Event
 //!     imports all of the above
 //!     touches –
@@ -262,5 +270,6 @@ pub mod store;
 pub mod suggest;
 pub mod timestamp;
 pub mod trace;
+pub mod transfer;
 pub mod tree;
 pub mod view;

@@ -12,17 +12,19 @@ use crate::{
     build::{self, BaseContext, BuildError, Built, OpenBase},
     check::{self, Report},
     compress::{self, Compression},
+    digest::Digest,
     elf::{Closure, ReadFailure},
     error_kind::ErrorKind,
     image::{
         self, Bundle, BundleError, Image, LayerFormat, Loss, Platform, Reference, Replaced, Target,
     },
     oci::{self, ImageError},
-    output::{OutputError, Outputs},
+    output::{Loaded, OutputError, Outputs, PushOptions, Pushed, Remotes, Transfer, Written},
     pack::{self, PackError, PackOptions, Rootfs, Step},
     path::{ImagePath, glob::Glob},
     plan::{self, Base, Note, Plan, PlanError},
     recipe::Recipe,
+    registry::Registries,
     source::{self, HostRoot, Input, InputKind, Request, SourceError},
     store::{Blob, Durability, cache::Cache},
     tree::Tree,
@@ -118,6 +120,12 @@ pub struct Delivery {
     pub scratch: PathBuf,
     /// Whether outputs are on the disk at the end.
     pub durability: Durability,
+    /// How registries are reached.
+    pub registries: Registries,
+    /// What registries have to fulfil.
+    pub push: PushOptions,
+    /// The only digest that the image or index may have.
+    pub expected: Option<Digest>,
 }
 
 /// What was written.
@@ -133,6 +141,10 @@ pub struct Delivered {
     pub notes: Vec<Note>,
     /// Older builds of the image that are no longer in a layout, with the layout's directory.
     pub replaced: Vec<(PathBuf, Replaced)>,
+    /// Images in registries, in the order of the targets.
+    pub pushed: Vec<Pushed>,
+    /// Images in engines, in the order of the targets.
+    pub loaded: Vec<Loaded>,
 }
 
 /// Progress.
@@ -142,6 +154,8 @@ pub enum Event {
     Phase(Phase),
     /// Layers are made: how much, and how much of it is done.
     Packing(Step),
+    /// Blobs are sent to a registry or an engine.
+    Moving(Transfer),
 }
 
 /// The phases, in order.
@@ -362,12 +376,19 @@ pub fn deliver(
     event(Event::Phase(Phase::Output));
     let root = || parts.first().map(|part| part.plan.merged()).unwrap_or_default();
     let names = |target: &Target| delivery.names_of(target);
-    let replaced = outputs.write(&bundle, &blobs, &root, &names)?;
+    if let Some(wanted) = delivery.expected.filter(|wanted| *wanted != bundle.digest()) {
+        return Err(OutputError::OtherDigest { wanted, found: bundle.digest() }.into());
+    }
+    let moving = |transfer| event(Event::Moving(transfer));
+    let (registries, push) = (&delivery.registries, delivery.push);
+    let remotes = Remotes { registries, push, event: &moving };
+    let written = outputs.write(&bundle, &blobs, &root, &names, remotes)?;
+    let Written { replaced, pushed, loaded } = written;
     let (others, replaced): (Vec<_>, Vec<_>) =
         replaced.into_iter().partition(|(_, replaced)| replaced.is_other);
     notes.extend(others.iter().map(|(layout, replaced)| lost(layout, replaced)));
     let names = delivery.targets.iter().map(names).collect();
-    Ok(Delivered { bundle, layers, names, notes, replaced })
+    Ok(Delivered { bundle, layers, names, notes, replaced, pushed, loaded })
 }
 
 /// Writes the layers of one part to the outputs' store and makes its documents. Appends to `blobs`
@@ -434,19 +455,9 @@ fn lost(layout: &Path, replaced: &Replaced) -> Note {
 }
 
 impl Delivery {
-    /// The names of the image in `target`. The tag in `oci:DIR:TAG` replaces that of the first
-    /// name, and the other names are dropped.
+    /// The names of the image in `target`.
     fn names_of(&self, target: &Target) -> Vec<Reference> {
-        let mut names = self.names.clone();
-        if names.is_empty() {
-            let stem = target.stem().and_then(|stem| stem.parse().ok());
-            names.push(stem.unwrap_or_else(|| self.fallback_name.clone()));
-        }
-        if let (Some(tag), Some(first)) = (&target.tag, names.first_mut()) {
-            first.tag.clone_from(tag);
-            names.truncate(1);
-        }
-        names
+        target.names(&self.names, &self.fallback_name)
     }
 }
 
@@ -467,7 +478,6 @@ fn layer_document(layer: &pack::Layer, compression: Compression) -> image::Layer
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::Digest;
 
     #[test]
     fn a_base_that_changed_says_its_own_kind() {

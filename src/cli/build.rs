@@ -112,7 +112,8 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
         let plans: Vec<&Plan> = all.iter().map(|built| &built.plan).collect();
         return print_plans(&plans, &args.verbosity, false);
     }
-    let delivery = args.out.delivery(targets, &stem, &args.annotation)?;
+    let registry = &args.lookup.root.registry;
+    let delivery = args.out.delivery(targets, &stem, &args.annotation, registry)?;
     let parts = all.iter().map(|built| Part {
         plan: &built.plan,
         base: built.base.as_deref(),

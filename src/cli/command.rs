@@ -5,8 +5,18 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    build::BuildArgs, cache::CacheCommand, check::CheckArgs, deps::DepsArgs, inspect::InspectArgs,
-    pack::PackArgs, plan::PlanArgs, rules::RulesArgs, run::RunArgs, trace::TraceArgs,
+    build::BuildArgs,
+    cache::CacheCommand,
+    check::CheckArgs,
+    copy::{CopyArgs, PullArgs, PushArgs},
+    deps::DepsArgs,
+    inspect::InspectArgs,
+    load::LoadArgs,
+    pack::PackArgs,
+    plan::PlanArgs,
+    rules::RulesArgs,
+    run::RunArgs,
+    trace::TraceArgs,
 };
 
 /// Pack programs, directories and tarballs into the smallest container image that runs them.
@@ -56,6 +66,14 @@ pub(super) enum Command {
     Trace(TraceArgs),
     /// Show an image's configuration, layers, files and sizes
     Inspect(InspectArgs),
+    /// Copy an image to a registry
+    Push(PushArgs),
+    /// Copy an image from a registry to a file, a layout or an engine
+    Pull(PullArgs),
+    /// Copy an image from anywhere to anywhere, byte for byte
+    Copy(CopyArgs),
+    /// Load images into docker or podman, without the layers that docker has
+    Load(LoadArgs),
     /// List the rules that find run-time dependencies
     Rules(RulesArgs),
     /// Print shell completions
@@ -86,6 +104,10 @@ impl Command {
             Self::Trace(args) => args.prints_json(),
             Self::Inspect(args) => args.prints_json(),
             Self::Rules(args) => args.prints_json(),
+            Self::Push(args) => args.prints_json(),
+            Self::Pull(args) => args.prints_json(),
+            Self::Copy(args) => args.prints_json(),
+            Self::Load(args) => args.prints_json(),
             Self::Run(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }

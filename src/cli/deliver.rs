@@ -8,6 +8,7 @@ use super::{
     summary,
     terminal::{print_data, print_json, print_lines},
     timing::Timing,
+    transfers::Transfers,
 };
 use crate::{
     image::Destination,
@@ -24,11 +25,17 @@ pub(super) fn deliver(
     timing: Option<&Timing>,
 ) -> Result<(), Failure> {
     let progress = Progress::new(verbosity.progress, verbosity.quiet);
+    let transfers = Transfers::new(verbosity.progress, verbosity.quiet);
     let delivered = pipeline::deliver(parts, delivery, &|event| match event {
         Event::Phase(_) => timing.into_iter().for_each(|timing| timing.event(event)),
         Event::Packing(step) => progress.step(step),
+        Event::Moving(transfer) => {
+            progress.finish();
+            transfers.event(transfer);
+        }
     });
     progress.finish();
+    drop(transfers);
     let delivered = delivered?;
     let plans: Vec<&Plan> = parts.iter().map(|part| part.plan).collect();
     if verbosity.verbose {

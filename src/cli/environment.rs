@@ -7,11 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::failure::Failure;
+use super::{failure::Failure, options::cache};
 use crate::{
     image::{DEFAULT_PATH, Platform},
     languages::Languages,
     path::ImagePath,
+    registry::{ClientOptions, Credential, Proxies, Secret},
     timestamp::{Mtime, Timestamp},
 };
 
@@ -23,6 +24,41 @@ pub(super) fn variable(name: &str) -> Option<OsString> {
 /// The directory for temporary files.
 pub(super) fn scratch() -> PathBuf {
     variable("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from)
+}
+
+/// Files in which systems keep the certificates that they trust: of Debian and Alpine, Fedora,
+/// openSUSE, and those of other systems that Go's `crypto/x509` reads.
+const SYSTEM_CERTIFICATES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// How registries are reached by the environment: proxies, certificates and stored credentials.
+pub(super) fn client_options(_authfile: Option<&Path>) -> ClientOptions {
+    let text = |name: &str| variable(name)?.into_string().ok();
+    let own = variable("SSL_CERT_FILE").map(PathBuf::from);
+    ClientOptions {
+        system_ca_files: match own {
+            Some(file) => vec![file],
+            None => SYSTEM_CERTIFICATES.map(PathBuf::from).to_vec(),
+        },
+        proxies: Proxies::from_variables(&text),
+        sessions: cache::directory().map(|dir| dir.join("uploads")),
+        ..ClientOptions::default()
+    }
+}
+
+/// The credential in `IMGB_REGISTRY_USER` and `IMGB_REGISTRY_PASSWORD`, if both are set.
+pub(super) fn credential() -> Result<Option<Credential>, Failure> {
+    let text = |name: &str| {
+        let value = variable(name).map(OsString::into_string).transpose();
+        value.map_err(|_| Failure::usage(format!("{name} is not UTF-8")))
+    };
+    let pair = text("IMGB_REGISTRY_USER")?.zip(text("IMGB_REGISTRY_PASSWORD")?);
+    Ok(pair.map(|(user, password)| Credential::Password { user, password: Secret::new(password) }))
 }
 
 /// The directory that imgb was started in.

@@ -14,6 +14,7 @@ use crate::{
     pipeline,
     plan::{Missing, PlanError},
     quantity, run,
+    transfer::CopyError,
 };
 
 /// Why a command fails.
@@ -131,6 +132,15 @@ impl From<pipeline::Error> for Failure {
             _ => (with_causes(&error), Vec::new()),
         };
         Self { details, hint: pipeline_hint(&error), ..Self::new(error.kind(), message) }
+    }
+}
+
+impl From<CopyError> for Failure {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Image(error) => error.into(),
+            CopyError::Output(error) => pipeline::Error::from(error).into(),
+        }
     }
 }
 

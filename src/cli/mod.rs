@@ -5,6 +5,7 @@ mod build;
 mod cache;
 mod check;
 mod command;
+mod copy;
 mod deliver;
 mod deps;
 mod environment;
@@ -13,6 +14,7 @@ mod file;
 mod generated;
 mod hints;
 mod inspect;
+mod load;
 mod next_step;
 mod options;
 mod overlap;
@@ -31,6 +33,7 @@ mod terminal;
 mod timing;
 mod trace;
 mod trace_report;
+mod transfers;
 mod values;
 mod warnings;
 
@@ -90,6 +93,10 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Run(args) => return run::run(&args),
         Command::Trace(args) => return trace::trace(&args),
         Command::Inspect(args) => inspect::inspect(&args)?,
+        Command::Copy(args) => copy::copy(&args)?,
+        Command::Push(args) => copy::push(&args)?,
+        Command::Pull(args) => copy::pull(&args)?,
+        Command::Load(args) => load::load(&args)?,
         Command::Rules(args) => rules::rules(&args)?,
         Command::Completions { shell } => generated::completions(shell)?,
         Command::Man { dir } => generated::man(&dir)?,

@@ -5,17 +5,19 @@ use std::path::Path;
 use crate::image::{Destination, OutputFormat, Reference, Target};
 
 /// What was written to `target`, and a command that loads it. `is_zstd` is whether it has layers in
-/// zstd.
-pub(super) fn text(target: &Target, names: &[Reference], is_zstd: bool) -> String {
-    let Destination::Path(path) = &target.destination else {
-        return "wrote the image to stdout".into();
+/// zstd. `None` for registries and engines, where the image is in use.
+pub(super) fn text(target: &Target, names: &[Reference], is_zstd: bool) -> Option<String> {
+    let path = match &target.destination {
+        Destination::Path(path) => path,
+        Destination::Stdout => return Some("wrote the image to stdout".into()),
+        Destination::Registry(_) | Destination::Engine(_) => return None,
     };
     let wrote = format!("wrote {}", path.display());
-    let Some((verb, command)) = command(target, path, names, is_zstd) else { return wrote };
+    let Some((verb, command)) = command(target, path, names, is_zstd) else { return Some(wrote) };
     let all = names.iter().map(Reference::familiar).collect::<Vec<_>>().join(", ");
     let loads_all = command.starts_with("docker load") || command.starts_with("podman load");
     let loaded = if loads_all { format!("   ({all})") } else { String::new() };
-    format!("{wrote}; {verb} it with: {command}{loaded}")
+    Some(format!("{wrote}; {verb} it with: {command}{loaded}"))
 }
 
 /// A verb and the command. `None` for what no command can name.
@@ -57,6 +59,7 @@ fn command(
             let to = format!("docker-daemon:{}", first.familiar());
             Some(("copy", format!("skopeo copy oci:{from} {to}{}", docker_tag())))
         }
+        OutputFormat::Registry => None,
         OutputFormat::Rootfs => {
             let name = first.familiar();
             Some(("import", format!("docker import {path} {name}{}", docker_tag())))
@@ -83,7 +86,7 @@ mod tests {
     fn check(output: &str, names: &[&str], is_zstd: bool, wanted: &str) {
         let target = Target::parse(output, None, |_| false).unwrap();
         let names: Vec<Reference> = names.iter().map(|name| name.parse().unwrap()).collect();
-        assert_eq!(text(&target, &names, is_zstd), wanted);
+        assert_eq!(text(&target, &names, is_zstd).unwrap(), wanted);
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub(super) fn output_paths(
 ) -> Result<BTreeSet<PathBuf>, Failure> {
     let mut paths = BTreeSet::new();
     for target in targets {
+        if matches!(target.destination, Destination::Registry(_) | Destination::Engine(_)) {
+            continue;
+        }
         if target.destination == Destination::Stdout && std::io::stdout().is_terminal() {
             let failure = Failure::usage("stdout is a terminal, and the image would go there");
             return Err(failure.with_hint("redirect it, or pipe it to `docker load`"));
@@ -84,17 +87,11 @@ fn replaces(target: &Target, input: &Path) -> bool {
 
 /// The path of an output. That of stdout leads to the file that stdout is, if it is one.
 fn place(target: &Target) -> &Path {
-    match &target.destination {
-        Destination::Path(path) => path,
-        Destination::Stdout => Path::new("/proc/self/fd/1"),
-    }
+    target.path().unwrap_or(Path::new("/proc/self/fd/1"))
 }
 
 fn name(target: &Target) -> String {
-    match &target.destination {
-        Destination::Path(path) => format!("`{}`", path.display()),
-        Destination::Stdout => "stdout".into(),
-    }
+    target.path().map_or("stdout".into(), |path| format!("`{}`", path.display()))
 }
 
 /// Where an output will be. `None` if its directory does not exist yet, and for a pipe or device.

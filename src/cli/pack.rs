@@ -85,7 +85,8 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let first = first.map_or("", |input| &input.text);
     let source = first.split(":/").next().unwrap_or(first);
     let stem = Path::new(source).file_stem().unwrap_or_default().to_string_lossy();
-    let delivery = args.out.delivery(targets, &stem, &args.config.annotation)?;
+    let registry = &args.input.lookup.root.registry;
+    let delivery = args.out.delivery(targets, &stem, &args.config.annotation, registry)?;
     let parts = planned.iter().map(|one| Part {
         plan: &one.plan,
         base: one.base.as_deref(),

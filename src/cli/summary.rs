@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{next_step, plan_text::notes, printable::printable, size};
+use super::{next_step, plan_text::notes, printable::printable, size, transfers};
 use crate::{
-    image::{Destination, Image, Layer, LayerFormat},
+    image::{Image, Layer, LayerFormat},
     pipeline::{Delivered, Delivery},
     plan::{Note, Plan},
     quantity,
@@ -33,7 +33,13 @@ pub(super) fn text(plans: &[&Plan], delivery: &Delivery, delivered: &Delivered) 
     let layers = || images.iter().flat_map(|image| &image.layers);
     let is_zstd = layers().any(|layer| layer.format == LayerFormat::Zstd);
     for (target, names) in delivery.targets.iter().zip(&delivered.names) {
-        let _ = writeln!(text, "{}", printable(&next_step::text(target, names, is_zstd)));
+        if let Some(line) = next_step::text(target, names, is_zstd) {
+            let _ = writeln!(text, "{}", printable(&line));
+        }
+    }
+    let pushed = delivered.pushed.iter().map(transfers::pushed_text);
+    for line in pushed.chain(delivered.loaded.iter().map(transfers::loaded_text)) {
+        let _ = writeln!(text, "{}", printable(&line));
     }
     text.truncate(text.trim_end().len());
     text
@@ -69,15 +75,15 @@ fn own_layers<'a>(image: &'a Image, plan: &Plan) -> impl Iterator<Item = &'a Lay
 /// What was written, as JSON: the fields of the only image at the top, those of several in a list.
 pub(super) fn json(plans: &[&Plan], delivery: &Delivery, delivered: &Delivered) -> Value {
     let outputs = delivery.targets.iter().zip(&delivered.names).map(|(target, names)| {
-        let path = match &target.destination {
-            Destination::Path(path) => Some(path.display().to_string()),
-            Destination::Stdout => None,
-        };
+        let path = target.path().map(|path| path.display().to_string());
         json!({"path": path, "names": names.iter().map(ToString::to_string).collect::<Vec<_>>()})
     });
+    let pushed = delivered.pushed.iter().map(transfers::pushed_json);
+    let loaded = delivered.loaded.iter().map(transfers::loaded_json);
     let mut json = json!({
         "digest": delivered.bundle.digest().to_string(),
         "outputs": outputs.collect::<Vec<_>>(),
+        "transfers": pushed.chain(loaded).collect::<Vec<_>>(),
     });
     let images = delivered.bundle.images().iter().zip(plans);
     let of_outputs = delivered.notes.iter().map(Note::json);

@@ -13,7 +13,7 @@ use super::{
     environment::{scratch, working_directory},
     failure::Failure,
     file::open_stdin,
-    options::{image, run_overrides::RunOverrides},
+    options::{image, registry::RegistryArgs, run_overrides::RunOverrides},
     run::run_failure,
     terminal::{print_data, print_json, print_message},
     trace_report, values,
@@ -79,6 +79,9 @@ pub(super) struct TraceArgs {
     #[command(flatten)]
     start: RunOverrides,
 
+    #[command(flatten)]
+    registry: RegistryArgs,
+
     /// List every file, also where a directory has many
     #[arg(long)]
     all: bool,
@@ -109,7 +112,8 @@ impl TraceArgs {
 /// Runs the program, or reads a log, prints what it opened, and returns its exit code.
 pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     let host = open_sysroot(&args.sysroot)?;
-    let image = args.image.as_ref().map(|name| image::open(name, args.platform.clone()));
+    let image =
+        args.image.as_ref().map(|name| image::open(name, args.platform.clone(), &args.registry));
     let image = image.transpose().map_err(|failure| failure.with_kind(ErrorKind::Runner))?;
     let tree = image.as_ref().map(UnpackedImage::merged).unwrap_or_default();
     let (watch, watched) = match (&args.from_strace, &image) {

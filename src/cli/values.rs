@@ -5,7 +5,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use crate::{
-    image::{ImageName, ImageNameError},
+    image::{ImageName, ImageNameError, RegistryName, RegistryNameError},
     path::{
         ImagePath, PathError,
         glob::{Glob, GlobError},
@@ -129,6 +129,11 @@ pub(super) fn library_dir(text: &str) -> Result<PathBuf, std::convert::Infallibl
 /// The name of a local image.
 pub(super) fn image_name(text: &str) -> Result<ImageName, ImageNameError> {
     ImageName::parse(text, |path| fs_err::symlink_metadata(path).is_ok())
+}
+
+/// The name of an image in a registry; `docker://` may stand before it.
+pub(super) fn registry_name(text: &str) -> Result<RegistryName, RegistryNameError> {
+    text.strip_prefix("docker://").unwrap_or(text).parse()
 }
 
 /// A duration: seconds, or a number with `s`, `m` or `h`.

@@ -63,7 +63,7 @@ impl Bundle {
     }
 
     fn index_of(images: &[Image]) -> Document {
-        let entries: Vec<_> = images.iter().map(|image| image.descriptor(None)).collect();
+        let entries: Vec<_> = images.iter().map(|image| image.descriptor()).collect();
         Document::of(&documents::index(&entries))
     }
 
@@ -94,35 +94,30 @@ impl Bundle {
         of_images.chain(&self.index)
     }
 
-    /// The entries of a layout's `index.json`: one for each of `names`, or one without a name if
-    /// there are none.
-    pub fn descriptors(&self, names: &[super::Reference]) -> Vec<Descriptor> {
-        let one = |name| match &self.index {
-            None => self.local().descriptor(name),
+    /// The entry of a layout's `index.json`, without a name.
+    pub fn root(&self) -> Descriptor {
+        match &self.index {
+            None => self.local().descriptor(),
             Some(index) => Descriptor {
                 media_type: documents::INDEX_TYPE,
                 digest: index.digest,
                 size: index.bytes.len() as u64,
                 platform: None,
-                name,
+                name: None,
             },
-        };
-        match names {
-            [] => vec![one(None)],
-            names => names.iter().cloned().map(Some).map(one).collect(),
         }
     }
 }
 
 impl Image {
     /// The entry of an index for this image.
-    fn descriptor(&self, name: Option<super::Reference>) -> Descriptor {
+    fn descriptor(&self) -> Descriptor {
         Descriptor {
             media_type: self.manifest_type,
             digest: self.manifest.digest,
             size: self.manifest.bytes.len() as u64,
             platform: Some(self.platform.clone()),
-            name,
+            name: None,
         }
     }
 }
@@ -149,10 +144,9 @@ mod tests {
         let bundle = Bundle::new(vec![image("arm64")], &machine).unwrap();
         assert_eq!((bundle.index(), architecture(&bundle)), (None, "arm64"));
         assert_eq!(bundle.digest(), bundle.local().manifest.digest);
-        let entries = bundle.descriptors(&[]);
-        assert_eq!(entries[0].platform, Some(Platform::linux("arm64", None)));
+        assert_eq!(bundle.root().platform, Some(Platform::linux("arm64", None)));
         let bundle = Bundle::indexed(vec![image("arm64")], &machine).unwrap();
-        assert_eq!(bundle.descriptors(&[])[0].platform, None);
+        assert_eq!(bundle.root().platform, None);
         assert_eq!(bundle.digest(), bundle.index().unwrap().digest);
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use oci_spec::image as oci;
 use serde_json::{Value, json};
 
-use super::{Document, Image, Layer, LayerFormat, Platform, Reference, config::write::to_value};
+use super::{Document, Layer, LayerFormat, Platform, Reference, config::write::to_value};
 use crate::digest::Digest;
 
 /// The media type of an image's manifest.
@@ -133,12 +133,12 @@ fn replaced(old: &Value, new: &Value) -> Option<Replaced> {
 }
 
 /// Docker's `manifest.json`. `docker load` needs it unless docker uses the containerd store.
-pub fn docker_manifest(image: &Image, names: &[Reference]) -> Value {
+pub fn docker_manifest(config: Digest, layers: &[Digest], names: &[Reference]) -> Value {
     let blob = |digest: Digest| format!("blobs/sha256/{}", digest.hex());
     json!([{
-        "Config": blob(image.config.digest),
+        "Config": blob(config),
         "RepoTags": names.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "Layers": image.layers.iter().map(|layer| blob(layer.digest)).collect::<Vec<_>>(),
+        "Layers": layers.iter().map(|layer| blob(*layer)).collect::<Vec<_>>(),
     }])
 }
 

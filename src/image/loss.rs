@@ -27,7 +27,10 @@ impl Loss {
         let is_oci = |target: &Target| {
             matches!(
                 target.format,
-                OutputFormat::Archive | OutputFormat::OciArchive | OutputFormat::OciLayout
+                OutputFormat::Archive
+                    | OutputFormat::OciArchive
+                    | OutputFormat::OciLayout
+                    | OutputFormat::Registry
             )
         };
         let has_layers = any(&|target| target.format != OutputFormat::Rootfs);

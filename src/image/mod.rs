@@ -108,6 +108,12 @@ pub fn assemble(
     }
 }
 
+/// The image of an existing configuration, which names the diff ids of `layers`.
+pub fn with_config(config: Document, platform: Platform, layers: Vec<Layer>) -> Image {
+    let manifest = Document::of(&documents::manifest(&config, &layers, &BTreeMap::new()));
+    Image { config, manifest, manifest_type: MANIFEST_TYPE, platform, layers }
+}
+
 impl Document {
     /// Serializes `value` and computes its digest.
     pub fn of(value: &serde_json::Value) -> Self {

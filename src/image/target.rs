@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Reference, ReferenceError, Transport};
+use super::{
+    EngineImage, EngineImageError, Reference, ReferenceError, RegistryName, RegistryNameError,
+    Transport,
+};
 use crate::compress::Compression;
 
 /// One output.
@@ -31,6 +34,8 @@ pub enum OutputFormat {
     OciLayout,
     /// The root file system as a tar.
     Rootfs,
+    /// Manifests and blobs in a registry.
+    Registry,
 }
 
 /// Where an output goes.
@@ -40,6 +45,10 @@ pub enum Destination {
     Path(PathBuf),
     /// Standard output.
     Stdout,
+    /// A repository of a registry, and the tag or digest there.
+    Registry(RegistryName),
+    /// The store of an engine, which is handed an [`OutputFormat::Archive`].
+    Engine(EngineImage),
 }
 
 /// Why a text does not name an output.
@@ -68,9 +77,21 @@ pub enum TargetError {
         /// The transport before the colon.
         transport: Transport,
     },
+    /// `docker:` without the slashes.
+    #[error("output `{0}`: write `docker://` before the name of an image in a registry")]
+    Slashes(String),
     /// An invalid tag.
     #[error(transparent)]
     Tag(#[from] ReferenceError),
+    /// What follows `docker://` is not a name.
+    #[error(transparent)]
+    Registry(#[from] RegistryNameError),
+    /// What follows `docker-daemon:` or `containers-storage:` is not a name.
+    #[error(transparent)]
+    Engine(#[from] EngineImageError),
+    /// An image ID where a name is needed.
+    #[error("output `{0}`: an engine computes the ID itself; write a name")]
+    Id(String),
 }
 
 /// Names of standard output. Opened by a path, a file that it leads to would be written from its
@@ -90,6 +111,18 @@ impl Target {
     ) -> Result<Self, TargetError> {
         let (format, rest) = match Transport::split_prefix(text) {
             Some((Transport::Oci, rest)) => return Self::layout(text, rest),
+            Some((Transport::Docker, rest)) => {
+                let name = rest.strip_prefix("//");
+                let name = name.ok_or_else(|| TargetError::Slashes(text.into()))?.parse()?;
+                return Ok(Self::remote(OutputFormat::Registry, Destination::Registry(name)));
+            }
+            Some((Transport::DockerDaemon | Transport::ContainersStorage, _)) => {
+                let image: EngineImage = text.parse()?;
+                if image.name.parse::<Reference>().is_err() {
+                    return Err(TargetError::Id(text.into()));
+                }
+                return Ok(Self::remote(OutputFormat::Archive, Destination::Engine(image)));
+            }
             Some((Transport::OciArchive, rest)) => (Some(OutputFormat::OciArchive), rest),
             Some((Transport::DockerArchive, rest)) => (Some(OutputFormat::DockerArchive), rest),
             Some((Transport::Rootfs, rest)) => (Some(OutputFormat::Rootfs), rest),
@@ -127,6 +160,39 @@ impl Target {
         Ok(Self { format, destination: Destination::Path(rest.into()), tag: None, compression })
     }
 
+    fn remote(format: OutputFormat, destination: Destination) -> Self {
+        Self { format, destination, tag: None, compression: Compression::None }
+    }
+
+    /// The name that a registry or an engine gets the image under, instead of the image's names;
+    /// `None` for other outputs, and for a registry where only a digest is given.
+    pub fn own_name(&self) -> Option<Reference> {
+        match &self.destination {
+            Destination::Registry(name) => name.reference(),
+            Destination::Engine(image) => image.name.parse().ok(),
+            Destination::Path(_) | Destination::Stdout => None,
+        }
+    }
+
+    /// The names that an image gets here: those of a registry or an engine are its own; other
+    /// outputs take `names`, or their stem, or `fallback`. The tag in `oci:DIR:TAG` replaces that
+    /// of the first name, and the other names are dropped.
+    pub fn names(&self, names: &[Reference], fallback: &Reference) -> Vec<Reference> {
+        if matches!(self.destination, Destination::Registry(_) | Destination::Engine(_)) {
+            return self.own_name().into_iter().collect();
+        }
+        let mut names = names.to_vec();
+        if names.is_empty() {
+            let stem = self.stem().and_then(|stem| stem.parse().ok());
+            names.push(stem.unwrap_or_else(|| fallback.clone()));
+        }
+        if let (Some(tag), Some(first)) = (&self.tag, names.first_mut()) {
+            first.tag.clone_from(tag);
+            names.truncate(1);
+        }
+        names
+    }
+
     /// `DIR[:TAG]`; the path ends at the first colon (containers-transports(5)).
     fn layout(text: &str, rest: &str) -> Result<Self, TargetError> {
         let (dir, tag) = match rest.split_once(':') {
@@ -149,11 +215,11 @@ impl Target {
         })
     }
 
-    /// The file or directory, unless it is stdout.
+    /// The file or directory, unless it is another kind of output.
     pub fn path(&self) -> Option<&Path> {
         match &self.destination {
             Destination::Path(path) => Some(path),
-            Destination::Stdout => None,
+            _ => None,
         }
     }
 
@@ -227,6 +293,20 @@ mod tests {
     }
 
     #[test]
+    fn registries_and_engines_name_the_image() {
+        for (text, wanted) in [
+            ("docker://ghcr.io/team/app:1", "ghcr.io/team/app:1"),
+            ("docker://app", "docker.io/library/app:latest"),
+            ("docker-daemon:app", "docker.io/library/app:latest"),
+            ("containers-storage:localhost/app:2", "localhost/app:2"),
+        ] {
+            let target = Target::parse(text, Some(OutputFormat::Rootfs), |_| true).unwrap();
+            assert_eq!(target.own_name().unwrap().to_string(), wanted);
+            assert_eq!((target.stem(), target.path()), (None, None));
+        }
+    }
+
+    #[test]
     fn refuses_what_cannot_be_written() {
         check("rootfs:", None, "output `rootfs:` does not name a file");
         check(
@@ -235,12 +315,22 @@ mod tests {
             "output `rootfs:dir` is a directory, and this format is written to a file",
         );
         check(
-            "docker://x/y",
+            "dir:x",
             None,
             concat!(
-                "output `docker://x/y`: cannot write to `docker:`; ",
-                "known are oci:, oci-archive:, docker-archive: and rootfs:"
+                "output `dir:x`: cannot write to `dir:`; known are oci:, oci-archive:, ",
+                "docker-archive:, rootfs:, docker://, docker-daemon: and containers-storage:"
             ),
+        );
+        check(
+            "docker:x",
+            None,
+            "output `docker:x`: write `docker://` before the name of an image in a registry",
+        );
+        check(
+            "docker-daemon:0123456789ab",
+            None,
+            "output `docker-daemon:0123456789ab`: an engine computes the ID itself; write a name",
         );
         check(
             "oci:-",

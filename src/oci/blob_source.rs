@@ -5,8 +5,8 @@
 //! opened, so that no device is touched and no FIFO waited for. A blob has to have the digest that
 //! leads to it, so a link does not bring a file into an image that the layout's maker did not have.
 //!
-//! A registry will be a third source. It has to answer [`BlobSource::file`] for the path of a blob
-//! in a layout (`blobs/sha256/HEX`); everything above works with digests and bytes.
+//! A registry answers for the same paths, which are those of a layout; everything above works with
+//! digests and bytes.
 
 use std::{
     fs::File,
@@ -21,7 +21,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::ImageError;
+use super::{ImageError, remote::Remote};
 use crate::{
     archive::{
         read::{self, Fault, Whiteouts},
@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Bytes of a document that are read: the limit of containers/image and of most registries.
-const MAX_DOCUMENT: u64 = 4 << 20;
+pub(super) const MAX_DOCUMENT: u64 = 4 << 20;
 
 /// A directory or an archive that holds images.
 #[derive(Debug)]
@@ -45,7 +45,14 @@ pub(super) enum BlobSource {
     Directory { fd: OwnedFd, path: PathBuf, form: Form },
     /// An uncompressed tar and its members, and the directory for temporary files.
     Archive { file: Arc<File>, tree: Tree, spool: PathBuf },
+    /// A repository of a registry.
+    Registry(Remote),
 }
+
+/// Where a layout has its blobs.
+const BLOBS: &str = "blobs/sha256/";
+/// The same for the manifests and indexes of a registry, which are not blobs there.
+const MANIFESTS: &str = "manifests/sha256/";
 
 /// How files are named in a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,9 +143,25 @@ impl BlobSource {
         Ok(Self::Archive { file, tree, spool: spool.to_owned() })
     }
 
-    /// The file at `path`, which is relative and has no `..`; `None` if there is none.
+    /// The file at `path`, which is relative and has no `..`; `None` if there is none. A document
+    /// says how many bytes it has, which a registry does not exceed then.
+    pub(super) fn stored(
+        &self,
+        path: &str,
+        size: Option<u64>,
+    ) -> Result<Option<BlobFile>, ImageError> {
+        let Self::Registry(remote) = self else { return self.file(path) };
+        match (digest_in(path), size) {
+            (Some((MANIFESTS, digest)), _) => remote.manifest(digest),
+            (Some((_, digest)), Some(size)) => remote.blob(digest, size),
+            _ => Ok(None),
+        }
+    }
+
+    /// As [`BlobSource::stored`], of a file or directory.
     pub(super) fn file(&self, path: &str) -> Result<Option<BlobFile>, ImageError> {
         match self {
+            Self::Registry(_) => Ok(None),
             Self::Directory { fd, path: dir, .. } => in_directory(fd, dir, path),
             Self::Archive { file, tree, spool } => in_archive(file, tree, path, spool),
         }
@@ -148,7 +171,7 @@ impl BlobSource {
     pub(super) fn blob_path(&self, digest: Digest) -> String {
         match self {
             Self::Directory { form: Form::Dir, .. } => digest.hex(),
-            _ => format!("blobs/sha256/{}", digest.hex()),
+            _ => format!("{BLOBS}{}", digest.hex()),
         }
     }
 
@@ -156,6 +179,7 @@ impl BlobSource {
     pub(super) fn manifest_path(&self, digest: Digest) -> String {
         match self {
             Self::Directory { form: Form::Dir, .. } => format!("{}.manifest.json", digest.hex()),
+            Self::Registry(_) => format!("{MANIFESTS}{}", digest.hex()),
             _ => self.blob_path(digest),
         }
     }
@@ -180,6 +204,14 @@ impl BlobFile {
             .map_err(|source| ImageError::Unreadable { name: name.into(), source })?;
         Ok(bytes)
     }
+}
+
+/// The directory and the digest in the path of a registry's blob or manifest.
+fn digest_in(path: &str) -> Option<(&'static str, Digest)> {
+    [BLOBS, MANIFESTS].into_iter().find_map(|dir| {
+        let digest = format!("sha256:{}", path.strip_prefix(dir)?).parse();
+        Some((dir, digest.ok()?))
+    })
 }
 
 /// The form of a directory: where no transport says it, the file that the image begins with.

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     ImageError,
     blob_source::BlobSource,
+    document,
     found::{Found, FoundLayer},
     json,
     select::{self, Wanted},
@@ -102,6 +103,7 @@ pub(super) fn find(
     Ok(Found {
         names: image.names,
         manifest: None,
+        manifest_type: document::OCI_MANIFEST,
         config: image::Document { digest: found, bytes },
         layers,
         platform: None,

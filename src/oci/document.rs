@@ -55,14 +55,15 @@ pub(super) struct Manifest {
     pub(super) has_subject: bool,
 }
 
-const INDEX_TYPES: [&str; 2] = [
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
-const MANIFEST_TYPES: [&str; 2] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
+/// The media type of an index in OCI's form.
+pub(super) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+/// The media type of a manifest in OCI's form.
+pub(super) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+const INDEX_TYPES: [&str; 2] =
+    [OCI_INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"];
+const MANIFEST_TYPES: [&str; 2] =
+    [OCI_MANIFEST, "application/vnd.docker.distribution.manifest.v2+json"];
 const CONFIG_TYPES: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 /// A `+gzip`, `+zstd` or `.gzip`, `.zstd` may follow.
@@ -72,6 +73,11 @@ const LAYER_TYPES: [&str; 4] = [
     "application/vnd.docker.image.rootfs.diff.tar",
     "application/vnd.docker.image.rootfs.foreign.diff.tar",
 ];
+
+/// The media type of a manifest or index; `None` for another.
+pub(super) fn known_type(media_type: &str) -> Option<&'static str> {
+    INDEX_TYPES.into_iter().chain(MANIFEST_TYPES).find(|known| *known == media_type)
+}
 
 /// Whether a blob of this media type is an index.
 pub(super) fn is_index(media_type: &str) -> bool {
@@ -90,6 +96,14 @@ fn is_layer(media_type: &str) -> bool {
 }
 
 impl Manifest {
+    /// Its media type: what it says, or else that of the form which its configuration has.
+    pub(super) fn own_type(&self) -> &'static str {
+        let said = self.media_type.as_deref().and_then(known_type);
+        let [_, docker] = MANIFEST_TYPES;
+        let is_docker = self.config.media_type == CONFIG_TYPES[1];
+        said.unwrap_or(if is_docker { docker } else { OCI_MANIFEST })
+    }
+
     /// Why it is not the manifest of an image, but of a signature, an attestation or another
     /// artifact; `None` if it is that of an image.
     pub(super) fn why_not_an_image(&self) -> Option<String> {

@@ -7,6 +7,7 @@ use crate::{
     digest::Digest,
     engine::EngineError,
     error_kind::ErrorKind,
+    registry::RegistryError,
 };
 
 /// Why an image cannot be opened.
@@ -107,6 +108,9 @@ pub enum ImageError {
     /// An engine does not hand its image over.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A registry or the network failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// An error in a compressed stream, or on the file that it is decompressed to.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -124,6 +128,7 @@ impl ImageError {
             Self::Digest { .. } | Self::Size { .. } => ErrorKind::Digest,
             Self::Spool(error) => error.kind(),
             Self::Engine(error) => error.kind(),
+            Self::Registry(error) => error.kind(),
             Self::NoImage { .. }
             | Self::Document { .. }
             | Self::MissingBlob(_)

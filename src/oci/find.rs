@@ -33,6 +33,7 @@ pub(super) fn find(source: &BlobSource, wanted: Wanted<'_>) -> Result<Found, Ima
             let manifest = manifest.ok_or_else(|| refuse("it has no manifest.json"))?;
             in_dir(source, wanted, manifest)
         }
+        BlobSource::Registry(remote) => in_index(source, wanted, vec![remote.root.clone()]),
     }
 }
 
@@ -120,8 +121,11 @@ fn in_index(
     };
     let document = image::Document { digest: descriptor.digest, bytes };
     let names = chosen.names.iter().flat_map(Names::all).map(Into::into).collect();
+    let manifest_type = document::known_type(&chosen.descriptor.media_type);
     let platform = chosen.descriptor.platform;
-    Ok(Found { names, platform, roots, ..of_manifest(source, document, *manifest)? })
+    let found = of_manifest(source, document, *manifest)?;
+    let manifest_type = manifest_type.unwrap_or(found.manifest_type);
+    Ok(Found { names, platform, roots, manifest_type, ..found })
 }
 
 /// The image in a directory that skopeo's `dir:` or `podman save --format docker-dir` wrote
@@ -165,7 +169,7 @@ fn of_manifest(
         let why = format!("it is not the manifest of an image: {why}");
         return Err(ImageError::document(&document.digest.to_string(), why));
     }
-    let digest = manifest.config.digest;
+    let (digest, manifest_type) = (manifest.config.digest, manifest.own_type());
     let path = source.blob_path(digest);
     let config = select::verified(source, &path, &manifest.config)?;
     let bytes = config.ok_or(ImageError::MissingBlob(digest))?;
@@ -177,6 +181,7 @@ fn of_manifest(
     Ok(Found {
         names: Vec::new(),
         manifest: Some(document),
+        manifest_type,
         config: image::Document { digest, bytes },
         layers: manifest.layers.into_iter().map(layer).collect(),
         platform: None,

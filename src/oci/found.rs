@@ -10,6 +10,8 @@ use crate::{
 pub(super) struct Found {
     pub(super) names: Vec<String>,
     pub(super) manifest: Option<image::Document>,
+    /// The manifest's media type; OCI's if there is no manifest.
+    pub(super) manifest_type: &'static str,
     pub(super) config: image::Document,
     pub(super) layers: Vec<FoundLayer>,
     /// The platform in the index.

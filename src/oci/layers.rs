@@ -164,13 +164,17 @@ impl<'a> LayerReader<'a> {
         Ok(Spooled { blob, format: Format::sniff(&front), range })
     }
 
+    fn stored(&self, entry: &LayerEntry) -> Result<Option<BlobFile>, ImageError> {
+        self.source.stored(&entry.path, entry.blob.map(|(_, size)| size))
+    }
+
     /// The blob of `entry`: all of it is read once and compared with what the documents say.
     fn verified(&self, entry: &LayerEntry) -> Result<Blob, ImageError> {
         let missing = || match entry.blob {
             Some((digest, _)) => ImageError::MissingBlob(digest),
             None => ImageError::MissingMember(entry.path.clone()),
         };
-        let BlobFile { extent, len } = self.source.file(&entry.path)?.ok_or_else(missing)?;
+        let BlobFile { extent, len } = self.stored(entry)?.ok_or_else(missing)?;
         if let Some((digest, size)) = entry.blob
             && size != len
         {

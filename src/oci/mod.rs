@@ -9,6 +9,7 @@
 //! archive's own members, and in a directory to regular files.
 
 mod blob_source;
+mod contents;
 mod docker;
 mod document;
 mod error;
@@ -18,6 +19,7 @@ mod found;
 mod json;
 mod layers;
 mod oddities;
+mod remote;
 mod rest;
 mod select;
 
@@ -27,6 +29,7 @@ use crate::{
     archive::spool,
     digest::{DiffId, Digest},
     image::{self, Config, ImageName, Platform},
+    registry::Registries,
     store::Blob,
     tree::{Change, Tree},
 };
@@ -35,7 +38,9 @@ use blob_source::BlobSource;
 use document::Descriptor;
 use found::Found;
 use layers::LayerReader;
+use remote::Remote;
 
+pub use contents::{ContentBlob, ContentDocument, Contents};
 pub use error::ImageError;
 pub use layers::Layer;
 pub use rest::Rest;
@@ -52,6 +57,8 @@ pub struct OpenOptions {
     pub spool: PathBuf,
     /// How large the decompressed layers may become.
     pub limits: spool::Limits,
+    /// How registries are reached.
+    pub registries: Registries,
 }
 
 /// An image whose documents have been read and verified. Its layers have not been read.
@@ -67,6 +74,8 @@ pub struct Image {
     pub config_document: image::Document,
     /// The manifest's bytes. An archive of `docker save` before version 25 has none.
     pub manifest: Option<image::Document>,
+    /// The manifest's media type; OCI's if there is no manifest.
+    pub manifest_type: &'static str,
     /// The layers that the documents list, lowest first.
     pub layers: Vec<LayerEntry>,
     /// What is odd about the documents and harmless, as sentences.
@@ -112,9 +121,9 @@ pub fn open(name: &ImageName, options: &OpenOptions) -> Result<Image, ImageError
     let source = match name {
         ImageName::Stored(stored) => BlobSource::open(stored, &options.spool, options.limits)?,
         ImageName::Engine(image) => BlobSource::saved(image, &options.spool, options.limits)?,
-        ImageName::Registry(_) => {
-            let why = "imgb does not fetch images from registries yet";
-            return Err(ImageError::NoImage { name: shown, why });
+        ImageName::Registry(name) => {
+            let repository = options.registries.repository(&name.registry, &name.repository)?;
+            BlobSource::Registry(Remote::open(name, repository, &options.spool)?)
         }
     };
     let stored = match name {
@@ -130,7 +139,11 @@ pub fn open(name: &ImageName, options: &OpenOptions) -> Result<Image, ImageError
         machine: &options.machine,
     };
     let found = find::find(&source, wanted)?;
-    image(shown, source, found, options)
+    let mut image = image(shown, source, found, options)?;
+    if let (ImageName::Registry(name), true) = (name, image.names.is_empty()) {
+        image.names.extend(name.reference().map(|name| name.to_string()));
+    }
+    Ok(image)
 }
 
 /// Reads the configuration that was found.
@@ -140,8 +153,8 @@ fn image(
     found: Found,
     options: &OpenOptions,
 ) -> Result<Image, ImageError> {
-    let Found { names, manifest, config: document, layers, platform: in_index, roots, mut notes } =
-        found;
+    let Found { names, manifest, manifest_type, config: document, layers, .. } = found;
+    let (in_index, roots, mut notes) = (found.platform, found.roots, found.notes);
     let shown = format!("configuration {}", document.digest);
     let fallback = in_index.as_ref().or(options.platform.as_ref()).unwrap_or(&options.machine);
     let config = document::config(&shown, &document.bytes, fallback)?;
@@ -179,6 +192,7 @@ fn image(
         config,
         config_document: document,
         manifest,
+        manifest_type,
         layers: entries.collect(),
         notes,
         source,
@@ -249,7 +263,7 @@ impl UnpackedImage {
     /// # Errors
     /// [`ImageError`] if the blob is gone or has another length now.
     pub fn blob(&self, layer: &Layer) -> Result<Blob, ImageError> {
-        let file = self.image.source.file(&layer.path)?;
+        let file = self.image.source.stored(&layer.path, Some(layer.size))?;
         let file = file.ok_or(ImageError::MissingBlob(layer.digest))?;
         if file.len != layer.size {
             return Err(ImageError::Size {

@@ -81,7 +81,7 @@ pub(super) fn verify(
 fn blob(source: &BlobSource, descriptor: &Descriptor) -> Result<bool, ImageError> {
     let (digest, wanted) = (descriptor.digest, descriptor.size);
     let path = source.blob_path(digest);
-    let Some(file) = source.file(&path)? else { return Ok(false) };
+    let Some(file) = source.stored(&path, Some(wanted))? else { return Ok(false) };
     if file.len != wanted {
         return Err(ImageError::Size { digest, wanted, found: file.len });
     }

@@ -65,7 +65,7 @@ pub(super) fn verified(
     descriptor: &Descriptor,
 ) -> Result<Option<Vec<u8>>, ImageError> {
     let digest = descriptor.digest;
-    let Some(file) = source.file(path)? else { return Ok(None) };
+    let Some(file) = source.stored(path, Some(descriptor.size))? else { return Ok(None) };
     if file.len != descriptor.size {
         return Err(ImageError::Size { digest, wanted: descriptor.size, found: file.len });
     }

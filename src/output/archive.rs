@@ -7,12 +7,17 @@
 
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 
-use super::OutputError;
+use super::{
+    OutputError,
+    shipment::{Shipment, ShippedBlob},
+    stream::Fault,
+    transfer::{How, Moved, Transfer},
+};
 use crate::{
     archive,
     digest::Digest,
-    image::{self, Bundle, Document, OutputFormat, Reference},
-    store::{Blob, Durability, Pending, Store},
+    image::{self, Document, OutputFormat, Reference},
+    store::{Durability, Pending, Store},
 };
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -47,7 +52,7 @@ pub(super) fn complete(
     pending: Pending,
     store: &mut Store,
     format: OutputFormat,
-    bundle: &Bundle,
+    shipment: &Shipment<'_>,
     names: &[Reference],
 ) -> Result<(), OutputError> {
     let io = |source| OutputError::Io { action: "write", path: pending.target().into(), source };
@@ -55,7 +60,7 @@ pub(super) fn complete(
     writer
         .directories()
         .and_then(|()| writer.out.seek(SeekFrom::Start(store.end())))
-        .and_then(|_| writer.documents(format, bundle, names))
+        .and_then(|_| writer.documents(format, shipment, names))
         .and_then(|()| writer.finish())
         .map_err(io)?;
     Ok(pending.commit(store.durability())?)
@@ -65,21 +70,30 @@ pub(super) fn complete(
 pub(super) fn whole(
     out: impl Write,
     format: OutputFormat,
-    bundle: &Bundle,
-    blobs: &[Blob],
+    shipment: &Shipment<'_>,
     names: &[Reference],
-) -> io::Result<()> {
+    event: &(dyn Fn(Transfer) + Sync),
+) -> Result<(), Fault> {
+    partial(out, format, (shipment, &|_| true), names, event)
+}
+
+/// Writes an archive with those blobs only that `has` says yes to.
+pub(super) fn partial(
+    out: impl Write,
+    format: OutputFormat,
+    (shipment, has): (&Shipment<'_>, &dyn Fn(Digest) -> bool),
+    names: &[Reference],
+    event: &(dyn Fn(Transfer) + Sync),
+) -> Result<(), Fault> {
     let mut writer = Writer::new(out);
     writer.directories()?;
-    let mut written: Vec<Digest> = Vec::new();
-    for blob in blobs {
-        if !written.contains(&blob.digest) {
-            writer.blob(blob)?;
-            written.push(blob.digest);
-        }
+    for blob in shipment.blobs.iter().filter(|blob| has(blob.digest)) {
+        writer.blob(blob, event)?;
+        let (digest, size) = (blob.digest, blob.size);
+        event(Transfer::Done(Moved { digest, size, how: How::Sent { bytes: size } }));
     }
-    writer.documents(format, bundle, names)?;
-    writer.finish()
+    writer.documents(format, shipment, names)?;
+    Ok(writer.finish()?)
 }
 
 struct Writer<W: Write> {
@@ -97,30 +111,41 @@ impl<W: Write> Writer<W> {
             .try_for_each(|name| self.out.write_all(&archive::header::blob_directory(name)))
     }
 
-    fn blob(&mut self, blob: &Blob) -> io::Result<()> {
-        self.out.write_all(&blob_header(blob.digest, blob.size))?;
-        io::copy(&mut blob.reader(), &mut self.out)?;
-        self.pad(blob.size)
+    fn blob(
+        &mut self,
+        blob: &ShippedBlob<'_>,
+        event: &(dyn Fn(Transfer) + Sync),
+    ) -> Result<(), Fault> {
+        let (digest, size) = (blob.digest, blob.size);
+        self.out.write_all(&blob_header(digest, size))?;
+        let mut done = 0;
+        blob.pour(|bytes| {
+            self.out.write_all(bytes)?;
+            done += bytes.len() as u64;
+            event(Transfer::Part { digest, size, done });
+            Ok::<(), Fault>(())
+        })?;
+        Ok(self.pad(size)?)
     }
 
     fn documents(
         &mut self,
         format: OutputFormat,
-        bundle: &Bundle,
+        shipment: &Shipment<'_>,
         names: &[Reference],
     ) -> io::Result<()> {
-        if format == OutputFormat::DockerArchive {
-            let config = &bundle.local().config;
-            self.document(&blob_name(config.digest), &config.bytes)?;
-        } else {
-            for document in bundle.documents() {
-                self.document(&blob_name(document.digest), &document.bytes)?;
+        let (config, layers) = &shipment.local;
+        for document in &shipment.documents {
+            if format != OutputFormat::DockerArchive || document.digest == *config {
+                self.document(&blob_name(document.digest), document.bytes)?;
             }
-            let index = Document::of(&image::index(&bundle.descriptors(names)));
+        }
+        if format != OutputFormat::DockerArchive {
+            let index = Document::of(&image::index(&shipment.entries(names)));
             self.document("index.json", &index.bytes)?;
         }
         if format != OutputFormat::OciArchive {
-            let manifest = Document::of(&image::docker_manifest(bundle.local(), names));
+            let manifest = Document::of(&image::docker_manifest(*config, layers, names));
             self.document("manifest.json", &manifest.bytes)?;
         }
         if format != OutputFormat::DockerArchive {

@@ -11,9 +11,14 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::OutputError;
+use super::{
+    OutputError,
+    shipment::{Shipment, ShippedBlob},
+    transfer::{How, Moved, Transfer},
+};
 use crate::{
-    image::{self, Bundle, Document, Reference, Replaced},
+    digest::{Digest, Digesting},
+    image::{self, Document, Reference, Replaced},
     quantity,
     source::list_directory,
     store::{Blob, Durability, PREFIX, Pending, Store},
@@ -28,28 +33,30 @@ pub(super) fn store(dir: &Path, durability: Durability) -> Result<Store, OutputE
     Ok(Store::directory(dir, durability)?)
 }
 
-/// Adds `bundle` under `names`. Images with the same tag are replaced, and returned; others stay.
+/// Adds `shipment` under `names`. Images with the same tag are replaced, and returned; others stay.
 /// The index is written after the blobs, so that a reader never sees an image whose blobs are
 /// missing.
 pub(super) fn write(
     (dir, durability): (&Path, Durability),
-    bundle: &Bundle,
-    blobs: &[Blob],
+    shipment: &Shipment<'_>,
+    blobs: &[ShippedBlob<'_>],
     names: &[Reference],
+    event: &(dyn Fn(Transfer) + Sync),
 ) -> Result<Vec<Replaced>, OutputError> {
     let mut store = store(dir, durability)?;
     for blob in blobs {
-        copy(&mut store, blob)?;
+        let how = add(dir, &mut store, blob, event)?;
+        event(Transfer::Done(Moved { digest: blob.digest, size: blob.size, how }));
     }
-    for document in bundle.documents() {
-        store.put(&document.bytes)?;
+    for document in &shipment.documents {
+        store.put(document.bytes)?;
     }
     store.sync_names()?;
     // Held until the function returns: without the lock, one of two concurrent writers would lose
     // its tag.
     let _lock = lock(dir)?;
     let old = read_index(dir)?;
-    let descriptors = bundle.descriptors(names);
+    let descriptors = shipment.entries(names);
     let old = old.unwrap_or_else(|| image::index(&[]));
     let (index, replaced) = image::merge_index(&old, &descriptors)
         .ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?;
@@ -60,6 +67,39 @@ pub(super) fn write(
     )?;
     put(&dir.join("index.json"), &Document::of(&index).bytes, durability)?;
     Ok(replaced)
+}
+
+/// Adds a blob to the layout `dir`, unless it is there.
+fn add(
+    dir: &Path,
+    store: &mut Store,
+    blob: &ShippedBlob<'_>,
+    event: &(dyn Fn(Transfer) + Sync),
+) -> Result<How, OutputError> {
+    let (digest, size) = (blob.digest, blob.size);
+    if has(&dir.join("blobs/sha256").join(digest.hex()), digest, size) {
+        return Ok(How::Existed);
+    }
+    let (mut writer, mut done) = (store.begin()?, 0);
+    blob.pour(|bytes| {
+        writer.append(bytes)?;
+        done += bytes.len() as u64;
+        event(Transfer::Part { digest, size, done });
+        Ok::<(), OutputError>(())
+    })?;
+    writer.finish()?;
+    Ok(How::Sent { bytes: size })
+}
+
+/// Whether the file at `path` is the blob.
+fn has(path: &Path, digest: Digest, size: u64) -> bool {
+    let is_file = |metadata: std::fs::Metadata| metadata.is_file() && metadata.len() == size;
+    if !fs_err::symlink_metadata(path).is_ok_and(is_file) {
+        return false;
+    }
+    let mut hash = Digesting::new(io::sink());
+    let copied = fs_err::File::open(path).and_then(|mut file| io::copy(&mut file, &mut hash));
+    copied.is_ok() && hash.finish().1 == digest
 }
 
 /// Copies a blob into `store`, and fails if its bytes do not match its digest.

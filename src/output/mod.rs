@@ -2,25 +2,35 @@
 //! reads inputs only for a root file system on a stream.
 
 mod archive;
+mod engine;
 mod existing;
 mod layout;
+mod push;
 mod rootfs;
+mod shipment;
 mod stream;
+mod transfer;
 
 use std::{
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
 };
 
+pub use engine::Loaded;
 pub use existing::is_replaceable;
+pub use push::{PushOptions, Pushed};
+pub use shipment::{Shipment, ShippedBlob, ShippedDocument};
 use stream::{Sink, is_stream};
+pub use transfer::{How, Moved, Transfer};
 
 use crate::{
     archive::header::HeaderError,
     compress::Compression,
     digest::Digest,
+    engine::EngineError,
     error_kind::ErrorKind,
     image::{Bundle, Destination, OutputFormat, Reference, Replaced, Target},
+    registry::{Registries, RegistryError},
     source::content::ContentError,
     store::{Blob, Durability, PartWriter, Pending, Store, StoreError},
     tree::Tree,
@@ -52,9 +62,39 @@ pub enum OutputError {
     /// An error on a file that imgb writes.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A layer is no longer what it was when it was verified.
-    #[error("layer {0} changed while it was copied")]
+    /// A blob is not, or no longer, what its digest says.
+    #[error("the blob {0} is not what its digest says, or changed while it was copied")]
     Changed(Digest),
+    /// A blob cannot be read from where it comes from.
+    #[error("cannot read the blob {digest}")]
+    Blob {
+        /// The blob.
+        digest: Digest,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The image is not the one that is expected under a digest.
+    #[error("the image has the digest {found}, not {wanted}")]
+    OtherDigest {
+        /// The digest that was asked for.
+        wanted: Digest,
+        /// The image's digest.
+        found: Digest,
+    },
+    /// A tag leads to another image, and may not be moved.
+    #[error("{name} is another image already: {found}")]
+    Taken {
+        /// The name.
+        name: String,
+        /// The digest that the tag leads to.
+        found: Digest,
+    },
+    /// A registry or the network failed.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// An engine does not take the image.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The directory exists and is not an OCI layout.
     #[error("`{}` is not an OCI layout: {why}", path.display())]
     NoLayout {
@@ -69,8 +109,15 @@ impl OutputError {
     /// What the error means to the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Changed(_) => ErrorKind::Digest,
+            Self::Changed(_) | Self::OtherDigest { .. } => ErrorKind::Digest,
             Self::NoLayout { .. } => ErrorKind::Refused,
+            Self::Taken { .. } => ErrorKind::Registry,
+            Self::Registry(error) => error.kind(),
+            Self::Engine(error) => error.kind(),
+            Self::Blob { source, .. } => {
+                let inner = source.get_ref().and_then(|inner| inner.downcast_ref());
+                inner.map_or(ErrorKind::Input, RegistryError::kind)
+            }
             Self::Io { .. }
             | Self::Stdout(_)
             | Self::Content(_)
@@ -78,6 +125,34 @@ impl OutputError {
             | Self::Store(_) => ErrorKind::Local,
         }
     }
+}
+
+/// How images are written to registries and engines.
+#[derive(Clone, Copy)]
+pub struct Remotes<'a> {
+    /// How registries are reached.
+    pub registries: &'a Registries,
+    /// What they have to fulfil.
+    pub push: PushOptions,
+    /// Is told how far transfers are.
+    pub event: &'a (dyn Fn(Transfer) + Sync),
+}
+
+impl std::fmt::Debug for Remotes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Remotes").field("push", &self.push).finish_non_exhaustive()
+    }
+}
+
+/// What was written, other than files.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Images that are no longer in a layout, each with the layout's directory.
+    pub replaced: Vec<(PathBuf, Replaced)>,
+    /// Images in registries, in the order of the targets.
+    pub pushed: Vec<Pushed>,
+    /// Images in engines, in the order of the targets.
+    pub loaded: Vec<Loaded>,
 }
 
 /// The outputs of one run. Each layer is written once, where the first output needs it.
@@ -112,7 +187,8 @@ impl Outputs {
     ) -> Result<Self, OutputError> {
         let archive = targets.iter().enumerate().find_map(|(number, target)| {
             match (&target.format, &target.destination) {
-                (OutputFormat::OciLayout | OutputFormat::Rootfs, _) | (_, Destination::Stdout) => {
+                (OutputFormat::OciLayout | OutputFormat::Rootfs, _) => None,
+                (_, Destination::Stdout | Destination::Registry(_) | Destination::Engine(_)) => {
                     None
                 }
                 (_, Destination::Path(path)) => (target.compression == Compression::None
@@ -172,8 +248,7 @@ impl Outputs {
 
     /// Writes `bundle`, whose layers' bytes are `blobs`, to each target under the names that `names`
     /// returns for it. `root` returns the merged file system, for an [`OutputFormat::Rootfs`] that
-    /// was not written through [`Outputs::root`]. Returns what was replaced in layouts, each with
-    /// its layout's directory.
+    /// was not written through [`Outputs::root`].
     ///
     /// # Errors
     /// The error of the first output that cannot be written; those before it are complete.
@@ -183,51 +258,135 @@ impl Outputs {
         blobs: &[Blob],
         root: &dyn Fn() -> Tree,
         names: &dyn Fn(&Target) -> Vec<Reference>,
-    ) -> Result<Vec<(PathBuf, Replaced)>, OutputError> {
-        let mut all_replaced = Vec::new();
+        remotes: Remotes<'_>,
+    ) -> Result<Written, OutputError> {
+        let shipment = Shipment::of_bundle(bundle, blobs);
+        let mut written = Written::default();
+        let is_own = |own: &Option<(usize, Pending)>, number| {
+            own.as_ref().is_some_and(|(own, _)| *own == number)
+        };
         // The other outputs are copied from the primary one, so they come first: a commit gives up
-        // the primary's open file.
+        // the primary's open file. Registries and engines come last, when all files are complete.
         for (number, target) in self.targets.iter().enumerate() {
-            let is_own = |own: &Option<(usize, Pending)>| {
-                own.as_ref().is_some_and(|(own, _)| *own == number)
-            };
-            if is_own(&self.primary) || is_own(&self.root) {
+            if is_own(&self.primary, number) || is_own(&self.root, number) || is_remote(target) {
                 continue;
             }
-            let names = names(target);
-            let sink = Sink {
-                destination: &target.destination,
-                compression: target.compression,
-                durability: self.durability,
-            };
             match (target.format, &target.destination) {
                 (OutputFormat::Rootfs, _) => match &self.root {
-                    Some((_, done)) => rootfs::copy(done, sink)?,
-                    None => rootfs::write(&root(), sink)?,
+                    Some((_, done)) => rootfs::copy(done, self.sink(target))?,
+                    None => rootfs::write(&root(), self.sink(target))?,
                 },
-                (OutputFormat::OciLayout, Destination::Path(dir)) => {
-                    let missing = if self.layout.as_ref() == Some(dir) { &[] } else { blobs };
-                    let replaced = layout::write((dir, self.durability), bundle, missing, &names)?;
-                    all_replaced.extend(replaced.into_iter().map(|old| (dir.clone(), old)));
-                }
-                (OutputFormat::OciLayout, Destination::Stdout) => {}
-                (format, _) => {
-                    let write = |out: &mut dyn Write| {
-                        archive::whole(out, format, bundle, blobs, &names).map_err(Into::into)
-                    };
-                    sink.write(write)?;
+                (_, destination) => {
+                    let is_own = matches!(destination, Destination::Path(dir)
+                        if self.layout.as_ref() == Some(dir));
+                    let blobs = if is_own { &[] } else { &shipment.blobs[..] };
+                    let names = names(target);
+                    written.add(target, self.durability, (&shipment, blobs), &names, &|_| {})?;
                 }
             }
         }
         if let Some((number, pending)) = self.primary.take()
             && let Some(target) = self.targets.get(number)
         {
-            archive::complete(pending, &mut self.store, target.format, bundle, &names(target))?;
+            let names = names(target);
+            archive::complete(pending, &mut self.store, target.format, &shipment, &names)?;
         }
         if let Some((_, pending)) = self.root.take() {
             pending.commit(self.durability)?;
         }
+        for target in self.targets.iter().filter(|target| is_remote(target)) {
+            written.send(target, &shipment, &names(target), remotes)?;
+        }
         drop(self.scratch);
-        Ok(all_replaced)
+        Ok(written)
+    }
+
+    fn sink<'a>(&self, target: &'a Target) -> Sink<'a> {
+        Sink {
+            destination: &target.destination,
+            compression: target.compression,
+            durability: self.durability,
+        }
+    }
+}
+
+/// Whether an output leaves this process by another way than a file or stream.
+fn is_remote(target: &Target) -> bool {
+    matches!(target.destination, Destination::Registry(_) | Destination::Engine(_))
+}
+
+/// Writes `shipment` to `target` under `names`, wherever its blobs come from. `tree` returns the
+/// merged file system, for [`OutputFormat::Rootfs`].
+///
+/// # Errors
+/// [`OutputError`]; the target is as it was before, except for blobs in a layout or registry.
+pub fn copy<E: From<OutputError>>(
+    shipment: &Shipment<'_>,
+    target: &Target,
+    durability: Durability,
+    names: &[Reference],
+    remotes: Remotes<'_>,
+    tree: impl FnOnce() -> Result<Tree, E>,
+) -> Result<Written, E> {
+    let mut written = Written::default();
+    if target.format == OutputFormat::Rootfs {
+        let (destination, compression) = (&target.destination, target.compression);
+        rootfs::write(&tree()?, Sink { destination, compression, durability })?;
+    } else if is_remote(target) {
+        written.send(target, shipment, names, remotes)?;
+    } else {
+        let all = (shipment, &shipment.blobs[..]);
+        written.add(target, durability, all, names, remotes.event)?;
+    }
+    Ok(written)
+}
+
+impl Written {
+    /// Writes a shipment with these of its blobs to a file, stream or layout.
+    fn add(
+        &mut self,
+        target: &Target,
+        durability: Durability,
+        (shipment, blobs): (&Shipment<'_>, &[ShippedBlob<'_>]),
+        names: &[Reference],
+        event: &(dyn Fn(Transfer) + Sync),
+    ) -> Result<(), OutputError> {
+        event(Transfer::Begin {
+            blobs: blobs.len(),
+            bytes: blobs.iter().map(|one| one.size).sum(),
+        });
+        match (target.format, &target.destination) {
+            (OutputFormat::OciLayout, Destination::Path(dir)) => {
+                let replaced = layout::write((dir, durability), shipment, blobs, names, event)?;
+                self.replaced.extend(replaced.into_iter().map(|old| (dir.clone(), old)));
+                Ok(())
+            }
+            (format, destination) => {
+                let sink = Sink { destination, compression: target.compression, durability };
+                sink.write(|out| archive::whole(out, format, shipment, names, event))
+            }
+        }
+    }
+
+    /// Writes a shipment to a registry or an engine.
+    fn send(
+        &mut self,
+        target: &Target,
+        shipment: &Shipment<'_>,
+        names: &[Reference],
+        remotes: Remotes<'_>,
+    ) -> Result<(), OutputError> {
+        let Remotes { registries, push, event } = remotes;
+        match &target.destination {
+            Destination::Registry(name) => {
+                let repository = registries.repository(&name.registry, &name.repository)?;
+                self.pushed.push(push::push(shipment, name, &repository, push, event)?);
+            }
+            Destination::Engine(image) => {
+                self.loaded.push(engine::load(shipment, image.engine, names, event)?);
+            }
+            Destination::Path(_) | Destination::Stdout => {}
+        }
+        Ok(())
     }
 }

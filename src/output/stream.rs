@@ -9,7 +9,8 @@ use std::{
 use super::OutputError;
 use crate::{
     compress::{self, Compression},
-    image::Destination,
+    engine::EngineError,
+    image::{Destination, Engine},
     source::content::ContentError,
     store::{Durability, Pending},
 };
@@ -18,11 +19,31 @@ use crate::{
 pub(super) enum Fault {
     Read(ContentError),
     Write(io::Error),
+    Other(OutputError),
+}
+
+impl From<OutputError> for Fault {
+    fn from(error: OutputError) -> Self {
+        Self::Other(error)
+    }
 }
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         Self::Write(error)
+    }
+}
+
+impl Fault {
+    /// The error of a stream to an engine.
+    pub(super) fn into_error(self, engine: Engine) -> OutputError {
+        match self {
+            Self::Read(error) => error.into(),
+            Self::Other(error) => error,
+            Self::Write(source) => {
+                EngineError::Io { command: engine.command(), action: "load", source }.into()
+            }
+        }
     }
 }
 
@@ -47,14 +68,19 @@ impl Sink<'_> {
                 return written.map_err(|fault| match fault {
                     Fault::Read(error) => error.into(),
                     Fault::Write(error) => OutputError::Stdout(error),
+                    Fault::Other(error) => error,
                 });
             }
             Destination::Path(path) => path,
+            Destination::Registry(_) | Destination::Engine(_) => {
+                unreachable!("only files and streams are written as streams")
+            }
         };
         let io = |action, source| OutputError::Io { action, path: path.clone(), source };
         let failed = |fault| match fault {
             Fault::Read(error) => error.into(),
             Fault::Write(error) => io("write", error),
+            Fault::Other(error) => error,
         };
         if is_stream(path) {
             let file = std::fs::OpenOptions::new().write(true).open(path);

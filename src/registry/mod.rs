@@ -22,6 +22,7 @@ mod parallel;
 mod proxy;
 mod retry;
 mod secret;
+mod shared;
 mod upload;
 mod url;
 
@@ -35,4 +36,5 @@ pub use parallel::each;
 pub use proxy::Proxies;
 pub use retry::Retry;
 pub use secret::{Credential, Secret};
+pub use shared::Registries;
 pub use upload::{Source, Uploaded};

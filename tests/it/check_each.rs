@@ -34,6 +34,7 @@ fn open(path: &Path) -> UnpackedImage {
         machine: Platform::linux("amd64", None),
         spool: std::env::temp_dir(),
         limits: spool::Limits::default(),
+        registries: Default::default(),
     };
     oci::open(&name, &options).and_then(Image::unpack).unwrap()
 }

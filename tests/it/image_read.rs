@@ -459,6 +459,7 @@ fn a_bomb_is_stopped_by_its_limit() {
         machine: Platform::linux("amd64", None),
         spool: std::env::temp_dir(),
         limits: spool::Limits { bytes: 1 << 19, ..spool::Limits::default() },
+        registries: Default::default(),
     };
     assert!(matches!(
         oci::open(&name, &options).and_then(Image::unpack),

@@ -31,6 +31,7 @@ pub(crate) fn documents_for(
         machine: Platform::linux("amd64", None),
         spool: std::env::temp_dir(),
         limits: spool::Limits::default(),
+        registries: Default::default(),
     };
     oci::open(&name, &options)
 }

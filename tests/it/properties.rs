@@ -147,6 +147,9 @@ fn pack(from: &Path, targets: &[String], jobs: usize, compression: Compression) 
         machine: Platform::linux("amd64", None),
         scratch: scratch.into(),
         durability: Durability::Cached,
+        registries: Default::default(),
+        push: Default::default(),
+        expected: None,
     };
     let planned = plan(&request, &|_| {}).unwrap();
     let part = Part { plan: &planned.plan, base: None, annotations: BTreeMap::new() };

@@ -94,6 +94,7 @@ pub(in crate::cli) fn build_request(
     let ignore = read_ignore(&context, Some(&file))?;
     let build_args: BTreeMap<_, _> = buildfile.build_arg.into_iter().collect();
     let plan = plan_options(lookup, labels)?;
+    let registries = lookup.root.registry.registries([])?;
     let options = |(platform, sysroot): (&Option<Platform>, PathBuf)| {
         let target = platform.clone().unwrap_or_else(machine);
         Ok(BuildOptions {
@@ -120,7 +121,7 @@ pub(in crate::cli) fn build_request(
             plan: plan::PlanOptions { platform: platform.clone(), ..plan.clone() },
             contexts: contexts.clone(),
             sysroot,
-            image: open_options(platform.clone()),
+            image: open_options(platform.clone(), registries.clone()),
             squash: buildfile.squash,
             deny_secrets: lookup.deny_secrets,
         })

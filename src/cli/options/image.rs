@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::registry::RegistryArgs;
 use crate::{
     archive::spool,
     cli::{
@@ -12,6 +13,7 @@ use crate::{
     },
     image::{ImageName, Platform},
     oci::{self, UnpackedImage},
+    registry::Registries,
 };
 
 /// An image that a command reads.
@@ -26,12 +28,15 @@ pub(in crate::cli) struct ImageArgs {
     /// Which image to take where there are several; otherwise the one for this machine
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
 impl ImageArgs {
     /// Opens the image and reads its layers.
     pub(in crate::cli) fn open(&self) -> Result<UnpackedImage, Failure> {
-        open(&self.image, self.platform.clone())
+        open(&self.image, self.platform.clone(), &self.registry)
     }
 
     /// As [`ImageArgs::open`], with a message on stderr while a large image is read, unless
@@ -41,7 +46,8 @@ impl ImageArgs {
         let file = self.image.path().and_then(|path| fs_err::metadata(path).ok());
         let file = file.filter(std::fs::Metadata::is_file);
         let file = file.map(|file| Reading::image(&self.image, file.len(), quiet));
-        let image = oci::open(&self.image, &open_options(self.platform.clone()))?;
+        let registries = self.registry.registries([&*self.image.to_string()])?;
+        let image = oci::open(&self.image, &open_options(self.platform.clone(), registries))?;
         let layers = image.layers.iter().filter_map(|layer| layer.blob).map(|(_, size)| size);
         let _reading = file.unwrap_or_else(|| Reading::image(&self.image, layers.sum(), quiet));
         Ok(image.unpack()?)
@@ -52,16 +58,22 @@ impl ImageArgs {
 pub(in crate::cli) fn open(
     image: &ImageName,
     platform: Option<Platform>,
+    registry: &RegistryArgs,
 ) -> Result<UnpackedImage, Failure> {
-    Ok(oci::open(image, &open_options(platform))?.unpack()?)
+    let registries = registry.registries([&*image.to_string()])?;
+    Ok(oci::open(image, &open_options(platform, registries))?.unpack()?)
 }
 
 /// How images are opened.
-pub(in crate::cli) fn open_options(platform: Option<Platform>) -> oci::OpenOptions {
+pub(in crate::cli) fn open_options(
+    platform: Option<Platform>,
+    registries: Registries,
+) -> oci::OpenOptions {
     oci::OpenOptions {
         platform,
         machine: machine(),
         spool: scratch(),
         limits: spool::Limits::default(),
+        registries,
     }
 }

@@ -184,9 +184,10 @@ pub(in crate::cli) fn pack_requests(
     let plan = plan_options(input, config)?;
     let platforms = platforms::wanted(&config.platform);
     let sysroots = input.lookup.root.of(&platforms)?;
+    let registries = input.lookup.root.registry.registries(input.base.as_deref())?;
     let request = |(platform, sysroot): (Option<Platform>, PathBuf)| {
         let requests = platforms::inputs_for(platform.as_ref(), &config.platform, &input.inputs)?;
-        let image = open_options(platform.clone());
+        let image = open_options(platform.clone(), registries.clone());
         Ok(PackRequest {
             requests,
             base: input.base.clone().map(|name| BaseRequest { name, image }),

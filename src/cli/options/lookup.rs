@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     platforms::{SysrootArg, sysroots},
+    registry::RegistryArgs,
     runtime_deps::RuntimeDepsArgs,
 };
 use crate::{
@@ -39,6 +40,9 @@ pub(in crate::cli) struct SysrootArgs {
         help_heading = "Inputs"
     )]
     library_path: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(in crate::cli) registry: RegistryArgs,
 }
 
 impl SysrootArgs {

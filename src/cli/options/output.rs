@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use clap::{Args, ValueEnum};
 
-use super::cache::CacheArgs;
+use super::{cache::CacheArgs, registry::RegistryArgs};
 use crate::{
     cli::{
         environment::{jobs, machine, scratch},
@@ -12,7 +12,9 @@ use crate::{
         values,
     },
     compress::Compression,
+    digest::Digest,
     image::{Destination, OutputFormat, Reference, Target},
+    output::PushOptions,
     pipeline::Delivery,
     store::Durability,
     timestamp::Timestamp,
@@ -24,8 +26,9 @@ pub(in crate::cli) struct OutputArgs {
     /// Where the image goes (repeatable)
     ///
     /// FILE: an archive that docker, podman, containerd and skopeo load; DIR/ or oci:DIR[:TAG]: an
-    /// OCI layout; docker-archive:FILE; oci-archive:FILE; rootfs:FILE for `docker import`; - for
-    /// stdout.
+    /// OCI layout; docker-archive:FILE; oci-archive:FILE; docker://NAME[:TAG]: a registry;
+    /// docker-daemon:NAME or containers-storage:NAME: docker or podman; rootfs:FILE for `docker
+    /// import`; - for stdout.
     #[arg(
         short,
         long,
@@ -53,6 +56,14 @@ pub(in crate::cli) struct OutputArgs {
     /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
     #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
     compress: Compression,
+
+    /// Fail unless the image or index has this digest
+    #[arg(long, value_name = "DIGEST", help_heading = "Output")]
+    expect_digest: Option<Digest>,
+
+    /// Fail if a tag in a registry leads to another image
+    #[arg(long, help_heading = "Output")]
+    immutable: bool,
 
     /// Replace an output that exists and is not an archive of an image
     #[arg(long, help_heading = "Output")]
@@ -129,6 +140,7 @@ impl OutputArgs {
         targets: Vec<Target>,
         stem: &str,
         annotations: &[(String, String)],
+        registry: &RegistryArgs,
     ) -> Result<Delivery, Failure> {
         Ok(Delivery {
             targets,
@@ -141,6 +153,9 @@ impl OutputArgs {
             machine: machine(),
             scratch: scratch(),
             durability: if self.no_fsync { Durability::Cached } else { Durability::Synced },
+            registries: registry.registries(self.output.iter().map(String::as_str))?,
+            push: PushOptions { immutable: self.immutable },
+            expected: self.expect_digest,
         })
     }
 }

@@ -124,6 +124,8 @@ pub(in crate::cli) fn refuse_single(targets: &[Target], images: usize) -> Result
     let name = match &target.destination {
         Destination::Path(path) => format!("`{}`", path.display()),
         Destination::Stdout => "stdout".into(),
+        Destination::Registry(name) => format!("`docker://{name}`"),
+        Destination::Engine(image) => format!("`{image}`"),
     };
     let what = match target.format {
         OutputFormat::Rootfs => "a root file system",

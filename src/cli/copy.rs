@@ -1,0 +1,255 @@
+//! `imgb copy`, `imgb push` and `imgb pull`.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    failure::Failure,
+    options::{image::open_options, messages::Verbosity, registry::RegistryArgs},
+    overlap::{self, output_paths},
+    terminal::{print_data, print_json, print_lines},
+    transfers::{self, Transfers},
+    values,
+};
+use crate::{
+    digest::Digest,
+    image::{Destination, ImageName, Platform, Reference, RegistryName, Target},
+    output::{PushOptions, Remotes},
+    store::Durability,
+    transfer::{Copied, Copy},
+};
+
+/// How images are copied.
+#[derive(Args, Debug)]
+pub(super) struct TransferArgs {
+    /// The name of the copy in a file or layout (repeatable); otherwise the image's own
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    tag: Vec<Reference>,
+
+    /// Fail unless the image or index has this digest
+    #[arg(long, value_name = "DIGEST")]
+    expect_digest: Option<Digest>,
+
+    /// Fail if a tag in a registry leads to another image
+    #[arg(long)]
+    immutable: bool,
+
+    /// Replace a file that exists and is not an archive of an image
+    #[arg(long)]
+    force: bool,
+
+    #[command(flatten)]
+    registry: RegistryArgs,
+
+    #[command(flatten)]
+    verbosity: Verbosity,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb copy app.tar oci:layout:1.0\n  \
+    imgb copy docker://debian:12 oci-archive:debian.tar --platform linux/arm64\n  \
+    imgb copy docker://registry.example/app:1 docker://registry.example/app:stable\n\n\
+    Manifests and layers keep their bytes, so that digests stay the same. All platforms of an index \
+    are copied unless --platform names one.")]
+pub(super) struct CopyArgs {
+    /// The image: PATH[:TAG], oci:DIR[:TAG], docker-archive:FILE[:NAME], docker://NAME,
+    /// docker-daemon:NAME and others, as for `imgb inspect`
+    #[arg(value_name = "IMAGE", value_parser = values::image_name)]
+    source: ImageName,
+
+    /// Where it goes (repeatable): FILE, DIR/, oci:DIR[:TAG], docker-archive:FILE,
+    /// oci-archive:FILE, docker://NAME[:TAG], docker-daemon:NAME, containers-storage:NAME,
+    /// rootfs:FILE, or - for stdout
+    #[arg(required = true, value_name = "OUT")]
+    outputs: Vec<String>,
+
+    /// Copy the image for this platform only
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+
+    #[command(flatten)]
+    transfer: TransferArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb push app.tar registry.example/app:1.0 registry.example/app:latest\n  \
+    imgb push oci:layout:1.0 localhost:5000/app:1.0 --immutable\n\n\
+    Blobs that the registry has are not sent, and a tag that leads to the image already is success. \
+    `imgb pack -o docker://NAME` packs and pushes at once. Log in with `imgb login`.")]
+pub(super) struct PushArgs {
+    /// The image, as for `imgb inspect`
+    #[arg(value_name = "IMAGE", value_parser = values::image_name)]
+    source: ImageName,
+
+    /// Its name in a registry: [docker://]HOST/NAME[:TAG] (repeatable)
+    #[arg(required = true, value_name = "NAME", value_parser = values::registry_name)]
+    names: Vec<RegistryName>,
+
+    /// Push the image for this platform only
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+
+    #[command(flatten)]
+    transfer: TransferArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb pull debian:12 -o debian.tar\n  \
+    imgb pull registry.example/app@sha256:7f2c… -o oci:layout:app\n  \
+    imgb pull debian:12 -o debian/ --all-platforms\n\n\
+    Every byte is verified. The image for this machine is pulled, unless --platform names another \
+    one.")]
+pub(super) struct PullArgs {
+    /// The image: [docker://]NAME[:TAG][@DIGEST]
+    #[arg(value_name = "NAME", value_parser = values::registry_name)]
+    source: RegistryName,
+
+    /// Where it goes (repeatable), as for `imgb copy`
+    #[arg(short, long, required = true, value_name = "OUT")]
+    output: Vec<String>,
+
+    /// Pull the image for this platform
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Option<Platform>,
+
+    /// Pull the images for all platforms, and the index that lists them
+    #[arg(long, conflicts_with = "platform")]
+    all_platforms: bool,
+
+    #[command(flatten)]
+    transfer: TransferArgs,
+}
+
+/// What is copied where.
+struct Job<'a> {
+    source: &'a ImageName,
+    outputs: Vec<String>,
+    platform: Option<&'a Platform>,
+    /// Whether all images of an index are copied.
+    all: bool,
+}
+
+impl CopyArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.transfer.verbosity.json
+    }
+}
+
+impl PushArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.transfer.verbosity.json
+    }
+}
+
+impl PullArgs {
+    /// Whether stdout is for JSON.
+    pub(super) fn prints_json(&self) -> bool {
+        self.transfer.verbosity.json
+    }
+}
+
+pub(super) fn copy(args: &CopyArgs) -> Result<(), Failure> {
+    let (source, platform) = (&args.source, args.platform.as_ref());
+    let outputs = args.outputs.clone();
+    args.transfer.run(&Job { source, outputs, platform, all: platform.is_none() })
+}
+
+pub(super) fn push(args: &PushArgs) -> Result<(), Failure> {
+    let (source, platform) = (&args.source, args.platform.as_ref());
+    let outputs = args.names.iter().map(|name| format!("docker://{name}")).collect();
+    args.transfer.run(&Job { source, outputs, platform, all: platform.is_none() })
+}
+
+pub(super) fn pull(args: &PullArgs) -> Result<(), Failure> {
+    let source = &ImageName::Registry(args.source.clone());
+    let (outputs, platform) = (args.output.clone(), args.platform.as_ref());
+    args.transfer.run(&Job { source, outputs, platform, all: args.all_platforms })
+}
+
+impl TransferArgs {
+    fn run(&self, job: &Job<'_>) -> Result<(), Failure> {
+        let parse =
+            |text: &String| Target::parse(text, None, |path| path.is_dir()).map_err(Failure::usage);
+        let targets = job.outputs.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let base = job.source.path().map(Into::into);
+        output_paths(&targets, &overlap::Inputs { files: Vec::new(), base }, self.force)?;
+        let to_stdout = targets.iter().any(|target| target.destination == Destination::Stdout);
+        let shown = job.source.to_string();
+        let named = job.outputs.iter().map(String::as_str).chain([&*shown]);
+        let registries = self.registry.registries(named)?;
+        let open = open_options(job.platform.cloned(), registries.clone());
+        let fallback_name = fallback_name(job.source)?;
+        let copy = Copy {
+            source: job.source,
+            open: &open,
+            all: job.all,
+            names: &self.tag,
+            fallback_name: &fallback_name,
+            expected: self.expect_digest,
+            durability: Durability::Synced,
+        };
+        let progress = Transfers::new(self.verbosity.progress, self.verbosity.quiet);
+        let event = |transfer| progress.event(transfer);
+        let push = PushOptions { immutable: self.immutable };
+        let remotes = Remotes { registries: &registries, push, event: &event };
+        let mut all = Vec::new();
+        for target in &targets {
+            all.push(copy.run(target, remotes)?);
+        }
+        drop(progress);
+        if !self.verbosity.quiet {
+            for (copied, output) in all.iter().zip(&job.outputs) {
+                print_lines(&text(copied, output));
+            }
+        }
+        match (all.first(), self.verbosity.json) {
+            _ if to_stdout => Ok(()),
+            (_, true) => print_json(as_json(&shown, &all, &job.outputs)),
+            (Some(first), false) => print_data(&format!("{}\n", first.digest)),
+            (None, false) => Ok(()),
+        }
+    }
+}
+
+/// The name of a copy of an image that has none: that of its file or directory.
+pub(super) fn fallback_name(source: &ImageName) -> Result<Reference, Failure> {
+    let stem = source.path().and_then(|path| path.file_stem()).unwrap_or_default();
+    let name = Reference::repository_from(&stem.to_string_lossy());
+    name.parse().map_err(Failure::usage)
+}
+
+/// What was copied to `output`, as text.
+fn text(copied: &Copied, output: &str) -> String {
+    let written = &copied.written;
+    let pushed = written.pushed.iter().map(transfers::pushed_text);
+    let loaded = written.loaded.iter().map(transfers::loaded_text);
+    match pushed.chain(loaded).next() {
+        Some(text) => text,
+        None => format!("wrote {output}: {}", transfers::text(&copied.moved)),
+    }
+}
+
+fn as_json(source: &str, all: &[Copied], outputs: &[String]) -> Value {
+    let output = |(copied, output): (&Copied, &String)| {
+        let existed = copied.written.pushed.iter().any(|pushed| pushed.existed);
+        json!({
+            "output": output,
+            "digest": copied.digest.to_string(),
+            "image_id": copied.image_id.to_string(),
+            "platform": copied.platform.as_ref().map(ToString::to_string),
+            "names": copied.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "existed": existed,
+            "sent": copied.moved.iter().map(crate::output::Moved::sent).sum::<u64>(),
+            "blobs": transfers::blobs(&copied.moved),
+        })
+    };
+    json!({
+        "image": source,
+        "outputs": all.iter().zip(outputs).map(output).collect::<Vec<_>>(),
+    })
+}

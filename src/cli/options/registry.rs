@@ -1,0 +1,93 @@
+//! How registries are reached.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+
+use crate::{
+    cli::{
+        environment,
+        failure::Failure,
+        values::{self, ValueError},
+    },
+    image::RegistryName,
+    registry::{ClientOptions, Credential, Registries, Retry},
+};
+
+/// How registries are reached.
+#[derive(Args, Clone, Debug)]
+pub(in crate::cli) struct RegistryArgs {
+    /// Credentials for the registries that the command names; others see them in the list of
+    /// processes, so prefer `imgb login`
+    #[arg(
+        long,
+        value_name = "USER:PASSWORD",
+        value_parser = credential,
+        hide_possible_values = true,
+        help_heading = "Registry"
+    )]
+    creds: Option<Credential>,
+
+    /// The file of stored credentials, instead of docker's and podman's
+    #[arg(long, value_name = "FILE", help_heading = "Registry")]
+    pub(in crate::cli) authfile: Option<PathBuf>,
+
+    /// A file of certificates to trust besides the system's, in PEM (repeatable)
+    #[arg(long, value_name = "FILE", help_heading = "Registry")]
+    ca_file: Vec<PathBuf>,
+
+    /// A registry that may be reached without TLS or a trusted certificate (repeatable); this
+    /// machine always may
+    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Registry")]
+    insecure: Vec<String>,
+
+    /// How long failed requests to a registry are tried again
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = values::duration,
+        default_value = "10m",
+        help_heading = "Registry"
+    )]
+    retry_for: Duration,
+}
+
+/// `USER:PASSWORD`. The error does not repeat it.
+fn credential(text: &str) -> Result<Credential, ValueError> {
+    Credential::parse(text).ok_or(ValueError::Expected("write USER:PASSWORD"))
+}
+
+impl RegistryArgs {
+    /// The registries, reached by these options and the environment. `--creds` is for those that
+    /// `names` are in; other names are ignored.
+    pub(in crate::cli) fn registries<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Registries, Failure> {
+        let mut options = environment::client_options(self.authfile.as_deref());
+        options.ca_files.clone_from(&self.ca_file);
+        options.insecure = self.insecure.iter().cloned().collect();
+        options.retry = Retry { total: self.retry_for, ..Retry::default() };
+        self.give_credential(&mut options, names)?;
+        Ok(Registries::new(options))
+    }
+
+    fn give_credential<'a>(
+        &self,
+        options: &mut ClientOptions,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), Failure> {
+        let given = match &self.creds {
+            Some(creds) => Some(creds.clone()),
+            None => environment::credential()?,
+        };
+        let Some(credential) = given else { return Ok(()) };
+        for name in names {
+            let name = name.strip_prefix("docker://").map(str::parse::<RegistryName>);
+            if let Some(Ok(name)) = name {
+                options.credentials.give(&name.registry, credential.clone());
+            }
+        }
+        Ok(())
+    }
+}

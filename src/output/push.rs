@@ -1,0 +1,99 @@
+//! Writes an image to a registry: blobs first, several at once, then manifests, the index, and tags
+//! last, so that no name ever leads to an image of which something is missing.
+
+use std::num::NonZero;
+
+use super::{
+    OutputError,
+    shipment::{Shipment, ShippedBlob},
+    transfer::{How, Moved, Transfer},
+};
+use crate::{
+    digest::Digest,
+    image::RegistryName,
+    registry::{self, Pointer, RegistryError, Repository, Source, Uploaded},
+};
+
+/// Blobs that are sent at once.
+const WIDTH: NonZero<usize> = NonZero::new(4).unwrap();
+
+/// What a registry has to fulfil before an image is written to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PushOptions {
+    /// Fail where a tag leads to another image.
+    pub immutable: bool,
+}
+
+/// What became of an image that was written to a registry.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// The name that was asked for.
+    pub name: RegistryName,
+    /// The digest of its manifest or index.
+    pub digest: Digest,
+    /// Whether the tag led to this image before, so that nothing was looked at.
+    pub existed: bool,
+    /// What became of each blob.
+    pub blobs: Vec<Moved>,
+}
+
+/// Writes `shipment` to `repository` under the tag or digest of `name`.
+pub(super) fn push(
+    shipment: &Shipment<'_>,
+    name: &RegistryName,
+    repository: &Repository,
+    options: PushOptions,
+    event: &(dyn Fn(Transfer) + Sync),
+) -> Result<Pushed, OutputError> {
+    let digest = shipment.root.digest;
+    if let Some(wanted) = name.digest.filter(|wanted| *wanted != digest) {
+        return Err(OutputError::OtherDigest { wanted, found: digest });
+    }
+    let selector = name.selector();
+    let pointer = match &name.tag {
+        None if name.digest.is_some() => Pointer::Digest(digest),
+        None => Pointer::Tag(&selector),
+        Some(tag) => Pointer::Tag(tag),
+    };
+    let before = repository.manifest_digest(pointer)?;
+    if before == Some(digest) {
+        let blobs = Vec::new();
+        return Ok(Pushed { name: name.clone(), digest, existed: true, blobs });
+    }
+    if let (Some(found), true) = (before, options.immutable) {
+        return Err(OutputError::Taken { name: name.to_string(), found });
+    }
+    let configs = shipment.documents.iter().filter(|document| document.media_type.is_none());
+    let configs: Vec<ShippedBlob<'_>> = configs.map(|config| config.as_blob()).collect();
+    let all: Vec<&ShippedBlob<'_>> = shipment.blobs.iter().chain(&configs).collect();
+    event(Transfer::Begin { blobs: all.len(), bytes: all.iter().map(|blob| blob.size).sum() });
+    let blobs = registry::each(WIDTH, &all, |blob| upload(blob, repository, event))?;
+    let manifests =
+        shipment.documents.iter().filter_map(|document| Some((document.media_type?, document)));
+    for (media_type, document) in manifests {
+        let is_root = document.digest == digest;
+        let pointer = if is_root { pointer } else { Pointer::Digest(document.digest) };
+        repository.put_manifest(pointer, media_type, document.bytes)?;
+    }
+    Ok(Pushed { name: name.clone(), digest, existed: false, blobs })
+}
+
+fn upload(
+    blob: &ShippedBlob<'_>,
+    repository: &Repository,
+    event: &(dyn Fn(Transfer) + Sync),
+) -> Result<Moved, RegistryError> {
+    let (digest, size) = (blob.digest, blob.size);
+    let origin = blob.origin.as_ref().filter(|(registry, _)| registry == repository.registry());
+    let mount_from = origin.map(|(_, name)| &**name);
+    let source = Source { digest, size, open: &*blob.open, mount_from };
+    let progress = |done| event(Transfer::Part { digest, size, done });
+    let how = match repository.upload(&source, &progress)? {
+        Uploaded::Existed => How::Existed,
+        Uploaded::Mounted => How::Mounted,
+        Uploaded::Sent { bytes } => How::Sent { bytes },
+    };
+    let moved = Moved { digest, size, how };
+    event(Transfer::Done(moved));
+    Ok(moved)
+}

@@ -1,0 +1,157 @@
+//! What is written: the documents and blobs of an image or of an index of images, wherever they
+//! come from.
+
+use std::{
+    fmt,
+    io::{self, Cursor, Read, Write as _},
+};
+
+use super::OutputError;
+use crate::{
+    digest::{Digest, Digesting},
+    image::{Bundle, Descriptor, Reference},
+    store::{Blob, Extent},
+};
+
+/// The documents and blobs of an image, or of an index of images.
+#[derive(Debug)]
+pub struct Shipment<'a> {
+    /// The manifest or index that stands for all. Its name is not used.
+    pub root: Descriptor,
+    /// Configurations, manifests and indexes: those that others name come first, the root last.
+    pub documents: Vec<ShippedDocument<'a>>,
+    /// The other blobs, each once.
+    pub blobs: Vec<ShippedBlob<'a>>,
+    /// The image that docker's `manifest.json` names: its configuration and its layers, lowest
+    /// first.
+    pub local: (Digest, Vec<Digest>),
+}
+
+/// A document of an image.
+#[derive(Clone, Copy, Debug)]
+pub struct ShippedDocument<'a> {
+    /// The media type of a manifest or index; `None` for a configuration.
+    pub media_type: Option<&'a str>,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+}
+
+/// Opens a blob from an offset on, any number of times.
+type Open<'a> = Box<dyn Fn(u64) -> io::Result<Box<dyn Read>> + Sync + 'a>;
+
+/// A blob of an image.
+pub struct ShippedBlob<'a> {
+    /// Its digest.
+    pub digest: Digest,
+    /// The number of its bytes.
+    pub size: u64,
+    /// Opens it. Whoever reads it from the start compares the digest.
+    pub open: Open<'a>,
+    /// The registry and the repository that it comes from, if it comes from one.
+    pub origin: Option<(String, String)>,
+}
+
+impl fmt::Debug for ShippedBlob<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} bytes", self.digest, self.size)
+    }
+}
+
+impl<'a> Shipment<'a> {
+    /// What `bundle` consists of. `blobs` are the layers of its images.
+    pub(super) fn of_bundle(bundle: &'a Bundle, blobs: &[Blob]) -> Self {
+        let root = bundle.root();
+        let mut documents = Vec::new();
+        for image in bundle.images() {
+            documents.push(ShippedDocument::new(None, &image.config));
+            documents.push(ShippedDocument::new(Some(image.manifest_type), &image.manifest));
+        }
+        let index = bundle.index();
+        documents.extend(index.map(|index| ShippedDocument::new(Some(root.media_type), index)));
+        let mut shipped: Vec<ShippedBlob<'a>> = Vec::new();
+        for blob in blobs {
+            if shipped.iter().all(|other| other.digest != blob.digest) {
+                shipped.push(ShippedBlob::of(blob));
+            }
+        }
+        let local = bundle.local();
+        let layers = local.layers.iter().map(|layer| layer.digest).collect();
+        Self { root, documents, blobs: shipped, local: (local.config.digest, layers) }
+    }
+
+    /// The entries of a layout's `index.json`: one for each of `names`, or one without a name if
+    /// there are none.
+    pub(super) fn entries(&self, names: &[Reference]) -> Vec<Descriptor> {
+        let one = |name| Descriptor { name, ..self.root.clone() };
+        match names {
+            [] => vec![one(None)],
+            names => names.iter().cloned().map(Some).map(one).collect(),
+        }
+    }
+
+    /// The bytes of all blobs together.
+    pub fn size(&self) -> u64 {
+        self.blobs.iter().map(|blob| blob.size).sum()
+    }
+}
+
+impl<'a> ShippedDocument<'a> {
+    fn new(media_type: Option<&'a str>, document: &'a crate::image::Document) -> Self {
+        Self { media_type, digest: document.digest, bytes: &document.bytes }
+    }
+
+    /// The document as a blob, which a configuration is to a registry.
+    pub(super) fn as_blob(&self) -> ShippedBlob<'a> {
+        let bytes = self.bytes;
+        let open = move |offset: u64| {
+            let rest = bytes.get(offset as usize..).unwrap_or_default().to_vec();
+            Ok(Box::new(Cursor::new(rest)) as Box<dyn Read>)
+        };
+        let size = bytes.len() as u64;
+        ShippedBlob { digest: self.digest, size, open: Box::new(open), origin: None }
+    }
+}
+
+impl ShippedBlob<'_> {
+    /// Hands all bytes to `write`, and fails in the end if they do not have the digest.
+    pub(super) fn pour<E: From<OutputError>>(
+        &self,
+        mut write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let unreadable = |source| OutputError::Blob { digest: self.digest, source };
+        let mut from = (self.open)(0).map_err(unreadable)?;
+        let (mut buffer, mut hash) = (vec![0; 1 << 18], Digesting::new(io::sink()));
+        loop {
+            let read = match from.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read.map_err(unreadable)?,
+            };
+            let bytes = buffer.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                break;
+            }
+            if hash.written() + read as u64 > self.size {
+                return Err(OutputError::Changed(self.digest).into());
+            }
+            hash.write_all(bytes).map_err(unreadable)?;
+            write(bytes)?;
+        }
+        let (_, found, size) = hash.finish();
+        match (found, size) == (self.digest, self.size) {
+            true => Ok(()),
+            false => Err(OutputError::Changed(self.digest).into()),
+        }
+    }
+
+    /// A blob that is in a file.
+    pub(super) fn of(blob: &Blob) -> Self {
+        let (extent, size) = (blob.extent.clone(), blob.size);
+        let open = move |offset: u64| {
+            let from = Extent { offset: extent.offset + offset, ..extent.clone() };
+            Ok(Box::new(from.reader(size.saturating_sub(offset))) as Box<dyn Read>)
+        };
+        Self { digest: blob.digest, size, open: Box::new(open), origin: None }
+    }
+}

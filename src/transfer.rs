@@ -1,0 +1,162 @@
+//! An image from anywhere to anywhere, byte for byte: its manifests and blobs keep their digests.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::{
+    digest::Digest,
+    error_kind::ErrorKind,
+    image::{Destination, ImageName, OutputFormat, Platform, Reference, Target},
+    oci::{self, Contents, ImageError, OpenOptions},
+    output::{
+        self, Moved, OutputError, Remotes, Shipment, ShippedBlob, ShippedDocument, Transfer,
+        Written,
+    },
+    store::Durability,
+};
+
+/// Which image is copied, and as what.
+#[derive(Debug)]
+pub struct Copy<'a> {
+    /// The image.
+    pub source: &'a ImageName,
+    /// How it is opened.
+    pub open: &'a OpenOptions,
+    /// Take all images of an index and the artifacts about them, not only the one for a platform.
+    pub all: bool,
+    /// Names for the copies, instead of the image's own. Registries get the name in the target.
+    pub names: &'a [Reference],
+    /// The name of a copy that has no other.
+    pub fallback_name: &'a Reference,
+    /// The only digest that the image or index may have.
+    pub expected: Option<Digest>,
+    /// Whether files are on the disk at the end.
+    pub durability: Durability,
+}
+
+/// What was copied.
+#[derive(Debug)]
+pub struct Copied {
+    /// The digest of the manifest or index.
+    pub digest: Digest,
+    /// The image ID: the digest of the configuration of the image that was chosen.
+    pub image_id: Digest,
+    /// The platform of a single image; `None` for an index.
+    pub platform: Option<Platform>,
+    /// The names of the copy.
+    pub names: Vec<Reference>,
+    /// What became of each blob. Documents are not counted, except in registries, which take
+    /// configurations as blobs.
+    pub moved: Vec<Moved>,
+    /// What was written.
+    pub written: Written,
+}
+
+/// Why an image cannot be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// With the image.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// With the copy.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+impl CopyError {
+    /// What the error means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Image(error) => error.kind(),
+            Self::Output(error) => error.kind(),
+        }
+    }
+}
+
+impl Copy<'_> {
+    /// Copies the image to `target`. A target that has no place for an index gets the image for the
+    /// platform.
+    ///
+    /// # Errors
+    /// [`CopyError`]
+    pub fn run(&self, target: &Target, remotes: Remotes<'_>) -> Result<Copied, CopyError> {
+        let image = oci::open(self.source, self.open)?;
+        let own: Vec<Reference> = image.names.iter().filter_map(|name| name.parse().ok()).collect();
+        let given = if self.names.is_empty() { &own[..] } else { self.names };
+        let names = target.names(given, self.fallback_name);
+        self.write(&image, target, names, remotes)
+    }
+
+    /// Hands the image to the engine of `target` under all of its names.
+    ///
+    /// # Errors
+    /// [`CopyError`]
+    pub fn load(&self, target: &Target, remotes: Remotes<'_>) -> Result<Copied, CopyError> {
+        let image = oci::open(self.source, self.open)?;
+        let own = image.names.iter().filter_map(|name| name.parse().ok());
+        let names = match self.names {
+            [] => own.collect(),
+            names => names.to_vec(),
+        };
+        let names = if names.is_empty() { vec![self.fallback_name.clone()] } else { names };
+        self.write(&image, target, names, remotes)
+    }
+
+    fn write(
+        &self,
+        image: &oci::Image,
+        target: &Target,
+        names: Vec<Reference>,
+        remotes: Remotes<'_>,
+    ) -> Result<Copied, CopyError> {
+        let contents = image.contents(self.all && has_indexes(target))?;
+        let (digest, platform) = (contents.root.digest, contents.root.platform.clone());
+        if let Some(wanted) = self.expected.filter(|wanted| *wanted != digest) {
+            return Err(OutputError::OtherDigest { wanted, found: digest }.into());
+        }
+        let shipment = shipment(image, &contents);
+        let moved = Mutex::new(Vec::new());
+        let event = |transfer| {
+            if let Transfer::Done(one) = transfer {
+                moved.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+            }
+            (remotes.event)(transfer);
+        };
+        let remotes = Remotes { event: &event, ..remotes };
+        let tree = || -> Result<_, CopyError> {
+            Ok(oci::open(self.source, self.open)?.unpack()?.merged())
+        };
+        let durability = self.durability;
+        let written = output::copy(&shipment, target, durability, &names, remotes, tree)?;
+        let mut moved = moved.into_inner().unwrap_or_else(PoisonError::into_inner);
+        moved.sort_by_key(|one: &Moved| one.digest);
+        let image_id = image.config_document.digest;
+        Ok(Copied { digest, image_id, platform, names, moved, written })
+    }
+}
+
+/// Whether an index can be written to `target`.
+fn has_indexes(target: &Target) -> bool {
+    !matches!(target.format, OutputFormat::Rootfs | OutputFormat::DockerArchive)
+        && !matches!(target.destination, Destination::Engine(_))
+}
+
+fn shipment<'a>(image: &oci::Image, contents: &'a Contents<'a>) -> Shipment<'a> {
+    let documents = contents.documents.iter().map(|document| ShippedDocument {
+        media_type: document.media_type,
+        digest: document.digest,
+        bytes: &document.bytes,
+    });
+    let origin = || contents.repository().map(|(host, name)| (host.to_owned(), name.to_owned()));
+    let blobs = contents.blobs.iter().map(|blob| ShippedBlob {
+        digest: blob.digest,
+        size: blob.size,
+        open: Box::new(move |offset| contents.open(blob, offset)),
+        origin: origin(),
+    });
+    Shipment {
+        root: contents.root.clone(),
+        documents: documents.collect(),
+        blobs: blobs.collect(),
+        local: (image.config_document.digest, contents.layers.clone()),
+    }
+}
