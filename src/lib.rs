@@ -61,7 +61,14 @@
 //! let request = PackRequest {
 //!     requests: vec![Request::parse(&format!("{}:/etc/motd", file.display()))?],
 //!     base: None,
-//!     sysroot: "/".into(),
+//!     sysroot: None,
+//!     image: imgb::oci::OpenOptions {
+//!         platform: None,
+//!         machine: Platform::linux("amd64", None),
+//!         spool: dir.path().into(),
+//!         limits: Default::default(),
+//!         registries: Default::default(),
+//!     },
 //!     source: InputOptions {
 //!         exclude: Vec::new(),
 //!         preserve_mode: false,
@@ -210,7 +217,7 @@
 //! 5 process    how an image's program is found, and as whom it runs
 //!     imports path, tree, elf, view
 //!     touches reads through source
-//! 6 build      a recipe's stages → Plan
+//! 6 build      a recipe's stages → Plan; bases and sysroots
 //!     imports error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan,
 //!             source, suggest, view
 //!     touches reads through source, base images through oci

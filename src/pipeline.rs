@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     archive::write::TarLayout,
-    build::{self, BaseContext, BuildError, Built, OpenBase},
+    build::{self, BaseContext, BuildError, Built, OpenBase, OpenSysroot},
     check::{self, Report},
     compress::{self, Compression},
     digest::Digest,
@@ -25,7 +25,7 @@ use crate::{
     plan::{self, Base, Note, Plan, PlanError},
     recipe::Recipe,
     registry::Registries,
-    source::{self, HostRoot, Input, InputKind, Request, SourceError},
+    source::{self, Input, InputKind, Request, SourceError, Sysroot},
     store::{Blob, Durability, cache::Cache},
     tree::Tree,
     view::View,
@@ -41,25 +41,18 @@ pub const FORMAT_ANNOTATION: &str = "imgb.format";
 pub struct PackRequest {
     /// The inputs, in order.
     pub requests: Vec<Request>,
-    /// The image that they are put on.
-    pub base: Option<BaseRequest>,
-    /// Where libraries and system files are looked up.
-    pub sysroot: PathBuf,
+    /// The name of the image that they are put on.
+    pub base: Option<String>,
+    /// Where libraries and system files are looked up ([`OpenSysroot::open`]).
+    pub sysroot: Option<PathBuf>,
+    /// How the base and the sysroot are opened, where they are images.
+    pub image: oci::OpenOptions,
     /// How inputs become trees.
     pub source: source::InputOptions,
     /// How the plan is made.
     pub plan: plan::PlanOptions,
     /// Refuse what looks like a secret in a directory.
     pub deny_secrets: bool,
-}
-
-/// An image that new layers are put on.
-#[derive(Debug)]
-pub struct BaseRequest {
-    /// What the user wrote.
-    pub name: String,
-    /// How it is opened.
-    pub image: oci::OpenOptions,
 }
 
 /// The plan of an image, and the image whose layers lie below the plan's.
@@ -69,6 +62,8 @@ pub struct Planned {
     pub plan: Plan,
     /// The image below.
     pub base: Option<Arc<oci::UnpackedImage>>,
+    /// Where files were looked up.
+    pub sysroot: OpenSysroot,
 }
 
 /// Single files, and how their libraries are looked up.
@@ -76,8 +71,10 @@ pub struct Planned {
 pub struct DepsRequest {
     /// The files.
     pub requests: Vec<Request>,
-    /// Where libraries are looked up.
-    pub sysroot: PathBuf,
+    /// Where libraries are looked up ([`OpenSysroot::open`]).
+    pub sysroot: Option<PathBuf>,
+    /// How the sysroot is opened, where it is an image.
+    pub image: oci::OpenOptions,
     /// How files of the host are taken.
     pub source: source::InputOptions,
     /// As `LD_LIBRARY_PATH`: paths in the sysroot.
@@ -233,45 +230,49 @@ fn list(paths: &[ImagePath]) -> String {
 /// # Errors
 /// [`Error::Source`], [`Error::Plan`], [`Error::Build`], [`Error::Secrets`].
 pub fn plan(request: &PackRequest, event: &dyn Fn(Event)) -> Result<Planned, Error> {
-    let (host, inputs, secrets) = gather(request, event)?;
-    event(Event::Phase(Phase::Plan));
-    let PackRequest { source, plan: options, .. } = request;
-    let OpenBase { base, image } = open_base(request)?;
+    event(Event::Phase(Phase::Inputs));
+    let options = &request.plan;
+    let context = BaseContext {
+        context: Path::new(""),
+        source: &request.source,
+        platform: options.platform.as_ref(),
+        fallback_platform: &options.fallback_platform,
+        image: &request.image,
+    };
+    let OpenBase { base, image } = match &request.base {
+        Some(name) => build::open_base(name, &context)?,
+        None => {
+            let platform = options.fallback_platform.clone();
+            let base = Base::scratch(platform, request.source.mtime.of_image());
+            OpenBase { base, image: None }
+        }
+    };
     let files = base.files();
+    let open = OpenSysroot::open(request.sysroot.as_deref(), &files, &context)?;
+    let source = &*open.options(&request.source, &base.config.env);
+    let sysroot = open.files(&files);
+    let (inputs, secrets) = gather(request, sysroot, source)?;
+    event(Event::Phase(Phase::Plan));
     let below = base.below(&files);
-    let decision =
-        plan::make(plan::Request { inputs, below, sysroot: (&host).into(), source, options })?;
+    let decision = plan::make(plan::Request { inputs, below, sysroot, source, options })?;
     drop(files);
     let mut plan = base.plan(decision, &options.settings);
-    let notes = image.iter().flat_map(|image| image.notes());
-    let named = |text: String| {
-        Note::warning(format!("{}: {text}", request.base.as_ref().map_or("", |base| &base.name)))
-    };
-    plan.notes.extend(notes.map(named).chain(secrets));
-    Ok(Planned { plan, base: image })
+    let of_base = image.iter().flat_map(|image| image.notes());
+    let base_name = request.base.as_deref().unwrap_or_default();
+    let of_base = of_base.map(|text| format!("{base_name}: {text}"));
+    let sysroot_name = request.sysroot.as_deref().unwrap_or(Path::new("/")).display();
+    let of_sysroot = open.notes().iter().map(|text| format!("{sysroot_name}: {text}"));
+    plan.notes.extend(of_base.chain(of_sysroot).map(Note::warning).chain(secrets));
+    Ok(Planned { plan, base: image, sysroot: open })
 }
 
-fn open_base(request: &PackRequest) -> Result<OpenBase, BuildError> {
-    let (platform, fallback_platform) =
-        (request.plan.platform.as_ref(), &request.plan.fallback_platform);
-    let Some(BaseRequest { name, image }) = &request.base else {
-        let base = Base::scratch(fallback_platform.clone(), request.source.mtime.of_image());
-        return Ok(OpenBase { base, image: None });
-    };
-    let source = &request.source;
-    let context = Path::new("");
-    build::open_base(name, &BaseContext { context, source, platform, fallback_platform, image })
-}
-
-/// The sysroot, the inputs, and notes on files that look like secrets.
+/// The inputs, and notes on files that look like secrets.
 fn gather(
     request: &PackRequest,
-    event: &dyn Fn(Event),
-) -> Result<(HostRoot, Vec<Input>, Vec<Note>), Error> {
-    event(Event::Phase(Phase::Inputs));
-    let host = HostRoot::new(&request.sysroot)
-        .map_err(|source| SourceError::Unreadable { path: request.sysroot.clone(), source })?;
-    let inputs = source::gather(&request.requests, &host, &request.source)?;
+    sysroot: Sysroot<'_>,
+    options: &source::InputOptions,
+) -> Result<(Vec<Input>, Vec<Note>), Error> {
+    let inputs = source::gather(&request.requests, sysroot, options)?;
     let secrets = build::suspects(&inputs)?;
     if request.deny_secrets && !secrets.is_empty() {
         return Err(Error::Secrets(secrets));
@@ -279,17 +280,17 @@ fn gather(
     let hint = "leave it out with --exclude, or name it as an input of its own";
     let note = |path: &ImagePath| build::secret_note(path, hint);
     let mut notes: Vec<Note> = secrets.iter().map(note).collect();
-    notes.extend(ambiguous(&request.requests, &host)?);
-    Ok((host, inputs, notes))
+    notes.extend(ambiguous(&request.requests, sysroot)?);
+    Ok((inputs, notes))
 }
 
-/// An absolute path that exists in the sysroot is the sysroot's: where the host has it as well, that
-/// may have been meant.
-fn ambiguous(requests: &[Request], host: &HostRoot) -> Result<Vec<Note>, ReadFailure> {
+/// An absolute path that exists in the sysroot is the sysroot's: where the host has it as well,
+/// that may have been meant.
+fn ambiguous(requests: &[Request], sysroot: Sysroot<'_>) -> Result<Vec<Note>, ReadFailure> {
     let hint = "name the host's by a relative path";
     let mut notes = Vec::new();
     for request in requests {
-        if let Some(path) = request.ambiguous(host)? {
+        if let Some(path) = request.ambiguous(sysroot)? {
             let text = format!("`{path}` is taken from the sysroot, and the host has it as well");
             notes.push(Note::warning(text).with_hint(hint));
         }
@@ -303,26 +304,33 @@ fn ambiguous(requests: &[Request], host: &HostRoot) -> Result<Vec<Note>, ReadFai
 /// # Errors
 /// [`Error::Source`] if a file does not exist.
 pub fn deps(request: &DepsRequest) -> Result<(Closure, Vec<Note>), Error> {
-    let host = HostRoot::new(&request.sysroot)
-        .map_err(|source| SourceError::Unreadable { path: request.sysroot.clone(), source })?;
+    let context = BaseContext {
+        context: Path::new(""),
+        source: &request.source,
+        platform: None,
+        fallback_platform: &request.image.machine,
+        image: &request.image,
+    };
+    let nothing = Tree::new();
+    let open = OpenSysroot::open(request.sysroot.as_deref(), &nothing, &context)?;
+    let source = &*open.options(&request.source, &[]);
+    let sysroot = open.files(&nothing);
     let mut paths = Vec::new();
     let mut tree = Tree::new();
     for file in &request.requests {
-        match file.in_sysroot(&host)? {
+        match file.in_sysroot(sysroot)? {
             Some(path) => paths.push(path),
-            None => {
-                match source::gather(std::slice::from_ref(file), &host, &request.source)?.pop() {
-                    Some(Input { kind: InputKind::File(path), tree: file, .. }) => {
-                        tree.extend(file);
-                        paths.push(path);
-                    }
-                    Some(Input { kind: InputKind::Command(path), .. }) => paths.push(path),
-                    _ => return Err(SourceError::NoFile(file.text.clone()).into()),
+            None => match source::gather(std::slice::from_ref(file), sysroot, source)?.pop() {
+                Some(Input { kind: InputKind::File(path), tree: file, .. }) => {
+                    tree.extend(file);
+                    paths.push(path);
                 }
-            }
+                Some(Input { kind: InputKind::Command(path), .. }) => paths.push(path),
+                _ => return Err(SourceError::NoFile(file.text.clone()).into()),
+            },
         }
     }
-    let view = View::new(&tree, &host, &request.source);
+    let view = View::new(&tree, sysroot, source);
     let notes = plan::library_path_notes(&request.library_path, &view)?;
     Ok((plan::deps(&paths, &view, &request.library_path, request.hwcaps_all)?, notes))
 }

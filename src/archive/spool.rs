@@ -28,10 +28,15 @@ pub struct Limits {
     pub as_layer: bool,
 }
 
-impl Default for Limits {
+impl Limits {
     /// 64 GiB, and a ratio of 2,000 from 1 GiB on.
+    pub const DEFAULT: Self =
+        Self { bytes: 64 << 30, ratio: 2000, ratio_from: 1 << 30, as_layer: false };
+}
+
+impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 64 << 30, ratio: 2000, ratio_from: 1 << 30, as_layer: false }
+        Self::DEFAULT
     }
 }
 

@@ -113,7 +113,10 @@ fn of_image(image: Arc<UnpackedImage>, options: &BaseContext<'_>) -> OpenBase {
 }
 
 /// Where the context or else the current directory has `path`.
-fn place(path: &Path, options: &BaseContext<'_>) -> Result<Option<PathBuf>, SourceError> {
+pub(super) fn place(
+    path: &Path,
+    options: &BaseContext<'_>,
+) -> Result<Option<PathBuf>, SourceError> {
     for path in [options.context.join(path), path.into()] {
         let found = source::if_present(fs_err::metadata(&path))
             .map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;

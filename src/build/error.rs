@@ -1,6 +1,6 @@
 //! What can go wrong while a recipe is built, and where.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use crate::{
     elf::ReadFailure,
@@ -28,6 +28,13 @@ pub enum BuildError {
     Base {
         /// What the user wrote.
         name: String,
+        /// The reason.
+        cause: Box<Cause>,
+    },
+    /// The sysroot cannot be used.
+    Sysroot {
+        /// What the user wrote.
+        name: PathBuf,
         /// The reason.
         cause: Box<Cause>,
     },
@@ -196,8 +203,9 @@ impl BuildError {
     pub fn cause(&self) -> Option<&Cause> {
         match self {
             Self::Faults(_) => None,
-            Self::Base { cause, .. } => Some(cause),
-            Self::Step { cause, .. } => Some(cause),
+            Self::Base { cause, .. } | Self::Sysroot { cause, .. } | Self::Step { cause, .. } => {
+                Some(cause)
+            }
         }
     }
 
@@ -253,6 +261,11 @@ impl fmt::Display for BuildError {
             Self::Faults(faults) => faults.fmt(f),
             Self::Base { name, cause } => {
                 write!(f, "--base {}: {}", crate::path::escape(name.as_bytes()), with_causes(cause))
+            }
+            Self::Sysroot { name, cause } => {
+                use std::os::unix::ffi::OsStrExt as _;
+                let name = crate::path::escape(name.as_os_str().as_bytes());
+                write!(f, "--sysroot {name}: {}", with_causes(cause))
             }
             Self::Step { source, span, cause, .. } => {
                 f.write_str(&with_causes(cause))?;

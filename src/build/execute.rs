@@ -1,9 +1,13 @@
 //! The instructions, one after the other.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use super::{
-    BuildError, BuildOptions, Cause, ContextDirectory, NamedContext,
+    BuildError, BuildOptions, Cause, ContextDirectory, NamedContext, OpenSysroot,
     base::{self, BareName},
     config,
     copy::{self, Copying, changed},
@@ -20,7 +24,7 @@ use crate::{
         action::{Action, CopyFiles, CopyFrom, CopySource, Mkdir, Pack},
         evaluate::{EvaluatedStage, EvaluatedStep},
     },
-    source::{self, HostRoot, SourceError},
+    source,
     tree::{Kind, Node, Tree, capability},
 };
 
@@ -39,6 +43,8 @@ pub(super) struct Builder<'a> {
     context: Option<Tree>,
     /// The files of other directories, by the name in `--from`.
     directories: BTreeMap<String, Tree>,
+    /// Sysroots, by their names and by whether they may be the stage's base.
+    sysroots: BTreeMap<(Option<PathBuf>, bool), Rc<OpenSysroot>>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -52,6 +58,7 @@ impl<'a> Builder<'a> {
             images: BTreeMap::new(),
             context: None,
             directories: BTreeMap::new(),
+            sysroots: BTreeMap::new(),
             notes: Vec::new(),
         }
     }
@@ -190,8 +197,9 @@ impl<'a> Builder<'a> {
     fn pack(&mut self, stage: &mut Stage, pack: &Pack, text: &str) -> Result<(), Cause> {
         self.context()?;
         let nothing = Tree::new();
+        let sysroot = self.sysroot(stage, pack.sysroot.as_deref())?;
         let context = self.context.as_ref().unwrap_or(&nothing);
-        let mut decision = programs::pack(pack, stage, context, self.options)?;
+        let mut decision = programs::pack(pack, stage, (context, &sysroot), self.options)?;
         self.notes.append(&mut decision.notes);
         if !stage.platform_known {
             stage.config.platform = decision.platform.clone();
@@ -204,16 +212,30 @@ impl<'a> Builder<'a> {
 
     /// The tables of accounts with a user that PACK did not know of yet. Other images have the
     /// users that their tables name, as in Docker.
-    fn user(&self, stage: &Stage, user: &str) -> Result<Tree, Cause> {
+    fn user(&mut self, stage: &Stage, user: &str) -> Result<Tree, Cause> {
         if stage.inputs.is_empty() {
             return Ok(Tree::new());
         }
-        let sysroot = &self.options.sysroot;
-        let host = HostRoot::new(sysroot)
-            .map_err(|source| SourceError::Unreadable { path: sysroot.clone(), source })?;
+        let sysroot = self.sysroot(stage, None)?;
         let files = (&stage.tree, &stage.reasons);
-        let added = plan::add_user(files, user, (&host).into(), stage.mtime)?;
+        let added = plan::add_user(files, user, sysroot.files(&stage.tree), stage.mtime)?;
         Ok(added.unwrap_or_default())
+    }
+
+    /// The sysroot that PACK names, or the usual one. Each is opened once.
+    fn sysroot(&mut self, stage: &Stage, name: Option<&str>) -> Result<Rc<OpenSysroot>, Cause> {
+        let name = name.map(Path::new).or(self.options.sysroot.as_deref());
+        let key = (name.map(Path::to_owned), stage.is_system);
+        if let Some(known) = self.sysroots.get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        let open = OpenSysroot::try_open(name, stage.is_system, &self.options.base_context())?;
+        let open = Rc::new(open);
+        let shown = name.unwrap_or(Path::new("/")).display();
+        let notes = open.notes().iter();
+        self.notes.extend(notes.map(|text| Note::warning(format!("{shown}: {text}"))));
+        self.sysroots.insert(key, Rc::clone(&open));
+        Ok(open)
     }
 
     /// The context's files.

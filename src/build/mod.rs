@@ -13,6 +13,7 @@ mod programs;
 mod secrets;
 mod stage;
 mod suggest;
+mod sysroot;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -30,6 +31,7 @@ pub use error::{BuildError, Cause};
 use execute::Builder;
 pub use secrets::{is_suspect_file, note as secret_note, suspects};
 pub use stage::OpenBase;
+pub use sysroot::OpenSysroot;
 
 /// How a recipe is built.
 #[derive(Debug)]
@@ -42,8 +44,8 @@ pub struct BuildOptions {
     pub contexts: NamedContexts,
     /// `--build-arg`, `--target` and the platform's variables.
     pub arguments: Arguments,
-    /// Where PACK looks libraries up without `--sysroot`.
-    pub sysroot: PathBuf,
+    /// Where PACK looks libraries up without `--sysroot` of its own ([`OpenSysroot::open`]).
+    pub sysroot: Option<PathBuf>,
     /// How files become trees.
     pub source: source::InputOptions,
     /// How PACK decides; of the settings, the labels.

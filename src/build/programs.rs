@@ -2,14 +2,14 @@
 
 use std::{io, os::unix::ffi::OsStrExt as _, path::PathBuf};
 
-use super::{BuildOptions, Cause, layer_writer::LayerWriter, stage::Stage, suggest};
+use super::{BuildOptions, Cause, OpenSysroot, layer_writer::LayerWriter, stage::Stage, suggest};
 use crate::{
     elf::Absence,
     path::{ImagePath, glob::clean},
     plan::{self, Below, Decision, Settings},
     recipe::action::{Dest, Pack, Soft},
     rules,
-    source::{self, HostRoot, Input, InputKind, Search, SourceError},
+    source::{self, Input, InputKind, InputOptions, Search, SourceError, Sysroot},
     tree::{Node, Tree},
 };
 
@@ -17,19 +17,15 @@ use crate::{
 pub(super) fn pack(
     pack: &Pack,
     stage: &Stage,
-    context: &Tree,
+    (context, open): (&Tree, &OpenSysroot),
     options: &BuildOptions,
 ) -> Result<Decision, Cause> {
-    let sysroot = pack
-        .sysroot
-        .as_ref()
-        .map_or_else(|| options.sysroot.clone(), |dir| options.context.join(dir));
-    let host = HostRoot::new(&sysroot)
-        .map_err(|source| SourceError::Unreadable { path: sysroot.clone(), source })?;
+    let sysroot = open.files(&stage.tree);
+    let source = &*open.options(&options.source, &stage.config.env);
     let inputs = pack
         .programs
         .iter()
-        .map(|word| input(word, pack, stage, (context, &host), options))
+        .map(|word| input(word, pack, stage, (context, sysroot), (source, options)))
         .collect::<Result<Vec<_>, _>>()?;
     let own = &options.plan;
     let library_path: Vec<Vec<u8>> = pack
@@ -62,14 +58,7 @@ pub(super) fn pack(
         // WORKDIR makes its directory itself.
         workdir: None,
     };
-    let source = &options.source;
-    Ok(plan::make(plan::Request {
-        inputs,
-        below,
-        sysroot: (&host).into(),
-        source,
-        options: &plan,
-    })?)
+    Ok(plan::make(plan::Request { inputs, below, sysroot, source, options: &plan })?)
 }
 
 /// The usual choice among the rules, or what `--soft` says.
@@ -95,8 +84,8 @@ fn input(
     word: &str,
     pack: &Pack,
     stage: &Stage,
-    (context, host): (&Tree, &HostRoot),
-    options: &BuildOptions,
+    (context, sysroot): (&Tree, Sysroot<'_>),
+    (source, options): (&InputOptions, &BuildOptions),
 ) -> Result<Input, Cause> {
     let cleaned = clean(word.as_bytes());
     let own = |named: &ImagePath| context.find(named.as_bytes()).ok().and_then(|(_, node)| node);
@@ -115,7 +104,7 @@ fn input(
         if let Cause::NotFound { hint: hint @ None, .. } = &mut cause
             && !word.contains('/')
         {
-            let near = source::similar_command(word, host, &options.source);
+            let near = source::similar_command(word, sysroot, source);
             *hint = near.map(|near| format!("did you mean `{near}`?"));
         }
         cause
@@ -129,7 +118,7 @@ fn input(
     } else if word.contains('/') {
         Search::default()
     } else {
-        source::command(word.as_bytes(), host, &options.source)?
+        source::command(word.as_bytes(), sysroot, source)?
     };
     let path = found.ok_or_else(|| missing(&closed))?;
     let gone = |absence| match absence {
@@ -139,7 +128,7 @@ fn input(
         }
         Absence::Missing | Absence::Loop => missing(&[]),
     };
-    let real = host.resolve(path.as_bytes())?.map_err(gone)?.path;
+    let real = sysroot.resolve(path.as_bytes())?.map_err(gone)?.path;
     let stays = |dest: &Dest| match dest.is_dir {
         true => dest.path.join(path.file_name()).is_ok_and(|dest| dest == path),
         false => dest.path == path,
@@ -148,9 +137,9 @@ fn input(
         let input = Input::new(word, Tree::new(), InputKind::Command(path));
         return Ok(Input { closed, ..input });
     }
-    let node = host.node(&real)?.map_err(gone)?;
+    let node = sysroot.node(&real)?.map_err(gone)?;
     let mut node = node.filter(|node| node.file().is_some()).ok_or_else(|| missing(&[]))?;
-    node.meta = options.source.meta(node.meta.mode.into(), false);
+    node.meta = source.meta(node.meta.mode.into(), false);
     let input = placed(word, path.file_name(), node, pack, stage)?;
     Ok(Input { closed, ..input })
 }

@@ -45,6 +45,8 @@ pub(super) struct Stage {
     pub(super) image_tree: Tree,
     /// Whether CMD came in this stage.
     pub(super) cmd_set: bool,
+    /// Whether it starts from an operating system, which PACK takes files from.
+    pub(super) is_system: bool,
     /// Whether the platform is more than a guess.
     pub(super) platform_known: bool,
     pub(super) mtime: Mtime,
@@ -57,6 +59,7 @@ impl Stage {
         let Base { tree: image_tree, layers, config, platform_known, is_scratch } = open.base;
         let reasons = if is_scratch { Reasons::new() } else { Reasons::all(Reason::Base) };
         Self {
+            is_system: plan::is_system(&tree),
             tree,
             base_layers: layers.len(),
             layers,

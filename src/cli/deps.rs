@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::{
-    environment::{command_dirs, jobs, scratch, wanted_versions},
     failure::Failure,
-    options::{inputs::Hwcaps, lookup::SysrootArgs},
+    options::{
+        image::open_options,
+        inputs::Hwcaps,
+        lookup::{SysrootArgs, lookup_options},
+    },
     terminal::{print_data_bytes, print_json},
     warnings::{self, Message},
 };
@@ -16,8 +19,7 @@ use crate::{
     error_kind::ErrorKind,
     path::escape,
     pipeline::{self, DepsRequest},
-    source::{self, Request},
-    timestamp::Mtime,
+    source::Request,
 };
 
 /// How many missing libraries the error names.
@@ -115,23 +117,14 @@ fn cannot_find(closure: &Closure, missing: &[&Edge]) -> String {
 }
 
 fn request(args: DepsArgs) -> Result<DepsRequest, Failure> {
-    let sysroot = args.root.of(&[None])?.pop().unwrap_or_default();
+    let sysroot = args.root.of(&[None])?.pop().flatten();
+    let registries = args.root.registry.registries(args.root.names())?;
     Ok(DepsRequest {
         requests: args.files,
-        source: source::InputOptions {
-            exclude: Vec::new(),
-            preserve_mode: false,
-            owner: None,
-            mtime: Mtime::OfContent,
-            outputs: Default::default(),
-            command_dirs: command_dirs(&sysroot),
-            versions: wanted_versions(&sysroot),
-            as_file: false,
-            spool: scratch(),
-            jobs: jobs(None),
-        },
+        source: lookup_options(sysroot.as_deref()),
         library_path: args.root.library_path(),
         sysroot,
+        image: open_options(None, registries),
         hwcaps_all: args.hwcaps == Hwcaps::All,
     })
 }

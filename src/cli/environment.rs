@@ -86,18 +86,23 @@ pub(super) fn jobs(wanted: Option<NonZeroUsize>) -> NonZeroUsize {
     wanted.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Where bare command names are looked up: the caller's PATH if the sysroot is `/`, then
-/// [`DEFAULT_PATH`].
-pub(super) fn command_dirs(sysroot: &Path) -> Vec<ImagePath> {
-    let own = variable("PATH").filter(|_| sysroot == Path::new("/")).unwrap_or_default();
+/// Whether the sysroot is this machine, unless a base is.
+fn is_machine(sysroot: Option<&Path>) -> bool {
+    sysroot.is_none_or(|sysroot| sysroot == Path::new("/"))
+}
+
+/// Where bare command names are looked up in a directory: the caller's PATH if the sysroot is `/`,
+/// then [`DEFAULT_PATH`].
+pub(super) fn command_dirs(sysroot: Option<&Path>) -> Vec<ImagePath> {
+    let own = variable("PATH").filter(|_| is_machine(sysroot)).unwrap_or_default();
     let own = own.to_string_lossy();
     let absolute = own.split(':').chain(DEFAULT_PATH.split(':')).filter(|dir| dir.starts_with('/'));
     absolute.filter_map(|dir| ImagePath::new(dir).ok()).collect()
 }
 
 /// The versions that the caller's environment asks version managers for, if the sysroot is `/`.
-pub(super) fn wanted_versions(sysroot: &Path) -> BTreeMap<String, String> {
-    let managers = Languages::builtin().manager.iter().filter(|_| sysroot == Path::new("/"));
+pub(super) fn wanted_versions(sysroot: Option<&Path>) -> BTreeMap<String, String> {
+    let managers = Languages::builtin().manager.iter().filter(|_| is_machine(sysroot));
     let set = |name: &String| Some((name.clone(), variable(name)?.into_string().ok()?));
     managers.filter_map(|manager| set(manager.variable.as_ref()?)).collect()
 }

@@ -135,6 +135,9 @@ fn remedy_hint(remedy: &Remedy) -> String {
         Remedy::Sysroot(dir) => {
             format!("{dir} has it: look everything up there with `--sysroot {dir}`")
         }
+        Remedy::NotInBase => "files are taken from the base alone, which is an operating system: \
+            `--sysroot /` takes them from this machine"
+            .into(),
     }
 }
 

@@ -33,6 +33,7 @@ use crate::{
     imgb pack ./target/release/app -o app.tar -t registry.example/app:1.0\n  \
     imgb pack curl -o - | docker load\n  \
     imgb pack ./rootfs.tar.xz --cmd bash -o oci:layout:debian\n  \
+    imgb pack curl --sysroot debian.tar -o curl.tar\n  \
     imgb pack ./app ./etc:/etc --env RUST_LOG=info --user 65532 \\\n      \
       -o app.tar -o rootfs:app-rootfs.tar\n  \
     imgb pack --platform linux/amd64=x86/app --platform linux/arm64=arm/app \\\n      \

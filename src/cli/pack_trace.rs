@@ -10,17 +10,16 @@ use super::{
     options::run_overrides::PIDS_LIMIT,
     run::run_failure,
     terminal::print_message,
-    trace::{Serve, open_sysroot, report, serving},
+    trace::{Serve, report, serving},
     values::{self, Words},
 };
 use crate::{
     error_kind::ErrorKind,
     path::escape,
     pipeline::{self, Event, PackRequest, Planned},
-    plan::{Include, Plan},
+    plan::Include,
     quantity,
     run::{self, RunOptions, Runtime, TIMED_OUT},
-    source::HostRoot,
     trace::{self, Report, Watched},
 };
 
@@ -59,12 +58,11 @@ pub(super) fn complete(
     if options.trace.is_empty() {
         return Ok(planned);
     }
-    let host = open_sysroot(&request.sysroot)?;
     for round in 1..=ROUNDS {
         let mut added = Vec::new();
         for words in &options.trace {
             let warns = round == 1 && !is_quiet;
-            let files = trace(words, &planned.plan, &host, options.trace_timeout, warns)?;
+            let files = trace(words, &planned, options.trace_timeout, warns)?;
             added.extend(files.into_iter().filter(|file| !request.plan.include.contains(file)));
         }
         if added.is_empty() {
@@ -81,8 +79,7 @@ pub(super) fn complete(
 /// Runs one command in the image of `plan`, and returns what it asked for and got.
 fn trace(
     words: &Words,
-    plan: &Plan,
-    host: &HostRoot,
+    Planned { plan, sysroot, .. }: &Planned,
     timeout: Option<Duration>,
     warns: bool,
 ) -> Result<Vec<Include>, Failure> {
@@ -101,9 +98,10 @@ fn trace(
         runtime: Runtime::Own,
     };
     let tree = plan.merged();
-    let watch = run::watch(&tree, &config, &how, serving(host, Serve::Public))
+    let sysroot = sysroot.files(&plan.base);
+    let watch = run::watch(&tree, &config, &how, serving(sysroot, Serve::Public))
         .map_err(|error| run_failure(error).with_kind(ErrorKind::Build))?;
-    let report = report(&watch, Watched::InImage, host, Some(&tree))?;
+    let report = report(&watch, Watched::InImage, sysroot, Some(&tree))?;
     match watch.ended.code {
         0 | TIMED_OUT => {}
         code => {

@@ -13,20 +13,25 @@ use super::{
     environment::{scratch, working_directory},
     failure::Failure,
     file::open_stdin,
-    options::{image, registry::RegistryArgs, run_overrides::RunOverrides},
+    options::{
+        image::{self, open_options},
+        lookup::lookup_options,
+        registry::RegistryArgs,
+        run_overrides::RunOverrides,
+    },
     run::run_failure,
     terminal::{print_data, print_json, print_message},
     trace_report, values,
 };
 use crate::{
-    build,
+    build::{self, BaseContext, OpenSysroot},
     elf::{FoundKind, Lookup as _, ReadFailure},
     error_kind::{ErrorKind, with_causes},
     image::{ImageName, Platform},
     oci::UnpackedImage,
     pipeline, quantity,
     run::{self, HostCommand, RUNNER_FAILED, RunOutcome, Serving, Watch},
-    source::HostRoot,
+    source::Sysroot,
     trace::{self, Access, Observed, Report, Served, SysrootEntry, TracedFile, Watched},
     tree::Tree,
     view::View,
@@ -64,8 +69,8 @@ pub(super) struct TraceArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "args")]
     from_strace: Option<PathBuf>,
 
-    /// Where files that the image lacks are looked up
-    #[arg(long, value_name = "DIR", default_value = "/")]
+    /// Where files that the image lacks are looked up: a directory, or an image as for --base
+    #[arg(long, value_name = "DIR|IMAGE", default_value = "/")]
     sysroot: PathBuf,
 
     /// Which files of the sysroot the program gets while it runs, where the image lacks them
@@ -111,7 +116,9 @@ impl TraceArgs {
 
 /// Runs the program, or reads a log, prints what it opened, and returns its exit code.
 pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
-    let host = open_sysroot(&args.sysroot)?;
+    let open = open_sysroot(&args.sysroot, &args.registry)?;
+    let nothing = Tree::new();
+    let sysroot = open.files(&nothing);
     let image =
         args.image.as_ref().map(|name| image::open(name, args.platform.clone(), &args.registry));
     let image = image.transpose().map_err(|failure| failure.with_kind(ErrorKind::Runner))?;
@@ -121,7 +128,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
         (None, Some(image)) => {
             let config = args.start.config(image.image.config.clone());
             let options = args.start.run_options(&args.args);
-            let serving = serving(&host, args.serve.unwrap_or(Serve::Public));
+            let serving = serving(sysroot, args.serve.unwrap_or(Serve::Public));
             let watch = run::watch(&tree, &config, &options, serving).map_err(run_failure)?;
             (watch, Watched::InImage)
         }
@@ -136,7 +143,7 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
         return Ok(ended.code);
     }
     let tree = image.is_some().then_some(&tree);
-    let report = report(&watch, watched, &host, tree)?;
+    let report = report(&watch, watched, sysroot, tree)?;
     let lacks_nothing = report.missing.is_empty() && report.confidential.is_empty();
     if watched == Watched::InImage && ended.code != 0 && lacks_nothing {
         print_message(
@@ -160,16 +167,21 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     Ok(ended.code)
 }
 
-pub(super) fn open_sysroot(sysroot: &Path) -> Result<HostRoot, Failure> {
-    HostRoot::new(sysroot).map_err(|error| {
-        let why = with_causes(&error);
-        let message = format!("cannot open the sysroot `{}`: {why}", sysroot.display());
-        Failure::new(ErrorKind::Input, message)
-    })
+fn open_sysroot(sysroot: &Path, registry: &RegistryArgs) -> Result<OpenSysroot, Failure> {
+    let image = open_options(None, registry.registries(sysroot.to_str())?);
+    let context = BaseContext {
+        context: Path::new(""),
+        source: &lookup_options(Some(sysroot)),
+        platform: None,
+        fallback_platform: &image.machine,
+        image: &image,
+    };
+    let open = OpenSysroot::open(Some(sysroot), &Tree::new(), &context);
+    Ok(open.map_err(pipeline::Error::from)?)
 }
 
 /// What a program gets from `sysroot` while it is watched.
-pub(super) fn serving(sysroot: &HostRoot, which: Serve) -> Option<Serving<'_>> {
+pub(super) fn serving(sysroot: Sysroot<'_>, which: Serve) -> Option<Serving<'_>> {
     let is_secret = build::is_suspect_file;
     let serves_private = which == Serve::All;
     (which != Serve::None).then_some(Serving { sysroot, is_secret, serves_private })
@@ -179,11 +191,11 @@ pub(super) fn serving(sysroot: &HostRoot, which: Serve) -> Option<Serving<'_>> {
 pub(super) fn report(
     watch: &Watch,
     watched: Watched,
-    host: &HostRoot,
+    sysroot: Sysroot<'_>,
     tree: Option<&Tree>,
 ) -> Result<Report, Failure> {
     let in_image = |path: &[u8]| tree.is_some_and(|tree| tree.resolve(path).is_ok());
-    let sysroot = View::of_sysroot(host);
+    let sysroot = View::of_sysroot(sysroot);
     let failure = RefCell::new(None);
     let sysroot_entry = |path: &[u8]| {
         in_sysroot(&sysroot, path).unwrap_or_else(|error| {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{Below, Decision, Plan, PlannedLayer, Settings};
 use crate::{
     image::{Config, History, Platform},
+    packages::{apk, dpkg, rpm},
     path::ImagePath,
     timestamp::Timestamp,
     tree::{Change, Tree},
@@ -87,6 +88,20 @@ impl Base {
             base: tree,
         }
     }
+}
+
+/// Files that tell an operating system from other trees of files (os-release(5)).
+const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
+
+/// Whether these are the files of an operating system with a package manager. Minimal images may
+/// say which distribution their few files are from.
+pub fn is_system(tree: &Tree) -> bool {
+    let has = |path: &str| tree.resolve(path.as_bytes()).is_ok();
+    let has_packages = || {
+        let databases = rpm::DIRECTORIES.iter().chain(&apk::FILES);
+        has(&format!("{}/status", dpkg::DIRECTORY)) || databases.into_iter().any(|path| has(path))
+    };
+    OS_RELEASE.iter().any(|path| has(path)) && has_packages()
 }
 
 /// Inputs that the history names.

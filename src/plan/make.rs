@@ -16,7 +16,7 @@ use super::{
 use crate::{
     elf::{Absence, Lookup as _},
     path::ImagePath,
-    source::{self, Input, InputKind},
+    source::{self, Input, InputKind, Sysroot},
     tree::{Tree, capability, resolve::destination},
     view::View,
 };
@@ -68,8 +68,9 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     let mut variables = Vec::new();
     if options.dependencies {
         let commands = kinds.iter().filter_map(InputKind::command).cloned().collect::<Vec<_>>();
-        let (more, found) =
-            take_needed(&found, (&named, &commands), source, options, &mut builder)?;
+        let taken = take_needed(&found, (&named, &commands), source, options, &mut builder);
+        let in_base = matches!(sysroot, Sysroot::Tree(tree) if std::ptr::eq(tree, below.tree));
+        let (more, found) = taken.map_err(|error| if in_base { error.in_base() } else { error })?;
         notes.extend(more);
         variables = found;
         compiled::take(source, &mut builder)?;

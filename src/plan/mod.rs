@@ -40,7 +40,7 @@ use crate::{
     tree::{Change, Kind, Meta, Node, ResolveError, Tree},
 };
 
-pub use base::Base;
+pub use base::{Base, is_system};
 pub use compiled::set_times;
 pub use deps::deps;
 pub use ineffective::library_path as library_path_notes;
@@ -286,6 +286,16 @@ impl PlanError {
         ))
     }
 
+    /// The same error; where files were looked up in the base alone, with that as the reason.
+    fn in_base(mut self) -> Self {
+        if let Self::Missing(all) = &mut self {
+            all.iter_mut().for_each(|missing| {
+                missing.remedy.get_or_insert(Remedy::NotInBase);
+            });
+        }
+        self
+    }
+
     /// The error that nothing can be written to `path`.
     fn destination(path: &ImagePath, why: ResolveError) -> Self {
         let path = path.clone();
@@ -329,6 +339,8 @@ pub enum Remedy {
     /// This directory of the sysroot has the file at the same path below it: it is the root for
     /// another machine.
     Sysroot(ImagePath),
+    /// Files are taken from the base alone, which lacks it.
+    NotInBase,
 }
 
 fn platforms(files: &[(Platform, ImagePath)]) -> String {

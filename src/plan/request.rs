@@ -6,9 +6,8 @@ use super::{Note, PlanOptions, PlannedLayer, Reasons, Settings};
 use crate::{
     image::Platform,
     path::{ImagePath, PathError},
-    source::{Input, InputOptions},
+    source::{Input, InputOptions, Sysroot},
     tree::Tree,
-    view::Sysroot,
 };
 
 /// What a plan is made of.

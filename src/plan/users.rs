@@ -5,9 +5,10 @@ use crate::{
     elf::ReadFailure,
     path::ImagePath,
     rules::{self, Facts},
+    source::Sysroot,
     timestamp::Mtime,
     tree::{Node, Tree, accounts::MAX_TABLE},
-    view::{Sysroot, View},
+    view::View,
 };
 
 /// `/etc/passwd` and `/etc/group` of the image `tree` with `user`, `NAME[:GROUP]`, as they would

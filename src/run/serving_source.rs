@@ -5,7 +5,7 @@ use std::io;
 use crate::{
     elf::{self, Found, FoundKind, Lookup as _, ReadFailure, Sniffed, script},
     path::ImagePath,
-    source::HostRoot,
+    source::Sysroot,
     trace::{self, Withheld},
     tree::{FileNode, Kind, Node, Tree},
     view::View,
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Serving<'a> {
     /// The sysroot.
-    pub sysroot: &'a HostRoot,
+    pub sysroot: Sysroot<'a>,
     /// Whether a file of it looks like a secret.
     pub is_secret: fn(&FileNode, &ImagePath) -> Result<bool, ReadFailure>,
     /// Whether it gets what the caller may read and other users may not.

@@ -14,6 +14,7 @@ mod request;
 mod shim;
 mod stat;
 mod sys;
+mod sysroot;
 mod tarball;
 mod worker_pool;
 
@@ -50,6 +51,7 @@ pub use ordered_pool::in_order;
 pub use presence::if_present;
 pub use request::{Request, RequestError, Search, command};
 pub use sys::list_directory;
+pub use sysroot::Sysroot;
 pub use tarball::{is_tarball, unpack};
 
 /// One input and its files at their paths in the image.
@@ -98,7 +100,7 @@ impl InputKind {
 }
 
 /// Options for turning inputs into trees.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct InputOptions {
     /// Patterns to exclude from directories and tarballs.
     pub exclude: Vec<Exclude>,
@@ -279,10 +281,10 @@ fn list(entries: &[(PathBuf, &'static str)]) -> String {
 /// [`SourceError`] for the first input that cannot be used.
 pub fn gather(
     requests: &[Request],
-    host: &HostRoot,
+    sysroot: Sysroot<'_>,
     options: &InputOptions,
 ) -> Result<Vec<Input>, SourceError> {
-    requests.iter().map(|request| request.gather(host, options)).collect()
+    requests.iter().map(|request| request.gather(sysroot, options)).collect()
 }
 
 impl Exclude {

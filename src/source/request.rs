@@ -1,5 +1,7 @@
 //! Parses `SRC[:DEST]` and determines which kind of input it is.
 
+mod in_sysroot;
+
 use std::{
     fs::Metadata,
     io,
@@ -7,17 +9,14 @@ use std::{
 };
 
 use super::{
-    HostRoot, Input, InputKind, InputOptions, SourceError, dir, meant,
-    presence::if_present,
-    shim::{self, Shim},
-    stat::HostStat,
-    tarball,
+    Input, InputKind, InputOptions, SourceError, Sysroot, dir, meant, stat::HostStat, tarball,
 };
 use crate::{
-    elf::{Absence, Answer, ReadFailure},
     path::{ImagePath, PathError},
-    tree::{Kind, Node, Tree},
+    tree::Tree,
 };
+
+pub use in_sysroot::{Search, command};
 
 /// What the user asked to pack, and where it goes in the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,208 +89,68 @@ impl Request {
         &self.source
     }
 
-    /// The path in the sysroot that this request names, if any: an absolute path that exists there,
-    /// or a host file that lies in the sysroot.
-    ///
-    /// # Errors
-    /// [`ReadFailure`]
-    pub fn in_sysroot(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
-        if self.destination.is_some() { Ok(None) } else { self.located(host) }
-    }
-
-    /// As [`Request::in_sysroot`], wherever it goes in the image.
-    fn located(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
-        match self.absolute_in_sysroot(host)? {
-            Ok(path) => Ok(Some(path)),
-            Err(absence @ Absence::Denied) => {
-                let path = host.root().join(self.source.strip_prefix("/").unwrap_or(&self.source));
-                Err(ReadFailure { path, source: io::Error::other(absence.to_string()) })
-            }
-            Err(Absence::Missing | Absence::Loop) => self.below(host),
-        }
-    }
-
-    /// The path in the sysroot of a host file that lies in it.
-    fn below(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
-        let path = if host.root() == Path::new("/") {
-            self.below_root(host)?
-        } else {
-            self.below_sysroot(host)?
-        };
-        Ok(match path {
-            Some(path) if host.resolve(path.as_bytes())?.is_ok() => Some(path),
-            _ => None,
-        })
-    }
-
-    /// The path of this file if the sysroot is `/`, with the links in its directory resolved.
-    fn below_root(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
-        use std::os::unix::ffi::OsStrExt as _;
-        let source = std::path::absolute(&self.source).ok();
-        let parts =
-            source.as_ref().and_then(|source| Some((source.parent()?, source.file_name()?)));
-        let Some((dir, name)) = parts else { return Ok(None) };
-        let dir = host.resolve(dir.as_os_str().as_bytes())?;
-        Ok(dir.ok().and_then(|dir| dir.path.join(name.as_bytes()).ok()))
-    }
-
-    /// The path of this file in a sysroot that is another directory of the host.
-    fn below_sysroot(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
-        use std::os::unix::ffi::OsStrExt as _;
-        // As it is written, its links are those of the sysroot.
-        if let (Ok(source), Ok(root)) =
-            (std::path::absolute(&self.source), std::path::absolute(host.root()))
-            && let Ok(below) = source.strip_prefix(root)
-            && let Ok(path) = ImagePath::new(below.as_os_str().as_bytes())
-            && host.resolve(path.as_bytes())?.is_ok()
-        {
-            return Ok(Some(path));
-        }
-        let failure = |source| ReadFailure { path: self.source.clone(), source };
-        let there = if_present(fs_err::metadata(&self.source)).map_err(failure)?;
-        let (Some(_), Some(name)) = (there, self.source.file_name()) else { return Ok(None) };
-        let dir = self.source.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let dir = dir.unwrap_or(Path::new("."));
-        let Some(dir) = if_present(fs_err::canonicalize(dir)).map_err(failure)? else {
-            return Ok(None);
-        };
-        let Some(root) = if_present(fs_err::canonicalize(host.root())).map_err(failure)? else {
-            return Ok(None);
-        };
-        let path = dir.join(name);
-        let path = path.strip_prefix(root).ok().map(|path| path.as_os_str().as_bytes());
-        Ok(path.and_then(|path| ImagePath::new(path).ok()))
-    }
-
-    /// The path of the source in a sysroot other than `/`, if the host has it as well and it is not
-    /// in a directory for installed software, whose files are always meant to be the sysroot's.
-    ///
-    /// # Errors
-    /// [`ReadFailure`]
-    pub fn ambiguous(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
-        let path = self.absolute_in_sysroot(host)?.ok().filter(|path| !is_installed(path));
-        let failure = |source| ReadFailure { path: self.source.clone(), source };
-        let on_host = || if_present(fs_err::symlink_metadata(&self.source)).map_err(failure);
-        Ok(if path.is_some() && on_host()?.is_some() { path } else { None })
-    }
-
-    /// The file with the same absolute path in a sysroot other than `/`.
-    ///
-    /// # Errors
-    /// [`ReadFailure`]
-    fn absolute_in_sysroot(&self, host: &HostRoot) -> Result<Answer<ImagePath>, ReadFailure> {
-        use std::os::unix::ffi::OsStrExt as _;
-        if !self.source.is_absolute() || host.root() == Path::new("/") {
-            return Ok(Err(Absence::Missing));
-        }
-        let Ok(path) = ImagePath::new(self.source.as_os_str().as_bytes()) else {
-            return Ok(Err(Absence::Missing));
-        };
-        Ok(host.resolve(path.as_bytes())?.map(|_| path))
-    }
-
     pub(super) fn gather(
         &self,
-        host: &HostRoot,
+        sysroot: Sysroot<'_>,
         options: &InputOptions,
     ) -> Result<Input, SourceError> {
-        let source = self.on_host(host)?;
-        let metadata = match fs_err::metadata(&source) {
+        if !sysroot.is_machine()
+            && let Some(path) = self.located(sysroot)?
+        {
+            return self.of_path(path, sysroot, options);
+        }
+        let metadata = match fs_err::metadata(&self.source) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return match fs_err::read_link(&source) {
+                return match fs_err::read_link(&self.source) {
                     Ok(target) => {
                         Err(SourceError::DanglingLink { name: self.text.clone(), target })
                     }
-                    Err(_) => self.command(host, options),
+                    Err(_) => self.command(sysroot, options),
                 };
             }
-            Err(error) => return Err(SourceError::Unreadable { path: source, source: error }),
+            Err(source) => {
+                return Err(SourceError::Unreadable { path: self.source.clone(), source });
+            }
         };
         if metadata.is_dir() {
             let root = self.directory_root()?;
-            let tree = dir::read(&self.text, &source, &root, options)?;
+            let tree = dir::read(&self.text, &self.source, &root, options)?;
             return Ok(Input::new(&self.text, tree, InputKind::Directory));
         }
-        if let Some(input) = self.of_shim(host, &metadata, options)? {
+        if let Some(input) = self.of_shim(self.below(sysroot)?, sysroot, options)? {
             return Ok(input);
         }
-        if metadata.is_file() && !options.as_file && self.is_tarball(&source)? {
-            let root =
-                self.destination.as_ref().map_or_else(ImagePath::root, |dest| dest.path.clone());
-            let tree = tarball::read(&source, &root, options)?;
+        let is_tarball = || self.or_placed(tarball::is_tarball_at(&self.source));
+        if metadata.is_file() && !options.as_file && is_tarball()? {
+            let tree = tarball::read(&self.source, &self.tarball_root(), options)?;
             return Ok(Input::new(&self.text, tree, InputKind::Tarball));
         }
-        match self.installed(host)? {
+        match self.installed(sysroot)? {
             Some(path) => self.in_place(path, options),
-            None => self.file(&source, &metadata, options),
+            None => self.file(&metadata, options),
         }
     }
 
-    /// Where the source is on the host. What is in a sysroot other than `/` has all its links
-    /// resolved there.
-    fn on_host(&self, host: &HostRoot) -> Result<PathBuf, SourceError> {
-        if host.root() != Path::new("/")
-            && let Some(path) = self.located(host)?
-            && let Ok(found) = host.resolve(path.as_bytes())?
-        {
-            return Ok(host.host_path(&found.path));
-        }
-        Ok(self.source.clone())
-    }
-
-    /// Whether `source` is a tarball. One that is damaged may be packed as a file if the user
-    /// says where.
-    fn is_tarball(&self, source: &Path) -> Result<bool, SourceError> {
-        match tarball::is_tarball_at(source) {
+    /// Whether the source is a tarball, by `verdict`. One that is damaged may be packed as a file
+    /// if the user says where.
+    fn or_placed(&self, verdict: Result<bool, SourceError>) -> Result<bool, SourceError> {
+        match verdict {
             Err(SourceError::NoTarball { .. }) if self.destination.is_some() => Ok(false),
             verdict => verdict,
         }
     }
 
-    /// The path in the sysroot of an installed program that the user named by its full path. Such a
-    /// program looks for its own files near itself and under the path that it was built for.
-    fn installed(&self, host: &HostRoot) -> Result<Option<ImagePath>, ReadFailure> {
-        if !self.source.is_absolute() {
-            return Ok(None);
-        }
-        let Some(path) = self.located(host)? else { return Ok(None) };
-        let stays = self.destination.is_none() || self.is_destination(&path);
-        let installed = stays && is_installed(&path);
-        Ok((installed && is_program(&host.find(path.as_bytes())?)).then_some(path))
-    }
-
-    /// Whether the destination is `path`, where the program is installed, or the path that the user
-    /// names it by. Both say the same as no destination.
-    fn is_destination(&self, path: &ImagePath) -> bool {
-        use std::os::unix::ffi::OsStrExt as _;
-        let absolute = || Some(&self.source).filter(|source| source.is_absolute());
-        let named = || ImagePath::new(absolute()?.as_os_str().as_bytes()).ok();
-        self.file_path().is_ok_and(|dest| dest == *path || named() == Some(dest))
-    }
-
-    /// An installed program at its own path, and a link to it where `cp -a` would place the
-    /// program. With a destination, which is this path by another name, there is no link.
-    fn in_place(&self, path: ImagePath, options: &InputOptions) -> Result<Input, SourceError> {
-        let dest = self.file_path()?;
-        if self.destination.is_some() {
-            return Ok(Input::new(&self.text, Tree::new(), InputKind::Command(dest)));
-        }
-        let kind = Kind::Symlink(path.as_bytes().into());
-        let link = Node { meta: options.meta(0o777, false), kind };
-        let shortcut = (dest != path).then_some((dest, link));
-        Ok(Input { shortcut, ..Input::new(&self.text, Tree::new(), InputKind::Command(path)) })
+    /// Where a tarball's members go.
+    fn tarball_root(&self) -> ImagePath {
+        self.destination.as_ref().map_or_else(ImagePath::root, |dest| dest.path.clone())
     }
 
     /// A single file. A link that the user names is replaced by its target.
-    fn file(
-        &self,
-        source: &Path,
-        metadata: &Metadata,
-        options: &InputOptions,
-    ) -> Result<Input, SourceError> {
-        let real = fs_err::canonicalize(source)
-            .map_err(|error| SourceError::Unreadable { path: source.into(), source: error })?;
+    fn file(&self, metadata: &Metadata, options: &InputOptions) -> Result<Input, SourceError> {
+        let path = || self.source.clone();
+        let real = fs_err::canonicalize(&self.source)
+            .map_err(|source| SourceError::Unreadable { path: path(), source })?;
         let path = self.file_path()?;
         let node = dir::node(&self.text, &real, &HostStat::of_metadata(metadata), options)?;
         let tree = Tree::from_iter([(path.clone(), node)]);
@@ -325,17 +184,17 @@ impl Request {
     }
 
     /// A bare name, looked up as a command in the sysroot.
-    fn command(&self, host: &HostRoot, options: &InputOptions) -> Result<Input, SourceError> {
+    fn command(&self, sysroot: Sysroot<'_>, options: &InputOptions) -> Result<Input, SourceError> {
         use std::os::unix::ffi::OsStrExt as _;
         let name = self.source.as_os_str().as_bytes();
         let bare = !name.contains(&b'/');
         let Search { found, closed } =
-            if bare { command(name, host, options)? } else { Search::default() };
+            if bare { command(name, sysroot, options)? } else { Search::default() };
         let input = match found {
-            Some(path) => self.of_sysroot(path, host, options)?,
+            Some(path) => self.of_sysroot(path, sysroot, options)?,
             None => {
                 let name = self.source.display().to_string();
-                let meant = meant::input(&self.text, host, options);
+                let meant = meant::input(&self.text, sysroot, options);
                 return Err(SourceError::NotFound { name, bare, closed, meant });
             }
         };
@@ -350,128 +209,10 @@ fn is_url(text: &str) -> bool {
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
 }
 
-/// Top-level directories that hold installed software.
-const INSTALLED: [&[u8]; 8] =
-    [b"usr", b"bin", b"sbin", b"opt", b"lib", b"lib32", b"lib64", b"libx32"];
-
-/// Whether `path` is in a directory for installed software.
-fn is_installed(path: &ImagePath) -> bool {
-    INSTALLED.contains(&path.relative().split(|&b| b == b'/').next().unwrap_or_default())
-}
-
-impl Request {
-    /// What a shim of a version manager starts; `None` if the file is not one.
-    fn of_shim(
-        &self,
-        host: &HostRoot,
-        metadata: &Metadata,
-        options: &InputOptions,
-    ) -> Result<Option<Input>, SourceError> {
-        let Some(path) = self.located(host)?.filter(|_| !options.as_file) else { return Ok(None) };
-        let Some(shim) = shim::look(&path, host, &options.versions)? else { return Ok(None) };
-        let program = match shim {
-            Shim::Program(program) => Some(program),
-            Shim::Next => command(path.file_name(), host, options)?.found,
-            Shim::Unknown(manager) => return Err(Shim::refused(&self.text, manager)),
-        };
-        match program {
-            Some(program) => self.of_sysroot(program, host, options),
-            None => self.file(&self.on_host(host)?, metadata, options),
-        }
-        .map(Some)
-    }
-
-    /// A command of the sysroot, at its own path unless there is a destination.
-    fn of_sysroot(
-        &self,
-        path: ImagePath,
-        host: &HostRoot,
-        options: &InputOptions,
-    ) -> Result<Input, SourceError> {
-        if self.destination.is_some() && !self.is_destination(&path) {
-            return self.elsewhere(&path, host, options);
-        }
-        Ok(Input::new(&self.text, Tree::new(), InputKind::Command(path)))
-    }
-
-    /// A command of the sysroot that gets another path in the image.
-    fn elsewhere(
-        &self,
-        path: &ImagePath,
-        host: &HostRoot,
-        options: &InputOptions,
-    ) -> Result<Input, SourceError> {
-        let gone = |error: Absence| SourceError::Unreadable {
-            path: host.host_path(path),
-            source: io::Error::other(error.to_string()),
-        };
-        let on_host = host.host_path(&host.resolve(path.as_bytes())?.map_err(gone)?.path);
-        let metadata = fs_err::metadata(&on_host)
-            .map_err(|source| SourceError::Unreadable { path: on_host.clone(), source })?;
-        self.file(&on_host, &metadata, options)
-    }
-}
-
-/// What came of the search for a command.
-#[derive(Debug, Default)]
-pub struct Search {
-    /// Where it is.
-    pub found: Option<ImagePath>,
-    /// What may not be searched and comes before that: directories, or links that lead into one.
-    pub closed: Vec<ImagePath>,
-}
-
-/// Where the sysroot has the command `name`: the first of `options.command_dirs` with a program of
-/// this name. A version manager's shim stands for what it starts.
-///
-/// # Errors
-/// [`SourceError::Shim`], [`SourceError::Unreadable`].
-pub fn command(
-    name: &[u8],
-    host: &HostRoot,
-    options: &InputOptions,
-) -> Result<Search, SourceError> {
-    let mut search = Search::default();
-    for dir in &options.command_dirs {
-        let Ok(path) = dir.join(name) else { continue };
-        match host.find(path.as_bytes())? {
-            answer if is_program(&answer) => match shim::look(&path, host, &options.versions)? {
-                Some(Shim::Next) => {}
-                Some(Shim::Unknown(manager)) => {
-                    return Err(Shim::refused(&String::from_utf8_lossy(name), manager));
-                }
-                Some(Shim::Program(program)) => {
-                    search.found = Some(program);
-                    break;
-                }
-                None => {
-                    search.found = Some(path);
-                    break;
-                }
-            },
-            Err(Absence::Denied) if may_search(dir, name, host)? => search.closed.push(path),
-            Err(Absence::Denied) => search.closed.push(dir.clone()),
-            _ => {}
-        }
-    }
-    Ok(search)
-}
-
-/// Whether this user may look for `name` in `dir`.
-fn may_search(dir: &ImagePath, name: &[u8], host: &HostRoot) -> Result<bool, ReadFailure> {
-    let Ok(dir) = host.resolve(dir.as_bytes())? else { return Ok(false) };
-    let Ok(path) = dir.path.join(name) else { return Ok(false) };
-    Ok(!matches!(host.node(&path)?, Err(Absence::Denied)))
-}
-
-/// Whether it is a regular file that someone may execute.
-fn is_program(answer: &Answer<Option<Node>>) -> bool {
-    matches!(answer, Ok(Some(node)) if node.is_executable())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::HostRoot;
 
     #[track_caller]
     fn check(text: &str, directory: &str, file: &str) {
@@ -506,7 +247,7 @@ mod tests {
         let host = HostRoot::new(dir.path()).unwrap();
         let found = |name: &str| {
             let text = dir.path().join(name).display().to_string();
-            Request::parse(&text).unwrap().in_sysroot(&host)
+            Request::parse(&text).unwrap().in_sysroot((&host).into())
         };
         assert_eq!(found("gone").unwrap(), None);
         assert!(found("loop/file").is_err());

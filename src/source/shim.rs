@@ -1,13 +1,9 @@
 //! Shims of version managers: files that start another program of their own name → that program,
 //! as far as reading tells which it is.
 
-use std::{
-    collections::BTreeMap,
-    io::Read as _,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io::Read as _, path::PathBuf};
 
-use super::{HostRoot, SourceError};
+use super::{SourceError, Sysroot};
 use crate::{
     elf::ReadFailure,
     languages::{Languages, Manager},
@@ -17,7 +13,7 @@ use crate::{
 /// The directory that managers put shims into.
 const SHIMS: &[u8] = b"shims";
 /// Bytes of a shim or of a file with a version that are read.
-const MAX_SHIM: u64 = 8192;
+const MAX_SHIM: usize = 8192;
 
 /// What a shim starts.
 #[derive(Debug)]
@@ -46,10 +42,10 @@ impl Shim {
 /// [`ReadFailure`]
 pub(super) fn look(
     path: &ImagePath,
-    host: &HostRoot,
+    sysroot: Sysroot<'_>,
     wanted: &BTreeMap<String, String>,
 ) -> Result<Option<Shim>, ReadFailure> {
-    let Ok(real) = host.resolve(path.as_bytes())? else { return Ok(None) };
+    let Ok(real) = sysroot.resolve(path.as_bytes())? else { return Ok(None) };
     let managers = &Languages::builtin().manager;
     let is_link = real.path.file_name() != path.file_name();
     let linked = managers.iter().find(|known| known.program.as_bytes() == real.path.file_name());
@@ -57,12 +53,12 @@ pub(super) fn look(
         return Ok(Some(Shim::Unknown(manager)));
     }
     let Some(dir) = path.parent().filter(|dir| dir.file_name() == SHIMS) else { return Ok(None) };
-    let text = read(&host.host_path(&real.path))?;
+    let text = sysroot.text(&real.path, MAX_SHIM)?;
     let Some(manager) = managers.iter().find(|manager| executes(&text, manager)) else {
         return Ok(None);
     };
     let root = dir.parent().unwrap_or_else(ImagePath::root);
-    let versions = Versions { manager, root, host, wanted };
+    let versions = Versions { manager, root, sysroot, wanted };
     versions.find(path.file_name()).map(Some)
 }
 
@@ -80,7 +76,7 @@ fn executes(text: &str, manager: &Manager) -> bool {
 struct Versions<'a> {
     manager: &'static Manager,
     root: ImagePath,
-    host: &'a HostRoot,
+    sysroot: Sysroot<'a>,
     wanted: &'a BTreeMap<String, String>,
 }
 
@@ -89,7 +85,7 @@ impl Versions<'_> {
         let Some(file) = &self.manager.version else { return Ok(Shim::Unknown(self.manager)) };
         let global = || {
             let file = self.root.join(file).ok();
-            file.map_or(Ok(String::new()), |file| read(&self.host.host_path(&file)))
+            file.map_or(Ok(String::new()), |file| self.sysroot.text(&file, MAX_SHIM))
         };
         let variable = self.manager.variable.as_ref().and_then(|name| self.wanted.get(name));
         let wanted = match variable {
@@ -121,8 +117,7 @@ impl Versions<'_> {
     /// What the project's file says: that of the working directory, or of the nearest directory
     /// above that has one.
     fn local(&self) -> Result<Option<String>, ReadFailure> {
-        let Some(name) = self.manager.local.as_ref().filter(|_| self.host.root() == Path::new("/"))
-        else {
+        let Some(name) = self.manager.local.as_ref().filter(|_| self.sysroot.is_machine()) else {
             return Ok(None);
         };
         let here = super::if_present(fs_err::canonicalize("."));
@@ -140,8 +135,8 @@ impl Versions<'_> {
     /// The program of a version, of which the last parts may be left out.
     fn program(&self, version: &str, name: &[u8]) -> Result<Option<ImagePath>, ReadFailure> {
         let Ok(dir) = self.root.join("versions") else { return Ok(None) };
-        let Ok(real) = self.host.resolve(dir.as_bytes())? else { return Ok(None) };
-        let names = self.host.list(&real.path)?.unwrap_or_default();
+        let Ok(real) = self.sysroot.resolve(dir.as_bytes())? else { return Ok(None) };
+        let names = self.sysroot.list(&real.path)?.unwrap_or_default();
         let prefix = format!("{version}.");
         let mut fitting: Vec<Vec<u8>> = names
             .into_iter()
@@ -151,7 +146,8 @@ impl Versions<'_> {
         for version in fitting.iter().rev() {
             let path = [dir.as_bytes(), b"/", version, b"/bin/", name].concat();
             let Ok(path) = ImagePath::new(path) else { continue };
-            if matches!(self.host.find(path.as_bytes())?, Ok(Some(node)) if node.is_executable()) {
+            if matches!(self.sysroot.find(path.as_bytes())?, Ok(Some(node)) if node.is_executable())
+            {
                 return Ok(Some(path));
             }
         }
@@ -173,7 +169,7 @@ fn read(path: &PathBuf) -> Result<String, ReadFailure> {
     if let Some(file) = file
         && file.metadata().map_err(failure)?.is_file()
     {
-        file.take(MAX_SHIM).read_to_end(&mut bytes).map_err(failure)?;
+        file.take(MAX_SHIM as u64).read_to_end(&mut bytes).map_err(failure)?;
     }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

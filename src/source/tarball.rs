@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    fs::File,
     io::{self, Read as _},
     path::Path,
     sync::Arc,
@@ -16,8 +15,11 @@ use crate::{
     },
     compress::{self, Format},
     path::ImagePath,
-    tree::{FileNode, Node, Tree},
+    tree::{Archive, Content, FileNode, Node, Tree},
 };
+
+/// How large a tarball may become when it is decompressed.
+const LIMITS: spool::Limits = spool::Limits::DEFAULT;
 
 /// Length of a tar header in bytes.
 const BLOCK: usize = 512;
@@ -149,10 +151,24 @@ impl<R: io::Read> io::Read for DecoderInput<'_, R> {
 /// # Errors
 /// [`SourceError`] if the tarball cannot be read, is damaged or is hostile.
 pub fn unpack(name: &str, file: &FileNode, options: &InputOptions) -> Result<Tree, SourceError> {
-    let opened = content::host_file(&file.content, file.len).map_err(|error| {
-        SourceError::Unreadable { path: name.into(), source: io::Error::other(error) }
-    })?;
-    members(name, opened, &ImagePath::root(), options)
+    unpack_at(name, file, &ImagePath::root(), options)
+}
+
+/// As [`unpack`], below `root`.
+pub(super) fn unpack_at(
+    name: &str,
+    file: &FileNode,
+    root: &ImagePath,
+    options: &InputOptions,
+) -> Result<Tree, SourceError> {
+    let unreadable =
+        |error| SourceError::Unreadable { path: name.into(), source: io::Error::other(error) };
+    if matches!(file.content, Content::Host(_)) {
+        let opened = content::host_file(&file.content, file.len).map_err(unreadable)?;
+        return members(spool::open(name, opened, &options.spool, LIMITS)?, root, options);
+    }
+    let reader = content::open(&file.content, file.len).map_err(unreadable)?;
+    members(spool::spool(name, reader, &options.spool, LIMITS)?, root, options)
 }
 
 /// The tarball's files below `root`, with their own modes and owners and the image's time.
@@ -163,22 +179,22 @@ pub(super) fn read(
 ) -> Result<Tree, SourceError> {
     let file = fs_err::File::open(path)
         .map_err(|source| SourceError::Unreadable { path: path.into(), source })?;
-    members(&path.display().to_string(), file.into_parts().0, root, options)
+    let name = path.display().to_string();
+    members(spool::open(&name, file.into_parts().0, &options.spool, LIMITS)?, root, options)
 }
 
 fn members(
-    name: &str,
-    file: File,
+    archive: Archive,
     root: &ImagePath,
     options: &InputOptions,
 ) -> Result<Tree, SourceError> {
-    let archive = Arc::new(spool::open(name, file, &options.spool, spool::Limits::default())?);
+    let archive = Arc::new(archive);
     let contents = read::read(&archive, Whiteouts::Refuse, read::Limits::default())?;
     let mut tree = Tree::new();
     let mut excluded: Option<ImagePath> = None;
     for (path, mut node) in contents.change.tree {
         let place = root.join(path.relative()).map_err(|source| SourceError::BadPath {
-            name: name.into(),
+            name: archive.name.clone(),
             entry: path.as_bytes().into(),
             source,
         })?;

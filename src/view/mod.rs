@@ -2,7 +2,6 @@
 //! `imgb check` look through this.
 
 mod packages;
-mod sysroot;
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -17,12 +16,11 @@ use crate::{
         ObjectError, ReadFailure,
     },
     path::ImagePath,
-    source::{FileReader, InputOptions, OpenFiles},
+    source::{FileReader, InputOptions, OpenFiles, Sysroot},
     tree::{Accounts, Content, FileNode, Kind, Node, Resolved, Step, Tree, accounts},
 };
 
 use packages::Packages;
-pub use sysroot::Sysroot;
 
 /// Layers of trees over a sysroot. Where a layer has a directory and the sysroot a link to one
 /// (`/lib` on a merged-/usr system), the directory stays and shows what the link leads to.

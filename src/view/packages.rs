@@ -6,12 +6,12 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::{Sysroot, View};
+use super::View;
 use crate::{
     elf::{Absence, Answer, FileId, FoundKind, Lookup as _, LookupError, ReadFailure},
     packages::{Database, Links, Listing, MAX_TEXT, PackageId, apk, dpkg, rpm},
     path::ImagePath,
-    source::{content::Files, in_order},
+    source::{Sysroot, content::Files, in_order},
     tree::HostFile,
 };
 

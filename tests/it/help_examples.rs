@@ -61,7 +61,7 @@ fn files(sandbox: &Sandbox) {
         .program("root/bin/bash", &app)
         .dir("arm64-root");
     sandbox.tool("tar", "-C root -cJf rootfs.tar.xz .").run().ok();
-    sandbox.imgb("pack ./etc:/etc -q -o debian.tar --no-check").run().ok();
+    sandbox.imgb("pack ./etc:/etc ./app:/usr/bin/curl -q -o debian.tar --no-check").run().ok();
     sandbox.imgb("pack ./app -q -o oci:layout:1.0").run().ok();
     sandbox.program("arm64-root/usr/bin/curl", fixtures::static_elf(fixtures::AARCH64));
     sandbox.dir("home/.local/share/bash-completion/completions").dir("man");

@@ -106,6 +106,8 @@ mod starts_config;
 mod supply_chain;
 /// Directories that are gone: for temporary files, and the one a run is started in.
 mod surroundings;
+/// `--sysroot`: directories and images give the same image on any machine.
+mod sysroots;
 /// Times of files: of their content, or of `SOURCE_DATE_EPOCH`.
 mod times;
 /// Compiled modules and the times of their sources.

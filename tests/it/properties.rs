@@ -20,6 +20,7 @@ use imgb::{
     archive::spool,
     compress::{Compression, Stream},
     image::{Platform, Target},
+    oci::OpenOptions,
     path::{ImagePath, escape},
     pipeline::{Delivery, PackRequest, Part, deliver, plan},
     plan::{Layers, PlanOptions, RuleSet, Settings},
@@ -99,13 +100,21 @@ fn make(tree: &Tree, dir: &Path, order: impl Fn(usize) -> usize, seconds: u64, m
     }
 }
 
+/// How images would be opened.
+fn open_options(spool: &Path) -> OpenOptions {
+    let machine = Platform::linux("amd64", None);
+    let (limits, registries) = Default::default();
+    OpenOptions { platform: None, machine, spool: spool.into(), limits, registries }
+}
+
 /// Packs the directory `from` as `/t` into `targets`, and returns the digest of the manifest.
 fn pack(from: &Path, targets: &[String], jobs: usize, compression: Compression) -> String {
     let scratch = from.parent().unwrap();
     let request = PackRequest {
         requests: vec![Request::parse(&format!("{}:/t", from.display())).unwrap()],
         base: None,
-        sysroot: "/".into(),
+        sysroot: None,
+        image: open_options(scratch),
         source: InputOptions {
             exclude: Vec::new(),
             preserve_mode: false,

@@ -94,8 +94,8 @@ pub(in crate::cli) fn build_request(
     let ignore = read_ignore(&context, Some(&file))?;
     let build_args: BTreeMap<_, _> = buildfile.build_arg.into_iter().collect();
     let plan = plan_options(lookup, labels)?;
-    let registries = lookup.root.registry.registries([])?;
-    let options = |(platform, sysroot): (&Option<Platform>, PathBuf)| {
+    let registries = lookup.root.registry.registries(lookup.root.names())?;
+    let options = |(platform, sysroot): (&Option<Platform>, Option<PathBuf>)| {
         let target = platform.clone().unwrap_or_else(machine);
         Ok(BuildOptions {
             ignore: ignore.clone(),
@@ -112,8 +112,8 @@ pub(in crate::cli) fn build_request(
                 owner: None,
                 mtime: mtime()?,
                 outputs: outputs.clone(),
-                command_dirs: command_dirs(&sysroot),
-                versions: wanted_versions(&sysroot),
+                command_dirs: command_dirs(sysroot.as_deref()),
+                versions: wanted_versions(sysroot.as_deref()),
                 as_file: false,
                 spool: scratch(),
                 jobs,

@@ -24,7 +24,7 @@ use crate::{
     },
     image::{ImageName, Platform},
     path::ImagePath,
-    pipeline::{BaseRequest, PackRequest},
+    pipeline::PackRequest,
     plan::{self, Include, Layers},
     source::{self, Exclude, Request},
     trace,
@@ -184,21 +184,23 @@ pub(in crate::cli) fn pack_requests(
     let plan = plan_options(input, config)?;
     let platforms = platforms::wanted(&config.platform);
     let sysroots = input.lookup.root.of(&platforms)?;
-    let registries = input.lookup.root.registry.registries(input.base.as_deref())?;
-    let request = |(platform, sysroot): (Option<Platform>, PathBuf)| {
+    let names = input.base.as_deref().into_iter().chain(input.lookup.root.names());
+    let registries = input.lookup.root.registry.registries(names)?;
+    let request = |(platform, sysroot): (Option<Platform>, Option<PathBuf>)| {
         let requests = platforms::inputs_for(platform.as_ref(), &config.platform, &input.inputs)?;
         let image = open_options(platform.clone(), registries.clone());
         Ok(PackRequest {
             requests,
-            base: input.base.clone().map(|name| BaseRequest { name, image }),
+            base: input.base.clone(),
+            image,
             source: source::InputOptions {
                 exclude: input.exclude.clone(),
                 preserve_mode: input.lookup.preserve_mode,
                 owner: input.chown,
                 mtime: mtime()?,
                 outputs: outputs.clone(),
-                command_dirs: command_dirs(&sysroot),
-                versions: wanted_versions(&sysroot),
+                command_dirs: command_dirs(sysroot.as_deref()),
+                versions: wanted_versions(sysroot.as_deref()),
                 as_file: input.as_file,
                 spool: scratch(),
                 jobs,

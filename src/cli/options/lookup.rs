@@ -1,6 +1,9 @@
 //! Where libraries are looked up, and what is added without being named.
 
-use std::{os::unix::ffi::OsStrExt as _, path::PathBuf};
+use std::{
+    os::unix::ffi::OsStrExt as _,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, ValueEnum};
 
@@ -10,19 +13,28 @@ use super::{
     runtime_deps::RuntimeDepsArgs,
 };
 use crate::{
-    cli::{failure::Failure, values},
+    cli::{
+        environment::{command_dirs, jobs, scratch, wanted_versions},
+        failure::Failure,
+        values,
+    },
     image::Platform,
     path::glob::Glob,
+    source::InputOptions,
+    timestamp::Mtime,
 };
 
 /// Where libraries are looked up.
 #[derive(Args, Debug)]
 pub(in crate::cli) struct SysrootArgs {
-    /// Where libraries, system files and absolute inputs are looked up, otherwise /; they keep
-    /// their path below it. OS/ARCH=DIR is for one platform of several
+    /// Where libraries, system files, bare names and absolute inputs are looked up: a directory,
+    /// or an image as for --base. OS/ARCH=… is for one platform of several
+    ///
+    /// Files keep their path below it. Without this option, the sysroot is this machine's /, or a
+    /// base that is an operating system.
     #[arg(
         long,
-        value_name = "[OS/ARCH=]DIR",
+        value_name = "[OS/ARCH=]DIR|IMAGE",
         value_parser = SysrootArg::parse,
         help_heading = "Inputs"
     )]
@@ -46,12 +58,17 @@ pub(in crate::cli) struct SysrootArgs {
 }
 
 impl SysrootArgs {
-    /// The sysroot of each of `platforms`.
+    /// The sysroot of each of `platforms`; `None` where none is named.
     pub(in crate::cli) fn of(
         &self,
         platforms: &[Option<Platform>],
-    ) -> Result<Vec<PathBuf>, Failure> {
+    ) -> Result<Vec<Option<PathBuf>>, Failure> {
         sysroots(&self.sysroot, platforms)
+    }
+
+    /// The names of all sysroots.
+    pub(in crate::cli) fn names(&self) -> impl Iterator<Item = &str> {
+        self.sysroot.iter().filter_map(|sysroot| sysroot.name.to_str())
     }
 
     /// The directories of `--library-path`, without empty ones.
@@ -61,6 +78,22 @@ impl SysrootArgs {
             .map(|dir| dir.as_os_str().as_bytes().to_vec())
             .filter(|dir| !dir.is_empty())
             .collect()
+    }
+}
+
+/// How files of the host are taken that only have to be found.
+pub(in crate::cli) fn lookup_options(sysroot: Option<&Path>) -> InputOptions {
+    InputOptions {
+        exclude: Vec::new(),
+        preserve_mode: false,
+        owner: None,
+        mtime: Mtime::OfContent,
+        outputs: Default::default(),
+        command_dirs: command_dirs(sysroot),
+        versions: wanted_versions(sysroot),
+        as_file: false,
+        spool: scratch(),
+        jobs: jobs(None),
     }
 }
 

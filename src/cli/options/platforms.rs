@@ -73,28 +73,28 @@ pub(in crate::cli) fn inputs_for(
     }
 }
 
-/// A value of an option that may be for one platform: `[OS/ARCH=]DIR`.
+/// A value of an option that may be for one platform: `[OS/ARCH=]DIR|IMAGE`.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct SysrootArg {
     platform: Option<Platform>,
-    dir: PathBuf,
+    pub(in crate::cli) name: PathBuf,
 }
 
 impl SysrootArg {
-    /// Parses a directory, which a platform and `=` may precede.
+    /// Parses a name, which a platform and `=` may precede.
     pub(in crate::cli) fn parse(text: &str) -> Result<Self, std::convert::Infallible> {
-        let of_platform = text.split_once('=').and_then(|(name, dir)| {
-            Some(Self { platform: Some(name.parse().ok()?), dir: dir.into() })
+        let of_platform = text.split_once('=').and_then(|(platform, name)| {
+            Some(Self { platform: Some(platform.parse().ok()?), name: name.into() })
         });
-        Ok(of_platform.unwrap_or_else(|| Self { platform: None, dir: text.into() }))
+        Ok(of_platform.unwrap_or_else(|| Self { platform: None, name: text.into() }))
     }
 }
 
-/// The sysroot of each of `platforms`: its own, or else the one for all, or else `/`.
+/// The sysroot of each of `platforms`: its own, or else the one for all.
 pub(in crate::cli) fn sysroots(
     args: &[SysrootArg],
     platforms: &[Option<Platform>],
-) -> Result<Vec<PathBuf>, Failure> {
+) -> Result<Vec<Option<PathBuf>>, Failure> {
     for (at, arg) in args.iter().enumerate() {
         if arg.platform.is_some() && !platforms.contains(&arg.platform) {
             let platform = arg.platform.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -104,13 +104,13 @@ pub(in crate::cli) fn sysroots(
         }
         if args.iter().take(at).any(|other| other.platform == arg.platform) {
             let message = "--sysroot is given more than once for the same image";
-            let hint = "`--sysroot OS/ARCH=DIR` is for one platform alone";
+            let hint = "`--sysroot OS/ARCH=…` is for one platform alone";
             return Err(Failure::usage(message).with_hint(hint));
         }
     }
     let of = |platform: &Option<Platform>| args.iter().find(|arg| arg.platform == *platform);
-    let dir = |platform| of(platform).or_else(|| of(&None)).map(|arg| arg.dir.clone());
-    Ok(platforms.iter().map(|platform| dir(platform).unwrap_or_else(|| "/".into())).collect())
+    let name = |platform| of(platform).or_else(|| of(&None)).map(|arg| arg.name.clone());
+    Ok(platforms.iter().map(name).collect())
 }
 
 /// Refuses outputs that have room for one image only, where there are several.
@@ -172,11 +172,11 @@ mod tests {
         let platforms = distinct(["amd64", "arm64"].map(|text| text.parse().unwrap()));
         let found = |texts: &[&str]| {
             sysroots(&args(texts), &platforms)
-                .map(|all| all.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>())
+                .map(|all| all.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>())
         };
-        assert_eq!(found(&[]).unwrap(), ["/", "/"]);
-        assert_eq!(found(&["/x", "linux/arm64=a=b"]).unwrap(), ["/x", "a=b"]);
-        assert_eq!(found(&["x=y"]).unwrap(), ["x=y", "x=y"]);
+        assert_eq!(found(&[]).unwrap(), [PathBuf::new(), PathBuf::new()]);
+        assert_eq!(found(&["/x", "linux/arm64=a=b"]).unwrap(), ["/x", "a=b"].map(PathBuf::from));
+        assert_eq!(found(&["x=y"]).unwrap(), ["x=y", "x=y"].map(PathBuf::from));
         assert!(found(&["/x", "/y"]).is_err() && found(&["s390x=/x"]).is_err());
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     packages::{self, Database, Format, Package},
     path::ImagePath,
     tree::{Content, Node, Tree},
-    view::{Sysroot, View},
+    view::View,
 };
 
 use owned::{Files, Owned};
@@ -95,7 +95,7 @@ fn known(below: &Tree, builder: &ImageBuilder<'_>) -> Result<BTreeSet<String>, R
     if tree.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let view = View::of_sysroot(Sysroot::Tree(&tree));
+    let view = View::of_sysroot(&tree);
     let packages = view.packages()?.into_iter().flat_map(Database::packages);
     Ok(packages.map(|(_, package)| package.to_string()).collect())
 }
