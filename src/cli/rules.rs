@@ -119,6 +119,7 @@ fn evidence(when: &When) -> Value {
         ("scripts", &when.scripts),
         ("modules", &when.modules),
         ("commands", &when.commands),
+        ("needed-commands", &when.needed_commands),
         ("command-lines", &when.command_lines),
         ("rules", &when.rules),
         ("unless", &when.unless),

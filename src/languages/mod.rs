@@ -1,6 +1,7 @@
 //! Facts about languages, as data: what their runtimes read, where their packages are, which words
 //! they understand. The facts are in `languages.toml`.
 
+pub mod calls;
 mod interpreted;
 pub mod library_names;
 pub mod python;
@@ -41,6 +42,8 @@ pub struct Languages {
     pub perl: Perl,
     /// Texts that may name libraries.
     pub texts: Texts,
+    /// How other languages start commands.
+    pub calls: Calls,
     /// Endings of files that are archives.
     pub archives: Vec<String>,
     /// What programs read before they do anything.
@@ -83,6 +86,8 @@ pub struct Shell {
     pub before_commands: Words,
     /// What precedes a command or file that a script only asks about.
     pub asks: Vec<String>,
+    /// The word after which a command takes the place of the script.
+    pub replaces: String,
     /// Commands that start another command.
     pub starters: Words,
     /// Commands that are followed by assignments.
@@ -153,6 +158,16 @@ impl Texts {
             () => None,
         }
     }
+}
+
+/// How languages other than those of shells start commands.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Calls {
+    /// What precedes a quoted command.
+    pub before: Vec<String>,
+    /// Words that quote a command line as backquotes do.
+    pub quotes: Vec<String>,
 }
 
 /// The kinds of texts that may name libraries.

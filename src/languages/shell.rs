@@ -26,6 +26,8 @@ pub struct Names {
     pub commands: BTreeSet<Vec<u8>>,
     /// Words that stand there if variables have the values that the script assigns.
     pub assigned: BTreeSet<Vec<u8>>,
+    /// Those of both that the script executes in its own place (`exec`).
+    pub executed: BTreeSet<Vec<u8>>,
     /// Files that `.` and `source` read.
     pub sourced: BTreeSet<Vec<u8>>,
 }
@@ -43,11 +45,16 @@ pub fn names(text: &[u8], language: &Shell, variables: &mut Variables) -> Names 
         reader.end();
     }
     let Reader { mut names, functions, templates, .. } = reader;
-    for template in templates {
-        names.assigned.extend(variables.expand(&template).into_iter().filter_map(|value| {
+    for (template, executed) in templates {
+        for value in variables.expand(&template) {
             let word = value.split(u8::is_ascii_whitespace).next().unwrap_or_default();
-            (!word.is_empty() && !language.builtins.contains(word)).then(|| word.to_vec())
-        }));
+            if !word.is_empty() && !language.builtins.contains(word) {
+                names.assigned.insert(word.to_vec());
+                if executed {
+                    names.executed.insert(word.to_vec());
+                }
+            }
+        }
     }
     for template in std::mem::take(&mut names.sourced) {
         names.sourced.extend(variables.expand(&template));
@@ -75,7 +82,7 @@ pub fn is_command_line(text: &[u8]) -> bool {
             })
     };
     let redirects = || REDIRECTIONS.iter().any(|sign| memchr::memmem::find(text, sign).is_some());
-    let mut words = text.split(|&b| b == b' ').filter(|word| !word.is_empty());
+    let mut words = text.split(|&b| b == b' ').filter(|word| !word.is_empty() && *word != b"exec");
     text.len() <= MAX_LINE
         && text.iter().all(|b| (b' '..=b'~').contains(b))
         && words.next().is_some_and(|word| is_plain(word) && !word.ends_with(b"."))
@@ -103,8 +110,11 @@ struct Reader<'l> {
     functions: BTreeSet<Vec<u8>>,
     /// The word, as a template of [`variables`].
     word: Vec<u8>,
-    /// Words with variables where a command may stand.
-    templates: BTreeSet<Vec<u8>>,
+    /// Words with variables where a command may stand, and whether the script executes them in its
+    /// own place.
+    templates: BTreeSet<(Vec<u8>, bool)>,
+    /// The command that follows takes the place of the script.
+    executes: bool,
     /// The word is more than text and variables.
     odd: bool,
     /// What follows may be assignments, as after `export`.
@@ -130,6 +140,7 @@ impl<'l> Reader<'l> {
             functions: BTreeSet::new(),
             word: Vec::new(),
             templates: BTreeSet::new(),
+            executes: false,
             odd: false,
             declares: false,
             command: true,
@@ -149,6 +160,12 @@ impl<'l> Reader<'l> {
                 return after.get(1..).unwrap_or_default();
             }
             b'$' if after.starts_with(b"((") => return skip(after, b"))"),
+            b'$' if variables::own_directory(after).is_some() => {
+                self.word.extend(variables::OWN_DIRECTORY);
+                return after
+                    .get(variables::own_directory(after).unwrap_or_default()..)
+                    .unwrap_or_default();
+            }
             b'$' if after.starts_with(b"(") => {
                 self.open(b'(');
                 return after.get(1..).unwrap_or_default();
@@ -156,6 +173,11 @@ impl<'l> Reader<'l> {
             b'$' => return self.dollar(after),
             // No shell keeps these in a word; templates have their own use for them.
             0..=END => {}
+            b'`' if variables::own_directory_in_backquotes(after).is_some() => {
+                self.word.extend(variables::OWN_DIRECTORY);
+                let end = variables::own_directory_in_backquotes(after).unwrap_or_default();
+                return after.get(end..).unwrap_or_default();
+            }
             b'`' if self.within.last() == Some(&b'`') => self.close(),
             b'`' => self.open(b'`'),
             b'"' if quoted => drop(self.within.pop()),
@@ -174,6 +196,9 @@ impl<'l> Reader<'l> {
     /// Takes what follows a dollar sign.
     fn dollar<'t>(&mut self, after: &'t [u8]) -> &'t [u8] {
         let (template, rest) = variables::parameter(after);
+        if let Some((name, value)) = variables::default_assignment(after) {
+            self.variables.assign(name, value);
+        }
         match template {
             Some(template) => self.word.extend(template),
             None => self.odd = true,
@@ -246,6 +271,7 @@ impl<'l> Reader<'l> {
     fn separate(&mut self) {
         self.end();
         self.declares = false;
+        self.executes = false;
         self.command = true;
         self.source = false;
     }
@@ -271,6 +297,7 @@ impl<'l> Reader<'l> {
             return;
         }
         if !self.command || (self.language.before_commands.contains(word) && !odd) {
+            self.executes |= self.command && word == self.language.replaces.as_bytes();
             return;
         }
         self.source = self.language.source.contains(word) && !odd;
@@ -283,8 +310,13 @@ impl<'l> Reader<'l> {
             return;
         }
         if variables::is_template(word) {
-            self.templates.insert(word.into());
-        } else if self.names.commands.insert(word.into()) {
+            self.templates.insert((word.into(), self.executes));
+            return;
+        }
+        if self.executes {
+            self.names.executed.insert(word.into());
+        }
+        if self.names.commands.insert(word.into()) {
             self.fresh.push(word.into());
         }
     }
@@ -371,8 +403,32 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_the_place_of_the_script() {
+        let executed = |text: &str| {
+            let mut variables = Variables::default();
+            variables.set_own_directory(b"/opt/x/bin");
+            let names = names(text.as_bytes(), &Languages::builtin().shell, &mut variables);
+            let names: Vec<_> =
+                names.executed.iter().map(|name| String::from_utf8_lossy(name)).collect();
+            names.join(" ")
+        };
+        assert_eq!(executed("a; exec b \"$@\"; c; A=/d; exec $A x"), "/d b");
+        assert_eq!(executed(": ${D=/usr/share/q}; exec $D/add"), "/usr/share/q/add");
+        assert_eq!(executed("exec >log; a"), "");
+        for dir in
+            ["$(dirname \"$0\")", "`dirname $0`", "${0%/*}", "$(cd \"$(dirname \"$0\")\" && pwd)"]
+        {
+            assert_eq!(
+                executed(&format!("H={dir}\nexec \"$H/../y\" x")),
+                "/opt/x/bin/../y",
+                "{dir}"
+            );
+        }
+    }
+
+    #[test]
     fn lines_for_a_shell() {
-        for line in ["sort -u %s > %s", "/bin/x --all", "cat %s >/dev/null", "A -1"] {
+        for line in ["sort -u %s > %s", "/bin/x --all", "cat %s >/dev/null", "A -1", "exec cc -g"] {
             assert!(is_command_line(line.as_bytes()), "{line}");
         }
         let long = format!("sort -u {}", "x".repeat(200));

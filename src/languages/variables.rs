@@ -32,6 +32,12 @@ impl Variables {
         self.0.values().map(BTreeSet::len).sum()
     }
 
+    /// Sets the directory of the script, for words such as `$(dirname "$0")/x`.
+    pub fn set_own_directory(&mut self, dir: &[u8]) {
+        self.0.remove(&b"/"[..]);
+        self.assign(b"/", dir);
+    }
+
     /// Adds a value of `name`.
     pub(super) fn assign(&mut self, name: &[u8], template: &[u8]) {
         let known = self.0.contains_key(name);
@@ -84,6 +90,58 @@ impl Variables {
         values.extend(parts.next().map(<[u8]>::to_vec));
         values
     }
+}
+
+/// A reference to the directory of the script. No variable of a shell has this name.
+pub(super) const OWN_DIRECTORY: &[u8] = b"\0/\x02";
+/// Bytes between the parentheses of what stands for the script's directory.
+const MAX_OWN_DIRECTORY: usize = 100;
+
+/// The length of what follows a dollar sign, up to its last parenthesis or brace, if it stands for
+/// the directory of the script: `$(dirname "$0")`, `$(cd "$(dirname "$0")" && pwd)`, `${0%/*}`.
+pub(super) fn own_directory(after: &[u8]) -> Option<usize> {
+    if after.starts_with(b"{0%/*}") {
+        return Some(b"{0%/*}".len());
+    }
+    let inside = after.strip_prefix(b"(")?;
+    let mut depth = 1;
+    let end = inside.iter().take(MAX_OWN_DIRECTORY).position(|b| {
+        depth += i32::from(*b == b'(') - i32::from(*b == b')');
+        depth == 0
+    })?;
+    is_own_directory(inside.get(..end)?).then_some(end + 2)
+}
+
+/// As [`own_directory`], for what follows a backquote.
+pub(super) fn own_directory_in_backquotes(after: &[u8]) -> Option<usize> {
+    let end = after.iter().take(MAX_OWN_DIRECTORY).position(|b| *b == b'`')?;
+    is_own_directory(after.get(..end)?).then_some(end + 1)
+}
+
+fn is_own_directory(command: &[u8]) -> bool {
+    const FORMS: [&str; 6] = [
+        "dirname$0",
+        "dirname$(readlink-f$0)",
+        "dirname$(realpath$0)",
+        "cd$(dirname$0)&&pwd",
+        "cd$(dirname$0);pwd",
+        "cd`dirname$0`;pwd",
+    ];
+    let plain: String =
+        command.iter().filter(|b| !b" \"\t".contains(b)).map(|b| char::from(*b)).collect();
+    let plain = plain.replace("${BASH_SOURCE[0]}", "$0").replace("$BASH_SOURCE", "$0");
+    let plain = plain.replace("${0}", "$0").replace("--$", "$").replace("pwd-P", "pwd");
+    FORMS.contains(&&*plain.replace(">/dev/null2>&1", "").replace("cd-P", "cd"))
+}
+
+/// The name and the value if what follows a dollar sign assigns a plain default: `{NAME:=value}`.
+pub(super) fn default_assignment(after: &[u8]) -> Option<(&[u8], &[u8])> {
+    let inside = after.strip_prefix(b"{")?;
+    let inside = inside.get(..memchr::memchr(b'}', inside)?)?;
+    let (name, rest) = inside.split_at(name_length(inside));
+    let value = rest.strip_prefix(b":").unwrap_or(rest).strip_prefix(b"=")?;
+    let plain = value.iter().all(|b| b.is_ascii_alphanumeric() || b"._+-/".contains(b));
+    (is_name(name) && plain && !value.is_empty()).then_some((name, value))
 }
 
 /// Whether `word` refers to a variable.

@@ -23,7 +23,8 @@ pub enum Evidence {
     LibraryInText(Box<[u8]>),
     /// This object in an archive inside the file needs this library.
     Embedded(Box<[u8]>, Box<[u8]>),
-    /// A program has this command line among its constants, and calls system(3) or popen(3).
+    /// A program that calls system(3) or popen(3) has this command line among its constants, or a
+    /// script in another language than that of a shell has it.
     CommandLine(Box<[u8]>),
     /// Such evidence for a library whose package that of the object asks for.
     Tied(Arc<Evidence>, Tie),
@@ -33,6 +34,10 @@ pub enum Evidence {
     ScriptModule(Box<[u8]>),
     /// A shell script has this word where a command stands.
     ScriptCommand(Box<[u8]>),
+    /// As [`Evidence::ScriptCommand`], where the script cannot do without the command.
+    ScriptNeeds(Box<[u8]>),
+    /// A program that calls system(3) or popen(3) mentions this program of its own package.
+    OwnProgram(ImagePath),
     /// A script has an interpreter of this file name.
     ScriptInterpreter(Box<[u8]>),
     /// An object of this SONAME or file name is in the closure.
@@ -84,6 +89,8 @@ impl fmt::Display for Evidence {
             Self::ScriptCommand(name) => {
                 write!(f, "its script names the command {}", escape(name))
             }
+            Self::ScriptNeeds(name) => write!(f, "its script needs the command {}", escape(name)),
+            Self::OwnProgram(path) => write!(f, "it runs a shell, and {path} is of its package"),
             Self::ScriptInterpreter(name) => write!(f, "it is a script for {}", escape(name)),
             Self::Library(name) => write!(f, "{} is loaded", escape(name)),
             Self::Constant(path) => write!(f, "it names {}", escape(path)),
@@ -138,6 +145,11 @@ mod tests {
             ),
             (Evidence::ScriptModule(b"yaml"[..].into()), "its imports lead to yaml"),
             (Evidence::ScriptCommand(b"ls"[..].into()), "its script names the command ls"),
+            (Evidence::ScriptNeeds(b"ls"[..].into()), "its script needs the command ls"),
+            (
+                Evidence::OwnProgram(ImagePath::new("/usr/lib/x/y").unwrap()),
+                "it runs a shell, and /usr/lib/x/y is of its package",
+            ),
             (Evidence::ScriptInterpreter(b"perl"[..].into()), "it is a script for perl"),
             (Evidence::Library(b"libssl.so.3"[..].into()), "libssl.so.3 is loaded"),
             (Evidence::Constant(b"/etc/\xff"[..].into()), r"it names /etc/\xff"),

@@ -44,6 +44,9 @@ pub struct Facts {
     /// Commands in shell scripts that the user names or that rules add, if the sysroot has such a
     /// program: its path, with the script.
     pub commands: BTreeMap<Box<[u8]>, Opened>,
+    /// Likewise, those that a script needs: it is the user's own, or it executes the command in its
+    /// own place, or its package depends on that of the command.
+    pub needed_commands: BTreeMap<Box<[u8]>, Opened>,
     /// Constants of programs that run a shell, if they have the form of a command line, each with
     /// the program. They are taken out when their commands are looked for.
     pub command_lines: BTreeMap<Box<[u8]>, ImagePath>,
@@ -113,6 +116,8 @@ impl Facts {
     pub fn of_texts(&self) -> usize {
         let of_scripts = self.scripts.len() + self.modules.len() + self.commands.len();
         of_scripts
+            + self.needed_commands.len()
+            + self.line_commands.values().map(BTreeMap::len).sum::<usize>()
             + self.programs.len()
             + self.library_names.len()
             + self.opens.len()

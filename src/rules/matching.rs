@@ -31,7 +31,7 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
         return None;
     }
     type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
-    let parts: [(&[String], Find<'_>); 17] = [
+    let parts: [(&[String], Find<'_>); 18] = [
         (&when.programs, &|patterns| programs(patterns, facts)),
         (&when.opens, &|patterns| mentions(patterns, &facts.opens)),
         (&when.may_open, &|patterns| mentions(patterns, &facts.may_open)),
@@ -40,6 +40,11 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
         (&when.commands, &|patterns| {
             let commands = facts.commands.iter().map(|(name, (path, by))| (&**name, &**path, by));
             named(patterns, commands, Evidence::ScriptCommand)
+        }),
+        (&when.needed_commands, &|patterns| {
+            let commands = &facts.needed_commands;
+            let commands = commands.iter().map(|(name, (path, by))| (&**name, &**path, by));
+            named(patterns, commands, Evidence::ScriptNeeds)
         }),
         (&when.command_lines, &|patterns| mentions(patterns, &facts.line_commands)),
         (&when.scripts, &|patterns| {

@@ -60,7 +60,8 @@ pub struct Rule {
     pub files_only: bool,
     /// Whether scripts among the files are entry points: their interpreters are added, and the
     /// commands that shell scripts name are evidence. Scripts of other rules are examples, or
-    /// modules that something else reads.
+    /// modules that something else reads. Of a generic rule, only executable scripts for a shell
+    /// count.
     #[serde(default)]
     pub starts: bool,
     /// What to tell the user if the rule fires and is not followed.
@@ -130,6 +131,8 @@ pub struct When {
     pub modules: Vec<String>,
     /// Names of commands in shell scripts.
     pub commands: Vec<String>,
+    /// As `commands`, of those that the script needs.
+    pub needed_commands: Vec<String>,
     /// Names of commands in the command lines among the constants of programs that run a shell.
     pub command_lines: Vec<String>,
     /// Rules that are followed.
@@ -189,6 +192,7 @@ impl When {
             &self.environment,
             &self.scripts,
             &self.commands,
+            &self.needed_commands,
             &self.command_lines,
             &self.modules,
         ];

@@ -94,6 +94,8 @@ mod run_guard;
 mod run_limits;
 /// The standard streams of a program in that sandbox.
 mod run_streams;
+/// The commands that scripts run.
+mod scripts;
 /// The files of a release; the static build, in an empty root, packing itself.
 mod selfpack;
 /// Standard streams that are closed or full, control characters in messages.

@@ -69,6 +69,7 @@ const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("configuration", "rules_libc::what_constants_name"),
     ("spawn", "rules_libc::what_constants_name"),
     ("script-commands", "rules_directories::a_shell_script_brings_the_commands_that_it_names"),
+    ("script-programs", "scripts::a_script_brings_what_it_executes_whatever_its_size"),
     ("mesa", "desktop::drivers_draw"),
     ("gtk", "desktop::gtk_has_input_methods"),
     ("qt-plugins", "desktop::qt_has_its_platform_and_what_is_asked_for"),

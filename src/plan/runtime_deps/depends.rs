@@ -1,9 +1,14 @@
 //! Whether the package of one file asks for that of another.
 
 use crate::{
+    elf::ReadFailure,
     packages::{Database, PackageId, Strength},
     path::ImagePath,
+    view::View,
 };
+
+/// Packages of package managers, which no program of an image runs.
+const MANAGERS: [&str; 3] = ["dpkg", "apk-tools", "rpm"];
 
 /// Whether a package that owns `by` depends, at least this strongly, on one that owns `on`. A
 /// package depends on itself.
@@ -24,13 +29,46 @@ pub(super) fn depends(
     database.owners(on).into_iter().any(|on| owners.iter().any(|by| asks(*by, on)))
 }
 
-/// Whether the program `by` is meant to run `command`: its package recommends that of the command,
-/// or each system has it. Without an owner of both, nothing speaks against it.
-pub(super) fn may_run(database: &Database, by: &ImagePath, command: &ImagePath) -> bool {
-    let owners = database.owners(command);
-    let is_essential = |id: &PackageId| database.package(*id).is_some_and(|one| one.is_essential);
-    owners.is_empty()
-        || database.owners(by).is_empty()
-        || owners.iter().any(is_essential)
-        || depends(database, by, command, Strength::Recommends)
+/// Whether the program `by` is meant to run a command, found at `command` and really at the second
+/// path: its package recommends that of the command, or each system has it. Without an owner of
+/// both, nothing speaks against it.
+pub(super) fn may_run(
+    database: &Database,
+    by: &ImagePath,
+    (command, real): (&ImagePath, &ImagePath),
+) -> bool {
+    let is_owned = |path: &ImagePath| !database.owners(path).is_empty();
+    !is_owned(by)
+        || [command, real].into_iter().any(|path| {
+            let has = || depends(database, by, path, Strength::Recommends);
+            !is_owned(real) || is_essential(database, path) || has()
+        })
+}
+
+/// Whether the package of `by` depends on that of a command, which two paths lead to as in
+/// [`may_run`]: a link may be of another package than its target.
+pub(super) fn depends_on_command(
+    database: &Database,
+    by: &ImagePath,
+    (command, real): (&ImagePath, &ImagePath),
+) -> bool {
+    let depends = |path: &ImagePath| depends(database, by, path, Strength::Depends);
+    depends(command) || depends(real)
+}
+
+/// Whether each system has the file at the real path `path`: its package is essential, and not
+/// the package manager.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn is_of_each_system(path: &ImagePath, view: &View<'_>) -> Result<bool, ReadFailure> {
+    Ok(view.packages()?.is_some_and(|database| is_essential(database, path)))
+}
+
+fn is_essential(database: &Database, path: &ImagePath) -> bool {
+    let is_for_programs = |id: &PackageId| {
+        let package = database.package(*id);
+        package.is_some_and(|one| one.is_essential && !MANAGERS.contains(&&*one.name))
+    };
+    database.owners(path).iter().any(is_for_programs)
 }

@@ -1,6 +1,7 @@
 //! Run-time dependencies: facts about the closure's files → files that rules add to the image, and
 //! hints about what they leave out.
 
+mod commands;
 mod depends;
 mod embedded;
 mod extras;
@@ -22,13 +23,15 @@ use std::{
 };
 
 use super::{
-    Missing, Note, PlanError, PlanOptions, Reason, RuleMatch, builder::ImageBuilder, programs,
+    Missing, Note, PlanError, PlanOptions, Reason, RuleMatch,
+    builder::ImageBuilder,
+    programs::{self, Programs},
 };
 use crate::{
     elf::{self, Closure, Lookup as _, ReadFailure, script::Shebang},
-    languages::{Languages, TextKind},
+    languages::{Languages, TextKind, Variables},
     path::{ImagePath, escape},
-    rules::{self, Choice, Fired, Level, NamedBy, Table, Verdict},
+    rules::{self, Choice, Evidence, Fired, Level, NamedBy, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
 };
 
@@ -66,6 +69,8 @@ pub(super) struct RuntimeDeps<'t> {
     heavy: BTreeMap<ImagePath, (&'t str, u64)>,
     /// Notes on scripts that run commands which do not exist.
     absent: Vec<Note>,
+    /// Variables of the scripts that the user names, which they may export to others.
+    exported: Variables,
 }
 
 impl<'t> RuntimeDeps<'t> {
@@ -94,6 +99,7 @@ impl<'t> RuntimeDeps<'t> {
             large: BTreeMap::new(),
             heavy: BTreeMap::new(),
             absent: Vec::new(),
+            exported: Variables::default(),
         })
     }
 
@@ -127,7 +133,8 @@ impl<'t> RuntimeDeps<'t> {
         for (path, line) in named {
             let Gatherer { facts, owners, .. } = &mut self.gatherer;
             let known = (facts, owners);
-            let absent = scripts::record((path, line), self.command_dirs, known, builder)?;
+            let dirs = (self.command_dirs, &mut self.exported);
+            let absent = scripts::record((path, line), dirs, known, builder)?;
             let absent: Vec<_> = absent.iter().map(|name| format!("`{}`", escape(name))).collect();
             if !absent.is_empty() {
                 let text =
@@ -166,7 +173,7 @@ impl<'t> RuntimeDeps<'t> {
         let mut objects = Vec::new();
         loop {
             let known = self.gatherer.facts.of_texts();
-            scripts::record_lines(self.command_dirs, &mut self.gatherer.facts, builder)?;
+            commands::record_lines(self.command_dirs, &mut self.gatherer.facts, builder)?;
             for fired in rules::evaluate(&self.set.table, &self.gatherer.facts, &self.set.choice) {
                 let asked = fired.verdict == Verdict::Take || fired.rule.present.is_empty();
                 if !asked && !files::any(&fired.present, builder)? {
@@ -201,9 +208,15 @@ impl<'t> RuntimeDeps<'t> {
         };
         let mut found = files::find(&new, fired.rule, &self.set.table, builder)?;
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
-            found.retain(|one| {
-                one.node.file().is_none_or(|file| file.len <= limit || builder.has(&one.path))
-            });
+            let mut small = Vec::new();
+            for one in found {
+                let fits = one.node.file().is_none_or(|file| file.len <= limit);
+                let by = one.named.by.as_ref().filter(|_| fired.rule.starts);
+                if fits || builder.has(&one.path) || commands::is_needed(by, &one.path, builder)? {
+                    small.push(one);
+                }
+            }
+            found = small;
         }
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.match_limit) {
             let large = files::larger(&found, limit, builder);
@@ -221,10 +234,8 @@ impl<'t> RuntimeDeps<'t> {
         let known = (&mut self.gatherer.facts, builder.view);
         texts::note(&tree, &[TextKind::Configuration], known)?;
         let programs = programs::find(&tree, builder.view)?;
-        for (path, line) in programs.scripts.iter().filter(|_| fired.rule.starts) {
-            let (dirs, facts) = (self.command_dirs, &mut self.gatherer.facts);
-            objects.extend(scripts::take_interpreter((path, line), dirs, facts, builder)?);
-            scripts::record_commands((path, line), dirs, facts, builder)?;
+        if fired.rule.starts {
+            objects.extend(self.start(&fired, &found, &programs, builder)?);
         }
         let ours = programs.objects.into_iter().filter(|(_, object)| {
             machines.is_empty() || machines.contains(&object.header.machine.arch)
@@ -232,6 +243,58 @@ impl<'t> RuntimeDeps<'t> {
         objects.extend(ours.map(|(path, _)| path));
         self.fired.insert(&fired.rule.name, fired);
         Ok(objects)
+    }
+
+    /// Notes what the programs and scripts among the files of a rule ask for in turn, and takes the
+    /// interpreters of these scripts. Returns the interpreters.
+    fn start(
+        &mut self,
+        fired: &Fired<'t>,
+        found: &[RuleFile<'_>],
+        programs: &Programs,
+        builder: &mut ImageBuilder<'_>,
+    ) -> Result<Vec<ImagePath>, PlanError> {
+        let (dirs, facts) = (self.command_dirs, &mut self.gatherer.facts);
+        let mut interpreters = Vec::new();
+        // A command of a script may be one more script, and so on.
+        let is_command = |one: &RuleFile<'_>| {
+            matches!(
+                *one.named.evidence,
+                Evidence::ScriptCommand(_) | Evidence::ScriptNeeds(_) | Evidence::CommandLine(_)
+            )
+        };
+        let is_guess = fired.rule.generic;
+        for (path, line) in &programs.scripts {
+            if is_guess && !is_for_shell(line) {
+                continue;
+            }
+            interpreters.extend(scripts::take_interpreter((path, line), dirs, facts, builder)?);
+            if is_for_shell(line)
+                && let Some(text) = scripts::read(path, builder)?
+            {
+                let is_guess = is_guess || found.iter().all(is_command);
+                let by = if is_guess { commands::By::Guess } else { commands::By::Rule };
+                let by = (by, &mut self.exported);
+                commands::record(path, text, by, dirs, (facts, builder))?;
+            }
+        }
+        let started: BTreeSet<_> = programs.objects.iter().map(|(path, _)| path).collect();
+        for one in found.iter().filter(|one| started.contains(&one.path)) {
+            match &*one.named.evidence {
+                Evidence::ScriptNeeds(_) | Evidence::CommandLine(_) => {
+                    // The rules for this program apply to it.
+                    let named = ImagePath::new(&one.named.pattern);
+                    facts.programs.insert(named.unwrap_or(one.path.clone()), one.path.clone());
+                }
+                _ if is_guess && one.node.is_executable() => {
+                    if let Some(by) = &one.named.by {
+                        commands::record_own_program(&one.path, by, facts);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(interpreters)
     }
 
     /// Takes plugins out of `found` whose libraries are too large.

@@ -1,31 +1,26 @@
 //! Scripts that the user names or that rules add → their interpreters, and the evidence in their
 //! text.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use super::{
-    depends::may_run,
-    files,
+    commands, files,
     owners::{self, Owners},
     python::{self, Modules},
 };
 use crate::{
     elf::{Lookup as _, ReadFailure, script::Shebang},
-    languages::{Languages, Perl, Variables, library_names, shell},
+    languages::{Languages, Perl, Variables, library_names},
     ownership::Mentions,
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
-    rules::{Evidence, Facts, Mention},
+    rules::Facts,
 };
 
 /// Bytes of a script that are read.
 const MAX_SCRIPT: usize = 256 << 10;
-/// Files that are read for one script: itself, and what it reads with `.`, directly or not.
-const MAX_SOURCED: usize = 16;
 /// Modules of one Perl script that are looked for.
 const MAX_MODULES: usize = 1000;
-/// Commands of one script that do not exist.
-const MAX_ABSENT: usize = 5;
 
 /// Takes the interpreter of a script that a rule added, and notes it as a program. Nothing happens
 /// if it does not exist: the image starts without it.
@@ -56,7 +51,7 @@ pub(super) fn take_interpreter(
 /// [`ReadFailure`]
 pub(super) fn record(
     script: (&ImagePath, &Shebang),
-    dirs: &[ImagePath],
+    (dirs, exported): (&[ImagePath], &mut Variables),
     (facts, owners): (&mut Facts, &mut Owners<'_>),
     builder: &ImageBuilder<'_>,
 ) -> Result<BTreeSet<Vec<u8>>, ReadFailure> {
@@ -70,38 +65,14 @@ pub(super) fn record(
     }
     record_modules(script, &text, facts, builder)?;
     record_mentions((&path, &text), (facts, owners), builder)?;
-    let absent = absent_commands(script, &text, dirs, builder)?;
-    record_text_commands(script, (path, text), dirs, facts, builder)?;
+    if !is_for_shell(script.1) {
+        commands::record_started((&path, &text), dirs, facts, builder)?;
+        return Ok(BTreeSet::new());
+    }
+    let absent = commands::absent(script.0, &text, dirs, builder)?;
+    let by = (commands::By::Named, exported);
+    commands::record(script.0, (path, text), by, dirs, (facts, builder))?;
     Ok(absent)
-}
-
-fn absent_commands(
-    (script, line): (&ImagePath, &Shebang),
-    text: &[u8],
-    dirs: &[ImagePath],
-    builder: &ImageBuilder<'_>,
-) -> Result<BTreeSet<Vec<u8>>, ReadFailure> {
-    let language = &Languages::builtin().shell;
-    let mut absent = BTreeSet::new();
-    if !is_for_shell(line) {
-        return Ok(absent);
-    }
-    // What it reads may define functions.
-    let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_start);
-    let reads = lines.any(|line| line.starts_with(b". ") || line.starts_with(b"source "));
-    let plain = builder.view.is_own(script) && !reads;
-    for name in shell::names(text, language, &mut Variables::default()).commands {
-        let counts = if name.contains(&b'/') { name.starts_with(b"/") } else { plain };
-        if counts
-            && shell::is_plain(&name)
-            && !shell::asks_for(text, &name, language)
-            && interpreters::find(&name, dirs, builder)?.is_err()
-        {
-            absent.insert(name);
-        }
-    }
-    // So many are words of a text that was taken for commands.
-    Ok(if absent.len() > MAX_ABSENT { BTreeSet::new() } else { absent })
 }
 
 /// Notes which interpreter a script of the sysroot has: the interpreter's installed packages may be
@@ -214,7 +185,7 @@ fn record_mentions(
 }
 
 /// The real path of a script and its text, up to [`MAX_SCRIPT`] bytes.
-fn read(
+pub(super) fn read(
     script: &ImagePath,
     builder: &ImageBuilder<'_>,
 ) -> Result<Option<(ImagePath, Vec<u8>)>, ReadFailure> {
@@ -227,112 +198,6 @@ fn read(
 fn interpreter_name(line: &Shebang) -> &[u8] {
     let interpreter = line.command.as_ref().unwrap_or(&line.interpreter);
     interpreter.rsplit(|&b| b == b'/').next().unwrap_or_default()
-}
-
-/// Notes which of the sysroot's commands a script names, if a shell reads it.
-///
-/// # Errors
-/// [`ReadFailure`]
-pub(super) fn record_commands(
-    script: (&ImagePath, &Shebang),
-    dirs: &[ImagePath],
-    facts: &mut Facts,
-    builder: &ImageBuilder<'_>,
-) -> Result<(), ReadFailure> {
-    if !is_for_shell(script.1) {
-        return Ok(());
-    }
-    match read(script.0, builder)? {
-        Some(text) => record_text_commands(script, text, dirs, facts, builder),
-        None => Ok(()),
-    }
-}
-
-/// As [`record_commands`], for a script with this real path and text.
-fn record_text_commands(
-    (script, line): (&ImagePath, &Shebang),
-    text: (ImagePath, Vec<u8>),
-    dirs: &[ImagePath],
-    facts: &mut Facts,
-    builder: &ImageBuilder<'_>,
-) -> Result<(), ReadFailure> {
-    if !is_for_shell(line) {
-        return Ok(());
-    }
-    let mut seen = BTreeSet::from([script.clone()]);
-    let mut texts = vec![text];
-    let mut variables = Variables::default();
-    // What one text assigns may be a command in another: read all of them again with everything
-    // that is assigned.
-    let mut known = None;
-    while known != Some((texts.len(), variables.count())) {
-        known = Some((texts.len(), variables.count()));
-        let mut at = 0;
-        while let Some((path, text)) = texts.get(at) {
-            let names = shell::names(text, &Languages::builtin().shell, &mut variables);
-            for name in &names.commands | &names.assigned {
-                record_command(script, name, dirs, (facts, builder))?;
-            }
-            let sourced = |name: &Vec<u8>| match name.contains(&b'/') {
-                true => ImagePath::new(name).ok(),
-                false => path.parent().and_then(|dir| dir.join(name).ok()),
-            };
-            for sourced in names.sourced.iter().filter_map(sourced).collect::<Vec<_>>() {
-                if seen.len() < MAX_SOURCED && seen.insert(sourced.clone()) {
-                    texts.extend(read(&sourced, builder)?);
-                }
-            }
-            at += 1;
-        }
-    }
-    Ok(())
-}
-
-/// Notes the commands of the sysroot in the command lines of programs, if the first command of the
-/// line exists.
-///
-/// # Errors
-/// [`ReadFailure`]
-pub(super) fn record_lines(
-    dirs: &[ImagePath],
-    facts: &mut Facts,
-    builder: &ImageBuilder<'_>,
-) -> Result<(), ReadFailure> {
-    for (line, by) in std::mem::take(&mut facts.command_lines) {
-        let shell = &Languages::builtin().shell;
-        let first = line.split(|&b| b == b' ').next().unwrap_or_default();
-        if shell.builtins.contains(first) || interpreters::find(first, dirs, builder)?.is_err() {
-            continue;
-        }
-        for name in shell::names(&line, shell, &mut Variables::default()).commands {
-            let Ok((command, found)) = interpreters::find(&name, dirs, builder)? else { continue };
-            let database = builder.view.packages()?;
-            if database.is_some_and(|database| !may_run(database, &by, &found.path)) {
-                continue;
-            }
-            let evidence = Arc::new(Evidence::CommandLine(line.clone()));
-            let mention = Mention { by: by.clone(), evidence };
-            let paths = facts.line_commands.entry(command.file_name().into()).or_default();
-            paths.entry(command.as_bytes().into()).or_insert(mention);
-        }
-    }
-    Ok(())
-}
-
-/// Notes a command of the sysroot that `script` names, unless it is in the image.
-fn record_command(
-    script: &ImagePath,
-    name: Vec<u8>,
-    dirs: &[ImagePath],
-    (facts, builder): (&mut Facts, &ImageBuilder<'_>),
-) -> Result<(), ReadFailure> {
-    if let Ok((command, found)) = interpreters::find(&name, dirs, builder)?
-        && !builder.has(&found.path)
-    {
-        let known = (command.as_bytes().into(), script.clone());
-        facts.commands.entry(name.into()).or_insert(known);
-    }
-    Ok(())
 }
 
 pub(in crate::plan) fn is_for_shell(line: &Shebang) -> bool {

@@ -1,0 +1,244 @@
+//! Scripts, and command lines among the constants of programs → the commands that they run.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    depends::{depends_on_command, is_of_each_system, may_run},
+    scripts,
+};
+use crate::{
+    elf::{Found, ReadFailure},
+    languages::{Languages, Variables, calls, shell},
+    path::ImagePath,
+    plan::{builder::ImageBuilder, interpreters},
+    rules::{Evidence, Facts, Mention},
+};
+
+/// Files that are read for one script: itself, and what it reads with `.`, directly or not.
+const MAX_SOURCED: usize = 16;
+/// Commands of one script that do not exist.
+const MAX_ABSENT: usize = 5;
+
+/// Who brings a script, which says how much its commands count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// The user names it: what it runs is needed.
+    Named,
+    /// A rule that is about its program.
+    Rule,
+    /// A rule that guesses which files belong to a program: only those commands count that each
+    /// system has or that the script's package depends on.
+    Guess,
+}
+
+/// The commands that a script for a shell runs and that do not exist. Of a script of the sysroot,
+/// which may do without much, only those count that are named by their paths.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn absent(
+    script: &ImagePath,
+    text: &[u8],
+    dirs: &[ImagePath],
+    builder: &ImageBuilder<'_>,
+) -> Result<BTreeSet<Vec<u8>>, ReadFailure> {
+    let language = &Languages::builtin().shell;
+    let mut absent = BTreeSet::new();
+    // What it reads may define functions.
+    let mut lines = text.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_start);
+    let reads = lines.any(|line| line.starts_with(b". ") || line.starts_with(b"source "));
+    let plain = builder.view.is_own(script) && !reads;
+    for name in shell::names(text, language, &mut Variables::default()).commands {
+        let counts = if name.contains(&b'/') { name.starts_with(b"/") } else { plain };
+        if counts
+            && shell::is_plain(&name)
+            && !shell::asks_for(text, &name, language)
+            && interpreters::find(&name, dirs, builder)?.is_err()
+        {
+            absent.insert(name);
+        }
+    }
+    // So many are words of a text that was taken for commands.
+    Ok(if absent.len() > MAX_ABSENT { BTreeSet::new() } else { absent })
+}
+
+/// Notes which of the sysroot's commands a script for a shell names. `exported` are the variables
+/// that the scripts before it have; those of a script that the user names are added.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn record(
+    script: &ImagePath,
+    text: (ImagePath, Vec<u8>),
+    (by, exported): (By, &mut Variables),
+    dirs: &[ImagePath],
+    (facts, builder): (&mut Facts, &ImageBuilder<'_>),
+) -> Result<(), ReadFailure> {
+    let language = &Languages::builtin().shell;
+    let mut seen = BTreeSet::from([script.clone()]);
+    let mut variables = exported.clone();
+    if let Some(dir) = script.parent() {
+        variables.set_own_directory(dir.as_bytes());
+    }
+    let mut texts = vec![text];
+    // What one text assigns may be a command in another: read all of them again with everything
+    // that is assigned.
+    let mut known = None;
+    while known != Some((texts.len(), variables.count())) {
+        known = Some((texts.len(), variables.count()));
+        let mut at = 0;
+        while let Some((path, text)) = texts.get(at) {
+            let names = shell::names(text, language, &mut variables);
+            for name in &names.commands | &names.assigned {
+                let executes = names.executed.contains(&name);
+                let asks = || shell::asks_for(text, &name, language);
+                let needs =
+                    by == By::Named && (executes || (builder.view.is_own(script) && !asks()));
+                record_command((script, by), (&name, needs), dirs, (facts, builder))?;
+            }
+            let sourced = |name: &Vec<u8>| match name.contains(&b'/') {
+                true => ImagePath::new(name).ok(),
+                false => path.parent().and_then(|dir| dir.join(name).ok()),
+            };
+            for sourced in names.sourced.iter().filter_map(sourced).collect::<Vec<_>>() {
+                if seen.len() < MAX_SOURCED && seen.insert(sourced.clone()) {
+                    texts.extend(scripts::read(&sourced, builder)?);
+                }
+            }
+            at += 1;
+        }
+    }
+    if by == By::Named {
+        *exported = variables;
+    }
+    Ok(())
+}
+
+/// Notes a command of the sysroot that `script` names, unless it is in the image.
+fn record_command(
+    (script, by): (&ImagePath, By),
+    (name, needs): (&[u8], bool),
+    dirs: &[ImagePath],
+    (facts, builder): (&mut Facts, &ImageBuilder<'_>),
+) -> Result<(), ReadFailure> {
+    let Ok((command, found)) = interpreters::find(name, dirs, builder)? else { return Ok(()) };
+    if builder.has(&found.path) {
+        return Ok(());
+    }
+    let depends = match builder.view.packages()? {
+        Some(database) => depends_on_command(database, script, (&command, &found.path)),
+        None => false,
+    };
+    if by == By::Guess && !depends && !is_of_each_system(&found.path, builder.view)? {
+        return Ok(());
+    }
+    let known = (command.as_bytes().into(), script.clone());
+    let commands = match needs || (depends && by == By::Named) {
+        true => &mut facts.needed_commands,
+        false => &mut facts.commands,
+    };
+    commands.entry(name.into()).or_insert(known);
+    Ok(())
+}
+
+/// Notes the commands of the sysroot that a script in another language than that of a shell starts.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn record_started(
+    (script, text): (&ImagePath, &[u8]),
+    dirs: &[ImagePath],
+    facts: &mut Facts,
+    builder: &ImageBuilder<'_>,
+) -> Result<(), ReadFailure> {
+    let started = calls::started(text, &Languages::builtin().calls);
+    for line in started.lines {
+        record_line((script, &line), dirs, facts, builder)?;
+    }
+    let Some(database) = builder.view.packages()? else { return Ok(()) };
+    for word in started.words {
+        let Ok((command, found)) = interpreters::find(&word, dirs, builder)? else { continue };
+        if depends_on_command(database, script, (&command, &found.path)) {
+            note_line((script, &word), (&command, &found), facts);
+        }
+    }
+    Ok(())
+}
+
+/// Notes the commands of the sysroot in the command lines of programs, if the first command of the
+/// line exists.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn record_lines(
+    dirs: &[ImagePath],
+    facts: &mut Facts,
+    builder: &ImageBuilder<'_>,
+) -> Result<(), ReadFailure> {
+    for (line, by) in std::mem::take(&mut facts.command_lines) {
+        record_line((&by, &line), dirs, facts, builder)?;
+    }
+    Ok(())
+}
+
+/// Notes the commands of the sysroot in one command line, if the first of them exists.
+fn record_line(
+    (by, line): (&ImagePath, &[u8]),
+    dirs: &[ImagePath],
+    facts: &mut Facts,
+    builder: &ImageBuilder<'_>,
+) -> Result<(), ReadFailure> {
+    let shell = &Languages::builtin().shell;
+    let mut words = line.split(|&b| b == b' ').filter(|word| *word != shell.replaces.as_bytes());
+    let first = words.next().unwrap_or_default();
+    if shell.builtins.contains(first) || interpreters::find(first, dirs, builder)?.is_err() {
+        return Ok(());
+    }
+    for name in shell::names(line, shell, &mut Variables::default()).commands {
+        let Ok((command, found)) = interpreters::find(&name, dirs, builder)? else { continue };
+        let database = builder.view.packages()?;
+        if database.is_some_and(|database| !may_run(database, by, (&command, &found.path))) {
+            continue;
+        }
+        note_line((by, line), (&command, &found), facts);
+    }
+    Ok(())
+}
+
+fn note_line(
+    (by, line): (&ImagePath, &[u8]),
+    (command, found): (&ImagePath, &Found),
+    facts: &mut Facts,
+) {
+    let evidence = Arc::new(Evidence::CommandLine(line.into()));
+    let mention = Mention { by: by.clone(), evidence };
+    let name = found.path.file_name().into();
+    let paths = facts.line_commands.entry(name).or_default();
+    paths.entry(command.as_bytes().into()).or_insert(mention);
+}
+
+/// Whether the package of `by` itself depends on that of the command which `command` leads to.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn is_needed(
+    by: Option<&ImagePath>,
+    command: &ImagePath,
+    builder: &ImageBuilder<'_>,
+) -> Result<bool, ReadFailure> {
+    let Some((by, database)) = by.zip(builder.view.packages()?) else { return Ok(false) };
+    let real = builder.view.resolve(command.as_bytes())?;
+    let real = real.map_or_else(|_| command.clone(), |found| found.path);
+    Ok(depends_on_command(database, by, (command, &real)))
+}
+
+/// Notes that a program runs what a rule brings for it, if it runs a shell: a program of its own
+/// package.
+pub(super) fn record_own_program(path: &ImagePath, by: &ImagePath, facts: &mut Facts) {
+    let runs = |name: &[u8]| facts.symbols.get(name).is_some_and(|symbol| symbol.own);
+    if runs(b"system") || runs(b"popen") {
+        let evidence = Arc::new(Evidence::OwnProgram(path.clone()));
+        let paths = facts.line_commands.entry(path.file_name().into()).or_default();
+        paths.entry(path.as_bytes().into()).or_insert(Mention { by: by.clone(), evidence });
+    }
+}

@@ -1,0 +1,102 @@
+//! The commands that scripts run, in a sysroot with a small database of dpkg.
+
+use crate::{elf_builder::Elf, sandbox::Sandbox};
+
+const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+/// Packages: the name, its fields, and its files.
+const PACKAGES: &[(&str, &str, &[&str])] = &[
+    ("tools", "Essential: yes", &["bin/sh", "usr/bin/small", "usr/bin/large"]),
+    ("dpkg", "Essential: yes", &["usr/bin/manager"]),
+    ("engine", "", &["usr/bin/engine"]),
+    ("stranger", "", &["usr/bin/stranger"]),
+    (
+        "app",
+        "Depends: engine",
+        &[
+            "usr/bin/app",
+            "usr/bin/app.pl",
+            "usr/bin/app-bin",
+            "usr/lib/app/step",
+            "usr/lib/app/bin",
+        ],
+    ),
+];
+
+/// The sandbox has the packages' files in `sys/`: programs, those of `large`, `engine` and
+/// `stranger` with 3 MB, and these scripts.
+fn sandbox(scripts: &[(&str, &str)]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let loader = Elf::library().soname("ld-linux-x86-64.so.2").build();
+    sandbox.program(&format!("sys{LOADER}"), loader);
+    let mut status = String::new();
+    for (name, fields, paths) in PACKAGES {
+        status += &format!(
+            "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\n{fields}\n\n"
+        );
+        let mut list = String::new();
+        for path in *paths {
+            let mut program = Elf::program(LOADER).build();
+            if ["large", "engine", "stranger"].iter().any(|name| path.ends_with(name)) {
+                program.resize(3_000_000, 0);
+            }
+            sandbox.program(&format!("sys/{path}"), program);
+            let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+            list.extend(parents.chain([*path]).map(|path| format!("/{path}\n")));
+        }
+        sandbox.file(&format!("sys/var/lib/dpkg/info/{name}.list"), list);
+    }
+    sandbox.file("sys/var/lib/dpkg/status", status);
+    for (path, text) in scripts {
+        sandbox.program(path, text);
+    }
+    sandbox
+}
+
+/// Which programs and scripts the image of `input` has, by file name.
+#[track_caller]
+fn check(scripts: &[(&str, &str)], input: &str, wanted: &str) {
+    let sandbox = sandbox(scripts);
+    let plan = sandbox.imgb(&format!("plan --all --sysroot sys {input}")).run().ok().text();
+    let path = |line: &str| Some(line.split('\t').nth(1)?.split(' ').nth(2)?.to_owned());
+    let is_program = |path: &String| {
+        ["/usr/bin/", "/bin/", "/usr/lib/app/"].iter().any(|dir| path.starts_with(dir))
+    };
+    let mut names: Vec<_> = plan.lines().filter_map(path).filter(is_program).collect();
+    names.iter_mut().for_each(|path| *path = path.rsplit('/').next().unwrap().to_owned());
+    names.retain(|name| name != "app");
+    names.sort();
+    assert_eq!(names.join(" "), wanted, "{plan}");
+}
+
+#[test]
+fn a_script_brings_what_it_executes_whatever_its_size() {
+    let script = "#!/bin/sh\nsmall\nif x; then large; fi\nexec stranger \"$@\"\n";
+    check(&[("sys/usr/bin/app", script)], "app", "sh small stranger");
+    // What its package depends on, too; an optional command of another package stays out.
+    let script = "#!/bin/sh\nengine | small\nstranger\n";
+    check(&[("sys/usr/bin/app", script)], "app", "engine sh small");
+}
+
+#[test]
+fn what_the_users_own_script_runs_is_needed_unless_it_asks_for_it() {
+    let script = "#!/bin/sh\nlarge\ncommand -v stranger && stranger\n";
+    check(&[("run.sh", script)], "./run.sh", "large sh");
+}
+
+#[test]
+fn other_languages_start_commands_in_their_own_ways() {
+    let perl = "#!/usr/bin/app-bin\nmy @tool = ('engine', 'stranger', 'small');\n\
+        open(F, \"small -x |\"); system('large');\n";
+    check(&[("sys/usr/bin/app.pl", perl)], "app.pl", "app-bin app.pl engine sh small");
+}
+
+/// Scripts that come because a program mentions their directory need an interpreter; of what they
+/// run, only that comes which each system has or which their package depends on.
+#[test]
+fn scripts_of_the_programs_package_have_a_shell() {
+    let step = "#!/bin/sh\nsmall; large; stranger; manager\n";
+    let app = "#!/bin/sh\n: ${DIR=/usr/lib/app}\nexec $DIR/step\n";
+    let scripts = [("sys/usr/bin/app", app), ("sys/usr/lib/app/step", step)];
+    check(&scripts, "app", "bin sh small step");
+}
