@@ -227,6 +227,10 @@
 //! 6 check      the proof that an image will start, inside its own tree alone
 //!     imports languages, path, tree, elf, image, process, view
 //!     touches reads through source
+//! 6 explain    what is in an image, why, and how two images differ
+//!     imports error_kind, path, timestamp, digest, compress, packages, tree, elf, image,
+//!             archive, source, oci, view
+//!     touches reads through source
 //! 7 output     archives, OCI layout, root file system, registries, engines
 //!     imports error_kind, quantity, digest, compress, engine, image, tree, archive, registry,
 //!             store, source
@@ -255,6 +259,7 @@ pub mod elf;
 pub mod embedded;
 pub mod engine;
 pub mod error_kind;
+pub mod explain;
 pub mod image;
 pub mod languages;
 pub mod oci;

@@ -10,6 +10,7 @@ use super::{
     check::CheckArgs,
     copy::{CopyArgs, PullArgs, PushArgs},
     deps::DepsArgs,
+    diff::DiffArgs,
     inspect::InspectArgs,
     load::LoadArgs,
     pack::PackArgs,
@@ -26,7 +27,7 @@ use super::{
 #[command(name = "imgb", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes:\n  \
     0         success\n  \
-    1         no working image: a library is missing, inputs disagree\n  \
+    1         no working image: a library is missing, inputs disagree; `diff`: they differ\n  \
     2         usage error in an option, a Buildfile or a rules file\n  \
     3         an input is missing or unreadable\n  \
     4         an input is refused: malformed, hostile, over a limit\n  \
@@ -74,6 +75,8 @@ pub(super) enum Command {
     Copy(CopyArgs),
     /// Load images into docker or podman, without the layers that docker has
     Load(LoadArgs),
+    /// Show how two images differ: configuration, layers, files, packages
+    Diff(DiffArgs),
     /// List the rules that find run-time dependencies
     Rules(RulesArgs),
     /// Print shell completions
@@ -102,6 +105,7 @@ impl Command {
             Self::Cache(args) => args.prints_json(),
             Self::Check(args) => args.prints_json(),
             Self::Trace(args) => args.prints_json(),
+            Self::Diff(args) => args.prints_json(),
             Self::Inspect(args) => args.prints_json(),
             Self::Rules(args) => args.prints_json(),
             Self::Push(args) => args.prints_json(),

@@ -8,12 +8,16 @@ mod command;
 mod copy;
 mod deliver;
 mod deps;
+mod diff;
 mod environment;
 mod failure;
 mod file;
 mod generated;
 mod hints;
 mod inspect;
+mod inspect_json;
+mod inspect_text;
+mod inspected;
 mod load;
 mod next_step;
 mod options;
@@ -92,6 +96,7 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Check(args) => check::check(&args)?,
         Command::Run(args) => return run::run(&args),
         Command::Trace(args) => return trace::trace(&args),
+        Command::Diff(args) => return diff::run(&args),
         Command::Inspect(args) => inspect::inspect(&args)?,
         Command::Copy(args) => copy::copy(&args)?,
         Command::Push(args) => copy::push(&args)?,

@@ -48,6 +48,10 @@ pub struct Layer {
     pub replaced: usize,
     /// How many extended attributes other than `security.capability` were left out.
     pub dropped_attributes: usize,
+    /// The private file that has the tar.
+    pub archive: Arc<Archive>,
+    /// Where the tar is in it.
+    pub range: Range<u64>,
     /// The name of the blob in the source.
     pub(super) path: String,
 }
@@ -119,7 +123,8 @@ impl<'a> LayerReader<'a> {
         let Spooled { blob, format, range } = self.unpack(entry)?;
         self.end = range.end;
         let tar_size = range.end - range.start;
-        let contents = read::read_range(&self.archive, range, Whiteouts::Apply, &mut self.budget);
+        let contents =
+            read::read_range(&self.archive, range.clone(), Whiteouts::Apply, &mut self.budget);
         let contents = contents.map_err(|error| ReadError {
             archive: format!("{}: layer {}", self.name, entry.diff_id),
             ..error
@@ -134,6 +139,8 @@ impl<'a> LayerReader<'a> {
             change: Arc::new(contents.change),
             replaced: contents.replaced,
             dropped_attributes: contents.dropped_attributes,
+            archive: Arc::clone(&self.archive),
+            range,
             path: entry.path.clone(),
         })
     }

@@ -223,6 +223,34 @@ impl Image {
         Ok(UnpackedImage { image: self, layers })
     }
 
+    /// The platforms of the images that have this image's name in its index, this one's included,
+    /// in the order of the index.
+    ///
+    /// # Errors
+    /// [`ImageError`] if a nested index cannot be read.
+    pub fn platforms(&self) -> Result<Vec<Platform>, ImageError> {
+        let top = self.roots.iter().map(|descriptor| select::Candidate {
+            names: vec![descriptor.names.clone()],
+            descriptor: descriptor.clone(),
+        });
+        let own = self.manifest.as_ref().map(|manifest| manifest.digest);
+        let platform = |one: select::Candidate| match own == Some(one.descriptor.digest) {
+            true => Some(self.config.platform.clone()),
+            false => one.descriptor.platform,
+        };
+        let all = select::expand(&self.source, top.collect(), false, None)?;
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in all.into_iter().filter_map(platform) {
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        if !platforms.contains(&self.config.platform) {
+            platforms.push(self.config.platform.clone());
+        }
+        Ok(platforms)
+    }
+
     fn reader(&self) -> Result<LayerReader<'_>, ImageError> {
         LayerReader::new(&self.name, &self.source, &self.spool, self.limits)
     }

@@ -6,18 +6,22 @@ use super::{Kind, Node, Special};
 use crate::path::escape;
 
 impl Node {
-    /// `type`, `mode` in octal, `uid`, `gid`, `size` in bytes (0 unless it is a file), `target` of
-    /// a symbolic link, escaped if it is not UTF-8, and `device`, `[major, minor]` of a device;
-    /// both null for other types.
-    pub fn json(&self) -> Value {
-        let kind = match &self.kind {
+    /// The kind of file, in words.
+    pub fn kind_name(&self) -> &'static str {
+        match &self.kind {
             Kind::Directory => "directory",
             Kind::File(_) => "file",
             Kind::Symlink(_) => "symlink",
             Kind::Special(Special::Fifo) => "fifo",
             Kind::Special(Special::Character(..)) => "character device",
             Kind::Special(Special::Block(..)) => "block device",
-        };
+        }
+    }
+
+    /// `type`, `mode` in octal, `uid`, `gid`, `size` in bytes (0 unless it is a file), `target` of
+    /// a symbolic link, escaped if it is not UTF-8, and `device`, `[major, minor]` of a device;
+    /// both null for other types.
+    pub fn json(&self) -> Value {
         let meta = &self.meta;
         let mode = format!("{:04o}", meta.mode);
         let target = match &self.kind {
@@ -31,7 +35,7 @@ impl Node {
             _ => None,
         };
         json!({
-            "type": kind,
+            "type": self.kind_name(),
             "mode": mode,
             "uid": meta.uid,
             "gid": meta.gid,

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The commands whose help has examples.
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "pack",
     "build",
     "plan",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 12] = [
     "run",
     "trace",
     "inspect",
+    "diff",
     "rules",
     "completions",
     "man",
@@ -63,6 +64,9 @@ fn files(sandbox: &Sandbox) {
     sandbox.tool("tar", "-C root -cJf rootfs.tar.xz .").run().ok();
     sandbox.imgb("pack ./etc:/etc ./app:/usr/bin/curl -q -o debian.tar --no-check").run().ok();
     sandbox.imgb("pack ./app -q -o oci:layout:1.0").run().ok();
+    for archive in ["old.tar", "new.tar"] {
+        sandbox.imgb("pack ./app -q -o").arg(archive).run().ok();
+    }
     sandbox.program("arm64-root/usr/bin/curl", fixtures::static_elf(fixtures::AARCH64));
     sandbox.dir("home/.local/share/bash-completion/completions").dir("man");
 }

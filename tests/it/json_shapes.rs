@@ -65,6 +65,7 @@ fn compare(at: &str, value: &Value, table: &BTreeMap<String, String>, seen: &mut
             "boolean" => value.is_boolean(),
             "object" => value.is_object(),
             "null" => value.is_null(),
+            "value" => true,
             "strings" => is_list(value, Value::is_string),
             "numbers" => is_list(value, Value::is_number),
             _ => panic!("docs/json.md: unknown type {kind}"),
@@ -143,7 +144,13 @@ fn every_command_prints_what_is_documented() {
     check(&shapes, "Several platforms", [several], &absent.each_ref().map(|field| &**field));
     let plans = ["plan curl ./ctx", "plan --file ctx/Buildfile ctx", "build ctx --dry-run"];
     check(&shapes, "imgb plan", plans.map(imgb), &[]);
-    check(&shapes, "imgb inspect", [imgb("inspect curl.tar")], &["notes[]"]);
+    sandbox.file("one", "1").file("two", "22");
+    sandbox.imgb("pack ./one:/f --no-check -q -o one.tar").run().ok();
+    sandbox.imgb("pack ./two:/f --base one.tar --no-check -q -o two.tar").run().ok();
+    let inspected = ["inspect curl.tar", "inspect two.tar"].map(imgb);
+    check(&shapes, "imgb inspect", inspected, &["notes[]"]);
+    let diffs = ["diff curl.tar bad.tar --strict", "diff curl.tar curl.tar"].map(imgb);
+    check(&shapes, "imgb diff", diffs, &[]);
     let args = "pack ./static ./app --entrypoint /static --allow-missing * -q -o odd.tar";
     sandbox.program("static", fixtures::static_elf(fixtures::X86_64)).imgb(args).run().ok();
     let checks = ["check curl.tar", "check bad.tar", "check odd.tar"].map(imgb);
@@ -180,6 +187,7 @@ fn every_command_prints_its_error_as_json_too() {
         ("check text.tar", 4),
         ("check gone.tar", 3),
         ("inspect gone.tar", 3),
+        ("diff gone.tar gone.tar", 3),
         ("pack ./gone -o x.tar", 3),
         ("build ctx -o x.tar", 2),
         ("plan ./gone", 3),

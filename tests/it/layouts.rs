@@ -118,6 +118,36 @@ impl Layout {
     }
 }
 
+/// An image of any bytes, whose digests match.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) config: Value,
+    /// Tars, lowest first.
+    pub(crate) layers: Vec<Vec<u8>>,
+}
+
+impl Parts {
+    /// Writes it as a layout.
+    pub(crate) fn write(&self, sandbox: &Sandbox, name: &str) {
+        let blob = |media_type: &str, bytes: &[u8]| {
+            let digest = Digest::of(bytes);
+            sandbox.file(&format!("{name}/blobs/sha256/{}", digest.hex()), bytes);
+            let media_type = format!("application/vnd.oci.image.{media_type}");
+            json!({"mediaType": media_type, "digest": digest.to_string(), "size": bytes.len()})
+        };
+        let mut config = self.config.clone();
+        let ids: Vec<_> = self.layers.iter().map(|tar| Digest::of(tar).to_string()).collect();
+        config["rootfs"] = json!({"type": "layers", "diff_ids": ids});
+        let layers: Vec<_> = self.layers.iter().map(|tar| blob("layer.v1.tar", tar)).collect();
+        let config = blob("config.v1+json", config.to_string().as_bytes());
+        let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
+        let manifest = blob("manifest.v1+json", manifest.to_string().as_bytes());
+        let index = json!({"schemaVersion": 2, "manifests": [manifest]});
+        sandbox.file(&format!("{name}/index.json"), index.to_string());
+        sandbox.file(&format!("{name}/oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#);
+    }
+}
+
 /// A tar of `members`, in order.
 pub(crate) fn tar_of<'a>(members: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());

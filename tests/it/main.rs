@@ -31,6 +31,8 @@ mod deps;
 mod desktop;
 /// The same inputs give the same bytes; the golden digests that pin the format.
 mod determinism;
+/// `imgb diff`: an image and itself, and each single change, named exactly.
+mod diff;
 /// The order in which outputs reach the disk, failing fsyncs, several writers of one layout.
 mod durable;
 /// Images in the stores of docker and podman.
@@ -57,6 +59,8 @@ mod image_limits;
 mod image_read;
 /// What each kind of input becomes, and the effect of the options.
 mod inputs;
+/// `imgb inspect`: sizes as GNU tar lists them, waste, single layers, packages.
+mod inspect;
 /// docs/json.md, compared with what each command prints.
 mod json_shapes;
 /// What is said: one message for one kind, and what to do about common mistakes.

@@ -10,6 +10,7 @@ mod budget;
 mod fields;
 mod members;
 mod pax;
+pub mod raw;
 mod sparse;
 mod tree_builder;
 

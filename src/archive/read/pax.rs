@@ -39,7 +39,7 @@ pub(super) fn parse(mut body: &[u8], padded: bool) -> Result<Records, Fault> {
 }
 
 /// The key and value of the first record, and the rest.
-fn record(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+pub(super) fn record(body: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let digits = body.iter().take(8).position(|&byte| byte == b' ')?;
     let len = usize::try_from(decimal(&body[..digits])?).ok()?;
     let (record, rest) = body.split_at_checked(len)?;
