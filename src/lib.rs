@@ -193,6 +193,9 @@
 //! 2 store      blobs on disk: temporary file, digest, rename
 //!     imports digest
 //!     touches its own files
+//! 3 components what programs and packages say of themselves: names, versions, licences
+//!     imports elf, embedded
+//!     touches Read/Write only
 //! 3 rules      run-time dependencies: evidence → paths; the table of rules is data
 //!     imports path, ownership
 //!     touches nothing
@@ -228,8 +231,8 @@
 //!     imports languages, path, tree, elf, image, process, view
 //!     touches reads through source
 //! 6 explain    what is in an image, why, and how two images differ
-//!     imports error_kind, path, timestamp, digest, compress, packages, tree, elf, image,
-//!             archive, source, oci, view
+//!     imports components, error_kind, path, timestamp, digest, compress, packages, tree, elf,
+//!             image, archive, source, oci, view
 //!     touches reads through source
 //! 7 output     archives, OCI layout, root file system, registries, engines
 //!     imports error_kind, quantity, digest, compress, engine, image, tree, archive, registry,
@@ -253,6 +256,7 @@ pub mod archive;
 pub mod build;
 pub mod check;
 pub mod cli;
+pub mod components;
 pub mod compress;
 pub mod digest;
 pub mod elf;

@@ -23,7 +23,7 @@ pub use dlopen::{Dlopen, DlopenError, Priority};
 pub use loader::{Dialect, Loader, LoaderMemo, usual_paths};
 pub use lookup::{Answer, FileId, Found, FoundKind, Lookup, LookupError, ReadFailure};
 pub use object::{
-    Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object,
-    ObjectError, PIE, ReadAt, Request, Sniffed, Verneed, constants, exports, imports, layout,
-    sniff,
+    Claims, Float, HEADER_LEN, Header, Kind, Linkage, Machine, NODEFLIB, NeededVersion, Object,
+    ObjectError, PIE, ReadAt, Request, Sniffed, Verneed, claims, constants, exports, imports,
+    layout, sniff,
 };

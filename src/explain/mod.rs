@@ -2,6 +2,7 @@
 //!
 //! Images are opened and read by the caller ([`crate::oci`]); nothing is executed.
 
+pub mod components;
 pub mod contents;
 pub mod diff;
 pub mod usage;

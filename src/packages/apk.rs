@@ -45,6 +45,7 @@ fn package(paragraph: &[u8]) -> Option<(Package, Listing)> {
             b'V' => package.version = string(),
             b'A' => package.architecture = string(),
             b'o' => package.source = string(),
+            b'L' => package.licence = Some(string()),
             b'D' => package.dependencies.extend(depends(value, Strength::Depends)),
             // It is installed where all of these are.
             b'i' => package.dependencies.extend(depends(value, Strength::Enhances)),

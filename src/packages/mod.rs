@@ -85,6 +85,8 @@ pub struct Package {
     pub provides: Vec<Box<str>>,
     /// Configuration files that the user may have changed.
     pub conffiles: Vec<ImagePath>,
+    /// The licence, if the database says it: an expression in the database's words.
+    pub licence: Option<Box<str>>,
     /// Where the licence is. A directory on the way may be a link to another package's.
     pub licences: Vec<ImagePath>,
     /// What the database says of it, as it is written there; empty if it is not text.

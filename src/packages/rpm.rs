@@ -18,6 +18,7 @@ mod tag {
     pub(super) const VERSION: u32 = 1001;
     pub(super) const RELEASE: u32 = 1002;
     pub(super) const EPOCH: u32 = 1003;
+    pub(super) const LICENSE: u32 = 1014;
     pub(super) const ARCH: u32 = 1022;
     pub(super) const FILE_STATES: u32 = 1029;
     pub(super) const FILE_FLAGS: u32 = 1037;
@@ -80,6 +81,7 @@ fn package(header: &RpmHeader<'_>) -> Option<(Package, Listing)> {
         .unwrap_or_else(|| (name.clone(), version.clone()));
     let mut package = Package {
         name,
+        licence: Some(header.string(tag::LICENSE)).filter(|text| !text.is_empty()),
         architecture: header.string(tag::ARCH),
         source,
         source_version,

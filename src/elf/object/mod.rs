@@ -2,6 +2,7 @@
 //! headers are not looked at: loaders do not, and stripped programs have none.
 
 mod bytes;
+mod claims;
 mod constants;
 mod dynamic;
 mod error;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use error::Stop;
 
 pub use bytes::ReadAt;
+pub use claims::{Claims, claims};
 pub use constants::constants;
 pub use error::ObjectError;
 pub use header::{Float, HEADER_LEN, Header, Kind, Machine};
