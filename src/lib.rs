@@ -213,6 +213,9 @@
 //! 4 view       one lookup over layers of trees and a sysroot
 //!     imports path, packages, tree, elf, source
 //!     touches reads through source
+//! 4 sbom       SPDX and CycloneDX documents from plain values
+//!     imports components, digest, path, timestamp
+//!     touches nothing
 //! 5 plan       Plan, reasons, split into layers
 //!     imports embedded, error_kind, languages, path, quantity, timestamp, packages, tree, elf,
 //!             ownership, image, rules, source, view
@@ -232,7 +235,7 @@
 //!     touches reads through source
 //! 6 explain    what is in an image, why, and how two images differ
 //!     imports components, error_kind, path, timestamp, digest, compress, packages, tree, elf,
-//!             image, archive, source, oci, view
+//!             image, archive, source, oci, view, sbom, plan, process, rules
 //!     touches reads through source
 //! 7 output     archives, OCI layout, root file system, registries, engines
 //!     imports error_kind, quantity, digest, compress, engine, image, tree, archive, registry,
@@ -281,6 +284,7 @@ pub mod recipe;
 pub mod registry;
 pub mod rules;
 pub mod run;
+pub mod sbom;
 pub mod source;
 pub mod store;
 pub mod suggest;

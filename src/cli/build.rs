@@ -19,6 +19,7 @@ use super::{
     overlap::{self, output_paths},
     plan_text::print_plans,
     refusal::{fix, refuse, warn_of_health},
+    sbom,
     terminal::print_message,
     timing::Timing,
     values,
@@ -88,7 +89,9 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     let own = [args.context.clone()].into_iter().chain(args.buildfile.file.clone());
     let files = own.chain(args.lookup.runtime_deps.files().iter().cloned()).collect();
     let inputs = overlap::Inputs { files, base: None };
-    let outputs = output_paths(&targets, &inputs, args.out.force)?;
+    let mut outputs = output_paths(&targets, &inputs, args.out.force)?;
+    let sboms = sbom::places(&args.out.sbom, &targets)?;
+    outputs.extend(sboms.iter().filter_map(|(_, path)| std::path::absolute(path).ok()));
     let platforms = distinct(args.platform.iter().cloned());
     refuse_single(&targets, platforms.len())?;
     let BuildRequest { recipe, mut options } = build_request(
@@ -121,7 +124,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     });
     let parts: Vec<Part<'_>> = parts.collect();
     let timing = args.out.timing.then_some(&timing);
-    deliver(&parts, &delivery, &args.verbosity, timing)
+    deliver(&parts, &delivery, &args.verbosity, timing, &sboms)
 }
 
 /// Builds one image and proves that it starts. What is odd about the Buildfile and is not among

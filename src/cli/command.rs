@@ -17,7 +17,9 @@ use super::{
     plan::PlanArgs,
     rules::RulesArgs,
     run::RunArgs,
+    sbom::SbomArgs,
     trace::TraceArgs,
+    why::WhyArgs,
 };
 
 /// Pack programs, directories and tarballs into the smallest container image that runs them.
@@ -27,7 +29,8 @@ use super::{
 #[command(name = "imgb", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes:\n  \
     0         success\n  \
-    1         no working image: a library is missing, inputs disagree; `diff`: they differ\n  \
+    1         no working image: a library is missing, inputs disagree; `diff`: they differ;\n  \
+    \x20         `why`: nothing leads to the path\n  \
     2         usage error in an option, a Buildfile or a rules file\n  \
     3         an input is missing or unreadable\n  \
     4         an input is refused: malformed, hostile, over a limit\n  \
@@ -77,6 +80,10 @@ pub(super) enum Command {
     Load(LoadArgs),
     /// Show how two images differ: configuration, layers, files, packages
     Diff(DiffArgs),
+    /// Show why a path is in an image: what leads to it, and what would go with it
+    Why(WhyArgs),
+    /// List what an image is made of: packages, crates, modules and files, as SPDX or CycloneDX
+    Sbom(SbomArgs),
     /// List the rules that find run-time dependencies
     Rules(RulesArgs),
     /// Print shell completions
@@ -106,6 +113,7 @@ impl Command {
             Self::Check(args) => args.prints_json(),
             Self::Trace(args) => args.prints_json(),
             Self::Diff(args) => args.prints_json(),
+            Self::Why(args) => args.prints_json(),
             Self::Inspect(args) => args.prints_json(),
             Self::Rules(args) => args.prints_json(),
             Self::Push(args) => args.prints_json(),
@@ -113,6 +121,7 @@ impl Command {
             Self::Copy(args) => args.prints_json(),
             Self::Load(args) => args.prints_json(),
             Self::Run(_) | Self::Completions { .. } | Self::Man { .. } => false,
+            Self::Run(_) | Self::Sbom(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Writing an image, with progress, and reporting what was written.
 
+use std::path::PathBuf;
+
 use super::{
     failure::Failure,
     options::messages::Verbosity,
     plan_text::{notes, print_notes},
     progress::Progress,
-    summary,
+    sbom, summary,
     terminal::{print_data, print_json, print_lines},
     timing::Timing,
     transfers::Transfers,
@@ -14,15 +16,18 @@ use crate::{
     image::Destination,
     pipeline::{self, Delivery, Event, Part},
     plan::{self, Plan},
+    sbom::Format,
 };
 
 /// Writes the image of `parts`, or the index of their images, and prints its digest or, with
-/// `--json`, the whole summary. `timing` is printed if given.
+/// `--json`, the whole summary. `timing` is printed if given. Lists of
+/// what the images are made of go to `sboms`.
 pub(super) fn deliver(
     parts: &[Part<'_>],
     delivery: &Delivery,
     verbosity: &Verbosity,
     timing: Option<&Timing>,
+    sboms: &[(Format, PathBuf)],
 ) -> Result<(), Failure> {
     let progress = Progress::new(verbosity.progress, verbosity.quiet);
     let transfers = Transfers::new(verbosity.progress, verbosity.quiet);
@@ -46,6 +51,7 @@ pub(super) fn deliver(
         print_notes(&delivered.notes, verbosity);
         print_lines(&summary::text(&plans, delivery, &delivered));
     }
+    sbom::write_documents(sboms, &plans, delivery, &delivered, verbosity.quiet)?;
     let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);
     if let Some(timing) = timing.filter(|_| to_stdout || !verbosity.json) {
         print_lines(&timing.text(&plans, &delivered));

@@ -31,6 +31,7 @@ mod progress;
 mod refusal;
 mod rules;
 mod run;
+mod sbom;
 mod size;
 mod summary;
 mod terminal;
@@ -40,6 +41,7 @@ mod trace_report;
 mod transfers;
 mod values;
 mod warnings;
+mod why;
 
 use std::{os::unix::ffi::OsStrExt as _, path::Path, process::ExitCode, sync::Arc};
 
@@ -97,6 +99,8 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Run(args) => return run::run(&args),
         Command::Trace(args) => return trace::trace(&args),
         Command::Diff(args) => return diff::run(&args),
+        Command::Sbom(args) => sbom::sbom(&args)?,
+        Command::Why(args) => return why::why(&args),
         Command::Inspect(args) => inspect::inspect(&args)?,
         Command::Copy(args) => copy::copy(&args)?,
         Command::Push(args) => copy::push(&args)?,

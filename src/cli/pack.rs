@@ -20,6 +20,7 @@ use super::{
     plan_text::print_plans,
     progress::Reading,
     refusal::{refuse, warn_of_health},
+    sbom,
     timing::Timing,
 };
 use crate::{
@@ -66,7 +67,9 @@ impl PackArgs {
 pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
     let inputs = args.input.host_files(&args.config);
-    let outputs = output_paths(&targets, &inputs, args.out.force)?;
+    let mut outputs = output_paths(&targets, &inputs, args.out.force)?;
+    let sboms = sbom::places(&args.out.sbom, &targets)?;
+    outputs.extend(sboms.iter().filter_map(|(_, path)| std::path::absolute(path).ok()));
     let mut requests = pack_requests(&args.input, &args.config, &outputs, jobs(args.out.jobs))?;
     refuse_single(&targets, requests.len())?;
     let timing = Timing::new();
@@ -95,7 +98,7 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     });
     let parts: Vec<Part<'_>> = parts.collect();
     let timing = args.out.timing.then_some(&timing);
-    let delivered = deliver(&parts, &delivery, &args.verbosity, timing);
+    let delivered = deliver(&parts, &delivery, &args.verbosity, timing, &sboms);
     drop(parts);
     // The process ends here, and its memory is freed faster by the system than node by node.
     std::mem::forget(planned);

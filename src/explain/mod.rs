@@ -2,8 +2,11 @@
 //!
 //! Images are opened and read by the caller ([`crate::oci`]); nothing is executed.
 
+pub mod bill;
 pub mod components;
 pub mod contents;
 pub mod diff;
+pub mod resolve;
 pub mod usage;
 pub mod waste;
+pub mod why;

@@ -151,6 +151,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("cache-limit", "how layers are written"),
     ("no-cache", "how layers are written"),
     ("no-fsync", "how layers are written"),
+    ("sbom", "another document, read from the finished plan"),
     ("timing", "messages"),
     ("quiet", "messages"),
     ("verbose", "messages"),

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The commands whose help has examples.
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "pack",
     "build",
     "plan",
@@ -18,6 +18,8 @@ const COMMANDS: [&str; 13] = [
     "trace",
     "inspect",
     "diff",
+    "why",
+    "sbom",
     "rules",
     "completions",
     "man",

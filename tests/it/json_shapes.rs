@@ -145,12 +145,14 @@ fn every_command_prints_what_is_documented() {
     let plans = ["plan curl ./ctx", "plan --file ctx/Buildfile ctx", "build ctx --dry-run"];
     check(&shapes, "imgb plan", plans.map(imgb), &[]);
     sandbox.file("one", "1").file("two", "22");
-    sandbox.imgb("pack ./one:/f --no-check -q -o one.tar").run().ok();
+    sandbox.imgb("pack ./one:/f ./two:/g --no-check -q -o one.tar").run().ok();
     sandbox.imgb("pack ./two:/f --base one.tar --no-check -q -o two.tar").run().ok();
     let inspected = ["inspect curl.tar", "inspect two.tar"].map(imgb);
     check(&shapes, "imgb inspect", inspected, &["notes[]"]);
     let diffs = ["diff curl.tar bad.tar --strict", "diff curl.tar curl.tar"].map(imgb);
     check(&shapes, "imgb diff", diffs, &[]);
+    check(&shapes, "imgb why", [imgb("why curl.tar /usr/bin/curl")], &[]);
+    check(&shapes, "imgb why --unreached", [imgb("why --unreached --from /f two.tar")], &[]);
     let args = "pack ./static ./app --entrypoint /static --allow-missing * -q -o odd.tar";
     sandbox.program("static", fixtures::static_elf(fixtures::X86_64)).imgb(args).run().ok();
     let checks = ["check curl.tar", "check bad.tar", "check odd.tar"].map(imgb);

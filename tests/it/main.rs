@@ -100,6 +100,8 @@ mod run_limits;
 mod run_streams;
 /// The commands that scripts run.
 mod scripts;
+/// `imgb sbom` and `--sbom`: what is listed, the same bytes each time.
+mod sbom;
 /// The files of a release; the static build, in an empty root, packing itself.
 mod selfpack;
 /// Standard streams that are closed or full, control characters in messages.
@@ -126,6 +128,8 @@ mod trace;
 mod trace_serving;
 /// Files that cannot be read: a failing disk, directories that are closed to this user.
 mod unreadable;
+/// `imgb why`: chains in images of imgb's and of others' making, and what nothing leads to.
+mod why;
 
 // The stages, through the library.
 /// The tar writer, read back by imgb, the tar crate, GNU tar, bsdtar and Python's tarfile.

@@ -9,6 +9,7 @@ use crate::{
     cli::{
         environment::{jobs, machine, scratch},
         failure::Failure,
+        sbom::SbomRequest,
         values,
     },
     compress::Compression,
@@ -88,6 +89,11 @@ pub(in crate::cli) struct OutputArgs {
     /// Show what would be in the image and write nothing
     #[arg(long, help_heading = "Output")]
     pub(in crate::cli) dry_run: bool,
+
+    /// Also list what the image is made of, as spdx or cyclonedx: in FILE, or beside the first
+    /// output (repeatable)
+    #[arg(long, value_name = "FORMAT[=FILE]", help_heading = "Output")]
+    pub(in crate::cli) sbom: Vec<SbomRequest>,
 
     /// Print how long each step took, what it cost and what was read: on stderr, or with --json on
     /// stdout

@@ -1,0 +1,182 @@
+//! Why a path is in an image: the chains of reasons that lead to it, and what would go with it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::{
+    path::ImagePath,
+    plan::{Reason, Reasons},
+    tree::Tree,
+};
+
+/// Steps that are looked at to find chains: there may be more chains than anyone can read.
+const MAX_STEPS: usize = 200_000;
+
+/// Each path that is reached, with its reasons.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    causes: BTreeMap<ImagePath, Vec<Reason>>,
+}
+
+/// A path on a chain and the reason that leads to it from the path before, which for the first is
+/// what the image is for.
+pub type Link = (ImagePath, Reason);
+
+/// The chains that lead to a path.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chains {
+    /// Each from a start to the path, shortest first. No chain visits a path twice.
+    pub all: Vec<Vec<Link>>,
+    /// Whether there are more.
+    pub are_more: bool,
+}
+
+impl Graph {
+    /// The reasons of the paths of `reached`.
+    pub fn new(reached: &Tree, reasons: &Reasons) -> Self {
+        let causes = reached
+            .iter()
+            .map(|(path, _)| (path.clone(), reasons.causes(path).cloned().collect()))
+            .collect();
+        Self { causes }
+    }
+
+    /// Whether something leads to `path`.
+    pub fn reaches(&self, path: &ImagePath) -> bool {
+        self.causes.contains_key(path)
+    }
+
+    /// The reasons of `path`, the first one first.
+    pub fn causes(&self, path: &ImagePath) -> &[Reason] {
+        self.causes.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// The chains that lead to `path`, `limit` of them at most.
+    pub fn chains(&self, path: &ImagePath, limit: usize) -> Chains {
+        let mut found = Chains::default();
+        // Chains from the path on, each to a path whose reasons have not been followed.
+        let mut left: VecDeque<Vec<Link>> = VecDeque::new();
+        let mut steps = 0;
+        let extend = |chain: &[Link], at: &ImagePath| -> Vec<Vec<Link>> {
+            let new = self.causes(at).iter().filter(|reason| match reason.cause() {
+                Some(cause) => cause != at && chain.iter().all(|(path, _)| path != cause),
+                None => true,
+            });
+            new.map(|reason| [chain, &[(at.clone(), reason.clone())]].concat()).collect()
+        };
+        left.extend(extend(&[], path));
+        while let Some(chain) = left.pop_front() {
+            steps += chain.len();
+            if found.all.len() >= limit || steps > MAX_STEPS {
+                found.are_more = true;
+                break;
+            }
+            match chain.last().and_then(|(_, reason)| reason.cause()) {
+                None => found.all.push(chain.into_iter().rev().collect()),
+                Some(cause) => left.extend(extend(&chain, cause)),
+            }
+        }
+        found
+    }
+
+    /// The paths that only `path` leads to, itself included, in order: what would go if it were
+    /// left out.
+    pub fn only_through(&self, path: &ImagePath) -> BTreeSet<ImagePath> {
+        let mut needs: BTreeMap<&ImagePath, Vec<&ImagePath>> = BTreeMap::new();
+        let mut reached: BTreeSet<&ImagePath> = BTreeSet::new();
+        let mut left: Vec<&ImagePath> = Vec::new();
+        for (of, reasons) in self.causes.iter().filter(|(of, _)| *of != path) {
+            for reason in reasons {
+                match reason.cause() {
+                    Some(cause) => needs.entry(cause).or_default().push(of),
+                    None if reached.insert(of) => left.push(of),
+                    None => {}
+                }
+            }
+        }
+        while let Some(at) = left.pop() {
+            for of in needs.get(at).into_iter().flatten() {
+                if reached.insert(of) {
+                    left.push(of);
+                }
+            }
+        }
+        self.causes.keys().filter(|of| !reached.contains(of)).cloned().collect()
+    }
+}
+
+/// The files and links of `tree` that are not in `reached`, largest first.
+pub fn unreached(tree: &Tree, reached: &Tree) -> Vec<(ImagePath, u64)> {
+    let mut found: Vec<(ImagePath, u64)> = tree
+        .iter()
+        .filter(|(path, node)| !node.is_directory() && !reached.contains(path))
+        .map(|(path, node)| (path.clone(), node.file().map_or(0, |file| file.len)))
+        .collect();
+    found.sort_by(|(a, a_len), (b, b_len)| b_len.cmp(a_len).then_with(|| a.cmp(b)));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::Node;
+
+    fn path(text: &str) -> ImagePath {
+        ImagePath::new(text).unwrap()
+    }
+
+    /// `/app` starts, `/other` too; both lead to `/lib`, which leads to `/deep`; `/a` and `/b` lead
+    /// to each other.
+    fn graph() -> (Tree, Graph) {
+        let mut reasons = Reasons::new();
+        let mut tree = Tree::new();
+        let mut add = |of: &str, reason: Reason| {
+            tree.insert(path(of), Node::inline(0o644, of.as_bytes()));
+            reasons.add(path(of), reason);
+        };
+        add("/app", Reason::Listed(0));
+        add("/other", Reason::Listed(1));
+        add("/lib", Reason::Loader(path("/app")));
+        add("/lib", Reason::Loader(path("/mid")));
+        add("/mid", Reason::Loader(path("/other")));
+        add("/deep", Reason::Loader(path("/lib")));
+        add("/deep", Reason::Loader(path("/deep")));
+        add("/a", Reason::Loader(path("/b")));
+        add("/b", Reason::Loader(path("/a")));
+        add("/a", Reason::Loader(path("/mid")));
+        let graph = Graph::new(&tree, &reasons);
+        (tree, graph)
+    }
+
+    #[test]
+    fn all_chains_are_found_and_the_shortest_comes_first() {
+        let (_, graph) = graph();
+        let chains = |of: &str, limit| {
+            let found = graph.chains(&path(of), limit);
+            let text = |chain: &Vec<Link>| {
+                chain.iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>().join(" ")
+            };
+            (found.all.iter().map(text).collect::<Vec<_>>(), found.are_more)
+        };
+        let both = vec!["/app /lib /deep".to_owned(), "/other /mid /lib /deep".to_owned()];
+        assert_eq!(chains("/deep", 10), (both, false));
+        assert_eq!(chains("/deep", 1), (vec!["/app /lib /deep".to_owned()], true));
+        assert_eq!(chains("/b", 10), (vec!["/other /mid /a /b".to_owned()], false));
+        assert_eq!(chains("/nothing", 10), (Vec::new(), false));
+    }
+
+    #[test]
+    fn what_goes_is_what_nothing_else_leads_to() {
+        let (tree, graph) = graph();
+        let goes = |of: &str| {
+            let all = graph.only_through(&path(of)).into_iter();
+            all.map(|path| path.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(goes("/app"), ["/app"]);
+        assert_eq!(goes("/lib"), ["/deep", "/lib"]);
+        assert_eq!(goes("/other"), ["/a", "/b", "/mid", "/other"]);
+        let reached = Tree::from_iter([(path("/app"), Node::directory(0o755))]);
+        let left = unreached(&tree, &reached);
+        let left: Vec<_> = left.iter().map(|(path, len)| (path.to_string(), *len)).collect();
+        assert_eq!(left[..2], [("/other".to_owned(), 6), ("/deep".to_owned(), 5)]);
+    }
+}

@@ -1,0 +1,85 @@
+//! `imgb sbom` and `--sbom`: what is listed, the same bytes each time.
+
+use imgb::digest::Digest;
+use serde_json::{Value, json};
+
+use crate::{
+    fixtures::{X86_64, static_elf},
+    layouts::Parts,
+    raw_tar::RawTar,
+    sandbox::Sandbox,
+};
+
+fn json(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+/// An image with packages of several kinds.
+fn image(sandbox: &Sandbox) {
+    let status = "Package: one\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1-2\n";
+    let tar = RawTar::new()
+        .file("etc/os-release", "ID=debian\nVERSION_ID=12\n")
+        .file("var/lib/dpkg/status", status)
+        .file("var/lib/dpkg/info/one.list", "/.\n/usr/bin/one\n")
+        .file("usr/bin/one", "one")
+        .file("srv/node_modules/a/package.json", r#"{"name":"a","version":"3","license":"MIT"}"#)
+        .file("loose", "loose");
+    let config = json!({"architecture": "amd64", "os": "linux"});
+    Parts { config, layers: vec![tar.end()] }.write(sandbox, "l");
+}
+
+#[test]
+fn packages_and_files_are_listed_in_both_forms() {
+    let sandbox = Sandbox::new();
+    image(&sandbox);
+    let spdx = json(&sandbox.imgb("sbom l").run().ok().into_bytes());
+    assert_eq!(spdx["spdxVersion"], "SPDX-2.3");
+    let packages = spdx["packages"].as_array().unwrap().iter();
+    let purls: Vec<_> =
+        packages.filter_map(|one| one["externalRefs"][0]["referenceLocator"].as_str()).collect();
+    let deb = "pkg:deb/debian/one@1-2?arch=amd64&distro=debian-12";
+    assert_eq!(purls, [deb, "pkg:npm/a@3"]);
+    let files: Vec<_> = spdx["files"].as_array().unwrap().iter().collect();
+    assert_eq!(files.len(), 6);
+    let loose = files.iter().find(|file| file["fileName"] == "./loose").unwrap();
+    let sums = &loose["checksums"];
+    // printf loose | sha1sum
+    assert_eq!(sums[0]["algorithm"], "SHA1");
+    assert_eq!(sums[0]["checksumValue"].as_str().unwrap().len(), 40);
+    assert_eq!(sums[1]["checksumValue"], Digest::of("loose").hex());
+    let cyclone = sandbox.imgb("sbom --format cyclonedx l").run().ok().into_bytes();
+    let cyclone = json(&cyclone);
+    assert_eq!(
+        (&cyclone["bomFormat"], &cyclone["specVersion"]),
+        (&json!("CycloneDX"), &json!("1.6"))
+    );
+    let one = cyclone["components"].as_array().unwrap();
+    let one = one.iter().find(|one| one["name"] == "one").unwrap();
+    assert_eq!(
+        (&one["purl"], &one["components"][0]["name"]),
+        (&json!(deb), &json!("/usr/bin/one"))
+    );
+}
+
+#[test]
+fn the_document_of_a_build_is_that_of_its_image() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64)).file("conf", "x");
+    let args = "pack app conf:/etc/conf -t team/app:1 -q -o app.tar --sbom spdx --sbom \
+        cyclonedx=other.json";
+    sandbox.imgb(args).run().ok();
+    let spdx = sandbox.imgb("sbom app.tar").run().ok().into_bytes();
+    assert_eq!(sandbox.read("app.tar.spdx.json"), spdx);
+    sandbox.imgb("sbom --format cyclonedx -o read.json app.tar").run().ok().prints_only("");
+    assert_eq!(sandbox.read("other.json"), sandbox.read("read.json"));
+    assert_eq!(json(&spdx)["packages"][0]["name"], "team/app:1");
+    sandbox.file("Buildfile", "FROM scratch\nCOPY app /app\nENTRYPOINT [\"/app\"]\n");
+    let build = "build --sbom spdx=b.json -q -o b.tar .";
+    sandbox.imgb(build).run().ok();
+    assert_eq!(sandbox.read("b.json"), sandbox.imgb("sbom b.tar").run().ok().into_bytes());
+    // The image itself goes to stdout.
+    let outcome = sandbox.imgb("pack app --sbom spdx -o -").run();
+    outcome.error(2, &["--sbom does not say where", "--sbom spdx=app.spdx.json"]);
+    sandbox.imgb("pack app --sbom odd -o x.tar").run().error(2, &["spdx or cyclonedx"]);
+    sandbox.imgb("sbom gone.tar").run().error(3, &["gone.tar"]);
+}

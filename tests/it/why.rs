@@ -1,0 +1,98 @@
+//! `imgb why`: chains in images of imgb's and of others' making, and what nothing leads to.
+
+use serde_json::{Value, json};
+
+use crate::{
+    engines::have,
+    layouts::Parts,
+    raw_tar::{MODE, RawTar, put},
+    sandbox::{Outcome, Sandbox},
+};
+
+fn json(outcome: &Outcome) -> Value {
+    serde_json::from_str(&outcome.text()).unwrap()
+}
+
+#[test]
+fn every_file_of_a_packed_program_has_a_chain() {
+    if !have(&["curl"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.imgb("pack curl -q -o curl.tar").run().ok();
+    let files: Value = json(&sandbox.imgb("inspect --json curl.tar").run().ok());
+    let files: Vec<String> = files["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|file| file["type"] == "file")
+        .map(|file| file["path"].as_str().unwrap().to_owned())
+        .collect();
+    let libc = files.iter().find(|path| path.ends_with("/libc.so.6")).unwrap();
+    let outcome = sandbox.imgb("why --json curl.tar").arg(libc).run().ok();
+    let value = json(&outcome);
+    let first = &value["chains"][0];
+    let steps: Vec<_> =
+        first.as_array().unwrap().iter().map(|step| step["path"].as_str().unwrap()).collect();
+    assert_eq!((steps.len(), *steps.last().unwrap()), (2, libc.as_str()), "{value}");
+    assert_eq!(first[0]["reason"]["text"], "the image starts it");
+    assert_eq!(first[1]["reason"]["name"], "libc.so.6");
+    assert!(value["reasons"].as_array().unwrap().len() > 5, "{value}");
+    assert!(value["goes"]["paths"].as_array().unwrap().iter().any(|path| path == libc.as_str()));
+    let text = sandbox.imgb("why curl.tar").arg(libc).run().ok().text();
+    assert!(text.contains("needed by") && text.contains("would go: "), "{text}");
+    let left = sandbox.imgb("why --unreached curl.tar").run().ok().text();
+    assert!(left.ends_with("0 paths that nothing leads to, 0 B\n"), "{left}");
+}
+
+/// A script, its interpreter, and a file that nothing opens.
+fn image(sandbox: &Sandbox) {
+    let program = |tar: RawTar, name: &str, text: &str| {
+        let mode = |header: &mut [u8; 512]| put(header, MODE, b"0000755\0");
+        tar.raw(b'0', name.as_bytes(), text.as_bytes(), mode)
+    };
+    let tar = program(RawTar::new(), "app", "#!/real\n");
+    let tar = program(tar, "real", "#!/sh\n").symlink("sh", "bin/sh");
+    let elf = crate::fixtures::static_elf(crate::fixtures::X86_64);
+    let tar = tar.raw(b'0', b"bin/sh", &elf, |header| put(header, MODE, b"0000755\0"));
+    let tar = tar.file("unused", "12345").file("data/x", "1").end();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/app"]},
+    });
+    Parts { config, layers: vec![tar] }.write(sandbox, "l");
+}
+
+#[test]
+fn chains_name_each_step_with_its_evidence() {
+    let sandbox = Sandbox::new();
+    image(&sandbox);
+    let value = json(&sandbox.imgb("why --json l /bin/sh").run().ok());
+    let chains = value["chains"].as_array().unwrap();
+    let steps: Vec<Vec<&str>> = chains
+        .iter()
+        .map(|chain| {
+            chain.as_array().unwrap().iter().map(|step| step["path"].as_str().unwrap()).collect()
+        })
+        .collect();
+    assert!(steps.iter().any(|steps| steps == &["/app", "/real", "/bin/sh"]), "{value}");
+    let goes: Vec<_> = value["goes"]["paths"].as_array().unwrap().iter().collect();
+    assert!(goes.iter().any(|path| **path == "/sh"), "{value}");
+    let unreached = sandbox.imgb("why l /unused").run().exits(1).text();
+    assert!(unreached.contains("nothing that the image starts leads to it"), "{unreached}");
+    let list = sandbox.imgb("why --unreached l").run().ok().text();
+    let wanted = "      5 B  /unused\n      1 B  /data/x\n2 paths that nothing leads to, 6 B\n";
+    assert_eq!(list, wanted);
+    let list = json(&sandbox.imgb("why --unreached --from /data --json l").run().ok());
+    assert_eq!(list["unreached"], json!([{"path": "/unused", "size": 5}]));
+    sandbox.imgb("why l /gone").run().error(3, &["the image has no `/gone`"]);
+}
+
+#[test]
+fn an_image_without_a_program_asks_what_it_is_for() {
+    let sandbox = Sandbox::new();
+    sandbox.file("conf", "x");
+    sandbox.imgb("pack conf --no-check -q -o conf.tar").run().ok();
+    sandbox.imgb("why conf.tar /conf").run().error(1, &["starts no program", "--from PATH"]);
+    let value = json(&sandbox.imgb("why --from /conf --json conf.tar /conf").run().ok());
+    assert_eq!(value["chains"][0][0]["reason"]["text"], "--from /conf");
+}
