@@ -120,7 +120,6 @@ impl Command {
             Self::Pull(args) => args.prints_json(),
             Self::Copy(args) => args.prints_json(),
             Self::Load(args) => args.prints_json(),
-            Self::Run(_) | Self::Completions { .. } | Self::Man { .. } => false,
             Self::Run(_) | Self::Sbom(_) | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }

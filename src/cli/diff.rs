@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     failure::Failure,
-    options::image,
+    options::image::ImageArgs,
     printable::printable,
     size,
     terminal::{print_data, print_json},
@@ -18,7 +18,7 @@ use crate::{
     explain::diff::{
         ByteDifference, DiffOptions, Difference, Field, FileDifference, LayerDifference, diff,
     },
-    image::{ImageName, Platform},
+    image::ImageName,
     oci::UnpackedImage,
     path::escape,
     quantity,
@@ -36,17 +36,12 @@ const MOST: usize = 10;
     and a missing field is the same as an empty one. Exit code 1: the images differ; 0: they do \
     not.")]
 pub(super) struct DiffArgs {
-    /// The first image, as in `imgb inspect`
-    #[arg(value_name = "IMAGE", value_parser = image_name)]
-    a: ImageName,
+    #[command(flatten)]
+    image: ImageArgs,
 
-    /// The image that it is compared with
+    /// The image that it is compared with, in the same forms
     #[arg(value_name = "OTHER", value_parser = image_name)]
-    b: ImageName,
-
-    /// Which image to take where there are several; otherwise the one for this machine
-    #[arg(long, value_name = "OS/ARCH")]
-    platform: Option<Platform>,
+    other: ImageName,
 
     /// Compare the bytes of manifests, tars and compressed layers, too: why a build has another
     /// digest
@@ -76,8 +71,8 @@ impl DiffArgs {
 
 /// Compares the images; the exit code.
 pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
-    let a = image::open(&args.a, args.platform.clone())?;
-    let b = image::open(&args.b, args.platform.clone())?;
+    let a = args.image.open_with_progress(false)?;
+    let b = args.image.open_another(&args.other)?;
     let options = DiffOptions { strict: args.strict, ignore: args.ignore.clone() };
     let found =
         diff(&a, &b, &options).map_err(|error| Failure::new(error.kind(), with_causes(&error)))?;

@@ -9,10 +9,10 @@ use crate::{
     plan::{self, Below, Decision, Include, Layers, PlanError, PlanOptions, RuleSet, Settings},
     process::locate,
     rules::{Choice, Soft, Table},
-    source::{Input, InputKind, InputOptions},
+    source::{Input, InputKind, InputOptions, Sysroot},
     timestamp::{Mtime, Timestamp},
     tree::Tree,
-    view::{Sysroot, View},
+    view::View,
 };
 
 /// How an image is resolved again.

@@ -39,6 +39,11 @@ impl ImageArgs {
         open(&self.image, self.platform.clone(), &self.registry)
     }
 
+    /// Opens another image, with the same options.
+    pub(in crate::cli) fn open_another(&self, image: &ImageName) -> Result<UnpackedImage, Failure> {
+        open(image, self.platform.clone(), &self.registry)
+    }
+
     /// As [`ImageArgs::open`], with a message on stderr while a large image is read, unless
     /// `quiet`.
     pub(in crate::cli) fn open_with_progress(&self, quiet: bool) -> Result<UnpackedImage, Failure> {
