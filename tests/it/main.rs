@@ -98,10 +98,10 @@ mod run_guard;
 mod run_limits;
 /// The standard streams of a program in that sandbox.
 mod run_streams;
-/// The commands that scripts run.
-mod scripts;
 /// `imgb sbom` and `--sbom`: what is listed, the same bytes each time.
 mod sbom;
+/// The commands that scripts run.
+mod scripts;
 /// The files of a release; the static build, in an empty root, packing itself.
 mod selfpack;
 /// Standard streams that are closed or full, control characters in messages.
