@@ -74,6 +74,11 @@ impl Auth {
         }
     }
 
+    /// What is wrong with files of credentials.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.credentials.warnings()
+    }
+
     /// The `Authorization` for a request to the registry, as far as it is known.
     pub(super) fn header(&self, registry: &Origin, access: &Access) -> Option<Secret> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -307,7 +312,9 @@ impl TokenRequest<'_> {
         if let Some(service) = self.service {
             form += &format!("&service={}", encode(service));
         }
-        form += &format!("&scope={}", encode(&self.scopes.join(" ")));
+        if !self.scopes.is_empty() {
+            form += &format!("&scope={}", encode(&self.scopes.join(" ")));
+        }
         TokenMessage { url: self.realm.clone(), basic: None, form: Some(Secret::new(form)) }
     }
 }
@@ -322,7 +329,7 @@ fn scopes_for(access: &Access, challenged: &[String]) -> Vec<String> {
         let prefix = format!("repository:{repository}:");
         scopes.iter().any(|scope| scope.starts_with(&prefix))
     };
-    if !covered(&scopes, &access.repository) {
+    if !access.repository.is_empty() && !covered(&scopes, &access.repository) {
         scopes.push(own);
     }
     scopes.extend(from.filter(|from| !scopes.contains(from)));

@@ -127,9 +127,12 @@ impl Client {
         Repository { client: self.clone(), registry: host.to_owned(), name: name.to_owned() }
     }
 
-    /// What registries have warned of so far, each once.
+    /// What registries have warned of so far, and what is wrong with files of credentials, each
+    /// once.
     pub fn warnings(&self) -> Vec<String> {
-        self.inner.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut all = self.inner.auth.warnings();
+        all.extend(self.inner.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        all
     }
 }
 
@@ -240,4 +243,34 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryError>
         _ => None,
     });
     Ok(items.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The base is known without a connection.
+    #[test]
+    fn hosts_are_spoken_to_with_tls() {
+        let client = Client::new(ClientOptions::default()).unwrap();
+        for (host, wanted) in [
+            ("docker.io", "https://registry-1.docker.io/v2/"),
+            ("registry.invalid:80", "https://registry.invalid:80/v2/"),
+            ("192.0.2.1:5000", "https://192.0.2.1:5000/v2/"),
+        ] {
+            assert_eq!(client.inner.base(host).unwrap().text(), wanted);
+        }
+        assert!(client.inner.base("a/b").is_err());
+        assert!(client.inner.base("u@a").is_err());
+    }
+
+    #[test]
+    fn insecure_hosts_are_named_with_or_without_port() {
+        let insecure = ["a.example", "b.example:5000"].map(str::to_owned).into();
+        let options = ClientOptions { insecure, ..ClientOptions::default() };
+        let client = Client::new(options).unwrap();
+        let is_insecure = |url: &str| client.inner.is_insecure(&Url::parse(url).unwrap());
+        assert!(is_insecure("http://a.example:1/") && is_insecure("https://b.example:5000/"));
+        assert!(!is_insecure("https://b.example/") && !is_insecure("https://x.a.example/"));
+    }
 }
