@@ -12,7 +12,7 @@ use crate::{
     image::{DEFAULT_PATH, Platform},
     languages::Languages,
     path::ImagePath,
-    registry::{ClientOptions, Credential, Proxies, Secret},
+    registry::{ClientOptions, Credential, Credentials, Proxies, Secret},
     timestamp::{Mtime, Timestamp},
 };
 
@@ -37,10 +37,14 @@ const SYSTEM_CERTIFICATES: [&str; 5] = [
 ];
 
 /// How registries are reached by the environment: proxies, certificates and stored credentials.
-pub(super) fn client_options(_authfile: Option<&Path>) -> ClientOptions {
+/// Credentials are in `authfile`, or else where docker and podman store them.
+pub(super) fn client_options(authfile: Option<&Path>) -> ClientOptions {
     let text = |name: &str| variable(name)?.into_string().ok();
+    let usual = || Credentials::usual_files(&|name| variable(name).map(PathBuf::from));
+    let files = authfile.map_or_else(usual, |file| vec![file.to_owned()]);
     let own = variable("SSL_CERT_FILE").map(PathBuf::from);
     ClientOptions {
+        credentials: Credentials::stored_in(files),
         system_ca_files: match own {
             Some(file) => vec![file],
             None => SYSTEM_CERTIFICATES.map(PathBuf::from).to_vec(),
