@@ -29,7 +29,7 @@ pub use base::{BaseContext, open_base};
 pub use contexts::{ContextDirectory, NamedContext, NamedContexts};
 pub use error::{BuildError, Cause};
 use execute::Builder;
-pub use secrets::{is_suspect_file, note as secret_note, suspects};
+pub use secrets::{is_secret_file, note as secret_note, suspects};
 pub use stage::OpenBase;
 pub use sysroot::OpenSysroot;
 

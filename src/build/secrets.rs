@@ -91,9 +91,31 @@ pub(super) fn is_suspect(
 ///
 /// # Errors
 /// [`ReadFailure`]
-pub fn is_suspect_file(file: &FileNode, path: &ImagePath) -> Result<bool, ReadFailure> {
+fn is_suspect_file(file: &FileNode, path: &ImagePath) -> Result<bool, ReadFailure> {
     // A file that this user may not read fails when it is packed.
     suspect(path, || Ok(content::head(file, HEAD)?.unwrap_or_default()))
+}
+
+/// As [`is_suspect_file`], and whether `file` is a private key, whatever its name.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub fn is_secret_file(file: &FileNode, path: &ImagePath) -> Result<bool, ReadFailure> {
+    if is_suspect_file(file, path)? {
+        return Ok(true);
+    }
+    let head = content::head(file, HEAD)?.unwrap_or_default();
+    Ok(head.split(|&byte| byte == b'\n').any(starts_key))
+}
+
+/// Whether a line is the first one of a private key: PEM (RFC 7468) and OpenSSH, PuTTY, age.
+fn starts_key(line: &[u8]) -> bool {
+    let is_pem = line.starts_with(b"-----BEGIN ") && has_key(line);
+    is_pem || line.starts_with(b"PuTTY-User-Key-File-") || line.starts_with(b"AGE-SECRET-KEY-")
+}
+
+fn has_key(text: &[u8]) -> bool {
+    memchr::memmem::find(text, b"PRIVATE KEY").is_some()
 }
 
 /// Whether a file like the one at `path` usually holds a secret. `head` reads its first bytes,
@@ -113,7 +135,6 @@ fn suspect(
         || (memchr::memmem::find(whole, b"/.").is_some() && ends(whole, PATHS))
         || (name.starts_with(b".env.")
             && !ends(name, &[".example", ".sample", ".template", ".dist"]));
-    let has_key = |head: &[u8]| memchr::memmem::find(head, b"PRIVATE KEY").is_some();
     Ok(named || (name.ends_with(b".pem") && has_key(&head()?)))
 }
 
@@ -148,5 +169,17 @@ mod tests {
             assert!(!check(path, "-----BEGIN CERTIFICATE-----"), "{path}");
         }
         assert!(check("/server.pem", "-----BEGIN RSA PRIVATE KEY-----"));
+    }
+
+    #[test]
+    fn knows_the_first_line_of_a_private_key() {
+        for line in
+            ["-----BEGIN OPENSSH PRIVATE KEY-----", "PuTTY-User-Key-File-3: x", "AGE-SECRET-KEY-1Q"]
+        {
+            assert!(starts_key(line.as_bytes()), "{line}");
+        }
+        for line in ["-----BEGIN CERTIFICATE-----", "a -----BEGIN PRIVATE KEY-----", ""] {
+            assert!(!starts_key(line.as_bytes()), "{line}");
+        }
     }
 }

@@ -182,7 +182,7 @@ fn open_sysroot(sysroot: &Path, registry: &RegistryArgs) -> Result<OpenSysroot, 
 
 /// What a program gets from `sysroot` while it is watched.
 pub(super) fn serving(sysroot: Sysroot<'_>, which: Serve) -> Option<Serving<'_>> {
-    let is_secret = build::is_suspect_file;
+    let is_secret = build::is_secret_file;
     let serves_private = which == Serve::All;
     (which != Serve::None).then_some(Serving { sysroot, is_secret, serves_private })
 }

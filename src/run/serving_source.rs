@@ -50,6 +50,7 @@ impl From<Withheld> for Refusal {
 pub(super) struct ServingSource<'a> {
     tree: &'a Tree,
     view: View<'a>,
+    sysroot: Sysroot<'a>,
     is_secret: fn(&FileNode, &ImagePath) -> Result<bool, ReadFailure>,
     serves_private: bool,
 }
@@ -57,8 +58,8 @@ pub(super) struct ServingSource<'a> {
 impl<'a> ServingSource<'a> {
     pub(super) fn new(serving: Serving<'a>, tree: &'a Tree) -> Self {
         let view = View::of_sysroot(serving.sysroot).over(tree);
-        let Serving { is_secret, serves_private, .. } = serving;
-        Self { tree, view, is_secret, serves_private }
+        let Serving { sysroot, is_secret, serves_private } = serving;
+        Self { tree, view, sysroot, is_secret, serves_private }
     }
 
     /// Whether the image has something at a real path.
@@ -119,6 +120,9 @@ impl<'a> ServingSource<'a> {
         names: &[&ImagePath],
         node: &Node,
     ) -> Result<(), Refusal> {
+        if self.sysroot.is_of_kernel(real.as_bytes())? {
+            return Err(Withheld::Personal.into());
+        }
         let names = names.iter().copied().chain([real]);
         for path in names.filter(|_| !node.is_directory()) {
             if trace::is_personal(path.as_bytes()) {

@@ -17,6 +17,29 @@ use crate::{
     tree::{Node, ResolveError, Resolved, Step, Xattrs},
 };
 
+/// File systems whose files the kernel makes, by their `f_type` (linux/magic.h, and the kernel's
+/// fs/efivarfs and fs/resctrl), in order.
+const KERNEL_FILE_SYSTEMS: [u32; 18] = [
+    0x1cd1,      // devpts
+    0x9fa0,      // proc
+    0x27_e0eb,   // cgroup
+    0x765_5821,  // resctrl
+    0x1980_0202, // mqueue
+    0x4249_4e4d, // binfmt_misc
+    0x6165_676c, // pstore
+    0x6265_6570, // configfs
+    0x6265_6572, // sysfs
+    0x6367_7270, // cgroup2
+    0x6462_6720, // debugfs
+    0x6573_5543, // fusectl
+    0x6e73_6673, // nsfs
+    0x7363_6673, // securityfs
+    0x7472_6163, // tracefs
+    0xcafe_4a11, // bpf
+    0xde5e_81e4, // efivarfs
+    0xf97c_ff8c, // selinuxfs
+];
+
 /// A directory of the host, seen as `/`. It remembers nothing: `view::View` does.
 pub struct HostRoot {
     root: PathBuf,
@@ -109,6 +132,18 @@ impl HostRoot {
         LookupError::split(
             names.map(|names| names.into_iter().map(std::ffi::CString::into_bytes).collect()),
         )
+    }
+
+    /// Whether what `path` leads to is on a file system whose files the kernel makes, such as
+    /// procfs: they describe this machine, wherever it is mounted.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn is_of_kernel(&self, path: &[u8]) -> Result<bool, ReadFailure> {
+        let Ok(real) = self.resolve(path)? else { return Ok(false) };
+        let kind = sys::file_system(&self.fd, relative(&real.path));
+        let kind = LookupError::split(kind.map_err(|errno| self.error(&real.path, errno)))?;
+        Ok(kind.is_ok_and(|kind| KERNEL_FILE_SYSTEMS.contains(&kind)))
     }
 
     /// The file capabilities of the regular file at a real path.

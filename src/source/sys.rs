@@ -50,6 +50,16 @@ pub(super) fn fstat(file: impl AsFd) -> Result<HostStat, Errno> {
     Ok(HostStat::of(&retry_on_intr(|| rustix::fs::fstat(&file))?))
 }
 
+/// The type of the file system that holds `path`, which is not followed if it is a link
+/// (statfs(2), `f_type`).
+pub(super) fn file_system(dir: impl AsFd, path: impl Arg + Copy) -> Result<u32, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| rustix::fs::openat(&dir, path, flags, Mode::empty()))?;
+    let found = retry_on_intr(|| rustix::fs::fstatfs(&file))?;
+    // All types have 32 bits; the field's own width depends on the architecture.
+    Ok(found.f_type as u32)
+}
+
 /// The target of a link.
 pub(super) fn read_link(dir: impl AsFd, path: impl Arg + Copy) -> Result<Vec<u8>, Errno> {
     let target = retry_on_intr(|| rustix::fs::readlinkat(&dir, path, Vec::new()))?;
@@ -83,4 +93,23 @@ pub(super) fn names(dir: impl AsFd) -> Result<Vec<CString>, Errno> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::CWD;
+
+    use super::*;
+
+    #[test]
+    fn a_file_swapped_for_a_link_or_fifo_is_neither_followed_nor_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let [link, fifo, linked_dir] = ["link", "fifo", "dir"].map(|name| dir.path().join(name));
+        fs_err::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+        fs_err::os::unix::fs::symlink("/etc", &linked_dir).unwrap();
+        rustix::fs::mknodat(CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(open_file(CWD, &link).unwrap_err(), Errno::LOOP);
+        assert_eq!(open_directory(CWD, &linked_dir).unwrap_err(), Errno::NOTDIR);
+        open_file(CWD, &fifo).unwrap();
+    }
 }

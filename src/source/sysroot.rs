@@ -55,6 +55,18 @@ impl Sysroot<'_> {
         }
     }
 
+    /// Whether what `path` leads to is on a file system whose files the kernel makes
+    /// ([`HostRoot::is_of_kernel`]).
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn is_of_kernel(&self, path: &[u8]) -> Result<bool, ReadFailure> {
+        match self {
+            Self::Directory(root) => root.is_of_kernel(path),
+            Self::Tree(_) => Ok(false),
+        }
+    }
+
     /// Where `path` leads, every link followed inside the sysroot.
     ///
     /// # Errors

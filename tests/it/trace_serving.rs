@@ -254,6 +254,7 @@ fn secrets_and_what_not_everyone_may_read_are_not_served() {
             tell("/etc/shadow");
             tell("/etc/machine-id");
             tell("/opt/id_rsa");
+            tell("/opt/key.txt");
             tell("/opt/alias");
             tell("/opt/private");
             tell("/opt/closed/file");
@@ -273,6 +274,7 @@ fn secrets_and_what_not_everyone_may_read_are_not_served() {
     for name in ["etc/shadow", "etc/machine-id", "opt/id_rsa", "opt/private", "opt/closed/file"] {
         sandbox.file(&format!("sys/{name}"), "hidden\n");
     }
+    sandbox.file("sys/opt/key.txt", "hidden\n-----BEGIN RSA PRIVATE KEY-----\n");
     sandbox.file("sys/tmp/data", "hidden\n").file("sys/run/data", "hidden\n");
     sandbox.file("sys/opt/public", "for all\n").symlink("sys/opt/alias", "id_rsa");
     sandbox.symlink("sys/opt/kernel", "../run/data").symlink("sys/opt/kernels", "/run");
@@ -286,7 +288,8 @@ fn secrets_and_what_not_everyone_may_read_are_not_served() {
         let names: Vec<_> = printed.lines().filter(|line| line.starts_with("name ")).collect();
         assert!(names.contains(&"name public") && !names.contains(&"name id_rsa"), "{printed}");
         let report = report(traced);
-        let wanted = ["/etc/machine-id", "/etc/shadow", "/opt/alias", "/opt/id_rsa"];
+        let wanted =
+            ["/etc/machine-id", "/etc/shadow", "/opt/alias", "/opt/id_rsa", "/opt/key.txt"];
         assert_eq!(paths(&report, "confidential"), wanted);
         let wanted = ["/opt/closed/file", "/opt/private", "/opt/public"];
         assert_eq!(paths(&report, "missing"), wanted);
@@ -299,6 +302,33 @@ fn secrets_and_what_not_everyone_may_read_are_not_served() {
     assert_eq!(report(all)["missing"][1]["not_served"], Value::Null);
     let list = String::from_utf8(sandbox.read("app.list")).unwrap();
     assert!(list.contains("\n# /etc/shadow (it belongs to this machine"), "{list}");
+}
+
+/// Wherever procfs is mounted, what it holds describes this machine.
+#[test]
+fn files_of_the_kernel_are_not_served() {
+    let source = r#"
+        int main(void) {
+            tell("/opt/kernel/uptime");
+            DIR *dir = opendir("/opt/kernel");
+            for (struct dirent *e; dir && (e = readdir(dir));) printf("name %s\n", e->d_name);
+            tell("/opt/public");
+            return 0;
+        }"#;
+    let Some(sandbox) = packed(source) else { return };
+    if !have(&["unshare", "mount"]) {
+        return;
+    }
+    sandbox.dir("sys/opt/kernel").file("sys/opt/public", "for all\n");
+    let mounted = "mount -t proc proc sys/opt/kernel && exec \"$@\"";
+    let trace = sandbox.imgb("trace app.tar --sysroot sys --json");
+    let traced = trace.under(&["unshare", "--mount", "sh", "-c", mounted, "sh"]).run().ok();
+    let printed = traced.stderr().to_owned();
+    assert!(printed.contains("/opt/public: for all"), "{printed}");
+    assert!(!printed.contains("name uptime"), "{printed}");
+    assert!(printed.contains("/opt/kernel/uptime: No such file"), "{printed}");
+    let wanted = ["/opt/kernel", "/opt/kernel/uptime"];
+    assert_eq!(paths(&report(traced), "confidential"), wanted);
 }
 
 /// Neither links of the sysroot nor those that the program makes lead the server out of the
