@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    fs::File,
     io::{BufReader, Write as _},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
@@ -32,6 +33,7 @@ use crate::{
     pipeline, quantity,
     run::{self, HostCommand, RUNNER_FAILED, RunOutcome, Serving, Watch},
     source::Sysroot,
+    store::{Durability, Pending, StoreError},
     trace::{self, Access, Observed, Report, Served, SysrootEntry, TracedFile, Watched},
     tree::Tree,
     view::View,
@@ -277,21 +279,17 @@ fn in_sysroot(
     Ok(Some((found.path.as_bytes().to_vec(), there)))
 }
 
-/// Writes the list to a temporary file and renames it, so that it is complete or absent.
+/// Writes the list, so that it is complete or absent.
 fn write_list(output: &Path, list: &[u8]) -> Result<(), Failure> {
-    let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file =
-            tempfile::Builder::new().prefix(".imgb-").permissions(list_mode()).tempfile_in(dir)?;
-        file.write_all(list)?;
-        file.as_file().sync_all()?;
-        file.persist(output).map(drop).map_err(|error| error.error)
+    let failed = |error: &dyn std::error::Error| {
+        Failure::local(format!("cannot write `{}`: {}", output.display(), with_causes(error)))
     };
-    write().map_err(|error| {
-        Failure::local(format!("cannot write `{}`: {}", output.display(), with_causes(&error)))
-    })
-}
-
-fn list_mode() -> std::fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+    let refused = |error: StoreError| match error {
+        StoreError::Io { source, .. } => failed(&source),
+        error @ StoreError::Directory(_) => Failure::local(error),
+    };
+    let pending = Pending::create(output).map_err(refused)?;
+    let mut file: &File = pending.file();
+    file.write_all(list).map_err(|error| failed(&error))?;
+    pending.commit(Durability::Synced).map_err(refused)
 }
