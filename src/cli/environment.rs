@@ -76,7 +76,13 @@ pub(super) fn mtime() -> Result<Mtime, Failure> {
     let Some(text) = variable("SOURCE_DATE_EPOCH") else { return Ok(Mtime::OfContent) };
     let text = text.to_string_lossy();
     Timestamp::from_source_date_epoch(&text).map(Mtime::At).ok_or_else(|| {
-        Failure::usage(format!("SOURCE_DATE_EPOCH `{text}` is not a number of seconds"))
+        let digits = text.trim().trim_start_matches(['-', '+']);
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let why = match is_number {
+            true => "is not in the years 0 to 9999",
+            false => "is not a number of seconds",
+        };
+        Failure::usage(format!("SOURCE_DATE_EPOCH `{text}` {why}"))
     })
 }
 

@@ -190,7 +190,11 @@ fn source_date_epoch_is_the_time_of_everything() {
         }
     }
     let bad = sandbox.imgb("pack ./tree -o out/image.tar").env("SOURCE_DATE_EPOCH", "yesterday");
-    bad.run().error(2, &["SOURCE_DATE_EPOCH", "yesterday"]);
+    bad.run().error(2, &["SOURCE_DATE_EPOCH", "yesterday", "is not a number"]);
+    for seconds in ["-62167219201", "253402300800", "99999999999999999999"] {
+        let far = sandbox.imgb("pack ./tree -o out/image.tar").env("SOURCE_DATE_EPOCH", seconds);
+        far.run().error(2, &["SOURCE_DATE_EPOCH", seconds, "years 0 to 9999"]);
+    }
 }
 
 /// Lists of images show the time, and engines prune by it; the layers do not change.
