@@ -253,3 +253,48 @@ pub(super) fn resolve(
     });
     Ok(first)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Table;
+
+    /// A ZIP archive of empty local files, where each member says that it has so many bytes. Those
+    /// with more than 9 are damaged: the data of all is one stream of 9 bytes.
+    fn zip(members: &[(&str, u32)]) -> Vec<u8> {
+        let mut out = b"PK\x03\x04".to_vec();
+        out.resize(30, 0);
+        out.extend(b"import up");
+        let (start, mut list) = (out.len() as u32, Vec::new());
+        for (name, len) in members {
+            list.extend(b"PK\x01\x02\x14\0\x14\0\0\0\0\0\0\0\0\0\0\0\0\0");
+            list.extend([len.to_le_bytes(), len.to_le_bytes()].concat());
+            list.extend((name.len() as u16).to_le_bytes());
+            list.resize(list.len() + 16, 0);
+            list.extend(name.as_bytes());
+        }
+        let len = list.len() as u32;
+        out.extend([&list[..], b"PK\x05\x06\0\0\0\0\0\0\0\0"].concat());
+        out.extend([len.to_le_bytes(), start.to_le_bytes(), [0; 4]].concat());
+        out
+    }
+
+    fn imports(members: &[(&str, u32)]) -> usize {
+        let (zip, table) = (zip(members), Table::builtin().unwrap());
+        let surveyor = Surveyor::new(table.wanted());
+        let mut contents = Contents::default();
+        let mut read_at = |at: u64, out: &mut [u8]| Ok(copy(&zip, at, out));
+        let file = (zip.len() as u64, &mut read_at as ReadAt<'_>);
+        contents.archive(file, &[], (&surveyor, &mut Window::default()), 0).unwrap();
+        contents.imports.len()
+    }
+
+    #[test]
+    fn damaged_members_count_toward_the_limit() {
+        let few = (MAX_BYTES / MAX_MEMBER) as usize - 1;
+        let damaged = ("x.py", MAX_MEMBER as u32);
+        let of = |count: usize| [&vec![damaged; count][..], &[("y.py", 9)]].concat();
+        assert_eq!(imports(&of(few)), 1);
+        assert_eq!(imports(&of(few + 1)), 0);
+    }
+}
