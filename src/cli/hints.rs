@@ -123,6 +123,7 @@ fn pack(input: &str, program: &str) -> String {
 /// What helps with a missing file.
 fn remedy_hint(remedy: &Remedy) -> String {
     match remedy {
+        Remedy::Denied(path) => format!("run imgb as a user who may read {path}"),
         Remedy::Misplaced(misplaced) => misplaced_hint(misplaced),
         Remedy::OutsidePath(dir) => {
             let text = format!("it is installed in {dir}, which is not in the image's PATH");

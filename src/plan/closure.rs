@@ -13,7 +13,7 @@ use super::{
 use crate::{
     elf::{
         self, Absence, Closure, ConfigFile, Edge, FaultKind, File, Found, FoundKind, Lookup as _,
-        Opens, Outcome, Program, ReadFailure, Root, SearchRule, Tag,
+        Miss, Opens, Outcome, Program, ReadFailure, Root, SearchRule, Tag,
     },
     path::{ImagePath, escape},
     source::{self, MisplacedDependency},
@@ -292,7 +292,8 @@ fn classify(
             name: escape(&edge.name),
             by,
             searched: edge.searched(),
-            remedy: on_the_host(edge, closure, view).map(Remedy::Misplaced),
+            remedy: denied(edge)
+                .or_else(|| on_the_host(edge, closure, view).map(Remedy::Misplaced)),
         };
         if kinds.is_optional(program, closure) {
             // A plugin's host may load what stands beside it first, as java does with libjvm.
@@ -333,11 +334,27 @@ fn classify(
                 };
                 outcomes.missing.push(missing);
             }
+            FaultKind::Find(absence @ Absence::Denied) => {
+                let name = escape(&fault.path);
+                outcomes.missing.push(Missing {
+                    searched: vec![format!("{name} ({absence})")],
+                    remedy: Some(Remedy::Denied(name.clone())),
+                    name,
+                    by,
+                });
+            }
             _ => outcomes.faults.push(format!("`{by}` cannot start: {fault}")),
         }
     }
     outcomes.notes.extend(runtime_deps::lacks(&lacks));
     Ok(())
+}
+
+/// What helps where a library is missing because this user may not look at a place.
+fn denied(edge: &Edge) -> Option<Remedy> {
+    let mut log = edge.search_log.iter();
+    let denied = log.find(|entry| entry.miss == Miss::Find(Absence::Denied))?;
+    Some(Remedy::Denied(escape(&denied.path)))
 }
 
 /// The directory below `/usr` of the sysroot that has `path` below it, as cross compilers install

@@ -76,8 +76,11 @@ pub(super) fn take(
                     }
                     (Err(_), _) if options.allows_missing(name) => {}
                     (Err(searched), _) => {
-                        let remedy = outside_path(name, command_dirs, builder)?;
-                        let (name, by) = (escape(name), by.clone());
+                        let remedy = match searched.denied {
+                            Some(path) => Some(Remedy::Denied(path.to_string())),
+                            None => outside_path(name, command_dirs, builder)?,
+                        };
+                        let (name, by, searched) = (escape(name), by.clone(), searched.places);
                         out.not_found(Missing { name, by, searched, remedy }, is_named(script));
                     }
                 }
@@ -133,7 +136,8 @@ fn by_kernel(name: &[u8], builder: &ImageBuilder<'_>) -> Result<Located, ReadFai
     if name.starts_with(b"/") {
         find(name, &[], builder)
     } else {
-        Ok(Err(vec!["the working directory, since the path is relative".into()]))
+        let places = vec!["the working directory, since the path is relative".into()];
+        Ok(Err(Searched { places, denied: None }))
     }
 }
 
@@ -150,8 +154,17 @@ fn outside_path(
     Ok(found.and_then(|(path, _)| path.parent()).map(Remedy::OutsidePath))
 }
 
-/// The path by which a program is started and the file there, or the places that were searched.
-pub(super) type Located = Result<(ImagePath, Found), Vec<String>>;
+/// The path by which a program is started and the file there, or where it was looked for.
+pub(super) type Located = Result<(ImagePath, Found), Searched>;
+
+/// Places where a program is not.
+#[derive(Debug, Default)]
+pub(super) struct Searched {
+    /// Each place, in order.
+    places: Vec<String>,
+    /// The first one that this user may not look at.
+    denied: Option<ImagePath>,
+}
 
 /// Where an interpreter is, by its path or, for `env`'s command, in the first of `dirs` that has
 /// it.
@@ -166,12 +179,15 @@ pub(super) fn find(
         dirs.iter().filter_map(|dir| dir.join(name).ok()).collect()
     };
     let is_file = |found: &Found| matches!(found.kind, FoundKind::File(_));
-    let mut searched = Vec::new();
+    let mut searched = Searched::default();
     for path in candidates {
         match builder.view.find(path.as_bytes())? {
             Ok(found) if is_file(&found) => return Ok(Ok((path, found))),
-            Err(absence @ Absence::Denied) => searched.push(format!("{path} ({absence})")),
-            _ => searched.push(path.to_string()),
+            Err(absence @ Absence::Denied) => {
+                searched.places.push(format!("{path} ({absence})"));
+                searched.denied.get_or_insert(path);
+            }
+            _ => searched.places.push(path.to_string()),
         }
     }
     Ok(Err(searched))

@@ -261,6 +261,11 @@ impl PlanError {
             Self::Source(error) => error.kind(),
             Self::Broken(_) => ErrorKind::Refused,
             Self::NotIncluded { .. } => ErrorKind::Input,
+            Self::Missing(all)
+                if all.iter().any(|one| matches!(one.remedy, Some(Remedy::Denied(_)))) =>
+            {
+                ErrorKind::Input
+            }
             Self::Conflict { .. }
             | Self::LinkLoop(_)
             | Self::Destination { .. }
@@ -331,6 +336,8 @@ pub struct Missing {
 /// What helps with a missing file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Remedy {
+    /// This user may not look at this path, where it may be.
+    Denied(String),
     /// The needing file's `$ORIGIN` leads to it on the host: the input was taken out of its
     /// directory.
     Misplaced(MisplacedDependency),

@@ -171,6 +171,7 @@ fn sysroot_with_choices() -> Sandbox {
     }
     elf("sys/b/libpre.so", &lib("libpre.so"));
     elf("app", &Elf::program(GLIBC).needed("liba.so").runpath("/a:/b"));
+    elf("single", &Elf::program(GLIBC).needed("libpre.so").runpath("/b"));
     elf("conf", &Elf::program(GLIBC).needed("liba.so"));
     elf("musl", &Elf::program(MUSL).needed("liba.so"));
     sandbox.file("sys/etc/ld.so.conf", "include ld.so.conf.d/*.conf\n");
@@ -229,7 +230,13 @@ fn what_is_denied_is_named_once() {
 #[test]
 fn what_the_user_named_is_an_error_where_it_is_denied() {
     close("sys/usr/local/sbin", "only").error(3, &["`only`", "not searched: /usr/local/sbin"]);
-    close("sys/opt/py", "./absolute").error(1, &["/opt/py/python (permission denied)"]);
+    let closed = ["/opt/py/python (permission denied)", "a user who may read /opt/py/python"];
+    close("sys/opt/py", "./absolute").error(3, &closed);
+    let closed =
+        ["cannot find `libpre.so`, needed by `/single`", "a user who may read /b/libpre.so"];
+    close("sys/b", "./single").error(3, &closed);
+    let closed = ["cannot find `/lib64/ld-linux-x86-64.so.2`", "a user who may read /lib64/"];
+    close("sys/lib64", "./app").error(3, &closed);
 }
 
 /// The file of the same name in the current directory is not the one that is meant.
@@ -251,4 +258,31 @@ fn a_buildfile_that_cannot_be_looked_up_is_not_absent() {
     let run = sandbox.imgb("build ctx --dry-run").nobody().run();
     sandbox.mode("ctx", 0o755);
     run.error(3, &["cannot read `ctx/Buildfile`", "ermission denied"]);
+}
+
+/// A directory of a context that fails in the middle of its names.
+#[test]
+fn a_context_whose_names_cannot_be_read_is_an_error() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("ctx/a", "a").file("ctx/d/b", "b");
+    sandbox.file("ctx/Buildfile", "FROM scratch\nCOPY . /c\n");
+    let build = "build ctx --jobs 1 --no-cache --no-check -q -o image.tar";
+    let whole = sandbox.imgb(build).run().ok().text();
+    let mut failed = 0;
+    for number in 1..5 {
+        let inject = format!("inject=getdents64:error=EIO:when={number}");
+        let strace = ["strace", "-f", "-qq", "-o", "trace", "-e", "trace=getdents64"];
+        let outcome = sandbox.imgb(build).under(&[&strace[..], &["-e", &inject]].concat()).run();
+        match outcome.success() {
+            true => assert_eq!(outcome.text(), whole, "{number}"),
+            false => {
+                outcome.error(3, &["ctx", "nput/output error"]);
+                failed += 1;
+            }
+        }
+    }
+    assert!(failed >= 4, "only {failed} of the calls for two directories failed");
 }
