@@ -22,7 +22,7 @@ use crate::{
     compress::{Format, MAX_SNIFF},
     digest::{DiffId, Digest, Digesting},
     image::{self, LayerFormat},
-    store::Blob,
+    store::{Blob, Place},
     tree::{Archive, Change},
 };
 
@@ -187,7 +187,7 @@ impl<'a> LayerReader<'a> {
         {
             return Err(ImageError::Size { digest, wanted: size, found: len });
         }
-        let blob = Blob { digest: Digest::of(""), size: len, extent };
+        let blob = Blob { digest: Digest::of(""), size: len, place: Place::Open(extent) };
         let mut hash = Digesting::new(io::sink());
         io::copy(&mut blob.reader(), &mut hash)
             .map_err(|source| ImageError::Unreadable { name: entry.path.clone(), source })?;

@@ -30,7 +30,7 @@ use crate::{
     digest::{DiffId, Digest},
     image::{self, Config, ImageName, Platform},
     registry::Registries,
-    store::Blob,
+    store::{Blob, Place},
     tree::{Change, Tree},
 };
 
@@ -300,7 +300,7 @@ impl UnpackedImage {
                 found: file.len,
             });
         }
-        Ok(Blob { digest: layer.digest, size: layer.size, extent: file.extent })
+        Ok(Blob { digest: layer.digest, size: layer.size, place: Place::Open(file.extent) })
     }
 
     /// What is odd about the image and harmless, as sentences: first the documents, then the

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     digest::{Digest, Digesting},
-    store::Blob,
+    store::{Blob, Place},
 };
 
 /// What was verified beside an image.
@@ -85,7 +85,7 @@ fn blob(source: &BlobSource, descriptor: &Descriptor) -> Result<bool, ImageError
     if file.len != wanted {
         return Err(ImageError::Size { digest, wanted, found: file.len });
     }
-    let blob = Blob { digest, size: file.len, extent: file.extent };
+    let blob = Blob { digest, size: file.len, place: Place::Open(file.extent) };
     let mut hash = Digesting::new(io::sink());
     io::copy(&mut blob.reader(), &mut hash)
         .map_err(|source| ImageError::Unreadable { name: path, source })?;

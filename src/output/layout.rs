@@ -21,7 +21,7 @@ use crate::{
     image::{self, Document, Reference, Replaced},
     quantity,
     source::list_directory,
-    store::{Blob, Durability, PREFIX, Pending, Store},
+    store::{Blob, Durability, PREFIX, Pending, Place, Store},
 };
 
 /// The largest `index.json` that is read, in bytes (containers/image's limit for manifests).
@@ -105,23 +105,27 @@ fn has(path: &Path, digest: Digest, size: u64) -> bool {
 /// Copies a blob into `store`, and fails if its bytes do not match its digest.
 pub(super) fn copy(store: &mut Store, blob: &Blob) -> Result<Blob, OutputError> {
     let mut writer = store.begin()?;
+    let unreadable = |source| {
+        let path = match &blob.place {
+            Place::Named(path) => path.to_path_buf(),
+            Place::Open(_) => "a layer's temporary file".into(),
+        };
+        OutputError::Io { action: "read", path, source }
+    };
     let (mut reader, mut buffer) = (blob.reader(), vec![0; 1 << 18]);
     loop {
-        let read = reader.read(&mut buffer).map_err(|source| OutputError::Io {
-            action: "read",
-            path: "a layer's temporary file".into(),
-            source,
-        })?;
+        let read = reader.read(&mut buffer).map_err(unreadable)?;
         match buffer.get(..read) {
             Some([]) | None => break,
             Some(bytes) => writer.append(bytes)?,
         }
     }
-    let (copied, _) = writer.finish()?;
+    let (copied, store) = writer.finish()?;
     if copied.digest != blob.digest {
         return Err(OutputError::Changed(blob.digest));
     }
-    Ok(copied)
+    // The store's own, which is not open: an image may have more layers than there are descriptors.
+    Ok(store.get(copied.digest).unwrap_or(&copied).clone())
 }
 
 fn put(path: &Path, bytes: &[u8], durability: Durability) -> Result<(), OutputError> {

@@ -147,9 +147,10 @@ impl ShippedBlob<'_> {
 
     /// A blob that is in a file.
     pub(super) fn of(blob: &Blob) -> Self {
-        let (extent, size) = (blob.extent.clone(), blob.size);
+        let (place, size) = (blob.place.clone(), blob.size);
         let open = move |offset: u64| {
-            let from = Extent { offset: extent.offset + offset, ..extent.clone() };
+            let extent = place.open()?;
+            let from = Extent { offset: extent.offset + offset, ..extent };
             Ok(Box::new(from.reader(size.saturating_sub(offset))) as Box<dyn Read>)
         };
         Self { digest: blob.digest, size, open: Box::new(open), origin: None }

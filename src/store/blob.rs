@@ -1,6 +1,13 @@
 //! Bytes on disk that have been written and digested.
 
-use std::{fs::File, io, os::unix::fs::FileExt as _, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustix::io::Errno;
 
@@ -29,7 +36,30 @@ pub struct Blob {
     /// The number of bytes.
     pub size: u64,
     /// Where the bytes are.
-    pub extent: Extent,
+    pub place: Place,
+}
+
+/// Where a blob's bytes are.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In an open file.
+    Open(Extent),
+    /// In a file of their own, which is opened for each use: an image may have more layers than a
+    /// process may have open files. It may be replaced: whoever reads it compares the digest.
+    Named(Arc<Path>),
+}
+
+impl Place {
+    /// The bytes in an open file.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn open(&self) -> io::Result<Extent> {
+        Ok(match self {
+            Self::Open(extent) => extent.clone(),
+            Self::Named(path) => Extent { file: Arc::new(File::open(path)?), offset: 0 },
+        })
+    }
 }
 
 impl Extent {
@@ -40,9 +70,14 @@ impl Extent {
 }
 
 impl Blob {
-    /// Reads the bytes, in order.
+    /// The same bytes in the file at `path`.
+    pub(super) fn named(&self, path: PathBuf) -> Self {
+        Self { place: Place::Named(path.into()), ..self.clone() }
+    }
+
+    /// Reads the bytes, in order. The first read fails if their file cannot be opened.
     pub fn reader(&self) -> impl io::Read + use<> {
-        self.extent.reader(self.size)
+        BlobReader { blob: self.clone(), bytes: None }
     }
 
     /// Copies the bytes to `offset` in `to`, inside the kernel where the file systems allow it
@@ -51,12 +86,13 @@ impl Blob {
     /// # Errors
     /// If either file fails.
     pub fn copy_to(&self, to: &File, offset: u64) -> io::Result<()> {
-        let (mut from_at, mut to_at) = (self.extent.offset, offset);
+        let from = self.place.open()?;
+        let (mut from_at, mut to_at) = (from.offset, offset);
         let end = from_at + self.size;
         while from_at < end {
             let left = usize::try_from(end - from_at).unwrap_or(usize::MAX);
             let copied = rustix::fs::copy_file_range(
-                &*self.extent.file,
+                &*from.file,
                 Some(&mut from_at),
                 to,
                 Some(&mut to_at),
@@ -72,24 +108,48 @@ impl Blob {
                     | Errno::OPNOTSUPP
                     | Errno::BADF
                     | Errno::PERM,
-                ) => return self.copy_through_memory(from_at, to, to_at),
+                ) => return copy_through_memory(&from.file, from_at..end, to, to_at),
                 Err(errno) => return Err(errno.into()),
             }
         }
         Ok(())
     }
+}
 
-    fn copy_through_memory(&self, mut from_at: u64, to: &File, mut to_at: u64) -> io::Result<()> {
-        let end = self.extent.offset + self.size;
-        let mut buffer = vec![0; BUFFER];
-        while from_at < end {
-            let len = (end - from_at).min(buffer.len() as u64) as usize;
-            self.extent.file.read_exact_at(&mut buffer[..len], from_at)?;
-            to.write_all_at(&buffer[..len], to_at)?;
-            from_at += len as u64;
-            to_at += len as u64;
-        }
-        Ok(())
+fn copy_through_memory(
+    from: &File,
+    range: Range<u64>,
+    to: &File,
+    mut to_at: u64,
+) -> io::Result<()> {
+    let mut from_at = range.start;
+    let mut buffer = vec![0; BUFFER];
+    while from_at < range.end {
+        let len = (range.end - from_at).min(buffer.len() as u64) as usize;
+        from.read_exact_at(&mut buffer[..len], from_at)?;
+        to.write_all_at(&buffer[..len], to_at)?;
+        from_at += len as u64;
+        to_at += len as u64;
+    }
+    Ok(())
+}
+
+struct BlobReader {
+    blob: Blob,
+    /// The open file, from the first read on.
+    bytes: Option<ExtentReader>,
+}
+
+impl io::Read for BlobReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let bytes = match &mut self.bytes {
+            Some(bytes) => bytes,
+            None => {
+                let extent = self.blob.place.open()?;
+                self.bytes.insert(ExtentReader { extent, left: self.blob.size })
+            }
+        };
+        bytes.read(buf)
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
 
 use crate::digest::Digest;
 
-pub use blob::{Blob, Extent};
+pub use blob::{Blob, Extent, Place};
 pub use part_writer::PartWriter;
 pub use pending::{PREFIX, Pending};
 pub use writer::BlobWriter;
@@ -139,11 +139,10 @@ impl Store {
             // A link shows the owner and mode of the existing file, which may differ from those of
             // a file created now, by another umask or user.
             let fresh = Pending::create_in(path)?;
-            if same_owner_and_mode(fresh.file(), &blob.extent.file)
-                && pending::link(&blob.extent.file, &target).is_ok()
-            {
-                pending::sync(&blob.extent.file, &target, self.durability)?;
-                self.blobs.insert(blob.digest, blob.clone());
+            let file = blob.place.open().map_err(io_error("read", &target))?.file;
+            if same_owner_and_mode(fresh.file(), &file) && pending::link(&file, &target).is_ok() {
+                pending::sync(&file, &target, self.durability)?;
+                self.blobs.insert(blob.digest, blob.named(target));
                 return Ok((blob.clone(), true));
             }
         }
@@ -152,6 +151,11 @@ impl Store {
         blob.copy_to(&writer.extent.file, writer.extent.offset)
             .map_err(io_error("write", &path))?;
         Ok((writer.finish_written(blob.digest, blob.size)?.0, false))
+    }
+
+    /// The blob with this digest, if it was stored. Those of a directory are not open.
+    pub fn get(&self, digest: Digest) -> Option<&Blob> {
+        self.blobs.get(&digest)
     }
 
     /// With [`Durability::Synced`], puts the names of all blobs on the disk. Call it before
@@ -190,7 +194,14 @@ impl Store {
     }
 
     /// Gives a written blob its header or its name.
-    fn commit_blob(&mut self, blob: Blob, pending: Option<Pending>) -> Result<Blob, StoreError> {
+    fn commit_blob(
+        &mut self,
+        (digest, size): (Digest, u64),
+        extent: Extent,
+        pending: Option<Pending>,
+    ) -> Result<Blob, StoreError> {
+        let offset = extent.offset;
+        let blob = Blob { digest, size, place: Place::Open(extent) };
         if let Some(same) = self.blobs.get(&blob.digest) {
             // Members of an archive have names of their own, so a second blob of one digest is cut
             // off again.
@@ -199,24 +210,26 @@ impl Store {
             }
             return Ok(same.clone());
         }
-        match &mut self.kind {
+        let known = match &mut self.kind {
             StoreKind::Archive { file, path, end, header } => {
-                let content_end = blob.extent.offset + blob.size;
+                let content_end = offset + blob.size;
                 let padding = blob.size.next_multiple_of(BLOCK) - blob.size;
                 let zeros = &[0; BLOCK as usize][..padding as usize];
                 file.write_all_at(&header(blob.digest, blob.size), *end)
                     .and_then(|()| file.write_all_at(zeros, content_end))
                     .map_err(io_error("write", path))?;
                 *end = content_end + padding;
+                blob.clone()
             }
             StoreKind::Directory { path } => {
                 let target = path.join("blobs/sha256").join(blob.digest.hex());
                 if let Some(pending) = pending {
                     pending.name(&target, self.durability)?;
                 }
+                blob.named(target)
             }
-        }
-        self.blobs.insert(blob.digest, blob.clone());
+        };
+        self.blobs.insert(digest, known);
         Ok(blob)
     }
 }

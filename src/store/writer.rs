@@ -81,7 +81,7 @@ impl<'a> BlobWriter<'a> {
     pub fn finish(self) -> Result<(Blob, &'a mut Store), StoreError> {
         let Self { store, writer, extent, pending, .. } = self;
         let (_, digest, size) = writer.finish();
-        Ok((store.commit_blob(Blob { digest, size, extent }, pending)?, store))
+        Ok((store.commit_blob((digest, size), extent, pending)?, store))
     }
 
     /// As [`BlobWriter::finish`], for `size` bytes that were written through
@@ -95,7 +95,7 @@ impl<'a> BlobWriter<'a> {
         size: u64,
     ) -> Result<(Blob, &'a mut Store), StoreError> {
         let Self { store, extent, pending, .. } = self;
-        Ok((store.commit_blob(Blob { digest, size, extent }, pending)?, store))
+        Ok((store.commit_blob((digest, size), extent, pending)?, store))
     }
 }
 

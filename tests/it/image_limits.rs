@@ -4,7 +4,10 @@
 use imgb::{digest::Digest, oci::ImageError};
 use serde_json::json;
 
-use crate::{engines::have, layouts::Layout};
+use crate::{
+    engines::have,
+    layouts::{Layout, tar_of},
+};
 
 /// The kernel gives no memory beyond this, in bytes.
 const ADDRESS_SPACE: &str = "--as=900000000";
@@ -32,6 +35,33 @@ fn a_table_of_groups_of_any_size_costs_little_memory() {
     layout.index(&[entry]);
     let run = layout.sandbox.imgb("check l").under(&["prlimit", ADDRESS_SPACE]).run();
     run.error(1, &["staff"]);
+}
+
+/// Blobs of the base are opened one at a time, also where an archive is written after the layout.
+#[test]
+fn a_base_may_have_more_layers_than_there_are_descriptors() {
+    if !have(&["prlimit"]) {
+        return;
+    }
+    let layout = Layout::new();
+    let tars = (0..100).map(|number| tar_of([("file", format!("{number}").into_bytes())]));
+    let (layers, diff_ids): (Vec<_>, Vec<_>) = tars
+        .map(|tar| {
+            let layer = layout.blob("application/vnd.oci.image.layer.v1.tar", &tar);
+            (layer, Digest::of(&tar).to_string())
+        })
+        .unzip();
+    let mut config = layout.config();
+    config["rootfs"]["diff_ids"] = json!(diff_ids);
+    let mut manifest = layout.manifest(&config.to_string());
+    manifest["layers"] = json!(layers);
+    layout.index(&[layout.add(&manifest.to_string())]);
+    let sandbox = &layout.sandbox;
+    sandbox.file("more/new", "x");
+    let pack = "pack more/ --base oci:l --no-check --no-cache --jobs 1 -o oci:out -o - -q";
+    let limited = sandbox.imgb(pack).under(&["prlimit", "--nofile=48"]).run().ok().into_bytes();
+    assert_eq!(sandbox.imgb(pack).run().ok().into_bytes(), limited);
+    sandbox.imgb("inspect oci:out --json").run().ok().prints(&diff_ids[99]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use rustix::{
     io::retry_on_intr,
 };
 
-use super::{Blob, Durability, Extent, Pending, pending};
+use super::{Blob, Durability, Extent, Pending, Place, pending};
 use crate::digest::{DiffId, Digest, Digesting};
 
 pub use prune::{Info, Pruned};
@@ -125,7 +125,7 @@ impl Cache {
             return None;
         };
         let blob = self.open_blob(&record).ok()?;
-        let stamp = stamp_of(&blob.extent.file).ok()?;
+        let stamp = stamp_of(&blob.place.open().ok()?.file).ok()?;
         let known = stamp == record.stamp
             && record.boot == self.boot
             && !self.boot.is_empty()
@@ -175,7 +175,8 @@ impl Cache {
     pub fn note_link(&self, key: Digest) {
         let Ok((text, _)) = read_record(&self.record_path(key)) else { return };
         let Some(record) = Record::parse(&text) else { return };
-        let stamp = self.open_blob(&record).ok().and_then(|blob| stamp_of(&blob.extent.file).ok());
+        let stamp =
+            self.open_blob(&record).and_then(|blob| stamp_of(&blob.place.open()?.file)).ok();
         let Some(stamp) = stamp.filter(|stamp| *stamp != record.stamp) else { return };
         // A link changes ctime only; another mtime means other bytes.
         if (stamp.id, stamp.mtime) == (record.stamp.id, record.stamp.mtime) {
@@ -191,9 +192,10 @@ impl Cache {
         }
         let _lock = self.lock(FlockOperation::LockShared)?;
         let target = self.blob_path(layer.blob.digest);
-        let whole = layer.blob.extent.offset == 0
-            && layer.blob.extent.file.metadata()?.len() == layer.blob.size
-            && pending::link(&layer.blob.extent.file, &target).is_ok();
+        let from = layer.blob.place.open()?;
+        let whole = from.offset == 0
+            && from.file.metadata()?.len() == layer.blob.size
+            && pending::link(&from.file, &target).is_ok();
         if !whole {
             let pending = Pending::create(&target).map_err(io::Error::other)?;
             layer.blob.copy_to(pending.file(), 0)?;
@@ -252,8 +254,8 @@ impl Cache {
             fs_err::remove_file(&path)?;
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let extent = Extent { file: Arc::new(file), offset: 0 };
-        Ok(Blob { digest: record.digest, size: record.size, extent })
+        let place = Place::Open(Extent { file: Arc::new(file), offset: 0 });
+        Ok(Blob { digest: record.digest, size: record.size, place })
     }
 
     fn lock(&self, how: FlockOperation) -> io::Result<File> {
@@ -338,6 +340,25 @@ fn boot_id() -> String {
 mod tests {
     use super::*;
 
+    /// The stamp of the blob is still the one in the record.
+    #[test]
+    fn a_record_with_another_size_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&dir.path().join("cache"), DEFAULT_LIMIT).unwrap();
+        let path = dir.path().join("blob");
+        fs_err::write(&path, "text").unwrap();
+        let extent = Extent { file: Arc::new(File::open(&path).unwrap()), offset: 0 };
+        let blob = Blob { digest: Digest::of("text"), size: 4, place: Place::Open(extent) };
+        let diff_id = DiffId(Digest::of("tar"));
+        let key = Digest::of("key");
+        cache.put(&[key], &Cached { blob, diff_id, tar_size: 1024, members: 1 });
+        let (text, _) = read_record(&cache.record_path(key)).unwrap();
+        let record = Record::parse(&text).unwrap();
+        assert!(cache.get(key).is_some());
+        fs_err::write(cache.record_path(key), Record { size: 3, ..record }.print()).unwrap();
+        assert!(cache.get(key).is_none());
+    }
+
     #[test]
     fn a_key_is_not_added_for_a_layer_that_was_replaced() {
         let dir = tempfile::tempdir().unwrap();
@@ -346,7 +367,8 @@ mod tests {
             let path = dir.path().join(text);
             fs_err::write(&path, text).unwrap();
             let extent = Extent { file: Arc::new(File::open(&path).unwrap()), offset: 0 };
-            let blob = Blob { digest: Digest::of(text), size: text.len() as u64, extent };
+            let (digest, size) = (Digest::of(text), text.len() as u64);
+            let blob = Blob { digest, size, place: Place::Open(extent) };
             let diff_id = DiffId(Digest::of(format!("tar of {text}")));
             Cached { blob, diff_id, tar_size: 1024, members: 1 }
         };

@@ -71,7 +71,8 @@ impl Cache {
             let Ok(file) = super::open(&self.dir.join("blobs").join(&name)) else { continue };
             let size = file.metadata()?.len();
             let extent = crate::store::Extent { file: file.into(), offset: 0 };
-            let blob = crate::store::Blob { digest: Digest::of(""), size, extent };
+            let place = crate::store::Place::Open(extent);
+            let blob = crate::store::Blob { digest: Digest::of(""), size, place };
             if digest_of(&blob)?.hex() != name {
                 fs_err::remove_file(self.dir.join("blobs").join(&name))?;
                 damaged += 1;
