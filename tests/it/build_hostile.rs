@@ -244,6 +244,8 @@ fn c7_names_of_one_file() {
     sandbox.imgb("build ctx -q -o rootfs:out.tar").run().ok();
     let listed = sandbox.tool("tar", "-tf out.tar").run().ok().text();
     assert_eq!(listed.lines().filter(|line| line.starts_with("c/l")).count(), 2000);
+    let listed = sandbox.tool("tar", "-tvf out.tar").run().ok().text();
+    assert_eq!(listed.lines().filter(|line| line.starts_with('h')).count(), 2000);
 }
 
 #[test]

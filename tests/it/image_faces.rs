@@ -315,3 +315,50 @@ fn a_layer_with_files_below_a_dangling_link_is_refused() {
         check(entries).unwrap();
     }
 }
+
+/// The images of an archive are told apart by their names, or by their IDs.
+#[test]
+fn one_of_several_images_of_docker_is_named() {
+    let layout = Layout::new();
+    let layer = format!("{}.tar", layout.diff_id.trim_start_matches("sha256:"));
+    let image = |user: &str| {
+        let mut config = layout.config();
+        config["config"] = json!({"User": user, "Cmd": ["x"]});
+        config.to_string().into_bytes()
+    };
+    let write = |named: bool| {
+        let configs = [image("1"), image("2")];
+        let ids = configs.each_ref().map(Digest::of);
+        let entries = [0, 1].map(|at| {
+            let tags = if named { json!([format!("app:{at}")]) } else { Value::Null };
+            let config = format!("{}.json", ids[at].hex());
+            json!({"Config": config, "RepoTags": tags, "Layers": [layer]})
+        });
+        let manifest = json!(entries).to_string().into_bytes();
+        let names = ids.each_ref().map(|id| format!("{}.json", id.hex()));
+        let [first, second] = configs;
+        let members = [
+            (&*layer, vec![0; 1024]),
+            (&*names[0], first),
+            (&*names[1], second),
+            ("manifest.json", manifest),
+        ];
+        layout.sandbox.file("x.tar", tar_of(members));
+        ids
+    };
+    let inspect = |name: &str| layout.sandbox.imgb(&format!("inspect {name}")).run();
+    for named in [true, false] {
+        let ids = write(named);
+        inspect("x.tar").error(2, &["several images"]);
+        for (at, user) in ["1", "2"].into_iter().enumerate() {
+            let user = format!("user        {user}");
+            inspect(&format!("x.tar@{}", ids[at])).ok().prints(&user);
+            match named {
+                true => inspect(&format!("docker-archive:x.tar:app:{at}")).ok().prints(&user),
+                false => inspect(&format!("docker-archive:x.tar:app:{at}")).error(3, &["app:"]),
+            };
+        }
+        let gone = format!("sha256:{}", "0".repeat(64));
+        inspect(&format!("x.tar@{gone}")).error(3, &[&gone]);
+    }
+}

@@ -236,3 +236,14 @@ fn absolute(path: &[Vec<u8>]) -> Vec<Arc<[u8]>> {
     }
     dirs
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_directories_are_left_out() {
+        let path = ["rel", "", "/a/", "./b", "/a"].map(|dir| dir.as_bytes().to_vec());
+        assert_eq!(absolute(&path), [b"/a"[..].into()]);
+    }
+}

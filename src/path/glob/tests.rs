@@ -119,3 +119,10 @@ fn cleans_as_go_does() {
         assert_eq!(clean(path.as_bytes()), wanted.as_bytes(), "{path}");
     }
 }
+
+#[test]
+fn a_pattern_is_no_longer_than_a_path() {
+    let pattern = |len: usize| Glob::new(&vec![b'a'; len]).map(drop);
+    assert_eq!(pattern(MAX_PATTERN), Ok(()));
+    assert_eq!(pattern(MAX_PATTERN + 1), Err(GlobError::TooLong));
+}
