@@ -2,6 +2,8 @@
 //! below a directory that a walk skips is included again.
 #![no_main]
 
+use std::collections::BTreeSet;
+
 use imgb::path::{
     ImagePath, escape,
     glob::{self, Glob},
@@ -58,32 +60,37 @@ fn check_walk(ignore: &Ignore, path: &[u8]) {
     }
 }
 
-/// `filepath.Match` of Go, for patterns that it takes, by backtracking.
+/// `filepath.Match` of Go, for patterns that it takes: after each part of the pattern, the lengths
+/// of the path that are matched so far. Backtracking would take hours for a line of stars.
 fn matches(pattern: &[u8], path: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => path.is_empty(),
-        Some((b'*', rest)) => {
-            let end = path.iter().position(|&byte| byte == b'/').unwrap_or(path.len());
-            (0..=end).any(|at| matches(rest, &path[at..]))
-        }
-        Some((b'?', rest)) => {
-            path.split_first().is_some_and(|(&byte, path)| byte != b'/' && matches(rest, path))
-        }
-        Some((b'[', rest)) => {
-            let Some((&byte, path)) = path.split_first() else { return false };
-            let (found, rest) = class(rest, byte);
-            found && matches(rest, path)
-        }
-        Some((b'\\', rest)) => literal(rest, path),
-        Some(_) => literal(pattern, path),
+    let mut lens = BTreeSet::from([0]);
+    let mut rest = pattern;
+    while let Some((&first, after)) = rest.split_first() {
+        let next = |len: &usize| path.get(*len).copied().filter(|&byte| byte != b'/');
+        (lens, rest) = match first {
+            b'*' => {
+                let end = |from: usize| {
+                    path[from..].iter().position(|&b| b == b'/').map_or(path.len(), |at| from + at)
+                };
+                (lens.iter().flat_map(|&from| from..=end(from)).collect(), after)
+            }
+            b'?' => (longer(&lens, |len| next(len).is_some()), after),
+            b'[' => {
+                let found = |len: &usize| path.get(*len).is_some_and(|&byte| class(after, byte).0);
+                (longer(&lens, found), class(after, 0).1)
+            }
+            b'\\' if !after.is_empty() => {
+                (longer(&lens, |len| path.get(*len) == Some(&after[0])), &after[1..])
+            }
+            _ => (longer(&lens, |len| path.get(*len) == Some(&first)), after),
+        };
     }
+    lens.contains(&path.len())
 }
 
-fn literal(pattern: &[u8], path: &[u8]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (Some((a, pattern)), Some((b, path))) => a == b && matches(pattern, path),
-        _ => false,
-    }
+/// The lengths that pass `test`, with one byte more.
+fn longer(lens: &BTreeSet<usize>, test: impl Fn(&usize) -> bool) -> BTreeSet<usize> {
+    lens.iter().filter(|len| test(len)).map(|len| len + 1).collect()
 }
 
 /// Whether `byte` is in the class after a `[`, and what follows the class.
