@@ -105,6 +105,8 @@
 //!     compression: Compression::default(),
 //!     jobs: std::num::NonZero::<usize>::MIN,
 //!     cache: None,
+//!     cache_from: Vec::new(),
+//!     cache_to: Vec::new(),
 //!     annotations: Default::default(),
 //!     machine: Platform::linux("amd64", None),
 //!     scratch: dir.path().into(),
@@ -210,6 +212,9 @@
 //!     imports error_kind, path, quantity, digest, compress, engine, tree, image, archive, registry,
 //!             store
 //!     touches host reads, engines' stores through engine, registries through registry
+//! 4 reuse      layers of earlier images and of shared caches, which need no compression
+//!     imports error_kind, timestamp, digest, compress, image, store, oci
+//!     touches reads through oci, threads
 //! 4 view       one lookup over layers of trees and a sysroot
 //!     imports path, packages, tree, elf, source
 //!     touches reads through source
@@ -228,7 +233,8 @@
 //!             source, suggest, view
 //!     touches reads through source, base images through oci
 //! 6 pack       trees → layers
-//!     imports error_kind, path, timestamp, digest, compress, tree, archive, store, source
+//!     imports error_kind, path, timestamp, digest, compress, tree, archive, store, source,
+//!             reuse
 //!     touches threads
 //! 6 check      the proof that an image will start, inside its own tree alone
 //!     imports languages, path, tree, elf, image, process, view
@@ -244,8 +250,8 @@
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
 //!     imports error_kind, path, timestamp, tree, elf, trace, image, source, process, view
 //!     touches processes
-//! 8 transfer   an image from anywhere to anywhere, byte for byte
-//!     imports error_kind, digest, image, oci, output, store
+//! 8 transfer   images from anywhere to anywhere, byte for byte, and indexes of them
+//!     imports error_kind, digest, image, oci, output, store, tree
 //!     touches –
 //! 8 pipeline   the calls above; the one union of errors; Event
 //!     imports all of the above
@@ -282,6 +288,7 @@ pub mod process;
 pub mod quantity;
 pub mod recipe;
 pub mod registry;
+pub mod reuse;
 pub mod rules;
 pub mod run;
 pub mod sbom;

@@ -1,5 +1,8 @@
 //! All steps in order, each taking the value of the one before, and the union of their errors.
 
+mod notes;
+mod shared;
+
 use std::{
     collections::BTreeMap,
     num::NonZeroUsize,
@@ -8,16 +11,14 @@ use std::{
 };
 
 use crate::{
-    archive::write::TarLayout,
+    archive::{spool::Limits, write::TarLayout},
     build::{self, BaseContext, BuildError, Built, OpenBase, OpenSysroot},
     check::{self, Report},
-    compress::{self, Compression},
+    compress::Compression,
     digest::Digest,
     elf::{Closure, ReadFailure},
     error_kind::ErrorKind,
-    image::{
-        self, Bundle, BundleError, Image, LayerFormat, Loss, Platform, Reference, Replaced, Target,
-    },
+    image::{self, Bundle, BundleError, Image, LayerFormat, Platform, Reference, Replaced, Target},
     oci::{self, ImageError},
     output::{Loaded, OutputError, Outputs, PushOptions, Pushed, Remotes, Transfer, Written},
     pack::{self, PackError, PackOptions, Rootfs, Step},
@@ -25,16 +26,14 @@ use crate::{
     plan::{self, Base, Note, Plan, PlanError},
     recipe::Recipe,
     registry::Registries,
+    reuse::{self, Place, Sources},
     source::{self, Input, InputKind, Request, SourceError, Sysroot},
     store::{Blob, Durability, cache::Cache},
     tree::Tree,
     view::View,
 };
 
-/// The annotation of a manifest that says by which version of the format its layers were made.
-/// Where two images of the same inputs have different digests, this tells whether another imgb is
-/// why.
-pub const FORMAT_ANNOTATION: &str = "imgb.format";
+use notes::{add, losses_of, lost};
 
 /// What to pack, and how to decide about it.
 #[derive(Debug)]
@@ -109,6 +108,10 @@ pub struct Delivery {
     pub jobs: NonZeroUsize,
     /// Where compressed layers are kept from one run to the next.
     pub cache: Option<Cache>,
+    /// Where layers of other builds and machines are looked for.
+    pub cache_from: Vec<Place>,
+    /// Caches, as `oci:DIR` and `docker://NAME`, that layers are added to.
+    pub cache_to: Vec<String>,
     /// Annotations of each manifest.
     pub annotations: BTreeMap<String, String>,
     /// This machine's platform, whose image of several `docker load` takes.
@@ -370,13 +373,15 @@ pub fn deliver(
         Outputs::open(delivery.targets.clone(), &delivery.scratch, delivery.durability)?;
     let (mut images, mut layers, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
     let mut notes = Vec::new();
+    let sources = (!delivery.cache_from.is_empty()).then(|| {
+        Sources::open(delivery.cache_from.clone(), delivery.compression, delivery.opening())
+    });
     for part in parts {
-        let (image, packed) = pack_part(part, &mut outputs, &mut blobs, delivery, event)?;
-        for note in losses(part.plan, &image, delivery) {
-            if !notes.contains(&note) {
-                notes.push(note);
-            }
-        }
+        let how = (delivery, sources.as_ref());
+        let (image, packed) = pack_part(part, &mut outputs, &mut blobs, how, event)?;
+        losses_of(&part.plan.config, &image, delivery, &mut notes);
+        let capabilities = part.plan.layers.iter().flat_map(|one| check::capabilities(&one.tree));
+        add(&mut notes, capabilities.map(|finding| Note::warning(finding.to_string())));
         images.push(image);
         layers.push(packed);
     }
@@ -395,8 +400,13 @@ pub fn deliver(
     let (others, replaced): (Vec<_>, Vec<_>) =
         replaced.into_iter().partition(|(_, replaced)| replaced.is_other);
     notes.extend(others.iter().map(|(layout, replaced)| lost(layout, replaced)));
+    let problems = sources.iter().flat_map(Sources::problems);
+    notes.extend(problems.map(Note::warning));
     let names = delivery.targets.iter().map(names).collect();
-    Ok(Delivered { bundle, layers, names, notes, replaced, pushed, loaded })
+    let mut delivered = Delivered { bundle, layers, names, notes, replaced, pushed, loaded };
+    let kept = shared::keep_layers(&delivered, delivery);
+    delivered.notes.extend(kept);
+    Ok(delivered)
 }
 
 /// Writes the layers of one part to the outputs' store and makes its documents. Appends to `blobs`
@@ -405,7 +415,7 @@ fn pack_part(
     part: &Part<'_>,
     outputs: &mut Outputs,
     blobs: &mut Vec<Blob>,
-    delivery: &Delivery,
+    (delivery, sources): (&Delivery, Option<&Sources>),
     event: &(dyn Fn(Event) + Sync),
 ) -> Result<(Image, Vec<pack::Layer>), Error> {
     let Part { plan, base, annotations } = part;
@@ -417,6 +427,8 @@ fn pack_part(
     let options = PackOptions {
         compression: delivery.compression,
         jobs: delivery.jobs,
+        sources,
+        has_keys: !delivery.cache_to.is_empty(),
         cache: delivery.cache.as_ref(),
         rootfs: root.as_ref(),
     };
@@ -437,32 +449,25 @@ fn pack_part(
     for (name, value) in annotations {
         all.entry(name.clone()).or_insert_with(|| value.clone());
     }
-    all.entry(FORMAT_ANNOTATION.into()).or_insert_with(|| compress::FORMAT.to_string());
+    for (name, value) in reuse::compression_annotations(delivery.compression) {
+        all.entry(name).or_insert(value);
+    }
     blobs.extend(packed.iter().map(|layer| layer.blob.clone()));
     Ok((image::assemble(&plan.config, layers, &all), packed))
 }
 
-/// What engines will not take of the image.
-fn losses(plan: &Plan, image: &Image, delivery: &Delivery) -> Vec<Note> {
-    let losses = Loss::find(&plan.config, &image.layers, &delivery.targets);
-    let losses =
-        losses.into_iter().map(|loss| Note::warning(loss.to_string()).with_hint(loss.hint()));
-    let capabilities = plan.layers.iter().flat_map(|layer| check::capabilities(&layer.tree));
-    losses.chain(capabilities.map(|finding| Note::warning(finding.to_string()))).collect()
-}
-
-/// The note that another image lost its tag.
-fn lost(layout: &Path, replaced: &Replaced) -> Note {
-    let Replaced { tag, name, platform, digest, .. } = replaced;
-    let layout = layout.display();
-    let what = [name, platform].into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
-    let text = format!("the tag `{tag}` of `{layout}` was that of {what} ({digest}) until now");
-    Note::warning(text).with_hint(format!(
-        "to keep both, give each a tag of its own: `-t NAME:TAG`, or `-o oci:{layout}:TAG`"
-    ))
-}
-
 impl Delivery {
+    /// How the images of `cache_from` and `cache_to` are opened.
+    fn opening(&self) -> oci::OpenOptions {
+        oci::OpenOptions {
+            platform: None,
+            machine: self.machine.clone(),
+            spool: self.scratch.clone(),
+            limits: Limits::default(),
+            registries: self.registries.clone(),
+        }
+    }
+
     /// The names of the image in `target`.
     fn names_of(&self, target: &Target) -> Vec<Reference> {
         target.names(&self.names, &self.fallback_name)

@@ -1,11 +1,13 @@
 //! An image from anywhere to anywhere, byte for byte: its manifests and blobs keep their digests.
 
+mod index;
+
 use std::sync::{Mutex, PoisonError};
 
 use crate::{
     digest::Digest,
     error_kind::ErrorKind,
-    image::{Destination, ImageName, OutputFormat, Platform, Reference, Target},
+    image::{BundleError, Destination, ImageName, OutputFormat, Platform, Reference, Target},
     oci::{self, Contents, ImageError, OpenOptions},
     output::{
         self, Moved, OutputError, Remotes, Shipment, ShippedBlob, ShippedDocument, Transfer,
@@ -13,6 +15,8 @@ use crate::{
     },
     store::Durability,
 };
+
+pub use index::{Index, Indexed, IndexedImage};
 
 /// Which image is copied, and as what.
 #[derive(Debug)]
@@ -57,6 +61,9 @@ pub enum CopyError {
     /// With the image.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// Images that no index can list.
+    #[error(transparent)]
+    Index(#[from] BundleError),
     /// With the copy.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -67,6 +74,7 @@ impl CopyError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Image(error) => error.kind(),
+            Self::Index(_) => ErrorKind::Build,
             Self::Output(error) => error.kind(),
         }
     }
@@ -140,7 +148,8 @@ fn has_indexes(target: &Target) -> bool {
         && !matches!(target.destination, Destination::Engine(_))
 }
 
-fn shipment<'a>(image: &oci::Image, contents: &'a Contents<'a>) -> Shipment<'a> {
+/// The documents and blobs of an image.
+fn parts<'a>(contents: &'a Contents<'a>) -> (Vec<ShippedDocument<'a>>, Vec<ShippedBlob<'a>>) {
     let documents = contents.documents.iter().map(|document| ShippedDocument {
         media_type: document.media_type,
         digest: document.digest,
@@ -153,10 +162,11 @@ fn shipment<'a>(image: &oci::Image, contents: &'a Contents<'a>) -> Shipment<'a> 
         open: Box::new(move |offset| contents.open(blob, offset)),
         origin: origin(),
     });
-    Shipment {
-        root: contents.root.clone(),
-        documents: documents.collect(),
-        blobs: blobs.collect(),
-        local: (image.config_document.digest, contents.layers.clone()),
-    }
+    (documents.collect(), blobs.collect())
+}
+
+fn shipment<'a>(image: &oci::Image, contents: &'a Contents<'a>) -> Shipment<'a> {
+    let (documents, blobs) = parts(contents);
+    let local = (image.config_document.digest, contents.layers.clone());
+    Shipment { root: contents.root.clone(), documents, blobs, local }
 }

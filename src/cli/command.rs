@@ -11,6 +11,7 @@ use super::{
     copy::{CopyArgs, PullArgs, PushArgs},
     deps::DepsArgs,
     diff::DiffArgs,
+    index::IndexCommand,
     inspect::InspectArgs,
     load::LoadArgs,
     pack::PackArgs,
@@ -62,6 +63,8 @@ pub(super) enum Command {
     Deps(DepsArgs),
     /// Show or prune the cache of compressed layers
     Cache(CacheCommand),
+    /// Make an index of images for several platforms
+    Index(IndexCommand),
     /// Verify every digest of an image and prove that it will start
     Check(CheckArgs),
     /// Run an image's program once, without root, in a temporary copy
@@ -110,6 +113,7 @@ impl Command {
             Self::Plan(args) => args.prints_json(),
             Self::Deps(args) => args.prints_json(),
             Self::Cache(args) => args.prints_json(),
+            Self::Index(args) => args.prints_json(),
             Self::Check(args) => args.prints_json(),
             Self::Trace(args) => args.prints_json(),
             Self::Diff(args) => args.prints_json(),

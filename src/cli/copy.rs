@@ -24,25 +24,25 @@ use crate::{
 pub(super) struct TransferArgs {
     /// The name of the copy in a file or layout (repeatable); otherwise the image's own
     #[arg(short, long, value_name = "NAME[:TAG]")]
-    tag: Vec<Reference>,
+    pub(super) tag: Vec<Reference>,
 
     /// Fail unless the image or index has this digest
     #[arg(long, value_name = "DIGEST")]
-    expect_digest: Option<Digest>,
+    pub(super) expect_digest: Option<Digest>,
 
     /// Fail if a tag in a registry leads to another image
     #[arg(long)]
-    immutable: bool,
+    pub(super) immutable: bool,
 
     /// Replace a file that exists and is not an archive of an image
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
 
     #[command(flatten)]
-    registry: RegistryArgs,
+    pub(super) registry: RegistryArgs,
 
     #[command(flatten)]
-    verbosity: Verbosity,
+    pub(super) verbosity: Verbosity,
 }
 
 #[derive(Args, Debug)]

@@ -139,6 +139,7 @@ impl From<CopyError> for Failure {
     fn from(error: CopyError) -> Self {
         match error {
             CopyError::Image(error) => error.into(),
+            CopyError::Index(_) => Self::new(error.kind(), error),
             CopyError::Output(error) => pipeline::Error::from(error).into(),
         }
     }

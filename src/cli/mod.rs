@@ -14,6 +14,7 @@ mod failure;
 mod file;
 mod generated;
 mod hints;
+mod index;
 mod inspect;
 mod inspect_json;
 mod inspect_text;
@@ -95,6 +96,7 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Plan(args) => plan::plan(*args)?,
         Command::Deps(args) => deps::deps(args)?,
         Command::Cache(args) => cache::cache(&args)?,
+        Command::Index(args) => index::index(&args)?,
         Command::Check(args) => check::check(&args)?,
         Command::Run(args) => return run::run(&args),
         Command::Trace(args) => return trace::trace(&args),

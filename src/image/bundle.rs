@@ -36,15 +36,6 @@ impl Bundle {
         Self::with(images, index, machine)
     }
 
-    /// An index, also of one image.
-    ///
-    /// # Errors
-    /// [`BundleError`]
-    pub fn indexed(images: Vec<Image>, machine: &Platform) -> Result<Self, BundleError> {
-        let index = Self::index_of(&images);
-        Self::with(images, Some(index), machine)
-    }
-
     fn with(
         images: Vec<Image>,
         index: Option<Document>,
@@ -145,9 +136,6 @@ mod tests {
         assert_eq!((bundle.index(), architecture(&bundle)), (None, "arm64"));
         assert_eq!(bundle.digest(), bundle.local().manifest.digest);
         assert_eq!(bundle.root().platform, Some(Platform::linux("arm64", None)));
-        let bundle = Bundle::indexed(vec![image("arm64")], &machine).unwrap();
-        assert_eq!(bundle.root().platform, None);
-        assert_eq!(bundle.digest(), bundle.index().unwrap().digest);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 /// The media type of an image's manifest.
 pub const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The media type of an index.
-pub(super) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// An entry of an index: a manifest or another index.
 #[derive(Clone, Debug, PartialEq, Eq)]

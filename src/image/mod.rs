@@ -27,7 +27,9 @@ use crate::digest::{DiffId, Digest};
 
 pub use bundle::{Bundle, BundleError};
 pub use config::{Config, Healthcheck, History};
-pub use documents::{Descriptor, MANIFEST_TYPE, Replaced, docker_manifest, index, merge_index};
+pub use documents::{
+    Descriptor, INDEX_TYPE, MANIFEST_TYPE, Replaced, docker_manifest, index, merge_index,
+};
 pub use engine_image::{Engine, EngineImage, EngineImageError};
 pub use image_name::{ImageName, ImageNameError, StoredImage, registry_name};
 pub use loss::Loss;

@@ -58,6 +58,12 @@ impl Reference {
         if name.is_empty() { "image".into() } else { name.into() }
     }
 
+    /// The name of a layer in a cache of layers.
+    pub fn cache(tag: &str) -> Self {
+        let repository = "library/imgb-cache".into();
+        Self { registry: "docker.io".into(), repository, tag: tag.into() }
+    }
+
     /// The short form that people type: without the defaults `docker.io/` and `library/`.
     pub fn familiar(&self) -> String {
         let name = format!("{}/{}", self.registry, self.repository);

@@ -184,6 +184,12 @@ fn document(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> 
     })))
 }
 
+/// An annotation of a manifest.
+pub(super) fn annotation(manifest: &[u8], name: &str) -> Option<String> {
+    let value = json::document(manifest, &fields::MANIFEST).ok()?;
+    Some(value.get("annotations")?.get(name)?.as_str()?.to_owned())
+}
+
 /// A list; `null` and a missing one are empty.
 fn list<'a>(value: &'a Value, name: &str) -> Result<&'a [Value], String> {
     match value.get(name).and_then(Value::as_array) {

@@ -10,7 +10,7 @@ use super::{
     faces,
     found::{Found, FoundLayer},
     json,
-    select::{self, Wanted},
+    select::{self, Candidate, Wanted},
 };
 use crate::{
     digest::Digest,
@@ -34,6 +34,44 @@ pub(super) fn find(source: &BlobSource, wanted: Wanted<'_>) -> Result<Found, Ima
             in_dir(source, wanted, manifest)
         }
         BlobSource::Registry(remote) => in_index(source, wanted, vec![remote.root.clone()]),
+    }
+}
+
+/// The images that are wanted, whatever their platform: those of an index, in its order, or the
+/// only one.
+pub(super) fn all(source: &BlobSource, wanted: Wanted<'_>) -> Result<Vec<Found>, ImageError> {
+    let Some(index) = index(source, wanted)? else { return Ok(vec![find(source, wanted)?]) };
+    let (images, roots) = select::all(source, index.clone(), wanted)?;
+    let found = images.into_iter().map(|image| of_candidate(source, image, roots.clone()));
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    let listed = match source {
+        BlobSource::Archive { .. } => source.document("manifest.json")?,
+        BlobSource::Directory { .. } | BlobSource::Registry(_) => None,
+    };
+    if let (Some(listed), Some(first)) = (listed, found.first()) {
+        faces::agree(source, &index, &docker::parse(&listed)?, first.config.digest)?;
+    }
+    Ok(found)
+}
+
+/// The entries of the source's own index; `None` if it has no index, or not one that counts.
+fn index(source: &BlobSource, wanted: Wanted<'_>) -> Result<Option<Vec<Descriptor>>, ImageError> {
+    match source {
+        BlobSource::Directory { form: Form::Dir, .. } => {
+            let Some(bytes) = source.document("manifest.json")? else { return Ok(None) };
+            Ok(match document::parse("manifest.json", &bytes, None)? {
+                Document::Index(index) => Some(index),
+                Document::Manifest(_) => None,
+            })
+        }
+        BlobSource::Registry(remote) => Ok(Some(vec![remote.root.clone()])),
+        _ if wanted.transport == Some(Transport::DockerArchive) => Ok(None),
+        _ => {
+            let Some(bytes) = source.document("index.json")? else { return Ok(None) };
+            let index = layout(source, wanted, &bytes)?;
+            // Docker 25 writes an empty index into some archives.
+            Ok(Some(index).filter(|index| !index.is_empty()))
+        }
     }
 }
 
@@ -108,7 +146,16 @@ fn in_index(
     wanted: Wanted<'_>,
     index: Vec<Descriptor>,
 ) -> Result<Found, ImageError> {
-    let select::Selected { image: chosen, roots } = select::one(source, index, wanted)?;
+    let select::Selected { image, roots } = select::one(source, index, wanted)?;
+    of_candidate(source, image, roots)
+}
+
+/// The image of an index's entry.
+fn of_candidate(
+    source: &BlobSource,
+    chosen: Candidate,
+    roots: Vec<Descriptor>,
+) -> Result<Found, ImageError> {
     let (descriptor, shown) = (&chosen.descriptor, chosen.descriptor.digest.to_string());
     if !document::is_manifest(&descriptor.media_type) {
         return Err(ImageError::document(&shown, "its media type is not that of an image"));

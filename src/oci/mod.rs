@@ -22,6 +22,7 @@ mod oddities;
 mod remote;
 mod rest;
 mod select;
+mod verified;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
@@ -80,7 +81,7 @@ pub struct Image {
     pub layers: Vec<LayerEntry>,
     /// What is odd about the documents and harmless, as sentences.
     pub notes: Vec<String>,
-    source: BlobSource,
+    source: Arc<BlobSource>,
     /// The entries of the index that have the image's name.
     roots: Vec<Descriptor>,
     spool: PathBuf,
@@ -118,38 +119,58 @@ pub struct UnpackedImage {
 /// [`ImageError`]
 pub fn open(name: &ImageName, options: &OpenOptions) -> Result<Image, ImageError> {
     let shown = name.to_string();
-    let source = match name {
-        ImageName::Stored(stored) => BlobSource::open(stored, &options.spool, options.limits)?,
-        ImageName::Engine(image) => BlobSource::saved(image, &options.spool, options.limits)?,
-        ImageName::Registry(name) => {
-            let repository = options.registries.repository(&name.registry, &name.repository)?;
-            BlobSource::Registry(Remote::open(name, repository, &options.spool)?)
-        }
-    };
-    let stored = match name {
-        ImageName::Stored(stored) => Some(stored),
-        ImageName::Engine(_) | ImageName::Registry(_) => None,
-    };
-    let wanted = select::Wanted {
-        source: &shown,
-        transport: stored.and_then(|stored| stored.transport),
-        tag: stored.and_then(|stored| stored.tag.as_deref()),
-        digest: stored.and_then(|stored| stored.digest),
-        platform: options.platform.as_ref(),
-        machine: &options.machine,
-    };
-    let found = find::find(&source, wanted)?;
-    let mut image = image(shown, source, found, options)?;
+    let source = source(name, options)?;
+    let found = find::find(&source, wanted(&shown, name, options))?;
+    let mut image = image(shown, Arc::new(source), found, options)?;
     if let (ImageName::Registry(name), true) = (name, image.names.is_empty()) {
         image.names.extend(name.reference().map(|name| name.to_string()));
     }
     Ok(image)
 }
 
+/// Opens every image that `name` names: those that an index lists, in its order, or the only one.
+/// What is beside them in the index, such as attestations, is left out. `options` has no platform.
+///
+/// # Errors
+/// [`ImageError`]
+pub fn open_all(name: &ImageName, options: &OpenOptions) -> Result<Vec<Image>, ImageError> {
+    let shown = name.to_string();
+    let source = Arc::new(source(name, options)?);
+    let all = find::all(&source, wanted(&shown, name, options))?;
+    all.into_iter().map(|one| image(shown.clone(), Arc::clone(&source), one, options)).collect()
+}
+
+fn source(name: &ImageName, options: &OpenOptions) -> Result<BlobSource, ImageError> {
+    match name {
+        ImageName::Stored(stored) => BlobSource::open(stored, &options.spool, options.limits),
+        ImageName::Engine(image) => BlobSource::saved(image, &options.spool, options.limits),
+        ImageName::Registry(name) => {
+            let repository = options.registries.repository(&name.registry, &name.repository)?;
+            Ok(BlobSource::Registry(Remote::open(name, repository, &options.spool)?))
+        }
+    }
+}
+
+/// What `name` selects. Messages call the source `shown`.
+fn wanted<'a>(shown: &'a str, name: &'a ImageName, options: &'a OpenOptions) -> select::Wanted<'a> {
+    let stored = match name {
+        ImageName::Stored(stored) => Some(stored),
+        ImageName::Engine(_) | ImageName::Registry(_) => None,
+    };
+    select::Wanted {
+        source: shown,
+        transport: stored.and_then(|stored| stored.transport),
+        tag: stored.and_then(|stored| stored.tag.as_deref()),
+        digest: stored.and_then(|stored| stored.digest),
+        platform: options.platform.as_ref(),
+        machine: &options.machine,
+    }
+}
+
 /// Reads the configuration that was found.
 fn image(
     name: String,
-    source: BlobSource,
+    source: Arc<BlobSource>,
     found: Found,
     options: &OpenOptions,
 ) -> Result<Image, ImageError> {

@@ -85,6 +85,30 @@ pub(super) fn one(
     index: Vec<Descriptor>,
     wanted: Wanted<'_>,
 ) -> Result<Selected, ImageError> {
+    let (mut all, roots) = all(source, index, wanted)?;
+    if all.len() > 1 {
+        all = of_platform(all, wanted)?;
+    }
+    match <[Candidate; 1]>::try_from(all) {
+        Ok([image]) => Ok(Selected { image, roots }),
+        Err(all) => {
+            let there = all.iter().map(|one| match label(one) {
+                name if all.iter().filter(|other| label(other) == name).count() == 1 => name,
+                name => format!("{name} ({})", one.descriptor.digest),
+            });
+            let there = there.collect();
+            Err(ImageError::SeveralImages { name: wanted.source.into(), there })
+        }
+    }
+}
+
+/// The images of `index` that are wanted, for any platform; at least one. Also the entries that
+/// have the wanted name, or all entries if none is wanted.
+pub(super) fn all(
+    source: &BlobSource,
+    index: Vec<Descriptor>,
+    wanted: Wanted<'_>,
+) -> Result<(Vec<Candidate>, Vec<Descriptor>), ImageError> {
     let none = |what: String, there: Vec<String>| ImageError::NoSuchImage {
         name: wanted.source.into(),
         wanted: what,
@@ -113,20 +137,7 @@ pub(super) fn one(
     if all.is_empty() {
         return Err(none("image".into(), top.iter().map(label).collect()));
     }
-    if all.len() > 1 {
-        all = of_platform(all, wanted)?;
-    }
-    match <[Candidate; 1]>::try_from(all) {
-        Ok([image]) => Ok(Selected { image, roots }),
-        Err(all) => {
-            let there = all.iter().map(|one| match label(one) {
-                name if all.iter().filter(|other| label(other) == name).count() == 1 => name,
-                name => format!("{name} ({})", one.descriptor.digest),
-            });
-            let there = there.collect();
-            Err(ImageError::SeveralImages { name: wanted.source.into(), there })
-        }
-    }
+    Ok((all, roots))
 }
 
 /// The name of a candidate, or its digest.

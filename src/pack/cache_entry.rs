@@ -12,6 +12,7 @@ use crate::{
     archive::write::TarLayout,
     compress::Compression,
     digest::{DiffId, Digest, Digesting},
+    reuse::Sources,
     source::content::{ContentError, Files},
     store::cache::{Cache, Cached, ClockSample},
 };
@@ -25,24 +26,46 @@ const BUFFER: usize = 1 << 20;
 pub(super) struct CacheEntry {
     /// The keys that the finished layer is put under.
     keys: Vec<Digest>,
+    /// The key that does not depend on the machine.
+    content_key: Option<Digest>,
     cached: Option<Cached>,
     /// Bytes of content that were read to find it.
     read: u64,
 }
 
 impl CacheEntry {
-    /// Looks a layer up. Only compressed layers are cached.
+    /// Looks a layer up: in the cache, then among other images. Only compressed layers are cached.
     pub(super) fn look_up(layout: &TarLayout<'_>, options: &PackOptions<'_>) -> Self {
-        let cache = options.cache.filter(|_| options.compression != Compression::None);
-        cache.map_or_else(Self::default, |cache| Self::find(layout, options.compression, cache))
+        if options.compression == Compression::None
+            || (options.cache.is_none() && options.sources.is_none() && !options.has_keys)
+        {
+            return Self::default();
+        }
+        let content_key = cache_key::without_stat(layout, options.compression);
+        let cache = options.cache;
+        let entry = cache.map(|cache| Self::find(layout, options.compression, content_key, cache));
+        let mut entry = entry.unwrap_or_default();
+        entry.content_key = Some(content_key);
+        if let (None, Some(sources)) = (&entry.cached, options.sources) {
+            entry.take(layout, content_key, sources);
+            if let (Some(cache), Some(cached)) = (cache, &entry.cached) {
+                cache.put(&entry.keys, cached);
+            }
+        }
+        entry
     }
 
-    fn find(layout: &TarLayout<'_>, compression: Compression, cache: &Cache) -> Self {
+    fn find(
+        layout: &TarLayout<'_>,
+        compression: Compression,
+        by_content: Digest,
+        cache: &Cache,
+    ) -> Self {
         let by_stat = cache_key::by_stat(layout, compression);
         if let Some(key) = &by_stat
             && let Some(cached) = cache.get(key.digest)
         {
-            return Self { keys: vec![key.digest], cached: Some(cached), read: 0 };
+            return Self { keys: vec![key.digest], cached: Some(cached), ..Self::default() };
         }
         // Taken before any of the files is read. A file that is too new could be changed afterwards
         // without another time, so its layer is found by content only.
@@ -50,7 +73,6 @@ impl CacheEntry {
         let is_stable =
             |sample: ClockSample| by_stat.as_ref().is_some_and(|key| !sample.is_racy(key.newest));
         let stable = by_stat.as_ref().filter(|_| sample.is_some_and(is_stable));
-        let by_content = cache_key::without_stat(layout, compression);
         let keys = stable.map(|key| key.digest).into_iter().chain([by_content]).collect();
         let mut entry = Self { keys, ..Self::default() };
         if let Some(cached) = cache.get(by_content)
@@ -64,6 +86,28 @@ impl CacheEntry {
             entry.cached = Some(cached);
         }
         entry
+    }
+
+    /// Takes the layer from another image, if one of them may have it: then the tar is read and
+    /// hashed, and its digest decides.
+    fn take(&mut self, layout: &TarLayout<'_>, key: Digest, sources: &Sources) {
+        let candidates = sources.candidates(key);
+        if candidates.is_empty() {
+            return;
+        }
+        let Ok(diff_id) = diff_id(layout, &mut self.read) else { return };
+        let (tar_size, members) = (layout.size(), layout.members() as u64);
+        self.cached = sources.take(&candidates, diff_id, tar_size).map(|blob| Cached {
+            blob,
+            diff_id,
+            tar_size,
+            members,
+        });
+    }
+
+    /// The key that does not depend on the machine; `None` where no cache is used.
+    pub(super) fn content_key(&self) -> Option<Digest> {
+        self.content_key
     }
 
     pub(super) fn is_cached(&self) -> bool {

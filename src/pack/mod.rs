@@ -22,8 +22,9 @@ use chunks::LayerJob;
 use crate::{
     archive::{header::HeaderError, write::TarLayout},
     compress::Compression,
-    digest::DiffId,
+    digest::{DiffId, Digest},
     error_kind::ErrorKind,
+    reuse::Sources,
     source::content::ContentError,
     store::{Blob, Store, StoreError, cache::Cache},
     tree::Tree,
@@ -38,6 +39,10 @@ pub struct PackOptions<'a> {
     pub compression: Compression,
     /// The number of threads that read and compress. Does not change the bytes.
     pub jobs: NonZeroUsize,
+    /// Where layers of other builds and machines are found. Does not change the bytes.
+    pub sources: Option<&'a Sources>,
+    /// Whether layers get a [`Layer::key`] though neither cache nor sources are given.
+    pub has_keys: bool,
     /// Keeps compressed layers from one run to the next. Does not change the bytes.
     pub cache: Option<&'a Cache>,
     /// The root file system to write from the same reads.
@@ -81,8 +86,11 @@ pub struct Layer {
     pub compression: Compression,
     /// Bytes of content that were read for it.
     pub read: u64,
-    /// Whether it came out of the cache.
+    /// Whether it was not compressed: it came out of the cache, or from another image.
     pub cached: bool,
+    /// Under which key caches of several machines keep it; `None` for one without compression, and
+    /// where there is no cache.
+    pub key: Option<Digest>,
     /// Whether [`PackOptions::rootfs`] has the same bytes as this layer's tar, and was written with
     /// it.
     pub is_rootfs: bool,

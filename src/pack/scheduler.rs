@@ -240,8 +240,14 @@ mod tests {
             .collect();
         let layout = TarLayout::new(&tree).unwrap();
         let jobs = NonZeroUsize::new(3).unwrap();
-        let options =
-            PackOptions { compression: Compression::None, jobs, cache: None, rootfs: None };
+        let options = PackOptions {
+            compression: Compression::None,
+            jobs,
+            cache: None,
+            sources: None,
+            has_keys: false,
+            rootfs: None,
+        };
         for wanted in ["make", "hash", "store"] {
             let dir = tempfile::tempdir().unwrap();
             let mut store = Store::directory(dir.path(), Durability::Cached).unwrap();

@@ -132,6 +132,7 @@ impl<'a> Storer<'a> {
                 compression: self.compression,
                 read: job.read.load(Ordering::Relaxed),
                 cached: true,
+                key: job.cache_entry.content_key(),
                 is_rootfs: false,
             });
         }
@@ -175,6 +176,7 @@ impl<'a> Storer<'a> {
             compression: self.compression,
             read: job.read.load(Ordering::Relaxed),
             cached: false,
+            key: job.cache_entry.content_key(),
             is_rootfs: job.is_rootfs,
         };
         job.cache_entry.put(self.cache, &layer);

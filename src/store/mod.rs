@@ -132,8 +132,11 @@ impl Store {
     /// # Errors
     /// If the bytes cannot be copied.
     pub fn add_existing(&mut self, blob: &Blob) -> Result<(Blob, bool), StoreError> {
+        let is_whole = blob.extent.offset == 0
+            && blob.extent.file.metadata().is_ok_and(|file| file.len() == blob.size);
         if let StoreKind::Directory { path } = &self.kind
             && !self.blobs.contains_key(&blob.digest)
+            && is_whole
         {
             let target = path.join("blobs/sha256").join(blob.digest.hex());
             // A link shows the owner and mode of the existing file, which may differ from those of

@@ -149,6 +149,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("jobs", "how layers are written"),
     ("cache", "how layers are written"),
     ("cache-limit", "how layers are written"),
+    ("cache-from", "how layers are written"),
+    ("cache-to", "how layers are written"),
     ("no-cache", "how layers are written"),
     ("no-fsync", "how layers are written"),
     ("sbom", "another document, read from the finished plan"),

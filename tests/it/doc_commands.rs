@@ -33,6 +33,8 @@ const ASSUMED: &[(&str, &str, &str)] = &[
         echo 'verbose=1' >etc/app.conf
         echo 'int main(void) { return 0; }' | gcc -o target/release/app -x c -
         cp target/release/app app
+        imgb pack ./app -q -o a.tar
+        imgb pack ./etc --platform linux/arm64 --no-check -q -o b.tar
         printf 'FROM scratch\nPACK ./app /usr/bin/app\nENTRYPOINT ["/usr/bin/app"]\n' >Buildfile"#,
     ),
     ("README.md", "Use in CI", r#"cargo init --quiet --name app --vcs none ."#),

@@ -7,12 +7,13 @@ use crate::{
 };
 
 /// The commands whose help has examples.
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "pack",
     "build",
     "plan",
     "deps",
     "cache",
+    "index",
     "check",
     "run",
     "trace",
@@ -68,6 +69,10 @@ fn files(sandbox: &Sandbox) {
     sandbox.imgb("pack ./app -q -o oci:layout:1.0").run().ok();
     for archive in ["old.tar", "new.tar"] {
         sandbox.imgb("pack ./app -q -o").arg(archive).run().ok();
+    }
+    for (platform, input) in [("amd64", "amd64/app"), ("arm64", "arm64/app")] {
+        let outputs = format!("-o {platform}.tar -o oci:layout:{platform}");
+        sandbox.imgb(&format!("pack {input} -q {outputs}")).run().ok();
     }
     sandbox.program("arm64-root/usr/bin/curl", fixtures::static_elf(fixtures::AARCH64));
     sandbox.dir("home/.local/share/bash-completion/completions").dir("man");

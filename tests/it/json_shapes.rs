@@ -142,6 +142,7 @@ fn every_command_prints_what_is_documented() {
     let several = imgb(&format!("pack ./ctx {several} --no-check"));
     let absent = ["severity", "text", "about", "hint"].map(|field| format!("notes[].{field}"));
     check(&shapes, "Several platforms", [several], &absent.each_ref().map(|field| &**field));
+    check(&shapes, "imgb index create", [imgb("index create two.tar -o oci:index")], &[]);
     let plans = ["plan curl ./ctx", "plan --file ctx/Buildfile ctx", "build ctx --dry-run"];
     check(&shapes, "imgb plan", plans.map(imgb), &[]);
     sandbox.file("one", "1").file("two", "22");

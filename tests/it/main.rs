@@ -57,6 +57,8 @@ mod image_forms;
 mod image_limits;
 /// Reading images: every form, every flipped bit, documents that are wrong.
 mod image_read;
+/// `imgb index`: indexes of images that exist.
+mod index;
 /// What each kind of input becomes, and the effect of the options.
 mod inputs;
 /// `imgb inspect`: sizes as GNU tar lists them, waste, single layers, packages.
@@ -104,6 +106,8 @@ mod sbom;
 mod scripts;
 /// The files of a release; the static build, in an empty root, packing itself.
 mod selfpack;
+/// Layers of earlier images and of caches that machines share, which are not compressed again.
+mod shared_layers;
 /// Standard streams that are closed or full, control characters in messages.
 mod standard_streams;
 /// What an image starts: the program, its interpreter, and the advice where there is none.

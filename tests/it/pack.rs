@@ -82,6 +82,8 @@ fn packed(trees: &[&Tree], compression: Compression, jobs: usize, store: &mut St
     let options = PackOptions {
         compression,
         jobs: NonZeroUsize::new(jobs).unwrap(),
+        sources: None,
+        has_keys: false,
         cache: None,
         rootfs: None,
     };
@@ -159,6 +161,8 @@ fn the_first_fault_ends_it_and_nothing_is_left() {
             let options = PackOptions {
                 compression,
                 jobs: NonZeroUsize::new(jobs).unwrap(),
+                sources: None,
+                has_keys: false,
                 cache: None,
                 rootfs: None,
             };
@@ -187,6 +191,8 @@ fn progress_adds_up_to_the_tar() {
     let options = PackOptions {
         compression: Compression::GZIP,
         jobs: NonZeroUsize::new(3).unwrap(),
+        sources: None,
+        has_keys: false,
         cache: None,
         rootfs: None,
     };
@@ -301,6 +307,8 @@ fn the_first_fault_in_order_is_reported() {
             let options = PackOptions {
                 compression,
                 jobs: NonZeroUsize::new(jobs).unwrap(),
+                sources: None,
+                has_keys: false,
                 cache: None,
                 rootfs: None,
             };

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::{
     engines::{self, have},
     fixtures::{AARCH64, X86_64, static_elf, static_elf_of},
+    registry_server::registry,
     sandbox::Sandbox,
 };
 
@@ -130,6 +131,29 @@ fn engines_take_the_image_for_this_machine() {
         containerd.import(&archive);
         containerd.image("docker.io/imgb/several:1", "several").run().ok();
     }
+}
+
+#[test]
+fn an_index_goes_to_a_registry_and_grows_there() {
+    let Some(registry) = registry() else { return };
+    let sandbox = Sandbox::new();
+    programs(&sandbox);
+    let name = |tag: &str| format!("docker://{}/team/app:{tag}", registry.host());
+    let pushed = sandbox.imgb(&format!("{BOTH} -q -o")).arg(name("1")).run().ok().digest();
+    sandbox.imgb("pack --platform s390x ./x86 --no-check -q -o z.tar").run().ok();
+    let create = sandbox.imgb("index create").arg(name("1")).arg("z.tar").args("-q -o");
+    let grown = create.arg(name("2")).run().ok().digest();
+    assert_ne!(grown, pushed);
+    for (tag, digest) in [("1", pushed), ("2", grown)] {
+        if have(&["skopeo"]) {
+            let raw = sandbox.tool("skopeo", "inspect --raw --tls-verify=false").arg(name(tag));
+            let raw = raw.run().ok().into_bytes();
+            assert_eq!(imgb::digest::Digest::of(&raw).to_string(), digest);
+        }
+        sandbox.imgb("check --platform arm64").arg(name(tag)).run().ok();
+    }
+    let seen = sandbox.imgb("inspect --platform s390x").arg(name("2")).run().ok();
+    assert!(seen.text().contains("linux/s390x"), "{}", seen.show());
 }
 
 #[test]

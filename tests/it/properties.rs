@@ -152,6 +152,8 @@ fn pack(from: &Path, targets: &[String], jobs: usize, compression: Compression) 
         compression,
         jobs: NonZeroUsize::new(jobs).unwrap(),
         cache: None,
+        cache_from: Vec::new(),
+        cache_to: Vec::new(),
         annotations: BTreeMap::new(),
         machine: Platform::linux("amd64", None),
         scratch: scratch.into(),

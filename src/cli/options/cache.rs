@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::{
-    cli::{environment::variable, size},
+    cli::{environment::variable, size, values::image_name},
+    image::{ImageName, ImageNameError, StoredImage, Transport},
+    reuse::Place,
     store::cache::Cache,
 };
 
@@ -20,6 +22,16 @@ pub(in crate::cli) struct CacheArgs {
     #[arg(long, help_heading = "Cache")]
     no_cache: bool,
 
+    /// Take layers from there instead of compressing them (repeatable): an earlier image, or a
+    /// cache that --cache-to filled
+    #[arg(long = "cache-from", value_name = "IMAGE", value_parser = place, help_heading = "Cache")]
+    from: Vec<(String, Place)>,
+
+    /// Keep layers for other machines in a layout or repository of their own, oci:DIR or
+    /// docker://NAME (repeatable)
+    #[arg(long = "cache-to", value_name = "WHERE", value_parser = cache, help_heading = "Cache")]
+    pub(in crate::cli) to: Vec<String>,
+
     /// How large the cache may be, such as 8GB; least recently used layers are evicted
     #[arg(
         long = "cache-limit",
@@ -32,10 +44,42 @@ pub(in crate::cli) struct CacheArgs {
 }
 
 impl CacheArgs {
+    /// Where layers are looked for.
+    pub(in crate::cli) fn places(&self) -> Vec<Place> {
+        self.from.iter().map(|(_, place)| place.clone()).collect()
+    }
+
+    /// What `--cache-from` and `--cache-to` name, as it was written.
+    pub(in crate::cli) fn names(&self) -> impl Iterator<Item = &str> {
+        self.from.iter().map(|(name, _)| &**name).chain(self.to.iter().map(String::as_str))
+    }
+
     /// The cache; `None` if it is not wanted or cannot be used. A broken cache never stops a build.
     pub(in crate::cli) fn open(&self) -> Option<Cache> {
         let dir = self.dir.clone().or_else(directory).filter(|_| !self.no_cache)?;
         Cache::open(&dir, self.limit).ok()
+    }
+}
+
+/// A cache, which has no tag of its own, or an image.
+fn place(text: &str) -> Result<(String, Place), ImageNameError> {
+    let name = image_name(text)?;
+    let is_cache = match &name {
+        ImageName::Stored(StoredImage { transport, tag, digest, .. }) => {
+            *transport == Some(Transport::Oci) && tag.is_none() && digest.is_none()
+        }
+        ImageName::Registry(name) => name.tag.is_none() && name.digest.is_none(),
+        ImageName::Engine(_) => false,
+    };
+    let place = if is_cache { Place::Cache(text.into()) } else { Place::Image(name) };
+    Ok((text.into(), place))
+}
+
+/// A cache that layers are added to.
+fn cache(text: &str) -> Result<String, String> {
+    match place(text).map_err(|error| error.to_string())?.1 {
+        Place::Cache(cache) => Ok(cache),
+        Place::Image(_) => Err("write oci:DIR or docker://NAME, without a tag".into()),
     }
 }
 

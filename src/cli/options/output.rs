@@ -148,6 +148,7 @@ impl OutputArgs {
         annotations: &[(String, String)],
         registry: &RegistryArgs,
     ) -> Result<Delivery, Failure> {
+        let named = self.output.iter().map(String::as_str).chain(self.cache.names());
         Ok(Delivery {
             targets,
             names: self.tag.clone(),
@@ -155,11 +156,13 @@ impl OutputArgs {
             compression: self.compress,
             jobs: jobs(self.jobs),
             cache: self.cache.open(),
+            cache_from: self.cache.places(),
+            cache_to: self.cache.to.clone(),
             annotations: annotations.iter().cloned().collect(),
             machine: machine(),
             scratch: scratch(),
             durability: if self.no_fsync { Durability::Cached } else { Durability::Synced },
-            registries: registry.registries(self.output.iter().map(String::as_str))?,
+            registries: registry.registries(named)?,
             push: PushOptions { immutable: self.immutable },
             expected: self.expect_digest,
         })
