@@ -83,7 +83,9 @@ impl Image {
                     names: document::Names::default(),
                     is_artifact: false,
                 };
-                walk.add(&root, 0)?;
+                // In a directory of `dir:`, its name is not that of its digest.
+                walk.seen.insert(root.digest);
+                walk.parsed(&root, self.manifest_type, manifest.bytes.clone(), 0)?;
                 root.described()
             }
             (_, None) => {
@@ -195,6 +197,18 @@ impl Walk<'_> {
             return Ok(());
         };
         let bytes = select::document(self.source, descriptor)?;
+        self.parsed(descriptor, media_type, bytes, depth)
+    }
+
+    /// Adds a manifest or index after all that it leads to.
+    fn parsed(
+        &mut self,
+        descriptor: &Descriptor,
+        media_type: &'static str,
+        bytes: Vec<u8>,
+        depth: usize,
+    ) -> Result<(), ImageError> {
+        let (digest, shown) = (descriptor.digest, descriptor.digest.to_string());
         match document::parse(&shown, &bytes, Some(media_type))? {
             Document::Index(inner) => {
                 inner.iter().try_for_each(|inner| self.add(inner, depth + 1))?;
