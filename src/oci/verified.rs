@@ -6,7 +6,7 @@ use super::{Image, ImageError, document};
 use crate::{
     compress::{self, Format},
     digest::{DiffId, Digesting},
-    store::Blob,
+    store::{Blob, Place},
 };
 
 impl Image {
@@ -27,7 +27,7 @@ impl Image {
         let Some((digest, size)) = entry.blob else { return Ok(None) };
         let file = self.source.stored(&entry.path, Some(size))?;
         let file = file.filter(|file| file.len == size).ok_or(ImageError::MissingBlob(digest))?;
-        let blob = Blob { digest, size, extent: file.extent };
+        let blob = Blob { digest, size, place: Place::Open(file.extent) };
         let unreadable =
             |source| ImageError::Unreadable { name: format!("layer {}", blob.digest), source };
         let mut hash = Digesting::new(io::sink());

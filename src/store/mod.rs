@@ -132,18 +132,20 @@ impl Store {
     /// # Errors
     /// If the bytes cannot be copied.
     pub fn add_existing(&mut self, blob: &Blob) -> Result<(Blob, bool), StoreError> {
-        let is_whole = blob.extent.offset == 0
-            && blob.extent.file.metadata().is_ok_and(|file| file.len() == blob.size);
         if let StoreKind::Directory { path } = &self.kind
             && !self.blobs.contains_key(&blob.digest)
-            && is_whole
         {
             let target = path.join("blobs/sha256").join(blob.digest.hex());
             // A link shows the owner and mode of the existing file, which may differ from those of
             // a file created now, by another umask or user.
             let fresh = Pending::create_in(path)?;
-            let file = blob.place.open().map_err(io_error("read", &target))?.file;
-            if same_owner_and_mode(fresh.file(), &file) && pending::link(&file, &target).is_ok() {
+            let Extent { file, offset } = blob.place.open().map_err(io_error("read", &target))?;
+            // A blob may be a member of an archive.
+            let is_whole = offset == 0 && file.metadata().is_ok_and(|it| it.len() == blob.size);
+            if is_whole
+                && same_owner_and_mode(fresh.file(), &file)
+                && pending::link(&file, &target).is_ok()
+            {
                 pending::sync(&file, &target, self.durability)?;
                 self.blobs.insert(blob.digest, blob.named(target));
                 return Ok((blob.clone(), true));
