@@ -65,6 +65,7 @@
 //!     image: imgb::oci::OpenOptions {
 //!         platform: None,
 //!         machine: Platform::linux("amd64", None),
+//!         any: false,
 //!         spool: dir.path().into(),
 //!         limits: Default::default(),
 //!         registries: Default::default(),
@@ -209,9 +210,9 @@
 //!             archive, store
 //!     touches host reads, threads
 //! 3 oci        images in files and directories: documents, layers as trees
-//!     imports error_kind, path, quantity, digest, compress, engine, tree, image, archive, registry,
-//!             store
-//!     touches host reads, engines' stores through engine, registries through registry
+//!     imports error_kind, path, quantity, digest, compress, engine, tree, image, archive,
+//!             registry, store
+//!     touches host reads
 //! 4 reuse      layers of earlier images and of shared caches, which need no compression
 //!     imports error_kind, timestamp, digest, compress, image, store, oci
 //!     touches reads through oci, threads
@@ -246,7 +247,7 @@
 //! 7 output     archives, OCI layout, root file system, registries, engines
 //!     imports error_kind, quantity, digest, compress, engine, image, tree, archive, registry,
 //!             store, source
-//!     touches writes at the target, stdout, registries and engines
+//!     touches writes at the target, stdout
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
 //!     imports error_kind, path, timestamp, tree, elf, trace, image, source, process, view
 //!     touches processes

@@ -394,6 +394,7 @@ pub fn deliver(
     }
     let moving = |transfer| event(Event::Moving(transfer));
     let (registries, push) = (&delivery.registries, delivery.push);
+    outputs.set_origins(origins(parts));
     let remotes = Remotes { registries, push, event: &moving };
     let written = outputs.write(&bundle, &blobs, &root, &names, remotes)?;
     let Written { replaced, pushed, loaded } = written;
@@ -407,6 +408,17 @@ pub fn deliver(
     let kept = shared::keep_layers(&delivered, delivery);
     delivered.notes.extend(kept);
     Ok(delivered)
+}
+
+/// The repositories that layers of bases come from: a registry takes them from there.
+fn origins(parts: &[Part<'_>]) -> BTreeMap<Digest, (String, String)> {
+    let bases = parts.iter().filter_map(|part| part.base);
+    let layers = bases.flat_map(|base| {
+        let origin = base.image.repository();
+        let origin = origin.map(|(host, name)| (host.to_owned(), name.to_owned()));
+        base.layers.iter().filter_map(move |layer| Some((layer.digest, origin.clone()?)))
+    });
+    layers.collect()
 }
 
 /// Writes the layers of one part to the outputs' store and makes its documents. Appends to `blobs`
@@ -461,6 +473,7 @@ impl Delivery {
     fn opening(&self) -> oci::OpenOptions {
         oci::OpenOptions {
             platform: None,
+            any: false,
             machine: self.machine.clone(),
             spool: self.scratch.clone(),
             limits: Limits::default(),

@@ -8,7 +8,7 @@ use crate::{
     digest::Digest,
     error_kind::ErrorKind,
     image::{BundleError, Destination, ImageName, OutputFormat, Platform, Reference, Target},
-    oci::{self, Contents, ImageError, OpenOptions},
+    oci::{self, Contents, ImageError},
     output::{
         self, Moved, OutputError, Remotes, Shipment, ShippedBlob, ShippedDocument, Transfer,
         Written,
@@ -24,7 +24,7 @@ pub struct Copy<'a> {
     /// The image.
     pub source: &'a ImageName,
     /// How it is opened.
-    pub open: &'a OpenOptions,
+    pub open: &'a oci::OpenOptions,
     /// Take all images of an index and the artifacts about them, not only the one for a platform.
     pub all: bool,
     /// Names for the copies, instead of the image's own. Registries get the name in the target.
@@ -88,7 +88,7 @@ impl Copy<'_> {
     /// [`CopyError`]
     pub fn run(&self, target: &Target, remotes: Remotes<'_>) -> Result<Copied, CopyError> {
         let image = oci::open(self.source, self.open)?;
-        let own: Vec<Reference> = image.names.iter().filter_map(|name| name.parse().ok()).collect();
+        let own = whole_names(&image);
         let given = if self.names.is_empty() { &own[..] } else { self.names };
         let names = target.names(given, self.fallback_name);
         self.write(&image, target, names, remotes)
@@ -100,9 +100,8 @@ impl Copy<'_> {
     /// [`CopyError`]
     pub fn load(&self, target: &Target, remotes: Remotes<'_>) -> Result<Copied, CopyError> {
         let image = oci::open(self.source, self.open)?;
-        let own = image.names.iter().filter_map(|name| name.parse().ok());
         let names = match self.names {
-            [] => own.collect(),
+            [] => whole_names(&image),
             names => names.to_vec(),
         };
         let names = if names.is_empty() { vec![self.fallback_name.clone()] } else { names };
@@ -140,6 +139,15 @@ impl Copy<'_> {
         let image_id = image.config_document.digest;
         Ok(Copied { digest, image_id, platform, names, moved, written })
     }
+}
+
+/// The image's own names, each once. A tag alone is not one: layouts have both.
+fn whole_names(image: &oci::Image) -> Vec<Reference> {
+    let mut names = Vec::new();
+    for name in image.names.iter().filter(|name| name.contains(['/', ':'])) {
+        names.extend(name.parse().ok().filter(|name| !names.contains(name)));
+    }
+    names
 }
 
 /// Whether an index can be written to `target`.

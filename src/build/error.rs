@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf};
 use crate::{
     elf::ReadFailure,
     error_kind::{ErrorKind, with_causes},
-    image::{ImageNameError, registry_name},
+    image::{ImageNameError, as_registry_name},
     oci::ImageError,
     path::{ImagePath, glob::GlobError},
     plan::PlanError,
@@ -223,7 +223,7 @@ impl BuildError {
         let in_recipe = matches!(self, Self::Step { .. });
         let fixed = match cause {
             Cause::NoImage(name) => {
-                let name = registry_name(name)?;
+                let name = as_registry_name(name)?;
                 return Some(format!("write `docker://{name}` to take it from a registry"));
             }
             _ if !in_recipe => return None,

@@ -14,6 +14,7 @@ use super::{
     index::IndexCommand,
     inspect::InspectArgs,
     load::LoadArgs,
+    login::{LoginArgs, LogoutArgs},
     pack::PackArgs,
     plan::PlanArgs,
     rules::RulesArgs,
@@ -87,6 +88,10 @@ pub(super) enum Command {
     Why(WhyArgs),
     /// List what an image is made of: packages, crates, modules and files, as SPDX or CycloneDX
     Sbom(SbomArgs),
+    /// Store credentials for a registry
+    Login(LoginArgs),
+    /// Remove the stored credentials for a registry
+    Logout(LogoutArgs),
     /// List the rules that find run-time dependencies
     Rules(RulesArgs),
     /// Print shell completions
@@ -124,7 +129,12 @@ impl Command {
             Self::Pull(args) => args.prints_json(),
             Self::Copy(args) => args.prints_json(),
             Self::Load(args) => args.prints_json(),
-            Self::Run(_) | Self::Sbom(_) | Self::Completions { .. } | Self::Man { .. } => false,
+            Self::Run(_)
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Sbom(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => false,
         }
     }
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     digest::Digest,
     image::{Destination, ImageName, Platform, Reference, RegistryName, Target},
+    oci::OpenOptions,
     output::{PushOptions, Remotes},
     store::Durability,
     transfer::{Copied, Copy},
@@ -48,10 +49,11 @@ pub(super) struct TransferArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     imgb copy app.tar oci:layout:1.0\n  \
-    imgb copy docker://debian:12 oci-archive:debian.tar --platform linux/arm64\n  \
-    imgb copy docker://registry.example/app:1 docker://registry.example/app:stable\n\n\
-    Manifests and layers keep their bytes, so that digests stay the same. All platforms of an index \
-    are copied unless --platform names one.")]
+    imgb copy docker://registry.example/app:1.0 oci-archive:copy.tar\n  \
+    imgb copy docker://registry.example/app:1.0 \\\n      \
+      docker://registry.example/stable:1.0\n\n\
+    Manifests and layers keep their bytes, so that digests stay the same. All platforms of an \
+    index are copied unless --platform names one.")]
 pub(super) struct CopyArgs {
     /// The image: PATH[:TAG], oci:DIR[:TAG], docker-archive:FILE[:NAME], docker://NAME,
     /// docker-daemon:NAME and others, as for `imgb inspect`
@@ -75,9 +77,9 @@ pub(super) struct CopyArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     imgb push app.tar registry.example/app:1.0 registry.example/app:latest\n  \
-    imgb push oci:layout:1.0 localhost:5000/app:1.0 --immutable\n\n\
-    Blobs that the registry has are not sent, and a tag that leads to the image already is success. \
-    `imgb pack -o docker://NAME` packs and pushes at once. Log in with `imgb login`.")]
+    imgb push oci:layout:1.0 registry.example/once:1.0 --immutable\n\n\
+    Blobs that the registry has are not sent, and a tag that leads to the image already is \
+    success. `imgb pack -o docker://NAME` packs and pushes at once. Log in with `imgb login`.")]
 pub(super) struct PushArgs {
     /// The image, as for `imgb inspect`
     #[arg(value_name = "IMAGE", value_parser = values::image_name)]
@@ -97,9 +99,8 @@ pub(super) struct PushArgs {
 
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
-    imgb pull debian:12 -o debian.tar\n  \
-    imgb pull registry.example/app@sha256:7f2c… -o oci:layout:app\n  \
-    imgb pull debian:12 -o debian/ --all-platforms\n\n\
+    imgb pull registry.example/app:1.0 -o pulled.tar\n  \
+    imgb pull registry.example/app:1.0 -o pulled/ --all-platforms\n\n\
     Every byte is verified. The image for this machine is pulled, unless --platform names another \
     one.")]
 pub(super) struct PullArgs {
@@ -183,6 +184,7 @@ impl TransferArgs {
         let named = job.outputs.iter().map(String::as_str).chain([&*shown]);
         let registries = self.registry.registries(named)?;
         let open = open_options(job.platform.cloned(), registries.clone());
+        let open = OpenOptions { any: job.all, ..open };
         let fallback_name = fallback_name(job.source)?;
         let copy = Copy {
             source: job.source,

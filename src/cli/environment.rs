@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{failure::Failure, options::cache};
+use super::failure::Failure;
 use crate::{
     image::{DEFAULT_PATH, Platform},
     languages::Languages,
@@ -40,18 +40,23 @@ const SYSTEM_CERTIFICATES: [&str; 5] = [
 /// Credentials are in `authfile`, or else where docker and podman store them.
 pub(super) fn client_options(authfile: Option<&Path>) -> ClientOptions {
     let text = |name: &str| variable(name)?.into_string().ok();
-    let usual = || Credentials::usual_files(&|name| variable(name).map(PathBuf::from));
-    let files = authfile.map_or_else(usual, |file| vec![file.to_owned()]);
     let own = variable("SSL_CERT_FILE").map(PathBuf::from);
     ClientOptions {
-        credentials: Credentials::stored_in(files),
+        credentials: Credentials::stored_in(credential_files(authfile)),
         system_ca_files: match own {
             Some(file) => vec![file],
             None => SYSTEM_CERTIFICATES.map(PathBuf::from).to_vec(),
         },
         proxies: Proxies::from_variables(&text),
-        sessions: cache::directory().map(|dir| dir.join("uploads")),
         ..ClientOptions::default()
+    }
+}
+
+/// The files of stored credentials: `authfile`, or those of docker and podman.
+pub(super) fn credential_files(authfile: Option<&Path>) -> Vec<PathBuf> {
+    match authfile {
+        Some(file) => vec![file.to_owned()],
+        None => Credentials::usual_files(&|name| variable(name).map(PathBuf::from)),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    hints::{image_hint, pipeline_hint},
+    hints::{image_hint, pipeline_hint, registry_hint},
     printable::printable,
 };
 use crate::{
@@ -13,7 +13,9 @@ use crate::{
     oci::ImageError,
     pipeline,
     plan::{Missing, PlanError},
-    quantity, run,
+    quantity,
+    registry::RegistryError,
+    run,
     transfer::CopyError,
 };
 
@@ -57,6 +59,11 @@ impl Failure {
 
     pub(super) fn local(message: impl ToString) -> Self {
         Self::new(ErrorKind::Local, message)
+    }
+
+    /// A registry, the network or credentials for it failed.
+    pub(super) fn registry(error: RegistryError) -> Self {
+        Self { hint: registry_hint(&error), ..Self::new(error.kind(), with_causes(&error)) }
     }
 
     /// The reader of stdout has stopped reading: nothing is said, as with SIGPIPE.

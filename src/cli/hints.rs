@@ -4,10 +4,12 @@ use std::path::Path;
 
 use crate::{
     build::Cause,
-    image::{DEFAULT_PATH, registry_name},
+    image::{DEFAULT_PATH, as_registry_name},
     oci::ImageError,
+    output::OutputError,
     pipeline::Error,
     plan::{PlanError, Remedy},
+    registry::RegistryError,
     source::{MisplacedDependency, SourceError},
 };
 
@@ -15,9 +17,10 @@ use crate::{
 pub(super) fn image_hint(error: &ImageError) -> Option<String> {
     let hint = match error {
         ImageError::NotFound(name) => {
-            let name = registry_name(name)?;
+            let name = as_registry_name(name)?;
             return Some(format!("write `docker://{name}` to take it from a registry"));
         }
+        ImageError::Registry(error) => return registry_hint(error),
         ImageError::SeveralImages { .. } => {
             "name one of them: IMAGE:TAG, IMAGE@sha256:DIGEST, or --platform"
         }
@@ -25,6 +28,28 @@ pub(super) fn image_hint(error: &ImageError) -> Option<String> {
         _ => return None,
     };
     Some(hint.into())
+}
+
+/// What to do about a registry.
+pub(super) fn registry_hint(error: &RegistryError) -> Option<String> {
+    match error {
+        RegistryError::Unauthorized { host, .. } => {
+            Some(format!("log in with `imgb login {host}`"))
+        }
+        RegistryError::Tls { host, .. } => Some(format!(
+            "name the certificate of its authority with `--ca-file FILE`, or trust the network \
+             with `--insecure {host}`"
+        )),
+        _ => None,
+    }
+}
+
+fn output_hint(error: &OutputError) -> Option<String> {
+    match error {
+        OutputError::Registry(error) => registry_hint(error),
+        OutputError::Taken { .. } => Some("leave `--immutable` out to move the tag".into()),
+        _ => None,
+    }
 }
 
 /// What to do about `error`.
@@ -37,11 +62,13 @@ pub(super) fn pipeline_hint(error: &Error) -> Option<String> {
                 all.iter().find_map(|missing| missing.remedy.as_ref()).map(remedy_hint)
             }
             Some(Cause::Plan(plan @ PlanError::Environment { .. })) => plan_hint(plan),
+            Some(Cause::Image(image @ ImageError::Registry(_))) => image_hint(image),
             Some(Cause::Source(source @ SourceError::Shim { .. })) => source_hint(source),
             _ => error.hint(),
         },
         Error::Plan(error) => plan_hint(error),
         Error::Source(error) => source_hint(error),
+        Error::Output(error) => output_hint(error),
         Error::Secrets(_) => {
             Some("leave them out with `--exclude`, or name each one as an input of its own".into())
         }

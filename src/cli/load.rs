@@ -25,7 +25,7 @@ use crate::{
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     imgb load app.tar\n  \
-    imgb load oci:layout:1.0 -t app:dev --engine podman\n\n\
+    imgb load oci:layout:1.0 -t app:dev\n\n\
     Docker is not given the layers that it has, so that an image of which a small layer changed is \
     loaded in no time. Engines take one platform: this machine's, or that of --platform.")]
 pub(super) struct LoadArgs {
@@ -111,6 +111,7 @@ pub(super) fn load(args: &LoadArgs) -> Result<(), Failure> {
     let images = loaded().zip(&shown).map(|((loaded, copied), shown)| {
         let mut json = transfers::loaded_json(loaded);
         json["image"] = json!(shown);
+        json["engine"] = json!(loaded.engine.command());
         json["digest"] = json!(copied.digest.to_string());
         json["image_id"] = json!(copied.image_id.to_string());
         json["names"] = copied.names.iter().map(ToString::to_string).collect();

@@ -20,6 +20,7 @@ mod inspect_json;
 mod inspect_text;
 mod inspected;
 mod load;
+mod login;
 mod next_step;
 mod options;
 mod overlap;
@@ -108,6 +109,8 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Push(args) => copy::push(&args)?,
         Command::Pull(args) => copy::pull(&args)?,
         Command::Load(args) => load::load(&args)?,
+        Command::Login(args) => login::login(&args)?,
+        Command::Logout(args) => login::logout(&args)?,
         Command::Rules(args) => rules::rules(&args)?,
         Command::Completions { shell } => generated::completions(shell)?,
         Command::Man { dir } => generated::man(&dir)?,

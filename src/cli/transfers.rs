@@ -170,8 +170,8 @@ pub(super) fn pushed_text(pushed: &Pushed) -> String {
 /// An image in a registry, as JSON.
 pub(super) fn pushed_json(pushed: &Pushed) -> Value {
     json!({
-        "registry": pushed.name.to_string(),
-        "digest": pushed.digest.to_string(),
+        "to": format!("docker://{}", pushed.name),
+        "id": pushed.digest.to_string(),
         "existed": pushed.existed,
         "sent": pushed.blobs.iter().map(Moved::sent).sum::<u64>(),
         "blobs": blobs(&pushed.blobs),
@@ -187,9 +187,11 @@ pub(super) fn loaded_text(loaded: &Loaded) -> String {
 
 /// An image in an engine's store, as JSON.
 pub(super) fn loaded_json(loaded: &Loaded) -> Value {
+    let name = loaded.names.first().map(ToString::to_string).unwrap_or_default();
     json!({
-        "engine": loaded.engine.command(),
+        "to": format!("{}:{name}", loaded.engine.transport()),
         "id": loaded.id,
+        "existed": false,
         "sent": loaded.sent,
         "blobs": blobs(&loaded.blobs),
     })

@@ -136,6 +136,21 @@ pub(super) fn registry_name(text: &str) -> Result<RegistryName, RegistryNameErro
     text.strip_prefix("docker://").unwrap_or(text).parse()
 }
 
+/// The host of a registry, as the names of images have it.
+pub(super) fn registry_host(text: &str) -> Result<String, ValueError> {
+    let text = text.strip_prefix("docker://").unwrap_or(text);
+    let host = text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/');
+    let name = format!("{host}/x").parse::<RegistryName>();
+    match name {
+        Ok(name)
+            if name.repository == "x" || name.registry == "docker.io" && host.contains('.') =>
+        {
+            Ok(name.registry)
+        }
+        _ => Err(ValueError::Expected("write the host of a registry, such as ghcr.io")),
+    }
+}
+
 /// A duration: seconds, or a number with `s`, `m` or `h`.
 pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
     const WRONG: ValueError = ValueError::Expected("write seconds, such as 10, 0.5s, 2m or 1h");

@@ -98,7 +98,7 @@ impl ImageName {
         let parsed = Self::parse(text, &exists)?;
         match &parsed {
             Self::Stored(StoredImage { transport: None, path, .. }) if !exists(path) => {
-                Ok(registry_name(text).map_or(parsed, Self::Registry))
+                Ok(as_registry_name(text).map_or(parsed, Self::Registry))
             }
             _ => Ok(parsed),
         }
@@ -115,7 +115,7 @@ impl ImageName {
 
 /// What a bare name means as the name of an image in a registry; `None` if it looks like that of a
 /// file: an archive's, without a registry.
-pub fn registry_name(text: &str) -> Option<RegistryName> {
+pub fn as_registry_name(text: &str) -> Option<RegistryName> {
     let name = RegistryName::from_str(text).ok()?;
     let is_archive = [".tar", ".tgz", ".tar.gz", ".tar.zst", ".tar.xz", ".oci"]
         .iter()

@@ -31,7 +31,7 @@ pub use documents::{
     Descriptor, INDEX_TYPE, MANIFEST_TYPE, Replaced, docker_manifest, index, merge_index,
 };
 pub use engine_image::{Engine, EngineImage, EngineImageError};
-pub use image_name::{ImageName, ImageNameError, StoredImage, registry_name};
+pub use image_name::{ImageName, ImageNameError, StoredImage, as_registry_name};
 pub use loss::Loss;
 pub use platform::Platform;
 pub use port::{PortError, Ports};

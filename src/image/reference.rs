@@ -164,7 +164,9 @@ pub(super) fn is_tag(text: &str) -> bool {
 fn is_registry(text: &str) -> bool {
     let is_port = |port: &str| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     if let Some((address, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return address.parse::<std::net::Ipv6Addr>().is_ok()
+        let is_address = |b: u8| b.is_ascii_hexdigit() || b == b':';
+        return !address.is_empty()
+            && address.bytes().all(is_address)
             && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
     }
     let (host, port) = text.split_once(':').unwrap_or((text, "0"));

@@ -11,7 +11,6 @@
 use std::{
     fs::File,
     os::fd::OwnedFd,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,7 +20,7 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::{ImageError, remote::Remote};
+use super::{ImageError, blob_file::BlobFile, remote::Remote};
 use crate::{
     archive::{
         read::{self, Fault, Whiteouts},
@@ -30,13 +29,9 @@ use crate::{
     digest::Digest,
     engine,
     image::{EngineImage, StoredImage, Transport},
-    quantity,
     store::Extent,
     tree::{Content, ResolveError, Tree},
 };
-
-/// Bytes of a document that are read: the limit of containers/image and of most registries.
-pub(super) const MAX_DOCUMENT: u64 = 4 << 20;
 
 /// A directory or an archive that holds images.
 #[derive(Debug)]
@@ -61,13 +56,6 @@ pub(super) enum Form {
     Layout,
     /// skopeo's `dir:`, whose blobs are beside the manifest.
     Dir,
-}
-
-/// Bytes of a regular file or member.
-#[derive(Clone, Debug)]
-pub(super) struct BlobFile {
-    pub(super) extent: Extent,
-    pub(super) len: u64,
 }
 
 impl BlobSource {
@@ -158,6 +146,16 @@ impl BlobSource {
         }
     }
 
+    /// The registry and the repository, if it is one.
+    pub(super) fn repository(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Registry(remote) => {
+                Some((remote.repository.registry(), remote.repository.name()))
+            }
+            Self::Directory { .. } | Self::Archive { .. } => None,
+        }
+    }
+
     /// As [`BlobSource::stored`], of a file or directory.
     pub(super) fn file(&self, path: &str) -> Result<Option<BlobFile>, ImageError> {
         match self {
@@ -187,22 +185,6 @@ impl BlobSource {
     /// The content of the document at `path`; `None` if there is none.
     pub(super) fn document(&self, path: &str) -> Result<Option<Vec<u8>>, ImageError> {
         self.file(path)?.map(|part| part.read(path)).transpose()
-    }
-}
-
-impl BlobFile {
-    /// The whole content as a document, which messages call `name`.
-    pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, ImageError> {
-        if self.len > MAX_DOCUMENT {
-            let why = format!("larger than {}", quantity::bytes(MAX_DOCUMENT));
-            return Err(ImageError::document(name, why));
-        }
-        let mut bytes = vec![0; self.len as usize];
-        self.extent
-            .file
-            .read_exact_at(&mut bytes, self.extent.offset)
-            .map_err(|source| ImageError::Unreadable { name: name.into(), source })?;
-        Ok(bytes)
     }
 }
 

@@ -56,6 +56,11 @@ pub struct ContentBlob {
 }
 
 impl Image {
+    /// The registry and the repository that the image is in, if it is in one.
+    pub fn repository(&self) -> Option<(&str, &str)> {
+        self.source.repository()
+    }
+
     /// What the image consists of, or with `all` what all images in its index and the artifacts
     /// about them consist of. An image that has no manifest gets one, of OCI's form.
     ///
@@ -69,8 +74,11 @@ impl Image {
         for entry in &self.layers {
             layers.extend(entry.blob.map(|(digest, _)| digest));
         }
-        let root = match (&self.roots[..], &self.manifest) {
-            ([root], _) if all && document::is_index(&root.media_type) => {
+        // An index with several names has several entries.
+        let root = self.roots.first();
+        let root = root.filter(|root| self.roots.iter().all(|one| one.digest == root.digest));
+        let root = match (root, &self.manifest) {
+            (Some(root), _) if all && document::is_index(&root.media_type) => {
                 walk.add(root, 0)?;
                 root.described()
             }
@@ -161,14 +169,9 @@ impl Contents<'_> {
         Ok(Box::new(extent.reader(blob.size.saturating_sub(offset))))
     }
 
-    /// The registry and the repository that the image is in, if it is in one.
+    /// As [`Image::repository`].
     pub fn repository(&self) -> Option<(&str, &str)> {
-        match self.source {
-            BlobSource::Registry(remote) => {
-                Some((remote.repository.registry(), remote.repository.name()))
-            }
-            _ => None,
-        }
+        self.source.repository()
     }
 }
 
@@ -228,7 +231,7 @@ impl Walk<'_> {
     fn config(&mut self, descriptor: &Descriptor) -> Result<(), ImageError> {
         let digest = descriptor.digest;
         let path = self.source.blob_path(digest);
-        if descriptor.size > super::blob_source::MAX_DOCUMENT {
+        if descriptor.size > super::blob_file::MAX_DOCUMENT {
             self.blob(digest, descriptor.size, path);
             return Ok(());
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{
     ImageError,
-    blob_source::{BlobFile, BlobSource},
+    blob_file::BlobFile,
+    blob_source::BlobSource,
     docker::{self, DockerImage},
     document::Descriptor,
     select::{self, Candidate},

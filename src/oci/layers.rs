@@ -10,10 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    ImageError, LayerEntry,
-    blob_source::{BlobFile, BlobSource},
-};
+use super::{ImageError, LayerEntry, blob_file::BlobFile, blob_source::BlobSource};
 use crate::{
     archive::{
         read::{self, Budget, ReadError, Whiteouts},

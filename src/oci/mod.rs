@@ -8,6 +8,7 @@
 //! before they become file names, no URL in a document is ever fetched, links are followed among an
 //! archive's own members, and in a directory to regular files.
 
+mod blob_file;
 mod blob_source;
 mod contents;
 mod docker;
@@ -54,6 +55,9 @@ pub struct OpenOptions {
     pub platform: Option<Platform>,
     /// This machine's platform.
     pub machine: Platform,
+    /// Whether an image for another platform is taken if `platform` is not given and there is none
+    /// for `machine`.
+    pub any: bool,
     /// The directory for temporary files that hold decompressed layers while imgb runs.
     pub spool: PathBuf,
     /// How large the decompressed layers may become.
@@ -164,6 +168,7 @@ fn wanted<'a>(shown: &'a str, name: &'a ImageName, options: &'a OpenOptions) -> 
         digest: stored.and_then(|stored| stored.digest),
         platform: options.platform.as_ref(),
         machine: &options.machine,
+        any: options.any,
     }
 }
 

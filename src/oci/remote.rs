@@ -11,7 +11,7 @@ use std::{
 
 use super::{
     ImageError,
-    blob_source::BlobFile,
+    blob_file::BlobFile,
     document::{self, Descriptor},
 };
 use crate::{

@@ -39,6 +39,8 @@ pub(super) struct Wanted<'a> {
     pub(super) platform: Option<&'a Platform>,
     /// This machine's platform.
     pub(super) machine: &'a Platform,
+    /// Whether the first image is taken if there is none for this machine.
+    pub(super) any: bool,
 }
 
 /// The image that was found.
@@ -283,6 +285,9 @@ fn of_platform(all: Vec<Candidate>, wanted: Wanted<'_>) -> Result<Vec<Candidate>
     }
     if !ours.is_empty() {
         return Ok(ours);
+    }
+    if wanted.any && wanted.platform.is_none() {
+        return Ok(others.into_iter().take(1).collect());
     }
     let there =
         others.iter().filter_map(|one| one.descriptor.platform.as_ref()).map(ToString::to_string);

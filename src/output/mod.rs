@@ -12,6 +12,7 @@ mod stream;
 mod transfer;
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
 };
@@ -171,6 +172,8 @@ pub struct Outputs {
     root: Option<(usize, Pending)>,
     store: Store,
     durability: Durability,
+    /// The registries and repositories that blobs come from, as far as they come from one.
+    origins: BTreeMap<Digest, (String, String)>,
 }
 
 impl Outputs {
@@ -224,13 +227,27 @@ impl Outputs {
                 root = Some((number, Pending::create(path)?));
             }
         }
-        Ok(Self { layout: own_layout, targets, primary, scratch: spool, root, store, durability })
+        Ok(Self {
+            layout: own_layout,
+            targets,
+            primary,
+            scratch: spool,
+            root,
+            store,
+            durability,
+            origins: BTreeMap::new(),
+        })
     }
 
     /// The writer for the merged root file system while layers are packed, if an output is one and
     /// is a file.
     pub fn root(&self) -> Option<PartWriter> {
         self.root.as_ref().map(|(_, pending)| pending.part_writer())
+    }
+
+    /// Says which registries and repositories blobs come from, so that these are asked for them.
+    pub fn set_origins(&mut self, origins: BTreeMap<Digest, (String, String)>) {
+        self.origins = origins;
     }
 
     /// The store to which layers are written.
@@ -246,9 +263,9 @@ impl Outputs {
         layout::copy(&mut self.store, blob)
     }
 
-    /// Writes `bundle`, whose layers' bytes are `blobs`, to each target under the names that `names`
-    /// returns for it. `root` returns the merged file system, for an [`OutputFormat::Rootfs`] that
-    /// was not written through [`Outputs::root`].
+    /// Writes `bundle`, whose layers' bytes are `blobs`, to each target under the names that
+    /// `names` returns for it. `root` returns the merged file system, for an
+    /// [`OutputFormat::Rootfs`] that was not written through [`Outputs::root`].
     ///
     /// # Errors
     /// The error of the first output that cannot be written; those before it are complete.
@@ -260,7 +277,7 @@ impl Outputs {
         names: &dyn Fn(&Target) -> Vec<Reference>,
         remotes: Remotes<'_>,
     ) -> Result<Written, OutputError> {
-        let shipment = Shipment::of_bundle(bundle, blobs);
+        let shipment = Shipment::of_bundle(bundle, blobs, &self.origins);
         let mut written = Written::default();
         let is_own = |own: &Option<(usize, Pending)>, number| {
             own.as_ref().is_some_and(|(own, _)| *own == number)

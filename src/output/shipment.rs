@@ -2,6 +2,7 @@
 //! come from.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     io::{self, Cursor, Read, Write as _},
 };
@@ -61,7 +62,12 @@ impl fmt::Debug for ShippedBlob<'_> {
 
 impl<'a> Shipment<'a> {
     /// What `bundle` consists of. `blobs` are the layers of its images.
-    pub(super) fn of_bundle(bundle: &'a Bundle, blobs: &[Blob]) -> Self {
+    /// `origins` are the registries and repositories that some come from.
+    pub(super) fn of_bundle(
+        bundle: &'a Bundle,
+        blobs: &[Blob],
+        origins: &BTreeMap<Digest, (String, String)>,
+    ) -> Self {
         let root = bundle.root();
         let mut documents = Vec::new();
         for image in bundle.images() {
@@ -73,7 +79,8 @@ impl<'a> Shipment<'a> {
         let mut shipped: Vec<ShippedBlob<'a>> = Vec::new();
         for blob in blobs {
             if shipped.iter().all(|other| other.digest != blob.digest) {
-                shipped.push(ShippedBlob::of(blob));
+                let origin = origins.get(&blob.digest).cloned();
+                shipped.push(ShippedBlob { origin, ..ShippedBlob::of(blob) });
             }
         }
         let local = bundle.local();

@@ -35,6 +35,7 @@ fn open(path: &Path) -> UnpackedImage {
         spool: std::env::temp_dir(),
         limits: spool::Limits::default(),
         registries: Default::default(),
+        any: false,
     };
     oci::open(&name, &options).and_then(Image::unpack).unwrap()
 }

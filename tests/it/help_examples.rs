@@ -2,12 +2,12 @@
 
 use crate::{
     engines::docker,
-    fixtures,
+    fixtures, registry_server,
     sandbox::{PATH, Sandbox, is_there},
 };
 
 /// The commands whose help has examples.
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 22] = [
     "pack",
     "build",
     "plan",
@@ -21,10 +21,19 @@ const COMMANDS: [&str; 16] = [
     "diff",
     "why",
     "sbom",
+    "push",
+    "pull",
+    "copy",
+    "load",
+    "login",
+    "logout",
     "rules",
     "completions",
     "man",
 ];
+
+/// Those whose examples talk to `registry.example`.
+const REGISTRY_COMMANDS: [&str; 5] = ["push", "pull", "copy", "login", "logout"];
 
 /// The examples in a command's help, without their comments. On a terminal of 80 columns none is
 /// wrapped: a long one ends its lines where a shell continues them.
@@ -63,6 +72,7 @@ fn files(sandbox: &Sandbox) {
             "ARG VERSION\nFROM scratch AS debug\nCOPY app /app\nENTRYPOINT [\"/app\"]\n",
         )
         .program("root/bin/bash", &app)
+        .file("token", "secret\n")
         .dir("arm64-root");
     sandbox.tool("tar", "-C root -cJf rootfs.tar.xz .").run().ok();
     sandbox.imgb("pack ./etc:/etc ./app:/usr/bin/curl -q -o debian.tar --no-check").run().ok();
@@ -85,6 +95,7 @@ fn each_example_works_as_it_is_printed() {
     let root = sandbox.root();
     let bin = root.parent().unwrap();
     let engine = docker();
+    let Some(registry) = registry_server::registry() else { return };
     let mut run = 0;
     for command in COMMANDS {
         // The examples of other commands write files of these names, too.
@@ -97,11 +108,15 @@ fn each_example_works_as_it_is_printed() {
             let needs = ["docker", "jq", "strace", "dot"];
             let is_used = |tool: &&&str| example.contains(&format!("{tool} "));
             let has = |tool: &&str| is_there(tool) && (*tool != "docker" || engine.is_some());
-            if !needs.iter().filter(is_used).all(has) {
+            if !needs.iter().filter(is_used).all(has) || (command == "load" && engine.is_none()) {
                 continue;
             }
             // Installing a manual page system-wide is not for a test.
             let line = example.replace("/usr/local/share/man/man1", "man");
+            let line = match REGISTRY_COMMANDS.contains(&command) {
+                true => line.replace("registry.example", &registry.host()),
+                false => line,
+            };
             let mut bash = sandbox
                 .tool("bash", "-eu -o pipefail -c")
                 .arg(&line)

@@ -460,6 +460,7 @@ fn a_bomb_is_stopped_by_its_limit() {
         spool: std::env::temp_dir(),
         limits: spool::Limits { bytes: 1 << 19, ..spool::Limits::default() },
         registries: Default::default(),
+        any: false,
     };
     assert!(matches!(
         oci::open(&name, &options).and_then(Image::unpack),

@@ -8,8 +8,9 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    engines::have,
+    engines::{docker, have},
     fixtures::{self, program_without_its_library},
+    registry_server,
     sandbox::{Run, Sandbox},
 };
 
@@ -120,6 +121,7 @@ fn check(shapes: &Shapes, title: &str, runs: impl IntoIterator<Item = Run>, abse
 #[test]
 fn every_command_prints_what_is_documented() {
     let (sandbox, shapes) = (Sandbox::new(), documented());
+    let Some(registry) = registry_server::registry() else { return };
     if !program_without_its_library(&sandbox) || !have(&["gcc", "curl"]) {
         return;
     }
@@ -135,13 +137,29 @@ fn every_command_prints_what_is_documented() {
     check(
         &shapes,
         "imgb pack, imgb build",
-        [imgb("pack curl ./ctx --timing -o a.tar"), imgb("build ctx -o b.tar")],
+        [
+            imgb("pack curl ./ctx --timing -o a.tar"),
+            imgb("build ctx -o b.tar"),
+            imgb(&format!("pack ./ctx --no-check -o docker://{}/a:1", registry.host())),
+        ],
         &[],
     );
+    let copies = ["copy curl.tar oci:copy:1 c.tar", "copy curl.tar oci:copy:2"].map(imgb);
+    check(&shapes, "imgb copy, imgb push, imgb pull", copies, &[]);
+    if let Some(docker) = docker() {
+        let load = imgb("load curl.tar").environment(&docker.environment());
+        check(&shapes, "imgb load", [load], &[]);
+    }
     let several = "--platform linux/amd64 --platform linux/arm64 --timing -o two.tar -o docker.tar";
     let several = imgb(&format!("pack ./ctx {several} --no-check"));
-    let absent = ["severity", "text", "about", "hint"].map(|field| format!("notes[].{field}"));
-    check(&shapes, "Several platforms", [several], &absent.each_ref().map(|field| &**field));
+    let notes = ["severity", "text", "about", "hint"].map(|field| format!("notes[].{field}"));
+    let transfers =
+        ["to", "id", "existed", "sent", "blobs[].digest", "blobs[].size", "blobs[].how"];
+    let transfers = transfers.iter().chain(&["blobs[].sent"]);
+    let transfers = transfers.map(|field| format!("transfers[].{field}"));
+    let absent: Vec<String> = notes.into_iter().chain(transfers).collect();
+    let absent: Vec<&str> = absent.iter().map(String::as_str).collect();
+    check(&shapes, "Several platforms", [several], &absent);
     check(&shapes, "imgb index create", [imgb("index create two.tar -o oci:index")], &[]);
     let plans = ["plan curl ./ctx", "plan --file ctx/Buildfile ctx", "build ctx --dry-run"];
     check(&shapes, "imgb plan", plans.map(imgb), &[]);
@@ -196,6 +214,10 @@ fn every_command_prints_its_error_as_json_too() {
         ("plan ./gone", 3),
         ("deps ./gone", 3),
         ("trace gone.tar", 125),
+        ("copy gone.tar x.tar", 3),
+        ("push gone.tar localhost/x", 3),
+        ("load gone.tar --engine podman", 3),
+        ("pull 127.0.0.1:1/x -o x.tar --retry-for 1s", 6),
         ("rules --rules gone.toml", 3),
     ] {
         let run = || sandbox.imgb(line).arg("--json");

@@ -32,6 +32,7 @@ pub(crate) fn documents_for(
         spool: std::env::temp_dir(),
         limits: spool::Limits::default(),
         registries: Default::default(),
+        any: false,
     };
     oci::open(&name, &options)
 }

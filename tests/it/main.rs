@@ -69,6 +69,10 @@ mod json_shapes;
 mod messages;
 /// Common mistakes, each with a message that says what to do.
 mod mistakes;
+/// `copy` between files, `load`, and that only registries open sockets.
+mod moves_local;
+/// `push`, `pull`, `copy` and `-o docker://` with a real registry and the clients of others.
+mod moves_registry;
 /// What outputs replace, what engines do not take of them, and the hint after each.
 mod outputs;
 /// What `-o` may replace, and how the ending of its name compresses it.

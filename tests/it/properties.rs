@@ -104,7 +104,7 @@ fn make(tree: &Tree, dir: &Path, order: impl Fn(usize) -> usize, seconds: u64, m
 fn open_options(spool: &Path) -> OpenOptions {
     let machine = Platform::linux("amd64", None);
     let (limits, registries) = Default::default();
-    OpenOptions { platform: None, machine, spool: spool.into(), limits, registries }
+    OpenOptions { platform: None, machine, any: false, spool: spool.into(), limits, registries }
 }
 
 /// Packs the directory `from` as `/t` into `targets`, and returns the digest of the manifest.

@@ -77,6 +77,7 @@ pub(in crate::cli) fn open_options(
     oci::OpenOptions {
         platform,
         machine: machine(),
+        any: false,
         spool: scratch(),
         limits: spool::Limits::default(),
         registries,

@@ -4,6 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
+use super::cache;
 use crate::{
     cli::{
         environment,
@@ -64,12 +65,37 @@ impl RegistryArgs {
         &self,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<Registries, Failure> {
+        let mut options = self.options();
+        self.give_credential(&mut options, names)?;
+        Ok(Registries::new(options))
+    }
+
+    /// The registries, with this credential for `host`.
+    pub(in crate::cli) fn registries_with(
+        &self,
+        host: &str,
+        credential: Credential,
+    ) -> Result<Registries, Failure> {
+        let mut options = self.options();
+        options.credentials.give(host, credential);
+        Ok(Registries::new(options))
+    }
+
+    /// The credential of `--creds` or the environment.
+    pub(in crate::cli) fn credential(&self) -> Result<Option<Credential>, Failure> {
+        match &self.creds {
+            Some(creds) => Ok(Some(creds.clone())),
+            None => environment::credential(),
+        }
+    }
+
+    fn options(&self) -> ClientOptions {
         let mut options = environment::client_options(self.authfile.as_deref());
         options.ca_files.clone_from(&self.ca_file);
         options.insecure = self.insecure.iter().cloned().collect();
         options.retry = Retry { total: self.retry_for, ..Retry::default() };
-        self.give_credential(&mut options, names)?;
-        Ok(Registries::new(options))
+        options.sessions = cache::directory().map(|dir| dir.join("uploads"));
+        options
     }
 
     fn give_credential<'a>(
@@ -77,11 +103,7 @@ impl RegistryArgs {
         options: &mut ClientOptions,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), Failure> {
-        let given = match &self.creds {
-            Some(creds) => Some(creds.clone()),
-            None => environment::credential()?,
-        };
-        let Some(credential) = given else { return Ok(()) };
+        let Some(credential) = self.credential()? else { return Ok(()) };
         for name in names {
             let name = name.strip_prefix("docker://").map(str::parse::<RegistryName>);
             if let Some(Ok(name)) = name {
