@@ -56,6 +56,13 @@ impl Status {
     ) -> Database {
         let path = ImagePath::new(DIRECTORY).unwrap_or_else(|_| ImagePath::root());
         let spelling = Spelling::new(links, diversions);
+        let lists: Vec<_> = lists
+            .into_iter()
+            .map(|(id, list)| match self.packages.get(id.0 as usize) {
+                Some(package) => (id, list.with_conffiles(&package.conffiles)),
+                None => (id, list),
+            })
+            .collect();
         Database::new((Format::Dpkg, path), self.packages, lists, spelling)
     }
 }

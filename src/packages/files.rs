@@ -1,13 +1,14 @@
 //! Which packages list a path: an index over the lists of all packages.
 
 use super::{PackageId, checksums::checksum};
+use crate::path::ImagePath;
 
 /// Bytes of paths that one database may have: Debian with 5,000 packages has 40 million.
 pub const MAX_TEXT: usize = 128 << 20;
 /// Paths that one database may have: Debian with 5,000 packages has half a million.
 const MAX_LINES: usize = 8 << 20;
 /// The longest path in bytes.
-const MAX_PATH: usize = crate::path::ImagePath::MAX;
+const MAX_PATH: usize = ImagePath::MAX;
 /// Lines that are compared in one search. The paths of a hostile database may all have one hash.
 const MAX_COMPARED: usize = 1 << 16;
 
@@ -17,6 +18,8 @@ const MAX_COMPARED: usize = 1 << 16;
 pub struct Listing {
     text: Vec<u8>,
     lines: Vec<Line>,
+    /// Whether configuration files are left out, as in lists of checksums.
+    lacks_conffiles: bool,
 }
 
 /// A path in a text.
@@ -38,7 +41,8 @@ impl Listing {
 
     /// A list of checksums with relative paths (`NAME.md5sums` of dpkg).
     pub fn of_checksums(text: Vec<u8>) -> Self {
-        Self::new(text, |line| checksum(line).map(|(_, path)| path))
+        let list = Self::new(text, |line| checksum(line).map(|(_, path)| path));
+        Self { lacks_conffiles: true, ..list }
     }
 
     fn new(text: Vec<u8>, path: impl Fn(&[u8]) -> Option<&[u8]>) -> Self {
@@ -50,7 +54,15 @@ impl Listing {
             lines.extend(path(line).and_then(|path| Line::new(path, end - path.len())));
             start = end + 1;
         }
-        Self { text, lines }
+        Self { text, lines, lacks_conffiles: false }
+    }
+
+    /// Adds the configuration files of a package, if its list leaves them out.
+    pub(super) fn with_conffiles(mut self, conffiles: &[ImagePath]) -> Self {
+        if self.lacks_conffiles {
+            conffiles.iter().for_each(|path| self.push(&[path.relative()]));
+        }
+        self
     }
 
     /// Adds the path that `parts` make together. Short names in one long directory take many times
