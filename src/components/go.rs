@@ -21,6 +21,7 @@ fn read(info: &[u8]) -> Option<Vec<Component>> {
     }
     let (version, rest) = string(info.get(STRINGS..)?)?;
     let version = std::str::from_utf8(version).ok()?;
+    let version = version.strip_prefix("go").unwrap_or(version);
     let mut all: Vec<Component> =
         Component::new(Ecosystem::Golang, "stdlib", version).into_iter().collect();
     let modules = string(rest).map_or(&b""[..], |(modules, _)| modules);
@@ -98,7 +99,7 @@ mod tests {
             build\t-compiler=gc\n";
         let purls: Vec<_> = parse(&info("go1.19.8", modules)).iter().map(Component::purl).collect();
         let wanted = [
-            "pkg:golang/stdlib@go1.19.8",
+            "pkg:golang/stdlib@1.19.8",
             "pkg:golang/example.com/app",
             "pkg:golang/github.com/a/b@v1.2.3",
             "pkg:golang/github.com/c/new@v2",
