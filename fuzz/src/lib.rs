@@ -24,7 +24,7 @@ pub fn file(bytes: &[u8]) -> File {
 
 /// An archive with these bytes.
 pub fn archive(bytes: &[u8]) -> Arc<Archive> {
-    Arc::new(Archive { name: "in.tar".into(), file: file(bytes) })
+    Arc::new(Archive::new("in.tar", file(bytes)))
 }
 
 /// A message, which holds no control characters besides line feeds. Hostile names in it are

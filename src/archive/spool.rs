@@ -101,7 +101,7 @@ pub fn open(name: &str, mut file: File, dir: &Path, limits: Limits) -> Result<Ar
         let mut start = [0; MAX_SNIFF];
         let len = file.read_at(&mut start, 0).map_err(read)?;
         if Format::sniff(&start[..len]) == Format::Plain {
-            return Ok(Archive { name: name.to_owned(), file });
+            return Ok(Archive::new(name, file));
         }
         file.rewind().map_err(read)?;
     }
@@ -123,7 +123,7 @@ pub fn spool(
     let mut out = SparseWriter::new(&file, 0);
     unpack(name, reader, (&mut out, dir), limits)?;
     out.finish().map_err(write)?;
-    Ok(Archive { name: name.to_owned(), file })
+    Ok(Archive::new(name, file))
 }
 
 /// Decompresses `reader` into `out`, a file in the directory given with it.
@@ -195,7 +195,7 @@ pub fn expand(
         let mut done = 0;
         while done < region.len {
             let part = &mut buffer[..(region.len - done).min(256 << 10) as usize];
-            archive.file.read_exact_at(part, region.at + done).map_err(read)?;
+            archive.read_exact_at(part, region.at + done).map_err(read)?;
             file.write_all_at(part, region.start + done).map_err(write)?;
             done += part.len() as u64;
         }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     image::{Config, History, ImageName, Platform},
-    oci::{self, UnpackedImage},
+    oci::{self, Image, ImageError, UnpackedImage},
     path::ImagePath,
     plan::{self, Base, PlannedLayer},
     recipe::evaluate::Inherited,
@@ -62,6 +62,16 @@ pub(super) fn open(
     platform: Option<&str>,
     options: &BaseContext<'_>,
 ) -> Result<OpenBase, Cause> {
+    read(name, (bare, Image::unpack), platform, options)
+}
+
+/// As [`open`], for an image whose layers are not copied: `unpack` may leave out what is not used.
+pub(super) fn read(
+    name: &str,
+    (bare, unpack): (BareName, fn(Image) -> Result<UnpackedImage, ImageError>),
+    platform: Option<&str>,
+    options: &BaseContext<'_>,
+) -> Result<OpenBase, Cause> {
     if let Some(tarball) = name.strip_prefix("rootfs:") {
         return rootfs(name, tarball, options);
     }
@@ -94,8 +104,8 @@ pub(super) fn open(
             None => {}
         }
     }
-    let image = oci::open(&image, &oci::OpenOptions { platform: wanted, ..options.image.clone() })?
-        .unpack()?;
+    let options_of_image = oci::OpenOptions { platform: wanted, ..options.image.clone() };
+    let image = unpack(oci::open(&image, &options_of_image)?)?;
     for layer in &image.layers {
         if layer.document().is_none() {
             return Err(Cause::Layer(format!("{:?}", layer.format)));

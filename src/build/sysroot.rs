@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     image::DEFAULT_PATH,
+    oci,
     path::ImagePath,
     plan,
     source::{HostRoot, InputOptions, SourceError, Sysroot},
@@ -76,7 +77,8 @@ impl OpenSysroot {
         let Some(text) = name.to_str() else {
             return Err(Cause::not_found(name.display().to_string()));
         };
-        let OpenBase { base, image } = base::open(text, BareName::File, None, options)?;
+        let how = (BareName::File, oci::Image::unpack_pieces as fn(_) -> _);
+        let OpenBase { base, image } = base::read(text, how, None, options)?;
         let env = base.config.env.iter().rev();
         let path = env.filter_map(|entry| entry.strip_prefix("PATH=")).next().unwrap_or_default();
         let command_dirs = search_path(path);

@@ -29,6 +29,7 @@ use crate::{
     build::{BuildOptions, Built},
     check::Finding,
     image::Platform,
+    oci::Pieces,
     path::glob::Glob,
     pipeline::{self, Event, Part, Phase},
     plan::Plan,
@@ -102,11 +103,13 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
         args.label.clone(),
         (outputs, jobs(args.out.jobs)),
     )?;
+    let pieces = args.out.pieces();
     let timing = Timing::new();
     timing.event(Event::Phase(Phase::Plan));
     let (mut all, mut noticed) = (Vec::new(), Vec::new());
     for options in &mut options {
         options.plan.settings.created = args.out.created;
+        options.image.pieces.clone_from(&pieces);
         let platform = options.plan.platform.as_ref().filter(|_| platforms.len() > 1);
         let built = one(&recipe, options, &args, &mut noticed);
         all.push(built.map_err(|failure| failure.of_platform(platform))?);
@@ -124,7 +127,9 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     });
     let parts: Vec<Part<'_>> = parts.collect();
     let timing = args.out.timing.then_some(&timing);
-    deliver(&parts, &delivery, &args.verbosity, timing, &sboms)
+    let delivered = deliver(&parts, &delivery, &args.verbosity, timing, &sboms);
+    pieces.iter().for_each(Pieces::remember);
+    delivered
 }
 
 /// Builds one image and proves that it starts. What is odd about the Buildfile and is not among
@@ -144,14 +149,20 @@ fn one(
     }
     noticed.extend(new);
     if !args.out.dry_run && !args.out.no_check {
-        prove(&built.plan, &options.plan.allow_missing, &args.verbosity)?;
+        let language = Language::Buildfile;
+        prove(&built.plan, &options.plan.allow_missing, &args.verbosity, language)?;
     }
     Ok(built)
 }
 
 /// Refuses an image whose files are broken. A program or user that does not exist is a warning
 /// only: Docker builds such a Dockerfile, and both can be given or mounted when the image is run.
-fn prove(plan: &Plan, allow_missing: &[Glob], verbosity: &Verbosity) -> Result<(), Failure> {
+pub(super) fn prove(
+    plan: &Plan,
+    allow_missing: &[Glob],
+    verbosity: &Verbosity,
+    language: Language,
+) -> Result<(), Failure> {
     let strict = pipeline::prove(plan, allow_missing)?;
     let known = strict.warnings.len();
     let report = strict.trusting_configuration();
@@ -160,13 +171,13 @@ fn prove(plan: &Plan, allow_missing: &[Glob], verbosity: &Verbosity) -> Result<(
         let odd = report.warnings.iter().take(count);
         let prefix = "the image does not start as it is: ";
         let message = |odd: &Finding| Message {
-            hint: fix(odd, plan, Language::Buildfile),
+            hint: fix(odd, plan, language),
             ..Message::warning(prefix, odd)
         };
         warnings::print(odd.map(message), verbosity.verbose);
     }
-    warn_of_health(&report, plan, Language::Buildfile, verbosity);
-    refuse(&report, plan, Language::Buildfile)
+    warn_of_health(&report, plan, language, verbosity);
+    refuse(&report, plan, language)
 }
 
 /// Prints what is odd about a Buildfile, with the lines that it is about: each notice if `verbose`,

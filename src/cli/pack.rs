@@ -24,6 +24,7 @@ use super::{
     timing::Timing,
 };
 use crate::{
+    oci::Pieces,
     pipeline::{self, Event, PackRequest, Part, Phase, Planned},
     plan::Plan,
 };
@@ -72,11 +73,13 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     outputs.extend(sboms.iter().filter_map(|(_, path)| std::path::absolute(path).ok()));
     let mut requests = pack_requests(&args.input, &args.config, &outputs, jobs(args.out.jobs))?;
     refuse_single(&targets, requests.len())?;
+    let pieces = args.out.pieces();
     let timing = Timing::new();
     let is_one = requests.len() == 1;
     let mut planned = Vec::new();
     for request in &mut requests {
         request.plan.settings.created = args.out.created;
+        request.image.pieces.clone_from(&pieces);
         let platform = request.plan.platform.clone().filter(|_| !is_one);
         let one = plan(request, &args, &timing);
         planned.push(one.map_err(|failure| failure.of_platform(platform.as_ref()))?);
@@ -100,6 +103,7 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let timing = args.out.timing.then_some(&timing);
     let delivered = deliver(&parts, &delivery, &args.verbosity, timing, &sboms);
     drop(parts);
+    pieces.iter().for_each(Pieces::remember);
     // The process ends here, and its memory is freed faster by the system than node by node.
     std::mem::forget(planned);
     delivered

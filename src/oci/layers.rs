@@ -88,7 +88,7 @@ impl<'a> LayerReader<'a> {
     ) -> Result<Self, ImageError> {
         let write = |source| spool::SpoolError::Write { dir: dir.to_owned(), source };
         let file = tempfile::tempfile_in(dir).map_err(write)?;
-        let archive = Arc::new(Archive { name: name.to_owned(), file });
+        let archive = Arc::new(Archive::new(name, file));
         let budget = Budget::new(read::Limits::default());
         let known = BTreeMap::new();
         Ok(Self { name, source, archive, end: 0, dir: dir.to_owned(), limits, budget, known })
@@ -140,6 +140,15 @@ impl<'a> LayerReader<'a> {
             range,
             path: entry.path.clone(),
         })
+    }
+
+    /// The blob of `entry`, and a file with its content alone, whose bytes are counted last. All
+    /// is verified.
+    pub(super) fn whole(self, entry: &LayerEntry) -> Result<(File, Blob, Format, u64), ImageError> {
+        let Spooled { blob, format, range } = self.unpack(entry)?;
+        let file = self.archive.file.try_clone();
+        let write = |source| spool::SpoolError::Write { dir: self.dir.clone(), source };
+        Ok((file.map_err(write)?, blob, format, range.end))
     }
 
     /// Verifies the blob of `entry` and appends its content to the file.

@@ -19,7 +19,9 @@ mod find;
 mod found;
 mod json;
 mod layers;
+mod lazy;
 mod oddities;
+mod pieces;
 mod remote;
 mod rest;
 mod select;
@@ -28,7 +30,10 @@ mod verified;
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use crate::{
-    archive::spool,
+    archive::{
+        read::{self, Budget},
+        spool,
+    },
     digest::{DiffId, Digest},
     image::{self, Config, ImageName, Platform},
     registry::Registries,
@@ -45,7 +50,11 @@ use remote::Remote;
 pub use contents::{ContentBlob, ContentDocument, Contents};
 pub use error::ImageError;
 pub use layers::Layer;
+pub use lazy::Pieces;
 pub use rest::Rest;
+
+/// Layers of an image that are read in pieces at most: each takes two descriptors.
+const MAX_LAZY: usize = 128;
 
 /// How an image is opened.
 #[derive(Clone, Debug)]
@@ -64,6 +73,8 @@ pub struct OpenOptions {
     pub limits: spool::Limits,
     /// How registries are reached.
     pub registries: Registries,
+    /// Where pieces of layers are kept from one run to the next ([`Image::unpack_pieces`]).
+    pub pieces: Option<Pieces>,
 }
 
 /// An image whose documents have been read and verified. Its layers have not been read.
@@ -90,6 +101,7 @@ pub struct Image {
     roots: Vec<Descriptor>,
     spool: PathBuf,
     limits: spool::Limits,
+    pieces: Option<Pieces>,
 }
 
 /// A layer as the documents of an image describe it.
@@ -221,10 +233,11 @@ fn image(
         manifest_type,
         layers: entries.collect(),
         notes,
-        source,
+        source: Arc::new(source),
         roots,
         spool: options.spool.clone(),
         limits: options.limits,
+        pieces: options.pieces.clone(),
     })
 }
 
@@ -275,6 +288,28 @@ impl Image {
             platforms.push(self.config.platform.clone());
         }
         Ok(platforms)
+    }
+
+    /// As [`Image::unpack`], for an image of which only some files are needed: a layer whose pieces
+    /// the cache has ([`OpenOptions::pieces`]) is read only if something else of it is needed. The
+    /// cache gets what was used with [`Pieces::remember`].
+    ///
+    /// # Errors
+    /// As [`Image::unpack`]; later reads of contents may fail as well.
+    pub fn unpack_pieces(self) -> Result<UnpackedImage, ImageError> {
+        let distinct: BTreeSet<_> = self.layers.iter().map(|entry| entry.diff_id).collect();
+        let is_usual = self.layers.len() <= MAX_LAZY && distinct.len() == self.layers.len();
+        let Some(pieces) = self.pieces.clone().filter(|_| is_usual) else { return self.unpack() };
+        let mut budget = Budget::new(read::Limits::default());
+        let origin = lazy::Origin {
+            name: &self.name,
+            source: &self.source,
+            dir: self.spool.clone(),
+            limits: self.limits,
+        };
+        let layers = self.layers.iter().map(|entry| pieces.read(entry, &origin, &mut budget));
+        let layers = layers.collect::<Result<_, _>>()?;
+        Ok(UnpackedImage { image: self, layers })
     }
 
     fn reader(&self) -> Result<LayerReader<'_>, ImageError> {

@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn content_of_an_archive_has_no_key() {
-        let archive = Archive { name: "a.tar".into(), file: File::open("/dev/null").unwrap() };
+        let archive = Archive::new("a.tar", File::open("/dev/null").unwrap());
         let mut node = Node::inline(0o644, []);
         let content = Content::Member(Arc::new(archive), 512);
         node.kind = Kind::File(FileNode { len: 1, content, shared: false, modified: 0 });

@@ -224,7 +224,7 @@ impl<'a> Source<'a> {
             }),
             Self::Member(archive, start) => {
                 let at = start.checked_add(offset).ok_or(ContentError::Short)?;
-                archive.file.read_exact_at(out, at).map_err(archive_error(archive, at))
+                archive.read_exact_at(out, at).map_err(archive_error(archive, at))
             }
             Self::Sparse(archive, regions) => read_sparse(archive, regions, offset, out),
         }
@@ -269,7 +269,7 @@ fn read_sparse(
         let to = (region.start + region.len).min(end);
         let at = region.at + (from - region.start);
         let part = &mut out[(from - offset) as usize..(to - offset) as usize];
-        archive.file.read_exact_at(part, at).map_err(archive_error(archive, at))?;
+        archive.read_exact_at(part, at).map_err(archive_error(archive, at))?;
     }
     Ok(())
 }
@@ -316,7 +316,7 @@ mod tests {
         read_at(&host, len, 4, &mut part).unwrap();
         assert_eq!(&part, b"456");
         let file = File::open(&path).unwrap();
-        let member = Content::Member(Arc::new(Archive { name: "a.tar".into(), file }), 2);
+        let member = Content::Member(Arc::new(Archive::new("a.tar", file)), 2);
         assert_eq!(read(&member, 5).unwrap(), b"23456");
         assert_eq!(read(&member, 9), Err("cannot read a.tar at 2".into()));
         assert_eq!(read(&Content::Inline(Arc::from(&b"ab"[..])), 2).unwrap(), b"ab");

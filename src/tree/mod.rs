@@ -11,8 +11,11 @@ pub mod resolve;
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
+    fmt,
     fs::File,
-    ops::Bound,
+    io,
+    ops::{Bound, Range},
+    os::unix::fs::FileExt as _,
     path::PathBuf,
     sync::Arc,
 };
@@ -152,6 +155,35 @@ pub struct Archive {
     pub name: String,
     /// Open for reading; only positioned reads are used.
     pub file: File,
+    /// What makes the bytes of members present in the file; `None` if all are.
+    pub filler: Option<Filler>,
+}
+
+/// Makes bytes of a file present that are there only when they are asked for.
+pub struct Filler(pub Box<dyn Fn(Range<u64>) -> io::Result<()> + Send + Sync>);
+
+impl fmt::Debug for Filler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Filler")
+    }
+}
+
+impl Archive {
+    /// An archive whose bytes are all in `file`.
+    pub fn new(name: impl Into<String>, file: File) -> Self {
+        Self { name: name.into(), file, filler: None }
+    }
+
+    /// Reads bytes of a member's content, which start at `offset`.
+    ///
+    /// # Errors
+    /// If they cannot be read, or the archive is shorter.
+    pub fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+        if let Some(Filler(fill)) = &self.filler {
+            fill(offset..offset.saturating_add(out.len() as u64))?;
+        }
+        self.file.read_exact_at(out, offset)
+    }
 }
 
 /// Identifies the bytes of a [`Content`]: equal for two names of one inode.

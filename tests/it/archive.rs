@@ -30,7 +30,7 @@ use crate::trees::{content, file, fill, path, text, time_of, trees, write};
 fn read(tar: &[u8]) -> read::Contents {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(tar).unwrap();
-    let archive = Arc::new(Archive { name: "test.tar".into(), file });
+    let archive = Arc::new(Archive::new("test.tar", file));
     read::read(&archive, Whiteouts::Refuse, read::Limits::default()).unwrap()
 }
 
@@ -240,7 +240,7 @@ fn sizes_from_eight_gib_on() {
         file.set_len(content).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, start, 0).unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, &rest, content).unwrap();
-        let archive = Arc::new(Archive { name: name.into(), file: File::open(&tar).unwrap() });
+        let archive = Arc::new(Archive::new(name, File::open(&tar).unwrap()));
         let read = read::read(&archive, Whiteouts::Refuse, read::Limits::default()).unwrap();
         let sizes: Vec<_> =
             read.change.tree.iter().map(|(_, node)| node.file().unwrap().len).collect();

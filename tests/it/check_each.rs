@@ -36,6 +36,7 @@ fn open(path: &Path) -> UnpackedImage {
         limits: spool::Limits::default(),
         registries: Default::default(),
         any: false,
+        pieces: None,
     };
     oci::open(&name, &options).and_then(Image::unpack).unwrap()
 }

@@ -461,6 +461,7 @@ fn a_bomb_is_stopped_by_its_limit() {
         limits: spool::Limits { bytes: 1 << 19, ..spool::Limits::default() },
         registries: Default::default(),
         any: false,
+        pieces: None,
     };
     assert!(matches!(
         oci::open(&name, &options).and_then(Image::unpack),

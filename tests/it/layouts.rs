@@ -33,6 +33,7 @@ pub(crate) fn documents_for(
         limits: spool::Limits::default(),
         registries: Default::default(),
         any: false,
+        pieces: None,
     };
     oci::open(&name, &options)
 }

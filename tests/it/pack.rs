@@ -237,6 +237,7 @@ fn equal_blobs_are_stored_once() {
         let archive = Arc::new(Archive {
             name: "out".into(),
             file: fs_err::File::open(&target).unwrap().into(),
+            filler: None,
         });
         let contents =
             read::read(&archive, read::Whiteouts::Refuse, read::Limits::default()).unwrap();

@@ -103,8 +103,9 @@ fn make(tree: &Tree, dir: &Path, order: impl Fn(usize) -> usize, seconds: u64, m
 /// How images would be opened.
 fn open_options(spool: &Path) -> OpenOptions {
     let machine = Platform::linux("amd64", None);
-    let (limits, registries) = Default::default();
-    OpenOptions { platform: None, machine, any: false, spool: spool.into(), limits, registries }
+    let (limits, registries, pieces) = Default::default();
+    let spool = spool.into();
+    OpenOptions { platform: None, machine, any: false, spool, limits, registries, pieces }
 }
 
 /// Packs the directory `from` as `/t` into `targets`, and returns the digest of the manifest.

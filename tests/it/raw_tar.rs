@@ -110,7 +110,7 @@ pub(crate) fn sign(header: &mut [u8; 512]) {
 pub(crate) fn archive(tar: &[u8]) -> Arc<Archive> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(tar).unwrap();
-    Arc::new(Archive { name: "in.tar".into(), file })
+    Arc::new(Archive::new("in.tar", file))
 }
 
 pub(crate) fn read_with(

@@ -2,6 +2,7 @@
 
 use crate::{
     elf_builder::Elf,
+    fixtures::noise,
     sandbox::{Sandbox, is_root, record_lack},
 };
 
@@ -115,6 +116,40 @@ fn a_sysroot_that_does_not_exist_is_an_error() {
     }
     sandbox.file("text", "no image");
     sandbox.imgb("plan ./app --sysroot text").run().error(4, &["--sysroot text"]);
+}
+
+/// What was used of a layer is in the cache: the layer is read again only for something else, and
+/// whatever is wrong with the cache changes no image.
+#[test]
+fn the_second_time_only_what_is_needed_is_read() {
+    let sandbox = system();
+    sandbox.file("root/srv/large", noise(300_000));
+    sandbox.imgb("pack root/:/ -q --no-check --no-deps -o oci:large:1").run().ok();
+    let pack = |input: &str| {
+        let options = "--sysroot oci:large:1 --cache cache --no-check -q -o out.tar";
+        sandbox.imgb(&format!("pack {input} {options}")).run()
+    };
+    let wanted = pack("./app").ok().digest();
+    let blobs = |dir: &str| {
+        let names = sandbox.names(dir).into_iter().map(|name| format!("{dir}/{name}"));
+        names.collect::<Vec<_>>()
+    };
+    let layer = blobs("large/blobs/sha256");
+    let layer = layer.iter().max_by_key(|blob| sandbox.read(blob).len()).unwrap();
+    let content = sandbox.read(layer);
+    sandbox.file(layer, vec![0; content.len()]);
+    assert_eq!(pack("./app").ok().digest(), wanted);
+    let run = pack("/srv/large");
+    assert!(!run.success() && run.stderr().contains("digest"), "{}", run.show());
+    sandbox.file(layer, &content);
+    pack("/srv/large").ok();
+    for blob in blobs("cache/blobs") {
+        let mut bytes = sandbox.read(&blob);
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        sandbox.file(&blob, bytes);
+    }
+    assert_eq!(pack("./app").ok().digest(), wanted);
 }
 
 /// The same program and the same sysroot, on two machines that have nothing else in common.

@@ -296,7 +296,7 @@ fn generate(random: &mut Random) -> Vec<u8> {
 /// entries decides what stands at a path.
 fn ours(path: &Path) -> Option<Listing> {
     let file = fs_err::File::open(path).unwrap().into_file();
-    let archive = Archive { name: "in.tar".into(), file };
+    let archive = Archive::new("in.tar", file);
     let contents = read::read(&archive.into(), Whiteouts::Apply, Limits::default()).ok()?;
     let change = contents.change;
     let whiteouts = change.whiteouts.len() + change.opaque.len();

@@ -81,5 +81,6 @@ pub(in crate::cli) fn open_options(
         spool: scratch(),
         limits: spool::Limits::default(),
         registries,
+        pieces: None,
     }
 }

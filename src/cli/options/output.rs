@@ -15,6 +15,7 @@ use crate::{
     compress::Compression,
     digest::Digest,
     image::{Destination, OutputFormat, Reference, Target},
+    oci::Pieces,
     output::PushOptions,
     pipeline::Delivery,
     store::Durability,
@@ -131,6 +132,11 @@ impl OutputArgs {
             return Err(Failure::usage("only one output can go to stdout"));
         }
         Ok(targets)
+    }
+
+    /// Where pieces of the layers of images that are read are kept, if there is a cache.
+    pub(in crate::cli) fn pieces(&self) -> Option<Pieces> {
+        self.cache.open().map(Pieces::new)
     }
 
     /// Whether the image goes to stdout.
