@@ -35,6 +35,7 @@
 //!          ▼
 //!    Tree and configuration
 //!          ├──▶ check      imgb check
+//!          ├──▶ slim       imgb slim: the plan of a smaller image
 //!          └──▶ run        imgb run: a copy of the image in namespaces of its own
 //!                 └──▶ trace   imgb trace: what the program asked for and did not find
 //! ```
@@ -69,6 +70,7 @@
 //!         spool: dir.path().into(),
 //!         limits: Default::default(),
 //!         registries: Default::default(),
+//!         pieces: None,
 //!     },
 //!     source: InputOptions {
 //!         exclude: Vec::new(),
@@ -244,6 +246,10 @@
 //!     imports components, error_kind, path, timestamp, digest, compress, packages, tree, elf,
 //!             image, archive, source, oci, view, sbom, plan, process, rules
 //!     touches reads through source
+//! 6 slim       an image → the plan of a smaller one
+//!     imports elf, error_kind, image, languages, oci, packages, path, plan, process, source, tree,
+//!             view
+//!     touches reads through source, base images through oci
 //! 7 output     archives, OCI layout, root file system, registries, engines
 //!     imports error_kind, quantity, digest, compress, engine, image, tree, archive, registry,
 //!             store, source
@@ -293,6 +299,7 @@ pub mod reuse;
 pub mod rules;
 pub mod run;
 pub mod sbom;
+pub mod slim;
 pub mod source;
 pub mod store;
 pub mod suggest;

@@ -478,6 +478,7 @@ impl Delivery {
             spool: self.scratch.clone(),
             limits: Limits::default(),
             registries: self.registries.clone(),
+            pieces: None,
         }
     }
 

@@ -20,6 +20,7 @@ use super::{
     rules::RulesArgs,
     run::RunArgs,
     sbom::SbomArgs,
+    slim::SlimArgs,
     trace::TraceArgs,
     why::WhyArgs,
 };
@@ -57,6 +58,8 @@ pub(super) enum Command {
     Pack(Box<PackArgs>),
     /// Build an image from a Buildfile
     Build(Box<BuildArgs>),
+    /// Cut an image down to what its programs need, without running it
+    Slim(Box<SlimArgs>),
     /// Show what `pack` or `build` would do: what goes in, how large it is, and why
     Plan(Box<PlanArgs>),
     /// Show the libraries of programs as a tree, how each was found, and where missing ones were
@@ -115,6 +118,7 @@ impl Command {
         match self {
             Self::Pack(args) => args.prints_json(),
             Self::Build(args) => args.prints_json(),
+            Self::Slim(args) => args.prints_json(),
             Self::Plan(args) => args.prints_json(),
             Self::Deps(args) => args.prints_json(),
             Self::Cache(args) => args.prints_json(),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+
 use super::{
     failure::Failure,
     options::messages::Verbosity,
@@ -28,6 +30,17 @@ pub(super) fn deliver(
     verbosity: &Verbosity,
     timing: Option<&Timing>,
     sboms: &[(Format, PathBuf)],
+) -> Result<(), Failure> {
+    deliver_with(parts, delivery, verbosity, timing, (sboms, None))
+}
+
+/// As [`deliver`]; `more` is a field of the summary in JSON.
+pub(super) fn deliver_with(
+    parts: &[Part<'_>],
+    delivery: &Delivery,
+    verbosity: &Verbosity,
+    timing: Option<&Timing>,
+    (sboms, more): (&[(Format, PathBuf)], Option<(&str, Value)>),
 ) -> Result<(), Failure> {
     let progress = Progress::new(verbosity.progress, verbosity.quiet);
     let transfers = Transfers::new(verbosity.progress, verbosity.quiet);
@@ -65,6 +78,9 @@ pub(super) fn deliver(
     let mut summary = summary::json(&plans, delivery, &delivered);
     if let Some(timing) = timing {
         summary["timing"] = timing.json(&plans, &delivered);
+    }
+    if let Some((name, value)) = more {
+        summary[name] = value;
     }
     print_json(summary)
 }

@@ -35,6 +35,7 @@ mod rules;
 mod run;
 mod sbom;
 mod size;
+mod slim;
 mod summary;
 mod terminal;
 mod timing;
@@ -94,6 +95,7 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
     match command {
         Command::Pack(args) => pack::pack(*args)?,
         Command::Build(args) => build::build(*args)?,
+        Command::Slim(args) => slim::slim(*args)?,
         Command::Plan(args) => plan::plan(*args)?,
         Command::Deps(args) => deps::deps(args)?,
         Command::Cache(args) => cache::cache(&args)?,

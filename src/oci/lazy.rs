@@ -25,7 +25,7 @@ use crate::{
     compress::Format,
     digest::{Digest, Digesting},
     store::{
-        Blob, Extent,
+        Blob, Extent, Place,
         cache::{Cache, Cached},
     },
     tree::{Archive, Filler},
@@ -151,6 +151,8 @@ impl Pieces {
             change: Arc::new(contents.change),
             replaced: contents.replaced,
             dropped_attributes: contents.dropped_attributes,
+            archive,
+            range: 0..facts.tar_size,
             path: entry.path.clone(),
         })
     }
@@ -211,7 +213,8 @@ impl LazyLayer {
         let (mut buffered, digest, size) = out.finish();
         buffered.flush()?;
         drop(buffered);
-        let blob = Blob { digest, size, extent: Extent { file: Arc::new(file), offset: 0 } };
+        let place = Place::Open(Extent { file: Arc::new(file), offset: 0 });
+        let blob = Blob { digest, size, place };
         let diff_id = self.entry.diff_id;
         cache.put(&[key(&self.entry)], &Cached { blob, diff_id, tar_size, members: 0 });
         state.known = state.used.clone();
@@ -231,7 +234,8 @@ type Found = (File, Facts, Option<Ranges>);
 /// The pieces in the cache, in a new file at their places in the tar. `None` if they are not what
 /// they should be.
 fn cached_pieces(cached: &Cached, entry: &LayerEntry, origin: &Origin<'_>) -> Option<Found> {
-    let Blob { size, extent, .. } = &cached.blob;
+    let size = &cached.blob.size;
+    let extent = cached.blob.place.open().ok()?;
     let mut head = vec![0; size.min(&MAX_LIST).to_owned() as usize];
     extent.file.read_exact_at(&mut head, extent.offset).ok()?;
     let rest = head.strip_prefix(MAGIC)?;

@@ -7,9 +7,10 @@ use crate::{
 };
 
 /// The commands whose help has examples.
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 23] = [
     "pack",
     "build",
+    "slim",
     "plan",
     "deps",
     "cache",

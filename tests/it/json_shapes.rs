@@ -120,7 +120,7 @@ fn check(shapes: &Shapes, title: &str, runs: impl IntoIterator<Item = Run>, abse
 
 #[test]
 fn every_command_prints_what_is_documented() {
-    let (sandbox, shapes) = (Sandbox::new(), documented());
+    let (sandbox, mut shapes) = (Sandbox::new(), documented());
     let Some(registry) = registry_server::registry() else { return };
     if !program_without_its_library(&sandbox) || !have(&["gcc", "curl"]) {
         return;
@@ -159,6 +159,12 @@ fn every_command_prints_what_is_documented() {
     let transfers = transfers.map(|field| format!("transfers[].{field}"));
     let absent: Vec<String> = notes.into_iter().chain(transfers).collect();
     let absent: Vec<&str> = absent.iter().map(String::as_str).collect();
+    // What `slim` prints is said as an addition to what `pack` does.
+    let of_pack = shapes["imgb pack, imgb build"].clone();
+    shapes.get_mut("imgb slim").unwrap().extend(of_pack);
+    let slim = [imgb("slim curl.tar --timing -o slim.tar")];
+    let of_slim = absent.iter().copied().chain(["slim.removed_packages[]"]);
+    check(&shapes, "imgb slim", slim, &of_slim.collect::<Vec<_>>());
     check(&shapes, "Several platforms", [several], &absent);
     check(&shapes, "imgb index create", [imgb("index create two.tar -o oci:index")], &[]);
     let plans = ["plan curl ./ctx", "plan --file ctx/Buildfile ctx", "build ctx --dry-run"];

@@ -112,6 +112,8 @@ mod scripts;
 mod selfpack;
 /// Layers of earlier images and of caches that machines share, which are not compressed again.
 mod shared_layers;
+/// `imgb slim`: what an image keeps, and that it still does what it did.
+mod slim;
 /// Standard streams that are closed or full, control characters in messages.
 mod standard_streams;
 /// What an image starts: the program, its interpreter, and the advice where there is none.

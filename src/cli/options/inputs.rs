@@ -236,7 +236,10 @@ fn plan_options(input: &InputArgs, config: &ImageConfigArgs) -> Result<plan::Pla
 }
 
 /// The paths of `--include` and of the lists of `--include-from`.
-fn included(mut all: Vec<Include>, lists: &[PathBuf]) -> Result<Vec<Include>, Failure> {
+pub(in crate::cli) fn included(
+    mut all: Vec<Include>,
+    lists: &[PathBuf],
+) -> Result<Vec<Include>, Failure> {
     for list in lists {
         let option = format!("--include-from {}", list.display());
         let bytes = read_regular(list, trace::MAX_LIST)?;

@@ -1,0 +1,184 @@
+//! What the image's own scripts name: files that its author put there, which no package owns.
+//!
+//! A `docker-entrypoint.sh` reads the files of a directory of its own, or starts a server with a
+//! configuration. Paths that a package owns are left to the rules, which know what is meant.
+
+use std::collections::BTreeSet;
+
+use super::commands::Started;
+use crate::{
+    elf::{Lookup as _, ReadFailure, Sniffed, script, sniff},
+    path::ImagePath,
+    plan::Include,
+    view::View,
+};
+
+/// Bytes of a script that are read.
+const MAX_SCRIPT: usize = 256 << 10;
+/// Scripts that are read.
+const MAX_SCRIPTS: usize = 64;
+
+/// Directories whose contents exist only while a system runs.
+const TRANSIENT: [&[u8]; 5] = [b"proc", b"sys", b"dev", b"run", b"tmp"];
+/// Directories of the system (hier(7)) in which the directories of applications are, with the
+/// longest first.
+const SHARED: [&str; 17] = [
+    "/usr/local/share",
+    "/usr/local/lib",
+    "/usr/local/bin",
+    "/usr/local",
+    "/usr/src",
+    "/usr/share",
+    "/usr/lib",
+    "/usr",
+    "/var/lib",
+    "/var/www",
+    "/var",
+    "/etc",
+    "/home",
+    "/root",
+    "/opt",
+    "/srv",
+    "/",
+];
+/// Top-level directories that are no application's own.
+const SYSTEM: [&[u8]; 8] =
+    [b"bin", b"boot", b"lib", b"lib32", b"lib64", b"libx32", b"media", b"sbin"];
+
+/// Adds to `started` what its scripts name, and what the scripts name that come with it.
+/// `of_image` and `view` show the image's files, `view` with its packages.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn follow(
+    started: &mut Started,
+    of_image: &View<'_>,
+    view: &View<'_>,
+) -> Result<(), ReadFailure> {
+    for dir in std::mem::take(&mut started.directories) {
+        if is_own(&dir, of_image, view)? {
+            started.include.extend(Include::new(dir.as_bytes(), "the image's own directory"));
+        }
+    }
+    applications(started, of_image, view)?;
+    let mut left: Vec<ImagePath> = started.programs.keys().cloned().collect();
+    let mut seen: BTreeSet<ImagePath> = left.iter().cloned().collect();
+    while let Some(program) = left.pop() {
+        if seen.len() > MAX_SCRIPTS {
+            break;
+        }
+        let Some(text) = own_script(&program, of_image, view)? else { continue };
+        let option = format!("named by {}", crate::path::escape(program.as_bytes()));
+        for path in paths(&text) {
+            let Ok(resolved) = of_image.resolve(path.as_bytes())? else { continue };
+            if !is_own(&resolved.path, of_image, view)? {
+                continue;
+            }
+            if let Ok(include) = Include::new(path.as_bytes(), &*option) {
+                started.include.push(include);
+            }
+            let below = of_image.tree().below(&resolved.path);
+            let scripts = below.filter(|(_, node)| node.is_executable()).map(|(path, _)| path);
+            for script in scripts.chain([&resolved.path]) {
+                let is_program =
+                    of_image.tree().get(script).is_some_and(|node| node.is_executable());
+                if is_program && seen.insert(script.clone()) {
+                    started.programs.insert(script.clone(), option.clone());
+                    left.push(script.clone());
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The text of a script that no package owns.
+fn own_script(
+    program: &ImagePath,
+    of_image: &View<'_>,
+    view: &View<'_>,
+) -> Result<Option<Vec<u8>>, ReadFailure> {
+    let Ok(found) = of_image.find(program.as_bytes())? else { return Ok(None) };
+    if is_packaged(&found.path, view)? {
+        return Ok(None);
+    }
+    let Ok(text) = of_image.read(&found, MAX_SCRIPT)? else { return Ok(None) };
+    let is_script = sniff(&text) == Sniffed::Script && script::shebang(&text).is_some();
+    Ok(is_script.then_some(text))
+}
+
+/// Adds the directories of applications outside of the system's own ones, in which programs and
+/// arguments are: `/app` for `/app/bin/server`, `/opt/app` for `/opt/app/main.js`.
+fn applications(
+    started: &mut Started,
+    of_image: &View<'_>,
+    view: &View<'_>,
+) -> Result<(), ReadFailure> {
+    let named = started.include.iter().filter_map(|include| ImagePath::new(include.path()).ok());
+    let mut dirs = BTreeSet::new();
+    for path in named.chain(started.programs.keys().cloned()) {
+        let Ok(resolved) = of_image.resolve(path.as_bytes())? else { continue };
+        let application = |dir: &ImagePath| {
+            let parent = dir.parent().unwrap_or_else(ImagePath::root);
+            [&b"/"[..], b"/opt", b"/srv", b"/usr/src"].contains(&parent.as_bytes())
+        };
+        let above = resolved.path.ancestors().filter(application);
+        dirs.extend(above.filter(|dir| dir.as_bytes() != resolved.path.as_bytes()));
+    }
+    for dir in dirs {
+        if is_own(&dir, of_image, view)? {
+            started.include.extend(Include::new(dir.as_bytes(), "the application's directory"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether the author of the image put the file or directory at a real path there.
+fn is_own(path: &ImagePath, of_image: &View<'_>, view: &View<'_>) -> Result<bool, ReadFailure> {
+    let top = path.components().next().unwrap_or_default();
+    let is_file = of_image.own_file(path).is_some();
+    let is_system =
+        SHARED.iter().any(|dir| path.as_bytes() == dir.as_bytes()) || SYSTEM.contains(&top);
+    let fits = is_file || !is_system;
+    Ok(fits && !TRANSIENT.contains(&top) && !is_packaged(path, view)?)
+}
+
+fn is_packaged(path: &ImagePath, view: &View<'_>) -> Result<bool, ReadFailure> {
+    Ok(view.packages()?.is_some_and(|database| !database.owners(path).is_empty()))
+}
+
+/// The absolute paths in a text, without duplicates.
+fn paths(text: &[u8]) -> BTreeSet<ImagePath> {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@".contains(byte);
+    let mut found = BTreeSet::new();
+    let mut rest = text;
+    while let Some(start) = rest.iter().position(|&byte| byte == b'/') {
+        let begins = start == 0 || rest.get(start - 1).is_none_or(|byte| !is_part(byte));
+        let word = rest.get(start..).unwrap_or_default();
+        let end = word.iter().position(|byte| !is_part(byte)).unwrap_or(word.len());
+        let (word, after) = word.split_at(end.max(1).min(word.len()));
+        let whole = !after.first().is_some_and(|byte| b"*$?[{".contains(byte));
+        if let (true, Ok(path)) = (begins && whole, ImagePath::new(word)) {
+            found.insert(path);
+        } else if let (true, Some(slash)) = (begins, word.iter().rposition(|&byte| byte == b'/')) {
+            // `/docker-entrypoint.d/*.sh`: the directory.
+            let dir = word.get(..slash).unwrap_or_default();
+            found.extend(ImagePath::new(dir).ok());
+        }
+        rest = after;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absolute_paths_of_a_text() {
+        let text = b"#!/bin/sh\nfor f in /init.d/*.sh \"/a b\" x/y $D/z; do . \"$f\"; done\n\
+            exec /srv/app --conf=/srv/app.conf -- ${V:-/opt/v}/bin\n";
+        let found: Vec<String> = paths(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["/a", "/bin/sh", "/init.d", "/opt/v", "/srv/app", "/srv/app.conf"]);
+    }
+}

@@ -1,0 +1,242 @@
+//! An image → the plan of a smaller one, which holds what the first one's programs need.
+//!
+//! The planner is asked as for `pack`: its sysroot are the image's files, its inputs the programs
+//! that the configuration starts. What only the configuration, its user or its packages tell
+//! (arguments, volumes, directories that a server writes to) is added. Files keep their metadata.
+
+mod commands;
+mod directories;
+mod error;
+mod mentions;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    image::{Config, History, ImageName},
+    oci,
+    packages::PackageId,
+    path::glob::Glob,
+    plan::{self, Below, Include, Layers, Note, Plan, PlanOptions, PlannedLayer, Reason},
+    source::{Input, InputKind, InputOptions},
+    tree::{Kind, Node, Tree},
+    view::View,
+};
+
+use commands::Started;
+pub use error::SlimError;
+
+/// Files that tell a program who its users are and how names are looked up. A server asks for them
+/// in the C library, whatever its image was made with.
+const ACCOUNTS: [&str; 3] = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
+
+/// What is made smaller, and how.
+#[derive(Debug)]
+pub struct SlimRequest {
+    /// The image.
+    pub image: ImageName,
+    /// How it is opened.
+    pub open: oci::OpenOptions,
+    /// Names or paths of programs to keep besides those that the image starts.
+    pub programs: Vec<String>,
+    /// Paths to keep, or patterns of them.
+    pub include: Vec<String>,
+    /// How files become nodes.
+    pub source: InputOptions,
+    /// How the plan is made. Its settings replace those of the image.
+    pub plan: PlanOptions,
+}
+
+/// The plan of the smaller image.
+#[derive(Debug)]
+pub struct Slimmed {
+    /// The plan.
+    pub plan: Plan,
+    /// What the image held.
+    pub before: Extent,
+    /// What is left of it.
+    pub after: Extent,
+    /// The packages that have files in the image and none in the plan, by name.
+    pub removed_packages: Vec<String>,
+}
+
+/// How much an image holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Files that are not directories.
+    pub files: usize,
+    /// Their bytes, those of hard links once.
+    pub bytes: u64,
+    /// Packages that have a file.
+    pub packages: usize,
+}
+
+/// Reads the image and plans the smaller one.
+///
+/// # Errors
+/// [`SlimError`]
+pub fn slim(request: &SlimRequest) -> Result<Slimmed, SlimError> {
+    let image = oci::open(&request.image, &request.open)?.unpack_pieces()?;
+    let mut files = image.merged();
+    files.add_parents(|path| plan::parent(path, request.source.mtime));
+    let manifest = image.image.manifest.as_ref().unwrap_or(&image.image.config_document);
+    // A path would be this machine's.
+    let name = manifest.digest.to_string();
+    let mut slimmed = of_files(&files, (&image.image.config, &name), request)?;
+    request.plan.settings.apply(&mut slimmed.plan.config);
+    let named = |text| Note::warning(format!("{}: {text}", image.image.name));
+    slimmed.plan.notes.extend(image.notes().into_iter().map(named));
+    Ok(slimmed)
+}
+
+/// Plans the smaller image of `files`, which hold their parents. The history calls the image
+/// `name`.
+fn of_files(
+    files: &Tree,
+    (config, name): (&Config, &str),
+    request: &SlimRequest,
+) -> Result<Slimmed, SlimError> {
+    let view = View::of_sysroot(files);
+    let (inputs, include) = asked(files, config, &view, request)?;
+    let options = PlanOptions { include, layers: Layers::One, ..request.plan.clone() };
+    let source = &request.source;
+    let nothing = Tree::new();
+    let below = Below {
+        tree: &nothing,
+        platform: Some(config.platform.clone()),
+        env: &config.env,
+        user: config.user.as_deref(),
+        workdir: None,
+    };
+    let mut decision = plan::make(plan::Request {
+        inputs,
+        below,
+        sysroot: files.into(),
+        source,
+        options: &options,
+    })?;
+    let mut tree = Tree::new();
+    for PlannedLayer { tree: layer, .. } in std::mem::take(&mut decision.layers) {
+        tree.extend(layer);
+    }
+    let kept = packages(&tree, &view)?;
+    let known = directories::Known { files, view: &view, config, packages: &kept };
+    for (path, why) in known.directories()? {
+        if !tree.contains(&path)
+            && let Some(node) = files.get(&path)
+        {
+            tree.insert(path.clone(), node.clone());
+            decision.reasons.add(path, Reason::Included(why.into()));
+        }
+    }
+    keep_metadata(&mut tree, files, source);
+    let layers = vec![PlannedLayer { name: "all".into(), tree }];
+    let mut config = config.clone();
+    config.add_variables(&decision.variables);
+    config.original.remove("history");
+    let created_by = format!("imgb slim {name}");
+    config.history = vec![History { created_by, empty_layer: false }];
+    let plan = Plan {
+        layers,
+        config,
+        reasons: decision.reasons,
+        inputs: decision.inputs,
+        named: decision.named,
+        notes: decision.notes,
+        base: nothing,
+    };
+    let all = packages(files, &view)?;
+    let after = plan.layers.first().map(|layer| extent(&layer.tree, kept.len()));
+    let removed_packages = match view.packages()? {
+        Some(database) => {
+            let gone = all.iter().filter(|id| !kept.contains(id));
+            gone.filter_map(|id| Some(database.package(*id)?.name.to_string())).collect()
+        }
+        None => Vec::new(),
+    };
+    let before = extent(files, all.len());
+    Ok(Slimmed { plan, before, after: after.unwrap_or_default(), removed_packages })
+}
+
+/// What the planner is asked for: the programs, and what is kept besides.
+fn asked(
+    files: &Tree,
+    config: &Config,
+    view: &View<'_>,
+    request: &SlimRequest,
+) -> Result<(Vec<Input>, Vec<Include>), SlimError> {
+    let of_image = View::of_tree(files);
+    let mut started = commands::find(&of_image, config, &request.programs)?;
+    mentions::follow(&mut started, &of_image, view)?;
+    let Started { programs, mut include, .. } = started;
+    include.extend(request.plan.include.iter().cloned());
+    include.extend(matching(files, &request.include)?);
+    for path in ACCOUNTS.iter().filter(|path| files.resolve(path.as_bytes()).is_ok()) {
+        include.extend(Include::new(*path, "accounts of the image"));
+    }
+    let input = |(path, name)| Input::new(name, Tree::new(), InputKind::Command(path));
+    Ok((
+        programs.into_iter().map(|(path, name): (_, String)| input((path, name))).collect(),
+        include,
+    ))
+}
+
+/// The paths that `patterns` match, or name.
+fn matching(files: &Tree, patterns: &[String]) -> Result<Vec<Include>, SlimError> {
+    let mut found = Vec::new();
+    for pattern in patterns {
+        let option = "--include";
+        if !crate::path::glob::has_wildcard(pattern.as_bytes()) {
+            found.push(Include::new(pattern.as_bytes(), option)?);
+            continue;
+        }
+        let glob = Glob::new(pattern.trim_start_matches('/').as_bytes());
+        let glob = glob.map_err(|why| SlimError::Pattern { pattern: pattern.clone(), why })?;
+        let before = found.len();
+        for (path, _) in files.iter().filter(|(path, _)| glob.matches(path.relative())) {
+            found.push(Include::new(path.as_bytes(), option)?);
+        }
+        if found.len() == before {
+            return Err(SlimError::NoMatch(pattern.clone()));
+        }
+    }
+    Ok(found)
+}
+
+/// The packages that own a file of `tree`.
+fn packages(tree: &Tree, view: &View<'_>) -> Result<BTreeSet<PackageId>, SlimError> {
+    let Some(database) = view.packages()? else { return Ok(BTreeSet::new()) };
+    let files = tree.iter().filter(|(_, node)| !node.is_directory());
+    Ok(files.flat_map(|(path, _)| database.owners(path)).collect())
+}
+
+fn extent(tree: &Tree, packages: usize) -> Extent {
+    let mut inodes = BTreeMap::new();
+    let mut files = 0;
+    for (_, node) in tree.iter().filter(|(_, node)| !node.is_directory()) {
+        files += 1;
+        if let Some(file) = node.file() {
+            inodes.insert(file.content.identity(), file.len);
+        }
+    }
+    Extent { files, bytes: inodes.values().sum(), packages }
+}
+
+/// Gives what comes from `files` the metadata that it has there.
+fn keep_metadata(tree: &mut Tree, files: &Tree, source: &InputOptions) {
+    tree.add_parents(|path| match files.get(path).filter(|node| node.is_directory()) {
+        Some(node) => node.clone(),
+        None => plan::parent(path, source.mtime),
+    });
+    for (path, node) in tree.iter_mut() {
+        if let Some(own) = files.get(path).filter(|own| is_same(own, node)) {
+            node.meta = own.meta.clone();
+        }
+    }
+}
+
+fn is_same(one: &Node, other: &Node) -> bool {
+    match (&one.kind, &other.kind) {
+        (Kind::File(one), Kind::File(other)) => one.content.identity() == other.content.identity(),
+        (one, other) => one == other,
+    }
+}
