@@ -10,7 +10,6 @@ use super::{
     error::RegistryError,
     exchange::{Call, Content, NoResponse, Unreadable},
     http::{Response, io_fault},
-    pace::Paced,
     retry::Attempts,
 };
 use crate::digest::{Digest, Digesting};
@@ -209,8 +208,7 @@ impl BlobReader {
                 0
             }
         };
-        let window = self.repository.client.inner.timeouts.idle;
-        let mut body = Paced::receiving(response.body.into_reader(), window);
+        let mut body = response.into_reader();
         let skipped = io::copy(&mut (&mut body).take(skip), &mut io::sink());
         Ok((skipped.ok() == Some(skip)).then(|| Box::new(body) as Box<dyn Read + Send>))
     }

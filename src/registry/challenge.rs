@@ -115,7 +115,8 @@ mod tests {
     fn reads_what_registries_send() {
         for (header, wanted) in [
             (
-                r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#,
+                "Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",\
+                 scope=\"repository:a/b:pull,push\"",
                 vec![bearer(
                     "https://auth.docker.io/token",
                     Some("registry.docker.io"),

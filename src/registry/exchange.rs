@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, io};
 
-use ureq::http::Method;
+use ureq::http::{HeaderMap, Method};
 
 use super::{
     auth::{Access, Refused},
@@ -42,6 +42,20 @@ pub(super) struct Call<'a> {
     pub(super) content: Content<'a>,
 }
 
+/// A response with its body.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Answer {
+    /// The value of a header, if it is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
 /// An error of reading [`Content`], which is not one of the network.
 pub(super) struct Unreadable(pub(super) io::Error);
 
@@ -70,6 +84,34 @@ impl Repository {
                     return Err(self.network(call, &error.to_string()));
                 }
             }
+        }
+    }
+
+    /// Makes the request until it has an answer with one of these statuses and the whole of its
+    /// body, which has at most `max` bytes.
+    pub(super) fn read(
+        &self,
+        call: &Call<'_>,
+        statuses: &[u16],
+        max: u64,
+    ) -> Result<Answer, RegistryError> {
+        let mut attempts = Attempts::new(&self.client.inner.retry);
+        loop {
+            let failure = match self.once(call) {
+                Ok(response) => {
+                    let response = self.expect(call, response, statuses)?;
+                    let (status, headers) = (response.status, response.headers.clone());
+                    match response.read(max) {
+                        Ok(bytes) => return Ok(Answer { status, headers, bytes }),
+                        Err(fault) => self.failure(call, &call.url, fault),
+                    }
+                }
+                Err(NoResponse::Failed(failure)) => failure,
+                Err(NoResponse::Unreadable(Unreadable(error))) => {
+                    return Err(self.network(call, &error.to_string()));
+                }
+            };
+            attempts.wait(failure)?;
         }
     }
 

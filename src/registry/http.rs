@@ -14,7 +14,7 @@ use ureq::{
     tls::{Certificate, RootCerts, TlsConfig},
 };
 
-use super::{proxy::Proxies, url::Url};
+use super::{pace::Paced, proxy::Proxies, url::Url};
 
 /// Bytes of all headers of a response.
 const MAX_HEADERS: usize = 64 << 10;
@@ -73,7 +73,8 @@ pub(super) struct Request {
 pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
-    pub(super) body: Body,
+    body: Body,
+    idle: Duration,
 }
 
 /// Why there is no response.
@@ -126,7 +127,8 @@ impl Http {
             }
         };
         let (parts, body) = response.map_err(|error| fault(&error))?.into_parts();
-        Ok(Response { status: parts.status.as_u16(), headers: parts.headers, body })
+        let (status, idle) = (parts.status.as_u16(), self.timeouts.idle);
+        Ok(Response { status, headers: parts.headers, body, idle })
     }
 
     fn agent(&self, request: &Request) -> Result<Agent, Fault> {
@@ -183,10 +185,15 @@ impl Response {
         (200..300).contains(&self.status)
     }
 
+    /// Reads the body, as long as it does not come too slowly.
+    pub(super) fn into_reader(self) -> impl Read + Send + use<> {
+        Paced::receiving(self.body.into_reader(), self.idle)
+    }
+
     /// The whole body, if it has at most `max` bytes.
     pub(super) fn read(self, max: u64) -> Result<Vec<u8>, Fault> {
         let mut bytes = Vec::new();
-        let mut reader = self.body.into_reader().take(max + 1);
+        let mut reader = self.into_reader().take(max + 1);
         reader.read_to_end(&mut bytes).map_err(|error| io_fault(&error))?;
         if bytes.len() as u64 > max {
             return Err(Fault::Protocol(format!("the answer has more than {max} bytes")));

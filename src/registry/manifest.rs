@@ -65,17 +65,13 @@ impl Repository {
     /// If the registry cannot be asked, or sends other bytes than their digest says.
     pub fn manifest(&self, pointer: Pointer<'_>) -> Result<Option<Document>, RegistryError> {
         let call = self.manifest_call(Method::GET, "read", pointer, false)?;
-        let response = self.call(&call)?;
-        if response.status == 404 {
+        let answer = self.read(&call, &[200, 404], MAX_MANIFEST)?;
+        if answer.status == 404 {
             return Ok(None);
         }
-        let response = self.expect(&call, response, &[200])?;
-        let media_type = media_type(&response);
-        let claimed = claimed_digest(&response);
-        let host = call.url.authority();
-        let bytes = response
-            .read(MAX_MANIFEST)
-            .map_err(|fault| self.failure(&call, &call.url, fault).into_error())?;
+        let media_type = media_type(answer.header("content-type"));
+        let claimed = digest_in(answer.header("docker-content-digest"));
+        let (host, bytes) = (call.url.authority(), answer.bytes);
         let digest = Digest::of(&bytes);
         let wanted = match pointer {
             Pointer::Digest(wanted) => Some(wanted),
@@ -180,12 +176,15 @@ impl Repository {
     }
 }
 
-fn media_type(response: &Response) -> String {
-    let value = response.header("content-type").unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_owned()
+fn media_type(value: Option<&str>) -> String {
+    value.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned()
 }
 
 /// The digest that the registry claims, if it is one that can be compared.
-pub(super) fn claimed_digest(response: &Response) -> Option<Digest> {
-    response.header("docker-content-digest")?.parse().ok()
+fn claimed_digest(response: &Response) -> Option<Digest> {
+    digest_in(response.header("docker-content-digest"))
+}
+
+fn digest_in(value: Option<&str>) -> Option<Digest> {
+    value?.parse().ok()
 }

@@ -116,20 +116,18 @@ impl Repository {
             content: Content::None,
         };
         let mut entries = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let response = self.call(&call)?;
-            let is_index = response
-                .header("content-type")
-                .is_some_and(|media_type| media_type.starts_with(INDEX));
-            if entries.is_empty() && !(response.status == 200 && is_index) {
+        for page in 0..MAX_PAGES {
+            // Whatever a registry without the API answers, it is an answer.
+            let answer = match self.read(&call, &[200], MAX_PAGE) {
+                Err(RegistryError::Status { .. }) if page == 0 => return Ok(None),
+                answer => answer?,
+            };
+            let media_type = answer.header("content-type").unwrap_or_default();
+            if page == 0 && !media_type.starts_with(INDEX) {
                 return Ok(None);
             }
-            let response = self.expect(&call, response, &[200])?;
-            let next = response.header("link").and_then(next_page).map(str::to_owned);
-            let page = response
-                .read(MAX_PAGE)
-                .map_err(|fault| self.failure(&call, &call.url, fault).into_error())?;
-            entries.extend(self.entries(&call, &page)?);
+            entries.extend(self.entries(&call, &answer.bytes)?);
+            let next = answer.header("link").and_then(next_page).map(str::to_owned);
             let Some(next) = next else { break };
             let url = call.url.join(&next).filter(|url| url.origin() == call.url.origin());
             call.url = url.ok_or_else(|| {

@@ -234,8 +234,8 @@ fn network_v6(address: Ipv6Addr) -> Network {
     }
 }
 
-/// Percent-encodes everything except RFC 3986's unreserved characters, `:` and `/`, which registries
-/// expect to read in scopes and digests.
+/// Percent-encodes everything except RFC 3986's unreserved characters, `:` and `/`, which
+/// registries expect to read in scopes and digests.
 pub(super) fn encode(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
     for byte in value.bytes() {

@@ -181,6 +181,10 @@ mod tar_sparse;
 
 /// The client of registries against Debian's docker-registry.
 mod registry_client;
+/// Stored credentials: files of docker and podman, helpers, and what is wrong with them.
+mod registry_credentials;
+/// Registries that fail, lie and lead astray.
+mod registry_hostile;
 
 // The source text.
 /// tests/CATALOGUE.md names tests that exist.
@@ -209,6 +213,8 @@ mod image_spec;
 mod layouts;
 /// Tars in which every byte can be set.
 mod raw_tar;
+/// A server on loopback that answers as a test says, and records every request.
+mod registry_script;
 /// Debian's docker-registry, open, with a login, or with TLS; each with its own data.
 mod registry_server;
 /// A packed program, unpacked into an empty root and run there.

@@ -241,9 +241,6 @@ impl Upload<'_> {
         let Some(saved) = &self.saved else { return Ok(None) };
         let base = self.repository.client.inner.base(&self.repository.registry)?;
         let session = saved.read(&base).and_then(|url| self.status(&url));
-        if session.is_none() {
-            saved.forget();
-        }
         Ok(session)
     }
 

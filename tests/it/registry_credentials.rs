@@ -1,0 +1,113 @@
+//! Stored credentials: files of docker and podman, helpers, and what is wrong with them.
+
+use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
+
+use imgb::registry::{Client, ClientOptions, Credential, Credentials, Pointer, RegistryError};
+
+use crate::registry_script::{Answer, Server};
+
+/// `CANARY-user:CANARY-password` in Base64.
+const PAIR: &str = "Q0FOQVJZLXVzZXI6Q0FOQVJZLXBhc3N3b3Jk";
+
+/// A registry that takes the canaries.
+fn server() -> Server {
+    let basic = format!("Basic {PAIR}");
+    Server::start(None, move |request| match request.header("authorization") {
+        Some(value) if value == basic => Answer::new(200).body("{}"),
+        _ => Answer::new(401).header("WWW-Authenticate", "Basic realm=\"x\""),
+    })
+}
+
+fn ask(server: &Server, credentials: Credentials) -> Result<(), RegistryError> {
+    let client = Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap();
+    client.repository(&server.host(), "team/app").manifest(Pointer::Tag("1")).map(|_| ())
+}
+
+fn message(error: RegistryError) -> String {
+    let text = format!("{error} {error:?}");
+    assert!(!text.contains("CANARY") && !text.contains(PAIR), "{text}");
+    error.to_string()
+}
+
+#[test]
+fn a_login_is_stored_used_and_removed() {
+    let (server, dir) = (server(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("new/config.json");
+    let credential = Credential::parse("CANARY-user:CANARY-password").unwrap();
+    let stored = || Credentials::stored_in(vec![dir.path().join("missing"), file.clone()]);
+    assert!(message(ask(&server, stored()).unwrap_err()).contains("it wants credentials"));
+    assert_eq!(
+        Credentials::store(&file, &server.host(), "CANARY-user", &credential).unwrap(),
+        None
+    );
+    let mode = fs_err::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    ask(&server, stored()).unwrap();
+
+    let credentials = stored();
+    let client = Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap();
+    client.check_login(&server.host()).unwrap();
+    assert_eq!(client.warnings(), [""; 0]);
+    fs_err::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
+    let credentials = stored();
+    let client = Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap();
+    client.repository(&server.host(), "app").manifest(Pointer::Tag("1")).unwrap();
+    let warnings = client.warnings().join("\n");
+    assert!(warnings.contains("can be written by other users"), "{warnings}");
+
+    assert!(Credentials::erase(&file, &server.host()).unwrap());
+    assert!(!Credentials::erase(&file, &server.host()).unwrap());
+    assert!(ask(&server, stored()).is_err());
+}
+
+#[test]
+fn files_that_are_wrong() {
+    let (server, dir) = (server(), tempfile::tempdir().unwrap());
+    let host = server.host();
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for (content, wanted) in [
+        ("{\"auths\": \"CANARY".to_owned(), "it is not a JSON object"),
+        ("[]".into(), "it is not a JSON object"),
+        (deep, "it is not a JSON object"),
+        (format!("{{\"auths\":{{\"{host}\":{{\"auth\":\"CANARY!\"}}}}}}"), "is not Base64"),
+        (format!("{{\"auths\":{{\"{host}\":{{\"auth\":\"Q0FOQVJZ\"}}}}}}"), "is not Base64"),
+        ("x".repeat(2 << 20), "it is too large"),
+    ] {
+        let file = dir.path().join("config.json");
+        fs_err::write(&file, content).unwrap();
+        let error = ask(&server, Credentials::stored_in(vec![file])).unwrap_err();
+        let text = message(error);
+        assert!(text.contains("config.json: ") && text.contains(wanted), "{text}");
+    }
+    for content in ["", "{}", "{\"auths\": 7}", "{\"auths\":{\"a\":7},\"credsStore\":\"\"}"] {
+        let file = dir.path().join("config.json");
+        fs_err::write(&file, content).unwrap();
+        let text = message(ask(&server, Credentials::stored_in(vec![file])).unwrap_err());
+        assert!(text.contains("it wants credentials"), "{content}: {text}");
+    }
+    // A FIFO does not block.
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for file in [fifo, dir.path().to_owned()] {
+        let text = message(ask(&server, Credentials::stored_in(vec![file])).unwrap_err());
+        assert!(text.contains("it is not a regular file"), "{text}");
+    }
+}
+
+#[test]
+fn helpers_that_are_wrong() {
+    let (server, dir) = (server(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("config.json");
+    for (helper, wanted) in [
+        ("../../x", "this is not the name of a helper"),
+        ("A", "this is not the name of a helper"),
+        ("x y", "this is not the name of a helper"),
+        ("imgb-missing", "docker-credential-imgb-missing failed: it is not in PATH"),
+    ] {
+        fs_err::write(&file, format!("{{\"credsStore\": \"{helper}\"}}")).unwrap();
+        let mut credentials = Credentials::stored_in(vec![file.clone()]);
+        credentials.set_helper_timeout(Duration::from_secs(5));
+        let text = message(ask(&server, credentials).unwrap_err());
+        assert!(text.contains(wanted), "{text}");
+    }
+}
