@@ -149,6 +149,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("authfile", "how registries are reached"),
     ("ca-file", "how registries are reached"),
     ("insecure", "how registries are reached"),
+    ("token-server", "how registries are reached"),
     ("retry-for", "how registries are reached"),
     ("tag", "the name, which is not in the image"),
     ("created", "the time of the image, which none of its files has"),

@@ -42,6 +42,10 @@ pub(in crate::cli) struct RegistryArgs {
     #[arg(long, value_name = "HOST[:PORT]", help_heading = "Registry")]
     insecure: Vec<String>,
 
+    /// A token server that may have the credentials of registries on other sites (repeatable)
+    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Registry")]
+    token_server: Vec<String>,
+
     /// How long failed requests to a registry are tried again
     #[arg(
         long,
@@ -93,6 +97,7 @@ impl RegistryArgs {
         let mut options = environment::client_options(self.authfile.as_deref());
         options.ca_files.clone_from(&self.ca_file);
         options.insecure = self.insecure.iter().cloned().collect();
+        options.token_servers = self.token_server.iter().cloned().collect();
         options.retry = Retry { total: self.retry_for, ..Retry::default() };
         options.sessions = cache::directory().map(|dir| dir.join("uploads"));
         options
