@@ -30,6 +30,13 @@ pub struct Mentions {
 }
 
 impl Names {
+    /// Those of files.
+    pub fn of_files<'n>(files: impl IntoIterator<Item = &'n Vec<u8>>) -> Self {
+        let mut names = Self::default();
+        files.into_iter().for_each(|name| names.add_file(name));
+        names
+    }
+
     /// Adds the name of a file.
     pub(super) fn add_file(&mut self, name: &[u8]) {
         self.names.insert(name.into());
@@ -107,6 +114,11 @@ impl Mentions {
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty() && self.directories.is_empty() && self.pieces.is_empty()
+    }
+
+    /// The names of files and directories.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.names.iter().map(|name| &**name)
     }
 
     /// What mentions the directory `path`.

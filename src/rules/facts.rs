@@ -77,7 +77,7 @@ pub struct Owned {
 
 impl Owned {
     /// Whether the package of the object only recommends that of this.
-    pub(super) fn is_recommended(&self) -> bool {
+    pub fn is_recommended(&self) -> bool {
         self.tie.as_ref().is_some_and(|tie| tie.bond == Bond::Recommends)
     }
 }

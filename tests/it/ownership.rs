@@ -159,3 +159,53 @@ fn the_reason_names_the_package() {
         assert!(plan.contains(reason), "{reason}\n{plan}");
     }
 }
+
+/// What was put into directories that packages share when they were installed.
+#[test]
+fn what_packages_register_for_a_program_is_meant() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let sandbox = sandbox(true);
+    let constants = r#""registered.ini", "/etc/vendors.d", "/usr/share/shared""#;
+    let source = format!(
+        "#include <stdio.h>\nstatic const char *volatile all[] = {{ {constants} }};\n\
+         int main(int argc, char **argv) {{ return puts(all[argc - 1]) < 0; }}"
+    );
+    sandbox.file("main.c", source).tool("gcc", "main.c -o sys/usr/bin/app").run().ok();
+    let info = "sys/var/lib/dpkg/info";
+    let append = |path: &str, text: &str| {
+        let known = std::fs::read_to_string(sandbox.path(path)).unwrap();
+        sandbox.file(path, known + text);
+    };
+    let package = |name: &str, fields: &str| {
+        let head = format!("Package: {name}\nStatus: install ok installed\nArchitecture: amd64\n");
+        append("sys/var/lib/dpkg/status", &format!("{head}{fields}\n\n"));
+    };
+    package("app-extra", "Source: app\nDepends: app");
+    package("vendor", "Depends: libsuggested1");
+    let shared = "/usr/share/shared\n/usr/share/shared/";
+    append(&format!("{info}/app.list"), &format!("{shared}mine\n"));
+    sandbox.file(&format!("{info}/app-extra.list"), format!("{shared}theirs\n"));
+    sandbox.file(&format!("{info}/vendor.list"), "/etc/vendors.d\n/etc/vendors.d/a.icd\n");
+    for name in ["mine", "theirs", "INDEX"] {
+        sandbox.file(&format!("sys/usr/share/shared/{name}"), name);
+    }
+    sandbox.file("sys/etc/vendors.d/a.icd", "libsuggested.so.1\n");
+    sandbox.file("sys/etc/registered.ini", "Driver=libany.so.1\n");
+    sandbox.file("sys/etc/other.ini", "Driver=libany.so.1\n");
+    let plan = sandbox.imgb("plan --all --sysroot sys app").run().ok().text();
+    let wanted = [
+        "/etc/registered.ini ",
+        "/etc/vendors.d/a.icd ",
+        "/usr/lib/libsuggested.so.1 ",
+        "/usr/share/shared/mine ",
+        "/usr/share/shared/INDEX ",
+    ];
+    for path in wanted {
+        assert!(plan.contains(path), "no {path} in {plan}");
+    }
+    for path in ["/usr/share/shared/theirs", "/etc/other.ini"] {
+        assert!(!plan.contains(path), "{path} in {plan}");
+    }
+}

@@ -2,18 +2,17 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{
-    depends::{depends_on_command, is_of_each_system, may_run},
-    scripts,
-};
+use super::depends::{depends_on_command, is_of_each_system, may_run};
 use crate::{
-    elf::{Found, ReadFailure},
+    elf::{Found, Lookup as _, ReadFailure},
     languages::{Languages, Variables, calls, shell},
     path::ImagePath,
     plan::{builder::ImageBuilder, interpreters},
     rules::{Evidence, Facts, Mention},
 };
 
+/// Bytes of a script that are read.
+const MAX_SCRIPT: usize = 256 << 10;
 /// Files that are read for one script: itself, and what it reads with `.`, directly or not.
 const MAX_SOURCED: usize = 16;
 /// Commands of one script that do not exist.
@@ -62,6 +61,16 @@ pub(super) fn absent(
     Ok(if absent.len() > MAX_ABSENT { BTreeSet::new() } else { absent })
 }
 
+/// The real path of a script and its text, up to [`MAX_SCRIPT`] bytes.
+pub(super) fn read(
+    script: &ImagePath,
+    builder: &ImageBuilder<'_>,
+) -> Result<Option<(ImagePath, Vec<u8>)>, ReadFailure> {
+    let Ok(found) = builder.view.find(script.as_bytes())? else { return Ok(None) };
+    let text = builder.view.read(&found, MAX_SCRIPT)?;
+    Ok(text.ok().map(|text| (found.path, text)))
+}
+
 /// Notes which of the sysroot's commands a script for a shell names. `exported` are the variables
 /// that the scripts before it have; those of a script that the user names are added.
 ///
@@ -102,7 +111,7 @@ pub(super) fn record(
             };
             for sourced in names.sourced.iter().filter_map(sourced).collect::<Vec<_>>() {
                 if seen.len() < MAX_SOURCED && seen.insert(sourced.clone()) {
-                    texts.extend(scripts::read(&sourced, builder)?);
+                    texts.extend(read(&sourced, builder)?);
                 }
             }
             at += 1;

@@ -176,7 +176,7 @@ impl<'t> Contents<'t> {
         );
         let needed: Vec<_> = object.needed().cloned().collect();
         let mut survey = Survey::default();
-        let _ = surveyor.look((len, &mut read_at), None, &mut survey, window)?;
+        let _ = surveyor.look((len, &mut read_at), &[], &mut survey, window)?;
         // The dynamic section's strings are among the constants.
         survey.hits.libraries.retain(|name| needed.iter().all(|needed| **needed != **name));
         self.objects.push(EmbeddedObject { member, arch: object.header.machine.arch, needed });
@@ -281,7 +281,7 @@ mod tests {
 
     fn imports(members: &[(&str, u32)]) -> usize {
         let (zip, table) = (zip(members), Table::builtin().unwrap());
-        let surveyor = Surveyor::new(table.wanted());
+        let surveyor = Surveyor::new(table.wanted(), crate::ownership::Names::default());
         let mut contents = Contents::default();
         let mut read_at = |at: u64, out: &mut [u8]| Ok(copy(&zip, at, out));
         let file = (zip.len() as u64, &mut read_at as ReadAt<'_>);

@@ -10,12 +10,13 @@ use super::{
     embedded::{self, Archives},
     opens::{self, Mentions, Openings},
     owners::{self, Owners},
+    registered::{self, Registered},
     survey::{Survey, Surveyor, Task, Window},
     texts,
 };
 use crate::{
     elf::{self, Absence, Closure, File, Object, ReadFailure},
-    ownership::Belongings,
+    ownership::{Belongings, Names},
     path::ImagePath,
     plan::{Note, PlanOptions},
     rules::{Account, Evidence, Facts, Libc, LibcKind, Mention, Owned, Table},
@@ -47,6 +48,7 @@ pub(super) struct Gatherer<'t> {
     listings: texts::Listings,
     /// Archives inside files.
     archives: Archives<'t>,
+    registered: Registered,
     /// A note about libraries that objects inside archives lack.
     pub(super) lacking: Option<Note>,
 }
@@ -66,8 +68,10 @@ impl<'t> Gatherer<'t> {
             groups,
             ..Facts::default()
         };
-        let surveyor = Surveyor::new(table.wanted());
+        let configuration = Names::of_files(&registered::configuration(view)?);
+        let surveyor = Surveyor::new(table.wanted(), configuration);
         let (seen, callers, openings, needed, listings, archives) = Default::default();
+        let registered = Registered::default();
         let (owners, lacking) = (Owners::new(table), None);
         Ok(Self {
             surveyor,
@@ -80,6 +84,7 @@ impl<'t> Gatherer<'t> {
             needed,
             listings,
             archives,
+            registered,
             lacking,
         })
     }
@@ -109,7 +114,8 @@ impl<'t> Gatherer<'t> {
             }
             self.name(file);
             let own = is_program || listed.contains(&index);
-            let belongings = self.owners.belongings(&file.path, view)?;
+            let programs: Vec<_> = self.facts.programs.values().cloned().collect();
+            let belongings = self.owners.all_belongings(&file.path, &programs, view)?;
             new.push(New { file, own, belongings });
         }
         let mut names: Vec<(&ImagePath, BTreeSet<Box<[u8]>>)> = Vec::new();
@@ -127,11 +133,11 @@ impl<'t> Gatherer<'t> {
                 if survey.calls_dlopen {
                     self.callers.insert(file.path.clone());
                 }
-                if let Some(belongings) = belongings {
+                for belongings in belongings {
                     let found = (&**belongings, &survey.mentions);
                     owners::note(&mut self.facts, &file.path, found, view)?;
                 }
-                let is_owned = belongings.is_some();
+                let is_owned = !belongings.is_empty();
                 let libraries = note(&mut self.facts, (&file.path, is_owned), survey, view)?;
                 if !libraries.is_empty() {
                     names.push((&file.path, libraries));
@@ -140,6 +146,7 @@ impl<'t> Gatherer<'t> {
             },
         )?;
         let mentions = self.mentions(names, closure);
+        self.registered.note(&mut self.facts, view)?;
         let known = (&mut self.facts, &mut self.owners, view);
         self.openings.resolve(mentions, closure, search, known)
     }
@@ -239,7 +246,7 @@ struct New<'c> {
     /// Whether it is a program or the user names it.
     own: bool,
     /// What belongs to it, if a package owns it.
-    belongings: Option<Arc<Belongings>>,
+    belongings: Vec<Arc<Belongings>>,
 }
 
 /// Opens a file of the closure, unless nothing in it says anything about the program.
@@ -251,7 +258,7 @@ fn open(new: &New<'_>, view: &View<'_>) -> Result<Option<Task>, ReadFailure> {
     }
     let Ok(Some(node)) = view.node(&file.path)? else { return Ok(None) };
     let Some(node) = node.file() else { return Ok(None) };
-    let names = belongings.as_ref().map(|one| one.names().clone());
+    let names = belongings.iter().map(|one| one.names().clone()).collect();
     Ok(view.reader(node)?.ok().map(|reader| Task { reader, own: *own, names }))
 }
 
@@ -259,7 +266,7 @@ fn open(new: &New<'_>, view: &View<'_>) -> Result<Option<Task>, ReadFailure> {
 fn note(
     facts: &mut Facts,
     (path, is_owned): (&ImagePath, bool),
-    Survey { symbols, own, hits, .. }: Survey<'_>,
+    Survey { symbols, own, hits, configuration, .. }: Survey<'_>,
     view: &View<'_>,
 ) -> Result<BTreeSet<Box<[u8]>>, ReadFailure> {
     for symbol in symbols {
@@ -270,6 +277,10 @@ fn note(
     }
     for word in hits.words {
         facts.words.entry(word.into()).or_insert_with(|| path.clone());
+    }
+    for name in configuration.names() {
+        let owned = Owned { by: path.clone(), mention: name.into(), tie: None };
+        facts.owned.entry([b"/etc/", name].concat().into()).or_insert(owned);
     }
     for line in hits.command_lines {
         facts.command_lines.entry(line).or_insert_with(|| path.clone());

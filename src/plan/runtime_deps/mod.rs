@@ -10,8 +10,10 @@ mod gather;
 mod opens;
 mod owners;
 mod python;
+mod registered;
 mod scan;
 mod scripts;
+mod started;
 mod survey;
 mod texts;
 mod typelibs;
@@ -23,15 +25,13 @@ use std::{
 };
 
 use super::{
-    Missing, Note, PlanError, PlanOptions, Reason, RuleMatch,
-    builder::ImageBuilder,
-    programs::{self, Programs},
+    Missing, Note, PlanError, PlanOptions, Reason, RuleMatch, builder::ImageBuilder, programs,
 };
 use crate::{
     elf::{self, Closure, Lookup as _, ReadFailure, script::Shebang},
     languages::{Languages, TextKind, Variables},
     path::{ImagePath, escape},
-    rules::{self, Choice, Evidence, Fired, Level, NamedBy, Table, Verdict},
+    rules::{self, Choice, Fired, Level, NamedBy, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
 };
 
@@ -146,8 +146,8 @@ impl<'t> RuntimeDeps<'t> {
             let kinds = [TextKind::Source, TextKind::Configuration];
             texts::note(tree, &kinds, (&mut self.gatherer.facts, builder.view))?;
             for (path, imports) in self.gatherer.look_into(tree, builder.view)? {
-                let facts = &mut self.gatherer.facts;
-                scripts::record_imports(&path, &imports, facts, builder)?;
+                let Gatherer { facts, owners, .. } = &mut self.gatherer;
+                scripts::record_imports(&path, &imports, (facts, owners), builder)?;
             }
         }
         Ok(())
@@ -208,15 +208,7 @@ impl<'t> RuntimeDeps<'t> {
         };
         let mut found = files::find(&new, fired.rule, &self.set.table, builder)?;
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
-            let mut small = Vec::new();
-            for one in found {
-                let fits = one.node.file().is_none_or(|file| file.len <= limit);
-                let by = one.named.by.as_ref().filter(|_| fired.rule.starts);
-                if fits || builder.has(&one.path) || commands::is_needed(by, &one.path, builder)? {
-                    small.push(one);
-                }
-            }
-            found = small;
+            found = started::within_file_limit(found, (limit, fired.rule.starts), builder)?;
         }
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.match_limit) {
             let large = files::larger(&found, limit, builder);
@@ -235,7 +227,8 @@ impl<'t> RuntimeDeps<'t> {
         texts::note(&tree, &[TextKind::Configuration], known)?;
         let programs = programs::find(&tree, builder.view)?;
         if fired.rule.starts {
-            objects.extend(self.start(&fired, &found, &programs, builder)?);
+            let known = (self.command_dirs, &mut self.gatherer.facts, &mut self.exported);
+            objects.extend(started::start(fired.rule, (&found, &programs), known, builder)?);
         }
         let ours = programs.objects.into_iter().filter(|(_, object)| {
             machines.is_empty() || machines.contains(&object.header.machine.arch)
@@ -243,58 +236,6 @@ impl<'t> RuntimeDeps<'t> {
         objects.extend(ours.map(|(path, _)| path));
         self.fired.insert(&fired.rule.name, fired);
         Ok(objects)
-    }
-
-    /// Notes what the programs and scripts among the files of a rule ask for in turn, and takes the
-    /// interpreters of these scripts. Returns the interpreters.
-    fn start(
-        &mut self,
-        fired: &Fired<'t>,
-        found: &[RuleFile<'_>],
-        programs: &Programs,
-        builder: &mut ImageBuilder<'_>,
-    ) -> Result<Vec<ImagePath>, PlanError> {
-        let (dirs, facts) = (self.command_dirs, &mut self.gatherer.facts);
-        let mut interpreters = Vec::new();
-        // A command of a script may be one more script, and so on.
-        let is_command = |one: &RuleFile<'_>| {
-            matches!(
-                *one.named.evidence,
-                Evidence::ScriptCommand(_) | Evidence::ScriptNeeds(_) | Evidence::CommandLine(_)
-            )
-        };
-        let is_guess = fired.rule.generic;
-        for (path, line) in &programs.scripts {
-            if is_guess && !is_for_shell(line) {
-                continue;
-            }
-            interpreters.extend(scripts::take_interpreter((path, line), dirs, facts, builder)?);
-            if is_for_shell(line)
-                && let Some(text) = scripts::read(path, builder)?
-            {
-                let is_guess = is_guess || found.iter().all(is_command);
-                let by = if is_guess { commands::By::Guess } else { commands::By::Rule };
-                let by = (by, &mut self.exported);
-                commands::record(path, text, by, dirs, (facts, builder))?;
-            }
-        }
-        let started: BTreeSet<_> = programs.objects.iter().map(|(path, _)| path).collect();
-        for one in found.iter().filter(|one| started.contains(&one.path)) {
-            match &*one.named.evidence {
-                Evidence::ScriptNeeds(_) | Evidence::CommandLine(_) => {
-                    // The rules for this program apply to it.
-                    let named = ImagePath::new(&one.named.pattern);
-                    facts.programs.insert(named.unwrap_or(one.path.clone()), one.path.clone());
-                }
-                _ if is_guess && one.node.is_executable() => {
-                    if let Some(by) = &one.named.by {
-                        commands::record_own_program(&one.path, by, facts);
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(interpreters)
     }
 
     /// Takes plugins out of `found` whose libraries are too large.

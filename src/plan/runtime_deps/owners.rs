@@ -64,6 +64,31 @@ impl<'t> Owners<'t> {
         Ok(Some(self.belongings.entry(owner).or_insert_with(new).clone()))
     }
 
+    /// As [`Owners::belongings`], and what belongs to those `programs` whose packages are of the
+    /// same source: a library may open the data of the package that its program is in.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub(super) fn all_belongings(
+        &mut self,
+        path: &ImagePath,
+        programs: &[ImagePath],
+        view: &View<'_>,
+    ) -> Result<Vec<Arc<Belongings>>, ReadFailure> {
+        let Some(database) = view.packages()? else { return Ok(Vec::new()) };
+        let Some(id) = owner(path, database, view) else { return Ok(Vec::new()) };
+        let source = |id| database.package(id).map(|package| &package.source);
+        let relatives = programs.iter().filter(|program| {
+            let other = owner(program, database, view);
+            other.is_some_and(|other| other != id && source(other) == source(id))
+        });
+        let mut all: Vec<_> = self.belongings(path, view)?.into_iter().collect();
+        for program in relatives {
+            all.extend(self.belongings(program, view)?);
+        }
+        Ok(all)
+    }
+
     /// Whether the package of `by`, or that of one of its `programs`, asks for that of `library`.
     ///
     /// # Errors

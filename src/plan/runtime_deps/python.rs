@@ -1,8 +1,11 @@
 //! A Python script → the installed packages that it imports, and those that these import.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::{depends::depends, files, typelibs};
+use super::{depends::depends, files, owners::Owners, typelibs};
 use crate::{
     elf::{Lookup as _, ReadFailure},
     languages::{
@@ -12,6 +15,7 @@ use crate::{
             required_by_metadata, words,
         },
     },
+    ownership::{Belongings, Mentions},
     packages::Strength,
     path::ImagePath,
     plan::builder::ImageBuilder,
@@ -33,6 +37,8 @@ pub(super) struct Modules {
     pub(super) paths: BTreeMap<Vec<u8>, BTreeSet<ImagePath>>,
     /// Names of libraries in their sources, each with the source.
     pub(super) libraries: BTreeMap<Box<[u8]>, ImagePath>,
+    /// Sources that mention what belongs to their packages.
+    pub(super) mentions: Vec<(ImagePath, Arc<Belongings>, Mentions)>,
 }
 
 /// The installed modules that the script with this text needs.
@@ -42,9 +48,9 @@ pub(super) struct Modules {
 pub(super) fn modules(
     text: &[u8],
     language: &Python,
-    builder: &ImageBuilder<'_>,
+    (owners, builder): (&mut Owners<'_>, &ImageBuilder<'_>),
 ) -> Result<Modules, ReadFailure> {
-    let mut finder = Finder::new(language, builder)?;
+    let mut finder = Finder::new(language, owners, builder)?;
     finder.ask(named(text, Depth::All));
     finder.namespaces.extend(namespaces(text));
     finder.ask_packages(required(text));
@@ -58,9 +64,9 @@ pub(super) fn modules(
 pub(super) fn imported(
     names: BTreeSet<Vec<u8>>,
     language: &Python,
-    builder: &ImageBuilder<'_>,
+    (owners, builder): (&mut Owners<'_>, &ImageBuilder<'_>),
 ) -> Result<Modules, ReadFailure> {
-    let mut finder = Finder::new(language, builder)?;
+    let mut finder = Finder::new(language, owners, builder)?;
     finder.ask(names);
     finder.finish()
 }
@@ -76,8 +82,9 @@ struct Package {
     requires: BTreeSet<Vec<u8>>,
 }
 
-struct Finder<'g> {
+struct Finder<'g, 't> {
     language: &'g Python,
+    owners: &'g mut Owners<'t>,
     builder: &'g ImageBuilder<'g>,
     /// The directories of packages, with what is in each.
     dirs: Vec<(ImagePath, BTreeSet<Vec<u8>>)>,
@@ -92,8 +99,12 @@ struct Finder<'g> {
     out: Modules,
 }
 
-impl<'g> Finder<'g> {
-    fn new(language: &'g Python, builder: &'g ImageBuilder<'g>) -> Result<Self, ReadFailure> {
+impl<'g, 't> Finder<'g, 't> {
+    fn new(
+        language: &'g Python,
+        owners: &'g mut Owners<'t>,
+        builder: &'g ImageBuilder<'g>,
+    ) -> Result<Self, ReadFailure> {
         let mut dirs = Vec::new();
         for pattern in &language.packages {
             for path in files::expand(pattern.as_bytes(), builder)? {
@@ -105,6 +116,7 @@ impl<'g> Finder<'g> {
         }
         let mut finder = Self {
             language,
+            owners,
             builder,
             dirs,
             packages: BTreeMap::new(),
@@ -239,6 +251,19 @@ impl<'g> Finder<'g> {
         Ok(())
     }
 
+    /// Notes what of its package a source mentions.
+    fn note_mentions(&mut self, path: &ImagePath, text: &[u8]) -> Result<(), ReadFailure> {
+        let Some(belongings) = self.owners.belongings(path, self.builder.view)? else {
+            return Ok(());
+        };
+        let mut mentions = Mentions::default();
+        belongings.names().scan(text, &mut mentions);
+        if !mentions.is_empty() {
+            self.out.mentions.push((path.clone(), belongings, mentions));
+        }
+        Ok(())
+    }
+
     /// Asks for what the sources at and below `path` import, except in tests: those import what
     /// nothing else needs.
     fn look(&mut self, path: &ImagePath, depth: usize) -> Result<(), ReadFailure> {
@@ -253,6 +278,7 @@ impl<'g> Finder<'g> {
                 for name in library_names::in_source(&text, &Languages::builtin().texts) {
                     self.out.libraries.entry(name.into()).or_insert_with(|| path.clone());
                 }
+                self.note_mentions(path, &text)?;
                 // The bindings' own additions to namespaces are for whoever uses these.
                 if !path.parent().is_some_and(|dir| self.language.adds_to(&dir)) {
                     self.namespaces.extend(namespaces(&text));

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    commands, files,
+    commands::{self, read},
+    files,
     owners::{self, Owners},
     python::{self, Modules},
 };
@@ -17,8 +18,6 @@ use crate::{
     rules::Facts,
 };
 
-/// Bytes of a script that are read.
-const MAX_SCRIPT: usize = 256 << 10;
 /// Modules of one Perl script that are looked for.
 const MAX_MODULES: usize = 1000;
 
@@ -63,7 +62,7 @@ pub(super) fn record(
     for name in library_names::in_source(&text, &Languages::builtin().texts) {
         facts.library_names.entry(name.into()).or_insert_with(|| path.clone());
     }
-    record_modules(script, &text, facts, builder)?;
+    record_modules(script, &text, (&mut *facts, &mut *owners), builder)?;
     record_mentions((&path, &text), (facts, owners), builder)?;
     if !is_for_shell(script.1) {
         commands::record_started((&path, &text), dirs, facts, builder)?;
@@ -131,15 +130,15 @@ fn loads_package(
 fn record_modules(
     (script, line): (&ImagePath, &Shebang),
     text: &[u8],
-    facts: &mut Facts,
+    (facts, owners): (&mut Facts, &mut Owners<'_>),
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
     let language = &Languages::builtin().python;
     if !interpreter_name(line).starts_with(language.interpreter.as_bytes()) {
         return Ok(());
     }
-    note_modules(script, python::modules(text, language, builder)?, facts);
-    Ok(())
+    let found = python::modules(text, language, (owners, builder))?;
+    note_modules(script, found, (facts, builder))
 }
 
 /// Notes which installed packages the sources in the archive at `path` need, which import these
@@ -150,17 +149,25 @@ fn record_modules(
 pub(super) fn record_imports(
     path: &ImagePath,
     imports: &BTreeSet<Vec<u8>>,
-    facts: &mut Facts,
+    (facts, owners): (&mut Facts, &mut Owners<'_>),
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
     if !imports.is_empty() {
         let language = &Languages::builtin().python;
-        note_modules(path, python::imported(imports.clone(), language, builder)?, facts);
+        let found = python::imported(imports.clone(), language, (owners, builder))?;
+        note_modules(path, found, (facts, builder))?;
     }
     Ok(())
 }
 
-fn note_modules(by: &ImagePath, found: Modules, facts: &mut Facts) {
+fn note_modules(
+    by: &ImagePath,
+    found: Modules,
+    (facts, builder): (&mut Facts, &ImageBuilder<'_>),
+) -> Result<(), ReadFailure> {
+    for (source, belongings, mentions) in &found.mentions {
+        owners::note(facts, source, (belongings, mentions), builder.view)?;
+    }
     for (name, source) in found.libraries {
         facts.library_names.entry(name).or_insert(source);
     }
@@ -170,6 +177,7 @@ fn note_modules(by: &ImagePath, found: Modules, facts: &mut Facts) {
             known.entry(path.as_bytes().into()).or_insert_with(|| by.clone());
         }
     }
+    Ok(())
 }
 
 /// Notes what of its package a script of the sysroot mentions.
@@ -182,16 +190,6 @@ fn record_mentions(
     let mut mentions = Mentions::default();
     belongings.names().scan(text, &mut mentions);
     owners::note(facts, path, (&belongings, &mentions), builder.view)
-}
-
-/// The real path of a script and its text, up to [`MAX_SCRIPT`] bytes.
-pub(super) fn read(
-    script: &ImagePath,
-    builder: &ImageBuilder<'_>,
-) -> Result<Option<(ImagePath, Vec<u8>)>, ReadFailure> {
-    let Ok(found) = builder.view.find(script.as_bytes())? else { return Ok(None) };
-    let text = builder.view.read(&found, MAX_SCRIPT)?;
-    Ok(text.ok().map(|text| (found.path, text)))
 }
 
 /// The file name of a script's interpreter.

@@ -20,6 +20,8 @@ const MAX_CONSTANTS: u64 = 256 << 20;
 pub(super) struct Surveyor<'t> {
     wanted: Wanted<'t>,
     scanner: Scanner<'t>,
+    /// Configuration of the machine that objects may name.
+    configuration: Names,
 }
 
 /// What was found in an object.
@@ -35,6 +37,8 @@ pub(super) struct Survey<'t> {
     pub(super) hits: Hits<'t>,
     /// What of its package its constants mention.
     pub(super) mentions: Mentions,
+    /// The configuration that they name.
+    pub(super) configuration: Mentions,
 }
 
 /// A file to look through.
@@ -43,8 +47,8 @@ pub(super) struct Task {
     pub(super) reader: FileReader,
     /// Whether it is a program or the user names it.
     pub(super) own: bool,
-    /// The names of what its package owns.
-    pub(super) names: Option<Arc<Names>>,
+    /// The names of what its package owns, and of what a program's package of the same source owns.
+    pub(super) names: Vec<Arc<Names>>,
 }
 
 /// Memory for the constants of one object after the other. The first byte stays zero, so that the
@@ -59,8 +63,9 @@ impl Default for Window {
 }
 
 impl<'t> Surveyor<'t> {
-    pub(super) fn new(wanted: Wanted<'t>) -> Self {
-        Self { scanner: Scanner::new(&wanted), wanted }
+    /// `configuration` are the names of files that objects may name.
+    pub(super) fn new(wanted: Wanted<'t>, configuration: Names) -> Self {
+        Self { scanner: Scanner::new(&wanted), wanted, configuration }
     }
 
     /// What is in the file of `task`. Of a file that is damaged or that this user may not read,
@@ -75,9 +80,8 @@ impl<'t> Surveyor<'t> {
     ) -> Result<Survey<'t>, ReadFailure> {
         let mut survey = Survey { own, ..Survey::default() };
         // A damaged object fails in the closure, and a denied one when it is packed.
-        let names = names.as_deref();
         let _ =
-            reader.parse(|len, read_at| self.look((len, read_at), names, &mut survey, window))?;
+            reader.parse(|len, read_at| self.look((len, read_at), &names, &mut survey, window))?;
         Ok(survey)
     }
 
@@ -89,7 +93,7 @@ impl<'t> Surveyor<'t> {
     pub(super) fn look(
         &self,
         (len, read_at): (u64, ReadAt<'_>),
-        names: Option<&Names>,
+        names: &[Arc<Names>],
         survey: &mut Survey<'t>,
         window: &mut Window,
     ) -> io::Result<Result<(), ObjectError>> {
@@ -107,8 +111,11 @@ impl<'t> Surveyor<'t> {
         let own = survey.own;
         let look = |bytes: &[u8]| {
             self.scanner.scan(bytes, own, &mut survey.hits);
-            if let Some(names) = names {
+            for names in names {
                 names.scan(bytes, &mut survey.mentions);
+            }
+            if !self.configuration.is_empty() {
+                self.configuration.scan(bytes, &mut survey.configuration);
             }
             if own && runs_shell {
                 scan::command_lines(bytes, &mut survey.hits.command_lines);

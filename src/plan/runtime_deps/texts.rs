@@ -11,7 +11,7 @@ use super::{
     owners::Owners,
 };
 use crate::{
-    elf::{self, Closure, FoundKind, ReadFailure},
+    elf::{self, Closure, FoundKind, Lookup as _, ReadFailure},
     languages::{Languages, TextKind, library_names},
     path::ImagePath,
     rules::{Evidence, Facts, Mention},
@@ -59,6 +59,19 @@ pub(super) fn note(
         }
     }
     Ok(())
+}
+
+/// Whether the file at `path` is configuration that names libraries.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn names_libraries(path: &ImagePath, view: &View<'_>) -> Result<bool, ReadFailure> {
+    if Languages::builtin().texts.kind(path) != Some(TextKind::Configuration) {
+        return Ok(false);
+    }
+    let Ok(found) = view.find(path.as_bytes())? else { return Ok(false) };
+    let text = view.read(&found, MAX_TEXT as usize)?;
+    Ok(text.is_ok_and(|text| !library_names::in_configuration(&text).is_empty()))
 }
 
 /// Looks for the libraries that texts name: as the programs of `closure` open them, or by their
