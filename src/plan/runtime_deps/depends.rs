@@ -11,7 +11,8 @@ use crate::{
 const MANAGERS: [&str; 3] = ["dpkg", "apk-tools", "rpm"];
 
 /// Whether a package that owns `by` depends, at least this strongly, on one that owns `on`. A
-/// package depends on itself.
+/// package depends on itself, and on what is from the source of a package that it depends on: who
+/// depends on python3 runs the program of python3-minimal.
 pub(super) fn depends(
     database: &Database,
     by: &ImagePath,
@@ -22,7 +23,8 @@ pub(super) fn depends(
         let package = database.package(by);
         let groups = package.into_iter().flat_map(|package| &package.dependencies);
         let mut strong = groups.filter(|group| group.strength <= at_least);
-        let is_on = |name: &str| database.find(name).any(|id| id == on);
+        let source = |id| database.package(id).map(|package| &package.source);
+        let is_on = |name: &str| database.find(name).any(|id| id == on || source(id) == source(on));
         by == on || strong.any(|group| group.alternatives.iter().any(|name| is_on(name)))
     };
     let owners = database.owners(by);

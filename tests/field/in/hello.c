@@ -1,0 +1,7 @@
+#include <stdio.h>
+/*+ The start. +*/
+int main(void)
+{
+    puts("hello");
+    return 0;
+}
