@@ -25,6 +25,8 @@ mod check;
 mod check_bits;
 /// Good images in which one file after another is damaged.
 mod check_each;
+/// docs/ci.md: every job, without any privilege.
+mod ci;
 /// `imgb deps`: trees, lists, JSON, graphs, exit codes.
 mod deps;
 /// Graphical programs, on a screen of their own.

@@ -8,7 +8,8 @@ use crate::engines::{Daemon, have};
 pub(crate) const USER: &str = "imgb";
 pub(crate) const PASSWORD: &str = "CANARY-registry-password";
 /// `htpasswd -nbB -C 4` of these.
-const HTPASSWD: &str = "imgb:$2y$04$bH2PT30am1V99jf6I07z/uqgVzzEdk6pmM21EPOZwVQG.mNxQhgca";
+pub(crate) const HTPASSWD: &str =
+    "imgb:$2y$04$bH2PT30am1V99jf6I07z/uqgVzzEdk6pmM21EPOZwVQG.mNxQhgca";
 
 /// What a registry asks of its clients.
 #[derive(Clone, Copy, Debug, Default)]
