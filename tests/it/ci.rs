@@ -15,7 +15,9 @@ const JAIL: &str = r#"
 unshare --user sleep 300 &
 keeper=$!
 trap 'kill $keeper' EXIT
-until [ "$(readlink /proc/$keeper/ns/user)" != "$(readlink /proc/self/ns/user)" ]; do sleep 0.05; done
+until [ "$(readlink /proc/$keeper/ns/user)" != "$(readlink /proc/self/ns/user)" ]; do
+    sleep 0.05
+done
 echo "0 0 65536" >/proc/$keeper/uid_map
 echo "0 0 65536" >/proc/$keeper/gid_map
 nsenter --user --target $keeper --setuid 0 --setgid 0 unshare --mount --net bash -euc '
@@ -30,6 +32,7 @@ nsenter --user --target $keeper --setuid 0 --setgid 0 unshare --mount --net bash
 
 /// What each job runs before its own lines: it starts the registry and checks the restrictions.
 const PROLOGUE: &str = r#"
+cd "$(dirname "$0")"
 if unshare --user true 2>/dev/null || touch /imgb-was-here 2>/dev/null; then
     echo "nothing restricts this job" >&2
     exit 1
