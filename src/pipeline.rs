@@ -235,13 +235,8 @@ fn list(paths: &[ImagePath]) -> String {
 pub fn plan(request: &PackRequest, event: &dyn Fn(Event)) -> Result<Planned, Error> {
     event(Event::Phase(Phase::Inputs));
     let options = &request.plan;
-    let context = BaseContext {
-        context: Path::new(""),
-        source: &request.source,
-        platform: options.platform.as_ref(),
-        fallback_platform: &options.fallback_platform,
-        image: &request.image,
-    };
+    let platforms = (options.platform.as_ref(), &options.fallback_platform);
+    let context = BaseContext::here(&request.source, &request.image, platforms);
     let OpenBase { base, image } = match &request.base {
         Some(name) => build::open_base(name, &context)?,
         None => {
@@ -307,13 +302,8 @@ fn ambiguous(requests: &[Request], sysroot: Sysroot<'_>) -> Result<Vec<Note>, Re
 /// # Errors
 /// [`Error::Source`] if a file does not exist.
 pub fn deps(request: &DepsRequest) -> Result<(Closure, Vec<Note>), Error> {
-    let context = BaseContext {
-        context: Path::new(""),
-        source: &request.source,
-        platform: None,
-        fallback_platform: &request.image.machine,
-        image: &request.image,
-    };
+    let platforms = (None, &request.image.machine);
+    let context = BaseContext::here(&request.source, &request.image, platforms);
     let nothing = Tree::new();
     let open = OpenSysroot::open(request.sysroot.as_deref(), &nothing, &context)?;
     let source = &*open.options(&request.source, &[]);

@@ -45,6 +45,18 @@ pub(super) enum BareName {
     FileOrRegistry,
 }
 
+impl<'a> BaseContext<'a> {
+    /// Paths are those of the working directory. `platforms` are the one that is wanted, and that
+    /// of what does not say its own.
+    pub fn here(
+        source: &'a source::InputOptions,
+        image: &'a oci::OpenOptions,
+        (platform, fallback_platform): (Option<&'a Platform>, &'a Platform),
+    ) -> Self {
+        Self { context: Path::new(""), source, platform, fallback_platform, image }
+    }
+}
+
 /// Opens the image that `pack --base` names.
 ///
 /// # Errors
@@ -65,10 +77,13 @@ pub(super) fn open(
     read(name, (bare, Image::unpack), platform, options)
 }
 
+/// How the layers of an image are read.
+pub(super) type Unpack = fn(Image) -> Result<UnpackedImage, ImageError>;
+
 /// As [`open`], for an image whose layers are not copied: `unpack` may leave out what is not used.
 pub(super) fn read(
     name: &str,
-    (bare, unpack): (BareName, fn(Image) -> Result<UnpackedImage, ImageError>),
+    (bare, unpack): (BareName, Unpack),
     platform: Option<&str>,
     options: &BaseContext<'_>,
 ) -> Result<OpenBase, Cause> {

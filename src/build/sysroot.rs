@@ -77,7 +77,7 @@ impl OpenSysroot {
         let Some(text) = name.to_str() else {
             return Err(Cause::not_found(name.display().to_string()));
         };
-        let how = (BareName::File, oci::Image::unpack_pieces as fn(_) -> _);
+        let how = (BareName::File, oci::Image::unpack_pieces as base::Unpack);
         let OpenBase { base, image } = base::read(text, how, None, options)?;
         let env = base.config.env.iter().rev();
         let path = env.filter_map(|entry| entry.strip_prefix("PATH=")).next().unwrap_or_default();

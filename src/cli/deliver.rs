@@ -31,7 +31,7 @@ pub(super) fn deliver(
     timing: Option<&Timing>,
     sboms: &[(Format, PathBuf)],
 ) -> Result<(), Failure> {
-    deliver_with(parts, delivery, verbosity, timing, (sboms, None))
+    deliver_with(parts, delivery, verbosity, timing, sboms, None)
 }
 
 /// As [`deliver`]; `more` is a field of the summary in JSON.
@@ -40,7 +40,8 @@ pub(super) fn deliver_with(
     delivery: &Delivery,
     verbosity: &Verbosity,
     timing: Option<&Timing>,
-    (sboms, more): (&[(Format, PathBuf)], Option<(&str, Value)>),
+    sboms: &[(Format, PathBuf)],
+    more: Option<(&str, Value)>,
 ) -> Result<(), Failure> {
     let progress = Progress::new(verbosity.progress, verbosity.quiet);
     let transfers = Transfers::new(verbosity.progress, verbosity.quiet);

@@ -166,7 +166,7 @@ pub(super) fn slim(args: SlimArgs) -> Result<(), Failure> {
     let timing = args.out.timing.then_some(&timing);
     let part = Part { plan: &slimmed.plan, base: None, annotations: BTreeMap::new() };
     let more = summary.map(|summary| ("slim", summary));
-    let delivered = deliver_with(&[part], &delivery, &args.verbosity, timing, (&[], more));
+    let delivered = deliver_with(&[part], &delivery, &args.verbosity, timing, &[], more);
     pieces.iter().for_each(Pieces::remember);
     delivered
 }
@@ -206,7 +206,10 @@ fn extent(extent: &Extent) -> String {
 }
 
 fn json(slimmed: &Slimmed) -> Value {
-    let extent = |Extent { files, bytes, packages }: &Extent| json!({"files": files, "bytes": bytes, "packages": packages});
+    let extent = |extent: &Extent| {
+        let Extent { files, bytes, packages } = extent;
+        json!({"files": files, "bytes": bytes, "packages": packages})
+    };
     json!({
         "before": extent(&slimmed.before),
         "after": extent(&slimmed.after),

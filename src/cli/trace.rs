@@ -171,13 +171,8 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
 
 fn open_sysroot(sysroot: &Path, registry: &RegistryArgs) -> Result<OpenSysroot, Failure> {
     let image = open_options(None, registry.registries(sysroot.to_str())?);
-    let context = BaseContext {
-        context: Path::new(""),
-        source: &lookup_options(Some(sysroot)),
-        platform: None,
-        fallback_platform: &image.machine,
-        image: &image,
-    };
+    let source = lookup_options(Some(sysroot));
+    let context = BaseContext::here(&source, &image, (None, &image.machine));
     let open = OpenSysroot::open(Some(sysroot), &Tree::new(), &context);
     Ok(open.map_err(pipeline::Error::from)?)
 }

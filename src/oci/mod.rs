@@ -233,7 +233,7 @@ fn image(
         manifest_type,
         layers: entries.collect(),
         notes,
-        source: source,
+        source,
         roots,
         spool: options.spool.clone(),
         limits: options.limits,
