@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{Component, Ecosystem, MAX_COMPONENTS};
 
 /// Bytes of the JSON. Those of large programs have 100 kB.
-const MAX_JSON: u64 = 64 << 20;
+const MAX_JSON: u64 = 16 << 20;
 
 #[derive(Deserialize)]
 struct Audit {

@@ -14,6 +14,9 @@ use crate::{
 
 /// Bytes of a description of a package.
 const MAX_TEXT: usize = 4 << 20;
+/// Components, and paths of all of them, that are kept: real images have a few thousand and a few
+/// hundred thousand.
+const MAX_ENTRIES: usize = 2_000_000;
 /// Bytes of a copyright file.
 const MAX_COPYRIGHT: usize = 1 << 20;
 /// Bytes of a file's front that tell what it is.
@@ -45,7 +48,13 @@ pub struct Inventory {
 /// [`ReadFailure`] if a file cannot be read.
 pub fn inventory(tree: &Tree) -> Result<Inventory, ReadFailure> {
     let view = View::of_tree(tree);
-    let mut collector = Collector { tree, view, release: Release::default(), all: BTreeMap::new() };
+    let mut collector = Collector {
+        tree,
+        view,
+        release: Release::default(),
+        all: BTreeMap::new(),
+        left: MAX_ENTRIES,
+    };
     collector.release = collector.release()?;
     collector.packages()?;
     for (path, node) in tree {
@@ -63,6 +72,8 @@ struct Collector<'a> {
     release: Release,
     /// By package URL.
     all: BTreeMap<String, Found>,
+    /// How many more components and paths are kept.
+    left: usize,
 }
 
 impl Collector<'_> {
@@ -127,14 +138,21 @@ impl Collector<'_> {
         files: impl IntoIterator<Item = ImagePath>,
     ) {
         let licences = component.licences.clone();
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            return;
+        }
         let found = self.all.entry(component.purl()).or_insert_with(|| Found {
             component,
             evidence: BTreeSet::new(),
             files: BTreeSet::new(),
         });
         found.component.add_licences(licences);
-        found.evidence.extend(evidence);
-        found.files.extend(files);
+        let before = found.evidence.len() + found.files.len();
+        found.evidence.extend(evidence.into_iter().take(self.left));
+        found.files.extend(files.into_iter().take(self.left));
+        let added = found.evidence.len() + found.files.len() - before;
+        self.left = self.left.saturating_sub(added);
     }
 
     /// Adds what one file says.
