@@ -72,12 +72,27 @@ impl<'a> Builder<'a> {
             Some(NamedContext::Image(image)) => {
                 base::open(image, BareName::File, platform, &options)?
             }
-            None => base::open(name, BareName::FileOrRegistry, platform, &options)?,
+            None => {
+                self.refuse_misspelled(name, &["scratch"])?;
+                base::open(name, BareName::FileOrRegistry, platform, &options)?
+            }
         };
         let stage = self.on(open);
         let notes = stage.image.iter().flat_map(|image| image.notes());
         self.notes.extend(notes.map(|text| Note::warning(format!("{name}: {text}"))));
         Ok(stage)
+    }
+
+    /// Refuses a word that is neither a file nor likely to be the name of an image in a registry,
+    /// since it is close to one of `names`.
+    fn refuse_misspelled(&self, name: &str, names: &[&str]) -> Result<(), Cause> {
+        let near = crate::suggest::closest(name, names.iter().copied());
+        let is_near = near.is_some_and(|near| !near.eq_ignore_ascii_case(name));
+        let options = self.options.base_context();
+        if is_near && base::place(Path::new(name), &options)?.is_none() {
+            return Err(Cause::NoImage(name.into()));
+        }
+        Ok(())
     }
 
     /// A stage that starts from `open`. It has a PATH, as in Docker.
@@ -261,7 +276,14 @@ impl<'a> Builder<'a> {
     fn files_of_image(&mut self, name: &str) -> Result<&Tree, Cause> {
         let stage = match self.images.remove(name) {
             Some(stage) => stage,
-            None => self.image(name, None)?,
+            None => {
+                if self.options.contexts.get(name).is_none() {
+                    let stages = self.recipe.stages.iter();
+                    let stages = stages.filter_map(|stage| stage.from.alias.as_deref());
+                    self.refuse_misspelled(name, &stages.collect::<Vec<_>>())?;
+                }
+                self.image(name, None)?
+            }
         };
         Ok(&self.images.entry(name.into()).or_insert(stage).tree)
     }

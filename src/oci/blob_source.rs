@@ -41,7 +41,7 @@ pub(super) enum BlobSource {
     /// An uncompressed tar and its members, and the directory for temporary files.
     Archive { file: Arc<File>, tree: Tree, spool: PathBuf },
     /// A repository of a registry.
-    Registry(Remote),
+    Registry(Box<Remote>),
 }
 
 /// Where a layout has its blobs.

@@ -162,7 +162,7 @@ fn source(name: &ImageName, options: &OpenOptions) -> Result<BlobSource, ImageEr
         ImageName::Engine(image) => BlobSource::saved(image, &options.spool, options.limits),
         ImageName::Registry(name) => {
             let repository = options.registries.repository(&name.registry, &name.repository)?;
-            Ok(BlobSource::Registry(Remote::open(name, repository, &options.spool)?))
+            Ok(BlobSource::Registry(Box::new(Remote::open(name, repository, &options.spool)?)))
         }
     }
 }

@@ -288,7 +288,8 @@ fn exit_codes_tell_damage_from_nonsense() {
     sandbox.imgb("check text").run().error(4, &["text"]);
     sandbox.dir("empty");
     sandbox.imgb("check empty").run().error(4, &["empty"]);
-    sandbox.imgb("check docker://alpine").run().error(2, &["docker:"]);
+    sandbox.imgb("check sif:alpine").run().error(2, &["sif:"]);
+    sandbox.imgb("check docker:alpine").run().error(2, &["docker://"]);
     sandbox.imgb("check hybrid.tar --platform arm64").run().error(3, &["linux/arm64"]);
     let dir = sandbox.path("layout/blobs/sha256");
     let blob = fs_err::read_dir(&dir).unwrap().next().unwrap().unwrap().path();
