@@ -7,6 +7,7 @@ use imgb::{
     digest::Digest,
     image::{ImageName, Platform},
     oci::{self, ImageError, OpenOptions, UnpackedImage},
+    registry::Registries,
 };
 
 use crate::{check_line, scratch, tar::Writer, tree};
@@ -106,6 +107,7 @@ pub fn open(archive: &[u8], prefix: &str) -> Result<UnpackedImage, ImageError> {
         machine: Platform::linux("amd64", None),
         spool: scratch(),
         limits: Limits { bytes: 64 << 20, ratio: 100, ratio_from: 1 << 20, as_layer: true },
+        registries: Registries::default(),
     };
     let image = oci::open(&name, &options)?.unpack()?;
     image.verify_rest()?;

@@ -97,15 +97,25 @@ impl SpoolError {
 /// [`SpoolError`]
 pub fn open(name: &str, mut file: File, dir: &Path, limits: Limits) -> Result<Archive, SpoolError> {
     let read = |source| SpoolError::Read { name: name.to_owned(), source };
-    if file.metadata().map_err(read)?.is_file() {
+    if uninterrupted(|| file.metadata()).map_err(read)?.is_file() {
         let mut start = [0; MAX_SNIFF];
-        let len = file.read_at(&mut start, 0).map_err(read)?;
+        let len = uninterrupted(|| file.read_at(&mut start, 0)).map_err(read)?;
         if Format::sniff(&start[..len]) == Format::Plain {
             return Ok(Archive::new(name, file));
         }
         file.rewind().map_err(read)?;
     }
     spool(name, file, dir, limits)
+}
+
+/// Repeats what a signal interrupts, where the standard library does not.
+pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// Decompresses `reader` into a nameless file in `dir`.

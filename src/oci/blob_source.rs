@@ -75,7 +75,7 @@ impl BlobSource {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = retry_on_intr(|| rustix::fs::open(&stored.path, flags, Mode::empty()))
             .map_err(unreadable)?;
-        let stat = rustix::fs::fstat(&fd).map_err(unreadable)?;
+        let stat = retry_on_intr(|| rustix::fs::fstat(&fd)).map_err(unreadable)?;
         let refuse = |why| Err(ImageError::NoImage { name: name.clone(), why });
         match (FileType::from_raw_mode(stat.st_mode), stored.transport) {
             (FileType::Directory, None | Some(Transport::Oci | Transport::Dir)) => {
@@ -229,7 +229,7 @@ fn in_directory(fd: &OwnedFd, dir: &Path, path: &str) -> Result<Option<BlobFile>
     let file =
         retry_on_intr(|| rustix::fs::openat(fd, path, flags, Mode::empty())).map_err(unreadable)?;
     // It may have been replaced since.
-    let stat = rustix::fs::fstat(&file).map_err(unreadable)?;
+    let stat = retry_on_intr(|| rustix::fs::fstat(&file)).map_err(unreadable)?;
     if !is_regular(&stat) {
         return Err(not_regular());
     }

@@ -127,14 +127,14 @@ impl ImageError {
             Self::SeveralImages { .. } => ErrorKind::Usage,
             Self::Digest { .. } | Self::Size { .. } => ErrorKind::Digest,
             Self::Spool(error) => error.kind(),
+            Self::Archive(error) => error.kind(),
             Self::Engine(error) => error.kind(),
             Self::Registry(error) => error.kind(),
             Self::NoImage { .. }
             | Self::Document { .. }
             | Self::MissingBlob(_)
             | Self::MissingMember(_)
-            | Self::Count { .. }
-            | Self::Archive(_) => ErrorKind::Refused,
+            | Self::Count { .. } => ErrorKind::Refused,
         }
     }
 }

@@ -245,8 +245,8 @@ impl SourceError {
             Self::NoRegularFiles { .. }
             | Self::WhiteoutName { .. }
             | Self::BadPath { .. }
-            | Self::NoTarball { .. }
-            | Self::Tarball(_) => ErrorKind::Refused,
+            | Self::NoTarball { .. } => ErrorKind::Refused,
+            Self::Tarball(error) => error.kind(),
             Self::Spool(error) => error.kind(),
         }
     }

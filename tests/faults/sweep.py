@@ -116,6 +116,9 @@ def attempt(world, scenario, control, fault, options):
     # The loader and the C library of imgb itself fail before its first instruction.
     if not lines or done.returncode == 127:
         return 0, [], None
+    # Before main, the loader of the C library ends so where it gets no memory.
+    if fault.call == "mmap" and done.returncode == -11 and not done.stderr:
+        return 0, [], None
     violations = list(check(world, scenario, control, fault, done, lines))
     paths = re.findall(r'"([^"]+)"', lines[0])
     return len(lines), violations, paths[0] if paths else None

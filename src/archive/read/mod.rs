@@ -17,6 +17,8 @@ mod tree_builder;
 use std::{fmt, io, ops::Range, sync::Arc};
 
 use crate::{
+    archive::spool,
+    error_kind::ErrorKind,
     path::{ImagePath, PathError, escape},
     tree::{Archive, Change},
 };
@@ -67,6 +69,16 @@ impl fmt::Display for ReadError {
         match &entry[..] {
             [] => write!(f, "{archive}: at byte {offset}: {fault}"),
             name => write!(f, "{archive}: entry `{}` at byte {offset}: {fault}", escape(name)),
+        }
+    }
+}
+
+impl ReadError {
+    /// What the error means to the caller: a disk that fails says nothing about the archive.
+    pub fn kind(&self) -> ErrorKind {
+        match self.fault {
+            Fault::Read(_) => ErrorKind::Input,
+            _ => ErrorKind::Refused,
         }
     }
 }
@@ -172,7 +184,8 @@ pub fn read(
     whiteouts: Whiteouts,
     limits: Limits,
 ) -> Result<Contents, ReadError> {
-    let len = archive.file.metadata().map(|meta| meta.len()).map_err(|source| ReadError {
+    let metadata = spool::uninterrupted(|| archive.file.metadata());
+    let len = metadata.map(|meta| meta.len()).map_err(|source| ReadError {
         archive: archive.name.clone(),
         entry: Vec::new(),
         offset: 0,
