@@ -38,7 +38,7 @@ impl Licence {
             return Self::Id(id);
         }
         match expression(text) {
-            Some(expression) if expression.contains(' ') => Self::Expression(expression),
+            Some(expression) if expression.contains([' ', '(']) => Self::Expression(expression),
             Some(id) => Self::Id(id),
             None => Self::Name(text.to_owned()),
         }
@@ -68,23 +68,21 @@ pub(super) fn reference(name: &str) -> String {
 /// The identifier of one licence under any of its names.
 fn identifier(text: &str) -> Option<String> {
     let lower = text.trim().to_lowercase();
-    if let Some(id) = KNOWN.get(&lower) {
-        return Some((*id).to_owned());
-    }
-    let other = OTHER_NAMES.iter().find(|(name, _)| *name == lower);
-    if let Some((_, id)) = other {
-        return Some((*id).to_owned());
-    }
-    // Debian: `GPL-2`, `LGPL-2.1+`.
+    let other = OTHER_NAMES.iter().find(|(name, _)| *name == lower).map(|(_, id)| *id);
+    let known = gnu(&lower).or_else(|| KNOWN.get(&lower).copied()).or(other);
+    known.map(str::to_owned)
+}
+
+/// A licence of GNU without its `only` or `or-later`, as in Debian's `GPL-2` and `LGPL-2.1+`.
+fn gnu(lower: &str) -> Option<&'static str> {
     let (name, later) = match lower.strip_suffix('+') {
         Some(name) => (name, "or-later"),
-        None => (&*lower, "only"),
+        None => (lower, "only"),
     };
     let (family, version) = name.split_once('-')?;
     let is_gnu = matches!(family, "gpl" | "lgpl" | "agpl" | "gfdl");
     let version = if version.contains('.') { version.to_owned() } else { format!("{version}.0") };
-    let id = KNOWN.get(&format!("{family}-{version}-{later}")).filter(|_| is_gnu)?;
-    Some((*id).to_owned())
+    KNOWN.get(&format!("{family}-{version}-{later}")).filter(|_| is_gnu).copied()
 }
 
 /// The expression that `text` is, with identifiers as SPDX spells them.

@@ -104,6 +104,14 @@ pub fn document(subject: &Subject, format: Format) -> Value {
     }
 }
 
+impl Item {
+    /// Whether the component's files are its own, and not programs that it was compiled into.
+    fn has_own_files(&self) -> bool {
+        use crate::components::Ecosystem::{Cargo, Golang, Maven};
+        !matches!(self.component.ecosystem, Cargo | Golang | Maven)
+    }
+}
+
 impl Subject {
     /// The regular files of a component, in order.
     fn files_of<'a>(&'a self, item: &'a Item) -> impl Iterator<Item = (&'a ImagePath, &'a Sums)> {
@@ -112,8 +120,12 @@ impl Subject {
 
     /// The regular files of no component, in order.
     fn other_files(&self) -> impl Iterator<Item = (&ImagePath, &Sums)> {
-        let owned: BTreeSet<&ImagePath> =
-            self.components.iter().flat_map(|item| &item.files).collect();
+        let owned: BTreeSet<&ImagePath> = self
+            .components
+            .iter()
+            .filter(|item| item.has_own_files())
+            .flat_map(|item| &item.files)
+            .collect();
         self.files.iter().filter(move |(path, _)| !owned.contains(path))
     }
 }

@@ -77,7 +77,7 @@ fn cyclonedx_nests_files_in_their_packages() {
     let document = document(&subject(), Format::CycloneDx);
     let components = document["components"].as_array().unwrap();
     let names: Vec<_> = components.iter().map(|one| one["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["serde", "libc6", "debian", "/etc/x"]);
+    assert_eq!(names, ["serde", "libc6", "debian", "/app", "/etc/x"]);
     assert_eq!(components[1]["components"][0]["name"], "/lib/libc.so.6");
     assert_eq!(components[0]["licenses"][0]["expression"], "MIT OR Apache-2.0");
     assert_eq!(components[1]["licenses"][0]["license"]["id"], "LGPL-2.1-or-later");
