@@ -55,10 +55,10 @@ fn objects(
 }
 
 fn values(at: &str, a: &Value, b: &Value, exact: bool, fields: &mut Vec<Field>) {
+    let (exact, nothing) = (exact || MAPS.contains(&at), Map::new());
     if a == b || !exact && is_empty(a) && is_empty(b) {
         return;
     }
-    let (exact, nothing) = (exact || MAPS.contains(&at), Map::new());
     let object = |value: &'_ Value| match value {
         Value::Object(object) => Some(object.clone()),
         Value::Null if !at.is_empty() => Some(nothing.clone()),
@@ -92,7 +92,7 @@ fn is_empty(value: &Value) -> bool {
         Value::Number(number) => number.as_f64() == Some(0.0),
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.values().all(is_empty),
+        Value::Object(fields) => fields.is_empty(),
     }
 }
 
