@@ -95,7 +95,21 @@ impl Glob {
         }
         let between =
             path.strip_prefix(&*self.head).and_then(|rest| rest.strip_suffix(&*self.tail));
-        between.is_some_and(|between| walk(&self.middle, between))
+        let matches = |between: &[u8]| match &self.middle[..] {
+            // The usual patterns: `**/name`, `**/*.c`, `a*z` and `**/a*`.
+            [Token::Dirs, Token::DirsBody] => matches!(between, [] | [.., b'/']),
+            [Token::Dirs, Token::DirsBody, Token::Run] | [Token::Everything] => true,
+            [Token::Run] => !between.contains(&b'/'),
+            [Token::Dirs, Token::DirsBody, front @ .., Token::Run]
+                if front.iter().all(is_ascii) =>
+            {
+                let name = between.rsplit(|&b| b == b'/').next().unwrap_or_default();
+                let chars = name.iter().map(|&b| Token::Char(b.into()));
+                name.len() >= front.len() && front.iter().zip(chars).all(|(a, b)| *a == b)
+            }
+            middle => walk(middle, between),
+        };
+        between.is_some_and(matches)
     }
 
     /// The directory that the pattern starts with, without its slash; empty if it starts with none.
@@ -120,6 +134,11 @@ impl Glob {
         let (head, tail) = (bytes(&tokens[..first]), bytes(&tokens[last..]));
         Self { head, tail, middle: tokens[first..last].to_vec() }
     }
+}
+
+/// Whether a token is a character of one byte, and not a slash.
+fn is_ascii(token: &Token) -> bool {
+    matches!(token, Token::Char(char) if *char < 0x80 && *char != SLASH)
 }
 
 /// What is not a literal character of a pattern, or makes the next one literal.

@@ -30,6 +30,12 @@ const ROWS: &[(&str, &str, bool, bool)] = &[
     ("**.g?", "a/.go", true, false), ("a**/*", "a/b", true, true),
     ("**/a/**", "x/a/b/c", true, false),
     ("**/**/x", "x", true, false), ("a/**/b/**/c", "a/1/2/b/3/c", true, false),
+    ("**/*.c", "x.c", true, false), ("**/*.c", "a/b/x.c", true, false),
+    ("**/*.c", "x.c/y", false, false),
+    ("a/*.c", "a/b/x.c", false, false), ("a/**/*.c", "a/x.c", true, false),
+    ("**/ab*", "abc", true, false), ("**/ab*", "x/y/ab", true, false),
+    ("**/ab*", "ab/x", false, false), ("**/ab*", "x/a", false, false),
+    ("**/ab*z", "x/abyz", true, true), ("**/ab*z", "abyz/x", false, false),
     ("abc/**", "abcd", false, false),
     ("a**", "ab/c", true, false), ("***", "a", true, true),
 ];
