@@ -156,6 +156,9 @@
 //! 0 quantity   counts with their nouns, and sizes
 //!     imports –
 //!     touches nothing
+//! 0 machine_files  what describes a machine and its users, not its programs: data
+//!     imports –
+//!     touches nothing
 //! 1 digest     Digest, DiffId, and writers that compute them
 //!     imports path
 //!     touches Read/Write only
@@ -184,7 +187,7 @@
 //!     imports elf
 //!     touches Read/Write only
 //! 2 trace      what a watched program asked the system for, and what its image lacks
-//!     imports error_kind, languages, path
+//!     imports error_kind, languages, machine_files, path
 //!     touches nothing
 //! 2 image      configuration, manifest, index, names, transports, platforms, ports, signals
 //!     imports path, digest, timestamp, compress, suggest
@@ -202,7 +205,7 @@
 //!     imports elf, embedded
 //!     touches Read/Write only
 //! 3 rules      run-time dependencies: evidence → paths; the table of rules is data
-//!     imports path, ownership
+//!     imports machine_files, path, ownership
 //!     touches nothing
 //! 3 recipe     Buildfile text → Recipe → stages with nothing left to expand
 //!     imports path, suggest, image
@@ -225,8 +228,8 @@
 //!     imports components, digest, path, timestamp
 //!     touches nothing
 //! 5 plan       Plan, reasons, split into layers
-//!     imports embedded, error_kind, languages, path, quantity, timestamp, packages, tree, elf,
-//!             ownership, image, rules, source, view
+//!     imports embedded, error_kind, languages, machine_files, path, quantity, timestamp,
+//!             packages, tree, elf, ownership, image, rules, source, view
 //!     touches reads through source
 //! 5 process    how an image's program is found, and as whom it runs
 //!     imports path, tree, elf, view
@@ -282,6 +285,7 @@ pub mod error_kind;
 pub mod explain;
 pub mod image;
 pub mod languages;
+pub mod machine_files;
 pub mod oci;
 pub mod output;
 pub mod ownership;

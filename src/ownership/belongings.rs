@@ -2,13 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
-use super::{Bond, Mentions, Names, bonds::data_bonds, mentions::is_common};
+use super::{Bond, Mentions, Names, bonds::data_bonds};
 use crate::{
     packages::{Database, PackageId},
-    path::ImagePath,
+    path::{ImagePath, shared_dirs::is_common},
 };
 
 /// Files that one package may have as its data.
@@ -18,9 +18,22 @@ const MAX_FILES: usize = 100_000;
 #[derive(Debug)]
 pub struct Belongings {
     bonds: BTreeMap<PackageId, Bond>,
-    /// Each with the package that owns it.
-    files: BTreeMap<ImagePath, PackageId>,
+    /// By the directory that they are in.
+    files: BTreeMap<ImagePath, Files>,
+    /// Directories above files, each with whether only these packages have anything in it, once
+    /// that is asked for.
+    exclusive: BTreeMap<ImagePath, OnceLock<bool>>,
     names: Arc<Names>,
+}
+
+/// The files of one directory.
+#[derive(Debug, Default)]
+struct Files {
+    /// The directories above them that are not those of all packages, from the outermost to their
+    /// own.
+    above: Vec<ImagePath>,
+    /// Each with the package that owns it.
+    paths: BTreeMap<ImagePath, PackageId>,
 }
 
 /// A file or directory that belongs to what mentions it.
@@ -39,25 +52,35 @@ pub struct Owned {
 impl Belongings {
     /// Those of the package `of`. `is_data` tells files that a program may open from programs,
     /// documentation and the like.
-    pub fn new(database: &Database, of: PackageId, is_data: impl Fn(&ImagePath) -> bool) -> Self {
+    pub fn new(
+        database: &Database,
+        of: PackageId,
+        mut is_data: impl FnMut(&ImagePath) -> bool,
+    ) -> Self {
         let bonds = data_bonds(database, of);
-        let (mut files, mut names) = (BTreeMap::new(), Names::default());
-        let mut directories = BTreeSet::new();
+        let (mut files, mut names) = (BTreeMap::<ImagePath, Files>::new(), Names::default());
+        let mut exclusive = BTreeMap::new();
         for id in bonds.keys() {
             let listed: Vec<_> = database.files(*id).filter(|path| !path.is_root()).collect();
             let parents: BTreeSet<_> = listed.iter().filter_map(ImagePath::parent).collect();
             let leaves = listed.into_iter().filter(|path| !parents.contains(path));
             for path in leaves.filter(|path| is_data(path)).take(MAX_FILES) {
                 names.add_file(path.file_name());
-                for dir in path.ancestors().filter(|dir| !is_top(dir)) {
-                    if directories.insert(dir.clone()) {
+                let Some(parent) = path.parent() else { continue };
+                let of_parent = files.entry(parent).or_insert_with_key(|parent| {
+                    let above = parent.ancestors().chain([parent.clone()]);
+                    Files { above: above.filter(|dir| !is_top(dir)).collect(), ..Files::default() }
+                });
+                for dir in &of_parent.above {
+                    if !exclusive.contains_key(dir) {
                         names.add_directory(dir.as_bytes(), dir.file_name());
+                        exclusive.insert(dir.clone(), OnceLock::new());
                     }
                 }
-                files.entry(path).or_insert(*id);
+                of_parent.paths.entry(path).or_insert(*id);
             }
         }
-        Self { bonds, files, names: Arc::new(names) }
+        Self { bonds, files, exclusive, names: Arc::new(names) }
     }
 
     /// The names to look for.
@@ -70,36 +93,42 @@ impl Belongings {
     /// where no other package has any in it.
     pub fn mentioned(&self, mentions: &Mentions, database: &Database) -> Vec<Owned> {
         let mut out: BTreeMap<ImagePath, Owned> = BTreeMap::new();
-        let mut exclusive: BTreeMap<ImagePath, bool> = BTreeMap::new();
-        let mut by_directory: BTreeMap<ImagePath, Option<Box<[u8]>>> = BTreeMap::new();
-        for (path, package) in &self.files {
-            let mut above: Vec<_> = path.ancestors().collect();
-            above.retain(|dir| !is_top(dir));
+        if mentions.is_empty() {
+            return Vec::new();
+        }
+        let mut by_directory: BTreeMap<&ImagePath, Option<Box<[u8]>>> = BTreeMap::new();
+        for Files { above, paths } in self.files.values() {
             let mut mention = None;
-            let mut taken = path.clone();
+            let mut whole = None;
             for dir in above {
                 if mention.is_none() {
                     let find = || mentions.of_directory(dir.as_bytes(), dir.file_name());
-                    mention.clone_from(by_directory.entry(dir.clone()).or_insert_with(find));
+                    mention.clone_from(by_directory.entry(dir).or_insert_with(find));
                 }
-                let is_exclusive =
-                    || database.owners(&dir).iter().all(|owner| self.bonds.contains_key(owner));
-                if mention.is_some() && *exclusive.entry(dir.clone()).or_insert_with(is_exclusive) {
-                    taken = dir;
+                if mention.is_some() && self.is_exclusive(dir, database) {
+                    whole = Some(dir);
                     break;
                 }
             }
-            let Some(mention) = mention.or_else(|| mentions.of_file(path.file_name())) else {
-                continue;
-            };
-            let bond = self.bonds.get(package).copied().unwrap_or(Bond::Recommends);
-            let owned = Owned { path: taken.clone(), mention, package: *package, bond };
-            let known = out.entry(taken).or_insert_with(|| owned.clone());
-            if owned.bond < known.bond {
-                *known = owned;
+            for (path, package) in paths {
+                let of_file = || mentions.of_file(path.file_name());
+                let Some(mention) = mention.clone().or_else(of_file) else { continue };
+                let taken = whole.unwrap_or(path);
+                let bond = self.bonds.get(package).copied().unwrap_or(Bond::Recommends);
+                let owned = Owned { path: taken.clone(), mention, package: *package, bond };
+                let known = out.entry(taken.clone()).or_insert_with(|| owned.clone());
+                if owned.bond < known.bond {
+                    *known = owned;
+                }
             }
         }
         out.into_values().collect()
+    }
+
+    /// Whether no other package has anything in `dir`.
+    fn is_exclusive(&self, dir: &ImagePath, database: &Database) -> bool {
+        let find = || database.owners(dir).iter().all(|owner| self.bonds.contains_key(owner));
+        self.exclusive.get(dir).is_some_and(|known| *known.get_or_init(find))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::path::shared_dirs;
+
 /// The shortest name of a file, in bytes, that counts without a slash next to it.
 const MIN_FILE_NAME: usize = 5;
 /// Bytes of a constant that a compiler keeps in one piece when a program copies it: a longer path
@@ -171,74 +173,7 @@ fn run_after(bytes: &[u8], at: usize) -> usize {
     bytes.get(at..).unwrap_or_default().iter().take_while(|b| in_name(**b)).count()
 }
 
-/// Names of directories that many packages have.
-const SHARED: &[&[u8]] = &[
-    b"usr",
-    b"local",
-    b"share",
-    b"lib",
-    b"lib32",
-    b"lib64",
-    b"libexec",
-    b"etc",
-    b"opt",
-    b"var",
-    b"bin",
-    b"sbin",
-    b"data",
-    b"plugins",
-    b"modules",
-    b"include",
-    b"src",
-    b"doc",
-    b"docs",
-    b"man",
-    b"tmp",
-    b"run",
-    b"cache",
-    b"log",
-    b"conf",
-    b"config",
-    b"conf.d",
-    b"common",
-    b"misc",
-    b"test",
-    b"tests",
-    b"examples",
-    b"scripts",
-    b"tools",
-    b"utils",
-    b"html",
-    b"images",
-    b"icons",
-    b"fonts",
-    b"locale",
-    b"games",
-    b"X11",
-    b"xml",
-    b"mime",
-    b"systemd",
-    b"system",
-    b"init.d",
-    b"default",
-    b"python3",
-    b"perl5",
-    b"dist-packages",
-    b"root",
-    b"home",
-    b"dev",
-    b"proc",
-    b"sys",
-    b"en",
-    b"C",
-];
-
-/// Whether many packages have directories of this name, or it is that of a target's libraries.
-pub(super) fn is_common(name: &[u8]) -> bool {
-    SHARED.contains(&name) || memchr::memmem::find(name, b"-linux-").is_some()
-}
-
 /// Whether a mention of the name alone says nothing.
 fn is_shared(name: &[u8]) -> bool {
-    name.len() < 2 || is_common(name)
+    name.len() < 2 || shared_dirs::is_common(name)
 }

@@ -3,6 +3,7 @@
 pub mod glob;
 pub mod glob_set;
 pub mod ignore;
+pub mod shared_dirs;
 
 use std::{borrow::Borrow, ffi::OsStr, fmt, os::unix::ffi::OsStrExt as _, path::Path, sync::Arc};
 

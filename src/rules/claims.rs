@@ -1,23 +1,24 @@
-//! The paths that a specific rule claims, whatever is packed: generic rules do not take them.
+//! The paths that a specific rule claims, whatever is packed, and those that describe the machine:
+//! generic rules do not take them.
 
 use std::collections::BTreeSet;
 
 use super::Rule;
-use crate::path::{glob::Glob, glob_set::GlobSet};
+use crate::{
+    machine_files,
+    path::{glob::Glob, glob_set::GlobSet, shared_dirs},
+};
 
-/// Directories that many programs share.
-const SHARED: &[&[u8]] =
-    &[b"usr", b"local", b"share", b"lib", b"lib32", b"lib64", b"libexec", b"etc", b"opt", b"var"];
 /// Where C libraries live: the values that `{libdir}` can have.
 const LIBRARY_DIRS: [&str; 4] = ["/lib*", "/usr/lib*", "/lib/*-linux-*", "/usr/lib/*-linux-*"];
 /// Usual installation prefixes: values that `{prefix}` can have.
 const PREFIXES: [&str; 2] = ["/usr", "/usr/local"];
 
-/// What `rules` claim: their files, those that must be present, and what they generate, for the
-/// usual values of the variables in their patterns. A pattern that could match the files of any
-/// program claims nothing.
+/// What generic rules leave alone: files that describe the machine, and what `rules` claim. That is
+/// their files, those that must be present, and what they generate, for the usual values of the
+/// variables in their patterns. A pattern that could match the files of any program claims nothing.
 pub(super) fn claims<'r>(rules: impl Iterator<Item = &'r Rule>) -> GlobSet {
-    let mut paths = BTreeSet::new();
+    let mut paths: BTreeSet<String> = machine_files::patterns().map(str::to_owned).collect();
     for rule in rules {
         let made = rule.make.iter().map(|make| make.path.clone());
         let looked_at = rule.files.iter().chain(&rule.present);
@@ -60,15 +61,11 @@ fn patterns(file: &str, rule: &Rule) -> Vec<String> {
 fn names_something(pattern: &str) -> bool {
     let is_name = |part: &str| {
         let name = part.trim_end_matches('*');
-        !name.is_empty() && !name.starts_with(['*', '?', '[']) && !is_shared(name.as_bytes())
+        !name.is_empty()
+            && !name.starts_with(['*', '?', '['])
+            && !shared_dirs::is_hierarchy(name.as_bytes())
     };
     pattern.split('/').filter(|part| !part.is_empty()).any(is_name)
-}
-
-/// Whether `part` is a directory that many programs share, or one of a target's libraries
-/// (`x86_64-linux-gnu`).
-fn is_shared(part: &[u8]) -> bool {
-    SHARED.contains(&part) || memchr::memmem::find(part, b"-linux-").is_some()
 }
 
 /// The patterns of whole paths that make `rule` fire.
@@ -119,7 +116,8 @@ mod tests {
             &["/etc/x", "/etc/x/y", "/usr/share/x/a.d/b"],
             &["/etc", "/etc/xy", "/usr/share/x", "/usr/share/x/a"],
         );
-        check("make = [{ path = '/etc/passwd', text = '' }]", &["/etc/passwd"], &["/etc/group"]);
+        check("make = [{ path = '/etc/x', text = '' }]", &["/etc/x"], &["/etc/y"]);
+        check("", &["/etc/passwd-", "/etc/localtime", "/etc/ssl/private/a"], &["/etc/localtimes"]);
     }
 
     #[test]

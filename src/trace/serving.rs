@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{Access, known_files};
+use crate::machine_files;
 
 /// Why a file that was asked for, and that the sysroot has, was not served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +54,12 @@ pub struct Served {
 /// Whether what an image lacks at `path` is looked for in the sysroot: not in directories of the
 /// kernel or for temporary files, and not what an engine makes.
 pub fn is_served_from_sysroot(path: &[u8]) -> bool {
-    known_files::is_image_path(path) && !known_files::is_temporary(path)
+    known_files::is_image_path(path) && !machine_files::is_temporary(path)
 }
 
 /// Whether a file at `path`, in normal form, identifies a machine or belongs to one of its users.
 pub fn is_personal(path: &[u8]) -> bool {
-    known_files::is_personal(path)
+    machine_files::is_personal(path)
 }
 
 /// The path of the source beside which a runtime compiles the file `path` again; `None` for other

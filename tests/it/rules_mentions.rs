@@ -79,6 +79,27 @@ fn a_name_in_configuration_that_a_rule_adds() {
     root.run("/usr/bin/foo").run().ok();
 }
 
+/// Texts name a library, and the program names directories: that for temporary files is not one of
+/// libraries.
+#[test]
+fn a_name_in_configuration_is_not_looked_for_in_temporary_directories() {
+    let main = "#include <stdio.h>\n#include <dlfcn.h>\nint main(void) {\n\
+        puts(\"/tmp\"); puts(\"/opt/drivers\"); puts(\"/run\");\n\
+        return fopen(\"/etc/foo/v.ini\", \"r\") == 0 && dlopen(\"x\", 2); }\n";
+    let Some(sandbox) = app("", &[PLUG, ("main", main)]) else { return };
+    fixtures::sysroot(&sandbox, "true --soft none");
+    sandbox.dir("sys/usr/bin").file("sys/etc/foo/v.ini", "Driver = libone.so\nSetup = libtwo.so\n");
+    sandbox.program("sys/usr/bin/foo", sandbox.read("app"));
+    for path in ["opt/drivers/libone.so", "tmp/libtwo.so", "run/libtwo.so"] {
+        let (dir, _) = path.rsplit_once('/').unwrap();
+        sandbox.dir(&format!("sys/{dir}"));
+        sandbox.program(&format!("sys/{path}"), sandbox.read("lib/libplug.so.1"));
+    }
+    let plan = sandbox.imgb("plan --all --sysroot sys foo").run().ok().text();
+    assert!(plan.contains("/opt/drivers/libone.so"), "{plan}");
+    assert!(!plan.contains("libtwo.so"), "{plan}");
+}
+
 #[test]
 fn a_name_in_the_text_of_a_script_or_a_module() {
     let plug = ("plug", "int plug(void) { return 7; }\n");

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     elf::{self, Closure, FoundKind, Lookup as _, ReadFailure},
     languages::{Languages, TextKind, library_names},
+    machine_files,
     path::ImagePath,
     rules::{Evidence, Facts, Mention},
     tree::Tree,
@@ -125,7 +126,11 @@ fn note_in_directories(
     if names.is_empty() {
         return Ok(());
     }
-    let dirs: Vec<_> = facts.paths.keys().take(MAX_DIRECTORIES).cloned().collect();
+    // What programs leave there is not part of any.
+    let is_lasting =
+        |dir: &&Box<[u8]>| !machine_files::is_temporary(dir) && !machine_files::is_system(dir);
+    let dirs: Vec<_> =
+        facts.paths.keys().filter(is_lasting).take(MAX_DIRECTORIES).cloned().collect();
     for dir in dirs {
         let listed = match listings.entry(dir.clone()) {
             Entry::Occupied(known) => known.into_mut(),
