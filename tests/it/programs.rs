@@ -75,11 +75,6 @@ const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("qt-plugins", "desktop::qt_has_its_platform_and_what_is_asked_for"),
     ("gio-modules", "the files of the rule gio, which gsettings shows"),
     ("mime-descriptions", "desktop::types_of_files_have_names"),
-    (
-        "publicsuffix",
-        "libpsl reads it only where its time is later than that of the list built in, and times in \
-            an image are 0",
-    ),
     ("mime-types", "desktop::types_of_files_are_told_by_their_names"),
     ("krb5-plugins", "plugins for other ways to log in, which need a realm and its server"),
     ("selinux", "it needs a kernel with a policy"),
