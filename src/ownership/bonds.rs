@@ -55,6 +55,36 @@ pub fn bonds(database: &Database, of: PackageId) -> BTreeMap<PackageId, Bond> {
     bonds
 }
 
+/// The packages that the package `of` asks for itself, and not only through others: as [`bonds`],
+/// without what its dependencies depend on. Packages from its source that it depends on ask with
+/// it.
+pub fn near_bonds(database: &Database, of: PackageId) -> BTreeMap<PackageId, Bond> {
+    let mut bonds = own(database, of);
+    for id in bonds.keys().copied().collect::<Vec<_>>() {
+        for next in wanted(database, id, is_dependency) {
+            let bond = bonds.entry(next).or_insert(Bond::Depends);
+            *bond = (*bond).min(Bond::Depends);
+        }
+        for next in wanted(database, id, is_recommendation) {
+            bonds.entry(next).or_insert(Bond::Recommends);
+        }
+    }
+    bonds
+}
+
+/// The package `of`, and those from its source that it depends on, directly or not.
+fn own(database: &Database, of: PackageId) -> BTreeMap<PackageId, Bond> {
+    let mut bonds = BTreeMap::new();
+    let mut left = vec![of];
+    while let Some(id) = left.pop() {
+        if bonds.insert(id, Bond::Own).is_none() {
+            let next = wanted(database, id, is_dependency);
+            left.extend(next.filter(|next| is_same_source(database, *next, of)));
+        }
+    }
+    bonds
+}
+
 /// Adds `left` and everything that it depends on.
 fn reach(
     database: &Database,
@@ -74,14 +104,7 @@ fn reach(
 /// depends on, and those without code that it depends on or recommends. What each system has, and
 /// the C library, belongs to all packages and is left out.
 pub(super) fn data_bonds(database: &Database, of: PackageId) -> BTreeMap<PackageId, Bond> {
-    let mut bonds = BTreeMap::new();
-    let mut left = vec![of];
-    while let Some(id) = left.pop() {
-        if bonds.insert(id, Bond::Own).is_none() {
-            let next = wanted(database, id, is_dependency);
-            left.extend(next.filter(|next| is_same_source(database, *next, of)));
-        }
-    }
+    let mut bonds = own(database, of);
     let is_data = |id: &PackageId| {
         let is_for_all = database.package(*id).is_some_and(Package::is_for_all);
         is_for_all || is_same_source(database, *id, of)

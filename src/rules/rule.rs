@@ -58,6 +58,10 @@ pub struct Rule {
     /// Whether directories are not taken.
     #[serde(default)]
     pub files_only: bool,
+    /// At [`super::Soft::Auto`]: whether files of packages are only taken if the package of a
+    /// program or script asks for theirs, directly or not.
+    #[serde(default)]
+    pub asked: bool,
     /// Whether scripts among the files are entry points: their interpreters are added, and the
     /// commands that shell scripts name are evidence. Scripts of other rules are examples, or
     /// modules that something else reads. Of a generic rule, only executable scripts for a shell

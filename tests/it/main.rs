@@ -81,6 +81,8 @@ mod outputs;
 mod overwrite;
 /// Packages of the sysroot decide what a program's mentions mean.
 mod ownership;
+/// Packages as evidence: what they say is not meant.
+mod ownership_limits;
 /// What scanners find in an image: the packages that own its files.
 mod packages;
 /// Images for several platforms, and the index that lists them.

@@ -19,8 +19,9 @@ use crate::{
 /// Bytes that a library may add, with all that it needs, if packages at most recommend it.
 pub(super) const MAX_BYTES: u64 = 3_000_000;
 
-/// The libraries among `found` that no package of `programs`, or of the file with the evidence,
-/// depends on, and that add more than [`MAX_BYTES`]: each with these bytes.
+/// The libraries and commands among `found` that no package of `programs`, or of the file with the
+/// evidence, depends on, and that add more than [`MAX_BYTES`] with what they need: each with these
+/// bytes.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -30,17 +31,18 @@ pub(super) fn heavy(
     search: &elf::LoaderOptions,
     builder: &ImageBuilder<'_>,
 ) -> Result<BTreeMap<ImagePath, u64>, ReadFailure> {
-    let is_library = |one: &&RuleFile<'_>| {
-        let name = one.path.file_name();
-        memchr::memmem::find(name, b".so").is_some() && one.node.file().is_some()
+    let is_object = |one: &&RuleFile<'_>| {
+        let is_library = memchr::memmem::find(one.path.file_name(), b".so").is_some();
+        let is_command = one.is_named && one.node.meta.mode & 0o111 != 0;
+        (is_library || is_command) && one.node.file().is_some()
     };
     let mut roots = Vec::new();
-    for one in found.iter().filter(is_library).filter(|one| !builder.has(&one.path)) {
+    for one in found.iter().filter(is_object).filter(|one| !builder.has(&one.path)) {
         let Some(by) = &one.named.by else { continue };
         let is_asked_for = match owners.asked(by, programs, &one.path, builder.view)? {
             Asked::For(tie) => tie.bond != Bond::Recommends,
             Asked::Unknown => true,
-            Asked::No => false,
+            Asked::Listed | Asked::No => false,
         };
         if !is_asked_for {
             roots.push(Root { path: one.path.clone() });
@@ -101,6 +103,28 @@ pub(super) fn new_bytes(
 pub(super) fn size(file: &File, view: &View<'_>) -> Result<u64, ReadFailure> {
     let node = view.node(&file.path)?.ok().flatten();
     Ok(node.and_then(|node| node.file().map(|file| file.len)).unwrap_or_default())
+}
+
+/// Removes from `found` what packages own that none of `scripts` asks for, and directories without
+/// files.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn leave_unasked(
+    found: &mut Vec<RuleFile<'_>>,
+    scripts: &[ImagePath],
+    owners: &mut Owners<'_>,
+    builder: &ImageBuilder<'_>,
+) -> Result<(), ReadFailure> {
+    let mut kept = BTreeSet::new();
+    for one in found.iter().filter(|one| !one.node.is_directory()) {
+        if owners.asked_by_scripts(scripts, &one.path, builder.view)? != Asked::No {
+            kept.insert(one.path.clone());
+        }
+    }
+    let parents: BTreeSet<ImagePath> = kept.iter().flat_map(ImagePath::ancestors).collect();
+    found.retain(|one| kept.contains(&one.path) || parents.contains(&one.path));
+    Ok(())
 }
 
 /// The part of `found`, of a rule whose files are too large, that is added nevertheless: what the

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     elf::{Absence, Lookup as _, ReadFailure},
+    machine_files,
     path::{
         ImagePath,
         glob::{Glob, has_wildcard},
@@ -25,6 +26,8 @@ pub(super) struct RuleFile<'f> {
     pub(super) named: &'f NamedBy,
     pub(super) path: ImagePath,
     pub(super) node: Node,
+    /// Whether the rule names it, and not a directory above it.
+    pub(super) is_named: bool,
     /// The links and directories on the way, as in [`crate::elf::Found`].
     pub(super) links: Vec<ImagePath>,
     pub(super) dotdot_dirs: Vec<ImagePath>,
@@ -44,7 +47,7 @@ pub(super) fn find<'f>(
     let mut finder = Finder { rule, table, builder, seen: BTreeSet::new(), out: Vec::new() };
     for file in files {
         for path in expand(&file.pattern, builder)? {
-            finder.take(&path, file, 0)?;
+            finder.take(&path, file, &mut Vec::new())?;
         }
     }
     Ok(finder.out)
@@ -149,9 +152,9 @@ impl<'f> Finder<'_, '_, 'f> {
         &mut self,
         path: &ImagePath,
         named: &'f NamedBy,
-        depth: usize,
+        above: &mut Vec<ImagePath>,
     ) -> Result<(), ReadFailure> {
-        if depth > MAX_DEPTH || self.out.len() > MAX_PATHS {
+        if above.len() > MAX_DEPTH || self.out.len() > MAX_PATHS {
             return Ok(());
         }
         let view = self.builder.view;
@@ -161,10 +164,11 @@ impl<'f> Finder<'_, '_, 'f> {
         if is_directory && rule.files_only {
             return Ok(());
         }
-        let as_named = match depth {
-            0 => table.excludes(rule, path),
+        let is_named = above.is_empty();
+        let as_named = match is_named {
+            true => table.excludes(rule, path),
             // The directory was found not to be excluded.
-            _ => table.excludes_entry(rule, path),
+            false => table.excludes_entry(rule, path),
         };
         if as_named || (real != *path && table.excludes(rule, &real)) {
             return Ok(());
@@ -174,7 +178,7 @@ impl<'f> Finder<'_, '_, 'f> {
             if let Ok(Some(node)) = view.node(&real)?
                 && !links.is_empty()
             {
-                self.out.push(RuleFile { named, path: real, node, links, dotdot_dirs });
+                self.out.push(RuleFile { named, path: real, node, is_named, links, dotdot_dirs });
             }
             return Ok(());
         }
@@ -192,14 +196,37 @@ impl<'f> Finder<'_, '_, 'f> {
             }
             return Ok(());
         }
-        self.out.push(RuleFile { named, path: real.clone(), node, links, dotdot_dirs });
+        if rule.generic && self.is_of_machine((path, &real), is_directory, above)? {
+            return Ok(());
+        }
+        self.out.push(RuleFile { named, path: real.clone(), node, is_named, links, dotdot_dirs });
         if is_directory {
+            above.push(real.clone());
             for name in view.list(real.as_bytes())?.unwrap_or_default() {
                 let Ok(child) = real.child(&name) else { continue };
-                self.take(&child, named, depth + 1)?;
+                self.take(&child, named, above)?;
             }
+            above.pop();
         }
         Ok(())
+    }
+
+    /// Whether an entry of a directory that a package owns is not of the package but of the
+    /// machine: a link that no package brings and that leads out of the directory, as those in
+    /// `/etc/alternatives` do, or state.
+    fn is_of_machine(
+        &self,
+        (path, real): (&ImagePath, &ImagePath),
+        is_directory: bool,
+        above: &[ImagePath],
+    ) -> Result<bool, ReadFailure> {
+        let Some(top) = above.first() else { return Ok(false) };
+        let Some(database) = self.builder.view.packages()? else { return Ok(false) };
+        let is_owned = |path| !database.owners(path).is_empty();
+        let leads_out = path != real && !real.ancestors().any(|dir| dir == *top);
+        Ok(is_owned(top)
+            && ((leads_out && !is_owned(path))
+                || (!is_directory && machine_files::is_state(real.as_bytes()) && !is_owned(real))))
     }
 }
 

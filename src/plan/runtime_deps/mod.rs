@@ -218,6 +218,13 @@ impl<'t> RuntimeDeps<'t> {
             }
         }
         if let Verdict::TakeUpTo(_) = fired.verdict {
+            if fired.rule.asked {
+                let Gatherer { facts, owners, .. } = &mut self.gatherer;
+                let by = fired.files.iter().filter_map(|file| file.by.as_ref());
+                let scripts: BTreeSet<_> = facts.programs.values().chain(by).cloned().collect();
+                let scripts: Vec<_> = scripts.into_iter().collect();
+                extras::leave_unasked(&mut found, &scripts, owners, builder)?;
+            }
             self.leave_heavy(&fired, &mut found, search, builder)?;
         }
         let mut objects = Vec::new();

@@ -111,7 +111,7 @@ impl Openings {
                     let evidence = Evidence::Tied(mention.evidence.clone(), tie).into();
                     (&mut facts.opens, Mention { evidence, by: mention.by.clone() })
                 }
-                Asked::Unknown if extras::size(library, view)? <= MAX_UNKNOWN => {
+                Asked::Unknown | Asked::Listed if extras::size(library, view)? <= MAX_UNKNOWN => {
                     (&mut facts.opens, mention.clone())
                 }
                 _ => (&mut facts.may_open, mention.clone()),

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     elf::ReadFailure,
-    ownership::{self, Belongings, Bond, Mentions, Tie, bonds},
+    ownership::{self, Belongings, Bond, Mentions, Tie, bonds, near_bonds},
     packages::{Database, PackageId},
     path::ImagePath,
     rules::{Facts, Owned, Rule, Table},
@@ -22,7 +22,8 @@ pub(super) struct Owners<'t> {
     /// Those that take what belongs to a file.
     rules: Vec<&'t Rule>,
     belongings: BTreeMap<PackageId, Arc<Belongings>>,
-    bonds: BTreeMap<PackageId, Arc<BTreeMap<PackageId, Bond>>>,
+    bonds: BTreeMap<PackageId, BTreeMap<PackageId, Bond>>,
+    near_bonds: BTreeMap<PackageId, BTreeMap<PackageId, Bond>>,
 }
 
 /// Whether a program's packages ask for a library.
@@ -32,6 +33,9 @@ pub(super) enum Asked {
     For(Tie),
     /// None does.
     No,
+    /// None does, but a text of the system that no package owns names it. It may list everything
+    /// that is installed.
+    Listed,
     /// No package owns the library, or the object that opens it.
     Unknown,
 }
@@ -42,7 +46,8 @@ impl<'t> Owners<'t> {
             rule.when.iter().any(|when| !when.owned.is_empty() || !when.recommended.is_empty())
         };
         let rules = table.rules().iter().filter(takes).collect();
-        Self { table, rules, belongings: BTreeMap::new(), bonds: BTreeMap::new() }
+        let (belongings, bonds, near_bonds) = Default::default();
+        Self { table, rules, belongings, bonds, near_bonds }
     }
 
     /// What belongs to the file at the real path `path`; `None` if no package owns it.
@@ -57,8 +62,15 @@ impl<'t> Owners<'t> {
         let Some(database) = view.packages()? else { return Ok(None) };
         let Some(owner) = owner(path, database, view) else { return Ok(None) };
         let (table, rules) = (self.table, &self.rules);
+        let mut by_directory = BTreeMap::new();
         let is_data = |path: &ImagePath| {
-            !is_program_or_library(path) && rules.iter().any(|rule| !table.excludes(rule, path))
+            let Some(dir) = path.parent() else { return false };
+            // Few directories have most of the files.
+            let takers: &Vec<&Rule> = by_directory.entry(dir).or_insert_with_key(|dir| {
+                rules.iter().copied().filter(|rule| !table.excludes(rule, dir)).collect()
+            });
+            !is_program_or_library(path)
+                && takers.iter().any(|rule| !table.excludes_entry(rule, path))
         };
         let new = || Arc::new(Belongings::new(database, owner, is_data));
         Ok(Some(self.belongings.entry(owner).or_insert_with(new).clone()))
@@ -89,7 +101,8 @@ impl<'t> Owners<'t> {
         Ok(all)
     }
 
-    /// Whether the package of `by`, or that of one of its `programs`, asks for that of `library`.
+    /// Whether the package of `by`, directly or not, or that of one of its `programs`, directly,
+    /// asks for that of `file`. What a library depends on says nothing about another library.
     ///
     /// # Errors
     /// [`ReadFailure`]
@@ -97,27 +110,70 @@ impl<'t> Owners<'t> {
         &mut self,
         by: &ImagePath,
         programs: &[ImagePath],
-        library: &ImagePath,
+        file: &ImagePath,
         view: &View<'_>,
     ) -> Result<Asked, ReadFailure> {
         let Some(database) = view.packages()? else { return Ok(Asked::Unknown) };
-        let Some(package) = owner(library, database, view) else { return Ok(Asked::Unknown) };
-        let known = database.package(package);
-        let mut bond = known.filter(|known| known.is_essential).map(|_| Bond::Depends);
-        let askers: BTreeSet<_> =
-            programs.iter().chain([by]).filter_map(|path| owner(path, database, view)).collect();
-        if owner(by, database, view).is_none() {
+        let Some(package) = owner(file, database, view) else { return Ok(Asked::Unknown) };
+        let programs: BTreeSet<_> =
+            programs.iter().map(|path| owner(path, database, view)).collect();
+        let by_owner = owner(by, database, view);
+        if by_owner.is_none() && (view.is_own(by) || programs.contains(&None)) {
             return Ok(Asked::Unknown);
         }
-        for asker in askers {
-            let new = || Arc::new(bonds(database, asker));
-            let all = self.bonds.entry(asker).or_insert_with(new);
-            bond = [bond, all.get(&package).copied()].into_iter().flatten().min();
+        let mut bond = Self::essential(package, database);
+        for asker in programs.into_iter().flatten() {
+            let new = || near_bonds(database, asker);
+            let near = self.near_bonds.entry(asker).or_insert_with(new);
+            bond = [bond, near.get(&package).copied()].into_iter().flatten().min();
         }
-        let tie = bond.zip(known);
-        Ok(tie.map_or(Asked::No, |(bond, known)| {
-            Asked::For(Tie { package: known.name.clone(), bond })
-        }))
+        let Some(by) = by_owner else {
+            let answer = Self::answer(bond, package, database);
+            return Ok(if answer == Asked::No { Asked::Listed } else { answer });
+        };
+        bond = [bond, self.all_of(by, database, package)].into_iter().flatten().min();
+        Ok(Self::answer(bond, package, database))
+    }
+
+    /// Whether the package of one of `scripts` asks, directly or not, for that of `file`.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub(super) fn asked_by_scripts(
+        &mut self,
+        scripts: &[ImagePath],
+        file: &ImagePath,
+        view: &View<'_>,
+    ) -> Result<Asked, ReadFailure> {
+        let Some(database) = view.packages()? else { return Ok(Asked::Unknown) };
+        let Some(package) = owner(file, database, view) else { return Ok(Asked::Unknown) };
+        let mut bond = Self::essential(package, database);
+        for script in scripts {
+            let Some(asker) = owner(script, database, view) else { return Ok(Asked::Unknown) };
+            bond = [bond, self.all_of(asker, database, package)].into_iter().flatten().min();
+        }
+        Ok(Self::answer(bond, package, database))
+    }
+
+    fn essential(package: PackageId, database: &Database) -> Option<Bond> {
+        let is_essential = database.package(package).is_some_and(|known| known.is_essential);
+        is_essential.then_some(Bond::Depends)
+    }
+
+    /// How strongly `asker` asks for `package`, directly or not.
+    fn all_of(
+        &mut self,
+        asker: PackageId,
+        database: &Database,
+        package: PackageId,
+    ) -> Option<Bond> {
+        let new = || bonds(database, asker);
+        self.bonds.entry(asker).or_insert_with(new).get(&package).copied()
+    }
+
+    fn answer(bond: Option<Bond>, package: PackageId, database: &Database) -> Asked {
+        let tie = bond.zip(database.package(package));
+        tie.map_or(Asked::No, |(bond, known)| Asked::For(Tie { package: known.name.clone(), bond }))
     }
 }
 

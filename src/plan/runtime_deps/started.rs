@@ -37,6 +37,15 @@ pub(super) fn within_file_limit<'f>(
     Ok(small)
 }
 
+/// Whether a script at `path` is an example or a template: in a directory of shared data, and not
+/// with commands there.
+fn is_example(path: &ImagePath) -> bool {
+    let parts: Vec<&[u8]> = path.components().collect();
+    let dirs = parts.split_last().map_or(&[][..], |(_, dirs)| dirs);
+    let is_for_commands = |dir: &&&[u8]| matches!(**dir, b"bin" | b"sbin" | b"libexec");
+    dirs.contains(&&b"share"[..]) && dirs.last().filter(is_for_commands).is_none()
+}
+
 /// Notes what the programs and scripts among the files of a rule ask for, and takes the
 /// interpreters of these scripts. Returns the interpreters.
 ///
@@ -58,8 +67,14 @@ pub(super) fn start(
     let is_guess = rule.generic || found.iter().all(is_command);
     let by = if is_guess { By::Guess } else { By::Rule };
     let mut interpreters = Vec::new();
+    let named: BTreeSet<_> =
+        found.iter().filter(|one| one.is_named).map(|one| &one.path).collect();
     for (path, line) in &programs.scripts {
-        if rule.generic && !is_for_shell(line) {
+        let is_started = match rule.generic {
+            true => is_for_shell(line),
+            false => named.contains(path) || !is_example(path),
+        };
+        if !is_started {
             continue;
         }
         interpreters.extend(scripts::take_interpreter((path, line), dirs, facts, builder)?);

@@ -1,0 +1,170 @@
+//! What packages say is not meant: what the machine adds to their directories, commands and
+//! libraries that none of them asks for, modules of other scripts.
+
+use crate::{
+    engines::have,
+    fixtures::sysroot,
+    sandbox::{Outcome, Sandbox},
+};
+
+/// A sandbox whose `sys/` has these packages: the name, further fields, and paths below the root.
+/// Of these, `usr/bin/NAME` is a program made from `NAME.c` of `sources`, `libNAME.so.1` likewise a
+/// library, and `libheavy.so.1` a library of 4 MB. All other paths have to be made.
+fn sandbox(sources: &[(&str, &str)], packages: &[(&str, &str, &[&str])]) -> Option<Sandbox> {
+    if !have(&["gcc"]) {
+        return None;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.file("true.c", "int main(void) { return 0; }");
+    sandbox.tool("gcc", "true.c -o true").run().ok();
+    sysroot(&sandbox, "./true --soft none");
+    sandbox.dir("sys/usr/lib").dir("sys/usr/bin");
+    sandbox.file("heavy.c", "char heavy[4000000] = {1};");
+    let library = "-shared -fPIC heavy.c -Wl,-soname,libheavy.so.1 -o sys/usr/lib/libheavy.so.1";
+    sandbox.tool("gcc", library).run().ok();
+    for (name, source) in sources {
+        sandbox.file(&format!("{name}.c"), source);
+        let kind = match name.strip_prefix("lib") {
+            Some(_) => format!("-shared -fPIC -Wl,-soname,{name}.so.1 -o sys/usr/lib/{name}.so.1"),
+            None => format!("-o sys/usr/bin/{name}"),
+        };
+        let flags = format!("{name}.c {kind} -Wl,--no-as-needed -Lsys/usr/lib");
+        let needed = source.lines().next().and_then(|line| line.strip_prefix("// "));
+        sandbox.tool("gcc", &flags).args(needed.unwrap_or_default()).run().ok();
+    }
+    let mut status = String::new();
+    for (name, fields, paths) in packages {
+        status += &format!("Package: {name}\nStatus: install ok installed\n");
+        status += &format!("Architecture: amd64\n{fields}\n\n");
+        let mut list = String::new();
+        for path in *paths {
+            let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
+            list.extend(parents.chain([*path]).map(|path| format!("/{path}\n")));
+        }
+        sandbox.file(&format!("sys/var/lib/dpkg/info/{name}.list"), list);
+    }
+    sandbox.file("sys/var/lib/dpkg/status", status);
+    Some(sandbox)
+}
+
+const MAIN: &str = "int main(void) { return 0; }";
+const HEAVY: &str = "// -l:libheavy.so.1\nint main(void) { return 0; }";
+
+/// What the plan of `name` shows.
+fn plan(sandbox: &Sandbox, name: &str) -> Outcome {
+    sandbox.imgb(&format!("plan --all --sysroot sys {name}")).run().ok()
+}
+
+/// A directory that a package owns may have what other programs left there: links that no package
+/// brings, as those in `/etc/alternatives`, and state.
+#[test]
+fn what_the_machine_adds_to_a_directory_is_not_the_packages() {
+    let source = "const char *volatile dirs[] = {\"/etc/alternatives\", \"/var/cache/zz\"};\n\
+        int main(void) { return !dirs[0]; }";
+    let paths: &[&str] =
+        &["usr/bin/more", "etc/alternatives/README", "etc/alternatives/ours", "var/cache/zz/owned"];
+    let Some(sandbox) = sandbox(&[("more", source)], &[("more", "", paths)]) else { return };
+    let state = ["var/cache/zz/owned", "var/cache/zz/today"];
+    for path in ["etc/alternatives/README", "usr/lib/big", "usr/lib/Q/two"].iter().chain(&state) {
+        sandbox.file(&format!("sys/{path}"), "data");
+    }
+    sandbox.symlink("sys/etc/alternatives/theirs", "/usr/lib/big");
+    sandbox.symlink("sys/etc/alternatives/ours", "/usr/lib/Q");
+    sandbox.symlink("sys/etc/alternatives/inside", "README");
+    let plan = plan(&sandbox, "more").text();
+    for path in ["alternatives/README", "alternatives/inside", "Q/two", "var/cache/zz/owned"] {
+        assert!(plan.contains(path), "{path} in {plan}");
+    }
+    for path in ["theirs", "usr/lib/big", "var/cache/zz/today"] {
+        assert!(!plan.contains(path), "{path} in {plan}");
+    }
+}
+
+/// A script runs a large command only if there is one, unless its package asks for it.
+#[test]
+fn a_large_command_that_no_package_asks_for() {
+    for (fields, is_there) in [("", false), ("Depends: large", true)] {
+        let packages: &[(&str, &str, &[&str])] = &[
+            ("script", fields, &["usr/bin/script"]),
+            ("large", "", &["usr/bin/large", "usr/lib/libheavy.so.1"]),
+            ("small", "", &["usr/bin/small"]),
+        ];
+        let sources = [("large", HEAVY), ("small", MAIN), ("sh", MAIN)];
+        let Some(sandbox) = sandbox(&sources, packages) else { return };
+        sandbox.program("sys/usr/bin/script", "#!/usr/bin/sh\nsmall\nlarge\n");
+        let plan = plan(&sandbox, "script");
+        assert!(plan.text().contains("/usr/bin/small"), "{}", plan.show());
+        assert_eq!(plan.text().contains("/usr/bin/large"), is_there, "{}", plan.show());
+        let is_said = plan.stderr().contains("what they need, up to 5 MB: /usr/bin/large");
+        assert_eq!(is_said, !is_there, "{}", plan.show());
+    }
+}
+
+/// `/etc/both.list` names all that is installed, as loaders.cache of gdk-pixbuf does.
+#[test]
+fn a_listing_of_what_is_installed_asks_for_nothing() {
+    let main = "#include <dlfcn.h>\n#include <stdio.h>\nint main(void) {\n\
+        return fopen(\"/etc/zz/list\", \"r\") && dlopen(\"x\", 2); }";
+    let packages: &[(&str, &str, &[&str])] = &[
+        ("app", "", &["usr/bin/app", "etc/zz/README"]),
+        ("plugins", "", &["usr/lib/zz/small.so", "usr/lib/zz/large.so", "usr/lib/libheavy.so.1"]),
+    ];
+    let sources =
+        [("app", main), ("libsmall", "int x;"), ("liblarge", "// -l:libheavy.so.1\nint x;")];
+    let Some(sandbox) = sandbox(&sources, packages) else { return };
+    sandbox.file("sys/etc/zz/README", "").dir("sys/usr/lib/zz");
+    sandbox.file("sys/etc/zz/list", "/usr/lib/zz/small.so\n/usr/lib/zz/large.so\n");
+    for name in ["small", "large"] {
+        let library = sandbox.read(&format!("sys/usr/lib/lib{name}.so.1"));
+        sandbox.program(&format!("sys/usr/lib/zz/{name}.so"), library);
+    }
+    let plan = plan(&sandbox, "app").text();
+    assert!(plan.contains("/usr/lib/zz/small.so"), "{plan}");
+    assert!(!plan.contains("/usr/lib/zz/large.so") && !plan.contains("libheavy"), "{plan}");
+}
+
+/// The program's package depends on another library, whose package depends on what the first one
+/// only mentions: libselinux names libsepol, and libsemanage needs it.
+#[test]
+fn what_one_library_depends_on_another_does_not_open() {
+    let wrapper = "#include <dlfcn.h>\nvoid *open_it(void) { return dlopen(\"libsub.so.1\", 2); }";
+    for (fields, is_there) in
+        [("Depends: libwrap1, libother1", false), ("Depends: libwrap1, libsub1", true)]
+    {
+        let packages: &[(&str, &str, &[&str])] = &[
+            ("app", fields, &["usr/bin/app"]),
+            ("libwrap1", "", &["usr/lib/libwrap.so.1"]),
+            ("libother1", "Depends: libsub1", &["usr/share/doc/libother1/x"]),
+            ("libsub1", "", &["usr/lib/libsub.so.1"]),
+        ];
+        let app = "// -l:libwrap.so.1\nint main(void) { return 0; }";
+        let sources = [("libwrap", wrapper), ("libsub", "int x;"), ("app", app)];
+        let Some(sandbox) = sandbox(&sources, packages) else { return };
+        let plan = plan(&sandbox, "app");
+        assert_eq!(plan.text().contains("/usr/lib/libsub.so.1"), is_there, "{}", plan.show());
+    }
+}
+
+#[test]
+fn a_script_gets_the_modules_that_its_package_asks_for() {
+    let packages: &[(&str, &str, &[&str])] = &[
+        ("perl-base", "Essential: yes", &["usr/bin/perl"]),
+        ("app", "Depends: libone-perl", &["usr/bin/app", "usr/share/perl5/App.pm"]),
+        ("libone-perl", "", &["usr/share/perl5/One.pm"]),
+        ("libtwo-perl", "", &["usr/share/perl5/Two/A.pm"]),
+    ];
+    let Some(sandbox) = sandbox(&[("perl", MAIN)], packages) else { return };
+    sandbox.program("sys/usr/bin/app", "#!/usr/bin/perl\nuse App;\n");
+    for name in ["App", "One", "Two/A", "Three"] {
+        sandbox.file(&format!("sys/usr/share/perl5/{name}.pm"), "1;\n");
+    }
+    let text = plan(&sandbox, "app").text();
+    for name in ["App", "One", "Three"] {
+        assert!(text.contains(&format!("/usr/share/perl5/{name}.pm")), "{name} in {text}");
+    }
+    assert!(!text.contains("perl5/Two"), "{text}");
+    // A script of no package may need any of them.
+    sandbox.program("sys/usr/bin/mine", "#!/usr/bin/perl\nuse App;\n");
+    let text = plan(&sandbox, "mine").text();
+    assert!(text.contains("perl5/Two/A.pm"), "{text}");
+}
