@@ -100,11 +100,11 @@ fn a_large_command_that_no_package_asks_for() {
     }
 }
 
-/// `/etc/both.list` names all that is installed, as loaders.cache of gdk-pixbuf does.
+/// `/etc/zz/v.ini` names all that is installed, as loaders.cache of gdk-pixbuf does.
 #[test]
 fn a_listing_of_what_is_installed_asks_for_nothing() {
     let main = "#include <dlfcn.h>\n#include <stdio.h>\nint main(void) {\n\
-        return fopen(\"/etc/zz/list\", \"r\") && dlopen(\"x\", 2); }";
+        return fopen(\"/etc/zz/v.ini\", \"r\") && dlopen(\"x\", 2); }";
     let packages: &[(&str, &str, &[&str])] = &[
         ("app", "", &["usr/bin/app", "etc/zz/README"]),
         ("plugins", "", &["usr/lib/zz/small.so", "usr/lib/zz/large.so", "usr/lib/libheavy.so.1"]),
@@ -113,7 +113,7 @@ fn a_listing_of_what_is_installed_asks_for_nothing() {
         [("app", main), ("libsmall", "int x;"), ("liblarge", "// -l:libheavy.so.1\nint x;")];
     let Some(sandbox) = sandbox(&sources, packages) else { return };
     sandbox.file("sys/etc/zz/README", "").dir("sys/usr/lib/zz");
-    sandbox.file("sys/etc/zz/list", "/usr/lib/zz/small.so\n/usr/lib/zz/large.so\n");
+    sandbox.file("sys/etc/zz/v.ini", "/usr/lib/zz/small.so\n/usr/lib/zz/large.so\n");
     for name in ["small", "large"] {
         let library = sandbox.read(&format!("sys/usr/lib/lib{name}.so.1"));
         sandbox.program(&format!("sys/usr/lib/zz/{name}.so"), library);

@@ -67,8 +67,7 @@ pub(super) fn start(
     let is_guess = rule.generic || found.iter().all(is_command);
     let by = if is_guess { By::Guess } else { By::Rule };
     let mut interpreters = Vec::new();
-    let named: BTreeSet<_> =
-        found.iter().filter(|one| one.is_named).map(|one| &one.path).collect();
+    let named: BTreeSet<_> = found.iter().filter(|one| one.is_named).map(|one| &one.path).collect();
     for (path, line) in &programs.scripts {
         let is_started = match rule.generic {
             true => is_for_shell(line),
