@@ -39,14 +39,6 @@ pub(super) enum Failure {
     Transient { error: RegistryError, after: Option<Duration> },
 }
 
-impl Failure {
-    pub(super) fn into_error(self) -> RegistryError {
-        match self {
-            Self::Final(error) | Self::Transient { error, .. } => error,
-        }
-    }
-}
-
 impl From<RegistryError> for Failure {
     fn from(error: RegistryError) -> Self {
         Self::Final(error)

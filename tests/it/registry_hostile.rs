@@ -269,7 +269,7 @@ fn r02_retry_after_is_limited() {
 #[test]
 fn r02_broken_connections() {
     let mut left = 4;
-    let server = Server::start(None, move |request| {
+    let server = Server::start(None, move |_| {
         let whole = Answer::new(200).body(vec![b' '; 1000]);
         left -= 1;
         let cut_at = if left < 0 { None } else { Some(left as usize * 30) };
@@ -372,7 +372,9 @@ fn r04_uploads_are_resumed() {
         assert!(matches!(upload(&repository(&server), &blob), Ok(Uploaded::Sent { .. })));
         assert!(honest.lock().unwrap().blobs[0] == blob);
         let received: usize = server.requests().iter().map(|request| request.body.len()).sum();
-        assert!(received <= blob.len() * 12 / 10, "{received} bytes, forgetful: {forgetful}");
+        // A registry that forgets costs what it had, and once more if buffers are large.
+        let most = blob.len() + if forgetful { 8 << 20 } else { 0 };
+        assert!(received <= most, "{received} bytes, forgetful: {forgetful}");
     }
 }
 

@@ -14,14 +14,17 @@ use std::{
 use super::{error::RegistryError, secret::Credential};
 use file::AuthFile;
 
+/// What was found, by registry and repository.
+type Found = BTreeMap<(String, String), Option<Credential>>;
+
 /// The credentials of a user, by registry.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     given: BTreeMap<String, Credential>,
     files: Vec<PathBuf>,
     helper_timeout: Duration,
-    /// By registry and repository: a helper is asked once.
-    found: Arc<Mutex<BTreeMap<(String, String), Option<Credential>>>>,
+    /// A helper is asked once.
+    found: Arc<Mutex<Found>>,
     warnings: Arc<Mutex<Vec<String>>>,
 }
 

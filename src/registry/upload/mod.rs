@@ -354,7 +354,8 @@ impl Upload<'_> {
         }
         let cut = self.current.get();
         if cut > 0 {
-            let chunk = (cut / 2).clamp(MIN_CHUNK, MAX_CHUNK);
+            // Some of it was still in buffers of the system.
+            let chunk = (cut / 4).clamp(MIN_CHUNK, MAX_CHUNK);
             self.chunk = Some(self.chunk.map_or(chunk, |old| old.min(chunk)));
         }
         Ok(())
