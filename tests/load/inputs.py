@@ -110,7 +110,6 @@ def objects(root, fan_out, chain):
     """`fan`, a program that needs `fan_out` libraries, and `chain`, the first of a chain of
     `chain` libraries."""
     os.makedirs(os.path.join(root, "lib64"))
-    os.makedirs(os.path.join(root, "usr/lib"))
 
     def write(name, content):
         with open(os.path.join(root, name), "wb") as file:
@@ -120,13 +119,13 @@ def objects(root, fan_out, chain):
     write("lib64/ld-linux-x86-64.so.2", elf([], False))
     names = [f"libfan{number}.so" for number in range(fan_out)]
     for name in names:
-        write(f"usr/lib/{name}", elf([], False))
+        write(f"lib64/{name}", elf([], False))
     # An object may name 4,096 libraries; a second level names the others.
     groups = [names[at:at + 1000] for at in range(0, fan_out, 1000)]
     for number, group in enumerate(groups):
-        write(f"usr/lib/libgroup{number}.so", elf(group, False))
+        write(f"lib64/libgroup{number}.so", elf(group, False))
     write("fan", elf([f"libgroup{number}.so" for number in range(len(groups))], True))
     for number in range(chain):
         follows = [f"libchain{number + 1}.so"] if number + 1 < chain else []
-        write(f"usr/lib/libchain{number}.so", elf(follows, False))
+        write(f"lib64/libchain{number}.so", elf(follows, False))
     write("chain", elf(["libchain0.so"], True))

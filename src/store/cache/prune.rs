@@ -2,16 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
     fs::{File, Metadata},
     io,
-    os::unix::fs::MetadataExt as _,
+    os::unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::FlockOperation;
-use walkdir::{DirEntry, WalkDir};
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags, RawDir},
+    io::{Errno, retry_on_intr},
+};
 
-use super::{Cache, Record, digest_of, read_record};
+use super::{super::uninterrupted, Cache, Record, digest_of, read_record};
 use crate::digest::Digest;
 
 /// How many keys of one layer are kept. Each fresh copy of a tree adds one.
@@ -74,7 +77,7 @@ impl Cache {
             let place = crate::store::Place::Open(extent);
             let blob = crate::store::Blob { digest: Digest::of(""), size, place };
             if digest_of(&blob)?.hex() != name {
-                fs_err::remove_file(self.dir.join("blobs").join(&name))?;
+                remove(self.dir.join("blobs").join(&name))?;
                 damaged += 1;
             }
         }
@@ -85,7 +88,7 @@ impl Cache {
     /// lock: that process evicts too.
     pub(super) fn evict(&self, limit: u64) -> io::Result<Pruned> {
         let blobs = self.blobs()?;
-        let keys = entries(&self.dir.join("layers"))?.len();
+        let keys = names(&self.dir.join("layers"))?.len();
         if blobs.values().sum::<u64>() <= limit && keys <= (blobs.len() + 1) * KEYS {
             return Ok(Pruned::default());
         }
@@ -99,7 +102,7 @@ impl Cache {
         let (mut records, broken) = self.records()?;
         let mut pruned = Pruned::default();
         for path in broken {
-            fs_err::remove_file(path)?;
+            remove(path)?;
         }
         records.sort_by_key(|used| std::cmp::Reverse(used.when));
         let (mut kept, mut bytes) = (BTreeMap::<String, usize>::new(), 0_u64);
@@ -114,11 +117,11 @@ impl Cache {
                     let keys = kept.entry(name).or_default();
                     *keys += 1;
                     if *keys > KEYS {
-                        fs_err::remove_file(&used.path)?;
+                        remove(&used.path)?;
                     }
                 }
                 None => {
-                    fs_err::remove_file(&used.path)?;
+                    remove(&used.path)?;
                     removed.insert(name);
                 }
             }
@@ -126,7 +129,7 @@ impl Cache {
         pruned.layers = removed.len();
         for (name, size) in blobs {
             if !kept.contains_key(&name) {
-                fs_err::remove_file(self.dir.join("blobs").join(&name))?;
+                remove(self.dir.join("blobs").join(&name))?;
                 pruned.bytes += size;
             }
         }
@@ -136,15 +139,15 @@ impl Cache {
     /// The blobs' names and sizes. A temporary file that a killed process left counts as one.
     fn blobs(&self) -> io::Result<BTreeMap<String, u64>> {
         let files = files(&self.dir.join("blobs"))?.into_iter();
-        let name = |file: DirEntry| file.file_name().to_string_lossy().into_owned();
-        Ok(files.map(|(file, found)| (name(file), found.len())).collect())
+        let name =
+            |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(files.map(|(path, found)| (name(&path), found.len())).collect())
     }
 
     /// The records, and files that are not valid records.
     fn records(&self) -> io::Result<(Vec<Used>, Vec<PathBuf>)> {
         let (mut records, mut broken) = (Vec::new(), Vec::new());
-        for (file, found) in files(&self.dir.join("layers"))? {
-            let path = file.into_path();
+        for (path, found) in files(&self.dir.join("layers"))? {
             match read_record(&path).ok().and_then(|(text, _)| Record::parse(&text)) {
                 Some(record) => {
                     let when = (found.atime(), found.atime_nsec());
@@ -159,26 +162,32 @@ impl Cache {
 
 /// The regular files in a directory of the cache, without those that another process removes
 /// meanwhile.
-fn files(dir: &Path) -> io::Result<Vec<(DirEntry, Metadata)>> {
-    let found = |entry: DirEntry| entry.metadata().ok().map(|found| (entry, found));
-    let files = entries(dir)?.into_iter().filter_map(found);
-    Ok(files.filter(|(_, found)| found.is_file()).collect())
+fn files(dir: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
+    let paths = names(dir)?.into_iter().map(|name| dir.join(name));
+    let found = |path: PathBuf| fs_err::symlink_metadata(&path).ok().map(|found| (path, found));
+    Ok(paths.filter_map(found).filter(|(_, found)| found.is_file()).collect())
 }
 
-/// What a directory of the cache contains. It is listed again if a signal interrupts that.
-///
-/// The standard library, which walkdir lists directories with, panics if one cannot be closed. Here
-/// that is an error, after the message of the panic: nothing of the cache is lost by it.
-fn entries(dir: &Path) -> io::Result<Vec<DirEntry>> {
-    let list = || -> io::Result<Vec<DirEntry>> {
-        let entries = WalkDir::new(dir).min_depth(1).max_depth(1).into_iter();
-        entries.collect::<Result<_, _>>().map_err(io::Error::from)
-    };
-    loop {
-        match std::panic::catch_unwind(list) {
-            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(entries) => return entries,
-            Err(_) => return Err(io::Error::other("the directory cannot be closed")),
+/// What a directory of the cache contains. The standard library, and walkdir with it, panics if a
+/// directory cannot be closed.
+fn names(dir: &Path) -> io::Result<Vec<OsString>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = retry_on_intr(|| rustix::fs::open(dir, flags, Mode::empty()))?;
+    let (mut names, mut buffer) = (Vec::new(), Vec::with_capacity(1 << 15));
+    let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            entry => entry?,
+        };
+        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            names.push(OsString::from_vec(entry.file_name().to_bytes().to_vec()));
         }
     }
+    Ok(names)
+}
+
+/// Removes a file of the cache.
+fn remove(path: impl AsRef<Path>) -> io::Result<()> {
+    uninterrupted(|| fs_err::remove_file(path.as_ref()))
 }
