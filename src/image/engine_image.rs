@@ -56,6 +56,14 @@ impl Engine {
     }
 }
 
+impl EngineImage {
+    /// Whether the name is a whole image ID. The beginning of one may be a name, too.
+    pub(super) fn is_id(&self) -> bool {
+        let id = self.name.strip_prefix("sha256:").unwrap_or(&self.name);
+        id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit())
+    }
+}
+
 impl FromStr for EngineImage {
     type Err = EngineImageError;
 

@@ -118,7 +118,7 @@ impl Target {
             }
             Some((Transport::DockerDaemon | Transport::ContainersStorage, _)) => {
                 let image: EngineImage = text.parse()?;
-                if image.name.parse::<Reference>().is_err() {
+                if image.is_id() || image.name.parse::<Reference>().is_err() {
                     return Err(TargetError::Id(text.into()));
                 }
                 return Ok(Self::remote(OutputFormat::Archive, Destination::Engine(image)));
@@ -298,6 +298,7 @@ mod tests {
             ("docker://ghcr.io/team/app:1", "ghcr.io/team/app:1"),
             ("docker://app", "docker.io/library/app:latest"),
             ("docker-daemon:app", "docker.io/library/app:latest"),
+            ("docker-daemon:0123456789ab", "docker.io/library/0123456789ab:latest"),
             ("containers-storage:localhost/app:2", "localhost/app:2"),
         ] {
             let target = Target::parse(text, Some(OutputFormat::Rootfs), |_| true).unwrap();
@@ -328,9 +329,12 @@ mod tests {
             "output `docker:x`: write `docker://` before the name of an image in a registry",
         );
         check(
-            "docker-daemon:0123456789ab",
+            &format!("docker-daemon:sha256:{}", "0".repeat(64)),
             None,
-            "output `docker-daemon:0123456789ab`: an engine computes the ID itself; write a name",
+            &format!(
+                "output `docker-daemon:sha256:{}`: an engine computes the ID itself; write a name",
+                "0".repeat(64)
+            ),
         );
         check(
             "oci:-",
