@@ -74,7 +74,7 @@ pub fn is_personal(path: &[u8]) -> bool {
         Some(front) => path.starts_with(front.as_bytes()),
         None => is_within(path, file),
     };
-    PERSONAL_FILES.iter().any(|file| is_personal(&file))
+    PERSONAL_FILES.iter().any(is_personal)
         || PERSONAL_DIRS.iter().any(|dir| is_within(path, dir))
         || path.strip_prefix(b"/home/").is_some_and(is_setting)
 }

@@ -309,12 +309,25 @@ fn classify(
         let by = if others == 0 { first.to_string() } else { format!("{first} and {others} more") };
         Some(Note::warning(format!("{by} need `{name}`, which must be loaded before")))
     }));
+    outcomes.notes.extend(runtime_deps::lacks(&lacks));
+    classify_faults(closure, hard, options, view, outcomes)
+}
+
+/// What is broken in `closure`: an error, or a warning for programs from `hard` on.
+fn classify_faults(
+    closure: &Closure,
+    hard: usize,
+    options: &PlanOptions,
+    view: &View<'_>,
+    outcomes: &mut Outcomes,
+) -> Result<(), ReadFailure> {
     for (program, fault) in closure.faults() {
         let by = closure
             .programs
             .get(program)
             .and_then(|program| program.file)
-            .map_or_else(ImagePath::root, path);
+            .and_then(|file| closure.files.get(file))
+            .map_or_else(ImagePath::root, |file| file.path.clone());
         if options.allows_missing(&fault.path) {
             continue;
         }
@@ -346,7 +359,6 @@ fn classify(
             _ => outcomes.faults.push(format!("`{by}` cannot start: {fault}")),
         }
     }
-    outcomes.notes.extend(runtime_deps::lacks(&lacks));
     Ok(())
 }
 

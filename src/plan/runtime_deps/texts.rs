@@ -128,9 +128,9 @@ fn note_in_directories(
     }
     // What programs leave there is not part of any.
     let is_lasting =
-        |dir: &&Box<[u8]>| !machine_files::is_temporary(dir) && !machine_files::is_system(dir);
+        |dir: &[u8]| !machine_files::is_temporary(dir) && !machine_files::is_system(dir);
     let dirs: Vec<_> =
-        facts.paths.keys().filter(is_lasting).take(MAX_DIRECTORIES).cloned().collect();
+        facts.paths.keys().filter(|dir| is_lasting(dir)).take(MAX_DIRECTORIES).cloned().collect();
     for dir in dirs {
         let listed = match listings.entry(dir.clone()) {
             Entry::Occupied(known) => known.into_mut(),
