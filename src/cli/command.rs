@@ -32,8 +32,7 @@ use super::{
 #[command(name = "imgb", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes:\n  \
     0         success\n  \
-    1         no working image: a library is missing, inputs disagree; `diff`: they differ;\n  \
-    \x20         `why`: nothing leads to the path\n  \
+    1         no working image: a library is missing, inputs disagree; `diff`, `why`: no\n  \
     2         usage error in an option, a Buildfile or a rules file\n  \
     3         an input is missing or unreadable\n  \
     4         an input is refused: malformed, hostile, over a limit\n  \

@@ -45,6 +45,9 @@ enum Network {
 impl Url {
     /// The URL of `path` at a registry's host, which may have a port.
     pub(super) fn of_host(https: bool, host: &str, path: &str) -> Option<Self> {
+        if host.contains(['/', '?', '#']) {
+            return None;
+        }
         let scheme = if https { "https" } else { "http" };
         Self::parse(&format!("{scheme}://{host}{path}"))
     }

@@ -150,10 +150,12 @@ fn is_packaged(path: &ImagePath, view: &View<'_>) -> Result<bool, ReadFailure> {
 /// The absolute paths in a text, without duplicates.
 fn paths(text: &[u8]) -> BTreeSet<ImagePath> {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@".contains(byte);
+    // `${DIR:-/opt/app}` begins a path, `${DIR}/app` does not.
+    let continues = |byte: &u8| *byte == b'}' || (*byte != b'-' && is_part(byte));
     let mut found = BTreeSet::new();
     let mut rest = text;
     while let Some(start) = rest.iter().position(|&byte| byte == b'/') {
-        let begins = start == 0 || rest.get(start - 1).is_none_or(|byte| !is_part(byte));
+        let begins = start == 0 || rest.get(start - 1).is_none_or(|byte| !continues(byte));
         let word = rest.get(start..).unwrap_or_default();
         let end = word.iter().position(|byte| !is_part(byte)).unwrap_or(word.len());
         let (word, after) = word.split_at(end.max(1).min(word.len()));

@@ -88,7 +88,7 @@ fn touched(text: &str) -> &'static [World] {
         // Each stage is a process, with its files, threads and messages.
         "processes" => &[Files, Threads, Processes, Terminal],
         "host reads, threads" => &[Files, Threads],
-        "threads" => &[Threads],
+        "threads" | "reads through oci, threads" => &[Threads],
         "environment, clock, terminal, exit code, names of files" => {
             &[Environment, Clock, Terminal, Processes, Files, Threads]
         }

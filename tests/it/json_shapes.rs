@@ -174,7 +174,9 @@ fn every_command_prints_what_is_documented() {
     sandbox.imgb("pack ./two:/f --base one.tar --no-check -q -o two.tar").run().ok();
     let inspected = ["inspect curl.tar", "inspect two.tar"].map(imgb);
     check(&shapes, "imgb inspect", inspected, &["notes[]"]);
-    let diffs = ["diff curl.tar bad.tar --strict", "diff curl.tar curl.tar"].map(imgb);
+    let diffs =
+        ["diff curl.tar bad.tar --strict", "diff bad.tar curl.tar", "diff curl.tar curl.tar"]
+            .map(imgb);
     check(&shapes, "imgb diff", diffs, &[]);
     check(&shapes, "imgb why", [imgb("why curl.tar /usr/bin/curl")], &[]);
     check(&shapes, "imgb why --unreached", [imgb("why --unreached --from /f two.tar")], &[]);

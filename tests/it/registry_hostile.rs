@@ -354,7 +354,7 @@ fn r03_downloads_are_resumed() {
     assert!(fetch(&repository(&server), &blob).unwrap() == blob);
     let sent = *counted.lock().unwrap();
     assert!(sent < blob.len() * 11 / 10, "{sent}");
-    let mut other = blob.clone();
+    let mut other = blob;
     other[7_000_000] ^= 1;
     let error = fetch(&repository(&server), &other).unwrap_err();
     assert!(text(&error).contains("404") || error.kind() == ErrorKind::Digest, "{}", text(&error));
@@ -542,7 +542,7 @@ fn r06_places_that_are_not_followed() {
 fn r07_foreign_token_servers_get_no_credentials() {
     let other = Server::start(None, |_| Answer::new(200).body(r#"{"token":"CANARY-token"}"#));
     let realm = format!("http://{}/token", other.host());
-    let asked = realm.clone();
+    let asked = realm;
     let server = Server::start(None, move |request| match request.header("authorization") {
         Some("Bearer CANARY-token") => Answer::new(200).body("{}"),
         _ => bearer(&asked),
