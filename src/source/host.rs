@@ -71,10 +71,12 @@ impl HostRoot {
         &self.root
     }
 
-    /// The path in this root of a file of the host whose absolute path has no links.
+    /// The path in this root of a file of the host: one whose absolute path has no links, or one
+    /// that [`HostRoot::node`] named.
     pub fn path_below<'p>(&self, file: &'p Path) -> Option<&'p Path> {
         let real = self.real.get_or_init(|| fs_err::canonicalize(&self.root).ok());
-        file.strip_prefix(real.as_ref()?).ok()
+        let named = || file.strip_prefix(&self.root).ok();
+        real.as_ref().and_then(|real| file.strip_prefix(real).ok()).or_else(named)
     }
 
     /// Where a real path (see [`HostRoot::resolve`]) is on the host.

@@ -103,7 +103,6 @@ fn reaches(path: &Named) -> Option<World> {
         ("std::fs", Files),
         ("File::open", Files),
         ("File::create", Files),
-        ("OpenOptions", Files),
         ("std::os::unix::fs", Files),
         ("rustix::fs", Files),
         ("walkdir", Files),
