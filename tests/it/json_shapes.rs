@@ -150,6 +150,26 @@ fn every_command_prints_what_is_documented() {
         let load = imgb("load curl.tar").environment(&docker.environment());
         check(&shapes, "imgb load", [load], &[]);
     }
+    images_of_images(&sandbox, &mut shapes);
+    let plans = ["plan curl ./ctx", "plan --file ctx/Buildfile ctx", "build ctx --dry-run"];
+    check(&shapes, "imgb plan", plans.map(imgb), &[]);
+    sandbox.file("one", "1").file("two", "22");
+    sandbox.imgb("pack ./one:/f ./two:/g --no-check -q -o one.tar").run().ok();
+    sandbox.imgb("pack ./two:/f --base one.tar --no-check -q -o two.tar").run().ok();
+    let inspected = ["inspect curl.tar", "inspect two.tar"].map(imgb);
+    check(&shapes, "imgb inspect", inspected, &["notes[]"]);
+    let diffs =
+        ["diff curl.tar bad.tar --strict", "diff bad.tar curl.tar", "diff curl.tar curl.tar"]
+            .map(imgb);
+    check(&shapes, "imgb diff", diffs, &[]);
+    check(&shapes, "imgb why", [imgb("why curl.tar /usr/bin/curl")], &[]);
+    check(&shapes, "imgb why --unreached", [imgb("why --unreached --from /f two.tar")], &[]);
+    reports(&sandbox, &shapes);
+}
+
+/// What `pack` and `slim` print for several platforms and for an image that is cut down.
+fn images_of_images(sandbox: &Sandbox, shapes: &mut Shapes) {
+    let imgb = |args: &str| sandbox.imgb(args).arg("--json");
     let several = "--platform linux/amd64 --platform linux/arm64 --timing -o two.tar -o docker.tar";
     let several = imgb(&format!("pack ./ctx {several} --no-check"));
     let notes = ["severity", "text", "about", "hint"].map(|field| format!("notes[].{field}"));
@@ -164,26 +184,18 @@ fn every_command_prints_what_is_documented() {
     shapes.get_mut("imgb slim").unwrap().extend(of_pack);
     let slim = [imgb("slim curl.tar --timing -o slim.tar")];
     let of_slim = absent.iter().copied().chain(["slim.removed_packages[]"]);
-    check(&shapes, "imgb slim", slim, &of_slim.collect::<Vec<_>>());
-    check(&shapes, "Several platforms", [several], &absent);
-    check(&shapes, "imgb index create", [imgb("index create two.tar -o oci:index")], &[]);
-    let plans = ["plan curl ./ctx", "plan --file ctx/Buildfile ctx", "build ctx --dry-run"];
-    check(&shapes, "imgb plan", plans.map(imgb), &[]);
-    sandbox.file("one", "1").file("two", "22");
-    sandbox.imgb("pack ./one:/f ./two:/g --no-check -q -o one.tar").run().ok();
-    sandbox.imgb("pack ./two:/f --base one.tar --no-check -q -o two.tar").run().ok();
-    let inspected = ["inspect curl.tar", "inspect two.tar"].map(imgb);
-    check(&shapes, "imgb inspect", inspected, &["notes[]"]);
-    let diffs =
-        ["diff curl.tar bad.tar --strict", "diff bad.tar curl.tar", "diff curl.tar curl.tar"]
-            .map(imgb);
-    check(&shapes, "imgb diff", diffs, &[]);
-    check(&shapes, "imgb why", [imgb("why curl.tar /usr/bin/curl")], &[]);
-    check(&shapes, "imgb why --unreached", [imgb("why --unreached --from /f two.tar")], &[]);
+    check(shapes, "imgb slim", slim, &of_slim.collect::<Vec<_>>());
+    check(shapes, "Several platforms", [several], &absent);
+    check(shapes, "imgb index create", [imgb("index create two.tar -o oci:index")], &[]);
+}
+
+/// What the commands print that look at images and programs.
+fn reports(sandbox: &Sandbox, shapes: &Shapes) {
+    let imgb = |args: &str| sandbox.imgb(args).arg("--json");
     let args = "pack ./static ./app --entrypoint /static --allow-missing * -q -o odd.tar";
     sandbox.program("static", fixtures::static_elf(fixtures::X86_64)).imgb(args).run().ok();
     let checks = ["check curl.tar", "check bad.tar", "check odd.tar"].map(imgb);
-    check(&shapes, "imgb check", checks, &["notes[]"]);
+    check(shapes, "imgb check", checks, &["notes[]"]);
     let deps = ["deps curl", "deps ./app", "deps ./script"].map(imgb);
     let absent = [
         "programs[].extra[]",
@@ -196,16 +208,16 @@ fn every_command_prints_what_is_documented() {
         "suggested[].description",
         "warnings[]",
     ];
-    check(&shapes, "imgb deps", deps, &absent);
+    check(shapes, "imgb deps", deps, &absent);
     let trace = sandbox.imgb("trace --json -- ls /etc");
     let log = sandbox.file("log", "1 open(\"/etc/hosts\", O_RDONLY) = 3</etc/hosts>\n");
     let log = log.imgb("trace --json --from-strace log");
     sandbox.file("sys/etc/shadow", "");
     let image = sandbox.imgb("trace --json --sysroot sys curl.tar -- file:///etc/shadow");
-    check(&shapes, "imgb trace", [trace, log, image], &[]);
+    check(shapes, "imgb trace", [trace, log, image], &[]);
     let cache = ["cache info --cache c", "cache prune --cache c"].map(imgb);
-    check(&shapes, "imgb cache info, imgb cache prune", cache, &[]);
-    check(&shapes, "imgb rules", [imgb("rules")], &[]);
+    check(shapes, "imgb cache info, imgb cache prune", cache, &[]);
+    check(shapes, "imgb rules", [imgb("rules")], &[]);
 }
 
 #[test]
