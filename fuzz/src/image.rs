@@ -108,6 +108,8 @@ pub fn open(archive: &[u8], prefix: &str) -> Result<UnpackedImage, ImageError> {
         spool: scratch(),
         limits: Limits { bytes: 64 << 20, ratio: 100, ratio_from: 1 << 20, as_layer: true },
         registries: Registries::default(),
+        any: false,
+        pieces: None,
     };
     let image = oci::open(&name, &options)?.unpack()?;
     image.verify_rest()?;
