@@ -70,6 +70,8 @@ fn docker_gets_only_the_layer_that_changed() {
         return;
     }
     let imgb = |args: &str| sandbox.imgb(args).environment(&docker.environment());
+    // Other tests give the same busybox to this engine.
+    sandbox.file("bin/docker_gets_only_the_layer_that_changed", "");
     sandbox.imgb("pack ./bin -q -o base.tar").run().ok();
     sandbox.file("small", "1");
     sandbox.imgb("pack ./small --base base.tar -q -o a.tar -t imgb-load:1").run().ok();
