@@ -83,7 +83,7 @@ int main(void) { return !dlopen(PLUGIN, RTLD_NOW); }
 int main(void) { return !fopen("/usr/share/common-licenses/GPL-3", "r"); }
 #endif
 #ifdef conf
-int main(void) { return !fopen("/etc/debian_version", "r"); }
+int main(void) { return !fopen("/etc/issue", "r"); }
 #endif
 #ifdef child
 int main(void) { execl("/usr/bin/basename", "basename", "x", (char *)0); return 1; }

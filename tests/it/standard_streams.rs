@@ -177,9 +177,7 @@ fn a_directory_that_cannot_be_closed_does_no_harm() {
     };
     fails("layout", &format!("{pack} -o layout/")).ok();
     fails("", "$IMGB pack ./dat -o a.tar").error(3, &["did you mean `./data`?"]);
-    // Listed by walkdir, which uses the standard library: an error, and no more than that.
-    let run = fails("cache/blobs", "$IMGB cache info --cache cache").exits(5);
-    assert!(run.stderr().ends_with("the directory cannot be closed\n"), "{}", run.show());
+    fails("cache/blobs", "$IMGB cache info --cache cache").ok();
     sandbox.file("data", "y");
     fails("cache/blobs", &format!("{pack} -o b.tar")).ok();
     sandbox.imgb("check b.tar").run().ok();

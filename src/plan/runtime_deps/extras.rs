@@ -26,6 +26,7 @@ pub(super) const MAX_BYTES: u64 = 3_000_000;
 /// # Errors
 /// [`ReadFailure`]
 pub(super) fn heavy(
+    rule: &Rule,
     found: &[RuleFile<'_>],
     (owners, programs): (&mut Owners<'_>, &[ImagePath]),
     search: &elf::LoaderOptions,
@@ -33,7 +34,9 @@ pub(super) fn heavy(
 ) -> Result<BTreeMap<ImagePath, u64>, ReadFailure> {
     let is_object = |one: &&RuleFile<'_>| {
         let is_library = memchr::memmem::find(one.path.file_name(), b".so").is_some();
-        let is_command = one.is_named && one.node.meta.mode & 0o111 != 0;
+        // What the table names is not in doubt.
+        let is_listed = || rule.files.iter().any(|file| file.as_bytes() == one.named.pattern);
+        let is_command = one.is_named && one.node.meta.mode & 0o111 != 0 && !is_listed();
         (is_library || is_command) && one.node.file().is_some()
     };
     let mut roots = Vec::new();

@@ -255,7 +255,7 @@ impl<'t> RuntimeDeps<'t> {
     ) -> Result<(), ReadFailure> {
         let programs: Vec<_> = self.gatherer.facts.programs.values().cloned().collect();
         let known = (&mut self.gatherer.owners, &programs[..]);
-        let heavy = extras::heavy(found, known, search, builder)?;
+        let heavy = extras::heavy(fired.rule, found, known, search, builder)?;
         found.retain(|one| !heavy.contains_key(&one.path));
         let named = |(path, bytes)| (path, (fired.rule.name.as_str(), bytes));
         self.heavy.extend(heavy.into_iter().map(named));
