@@ -96,7 +96,7 @@ fn is_suspect_file(file: &FileNode, path: &ImagePath) -> Result<bool, ReadFailur
     suspect(path, || Ok(content::head(file, HEAD)?.unwrap_or_default()))
 }
 
-/// As [`is_suspect_file`], and whether `file` is a private key, whatever its name.
+/// As `is_suspect_file`, and whether `file` is a private key, whatever its name.
 ///
 /// # Errors
 /// [`ReadFailure`]
