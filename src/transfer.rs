@@ -14,6 +14,7 @@ use crate::{
         Written,
     },
     store::Durability,
+    tree::Tree,
 };
 
 pub use index::{Index, Indexed, IndexedImage};
@@ -121,24 +122,35 @@ impl Copy<'_> {
             return Err(OutputError::OtherDigest { wanted, found: digest }.into());
         }
         let shipment = shipment(image, &contents);
-        let moved = Mutex::new(Vec::new());
-        let event = |transfer| {
-            if let Transfer::Done(one) = transfer {
-                moved.lock().unwrap_or_else(PoisonError::into_inner).push(one);
-            }
-            (remotes.event)(transfer);
-        };
-        let remotes = Remotes { event: &event, ..remotes };
-        let tree = || -> Result<_, CopyError> {
-            Ok(oci::open(self.source, self.open)?.unpack()?.merged())
-        };
-        let durability = self.durability;
-        let written = output::copy(&shipment, target, durability, &names, remotes, tree)?;
-        let mut moved = moved.into_inner().unwrap_or_else(PoisonError::into_inner);
-        moved.sort_by_key(|one: &Moved| one.digest);
+        let tree = || Ok(oci::open(self.source, self.open)?.unpack()?.merged());
+        let to = (target, self.durability);
+        let (moved, written) = send(&shipment, to, &names, remotes, tree)?;
         let image_id = image.config_document.digest;
         Ok(Copied { digest, image_id, platform, names, moved, written })
     }
+}
+
+/// Writes `shipment` to the target under `names`, and says what became of each blob, in the order
+/// of digests. `tree` returns the merged file system, for [`OutputFormat::Rootfs`].
+fn send(
+    shipment: &Shipment<'_>,
+    (target, durability): (&Target, Durability),
+    names: &[Reference],
+    remotes: Remotes<'_>,
+    tree: impl FnOnce() -> Result<Tree, CopyError>,
+) -> Result<(Vec<Moved>, Written), CopyError> {
+    let moved = Mutex::new(Vec::new());
+    let event = |transfer| {
+        if let Transfer::Done(one) = transfer {
+            moved.lock().unwrap_or_else(PoisonError::into_inner).push(one);
+        }
+        (remotes.event)(transfer);
+    };
+    let remotes = Remotes { event: &event, ..remotes };
+    let written = output::copy(shipment, target, durability, names, remotes, tree)?;
+    let mut moved = moved.into_inner().unwrap_or_else(PoisonError::into_inner);
+    moved.sort_by_key(|one| one.digest);
+    Ok((moved, written))
 }
 
 /// The image's own names, each once. A tag alone is not one: layouts have both.

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::{
     failure::Failure,
-    options::{image::open_options, messages::Verbosity, registry::RegistryArgs},
+    options::{
+        image::open_options, messages::Verbosity, output::targets, registry::RegistryArgs,
+    },
     overlap::{self, output_paths},
     terminal::{print_data, print_json, print_lines},
     transfers::{self, Transfers},
@@ -13,7 +15,7 @@ use super::{
 };
 use crate::{
     digest::Digest,
-    image::{Destination, ImageName, Platform, Reference, RegistryName, Target},
+    image::{Destination, ImageName, Platform, Reference, RegistryName},
     oci::OpenOptions,
     output::{PushOptions, Remotes},
     store::Durability,
@@ -174,9 +176,7 @@ pub(super) fn pull(args: &PullArgs) -> Result<(), Failure> {
 
 impl TransferArgs {
     fn run(&self, job: &Job<'_>) -> Result<(), Failure> {
-        let parse =
-            |text: &String| Target::parse(text, None, |path| path.is_dir()).map_err(Failure::usage);
-        let targets = job.outputs.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        let targets = targets(&job.outputs, None)?;
         let base = job.source.path().map(Into::into);
         output_paths(&targets, &overlap::Inputs { files: Vec::new(), base }, self.force)?;
         let to_stdout = targets.iter().any(|target| target.destination == Destination::Stdout);
@@ -206,7 +206,7 @@ impl TransferArgs {
         drop(progress);
         if !self.verbosity.quiet {
             for (copied, output) in all.iter().zip(&job.outputs) {
-                print_lines(&text(copied, output));
+                print_lines(&transfers::written_text(&copied.written, &copied.moved, output));
             }
         }
         match (all.first(), self.verbosity.json) {
@@ -225,17 +225,6 @@ pub(super) fn fallback_name(source: &ImageName) -> Result<Reference, Failure> {
     name.parse().map_err(Failure::usage)
 }
 
-/// What was copied to `output`, as text.
-fn text(copied: &Copied, output: &str) -> String {
-    let written = &copied.written;
-    let pushed = written.pushed.iter().map(transfers::pushed_text);
-    let loaded = written.loaded.iter().map(transfers::loaded_text);
-    match pushed.chain(loaded).next() {
-        Some(text) => text,
-        None => format!("wrote {output}: {}", transfers::text(&copied.moved)),
-    }
-}
-
 fn as_json(source: &str, all: &[Copied], outputs: &[String]) -> Value {
     let output = |(copied, output): (&Copied, &String)| {
         let existed = copied.written.pushed.iter().any(|pushed| pushed.existed);
@@ -246,7 +235,7 @@ fn as_json(source: &str, all: &[Copied], outputs: &[String]) -> Value {
             "platform": copied.platform.as_ref().map(ToString::to_string),
             "names": copied.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "existed": existed,
-            "sent": copied.moved.iter().map(crate::output::Moved::sent).sum::<u64>(),
+            "sent": transfers::sent(&copied.moved),
             "blobs": transfers::blobs(&copied.moved),
         })
     };

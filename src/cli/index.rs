@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     copy::{TransferArgs, fallback_name},
     failure::Failure,
-    options::{image::open_options, platforms::refuse_single},
+    options::{image::open_options, output::targets, platforms::refuse_single},
     overlap::{Inputs, output_paths},
     size,
     terminal::{print_data, print_json, print_lines},
@@ -16,7 +16,7 @@ use super::{
     values::image_name,
 };
 use crate::{
-    image::{Destination, ImageName, Target},
+    image::{Destination, ImageName},
     output::{PushOptions, Remotes},
     quantity,
     store::Durability,
@@ -70,9 +70,7 @@ impl IndexCommand {
 pub(super) fn index(command: &IndexCommand) -> Result<(), Failure> {
     let IndexAction::Create(args) = &command.action;
     let transfer = &args.transfer;
-    let parse =
-        |text: &String| Target::parse(text, None, |path| path.is_dir()).map_err(Failure::usage);
-    let targets = args.output.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let targets = targets(&args.output, None)?;
     // Other outputs have no room for an index, not even for one of one image.
     refuse_single(&targets, args.images.len().max(2))?;
     for image in &args.images {
@@ -120,11 +118,7 @@ fn text(made: &Indexed, outputs: &[String]) -> String {
     let count = quantity::count(made.images.len(), "platform");
     let _ = write!(text, "index of {count}\n  digest {}", made.digest);
     for ((written, moved), output) in made.written.iter().zip(&made.moved).zip(outputs) {
-        let pushed = written.pushed.iter().map(transfers::pushed_text);
-        let mut all = pushed.chain(written.loaded.iter().map(transfers::loaded_text));
-        let line =
-            all.next().unwrap_or_else(|| format!("wrote {output}: {}", transfers::text(moved)));
-        let _ = write!(text, "\n{line}");
+        let _ = write!(text, "\n{}", transfers::written_text(written, moved, output));
     }
     text
 }
@@ -144,7 +138,7 @@ fn as_json(made: &Indexed, outputs: &[String]) -> Value {
             json!({
                 "output": text,
                 "names": names.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "sent": moved.iter().map(crate::output::Moved::sent).sum::<u64>(),
+                "sent": transfers::sent(moved),
                 "blobs": transfers::blobs(moved),
             })
         });

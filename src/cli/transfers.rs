@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{options::messages::ProgressStyle as Wanted, size, terminal::print_message};
 use crate::{
     digest::Digest,
-    output::{How, Loaded, Moved, Pushed, Transfer},
+    output::{How, Loaded, Moved, Pushed, Transfer, Written},
     quantity,
 };
 
@@ -125,10 +125,22 @@ fn bar(all: &MultiProgress, digest: Digest, size: u64) -> ProgressBar {
     bar
 }
 
+/// Bytes that were sent for blobs.
+pub(super) fn sent(moved: &[Moved]) -> u64 {
+    moved.iter().map(Moved::sent).sum()
+}
+
+/// What was written to `output`, as text.
+pub(super) fn written_text(written: &Written, moved: &[Moved], output: &str) -> String {
+    let pushed = written.pushed.iter().map(pushed_text);
+    let mut remote = pushed.chain(written.loaded.iter().map(loaded_text));
+    remote.next().unwrap_or_else(|| format!("wrote {output}: {}", text(moved)))
+}
+
 /// What became of blobs, as text: `12 MB sent, 3 blobs were there`.
 pub(super) fn text(moved: &[Moved]) -> String {
     let is = |how: fn(&How) -> bool| moved.iter().filter(|one| how(&one.how)).count();
-    let sent = size::format(moved.iter().map(Moved::sent).sum());
+    let sent = size::format(sent(moved));
     let existed = is(|how| matches!(how, How::Existed));
     let mounted = is(|how| matches!(how, How::Mounted));
     let mut text = format!("{sent} sent");
@@ -173,7 +185,7 @@ pub(super) fn pushed_json(pushed: &Pushed) -> Value {
         "to": format!("docker://{}", pushed.name),
         "id": pushed.digest.to_string(),
         "existed": pushed.existed,
-        "sent": pushed.blobs.iter().map(Moved::sent).sum::<u64>(),
+        "sent": sent(&pushed.blobs),
         "blobs": blobs(&pushed.blobs),
     })
 }

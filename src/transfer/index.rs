@@ -1,18 +1,15 @@
 //! An index of images that exist, whose documents and blobs keep their digests.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::BTreeSet;
 
-use super::{CopyError, parts};
+use super::{CopyError, parts, send};
 use crate::{
     digest::Digest,
     image::{
         self, BundleError, Descriptor, Document, INDEX_TYPE, ImageName, Platform, Reference, Target,
     },
     oci::{self, Contents, OpenOptions},
-    output::{self, Moved, OutputError, Remotes, Shipment, ShippedDocument, Transfer, Written},
+    output::{Moved, OutputError, Remotes, Shipment, ShippedDocument, Written},
     store::Durability,
     tree::Tree,
 };
@@ -98,21 +95,12 @@ impl Index<'_> {
             written: Vec::new(),
         };
         for target in targets {
-            let moved = Mutex::new(Vec::new());
-            let event = |transfer| {
-                if let Transfer::Done(one) = transfer {
-                    moved.lock().unwrap_or_else(PoisonError::into_inner).push(one);
-                }
-                (remotes.event)(transfer);
-            };
-            let remotes = Remotes { event: &event, ..remotes };
             let names = target.names(self.names, self.fallback_name);
-            let tree = || -> Result<Tree, CopyError> { Ok(Tree::new()) };
-            let durability = self.durability;
-            let written = output::copy(&shipment, target, durability, &names, remotes, tree)?;
+            let to = (target, self.durability);
+            let (moved, written) = send(&shipment, to, &names, remotes, || Ok(Tree::new()))?;
             made.names.push(names);
             made.written.push(written);
-            made.moved.push(moved.into_inner().unwrap_or_else(PoisonError::into_inner));
+            made.moved.push(moved);
         }
         Ok(made)
     }

@@ -114,6 +114,21 @@ enum FormatArg {
     Rootfs,
 }
 
+/// The outputs that `texts` name. `default` is the form of those without a transport.
+pub(in crate::cli) fn targets(
+    texts: &[String],
+    default: Option<OutputFormat>,
+) -> Result<Vec<Target>, Failure> {
+    let parse =
+        |text: &String| Target::parse(text, default, |path| path.is_dir()).map_err(Failure::usage);
+    let targets = texts.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let to_stdout = |target: &&Target| target.destination == Destination::Stdout;
+    if targets.iter().filter(to_stdout).count() > 1 {
+        return Err(Failure::usage("only one output can go to stdout"));
+    }
+    Ok(targets)
+}
+
 impl OutputArgs {
     /// The outputs. Their form depends on `--format` and on which directories exist.
     pub(in crate::cli) fn targets(&self) -> Result<Vec<Target>, Failure> {
@@ -123,15 +138,7 @@ impl OutputArgs {
             FormatArg::Oci => OutputFormat::OciLayout,
             FormatArg::Rootfs => OutputFormat::Rootfs,
         });
-        let parse = |text: &String| {
-            Target::parse(text, default, |path| path.is_dir()).map_err(Failure::usage)
-        };
-        let targets = self.output.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-        let to_stdout = |target: &&Target| target.destination == Destination::Stdout;
-        if targets.iter().filter(to_stdout).count() > 1 {
-            return Err(Failure::usage("only one output can go to stdout"));
-        }
-        Ok(targets)
+        targets(&self.output, default)
     }
 
     /// Where pieces of the layers of images that are read are kept, if there is a cache.
