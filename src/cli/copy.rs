@@ -5,9 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     failure::Failure,
-    options::{
-        image::open_options, messages::Verbosity, output::targets, registry::RegistryArgs,
-    },
+    options::{image::open_options, messages::Verbosity, output::targets, registry::RegistryArgs},
     overlap::{self, output_paths},
     terminal::{print_data, print_json, print_lines},
     transfers::{self, Transfers},

@@ -19,13 +19,9 @@ use crate::{
 /// Bytes of a password that are read.
 const MAX_PASSWORD: u64 = 64 << 10;
 
+/// Which registry is meant.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  \
-    imgb login registry.example -u me --password-stdin <token\n\n\
-    The registry is asked whether it takes the credentials. They are stored where docker and \
-    podman find them, too: with the credential helper that docker's config.json names, or in that \
-    file.")]
-pub(super) struct LoginArgs {
+struct HostArgs {
     /// The registry; otherwise Docker Hub
     #[arg(
         value_name = "HOST[:PORT]",
@@ -33,6 +29,17 @@ pub(super) struct LoginArgs {
         default_value = "docker.io"
     )]
     host: String,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  \
+    imgb login registry.example -u me --password-stdin <token\n\n\
+    The registry is asked whether it takes the credentials. They are stored where docker and \
+    podman find them, too: with the credential helper that docker's config.json names, or in that \
+    file.")]
+pub(super) struct LoginArgs {
+    #[command(flatten)]
+    named: HostArgs,
 
     /// The user; otherwise imgb asks for it
     #[arg(short, long, value_name = "USER")]
@@ -49,13 +56,8 @@ pub(super) struct LoginArgs {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  imgb logout registry.example")]
 pub(super) struct LogoutArgs {
-    /// The registry; otherwise Docker Hub
-    #[arg(
-        value_name = "HOST[:PORT]",
-        value_parser = values::registry_host,
-        default_value = "docker.io"
-    )]
-    host: String,
+    #[command(flatten)]
+    named: HostArgs,
 
     /// The file of stored credentials, instead of docker's
     #[arg(long, value_name = "FILE", help_heading = "Registry")]
@@ -63,7 +65,7 @@ pub(super) struct LogoutArgs {
 }
 
 pub(super) fn login(args: &LoginArgs) -> Result<(), Failure> {
-    let host = &args.host;
+    let host = &args.named.host;
     let file = file(args.registry.authfile.as_ref())?;
     let given = if args.username.is_none() { args.registry.credential()? } else { None };
     let credential = match given {
@@ -87,7 +89,7 @@ pub(super) fn login(args: &LoginArgs) -> Result<(), Failure> {
 }
 
 pub(super) fn logout(args: &LogoutArgs) -> Result<(), Failure> {
-    let (host, file) = (&args.host, file(args.authfile.as_ref())?);
+    let (host, file) = (&args.named.host, file(args.authfile.as_ref())?);
     match Credentials::erase(&file, host).map_err(Failure::registry)? {
         true => print_message(&format!("logged out of {host}")),
         false => print_message(&format!("there were no credentials for {host}")),
@@ -99,7 +101,7 @@ pub(super) fn logout(args: &LogoutArgs) -> Result<(), Failure> {
 fn file(authfile: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     let usual = || environment::credential_files(None).pop();
     authfile.cloned().or_else(usual).ok_or_else(|| {
-        let failure = Failure::local("there is no place for credentials: HOME is not set");
+        let failure = Failure::local("cannot store credentials: HOME is not set");
         failure.with_hint("name a file with `--authfile FILE`")
     })
 }

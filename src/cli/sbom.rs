@@ -106,7 +106,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 /// Where the documents go: `FILE`, or beside the first output that is a file or directory.
 ///
 /// # Errors
-/// If there is no such output and no file is named.
+/// If no file is named and no output is a file or directory.
 pub(super) fn places(
     requests: &[SbomRequest],
     targets: &[Target],

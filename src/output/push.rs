@@ -1,5 +1,5 @@
 //! Writes an image to a registry: blobs first, several at once, then manifests, the index, and tags
-//! last, so that no name ever leads to an image of which something is missing.
+//! last, so that no name ever leads to an incomplete image.
 
 use std::num::NonZero;
 

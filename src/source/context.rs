@@ -19,6 +19,7 @@ use crate::{
         ImagePath,
         ignore::{Ignore, Verdict},
     },
+    store,
     tree::{Kind, Node, Tree},
 };
 
@@ -108,7 +109,7 @@ impl Walk<'_> {
         if depth > MAX_DEPTH {
             return Err(unreadable(io::Error::other("the directories are nested too deep")));
         }
-        let names = sys::names(&fd).map_err(|errno| unreadable(errno.into()))?;
+        let names = store::names(&fd).map_err(|errno| unreadable(errno.into()))?;
         for name in names {
             let child = path.join(name.to_bytes()).map_err(|source| SourceError::BadPath {
                 name: self.root.display().to_string(),

@@ -15,6 +15,7 @@ use rustix::{
 use super::{InputOptions, SourceError, stat::HostStat, sys, worker_pool};
 use crate::{
     path::ImagePath,
+    store,
     tree::{Node, Tree, Xattrs, capability},
 };
 
@@ -123,7 +124,7 @@ impl Walk<'_> {
             source: errno.into(),
         };
         let fd = sys::open_directory(CWD, &**dir).map_err(|errno| unreadable(dir, errno))?;
-        let names = sys::names(&fd).map_err(|errno| unreadable(dir, errno))?;
+        let names = store::names(&fd).map_err(|errno| unreadable(dir, errno))?;
         let outputs: Vec<_> =
             self.options.outputs.iter().filter(|path| path.parent() == Some(&**dir)).collect();
         part.nodes.reserve_exact(names.len());

@@ -14,6 +14,7 @@ use super::{capability_attribute, sys};
 use crate::{
     elf::{Absence, Answer, LookupError, ReadFailure},
     path::ImagePath,
+    store,
     tree::{Node, ResolveError, Resolved, Step, Xattrs},
 };
 
@@ -129,7 +130,7 @@ impl HostRoot {
     /// # Errors
     /// [`ReadFailure`]
     pub fn list(&self, path: &ImagePath) -> Result<Answer<Vec<Vec<u8>>>, ReadFailure> {
-        let names = sys::open_directory(&self.fd, relative(path)).and_then(sys::names);
+        let names = sys::open_directory(&self.fd, relative(path)).and_then(store::names);
         let names = names.map_err(|errno| self.error(path, errno));
         LookupError::split(
             names.map(|names| names.into_iter().map(std::ffi::CString::into_bytes).collect()),

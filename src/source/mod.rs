@@ -41,6 +41,7 @@ use crate::{
     tree::{Kind, Meta, Node, Tree},
 };
 
+pub use crate::store::list_directory;
 pub use context::{Context, context};
 pub use dir::capability_attribute;
 pub use host::HostRoot;
@@ -50,7 +51,6 @@ pub use open_files::{FileReader, OpenFiles};
 pub use ordered_pool::in_order;
 pub use presence::if_present;
 pub use request::{Request, RequestError, Search, command};
-pub use sys::list_directory;
 pub use sysroot::Sysroot;
 pub use tarball::{is_tarball, unpack};
 

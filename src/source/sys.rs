@@ -1,23 +1,15 @@
 //! The system calls by which files of the host are found. Each is repeated after EINTR.
 
-use std::{
-    ffi::{CString, OsString},
-    io,
-    os::{fd::OwnedFd, unix::ffi::OsStringExt as _},
-    path::Path,
-};
+use std::os::fd::OwnedFd;
 
 use rustix::{
     fd::AsFd,
-    fs::{AtFlags, Mode, OFlags, RawDir},
+    fs::{AtFlags, Mode, OFlags},
     io::{Errno, retry_on_intr},
     path::Arg,
 };
 
 use super::stat::HostStat;
-
-/// Bytes of directory entries that are read at once.
-const ENTRIES: usize = 1 << 15;
 
 /// Opens a directory to list it; a link in its place is refused (ENOTDIR).
 pub(super) fn open_directory(dir: impl AsFd, path: impl Arg + Copy) -> Result<OwnedFd, Errno> {
@@ -64,35 +56,6 @@ pub(super) fn file_system(dir: impl AsFd, path: impl Arg + Copy) -> Result<u32, 
 pub(super) fn read_link(dir: impl AsFd, path: impl Arg + Copy) -> Result<Vec<u8>, Errno> {
     let target = retry_on_intr(|| rustix::fs::readlinkat(&dir, path, Vec::new()))?;
     Ok(target.into_bytes())
-}
-
-/// The names in the directory `path`, sorted bytewise, without `.` and `..`. Unlike
-/// [`std::fs::read_dir`], it does not panic if the directory cannot be closed.
-///
-/// # Errors
-/// If it cannot be opened or read, or is not a directory.
-pub fn list_directory(path: &Path) -> io::Result<Vec<OsString>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
-    Ok(names(dir)?.into_iter().map(|name| OsString::from_vec(name.into_bytes())).collect())
-}
-
-/// The names in an open directory, sorted bytewise, without `.` and `..`.
-pub(super) fn names(dir: impl AsFd) -> Result<Vec<CString>, Errno> {
-    let mut names = Vec::new();
-    let mut buffer = Vec::with_capacity(ENTRIES);
-    let mut entries = RawDir::new(dir, buffer.spare_capacity_mut());
-    while let Some(entry) = entries.next() {
-        let entry = match entry {
-            Err(Errno::INTR) => continue,
-            entry => entry?,
-        };
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(entry.file_name().to_owned());
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod blob;
 pub mod cache;
+mod listing;
 mod part_writer;
 mod pending;
 mod writer;
@@ -21,6 +22,7 @@ use std::{
 use crate::digest::Digest;
 
 pub use blob::{Blob, Extent, Place};
+pub use listing::{list_directory, names};
 pub use part_writer::PartWriter;
 pub use pending::{PREFIX, Pending};
 pub use writer::BlobWriter;

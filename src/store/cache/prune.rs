@@ -2,19 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsString,
     fs::{File, Metadata},
     io,
-    os::unix::{ffi::OsStringExt as _, fs::MetadataExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{FlockOperation, Mode, OFlags, RawDir},
-    io::{Errno, retry_on_intr},
-};
+use rustix::fs::FlockOperation;
 
-use super::{super::uninterrupted, Cache, Record, digest_of, read_record};
+use super::{
+    super::{list_directory, uninterrupted},
+    Cache, Record, digest_of, read_record,
+};
 use crate::digest::Digest;
 
 /// How many keys of one layer are kept. Each fresh copy of a tree adds one.
@@ -88,7 +87,7 @@ impl Cache {
     /// lock: that process evicts too.
     pub(super) fn evict(&self, limit: u64) -> io::Result<Pruned> {
         let blobs = self.blobs()?;
-        let keys = names(&self.dir.join("layers"))?.len();
+        let keys = list_directory(&self.dir.join("layers"))?.len();
         if blobs.values().sum::<u64>() <= limit && keys <= (blobs.len() + 1) * KEYS {
             return Ok(Pruned::default());
         }
@@ -163,28 +162,9 @@ impl Cache {
 /// The regular files in a directory of the cache, without those that another process removes
 /// meanwhile.
 fn files(dir: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
-    let paths = names(dir)?.into_iter().map(|name| dir.join(name));
+    let paths = list_directory(dir)?.into_iter().map(|name| dir.join(name));
     let found = |path: PathBuf| fs_err::symlink_metadata(&path).ok().map(|found| (path, found));
     Ok(paths.filter_map(found).filter(|(_, found)| found.is_file()).collect())
-}
-
-/// What a directory of the cache contains. The standard library, and walkdir with it, panics if a
-/// directory cannot be closed.
-fn names(dir: &Path) -> io::Result<Vec<OsString>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = retry_on_intr(|| rustix::fs::open(dir, flags, Mode::empty()))?;
-    let (mut names, mut buffer) = (Vec::new(), Vec::with_capacity(1 << 15));
-    let mut entries = RawDir::new(fd, buffer.spare_capacity_mut());
-    while let Some(entry) = entries.next() {
-        let entry = match entry {
-            Err(Errno::INTR) => continue,
-            entry => entry?,
-        };
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            names.push(OsString::from_vec(entry.file_name().to_bytes().to_vec()));
-        }
-    }
-    Ok(names)
 }
 
 /// Removes a file of the cache.
