@@ -159,3 +159,13 @@ fn without_a_name_in_a_registry_no_socket_is_opened() {
         assert!(calls.is_empty(), "{args}: {calls:?}");
     }
 }
+
+#[test]
+fn only_one_copy_goes_to_stdout() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", fixtures::static_elf(fixtures::X86_64));
+    sandbox.imgb("pack ./app -q -o a.tar").run().ok();
+    for line in ["copy a.tar - oci-archive:-", "index create a.tar -o - -o oci-archive:-"] {
+        sandbox.imgb(line).run().error(2, &["only one output can go to stdout"]);
+    }
+}
