@@ -4,15 +4,13 @@ use clap::Args;
 
 use super::{
     failure::Failure,
-    inspect_json::as_json,
     inspect_text::{as_text, directories, layer_text},
-    inspected::Inspected,
-    options::image::ImageArgs,
+    options::{image::ImageArgs, reach::ReachArgs},
     terminal::{print_data, print_json},
 };
 use crate::{
     error_kind::with_causes,
-    explain::{usage, waste},
+    explain::inspection::{InspectError, Inspection},
     oci::UnpackedImage,
     quantity,
 };
@@ -44,6 +42,9 @@ pub(super) struct InspectArgs {
     #[arg(long, value_name = "N")]
     layer: Option<usize>,
 
+    #[command(flatten)]
+    reach: ReachArgs,
+
     /// Print JSON on stdout
     #[arg(long)]
     json: bool,
@@ -60,10 +61,8 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     let unpacked = args.image.open_with_progress(false)?;
     let merged = unpacked.merged();
     let layer = args.layer.map(|number| layer_index(number, &unpacked)).transpose()?;
-    let tree = match layer.and_then(|at| unpacked.layers.get(at)) {
-        Some(layer) => &layer.change.tree,
-        None => &merged,
-    };
+    let tree = layer.and_then(|at| unpacked.layers.get(at));
+    let tree = tree.map_or(&merged, |layer| &layer.change.tree);
     if args.files && !args.json && layer.is_none() {
         return print_data(&tree.to_string());
     }
@@ -73,19 +72,18 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     if let Some(at) = layer.filter(|_| !args.json) {
         return print_data(&layer_text(&unpacked, at));
     }
-    let unreadable = |error: &dyn std::error::Error| Failure::local(with_causes(error));
-    let shown = Inspected {
-        unpacked: &unpacked,
-        platforms: unpacked.image.platforms()?,
-        layer,
-        tree,
-        hidden: waste::hidden(&unpacked.layers, &merged),
-        duplicates: waste::duplicates(&merged).map_err(|error| unreadable(&error))?,
-        packages: usage::packages(&merged).map_err(|error| unreadable(&error))?,
-    };
+    let options = args.reach.options()?;
+    let shown = Inspection::new(&unpacked, &merged, layer, &options).map_err(failure)?;
     match args.json {
-        true => print_json(as_json(&shown)),
+        true => print_json(shown.json()),
         false => print_data(&as_text(&shown)),
+    }
+}
+
+fn failure(error: InspectError) -> Failure {
+    match error {
+        InspectError::Image(error) => error.into(),
+        error => Failure::local(with_causes(&error)),
     }
 }
 

@@ -4,16 +4,16 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use serde_json::Value;
 
-use super::{inspected::Inspected, size};
+use super::{printable::printable, size};
 use crate::{
     explain::{
         contents::hard_links,
+        inspection::{Inspection, Reach, database_name, history},
         usage::{self, Usage},
         waste::Duplicates,
     },
     image::Healthcheck,
-    oci::{Image, UnpackedImage},
-    packages::Format,
+    oci::UnpackedImage,
     path::{ImagePath, escape},
     quantity,
     tree::Tree,
@@ -22,7 +22,7 @@ use crate::{
 /// How many of the largest files, and others, the text lists.
 const LARGEST: usize = 10;
 
-pub(super) fn as_text(shown: &Inspected<'_>) -> String {
+pub(super) fn as_text(shown: &Inspection<'_>) -> String {
     let unpacked = shown.unpacked;
     let image = &unpacked.image;
     let config = &image.config;
@@ -120,18 +120,6 @@ fn layers(text: &mut String, unpacked: &UnpackedImage) {
     }
 }
 
-/// How each layer was made, from the configuration's history; empty if it does not say.
-pub(super) fn history(image: &Image) -> impl Iterator<Item = String> {
-    let steps = image.config.original.get("history").and_then(Value::as_array);
-    let steps = steps.cloned().unwrap_or_default().into_iter();
-    let with_layer = steps.filter(|step| step.get("empty_layer") != Some(&Value::Bool(true)));
-    let by = |step: Value| {
-        let text = step.get("created_by").and_then(Value::as_str).unwrap_or_default();
-        text.chars().take(80).collect()
-    };
-    with_layer.map(by).chain(std::iter::repeat(String::new()))
-}
-
 fn files(text: &mut String, tree: &Tree) {
     let links = hard_links(tree);
     let mut files: Vec<(u64, &ImagePath)> = tree
@@ -163,8 +151,8 @@ fn largest(
     }
 }
 
-/// What later layers hide, and what is there twice.
-fn waste(text: &mut String, shown: &Inspected<'_>) {
+/// What later layers hide, what is there twice, and what is not needed.
+fn waste(text: &mut String, shown: &Inspection<'_>) {
     let hidden = &shown.hidden;
     if !hidden.is_empty() {
         let total = hidden.iter().map(|file| file.size).sum();
@@ -192,9 +180,27 @@ fn waste(text: &mut String, shown: &Inspected<'_>) {
         };
         largest(text, duplicates.iter().map(line), duplicates.len(), "--json lists all");
     }
+    unreached(text, &shown.reach);
 }
 
-fn packages(text: &mut String, shown: &Inspected<'_>) {
+/// What no program of the image leads to.
+fn unreached(text: &mut String, reach: &Reach) {
+    match reach {
+        Reach::Known(_, files) if files.is_empty() => {}
+        Reach::Known(_, files) => {
+            let total = size::format(files.iter().map(|(_, size)| size).sum());
+            let count = quantity::count(files.len(), "path");
+            let _ = writeln!(text, "\n{count} that nothing leads to, {total}");
+            let lines = files.iter().map(|(path, size)| (*size, path.to_string()));
+            largest(text, lines, files.len(), "`imgb why --unreached` lists all");
+        }
+        Reach::Unknown(why) => {
+            let _ = writeln!(text, "\nnot known what is needed: {}", printable(why));
+        }
+    }
+}
+
+fn packages(text: &mut String, shown: &Inspection<'_>) {
     let mut packages: Vec<_> = shown.packages.iter().collect();
     let Some(first) = packages.first() else { return };
     let database = database_name(first.database);
@@ -206,15 +212,6 @@ fn packages(text: &mut String, shown: &Inspected<'_>) {
         (one.usage.size, escape(one.package.to_string().as_bytes()))
     };
     largest(text, packages.iter().map(line), packages.len(), "--json lists all");
-}
-
-/// What a database is called in messages and JSON.
-pub(super) fn database_name(format: Format) -> &'static str {
-    match format {
-        Format::Dpkg => "dpkg",
-        Format::Apk => "apk",
-        Format::Rpm => "rpm",
-    }
 }
 
 /// The directories of `tree` up to `depth` levels below the root, the largest first in each.

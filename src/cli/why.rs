@@ -6,9 +6,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    environment::{jobs, scratch},
     failure::Failure,
-    options::image::ImageArgs,
+    options::{
+        image::ImageArgs,
+        reach::{ReachArgs, image_path},
+    },
     printable::printable,
     size,
     terminal::{print_data, print_json},
@@ -16,14 +18,13 @@ use super::{
 use crate::{
     error_kind::ErrorKind,
     explain::{
-        resolve::{ResolveOptions, Resolved, resolve},
+        resolve::{Resolved, resolve},
         why::{Chains, Graph, Link, unreached},
     },
     path::ImagePath,
     pipeline,
     plan::Reason,
     quantity,
-    rules::Table,
     tree::{Tree, resolve::destination},
 };
 
@@ -46,10 +47,8 @@ pub(super) struct WhyArgs {
     #[arg(long, conflicts_with = "path")]
     unreached: bool,
 
-    /// What the image is for, beside the program that it starts: a program, or a directory with
-    /// its content (repeatable)
-    #[arg(long, value_name = "PATH", value_parser = image_path)]
-    from: Vec<ImagePath>,
+    #[command(flatten)]
+    reach: ReachArgs,
 
     /// How many chains are shown
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -58,10 +57,6 @@ pub(super) struct WhyArgs {
     /// Print JSON on stdout
     #[arg(long)]
     json: bool,
-}
-
-fn image_path(text: &str) -> Result<ImagePath, crate::path::PathError> {
-    ImagePath::new(text)
 }
 
 impl WhyArgs {
@@ -88,19 +83,14 @@ struct Answer<'a> {
 pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     let unpacked = args.image.open_with_progress(false)?;
     let tree = unpacked.merged();
-    let options = ResolveOptions {
-        rules: Table::builtin().map_err(|error| Failure::local(&error))?,
-        from: args.from.clone(),
-        spool: scratch(),
-        jobs: jobs(None),
-    };
+    let options = args.reach.options()?;
     let config = &unpacked.image.config;
     let resolved = resolve(&tree, config, &options).map_err(pipeline::Error::from)?;
-    if resolved.starts.is_empty() && args.from.is_empty() {
+    if resolved.starts.is_empty() && args.reach.from.is_empty() {
         let failure = Failure::new(ErrorKind::Build, "the image starts no program that it has");
         return Err(failure.with_hint("--from PATH names what it is for"));
     }
-    let reached = reached(&resolved);
+    let reached = resolved.reached();
     let Some(path) = &args.path else {
         return list_unreached(args, &tree, &reached).map(|()| 0);
     };
@@ -138,12 +128,6 @@ fn exists(tree: &Tree, path: &ImagePath) -> bool {
     tree.contains(path) || tree.below(path).next().is_some()
 }
 
-/// The paths that the image's programs lead to.
-fn reached(resolved: &Resolved) -> Tree {
-    let layers = resolved.decision.layers.iter();
-    layers.flat_map(|layer| layer.tree.iter()).map(|(p, n)| (p.clone(), n.clone())).collect()
-}
-
 fn list_unreached(args: &WhyArgs, tree: &Tree, reached: &Tree) -> Result<(), Failure> {
     let found = unreached(tree, reached);
     let total: u64 = found.iter().map(|(_, len)| len).sum();
@@ -163,14 +147,6 @@ fn list_unreached(args: &WhyArgs, tree: &Tree, reached: &Tree) -> Result<(), Fai
     print_data(&text)
 }
 
-/// A reason as text: what starts the image's programs, in words.
-fn reason(reason: &Reason, resolved: &Resolved) -> String {
-    match reason {
-        Reason::Listed(input) => resolved.starts.get(*input).cloned().unwrap_or_default(),
-        other => other.text(&resolved.decision.inputs),
-    }
-}
-
 fn as_text(answer: &Answer<'_>, resolved: &Resolved) -> String {
     let mut text = answer.path.to_string();
     if answer.real != *answer.path {
@@ -187,14 +163,14 @@ fn as_text(answer: &Answer<'_>, resolved: &Resolved) -> String {
     for (number, chain) in (1..).zip(&chains.all) {
         for (at, (path, why)) in chain.iter().enumerate() {
             let mark = if at == 0 { format!("{number:>3}. ") } else { "     ".into() };
-            let why = printable(&reason(why, resolved));
+            let why = printable(&resolved.text(why));
             let _ = writeln!(text, "{mark}{path}  {why}");
         }
     }
     if answer.needed.len() > 1 {
         let _ = writeln!(text, "all that leads to it directly:");
         for why in &answer.needed {
-            let _ = writeln!(text, "     {}", printable(&reason(why, resolved)));
+            let _ = writeln!(text, "     {}", printable(&resolved.text(why)));
         }
     }
     let (count, size) =
@@ -212,7 +188,7 @@ fn as_text(answer: &Answer<'_>, resolved: &Resolved) -> String {
 fn as_json(answer: &Answer<'_>, resolved: &Resolved, image: &str) -> Value {
     let why = |one: &Reason| {
         let mut value = one.json(&resolved.decision.inputs);
-        value["text"] = reason(one, resolved).into();
+        value["text"] = resolved.text(one).into();
         value
     };
     let step = |(path, one): &Link| json!({"path": path.to_string(), "reason": why(one)});

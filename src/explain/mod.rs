@@ -6,6 +6,7 @@ pub mod bill;
 pub mod components;
 pub mod contents;
 pub mod diff;
+pub mod inspection;
 pub mod resolve;
 pub mod usage;
 pub mod waste;

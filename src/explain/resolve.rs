@@ -6,7 +6,9 @@ use crate::{
     elf::{FoundKind, Lookup as _},
     image::Config,
     path::{ImagePath, glob::Glob},
-    plan::{self, Below, Decision, Include, Layers, PlanError, PlanOptions, RuleSet, Settings},
+    plan::{
+        self, Below, Decision, Include, Layers, PlanError, PlanOptions, Reason, RuleSet, Settings,
+    },
     process::locate,
     rules::{Choice, Soft, Table},
     source::{Input, InputKind, InputOptions, Sysroot},
@@ -35,6 +37,22 @@ pub struct Resolved {
     pub decision: Decision,
     /// What starts each input of the decision, in words.
     pub starts: Vec<String>,
+}
+
+impl Resolved {
+    /// The paths that the image's programs lead to.
+    pub fn reached(&self) -> Tree {
+        let layers = self.decision.layers.iter();
+        layers.flat_map(|layer| layer.tree.iter()).map(|(p, n)| (p.clone(), n.clone())).collect()
+    }
+
+    /// A reason as text: what starts the image's programs, in words.
+    pub fn text(&self, reason: &Reason) -> String {
+        match reason {
+            Reason::Listed(input) => self.starts.get(*input).cloned().unwrap_or_default(),
+            other => other.text(&self.decision.inputs),
+        }
+    }
 }
 
 /// Finds what the programs of the image of `config`, whose whole file system is `tree`, need of it.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::contents::hard_links;
 use crate::{
     path::ImagePath,
     plan::{Reason, Reasons},
-    tree::Tree,
+    tree::{Node, Tree},
 };
 
 /// Steps that are looked at to find chains: there may be more chains than anyone can read.
@@ -104,12 +105,25 @@ impl Graph {
     }
 }
 
-/// The files and links of `tree` that are not in `reached`, largest first.
+/// The files and links of `tree` that are not in `reached`, each with the bytes that would go with
+/// it, largest first. Content that has another name goes with the last name only: it counts once,
+/// at its first name, and not at all if one of its names is reached.
 pub fn unreached(tree: &Tree, reached: &Tree) -> Vec<(ImagePath, u64)> {
+    let links = hard_links(tree);
+    let first = |path| links.get(path).copied().unwrap_or(path);
+    let kept: BTreeSet<&ImagePath> = tree
+        .iter()
+        .filter(|(path, _)| reached.contains(path))
+        .map(|(path, _)| first(path))
+        .collect();
+    let goes = |path, node: &Node| match first(path) == path && !kept.contains(path) {
+        true => node.file().map_or(0, |file| file.len),
+        false => 0,
+    };
     let mut found: Vec<(ImagePath, u64)> = tree
         .iter()
         .filter(|(path, node)| !node.is_directory() && !reached.contains(path))
-        .map(|(path, node)| (path.clone(), node.file().map_or(0, |file| file.len)))
+        .map(|(path, node)| (path.clone(), goes(path, node)))
         .collect();
     found.sort_by(|(a, a_len), (b, b_len)| b_len.cmp(a_len).then_with(|| a.cmp(b)));
     found
@@ -118,7 +132,7 @@ pub fn unreached(tree: &Tree, reached: &Tree) -> Vec<(ImagePath, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Node;
+    use crate::tree::Kind;
 
     fn path(text: &str) -> ImagePath {
         ImagePath::new(text).unwrap()
@@ -178,5 +192,26 @@ mod tests {
         let left = unreached(&tree, &reached);
         let left: Vec<_> = left.iter().map(|(path, len)| (path.to_string(), *len)).collect();
         assert_eq!(left[..2], [("/other".to_owned(), 6), ("/deep".to_owned(), 5)]);
+    }
+    #[test]
+    fn content_goes_with_the_last_of_its_names() {
+        let shared = || {
+            let mut node = Node::inline(0o644, *b"12345");
+            if let Kind::File(file) = &mut node.kind {
+                file.shared = true;
+            }
+            node
+        };
+        let (kept, gone) = (shared(), shared());
+        let tree = Tree::from_iter([
+            (path("/a"), kept.clone()),
+            (path("/b"), kept),
+            (path("/c"), gone.clone()),
+            (path("/d"), gone),
+        ]);
+        let reached = Tree::from_iter([(path("/b"), Node::directory(0o755))]);
+        let left = unreached(&tree, &reached);
+        let left: Vec<_> = left.iter().map(|(path, len)| (path.to_string(), *len)).collect();
+        assert_eq!(left, [("/c".into(), 5), ("/a".into(), 0), ("/d".into(), 0)]);
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     fixtures,
     layouts::Parts,
-    raw_tar::RawTar,
+    raw_tar::{MODE, RawTar, put},
     sandbox::{Sandbox, is_there},
 };
 
@@ -102,6 +102,47 @@ fn what_layers_hide_and_copy_is_listed() {
     ] {
         assert!(text.contains(line), "{text}");
     }
+}
+
+#[test]
+fn what_nothing_leads_to_is_waste() {
+    let sandbox = Sandbox::new();
+    let app = fixtures::static_elf(fixtures::X86_64);
+    let tar = RawTar::new()
+        .raw(b'0', b"app", &app, |header| put(header, MODE, b"0000755\0"))
+        .hard_link("app-too", "app")
+        .file("unused", "12345")
+        .hard_link("unused-too", "unused")
+        .file("data/x", "1");
+    let tar = tar.end();
+    let image = |entrypoint: &str| {
+        let config = json!({
+            "architecture": "amd64", "os": "linux", "config": {"Entrypoint": [entrypoint]},
+        });
+        Parts { config, layers: vec![tar.clone()] }.write(&sandbox, "l");
+    };
+    image("/app");
+    let unreached = |paths: &[(&str, u64)]| {
+        json!(
+            paths
+                .iter()
+                .map(|(path, size)| json!({"path": path, "size": size}))
+                .collect::<Vec<_>>()
+        )
+    };
+    let all = [("/unused", 5), ("/data/x", 1), ("/app-too", 0), ("/unused-too", 0)];
+    assert_eq!(inspect(&sandbox, "l")["unreached"], unreached(&all));
+    let but_data = [("/unused", 5), ("/app-too", 0), ("/unused-too", 0)];
+    assert_eq!(inspect(&sandbox, "--from /data l")["unreached"], unreached(&but_data));
+    let text = sandbox.imgb("inspect l").run().ok().text();
+    assert!(text.contains("4 paths that nothing leads to, 6 B\n        5 B  /unused\n"), "{text}");
+    // Where nothing is known, nothing is waste.
+    image("/gone");
+    let value = inspect(&sandbox, "l");
+    assert_eq!((&value["unreached"], value["unresolved"].is_string()), (&json!([]), true));
+    let text = sandbox.imgb("inspect l").run().ok().text();
+    let line = "not known what is needed: the image starts no program that it has (--from PATH";
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn every_command_prints_what_is_documented() {
     sandbox.file("one", "1").file("two", "22");
     sandbox.imgb("pack ./one:/f ./two:/g --no-check -q -o one.tar").run().ok();
     sandbox.imgb("pack ./two:/f --base one.tar --no-check -q -o two.tar").run().ok();
-    let inspected = ["inspect curl.tar", "inspect two.tar"].map(imgb);
+    let inspected = ["inspect curl.tar", "inspect two.tar", "inspect --from /f two.tar"].map(imgb);
     check(&shapes, "imgb inspect", inspected, &["notes[]"]);
     let diffs =
         ["diff curl.tar bad.tar --strict", "diff bad.tar curl.tar", "diff curl.tar curl.tar"]

@@ -8,6 +8,7 @@ pub(super) mod lookup;
 pub(super) mod messages;
 pub(super) mod output;
 pub(super) mod platforms;
+pub(super) mod reach;
 pub(super) mod registry;
 pub(super) mod run_overrides;
 pub(super) mod runtime_deps;

@@ -1,11 +1,8 @@
-//! An image as JSON, for `imgb inspect`.
+//! An image as JSON.
 
 use serde_json::{Value, json};
 
-use super::{
-    inspect_text::{database_name, history},
-    inspected::Inspected,
-};
+use super::{Inspection, database_name, history};
 use crate::{
     explain::{
         contents::hard_links,
@@ -18,7 +15,7 @@ use crate::{
 };
 
 /// As docs/json.md says.
-pub(super) fn as_json(shown: &Inspected<'_>) -> Value {
+pub(super) fn of(shown: &Inspection<'_>) -> Value {
     let (unpacked, tree) = (shown.unpacked, shown.tree);
     let image = &unpacked.image;
     let links = hard_links(tree);
@@ -59,6 +56,8 @@ pub(super) fn as_json(shown: &Inspected<'_>) -> Value {
         "directories": directories.collect::<Vec<_>>(),
         "hidden": shown.hidden.iter().map(hidden).collect::<Vec<_>>(),
         "duplicates": shown.duplicates.iter().map(duplicates).collect::<Vec<_>>(),
+        "unreached": shown.unreached().iter().map(unreached).collect::<Vec<_>>(),
+        "unresolved": shown.unresolved(),
         "packages": shown.packages.iter().map(package).collect::<Vec<_>>(),
         "notes": unpacked.notes(),
     })
@@ -87,6 +86,10 @@ fn duplicates(one: &Duplicates) -> Value {
         "digest": one.digest.to_string(),
         "paths": one.paths.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+fn unreached((path, size): &(ImagePath, u64)) -> Value {
+    json!({"path": path.to_string(), "size": size})
 }
 
 fn package(one: &InstalledPackage) -> Value {
