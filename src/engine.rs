@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     process::{Child, Command, Stdio},
+    thread::JoinHandle,
 };
 
 use crate::error_kind::ErrorKind;
@@ -65,8 +66,7 @@ impl EngineError {
 pub fn save(command: &'static str, name: &str, into: &File) -> Result<(), EngineError> {
     let call = Call { command, action: "save" };
     let into = into.try_clone().map_err(|source| call.io(source))?;
-    let child = call.start(&["save", name], Stdio::null(), into.into())?;
-    call.finish(child)
+    call.start(&["save", name], Stdio::null(), into.into())?.finish()
 }
 
 /// Hands an archive, which `write` writes, to the engine. Returns what the command printed.
@@ -78,15 +78,14 @@ pub fn load<E: From<EngineError>>(
     write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
 ) -> Result<String, E> {
     let call = Call { command, action: "load" };
-    let mut child = call.start(&["load"], Stdio::piped(), Stdio::piped())?;
-    let stdin = child.stdin.take();
-    let stdout = child.stdout.take();
-    let reader = std::thread::spawn(move || stdout.map(|out| bounded(out, MAX_OUTPUT)));
+    let mut running = call.start(&["load"], Stdio::piped(), Stdio::piped())?;
+    let stdin = running.child.stdin.take();
+    let output = read(running.child.stdout.take(), MAX_OUTPUT);
     // The error of a pipe that the command closed early is explained by what it says.
     let written = stdin.map_or(Ok(()), |mut stdin| write(&mut stdin));
-    call.finish(child)?;
+    running.finish()?;
     written?;
-    Ok(reader.join().ok().flatten().unwrap_or_default())
+    Ok(output.join().unwrap_or_default())
 }
 
 /// What `arguments` print, the first of which is `action`; `None` if the command fails, as for an
@@ -101,9 +100,9 @@ pub fn ask(
 ) -> Result<Option<String>, EngineError> {
     let call = Call { command, action };
     let arguments: Vec<&str> = std::iter::once(action).chain(arguments.iter().copied()).collect();
-    let mut child = call.start(&arguments, Stdio::null(), Stdio::piped())?;
-    let text = child.stdout.take().map(|out| bounded(out, MAX_OUTPUT)).unwrap_or_default();
-    match call.finish(child) {
+    let mut running = call.start(&arguments, Stdio::null(), Stdio::piped())?;
+    let text = running.child.stdout.take().map(|out| bounded(out, MAX_OUTPUT)).unwrap_or_default();
+    match running.finish() {
         Ok(()) => Ok(Some(text)),
         Err(EngineError::Failed { .. }) => Ok(None),
         Err(error) => Err(error),
@@ -122,30 +121,53 @@ impl Call {
         EngineError::Io { command: self.command, action: self.action, source }
     }
 
-    fn start(self, arguments: &[&str], stdin: Stdio, stdout: Stdio) -> Result<Child, EngineError> {
+    fn start(
+        self,
+        arguments: &[&str],
+        stdin: Stdio,
+        stdout: Stdio,
+    ) -> Result<Running, EngineError> {
         let child = Command::new(self.command)
             .args(arguments)
             .stdin(stdin)
             .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn();
-        child.map_err(|source| match source.kind() {
+        let mut child = child.map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => EngineError::Missing { command: self.command },
             _ => self.io(source),
-        })
+        })?;
+        let said = read(child.stderr.take(), MAX_MESSAGE);
+        Ok(Running { call: self, child, said })
     }
+}
 
-    /// Waits for the command and reads what it says.
-    fn finish(self, mut child: Child) -> Result<(), EngineError> {
-        let said = child.stderr.take().map(|err| bounded(err, MAX_MESSAGE)).unwrap_or_default();
-        let status = child.wait().map_err(|source| self.io(source))?;
+/// A command that was started. Its messages are read from the start: podman prints lines for each
+/// layer, and would wait for a reader while its input waits for it.
+struct Running {
+    call: Call,
+    child: Child,
+    said: JoinHandle<String>,
+}
+
+impl Running {
+    /// Waits for the command.
+    fn finish(mut self) -> Result<(), EngineError> {
+        let status = self.child.wait().map_err(|source| self.call.io(source))?;
         if status.success() {
             return Ok(());
         }
+        let said = self.said.join().unwrap_or_default();
         let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
         let message = last.map_or_else(|| status.to_string(), Into::into);
-        Err(EngineError::Failed { command: self.command, action: self.action, message })
+        let Call { command, action } = self.call;
+        Err(EngineError::Failed { command, action, message })
     }
+}
+
+/// Reads a stream in a thread of its own.
+fn read(stream: Option<impl Read + Send + 'static>, limit: u64) -> JoinHandle<String> {
+    std::thread::spawn(move || stream.map(|stream| bounded(stream, limit)).unwrap_or_default())
 }
 
 /// The first `limit` bytes of a stream as text; the rest is read and forgotten, so that its writer

@@ -54,3 +54,17 @@ fn an_engine_that_is_not_installed_is_named() {
         sandbox.imgb(&format!("inspect {name}")).run().exits(2);
     }
 }
+
+/// Podman says a line for each layer before it has read all of them: more than a pipe holds.
+#[test]
+fn an_engine_that_says_much_is_listened_to() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", fixtures::static_elf(fixtures::X86_64));
+    sandbox.imgb("pack ./app -q -o a.tar").run().ok();
+    let podman = "#!/bin/sh\nyes 'Copying blob' | head -c 1000000 >&2\ncat >/dev/null\n\
+                  echo 'no space left' >&2\nexit 1\n";
+    sandbox.program("bin/podman", podman);
+    let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());
+    let load = sandbox.imgb("load a.tar --engine podman").env("PATH", path);
+    load.under(&["timeout", "60"]).run().error(5, &["`podman load` failed: no space left"]);
+}
