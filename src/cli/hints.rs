@@ -9,7 +9,7 @@ use crate::{
     output::OutputError,
     pipeline::Error,
     plan::{PlanError, Remedy},
-    registry::RegistryError,
+    registry::{RegistryError, TlsFault},
     source::{MisplacedDependency, SourceError},
 };
 
@@ -36,10 +36,19 @@ pub(super) fn registry_hint(error: &RegistryError) -> Option<String> {
         RegistryError::Unauthorized { host, .. } => {
             Some(format!("log in with `imgb login {host}`"))
         }
-        RegistryError::Tls { host, .. } => Some(format!(
-            "name the certificate of its authority with `--ca-file FILE`, or trust the network \
-             with `--insecure {host}`"
-        )),
+        RegistryError::Tls { host, fault, .. } => {
+            let hint = match fault {
+                TlsFault::Issuer => "name the certificate of its authority with `--ca-file FILE`",
+                TlsFault::OfAuthority => {
+                    "give the server a certificate that an authority has signed"
+                }
+                TlsFault::Name { .. } => "reach it by a name that its certificate is for",
+                TlsFault::Expired(_) => "renew the certificate, or set this machine's clock",
+                TlsFault::NotYet(_) => "set this machine's clock",
+                TlsFault::NotTls | TlsFault::Other(_) => "check host and port",
+            };
+            Some(format!("{hint}, or trust the network with `--insecure {host}`"))
+        }
         _ => None,
     }
 }

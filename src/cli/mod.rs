@@ -47,7 +47,7 @@ mod why;
 use std::{os::unix::ffi::OsStrExt as _, path::Path, process::ExitCode, sync::Arc};
 
 use clap::{
-    Parser as _,
+    ArgMatches, CommandFactory as _, FromArgMatches as _,
     error::{ContextKind, ContextValue},
 };
 
@@ -65,15 +65,27 @@ pub fn run() -> ExitCode {
     }
     // A write beyond the limit on file sizes (setrlimit(2)) then fails, which is reported.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
-    let cli = match Cli::try_parse_from(std::env::args_os()) {
-        Ok(cli) => cli,
+    let matches = Cli::command().try_get_matches_from(std::env::args_os());
+    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return report_usage(error),
     };
+    if is_quiet(&matches) {
+        terminal::silence_notices();
+    }
     let prints_json = cli.command.prints_json();
     match dispatch(cli.command) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => report(&failure, prints_json),
     }
+}
+
+/// Whether the command was given `--quiet`.
+fn is_quiet(matches: &ArgMatches) -> bool {
+    let options = matches.subcommand().map(|(_, options)| options);
+    let quiet = options.and_then(|options| options.try_get_one("quiet").ok().flatten());
+    quiet.copied().unwrap_or(false)
 }
 
 /// Prints `failure` on stderr, and as JSON on stdout where that is asked for; its exit code.

@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write as _},
     os::fd::AsFd,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::fs::OFlags;
@@ -19,6 +20,21 @@ const JSON_VERSION: u64 = 1;
 /// stop the work, so errors are ignored.
 pub(super) fn print_message(line: &str) {
     let _ = io::stderr().write_all((printable(line) + "\n").as_bytes());
+}
+
+/// Whether [`print_notice`] prints nothing.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Makes [`print_notice`] print nothing, for commands that only print errors.
+pub(super) fn silence_notices() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Prints a warning that comes up in the middle of the work, wherever that is.
+pub(super) fn print_notice(text: &str) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        print_message(&format!("warning: {text}"));
+    }
 }
 
 /// As [`print_message`], for several lines. Names in them have to be [`printable`] already: a line

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
 use ureq::http::Method;
 
 use super::{
@@ -14,8 +13,9 @@ use super::{
     credentials::Credentials,
     error::{RegistryError, read_body, shown},
     http::{Fault, Http, Payload, Request, Response},
+    notices::Notices,
     retry::{Failure, is_transient, retry_after},
-    secret::{Credential, Secret},
+    secret::{Credential, Secret, identity_pair},
     url::{Origin, Url, encode},
 };
 
@@ -43,6 +43,7 @@ pub(super) struct Auth {
     known: Mutex<BTreeMap<(Origin, Option<Access>), Known>>,
     /// Texts that no message may show.
     secrets: Mutex<BTreeSet<String>>,
+    notices: Notices,
 }
 
 struct Known {
@@ -64,19 +65,19 @@ pub(super) struct Refused<'a> {
 }
 
 impl Auth {
-    pub(super) fn new(credentials: Credentials, token_servers: BTreeSet<String>) -> Self {
+    pub(super) fn new(
+        credentials: Credentials,
+        token_servers: BTreeSet<String>,
+        notices: Notices,
+    ) -> Self {
         let secrets = credentials.given_secrets();
         Self {
             credentials,
             token_servers,
             known: Mutex::default(),
             secrets: Mutex::new(secrets.into_iter().collect()),
+            notices,
         }
-    }
-
-    /// What is wrong with files of credentials.
-    pub(super) fn warnings(&self) -> Vec<String> {
-        self.credentials.warnings()
     }
 
     /// The `Authorization` for a request to the registry, as far as it is known.
@@ -105,7 +106,8 @@ impl Auth {
             return Ok(header);
         }
         let unauthorized = |why: String| self.unauthorized(refused, why);
-        let credential = self.credentials.find(refused.name, &refused.access.repository)?;
+        let credential =
+            self.credentials.find(refused.name, &refused.access.repository, &self.notices)?;
         if let Some(credential) = &credential {
             self.hide(credential.secrets());
         }
@@ -200,7 +202,8 @@ impl Auth {
         if !response.is_success() {
             let status = response.status;
             let after = retry_after(&response);
-            let (_, message) = read_body(&response.read(MAX_TOKEN).unwrap_or_default());
+            let body = response.read(MAX_TOKEN).unwrap_or_default();
+            let (_, message) = read_body(&body, &|text| self.redact(text));
             let withheld = match credential.is_some() && !trusted {
                 true => {
                     " (it is on another site than the registry, so that the credentials were \
@@ -295,8 +298,7 @@ impl TokenRequest<'_> {
         }
         let basic = match credential {
             Some(Credential::IdentityToken(token)) => {
-                let pair = BASE64_STANDARD.encode(format!("<token>:{}", token.reveal()));
-                Some(Secret::new(format!("Basic {pair}")))
+                Some(Secret::new(format!("Basic {}", identity_pair(token))))
             }
             credential => credential.and_then(Credential::basic),
         };
@@ -379,7 +381,8 @@ fn network(refused: &Refused<'_>, host: &str, fault: Fault) -> Failure {
         Fault::Network(why) => {
             Failure::Transient { error: RegistryError::Network { action, host, why }, after: None }
         }
-        Fault::Tls(why) | Fault::NotTls(why) => RegistryError::Tls { action, host, why }.into(),
+        Fault::Unreachable(why) => RegistryError::Network { action, host, why }.into(),
+        Fault::Tls(fault) => RegistryError::Tls { action, host, fault }.into(),
         Fault::Protocol(why) => RegistryError::Protocol { action, host, why }.into(),
     }
 }

@@ -71,7 +71,7 @@ impl Repository {
             fresh: 0,
             hash: (offset == 0).then(Sha256::new),
             body: None,
-            attempts: Attempts::new(&self.client.inner.retry),
+            attempts: self.client.inner.attempts(),
         };
         if reader.at < size {
             reader.connect()?;

@@ -15,16 +15,17 @@ use ureq::{
 use super::{
     auth::{Access, Auth},
     credentials::Credentials,
-    error::{RegistryError, shown},
+    error::{RegistryError, TlsFault, shown},
     http::{Fault, Http, Payload, Request, Response, Timeouts},
+    notices::Notices,
     proxy::Proxies,
-    retry::Retry,
+    retry::{Attempts, Retry},
     url::{Url, is_loopback, split_port},
 };
 
 /// Bytes of a file of certificates.
 const MAX_CERTIFICATES: u64 = 16 << 20;
-/// Warnings of registries that are kept.
+/// Warnings of one answer that are read.
 const MAX_WARNINGS: usize = 20;
 
 /// The settings of a [`Client`]. Nothing is read from the environment.
@@ -49,6 +50,8 @@ pub struct ClientOptions {
     pub timeouts: Timeouts,
     /// The directory in which unfinished uploads are noted, so that a later process resumes them.
     pub sessions: Option<PathBuf>,
+    /// Where notices go.
+    pub notices: Notices,
 }
 
 /// A client of any number of registries. Clones share connections and tokens.
@@ -60,13 +63,13 @@ pub struct Client {
 pub(super) struct Inner {
     pub(super) http: Http,
     pub(super) auth: Auth,
-    pub(super) retry: Retry,
+    retry: Retry,
     pub(super) timeouts: Timeouts,
     pub(super) sessions: Option<PathBuf>,
     insecure: BTreeSet<String>,
     /// How each registry is reached, by its name.
     bases: Mutex<BTreeMap<String, Url>>,
-    warnings: Mutex<Vec<String>>,
+    notices: Notices,
 }
 
 /// A repository of a registry.
@@ -110,13 +113,13 @@ impl Client {
         }
         let inner = Inner {
             http: Http::new(options.timeouts.clone(), options.proxies, roots),
-            auth: Auth::new(options.credentials, options.token_servers),
+            auth: Auth::new(options.credentials, options.token_servers, options.notices.clone()),
             retry: options.retry,
             timeouts: options.timeouts,
             sessions: options.sessions,
             insecure: options.insecure,
             bases: Mutex::default(),
-            warnings: Mutex::default(),
+            notices: options.notices,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -125,14 +128,6 @@ impl Client {
     /// `docker.io` and `library/debian`, `localhost:5000` and `app`.
     pub fn repository(&self, host: &str, name: &str) -> Repository {
         Repository { client: self.clone(), registry: host.to_owned(), name: name.to_owned() }
-    }
-
-    /// What registries have warned of so far, and what is wrong with files of credentials, each
-    /// once.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut all = self.inner.auth.warnings();
-        all.extend(self.inner.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone());
-        all
     }
 }
 
@@ -201,7 +196,7 @@ impl Inner {
         };
         match self.http.send(&request, Payload::None) {
             Ok(response) => url.is_https() || response.status != 400,
-            Err(Fault::Tls(_)) => true,
+            Err(Fault::Tls(fault)) => fault != TlsFault::NotTls,
             Err(_) => false,
         }
     }
@@ -212,16 +207,17 @@ impl Inner {
         [url.host(), &url.authority(), &with_port].iter().any(|name| self.insecure.contains(*name))
     }
 
-    /// Notes the warnings of a response (OCI distribution-spec, "Warnings"): `299 - "TEXT"`.
+    /// Counts the attempts at one request.
+    pub(super) fn attempts(&self) -> Attempts {
+        Attempts::new(&self.retry, self.notices.clone())
+    }
+
+    /// Tells of the warnings of a response (OCI distribution-spec, "Warnings"): `299 - "TEXT"`.
     pub(super) fn note_warnings(&self, host: &str, response: &Response) {
         for value in response.all("warning").take(MAX_WARNINGS) {
             let Some(text) = value.strip_prefix("299 - ") else { continue };
             let text = shown(&self.auth.redact(text.trim_matches('"')));
-            let warning = format!("{host}: {text}");
-            let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-            if warnings.len() < MAX_WARNINGS && !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
+            self.notices.once(&format!("{host}: {text}"));
         }
     }
 }

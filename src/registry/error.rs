@@ -25,14 +25,14 @@ pub enum RegistryError {
         why: String,
     },
     /// The certificate is not trusted, or TLS failed.
-    #[error("cannot {action} at {host}: TLS: {why}")]
+    #[error("cannot {action} at {host}: TLS: {fault}")]
     Tls {
         /// What was asked for.
         action: String,
         /// Host and port.
         host: String,
-        /// What rustls says.
-        why: String,
+        /// What is wrong.
+        fault: TlsFault,
     },
     /// The registry wants other credentials, or some at all.
     #[error("cannot {action} at {host}: {why}")]
@@ -119,6 +119,50 @@ pub enum RegistryError {
     Setting(String),
 }
 
+/// Why there is no connection by TLS.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsFault {
+    /// No trusted authority has signed the certificate.
+    #[error("its certificate is not signed by an authority that is trusted")]
+    Issuer,
+    /// The certificate is an authority's own, as `openssl req -x509` makes one.
+    #[error("its certificate is that of an authority, and not of a server")]
+    OfAuthority,
+    /// The certificate is for other names.
+    #[error("its certificate is not for {host}{}", only_for(presented))]
+    Name {
+        /// The host that was asked for.
+        host: String,
+        /// The names that the certificate is for.
+        presented: Vec<String>,
+    },
+    /// The certificate is no longer valid.
+    #[error("its certificate has expired{}", at(" on ", *.0))]
+    Expired(Option<jiff::Timestamp>),
+    /// The certificate is not valid yet.
+    #[error("its certificate is not valid{} by this machine's clock", at(" before ", *.0))]
+    NotYet(Option<jiff::Timestamp>),
+    /// The server answers in another protocol.
+    #[error("the server does not speak TLS")]
+    NotTls,
+    /// Something else, in rustls' words.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Names of a certificate that are shown.
+const MAX_NAMES: usize = 4;
+
+fn only_for(presented: &[String]) -> String {
+    let shown: Vec<&str> = presented.iter().take(MAX_NAMES).map(String::as_str).collect();
+    let more = if presented.len() > MAX_NAMES { ", …" } else { "" };
+    if shown.is_empty() { String::new() } else { format!(", only for {}{more}", shown.join(", ")) }
+}
+
+fn at(word: &str, time: Option<jiff::Timestamp>) -> String {
+    time.map(|time| format!("{word}{time}")).unwrap_or_default()
+}
+
 impl RegistryError {
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
@@ -143,8 +187,8 @@ impl RegistryError {
 }
 
 /// The codes and the message in the body of an answer that is not success (OCI
-/// distribution-spec, "Error Codes").
-pub(super) fn read_body(body: &[u8]) -> (Vec<String>, String) {
+/// distribution-spec, "Error Codes"), without what `redact` takes out of them.
+pub(super) fn read_body(body: &[u8], redact: &dyn Fn(&str) -> String) -> (Vec<String>, String) {
     #[derive(serde::Deserialize)]
     struct Body {
         #[serde(default)]
@@ -164,11 +208,12 @@ pub(super) fn read_body(body: &[u8]) -> (Vec<String>, String) {
         let words: Vec<&str> =
             code.into_iter().chain(text).filter(|word| !word.is_empty()).collect();
         if !words.is_empty() {
-            message += &format!(": {}", shown(&words.join(": ")));
+            // Redacted before it is shortened and escaped, which would disguise a secret.
+            message += &format!(": {}", shown(&redact(&words.join(": "))));
         }
     }
-    let codes = body.errors.into_iter().filter_map(|entry| entry.code).take(16).collect();
-    (codes, message)
+    let codes = body.errors.into_iter().filter_map(|entry| entry.code).take(16);
+    (codes.map(|code| redact(&code)).collect(), message)
 }
 
 /// A server's text as part of a message: one line, printable, short.
@@ -185,11 +230,24 @@ mod tests {
     fn messages_of_servers_are_short_and_printable() {
         let body = br#"{"errors":[{"code":"DENIED","message":"no\u001b[2J","detail":{"x":1}}]}"#;
         let wanted = (vec!["DENIED".to_owned()], ": DENIED: no\\x1b[2J".to_owned());
-        assert_eq!(read_body(body), wanted);
+        let read = |body: &[u8]| read_body(body, &str::to_owned);
+        assert_eq!(read(body), wanted);
         for body in ["", "<html>", "{}", "[]", r#"{"errors":null}"#, r#"{"errors":[{}]}"#] {
-            assert_eq!(read_body(body.as_bytes()).1, "", "{body}");
+            assert_eq!(read(body.as_bytes()).1, "", "{body}");
         }
         let long = format!(r#"{{"errors":[{{"code":"{}"}}]}}"#, "x".repeat(10_000));
-        assert!(read_body(long.as_bytes()).1.len() < 400);
+        assert!(read(long.as_bytes()).1.len() < 400);
+    }
+
+    /// JSON spells a quote in another way than the secret has it.
+    #[test]
+    fn secrets_are_taken_out_of_what_the_body_means() {
+        let redact = |text: &str| text.replace("CAN\"ARY", "***");
+        let body = br#"{"errors":[{"code":"CAN\"ARY","message":"it was \u0043AN\"ARY"}]}"#;
+        let wanted = (vec!["***".to_owned()], ": ***: it was ***".to_owned());
+        assert_eq!(read_body(body, &redact), wanted);
+        let at_the_end =
+            format!(r#"{{"errors":[{{"message":"{}CAN\"ARY"}}]}}"#, "x".repeat(MAX_MESSAGE - 5));
+        assert!(!read_body(at_the_end.as_bytes(), &redact).1.contains("CAN"));
     }
 }

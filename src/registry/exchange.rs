@@ -7,10 +7,10 @@ use ureq::http::{HeaderMap, Method};
 use super::{
     auth::{Access, Refused},
     client::{Inner, Repository},
-    error::{RegistryError, read_body, shown},
+    error::{RegistryError, read_body},
     http::{Fault, Payload, Request, Response},
     pace::Paced,
-    retry::{Attempts, Failure, is_transient, retry_after},
+    retry::{Failure, is_transient, retry_after},
     secret::Secret,
     url::{Url, is_loopback},
 };
@@ -75,7 +75,7 @@ impl Repository {
     /// Makes the request until it has an answer that another attempt would not change. Only for
     /// requests that can be repeated, without content that is read.
     pub(super) fn call(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
-        let mut attempts = Attempts::new(&self.client.inner.retry);
+        let mut attempts = self.client.inner.attempts();
         loop {
             match self.once(call) {
                 Ok(response) => return Ok(response),
@@ -95,7 +95,7 @@ impl Repository {
         statuses: &[u16],
         max: u64,
     ) -> Result<Answer, RegistryError> {
-        let mut attempts = Attempts::new(&self.client.inner.retry);
+        let mut attempts = self.client.inner.attempts();
         loop {
             let failure = match self.once(call) {
                 Ok(response) => {
@@ -122,7 +122,7 @@ impl Repository {
         let base = inner.base(&self.registry)?;
         let is_own = call.url.origin() == base.origin();
         let header = if is_own { inner.auth.header(&base.origin(), &call.access) } else { None };
-        let mut response = self.follow(call, &base, header.as_ref())?;
+        let (mut response, mut from) = self.follow(call, &base, header.as_ref())?;
         if response.status == 401 {
             let refused = Refused {
                 action: &call.action,
@@ -132,14 +132,20 @@ impl Repository {
                 used: header.as_ref(),
                 insecure: inner.is_insecure(&base),
             };
-            if !is_own {
-                let why = format!("{} wants credentials and gets none", call.url.authority());
+            // A challenge counts only from the registry, and not from where it has led.
+            if from.origin() != base.origin() {
+                let why = format!("{} wants credentials and gets none", from.authority());
                 return Err(inner.auth.unauthorized(&refused, why).into());
             }
             let fresh = inner.auth.answer(&inner.http, &refused, &response)?;
-            response = self.follow(call, &base, Some(&fresh))?;
+            (response, from) = self.follow(call, &base, Some(&fresh))?;
+            if response.status == 401 && from.origin() != base.origin() {
+                let why = format!("{} wants credentials and gets none", from.authority());
+                return Err(inner.auth.unauthorized(&refused, why).into());
+            }
             if response.status == 401 {
-                let (_, message) = read_body(&response.read(MAX_ERROR).unwrap_or_default());
+                let body = response.read(MAX_ERROR).unwrap_or_default();
+                let (_, message) = read_body(&body, &|text| self.redact(text));
                 let why = format!("it does not accept the credentials{message}");
                 return Err(inner.auth.unauthorized(&refused, why).into());
             }
@@ -153,12 +159,13 @@ impl Repository {
     }
 
     /// Sends the request and follows redirects. Authorization stays with the registry's origin.
+    /// Returns the response and where it comes from.
     fn follow(
         &self,
         call: &Call<'_>,
         base: &Url,
         authorization: Option<&Secret>,
-    ) -> Result<Response, NoResponse> {
+    ) -> Result<(Response, Url), NoResponse> {
         let inner = &self.client.inner;
         let mut url = call.url.clone();
         for _ in 0..=MAX_HOPS {
@@ -182,7 +189,7 @@ impl Repository {
                 _ => false,
             };
             if !redirects {
-                return Ok(response);
+                return Ok((response, url));
             }
             url = self.location(call, &url, &response)?;
         }
@@ -241,7 +248,7 @@ impl Repository {
     pub(super) fn status_error(&self, call: &Call<'_>, response: Response) -> RegistryError {
         let status = response.status;
         let body = response.read(MAX_ERROR).unwrap_or_default();
-        let (codes, message) = read_body(self.redact(&String::from_utf8_lossy(&body)).as_bytes());
+        let (codes, message) = read_body(&body, &|text| self.redact(text));
         RegistryError::Status {
             action: call.action.clone(),
             host: call.url.authority(),
@@ -258,9 +265,8 @@ impl Repository {
                 error: RegistryError::Network { action, host, why: self.redact(&why) },
                 after: None,
             },
-            Fault::Tls(why) | Fault::NotTls(why) => {
-                RegistryError::Tls { action, host, why: shown(&why) }.into()
-            }
+            Fault::Unreachable(why) => RegistryError::Network { action, host, why }.into(),
+            Fault::Tls(fault) => RegistryError::Tls { action, host, fault }.into(),
             Fault::Protocol(why) => RegistryError::Protocol { action, host, why }.into(),
         }
     }

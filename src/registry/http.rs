@@ -14,7 +14,12 @@ use ureq::{
     tls::{Certificate, RootCerts, TlsConfig},
 };
 
-use super::{pace::Paced, proxy::Proxies, url::Url};
+use super::{
+    error::{TlsFault, shown},
+    pace::Paced,
+    proxy::Proxies,
+    url::Url,
+};
 
 /// Bytes of all headers of a response.
 const MAX_HEADERS: usize = 64 << 10;
@@ -82,10 +87,10 @@ pub(super) struct Response {
 pub(super) enum Fault {
     /// The network failed; another attempt may succeed.
     Network(String),
-    /// The server does not speak TLS.
-    NotTls(String),
+    /// There is no host of this name, or no way to it.
+    Unreachable(String),
     /// TLS failed, or the certificate is not trusted.
-    Tls(String),
+    Tls(TlsFault),
     /// The response is not HTTP, or exceeds a limit.
     Protocol(String),
 }
@@ -126,9 +131,20 @@ impl Http {
                 agent.run(builder.body(SendBody::from_reader(*reader)).map_err(invalid)?)
             }
         };
-        let (parts, body) = response.map_err(|error| fault(&error))?.into_parts();
+        let response = response.map_err(|error| match fault(&error) {
+            // The proxy is what fails: the host is not even asked for.
+            Fault::Network(why) | Fault::Unreachable(why) if self.uses_proxy(request) => {
+                Fault::Network(format!("{why} (through the proxy of the environment)"))
+            }
+            fault => fault,
+        })?;
+        let (parts, body) = response.into_parts();
         let (status, idle) = (parts.status.as_u16(), self.timeouts.idle);
         Ok(Response { status, headers: parts.headers, body, idle })
+    }
+
+    fn uses_proxy(&self, request: &Request) -> bool {
+        self.proxies.of(&request.url).is_some()
     }
 
     fn agent(&self, request: &Request) -> Result<Agent, Fault> {
@@ -140,7 +156,7 @@ impl Http {
         }
         let proxy = match &key.1 {
             Some(text) => Some(Proxy::new(text).map_err(|_| {
-                Fault::Protocol("the proxy in the environment is not a URL".into())
+                Fault::Protocol("the proxy in the environment is not a URL of a proxy".into())
             })?),
             None => None,
         };
@@ -207,12 +223,12 @@ fn fault(error: &ureq::Error) -> Fault {
     match error {
         ureq::Error::Io(error) => io_fault(error),
         ureq::Error::Timeout(_) => Fault::Network("it took too long".into()),
-        ureq::Error::HostNotFound => Fault::Network("the host name is not known".into()),
+        ureq::Error::HostNotFound => Fault::Unreachable("there is no host of this name".into()),
         ureq::Error::ConnectionFailed => Fault::Network("no connection".into()),
-        ureq::Error::ConnectProxyFailed(_) => Fault::Network("the proxy refuses".into()),
+        ureq::Error::ConnectProxyFailed(why) => Fault::Network(shown(why)),
         ureq::Error::InvalidProxyUrl => Fault::Protocol("the proxy is not a URL".into()),
         ureq::Error::Rustls(error) => tls_fault(error),
-        ureq::Error::Tls(why) => Fault::Tls((*why).into()),
+        ureq::Error::Tls(why) => Fault::Tls(TlsFault::Other((*why).into())),
         ureq::Error::LargeResponseHeader(..) => {
             Fault::Protocol("the headers of the answer are too large".into())
         }
@@ -235,13 +251,71 @@ pub(super) fn io_fault(error: &io::Error) -> Fault {
             Fault::Network("it took too long".into())
         }
         io::ErrorKind::UnexpectedEof => Fault::Network("the connection was closed".into()),
-        _ => Fault::Network(crate::error_kind::system_reason(error)),
+        _ => lookup_fault(&error.to_string())
+            .unwrap_or_else(|| Fault::Network(crate::error_kind::system_reason(error))),
     }
 }
 
+/// What getaddrinfo(3) means, which the standard library reports as text only.
+fn lookup_fault(text: &str) -> Option<Fault> {
+    let why = text.strip_prefix("failed to lookup address information: ")?;
+    // EAI_AGAIN of glibc and of musl: no name server answers. Others are answers.
+    let is_transient = ["Temporary failure in name resolution", "Try again"].contains(&why);
+    Some(match is_transient {
+        true => Fault::Network("its name cannot be looked up: no name server answers".into()),
+        false => Fault::Unreachable("there is no host of this name".into()),
+    })
+}
+
 fn tls_fault(error: &rustls::Error) -> Fault {
-    match error {
-        rustls::Error::InvalidMessage(_) => Fault::NotTls("the server does not speak TLS".into()),
-        error => Fault::Tls(error.to_string()),
+    use rustls::CertificateError as Wrong;
+    let time = |time: &rustls::pki_types::UnixTime| {
+        jiff::Timestamp::from_second(i64::try_from(time.as_secs()).ok()?).ok()
+    };
+    let rustls::Error::InvalidCertificate(wrong) = error else {
+        return Fault::Tls(match error {
+            rustls::Error::InvalidMessage(_) => TlsFault::NotTls,
+            error => TlsFault::Other(shown(&error.to_string())),
+        });
+    };
+    Fault::Tls(match wrong {
+        Wrong::UnknownIssuer => TlsFault::Issuer,
+        Wrong::Expired => TlsFault::Expired(None),
+        Wrong::ExpiredContext { not_after, .. } => TlsFault::Expired(time(not_after)),
+        Wrong::NotValidYet => TlsFault::NotYet(None),
+        Wrong::NotValidYetContext { not_before, .. } => TlsFault::NotYet(time(not_before)),
+        Wrong::NotValidForNameContext { expected, presented } => TlsFault::Name {
+            host: expected.to_str().into_owned(),
+            presented: presented.iter().map(|name| certificate_name(name)).collect(),
+        },
+        // webpki's error, which rustls has no name for.
+        Wrong::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            TlsFault::OfAuthority
+        }
+        wrong => TlsFault::Other(shown(&wrong.to_string())),
+    })
+}
+
+/// A name of a certificate, which webpki writes as `DnsName("a")` or `IpAddress(::1)`.
+fn certificate_name(name: &str) -> String {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    shown(inner.unwrap_or(name).trim_matches('"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_cannot_be_looked_up() {
+        let fault =
+            |why: &str| lookup_fault(&format!("failed to lookup address information: {why}"));
+        for why in ["Temporary failure in name resolution", "Try again"] {
+            assert!(matches!(fault(why), Some(Fault::Network(_))), "{why}");
+        }
+        for why in ["Name or service not known", "Name does not resolve"] {
+            assert!(matches!(fault(why), Some(Fault::Unreachable(_))), "{why}");
+        }
+        assert!(lookup_fault("Connection refused").is_none());
     }
 }

@@ -1,6 +1,8 @@
 //! Which requests go through a proxy: `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, as Go's programs
 //! and curl read them.
 
+use std::net::IpAddr;
+
 use super::url::{Url, is_loopback, split_port};
 
 /// The proxies of the environment.
@@ -48,11 +50,15 @@ impl Proxies {
     }
 }
 
-/// Whether an entry of `NO_PROXY` covers the host of `url`: `*`, a host, a domain with all below
-/// it (with or without a leading dot), each with an optional port.
+/// Whether an entry of `NO_PROXY` covers the host of `url`: `*`, a network as `10.0.0.0/8`, a host,
+/// a domain with all below it (with or without a leading dot), the last two with an optional port.
 fn covers(rule: &str, url: &Url) -> bool {
     if rule == "*" {
         return true;
+    }
+    if let Some((network, length)) = rule.split_once('/') {
+        let address = url.host().parse::<IpAddr>().ok().zip(network.parse().ok());
+        return address.is_some_and(|(address, network)| is_in(address, network, length));
     }
     let (name, port) = match rule.parse::<std::net::Ipv6Addr>() {
         Ok(_) => (rule, None),
@@ -64,6 +70,21 @@ fn covers(rule: &str, url: &Url) -> bool {
     let domain = name.trim_start_matches("*.").trim_start_matches('.');
     let is_below = url.host().strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
     (url.host() == domain && !name.starts_with('.')) || (is_below && !domain.is_empty())
+}
+
+/// Whether an address is in the network of the first `length` bits of `network` (RFC 4632).
+fn is_in(address: IpAddr, network: IpAddr, length: &str) -> bool {
+    // Both at the upper end of 128 bits.
+    let bits = |address| match address {
+        IpAddr::V4(address) => (u128::from(u32::from(address)) << 96, 32),
+        IpAddr::V6(address) => (u128::from(address), 128),
+    };
+    let ((address, width), (network, other)) = (bits(address), bits(network));
+    let Some(length) = length.parse::<u32>().ok().filter(|length| *length <= width) else {
+        return false;
+    };
+    let differing = (address ^ network).leading_zeros();
+    width == other && differing >= length
 }
 
 #[cfg(test)]
@@ -81,7 +102,10 @@ mod tests {
         let set = [
             ("HTTPS_PROXY", "http://p:1"),
             ("http_proxy", "http://q:2"),
-            ("NO_PROXY", "a.example, .b.example,c.example:444,10.0.0.1"),
+            (
+                "NO_PROXY",
+                "a.example, .b.example,c.example:444,10.0.0.1,10.8.0.0/13,fd00::/8,1.2.3.4/x,/8",
+            ),
         ];
         let proxies = proxies(&set);
         for (url, wanted) in [
@@ -95,6 +119,13 @@ mod tests {
             ("https://c.example/", Some("http://p:1")),
             ("https://c.example:444/", None),
             ("https://10.0.0.1/", None),
+            ("https://10.0.0.2/", Some("http://p:1")),
+            ("https://10.8.0.1/", None),
+            ("https://10.15.255.255:5000/", None),
+            ("https://10.16.0.0/", Some("http://p:1")),
+            ("https://1.2.3.4/", Some("http://p:1")),
+            ("https://[fd12::1]/", None),
+            ("https://[fe80::1]/", Some("http://p:1")),
             ("http://127.0.0.1:5000/", None),
             ("http://localhost:5000/", None),
         ] {

@@ -14,6 +14,7 @@ use super::{
     error::RegistryError,
     exchange::{Call, Content},
     manifest::{Pointer, Published},
+    retry::is_transient,
 };
 use crate::digest::Digest;
 
@@ -21,6 +22,8 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Bytes of a page of the list.
 const MAX_PAGE: u64 = 4 << 20;
 const MAX_PAGES: usize = 64;
+/// Bytes of all pages together.
+const MAX_LIST: usize = 16 << 20;
 /// How often the list under a tag is written again because another client has written it.
 const MAX_RACES: usize = 5;
 
@@ -115,26 +118,32 @@ impl Repository {
             headers: vec![("Accept", INDEX.to_owned())],
             content: Content::None,
         };
-        let mut entries = Vec::new();
+        let (mut entries, mut bytes) = (Vec::new(), 0);
         for page in 0..MAX_PAGES {
-            // Whatever a registry without the API answers, it is an answer.
+            // A registry without the API may answer anything, except that it has failed.
             let answer = match self.read(&call, &[200], MAX_PAGE) {
-                Err(RegistryError::Status { .. }) if page == 0 => return Ok(None),
+                Err(RegistryError::Status { status, .. }) if page == 0 && !is_transient(status) => {
+                    return Ok(None);
+                }
                 answer => answer?,
             };
+            bytes += answer.bytes.len();
+            if bytes > MAX_LIST {
+                break;
+            }
             let media_type = answer.header("content-type").unwrap_or_default();
             if page == 0 && !media_type.starts_with(INDEX) {
                 return Ok(None);
             }
             entries.extend(self.entries(&call, &answer.bytes)?);
             let next = answer.header("link").and_then(next_page).map(str::to_owned);
-            let Some(next) = next else { break };
+            let Some(next) = next else { return Ok(Some(entries)) };
             let url = call.url.join(&next).filter(|url| url.origin() == call.url.origin());
             call.url = url.ok_or_else(|| {
                 self.protocol(&call, "the next page of its list is at another host".into())
             })?;
         }
-        Ok(Some(entries))
+        Err(self.protocol(&call, "its list of referrers does not end".into()))
     }
 
     /// The list under the tag.
@@ -176,5 +185,6 @@ fn fallback_tag(subject: Digest) -> String {
 /// The URL in `<URL>; rel="next"` (RFC 8288).
 fn next_page(link: &str) -> Option<&str> {
     let (url, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-    parameters.contains("rel=\"next\"").then_some(url)
+    let is_next = |parameter: &str| matches!(parameter.trim(), "rel=\"next\"" | "rel=next");
+    parameters.split([';', ',']).any(is_next).then_some(url)
 }

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::fmt::rfc2822::DateTimeParser;
 
-use super::{error::RegistryError, http::Response};
+use super::{error::RegistryError, http::Response, notices::Notices};
 
 /// How often and how long a failed request is tried again.
 #[derive(Clone, Debug)]
@@ -30,6 +30,9 @@ impl Default for Retry {
     }
 }
 
+/// A wait that the user is told of.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
+
 /// Why one attempt failed.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -49,13 +52,14 @@ impl From<RegistryError> for Failure {
 #[derive(Debug)]
 pub(super) struct Attempts {
     retry: Retry,
+    notices: Notices,
     failed: u32,
     start: Instant,
 }
 
 impl Attempts {
-    pub(super) fn new(retry: &Retry) -> Self {
-        Self { retry: retry.clone(), failed: 0, start: Instant::now() }
+    pub(super) fn new(retry: &Retry, notices: Notices) -> Self {
+        Self { retry: retry.clone(), notices, failed: 0, start: Instant::now() }
     }
 
     /// After progress, the count and the clock begin anew.
@@ -75,6 +79,10 @@ impl Attempts {
         let wait = after.map_or_else(|| jitter(longest), |after| after.min(self.retry.cap));
         if self.failed >= self.retry.attempts || self.start.elapsed() + wait > self.retry.total {
             return Err(error);
+        }
+        if wait >= WORTH_TELLING {
+            let seconds = wait.as_secs();
+            self.notices.once(&format!("{error}; imgb tries again, in {seconds} s"));
         }
         std::thread::sleep(wait);
         Ok(())
@@ -157,13 +165,15 @@ mod tests {
             error: RegistryError::Setting("x".into()),
             after: Some(Duration::from_secs(after)),
         };
-        let mut attempts = Attempts::new(&retry(600));
+        let mut attempts = Attempts::new(&retry(600), Notices::default());
         assert!(attempts.wait(failure(0)).is_ok());
         assert!(attempts.wait(failure(0)).is_ok());
         assert!(attempts.wait(failure(0)).is_err());
         attempts.progress();
         assert!(attempts.wait(failure(0)).is_ok());
         // A wait that would go past the limit is not begun.
-        assert!(Attempts::new(&retry(59)).wait(failure(1_000_000_000)).is_err());
+        assert!(
+            Attempts::new(&retry(59), Notices::default()).wait(failure(1_000_000_000)).is_err()
+        );
     }
 }

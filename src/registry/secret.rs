@@ -4,6 +4,8 @@ use std::fmt;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
+use super::url::encode;
+
 /// A password or token. It cannot be displayed; debugging shows asterisks.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -70,9 +72,18 @@ impl Credential {
                 let pair = self.basic().map(|basic| basic.0.replace("Basic ", ""));
                 pair.into_iter().chain([password.0.clone()]).collect()
             }
-            Self::IdentityToken(token) | Self::RegistryToken(token) => vec![token.0.clone()],
+            // A server may repeat it as it was sent: in a form, or as a password.
+            Self::IdentityToken(token) => {
+                vec![token.0.clone(), encode(&token.0), identity_pair(token)]
+            }
+            Self::RegistryToken(token) => vec![token.0.clone()],
         }
     }
+}
+
+/// An identity token as user and password, for token servers that know no other way.
+pub(super) fn identity_pair(token: &Secret) -> String {
+    BASE64_STANDARD.encode(format!("<token>:{}", token.reveal()))
 }
 
 #[cfg(test)]

@@ -189,6 +189,8 @@ mod registry_client;
 mod registry_credentials;
 /// Registries that fail, lie and lead astray.
 mod registry_hostile;
+/// Registries behind proxies, with wrong certificates, or not there at all: what messages say.
+mod registry_network;
 
 // The source text.
 /// tests/CATALOGUE.md names tests that exist.
@@ -217,6 +219,8 @@ mod image_spec;
 mod layouts;
 /// Tars in which every byte can be set.
 mod raw_tar;
+/// A registry in memory that keeps what it gets.
+mod registry_honest;
 /// A server on loopback that answers as a test says, and records every request.
 mod registry_script;
 /// Debian's docker-registry, open, with a login, or with TLS; each with its own data.

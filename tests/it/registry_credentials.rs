@@ -4,7 +4,10 @@ use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
 use imgb::registry::{Client, ClientOptions, Credential, Credentials, Pointer, RegistryError};
 
-use crate::registry_script::{Answer, Server};
+use crate::{
+    registry_honest::collected,
+    registry_script::{Answer, Server},
+};
 
 /// `CANARY-user:CANARY-password` in Base64.
 const PAIR: &str = "Q0FOQVJZLXVzZXI6Q0FOQVJZLXBhc3N3b3Jk";
@@ -44,15 +47,17 @@ fn a_login_is_stored_used_and_removed() {
     assert_eq!(mode & 0o777, 0o600);
     ask(&server, stored()).unwrap();
 
-    let credentials = stored();
-    let client = Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap();
-    client.check_login(&server.host()).unwrap();
-    assert_eq!(client.warnings(), [""; 0]);
+    let (notices, warnings) = collected();
+    let logged_in = || {
+        let options =
+            ClientOptions { credentials: stored(), notices: notices.clone(), ..Default::default() };
+        Client::new(options).unwrap()
+    };
+    logged_in().check_login(&server.host()).unwrap();
+    assert_eq!(*warnings.lock().unwrap(), [""; 0]);
     fs_err::set_permissions(&file, PermissionsExt::from_mode(0o666)).unwrap();
-    let credentials = stored();
-    let client = Client::new(ClientOptions { credentials, ..ClientOptions::default() }).unwrap();
-    client.repository(&server.host(), "app").manifest(Pointer::Tag("1")).unwrap();
-    let warnings = client.warnings().join("\n");
+    logged_in().repository(&server.host(), "app").manifest(Pointer::Tag("1")).unwrap();
+    let warnings = warnings.lock().unwrap().join("\n");
     assert!(warnings.contains("can be written by other users"), "{warnings}");
 
     assert!(Credentials::erase(&file, &server.host()).unwrap());

@@ -15,7 +15,10 @@ use imgb::{
     },
 };
 
-use crate::registry_script::{Answer, Request, Server};
+use crate::{
+    registry_honest::{Honest, collected, noise, ranged},
+    registry_script::{Answer, Request, Server},
+};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -61,12 +64,6 @@ fn fetch(repository: &Repository, bytes: &[u8]) -> Result<Vec<u8>, RegistryError
     Ok(read)
 }
 
-/// Bytes that do not repeat.
-fn noise(len: usize) -> Vec<u8> {
-    let blocks = (0..len.div_ceil(32)).flat_map(|at| Digest::of(at.to_string()).hex().into_bytes());
-    blocks.take(len).collect()
-}
-
 /// Asserts that no secret is in the error's text, and returns it.
 fn text(error: &RegistryError) -> String {
     let text = format!("{error} {error:?}");
@@ -79,99 +76,6 @@ fn text(error: &RegistryError) -> String {
 fn bearer(realm: &str) -> Answer {
     let challenge = format!("Bearer realm=\"{realm}\",service=\"s\",scope=\"repository:app:pull\"");
     Answer::new(401).header("WWW-Authenticate", challenge)
-}
-
-/// Answers as a registry that keeps what it gets: sessions, blobs, manifests.
-#[derive(Default)]
-struct Honest {
-    /// The bytes of each session, by its number; `None` for one that has ended.
-    sessions: Vec<Option<Vec<u8>>>,
-    blobs: Vec<Vec<u8>>,
-    manifests: Vec<(String, Vec<u8>)>,
-    /// Whether a session whose connection broke is forgotten, as by distribution 2.8.
-    forgetful: bool,
-    /// Bytes of a body that are taken.
-    max_body: Option<usize>,
-}
-
-impl Honest {
-    fn answer(&mut self, request: &Request) -> Answer {
-        let path = request.target.split('?').next().unwrap().to_owned();
-        let last = path.rsplit('/').next().unwrap();
-        if self.max_body.is_some_and(|max| request.body.len() > max) {
-            return Answer::new(413);
-        }
-        if request.is("POST", "/v2/app/blobs/uploads/") {
-            self.sessions.push(Some(Vec::new()));
-            let location =
-                format!("/v2/app/blobs/uploads/{}?_state=a%2Fb", self.sessions.len() - 1);
-            return Answer::new(202).header("Location", location).header("Range", "0-0");
-        }
-        if path.contains("/blobs/uploads/") {
-            return self.session(request, last.parse().unwrap());
-        }
-        if path.contains("/blobs/") {
-            let found = self.blobs.iter().find(|blob| Digest::of(blob).to_string() == last);
-            return found.map_or(Answer::new(404), |blob| ranged(request, blob));
-        }
-        if request.is("PUT", "/v2/app/manifests/*") {
-            self.manifests.retain(|(name, _)| name != last);
-            self.manifests.push((Digest::of(&request.body).to_string(), request.body.clone()));
-            self.manifests.push((last.to_owned(), request.body.clone()));
-            return Answer::new(201);
-        }
-        let found = self.manifests.iter().find(|(name, _)| name == last);
-        found.map_or(Answer::new(404), |(_, bytes)| {
-            Answer::new(200).header("Docker-Content-Digest", Digest::of(bytes)).body(bytes.clone())
-        })
-    }
-
-    fn session(&mut self, request: &Request, at: usize) -> Answer {
-        let Some(bytes) = &mut self.sessions[at] else { return Answer::new(404) };
-        assert!(request.target.contains("_state=a%2Fb"), "{}", request.target);
-        let range = |len: usize| format!("0-{}", len.saturating_sub(1));
-        let location = format!("/v2/app/blobs/uploads/{at}?_state=a%2Fb");
-        if request.method == "GET" {
-            let answer = Answer::new(204).header("Location", location);
-            return answer.header("Range", range(bytes.len()));
-        }
-        if let Some(range) = request.header("content-range") {
-            let start: usize = range.split('-').next().unwrap().parse().unwrap();
-            if start != bytes.len() {
-                return Answer::new(416);
-            }
-        }
-        bytes.extend(&request.body);
-        if !request.complete {
-            if self.forgetful {
-                self.sessions[at] = None;
-            }
-            return Answer::new(500);
-        }
-        if request.method == "PATCH" {
-            let answer = Answer::new(202).header("Location", location);
-            return answer.header("Range", range(bytes.len()));
-        }
-        let (_, digest) = request.target.split_once("&digest=").unwrap();
-        let bytes = self.sessions[at].take().unwrap();
-        if Digest::of(&bytes).to_string() != digest {
-            return Answer::new(400).body(r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#);
-        }
-        self.blobs.push(bytes);
-        Answer::new(201)
-    }
-}
-
-/// The blob, or the part of it that `Range` asks for.
-fn ranged(request: &Request, blob: &[u8]) -> Answer {
-    match request.header("range").and_then(|range| range.strip_prefix("bytes=")) {
-        Some(range) => {
-            let start: usize = range.trim_end_matches('-').parse().unwrap();
-            let all = format!("bytes {start}-{}/{}", blob.len() - 1, blob.len());
-            Answer::new(206).header("Content-Range", all).body(&blob[start..])
-        }
-        None => Answer::new(200).body(blob),
-    }
 }
 
 /// R1: each request is authorized anew once, whatever the registry says then.
@@ -406,6 +310,10 @@ fn r04_a_later_process_resumes() {
     assert!(honest.lock().unwrap().blobs[0] == blob);
     assert_eq!(server.count("POST", "/v2/app/blobs/uploads/"), 1);
     assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 0);
+    // A small blob is not noted, so that it does not push out what is.
+    let client = Client::new(options.clone()).unwrap();
+    upload(&client.repository(&server.host(), "app"), b"small").unwrap();
+    assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 /// R4: proxies that take small bodies only.
@@ -419,6 +327,37 @@ fn r04_chunks_where_the_whole_is_too_large() {
     upload(&repository(&server), &blob).unwrap();
     assert!(honest.lock().unwrap().blobs[0] == blob);
     assert!(server.count("PATCH", "/v2/app/blobs/uploads/*") >= 2);
+}
+
+/// R4: chunks are as large as the registry wants them (`OCI-Chunk-Min-Length`), also in a session
+/// that it began in place of a mount.
+#[test]
+fn r04_chunks_are_not_too_small() {
+    const MIN: u64 = 6 << 20;
+    for mounts in [false, true] {
+        let honest = Honest { forgetful: true, ..Honest::default() };
+        let honest = Arc::new(Mutex::new(honest));
+        let state = Arc::clone(&honest);
+        let server = Server::start(Some(8 << 20), move |request| {
+            let answer = state.lock().unwrap().answer(request);
+            let is_new = request.method == "POST";
+            if is_new { answer.header("OCI-Chunk-Min-Length", MIN) } else { answer }
+        });
+        let blob = noise(20 << 20);
+        let content = blob.clone();
+        let open = move |offset: u64| {
+            Ok(Box::new(Cursor::new(content[offset as usize..].to_vec())) as Box<dyn Read>)
+        };
+        let (digest, size) = (Digest::of(&blob), blob.len() as u64);
+        let mount_from = mounts.then_some("base");
+        let source = Source { digest, size, open: &open, mount_from };
+        repository(&server).upload(&source, &|_| {}).unwrap();
+        assert!(honest.lock().unwrap().blobs[0] == blob);
+        let chunks = server.requests();
+        let chunks: Vec<_> = chunks.iter().filter(|one| one.method == "PATCH").collect();
+        assert!(!chunks.is_empty(), "{mounts}");
+        assert!(chunks.iter().all(|one| one.body.len() as u64 >= MIN), "{mounts}");
+    }
 }
 
 /// R4: sessions that a registry loses again and again.
@@ -509,7 +448,25 @@ fn r06_credentials_stay_with_their_origin() {
     let server = Server::start(None, move |_| Answer::new(302).header("Location", &there));
     let error = fetch(&private(&server), &blob).unwrap_err();
     assert!(other.requests().iter().all(|request| request.header("authorization").is_none()));
-    text(&error);
+    let wanted = format!("{} wants credentials and gets none", other.host());
+    assert!(text(&error).contains(&wanted), "{}", text(&error));
+}
+
+/// R6: what another origin asks for is no reason to log in, and the registry's own token server is
+/// not even asked.
+#[test]
+fn r06_a_challenge_of_another_origin_does_not_count() {
+    let tokens = Server::start(None, |_| Answer::new(200).body(r#"{"token":"CANARY-token"}"#));
+    let realm = format!("http://{}/token", tokens.host());
+    let other = Server::start(None, move |_| bearer(&realm));
+    let there = format!("http://{}/x", other.host());
+    let server = Server::start(None, move |_| Answer::new(307).header("Location", &there));
+    let mut options = with_login(&server.host());
+    options.token_servers.insert(tokens.host());
+    let client = Client::new(options).unwrap();
+    let error = fetch(&client.repository(&server.host(), "app"), b"x").unwrap_err();
+    assert!(text(&error).contains("gets none"), "{}", text(&error));
+    assert!(tokens.requests().is_empty(), "{:?}", tokens.requests());
 }
 
 /// R6: where a client is never led.
@@ -618,12 +575,13 @@ fn r08_no_secret_in_messages() {
             }
         }
     });
-    let client = Client::new(with_login(&server.host())).unwrap();
+    let (notices, warnings) = collected();
+    let client = Client::new(ClientOptions { notices, ..with_login(&server.host()) }).unwrap();
     let repository = client.repository(&server.host(), "app");
     let error = repository.manifest(Pointer::Tag("1")).unwrap_err();
     let message = text(&error);
     assert!(message.contains("400: X: Bearer *** Basic ***"), "{message}");
-    let warnings = client.warnings().join("\n");
+    let warnings = warnings.lock().unwrap().join("\n");
     assert!(warnings.contains("Bearer ***") && !warnings.contains("CANARY"), "{warnings}");
     let shown = format!("{client:?} {repository:?} {:?}", with_login("x"));
     assert!(!shown.contains("CANARY-password"), "{shown}");
@@ -711,6 +669,26 @@ fn r11_referrers_without_the_api() {
     assert_eq!(repository.referrers(subject).unwrap(), all);
     let tag = format!("sha256-{}", subject.hex());
     assert_eq!(server.count("PUT", &format!("/v2/app/manifests/{tag}")), 2);
+}
+
+/// R11: an API that has failed is not one that is missing: the list under the tag stays.
+#[test]
+fn r11_a_failed_list_of_referrers_is_an_error() {
+    let server = Server::start(None, |request| match request.target.contains("/referrers/") {
+        true => Answer::new(503).header("Retry-After", "0"),
+        false => Answer::new(404),
+    });
+    let error = repository(&server).referrers(Digest::of("image")).unwrap_err();
+    assert!(text(&error).contains("503"), "{}", text(&error));
+    assert_eq!(server.count("GET", "/v2/app/manifests/*"), 0);
+    // A list without an end.
+    let server = Server::start(None, |_| {
+        let list = Answer::new(200).header("Content-Type", INDEX);
+        list.header("Link", "<?again>; rel=next").body(r#"{"manifests":[]}"#)
+    });
+    let error = repository(&server).referrers(Digest::of("image")).unwrap_err();
+    assert!(text(&error).contains("does not end"), "{}", text(&error));
+    assert!(server.requests().len() <= 64, "{}", server.requests().len());
 }
 
 /// The referrers API, in pages, by a registry that keeps the list itself.

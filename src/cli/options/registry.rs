@@ -9,10 +9,11 @@ use crate::{
     cli::{
         environment,
         failure::Failure,
+        terminal::print_notice,
         values::{self, ValueError},
     },
     image::RegistryName,
-    registry::{ClientOptions, Credential, Registries, Retry},
+    registry::{ClientOptions, Credential, Notices, Registries, Retry},
 };
 
 /// How registries are reached.
@@ -99,6 +100,7 @@ impl RegistryArgs {
         options.insecure = self.insecure.iter().cloned().collect();
         options.token_servers = self.token_server.iter().cloned().collect();
         options.retry = Retry { total: self.retry_for, ..Retry::default() };
+        options.notices = Notices::to(print_notice);
         options.sessions = cache::directory().map(|dir| dir.join("uploads"));
         options
     }

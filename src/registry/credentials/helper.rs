@@ -97,8 +97,18 @@ fn run(
     if helper.is_empty() || !helper.bytes().all(of_name) {
         return Err(failed(helper, "this is not the name of a helper"));
     }
-    let mut child = Command::new(format!("docker-credential-{helper}"))
-        .arg(action)
+    let mut command = Command::new(format!("docker-credential-{helper}"));
+    talk(command.arg(action), helper, input, timeout)
+}
+
+/// Runs the command of a helper.
+fn talk(
+    command: &mut Command,
+    helper: &str,
+    input: &str,
+    timeout: Duration,
+) -> Result<(bool, Vec<u8>), RegistryError> {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -114,14 +124,13 @@ fn run(
         })?;
     let begun = Instant::now();
     let answer = converse(&mut child, input, timeout);
-    let is_ended = answer.is_some() && ends(&mut child, begun + timeout);
+    let is_whole = answer.as_ref().is_some_and(|answer| answer.len() as u64 <= MAX_ANSWER);
+    let is_ended = is_whole && ends(&mut child, begun + timeout);
     // What it has started goes with it.
     kill(&child);
     let status = child.wait().map_err(|error| failed(helper, &system_reason(&error)))?;
     match answer {
-        Some(answer) if answer.len() as u64 > MAX_ANSWER => {
-            Err(failed(helper, "its answer is too large"))
-        }
+        Some(_) if !is_whole => Err(failed(helper, "its answer is too large")),
         Some(answer) if is_ended => Ok((status.success(), answer)),
         _ => Err(failed(helper, &format!("it takes longer than {} s", timeout.as_secs_f32()))),
     }
@@ -158,5 +167,45 @@ fn converse(child: &mut Child, input: &str, timeout: Duration) -> Option<Vec<u8>
 fn kill(child: &Child) {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Talks to a shell script, with a limit of `timeout` milliseconds.
+    fn script(text: &str, timeout: u64) -> Result<(bool, String), String> {
+        let timeout = Duration::from_millis(timeout);
+        let result = talk(Command::new("sh").args(["-c", text]), "x", "CANARY-input", timeout);
+        let text = |answer: Vec<u8>| String::from_utf8(answer).unwrap();
+        result.map(|(success, answer)| (success, text(answer))).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn helpers_are_asked_on_their_input() {
+        assert_eq!(script("cat; exit 3", 60_000), Ok((false, "CANARY-input".into())));
+        // One that does not read its input, nor closes its output before it ends.
+        assert_eq!(script("echo x", 60_000), Ok((true, "x\n".into())));
+    }
+
+    /// R9: neither the helper nor what it has started holds imgb.
+    #[test]
+    fn helpers_that_hang_are_ended() {
+        let begun = Instant::now();
+        for text in ["sleep 1000", "sleep 1000 & echo x; exec >&-; sleep 1000", "sleep 1000 &"] {
+            let error = script(text, 200).unwrap_err();
+            assert!(error.contains("docker-credential-x failed: it takes longer"), "{error}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(300), "{:?}", begun.elapsed());
+    }
+
+    /// R9: one that prints without end is ended, also if it ignores that nothing reads it.
+    #[test]
+    fn helpers_that_flood_are_ended() {
+        for text in ["yes CANARY", "trap '' PIPE; while :; do echo CANARY; done"] {
+            let error = script(text, 600_000).unwrap_err();
+            assert!(error.ends_with("its answer is too large"), "{error}");
+        }
     }
 }

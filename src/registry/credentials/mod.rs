@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::{error::RegistryError, secret::Credential};
+use super::{error::RegistryError, notices::Notices, secret::Credential};
 use file::AuthFile;
 
 /// What was found, by registry and repository.
@@ -25,7 +25,6 @@ pub struct Credentials {
     helper_timeout: Duration,
     /// A helper is asked once.
     found: Arc<Mutex<Found>>,
-    warnings: Arc<Mutex<Vec<String>>>,
 }
 
 impl Default for Credentials {
@@ -43,7 +42,6 @@ impl Credentials {
             files,
             helper_timeout: helper::TIMEOUT,
             found: Arc::default(),
-            warnings: Arc::default(),
         }
     }
 
@@ -79,16 +77,13 @@ impl Credentials {
         self.given.values().flat_map(Credential::secrets).collect()
     }
 
-    /// What is wrong with files that are used all the same.
-    pub(super) fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The credential for a repository of the registry `host`.
+    /// The credential for a repository of the registry `host`. What is wrong with a file that is
+    /// used all the same is a notice.
     pub(super) fn find(
         &self,
         host: &str,
         repository: &str,
+        notices: &Notices,
     ) -> Result<Option<Credential>, RegistryError> {
         if let Some(given) = self.given.get(host) {
             return Ok(Some(given.clone()));
@@ -101,7 +96,7 @@ impl Credentials {
         }
         let mut credential = None;
         for path in &self.files {
-            credential = self.find_in(path, host, repository)?;
+            credential = self.find_in(path, (host, repository), notices)?;
             if credential.is_some() {
                 break;
             }
@@ -113,15 +108,12 @@ impl Credentials {
     fn find_in(
         &self,
         path: &Path,
-        host: &str,
-        repository: &str,
+        (host, repository): (&str, &str),
+        notices: &Notices,
     ) -> Result<Option<Credential>, RegistryError> {
         let Some(file) = AuthFile::read(path)? else { return Ok(None) };
         if let Some(warning) = file.warning() {
-            let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
+            notices.once(&warning);
         }
         let server = file::server(host);
         if let Some(helper) = file.helper_of(host) {

@@ -20,7 +20,7 @@ use super::{
     error::RegistryError,
     exchange::{Call, Content, NoResponse, Unreadable},
     http::Response,
-    retry::{Attempts, Failure},
+    retry::Failure,
     url::Url,
 };
 use crate::digest::Digest;
@@ -65,6 +65,8 @@ struct Session {
     url: Url,
     /// Bytes that the server has.
     offset: u64,
+    /// The least size of a chunk, if the server says it (`OCI-Chunk-Min-Length`).
+    min_chunk: Option<u64>,
 }
 
 /// What became of one request of an upload.
@@ -135,7 +137,7 @@ impl Repository {
             min_chunk: 0,
             sent: Cell::new(0),
             current: Cell::new(0),
-            saved: Saved::of(self, source.digest).filter(|_| source.size >= NOTED),
+            saved: (source.size >= NOTED).then(|| Saved::of(self, source.digest)).flatten(),
         };
         let bytes = upload.run(first)?;
         if !self.has_blob(source.digest)? {
@@ -174,14 +176,14 @@ impl Repository {
 
     fn session(&self, call: &Call<'_>, response: &Response) -> Result<Session, RegistryError> {
         let url = self.location(call, &call.url, response)?;
-        Ok(Session { url, offset: received(response) })
+        Ok(Session { url, offset: received(response), min_chunk: min_chunk(response) })
     }
 }
 
 impl Upload<'_> {
     /// Sends the blob. Returns the number of bytes handed to the network.
     fn run(mut self, first: Option<Session>) -> Result<u64, RegistryError> {
-        let mut attempts = Attempts::new(&self.repository.client.inner.retry);
+        let mut attempts = self.repository.client.inner.attempts();
         let mut session = match first {
             Some(session) => Some(session),
             None => self.resume()?,
@@ -193,6 +195,7 @@ impl Upload<'_> {
                 None => self.begin()?,
             };
             let (url, begun) = (current.url.clone(), current.offset);
+            self.min_chunk = current.min_chunk.unwrap_or(self.min_chunk);
             match self.step(current) {
                 Ok(Step::Done) => break,
                 Ok(Step::Next(next)) => {
@@ -244,12 +247,10 @@ impl Upload<'_> {
         Ok(session)
     }
 
-    fn begin(&mut self) -> Result<Session, RegistryError> {
+    fn begin(&self) -> Result<Session, RegistryError> {
         let call = self.repository.begin_call(self.source.digest)?;
         let response = self.repository.call(&call)?;
         let response = self.repository.expect(&call, response, &[201, 202])?;
-        let min = response.header("oci-chunk-min-length").and_then(|text| text.parse().ok());
-        self.min_chunk = min.unwrap_or(0);
         let session = self.repository.session(&call, &response)?;
         self.note(&session.url);
         Ok(Session { offset: 0, ..session })
@@ -342,7 +343,8 @@ impl Upload<'_> {
             None => url.clone(),
         };
         self.note(&url);
-        (offset <= self.source.size).then_some(Session { url, offset })
+        let min_chunk = min_chunk(&response);
+        (offset <= self.source.size).then_some(Session { url, offset, min_chunk })
     }
 
     /// A server that forgets a session whose connection broke loses all of it. Chunks that are
@@ -431,6 +433,11 @@ impl io::Read for Counting<'_> {
         (upload.progress)(self.offset + upload.current.get());
         Ok(read)
     }
+}
+
+/// The least size of a chunk that a server takes, except the last one of a blob.
+fn min_chunk(response: &Response) -> Option<u64> {
+    response.header("oci-chunk-min-length")?.trim().parse().ok()
 }
 
 /// The number of bytes that a response's `Range: 0-LAST` says. A server without any says `0-0`.
