@@ -228,8 +228,8 @@
 //!     imports components, digest, path, timestamp
 //!     touches nothing
 //! 5 plan       Plan, reasons, split into layers
-//!     imports embedded, error_kind, languages, machine_files, path, quantity, timestamp,
-//!             packages, tree, elf, ownership, image, rules, source, view
+//!     imports components, embedded, error_kind, languages, machine_files, path, quantity,
+//!             timestamp, packages, tree, elf, ownership, image, rules, source, view
 //!     touches reads through source
 //! 5 process    how an image's program is found, and as whom it runs
 //!     imports path, tree, elf, view

@@ -443,7 +443,10 @@ fn pack_part(
     }
     let packed =
         pack::pack(&trees, &options, outputs.store(), &|step| event(Event::Packing(step)))?;
-    layers.extend(packed.iter().map(|layer| layer_document(layer, delivery.compression)));
+    layers.extend(packed.iter().zip(&plan.layers).map(|(layer, planned)| image::Layer {
+        annotations: planned.annotations(),
+        ..layer_document(layer, delivery.compression)
+    }));
     if let Some(root) = root {
         root.finish(packed.iter().any(|layer| layer.is_rootfs))?;
     }
@@ -489,6 +492,7 @@ fn layer_document(layer: &pack::Layer, compression: Compression) -> image::Layer
         diff_id: layer.diff_id,
         size: layer.blob.size,
         format,
+        annotations: BTreeMap::new(),
     }
 }
 

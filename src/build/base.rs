@@ -176,7 +176,7 @@ pub(super) fn of_tree(
     let empty_layer = tree.is_empty();
     base.config.history.push(History { created_by: name.into(), empty_layer });
     if !empty_layer {
-        base.layers.push(PlannedLayer { name: "1".into(), tree });
+        base.layers.push(PlannedLayer::new("1", tree));
     }
     Ok(OpenBase { base, image: None })
 }

@@ -97,7 +97,7 @@ impl<'a> Builder<'a> {
 
     /// A stage that starts from `open`. It has a PATH, as in Docker.
     fn on(&self, open: OpenBase) -> Stage {
-        let mut stage = Stage::on(open, self.options.source.mtime);
+        let mut stage = Stage::on(open, self.options.source.mtime, self.options.plan.layers);
         config::default_path(&mut stage.config);
         stage
     }
@@ -141,7 +141,7 @@ impl<'a> Builder<'a> {
             Action::Cap { file, capabilities } => {
                 let (path, node) = capability(stage, file, capabilities)?;
                 let instruction = Instruction { line: step.line, text: step.text.clone() };
-                stage.change_metadata(instruction, path, node);
+                stage.change_metadata(instruction, path, node)?;
                 return Ok(());
             }
             Action::Annotation(pairs) => {
@@ -150,7 +150,7 @@ impl<'a> Builder<'a> {
             }
             _ => Tree::new(),
         };
-        stage.add(Instruction { line: step.line, text: step.text.clone() }, changes);
+        stage.add(Instruction { line: step.line, text: step.text.clone() }, changes)?;
         Ok(())
     }
 

@@ -44,7 +44,7 @@ pub(super) fn pack(
         allow_missing: own.allow_missing.clone(),
         library_path,
         hwcaps_all: own.hwcaps_all,
-        layers: own.layers,
+        layers: stage.cut(),
         platform: None,
         fallback_platform: stage.config.platform.clone(),
         settings: Settings::default(),

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
+    elf::ReadFailure,
     image::{Config, History},
     oci::UnpackedImage,
     path::ImagePath,
-    plan::{self, Base, Decision, Instruction, PlannedLayer, Reason, Reasons},
+    plan::{self, Base, Decision, Instruction, Layers, PlannedLayer, Reason, Reasons},
     timestamp::Mtime,
     tree::{Change, Node, Tree},
 };
@@ -50,11 +51,13 @@ pub(super) struct Stage {
     /// Whether the platform is more than a guess.
     pub(super) platform_known: bool,
     pub(super) mtime: Mtime,
+    /// How what an instruction adds is cut into layers.
+    cut: Layers,
 }
 
 impl Stage {
     /// A stage that starts from `open`.
-    pub(super) fn on(open: OpenBase, mtime: Mtime) -> Self {
+    pub(super) fn on(open: OpenBase, mtime: Mtime, cut: Layers) -> Self {
         let tree = open.base.files().into_owned();
         let Base { tree: image_tree, layers, config, platform_known, is_scratch } = open.base;
         let reasons = if is_scratch { Reasons::new() } else { Reasons::all(Reason::Base) };
@@ -73,12 +76,21 @@ impl Stage {
             cmd_set: false,
             platform_known,
             mtime,
+            cut,
         }
     }
 
     /// Adds a layer with the `changes` that an instruction makes, if there are any, and a line in
-    /// the history. The layer holds the parents of its paths as the image has them.
-    pub(super) fn add(&mut self, instruction: Instruction, changes: Tree) {
+    /// the history. The layer holds the parents of its paths as the image has them. A large one is
+    /// cut.
+    ///
+    /// # Errors
+    /// [`ReadFailure`] if a database of packages in the image cannot be read.
+    pub(super) fn add(
+        &mut self,
+        instruction: Instruction,
+        changes: Tree,
+    ) -> Result<(), ReadFailure> {
         let created_by = instruction.text.clone();
         let reason = Reason::Instruction(Arc::new(instruction));
         for (path, node) in &changes {
@@ -88,7 +100,24 @@ impl Stage {
                 put_reason(&mut self.reasons, &self.tree, (path, node), reason.clone());
             }
         }
-        self.add_layer(created_by, changes);
+        let changes = self.with_parents(changes);
+        let cut = self.cut();
+        if !cut.cuts(&changes) {
+            self.add_layer(created_by, PlannedLayer::new("", changes));
+            return Ok(());
+        }
+        let mut all = self.tree.clone();
+        all.apply(Change { tree: changes.clone(), ..Change::default() });
+        for layer in plan::split_files(changes, &all, cut, self.mtime)? {
+            self.add_layer(format!("{created_by} ({})", layer.name), layer);
+        }
+        Ok(())
+    }
+
+    /// How the next instruction's files are cut into layers: no instruction takes more than what
+    /// those before it leave.
+    pub(super) fn cut(&self) -> Layers {
+        self.cut.less(self.layers.len().saturating_sub(self.base_layers))
     }
 
     /// Puts `node`, whose content is that of the file at `path` now, in its place. The layer of an
@@ -99,7 +128,7 @@ impl Stage {
         instruction: Instruction,
         path: ImagePath,
         node: Node,
-    ) {
+    ) -> Result<(), ReadFailure> {
         let mut made = self.layers.iter_mut().skip(self.base_layers).rev();
         match made.find_map(|layer| layer.tree.get_mut(&path)) {
             Some(old) => {
@@ -110,6 +139,7 @@ impl Stage {
                 let reason = Reason::Instruction(Arc::new(instruction));
                 put_reason(&mut self.reasons, &self.tree, (&path, &node), reason);
                 self.tree.insert(path, node);
+                Ok(())
             }
             None => self.add(instruction, Tree::from_iter([(path, node)])),
         }
@@ -133,16 +163,14 @@ impl Stage {
                     causes.for_each(|cause| self.reasons.add_further(path, cause));
                 }
             }
-            self.add_layer(format!("{text} ({})", layer.name), layer.tree);
+            let tree = self.with_parents(layer.tree);
+            let created_by = format!("{text} ({})", layer.name);
+            self.add_layer(created_by, PlannedLayer { tree, ..layer });
         }
     }
 
-    fn add_layer(&mut self, created_by: String, mut changes: Tree) {
-        let empty_layer = changes.is_empty();
-        self.config.history.push(History { created_by, empty_layer });
-        if empty_layer {
-            return;
-        }
+    /// `changes` with the parents of its paths as the image has them; others are made.
+    fn with_parents(&mut self, mut changes: Tree) -> Tree {
         let mut made = Vec::new();
         changes.add_parents(|path| {
             let known = self.tree.get(path).filter(|node| node.is_directory()).cloned();
@@ -156,8 +184,23 @@ impl Stage {
                 self.reasons.put_first(&dir, Reason::Parent(child.clone()));
             }
         }
-        self.tree.apply(Change { tree: changes.clone(), ..Change::default() });
-        self.layers.push(PlannedLayer { name: (self.layers.len() + 1).to_string(), tree: changes });
+        changes
+    }
+
+    /// Adds `layer`, which gets a number, and a line in the history.
+    fn add_layer(&mut self, created_by: String, layer: PlannedLayer) {
+        let empty_layer = layer.tree.is_empty();
+        self.config.history.push(History { created_by, empty_layer });
+        if empty_layer {
+            return;
+        }
+        self.tree.apply(Change { tree: layer.tree.clone(), ..Change::default() });
+        let number = self.layers.len() + 1;
+        let name = match layer.components.is_empty() {
+            true => number.to_string(),
+            false => format!("{number} {}", layer.name),
+        };
+        self.layers.push(PlannedLayer { name, ..layer });
     }
 }
 
@@ -187,7 +230,7 @@ impl Stage {
         for layer in std::mem::take(&mut self.layers) {
             tree.apply(Change { tree: layer.tree, ..Change::default() });
         }
-        self.layers.push(PlannedLayer { name: "all".into(), tree });
+        self.layers.push(PlannedLayer::new("all", tree));
         // One entry makes the layer, the last that made one; the others tell of their instructions
         // still.
         let last = self.config.history.iter().rposition(|step| !step.empty_layer);
@@ -209,12 +252,12 @@ mod tests {
     fn stage() -> Stage {
         let platform = Platform::linux("amd64", None);
         let base = Base::scratch(platform, Timestamp::EPOCH);
-        Stage::on(OpenBase { base, image: None }, Mtime::OfContent)
+        Stage::on(OpenBase { base, image: None }, Mtime::OfContent, Layers::default())
     }
 
     fn add(stage: &mut Stage, line: usize, nodes: &[(&str, Node)]) {
         let changes = nodes.iter().map(|(at, node)| (path(at), node.clone())).collect();
-        stage.add(Instruction { line, text: format!("line {line}") }, changes);
+        stage.add(Instruction { line, text: format!("line {line}") }, changes).unwrap();
     }
 
     /// The lines of the instructions that are reasons of `at`.
@@ -250,10 +293,10 @@ mod tests {
         let mut reasons = Reasons::new();
         reasons.add(path("/d"), Reason::Listed(0));
         let decision = Decision {
-            layers: vec![PlannedLayer {
-                name: "inputs".into(),
-                tree: Tree::from_iter([(path("/d"), Node::inline(0o644, *b"2"))]),
-            }],
+            layers: vec![PlannedLayer::new(
+                "inputs",
+                Tree::from_iter([(path("/d"), Node::inline(0o644, *b"2"))]),
+            )],
             reasons,
             inputs: vec!["d".into()],
             places: Vec::new(),

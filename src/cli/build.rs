@@ -11,6 +11,7 @@ use super::{
     failure::Failure,
     options::{
         buildfile::{BuildRequest, BuildfileArgs, build_request},
+        layers::LayersArgs,
         lookup::LookupArgs,
         messages::Verbosity,
         output::OutputArgs,
@@ -70,6 +71,9 @@ pub(super) struct BuildArgs {
     annotation: Vec<(String, String)>,
 
     #[command(flatten)]
+    layers: LayersArgs,
+
+    #[command(flatten)]
     out: OutputArgs,
 
     #[command(flatten)]
@@ -100,7 +104,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
         args.buildfile.clone(),
         &args.lookup,
         &platforms,
-        args.label.clone(),
+        (args.label.clone(), args.layers),
         (outputs, jobs(args.out.jobs)),
     )?;
     let pieces = args.out.pieces();

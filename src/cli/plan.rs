@@ -132,7 +132,7 @@ fn plan_buildfile(args: PlanArgs) -> Result<(), Failure> {
         args.buildfile,
         &args.input.lookup,
         &platforms,
-        args.config.settings.0.labels,
+        (args.config.settings.0.labels, args.config.layers),
         (BTreeSet::new(), jobs(None)),
     )?;
     let (mut plans, mut noticed) = (Vec::new(), Vec::new());

@@ -20,7 +20,7 @@ pub use stream::Stream;
 /// tar, the encoders and their versions, the frame lengths, the default levels, the documents.
 /// docs/format.md lists them. Increment it when you change one of these: cached layers of other
 /// versions are not used, and each image names its version.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// What a layer is compressed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

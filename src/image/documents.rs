@@ -40,7 +40,12 @@ pub(super) fn manifest(
             LayerFormat::Gzip => oci::MediaType::ImageLayerGzip,
             LayerFormat::Zstd => oci::MediaType::ImageLayerZstd,
         };
-        oci::Descriptor::new(media_type, layer.size, digest(layer.digest))
+        let mut descriptor = oci::Descriptor::new(media_type, layer.size, digest(layer.digest));
+        if !layer.annotations.is_empty() {
+            let annotations = layer.annotations.clone().into_iter().collect::<Unsorted>();
+            descriptor.set_annotations(Some(annotations));
+        }
+        descriptor
     });
     let config = oci::Descriptor::new(
         oci::MediaType::ImageConfig,

@@ -94,7 +94,13 @@ mod tests {
         let test = check.iter().map(ToString::to_string).collect();
         config.healthcheck = Some(Healthcheck { test, ..Healthcheck::default() });
         let digest = Digest::of("x");
-        let layer = Layer { digest, diff_id: DiffId(digest), size: 1, format };
+        let layer = Layer {
+            digest,
+            diff_id: DiffId(digest),
+            size: 1,
+            format,
+            annotations: Default::default(),
+        };
         let target = |text: &&str| Target::parse(text, None, |_| false).unwrap();
         let targets: Vec<_> = outputs.iter().map(target).collect();
         Loss::find(&config, &vec![layer; layers], &targets)

@@ -67,6 +67,8 @@ pub struct Layer {
     pub size: u64,
     /// How the blob is compressed.
     pub format: LayerFormat,
+    /// Annotations of its descriptor in the manifest.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A document and its digest. Exactly the bytes that are hashed are stored.

@@ -2,7 +2,7 @@
 //! for byte.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read},
 };
 
@@ -89,6 +89,7 @@ impl Image {
                     size: manifest.bytes.len() as u64,
                     platform: Some(self.config.platform.clone()),
                     names: document::Names::default(),
+                    annotations: BTreeMap::new(),
                     is_artifact: false,
                 };
                 // In a directory of `dir:`, its name is not that of its digest.
@@ -140,7 +141,8 @@ impl Image {
                     return Err(ImageError::document(&entry.path, why));
                 }
             };
-            layers.push(image::Layer { digest, diff_id: entry.diff_id, size, format });
+            let (diff_id, annotations) = (entry.diff_id, entry.annotations.clone());
+            layers.push(image::Layer { digest, diff_id, size, format, annotations });
             walk.blob(digest, size, entry.path.clone());
         }
         let platform = self.config.platform.clone();

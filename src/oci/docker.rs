@@ -1,5 +1,7 @@
 //! Archives as `docker save` makes them (moby's `image/tarexport`).
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{
@@ -98,7 +100,8 @@ pub(super) fn find(
         // identifier.
         let blob =
             path.strip_prefix("blobs/sha256/").and_then(digest_in).map(|digest| (digest, file.len));
-        layers.push(FoundLayer { path, blob, media_type: None });
+        let annotations = BTreeMap::new();
+        layers.push(FoundLayer { path, blob, media_type: None, annotations });
     }
     Ok(Found {
         names: image.names,

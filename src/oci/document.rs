@@ -1,6 +1,8 @@
 //! The documents of an image as values. Everything in them is checked before it is used. The blobs
 //! that they name are not opened here.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{ImageError, json};
@@ -22,6 +24,8 @@ pub(super) struct Descriptor {
     pub(super) platform: Option<Platform>,
     /// What the index calls the image.
     pub(super) names: Names,
+    /// Its annotations whose values are text.
+    pub(super) annotations: BTreeMap<String, String>,
     /// Whether the descriptor says that it is not that of an image: an attestation about another
     /// image, or another artifact.
     pub(super) is_artifact: bool,
@@ -224,10 +228,11 @@ fn descriptor(value: &Value, place: &str) -> Result<Descriptor, String> {
             return Err(format!("`{place}.data` does not match its digest {digest}"));
         }
     }
-    let annotation = |name: &str| value.get("annotations").and_then(|all| all.get(name)?.as_str());
-    let name = |annotation_name: &str| {
-        annotation(annotation_name).filter(|name| !name.is_empty()).map(Into::into)
-    };
+    let annotations = value.get("annotations").and_then(Value::as_object).into_iter().flatten();
+    let annotations: BTreeMap<String, String> = annotations
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+        .collect();
+    let name = |name: &str| annotations.get(name).filter(|name| !name.is_empty()).cloned();
     let platform = value.get("platform").and_then(Platform::of_json);
     let unknown =
         platform.as_ref().is_some_and(|p| p.os == "unknown" && p.architecture == "unknown");
@@ -243,7 +248,8 @@ fn descriptor(value: &Value, place: &str) -> Result<Descriptor, String> {
         },
         is_artifact: unknown
             || artifact_type.is_some_and(is_artifact_type)
-            || annotation("vnd.docker.reference.type").is_some(),
+            || annotations.contains_key("vnd.docker.reference.type"),
+        annotations,
     })
 }
 

@@ -224,6 +224,7 @@ fn of_manifest(
         path: source.blob_path(layer.digest),
         blob: Some((layer.digest, layer.size)),
         media_type: Some(layer.media_type),
+        annotations: layer.annotations,
     };
     Ok(Found {
         names: Vec::new(),

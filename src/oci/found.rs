@@ -1,5 +1,7 @@
 //! What is known of an image when its documents have been found.
 
+use std::collections::BTreeMap;
+
 use super::document::Descriptor;
 use crate::{
     digest::Digest,
@@ -29,4 +31,6 @@ pub(super) struct FoundLayer {
     /// Digest and size of the blob, if the manifest has them.
     pub(super) blob: Option<(Digest, u64)>,
     pub(super) media_type: Option<String>,
+    /// The annotations of its descriptor.
+    pub(super) annotations: BTreeMap<String, String>,
 }

@@ -36,6 +36,8 @@ pub struct Layer {
     pub format: Format,
     /// The media type in the manifest, if there is a manifest.
     pub media_type: Option<String>,
+    /// The annotations of its descriptor in the manifest.
+    pub annotations: BTreeMap<String, String>,
     /// Bytes of the tar in the blob.
     pub tar_size: u64,
     /// What it does to the layers below. Contents are in a private file of this process. Shared by
@@ -107,7 +109,9 @@ impl<'a> LayerReader<'a> {
                     offset: 0,
                     fault,
                 })?;
-                return Ok(Layer { media_type: entry.media_type.clone(), ..layer.clone() });
+                let (media_type, annotations) =
+                    (entry.media_type.clone(), entry.annotations.clone());
+                return Ok(Layer { media_type, annotations, ..layer.clone() });
             }
             _ => {}
         }
@@ -132,6 +136,7 @@ impl<'a> LayerReader<'a> {
             diff_id: entry.diff_id,
             format,
             media_type: entry.media_type.clone(),
+            annotations: entry.annotations.clone(),
             tar_size,
             change: Arc::new(contents.change),
             replaced: contents.replaced,
@@ -217,7 +222,9 @@ impl Layer {
             Format::Zstd => LayerFormat::Zstd,
             Format::Bzip2 | Format::Xz => return None,
         };
-        Some(image::Layer { digest: self.digest, diff_id: self.diff_id, size: self.size, format })
+        let (digest, diff_id, size) = (self.digest, self.diff_id, self.size);
+        let annotations = self.annotations.clone();
+        Some(image::Layer { digest, diff_id, size, format, annotations })
     }
 
     /// What is odd about it and harmless, as sentences.

@@ -147,6 +147,7 @@ impl Pieces {
             diff_id: entry.diff_id,
             format: facts.format,
             media_type: entry.media_type.clone(),
+            annotations: entry.annotations.clone(),
             tar_size: facts.tar_size,
             change: Arc::new(contents.change),
             replaced: contents.replaced,

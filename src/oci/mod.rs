@@ -27,7 +27,11 @@ mod rest;
 mod select;
 mod verified;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use crate::{
     archive::{
@@ -113,6 +117,8 @@ pub struct LayerEntry {
     pub diff_id: DiffId,
     /// The media type in the manifest, if there is a manifest.
     pub media_type: Option<String>,
+    /// The annotations of its descriptor in the manifest.
+    pub annotations: BTreeMap<String, String>,
     /// The name of the blob in the source.
     path: String,
 }
@@ -222,6 +228,7 @@ fn image(
         blob: found.blob,
         diff_id,
         media_type: found.media_type,
+        annotations: found.annotations,
         path: found.path,
     });
     Ok(Image {

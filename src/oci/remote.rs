@@ -60,6 +60,7 @@ impl Remote {
             size: document.bytes.len() as u64,
             platform: None,
             names: document::Names::default(),
+            annotations: BTreeMap::new(),
             is_artifact: false,
         };
         let kept = Mutex::default();

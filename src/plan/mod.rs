@@ -52,7 +52,7 @@ pub use render::{json, text};
 pub use request::{Below, Decision, Include, Request};
 pub use runtime_deps::RuleSet;
 pub use settings::Settings;
-pub use split::Layers;
+pub use split::{Layers, split_files};
 pub use start::{Start, start};
 pub use summary::summary;
 pub use users::add_user;
@@ -79,8 +79,11 @@ pub struct Plan {
 /// A layer before its bytes are read.
 #[derive(Clone, Debug)]
 pub struct PlannedLayer {
-    /// `system`, `inputs` or `all`; of a Buildfile: its number, from 1.
+    /// `system`, `inputs` or `all`; of a large image the component that it holds, or which of the
+    /// layers of small ones it is; of a Buildfile: its number, from 1.
     pub name: String,
+    /// The components that it holds, in order; empty where the image is not split by them.
+    pub components: Vec<String>,
     /// Its files, with their parents.
     pub tree: Tree,
 }

@@ -129,7 +129,7 @@ fn of_files(
         }
     }
     keep_metadata(&mut tree, files, source);
-    let layers = vec![PlannedLayer { name: "all".into(), tree }];
+    let layers = vec![PlannedLayer::new("all", tree)];
     let mut config = config.clone();
     config.add_variables(&decision.variables);
     config.original.remove("history");

@@ -41,6 +41,15 @@ impl<'a> View<'a> {
         Ok(self.read_packages()?.database.as_ref())
     }
 
+    /// As [`View::packages`], for when nothing else is looked up.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn into_packages(self) -> Result<Option<Database>, ReadFailure> {
+        self.read_packages()?;
+        Ok(self.packages.into_inner().and_then(|packages| packages.database))
+    }
+
     /// Why a database of packages that the sysroot has is not read.
     ///
     /// # Errors

@@ -125,6 +125,7 @@ const CASES: &[(&str, &str)] = &[
     ("volume", "./app --volume /data"),
     ("stop-signal", "./app --stop-signal TERM"),
     ("layers", "./app --layers one"),
+    ("max-layers", "./app --layers packages --max-layers 3"),
     ("no-check", "./app --no-check"),
     ("as-file", "./app ./packed.tar --as-file"),
     ("created", "./app --created 2020-02-02T02:02:02Z"),

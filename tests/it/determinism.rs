@@ -258,15 +258,15 @@ fn the_history_says_what_was_packed_in_terms_of_the_image() {
 /// signed: it is a format change. It belongs in the changelog, and needs a better reason than a
 /// failing test.
 mod golden {
-    pub(super) const FORMAT: &str = "4";
+    pub(super) const FORMAT: &str = "5";
     pub(super) const MANIFEST: &str =
-        "sha256:4e4039d2e955fde6b94effc486989574b37aa24c86212b70748e59f04dcc281b";
+        "sha256:434d18ccf1cea5b1ff8cba944a9c7fe454a91bc4ee3ff2226d283d6247eacdde";
     pub(super) const DIFF_ID: &str =
         "sha256:ff6ac99e5c5451211fdd6e72a751eb36f21a22759706e314f1465bb00f459994";
     pub(super) const ARCHIVE: &str =
-        "sha256:4eb46a6de415417dcd6176924619d1bd95f9a40625f7b8908d3d4b04296d712f";
+        "sha256:4a300fbab613c9a691315ac2bbee8deab43817c1775d93d052c4d2fa2d8b82f9";
     pub(super) const ZSTD_MANIFEST: &str =
-        "sha256:f2940cbb1a06bb8bb87e4ee19e4aa48292447b06264b2c95c06d8552e47a3890";
+        "sha256:ebdd92f326d0c5b0fdc76f43b0ca265db75834c09c6cc23af4b037230845f2bb";
     pub(super) const ROOTFS: &str =
         "sha256:ff6ac99e5c5451211fdd6e72a751eb36f21a22759706e314f1465bb00f459994";
 }

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::{image::open_options, lookup::LookupArgs};
+use super::{image::open_options, layers::LayersArgs, lookup::LookupArgs};
 use crate::{
     build::{self, BuildError, BuildOptions, ContextDirectory, NamedContext, NamedContexts},
     cli::{
@@ -78,7 +78,7 @@ pub(in crate::cli) fn build_request(
     buildfile: BuildfileArgs,
     lookup: &LookupArgs,
     platforms: &[Option<Platform>],
-    labels: Vec<(String, String)>,
+    (labels, layers): (Vec<(String, String)>, LayersArgs),
     (outputs, jobs): (BTreeSet<PathBuf>, NonZeroUsize),
 ) -> Result<BuildRequest, Failure> {
     if !fs_err::metadata(&context).is_ok_and(|metadata| metadata.is_dir()) {
@@ -93,7 +93,7 @@ pub(in crate::cli) fn build_request(
     let contexts = named_contexts(buildfile.build_context)?;
     let ignore = read_ignore(&context, Some(&file))?;
     let build_args: BTreeMap<_, _> = buildfile.build_arg.into_iter().collect();
-    let plan = plan_options(lookup, labels)?;
+    let plan = plan_options(lookup, labels, layers.layers())?;
     let registries = lookup.root.registry.registries(lookup.root.names())?;
     let options = |(platform, sysroot): (&Option<Platform>, Option<PathBuf>)| {
         let target = platform.clone().unwrap_or_else(machine);
@@ -135,6 +135,7 @@ pub(in crate::cli) fn build_request(
 fn plan_options(
     lookup: &LookupArgs,
     labels: Vec<(String, String)>,
+    layers: Layers,
 ) -> Result<plan::PlanOptions, Failure> {
     Ok(plan::PlanOptions {
         dependencies: true,
@@ -145,7 +146,7 @@ fn plan_options(
         allow_missing: lookup.allow_missing.clone(),
         library_path: lookup.root.library_path(),
         hwcaps_all: false,
-        layers: Layers::Split,
+        layers,
         platform: None,
         fallback_platform: machine(),
         settings: Settings { labels, ..Settings::default() },

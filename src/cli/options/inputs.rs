@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     image::open_options,
+    layers::LayersArgs,
     lookup::LookupArgs,
     platforms::{self, PlatformArg},
 };
@@ -25,7 +26,7 @@ use crate::{
     image::{ImageName, Platform},
     path::ImagePath,
     pipeline::PackRequest,
-    plan::{self, Include, Layers},
+    plan::{self, Include},
     source::{self, Exclude, Request},
     trace,
 };
@@ -151,9 +152,8 @@ pub(in crate::cli) struct ImageConfigArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::pair, help_heading = "Image")]
     pub(in crate::cli) annotation: Vec<(String, String)>,
 
-    /// The image's layers: all in one, or the system's files below yours
-    #[arg(long, value_enum, value_name = "HOW", default_value = "split", help_heading = "Image")]
-    layers: LayersArg,
+    #[command(flatten)]
+    pub(in crate::cli) layers: LayersArgs,
 }
 
 /// Which variants of a library are wanted.
@@ -163,14 +163,6 @@ pub(in crate::cli) enum Hwcaps {
     Baseline,
     /// All variants
     All,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LayersArg {
-    /// One layer
-    One,
-    /// The system's files below yours
-    Split,
 }
 
 /// What the inputs and the configuration ask for, for each platform. `outputs` are files of the
@@ -224,10 +216,7 @@ fn plan_options(input: &InputArgs, config: &ImageConfigArgs) -> Result<plan::Pla
         library_path: input.lookup.root.library_path(),
         strict: input.strict,
         hwcaps_all: input.hwcaps == Hwcaps::All,
-        layers: match config.layers {
-            LayersArg::One => Layers::One,
-            LayersArg::Split => Layers::Split,
-        },
+        layers: config.layers.layers(),
         platform: None,
         fallback_platform: machine(),
         settings: config.settings.0.clone(),

@@ -4,6 +4,7 @@ pub(super) mod buildfile;
 pub(super) mod cache;
 pub(super) mod image;
 pub(super) mod inputs;
+pub(super) mod layers;
 pub(super) mod lookup;
 pub(super) mod messages;
 pub(super) mod output;

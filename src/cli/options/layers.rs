@@ -1,0 +1,63 @@
+//! How an image is cut into layers.
+
+use std::{num::NonZeroUsize, str::FromStr};
+
+use clap::Args;
+
+use crate::plan::Layers;
+
+/// How many layers, and along what.
+#[derive(Args, Clone, Copy, Debug)]
+pub(in crate::cli) struct LayersArgs {
+    /// The image's layers: auto, one, split, or packages[:MAX]
+    ///
+    /// auto makes one or two layers of less than 32 MiB, the system's files below yours, and cuts
+    /// what is larger along its packages, so that an update changes few layers and images share
+    /// those of their common packages. one makes one layer, split at most two, and packages cuts
+    /// small images too.
+    #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Image")]
+    layers: How,
+
+    /// Layers at most with --layers auto
+    #[arg(long, value_name = "N", default_value_t = Layers::MAX, help_heading = "Image")]
+    max_layers: NonZeroUsize,
+}
+
+impl LayersArgs {
+    /// What the options ask for.
+    pub(in crate::cli) fn layers(self) -> Layers {
+        match self.layers {
+            How::One => Layers::One,
+            How::Split => Layers::Split,
+            How::Auto => Layers::Auto(self.max_layers),
+            How::Packages(max) => Layers::Packages(max.unwrap_or(self.max_layers)),
+        }
+    }
+}
+
+/// The value of `--layers`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum How {
+    Auto,
+    One,
+    Split,
+    Packages(Option<NonZeroUsize>),
+}
+
+impl FromStr for How {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "auto" => Ok(Self::Auto),
+            None if text == "one" => Ok(Self::One),
+            None if text == "split" => Ok(Self::Split),
+            None if text == "packages" => Ok(Self::Packages(None)),
+            Some(("packages", max)) => match max.parse() {
+                Ok(max) => Ok(Self::Packages(Some(max))),
+                Err(_) => Err(format!("`{max}` is not a number of layers")),
+            },
+            _ => Err("possible values: auto, one, split, packages[:MAX]".into()),
+        }
+    }
+}

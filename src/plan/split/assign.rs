@@ -1,0 +1,171 @@
+//! Which layer a component goes to.
+//!
+//! A large component has a layer of its own. Of more of these than there is room for, the largest
+//! have one; sizes are compared by powers of two, so that an update seldom changes the order. All
+//! others share layers, whose number does not depend on theirs: a hash of the name chooses among
+//! them (Thaler and Ravishankar, rendezvous hashing). What is small and no package's has the last
+//! layer.
+//!
+//! So a component that comes, goes or changes leaves all others where they are, unless there is no
+//! room for another large one: then one that is not larger gives up its layer for it.
+
+use std::cmp::Reverse;
+
+use super::components::{Component, Group};
+
+/// Bytes from which a component is large.
+pub(super) const LARGE: u64 = 1 << 20;
+
+/// How many layers there may be, and which components may have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Layers at most; at least 3.
+    pub(super) max: usize,
+    /// Bytes from which a component may have a layer of its own.
+    pub(super) large: u64,
+}
+
+/// The layers' names with their components, lowest first, and the number of the layer of each
+/// component. The last layer is for what is no component's too.
+pub(super) type Assigned = (Vec<(String, Vec<String>)>, Vec<usize>);
+
+/// The layers that several components share.
+#[derive(Clone, Copy)]
+struct Bins {
+    system: usize,
+    others: usize,
+}
+
+/// Where a component goes. The order is that of the layers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// A layer of its own: a package of the system. What many depend on comes first, then what is
+    /// large.
+    System(Reverse<u32>, Reverse<u32>, String),
+    /// One of the layers of small packages of the system.
+    SystemBin(usize),
+    /// A layer of its own: any other component. Packages come before files, then what is large.
+    Other(Group, Reverse<u32>, String),
+    /// One of the layers of other small packages, and of large files without room.
+    OtherBin(usize),
+    Last,
+}
+
+/// The layer of each of `components`.
+pub(super) fn assign(components: &[Component], limits: Limits) -> Assigned {
+    let places = places(components, limits);
+    let mut used: Vec<&Place> = places.iter().chain([&Place::Last]).collect();
+    used.sort_unstable();
+    used.dedup();
+    let mut layers: Vec<_> = used.iter().map(|place| (place.name(), Vec::new())).collect();
+    let mut of = Vec::with_capacity(components.len());
+    for (component, place) in components.iter().zip(&places) {
+        let at = used.binary_search(&place).unwrap_or_default();
+        if let Some((_, names)) = layers.get_mut(at) {
+            names.push(component.name.clone());
+        }
+        of.push(at);
+    }
+    for (_, names) in &mut layers {
+        names.sort_unstable();
+        names.dedup();
+    }
+    (layers, of)
+}
+
+fn places(components: &[Component], limits: Limits) -> Vec<Place> {
+    let has = |wanted: fn(&Component) -> bool| components.iter().any(wanted);
+    let bins = Bins {
+        system: match has(|one| one.group == Group::System) {
+            true => (limits.max * 3 / 16).max(1),
+            false => 0,
+        },
+        others: match has(|one| one.group == Group::Language || one.is_large_file()) {
+            true => (limits.max * 5 / 16).max(1),
+            false => 0,
+        },
+    };
+    let room = limits.max.saturating_sub(bins.system + bins.others + 1);
+    let mut large: Vec<usize> = (0..components.len())
+        .filter(|at| {
+            components.get(*at).is_some_and(|one| match one.group {
+                Group::Files => one.is_large_file(),
+                Group::System | Group::Language => one.bytes >= limits.large,
+            })
+        })
+        .collect();
+    large.sort_by_cached_key(|at| {
+        components.get(*at).map(|one| (Reverse(class(one.bytes)), hash(one.name.as_bytes())))
+    });
+    large.truncate(room);
+    large.sort_unstable();
+    let place = |(at, one): (usize, &Component)| one.place(large.binary_search(&at).is_ok(), bins);
+    components.iter().enumerate().map(place).collect()
+}
+
+impl Component {
+    fn is_large_file(&self) -> bool {
+        self.group == Group::Files && self.bytes >= LARGE
+    }
+
+    fn place(&self, is_alone: bool, bins: Bins) -> Place {
+        let size = Reverse(class(self.bytes));
+        match self.group {
+            Group::System if is_alone => {
+                Place::System(Reverse(class(self.dependents)), size, self.name.clone())
+            }
+            Group::System => Place::SystemBin(bin(&self.name, bins.system)),
+            _ if is_alone => Place::Other(self.group, size, self.name.clone()),
+            Group::Files if !self.is_large_file() => Place::Last,
+            Group::Language | Group::Files => Place::OtherBin(bin(&self.name, bins.others)),
+        }
+    }
+}
+
+impl Place {
+    fn name(&self) -> String {
+        match self {
+            Self::System(_, _, name) | Self::Other(_, _, name) => short(name),
+            Self::SystemBin(number) => format!("system {}", number + 1),
+            Self::OtherBin(number) => format!("dependencies {}", number + 1),
+            Self::Last => "inputs".into(),
+        }
+    }
+}
+
+/// The name of a component without the directories of its path.
+fn short(name: &str) -> String {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    match name.strip_prefix("files from /") {
+        Some("") => "files".into(),
+        Some(_) => format!("files from {file}"),
+        None if name.starts_with('/') => file.into(),
+        None => name.into(),
+    }
+}
+
+/// The bits of a number: sizes of one class differ by less than a factor of two.
+pub(super) fn class(number: u64) -> u32 {
+    u64::BITS - number.leading_zeros()
+}
+
+/// The one of `count` bins that `name` goes to. With another number of bins, no more names move
+/// than have to.
+fn bin(name: &str, count: usize) -> usize {
+    let of_name = hash(name.as_bytes());
+    let weight = |bin: &usize| mix(of_name ^ mix(*bin as u64 + 1));
+    (0..count).max_by_key(weight).unwrap_or_default()
+}
+
+/// A hash that stays the same for ever: FNV-1a with the last step of SplitMix64, which makes all
+/// bits depend on all of the input.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}

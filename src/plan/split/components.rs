@@ -1,0 +1,250 @@
+//! What the files of an image belong to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    assign::LARGE,
+    chunks, language,
+    python::{self, Listed},
+};
+use crate::{
+    elf::ReadFailure,
+    languages::Languages,
+    packages::{Database, PackageId, Strength, dpkg},
+    path::{ImagePath, escape},
+    plan::{Reason, Reasons},
+    tree::{Identity, Node, Tree},
+};
+
+/// What a component is. The order is that of its layers, lowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Group {
+    /// A package of the system.
+    System,
+    /// A package of a language.
+    Language,
+    /// Files of no package.
+    Files,
+}
+
+/// What changes together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Component {
+    pub(super) group: Group,
+    /// Its name, without a version.
+    pub(super) name: String,
+    /// Bytes of its files, those of hard links once.
+    pub(super) bytes: u64,
+    /// How many packages with files in the image depend on its package.
+    pub(super) dependents: u64,
+}
+
+/// The components of a tree.
+#[derive(Debug, Default)]
+pub(super) struct Components {
+    pub(super) all: Vec<Component>,
+    /// The component of each path in order; `None` for a directory with something in it.
+    pub(super) of: Vec<Option<usize>>,
+}
+
+/// What tells which component a file belongs to.
+pub(super) struct Evidence<'a> {
+    database: Option<&'a Database>,
+    reasons: Option<&'a Reasons>,
+    /// What distributions of Python list, and their names.
+    listed: Listed,
+    distributions: Vec<String>,
+    /// Packages of the database of which the tree has all that runs.
+    whole: BTreeSet<PackageId>,
+}
+
+/// Components while they are counted.
+#[derive(Default)]
+struct Numbers {
+    known: BTreeMap<(Group, String), usize>,
+    all: Vec<Component>,
+    /// The packages that components are of.
+    packages: BTreeMap<PackageId, BTreeSet<usize>>,
+}
+
+impl Numbers {
+    fn of(&mut self, group: Group, name: String) -> usize {
+        if let Some(known) = self.known.get(&(group, name.clone())) {
+            return *known;
+        }
+        let number = self.all.len();
+        self.all.push(Component { group, name: name.clone(), bytes: 0, dependents: 0 });
+        self.known.insert((group, name), number);
+        number
+    }
+}
+
+impl<'a> Evidence<'a> {
+    /// What `tree`, a database of packages and reasons tell.
+    ///
+    /// # Errors
+    /// [`ReadFailure`] if a record cannot be read.
+    pub(super) fn new(
+        tree: &Tree,
+        database: Option<&'a Database>,
+        reasons: Option<&'a Reasons>,
+    ) -> Result<Self, ReadFailure> {
+        let (listed, distributions) = python::distributions(tree)?;
+        let whole = database.map(|database| whole_packages(tree, database)).unwrap_or_default();
+        Ok(Self { database, reasons, listed, distributions, whole })
+    }
+
+    /// The components of the tree, and which each path belongs to.
+    pub(super) fn components(&self, tree: &Tree) -> Components {
+        let mut numbers = Numbers::default();
+        let mut links: BTreeMap<Identity, usize> = BTreeMap::new();
+        let mut run = ImagePath::root().to_string();
+        let mut of: Vec<Option<usize>> = Vec::with_capacity(tree.len());
+        // Compiled modules, which go where their sources go.
+        let mut compiled = Vec::new();
+        for (at, (path, node)) in tree.iter().enumerate() {
+            if node.is_directory() && tree.below(path).next().is_some() {
+                of.push(None);
+                continue;
+            }
+            let source = Languages::builtin().source(path.as_bytes());
+            let source = source.and_then(|source| ImagePath::new(source).ok());
+            if let Some(source) = source.filter(|source| tree.contains(source)) {
+                compiled.push((at, source));
+                of.push(None);
+                continue;
+            }
+            let number = self.number(path, node, &mut run, &mut numbers);
+            of.push(Some(shared(node, number, &mut links)));
+        }
+        let sources: BTreeSet<&ImagePath> = compiled.iter().map(|(_, source)| source).collect();
+        let of_sources: BTreeMap<&ImagePath, Option<usize>> = tree
+            .iter()
+            .zip(&of)
+            .filter(|((path, _), _)| sources.contains(path))
+            .map(|((path, _), number)| (path, *number))
+            .collect();
+        for (at, source) in &compiled {
+            if let (Some(place), Some(number)) = (of.get_mut(*at), of_sources.get(source)) {
+                *place = *number;
+            }
+        }
+        count_bytes(tree, &of, &mut numbers.all);
+        self.count_dependents(&mut numbers);
+        Components { all: numbers.all, of }
+    }
+
+    /// The component of one path. `run` is the boundary before it.
+    fn number(
+        &self,
+        path: &ImagePath,
+        node: &Node,
+        run: &mut String,
+        numbers: &mut Numbers,
+    ) -> usize {
+        let len = node.file().map_or(0, |file| file.len);
+        if let Some((package, name)) = self.package(path) {
+            let is_part = package.is_none_or(|id| !self.whole.contains(&id));
+            let number = match len >= LARGE && is_part {
+                // Programs take different files of a package: a large one is shared alone.
+                true => numbers.of(Group::System, format!("{name}:{}", escape(path.file_name()))),
+                false => numbers.of(Group::System, name),
+            };
+            if let Some(id) = package {
+                numbers.packages.entry(id).or_default().insert(number);
+            }
+            return number;
+        }
+        let distribution = self.listed.get(path).and_then(|at| self.distributions.get(*at));
+        if let Some(name) = distribution.cloned().or_else(|| language::of_path(path.as_bytes())) {
+            return numbers.of(Group::Language, name);
+        }
+        if len >= LARGE {
+            return numbers.of(Group::Files, path.to_string());
+        }
+        if chunks::is_boundary(path.as_bytes(), len) {
+            *run = path.to_string();
+        }
+        numbers.of(Group::Files, format!("files from {run}"))
+    }
+
+    /// The package of the system that a path belongs to.
+    fn package(&self, path: &ImagePath) -> Option<(Option<PackageId>, String)> {
+        if let Some(Reason::Package(record)) = self.reasons.and_then(|all| all.get(path)) {
+            let name = record.package.split(' ').next().unwrap_or_default();
+            return Some((self.database.and_then(|all| all.find(name).next()), name.into()));
+        }
+        if let Some(name) = of_database(path) {
+            return Some((None, name));
+        }
+        let database = self.database?;
+        let id = database.owners(path).into_iter().next()?;
+        Some((Some(id), database.package(id)?.name.to_string()))
+    }
+
+    /// Counts, for each component, the packages of the image that depend on its package.
+    fn count_dependents(&self, numbers: &mut Numbers) {
+        let Some(database) = self.database else { return };
+        let Numbers { packages, all, .. } = numbers;
+        for id in packages.keys() {
+            let Some(package) = database.package(*id) else { continue };
+            let strong = package.dependencies.iter().filter(|dependency| {
+                matches!(dependency.strength, Strength::PreDepends | Strength::Depends)
+            });
+            let names = strong.flat_map(|dependency| &dependency.alternatives);
+            let needed: BTreeSet<PackageId> =
+                names.flat_map(|name| database.find(name)).filter(|other| other != id).collect();
+            for number in needed.iter().filter_map(|id| packages.get(id)).flatten() {
+                if let Some(component) = all.get_mut(*number) {
+                    component.dependents += 1;
+                }
+            }
+        }
+    }
+}
+
+fn count_bytes(tree: &Tree, of: &[Option<usize>], components: &mut [Component]) {
+    let mut counted = BTreeSet::new();
+    for ((_, node), number) in tree.iter().zip(of) {
+        let (Some(file), Some(number)) = (node.file(), number) else { continue };
+        let is_new = !file.shared || counted.insert(file.content.identity());
+        if let Some(component) = components.get_mut(*number).filter(|_| is_new) {
+            component.bytes += file.len;
+        }
+    }
+}
+
+/// The component of a file: of one with several names, that of the first.
+fn shared(node: &Node, number: usize, links: &mut BTreeMap<Identity, usize>) -> usize {
+    match node.file().filter(|file| file.shared) {
+        Some(file) => *links.entry(file.content.identity()).or_insert(number),
+        None => number,
+    }
+}
+
+/// The package that a file of dpkg's database is about.
+fn of_database(path: &ImagePath) -> Option<String> {
+    let below = path.as_bytes().strip_prefix(dpkg::DIRECTORY.as_bytes())?;
+    let name = match below.strip_prefix(b"/status.d/") {
+        Some(name) => name.strip_suffix(b".md5sums").unwrap_or(name),
+        None => {
+            let name = below.strip_prefix(b"/info/")?;
+            let dot = name.iter().rposition(|&byte| byte == b'.')?;
+            name.get(..dot)?
+        }
+    };
+    // `libc6:amd64`.
+    let name = name.split(|&byte| byte == b':').next().filter(|name| !name.is_empty())?;
+    Some(escape(name))
+}
+
+/// The packages of which `tree` has every file outside `/usr/share`, where documents are that
+/// images leave out.
+fn whole_packages(tree: &Tree, database: &Database) -> BTreeSet<PackageId> {
+    let is_document = |path: &ImagePath| path.as_bytes().starts_with(b"/usr/share/");
+    let is_whole = |id: &PackageId| {
+        let mut files = database.files(*id).filter(|path| !path.is_root() && !is_document(path));
+        files.all(|path| tree.step(&path).is_ok())
+    };
+    database.packages().map(|(id, _)| id).filter(is_whole).collect()
+}
