@@ -260,9 +260,9 @@
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
 //!     imports error_kind, path, timestamp, tree, elf, trace, image, source, process, view
 //!     touches processes
-//! 8 transfer   images from anywhere to anywhere, byte for byte, and indexes of them
-//!     imports error_kind, digest, image, oci, output, store, tree
-//!     touches –
+//! 8 transfer   images from anywhere to anywhere, byte for byte; indexes; artifacts about images
+//!     imports error_kind, digest, compress, image, oci, output, registry, store, tree
+//!     touches host reads
 //! 8 pipeline   the calls above; the one union of errors; Event
 //!     imports all of the above
 //!     touches –

@@ -1,8 +1,12 @@
 //! An image from anywhere to anywhere, byte for byte: its manifests and blobs keep their digests.
 
+mod attach;
 mod index;
+mod referrers;
 
 use std::sync::{Mutex, PoisonError};
+
+use referrers::{Found, gather};
 
 use crate::{
     digest::Digest,
@@ -17,6 +21,7 @@ use crate::{
     tree::Tree,
 };
 
+pub use attach::{Attach, Attached};
 pub use index::{Index, Indexed, IndexedImage};
 
 /// Which image is copied, and as what.
@@ -28,6 +33,8 @@ pub struct Copy<'a> {
     pub open: &'a oci::OpenOptions,
     /// Take all images of an index and the artifacts about them, not only the one for a platform.
     pub all: bool,
+    /// Copy the artifacts about it as well, where the target has a place for them.
+    pub referrers: bool,
     /// Names for the copies, instead of the image's own. Registries get the name in the target.
     pub names: &'a [Reference],
     /// The name of a copy that has no other.
@@ -52,6 +59,8 @@ pub struct Copied {
     /// What became of each blob. Documents are not counted, except in registries, which take
     /// configurations as blobs.
     pub moved: Vec<Moved>,
+    /// The digests of the artifacts about it that were copied.
+    pub referrers: Vec<Digest>,
     /// What was written.
     pub written: Written,
 }
@@ -65,6 +74,14 @@ pub enum CopyError {
     /// Images that no index can list.
     #[error(transparent)]
     Index(#[from] BundleError),
+    /// An image that artifacts cannot be put beside.
+    #[error("{name} has no place for artifacts: {why}")]
+    NoPlace {
+        /// The image.
+        name: String,
+        /// Why not.
+        why: &'static str,
+    },
     /// With the copy.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -76,6 +93,7 @@ impl CopyError {
         match self {
             Self::Image(error) => error.kind(),
             Self::Index(_) => ErrorKind::Build,
+            Self::NoPlace { .. } => ErrorKind::Refused,
             Self::Output(error) => error.kind(),
         }
     }
@@ -121,12 +139,18 @@ impl Copy<'_> {
         if let Some(wanted) = self.expected.filter(|wanted| *wanted != digest) {
             return Err(OutputError::OtherDigest { wanted, found: digest }.into());
         }
-        let shipment = shipment(image, &contents);
+        let artifacts = match self.referrers && has_referrers(target) {
+            true => gather(image, &contents)?,
+            false => Vec::new(),
+        };
+        let mut shipment = shipment(image, &contents);
+        shipment.referrers = artifacts.iter().map(Found::shipped).collect();
         let tree = || Ok(oci::open(self.source, self.open)?.unpack()?.merged());
         let to = (target, self.durability);
         let (moved, written) = send(&shipment, to, &names, remotes, tree)?;
         let image_id = image.config_document.digest;
-        Ok(Copied { digest, image_id, platform, names, moved, written })
+        let referrers = artifacts.iter().map(Found::digest).collect();
+        Ok(Copied { digest, image_id, platform, names, moved, referrers, written })
     }
 }
 
@@ -168,6 +192,11 @@ fn has_indexes(target: &Target) -> bool {
         && !matches!(target.destination, Destination::Engine(_))
 }
 
+/// Whether artifacts about an image can be written to `target`.
+pub fn has_referrers(target: &Target) -> bool {
+    has_indexes(target)
+}
+
 /// The documents and blobs of an image.
 fn parts<'a>(contents: &'a Contents<'a>) -> (Vec<ShippedDocument<'a>>, Vec<ShippedBlob<'a>>) {
     let documents = contents.documents.iter().map(|document| ShippedDocument {
@@ -188,5 +217,5 @@ fn parts<'a>(contents: &'a Contents<'a>) -> (Vec<ShippedDocument<'a>>, Vec<Shipp
 fn shipment<'a>(image: &oci::Image, contents: &'a Contents<'a>) -> Shipment<'a> {
     let (documents, blobs) = parts(contents);
     let local = (image.config_document.digest, contents.layers.clone());
-    Shipment { root: contents.root.clone(), documents, blobs, local }
+    Shipment { root: contents.root.clone(), documents, blobs, local, referrers: Vec::new() }
 }

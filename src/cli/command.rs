@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
+    attach::AttachArgs,
     build::BuildArgs,
     cache::CacheCommand,
     check::CheckArgs,
@@ -17,6 +18,7 @@ use super::{
     login::{LoginArgs, LogoutArgs},
     pack::PackArgs,
     plan::PlanArgs,
+    referrers::ReferrersArgs,
     rules::RulesArgs,
     run::RunArgs,
     sbom::SbomArgs,
@@ -90,6 +92,10 @@ pub(super) enum Command {
     Why(WhyArgs),
     /// List what an image is made of: packages, crates, modules and files, as SPDX or CycloneDX
     Sbom(SbomArgs),
+    /// Put a signature, an attestation or another artifact beside an image
+    Attach(AttachArgs),
+    /// List what is attached to an image, or get it
+    Referrers(ReferrersArgs),
     /// Store credentials for a registry
     Login(LoginArgs),
     /// Remove the stored credentials for a registry
@@ -132,6 +138,8 @@ impl Command {
             Self::Pull(args) => args.prints_json(),
             Self::Copy(args) => args.prints_json(),
             Self::Load(args) => args.prints_json(),
+            Self::Attach(args) => args.prints_json(),
+            Self::Referrers(args) => args.prints_json(),
             Self::Run(_)
             | Self::Login(_)
             | Self::Logout(_)

@@ -17,7 +17,7 @@ use crate::{
     oci::OpenOptions,
     output::{PushOptions, Remotes},
     store::Durability,
-    transfer::{Copied, Copy},
+    transfer::{self, Copied, Copy},
 };
 
 /// How images are copied.
@@ -71,6 +71,9 @@ pub(super) struct CopyArgs {
     platform: Option<Platform>,
 
     #[command(flatten)]
+    referrers: ReferrersArg,
+
+    #[command(flatten)]
     transfer: TransferArgs,
 }
 
@@ -92,6 +95,9 @@ pub(super) struct PushArgs {
     /// Push the image for this platform only
     #[arg(long, value_name = "OS/ARCH")]
     platform: Option<Platform>,
+
+    #[command(flatten)]
+    referrers: ReferrersArg,
 
     #[command(flatten)]
     transfer: TransferArgs,
@@ -121,7 +127,18 @@ pub(super) struct PullArgs {
     all_platforms: bool,
 
     #[command(flatten)]
+    referrers: ReferrersArg,
+
+    #[command(flatten)]
     transfer: TransferArgs,
+}
+
+/// Whether artifacts are copied as well.
+#[derive(Args, Debug)]
+struct ReferrersArg {
+    /// Copy what is attached as well: signatures, attestations, bills of materials
+    #[arg(long)]
+    referrers: bool,
 }
 
 /// What is copied where.
@@ -131,6 +148,8 @@ struct Job<'a> {
     platform: Option<&'a Platform>,
     /// Whether all images of an index are copied.
     all: bool,
+    /// Whether what is attached is copied as well.
+    referrers: bool,
 }
 
 impl CopyArgs {
@@ -157,19 +176,22 @@ impl PullArgs {
 pub(super) fn copy(args: &CopyArgs) -> Result<(), Failure> {
     let (source, platform) = (&args.source, args.platform.as_ref());
     let outputs = args.outputs.clone();
-    args.transfer.run(&Job { source, outputs, platform, all: platform.is_none() })
+    let (all, referrers) = (platform.is_none(), args.referrers.referrers);
+    args.transfer.run(&Job { source, outputs, platform, all, referrers })
 }
 
 pub(super) fn push(args: &PushArgs) -> Result<(), Failure> {
     let (source, platform) = (&args.source, args.platform.as_ref());
     let outputs = args.names.iter().map(|name| format!("docker://{name}")).collect();
-    args.transfer.run(&Job { source, outputs, platform, all: platform.is_none() })
+    let (all, referrers) = (platform.is_none(), args.referrers.referrers);
+    args.transfer.run(&Job { source, outputs, platform, all, referrers })
 }
 
 pub(super) fn pull(args: &PullArgs) -> Result<(), Failure> {
     let source = &ImageName::Registry(args.source.clone());
     let (outputs, platform) = (args.output.clone(), args.platform.as_ref());
-    args.transfer.run(&Job { source, outputs, platform, all: args.all_platforms })
+    let (all, referrers) = (args.all_platforms, args.referrers.referrers);
+    args.transfer.run(&Job { source, outputs, platform, all, referrers })
 }
 
 impl TransferArgs {
@@ -180,6 +202,14 @@ impl TransferArgs {
         let to_stdout = targets.iter().any(|target| target.destination == Destination::Stdout);
         let shown = job.source.to_string();
         let named = job.outputs.iter().map(String::as_str).chain([&*shown]);
+        if let Some(output) = targets.iter().zip(&job.outputs).find_map(|(target, output)| {
+            (job.referrers && !transfer::has_referrers(target)).then_some(output)
+        }) {
+            let failure = Failure::usage(format!("{output} has no place for what is attached"));
+            return Err(
+                failure.with_hint("--referrers is for registries, OCI layouts and archives")
+            );
+        }
         let registries = self.registry.registries(named)?;
         let open = open_options(job.platform.cloned(), registries.clone());
         let open = OpenOptions { any: job.all, ..open };
@@ -188,6 +218,7 @@ impl TransferArgs {
             source: job.source,
             open: &open,
             all: job.all,
+            referrers: job.referrers,
             names: &self.tag,
             fallback_name: &fallback_name,
             expected: self.expect_digest,
@@ -233,6 +264,7 @@ fn as_json(source: &str, all: &[Copied], outputs: &[String]) -> Value {
             "platform": copied.platform.as_ref().map(ToString::to_string),
             "names": copied.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "existed": existed,
+            "referrers": copied.referrers.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "sent": transfers::sent(&copied.moved),
             "blobs": transfers::blobs(&copied.moved),
         })

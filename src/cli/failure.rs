@@ -147,6 +147,9 @@ impl From<CopyError> for Failure {
         match error {
             CopyError::Image(error) => error.into(),
             CopyError::Index(_) => Self::new(error.kind(), error),
+            CopyError::NoPlace { .. } => Self::new(error.kind(), error).with_hint(
+                "registries, OCI layouts and archives have: `imgb copy IMAGE oci-archive:FILE`",
+            ),
             CopyError::Output(error) => pipeline::Error::from(error).into(),
         }
     }

@@ -92,6 +92,7 @@ pub(super) fn load(args: &LoadArgs) -> Result<(), Failure> {
             source,
             open: &open,
             all: false,
+            referrers: false,
             names: &args.tag,
             fallback_name: &fallback_name,
             expected: None,

@@ -1,6 +1,7 @@
 //! The command line: the only module that reads the environment and prints.
 
 mod advice;
+mod attach;
 mod build;
 mod cache;
 mod check;
@@ -9,6 +10,7 @@ mod copy;
 mod deliver;
 mod deps;
 mod diff;
+mod document_file;
 mod environment;
 mod failure;
 mod file;
@@ -28,6 +30,7 @@ mod plan;
 mod plan_text;
 mod printable;
 mod progress;
+mod referrers;
 mod refusal;
 mod rules;
 mod run;
@@ -121,6 +124,8 @@ fn dispatch(command: Command) -> Result<u8, Failure> {
         Command::Push(args) => copy::push(&args)?,
         Command::Pull(args) => copy::pull(&args)?,
         Command::Load(args) => load::load(&args)?,
+        Command::Attach(args) => attach::attach(&args)?,
+        Command::Referrers(args) => referrers::referrers(&args)?,
         Command::Login(args) => login::login(&args)?,
         Command::Logout(args) => login::logout(&args)?,
         Command::Rules(args) => rules::rules(&args)?,

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::{
+    document_file,
     failure::Failure,
     options::image::ImageArgs,
     terminal::{print_data, print_message},
@@ -36,7 +37,7 @@ pub(super) struct SbomArgs {
     #[arg(long, value_name = "FORMAT", default_value = "spdx")]
     format: Format,
 
-    /// Write to this file instead of stdout
+    /// Write to this file instead of stdout; - is stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -64,7 +65,7 @@ pub(super) fn sbom(args: &SbomArgs) -> Result<(), Failure> {
     let unpacked = args.image.open_with_progress(false)?;
     let text = text(&unpacked.merged(), about(&unpacked), args.format)?;
     match &args.output {
-        Some(path) => write(path, &text),
+        Some(path) => document_file::write(path, text.as_bytes(), args.image.path()),
         None => print_data(&text),
     }
 }
@@ -86,21 +87,6 @@ fn text(tree: &crate::tree::Tree, about: About, format: Format) -> Result<String
     let subject = subject(tree, about).map_err(|error| Failure::local(with_causes(&error)))?;
     let document: Value = document(&subject, format);
     Ok(format!("{document:#}\n"))
-}
-
-/// Writes a document whole or not at all.
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let fault = |error: std::io::Error| {
-        Failure::local(format!("cannot write `{}`: {error}", path.display()))
-    };
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(dir)
-        .map_err(fault)?;
-    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(fault)?;
-    file.as_file().sync_all().map_err(fault)?;
-    file.persist(path).map(drop).map_err(|error| fault(error.error))
 }
 
 /// Where the documents go: `FILE`, or beside the first output that is a file or directory.
@@ -155,7 +141,7 @@ pub(super) fn write_documents(
                 1 => path.clone(),
                 _ => of_platform(path, &platform),
             };
-            write(&path, &text(&tree, about, *format)?)?;
+            document_file::write(&path, text(&tree, about, *format)?.as_bytes(), None)?;
             if !quiet {
                 print_message(&format!("  sbom     {}", path.display()));
             }

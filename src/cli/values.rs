@@ -151,6 +151,23 @@ pub(super) fn registry_host(text: &str) -> Result<String, ValueError> {
     }
 }
 
+/// A media type (RFC 6838, 4.2) of something that is not an image.
+pub(super) fn media_type(text: &str) -> Result<String, ValueError> {
+    let is_name = |name: &str| {
+        (1..=127).contains(&name.len())
+            && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c))
+    };
+    if !text.split_once('/').is_some_and(|(kind, name)| is_name(kind) && is_name(name)) {
+        return Err(ValueError::Expected("write a media type, such as application/spdx+json"));
+    }
+    let of_image = ["application/vnd.oci.image.", "application/vnd.docker."];
+    match of_image.iter().any(|start| text.starts_with(start)) {
+        true => Err(ValueError::Expected("it is the type of a part of an image")),
+        false => Ok(text.into()),
+    }
+}
+
 /// A duration: seconds, or a number with `s`, `m` or `h`.
 pub(super) fn duration(text: &str) -> Result<Duration, ValueError> {
     const WRONG: ValueError = ValueError::Expected("write seconds, such as 10, 0.5s, 2m or 1h");
@@ -209,6 +226,12 @@ mod tests {
         assert!(user("a:b:c").is_err() && user("").is_err());
         assert!(image_directory("/../x").is_err());
         assert!(owner("root").is_err());
+        assert!(media_type("text/x+json").is_ok());
+        for text in
+            ["json", "a/b/c", "/x", "a/", "a/b c", "application/vnd.oci.image.config.v1+json"]
+        {
+            assert!(media_type(text).is_err(), "{text}");
+        }
         assert!(file_capabilities("/app").is_err());
     }
 }

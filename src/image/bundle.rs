@@ -101,8 +101,8 @@ impl Bundle {
 }
 
 impl Image {
-    /// The entry of an index for this image.
-    fn descriptor(&self) -> Descriptor {
+    /// The entry of an index for this image, without a name.
+    pub fn descriptor(&self) -> Descriptor {
         Descriptor {
             media_type: self.manifest_type,
             digest: self.manifest.digest,

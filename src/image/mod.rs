@@ -5,6 +5,7 @@
 //! whose maps are sorted. `oci_spec` itself keeps annotations and labels in a `HashMap`, whose
 //! order differs from run to run.
 
+mod artifact;
 mod bundle;
 mod config;
 mod documents;
@@ -25,6 +26,9 @@ use std::collections::BTreeMap;
 
 use crate::digest::{DiffId, Digest};
 
+pub use artifact::{
+    Artifact, ArtifactParts, EMPTY_CONFIG, REFERRERS_ANNOTATION, referrers_lists, set_referrers,
+};
 pub use bundle::{Bundle, BundleError};
 pub use config::{Config, Healthcheck, History};
 pub use documents::{

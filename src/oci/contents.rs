@@ -33,6 +33,16 @@ pub struct Contents<'a> {
     source: &'a BlobSource,
 }
 
+impl<'a> Contents<'a> {
+    /// What the manifest or index of `descriptor` and all that it leads to consist of.
+    pub(super) fn of(source: &'a BlobSource, descriptor: &Descriptor) -> Result<Self, ImageError> {
+        let mut walk = Walk::new(source);
+        walk.add(descriptor, 0)?;
+        let Walk { documents, blobs, .. } = walk;
+        Ok(Self { root: descriptor.described(), documents, blobs, layers: Vec::new(), source })
+    }
+}
+
 /// A document of an image.
 #[derive(Clone, Debug)]
 pub struct ContentDocument {
@@ -68,36 +78,24 @@ impl Image {
     /// If a document is missing, or is not what its digest says.
     pub fn contents(&self, all: bool) -> Result<Contents<'_>, ImageError> {
         let source = &self.source;
-        let mut walk =
-            Walk { source, documents: Vec::new(), blobs: Vec::new(), seen: BTreeSet::new() };
+        let mut walk = Walk::new(source);
         let mut layers = Vec::new();
         for entry in &self.layers {
             layers.extend(entry.blob.map(|(digest, _)| digest));
         }
-        // An index with several names has several entries.
-        let root = self.roots.first();
-        let root = root.filter(|root| self.roots.iter().all(|one| one.digest == root.digest));
-        let root = match (root, &self.manifest) {
-            (Some(root), _) if all && document::is_index(&root.media_type) => {
+        let root = match (self.index().filter(|_| all), &self.manifest) {
+            (Some(root), _) => {
                 walk.add(root, 0)?;
                 root.described()
             }
-            (_, Some(manifest)) => {
-                let root = Descriptor {
-                    media_type: self.manifest_type.into(),
-                    digest: manifest.digest,
-                    size: manifest.bytes.len() as u64,
-                    platform: Some(self.config.platform.clone()),
-                    names: document::Names::default(),
-                    annotations: BTreeMap::new(),
-                    is_artifact: false,
-                };
+            (None, Some(manifest)) => {
+                let root = self.descriptor(manifest);
                 // In a directory of `dir:`, its name is not that of its digest.
                 walk.seen.insert(root.digest);
                 walk.parsed(&root, self.manifest_type, manifest.bytes.clone(), 0)?;
                 root.described()
             }
-            (_, None) => {
+            (None, None) => {
                 let made = self.made_manifest(&mut walk)?;
                 layers = made.layers.iter().map(|layer| layer.digest).collect();
                 walk.document(None, &made.config);
@@ -113,6 +111,33 @@ impl Image {
         };
         let Walk { documents, blobs, .. } = walk;
         Ok(Contents { root, documents, blobs, layers, source })
+    }
+
+    /// The manifest of the image, or with `all` the index that its name leads to: what artifacts
+    /// are about. `None` if it has no manifest.
+    pub fn subject(&self, all: bool) -> Option<image::Descriptor> {
+        match self.index().filter(|_| all) {
+            Some(index) => Some(index.described()),
+            None => Some(self.descriptor(self.manifest.as_ref()?).described()),
+        }
+    }
+
+    /// The index that the image's name leads to. One with several names has several entries.
+    fn index(&self) -> Option<&Descriptor> {
+        let root = self.roots.first().filter(|root| document::is_index(&root.media_type))?;
+        self.roots.iter().all(|one| one.digest == root.digest).then_some(root)
+    }
+
+    fn descriptor(&self, manifest: &image::Document) -> Descriptor {
+        Descriptor {
+            media_type: self.manifest_type.into(),
+            digest: manifest.digest,
+            size: manifest.bytes.len() as u64,
+            platform: Some(self.config.platform.clone()),
+            names: document::Names::default(),
+            annotations: BTreeMap::new(),
+            is_artifact: false,
+        }
     }
 
     /// The image with a manifest of its own; its layers are added to `walk`.
@@ -185,7 +210,11 @@ struct Walk<'a> {
     seen: BTreeSet<Digest>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(source: &'a BlobSource) -> Self {
+        Self { source, documents: Vec::new(), blobs: Vec::new(), seen: BTreeSet::new() }
+    }
+
     /// Adds the document that `descriptor` names after all that it leads to.
     fn add(&mut self, descriptor: &Descriptor, depth: usize) -> Result<(), ImageError> {
         let digest = descriptor.digest;
@@ -259,7 +288,7 @@ impl Walk<'_> {
 
 impl Descriptor {
     /// As an entry of an index that imgb writes, without a name.
-    fn described(&self) -> image::Descriptor {
+    pub(super) fn described(&self) -> image::Descriptor {
         image::Descriptor {
             media_type: document::known_type(&self.media_type).unwrap_or(document::OCI_MANIFEST),
             digest: self.digest,

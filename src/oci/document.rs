@@ -57,6 +57,8 @@ pub(super) struct Manifest {
     artifact_type: Option<String>,
     /// Whether it is about another manifest, as signatures are.
     pub(super) has_subject: bool,
+    /// The digest of the manifest that it is about, if that can be compared.
+    pub(super) subject: Option<Digest>,
 }
 
 /// The media type of an index in OCI's form.
@@ -185,6 +187,7 @@ fn document(bytes: &[u8], media_type: Option<&str>) -> Result<Document, String> 
         layers: descriptors(&value, "layers")?,
         artifact_type: text("artifactType").map(Into::into),
         has_subject: field("subject").is_some(),
+        subject: field("subject").and_then(|of| of.get("digest")?.as_str()?.parse().ok()),
     })))
 }
 

@@ -22,6 +22,7 @@ mod layers;
 mod lazy;
 mod oddities;
 mod pieces;
+mod referrers;
 mod remote;
 mod rest;
 mod select;
@@ -55,6 +56,7 @@ pub use contents::{ContentBlob, ContentDocument, Contents};
 pub use error::ImageError;
 pub use layers::Layer;
 pub use lazy::Pieces;
+pub use referrers::Archive;
 pub use rest::Rest;
 
 /// Layers of an image that are read in pieces at most: each takes two descriptors.
@@ -249,6 +251,11 @@ fn image(
 }
 
 impl Image {
+    /// What identifies it: the digest of its manifest, or of its configuration if it has none.
+    pub fn digest(&self) -> Digest {
+        self.manifest.as_ref().unwrap_or(&self.config_document).digest
+    }
+
     /// Reads one of the image's layers: verifies digest, size and diff id, and parses its tar.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use super::{
     ImageError,
     blob_source::BlobSource,
     document::{self, Descriptor, Document},
-    select,
+    referrers, select,
 };
 use crate::{
     digest::{Digest, Digesting},
@@ -32,8 +32,12 @@ pub(super) fn verify(
 ) -> Result<Rest, ImageError> {
     let (mut rest, mut missing) = (Rest::default(), Vec::new());
     let mut documents = 0;
-    let mut left: Vec<(Descriptor, usize)> =
-        roots.iter().rev().map(|root| (root.clone(), 0)).collect();
+    let mut left: Vec<(Descriptor, usize)> = Vec::new();
+    for list in referrers::listed(source, roots)? {
+        rest.verified += 1;
+        left.extend(list.into_iter().rev().map(|descriptor| (descriptor, 0)));
+    }
+    left.extend(roots.iter().rev().map(|root| (root.clone(), 0)));
     while let Some((descriptor, depth)) = left.pop() {
         let digest = descriptor.digest;
         if !seen.insert(digest) {

@@ -5,7 +5,12 @@
 //! they are in. Blobs follow, since layers are written before the documents that name them are
 //! known. Every engine accepts these in any order.
 
-use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, BufWriter, Seek as _, SeekFrom, Write},
+};
+
+use serde_json::Value;
 
 use super::{
     OutputError,
@@ -17,8 +22,17 @@ use crate::{
     archive,
     digest::Digest,
     image::{self, Document, OutputFormat, Reference},
-    store::{Durability, Pending, Store},
+    store::{Durability, Extent, Pending, Store},
 };
+
+/// A member of an existing archive.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its name; that of a directory ends in a slash.
+    pub name: String,
+    /// Its bytes and their number; `None` for a directory.
+    pub content: Option<(Extent, u64)>,
+}
 
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 const BLOCK: usize = 512;
@@ -57,13 +71,60 @@ pub(super) fn complete(
 ) -> Result<(), OutputError> {
     let io = |source| OutputError::Io { action: "write", path: pending.target().into(), source };
     let mut writer = Writer::new(&**pending.file());
-    writer
-        .directories()
-        .and_then(|()| writer.out.seek(SeekFrom::Start(store.end())))
-        .and_then(|_| writer.documents(format, shipment, names))
-        .and_then(|()| writer.finish())
-        .map_err(io)?;
+    let write = || {
+        writer.directories()?;
+        writer.out.seek(SeekFrom::Start(store.end()))?;
+        writer.documents(format, shipment, names)?;
+        Ok::<(), Fault>(writer.finish()?)
+    };
+    write().map_err(|fault| match fault {
+        Fault::Read(error) => error.into(),
+        Fault::Write(error) => io(error),
+        Fault::Other(error) => error,
+    })?;
     Ok(pending.commit(store.durability())?)
+}
+
+/// Writes `members` of an archive of an image again, with the artifacts of `shipment` added to
+/// those about its root.
+///
+/// # Errors
+/// If a blob cannot be read, or `out` cannot be written.
+pub(super) fn attach(
+    out: &mut dyn Write,
+    members: &[Member],
+    index: &Value,
+    shipment: &Shipment<'_>,
+    known: &[Value],
+) -> Result<(), Fault> {
+    let mut writer = Writer::new(out);
+    let mut seen: BTreeSet<String> = DIRECTORIES.iter().map(|&name| name.to_owned()).collect();
+    writer.directories()?;
+    for member in members {
+        match &member.content {
+            _ if !seen.insert(member.name.clone()) || member.name == "index.json" => {}
+            None => writer.out.write_all(&archive::header::blob_directory(&member.name))?,
+            Some((extent, size)) => {
+                writer.out.write_all(&archive::header::blob(&member.name, *size))?;
+                let copied = io::copy(&mut extent.reader(*size), &mut writer.out)?;
+                if copied != *size {
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                }
+                writer.pad(*size)?;
+            }
+        }
+    }
+    let mut is_new = |digest: Digest| seen.insert(blob_name(digest));
+    writer.referrers(shipment, &mut is_new)?;
+    let mut index = index.clone();
+    if let Some(list) = shipment.list(known) {
+        if is_new(list.digest) {
+            writer.document(&blob_name(list.digest), &list.bytes)?;
+        }
+        image::set_referrers(&mut index, shipment.root.digest, list.digest);
+    }
+    writer.document("index.json", &Document::of(&index).bytes)?;
+    Ok(writer.finish()?)
 }
 
 /// Writes a complete archive to `out`.
@@ -133,7 +194,7 @@ impl<W: Write> Writer<W> {
         format: OutputFormat,
         shipment: &Shipment<'_>,
         names: &[Reference],
-    ) -> io::Result<()> {
+    ) -> Result<(), Fault> {
         let (config, layers) = &shipment.local;
         for document in &shipment.documents {
             if format != OutputFormat::DockerArchive || document.digest == *config {
@@ -141,8 +202,16 @@ impl<W: Write> Writer<W> {
             }
         }
         if format != OutputFormat::DockerArchive {
-            let index = Document::of(&image::index(&shipment.entries(names)));
-            self.document("index.json", &index.bytes)?;
+            let documents = shipment.documents.iter().map(|document| document.digest);
+            let blobs = shipment.blobs.iter().map(|blob| blob.digest);
+            let mut seen: BTreeSet<Digest> = documents.chain(blobs).collect();
+            self.referrers(shipment, &mut |digest| seen.insert(digest))?;
+            let mut index = image::index(&shipment.entries(names));
+            if let Some(list) = shipment.list(&[]) {
+                self.document(&blob_name(list.digest), &list.bytes)?;
+                image::set_referrers(&mut index, shipment.root.digest, list.digest);
+            }
+            self.document("index.json", &Document::of(&index).bytes)?;
         }
         if format != OutputFormat::OciArchive {
             let manifest = Document::of(&image::docker_manifest(*config, layers, names));
@@ -150,6 +219,25 @@ impl<W: Write> Writer<W> {
         }
         if format != OutputFormat::DockerArchive {
             self.document("oci-layout", LAYOUT)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what artifacts consist of, as far as `is_new` says yes to it.
+    fn referrers(
+        &mut self,
+        shipment: &Shipment<'_>,
+        is_new: &mut dyn FnMut(Digest) -> bool,
+    ) -> Result<(), Fault> {
+        for referrer in &shipment.referrers {
+            for blob in referrer.blobs.iter().filter(|blob| is_new(blob.digest)) {
+                self.blob(blob, &|_| {})?;
+            }
+            for document in &referrer.documents {
+                if is_new(document.digest) {
+                    self.document(&blob_name(document.digest), document.bytes)?;
+                }
+            }
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     OutputError,
-    shipment::{Shipment, ShippedBlob},
+    shipment::{Shipment, ShippedBlob, ShippedReferrer},
     transfer::{How, Moved, Transfer},
 };
 use crate::{
@@ -51,6 +51,7 @@ pub(super) fn write(
     for document in &shipment.documents {
         store.put(document.bytes)?;
     }
+    keep_referrers(dir, &mut store, &shipment.referrers, event)?;
     store.sync_names()?;
     // Held until the function returns: without the lock, one of two concurrent writers would lose
     // its tag.
@@ -58,8 +59,15 @@ pub(super) fn write(
     let old = read_index(dir)?;
     let descriptors = shipment.entries(names);
     let old = old.unwrap_or_else(|| image::index(&[]));
-    let (index, replaced) = image::merge_index(&old, &descriptors)
+    let (mut index, replaced) = image::merge_index(&old, &descriptors)
         .ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?;
+    let root = shipment.root.digest;
+    let known = known_referrers(dir, &old, root);
+    if let Some(list) = shipment.list(&known) {
+        store.put(&list.bytes)?;
+        store.sync_names()?;
+        image::set_referrers(&mut index, root, list.digest);
+    }
     put(
         &dir.join("oci-layout"),
         &Document::of(&json!({"imageLayoutVersion": "1.0.0"})).bytes,
@@ -67,6 +75,65 @@ pub(super) fn write(
     )?;
     put(&dir.join("index.json"), &Document::of(&index).bytes, durability)?;
     Ok(replaced)
+}
+
+/// Adds what artifacts consist of.
+fn keep_referrers(
+    dir: &Path,
+    store: &mut Store,
+    referrers: &[ShippedReferrer<'_>],
+    event: &(dyn Fn(Transfer) + Sync),
+) -> Result<(), OutputError> {
+    for referrer in referrers {
+        for blob in &referrer.blobs {
+            let how = add(dir, store, blob, event)?;
+            event(Transfer::Done(Moved { digest: blob.digest, size: blob.size, how }));
+        }
+        for document in &referrer.documents {
+            store.put(document.bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// The artifacts about `root` in the lists of `index`. A list that is missing or malformed is
+/// empty: it is written anew.
+fn known_referrers(dir: &Path, index: &Value, root: Digest) -> Vec<Value> {
+    let mut known: Vec<Value> = Vec::new();
+    for list in image::referrers_lists(index, Some(root)) {
+        let path = dir.join("blobs/sha256").join(list.hex());
+        let Ok(file) = fs_err::File::open(path) else { continue };
+        let mut bytes = Vec::new();
+        if file.take(MAX_INDEX).read_to_end(&mut bytes).is_ok() && Digest::of(&bytes) == list {
+            let list: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            known.extend(list["manifests"].as_array().into_iter().flatten().cloned());
+        }
+    }
+    known
+}
+
+/// Adds artifacts to those about `shipment`'s root in the layout `dir`, which has the image.
+///
+/// # Errors
+/// If `dir` is not a layout, or cannot be written.
+pub(super) fn attach(
+    dir: &Path,
+    shipment: &Shipment<'_>,
+    durability: Durability,
+    event: &(dyn Fn(Transfer) + Sync),
+) -> Result<(), OutputError> {
+    let mut store = store(dir, durability)?;
+    keep_referrers(dir, &mut store, &shipment.referrers, event)?;
+    let _lock = lock(dir)?;
+    let index = read_index(dir)?;
+    let mut index = index.ok_or_else(|| no_layout(dir, "it has no index.json"))?;
+    let root = shipment.root.digest;
+    if let Some(list) = shipment.list(&known_referrers(dir, &index, root)) {
+        store.put(&list.bytes)?;
+        image::set_referrers(&mut index, root, list.digest);
+    }
+    store.sync_names()?;
+    put(&dir.join("index.json"), &Document::of(&index).bytes, durability)
 }
 
 /// Adds a blob to the layout `dir`, unless it is there.

@@ -2,6 +2,7 @@
 //! reads inputs only for a root file system on a stream.
 
 mod archive;
+pub mod attach;
 mod engine;
 mod existing;
 mod layout;
@@ -20,7 +21,7 @@ use std::{
 pub use engine::Loaded;
 pub use existing::is_replaceable;
 pub use push::{PushOptions, Pushed};
-pub use shipment::{Shipment, ShippedBlob, ShippedDocument};
+pub use shipment::{Shipment, ShippedBlob, ShippedDocument, ShippedReferrer};
 use stream::{Sink, is_stream};
 pub use transfer::{How, Moved, Transfer};
 
@@ -30,7 +31,7 @@ use crate::{
     digest::Digest,
     engine::EngineError,
     error_kind::ErrorKind,
-    image::{Bundle, Destination, OutputFormat, Reference, Replaced, Target},
+    image::{Artifact, Bundle, Destination, OutputFormat, Reference, Replaced, Target},
     registry::{Registries, RegistryError},
     source::content::ContentError,
     store::{Blob, Durability, PartWriter, Pending, Store, StoreError},
@@ -174,6 +175,8 @@ pub struct Outputs {
     durability: Durability,
     /// The registries and repositories that blobs come from, as far as they come from one.
     origins: BTreeMap<Digest, (String, String)>,
+    /// Artifacts about the image.
+    artifacts: Vec<Artifact>,
 }
 
 impl Outputs {
@@ -236,6 +239,7 @@ impl Outputs {
             store,
             durability,
             origins: BTreeMap::new(),
+            artifacts: Vec::new(),
         })
     }
 
@@ -248,6 +252,12 @@ impl Outputs {
     /// Says which registries and repositories blobs come from, so that these are asked for them.
     pub fn set_origins(&mut self, origins: BTreeMap<Digest, (String, String)>) {
         self.origins = origins;
+    }
+
+    /// Artifacts about the image that are written beside it: to registries, layouts and archives
+    /// of OCI's form.
+    pub fn set_artifacts(&mut self, artifacts: Vec<Artifact>) {
+        self.artifacts = artifacts;
     }
 
     /// The store to which layers are written.
@@ -277,7 +287,8 @@ impl Outputs {
         names: &dyn Fn(&Target) -> Vec<Reference>,
         remotes: Remotes<'_>,
     ) -> Result<Written, OutputError> {
-        let shipment = Shipment::of_bundle(bundle, blobs, &self.origins);
+        let artifacts = std::mem::take(&mut self.artifacts);
+        let shipment = Shipment::of_bundle(bundle, blobs, &artifacts, &self.origins);
         let mut written = Written::default();
         let is_own = |own: &Option<(usize, Pending)>, number| {
             own.as_ref().is_some_and(|(own, _)| *own == number)
@@ -325,6 +336,17 @@ impl Outputs {
             durability: self.durability,
         }
     }
+}
+
+/// Writes `bytes` to the file at `path`, which appears whole or not at all; to a device or pipe as
+/// it is.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), OutputError> {
+    let (destination, compression) = (&Destination::Path(path.to_owned()), Compression::None);
+    let sink = Sink { destination, compression, durability: Durability::Synced };
+    sink.write(|out| Ok(io::Write::write_all(out, bytes)?))
 }
 
 /// Whether an output leaves this process by another way than a file or stream.

@@ -5,7 +5,7 @@ use std::num::NonZero;
 
 use super::{
     OutputError,
-    shipment::{Shipment, ShippedBlob},
+    shipment::{Shipment, ShippedBlob, ShippedReferrer},
     transfer::{How, Moved, Transfer},
 };
 use crate::{
@@ -37,8 +37,52 @@ pub struct Pushed {
     pub blobs: Vec<Moved>,
 }
 
-/// Writes `shipment` to `repository` under the tag or digest of `name`.
+/// Writes `shipment` to `repository` under the tag or digest of `name`, and the artifacts about it.
 pub(super) fn push(
+    shipment: &Shipment<'_>,
+    name: &RegistryName,
+    repository: &Repository,
+    options: PushOptions,
+    event: &(dyn Fn(Transfer) + Sync),
+) -> Result<Pushed, OutputError> {
+    let pushed = image(shipment, name, repository, options, event)?;
+    for referrer in &shipment.referrers {
+        attach(referrer, repository, event)?;
+    }
+    Ok(pushed)
+}
+
+/// Writes an artifact to the repository of what it is about: its blobs, its documents, and the
+/// manifest last.
+///
+/// # Errors
+/// If the registry does not take one of them.
+pub(super) fn attach(
+    artifact: &ShippedReferrer<'_>,
+    repository: &Repository,
+    event: &(dyn Fn(Transfer) + Sync),
+) -> Result<(), OutputError> {
+    let blobs = artifact.documents.iter().filter(|document| document.media_type.is_none());
+    let blobs: Vec<ShippedBlob<'_>> = blobs.map(|blob| blob.as_blob()).collect();
+    let all: Vec<&ShippedBlob<'_>> = artifact.blobs.iter().chain(&blobs).collect();
+    event(Transfer::Begin { blobs: all.len(), bytes: all.iter().map(|blob| blob.size).sum() });
+    registry::each(WIDTH, &all, |blob| upload(blob, repository, event))?;
+    for document in &artifact.documents {
+        let Some(media_type) = document.media_type else { continue };
+        match document.digest == artifact.referrer.digest {
+            true => {
+                repository.attach(artifact.subject, &artifact.referrer, document.bytes)?;
+            }
+            false => {
+                let pointer = Pointer::Digest(document.digest);
+                repository.put_manifest(pointer, media_type, document.bytes)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn image(
     shipment: &Shipment<'_>,
     name: &RegistryName,
     repository: &Repository,

@@ -7,10 +7,15 @@ use std::{
     io::{self, Cursor, Read, Write as _},
 };
 
+use serde_json::{Value, json};
+
 use super::OutputError;
 use crate::{
     digest::{Digest, Digesting},
-    image::{Bundle, Descriptor, Reference},
+    image::{
+        Artifact, Bundle, Descriptor, Document, EMPTY_CONFIG, INDEX_TYPE, MANIFEST_TYPE, Reference,
+    },
+    registry::Referrer,
     store::{Blob, Extent},
 };
 
@@ -26,6 +31,21 @@ pub struct Shipment<'a> {
     /// The image that docker's `manifest.json` names: its configuration and its layers, lowest
     /// first.
     pub local: (Digest, Vec<Digest>),
+    /// Artifacts about the image: those that others are about come first.
+    pub referrers: Vec<ShippedReferrer<'a>>,
+}
+
+/// An artifact about an image, or about another artifact.
+#[derive(Debug)]
+pub struct ShippedReferrer<'a> {
+    /// The digest of what it is about.
+    pub subject: Digest,
+    /// What lists say of it.
+    pub referrer: Referrer,
+    /// Its documents, its manifest last.
+    pub documents: Vec<ShippedDocument<'a>>,
+    /// Its other blobs.
+    pub blobs: Vec<ShippedBlob<'a>>,
 }
 
 /// A document of an image.
@@ -66,6 +86,7 @@ impl<'a> Shipment<'a> {
     pub(super) fn of_bundle(
         bundle: &'a Bundle,
         blobs: &[Blob],
+        artifacts: &'a [Artifact],
         origins: &BTreeMap<Digest, (String, String)>,
     ) -> Self {
         let root = bundle.root();
@@ -85,7 +106,23 @@ impl<'a> Shipment<'a> {
         }
         let local = bundle.local();
         let layers = local.layers.iter().map(|layer| layer.digest).collect();
-        Self { root, documents, blobs: shipped, local: (local.config.digest, layers) }
+        let referrers = artifacts.iter().map(ShippedReferrer::of).collect();
+        let local = (local.config.digest, layers);
+        Self { root, documents, blobs: shipped, local, referrers }
+    }
+
+    /// The list of the artifacts, for a layout or archive; `None` if there are none. `known` are
+    /// entries of an earlier list, which are kept.
+    pub(super) fn list(&self, known: &[Value]) -> Option<Document> {
+        let mut entries = known.to_vec();
+        for one in &self.referrers {
+            let entry = one.referrer.entry();
+            if entries.iter().all(|known| known["digest"] != entry["digest"]) {
+                entries.push(entry);
+            }
+        }
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries});
+        (!entries.is_empty()).then(|| Document::of(&index))
     }
 
     /// The entries of a layout's `index.json`: one for each of `names`, or one without a name if
@@ -101,6 +138,30 @@ impl<'a> Shipment<'a> {
     /// The bytes of all blobs together.
     pub fn size(&self) -> u64 {
         self.blobs.iter().map(|blob| blob.size).sum()
+    }
+}
+
+impl<'a> ShippedReferrer<'a> {
+    fn of(artifact: &'a Artifact) -> Self {
+        let manifest = &artifact.manifest;
+        let config = Digest::of(EMPTY_CONFIG);
+        let media_type = Some(MANIFEST_TYPE);
+        Self {
+            subject: artifact.subject,
+            referrer: Referrer {
+                media_type: MANIFEST_TYPE.to_owned(),
+                digest: manifest.digest,
+                size: manifest.bytes.len() as u64,
+                artifact_type: Some(artifact.artifact_type.clone()),
+                annotations: BTreeMap::new(),
+            },
+            documents: vec![
+                ShippedDocument { media_type: None, digest: config, bytes: EMPTY_CONFIG },
+                ShippedDocument::new(None, &artifact.blob),
+                ShippedDocument::new(media_type, manifest),
+            ],
+            blobs: Vec::new(),
+        }
     }
 }
 
@@ -153,7 +214,7 @@ impl ShippedBlob<'_> {
     }
 
     /// A blob that is in a file.
-    pub(super) fn of(blob: &Blob) -> Self {
+    pub fn of(blob: &Blob) -> Self {
         let (place, size) = (blob.place.clone(), blob.size);
         let open = move |offset: u64| {
             let extent = place.open()?;

@@ -45,7 +45,7 @@ pub struct Referrer {
 impl Referrer {
     /// What an index says of an artifact; `None` if it is malformed, or its digest is of another
     /// algorithm.
-    fn read(entry: &Value) -> Option<Self> {
+    pub fn read(entry: &Value) -> Option<Self> {
         let text = |key: &str| entry.get(key)?.as_str();
         let annotations = entry.get("annotations").and_then(Value::as_object);
         let annotations = annotations.into_iter().flatten();
@@ -60,7 +60,8 @@ impl Referrer {
         })
     }
 
-    fn write(&self) -> Value {
+    /// The entry of an index.
+    pub fn entry(&self) -> Value {
         let mut entry = json!({
             "mediaType": self.media_type,
             "digest": self.digest.to_string(),
@@ -162,7 +163,7 @@ impl Repository {
             if entries.iter().any(|entry| entry["digest"] == json!(digest)) {
                 return Ok(());
             }
-            entries.push(referrer.write());
+            entries.push(referrer.entry());
             let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
             self.put_manifest(Pointer::Tag(&tag), INDEX, index.to_string().as_bytes())?;
         }

@@ -137,6 +137,7 @@ impl Index<'_> {
             documents,
             blobs,
             local: local.unwrap_or((digest, Vec::new())),
+            referrers: Vec::new(),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// The commands whose help has examples.
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 25] = [
     "pack",
     "build",
     "slim",
@@ -26,6 +26,8 @@ const COMMANDS: [&str; 23] = [
     "pull",
     "copy",
     "load",
+    "attach",
+    "referrers",
     "login",
     "logout",
     "rules",
@@ -34,7 +36,8 @@ const COMMANDS: [&str; 23] = [
 ];
 
 /// Those whose examples talk to `registry.example`.
-const REGISTRY_COMMANDS: [&str; 5] = ["push", "pull", "copy", "login", "logout"];
+const REGISTRY_COMMANDS: [&str; 7] =
+    ["push", "pull", "copy", "attach", "referrers", "login", "logout"];
 
 /// The examples in a command's help, without their comments. On a terminal of 80 columns none is
 /// wrapped: a long one ends its lines where a shell continues them.
@@ -74,6 +77,8 @@ fn files(sandbox: &Sandbox) {
         )
         .program("root/bin/bash", &app)
         .file("token", "secret\n")
+        .file("audit.json", "{}")
+        .file("signature.json", "{}")
         .dir("arm64-root");
     sandbox.tool("tar", "-C root -cJf rootfs.tar.xz .").run().ok();
     sandbox.imgb("pack ./etc:/etc ./app:/usr/bin/curl -q -o debian.tar --no-check").run().ok();

@@ -144,8 +144,16 @@ fn every_command_prints_what_is_documented() {
         ],
         &[],
     );
-    let copies = ["copy curl.tar oci:copy:1 c.tar", "copy curl.tar oci:copy:2"].map(imgb);
-    check(&shapes, "imgb copy, imgb push, imgb pull", copies, &[]);
+    sandbox.imgb("copy curl.tar referred.tar -q").run().ok();
+    let attached = [imgb("attach referred.tar script --type a/b --annotation k=v")];
+    check(&shapes, "imgb attach", attached, &[]);
+    check(&shapes, "imgb referrers", [imgb("referrers referred.tar")], &[]);
+    let copies = [
+        "copy curl.tar oci:copy:1 c.tar",
+        "copy curl.tar oci:copy:2",
+        "copy referred.tar oci:copy:3 --referrers",
+    ];
+    check(&shapes, "imgb copy, imgb push, imgb pull", copies.map(imgb), &[]);
     if let Some(docker) = docker() {
         let load = imgb("load curl.tar").environment(&docker.environment());
         check(&shapes, "imgb load", [load], &[]);
@@ -237,6 +245,8 @@ fn every_command_prints_its_error_as_json_too() {
         ("copy gone.tar x.tar", 3),
         ("push gone.tar localhost/x", 3),
         ("load gone.tar --engine podman", 3),
+        ("attach gone.tar ctx/Buildfile --type a/b", 3),
+        ("referrers gone.tar", 3),
         ("pull 127.0.0.1:1/x -o x.tar --retry-for 1s", 6),
         ("rules --rules gone.toml", 3),
     ] {

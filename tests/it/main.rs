@@ -5,6 +5,8 @@
 // The command line.
 /// `pack` from scratch and on a base: the same decisions.
 mod agreement;
+/// `imgb attach`, `imgb referrers`, `--referrers`: what is beside an image, which engines ignore.
+mod attach;
 /// `imgb build`: where files go, faults, secrets.
 mod build;
 /// Bases of every local form, in FROM, `COPY --from` and `pack --base`.

@@ -1,5 +1,7 @@
 //! Which image a command reads.
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::registry::RegistryArgs;
@@ -37,6 +39,11 @@ impl ImageArgs {
     /// Opens the image and reads its layers.
     pub(in crate::cli) fn open(&self) -> Result<UnpackedImage, Failure> {
         open(&self.image, self.platform.clone(), &self.registry)
+    }
+
+    /// The file or directory of the image, if it is in one.
+    pub(in crate::cli) fn path(&self) -> Option<&Path> {
+        self.image.path()
     }
 
     /// Opens another image, with the same options.
