@@ -69,7 +69,7 @@ pub enum LookupError {
 }
 
 impl LookupError {
-    /// Sorts what the system said of the file at `path`.
+    /// Sorts what the system said when the file at `path` was looked for or opened.
     pub fn of(path: impl Into<PathBuf>, error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::PermissionDenied => Self::Absent(Absence::Denied),

@@ -26,7 +26,15 @@ use crate::{
 /// Why content could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ContentError {
-    /// A host file could not be opened or read.
+    /// A host file could not be opened.
+    #[error("cannot read {}", path.display())]
+    Open {
+        /// The file on the host.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+    /// A host file could not be read.
     #[error("cannot read {}", path.display())]
     Read {
         /// The file on the host.
@@ -55,13 +63,17 @@ pub enum ContentError {
 impl From<ContentError> for LookupError {
     fn from(error: ContentError) -> Self {
         let path = match &error {
-            ContentError::Read { path, .. } | ContentError::ChangedWhileRead(path) => path.clone(),
+            ContentError::Open { path, .. }
+            | ContentError::Read { path, .. }
+            | ContentError::ChangedWhileRead(path) => path.clone(),
             ContentError::Archive { name, .. } => name.into(),
             ContentError::Short => "generated content".into(),
         };
         match error {
+            ContentError::Open { source, .. } => Self::of(path, source),
+            // Who may open a file may read it: whatever the system says then is a failure.
             ContentError::Read { source, .. } | ContentError::Archive { source, .. } => {
-                Self::of(path, source)
+                Self::Failed(ReadFailure { path, source })
             }
             changed => Self::Failed(ReadFailure { path, source: io::Error::other(changed) }),
         }
@@ -250,7 +262,7 @@ fn open_host(files: &mut Files, host: &HostFile) -> Result<File, ContentError> {
     match files.open(&host.path) {
         Ok(file) => Ok(file.into()),
         Err(Errno::LOOP) => Err(ContentError::ChangedWhileRead(host.path.clone())),
-        Err(fault) => Err(ContentError::Read { path: host.path.clone(), source: fault.into() }),
+        Err(fault) => Err(ContentError::Open { path: host.path.clone(), source: fault.into() }),
     }
 }
 
@@ -291,6 +303,20 @@ mod tests {
         let node = stat.node(|| path.to_owned(), read_link).unwrap().unwrap();
         let file = node.file().unwrap();
         (file.content.clone(), file.len)
+    }
+
+    /// Only opening tells that a user may not read a file.
+    #[test]
+    fn a_denied_read_of_an_open_file_is_a_failure() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let (path, name) = (PathBuf::from("file"), "a.tar".to_owned());
+        let open = ContentError::Open { path: path.clone(), source: denied() };
+        assert!(matches!(open.into(), LookupError::Absent(crate::elf::Absence::Denied)));
+        let read = ContentError::Read { path, source: denied() };
+        let member = ContentError::Archive { name, offset: 0, source: denied() };
+        for error in [read, member] {
+            assert!(matches!(error.into(), LookupError::Failed(_)));
+        }
     }
 
     fn read(content: &Content, len: u64) -> Result<Vec<u8>, String> {

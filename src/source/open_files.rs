@@ -82,7 +82,7 @@ impl OpenFiles {
 }
 
 fn is_out_of_descriptors(error: &ContentError) -> bool {
-    let ContentError::Read { source, .. } = error else { return false };
+    let ContentError::Open { source, .. } = error else { return false };
     [Errno::MFILE, Errno::NFILE]
         .iter()
         .any(|errno| Some(errno.raw_os_error()) == source.raw_os_error())
@@ -134,7 +134,7 @@ impl FileReader {
         };
         let error = match error.downcast::<ContentError>() {
             Ok(error) => error.into(),
-            Err(error) => LookupError::of("content of a file", error),
+            Err(source) => ReadFailure { path: "content of a file".into(), source }.into(),
         };
         match error {
             LookupError::Absent(absence) => Ok(Err(absence.into())),

@@ -39,6 +39,38 @@ fn a_failing_read_never_makes_another_image() {
     assert!(failed > 20, "only {failed} reads failed");
 }
 
+/// A user who may open an archive may read it: whatever a read says then is a failure, and never
+/// that the image lacks a file.
+#[test]
+fn a_denied_read_of_an_image_never_makes_another_verdict() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64)).file("d/script", "#!/app\n").mode("d/script", 0o755);
+    sandbox.imgb("pack ./app ./d -o image.tar --no-cache").run().ok();
+    let run = |strace: &[&str]| sandbox.imgb("check image.tar --json").under(strace).run();
+    let whole = run(&[]).ok().text();
+    let mut failed = 0;
+    for number in 1..60 {
+        let inject = format!("inject=pread64:error=EACCES:when={number}");
+        let outcome = run(&["strace", "-f", "-qq", "-o", "trace", "-e", &inject]);
+        if !String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)") {
+            break;
+        }
+        match outcome.code() {
+            // The loader of imgb itself could not read the C library.
+            Some(127) => {}
+            Some(0) => assert_eq!(outcome.text(), whole, "read {number}"),
+            code => {
+                assert_eq!(code, Some(3), "read {number}: {}", outcome.show());
+                failed += 1;
+            }
+        }
+    }
+    assert!(failed > 5, "only {failed} reads failed");
+}
+
 /// EINTR is no failure, whichever call it interrupts.
 #[test]
 fn interrupted_calls_are_repeated() {
