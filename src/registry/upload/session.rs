@@ -4,12 +4,14 @@
 //! it: two that send to one session would mix their bytes.
 
 use std::{
-    fs::File,
+    ffi::OsString,
+    fs::{File, Metadata},
     io::{Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{Dir, FlockOperation, Mode, OFlags};
 
 use crate::{
     digest::Digest,
@@ -67,19 +69,48 @@ impl Saved {
     }
 }
 
-/// Removes the oldest files.
+/// Removes the oldest files. It lists them with a directory of rustix: those of the standard
+/// library panic where close(2) fails.
 fn prune(dir: &Path) {
-    let Ok(entries) =
-        walkdir::WalkDir::new(dir).max_depth(1).into_iter().collect::<Result<Vec<_>, _>>()
-    else {
-        return;
-    };
-    let files = entries.into_iter().filter(|entry| entry.file_type().is_file());
-    let mut files: Vec<_> = files
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.into_path())))
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(open) = rustix::fs::open(dir, flags, Mode::empty()) else { return };
+    let Ok(entries) = Dir::new(open) else { return };
+    let paths = entries.filter_map(|entry| {
+        let name = entry.ok()?.file_name().to_bytes().to_vec();
+        Some(dir.join(OsString::from_vec(name)))
+    });
+    let mut files: Vec<_> = paths
+        .filter_map(|path| {
+            let metadata = fs_err::symlink_metadata(&path).ok().filter(Metadata::is_file)?;
+            Some((metadata.modified().ok()?, path))
+        })
         .collect();
     files.sort();
     for (_, path) in files.iter().rev().skip(MAX_FILES) {
         let _ = fs_err::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_sessions_are_forgotten_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |number: usize| dir.path().join(format!("session{number}"));
+        for number in 0..MAX_FILES + 3 {
+            let file = File::create(path(number)).unwrap();
+            let age = Duration::from_secs(60 * number as u64);
+            file.set_modified(SystemTime::now() - age).unwrap();
+        }
+        fs_err::create_dir(dir.path().join("directory")).unwrap();
+        prune(dir.path());
+        assert!(path(0).exists() && path(MAX_FILES - 1).exists());
+        assert!(!path(MAX_FILES).exists() && !path(MAX_FILES + 2).exists());
+        assert!(dir.path().join("directory").exists());
+        prune(&dir.path().join("none"));
     }
 }
