@@ -47,7 +47,8 @@ pub(super) fn run(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
     mounts::mask_autogroup(&own);
     capabilities::drop_all()?;
     limits::set_per_process(spec)?;
-    seccomp::refuse(&own, spec.risky_syscalls).map_err(trying("filter system calls"))?;
+    let own = seccomp::Own { threads: &own, share_group: !spec.session };
+    seccomp::refuse(own, spec.risky_syscalls).map_err(trying("filter system calls"))?;
     // Here and not in the child, where the error would be the same as for a missing program.
     rustix::process::chdir(Path::new(&spec.workdir)).map_err(|errno| {
         let dir = escape(spec.workdir.as_encoded_bytes());

@@ -111,6 +111,12 @@ fn mount_terminal() -> Result<(), Errno> {
         return Ok(());
     }
     let Ok(device) = fs_err::read_link("/proc/self/fd/0") else { return Ok(()) };
+    // The path of a terminal from another mount namespace is here another terminal's, or nothing.
+    let (own, there) = (rustix::fs::fstat(std::io::stdin())?, rustix::fs::stat(&device));
+    let id = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino, stat.st_rdev);
+    if there.is_ok_and(|there| id(&there) != id(&own)) {
+        return Ok(());
+    }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     drop(rustix::fs::open("dev/console", flags, Mode::from_raw_mode(0o600))?);
     // A terminal from another mount namespace has no path here. Programs do without its name.

@@ -6,11 +6,20 @@
 
 use std::io;
 
+/// Processes of imgb's own that the program must not slow down.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own<'a> {
+    /// The threads of process 1.
+    pub(super) threads: &'a [u32],
+    /// Whether stages are in the program's process group, as at a terminal.
+    pub(super) share_group: bool,
+}
+
 /// Installs the filter for this thread and everything that it starts. The thread must have set
-/// PR_SET_NO_NEW_PRIVS. `own` are the threads of process 1. `risky` allows nested namespaces,
-/// io_uring(7), userfaultfd(2), bpf(2), perf_event_open(2) and sockets of all families.
+/// PR_SET_NO_NEW_PRIVS. `risky` allows nested namespaces, io_uring(7), userfaultfd(2), bpf(2),
+/// perf_event_open(2) and sockets of all families.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-pub(super) fn refuse(own: &[u32], risky: bool) -> io::Result<()> {
+pub(super) fn refuse(own: Own<'_>, risky: bool) -> io::Result<()> {
     seccompiler::apply_filter(&filter(own, risky))
         .map_err(|error| io::Error::other(error.to_string()))
 }
@@ -18,7 +27,7 @@ pub(super) fn refuse(own: &[u32], risky: bool) -> io::Result<()> {
 /// On machines whose call numbers are not in the table, takes away the controlling terminal
 /// instead: without one the kernel refuses the calls that matter most.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(super) fn refuse(_: &[u32], _: bool) -> io::Result<()> {
+pub(super) fn refuse(_: Own<'_>, _: bool) -> io::Result<()> {
     // It fails where the stages lead a session, which has no terminal either.
     let _ = rustix::process::setsid();
     Ok(())
@@ -30,6 +39,8 @@ use table::filter;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod table {
     use seccompiler::sock_filter;
+
+    use super::Own;
 
     /// Call numbers for one kind of program (the kernel's tables, `linux/audit.h`).
     struct Calls {
@@ -134,7 +145,9 @@ mod table {
     /// The sub-call of socketcall(2) that makes a socket.
     const SOCKETCALL_SOCKET: u32 = 1;
 
-    /// The argument of setpriority(2) for all processes of a user, imgb's own among them.
+    /// The arguments of setpriority(2) for all processes of a group, and for all of a user, imgb's
+    /// own among them.
+    const PRIO_PGRP: u32 = 1;
     const PRIO_USER: u32 = 2;
 
     /// Offsets in `struct seccomp_data`. FIRST and SECOND are the halves of the arguments that the
@@ -193,14 +206,19 @@ mod table {
     }
 
     /// What is refused always.
-    fn always(kind: &Calls, own: &[u32]) -> Vec<sock_filter> {
+    fn always(kind: &Calls, own: Own<'_>) -> Vec<sock_filter> {
         let mut out = Vec::new();
         out.extend(kind.ioctl.iter().flat_map(|&number| equal(number, ioctl())));
         out.extend(kind.always.iter().flat_map(|&number| equal(number, fail(EPERM))));
-        out.extend(kind.of_threads.iter().flat_map(|&number| equal(number, spare(own, FIRST))));
+        out.extend(
+            kind.of_threads.iter().flat_map(|&number| equal(number, spare(own.threads, FIRST))),
+        );
         let mut priority = vec![step(LOAD, FIRST)];
         priority.extend(equal(PRIO_USER, fail(EPERM)));
-        priority.extend(spare(own, SECOND));
+        if own.share_group {
+            priority.extend(equal(PRIO_PGRP, fail(EPERM)));
+        }
+        priority.extend(spare(own.threads, SECOND));
         out.extend(equal(kind.setpriority, priority));
         out
     }
@@ -235,7 +253,7 @@ mod table {
     }
 
     /// The program for the kernel (bpf of `linux/filter.h`); all jumps go forward and are short.
-    pub(super) fn filter(own: &[u32], allows_risky: bool) -> Vec<sock_filter> {
+    pub(super) fn filter(own: Own<'_>, allows_risky: bool) -> Vec<sock_filter> {
         let mut out = vec![step(LOAD, ARCH)];
         for kind in KINDS {
             let mut calls = vec![step(LOAD, NUMBER), step(AND, kind.mask)];
@@ -258,7 +276,8 @@ mod table {
         #[test]
         fn all_jumps_are_short() {
             for allows_risky in [false, true] {
-                let filter = filter(&[1, 2, 3], allows_risky);
+                let own = Own { threads: &[1, 2, 3], share_group: true };
+                let filter = filter(own, allows_risky);
                 for (at, step) in filter.iter().enumerate() {
                     assert!(step.jf < u8::MAX && at + usize::from(step.jf) < filter.len());
                 }

@@ -187,6 +187,22 @@ fn a_program_cannot_slow_down_the_callers_group() {
     run.ok().prints_only("0\n0\n");
 }
 
+/// There, the stages that enforce the limits are in the program's group.
+#[test]
+fn at_a_terminal_a_program_cannot_slow_down_the_stages() {
+    let sandbox = Sandbox::new();
+    let source = "#include <sys/resource.h>
+        int main(void) { return setpriority(PRIO_PGRP, 0, 15) ? 9 : 0; }";
+    if !compile(&sandbox, "slow", "", source) {
+        return;
+    }
+    sandbox.imgb("pack --no-deps slow -q -o slow.tar").run().ok();
+    let line = "\"$@\"; echo \"end $?\"; read x";
+    let command = ["bash", "-c", line, "bash", env!("CARGO_BIN_EXE_imgb"), "run", "slow.tar"];
+    let Some(run) = at_terminal(&sandbox, r"end|\n", &command) else { return };
+    run.prints("end 9\n");
+}
+
 /// Through a descriptor of a file a program could truncate it, or rewrite what others have written.
 #[test]
 fn files_as_standard_streams_cannot_be_changed() {
