@@ -45,6 +45,9 @@ const PERSONAL_FILES: [&str; 11] = [
 /// Directories with what a machine's users and programs have left.
 const PERSONAL_DIRS: [&str; 4] = ["/root", "/var/log", "/var/mail", "/var/spool"];
 
+/// The directory of the users' own directories.
+const HOMES: &str = "/home";
+
 /// Directories in which a machine keeps its state. Programs need the directories themselves, and
 /// what packages bring there.
 const STATE_DIRS: [&str; 6] =
@@ -76,7 +79,13 @@ pub fn is_personal(path: &[u8]) -> bool {
     };
     PERSONAL_FILES.iter().any(is_personal)
         || PERSONAL_DIRS.iter().any(|dir| is_within(path, dir))
-        || path.strip_prefix(b"/home/").is_some_and(is_setting)
+        || is_within(path, HOMES) && is_setting(path)
+}
+
+/// The places outside of which no file is personal: paths, some with a `*` at the end, and of
+/// directories all that is in them.
+pub fn personal_places() -> impl Iterator<Item = &'static str> {
+    PERSONAL_FILES.into_iter().chain(PERSONAL_DIRS).chain([HOMES])
 }
 
 /// Whether `path` is in a directory in which a machine keeps its state.

@@ -19,6 +19,7 @@ mod memory;
 mod mounts;
 mod namespaces;
 mod own_binary;
+mod personal_files;
 mod private_dir;
 mod procfs;
 mod removal;

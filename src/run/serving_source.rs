@@ -1,13 +1,14 @@
 //! What may be served to a watched program, and where it is: the image over the sysroot.
 
-use std::io;
+use std::{cell::OnceCell, collections::BTreeSet, io};
 
+use super::personal_files;
 use crate::{
     elf::{self, Found, FoundKind, Lookup as _, ReadFailure, Sniffed, script},
     path::ImagePath,
     source::Sysroot,
     trace::{self, Withheld},
-    tree::{FileNode, Kind, Node, Tree},
+    tree::{FileNode, Identity, Kind, Node, Tree},
     view::View,
 };
 
@@ -53,13 +54,15 @@ pub(super) struct ServingSource<'a> {
     sysroot: Sysroot<'a>,
     is_secret: fn(&FileNode, &ImagePath) -> Result<bool, ReadFailure>,
     serves_private: bool,
+    /// The personal files that have other names too.
+    personal: OnceCell<BTreeSet<Identity>>,
 }
 
 impl<'a> ServingSource<'a> {
     pub(super) fn new(serving: Serving<'a>, tree: &'a Tree) -> Self {
         let view = View::of_sysroot(serving.sysroot).over(tree);
         let Serving { sysroot, is_secret, serves_private } = serving;
-        Self { tree, view, sysroot, is_secret, serves_private }
+        Self { tree, view, sysroot, is_secret, serves_private, personal: OnceCell::new() }
     }
 
     /// Whether the image has something at a real path.
@@ -134,8 +137,28 @@ impl<'a> ServingSource<'a> {
                 return Err(Withheld::Secret.into());
             }
         }
+        if self.has_personal_name(real, node)? {
+            return Err(Withheld::Personal.into());
+        }
         let is_readable = self.serves_private || node.file().is_none() || node.meta.mode & 0o4 != 0;
         if is_readable && self.is_public(real)? { Ok(()) } else { Err(Withheld::Private.into()) }
+    }
+
+    /// Whether another name of the file `node` is personal. A file of a package is the package's,
+    /// whatever names a user has given it.
+    fn has_personal_name(&self, real: &ImagePath, node: &Node) -> Result<bool, ReadFailure> {
+        let Some(file) = node.file().filter(|file| file.shared) else { return Ok(false) };
+        if self.view.packages()?.is_some_and(|packages| !packages.owners(real).is_empty()) {
+            return Ok(false);
+        }
+        let personal = match self.personal.get() {
+            Some(personal) => personal,
+            None => {
+                let found = personal_files::with_several_names(self.sysroot)?;
+                self.personal.get_or_init(|| found)
+            }
+        };
+        Ok(personal.contains(&file.content.identity()))
     }
 
     /// Whether every user may search the directories above `path` that are the sysroot's, if that

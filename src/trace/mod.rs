@@ -11,7 +11,9 @@ mod strace_string;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use path_list::{ListError, MAX_LIST, include_path, parse as parse_list, write as write_list};
-pub use serving::{Served, Withheld, is_personal, is_served_from_sysroot, source_of_compiled};
+pub use serving::{
+    Served, Withheld, is_personal, is_served_from_sysroot, personal_places, source_of_compiled,
+};
 pub use strace::{StraceError, read as read_strace};
 
 /// What a program did with a path, from the least to the most.

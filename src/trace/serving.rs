@@ -62,6 +62,11 @@ pub fn is_personal(path: &[u8]) -> bool {
     machine_files::is_personal(path)
 }
 
+/// The places outside of which no file is personal ([`machine_files::personal_places`]).
+pub fn personal_places() -> impl Iterator<Item = &'static str> {
+    machine_files::personal_places()
+}
+
 /// The path of the source beside which a runtime compiles the file `path` again; `None` for other
 /// files.
 pub fn source_of_compiled(path: &[u8]) -> Option<Vec<u8>> {

@@ -256,6 +256,9 @@ fn secrets_and_what_not_everyone_may_read_are_not_served() {
             tell("/opt/id_rsa");
             tell("/opt/key.txt");
             tell("/opt/alias");
+            tell("/opt/linked");
+            tell("/opt/linked.conf");
+            tell("/opt/twin");
             tell("/opt/private");
             tell("/opt/closed/file");
             tell("/tmp/data");
@@ -280,18 +283,39 @@ fn secrets_and_what_not_everyone_may_read_are_not_served() {
     sandbox.symlink("sys/opt/kernel", "../run/data").symlink("sys/opt/kernels", "/run");
     sandbox.mode("sys/opt/private", 0o640).mode("sys/opt/closed", 0o700);
     sandbox.tool("mkfifo", "sys/opt/fifo").run().ok();
+    // Hard links of files that belong to the machine or to a user, and one of another file.
+    sandbox.file("sys/home/me/work/.config/app", "hidden\n").file("sys/usr/one", "for all\n");
+    for (name, link) in [
+        ("etc/machine-id", "opt/linked"),
+        ("home/me/work/.config/app", "opt/linked.conf"),
+        ("usr/one", "opt/twin"),
+    ] {
+        fs_err::hard_link(
+            sandbox.path(&format!("sys/{name}")),
+            sandbox.path(&format!("sys/{link}")),
+        )
+        .unwrap();
+    }
     as_each_user(&sandbox, "trace app.tar --sysroot sys --json -o app.list", |traced| {
         let traced = traced.ok();
         let printed = traced.stderr().to_owned();
         assert!(printed.contains("/opt/public: for all"), "{printed}");
+        assert!(printed.contains("/opt/twin: for all"), "{printed}");
         assert!(!printed.contains("hidden"), "{printed}");
         let names: Vec<_> = printed.lines().filter(|line| line.starts_with("name ")).collect();
         assert!(names.contains(&"name public") && !names.contains(&"name id_rsa"), "{printed}");
         let report = report(traced);
-        let wanted =
-            ["/etc/machine-id", "/etc/shadow", "/opt/alias", "/opt/id_rsa", "/opt/key.txt"];
+        let wanted = [
+            "/etc/machine-id",
+            "/etc/shadow",
+            "/opt/alias",
+            "/opt/id_rsa",
+            "/opt/key.txt",
+            "/opt/linked",
+            "/opt/linked.conf",
+        ];
         assert_eq!(paths(&report, "confidential"), wanted);
-        let wanted = ["/opt/closed/file", "/opt/private", "/opt/public"];
+        let wanted = ["/opt/closed/file", "/opt/private", "/opt/public", "/opt/twin"];
         assert_eq!(paths(&report, "missing"), wanted);
         assert_eq!(report["missing"][1]["not_served"], "not everyone may read it");
     });
