@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     image::{Config, History, ImageName, Platform},
-    oci::{self, Image, ImageError, UnpackedImage},
+    oci::{self, UnpackedImage},
     path::ImagePath,
     plan::{self, Base, PlannedLayer},
     recipe::evaluate::Inherited,
@@ -66,24 +66,11 @@ pub fn open_base(name: &str, options: &BaseContext<'_>) -> Result<OpenBase, Buil
         .map_err(|cause| BuildError::Base { name: name.into(), cause: Box::new(cause) })
 }
 
-/// Opens the image that FROM, `--from` or `--base` names. Relative paths are taken from the context
-/// if they exist there, otherwise from the current directory.
+/// Opens the image that FROM, `--from`, `--base` or `--sysroot` names. Relative paths are taken from
+/// the context if they exist there, otherwise from the current directory.
 pub(super) fn open(
     name: &str,
     bare: BareName,
-    platform: Option<&str>,
-    options: &BaseContext<'_>,
-) -> Result<OpenBase, Cause> {
-    read(name, (bare, Image::unpack), platform, options)
-}
-
-/// How the layers of an image are read.
-pub(super) type Unpack = fn(Image) -> Result<UnpackedImage, ImageError>;
-
-/// As [`open`], for an image whose layers are not copied: `unpack` may leave out what is not used.
-pub(super) fn read(
-    name: &str,
-    (bare, unpack): (BareName, Unpack),
     platform: Option<&str>,
     options: &BaseContext<'_>,
 ) -> Result<OpenBase, Cause> {
@@ -120,7 +107,7 @@ pub(super) fn read(
         }
     }
     let options_of_image = oci::OpenOptions { platform: wanted, ..options.image.clone() };
-    let image = unpack(oci::open(&image, &options_of_image)?)?;
+    let image = oci::open(&image, &options_of_image)?.unpack_pieces()?;
     for layer in &image.layers {
         if layer.document().is_none() {
             return Err(Cause::Layer(format!("{:?}", layer.format)));

@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     image::DEFAULT_PATH,
-    oci,
     path::ImagePath,
     plan,
     source::{HostRoot, InputOptions, SourceError, Sysroot},
@@ -77,8 +76,7 @@ impl OpenSysroot {
         let Some(text) = name.to_str() else {
             return Err(Cause::not_found(name.display().to_string()));
         };
-        let how = (BareName::File, oci::Image::unpack_pieces as base::Unpack);
-        let OpenBase { base, image } = base::read(text, how, None, options)?;
+        let OpenBase { base, image } = base::open(text, BareName::File, None, options)?;
         let env = base.config.env.iter().rev();
         let path = env.filter_map(|entry| entry.strip_prefix("PATH=")).next().unwrap_or_default();
         let command_dirs = search_path(path);

@@ -30,7 +30,6 @@ use crate::{
     build::{BuildOptions, Built},
     check::Finding,
     image::Platform,
-    oci::Pieces,
     path::glob::Glob,
     pipeline::{self, Event, Part, Phase},
     plan::Plan,
@@ -113,7 +112,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     let (mut all, mut noticed) = (Vec::new(), Vec::new());
     for options in &mut options {
         options.plan.settings.created = args.out.created;
-        options.image.pieces.clone_from(&pieces);
+        options.image.pieces = pieces.get();
         let platform = options.plan.platform.as_ref().filter(|_| platforms.len() > 1);
         let built = one(&recipe, options, &args, &mut noticed);
         all.push(built.map_err(|failure| failure.of_platform(platform))?);
@@ -131,9 +130,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     });
     let parts: Vec<Part<'_>> = parts.collect();
     let timing = args.out.timing.then_some(&timing);
-    let delivered = deliver(&parts, &delivery, &args.verbosity, timing, &sboms);
-    pieces.iter().for_each(Pieces::remember);
-    delivered
+    deliver(&parts, &delivery, &args.verbosity, timing, &sboms)
 }
 
 /// Builds one image and proves that it starts. What is odd about the Buildfile and is not among

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     failure::Failure,
     options::{
+        cache::{CachePlace, KeptPieces},
         image::open_options,
         inputs::Hwcaps,
         lookup::{SysrootArgs, lookup_options},
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     elf::{self, Closure, Edge, FaultKind},
     error_kind::ErrorKind,
+    oci::OpenOptions,
     path::escape,
     pipeline::{self, DepsRequest},
     source::Request,
@@ -38,6 +40,9 @@ pub(super) struct DepsArgs {
 
     #[command(flatten)]
     root: SysrootArgs,
+
+    #[command(flatten)]
+    cache: CachePlace,
 
     /// Which glibc-hwcaps variants of libraries to list
     #[arg(long, value_enum, value_name = "WHICH", default_value = "baseline")]
@@ -65,7 +70,8 @@ impl DepsArgs {
 
 pub(super) fn deps(args: DepsArgs) -> Result<(), Failure> {
     let (list, json, dot) = (args.list, args.json, args.dot);
-    let (closure, notes) = pipeline::deps(&request(args)?)?;
+    let pieces = args.cache.pieces();
+    let (closure, notes) = pipeline::deps(&request(args, &pieces)?)?;
     warnings::print(notes.iter().map(Message::from), false);
     if json {
         print_json(elf::render::json(&closure))?;
@@ -116,7 +122,7 @@ fn cannot_find(closure: &Closure, missing: &[&Edge]) -> String {
     format!("cannot find {}{more}", shown.join(", "))
 }
 
-fn request(args: DepsArgs) -> Result<DepsRequest, Failure> {
+fn request(args: DepsArgs, pieces: &KeptPieces) -> Result<DepsRequest, Failure> {
     let sysroot = args.root.of(&[None])?.pop().flatten();
     let registries = args.root.registry.registries(args.root.names())?;
     Ok(DepsRequest {
@@ -124,7 +130,7 @@ fn request(args: DepsArgs) -> Result<DepsRequest, Failure> {
         source: lookup_options(sysroot.as_deref()),
         library_path: args.root.library_path(),
         sysroot,
-        image: open_options(None, registries),
+        image: OpenOptions { pieces: pieces.get(), ..open_options(None, registries) },
         hwcaps_all: args.hwcaps == Hwcaps::All,
     })
 }

@@ -24,7 +24,6 @@ use super::{
     timing::Timing,
 };
 use crate::{
-    oci::Pieces,
     pipeline::{self, Event, PackRequest, Part, Phase, Planned},
     plan::Plan,
 };
@@ -79,7 +78,7 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let mut planned = Vec::new();
     for request in &mut requests {
         request.plan.settings.created = args.out.created;
-        request.image.pieces.clone_from(&pieces);
+        request.image.pieces = pieces.get();
         let platform = request.plan.platform.clone().filter(|_| !is_one);
         let one = plan(request, &args, &timing);
         planned.push(one.map_err(|failure| failure.of_platform(platform.as_ref()))?);
@@ -103,7 +102,6 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let timing = args.out.timing.then_some(&timing);
     let delivered = deliver(&parts, &delivery, &args.verbosity, timing, &sboms);
     drop(parts);
-    pieces.iter().for_each(Pieces::remember);
     // The process ends here, and its memory is freed faster by the system than node by node.
     std::mem::forget(planned);
     delivered

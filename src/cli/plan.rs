@@ -11,6 +11,7 @@ use super::{
     failure::Failure,
     options::{
         buildfile::{BuildRequest, BuildfileArgs, build_request},
+        cache::CachePlace,
         inputs::{ImageConfigArgs, InputArgs, pack_requests},
         messages::Verbosity,
         platforms::wanted,
@@ -84,6 +85,9 @@ pub(super) struct PlanArgs {
     all: bool,
 
     #[command(flatten)]
+    cache: CachePlace,
+
+    #[command(flatten)]
     verbosity: Verbosity,
 }
 
@@ -98,10 +102,13 @@ pub(super) fn plan(args: PlanArgs) -> Result<(), Failure> {
     if args.buildfile.file.is_some() {
         return plan_buildfile(args);
     }
-    let requests = pack_requests(&args.input, &args.config, &BTreeSet::new(), jobs(None))?;
+    let mut requests = pack_requests(&args.input, &args.config, &BTreeSet::new(), jobs(None))?;
+    let pieces = args.cache.pieces();
+    let is_one = requests.len() == 1;
     let mut plans = Vec::new();
-    for request in &requests {
-        let platform = request.plan.platform.as_ref().filter(|_| requests.len() > 1);
+    for request in &mut requests {
+        request.image.pieces = pieces.get();
+        let platform = request.plan.platform.as_ref().filter(|_| !is_one);
         plans.push(one(request, &args).map_err(|failure| failure.of_platform(platform))?);
     }
     print_plans(&plans.iter().collect::<Vec<_>>(), &args.verbosity, args.all)
@@ -127,7 +134,8 @@ fn plan_buildfile(args: PlanArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--file: write `--platform OS/ARCH`, without an input"));
     }
     let platforms = wanted(&args.config.platform);
-    let BuildRequest { recipe, options } = build_request(
+    let pieces = args.cache.pieces();
+    let BuildRequest { recipe, mut options } = build_request(
         context,
         args.buildfile,
         &args.input.lookup,
@@ -136,7 +144,8 @@ fn plan_buildfile(args: PlanArgs) -> Result<(), Failure> {
         (BTreeSet::new(), jobs(None)),
     )?;
     let (mut plans, mut noticed) = (Vec::new(), Vec::new());
-    for options in &options {
+    for options in &mut options {
+        options.image.pieces = pieces.get();
         let platform = options.plan.platform.as_ref().filter(|_| platforms.len() > 1);
         let built = pipeline::build(&recipe, options);
         let mut built = built.map_err(|error| Failure::from(error).of_platform(platform))?;

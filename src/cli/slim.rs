@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     image::{ImageName, Platform},
-    oci::{self, Pieces},
+    oci,
     path::glob::Glob,
     pipeline::{self, Event, Part, Phase},
     plan::{self, Layers, Settings},
@@ -117,7 +117,7 @@ pub(super) fn slim(args: SlimArgs) -> Result<(), Failure> {
     let pieces = args.out.pieces();
     let open = open_options(args.platform.clone(), registries);
     let request = SlimRequest {
-        open: oci::OpenOptions { pieces: pieces.clone(), ..open },
+        open: oci::OpenOptions { pieces: pieces.get(), ..open },
         image: args.image,
         programs: args.program,
         include: args.include,
@@ -166,9 +166,7 @@ pub(super) fn slim(args: SlimArgs) -> Result<(), Failure> {
     let timing = args.out.timing.then_some(&timing);
     let part = Part { plan: &slimmed.plan, base: None, annotations: BTreeMap::new() };
     let more = summary.map(|summary| ("slim", summary));
-    let delivered = deliver_with(&[part], &delivery, &args.verbosity, timing, &[], more);
-    pieces.iter().for_each(Pieces::remember);
-    delivered
+    deliver_with(&[part], &delivery, &args.verbosity, timing, &[], more)
 }
 
 impl From<SlimError> for Failure {

@@ -15,6 +15,7 @@ use super::{
     failure::Failure,
     file::open_stdin,
     options::{
+        cache::{CachePlace, KeptPieces},
         image::{self, open_options},
         lookup::lookup_options,
         registry::RegistryArgs,
@@ -29,7 +30,7 @@ use crate::{
     elf::{FoundKind, Lookup as _, ReadFailure},
     error_kind::{ErrorKind, with_causes},
     image::{ImageName, Platform},
-    oci::UnpackedImage,
+    oci::{OpenOptions, UnpackedImage},
     pipeline, quantity,
     run::{self, HostCommand, RUNNER_FAILED, RunOutcome, Serving, Watch},
     source::Sysroot,
@@ -89,6 +90,9 @@ pub(super) struct TraceArgs {
     #[command(flatten)]
     registry: RegistryArgs,
 
+    #[command(flatten)]
+    cache: CachePlace,
+
     /// List every file, also where a directory has many
     #[arg(long)]
     all: bool,
@@ -118,7 +122,8 @@ impl TraceArgs {
 
 /// Runs the program, or reads a log, prints what it opened, and returns its exit code.
 pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
-    let open = open_sysroot(&args.sysroot, &args.registry)?;
+    let pieces = args.cache.pieces();
+    let open = open_sysroot(args, &pieces)?;
     let nothing = Tree::new();
     let sysroot = open.files(&nothing);
     let image =
@@ -169,8 +174,10 @@ pub(super) fn trace(args: &TraceArgs) -> Result<u8, Failure> {
     Ok(ended.code)
 }
 
-fn open_sysroot(sysroot: &Path, registry: &RegistryArgs) -> Result<OpenSysroot, Failure> {
-    let image = open_options(None, registry.registries(sysroot.to_str())?);
+fn open_sysroot(args: &TraceArgs, pieces: &KeptPieces) -> Result<OpenSysroot, Failure> {
+    let sysroot = &*args.sysroot;
+    let registries = args.registry.registries(sysroot.to_str())?;
+    let image = OpenOptions { pieces: pieces.get(), ..open_options(None, registries) };
     let source = lookup_options(Some(sysroot));
     let context = BaseContext::here(&source, &image, (None, &image.machine));
     let open = OpenSysroot::open(Some(sysroot), &Tree::new(), &context);

@@ -55,6 +55,19 @@ pub struct Layer {
     pub(super) path: String,
 }
 
+/// What is known of a layer that has been verified once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    /// How the blob is compressed, by its content.
+    pub(super) format: Format,
+    /// Digest of the blob.
+    pub(super) digest: Digest,
+    /// Bytes of the blob.
+    pub(super) size: u64,
+    /// Bytes of the tar in the blob.
+    pub(super) tar_size: u64,
+}
+
 /// Reads layers of one image into one nameless file.
 pub(super) struct LayerReader<'a> {
     /// The image, for messages.
@@ -90,10 +103,21 @@ impl<'a> LayerReader<'a> {
     ) -> Result<Self, ImageError> {
         let write = |source| spool::SpoolError::Write { dir: dir.to_owned(), source };
         let file = tempfile::tempfile_in(dir).map_err(write)?;
+        Ok(Self::of_file(name, source, dir, limits, (file, 0)))
+    }
+
+    /// As [`LayerReader::new`], with a file that ends at `end`.
+    pub(super) fn of_file(
+        name: &'a str,
+        source: &'a BlobSource,
+        dir: &Path,
+        limits: spool::Limits,
+        (file, end): (File, u64),
+    ) -> Self {
         let archive = Arc::new(Archive::new(name, file));
         let budget = Budget::new(read::Limits::default());
         let known = BTreeMap::new();
-        Ok(Self { name, source, archive, end: 0, dir: dir.to_owned(), limits, budget, known })
+        Self { name, source, archive, end, dir: dir.to_owned(), limits, budget, known }
     }
 
     /// Verifies the blob of `entry`, decompresses it and parses its tar. A layer that the image has
@@ -147,13 +171,11 @@ impl<'a> LayerReader<'a> {
         })
     }
 
-    /// The blob of `entry`, and a file with its content alone, whose bytes are counted last. All
-    /// is verified.
-    pub(super) fn whole(self, entry: &LayerEntry) -> Result<(File, Blob, Format, u64), ImageError> {
+    /// Appends the content of `entry` to the file, and returns both. All is verified.
+    pub(super) fn whole(self, entry: &LayerEntry) -> Result<(Facts, Arc<Archive>), ImageError> {
         let Spooled { blob, format, range } = self.unpack(entry)?;
-        let file = self.archive.file.try_clone();
-        let write = |source| spool::SpoolError::Write { dir: self.dir.clone(), source };
-        Ok((file.map_err(write)?, blob, format, range.end))
+        let tar_size = range.end - range.start;
+        Ok((Facts { format, digest: blob.digest, size: blob.size, tar_size }, self.archive))
     }
 
     /// Verifies the blob of `entry` and appends its content to the file.

@@ -6,37 +6,29 @@
 //! then it is read whole and verified as before. The cache verifies the digest of the pieces.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
-    io::{self, Write as _},
+    io,
     ops::Range,
-    os::unix::fs::FileExt as _,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
-    ImageError, Layer, LayerEntry, blob_source::BlobSource, layers::LayerReader, pieces::Ranges,
+    Image, ImageError, Layer, LayerEntry,
+    blob_source::BlobSource,
+    layers::{Facts, LayerReader},
+    piece_file::{self, copy},
+    pieces::Ranges,
 };
 use crate::{
     archive::{
         read::{self, Budget, ReadError, Whiteouts},
         spool,
     },
-    compress::Format,
-    digest::{Digest, Digesting},
-    store::{
-        Blob, Extent, Place,
-        cache::{Cache, Cached},
-    },
+    store::cache::{Cache, Cached},
     tree::{Archive, Filler},
 };
-
-/// What the pieces of a layer start with. Another text means another form.
-const MAGIC: &[u8; 16] = b"imgb pieces 1\n\0\0";
-/// Bytes of the fixed fields after it: format, digest and size of the blob, size of the tar.
-const FIELDS: usize = 8 + 32 + 8 + 8;
-/// Bytes of the list of pieces that are read.
-const MAX_LIST: u64 = 64 << 20;
 
 /// The layers that a process has read, and the cache that gets their pieces.
 #[derive(Clone, Debug)]
@@ -45,31 +37,35 @@ pub struct Pieces(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     cache: Cache,
-    layers: Mutex<Vec<Arc<LazyLayer>>>,
+    images: Mutex<Vec<Arc<LazyImage>>>,
 }
 
-/// A layer's tar in a private file of this process, in which some ranges are missing.
+/// An image, and those of its layers that have been read.
 #[derive(Debug)]
-struct LazyLayer {
+struct LazyImage {
     name: String,
-    entry: LayerEntry,
     source: Arc<BlobSource>,
+    /// The directory for temporary files.
     dir: PathBuf,
     limits: spool::Limits,
+    /// The tars of the layers behind each other, in which ranges are missing. All share one file,
+    /// so that an image of many layers needs few descriptors.
     file: File,
+    /// The layers by where their tars begin.
+    layers: Mutex<BTreeMap<u64, Arc<LazyLayer>>>,
+}
+
+/// A layer's tar in the file of its image.
+#[derive(Debug)]
+struct LazyLayer {
+    entry: LayerEntry,
     facts: Facts,
+    /// Where the tar begins in the file.
+    start: u64,
     state: Mutex<State>,
 }
 
-/// What is known of a layer without reading it.
-#[derive(Clone, Copy, Debug)]
-struct Facts {
-    format: Format,
-    digest: Digest,
-    size: u64,
-    tar_size: u64,
-}
-
+/// Ranges of a tar.
 #[derive(Debug)]
 struct State {
     /// What is in the file.
@@ -80,68 +76,124 @@ struct State {
     known: Ranges,
 }
 
-/// Where layers are read from, and how.
-pub(super) struct Origin<'a> {
-    pub(super) name: &'a str,
-    pub(super) source: &'a Arc<BlobSource>,
-    pub(super) dir: PathBuf,
-    pub(super) limits: spool::Limits,
+/// Reads the layers of one image into one nameless file, or the pieces of them that the cache has.
+pub(super) struct LazyReader<'a> {
+    pieces: &'a Pieces,
+    image: Arc<LazyImage>,
+    archive: Arc<Archive>,
+    /// Where the last tar ends in the file.
+    end: u64,
+    /// What is left for the layers that have not been read.
+    budget: Budget,
 }
 
 impl Pieces {
     /// Keeps pieces in `cache`.
     pub fn new(cache: Cache) -> Self {
-        Self(Arc::new(Shared { cache, layers: Mutex::default() }))
+        Self(Arc::new(Shared { cache, images: Mutex::default() }))
     }
 
     /// Puts what was used of the layers into the cache. Errors are ignored: it is read again.
     pub fn remember(&self) {
-        for layer in lock(&self.0.layers).iter() {
-            let _ = layer.remember(&self.0.cache);
+        for image in lock(&self.0.images).iter() {
+            for layer in lock(&image.layers).values() {
+                let _ = layer.remember(image, &self.0.cache);
+            }
         }
     }
 
-    /// Reads a layer, or the pieces of it that the cache has.
-    pub(super) fn read(
-        &self,
-        entry: &LayerEntry,
-        origin: &Origin<'_>,
-        budget: &mut Budget,
-    ) -> Result<Layer, ImageError> {
-        let found = self.0.cache.get(key(entry));
-        let cached = found.and_then(|cached| cached_pieces(&cached, entry, origin));
-        let (file, facts, known) = match cached {
-            Some(found) => found,
-            None => whole(entry, origin)?,
-        };
-        let present = known.clone().unwrap_or_else(|| Ranges::all(facts.tar_size));
-        let (used, known) = (known.clone().unwrap_or_default(), known.unwrap_or_default());
-        let write = |source| spool::SpoolError::Write { dir: origin.dir.clone(), source };
+    /// A reader of the layers of `image`.
+    pub(super) fn reader(&self, image: &Image) -> Result<LazyReader<'_>, ImageError> {
+        let dir = image.spool.clone();
+        let write = |source| spool::SpoolError::Write { dir: dir.clone(), source };
+        let file = tempfile::tempfile_in(&dir).map_err(write)?;
         let archive_file = file.try_clone().map_err(write)?;
-        let layer = Arc::new(LazyLayer {
-            name: origin.name.to_owned(),
-            entry: entry.clone(),
-            source: Arc::clone(origin.source),
-            dir: origin.dir.clone(),
-            limits: origin.limits,
-            file,
-            facts,
-            state: Mutex::new(State { present, used, known }),
-        });
-        let filled = Arc::clone(&layer);
+        let name = image.name.clone();
+        let (source, limits) = (Arc::clone(&image.source), image.limits);
+        let layers = Mutex::default();
+        let image = Arc::new(LazyImage { name, source, dir, limits, file, layers });
+        lock(&self.0.images).push(Arc::clone(&image));
+        let filled = Arc::clone(&image);
         let filler = Some(Filler(Box::new(move |range| filled.fill(range))));
-        let archive =
-            Arc::new(Archive { name: origin.name.to_owned(), file: archive_file, filler });
-        let range = 0..facts.tar_size;
-        let contents = read::read_range(&archive, range, Whiteouts::Apply, budget);
+        let archive = Arc::new(Archive { name: image.name.clone(), file: archive_file, filler });
+        let budget = Budget::new(read::Limits::default());
+        Ok(LazyReader { pieces: self, image, archive, end: 0, budget })
+    }
+}
+
+impl LazyReader<'_> {
+    /// Reads a layer.
+    pub(super) fn read(&mut self, entry: &LayerEntry) -> Result<Layer, ImageError> {
+        if let Some((facts, ranges)) = self.cached(entry) {
+            let budget = self.budget.clone();
+            // Pieces without the table of contents do not parse, or lack a part of it.
+            if let Ok(Some(layer)) = self.parse(entry, facts, Some(ranges)) {
+                return Ok(layer);
+            }
+            self.budget = budget;
+        }
+        let facts = self.whole(entry)?;
+        let layer = self.parse(entry, facts, None)?;
+        layer.ok_or_else(|| ImageError::MissingMember(entry.path.clone()))
+    }
+
+    /// The pieces in the cache, at the end of the file.
+    fn cached(&mut self, entry: &LayerEntry) -> Option<(Facts, Ranges)> {
+        let cached = self.pieces.0.cache.get(piece_file::key(entry))?;
+        let (file, left) = (&self.image.file, self.image.limits.bytes.saturating_sub(self.end));
+        let start = self.end;
+        let (facts, ranges) = piece_file::read(&cached, entry, left, |piece, from, at| {
+            copy(piece, from, file, start + at)
+        })?;
+        self.end += facts.tar_size;
+        file.set_len(self.end).ok()?;
+        Some((facts, ranges))
+    }
+
+    /// The whole tar of a layer at the end of the file, verified.
+    fn whole(&mut self, entry: &LayerEntry) -> Result<Facts, ImageError> {
+        let LazyImage { name, source, dir, limits, file, .. } = &*self.image;
+        let write = |source| spool::SpoolError::Write { dir: dir.clone(), source };
+        // What pieces that were not usable have left there.
+        file.set_len(self.end).map_err(write)?;
+        let file = file.try_clone().map_err(write)?;
+        let reader = LayerReader::of_file(name, source, dir, *limits, (file, self.end));
+        let (facts, _) = reader.whole(entry)?;
+        self.end += facts.tar_size;
+        Ok(facts)
+    }
+
+    /// The layer whose tar is the last one in the file; `None` if a part of its table of contents
+    /// is not among the ranges `known`. Without them all is there.
+    fn parse(
+        &mut self,
+        entry: &LayerEntry,
+        facts: Facts,
+        known: Option<Ranges>,
+    ) -> Result<Option<Layer>, ImageError> {
+        let range = self.end - facts.tar_size..self.end;
+        let contents =
+            read::read_range(&self.archive, range.clone(), Whiteouts::Apply, &mut self.budget);
         let contents = contents.map_err(|error| ReadError {
-            archive: format!("{}: layer {}", origin.name, entry.diff_id),
+            archive: format!("{}: layer {}", self.image.name, entry.diff_id),
             ..error
         })?;
-        let table = Ranges::without_contents(&contents.change.tree, facts.tar_size);
-        table.iter().for_each(|range| lock(&layer.state).used.insert(range));
-        lock(&self.0.layers).push(layer);
-        Ok(Layer {
+        let present = known.clone().unwrap_or_else(|| Ranges::all(facts.tar_size));
+        let table = Ranges::without_contents(&contents.change.tree, &range);
+        if !table.iter().all(|range| present.contain(&range)) {
+            return Ok(None);
+        }
+        let known = known.unwrap_or_default();
+        let mut used = known.clone();
+        table.iter().for_each(|range| used.insert(range));
+        let layer = Arc::new(LazyLayer {
+            entry: entry.clone(),
+            facts,
+            start: range.start,
+            state: Mutex::new(State { present, used, known }),
+        });
+        lock(&self.image.layers).insert(range.start, layer);
+        Ok(Some(Layer {
             digest: facts.digest,
             size: facts.size,
             diff_id: entry.diff_id,
@@ -152,34 +204,44 @@ impl Pieces {
             change: Arc::new(contents.change),
             replaced: contents.replaced,
             dropped_attributes: contents.dropped_attributes,
-            archive,
-            range: 0..facts.tar_size,
+            archive: Arc::clone(&self.archive),
+            range,
             path: entry.path.clone(),
-        })
+        }))
+    }
+}
+
+impl LazyImage {
+    /// Makes `range` of the file present, which lies in one layer.
+    fn fill(&self, range: Range<u64>) -> io::Result<()> {
+        let layer =
+            lock(&self.layers).range(..=range.start).next_back().map(|(_, one)| one.clone());
+        match layer {
+            Some(layer) => layer.fill(self, range.start - layer.start..range.end - layer.start),
+            None => Ok(()),
+        }
     }
 }
 
 impl LazyLayer {
     /// Makes `range` of the tar present in the file.
-    fn fill(&self, range: Range<u64>) -> io::Result<()> {
+    fn fill(&self, image: &LazyImage, range: Range<u64>) -> io::Result<()> {
         let mut state = lock(&self.state);
+        let tar_size = self.facts.tar_size;
         if !state.present.contain(&range) {
-            let origin = Origin {
-                name: &self.name,
-                source: &self.source,
-                dir: self.dir.clone(),
-                limits: self.limits,
-            };
-            let (whole, facts, _) = whole(&self.entry, &origin).map_err(io::Error::other)?;
-            copy(&whole, 0..facts.tar_size, &self.file, 0)?;
-            state.present = Ranges::all(facts.tar_size);
+            let LazyImage { name, source, dir, limits, file, .. } = image;
+            let whole = LayerReader::new(name, source, dir, *limits);
+            let whole = whole.and_then(|reader| reader.whole(&self.entry));
+            let (_, whole) = whole.map_err(io::Error::other)?;
+            copy(&whole.file, 0..tar_size, file, self.start)?;
+            state.present = Ranges::all(tar_size);
         }
-        state.used.insert_blocks(&range, self.facts.tar_size);
+        state.used.insert_blocks(&range, tar_size);
         Ok(())
     }
 
     /// Puts the pieces that were used into the cache if it lacks any.
-    fn remember(&self, cache: &Cache) -> io::Result<()> {
+    fn remember(&self, image: &LazyImage, cache: &Cache) -> io::Result<()> {
         let mut state = lock(&self.state);
         // A block may begin in one file and end in the next, which was not read.
         if state.used.iter().any(|range| !state.present.contain(&range)) {
@@ -191,105 +253,131 @@ impl LazyLayer {
         if state.used == state.known {
             return Ok(());
         }
-        let file = tempfile::tempfile_in(&self.dir)?;
-        let mut out = Digesting::new(io::BufWriter::new(&file));
-        out.write_all(MAGIC)?;
-        let Facts { format, digest, size, tar_size } = self.facts;
-        out.write_all(&(format as u64).to_le_bytes())?;
-        out.write_all(&digest.bytes())?;
-        out.write_all(&size.to_le_bytes())?;
-        out.write_all(&tar_size.to_le_bytes())?;
-        out.write_all(&state.used.to_bytes())?;
-        let mut buffer = vec![0; 1 << 18];
-        for range in state.used.iter() {
-            let mut at = range.start;
-            while at < range.end {
-                let len = (range.end - at).min(buffer.len() as u64) as usize;
-                let part = buffer.get_mut(..len).unwrap_or_default();
-                self.file.read_exact_at(part, at)?;
-                out.write_all(part)?;
-                at += len as u64;
-            }
-        }
-        let (mut buffered, digest, size) = out.finish();
-        buffered.flush()?;
-        drop(buffered);
-        let place = Place::Open(Extent { file: Arc::new(file), offset: 0 });
-        let blob = Blob { digest, size, place };
-        let diff_id = self.entry.diff_id;
-        cache.put(&[key(&self.entry)], &Cached { blob, diff_id, tar_size, members: 0 });
+        let at = (&image.file, self.start);
+        let blob = piece_file::write(self.facts, &state.used, at, &image.dir)?;
+        let (diff_id, tar_size) = (self.entry.diff_id, self.facts.tar_size);
+        let key = piece_file::key(&self.entry);
+        cache.put(&[key], &Cached { blob, diff_id, tar_size, members: 0 });
         state.known = state.used.clone();
         Ok(())
     }
 }
 
-/// The key of a layer's pieces. The digest of the blob is part of it: what they say of the blob is
-/// compared with the manifest only when it is read.
-fn key(entry: &LayerEntry) -> Digest {
-    let blob = entry.blob.map(|(digest, size)| format!("{digest} {size}")).unwrap_or_default();
-    Digest::of(format!("imgb pieces\n{}\n{blob}\n", entry.diff_id))
-}
-
-type Found = (File, Facts, Option<Ranges>);
-
-/// The pieces in the cache, in a new file at their places in the tar. `None` if they are not what
-/// they should be.
-fn cached_pieces(cached: &Cached, entry: &LayerEntry, origin: &Origin<'_>) -> Option<Found> {
-    let size = &cached.blob.size;
-    let extent = cached.blob.place.open().ok()?;
-    let mut head = vec![0; size.min(&MAX_LIST).to_owned() as usize];
-    extent.file.read_exact_at(&mut head, extent.offset).ok()?;
-    let rest = head.strip_prefix(MAGIC)?;
-    let number = |at: usize| Some(u64::from_le_bytes(rest.get(at..at + 8)?.try_into().ok()?));
-    let formats = [Format::Plain, Format::Gzip, Format::Bzip2, Format::Xz, Format::Zstd];
-    let format = formats.into_iter().find(|format| Some(*format as u64) == number(0))?;
-    let digest = Digest::from_bytes(rest.get(8..40)?.try_into().ok()?);
-    let facts = Facts { format, digest, size: number(40)?, tar_size: number(48)? };
-    let is_other = entry.blob.is_some_and(|blob| blob != (facts.digest, facts.size));
-    if is_other || facts.tar_size > origin.limits.bytes {
-        return None;
-    }
-    let (ranges, list) = Ranges::parse(rest.get(FIELDS..)?, facts.tar_size)?;
-    let mut at = (MAGIC.len() + FIELDS + list) as u64;
-    if at.checked_add(ranges.len())? != *size {
-        return None;
-    }
-    let file = tempfile::tempfile_in(&origin.dir).ok()?;
-    file.set_len(facts.tar_size).ok()?;
-    for range in ranges.iter() {
-        let len = range.end - range.start;
-        let from = extent.offset + at..extent.offset + at + len;
-        copy(&extent.file, from, &file, range.start).ok()?;
-        at += len;
-    }
-    Some((file, facts, Some(ranges)))
-}
-
-/// The whole tar of a layer, verified.
-fn whole(entry: &LayerEntry, origin: &Origin<'_>) -> Result<Found, ImageError> {
-    let reader = LayerReader::new(origin.name, origin.source, &origin.dir, origin.limits)?;
-    let (file, blob, format, tar_size) = reader.whole(entry)?;
-    let facts = Facts { format, digest: blob.digest, size: blob.size, tar_size };
-    Ok((file, facts, None))
-}
-
-/// Copies `range` of `from` to the offset `at` of `to`.
-fn copy(from: &File, range: Range<u64>, to: &File, mut at: u64) -> io::Result<()> {
-    let mut buffer = vec![0; 1 << 18];
-    let mut position = range.start;
-    while position < range.end {
-        let len = (range.end - position).min(buffer.len() as u64) as usize;
-        let part = buffer.get_mut(..len).unwrap_or_default();
-        from.read_exact_at(part, position)?;
-        if part.iter().any(|&byte| byte != 0) {
-            to.write_all_at(part, at)?;
-        }
-        (position, at) = (position + len as u64, at + len as u64);
-    }
-    Ok(())
-}
-
 /// No state is left half changed by a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        digest::{DiffId, Digest},
+        image::{ImageName, Platform},
+        oci::{OpenOptions, open},
+        path::ImagePath,
+    };
+
+    /// A tar of one file, `f`.
+    fn tar(text: &str) -> Vec<u8> {
+        let mut header = [0; 512];
+        header[..1].copy_from_slice(b"f");
+        header[100..107].copy_from_slice(b"0000644");
+        header[124..135].copy_from_slice(format!("{:011o}", text.len()).as_bytes());
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        let mut tar = [&header[..], text.as_bytes()].concat();
+        tar.resize(tar.len().div_ceil(512) * 512 + 1024, 0);
+        tar
+    }
+
+    /// A layout of an image whose layers are `tars`.
+    fn layout(dir: &std::path::Path, tars: &[Vec<u8>]) {
+        let blobs = dir.join("blobs/sha256");
+        fs_err::create_dir_all(&blobs).unwrap();
+        let blob = |media_type: &str, bytes: &[u8]| {
+            let digest = Digest::of(bytes);
+            fs_err::write(blobs.join(digest.hex()), bytes).unwrap();
+            serde_json::json!({
+                "mediaType": format!("application/vnd.oci.image.{media_type}"),
+                "digest": digest.to_string(), "size": bytes.len(),
+            })
+        };
+        let diff_ids: Vec<_> = tars.iter().map(|tar| Digest::of(tar).to_string()).collect();
+        let config = serde_json::json!({
+            "os": "linux", "architecture": "amd64",
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        });
+        let layers: Vec<_> = tars.iter().map(|tar| blob("layer.v1.tar", tar)).collect();
+        let config = blob("config.v1+json", config.to_string().as_bytes());
+        let manifest =
+            serde_json::json!({"schemaVersion": 2, "config": config, "layers": layers}).to_string();
+        let manifest = blob("manifest.v1+json", manifest.as_bytes());
+        let index = serde_json::json!({"schemaVersion": 2, "manifests": [manifest]}).to_string();
+        fs_err::write(dir.join("index.json"), index).unwrap();
+        fs_err::write(dir.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
+    }
+
+    fn opened(dir: &std::path::Path, pieces: Option<Pieces>, bytes: u64) -> Image {
+        let name = ImageName::parse(&format!("oci:{}", dir.display()), |_| true).unwrap();
+        let options = OpenOptions {
+            platform: None,
+            machine: Platform::linux("amd64", None),
+            any: false,
+            spool: dir.into(),
+            limits: spool::Limits { bytes, ..spool::Limits::default() },
+            registries: Default::default(),
+            pieces,
+        };
+        open(&name, &options).unwrap()
+    }
+
+    fn text(image: Image) -> String {
+        let tree = image.unpack_pieces().unwrap().merged();
+        let file = tree.get(&ImagePath::new("/f").unwrap()).unwrap().file().unwrap().clone();
+        let crate::tree::Content::Member(archive, at) = &file.content else { panic!() };
+        let mut bytes = vec![0; file.len as usize];
+        archive.read_exact_at(&mut bytes, *at).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    /// Such pieces would be an empty layer.
+    #[test]
+    fn pieces_without_the_table_of_contents_are_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let tars = [tar("lower"), tar("upper")];
+        layout(dir.path(), &tars);
+        let cache = || Cache::open(&dir.path().join("cache"), 1 << 20).unwrap();
+        let pieces = || Some(Pieces::new(cache()));
+        let image = opened(dir.path(), None, 1 << 20);
+        for (entry, tar) in image.layers.iter().zip(&tars) {
+            let (digest, size) = entry.blob.unwrap();
+            let tar_size = tar.len() as u64;
+            let format = crate::compress::Format::Plain;
+            let facts = Facts { format, digest, size, tar_size };
+            let file = tempfile::tempfile().unwrap();
+            let mut ranges = Ranges::default();
+            ranges.insert(1024..1536);
+            file.set_len(tar_size).unwrap();
+            let blob = piece_file::write(facts, &ranges, (&file, 0), dir.path()).unwrap();
+            let cached = Cached { blob, diff_id: DiffId(digest), tar_size, members: 0 };
+            cache().put(&[piece_file::key(entry)], &cached);
+        }
+        assert_eq!(text(opened(dir.path(), pieces(), 1 << 20)), "upper");
+    }
+
+    #[test]
+    fn the_limit_of_bytes_is_that_of_all_layers() {
+        let dir = tempfile::tempdir().unwrap();
+        layout(dir.path(), &[tar("lower"), tar("upper")]);
+        let cache = || Cache::open(&dir.path().join("cache"), 1 << 20).unwrap();
+        let pieces = Pieces::new(cache());
+        assert!(opened(dir.path(), Some(pieces.clone()), 3000).unpack_pieces().is_err());
+        assert_eq!(text(opened(dir.path(), Some(pieces.clone()), 1 << 20)), "upper");
+        pieces.remember();
+        // Also where all is in the cache.
+        let pieces = Pieces::new(cache());
+        assert!(opened(dir.path(), Some(pieces), 3000).unpack_pieces().is_err());
+    }
 }

@@ -21,6 +21,7 @@ mod json;
 mod layers;
 mod lazy;
 mod oddities;
+mod piece_file;
 mod pieces;
 mod referrers;
 mod remote;
@@ -35,10 +36,7 @@ use std::{
 };
 
 use crate::{
-    archive::{
-        read::{self, Budget},
-        spool,
-    },
+    archive::spool,
     digest::{DiffId, Digest},
     image::{self, Config, ImageName, Platform},
     registry::Registries,
@@ -58,9 +56,6 @@ pub use layers::Layer;
 pub use lazy::Pieces;
 pub use referrers::Archive;
 pub use rest::Rest;
-
-/// Layers of an image that are read in pieces at most: each takes two descriptors.
-const MAX_LAZY: usize = 128;
 
 /// How an image is opened.
 #[derive(Clone, Debug)]
@@ -306,23 +301,21 @@ impl Image {
 
     /// As [`Image::unpack`], for an image of which only some files are needed: a layer whose pieces
     /// the cache has ([`OpenOptions::pieces`]) is read only if something else of it is needed. The
-    /// cache gets what was used with [`Pieces::remember`].
+    /// cache gets what was used with [`Pieces::remember`]. An image that names no blobs, such as an
+    /// archive of `docker save` before version 25, is read whole: nothing tells which blob pieces
+    /// are of.
     ///
     /// # Errors
     /// As [`Image::unpack`]; later reads of contents may fail as well.
     pub fn unpack_pieces(self) -> Result<UnpackedImage, ImageError> {
         let distinct: BTreeSet<_> = self.layers.iter().map(|entry| entry.diff_id).collect();
-        let is_usual = self.layers.len() <= MAX_LAZY && distinct.len() == self.layers.len();
+        let is_usual = distinct.len() == self.layers.len()
+            && self.layers.iter().all(|entry| entry.blob.is_some());
         let Some(pieces) = self.pieces.clone().filter(|_| is_usual) else { return self.unpack() };
-        let mut budget = Budget::new(read::Limits::default());
-        let origin = lazy::Origin {
-            name: &self.name,
-            source: &self.source,
-            dir: self.spool.clone(),
-            limits: self.limits,
-        };
-        let layers = self.layers.iter().map(|entry| pieces.read(entry, &origin, &mut budget));
+        let mut reader = pieces.reader(&self)?;
+        let layers = self.layers.iter().map(|entry| reader.read(entry));
         let layers = layers.collect::<Result<_, _>>()?;
+        drop(reader);
         Ok(UnpackedImage { image: self, layers })
     }
 

@@ -58,15 +58,20 @@ impl Ranges {
         self.insert(range.start / BLOCK * BLOCK..end);
     }
 
-    /// Everything in a tar of `len` bytes but the contents of the files of `tree`, which lie in it.
-    pub(super) fn without_contents(tree: &Tree, len: u64) -> Self {
+    /// Everything in the tar at `within` but the contents of the files of `tree`, which lie in it.
+    /// Ranges count from its start.
+    pub(super) fn without_contents(tree: &Tree, within: &Range<u64>) -> Self {
+        let begin = within.start;
         let mut contents = Self::default();
         for (_, node) in tree {
             match node.file().map(|file| (&file.content, file.len)) {
-                Some((Content::Member(_, at), size)) => contents.insert(*at..at + size),
+                Some((Content::Member(_, at), size)) => {
+                    contents.insert(at - begin..at + size - begin)
+                }
                 Some((Content::Sparse(_, regions), _)) => {
                     for region in regions.iter() {
-                        contents.insert(region.at..region.at + region.len);
+                        let at = region.at - begin;
+                        contents.insert(at..at + region.len);
                     }
                 }
                 _ => {}
@@ -77,7 +82,7 @@ impl Ranges {
             rest.insert(at..range.start);
             at = range.end;
         }
-        rest.insert(at..len);
+        rest.insert(at..within.end - begin);
         rest
     }
 
@@ -87,15 +92,15 @@ impl Ranges {
         [self.0.len() as u64].into_iter().chain(numbers).flat_map(u64::to_le_bytes).collect()
     }
 
-    /// Reads what [`Ranges::to_bytes`] wrote, and the length of that; `None` unless the ranges are
-    /// in order, apart, and end at `limit` at most.
-    pub(super) fn parse(bytes: &[u8], limit: u64) -> Option<(Self, usize)> {
+    /// Reads what [`Ranges::to_bytes`] wrote; `None` unless the ranges are in order, apart, and end
+    /// at `limit` at most.
+    pub(super) fn parse(bytes: &[u8], limit: u64) -> Option<Self> {
         let number = |at: usize| {
             let bytes = bytes.get(at * 8..at * 8 + 8)?;
             Some(u64::from_le_bytes(bytes.try_into().ok()?))
         };
         let count = usize::try_from(number(0)?).ok()?;
-        let len = count.checked_mul(16)?.checked_add(8).filter(|len| *len <= bytes.len())?;
+        count.checked_mul(16)?.checked_add(8).filter(|len| *len == bytes.len())?;
         let (mut ranges, mut last) = (BTreeMap::new(), None);
         for at in 0..count {
             let (start, end) = (number(1 + 2 * at)?, number(2 + 2 * at)?);
@@ -105,7 +110,7 @@ impl Ranges {
             ranges.insert(start, end);
             last = Some(end);
         }
-        Some((Self(ranges), len))
+        Some(Self(ranges))
     }
 }
 
@@ -133,7 +138,7 @@ mod tests {
         ranges.insert_blocks(&(5000..5001), 1 << 20);
         ranges.insert_blocks(&(9000..20_000), 16_500);
         let bytes = ranges.to_bytes();
-        assert_eq!(Ranges::parse(&bytes, 16_500), Some((ranges, bytes.len())));
+        assert_eq!(Ranges::parse(&bytes, 16_500), Some(ranges));
         assert_eq!(Ranges::parse(&bytes, 16_499), None);
         assert_eq!(Ranges::parse(&bytes[..bytes.len() - 1], 16_500), None);
         let wrong = [2, 0, 8, 8, 9].map(u64::to_le_bytes).concat();

@@ -58,9 +58,16 @@ fn a_base_may_have_more_layers_than_there_are_descriptors() {
     layout.index(&[layout.add(&manifest.to_string())]);
     let sandbox = &layout.sandbox;
     sandbox.file("more/new", "x");
-    let pack = "pack more/ --base oci:l --no-check --no-cache --jobs 1 -o oci:out -o - -q";
-    let limited = sandbox.imgb(pack).under(&["prlimit", "--nofile=48"]).run().ok().into_bytes();
-    assert_eq!(sandbox.imgb(pack).run().ok().into_bytes(), limited);
+    let pack = |cache: &str, limit: &[&str]| {
+        let options = "--no-check --jobs 1 -o oci:out -o - -q";
+        let run = sandbox.imgb(&format!("pack more/ --base oci:l {options} {cache}"));
+        run.under(limit).run().ok().into_bytes()
+    };
+    let (limit, wanted) = (&["prlimit", "--nofile=48"], pack("--no-cache", &[]));
+    // The second time, the layers are in the cache.
+    for cache in ["--no-cache", "--cache cache", "--cache cache"] {
+        assert_eq!(pack(cache, limit), wanted, "{cache}");
+    }
     sandbox.imgb("inspect oci:out --json").run().ok().prints(&diff_ids[99]);
 }
 

@@ -78,6 +78,17 @@ impl Registry {
 
     /// The requests so far, each as `METHOD PATH STATUS`. A path has no query.
     pub(crate) fn requests(&self) -> Vec<String> {
+        self.log().into_iter().map(|(request, _)| request).collect()
+    }
+
+    /// The bytes of blobs that the registry has sent so far, as its own log counts them.
+    pub(crate) fn sent_of_blobs(&self) -> u64 {
+        let is_blob = |request: &str| request.starts_with("GET ") && request.contains("/blobs/");
+        self.log().iter().filter(|(request, _)| is_blob(request)).map(|(_, size)| size).sum()
+    }
+
+    /// The requests so far, and the bytes of each answer's body.
+    fn log(&self) -> Vec<(String, u64)> {
         let log = fs_err::read_to_string(self.daemon.dir.join("log")).unwrap();
         let requests = log.lines().filter_map(|line| {
             // The common log format of Apache: HOST - - [TIME] "METHOD PATH HTTP/1.1" STATUS SIZE.
@@ -85,8 +96,9 @@ impl Registry {
             let mut words = quoted.next()?.split(' ');
             let (method, target) = (words.next()?, words.next()?);
             let path = target.split('?').next()?;
-            let status = quoted.next()?.split_whitespace().next()?;
-            Some(format!("{method} {path} {status}"))
+            let mut numbers = quoted.next()?.split_whitespace();
+            let (status, size) = (numbers.next()?, numbers.next()?.parse().unwrap_or(0));
+            Some((format!("{method} {path} {status}"), size))
         });
         requests.collect()
     }

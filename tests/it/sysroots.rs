@@ -3,6 +3,7 @@
 use crate::{
     elf_builder::Elf,
     fixtures::noise,
+    registry_server::registry,
     sandbox::{Sandbox, is_root, record_lack},
 };
 
@@ -150,6 +151,65 @@ fn the_second_time_only_what_is_needed_is_read() {
         sandbox.file(&blob, bytes);
     }
     assert_eq!(pack("./app").ok().digest(), wanted);
+}
+
+/// Every command that looks files up in an image reads its layers once, and remembers what it used,
+/// also where it fails.
+#[test]
+fn a_registry_sends_the_layers_of_a_sysroot_once() {
+    let Some(registry) = registry() else { return };
+    let sandbox = system();
+    sandbox.file("root/srv/large", noise(300_000));
+    let image = format!("docker://{}/sys:1", registry.host());
+    sandbox.imgb(&format!("pack root/:/ -q --no-check --no-deps -o {image}")).run().ok();
+    let recipe = format!("FROM {image}\nPACK ./app /bin/\n");
+    sandbox.program("ctx/app", sandbox.read("app")).file("ctx/Buildfile", recipe);
+    sandbox.file("log", "1 openat(AT_FDCWD, \"/etc/motd\", O_RDONLY) = 3\n");
+    sandbox.program("lacks", Elf::program(LOADER).needed("libgone.so").build());
+    let commands = [
+        (0, format!("pack ./app --sysroot {image} --no-check -q -o out.tar")),
+        (0, format!("pack ./app --sysroot {image} --dry-run")),
+        (0, format!("plan ./app --sysroot {image}")),
+        (0, format!("plan ./app --base {image}")),
+        (0, format!("plan ./other:/x --base {image} --sysroot /")),
+        (0, format!("pack ./app --base {image} --dry-run")),
+        (0, "build ctx --dry-run".to_owned()),
+        (0, "plan --file ctx/Buildfile ctx".to_owned()),
+        (0, format!("deps ./app --sysroot {image}")),
+        (0, format!("trace --from-strace log --sysroot {image}")),
+        (0, format!("slim {image} --program /opt/tools/tool --dry-run")),
+        (1, format!("pack ./lacks --sysroot {image} -q -o out.tar")),
+        (1, format!("deps ./lacks --sysroot {image}")),
+    ];
+    sandbox.file("other", "x");
+    for (number, (code, command)) in commands.iter().enumerate() {
+        let sent = || {
+            let before = registry.sent_of_blobs();
+            sandbox.imgb(&format!("{command} --cache cache{number}")).run().exits(*code);
+            registry.sent_of_blobs() - before
+        };
+        let (first, second) = (sent(), sent());
+        assert!(first > 300_000 && second < first / 100, "{command}: {first}, {second}");
+    }
+    // One command uses what another has read.
+    let before = registry.sent_of_blobs();
+    sandbox.imgb(&format!("deps ./app --sysroot {image} --cache cache0")).run().ok();
+    assert!(registry.sent_of_blobs() - before < 3000);
+}
+
+/// An archive of an older docker does not name its blobs: nothing tells which of them the pieces in
+/// the cache are of.
+#[test]
+fn a_base_without_digests_of_its_blobs_may_be_compressed_again() {
+    let sandbox = system();
+    let digest = |how: &str| {
+        let save = "pack root/:/ -q --no-check --no-deps -o docker-archive:saved.tar --force";
+        sandbox.imgb(&format!("{save} --compress {how}")).run().ok();
+        let pack = "pack ./app --base docker-archive:saved.tar --no-check --cache cache -q";
+        sandbox.imgb(&format!("{pack} -o out.tar -o rootfs:root.tar")).run().ok();
+        sandbox.tool("sha256sum", "root.tar").run().ok().text()
+    };
+    assert_eq!(digest("none"), digest("gzip"));
 }
 
 /// The same program and the same sysroot, on two machines that have nothing else in common.

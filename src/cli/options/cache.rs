@@ -1,4 +1,4 @@
-//! Which cache of compressed layers a command uses.
+//! Which cache a command uses: for compressed layers, and for pieces of the layers that it reads.
 
 use std::path::PathBuf;
 
@@ -7,20 +7,29 @@ use clap::Args;
 use crate::{
     cli::{environment::variable, size, values::image_name},
     image::{ImageName, ImageNameError, StoredImage, Transport},
+    oci::Pieces,
     reuse::Place,
-    store::cache::Cache,
+    store::cache::{Cache, DEFAULT_LIMIT},
 };
 
-/// Where compressed layers are kept from one run to the next.
+/// Where what was made or read is kept from one run to the next.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct CacheArgs {
-    /// The cache of compressed layers; otherwise $XDG_CACHE_HOME/imgb or ~/.cache/imgb
+pub(in crate::cli) struct CachePlace {
+    /// The cache of compressed layers, and of what was read of images; otherwise
+    /// $XDG_CACHE_HOME/imgb or ~/.cache/imgb
     #[arg(long = "cache", value_name = "DIR", conflicts_with = "no_cache", help_heading = "Cache")]
     dir: Option<PathBuf>,
 
     /// Neither read nor fill the cache
     #[arg(long, help_heading = "Cache")]
     no_cache: bool,
+}
+
+/// Where layers are kept and looked for.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct CacheArgs {
+    #[command(flatten)]
+    place: CachePlace,
 
     /// Take layers from there instead of compressing them (repeatable): an earlier image, or a
     /// cache that --cache-to filled
@@ -43,6 +52,38 @@ pub(in crate::cli) struct CacheArgs {
     limit: u64,
 }
 
+/// What is read of images' layers. The cache gets it when this is dropped, so that it is there for
+/// the next try of a command that fails.
+#[derive(Debug)]
+pub(in crate::cli) struct KeptPieces(Option<Pieces>);
+
+impl KeptPieces {
+    /// To open images with ([`crate::oci::OpenOptions::pieces`]).
+    pub(in crate::cli) fn get(&self) -> Option<Pieces> {
+        self.0.clone()
+    }
+}
+
+impl Drop for KeptPieces {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Pieces::remember);
+    }
+}
+
+impl CachePlace {
+    /// Where pieces of the layers of images are kept, if there is a cache.
+    pub(in crate::cli) fn pieces(&self) -> KeptPieces {
+        KeptPieces(self.open(DEFAULT_LIMIT).map(Pieces::new))
+    }
+
+    /// The cache of `limit` bytes; `None` if it is not wanted or cannot be used. A broken cache
+    /// never stops a build.
+    fn open(&self, limit: u64) -> Option<Cache> {
+        let dir = self.dir.clone().or_else(directory).filter(|_| !self.no_cache)?;
+        Cache::open(&dir, limit).ok()
+    }
+}
+
 impl CacheArgs {
     /// Where layers are looked for.
     pub(in crate::cli) fn places(&self) -> Vec<Place> {
@@ -54,10 +95,14 @@ impl CacheArgs {
         self.from.iter().map(|(name, _)| &**name).chain(self.to.iter().map(String::as_str))
     }
 
-    /// The cache; `None` if it is not wanted or cannot be used. A broken cache never stops a build.
+    /// The cache, if it is wanted and can be used.
     pub(in crate::cli) fn open(&self) -> Option<Cache> {
-        let dir = self.dir.clone().or_else(directory).filter(|_| !self.no_cache)?;
-        Cache::open(&dir, self.limit).ok()
+        self.place.open(self.limit)
+    }
+
+    /// As [`CachePlace::pieces`], in a cache of the size that was asked for.
+    pub(in crate::cli) fn pieces(&self) -> KeptPieces {
+        KeptPieces(self.open().map(Pieces::new))
     }
 }
 

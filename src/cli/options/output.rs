@@ -4,7 +4,10 @@ use std::num::NonZeroUsize;
 
 use clap::{Args, ValueEnum};
 
-use super::{cache::CacheArgs, registry::RegistryArgs};
+use super::{
+    cache::{CacheArgs, KeptPieces},
+    registry::RegistryArgs,
+};
 use crate::{
     cli::{
         environment::{jobs, machine, scratch},
@@ -15,7 +18,6 @@ use crate::{
     compress::Compression,
     digest::Digest,
     image::{Destination, OutputFormat, Reference, Target},
-    oci::Pieces,
     output::PushOptions,
     pipeline::Delivery,
     store::Durability,
@@ -142,8 +144,8 @@ impl OutputArgs {
     }
 
     /// Where pieces of the layers of images that are read are kept, if there is a cache.
-    pub(in crate::cli) fn pieces(&self) -> Option<Pieces> {
-        self.cache.open().map(Pieces::new)
+    pub(in crate::cli) fn pieces(&self) -> KeptPieces {
+        self.cache.pieces()
     }
 
     /// Whether the image goes to stdout.
