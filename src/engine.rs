@@ -12,8 +12,8 @@ use std::{
 
 use crate::error_kind::ErrorKind;
 
-/// Bytes of a command's messages that are kept.
-const MAX_MESSAGE: u64 = 64 << 10;
+/// Bytes of a line of a command's messages that are kept.
+const MAX_MESSAGE: usize = 4 << 10;
 
 /// Bytes of a command's output that are read.
 const MAX_OUTPUT: u64 = 16 << 20;
@@ -137,7 +137,8 @@ impl Call {
             io::ErrorKind::NotFound => EngineError::Missing { command: self.command },
             _ => self.io(source),
         })?;
-        let said = read(child.stderr.take(), MAX_MESSAGE);
+        let stderr = child.stderr.take();
+        let said = std::thread::spawn(move || stderr.map(last_line).unwrap_or_default());
         Ok(Running { call: self, child, said })
     }
 }
@@ -151,15 +152,14 @@ struct Running {
 }
 
 impl Running {
-    /// Waits for the command.
+    /// Waits for the command. Its last line is why it failed.
     fn finish(mut self) -> Result<(), EngineError> {
         let status = self.child.wait().map_err(|source| self.call.io(source))?;
         if status.success() {
             return Ok(());
         }
         let said = self.said.join().unwrap_or_default();
-        let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
-        let message = last.map_or_else(|| status.to_string(), Into::into);
+        let message = if said.is_empty() { status.to_string() } else { said };
         let Call { command, action } = self.call;
         Err(EngineError::Failed { command, action, message })
     }
@@ -170,6 +170,29 @@ fn read(stream: Option<impl Read + Send + 'static>, limit: u64) -> JoinHandle<St
     std::thread::spawn(move || stream.map(|stream| bounded(stream, limit)).unwrap_or_default())
 }
 
+/// The last line of a stream that is not empty, trimmed. The stream is read to its end.
+fn last_line(mut stream: impl Read) -> String {
+    let (mut last, mut line, mut buffer) = (Vec::new(), Vec::new(), [0; 4096]);
+    loop {
+        let read = match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        for &byte in buffer.iter().take(read) {
+            match byte {
+                b'\n' if line.trim_ascii().is_empty() => line.clear(),
+                b'\n' => last = std::mem::take(&mut line),
+                _ if line.len() < MAX_MESSAGE => line.push(byte),
+                _ => {}
+            }
+        }
+    }
+    let last = if line.trim_ascii().is_empty() { last } else { line };
+    String::from_utf8_lossy(last.trim_ascii()).into_owned()
+}
+
 /// The first `limit` bytes of a stream as text; the rest is read and forgotten, so that its writer
 /// does not block.
 fn bounded(mut stream: impl Read, limit: u64) -> String {
@@ -177,4 +200,23 @@ fn bounded(mut stream: impl Read, limit: u64) -> String {
     let _ = stream.by_ref().take(limit).read_to_end(&mut bytes);
     let _ = io::copy(&mut stream, &mut io::sink());
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_says_why() {
+        for (said, wanted) in [
+            ("", ""),
+            ("one", "one"),
+            ("one\ntwo\n \n\n", "two"),
+            ("one\n\ttwo ", "two"),
+            (&*("x".repeat(100_000) + "\nwhy\n"), "why"),
+        ] {
+            assert_eq!(last_line(said.as_bytes()), wanted);
+        }
+        assert_eq!(last_line(io::repeat(b'x').take(1 << 20)).len(), MAX_MESSAGE);
+    }
 }

@@ -1,6 +1,7 @@
 //! All steps in order, each taking the value of the one before, and the union of their errors.
 
 mod notes;
+mod repositories;
 mod shared;
 
 use std::{
@@ -364,7 +365,9 @@ pub fn deliver(
     let (mut images, mut layers, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
     let mut notes = Vec::new();
     let sources = (!delivery.cache_from.is_empty()).then(|| {
-        Sources::open(delivery.cache_from.clone(), delivery.compression, delivery.opening())
+        let from = delivery.cache_from.clone();
+        let sources = Sources::open(from, delivery.compression, delivery.opening());
+        sources.leaving(repositories::of_targets(&delivery.targets))
     });
     for part in parts {
         let how = (delivery, sources.as_ref());
@@ -384,7 +387,7 @@ pub fn deliver(
     }
     let moving = |transfer| event(Event::Moving(transfer));
     let (registries, push) = (&delivery.registries, delivery.push);
-    outputs.set_origins(origins(parts));
+    outputs.set_origins(repositories::of_layers(parts, sources.as_ref()));
     let remotes = Remotes { registries, push, event: &moving };
     let written = outputs.write(&bundle, &blobs, &root, &names, remotes)?;
     let Written { replaced, pushed, loaded } = written;
@@ -398,17 +401,6 @@ pub fn deliver(
     let kept = shared::keep_layers(&delivered, delivery);
     delivered.notes.extend(kept);
     Ok(delivered)
-}
-
-/// The repositories that layers of bases come from: a registry takes them from there.
-fn origins(parts: &[Part<'_>]) -> BTreeMap<Digest, (String, String)> {
-    let bases = parts.iter().filter_map(|part| part.base);
-    let layers = bases.flat_map(|base| {
-        let origin = base.image.repository();
-        let origin = origin.map(|(host, name)| (host.to_owned(), name.to_owned()));
-        base.layers.iter().filter_map(move |layer| Some((layer.digest, origin.clone()?)))
-    });
-    layers.collect()
 }
 
 /// Writes the layers of one part to the outputs' store and makes its documents. Appends to `blobs`

@@ -6,12 +6,15 @@
 //! ([`compression_annotations`]). So the bytes of an image do not depend on where its layers were
 //! found, unless someone has written a foreign image with these annotations.
 //!
+//! A layer of the repository that the image goes to is not even read: whoever can write a wrong
+//! one there can replace the image itself, and engines compare the digest when they unpack it.
+//!
 //! A cache is a layout or a repository with one image of one layer for each key. The key, of
 //! everything that the layer depends on except the bytes of its files, is in the image's tag.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crate::{
@@ -40,22 +43,27 @@ pub enum Place {
     Cache(String),
     /// An image.
     Image(ImageName),
+    /// The image that an output replaces, if there is one.
+    Previous(ImageName),
 }
 
 /// Places where layers are looked for.
 #[derive(Debug)]
 pub struct Sources {
     caches: Vec<String>,
-    images: Vec<oci::Image>,
+    images: Vec<Arc<oci::Image>>,
+    /// Repositories whose layers stay where they are.
+    own: BTreeSet<(String, String)>,
     compression: Compression,
     options: OpenOptions,
     problems: Mutex<Vec<String>>,
+    origins: Mutex<BTreeMap<Digest, (String, String)>>,
 }
 
 /// Images that may have a layer.
 #[derive(Debug)]
 pub struct Candidates {
-    of_caches: Vec<oci::Image>,
+    of_caches: Vec<Arc<oci::Image>>,
     are_images: bool,
 }
 
@@ -69,22 +77,48 @@ impl Candidates {
 impl Sources {
     /// Opens the images among `places`. Layers have to be compressed with `compression`.
     pub fn open(places: Vec<Place>, compression: Compression, options: OpenOptions) -> Self {
-        let (caches, problems) = (Vec::new(), Mutex::default());
-        let mut sources = Self { caches, images: Vec::new(), compression, options, problems };
+        let mut sources = Self {
+            caches: Vec::new(),
+            images: Vec::new(),
+            own: BTreeSet::new(),
+            compression,
+            options,
+            problems: Mutex::default(),
+            origins: Mutex::default(),
+        };
         for place in places {
-            match place {
-                Place::Cache(name) => sources.caches.push(name),
-                Place::Image(name) => {
-                    let all = OpenOptions { platform: None, ..sources.options.clone() };
-                    let images = oci::open_all(&name, &all);
-                    let images = images.map_err(|error| sources.note(&name.to_string(), &error));
-                    let is_ours = |image: &oci::Image| is_compressed_with(image, compression);
-                    let ours = images.into_iter().flatten().filter(is_ours);
-                    sources.images.extend(ours);
+            let (name, may_fail) = match place {
+                Place::Cache(name) => {
+                    sources.caches.push(name);
+                    continue;
                 }
-            }
+                Place::Image(name) => (name, false),
+                Place::Previous(name) => (name, true),
+            };
+            let all = OpenOptions { platform: None, ..sources.options.clone() };
+            let images = oci::open_all(&name, &all);
+            let images = images.map_err(|error| {
+                if !may_fail {
+                    sources.note(&name.to_string(), &error);
+                }
+            });
+            let is_ours = |image: &oci::Image| is_compressed_with(image, compression);
+            let ours = images.into_iter().flatten().filter(is_ours);
+            sources.images.extend(ours.map(Arc::new));
         }
         sources
+    }
+
+    /// Leaves the layers of these repositories, each a registry and a name, where they are: nothing
+    /// but an image in one of them is written. They are verified if they are read all the same.
+    #[must_use]
+    pub fn leaving(self, own: BTreeSet<(String, String)>) -> Self {
+        Self { own, ..self }
+    }
+
+    /// The registries and repositories that the layers come from which were taken.
+    pub fn origins(&self) -> BTreeMap<Digest, (String, String)> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Images that may have the layer with the key `key`.
@@ -101,7 +135,7 @@ impl Sources {
                 }
             }
         };
-        let of_caches = self.caches.iter().filter_map(of_cache).collect();
+        let of_caches = self.caches.iter().filter_map(of_cache).map(Arc::new).collect();
         Candidates { of_caches, are_images: !self.images.is_empty() }
     }
 
@@ -111,7 +145,8 @@ impl Sources {
         images.iter().flat_map(|image| &image.layers).any(|layer| layer.diff_id == diff_id)
     }
 
-    /// The blob of the layer whose tar has the digest `diff_id` and `tar_size` bytes, verified.
+    /// The blob of the layer whose tar has the digest `diff_id` and `tar_size` bytes: verified, or
+    /// left where it is ([`Sources::leaving`]).
     pub fn take(&self, candidates: &Candidates, diff_id: DiffId, tar_size: u64) -> Option<Blob> {
         let format = match self.compression {
             Compression::None => Format::Plain,
@@ -119,12 +154,20 @@ impl Sources {
             Compression::Zstd(_) => Format::Zstd,
         };
         let mut all = candidates.of_caches.iter().chain(&self.images);
-        all.find_map(|image| match image.verified_layer(diff_id, tar_size, format) {
-            Ok(found) => found,
-            Err(error) => {
+        all.find_map(|image| {
+            let (origin, found) = match origin(image).filter(|origin| self.own.contains(origin)) {
+                Some(own) => (Some(own), image.remote_layer(diff_id, tar_size, format)),
+                None => (origin(image), image.verified_layer(diff_id, tar_size, format)),
+            };
+            let blob = found.unwrap_or_else(|error| {
                 self.note(&image.name, &error);
                 None
+            })?;
+            if let Some(origin) = origin {
+                let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
+                origins.insert(blob.digest, origin);
             }
+            Some(blob)
         })
     }
 
@@ -148,6 +191,11 @@ pub fn compression_annotations(compression: Compression) -> BTreeMap<String, Str
     let is_usual = matches!(compression, Compression::None | Compression::GZIP | Compression::ZSTD);
     let other = (COMPRESSION_ANNOTATION.into(), compression.to_string());
     [format].into_iter().chain((!is_usual).then_some(other)).collect()
+}
+
+/// The registry and the repository that an image is in.
+fn origin(image: &oci::Image) -> Option<(String, String)> {
+    image.repository().map(|(host, name)| (host.to_owned(), name.to_owned()))
 }
 
 fn is_compressed_with(image: &oci::Image, compression: Compression) -> bool {

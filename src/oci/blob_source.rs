@@ -10,6 +10,7 @@
 
 use std::{
     fs::File,
+    io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::Arc,
@@ -144,6 +145,25 @@ impl BlobSource {
             (Some((_, digest)), Some(size)) => remote.blob(digest, size),
             _ => Ok(None),
         }
+    }
+
+    /// Whether a registry has the blob with this digest and size.
+    pub(super) fn has(&self, digest: Digest, size: u64) -> Result<bool, ImageError> {
+        match self {
+            Self::Registry(remote) => Ok(remote.repository.blob_size(digest)? == Some(size)),
+            Self::Directory { .. } | Self::Archive { .. } => Ok(false),
+        }
+    }
+
+    /// As [`BlobSource::stored`], for the bytes of a blob of a known size. An error of a registry
+    /// is inside the [`io::Error`].
+    pub(super) fn fetch(&self, path: &str, digest: Digest, size: u64) -> io::Result<Extent> {
+        let file = self.stored(path, Some(size)).map_err(|error| match error {
+            ImageError::Registry(error) => io::Error::other(error),
+            error => io::Error::other(error),
+        })?;
+        let file = file.ok_or_else(|| io::Error::other(ImageError::MissingBlob(digest)))?;
+        Ok(file.extent)
     }
 
     /// The registry and the repository, if it is one.

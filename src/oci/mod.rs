@@ -40,7 +40,7 @@ use crate::{
     digest::{DiffId, Digest},
     image::{self, Config, ImageName, Platform},
     registry::Registries,
-    store::{Blob, Place},
+    store::{Blob, Fetch, Place},
     tree::{Change, Tree},
 };
 
@@ -354,11 +354,17 @@ impl UnpackedImage {
     }
 
     /// The blob of a layer as it is stored, to be copied. It is opened again: the caller compares
-    /// the digest of what it copied.
+    /// the digest of what it copied. One of a registry is fetched when it is read.
     ///
     /// # Errors
     /// [`ImageError`] if the blob is gone or has another length now.
     pub fn blob(&self, layer: &Layer) -> Result<Blob, ImageError> {
+        let (digest, size) = (layer.digest, layer.size);
+        if self.image.repository().is_some() {
+            let (source, path) = (Arc::clone(&self.image.source), layer.path.clone());
+            let fetch = Fetch::new(move || source.fetch(&path, digest, size));
+            return Ok(Blob { digest, size, place: Place::Remote(fetch) });
+        }
         let file = self.image.source.stored(&layer.path, Some(layer.size))?;
         let file = file.ok_or(ImageError::MissingBlob(layer.digest))?;
         if file.len != layer.size {

@@ -1,12 +1,15 @@
 //! A single layer, to be used as it is stored.
 
-use std::io::{self, Read as _};
+use std::{
+    io::{self, Read as _},
+    sync::Arc,
+};
 
 use super::{Image, ImageError, document};
 use crate::{
     compress::{self, Format},
     digest::{DiffId, Digesting},
-    store::{Blob, Place},
+    store::{Blob, Fetch, Place},
 };
 
 impl Image {
@@ -50,6 +53,39 @@ impl Image {
             true => Ok(Some(blob)),
             false => Err(ImageError::Digest { what: "content of layer", wanted, found }),
         }
+    }
+
+    /// As [`Image::verified_layer`], of an image in a registry: the blob is there and has its size.
+    /// It is verified when it is read.
+    ///
+    /// # Errors
+    /// [`ImageError`] if the registry cannot be asked.
+    pub fn remote_layer(
+        self: &Arc<Self>,
+        diff_id: DiffId,
+        tar_size: u64,
+        format: Format,
+    ) -> Result<Option<Blob>, ImageError> {
+        let Some(entry) = self.layers.iter().find(|entry| entry.diff_id == diff_id) else {
+            return Ok(None);
+        };
+        let end = match format {
+            Format::Gzip => "gzip",
+            Format::Zstd => "zstd",
+            _ => "tar",
+        };
+        let is_in_format = entry.media_type.as_ref().is_some_and(|text| text.ends_with(end));
+        let Some((digest, size)) = entry.blob.filter(|_| is_in_format) else { return Ok(None) };
+        if !self.source.has(digest, size)? {
+            return Ok(None);
+        }
+        let image = Arc::clone(self);
+        let fetch = Fetch::new(move || {
+            let blob = image.verified_layer(diff_id, tar_size, format).map_err(io::Error::other)?;
+            let other = || io::Error::other("it is not compressed as its manifest says");
+            blob.ok_or_else(other)?.place.open()
+        });
+        Ok(Some(Blob { digest, size, place: Place::Remote(fetch) }))
     }
 
     /// The annotation `name` of the manifest, if it has one.

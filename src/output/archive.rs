@@ -49,7 +49,7 @@ pub(super) fn store(pending: &Pending, durability: Durability) -> Store {
 
 /// A store that writes blobs to a temporary file, from which they are copied.
 pub(super) fn scratch(pending: &Pending) -> Store {
-    Store::archive(pending, 0, blob_header, Durability::Cached)
+    Store::scratch(pending, blob_header)
 }
 
 fn blob_header(digest: Digest, size: u64) -> [u8; BLOCK] {

@@ -169,13 +169,18 @@ fn has(path: &Path, digest: Digest, size: u64) -> bool {
     copied.is_ok() && hash.finish().1 == digest
 }
 
-/// Copies a blob into `store`, and fails if its bytes do not match its digest.
+/// Copies a blob into `store`, unless it may stay in its registry. Fails if its bytes do not match
+/// its digest.
 pub(super) fn copy(store: &mut Store, blob: &Blob) -> Result<Blob, OutputError> {
+    if store.adopt(blob) {
+        return Ok(blob.clone());
+    }
     let mut writer = store.begin()?;
     let unreadable = |source| {
         let path = match &blob.place {
             Place::Named(path) => path.to_path_buf(),
             Place::Open(_) => "a layer's temporary file".into(),
+            Place::Remote(_) => return OutputError::Blob { digest: blob.digest, source },
         };
         OutputError::Io { action: "read", path, source }
     };

@@ -116,10 +116,7 @@ impl OutputError {
             Self::Taken { .. } => ErrorKind::Registry,
             Self::Registry(error) => error.kind(),
             Self::Engine(error) => error.kind(),
-            Self::Blob { source, .. } => {
-                let inner = source.get_ref().and_then(|inner| inner.downcast_ref());
-                inner.map_or(ErrorKind::Input, RegistryError::kind)
-            }
+            Self::Blob { source, .. } => RegistryError::inside(source).unwrap_or(ErrorKind::Input),
             Self::Io { .. }
             | Self::Stdout(_)
             | Self::Content(_)
@@ -265,7 +262,7 @@ impl Outputs {
         &mut self.store
     }
 
-    /// Copies a layer of a base image, unchanged, to the store.
+    /// Copies a layer of a base image, unchanged, to the store, if an output needs it there.
     ///
     /// # Errors
     /// If it cannot be read or written, or its bytes do not match its digest.

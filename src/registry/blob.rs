@@ -53,6 +53,16 @@ impl Repository {
         Ok(self.call(&call)?.status == 200)
     }
 
+    /// The number of bytes of a blob; `None` if the registry does not have it, or does not say.
+    ///
+    /// # Errors
+    /// If the registry cannot be asked.
+    pub fn blob_size(&self, digest: Digest) -> Result<Option<u64>, RegistryError> {
+        let response = self.call(&self.blob_call(Method::HEAD, "look up", digest)?)?;
+        let size = response.header("content-length").and_then(|size| size.parse().ok());
+        Ok(size.filter(|_| response.status == 200))
+    }
+
     /// Reads a blob from `offset` on.
     ///
     /// # Errors

@@ -175,9 +175,16 @@ impl RegistryError {
             | Self::Protocol { .. }
             | Self::Helper { .. } => ErrorKind::Registry,
             Self::Mismatch { .. } => ErrorKind::Digest,
-            Self::Source { .. } | Self::Sink { .. } => ErrorKind::Local,
+            // What is sent may come from another registry.
+            Self::Source { source, .. } => Self::inside(source).unwrap_or(ErrorKind::Local),
+            Self::Sink { .. } => ErrorKind::Local,
             Self::File { .. } => ErrorKind::Input,
         }
+    }
+
+    /// The kind of the registry's error that an error of reading stands for, if it is one.
+    pub fn inside(error: &io::Error) -> Option<ErrorKind> {
+        error.get_ref()?.downcast_ref().map(Self::kind)
     }
 
     /// Whether the registry's answer has `code`.

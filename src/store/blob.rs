@@ -1,6 +1,7 @@
 //! Bytes on disk that have been written and digested.
 
 use std::{
+    fmt,
     fs::File,
     io,
     ops::Range,
@@ -47,17 +48,40 @@ pub enum Place {
     /// In a file of their own, which is opened for each use: an image may have more layers than a
     /// process may have open files. It may be replaced: whoever reads it compares the digest.
     Named(Arc<Path>),
+    /// In a registry. They are fetched, and verified, when somebody reads them.
+    Remote(Fetch),
+}
+
+/// Fetches bytes into a file.
+type FetchFn = dyn Fn() -> io::Result<Extent> + Send + Sync;
+
+/// How remote bytes become those of a file. The second time, they are there.
+#[derive(Clone)]
+pub struct Fetch(Arc<FetchFn>);
+
+impl Fetch {
+    /// Bytes that `fetch` fetches.
+    pub fn new(fetch: impl Fn() -> io::Result<Extent> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(fetch))
+    }
+}
+
+impl fmt::Debug for Fetch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetch").finish_non_exhaustive()
+    }
 }
 
 impl Place {
     /// The bytes in an open file.
     ///
     /// # Errors
-    /// If the file cannot be opened.
+    /// If the file cannot be opened or the bytes cannot be fetched.
     pub fn open(&self) -> io::Result<Extent> {
         Ok(match self {
             Self::Open(extent) => extent.clone(),
             Self::Named(path) => Extent { file: Arc::new(File::open(path)?), offset: 0 },
+            Self::Remote(fetch) => (fetch.0)()?,
         })
     }
 }
@@ -70,6 +94,11 @@ impl Extent {
 }
 
 impl Blob {
+    /// Whether the bytes are in a registry only.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Remote(_))
+    }
+
     /// The same bytes in the file at `path`.
     pub(super) fn named(&self, path: PathBuf) -> Self {
         Self { place: Place::Named(path.into()), ..self.clone() }

@@ -21,7 +21,7 @@ use std::{
 
 use crate::digest::Digest;
 
-pub use blob::{Blob, Extent, Place};
+pub use blob::{Blob, Extent, Fetch, Place};
 pub use listing::{list_directory, names};
 pub use part_writer::PartWriter;
 pub use pending::{PREFIX, Pending};
@@ -62,6 +62,8 @@ pub enum Durability {
 #[derive(Debug)]
 pub struct Store {
     kind: StoreKind,
+    /// Whether remote blobs stay where they are.
+    is_scratch: bool,
     durability: Durability,
     blobs: BTreeMap<Digest, Blob>,
 }
@@ -86,7 +88,23 @@ impl Store {
             end: start,
             header,
         };
-        Self { kind, durability, blobs: BTreeMap::new() }
+        Self { kind, is_scratch: false, durability, blobs: BTreeMap::new() }
+    }
+
+    /// As [`Store::archive`], from the start of a temporary file that is no output itself: a blob
+    /// that a registry has stays there until an output asks for it.
+    pub fn scratch(pending: &Pending, header: Header) -> Self {
+        let archive = Self::archive(pending, 0, header, Durability::Cached);
+        Self { is_scratch: true, ..archive }
+    }
+
+    /// Whether a blob need not be copied here: then it has been noted.
+    pub fn adopt(&mut self, blob: &Blob) -> bool {
+        let adopts = self.is_scratch && blob.is_remote();
+        if adopts {
+            self.blobs.insert(blob.digest, blob.clone());
+        }
+        adopts
     }
 
     /// A store whose blobs become the files `blobs/sha256/HEX` below `path`, each when it is
@@ -98,7 +116,7 @@ impl Store {
         let blobs = path.join("blobs/sha256");
         uninterrupted(|| fs_err::create_dir_all(&blobs)).map_err(io_error("create", &blobs))?;
         let kind = StoreKind::Directory { path: path.to_owned() };
-        Ok(Self { kind, durability, blobs: BTreeMap::new() })
+        Ok(Self { kind, is_scratch: false, durability, blobs: BTreeMap::new() })
     }
 
     /// Begins a blob.
@@ -134,6 +152,9 @@ impl Store {
     /// # Errors
     /// If the bytes cannot be copied.
     pub fn add_existing(&mut self, blob: &Blob) -> Result<(Blob, bool), StoreError> {
+        if self.adopt(blob) {
+            return Ok((blob.clone(), false));
+        }
         if let StoreKind::Directory { path } = &self.kind
             && !self.blobs.contains_key(&blob.digest)
         {

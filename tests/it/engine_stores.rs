@@ -61,7 +61,7 @@ fn an_engine_that_says_much_is_listened_to() {
     let sandbox = Sandbox::new();
     sandbox.program("app", fixtures::static_elf(fixtures::X86_64));
     sandbox.imgb("pack ./app -q -o a.tar").run().ok();
-    let podman = "#!/bin/sh\nyes 'Copying blob' | head -c 1000000 >&2\ncat >/dev/null\n\
+    let podman = "#!/bin/sh\nyes 'Copying blob' | head -n 100000 >&2\ncat >/dev/null\n\
                   echo 'no space left' >&2\nexit 1\n";
     sandbox.program("bin/podman", podman);
     let path = format!("{}:/usr/bin:/bin", sandbox.path("bin").display());

@@ -185,6 +185,8 @@ mod tar_readers;
 /// Sparse files in tarballs, archives and layers.
 mod tar_sparse;
 
+/// No credential is where it does not belong: output, arguments, images, files.
+mod registry_canaries;
 /// The client of registries against Debian's docker-registry.
 mod registry_client;
 /// Stored credentials: files of docker and podman, helpers, and what is wrong with them.

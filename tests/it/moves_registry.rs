@@ -118,6 +118,72 @@ fn nothing_is_sent_twice() {
     assert!(copied["sent"].as_u64().unwrap() < 2000, "only the configuration: {copied}");
 }
 
+/// The requests that read blobs from the registry.
+fn downloads(registry: &Registry) -> Vec<String> {
+    let is_download = |line: &&String| line.starts_with("GET /v2/") && line.contains("/blobs/");
+    registry.requests().iter().filter(is_download).cloned().collect()
+}
+
+/// A job without a cache of its own: the image that the tag leads to has the layers that did not
+/// change. They are neither compressed nor moved.
+#[test]
+fn layers_of_the_image_that_is_replaced_stay_where_they_are() {
+    let Some((sandbox, registry)) = start() else { return };
+    let name = format!("docker://{}/a:1", registry.host());
+    sandbox.file("lib/big", fixtures::noise(3_000_000)).file("dir/small", "1");
+    let build = |output: &str, args: &str| -> Value {
+        sandbox.file("Dockerfile", "FROM scratch\nCOPY lib /lib\nCOPY dir /dir\nCMD /lib/big\n");
+        let build = format!("build . --cache empty -o {output} --json --timing {args}");
+        let run = sandbox.imgb(&format!("{build} --no-check")).run().ok();
+        let _ = fs_err::remove_dir_all(sandbox.path("empty"));
+        run.json()
+    };
+    let cached = |json: &Value| -> Vec<bool> {
+        let layers = json["timing"]["layers"].as_array().unwrap();
+        layers.iter().map(|layer| layer["cached"].as_bool().unwrap()).collect()
+    };
+    let first = build(&name, "");
+    assert_eq!((cached(&first), uploads(&registry)), (vec![false, false], 3));
+    sandbox.file("dir/small", "2");
+    let before = downloads(&registry).len();
+    let second = build(&name, "");
+    assert_eq!((cached(&second), uploads(&registry)), (vec![true, false], 5), "{second}");
+    // Only the configuration of the image before is read.
+    let read = downloads(&registry).split_off(before);
+    assert_eq!(read.len(), 1, "{read:?}");
+    // The same image as the one that nothing was taken for.
+    let local = build("a.tar", "");
+    assert_eq!(local["digest"], second["digest"]);
+    assert_eq!(cached(&local), [false, false]);
+    sandbox.imgb(&format!("pull {name} -o pulled.tar")).run().ok();
+    sandbox.imgb("inspect pulled.tar --files").run().ok().prints("/dir/small");
+    // Where a file needs the bytes they are read, and verified.
+    let both = build(&format!("{name} -o b.tar"), "");
+    assert_eq!((cached(&both), &both["digest"]), (vec![true, true], &second["digest"]));
+    assert_eq!(sandbox.read("b.tar").len(), sandbox.read("a.tar").len());
+    // Nothing is asked for with --no-cache, and nothing is taken.
+    let without = sandbox.imgb(&format!("build . --no-cache -o {name} --json --timing --no-check"));
+    let without = without.run().ok().json();
+    assert_eq!((cached(&without), uploads(&registry)), (vec![false, false], 5));
+}
+
+/// A layer of another repository is verified, and then mounted.
+#[test]
+fn layers_of_other_repositories_are_mounted() {
+    let Some((sandbox, registry)) = start() else { return };
+    let host = registry.host();
+    sandbox.file("lib/big", fixtures::noise(300_000));
+    let pack = |output: &str| {
+        let pack = format!("pack lib:/lib --no-check --no-cache --json {output}");
+        sandbox.imgb(&pack).run().ok().json()["transfers"][0].clone()
+    };
+    pack(&format!("-o docker://{host}/a:1"));
+    let before = downloads(&registry).len();
+    let mounted = pack(&format!("-o docker://{host}/b:1 --cache-from docker://{host}/a:1"));
+    assert_eq!(mounted["blobs"][0]["how"], "mounted", "{mounted}");
+    assert_eq!(downloads(&registry).len(), before + 2, "the configuration and the layer");
+}
+
 #[test]
 fn an_index_is_copied_whole_or_one_platform_of_it() {
     let Some((sandbox, registry)) = start() else { return };

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::{
     cli::{environment::variable, size, values::image_name},
-    image::{ImageName, ImageNameError, StoredImage, Transport},
+    image::{Destination, ImageName, ImageNameError, StoredImage, Target, Transport},
     oci::Pieces,
     reuse::Place,
     store::cache::{Cache, DEFAULT_LIMIT},
@@ -85,9 +85,15 @@ impl CachePlace {
 }
 
 impl CacheArgs {
-    /// Where layers are looked for.
-    pub(in crate::cli) fn places(&self) -> Vec<Place> {
-        self.from.iter().map(|(_, place)| place.clone()).collect()
+    /// Where layers are looked for: in the images that `targets` replace, too.
+    pub(in crate::cli) fn places(&self, targets: &[Target]) -> Vec<Place> {
+        let previous = targets.iter().filter_map(|target| match &target.destination {
+            Destination::Registry(name) if name.digest.is_none() && !self.place.no_cache => {
+                Some(Place::Previous(ImageName::Registry(name.clone())))
+            }
+            _ => None,
+        });
+        self.from.iter().map(|(_, place)| place.clone()).chain(previous).collect()
     }
 
     /// What `--cache-from` and `--cache-to` name, as it was written.
@@ -124,7 +130,9 @@ fn place(text: &str) -> Result<(String, Place), ImageNameError> {
 fn cache(text: &str) -> Result<String, String> {
     match place(text).map_err(|error| error.to_string())?.1 {
         Place::Cache(cache) => Ok(cache),
-        Place::Image(_) => Err("write oci:DIR or docker://NAME, without a tag".into()),
+        Place::Image(_) | Place::Previous(_) => {
+            Err("write oci:DIR or docker://NAME, without a tag".into())
+        }
     }
 }
 

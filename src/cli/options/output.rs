@@ -164,6 +164,7 @@ impl OutputArgs {
         registry: &RegistryArgs,
     ) -> Result<Delivery, Failure> {
         let named = self.output.iter().map(String::as_str).chain(self.cache.names());
+        let cache_from = self.cache.places(&targets);
         Ok(Delivery {
             targets,
             names: self.tag.clone(),
@@ -171,7 +172,7 @@ impl OutputArgs {
             compression: self.compress,
             jobs: jobs(self.jobs),
             cache: self.cache.open(),
-            cache_from: self.cache.places(),
+            cache_from,
             cache_to: self.cache.to.clone(),
             annotations: annotations.iter().cloned().collect(),
             machine: machine(),
