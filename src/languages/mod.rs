@@ -4,6 +4,7 @@
 pub mod calls;
 mod interpreted;
 pub mod library_names;
+pub mod perl;
 pub mod python;
 pub mod shell;
 pub mod typelib;
@@ -187,10 +188,33 @@ pub struct Perl {
     pub interpreter: String,
     /// Patterns of the directories of packages.
     pub packages: Vec<String>,
+    /// Patterns of the directory with the modules that the interpreter cannot do without, where a
+    /// distribution separates them.
+    pub least: Vec<String>,
+    /// Patterns of the directories with the interpreter's other modules.
+    pub own: Vec<String>,
     /// The ending of a module.
     pub source: String,
+    /// Endings of sources.
+    pub endings: Vec<String>,
     /// What precedes the name of a module that a line loads.
     pub imports: Vec<String>,
+    /// Words of statements in which each word may be a module.
+    pub lists: Vec<String>,
+    /// Modules that the interpreter loads by itself.
+    pub always: Vec<String>,
+    /// Modules that it loads if a source has certain signs.
+    pub implied: Vec<Implied>,
+}
+
+/// Modules that an interpreter loads by itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Implied {
+    /// Texts in a source, any of which is enough.
+    pub signs: Vec<String>,
+    /// The modules.
+    pub modules: Vec<String>,
 }
 
 /// What a program reads before it does anything, and does not start without. Paths are relative to

@@ -178,7 +178,7 @@ fn take_needed(
     }
     let scripts: Vec<_> = found.scripts.iter().filter(|(path, _)| is_named(path)).collect();
     let names = commands.iter().chain(scripts.iter().map(|(path, _)| path)).cloned().collect();
-    let mut rules = RuntimeDeps::new(options, names, (&dirs, source.jobs), builder)?;
+    let mut rules = RuntimeDeps::new(options, (found, names), (&dirs, source.jobs), builder)?;
     // A wrapper in a packed directory, which the image starts.
     let started = options.settings.program().map(str::as_bytes);
     let starts = |path: &ImagePath| !is_named(path) && started == Some(path.as_bytes());

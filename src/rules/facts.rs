@@ -41,6 +41,9 @@ pub struct Facts {
     /// Installed modules that Python scripts import, directly or not, if the user names the
     /// scripts: their paths, each with the script.
     pub modules: BTreeMap<Box<[u8]>, Paths>,
+    /// Installed modules that Perl scripts of the sysroot load, directly or not, by their paths
+    /// below the directories of modules: their files, each with what loads it.
+    pub perl_modules: BTreeMap<Box<[u8]>, Paths>,
     /// Commands in shell scripts that the user names or that rules add, if the sysroot has such a
     /// program: its path, with the script.
     pub commands: BTreeMap<Box<[u8]>, Opened>,
@@ -116,6 +119,7 @@ impl Facts {
     pub fn of_texts(&self) -> usize {
         let of_scripts = self.scripts.len() + self.modules.len() + self.commands.len();
         of_scripts
+            + self.perl_modules.len()
             + self.needed_commands.len()
             + self.line_commands.values().map(BTreeMap::len).sum::<usize>()
             + self.programs.len()

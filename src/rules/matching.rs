@@ -31,12 +31,15 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
         return None;
     }
     type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
-    let parts: [(&[String], Find<'_>); 18] = [
+    let parts: [(&[String], Find<'_>); 19] = [
         (&when.programs, &|patterns| programs(patterns, facts)),
         (&when.opens, &|patterns| mentions(patterns, &facts.opens)),
         (&when.may_open, &|patterns| mentions(patterns, &facts.may_open)),
         (&when.embedded, &|patterns| mentions(patterns, &facts.embedded)),
         (&when.modules, &|patterns| named(patterns, each(&facts.modules), Evidence::ScriptModule)),
+        (&when.perl_modules, &|patterns| {
+            named(patterns, each(&facts.perl_modules), Evidence::ScriptModule)
+        }),
         (&when.commands, &|patterns| {
             let commands = facts.commands.iter().map(|(name, (path, by))| (&**name, &**path, by));
             named(patterns, commands, Evidence::ScriptCommand)

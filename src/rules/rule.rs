@@ -133,6 +133,8 @@ pub struct When {
     pub scripts: Vec<String>,
     /// Names of installed modules that Python scripts import.
     pub modules: Vec<String>,
+    /// Paths, below the directories of modules, of those that installed Perl scripts load.
+    pub perl_modules: Vec<String>,
     /// Names of commands in shell scripts.
     pub commands: Vec<String>,
     /// As `commands`, of those that the script needs.
@@ -199,6 +201,7 @@ impl When {
             &self.needed_commands,
             &self.command_lines,
             &self.modules,
+            &self.perl_modules,
         ];
         patterns.into_iter().flatten()
     }

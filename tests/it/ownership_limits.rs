@@ -168,3 +168,37 @@ fn a_script_gets_the_modules_that_its_package_asks_for() {
     let text = plan(&sandbox, "mine").text();
     assert!(text.contains("perl5/Two/A.pm"), "{text}");
 }
+
+/// Perl's own library is taken whole only for programs whose sources are not known.
+#[test]
+fn an_installed_script_gets_the_modules_of_perl_that_it_loads() {
+    let packages: &[(&str, &str, &[&str])] =
+        &[("perl-base", "Essential: yes", &["usr/bin/perl"]), ("app", "", &["usr/bin/app"])];
+    let Some(sandbox) = sandbox(&[("perl", MAIN)], packages) else { return };
+    let app = "#!/usr/bin/perl\nuse Used;\nrequire \"data/tables.pl\";\n=pod\n\nuse Text;\n";
+    sandbox.program("sys/usr/bin/app", app);
+    let dir = "sys/usr/lib/x86_64-linux-gnu";
+    let used = "package Used;\nour @ISA = ('Base');\nmy $name = \"Kind::$x\";\n1;\n";
+    sandbox.file("sys/usr/share/perl/5.1/Used.pm", used);
+    for name in ["Base.pm", "Kind/One.pm", "data/tables.pl", "Text.pm", "Unused.pm"] {
+        sandbox.file(&format!("sys/usr/share/perl/5.1/{name}"), "1;\n");
+    }
+    sandbox.file(&format!("{dir}/perl/5.1/auto/Used/Used.so"), "");
+    let all = |input: &str| plan(&sandbox, input).text();
+    // Without a directory of what the interpreter itself needs, all of it is needed.
+    assert!(all("app").contains("perl/5.1/Unused.pm"));
+    sandbox.file(&format!("{dir}/perl-base/strict.pm"), "1;\n");
+    let text = all("app");
+    let found =
+        ["strict.pm", "Used.pm", "auto/Used/Used.so", "Base.pm", "Kind/One.pm", "tables.pl"];
+    for name in found {
+        assert!(text.contains(&format!("/{name}")), "{name} in {text}");
+    }
+    assert!(!text.contains("/Unused.pm") && !text.contains("/Text.pm"), "{text}");
+    for input in ["perl", "app perl"] {
+        assert!(all(input).contains("perl/5.1/Unused.pm"), "{input}");
+    }
+    // The user's own script may load what its neighbours name.
+    sandbox.program("mine", "#!/usr/bin/perl\nuse Used;\n");
+    assert!(all("./mine").contains("perl/5.1/Unused.pm"));
+}

@@ -73,6 +73,7 @@ const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("mesa", "desktop::drivers_draw"),
     ("gtk", "desktop::gtk_has_input_methods"),
     ("qt-plugins", "desktop::qt_has_its_platform_and_what_is_asked_for"),
+    ("time-zone-text", "programs of GCC 13 or newer; Debian 12 has 12"),
     ("gio-modules", "the files of the rule gio, which gsettings shows"),
     ("mime-descriptions", "desktop::types_of_files_have_names"),
     ("mime-types", "desktop::types_of_files_are_told_by_their_names"),

@@ -10,6 +10,7 @@ const PACKAGES: &[(&str, &str, &[&str])] = &[
     ("dpkg", "Essential: yes", &["usr/bin/manager"]),
     ("engine", "", &["usr/bin/engine"]),
     ("stranger", "", &["usr/bin/stranger"]),
+    ("option", "", &["usr/bin/option", "usr/bin/option-large"]),
     (
         "app",
         "Depends: engine",
@@ -82,6 +83,21 @@ fn a_script_brings_what_it_executes_whatever_its_size() {
 fn what_the_users_own_script_runs_is_needed_unless_it_asks_for_it() {
     let script = "#!/bin/sh\nlarge\ncommand -v stranger && stranger\n";
     check(&[("run.sh", script)], "./run.sh", "large sh");
+}
+
+/// What an optional command cannot do without is optional, too; a script weighs what its
+/// interpreter does.
+#[test]
+fn large_programs_behind_optional_commands_are_left_out_with_a_hint() {
+    let app = "#!/bin/sh\nsmall\nif [ -x /usr/bin/option ]; then exec /usr/bin/option; fi\n";
+    let option = "#!/bin/sh\nexec /usr/bin/option-large\n";
+    let scripts = [("sys/usr/bin/app", app), ("sys/usr/bin/option", option)];
+    check(&scripts, "app", "option sh small");
+    let said = sandbox(&scripts).imgb("plan --sysroot sys app").run().ok().show();
+    assert!(said.contains("/usr/bin/option-large"), "{said}");
+    assert!(said.contains("--with script-commands"), "{said}");
+    let scripts = [("sys/usr/bin/app", app), ("sys/usr/bin/option", "#!/usr/bin/stranger\n")];
+    check(&scripts, "app", "sh small");
 }
 
 #[test]

@@ -101,8 +101,8 @@ pub(super) fn record(
             for name in &names.commands | &names.assigned {
                 let executes = names.executed.contains(&name);
                 let asks = || shell::asks_for(text, &name, language);
-                let needs =
-                    by == By::Named && (executes || (builder.view.is_own(script) && !asks()));
+                let may_need = executes || builder.view.is_own(script);
+                let needs = by == By::Named && may_need && !asks();
                 record_command((script, by), (&name, needs), dirs, (facts, builder))?;
             }
             let sourced = |name: &Vec<u8>| match name.contains(&b'/') {
@@ -167,7 +167,10 @@ pub(super) fn record_started(
     let Some(database) = builder.view.packages()? else { return Ok(()) };
     for word in started.words {
         let Ok((command, found)) = interpreters::find(&word, dirs, builder)? else { continue };
-        if depends_on_command(database, script, (&command, &found.path)) {
+        // Its interpreter, among others.
+        if !builder.has(&found.path)
+            && depends_on_command(database, script, (&command, &found.path))
+        {
             note_line((script, &word), (&command, &found), facts);
         }
     }
@@ -206,7 +209,8 @@ fn record_line(
     for name in shell::names(line, shell, &mut Variables::default()).commands {
         let Ok((command, found)) = interpreters::find(&name, dirs, builder)? else { continue };
         let database = builder.view.packages()?;
-        if database.is_some_and(|database| !may_run(database, by, (&command, &found.path))) {
+        let may_run = |database| may_run(database, by, (&command, &found.path));
+        if builder.has(&found.path) || !database.is_none_or(may_run) {
             continue;
         }
         note_line((by, line), (&command, &found), facts);

@@ -10,6 +10,7 @@ use super::{
     embedded::{self, Archives},
     opens::{self, Mentions, Openings},
     owners::{self, Owners},
+    perl::PerlModules,
     registered::{self, Registered},
     survey::{Survey, Surveyor, Task, Window},
     texts,
@@ -48,6 +49,7 @@ pub(super) struct Gatherer<'t> {
     listings: texts::Listings,
     /// Archives inside files.
     archives: Archives<'t>,
+    pub(super) perl: PerlModules,
     registered: Registered,
     /// A note about libraries that objects inside archives lack.
     pub(super) lacking: Option<Note>,
@@ -57,7 +59,7 @@ impl<'t> Gatherer<'t> {
     pub(super) fn new(
         table: &'t Table,
         view: &View<'_>,
-        options: &PlanOptions,
+        (options, perl): (&PlanOptions, PerlModules),
         jobs: NonZeroUsize,
     ) -> Result<Self, ReadFailure> {
         let (accounts, groups) = accounts(view)?;
@@ -84,6 +86,7 @@ impl<'t> Gatherer<'t> {
             needed,
             listings,
             archives,
+            perl,
             registered,
             lacking,
         })
@@ -105,7 +108,8 @@ impl<'t> Gatherer<'t> {
         let mut new: Vec<New<'_>> = Vec::new();
         for (index, file) in closure.files.iter().enumerate() {
             let is_program = programs.contains(&index) && file.object.is_program();
-            if is_program && listed.contains(&index) {
+            let is_listed = listed.contains(&index) && !self.perl.is_followed(&file.path);
+            if is_program && is_listed {
                 let opened = ImagePath::new(&file.opened).unwrap_or_else(|_| file.path.clone());
                 self.facts.programs.insert(opened, file.path.clone());
             }

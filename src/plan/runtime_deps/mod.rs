@@ -9,6 +9,7 @@ mod files;
 mod gather;
 mod opens;
 mod owners;
+mod perl;
 mod python;
 mod registered;
 mod scan;
@@ -25,7 +26,9 @@ use std::{
 };
 
 use super::{
-    Missing, Note, PlanError, PlanOptions, Reason, RuleMatch, builder::ImageBuilder, programs,
+    Missing, Note, PlanError, PlanOptions, Reason, RuleMatch,
+    builder::ImageBuilder,
+    programs::{self, Programs},
 };
 use crate::{
     elf::{self, Closure, Lookup as _, ReadFailure, script::Shebang},
@@ -37,6 +40,7 @@ use crate::{
 
 use files::RuleFile;
 use gather::Gatherer;
+use perl::PerlModules;
 
 pub(super) use gather::accounts;
 pub(super) use scripts::is_for_shell;
@@ -65,8 +69,11 @@ pub(super) struct RuntimeDeps<'t> {
     bytes: BTreeMap<&'t str, u64>,
     /// Rules whose files were too large.
     large: BTreeMap<&'t str, u64>,
-    /// Plugins whose libraries were too large, with the rule and the bytes of these libraries.
+    /// Plugins and commands that were too large with what they need, each with the rule and the
+    /// bytes of that.
     heavy: BTreeMap<ImagePath, (&'t str, u64)>,
+    /// Scripts that others can do without.
+    optional: BTreeSet<ImagePath>,
     /// Notes on scripts that run commands which do not exist.
     absent: Vec<Note>,
     /// Variables of the scripts that the user names, which they may export to others.
@@ -74,16 +81,18 @@ pub(super) struct RuntimeDeps<'t> {
 }
 
 impl<'t> RuntimeDeps<'t> {
-    /// `names` are the programs and scripts that the user names. Files are looked through on up to
-    /// `jobs` threads.
+    /// `names` are the programs and scripts that the user names, among those that the inputs bring.
+    /// Files are looked through on up to `jobs` threads.
     pub(super) fn new(
         options: &'t PlanOptions,
-        names: Vec<ImagePath>,
+        (programs, names): (&Programs, Vec<ImagePath>),
         (command_dirs, jobs): (&'t [ImagePath], NonZeroUsize),
         builder: &ImageBuilder<'_>,
     ) -> Result<Self, ReadFailure> {
         let set = &options.rules;
-        let mut gatherer = Gatherer::new(&set.table, builder.view, options, jobs)?;
+        let is_named = |path: &ImagePath| names.contains(path);
+        let perl = PerlModules::new(programs, &is_named, command_dirs, builder)?;
+        let mut gatherer = Gatherer::new(&set.table, builder.view, (options, perl), jobs)?;
         for name in names {
             let resolved = builder.view.resolve(name.as_bytes())?;
             let real = resolved.map_or_else(|_| name.clone(), |resolved| resolved.path);
@@ -98,6 +107,7 @@ impl<'t> RuntimeDeps<'t> {
             bytes: BTreeMap::new(),
             large: BTreeMap::new(),
             heavy: BTreeMap::new(),
+            optional: BTreeSet::new(),
             absent: Vec::new(),
             exported: Variables::default(),
         })
@@ -135,6 +145,8 @@ impl<'t> RuntimeDeps<'t> {
             let known = (facts, owners);
             let dirs = (self.command_dirs, &mut self.exported);
             let absent = scripts::record((path, line), dirs, known, builder)?;
+            let Gatherer { facts, perl, .. } = &mut self.gatherer;
+            perl.add_script((path, line), facts, builder)?;
             let absent: Vec<_> = absent.iter().map(|name| format!("`{}`", escape(name))).collect();
             if !absent.is_empty() {
                 let text =
@@ -208,7 +220,10 @@ impl<'t> RuntimeDeps<'t> {
         };
         let mut found = files::find(&new, fired.rule, &self.set.table, builder)?;
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
-            found = started::within_file_limit(found, (limit, fired.rule.starts), builder)?;
+            let (limit, known) = ((limit, fired.rule.starts), (self.command_dirs, &self.optional));
+            let large = started::leave_large(&mut found, limit, known, builder)?;
+            let named = |(path, bytes)| (path, (fired.rule.name.as_str(), bytes));
+            self.heavy.extend(large.into_iter().map(named));
         }
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.match_limit) {
             let large = files::larger(&found, limit, builder);
@@ -233,10 +248,15 @@ impl<'t> RuntimeDeps<'t> {
         let known = (&mut self.gatherer.facts, builder.view);
         texts::note(&tree, &[TextKind::Configuration], known)?;
         let programs = programs::find(&tree, builder.view)?;
+        let Gatherer { facts, perl, .. } = &mut self.gatherer;
         if fired.rule.starts {
-            let known = (self.command_dirs, &mut self.gatherer.facts, &mut self.exported);
-            objects.extend(started::start(fired.rule, (&found, &programs), known, builder)?);
+            let found = (&found[..], &programs);
+            self.optional.extend(started::optional(found, &self.optional, builder)?);
+            let dirs = (self.command_dirs, &mut self.exported);
+            let known = (&mut *facts, &mut *perl);
+            objects.extend(started::start(fired.rule, found, dirs, known, builder)?);
         }
+        perl.add_sources(&tree, facts, builder)?;
         let ours = programs.objects.into_iter().filter(|(_, object)| {
             machines.is_empty() || machines.contains(&object.header.machine.arch)
         });

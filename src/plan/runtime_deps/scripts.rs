@@ -7,6 +7,7 @@ use super::{
     commands::{self, read},
     files,
     owners::{self, Owners},
+    perl::PerlModules,
     python::{self, Modules},
 };
 use crate::{
@@ -21,12 +22,13 @@ use crate::{
 /// Modules of one Perl script that are looked for.
 const MAX_MODULES: usize = 1000;
 
-/// Takes the interpreter of a script that a rule added, and notes it as a program. Nothing happens
-/// if it does not exist: the image starts without it.
+/// Takes the interpreter of a script that a rule added, and notes it as a program unless the
+/// modules that the script loads are all that it needs. Nothing happens if it does not exist: the
+/// image starts without it.
 pub(super) fn take_interpreter(
     (script, line): (&ImagePath, &Shebang),
     dirs: &[ImagePath],
-    facts: &mut Facts,
+    (facts, perl): (&mut Facts, &mut PerlModules),
     builder: &mut ImageBuilder<'_>,
 ) -> Result<Vec<ImagePath>, PlanError> {
     // For `env NAME`, the interpreter is NAME: `env` itself is only the way to start it.
@@ -34,12 +36,16 @@ pub(super) fn take_interpreter(
     let Ok((path, found)) = interpreters::find(wanted, dirs, builder)? else {
         return Ok(Vec::new());
     };
+    let mut new = Vec::new();
     if !builder.has(&found.path) {
         builder.take(&found, Reason::Interpreter(script.clone()))?;
-        facts.programs.insert(path.clone(), found.path);
-        return Ok(vec![path]);
+        if !perl.follow(line, &found.path) {
+            facts.programs.insert(path.clone(), found.path);
+        }
+        new.push(path);
     }
-    Ok(Vec::new())
+    perl.add_script((script, line), facts, builder)?;
+    Ok(new)
 }
 
 /// Records everything that a script packed by name reveals. The script is read once. Returns the
@@ -193,7 +199,7 @@ fn record_mentions(
 }
 
 /// The file name of a script's interpreter.
-fn interpreter_name(line: &Shebang) -> &[u8] {
+pub(super) fn interpreter_name(line: &Shebang) -> &[u8] {
     let interpreter = line.command.as_ref().unwrap_or(&line.interpreter);
     interpreter.rsplit(|&b| b == b'/').next().unwrap_or_default()
 }

@@ -1,40 +1,91 @@
 //! Programs and scripts that a rule adds as entry points → their interpreters, and what they ask
 //! for in turn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     commands::{self, By},
     files::RuleFile,
+    perl::PerlModules,
     scripts::{self, is_for_shell},
 };
 use crate::{
-    elf::ReadFailure,
+    elf::{self, FoundKind, ReadFailure, Sniffed, script},
     languages::Variables,
     path::ImagePath,
-    plan::{PlanError, builder::ImageBuilder, programs::Programs},
+    plan::{PlanError, builder::ImageBuilder, interpreters, programs::Programs},
     rules::{Evidence, Facts, Rule},
 };
 
-/// Those of `found` that have at most `limit` bytes, that are in the image, or, if they are
-/// started, that the package of the file with the evidence depends on.
+/// Takes those out of `found` that have more than `limit` bytes, a script with its interpreter,
+/// unless they are in the image or, if they are started, the package of the file with the evidence
+/// depends on them. What `optional` scripts depend on is optional, too. Returns the programs that
+/// are left out, each with these bytes.
 ///
 /// # Errors
 /// [`ReadFailure`]
-pub(super) fn within_file_limit<'f>(
-    found: Vec<RuleFile<'f>>,
+pub(super) fn leave_large(
+    found: &mut Vec<RuleFile<'_>>,
     (limit, starts): (u64, bool),
+    (dirs, optional): (&[ImagePath], &BTreeSet<ImagePath>),
     builder: &ImageBuilder<'_>,
-) -> Result<Vec<RuleFile<'f>>, ReadFailure> {
-    let mut small = Vec::new();
-    for one in found {
-        let fits = one.node.file().is_none_or(|file| file.len <= limit);
-        let by = one.named.by.as_ref().filter(|_| starts);
-        if fits || builder.has(&one.path) || commands::is_needed(by, &one.path, builder)? {
-            small.push(one);
+) -> Result<BTreeMap<ImagePath, u64>, ReadFailure> {
+    let mut large = BTreeMap::new();
+    for one in found.iter().filter(|one| !builder.has(&one.path)) {
+        let Some(file) = one.node.file() else { continue };
+        let bytes = file.len + if starts { interpreter_size(one, dirs, builder)? } else { 0 };
+        let by = one.named.by.as_ref().filter(|by| starts && !optional.contains(*by));
+        if bytes > limit && !commands::is_needed(by, &one.path, builder)? {
+            large.insert(one.path.clone(), bytes);
         }
     }
-    Ok(small)
+    found.retain(|one| !large.contains_key(&one.path));
+    Ok(if starts { large } else { BTreeMap::new() })
+}
+
+/// Bytes of the interpreter that a script adds to the image; none for other files.
+fn interpreter_size(
+    one: &RuleFile<'_>,
+    dirs: &[ImagePath],
+    builder: &ImageBuilder<'_>,
+) -> Result<u64, ReadFailure> {
+    let Some(file) = one.node.file().filter(|_| one.node.is_executable()) else { return Ok(0) };
+    let front = builder.view.head(file, script::FIRST_LINE)?.unwrap_or_default();
+    let line = match elf::sniff(&front) {
+        Sniffed::Script => script::shebang(&front),
+        Sniffed::Elf | Sniffed::Data => None,
+    };
+    let Some(line) = line else { return Ok(0) };
+    let wanted = line.command.as_ref().unwrap_or(&line.interpreter);
+    let Ok((_, found)) = interpreters::find(wanted, dirs, builder)? else { return Ok(0) };
+    match found.kind {
+        FoundKind::File(len) if !builder.has(&found.path) => Ok(len),
+        _ => Ok(0),
+    }
+}
+
+/// The scripts among the `found` files of a rule that the script which names them can do without:
+/// its package does not depend on theirs, or it is one of the `optional` scripts.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn optional(
+    (found, programs): (&[RuleFile<'_>], &Programs),
+    optional: &BTreeSet<ImagePath>,
+    builder: &ImageBuilder<'_>,
+) -> Result<Vec<ImagePath>, ReadFailure> {
+    let scripts: BTreeSet<_> = programs.scripts.iter().map(|(path, _)| path).collect();
+    let is_command = |one: &&RuleFile<'_>| {
+        scripts.contains(&one.path) && matches!(*one.named.evidence, Evidence::ScriptCommand(_))
+    };
+    let mut out = Vec::new();
+    for one in found.iter().filter(is_command) {
+        let by = one.named.by.as_ref().filter(|by| !optional.contains(*by));
+        if !commands::is_needed(by, &one.path, builder)? {
+            out.push(one.path.clone());
+        }
+    }
+    Ok(out)
 }
 
 /// Whether a script at `path` is an example or a template: in a directory of shared data, and not
@@ -54,7 +105,8 @@ fn is_example(path: &ImagePath) -> bool {
 pub(super) fn start(
     rule: &Rule,
     (found, programs): (&[RuleFile<'_>], &Programs),
-    (dirs, facts, exported): (&[ImagePath], &mut Facts, &mut Variables),
+    (dirs, exported): (&[ImagePath], &mut Variables),
+    (facts, perl): (&mut Facts, &mut PerlModules),
     builder: &mut ImageBuilder<'_>,
 ) -> Result<Vec<ImagePath>, PlanError> {
     // A command of a script may be one more script, and so on.
@@ -76,7 +128,12 @@ pub(super) fn start(
         if !is_started {
             continue;
         }
-        interpreters.extend(scripts::take_interpreter((path, line), dirs, facts, builder)?);
+        interpreters.extend(scripts::take_interpreter(
+            (path, line),
+            dirs,
+            (&mut *facts, &mut *perl),
+            builder,
+        )?);
         if is_for_shell(line)
             && let Some(text) = commands::read(path, builder)?
         {
