@@ -54,6 +54,7 @@ impl Loaded {
         let mut at = 0;
         while let Some(found) = line.get(at..).and_then(|rest| rest.iter().position(starts_name)) {
             let start = at + found;
+            loads &= line.get(at..start).is_some_and(|gap| gap.iter().all(|b| b" \t(".contains(b)));
             let rest = line.get(start..).unwrap_or_default();
             let name = rest.get(..length(rest)).unwrap_or_default();
             at = start + name.len();

@@ -202,3 +202,17 @@ fn an_installed_script_gets_the_modules_of_perl_that_it_loads() {
     sandbox.program("mine", "#!/usr/bin/perl\nuse Used;\n");
     assert!(all("./mine").contains("perl/5.1/Unused.pm"));
 }
+
+#[test]
+fn what_not_everybody_may_read_is_left_out_with_a_hint() {
+    let packages: &[(&str, &str, &[&str])] =
+        &[("app", "", &["usr/bin/app", "etc/app/key", "etc/app/open"])];
+    let app = "#include <stdio.h>\nint main(void) { return puts(\"/etc/app\") < 0; }";
+    let Some(sandbox) = sandbox(&[("app", app)], packages) else { return };
+    sandbox.file("sys/etc/app/key", "k").file("sys/etc/app/open", "o");
+    sandbox.mode("sys/etc/app/key", 0o600);
+    let plan = plan(&sandbox, "app");
+    let text = plan.text();
+    assert!(text.contains("/etc/app/open") && !text.contains("/etc/app/key"), "{text}");
+    assert!(plan.show().contains("`--include /etc/app/key` adds it"), "{}", plan.show());
+}

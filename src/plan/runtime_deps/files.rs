@@ -10,7 +10,7 @@ use crate::{
         glob::{Glob, has_wildcard},
     },
     plan::builder::ImageBuilder,
-    rules::{NamedBy, Rule, Table},
+    rules::{Evidence, NamedBy, Rule, Table},
     tree::{Content, Kind, Node, Resolved},
 };
 
@@ -34,7 +34,8 @@ pub(super) struct RuleFile<'f> {
 }
 
 /// Everything that `files` name, directories with all below them. Files that are not readable by
-/// everybody are left out: a rule never adds a secret.
+/// everybody are left out: a rule never adds a secret. Those that belong to a program's own package
+/// are added to `private`.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -42,9 +43,10 @@ pub(super) fn find<'f>(
     files: &[&'f NamedBy],
     rule: &Rule,
     table: &Table,
-    builder: &ImageBuilder<'_>,
+    (builder, private): (&ImageBuilder<'_>, &mut BTreeSet<ImagePath>),
 ) -> Result<Vec<RuleFile<'f>>, ReadFailure> {
-    let mut finder = Finder { rule, table, builder, seen: BTreeSet::new(), out: Vec::new() };
+    let (seen, out) = Default::default();
+    let mut finder = Finder { rule, table, builder, private, seen, out };
     for file in files {
         for path in expand(&file.pattern, builder)? {
             finder.take(&path, file, &mut Vec::new())?;
@@ -142,6 +144,7 @@ struct Finder<'a, 'g, 'f> {
     rule: &'a Rule,
     table: &'a Table,
     builder: &'a ImageBuilder<'g>,
+    private: &'a mut BTreeSet<ImagePath>,
     seen: BTreeSet<ImagePath>,
     out: Vec<RuleFile<'f>>,
 }
@@ -189,8 +192,10 @@ impl<'f> Finder<'_, '_, 'f> {
             return Ok(());
         }
         if node.meta.mode & public != public && !self.builder.has(&real) {
-            // Nothing private joins the image, but a directory that this user cannot even list is
-            // not left out in silence.
+            // Nothing private joins the image, but it is not left out in silence.
+            if matches!(&*named.evidence, Evidence::Owned(_, Some(_))) {
+                self.private.insert(real.clone());
+            }
             if is_directory {
                 let _ = view.list(real.as_bytes())?;
             }

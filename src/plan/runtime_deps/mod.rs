@@ -72,6 +72,8 @@ pub(super) struct RuntimeDeps<'t> {
     /// Plugins and commands that were too large with what they need, each with the rule and the
     /// bytes of that.
     heavy: BTreeMap<ImagePath, (&'t str, u64)>,
+    /// What programs mention of their own packages, and not everybody may read.
+    private: BTreeSet<ImagePath>,
     /// Scripts that others can do without.
     optional: BTreeSet<ImagePath>,
     /// Notes on scripts that run commands which do not exist.
@@ -107,6 +109,7 @@ impl<'t> RuntimeDeps<'t> {
             bytes: BTreeMap::new(),
             large: BTreeMap::new(),
             heavy: BTreeMap::new(),
+            private: BTreeSet::new(),
             optional: BTreeSet::new(),
             absent: Vec::new(),
             exported: Variables::default(),
@@ -218,7 +221,8 @@ impl<'t> RuntimeDeps<'t> {
             }
             Verdict::Suggest | Verdict::Ignore => Vec::new(),
         };
-        let mut found = files::find(&new, fired.rule, &self.set.table, builder)?;
+        let mut found =
+            files::find(&new, fired.rule, &self.set.table, (builder, &mut self.private))?;
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
             let (limit, known) = ((limit, fired.rule.starts), (self.command_dirs, &self.optional));
             let large = started::leave_large(&mut found, limit, known, builder)?;
@@ -372,6 +376,7 @@ impl<'t> RuntimeDeps<'t> {
             notes.push(Note::hint(text, format!("`--with {rule}` adds it")));
         }
         notes.extend(self.heavy_note(builder));
+        notes.extend(self.private_note(builder));
         let suggested = self.fired.values().filter(|fired| fired.verdict == Verdict::Suggest);
         let (hints, optional): (Vec<_>, Vec<_>) =
             suggested.partition(|fired| fired.rule.level == Level::Hint);
@@ -403,6 +408,14 @@ impl<'t> RuntimeDeps<'t> {
             notes.push(Note::info(text, hint));
         }
         Ok(notes)
+    }
+
+    /// One note about files and directories that not everybody may read.
+    fn private_note(&self, builder: &ImageBuilder<'_>) -> Option<Note> {
+        let out: Vec<_> = self.private.iter().filter(|path| !builder.has(path)).cloned().collect();
+        let first = out.first()?;
+        let text = format!("left out, since not everybody may read it: {}", list(&out));
+        Some(Note::hint(text, format!("`--include {first}` adds it, secrets and all")))
     }
 
     /// One note about the plugins that were left out for the size of their libraries.
