@@ -1,8 +1,11 @@
 //! `imgb inspect`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::{
+    document_file,
     failure::Failure,
     inspect_text::{as_text, directories, layer_text},
     options::{image::ImageArgs, reach::ReachArgs},
@@ -10,7 +13,10 @@ use super::{
 };
 use crate::{
     error_kind::with_causes,
-    explain::inspection::{InspectError, Inspection},
+    explain::{
+        inspection::{InspectError, Inspection},
+        page::page,
+    },
     oci::UnpackedImage,
     quantity,
 };
@@ -21,6 +27,7 @@ use crate::{
     imgb inspect --files oci:layout:1.0\n  \
     imgb inspect --tree --depth 2 myapp.tar\n  \
     imgb inspect --layer 1 myapp.tar\n  \
+    imgb inspect --html myapp.html myapp.tar\n  \
     imgb inspect --json myapp.tar | jq '.files | sort_by(-.size)[:10]'")]
 pub(super) struct InspectArgs {
     #[command(flatten)]
@@ -41,6 +48,11 @@ pub(super) struct InspectArgs {
     /// Show only what one layer adds and removes; layers are counted from 1, the lowest
     #[arg(long, value_name = "N")]
     layer: Option<usize>,
+
+    /// Write a page to this file that shows the image in a browser: what takes the space, why each
+    /// file is there, what the programs need; it needs no network
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "tree", "layer", "json"])]
+    html: Option<PathBuf>,
 
     #[command(flatten)]
     reach: ReachArgs,
@@ -74,6 +86,10 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
     }
     let options = args.reach.options()?;
     let shown = Inspection::new(&unpacked, &merged, layer, &options).map_err(failure)?;
+    if let Some(file) = &args.html {
+        let page = page(&shown, &merged).map_err(|error| Failure::local(with_causes(&error)))?;
+        return document_file::write(file, page.as_bytes(), args.image.path());
+    }
     match args.json {
         true => print_json(shown.json()),
         false => print_data(&as_text(&shown)),

@@ -7,6 +7,7 @@ pub mod components;
 pub mod contents;
 pub mod diff;
 pub mod inspection;
+pub mod page;
 pub mod resolve;
 pub mod usage;
 pub mod waste;

@@ -169,40 +169,62 @@ impl Reason {
         }
     }
 
+    /// The name of its kind, as in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Listed(_) => "listed",
+            Self::Needed(_) => "needed",
+            Self::Loader(_) => "loader",
+            Self::Interpreter(_) => "interpreter",
+            Self::Link(_) => "link",
+            Self::Target(_) => "target",
+            Self::Compiled(_) => "compiled",
+            Self::Parent(_) => "parent",
+            Self::PreloadList => "preload_list",
+            Self::Included(_) => "included",
+            Self::Rule(_) => "rule",
+            Self::Package(_) => "package",
+            Self::Distribution => "distribution",
+            Self::Generated(_) => "generated",
+            Self::Instruction(_) => "instruction",
+            Self::Base => "base",
+        }
+    }
+
     /// An object with `kind` and what belongs to that kind. Bytes that are not UTF-8 are escaped.
     pub fn json(&self, inputs: &[String]) -> Value {
-        let path = |kind: &str, path: &ImagePath| json!({"kind": kind, "path": path.to_string()});
+        let kind = self.kind();
         match self {
-            Self::Listed(input) => json!({"kind": "listed", "input": inputs.get(*input)}),
+            Self::Listed(input) => json!({"kind": kind, "input": inputs.get(*input)}),
             Self::Needed(needed) => json!({
-                "kind": "needed",
+                "kind": kind,
                 "by": needed.by.to_string(),
                 "name": escape(&needed.name),
                 "found_by": needed.found_by.to_string(),
             }),
-            Self::Loader(of) => path("loader", of),
-            Self::Interpreter(of) => path("interpreter", of),
-            Self::Link(to) => path("link", to),
-            Self::Target(of) => path("target", of),
-            Self::Compiled(of) => path("compiled", of),
-            Self::Parent(of) => path("parent", of),
-            Self::PreloadList => json!({"kind": "preload_list"}),
-            Self::Included(option) => json!({"kind": "included", "option": &**option}),
+            Self::Loader(path)
+            | Self::Interpreter(path)
+            | Self::Link(path)
+            | Self::Target(path)
+            | Self::Compiled(path)
+            | Self::Parent(path) => json!({"kind": kind, "path": path.to_string()}),
+            Self::PreloadList => json!({"kind": kind}),
+            Self::Included(option) => json!({"kind": kind, "option": &**option}),
             Self::Rule(found) => json!({
-                "kind": "rule",
+                "kind": kind,
                 "rule": &*found.rule,
                 "evidence": found.evidence.to_string(),
                 "by": found.by.as_ref().map(ToString::to_string),
             }),
             Self::Package(record) => json!({
-                "kind": "package", "package": &*record.package, "owns": record.owns.to_string(),
+                "kind": kind, "package": &*record.package, "owns": record.owns.to_string(),
             }),
-            Self::Distribution => json!({"kind": "distribution"}),
-            Self::Generated(what) => json!({"kind": "generated", "what": what.to_string()}),
+            Self::Distribution => json!({"kind": kind}),
+            Self::Generated(what) => json!({"kind": kind, "what": what.to_string()}),
             Self::Instruction(instruction) => json!({
-                "kind": "instruction", "text": instruction.text, "line": instruction.line,
+                "kind": kind, "text": instruction.text, "line": instruction.line,
             }),
-            Self::Base => json!({"kind": "base"}),
+            Self::Base => json!({"kind": kind}),
         }
     }
 }

@@ -14,6 +14,7 @@ const WRITTEN: [&str; 9] =
 /// Files whose long lines are data, with the reason.
 const DATA: &[(&str, &str)] = &[
     ("tests/it/programs.toml", "the command lines of the programs that are packed"),
+    ("src/explain/page/vendor", "code that others wrote, and that is made shorter"),
     ("tests/it/conformance/classic", "Dockerfiles whose lines are part of the case"),
 ];
 
@@ -26,7 +27,9 @@ fn texts(root: &Path, dir: &str) -> Vec<PathBuf> {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy();
         let is_text = path.extension().is_some_and(|extension| {
-            ["rs", "md", "toml", "sh", "py", "txt"].iter().any(|&text| extension == text)
+            ["rs", "md", "toml", "sh", "py", "txt", "js", "css", "html"]
+                .iter()
+                .any(|&text| extension == text)
         });
         entry.file_type().is_file()
             && (is_text || ["build", "lint", "run", "Buildfile.example"].contains(&&*name))

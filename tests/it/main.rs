@@ -87,6 +87,8 @@ mod ownership;
 mod ownership_limits;
 /// What scanners find in an image: the packages that own its files.
 mod packages;
+/// `imgb inspect --html`: the page in headless Chromium.
+mod page;
 /// Images for several platforms, and the index that lists them.
 mod platforms;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
@@ -213,6 +215,8 @@ mod floors_circles;
 mod floors_columns;
 
 // Helpers.
+/// Headless Chromium, driven by its DevTools protocol.
+mod browser;
 /// dockerd, containerd, podman and umoci with runc, each with its own state, ended afterwards.
 mod engines;
 /// The programs and trees that more than one test packs; fixtures/README.md lists them.
