@@ -253,6 +253,9 @@
 //!     imports elf, error_kind, image, languages, oci, packages, path, plan, process, source, tree,
 //!             view
 //!     touches reads through source, base images through oci
+//! 6 relayer    an image → the plan of one with the same files in other layers
+//!     imports elf, image, oci, plan, timestamp, tree
+//!     touches reads through source
 //! 7 output     archives, OCI layout, root file system, registries, engines
 //!     imports error_kind, quantity, digest, compress, engine, image, tree, archive, registry,
 //!             store, source
@@ -299,6 +302,7 @@ pub mod process;
 pub mod quantity;
 pub mod recipe;
 pub mod registry;
+pub mod relayer;
 pub mod reuse;
 pub mod rules;
 pub mod run;

@@ -198,6 +198,11 @@ fn origin(image: &oci::Image) -> Option<(String, String)> {
     image.repository().map(|(host, name)| (host.to_owned(), name.to_owned()))
 }
 
+/// Whether a manifest says in the annotation `name` how its layers were made.
+pub fn is_of_layers(name: &str) -> bool {
+    matches!(name, FORMAT_ANNOTATION | COMPRESSION_ANNOTATION)
+}
+
 fn is_compressed_with(image: &oci::Image, compression: Compression) -> bool {
     let wanted = compression_annotations(compression);
     let is_same = |name: &str| image.annotation(name).as_ref() == wanted.get(name);

@@ -178,7 +178,7 @@ fn send(
 }
 
 /// The image's own names, each once. A tag alone is not one: layouts have both.
-fn whole_names(image: &oci::Image) -> Vec<Reference> {
+pub fn whole_names(image: &oci::Image) -> Vec<Reference> {
     let mut names = Vec::new();
     for name in image.names.iter().filter(|name| name.contains(['/', ':'])) {
         names.extend(name.parse().ok().filter(|name| !names.contains(name)));
@@ -187,7 +187,7 @@ fn whole_names(image: &oci::Image) -> Vec<Reference> {
 }
 
 /// Whether an index can be written to `target`.
-fn has_indexes(target: &Target) -> bool {
+pub fn has_indexes(target: &Target) -> bool {
     !matches!(target.format, OutputFormat::Rootfs | OutputFormat::DockerArchive)
         && !matches!(target.destination, Destination::Engine(_))
 }

@@ -5,55 +5,34 @@ use serde_json::{Value, json};
 
 use super::{
     failure::Failure,
-    options::{image::open_options, messages::Verbosity, output::targets, registry::RegistryArgs},
+    options::{
+        image::open_options,
+        output::targets,
+        transfer::{TransferArgs, fallback_name},
+    },
     overlap::{self, output_paths},
+    relayer::RelayerArgs,
     terminal::{print_data, print_json, print_lines},
     transfers::{self, Transfers},
     values,
 };
 use crate::{
-    digest::Digest,
-    image::{Destination, ImageName, Platform, Reference, RegistryName},
+    image::{Destination, ImageName, Platform, RegistryName},
     oci::OpenOptions,
     output::{PushOptions, Remotes},
     store::Durability,
     transfer::{self, Copied, Copy},
 };
 
-/// How images are copied.
-#[derive(Args, Debug)]
-pub(super) struct TransferArgs {
-    /// The name of the copy in a file or layout (repeatable); otherwise the image's own
-    #[arg(short, long, value_name = "NAME[:TAG]")]
-    pub(super) tag: Vec<Reference>,
-
-    /// Fail unless the image or index has this digest
-    #[arg(long, value_name = "DIGEST")]
-    pub(super) expect_digest: Option<Digest>,
-
-    /// Fail if a tag in a registry leads to another image
-    #[arg(long)]
-    pub(super) immutable: bool,
-
-    /// Replace a file that exists and is not an archive of an image
-    #[arg(long)]
-    pub(super) force: bool,
-
-    #[command(flatten)]
-    pub(super) registry: RegistryArgs,
-
-    #[command(flatten)]
-    pub(super) verbosity: Verbosity,
-}
-
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     imgb copy app.tar oci:layout:1.0\n  \
     imgb copy docker://registry.example/app:1.0 oci-archive:copy.tar\n  \
     imgb copy docker://registry.example/app:1.0 \\\n      \
-      docker://registry.example/stable:1.0\n\n\
-    Manifests and layers keep their bytes, so that digests stay the same. All platforms of an \
-    index are copied unless --platform names one.")]
+      docker://registry.example/stable:1.0\n  \
+    imgb copy app.tar app-16.tar --layers auto\n\n\
+    Manifests and layers keep their bytes, so that digests stay the same, unless --layers cuts \
+    the image anew. All platforms of an index are copied unless --platform names one.")]
 pub(super) struct CopyArgs {
     /// The image: PATH[:TAG], oci:DIR[:TAG], docker-archive:FILE[:NAME], docker://NAME,
     /// docker-daemon:NAME and others, as for `imgb inspect`
@@ -72,6 +51,9 @@ pub(super) struct CopyArgs {
 
     #[command(flatten)]
     referrers: ReferrersArg,
+
+    #[command(flatten)]
+    relayer: RelayerArgs,
 
     #[command(flatten)]
     transfer: TransferArgs,
@@ -176,6 +158,9 @@ impl PullArgs {
 pub(super) fn copy(args: &CopyArgs) -> Result<(), Failure> {
     let (source, platform) = (&args.source, args.platform.as_ref());
     let outputs = args.outputs.clone();
+    if let Some(layers) = args.relayer.layers() {
+        return args.relayer.run((source, platform), &outputs, &args.transfer, layers);
+    }
     let (all, referrers) = (platform.is_none(), args.referrers.referrers);
     args.transfer.run(&Job { source, outputs, platform, all, referrers })
 }
@@ -245,13 +230,6 @@ impl TransferArgs {
             (None, false) => Ok(()),
         }
     }
-}
-
-/// The name of a copy of an image that has none: that of its file or directory.
-pub(super) fn fallback_name(source: &ImageName) -> Result<Reference, Failure> {
-    let stem = source.path().and_then(|path| path.file_stem()).unwrap_or_default();
-    let name = Reference::repository_from(&stem.to_string_lossy());
-    name.parse().map_err(Failure::usage)
 }
 
 fn as_json(source: &str, all: &[Copied], outputs: &[String]) -> Value {

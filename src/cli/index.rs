@@ -6,9 +6,13 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    copy::{TransferArgs, fallback_name},
     failure::Failure,
-    options::{image::open_options, output::targets, platforms::refuse_single},
+    options::{
+        image::open_options,
+        output::targets,
+        platforms::refuse_single,
+        transfer::{TransferArgs, fallback_name},
+    },
     overlap::{Inputs, output_paths},
     size,
     terminal::{print_data, print_json, print_lines},

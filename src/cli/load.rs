@@ -4,9 +4,10 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{
-    copy::fallback_name,
     failure::Failure,
-    options::{image::open_options, messages::Verbosity, registry::RegistryArgs},
+    options::{
+        image::open_options, messages::Verbosity, registry::RegistryArgs, transfer::fallback_name,
+    },
     terminal::{print_data, print_json, print_lines},
     transfers::{self, Transfers},
     values,

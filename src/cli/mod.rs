@@ -32,6 +32,7 @@ mod printable;
 mod progress;
 mod referrers;
 mod refusal;
+mod relayer;
 mod rules;
 mod run;
 mod sbom;

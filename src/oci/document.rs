@@ -197,6 +197,16 @@ pub(super) fn annotation(manifest: &[u8], name: &str) -> Option<String> {
     Some(value.get("annotations")?.get(name)?.as_str()?.to_owned())
 }
 
+/// All annotations of a manifest whose values are text.
+pub(super) fn annotations(manifest: &[u8]) -> BTreeMap<String, String> {
+    json::document(manifest, &fields::MANIFEST).map(|value| texts(&value)).unwrap_or_default()
+}
+
+fn texts(value: &Value) -> BTreeMap<String, String> {
+    let all = value.get("annotations").and_then(Value::as_object).into_iter().flatten();
+    all.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}
+
 /// A list; `null` and a missing one are empty.
 fn list<'a>(value: &'a Value, name: &str) -> Result<&'a [Value], String> {
     match value.get(name).and_then(Value::as_array) {
@@ -231,10 +241,7 @@ fn descriptor(value: &Value, place: &str) -> Result<Descriptor, String> {
             return Err(format!("`{place}.data` does not match its digest {digest}"));
         }
     }
-    let annotations = value.get("annotations").and_then(Value::as_object).into_iter().flatten();
-    let annotations: BTreeMap<String, String> = annotations
-        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-        .collect();
+    let annotations = texts(value);
     let name = |name: &str| annotations.get(name).filter(|name| !name.is_empty()).cloned();
     let platform = value.get("platform").and_then(Platform::of_json);
     let unknown =

@@ -1,6 +1,7 @@
 //! A single layer, to be used as it is stored.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Read as _},
     sync::Arc,
 };
@@ -86,6 +87,11 @@ impl Image {
             blob.ok_or_else(other)?.place.open()
         });
         Ok(Some(Blob { digest, size, place: Place::Remote(fetch) }))
+    }
+
+    /// The annotations of the manifest.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        self.manifest.iter().flat_map(|one| document::annotations(&one.bytes)).collect()
     }
 
     /// The annotation `name` of the manifest, if it has one.

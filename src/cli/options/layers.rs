@@ -26,12 +26,7 @@ pub(in crate::cli) struct LayersArgs {
 impl LayersArgs {
     /// What the options ask for.
     pub(in crate::cli) fn layers(self) -> Layers {
-        match self.layers {
-            How::One => Layers::One,
-            How::Split => Layers::Split,
-            How::Auto => Layers::Auto(self.max_layers),
-            How::Packages(max) => Layers::Packages(max.unwrap_or(self.max_layers)),
-        }
+        self.layers.layers(self.max_layers)
     }
 }
 
@@ -42,6 +37,18 @@ pub(in crate::cli) enum How {
     One,
     Split,
     Packages(Option<NonZeroUsize>),
+}
+
+impl How {
+    /// What is asked for, where `max` layers are the most.
+    pub(in crate::cli) fn layers(self, max: NonZeroUsize) -> Layers {
+        match self {
+            Self::One => Layers::One,
+            Self::Split => Layers::Split,
+            Self::Auto => Layers::Auto(max),
+            Self::Packages(own) => Layers::Packages(own.unwrap_or(max)),
+        }
+    }
 }
 
 impl FromStr for How {

@@ -14,3 +14,4 @@ pub(super) mod registry;
 pub(super) mod run_overrides;
 pub(super) mod runtime_deps;
 pub(super) mod settings;
+pub(super) mod transfer;

@@ -1,7 +1,8 @@
 //! Which layer a component goes to.
 //!
-//! A large component has a layer of its own. Of more of these than there is room for, the largest
-//! have one; sizes are compared by powers of two, so that an update seldom changes the order. All
+//! A large component has a layer of its own. Of more of these than there is room for, those have
+//! one whose size times the number of packages that depend on them is greatest; both are compared
+//! by powers of two, so that an update seldom changes the order. All
 //! others share layers, whose number does not depend on theirs: a hash of the name chooses among
 //! them (Thaler and Ravishankar, rendezvous hashing). What is small and no package's has the last
 //! layer.
@@ -14,7 +15,7 @@ use std::cmp::Reverse;
 use super::components::{Component, Group};
 
 /// Bytes from which a component is large.
-pub(super) const LARGE: u64 = 1 << 20;
+pub(super) const LARGE: u64 = 512 << 10;
 
 /// How many layers there may be, and which components may have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +96,7 @@ fn places(components: &[Component], limits: Limits) -> Vec<Place> {
         })
         .collect();
     large.sort_by_cached_key(|at| {
-        components.get(*at).map(|one| (Reverse(class(one.bytes)), hash(one.name.as_bytes())))
+        components.get(*at).map(|one| (Reverse(one.weight()), hash(one.name.as_bytes())))
     });
     large.truncate(room);
     large.sort_unstable();
@@ -104,6 +105,12 @@ fn places(components: &[Component], limits: Limits) -> Vec<Place> {
 }
 
 impl Component {
+    /// How much is gained by a layer of its own: by its size, and by how many images may share it.
+    /// What many packages of one image depend on is in other images too.
+    fn weight(&self) -> u32 {
+        class(self.bytes) + class(self.dependents)
+    }
+
     fn is_large_file(&self) -> bool {
         self.group == Group::Files && self.bytes >= LARGE
     }

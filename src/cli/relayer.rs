@@ -1,0 +1,124 @@
+//! `imgb copy --layers`.
+
+use std::num::NonZeroUsize;
+
+use clap::Args;
+
+use super::{
+    deliver::deliver_with,
+    environment::{jobs, machine, scratch},
+    failure::Failure,
+    options::{
+        image::open_options,
+        layers::How,
+        output::targets,
+        transfer::{TransferArgs, fallback_name},
+    },
+    overlap::{self, output_paths},
+};
+use crate::{
+    compress::Compression,
+    image::{ImageName, Platform},
+    oci::{self, UnpackedImage},
+    output::PushOptions,
+    pipeline::{self, Delivery, Part},
+    plan::{Layers, Plan},
+    relayer, reuse,
+    store::Durability,
+    transfer,
+};
+
+/// How a copy is cut into other layers.
+#[derive(Args, Debug)]
+pub(super) struct RelayerArgs {
+    /// Cut the copy into other layers, with the same files and configuration: auto, one, split, or
+    /// packages[:MAX], as for `imgb pack`; split puts what packages own below the rest
+    #[arg(long, value_name = "HOW", help_heading = "Layers")]
+    layers: Option<How>,
+
+    /// Layers at most with --layers auto
+    #[arg(
+        long,
+        value_name = "N",
+        requires = "layers",
+        default_value_t = Layers::MAX,
+        help_heading = "Layers"
+    )]
+    max_layers: NonZeroUsize,
+
+    /// How the new layers are compressed: none, gzip[:1-12], zstd[:1-19]
+    #[arg(
+        long,
+        value_name = "HOW",
+        requires = "layers",
+        default_value = "gzip",
+        help_heading = "Layers"
+    )]
+    compress: Compression,
+}
+
+impl RelayerArgs {
+    /// How the copy is cut, if it is.
+    pub(super) fn layers(&self) -> Option<Layers> {
+        self.layers.map(|how| how.layers(self.max_layers))
+    }
+
+    /// Writes the image, or all those of an index that the outputs have room for, in other layers.
+    pub(super) fn run(
+        &self,
+        (source, platform): (&ImageName, Option<&Platform>),
+        outputs: &[String],
+        args: &TransferArgs,
+        layers: Layers,
+    ) -> Result<(), Failure> {
+        let targets = targets(outputs, None)?;
+        let inputs = overlap::Inputs { files: Vec::new(), base: source.path().map(Into::into) };
+        output_paths(&targets, &inputs, args.force)?;
+        let shown = source.to_string();
+        let named = outputs.iter().map(String::as_str).chain([&*shown]);
+        let registries = args.registry.registries(named)?;
+        let open = open_options(platform.cloned(), registries.clone());
+        let is_index = platform.is_none() && targets.iter().all(transfer::has_indexes);
+        let images = match is_index {
+            true => oci::open_all(source, &open)?,
+            false => vec![oci::open(source, &open)?],
+        };
+        let images: Vec<UnpackedImage> =
+            images.into_iter().map(oci::Image::unpack).collect::<Result<_, _>>()?;
+        let plans: Vec<Plan> = images
+            .iter()
+            .map(|image| relayer::relayer(image, layers).map_err(pipeline::Error::from))
+            .collect::<Result<_, _>>()?;
+        let parts: Vec<Part<'_>> =
+            images.iter().zip(&plans).map(|(image, plan)| part(image, plan)).collect();
+        let names = match &args.tag[..] {
+            [] => images.first().map(|one| transfer::whole_names(&one.image)).unwrap_or_default(),
+            names => names.to_vec(),
+        };
+        let delivery = Delivery {
+            targets,
+            names,
+            fallback_name: fallback_name(source)?,
+            compression: self.compress,
+            jobs: jobs(None),
+            cache: None,
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            annotations: Default::default(),
+            machine: machine(),
+            scratch: scratch(),
+            durability: Durability::Synced,
+            registries,
+            push: PushOptions { immutable: args.immutable },
+            expected: args.expect_digest,
+        };
+        deliver_with(&parts, &delivery, &args.verbosity, None, &[], None)
+    }
+}
+
+/// An image in other layers. Annotations that say how the layers were made are not kept.
+fn part<'a>(image: &UnpackedImage, plan: &'a Plan) -> Part<'a> {
+    let mut annotations = image.image.annotations();
+    annotations.retain(|name, _| !reuse::is_of_layers(name));
+    Part { plan, base: None, annotations }
+}
