@@ -69,6 +69,8 @@ mod inputs;
 mod inspect;
 /// docs/json.md, compared with what each command prints.
 mod json_shapes;
+/// Large images are cut along their packages into layers that change only with what they hold.
+mod layers;
 /// What is said: one message for one kind, and what to do about common mistakes.
 mod messages;
 /// Common mistakes, each with a message that says what to do.

@@ -1,0 +1,185 @@
+//! Large images are cut along their packages: few layers, which change only with what they hold,
+//! and which every engine takes.
+
+use serde_json::Value;
+
+use crate::{engines, fixtures, image_spec::Layout, sandbox::Sandbox};
+
+/// An application with packages of npm, together 40 MiB.
+fn application() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for number in 0..20_u8 {
+        let content = vec![number; 2 << 20];
+        sandbox.file(&format!("app/node_modules/p{number}/index.js"), content);
+    }
+    sandbox.file("app/main.js", "1").dir("app/empty");
+    sandbox
+}
+
+fn layers(layout: &Layout) -> Vec<Value> {
+    layout.manifest["layers"].as_array().unwrap().clone()
+}
+
+/// What the descriptors of the layers say in an annotation.
+fn annotations(layout: &Layout, name: &str) -> Vec<String> {
+    let text = |layer: &Value| layer["annotations"][name].as_str().unwrap_or_default().to_owned();
+    layers(layout).iter().map(text).collect()
+}
+
+#[test]
+fn an_update_of_one_package_changes_one_layer() {
+    let sandbox = application();
+    let pack = |out: &str, options: &str| {
+        sandbox.imgb(&format!("pack app:/app -q -o oci:{out}")).args(options).run().ok();
+        Layout::open(&sandbox.path(out))
+    };
+    let first = pack("first", "");
+    let names = annotations(&first, "imgb.layer");
+    assert!((12..=16).contains(&names.len()), "{names:?}");
+    assert_eq!(names.last().unwrap(), "inputs");
+    let all = annotations(&first, "imgb.components").join(", ");
+    for number in 0..20 {
+        assert_eq!(all.split(", ").filter(|one| *one == format!("npm:p{number}")).count(), 1);
+    }
+    sandbox.file("app/node_modules/p7/index.js", "changed").file("app/node_modules/p7/more", "");
+    let second = pack("second", "");
+    let new: Vec<Value> =
+        layers(&second).into_iter().filter(|layer| !layers(&first).contains(layer)).collect();
+    assert!(new.len() <= 2, "{new:?}");
+    for (options, count) in [("--layers one", 1), ("--layers split", 1), ("--max-layers 4", 4)] {
+        let found = layers(&pack(&options.replace(' ', "-"), options)).len();
+        assert!(found <= count && found > count / 2, "{options}: {found}");
+    }
+}
+
+#[test]
+fn small_packages_are_cut_if_the_user_says_so() {
+    let sandbox = Sandbox::new();
+    sandbox.file("app/node_modules/a/x", "1").file("app/node_modules/b/x", "2");
+    let count = |options: &str| {
+        let run = sandbox.imgb("pack app:/app -q --json --dry-run").args(options).run().ok();
+        run.json()["layers"].as_array().unwrap().len()
+    };
+    assert_eq!((count(""), count("--layers packages"), count("--layers packages:2")), (1, 2, 1));
+    let refused = sandbox.imgb("pack app --layers packages:0 -o x.tar").run();
+    refused.error(2, &["packages:0", "not a number of layers"]);
+    let refused = sandbox.imgb("pack app --layers many -o x.tar").run();
+    refused.error(2, &["possible values: auto, one, split, packages[:MAX]"]);
+}
+
+#[test]
+fn a_large_instruction_makes_several_layers() {
+    let sandbox = application();
+    sandbox.file("app/Buildfile", "FROM scratch\nCOPY main.js /\nCOPY . /app\nCOPY main.js /b\n");
+    sandbox.file("app/.dockerignore", "Buildfile\n");
+    sandbox.imgb("build app -q --no-check -o oci:out").run().ok();
+    let layout = Layout::open(&sandbox.path("out"));
+    let names = annotations(&layout, "imgb.layer");
+    assert!((12..=17).contains(&names.len()), "{names:?}");
+    assert_eq!((&*names[0], names.last().unwrap()), ("1", &names.len().to_string()));
+    let history = layout.config["history"].as_array().unwrap();
+    let made = history.iter().filter(|step| step["empty_layer"] != true);
+    let texts: Vec<_> = made.map(|step| step["created_by"].as_str().unwrap()).collect();
+    assert_eq!(texts.len(), names.len());
+    assert!(texts.iter().any(|text| text.starts_with("COPY . /app (npm:p")), "{texts:?}");
+    sandbox.imgb("build app -q --no-check --layers one -o oci:one").run().ok();
+    assert_eq!(layers(&Layout::open(&sandbox.path("one"))).len(), 3);
+}
+
+/// Whiteouts, owners, capabilities and hard links, as other tools make them.
+#[test]
+fn a_copy_in_other_layers_has_the_same_files_and_configuration() {
+    let sandbox = application();
+    sandbox.file("app/gone", "1").dir("app/private").mode("app/private", 0o700);
+    sandbox.file("app/private/x", "1").hard_link("app/node_modules/p1/same", "app/main.js");
+    sandbox
+        .imgb("pack app:/app -q --layers one --no-check --env A=1 --label l=1 --annotation n=v")
+        .args("--cap /app/node_modules/p2/index.js=cap_net_raw+ep --chown 7:8 --entrypoint /x")
+        .args("-t one:1 -o base.tar")
+        .run()
+        .ok();
+    sandbox.file("up/app/.wh.gone", "").file("up/app/node_modules/p3/index.js", "new");
+    sandbox.tool("tar", "--owner=0 --group=0 --mtime=@5 -cf up.tar -C up app").run().ok();
+    upper(&sandbox);
+    sandbox.imgb("copy src/ out.tar --layers auto --max-layers 9 -q").run().ok();
+    let out = Layout::unpack(&sandbox, "out.tar", "out");
+    assert!((6..=9).contains(&layers(&out).len()));
+    let diff = sandbox.imgb("diff src/ out.tar --json").run();
+    let found = diff.json();
+    assert_eq!(
+        (&found["files"], &found["config"]),
+        (&Value::from(Vec::<Value>::new()), &Value::from(Vec::<Value>::new()))
+    );
+    assert_eq!(out.manifest["annotations"]["n"], "v");
+    let history = out.config["history"].as_array().unwrap();
+    let made = history.iter().filter(|step| step["empty_layer"] != true).count();
+    assert_eq!((made, history.len()), (layers(&out).len(), layers(&out).len() + 2));
+    sandbox.imgb("copy out.tar one.tar --layers one -q").run().ok();
+    assert_eq!(layers(&Layout::unpack(&sandbox, "one.tar", "one")).len(), 1);
+    sandbox.imgb("copy out.tar two.tar --compress none -q").run().error(2, &["--layers"]);
+}
+
+/// Puts `up.tar` as a layer over the image in `base.tar`: `src/`.
+fn upper(sandbox: &Sandbox) {
+    let layout = Layout::unpack(sandbox, "base.tar", "src");
+    let blobs = sandbox.path("src/blobs/sha256");
+    let put = |bytes: &[u8]| {
+        let (digest, size) = crate::image_spec::digest_of(bytes);
+        fs_err::write(blobs.join(&digest[7..]), bytes).unwrap();
+        (digest, size)
+    };
+    let tar = sandbox.read("up.tar");
+    let (layer, size) = put(&tar);
+    let mut config = layout.config.clone();
+    config["rootfs"]["diff_ids"].as_array_mut().unwrap().push(layer.clone().into());
+    let step = serde_json::json!({"created_by": "up"});
+    config["history"].as_array_mut().unwrap().push(step);
+    let (config, config_size) = put(config.to_string().as_bytes());
+    let mut manifest = layout.manifest.clone();
+    let media_type = "application/vnd.oci.image.layer.v1.tar";
+    let descriptor = serde_json::json!({"mediaType": media_type, "digest": layer, "size": size});
+    manifest["layers"].as_array_mut().unwrap().push(descriptor);
+    manifest["config"]["digest"] = config.into();
+    manifest["config"]["size"] = config_size.into();
+    let (manifest, size) = put(manifest.to_string().as_bytes());
+    let mut index: Value = serde_json::from_slice(&sandbox.read("src/index.json")).unwrap();
+    index["manifests"][0]["digest"] = manifest.into();
+    index["manifests"][0]["size"] = size.into();
+    sandbox.file("src/index.json", index.to_string());
+    fs_err::remove_file(sandbox.path("src/manifest.json")).unwrap();
+}
+
+#[test]
+fn engines_run_an_image_of_sixteen_layers() {
+    let sandbox = Sandbox::new();
+    if !fixtures::busybox(&sandbox) {
+        return;
+    }
+    for number in 0..16_u8 {
+        sandbox.file(&format!("app/node_modules/p{number}/x"), vec![number; 600 << 10]);
+    }
+    for number in 16..80_u8 {
+        sandbox.file(&format!("app/node_modules/p{number}/x"), vec![number; 1000]);
+    }
+    sandbox
+        .imgb("pack bin/busybox:/bin/busybox app:/app --layers packages -q -t sixteen:1")
+        .args("-o image.tar --entrypoint")
+        .arg(r#"["/bin/busybox","cat","/app/node_modules/p15/x"]"#)
+        .run()
+        .ok();
+    let archive = sandbox.path("image.tar");
+    assert_eq!(layers(&Layout::unpack(&sandbox, "image.tar", "layout")).len(), 16);
+    let whole = |text: String| assert_eq!(text, "\u{f}".repeat(600 << 10));
+    if let Some(docker) = engines::docker() {
+        docker.load(&archive);
+        whole(docker.image("sixteen:1").run().ok().text());
+    }
+    if let Some(podman) = engines::podman() {
+        podman.load(&archive);
+        whole(podman.image("sixteen:1").run().ok().text());
+    }
+    if let Some(containerd) = engines::containerd() {
+        containerd.import(&archive);
+        whole(containerd.image("docker.io/library/sixteen:1", "sixteen").run().ok().text());
+    }
+}
