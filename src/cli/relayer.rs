@@ -33,7 +33,7 @@ use crate::{
 pub(super) struct RelayerArgs {
     /// Cut the copy into other layers, with the same files and configuration: auto, one, split, or
     /// packages[:MAX], as for `imgb pack`; split puts what packages own below the rest
-    #[arg(long, value_name = "HOW", help_heading = "Layers")]
+    #[arg(long, value_name = "HOW", conflicts_with = "referrers", help_heading = "Layers")]
     layers: Option<How>,
 
     /// Layers at most with --layers auto

@@ -84,8 +84,7 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     let ImageBuilder { added, mut reasons, .. } = builder;
     let entrypoint = start::entrypoint(&kinds, &found, &tree, &added);
     let named = start::named(&kinds);
-    let asks = options.layers.may_ask_packages(&tree, &added);
-    let database = asks.then(|| view.into_packages()).transpose()?.flatten();
+    let database = options.layers.packages((&tree, &added), view)?;
     tree.extend(added);
     finish(&mut tree, &mut reasons, &below, source, options)?;
     let layers = split::split(tree, &reasons, options.layers, (database, source.mtime))?;

@@ -60,13 +60,22 @@ impl Layers {
     /// The layers of a large image, if nothing else is said.
     pub const MAX: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
-    /// Whether the packages of the sysroot matter to the layers of these files together.
-    pub(super) fn may_ask_packages(self, inputs: &Tree, added: &Tree) -> bool {
-        match self {
+    /// The packages of the sysroot of `view`, if they matter to the layers of the inputs and what
+    /// is added to them.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub(super) fn packages(
+        self,
+        (inputs, added): (&Tree, &Tree),
+        view: View<'_>,
+    ) -> Result<Option<Database>, ReadFailure> {
+        let matter = match self {
             Self::One | Self::Split => false,
             Self::Auto(max) => max.get() > 2 && bytes(inputs) + bytes(added) >= SMALL,
             Self::Packages(max) => max.get() > 2,
-        }
+        };
+        if matter { view.into_packages() } else { Ok(None) }
     }
 
     /// How `tree` is split by components; `None` if it is not.

@@ -139,7 +139,7 @@ fn an_added_file_moves_no_boundary() {
     let names: Vec<String> = (0..4000).map(|number| format!("/data/{number:04}")).collect();
     let tree = tree(names.iter().map(|name| (&**name, file(30_000))));
     let before = texts(&tree, 16);
-    let mut with = tree.clone();
+    let mut with = tree;
     with.insert(path("/data/2000-new"), file(30_000));
     let after = texts(&with, 16);
     assert!(before.len() > 4);
