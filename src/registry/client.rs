@@ -69,6 +69,8 @@ pub(super) struct Inner {
     insecure: BTreeSet<String>,
     /// How each registry is reached, by its name.
     bases: Mutex<BTreeMap<String, Url>>,
+    /// The size of chunks for registries that have lost an upload whose connection broke.
+    chunks: Mutex<BTreeMap<String, u64>>,
     notices: Notices,
 }
 
@@ -119,6 +121,7 @@ impl Client {
             sessions: options.sessions,
             insecure: options.insecure,
             bases: Mutex::default(),
+            chunks: Mutex::default(),
             notices: options.notices,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -205,6 +208,18 @@ impl Inner {
     pub(super) fn is_insecure(&self, url: &Url) -> bool {
         let with_port = format!("{}:{}", url.host(), url.origin().port);
         [url.host(), &url.authority(), &with_port].iter().any(|name| self.insecure.contains(*name))
+    }
+
+    /// The size of chunks that uploads to a registry begin with; `None` for the whole blob.
+    pub(super) fn chunk(&self, registry: &str) -> Option<u64> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner).get(registry).copied()
+    }
+
+    /// Notes that a registry has lost an upload, and how large its chunks may be.
+    pub(super) fn note_chunk(&self, registry: &str, size: u64) {
+        let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = chunks.entry(registry.to_owned()).or_insert(size);
+        *known = size.min(*known);
     }
 
     /// Counts the attempts at one request.

@@ -85,6 +85,78 @@ fn images_pushed_by_others_are_pulled() {
     podman.load(&sandbox.path("podman.tar"));
 }
 
+/// buildah as a pusher, and indexes that others push: each has its digest at the end.
+#[test]
+fn indexes_and_images_of_buildah_are_pulled() {
+    let Some((sandbox, registry)) = start() else { return };
+    if !have(&["buildah", "skopeo"]) || !engines::have_root() {
+        return;
+    }
+    let host = registry.host();
+    sandbox.program("arm", fixtures::static_elf(fixtures::AARCH64));
+    let pack = "pack --platform linux/amd64=./app --platform linux/arm64=./arm -q";
+    let index = sandbox.imgb(&format!("{pack} -o oci:layout:1")).run().ok().digest();
+    let raw = |name: &str| {
+        let raw = format!("inspect --raw --tls-verify=false docker://{host}/{name}:1");
+        let raw = sandbox.tool("skopeo", &raw).run().ok().into_bytes();
+        imgb::digest::Digest::of(raw).to_string()
+    };
+    let pulled = |name: &str, args: &str| {
+        let pull = format!("pull {host}/{name}:1 {args} -o {name}.tar --force");
+        sandbox.imgb(&pull).run().ok().digest()
+    };
+    let name = format!("docker://{host}/skopeo:1");
+    let copy = format!("copy --all --dest-tls-verify=false oci:layout:1 {name}");
+    sandbox.tool("skopeo", &copy).run().ok();
+    assert_eq!((raw("skopeo"), pulled("skopeo", "--all-platforms")), (index.clone(), index));
+
+    let store = format!("--root {0}/store --runroot {0}/run", sandbox.root().display());
+    let buildah = |args: &str| {
+        let run = sandbox.tool("buildah", &format!("--storage-driver vfs {store} {args}"));
+        run.env("HOME", sandbox.root()).run().ok().text()
+    };
+    // An image that buildah has made, in both formats.
+    let container = buildah("from scratch").trim().to_owned();
+    buildah(&format!("copy -q {container} {} /app", sandbox.path("app").display()));
+    buildah(&format!("config --entrypoint [\"/app\"] {container}"));
+    for format in ["oci", "docker"] {
+        buildah(&format!("commit -q --format {format} {container} made-{format}"));
+        let name = format!("buildah-{format}");
+        buildah(&format!("push -q --tls-verify=false made-{format} docker://{host}/{name}:1"));
+        assert_eq!(pulled(&name, ""), raw(&name));
+        sandbox.imgb(&format!("check {name}.tar")).run().ok();
+    }
+    // A list of images of two platforms.
+    buildah("manifest create list");
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let (os, arch) = platform.split_once('/').unwrap();
+        let add = format!("manifest add --os {os} --arch {arch} list");
+        let one = format!("docker://{host}/one-{arch}:1");
+        sandbox
+            .imgb(&format!("pull {host}/skopeo:1 --platform {platform} -o {arch}.tar"))
+            .run()
+            .ok();
+        sandbox.imgb(&format!("push {arch}.tar {one}")).run().ok();
+        buildah(&format!("{add} --tls-verify=false {one}"));
+    }
+    buildah(&format!("manifest push --all --tls-verify=false list docker://{host}/list:1"));
+    assert_eq!(pulled("list", "--all-platforms"), raw("list"));
+    for platform in ["linux/amd64", "linux/arm64"] {
+        let check = format!("check docker://{host}/list:1 --platform {platform}");
+        sandbox.imgb(&check).run().ok();
+    }
+    // And podman's client, with its own digest of the same list.
+    if let Some(podman) = engines::podman() {
+        let name = format!("{host}/podman-list:1");
+        podman.cli(&format!("manifest create {name}")).run().ok();
+        let add = format!("manifest add --tls-verify=false {name} docker://{host}/one-arm64:1");
+        podman.cli(&add).run().ok();
+        let push = format!("manifest push --all --tls-verify=false {name} docker://{name}");
+        podman.cli(&push).run().ok();
+        assert_eq!(pulled("podman-list", "--all-platforms"), raw("podman-list"));
+    }
+}
+
 #[test]
 fn nothing_is_sent_twice() {
     let Some((sandbox, registry)) = start() else { return };
@@ -165,6 +237,30 @@ fn layers_of_the_image_that_is_replaced_stay_where_they_are() {
     let without = sandbox.imgb(&format!("build . --no-cache -o {name} --json --timing --no-check"));
     let without = without.run().ok().json();
     assert_eq!((cached(&without), uploads(&registry)), (vec![false, false], 5));
+}
+
+/// The first time a base is read, since what is put on it depends on it. Then the cache has what is
+/// needed of it, and its layers are neither read nor sent.
+#[test]
+fn a_base_that_goes_back_to_its_registry_is_mounted() {
+    let Some((sandbox, registry)) = start() else { return };
+    let host = registry.host();
+    sandbox.file("base/etc/os", fixtures::noise(300_000));
+    sandbox.imgb(&format!("pack base/ -q --no-check -o docker://{host}/base:1")).run().ok();
+    let pack = |version: &str| -> Value {
+        sandbox.file("more", version);
+        let pack = format!("pack ./more --base docker://{host}/base:1 --no-check --cache cache");
+        let pack = format!("{pack} -o docker://{host}/app:{version} --json");
+        sandbox.imgb(&pack).run().ok().json()["transfers"][0]["blobs"].clone()
+    };
+    let first = pack("1");
+    let mounted = first.as_array().unwrap().iter().find(|blob| blob["how"] == "mounted").unwrap();
+    let layer = format!("/blobs/{} ", mounted["digest"].as_str().unwrap());
+    let reads = || downloads(&registry).iter().filter(|line| line.contains(&layer)).count();
+    assert_eq!(reads(), 1, "{:?}", downloads(&registry));
+    let second = pack("2");
+    let again = second.as_array().unwrap().iter().find(|blob| blob["digest"] == mounted["digest"]);
+    assert_eq!((&again.unwrap()["how"], reads()), (&"existed".into(), 1), "{second}");
 }
 
 /// A layer of another repository is verified, and then mounted.

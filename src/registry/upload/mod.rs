@@ -133,7 +133,7 @@ impl Repository {
             repository: self,
             source,
             progress,
-            chunk: None,
+            chunk: self.client.inner.chunk(&self.registry),
             min_chunk: 0,
             sent: Cell::new(0),
             current: Cell::new(0),
@@ -358,7 +358,9 @@ impl Upload<'_> {
         if cut > 0 {
             // Some of it was still in buffers of the system.
             let chunk = (cut / 4).clamp(MIN_CHUNK, MAX_CHUNK);
-            self.chunk = Some(self.chunk.map_or(chunk, |old| old.min(chunk)));
+            let chunk = self.chunk.map_or(chunk, |old| old.min(chunk));
+            self.chunk = Some(chunk);
+            self.repository.client.inner.note_chunk(&self.repository.registry, chunk);
         }
         Ok(())
     }
