@@ -7,6 +7,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs::File,
     io::{self, BufWriter, Seek as _, SeekFrom, Write},
 };
 
@@ -82,6 +83,9 @@ pub(super) fn complete(
         Fault::Write(error) => io(error),
         Fault::Other(error) => error,
     })?;
+    // Blobs may have been written farther on than they are now.
+    let mut file: &File = pending.file();
+    file.stream_position().and_then(|end| file.set_len(end)).map_err(io)?;
     Ok(pending.commit(store.durability())?)
 }
 

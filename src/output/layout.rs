@@ -154,7 +154,7 @@ fn add(
         event(Transfer::Part { digest, size, done });
         Ok::<(), OutputError>(())
     })?;
-    writer.finish()?;
+    writer.finish(store)?;
     Ok(How::Sent { bytes: size })
 }
 
@@ -192,7 +192,7 @@ pub(super) fn copy(store: &mut Store, blob: &Blob) -> Result<Blob, OutputError> 
             Some(bytes) => writer.append(bytes)?,
         }
     }
-    let (copied, store) = writer.finish()?;
+    let copied = writer.finish(store)?;
     if copied.digest != blob.digest {
         return Err(OutputError::Changed(blob.digest));
     }

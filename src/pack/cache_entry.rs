@@ -5,7 +5,15 @@
 //! else, the tar is read and hashed, which is far cheaper than compressing it, and its digest
 //! decides.
 
-use std::io::{self, Write as _};
+use std::{
+    collections::BTreeMap,
+    io::{self, Write as _},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
 use super::{Layer, PackOptions, cache_key};
 use crate::{
@@ -34,8 +42,39 @@ pub(super) struct CacheEntry {
 }
 
 impl CacheEntry {
+    /// Looks layers up, several at the same time: a layer that is not found by what lstat(2) says
+    /// is read and hashed.
+    pub(super) fn look_up_all(
+        layouts: &[TarLayout<'_>],
+        options: &PackOptions<'_>,
+    ) -> Vec<CacheEntry> {
+        let threads = options.jobs.get().min(layouts.len());
+        if threads < 2 || options.compression == Compression::None {
+            return layouts.iter().map(|layout| Self::look_up(layout, options)).collect();
+        }
+        let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+        let work = || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(layout) = layouts.get(number) else { break };
+                let entry = Self::look_up(layout, options);
+                found.lock().unwrap_or_else(PoisonError::into_inner).insert(number, entry);
+            }
+        };
+        thread::scope(|scope| {
+            // This thread does what threads that the system refuses would do.
+            for _ in 1..threads {
+                if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                    break;
+                }
+            }
+            work();
+        });
+        found.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+    }
+
     /// Looks a layer up: in the cache, then among other images. Only compressed layers are cached.
-    pub(super) fn look_up(layout: &TarLayout<'_>, options: &PackOptions<'_>) -> Self {
+    fn look_up(layout: &TarLayout<'_>, options: &PackOptions<'_>) -> Self {
         if options.compression == Compression::None
             || (options.cache.is_none() && options.sources.is_none() && !options.has_keys)
         {

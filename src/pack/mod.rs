@@ -2,13 +2,21 @@
 //!
 //! A layer's tar is cut into chunks by offset. [`TarLayout`] knows which bytes belong where, so one
 //! thread can make any chunk alone: it reads the files in it and compresses it. The tar is hashed,
-//! and the blob hashed and stored, in order, layer after layer, by whichever thread is free. So the
-//! bytes do not depend on the number of threads, several threads read a large file, small layers
-//! are made at the same time, and only chunks in flight are held in memory.
+//! and the blob hashed and stored, in order, by whichever thread is free. So the bytes do not
+//! depend on the number of threads, several threads read a large file, and only chunks in flight
+//! are held in memory.
+//!
+//! Since SHA-256 is one stream, a layer is made no faster than one thread hashes it. So several
+//! layers are made at the same time where the others would wait for that: without compression one
+//! for each thread, the largest first. Their sizes are known before, so each is written to its
+//! offset in the archive at once. Compressed layers of an archive that are made before their turn
+//! are written to temporary files of their own and copied.
 
 mod cache_entry;
 mod cache_key;
 mod chunks;
+mod committer;
+mod lane;
 mod rootfs;
 mod scheduler;
 mod sinks;
@@ -131,8 +139,9 @@ impl PackError {
 /// parents of its paths.
 ///
 /// # Errors
-/// The first [`PackError`] in the order of the layers' bytes. Nothing more is read after it, and
-/// only the blobs of earlier layers stay in the store.
+/// One [`PackError`], the same for any number of threads. If several layers have one, it is the
+/// first in the order of their bytes, or without compression that of the largest layer. Only layers
+/// that were begun before it are read to their end, and only whole blobs stay in the store.
 pub fn pack(
     layers: &[&Tree],
     options: &PackOptions<'_>,
@@ -143,10 +152,11 @@ pub fn pack(
     let layouts = layers.iter().map(|tree| TarLayout::new(tree)).collect::<Result<Vec<_>, _>>()?;
     let members = layouts.iter().map(TarLayout::members).sum();
     on_step(Step::Begin { members, bytes: layouts.iter().map(TarLayout::size).sum() });
+    let entries = CacheEntry::look_up_all(&layouts, options);
     let jobs: Vec<_> = layouts
         .iter()
-        .map(|layout| {
-            let cache_entry = CacheEntry::look_up(layout, options);
+        .zip(entries)
+        .map(|(layout, cache_entry)| {
             let read = AtomicU64::new(cache_entry.read());
             let is_rootfs = options.rootfs.is_some_and(|rootfs| rootfs.is_layer(layout));
             LayerJob { layout, cache_entry, is_rootfs, read }

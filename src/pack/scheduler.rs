@@ -1,22 +1,40 @@
 //! Hands out the work on the chunks.
 //!
-//! A chunk is free, then made by any worker, hashed in order, stored in order, and free again.
-//! Hashing and storing are each done by one thread at a time, and any thread may do them: a worker
-//! that asks for a task gets the one that is farthest along. So there are no more threads than
-//! processors, and a chunk is mostly hashed on the processor that made it, out of its own cache.
-//! The number of chunks is fixed, and the earliest chunk in flight waits for nothing, so the work
-//! never stalls. An error takes the place of its chunk, and ends the work when its turn comes.
+//! A chunk is free, then made by any worker, hashed in the order of its layer, stored in that
+//! order, and free again. Each layer that is being made has a [`Lane`]: one thread at a time hashes
+//! it, one at a time stores it, and any thread may do these. A worker that asks for a task gets the
+//! one that is farthest along, first in the layer that it worked on. So there are no more threads
+//! than processors, and a chunk is mostly hashed on the processor that made it, out of its own
+//! cache. The number of chunks is fixed, whatever the number of layers, and the earliest chunk in
+//! flight of a layer waits for no other layer that has chunks left to start on, so the work never
+//! stalls.
+//!
+//! An error takes the place of its chunk. Layers that were begun before its layer are finished, so
+//! that the first error in the order of layers and chunks is reported, whichever thread meets which
+//! first.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
-    PackError,
-    chunks::{Chunk, ChunkPlan, ChunkPos},
-    sinks::{Hasher, Storer},
+    OnStep, PackError,
+    chunks::{Chunk, ChunkPlan, ChunkPos, LayerJob},
+    committer::Committer,
+    lane::Lane,
+    sinks::{Finished, Hasher, Storer},
 };
+use crate::{
+    compress::Compression,
+    store::{Position, Space},
+};
+
+/// Layers in files of their own that wait until an archive has those below: each has a file open.
+const MAX_WAITING: usize = 32;
+
+/// The order in which layers are begun: 0, 1, and so on.
+type Rank = usize;
 
 /// What a worker is to do.
 pub(super) enum Task<'a> {
@@ -25,14 +43,17 @@ pub(super) enum Task<'a> {
     /// Hash the next chunk.
     Hash(Hasher<'a>, Chunk),
     /// Store the next chunk.
-    Store(Storer<'a>, Chunk),
+    Store(Storer, Chunk),
+    /// Commit a layer.
+    Commit(Committer<'a>, usize, Finished),
 }
 
 /// A finished task; a made chunk comes with its number.
 pub(super) enum Done<'a> {
     Made(u64, Result<Chunk, PackError>),
     Hashed(Hasher<'a>, Chunk),
-    Stored(Storer<'a>, Result<Chunk, PackError>),
+    Stored(Storer, Result<Chunk, PackError>),
+    Committed(Result<Committer<'a>, PackError>),
 }
 
 /// The work on all chunks of all layers, shared by the workers.
@@ -42,39 +63,49 @@ pub(super) struct Scheduler<'a> {
 }
 
 struct State<'a> {
-    /// The chunks that no worker has started on.
-    left: ChunkPlan,
+    jobs: &'a [LayerJob<'a>],
+    compression: Compression,
+    on_step: OnStep<'a>,
+    space: Space,
+    /// The position of each layer's blob, if all are known.
+    positions: Option<Vec<Position>>,
+    plan: ChunkPlan,
+    /// The number of layers that were begun.
+    begun: Rank,
+    /// The layers that are being made.
+    lanes: BTreeMap<Rank, Lane<'a>>,
     free: Vec<Chunk>,
-    /// Made but not yet hashed, by number.
-    made: BTreeMap<u64, Result<Chunk, PackError>>,
-    /// `None` while a worker hashes.
-    hasher: Option<Hasher<'a>>,
-    hashed: VecDeque<Chunk>,
-    /// `None` while a worker stores.
-    storer: Option<Storer<'a>>,
-    /// Chunks that were started and are not stored yet.
-    in_flight: usize,
+    /// Layers that are not committed yet.
+    finished: BTreeMap<usize, Finished>,
+    /// `None` while a worker commits.
+    committer: Option<Committer<'a>>,
     fault: Option<PackError>,
     /// Workers that wait for a task.
     waiting: usize,
 }
 
 impl<'a> Scheduler<'a> {
-    /// The work on `left`. No more chunks are in flight than there are `free` ones.
+    /// The work on `plan`, which is one for `jobs`. No more chunks are in flight than there are
+    /// `free` ones.
     pub(super) fn new(
-        left: ChunkPlan,
+        (plan, jobs): (ChunkPlan, &'a [LayerJob<'a>]),
+        compression: Compression,
         free: Vec<Chunk>,
-        hasher: Hasher<'a>,
-        storer: Storer<'a>,
+        committer: Committer<'a>,
+        on_step: OnStep<'a>,
     ) -> Self {
         let state = State {
-            left,
+            jobs,
+            compression,
+            on_step,
+            space: committer.space().clone(),
+            positions: committer.positions(),
+            plan,
+            begun: 0,
+            lanes: BTreeMap::new(),
             free,
-            made: BTreeMap::new(),
-            hasher: Some(hasher),
-            hashed: VecDeque::new(),
-            storer: Some(storer),
-            in_flight: 0,
+            finished: BTreeMap::new(),
+            committer: Some(committer),
             fault: None,
             waiting: 0,
         };
@@ -84,23 +115,25 @@ impl<'a> Scheduler<'a> {
     /// Calls `work` with one task after another until all is done or something fails. Each worker
     /// thread calls this.
     pub(super) fn run_worker(&self, mut work: impl FnMut(Task<'a>) -> Done<'a>) {
-        while let Some(task) = self.next() {
+        let mut last = 0;
+        while let Some((rank, task)) = self.next(last) {
             let guard = PanicGuard(self);
             let done = work(task);
             std::mem::forget(guard);
-            self.done(done);
+            self.done(rank, done);
+            last = rank;
         }
     }
 
-    /// The storer, with all chunks stored.
+    /// The committer, with all layers committed.
     ///
     /// # Errors
-    /// The first error in the order of the chunks.
-    pub(super) fn finish(self) -> Result<Storer<'a>, PackError> {
+    /// The first error in the order of layers and chunks.
+    pub(super) fn finish(self) -> Result<Committer<'a>, PackError> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match (state.fault, state.storer) {
+        match (state.fault, state.committer) {
             (Some(fault), _) => Err(fault),
-            (None, storer) => storer.ok_or(PackError::Stopped),
+            (None, committer) => committer.ok_or(PackError::Stopped),
         }
     }
 
@@ -108,10 +141,11 @@ impl<'a> Scheduler<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self) -> Option<Task<'a>> {
+    /// The next task for a worker whose `last` one was on the layer with that rank.
+    fn next(&self, last: Rank) -> Option<(Rank, Task<'a>)> {
         let mut state = self.lock();
         loop {
-            if let Some(task) = state.take() {
+            if let Some(task) = state.take(last) {
                 return Some(task);
             }
             if state.is_over() {
@@ -124,9 +158,9 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn done(&self, done: Done<'a>) {
+    fn done(&self, rank: Rank, done: Done<'a>) {
         let mut state = self.lock();
-        state.put(done);
+        state.put(rank, done);
         if state.waiting > 0 {
             self.changed.notify_all();
         }
@@ -135,54 +169,143 @@ impl<'a> Scheduler<'a> {
 
 impl<'a> State<'a> {
     fn is_over(&self) -> bool {
-        self.fault.is_some() || (self.in_flight == 0 && self.left.is_empty())
+        let all_made = self.lanes.is_empty() && self.plan.is_empty();
+        let all_committed = self.finished.is_empty() && self.committer.is_some();
+        all_made && (self.fault.is_some() || all_committed)
     }
 
     /// The task that is farthest along. Takes up an error whose turn has come.
-    fn take(&mut self) -> Option<Task<'a>> {
-        if self.is_over() {
-            return None;
+    fn take(&mut self, last: Rank) -> Option<(Rank, Task<'a>)> {
+        if let Some(task) = self.commit() {
+            return Some((last, task));
         }
-        if let Some(storer) = self.storer.take() {
-            match self.hashed.pop_front() {
-                Some(chunk) => return Some(Task::Store(storer, chunk)),
-                None => self.storer = Some(storer),
-            }
-        }
-        if let Some(hasher) = self.hasher.take() {
-            match self.made.remove(&hasher.next()) {
-                Some(Ok(chunk)) => return Some(Task::Hash(hasher, chunk)),
-                Some(Err(fault)) => self.fault = Some(fault),
-                None => {}
-            }
-            self.hasher = Some(hasher);
-        }
-        if self.fault.is_some() || self.free.is_empty() {
-            return None;
-        }
-        let pos = self.left.next()?;
-        self.in_flight += 1;
-        Some(Task::Make(pos, self.free.pop()?))
+        let mut ranks: Vec<Rank> = self.lanes.keys().copied().collect();
+        ranks.sort_by_key(|rank| *rank != last);
+        let stored = ranks.iter().find_map(|&rank| Some((rank, self.store(rank)?)));
+        stored
+            .or_else(|| ranks.iter().find_map(|&rank| Some((rank, self.hash(rank)?))))
+            .or_else(|| self.make())
     }
 
-    fn put(&mut self, done: Done<'a>) {
-        match done {
-            Done::Made(number, result) => {
-                if result.is_err() {
-                    self.left = ChunkPlan::default();
+    /// The next layer to commit, also after an error: layers that were begun before may have to
+    /// wait for it.
+    fn commit(&mut self) -> Option<Task<'a>> {
+        let committer = self.committer.as_ref()?;
+        let ready = self.finished.keys().copied().find(|layer| committer.is_ready_for(*layer))?;
+        Some(Task::Commit(self.committer.take()?, ready, self.finished.remove(&ready)?))
+    }
+
+    fn store(&mut self, rank: Rank) -> Option<Task<'a>> {
+        let Self { compression, space, positions, committer, plan, lanes, .. } = self;
+        let storer = |layer: usize| {
+            let known = positions.as_ref().and_then(|known| known.get(layer)).copied();
+            let at_once = || committer.as_ref()?.position(layer);
+            let apart = (plan.at_once > 1).then_some(Position::Own);
+            let position = known.or_else(at_once).or(apart)?;
+            Some(Storer::new(*compression, space, position))
+        };
+        let (storer, chunk) = lanes.get_mut(&rank)?.take_store(storer)?;
+        Some(Task::Store(storer, chunk))
+    }
+
+    fn hash(&mut self, rank: Rank) -> Option<Task<'a>> {
+        match self.lanes.get_mut(&rank)?.take_hash()? {
+            Ok((hasher, chunk)) => Some(Task::Hash(hasher, chunk)),
+            Err(fault) => {
+                self.fail(rank, fault);
+                None
+            }
+        }
+    }
+
+    /// The next chunk of the layer that has the fewest in flight.
+    fn make(&mut self) -> Option<(Rank, Task<'a>)> {
+        if self.free.is_empty() {
+            return None;
+        }
+        self.begin_layers();
+        let unmade = self.lanes.iter_mut().filter(|(_, lane)| !lane.chunks.is_empty());
+        let (&rank, lane) = unmade.min_by_key(|(_, lane)| lane.in_flight)?;
+        let pos = self.plan.cut(&mut lane.chunks)?;
+        lane.in_flight += 1;
+        // A layer that was given up may have left one.
+        let chunk = Chunk { digest: None, ..self.free.pop()? };
+        Some((rank, Task::Make(pos, chunk)))
+    }
+
+    fn begin_layers(&mut self) {
+        let mut unmade = self.lanes.values().filter(|lane| !lane.chunks.is_empty()).count();
+        while unmade < self.plan.at_once
+            && (self.positions.is_some() || self.finished.len() < MAX_WAITING)
+            && let Some(chunks) = self.plan.begin()
+            && let Some(job) = self.jobs.get(chunks.layer)
+        {
+            let hasher = Hasher::new(job, self.on_step);
+            self.lanes.insert(self.begun, Lane::new(chunks, hasher));
+            self.begun += 1;
+            unmade += 1;
+        }
+    }
+
+    fn put(&mut self, rank: Rank, done: Done<'a>) {
+        let lane = self.lanes.get_mut(&rank);
+        match (done, lane) {
+            (Done::Committed(Ok(committer)), _) => self.committer = Some(committer),
+            (Done::Committed(Err(fault)), _) => self.fail(0, fault),
+            (Done::Made(number, made), Some(lane)) => {
+                let failed = made.is_err();
+                lane.put_made(number, made);
+                if failed {
+                    lane.chunks.clear();
+                    self.free.push(Chunk::default());
+                    self.give_up_after(rank);
                 }
-                self.made.insert(number, result);
             }
-            Done::Hashed(hasher, chunk) => {
-                self.hasher = Some(hasher);
-                self.hashed.push_back(chunk);
-            }
-            Done::Stored(storer, Ok(chunk)) => {
-                self.storer = Some(storer);
+            (Done::Hashed(hasher, chunk), Some(lane)) => lane.put_hashed(hasher, chunk),
+            (Done::Stored(storer, Ok(mut chunk)), Some(lane)) => {
+                lane.in_flight -= 1;
+                let (layer, digest) = (chunk.pos.layer, chunk.digest.take());
                 self.free.push(chunk);
-                self.in_flight -= 1;
+                match digest {
+                    None => lane.put_storer(storer),
+                    Some(tar) => {
+                        self.lanes.remove(&rank);
+                        self.finished.insert(layer, Finished { storer, tar });
+                    }
+                }
             }
-            Done::Stored(_, Err(fault)) => self.fault = Some(fault),
+            (Done::Stored(_, Err(fault)), Some(_)) => {
+                self.free.push(Chunk::default());
+                self.fail(rank, fault);
+            }
+            // The layer was given up.
+            (
+                Done::Hashed(_, chunk) | Done::Made(_, Ok(chunk)) | Done::Stored(_, Ok(chunk)),
+                None,
+            ) => {
+                self.free.push(chunk);
+            }
+            (Done::Made(_, Err(_)) | Done::Stored(_, Err(_)), None) => {
+                self.free.push(Chunk::default());
+            }
+        }
+    }
+
+    /// Makes `fault`, in the layer with this rank, the error of all. Only layers that were begun
+    /// before are finished.
+    fn fail(&mut self, rank: Rank, fault: PackError) {
+        self.fault = Some(fault);
+        self.give_up_after(rank);
+        if let Some(lane) = self.lanes.remove(&rank) {
+            self.free.extend(lane.into_chunks());
+        }
+    }
+
+    /// Gives up all layers that were begun after the one with this rank, and begins no more.
+    fn give_up_after(&mut self, rank: Rank) {
+        self.plan.clear();
+        for lane in self.lanes.split_off(&(rank + 1)).into_values() {
+            self.free.extend(lane.into_chunks());
         }
     }
 }
@@ -192,7 +315,9 @@ struct PanicGuard<'l, 'a>(&'l Scheduler<'a>);
 
 impl Drop for PanicGuard<'_, '_> {
     fn drop(&mut self) {
-        self.0.lock().fault = Some(PackError::Stopped);
+        let mut state = self.0.lock();
+        state.fail(0, PackError::Stopped);
+        drop(state);
         self.0.changed.notify_all();
     }
 }
@@ -229,6 +354,10 @@ mod tests {
                 check("store", chunk.pos.number);
                 Done::Stored(storer, Ok(chunk))
             }
+            Task::Commit(committer, ..) => {
+                assert!(wanted != "commit", "the panic of this test");
+                Done::Committed(Ok(committer))
+            }
         }
     }
 
@@ -248,7 +377,7 @@ mod tests {
             has_keys: false,
             rootfs: None,
         };
-        for wanted in ["make", "hash", "store"] {
+        for wanted in ["make", "hash", "store", "commit"] {
             let dir = tempfile::tempdir().unwrap();
             let mut store = Store::directory(dir.path(), Durability::Cached).unwrap();
             let cache_entry = CacheEntry::default();
@@ -258,10 +387,12 @@ mod tests {
                 is_rootfs: false,
                 read: AtomicU64::new(0),
             }];
-            let (plan, workers) = ChunkPlan::new(&jobs, &options);
-            let storer = Storer::new(&jobs, &options, &mut store, &|_| {});
+            let plan = ChunkPlan::new(&jobs, &options);
+            let workers = plan.workers;
+            let committer = Committer::new(&jobs, &options, &mut store, &|_| {}).unwrap();
             let free = (0..4).map(|_| Chunk::default()).collect();
-            let scheduler = Scheduler::new(plan, free, Hasher::new(&jobs, &|_| {}), storer);
+            let compression = options.compression;
+            let scheduler = Scheduler::new((plan, &jobs), compression, free, committer, &|_| {});
             let panics = thread::scope(|scope| {
                 let workers: Vec<_> = (0..workers)
                     .map(|_| scope.spawn(|| scheduler.run_worker(|task| work(task, wanted))))

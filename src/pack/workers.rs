@@ -1,12 +1,12 @@
-//! The threads that make, hash and store the chunks.
+//! The threads that make, hash and store the chunks, and commit the layers.
 
 use std::{ops::Range, sync::atomic::Ordering, thread};
 
 use super::{
     Layer, OnStep, PackError, PackOptions, Rootfs,
     chunks::{Chunk, ChunkPlan, LayerJob},
+    committer::Committer,
     scheduler::{Done, Scheduler, Task},
-    sinks::{Hasher, Storer},
 };
 use crate::{
     compress::{Compression, Encoder},
@@ -39,11 +39,13 @@ pub(super) fn pack(
     store: &mut Store,
     on_step: OnStep<'_>,
 ) -> Result<Vec<Layer>, PackError> {
-    let (plan, count) = ChunkPlan::new(jobs, options);
+    let plan = ChunkPlan::new(jobs, options);
+    let count = plan.workers;
     let free = (0..count + SPARE).map(|_| Chunk::default()).collect();
-    let storer = Storer::new(jobs, options, store, on_step);
-    let scheduler = Scheduler::new(plan, free, Hasher::new(jobs, on_step), storer);
-    let workers = Workers { jobs, compression: options.compression, rootfs: options.rootfs };
+    let committer = Committer::new(jobs, options, store, on_step)?;
+    let compression = options.compression;
+    let scheduler = Scheduler::new((plan, jobs), compression, free, committer, on_step);
+    let workers = Workers { jobs, compression, rootfs: options.rootfs };
     thread::scope(|scope| {
         // This thread is one of the workers.
         for _ in 1..count {
@@ -54,7 +56,7 @@ pub(super) fn pack(
         }
         workers.work(&scheduler);
     });
-    scheduler.finish()?.finish()
+    Ok(scheduler.finish()?.finish())
 }
 
 impl Workers<'_> {
@@ -75,6 +77,10 @@ impl Workers<'_> {
             Task::Store(mut storer, mut chunk) => {
                 let stored = storer.take(&mut chunk);
                 Done::Stored(storer, stored.map(|()| chunk))
+            }
+            Task::Commit(mut committer, layer, finished) => {
+                let committed = committer.commit(layer, finished);
+                Done::Committed(committed.map(|()| committer))
             }
         });
     }

@@ -1,13 +1,16 @@
 //! Blobs on disk, and files that appear whole or not at all.
 //!
 //! Bulk bytes are written once: if the output is one archive, blobs go straight into the archive's
-//! temporary file as its members; otherwise each goes into a file of its own.
+//! temporary file as its members; otherwise each goes into a file of its own. Several blobs can be
+//! written at the same time ([`Space`]). An archive has them in the order in which they are
+//! finished.
 
 mod blob;
 pub mod cache;
 mod listing;
 mod part_writer;
 mod pending;
+mod space;
 mod writer;
 
 use std::{
@@ -25,6 +28,7 @@ pub use blob::{Blob, Extent, Fetch, Place};
 pub use listing::{list_directory, names};
 pub use part_writer::PartWriter;
 pub use pending::{PREFIX, Pending};
+pub use space::{Position, Space};
 pub use writer::BlobWriter;
 
 /// Bytes of a tar block: an archive's members start at multiples of it.
@@ -61,17 +65,17 @@ pub enum Durability {
 /// Where blobs go.
 #[derive(Debug)]
 pub struct Store {
+    space: Space,
     kind: StoreKind,
     /// Whether remote blobs stay where they are.
     is_scratch: bool,
-    durability: Durability,
     blobs: BTreeMap<Digest, Blob>,
 }
 
 #[derive(Debug)]
 enum StoreKind {
-    Archive { file: Arc<File>, path: PathBuf, end: u64, header: Header },
-    Directory { path: PathBuf },
+    Archive { file: Arc<File>, end: u64, header: Header },
+    Directory,
 }
 
 /// Makes the member header of a blob, from its digest and size.
@@ -82,13 +86,10 @@ impl Store {
     /// after the other from its offset `start`, a multiple of 512. `header` makes each member's
     /// header when the digest is known. `durability` is what `pending` will be committed with.
     pub fn archive(pending: &Pending, start: u64, header: Header, durability: Durability) -> Self {
-        let kind = StoreKind::Archive {
-            file: Arc::clone(pending.file()),
-            path: pending.target().to_owned(),
-            end: start,
-            header,
-        };
-        Self { kind, is_scratch: false, durability, blobs: BTreeMap::new() }
+        let file = Arc::clone(pending.file());
+        let space = Space::archive(Arc::clone(&file), pending.target(), durability);
+        let kind = StoreKind::Archive { file, end: start, header };
+        Self { space, kind, is_scratch: false, blobs: BTreeMap::new() }
     }
 
     /// As [`Store::archive`], from the start of a temporary file that is no output itself: a blob
@@ -115,25 +116,40 @@ impl Store {
     pub fn directory(path: &Path, durability: Durability) -> Result<Self, StoreError> {
         let blobs = path.join("blobs/sha256");
         uninterrupted(|| fs_err::create_dir_all(&blobs)).map_err(io_error("create", &blobs))?;
-        let kind = StoreKind::Directory { path: path.to_owned() };
-        Ok(Self { kind, is_scratch: false, durability, blobs: BTreeMap::new() })
+        let space = Space::directory(path, durability);
+        Ok(Self { space, kind: StoreKind::Directory, is_scratch: false, blobs: BTreeMap::new() })
+    }
+
+    /// Where blobs are written before the store has them.
+    pub fn space(&self) -> &Space {
+        &self.space
     }
 
     /// Begins a blob.
     ///
     /// # Errors
     /// If no file can be created for it.
-    pub fn begin(&mut self) -> Result<BlobWriter<'_>, StoreError> {
-        let (extent, pending) = match &self.kind {
-            StoreKind::Archive { file, end, .. } => {
-                (Extent { file: Arc::clone(file), offset: end + BLOCK }, None)
-            }
-            StoreKind::Directory { path } => {
-                let pending = Pending::create_in(path)?;
-                (Extent { file: Arc::clone(pending.file()), offset: 0 }, Some(pending))
-            }
-        };
-        Ok(BlobWriter::new(self, extent, pending))
+    pub fn begin(&self) -> Result<BlobWriter, StoreError> {
+        self.space.begin(self.next_position())
+    }
+
+    /// Where the next blob is written at once.
+    pub fn next_position(&self) -> Position {
+        match self.kind {
+            StoreKind::Archive { end, .. } => Position::At(end),
+            StoreKind::Directory => Position::Own,
+        }
+    }
+
+    /// Where each of the next blobs is written at once, if they have these sizes.
+    pub fn positions(&self, sizes: impl IntoIterator<Item = u64>) -> Vec<Position> {
+        let mut next = self.next_position();
+        let mut positions = Vec::new();
+        for size in sizes {
+            positions.push(next);
+            next = next.after(size);
+        }
+        positions
     }
 
     /// Stores `bytes`.
@@ -143,7 +159,7 @@ impl Store {
     pub fn put(&mut self, bytes: &[u8]) -> Result<Blob, StoreError> {
         let mut writer = self.begin()?;
         writer.append(bytes)?;
-        Ok(writer.finish()?.0)
+        writer.finish(self)
     }
 
     /// Adds a blob that is complete in another file. A directory store links to that file if it
@@ -155,9 +171,8 @@ impl Store {
         if self.adopt(blob) {
             return Ok((blob.clone(), false));
         }
-        if let StoreKind::Directory { path } = &self.kind
-            && !self.blobs.contains_key(&blob.digest)
-        {
+        let path = self.space.path();
+        if matches!(self.kind, StoreKind::Directory) && !self.blobs.contains_key(&blob.digest) {
             let target = path.join("blobs/sha256").join(blob.digest.hex());
             // A link shows the owner and mode of the existing file, which may differ from those of
             // a file created now, by another umask or user.
@@ -169,16 +184,14 @@ impl Store {
                 && same_owner_and_mode(fresh.file(), &file)
                 && pending::link(&file, &target).is_ok()
             {
-                pending::sync(&file, &target, self.durability)?;
+                pending::sync(&file, &target, self.durability())?;
                 self.blobs.insert(blob.digest, blob.named(target));
                 return Ok((blob.clone(), true));
             }
         }
-        let path = self.path().to_owned();
         let writer = self.begin()?;
-        blob.copy_to(&writer.extent.file, writer.extent.offset)
-            .map_err(io_error("write", &path))?;
-        Ok((writer.finish_written(blob.digest, blob.size)?.0, false))
+        blob.copy_to(&writer.extent.file, writer.extent.offset).map_err(io_error("write", path))?;
+        Ok((writer.finish_written(self, blob.digest, blob.size)?, false))
     }
 
     /// The blob with this digest, if it was stored. Those of a directory are not open.
@@ -192,71 +205,66 @@ impl Store {
     /// # Errors
     /// If the disk refuses.
     pub fn sync_names(&self) -> Result<(), StoreError> {
-        match &self.kind {
-            StoreKind::Directory { path } if self.durability == Durability::Synced => {
-                pending::sync_dir(&path.join("blobs/sha256"))
+        match self.kind {
+            StoreKind::Directory if self.durability() == Durability::Synced => {
+                pending::sync_dir(&self.space.path().join("blobs/sha256"))
             }
-            StoreKind::Directory { .. } | StoreKind::Archive { .. } => Ok(()),
+            StoreKind::Directory | StoreKind::Archive { .. } => Ok(()),
         }
     }
 
     /// The offset in the archive after the last blob's member, where the next member is written.
-    /// It is the end of the file too, unless a blob was left unfinished. 0 for a
-    /// directory.
+    /// The file may be longer. 0 for a directory.
     pub fn end(&self) -> u64 {
         match self.kind {
             StoreKind::Archive { end, .. } => end,
-            StoreKind::Directory { .. } => 0,
+            StoreKind::Directory => 0,
         }
     }
 
     /// The durability that files are committed with.
     pub fn durability(&self) -> Durability {
-        self.durability
+        self.space.durability()
     }
 
-    fn path(&self) -> &Path {
-        match &self.kind {
-            StoreKind::Archive { path, .. } | StoreKind::Directory { path } => path,
-        }
-    }
-
-    /// Gives a written blob its header or its name.
+    /// Gives a written blob its header or its name. An archive gets it as its next member: bytes
+    /// that are elsewhere are copied there. A blob of the same digest is not added again.
     fn commit_blob(
         &mut self,
         (digest, size): (Digest, u64),
-        extent: Extent,
+        mut extent: Extent,
         pending: Option<Pending>,
     ) -> Result<Blob, StoreError> {
-        let offset = extent.offset;
-        let blob = Blob { digest, size, place: Place::Open(extent) };
-        if let Some(same) = self.blobs.get(&blob.digest) {
-            // Members of an archive have names of their own, so a second blob of one digest is cut
-            // off again.
-            if let StoreKind::Archive { file, path, end, .. } = &self.kind {
-                file.set_len(*end).map_err(io_error("write", path))?;
-            }
+        if let Some(same) = self.blobs.get(&digest) {
             return Ok(same.clone());
         }
+        let path = self.space.path();
         let known = match &mut self.kind {
-            StoreKind::Archive { file, path, end, header } => {
-                let content_end = offset + blob.size;
-                let padding = blob.size.next_multiple_of(BLOCK) - blob.size;
-                let zeros = &[0; BLOCK as usize][..padding as usize];
-                file.write_all_at(&header(blob.digest, blob.size), *end)
-                    .and_then(|()| file.write_all_at(zeros, content_end))
-                    .map_err(io_error("write", path))?;
-                *end = content_end + padding;
-                blob.clone()
-            }
-            StoreKind::Directory { path } => {
-                let target = path.join("blobs/sha256").join(blob.digest.hex());
-                if let Some(pending) = pending {
-                    pending.name(&target, self.durability)?;
+            StoreKind::Archive { file, end, header } => {
+                let offset = *end + BLOCK;
+                if pending.is_some() || extent.offset != offset {
+                    let written = Blob { digest, size, place: Place::Open(extent) };
+                    written.copy_to(file, offset).map_err(io_error("write", path))?;
+                    extent = Extent { file: Arc::clone(file), offset };
                 }
-                blob.named(target)
+                let padding = size.next_multiple_of(BLOCK) - size;
+                let zeros = &[0; BLOCK as usize][..padding as usize];
+                file.write_all_at(&header(digest, size), *end)
+                    .and_then(|()| file.write_all_at(zeros, offset + size))
+                    .map_err(io_error("write", path))?;
+                *end = offset + size + padding;
+                None
+            }
+            StoreKind::Directory => {
+                let target = path.join("blobs/sha256").join(digest.hex());
+                if let Some(pending) = pending {
+                    pending.name(&target, self.space.durability())?;
+                }
+                Some(target)
             }
         };
+        let blob = Blob { digest, size, place: Place::Open(extent) };
+        let known = known.map_or_else(|| blob.clone(), |target| blob.named(target));
         self.blobs.insert(digest, known);
         Ok(blob)
     }

@@ -5,6 +5,7 @@ use std::{
     io::{self, Write},
     num::NonZeroU64,
     os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -25,8 +26,10 @@ const WRITEBACK_BATCH: u64 = 8 << 20;
 /// A blob that is being written. If it is dropped without [`BlobWriter::finish`], nothing refers to
 /// what it wrote.
 #[derive(Debug)]
-pub struct BlobWriter<'a> {
-    store: &'a mut Store,
+pub struct BlobWriter {
+    /// For messages.
+    path: PathBuf,
+    durability: Durability,
     writer: Digesting<OffsetWriter>,
     pub(super) extent: Extent,
     pending: Option<Pending>,
@@ -34,12 +37,17 @@ pub struct BlobWriter<'a> {
     writeback_started: u64,
 }
 
-impl<'a> BlobWriter<'a> {
+impl BlobWriter {
     /// A blob that goes to `extent`; `pending` is its file where it has one of its own.
-    pub(super) fn new(store: &'a mut Store, extent: Extent, pending: Option<Pending>) -> Self {
+    pub(super) fn new(
+        (path, durability): (&Path, Durability),
+        extent: Extent,
+        pending: Option<Pending>,
+    ) -> Self {
         let file = Arc::clone(&extent.file);
         let writer = Digesting::new(OffsetWriter { file, offset: extent.offset });
-        Self { store, writer, extent, pending, writeback_started: 0 }
+        let path = path.to_owned();
+        Self { path, durability, writer, extent, pending, writeback_started: 0 }
     }
 
     /// Appends `bytes`.
@@ -47,7 +55,7 @@ impl<'a> BlobWriter<'a> {
     /// # Errors
     /// If they cannot be written.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        self.writer.write_all(bytes).map_err(io_error("write", self.store.path()))?;
+        self.writer.write_all(bytes).map_err(io_error("write", &self.path))?;
         self.start_writeback(self.writer.written());
         Ok(())
     }
@@ -55,7 +63,7 @@ impl<'a> BlobWriter<'a> {
     /// Lets the system write the first `len` bytes to the disk while more are made, so that the
     /// fsync of [`Durability::Synced`] has little left to wait for. Call it when they are written.
     pub fn start_writeback(&mut self, len: u64) {
-        if self.store.durability() == Durability::Cached {
+        if self.durability == Durability::Cached {
             return;
         }
         let more = NonZeroU64::new(len.saturating_sub(self.writeback_started));
@@ -70,18 +78,18 @@ impl<'a> BlobWriter<'a> {
     /// For threads that write parts of the blob at their offsets. [`BlobWriter::finish_written`]
     /// ends such a blob when all parts are written; [`BlobWriter::append`] must not be used.
     pub fn part_writer(&self) -> PartWriter {
-        PartWriter::new(self.extent.clone(), self.store.path().to_owned())
+        PartWriter::new(self.extent.clone(), self.path.clone())
     }
 
-    /// The blob, complete and in its place, and the store. If the store already has a blob of the
-    /// same digest, that one.
+    /// The blob, complete and in its place in `store`, whose [`super::Space`] it was begun in. If
+    /// the store already has a blob of the same digest, that one.
     ///
     /// # Errors
     /// If its header or its name cannot be written.
-    pub fn finish(self) -> Result<(Blob, &'a mut Store), StoreError> {
-        let Self { store, writer, extent, pending, .. } = self;
+    pub fn finish(self, store: &mut Store) -> Result<Blob, StoreError> {
+        let Self { writer, extent, pending, .. } = self;
         let (_, digest, size) = writer.finish();
-        Ok((store.commit_blob((digest, size), extent, pending)?, store))
+        store.commit_blob((digest, size), extent, pending)
     }
 
     /// As [`BlobWriter::finish`], for `size` bytes that were written through
@@ -91,11 +99,11 @@ impl<'a> BlobWriter<'a> {
     /// As [`BlobWriter::finish`].
     pub fn finish_written(
         self,
+        store: &mut Store,
         digest: Digest,
         size: u64,
-    ) -> Result<(Blob, &'a mut Store), StoreError> {
-        let Self { store, extent, pending, .. } = self;
-        Ok((store.commit_blob((digest, size), extent, pending)?, store))
+    ) -> Result<Blob, StoreError> {
+        store.commit_blob((digest, size), self.extent, self.pending)
     }
 }
 

@@ -231,6 +231,8 @@ fn equal_blobs_are_stored_once() {
         let layers = packed(&[&small, &tree, &tree, &small], compression, 2, &mut store);
         let config = store.put(b"{}").unwrap();
         let file = pending.file();
+        // What was written farther on than it is now may be after the end.
+        file.set_len(store.end()).unwrap();
         file.set_len(store.end() + 1024).unwrap();
         pending.commit(Durability::Synced).unwrap();
 
@@ -319,4 +321,94 @@ fn the_first_fault_in_order_is_reported() {
         }
         assert_eq!(fs_err::read_dir(dir.path().join("layout/blobs/sha256")).unwrap().count(), 0);
     }
+}
+
+/// Sixteen trees of all sizes, two of which are equal and not next to each other.
+fn sixteen(dir: &Path) -> Vec<Tree> {
+    let of = |number: usize| {
+        let mut tree = Tree::new();
+        tree.insert(path("d"), Node::directory(0o755));
+        for file in 0..number % 5 {
+            let name = dir.join(format!("{number}-{file}"));
+            fs_err::write(&name, bytes(300_000 * number, number as u32)).unwrap();
+            tree.insert(path(&format!("d/f{number}-{file}")), host(&name));
+        }
+        tree.insert(path(&format!("d/own{number}")), Node::inline(0o644, bytes(number, 9)));
+        tree
+    };
+    let mut trees: Vec<Tree> = (0..16).map(of).collect();
+    trees[11] = trees[3].clone();
+    trees
+}
+
+/// The whole archive, with its blobs in the order of the layers, whichever is finished first.
+#[test]
+fn sixteen_layers_give_the_same_archive_whatever_the_jobs() {
+    let dir = tempfile::tempdir().unwrap();
+    let trees = sixteen(dir.path());
+    let trees: Vec<&Tree> = trees.iter().collect();
+    for compression in [Compression::None, Compression::Gzip(1), Compression::Zstd(1)] {
+        let mut control: Option<Vec<u8>> = None;
+        // From 9 and 5 threads on, several compressed layers are made at the same time.
+        for jobs in [1, 2, 7, 24] {
+            let target = dir.path().join("out.tar");
+            let pending = Pending::create(&target).unwrap();
+            let mut store = Store::archive(&pending, 512, header, Durability::Cached);
+            let layers = packed(&trees, compression, jobs, &mut store);
+            pending.file().set_len(store.end()).unwrap();
+            pending.commit(Durability::Cached).unwrap();
+            let archive = fs_err::read(&target).unwrap();
+            let mut at = 512;
+            for (number, layer) in layers.iter().enumerate() {
+                if number != 11 {
+                    assert_eq!(archive[at..at + 512], header(layer.blob.digest, layer.blob.size));
+                    let end = at + 512 + layer.blob.size as usize;
+                    assert_eq!(Digest::of(&archive[at + 512..end]), layer.blob.digest);
+                    at = end.next_multiple_of(512);
+                }
+            }
+            assert_eq!(at, archive.len());
+            assert_eq!(layers[3].blob.digest, layers[11].blob.digest);
+            assert!(*control.get_or_insert(archive.clone()) == archive, "{compression} {jobs}");
+        }
+    }
+}
+
+/// One error ends the work on all layers: the one of the layer that is begun first, whatever the
+/// number of threads. The others leave nothing.
+#[test]
+fn a_layer_that_cannot_be_read_ends_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let trees: Vec<Tree> = (0..16)
+        .map(|number| {
+            let name = dir.path().join(format!("file{number}"));
+            fs_err::write(&name, bytes(2_000_000, number)).unwrap();
+            [(path(&format!("file{number}")), host(&name))].into_iter().collect()
+        })
+        .collect();
+    for gone in [9, 13] {
+        fs_err::remove_file(dir.path().join(format!("file{gone}"))).unwrap();
+    }
+    let trees: Vec<&Tree> = trees.iter().collect();
+    let wanted = format!("cannot read {}", dir.path().join("file9").display());
+    for compression in [Compression::None, Compression::Gzip(1), Compression::Zstd(1)] {
+        for jobs in [1, 2, 7, 24] {
+            let pending = Pending::create(&dir.path().join("out.tar")).unwrap();
+            let mut store = Store::archive(&pending, 0, header, Durability::Cached);
+            let options = PackOptions {
+                compression,
+                jobs: NonZeroUsize::new(jobs).unwrap(),
+                sources: None,
+                has_keys: false,
+                cache: None,
+                rootfs: None,
+            };
+            let fault = pack(&trees, &options, &mut store, &|_| {}).unwrap_err();
+            assert_eq!(fault.to_string(), wanted, "{compression} {jobs}");
+            drop(store);
+            drop(pending);
+        }
+    }
+    // The files of the inputs, without the two.
+    assert_eq!(fs_err::read_dir(dir.path()).unwrap().count(), 14);
 }
