@@ -12,6 +12,14 @@ pub struct Shebang {
     pub command: Option<Vec<u8>>,
 }
 
+impl Shebang {
+    /// The file name of the interpreter: that of the command for `env`.
+    pub fn interpreter_name(&self) -> &[u8] {
+        let interpreter = self.command.as_ref().unwrap_or(&self.interpreter);
+        interpreter.rsplit(|&b| b == b'/').next().unwrap_or_default()
+    }
+}
+
 /// Parses the `#!` line at the start of `head` as the kernel does (`fs/binfmt_script.c`): blanks
 /// are trimmed, and the rest of the line is a single argument. `None` if there is no such line or
 /// it is empty.

@@ -5,6 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Python;
+
+/// Modules that one script starts.
+const MAX_STARTED: usize = 100;
+
 /// Which imports count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -15,6 +20,30 @@ pub enum Depth {
     Outer,
     /// The others.
     Inner,
+}
+
+/// The first parts of the names of modules that the text of a shell script starts: `python3 -m
+/// asciidoc`.
+pub fn started_modules(text: &[u8], language: &Python) -> BTreeSet<Vec<u8>> {
+    const OPTION: &[u8] = b" -m ";
+    let is_interpreter = |word: &[u8]| {
+        let name = word.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        let version = name.strip_prefix(language.interpreter.as_bytes());
+        version.is_some_and(|rest| rest.iter().all(|b| b.is_ascii_digit() || *b == b'.'))
+    };
+    let mut modules = BTreeSet::new();
+    for at in memchr::memmem::find_iter(text, OPTION) {
+        let (before, after) = text.split_at(at);
+        let start = before.iter().rposition(|b| b" \t\n\"'`(;|&".contains(b));
+        let word = before.get(start.map_or(0, |at| at + 1)..).unwrap_or_default();
+        let after = after.get(OPTION.len()..).unwrap_or_default().trim_ascii_start();
+        let end = after.iter().position(|b| !b.is_ascii_alphanumeric() && *b != b'_');
+        let name = after.get(..end.unwrap_or(after.len())).unwrap_or_default();
+        if is_interpreter(word) && !name.is_empty() && modules.len() < MAX_STARTED {
+            modules.insert(name.to_vec());
+        }
+    }
+    modules
 }
 
 /// The first parts of the names of modules that `text` imports or formats: `"hgext.%s"`.
@@ -158,6 +187,14 @@ mod tests {
         assert_eq!(join(named(text, Depth::All)), "eager hgext lazy numpy os plug yaml");
         assert_eq!(join(named(text, Depth::Outer)), "eager hgext lazy numpy os plug");
         assert_eq!(join(named(text, Depth::Inner)), "yaml");
+    }
+
+    #[test]
+    fn modules_that_a_script_starts() {
+        let text = b"#!/bin/sh\npython3 -m one.two x; exec /usr/bin/python3.11 -m  three \"$@\"\n\
+            tar -m four; python3x -m five; A=$(python -m six)\npython3 -m ";
+        let found = started_modules(text, &crate::languages::Languages::builtin().python);
+        assert_eq!(join(found), "one six three");
     }
 
     #[test]

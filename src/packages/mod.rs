@@ -75,7 +75,8 @@ pub struct Package {
     pub source: Box<str>,
     /// The version of the source package.
     pub source_version: Box<str>,
-    /// Whether each system of the distribution has it (`Essential: yes`).
+    /// Whether each system of the distribution has it (`Essential: yes`), or one of several like
+    /// it, by whose common name an essential package depends on them.
     pub is_essential: bool,
     /// `Priority`: `required`, `important`, `standard`, `optional`, `extra`; may be empty.
     pub priority: Box<str>,
@@ -123,7 +124,29 @@ impl Database {
         names.sort_unstable();
         names.dedup();
         let files = FileIndex::new(packages.len(), lists);
-        Self { format, path, packages, names, files, spelling }
+        let mut database = Self { format, path, packages, names, files, spelling };
+        for id in database.essential_providers() {
+            if let Some(package) = database.packages.get_mut(id.0 as usize) {
+                package.is_essential = true;
+            }
+        }
+        database
+    }
+
+    /// The packages that provide what essential ones depend on by a name that no package has, as
+    /// `base-files` depends on `awk`: each system has one of them.
+    fn essential_providers(&self) -> Vec<PackageId> {
+        let is_package = |name: &str| {
+            let mut found = self.find(name).filter_map(|id| self.package(id));
+            found.any(|package| *package.name == *name)
+        };
+        let essential = self.packages.iter().filter(|package| package.is_essential);
+        let needs = essential.flat_map(|package| &package.dependencies);
+        let needs = needs.filter(|need| need.strength <= Strength::Depends);
+        let virtual_only = needs
+            .filter(|need| !need.alternatives.iter().any(|name| is_package(name)))
+            .flat_map(|need| &need.alternatives);
+        virtual_only.flat_map(|name| self.find(name)).collect()
     }
 
     /// The packages that own a real path, in order. Directories usually have several owners. A link
@@ -220,6 +243,7 @@ Package: libc6
 Status: install ok installed
 Architecture: amd64
 Essential: yes
+Pre-Depends: awk
 Version: 2.36
 
 Package: dash
@@ -269,6 +293,8 @@ dash
         let libc = database.package(PackageId(1)).unwrap();
         assert_eq!((&*libc.source, &*libc.source_version), ("libc6", "2.36"));
         assert!(libc.is_essential && database.package(PackageId(0)).unwrap().is_for_all());
+        // An essential package depends on what it provides, and no package has that name.
+        assert!(mawk.is_essential && !database.package(PackageId(0)).unwrap().is_essential);
         let find = |name: &str| database.find(name).map(|id| id.0).collect::<Vec<_>>();
         assert_eq!((find("libc6"), find("awk"), find("gone")), (vec![1, 2], vec![3], vec![]));
     }

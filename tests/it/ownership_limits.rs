@@ -204,6 +204,17 @@ fn an_installed_script_gets_the_modules_of_perl_that_it_loads() {
 }
 
 #[test]
+fn a_shell_script_starts_modules_of_python() {
+    let packages: &[(&str, &str, &[&str])] = &[("app", "", &["usr/bin/app"])];
+    let Some(sandbox) = sandbox(&[("python3", MAIN), ("sh", MAIN)], packages) else { return };
+    sandbox.program("sys/usr/bin/app", "#!/usr/bin/sh\npython3 -m zz.main \"$@\"\n");
+    sandbox.file("sys/usr/lib/python3/dist-packages/zz/main.py", "");
+    sandbox.file("sys/usr/lib/python3/dist-packages/yy/main.py", "");
+    let text = plan(&sandbox, "app").text();
+    assert!(text.contains("/zz/main.py") && !text.contains("/yy/"), "{text}");
+}
+
+#[test]
 fn what_not_everybody_may_read_is_left_out_with_a_hint() {
     let packages: &[(&str, &str, &[&str])] =
         &[("app", "", &["usr/bin/app", "etc/app/key", "etc/app/open"])];

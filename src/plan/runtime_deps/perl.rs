@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{files, scripts::interpreter_name};
+use super::files;
 use crate::{
     elf::{Found, FoundKind, Lookup as _, ReadFailure, script::Shebang},
     languages::{
@@ -251,5 +251,5 @@ fn interpreter(
 }
 
 fn is_for_perl(line: &Shebang) -> bool {
-    interpreter_name(line).starts_with(Languages::builtin().perl.interpreter.as_bytes())
+    line.interpreter_name().starts_with(Languages::builtin().perl.interpreter.as_bytes())
 }

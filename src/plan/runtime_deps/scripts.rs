@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     elf::{Lookup as _, ReadFailure, script::Shebang},
-    languages::{Languages, Perl, Variables, library_names},
+    languages::{Languages, Perl, Variables, library_names, python::started_modules},
     ownership::Mentions,
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
@@ -74,6 +74,8 @@ pub(super) fn record(
         commands::record_started((&path, &text), dirs, facts, builder)?;
         return Ok(BTreeSet::new());
     }
+    let modules = started_modules(&text, &Languages::builtin().python);
+    record_imports(script.0, &modules, (facts, owners), builder)?;
     let absent = commands::absent(script.0, &text, dirs, builder)?;
     let by = (commands::By::Named, exported);
     commands::record(script.0, (path, text), by, dirs, (facts, builder))?;
@@ -88,7 +90,7 @@ fn record_interpreter(
     facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
-    let name = interpreter_name(line);
+    let name = line.interpreter_name();
     let perl = &Languages::builtin().perl;
     let uses_packages = || {
         let is_perl = name.starts_with(perl.interpreter.as_bytes());
@@ -140,7 +142,7 @@ fn record_modules(
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
     let language = &Languages::builtin().python;
-    if !interpreter_name(line).starts_with(language.interpreter.as_bytes()) {
+    if !line.interpreter_name().starts_with(language.interpreter.as_bytes()) {
         return Ok(());
     }
     let found = python::modules(text, language, (owners, builder))?;
@@ -198,12 +200,6 @@ fn record_mentions(
     owners::note(facts, path, (&belongings, &mentions), builder.view)
 }
 
-/// The file name of a script's interpreter.
-pub(super) fn interpreter_name(line: &Shebang) -> &[u8] {
-    let interpreter = line.command.as_ref().unwrap_or(&line.interpreter);
-    interpreter.rsplit(|&b| b == b'/').next().unwrap_or_default()
-}
-
 pub(in crate::plan) fn is_for_shell(line: &Shebang) -> bool {
-    Languages::builtin().shell.interpreters.contains(interpreter_name(line))
+    Languages::builtin().shell.interpreters.contains(line.interpreter_name())
 }
