@@ -235,7 +235,7 @@
 //!     imports path, tree, elf, view
 //!     touches reads through source
 //! 6 build      a recipe's stages → Plan; bases and sysroots
-//!     imports error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan,
+//!     imports digest, error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan,
 //!             source, suggest, view
 //!     touches reads through source, base images through oci
 //! 6 pack       trees → layers
@@ -250,8 +250,8 @@
 //!             image, archive, source, oci, view, sbom, plan, process, rules
 //!     touches reads through source
 //! 6 slim       an image → the plan of a smaller one
-//!     imports elf, error_kind, image, languages, oci, packages, path, plan, process, source, tree,
-//!             view
+//!     imports digest, elf, error_kind, image, languages, oci, packages, path, plan, process, source,
+//!             tree, view
 //!     touches reads through source, base images through oci
 //! 6 relayer    an image → the plan of one with the same files in other layers
 //!     imports elf, image, oci, plan, timestamp, tree

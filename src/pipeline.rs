@@ -1,5 +1,6 @@
 //! All steps in order, each taking the value of the one before, and the union of their errors.
 
+mod deps;
 mod notes;
 mod repositories;
 mod shared;
@@ -17,9 +18,13 @@ use crate::{
     check::{self, Report},
     compress::Compression,
     digest::Digest,
-    elf::{Closure, ReadFailure},
+    elf::ReadFailure,
     error_kind::ErrorKind,
-    image::{self, Bundle, BundleError, Image, LayerFormat, Platform, Reference, Replaced, Target},
+    explain::bill::BillError,
+    image::{
+        self, Artifact, Bundle, BundleError, Image, LayerFormat, Platform, Reference, Replaced,
+        Target,
+    },
     oci::{self, ImageError},
     output::{Loaded, OutputError, Outputs, PushOptions, Pushed, Remotes, Transfer, Written},
     pack::{self, PackError, PackOptions, Rootfs, Step},
@@ -28,12 +33,11 @@ use crate::{
     recipe::Recipe,
     registry::Registries,
     reuse::{self, Place, Sources},
-    source::{self, Input, InputKind, Request, SourceError, Sysroot},
+    source::{self, Input, Request, SourceError, Sysroot},
     store::{Blob, Durability, cache::Cache},
-    tree::Tree,
-    view::View,
 };
 
+pub use deps::{DepsRequest, deps};
 use notes::{add, losses_of, lost};
 
 /// What to pack, and how to decide about it.
@@ -64,23 +68,6 @@ pub struct Planned {
     pub base: Option<Arc<oci::UnpackedImage>>,
     /// Where files were looked up.
     pub sysroot: OpenSysroot,
-}
-
-/// Single files, and how their libraries are looked up.
-#[derive(Debug)]
-pub struct DepsRequest {
-    /// The files.
-    pub requests: Vec<Request>,
-    /// Where libraries are looked up ([`OpenSysroot::open`]).
-    pub sysroot: Option<PathBuf>,
-    /// How the sysroot is opened, where it is an image.
-    pub image: oci::OpenOptions,
-    /// How files of the host are taken.
-    pub source: source::InputOptions,
-    /// As `LD_LIBRARY_PATH`: paths in the sysroot.
-    pub library_path: Vec<Vec<u8>>,
-    /// Take all glibc-hwcaps variants of a library.
-    pub hwcaps_all: bool,
 }
 
 /// One image to be written: its plan, and what that is put on.
@@ -198,6 +185,9 @@ pub enum Error {
     /// Images that cannot be written together.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// While describing what images are made of.
+    #[error(transparent)]
+    Bill(#[from] BillError),
     /// With an output.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -211,6 +201,7 @@ impl Error {
             Self::Plan(error) => error.kind(),
             Self::Build(error) => error.kind(),
             Self::Secrets(_) | Self::Bundle(_) => ErrorKind::Build,
+            Self::Bill(_) => ErrorKind::Local,
             Self::Base(error) => error.kind(),
             Self::Pack(error) => error.kind(),
             Self::Output(error) => error.kind(),
@@ -297,38 +288,6 @@ fn ambiguous(requests: &[Request], sysroot: Sysroot<'_>) -> Result<Vec<Note>, Re
     Ok(notes)
 }
 
-/// What single files need: paths of the host, of the sysroot, or bare names; and what is odd about
-/// the request.
-///
-/// # Errors
-/// [`Error::Source`] if a file does not exist.
-pub fn deps(request: &DepsRequest) -> Result<(Closure, Vec<Note>), Error> {
-    let platforms = (None, &request.image.machine);
-    let context = BaseContext::here(&request.source, &request.image, platforms);
-    let nothing = Tree::new();
-    let open = OpenSysroot::open(request.sysroot.as_deref(), &nothing, &context)?;
-    let source = &*open.options(&request.source, &[]);
-    let sysroot = open.files(&nothing);
-    let mut paths = Vec::new();
-    let mut tree = Tree::new();
-    for file in &request.requests {
-        match file.in_sysroot(sysroot)? {
-            Some(path) => paths.push(path),
-            None => match source::gather(std::slice::from_ref(file), sysroot, source)?.pop() {
-                Some(Input { kind: InputKind::File(path), tree: file, .. }) => {
-                    tree.extend(file);
-                    paths.push(path);
-                }
-                Some(Input { kind: InputKind::Command(path), .. }) => paths.push(path),
-                _ => return Err(SourceError::NoFile(file.text.clone()).into()),
-            },
-        }
-    }
-    let view = View::new(&tree, sysroot, source);
-    let notes = plan::library_path_notes(&request.library_path, &view)?;
-    Ok((plan::deps(&paths, &view, &request.library_path, request.hwcaps_all)?, notes))
-}
-
 /// Proves that the image of `plan` will start: everything is resolved again among the plan's own
 /// files. `allow_missing` are the names that may be missing.
 ///
@@ -357,6 +316,19 @@ pub fn build(recipe: &Recipe, options: &build::BuildOptions) -> Result<Built, Er
 pub fn deliver(
     parts: &[Part<'_>],
     delivery: &Delivery,
+    event: &(dyn Fn(Event) + Sync),
+) -> Result<Delivered, Error> {
+    deliver_with(parts, delivery, &|_| Ok(Vec::new()), event)
+}
+
+/// As [`deliver`]; `artifacts` are put beside the image in outputs that have a place for them.
+///
+/// # Errors
+/// As [`deliver`], and those of `artifacts`.
+pub fn deliver_with(
+    parts: &[Part<'_>],
+    delivery: &Delivery,
+    artifacts: &dyn Fn(&Bundle) -> Result<Vec<Artifact>, Error>,
     event: &(dyn Fn(Event) + Sync),
 ) -> Result<Delivered, Error> {
     event(Event::Phase(Phase::Layers));
@@ -388,6 +360,7 @@ pub fn deliver(
     let moving = |transfer| event(Event::Moving(transfer));
     let (registries, push) = (&delivery.registries, delivery.push);
     outputs.set_origins(repositories::of_layers(parts, sources.as_ref()));
+    outputs.set_artifacts(artifacts(&bundle)?);
     let remotes = Remotes { registries, push, event: &moving };
     let written = outputs.write(&bundle, &blobs, &root, &names, remotes)?;
     let Written { replaced, pushed, loaded } = written;
@@ -468,7 +441,7 @@ impl Delivery {
     }
 
     /// The names of the image in `target`.
-    fn names_of(&self, target: &Target) -> Vec<Reference> {
+    pub fn names_of(&self, target: &Target) -> Vec<Reference> {
         target.names(&self.names, &self.fallback_name)
     }
 }

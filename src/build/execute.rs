@@ -17,6 +17,7 @@ use super::{
     suggest,
 };
 use crate::{
+    digest::Digest,
     path::ImagePath,
     plan::{self, Instruction, Note},
     recipe::{
@@ -46,6 +47,8 @@ pub(super) struct Builder<'a> {
     /// Sysroots, by their names and by whether they may be the stage's base.
     sysroots: BTreeMap<(Option<PathBuf>, bool), Rc<OpenSysroot>>,
     pub(super) notes: Vec<Note>,
+    /// Images that were opened, by their names.
+    pub(super) opened: BTreeMap<String, Digest>,
 }
 
 impl<'a> Builder<'a> {
@@ -60,6 +63,7 @@ impl<'a> Builder<'a> {
             directories: BTreeMap::new(),
             sysroots: BTreeMap::new(),
             notes: Vec::new(),
+            opened: BTreeMap::new(),
         }
     }
 
@@ -77,6 +81,8 @@ impl<'a> Builder<'a> {
                 base::open(name, BareName::FileOrRegistry, platform, &options)?
             }
         };
+        let digest = open.image.as_ref().map(|image| image.image.digest());
+        self.opened.extend(digest.map(|digest| (name.to_owned(), digest)));
         let stage = self.on(open);
         let notes = stage.image.iter().flat_map(|image| image.notes());
         self.notes.extend(notes.map(|text| Note::warning(format!("{name}: {text}"))));
@@ -249,6 +255,9 @@ impl<'a> Builder<'a> {
         let shown = name.unwrap_or(Path::new("/")).display();
         let notes = open.notes().iter();
         self.notes.extend(notes.map(|text| Note::warning(format!("{shown}: {text}"))));
+        if let (Some(name), Some(digest)) = (&key.0, open.digest()) {
+            self.opened.insert(name.display().to_string(), digest);
+        }
         self.sysroots.insert(key, Rc::clone(&open));
         Ok(open)
     }

@@ -18,6 +18,7 @@ mod sysroot;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use crate::{
+    digest::Digest,
     oci,
     path::ignore::Ignore,
     plan::{self, Plan},
@@ -79,6 +80,8 @@ pub struct Built {
     pub base: Option<Arc<oci::UnpackedImage>>,
     /// Annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// The images that bases, `--from` and sysroots name, with their digests.
+    pub images: BTreeMap<String, Digest>,
     /// What is odd about the recipe but not an error.
     pub notices: Vec<Notice>,
 }
@@ -125,7 +128,8 @@ pub fn build(recipe: &Recipe, options: &BuildOptions) -> Result<Built, BuildErro
         base: stage.image_tree,
     };
     let annotations = stage.annotations.into_iter().collect();
-    Ok(Built { plan, base: stage.image, annotations, notices })
+    let images = builder.opened;
+    Ok(Built { plan, base: stage.image, annotations, images, notices })
 }
 
 /// The values of `TARGETPLATFORM`, `BUILDARCH` and their kin: what is built for, and what builds.

@@ -12,6 +12,7 @@ use super::{
     base::{self, BareName},
 };
 use crate::{
+    digest::Digest,
     image::DEFAULT_PATH,
     path::ImagePath,
     plan,
@@ -37,6 +38,8 @@ pub struct SysrootImage {
     command_dirs: Vec<ImagePath>,
     /// What is odd about the image and harmless, as sentences.
     notes: Vec<String>,
+    /// What identifies the image; `None` for a tarball.
+    digest: Option<Digest>,
 }
 
 impl OpenSysroot {
@@ -81,8 +84,9 @@ impl OpenSysroot {
         let path = env.filter_map(|entry| entry.strip_prefix("PATH=")).next().unwrap_or_default();
         let command_dirs = search_path(path);
         let notes = image.iter().flat_map(|image| image.notes()).collect();
+        let digest = image.as_ref().map(|image| image.image.digest());
         let tree = base.files().into_owned();
-        Ok(Self::Image(Box::new(SysrootImage { tree, command_dirs, notes })))
+        Ok(Self::Image(Box::new(SysrootImage { tree, command_dirs, notes, digest })))
     }
 
     /// Its files. `base` are those of the image that the new layers are put on.
@@ -91,6 +95,14 @@ impl OpenSysroot {
             Self::Directory(root) => root.into(),
             Self::Image(image) => (&image.tree).into(),
             Self::Base => base.into(),
+        }
+    }
+
+    /// What identifies it, if it is an image of its own.
+    pub fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Image(image) => image.digest,
+            Self::Directory(_) | Self::Base => None,
         }
     }
 

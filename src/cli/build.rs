@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     advice::{Language, advise},
     deliver::deliver,
+    documents::Documents,
     environment::jobs,
     failure::Failure,
     options::{
@@ -20,7 +21,6 @@ use super::{
     overlap::{self, output_paths},
     plan_text::print_plans,
     refusal::{fix, refuse, warn_of_health},
-    sbom,
     terminal::print_message,
     timing::Timing,
     values,
@@ -94,8 +94,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     let files = own.chain(args.lookup.runtime_deps.files().iter().cloned()).collect();
     let inputs = overlap::Inputs { files, base: None };
     let mut outputs = output_paths(&targets, &inputs, args.out.force)?;
-    let sboms = sbom::places(&args.out.sbom, &targets)?;
-    outputs.extend(sboms.iter().filter_map(|(_, path)| std::path::absolute(path).ok()));
+    let mut documents = Documents::of(&args.out.documents, &targets, &inputs, &mut outputs)?;
     let platforms = distinct(args.platform.iter().cloned());
     refuse_single(&targets, platforms.len())?;
     let BuildRequest { recipe, mut options } = build_request(
@@ -123,6 +122,8 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     }
     let registry = &args.lookup.root.registry;
     let delivery = args.out.delivery(targets, &stem, &args.annotation, registry)?;
+    documents.add_images(all.iter().flat_map(|built| built.images.clone()));
+    documents.add_buildfile(&recipe.source.name, &recipe.source.text);
     let parts = all.iter().map(|built| Part {
         plan: &built.plan,
         base: built.base.as_deref(),
@@ -130,7 +131,7 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     });
     let parts: Vec<Part<'_>> = parts.collect();
     let timing = args.out.timing.then_some(&timing);
-    deliver(&parts, &delivery, &args.verbosity, timing, &sboms)
+    deliver(&parts, &delivery, &args.verbosity, timing, &documents)
 }
 
 /// Builds one image and proves that it starts. What is odd about the Buildfile and is not among

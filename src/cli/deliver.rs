@@ -1,37 +1,35 @@
 //! Writing an image, with progress, and reporting what was written.
 
-use std::path::PathBuf;
-
 use serde_json::Value;
 
 use super::{
+    documents::{Documents, Making},
     failure::Failure,
     options::messages::Verbosity,
     plan_text::{notes, print_notes},
     progress::Progress,
-    sbom, summary,
+    summary,
     terminal::{print_data, print_json, print_lines},
     timing::Timing,
     transfers::Transfers,
 };
 use crate::{
-    image::Destination,
+    image::{Bundle, Destination},
     pipeline::{self, Delivery, Event, Part},
     plan::{self, Plan},
-    sbom::Format,
 };
 
 /// Writes the image of `parts`, or the index of their images, and prints its digest or, with
-/// `--json`, the whole summary. `timing` is printed if given. Lists of
-/// what the images are made of go to `sboms`.
+/// `--json`, the whole summary. `timing` is printed if given.
+/// `documents` about the images are made with them.
 pub(super) fn deliver(
     parts: &[Part<'_>],
     delivery: &Delivery,
     verbosity: &Verbosity,
     timing: Option<&Timing>,
-    sboms: &[(Format, PathBuf)],
+    documents: &Documents,
 ) -> Result<(), Failure> {
-    deliver_with(parts, delivery, verbosity, timing, sboms, None)
+    deliver_with(parts, delivery, verbosity, timing, documents, None)
 }
 
 /// As [`deliver`]; `more` is a field of the summary in JSON.
@@ -40,12 +38,14 @@ pub(super) fn deliver_with(
     delivery: &Delivery,
     verbosity: &Verbosity,
     timing: Option<&Timing>,
-    sboms: &[(Format, PathBuf)],
+    documents: &Documents,
     more: Option<(&str, Value)>,
 ) -> Result<(), Failure> {
     let progress = Progress::new(verbosity.progress, verbosity.quiet);
     let transfers = Transfers::new(verbosity.progress, verbosity.quiet);
-    let delivered = pipeline::deliver(parts, delivery, &|event| match event {
+    let making = Making::new(documents, parts, delivery);
+    let artifacts = |bundle: &Bundle| making.artifacts(bundle);
+    let delivered = pipeline::deliver_with(parts, delivery, &artifacts, &|event| match event {
         Event::Phase(_) => timing.into_iter().for_each(|timing| timing.event(event)),
         Event::Packing(step) => progress.step(step),
         Event::Moving(transfer) => {
@@ -65,7 +65,7 @@ pub(super) fn deliver_with(
         print_notes(&delivered.notes, verbosity);
         print_lines(&summary::text(&plans, delivery, &delivered));
     }
-    sbom::write_documents(sboms, &plans, delivery, &delivered, verbosity.quiet)?;
+    making.write(&delivered.bundle, verbosity.quiet)?;
     let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);
     if let Some(timing) = timing.filter(|_| to_stdout || !verbosity.json) {
         print_lines(&timing.text(&plans, &delivered));
@@ -77,6 +77,7 @@ pub(super) fn deliver_with(
         return print_data(&format!("{}\n", delivered.bundle.digest()));
     }
     let mut summary = summary::json(&plans, delivery, &delivered);
+    summary["referrers"] = making.json();
     if let Some(timing) = timing {
         summary["timing"] = timing.json(&plans, &delivered);
     }

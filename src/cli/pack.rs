@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     advice::{Language, advise},
     deliver::deliver,
+    documents::Documents,
     environment::jobs,
     failure::Failure,
     options::{
@@ -20,10 +21,10 @@ use super::{
     plan_text::print_plans,
     progress::Reading,
     refusal::{refuse, warn_of_health},
-    sbom,
     timing::Timing,
 };
 use crate::{
+    digest::Digest,
     pipeline::{self, Event, PackRequest, Part, Phase, Planned},
     plan::Plan,
 };
@@ -68,8 +69,7 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
     let inputs = args.input.host_files(&args.config);
     let mut outputs = output_paths(&targets, &inputs, args.out.force)?;
-    let sboms = sbom::places(&args.out.sbom, &targets)?;
-    outputs.extend(sboms.iter().filter_map(|(_, path)| std::path::absolute(path).ok()));
+    let mut documents = Documents::of(&args.out.documents, &targets, &inputs, &mut outputs)?;
     let mut requests = pack_requests(&args.input, &args.config, &outputs, jobs(args.out.jobs))?;
     refuse_single(&targets, requests.len())?;
     let pieces = args.out.pieces();
@@ -93,6 +93,10 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let stem = Path::new(source).file_stem().unwrap_or_default().to_string_lossy();
     let registry = &args.input.lookup.root.registry;
     let delivery = args.out.delivery(targets, &stem, &args.config.annotation, registry)?;
+    if documents.have_provenance() {
+        let images = requests.iter().zip(&planned).flat_map(|(request, one)| images(request, one));
+        documents.add_images(images);
+    }
     let parts = planned.iter().map(|one| Part {
         plan: &one.plan,
         base: one.base.as_deref(),
@@ -100,11 +104,18 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     });
     let parts: Vec<Part<'_>> = parts.collect();
     let timing = args.out.timing.then_some(&timing);
-    let delivered = deliver(&parts, &delivery, &args.verbosity, timing, &sboms);
+    let delivered = deliver(&parts, &delivery, &args.verbosity, timing, &documents);
     drop(parts);
     // The process ends here, and its memory is freed faster by the system than node by node.
     std::mem::forget(planned);
     delivered
+}
+
+/// The images that one is made of, by the names that the user gave them.
+fn images(request: &PackRequest, planned: &Planned) -> impl Iterator<Item = (String, Digest)> {
+    let base = request.base.clone().zip(planned.base.as_ref().map(|base| base.image.digest()));
+    let sysroot = request.sysroot.as_ref().map(|sysroot| sysroot.display().to_string());
+    base.into_iter().chain(sysroot.zip(planned.sysroot.digest()))
 }
 
 /// Decides what one image holds, and proves that it starts.

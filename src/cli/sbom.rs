@@ -1,23 +1,16 @@
-//! `imgb sbom`, and `--sbom` of `pack` and `build`.
+//! `imgb sbom`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::Value;
 
-use super::{
-    document_file,
-    failure::Failure,
-    options::image::ImageArgs,
-    terminal::{print_data, print_message},
-};
+use super::{document_file, failure::Failure, options::image::ImageArgs, terminal::print_data};
 use crate::{
     error_kind::with_causes,
     explain::bill::{About, subject},
-    image::{Destination, Reference, Target},
+    image::Reference,
     oci::UnpackedImage,
-    pipeline::{Delivered, Delivery},
-    plan::Plan,
     sbom::{Format, document},
 };
 
@@ -40,25 +33,6 @@ pub(super) struct SbomArgs {
     /// Write to this file instead of stdout; - is stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-}
-
-/// A document that `pack` or `build` writes: `FORMAT[=FILE]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SbomRequest {
-    format: Format,
-    file: Option<PathBuf>,
-}
-
-impl std::str::FromStr for SbomRequest {
-    type Err = crate::sbom::FormatError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (format, file) = match text.split_once('=') {
-            Some((format, file)) => (format, Some(file.into())),
-            None => (text, None),
-        };
-        Ok(Self { format: format.parse()?, file })
-    }
 }
 
 pub(super) fn sbom(args: &SbomArgs) -> Result<(), Failure> {
@@ -87,74 +61,4 @@ fn text(tree: &crate::tree::Tree, about: About, format: Format) -> Result<String
     let subject = subject(tree, about).map_err(|error| Failure::local(with_causes(&error)))?;
     let document: Value = document(&subject, format);
     Ok(format!("{document:#}\n"))
-}
-
-/// Where the documents go: `FILE`, or beside the first output that is a file or directory.
-///
-/// # Errors
-/// If no file is named and no output is a file or directory.
-pub(super) fn places(
-    requests: &[SbomRequest],
-    targets: &[Target],
-) -> Result<Vec<(Format, PathBuf)>, Failure> {
-    let beside = targets.iter().find_map(|target| match &target.destination {
-        Destination::Path(path) => Some(path),
-        _ => None,
-    });
-    let place = |request: &SbomRequest| match (&request.file, beside) {
-        (Some(file), _) => Ok((request.format, file.clone())),
-        (None, Some(output)) => {
-            let mut name = output.clone().into_os_string();
-            name.push(".");
-            name.push(request.format.extension());
-            Ok((request.format, name.into()))
-        }
-        (None, None) => Err(Failure::usage("--sbom does not say where the document goes")
-            .with_hint("the image goes to stdout: name a file, as in --sbom spdx=app.spdx.json")),
-    };
-    requests.iter().map(place).collect()
-}
-
-/// Writes the documents of the images that were made; of several, each has the platform in its
-/// name.
-pub(super) fn write_documents(
-    places: &[(Format, PathBuf)],
-    plans: &[&Plan],
-    delivery: &Delivery,
-    delivered: &Delivered,
-    quiet: bool,
-) -> Result<(), Failure> {
-    let name = delivered.names.first().and_then(|names| names.first());
-    let name = name.unwrap_or(&delivery.fallback_name).familiar();
-    let images = delivered.bundle.images();
-    for (plan, image) in plans.iter().zip(images).filter(|_| !places.is_empty()) {
-        let tree = plan.merged();
-        let platform = image.platform.to_string();
-        for (format, path) in places {
-            let about = About {
-                name: name.clone(),
-                digest: image.manifest.digest,
-                platform: platform.clone(),
-                created: plan.config.created,
-            };
-            let path = match images.len() {
-                1 => path.clone(),
-                _ => of_platform(path, &platform),
-            };
-            document_file::write(&path, text(&tree, about, *format)?.as_bytes(), None)?;
-            if !quiet {
-                print_message(&format!("  sbom     {}", path.display()));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The name for one of several platforms: `app.tar.linux-arm64.spdx.json`.
-fn of_platform(path: &Path, platform: &str) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let endings = [".spdx.json", ".cdx.json", ".json"];
-    let ending = endings.into_iter().find(|ending| name.ends_with(ending)).unwrap_or_default();
-    let stem = name.strip_suffix(ending).unwrap_or(&name);
-    path.with_file_name(format!("{stem}.{}{ending}", platform.replace('/', "-")))
 }

@@ -12,6 +12,7 @@ use super::{
     advice::{Language, advise},
     build::prove,
     deliver::deliver_with,
+    documents::Documents,
     environment::{jobs, machine, mtime},
     failure::Failure,
     options::{
@@ -110,7 +111,8 @@ pub(super) fn slim(args: SlimArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
     let lists = args.include_from.iter().chain(args.runtime_deps.files()).cloned().collect();
     let inputs = overlap::Inputs { files: lists, base: args.image.path().map(Path::to_owned) };
-    output_paths(&targets, &inputs, args.out.force)?;
+    let mut outputs = output_paths(&targets, &inputs, args.out.force)?;
+    let mut documents = Documents::of(&args.out.documents, &targets, &inputs, &mut outputs)?;
     let stem = args.image.path().and_then(Path::file_stem).unwrap_or_default();
     let stem = stem.to_string_lossy().into_owned();
     let registries = args.registry.registries([&*args.image.to_string()])?;
@@ -158,6 +160,7 @@ pub(super) fn slim(args: SlimArgs) -> Result<(), Failure> {
         let language = Language::Options;
         prove(&slimmed.plan, &request.plan.allow_missing, &args.verbosity, language)?;
     }
+    documents.add_images([(request.image.to_string(), slimmed.image)]);
     let mut delivery = args.out.delivery(targets, &stem, &[], &args.registry)?;
     delivery.jobs = jobs(args.out.jobs);
     if !args.verbosity.quiet {
@@ -166,7 +169,7 @@ pub(super) fn slim(args: SlimArgs) -> Result<(), Failure> {
     let timing = args.out.timing.then_some(&timing);
     let part = Part { plan: &slimmed.plan, base: None, annotations: BTreeMap::new() };
     let more = summary.map(|summary| ("slim", summary));
-    deliver_with(&[part], &delivery, &args.verbosity, timing, &[], more)
+    deliver_with(&[part], &delivery, &args.verbosity, timing, &documents, more)
 }
 
 impl From<SlimError> for Failure {

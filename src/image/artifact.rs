@@ -49,6 +49,8 @@ pub struct Artifact {
     pub manifest: Document,
     /// Its blob.
     pub blob: Document,
+    /// Whether it is for registries only, and not for layouts and archives.
+    pub is_for_registries: bool,
 }
 
 impl ArtifactParts {
@@ -86,7 +88,13 @@ impl Artifact {
             annotations: BTreeMap::new(),
         };
         let manifest = parts.manifest(subject);
-        Self { subject: subject.digest, artifact_type: parts.artifact_type, manifest, blob }
+        Self {
+            subject: subject.digest,
+            artifact_type: parts.artifact_type,
+            manifest,
+            blob,
+            is_for_registries: false,
+        }
     }
 }
 

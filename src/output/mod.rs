@@ -285,7 +285,8 @@ impl Outputs {
         remotes: Remotes<'_>,
     ) -> Result<Written, OutputError> {
         let artifacts = std::mem::take(&mut self.artifacts);
-        let shipment = Shipment::of_bundle(bundle, blobs, &artifacts, &self.origins);
+        let for_files = artifacts.iter().filter(|artifact| !artifact.is_for_registries);
+        let mut shipment = Shipment::of_bundle(bundle, blobs, for_files, &self.origins);
         let mut written = Written::default();
         let is_own = |own: &Option<(usize, Pending)>, number| {
             own.as_ref().is_some_and(|(own, _)| *own == number)
@@ -319,6 +320,7 @@ impl Outputs {
         if let Some((_, pending)) = self.root.take() {
             pending.commit(self.durability)?;
         }
+        shipment.referrers = artifacts.iter().map(ShippedReferrer::of).collect();
         for target in self.targets.iter().filter(|target| is_remote(target)) {
             written.send(target, &shipment, &names(target), remotes)?;
         }

@@ -86,7 +86,7 @@ impl<'a> Shipment<'a> {
     pub(super) fn of_bundle(
         bundle: &'a Bundle,
         blobs: &[Blob],
-        artifacts: &'a [Artifact],
+        artifacts: impl Iterator<Item = &'a Artifact>,
         origins: &BTreeMap<Digest, (String, String)>,
     ) -> Self {
         let root = bundle.root();
@@ -106,7 +106,7 @@ impl<'a> Shipment<'a> {
         }
         let local = bundle.local();
         let layers = local.layers.iter().map(|layer| layer.digest).collect();
-        let referrers = artifacts.iter().map(ShippedReferrer::of).collect();
+        let referrers = artifacts.map(ShippedReferrer::of).collect();
         let local = (local.config.digest, layers);
         Self { root, documents, blobs: shipped, local, referrers }
     }
@@ -142,7 +142,7 @@ impl<'a> Shipment<'a> {
 }
 
 impl<'a> ShippedReferrer<'a> {
-    fn of(artifact: &'a Artifact) -> Self {
+    pub(super) fn of(artifact: &'a Artifact) -> Self {
         let manifest = &artifact.manifest;
         let config = Digest::of(EMPTY_CONFIG);
         let media_type = Some(MANIFEST_TYPE);

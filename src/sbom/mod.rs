@@ -1,10 +1,11 @@
-//! Software bills of materials: SPDX 2.3 and CycloneDX 1.6, as JSON.
+//! Software bills of materials: SPDX 2.3 and CycloneDX 1.6, as JSON; provenance.
 //!
 //! Documents are made of plain values. The same image gives the same bytes: times are the image's,
 //! and identifiers follow from its digest.
 
 mod cyclonedx;
 mod licence;
+pub mod provenance;
 mod spdx;
 
 use std::{
@@ -31,6 +32,14 @@ pub enum Format {
 }
 
 impl Format {
+    /// The media type.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Spdx => "application/spdx+json",
+            Self::CycloneDx => "application/vnd.cyclonedx+json",
+        }
+    }
+
     /// What files of this form end in.
     pub fn extension(self) -> &'static str {
         match self {

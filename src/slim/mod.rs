@@ -12,6 +12,7 @@ mod mentions;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    digest::Digest,
     image::{Config, History, ImageName},
     oci,
     packages::PackageId,
@@ -51,6 +52,8 @@ pub struct SlimRequest {
 pub struct Slimmed {
     /// The plan.
     pub plan: Plan,
+    /// What identifies the image that it was made of.
+    pub image: Digest,
     /// What the image held.
     pub before: Extent,
     /// What is left of it.
@@ -76,6 +79,7 @@ pub struct Extent {
 /// [`SlimError`]
 pub fn slim(request: &SlimRequest) -> Result<Slimmed, SlimError> {
     let image = oci::open(&request.image, &request.open)?.unpack_pieces()?;
+    let digest = image.image.digest();
     let mut files = image.merged();
     files.add_parents(|path| plan::parent(path, request.source.mtime));
     let manifest = image.image.manifest.as_ref().unwrap_or(&image.image.config_document);
@@ -154,7 +158,8 @@ fn of_files(
         None => Vec::new(),
     };
     let before = extent(files, all.len());
-    Ok(Slimmed { plan, before, after: after.unwrap_or_default(), removed_packages })
+    let after = after.unwrap_or_default();
+    Ok(Slimmed { plan, image: digest, before, after, removed_packages })
 }
 
 /// What the planner is asked for: the programs, and what is kept besides.

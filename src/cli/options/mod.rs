@@ -2,6 +2,7 @@
 
 pub(super) mod buildfile;
 pub(super) mod cache;
+pub(super) mod documents;
 pub(super) mod image;
 pub(super) mod inputs;
 pub(super) mod layers;

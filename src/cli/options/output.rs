@@ -6,13 +6,13 @@ use clap::{Args, ValueEnum};
 
 use super::{
     cache::{CacheArgs, KeptPieces},
+    documents::DocumentArgs,
     registry::RegistryArgs,
 };
 use crate::{
     cli::{
         environment::{jobs, machine, scratch},
         failure::Failure,
-        sbom::SbomRequest,
         values,
     },
     compress::Compression,
@@ -93,10 +93,8 @@ pub(in crate::cli) struct OutputArgs {
     #[arg(long, help_heading = "Output")]
     pub(in crate::cli) dry_run: bool,
 
-    /// Also list what the image is made of, as spdx or cyclonedx: in FILE, or beside the first
-    /// output (repeatable)
-    #[arg(long, value_name = "FORMAT[=FILE]", help_heading = "Output")]
-    pub(in crate::cli) sbom: Vec<SbomRequest>,
+    #[command(flatten)]
+    pub(in crate::cli) documents: DocumentArgs,
 
     /// Print how long each step took, what it cost and what was read: on stderr, or with --json on
     /// stdout

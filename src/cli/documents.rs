@@ -1,0 +1,307 @@
+//! Documents about an image that are made together with it: in files, and attached.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    document_file,
+    failure::Failure,
+    options::documents::{DocumentArgs, Kind},
+    overlap::Inputs,
+    parameters::parameters,
+    terminal::print_message,
+};
+use crate::{
+    compress,
+    digest::Digest,
+    explain::{
+        bill::{About, BillError, subject},
+        materials::materials,
+        recorded,
+    },
+    image::{Artifact, Bundle, Destination, Target},
+    path::ImagePath,
+    pipeline::{Delivery, Error, Part},
+    sbom::{
+        document,
+        provenance::{Material, Provenance, statement},
+    },
+    transfer::has_referrers,
+};
+
+/// What is made, and where it goes.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    files: Vec<(Kind, PathBuf)>,
+    /// What is attached, and whether in registries only.
+    attached: Vec<(Kind, bool)>,
+    /// What the images are made of, besides the files of their plans.
+    materials: Vec<Material>,
+}
+
+/// The documents of the images of one command.
+pub(super) struct Making<'a> {
+    documents: &'a Documents,
+    parts: &'a [Part<'a>],
+    name: String,
+    /// What has been made, by the number of the image.
+    made: RefCell<BTreeMap<(Kind, usize), Vec<u8>>>,
+    attached: RefCell<Vec<Attached>>,
+}
+
+/// An artifact that was attached.
+struct Attached {
+    kind: Kind,
+    digest: Digest,
+    subject: Digest,
+}
+
+impl Documents {
+    /// What `args` asks for. A list without a file goes beside the first of `targets` that is a
+    /// file or directory, and is attached in registries.
+    ///
+    /// # Errors
+    /// If there is no place for a document, or it would replace an input or another output.
+    /// `outputs` are the paths of outputs, to which those of the documents are added.
+    pub(super) fn of(
+        args: &DocumentArgs,
+        targets: &[Target],
+        inputs: &Inputs,
+        outputs: &mut BTreeSet<PathBuf>,
+    ) -> Result<Self, Failure> {
+        let beside = targets.iter().find_map(Target::path);
+        let is_registry = |target: &Target| matches!(target.destination, Destination::Registry(_));
+        let is_pushed = targets.iter().any(is_registry);
+        let mut all = Self::default();
+        for request in &args.sbom {
+            let kind = Kind::from(request.format);
+            match (&request.file, beside) {
+                (Some(file), _) => all.files.push((kind, file.clone())),
+                (None, Some(output)) => {
+                    let mut name = output.to_owned().into_os_string();
+                    name.push(".");
+                    name.push(kind.extension());
+                    all.files.push((kind, name.into()));
+                }
+                (None, None) if is_pushed => {}
+                (None, None) => {
+                    let failure = Failure::usage("--sbom does not say where the document goes");
+                    let hint = "the image does not become a file: name one, as in --sbom \
+                                spdx=app.spdx.json";
+                    return Err(failure.with_hint(hint));
+                }
+            }
+            if request.file.is_none() && is_pushed {
+                all.attached.push((kind, true));
+            }
+        }
+        all.files.extend(args.provenance.iter().map(|file| (Kind::Provenance, file.clone())));
+        for kind in &args.attach {
+            if !targets.iter().any(has_referrers) {
+                let failure = Failure::usage("--attach: no output has a place for documents");
+                let hint = "registries, OCI layouts and archives have, as in -o app.tar";
+                return Err(failure.with_hint(hint));
+            }
+            all.attached.retain(|(other, _)| other != kind);
+            all.attached.push((*kind, false));
+        }
+        for (_, file) in &all.files {
+            claim(file, inputs, outputs)?;
+        }
+        Ok(all)
+    }
+
+    /// Adds images by the names that the user gave them.
+    pub(super) fn add_images(&mut self, images: impl IntoIterator<Item = (String, Digest)>) {
+        for (name, digest) in images {
+            let material = Material::named("image", name, digest);
+            if !self.materials.contains(&material) {
+                self.materials.push(material);
+            }
+        }
+    }
+
+    /// Adds the Buildfile.
+    pub(super) fn add_buildfile(&mut self, name: &str, text: &str) {
+        self.materials.push(Material::named("buildfile", name.to_owned(), Digest::of(text)));
+    }
+
+    /// Whether something is made that tells of the image's materials.
+    pub(super) fn have_provenance(&self) -> bool {
+        let attached = self.attached.iter().map(|(kind, _)| kind);
+        self.files.iter().map(|(kind, _)| kind).chain(attached).any(|it| *it == Kind::Provenance)
+    }
+}
+
+/// Adds the path of a document to those of `outputs`.
+fn claim(file: &Path, inputs: &Inputs, outputs: &mut BTreeSet<PathBuf>) -> Result<(), Failure> {
+    let shown = file.display();
+    if file == Path::new("-") {
+        return Err(Failure::usage("stdout is for the image's digest: name a file instead of `-`"));
+    }
+    let inputs = inputs.files.iter().chain(&inputs.base);
+    if let Some(input) = inputs.into_iter().find(|input| document_file::is_same(file, input)) {
+        let input = input.display();
+        return Err(Failure::usage(format!(
+            "the output `{shown}` would replace the input `{input}`"
+        )));
+    }
+    let is_other = |other: &PathBuf| document_file::is_same(file, other);
+    let Ok(absolute) = std::path::absolute(file) else { return Ok(()) };
+    if outputs.iter().any(is_other) || !outputs.insert(absolute) {
+        return Err(Failure::usage(format!("two outputs go to `{shown}`")));
+    }
+    Ok(())
+}
+
+impl<'a> Making<'a> {
+    pub(super) fn new(
+        documents: &'a Documents,
+        parts: &'a [Part<'a>],
+        delivery: &Delivery,
+    ) -> Self {
+        let names = delivery.targets.iter().map(|target| delivery.names_of(target));
+        let name = names.flatten().next().unwrap_or_else(|| delivery.fallback_name.clone());
+        Self {
+            documents,
+            parts,
+            name: name.familiar(),
+            made: RefCell::default(),
+            attached: RefCell::default(),
+        }
+    }
+
+    /// The artifacts about the images of `bundle`, and about their index.
+    ///
+    /// # Errors
+    /// If a file of an image cannot be read.
+    pub(super) fn artifacts(&self, bundle: &Bundle) -> Result<Vec<Artifact>, Error> {
+        let mut all = Vec::new();
+        for (kind, is_for_registries) in &self.documents.attached {
+            // Provenance is about the whole.
+            let count = if *kind == Kind::Provenance { 1 } else { bundle.images().len() };
+            for (at, image) in bundle.images().iter().enumerate().take(count) {
+                let bytes = self.bytes(*kind, at, bundle)?;
+                let whole = bundle.root();
+                let of_image = image.descriptor();
+                let subject = if *kind == Kind::Provenance { &whole } else { &of_image };
+                let artifact = Artifact::new(subject, kind.media_type(), kind.extension(), bytes);
+                let (digest, subject) = (artifact.manifest.digest, artifact.subject);
+                self.attached.borrow_mut().push(Attached { kind: *kind, digest, subject });
+                let is_for_registries = *is_for_registries;
+                all.push(Artifact { is_for_registries, ..artifact });
+            }
+        }
+        Ok(all)
+    }
+
+    /// One document, which is made once.
+    fn bytes(&self, kind: Kind, at: usize, bundle: &Bundle) -> Result<Vec<u8>, Error> {
+        if let Some(made) = self.made.borrow().get(&(kind, at)) {
+            return Ok(made.clone());
+        }
+        let bytes = self.make(kind, at, bundle)?;
+        self.made.borrow_mut().insert((kind, at), bytes.clone());
+        Ok(bytes)
+    }
+
+    fn make(&self, kind: Kind, at: usize, bundle: &Bundle) -> Result<Vec<u8>, Error> {
+        let (Some(part), Some(image)) = (self.parts.get(at), bundle.images().get(at)) else {
+            return Ok(Vec::new());
+        };
+        let plan = part.plan;
+        let value: Value = match kind {
+            Kind::Reasons => {
+                let failed = |source| BillError::Content { path: ImagePath::root(), source };
+                return Ok(recorded::document(plan).map_err(failed)?);
+            }
+            Kind::Provenance => statement(&self.provenance(bundle)?),
+            Kind::Spdx | Kind::Cyclonedx => {
+                let about = About {
+                    name: self.name.clone(),
+                    digest: image.manifest.digest,
+                    platform: image.platform.to_string(),
+                    created: plan.config.created,
+                };
+                let Some(format) = kind.format() else { return Ok(Vec::new()) };
+                document(&subject(&plan.merged(), about)?, format)
+            }
+        };
+        Ok(format!("{value:#}\n").into_bytes())
+    }
+
+    fn provenance(&self, bundle: &Bundle) -> Result<Provenance, Error> {
+        let index = bundle.index().map(|index| index.digest);
+        let images = bundle.images().iter().map(|image| image.manifest.digest);
+        let subjects = index.into_iter().chain(images).map(|digest| (self.name.clone(), digest));
+        let mut all = self.documents.materials.clone();
+        for part in self.parts {
+            for material in materials(part.plan)? {
+                if !all.contains(&material) {
+                    all.push(material);
+                }
+            }
+        }
+        Ok(Provenance {
+            subjects: subjects.collect(),
+            parameters: parameters(),
+            format: compress::FORMAT,
+            materials: all,
+        })
+    }
+
+    /// Writes the files; of several images, each has the platform in its name.
+    ///
+    /// # Errors
+    /// If a file of an image cannot be read, or a document cannot be written.
+    pub(super) fn write(&self, bundle: &Bundle, quiet: bool) -> Result<(), Failure> {
+        let images = bundle.images();
+        for (kind, path) in &self.documents.files {
+            let count = if *kind == Kind::Provenance { 1 } else { images.len() };
+            for (at, image) in images.iter().enumerate().take(count) {
+                let path = match count > 1 {
+                    true => of_platform(path, &image.platform.to_string()),
+                    false => path.clone(),
+                };
+                let bytes = self.bytes(*kind, at, bundle)?;
+                document_file::write(&path, &bytes, None)?;
+                if !quiet {
+                    print_message(&format!("  {:<10} {}", kind.name(), path.display()));
+                }
+            }
+        }
+        if !quiet {
+            for one in self.attached.borrow().iter() {
+                let (name, kind) = (one.kind.name(), one.kind.media_type());
+                print_message(&format!("  {name:<10} attached as {kind}, {}", one.digest));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was attached, as JSON.
+    pub(super) fn json(&self) -> Value {
+        let one = |one: &Attached| {
+            json!({
+                "type": one.kind.media_type(),
+                "digest": one.digest.to_string(),
+                "subject": one.subject.to_string(),
+            })
+        };
+        self.attached.borrow().iter().map(one).collect()
+    }
+}
+
+/// The name for one of several platforms: `app.tar.linux-arm64.spdx.json`.
+fn of_platform(path: &Path, platform: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let endings = [".spdx.json", ".cdx.json", ".json"];
+    let ending = endings.into_iter().find(|ending| name.ends_with(ending)).unwrap_or_default();
+    let stem = name.strip_suffix(ending).unwrap_or(&name);
+    path.with_file_name(format!("{stem}.{}{ending}", platform.replace('/', "-")))
+}

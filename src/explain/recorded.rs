@@ -1,0 +1,105 @@
+//! The reasons of a build, as a document that goes with its image: JSON, compressed with gzip.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{path::ImagePath, plan::Plan};
+
+/// The media type of the document.
+pub const REASONS_TYPE: &str = "application/vnd.imgb.reasons.v1+gzip";
+
+/// Bytes of the JSON that are read. That of an image of 30,000 files has about 10 MB.
+const MAX_JSON: u64 = 256 << 20;
+
+/// A reason as the build gave it.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+pub struct Recorded {
+    /// The path that leads to this one; `None` at the start of a chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    /// One phrase.
+    pub text: String,
+    /// The reason with its kind, as `imgb plan --json` prints it.
+    pub reason: Value,
+    #[serde(skip)]
+    cause: Option<ImagePath>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Document {
+    paths: BTreeMap<String, Vec<Recorded>>,
+}
+
+impl Recorded {
+    /// The path that leads to this one; `None` at the start of a chain.
+    pub fn cause(&self) -> Option<&ImagePath> {
+        self.cause.as_ref()
+    }
+}
+
+/// The document of `plan`: every reason of every path. Bytes of paths that are not UTF-8 are
+/// escaped.
+///
+/// # Errors
+/// None happens: the compressor writes to memory.
+pub fn document(plan: &Plan) -> std::io::Result<Vec<u8>> {
+    let mut paths = BTreeMap::new();
+    for (path, _) in &plan.merged() {
+        let causes = plan.reasons.causes(path).map(|reason| Recorded {
+            from: reason.cause().map(ToString::to_string),
+            text: reason.text(&plan.inputs),
+            reason: reason.json(&plan.inputs),
+            cause: None,
+        });
+        paths.insert(path.to_string(), causes.collect());
+    }
+    let json = serde_json::to_vec(&Document { paths })?;
+    // No name and no time: the same reasons give the same bytes.
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    out.write_all(&json)?;
+    out.finish()
+}
+
+/// The reasons of each path in a document; `None` if it is malformed.
+pub fn parse(document: &[u8]) -> Option<BTreeMap<ImagePath, Vec<Recorded>>> {
+    let mut json = Vec::new();
+    let decoder = flate2::read::GzDecoder::new(document);
+    decoder.take(MAX_JSON).read_to_end(&mut json).ok()?;
+    let Document { paths } = serde_json::from_slice(&json).ok()?;
+    let mut all = BTreeMap::new();
+    for (path, mut causes) in paths {
+        for one in &mut causes {
+            one.cause = one.from.as_ref().map(ImagePath::new).transpose().ok()?;
+        }
+        all.insert(ImagePath::new(&path).ok()?, causes);
+    }
+    Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_is_not_a_document() {
+        let gzip = |text: &str| {
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            out.write_all(text.as_bytes()).unwrap();
+            out.finish().unwrap()
+        };
+        let good = r#"{"paths":{"/a":[{"from":"/b","text":"t","reason":{"kind":"base"}}]}}"#;
+        let parsed = parse(&gzip(good)).unwrap();
+        let one = &parsed[&ImagePath::new("/a").unwrap()][0];
+        assert_eq!((one.cause().unwrap().to_string(), &*one.text), ("/b".into(), "t"));
+        for text in ["", "{}", r#"{"paths":{"/a":[{}]}}"#, r#"{"paths":{"/../..":[]}}"#] {
+            assert!(parse(&gzip(text)).is_none(), "{text}");
+        }
+        assert!(parse(b"x").is_none());
+        assert!(parse(&gzip(good)[..20]).is_none());
+    }
+}
