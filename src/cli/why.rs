@@ -1,6 +1,6 @@
 //! `imgb why`.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -13,18 +13,22 @@ use super::{
     },
     printable::printable,
     size,
-    terminal::{print_data, print_json},
+    terminal::{print_data, print_json, print_message},
 };
 use crate::{
-    error_kind::ErrorKind,
+    digest::Digest,
+    error_kind::{ErrorKind, with_causes},
     explain::{
+        recorded::{self, REASONS_TYPE, Recorded},
         resolve::{Resolved, resolve},
-        why::{Chains, Graph, Link, unreached},
+        why::{Edge, Graph, Link, freed, unreached},
     },
+    oci::{self, ImageError, UnpackedImage},
     path::ImagePath,
     pipeline,
     plan::Reason,
     quantity,
+    registry::Referrer,
     tree::{Tree, resolve::destination},
 };
 
@@ -33,8 +37,9 @@ use crate::{
     imgb why myapp.tar /app\n  \
     imgb why --unreached myapp.tar\n  \
     imgb why --json myapp.tar /app | jq -r '.chains[0][].path'\n\n\
-    Everything is found again inside the image alone, as `imgb pack` finds it; nothing is \
-    executed. Exit code 1: nothing leads to the path.")]
+    The reasons are those that the build attached (`imgb pack --attach reasons`), or else they are \
+    found again inside the image alone, as `imgb pack` finds them; nothing is executed. Exit code \
+    1: nothing leads to the path.")]
 pub(super) struct WhyArgs {
     #[command(flatten)]
     image: ImageArgs,
@@ -49,6 +54,10 @@ pub(super) struct WhyArgs {
 
     #[command(flatten)]
     reach: ReachArgs,
+
+    /// Find the reasons again in the image, even if the build attached them
+    #[arg(long)]
+    resolve: bool,
 
     /// How many chains are shown
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -72,27 +81,31 @@ struct Answer<'a> {
     /// Without links.
     real: ImagePath,
     size: u64,
-    chains: Chains,
-    needed: Vec<&'a Reason>,
+    /// Paths and the reasons that lead to them.
+    chains: Vec<Vec<(ImagePath, Shown)>>,
+    are_more: bool,
+    needed: Vec<Shown>,
     /// What would go with it, and its bytes.
-    goes: Vec<ImagePath>,
+    goes: BTreeSet<ImagePath>,
     goes_size: u64,
+    /// The artifact that has the reasons; `None` if they were found again.
+    recorded: Option<Digest>,
+}
+
+/// A reason, as text and as JSON.
+#[derive(Clone)]
+struct Shown {
+    text: String,
+    reason: Value,
 }
 
 /// Prints why the path is there; the exit code.
 pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     let unpacked = args.image.open_with_progress(false)?;
     let tree = unpacked.merged();
-    let options = args.reach.options()?;
-    let config = &unpacked.image.config;
-    let resolved = resolve(&tree, config, &options).map_err(pipeline::Error::from)?;
-    if resolved.starts.is_empty() && args.reach.from.is_empty() {
-        let failure = Failure::new(ErrorKind::Build, "the image starts no program that it has");
-        return Err(failure.with_hint("--from PATH names what it is for"));
-    }
-    let reached = resolved.reached();
     let Some(path) = &args.path else {
-        return list_unreached(args, &tree, &reached).map(|()| 0);
+        let resolved = found_again(args, &unpacked, &tree)?;
+        return list_unreached(args, &tree, &resolved.reached()).map(|()| 0);
     };
     let real = destination(path, |path| tree.get(path)).map(|found| found.path);
     let real = real.ok().filter(|real| exists(&tree, real) && !tree.contains(path));
@@ -100,27 +113,92 @@ pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     if !exists(&tree, &real) {
         return Err(Failure::new(ErrorKind::Input, format!("the image has no `{path}`")));
     }
-    let graph = Graph::new(&reached, &resolved.decision.reasons);
-    let goes: Vec<ImagePath> = match graph.reaches(&real) {
-        true => graph.only_through(&real).into_iter().collect(),
-        false => Vec::new(),
-    };
-    let len = |path: &ImagePath| tree.get(path).and_then(|node| node.file()).map_or(0, |f| f.len);
-    let answer = Answer {
-        path,
-        size: len(&real),
-        chains: graph.chains(&real, args.chains),
-        needed: graph.causes(&real).iter().collect(),
-        goes_size: goes.iter().map(len).sum(),
-        goes,
-        real,
+    let wants_recorded = !args.resolve && args.reach.from.is_empty();
+    let recorded = if wants_recorded { recorded(&unpacked.image) } else { None };
+    let recorded = recorded.filter(|(_, graph)| graph.reaches(&real));
+    let answer = match recorded {
+        Some((digest, graph)) => {
+            let shown =
+                |one: &Recorded| Shown { text: one.text.clone(), reason: one.reason.clone() };
+            let answer = answer((path, real), &tree, &graph, &shown, args.chains);
+            Answer { recorded: Some(digest), ..answer }
+        }
+        None => {
+            let resolved = found_again(args, &unpacked, &tree)?;
+            let graph = Graph::new(&resolved.reached(), &resolved.decision.reasons);
+            let shown = |one: &Reason| Shown {
+                text: resolved.text(one),
+                reason: one.json(&resolved.decision.inputs),
+            };
+            answer((path, real), &tree, &graph, &shown, args.chains)
+        }
     };
     let code = u8::from(answer.needed.is_empty());
     match args.json {
-        true => print_json(as_json(&answer, &resolved, &unpacked.image.name))?,
-        false => print_data(&as_text(&answer, &resolved))?,
+        true => print_json(as_json(&answer, &unpacked.image.name))?,
+        false => print_data(&as_text(&answer))?,
     }
     Ok(code)
+}
+
+/// What the image's programs need, found again inside the image alone.
+fn found_again(args: &WhyArgs, unpacked: &UnpackedImage, tree: &Tree) -> Result<Resolved, Failure> {
+    let options = args.reach.options()?;
+    let config = &unpacked.image.config;
+    let resolved = resolve(tree, config, &options).map_err(pipeline::Error::from)?;
+    if resolved.starts.is_empty() && args.reach.from.is_empty() {
+        let failure = Failure::new(ErrorKind::Build, "the image starts no program that it has");
+        return Err(failure.with_hint("--from PATH names what it is for"));
+    }
+    Ok(resolved)
+}
+
+/// The reasons that the image's build attached to it, with the digest of the artifact. Where they
+/// cannot be read, a warning is printed.
+fn recorded(image: &oci::Image) -> Option<(Digest, Graph<Recorded>)> {
+    let subject = image.manifest.as_ref()?.digest;
+    let read = || {
+        let is_reasons = |one: &Referrer| one.artifact_type.as_deref() == Some(REASONS_TYPE);
+        let found = image.referrers(subject)?.into_iter().rfind(is_reasons);
+        let Some(found) = found else { return Ok(None) };
+        Ok(Some((found.digest, image.artifact_blob(subject, &found)?)))
+    };
+    let why = match read() {
+        Ok(None) => return None,
+        Ok(Some((digest, bytes))) => match recorded::parse(&bytes) {
+            Some(causes) => return Some((digest, Graph::recorded(causes))),
+            None => "the document is malformed".to_owned(),
+        },
+        Err::<_, ImageError>(error) => with_causes(&error),
+    };
+    print_message(&format!("warning: cannot use the reasons that are attached: {why}"));
+    None
+}
+
+fn answer<'a, R: Edge>(
+    (path, real): (&'a ImagePath, ImagePath),
+    tree: &Tree,
+    graph: &Graph<R>,
+    shown: &dyn Fn(&R) -> Shown,
+    limit: usize,
+) -> Answer<'a> {
+    let goes = match graph.reaches(&real) {
+        true => graph.only_through(&real),
+        false => BTreeSet::new(),
+    };
+    let chains = graph.chains(&real, limit);
+    let link = |(path, one): &Link<R>| (path.clone(), shown(one));
+    Answer {
+        path,
+        size: tree.get(&real).and_then(|node| node.file()).map_or(0, |file| file.len),
+        chains: chains.all.iter().map(|chain| chain.iter().map(link).collect()).collect(),
+        are_more: chains.are_more,
+        needed: graph.causes(&real).iter().map(shown).collect(),
+        goes_size: freed(tree, &goes),
+        goes,
+        real,
+        recorded: None,
+    }
 }
 
 /// Whether `tree` has `path`, or something below it.
@@ -147,7 +225,7 @@ fn list_unreached(args: &WhyArgs, tree: &Tree, reached: &Tree) -> Result<(), Fai
     print_data(&text)
 }
 
-fn as_text(answer: &Answer<'_>, resolved: &Resolved) -> String {
+fn as_text(answer: &Answer<'_>) -> String {
     let mut text = answer.path.to_string();
     if answer.real != *answer.path {
         let _ = write!(text, " → {}", answer.real);
@@ -157,20 +235,22 @@ fn as_text(answer: &Answer<'_>, resolved: &Resolved) -> String {
         text.push_str("nothing that the image starts leads to it\n");
         return text;
     }
-    let chains = &answer.chains;
-    let more = if chains.are_more { " or more (--chains N shows more)" } else { "" };
-    let _ = writeln!(text, "{}{more}:", quantity::count(chains.all.len(), "chain"));
-    for (number, chain) in (1..).zip(&chains.all) {
+    let more = if answer.are_more { " or more (--chains N shows more)" } else { "" };
+    let source = match answer.recorded {
+        Some(digest) => format!("recorded by the build ({digest})"),
+        None => "found again in the image".into(),
+    };
+    let _ = writeln!(text, "{}{more}, {source}:", quantity::count(answer.chains.len(), "chain"));
+    for (number, chain) in (1..).zip(&answer.chains) {
         for (at, (path, why)) in chain.iter().enumerate() {
             let mark = if at == 0 { format!("{number:>3}. ") } else { "     ".into() };
-            let why = printable(&resolved.text(why));
-            let _ = writeln!(text, "{mark}{path}  {why}");
+            let _ = writeln!(text, "{mark}{path}  {}", printable(&why.text));
         }
     }
     if answer.needed.len() > 1 {
         let _ = writeln!(text, "all that leads to it directly:");
         for why in &answer.needed {
-            let _ = writeln!(text, "     {}", printable(&resolved.text(why)));
+            let _ = writeln!(text, "     {}", printable(&why.text));
         }
     }
     let (count, size) =
@@ -185,23 +265,27 @@ fn as_text(answer: &Answer<'_>, resolved: &Resolved) -> String {
     text
 }
 
-fn as_json(answer: &Answer<'_>, resolved: &Resolved, image: &str) -> Value {
-    let why = |one: &Reason| {
-        let mut value = one.json(&resolved.decision.inputs);
-        value["text"] = resolved.text(one).into();
+fn as_json(answer: &Answer<'_>, image: &str) -> Value {
+    let why = |one: &Shown| {
+        let mut value = one.reason.clone();
+        if let Value::Object(fields) = &mut value {
+            fields.insert("text".into(), one.text.clone().into());
+        }
         value
     };
-    let step = |(path, one): &Link| json!({"path": path.to_string(), "reason": why(one)});
-    let chain = |chain: &Vec<Link>| chain.iter().map(step).collect::<Vec<_>>();
+    let step =
+        |(path, one): &(ImagePath, Shown)| json!({"path": path.to_string(), "reason": why(one)});
+    let chain = |chain: &Vec<_>| chain.iter().map(step).collect::<Vec<_>>();
     json!({
         "image": image,
         "path": answer.path.to_string(),
         "real": answer.real.to_string(),
         "size": answer.size,
+        "recorded": answer.recorded.map(|digest| digest.to_string()),
         "reached": !answer.needed.is_empty(),
-        "chains": answer.chains.all.iter().map(chain).collect::<Vec<_>>(),
-        "more_chains": answer.chains.are_more,
-        "reasons": answer.needed.iter().map(|one| why(one)).collect::<Vec<_>>(),
+        "chains": answer.chains.iter().map(chain).collect::<Vec<_>>(),
+        "more_chains": answer.are_more,
+        "reasons": answer.needed.iter().map(why).collect::<Vec<_>>(),
         "goes": {
             "paths": answer.goes.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "size": answer.goes_size,

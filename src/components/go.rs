@@ -2,15 +2,15 @@
 
 use super::{Component, Ecosystem, MAX_COMPONENTS};
 
-/// Where the strings begin, since Go 1.18.
+/// Where the strings begin.
 const STRINGS: usize = 32;
 /// The bit of the flags that says so.
 const INLINE: u8 = 2;
 /// Bytes that the linker puts before and after the list of modules.
 const SENTINEL: usize = 16;
 
-/// The modules of a program, the standard library first; none if Go before 1.18 built it, which
-/// keeps pointers to the strings. `info` begins with the magic.
+/// The modules of a program, the standard library first. `info` begins with the magic, and has the
+/// strings in it: [`crate::elf::claims`] writes those of Go before 1.18 so.
 pub fn parse(info: &[u8]) -> Vec<Component> {
     read(info).unwrap_or_default()
 }

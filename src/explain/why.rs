@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::contents::hard_links;
+use super::{contents::hard_links, recorded::Recorded};
 use crate::{
     path::ImagePath,
     plan::{Reason, Reasons},
@@ -12,21 +12,39 @@ use crate::{
 /// Steps that are looked at to find chains: there may be more chains than anyone can read.
 const MAX_STEPS: usize = 200_000;
 
+/// A reason of a path: found again in the image, or recorded by its build.
+pub trait Edge: Clone {
+    /// The path that leads to it; `None` at the start of a chain.
+    fn cause(&self) -> Option<&ImagePath>;
+}
+
+impl Edge for Reason {
+    fn cause(&self) -> Option<&ImagePath> {
+        self.cause()
+    }
+}
+
+impl Edge for Recorded {
+    fn cause(&self) -> Option<&ImagePath> {
+        self.cause()
+    }
+}
+
 /// Each path that is reached, with its reasons.
-#[derive(Clone, Debug, Default)]
-pub struct Graph {
-    causes: BTreeMap<ImagePath, Vec<Reason>>,
+#[derive(Clone, Debug)]
+pub struct Graph<R = Reason> {
+    causes: BTreeMap<ImagePath, Vec<R>>,
 }
 
 /// A path on a chain and the reason that leads to it from the path before, which for the first is
 /// what the image is for.
-pub type Link = (ImagePath, Reason);
+pub type Link<R = Reason> = (ImagePath, R);
 
 /// The chains that lead to a path.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Chains {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chains<R = Reason> {
     /// Each from a start to the path, shortest first. No chain visits a path twice.
-    pub all: Vec<Vec<Link>>,
+    pub all: Vec<Vec<Link<R>>>,
     /// Whether there are more.
     pub are_more: bool,
 }
@@ -40,24 +58,33 @@ impl Graph {
             .collect();
         Self { causes }
     }
+}
 
+impl Graph<Recorded> {
+    /// The reasons that a build recorded.
+    pub fn recorded(causes: BTreeMap<ImagePath, Vec<Recorded>>) -> Self {
+        Self { causes }
+    }
+}
+
+impl<R: Edge> Graph<R> {
     /// Whether something leads to `path`.
     pub fn reaches(&self, path: &ImagePath) -> bool {
         self.causes.contains_key(path)
     }
 
     /// The reasons of `path`, the first one first.
-    pub fn causes(&self, path: &ImagePath) -> &[Reason] {
+    pub fn causes(&self, path: &ImagePath) -> &[R] {
         self.causes.get(path).map_or(&[], Vec::as_slice)
     }
 
     /// The chains that lead to `path`, `limit` of them at most.
-    pub fn chains(&self, path: &ImagePath, limit: usize) -> Chains {
-        let mut found = Chains::default();
+    pub fn chains(&self, path: &ImagePath, limit: usize) -> Chains<R> {
+        let mut found = Chains { all: Vec::new(), are_more: false };
         // Chains from the path on, each to a path whose reasons have not been followed.
-        let mut left: VecDeque<Vec<Link>> = VecDeque::new();
+        let mut left: VecDeque<Vec<Link<R>>> = VecDeque::new();
         let mut steps = 0;
-        let extend = |chain: &[Link], at: &ImagePath| -> Vec<Vec<Link>> {
+        let extend = |chain: &[Link<R>], at: &ImagePath| -> Vec<Vec<Link<R>>> {
             let new = self.causes(at).iter().filter(|reason| match reason.cause() {
                 Some(cause) => cause != at && chain.iter().all(|(path, _)| path != cause),
                 None => true,
@@ -103,6 +130,17 @@ impl Graph {
         }
         self.causes.keys().filter(|of| !reached.contains(of)).cloned().collect()
     }
+}
+
+/// The bytes that would go with the paths of `gone`. Content that has another name stays with it.
+pub fn freed(tree: &Tree, gone: &BTreeSet<ImagePath>) -> u64 {
+    let links = hard_links(tree);
+    let first = |path| links.get(path).copied().unwrap_or(path);
+    let kept = tree.iter().map(|(path, _)| path).filter(|path| !gone.contains(*path));
+    let kept: BTreeSet<&ImagePath> = kept.map(first).collect();
+    let gone: BTreeSet<&ImagePath> = gone.iter().map(first).collect();
+    let files = gone.difference(&kept).filter_map(|path| tree.get(path)?.file());
+    files.map(|file| file.len).sum()
 }
 
 /// The files and links of `tree` that are not in `reached`, each with the bytes that would go with
@@ -176,6 +214,21 @@ mod tests {
         assert_eq!(chains("/deep", 1), (vec!["/app /lib /deep".to_owned()], true));
         assert_eq!(chains("/b", 10), (vec!["/other /mid /a /b".to_owned()], false));
         assert_eq!(chains("/nothing", 10), (Vec::new(), false));
+    }
+
+    #[test]
+    fn content_with_another_name_stays() {
+        let mut shared = Node::inline(0o644, *b"12345");
+        if let Kind::File(file) = &mut shared.kind {
+            file.shared = true;
+        }
+        let one = Node::inline(0o644, *b"123");
+        let all = [("/a", shared.clone()), ("/b", shared), ("/c", one)];
+        let tree = Tree::from_iter(all.map(|(name, node)| (path(name), node)));
+        for (gone, bytes) in [(&["/a", "/c"][..], 3), (&["/a", "/b", "/c"], 8), (&["/x"], 0)] {
+            let gone = gone.iter().map(|name| path(name)).collect();
+            assert_eq!(freed(&tree, &gone), bytes, "{gone:?}");
+        }
     }
 
     #[test]

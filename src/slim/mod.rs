@@ -82,21 +82,18 @@ pub fn slim(request: &SlimRequest) -> Result<Slimmed, SlimError> {
     let digest = image.image.digest();
     let mut files = image.merged();
     files.add_parents(|path| plan::parent(path, request.source.mtime));
-    let manifest = image.image.manifest.as_ref().unwrap_or(&image.image.config_document);
-    // A path would be this machine's.
-    let name = manifest.digest.to_string();
-    let mut slimmed = of_files(&files, (&image.image.config, &name), request)?;
+    let mut slimmed = of_files(&files, (&image.image.config, digest), request)?;
     request.plan.settings.apply(&mut slimmed.plan.config);
     let named = |text| Note::warning(format!("{}: {text}", image.image.name));
     slimmed.plan.notes.extend(image.notes().into_iter().map(named));
     Ok(slimmed)
 }
 
-/// Plans the smaller image of `files`, which hold their parents. The history calls the image
-/// `name`.
+/// Plans the smaller image of `files`, which hold their parents. The history calls the image by
+/// its `digest`: a path would be this machine's.
 fn of_files(
     files: &Tree,
-    (config, name): (&Config, &str),
+    (config, digest): (&Config, Digest),
     request: &SlimRequest,
 ) -> Result<Slimmed, SlimError> {
     let view = View::of_sysroot(files);
@@ -137,7 +134,7 @@ fn of_files(
     let mut config = config.clone();
     config.add_variables(&decision.variables);
     config.original.remove("history");
-    let created_by = format!("imgb slim {name}");
+    let created_by = format!("imgb slim {digest}");
     config.history = vec![History { created_by, empty_layer: false }];
     let plan = Plan {
         layers,

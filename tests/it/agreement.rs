@@ -163,6 +163,8 @@ const OTHERS: &[(&str, &str)] = &[
     ("no-cache", "how layers are written"),
     ("no-fsync", "how layers are written"),
     ("sbom", "another document, read from the finished plan"),
+    ("provenance", "another document, read from the finished plan"),
+    ("attach", "another document, read from the finished plan"),
     ("timing", "messages"),
     ("quiet", "messages"),
     ("verbose", "messages"),

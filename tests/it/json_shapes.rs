@@ -138,7 +138,7 @@ fn every_command_prints_what_is_documented() {
         &shapes,
         "imgb pack, imgb build",
         [
-            imgb("pack curl ./ctx --timing -o a.tar"),
+            imgb("pack curl ./ctx --timing -o a.tar --attach reasons"),
             imgb("build ctx -o b.tar"),
             imgb(&format!("pack ./ctx --no-check -o docker://{}/a:1", registry.host())),
         ],
@@ -170,7 +170,8 @@ fn every_command_prints_what_is_documented() {
         ["diff curl.tar bad.tar --strict", "diff bad.tar curl.tar", "diff curl.tar curl.tar"]
             .map(imgb);
     check(&shapes, "imgb diff", diffs, &[]);
-    check(&shapes, "imgb why", [imgb("why curl.tar /usr/bin/curl")], &[]);
+    let why = ["why curl.tar /usr/bin/curl", "why a.tar /usr/bin/curl"].map(imgb);
+    check(&shapes, "imgb why", why, &[]);
     check(&shapes, "imgb why --unreached", [imgb("why --unreached --from /f two.tar")], &[]);
     reports(&sandbox, &shapes);
 }
@@ -178,7 +179,8 @@ fn every_command_prints_what_is_documented() {
 /// What `pack` and `slim` print for several platforms and for an image that is cut down.
 fn images_of_images(sandbox: &Sandbox, shapes: &mut Shapes) {
     let imgb = |args: &str| sandbox.imgb(args).arg("--json");
-    let several = "--platform linux/amd64 --platform linux/arm64 --timing -o two.tar -o docker.tar";
+    let several = "--platform linux/amd64 --platform linux/arm64 --timing -o two.tar -o docker.tar \
+        --attach reasons";
     let several = imgb(&format!("pack ./ctx {several} --no-check"));
     let notes = ["severity", "text", "about", "hint"].map(|field| format!("notes[].{field}"));
     let transfers =
@@ -190,7 +192,7 @@ fn images_of_images(sandbox: &Sandbox, shapes: &mut Shapes) {
     // What `slim` prints is said as an addition to what `pack` does.
     let of_pack = shapes["imgb pack, imgb build"].clone();
     shapes.get_mut("imgb slim").unwrap().extend(of_pack);
-    let slim = [imgb("slim curl.tar --timing -o slim.tar")];
+    let slim = [imgb("slim curl.tar --timing -o slim.tar --attach reasons")];
     let of_slim = absent.iter().copied().chain(["slim.removed_packages[]"]);
     check(shapes, "imgb slim", slim, &of_slim.collect::<Vec<_>>());
     check(shapes, "Several platforms", [several], &absent);

@@ -96,6 +96,8 @@ mod platforms;
 /// Debian's programs at real work: in an engine with defaults, and failing without the rule they
 /// show.
 mod programs;
+/// `--provenance`, `--attach` and `--sbom`: what is said of a build, and where it goes.
+mod provenance;
 /// The causes of each path in a plan's JSON.
 mod reasons;
 /// Directories of software, and objects for other machines in them.

@@ -23,6 +23,9 @@ const MAX_NAMES: u64 = 1 << 20;
 const MAX_SEARCH: u64 = 4 << 20;
 /// The start of Go's build information (`internal/buildinfo`).
 const GO_MAGIC: &[u8] = b"\xff Go buildinf:";
+/// Where the strings of Go's build information begin, and the bit of its flags that says so.
+const GO_STRINGS: usize = 32;
+const GO_INLINE: u8 = 2;
 
 /// Sections and notes, as they are in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +70,10 @@ fn read(len: u64, read_at: ReadAt<'_>) -> Result<Claims, Stop> {
     claims.go = claims.go.filter(|info| info.starts_with(GO_MAGIC));
     if claims.go.is_none() && sections.is_empty() {
         claims.go = go_in_segments(&mut bytes, &segments)?;
+    }
+    let has_pointers = |info: &Vec<u8>| info.get(15).is_some_and(|flags| flags & GO_INLINE == 0);
+    if let Some(info) = claims.go.take_if(|info| has_pointers(info)) {
+        claims.go = go_by_pointers(&mut bytes, &segments, &info)?;
     }
     Ok(claims)
 }
@@ -146,4 +153,121 @@ fn go_in_segments(
     let Some(data) = optional(bytes.read(data.p_offset, len, "data"))? else { return Ok(None) };
     let at = memchr::memmem::find_iter(&data, GO_MAGIC).find(|at| at.is_multiple_of(16));
     Ok(at.and_then(|at| Some(data.get(at..)?.to_vec())))
+}
+
+/// Go's build information as Go 1.18 and later write it, from that of older versions, which has the
+/// addresses of two strings; `None` if they lead nowhere.
+fn go_by_pointers(
+    bytes: &mut Bytes<'_>,
+    segments: &[ProgramHeader],
+    info: &[u8],
+) -> Result<Option<Vec<u8>>, Stop> {
+    let Some([size @ (4 | 8), flags]) = info.get(14..16) else { return Ok(None) };
+    let (size, is_big) = (usize::from(*size), flags & 1 != 0);
+    let mut inline = [GO_MAGIC, &[*size as u8, GO_INLINE]].concat();
+    inline.resize(GO_STRINGS, 0);
+    for number in 0..2 {
+        let Some(address) = word(info, 16 + number * size, size, is_big) else { return Ok(None) };
+        let Some(header) = at_address(bytes, segments, address, 2 * size as u64)? else {
+            return Ok(None);
+        };
+        let fields = (word(&header, 0, size, is_big), word(&header, size, size, is_big));
+        let (Some(text), Some(len)) = fields else { return Ok(None) };
+        let Some(text) = at_address(bytes, segments, text, len)? else { return Ok(None) };
+        let mut left = text.len();
+        while left >= 0x80 {
+            inline.push(left as u8 | 0x80);
+            left >>= 7;
+        }
+        inline.push(left as u8);
+        inline.extend(text);
+    }
+    Ok(Some(inline))
+}
+
+/// The number of `size` bytes at an offset.
+fn word(bytes: &[u8], at: usize, size: usize, is_big: bool) -> Option<u64> {
+    let bytes = bytes.get(at..at.checked_add(size)?)?;
+    let join = |all: u64, byte: &u8| all << 8 | u64::from(*byte);
+    Some(match is_big {
+        true => bytes.iter().fold(0, join),
+        false => bytes.iter().rev().fold(0, join),
+    })
+}
+
+/// The `len` bytes that are loaded to an address from the file.
+fn at_address(
+    bytes: &mut Bytes<'_>,
+    segments: &[ProgramHeader],
+    address: u64,
+    len: u64,
+) -> Result<Option<Vec<u8>>, Stop> {
+    let offset = segments.iter().filter(|one| one.p_type == ph::PT_LOAD).find_map(|segment| {
+        let inside = address.checked_sub(segment.p_vaddr)?;
+        let is_whole = inside.checked_add(len)? <= segment.p_filesz;
+        segment.p_offset.checked_add(inside).filter(|_| is_whole && len <= MAX_SECTION)
+    });
+    match offset {
+        Some(offset) => optional(bytes.read(offset, len, "Go build information")),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program for x86-64 of one segment, at 4 MiB, with build information of Go 1.17.
+    fn old_go() -> Vec<u8> {
+        let mut out = b"\x7fELF\x02\x01\x01".to_vec();
+        out.resize(16, 0);
+        let mut put = |value: u64, size: usize| out.extend(&value.to_le_bytes()[..size]);
+        // e_type, e_machine, e_version, e_entry, e_phoff, e_shoff, e_flags, e_ehsize, …
+        for (value, size) in [(2, 2), (62, 2), (1, 4), (0x40_0000, 8), (64, 8), (0, 8), (0, 4)] {
+            put(value, size);
+        }
+        for value in [64, 56, 1, 64, 0, 0] {
+            put(value, 2);
+        }
+        // PT_LOAD, readable and writable: offset, addresses, sizes, alignment.
+        for (value, size) in [(1, 4), (6, 4), (0, 8), (0x40_0000, 8), (0x40_0000, 8)] {
+            put(value, size);
+        }
+        for value in [300, 300, 0x1000] {
+            put(value, 8);
+        }
+        out.resize(128, 0);
+        out.extend(GO_MAGIC);
+        out.extend([8, 0]);
+        for word in [0x40_0000_u64 + 160, 0x40_0000 + 176, 0x40_0000 + 192, 6, 0x40_0000 + 198, 9] {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend(b"go1.17the-modul");
+        out.resize(300, 0);
+        out
+    }
+
+    fn go(program: &[u8]) -> Option<Vec<u8>> {
+        let read_at = &mut |offset: u64, out: &mut [u8]| {
+            let rest = program.get(offset as usize..).unwrap_or_default();
+            let count = rest.len().min(out.len());
+            out[..count].copy_from_slice(&rest[..count]);
+            Ok(count)
+        };
+        claims(program.len() as u64, read_at).unwrap().unwrap().go
+    }
+
+    #[test]
+    fn build_information_of_old_go_has_addresses() {
+        let program = old_go();
+        let info = go(&program).unwrap();
+        assert_eq!(info[GO_STRINGS..], *b"\x06go1.17\x09the-modul");
+        assert_eq!(info[14..16], [8, GO_INLINE]);
+        // Addresses that lead nowhere, and lengths beyond the end.
+        for (at, value) in [(144, 0_u64), (144, u64::MAX), (168, u64::MAX), (184, 1 << 40)] {
+            let mut wrong = program.clone();
+            wrong[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            assert_eq!(go(&wrong), None, "{at} {value}");
+        }
+    }
 }

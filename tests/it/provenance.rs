@@ -1,0 +1,290 @@
+//! `--provenance`, `--attach` and `--sbom` of commands that make images: what is said, the same
+//! bytes each time, and where it goes.
+
+use imgb::digest::Digest;
+use serde_json::{Value, json};
+
+use crate::{
+    engines::have,
+    fixtures::{self, X86_64, static_elf},
+    registry_script::{Answer, Server},
+    registry_server,
+    sandbox::Sandbox,
+};
+
+const STATEMENT: &str = "application/vnd.in-toto+json";
+const REASONS: &str = "application/vnd.imgb.reasons.v1+gzip";
+const SPDX: &str = "application/spdx+json";
+
+fn start() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64)).file("conf/a", "1").file("conf/b", "2");
+    sandbox
+}
+
+fn json(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+/// The media types of what is attached.
+fn attached(sandbox: &Sandbox, image: &str) -> Vec<String> {
+    let listed = sandbox.imgb(&format!("referrers --json {image}")).run().ok().json();
+    let all = listed["referrers"].as_array().unwrap().iter();
+    all.map(|one| one["type"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What the statement needs to have, by SLSA's and in-toto's schemas.
+#[track_caller]
+fn is_valid(statement: &Value) {
+    let hex = |digest: &Value| {
+        let sum = digest["sha256"].as_str().unwrap();
+        assert!(sum.len() == 64 && sum.chars().all(|c| c.is_ascii_hexdigit()), "{sum}");
+    };
+    assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
+    assert_eq!(statement["predicateType"], "https://slsa.dev/provenance/v1");
+    statement["subject"].as_array().unwrap().iter().for_each(|subject| hex(&subject["digest"]));
+    let predicate = &statement["predicate"];
+    let definition = &predicate["buildDefinition"];
+    assert!(definition["buildType"].as_str().unwrap().starts_with("pkg:"), "{definition}");
+    assert!(definition["externalParameters"].is_object());
+    assert!(predicate["runDetails"]["builder"]["id"].is_string());
+    for material in definition["resolvedDependencies"].as_array().unwrap() {
+        // A resource has a digest, an URI or its content.
+        match material.get("digest") {
+            Some(digest) => hex(digest),
+            None => assert!(material["uri"].is_string(), "{material}"),
+        }
+    }
+}
+
+fn materials(statement: &Value) -> Vec<(String, Option<String>)> {
+    let all = statement["predicate"]["buildDefinition"]["resolvedDependencies"].as_array().unwrap();
+    let one = |material: &Value| {
+        let name = material["name"].as_str().or(material["uri"].as_str()).unwrap().to_owned();
+        (name, material["digest"]["sha256"].as_str().map(str::to_owned))
+    };
+    all.iter().map(one).collect()
+}
+
+#[test]
+fn a_statement_names_inputs_options_and_the_result() {
+    let sandbox = start();
+    let pack = "pack ./app conf:/etc/conf --env A=1 -t team/app:1 -q -j 2 --provenance";
+    let digest = sandbox.imgb(&format!("{pack} p.json -o a.tar")).run().ok().digest();
+    let statement = json(&sandbox.read("p.json"));
+    is_valid(&statement);
+    assert_eq!(statement["subject"][0]["name"], "team/app:1");
+    let sum = &statement["subject"][0]["digest"]["sha256"];
+    assert_eq!(sum, digest.strip_prefix("sha256:").unwrap());
+    let parameters = &statement["predicate"]["buildDefinition"]["externalParameters"];
+    let wanted = json!({
+        "command": "pack",
+        "inputs": ["./app", "conf:/etc/conf"],
+        "options": {"env": ["A=1"], "tag": ["team/app:1"]},
+    });
+    assert_eq!(*parameters, wanted);
+    let sums = |name: &str, text: &[u8]| (name.to_owned(), Some(Digest::of(text).hex()));
+    let mut found = materials(&statement);
+    found.sort();
+    let mut wanted = vec![
+        sums("./app", &static_elf(X86_64)),
+        sums("conf:/etc/conf", b"1"),
+        sums("conf:/etc/conf", b"2"),
+    ];
+    wanted.sort();
+    assert_eq!(found, wanted);
+    // In another directory, with other outputs and threads.
+    let other = start();
+    let again = format!("{pack} other.json -o oci:there:1").replace("-j 2", "-j 1");
+    other.imgb(&again).run().ok();
+    assert_eq!(other.read("other.json"), sandbox.read("p.json"));
+    let text = String::from_utf8(sandbox.read("p.json")).unwrap();
+    assert!(!text.contains(&*sandbox.root().to_string_lossy()), "{text}");
+}
+
+#[test]
+fn packages_and_images_are_materials() {
+    if !have(&["curl"]) {
+        return;
+    }
+    let sandbox = start();
+    sandbox.imgb("pack curl -q --provenance p.json -o curl.tar").run().ok();
+    let statement = json(&sandbox.read("p.json"));
+    is_valid(&statement);
+    let found = materials(&statement);
+    let is_libc =
+        |(name, _): &(String, _)| name.starts_with("pkg:deb/") && name.contains("/libc6@");
+    assert!(found.iter().any(is_libc), "{found:?}");
+    let base = sandbox.imgb("pack conf:/conf --no-check -q -o base.tar").run().ok().digest();
+    let base = base.strip_prefix("sha256:").unwrap().to_owned();
+    sandbox.file("Buildfile", "FROM base.tar\nCOPY app /app\nENTRYPOINT [\"/app\"]\n");
+    for (command, image) in [
+        ("pack ./app --base base.tar", "base.tar"),
+        ("pack ./app --sysroot base.tar", "base.tar"),
+        ("build .", "base.tar"),
+    ] {
+        sandbox.imgb(&format!("{command} -q -o o.tar --provenance o.json")).run().ok();
+        let statement = json(&sandbox.read("o.json"));
+        is_valid(&statement);
+        let found = materials(&statement);
+        assert!(found.contains(&(image.into(), Some(base.clone()))), "{command}: {found:?}");
+        let sum = Digest::of(static_elf(X86_64)).hex();
+        assert!(found.iter().any(|(_, one)| one.as_ref() == Some(&sum)), "{command}: {found:?}");
+    }
+    let statement = json(&sandbox.read("o.json"));
+    let buildfile = Digest::of(sandbox.read("Buildfile")).hex();
+    assert!(materials(&statement).iter().any(|(_, one)| one.as_ref() == Some(&buildfile)));
+    let slim = "slim curl.tar -q -o slim.tar --provenance slim.json --sbom spdx";
+    sandbox.imgb(slim).run().ok();
+    assert_eq!(materials(&json(&sandbox.read("slim.json")))[0].0, "curl.tar");
+    let spdx = sandbox.imgb("sbom slim.tar").run().ok().into_bytes();
+    assert_eq!(sandbox.read("slim.tar.spdx.json"), spdx);
+}
+
+#[test]
+fn documents_are_attached_to_every_output_that_has_a_place() {
+    let sandbox = start();
+    let plain = sandbox.imgb("pack ./app -t app:1 -q -o plain.tar").run().ok().digest();
+    let pack = "pack ./app -t app:1 --attach reasons,provenance,spdx --json";
+    let outputs = "-o a.tar -o oci:layout:1 -o oci-archive:b.tar -o docker-archive:d.tar";
+    let packed = sandbox.imgb(&format!("{pack} {outputs}")).run().ok().json();
+    assert_eq!(packed["digest"], plain);
+    assert_eq!(packed["referrers"].as_array().unwrap().len(), 3, "{packed}");
+    for image in ["a.tar", "oci:layout:1", "b.tar"] {
+        assert_eq!(attached(&sandbox, image), [REASONS, STATEMENT, SPDX], "{image}");
+        sandbox.imgb(&format!("check -q {image}")).run().ok();
+    }
+    let spdx = sandbox.imgb("sbom a.tar").run().ok().text();
+    let got = format!("referrers b.tar --type {SPDX} -o -");
+    assert_eq!(sandbox.imgb(&got).run().ok().text(), spdx);
+    sandbox.imgb(&format!("{pack} -o again.tar")).run().ok();
+    assert_eq!(sandbox.read("again.tar"), sandbox.read("a.tar"));
+    let nowhere = "pack ./app --attach reasons -o docker-archive:e.tar";
+    sandbox.imgb(nowhere).run().error(2, &["no output has a place", "-o app.tar"]);
+    // An index: lists for each image, provenance for the whole.
+    sandbox.program("arm", static_elf(fixtures::AARCH64));
+    let both = "--platform linux/amd64=./app --platform linux/arm64=./arm";
+    let index = sandbox
+        .imgb(&format!("pack {both} -t app:1 -o two.tar --attach provenance,spdx -q"))
+        .run()
+        .ok()
+        .digest();
+    let listed = sandbox.imgb("referrers --json two.tar").run().ok().json();
+    let all = listed["referrers"].as_array().unwrap();
+    assert_eq!(all.len(), 3, "{listed}");
+    assert_eq!((&all[0]["subject"], &all[0]["type"]), (&json!(index), &json!(STATEMENT)));
+    assert_eq!(all[2]["platform"], "linux/arm64");
+}
+
+#[test]
+fn no_document_replaces_an_input_or_an_output() {
+    let sandbox = start();
+    for (options, wanted) in [
+        ("--sbom spdx=./app -o a.tar", "would replace the input"),
+        ("--provenance ./app -o a.tar", "would replace the input"),
+        ("--sbom spdx=a.tar -o a.tar", "two outputs go to"),
+        ("--sbom spdx=x --provenance x -o a.tar", "two outputs go to"),
+        ("--provenance - -o a.tar", "name a file"),
+    ] {
+        sandbox.imgb(&format!("pack ./app {options}")).run().error(2, &[wanted]);
+    }
+    assert_eq!(sandbox.read("app"), static_elf(X86_64));
+    sandbox.imgb("pack ./app -q -o a.tar").run().ok();
+    sandbox.imgb("sbom a.tar -o a.tar").run().error(2, &["would replace the input"]);
+    let stdout = sandbox.imgb("sbom a.tar -o -").run().ok().text();
+    assert_eq!(stdout, sandbox.imgb("sbom a.tar").run().ok().text());
+    // A device is written to, and not replaced.
+    sandbox.imgb("sbom a.tar -o /dev/stdout").run().ok().prints("SPDX-2.3");
+    sandbox.imgb("sbom a.tar -o /dev/null").run().ok();
+    assert!(!fs_err::metadata("/dev/null").unwrap().is_file());
+}
+
+/// A pushed image has its list attached; the referrers API is used where there is one.
+#[test]
+fn a_pushed_image_has_its_list_attached() {
+    let sandbox = start();
+    if let Some(registry) = registry_server::registry() {
+        let name = format!("docker://{}/app:1", registry.host());
+        sandbox.imgb(&format!("pack ./app -q --sbom spdx -o {name} -o a.tar")).run().ok();
+        assert_eq!(attached(&sandbox, &name), [SPDX]);
+        assert_eq!(attached(&sandbox, "a.tar"), Vec::<String>::new());
+        let spdx = sandbox.read("a.tar.spdx.json");
+        let get = format!("referrers {name} -o got.json");
+        sandbox.imgb(&get).run().ok();
+        assert_eq!(sandbox.read("got.json"), spdx);
+        let requests = registry.requests();
+        let tags = requests.iter().filter(|one| one.starts_with("PUT /v2/app/manifests/sha256-"));
+        assert_eq!(tags.count(), 1);
+        // The same again changes nothing.
+        sandbox.imgb(&format!("pack ./app -q --sbom spdx -o {name} -t x")).run().ok();
+        assert_eq!(attached(&sandbox, &name), [SPDX]);
+    }
+    let mut known = std::collections::BTreeMap::new();
+    let server = Server::start(None, move |request| {
+        let digest = |bytes: &[u8]| Digest::of(bytes).to_string();
+        let path = request.target.split('?').next().unwrap().to_owned();
+        match &*request.method {
+            "POST" => Answer::new(202).header("Location", "/v2/app/blobs/uploads/1"),
+            "PUT" if path.contains("/manifests/") => {
+                let name = digest(&request.body);
+                known.insert(format!("/v2/app/manifests/{name}"), request.body.clone());
+                known.insert(path, request.body.clone());
+                let subject = json(&request.body)["subject"]["digest"].as_str().map(str::to_owned);
+                let answer = Answer::new(201).header("Docker-Content-Digest", name);
+                match subject {
+                    Some(subject) => answer.header("OCI-Subject", subject),
+                    None => answer,
+                }
+            }
+            "PUT" => {
+                let name = digest(&request.body);
+                known.insert(format!("/v2/app/blobs/{name}"), request.body.clone());
+                Answer::new(201)
+            }
+            _ => match known.get(&path) {
+                Some(bytes) => Answer::new(200)
+                    .header("Docker-Content-Digest", digest(bytes))
+                    .header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
+                    .header("Content-Length", bytes.len())
+                    .body(bytes.clone()),
+                None => Answer::new(404),
+            },
+        }
+    });
+    let name = format!("docker://{}/app:1", server.host());
+    sandbox.imgb(&format!("pack ./app -q --attach reasons -o {name}")).run().ok();
+    let manifests = server.count("PUT", "/v2/app/manifests/*");
+    assert_eq!(manifests, 2, "the image and the artifact, and no list under a tag");
+}
+
+/// What the build knew: inputs, instructions and options, which nothing in the image tells.
+#[test]
+fn why_uses_the_reasons_that_are_attached() {
+    let sandbox = start();
+    let pack = "pack ./app conf:/etc/conf -t app:1 -q --attach reasons -o a.tar";
+    sandbox.imgb(pack).run().ok();
+    let text = sandbox.imgb("why a.tar /etc/conf/a").run().ok().text();
+    assert!(text.contains("1 chain, recorded by the build (sha256:"), "{text}");
+    assert!(text.contains("listed: conf:/etc/conf"), "{text}");
+    assert!(text.contains("without it, 1 path would go: 1 B"), "{text}");
+    let value = sandbox.imgb("why a.tar /etc/conf/a --json").run().ok().json();
+    assert!(value["recorded"].as_str().unwrap().starts_with("sha256:"), "{value}");
+    assert_eq!(value["chains"][0][0]["reason"]["kind"], "listed");
+    let again = sandbox.imgb("why --resolve a.tar /etc/conf/a").run().exits(1).text();
+    assert!(again.contains("nothing that the image starts leads to it"), "{again}");
+    let app = sandbox.imgb("why --resolve --json a.tar /app").run().ok().json();
+    assert_eq!(app["recorded"], Value::Null);
+    let list = sandbox.imgb("why --unreached a.tar").run().ok().text();
+    assert!(list.contains("/etc/conf/a"), "what the programs need is found again: {list}");
+    // A Buildfile's instructions.
+    sandbox
+        .file("Buildfile", "FROM scratch\nCOPY conf /c\nPACK ./app /app\nENTRYPOINT [\"/app\"]\n");
+    sandbox.imgb("build . -q --attach reasons -o oci:b:1").run().ok();
+    sandbox.imgb("why oci:b:1 /c/a").run().ok().prints("COPY conf /c (line 2)");
+    // A document that is not one.
+    sandbox.file("odd", "x").imgb("pack ./app -q -o c.tar -t c:1").run().ok();
+    sandbox.imgb(&format!("attach c.tar odd --type {REASONS} -q")).run().ok();
+    let outcome = sandbox.imgb("why c.tar /app").run().ok();
+    assert!(outcome.stderr().contains("cannot use the reasons that are attached"));
+    outcome.prints("found again in the image");
+}
