@@ -250,8 +250,8 @@
 //!             image, archive, source, oci, view, sbom, plan, process, rules
 //!     touches reads through source
 //! 6 slim       an image → the plan of a smaller one
-//!     imports digest, elf, error_kind, image, languages, oci, packages, path, plan, process, source,
-//!             tree, view
+//!     imports digest, elf, error_kind, image, languages, oci, packages, path, plan, process,
+//!             source, tree, view
 //!     touches reads through source, base images through oci
 //! 6 relayer    an image → the plan of one with the same files in other layers
 //!     imports elf, image, oci, plan, timestamp, tree

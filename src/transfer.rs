@@ -134,7 +134,8 @@ impl Copy<'_> {
         names: Vec<Reference>,
         remotes: Remotes<'_>,
     ) -> Result<Copied, CopyError> {
-        let contents = image.contents(self.all && has_indexes(target))?;
+        let all = self.all && has_indexes(target) && !names_manifest(self.source, image);
+        let contents = image.contents(all)?;
         let (digest, platform) = (contents.root.digest, contents.root.platform.clone());
         if let Some(wanted) = self.expected.filter(|wanted| *wanted != digest) {
             return Err(OutputError::OtherDigest { wanted, found: digest }.into());
@@ -184,6 +185,16 @@ pub fn whole_names(image: &oci::Image) -> Vec<Reference> {
         names.extend(name.parse().ok().filter(|name| !names.contains(name)));
     }
     names
+}
+
+/// Whether `name` has the digest of the image's own manifest, and not that of an index.
+fn names_manifest(name: &ImageName, image: &oci::Image) -> bool {
+    let digest = match name {
+        ImageName::Stored(stored) => stored.digest,
+        ImageName::Registry(name) => name.digest,
+        ImageName::Engine(_) => None,
+    };
+    digest.is_some_and(|digest| digest == image.digest())
 }
 
 /// Whether an index can be written to `target`.

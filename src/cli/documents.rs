@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
@@ -42,6 +43,8 @@ pub(super) struct Documents {
     attached: Vec<(Kind, bool)>,
     /// What the images are made of, besides the files of their plans.
     materials: Vec<Material>,
+    /// The command and its options.
+    parameters: Value,
 }
 
 /// The documents of the images of one command.
@@ -62,13 +65,13 @@ struct Attached {
 }
 
 impl Documents {
-    /// What `args` asks for. A list without a file goes beside the first of `targets` that is a
-    /// file or directory, and is attached in registries.
+    /// What `args` of the command with the arguments `A` asks for. A list without a file goes beside
+    /// the first of `targets` that is a file or directory, and is attached in registries.
     ///
     /// # Errors
     /// If there is no place for a document, or it would replace an input or another output.
     /// `outputs` are the paths of outputs, to which those of the documents are added.
-    pub(super) fn of(
+    pub(super) fn of<A: Args>(
         args: &DocumentArgs,
         targets: &[Target],
         inputs: &Inputs,
@@ -112,6 +115,9 @@ impl Documents {
         }
         for (_, file) in &all.files {
             claim(file, inputs, outputs)?;
+        }
+        if all.have_provenance() {
+            all.parameters = parameters::<A>();
         }
         Ok(all)
     }
@@ -249,7 +255,7 @@ impl<'a> Making<'a> {
         }
         Ok(Provenance {
             subjects: subjects.collect(),
-            parameters: parameters(),
+            parameters: self.documents.parameters.clone(),
             format: compress::FORMAT,
             materials: all,
         })

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{
     deliver::deliver_with,
+    documents::Documents,
     environment::{jobs, machine, scratch},
     failure::Failure,
     options::{
@@ -112,7 +113,7 @@ impl RelayerArgs {
             push: PushOptions { immutable: args.immutable },
             expected: args.expect_digest,
         };
-        deliver_with(&parts, &delivery, &args.verbosity, None, &[], None)
+        deliver_with(&parts, &delivery, &args.verbosity, None, &Documents::default(), None)
     }
 }
 

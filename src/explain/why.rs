@@ -36,6 +36,12 @@ pub struct Graph<R = Reason> {
     causes: BTreeMap<ImagePath, Vec<R>>,
 }
 
+impl<R> Default for Graph<R> {
+    fn default() -> Self {
+        Self { causes: BTreeMap::new() }
+    }
+}
+
 /// A path on a chain and the reason that leads to it from the path before, which for the first is
 /// what the image is for.
 pub type Link<R = Reason> = (ImagePath, R);

@@ -89,11 +89,9 @@ fn component(subject: &Subject, item: &Item) -> Value {
         value["licenses"] = licences.into();
     }
     // The files of what was compiled in are programs, which are not parts of it.
-    let is_compiled =
-        matches!(one.ecosystem, Ecosystem::Cargo | Ecosystem::Golang | Ecosystem::Maven);
-    let files: Vec<Value> = match is_compiled {
-        true => Vec::new(),
-        false => subject.files_of(item).map(|(path, sums)| file(path, sums)).collect(),
+    let files: Vec<Value> = match item.has_own_files() {
+        true => subject.files_of(item).map(|(path, sums)| file(path, sums)).collect(),
+        false => Vec::new(),
     };
     if !files.is_empty() {
         value["components"] = files.into();

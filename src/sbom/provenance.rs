@@ -75,8 +75,12 @@ impl Material {
 
 /// The statement.
 pub fn statement(provenance: &Provenance) -> Value {
-    let subject = |(name, digest): &(String, Digest)| json!({"name": name, "digest": {"sha256": digest.hex()}});
+    let subject = |(name, digest): &(String, Digest)| {
+        let sha256 = digest.hex();
+        json!({"name": name, "digest": {"sha256": sha256}})
+    };
     let package = concat!("pkg:cargo/imgb@", env!("CARGO_PKG_VERSION"));
+    let materials: Vec<Value> = provenance.materials.iter().map(Material::json).collect();
     json!({
         "_type": "https://in-toto.io/Statement/v1",
         "subject": provenance.subjects.iter().map(subject).collect::<Vec<_>>(),
@@ -86,8 +90,7 @@ pub fn statement(provenance: &Provenance) -> Value {
                 "buildType": format!("{package}#docs/provenance.md"),
                 "externalParameters": provenance.parameters,
                 "internalParameters": {"imgb.format": provenance.format},
-                "resolvedDependencies":
-                    provenance.materials.iter().map(Material::json).collect::<Vec<_>>(),
+                "resolvedDependencies": materials,
             },
             "runDetails": {
                 "builder": {"id": package, "version": {"imgb": env!("CARGO_PKG_VERSION")}},

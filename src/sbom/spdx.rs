@@ -76,15 +76,10 @@ fn id(item: &Item) -> String {
     format!("SPDXRef-Package-{}-{name}-{}", component.ecosystem.name(), &sum[..16])
 }
 
-/// Whether the component's files are its own, and not programs that it was compiled into.
-fn has_own_files(item: &Item) -> bool {
-    !matches!(item.component.ecosystem, Ecosystem::Cargo | Ecosystem::Golang | Ecosystem::Maven)
-}
-
 fn package(subject: &Subject, item: &Item) -> Value {
     let component = &item.component;
     let evidence: Vec<_> = item.evidence.iter().take(10).map(ToString::to_string).collect();
-    let has_files = has_own_files(item) && subject.files_of(item).next().is_some();
+    let has_files = item.has_own_files() && subject.files_of(item).next().is_some();
     let mut package = json!({
         "SPDXID": id(item),
         "name": component.full_name(),
@@ -161,14 +156,8 @@ fn relationships(subject: &Subject, ids: &BTreeMap<&ImagePath, String>) -> Vec<V
             });
         }
     }
-    let owned: BTreeSet<&ImagePath> = subject
-        .components
-        .iter()
-        .filter(|item| has_own_files(item))
-        .flat_map(|item| &item.files)
-        .collect();
-    let others = subject.files.keys().filter(|path| !owned.contains(path));
-    all.extend(others.map(|path| relation(IMAGE, "CONTAINS", &ids[path])));
+    let others = subject.other_files();
+    all.extend(others.map(|(path, _)| relation(IMAGE, "CONTAINS", &ids[path])));
     all
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs::File, io::Read as _, path::Path};
 
-use super::CopyError;
+use super::{CopyError, names_manifest};
 use crate::{
     compress::{Compression, Format, MAX_SNIFF},
     digest::Digest,
@@ -48,7 +48,7 @@ impl Attach<'_> {
     pub fn run(&self, event: &(dyn Fn(Transfer) + Sync)) -> Result<Attached, CopyError> {
         let no_place = |why| CopyError::NoPlace { name: self.image.to_string(), why };
         let image = oci::open(self.image, self.open)?;
-        let subject = image.subject(self.all);
+        let subject = image.subject(self.all && !names_manifest(self.image, &image));
         let subject = subject.ok_or_else(|| no_place("an archive of `docker save` has none"))?;
         let manifest = self.parts.manifest(&subject);
         let referrer = Referrer {

@@ -163,8 +163,9 @@ fn go_by_pointers(
     info: &[u8],
 ) -> Result<Option<Vec<u8>>, Stop> {
     let Some([size @ (4 | 8), flags]) = info.get(14..16) else { return Ok(None) };
-    let (size, is_big) = (usize::from(*size), flags & 1 != 0);
-    let mut inline = [GO_MAGIC, &[*size as u8, GO_INLINE]].concat();
+    let is_big = flags & 1 != 0;
+    let mut inline = [GO_MAGIC, &[*size, GO_INLINE]].concat();
+    let size = usize::from(*size);
     inline.resize(GO_STRINGS, 0);
     for number in 0..2 {
         let Some(address) = word(info, 16 + number * size, size, is_big) else { return Ok(None) };
