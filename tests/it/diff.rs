@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     fixtures::{X86_64, noise, static_elf},
     layouts::{Parts, small},
-    raw_tar::{MODE, MTIME, RawTar, UID, put},
+    raw_tar::{GID, MODE, MTIME, RawTar, UID, put},
     sandbox::Sandbox,
 };
 
@@ -147,12 +147,22 @@ fn each_single_change_of_a_file_is_named() {
     for (parts, field) in [
         (changed(|header| put(header, MODE, b"0004755\0")), r#"mode "0755" "4755""#),
         (changed(|header| put(header, UID, b"0000007\0")), "uid 0 7"),
+        (changed(|header| put(header, GID, b"0000007\0")), "gid 0 7"),
         (
             changed(|header| put(header, MTIME, b"00000000001\0")),
             r#"mtime "1970-01-01T00:00:00Z" "1970-01-01T00:00:01Z""#,
         ),
     ] {
-        check(parts, &[&format!("changed /app {:?}", [field])], json!(["/app"]));
+        let found = check(parts, &[&format!("changed /app {:?}", [field])], json!(["/app"]));
+        assert_eq!(found["bytes"], json!([]));
+        // A strict comparison names the same file, and the same field of its header alone.
+        let strict = diff(&sandbox, "--strict");
+        assert_eq!(strict["files"], found["files"]);
+        let tar = strict["bytes"].as_array().unwrap().iter().filter(|one| one["part"] == "tar");
+        let tar: Vec<_> = tar.collect();
+        assert_eq!((tar.len(), &tar[0]["member"]), (1, &json!("app")), "{strict}");
+        let names = tar[0]["fields"].as_array().unwrap().iter().map(|field| &field["field"]);
+        assert_eq!(names.collect::<Vec<_>>(), [field.split(' ').next().unwrap()], "{strict}");
     }
     sandbox.imgb("diff --ignore mtime a b").run().ok();
     let capable = replaced(&capability(10), &capability(13));

@@ -40,9 +40,28 @@ fn sizes_are_those_that_gnu_tar_lists() {
     let sandbox = Sandbox::new();
     fixtures::tree(&sandbox);
     sandbox.imgb("pack tree --no-check -q --compress none -o oci:l").run().ok();
-    let value = inspect(&sandbox, "l");
+    let files = as_listed(&sandbox, "l");
+    assert!(files > 8, "{files}");
+    let text = sandbox.imgb("inspect --tree --depth 1 l").run().ok().text();
+    let lines: Vec<_> = text.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
+    assert_eq!(lines, ["/", "tree"]);
+    // The layer of another writer, in each of its formats.
+    for format in ["gnu", "pax", "oldgnu"] {
+        let args = format!("--format={format} -cf {format}.tar tree");
+        sandbox.tool("tar", &args).run().ok();
+        let layers = vec![sandbox.read(&format!("{format}.tar"))];
+        let config = json!({"architecture": "amd64", "os": "linux"});
+        Parts { config, layers }.write(&sandbox, format);
+        assert_eq!(as_listed(&sandbox, format), files, "{format}");
+    }
+}
+
+/// Compares what `inspect --json` says of an image of one plain layer with GNU tar's listing of the
+/// layer; the number of files.
+fn as_listed(sandbox: &Sandbox, image: &str) -> usize {
+    let value = inspect(sandbox, image);
     let digest = value["layers"][0]["digest"].as_str().unwrap().replace("sha256:", "");
-    let listed = listed(&sandbox, &format!("l/blobs/sha256/{digest}"));
+    let listed = listed(sandbox, &format!("{image}/blobs/sha256/{digest}"));
     let files = value["files"].as_array().unwrap().iter();
     let files: BTreeMap<String, u64> = files
         .filter(|file| file["type"] == "file")
@@ -52,12 +71,9 @@ fn sizes_are_those_that_gnu_tar_lists() {
         })
         .collect();
     assert_eq!(files, listed);
-    assert!(files.len() > 8, "{files:?}");
     let root = value["directories"][0].clone();
     assert_eq!((&root["path"], &root["size"]), (&json!("/"), &json!(listed.values().sum::<u64>())));
-    let text = sandbox.imgb("inspect --tree --depth 1 l").run().ok().text();
-    let lines: Vec<_> = text.lines().map(|line| line.split_whitespace().last().unwrap()).collect();
-    assert_eq!(lines, ["/", "tree"]);
+    files.len()
 }
 
 /// Three layers: the second replaces `/f`, removes `/g` and copies `/h`.

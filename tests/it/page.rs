@@ -102,7 +102,7 @@ fn the_same_image_gives_the_same_page() {
     sandbox
         .imgb("inspect --html no/page.html moved")
         .run()
-        .error(5, &["cannot write `no/page.html`"]);
+        .error(5, &["cannot create no/page.html"]);
     sandbox.imgb("inspect --html page.html --json moved").run().error(2, &["cannot be used with"]);
     let text = String::from_utf8(first).unwrap();
     let data = text.split("id=\"data\">").nth(1).unwrap().split("</script>").next().unwrap();

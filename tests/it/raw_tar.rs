@@ -13,6 +13,7 @@ use crate::sandbox::Sandbox;
 pub(crate) const NAME: Range<usize> = 0..100;
 pub(crate) const MODE: Range<usize> = 100..108;
 pub(crate) const UID: Range<usize> = 108..116;
+pub(crate) const GID: Range<usize> = 116..124;
 pub(crate) const SIZE: Range<usize> = 124..136;
 pub(crate) const MTIME: Range<usize> = 136..148;
 pub(crate) const SUM: Range<usize> = 148..156;
