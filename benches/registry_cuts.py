@@ -3,8 +3,9 @@
 
 A proxy on loopback ends each connection after CUT bytes from the client, and counts what it has
 passed on. The push is made once in one run, and once by a process that is killed after a third of
-the bytes, and the next, which goes on. For each: bytes from the client divided by the bytes of the
-image, peak memory, time. With docker-registry and skopeo. IMGB is the program.
+the bytes, and the next, which goes on if the registry has kept the upload. For each: bytes from the
+client divided by the bytes of the image, peak memory, time. With docker-registry and skopeo. IMGB
+is the program.
 
     SIZE=2000000000 CUT=64000000 benches/registry_cuts.py
 """
@@ -132,9 +133,8 @@ def main():
             digest = ["skopeo", "inspect", "--raw", "--tls-verify=false"]
             subprocess.run([*digest, f"docker://127.0.0.1:{port}/{repository}:1"], check=True,
                            stdout=subprocess.DEVNULL)
-            sent = proxy.passed / SIZE
-            print(f"| {name} | {sent:.3f} × | {proxy.cuts} | {max(peaks) / 1024:.0f} | {took:.0f} |",
-                  flush=True)
+            sent, peak = proxy.passed / SIZE, max(peaks) / 1024
+            print(f"| {name} | {sent:.3f} × | {proxy.cuts} | {peak:.0f} | {took:.0f} |", flush=True)
             shutil.rmtree(work / "registry")
     finally:
         registry.terminate()
