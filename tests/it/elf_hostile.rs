@@ -221,6 +221,15 @@ fn e3_strings_without_end_and_too_many_needs() {
     assert_eq!(read(&outside), Err(ObjectError::OutsideStrings("DT_NEEDED")));
     let many = (0..70_000).fold(Elf::library(), |elf, _| elf.number(NEEDED, 0)).build();
     assert!(matches!(read(&many), Err(ObjectError::TooMany { .. })));
+    // The dynamic section has room for these, and nothing loads as many.
+    let many = (0..20_000).fold(Elf::library(), |elf, _| elf.number(NEEDED, 0)).build();
+    let limit = 16 << 10;
+    assert_eq!(read(&many), Err(ObjectError::TooMany { what: "needed libraries", limit }));
+    // DT_STRSZ says one byte less: the last name has no NUL in the table.
+    let mut unended = Elf::library().needed("liba.so").build();
+    let size = unended.chunks(8).position(|word| word == 10_u64.to_le_bytes()).unwrap() * 8 + 8;
+    unended[size] -= 1;
+    assert_eq!(read(&unended), Err(ObjectError::Unterminated("DT_NEEDED")));
     // Names that are suffixes of each other: a quadratic amount of text in a linear amount of file.
     let long = "x".repeat(16_000);
     let tails = (1..16_000)

@@ -167,6 +167,16 @@ fn r02_retry_after_is_limited() {
     let error = client.repository(&server.host(), "app").manifest(Pointer::Tag("1")).unwrap_err();
     assert!(text(&error).contains("429"), "{}", text(&error));
     assert_eq!(server.count("GET", "/v2/app/manifests/1"), 1);
+    // No longer than the cap, which is nothing here.
+    let mut asked = 0;
+    let server = Server::start(None, move |request| {
+        asked += usize::from(request.target.ends_with("/manifests/1"));
+        match asked {
+            1 => Answer::new(429).header("Retry-After", "3600"),
+            _ => Answer::new(200).body(b"{}".to_vec()),
+        }
+    });
+    assert!(repository(&server).manifest(Pointer::Tag("1")).unwrap().is_some());
 }
 
 /// R2: connections that break, and a port at which nothing listens.
