@@ -106,10 +106,10 @@ fn a_copy_in_other_layers_has_the_same_files_and_configuration() {
     assert!((6..=9).contains(&layers(&out).len()));
     let diff = sandbox.imgb("diff src/ out.tar --json").run();
     let found = diff.json();
-    assert_eq!(
-        (&found["files"], &found["config"]),
-        (&Value::from(Vec::<Value>::new()), &Value::from(Vec::<Value>::new()))
-    );
+    assert_eq!(found["files"].as_array().unwrap().len(), 0, "{}", found["files"]);
+    let fields = found["config"].as_array().unwrap().iter();
+    let fields: Vec<_> = fields.map(|one| one["field"].as_str().unwrap()).collect();
+    assert!(fields.iter().all(|field| field.starts_with("history[")), "{fields:?}");
     assert_eq!(out.manifest["annotations"]["n"], "v");
     let history = out.config["history"].as_array().unwrap();
     let made = history.iter().filter(|step| step["empty_layer"] != true).count();
