@@ -25,8 +25,8 @@ use crate::{
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     imgb referrers myapp.tar\n  \
-    imgb referrers docker://registry.example/app:1.0 --type application/spdx+json \\\n      \
-      -o app.spdx.json\n\n\
+    imgb referrers docker://registry.example/app:1.0 \\\n      \
+      --type application/vnd.example.signature.v1+json -o signature.json\n\n\
     Listed is what is attached to the image, or to the index and to each image that it lists: \
     signatures, attestations, bills of materials, by whichever tool. `imgb attach` adds one.")]
 pub(super) struct ReferrersArgs {
