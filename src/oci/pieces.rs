@@ -66,7 +66,7 @@ impl Ranges {
         for (_, node) in tree {
             match node.file().map(|file| (&file.content, file.len)) {
                 Some((Content::Member(_, at), size)) => {
-                    contents.insert(at - begin..at + size - begin)
+                    contents.insert(at - begin..at + size - begin);
                 }
                 Some((Content::Sparse(_, regions), _)) => {
                     for region in regions.iter() {
