@@ -12,10 +12,10 @@
 
 use std::cmp::Reverse;
 
-use super::components::{Component, Group};
-
-/// Bytes from which a component is large.
-pub(super) const LARGE: u64 = 512 << 10;
+use super::{
+    components::{Component, Group},
+    sizes::{LARGE, class, hash, mix},
+};
 
 /// How many layers there may be, and which components may have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,28 +151,10 @@ fn short(name: &str) -> String {
     }
 }
 
-/// The bits of a number: sizes of one class differ by less than a factor of two.
-pub(super) fn class(number: u64) -> u32 {
-    u64::BITS - number.leading_zeros()
-}
-
 /// The one of `count` bins that `name` goes to. With another number of bins, no more names move
 /// than have to.
 fn bin(name: &str, count: usize) -> usize {
     let of_name = hash(name.as_bytes());
     let weight = |bin: &usize| mix(of_name ^ mix(*bin as u64 + 1));
     (0..count).max_by_key(weight).unwrap_or_default()
-}
-
-/// A hash that stays the same for ever: FNV-1a with the last step of SplitMix64, which makes all
-/// bits depend on all of the input.
-pub(super) fn hash(bytes: &[u8]) -> u64 {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    mix(bytes.iter().fold(0xcbf2_9ce4_8422_2325, step))
-}
-
-fn mix(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }

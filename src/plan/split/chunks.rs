@@ -1,6 +1,6 @@
 //! Content-defined boundaries over paths that no package has.
 
-use super::assign::{class, hash};
+use super::sizes::{class, hash};
 
 /// Bytes between two boundaries, in the mean.
 const TARGET_BITS: u32 = 23;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    assign::LARGE,
     chunks, language,
     python::{self, Listed},
+    sizes::LARGE,
 };
 use crate::{
     elf::ReadFailure,

@@ -10,6 +10,7 @@ mod components;
 mod language;
 mod layer_trees;
 mod python;
+mod sizes;
 
 #[cfg(test)]
 mod tests;
@@ -82,7 +83,7 @@ impl Layers {
     fn limits(self, tree: &Tree) -> Option<Limits> {
         let (max, large) = match self {
             Self::One | Self::Split => return None,
-            Self::Auto(max) if bytes(tree) >= SMALL => (max, assign::LARGE),
+            Self::Auto(max) if bytes(tree) >= SMALL => (max, sizes::LARGE),
             Self::Auto(_) => return None,
             Self::Packages(max) => (max, 0),
         };

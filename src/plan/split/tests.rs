@@ -63,7 +63,7 @@ fn modules(packages: &Packages) -> Tree {
 
 /// How many of the packages are large.
 fn large(packages: &Packages) -> usize {
-    packages.values().filter(|sizes| sizes.iter().sum::<u64>() >= assign::LARGE).count()
+    packages.values().filter(|sizes| sizes.iter().sum::<u64>() >= sizes::LARGE).count()
 }
 
 fn texts(tree: &Tree, max: usize) -> BTreeSet<String> {
@@ -223,7 +223,7 @@ Package: app\nStatus: install ok installed\nVersion: 1\nDepends: libc6, liba\n";
         ("/etc/own", file(10)),
         ("/var/lib/dpkg/info/libc6.list", file(10)),
     ]);
-    let limits = Limits { max: 16, large: assign::LARGE };
+    let limits = Limits { max: 16, large: sizes::LARGE };
     let layers = by_components(tree, (Some(&database), None), limits, Mtime::OfContent).unwrap();
     let names: Vec<_> = layers.iter().map(|layer| &*layer.name).collect();
     // Only a part of libc6 is there, all of the others.
