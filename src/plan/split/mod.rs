@@ -2,7 +2,7 @@
 //!
 //! A small image has one or two layers. A large one is cut along its [`components`]: what changes
 //! together stays together, and which layer a component goes to ([`assign`]) depends on itself, not
-//! on what else the image holds. So a layer has the same bytes in each image that has the component.
+//! on what else the image holds. So a layer has the same bytes in all images with the component.
 
 mod assign;
 mod chunks;
