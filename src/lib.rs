@@ -245,14 +245,9 @@
 //! 6 check      the proof that an image will start, inside its own tree alone
 //!     imports languages, path, tree, elf, image, process, view
 //!     touches reads through source
-//! 6 explain    what is in an image, why, and how two images differ
-//!     imports components, error_kind, path, timestamp, digest, compress, packages, tree, elf,
-//!             image, archive, source, oci, view, sbom, plan, process, rules
+//! 6 needs      what an image's programs need of it: an image that exists → paths and reasons
+//!     imports elf, image, languages, packages, path, plan, process, source, tree, view
 //!     touches reads through source
-//! 6 slim       an image → the plan of a smaller one
-//!     imports digest, elf, error_kind, image, languages, oci, packages, path, plan, process,
-//!             source, tree, view
-//!     touches reads through source, base images through oci
 //! 6 relayer    an image → the plan of one with the same files in other layers
 //!     imports elf, image, oci, plan, timestamp, tree
 //!     touches reads through source
@@ -263,6 +258,13 @@
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
 //!     imports error_kind, path, timestamp, tree, elf, trace, image, source, process, view
 //!     touches processes
+//! 7 explain    what is in an image, why, and how two images differ
+//!     imports components, error_kind, path, timestamp, digest, compress, packages, tree, elf,
+//!             image, archive, source, oci, view, sbom, plan, needs, rules
+//!     touches reads through source
+//! 7 slim       an image → the plan of a smaller one
+//!     imports digest, elf, error_kind, image, needs, oci, path, plan, source, tree, view
+//!     touches reads through source, base images through oci
 //! 8 transfer   images from anywhere to anywhere, byte for byte; indexes; artifacts about images
 //!     imports error_kind, digest, compress, image, oci, output, registry, store, tree
 //!     touches host reads
@@ -289,6 +291,7 @@ pub mod explain;
 pub mod image;
 pub mod languages;
 pub mod machine_files;
+pub mod needs;
 pub mod oci;
 pub mod output;
 pub mod ownership;

@@ -105,7 +105,7 @@ pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     let tree = unpacked.merged();
     let Some(path) = &args.path else {
         let resolved = found_again(args, &unpacked, &tree)?;
-        return list_unreached(args, &tree, &resolved.reached()).map(|()| 0);
+        return list_unreached(args, &tree, &resolved.reached).map(|()| 0);
     };
     let real = destination(path, |path| tree.get(path)).map(|found| found.path);
     let real = real.ok().filter(|real| exists(&tree, real) && !tree.contains(path));
@@ -125,7 +125,7 @@ pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
         }
         None => {
             let resolved = found_again(args, &unpacked, &tree)?;
-            let graph = Graph::new(&resolved.reached(), &resolved.decision.reasons);
+            let graph = Graph::new(&resolved.reached, &resolved.decision.reasons);
             let shown = |one: &Reason| Shown {
                 text: resolved.text(one),
                 reason: one.json(&resolved.decision.inputs),

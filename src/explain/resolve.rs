@@ -1,19 +1,17 @@
 //! What an image's programs need, found again inside the image alone.
 
-use std::{collections::BTreeMap, num::NonZeroUsize, path::PathBuf};
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use crate::{
     elf::{FoundKind, Lookup as _},
     image::Config,
+    needs::{Needs, Purpose},
     path::{ImagePath, glob::Glob},
-    plan::{
-        self, Below, Decision, Include, Layers, PlanError, PlanOptions, Reason, RuleSet, Settings,
-    },
-    process::locate,
+    plan::{self, Decision, Include, Layers, PlanError, PlanOptions, Reason, RuleSet, Settings},
     rules::{Choice, Soft, Table},
-    source::{Input, InputKind, InputOptions, Sysroot},
-    timestamp::{Mtime, Timestamp},
-    tree::Tree,
+    source::InputOptions,
+    timestamp::Mtime,
+    tree::{Kind, Node, Tree},
     view::View,
 };
 
@@ -33,23 +31,20 @@ pub struct ResolveOptions {
 /// What was found: what is reached, and why.
 #[derive(Debug)]
 pub struct Resolved {
-    /// The paths that are reached, and the reasons of each.
+    /// The reasons of the paths that are reached.
     pub decision: Decision,
     /// What starts each input of the decision, in words.
     pub starts: Vec<String>,
+    /// The paths that the image's programs lead to.
+    pub reached: Tree,
 }
 
 impl Resolved {
-    /// The paths that the image's programs lead to.
-    pub fn reached(&self) -> Tree {
-        let layers = self.decision.layers.iter();
-        layers.flat_map(|layer| layer.tree.iter()).map(|(p, n)| (p.clone(), n.clone())).collect()
-    }
-
     /// A reason as text: what starts the image's programs, in words.
     pub fn text(&self, reason: &Reason) -> String {
         match reason {
             Reason::Listed(input) => self.starts.get(*input).cloned().unwrap_or_default(),
+            Reason::Included(option) if option.starts_with("--from ") => option.to_string(),
             other => other.text(&self.decision.inputs),
         }
     }
@@ -64,62 +59,58 @@ pub fn resolve(
     config: &Config,
     options: &ResolveOptions,
 ) -> Result<Resolved, PlanError> {
-    let view = View::of_tree(tree);
-    let workdir = config.workdir.as_deref().unwrap_or("/");
-    let mut programs: BTreeMap<ImagePath, String> = BTreeMap::new();
-    let mut include = Vec::new();
-    let mut order = Vec::new();
-    let mut add = |name: &[u8], how: String| -> Result<(), PlanError> {
-        let Ok((opened, found)) = locate(&view, name, workdir, config.path())? else {
-            return Ok(());
-        };
-        let Ok(path) = ImagePath::new(&opened) else { return Ok(()) };
-        if matches!(found.kind, FoundKind::File(_)) && !programs.contains_key(&path) {
-            programs.insert(path.clone(), how);
-            order.push(path);
-        }
-        Ok(())
-    };
-    let command = config.command();
-    if let Some(program) = command.first() {
-        add(program.as_bytes(), "the image starts it".into())?;
-    }
-    // An init such as tini starts the program that follows, a shell the script.
-    for word in command.iter().skip(1).filter(|word| word.starts_with('/')) {
-        add(word.as_bytes(), format!("the image's command names it: {word}"))?;
-    }
-    let health = config.healthcheck.iter().flat_map(|check| check.test.get(1));
-    for program in health {
-        add(program.as_bytes(), "the health check runs it".into())?;
-    }
+    let mut files = tree.clone();
+    files.add_parents(|path| plan::parent(path, Mtime::OfContent));
+    let (mut more, mut include) = (Vec::new(), Vec::new());
+    let view = View::of_tree(&files);
     for path in &options.from {
-        let found = view.find(path.as_bytes())?;
-        match found.map(|found| found.kind) {
-            Ok(FoundKind::File(_)) => add(path.as_bytes(), format!("--from {path}"))?,
-            _ => include.extend(Include::new(path.as_bytes(), format!("--from {path}"))),
+        let how = format!("--from {path}");
+        match view.find(path.as_bytes())?.map(|found| found.kind) {
+            Ok(FoundKind::File(_)) => more.push((path.to_string(), how)),
+            _ => include.extend(Include::new(path.as_bytes(), how)),
         }
     }
-    let inputs = order
-        .iter()
-        .map(|path| Input::new(path.to_string(), Tree::new(), InputKind::Command(path.clone())));
-    let (source, plan_options) =
+    let purpose = Purpose::of(&files, config, &more)?;
+    // A file that is not a program.
+    for path in &purpose.unknown {
+        include.extend(Include::new(path.as_bytes(), format!("--from {path}")));
+    }
+    let (source, options) =
         (input_options(config, options), plan_options(config, include, options));
-    let nothing = Tree::new();
-    let decision = plan::make(plan::Request {
-        inputs: inputs.collect(),
-        below: Below {
-            tree: &nothing,
-            platform: Some(config.platform.clone()),
-            env: &config.env,
-            user: config.user.as_deref(),
-            workdir: None,
-        },
-        sysroot: Sysroot::from(tree),
-        source: &source,
-        options: &plan_options,
-    })?;
-    let starts = order.iter().map(|path| programs.remove(path).unwrap_or_default());
-    Ok(Resolved { decision, starts: starts.collect() })
+    let Needs { mut tree, mut decision, .. } = purpose.needs(&files, config, &source, &options)?;
+    for (path, reason) in companions(&files, &tree)? {
+        tree.extend(files.get(&path).map(|node| (path.clone(), node.clone())));
+        decision.reasons.add(path, reason);
+    }
+    Ok(Resolved { starts: decision.inputs.clone(), decision, reached: tree })
+}
+
+/// What nothing opens and still belongs to what is `reached`: links that lead to it, and the
+/// records of packages that list no file, since checksums leave out links.
+fn companions(files: &Tree, reached: &Tree) -> Result<Vec<(ImagePath, Reason)>, PlanError> {
+    let mut found = Vec::new();
+    let is_link = |node: &Node| matches!(node.kind, Kind::Symlink(_));
+    for (path, _) in files.iter().filter(|(path, node)| is_link(node) && !reached.contains(path)) {
+        match files.resolve(path.as_bytes()) {
+            Ok(to) if reached.contains(&to.path) => {
+                found.push((path.clone(), Reason::Link(to.path)));
+            }
+            _ => {}
+        }
+    }
+    let view = View::of_sysroot(files);
+    let Some(database) = view.packages()? else { return Ok(found) };
+    let is_empty = |id| database.files(id).next().is_none();
+    for (_, package) in database.packages().filter(|(id, _)| is_empty(*id)) {
+        for ending in ["", ".md5sums"] {
+            let record = format!("/var/lib/dpkg/status.d/{}{ending}", package.name);
+            let record = ImagePath::new(record.as_bytes()).ok();
+            let record = record.filter(|path| files.contains(path) && !reached.contains(path));
+            let why = || Reason::Included("record of a package that lists no file".into());
+            found.extend(record.map(|path| (path, why())));
+        }
+    }
+    Ok(found)
 }
 
 fn input_options(config: &Config, options: &ResolveOptions) -> InputOptions {
@@ -128,7 +119,8 @@ fn input_options(config: &Config, options: &ResolveOptions) -> InputOptions {
         exclude: Vec::new(),
         preserve_mode: true,
         owner: None,
-        mtime: Mtime::At(Timestamp::EPOCH),
+        // A compiled module is used if it was made of the source that lies beside it.
+        mtime: Mtime::OfContent,
         outputs: Default::default(),
         command_dirs: dirs.filter_map(|dir| ImagePath::new(dir).ok()).collect(),
         versions: Default::default(),

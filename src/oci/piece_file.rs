@@ -1,5 +1,5 @@
-//! Pieces of a layer as the cache keeps them: what is known of the layer, where the pieces are in its
-//! tar, and their bytes.
+//! Pieces of a layer as the cache keeps them: what is known of the layer, where the pieces are in
+//! its tar, and their bytes.
 
 use std::{
     fs::File,
@@ -34,7 +34,8 @@ pub(super) fn key(entry: &LayerEntry) -> Digest {
     Digest::of(format!("imgb pieces\n{}\n{blob}\n", entry.diff_id))
 }
 
-/// Writes the pieces `ranges` of the tar that begins at an offset of a file, to a new file in `dir`.
+/// Writes the pieces `ranges` of the tar that begins at an offset of a file to a new file in
+/// `dir`.
 pub(super) fn write(
     facts: Facts,
     ranges: &Ranges,

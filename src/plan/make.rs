@@ -147,7 +147,7 @@ fn take_named(
         let name = || ImagePath::new(include.path()).unwrap_or_else(|_| ImagePath::root());
         let found = found.map_err(|absence| absent(&name(), include.option(), absence))?;
         builder.add_path_components(&found.path, &found.links, &found.dotdot_dirs)?;
-        let reason = Reason::Included(include.option().into());
+        let reason = include.reason();
         match include.is_empty_directory() {
             true => builder.add(&found.path, reason)?,
             false => builder.add_all(&found.path, &reason)?,

@@ -32,6 +32,8 @@ pub enum Reason {
     Parent(ImagePath),
     /// `/etc/ld.so.preload` of the sysroot: it names a library that is in the image.
     PreloadList,
+    /// The text of this script names it.
+    Named(ImagePath),
     /// The user asked for it with this option.
     Included(Arc<str>),
     /// A run-time dependency.
@@ -124,6 +126,7 @@ impl Reason {
             Self::Target(of) => format!("the program that {of} leads to"),
             Self::Compiled(of) => format!("compiled from {of}"),
             Self::Parent(of) => format!("parent of {of}"),
+            Self::Named(by) => format!("named by {by}"),
             Self::PreloadList => "included: the sysroot's programs preload what it names".into(),
             Self::Included(option) => format!("included: {option}"),
             Self::Rule(found) => {
@@ -158,7 +161,8 @@ impl Reason {
             | Self::Link(path)
             | Self::Target(path)
             | Self::Compiled(path)
-            | Self::Parent(path) => Some(path),
+            | Self::Parent(path)
+            | Self::Named(path) => Some(path),
             Self::Listed(_)
             | Self::PreloadList
             | Self::Included(_)
@@ -180,6 +184,7 @@ impl Reason {
             Self::Target(_) => "target",
             Self::Compiled(_) => "compiled",
             Self::Parent(_) => "parent",
+            Self::Named(_) => "named",
             Self::PreloadList => "preload_list",
             Self::Included(_) => "included",
             Self::Rule(_) => "rule",
@@ -207,7 +212,8 @@ impl Reason {
             | Self::Link(path)
             | Self::Target(path)
             | Self::Compiled(path)
-            | Self::Parent(path) => json!({"kind": kind, "path": path.to_string()}),
+            | Self::Parent(path)
+            | Self::Named(path) => json!({"kind": kind, "path": path.to_string()}),
             Self::PreloadList => json!({"kind": kind}),
             Self::Included(option) => json!({"kind": kind, "option": &**option}),
             Self::Rule(found) => json!({

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Note, PlanOptions, PlannedLayer, Reasons, Settings};
+use super::{Note, PlanOptions, PlannedLayer, Reason, Reasons, Settings};
 use crate::{
     image::Platform,
     path::{ImagePath, PathError},
@@ -85,6 +85,7 @@ impl Below<'_> {
 pub struct Include {
     path: Vec<u8>,
     option: String,
+    by: Option<ImagePath>,
 }
 
 impl Include {
@@ -98,7 +99,24 @@ impl Include {
         let path = path.into();
         ImagePath::new(&path)?;
         let path = if path.starts_with(b"/") { path } else { [b"/", &path[..]].concat() };
-        Ok(Self { path, option: option.into() })
+        Ok(Self { path, option: option.into(), by: None })
+    }
+
+    /// As [`Include::new`], for what a file of the image names.
+    ///
+    /// # Errors
+    /// As [`Include::new`].
+    pub fn named_by(path: impl Into<Vec<u8>>, by: ImagePath) -> Result<Self, PathError> {
+        let option = format!("named by {by}");
+        Ok(Self { by: Some(by), ..Self::new(path, option)? })
+    }
+
+    /// Why what it adds is in the image.
+    pub fn reason(&self) -> Reason {
+        match &self.by {
+            Some(by) => Reason::Named(by.clone()),
+            None => Reason::Included(self.option.as_str().into()),
+        }
     }
 
     /// The path, which starts with a slash.

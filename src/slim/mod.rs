@@ -1,34 +1,24 @@
 //! An image → the plan of a smaller one, which holds what the first one's programs need.
 //!
-//! The planner is asked as for `pack`: its sysroot are the image's files, its inputs the programs
-//! that the configuration starts. What only the configuration, its user or its packages tell
-//! (arguments, volumes, directories that a server writes to) is added. Files keep their metadata.
+//! What its programs need is found as for `imgb why`; files keep their metadata.
 
-mod commands;
-mod directories;
 mod error;
-mod mentions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
     digest::Digest,
     image::{Config, History, ImageName},
+    needs::{self, Needs, Purpose},
     oci,
-    packages::PackageId,
     path::glob::Glob,
-    plan::{self, Below, Include, Layers, Note, Plan, PlanOptions, PlannedLayer, Reason},
-    source::{Input, InputKind, InputOptions},
+    plan::{self, Include, Note, Plan, PlanOptions, PlannedLayer},
+    source::InputOptions,
     tree::{Kind, Node, Tree},
     view::View,
 };
 
-use commands::Started;
 pub use error::SlimError;
-
-/// Files that tell a program who its users are and how names are looked up. A server asks for them
-/// in the C library, whatever its image was made with.
-const ACCOUNTS: [&str; 3] = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
 
 /// What is made smaller, and how.
 #[derive(Debug)]
@@ -97,38 +87,21 @@ fn of_files(
     request: &SlimRequest,
 ) -> Result<Slimmed, SlimError> {
     let view = View::of_sysroot(files);
-    let (inputs, include) = asked(files, config, &view, request)?;
-    let options = PlanOptions { include, layers: Layers::One, ..request.plan.clone() };
+    let more: Vec<_> =
+        request.programs.iter().map(|name| (name.clone(), "--program".to_owned())).collect();
+    let purpose = Purpose::of(files, config, &more)?;
+    if let Some(name) = purpose.missing.iter().chain(&purpose.unknown).next() {
+        return Err(SlimError::Missing(name.clone()));
+    }
+    if purpose.is_empty() {
+        return Err(SlimError::NoProgram);
+    }
+    let mut include = matching(files, &request.include)?;
+    include.extend(request.plan.include.iter().cloned());
+    let options = PlanOptions { include, ..request.plan.clone() };
     let source = &request.source;
-    let nothing = Tree::new();
-    let below = Below {
-        tree: &nothing,
-        platform: Some(config.platform.clone()),
-        env: &config.env,
-        user: config.user.as_deref(),
-        workdir: None,
-    };
-    let mut decision = plan::make(plan::Request {
-        inputs,
-        below,
-        sysroot: files.into(),
-        source,
-        options: &options,
-    })?;
-    let mut tree = Tree::new();
-    for PlannedLayer { tree: layer, .. } in std::mem::take(&mut decision.layers) {
-        tree.extend(layer);
-    }
-    let kept = packages(&tree, &view)?;
-    let known = directories::Known { files, view: &view, config, packages: &kept };
-    for (path, why) in known.directories()? {
-        if !tree.contains(&path)
-            && let Some(node) = files.get(&path)
-        {
-            tree.insert(path.clone(), node.clone());
-            decision.reasons.add(path, Reason::Included(why.into()));
-        }
-    }
+    let needs = purpose.needs(files, config, source, &options)?;
+    let Needs { mut tree, decision, packages: kept } = needs;
     keep_metadata(&mut tree, files, source);
     let layers = vec![PlannedLayer::new("all", tree)];
     let mut config = config.clone();
@@ -143,9 +116,9 @@ fn of_files(
         inputs: decision.inputs,
         named: decision.named,
         notes: decision.notes,
-        base: nothing,
+        base: Tree::new(),
     };
-    let all = packages(files, &view)?;
+    let all = needs::packages(files, &view)?;
     let after = plan.layers.first().map(|layer| extent(&layer.tree, kept.len()));
     let removed_packages = match view.packages()? {
         Some(database) => {
@@ -157,29 +130,6 @@ fn of_files(
     let before = extent(files, all.len());
     let after = after.unwrap_or_default();
     Ok(Slimmed { plan, image: digest, before, after, removed_packages })
-}
-
-/// What the planner is asked for: the programs, and what is kept besides.
-fn asked(
-    files: &Tree,
-    config: &Config,
-    view: &View<'_>,
-    request: &SlimRequest,
-) -> Result<(Vec<Input>, Vec<Include>), SlimError> {
-    let of_image = View::of_tree(files);
-    let mut started = commands::find(&of_image, config, &request.programs)?;
-    mentions::follow(&mut started, &of_image, view)?;
-    let Started { programs, mut include, .. } = started;
-    include.extend(request.plan.include.iter().cloned());
-    include.extend(matching(files, &request.include)?);
-    for path in ACCOUNTS.iter().filter(|path| files.resolve(path.as_bytes()).is_ok()) {
-        include.extend(Include::new(*path, "accounts of the image"));
-    }
-    let input = |(path, name)| Input::new(name, Tree::new(), InputKind::Command(path));
-    Ok((
-        programs.into_iter().map(|(path, name): (_, String)| input((path, name))).collect(),
-        include,
-    ))
 }
 
 /// The paths that `patterns` match, or name.
@@ -202,13 +152,6 @@ fn matching(files: &Tree, patterns: &[String]) -> Result<Vec<Include>, SlimError
         }
     }
     Ok(found)
-}
-
-/// The packages that own a file of `tree`.
-fn packages(tree: &Tree, view: &View<'_>) -> Result<BTreeSet<PackageId>, SlimError> {
-    let Some(database) = view.packages()? else { return Ok(BTreeSet::new()) };
-    let files = tree.iter().filter(|(_, node)| !node.is_directory());
-    Ok(files.flat_map(|(path, _)| database.owners(path)).collect())
 }
 
 fn extent(tree: &Tree, packages: usize) -> Extent {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     engines::have,
     layouts::Parts,
-    raw_tar::{MODE, RawTar, put},
+    raw_tar::{MODE, MTIME, RawTar, put},
     sandbox::{Outcome, Sandbox},
 };
 
@@ -35,7 +35,8 @@ fn every_file_of_a_packed_program_has_a_chain() {
     let steps: Vec<_> =
         first.as_array().unwrap().iter().map(|step| step["path"].as_str().unwrap()).collect();
     assert_eq!((steps.len(), *steps.last().unwrap()), (2, libc.as_str()), "{value}");
-    assert_eq!(first[0]["reason"]["text"], "the image starts it");
+    let start = first[0]["reason"]["text"].as_str().unwrap();
+    assert!(start.ends_with("curl (the image's command)"), "{start}");
     assert_eq!(first[1]["reason"]["name"], "libc.so.6");
     assert!(value["reasons"].as_array().unwrap().len() > 5, "{value}");
     assert!(value["goes"]["paths"].as_array().unwrap().iter().any(|path| path == libc.as_str()));
@@ -85,6 +86,46 @@ fn chains_name_each_step_with_its_evidence() {
     let list = json(&sandbox.imgb("why --unreached --from /data --json l").run().ok());
     assert_eq!(list["unreached"], json!([{"path": "/unused", "size": 5}]));
     sandbox.imgb("why l /gone").run().error(3, &["the image has no `/gone`"]);
+}
+
+/// What an entrypoint script names is led to by the script, the compiled form of a module by its
+/// source, and a link by what it leads to.
+#[test]
+fn scripts_compiled_modules_and_links_are_led_to() {
+    let sandbox = Sandbox::new();
+    let script = "#!/bin/sh\nfor f in /init.d/*; do . $f; done\nexec /bin/sh /srv/m.py\n";
+    let executable = |header: &mut [u8; 512]| put(header, MODE, b"0000755\0");
+    let elf = crate::fixtures::static_elf(crate::fixtures::X86_64);
+    let (source, time) = ("x = 1\n", 1_700_000_000_u32);
+    let numbers = [0, time, source.len() as u32].map(u32::to_le_bytes).concat();
+    let compiled = [&b"\xa7\x0d\r\n"[..], &numbers, b"code"].concat();
+    let tar = RawTar::new()
+        .raw(b'0', b"entry.sh", script.as_bytes(), executable)
+        .raw(b'0', b"bin/sh", &elf, executable)
+        .file("init.d/10", "y=1\n")
+        .raw(b'0', b"srv/m.py", source.as_bytes(), |header| {
+            put(header, MTIME, format!("{time:011o}\0").as_bytes());
+        })
+        .raw(b'0', b"srv/__pycache__/m.cpython-311.pyc", &compiled, |_| {})
+        .symlink("start", "/entry.sh")
+        .file("unused", "1")
+        .end();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/entry.sh"]},
+    });
+    Parts { config, layers: vec![tar] }.write(&sandbox, "l");
+    let list = json(&sandbox.imgb("why --unreached --json l").run().ok());
+    assert_eq!(list["unreached"], json!([{"path": "/unused", "size": 1}]));
+    for (path, kind) in [
+        ("/init.d/10", "named"),
+        ("/srv/__pycache__/m.cpython-311.pyc", "compiled"),
+        ("/start", "link"),
+    ] {
+        let value = json(&sandbox.imgb("why --json l").arg(path).run().ok());
+        let chain = value["chains"][0].as_array().unwrap();
+        assert_eq!(chain[0]["path"], "/entry.sh", "{value}");
+        assert_eq!(chain.last().unwrap()["reason"]["kind"], kind, "{value}");
+    }
 }
 
 #[test]

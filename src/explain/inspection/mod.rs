@@ -123,7 +123,7 @@ impl Reach {
                 Self::Unknown(format!("the image starts no program that it has ({hint})"))
             }
             Ok(resolved) => {
-                let unreached = unreached(merged, &resolved.reached());
+                let unreached = unreached(merged, &resolved.reached);
                 Self::Known(Box::new(resolved), unreached)
             }
             Err(error) => Self::Unknown(with_causes(&error)),

@@ -30,7 +30,7 @@ pub(super) fn document(shown: &Inspection<'_>, merged: &Tree) -> Result<Value, R
     let entries = entries(shown, &paths, &mut texts);
     let (graph, reasons) = match &shown.reach {
         Reach::Known(resolved, _) => {
-            let graph = Graph::new(&resolved.reached(), &resolved.decision.reasons);
+            let graph = Graph::new(&resolved.reached, &resolved.decision.reasons);
             let text = |reason: &Reason| resolved.text(reason);
             let reasons = reasons(&graph, &paths, &text, &mut texts);
             (graph, reasons)

@@ -16,7 +16,9 @@ use crate::{
 /// Bytes of a script that are read.
 const MAX_SCRIPT: usize = 256 << 10;
 /// Scripts that are read.
-const MAX_SCRIPTS: usize = 64;
+const MAX_SCRIPTS: usize = 256;
+/// Programs in directories that scripts name.
+const MAX_PROGRAMS: usize = 4096;
 
 /// Directories whose contents exist only while a system runs.
 const TRANSIENT: [&[u8]; 5] = [b"proc", b"sys", b"dev", b"run", b"tmp"];
@@ -42,8 +44,8 @@ const SHARED: [&str; 17] = [
     "/",
 ];
 /// Top-level directories that are no application's own.
-const SYSTEM: [&[u8]; 8] =
-    [b"bin", b"boot", b"lib", b"lib32", b"lib64", b"libx32", b"media", b"sbin"];
+const SYSTEM: [&[u8]; 10] =
+    [b"bin", b"boot", b"gnu", b"lib", b"lib32", b"lib64", b"libx32", b"media", b"nix", b"sbin"];
 
 /// Adds to `started` what its scripts name, and what the scripts name that come with it.
 /// `of_image` and `view` show the image's files, `view` with its packages.
@@ -63,26 +65,36 @@ pub(super) fn follow(
     applications(started, of_image, view)?;
     let mut left: Vec<ImagePath> = started.programs.keys().cloned().collect();
     let mut seen: BTreeSet<ImagePath> = left.iter().cloned().collect();
+    let most = seen.len() + MAX_PROGRAMS;
+    // A script may name a large directory by any number of links, and all that is in it.
+    let mut walked: BTreeSet<ImagePath> = BTreeSet::new();
+    let mut read = 0;
     while let Some(program) = left.pop() {
-        if seen.len() > MAX_SCRIPTS {
+        let Some(text) = own_script(&program, of_image, view)? else { continue };
+        read += 1;
+        if read > MAX_SCRIPTS {
             break;
         }
-        let Some(text) = own_script(&program, of_image, view)? else { continue };
         let option = format!("named by {}", crate::path::escape(program.as_bytes()));
         for path in paths(&text) {
             let Ok(resolved) = of_image.resolve(path.as_bytes())? else { continue };
             if !is_own(&resolved.path, of_image, view)? {
                 continue;
             }
-            if let Ok(include) = Include::new(path.as_bytes(), &*option) {
+            if let Ok(include) = Include::named_by(path.as_bytes(), program.clone()) {
                 started.include.push(include);
+            }
+            if resolved.path.ancestors().any(|dir| walked.contains(&dir))
+                || !walked.insert(resolved.path.clone())
+            {
+                continue;
             }
             let below = of_image.tree().below(&resolved.path);
             let scripts = below.filter(|(_, node)| node.is_executable()).map(|(path, _)| path);
             for script in scripts.chain([&resolved.path]) {
                 let is_program =
                     of_image.tree().get(script).is_some_and(|node| node.is_executable());
-                if is_program && seen.insert(script.clone()) {
+                if is_program && seen.len() < most && seen.insert(script.clone()) {
                     started.programs.insert(script.clone(), option.clone());
                     left.push(script.clone());
                 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::SlimError;
 use crate::{
     elf::{Lookup as _, ReadFailure, script},
     image::Config,
@@ -23,40 +22,44 @@ pub(super) struct Started {
     pub(super) include: Vec<Include>,
     /// Directories that are named, by their real paths.
     pub(super) directories: Vec<ImagePath>,
+    /// Names that were asked for and are those of no program.
+    pub(super) unknown: Vec<String>,
 }
+
+/// Paths that are looked at to find programs: a configuration of 4 MiB may have a million words and
+/// as many directories in its PATH.
+const MAX_LOOKUPS: usize = 1 << 20;
 
 /// Collects what the command lines of an image name.
 struct Collector<'a> {
     view: &'a View<'a>,
     config: &'a Config,
     started: Started,
+    /// What is left of [`MAX_LOOKUPS`].
+    lookups: usize,
 }
 
-/// The programs of the entrypoint, the command and the health check, and those that `more` names;
-/// and what the arguments name.
-///
-/// # Errors
-/// [`SlimError::NoProgram`], [`SlimError::Missing`].
+/// The programs of the entrypoint, the command and the health check, and those that `more` names,
+/// each with what names it; what the arguments and the environment name; and the program that the
+/// configuration starts and the image does not have.
 pub(super) fn find(
     view: &View<'_>,
     config: &Config,
-    more: &[String],
-) -> Result<Started, SlimError> {
-    let mut all = Collector { view, config, started: Started::default() };
+    more: &[(String, String)],
+) -> Result<(Started, Option<String>), ReadFailure> {
+    let mut all = Collector { view, config, started: Started::default(), lookups: MAX_LOOKUPS };
+    let mut missing = None;
     let entrypoint = config.entrypoint.as_deref().unwrap_or_default();
     let command = config.cmd.as_deref().unwrap_or_default();
     if let Some(first) = config.command().first()
         && !all.program(first, "the image's command")?
     {
-        return Err(SlimError::Missing((*first).to_owned()));
+        missing = Some((*first).to_owned());
     }
-    for program in more {
-        if !all.program(program, "--program")? {
-            return Err(SlimError::Missing(program.clone()));
+    for (program, why) in more {
+        if !all.program(program, why)? {
+            all.started.unknown.push(program.clone());
         }
-    }
-    if all.started.programs.is_empty() {
-        return Err(SlimError::NoProgram);
     }
     // An entrypoint often is a chain: an init, a script, a program.
     for word in entrypoint {
@@ -77,17 +80,21 @@ pub(super) fn find(
         all.command_line(words)?;
     }
     all.health_check()?;
+    all.environment()?;
     if let Some(dir) = &config.workdir
         && let Ok(resolved) = view.resolve(dir.as_bytes())?
     {
         all.started.directories.push(resolved.path);
     }
-    Ok(all.started)
+    Ok((all.started, missing))
 }
 
 impl Collector<'_> {
     /// Notes the program that a process of the image starts by `name`; whether there is one.
     fn program(&mut self, name: &str, why: &str) -> Result<bool, ReadFailure> {
+        if !self.may_look() {
+            return Ok(false);
+        }
         let workdir = self.config.workdir.as_deref().unwrap_or("/");
         let located = process::locate(self.view, name.as_bytes(), workdir, self.config.path())?;
         let Ok((path, found)) = located else { return Ok(false) };
@@ -98,8 +105,18 @@ impl Collector<'_> {
         Ok(is_program)
     }
 
+    /// Takes a program that is looked for off the number of lookups; whether any are left.
+    fn may_look(&mut self) -> bool {
+        let dirs = self.config.path().split(':').count();
+        self.lookups = self.lookups.saturating_sub(dirs);
+        self.lookups > 0
+    }
+
     /// Whether `name` is a script, which may start the program that its arguments name.
-    fn is_script(&self, name: &str) -> Result<bool, ReadFailure> {
+    fn is_script(&mut self, name: &str) -> Result<bool, ReadFailure> {
+        if !self.may_look() {
+            return Ok(false);
+        }
         let workdir = self.config.workdir.as_deref().unwrap_or("/");
         let located = process::locate(self.view, name.as_bytes(), workdir, self.config.path())?;
         let Ok((_, found)) = located else { return Ok(false) };
@@ -132,12 +149,14 @@ impl Collector<'_> {
         line.split_whitespace().try_for_each(|word| self.argument(word))
     }
 
-    /// Notes a file that an argument names: a path, or `OPTION=PATH`. Relative ones are below the
-    /// working directory.
+    /// Notes a file that an argument names: a path, `OPTION=PATH`, `-OPATH` with an absolute path,
+    /// or a list of paths with colons. Relative ones are below the working directory.
     fn argument(&mut self, word: &str) -> Result<(), ReadFailure> {
         let workdir = self.config.workdir.as_deref().unwrap_or("/");
-        for text in [Some(word), word.split_once('=').map(|(_, value)| value)].into_iter().flatten()
-        {
+        let value = word.split_once('=').map(|(_, value)| value);
+        let attached = word.get(2..).filter(|rest| word.starts_with('-') && rest.starts_with('/'));
+        let listed = value.unwrap_or(word).split(':').filter(|part| part.starts_with('/'));
+        for text in [Some(word), value, attached].into_iter().flatten().chain(listed) {
             let path = match text.starts_with('/') {
                 true => text.as_bytes().to_vec(),
                 false if text.is_empty() || text.starts_with('-') => continue,
@@ -150,6 +169,20 @@ impl Collector<'_> {
                     let include = Include::new(path, "arguments of the image's command");
                     self.started.include.extend(include);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the files that variables name. Directories are left out: they may be anything.
+    fn environment(&mut self) -> Result<(), ReadFailure> {
+        let values = self.config.env.iter().filter_map(|entry| Some(entry.split_once('=')?.1));
+        for value in values.filter(|value| value.starts_with('/')) {
+            let Ok(resolved) = self.view.resolve(value.as_bytes())? else { continue };
+            let is_file = self.view.tree().get(&resolved.path).and_then(Node::file).is_some();
+            if is_file {
+                let include = Include::new(value, "environment of the image");
+                self.started.include.extend(include);
             }
         }
         Ok(())
