@@ -66,8 +66,8 @@ pub fn open_base(name: &str, options: &BaseContext<'_>) -> Result<OpenBase, Buil
         .map_err(|cause| BuildError::Base { name: name.into(), cause: Box::new(cause) })
 }
 
-/// Opens the image that FROM, `--from`, `--base` or `--sysroot` names. Relative paths are taken from
-/// the context if they exist there, otherwise from the current directory.
+/// Opens the image that FROM, `--from`, `--base` or `--sysroot` names. Relative paths are taken
+/// from the context if they exist there, otherwise from the current directory.
 pub(super) fn open(
     name: &str,
     bare: BareName,

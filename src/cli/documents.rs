@@ -65,8 +65,8 @@ struct Attached {
 }
 
 impl Documents {
-    /// What `args` of the command with the arguments `A` asks for. A list without a file goes beside
-    /// the first of `targets` that is a file or directory, and is attached in registries.
+    /// What `args` of the command with the arguments `A` asks for. A list without a file goes
+    /// beside the first of `targets` that is a file or directory, and is attached in registries.
     ///
     /// # Errors
     /// If there is no place for a document, or it would replace an input or another output.

@@ -105,6 +105,7 @@ fn reaches(path: &Named) -> Option<World> {
         ("File::create", Files),
         ("std::os::unix::fs", Files),
         ("rustix::fs", Files),
+        ("walkdir", Files),
         ("tempfile", Files),
         ("std::env", Environment),
         ("std::time::SystemTime", Clock),

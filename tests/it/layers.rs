@@ -135,7 +135,7 @@ fn upper(sandbox: &Sandbox) {
     let step = serde_json::json!({"created_by": "up"});
     config["history"].as_array_mut().unwrap().push(step);
     let (config, config_size) = put(config.to_string().as_bytes());
-    let mut manifest = layout.manifest.clone();
+    let mut manifest = layout.manifest;
     let media_type = "application/vnd.oci.image.layer.v1.tar";
     let descriptor = serde_json::json!({"mediaType": media_type, "digest": layer, "size": size});
     manifest["layers"].as_array_mut().unwrap().push(descriptor);

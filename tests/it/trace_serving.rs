@@ -247,6 +247,19 @@ fn a_listed_directory_has_all_its_names_and_each_file_its_content() {
     });
 }
 
+/// Makes hard links to files that belong to the machine or to a user, and one to another file.
+fn link_files_of_others(sandbox: &Sandbox) {
+    sandbox.file("sys/home/me/work/.config/app", "hidden\n").file("sys/usr/one", "for all\n");
+    for (name, link) in [
+        ("etc/machine-id", "opt/linked"),
+        ("home/me/work/.config/app", "opt/linked.conf"),
+        ("usr/one", "opt/twin"),
+    ] {
+        let path = |name: &str| sandbox.path(&format!("sys/{name}"));
+        fs_err::hard_link(path(name), path(link)).unwrap();
+    }
+}
+
 #[test]
 fn secrets_and_what_not_everyone_may_read_are_not_served() {
     let source = r#"
@@ -283,19 +296,7 @@ fn secrets_and_what_not_everyone_may_read_are_not_served() {
     sandbox.symlink("sys/opt/kernel", "../run/data").symlink("sys/opt/kernels", "/run");
     sandbox.mode("sys/opt/private", 0o640).mode("sys/opt/closed", 0o700);
     sandbox.tool("mkfifo", "sys/opt/fifo").run().ok();
-    // Hard links of files that belong to the machine or to a user, and one of another file.
-    sandbox.file("sys/home/me/work/.config/app", "hidden\n").file("sys/usr/one", "for all\n");
-    for (name, link) in [
-        ("etc/machine-id", "opt/linked"),
-        ("home/me/work/.config/app", "opt/linked.conf"),
-        ("usr/one", "opt/twin"),
-    ] {
-        fs_err::hard_link(
-            sandbox.path(&format!("sys/{name}")),
-            sandbox.path(&format!("sys/{link}")),
-        )
-        .unwrap();
-    }
+    link_files_of_others(&sandbox);
     as_each_user(&sandbox, "trace app.tar --sysroot sys --json -o app.list", |traced| {
         let traced = traced.ok();
         let printed = traced.stderr().to_owned();

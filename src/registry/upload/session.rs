@@ -4,14 +4,12 @@
 //! it: two that send to one session would mix their bytes.
 
 use std::{
-    ffi::OsString,
-    fs::{File, Metadata},
+    fs::File,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Dir, FlockOperation, Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use crate::{
     digest::Digest,
@@ -69,21 +67,12 @@ impl Saved {
     }
 }
 
-/// Removes the oldest files. It lists them with a directory of rustix: those of the standard
-/// library panic where close(2) fails.
+/// Removes the oldest files.
 fn prune(dir: &Path) {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(open) = rustix::fs::open(dir, flags, Mode::empty()) else { return };
-    let Ok(entries) = Dir::new(open) else { return };
-    let paths = entries.filter_map(|entry| {
-        let name = entry.ok()?.file_name().to_bytes().to_vec();
-        Some(dir.join(OsString::from_vec(name)))
-    });
-    let mut files: Vec<_> = paths
-        .filter_map(|path| {
-            let metadata = fs_err::symlink_metadata(&path).ok().filter(Metadata::is_file)?;
-            Some((metadata.modified().ok()?, path))
-        })
+    let files = walkdir::WalkDir::new(dir).max_depth(1).into_iter().filter_map(Result::ok);
+    let mut files: Vec<_> = files
+        .filter(|entry| entry.file_type().is_file())
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.into_path())))
         .collect();
     files.sort();
     for (_, path) in files.iter().rev().skip(MAX_FILES) {
@@ -93,7 +82,7 @@ fn prune(dir: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 
@@ -103,8 +92,8 @@ mod tests {
         let path = |number: usize| dir.path().join(format!("session{number}"));
         for number in 0..MAX_FILES + 3 {
             let file = File::create(path(number)).unwrap();
-            let age = Duration::from_secs(60 * number as u64);
-            file.set_modified(SystemTime::now() - age).unwrap();
+            let time = Duration::from_secs(1_000_000 - 60 * number as u64);
+            file.set_modified(UNIX_EPOCH + time).unwrap();
         }
         fs_err::create_dir(dir.path().join("directory")).unwrap();
         prune(dir.path());
