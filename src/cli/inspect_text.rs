@@ -15,12 +15,15 @@ use crate::{
     image::Healthcheck,
     oci::UnpackedImage,
     path::{ImagePath, escape},
+    plan::COMPONENTS_ANNOTATION,
     quantity,
     tree::Tree,
 };
 
 /// How many of the largest files, and others, the text lists.
 const LARGEST: usize = 10;
+/// Characters of a layer's components that the text shows.
+const MAX_WIDTH: usize = 90;
 
 pub(super) fn as_text(shown: &Inspection<'_>) -> String {
     let unpacked = shown.unpacked;
@@ -117,6 +120,17 @@ fn layers(text: &mut String, unpacked: &UnpackedImage) {
             layer.digest,
             escape(by.as_bytes())
         );
+        if let Some(components) = layer.annotations.get(COMPONENTS_ANNOTATION) {
+            let _ = writeln!(text, "     of {}", shortened(components));
+        }
+    }
+}
+
+/// The beginning of a line that can be long.
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(MAX_WIDTH) {
+        Some((end, _)) => format!("{}…", escape(line.get(..end).unwrap_or_default().as_bytes())),
+        None => escape(line.as_bytes()),
     }
 }
 

@@ -52,7 +52,7 @@ pub use render::{json, text};
 pub use request::{Below, Decision, Include, Request};
 pub use runtime_deps::RuleSet;
 pub use settings::Settings;
-pub use split::{Layers, split_files};
+pub use split::{COMPONENTS_ANNOTATION, Layers, NAME_ANNOTATION, split_files};
 pub use start::{Start, start};
 pub use summary::summary;
 pub use users::add_user;

@@ -38,6 +38,9 @@ fn an_update_of_one_package_changes_one_layer() {
     assert!((12..=16).contains(&names.len()), "{names:?}");
     assert_eq!(names.last().unwrap(), "inputs");
     let all = annotations(&first, "imgb.components").join(", ");
+    sandbox.imgb("inspect first/").run().ok().prints("\n     of npm:p");
+    let shown = sandbox.imgb("inspect first/ --json").run().ok().json();
+    assert_eq!(shown["layers"].as_array().unwrap().last().unwrap()["name"], "inputs");
     for number in 0..20 {
         assert_eq!(all.split(", ").filter(|one| *one == format!("npm:p{number}")).count(), 1);
     }

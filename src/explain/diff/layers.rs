@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{DiffError, files::Comparison};
-use crate::{digest::DiffId, oci::Layer, path::ImagePath};
+use crate::{digest::DiffId, oci::Layer, path::ImagePath, plan::NAME_ANNOTATION};
 
 /// A layer that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,7 @@ impl LayerDifference {
                     "diff_id": layer.diff_id.to_string(),
                     "size": layer.size,
                     "tar_size": layer.tar_size,
+                    "name": layer.annotations.get(NAME_ANNOTATION),
                 })
             })
         };

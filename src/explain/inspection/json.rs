@@ -11,6 +11,7 @@ use crate::{
     },
     oci::Layer,
     path::ImagePath,
+    plan::{COMPONENTS_ANNOTATION, NAME_ANNOTATION},
     tree::Node,
 };
 
@@ -29,6 +30,8 @@ pub(super) fn of(shown: &Inspection<'_>) -> Value {
             "whiteouts": layer.change.whiteouts.len() + layer.change.opaque.len(),
             "format": layer.format.to_string(),
             "created_by": by,
+            "name": layer.annotations.get(NAME_ANNOTATION),
+            "components": layer.annotations.get(COMPONENTS_ANNOTATION),
         })
     });
     let files = tree.iter().map(|(path, node)| {

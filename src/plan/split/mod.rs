@@ -37,9 +37,9 @@ use components::{Evidence, Group};
 const SMALL: u64 = 32 << 20;
 
 /// The annotation of a layer that says what it is.
-const NAME_ANNOTATION: &str = "imgb.layer";
-/// The annotation of a layer that lists its components.
-const COMPONENTS_ANNOTATION: &str = "imgb.components";
+pub const NAME_ANNOTATION: &str = "imgb.layer";
+/// The annotation of a layer that lists its components, as one line.
+pub const COMPONENTS_ANNOTATION: &str = "imgb.components";
 /// Bytes of the list of components, at most, without the number of those that are left out.
 const MAX_LIST: usize = 1024;
 
