@@ -22,6 +22,9 @@ pub(super) struct Started {
     pub(super) include: Vec<Include>,
     /// Directories that are named, by their real paths.
     pub(super) directories: Vec<ImagePath>,
+    /// Whether the configuration starts a program, or one was asked for: what the health check
+    /// runs is not what an image is for.
+    pub(super) has_purpose: bool,
     /// Names that were asked for and are those of no program.
     pub(super) unknown: Vec<String>,
 }
@@ -61,6 +64,7 @@ pub(super) fn find(
             all.started.unknown.push(program.clone());
         }
     }
+    all.started.has_purpose = !all.started.programs.is_empty();
     // An entrypoint often is a chain: an init, a script, a program.
     for word in entrypoint {
         all.program(word, "the image's entrypoint")?;

@@ -66,9 +66,9 @@ impl Purpose {
         Ok(Self { missing, unknown, started })
     }
 
-    /// Whether no program is named.
+    /// Whether the configuration starts no program, and none was asked for.
     pub fn is_empty(&self) -> bool {
-        self.started.programs.is_empty()
+        !self.started.has_purpose
     }
 
     /// What the programs need of `files`, which hold their parents. `options` are the planner's,
