@@ -337,9 +337,7 @@ pub fn deliver_with(
     let (mut images, mut layers, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
     let mut notes = Vec::new();
     let sources = (!delivery.cache_from.is_empty()).then(|| {
-        let from = delivery.cache_from.clone();
-        let sources = Sources::open(from, delivery.compression, delivery.opening());
-        sources.leaving(repositories::of_targets(&delivery.targets))
+        Sources::open(delivery.cache_from.clone(), delivery.compression, delivery.opening())
     });
     for part in parts {
         let how = (delivery, sources.as_ref());
@@ -406,6 +404,7 @@ fn pack_part(
         layers.extend(layer.document());
         blobs.push(outputs.keep(&base.blob(layer)?)?);
     }
+    let below = layers.len();
     let packed =
         pack::pack(&trees, &options, outputs.store(), &|step| event(Event::Packing(step)))?;
     layers.extend(packed.iter().zip(&plan.layers).map(|(layer, planned)| image::Layer {
@@ -419,8 +418,10 @@ fn pack_part(
     for (name, value) in annotations {
         all.entry(name.clone()).or_insert_with(|| value.clone());
     }
-    for (name, value) in reuse::compression_annotations(delivery.compression) {
-        all.entry(name).or_insert(value);
+    all.retain(|name, _| !reuse::is_of_layers(name));
+    all.extend(reuse::compression_annotations(delivery.compression));
+    if below > 0 {
+        all.insert(reuse::BASE_LAYERS_ANNOTATION.into(), below.to_string());
     }
     blobs.extend(packed.iter().map(|layer| layer.blob.clone()));
     Ok((image::assemble(&plan.config, layers, &all), packed))

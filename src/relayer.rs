@@ -38,7 +38,12 @@ pub fn relayer(image: &UnpackedImage, layers: Layers) -> Result<Plan, ReadFailur
         reasons: Reasons::all(Reason::Base),
         inputs: Vec::new(),
         named: Vec::new(),
-        notes: image.notes().into_iter().map(Note::warning).collect(),
+        notes: image.notes().iter().map(|note| of_source(note)).collect(),
         base: Tree::new(),
     })
+}
+
+/// Some of what is odd about the source is gone in the copy.
+fn of_source(note: &str) -> Note {
+    Note::warning(format!("in the source, {note}"))
 }

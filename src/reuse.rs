@@ -6,15 +6,12 @@
 //! ([`compression_annotations`]). So the bytes of an image do not depend on where its layers were
 //! found, unless someone has written a foreign image with these annotations.
 //!
-//! A layer of the repository that the image goes to is not even read: whoever can write a wrong
-//! one there can replace the image itself, and engines compare the digest when they unpack it.
-//!
 //! A cache is a layout or a repository with one image of one layer for each key. The key, of
 //! everything that the layer depends on except the bytes of its files, is in the image's tag.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
 };
 
 use crate::{
@@ -36,6 +33,10 @@ pub const FORMAT_ANNOTATION: &str = "imgb.format";
 /// codec's usual level.
 pub const COMPRESSION_ANNOTATION: &str = "imgb.compression";
 
+/// The annotation of a manifest that says how many of its layers, the lowest, are those of a base:
+/// the other annotations do not tell how those were made.
+pub const BASE_LAYERS_ANNOTATION: &str = "imgb.base-layers";
+
 /// A place where layers are looked for.
 #[derive(Clone, Debug)]
 pub enum Place {
@@ -51,9 +52,7 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Sources {
     caches: Vec<String>,
-    images: Vec<Arc<oci::Image>>,
-    /// Repositories whose layers stay where they are.
-    own: BTreeSet<(String, String)>,
+    images: Vec<oci::Image>,
     compression: Compression,
     options: OpenOptions,
     problems: Mutex<Vec<String>>,
@@ -63,7 +62,7 @@ pub struct Sources {
 /// Images that may have a layer.
 #[derive(Debug)]
 pub struct Candidates {
-    of_caches: Vec<Arc<oci::Image>>,
+    of_caches: Vec<oci::Image>,
     are_images: bool,
 }
 
@@ -80,7 +79,6 @@ impl Sources {
         let mut sources = Self {
             caches: Vec::new(),
             images: Vec::new(),
-            own: BTreeSet::new(),
             compression,
             options,
             problems: Mutex::default(),
@@ -104,16 +102,9 @@ impl Sources {
             });
             let is_ours = |image: &oci::Image| is_compressed_with(image, compression);
             let ours = images.into_iter().flatten().filter(is_ours);
-            sources.images.extend(ours.map(Arc::new));
+            sources.images.extend(ours);
         }
         sources
-    }
-
-    /// Leaves the layers of these repositories, each a registry and a name, where they are: nothing
-    /// but an image in one of them is written. They are verified if they are read all the same.
-    #[must_use]
-    pub fn leaving(self, own: BTreeSet<(String, String)>) -> Self {
-        Self { own, ..self }
     }
 
     /// The registries and repositories that the layers come from which were taken.
@@ -135,7 +126,7 @@ impl Sources {
                 }
             }
         };
-        let of_caches = self.caches.iter().filter_map(of_cache).map(Arc::new).collect();
+        let of_caches = self.caches.iter().filter_map(of_cache).collect();
         Candidates { of_caches, are_images: !self.images.is_empty() }
     }
 
@@ -145,8 +136,7 @@ impl Sources {
         images.iter().flat_map(|image| &image.layers).any(|layer| layer.diff_id == diff_id)
     }
 
-    /// The blob of the layer whose tar has the digest `diff_id` and `tar_size` bytes: verified, or
-    /// left where it is ([`Sources::leaving`]).
+    /// The blob of the layer whose tar has the digest `diff_id` and `tar_size` bytes, verified.
     pub fn take(&self, candidates: &Candidates, diff_id: DiffId, tar_size: u64) -> Option<Blob> {
         let format = match self.compression {
             Compression::None => Format::Plain,
@@ -155,15 +145,12 @@ impl Sources {
         };
         let mut all = candidates.of_caches.iter().chain(&self.images);
         all.find_map(|image| {
-            let (origin, found) = match origin(image).filter(|origin| self.own.contains(origin)) {
-                Some(own) => (Some(own), image.remote_layer(diff_id, tar_size, format)),
-                None => (origin(image), image.verified_layer(diff_id, tar_size, format)),
-            };
+            let found = image.verified_layer(diff_id, tar_size, format, base_layers(image));
             let blob = found.unwrap_or_else(|error| {
                 self.note(&image.name, &error);
                 None
             })?;
-            if let Some(origin) = origin {
+            if let Some(origin) = origin(image) {
                 let mut origins = self.origins.lock().unwrap_or_else(PoisonError::into_inner);
                 origins.insert(blob.digest, origin);
             }
@@ -200,7 +187,12 @@ fn origin(image: &oci::Image) -> Option<(String, String)> {
 
 /// Whether a manifest says in the annotation `name` how its layers were made.
 pub fn is_of_layers(name: &str) -> bool {
-    matches!(name, FORMAT_ANNOTATION | COMPRESSION_ANNOTATION)
+    matches!(name, FORMAT_ANNOTATION | COMPRESSION_ANNOTATION | BASE_LAYERS_ANNOTATION)
+}
+
+/// How many layers of an image, the lowest, are those of its base.
+fn base_layers(image: &oci::Image) -> usize {
+    image.annotation(BASE_LAYERS_ANNOTATION).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 fn is_compressed_with(image: &oci::Image, compression: Compression) -> bool {

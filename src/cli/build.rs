@@ -94,9 +94,14 @@ pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     let files = own.chain(args.lookup.runtime_deps.files().iter().cloned()).collect();
     let inputs = overlap::Inputs { files, base: None };
     let mut outputs = output_paths(&targets, &inputs, args.out.force)?;
-    let mut documents =
-        Documents::of::<BuildArgs>(&args.out.documents, &targets, &inputs, &mut outputs)?;
     let platforms = distinct(args.platform.iter().cloned());
+    let mut documents = Documents::of::<BuildArgs>(
+        &args.out.documents,
+        &targets,
+        (&inputs, &mut outputs),
+        &platforms,
+        args.out.force,
+    )?;
     refuse_single(&targets, platforms.len())?;
     let BuildRequest { recipe, mut options } = build_request(
         args.context.clone(),

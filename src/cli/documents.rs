@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -13,19 +14,20 @@ use super::{
     document_file,
     failure::Failure,
     options::documents::{DocumentArgs, Kind},
-    overlap::Inputs,
+    overlap::{Inputs, absolute_path},
     parameters::parameters,
     terminal::print_message,
 };
 use crate::{
     compress,
     digest::Digest,
+    error_kind::with_causes,
     explain::{
         bill::{About, BillError, subject},
         materials::materials,
         recorded,
     },
-    image::{Artifact, Bundle, Destination, Target},
+    image::{Artifact, Bundle, Destination, Platform, Target},
     path::ImagePath,
     pipeline::{Delivery, Error, Part},
     sbom::{
@@ -34,6 +36,9 @@ use crate::{
     },
     transfer::has_referrers,
 };
+
+/// Bytes of an old document that are looked at: keys are sorted, so marks may be at its end.
+const MAX_DOCUMENT: u64 = 64 << 20;
 
 /// What is made, and where it goes.
 #[derive(Debug, Default)]
@@ -69,15 +74,18 @@ impl Documents {
     /// beside the first of `targets` that is a file or directory, and is attached in registries.
     ///
     /// # Errors
-    /// If there is no place for a document, or it would replace an input or another output.
-    /// `outputs` are the paths of outputs, to which those of the documents are added.
+    /// If there is no place for a document, or it would replace an input, another output, or,
+    /// without `force`, a file that is not such a document. `outputs` are the paths of outputs, to
+    /// which those of the documents are added.
     pub(super) fn of<A: Args>(
         args: &DocumentArgs,
         targets: &[Target],
-        inputs: &Inputs,
-        outputs: &mut BTreeSet<PathBuf>,
+        (inputs, outputs): (&Inputs, &mut BTreeSet<PathBuf>),
+        platforms: &[Option<Platform>],
+        force: bool,
     ) -> Result<Self, Failure> {
-        let beside = targets.iter().find_map(Target::path);
+        let is_kept = |path: &&Path| !path.starts_with("/dev") && !path.starts_with("/proc");
+        let beside = targets.iter().filter_map(Target::path).find(is_kept);
         let is_registry = |target: &Target| matches!(target.destination, Destination::Registry(_));
         let is_pushed = targets.iter().any(is_registry);
         let mut all = Self::default();
@@ -86,12 +94,13 @@ impl Documents {
             match (&request.file, beside) {
                 (Some(file), _) => all.files.push((kind, file.clone())),
                 (None, Some(output)) => {
-                    let mut name = output.to_owned().into_os_string();
+                    // Without the slash of `DIR/`.
+                    let mut name = output.components().as_path().as_os_str().to_owned();
                     name.push(".");
                     name.push(kind.extension());
                     all.files.push((kind, name.into()));
                 }
-                (None, None) if is_pushed => {}
+                (None, None) if is_pushed || targets.is_empty() => {}
                 (None, None) => {
                     let failure = Failure::usage("--sbom does not say where the document goes");
                     let hint = "the image does not become a file: name one, as in --sbom \
@@ -105,7 +114,7 @@ impl Documents {
         }
         all.files.extend(args.provenance.iter().map(|file| (Kind::Provenance, file.clone())));
         for kind in &args.attach {
-            if !targets.iter().any(has_referrers) {
+            if !targets.is_empty() && !targets.iter().any(has_referrers) {
                 let failure = Failure::usage("--attach: no output has a place for documents");
                 let hint = "registries, OCI layouts and archives have, as in -o app.tar";
                 return Err(failure.with_hint(hint));
@@ -113,8 +122,13 @@ impl Documents {
             all.attached.retain(|(other, _)| other != kind);
             all.attached.push((*kind, false));
         }
-        for (_, file) in &all.files {
-            claim(file, inputs, outputs)?;
+        for (kind, file) in &all.files {
+            for file in places(*kind, file, platforms) {
+                claim(&file, inputs, outputs)?;
+                if !force {
+                    refuse_other(&file)?;
+                }
+            }
         }
         if all.have_provenance() {
             all.parameters = parameters::<A>();
@@ -158,11 +172,47 @@ fn claim(file: &Path, inputs: &Inputs, outputs: &mut BTreeSet<PathBuf>) -> Resul
         )));
     }
     let is_other = |other: &PathBuf| document_file::is_same(file, other);
-    let Ok(absolute) = std::path::absolute(file) else { return Ok(()) };
-    if outputs.iter().any(is_other) || !outputs.insert(absolute) {
+    let absolute = absolute_path(file).map_err(|error| {
+        Failure::local(format!("cannot write `{shown}`: {}", with_causes(&error)))
+    })?;
+    if outputs.iter().any(is_other) || absolute.is_some_and(|path| !outputs.insert(path)) {
         return Err(Failure::usage(format!("two outputs go to `{shown}`")));
     }
     Ok(())
+}
+
+/// The files of a document: of one about each image, one for each of several platforms.
+fn places(kind: Kind, file: &Path, platforms: &[Option<Platform>]) -> Vec<PathBuf> {
+    if kind == Kind::Provenance || platforms.len() < 2 {
+        return vec![file.to_owned()];
+    }
+    let platforms = platforms.iter().flatten();
+    platforms.map(|platform| of_platform(file, &platform.to_string())).collect()
+}
+
+/// Refuses to replace a file that is not a document of one of the kinds.
+fn refuse_other(file: &Path) -> Result<(), Failure> {
+    let shown = file.display();
+    let is_document = is_document(file).map_err(|error| {
+        Failure::local(format!("cannot read `{shown}`: {}", with_causes(&error)))
+    })?;
+    if is_document {
+        return Ok(());
+    }
+    let message = format!("`{shown}` exists and is not such a document");
+    Err(Failure::local(message).with_hint("use `--force` to replace it"))
+}
+
+/// Whether what is at `path` may be replaced: nothing, a device, an empty file, or a document.
+fn is_document(path: &Path) -> io::Result<bool> {
+    const MARKS: [&str; 3] = ["\"SPDXID\"", "\"bomFormat\"", "in-toto.io/Statement"];
+    if !fs_err::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0) {
+        return Ok(true);
+    }
+    let mut bytes = Vec::new();
+    fs_err::File::open(path)?.take(MAX_DOCUMENT).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(MARKS.iter().any(|mark| text.contains(mark)))
 }
 
 impl<'a> Making<'a> {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::Metadata,
-    io::IsTerminal as _,
+    io::{self, IsTerminal as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
@@ -96,15 +96,20 @@ fn name(target: &Target) -> String {
 
 /// Where an output will be. `None` if its directory does not exist yet, and for a pipe or device.
 fn absolute(target: &Target) -> Result<Option<PathBuf>, Failure> {
-    let path = place(target);
-    let failed = |error: std::io::Error| {
+    absolute_path(place(target)).map_err(|error| {
         Failure::local(format!("cannot write {}: {}", name(target), with_causes(&error)))
-    };
+    })
+}
+
+/// Where a file will be. `None` if its directory does not exist yet, and for a pipe or device.
+///
+/// # Errors
+/// If the system does not say where.
+pub(super) fn absolute_path(path: &Path) -> io::Result<Option<PathBuf>> {
     if ["/dev/fd", "/dev/stderr", "/proc/self/fd"].iter().any(|dir| path.starts_with(dir)) {
-        let real = if_present(fs_err::canonicalize(path)).map_err(failed)?;
-        return Ok(real.filter(|real| real.is_file()));
+        return Ok(if_present(fs_err::canonicalize(path))?.filter(|real| real.is_file()));
     }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let dir = if_present(fs_err::canonicalize(dir.unwrap_or(Path::new(".")))).map_err(failed)?;
+    let dir = if_present(fs_err::canonicalize(dir.unwrap_or(Path::new("."))))?;
     Ok(dir.zip(path.file_name()).map(|(dir, name)| dir.join(name)))
 }

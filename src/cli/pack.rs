@@ -14,7 +14,7 @@ use super::{
         inputs::{ImageConfigArgs, InputArgs, pack_requests},
         messages::Verbosity,
         output::OutputArgs,
-        platforms::refuse_single,
+        platforms::{refuse_single, wanted},
     },
     overlap::output_paths,
     pack_trace::{self, TraceOptions},
@@ -69,8 +69,13 @@ pub(super) fn pack(args: PackArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
     let inputs = args.input.host_files(&args.config);
     let mut outputs = output_paths(&targets, &inputs, args.out.force)?;
-    let mut documents =
-        Documents::of::<PackArgs>(&args.out.documents, &targets, &inputs, &mut outputs)?;
+    let mut documents = Documents::of::<PackArgs>(
+        &args.out.documents,
+        &targets,
+        (&inputs, &mut outputs),
+        &wanted(&args.config.platform),
+        args.out.force,
+    )?;
     let mut requests = pack_requests(&args.input, &args.config, &outputs, jobs(args.out.jobs))?;
     refuse_single(&targets, requests.len())?;
     let pieces = args.out.pieces();

@@ -37,7 +37,7 @@ pub(super) struct RelayerArgs {
     #[arg(long, value_name = "HOW", conflicts_with = "referrers", help_heading = "Layers")]
     layers: Option<How>,
 
-    /// Layers at most with --layers auto
+    /// New layers at most with --layers auto or packages
     #[arg(
         long,
         value_name = "N",

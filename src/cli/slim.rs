@@ -112,8 +112,13 @@ pub(super) fn slim(args: SlimArgs) -> Result<(), Failure> {
     let lists = args.include_from.iter().chain(args.runtime_deps.files()).cloned().collect();
     let inputs = overlap::Inputs { files: lists, base: args.image.path().map(Path::to_owned) };
     let mut outputs = output_paths(&targets, &inputs, args.out.force)?;
-    let mut documents =
-        Documents::of::<SlimArgs>(&args.out.documents, &targets, &inputs, &mut outputs)?;
+    let mut documents = Documents::of::<SlimArgs>(
+        &args.out.documents,
+        &targets,
+        (&inputs, &mut outputs),
+        &[],
+        args.out.force,
+    )?;
     let stem = args.image.path().and_then(Path::file_stem).unwrap_or_default();
     let stem = stem.to_string_lossy().into_owned();
     let registries = args.registry.registries([&*args.image.to_string()])?;

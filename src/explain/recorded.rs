@@ -14,7 +14,10 @@ use crate::{path::ImagePath, plan::Plan};
 pub const REASONS_TYPE: &str = "application/vnd.imgb.reasons.v1+gzip";
 
 /// Bytes of the JSON that are read. That of an image of 30,000 files has about 10 MB.
-const MAX_JSON: u64 = 256 << 20;
+const MAX_JSON: u64 = 64 << 20;
+/// Values in it: each takes more memory than its text. Those of an image of 30,000 files are about
+/// 400,000.
+const MAX_VALUES: usize = 4_000_000;
 
 /// A reason as the build gave it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -70,6 +73,9 @@ pub fn parse(document: &[u8]) -> Option<BTreeMap<ImagePath, Vec<Recorded>>> {
     let mut json = Vec::new();
     let decoder = flate2::read::GzDecoder::new(document);
     decoder.take(MAX_JSON).read_to_end(&mut json).ok()?;
+    if json.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count() > MAX_VALUES {
+        return None;
+    }
     let Document { paths } = serde_json::from_slice(&json).ok()?;
     let mut all = BTreeMap::new();
     for (path, mut causes) in paths {

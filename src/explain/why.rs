@@ -88,25 +88,32 @@ impl<R: Edge> Graph<R> {
     pub fn chains(&self, path: &ImagePath, limit: usize) -> Chains<R> {
         let mut found = Chains { all: Vec::new(), are_more: false };
         // Chains from the path on, each to a path whose reasons have not been followed.
-        let mut left: VecDeque<Vec<Link<R>>> = VecDeque::new();
-        let mut steps = 0;
-        let extend = |chain: &[Link<R>], at: &ImagePath| -> Vec<Vec<Link<R>>> {
-            let new = self.causes(at).iter().filter(|reason| match reason.cause() {
-                Some(cause) => cause != at && chain.iter().all(|(path, _)| path != cause),
-                None => true,
-            });
-            new.map(|reason| [chain, &[(at.clone(), reason.clone())]].concat()).collect()
-        };
-        left.extend(extend(&[], path));
+        let mut left: VecDeque<Vec<Link<R>>> = [Vec::new()].into();
+        // Steps of the chains that were followed, and of those in `left`.
+        let (mut steps, mut waiting) = (0, 0);
         while let Some(chain) = left.pop_front() {
+            waiting -= chain.len();
             steps += chain.len();
-            if found.all.len() >= limit || steps > MAX_STEPS {
+            if !chain.is_empty() && (found.all.len() >= limit || steps > MAX_STEPS) {
                 found.are_more = true;
                 break;
             }
-            match chain.last().and_then(|(_, reason)| reason.cause()) {
-                None => found.all.push(chain.into_iter().rev().collect()),
-                Some(cause) => left.extend(extend(&chain, cause)),
+            let at = match chain.last() {
+                Some((_, reason)) => reason.cause(),
+                None => Some(path),
+            };
+            let Some(at) = at.cloned() else {
+                found.all.push(chain.into_iter().rev().collect());
+                continue;
+            };
+            let is_new = |cause: &ImagePath| *cause != at && chain.iter().all(|it| it.0 != *cause);
+            for reason in self.causes(&at).iter().filter(|it| it.cause().is_none_or(is_new)) {
+                if waiting + chain.len() + 1 > MAX_STEPS {
+                    found.are_more = true;
+                    break;
+                }
+                waiting += chain.len() + 1;
+                left.push_back([&chain[..], &[(at.clone(), reason.clone())]].concat());
             }
         }
         found

@@ -147,14 +147,6 @@ impl BlobSource {
         }
     }
 
-    /// Whether a registry has the blob with this digest and size.
-    pub(super) fn has(&self, digest: Digest, size: u64) -> Result<bool, ImageError> {
-        match self {
-            Self::Registry(remote) => Ok(remote.repository.blob_size(digest)? == Some(size)),
-            Self::Directory { .. } | Self::Archive { .. } => Ok(false),
-        }
-    }
-
     /// As [`BlobSource::stored`], for the bytes of a blob of a known size. An error of a registry
     /// is inside the [`io::Error`].
     pub(super) fn fetch(&self, path: &str, digest: Digest, size: u64) -> io::Result<Extent> {

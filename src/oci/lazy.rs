@@ -124,6 +124,7 @@ impl Pieces {
 impl LazyReader<'_> {
     /// Reads a layer.
     pub(super) fn read(&mut self, entry: &LayerEntry) -> Result<Layer, ImageError> {
+        let end = self.end;
         if let Some((facts, ranges)) = self.cached(entry) {
             let budget = self.budget.clone();
             // Pieces without the table of contents do not parse, or lack a part of it.
@@ -132,6 +133,7 @@ impl LazyReader<'_> {
             }
             self.budget = budget;
         }
+        self.end = end;
         let facts = self.whole(entry)?;
         let layer = self.parse(entry, facts, None)?;
         layer.ok_or_else(|| ImageError::MissingMember(entry.path.clone()))

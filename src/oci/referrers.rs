@@ -107,6 +107,10 @@ impl Image {
         for (path, node) in tree {
             let name = path.to_string();
             let name = name.trim_start_matches('/');
+            if name.len() > 99 || name.contains('\\') {
+                let why = "its name is one that imgb does not write into an archive";
+                return Err(ImageError::document(name, why));
+            }
             if node.is_directory() {
                 members.push((format!("{name}/"), None));
                 continue;

@@ -3,19 +3,19 @@
 use std::{
     collections::BTreeMap,
     io::{self, Read as _},
-    sync::Arc,
 };
 
 use super::{Image, ImageError, document};
 use crate::{
     compress::{self, Format},
     digest::{DiffId, Digesting},
-    store::{Blob, Fetch, Place},
+    store::{Blob, Place},
 };
 
 impl Image {
     /// The blob in `format` of the layer whose tar has the digest `diff_id` and `tar_size` bytes;
-    /// `None` if the image has no such layer. All of it is read and verified.
+    /// `None` if the image has no such layer, except among its `skip` lowest ones. All of it is read
+    /// and verified.
     ///
     /// # Errors
     /// [`ImageError`] if the blob is not what the documents say.
@@ -24,11 +24,17 @@ impl Image {
         diff_id: DiffId,
         tar_size: u64,
         format: Format,
+        skip: usize,
     ) -> Result<Option<Blob>, ImageError> {
-        let Some(entry) = self.layers.iter().find(|entry| entry.diff_id == diff_id) else {
+        let mut own = self.layers.iter().skip(skip);
+        let Some(entry) = own.find(|entry| entry.diff_id == diff_id) else {
             return Ok(None);
         };
         let Some((digest, size)) = entry.blob else { return Ok(None) };
+        // No compression makes a tar larger than this.
+        if size > tar_size.saturating_add(tar_size / 64).saturating_add(4096) {
+            return Ok(None);
+        }
         let file = self.source.stored(&entry.path, Some(size))?;
         let file = file.filter(|file| file.len == size).ok_or(ImageError::MissingBlob(digest))?;
         let blob = Blob { digest, size, place: Place::Open(file.extent) };
@@ -54,39 +60,6 @@ impl Image {
             true => Ok(Some(blob)),
             false => Err(ImageError::Digest { what: "content of layer", wanted, found }),
         }
-    }
-
-    /// As [`Image::verified_layer`], of an image in a registry: the blob is there and has its size.
-    /// It is verified when it is read.
-    ///
-    /// # Errors
-    /// [`ImageError`] if the registry cannot be asked.
-    pub fn remote_layer(
-        self: &Arc<Self>,
-        diff_id: DiffId,
-        tar_size: u64,
-        format: Format,
-    ) -> Result<Option<Blob>, ImageError> {
-        let Some(entry) = self.layers.iter().find(|entry| entry.diff_id == diff_id) else {
-            return Ok(None);
-        };
-        let end = match format {
-            Format::Gzip => "gzip",
-            Format::Zstd => "zstd",
-            _ => "tar",
-        };
-        let is_in_format = entry.media_type.as_ref().is_some_and(|text| text.ends_with(end));
-        let Some((digest, size)) = entry.blob.filter(|_| is_in_format) else { return Ok(None) };
-        if !self.source.has(digest, size)? {
-            return Ok(None);
-        }
-        let image = Arc::clone(self);
-        let fetch = Fetch::new(move || {
-            let blob = image.verified_layer(diff_id, tar_size, format).map_err(io::Error::other)?;
-            let other = || io::Error::other("it is not compressed as its manifest says");
-            blob.ok_or_else(other)?.place.open()
-        });
-        Ok(Some(Blob { digest, size, place: Place::Remote(fetch) }))
     }
 
     /// The annotations of the manifest.

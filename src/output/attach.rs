@@ -1,6 +1,6 @@
 //! Adds artifacts to images that are where they are: in a registry, a layout or an archive.
 
-use std::path::Path;
+use std::{io::Write, path::Path};
 
 use serde_json::Value;
 
@@ -9,7 +9,12 @@ use super::{
     OutputError, Shipment, Transfer, archive, layout, push,
     stream::{Fault, Sink},
 };
-use crate::{compress::Compression, image::Destination, registry::Repository, store::Durability};
+use crate::{
+    compress::Compression,
+    image::Destination,
+    registry::Repository,
+    store::{Durability, Pending},
+};
 
 /// Adds the artifacts of `shipment` to the image that is its root, in `repository`.
 ///
@@ -42,7 +47,19 @@ pub fn to_archive(
     members: &[Member],
     (index, known): (&Value, &[Value]),
 ) -> Result<(), OutputError> {
+    let fail = |source| OutputError::Io { action: "write", path: path.into(), source };
+    // The file that links lead to is replaced, and its mode stays.
+    let path = &*fs_err::canonicalize(path).map_err(fail)?;
+    let mode = fs_err::metadata(path).map_err(fail)?.permissions();
     let destination = &Destination::Path(path.to_owned());
     let sink = Sink { destination, compression, durability: Durability::Synced };
-    sink.write(|out| -> Result<(), Fault> { archive::attach(out, members, index, shipment, known) })
+    let pending = Pending::create(path)?;
+    pending.file().set_permissions(mode).map_err(fail)?;
+    let write = |out: &mut dyn Write| archive::attach(out, members, index, shipment, known);
+    sink.compress(&**pending.file(), write).map_err(|fault| match fault {
+        Fault::Read(error) => error.into(),
+        Fault::Write(error) => fail(error),
+        Fault::Other(error) => error,
+    })?;
+    Ok(pending.commit(Durability::Synced)?)
 }

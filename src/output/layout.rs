@@ -62,7 +62,7 @@ pub(super) fn write(
     let (mut index, replaced) = image::merge_index(&old, &descriptors)
         .ok_or_else(|| no_layout(dir, "its index.json has no list of manifests"))?;
     let root = shipment.root.digest;
-    let known = known_referrers(dir, &old, root);
+    let known = known_referrers(dir, &old, root)?;
     if let Some(list) = shipment.list(&known) {
         store.put(&list.bytes)?;
         store.sync_names()?;
@@ -96,20 +96,28 @@ fn keep_referrers(
     Ok(())
 }
 
-/// The artifacts about `root` in the lists of `index`. A list that is missing or malformed is
-/// empty: it is written anew.
-fn known_referrers(dir: &Path, index: &Value, root: Digest) -> Vec<Value> {
+/// The artifacts about `root` in the lists of `index`. A list that is missing is empty.
+///
+/// # Errors
+/// If a list cannot be read, or has other bytes than its digest says.
+fn known_referrers(dir: &Path, index: &Value, root: Digest) -> Result<Vec<Value>, OutputError> {
     let mut known: Vec<Value> = Vec::new();
     for list in image::referrers_lists(index, Some(root)) {
         let path = dir.join("blobs/sha256").join(list.hex());
-        let Ok(file) = fs_err::File::open(path) else { continue };
+        let fail = |source| OutputError::Io { action: "read", path: path.clone(), source };
+        let file = match fs_err::File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file.map_err(fail)?,
+        };
         let mut bytes = Vec::new();
-        if file.take(MAX_INDEX).read_to_end(&mut bytes).is_ok() && Digest::of(&bytes) == list {
-            let list: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-            known.extend(list["manifests"].as_array().into_iter().flatten().cloned());
+        file.take(MAX_INDEX + 1).read_to_end(&mut bytes).map_err(fail)?;
+        if Digest::of(&bytes) != list {
+            return Err(OutputError::Changed(list));
         }
+        let list: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        known.extend(list["manifests"].as_array().into_iter().flatten().cloned());
     }
-    known
+    Ok(known)
 }
 
 /// Adds artifacts to those about `shipment`'s root in the layout `dir`, which has the image.
@@ -128,7 +136,7 @@ pub(super) fn attach(
     let index = read_index(dir)?;
     let mut index = index.ok_or_else(|| no_layout(dir, "it has no index.json"))?;
     let root = shipment.root.digest;
-    if let Some(list) = shipment.list(&known_referrers(dir, &index, root)) {
+    if let Some(list) = shipment.list(&known_referrers(dir, &index, root)?) {
         store.put(&list.bytes)?;
         image::set_referrers(&mut index, root, list.digest);
     }

@@ -212,7 +212,7 @@ impl Outputs {
             }
             (None, Some(dir)) => layout::store(own_layout.insert(dir.clone()), durability)?,
             (None, None) => {
-                let pending = spool.insert(Pending::create(&scratch.join("imgb-layers"))?);
+                let pending = spool.insert(Pending::temporary(scratch)?);
                 archive::scratch(pending)
             }
         };

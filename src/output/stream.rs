@@ -2,7 +2,7 @@
 //! or standard output.
 
 use std::{
-    io::{self, Write},
+    io::{self, Seek as _, Write},
     path::Path,
 };
 
@@ -84,16 +84,22 @@ impl Sink<'_> {
         };
         if is_stream(path) {
             let file = std::fs::OpenOptions::new().write(true).open(path);
-            return self
-                .compress(file.map_err(|error| io("open", error))?, content)
-                .map_err(failed);
+            let mut file = file.map_err(|error| io("open", error))?;
+            self.compress(&file, content).map_err(failed)?;
+            // An open file of this process may have been longer.
+            if file.metadata().is_ok_and(|found| found.is_file()) {
+                let end = file.stream_position();
+                end.and_then(|end| file.set_len(end)).map_err(|error| io("write", error))?;
+            }
+            return Ok(());
         }
         let pending = Pending::create(path)?;
         self.compress(&**pending.file(), content).map_err(failed)?;
         Ok(pending.commit(self.durability)?)
     }
 
-    fn compress(
+    /// Writes what `content` writes, compressed, to `out`.
+    pub(super) fn compress(
         &self,
         mut out: impl Write,
         content: impl FnOnce(&mut dyn Write) -> Result<(), Fault>,

@@ -87,9 +87,7 @@ impl CacheEntry {
         entry.content_key = Some(content_key);
         if let (None, Some(sources)) = (&entry.cached, options.sources) {
             entry.take(layout, content_key, sources);
-            // What has not been fetched has not been verified.
-            let local = entry.cached.as_ref().filter(|cached| !cached.blob.is_remote());
-            if let (Some(cache), Some(cached)) = (cache, local) {
+            if let (Some(cache), Some(cached)) = (cache, &entry.cached) {
                 cache.put(&entry.keys, cached);
             }
         }

@@ -7,7 +7,7 @@ use super::{Layer, OnStep, PackError, PackOptions, Step, chunks::LayerJob, sinks
 use crate::{
     compress::Compression,
     digest::DiffId,
-    store::{Position, Space, Store, cache::Cache},
+    store::{Blob, Position, Space, Store, cache::Cache},
 };
 
 /// The store, and the layers that it has.
@@ -76,8 +76,16 @@ impl<'a> Committer<'a> {
             is_rootfs: job.is_rootfs,
         };
         job.cache_entry.put(self.cache, &layer);
+        let blob = self.unopened(layer.blob.clone());
+        let layer = Layer { blob, ..layer };
         self.layers.insert(number, layer);
         self.advance()
+    }
+
+    /// The blob as the store has it, whose file is not open in a directory: there may be more layers
+    /// than descriptors.
+    fn unopened(&self, blob: Blob) -> Blob {
+        self.store.get(blob.digest).cloned().unwrap_or(blob)
     }
 
     /// All layers, when the last one is committed.
@@ -101,6 +109,7 @@ impl<'a> Committer<'a> {
     fn cached(&mut self, job: &LayerJob<'_>) -> Result<Option<Layer>, PackError> {
         let Some(cached) = job.cache_entry.cached() else { return Ok(None) };
         let (blob, linked) = self.store.add_existing(&cached.blob)?;
+        let blob = self.unopened(blob);
         if linked {
             job.cache_entry.note_link(self.cache);
         }

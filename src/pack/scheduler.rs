@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Layers in files of their own that wait until an archive has those below: each has a file open.
-const MAX_WAITING: usize = 32;
+const MAX_WAITING: usize = 8;
 
 /// The order in which layers are begun: 0, 1, and so on.
 type Rank = usize;

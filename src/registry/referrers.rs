@@ -123,7 +123,7 @@ impl Repository {
         for page in 0..MAX_PAGES {
             // A registry without the API may answer anything, except that it has failed.
             let answer = match self.read(&call, &[200], MAX_PAGE) {
-                Err(RegistryError::Status { status, .. }) if page == 0 && !is_transient(status) => {
+                Err(RegistryError::Status { status, .. }) if page == 0 && !has_failed(status) => {
                     return Ok(None);
                 }
                 answer => answer?,
@@ -188,4 +188,9 @@ fn next_page(link: &str) -> Option<&str> {
     let (url, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
     let is_next = |parameter: &str| matches!(parameter.trim(), "rel=\"next\"" | "rel=next");
     parameters.split([';', ',']).any(is_next).then_some(url)
+}
+
+/// Whether a status is that of a failure. 501 says that the registry does not have the API.
+fn has_failed(status: u16) -> bool {
+    is_transient(status) || (status >= 500 && status != 501)
 }

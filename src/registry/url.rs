@@ -199,6 +199,7 @@ pub(super) fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
 }
 
 fn network(host: &str) -> Network {
+    let host = host.strip_suffix('.').unwrap_or(host);
     if host == "localhost" || host.ends_with(".localhost") {
         return Network::Loopback;
     }
@@ -323,6 +324,7 @@ mod tests {
             "http://other.example/",
             "https://127.0.0.1/",
             "https://localhost:1/",
+            "https://localhost./",
             "https://x.localhost/",
             "https://10.1.2.3/",
             "https://[::1]/",

@@ -48,6 +48,14 @@ impl Pending {
         Ok(Self { target: target.to_owned(), ..Self::create_in(parent(target)).map_err(named)? })
     }
 
+    /// A file in `dir` that never gets a name there.
+    ///
+    /// # Errors
+    /// If no file can be created in `dir`.
+    pub fn temporary(dir: &Path) -> Result<Self, StoreError> {
+        Ok(Self { target: dir.join("temporary file"), ..Self::create_in(dir)? })
+    }
+
     /// A file in `dir` whose target is given later.
     pub(super) fn create_in(dir: &Path) -> Result<Self, StoreError> {
         if let Some(file) = nameless(dir) {

@@ -89,6 +89,18 @@ fn a_large_instruction_makes_several_layers() {
     assert_eq!(layers(&Layout::open(&sandbox.path("one"))).len(), 3);
 }
 
+#[test]
+fn instructions_without_files_stay_in_the_history() {
+    let sandbox = Sandbox::new();
+    sandbox.file("app/Buildfile", "FROM scratch\nCOPY x /x\nENV A=1\nWORKDIR /\n");
+    sandbox.file("app/x", "1");
+    sandbox.imgb("build app -q --no-check --layers packages -o oci:out").run().ok();
+    let layout = Layout::open(&sandbox.path("out"));
+    let steps = layout.config["history"].as_array().unwrap().iter();
+    let texts: Vec<_> = steps.map(|step| step["created_by"].as_str().unwrap()).collect();
+    assert!(texts.ends_with(&["ENV A=1", "WORKDIR /"]), "{texts:?}");
+}
+
 /// Whiteouts, owners, capabilities and hard links, as other tools make them.
 #[test]
 fn a_copy_in_other_layers_has_the_same_files_and_configuration() {

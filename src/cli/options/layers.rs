@@ -18,7 +18,7 @@ pub(in crate::cli) struct LayersArgs {
     #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Image")]
     layers: How,
 
-    /// Layers at most with --layers auto
+    /// New layers at most with --layers auto or packages
     #[arg(long, value_name = "N", default_value_t = Layers::MAX, help_heading = "Image")]
     max_layers: NonZeroUsize,
 }

@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 
 use super::{
     components::{Component, Group},
-    sizes::{LARGE, class, hash, mix},
+    sizes::{LARGE, bounded, class, hash, mix},
 };
 
 /// How many layers there may be, and which components may have one.
@@ -132,7 +132,7 @@ impl Component {
 impl Place {
     fn name(&self) -> String {
         match self {
-            Self::System(_, _, name) | Self::Other(_, _, name) => short(name),
+            Self::System(_, _, name) | Self::Other(_, _, name) => bounded(&short(name)).into(),
             Self::SystemBin(number) => format!("system {}", number + 1),
             Self::OtherBin(number) => format!("dependencies {}", number + 1),
             Self::Last => "inputs".into(),

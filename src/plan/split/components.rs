@@ -109,24 +109,25 @@ impl<'a> Evidence<'a> {
             }
             let source = Languages::builtin().source(path.as_bytes());
             let source = source.and_then(|source| ImagePath::new(source).ok());
-            if let Some(source) = source.filter(|source| tree.contains(source)) {
-                compiled.push((at, source));
+            let is_file = |at: &ImagePath| tree.get(at).is_some_and(|node| !node.is_directory());
+            if let Some(source) = source.filter(is_file) {
+                compiled.push((at, node, source));
                 of.push(None);
                 continue;
             }
             let number = self.number(path, node, &mut run, &mut numbers);
             of.push(Some(shared(node, number, &mut links)));
         }
-        let sources: BTreeSet<&ImagePath> = compiled.iter().map(|(_, source)| source).collect();
+        let sources: BTreeSet<&ImagePath> = compiled.iter().map(|(_, _, source)| source).collect();
         let of_sources: BTreeMap<&ImagePath, Option<usize>> = tree
             .iter()
             .zip(&of)
             .filter(|((path, _), _)| sources.contains(path))
             .map(|((path, _), number)| (path, *number))
             .collect();
-        for (at, source) in &compiled {
+        for (at, node, source) in &compiled {
             if let (Some(place), Some(number)) = (of.get_mut(*at), of_sources.get(source)) {
-                *place = *number;
+                *place = number.map(|number| shared(node, number, &mut links));
             }
         }
         count_bytes(tree, &of, &mut numbers.all);
@@ -172,14 +173,15 @@ impl<'a> Evidence<'a> {
     fn package(&self, path: &ImagePath) -> Option<(Option<PackageId>, String)> {
         if let Some(Reason::Package(record)) = self.reasons.and_then(|all| all.get(path)) {
             let name = record.package.split(' ').next().unwrap_or_default();
-            return Some((self.database.and_then(|all| all.find(name).next()), name.into()));
+            let id = self.database.and_then(|all| all.find(name).next());
+            return Some((id, escape(name.as_bytes())));
         }
         if let Some(name) = of_database(path) {
             return Some((None, name));
         }
         let database = self.database?;
         let id = database.owners(path).into_iter().next()?;
-        Some((Some(id), database.package(id)?.name.to_string()))
+        Some((Some(id), escape(database.package(id)?.name.as_bytes())))
     }
 
     /// Counts, for each component, the packages of the image that depend on its package.

@@ -37,5 +37,9 @@ pub(super) fn build(
         tree.add_parents(|path| parent(path, mtime));
         PlannedLayer { name, components, tree }
     });
-    layers.collect()
+    let mut layers: Vec<_> = layers.collect();
+    if layers.is_empty() {
+        layers.push(PlannedLayer::new("inputs", Tree::new()));
+    }
+    layers
 }

@@ -92,7 +92,7 @@ impl Layers {
 
     /// Whether `tree`, of which nothing but its files is known, is cut along its components.
     pub fn cuts(self, tree: &Tree) -> bool {
-        self.limits(tree).is_some()
+        !tree.is_empty() && self.limits(tree).is_some()
     }
 
     /// The same with what is left after `count` layers: at least the two of a small image.
@@ -153,7 +153,7 @@ impl PlannedLayer {
 fn list(components: &[String]) -> String {
     let mut text = String::new();
     for (at, name) in components.iter().enumerate() {
-        let separator = if at == 0 { "" } else { ", " };
+        let (separator, name) = (if at == 0 { "" } else { ", " }, sizes::bounded(name));
         if at > 0 && text.len() + separator.len() + name.len() > MAX_LIST {
             return format!("{text} and {} more", components.len() - at);
         }

@@ -30,7 +30,9 @@ pub(super) fn distributions(tree: &Tree) -> Result<(Listed, Vec<String>), ReadFa
         };
         let Ok(text) = view.head(file, MAX_RECORD)? else { continue };
         for relative in record(&text) {
-            if let Ok(path) = site.join(relative) {
+            if let Ok(path) = site.join(relative)
+                && tree.contains(&path)
+            {
                 listed.entry(path).or_insert(names.len());
             }
         }

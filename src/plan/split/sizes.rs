@@ -1,7 +1,16 @@
-//! Classes of sizes, and the hash of names.
+//! Classes of sizes, the hash of names, and how long names may be.
 
 /// Bytes from which a component is large.
 pub(super) const LARGE: u64 = 512 << 10;
+
+/// Bytes of a name that are shown at most.
+const MAX_NAME: usize = 255;
+
+/// The beginning of `name`, at most [`MAX_NAME`] bytes.
+pub(super) fn bounded(name: &str) -> &str {
+    let end = (0..=MAX_NAME).rev().find(|end| name.is_char_boundary(*end)).unwrap_or_default();
+    name.get(..end).unwrap_or(name)
+}
 
 /// The bits of a number: sizes of one class differ by less than a factor of two.
 pub(super) fn class(number: u64) -> u32 {

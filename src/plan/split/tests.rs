@@ -240,4 +240,19 @@ fn long_lists_are_cut() {
     let text = list(&names);
     assert!(text.len() < 1100 && text.ends_with(" more"), "{text}");
     assert_eq!(list(&["a".into(), "b".into()]), "a, b");
+    assert_eq!(list(&["é".repeat(3000)]).len(), 254);
+}
+
+#[test]
+fn compiled_modules_of_one_inode_stay_together() {
+    let mut linked = file(10);
+    let Kind::File(inode) = &mut linked.kind else { unreachable!() };
+    (inode.shared, inode.content) = (true, Content::Inline(Arc::from(*b"x")));
+    let names = ["a.py", "b.py", "__pycache__/a.cpython-311.pyc", "__pycache__/b.cpython-311.pyc"];
+    let [a, b, of_a, of_b] = names.map(|name| format!("/v/site-packages/{name}"));
+    let tree =
+        tree([(&*a, file(SMALL)), (&*b, file(SMALL)), (&*of_a, linked.clone()), (&*of_b, linked)]);
+    let layers = cut(&tree, Layers::default());
+    assert_ne!(layer_of(&layers, &a), layer_of(&layers, &b));
+    assert_eq!(layer_of(&layers, &of_a), layer_of(&layers, &of_b));
 }

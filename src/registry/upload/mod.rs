@@ -199,7 +199,11 @@ impl Upload<'_> {
             match self.step(current) {
                 Ok(Step::Done) => break,
                 Ok(Step::Next(next)) => {
-                    attempts.progress();
+                    if next.offset > begun {
+                        attempts.progress();
+                    } else {
+                        attempts.wait(self.nothing_kept())?;
+                    }
                     best = best.max(next.offset);
                     session = Some(next);
                 }
@@ -237,6 +241,15 @@ impl Upload<'_> {
             saved.forget();
         }
         Ok(self.sent.get())
+    }
+
+    fn nothing_kept(&self) -> Failure {
+        let error = RegistryError::Protocol {
+            action: format!("store the blob {} in {}", self.source.digest, self.repository.name),
+            host: self.repository.registry.clone(),
+            why: "it takes chunks and keeps nothing of them".into(),
+        };
+        Failure::Transient { error, after: None }
     }
 
     /// The session of an earlier process, if the server still knows it.
