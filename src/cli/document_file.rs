@@ -8,15 +8,19 @@ use crate::{output, pipeline};
 /// Writes `bytes` to `path`; `-` is stdout. `input` is the file that they were made from.
 ///
 /// # Errors
-/// If the file cannot be written, or is `input`.
+/// If the file cannot be written, and if it is `input`, a part of it, or the archive of an image.
 pub(super) fn write(path: &Path, bytes: &[u8], input: Option<&Path>) -> Result<(), Failure> {
     if path == Path::new("-") {
         return print_data_bytes(bytes);
     }
-    if let Some(input) = input.filter(|input| is_same(path, input)) {
+    if let Some(input) = input.filter(|input| is_same(path, input) || is_part(path, input)) {
         let (output, input) = (path.display(), input.display());
         let message = format!("the output `{output}` would replace the input `{input}`");
         return Err(Failure::usage(message));
+    }
+    if output::is_archive(path).map_err(pipeline::Error::from)? {
+        let failure = Failure::local(format!("`{}` is the archive of an image", path.display()));
+        return Err(failure.with_hint("name another file, or remove it first"));
     }
     Ok(output::write_file(path, bytes).map_err(pipeline::Error::from)?)
 }
@@ -25,4 +29,14 @@ pub(super) fn write(path: &Path, bytes: &[u8], input: Option<&Path>) -> Result<(
 pub(super) fn is_same(one: &Path, other: &Path) -> bool {
     let id = |path| fs_err::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     id(one).is_some_and(|one| id(other) == Some(one))
+}
+
+/// Whether `path` is a document or blob of the layout in the directory `dir`.
+fn is_part(path: &Path, dir: &Path) -> bool {
+    let real = (fs_err::canonicalize(path), fs_err::canonicalize(dir));
+    let (Ok(path), Ok(dir)) = real else { return false };
+    let Ok(below) = path.strip_prefix(&dir) else { return false };
+    let is_document =
+        ["index.json", "oci-layout", "manifest.json"].iter().any(|name| below == Path::new(name));
+    is_document || below.starts_with("blobs")
 }

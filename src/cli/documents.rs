@@ -175,6 +175,11 @@ fn claim(file: &Path, inputs: &Inputs, outputs: &mut BTreeSet<PathBuf>) -> Resul
     let absolute = absolute_path(file).map_err(|error| {
         Failure::local(format!("cannot write `{shown}`: {}", with_causes(&error)))
     })?;
+    let is_in_layout = std::path::absolute(file)
+        .is_ok_and(|file| outputs.iter().any(|output| file != *output && file.starts_with(output)));
+    if is_in_layout {
+        return Err(Failure::usage(format!("`{shown}` would be in the directory of an image")));
+    }
     if outputs.iter().any(is_other) || absolute.is_some_and(|path| !outputs.insert(path)) {
         return Err(Failure::usage(format!("two outputs go to `{shown}`")));
     }

@@ -3,7 +3,7 @@
 //! This does not parse the language. It finds every name that has the form of a module's, wherever
 //! it stands in the code; the caller drops those that are not installed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::Perl;
 
@@ -61,6 +61,11 @@ impl Loaded {
             // A variable, or part of a number or a longer word.
             let before = start.checked_sub(1).and_then(|at| line.get(at));
             let is_part = before.is_some_and(|b| b.is_ascii_alphanumeric() || b"$@".contains(b));
+            // `perl -MFile::Find`
+            let option = name.strip_prefix(b"M").or_else(|| name.strip_prefix(b"m"));
+            if let Some(module) = option.filter(|it| before == Some(&b'-') && !it.is_empty()) {
+                self.name(module, true, language);
+            }
             let is_load = language.imports.iter().any(|word| word.trim().as_bytes() == name);
             if !is_part && self.files.len() + self.directories.len() < MAX_NAMES {
                 self.name(name, loads || lists, language);
@@ -99,17 +104,54 @@ impl Loaded {
     }
 }
 
-/// The lines of `text` that are neither documentation (perlpod) nor comments, up to its end.
+/// The lines of `text` that are neither documentation (perlpod) nor comments, up to its end. Those
+/// of here-documents are among them.
 fn code(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut is_pod = false;
-    let lines = text.split(|&b| b == b'\n').take_while(|line| line.trim_ascii() != b"__END__");
-    lines.filter(move |line| {
+    let (mut is_pod, mut is_over) = (false, false);
+    let mut ends: VecDeque<&[u8]> = VecDeque::new();
+    text.split(|&b| b == b'\n').filter(move |&line| {
+        if is_over {
+            return false;
+        }
+        // In a here-document, nothing is documentation or the end of the code.
+        if let Some(end) = ends.front() {
+            if line.trim_ascii() == *end {
+                ends.pop_front();
+            }
+            return true;
+        }
         if line.first() == Some(&b'=') && line.get(1).is_some_and(u8::is_ascii_alphabetic) {
             is_pod = !line.starts_with(b"=cut");
             return false;
         }
-        !is_pod && !line.trim_ascii_start().starts_with(b"#")
+        is_over = !is_pod && line.trim_ascii() == b"__END__";
+        let is_code = !is_pod && !is_over && !line.trim_ascii_start().starts_with(b"#");
+        if is_code {
+            ends.extend(here_documents(line));
+        }
+        is_code
     })
+}
+
+/// What ends the here-documents that begin in `line` (perlop). If one is none (`1 <<SHIFT`), more
+/// of the text counts as code.
+fn here_documents(line: &[u8]) -> Vec<&[u8]> {
+    let end = |at: usize| {
+        let before = at.checked_sub(1).and_then(|at| line.get(at));
+        if before.is_some_and(|b| b.is_ascii_alphanumeric() || b")]}<".contains(b)) {
+            return None;
+        }
+        let rest = line.get(at + 2..)?;
+        let rest = rest.strip_prefix(b"~").unwrap_or(rest);
+        let quote = rest.first().filter(|b| b"\"'".contains(b));
+        let word = if quote.is_some() { rest.get(1..)? } else { rest };
+        let letters = word.iter().take_while(|b| match quote {
+            Some(quote) => *b != quote,
+            None => b.is_ascii_alphanumeric() || **b == b'_',
+        });
+        word.get(..letters.count()).filter(|end| end.first().is_some_and(starts_name))
+    };
+    memchr::memmem::find_iter(line, b"<<").filter_map(end).collect()
 }
 
 fn has(line: &[u8], word: &str) -> bool {
@@ -170,6 +212,8 @@ mod tests {
         let list = "@ISA = qw(NDBM_File\n  SDBM_File);\n my $word = Other;";
         check(list, "NDBM_File.pm SDBM_File.pm qw.pm", "");
         check("use parent -norequire, 'A', 'B';", "A.pm B.pm norequire.pm parent.pm use.pm", "");
+        check("exec $^X, '-MPod::Man', '-e', 1;", "MPod.pm MPod/Man.pm Pod.pm Pod/Man.pm", "");
+        check("use if 1, 'Benchmark';", "Benchmark.pm if.pm use.pm", "");
         check("my $m = \"Math::BigInt::$lib\"; my $n = 'A::' . $x", "", "A Math/BigInt");
     }
 
@@ -183,6 +227,8 @@ mod tests {
     #[test]
     fn documentation_and_comments_load_nothing() {
         check("=head1 A\n\nuse A;\n\n=cut\n\nuse B;\n # use C\n__END__\nuse D", "B.pm", "");
+        check("print <<'E';\n=head1 A\n__END__\nE\nrequire Foo;", "Foo.pm", "");
+        check("=pod\n\n  __END__\n\n=cut\n\nuse B;", "B.pm", "");
         check("\u{ff}\0::::\n::a::", "", "a");
     }
 }

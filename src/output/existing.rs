@@ -44,6 +44,19 @@ pub fn is_replaceable(target: &Target) -> Result<bool, OutputError> {
     })
 }
 
+/// Whether the file at `path` is the archive of an image.
+///
+/// # Errors
+/// If an existing file cannot be read.
+pub fn is_archive(path: &Path) -> Result<bool, OutputError> {
+    let is_full = |file: &std::fs::Metadata| file.is_file() && file.len() > 0;
+    if is_stream(path) || !fs_err::metadata(path).is_ok_and(|file| is_full(&file)) {
+        return Ok(false);
+    }
+    let unreadable = |source| OutputError::Io { action: "read", path: path.into(), source };
+    Ok(is_image(&head(path).map_err(unreadable)?))
+}
+
 /// The first bytes of a file, decompressed; fewer if the file is shorter or damaged.
 fn head(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;

@@ -19,7 +19,7 @@ use std::{
 };
 
 pub use engine::Loaded;
-pub use existing::is_replaceable;
+pub use existing::{is_archive, is_replaceable};
 pub use push::{PushOptions, Pushed};
 pub use shipment::{Shipment, ShippedBlob, ShippedDocument, ShippedReferrer};
 use stream::{Sink, is_stream};

@@ -132,6 +132,7 @@ fn record_command(
 ) -> Result<(), ReadFailure> {
     let Ok((command, found)) = interpreters::find(name, dirs, builder)? else { return Ok(()) };
     if builder.has(&found.path) {
+        note_interpreter((&command, &found), facts);
         return Ok(());
     }
     let depends = match builder.view.packages()? {
@@ -208,9 +209,13 @@ fn record_line(
     }
     for name in shell::names(line, shell, &mut Variables::default()).commands {
         let Ok((command, found)) = interpreters::find(&name, dirs, builder)? else { continue };
+        if builder.has(&found.path) {
+            note_interpreter((&command, &found), facts);
+            continue;
+        }
         let database = builder.view.packages()?;
         let may_run = |database| may_run(database, by, (&command, &found.path));
-        if builder.has(&found.path) || !database.is_none_or(may_run) {
+        if !database.is_none_or(may_run) {
             continue;
         }
         note_line((by, line), (&command, &found), facts);
@@ -253,5 +258,15 @@ pub(super) fn record_own_program(path: &ImagePath, by: &ImagePath, facts: &mut F
         let evidence = Arc::new(Evidence::OwnProgram(path.clone()));
         let paths = facts.line_commands.entry(path.file_name().into()).or_default();
         paths.entry(path.as_bytes().into()).or_insert(Mention { by: by.clone(), evidence });
+    }
+}
+
+/// Notes an interpreter that is in the image as a program of its own: what a command line has it
+/// run (`perl -MJSON -e …`) is not among the scripts whose modules are known.
+fn note_interpreter((command, found): (&ImagePath, &Found), facts: &mut Facts) {
+    let perl = Languages::builtin().perl.interpreter.as_bytes();
+    let version = found.path.file_name().strip_prefix(perl);
+    if version.is_some_and(|rest| rest.first().is_none_or(u8::is_ascii_digit)) {
+        facts.programs.entry(command.clone()).or_insert_with(|| found.path.clone());
     }
 }

@@ -164,6 +164,7 @@ impl<'t> RuntimeDeps<'t> {
                 let Gatherer { facts, owners, .. } = &mut self.gatherer;
                 scripts::record_imports(&path, &imports, (facts, owners), builder)?;
             }
+            self.gatherer.perl.add_sources(tree, &mut self.gatherer.facts, builder)?;
         }
         Ok(())
     }
@@ -422,13 +423,12 @@ impl<'t> RuntimeDeps<'t> {
     fn heavy_note(&self, builder: &ImageBuilder<'_>) -> Option<Note> {
         let out: Vec<_> = self.heavy.iter().filter(|(path, _)| !builder.has(path)).collect();
         let paths: Vec<_> = out.iter().map(|(path, _)| (*path).clone()).collect();
-        let rules: BTreeSet<_> =
-            out.iter().map(|(_, (rule, _))| format!("--with {rule}")).collect();
+        let rules = out.iter().map(|(_, (rule, _))| format!("--with {rule}"));
+        let rules: Vec<_> = rules.collect::<BTreeSet<_>>().into_iter().collect();
         let bytes = out.iter().map(|(_, (_, bytes))| bytes).max()?.div_ceil(1_000_000);
-        let text =
-            format!("left out for the size of what they need, up to {bytes} MB: {}", list(&paths));
-        let rules: Vec<_> = rules.into_iter().collect();
-        Some(Note::hint(text, format!("`{}` adds them", rules.join(" "))))
+        let what = "left out, since it is optional and large";
+        let text = format!("{what}, up to {bytes} MB with what it needs: {}", list(&paths));
+        Some(Note::hint(text, format!("`{}` adds what is left out", rules.join(" "))))
     }
 }
 

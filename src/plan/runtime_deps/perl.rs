@@ -20,6 +20,10 @@ use crate::{
 const MAX_SOURCE: usize = 1 << 20;
 /// Sources that are read for one image.
 const MAX_SOURCES: usize = 20_000;
+/// Names of files that are looked for, for one image.
+const MAX_FILES: usize = 200_000;
+/// Bytes of all sources that are read for one image.
+const MAX_BYTES: usize = 256 << 20;
 
 /// The interpreters whose programs are all known, and what was found for them.
 #[derive(Debug, Default)]
@@ -35,6 +39,10 @@ pub(super) struct PerlModules {
     least: Vec<ImagePath>,
     /// Sources that were read, and directories that were looked through.
     seen: BTreeSet<ImagePath>,
+    /// Files that were looked for in `dirs`.
+    asked: BTreeSet<Vec<u8>>,
+    /// Bytes of the sources that were read.
+    bytes: usize,
 }
 
 impl PerlModules {
@@ -142,11 +150,13 @@ impl PerlModules {
     ) -> Result<(), ReadFailure> {
         let language = &Languages::builtin().perl;
         while let Some(path) = left.pop() {
-            if self.seen.len() >= MAX_SOURCES || !self.seen.insert(path.clone()) {
+            let is_full = self.seen.len() >= MAX_SOURCES || self.bytes >= MAX_BYTES;
+            if is_full || !self.seen.insert(path.clone()) {
                 continue;
             }
             let Ok(found) = builder.view.find(path.as_bytes())? else { continue };
             let Ok(text) = builder.view.read(&found, MAX_SOURCE)? else { continue };
+            self.bytes = self.bytes.saturating_add(text.len());
             let loaded = perl::loaded(&text, language);
             self.take(&loaded, &path, &mut left, (facts, builder))?;
         }
@@ -162,6 +172,9 @@ impl PerlModules {
         (facts, builder): (&mut Facts, &ImageBuilder<'_>),
     ) -> Result<(), ReadFailure> {
         for file in &loaded.files {
+            if self.asked.len() >= MAX_FILES || !self.asked.insert(file.clone()) {
+                continue;
+            }
             for dir in &self.dirs {
                 let Ok(path) = dir.join(file) else { continue };
                 if builder.view.find(path.as_bytes())?.is_ok_and(|found| is_file(&found)) {
