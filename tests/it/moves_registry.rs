@@ -249,13 +249,13 @@ fn a_wrong_layer_of_the_image_that_is_replaced_is_not_taken() {
     let name = format!("docker://{}/a:1", registry.host());
     sandbox.file("good/x", "good").file("evil/x", "evil");
     let pack = |args: &str| sandbox.imgb(&format!("pack {args} -q --no-check")).run().ok().digest();
-    let wanted = pack("good:/d --no-cache -o oci:good");
-    pack("evil:/d --no-cache -o oci:evil");
+    let wanted = pack("good:/d --no-cache -o oci:of-good");
+    pack("evil:/d --no-cache -o oci:of-evil");
     let open = |dir: &str| crate::image_spec::Layout::open(&sandbox.path(dir));
-    let (good, mut manifest) = (open("good"), open("evil").manifest);
+    let (good, mut manifest) = (open("of-good"), open("of-evil").manifest);
     let put = |bytes: &[u8]| {
         let (digest, size) = crate::image_spec::digest_of(bytes);
-        sandbox.file(&format!("evil/blobs/sha256/{}", &digest[7..]), bytes);
+        sandbox.file(&format!("of-evil/blobs/sha256/{}", &digest[7..]), bytes);
         (digest, size)
     };
     let (digest, size) = put(good.config.to_string().as_bytes());
@@ -266,8 +266,8 @@ fn a_wrong_layer_of_the_image_that_is_replaced_is_not_taken() {
         "mediaType": manifest["mediaType"], "digest": digest, "size": size,
     });
     let index = serde_json::json!({"schemaVersion": 2, "manifests": [entry]});
-    sandbox.file("evil/index.json", index.to_string());
-    sandbox.tool("skopeo", &format!("copy --dest-tls-verify=false oci:evil {name}")).run().ok();
+    sandbox.file("of-evil/index.json", index.to_string());
+    sandbox.tool("skopeo", &format!("copy --dest-tls-verify=false oci:of-evil {name}")).run().ok();
     assert_eq!(pack(&format!("good:/d --cache c -o {name}")), wanted);
 }
 

@@ -255,7 +255,7 @@ fn link_files_of_others(sandbox: &Sandbox) {
         ("home/me/work/.config/app", "opt/linked.conf"),
         ("usr/one", "opt/twin"),
     ] {
-        let path = |name: &str| sandbox.path(&format!("sys/{name}"));
+        let path = |name: &str| sandbox.path(format!("sys/{name}"));
         fs_err::hard_link(path(name), path(link)).unwrap();
     }
 }
