@@ -14,8 +14,8 @@ use crate::{
 
 impl Image {
     /// The blob in `format` of the layer whose tar has the digest `diff_id` and `tar_size` bytes;
-    /// `None` if the image has no such layer, except among its `skip` lowest ones. All of it is read
-    /// and verified.
+    /// `None` if the image has no such layer, except among its `skip` lowest ones. All of it is
+    /// read and verified.
     ///
     /// # Errors
     /// [`ImageError`] if the blob is not what the documents say.

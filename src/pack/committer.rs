@@ -82,8 +82,8 @@ impl<'a> Committer<'a> {
         self.advance()
     }
 
-    /// The blob as the store has it, whose file is not open in a directory: there may be more layers
-    /// than descriptors.
+    /// The blob as the store has it, whose file is not open in a directory: there may be more
+    /// layers than descriptors.
     fn unopened(&self, blob: Blob) -> Blob {
         self.store.get(blob.digest).cloned().unwrap_or(blob)
     }

@@ -95,7 +95,7 @@ fn a_large_command_that_no_package_asks_for() {
         let plan = plan(&sandbox, "script");
         assert!(plan.text().contains("/usr/bin/small"), "{}", plan.show());
         assert_eq!(plan.text().contains("/usr/bin/large"), is_there, "{}", plan.show());
-        let is_said = plan.stderr().contains("what they need, up to 5 MB: /usr/bin/large");
+        let is_said = plan.stderr().contains("up to 5 MB with what it needs: /usr/bin/large");
         assert_eq!(is_said, !is_there, "{}", plan.show());
     }
 }
