@@ -78,11 +78,7 @@ pub(super) fn complete(
         writer.documents(format, shipment, names)?;
         Ok::<(), Fault>(writer.finish()?)
     };
-    write().map_err(|fault| match fault {
-        Fault::Read(error) => error.into(),
-        Fault::Write(error) => io(error),
-        Fault::Other(error) => error,
-    })?;
+    write().map_err(|fault| fault.into_error(io))?;
     // Blobs may have been written farther on than they are now.
     let mut file: &File = pending.file();
     file.stream_position().and_then(|end| file.set_len(end)).map_err(io)?;

@@ -5,10 +5,7 @@ use std::{io::Write, path::Path};
 use serde_json::Value;
 
 pub use super::archive::Member;
-use super::{
-    OutputError, Shipment, Transfer, archive, layout, push,
-    stream::{Fault, Sink},
-};
+use super::{OutputError, Shipment, Transfer, archive, layout, push, stream::Sink};
 use crate::{
     compress::Compression,
     image::Destination,
@@ -56,10 +53,6 @@ pub fn to_archive(
     let pending = Pending::create(path)?;
     pending.file().set_permissions(mode).map_err(fail)?;
     let write = |out: &mut dyn Write| archive::attach(out, members, index, shipment, known);
-    sink.compress(&**pending.file(), write).map_err(|fault| match fault {
-        Fault::Read(error) => error.into(),
-        Fault::Write(error) => fail(error),
-        Fault::Other(error) => error,
-    })?;
+    sink.compress(&**pending.file(), write).map_err(|fault| fault.into_error(fail))?;
     Ok(pending.commit(Durability::Synced)?)
 }

@@ -85,8 +85,12 @@ fn attempt(
     let said = engine::load(engine.command(), |out| {
         let mut counted = Counted { out, bytes: &mut bytes };
         let format = OutputFormat::Archive;
-        archive::partial(&mut counted, format, (shipment, &is_sent), names, event)
-            .map_err(|fault| fault.into_error(engine))
+        archive::partial(&mut counted, format, (shipment, &is_sent), names, event).map_err(
+            |fault| {
+                let (command, action) = (engine.command(), "load");
+                fault.into_error(|source| EngineError::Io { command, action, source }.into())
+            },
+        )
     })?;
     // Docker's containerd store prints an error and exits with 0.
     if said.contains("Error unpacking image") {

@@ -9,8 +9,7 @@ use std::{
 use super::OutputError;
 use crate::{
     compress::{self, Compression},
-    engine::EngineError,
-    image::{Destination, Engine},
+    image::Destination,
     source::content::ContentError,
     store::{Durability, Pending},
 };
@@ -35,14 +34,12 @@ impl From<io::Error> for Fault {
 }
 
 impl Fault {
-    /// The error of a stream to an engine.
-    pub(super) fn into_error(self, engine: Engine) -> OutputError {
+    /// The error of the output; `write` makes that of writing.
+    pub(super) fn into_error(self, write: impl FnOnce(io::Error) -> OutputError) -> OutputError {
         match self {
             Self::Read(error) => error.into(),
+            Self::Write(error) => write(error),
             Self::Other(error) => error,
-            Self::Write(source) => {
-                EngineError::Io { command: engine.command(), action: "load", source }.into()
-            }
         }
     }
 }
@@ -65,11 +62,7 @@ impl Sink<'_> {
         let path = match self.destination {
             Destination::Stdout => {
                 let written = self.compress(io::stdout().lock(), content);
-                return written.map_err(|fault| match fault {
-                    Fault::Read(error) => error.into(),
-                    Fault::Write(error) => OutputError::Stdout(error),
-                    Fault::Other(error) => error,
-                });
+                return written.map_err(|fault| fault.into_error(OutputError::Stdout));
             }
             Destination::Path(path) => path,
             Destination::Registry(_) | Destination::Engine(_) => {
@@ -77,11 +70,7 @@ impl Sink<'_> {
             }
         };
         let io = |action, source| OutputError::Io { action, path: path.clone(), source };
-        let failed = |fault| match fault {
-            Fault::Read(error) => error.into(),
-            Fault::Write(error) => io("write", error),
-            Fault::Other(error) => error,
-        };
+        let failed = |fault: Fault| fault.into_error(|error| io("write", error));
         if is_stream(path) {
             let file = std::fs::OpenOptions::new().write(true).open(path);
             let mut file = file.map_err(|error| io("open", error))?;
