@@ -24,7 +24,7 @@ use crate::{
     output::PushOptions,
     pipeline::{self, Delivery, Part},
     plan::{Layers, Plan},
-    relayer, reuse,
+    relayer,
     store::Durability,
     transfer,
 };
@@ -90,8 +90,11 @@ impl RelayerArgs {
             .iter()
             .map(|image| relayer::relayer(image, layers).map_err(pipeline::Error::from))
             .collect::<Result<_, _>>()?;
-        let parts: Vec<Part<'_>> =
-            images.iter().zip(&plans).map(|(image, plan)| part(image, plan)).collect();
+        let part = |(image, plan): (&UnpackedImage, _)| {
+            let annotations = image.image.annotations();
+            Part { plan, base: None, annotations }
+        };
+        let parts: Vec<Part<'_>> = images.iter().zip(&plans).map(part).collect();
         let names = match &args.tag[..] {
             [] => images.first().map(|one| transfer::whole_names(&one.image)).unwrap_or_default(),
             names => names.to_vec(),
@@ -115,11 +118,4 @@ impl RelayerArgs {
         };
         deliver_with(&parts, &delivery, &args.verbosity, None, &Documents::default(), None)
     }
-}
-
-/// An image in other layers. Annotations that say how the layers were made are not kept.
-fn part<'a>(image: &UnpackedImage, plan: &'a Plan) -> Part<'a> {
-    let mut annotations = image.image.annotations();
-    annotations.retain(|name, _| !reuse::is_of_layers(name));
-    Part { plan, base: None, annotations }
 }
