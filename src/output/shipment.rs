@@ -142,26 +142,41 @@ impl<'a> Shipment<'a> {
 }
 
 impl<'a> ShippedReferrer<'a> {
-    pub(super) fn of(artifact: &'a Artifact) -> Self {
-        let manifest = &artifact.manifest;
-        let config = Digest::of(EMPTY_CONFIG);
-        let media_type = Some(MANIFEST_TYPE);
+    /// The artifact about `subject` whose manifest, with the configuration of those that need none,
+    /// is `manifest`, without its blobs.
+    pub fn new(
+        subject: Digest,
+        artifact_type: &str,
+        annotations: BTreeMap<String, String>,
+        manifest: &'a Document,
+    ) -> Self {
         Self {
-            subject: artifact.subject,
+            subject,
             referrer: Referrer {
                 media_type: MANIFEST_TYPE.to_owned(),
                 digest: manifest.digest,
                 size: manifest.bytes.len() as u64,
-                artifact_type: Some(artifact.artifact_type.clone()),
-                annotations: BTreeMap::new(),
+                artifact_type: Some(artifact_type.to_owned()),
+                annotations,
             },
             documents: vec![
-                ShippedDocument { media_type: None, digest: config, bytes: EMPTY_CONFIG },
-                ShippedDocument::new(None, &artifact.blob),
-                ShippedDocument::new(media_type, manifest),
+                ShippedDocument {
+                    media_type: None,
+                    digest: Digest::of(EMPTY_CONFIG),
+                    bytes: EMPTY_CONFIG,
+                },
+                ShippedDocument::new(Some(MANIFEST_TYPE), manifest),
             ],
             blobs: Vec::new(),
         }
+    }
+
+    pub(super) fn of(artifact: &'a Artifact) -> Self {
+        let Artifact { subject, artifact_type, manifest, blob, .. } = artifact;
+        let mut shipped = Self::new(*subject, artifact_type, BTreeMap::new(), manifest);
+        // The manifest stays the last.
+        shipped.documents.insert(1, ShippedDocument::new(None, blob));
+        shipped
     }
 }
 

@@ -6,13 +6,12 @@ use super::{CopyError, names_manifest};
 use crate::{
     compress::{Compression, Format, MAX_SNIFF},
     digest::Digest,
-    image::{ArtifactParts, Descriptor, EMPTY_CONFIG, ImageName, MANIFEST_TYPE},
+    image::{ArtifactParts, Descriptor, ImageName},
     oci::{self, ImageError},
     output::{
-        OutputError, Shipment, ShippedBlob, ShippedDocument, ShippedReferrer, Transfer,
+        OutputError, Shipment, ShippedBlob, ShippedReferrer, Transfer,
         attach::{self, Member},
     },
-    registry::Referrer,
     store::Blob,
 };
 
@@ -51,22 +50,10 @@ impl Attach<'_> {
         let subject = image.subject(self.all && !names_manifest(self.image, &image));
         let subject = subject.ok_or_else(|| no_place("an archive of `docker save` has none"))?;
         let manifest = self.parts.manifest(&subject);
-        let referrer = Referrer {
-            media_type: MANIFEST_TYPE.to_owned(),
-            digest: manifest.digest,
-            size: manifest.bytes.len() as u64,
-            artifact_type: Some(self.parts.artifact_type.clone()),
-            annotations: self.parts.annotations.clone(),
-        };
-        let document = |media_type, digest, bytes| ShippedDocument { media_type, digest, bytes };
+        let ArtifactParts { artifact_type, annotations, .. } = &self.parts;
         let artifact = ShippedReferrer {
-            subject: subject.digest,
-            referrer,
-            documents: vec![
-                document(None, Digest::of(EMPTY_CONFIG), EMPTY_CONFIG),
-                document(Some(MANIFEST_TYPE), manifest.digest, &manifest.bytes),
-            ],
             blobs: vec![ShippedBlob::of(self.blob)],
+            ..ShippedReferrer::new(subject.digest, artifact_type, annotations.clone(), &manifest)
         };
         let root = image.entry().unwrap_or_else(|| subject.clone());
         let shipment = shipment(root, artifact);
