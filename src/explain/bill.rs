@@ -7,7 +7,7 @@ use std::{
 
 use sha1::{Digest as _, Sha1};
 
-use super::components::inventory;
+use super::{components::inventory, contents::OfContents};
 use crate::{
     digest::{Digest, Digesting},
     elf::ReadFailure,
@@ -15,7 +15,7 @@ use crate::{
     sbom::{Item, Subject, Sums},
     source::content,
     timestamp::Timestamp,
-    tree::{FileNode, Identity, Tree},
+    tree::{FileNode, Tree},
 };
 
 /// What is said of an image as a whole.
@@ -53,20 +53,12 @@ pub enum BillError {
 /// [`BillError`]
 pub fn subject(tree: &Tree, about: About) -> Result<Subject, BillError> {
     let inventory = inventory(tree)?;
-    let mut known: BTreeMap<Identity, Sums> = BTreeMap::new();
+    let mut known = OfContents::default();
     let mut files = BTreeMap::new();
     for (path, node) in tree {
         let Some(file) = node.file() else { continue };
-        let key = file.content.identity();
-        let sums = match known.get(&key).filter(|_| file.shared && file.len > 0) {
-            Some(sums) => *sums,
-            None => {
-                sums(file).map_err(|source| BillError::Content { path: path.clone(), source })?
-            }
-        };
-        if file.shared && file.len > 0 {
-            known.insert(key, sums);
-        }
+        let sums = known.get(file, sums);
+        let sums = sums.map_err(|source| BillError::Content { path: path.clone(), source })?;
         files.insert(path.clone(), sums);
     }
     let items = inventory.components.into_iter().map(|found| Item {

@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{bill::BillError, components::inventory, contents};
+use super::{
+    bill::BillError,
+    components::inventory,
+    contents::{self, OfContents},
+};
 use crate::{
     components::Ecosystem,
     digest::Digest,
     path::ImagePath,
     plan::{Plan, Reason},
     sbom::provenance::Material,
-    tree::{FileNode, Identity, Tree},
+    tree::{FileNode, Tree},
 };
 
 /// The materials of the files that `plan` adds to its base, in order, each once: inputs and
@@ -21,7 +25,7 @@ use crate::{
 pub fn materials(plan: &Plan) -> Result<Vec<Material>, BillError> {
     let merged = plan.merged();
     let owners = owners(&merged)?;
-    let mut digests = Digests::default();
+    let mut digests = OfContents::default();
     let (mut inputs, mut packages, mut others) = (Vec::new(), BTreeSet::new(), Vec::new());
     let added: Tree = plan.layers.iter().flat_map(|layer| layer.tree.clone()).collect();
     for (path, node) in &added {
@@ -30,18 +34,21 @@ pub fn materials(plan: &Plan) -> Result<Vec<Material>, BillError> {
             Some(Reason::Listed(number)) => {
                 let name = plan.inputs.get(*number).cloned().unwrap_or_default();
                 packages.extend(owners.get(path).cloned());
-                inputs.push(digests.material("input", name, path, file)?);
+                inputs.push(material("input", name, (path, file), &mut digests)?);
             }
             Some(Reason::Instruction(instruction)) => {
                 let name = instruction.text.clone();
-                inputs.push(digests.material("instruction", name, path, file)?);
+                inputs.push(material("instruction", name, (path, file), &mut digests)?);
             }
             Some(
                 Reason::Package(_) | Reason::Distribution | Reason::Generated(_) | Reason::Base,
             ) => {}
             _ => match owners.get(path) {
                 Some(purl) => drop(packages.insert(purl.clone())),
-                None => others.push(digests.material("sysroot", path.to_string(), path, file)?),
+                None => {
+                    let name = path.to_string();
+                    others.push(material("sysroot", name, (path, file), &mut digests)?);
+                }
             },
         }
     }
@@ -61,28 +68,14 @@ fn owners(tree: &Tree) -> Result<BTreeMap<ImagePath, String>, BillError> {
     Ok(files.collect())
 }
 
-/// Digests of files that have been read; hard links are read once.
-#[derive(Default)]
-struct Digests(BTreeMap<Identity, Digest>);
-
-impl Digests {
-    fn material(
-        &mut self,
-        kind: &str,
-        name: String,
-        path: &ImagePath,
-        file: &FileNode,
-    ) -> Result<Material, BillError> {
-        let key = file.content.identity();
-        let known = self.0.get(&key).filter(|_| file.shared && file.len > 0);
-        let digest = match known {
-            Some(digest) => *digest,
-            None => contents::digest(file)
-                .map_err(|source| BillError::Content { path: path.clone(), source })?,
-        };
-        if file.shared && file.len > 0 {
-            self.0.insert(key, digest);
-        }
-        Ok(Material::named(kind, name, digest).at(path.to_string()))
-    }
+/// The material that the file at `path` is.
+fn material(
+    kind: &str,
+    name: String,
+    (path, file): (&ImagePath, &FileNode),
+    digests: &mut OfContents<Digest>,
+) -> Result<Material, BillError> {
+    let digest = digests.get(file, contents::digest);
+    let digest = digest.map_err(|source| BillError::Content { path: path.clone(), source })?;
+    Ok(Material::named(kind, name, digest).at(path.to_string()))
 }
