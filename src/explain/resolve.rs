@@ -6,6 +6,7 @@ use crate::{
     elf::{FoundKind, Lookup as _},
     image::Config,
     needs::{Needs, Purpose},
+    packages::dpkg,
     path::{ImagePath, glob::Glob},
     plan::{self, Decision, Include, Layers, PlanError, PlanOptions, Reason, RuleSet, Settings},
     rules::{Choice, Soft, Table},
@@ -103,7 +104,7 @@ fn companions(files: &Tree, reached: &Tree) -> Result<Vec<(ImagePath, Reason)>, 
     let is_empty = |id| database.files(id).next().is_none();
     for (_, package) in database.packages().filter(|(id, _)| is_empty(*id)) {
         for ending in ["", ".md5sums"] {
-            let record = format!("/var/lib/dpkg/status.d/{}{ending}", package.name);
+            let record = format!("{}/{}{ending}", dpkg::STATUS_DIRECTORY, package.name);
             let record = ImagePath::new(record.as_bytes()).ok();
             let record = record.filter(|path| files.contains(path) && !reached.contains(path));
             let why = || Reason::Included("record of a package that lists no file".into());

@@ -10,6 +10,8 @@ use crate::path::ImagePath;
 
 /// The directory of the database.
 pub const DIRECTORY: &str = "/var/lib/dpkg";
+/// The directory of packages in an image without dpkg: a paragraph and checksums of each.
+pub const STATUS_DIRECTORY: &str = "/var/lib/dpkg/status.d";
 
 /// The installed packages, before their lists of files are read.
 #[derive(Debug)]

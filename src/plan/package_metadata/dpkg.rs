@@ -32,14 +32,10 @@ pub(super) fn record(
         return Ok(add_sums(package, sums, reason, builder)?);
     }
     let paragraph = dpkg::paragraph(package, |path| files.contains_key(&database.merged(path)));
-    let path = format!("{}/{}", directory(), free_name(package, builder)?);
+    let path = format!("{}/{}", dpkg::STATUS_DIRECTORY, free_name(package, builder)?);
     builder.make(path.as_bytes(), generated(paragraph, builder), reason.clone())?;
     let path = format!("{path}.md5sums");
     builder.make(path.as_bytes(), generated(text(&sums), builder), reason.clone())
-}
-
-fn directory() -> String {
-    format!("{}/status.d", dpkg::DIRECTORY)
 }
 
 fn text(sums: &Sums) -> Vec<u8> {
@@ -54,7 +50,7 @@ fn add_sums(
     builder: &mut ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
     for name in names(package) {
-        let path = format!("{}/{name}", directory());
+        let path = format!("{}/{name}", dpkg::STATUS_DIRECTORY);
         let Some((_, paragraph)) = existing(&path, builder)? else { continue };
         let version: Option<Box<str>> =
             dpkg::Status::parse(&paragraph).version_of(&package.name).map(Box::from);
@@ -82,6 +78,6 @@ fn names(package: &Package) -> [String; 2] {
 /// The first of these names that is free.
 fn free_name(package: &Package, builder: &ImageBuilder<'_>) -> Result<String, ReadFailure> {
     let [name, long] = names(package);
-    let is_taken = existing(&format!("{}/{name}", directory()), builder)?.is_some();
+    let is_taken = existing(&format!("{}/{name}", dpkg::STATUS_DIRECTORY), builder)?.is_some();
     Ok(if is_taken { long } else { name })
 }
