@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::MetadataExt as _, path::Path};
 
-use super::{failure::Failure, terminal::print_data_bytes};
+use super::{failure::Failure, overlap::would_replace, terminal::print_data_bytes};
 use crate::{output, pipeline};
 
 /// Writes `bytes` to `path`; `-` is stdout. `input` is the file that they were made from.
@@ -14,9 +14,7 @@ pub(super) fn write(path: &Path, bytes: &[u8], input: Option<&Path>) -> Result<(
         return print_data_bytes(bytes);
     }
     if let Some(input) = input.filter(|input| is_same(path, input) || is_part(path, input)) {
-        let (output, input) = (path.display(), input.display());
-        let message = format!("the output `{output}` would replace the input `{input}`");
-        return Err(Failure::usage(message));
+        return Err(would_replace(&format!("`{}`", path.display()), input));
     }
     if output::is_archive(path).map_err(pipeline::Error::from)? {
         let failure = Failure::local(format!("`{}` is the archive of an image", path.display()));

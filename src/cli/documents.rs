@@ -14,7 +14,7 @@ use super::{
     document_file,
     failure::Failure,
     options::documents::{DocumentArgs, Kind},
-    overlap::{Inputs, absolute_path},
+    overlap::{Inputs, absolute_path, would_replace},
     parameters::parameters,
     terminal::print_message,
 };
@@ -28,6 +28,7 @@ use crate::{
         recorded,
     },
     image::{Artifact, Bundle, Destination, Platform, Target},
+    output,
     path::ImagePath,
     pipeline::{Delivery, Error, Part},
     sbom::{
@@ -74,8 +75,8 @@ impl Documents {
     /// beside the first of `targets` that is a file or directory, and is attached in registries.
     ///
     /// # Errors
-    /// If there is no place for a document, or it would replace an input, another output, or,
-    /// without `force`, a file that is not such a document. `outputs` are the paths of outputs, to
+    /// If a document has no place, would replace an input or another output, or, without `force`,
+    /// would replace a file that is not such a document. `outputs` are the paths of outputs, to
     /// which those of the documents are added.
     pub(super) fn of<A: Args>(
         args: &DocumentArgs,
@@ -166,10 +167,7 @@ fn claim(file: &Path, inputs: &Inputs, outputs: &mut BTreeSet<PathBuf>) -> Resul
     }
     let inputs = inputs.files.iter().chain(&inputs.base);
     if let Some(input) = inputs.into_iter().find(|input| document_file::is_same(file, input)) {
-        let input = input.display();
-        return Err(Failure::usage(format!(
-            "the output `{shown}` would replace the input `{input}`"
-        )));
+        return Err(would_replace(&format!("`{shown}`"), input));
     }
     let is_other = |other: &PathBuf| document_file::is_same(file, other);
     let absolute = absolute_path(file).map_err(|error| {
@@ -330,7 +328,7 @@ impl<'a> Making<'a> {
                     false => path.clone(),
                 };
                 let bytes = self.bytes(*kind, at, bundle)?;
-                document_file::write(&path, &bytes, None)?;
+                output::write_file(&path, &bytes).map_err(Error::from)?;
                 if !quiet {
                     print_message(&format!("  {:<10} {}", kind.name(), path.display()));
                 }

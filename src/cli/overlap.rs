@@ -52,9 +52,7 @@ pub(super) fn output_paths(
         let is_layout = target.format == OutputFormat::OciLayout;
         let base = inputs.base.iter().filter(|_| !is_layout);
         if let Some(input) = inputs.files.iter().chain(base).find(|input| replaces(target, input)) {
-            let (output, input) = (name(target), input.display());
-            let message = format!("the output {output} would replace the input `{input}`");
-            return Err(Failure::usage(message));
+            return Err(would_replace(&name(target), input));
         }
         if !force && !output::is_replaceable(target).map_err(pipeline::Error::from)? {
             let message = format!("{} exists and is not an archive of an image", name(target));
@@ -68,6 +66,11 @@ pub(super) fn output_paths(
         }
     }
     Ok(paths)
+}
+
+/// The failure of an output, as it is shown, that would replace `input`.
+pub(super) fn would_replace(output: &str, input: &Path) -> Failure {
+    Failure::usage(format!("the output {output} would replace the input `{}`", input.display()))
 }
 
 /// Whether `target` is `input` itself, by whatever path or link, or a layout around it.

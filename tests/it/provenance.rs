@@ -199,6 +199,25 @@ fn no_document_replaces_an_input_or_an_output() {
     assert!(!fs_err::metadata("/dev/null").unwrap().is_file());
 }
 
+#[test]
+fn a_document_replaces_other_files_only_with_force() {
+    let sandbox = start();
+    sandbox.file("main.py", "print()").file("old.tar", "");
+    sandbox.imgb("pack ./app -q -o old.tar").run().ok();
+    let pack = |file: &str, more: &str| {
+        sandbox.imgb(&format!("pack ./app -q -o a.tar --provenance {file} {more}")).run()
+    };
+    pack("new.json", "").ok();
+    pack("new.json", "").ok();
+    for file in ["main.py", "old.tar"] {
+        let before = sandbox.read(file);
+        pack(file, "").error(5, &["is not such a document", "--force"]);
+        assert_eq!(sandbox.read(file), before);
+        pack(file, "--force").ok();
+        assert_eq!(sandbox.read(file), sandbox.read("new.json"));
+    }
+}
+
 /// A pushed image has its list attached; the referrers API is used where there is one.
 #[test]
 fn a_pushed_image_has_its_list_attached() {
