@@ -78,16 +78,19 @@ fn header(digest: Digest, size: u64) -> [u8; 512] {
     header::blob(&format!("blobs/sha256/{}", digest.hex()), size)
 }
 
-fn packed(trees: &[&Tree], compression: Compression, jobs: usize, store: &mut Store) -> Vec<Layer> {
-    let options = PackOptions {
+fn options(compression: Compression, jobs: usize) -> PackOptions<'static> {
+    PackOptions {
         compression,
         jobs: NonZeroUsize::new(jobs).unwrap(),
         sources: None,
         has_keys: false,
         cache: None,
         rootfs: None,
-    };
-    pack(trees, &options, store, &|_| {}).unwrap()
+    }
+}
+
+fn packed(trees: &[&Tree], compression: Compression, jobs: usize, store: &mut Store) -> Vec<Layer> {
+    pack(trees, &options(compression, jobs), store, &|_| {}).unwrap()
 }
 
 #[test]
@@ -395,14 +398,7 @@ fn a_layer_that_cannot_be_read_ends_the_others() {
         for jobs in [1, 2, 7, 24] {
             let pending = Pending::create(&dir.path().join("out.tar")).unwrap();
             let mut store = Store::archive(&pending, 0, header, Durability::Cached);
-            let options = PackOptions {
-                compression,
-                jobs: NonZeroUsize::new(jobs).unwrap(),
-                sources: None,
-                has_keys: false,
-                cache: None,
-                rootfs: None,
-            };
+            let options = options(compression, jobs);
             let fault = pack(&trees, &options, &mut store, &|_| {}).unwrap_err();
             assert_eq!(fault.to_string(), wanted, "{compression} {jobs}");
             drop(store);
