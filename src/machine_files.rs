@@ -82,8 +82,8 @@ pub fn is_personal(path: &[u8]) -> bool {
         || is_within(path, HOMES) && is_setting(path)
 }
 
-/// The places outside of which no file is personal: paths, some with a `*` at the end, and of
-/// directories all that is in them.
+/// The places where personal files are: paths, some with a `*` at the end. Everything in a
+/// directory among them counts.
 pub fn personal_places() -> impl Iterator<Item = &'static str> {
     PERSONAL_FILES.into_iter().chain(PERSONAL_DIRS).chain([HOMES])
 }

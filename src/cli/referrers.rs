@@ -46,7 +46,7 @@ pub(super) struct ReferrersArgs {
     #[arg(long, value_name = "DIGEST")]
     digest: Option<Digest>,
 
-    /// Write the content of the artifact, of which only one may be left, to FILE; - for stdout
+    /// Write the content of the artifact to FILE; - for stdout. Only one artifact may match
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 

@@ -211,7 +211,7 @@ pub struct Perl {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Implied {
-    /// Texts in a source, any of which is enough.
+    /// Texts in a source: one of them is enough.
     pub signs: Vec<String>,
     /// The modules.
     pub modules: Vec<String>,

@@ -27,7 +27,7 @@ pub(super) struct Limits {
 }
 
 /// The layers' names with their components, lowest first, and the number of the layer of each
-/// component. The last layer is for what is no component's too.
+/// component. What belongs to no component goes to the last layer.
 pub(super) type Assigned = (Vec<(String, Vec<String>)>, Vec<usize>);
 
 /// The layers that several components share.
