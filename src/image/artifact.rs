@@ -19,7 +19,8 @@ pub const REFERRERS_ANNOTATION: &str = "imgb.referrers";
 /// The configuration of an artifact that needs none.
 pub const EMPTY_CONFIG: &[u8] = b"{}";
 
-const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+/// The media type of [`EMPTY_CONFIG`], which is not the type of any artifact.
+pub const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 /// The name of the file that a blob was (OCI image-spec, annotations.md).
 const TITLE: &str = "org.opencontainers.image.title";
 

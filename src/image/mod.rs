@@ -27,7 +27,8 @@ use std::collections::BTreeMap;
 use crate::digest::{DiffId, Digest};
 
 pub use artifact::{
-    Artifact, ArtifactParts, EMPTY_CONFIG, REFERRERS_ANNOTATION, referrers_lists, set_referrers,
+    Artifact, ArtifactParts, EMPTY_CONFIG, EMPTY_TYPE, REFERRERS_ANNOTATION, referrers_lists,
+    set_referrers,
 };
 pub use bundle::{Bundle, BundleError};
 pub use config::{Config, Healthcheck, History};

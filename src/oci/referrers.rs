@@ -47,7 +47,10 @@ impl Image {
     /// [`ImageError`]; an artifact whose manifest is missing is left out.
     pub fn referrers(&self, subject: Digest) -> Result<Vec<Referrer>, ImageError> {
         match &*self.source {
-            BlobSource::Registry(remote) => Ok(remote.repository.referrers(subject)?),
+            BlobSource::Registry(remote) => {
+                let listed = remote.repository.referrers(subject)?.into_iter();
+                listed.map(|entry| completed(&self.source, entry)).collect()
+            }
             source => stored(source, subject),
         }
     }
@@ -289,6 +292,18 @@ fn is_document(media_type: &str) -> bool {
 fn subject_of(document: &[u8]) -> Option<Digest> {
     let value = json::document(document, &fields::MANIFEST).ok()?;
     value.get("subject")?.get("digest")?.as_str()?.parse().ok()
+}
+
+/// As the list of a registry has it; where that lacks the type, as the manifest has it.
+/// go-containerregistry's registry lists the type of the configuration instead.
+fn completed(source: &BlobSource, entry: Referrer) -> Result<Referrer, ImageError> {
+    let has_type = entry.artifact_type.as_ref().is_some_and(|kind| kind != image::EMPTY_TYPE);
+    if has_type || !is_document(&entry.media_type) {
+        return Ok(entry);
+    }
+    let path = source.manifest_path(entry.digest);
+    let manifest = select::verified(source, &path, &descriptor(&entry))?;
+    Ok(manifest.map_or(entry.clone(), |bytes| described(entry, &bytes)))
 }
 
 /// What the manifest itself says of the artifact (OCI distribution-spec, "Listing Referrers").

@@ -176,7 +176,8 @@ impl BlobReader {
         loop {
             let mut call = self.repository.blob_call(Method::GET, "read", self.digest)?;
             if self.at > 0 {
-                call.headers.push(("Range", format!("bytes={}-", self.at)));
+                // With its end, which go-containerregistry's registry wants.
+                call.headers.push(("Range", format!("bytes={}-{}", self.at, self.size - 1)));
             }
             match self.repository.once(&call) {
                 Ok(response) => match self.begin(&call, response)? {

@@ -7,11 +7,14 @@ use crate::{
     engines::{self, have},
     fixtures::{self, X86_64, static_elf},
     layouts::Layout,
+    registry_honest::Honest,
+    registry_script::{Answer, Server},
     registry_server,
     sandbox::{Outcome, Sandbox},
 };
 
 const KIND: &str = "application/vnd.example.audit+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// A sandbox with the program `app` and the files `audit.json` and `other.json`.
 fn start() -> Sandbox {
@@ -188,6 +191,44 @@ fn a_registry_without_the_api_keeps_the_list_under_a_tag() {
         let index = sandbox.tool("skopeo", &raw).run().ok().json();
         assert_eq!(index["manifests"][0]["artifactType"], KIND, "{index}");
     }
+}
+
+/// go-containerregistry's registry has the API, keeps the list without saying so (`OCI-Subject`),
+/// and lists the media type of the configuration instead of the artifact's.
+#[test]
+fn a_list_that_lacks_types_is_completed_from_the_manifests() {
+    let mut honest = Honest::default();
+    let server = Server::start(None, move |request| {
+        if !request.target.contains("/referrers/") {
+            return honest.answer(request);
+        }
+        let about = |bytes: &[u8]| {
+            let manifest: Value = serde_json::from_slice(bytes).unwrap();
+            let subject = manifest["subject"]["digest"].as_str().unwrap_or_default();
+            request.target.ends_with(subject) && !subject.is_empty()
+        };
+        let mut entries = Vec::new();
+        for (name, bytes) in honest.manifests.iter().filter(|(_, bytes)| about(bytes)) {
+            let entry = json!({
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": name, "size": bytes.len(),
+                "artifactType": "application/vnd.oci.empty.v1+json",
+            });
+            entries.extend((!entries.contains(&entry)).then_some(entry));
+        }
+        let list = json!({"schemaVersion": 2, "manifests": entries}).to_string();
+        Answer::new(200).header("Content-Type", INDEX).body(list)
+    });
+    let sandbox = start();
+    let name = format!("docker://{}/app:1", server.host());
+    sandbox.imgb(&format!("pack app -q -o {name}")).run().ok();
+    let artifact = attach(&sandbox, &name, "--annotation key=team").ok().digest();
+    let all = listed(&sandbox, &name);
+    assert_eq!((&all[0]["digest"], &all[0]["type"]), (&json!(artifact), &json!(KIND)), "{all:?}");
+    assert_eq!((all.len(), &all[0]["annotations"]["key"]), (1, &json!("team")));
+    let get = format!("referrers {name} --type {KIND} -o -");
+    assert_eq!(sandbox.imgb(&get).run().ok().text(), "{\"passed\":true}");
+    assert_eq!(server.count("PUT", "/v2/app/manifests/sha256-*"), 0);
 }
 
 /// docker, podman, skopeo, umoci and containerd take the image as if nothing were attached.

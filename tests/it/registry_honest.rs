@@ -31,6 +31,8 @@ pub(crate) struct Honest {
     pub(crate) forgetful: bool,
     /// Bytes of a body that are taken.
     pub(crate) max_body: Option<usize>,
+    /// Whether chunks are answered with 204, as by go-containerregistry.
+    pub(crate) says_no_content: bool,
 }
 
 impl Honest {
@@ -88,7 +90,8 @@ impl Honest {
             return Answer::new(500);
         }
         if request.method == "PATCH" {
-            let answer = Answer::new(202).header("Location", location);
+            let status = if self.says_no_content { 204 } else { 202 };
+            let answer = Answer::new(status).header("Location", location);
             return answer.header("Range", range(bytes.len()));
         }
         let (_, digest) = request.target.split_once("&digest=").unwrap();
@@ -105,7 +108,9 @@ impl Honest {
 pub(crate) fn ranged(request: &Request, blob: &[u8]) -> Answer {
     match request.header("range").and_then(|range| range.strip_prefix("bytes=")) {
         Some(range) => {
-            let start: usize = range.trim_end_matches('-').parse().unwrap();
+            let (start, end) = range.split_once('-').unwrap();
+            assert_eq!(end, (blob.len() - 1).to_string());
+            let start: usize = start.parse().unwrap();
             let all = format!("bytes {start}-{}/{}", blob.len() - 1, blob.len());
             Answer::new(206).header("Content-Range", all).body(&blob[start..])
         }

@@ -337,14 +337,16 @@ fn r04_a_later_process_resumes() {
 /// R4: proxies that take small bodies only.
 #[test]
 fn r04_chunks_where_the_whole_is_too_large() {
-    let honest = Honest { max_body: Some(9 << 20), ..Honest::default() };
-    let honest = Arc::new(Mutex::new(honest));
-    let state = Arc::clone(&honest);
-    let server = Server::start(None, move |request| state.lock().unwrap().answer(request));
-    let blob = noise(20 << 20);
-    upload(&repository(&server), &blob).unwrap();
-    assert!(honest.lock().unwrap().blobs[0] == blob);
-    assert!(server.count("PATCH", "/v2/app/blobs/uploads/*") >= 2);
+    for says_no_content in [false, true] {
+        let honest = Honest { max_body: Some(9 << 20), says_no_content, ..Honest::default() };
+        let honest = Arc::new(Mutex::new(honest));
+        let state = Arc::clone(&honest);
+        let server = Server::start(None, move |request| state.lock().unwrap().answer(request));
+        let blob = noise(20 << 20);
+        upload(&repository(&server), &blob).unwrap();
+        assert!(honest.lock().unwrap().blobs[0] == blob);
+        assert!(server.count("PATCH", "/v2/app/blobs/uploads/*") >= 2);
+    }
 }
 
 /// R4: chunks are as large as the registry wants them (`OCI-Chunk-Min-Length`), also in a session

@@ -321,7 +321,8 @@ impl Upload<'_> {
         let resumed = self.sent.get() > self.current.get();
         match (response.status, end) {
             (201 | 204, None) => Ok(Step::Done),
-            (202, Some(end)) => {
+            // 202 by the specification; go-containerregistry's registry says 204.
+            (202 | 204, Some(end)) => {
                 let next = self.repository.session(call, &response)?;
                 self.note(&next.url);
                 // A server that says less has lost some; one that says nothing has all.
