@@ -1,6 +1,7 @@
 //! All steps in order, each taking the value of the one before, and the union of their errors.
 
 mod deps;
+mod layers;
 mod notes;
 mod repositories;
 mod shared;
@@ -13,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    archive::{spool::Limits, write::TarLayout},
+    archive::spool::Limits,
     build::{self, BaseContext, BuildError, Built, OpenBase, OpenSysroot},
     check::{self, Report},
     compress::Compression,
@@ -21,23 +22,21 @@ use crate::{
     elf::ReadFailure,
     error_kind::ErrorKind,
     explain::bill::BillError,
-    image::{
-        self, Artifact, Bundle, BundleError, Image, LayerFormat, Platform, Reference, Replaced,
-        Target,
-    },
+    image::{Artifact, Bundle, BundleError, Platform, Reference, Replaced, Target},
     oci::{self, ImageError},
     output::{Loaded, OutputError, Outputs, PushOptions, Pushed, Remotes, Transfer, Written},
-    pack::{self, PackError, PackOptions, Rootfs, Step},
+    pack::{self, PackError, Step},
     path::{ImagePath, glob::Glob},
     plan::{self, Base, Note, Plan, PlanError},
     recipe::Recipe,
     registry::Registries,
-    reuse::{self, Place, Sources},
+    reuse::{Place, Sources},
     source::{self, Input, Request, SourceError, Sysroot},
-    store::{Blob, Durability, cache::Cache},
+    store::{Durability, cache::Cache},
 };
 
 pub use deps::{DepsRequest, deps};
+use layers::Packing;
 use notes::{add, losses_of, lost};
 
 /// What to pack, and how to decide about it.
@@ -339,9 +338,14 @@ pub fn deliver_with(
     let sources = (!delivery.cache_from.is_empty()).then(|| {
         Sources::open(delivery.cache_from.clone(), delivery.compression, delivery.opening())
     });
+    let uploads = match delivery.expected {
+        None => Some(outputs.upload_early(&delivery.registries, delivery.push)?),
+        // It may turn out not to be wanted.
+        Some(_) => None,
+    };
+    let packing = Packing { delivery, sources: sources.as_ref(), uploads: uploads.as_deref() };
     for part in parts {
-        let how = (delivery, sources.as_ref());
-        let (image, packed) = pack_part(part, &mut outputs, &mut blobs, how, event)?;
+        let (image, packed) = packing.pack(part, &mut outputs, &mut blobs, event)?;
         losses_of(&part.plan.config, &image, delivery, &mut notes);
         let capabilities = part.plan.layers.iter().flat_map(|one| check::capabilities(&one.tree));
         add(&mut notes, capabilities.map(|finding| Note::warning(finding.to_string())));
@@ -374,59 +378,6 @@ pub fn deliver_with(
     Ok(delivered)
 }
 
-/// Writes the layers of one part to the outputs' store and makes its documents. Appends to `blobs`
-/// the bytes of all its layers.
-fn pack_part(
-    part: &Part<'_>,
-    outputs: &mut Outputs,
-    blobs: &mut Vec<Blob>,
-    (delivery, sources): (&Delivery, Option<&Sources>),
-    event: &(dyn Fn(Event) + Sync),
-) -> Result<(Image, Vec<pack::Layer>), Error> {
-    let Part { plan, base, annotations } = part;
-    let trees: Vec<_> = plan.layers.iter().map(|layer| &layer.tree).collect();
-    let root_file = outputs.root();
-    let root_tree = root_file.as_ref().map(|_| plan.merged()).unwrap_or_default();
-    let root_layout = TarLayout::new(&root_tree).map_err(PackError::from)?;
-    let root = root_file.map(|file| Rootfs::new(&root_layout, file));
-    let options = PackOptions {
-        compression: delivery.compression,
-        jobs: delivery.jobs,
-        sources,
-        has_keys: !delivery.cache_to.is_empty(),
-        cache: delivery.cache.as_ref(),
-        rootfs: root.as_ref(),
-    };
-    let mut layers: Vec<image::Layer> = Vec::new();
-    for (base, layer) in
-        base.iter().flat_map(|base| base.layers.iter().map(move |layer| (base, layer)))
-    {
-        layers.extend(layer.document());
-        blobs.push(outputs.keep(&base.blob(layer)?)?);
-    }
-    let below = layers.len();
-    let packed =
-        pack::pack(&trees, &options, outputs.store(), &|step| event(Event::Packing(step)))?;
-    layers.extend(packed.iter().zip(&plan.layers).map(|(layer, planned)| image::Layer {
-        annotations: planned.annotations(),
-        ..layer_document(layer, delivery.compression)
-    }));
-    if let Some(root) = root {
-        root.finish(packed.iter().any(|layer| layer.is_rootfs))?;
-    }
-    let mut all = delivery.annotations.clone();
-    for (name, value) in annotations {
-        all.entry(name.clone()).or_insert_with(|| value.clone());
-    }
-    all.retain(|name, _| !reuse::is_of_layers(name));
-    all.extend(reuse::compression_annotations(delivery.compression));
-    if below > 0 {
-        all.insert(reuse::BASE_LAYERS_ANNOTATION.into(), below.to_string());
-    }
-    blobs.extend(packed.iter().map(|layer| layer.blob.clone()));
-    Ok((image::assemble(&plan.config, layers, &all), packed))
-}
-
 impl Delivery {
     /// How the images of `cache_from` and `cache_to` are opened.
     fn opening(&self) -> oci::OpenOptions {
@@ -444,21 +395,6 @@ impl Delivery {
     /// The names of the image in `target`.
     pub fn names_of(&self, target: &Target) -> Vec<Reference> {
         target.names(&self.names, &self.fallback_name)
-    }
-}
-
-fn layer_document(layer: &pack::Layer, compression: Compression) -> image::Layer {
-    let format = match compression {
-        Compression::None => LayerFormat::Tar,
-        Compression::Gzip(_) => LayerFormat::Gzip,
-        Compression::Zstd(_) => LayerFormat::Zstd,
-    };
-    image::Layer {
-        digest: layer.blob.digest,
-        diff_id: layer.diff_id,
-        size: layer.blob.size,
-        format,
-        annotations: BTreeMap::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod archive;
 pub mod attach;
+mod early;
 mod engine;
 mod existing;
 mod layout;
@@ -16,8 +17,10 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+pub use early::Uploads;
 pub use engine::Loaded;
 pub use existing::{is_archive, is_replaceable};
 pub use push::{PushOptions, Pushed};
@@ -174,6 +177,8 @@ pub struct Outputs {
     origins: BTreeMap<Digest, (String, String)>,
     /// Artifacts about the image.
     artifacts: Vec<Artifact>,
+    /// Uploads that begin while layers are packed.
+    uploads: Option<Arc<Uploads>>,
 }
 
 impl Outputs {
@@ -237,6 +242,7 @@ impl Outputs {
             durability,
             origins: BTreeMap::new(),
             artifacts: Vec::new(),
+            uploads: None,
         })
     }
 
@@ -255,6 +261,20 @@ impl Outputs {
     /// of OCI's form.
     pub fn set_artifacts(&mut self, artifacts: Vec<Artifact>) {
         self.artifacts = artifacts;
+    }
+
+    /// Lets uploads to registries begin while layers are packed, and returns them.
+    ///
+    /// # Errors
+    /// If a registry cannot be asked for a tag that must not be moved.
+    pub fn upload_early(
+        &mut self,
+        registries: &Registries,
+        options: PushOptions,
+    ) -> Result<Arc<Uploads>, OutputError> {
+        let uploads = Arc::new(Uploads::new(&self.targets, registries, options)?);
+        self.uploads = Some(Arc::clone(&uploads));
+        Ok(uploads)
     }
 
     /// The store to which layers are written.
@@ -321,8 +341,9 @@ impl Outputs {
             pending.commit(self.durability)?;
         }
         shipment.referrers = artifacts.iter().map(ShippedReferrer::of).collect();
-        for target in self.targets.iter().filter(|target| is_remote(target)) {
-            written.send(target, &shipment, &names(target), remotes)?;
+        for (number, target) in self.targets.iter().enumerate().filter(|(_, it)| is_remote(it)) {
+            let early = self.uploads.as_ref().and_then(|uploads| uploads.queue(number));
+            written.send((target, early), &shipment, &names(target), remotes)?;
         }
         drop(self.scratch);
         Ok(written)
@@ -371,7 +392,7 @@ pub fn copy<E: From<OutputError>>(
         let (destination, compression) = (&target.destination, target.compression);
         rootfs::write(&tree()?, Sink { destination, compression, durability })?;
     } else if is_remote(target) {
-        written.send(target, shipment, names, remotes)?;
+        written.send((target, None), shipment, names, remotes)?;
     } else {
         let all = (shipment, &shipment.blobs[..]);
         written.add(target, durability, all, names, remotes.event)?;
@@ -409,7 +430,7 @@ impl Written {
     /// Writes a shipment to a registry or an engine.
     fn send(
         &mut self,
-        target: &Target,
+        (target, early): (&Target, Option<&early::Queue>),
         shipment: &Shipment<'_>,
         names: &[Reference],
         remotes: Remotes<'_>,
@@ -418,7 +439,7 @@ impl Written {
         match &target.destination {
             Destination::Registry(name) => {
                 let repository = registries.repository(&name.registry, &name.repository)?;
-                self.pushed.push(push::push(shipment, name, &repository, push, event)?);
+                self.pushed.push(push::push(shipment, name, (&repository, early), push, event)?);
             }
             Destination::Engine(image) => {
                 self.loaded.push(engine::load(shipment, image.engine, names, event)?);

@@ -1,10 +1,11 @@
 //! Writes an image to a registry: blobs first, several at once, then manifests, the index, and tags
 //! last, so that no name ever leads to an incomplete image.
 
-use std::num::NonZero;
+use std::{collections::BTreeMap, num::NonZero};
 
 use super::{
     OutputError,
+    early::Queue,
     shipment::{Shipment, ShippedBlob, ShippedReferrer},
     transfer::{How, Moved, Transfer},
 };
@@ -15,7 +16,7 @@ use crate::{
 };
 
 /// Blobs that are sent at once.
-const WIDTH: NonZero<usize> = NonZero::new(4).unwrap();
+pub(super) const WIDTH: NonZero<usize> = NonZero::new(4).unwrap();
 
 /// What a registry has to fulfil before an image is written to it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,14 +39,15 @@ pub struct Pushed {
 }
 
 /// Writes `shipment` to `repository` under the tag or digest of `name`, and the artifacts about it.
+/// Uploads of `early` have begun before.
 pub(super) fn push(
     shipment: &Shipment<'_>,
     name: &RegistryName,
-    repository: &Repository,
+    (repository, early): (&Repository, Option<&Queue>),
     options: PushOptions,
     event: &(dyn Fn(Transfer) + Sync),
 ) -> Result<Pushed, OutputError> {
-    let pushed = image(shipment, name, repository, options, event)?;
+    let pushed = image(shipment, name, (repository, early), options, event)?;
     for referrer in &shipment.referrers {
         attach(referrer, repository, event)?;
     }
@@ -85,7 +87,7 @@ pub(super) fn attach(
 fn image(
     shipment: &Shipment<'_>,
     name: &RegistryName,
-    repository: &Repository,
+    (repository, early): (&Repository, Option<&Queue>),
     options: PushOptions,
     event: &(dyn Fn(Transfer) + Sync),
 ) -> Result<Pushed, OutputError> {
@@ -94,11 +96,7 @@ fn image(
         return Err(OutputError::OtherDigest { wanted, found: digest });
     }
     let selector = name.selector();
-    let pointer = match &name.tag {
-        None if name.digest.is_some() => Pointer::Digest(digest),
-        None => Pointer::Tag(&selector),
-        Some(tag) => Pointer::Tag(tag),
-    };
+    let pointer = pointer(name, &selector);
     let before = repository.manifest_digest(pointer)?;
     if before == Some(digest) {
         let blobs = Vec::new();
@@ -111,7 +109,11 @@ fn image(
     let configs: Vec<ShippedBlob<'_>> = configs.map(|config| config.as_blob()).collect();
     let all: Vec<&ShippedBlob<'_>> = shipment.blobs.iter().chain(&configs).collect();
     event(Transfer::Begin { blobs: all.len(), bytes: all.iter().map(|blob| blob.size).sum() });
-    let blobs = registry::each(WIDTH, &all, |blob| upload(blob, repository, event))?;
+    let mut moved = early.map_or_else(|| Ok(BTreeMap::new()), |early| early.finish(event))?;
+    let left: Vec<_> = all.iter().filter(|blob| !moved.contains_key(&blob.digest)).collect();
+    let late = registry::each(WIDTH, &left, |blob| upload(blob, repository, event))?;
+    moved.extend(late.into_iter().map(|one| (one.digest, one)));
+    let blobs = all.iter().filter_map(|blob| moved.get(&blob.digest).copied()).collect();
     let manifests =
         shipment.documents.iter().filter_map(|document| Some((document.media_type?, document)));
     for (media_type, document) in manifests {
@@ -122,7 +124,16 @@ fn image(
     Ok(Pushed { name: name.clone(), digest, existed: false, blobs })
 }
 
-fn upload(
+/// What `name` leads to in its repository; `selector` is its [`RegistryName::selector`].
+pub(super) fn pointer<'a>(name: &'a RegistryName, selector: &'a str) -> Pointer<'a> {
+    match (&name.tag, name.digest) {
+        (Some(tag), _) => Pointer::Tag(tag),
+        (None, Some(digest)) => Pointer::Digest(digest),
+        (None, None) => Pointer::Tag(selector),
+    }
+}
+
+pub(super) fn upload(
     blob: &ShippedBlob<'_>,
     repository: &Repository,
     event: &(dyn Fn(Transfer) + Sync),

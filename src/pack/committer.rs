@@ -3,7 +3,9 @@
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
-use super::{Layer, OnStep, PackError, PackOptions, Step, chunks::LayerJob, sinks::Finished};
+use super::{
+    Follower, Layer, OnStep, PackError, PackOptions, Step, chunks::LayerJob, sinks::Finished,
+};
 use crate::{
     compress::Compression,
     digest::DiffId,
@@ -17,6 +19,7 @@ pub(super) struct Committer<'a> {
     cache: Option<&'a Cache>,
     store: &'a mut Store,
     on_step: OnStep<'a>,
+    follower: Option<Follower<'a>>,
     layers: BTreeMap<usize, Layer>,
     /// The lowest layer that the store does not have.
     next: usize,
@@ -30,9 +33,9 @@ impl<'a> Committer<'a> {
         store: &'a mut Store,
         on_step: OnStep<'a>,
     ) -> Result<Self, PackError> {
-        let PackOptions { compression, cache, .. } = *options;
+        let PackOptions { compression, cache, follower, .. } = *options;
         let layers = BTreeMap::new();
-        let mut new = Self { jobs, compression, cache, store, on_step, layers, next: 0 };
+        let mut new = Self { jobs, compression, cache, store, on_step, follower, layers, next: 0 };
         new.advance()?;
         Ok(new)
     }
@@ -78,8 +81,15 @@ impl<'a> Committer<'a> {
         job.cache_entry.put(self.cache, &layer);
         let blob = self.unopened(layer.blob.clone());
         let layer = Layer { blob, ..layer };
-        self.layers.insert(number, layer);
+        self.insert(number, layer);
         self.advance()
+    }
+
+    fn insert(&mut self, number: usize, layer: Layer) {
+        if let Some(follower) = self.follower {
+            (follower.on_layer)(&layer.blob);
+        }
+        self.layers.insert(number, layer);
     }
 
     /// The blob as the store has it, whose file is not open in a directory: there may be more
@@ -98,7 +108,7 @@ impl<'a> Committer<'a> {
         while let Some(job) = self.jobs.get(self.next) {
             if !self.layers.contains_key(&self.next) {
                 let Some(layer) = self.cached(job)? else { break };
-                self.layers.insert(self.next, layer);
+                self.insert(self.next, layer);
             }
             self.next += 1;
         }

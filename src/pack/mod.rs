@@ -16,6 +16,7 @@ mod cache_entry;
 mod cache_key;
 mod chunks;
 mod committer;
+mod follower;
 mod lane;
 mod rootfs;
 mod scheduler;
@@ -38,6 +39,7 @@ use crate::{
     tree::Tree,
 };
 
+pub use follower::Follower;
 pub use rootfs::Rootfs;
 
 /// How layers are made.
@@ -55,6 +57,8 @@ pub struct PackOptions<'a> {
     pub cache: Option<&'a Cache>,
     /// The root file system to write from the same reads.
     pub rootfs: Option<&'a Rootfs<'a>>,
+    /// Takes finished layers while others are made.
+    pub follower: Option<Follower<'a>>,
 }
 
 /// Progress of the work.
@@ -119,6 +123,9 @@ pub enum PackError {
     /// The encoder failed.
     #[error("cannot compress")]
     Encode(#[source] std::io::Error),
+    /// [`Follower::is_cancelled`] said so.
+    #[error("the layers are not wanted any more")]
+    Cancelled,
     /// A thread panicked, which is a bug in imgb.
     #[error("a packing thread stopped")]
     Stopped,
@@ -130,7 +137,7 @@ impl PackError {
         match self {
             Self::Header(_) => ErrorKind::Refused,
             Self::Content(_) => ErrorKind::Input,
-            Self::Store(_) | Self::Encode(_) | Self::Stopped => ErrorKind::Local,
+            Self::Store(_) | Self::Encode(_) | Self::Cancelled | Self::Stopped => ErrorKind::Local,
         }
     }
 }

@@ -376,6 +376,7 @@ mod tests {
             sources: None,
             has_keys: false,
             rootfs: None,
+            follower: None,
         };
         for wanted in ["make", "hash", "store", "commit"] {
             let dir = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::atomic::Ordering, thread};
 
 use super::{
-    Layer, OnStep, PackError, PackOptions, Rootfs,
+    Follower, Layer, OnStep, PackError, PackOptions, Rootfs,
     chunks::{Chunk, ChunkPlan, LayerJob},
     committer::Committer,
     scheduler::{Done, Scheduler, Task},
@@ -30,6 +30,7 @@ struct Workers<'a> {
     jobs: &'a [LayerJob<'a>],
     compression: Compression,
     rootfs: Option<&'a Rootfs<'a>>,
+    follower: Option<Follower<'a>>,
 }
 
 /// Makes the layers of `jobs`, except those that the cache has.
@@ -45,7 +46,8 @@ pub(super) fn pack(
     let committer = Committer::new(jobs, options, store, on_step)?;
     let compression = options.compression;
     let scheduler = Scheduler::new((plan, jobs), compression, free, committer, on_step);
-    let workers = Workers { jobs, compression, rootfs: options.rootfs };
+    let PackOptions { rootfs, follower, .. } = *options;
+    let workers = Workers { jobs, compression, rootfs, follower };
     thread::scope(|scope| {
         // This thread is one of the workers.
         for _ in 1..count {
@@ -87,6 +89,9 @@ impl Workers<'_> {
 
     /// Fills and compresses a chunk.
     fn make(&self, chunk: &mut Chunk, tools: &mut Tools) -> Result<(), PackError> {
+        if self.follower.is_some_and(|follower| (follower.is_cancelled)()) {
+            return Err(PackError::Cancelled);
+        }
         let Range { start, end } = chunk.pos.range;
         let job = self.jobs.get(chunk.pos.layer).ok_or(PackError::Stopped)?;
         chunk.tar.resize((end - start) as usize, 0);

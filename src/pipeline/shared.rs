@@ -1,6 +1,6 @@
 //! Layers for the caches that machines share.
 
-use super::{Delivered, Delivery, Error, layer_document};
+use super::{Delivered, Delivery, Error, layers::document};
 use crate::{
     error_kind::with_causes,
     image::{Bundle, Reference, Target},
@@ -46,7 +46,7 @@ fn keep_layer(
     };
     let mut outputs = Outputs::open(vec![target], &delivery.scratch, delivery.durability)?;
     let blob = outputs.keep(&layer.blob)?;
-    let document = layer_document(layer, delivery.compression);
+    let document = document(layer, delivery.compression);
     let image = reuse::cache_image(document, delivery.compression, &delivery.machine);
     let bundle = Bundle::new(vec![image], &delivery.machine)?;
     let name = Reference::cache(&tag);

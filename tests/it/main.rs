@@ -39,6 +39,8 @@ mod determinism;
 mod diff;
 /// The order in which outputs reach the disk, failing fsyncs, several writers of one layout.
 mod durable;
+/// Layers that are on their way to a registry while others are packed.
+mod early_uploads;
 /// Images in the stores of docker and podman.
 mod engine_stores;
 /// Every bad input, with its exit code and its one message.

@@ -86,6 +86,7 @@ fn options(compression: Compression, jobs: usize) -> PackOptions<'static> {
         has_keys: false,
         cache: None,
         rootfs: None,
+        follower: None,
     }
 }
 
@@ -168,6 +169,7 @@ fn the_first_fault_ends_it_and_nothing_is_left() {
                 has_keys: false,
                 cache: None,
                 rootfs: None,
+                follower: None,
             };
             let error = pack(&[&tree], &options, &mut files, &|_| {}).unwrap_err();
             let wanted =
@@ -198,6 +200,7 @@ fn progress_adds_up_to_the_tar() {
         has_keys: false,
         cache: None,
         rootfs: None,
+        follower: None,
     };
     let progress = |step| {
         let (to, more) = match step {
@@ -317,6 +320,7 @@ fn the_first_fault_in_order_is_reported() {
                 has_keys: false,
                 cache: None,
                 rootfs: None,
+                follower: None,
             };
             let fault = pack(&[&tree], &options, &mut store, &|_| {}).unwrap_err();
             assert_eq!(fault.to_string(), gone(number), "{compression:?} {jobs}");
