@@ -86,8 +86,8 @@ pub fn resolve(
     Ok(Resolved { starts: decision.inputs.clone(), decision, reached: tree })
 }
 
-/// What nothing opens and still belongs to what is `reached`: links that lead to it, and the
-/// records of packages that list no file, since checksums leave out links.
+/// What nothing opens and still belongs to what is `reached`: links that lead to it, and what tells
+/// of packages that list no file, since checksums leave out links.
 fn companions(files: &Tree, reached: &Tree) -> Result<Vec<(ImagePath, Reason)>, PlanError> {
     let mut found = Vec::new();
     let is_link = |node: &Node| matches!(node.kind, Kind::Symlink(_));
@@ -101,14 +101,19 @@ fn companions(files: &Tree, reached: &Tree) -> Result<Vec<(ImagePath, Reason)>, 
     }
     let view = View::of_sysroot(files);
     let Some(database) = view.packages()? else { return Ok(found) };
-    let is_empty = |id| database.files(id).next().is_none();
-    for (_, package) in database.packages().filter(|(id, _)| is_empty(*id)) {
-        for ending in ["", ".md5sums"] {
-            let record = format!("{}/{}{ending}", dpkg::STATUS_DIRECTORY, package.name);
-            let record = ImagePath::new(record.as_bytes()).ok();
-            let record = record.filter(|path| files.contains(path) && !reached.contains(path));
-            let why = || Reason::Included("record of a package that lists no file".into());
-            found.extend(record.map(|path| (path, why())));
+    let is_file = |path: &ImagePath| files.get(path).is_some_and(|node| !node.is_directory());
+    let lists_nothing = |id| !database.files(id).any(|path| is_file(&path));
+    for (_, package) in database.packages().filter(|(id, _)| lists_nothing(*id)) {
+        let record = format!("{}/{}", dpkg::STATUS_DIRECTORY, package.name);
+        let Ok(record) = ImagePath::new(record.as_bytes()) else { continue };
+        if !files.contains(&record) {
+            continue;
+        }
+        let sums = ImagePath::new([record.as_bytes(), b".md5sums"].concat()).ok();
+        let all = [record].into_iter().chain(sums).chain(package.licences.iter().cloned());
+        for path in all.filter(|path| is_file(path) && !reached.contains(path)) {
+            let why = "what tells of a package that lists no file";
+            found.push((path, Reason::Included(why.into())));
         }
     }
     Ok(found)

@@ -1,10 +1,12 @@
 //! dpkg's database: `status` and `info/` of Debian, `status.d/` of images without dpkg.
 
 use super::{
-    Database, Dependency, Format, Links, Listing, MAX_PACKAGES, Package, PackageId, Strength,
+    Database, Dependency, Entry, Format, Links, Listing, MAX_PACKAGES, Package, PackageId,
+    Strength,
     relation::names,
     spelling::Spelling,
     stanza::{fields, paragraphs},
+    unlisted,
 };
 use crate::path::ImagePath;
 
@@ -46,6 +48,16 @@ impl Status {
     /// `libc6:amd64`, or else `libc6`.
     pub fn file_names(&self) -> impl Iterator<Item = (PackageId, [String; 2])> {
         (0..).map(PackageId).zip(&self.packages).map(|(id, package)| (id, file_names(package)))
+    }
+
+    /// Adds to lists of checksums, which have neither links nor directories, those of `entries`
+    /// that have the name of their package and of which no list has anything.
+    pub fn complete(&self, lists: &mut [(PackageId, Listing)], entries: &[Entry]) {
+        let lists = lists.iter_mut().filter_map(|(id, list)| {
+            let package = self.packages.get(id.0 as usize)?;
+            Some((package, list))
+        });
+        unlisted::complete(lists, entries);
     }
 
     /// The database. `lists` are in the packages' order. `links` are the links to directories in

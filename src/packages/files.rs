@@ -18,8 +18,8 @@ const MAX_COMPARED: usize = 1 << 16;
 pub struct Listing {
     text: Vec<u8>,
     lines: Vec<Line>,
-    /// Whether configuration files are left out, as in lists of checksums.
-    lacks_conffiles: bool,
+    /// Whether it is made of checksums, which links, directories and configuration files lack.
+    is_of_checksums: bool,
 }
 
 /// A path in a text.
@@ -42,7 +42,7 @@ impl Listing {
     /// A list of checksums with relative paths (`NAME.md5sums` of dpkg).
     pub fn of_checksums(text: Vec<u8>) -> Self {
         let list = Self::new(text, |line| checksum(line).map(|(_, path)| path));
-        Self { lacks_conffiles: true, ..list }
+        Self { is_of_checksums: true, ..list }
     }
 
     fn new(text: Vec<u8>, path: impl Fn(&[u8]) -> Option<&[u8]>) -> Self {
@@ -54,12 +54,12 @@ impl Listing {
             lines.extend(path(line).and_then(|path| Line::new(path, end - path.len())));
             start = end + 1;
         }
-        Self { text, lines, lacks_conffiles: false }
+        Self { text, lines, is_of_checksums: false }
     }
 
     /// Adds the configuration files of a package, if its list leaves them out.
     pub(super) fn with_conffiles(mut self, conffiles: &[ImagePath]) -> Self {
-        if self.lacks_conffiles {
+        if self.is_of_checksums {
             conffiles.iter().for_each(|path| self.push(&[path.relative()]));
         }
         self
@@ -76,6 +76,16 @@ impl Listing {
         parts.iter().for_each(|part| self.text.extend_from_slice(part));
         let path = self.text.get(start..).unwrap_or_default();
         self.lines.extend(Line::new(path, start));
+    }
+
+    /// Whether it is made of checksums, which links, directories and configuration files lack.
+    pub(super) fn is_of_checksums(&self) -> bool {
+        self.is_of_checksums
+    }
+
+    /// Its paths, without leading slashes.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        self.lines.iter().map(|line| self.path(line))
     }
 
     /// The bytes that it takes of [`MAX_TEXT`].
@@ -169,7 +179,7 @@ impl FileIndex {
     /// The paths that a package lists, without leading slashes.
     pub(super) fn of(&self, id: PackageId) -> impl Iterator<Item = &[u8]> {
         let list = self.lists.get(id.0 as usize).into_iter();
-        list.flat_map(|list| list.lines.iter().map(|line| list.path(line)))
+        list.flat_map(Listing::paths)
     }
 }
 

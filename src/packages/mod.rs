@@ -14,6 +14,7 @@ mod rpm_header;
 mod spelling;
 mod sqlite;
 mod stanza;
+mod unlisted;
 
 use std::fmt;
 
@@ -24,6 +25,7 @@ pub use files::{Listing, MAX_TEXT};
 pub use relation::{Dependency, Strength};
 pub use spelling::Links;
 pub use sqlite::SqliteError;
+pub use unlisted::Entry;
 
 use files::FileIndex;
 use spelling::Spelling;

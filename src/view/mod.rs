@@ -2,6 +2,7 @@
 //! `imgb check` look through this.
 
 mod packages;
+mod unlisted;
 
 use std::{
     cell::{OnceCell, RefCell},

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use super::View;
+use super::{View, unlisted};
 use crate::{
     elf::{Absence, Answer, FileId, FoundKind, Lookup as _, LookupError, ReadFailure},
     packages::{Database, Links, Listing, MAX_TEXT, PackageId, apk, dpkg, rpm},
@@ -224,6 +224,9 @@ fn read_dpkg(
         Ok(())
     };
     in_order(&items, jobs, |wanted| Ok(Some(wanted)), worker, take)?;
+    if !parts.names.is_empty() && wanted.iter().any(|wanted| wanted.has_checksums) {
+        status.complete(&mut lists, &unlisted::entries(view)?);
+    }
     let diversions = whole(format!("{}/diversions", dpkg::DIRECTORY).as_bytes())?;
     Ok(Some(status.with_files(lists, root_links(view)?, &diversions)))
 }

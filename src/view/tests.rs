@@ -138,6 +138,52 @@ fn a_view_shows_one_moment() {
     assert!(view.read(&found, 10).is_err());
 }
 
+/// Lists of checksums have neither links nor directories.
+#[test]
+fn names_tell_whose_unlisted_links_and_directories_are() {
+    let paragraph =
+        |name: &str| Node::inline(0o644, format!("Package: {name}\nVersion: 1\n").into_bytes());
+    let sums = "00112233445566778899aabbccddeeff  usr/share/db/data\n";
+    let sysroot = tree(&[
+        ("bin", Node::symlink(*b"usr/bin")),
+        ("etc/db/15/db.conf", Node::inline(0o644, *b"c")),
+        ("usr/bin/db-server", Node::symlink(*b"db-check")),
+        ("usr/bin/db", Node::symlink(*b"db-check")),
+        ("usr/lib/x86_64-linux-gnu/modules", Node::symlink(*b"db")),
+        ("usr/share/db/data", Node::inline(0o644, *b"d")),
+        ("usr/share/db/link", Node::symlink(*b"data")),
+        ("var/lib/dpkg/status.d/db-common", paragraph("db-common")),
+        ("var/lib/dpkg/status.d/db-common.md5sums", Node::inline(0o644, sums.as_bytes())),
+        ("var/lib/dpkg/status.d/db-server", paragraph("db-server")),
+        ("var/lib/dpkg/status.d/db-server.md5sums", Node::inline(0o644, *b"")),
+    ]);
+    let options = options();
+    let nothing = Tree::new();
+    let view = View::new(&nothing, &sysroot, &options);
+    let database = view.packages().unwrap().unwrap();
+    let owners = |at: &str| {
+        let owners = database.owners(&path(at)).into_iter();
+        let names = owners.map(|id| database.package(id).unwrap().name.to_string());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let both = "db-common db-server";
+    for (at, wanted) in [
+        ("/etc/db", both),
+        ("/etc/db/15", both),
+        ("/usr/lib/x86_64-linux-gnu/modules", both),
+        // What a list has something of is that package's alone; a command is that of a package
+        // that lists nothing.
+        ("/usr/share/db", ""),
+        ("/usr/share/db/data", "db-common"),
+        ("/usr/share/db/link", ""),
+        ("/usr/bin/db-server", "db-server"),
+        ("/usr/bin/db", "db-server"),
+        ("/var/lib/dpkg", ""),
+    ] {
+        assert_eq!(owners(at), wanted, "{at}");
+    }
+}
+
 #[test]
 fn the_sysroots_packages_are_read_with_their_lists_or_checksums() {
     let paragraph = |name: &str| format!("Package: {name}\nVersion: 1\nArchitecture: amd64\n");

@@ -137,3 +137,34 @@ fn an_image_without_a_program_asks_what_it_is_for() {
     let value = json(&sandbox.imgb("why --from /conf --json conf.tar /conf").run().ok());
     assert_eq!(value["chains"][0][0]["reason"]["text"], "--from /conf");
 }
+
+/// The only file of a package may be a link, which no list of checksums has.
+#[test]
+fn a_package_of_a_link_has_a_chain_for_all_that_tells_of_it() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .program("sys/bin/sh", crate::fixtures::static_elf(crate::fixtures::X86_64))
+        .program("sys/usr/bin/srv-tool", "#!/bin/sh\n")
+        .symlink("sys/usr/bin/srv", "srv-tool");
+    let (mut status, info) = (String::new(), "sys/var/lib/dpkg/info");
+    for (name, program) in [("srv", "srv"), ("srv-common", "srv-tool")] {
+        let copyright = format!("usr/share/doc/{name}/copyright");
+        let list = format!("/.\n/usr\n/usr/bin\n/usr/bin/{program}\n/{copyright}\n");
+        let sum = "00112233445566778899aabbccddeeff";
+        let link = if name == program { "" } else { "usr/bin/srv-tool" };
+        let sums = [link, &*copyright].map(|path| format!("{sum}  {path}\n"));
+        let sums = if link.is_empty() { sums[1].clone() } else { sums.concat() };
+        sandbox.file(&format!("sys/{copyright}"), "licence");
+        sandbox.file(&format!("{info}/{name}.list"), list);
+        sandbox.file(&format!("{info}/{name}.md5sums"), sums);
+        status += &format!(
+            "Package: {name}\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n"
+        );
+    }
+    sandbox.file("sys/var/lib/dpkg/status", status);
+    sandbox.imgb("pack srv --sysroot sys -q -o a.tar").run().ok();
+    let why = sandbox.imgb("why a.tar /usr/share/doc/srv/copyright").run().ok().text();
+    assert!(why.contains("package srv 1, which owns /usr/bin/srv"), "{why}");
+    let left = sandbox.imgb("why --unreached a.tar").run().ok().text();
+    assert!(left.ends_with("0 paths that nothing leads to, 0 B\n"), "{left}");
+}
