@@ -4,6 +4,7 @@
 //! bounded, and what makes no sense is left out.
 
 pub mod cargo;
+pub mod gem;
 pub mod go;
 pub mod java;
 pub mod node;
@@ -46,6 +47,8 @@ pub enum Ecosystem {
     Cargo,
     /// Debian and its derivatives.
     Deb,
+    /// Ruby.
+    Gem,
     /// None of the others.
     Generic,
     /// Go.
@@ -67,6 +70,7 @@ impl Ecosystem {
             Self::Apk => "apk",
             Self::Cargo => "cargo",
             Self::Deb => "deb",
+            Self::Gem => "gem",
             Self::Generic => "generic",
             Self::Golang => "golang",
             Self::Maven => "maven",

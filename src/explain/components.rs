@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::usage;
 use crate::{
-    components::{Component, Ecosystem, cargo, go, java, node, note, python, release::Release},
+    components::{
+        Component, Ecosystem, cargo, gem, go, java, node, note, python, release::Release,
+    },
     elf::{self, Lookup as _, ReadFailure, Sniffed, sniff},
     packages::Format,
     path::ImagePath,
@@ -162,6 +164,9 @@ impl Collector<'_> {
         if name == b"package.json" {
             return self.node(path, file, &parent);
         }
+        if gem::is_specification(name, parent.components()) {
+            return self.gem(path, file, &parent);
+        }
         let is_metadata = match name {
             b"METADATA" => parent.file_name().ends_with(b".dist-info"),
             b"PKG-INFO" => parent.file_name().ends_with(b".egg-info"),
@@ -208,6 +213,26 @@ impl Collector<'_> {
             is_installed && !node.is_directory() && !path.as_bytes().starts_with(&inner)
         });
         let files: Vec<_> = below.map(|(path, _)| path.clone()).chain([path.clone()]).collect();
+        self.add(component, [path.clone()], files);
+        Ok(())
+    }
+
+    /// A gem of Ruby: its files are in a directory of its own, except for gems of Ruby itself.
+    fn gem(
+        &mut self,
+        path: &ImagePath,
+        file: &FileNode,
+        dir: &ImagePath,
+    ) -> Result<(), ReadFailure> {
+        let text = self.view.head(file, MAX_TEXT)?.unwrap_or_default();
+        let Some(component) = gem::parse(&text) else { return Ok(()) };
+        let stem = path.file_name().strip_suffix(b".gemspec").unwrap_or_default();
+        let own = [dir.as_bytes(), b"/../gems/", stem].concat();
+        let below = ImagePath::new(own).ok().into_iter().flat_map(|own| {
+            let all = self.tree.below(&own).filter(|(_, node)| !node.is_directory());
+            all.map(|(path, _)| path.clone()).collect::<Vec<_>>()
+        });
+        let files: Vec<_> = below.chain([path.clone()]).collect();
         self.add(component, [path.clone()], files);
         Ok(())
     }
@@ -286,6 +311,8 @@ mod tests {
             ("/app/node_modules/a/package.json", r#"{"name":"a","version":"1"}"#),
             ("/app/node_modules/a/index.js", "x"),
             ("/app/node_modules/a/node_modules/b/package.json", r#"{"name":"b","version":"2"}"#),
+            ("/var/gems/specifications/g-1.gemspec", "  s.name = \"g\"\n  s.version = \"1\"\n"),
+            ("/var/gems/gems/g-1/lib/g.rb", "x"),
         ]);
         let found = inventory(&tree).unwrap();
         let one = |found: &Found| {
@@ -299,6 +326,7 @@ mod tests {
                 "GPL-2+ MIT",
                 "/usr/bin/one",
             ),
+            ("pkg:gem/g@1", "", "/var/gems/gems/g-1/lib/g.rb /var/gems/specifications/g-1.gemspec"),
             ("pkg:npm/a@1", "", "/app/node_modules/a/index.js /app/node_modules/a/package.json"),
             ("pkg:npm/b@2", "", "/app/node_modules/a/node_modules/b/package.json"),
             (
