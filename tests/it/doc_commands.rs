@@ -7,16 +7,20 @@
 //! that contains `error: `. After the language may stand
 //!
 //! - `not-run="REASON"`: the commands cannot run in a test,
-//! - `needs="COMMAND…"`: they run only where these are installed.
+//! - `needs="COMMAND…"`: they run only where these are installed,
+//! - `engines="COMMAND…"`: likewise, and `tests/run` installs them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
 };
 
 use crate::{
-    engines::{self, have_root},
+    engines::{self, have, have_root},
+    registry_server,
     sandbox::{Outcome, PATH, Run, Sandbox, is_there},
 };
 
@@ -59,13 +63,14 @@ EOF"#,
 const NOT_RUN_LIMIT: usize = 12;
 
 /// A fenced block of commands.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Block {
     /// The line of the fence, from 1.
     line: usize,
     console: bool,
     not_run: Option<String>,
     needs: Vec<String>,
+    engines: Vec<String>,
     text: String,
 }
 
@@ -100,13 +105,18 @@ fn attribute(info: &str, name: &str) -> Option<String> {
     Some(rest.split('"').next().unwrap_or_default().to_owned())
 }
 
+/// The words of such a value.
+fn words(info: &str, name: &str) -> Vec<String> {
+    attribute(info, name).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
 /// The sections of a document. The commands of a Buildfile are its comments that are indented by
 /// four more blanks.
 fn sections(name: &str, text: &str) -> Vec<Section> {
     if name == "Buildfile.example" {
         let lines = text.lines().filter_map(|line| line.strip_prefix("#     "));
         let text = lines.fold(String::new(), |all, line| all + line + "\n");
-        let block = Block { line: 1, console: false, not_run: None, needs: Vec::new(), text };
+        let block = Block { line: 1, text, ..Block::default() };
         return vec![Section { heading: String::new(), blocks: vec![block] }];
     }
     let mut sections = vec![Section::default()];
@@ -123,12 +133,12 @@ fn sections(name: &str, text: &str) -> Vec<Section> {
             }
             (None, Some(info)) => {
                 let (language, info) = info.split_once(' ').unwrap_or((info, ""));
-                let needs = attribute(info, "needs").unwrap_or_default();
                 open = Some(["sh", "console"].contains(&language).then(|| Block {
                     line: at + 1,
                     console: language == "console",
                     not_run: attribute(info, "not-run"),
-                    needs: needs.split_whitespace().map(str::to_owned).collect(),
+                    needs: words(info, "needs"),
+                    engines: words(info, "engines"),
                     text: String::new(),
                 }));
             }
@@ -159,12 +169,24 @@ fn session(text: &str) -> Vec<(String, String)> {
     commands
 }
 
+/// A command in front of the machine's own: crun where one of its demands is not met. It refuses a
+/// machine that mounts both versions of cgroups, and limits devices with a program for the kernel,
+/// whose memory only CAP_SYS_RESOURCE may lock.
+const CRUN: &str = r#"#!/bin/sh
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || exec /usr/bin/crun "$@"
+exec unshare --mount sh -c '
+    umount --recursive /sys/fs/cgroup
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    exec /usr/bin/crun --cgroup-manager=disabled "$@"' crun "$@"
+"#;
+
 /// Runs sections, with engines that end with it.
+#[derive(Default)]
 struct Reader {
-    _docker: Option<engines::Docker>,
-    _podman: Option<engines::Podman>,
-    /// Variables with which the clients find these engines.
-    environment: Vec<(&'static str, String)>,
+    docker: Option<engines::Docker>,
+    podman: Option<engines::Podman>,
+    containerd: Option<Arc<engines::Containerd>>,
+    registry: Option<registry_server::Registry>,
 }
 
 impl Reader {
@@ -177,12 +199,30 @@ impl Reader {
             .collect();
         let names =
             |engine: &str| text.split(|c: char| !c.is_alphanumeric()).any(|word| word == engine);
-        let docker = if names("docker") { Some(engines::own_docker()?) } else { None };
-        let podman = if names("podman") { Some(engines::podman()?) } else { None };
-        let environment = (docker.iter().flat_map(engines::Docker::environment))
-            .chain(podman.iter().flat_map(engines::Podman::environment))
-            .collect();
-        have_root().then_some(Self { _docker: docker, _podman: podman, environment })
+        let mut reader = Self::default();
+        if names("docker") {
+            reader.docker = Some(engines::own_docker()?);
+        }
+        if names("podman") || names("buildah") {
+            reader.podman = Some(engines::podman()?);
+        }
+        if names("ctr") {
+            reader.containerd = Some(engines::containerd()?);
+        }
+        if names("REGISTRY") {
+            reader.registry = Some(registry_server::registry()?);
+        }
+        have_root().then_some(reader)
+    }
+
+    /// Variables with which the clients find these engines.
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut all: Vec<(&'static str, String)> =
+            self.docker.iter().flat_map(engines::Docker::environment).collect();
+        all.extend(self.podman.iter().flat_map(engines::Podman::environment));
+        all.extend(self.containerd.iter().flat_map(|containerd| containerd.environment()));
+        all.extend(self.registry.iter().map(|registry| ("REGISTRY", registry.host())));
+        all
     }
 
     fn bash(&self, sandbox: &Sandbox, script: &str) -> Outcome {
@@ -194,7 +234,7 @@ impl Reader {
         let cargo = of("CARGO_HOME", ".cargo");
         let path =
             format!("{}:{PATH}:{}", sandbox.programs().display(), cargo.join("bin").display());
-        let mut run = Run::new("bash")
+        let run = Run::new("bash")
             .args("-e -u -o pipefail -c")
             .arg(script)
             .cwd(sandbox.root())
@@ -203,10 +243,7 @@ impl Reader {
             .env("CARGO_HOME", cargo)
             .env("RUSTUP_HOME", of("RUSTUP_HOME", ".rustup"))
             .env("LC_ALL", "C.UTF-8");
-        for (name, value) in &self.environment {
-            run = run.env(name, value);
-        }
-        run.run()
+        self.environment().iter().fold(run, |run, (name, value)| run.env(name, value)).run()
     }
 
     /// Runs the blocks of a section, and returns what is wrong.
@@ -214,6 +251,9 @@ impl Reader {
     fn read(&self, name: &str, section: &Section) -> Vec<String> {
         let sandbox = Sandbox::new();
         sandbox.dir(".home");
+        let crun = sandbox.programs().join("crun");
+        fs_err::write(&crun, CRUN).unwrap();
+        fs_err::set_permissions(crun, PermissionsExt::from_mode(0o755)).unwrap();
         let assumed = ASSUMED
             .iter()
             .filter(|(document, heading, _)| *document == name && *heading == section.heading);
@@ -227,6 +267,10 @@ impl Reader {
         for block in &section.blocks {
             let absent: Vec<&str> =
                 block.needs.iter().map(String::as_str).filter(|tool| !is_there(tool)).collect();
+            let engines: Vec<&str> = block.engines.iter().map(String::as_str).collect();
+            if !have(&engines) {
+                break;
+            }
             if !absent.is_empty() {
                 eprintln!("{name}:{}: not run: no {}", block.line, absent.join(", "));
             } else if block.not_run.is_none() {
@@ -248,7 +292,12 @@ impl Reader {
             return (!outcome.success()).then(|| outcome.show());
         }
         session(&block.text).iter().find_map(|(command, printed)| {
-            let outcome = self.bash(sandbox, &format!("{{ {command} }} 2>&1"));
+            let run = || self.bash(sandbox, &format!("{{ {command} }} 2>&1"));
+            // Docker and ctr sometimes lose what a container prints that ends at once.
+            let prints = printed.lines().any(|line| line != "...");
+            let is_lost = |outcome: &Outcome| outcome.success() && outcome.text().is_empty();
+            let outcome = (0..3).map(|_| run()).find(|outcome| !(prints && is_lost(outcome)));
+            let outcome = outcome.unwrap_or_else(run);
             let actual = outcome.text();
             let same = snapbox::Assert::new().try_eq(None, actual.into(), printed.into());
             let wrong = same.err().map(|difference| difference.to_string());
@@ -266,8 +315,11 @@ fn follow(name: &str) {
     for two in sections.chunks(2) {
         thread::scope(|scope| {
             let reader = &reader;
-            let running: Vec<_> =
-                two.iter().map(|section| scope.spawn(move || reader.read(name, section))).collect();
+            let start = |section| {
+                let thread = thread::Builder::new().name(format!("commands of {name}"));
+                thread.spawn_scoped(scope, move || reader.read(name, section)).unwrap()
+            };
+            let running: Vec<_> = two.iter().map(start).collect();
             faults.extend(running.into_iter().flat_map(|one| one.join().unwrap()));
         });
     }
@@ -275,7 +327,7 @@ fn follow(name: &str) {
 }
 
 /// Documents with tests of their own, which run side by side.
-const ALONE: [&str; 3] = ["Buildfile.example", "README.md", "docs/recipes.md"];
+const ALONE: [&str; 4] = ["Buildfile.example", "README.md", "docs/recipes.md", "docs/engines.md"];
 
 #[test]
 fn the_example_of_a_buildfile() {
@@ -290,6 +342,11 @@ fn the_readme() {
 #[test]
 fn the_recipes() {
     follow(ALONE[2]);
+}
+
+#[test]
+fn the_commands_for_each_engine() {
+    follow(ALONE[3]);
 }
 
 #[test]

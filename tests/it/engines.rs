@@ -153,8 +153,10 @@ fn docker_client(dir: &Path) -> Run {
 
 impl Docker {
     fn start() -> Self {
-        // A configuration of its own, because the machine's may contradict the flags.
-        let script = "echo '{}' >DIR/daemon.json && exec dockerd --config-file=DIR/daemon.json \
+        // A configuration of its own, because the machine's may contradict the flags; and one of
+        // its clients, whose credentials podman and buildah read too.
+        let script = "echo '{}' >DIR/config.json && cp DIR/config.json DIR/daemon.json && \
+            exec dockerd --config-file=DIR/daemon.json \
             --data-root=DIR/data \
             --exec-root=DIR/exec --pidfile=DIR/pid --host=unix://DIR/sock --storage-driver=vfs \
             --bridge=none --iptables=false --ip-forward=false --ip-masq=false";
@@ -221,6 +223,14 @@ fn ctr(dir: &Path) -> Run {
 }
 
 impl Containerd {
+    /// Variables with which `ctr` talks to it.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
+        [
+            ("CONTAINERD_ADDRESS", format!("{}/sock", self.0.dir.display())),
+            ("CONTAINERD_SNAPSHOTTER", "native".to_owned()),
+        ]
+    }
+
     /// Imports an archive.
     pub(crate) fn import(&self, archive: &Path) -> Outcome {
         ctr(&self.0.dir).args("image import --snapshotter native").arg(archive).run().ok()
@@ -246,8 +256,8 @@ pub(crate) fn podman() -> Option<Podman> {
 }
 
 impl Podman {
-    /// Variables with which podman uses this store, without a network.
-    pub(crate) fn environment(&self) -> [(&'static str, String); 2] {
+    /// Variables with which podman uses this store and registries on loopback, without a network.
+    pub(crate) fn environment(&self) -> [(&'static str, String); 3] {
         let dir = self.0.root().display().to_string();
         let storage = format!(
             "[storage]\ndriver = \"vfs\"\ngraphroot = \"{dir}/root\"\nrunroot = \"{dir}/run\"\n"
@@ -257,8 +267,11 @@ impl Podman {
              \"nproc=1024:1024\"]\n[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\n\
              events_logger = \"file\"\ntmp_dir = \"{dir}/tmp\"\n"
         );
+        let registries = "[[registry]]\nlocation = \"127.0.0.1\"\ninsecure = true\n";
         self.0.file("storage.conf", storage).file("containers.conf", containers);
+        self.0.file("registries.conf", registries);
         [
+            ("CONTAINERS_REGISTRIES_CONF", format!("{dir}/registries.conf")),
             ("CONTAINERS_STORAGE_CONF", format!("{dir}/storage.conf")),
             ("CONTAINERS_CONF", format!("{dir}/containers.conf")),
         ]
