@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Tree;
+use super::{Node, Tree};
 use crate::path::ImagePath;
 
 /// What a layer does to the tree below it.
@@ -20,13 +20,18 @@ impl Tree {
     /// Applies `change` to this tree. Whiteouts and opaque markers affect only the lower layers,
     /// whatever their position in the layer. A directory over a directory takes the upper one's
     /// metadata and keeps the lower one's contents; any other node replaces the lower one with
-    /// everything below it.
+    /// everything below it. What a layer says of a path below a link or file of a lower layer makes
+    /// that a directory, as engines do that unpack each layer alone.
     pub fn apply(&mut self, change: Change) {
         for dir in &change.opaque {
             self.remove_below(dir);
         }
         for path in &change.whiteouts {
             self.remove(path);
+        }
+        let parents = change.whiteouts.iter().filter_map(ImagePath::parent);
+        for dir in parents.chain(change.opaque) {
+            self.make_directory(dir);
         }
         for (path, node) in change.tree {
             let blocked =
@@ -41,12 +46,20 @@ impl Tree {
             self.insert(path, node);
         }
     }
+
+    /// Replaces what is not a directory on the way to `dir`, or at it, with one.
+    fn make_directory(&mut self, dir: ImagePath) {
+        let mut all = dir.ancestors().chain([dir.clone()]);
+        if let Some(blocked) = all.find(|at| self.get(at).is_some_and(|node| !node.is_directory()))
+        {
+            self.insert(blocked, Node::directory(0o755));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::Node;
 
     fn path(text: &str) -> ImagePath {
         ImagePath::new(text).unwrap()
@@ -75,6 +88,24 @@ mod tests {
         check(&["/a/", "/a/b"], &["/a/", "/a/b"], &["/a"], &[], &["/a", "/a/b"]);
         check(&["/a/", "/a/b", "/a-b"], &[], &["/a"], &[], &["/a-b"]);
         check(&["/a/", "/a/b"], &["/a/", "/a/c"], &[], &["/a"], &["/a", "/a/c"]);
+    }
+
+    /// podman and containerd on overlayfs do so.
+    #[test]
+    fn a_whiteout_below_a_link_of_a_lower_layer_makes_it_a_directory() {
+        check(&["/a", "/b"], &[], &["/a/x"], &[], &["/a", "/b"]);
+        for (whiteouts, opaque) in
+            [(vec!["/s/x"], vec![]), (vec!["/s/d/x"], vec![]), (vec![], vec!["/s"])]
+        {
+            let mut merged = tree(&["/d/", "/d/x"]);
+            merged.insert(path("/s"), Node::symlink(*b"d"));
+            let set = |paths: &[&str]| paths.iter().map(|p| path(p)).collect();
+            let (whiteouts, opaque) = (set(&whiteouts), set(&opaque));
+            merged.apply(Change { tree: Tree::new(), whiteouts, opaque });
+            assert!(
+                merged.get(&path("/s")).unwrap().is_directory() && merged.contains(&path("/d/x"))
+            );
+        }
     }
 
     #[test]

@@ -263,6 +263,21 @@ impl Model {
         })
     }
 
+    /// What is not a directory on the way to `dir` becomes one.
+    fn make_directory(&mut self, dir: &ImagePath) {
+        let mut node = self;
+        for part in dir.components() {
+            match node {
+                Self::Directory(_, children) => match children.get_mut(part) {
+                    Some(child) => node = child,
+                    None => return,
+                },
+                Self::Leaf(_) => break,
+            }
+        }
+        node.children();
+    }
+
     /// A layer, as layer.md says: what it removes is gone before anything that it adds.
     fn apply(&mut self, change: &Change) {
         for path in &change.opaque {
@@ -274,6 +289,10 @@ impl Model {
             if let Some(Self::Directory(_, children)) = self.find(&path.parent().unwrap()) {
                 children.remove(path.file_name());
             }
+        }
+        let parents = change.whiteouts.iter().filter_map(ImagePath::parent);
+        for dir in parents.chain(change.opaque.iter().cloned()) {
+            self.make_directory(&dir);
         }
         for (path, node) in &change.tree {
             let number = node.meta.uid;
