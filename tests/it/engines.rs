@@ -241,6 +241,23 @@ impl Containerd {
         ctr(&self.0.dir).args("image export").arg(archive).arg(image).run().ok();
     }
 
+    /// Whether it unpacks onto overlayfs here, as it does by default: not on another overlayfs.
+    pub(crate) fn has_overlayfs(&self) -> bool {
+        let all = ctr(&self.0.dir).args("plugins ls id==overlayfs").run().ok();
+        all.text().lines().any(|line| line.ends_with("ok"))
+    }
+
+    /// A command, whose words are to be added, that sees the files of an archive's image at `at`,
+    /// unpacked onto overlayfs.
+    pub(crate) fn mounted(&self, archive: &Path, name: &str, at: &Path) -> Run {
+        let mount = r#"ctr --address "$0" image import --index-name "$1" "$2" >&2
+            ctr --address "$0" image mount "$1" "$3" >&2
+            shift 3
+            exec "$@""#;
+        let run = Run::new("unshare").args("--mount sh -euc").arg(mount);
+        run.arg(self.0.dir.join("sock")).arg(name).arg(archive).arg(at)
+    }
+
     /// Runs an image, which needs its full name, as the container `id`.
     pub(crate) fn image(&self, image: &str, id: &str) -> Run {
         ctr(&self.0.dir).args("run --rm --snapshotter native").arg(image).arg(id)

@@ -158,6 +158,8 @@ mod why;
 // The stages, through the library.
 /// The tar writer, read back by imgb, the tar crate, GNU tar, bsdtar and Python's tarfile.
 mod archive;
+/// Layers that try to get out of their root, which containerd unpacks too.
+mod breakouts;
 /// Roots of other architectures, compared with their own loaders.
 mod elf_architectures;
 /// Builds ELF objects from scratch.

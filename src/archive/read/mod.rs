@@ -165,7 +165,7 @@ pub enum Fault {
     #[error("{0} is not a directory")]
     NotADirectory(ImagePath),
     /// In a layer, an entry below a link whose target is not in the layer.
-    #[error("it is below the link {0}, whose target is not in the layer; engines refuse this")]
+    #[error("it is below the link {0}, whose target is not in the layer; Docker refuses this")]
     DanglingLink(ImagePath),
     /// A loop of symbolic links, or a chain of more than 40.
     #[error("too many levels of symbolic links")]
