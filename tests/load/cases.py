@@ -29,7 +29,8 @@ class Bench:
 
     def run(self, command, stdin=None, under=(), stdout=None):
         """Runs imgb, or another program whose words are a list. Exit code, seconds, peak memory in
-        bytes, standard output and error."""
+        bytes, standard output and error. The seconds are those that pass or, where other work
+        shares the processors, those of CPU time."""
         words = [self.imgb, *command.split()] if isinstance(command, str) else command
         out = open(stdout or self.at("stdout"), "wb+")
         err = open(self.at("stderr"), "wb+")
@@ -39,7 +40,7 @@ class Bench:
                                        stdin=stdin or subprocess.DEVNULL, stdout=out, stderr=err)
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-            seconds = time.monotonic() - begin
+            seconds = min(time.monotonic() - begin, usage.ru_utime + usage.ru_stime)
             out.seek(0)
             err.seek(0)
             texts = [b"" if stdout else out.read(), err.read()]
