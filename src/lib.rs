@@ -254,7 +254,7 @@
 //! 7 output     archives, OCI layout, root file system, registries, engines
 //!     imports error_kind, quantity, digest, compress, engine, image, tree, archive, registry,
 //!             store, source
-//!     touches writes at the target, stdout
+//!     touches writes at the target, stdout, threads
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
 //!     imports error_kind, path, timestamp, tree, elf, trace, image, source, process, view
 //!     touches processes

@@ -18,9 +18,9 @@ use std::{
 
 use super::{
     OutputError,
-    push::{PushOptions, WIDTH, pointer, upload},
     shipment::ShippedBlob,
     transfer::{Moved, Transfer},
+    upload::{WIDTH, pointer, upload},
 };
 use crate::{
     digest::Digest,
@@ -37,7 +37,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// The uploads to all registries of a build. Drop ends them.
 #[derive(Debug)]
 pub struct Uploads {
-    /// By the number of the target.
+    /// By the number of the first target in the repository.
     queues: BTreeMap<usize, Queue>,
     /// Whether there is no output that would be complete without a registry.
     is_all: bool,
@@ -74,21 +74,22 @@ enum Progress {
 }
 
 impl Uploads {
-    /// The uploads to those of `targets` that are registries. None begins early where the image may
-    /// turn out not to be wanted: under a name with a digest, and under a tag that must not be
-    /// moved.
+    /// The uploads to the repositories among `targets`. None begins early where the image may turn
+    /// out not to be wanted: under a name with a digest, and, if images are `immutable`, under a
+    /// tag that exists.
     pub(super) fn new(
         targets: &[Target],
         registries: &Registries,
-        options: PushOptions,
+        immutable: bool,
     ) -> Result<Self, OutputError> {
-        let mut queues = BTreeMap::new();
+        let mut queues: BTreeMap<usize, Queue> = BTreeMap::new();
         for (number, target) in targets.iter().enumerate() {
             let Destination::Registry(name) = &target.destination else { continue };
             let repository = registries.repository(&name.registry, &name.repository)?;
-            let may_be_refused = options.immutable
-                && repository.manifest_digest(pointer(name, &name.selector()))?.is_some();
-            if name.digest.is_none() && !may_be_refused {
+            let may_be_refused =
+                immutable && repository.manifest_digest(pointer(name, &name.selector()))?.is_some();
+            let is_new = queues.values().all(|queue| !queue.is_of(&repository));
+            if is_new && name.digest.is_none() && !may_be_refused {
                 queues.insert(number, Queue::new(repository));
             }
         }
@@ -129,6 +130,11 @@ impl Queue {
             is_stopped: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    fn is_of(&self, other: &Repository) -> bool {
+        let own = &self.shared.repository;
+        (own.registry(), own.name()) == (other.registry(), other.name())
     }
 
     fn add(&self, blob: &Blob, origin: Option<&(String, String)>) {

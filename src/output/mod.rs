@@ -12,6 +12,7 @@ mod rootfs;
 mod shipment;
 mod stream;
 mod transfer;
+mod upload;
 
 use std::{
     collections::BTreeMap,
@@ -272,7 +273,7 @@ impl Outputs {
         registries: &Registries,
         options: PushOptions,
     ) -> Result<Arc<Uploads>, OutputError> {
-        let uploads = Arc::new(Uploads::new(&self.targets, registries, options)?);
+        let uploads = Arc::new(Uploads::new(&self.targets, registries, options.immutable)?);
         self.uploads = Some(Arc::clone(&uploads));
         Ok(uploads)
     }

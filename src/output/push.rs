@@ -1,22 +1,20 @@
 //! Writes an image to a registry: blobs first, several at once, then manifests, the index, and tags
 //! last, so that no name ever leads to an incomplete image.
 
-use std::{collections::BTreeMap, num::NonZero};
+use std::collections::BTreeMap;
 
 use super::{
     OutputError,
     early::Queue,
     shipment::{Shipment, ShippedBlob, ShippedReferrer},
-    transfer::{How, Moved, Transfer},
+    transfer::{Moved, Transfer},
+    upload::{WIDTH, pointer, upload},
 };
 use crate::{
     digest::Digest,
     image::RegistryName,
-    registry::{self, Pointer, RegistryError, Repository, Source, Uploaded},
+    registry::{self, Pointer, Repository},
 };
-
-/// Blobs that are sent at once.
-pub(super) const WIDTH: NonZero<usize> = NonZero::new(4).unwrap();
 
 /// What a registry has to fulfil before an image is written to it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -122,33 +120,4 @@ fn image(
         repository.put_manifest(pointer, media_type, document.bytes)?;
     }
     Ok(Pushed { name: name.clone(), digest, existed: false, blobs })
-}
-
-/// What `name` leads to in its repository; `selector` is its [`RegistryName::selector`].
-pub(super) fn pointer<'a>(name: &'a RegistryName, selector: &'a str) -> Pointer<'a> {
-    match (&name.tag, name.digest) {
-        (Some(tag), _) => Pointer::Tag(tag),
-        (None, Some(digest)) => Pointer::Digest(digest),
-        (None, None) => Pointer::Tag(selector),
-    }
-}
-
-pub(super) fn upload(
-    blob: &ShippedBlob<'_>,
-    repository: &Repository,
-    event: &(dyn Fn(Transfer) + Sync),
-) -> Result<Moved, RegistryError> {
-    let (digest, size) = (blob.digest, blob.size);
-    let origin = blob.origin.as_ref().filter(|(registry, _)| registry == repository.registry());
-    let mount_from = origin.map(|(_, name)| &**name);
-    let source = Source { digest, size, open: &*blob.open, mount_from };
-    let progress = |done| event(Transfer::Part { digest, size, done });
-    let how = match repository.upload(&source, &progress)? {
-        Uploaded::Existed => How::Existed,
-        Uploaded::Mounted => How::Mounted,
-        Uploaded::Sent { bytes } => How::Sent { bytes },
-    };
-    let moved = Moved { digest, size, how };
-    event(Transfer::Done(moved));
-    Ok(moved)
 }

@@ -81,7 +81,7 @@ fn touched(text: &str) -> &'static [World] {
         | "host reads"
         | "reads through source, base images through oci"
         | "Read/Write, nameless temporary files" => &[Files],
-        "writes at the target, stdout" => &[Files, Terminal],
+        "writes at the target, stdout, threads" => &[Files, Terminal, Threads],
         "sockets, credentials, sessions, threads, clock" => {
             &[Sockets, Files, Processes, Threads, Clock]
         }
