@@ -1,7 +1,7 @@
 //! What an error means to the caller, whatever its type: its kind, of which `cli` makes an exit
 //! code, and its text.
 
-use std::{error::Error, io};
+use std::{error::Error, io, iter};
 
 /// The kinds of error. Each error type gives its own with a method `kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,20 @@ pub enum ErrorKind {
     ProgramNotFound,
     /// The reader of stdout has stopped reading, as `head` does.
     ClosedPipe,
+}
+
+/// `error` and what it comes from, the nearest first: its causes, and the errors that those of
+/// reading carry.
+pub fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error| {
+        let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match carried {
+            Some(carried) => Some(carried),
+            None => error.source(),
+        }
+    })
 }
 
 /// `error` and its causes, on one line.

@@ -193,8 +193,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the error means to the caller.
+    /// What the error means to the caller. Bytes of images are fetched by whatever reads them
+    /// first, so that a registry's error may be inside any other.
     pub fn kind(&self) -> ErrorKind {
+        let cause = match self {
+            Self::Build(error) => error.cause().map(|cause| cause as &dyn std::error::Error),
+            _ => None,
+        };
+        ImageError::kind_inside(cause.unwrap_or(self)).unwrap_or_else(|| self.own_kind())
+    }
+
+    fn own_kind(&self) -> ErrorKind {
         match self {
             Self::Source(error) => error.kind(),
             Self::Plan(error) => error.kind(),
@@ -401,6 +410,47 @@ impl Delivery {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The network fails while a layer is read, wherever that is.
+    #[test]
+    fn errors_of_late_reads_say_the_kind_of_what_failed() {
+        use crate::{registry::RegistryError, source::content::ContentError, store::StoreError};
+        let network = || {
+            let (action, host, why) = ("read".into(), "registry".into(), "refused".into());
+            ImageError::Registry(RegistryError::Network { action, host, why })
+        };
+        let digest = Digest::of("x");
+        let changed = || {
+            let digest = Digest::of("y");
+            ImageError::Digest { what: "blob", wanted: digest, found: digest }
+        };
+        let late =
+            [(network as fn() -> ImageError, ErrorKind::Registry), (changed, ErrorKind::Digest)];
+        for (error, kind) in late {
+            let read = || std::io::Error::other(error());
+            let content = || ContentError::Archive { name: "i".into(), offset: 0, source: read() };
+            let path = || PathBuf::from("/f");
+            let step = BuildError::Base {
+                name: "i".into(),
+                cause: Box::new(SourceError::Unreadable { path: path(), source: read() }.into()),
+            };
+            for error in [
+                Error::Pack(content().into()),
+                Error::Pack(ContentError::Read { path: path(), source: read() }.into()),
+                Error::Source(SourceError::Unreadable { path: path(), source: read() }),
+                Error::Plan(SourceError::Unreadable { path: path(), source: read() }.into()),
+                Error::Output(content().into()),
+                Error::Output(
+                    StoreError::Io { action: "read", path: path(), source: read() }.into(),
+                ),
+                Error::Output(OutputError::Blob { digest, source: read() }),
+                Error::Base(ImageError::Unreadable { name: "i".into(), source: read() }),
+                Error::Build(step),
+            ] {
+                assert_eq!(error.kind(), kind, "{error:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_base_that_changed_says_its_own_kind() {

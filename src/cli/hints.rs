@@ -63,6 +63,10 @@ fn output_hint(error: &OutputError) -> Option<String> {
 
 /// What to do about `error`.
 pub(super) fn pipeline_hint(error: &Error) -> Option<String> {
+    own_hint(error).or_else(|| RegistryError::inside(error).and_then(registry_hint))
+}
+
+fn own_hint(error: &Error) -> Option<String> {
     match error {
         Error::Build(error) => match error.cause() {
             Some(Cause::Plan(PlanError::Missing(all)))

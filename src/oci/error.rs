@@ -1,12 +1,12 @@
 //! Why an image cannot be opened.
 
-use std::io;
+use std::{error::Error, io};
 
 use crate::{
     archive::{read::ReadError, spool::SpoolError},
     digest::Digest,
     engine::EngineError,
-    error_kind::ErrorKind,
+    error_kind::{ErrorKind, causes},
     registry::RegistryError,
 };
 
@@ -117,8 +117,22 @@ pub enum ImageError {
 }
 
 impl ImageError {
+    /// What `error` means to the caller if it comes from an image or a registry, whatever it is
+    /// itself: bytes of an image may be fetched when something reads them.
+    pub fn kind_inside(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
+        let kind = |cause: &(dyn Error + 'static)| match cause.downcast_ref::<RegistryError>() {
+            Some(error) => Some(error.kind()),
+            None => cause.downcast_ref().map(Self::own_kind),
+        };
+        causes(error).filter_map(kind).last()
+    }
+
     /// What the error means to the caller.
     pub fn kind(&self) -> ErrorKind {
+        Self::kind_inside(self).unwrap_or_else(|| self.own_kind())
+    }
+
+    fn own_kind(&self) -> ErrorKind {
         match self {
             Self::NotFound(_)
             | Self::Unreadable { .. }

@@ -114,13 +114,17 @@ pub enum OutputError {
 impl OutputError {
     /// What the error means to the caller.
     pub fn kind(&self) -> ErrorKind {
+        // A blob may be fetched when it is written.
+        if let Some(error) = RegistryError::inside(self) {
+            return error.kind();
+        }
         match self {
             Self::Changed(_) | Self::OtherDigest { .. } => ErrorKind::Digest,
             Self::NoLayout { .. } => ErrorKind::Refused,
             Self::Taken { .. } => ErrorKind::Registry,
             Self::Registry(error) => error.kind(),
             Self::Engine(error) => error.kind(),
-            Self::Blob { source, .. } => RegistryError::inside(source).unwrap_or(ErrorKind::Input),
+            Self::Blob { .. } => ErrorKind::Input,
             Self::Io { .. }
             | Self::Stdout(_)
             | Self::Content(_)

@@ -2,7 +2,11 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{digest::Digest, error_kind::ErrorKind, path::escape};
+use crate::{
+    digest::Digest,
+    error_kind::{ErrorKind, causes},
+    path::escape,
+};
 
 /// Letters of a server's message that are shown.
 const MAX_MESSAGE: usize = 300;
@@ -176,15 +180,18 @@ impl RegistryError {
             | Self::Helper { .. } => ErrorKind::Registry,
             Self::Mismatch { .. } => ErrorKind::Digest,
             // What is sent may come from another registry.
-            Self::Source { source, .. } => Self::inside(source).unwrap_or(ErrorKind::Local),
+            Self::Source { source, .. } => {
+                Self::inside(source).map_or(ErrorKind::Local, Self::kind)
+            }
             Self::Sink { .. } => ErrorKind::Local,
             Self::File { .. } => ErrorKind::Input,
         }
     }
 
-    /// The kind of the registry's error that an error of reading stands for, if it is one.
-    pub fn inside(error: &io::Error) -> Option<ErrorKind> {
-        error.get_ref()?.downcast_ref().map(Self::kind)
+    /// The registry's error that an error of something else comes from, if it comes from one: of
+    /// reading bytes that are fetched when they are needed, for instance.
+    pub fn inside<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        causes(error).filter_map(|cause| cause.downcast_ref()).last()
     }
 
     /// Whether the registry's answer has `code`.

@@ -47,7 +47,7 @@ impl SlimError {
             Self::NoProgram | Self::Pattern { .. } | Self::Path(_) => ErrorKind::Usage,
             Self::Missing(_) | Self::NoMatch(_) => ErrorKind::Input,
             Self::Image(error) => error.kind(),
-            Self::Plan(error) => error.kind(),
+            Self::Plan(error) => ImageError::kind_inside(self).unwrap_or_else(|| error.kind()),
         }
     }
 }

@@ -1,8 +1,15 @@
 //! `--sysroot`: directories and images give the same image, whatever machine imgb runs on.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU8, Ordering},
+};
+
 use crate::{
     elf_builder::Elf,
     fixtures::noise,
+    registry_honest::Honest,
+    registry_script::{Answer, Server},
     registry_server::registry,
     sandbox::{Sandbox, is_root, record_lack},
 };
@@ -195,6 +202,45 @@ fn a_registry_sends_the_layers_of_a_sysroot_once() {
     let before = registry.sent_of_blobs();
     sandbox.imgb(&format!("deps ./app --sysroot {image} --cache cache0")).run().ok();
     assert!(registry.sent_of_blobs() - before < 3000);
+}
+
+/// A layer is asked for again when a file is needed that the cache does not have: then the registry
+/// may be gone, or have other bytes.
+#[test]
+fn a_registry_that_fails_later_has_its_own_exit_codes() {
+    let (sandbox, state) = (system(), Arc::new(AtomicU8::new(0)));
+    sandbox.file("root/srv/large", noise(300_000)).file("root/srv/other", noise(300_001));
+    let (mut honest, now) = (Honest::default(), Arc::clone(&state));
+    let server = Server::start(None, move |request| {
+        let answer = honest.answer(request);
+        let is_layer = request.is("GET", "/v2/app/blobs/*") && answer.body.len() > 300_000;
+        match now.load(Ordering::Relaxed) {
+            1 if is_layer => Answer::new(503),
+            2 if is_layer => Answer { body: vec![0; answer.body.len()], ..answer },
+            _ => answer,
+        }
+    });
+    let image = format!("docker://{}/app:1", server.host());
+    sandbox.imgb(&format!("pack root/:/ -q --no-check --no-deps -o {image}")).run().ok();
+    let imgb = |command: &str| {
+        let options = "--cache cache --retry-for 0.001s -q";
+        sandbox.imgb(&format!("{command} {options}")).run()
+    };
+    let pack = |input: &str| imgb(&format!("pack {input} --sysroot {image} --no-check -o out.tar"));
+    pack("./app").ok();
+    state.store(1, Ordering::Relaxed);
+    pack("./app").ok();
+    pack("/srv/large").error(6, &["503"]);
+    pack("./app /srv/large /srv/other").error(6, &["503"]);
+    let recipe = format!("FROM {image}\nFROM scratch\nCOPY --from=0 /srv/large /\n");
+    sandbox.file("ctx/Buildfile", recipe);
+    imgb("build ctx -o out.tar").error(6, &["503"]);
+    imgb(&format!("slim {image} --program /opt/tools/tool --include /srv/large -o out.tar"))
+        .error(6, &["503"]);
+    state.store(2, Ordering::Relaxed);
+    pack("/srv/large").error(7, &["digest"]);
+    state.store(0, Ordering::Relaxed);
+    pack("/srv/large").ok();
 }
 
 /// An archive of an older docker does not name its blobs: nothing tells which of them the pieces in

@@ -27,11 +27,6 @@ pub enum DiffError {
 impl DiffError {
     /// What it means to the caller.
     pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Blob(error) => error.kind(),
-            Self::Content(_) | Self::Packages(_) | Self::Tar(_) | Self::Bytes(_) => {
-                ErrorKind::Local
-            }
-        }
+        ImageError::kind_inside(self).unwrap_or(ErrorKind::Local)
     }
 }
