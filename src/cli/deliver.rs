@@ -44,6 +44,7 @@ pub(super) fn deliver_with(
     let progress = Progress::new(verbosity.progress, verbosity.quiet);
     let transfers = Transfers::new(verbosity.progress, verbosity.quiet);
     let making = Making::new(documents, parts, delivery);
+    making.check_places()?;
     let artifacts = |bundle: &Bundle| making.artifacts(bundle);
     let delivered = pipeline::deliver_with(parts, delivery, &artifacts, &|event| match event {
         Event::Phase(_) => timing.into_iter().for_each(|timing| timing.event(event)),
@@ -65,7 +66,7 @@ pub(super) fn deliver_with(
         print_notes(&delivered.notes, verbosity);
         print_lines(&summary::text(&plans, delivery, &delivered));
     }
-    making.write(&delivered.bundle, verbosity.quiet)?;
+    making.publish(verbosity.quiet)?;
     let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);
     if let Some(timing) = timing.filter(|_| to_stdout || !verbosity.json) {
         print_lines(&timing.text(&plans, &delivered));

@@ -28,7 +28,7 @@ use crate::{
         recorded,
     },
     image::{Artifact, Bundle, Destination, Platform, Target},
-    output,
+    output::{self, Staged},
     path::ImagePath,
     pipeline::{Delivery, Error, Part},
     sbom::{
@@ -61,6 +61,8 @@ pub(super) struct Making<'a> {
     /// What has been made, by the number of the image.
     made: RefCell<BTreeMap<(Kind, usize), Vec<u8>>>,
     attached: RefCell<Vec<Attached>>,
+    /// The files, complete but without their names.
+    staged: RefCell<Vec<(Kind, PathBuf, Staged)>>,
 }
 
 /// An artifact that was attached.
@@ -232,13 +234,30 @@ impl<'a> Making<'a> {
             name: name.familiar(),
             made: RefCell::default(),
             attached: RefCell::default(),
+            staged: RefCell::default(),
         }
     }
 
-    /// The artifacts about the images of `bundle`, and about their index.
+    /// Fails if a file cannot be created, before images are made.
     ///
     /// # Errors
-    /// If a file of an image cannot be read.
+    /// If a directory does not exist or cannot be written.
+    pub(super) fn check_places(&self) -> Result<(), Failure> {
+        let platforms = self.parts.iter().map(|part| Some(part.plan.config.platform.clone()));
+        let platforms: Vec<_> = platforms.collect();
+        for (kind, file) in &self.documents.files {
+            for place in places(*kind, file, &platforms) {
+                output::check_place(&place).map_err(Error::from)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The artifacts about the images of `bundle`, and about their index. The files are written as
+    /// well, and get their names by [`Making::publish`].
+    ///
+    /// # Errors
+    /// If a file of an image cannot be read, or a document cannot be written.
     pub(super) fn artifacts(&self, bundle: &Bundle) -> Result<Vec<Artifact>, Error> {
         let mut all = Vec::new();
         for (kind, is_for_registries) in &self.documents.attached {
@@ -256,6 +275,7 @@ impl<'a> Making<'a> {
                 all.push(Artifact { is_for_registries, ..artifact });
             }
         }
+        self.stage(bundle)?;
         Ok(all)
     }
 
@@ -314,11 +334,9 @@ impl<'a> Making<'a> {
         })
     }
 
-    /// Writes the files; of several images, each has the platform in its name.
-    ///
-    /// # Errors
-    /// If a file of an image cannot be read, or a document cannot be written.
-    pub(super) fn write(&self, bundle: &Bundle, quiet: bool) -> Result<(), Failure> {
+    /// Writes the files without their names, so that what keeps them from being written is known
+    /// before an image is. Of several images, each has the platform in its name.
+    fn stage(&self, bundle: &Bundle) -> Result<(), Error> {
         let images = bundle.images();
         for (kind, path) in &self.documents.files {
             let count = if *kind == Kind::Provenance { 1 } else { images.len() };
@@ -327,11 +345,22 @@ impl<'a> Making<'a> {
                     true => of_platform(path, &image.platform.to_string()),
                     false => path.clone(),
                 };
-                let bytes = self.bytes(*kind, at, bundle)?;
-                output::write_file(&path, &bytes).map_err(Error::from)?;
-                if !quiet {
-                    print_message(&format!("  {:<10} {}", kind.name(), path.display()));
-                }
+                let staged = Staged::new(&path, &self.bytes(*kind, at, bundle)?)?;
+                self.staged.borrow_mut().push((*kind, path, staged));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the files their names.
+    ///
+    /// # Errors
+    /// If one cannot get it.
+    pub(super) fn publish(&self, quiet: bool) -> Result<(), Failure> {
+        for (kind, path, staged) in self.staged.take() {
+            staged.publish().map_err(Error::from)?;
+            if !quiet {
+                print_message(&format!("  {:<10} {}", kind.name(), path.display()));
             }
         }
         if !quiet {

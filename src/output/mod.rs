@@ -10,6 +10,7 @@ mod layout;
 mod push;
 mod rootfs;
 mod shipment;
+mod staged;
 mod stream;
 mod transfer;
 mod upload;
@@ -26,6 +27,7 @@ pub use engine::Loaded;
 pub use existing::{is_archive, is_replaceable};
 pub use push::{PushOptions, Pushed};
 pub use shipment::{Shipment, ShippedBlob, ShippedDocument, ShippedReferrer};
+pub use staged::{Staged, check_place};
 use stream::{Sink, is_stream};
 pub use transfer::{How, Moved, Transfer};
 

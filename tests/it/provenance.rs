@@ -307,3 +307,24 @@ fn why_uses_the_reasons_that_are_attached() {
     assert!(outcome.stderr().contains("cannot use the reasons that are attached"));
     outcome.prints("found again in the image");
 }
+
+/// An image without the documents that were asked for would have to be deleted again.
+#[test]
+fn documents_without_a_place_are_told_before_there_is_an_image() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64)).file("file", "").dir("dir").dir("closed");
+    sandbox.dir("out").give_to_nobody().mode("closed", 0o555);
+    for option in [
+        "--provenance missing/p.json",
+        "--provenance closed/p.json",
+        "--sbom spdx=file/app.json",
+        "--sbom cyclonedx=dir",
+    ] {
+        for output in ["out/app.tar", "oci:out/layout:1"] {
+            let pack = format!("pack ./app -o {output} {option} --no-cache");
+            let outcome = sandbox.imgb(&pack).nobody().run();
+            outcome.error(5, &[option.rsplit(['=', ' ']).next().unwrap()]);
+        }
+    }
+    assert_eq!(sandbox.names("out"), Vec::<String>::new());
+}
