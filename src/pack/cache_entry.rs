@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     io::{self, Write as _},
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -22,11 +22,15 @@ use crate::{
     digest::{DiffId, Digest, Digesting},
     reuse::Sources,
     source::content::{ContentError, Files},
-    store::cache::{Cache, Cached, ClockSample},
+    store::cache::{Cache, Cached, ClockSample, Held},
 };
 
 /// Bytes of a tar that are read and hashed at a time.
 const BUFFER: usize = 1 << 20;
+
+/// Blobs of cached layers that are open at the same time. An image may have more layers than a
+/// process may have open files.
+const MAX_OPEN: usize = 16;
 
 /// A layer's keys in the cache, and what the cache has under them. Without keys where the cache is
 /// not used.
@@ -41,23 +45,42 @@ pub(super) struct CacheEntry {
     read: u64,
 }
 
+/// The blobs of cached layers that are open, and what keeps the others in the cache.
+#[derive(Default)]
+pub(super) struct OpenBlobs<'a> {
+    count: AtomicUsize,
+    held: OnceLock<Option<Held<'a>>>,
+}
+
+impl<'a> OpenBlobs<'a> {
+    /// Counts the blob of `cached`, and closes it if there are too many.
+    fn add(&self, cached: &mut Cached, cache: &'a Cache) {
+        if self.count.fetch_add(1, Ordering::Relaxed) >= MAX_OPEN
+            && let Some(held) = self.held.get_or_init(|| cache.hold().ok())
+        {
+            held.close(cached);
+        }
+    }
+}
+
 impl CacheEntry {
     /// Looks layers up, several at the same time: a layer that is not found by what lstat(2) says
-    /// is read and hashed.
-    pub(super) fn look_up_all(
+    /// is read and hashed. `open` has to be kept as long as the layers are used.
+    pub(super) fn look_up_all<'a>(
         layouts: &[TarLayout<'_>],
-        options: &PackOptions<'_>,
+        options: &PackOptions<'a>,
+        open: &OpenBlobs<'a>,
     ) -> Vec<CacheEntry> {
         let threads = options.jobs.get().min(layouts.len());
         if threads < 2 || options.compression == Compression::None {
-            return layouts.iter().map(|layout| Self::look_up(layout, options)).collect();
+            return layouts.iter().map(|layout| Self::look_up(layout, options, open)).collect();
         }
         let (next, found) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
         let work = || {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(layout) = layouts.get(number) else { break };
-                let entry = Self::look_up(layout, options);
+                let entry = Self::look_up(layout, options, open);
                 found.lock().unwrap_or_else(PoisonError::into_inner).insert(number, entry);
             }
         };
@@ -74,7 +97,11 @@ impl CacheEntry {
     }
 
     /// Looks a layer up: in the cache, then among other images. Only compressed layers are cached.
-    fn look_up(layout: &TarLayout<'_>, options: &PackOptions<'_>) -> Self {
+    fn look_up<'a>(
+        layout: &TarLayout<'_>,
+        options: &PackOptions<'a>,
+        open: &OpenBlobs<'a>,
+    ) -> Self {
         if options.compression == Compression::None
             || (options.cache.is_none() && options.sources.is_none() && !options.has_keys)
         {
@@ -90,6 +117,9 @@ impl CacheEntry {
             if let (Some(cache), Some(cached)) = (cache, &entry.cached) {
                 cache.put(&entry.keys, cached);
             }
+        }
+        if let (Some(cache), Some(cached)) = (cache, &mut entry.cached) {
+            open.add(cached, cache);
         }
         entry
     }

@@ -25,7 +25,7 @@ mod workers;
 
 use std::{num::NonZeroUsize, sync::atomic::AtomicU64};
 
-use cache_entry::CacheEntry;
+use cache_entry::{CacheEntry, OpenBlobs};
 use chunks::LayerJob;
 
 use crate::{
@@ -159,7 +159,8 @@ pub fn pack(
     let layouts = layers.iter().map(|tree| TarLayout::new(tree)).collect::<Result<Vec<_>, _>>()?;
     let members = layouts.iter().map(TarLayout::members).sum();
     on_step(Step::Begin { members, bytes: layouts.iter().map(TarLayout::size).sum() });
-    let entries = CacheEntry::look_up_all(&layouts, options);
+    let open = OpenBlobs::default();
+    let entries = CacheEntry::look_up_all(&layouts, options, &open);
     let jobs: Vec<_> = layouts
         .iter()
         .zip(entries)

@@ -9,6 +9,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    engines::have,
     image_spec::Layout,
     sandbox::{Run, Sandbox, is_root},
 };
@@ -472,4 +473,28 @@ fn content_of_a_tarball_is_cached_too() {
     let (digest, cached, _) = run();
     assert_eq!(cached, [false]);
     assert_eq!(run(), (digest, vec![true], vec![LAYER]));
+}
+
+/// An image may have more layers than a process may have open files.
+#[test]
+fn cached_layers_are_not_all_open() {
+    if !have(&["prlimit"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let mut recipe = "FROM scratch\n".to_owned();
+    for number in 0..60 {
+        sandbox.file(&format!("tree/f{number}"), format!("{number}"));
+        recipe += &format!("COPY f{number} /\n");
+    }
+    sandbox.file("tree/Buildfile", recipe).dir("out");
+    settle(&sandbox);
+    let limited = |output: &str, jobs: u8| {
+        let build = format!("build tree -o {output} --cache out/cache --force --jobs {jobs} -q");
+        sandbox.imgb(&build).under(&["prlimit", "--nofile=48"]).run().ok().digest()
+    };
+    let first = limited("out/a.tar", 2);
+    for (output, jobs) in [("out/a.tar", 1), ("out/b.tar", 2), ("oci:out/layout:1", 2)] {
+        assert_eq!(limited(output, jobs), first, "{output}");
+    }
 }

@@ -65,6 +65,14 @@ pub struct Cached {
     pub members: u64,
 }
 
+/// Keeps every process from removing blobs, so that these need not be open. Drop ends that, and
+/// evicts what is too much by then.
+#[derive(Debug)]
+pub struct Held<'a> {
+    cache: &'a Cache,
+    lock: Option<File>,
+}
+
 /// Why this process cannot use a directory as its cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
@@ -141,6 +149,14 @@ impl Cache {
         self.mark_used(&path);
         let Record { diff_id, tar_size, members, .. } = record;
         Some(Cached { blob, diff_id, tar_size, members })
+    }
+
+    /// Keeps blobs in the cache.
+    ///
+    /// # Errors
+    /// If the cache cannot be locked.
+    pub fn hold(&self) -> io::Result<Held<'_>> {
+        Ok(Held { cache: self, lock: Some(self.lock(FlockOperation::LockShared)?) })
     }
 
     /// The time now, by the clock that stamps the cache's own files; `None` where nothing can be
@@ -280,6 +296,26 @@ impl Cache {
 
     fn record_path(&self, key: Digest) -> PathBuf {
         self.dir.join("layers").join(key.hex())
+    }
+}
+
+impl Held<'_> {
+    /// Closes the blob of a layer that the cache has; its file is opened where it is read.
+    pub fn close(&self, cached: &mut Cached) {
+        let path = self.cache.blob_path(cached.blob.digest);
+        let id = |file: &File| Ok::<_, io::Error>(stamp_of(file)?.id);
+        // It may have been removed before this lock was there.
+        let is_same = || Ok(id(&open(&path)?)? == id(&cached.blob.place.open()?.file)?);
+        if is_same().unwrap_or_else(|_: io::Error| false) {
+            cached.blob = cached.blob.named(path);
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        drop(self.lock.take());
+        let _ = self.cache.evict(self.cache.limit);
     }
 }
 
