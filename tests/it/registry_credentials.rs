@@ -7,6 +7,7 @@ use imgb::registry::{Client, ClientOptions, Credential, Credentials, Pointer, Re
 use crate::{
     registry_honest::collected,
     registry_script::{Answer, Server},
+    sandbox::Sandbox,
 };
 
 /// `CANARY-user:CANARY-password` in Base64.
@@ -114,5 +115,38 @@ fn helpers_that_are_wrong() {
         credentials.set_helper_timeout(Duration::from_secs(5));
         let text = message(ask(&server, credentials).unwrap_err());
         assert!(text.contains(wanted), "{text}");
+    }
+}
+
+/// R9: what a helper prints, or says on stderr, is not shown.
+#[test]
+fn r09_helpers_that_print_no_json() {
+    let (server, sandbox) = (server(), Sandbox::new());
+    let host = server.host();
+    let config = format!("{{\"credHelpers\":{{\"{host}\":\"odd\"}}}}");
+    sandbox.file("home/.docker/config.json", config);
+    let pull = || {
+        let path = format!("{}:{}", sandbox.path("bin").display(), env!("PATH"));
+        let run = sandbox.imgb(&format!("pull {host}/app:1 -o a.tar")).env("PATH", path);
+        run.env("HOME", sandbox.path("home")).run()
+    };
+    for (prints, wanted) in [
+        ("echo CANARY-password", "its answer to `get` is not JSON"),
+        ("echo '{\"Username\":\"CANARY-user\",'", "its answer to `get` is not JSON"),
+        (":", "its answer to `get` is not JSON"),
+        ("echo '\\377\\376'", "its answer to `get` is not JSON"),
+        ("echo CANARY-password; exit 1", "it ends with an error for `get`"),
+    ] {
+        let script = format!("#!/bin/sh\ncat >/dev/null\necho CANARY-stderr >&2\n{prints}\n");
+        sandbox.program("bin/docker-credential-odd", script);
+        let outcome = pull().error(6, &["docker-credential-odd failed", wanted]);
+        assert!(!outcome.show().contains("CANARY"), "{}", outcome.show());
+    }
+    // JSON without a secret is no credential, which this registry does not take.
+    for prints in ["echo null", "echo '[]'", "echo '{\"Username\":\"CANARY-user\"}'"] {
+        let script = format!("#!/bin/sh\ncat >/dev/null\n{prints}\n");
+        sandbox.program("bin/docker-credential-odd", script);
+        let outcome = pull().error(6, &["imgb login"]);
+        assert!(!outcome.show().contains("CANARY"), "{}", outcome.show());
     }
 }
