@@ -4,6 +4,8 @@
 //! bounded, and what makes no sense is left out.
 
 pub mod cargo;
+pub mod composer;
+pub mod conda;
 pub mod gem;
 pub mod go;
 pub mod java;

@@ -1,0 +1,63 @@
+//! Packages of PHP: `vendor/composer/installed.json`, which Composer writes.
+
+use serde::Deserialize;
+
+use super::MAX_COMPONENTS;
+
+/// The file of Composer 2, and that of Composer 1.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Installed {
+    Second { packages: Vec<Package> },
+    First(Vec<Package>),
+}
+
+/// A package that is installed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct Package {
+    /// `VENDOR/NAME`.
+    pub name: String,
+    /// The directory, relative to that of the file. A package without files has none; Composer 1
+    /// does not say.
+    #[serde(default, rename = "install-path")]
+    pub path: Option<String>,
+}
+
+impl Package {
+    /// Its directory, relative to that of the file.
+    pub fn directory(&self) -> String {
+        self.path.clone().unwrap_or_else(|| format!("../{}", self.name))
+    }
+}
+
+/// The packages that `installed.json` lists.
+pub fn installed(json: &[u8]) -> Vec<Package> {
+    let mut packages = match serde_json::from_slice(json) {
+        Ok(Installed::Second { packages } | Installed::First(packages)) => packages,
+        Err(_) => Vec::new(),
+    };
+    packages.retain(|package| !package.name.is_empty());
+    packages.truncate(MAX_COMPONENTS);
+    packages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_list_packages() {
+        let of = |json: &str| -> Vec<(String, String)> {
+            let all = installed(json.as_bytes()).into_iter();
+            all.map(|one| (one.name.clone(), one.directory())).collect()
+        };
+        let package = |name: &str, dir: &str| (name.to_owned(), dir.to_owned());
+        let second = r#"{"packages":[{"name":"a/b","install-path":"../c/d"},
+            {"name":"m/m","install-path":null}],"dev":true}"#;
+        assert_eq!(of(second), [package("a/b", "../c/d"), package("m/m", "../m/m")]);
+        assert_eq!(of(r#"[{"name":"a/b","version":"1"}]"#), [package("a/b", "../a/b")]);
+        for json in ["", "{}", "[1]", r#"{"packages":{}}"#, r#"[{"name":""}]"#] {
+            assert_eq!(of(json), [], "{json}");
+        }
+    }
+}
