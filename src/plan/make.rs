@@ -11,10 +11,11 @@ use super::{
     package_metadata, parent, platform,
     programs::{self, Programs},
     runtime_deps::{RuntimeDeps, is_for_shell},
-    split, start, venv,
+    split::{self, Cut},
+    start, venv,
 };
 use crate::{
-    elf::{Absence, Lookup as _},
+    elf::{Absence, Lookup as _, ReadFailure},
     path::ImagePath,
     source::{self, Input, InputKind, Sysroot},
     tree::{Tree, capability, resolve::destination},
@@ -84,10 +85,14 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
     let ImageBuilder { added, mut reasons, .. } = builder;
     let entrypoint = start::entrypoint(&kinds, &found, &tree, &added);
     let named = start::named(&kinds);
-    let database = options.layers.packages((&tree, &added), view)?;
+    let cut = match options.layers.cut([&tree, &added]) {
+        Cut::Small if !is_installed(&kinds, &reasons, &added, &view)? => Cut::Two,
+        cut => cut,
+    };
+    let database = cut.packages(view)?;
     tree.extend(added);
     finish(&mut tree, &mut reasons, &below, source, options)?;
-    let layers = split::split(tree, &reasons, options.layers, (database, source.mtime))?;
+    let layers = split::split(tree, &reasons, cut, (database, source.mtime))?;
     Ok(Decision {
         layers,
         reasons,
@@ -99,6 +104,25 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
         variables,
         notes,
     })
+}
+
+/// Whether the user named only programs that packages of the sysroot brought.
+///
+/// # Errors
+/// [`ReadFailure`]
+fn is_installed(
+    kinds: &[InputKind],
+    reasons: &Reasons,
+    added: &Tree,
+    view: &View<'_>,
+) -> Result<bool, ReadFailure> {
+    if kinds.iter().any(|kind| kind.command().is_none()) {
+        return Ok(false);
+    }
+    let Some(database) = view.packages()? else { return Ok(false) };
+    let files = added.iter().filter(|(_, node)| node.file().is_some());
+    let mut named = files.filter(|(path, _)| matches!(reasons.get(path), Some(Reason::Listed(_))));
+    Ok(named.all(|(path, _)| !database.owners(path).is_empty()))
 }
 
 /// Where an input is in the image; `None` if it has no files.

@@ -79,8 +79,8 @@ pub struct Plan {
 /// A layer before its bytes are read.
 #[derive(Clone, Debug)]
 pub struct PlannedLayer {
-    /// `system`, `inputs` or `all`; of a large image the component that it holds, or which of the
-    /// layers of small ones it is; of a Buildfile: its number, from 1.
+    /// `system`, `common`, `inputs` or `all`; of a large image the component that it holds, or
+    /// which of the layers of small ones it is; of a Buildfile: its number, from 1.
     pub name: String,
     /// The components that it holds, in order; empty where the image is not split by them.
     pub components: Vec<String>,

@@ -140,6 +140,7 @@ fn every_command_prints_what_is_documented() {
         [
             imgb("pack curl ./ctx --timing -o a.tar --attach reasons"),
             imgb("build ctx -o b.tar"),
+            imgb("copy curl.tar cut.tar --layers packages"),
             imgb(&format!("pack ./ctx --no-check -o docker://{}/a:1", registry.host())),
         ],
         &[],

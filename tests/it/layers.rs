@@ -3,7 +3,13 @@
 
 use serde_json::Value;
 
-use crate::{engines, fixtures, image_spec::Layout, sandbox::Sandbox};
+use crate::{
+    elf_builder::Elf,
+    engines::{self, have},
+    fixtures,
+    image_spec::Layout,
+    sandbox::Sandbox,
+};
 
 /// An application with packages of npm, together 40 MiB.
 fn application() -> Sandbox {
@@ -52,6 +58,76 @@ fn an_update_of_one_package_changes_one_layer() {
     for (options, count) in [("--layers one", 1), ("--layers split", 1), ("--max-layers 4", 4)] {
         let found = layers(&pack(&options.replace(' ', "-"), options)).len();
         assert!(found <= count && found > count / 2, "{options}: {found}");
+    }
+}
+
+/// What is compressed is counted: the time that it takes says nothing on a busy machine.
+#[test]
+fn a_second_run_compresses_only_the_layer_of_the_changed_file() {
+    let sandbox = application();
+    let compressed = || {
+        let run =
+            sandbox.imgb("pack app:/app -q --timing --json --cache cache -o x.tar").run().ok();
+        let layers = run.json()["timing"]["layers"].as_array().unwrap().clone();
+        let cached = layers.iter().filter(|layer| layer["cached"] == true).count();
+        (layers.len() - cached, layers.len())
+    };
+    let (first, all) = compressed();
+    assert_eq!((first, compressed().0), (all, 0));
+    for path in ["node_modules/p3/index.js", "node_modules/p11/index.js", "main.js"] {
+        sandbox
+            .file(&format!("app/{path}"), vec![b'x'; sandbox.read(&format!("app/{path}")).len()]);
+        assert_eq!(compressed(), (1, all), "{path}");
+    }
+}
+
+/// A sysroot with the C library and three programs, of which packages own two.
+fn system() -> Sandbox {
+    const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+    let sandbox = Sandbox::new();
+    let elf = |path: &str, elf: &Elf| {
+        sandbox.program(&format!("root{path}"), elf.build());
+    };
+    elf(LOADER, &Elf::library().soname("ld-linux-x86-64.so.2"));
+    elf("/usr/lib64/libc.so.6", &Elf::library().soname("libc.so.6"));
+    elf("/usr/lib64/liba.so.1", &Elf::library().soname("liba.so.1").needed("libc.so.6"));
+    elf("/usr/bin/a", &Elf::program(LOADER).needed("liba.so.1").needed("libc.so.6"));
+    for path in ["/usr/bin/b", "/usr/local/bin/own"] {
+        elf(path, &Elf::program(LOADER).needed("libc.so.6"));
+    }
+    let package =
+        |name: &str| format!("Package: {name}\nStatus: install ok installed\nVersion: 1\n\n");
+    sandbox.file("root/var/lib/dpkg/status", package("a") + &package("b"));
+    sandbox.file("root/var/lib/dpkg/info/a.list", "/usr/bin/a\n/usr/lib64/liba.so.1\n");
+    sandbox.file("root/var/lib/dpkg/info/b.list", "/usr/bin/b\n/usr/lib64/libc.so.6\n");
+    sandbox
+}
+
+/// Small images of programs that packages brought have what other images share in one layer. The
+/// user's own programs stay apart from what the system gave.
+#[test]
+fn small_programs_share_the_layer_of_the_c_library() {
+    let sandbox = system();
+    let pack = |program: &str, options: &str| {
+        let run = sandbox.imgb(&format!("pack {program} --sysroot root -q --no-check -o oci:out"));
+        run.args(options).run().ok();
+        let layout = Layout::open(&sandbox.path("out"));
+        fs_err::remove_dir_all(sandbox.path("out")).unwrap();
+        let digest = |layer: &Value| layer["digest"].as_str().unwrap().to_owned();
+        let digests: Vec<String> = layers(&layout).iter().map(digest).collect();
+        (annotations(&layout, "imgb.layer"), digests)
+    };
+    let ((names, a), (_, b)) = (pack("/usr/bin/a", ""), pack("/usr/bin/b", ""));
+    assert_eq!(names, ["common", "inputs"]);
+    assert_eq!((&a[0], a.len(), b.len()), (&b[0], 2, 2));
+    let (names, large) = pack("/usr/bin/a", "--layers packages");
+    assert_eq!((&*names[0], &large[0]), ("common", &a[0]));
+    for (program, options) in [
+        ("/usr/local/bin/own", ""),
+        ("root/usr/bin/a:/bin/a", ""),
+        ("/usr/bin/a", "--layers split"),
+    ] {
+        assert_eq!(pack(program, options).0, ["system", "inputs"], "{program} {options}");
     }
 }
 
@@ -174,7 +250,8 @@ fn engines_run_an_image_of_sixteen_layers() {
         sandbox.file(&format!("app/node_modules/p{number}/x"), vec![number; 600 << 10]);
     }
     for number in 16..80_u8 {
-        sandbox.file(&format!("app/node_modules/p{number}/x"), vec![number; 1000]);
+        let len = if number < 48 { 100 << 10 } else { 1000 };
+        sandbox.file(&format!("app/node_modules/p{number}/x"), vec![number; len]);
     }
     sandbox
         .imgb("pack bin/busybox:/bin/busybox app:/app --layers packages -q -t sixteen:1")
@@ -184,6 +261,12 @@ fn engines_run_an_image_of_sixteen_layers() {
         .ok();
     let archive = sandbox.path("image.tar");
     assert_eq!(layers(&Layout::unpack(&sandbox, "image.tar", "layout")).len(), 16);
+    if have(&["skopeo"]) {
+        let copy = "--insecure-policy copy -q docker-archive:image.tar oci:copied:1";
+        sandbox.tool("skopeo", copy).run().ok();
+        assert_eq!(layers(&Layout::open(&sandbox.path("copied"))).len(), 16);
+        sandbox.tool("skopeo", "--insecure-policy copy -q oci:layout dir:dir").run().ok();
+    }
     let whole = |text: String| assert_eq!(text, "\u{f}".repeat(600 << 10));
     if let Some(docker) = engines::docker() {
         docker.load(&archive);

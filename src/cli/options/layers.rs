@@ -11,10 +11,10 @@ use crate::plan::Layers;
 pub(in crate::cli) struct LayersArgs {
     /// The image's layers: auto, one, split, or packages[:MAX]
     ///
-    /// auto makes one or two layers of less than 32 MiB, the system's files below yours, and cuts
-    /// what is larger along its packages, so that an update changes few layers and images share
-    /// those of their common packages. one makes one layer, split at most two, and packages cuts
-    /// small images too.
+    /// auto makes one or two layers of less than 32 MiB, the system's files below yours, or of
+    /// installed programs what all images share below the rest. It cuts what is larger along its
+    /// packages, so that an update changes few layers and images share those of their common
+    /// packages. one makes one layer, split at most two, and packages cuts small images too.
     #[arg(long, value_name = "HOW", default_value = "auto", help_heading = "Image")]
     layers: How,
 

@@ -1,11 +1,11 @@
 //! Which layer a component goes to.
 //!
-//! A large component has a layer of its own. Of more of these than there is room for, those have
-//! one whose size times the number of packages that depend on them is greatest; both are compared
-//! by powers of two, so that an update seldom changes the order. All
-//! others share layers, whose number does not depend on theirs: a hash of the name chooses among
-//! them (Thaler and Ravishankar, rendezvous hashing). What is small and no package's has the last
-//! layer.
+//! What images of different programs share has a layer. So has each large component. Of more of
+//! these than there is room for, those have one whose size times the number of packages that
+//! depend on them is greatest; both are compared by powers of two, so that an update seldom changes
+//! the order. All others share layers, whose number does not depend on theirs: their size chooses
+//! among them, then a hash of the name (Thaler and Ravishankar, rendezvous hashing). What is small
+//! and no package's has the last layer.
 //!
 //! So a component that comes, goes or changes leaves all others where they are, unless there is no
 //! room for another large one: then one that is not larger gives up its layer for it.
@@ -13,13 +13,14 @@
 use std::cmp::Reverse;
 
 use super::{
+    common,
     components::{Component, Group},
     sizes::{LARGE, bounded, class, hash, mix},
 };
 
 /// How many layers there may be, and which components may have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
+pub(in crate::plan) struct Limits {
     /// Layers at most; at least 3.
     pub(super) max: usize,
     /// Bytes from which a component may have a layer of its own.
@@ -29,6 +30,9 @@ pub(super) struct Limits {
 /// The layers' names with their components, lowest first, and the number of the layer of each
 /// component. What belongs to no component goes to the last layer.
 pub(super) type Assigned = (Vec<(String, Vec<String>)>, Vec<usize>);
+
+/// Bytes below which a component is one of the smallest.
+const SMALLEST: u64 = 64 << 10;
 
 /// The layers that several components share.
 #[derive(Clone, Copy)]
@@ -40,6 +44,8 @@ struct Bins {
 /// Where a component goes. The order is that of the layers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
+    /// The layer of what images share.
+    Common,
     /// A layer of its own: a package of the system. What many depend on comes first, then what is
     /// large.
     System(Reverse<u32>, Reverse<u32>, String),
@@ -76,20 +82,27 @@ pub(super) fn assign(components: &[Component], limits: Limits) -> Assigned {
 
 fn places(components: &[Component], limits: Limits) -> Vec<Place> {
     let has = |wanted: fn(&Component) -> bool| components.iter().any(wanted);
+    // Three layers have no room for one of what images share.
+    let is_any_common = has(|one| one.group == Group::Common);
+    let (has_common, in_bins) = (is_any_common && limits.max > 3, is_any_common && limits.max <= 3);
+    let has_system = has(|one| one.group == Group::System);
     let bins = Bins {
-        system: match has(|one| one.group == Group::System) {
-            true => (limits.max * 3 / 16).max(1),
+        system: match has_system || in_bins {
+            true => (limits.max / 8).max(1),
             false => 0,
         },
         others: match has(|one| one.group == Group::Language || one.is_large_file()) {
-            true => (limits.max * 5 / 16).max(1),
+            true if has_system => (limits.max * 5 / 16).max(1),
+            true => (limits.max * 7 / 16).max(1),
             false => 0,
         },
     };
-    let room = limits.max.saturating_sub(bins.system + bins.others + 1);
+    let taken = usize::from(has_common) + bins.system + bins.others + 1;
+    let room = limits.max.saturating_sub(taken);
     let mut large: Vec<usize> = (0..components.len())
         .filter(|at| {
             components.get(*at).is_some_and(|one| match one.group {
+                Group::Common => false,
                 Group::Files => one.is_large_file(),
                 Group::System | Group::Language => one.bytes >= limits.large,
             })
@@ -100,7 +113,10 @@ fn places(components: &[Component], limits: Limits) -> Vec<Place> {
     });
     large.truncate(room);
     large.sort_unstable();
-    let place = |(at, one): (usize, &Component)| one.place(large.binary_search(&at).is_ok(), bins);
+    let place = |(at, one): (usize, &Component)| match one.group {
+        Group::Common if has_common => Place::Common,
+        _ => one.place(large.binary_search(&at).is_ok(), bins),
+    };
     components.iter().enumerate().map(place).collect()
 }
 
@@ -115,16 +131,30 @@ impl Component {
         self.group == Group::Files && self.bytes >= LARGE
     }
 
+    /// Which of `count` shared layers has it: the first has the smallest components, so that an
+    /// update of one of these, which are many, moves little.
+    fn bin(&self, count: usize) -> usize {
+        let smallest = usize::from(count > 2);
+        let small = (count.saturating_sub(smallest) / 3).max(1);
+        let large = smallest + small;
+        match self.bytes {
+            _ if count < 2 => 0,
+            ..SMALLEST if smallest > 0 => 0,
+            ..LARGE => smallest + bin(&self.name, small),
+            _ => large + bin(&self.name, count - large),
+        }
+    }
+
     fn place(&self, is_alone: bool, bins: Bins) -> Place {
         let size = Reverse(class(self.bytes));
         match self.group {
             Group::System if is_alone => {
                 Place::System(Reverse(class(self.dependents)), size, self.name.clone())
             }
-            Group::System => Place::SystemBin(bin(&self.name, bins.system)),
+            Group::Common | Group::System => Place::SystemBin(self.bin(bins.system)),
             _ if is_alone => Place::Other(self.group, size, self.name.clone()),
             Group::Files if !self.is_large_file() => Place::Last,
-            Group::Language | Group::Files => Place::OtherBin(bin(&self.name, bins.others)),
+            Group::Language | Group::Files => Place::OtherBin(self.bin(bins.others)),
         }
     }
 }
@@ -133,6 +163,7 @@ impl Place {
     fn name(&self) -> String {
         match self {
             Self::System(_, _, name) | Self::Other(_, _, name) => bounded(&short(name)).into(),
+            Self::Common => common::NAME.into(),
             Self::SystemBin(number) => format!("system {}", number + 1),
             Self::OtherBin(number) => format!("dependencies {}", number + 1),
             Self::Last => "inputs".into(),

@@ -2,11 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    chunks, language,
-    python::{self, Listed},
-    sizes::LARGE,
-};
+use super::{chunks, common, language, records::Listed, sizes::LARGE};
 use crate::{
     elf::ReadFailure,
     languages::Languages,
@@ -19,6 +15,8 @@ use crate::{
 /// What a component is. The order is that of its layers, lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Group {
+    /// What images of different programs share.
+    Common,
     /// A package of the system.
     System,
     /// A package of a language.
@@ -51,9 +49,8 @@ pub(super) struct Components {
 pub(super) struct Evidence<'a> {
     database: Option<&'a Database>,
     reasons: Option<&'a Reasons>,
-    /// What distributions of Python list, and their names.
+    /// What packages of languages list.
     listed: Listed,
-    distributions: Vec<String>,
     /// Packages of the database of which the tree has all that runs.
     whole: BTreeSet<PackageId>,
 }
@@ -89,9 +86,9 @@ impl<'a> Evidence<'a> {
         database: Option<&'a Database>,
         reasons: Option<&'a Reasons>,
     ) -> Result<Self, ReadFailure> {
-        let (listed, distributions) = python::distributions(tree)?;
+        let listed = Listed::of(tree)?;
         let whole = database.map(|database| whole_packages(tree, database)).unwrap_or_default();
-        Ok(Self { database, reasons, listed, distributions, whole })
+        Ok(Self { database, reasons, listed, whole })
     }
 
     /// The components of the tree, and which each path belongs to.
@@ -144,7 +141,12 @@ impl<'a> Evidence<'a> {
         numbers: &mut Numbers,
     ) -> usize {
         let len = node.file().map_or(0, |file| file.len);
-        if let Some((package, name)) = self.package(path) {
+        let package = self.package(path);
+        if common::is_common(path) {
+            let name = package.map_or_else(|| common::name(path), |(_, name)| name);
+            return numbers.of(Group::Common, name);
+        }
+        if let Some((package, name)) = package {
             let is_part = package.is_none_or(|id| !self.whole.contains(&id));
             let number = match len >= LARGE && is_part {
                 // Programs take different files of a package: a large one is shared alone.
@@ -156,8 +158,8 @@ impl<'a> Evidence<'a> {
             }
             return number;
         }
-        let distribution = self.listed.get(path).and_then(|at| self.distributions.get(*at));
-        if let Some(name) = distribution.cloned().or_else(|| language::of_path(path.as_bytes())) {
+        let listed = self.listed.package(path).map(str::to_owned);
+        if let Some(name) = listed.or_else(|| language::of_path(path.as_bytes())) {
             return numbers.of(Group::Language, name);
         }
         if len >= LARGE {

@@ -21,17 +21,25 @@ pub(super) fn pypi(name: &[u8]) -> String {
     named("pypi", &python_name(name))
 }
 
-/// The innermost package of `node_modules`. What is beside packages begins with a dot.
+/// The name of a package of conda.
+pub(super) fn conda(name: &[u8]) -> String {
+    named("conda", name)
+}
+
+/// The name of a package of Composer.
+pub(super) fn composer(name: &[u8]) -> String {
+    named("composer", name)
+}
+
+/// The innermost package of `node_modules`, or its scope: the packages of a scope are released
+/// together, and they are many. What is beside packages begins with a dot.
 fn npm(parts: &[&[u8]]) -> Option<String> {
     let at = parts.iter().rposition(|part| *part == b"node_modules")?;
     let (name, more) = (parts.get(at + 1)?, parts.get(at + 2));
     if name.starts_with(b".") {
         return None;
     }
-    match (name.starts_with(b"@"), more) {
-        (true, Some(more)) => Some(named("npm", &[name, &b"/"[..], more].concat())),
-        _ => more.map(|_| named("npm", name)),
-    }
+    more.map(|_| named("npm", name))
 }
 
 /// A directory of `gems`, its specification, or what was compiled for it.
@@ -89,7 +97,7 @@ mod tests {
     fn paths_tell_packages() {
         for (path, wanted) in [
             ("/app/node_modules/react/index.js", "npm:react"),
-            ("/app/node_modules/@babel/core/lib/x.js", "npm:@babel/core"),
+            ("/app/node_modules/@babel/core/lib/x.js", "npm:@babel"),
             ("/app/node_modules/a/node_modules/b/b.js", "npm:b"),
             ("/app/node_modules/.pnpm/b@1.2.3/node_modules/b/b.js", "npm:b"),
             ("/app/node_modules/.bin/b", ""),
