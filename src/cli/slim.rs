@@ -18,6 +18,7 @@ use super::{
     options::{
         image::open_options,
         inputs::included,
+        layers::LayersArgs,
         lookup::{PackageMetadata, lookup_options},
         messages::Verbosity,
         output::OutputArgs,
@@ -36,7 +37,7 @@ use crate::{
     oci,
     path::glob::Glob,
     pipeline::{self, Event, Part, Phase},
-    plan::{self, Layers, Settings},
+    plan::{self, Settings},
     quantity,
     slim::{self, Extent, SlimError, SlimRequest, Slimmed},
     source,
@@ -46,6 +47,7 @@ use crate::{
 #[command(after_help = "Examples:\n  \
     imgb slim app.tar -o small.tar\n  \
     imgb slim oci:layout:1.0 --include /app -o small.tar -t app:slim\n  \
+    imgb slim app.tar --layers one -o small.tar\n  \
     imgb slim app.tar --json -o small.tar | jq .slim\n\n\
     Nothing of the image is executed. It keeps its configuration, and files keep their owners,\n\
     modes, times and capabilities. docs/slim.md says what is kept and why.")]
@@ -89,6 +91,9 @@ pub(super) struct SlimArgs {
     /// A label (repeatable)
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::pair, help_heading = "Image")]
     label: Vec<(String, String)>,
+
+    #[command(flatten)]
+    layers: LayersArgs,
 
     #[command(flatten)]
     registry: RegistryArgs,
@@ -139,7 +144,7 @@ pub(super) fn slim(args: SlimArgs) -> Result<(), Failure> {
             strict: false,
             library_path: Vec::new(),
             hwcaps_all: false,
-            layers: Layers::One,
+            layers: args.layers.layers(),
             platform: args.platform,
             fallback_platform: machine(),
             settings: Settings {

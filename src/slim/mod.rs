@@ -103,12 +103,12 @@ fn of_files(
     let needs = purpose.needs(files, config, source, &options)?;
     let Needs { mut tree, decision, packages: kept } = needs;
     keep_metadata(&mut tree, files, source);
-    let layers = vec![PlannedLayer::new("all", tree)];
+    let after = extent(&tree, kept.len());
+    let layers = plan::split_files(tree, files, request.plan.layers, source.mtime)?;
     let mut config = config.clone();
     config.add_variables(&decision.variables);
     config.original.remove("history");
-    let created_by = format!("imgb slim {digest}");
-    config.history = vec![History { created_by, empty_layer: false }];
+    config.history = layers.iter().map(|layer| step(layer, digest)).collect();
     let plan = Plan {
         layers,
         config,
@@ -119,7 +119,6 @@ fn of_files(
         base: Tree::new(),
     };
     let all = needs::packages(files, &view)?;
-    let after = plan.layers.first().map(|layer| extent(&layer.tree, kept.len()));
     let removed_packages = match view.packages()? {
         Some(database) => {
             let gone = all.iter().filter(|id| !kept.contains(id));
@@ -128,8 +127,15 @@ fn of_files(
         None => Vec::new(),
     };
     let before = extent(files, all.len());
-    let after = after.unwrap_or_default();
     Ok(Slimmed { plan, image: digest, before, after, removed_packages })
+}
+
+fn step(layer: &PlannedLayer, digest: Digest) -> History {
+    let created_by = match &*layer.name {
+        "all" => format!("imgb slim {digest}"),
+        name => format!("imgb slim {digest} ({name})"),
+    };
+    History { created_by, empty_layer: false }
 }
 
 /// The paths that `patterns` match, or name.

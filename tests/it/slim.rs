@@ -84,7 +84,7 @@ fn an_image_keeps_what_its_scripts_and_its_configuration_name() {
 #[test]
 fn the_configuration_is_kept_and_the_history_says_what_was_done() {
     let Some(sandbox) = image("") else { return };
-    sandbox.imgb("slim oci:layout:1 -q -o oci:small:1").run().ok();
+    sandbox.imgb("slim oci:layout:1 -q --layers one -o oci:small:1").run().ok();
     let (manifest, before) = documents(&sandbox, "layout");
     let (_, after) = documents(&sandbox, "small");
     assert_eq!(after["config"], before["config"]);
@@ -96,6 +96,15 @@ fn the_configuration_is_kept_and_the_history_says_what_was_done() {
     let created_by = history[0]["created_by"].as_str().unwrap();
     assert_eq!(created_by, format!("imgb slim {}", digest["digest"].as_str().unwrap()));
     assert!(manifest["layers"].as_array().unwrap().len() > 1);
+    sandbox.imgb("slim oci:layout:1 -q --layers packages:5 -o oci:cut:1").run().ok();
+    let (manifest, cut) = documents(&sandbox, "cut");
+    let count = manifest["layers"].as_array().unwrap().len();
+    assert!((2..=5).contains(&count), "{count}");
+    let steps: Vec<_> = cut["history"].as_array().unwrap().iter().collect();
+    let starts = |step: &&Value| step["created_by"].as_str().unwrap().starts_with(created_by);
+    assert_eq!((steps.len(), steps.iter().all(starts)), (count, true), "{steps:?}");
+    let found = sandbox.imgb("diff oci:cut:1 oci:small:1 --json").run().json();
+    assert_eq!(found["files"].as_array().unwrap().len(), 0, "{}", found["files"]);
     // The same image is the same, from wherever it is read.
     let one = sandbox.imgb("slim app.tar -q -o one.tar -t x:1").run().ok().digest();
     assert_eq!(sandbox.imgb("slim layout -q -o two.tar -t x:1").run().ok().digest(), one);
