@@ -12,6 +12,9 @@ use crate::{
     tree::{Identity, Node, Tree},
 };
 
+/// Bytes of a header in a tar. Content is filled up to a multiple of it.
+const BLOCK: u64 = 512;
+
 /// What a component is. The order is that of its layers, lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Group {
@@ -31,7 +34,8 @@ pub(super) struct Component {
     pub(super) group: Group,
     /// Its name, without a version.
     pub(super) name: String,
-    /// Bytes of its files, those of hard links once.
+    /// Bytes of its files in a tar, those of hard links once: of many small files, most are
+    /// headers and padding.
     pub(super) bytes: u64,
     /// How many packages with files in the image depend on its package.
     pub(super) dependents: u64,
@@ -213,7 +217,8 @@ fn count_bytes(tree: &Tree, of: &[Option<usize>], components: &mut [Component]) 
         let (Some(file), Some(number)) = (node.file(), number) else { continue };
         let is_new = !file.shared || counted.insert(file.content.identity());
         if let Some(component) = components.get_mut(*number).filter(|_| is_new) {
-            component.bytes += file.len;
+            let content = file.len.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
+            component.bytes = component.bytes.saturating_add(content).saturating_add(BLOCK);
         }
     }
 }

@@ -64,7 +64,8 @@ fn modules(packages: &Packages) -> Tree {
 
 /// How many of the packages are large.
 fn large(packages: &Packages) -> usize {
-    packages.values().filter(|sizes| sizes.iter().sum::<u64>() >= sizes::LARGE).count()
+    let in_tar = |size: &u64| 512 + size.next_multiple_of(512);
+    packages.values().filter(|all| all.iter().map(in_tar).sum::<u64>() >= sizes::LARGE).count()
 }
 
 fn texts(tree: &Tree, max: usize) -> BTreeSet<String> {
