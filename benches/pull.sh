@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Time that a dockerd of its own takes to pull an image of 16 layers from a registry on loopback,
 # against the same files in two: medians of ROUNDS pulls in turn (default 5). The files are SIZE
-# bytes (default 400 MB) of packages of npm, half of them incompressible. As root, with docker and
+# bytes (default 600 MB) of packages of npm, half of them incompressible. As root, with docker and
 # docker-registry. IMGB is the program, DRIVER docker's storage driver (default overlay2).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 imgb=$(realpath "${IMGB:-target/release/imgb}")
-size=${SIZE:-400000000} rounds=${ROUNDS:-5}
+size=${SIZE:-600000000} rounds=${ROUNDS:-5}
 work=$(mktemp -d)
 daemon= registry=
 end() {
