@@ -152,7 +152,7 @@ const CASES: &[Case] = &[
         &["f .wh.localetc "],
         Ok(&["/etc/", "/etc/gone x", "/etc/passwd all"]),
     ),
-    // The table wants `/etc/gone` to go. containerd unpacks so on file systems other than overlayfs.
+    // The table wants `/etc/gone` to go, as where containerd unpacks onto no overlayfs.
     (
         "WhiteoutSymlinkPath",
         LINK_BELOW,
