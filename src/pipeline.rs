@@ -392,7 +392,8 @@ impl Delivery {
     fn opening(&self) -> oci::OpenOptions {
         oci::OpenOptions {
             platform: None,
-            any: false,
+            // Layers are the same whatever platform an image is for.
+            any: true,
             machine: self.machine.clone(),
             spool: self.scratch.clone(),
             limits: Limits::default(),
