@@ -87,6 +87,8 @@ pub struct Shell {
     pub before_commands: Words,
     /// What precedes a command or file that a script only asks about.
     pub asks: Vec<String>,
+    /// Words with which a script ends that cannot do without what it asked about.
+    pub gives_up: Words,
     /// The word after which a command takes the place of the script.
     pub replaces: String,
     /// Commands that start another command.

@@ -16,6 +16,8 @@ const MAX_COMMANDS: usize = 1000;
 
 /// Bytes of a command line among the constants of a program.
 const MAX_LINE: usize = 200;
+/// Bytes after a question in which the answer is looked for.
+const MAX_CHECK: usize = 500;
 /// Bytes of an option there.
 const MAX_OPTION: usize = 24;
 
@@ -89,7 +91,8 @@ pub fn is_command_line(text: &[u8]) -> bool {
         && (words.next().is_some_and(is_option) || redirects())
 }
 
-/// Whether the script `text` asks whether there is a command or file `name`.
+/// Whether the script `text` asks whether there is a command or file `name`, and goes on if there is
+/// none.
 pub fn asks_for(text: &[u8], name: &[u8], language: &Shell) -> bool {
     let ends = |after: Option<&u8>| {
         after.is_none_or(|b| !b.is_ascii_alphanumeric() && !b"._-/".contains(b))
@@ -99,7 +102,37 @@ pub fn asks_for(text: &[u8], name: &[u8], language: &Shell) -> bool {
         let before = before.strip_suffix(b"\"").unwrap_or(before);
         ends(from.get(name.len()))
             && language.asks.iter().any(|word| before.ends_with(word.as_bytes()))
+            && !gives_up(before, from.get(name.len()..).unwrap_or_default(), language)
     })
+}
+
+/// Whether a script ends where what it asks for, between `before` and `after`, is not there:
+/// `command -v x || exit 1`, `if ! which x; then … exit 1; fi`.
+fn gives_up(before: &[u8], after: &[u8], language: &Shell) -> bool {
+    let after = after.get(..after.len().min(MAX_CHECK)).unwrap_or_default();
+    let line = after.get(..after.len() - line_end(after).len()).unwrap_or_default();
+    let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+    let condition = before.get(start..).unwrap_or_default().trim_ascii_start();
+    let up_to = |text: &[u8], end: &[u8]| {
+        text.get(..memchr::memmem::find(text, end).unwrap_or(text.len()))
+            .unwrap_or_default()
+            .to_vec()
+    };
+    let block = if let Some(at) = memchr::memmem::find(line, b"||") {
+        let then = after.get(at + 2..).unwrap_or_default().trim_ascii_start();
+        match then.strip_prefix(b"{") {
+            Some(block) => up_to(block, b"}"),
+            None => up_to(&up_to(then, b"\n"), b";"),
+        }
+    } else if condition.starts_with(b"if !") || condition.starts_with(b"if [ !") {
+        [&b"else"[..], b"elif", b"fi\n", b"fi;"]
+            .iter()
+            .fold(after.to_vec(), |text, end| up_to(&text, end))
+    } else {
+        return false;
+    };
+    let mut words = block.split(|b| !b.is_ascii_alphanumeric() && *b != b'_');
+    words.any(|word| language.gives_up.contains(word))
 }
 
 #[derive(Debug)]
@@ -441,10 +474,15 @@ mod tests {
 
     #[test]
     fn what_a_script_asks_for() {
-        let text = b"command -v foo && foo; [ -x \"/bin/x\" ]; type foobar; which x-y";
+        let text = b"command -v foo && foo; [ -x \"/bin/x\" ]; type foobar; which x-y\n\
+            command -v a >/dev/null || exit 1\n[ -x /b ] || { echo no b; exit; }\n\
+            if ! which c >&2; then\n  die c\nfi\nif ! which d; then\n  echo d\nfi; exit\n\
+            which e || echo none; exit\ncommand -v f || exit 1\ncommand -v f && f";
         let asks = |name: &str| asks_for(text, name.as_bytes(), &Languages::builtin().shell);
         assert!(asks("foo") && asks("/bin/x") && asks("x-y"));
         assert!(!asks("x") && !asks("bar") && !asks("/bin"));
+        assert!(asks("d") && asks("e") && asks("f"));
+        assert!(!asks("a") && !asks("/b") && !asks("c"));
     }
 
     #[test]
