@@ -118,9 +118,11 @@ fn evidence(when: &When) -> Value {
         ("recommended", &when.recommended),
         ("scripts", &when.scripts),
         ("modules", &when.modules),
+        ("perl-modules", &when.perl_modules),
         ("commands", &when.commands),
         ("needed-commands", &when.needed_commands),
         ("command-lines", &when.command_lines),
+        ("own-programs", &when.own_programs),
         ("rules", &when.rules),
         ("unless", &when.unless),
     ];

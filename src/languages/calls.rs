@@ -19,11 +19,14 @@ pub struct Started {
     pub lines: BTreeSet<Vec<u8>>,
     /// Words that may be names of commands: quoted, and nothing else in the quotes.
     pub words: BTreeSet<Vec<u8>>,
+    /// A variable holds the name of what it starts: `system(@cmd)`.
+    pub by_variable: bool,
 }
 
 /// What the source `text` starts.
 pub fn started(text: &[u8], language: &Calls) -> Started {
-    let mut out = Started::default();
+    let by_variable = language.before.iter().any(|call| starts_variable(text, call.as_bytes()));
+    let mut out = Started { by_variable, ..Started::default() };
     let mut at = 0;
     let mut left = MAX_TEXTS;
     while let Some(found) = text
@@ -122,6 +125,18 @@ fn is_called(text: &[u8], start: usize, language: &Calls) -> bool {
     language.before.iter().any(|call| before.ends_with(call.trim_ascii_end().as_bytes()))
 }
 
+/// Whether `call` starts what a variable holds. After a blank, a word without a sign is prose.
+fn starts_variable(text: &[u8], call: &[u8]) -> bool {
+    memchr::memmem::find_iter(text, call).any(|at| {
+        let after = text.get(at + call.len()..).unwrap_or_default().trim_ascii_start();
+        let open = after.iter().take_while(|b| b"({ ".contains(b)).count();
+        let after = after.get(open..).unwrap_or_default();
+        after.first().is_some_and(|b| {
+            b"$@".contains(b) || (call.ends_with(b"(") && (b.is_ascii_lowercase() || *b == b'_'))
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +163,18 @@ mod tests {
             &[],
         );
         check("$s =~ s/a/x/; print 'it is', \"don't\";", &[], &[]);
+    }
+
+    #[test]
+    fn commands_that_variables_hold() {
+        let by_variable =
+            |text: &str| started(text.as_bytes(), &Languages::builtin().calls).by_variable;
+        for text in ["system(@cmd)", "exec $tar, 'x'", "exec { $a } @b", "p = Popen(command)"] {
+            assert!(by_variable(text), "{text}");
+        }
+        for text in ["system('x', @args)", "the system is new", "exec 'a'", "Popen(['x', y])"] {
+            assert!(!by_variable(text), "{text}");
+        }
     }
 
     #[test]

@@ -64,7 +64,12 @@ impl Belongings {
             let listed: Vec<_> = database.files(*id).filter(|path| !path.is_root()).collect();
             let parents: BTreeSet<_> = listed.iter().filter_map(ImagePath::parent).collect();
             let leaves = listed.into_iter().filter(|path| !parents.contains(path));
-            for path in leaves.filter(|path| is_data(path)).take(MAX_FILES) {
+            // A directory without files of this package may have those of others.
+            let is_own = |path: &ImagePath| {
+                database.owners(path).iter().all(|owner| bonds.contains_key(owner))
+            };
+            let data = leaves.filter(|path| is_data(path) && is_own(path));
+            for path in data.take(MAX_FILES) {
                 names.add_file(path.file_name());
                 let Some(parent) = path.parent() else { continue };
                 let of_parent = files.entry(parent).or_insert_with_key(|parent| {
@@ -90,7 +95,8 @@ impl Belongings {
 
     /// What of this belongs to an object of the package that has these `mentions`, in order: files
     /// that are mentioned, and those below a directory that is. A directory stands for its files
-    /// where no other package has any in it.
+    /// where no other package has any in it; a file in it whose own name is mentioned is listed,
+    /// too.
     pub fn mentioned(&self, mentions: &Mentions, database: &Database) -> Vec<Owned> {
         let mut out: BTreeMap<ImagePath, Owned> = BTreeMap::new();
         if mentions.is_empty() {
@@ -111,14 +117,15 @@ impl Belongings {
                 }
             }
             for (path, package) in paths {
-                let of_file = || mentions.of_file(path.file_name());
-                let Some(mention) = mention.clone().or_else(of_file) else { continue };
-                let taken = whole.unwrap_or(path);
+                let of_directory = mention.clone().map(|mention| (whole.unwrap_or(path), mention));
+                let of_file = mentions.of_file(path.file_name()).map(|mention| (path, mention));
                 let bond = self.bonds.get(package).copied().unwrap_or(Bond::Recommends);
-                let owned = Owned { path: taken.clone(), mention, package: *package, bond };
-                let known = out.entry(taken.clone()).or_insert_with(|| owned.clone());
-                if owned.bond < known.bond {
-                    *known = owned;
+                for (taken, mention) in of_directory.into_iter().chain(of_file) {
+                    let owned = Owned { path: taken.clone(), mention, package: *package, bond };
+                    let known = out.entry(taken.clone()).or_insert_with(|| owned.clone());
+                    if owned.bond < known.bond {
+                        *known = owned;
+                    }
                 }
             }
         }

@@ -5,7 +5,10 @@ use std::{
     fmt,
 };
 
-use crate::packages::{Database, Package, PackageId, Strength};
+use crate::{
+    packages::{Database, Package, PackageId, Strength},
+    path::ImagePath,
+};
 
 /// How strongly a package asks for another, the strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +86,53 @@ fn own(database: &Database, of: PackageId) -> BTreeMap<PackageId, Bond> {
         }
     }
     bonds
+}
+
+/// A file that may be a program which a program starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Startable {
+    /// Where it is.
+    pub path: ImagePath,
+    /// Whether a package that the program's own depends on owns it, and not a package of its own:
+    /// one word of a constant is enough then.
+    pub is_asked_for: bool,
+}
+
+/// What a program of the package `of` may start, by file name: commands of packages that this
+/// depends on itself, files of it or of packages from its source below directories of libraries,
+/// and commands of these, except for one that has the name of the package or its source. Of equal
+/// names the last of these kinds counts.
+pub fn startable(database: &Database, of: PackageId) -> BTreeMap<Box<[u8]>, Startable> {
+    let is_for_commands = |path: &ImagePath| {
+        let dir = path.parent();
+        dir.is_some_and(|dir| matches!(dir.file_name(), b"bin" | b"sbin" | b"games"))
+    };
+    let may_be_helper = |path: &ImagePath| {
+        let is_library = memchr::memmem::find(path.file_name(), b".so").is_some();
+        path.as_bytes().starts_with(b"/usr/lib") && !is_library
+    };
+    let own = own(database, of);
+    let is_other = |id: &PackageId| {
+        let is_essential = database.package(*id).is_some_and(|package| package.is_essential);
+        !own.contains_key(id) && !is_essential
+    };
+    let others = wanted(database, of, is_dependency).filter(is_other);
+    let asked_for = others.flat_map(|id| database.files(id)).filter(is_for_commands);
+    let (commands, rest): (Vec<_>, Vec<_>) =
+        own.keys().flat_map(|id| database.files(*id)).partition(is_for_commands);
+    let own = rest.into_iter().filter(may_be_helper).chain(commands);
+    // A product's name stands for much besides its program.
+    let is_product = |name: &[u8]| {
+        let package = database.package(of);
+        package.is_some_and(|one| [&one.name, &one.source].iter().any(|n| n.as_bytes() == name))
+    };
+    let own = own.filter(|path| !is_product(path.file_name()));
+    let all = asked_for.map(|path| (path, true)).chain(own.map(|path| (path, false)));
+    let all = all.filter(|(path, _)| path.file_name().len() > 1);
+    let named = |(path, is_asked_for): (ImagePath, bool)| {
+        (path.file_name().into(), Startable { path, is_asked_for })
+    };
+    all.map(named).collect()
 }
 
 /// Adds `left` and everything that it depends on.

@@ -9,6 +9,8 @@ const MIN_FILE_NAME: usize = 5;
 /// Bytes of a constant that a compiler keeps in one piece when a program copies it: a longer path
 /// is cut there, and the rest is in the code.
 const PIECE: usize = 16;
+/// Endings of compressed files.
+const COMPRESSED: [&[u8]; 4] = [b".gz", b".xz", b".bz2", b".zst"];
 /// Bytes of a path that is looked for.
 const MAX_PATH: usize = 512;
 
@@ -95,8 +97,8 @@ impl Names {
             let end = path.iter().take(MAX_PATH).position(is_end).unwrap_or(path.len());
             let path = path.get(..end).unwrap_or_default();
             let trimmed = path.strip_suffix(b"/").unwrap_or(path);
-            if self.directories.contains(trimmed) {
-                mentions.directories.insert(trimmed.into());
+            if let Some(dir) = self.directory_of(trimmed) {
+                mentions.directories.insert(dir.into());
             } else if let Some(front) = path.first_chunk()
                 && self.pieces.contains(front)
             {
@@ -105,9 +107,20 @@ impl Names {
         }
     }
 
+    /// The deepest known directory that the path `path` is, or is in.
+    fn directory_of<'p>(&self, path: &'p [u8]) -> Option<&'p [u8]> {
+        let ends = memchr::memrchr_iter(b'/', path).filter(|end| *end > 0);
+        let mut dirs = [path.len()].into_iter().chain(ends).filter_map(|end| path.get(..end));
+        dirs.find(|dir| self.directories.contains(*dir))
+    }
+
+    /// Notes `name`. A library that reads compressed files may open `x` where it names `x.gz`.
     fn note(&self, name: &[u8], mentions: &mut Mentions) {
-        if !name.is_empty() && self.names.contains(name) {
-            mentions.names.insert(name.into());
+        let plain = COMPRESSED.iter().find_map(|ending| name.strip_suffix(*ending));
+        for name in plain.into_iter().chain([name]) {
+            if !name.is_empty() && self.names.contains(name) {
+                mentions.names.insert(name.into());
+            }
         }
     }
 }

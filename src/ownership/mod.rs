@@ -9,9 +9,10 @@
 mod belongings;
 mod bonds;
 mod mentions;
+pub mod wide;
 
 pub use belongings::{Belongings, Owned, is_top};
-pub use bonds::{Bond, Tie, bonds, near_bonds};
+pub use bonds::{Bond, Startable, Tie, bonds, near_bonds, startable};
 pub use mentions::{Mentions, Names};
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub enum Evidence {
     ScriptNeeds(Box<[u8]>),
     /// A program that calls system(3) or popen(3) mentions this program of its own package.
     OwnProgram(ImagePath),
+    /// A program that starts others has the name or path of this one, which its package or one
+    /// that this depends on owns.
+    Starts(Box<[u8]>),
     /// A script has an interpreter of this file name.
     ScriptInterpreter(Box<[u8]>),
     /// An object of this SONAME or file name is in the closure.
@@ -91,6 +94,9 @@ impl fmt::Display for Evidence {
             }
             Self::ScriptNeeds(name) => write!(f, "its script needs the command {}", escape(name)),
             Self::OwnProgram(path) => write!(f, "it runs a shell, and {path} is of its package"),
+            Self::Starts(name) => {
+                write!(f, "it starts programs, and names {} of its packages", escape(name))
+            }
             Self::ScriptInterpreter(name) => write!(f, "it is a script for {}", escape(name)),
             Self::Library(name) => write!(f, "{} is loaded", escape(name)),
             Self::Constant(path) => write!(f, "it names {}", escape(path)),
@@ -149,6 +155,10 @@ mod tests {
             (
                 Evidence::OwnProgram(ImagePath::new("/usr/lib/x/y").unwrap()),
                 "it runs a shell, and /usr/lib/x/y is of its package",
+            ),
+            (
+                Evidence::Starts(b"x-cpp"[..].into()),
+                "it starts programs, and names x-cpp of its packages",
             ),
             (Evidence::ScriptInterpreter(b"perl"[..].into()), "it is a script for perl"),
             (Evidence::Library(b"libssl.so.3"[..].into()), "libssl.so.3 is loaded"),

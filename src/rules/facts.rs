@@ -50,11 +50,15 @@ pub struct Facts {
     /// Likewise, those that a script needs: it is the user's own, or it executes the command in its
     /// own place, or its package depends on that of the command.
     pub needed_commands: BTreeMap<Box<[u8]>, Opened>,
-    /// Constants of programs that run a shell, if they have the form of a command line, each with
-    /// the program. They are taken out when their commands are looked for.
-    pub command_lines: BTreeMap<Box<[u8]>, ImagePath>,
+    /// Constants of objects that run a shell, if they have the form of a command line, and what
+    /// Python modules start, each with the file and whether that is a program. They are taken out
+    /// when their commands are looked for.
+    pub command_lines: BTreeMap<Box<[u8]>, (ImagePath, bool)>,
     /// The commands in them that the sysroot has, by file name.
     pub line_commands: BTreeMap<Box<[u8]>, Mentions>,
+    /// Programs that a program which starts others mentions, if its own packages have them, by
+    /// file name.
+    pub own_programs: BTreeMap<Box<[u8]>, Mentions>,
     /// The image's environment, `NAME=VALUE`.
     pub environment: Vec<String>,
     /// C libraries.
@@ -79,6 +83,11 @@ pub struct Owned {
 }
 
 impl Owned {
+    /// Whether the object has a path of this, or of a directory above it, and not only a name.
+    pub fn is_by_path(&self) -> bool {
+        self.mention.starts_with(b"/")
+    }
+
     /// Whether the package of the object only recommends that of this.
     pub fn is_recommended(&self) -> bool {
         self.tie.as_ref().is_some_and(|tie| tie.bond == Bond::Recommends)
@@ -122,6 +131,7 @@ impl Facts {
             + self.perl_modules.len()
             + self.needed_commands.len()
             + self.line_commands.values().map(BTreeMap::len).sum::<usize>()
+            + self.own_programs.len()
             + self.programs.len()
             + self.library_names.len()
             + self.opens.len()

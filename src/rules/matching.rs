@@ -31,7 +31,7 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
         return None;
     }
     type Find<'a> = &'a dyn Fn(&[String]) -> Vec<Match>;
-    let parts: [(&[String], Find<'_>); 19] = [
+    let parts: [(&[String], Find<'_>); 20] = [
         (&when.programs, &|patterns| programs(patterns, facts)),
         (&when.opens, &|patterns| mentions(patterns, &facts.opens)),
         (&when.may_open, &|patterns| mentions(patterns, &facts.may_open)),
@@ -50,6 +50,7 @@ pub(super) fn matches(when: &When, facts: &Facts, followed: &Followed<'_>) -> Op
             named(patterns, commands, Evidence::ScriptNeeds)
         }),
         (&when.command_lines, &|patterns| mentions(patterns, &facts.line_commands)),
+        (&when.own_programs, &|patterns| mentions(patterns, &facts.own_programs)),
         (&when.scripts, &|patterns| {
             let scripts = facts.scripts.iter().map(|(name, by)| (&**name, by.as_bytes(), by));
             named(patterns, scripts, Evidence::ScriptInterpreter)

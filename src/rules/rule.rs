@@ -141,6 +141,8 @@ pub struct When {
     pub needed_commands: Vec<String>,
     /// Names of commands in the command lines among the constants of programs that run a shell.
     pub command_lines: Vec<String>,
+    /// Names of programs that a program which starts others mentions, if its packages have them.
+    pub own_programs: Vec<String>,
     /// Rules that are followed.
     pub rules: Vec<String>,
     /// Rules that come earlier in the table, none of which may be followed.
@@ -200,6 +202,7 @@ impl When {
             &self.commands,
             &self.needed_commands,
             &self.command_lines,
+            &self.own_programs,
             &self.modules,
             &self.perl_modules,
         ];

@@ -35,7 +35,8 @@ fn sandbox(sources: &[(&str, &str)], packages: &[(&str, &str, &[&str])]) -> Opti
     let mut status = String::new();
     for (name, fields, paths) in packages {
         status += &format!("Package: {name}\nStatus: install ok installed\n");
-        status += &format!("Architecture: amd64\n{fields}\n\n");
+        let other = if fields.contains("Architecture") { "" } else { "Architecture: amd64\n" };
+        status += &format!("{other}{fields}\n\n");
         let mut list = String::new();
         for path in *paths {
             let parents = path.match_indices('/').map(|(at, _)| &path[..at]);
@@ -205,13 +206,21 @@ fn an_installed_script_gets_the_modules_of_perl_that_it_loads() {
 
 #[test]
 fn a_shell_script_starts_modules_of_python() {
-    let packages: &[(&str, &str, &[&str])] = &[("app", "", &["usr/bin/app"])];
-    let Some(sandbox) = sandbox(&[("python3", MAIN), ("sh", MAIN)], packages) else { return };
+    let module = "usr/lib/python3/dist-packages/zz/main.py";
+    let packages: &[(&str, &str, &[&str])] = &[
+        ("app", "Depends: asked", &["usr/bin/app", module]),
+        ("asked", "", &["usr/bin/asked"]),
+        ("other", "", &["usr/bin/other"]),
+    ];
+    let names = ["python3", "sh", "asked", "other"].map(|name| (name, MAIN));
+    let Some(sandbox) = sandbox(&names, packages) else { return };
     sandbox.program("sys/usr/bin/app", "#!/usr/bin/sh\npython3 -m zz.main \"$@\"\n");
-    sandbox.file("sys/usr/lib/python3/dist-packages/zz/main.py", "");
+    let main = "import subprocess\nsubprocess.Popen(['asked'])\nsubprocess.Popen(['other'])\n";
+    sandbox.file(&format!("sys/{module}"), main);
     sandbox.file("sys/usr/lib/python3/dist-packages/yy/main.py", "");
     let text = plan(&sandbox, "app").text();
     assert!(text.contains("/zz/main.py") && !text.contains("/yy/"), "{text}");
+    assert!(text.contains("bin/asked ") && !text.contains("bin/other "), "{text}");
 }
 
 #[test]
@@ -226,4 +235,101 @@ fn what_not_everybody_may_read_is_left_out_with_a_hint() {
     let text = plan.text();
     assert!(text.contains("/etc/app/open") && !text.contains("/etc/app/key"), "{text}");
     assert!(plan.show().contains("`--include /etc/app/key` adds it"), "{}", plan.show());
+}
+
+/// What a program passes to exec: a program of its own package by name, one that its package
+/// depends on by path. A name alone brings no large program.
+#[test]
+fn a_program_brings_the_programs_of_its_packages_that_it_starts() {
+    let starts = "#include <unistd.h>\nint main(int argc, char **argv) {\n\
+        execlp(\"app-cpp\", \"app-large\", \"theirs\", \"asked : no\", (char *)0);\n\
+        execl(\"/usr/bin/needed\", \"/usr/bin/other\", (char *)0); return 1; }";
+    let packages: &[(&str, &str, &[&str])] = &[
+        ("app", "Depends: needed", &["usr/bin/app", "usr/bin/app-cpp", "usr/bin/app-large"]),
+        ("needed", "", &["usr/bin/needed", "usr/bin/asked"]),
+        ("theirs", "", &["usr/bin/theirs", "usr/bin/other"]),
+    ];
+    let large = "char large[4000000] = {1}; int main(void) { return 0; }";
+    let names = ["app-cpp", "needed", "asked", "theirs", "other"].map(|name| (name, MAIN));
+    let sources = [&[("app", starts), ("app-large", large)], &names[..]].concat();
+    let Some(sandbox) = sandbox(&sources, packages) else { return };
+    let plan = plan(&sandbox, "app");
+    let text = plan.text();
+    assert!(text.contains("it starts programs, and names app-cpp of its packages"), "{text}");
+    assert!(text.contains("/usr/bin/app-cpp ") && text.contains("/usr/bin/needed "), "{text}");
+    assert!(text.contains("/usr/bin/asked "), "{text}");
+    for name in ["app-large", "theirs"] {
+        assert!(!text.contains(&format!("/usr/bin/{name} ")), "{name} in {text}");
+    }
+    assert!(plan.stderr().contains("what it needs: /usr/bin/app-large"), "{}", plan.show());
+}
+
+/// The directory of a recommended package is too large; one of its files is named.
+#[test]
+fn a_file_that_is_named_in_a_directory_that_is_too_large() {
+    let main = "#include <stdio.h>\n#include <wchar.h>\nint main(void) {\n\
+        return printf(\"%s/%s\", \"/usr/share/zz\", \"named.dat\") < 0; }";
+    let packages: &[(&str, &str, &[&str])] = &[
+        ("app", "Recommends: zz-data", &["usr/bin/app"]),
+        ("zz-data", "Architecture: all", &["usr/share/zz/named.dat", "usr/share/zz/large.dat"]),
+    ];
+    let Some(sandbox) = sandbox(&[("app", main)], packages) else { return };
+    sandbox.file("sys/usr/share/zz/named.dat", "n");
+    sandbox.file("sys/usr/share/zz/large.dat", vec![b'x'; 4_000_000]);
+    let plan = plan(&sandbox, "app");
+    let text = plan.text();
+    assert!(text.contains("zz/named.dat") && !text.contains("zz/large.dat"), "{text}");
+    assert!(plan.stderr().contains("left out for its size, 4 MB"), "{}", plan.show());
+}
+
+#[test]
+fn names_in_wide_characters_are_mentions() {
+    let main = "#include <stdio.h>\n#include <wchar.h>\n\
+        int main(void) { return printf(\"%ls\", L\"Parser.frame\") < 0; }";
+    let paths = &["usr/bin/app", "usr/share/zz/Parser.frame"];
+    let Some(sandbox) = sandbox(&[("app", main)], &[("app", "", paths)]) else { return };
+    sandbox.file("sys/usr/share/zz/Parser.frame", "");
+    let text = plan(&sandbox, "app").text();
+    assert!(text.contains("zz/Parser.frame"), "{text}");
+}
+
+/// A script whose commands are in variables may run what each system has.
+#[test]
+fn a_word_in_a_script_that_starts_what_variables_hold() {
+    for (call, is_there) in [("system(@$tar)", true), ("print $tar", false)] {
+        let packages: &[(&str, &str, &[&str])] = &[
+            ("perl-base", "Essential: yes", &["usr/bin/perl"]),
+            ("tar", "Essential: yes", &["usr/bin/tar"]),
+            ("other", "", &["usr/bin/zz"]),
+            ("app", "", &["usr/bin/app"]),
+        ];
+        let sources = [("perl", MAIN), ("tar", MAIN), ("zz", MAIN)];
+        let Some(sandbox) = sandbox(&sources, packages) else { return };
+        let script = format!("#!/usr/bin/perl\nmy $tar = ['tar', 'zz'];\n{call};\n");
+        sandbox.program("sys/usr/bin/app", &script);
+        let text = plan(&sandbox, "app").text();
+        assert_eq!(text.contains("/usr/bin/tar "), is_there, "{text}");
+        assert!(!text.contains("/usr/bin/zz "), "{text}");
+    }
+}
+
+/// libparted runs `dmidecode -s …`, on whose package its own depends.
+#[test]
+fn a_command_line_in_a_library_whose_package_depends_on_the_command() {
+    for (fields, is_there) in [("Depends: zz", true), ("Recommends: zz", false)] {
+        let library = "#include <stdio.h>\nint run(void) { return !popen(\"zz -s x\", \"r\"); }";
+        let app = "// -l:libapp.so.1\nint run(void); int main(void) { return run(); }";
+        let packages: &[(&str, &str, &[&str])] = &[
+            ("app", "Depends: libapp1", &["usr/bin/app"]),
+            ("libapp1", fields, &["usr/lib/libapp.so.1"]),
+            ("dash", "Essential: yes", &["usr/bin/sh"]),
+            ("zz", "", &["usr/bin/zz"]),
+        ];
+        let sources = [("libapp", library), ("sh", MAIN), ("zz", MAIN), ("app", app)];
+        let Some(sandbox) = sandbox(&sources, packages) else { return };
+        sandbox.symlink("sys/bin", "usr/bin");
+        let text = plan(&sandbox, "app").text();
+        assert_eq!(text.contains("/usr/bin/zz "), is_there, "{text}");
+        assert_eq!(text.contains("/usr/bin/sh "), is_there, "{text}");
+    }
 }

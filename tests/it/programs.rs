@@ -60,6 +60,10 @@ const NOT_SHOWN_HERE: &[(&str, &str)] = &[
     ("node", "node 18 of Debian 12 has them built in; that of other versions reads them"),
     ("dlopen", "rules_libc::what_constants_name"),
     ("embedded-libraries", "rules_mentions::what_objects_in_an_archive_need"),
+    (
+        "own-programs",
+        "ownership_limits::a_program_brings_the_programs_of_its_packages_that_it_starts",
+    ),
     ("command-lines", "rules_mentions::a_command_line_among_the_constants_of_a_program"),
     ("dlopen-optional", "ownership::packages_say_which_mentions_are_meant"),
     ("recommended-files", "as own-files, for other packages; ownership::tests"),

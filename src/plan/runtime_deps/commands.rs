@@ -1,14 +1,22 @@
 //! Scripts, and command lines among the constants of programs → the commands that they run.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::depends::{depends_on_command, is_of_each_system, may_run};
+use super::{
+    depends::{depends_on_command, is_of_each_system, may_run},
+    survey::Survey,
+};
 use crate::{
-    elf::{Found, Lookup as _, ReadFailure},
+    elf::{Found, FoundKind, Lookup as _, ReadFailure},
     languages::{Languages, Variables, calls, shell},
+    ownership::Startable,
     path::ImagePath,
     plan::{builder::ImageBuilder, interpreters},
     rules::{Evidence, Facts, Mention},
+    view::View,
 };
 
 /// Bytes of a script that are read.
@@ -163,14 +171,18 @@ pub(super) fn record_started(
 ) -> Result<(), ReadFailure> {
     let started = calls::started(text, &Languages::builtin().calls);
     for line in started.lines {
-        record_line((script, &line), dirs, facts, builder)?;
+        record_line((script, true, &line), dirs, facts, builder)?;
     }
     let Some(database) = builder.view.packages()? else { return Ok(()) };
     for word in started.words {
         let Ok((command, found)) = interpreters::find(&word, dirs, builder)? else { continue };
         // Its interpreter, among others.
-        if !builder.has(&found.path)
-            && depends_on_command(database, script, (&command, &found.path))
+        if builder.has(&found.path) {
+            continue;
+        }
+        // No package depends on what each system has.
+        if depends_on_command(database, script, (&command, &found.path))
+            || (started.by_variable && is_of_each_system(&found.path, builder.view)?)
         {
             note_line((script, &word), (&command, &found), facts);
         }
@@ -188,15 +200,16 @@ pub(super) fn record_lines(
     facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
-    for (line, by) in std::mem::take(&mut facts.command_lines) {
-        record_line((&by, &line), dirs, facts, builder)?;
+    for (line, (by, own)) in std::mem::take(&mut facts.command_lines) {
+        record_line((&by, own, &line), dirs, facts, builder)?;
     }
     Ok(())
 }
 
-/// Notes the commands of the sysroot in one command line, if the first of them exists.
+/// Notes the commands of the sysroot in one command line, if the first of them exists. For a
+/// library, which is not `own`, only those count that its package depends on.
 fn record_line(
-    (by, line): (&ImagePath, &[u8]),
+    (by, own, line): (&ImagePath, bool, &[u8]),
     dirs: &[ImagePath],
     facts: &mut Facts,
     builder: &ImageBuilder<'_>,
@@ -210,11 +223,16 @@ fn record_line(
     for name in shell::names(line, shell, &mut Variables::default()).commands {
         let Ok((command, found)) = interpreters::find(&name, dirs, builder)? else { continue };
         if builder.has(&found.path) {
-            note_interpreter((&command, &found), facts);
+            if own {
+                note_interpreter((&command, &found), facts);
+            }
             continue;
         }
         let database = builder.view.packages()?;
-        let may_run = |database| may_run(database, by, (&command, &found.path));
+        let may_run = |database| match own {
+            true => may_run(database, by, (&command, &found.path)),
+            false => depends_on_command(database, by, (&command, &found.path)),
+        };
         if !database.is_none_or(may_run) {
             continue;
         }
@@ -233,6 +251,50 @@ fn note_line(
     let name = found.path.file_name().into();
     let paths = facts.line_commands.entry(name).or_default();
     paths.entry(command.as_bytes().into()).or_insert(mention);
+}
+
+/// Notes the programs that `by` mentions and starts: those that are `startable` by their names, and
+/// by their paths those of packages that its own depends on.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn record_programs(
+    by: &ImagePath,
+    (survey, startable): (&Survey<'_>, &BTreeMap<Box<[u8]>, Startable>),
+    facts: &mut Facts,
+    view: &View<'_>,
+) -> Result<(), ReadFailure> {
+    let mut note = |name: &[u8], path: &ImagePath| {
+        let paths = facts.own_programs.entry(path.file_name().into()).or_default();
+        let evidence = Arc::new(Evidence::Starts(name.into()));
+        paths.entry(path.as_bytes().into()).or_insert(Mention { by: by.clone(), evidence });
+    };
+    for name in &survey.programs {
+        let Some(Startable { path, .. }) = startable.get(name).filter(|one| one.path != *by) else {
+            continue;
+        };
+        if view.node(path)?.ok().flatten().is_some_and(|node| node.is_executable()) {
+            note(name, path);
+        }
+    }
+    let Some(database) = view.packages()?.filter(|_| survey.own && survey.starts_programs) else {
+        return Ok(());
+    };
+    for path in survey.hits.paths.iter().filter(|path| is_command_path(path)) {
+        let Ok(found) = view.probe(path)? else { continue };
+        let Ok(command) = ImagePath::new(path) else { continue };
+        let is_program = matches!(found.kind, FoundKind::File(_)) && found.path != *by;
+        if is_program && depends_on_command(database, by, (&command, &found.path)) {
+            note(path, &command);
+        }
+    }
+    Ok(())
+}
+
+/// Whether `path` is one of a command: in a directory of the PATH.
+fn is_command_path(path: &[u8]) -> bool {
+    let dir = memchr::memrchr(b'/', path).and_then(|end| path.get(..end)).unwrap_or_default();
+    dir.ends_with(b"/bin") || dir.ends_with(b"/sbin")
 }
 
 /// Whether the package of `by` itself depends on that of the command which `command` leads to.

@@ -176,7 +176,7 @@ impl<'t> Contents<'t> {
         );
         let needed: Vec<_> = object.needed().cloned().collect();
         let mut survey = Survey::default();
-        let _ = surveyor.look((len, &mut read_at), &[], &mut survey, window)?;
+        let _ = surveyor.look((len, &mut read_at), (&[], &BTreeMap::new()), &mut survey, window)?;
         // The dynamic section's strings are among the constants.
         survey.hits.libraries.retain(|name| needed.iter().all(|needed| **needed != **name));
         self.objects.push(EmbeddedObject { member, arch: object.header.machine.arch, needed });

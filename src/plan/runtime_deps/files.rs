@@ -47,6 +47,13 @@ pub(super) fn find<'f>(
 ) -> Result<Vec<RuleFile<'f>>, ReadFailure> {
     let (seen, out) = Default::default();
     let mut finder = Finder { rule, table, builder, private, seen, out };
+    let mut files = files.to_vec();
+    // A file that is mentioned by its name stays if the directory around it is too large.
+    if rule.match_limit.is_some() {
+        files.sort_by_key(|file| {
+            std::cmp::Reverse(memchr::memchr_iter(b'/', &file.pattern).count())
+        });
+    }
     for file in files {
         for path in expand(&file.pattern, builder)? {
             finder.take(&path, file, &mut Vec::new())?;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    commands,
     embedded::{self, Archives},
     opens::{self, Mentions, Openings},
     owners::{self, Owners},
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     elf::{self, Absence, Closure, File, Object, ReadFailure},
-    ownership::{Belongings, Names},
+    ownership::{Belongings, Names, Startable},
     path::ImagePath,
     plan::{Note, PlanOptions},
     rules::{Account, Evidence, Facts, Libc, LibcKind, Mention, Owned, Table},
@@ -39,6 +40,10 @@ pub(super) struct Gatherer<'t> {
     pub(super) facts: Facts,
     /// Files that were examined.
     seen: BTreeSet<ImagePath>,
+    /// Programs that a rule brought with the directory that they are in: nothing names them.
+    pub(super) helpers: BTreeSet<ImagePath>,
+    /// Files of the closure that only such programs load.
+    pub(super) of_helpers: BTreeSet<ImagePath>,
     /// Files that call dlopen(3).
     callers: BTreeSet<ImagePath>,
     /// Names of libraries, looked for as the files that call dlopen(3) do.
@@ -73,6 +78,7 @@ impl<'t> Gatherer<'t> {
         let configuration = Names::of_files(&registered::configuration(view)?);
         let surveyor = Surveyor::new(table.wanted(), configuration);
         let (seen, callers, openings, needed, listings, archives) = Default::default();
+        let (helpers, of_helpers) = Default::default();
         let registered = Registered::default();
         let (owners, lacking) = (Owners::new(table), None);
         Ok(Self {
@@ -81,6 +87,8 @@ impl<'t> Gatherer<'t> {
             jobs,
             facts,
             seen,
+            helpers,
+            of_helpers,
             callers,
             openings,
             needed,
@@ -105,6 +113,7 @@ impl<'t> Gatherer<'t> {
             closure.programs.iter().filter_map(|program| program.file).collect();
         let listed: BTreeSet<usize> =
             closure.programs.iter().take(hard).filter_map(|program| program.file).collect();
+        self.of_helpers = only_loaded_by(&self.helpers, closure);
         let mut new: Vec<New<'_>> = Vec::new();
         for (index, file) in closure.files.iter().enumerate() {
             let is_program = programs.contains(&index) && file.object.is_program();
@@ -120,7 +129,11 @@ impl<'t> Gatherer<'t> {
             let own = is_program || listed.contains(&index);
             let programs: Vec<_> = self.facts.programs.values().cloned().collect();
             let belongings = self.owners.all_belongings(&file.path, &programs, view)?;
-            new.push(New { file, own, belongings });
+            let startable = match self.of_helpers.contains(&file.path) {
+                true => BTreeMap::new(),
+                false => owners::startable(&file.path, &programs, view)?,
+            };
+            new.push(New { file, own, belongings, startable });
         }
         let mut names: Vec<(&ImagePath, BTreeSet<Box<[u8]>>)> = Vec::new();
         let surveyor = &self.surveyor;
@@ -133,10 +146,11 @@ impl<'t> Gatherer<'t> {
             self.jobs,
             |new| open(new, view),
             worker,
-            |New { file, belongings, .. }, survey| {
+            |New { file, belongings, startable, .. }, survey| {
                 if survey.calls_dlopen {
                     self.callers.insert(file.path.clone());
                 }
+                commands::record_programs(&file.path, (&survey, startable), &mut self.facts, view)?;
                 for belongings in belongings {
                     let found = (&**belongings, &survey.mentions);
                     owners::note(&mut self.facts, &file.path, found, view)?;
@@ -244,6 +258,22 @@ impl<'t> Gatherer<'t> {
     }
 }
 
+/// The files of `closure` that only these `programs` load.
+fn only_loaded_by(programs: &BTreeSet<ImagePath>, closure: &Closure) -> BTreeSet<ImagePath> {
+    if programs.is_empty() {
+        return BTreeSet::new();
+    }
+    let path = |index: &usize| closure.files.get(*index).map(|file| &file.path);
+    let is_other = |program: &&elf::Program| {
+        !program.file.as_ref().and_then(path).is_some_and(|path| programs.contains(path))
+    };
+    let others = closure.programs.iter().filter(is_other);
+    let loaded = others.flat_map(|one| one.file.iter().chain(&one.loads).chain(&one.extra));
+    let loaded: BTreeSet<_> = loaded.filter_map(path).collect();
+    let files = closure.files.iter().map(|file| &file.path);
+    files.filter(|path| !loaded.contains(path)).cloned().collect()
+}
+
 /// A file of the closure that is new.
 struct New<'c> {
     file: &'c File,
@@ -251,11 +281,13 @@ struct New<'c> {
     own: bool,
     /// What belongs to it, if a package owns it.
     belongings: Vec<Arc<Belongings>>,
+    /// What it may start, by file name.
+    startable: BTreeMap<Box<[u8]>, Startable>,
 }
 
 /// Opens a file of the closure, unless nothing in it says anything about the program.
 fn open(new: &New<'_>, view: &View<'_>) -> Result<Option<Task>, ReadFailure> {
-    let New { file, own, belongings } = new;
+    let New { file, own, belongings, startable } = new;
     let name = file.object.soname.as_deref().unwrap_or_else(|| file.path.file_name());
     if is_system_library(name) {
         return Ok(None);
@@ -263,7 +295,8 @@ fn open(new: &New<'_>, view: &View<'_>) -> Result<Option<Task>, ReadFailure> {
     let Ok(Some(node)) = view.node(&file.path)? else { return Ok(None) };
     let Some(node) = node.file() else { return Ok(None) };
     let names = belongings.iter().map(|one| one.names().clone()).collect();
-    Ok(view.reader(node)?.ok().map(|reader| Task { reader, own: *own, names }))
+    let startable = startable.iter().map(|(name, one)| (name.clone(), one.is_asked_for)).collect();
+    Ok(view.reader(node)?.ok().map(|reader| Task { reader, own: *own, names, startable }))
 }
 
 /// Notes what the file at `path` asks for. Returns the names of libraries in it.
@@ -287,7 +320,7 @@ fn note(
         facts.owned.entry([b"/etc/", name].concat().into()).or_insert(owned);
     }
     for line in hits.command_lines {
-        facts.command_lines.entry(line).or_insert_with(|| path.clone());
+        facts.command_lines.entry(line).or_insert_with(|| (path.clone(), own));
     }
     for string in hits.paths {
         let known = facts.paths.contains_key(&string);

@@ -7,6 +7,7 @@ mod embedded;
 mod extras;
 mod files;
 mod gather;
+mod notes;
 mod opens;
 mod owners;
 mod perl;
@@ -26,7 +27,7 @@ use std::{
 };
 
 use super::{
-    Missing, Note, PlanError, PlanOptions, Reason, RuleMatch,
+    Note, PlanError, PlanOptions, Reason, RuleMatch,
     builder::ImageBuilder,
     programs::{self, Programs},
 };
@@ -34,7 +35,7 @@ use crate::{
     elf::{self, Closure, Lookup as _, ReadFailure, script::Shebang},
     languages::{Languages, TextKind, Variables},
     path::{ImagePath, escape},
-    rules::{self, Choice, Fired, Level, NamedBy, Table, Verdict},
+    rules::{self, Choice, Fired, NamedBy, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
 };
 
@@ -43,6 +44,7 @@ use gather::Gatherer;
 use perl::PerlModules;
 
 pub(super) use gather::accounts;
+pub(super) use notes::lacks;
 pub(super) use scripts::is_for_shell;
 
 /// Which rules there are, and which of them the user wants.
@@ -246,6 +248,7 @@ impl<'t> RuntimeDeps<'t> {
                 extras::leave_unasked(&mut found, &scripts, owners, builder)?;
             }
             self.leave_heavy(&fired, &mut found, search, builder)?;
+            self.leave_weak(&fired, &mut found, builder);
         }
         let mut objects = Vec::new();
         let found = self.within_limit(&fired, found, builder)?;
@@ -253,7 +256,8 @@ impl<'t> RuntimeDeps<'t> {
         let known = (&mut self.gatherer.facts, builder.view);
         texts::note(&tree, &[TextKind::Configuration], known)?;
         let programs = programs::find(&tree, builder.view)?;
-        let Gatherer { facts, perl, .. } = &mut self.gatherer;
+        let Gatherer { facts, perl, helpers, .. } = &mut self.gatherer;
+        helpers.extend(started::helpers(fired.rule, (&found, &programs)));
         if fired.rule.starts {
             let found = (&found[..], &programs);
             self.optional.extend(started::optional(found, &self.optional, builder)?);
@@ -285,6 +289,28 @@ impl<'t> RuntimeDeps<'t> {
         let named = |(path, bytes)| (path, (fired.rule.name.as_str(), bytes));
         self.heavy.extend(heavy.into_iter().map(named));
         Ok(())
+    }
+
+    /// Takes out of `found` what is large and what only helpers ask for. Other evidence may follow.
+    fn leave_weak(
+        &mut self,
+        fired: &Fired<'t>,
+        found: &mut Vec<RuleFile<'_>>,
+        builder: &ImageBuilder<'_>,
+    ) {
+        let (of_helpers, rule) = (&self.gatherer.of_helpers, fired.rule.name.as_str());
+        let is_weak =
+            |one: &&RuleFile<'_>| one.named.by.as_ref().is_some_and(|by| of_helpers.contains(by));
+        let weak: Vec<_> = found.iter().filter(is_weak).cloned().collect();
+        for (pattern, bytes) in files::larger(&weak, extras::MAX_BYTES, builder) {
+            self.followed.remove(&(rule, pattern.clone()));
+            let (out, rest) =
+                std::mem::take(found).into_iter().partition(|one| one.named.pattern == *pattern);
+            *found = rest;
+            let out: Vec<RuleFile<'_>> = out;
+            let named = out.into_iter().filter(|one| one.is_named);
+            self.heavy.extend(named.map(|one| (one.path, (rule, bytes))));
+        }
     }
 
     /// Those of `found` that the rule may add within its limit, which counts everything that it
@@ -365,71 +391,6 @@ impl<'t> RuntimeDeps<'t> {
         }
         Ok((self.notes(builder)?, variables))
     }
-
-    /// Notes about what was left out for doubt or size, with the option that adds it.
-    fn notes(&self, builder: &ImageBuilder<'_>) -> Result<Vec<Note>, ReadFailure> {
-        let mut notes = self.absent.clone();
-        notes.extend(self.gatherer.lacking.clone());
-        for (rule, bytes) in &self.large {
-            let description = self.set.table.get(rule).map_or("", |rule| &*rule.description);
-            let text =
-                format!("left out for its size, {} MB: {description}", bytes.div_ceil(1_000_000));
-            notes.push(Note::hint(text, format!("`--with {rule}` adds it")));
-        }
-        notes.extend(self.heavy_note(builder));
-        notes.extend(self.private_note(builder));
-        let suggested = self.fired.values().filter(|fired| fired.verdict == Verdict::Suggest);
-        let (hints, optional): (Vec<_>, Vec<_>) =
-            suggested.partition(|fired| fired.rule.level == Level::Hint);
-        for fired in hints {
-            let there = files::exist(&fired.files, fired.rule, &self.set.table, builder)?;
-            if there.is_empty() && !fired.rule.files.is_empty() {
-                continue;
-            }
-            let what = fired.rule.hint.as_deref().unwrap_or(&fired.rule.description);
-            let by = fired.by.as_ref().map_or_else(String::new, |by| format!("{by}: "));
-            let why = match fired.rule.files_only {
-                true => list(&there),
-                false => fired.evidence.to_string(),
-            };
-            let text = format!("{by}{what} ({why})");
-            notes.push(Note::hint(text, format!("`--with {}` adds it", fired.rule.name)));
-        }
-        let mut names: Vec<&str> = Vec::new();
-        for fired in optional {
-            if !files::exist(&fired.files, fired.rule, &self.set.table, builder)?.is_empty() {
-                names.push(&fired.rule.name);
-            }
-        }
-        if !names.is_empty() {
-            let text = format!("left out, since it is probably not needed: {}", names.join(", "));
-            let hint =
-                "`--with NAME` adds one, `--soft all` adds all; `imgb rules` says what they are"
-                    .into();
-            notes.push(Note::info(text, hint));
-        }
-        Ok(notes)
-    }
-
-    /// One note about files and directories that not everybody may read.
-    fn private_note(&self, builder: &ImageBuilder<'_>) -> Option<Note> {
-        let out: Vec<_> = self.private.iter().filter(|path| !builder.has(path)).cloned().collect();
-        let first = out.first()?;
-        let text = format!("left out, since not everybody may read it: {}", list(&out));
-        Some(Note::hint(text, format!("`--include {first}` adds it, secrets and all")))
-    }
-
-    /// One note about the plugins that were left out for the size of their libraries.
-    fn heavy_note(&self, builder: &ImageBuilder<'_>) -> Option<Note> {
-        let out: Vec<_> = self.heavy.iter().filter(|(path, _)| !builder.has(path)).collect();
-        let paths: Vec<_> = out.iter().map(|(path, _)| (*path).clone()).collect();
-        let rules = out.iter().map(|(_, (rule, _))| format!("--with {rule}"));
-        let rules: Vec<_> = rules.collect::<BTreeSet<_>>().into_iter().collect();
-        let bytes = out.iter().map(|(_, (_, bytes))| bytes).max()?.div_ceil(1_000_000);
-        let what = "left out, since it is optional and large";
-        let text = format!("{what}, up to {bytes} MB with what it needs: {}", list(&paths));
-        Some(Note::hint(text, format!("`{}` adds what is left out", rules.join(" "))))
-    }
 }
 
 /// The first of `targets` that is in the image, with all links on the way to it.
@@ -444,15 +405,6 @@ fn first_there<'a>(
         }
     }
     Ok(None)
-}
-
-/// The first few of `paths`.
-fn list(paths: &[ImagePath]) -> String {
-    let mut text: Vec<_> = paths.iter().take(5).map(ToString::to_string).collect();
-    if paths.len() > text.len() {
-        text.push(format!("and {} more", paths.len() - text.len()));
-    }
-    text.join(", ")
 }
 
 fn reason(fired: &Fired<'_>) -> Reason {
@@ -481,18 +433,4 @@ fn take(
         tree.insert(one.path.clone(), one.node.clone());
     }
     Ok(tree)
-}
-
-/// One note about all libraries that objects added by rules lack. That is not an error, because the
-/// image starts without them.
-pub(super) fn lacks(missing: &[Missing]) -> Option<Note> {
-    let names: BTreeSet<&str> = missing.iter().map(|missing| &*missing.name).collect();
-    let first = missing.first()?;
-    let names: Vec<_> = names.into_iter().collect();
-    let text = format!(
-        "libraries that plugins need are missing: {} (the first is needed by {})",
-        escape(names.join(", ").as_bytes()),
-        first.by
-    );
-    Some(Note::warning(text))
 }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     elf::ReadFailure,
-    ownership::{self, Belongings, Bond, Mentions, Tie, bonds, near_bonds},
+    ownership::{self, Belongings, Bond, Mentions, Startable, Tie, bonds, near_bonds},
     packages::{Database, PackageId},
     path::ImagePath,
     rules::{Facts, Owned, Rule, Table},
@@ -185,6 +185,29 @@ fn owner(path: &ImagePath, database: &Database, view: &View<'_>) -> Option<Packa
     database.owners(path).first().copied()
 }
 
+/// What the file at the real path `path` may start, by file name: what its package has or asks
+/// for, if it is one of `programs`; for other files, what the packages of those of `programs` ask
+/// for that are from the same source.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn startable(
+    path: &ImagePath,
+    programs: &[ImagePath],
+    view: &View<'_>,
+) -> Result<BTreeMap<Box<[u8]>, Startable>, ReadFailure> {
+    let Some(database) = view.packages()? else { return Ok(BTreeMap::new()) };
+    let Some(id) = owner(path, database, view) else { return Ok(BTreeMap::new()) };
+    if programs.contains(path) {
+        return Ok(ownership::startable(database, id));
+    }
+    let source = |id| database.package(id).map(|package| &package.source);
+    let owners = programs.iter().filter_map(|program| owner(program, database, view));
+    let relatives: BTreeSet<_> = owners.filter(|other| source(*other) == source(id)).collect();
+    let all = relatives.into_iter().flat_map(|id| ownership::startable(database, id));
+    Ok(all.filter(|(_, one)| one.is_asked_for).collect())
+}
+
 /// Whether no package owns what is at `path`, and it is neither a directory that many programs have
 /// nor in `/var`, where this machine keeps its state.
 ///
@@ -214,8 +237,12 @@ pub(super) fn note(
         let package = database.package(found.package).map_or("", |package| &package.name);
         let tie = Tie { package: package.into(), bond: found.bond };
         let owned = Owned { by: by.clone(), mention: found.mention, tie: Some(tie) };
-        let known = facts.owned.entry(found.path.as_bytes().into());
-        known.or_insert(owned);
+        let known =
+            facts.owned.entry(found.path.as_bytes().into()).or_insert_with(|| owned.clone());
+        // A path is stronger evidence than a name.
+        if owned.is_by_path() && !known.is_by_path() {
+            *known = owned;
+        }
     }
     Ok(())
 }

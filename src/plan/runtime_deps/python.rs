@@ -9,7 +9,7 @@ use super::{depends::depends, files, owners::Owners, typelibs};
 use crate::{
     elf::{Lookup as _, ReadFailure},
     languages::{
-        Languages, Python, library_names,
+        Languages, Python, calls, library_names,
         python::{
             Depth, named, namespaces, package_name, required, required_by_list,
             required_by_metadata, words,
@@ -37,6 +37,8 @@ pub(super) struct Modules {
     pub(super) paths: BTreeMap<Vec<u8>, BTreeSet<ImagePath>>,
     /// Names of libraries in their sources, each with the source.
     pub(super) libraries: BTreeMap<Box<[u8]>, ImagePath>,
+    /// Command lines in their sources, each with the source.
+    pub(super) lines: BTreeMap<Vec<u8>, ImagePath>,
     /// Sources that mention what belongs to their packages.
     pub(super) mentions: Vec<(ImagePath, Arc<Belongings>, Mentions)>,
 }
@@ -277,6 +279,9 @@ impl<'g, 't> Finder<'g, 't> {
                 self.conditional.extend(conditional.map(|name| (name, path.clone())));
                 for name in library_names::in_source(&text, &Languages::builtin().texts) {
                     self.out.libraries.entry(name.into()).or_insert_with(|| path.clone());
+                }
+                for line in calls::started(&text, &Languages::builtin().calls).lines {
+                    self.out.lines.entry(line).or_insert_with(|| path.clone());
                 }
                 self.note_mentions(path, &text)?;
                 // The bindings' own additions to namespaces are for whoever uses these.

@@ -86,7 +86,8 @@ impl Registered {
         let mut new = Vec::new();
         for (path, by) in &facts.paths {
             let Ok(dir) = ImagePath::new(path) else { continue };
-            let is_new = path.starts_with(b"/etc/") && self.drop_ins.insert(dir.clone());
+            let is_below = dir.as_bytes().starts_with(b"/etc/");
+            let is_new = is_below && self.drop_ins.insert(dir.clone());
             if !is_new || !view.probe(path)?.is_ok_and(|found| found.kind == FoundKind::Directory) {
                 continue;
             }

@@ -10,6 +10,8 @@ use crate::{languages::shell, rules::Wanted};
 pub(super) const MAX_STRING: usize = 512;
 /// Strings of each kind that are kept for one object.
 const MAX_HITS: usize = 4096;
+/// Bytes of a list of names.
+const MAX_LIST: usize = 40;
 /// Command lines that are kept for one object.
 const MAX_LINES: usize = 100;
 
@@ -130,6 +132,24 @@ pub(super) fn command_lines(window: &[u8], lines: &mut BTreeSet<Box<[u8]>>) {
     for string in strings {
         if lines.len() < MAX_LINES {
             lines.insert(string.into());
+        }
+    }
+}
+
+/// Adds the names of programs in `window` that `startable` has: whole strings, and the words of
+/// short ones where it says that these are enough (`ssh : rsh`).
+pub(super) fn programs(
+    window: &[u8],
+    startable: &BTreeMap<Box<[u8]>, bool>,
+    found: &mut BTreeSet<Box<[u8]>>,
+) {
+    for string in window.split(|&b| b == 0).filter(|string| !string.is_empty()) {
+        if startable.contains_key(string) {
+            found.insert(string.into());
+        } else if string.len() <= MAX_LIST {
+            let words = string.split(|b| b" :,;|".contains(b));
+            let is_enough = |word: &&[u8]| startable.get(*word) == Some(&true);
+            found.extend(words.filter(is_enough).map(Box::from));
         }
     }
 }

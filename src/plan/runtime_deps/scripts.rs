@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     elf::{Lookup as _, ReadFailure, script::Shebang},
-    languages::{Languages, Perl, Variables, library_names, python::started_modules},
+    languages::{Languages, Perl, Variables, library_names, perl::loaded, python::started_modules},
     ownership::Mentions,
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
@@ -113,19 +113,9 @@ fn loads_package(
     for pattern in &perl.packages {
         dirs.extend(files::expand(pattern.as_bytes(), builder)?);
     }
-    let statements = text
-        .split(|&b| b == b'\n')
-        .flat_map(|line| line.split(|&b| b == b';'))
-        .map(<[u8]>::trim_ascii);
-    let modules = statements.filter_map(|statement| {
-        perl.imports.iter().find_map(|import| statement.strip_prefix(import.as_bytes()))
-    });
-    for rest in modules.take(MAX_MODULES) {
-        let end = rest.iter().position(|b| !b.is_ascii_alphanumeric() && !b"_:".contains(b));
-        let module = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-        let file = String::from_utf8_lossy(module).replace("::", "/") + &perl.source;
+    for file in loaded(text, perl).files.iter().take(MAX_MODULES) {
         for dir in &dirs {
-            let path = [dir.as_bytes(), b"/", file.as_bytes()].concat();
+            let path = [dir.as_bytes(), b"/", file].concat();
             if builder.view.find(&path)?.is_ok() {
                 return Ok(true);
             }
@@ -175,6 +165,9 @@ fn note_modules(
 ) -> Result<(), ReadFailure> {
     for (source, belongings, mentions) in &found.mentions {
         owners::note(facts, source, (belongings, mentions), builder.view)?;
+    }
+    for (line, source) in found.lines {
+        facts.command_lines.entry(line.into()).or_insert((source, false));
     }
     for (name, source) in found.libraries {
         facts.library_names.entry(name).or_insert(source);

@@ -35,6 +35,9 @@ pub(super) fn leave_large(
         let Some(file) = one.node.file() else { continue };
         let bytes = file.len + if starts { interpreter_size(one, dirs, builder)? } else { 0 };
         let by = one.named.by.as_ref().filter(|by| starts && !optional.contains(*by));
+        // The name of a program alone may mean something else.
+        let is_sure = |_: &&ImagePath| !matches!(&*one.named.evidence, Evidence::Starts(name) if !name.contains(&b'/'));
+        let by = by.filter(is_sure);
         if bytes > limit && !commands::is_needed(by, &one.path, builder)? {
             large.insert(one.path.clone(), bytes);
         }
@@ -97,6 +100,31 @@ fn is_example(path: &ImagePath) -> bool {
     dirs.contains(&&b"share"[..]) && dirs.last().filter(is_for_commands).is_none()
 }
 
+/// The programs among the `found` files of a rule that guesses which come with the directory that
+/// they are in: nothing says that they are started.
+pub(super) fn helpers(
+    rule: &Rule,
+    (found, programs): (&[RuleFile<'_>], &Programs),
+) -> Vec<ImagePath> {
+    if !rule.generic {
+        return Vec::new();
+    }
+    let named: BTreeSet<_> = found.iter().filter(|one| one.is_named).map(|one| &one.path).collect();
+    let objects = programs.objects.iter().filter(|(_, object)| object.is_program());
+    objects.map(|(path, _)| path).filter(|path| !named.contains(path)).cloned().collect()
+}
+
+/// Whether what mentions a file, or a directory above it, means to start it: not if it only has the
+/// name of the directory somewhere, unless this is one whose files are all started (`install.d`).
+fn is_meant(one: &RuleFile<'_>) -> bool {
+    let is_path = || match &*one.named.evidence {
+        Evidence::Owned(mention, _) => mention.starts_with(b"/"),
+        _ => true,
+    };
+    let dir = one.path.parent();
+    one.is_named || is_path() || dir.is_some_and(|dir| dir.file_name().ends_with(b".d"))
+}
+
 /// Notes what the programs and scripts among the files of a rule ask for, and takes the
 /// interpreters of these scripts. Returns the interpreters.
 ///
@@ -113,16 +141,21 @@ pub(super) fn start(
     let is_command = |one: &RuleFile<'_>| {
         matches!(
             *one.named.evidence,
-            Evidence::ScriptCommand(_) | Evidence::ScriptNeeds(_) | Evidence::CommandLine(_)
+            Evidence::ScriptCommand(_)
+                | Evidence::ScriptNeeds(_)
+                | Evidence::CommandLine(_)
+                | Evidence::Starts(_)
         )
     };
     let is_guess = rule.generic || found.iter().all(is_command);
     let by = if is_guess { By::Guess } else { By::Rule };
     let mut interpreters = Vec::new();
     let named: BTreeSet<_> = found.iter().filter(|one| one.is_named).map(|one| &one.path).collect();
+    let meant: BTreeSet<_> =
+        found.iter().filter(|one| is_meant(one)).map(|one| &one.path).collect();
     for (path, line) in &programs.scripts {
         let is_started = match rule.generic {
-            true => is_for_shell(line),
+            true => is_for_shell(line) && meant.contains(path),
             false => named.contains(path) || !is_example(path),
         };
         if !is_started {
@@ -143,7 +176,7 @@ pub(super) fn start(
     let started: BTreeSet<_> = programs.objects.iter().map(|(path, _)| path).collect();
     for one in found.iter().filter(|one| started.contains(&one.path)) {
         match &*one.named.evidence {
-            Evidence::ScriptNeeds(_) | Evidence::CommandLine(_) => {
+            Evidence::ScriptNeeds(_) | Evidence::CommandLine(_) | Evidence::Starts(_) => {
                 // The rules for this program apply to it.
                 let named = ImagePath::new(&one.named.pattern);
                 facts.programs.insert(named.unwrap_or(one.path.clone()), one.path.clone());

@@ -1,11 +1,16 @@
 //! One object's file → the symbols, paths, words and names in it that rules ask for.
 
-use std::{collections::BTreeSet, io, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    ops::Range,
+    sync::Arc,
+};
 
 use super::scan::{self, Hits, MAX_STRING, Scanner};
 use crate::{
     elf::{self, ObjectError, ReadAt, ReadFailure},
-    ownership::{Mentions, Names},
+    ownership::{Mentions, Names, wide},
     rules::Wanted,
     source::FileReader,
 };
@@ -39,6 +44,10 @@ pub(super) struct Survey<'t> {
     pub(super) mentions: Mentions,
     /// The configuration that they name.
     pub(super) configuration: Mentions,
+    /// The programs of its packages that they name, if it starts programs.
+    pub(super) programs: BTreeSet<Box<[u8]>>,
+    /// Whether it imports functions that start programs.
+    pub(super) starts_programs: bool,
 }
 
 /// A file to look through.
@@ -49,6 +58,9 @@ pub(super) struct Task {
     pub(super) own: bool,
     /// The names of what its package owns, and of what a program's package of the same source owns.
     pub(super) names: Vec<Arc<Names>>,
+    /// The file names of programs that it may start, each with whether a word of a constant is
+    /// enough.
+    pub(super) startable: BTreeMap<Box<[u8]>, bool>,
 }
 
 /// Memory for the constants of one object after the other. The first byte stays zero, so that the
@@ -75,25 +87,27 @@ impl<'t> Surveyor<'t> {
     /// [`ReadFailure`]
     pub(super) fn survey(
         &self,
-        Task { reader, own, names }: Task,
+        Task { reader, own, names, startable }: Task,
         window: &mut Window,
     ) -> Result<Survey<'t>, ReadFailure> {
         let mut survey = Survey { own, ..Survey::default() };
         // A damaged object fails in the closure, and a denied one when it is packed.
-        let _ =
-            reader.parse(|len, read_at| self.look((len, read_at), &names, &mut survey, window))?;
+        let _ = reader.parse(|len, read_at| {
+            let known = (&names[..], &startable);
+            self.look((len, read_at), known, &mut survey, window)
+        })?;
         Ok(survey)
     }
 
-    /// Adds to `survey` what is in an object of `len` bytes, whose package owns files of these
-    /// `names`.
+    /// Adds to `survey` what is in an object of `len` bytes, whose packages own files of these
+    /// `names`, and which may start what is `startable`.
     ///
     /// # Errors
     /// Those of `read_at`; the inner one tells what is wrong with the object.
     pub(super) fn look(
         &self,
         (len, read_at): (u64, ReadAt<'_>),
-        names: &[Arc<Names>],
+        (names, startable): (&[Arc<Names>], &BTreeMap<Box<[u8]>, bool>),
         survey: &mut Survey<'t>,
         window: &mut Window,
     ) -> io::Result<Result<(), ObjectError>> {
@@ -102,6 +116,7 @@ impl<'t> Surveyor<'t> {
         let _ = elf::imports(len, read_at, |name| {
             survey.calls_dlopen |= matches!(name, b"dlopen" | b"dlmopen");
             runs_shell |= matches!(name, b"system" | b"popen");
+            survey.starts_programs |= starts_programs(name);
             survey.symbols.extend(self.wanted.symbols.get(name));
         })?;
         let ranges = match elf::constants(len, read_at)? {
@@ -114,16 +129,32 @@ impl<'t> Surveyor<'t> {
             for names in names {
                 names.scan(bytes, &mut survey.mentions);
             }
+            if !names.is_empty() {
+                wide::each_name(bytes, |name| {
+                    names.iter().for_each(|names| names.scan(name, &mut survey.mentions));
+                });
+            }
             if !self.configuration.is_empty() {
                 self.configuration.scan(bytes, &mut survey.configuration);
             }
-            if own && runs_shell {
+            if runs_shell && (own || !names.is_empty()) {
                 scan::command_lines(bytes, &mut survey.hits.command_lines);
+            }
+            if survey.starts_programs && !startable.is_empty() {
+                scan::programs(bytes, startable, &mut survey.programs);
             }
         };
         window.slide(&ranges, read_at, look)?;
         Ok(Ok(()))
     }
+}
+
+/// Whether a function starts programs: exec(3), posix_spawn(3), system(3), popen(3), and those of
+/// GLib and Qt.
+fn starts_programs(symbol: &[u8]) -> bool {
+    const PREFIXES: [&[u8]; 5] =
+        [b"exec", b"posix_spawn", b"g_spawn_", b"g_subprocess_new", b"_ZN8QProcess"];
+    matches!(symbol, b"system" | b"popen") || PREFIXES.iter().any(|front| symbol.starts_with(front))
 }
 
 impl Window {
