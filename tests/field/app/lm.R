@@ -1,0 +1,2 @@
+#!/usr/bin/Rscript
+coef(lm(dist ~ speed, cars))
