@@ -91,8 +91,8 @@ pub fn is_command_line(text: &[u8]) -> bool {
         && (words.next().is_some_and(is_option) || redirects())
 }
 
-/// Whether the script `text` asks whether there is a command or file `name`, and goes on if there is
-/// none.
+/// Whether the script `text` asks whether there is a command or file `name`, and goes on without
+/// it.
 pub fn asks_for(text: &[u8], name: &[u8], language: &Shell) -> bool {
     let ends = |after: Option<&u8>| {
         after.is_none_or(|b| !b.is_ascii_alphanumeric() && !b"._-/".contains(b))

@@ -50,9 +50,9 @@ pub struct Facts {
     /// Likewise, those that a script needs: it is the user's own, or it executes the command in its
     /// own place, or its package depends on that of the command.
     pub needed_commands: BTreeMap<Box<[u8]>, Opened>,
-    /// Constants of objects that run a shell, if they have the form of a command line, and what
-    /// Python modules start, each with the file and whether that is a program. They are taken out
-    /// when their commands are looked for.
+    /// Constants of objects that start programs, if they have the form of a command line, and what
+    /// Python modules start, each with the file and whether that is a program which runs a shell.
+    /// They are taken out when their commands are looked for.
     pub command_lines: BTreeMap<Box<[u8]>, (ImagePath, bool)>,
     /// The commands in them that the sysroot has, by file name.
     pub line_commands: BTreeMap<Box<[u8]>, Mentions>,

@@ -313,6 +313,21 @@ fn a_word_in_a_script_that_starts_what_variables_hold() {
     }
 }
 
+/// cxref passes the words of `cxref-cpp -lang-c …` to execvp.
+#[test]
+fn a_command_line_whose_words_a_program_passes_to_exec() {
+    let main = "#include <string.h>\n#include <unistd.h>\nint main(int argc, char **argv) {\n\
+        const char *volatile lines[] = { \"app-cpp -lang -C\", \"zz -x\" };\n\
+        char *words[] = { strtok(strdup(lines[argc]), \" \"), 0 };\n\
+        return execvp(words[0], words); }";
+    let packages: &[(&str, &str, &[&str])] =
+        &[("app", "", &["usr/bin/app", "usr/bin/app-cpp"]), ("zz", "", &["usr/bin/zz"])];
+    let sources = [("app", main), ("app-cpp", MAIN), ("zz", MAIN)];
+    let Some(sandbox) = sandbox(&sources, packages) else { return };
+    let text = plan(&sandbox, "app").text();
+    assert!(text.contains("/usr/bin/app-cpp ") && !text.contains("/usr/bin/zz "), "{text}");
+}
+
 /// libparted runs `dmidecode -s …`, on whose package its own depends.
 #[test]
 fn a_command_line_in_a_library_whose_package_depends_on_the_command() {

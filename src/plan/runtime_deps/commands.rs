@@ -207,7 +207,8 @@ pub(super) fn record_lines(
 }
 
 /// Notes the commands of the sysroot in one command line, if the first of them exists. For a
-/// library, which is not `own`, only those count that its package depends on.
+/// library and for what starts programs without a shell, `own` is false: only those count that its
+/// package depends on.
 fn record_line(
     (by, own, line): (&ImagePath, bool, &[u8]),
     dirs: &[ImagePath],

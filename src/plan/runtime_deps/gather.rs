@@ -303,7 +303,7 @@ fn open(new: &New<'_>, view: &View<'_>) -> Result<Option<Task>, ReadFailure> {
 fn note(
     facts: &mut Facts,
     (path, is_owned): (&ImagePath, bool),
-    Survey { symbols, own, hits, configuration, .. }: Survey<'_>,
+    Survey { symbols, own, hits, configuration, runs_shell, .. }: Survey<'_>,
     view: &View<'_>,
 ) -> Result<BTreeSet<Box<[u8]>>, ReadFailure> {
     for symbol in symbols {
@@ -320,7 +320,7 @@ fn note(
         facts.owned.entry([b"/etc/", name].concat().into()).or_insert(owned);
     }
     for line in hits.command_lines {
-        facts.command_lines.entry(line).or_insert_with(|| (path.clone(), own));
+        facts.command_lines.entry(line).or_insert_with(|| (path.clone(), own && runs_shell));
     }
     for string in hits.paths {
         let known = facts.paths.contains_key(&string);

@@ -304,10 +304,9 @@ impl<'t> RuntimeDeps<'t> {
         let weak: Vec<_> = found.iter().filter(is_weak).cloned().collect();
         for (pattern, bytes) in files::larger(&weak, extras::MAX_BYTES, builder) {
             self.followed.remove(&(rule, pattern.clone()));
-            let (out, rest) =
+            let (out, rest): (Vec<_>, Vec<_>) =
                 std::mem::take(found).into_iter().partition(|one| one.named.pattern == *pattern);
             *found = rest;
-            let out: Vec<RuleFile<'_>> = out;
             let named = out.into_iter().filter(|one| one.is_named);
             self.heavy.extend(named.map(|one| (one.path, (rule, bytes))));
         }

@@ -34,10 +34,13 @@ pub(super) fn leave_large(
     for one in found.iter().filter(|one| !builder.has(&one.path)) {
         let Some(file) = one.node.file() else { continue };
         let bytes = file.len + if starts { interpreter_size(one, dirs, builder)? } else { 0 };
-        let by = one.named.by.as_ref().filter(|by| starts && !optional.contains(*by));
         // The name of a program alone may mean something else.
-        let is_sure = |_: &&ImagePath| !matches!(&*one.named.evidence, Evidence::Starts(name) if !name.contains(&b'/'));
-        let by = by.filter(is_sure);
+        let is_sure = match &*one.named.evidence {
+            Evidence::Starts(name) => name.contains(&b'/'),
+            _ => true,
+        };
+        let counts = |by: &&ImagePath| is_sure && starts && !optional.contains(*by);
+        let by = one.named.by.as_ref().filter(counts);
         if bytes > limit && !commands::is_needed(by, &one.path, builder)? {
             large.insert(one.path.clone(), bytes);
         }

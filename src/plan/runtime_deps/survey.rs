@@ -46,7 +46,9 @@ pub(super) struct Survey<'t> {
     pub(super) configuration: Mentions,
     /// The programs of its packages that they name, if it starts programs.
     pub(super) programs: BTreeSet<Box<[u8]>>,
-    /// Whether it imports functions that start programs.
+    /// Whether it imports functions that run a shell.
+    pub(super) runs_shell: bool,
+    /// Whether it imports functions that start programs, these among them.
     pub(super) starts_programs: bool,
 }
 
@@ -111,11 +113,10 @@ impl<'t> Surveyor<'t> {
         survey: &mut Survey<'t>,
         window: &mut Window,
     ) -> io::Result<Result<(), ObjectError>> {
-        let mut runs_shell = false;
         // Of a damaged table, what could be read.
         let _ = elf::imports(len, read_at, |name| {
             survey.calls_dlopen |= matches!(name, b"dlopen" | b"dlmopen");
-            runs_shell |= matches!(name, b"system" | b"popen");
+            survey.runs_shell |= matches!(name, b"system" | b"popen");
             survey.starts_programs |= starts_programs(name);
             survey.symbols.extend(self.wanted.symbols.get(name));
         })?;
@@ -137,7 +138,7 @@ impl<'t> Surveyor<'t> {
             if !self.configuration.is_empty() {
                 self.configuration.scan(bytes, &mut survey.configuration);
             }
-            if runs_shell && (own || !names.is_empty()) {
+            if survey.starts_programs && (own || !names.is_empty()) {
                 scan::command_lines(bytes, &mut survey.hits.command_lines);
             }
             if survey.starts_programs && !startable.is_empty() {
