@@ -306,7 +306,7 @@ impl Drop for Queue {
         let state = self.shared.lock();
         self.shared.stop(&state);
         let is_active = |state: &mut State| state.active > 0;
-        let _ = self.shared.changed.wait_timeout_while(state, FAREWELL, is_active);
+        drop(self.shared.changed.wait_timeout_while(state, FAREWELL, is_active));
     }
 }
 
