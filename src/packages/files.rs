@@ -109,13 +109,22 @@ impl Line {
     }
 }
 
+/// A line of a package's list.
+#[derive(Clone, Copy, Debug, Default)]
+struct Entry {
+    package: u32,
+    line: u32,
+    /// That of the line, so that most lines of other paths need not be looked at.
+    check: u32,
+}
+
 /// The lists of all packages.
 #[derive(Debug, Default)]
 pub(super) struct FileIndex {
     /// By the packages' numbers.
     lists: Vec<Listing>,
-    /// Packages and lines of their lists, those of one bucket after those of the bucket before.
-    by_bucket: Vec<(PackageId, u32)>,
+    /// The lines of all lists, those of one bucket after those of the bucket before.
+    by_bucket: Vec<Entry>,
     /// Where each bucket begins in `by_bucket`, and where the last ends.
     buckets: Vec<u32>,
 }
@@ -152,11 +161,11 @@ impl FileIndex {
             *end = sum;
         }
         self.buckets.clone_from(&ends);
-        self.by_bucket = vec![(PackageId(0), 0); sum as usize];
-        for (id, list) in (0..).map(PackageId).zip(&self.lists) {
+        self.by_bucket = vec![Entry::default(); sum as usize];
+        for (package, list) in (0..).zip(&self.lists) {
             for (number, line) in (0..).zip(&list.lines) {
                 let next = &mut ends[usize::from(line.bucket)];
-                self.by_bucket[*next as usize] = (id, number);
+                self.by_bucket[*next as usize] = Entry { package, line: number, check: line.check };
                 *next += 1;
             }
         }
@@ -168,12 +177,12 @@ impl FileIndex {
         let at = |bucket: usize| self.buckets.get(bucket).map_or(0, |start| *start as usize);
         let range = at(bucket.into())..at(usize::from(bucket) + 1);
         let lines = self.by_bucket.get(range).unwrap_or_default().iter().take(MAX_COMPARED);
-        let lists = move |(id, number): &(PackageId, u32)| {
-            let list = self.lists.get(id.0 as usize)?;
-            let line = list.lines.get(*number as usize)?;
-            (line.check == check && list.path(line) == path).then_some(*id)
+        let lists = move |entry: &Entry| {
+            let list = self.lists.get(entry.package as usize)?;
+            let line = list.lines.get(entry.line as usize)?;
+            (list.path(line) == path).then_some(PackageId(entry.package))
         };
-        lines.filter_map(lists)
+        lines.filter(move |entry| entry.check == check).filter_map(lists)
     }
 
     /// The paths that a package lists, without leading slashes.

@@ -154,13 +154,18 @@ impl Database {
     /// The packages that own a real path, in order. Directories usually have several owners. A link
     /// that `update-alternatives` made has none: ask for what it leads to.
     pub fn owners(&self, path: &ImagePath) -> Vec<PackageId> {
+        let path = path.relative();
         let mut owners = Vec::new();
-        for (place, diverted) in self.spelling.places(path.relative()) {
-            for spelled in self.spelling.spellings(&place) {
-                owners.extend(self.files.owners(&spelled).filter(|id| {
-                    let package = self.package(*id);
-                    package.is_some_and(|package| diverted.applies_to(&package.name))
-                }));
+        if self.spelling.is_only(path) {
+            owners.extend(self.files.owners(path));
+        } else {
+            for (place, diverted) in self.spelling.places(path) {
+                for spelled in self.spelling.spellings(&place) {
+                    owners.extend(self.files.owners(&spelled).filter(|id| {
+                        let package = self.package(*id);
+                        package.is_some_and(|package| diverted.applies_to(&package.name))
+                    }));
+                }
             }
         }
         owners.sort_unstable();

@@ -67,6 +67,15 @@ impl Spelling {
         spelling
     }
 
+    /// Whether lists name what stands at the real path `path` by this path alone, whatever package
+    /// it is of.
+    pub(super) fn is_only(&self, path: &[u8]) -> bool {
+        let is_below = |dir: &ImagePath| below(path, dir.relative()).is_some();
+        !self.links.iter().any(|(link, to)| is_below(link) || is_below(to))
+            && !self.diverted.contains_key(path)
+            && !self.diversions.contains_key(path)
+    }
+
     /// `path` with the link at its beginning followed. Neither has a leading slash.
     pub(super) fn canonical<'p>(&self, path: &'p [u8]) -> Cow<'p, [u8]> {
         for (link, to) in &self.links {

@@ -37,7 +37,7 @@ use crate::{
     path::{ImagePath, PathError, escape, glob::Glob},
     source::{MisplacedDependency, SourceError},
     timestamp::Mtime,
-    tree::{Change, Kind, Meta, Node, ResolveError, Tree},
+    tree::{Kind, Meta, Node, ResolveError, Tree},
 };
 
 pub use base::{Base, is_system};
@@ -378,11 +378,7 @@ fn missing(all: &[Missing]) -> String {
 impl Plan {
     /// The whole file system, all layers over each other.
     pub fn merged(&self) -> Tree {
-        let mut tree = self.base.clone();
-        for layer in &self.layers {
-            tree.apply(Change { tree: layer.tree.clone(), ..Change::default() });
-        }
-        tree
+        Tree::stacked([&self.base].into_iter().chain(self.layers.iter().map(|layer| &layer.tree)))
     }
 }
 

@@ -373,7 +373,12 @@ impl Tree {
                 }
             }
         }
-        self.nodes.append(&mut missing);
+        // Appending builds the whole map again.
+        if missing.len() < self.nodes.len() / 16 {
+            self.nodes.extend(missing);
+        } else {
+            self.nodes.append(&mut missing);
+        }
     }
 }
 

@@ -17,6 +17,28 @@ pub struct Change {
 }
 
 impl Tree {
+    /// The tree of `layers` on top of each other, lowest first, each applied as a [`Change`] that
+    /// removes nothing.
+    pub fn stacked<'a>(layers: impl IntoIterator<Item = &'a Tree>) -> Self {
+        let layers: Vec<&Tree> = layers.into_iter().filter(|layer| !layer.is_empty()).collect();
+        if let [only] = layers[..] {
+            return only.clone();
+        }
+        let mut nodes: Vec<_> = layers.iter().copied().flatten().collect();
+        // Keeps the order of layers among equal paths, and is fast for a few sorted runs.
+        nodes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        if !is_consistent(&nodes) {
+            let mut tree = Self::new();
+            for layer in layers {
+                tree.apply(Change { tree: layer.clone(), ..Change::default() });
+            }
+            return tree;
+        }
+        let next = nodes.iter().skip(1).map(|(path, _)| Some(*path)).chain([None]);
+        let highest = nodes.iter().zip(next).filter(|((path, _), next)| Some(*path) != *next);
+        highest.map(|((path, node), _)| ((*path).clone(), (*node).clone())).collect()
+    }
+
     /// Applies `change` to this tree. Whiteouts and opaque markers affect only the lower layers,
     /// whatever their position in the layer. A directory over a directory takes the upper one's
     /// metadata and keeps the lower one's contents; any other node replaces the lower one with
@@ -57,6 +79,36 @@ impl Tree {
     }
 }
 
+/// Whether nodes of one path are all directories or none is, and nothing is below what is not a
+/// directory. `nodes` are sorted by path.
+fn is_consistent(nodes: &[(&ImagePath, &Node)]) -> bool {
+    let is_directory_if_there = |path: &[u8]| {
+        let found = nodes.binary_search_by(|(known, _)| known.as_bytes().cmp(path));
+        found.ok().and_then(|at| nodes.get(at)).map(|(_, node)| node.is_directory())
+    };
+    let mut last: &[u8] = b"/";
+    let parents_are_directories = nodes.iter().all(|(path, _)| {
+        let mut dir = path.parent_bytes().unwrap_or(b"/");
+        if dir == std::mem::replace(&mut last, dir) {
+            return true;
+        }
+        // A directory may be there without a node of its own.
+        loop {
+            let slash = memchr::memrchr(b'/', dir).unwrap_or(0);
+            match is_directory_if_there(dir) {
+                Some(is_directory) => return is_directory,
+                None if slash == 0 => return true,
+                None => dir = &dir[..slash],
+            }
+        }
+    });
+    parents_are_directories
+        && nodes.windows(2).all(|pair| match pair {
+            [(one, a), (other, b)] => one != other || a.is_directory() == b.is_directory(),
+            _ => true,
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +133,9 @@ mod tests {
         let set = |paths: &[&str]| paths.iter().map(|p| path(p)).collect();
         merged.apply(Change { tree: tree(upper), whiteouts: set(whiteouts), opaque: set(opaque) });
         assert_eq!(merged.iter().map(|(p, _)| p.to_string()).collect::<Vec<_>>(), wanted);
+        if whiteouts.is_empty() && opaque.is_empty() {
+            assert_eq!(Tree::stacked(&[tree(lower), tree(upper)]), merged);
+        }
     }
 
     #[test]
@@ -114,5 +169,26 @@ mod tests {
         check(&["/a/b/c", "/a-b"], &["/a"], &[], &[], &["/a", "/a-b"]);
         check(&["/a"], &["/a/", "/a/b"], &[], &[], &["/a", "/a/b"]);
         check(&["/a"], &["/a/b"], &[], &[], &["/a/b"]);
+        check(&["/a"], &["/a/b/c"], &[], &[], &["/a/b/c"]);
+    }
+
+    #[test]
+    fn of_equal_paths_the_highest_is_kept() {
+        let file = |text: &str| Node::inline(0o644, text.as_bytes());
+        let layer = |text: &str, name: &str| -> Tree {
+            [("/d", Node::directory(0o755)), ("/d/f", file(text)), (name, file(text))]
+                .map(|(at, node)| (path(at), node))
+                .into_iter()
+                .collect()
+        };
+        let layers = [layer("1", "/d/x"), Tree::new(), layer("2", "/b"), layer("3", "/d-")];
+        let mut wanted = Tree::new();
+        for layer in &layers {
+            wanted.apply(Change { tree: layer.clone(), ..Change::default() });
+        }
+        let stacked = Tree::stacked(&layers);
+        assert_eq!(stacked, wanted);
+        assert_eq!(stacked.get(&path("/d/f")), Some(&file("3")));
+        assert_eq!(Tree::stacked(&[]), Tree::new());
     }
 }

@@ -68,6 +68,14 @@ struct Numbers {
     packages: BTreeMap<PackageId, BTreeSet<usize>>,
 }
 
+/// Files of no package between two boundaries.
+struct Run {
+    /// The path of the first.
+    from: String,
+    /// The component; `None` while it has no files.
+    number: Option<usize>,
+}
+
 impl Numbers {
     fn of(&mut self, group: Group, name: String) -> usize {
         if let Some(known) = self.known.get(&(group, name.clone())) {
@@ -99,7 +107,7 @@ impl<'a> Evidence<'a> {
     pub(super) fn components(&self, tree: &Tree) -> Components {
         let mut numbers = Numbers::default();
         let mut links: BTreeMap<Identity, usize> = BTreeMap::new();
-        let mut run = ImagePath::root().to_string();
+        let mut run = Run { from: ImagePath::root().to_string(), number: None };
         let mut of: Vec<Option<usize>> = Vec::with_capacity(tree.len());
         // Compiled modules, which go where their sources go.
         let mut compiled = Vec::new();
@@ -120,10 +128,11 @@ impl<'a> Evidence<'a> {
             of.push(Some(shared(node, number, &mut links)));
         }
         let sources: BTreeSet<&ImagePath> = compiled.iter().map(|(_, _, source)| source).collect();
-        let of_sources: BTreeMap<&ImagePath, Option<usize>> = tree
-            .iter()
-            .zip(&of)
-            .filter(|((path, _), _)| sources.contains(path))
+        // Both are in order.
+        let mut nodes = tree.iter().zip(&of);
+        let of_sources: BTreeMap<&ImagePath, Option<usize>> = sources
+            .into_iter()
+            .filter_map(|source| nodes.find(|((path, _), _)| *path == source))
             .map(|((path, _), number)| (path, *number))
             .collect();
         for (at, node, source) in &compiled {
@@ -136,14 +145,8 @@ impl<'a> Evidence<'a> {
         Components { all: numbers.all, of }
     }
 
-    /// The component of one path. `run` is the boundary before it.
-    fn number(
-        &self,
-        path: &ImagePath,
-        node: &Node,
-        run: &mut String,
-        numbers: &mut Numbers,
-    ) -> usize {
+    /// The component of one path. `run` is the one that it belongs to if no package has it.
+    fn number(&self, path: &ImagePath, node: &Node, run: &mut Run, numbers: &mut Numbers) -> usize {
         let len = node.file().map_or(0, |file| file.len);
         let package = self.package(path);
         if common::is_common(path) {
@@ -170,9 +173,10 @@ impl<'a> Evidence<'a> {
             return numbers.of(Group::Files, path.to_string());
         }
         if chunks::is_boundary(path.as_bytes(), len) {
-            *run = path.to_string();
+            *run = Run { from: path.to_string(), number: None };
         }
-        numbers.of(Group::Files, format!("files from {run}"))
+        let new = || numbers.of(Group::Files, format!("files from {}", run.from));
+        *run.number.get_or_insert_with(new)
     }
 
     /// The package of the system that a path belongs to.

@@ -2,10 +2,24 @@
 
 use crate::path::escape;
 
+/// Directories that packages are in.
+const DIRECTORIES: [&[u8]; 6] = [
+    b"node_modules",
+    b"gems",
+    b"extensions",
+    b"specifications",
+    b"site-packages",
+    b"dist-packages",
+];
+
 /// The name of the package that a file belongs to, by its path; `None` for any other file. The name
 /// is without the version, and the same wherever the package is.
 pub(super) fn of_path(path: &[u8]) -> Option<String> {
     let parts = path.split(|&byte| byte == b'/').filter(|part| !part.is_empty());
+    // No other path has a name below.
+    if !path.ends_with(b".jar") && !parts.clone().any(|part| DIRECTORIES.contains(&part)) {
+        return None;
+    }
     let parts: Vec<&[u8]> = parts.collect();
     let name = npm(&parts).or_else(|| gem(&parts)).or_else(|| jar(&parts));
     name.or_else(|| python(&parts))
