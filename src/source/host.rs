@@ -158,8 +158,13 @@ impl HostRoot {
         capability_attribute(&on_host).map_err(|source| ReadFailure { path: on_host, source })
     }
 
+    /// The directory at a real path, open; `None` if it cannot be opened.
+    pub(super) fn open_directory(&self, path: &ImagePath) -> Option<OwnedFd> {
+        sys::open_directory(&self.fd, relative(path)).ok()
+    }
+
     /// Sorts what a system call said of the file at a real path.
-    fn error(&self, path: &ImagePath, errno: Errno) -> LookupError {
+    pub(super) fn error(&self, path: &ImagePath, errno: Errno) -> LookupError {
         match errno {
             Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Absence::Missing.into(),
             Errno::LOOP => Absence::Loop.into(),

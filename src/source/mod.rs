@@ -12,6 +12,7 @@ mod ordered_pool;
 mod presence;
 mod request;
 mod shim;
+mod small_files;
 mod stat;
 mod sys;
 mod sysroot;
@@ -51,6 +52,7 @@ pub use open_files::{FileReader, OpenFiles};
 pub use ordered_pool::in_order;
 pub use presence::if_present;
 pub use request::{Request, RequestError, Search, command};
+pub use small_files::SmallFiles;
 pub use sysroot::Sysroot;
 pub use tarball::{is_tarball, unpack};
 

@@ -8,10 +8,10 @@ use std::{
 
 use super::{View, unlisted};
 use crate::{
-    elf::{Absence, Answer, FileId, FoundKind, Lookup as _, LookupError, ReadFailure},
-    packages::{Database, Links, Listing, MAX_TEXT, PackageId, apk, dpkg, rpm},
+    elf::{Answer, FileId, FoundKind, Lookup as _, LookupError, ReadFailure},
+    packages::{self, Database, Links, Listing, MAX_TEXT, PackageId, apk, dpkg, rpm},
     path::ImagePath,
-    source::{Sysroot, content::Files, in_order},
+    source::{SmallFiles, Sysroot, in_order},
     tree::HostFile,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 const MAX_FILE: usize = 64 << 20;
 
 /// Lists of packages that a thread reads at a time.
-const FILES_OF_TASK: usize = 16;
+const FILES_OF_TASK: usize = 32;
 /// Bytes of rpm's database that are read at most.
 const MAX_RPM: usize = 1 << 30;
 
@@ -56,6 +56,23 @@ impl<'a> View<'a> {
     /// [`ReadFailure`]
     pub fn unread_packages(&self) -> Result<Option<&str>, ReadFailure> {
         Ok(self.read_packages()?.unread.as_deref())
+    }
+
+    /// Whether the sysroot seems to have a database of packages, which is not read to tell.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn may_have_packages(&self) -> Result<bool, ReadFailure> {
+        if let Some(known) = self.packages.get() {
+            return Ok(known.database.is_some());
+        }
+        let Some(view) = self.sysroot_alone() else { return Ok(false) };
+        for path in packages::DIRECTORIES {
+            if view.find(path.as_bytes())?.is_ok() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn read_packages(&self) -> Result<&Packages, ReadFailure> {
@@ -196,15 +213,17 @@ fn read_dpkg(
     let items: Vec<&[Wanted]> = wanted.chunks(FILES_OF_TASK).collect();
     let mut lists: Vec<(PackageId, Listing)> = Vec::new();
     let (mut len, is_full) = (0, AtomicBool::new(false));
+    let directory = |directory: &Directory| SmallFiles::new(sysroot, directory.path.clone());
+    let directories = [directory(&info), directory(&parts)];
     let worker = || {
-        let (mut files, is_full) = (Files::default(), &is_full);
+        let (directories, is_full) = (&directories, &is_full);
         move |wanted: &[Wanted]| {
             let mut len = 0;
             let mut read = |wanted| {
                 if len > MAX_TEXT || is_full.load(Ordering::Relaxed) {
                     return Ok(Ok(Listing::default()));
                 }
-                let list = LookupError::split(listing(wanted, sysroot, &mut files));
+                let list = LookupError::split(listing(wanted, directories));
                 len += list.iter().flatten().map(Listing::text_len).sum::<usize>();
                 list
             };
@@ -273,6 +292,8 @@ impl Directory {
 struct Wanted {
     package: PackageId,
     path: ImagePath,
+    /// Whether it is in `info`, otherwise in `status.d`.
+    is_in_info: bool,
     /// Whether it lists checksums, too.
     has_checksums: bool,
 }
@@ -287,23 +308,21 @@ fn list_of(
     let find = |directory: &Directory, extension: &str| {
         names.iter().find_map(|name| directory.entry(&format!("{name}.{extension}")))
     };
+    let wanted =
+        |path, is_in_info, has_checksums| Some(Wanted { package, path, is_in_info, has_checksums });
     if let Some(path) = find(info, "list") {
-        return Some(Wanted { package, path, has_checksums: false });
+        return wanted(path, true, false);
     }
-    let path = find(parts, "md5sums").or_else(|| find(info, "md5sums"))?;
-    Some(Wanted { package, path, has_checksums: true })
+    match find(parts, "md5sums") {
+        Some(path) => wanted(path, false, true),
+        None => wanted(find(info, "md5sums")?, true, true),
+    }
 }
 
-fn listing(
-    wanted: &Wanted,
-    sysroot: Sysroot<'_>,
-    files: &mut Files,
-) -> Result<Listing, LookupError> {
-    let node = sysroot.node(&wanted.path)??.ok_or(Absence::Missing)?;
-    let file = node.file().ok_or(Absence::Missing)?;
-    let len = usize::try_from(file.len).unwrap_or(usize::MAX).min(MAX_FILE);
-    let mut bytes = vec![0; len];
-    files.read_at(&file.content, file.len, 0, &mut bytes)?;
+/// Reads a list, out of `info` or `status.d`.
+fn listing(wanted: &Wanted, [info, parts]: &[SmallFiles<'_>; 2]) -> Result<Listing, LookupError> {
+    let directory = if wanted.is_in_info { info } else { parts };
+    let bytes = directory.read(wanted.path.file_name(), MAX_FILE)?;
     Ok(match wanted.has_checksums {
         true => Listing::of_checksums(bytes),
         false => Listing::of_paths(bytes),

@@ -316,8 +316,11 @@ fn note(
         facts.words.entry(word.into()).or_insert_with(|| path.clone());
     }
     for name in configuration.names() {
-        let owned = Owned { by: path.clone(), mention: name.into(), tie: None };
-        facts.owned.entry([b"/etc/", name].concat().into()).or_insert(owned);
+        let at: Box<[u8]> = [b"/etc/", name].concat().into();
+        if owners::is_unowned(&at, view)? {
+            let owned = Owned { by: path.clone(), mention: name.into(), tie: None };
+            facts.owned.entry(at).or_insert(owned);
+        }
     }
     for line in hits.command_lines {
         facts.command_lines.entry(line).or_insert_with(|| (path.clone(), own && runs_shell));

@@ -59,6 +59,10 @@ impl<'t> Owners<'t> {
         path: &ImagePath,
         view: &View<'_>,
     ) -> Result<Option<Arc<Belongings>>, ReadFailure> {
+        // A database takes time to read.
+        if view.is_own(path) {
+            return Ok(None);
+        }
         let Some(database) = view.packages()? else { return Ok(None) };
         let Some(owner) = owner(path, database, view) else { return Ok(None) };
         let (table, rules) = (self.table, &self.rules);
@@ -87,6 +91,9 @@ impl<'t> Owners<'t> {
         programs: &[ImagePath],
         view: &View<'_>,
     ) -> Result<Vec<Arc<Belongings>>, ReadFailure> {
+        if view.is_own(path) {
+            return Ok(Vec::new());
+        }
         let Some(database) = view.packages()? else { return Ok(Vec::new()) };
         let Some(id) = owner(path, database, view) else { return Ok(Vec::new()) };
         let source = |id| database.package(id).map(|package| &package.source);
@@ -218,8 +225,11 @@ pub(super) fn is_unowned(path: &[u8], view: &View<'_>) -> Result<bool, ReadFailu
     if found.path.as_bytes().starts_with(b"/var/") {
         return Ok(false);
     }
+    if ownership::is_top(&found.path) {
+        return Ok(false);
+    }
     let is_owned = |database: &Database| !database.owners(&found.path).is_empty();
-    Ok(!view.packages()?.is_some_and(is_owned) && !ownership::is_top(&found.path))
+    Ok(!view.packages()?.is_some_and(is_owned))
 }
 
 /// Adds what of `belongings` the object or script `by` mentions to the facts.
@@ -232,6 +242,9 @@ pub(super) fn note(
     (belongings, mentions): (&Belongings, &Mentions),
     view: &View<'_>,
 ) -> Result<(), ReadFailure> {
+    if mentions.is_empty() {
+        return Ok(());
+    }
     let Some(database) = view.packages()? else { return Ok(()) };
     for found in belongings.mentioned(mentions, database) {
         let package = database.package(found.package).map_or("", |package| &package.name);

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{owners, texts};
+use super::texts;
 use crate::{
     elf::{FoundKind, ReadFailure},
     ownership,
-    packages::Database,
     path::ImagePath,
     rules::{Facts, Owned},
     view::View,
@@ -32,18 +31,13 @@ impl Registered {
     /// # Errors
     /// [`ReadFailure`]
     pub(super) fn note(&mut self, facts: &mut Facts, view: &View<'_>) -> Result<(), ReadFailure> {
-        let Some(database) = view.packages()? else { return Ok(()) };
-        self.note_generated(facts, (database, view))?;
+        self.note_generated(facts, view)?;
         self.note_drop_ins(facts, view)
     }
 
     /// Files that were made when a package was installed, such as an index of its directory: no
     /// package owns them, and only packages of one source have files in that directory.
-    fn note_generated(
-        &mut self,
-        facts: &mut Facts,
-        (database, view): (&Database, &View<'_>),
-    ) -> Result<(), ReadFailure> {
+    fn note_generated(&mut self, facts: &mut Facts, view: &View<'_>) -> Result<(), ReadFailure> {
         let mut new = Vec::new();
         for (path, owned) in &facts.owned {
             let dir = ImagePath::new(path).ok().and_then(|path| path.parent());
@@ -55,6 +49,7 @@ impl Registered {
             if is_shared || is_full || !self.generated.insert(dir.clone()) {
                 continue;
             }
+            let Some(database) = view.packages()? else { return Ok(()) };
             let owners = database.owners(&dir);
             let sources: BTreeSet<_> =
                 owners.iter().filter_map(|id| Some(&database.package(*id)?.source)).collect();
@@ -83,6 +78,9 @@ impl Registered {
     /// among its constants: OpenCL's `.icd` files. Who installs such a file means it for the
     /// programs that read the directory.
     fn note_drop_ins(&mut self, facts: &mut Facts, view: &View<'_>) -> Result<(), ReadFailure> {
+        if !view.may_have_packages()? {
+            return Ok(());
+        }
         let mut new = Vec::new();
         for (path, by) in &facts.paths {
             let Ok(dir) = ImagePath::new(path) else { continue };
@@ -106,19 +104,19 @@ impl Registered {
     }
 }
 
-/// The files in `/etc` that no package owns, because they were made when packages were installed,
-/// and that name libraries: `odbcinst.ini`.
+/// The files in `/etc` that name libraries: `odbcinst.ini`. Only of those that no package owns does
+/// a mention say anything ([`owners::is_unowned`]): they were made when packages were installed.
 ///
 /// # Errors
 /// [`ReadFailure`]
 pub(super) fn configuration(view: &View<'_>) -> Result<BTreeSet<Vec<u8>>, ReadFailure> {
     let mut names = BTreeSet::new();
-    if view.packages()?.is_none() {
+    if !view.may_have_packages()? {
         return Ok(names);
     }
     for name in view.probe_names(b"/etc")?.unwrap_or_default() {
         let Ok(path) = ImagePath::new([b"/etc/", &name[..]].concat()) else { continue };
-        if texts::names_libraries(&path, view)? && owners::is_unowned(path.as_bytes(), view)? {
+        if texts::names_libraries(&path, view)? {
             names.insert(name);
         }
     }
