@@ -140,7 +140,7 @@ impl Sources {
     pub fn take(&self, candidates: &Candidates, diff_id: DiffId, tar_size: u64) -> Option<Blob> {
         let format = match self.compression {
             Compression::None => Format::Plain,
-            Compression::Gzip(_) => Format::Gzip,
+            Compression::Gzip(_) | Compression::Estargz(_) => Format::Gzip,
             Compression::Zstd(_) => Format::Zstd,
         };
         let mut all = candidates.of_caches.iter().chain(&self.images);

@@ -11,6 +11,10 @@ use crate::{
 /// The size of a header, to whose multiples content is padded.
 pub const BLOCK: usize = 512;
 
+/// The length of the two zero blocks that end an archive. It is not padded to 10 KiB, as tar(1)
+/// does for tapes.
+pub const END: u64 = 2 * BLOCK as u64;
+
 /// The largest values of fields of eight and twelve bytes: octal digits and a NUL.
 const MAX_ID: u64 = 0o7_777_777;
 const MAX_SIZE: u64 = 0o77_777_777_777;
@@ -69,6 +73,12 @@ pub fn blob(name: &str, size: u64) -> [u8; BLOCK] {
         header.0[field::SIZE].copy_from_slice(&bytes);
     }
     header.finish()
+}
+
+/// The size in a header that [`blob`] made; `None` for one of 8 GiB or more, and for other headers.
+pub fn size_of_blob(header: &[u8; BLOCK]) -> Option<u64> {
+    let digits = header.get(field::SIZE)?.strip_suffix(&[0])?;
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
 }
 
 /// The header of the directory `name`, which ends in a slash, in an archive of blobs: mode 0755,

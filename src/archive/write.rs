@@ -10,15 +10,12 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use super::header::{self, BLOCK, HeaderError};
+use super::header::{self, BLOCK, END, HeaderError};
 use crate::{
     path::ImagePath,
     timestamp::{ContentTime, Mtime, Timestamp},
     tree::{FileNode, Identity, Kind, Meta, Node, Tree},
 };
-
-/// Two zero blocks end an archive. It is not padded to 10 KiB, as tar(1) does for tapes.
-const END: u64 = 2 * BLOCK as u64;
 
 /// An archive of more than an exabyte would come from a sparse file; no disk can hold it.
 const MAX_SIZE: u64 = 1 << 60;
@@ -26,12 +23,14 @@ const MAX_SIZE: u64 = 1 << 60;
 /// Bytes that are read at once to compute a time. They fit into a processor's cache.
 const PIECE: u64 = 1 << 19;
 
-/// The offset of each member in a tree's archive. Members come in the tree's order, a directory
-/// before its entries. Names of one inode with the same metadata are hard links to the first of
-/// them.
+/// The offset of each member in a tree's archive. Members come in the tree's order, unless another
+/// is asked for, a directory before its entries. Names of one inode with the same metadata are hard
+/// links to the first of them.
 #[derive(Debug)]
 pub struct TarLayout<'a> {
     members: Vec<Member<'a>>,
+    /// The numbers of the members by path; empty where that is their order.
+    by_path: Vec<usize>,
     /// The time of each member's content in seconds, once it is known; 0 until then.
     times: Vec<AtomicU32>,
     size: u64,
@@ -45,6 +44,21 @@ struct Member<'a> {
     path: &'a ImagePath,
     node: &'a Node,
     link: Option<&'a ImagePath>,
+}
+
+/// A member of an archive.
+#[derive(Debug)]
+pub struct FilledEntry<'a> {
+    /// Its path in the image.
+    pub path: &'a ImagePath,
+    /// Its node.
+    pub node: &'a Node,
+    /// The path that it is a hard link to.
+    pub link: Option<&'a ImagePath>,
+    /// Where its content is in the archive; empty without content.
+    pub content: Range<u64>,
+    /// The time in its header.
+    pub time: Timestamp,
 }
 
 /// Asks for a file's bytes from `offset` on, as many as the buffer takes.
@@ -66,10 +80,22 @@ impl<'a> TarLayout<'a> {
     /// # Errors
     /// [`HeaderError`] for a node that no tar can hold.
     pub fn new(tree: &'a Tree) -> Result<Self, HeaderError> {
+        Self::of_nodes(tree)
+    }
+
+    /// The layout of the archive that has `nodes` in this order: each path once, directories before
+    /// what is in them.
+    ///
+    /// # Errors
+    /// As [`TarLayout::new`].
+    pub fn of_nodes(
+        nodes: impl IntoIterator<Item = (&'a ImagePath, &'a Node)>,
+    ) -> Result<Self, HeaderError> {
         let mut first_names: BTreeMap<Identity, (&ImagePath, &Meta)> = BTreeMap::new();
-        let mut members = Vec::with_capacity(tree.len());
+        let nodes = nodes.into_iter();
+        let mut members = Vec::with_capacity(nodes.size_hint().0);
         let mut start = 0;
-        for (path, node) in tree {
+        for (path, node) in nodes {
             let mut link = None;
             if let Some(file) = node.file().filter(|file| file.shared) {
                 let (first, meta) =
@@ -86,7 +112,12 @@ impl<'a> TarLayout<'a> {
             members.push(member);
         }
         let times = members.iter().map(|_| AtomicU32::new(0)).collect();
-        Ok(Self { members, times, size: start + END })
+        let mut by_path = Vec::new();
+        if !members.is_sorted_by_key(|member: &Member<'_>| member.path) {
+            by_path = (0..members.len()).collect();
+            by_path.sort_by_key(|&number| members.get(number).map(|member| member.path));
+        }
+        Ok(Self { members, by_path, times, size: start + END })
     }
 
     /// Bytes of the whole archive.
@@ -257,8 +288,42 @@ impl<'a> TarLayout<'a> {
         })
     }
 
+    /// Where those contents are that overlap `range`, in order; none is empty.
+    pub fn contents_in(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+        let Range { start, end } = range;
+        let first = self.members.partition_point(|member| member.end() <= start);
+        let members = self.members.iter().skip(first);
+        members
+            .take_while(move |member| member.start < end)
+            .map(|member| member.content..member.content + member.content_len())
+            .filter(move |content| {
+                !content.is_empty() && content.start < end && content.end > start
+            })
+    }
+
+    /// The members in order, with what is known of them after the whole archive was filled.
+    pub fn filled_entries(&self) -> impl Iterator<Item = FilledEntry<'a>> {
+        self.members.iter().enumerate().map(|(number, member)| {
+            let first = member.link.and_then(|link| self.number_of(link).ok()).unwrap_or(number);
+            let time = match member.node.meta.mtime {
+                Mtime::At(time) => time,
+                Mtime::OfContent => {
+                    self.times.get(first).and_then(time_in).unwrap_or(Timestamp::EARLIEST)
+                }
+            };
+            let content = member.content..member.content + member.content_len();
+            FilledEntry { path: member.path, node: member.node, link: member.link, content, time }
+        })
+    }
+
     fn number_of(&self, path: &ImagePath) -> Result<usize, usize> {
-        self.members.binary_search_by(|member| member.path.cmp(path))
+        if self.by_path.is_empty() {
+            return self.members.binary_search_by(|member| member.path.cmp(path));
+        }
+        let at = self.by_path.binary_search_by(|&number| {
+            self.members.get(number).map(|member| member.path).cmp(&Some(path))
+        })?;
+        self.by_path.get(at).copied().ok_or(at)
     }
 
     /// Calls `write` with each run of headers and its offset. The bytes between that are neither

@@ -14,6 +14,8 @@ mod programs;
 mod runtime_files;
 mod start;
 
+use std::collections::BTreeSet;
+
 use crate::{
     elf::ReadFailure,
     image::Config,
@@ -39,6 +41,8 @@ pub struct CheckOptions<'a> {
 pub struct Report {
     /// The program that the image starts, with links resolved.
     pub program: Option<ImagePath>,
+    /// The files that are executed or loaded when it starts, with links resolved.
+    pub started: BTreeSet<ImagePath>,
     /// What keeps it from starting.
     pub faults: Vec<Finding>,
     /// What is broken or unusual elsewhere.
@@ -63,7 +67,7 @@ pub fn prove(
     filesystem::prove(&view, &mut findings)?;
     capabilities::prove(tree, started.program.as_ref(), &mut findings);
     let (faults, warnings) = if options.strict { findings.strict() } else { findings.lists() };
-    Ok(Report { program: started.program, faults, warnings })
+    Ok(Report { program: started.program, started: started.files, faults, warnings })
 }
 
 impl Report {

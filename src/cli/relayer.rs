@@ -47,7 +47,8 @@ pub(super) struct RelayerArgs {
     )]
     max_layers: NonZeroUsize,
 
-    /// How the new layers are compressed: none, gzip[:1-12], zstd[:1-19]
+    /// How the new layers are compressed: none, gzip[:1-12], zstd[:1-19],
+    /// estargz[:1-12]
     #[arg(
         long,
         value_name = "HOW",

@@ -53,7 +53,7 @@ impl Encoder {
     pub fn new(compression: Compression, frame_len: usize) -> io::Result<Self> {
         Ok(Self(match compression {
             Compression::None => Kind::None,
-            Compression::Gzip(level) => {
+            Compression::Gzip(level) | Compression::Estargz(level) => {
                 let level = libdeflater::CompressionLvl::new(i32::from(level.clamp(1, 12)))
                     .unwrap_or_default();
                 let compressor = libdeflater::Compressor::new(level);
@@ -142,7 +142,7 @@ impl Trailer {
     pub fn header(&self) -> &'static [u8] {
         match self.compression {
             Compression::None | Compression::Zstd(_) => &[],
-            Compression::Gzip(_) => &GZIP_HEADER,
+            Compression::Gzip(_) | Compression::Estargz(_) => &GZIP_HEADER,
         }
     }
 
@@ -159,7 +159,7 @@ impl Trailer {
     pub fn finish(self) -> io::Result<Vec<u8>> {
         match self.compression {
             Compression::None => Ok(Vec::new()),
-            Compression::Gzip(_) => {
+            Compression::Gzip(_) | Compression::Estargz(_) => {
                 let mut out = GZIP_LAST_BLOCK.to_vec();
                 out.extend_from_slice(&self.crc.sum().to_le_bytes());
                 // ISIZE is the length modulo 2^32 (RFC 1952, 2.3.1), which is what `amount` gives.

@@ -8,12 +8,14 @@
 mod decode;
 mod deflate_tail;
 mod encode;
+mod member;
 mod stream;
 
 use std::{fmt, str::FromStr};
 
 pub use decode::{Format, MAX_SNIFF, decoder, describe, layer_decoder};
 pub use encode::{Checksum, Encoder, Trailer};
+pub use member::MemberEncoder;
 pub use stream::Stream;
 
 /// The version of everything besides the files that an image's bytes depend on: the form of the
@@ -32,11 +34,14 @@ pub enum Compression {
     /// RFC 8878. The level is 1 to 19: higher ones need a window that memory limits and other
     /// decoders refuse.
     Zstd(u8),
+    /// Gzip whose files are members of their own and can be fetched one by one; the level is as for
+    /// gzip. Only layers have this form.
+    Estargz(u8),
 }
 
 /// A text that does not name a compression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a compression: none, gzip[:1-12] or zstd[:1-19]", .0.escape_debug())]
+#[error("`{}` is not a compression: none, gzip[:1-12], zstd[:1-19] or estargz[:1-12]", .0.escape_debug())]
 pub struct CompressionError(pub String);
 
 impl Compression {
@@ -45,6 +50,8 @@ impl Compression {
     pub const GZIP: Self = Self::Gzip(5);
     /// zstd at level 3, the default of zstd itself.
     pub const ZSTD: Self = Self::Zstd(3);
+    /// eStargz at the level of [`Compression::GZIP`].
+    pub const ESTARGZ: Self = Self::Estargz(5);
 
     /// The length of each frame except the last, in bytes of input, for a stream of `size` bytes.
     /// Part of the output format: another value gives other bytes.
@@ -57,7 +64,8 @@ impl Compression {
             Self::None => 1 << 19,
             Self::Gzip(_) if size < SMALL => 1 << 19,
             Self::Zstd(_) if size < SMALL => 1 << 20,
-            Self::Gzip(_) | Self::Zstd(_) => 2 << 20,
+            // The most that a member has; they end where files begin.
+            Self::Gzip(_) | Self::Zstd(_) | Self::Estargz(_) => 2 << 20,
         }
     }
 
@@ -65,7 +73,7 @@ impl Compression {
     /// the bytes. Two for gzip, whose ends are found in two streams at once.
     pub fn frames_at_once(self) -> u64 {
         match self {
-            Self::None | Self::Zstd(_) => 1,
+            Self::None | Self::Zstd(_) | Self::Estargz(_) => 1,
             Self::Gzip(_) => 2,
         }
     }
@@ -88,6 +96,7 @@ impl fmt::Display for Compression {
             Self::None => f.write_str("none"),
             Self::Gzip(level) => write!(f, "gzip:{level}"),
             Self::Zstd(level) => write!(f, "zstd:{level}"),
+            Self::Estargz(level) => write!(f, "estargz:{level}"),
         }
     }
 }
@@ -109,6 +118,8 @@ impl FromStr for Compression {
             ("gzip", Some(level @ 1..=12)) => Ok(Self::Gzip(level)),
             ("zstd", None) => Ok(Self::ZSTD),
             ("zstd", Some(level @ 1..=19)) => Ok(Self::Zstd(level)),
+            ("estargz", None) => Ok(Self::ESTARGZ),
+            ("estargz", Some(level @ 1..=12)) => Ok(Self::Estargz(level)),
             _ => Err(CompressionError(text.chars().take(100).collect())),
         }
     }
@@ -126,13 +137,25 @@ mod tests {
             ("gzip:12", Compression::Gzip(12)),
             ("zstd", Compression::Zstd(3)),
             ("zstd:19", Compression::Zstd(19)),
+            ("estargz", Compression::Estargz(5)),
+            ("estargz:9", Compression::Estargz(9)),
         ] {
             assert_eq!(text.parse(), Ok(wanted));
             assert_eq!(wanted.to_string().parse(), Ok(wanted));
         }
         for text in [
-            "", "gzip:", "gzip:0", "gzip:13", "gzip:+6", "gzip:06", "zstd:20", "none:1", "xz",
+            "",
+            "gzip:",
+            "gzip:0",
+            "gzip:13",
+            "gzip:+6",
+            "gzip:06",
+            "zstd:20",
+            "none:1",
+            "xz",
             "GZIP",
+            "estargz:0",
+            "estargz:13",
         ] {
             assert_eq!(text.parse::<Compression>(), Err(CompressionError(text.into())));
         }

@@ -107,8 +107,14 @@ impl CacheEntry {
         {
             return Self::default();
         }
-        let content_key = cache_key::without_stat(layout, options.compression);
         let cache = options.cache;
+        if let Compression::Estargz(_) = options.compression {
+            // The tar has a table of contents that is known only when the layer is made.
+            return cache
+                .map(|cache| Self::by_stat(layout, options.compression, cache))
+                .unwrap_or_default();
+        }
+        let content_key = cache_key::without_stat(layout, options.compression);
         let entry = cache.map(|cache| Self::find(layout, options.compression, content_key, cache));
         let mut entry = entry.unwrap_or_default();
         entry.content_key = Some(content_key);
@@ -122,6 +128,16 @@ impl CacheEntry {
             open.add(cached, cache);
         }
         entry
+    }
+
+    /// Looks a layer up by what lstat(2) says of its files alone.
+    fn by_stat(layout: &TarLayout<'_>, compression: Compression, cache: &Cache) -> Self {
+        let Some(key) = cache_key::by_stat(layout, compression) else { return Self::default() };
+        let cached = cache.get(key.digest);
+        let is_stable = cached.is_some()
+            || cache.clock_sample().is_some_and(|sample| !sample.is_racy(key.newest));
+        let keys = is_stable.then_some(key.digest).into_iter().collect();
+        Self { keys, cached, ..Self::default() }
     }
 
     fn find(

@@ -2,11 +2,10 @@
 
 use std::{cmp::Reverse, collections::VecDeque, ops::Range, sync::atomic::AtomicU64};
 
-use super::{PackOptions, cache_entry::CacheEntry};
+use super::{PackOptions, cache_entry::CacheEntry, estargz, tar_hasher::HashedTar};
 use crate::{
     archive::write::TarLayout,
     compress::{Checksum, Compression},
-    digest::Digest,
 };
 
 /// With more workers than these, a chunk has one frame: with several, each worker would hold too
@@ -41,8 +40,10 @@ pub(super) struct Chunk {
     pub(super) encoded: Vec<u8>,
     /// `None` without compression.
     pub(super) checksum: Option<Checksum>,
-    /// Of the layer's whole tar; set when its last chunk is hashed.
-    pub(super) digest: Option<Digest>,
+    /// What [`Chunk::encoded`] consists of, in a layer of eStargz.
+    pub(super) members: Vec<estargz::Member>,
+    /// The layer's whole tar; set when its last chunk is hashed.
+    pub(super) hashed: Option<HashedTar>,
 }
 
 /// The chunks of a layer that no worker has started on.
@@ -55,6 +56,8 @@ pub(super) struct LayerChunks {
     start: u64,
     /// The number of the next chunk.
     number: u64,
+    /// Where the chunks end; empty if each has one frame, or several.
+    cuts: Vec<u64>,
 }
 
 impl LayerChunks {
@@ -93,9 +96,14 @@ impl ChunkPlan {
         let missing = jobs.iter().enumerate().filter(|(_, job)| !job.cache_entry.is_cached());
         let mut layers: Vec<_> = missing
             .map(|(layer, job)| {
-                let size = job.layout.size();
+                let (size, cuts) = match compression {
+                    Compression::Estargz(_) => {
+                        (estargz::body(job.layout), estargz::cuts(job.layout))
+                    }
+                    _ => (job.layout.size(), Vec::new()),
+                };
                 let frame_len = compression.frame_len(size) as u64;
-                LayerChunks { layer, size, frame_len, start: 0, number: 0 }
+                LayerChunks { layer, size, frame_len, start: 0, number: 0, cuts }
             })
             .collect();
         if compression == Compression::None {
@@ -140,9 +148,10 @@ impl ChunkPlan {
         if layer.is_empty() {
             return None;
         }
-        let LayerChunks { size, frame_len, start, number, .. } = *layer;
+        let &mut LayerChunks { size, frame_len, start, number, .. } = layer;
         let frames = if self.left <= self.few * frame_len { 1 } else { self.frames_per_chunk };
-        layer.start = size.min(start + frames * frame_len);
+        let cut = usize::try_from(number).ok().and_then(|number| layer.cuts.get(number));
+        layer.start = cut.copied().unwrap_or_else(|| size.min(start + frames * frame_len));
         layer.number += 1;
         self.left -= layer.start - start;
         Some(ChunkPos { layer: layer.layer, number, range: start..layer.start })
@@ -156,7 +165,7 @@ fn workers_per_layer(compression: Compression) -> usize {
     match compression {
         Compression::None => 1,
         Compression::Zstd(_) => 4,
-        Compression::Gzip(_) => 8,
+        Compression::Gzip(_) | Compression::Estargz(_) => 8,
     }
 }
 
@@ -166,8 +175,14 @@ mod tests {
 
     fn plan(layers: &[u64], frames_per_chunk: u64, few: u64) -> ChunkPlan {
         let left = layers.iter().sum();
-        let layer =
-            |(layer, &size)| LayerChunks { layer, size, frame_len: 10, start: 0, number: 0 };
+        let layer = |(layer, &size)| LayerChunks {
+            layer,
+            size,
+            frame_len: 10,
+            start: 0,
+            number: 0,
+            cuts: Vec::new(),
+        };
         let layers = layers.iter().enumerate().map(layer).collect();
         ChunkPlan { layers, left, frames_per_chunk, few, ..ChunkPlan::default() }
     }

@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use super::{
-    Follower, Layer, OnStep, PackError, PackOptions, Step, chunks::LayerJob, sinks::Finished,
+    Follower, Layer, OnStep, PackError, PackOptions, Step, chunks::LayerJob, estargz,
+    sinks::Finished,
 };
 use crate::{
     compress::Compression,
@@ -66,9 +67,10 @@ impl<'a> Committer<'a> {
     pub(super) fn commit(&mut self, number: usize, finished: Finished) -> Result<(), PackError> {
         let job = self.jobs.get(number).ok_or(PackError::Stopped)?;
         let Finished { storer, tar } = finished;
-        let tar_size = job.layout.size();
+        let (blob, tar, tar_size) = storer.finish(self.store, tar, job)?;
         let layer = Layer {
-            blob: storer.finish(self.store, tar, tar_size)?,
+            annotations: estargz::annotations(self.compression, &blob, tar_size)?,
+            blob,
             diff_id: DiffId(tar),
             tar_size,
             members: job.layout.members(),
@@ -119,6 +121,7 @@ impl<'a> Committer<'a> {
     fn cached(&mut self, job: &LayerJob<'_>) -> Result<Option<Layer>, PackError> {
         let Some(cached) = job.cache_entry.cached() else { return Ok(None) };
         let (blob, linked) = self.store.add_existing(&cached.blob)?;
+        let annotations = estargz::annotations(self.compression, &blob, cached.tar_size)?;
         let blob = self.unopened(blob);
         if linked {
             job.cache_entry.note_link(self.cache);
@@ -134,6 +137,7 @@ impl<'a> Committer<'a> {
             read: job.read.load(Ordering::Relaxed),
             cached: true,
             key: job.cache_entry.content_key(),
+            annotations,
             is_rootfs: false,
         }))
     }

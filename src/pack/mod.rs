@@ -16,14 +16,20 @@ mod cache_entry;
 mod cache_key;
 mod chunks;
 mod committer;
+mod estargz;
 mod follower;
 mod lane;
 mod rootfs;
 mod scheduler;
 mod sinks;
+mod tar_hasher;
 mod workers;
 
-use std::{num::NonZeroUsize, sync::atomic::AtomicU64};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    sync::atomic::AtomicU64,
+};
 
 use cache_entry::{CacheEntry, OpenBlobs};
 use chunks::LayerJob;
@@ -33,6 +39,7 @@ use crate::{
     compress::Compression,
     digest::{DiffId, Digest},
     error_kind::ErrorKind,
+    path::ImagePath,
     reuse::Sources,
     source::content::ContentError,
     store::{Blob, Store, StoreError, cache::Cache},
@@ -55,6 +62,8 @@ pub struct PackOptions<'a> {
     pub has_keys: bool,
     /// Keeps compressed layers from one run to the next. Does not change the bytes.
     pub cache: Option<&'a Cache>,
+    /// What the image reads when it starts: layers of eStargz begin with it.
+    pub first: &'a BTreeSet<ImagePath>,
     /// The root file system to write from the same reads.
     pub rootfs: Option<&'a Rootfs<'a>>,
     /// Takes finished layers while others are made.
@@ -103,6 +112,8 @@ pub struct Layer {
     /// Under which key caches of several machines keep it; `None` for one without compression, and
     /// where there is no cache.
     pub key: Option<Digest>,
+    /// What its descriptor says for those who fetch its files one by one.
+    pub annotations: BTreeMap<String, String>,
     /// Whether [`PackOptions::rootfs`] has the same bytes as this layer's tar, and was written with
     /// it.
     pub is_rootfs: bool,
@@ -117,6 +128,9 @@ pub enum PackError {
     /// Content cannot be read.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// The table of contents of an eStargz layer is text.
+    #[error("{0}: a layer of eStargz has no place for a name or target that is not UTF-8")]
+    NotText(ImagePath),
     /// The blob cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -135,7 +149,7 @@ impl PackError {
     /// What the error means to the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Header(_) => ErrorKind::Refused,
+            Self::Header(_) | Self::NotText(_) => ErrorKind::Refused,
             Self::Content(_) => ErrorKind::Input,
             Self::Store(_) | Self::Encode(_) | Self::Cancelled | Self::Stopped => ErrorKind::Local,
         }
@@ -156,7 +170,15 @@ pub fn pack(
     on_step: OnStep<'_>,
 ) -> Result<Vec<Layer>, PackError> {
     // All layouts first: what cannot be packed is known before the first byte is read.
-    let layouts = layers.iter().map(|tree| TarLayout::new(tree)).collect::<Result<Vec<_>, _>>()?;
+    let landmarks = estargz::Landmarks::new();
+    let layouts = layers.iter().map(|tree| match options.compression {
+        Compression::Estargz(_) => {
+            estargz::check_names(tree)?;
+            Ok(estargz::layout(tree, options.first, &landmarks)?)
+        }
+        _ => Ok(TarLayout::new(tree)?),
+    });
+    let layouts = layouts.collect::<Result<Vec<_>, PackError>>()?;
     let members = layouts.iter().map(TarLayout::members).sum();
     on_step(Step::Begin { members, bytes: layouts.iter().map(TarLayout::size).sum() });
     let open = OpenBlobs::default();

@@ -229,7 +229,7 @@ impl<'a> State<'a> {
         let pos = self.plan.cut(&mut lane.chunks)?;
         lane.in_flight += 1;
         // A layer that was given up may have left one.
-        let chunk = Chunk { digest: None, ..self.free.pop()? };
+        let chunk = Chunk { hashed: None, ..self.free.pop()? };
         Some((rank, Task::Make(pos, chunk)))
     }
 
@@ -240,7 +240,7 @@ impl<'a> State<'a> {
             && let Some(chunks) = self.plan.begin()
             && let Some(job) = self.jobs.get(chunks.layer)
         {
-            let hasher = Hasher::new(job, self.on_step);
+            let hasher = Hasher::new(job, self.compression, self.on_step);
             self.lanes.insert(self.begun, Lane::new(chunks, hasher));
             self.begun += 1;
             unmade += 1;
@@ -264,9 +264,9 @@ impl<'a> State<'a> {
             (Done::Hashed(hasher, chunk), Some(lane)) => lane.put_hashed(hasher, chunk),
             (Done::Stored(storer, Ok(mut chunk)), Some(lane)) => {
                 lane.in_flight -= 1;
-                let (layer, digest) = (chunk.pos.layer, chunk.digest.take());
+                let (layer, hashed) = (chunk.pos.layer, chunk.hashed.take());
                 self.free.push(chunk);
-                match digest {
+                match hashed {
                     None => lane.put_storer(storer),
                     Some(tar) => {
                         self.lanes.remove(&rank);
@@ -324,7 +324,7 @@ impl Drop for PanicGuard<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{num::NonZeroUsize, sync::atomic::AtomicU64, thread};
+    use std::{collections::BTreeSet, num::NonZeroUsize, sync::atomic::AtomicU64, thread};
 
     use super::*;
     use crate::{
@@ -375,6 +375,7 @@ mod tests {
             cache: None,
             sources: None,
             has_keys: false,
+            first: &BTreeSet::new(),
             rootfs: None,
             follower: None,
         };

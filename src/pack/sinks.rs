@@ -1,42 +1,48 @@
 //! Where the chunks of one layer go, in order: a hasher for the tar, a storer for the blob.
 
-use std::io::{self, Write as _};
-
 use super::{
     OnStep, PackError, Step,
     chunks::{Chunk, LayerJob},
+    estargz::Member,
+    tar_hasher::{HashedTar, TarHasher},
 };
 use crate::{
     compress::{Compression, Trailer},
-    digest::{Digest, Digesting},
+    digest::Digest,
     store::{Blob, BlobWriter, PartWriter, Position, Space, Store},
 };
 
 /// Hashes the tar of a layer.
 pub(super) struct Hasher<'a> {
     job: &'a LayerJob<'a>,
-    tar: Digesting<io::Sink>,
+    /// `None` at the end.
+    tar: Option<TarHasher>,
     /// Members that are hashed to their end.
     members: usize,
     on_step: OnStep<'a>,
 }
 
 impl<'a> Hasher<'a> {
-    pub(super) fn new(job: &'a LayerJob<'a>, on_step: OnStep<'a>) -> Self {
-        Self { job, tar: Digesting::new(io::sink()), members: 0, on_step }
+    pub(super) fn new(
+        job: &'a LayerJob<'a>,
+        compression: Compression,
+        on_step: OnStep<'a>,
+    ) -> Self {
+        Self { job, tar: Some(TarHasher::new(compression)), members: 0, on_step }
     }
 
-    /// Hashes the next chunk. The last one gets the digest of the tar.
+    /// Hashes the next chunk. The last one gets the hashed tar.
     pub(super) fn take(&mut self, chunk: &mut Chunk) {
-        // Writing to a sink cannot fail.
-        let _ = self.tar.write_all(&chunk.tar);
+        let Self { job, tar: hasher, .. } = self;
+        if let Some(tar) = hasher {
+            tar.update(job.layout, &chunk.pos.range, &chunk.tar);
+        }
         let members = self.job.layout.members_before(chunk.pos.range.end);
         let before = std::mem::replace(&mut self.members, members);
         (self.on_step)(Step::Done { members: members - before, bytes: chunk.tar.len() as u64 });
-        if chunk.pos.range.end == self.job.layout.size() {
-            let tar = std::mem::replace(&mut self.tar, Digesting::new(io::sink()));
-            chunk.digest = Some(tar.finish().1);
-        }
+        let end = chunk.pos.range.end;
+        let whole = self.tar.take_if(|tar| end == tar.end(self.job.layout));
+        chunk.hashed = whole.map(TarHasher::finish);
     }
 }
 
@@ -50,8 +56,7 @@ pub(super) struct Storer {
 /// A layer with all its chunks stored.
 pub(super) struct Finished {
     pub(super) storer: Storer,
-    /// The digest of its tar.
-    pub(super) tar: Digest,
+    pub(super) tar: HashedTar,
 }
 
 enum State {
@@ -59,6 +64,7 @@ enum State {
     At(Position),
     Plain(Box<BlobWriter>, PartWriter),
     Compressed(Box<BlobWriter>, Trailer),
+    Estargz(Box<BlobWriter>, Vec<Member>),
 }
 
 impl Storer {
@@ -76,6 +82,10 @@ impl Storer {
                 tar.write_at(&chunk.tar, chunk.pos.range.start)?;
                 writer.start_writeback(chunk.pos.range.end);
             }
+            (State::Estargz(writer, members), _) => {
+                members.append(&mut chunk.members);
+                writer.append(&chunk.encoded)?;
+            }
             (State::Compressed(writer, trailer), Some(checksum)) => {
                 trailer.push(&checksum);
                 writer.append(&chunk.encoded)?;
@@ -91,25 +101,38 @@ impl Storer {
             let tar = writer.part_writer();
             return Ok(State::Plain(writer, tar));
         }
+        if let Compression::Estargz(_) = self.compression {
+            return Ok(State::Estargz(writer, Vec::new()));
+        }
         let trailer = Trailer::new(self.compression);
         writer.append(trailer.header())?;
         Ok(State::Compressed(writer, trailer))
     }
 
-    /// Ends the blob of a layer whose tar has this digest and size.
+    /// Ends the blob of the layer of `job`. Returns it with the digest and the length of its tar.
     pub(super) fn finish(
         self,
         store: &mut Store,
-        tar: Digest,
-        tar_size: u64,
-    ) -> Result<Blob, PackError> {
-        match self.state {
-            State::Plain(writer, _) => Ok(writer.finish_written(store, tar, tar_size)?),
-            State::Compressed(mut writer, trailer) => {
-                writer.append(&trailer.finish().map_err(PackError::Encode)?)?;
-                Ok(writer.finish(store)?)
+        tar: HashedTar,
+        job: &LayerJob<'_>,
+    ) -> Result<(Blob, Digest, u64), PackError> {
+        match (self.state, tar) {
+            (State::Plain(writer, _), HashedTar::Whole(tar, len)) => {
+                Ok((writer.finish_written(store, tar, len)?, tar, len))
             }
-            State::At(_) => Err(PackError::Stopped),
+            (State::Compressed(mut writer, trailer), HashedTar::Whole(tar, len)) => {
+                writer.append(&trailer.finish().map_err(PackError::Encode)?)?;
+                Ok((writer.finish(store)?, tar, len))
+            }
+            (State::Estargz(mut writer, members), HashedTar::Estargz(hashing)) => {
+                let Compression::Estargz(level) = self.compression else {
+                    return Err(PackError::Stopped);
+                };
+                let (end, tar, len) = hashing.finish((job.layout, level), &members)?;
+                writer.append(&end)?;
+                Ok((writer.finish(store)?, tar, len))
+            }
+            _ => Err(PackError::Stopped),
         }
     }
 }

@@ -6,10 +6,11 @@ use super::{
     Follower, Layer, OnStep, PackError, PackOptions, Rootfs,
     chunks::{Chunk, ChunkPlan, LayerJob},
     committer::Committer,
+    estargz,
     scheduler::{Done, Scheduler, Task},
 };
 use crate::{
-    compress::{Compression, Encoder},
+    compress::{Compression, Encoder, MemberEncoder},
     source::content::Files,
     store::Store,
 };
@@ -23,6 +24,7 @@ struct Tools {
     files: Files,
     /// With the frame length it was made for; `None` until the first chunk is compressed.
     encoder: Option<(usize, Encoder)>,
+    member_encoder: Option<MemberEncoder>,
 }
 
 /// What the workers share.
@@ -109,7 +111,12 @@ impl Workers<'_> {
         if let Some(rootfs) = self.rootfs.filter(|_| job.is_rootfs) {
             rootfs.write_at(start, &chunk.tar)?;
         }
-        if self.compression != Compression::None {
+        if let Compression::Estargz(level) = self.compression {
+            let encoder = tools.member_encoder.get_or_insert_with(|| MemberEncoder::new(level));
+            let tar = (&chunk.pos.range, &chunk.tar[..]);
+            let members = estargz::encode(job.layout, tar, encoder, &mut chunk.encoded);
+            chunk.members = members.map_err(PackError::Encode)?;
+        } else if self.compression != Compression::None {
             let frame_len = self.compression.frame_len(job.layout.size());
             let encoder = tools.encoder(self.compression, frame_len).map_err(PackError::Encode)?;
             let checksum =

@@ -1,14 +1,16 @@
 //! The layers of one image, as they are packed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Delivery, Error, Event, Part};
+use super::{Delivery, Error, Event, Part, prove};
 use crate::{
     archive::write::TarLayout,
     compress::Compression,
     image::{self, Image, LayerFormat},
     output::{Outputs, Uploads},
     pack::{self, Follower, PackError, PackOptions, Rootfs},
+    path::ImagePath,
+    plan::Plan,
     reuse::{self, Sources},
     store::Blob,
 };
@@ -52,8 +54,13 @@ impl Packing<'_> {
         let below = layers.len();
         let on_layer = |blob: &Blob| self.upload_packed(blob);
         let is_cancelled = || self.uploads.is_some_and(Uploads::have_failed);
+        let first = match delivery.compression {
+            Compression::Estargz(_) => first(plan)?,
+            _ => BTreeSet::new(),
+        };
         let options = PackOptions {
             compression: delivery.compression,
+            first: &first,
             jobs: delivery.jobs,
             sources: self.sources,
             has_keys: !delivery.cache_to.is_empty(),
@@ -65,7 +72,8 @@ impl Packing<'_> {
         let packed = pack::pack(&trees, &options, outputs.store(), &on_step);
         let packed = packed.map_err(|error| self.cause(error))?;
         layers.extend(packed.iter().zip(&plan.layers).map(|(layer, planned)| image::Layer {
-            annotations: planned.annotations(),
+            annotations:
+                planned.annotations().into_iter().chain(layer.annotations.clone()).collect(),
             ..document(layer, delivery.compression)
         }));
         if let Some(root) = root {
@@ -105,11 +113,18 @@ impl Packing<'_> {
     }
 }
 
+/// The files that the image of `plan` reads when it starts.
+fn first(plan: &Plan) -> Result<BTreeSet<ImagePath>, Error> {
+    let mut first = prove(plan, &[])?.started;
+    first.extend(ImagePath::new(b"/etc/ld.so.cache"));
+    Ok(first)
+}
+
 /// What a manifest says of a layer.
 pub(super) fn document(layer: &pack::Layer, compression: Compression) -> image::Layer {
     let format = match compression {
         Compression::None => LayerFormat::Tar,
-        Compression::Gzip(_) => LayerFormat::Gzip,
+        Compression::Gzip(_) | Compression::Estargz(_) => LayerFormat::Gzip,
         Compression::Zstd(_) => LayerFormat::Zstd,
     };
     image::Layer {

@@ -1,6 +1,7 @@
 //! Layers: the same bytes for any number of threads, and the same tree when they are read back.
 
 use std::{
+    collections::BTreeSet,
     io::Read as _,
     num::NonZeroUsize,
     path::Path,
@@ -23,6 +24,9 @@ use imgb::{
 };
 
 use crate::trees::time_of;
+
+/// No file that the image reads when it starts.
+static NOTHING: BTreeSet<ImagePath> = BTreeSet::new();
 
 fn path(text: &str) -> ImagePath {
     ImagePath::new(text).unwrap()
@@ -84,6 +88,7 @@ fn options(compression: Compression, jobs: usize) -> PackOptions<'static> {
         jobs: NonZeroUsize::new(jobs).unwrap(),
         sources: None,
         has_keys: false,
+        first: &NOTHING,
         cache: None,
         rootfs: None,
         follower: None,
@@ -167,6 +172,7 @@ fn the_first_fault_ends_it_and_nothing_is_left() {
                 jobs: NonZeroUsize::new(jobs).unwrap(),
                 sources: None,
                 has_keys: false,
+                first: &NOTHING,
                 cache: None,
                 rootfs: None,
                 follower: None,
@@ -198,6 +204,7 @@ fn progress_adds_up_to_the_tar() {
         jobs: NonZeroUsize::new(3).unwrap(),
         sources: None,
         has_keys: false,
+        first: &NOTHING,
         cache: None,
         rootfs: None,
         follower: None,
@@ -318,6 +325,7 @@ fn the_first_fault_in_order_is_reported() {
                 jobs: NonZeroUsize::new(jobs).unwrap(),
                 sources: None,
                 has_keys: false,
+                first: &NOTHING,
                 cache: None,
                 rootfs: None,
                 follower: None,

@@ -57,7 +57,8 @@ pub(in crate::cli) struct OutputArgs {
     #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "Output")]
     pub(in crate::cli) created: Option<Timestamp>,
 
-    /// How layers are compressed: none, gzip[:1-12], zstd[:1-19]
+    /// How layers are compressed: none, gzip[:1-12], zstd[:1-19],
+    /// estargz[:1-12]
     #[arg(long, value_name = "HOW", default_value = "gzip", help_heading = "Output")]
     compress: Compression,
 
