@@ -185,6 +185,11 @@ impl FileIndex {
         lines.filter(move |entry| entry.check == check).filter_map(lists)
     }
 
+    /// Whether no list leaves anything out.
+    pub(super) fn are_whole(&self) -> bool {
+        !self.lists.iter().any(|list| list.is_of_checksums)
+    }
+
     /// The paths that a package lists, without leading slashes.
     pub(super) fn of(&self, id: PackageId) -> impl Iterator<Item = &[u8]> {
         let list = self.lists.get(id.0 as usize).into_iter();

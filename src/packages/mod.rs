@@ -173,6 +173,14 @@ impl Database {
         owners
     }
 
+    /// Whether every list names the directories of its files, so that nothing has an owner in a
+    /// directory that has none.
+    pub fn lists_directories(&self) -> bool {
+        self.format == Format::Dpkg
+            && self.files.are_whole()
+            && self.spelling.stays_in_directories()
+    }
+
     /// Whose database it is.
     pub fn format(&self) -> Format {
         self.format
@@ -330,5 +338,18 @@ dash
         let readme = path("/usr/share/doc/dash/README.local");
         assert_eq!(files(0), [path("/usr/bin"), path("/usr/bin/sh"), readme]);
         assert_eq!(files(1)[1..], ["/usr/lib/libc.so.6", "/usr/bin/sh.distrib"].map(path));
+    }
+
+    #[test]
+    fn checksums_and_diversions_to_elsewhere_do_not_name_directories() {
+        let database = |list: Listing, diversions: &str| {
+            let status = dpkg::Status::parse(STATUS.as_bytes());
+            status.with_files([(PackageId(0), list)], Links::new(), diversions.as_bytes())
+        };
+        let paths = || Listing::of_paths(b"/.\n/bin\n/bin/sh\n".to_vec());
+        assert!(database(paths(), "/bin/sh\n/bin/sh.distrib\n:\n").lists_directories());
+        assert!(!database(paths(), "/bin/sh\n/opt/sh\n:\n").lists_directories());
+        let checksums = format!("{}  bin/sh\n", "0".repeat(32));
+        assert!(!database(Listing::of_checksums(checksums.into()), "").lists_directories());
     }
 }

@@ -76,6 +76,13 @@ impl Spelling {
             && !self.diversions.contains_key(path)
     }
 
+    /// Whether each diverted file is in the directory where its package lists it.
+    pub(super) fn stays_in_directories(&self) -> bool {
+        let dir = |path: &[u8]| memchr::memrchr(b'/', path).map_or(0, |slash| slash);
+        let is_same = |one: &[u8], other: &[u8]| one.get(..dir(one)) == other.get(..dir(other));
+        self.diversions.iter().all(|(from, diversion)| is_same(from, &diversion.to))
+    }
+
     /// `path` with the link at its beginning followed. Neither has a leading slash.
     pub(super) fn canonical<'p>(&self, path: &'p [u8]) -> Cow<'p, [u8]> {
         for (link, to) in &self.links {

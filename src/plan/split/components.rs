@@ -57,6 +57,15 @@ pub(super) struct Evidence<'a> {
     listed: Listed,
     /// Packages of the database of which the tree has all that runs.
     whole: BTreeSet<PackageId>,
+    /// [`Database::lists_directories`].
+    lists_directories: bool,
+}
+
+/// Whether a package has the directory that was looked at last.
+#[derive(Default)]
+struct Directory {
+    path: Vec<u8>,
+    is_owned: bool,
 }
 
 /// Components while they are counted.
@@ -74,6 +83,14 @@ struct Run {
     from: String,
     /// The component; `None` while it has no files.
     number: Option<usize>,
+    /// That of the last path.
+    directory: Directory,
+}
+
+impl Run {
+    fn new(from: &ImagePath) -> Self {
+        Self { from: from.to_string(), number: None, directory: Directory::default() }
+    }
 }
 
 impl Numbers {
@@ -100,14 +117,15 @@ impl<'a> Evidence<'a> {
     ) -> Result<Self, ReadFailure> {
         let listed = Listed::of(tree)?;
         let whole = database.map(|database| whole_packages(tree, database)).unwrap_or_default();
-        Ok(Self { database, reasons, listed, whole })
+        let lists_directories = database.is_some_and(Database::lists_directories);
+        Ok(Self { database, reasons, listed, whole, lists_directories })
     }
 
     /// The components of the tree, and which each path belongs to.
     pub(super) fn components(&self, tree: &Tree) -> Components {
         let mut numbers = Numbers::default();
         let mut links: BTreeMap<Identity, usize> = BTreeMap::new();
-        let mut run = Run { from: ImagePath::root().to_string(), number: None };
+        let mut run = Run::new(&ImagePath::root());
         let mut of: Vec<Option<usize>> = Vec::with_capacity(tree.len());
         // Compiled modules, which go where their sources go.
         let mut compiled = Vec::new();
@@ -148,7 +166,7 @@ impl<'a> Evidence<'a> {
     /// The component of one path. `run` is the one that it belongs to if no package has it.
     fn number(&self, path: &ImagePath, node: &Node, run: &mut Run, numbers: &mut Numbers) -> usize {
         let len = node.file().map_or(0, |file| file.len);
-        let package = self.package(path);
+        let package = self.package(path, &mut run.directory);
         if common::is_common(path) {
             let name = package.map_or_else(|| common::name(path), |(_, name)| name);
             return numbers.of(Group::Common, name);
@@ -173,14 +191,18 @@ impl<'a> Evidence<'a> {
             return numbers.of(Group::Files, path.to_string());
         }
         if chunks::is_boundary(path.as_bytes(), len) {
-            *run = Run { from: path.to_string(), number: None };
+            *run = Run { directory: std::mem::take(&mut run.directory), ..Run::new(path) };
         }
         let new = || numbers.of(Group::Files, format!("files from {}", run.from));
         *run.number.get_or_insert_with(new)
     }
 
-    /// The package of the system that a path belongs to.
-    fn package(&self, path: &ImagePath) -> Option<(Option<PackageId>, String)> {
+    /// The package of the system that a path belongs to. `directory` is that of the path before.
+    fn package(
+        &self,
+        path: &ImagePath,
+        directory: &mut Directory,
+    ) -> Option<(Option<PackageId>, String)> {
         if let Some(Reason::Package(record)) = self.reasons.and_then(|all| all.get(path)) {
             let name = record.package.split(' ').next().unwrap_or_default();
             let id = self.database.and_then(|all| all.find(name).next());
@@ -190,6 +212,18 @@ impl<'a> Evidence<'a> {
             return Some((None, name));
         }
         let database = self.database?;
+        if self.lists_directories {
+            let parent = path.parent_bytes()?;
+            if directory.path != parent {
+                // Lists begin with the root, by another name.
+                let owned = |dir: &ImagePath| dir.is_root() || !database.owners(dir).is_empty();
+                let is_owned = path.parent().is_some_and(|dir| owned(&dir));
+                *directory = Directory { path: parent.to_vec(), is_owned };
+            }
+            if !directory.is_owned {
+                return None;
+            }
+        }
         let id = database.owners(path).into_iter().next()?;
         Some((Some(id), escape(database.package(id)?.name.as_bytes())))
     }
