@@ -49,8 +49,8 @@ def have(*commands):
     return all(shutil.which(command) for command in commands)
 
 
-def cases(name, root, imgb, quick, docker):
-    """The cases of a corpus, in the order in which they are run."""
+def cases(name, root, imgb, quick, docker, before=None):
+    """The cases of a corpus, in the order in which they are run. `before` is another imgb."""
     every = []
     # The other tools do not sync what they wrote. pigz and zstd get two threads, and so does imgb.
     ours = [imgb, "pack", root + "/", "--no-deps", "--quiet", "--jobs", "2", "--no-fsync"]
@@ -59,6 +59,10 @@ def cases(name, root, imgb, quick, docker):
         every.append(Case(name, command, output, ["rm -rf f blob out out.tar t", *prepare], **more))
 
     add("imgb none", [*ours, "--compress", "none", "-o", "out.tar"], "out.tar")
+    if before:
+        for compression in ("none", "zstd:3"):
+            add(f"before {compression}", [before, *ours[1:], "--no-cache", "--compress", compression,
+                                          "-o", "out.tar"], "out.tar")
     add("imgb none, one layer",
         [*ours, "--layers", "one", "--compress", "none", "-o", "out.tar"], "out.tar")
     add("imgb none, on the disk", [*ours[:-1], "--compress", "none", "-o", "out.tar"], "out.tar")
@@ -175,6 +179,9 @@ def targets(name):
                   Target("imgb /bin/true none", ["tar -c of its files"], 4, at_least=False)]
         every += [Target(f"imgb {program} none", [f"lddtree {program}, tar, digest"], 15)
                   for program in ("curl", "git", "redis-server")]
+    # Only measured with `--before`.
+    every += [Target(f"imgb {compression}", [f"before {compression}"], 1.03, at_least=False)
+              for compression in ("none", "zstd:3")]
     zstd = "tar | zstd -3 -T2 + digests"
     every += [Target("imgb zstd:3", [zstd], 1.8),
               Target("imgb zstd:3", [zstd], 1.07, "size", False)]
