@@ -61,8 +61,8 @@ def cases(name, root, imgb, quick, docker, before=None):
     add("imgb none", [*ours, "--compress", "none", "-o", "out.tar"], "out.tar")
     if before:
         for compression in ("none", "zstd:3"):
-            add(f"before {compression}", [before, *ours[1:], "--no-cache", "--compress", compression,
-                                          "-o", "out.tar"], "out.tar")
+            options = ["--no-cache", "--compress", compression, "-o", "out.tar"]
+            add(f"before {compression}", [before, *ours[1:], *options], "out.tar")
     add("imgb none, one layer",
         [*ours, "--layers", "one", "--compress", "none", "-o", "out.tar"], "out.tar")
     add("imgb none, on the disk", [*ours[:-1], "--compress", "none", "-o", "out.tar"], "out.tar")

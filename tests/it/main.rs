@@ -233,6 +233,8 @@ mod fixtures;
 mod image_spec;
 /// Small images, and layouts built from JSON values.
 mod layouts;
+/// Layers whose files can be fetched one by one.
+mod lazy_pulling;
 /// Tars in which every byte can be set.
 mod raw_tar;
 /// A registry in memory that keeps what it gets.
