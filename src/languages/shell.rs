@@ -26,7 +26,8 @@ const MAX_OPTION: usize = 24;
 pub struct Names {
     /// Words where a command may stand, without those that the shell executes itself.
     pub commands: BTreeSet<Vec<u8>>,
-    /// Words that stand there if variables have the values that the script assigns.
+    /// Words that stand there if variables have the values that the script assigns, and the first
+    /// of the words that it makes its arguments (`set -- server "$@"`).
     pub assigned: BTreeSet<Vec<u8>>,
     /// Those of both that the script executes in its own place (`exec`).
     pub executed: BTreeSet<Vec<u8>>,
@@ -135,6 +136,18 @@ fn gives_up(before: &[u8], after: &[u8], language: &Shell) -> bool {
     words.any(|word| language.gives_up.contains(word))
 }
 
+/// What a word does to the arguments of a script.
+#[derive(Debug, Default)]
+enum Arguments {
+    /// Nothing.
+    #[default]
+    Keeps,
+    /// They are replaced by what follows a `--`.
+    Sets,
+    /// It is the first of the new ones.
+    First,
+}
+
 #[derive(Debug)]
 struct Reader<'l> {
     language: &'l Shell,
@@ -156,6 +169,8 @@ struct Reader<'l> {
     command: bool,
     /// The word is what `.` reads.
     source: bool,
+    /// What the word does to the arguments of the script.
+    arguments: Arguments,
     /// Commands that were first named since the last line or `;` began.
     fresh: Vec<Vec<u8>>,
     /// What the text is in: `"`, `` ` `` or `(`.
@@ -178,6 +193,7 @@ impl<'l> Reader<'l> {
             declares: false,
             command: true,
             source: false,
+            arguments: Arguments::Keeps,
             fresh: Vec::new(),
             within: Vec::new(),
             documents: Vec::new(),
@@ -307,6 +323,7 @@ impl<'l> Reader<'l> {
         self.executes = false;
         self.command = true;
         self.source = false;
+        self.arguments = Arguments::Keeps;
     }
 
     /// The end of a word.
@@ -315,11 +332,26 @@ impl<'l> Reader<'l> {
         let odd = std::mem::take(&mut self.odd);
         if word.is_empty() {
             self.command &= !odd;
+            if odd {
+                self.arguments = Arguments::Keeps;
+            }
             return;
         }
         let word = &word[..];
         if std::mem::take(&mut self.source) && !odd {
             self.names.sourced.insert(word.into());
+        }
+        match std::mem::take(&mut self.arguments) {
+            Arguments::Keeps => {}
+            Arguments::Sets => {
+                self.arguments = if word == b"--" { Arguments::First } else { Arguments::Sets };
+            }
+            Arguments::First if odd || variables::is_template(word) => {}
+            // It ends in `exec "$@"`.
+            Arguments::First => {
+                self.names.assigned.insert(word.into());
+                self.names.executed.insert(word.into());
+            }
         }
         if (self.command || self.declares)
             && let Some((name, value)) = variables::assignment(word)
@@ -334,6 +366,9 @@ impl<'l> Reader<'l> {
             return;
         }
         self.source = self.language.source.contains(word) && !odd;
+        if word == self.language.sets.as_bytes() && !odd {
+            self.arguments = Arguments::Sets;
+        }
         self.declares = self.language.declares.contains(word) && !odd;
         self.command = self.language.starters.contains(word);
         let wanted = !odd
@@ -448,6 +483,11 @@ mod tests {
         assert_eq!(executed("a; exec b \"$@\"; c; A=/d; exec $A x"), "/d b");
         assert_eq!(executed(": ${D=/usr/share/q}; exec $D/add"), "/usr/share/q/add");
         assert_eq!(executed("exec >log; a"), "");
+        assert_eq!(executed("set -- a/b \"$@\"; set -e; set -- -x; set -- \"$@\" y"), "-x a/b");
+        assert_eq!(
+            executed("case $1 in x|*.y) set -- serve \"$@\" ;; esac; set -o -- z"),
+            "serve z"
+        );
         for dir in
             ["$(dirname \"$0\")", "`dirname $0`", "${0%/*}", "$(cd \"$(dirname \"$0\")\" && pwd)"]
         {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    depends::{depends_on_command, is_of_each_system, may_run},
+    depends::{depends_on_command, is_authors, is_of_each_system, may_run},
     survey::Survey,
 };
 use crate::{
@@ -31,6 +31,8 @@ const MAX_ABSENT: usize = 5;
 pub(super) enum By {
     /// The user names it: what it runs is needed.
     Named,
+    /// A script that the user names cannot do without it: what its package depends on is needed.
+    Needed,
     /// A rule that is about its program.
     Rule,
     /// A rule that guesses which files belong to a program: only those commands count that each
@@ -93,6 +95,7 @@ pub(super) fn record(
 ) -> Result<(), ReadFailure> {
     let language = &Languages::builtin().shell;
     let mut seen = BTreeSet::from([script.clone()]);
+    let is_authors = builder.view.is_own(script) || is_authors(&text.0, builder.view)?;
     let mut variables = exported.clone();
     if let Some(dir) = script.parent() {
         variables.set_own_directory(dir.as_bytes());
@@ -109,7 +112,7 @@ pub(super) fn record(
             for name in &names.commands | &names.assigned {
                 let executes = names.executed.contains(&name);
                 let asks = || shell::asks_for(text, &name, language);
-                let may_need = executes || builder.view.is_own(script);
+                let may_need = executes || is_authors;
                 let needs = by == By::Named && may_need && !asks();
                 record_command((script, by), (&name, needs), dirs, (facts, builder))?;
             }
@@ -151,7 +154,7 @@ fn record_command(
         return Ok(());
     }
     let known = (command.as_bytes().into(), script.clone());
-    let commands = match needs || (depends && by == By::Named) {
+    let commands = match needs || (depends && matches!(by, By::Named | By::Needed)) {
         true => &mut facts.needed_commands,
         false => &mut facts.commands,
     };

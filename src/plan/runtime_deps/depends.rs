@@ -55,7 +55,25 @@ pub(super) fn depends_on_command(
     (command, real): (&ImagePath, &ImagePath),
 ) -> bool {
     let depends = |path: &ImagePath| depends(database, by, path, Strength::Depends);
-    depends(command) || depends(real)
+    depends(command) || depends(real) || is_of_one_source(database, by, real)
+}
+
+/// Whether packages of one source own both files.
+fn is_of_one_source(database: &Database, one: &ImagePath, other: &ImagePath) -> bool {
+    let source = |id: &PackageId| database.package(*id).map(|package| &package.source);
+    let others = database.owners(other);
+    let mut sources = database.owners(one).into_iter().filter_map(|id| source(&id));
+    sources.any(|one| others.iter().filter_map(source).any(|other| one == other))
+}
+
+/// Whether the author of an image or of the inputs wrote the file at the real path `path`: it is
+/// one of the inputs, or no package of the sysroot owns it.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn is_authors(path: &ImagePath, view: &View<'_>) -> Result<bool, ReadFailure> {
+    let is_unowned = |database: &Database| database.owners(path).is_empty();
+    Ok(view.is_own(path) || view.packages()?.is_some_and(is_unowned))
 }
 
 /// Whether each system has the file at the real path `path`: its package is essential, and not

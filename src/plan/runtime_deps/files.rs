@@ -11,7 +11,7 @@ use crate::{
     },
     plan::builder::ImageBuilder,
     rules::{Evidence, NamedBy, Rule, Table},
-    tree::{Content, Kind, Node, Resolved},
+    tree::{Kind, Node, Resolved},
 };
 
 /// Paths that one rule may add.
@@ -125,10 +125,7 @@ pub(super) fn size(found: &[RuleFile<'_>], builder: &ImageBuilder<'_>) -> u64 {
     let mut inodes = BTreeSet::new();
     let files =
         found.iter().filter(|one| !builder.has(&one.path)).filter_map(|one| one.node.file());
-    let new = files.filter(|file| match &file.content {
-        Content::Host(host) => inodes.insert((host.dev, host.ino)),
-        Content::Member(..) | Content::Sparse(..) | Content::Inline(_) => true,
-    });
+    let new = files.filter(|file| inodes.insert(file.content.identity()));
     new.map(|file| file.len).sum()
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     commands::{self, By},
+    depends::is_of_each_system,
     files::RuleFile,
     perl::PerlModules,
     scripts::{self, is_for_shell},
@@ -152,6 +153,11 @@ pub(super) fn start(
     };
     let is_guess = rule.generic || found.iter().all(is_command);
     let by = if is_guess { By::Guess } else { By::Rule };
+    let needed: BTreeMap<_, _> = found
+        .iter()
+        .filter(|one| matches!(*one.named.evidence, Evidence::ScriptNeeds(_)))
+        .map(|one| (&one.path, &one.named.pattern))
+        .collect();
     let mut interpreters = Vec::new();
     let named: BTreeSet<_> = found.iter().filter(|one| one.is_named).map(|one| &one.path).collect();
     let meant: BTreeSet<_> =
@@ -173,23 +179,34 @@ pub(super) fn start(
         if is_for_shell(line)
             && let Some(text) = commands::read(path, builder)?
         {
+            let by = if needed.contains_key(path) { By::Needed } else { by };
             commands::record(path, text, (by, &mut *exported), dirs, (facts, builder))?;
+        }
+        if let Some(pattern) = needed.get(path) {
+            let named = ImagePath::new(pattern).unwrap_or_else(|_| path.clone());
+            facts.programs.insert(named, path.clone());
         }
     }
     let started: BTreeSet<_> = programs.objects.iter().map(|(path, _)| path).collect();
     for one in found.iter().filter(|one| started.contains(&one.path)) {
-        match &*one.named.evidence {
-            Evidence::ScriptNeeds(_) | Evidence::CommandLine(_) | Evidence::Starts(_) => {
-                // The rules for this program apply to it.
-                let named = ImagePath::new(&one.named.pattern);
-                facts.programs.insert(named.unwrap_or(one.path.clone()), one.path.clone());
+        let is_run = match &*one.named.evidence {
+            Evidence::ScriptNeeds(_) | Evidence::CommandLine(_) | Evidence::Starts(_) => true,
+            // No package has to depend on those that each system has.
+            Evidence::ScriptCommand(_) => {
+                let by = one.named.by.as_ref();
+                by.is_some_and(|by| facts.programs.contains_key(by))
+                    && is_of_each_system(&one.path, builder.view)?
             }
-            _ if rule.generic && one.node.is_executable() => {
-                if let Some(by) = &one.named.by {
-                    commands::record_own_program(&one.path, by, facts);
-                }
-            }
-            _ => {}
+            _ => false,
+        };
+        if is_run {
+            // The rules for this program apply to it.
+            let named = ImagePath::new(&one.named.pattern);
+            facts.programs.insert(named.unwrap_or(one.path.clone()), one.path.clone());
+        } else if let Some(by) = one.named.by.as_ref().filter(|_| rule.generic)
+            && one.node.is_executable()
+        {
+            commands::record_own_program(&one.path, by, facts);
         }
     }
     Ok(interpreters)
