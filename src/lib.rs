@@ -246,7 +246,8 @@
 //!     imports languages, path, tree, elf, image, process, view
 //!     touches reads through source
 //! 6 needs      what an image's programs need of it: an image that exists → paths and reasons
-//!     imports elf, image, languages, packages, path, plan, process, source, tree, view
+//!     imports elf, image, languages, machine_files, packages, path, plan, process, source,
+//!             tree, view
 //!     touches reads through source
 //! 6 relayer    an image → the plan of one with the same files in other layers
 //!     imports elf, image, oci, plan, timestamp, tree

@@ -22,6 +22,8 @@ pub(super) struct Started {
     pub(super) include: Vec<Include>,
     /// Directories that are named, by their real paths.
     pub(super) directories: Vec<ImagePath>,
+    /// Those of them that arguments name.
+    pub(super) arguments: Vec<ImagePath>,
     /// Whether the configuration starts a program, or one was asked for: what the health check
     /// runs is not what an image is for.
     pub(super) has_purpose: bool,
@@ -168,7 +170,10 @@ impl Collector<'_> {
             };
             let Ok(resolved) = self.view.resolve(&path)? else { continue };
             match resolved.is_directory {
-                true => self.started.directories.push(resolved.path),
+                true => {
+                    self.started.arguments.push(resolved.path.clone());
+                    self.started.directories.push(resolved.path);
+                }
                 false => {
                     let include = Include::new(path, "arguments of the image's command");
                     self.started.include.extend(include);

@@ -22,6 +22,8 @@ pub(super) struct Known<'a> {
     pub(super) files: &'a Tree,
     pub(super) view: &'a View<'a>,
     pub(super) config: &'a Config,
+    /// Directories that the command names.
+    pub(super) arguments: &'a [ImagePath],
     /// The packages that have files in the smaller image.
     pub(super) packages: &'a BTreeSet<PackageId>,
 }
@@ -35,6 +37,10 @@ impl Known<'_> {
         let mut found = BTreeMap::new();
         let mut add = |path: &str, why: &str| self.add(path.as_bytes(), why, &mut found);
         add(self.config.workdir.as_deref().unwrap_or("/"), "WORKDIR of the image");
+        for dir in self.arguments {
+            self.add(dir.as_bytes(), "arguments of the image's command", &mut found);
+        }
+        let mut add = |path: &str, why: &str| self.add(path.as_bytes(), why, &mut found);
         for volume in &self.config.volumes {
             add(volume, "VOLUME of the image");
         }

@@ -1,15 +1,19 @@
-//! What the image's own scripts name: files that its author put there, which no package owns.
+//! What the image's own scripts name: files that its author put there, which no package owns, data
+//! of packages, and the programs that take the place of a script.
 //!
 //! A `docker-entrypoint.sh` reads the files of a directory of its own, or starts a server with a
-//! configuration. Paths that a package owns are left to the rules, which know what is meant.
+//! configuration. Directories that a package owns are left to the rules, which know what is meant.
 
 use std::collections::BTreeSet;
 
-use super::commands::Started;
+use super::{commands::Started, subcommands::Subcommands};
 use crate::{
     elf::{Lookup as _, ReadFailure, Sniffed, script, sniff},
+    languages::{Languages, Variables, shell},
     path::ImagePath,
     plan::Include,
+    process,
+    tree::Node,
     view::View,
 };
 
@@ -54,8 +58,9 @@ const SYSTEM: [&[u8]; 10] =
 /// [`ReadFailure`]
 pub(super) fn follow(
     started: &mut Started,
-    of_image: &View<'_>,
-    view: &View<'_>,
+    subcommands: &mut Subcommands<'_>,
+    (of_image, view): (&View<'_>, &View<'_>),
+    path_variable: &str,
 ) -> Result<(), ReadFailure> {
     for dir in std::mem::take(&mut started.directories) {
         if is_own(&dir, of_image, view)? {
@@ -76,9 +81,23 @@ pub(super) fn follow(
             break;
         }
         let option = format!("named by {}", crate::path::escape(program.as_bytes()));
+        for path in executed(&text, path_variable, of_image)? {
+            if seen.len() < most && seen.insert(path.clone()) {
+                started.programs.insert(path.clone(), option.clone());
+                left.push(path);
+            }
+        }
+        for line in text.split(|&byte| byte == b'\n') {
+            let words: Vec<&[u8]> = line.split(u8::is_ascii_whitespace).collect();
+            for (path, words) in subcommands.named_by(&words)? {
+                started.programs.entry(path).or_insert_with(|| format!("{words} ({option})"));
+            }
+        }
         for path in paths(&text) {
             let Ok(resolved) = of_image.resolve(path.as_bytes())? else { continue };
-            if !is_own(&resolved.path, of_image, view)? {
+            let is_data = of_image.own_file(&resolved.path).is_some()
+                && !of_image.tree().get(&resolved.path).is_some_and(Node::is_executable);
+            if !is_data && !is_own(&resolved.path, of_image, view)? {
                 continue;
             }
             if let Ok(include) = Include::named_by(path.as_bytes(), program.clone()) {
@@ -102,6 +121,23 @@ pub(super) fn follow(
         }
     }
     Ok(())
+}
+
+/// The programs that a script executes in its own place.
+fn executed(
+    text: &[u8],
+    path_variable: &str,
+    of_image: &View<'_>,
+) -> Result<Vec<ImagePath>, ReadFailure> {
+    let language = &Languages::builtin().shell;
+    let mut found = Vec::new();
+    for name in shell::names(text, language, &mut Variables::default()).executed {
+        let located = process::locate(of_image, &name, "/", path_variable)?;
+        let Ok((path, real)) = located else { continue };
+        let is_program = of_image.tree().get(&real.path).is_some_and(Node::is_executable);
+        found.extend(ImagePath::new(path).ok().filter(|_| is_program));
+    }
+    Ok(found)
 }
 
 /// The text of a script that no package owns.
@@ -146,13 +182,21 @@ fn applications(
 }
 
 /// Whether the author of the image put the file or directory at a real path there.
-fn is_own(path: &ImagePath, of_image: &View<'_>, view: &View<'_>) -> Result<bool, ReadFailure> {
+pub(super) fn is_own(
+    path: &ImagePath,
+    of_image: &View<'_>,
+    view: &View<'_>,
+) -> Result<bool, ReadFailure> {
     let top = path.components().next().unwrap_or_default();
     let is_file = of_image.own_file(path).is_some();
-    let is_system =
-        SHARED.iter().any(|dir| path.as_bytes() == dir.as_bytes()) || SYSTEM.contains(&top);
+    let is_system = is_shared(path) || SYSTEM.contains(&top);
     let fits = is_file || !is_system;
     Ok(fits && !TRANSIENT.contains(&top) && !is_packaged(path, view)?)
+}
+
+/// Whether a directory is one in which those of applications are.
+pub(super) fn is_shared(path: &ImagePath) -> bool {
+    SHARED.iter().any(|dir| path.as_bytes() == dir.as_bytes())
 }
 
 fn is_packaged(path: &ImagePath, view: &View<'_>) -> Result<bool, ReadFailure> {
@@ -160,7 +204,7 @@ fn is_packaged(path: &ImagePath, view: &View<'_>) -> Result<bool, ReadFailure> {
 }
 
 /// The absolute paths in a text, without duplicates.
-fn paths(text: &[u8]) -> BTreeSet<ImagePath> {
+pub(super) fn paths(text: &[u8]) -> BTreeSet<ImagePath> {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+@".contains(byte);
     // `${DIR:-/opt/app}` begins a path, `${DIR}/app` does not.
     let continues = |byte: &u8| *byte == b'}' || (*byte != b'-' && is_part(byte));

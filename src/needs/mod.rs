@@ -5,10 +5,12 @@
 //! (arguments, volumes, directories that a server writes to) is added.
 
 mod commands;
+mod configuration;
 mod directories;
 mod mentions;
+mod subcommands;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     elf::ReadFailure,
@@ -22,10 +24,21 @@ use crate::{
 };
 
 use commands::Started;
+use configuration::Configuration;
+use subcommands::Subcommands;
 
 /// Files that tell a program who its users are and how names are looked up. A server asks for them
 /// in the C library, whatever its image was made with.
 const ACCOUNTS: [&str; 3] = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
+
+/// Directories of PATH in which the commands of scripts are looked for.
+const MAX_PATH: usize = 64;
+
+/// How often what configuration names may bring more configuration.
+const MAX_ROUNDS: usize = 4;
+
+/// What belongs to the accounts, for programs that ask PAM.
+const PASSWORDS: [&str; 2] = ["/etc/shadow", "/etc/gshadow"];
 
 /// What an image is for: the programs that it starts, and the files that are named besides.
 #[derive(Debug)]
@@ -62,7 +75,16 @@ impl Purpose {
         let (of_image, view) = (View::of_tree(files), View::of_sysroot(files));
         let (mut started, missing) = commands::find(&of_image, config, more)?;
         let unknown = std::mem::take(&mut started.unknown);
-        mentions::follow(&mut started, &of_image, &view)?;
+        let dirs: Vec<&str> = config.path().split(':').take(MAX_PATH).collect();
+        let path = &dirs.join(":");
+        let mut subcommands = Subcommands::of(files, (&of_image, &view), path);
+        for words in command_lines(config) {
+            for (path, words) in subcommands.named_by(&words)? {
+                let name = format!("{words} (the image's command)");
+                started.programs.entry(path).or_insert(name);
+            }
+        }
+        mentions::follow(&mut started, &mut subcommands, (&of_image, &view), config.path())?;
         Ok(Self { missing, unknown, started })
     }
 
@@ -85,34 +107,39 @@ impl Purpose {
     ) -> Result<Needs, PlanError> {
         let unreadable = |failure: ReadFailure| PlanError::Source(SourceError::from(failure));
         let view = View::of_sysroot(files);
-        let Started { programs, mut include, .. } = self.started;
+        let Started { mut programs, mut include, arguments, .. } = self.started;
         include.extend(options.include.iter().cloned());
         for path in ACCOUNTS.iter().filter(|path| files.resolve(path.as_bytes()).is_ok()) {
             include.extend(Include::new(*path, "accounts of the image"));
         }
-        let options = PlanOptions { include, layers: Layers::One, ..options.clone() };
-        let input = |(path, name)| Input::new(name, Tree::new(), InputKind::Command(path));
-        let inputs = programs.into_iter().map(|(path, name): (_, String)| input((path, name)));
-        let below = Below {
-            tree: &Tree::new(),
-            platform: Some(config.platform.clone()),
-            env: &config.env,
-            user: config.user.as_deref(),
-            workdir: None,
-        };
-        let mut decision = plan::make(plan::Request {
-            inputs: inputs.collect(),
-            below,
-            sysroot: files.into(),
-            source,
-            options: &options,
-        })?;
-        let mut tree = Tree::new();
-        for PlannedLayer { tree: layer, .. } in std::mem::take(&mut decision.layers) {
-            tree.extend(layer);
+        let of_image = View::of_tree(files);
+        let mut configuration =
+            Configuration::of(files, config, (&of_image, &view)).map_err(unreadable)?;
+        let mut options = PlanOptions { include, layers: Layers::One, ..options.clone() };
+        let (mut tree, mut decision) = plan(files, config, (&programs, source, &options))?;
+        for _ in 0..MAX_ROUNDS {
+            let named = configuration.named(&tree).map_err(unreadable)?;
+            if named.is_empty() {
+                break;
+            }
+            programs.extend(named.programs);
+            options.include.extend(named.include);
+            (tree, decision) = plan(files, config, (&programs, source, &options))?;
+        }
+        // A generated one knows fewer users than the image's accounts.
+        for path in PASSWORDS.iter().filter_map(|path| ImagePath::new(*path).ok()) {
+            if let (true, Some(node)) = (tree.contains(&path), files.get(&path)) {
+                tree.insert(path, node.clone());
+            }
         }
         let packages = packages(&tree, &view).map_err(unreadable)?;
-        let known = directories::Known { files, view: &view, config, packages: &packages };
+        let known = directories::Known {
+            files,
+            view: &view,
+            config,
+            arguments: &arguments,
+            packages: &packages,
+        };
         for (path, why) in known.directories().map_err(unreadable)? {
             if !tree.contains(&path)
                 && let Some(node) = files.get(&path)
@@ -123,6 +150,47 @@ impl Purpose {
         }
         Ok(Needs { tree, decision, packages })
     }
+}
+
+/// What the planner takes of an image's files for `programs`, as one tree, and why.
+fn plan(
+    files: &Tree,
+    config: &Config,
+    (programs, source, options): (&BTreeMap<ImagePath, String>, &InputOptions, &PlanOptions),
+) -> Result<(Tree, Decision), PlanError> {
+    let input = |(path, name): (&ImagePath, &String)| {
+        Input::new(name.clone(), Tree::new(), InputKind::Command(path.clone()))
+    };
+    let below = Below {
+        tree: &Tree::new(),
+        platform: Some(config.platform.clone()),
+        env: &config.env,
+        user: config.user.as_deref(),
+        workdir: None,
+    };
+    let inputs = programs.iter().map(input).collect();
+    let mut decision =
+        plan::make(plan::Request { inputs, below, sysroot: files.into(), source, options })?;
+    let mut tree = Tree::new();
+    for PlannedLayer { tree: layer, .. } in std::mem::take(&mut decision.layers) {
+        tree.extend(layer);
+    }
+    Ok((tree, decision))
+}
+
+/// The command lines of a configuration as words, and the words of each line for a shell.
+fn command_lines(config: &Config) -> Vec<Vec<&[u8]>> {
+    let check = config.healthcheck.iter().flat_map(|check| check.test.iter().skip(1));
+    let lines = [config.command(), check.map(|word| &**word).collect()];
+    let is_line = |word: &&&str| word.contains(char::is_whitespace);
+    let for_shells: Vec<Vec<&[u8]>> = lines
+        .iter()
+        .flatten()
+        .filter(is_line)
+        .map(|line| line.split_whitespace().map(str::as_bytes).collect())
+        .collect();
+    let whole = lines.iter().map(|words| words.iter().map(|word| word.as_bytes()).collect());
+    whole.chain(for_shells).collect()
 }
 
 /// The packages that own a file of `tree`.

@@ -128,6 +128,8 @@ mod selfpack;
 mod shared_layers;
 /// `imgb slim`: what an image keeps, and that it still does what it did.
 mod slim;
+/// What `imgb slim` keeps of a server: its configuration, entrypoint script and packages tell.
+mod slim_servers;
 /// Standard streams that are closed or full, control characters in messages.
 mod standard_streams;
 /// What an image starts: the program, its interpreter, and the advice where there is none.
