@@ -41,7 +41,10 @@ pub enum Compression {
 
 /// A text that does not name a compression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a compression: none, gzip[:1-12], zstd[:1-19] or estargz[:1-12]", .0.escape_debug())]
+#[error(
+    "`{}` is not a compression: none, gzip[:1-12], zstd[:1-19] or estargz[:1-12]",
+    .0.escape_debug()
+)]
 pub struct CompressionError(pub String);
 
 impl Compression {
