@@ -20,6 +20,9 @@ const WINDOW: usize = 256 << 10;
 /// Bytes of constants that are searched in one object.
 const MAX_CONSTANTS: u64 = 256 << 20;
 
+/// File names of programs, each with whether a word of a constant is enough.
+pub(super) type StartableNames = BTreeMap<Box<[u8]>, bool>;
+
 /// What to look for in objects.
 #[derive(Debug)]
 pub(super) struct Surveyor<'t> {
@@ -60,9 +63,8 @@ pub(super) struct Task {
     pub(super) own: bool,
     /// The names of what its package owns, and of what a program's package of the same source owns.
     pub(super) names: Vec<Arc<Names>>,
-    /// The file names of programs that it may start, each with whether a word of a constant is
-    /// enough.
-    pub(super) startable: BTreeMap<Box<[u8]>, bool>,
+    /// The programs that it may start.
+    pub(super) startable: StartableNames,
 }
 
 /// Memory for the constants of one object after the other. The first byte stays zero, so that the
@@ -109,7 +111,7 @@ impl<'t> Surveyor<'t> {
     pub(super) fn look(
         &self,
         (len, read_at): (u64, ReadAt<'_>),
-        (names, startable): (&[Arc<Names>], &BTreeMap<Box<[u8]>, bool>),
+        (names, startable): (&[Arc<Names>], &StartableNames),
         survey: &mut Survey<'t>,
         window: &mut Window,
     ) -> io::Result<Result<(), ObjectError>> {
