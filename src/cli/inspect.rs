@@ -85,7 +85,9 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
         return print_data(&layer_text(&unpacked, at));
     }
     let options = args.reach.options()?;
-    let shown = Inspection::new(&unpacked, &merged, layer, &options).map_err(failure)?;
+    let attached = args.reach.attached(&unpacked.image);
+    let shown =
+        Inspection::new((&unpacked, attached), &merged, layer, &options).map_err(failure)?;
     if let Some(file) = &args.html {
         let page = page(&shown, &merged).map_err(|error| Failure::local(with_causes(&error)))?;
         return document_file::write(file, page.as_bytes(), args.image.path());

@@ -8,7 +8,7 @@ use super::{printable::printable, size};
 use crate::{
     explain::{
         contents::hard_links,
-        inspection::{Inspection, Reach, database_name, history},
+        inspection::{Inspection, Reached, database_name, history},
         usage::{self, Usage},
         waste::Duplicates,
     },
@@ -198,17 +198,17 @@ fn waste(text: &mut String, shown: &Inspection<'_>) {
 }
 
 /// What no program of the image leads to.
-fn unreached(text: &mut String, reach: &Reach) {
+fn unreached(text: &mut String, reach: &Reached) {
     match reach {
-        Reach::Known(_, files) if files.is_empty() => {}
-        Reach::Known(_, files) => {
+        Reached::Known(_, files) if files.is_empty() => {}
+        Reached::Known(_, files) => {
             let total = size::format(files.iter().map(|(_, size)| size).sum());
             let count = quantity::count(files.len(), "path");
             let _ = writeln!(text, "\n{count} that nothing leads to, {total}");
             let lines = files.iter().map(|(path, size)| (*size, path.to_string()));
             largest(text, lines, files.len(), "`imgb why --unreached` lists all");
         }
-        Reach::Unknown(why) => {
+        Reached::Unknown(why) => {
             let _ = writeln!(text, "\nnot known what is needed: {}", printable(why));
         }
     }

@@ -17,18 +17,17 @@ use super::{
 };
 use crate::{
     digest::Digest,
-    error_kind::{ErrorKind, with_causes},
+    error_kind::ErrorKind,
     explain::{
-        recorded::{self, REASONS_TYPE, Recorded},
-        resolve::{Resolved, resolve},
-        why::{Edge, Graph, Link, freed, unreached},
+        reach::{NO_PROGRAM, Reach},
+        recorded::{Attached, Recorded},
+        why::{Edge, Graph, Link, freed},
     },
-    oci::{self, ImageError, UnpackedImage},
+    oci::UnpackedImage,
     path::ImagePath,
     pipeline,
     plan::Reason,
     quantity,
-    registry::Referrer,
     tree::{Tree, resolve::destination},
 };
 
@@ -54,10 +53,6 @@ pub(super) struct WhyArgs {
 
     #[command(flatten)]
     reach: ReachArgs,
-
-    /// Find the reasons again in the image, even if the build attached them
-    #[arg(long)]
-    resolve: bool,
 
     /// How many chains are shown
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -103,9 +98,10 @@ struct Shown {
 pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     let unpacked = args.image.open_with_progress(false)?;
     let tree = unpacked.merged();
+    let attached = args.reach.attached(&unpacked.image);
     let Some(path) = &args.path else {
-        let resolved = found_again(args, &unpacked, &tree)?;
-        return list_unreached(args, &tree, &resolved.reached).map(|()| 0);
+        let reach = reach(args, attached, &unpacked, &tree)?;
+        return list_unreached(args, &tree, &reach).map(|()| 0);
     };
     let real = destination(path, |path| tree.get(path)).map(|found| found.path);
     let real = real.ok().filter(|real| exists(&tree, real) && !tree.contains(path));
@@ -113,19 +109,15 @@ pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     if !exists(&tree, &real) {
         return Err(Failure::new(ErrorKind::Input, format!("the image has no `{path}`")));
     }
-    let wants_recorded = !args.resolve && args.reach.from.is_empty();
-    let recorded = if wants_recorded { recorded(&unpacked.image) } else { None };
-    let recorded = recorded.filter(|(_, graph)| graph.reaches(&real));
-    let answer = match recorded {
-        Some((digest, graph)) => {
+    let attached = attached.filter(|(_, graph)| graph.reaches(&real));
+    let answer = match reach(args, attached, &unpacked, &tree)? {
+        Reach::Attached(digest, graph) => {
             let shown =
                 |one: &Recorded| Shown { text: one.text.clone(), reason: one.reason.clone() };
             let answer = answer((path, real), &tree, &graph, &shown, args.chains);
             Answer { recorded: Some(digest), ..answer }
         }
-        None => {
-            let resolved = found_again(args, &unpacked, &tree)?;
-            let graph = Graph::new(&resolved.reached, &resolved.decision.reasons);
+        Reach::Found(resolved, graph) => {
             let shown = |one: &Reason| Shown {
                 text: resolved.text(one),
                 reason: one.json(&resolved.decision.inputs),
@@ -141,38 +133,19 @@ pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     Ok(code)
 }
 
-/// What the image's programs need, found again inside the image alone.
-fn found_again(args: &WhyArgs, unpacked: &UnpackedImage, tree: &Tree) -> Result<Resolved, Failure> {
+/// What leads to the paths of the image: the reasons that are attached, or those found again.
+fn reach(
+    args: &WhyArgs,
+    attached: Option<Attached>,
+    unpacked: &UnpackedImage,
+    tree: &Tree,
+) -> Result<Reach, Failure> {
     let options = args.reach.options()?;
-    let config = &unpacked.image.config;
-    let resolved = resolve(tree, config, &options).map_err(pipeline::Error::from)?;
-    if resolved.starts.is_empty() && args.reach.from.is_empty() {
-        let failure = Failure::new(ErrorKind::Build, "the image starts no program that it has");
-        return Err(failure.with_hint("--from PATH names what it is for"));
-    }
-    Ok(resolved)
-}
-
-/// The reasons that the image's build attached to it, with the digest of the artifact. Where they
-/// cannot be read, a warning is printed.
-fn recorded(image: &oci::Image) -> Option<(Digest, Graph<Recorded>)> {
-    let subject = image.manifest.as_ref()?.digest;
-    let read = || {
-        let is_reasons = |one: &Referrer| one.artifact_type.as_deref() == Some(REASONS_TYPE);
-        let found = image.referrers(subject)?.into_iter().rfind(is_reasons);
-        let Some(found) = found else { return Ok(None) };
-        Ok(Some((found.digest, image.artifact_blob(subject, &found)?)))
-    };
-    let why = match read() {
-        Ok(None) => return None,
-        Ok(Some((digest, bytes))) => match recorded::parse(&bytes) {
-            Some(causes) => return Some((digest, Graph::recorded(causes))),
-            None => "the document is malformed".to_owned(),
-        },
-        Err::<_, ImageError>(error) => with_causes(&error),
-    };
-    print_message(&format!("warning: cannot use the reasons that are attached: {why}"));
-    None
+    let found = Reach::of(attached, tree, &unpacked.image.config, &options);
+    found.map_err(pipeline::Error::from)?.ok_or_else(|| {
+        let (message, hint) = NO_PROGRAM;
+        Failure::new(ErrorKind::Build, message).with_hint(hint)
+    })
 }
 
 fn answer<'a, R: Edge>(
@@ -206,15 +179,16 @@ fn exists(tree: &Tree, path: &ImagePath) -> bool {
     tree.contains(path) || tree.below(path).next().is_some()
 }
 
-fn list_unreached(args: &WhyArgs, tree: &Tree, reached: &Tree) -> Result<(), Failure> {
-    let found = unreached(tree, reached);
+fn list_unreached(args: &WhyArgs, tree: &Tree, reach: &Reach) -> Result<(), Failure> {
+    let found = reach.unreached(tree);
     let total: u64 = found.iter().map(|(_, len)| len).sum();
     if args.json {
         let files: Vec<Value> = found
             .iter()
             .map(|(path, len)| json!({"path": path.to_string(), "size": len}))
             .collect();
-        return print_json(json!({"unreached": files, "size": total}));
+        let recorded = reach.recorded().map(|digest| digest.to_string());
+        return print_json(json!({"recorded": recorded, "unreached": files, "size": total}));
     }
     let mut text = String::new();
     for (path, len) in &found {
@@ -222,6 +196,9 @@ fn list_unreached(args: &WhyArgs, tree: &Tree, reached: &Tree) -> Result<(), Fai
     }
     let count = quantity::count(found.len(), "path");
     let _ = writeln!(text, "{count} that nothing leads to, {}", size::format(total));
+    if reach.recorded().is_some() {
+        print_message("note: by the reasons that the build recorded; --resolve finds them again");
+    }
     print_data(&text)
 }
 

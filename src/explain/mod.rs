@@ -3,12 +3,14 @@
 //! Images are opened and read by the caller ([`crate::oci`]); nothing is executed.
 
 pub mod bill;
+mod companions;
 pub mod components;
 pub mod contents;
 pub mod diff;
 pub mod inspection;
 pub mod materials;
 pub mod page;
+pub mod reach;
 pub mod recorded;
 pub mod resolve;
 pub mod usage;

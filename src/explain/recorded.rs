@@ -8,7 +8,15 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{path::ImagePath, plan::Plan};
+use super::why::Graph;
+use crate::{
+    digest::Digest,
+    error_kind::with_causes,
+    oci::{Image, ImageError},
+    path::ImagePath,
+    plan::{Plan, Reason},
+    registry::Referrer,
+};
 
 /// The media type of the document.
 pub const REASONS_TYPE: &str = "application/vnd.imgb.reasons.v1+gzip";
@@ -43,6 +51,18 @@ impl Recorded {
     pub fn cause(&self) -> Option<&ImagePath> {
         self.cause.as_ref()
     }
+
+    /// A reason of a directory on the way to `path`.
+    pub(super) fn parent(path: &ImagePath) -> Self {
+        let reason = Reason::Parent(path.clone());
+        let (text, json) = (reason.text(&[]), reason.json(&[]));
+        Self { from: Some(path.to_string()), text, reason: json, cause: Some(path.clone()) }
+    }
+
+    /// A field of the reason.
+    pub(super) fn field(&self, name: &str) -> &str {
+        self.reason.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
 }
 
 /// The document of `plan`: every reason of every path. Bytes of paths that are not UTF-8 are
@@ -66,6 +86,30 @@ pub fn document(plan: &Plan) -> std::io::Result<Vec<u8>> {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     out.write_all(&json)?;
     out.finish()
+}
+
+/// Reasons that a build attached to its image, with the digest of the artifact that has them.
+pub type Attached = (Digest, Graph<Recorded>);
+
+/// The reasons that are attached to `image`; `None` if there are none.
+///
+/// # Errors
+/// Why they cannot be read, in words.
+pub fn attached(image: &Image) -> Result<Option<Attached>, String> {
+    let Some(subject) = image.manifest.as_ref().map(|manifest| manifest.digest) else {
+        return Ok(None);
+    };
+    let read = || {
+        let is_reasons = |one: &Referrer| one.artifact_type.as_deref() == Some(REASONS_TYPE);
+        let found = image.referrers(subject)?.into_iter().rfind(is_reasons);
+        let Some(found) = found else { return Ok(None) };
+        Ok(Some((found.digest, image.artifact_blob(subject, &found)?)))
+    };
+    let Some((digest, bytes)) = read().map_err(|error: ImageError| with_causes(&error))? else {
+        return Ok(None);
+    };
+    let causes = parse(&bytes).ok_or("the document is malformed")?;
+    Ok(Some((digest, Graph::recorded(causes))))
 }
 
 /// The reasons of each path in a document; `None` if it is malformed.

@@ -2,17 +2,17 @@
 
 use std::{num::NonZeroUsize, path::PathBuf};
 
+use super::companions;
 use crate::{
     elf::{FoundKind, Lookup as _},
     image::Config,
     needs::{Needs, Purpose},
-    packages::dpkg,
     path::{ImagePath, glob::Glob},
     plan::{self, Decision, Include, Layers, PlanError, PlanOptions, Reason, RuleSet, Settings},
     rules::{Choice, Soft, Table},
     source::InputOptions,
     timestamp::Mtime,
-    tree::{Kind, Node, Tree},
+    tree::Tree,
     view::View,
 };
 
@@ -79,44 +79,11 @@ pub fn resolve(
     let (source, options) =
         (input_options(config, options), plan_options(config, include, options));
     let Needs { mut tree, mut decision, .. } = purpose.needs(&files, config, &source, &options)?;
-    for (path, reason) in companions(&files, &tree)? {
+    for (path, reason) in companions::of(&files, &tree, &decision.reasons)? {
         tree.extend(files.get(&path).map(|node| (path.clone(), node.clone())));
         decision.reasons.add(path, reason);
     }
     Ok(Resolved { starts: decision.inputs.clone(), decision, reached: tree })
-}
-
-/// What nothing opens and still belongs to what is `reached`: links that lead to it, and what tells
-/// of packages that list no file, since checksums leave out links.
-fn companions(files: &Tree, reached: &Tree) -> Result<Vec<(ImagePath, Reason)>, PlanError> {
-    let mut found = Vec::new();
-    let is_link = |node: &Node| matches!(node.kind, Kind::Symlink(_));
-    for (path, _) in files.iter().filter(|(path, node)| is_link(node) && !reached.contains(path)) {
-        match files.resolve(path.as_bytes()) {
-            Ok(to) if reached.contains(&to.path) => {
-                found.push((path.clone(), Reason::Link(to.path)));
-            }
-            _ => {}
-        }
-    }
-    let view = View::of_sysroot(files);
-    let Some(database) = view.packages()? else { return Ok(found) };
-    let is_file = |path: &ImagePath| files.get(path).is_some_and(|node| !node.is_directory());
-    let lists_nothing = |id| !database.files(id).any(|path| is_file(&path));
-    for (_, package) in database.packages().filter(|(id, _)| lists_nothing(*id)) {
-        let record = format!("{}/{}", dpkg::STATUS_DIRECTORY, package.name);
-        let Ok(record) = ImagePath::new(record.as_bytes()) else { continue };
-        if !files.contains(&record) {
-            continue;
-        }
-        let sums = ImagePath::new([record.as_bytes(), b".md5sums"].concat()).ok();
-        let all = [record].into_iter().chain(sums).chain(package.licences.iter().cloned());
-        for path in all.filter(|path| is_file(path) && !reached.contains(path)) {
-            let why = "what tells of a package that lists no file";
-            found.push((path, Reason::Included(why.into())));
-        }
-    }
-    Ok(found)
 }
 
 fn input_options(config: &Config, options: &ResolveOptions) -> InputOptions {

@@ -16,17 +16,41 @@ const MAX_STEPS: usize = 200_000;
 pub trait Edge: Clone {
     /// The path that leads to it; `None` at the start of a chain.
     fn cause(&self) -> Option<&ImagePath>;
+    /// The name of its kind, as in JSON.
+    fn kind(&self) -> &str;
+    /// The name of the rule and what made it fire, if a rule did.
+    fn rule(&self) -> Option<(&str, String)>;
 }
 
 impl Edge for Reason {
     fn cause(&self) -> Option<&ImagePath> {
         self.cause()
     }
+
+    fn kind(&self) -> &str {
+        self.kind()
+    }
+
+    fn rule(&self) -> Option<(&str, String)> {
+        match self {
+            Self::Rule(found) => Some((&found.rule, found.evidence.to_string())),
+            _ => None,
+        }
+    }
 }
 
 impl Edge for Recorded {
     fn cause(&self) -> Option<&ImagePath> {
         self.cause()
+    }
+
+    fn kind(&self) -> &str {
+        self.field("kind")
+    }
+
+    fn rule(&self) -> Option<(&str, String)> {
+        let rule = (self.field("rule"), self.field("evidence").to_owned());
+        (self.kind() == "rule").then_some(rule)
     }
 }
 
@@ -62,21 +86,41 @@ impl Graph {
             .iter()
             .map(|(path, _)| (path.clone(), reasons.causes(path).cloned().collect()))
             .collect();
-        Self { causes }
+        Self::with_root(causes, |path| Reason::Parent(path.clone()))
     }
 }
 
 impl Graph<Recorded> {
     /// The reasons that a build recorded.
     pub fn recorded(causes: BTreeMap<ImagePath, Vec<Recorded>>) -> Self {
-        Self { causes }
+        Self::with_root(causes, Recorded::parent)
     }
 }
 
 impl<R: Edge> Graph<R> {
+    /// `causes`, and a reason of the root, which is on the way to all of them and has no node.
+    fn with_root(
+        mut causes: BTreeMap<ImagePath, Vec<R>>,
+        parent: impl Fn(&ImagePath) -> R,
+    ) -> Self {
+        let is_start = |reasons: &Vec<R>| reasons.iter().any(|one| one.cause().is_none());
+        let start =
+            causes.iter().find(|(_, reasons)| is_start(reasons)).map(|(path, _)| parent(path));
+        let of_root = causes.entry(ImagePath::root()).or_default();
+        if of_root.is_empty() {
+            of_root.extend(start);
+        }
+        Self { causes }
+    }
+
+    /// All paths with their reasons, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&ImagePath, &[R])> {
+        self.causes.iter().map(|(path, reasons)| (path, &reasons[..]))
+    }
+
     /// Whether something leads to `path`.
     pub fn reaches(&self, path: &ImagePath) -> bool {
-        self.causes.contains_key(path)
+        !self.causes(path).is_empty()
     }
 
     /// The reasons of `path`, the first one first.
@@ -141,7 +185,8 @@ impl<R: Edge> Graph<R> {
                 }
             }
         }
-        self.causes.keys().filter(|of| !reached.contains(of)).cloned().collect()
+        let goes = self.causes.keys().filter(|of| !of.is_root() && !reached.contains(of));
+        goes.cloned().collect()
     }
 }
 
@@ -156,24 +201,21 @@ pub fn freed(tree: &Tree, gone: &BTreeSet<ImagePath>) -> u64 {
     files.map(|file| file.len).sum()
 }
 
-/// The files and links of `tree` that are not in `reached`, each with the bytes that would go with
+/// The files and links of `tree` that are not `reached`, each with the bytes that would go with
 /// it, largest first. Content that has another name goes with the last name only: it counts once,
 /// at its first name, and not at all if one of its names is reached.
-pub fn unreached(tree: &Tree, reached: &Tree) -> Vec<(ImagePath, u64)> {
+pub fn unreached(tree: &Tree, reached: impl Fn(&ImagePath) -> bool) -> Vec<(ImagePath, u64)> {
     let links = hard_links(tree);
     let first = |path| links.get(path).copied().unwrap_or(path);
-    let kept: BTreeSet<&ImagePath> = tree
-        .iter()
-        .filter(|(path, _)| reached.contains(path))
-        .map(|(path, _)| first(path))
-        .collect();
+    let kept: BTreeSet<&ImagePath> =
+        tree.iter().filter(|(path, _)| reached(path)).map(|(path, _)| first(path)).collect();
     let goes = |path, node: &Node| match first(path) == path && !kept.contains(path) {
         true => node.file().map_or(0, |file| file.len),
         false => 0,
     };
     let mut found: Vec<(ImagePath, u64)> = tree
         .iter()
-        .filter(|(path, node)| !node.is_directory() && !reached.contains(path))
+        .filter(|(path, node)| !node.is_directory() && !reached(path))
         .map(|(path, node)| (path.clone(), goes(path, node)))
         .collect();
     found.sort_by(|(a, a_len), (b, b_len)| b_len.cmp(a_len).then_with(|| a.cmp(b)));
@@ -255,7 +297,7 @@ mod tests {
         assert_eq!(goes("/lib"), ["/deep", "/lib"]);
         assert_eq!(goes("/other"), ["/a", "/b", "/mid", "/other"]);
         let reached = Tree::from_iter([(path("/app"), Node::directory(0o755))]);
-        let left = unreached(&tree, &reached);
+        let left = unreached(&tree, |path| reached.contains(path));
         let left: Vec<_> = left.iter().map(|(path, len)| (path.to_string(), *len)).collect();
         assert_eq!(left[..2], [("/other".to_owned(), 6), ("/deep".to_owned(), 5)]);
     }
@@ -276,7 +318,7 @@ mod tests {
             (path("/d"), gone),
         ]);
         let reached = Tree::from_iter([(path("/b"), Node::directory(0o755))]);
-        let left = unreached(&tree, &reached);
+        let left = unreached(&tree, |path| reached.contains(path));
         let left: Vec<_> = left.iter().map(|(path, len)| (path.to_string(), *len)).collect();
         assert_eq!(left, [("/c".into(), 5), ("/a".into(), 0), ("/d".into(), 0)]);
     }

@@ -293,8 +293,22 @@ fn why_uses_the_reasons_that_are_attached() {
     assert!(again.contains("nothing that the image starts leads to it"), "{again}");
     let app = sandbox.imgb("why --resolve --json a.tar /app").run().ok().json();
     assert_eq!(app["recorded"], Value::Null);
-    let list = sandbox.imgb("why --unreached a.tar").run().ok().text();
-    assert!(list.contains("/etc/conf/a"), "what the programs need is found again: {list}");
+    let list = |more: &str| {
+        let list = sandbox.imgb(&format!("why --unreached --json a.tar {more}")).run().ok().json();
+        (list["recorded"].is_string(), list["unreached"].as_array().unwrap().len())
+    };
+    assert_eq!((list(""), list("--resolve")), ((true, 0), (false, 2)));
+    let inspected = sandbox.imgb("inspect --json a.tar").run().ok().json();
+    assert_eq!(
+        (&inspected["recorded"], inspected["unreached"].as_array().unwrap().len()),
+        (&value["recorded"], 0)
+    );
+    sandbox.imgb("inspect --html page.html a.tar").run().ok();
+    let page = String::from_utf8(sandbox.read("page.html")).unwrap();
+    assert!(page.contains("listed: conf:/etc/conf"));
+    sandbox.imgb("inspect --html page.html --resolve a.tar").run().ok();
+    let page = String::from_utf8(sandbox.read("page.html")).unwrap();
+    assert!(!page.contains("listed: conf:/etc/conf"));
     // A Buildfile's instructions.
     sandbox
         .file("Buildfile", "FROM scratch\nCOPY conf /c\nPACK ./app /app\nENTRYPOINT [\"/app\"]\n");

@@ -85,6 +85,7 @@ fn chains_name_each_step_with_its_evidence() {
     assert_eq!(list, wanted);
     let list = json(&sandbox.imgb("why --unreached --from /data --json l").run().ok());
     assert_eq!(list["unreached"], json!([{"path": "/unused", "size": 5}]));
+    sandbox.imgb("why l /").run().ok().prints("parent of /app");
     sandbox.imgb("why l /gone").run().error(3, &["the image has no `/gone`"]);
 }
 

@@ -6,8 +6,13 @@ use crate::{
     cli::{
         environment::{jobs, scratch},
         failure::Failure,
+        terminal::print_message,
     },
-    explain::resolve::ResolveOptions,
+    explain::{
+        recorded::{Attached, attached},
+        resolve::ResolveOptions,
+    },
+    oci::Image,
     path::{ImagePath, PathError},
     rules::Table,
 };
@@ -18,6 +23,10 @@ pub(in crate::cli) struct ReachArgs {
     /// its content (repeatable)
     #[arg(long, value_name = "PATH", value_parser = image_path)]
     pub(in crate::cli) from: Vec<ImagePath>,
+
+    /// Find the reasons again in the image, even if the build attached them
+    #[arg(long)]
+    resolve: bool,
 }
 
 /// A path in an image.
@@ -26,6 +35,19 @@ pub(in crate::cli) fn image_path(text: &str) -> Result<ImagePath, PathError> {
 }
 
 impl ReachArgs {
+    /// The reasons that the build attached to `image`, unless others are asked for. Where they
+    /// cannot be read, a warning is printed.
+    pub(in crate::cli) fn attached(&self, image: &Image) -> Option<Attached> {
+        if self.resolve || !self.from.is_empty() {
+            return None;
+        }
+        attached(image).unwrap_or_else(|why| {
+            let what = "cannot use the reasons that are attached";
+            print_message(&format!("warning: {what}: {why}"));
+            None
+        })
+    }
+
     /// How the image is resolved again.
     pub(in crate::cli) fn options(&self) -> Result<ResolveOptions, Failure> {
         Ok(ResolveOptions {

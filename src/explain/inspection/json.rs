@@ -61,6 +61,7 @@ pub(super) fn of(shown: &Inspection<'_>) -> Value {
         "duplicates": shown.duplicates.iter().map(duplicates).collect::<Vec<_>>(),
         "unreached": shown.unreached().iter().map(unreached).collect::<Vec<_>>(),
         "unresolved": shown.unresolved(),
+        "recorded": shown.recorded().map(|digest| digest.to_string()),
         "packages": shown.packages.iter().map(package).collect::<Vec<_>>(),
         "notes": unpacked.notes(),
     })

@@ -7,12 +7,14 @@ use std::io;
 use serde_json::Value;
 
 use super::{
-    resolve::{ResolveOptions, Resolved, resolve},
+    reach::{NO_PROGRAM, Reach},
+    recorded::Attached,
+    resolve::ResolveOptions,
     usage::{self, InstalledPackage},
     waste::{self, Duplicates, Hidden},
-    why::unreached,
 };
 use crate::{
+    digest::Digest,
     elf::ReadFailure,
     error_kind::with_causes,
     image::Platform,
@@ -37,17 +39,17 @@ pub struct Inspection<'a> {
     pub hidden: Vec<Hidden>,
     /// What the whole file system has several times.
     pub duplicates: Vec<Duplicates>,
-    /// What the image's programs lead to.
-    pub reach: Reach,
+    /// What leads to its paths.
+    pub reach: Reached,
     /// The packages of the whole file system.
     pub packages: Vec<InstalledPackage>,
 }
 
-/// What the programs of an image lead to.
+/// What leads to the paths of an image.
 #[derive(Debug)]
-pub enum Reach {
-    /// What is reached, and the files and links that are not, with their sizes, largest first.
-    Known(Box<Resolved>, Vec<(ImagePath, u64)>),
+pub enum Reached {
+    /// Reasons, and the files and links that have none, with their sizes, largest first.
+    Known(Reach, Vec<(ImagePath, u64)>),
     /// Nothing can be said, for this reason.
     Unknown(String),
 }
@@ -68,12 +70,12 @@ pub enum InspectError {
 
 impl<'a> Inspection<'a> {
     /// What is said of the image whose whole file system is `merged`; its files are those of the
-    /// layer `layer`, if one is given.
+    /// layer `layer`, if one is given. `attached` are the reasons that are attached to it.
     ///
     /// # Errors
     /// [`InspectError`]
     pub fn new(
-        unpacked: &'a UnpackedImage,
+        (unpacked, attached): (&'a UnpackedImage, Option<Attached>),
         merged: &'a Tree,
         layer: Option<usize>,
         options: &ResolveOptions,
@@ -86,7 +88,7 @@ impl<'a> Inspection<'a> {
             tree: tree.map_or(merged, |layer| &layer.change.tree),
             hidden: waste::hidden(&unpacked.layers, merged),
             duplicates: waste::duplicates(merged)?,
-            reach: Reach::of(unpacked, merged, options),
+            reach: Reached::of(attached, unpacked, merged, options),
             packages: usage::packages(merged)?,
         })
     }
@@ -94,16 +96,24 @@ impl<'a> Inspection<'a> {
     /// The files and links that nothing leads to; none if that is not known.
     pub fn unreached(&self) -> &[(ImagePath, u64)] {
         match &self.reach {
-            Reach::Known(_, unreached) => unreached,
-            Reach::Unknown(_) => &[],
+            Reached::Known(_, unreached) => unreached,
+            Reached::Unknown(_) => &[],
         }
     }
 
     /// Why it is not known what is unreached.
     pub fn unresolved(&self) -> Option<&str> {
         match &self.reach {
-            Reach::Known(..) => None,
-            Reach::Unknown(why) => Some(why),
+            Reached::Known(..) => None,
+            Reached::Unknown(why) => Some(why),
+        }
+    }
+
+    /// The digest of the artifact that has the reasons; `None` if they were found again.
+    pub fn recorded(&self) -> Option<Digest> {
+        match &self.reach {
+            Reached::Known(reach, _) => reach.recorded(),
+            Reached::Unknown(_) => None,
         }
     }
 
@@ -113,18 +123,23 @@ impl<'a> Inspection<'a> {
     }
 }
 
-impl Reach {
-    /// What the programs of an image lead to. A file that no program could use as it is, such as a
+impl Reached {
+    /// What leads to the paths of an image. A file that no program could use as it is, such as a
     /// malformed object, does not keep the rest of the image from being shown.
-    fn of(unpacked: &UnpackedImage, merged: &Tree, options: &ResolveOptions) -> Self {
-        match resolve(merged, &unpacked.image.config, options) {
-            Ok(resolved) if resolved.starts.is_empty() && options.from.is_empty() => {
-                let hint = "--from PATH names what it is for";
-                Self::Unknown(format!("the image starts no program that it has ({hint})"))
+    fn of(
+        attached: Option<Attached>,
+        unpacked: &UnpackedImage,
+        merged: &Tree,
+        options: &ResolveOptions,
+    ) -> Self {
+        match Reach::of(attached, merged, &unpacked.image.config, options) {
+            Ok(Some(reach)) => {
+                let unreached = reach.unreached(merged);
+                Self::Known(reach, unreached)
             }
-            Ok(resolved) => {
-                let unreached = unreached(merged, &resolved.reached);
-                Self::Known(Box::new(resolved), unreached)
+            Ok(None) => {
+                let (message, hint) = NO_PROGRAM;
+                Self::Unknown(format!("{message} ({hint})"))
             }
             Err(error) => Self::Unknown(with_causes(&error)),
         }

@@ -12,8 +12,10 @@ use crate::{
     elf::ReadFailure,
     explain::{
         contents::hard_links,
-        inspection::{Inspection, Reach},
-        why::Graph,
+        inspection::{Inspection, Reached},
+        reach::Reach,
+        recorded::Recorded,
+        why::{Edge, Graph},
     },
     image::Reference,
     path::{ImagePath, escape},
@@ -28,16 +30,16 @@ pub(super) fn document(shown: &Inspection<'_>, merged: &Tree) -> Result<Value, R
     let paths = Paths::new(merged);
     let mut texts = Texts::default();
     let entries = entries(shown, &paths, &mut texts);
-    let (graph, reasons) = match &shown.reach {
-        Reach::Known(resolved, _) => {
-            let graph = Graph::new(&resolved.reached, &resolved.decision.reasons);
-            let text = |reason: &Reason| resolved.text(reason);
-            let reasons = reasons(&graph, &paths, &text, &mut texts);
-            (graph, reasons)
+    let mut part = Explained { shown, merged, paths: &paths, texts: &mut texts };
+    let (reasons, elf) = match &shown.reach {
+        Reached::Known(Reach::Found(resolved, graph), _) => {
+            part.of(graph, &|reason: &Reason| resolved.text(reason))?
         }
-        Reach::Unknown(_) => (Graph::default(), Vec::new()),
+        Reached::Known(Reach::Attached(_, graph), _) => {
+            part.of(graph, &|reason: &Recorded| reason.text.clone())?
+        }
+        Reached::Unknown(_) => part.of(&Graph::<Reason>::default(), &|_| String::new())?,
     };
-    let elf = elf_graph::edges(merged, &shown.unpacked.image.config, &graph, &paths, &mut texts)?;
     let number = |path: &ImagePath| paths.number(path);
     let duplicates = shown.duplicates.iter().map(
         |one| json!({"size": one.size, "paths": one.paths.iter().map(number).collect::<Vec<_>>()}),
@@ -58,6 +60,7 @@ pub(super) fn document(shown: &Inspection<'_>, merged: &Tree) -> Result<Value, R
         "packages": inspected["packages"],
         "hidden": inspected["hidden"],
         "unresolved": inspected["unresolved"],
+        "recorded": inspected["recorded"],
         "duplicates": duplicates.collect::<Vec<_>>(),
         "unreached": unreached.collect::<Vec<_>>(),
         "entries": entries,
@@ -112,25 +115,43 @@ fn entries(shown: &Inspection<'_>, paths: &Paths<'_>, texts: &mut Texts) -> Vec<
     paths.iter().map(|(path, _)| entry(path)).collect()
 }
 
-/// For each path that something leads to: its number and its reasons, the first one first, each as
-/// the numbers of the text of its kind, of the path it points to (−1 for none) and of its own text.
-fn reasons(
-    graph: &Graph,
-    paths: &Paths<'_>,
-    text: &dyn Fn(&Reason) -> String,
-    texts: &mut Texts,
-) -> Vec<Value> {
-    let mut all = Vec::new();
-    for (path, number) in paths.iter() {
-        let causes = graph.causes(path).iter().map(|reason| {
-            let cause = reason.cause().map_or(-1, |cause| paths.number(cause));
-            let kind = texts.number(reason.kind().into());
-            json!([kind, cause, texts.number(text(reason))])
-        });
-        let causes: Vec<Value> = causes.collect();
-        if !causes.is_empty() {
-            all.push(json!([number, causes]));
-        }
+/// The parts of a page that reasons are in.
+struct Explained<'a, 'p> {
+    shown: &'a Inspection<'a>,
+    merged: &'a Tree,
+    paths: &'a Paths<'p>,
+    texts: &'a mut Texts,
+}
+
+impl Explained<'_, '_> {
+    /// The reasons, and the graph of ELF objects.
+    fn of<R: Edge>(
+        &mut self,
+        graph: &Graph<R>,
+        text: &dyn Fn(&R) -> String,
+    ) -> Result<(Vec<Value>, Value), ReadFailure> {
+        let reasons = self.reasons(graph, text);
+        let config = &self.shown.unpacked.image.config;
+        let elf = elf_graph::edges(self.merged, config, graph, self.paths, self.texts)?;
+        Ok((reasons, elf))
     }
-    all
+
+    /// For each path that something leads to: its number and its reasons, the first one first, each
+    /// as the numbers of the text of its kind, of the path it points to (−1 for none) and of its
+    /// own text.
+    fn reasons<R: Edge>(&mut self, graph: &Graph<R>, text: &dyn Fn(&R) -> String) -> Vec<Value> {
+        let mut all = Vec::new();
+        for (path, number) in self.paths.iter().filter(|(path, _)| !path.is_root()) {
+            let causes = graph.causes(path).iter().map(|reason| {
+                let cause = reason.cause().map_or(-1, |cause| self.paths.number(cause));
+                let kind = self.texts.number(reason.kind().into());
+                json!([kind, cause, self.texts.number(text(reason))])
+            });
+            let causes: Vec<Value> = causes.collect();
+            if !causes.is_empty() {
+                all.push(json!([number, causes]));
+            }
+        }
+        all
+    }
 }

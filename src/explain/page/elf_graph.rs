@@ -7,10 +7,9 @@ use serde_json::{Value, json};
 use super::numbers::{Paths, Texts};
 use crate::{
     elf::{self, Hwcaps, LoaderOptions, Outcome, Program, ReadFailure, Root, Sniffed, sniff},
-    explain::why::Graph,
+    explain::why::{self, Graph},
     image::Config,
     path::{ImagePath, escape},
-    plan::Reason,
     tree::Tree,
     view::View,
 };
@@ -25,10 +24,10 @@ type Edge = (i64, i64, usize, usize, bool);
 
 /// The objects of `tree`, and the requests between them: those of their loaders, and those that
 /// rules found.
-pub(super) fn edges(
+pub(super) fn edges<R: why::Edge>(
     tree: &Tree,
     config: &Config,
-    graph: &Graph,
+    graph: &Graph<R>,
     paths: &Paths<'_>,
     texts: &mut Texts,
 ) -> Result<Value, ReadFailure> {
@@ -78,10 +77,10 @@ pub(super) fn edges(
     }
     for path in &objects {
         for reason in graph.causes(path) {
-            let Reason::Rule(found) = reason else { continue };
-            let Some(by) = found.by.as_ref().filter(|by| objects.contains(by)) else { continue };
+            let Some((rule, evidence)) = reason.rule() else { continue };
+            let Some(by) = reason.cause().filter(|by| objects.contains(by)) else { continue };
             let name = texts.number(escape(path.file_name()));
-            let how = texts.number(format!("rule {}: {}", found.rule, found.evidence));
+            let how = texts.number(format!("rule {rule}: {evidence}"));
             edges.insert((paths.number(by), paths.number(path), name, how, true));
         }
     }

@@ -117,6 +117,19 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_reason_has_a_colour() {
+        let source = include_str!("../../plan/reason.rs");
+        let names = source.split("pub fn kind(&self)").nth(1).unwrap().split("\n    }\n");
+        let kinds: Vec<&str> =
+            names.take(1).flat_map(|body| body.split('"').skip(1).step_by(2)).collect();
+        assert!(kinds.len() > 10, "{kinds:?}");
+        let colours = include_str!("js/colours.js");
+        for kind in kinds {
+            assert!(colours.contains(&format!("\"{kind}\"")), "{kind}");
+        }
+    }
+
+    #[test]
     fn no_script_ends_its_element() {
         for text in SCRIPTS.iter().chain(&[D3, STYLE]) {
             let text = text.to_lowercase();

@@ -15,7 +15,7 @@ const palette = () => (isDark() ? DARK : LIGHT);
 /** Kinds of reasons that mean the same to a reader, with their numbers in the palette. */
 const REASONS = [
   { title: "Program or input", kinds: ["listed", "target", "included", "instruction"] },
-  { title: "Run-time dependency", kinds: ["rule"] },
+  { title: "Run-time dependency", kinds: ["rule", "named"] },
   { title: "Library", kinds: ["needed", "loader", "preload_list"] },
   { title: "Interpreter, compiled form", kinds: ["interpreter", "compiled"] },
   { title: "Link", kinds: ["link", "parent"] },
