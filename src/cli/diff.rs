@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     failure::Failure,
-    options::image::ImageArgs,
+    options::{image::ImageArgs, reach::ReachArgs},
     printable::printable,
     size,
     terminal::{print_data, print_json},
@@ -16,12 +16,14 @@ use super::{
 use crate::{
     error_kind::with_causes,
     explain::diff::{
-        ByteDifference, DiffOptions, Difference, Field, FileDifference, LayerDifference, diff,
+        ByteDifference, DiffOptions, Difference, Field, FileDifference, LayerDifference,
+        ReasonDifference, diff,
+        names::{is_known, known},
     },
     image::ImageName,
     oci::UnpackedImage,
     path::escape,
-    quantity,
+    quantity, suggest,
 };
 
 /// How many lines of one kind are printed without `--verbose`.
@@ -32,8 +34,8 @@ const MOST: usize = 10;
     imgb diff old.tar new.tar || true\n  \
     imgb diff --ignore mtime --ignore created old.tar oci:layout:1.0 || true\n  \
     imgb diff --json old.tar new.tar | jq -r '.files[].path'\n\n\
-    Compared are the configuration, layers, files and packages; names and compression are not, \
-    and a missing field is the same as an empty one. Exit code 1: the images differ; 0: they do \
+    Compared are the configuration, layers, files, packages, and why files are there; names and \
+    compression are not, and a missing field is the same as an empty one. Exit code 1: the images differ; 0: they do \
     not.")]
 pub(super) struct DiffArgs {
     #[command(flatten)]
@@ -48,10 +50,13 @@ pub(super) struct DiffArgs {
     #[arg(long)]
     strict: bool,
 
-    /// Ignore a field, such as mtime, created, history, config.Labels, layers or packages
+    /// Ignore a field, such as mtime, created, history, config.Labels, layers, packages or reasons
     /// (repeatable)
     #[arg(long, value_name = "FIELD")]
     ignore: Vec<String>,
+
+    #[command(flatten)]
+    reach: ReachArgs,
 
     /// Print every difference, also where many are of one kind
     #[arg(short, long)]
@@ -73,9 +78,13 @@ impl DiffArgs {
 pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
     let a = args.image.open_with_progress(false)?;
     let b = args.image.open_another(&args.other)?;
+    for name in args.ignore.iter().filter(|name| !may_differ(name, &a) && !may_differ(name, &b)) {
+        return Err(unknown(name));
+    }
     let options = DiffOptions { strict: args.strict, ignore: args.ignore.clone() };
-    let found =
-        diff(&a, &b, &options).map_err(|error| Failure::new(error.kind(), with_causes(&error)))?;
+    let attached = (args.reach.attached(&a.image), args.reach.attached(&b.image));
+    let found = diff(&a, &b, &options, (attached, &args.reach.options()?))
+        .map_err(|error| Failure::new(error.kind(), with_causes(&error)))?;
     if args.json {
         let side = |image: &UnpackedImage| {
             let image = &image.image;
@@ -95,6 +104,21 @@ pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
         print_data(&text(&a, &b, &found, args))?;
     }
     Ok(u8::from(!found.is_empty()))
+}
+
+/// Whether `name` can be that of a field that differs. A configuration may have further fields.
+fn may_differ(name: &str, image: &UnpackedImage) -> bool {
+    let fields = &image.image.config.original;
+    let inner = || Some(fields.get("config")?.get(name.strip_prefix("config.")?)?);
+    is_known(name) || fields.contains_key(name) || inner().is_some()
+}
+
+fn unknown(name: &str) -> Failure {
+    let names = known();
+    let near = suggest::closest(name, names.iter().map(String::as_str))
+        .map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
+    Failure::usage(format!("--ignore: there is no field `{name}`{near}"))
+        .with_hint(format!("the fields are {}", names.join(", ")))
 }
 
 fn text(a: &UnpackedImage, b: &UnpackedImage, found: &Difference, args: &DiffArgs) -> String {
@@ -146,6 +170,7 @@ fn text(a: &UnpackedImage, b: &UnpackedImage, found: &Difference, args: &DiffArg
         }
     });
     section("packages", packages.collect());
+    section("reasons", grouped(&found.reasons.files, verbose, reason_kind, reason));
     section("bytes", grouped(&found.bytes, verbose, byte_kind, bytes));
     text
 }
@@ -207,6 +232,19 @@ fn file(one: &FileDifference) -> String {
             format!("~ {}  {}", one.path, fields.join(", "))
         }
     }
+}
+
+fn reason_kind(_: &ReasonDifference) -> String {
+    "other reasons".into()
+}
+
+fn reason(one: &ReasonDifference) -> String {
+    let side = |mark: &str, all: &[String]| match all {
+        [] => String::new(),
+        [first] => format!("  {mark} {first}"),
+        [first, rest @ ..] => format!("  {mark} {first} (and {} more)", rest.len()),
+    };
+    format!("~ {}{}{}", one.path, side("-", &one.a), side("+", &one.b))
 }
 
 fn layer(one: &LayerDifference, a: &UnpackedImage, b: &UnpackedImage) -> String {

@@ -109,7 +109,9 @@ fn each_single_change_of_the_configuration_is_named() {
     check("variant", json!("v3"), &[r#"variant null "v3""#]);
     check("created", json!("2020-01-01T00:00:00Z"), &[r#"created null "2020-01-01T00:00:00Z""#]);
     sandbox.imgb("diff --ignore created a b").run().ok();
-    sandbox.imgb("diff --ignore create a b").run().exits(1);
+    let unknown = sandbox.imgb("diff --ignore create a b").run();
+    unknown.error(2, &["no field `create`, did you mean `created`?", "packages, reasons, type"]);
+    sandbox.imgb("diff --ignore config.Labels.other a b").run().exits(1);
 }
 
 #[test]
@@ -314,4 +316,67 @@ fn many_differences_of_one_kind_are_one_line() {
     let text = sandbox.imgb("diff --verbose a b").run().exits(1).text();
     assert!(text.contains("/f49  mtime: 1970-01-01T00:00:01Z → 1970-01-01T00:00:02Z"), "{text}");
     sandbox.imgb("diff a gone").run().error(3, &["gone"]);
+}
+
+/// Reasons that are found again follow from the images: they differ only where these do.
+#[test]
+fn files_that_are_there_for_other_reasons_are_named() {
+    let sandbox = Sandbox::new();
+    let image = |entrypoint: &str| {
+        let program = static_elf(X86_64);
+        let executable = |header: &mut [u8; 512]| put(header, MODE, b"0000755\0");
+        let tar = RawTar::new()
+            .raw(b'0', b"app", &program, executable)
+            .raw(b'0', b"tool", &program, executable);
+        let mut parts = Parts { layers: vec![tar.end()], ..parts() };
+        parts.config["config"]["Entrypoint"] = json!([entrypoint]);
+        parts
+    };
+    image("/app").write(&sandbox, "a");
+    image("/tool").write(&sandbox, "b");
+    let reasons = |name: &str| {
+        json!([
+            format!("{name} (the image's command)"),
+            "included: arguments of the image's command",
+        ])
+    };
+    let wanted = json!({"recorded": false, "unresolved": null, "files": [
+        {"path": "/app", "a": reasons("/app"), "b": []},
+        {"path": "/tool", "a": [], "b": reasons("/tool")},
+    ]});
+    assert_eq!(diff(&sandbox, "")["reasons"], wanted);
+    let text = sandbox.imgb("diff a b").run().exits(1).text();
+    assert!(
+        text.contains("\nreasons\n  ~ /app  - /app (the image's command) (and 1 more)\n"),
+        "{text}"
+    );
+    assert_eq!(diff(&sandbox, "--ignore reasons")["reasons"]["files"], json!([]));
+    assert_eq!(diff(&sandbox, "--ignore config.Entrypoint")["same"], true);
+    image("/gone").write(&sandbox, "b");
+    let unresolved = &diff(&sandbox, "")["reasons"]["unresolved"];
+    assert_eq!(*unresolved, "the image starts no program that it has");
+}
+
+/// Reasons that two builds recorded are compared as they are.
+#[test]
+fn builds_of_one_image_may_have_other_reasons() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64)).file("conf/a", "1");
+    for (inputs, name) in
+        [("conf:/etc/conf", "a"), ("conf/a:/etc/conf/a", "b"), ("conf:/etc/conf", "c")]
+    {
+        let pack = format!("pack ./app {inputs} -q --attach reasons -o {name}.tar");
+        sandbox.imgb(&pack).run().ok();
+    }
+    // The history names the inputs.
+    let text = sandbox.imgb("diff --ignore history a.tar b.tar").run().exits(1).text();
+    let wanted = "~ /etc/conf/a  - listed: conf:/etc/conf  + listed: conf/a:/etc/conf/a\n";
+    assert!(text.ends_with(&format!("\n\nreasons\n  {wanted}")), "{text}");
+    for same in [
+        "--ignore history --ignore reasons a.tar b.tar",
+        "--ignore history --resolve a.tar b.tar",
+        "a.tar c.tar",
+    ] {
+        assert!(!sandbox.imgb(&format!("diff {same}")).run().ok().text().contains("reasons"));
+    }
 }

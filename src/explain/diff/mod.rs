@@ -7,11 +7,14 @@ mod error;
 mod field;
 mod files;
 mod layers;
+pub mod names;
 mod packages;
+mod reasons;
 mod tars;
 
 use serde_json::{Value, json};
 
+use super::{recorded::Attached, resolve::ResolveOptions};
 use crate::oci::UnpackedImage;
 
 pub use error::DiffError;
@@ -19,6 +22,7 @@ pub use field::Field;
 pub use files::FileDifference;
 pub use layers::{LayerChange, LayerDifference};
 pub use packages::PackageDifference;
+pub use reasons::{ReasonDifference, ReasonDifferences};
 
 use files::Comparison;
 
@@ -59,6 +63,8 @@ pub struct Difference {
     pub files: Vec<FileDifference>,
     /// Packages that the images' databases list, in order.
     pub packages: Vec<PackageDifference>,
+    /// Why files are there.
+    pub reasons: ReasonDifferences,
     /// Bytes of documents and layers; empty unless they are asked for.
     pub bytes: Vec<ByteDifference>,
 }
@@ -101,7 +107,7 @@ impl Part {
     }
 }
 
-/// Compares two images.
+/// Compares two images. `attached` are the reasons that are attached to them.
 ///
 /// # Errors
 /// [`DiffError`] if the content of an image cannot be read.
@@ -109,6 +115,7 @@ pub fn diff(
     a: &UnpackedImage,
     b: &UnpackedImage,
     options: &DiffOptions,
+    (attached, resolve): ((Option<Attached>, Option<Attached>), &ResolveOptions),
 ) -> Result<Difference, DiffError> {
     let mut difference = Difference {
         config: options.counted(config::compare(&a.image.config, &b.image.config)),
@@ -126,6 +133,11 @@ pub fn diff(
         if !options.counts("layers") {
             difference.layers.clear();
         }
+    }
+    // Without recorded ones, reasons follow from files and configuration.
+    let are_recorded = attached.0.is_some() && attached.1.is_some();
+    if options.counts("reasons") && (are_recorded || !difference.is_empty()) {
+        difference.reasons = reasons::compare((a, b), attached, resolve);
     }
     if options.strict {
         let mut bytes = blobs::documents(&a.image, &b.image);
@@ -153,13 +165,15 @@ pub fn diff(
 }
 
 impl Difference {
-    /// Whether the images are the same in all that was compared.
+    /// Whether the images are the same in all that was compared. Reasons that were found again
+    /// follow from the images.
     pub fn is_empty(&self) -> bool {
-        let Self { config, layers, files, packages, bytes } = self;
+        let Self { config, layers, files, packages, reasons, bytes } = self;
         config.is_empty()
             && layers.is_empty()
             && files.is_empty()
             && packages.is_empty()
+            && (reasons.files.is_empty() || !reasons.recorded)
             && bytes.is_empty()
     }
 
@@ -181,6 +195,7 @@ impl Difference {
             "layers": layers.collect::<Vec<_>>(),
             "files": self.files.iter().map(FileDifference::json).collect::<Vec<_>>(),
             "packages": self.packages.iter().map(PackageDifference::json).collect::<Vec<_>>(),
+            "reasons": self.reasons.json(),
             "bytes": bytes.collect::<Vec<_>>(),
         })
     }
