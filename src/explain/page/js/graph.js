@@ -1,10 +1,12 @@
-// The graph of ELF objects around one of them: who needs it at the left, what it needs at the
-// right.
+// The graph of ELF objects: the whole of it, or what is around one of them, with who needs it at
+// the left and what it needs at the right.
 
-const BOX = { width: 170, height: 24, gap: 10, column: 250 };
-/** Objects in one column; the tables have all of them. */
+const BOX = { width: 170, height: 24, gap: 10, column: 250, part: 185 };
+/** Objects around one; the tables have all of them. */
 const MOST_IN_COLUMN = 30;
 const MOST_IN_GRAPH = 250;
+/** Objects of an image whose whole graph can be read. */
+const MOST_IN_WHOLE = 400;
 
 /** Each object's requests (`needs`) and the requests that it answers (`neededBy`). */
 const objects = new Map(data.elf.objects.map((at) => [entries[at], { needs: [], neededBy: [] }]));
@@ -20,7 +22,7 @@ for (const [from, to, name, how, isOptional] of data.elf.edges) {
   if (edge.to) objects.get(edge.to)?.neededBy.push(edge);
 }
 
-const graph = { entry: null, zoom: null, svg: null, box: null };
+const graph = { entry: null, isWhole: false, zoom: null, svg: null, box: null };
 
 /** The objects that one finds from `start`, by `edgesOf`, with their distances. */
 function around(start, edgesOf, end, farthest) {
@@ -43,15 +45,28 @@ function around(start, edgesOf, end, farthest) {
   return distances;
 }
 
-/** Moves what the object needs to the right of all that needs it, where there is no circle. */
-function ranked(start, distances) {
+/** Moves what the objects need to the right of all that needs it, where there is no circle. */
+function ranked(starts, distances) {
   const ranks = new Map(distances);
   const state = new Map();
   const order = [];
-  const stack = [[start, 0]];
   const targets = (entry) =>
     objects.get(entry).needs.map((edge) => edge.to).filter((to) => to && distances.has(to));
   const forward = new Map();
+  for (const start of starts) {
+    if (!state.has(start)) visit(start, { state, order, targets, forward });
+  }
+  for (const entry of order.reverse()) {
+    for (const next of forward.get(entry) ?? []) {
+      ranks.set(next, Math.max(ranks.get(next), ranks.get(entry) + 1));
+    }
+  }
+  return ranks;
+}
+
+/** Goes through what `start` needs: what is finished first comes first in `order`. */
+function visit(start, { state, order, targets, forward }) {
+  const stack = [[start, 0]];
   state.set(start, "open");
   while (stack.length > 0) {
     const top = stack[stack.length - 1];
@@ -71,12 +86,6 @@ function ranked(start, distances) {
       stack.push([next, 0]);
     }
   }
-  for (const entry of order.reverse()) {
-    for (const next of forward.get(entry) ?? []) {
-      ranks.set(next, Math.max(ranks.get(next), ranks.get(entry) + 1));
-    }
-  }
-  return ranks;
 }
 
 /** Requests of the shown objects that nothing answers, as boxes of their own. */
@@ -91,21 +100,35 @@ function missingOf(shown) {
   return missing;
 }
 
-/** Boxes with their places, and the lines between them. */
+/** The graph of all objects: boxes with their places, and the lines between them. */
+function wholeGraph() {
+  const all = [...objects.keys()];
+  const isRoot = (entry) => objects.get(entry).neededBy.every((edge) => edge.from === entry);
+  const starts = [...all.filter(isRoot), ...all];
+  const ranks = ranked(starts, new Map(all.map((entry) => [entry, 0])));
+  return connected(new Map(all.map((entry) => [entry, { entry, rank: ranks.get(entry) }])), all);
+}
+
+/** The graph around an object: boxes with their places, and the lines between them. */
 function graphOf(start) {
   const right = around(start, (of) => objects.get(of).needs, (edge) => edge.to, 12);
   const left = around(start, (of) => objects.get(of).neededBy, (edge) => edge.from, 2);
-  const ranks = ranked(start, right);
+  const ranks = ranked([start], right);
   const boxes = new Map();
   for (const [entry, rank] of ranks) boxes.set(entry, { entry, rank });
   for (const [entry, distance] of left) {
     if (!boxes.has(entry)) boxes.set(entry, { entry, rank: -distance });
   }
-  const missing = missingOf(right.keys());
+  return connected(boxes, [...right.keys()]);
+}
+
+/** `boxes` by their objects, with boxes for what some of them lack, and lines between them. */
+function connected(boxes, whole) {
+  const [missing, lacking] = [missingOf(whole), new Set(whole)];
   const lines = [];
   for (const { entry, rank } of [...boxes.values()]) {
     for (const edge of objects.get(entry).needs) {
-      const target = edge.to ?? (right.has(entry) ? missing.get(edge.name) : null);
+      const target = edge.to ?? (lacking.has(entry) ? missing.get(edge.name) : null);
       if (!target) continue;
       if (!edge.to && !boxes.has(target)) boxes.set(target, { entry: target, rank: rank + 1 });
       if (boxes.has(target)) lines.push({ edge, from: boxes.get(entry), to: boxes.get(target) });
@@ -135,13 +158,21 @@ function place(boxes, lines) {
       spread(column);
     }
   }
+  let left = 0;
+  for (const rank of ranks.sort((a, b) => a - b)) {
+    for (const box of columns.get(rank)) box.x = left + box.part * BOX.part;
+    left += BOX.column + Math.max(...columns.get(rank).map(({ part }) => part)) * BOX.part;
+  }
 }
 
+/** Puts the boxes of a column below each other; those of a long one in several parts. */
 function spread(column) {
   const step = BOX.height + BOX.gap;
+  const parts = Math.ceil(column.length / MOST_IN_COLUMN);
+  const rows = Math.ceil(column.length / parts);
   column.forEach((box, at) => {
-    box.x = box.rank * BOX.column;
-    box.y = (at - (column.length - 1) / 2) * step;
+    box.part = at % parts;
+    box.y = (Math.floor(at / parts) - (rows - 1) / 2) * step;
   });
 }
 
@@ -170,9 +201,9 @@ function edgeText({ edge }) {
   return `${edge.from.path} needs ${edge.name}: ${to} (${edge.how})`;
 }
 
-/** The picture of a graph. */
+/** The picture of the whole graph, or of what is around `start`. */
 function drawGraph(start) {
-  const { boxes, lines } = graphOf(start);
+  const { boxes, lines } = graph.isWhole ? wholeGraph() : graphOf(start);
   const frame = d3.select(byId("graph")).html(null);
   const svg = frame.append("svg").attr("role", "group").attr("aria-label", "Dependency graph");
   const inner = svg.append("g");
@@ -181,7 +212,7 @@ function drawGraph(start) {
     .attr("d", linePath);
   paths.append("title").text(edgeText);
   const nodes = inner.append("g").selectAll("g").data(boxes).join("g")
-    .attr("class", ({ entry }) => nodeClass(entry, start))
+    .attr("class", ({ entry }) => nodeClass(entry))
     .attr("transform", ({ x, y }) => `translate(${x},${y})`);
   nodes.append("rect").attr("width", BOX.width).attr("height", BOX.height).attr("rx", 4);
   nodes.append("text").attr("x", 8).attr("y", BOX.height / 2)
@@ -197,16 +228,22 @@ function drawGraph(start) {
       showObject(entry, true);
     });
   const light = (box) => paths.classed("lit", ({ from, to }) => from === box || to === box);
-  nodes.on("pointerenter", (_, box) => light(box)).on("pointerleave", () => light(null))
-    .on("focus", (_, box) => light(box)).on("blur", () => light(null));
+  const chosen = () => (graph.isWhole ? boxes.find(({ entry }) => entry === graph.entry) : null);
+  nodes.on("pointerenter", (_, box) => light(box)).on("pointerleave", () => light(chosen()))
+    .on("focus", (_, box) => light(box)).on("blur", () => light(chosen()));
+  graph.choose = () => {
+    nodes.attr("class", ({ entry }) => nodeClass(entry));
+    light(chosen());
+  };
   graph.svg = svg;
-  graph.box = bounds(boxes, start);
-  graph.zoom = d3.zoom().scaleExtent([0.1, 3])
+  graph.box = bounds(boxes);
+  graph.zoom = d3.zoom().scaleExtent([0.02, 3])
     .filter((event) => event.type !== "wheel" || event.ctrlKey || event.metaKey)
     .on("zoom", ({ transform }) => inner.attr("transform", transform));
   svg.call(graph.zoom).on("dblclick.zoom", null);
+  graph.choose();
   fitGraph();
-  return boxes.length;
+  return boxes.filter(({ entry }) => !entry.isMissing).length;
 }
 
 function edgeClass({ edge }) {
@@ -214,9 +251,9 @@ function edgeClass({ edge }) {
   return `edge${isOptional}${edge.to ? "" : " missing"}`;
 }
 
-function nodeClass(entry, start) {
+function nodeClass(entry) {
   if (entry.isMissing) return "node missing";
-  return entry === start ? "node start" : "node";
+  return entry === graph.entry ? "node start" : "node";
 }
 
 function objectLabel(entry) {
@@ -231,29 +268,43 @@ function middleOut(text, most) {
   return `${text.slice(0, most - end - 1)}…${text.slice(text.length - end)}`;
 }
 
-function bounds(boxes, entry) {
-  const start = boxes.find((box) => box.entry === entry);
+function bounds(boxes) {
   const [xs, ys] = [boxes.map(({ x }) => x), boxes.map(({ y }) => y)];
   const [left, top] = [Math.min(...xs), Math.min(...ys)];
   const width = Math.max(...xs) + BOX.width - left;
-  return { left, top, width, height: Math.max(...ys) + BOX.height - top, start };
+  const placeOf = new Map(boxes.map((box) => [box.entry, box]));
+  return { left, top, width, height: Math.max(...ys) + BOX.height - top, placeOf };
 }
 
-/** Makes the whole graph visible; what is around its object, if its texts would be too small. */
+/**
+ * Makes the whole graph visible; what is around its object, if its texts would be too small and
+ * the graph is that of the object.
+ */
 function fitGraph() {
   const { width, height } = byId("graph").getBoundingClientRect();
   const box = graph.box;
   if (!box || width === 0) return;
   const whole = Math.min((width - 40) / box.width, (height - 40) / box.height);
-  const scale = Math.max(0.6, Math.min(1, whole));
+  const scale = Math.max(graph.isWhole ? 0.02 : 0.6, Math.min(1, whole));
+  const start = box.placeOf.get(graph.entry);
   const fitsWide = box.width * scale <= width - 20;
   const fitsHigh = box.height * scale <= height - 20;
-  const middle = fitsHigh ? box.top + box.height / 2 : box.start.y + BOX.height / 2;
+  const middle = fitsHigh ? box.top + box.height / 2 : start.y + BOX.height / 2;
   const x = fitsWide
     ? width / 2 - scale * (box.left + box.width / 2)
-    : Math.min(width / 3, 20 - scale * box.left) - scale * box.start.x;
+    : Math.min(width / 3, 20 - scale * box.left) - scale * start.x;
   const y = height / 2 - scale * middle;
   graph.svg.call(graph.zoom.transform, d3.zoomIdentity.translate(x, y).scale(scale));
+}
+
+/** Brings the chosen object of the whole graph to the middle, large enough to be read. */
+function zoomToObject() {
+  const { width, height } = byId("graph").getBoundingClientRect();
+  const { x, y } = graph.box.placeOf.get(graph.entry);
+  const scale = Math.max(0.8, d3.zoomTransform(graph.svg.node()).k);
+  const [left, top] = [x + BOX.width / 2, y + BOX.height / 2];
+  const transform = d3.zoomIdentity.translate(width / 2 - scale * left, height / 2 - scale * top);
+  graph.svg.call(graph.zoom.transform, transform.scale(scale));
 }
 
 function edgeTable(caption, edges, end) {
@@ -267,15 +318,16 @@ function edgeTable(caption, edges, end) {
   return make("div", { class: "scrolls" }, table(caption, ["Object", "As", "How found"], rows));
 }
 
-/** Shows the graph around an object, and the same as tables. */
+/** Shows an object in the whole graph or the graph around it, and the same as tables. */
 function showObject(entry, moves = false) {
   if (!objects.has(entry)) return;
   graph.entry = entry;
   byId("object").value = entry.path;
   const { needs, neededBy } = objects.get(entry);
-  const shown = drawGraph(entry);
-  byId("graph-count").textContent =
-    `${number(shown)} of ${count(objects.size, "ELF object")} shown`;
+  if (graph.isWhole && graph.svg) {
+    graph.choose();
+    zoomToObject();
+  } else showGraph();
   byId("graph-tables").replaceChildren(
     edgeTable(`It needs: ${count(needs.length, "request")}`, needs, (edge) => edge.to),
     edgeTable(`It is needed: ${count(neededBy.length, "request")}`, neededBy, (edge) => edge.from),
@@ -284,6 +336,13 @@ function showObject(entry, moves = false) {
     byId("dependencies").scrollIntoView();
     byId("graph").querySelector(".start")?.focus({ preventScroll: true });
   }
+}
+
+/** Draws the graph anew. */
+function showGraph() {
+  const shown = drawGraph(graph.entry);
+  byId("graph-count").textContent =
+    `${number(shown)} of ${count(objects.size, "ELF object")} shown`;
 }
 
 /** The object that is shown first: a program of the image, or the one with the most needs. */
@@ -309,6 +368,13 @@ function startGraph() {
     else target.value = graph.entry.path;
   });
   byId("graph-fit").addEventListener("click", fitGraph);
+  graph.isWhole = objects.size <= MOST_IN_WHOLE;
+  byId("graph-whole").checked = graph.isWhole;
+  byId("graph-whole").disabled = !graph.isWhole;
+  byId("graph-whole").addEventListener("change", ({ target }) => {
+    graph.isWhole = target.checked;
+    showGraph();
+  });
   new ResizeObserver(eachFrame(fitGraph)).observe(byId("graph"));
   showObject(first);
 }
