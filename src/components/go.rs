@@ -29,12 +29,19 @@ fn read(info: &[u8]) -> Option<Vec<Component>> {
     let text = inner
         .filter(|inner| inner.ends_with(b"\n"))
         .and_then(|text| std::str::from_utf8(text).ok());
+    let mut has_module = false;
+    let mut main = None;
     for line in text.unwrap_or_default().lines() {
         let mut words = line.split('\t');
         let (kind, path) = (words.next()?, words.next().unwrap_or_default());
         let version = words.next().unwrap_or_default();
         match kind {
-            "mod" | "dep" => all.extend(module(path, version)),
+            "path" => main = module(path, ""),
+            "mod" => {
+                has_module = true;
+                all.extend(module(path, version));
+            }
+            "dep" => all.extend(module(path, version)),
             // What the module before is replaced with.
             "=>" => {
                 all.pop();
@@ -46,6 +53,8 @@ fn read(info: &[u8]) -> Option<Vec<Component>> {
             break;
         }
     }
+    // Built without modules, as distributions do, a program has only the path of its package.
+    all.extend(main.filter(|_| !has_module));
     Some(all)
 }
 
@@ -105,6 +114,10 @@ mod tests {
             "pkg:golang/github.com/c/new@v2",
         ];
         assert_eq!(purls, wanted);
+        let without =
+            parse(&info("go1.19.8", "path\texample.com/app/cmd/app\nbuild\t-trimpath=true\n"));
+        assert_eq!(without[1].purl(), "pkg:golang/example.com/app/cmd/app");
+        assert_eq!(without.len(), 2);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The components of an image: its packages, and what programs and files say of themselves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use super::usage;
 use crate::{
@@ -54,6 +57,7 @@ pub fn inventory(tree: &Tree) -> Result<Inventory, ReadFailure> {
         tree,
         view,
         release: Release::default(),
+        sources: BTreeMap::new(),
         all: BTreeMap::new(),
         left: MAX_ENTRIES,
     };
@@ -72,6 +76,8 @@ struct Collector<'a> {
     tree: &'a Tree,
     view: View<'a>,
     release: Release,
+    /// The source packages of files that packages own.
+    sources: BTreeMap<ImagePath, Rc<str>>,
     /// By package URL.
     all: BTreeMap<String, Found>,
     /// How many more components and paths are kept.
@@ -128,6 +134,10 @@ impl Collector<'_> {
                     }
                 }
             }
+            // Notes in objects name the source package.
+            let source: Rc<str> = Rc::from(&*package.source);
+            let owned = one.files.iter().take(self.left);
+            self.sources.extend(owned.map(|path| (path.clone(), source.clone())));
             self.add(component, database.iter().cloned(), one.files);
         }
         Ok(())
@@ -192,10 +202,17 @@ impl Collector<'_> {
         let compiled = claims.auditable.iter().flat_map(|section| cargo::parse(section));
         let modules = claims.go.iter().flat_map(|info| go::parse(info));
         let packages = claims.package_notes.iter().filter_map(|text| note::parse(text));
+        let packages: Vec<_> = packages.filter(|noted| !self.is_owned_by(path, noted)).collect();
         for component in compiled.chain(modules).chain(packages).collect::<Vec<_>>() {
             self.add(component, [path.clone()], [path.clone()]);
         }
         Ok(())
+    }
+
+    /// Whether the image's database has the package that an object says it was built in: its own
+    /// name, or that of the source package of those that own the object.
+    fn is_owned_by(&self, path: &ImagePath, noted: &Component) -> bool {
+        self.sources.get(path).is_some_and(|source| **source == noted.name)
     }
 
     /// A package of npm: its files are those of its directory, without packages inside it.

@@ -18,8 +18,8 @@ pub(crate) struct Elf {
     pub(crate) verneed: Vec<(String, Vec<(String, bool)>)>,
     /// Defined versions, the object's own name first.
     pub(crate) verdef: Vec<String>,
-    /// Texts of dlopen metadata notes.
-    pub(crate) notes: Vec<Vec<u8>>,
+    /// Types of notes and their texts.
+    pub(crate) notes: Vec<(u32, Vec<u8>)>,
     /// Dynamic symbols: name, and whether it is defined here.
     pub(crate) symbols: Vec<(String, bool)>,
 }
@@ -98,8 +98,15 @@ impl Elf {
         self.text(RUNPATH, path)
     }
 
+    /// A note of libraries that it may open.
     pub(crate) fn note(mut self, json: impl AsRef<[u8]>) -> Self {
-        self.notes.push(json.as_ref().to_vec());
+        self.notes.push((0x407c_0c0a, json.as_ref().to_vec()));
+        self
+    }
+
+    /// A note of the package that it was built in.
+    pub(crate) fn package_note(mut self, json: impl AsRef<[u8]>) -> Self {
+        self.notes.push((0xcafe_1a7e, json.as_ref().to_vec()));
         self
     }
 
@@ -246,10 +253,10 @@ impl Build<'_> {
     }
 
     fn notes(&mut self) {
-        for text in &self.elf.notes {
+        for (kind, text) in &self.elf.notes {
             self.quad(4);
             self.quad(text.len() as u32 + 1);
-            self.quad(0x407c_0c0a);
+            self.quad(*kind);
             self.out.extend(b"FDO\0");
             self.out.extend(text);
             self.out.push(0);

@@ -4,6 +4,7 @@ use imgb::digest::Digest;
 use serde_json::{Value, json};
 
 use crate::{
+    elf_builder::Elf,
     fixtures::{X86_64, static_elf},
     layouts::Parts,
     raw_tar::RawTar,
@@ -59,6 +60,28 @@ fn packages_and_files_are_listed_in_both_forms() {
         (&one["purl"], &one["components"][0]["name"]),
         (&json!(deb), &json!("/usr/bin/one"))
     );
+}
+
+/// Objects of distributions have notes that name the source package.
+#[test]
+fn a_note_of_an_object_does_not_repeat_its_package() {
+    let sandbox = Sandbox::new();
+    let object = |name: &str| {
+        let note = format!(r#"{{"type":"deb","os":"debian","name":"{name}","version":"1"}}"#);
+        Elf::library().package_note(note).build()
+    };
+    let status = "Package: libone\nStatus: install ok installed\nArchitecture: amd64\n\
+        Source: one\nVersion: 1\n";
+    let tar = RawTar::new()
+        .file("var/lib/dpkg/status", status)
+        .file("var/lib/dpkg/info/libone.list", "/.\n/usr/lib/libone.so\n")
+        .raw(b'0', b"usr/lib/libone.so", &object("one"), |_| {})
+        .raw(b'0', b"opt/libtwo.so", &object("two"), |_| {});
+    let config = json!({"architecture": "amd64", "os": "linux"});
+    Parts { config, layers: vec![tar.end()] }.write(&sandbox, "l");
+    let spdx = json(&sandbox.imgb("sbom l").run().ok().into_bytes());
+    let names = spdx["packages"].as_array().unwrap().iter().skip(1).map(|one| &one["name"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["libone", "two"]);
 }
 
 #[test]
