@@ -294,7 +294,13 @@ fn the_graph_tells_who_needs_whom() {
     assert_eq!(tables(&mut browser), program);
     let boxes = browser
         .eval("[...document.querySelectorAll('#graph .node')].map((box) => box.textContent)");
+    // The whole graph, with what is lacking; what is around an object has no other program.
+    assert_eq!(boxes.as_array().unwrap().len(), 6, "{boxes}");
+    browser.click("#graph-whole");
+    let boxes = browser
+        .eval("[...document.querySelectorAll('#graph .node')].map((box) => box.textContent)");
     assert_eq!(boxes.as_array().unwrap().len(), 4, "{boxes}");
+    browser.click("#graph-whole");
     browser.eval(&format!(
         "document.querySelector(\"#graph .node[aria-label^='{library}']\").focus()"
     ));
@@ -304,6 +310,8 @@ fn the_graph_tells_who_needs_whom() {
         row(["/usr/bin/app", "libone.so.1", "NEEDED: RUNPATH of /usr/bin/app"]),
     ];
     assert_eq!(tables(&mut browser), wanted);
+    let chosen = browser.eval("document.querySelector('#graph .node.start').textContent");
+    assert_eq!(chosen, "libone.so.1");
     no_complaints(&browser);
 }
 
