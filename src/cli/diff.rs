@@ -35,8 +35,8 @@ const MOST: usize = 10;
     imgb diff --ignore mtime --ignore created old.tar oci:layout:1.0 || true\n  \
     imgb diff --json old.tar new.tar | jq -r '.files[].path'\n\n\
     Compared are the configuration, layers, files, packages, and why files are there; names and \
-    compression are not, and a missing field is the same as an empty one. Exit code 1: the images differ; 0: they do \
-    not.")]
+    compression are not, and a missing field is the same as an empty one. Exit code 1: the images \
+    differ; 0: they do not.")]
 pub(super) struct DiffArgs {
     #[command(flatten)]
     image: ImageArgs,

@@ -19,8 +19,8 @@ use crate::{
     digest::Digest,
     error_kind::ErrorKind,
     explain::{
-        reach::{NO_PROGRAM, Reach},
-        recorded::{Attached, Recorded},
+        reach::{Attached, NO_PROGRAM, Reach},
+        recorded::Recorded,
         why::{Edge, Graph, Link, freed},
     },
     oci::UnpackedImage,

@@ -2,15 +2,47 @@
 //! found again.
 
 use super::{
-    recorded::{Attached, Recorded},
+    recorded::{self, REASONS_TYPE, Recorded},
     resolve::{ResolveOptions, Resolved, resolve},
     why::{Graph, unreached},
 };
-use crate::{digest::Digest, image::Config, path::ImagePath, plan::PlanError, tree::Tree};
+use crate::{
+    digest::Digest,
+    error_kind::with_causes,
+    image::Config,
+    oci::{Image, ImageError},
+    path::ImagePath,
+    plan::PlanError,
+    tree::Tree,
+};
 
 /// What to do where an image starts no program that it has.
 pub const NO_PROGRAM: (&str, &str) =
     ("the image starts no program that it has", "--from PATH names what it is for");
+
+/// Reasons that a build attached to its image, with the digest of the artifact that has them.
+pub type Attached = (Digest, Graph<Recorded>);
+
+/// The reasons that are attached to `image`; `None` if there are none.
+///
+/// # Errors
+/// Why they cannot be read, in words.
+pub fn attached(image: &Image) -> Result<Option<Attached>, String> {
+    let Some(subject) = image.manifest.as_ref().map(|manifest| manifest.digest) else {
+        return Ok(None);
+    };
+    let read = || {
+        let mut all = image.referrers(subject)?.into_iter();
+        let found = all.rfind(|one| one.artifact_type.as_deref() == Some(REASONS_TYPE));
+        let Some(found) = found else { return Ok(None) };
+        Ok(Some((found.digest, image.artifact_blob(subject, &found)?)))
+    };
+    let Some((digest, bytes)) = read().map_err(|error: ImageError| with_causes(&error))? else {
+        return Ok(None);
+    };
+    let causes = recorded::parse(&bytes).ok_or("the document is malformed")?;
+    Ok(Some((digest, Graph::recorded(causes))))
+}
 
 /// What leads to the paths of an image.
 #[derive(Debug)]

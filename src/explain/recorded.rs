@@ -8,14 +8,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::why::Graph;
 use crate::{
-    digest::Digest,
-    error_kind::with_causes,
-    oci::{Image, ImageError},
     path::ImagePath,
     plan::{Plan, Reason},
-    registry::Referrer,
 };
 
 /// The media type of the document.
@@ -86,30 +81,6 @@ pub fn document(plan: &Plan) -> std::io::Result<Vec<u8>> {
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     out.write_all(&json)?;
     out.finish()
-}
-
-/// Reasons that a build attached to its image, with the digest of the artifact that has them.
-pub type Attached = (Digest, Graph<Recorded>);
-
-/// The reasons that are attached to `image`; `None` if there are none.
-///
-/// # Errors
-/// Why they cannot be read, in words.
-pub fn attached(image: &Image) -> Result<Option<Attached>, String> {
-    let Some(subject) = image.manifest.as_ref().map(|manifest| manifest.digest) else {
-        return Ok(None);
-    };
-    let read = || {
-        let is_reasons = |one: &Referrer| one.artifact_type.as_deref() == Some(REASONS_TYPE);
-        let found = image.referrers(subject)?.into_iter().rfind(is_reasons);
-        let Some(found) = found else { return Ok(None) };
-        Ok(Some((found.digest, image.artifact_blob(subject, &found)?)))
-    };
-    let Some((digest, bytes)) = read().map_err(|error: ImageError| with_causes(&error))? else {
-        return Ok(None);
-    };
-    let causes = parse(&bytes).ok_or("the document is malformed")?;
-    Ok(Some((digest, Graph::recorded(causes))))
 }
 
 /// The reasons of each path in a document; `None` if it is malformed.

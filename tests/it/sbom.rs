@@ -81,7 +81,7 @@ fn a_note_of_an_object_does_not_repeat_its_package() {
     Parts { config, layers: vec![tar.end()] }.write(&sandbox, "l");
     let spdx = json(&sandbox.imgb("sbom l").run().ok().into_bytes());
     let names = spdx["packages"].as_array().unwrap().iter().skip(1).map(|one| &one["name"]);
-    assert_eq!(names.collect::<Vec<_>>(), ["libone", "two"]);
+    assert_eq!(names.collect::<Vec<_>>(), ["two", "libone"]);
 }
 
 #[test]

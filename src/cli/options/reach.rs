@@ -9,7 +9,7 @@ use crate::{
         terminal::print_message,
     },
     explain::{
-        recorded::{Attached, attached},
+        reach::{Attached, attached},
         resolve::ResolveOptions,
     },
     oci::Image,

@@ -14,7 +14,7 @@ mod tars;
 
 use serde_json::{Value, json};
 
-use super::{recorded::Attached, resolve::ResolveOptions};
+use super::{reach::Attached, resolve::ResolveOptions};
 use crate::oci::UnpackedImage;
 
 pub use error::DiffError;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::{
     error_kind::with_causes,
     explain::{
-        reach::{NO_PROGRAM, Reach},
-        recorded::{Attached, Recorded},
+        reach::{Attached, NO_PROGRAM, Reach},
+        recorded::Recorded,
         resolve::ResolveOptions,
         why::{Edge, Graph},
     },

@@ -7,8 +7,7 @@ use std::io;
 use serde_json::Value;
 
 use super::{
-    reach::{NO_PROGRAM, Reach},
-    recorded::Attached,
+    reach::{Attached, NO_PROGRAM, Reach},
     resolve::ResolveOptions,
     usage::{self, InstalledPackage},
     waste::{self, Duplicates, Hidden},

@@ -22,7 +22,7 @@ for (const [from, to, name, how, isOptional] of data.elf.edges) {
   if (edge.to) objects.get(edge.to)?.neededBy.push(edge);
 }
 
-const graph = { entry: null, isWhole: false, zoom: null, svg: null, box: null };
+const graph = { entry: null, isWhole: false, zoom: null, scale: 1, svg: null, box: null };
 
 /** The objects that one finds from `start`, by `edgesOf`, with their distances. */
 function around(start, edgesOf, end, farthest) {
@@ -239,7 +239,10 @@ function drawGraph(start) {
   graph.box = bounds(boxes);
   graph.zoom = d3.zoom().scaleExtent([0.02, 3])
     .filter((event) => event.type !== "wheel" || event.ctrlKey || event.metaKey)
-    .on("zoom", ({ transform }) => inner.attr("transform", transform));
+    .on("zoom", ({ transform }) => {
+      graph.scale = transform.k;
+      inner.attr("transform", transform);
+    });
   svg.call(graph.zoom).on("dblclick.zoom", null);
   graph.choose();
   fitGraph();
@@ -301,7 +304,7 @@ function fitGraph() {
 function zoomToObject() {
   const { width, height } = byId("graph").getBoundingClientRect();
   const { x, y } = graph.box.placeOf.get(graph.entry);
-  const scale = Math.max(0.8, d3.zoomTransform(graph.svg.node()).k);
+  const scale = Math.max(0.8, graph.scale);
   const [left, top] = [x + BOX.width / 2, y + BOX.height / 2];
   const transform = d3.zoomIdentity.translate(width / 2 - scale * left, height / 2 - scale * top);
   graph.svg.call(graph.zoom.transform, transform.scale(scale));
