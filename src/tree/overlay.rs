@@ -26,7 +26,7 @@ impl Tree {
         }
         let mut nodes: Vec<_> = layers.iter().copied().flatten().collect();
         // Keeps the order of layers among equal paths, and is fast for a few sorted runs.
-        nodes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        nodes.sort_by_key(|&(path, _)| path);
         if !is_consistent(&nodes) {
             let mut tree = Self::new();
             for layer in layers {
