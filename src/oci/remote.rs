@@ -32,6 +32,8 @@ pub(super) struct Remote {
     spool: PathBuf,
     /// What has been read.
     kept: Mutex<BTreeMap<Digest, BlobFile>>,
+    /// One lock for each blob that was asked for, so that one thread fetches it for all.
+    fetching: Mutex<BTreeMap<Digest, Arc<Mutex<()>>>>,
 }
 
 impl Remote {
@@ -64,7 +66,8 @@ impl Remote {
             is_artifact: false,
         };
         let kept = Mutex::default();
-        let remote = Self { repository, root, spool: spool.to_owned(), kept };
+        let fetching = Mutex::default();
+        let remote = Self { repository, root, spool: spool.to_owned(), kept, fetching };
         remote.keep(document.digest, &document.bytes)?;
         Ok(remote)
     }
@@ -82,6 +85,11 @@ impl Remote {
 
     /// The blob with this digest and size; `None` if the registry does not have it.
     pub(super) fn blob(&self, digest: Digest, size: u64) -> Result<Option<BlobFile>, ImageError> {
+        let lock = {
+            let mut all = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(all.entry(digest).or_default())
+        };
+        let _fetching = lock.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = self.known(digest) {
             return Ok(Some(known));
         }

@@ -1,8 +1,8 @@
 //! Uploads of layers that begin while others are packed.
 //!
-//! Each registry has a queue and threads of its own. Nothing that they send leads to an image: the
-//! manifest, and with it the tag, is sent when all is packed. Threads are not joined when the build
-//! fails, since they may be waiting for a registry.
+//! Each repository has a queue and threads of its own. Nothing that they send leads to an image:
+//! the manifest, and with it the tag, is sent when all is packed. Threads are not joined when the
+//! build fails, since they may be waiting for a registry.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How long uploads that are not wanted any more may take to end their sessions.
-const FAREWELL: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -39,11 +39,11 @@ const TICK: Duration = Duration::from_millis(100);
 pub struct Uploads {
     /// By the number of the first target in the repository.
     queues: BTreeMap<usize, Queue>,
-    /// Whether there is no output that would be complete without a registry.
-    is_all: bool,
+    /// Whether every output is among `queues`: none can be complete when all of these fail.
+    are_all_outputs: bool,
 }
 
-/// The uploads to one registry.
+/// The uploads to one repository.
 pub(super) struct Queue {
     shared: Arc<Shared>,
 }
@@ -82,20 +82,29 @@ impl Uploads {
         registries: &Registries,
         immutable: bool,
     ) -> Result<Self, OutputError> {
+        let is_registry = |one: &Target| matches!(one.destination, Destination::Registry(_));
+        let only_registries = targets.iter().all(is_registry);
+        let mut are_all_outputs = only_registries;
         let mut queues: BTreeMap<usize, Queue> = BTreeMap::new();
         for (number, target) in targets.iter().enumerate() {
             let Destination::Registry(name) = &target.destination else { continue };
             let repository = registries.repository(&name.registry, &name.repository)?;
-            let may_be_refused =
-                immutable && repository.manifest_digest(pointer(name, &name.selector()))?.is_some();
+            let selector = name.selector();
+            let look = || repository.manifest_digest(pointer(name, &selector));
+            let may_be_refused = match immutable.then(look).transpose() {
+                Ok(found) => found.flatten().is_some(),
+                // It is asked again when the other outputs are complete.
+                Err(_) if !only_registries => true,
+                Err(error) => return Err(error.into()),
+            };
+            let may_begin = name.digest.is_none() && !may_be_refused;
+            are_all_outputs &= may_begin;
             let is_new = queues.values().all(|queue| !queue.is_of(&repository));
-            if is_new && name.digest.is_none() && !may_be_refused {
+            if is_new && may_begin {
                 queues.insert(number, Queue::new(repository));
             }
         }
-        let is_all =
-            targets.iter().all(|target| matches!(target.destination, Destination::Registry(_)));
-        Ok(Self { queues, is_all })
+        Ok(Self { queues, are_all_outputs })
     }
 
     /// Begins to upload a layer. `origin` is the registry and the repository that it comes from.
@@ -103,10 +112,11 @@ impl Uploads {
         self.queues.values().for_each(|queue| queue.add(blob, origin));
     }
 
-    /// Whether an upload has failed and there is no other output, so that nothing else need be
-    /// packed.
+    /// Whether uploads to every output have failed, so that nothing else need be packed.
     pub fn have_failed(&self) -> bool {
-        self.is_all && self.queues.values().any(|queue| queue.shared.lock().fault.is_some())
+        let has_failed = |queue: &Queue| queue.shared.lock().fault.is_some();
+        let any = !self.queues.is_empty();
+        any && self.are_all_outputs && self.queues.values().all(has_failed)
     }
 
     /// The error of the first registry that has one.
@@ -165,8 +175,8 @@ impl Queue {
         let mut told: BTreeMap<Digest, Progress> = BTreeMap::new();
         loop {
             let state = shared.lock();
-            let is_on = |state: &mut State| !state.is_over() && state.fault.is_none();
-            let waited = shared.changed.wait_timeout_while(state, TICK, is_on);
+            let is_pending = |state: &mut State| !state.is_over() && state.fault.is_none();
+            let waited = shared.changed.wait_timeout_while(state, TICK, is_pending);
             let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             if let Some(fault) = state.fault.take() {
                 return Err(fault.into());
@@ -191,7 +201,7 @@ impl Queue {
 }
 
 impl State {
-    /// Whether all is uploaded that any thread will upload.
+    /// Whether nothing is left that a thread will upload.
     fn is_over(&self) -> bool {
         self.active == 0 && (self.waiting.is_empty() || self.threads == 0)
     }
@@ -226,6 +236,7 @@ impl Shared {
 
     /// Uploads one blob after another until all is over.
     fn work(self: Arc<Self>) {
+        let _thread = Thread(&self);
         while let Some((blob, origin)) = self.next() {
             let _active = Active(&self);
             let result = self.upload(&blob, origin);
@@ -291,8 +302,18 @@ impl Read for Stoppable {
     }
 }
 
-/// Counts a thread as active; even one that panics ends to be.
+/// Counts a thread as active until its upload is done or panics.
 struct Active<'a>(&'a Shared);
+
+/// Counts a thread until it ends, also by a panic.
+struct Thread<'a>(&'a Shared);
+
+impl Drop for Thread<'_> {
+    fn drop(&mut self) {
+        self.0.lock().threads -= 1;
+        self.0.changed.notify_all();
+    }
+}
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
@@ -306,7 +327,7 @@ impl Drop for Queue {
         let state = self.shared.lock();
         self.shared.stop(&state);
         let is_active = |state: &mut State| state.active > 0;
-        drop(self.shared.changed.wait_timeout_while(state, FAREWELL, is_active));
+        drop(self.shared.changed.wait_timeout_while(state, STOP_TIMEOUT, is_active));
     }
 }
 

@@ -213,3 +213,22 @@ fn a_file_is_written_though_an_upload_fails() {
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Registry);
     assert!(file.exists());
 }
+
+/// Whether a registry has the image does not depend on how soon another one fails.
+#[test]
+fn a_registry_gets_the_image_though_a_later_one_refuses_it() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), honest());
+    let refusing = Server::start(None, |request| match request.method.as_str() {
+        "POST" => Answer::new(403),
+        _ => Answer::new(404),
+    });
+    let plan = two_layers(dir.path(), 32 << 20);
+    let name = format!("docker://{}/no:1", refusing.host());
+    let target = Target::parse(&name, None, |_| false).unwrap();
+    let error = pack((&plan, dir.path()), &server, &[target], &|| {
+        wait("the refusal", || refusing.count("POST", "/v2/no/blobs/uploads/") > 0);
+        sleep(Duration::from_millis(50));
+    });
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Registry);
+    assert_eq!(manifests(&server), 1);
+}

@@ -232,7 +232,10 @@ impl Upload<'_> {
                     session = self.status(&url);
                 }
                 Err(error) => {
-                    self.abort(&url);
+                    // What the server has may be wanted by a later run.
+                    if !matches!(error, RegistryError::Source { .. }) {
+                        self.abort(&url);
+                    }
                     return Err(error);
                 }
             }
