@@ -44,7 +44,7 @@ pub(super) fn deliver_with(
     let progress = Progress::new(verbosity.progress, verbosity.quiet);
     let transfers = Transfers::new(verbosity.progress, verbosity.quiet);
     let making = Making::new(documents, parts, delivery);
-    making.check_places()?;
+    making.check_places(&delivery.targets)?;
     let artifacts = |bundle: &Bundle| making.artifacts(bundle);
     let delivered = pipeline::deliver_with(parts, delivery, &artifacts, &|event| match event {
         Event::Phase(_) => timing.into_iter().for_each(|timing| timing.event(event)),

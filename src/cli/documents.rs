@@ -27,7 +27,7 @@ use crate::{
         materials::materials,
         recorded,
     },
-    image::{Artifact, Bundle, Destination, Platform, Target},
+    image::{Artifact, Bundle, Destination, OutputFormat, Platform, Target},
     output::{self, Staged},
     path::ImagePath,
     pipeline::{Delivery, Error, Part},
@@ -242,7 +242,18 @@ impl<'a> Making<'a> {
     ///
     /// # Errors
     /// If a directory does not exist or cannot be written.
-    pub(super) fn check_places(&self) -> Result<(), Failure> {
+    pub(super) fn check_places(&self, targets: &[Target]) -> Result<(), Failure> {
+        if self.documents.files.is_empty() {
+            return Ok(());
+        }
+        // A layout is made with the directories above it, where its documents may go.
+        let layouts = targets.iter().filter(|one| one.format == OutputFormat::OciLayout);
+        for dir in layouts.filter_map(|one| one.path()?.parent()) {
+            fs_err::create_dir_all(dir).map_err(|error| {
+                let why = with_causes(&error);
+                Failure::local(format!("cannot create `{}`: {why}", dir.display()))
+            })?;
+        }
         let platforms = self.parts.iter().map(|part| Some(part.plan.config.platform.clone()));
         let platforms: Vec<_> = platforms.collect();
         for (kind, file) in &self.documents.files {
@@ -339,12 +350,9 @@ impl<'a> Making<'a> {
     fn stage(&self, bundle: &Bundle) -> Result<(), Error> {
         let images = bundle.images();
         for (kind, path) in &self.documents.files {
-            let count = if *kind == Kind::Provenance { 1 } else { images.len() };
-            for (at, image) in images.iter().enumerate().take(count) {
-                let path = match count > 1 {
-                    true => of_platform(path, &image.platform.to_string()),
-                    false => path.clone(),
-                };
+            let platforms: Vec<_> =
+                images.iter().map(|image| Some(image.platform.clone())).collect();
+            for (at, path) in places(*kind, path, &platforms).into_iter().enumerate() {
                 let staged = Staged::new(&path, &self.bytes(*kind, at, bundle)?)?;
                 self.staged.borrow_mut().push((*kind, path, staged));
             }

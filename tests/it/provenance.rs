@@ -199,6 +199,15 @@ fn no_document_replaces_an_input_or_an_output() {
     assert!(!fs_err::metadata("/dev/null").unwrap().is_file());
 }
 
+/// A layout is made with the directories above it.
+#[test]
+fn a_document_goes_beside_a_layout_in_a_new_directory() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64)).dir("out");
+    sandbox.imgb("pack ./app -q -o out/new/layout/ --sbom spdx --no-cache").run().ok();
+    assert_eq!(sandbox.names("out/new"), ["layout", "layout.spdx.json"]);
+}
+
 #[test]
 fn a_document_replaces_other_files_only_with_force() {
     let sandbox = start();
