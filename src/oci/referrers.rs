@@ -20,7 +20,7 @@ use super::{
 use crate::{
     digest::Digest,
     image::{self, Platform, fields, referrers_lists},
-    registry::Referrer,
+    registry::{Pointer, Referrer, Repository},
     store::Extent,
 };
 
@@ -38,6 +38,8 @@ pub struct Archive {
 
 /// Bytes of an artifact's blob that are read into memory.
 const MAX_BLOB: u64 = 512 << 20;
+/// Manifests that are read for a type that the list of a registry lacks.
+const MAX_COMPLETED: usize = 100;
 
 impl Image {
     /// The artifacts whose subject has this digest, in the order of the registry's list or of
@@ -48,8 +50,9 @@ impl Image {
     pub fn referrers(&self, subject: Digest) -> Result<Vec<Referrer>, ImageError> {
         match &*self.source {
             BlobSource::Registry(remote) => {
-                let listed = remote.repository.referrers(subject)?.into_iter();
-                listed.map(|entry| completed(&self.source, entry)).collect()
+                let (repository, mut left) = (&remote.repository, MAX_COMPLETED);
+                let listed = repository.referrers(subject)?.into_iter();
+                listed.map(|entry| completed(repository, entry, &mut left)).collect()
             }
             source => stored(source, subject),
         }
@@ -296,14 +299,19 @@ fn subject_of(document: &[u8]) -> Option<Digest> {
 
 /// As the list of a registry has it; where that lacks the type, as the manifest has it.
 /// go-containerregistry's registry lists the type of the configuration instead.
-fn completed(source: &BlobSource, entry: Referrer) -> Result<Referrer, ImageError> {
+fn completed(
+    repository: &Repository,
+    entry: Referrer,
+    left: &mut usize,
+) -> Result<Referrer, ImageError> {
     let has_type = entry.artifact_type.as_ref().is_some_and(|kind| kind != image::EMPTY_TYPE);
-    if has_type || !is_document(&entry.media_type) {
+    if has_type || !is_document(&entry.media_type) || *left == 0 {
         return Ok(entry);
     }
-    let path = source.manifest_path(entry.digest);
-    let manifest = select::verified(source, &path, &descriptor(&entry))?;
-    Ok(manifest.map_or(entry.clone(), |bytes| described(entry, &bytes)))
+    *left -= 1;
+    // Not kept: each that is kept has a file open.
+    let manifest = repository.manifest(Pointer::Digest(entry.digest))?;
+    Ok(manifest.map_or(entry.clone(), |found| described(entry, &found.bytes)))
 }
 
 /// What the manifest itself says of the artifact (OCI distribution-spec, "Listing Referrers").
