@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    path::ImagePath,
+    path::{ImagePath, unescape},
     plan::{Plan, Reason},
 };
 
@@ -92,12 +92,21 @@ pub fn parse(document: &[u8]) -> Option<BTreeMap<ImagePath, Vec<Recorded>>> {
         return None;
     }
     let Document { paths } = serde_json::from_slice(&json).ok()?;
+    let path_of = |text: &str| ImagePath::new(unescape(text)?).ok();
     let mut all = BTreeMap::new();
     for (path, mut causes) in paths {
         for one in &mut causes {
-            one.cause = one.from.as_ref().map(ImagePath::new).transpose().ok()?;
+            // A reason is flat: `Reason::json`.
+            let is_flat = |value: &Value| !value.is_object() && !value.is_array();
+            if !one.reason.as_object().is_some_and(|fields| fields.values().all(is_flat)) {
+                return None;
+            }
+            one.cause = match &one.from {
+                Some(from) => Some(path_of(from)?),
+                None => None,
+            };
         }
-        all.insert(ImagePath::new(&path).ok()?, causes);
+        all.insert(path_of(&path)?, causes);
     }
     Some(all)
 }
@@ -117,7 +126,12 @@ mod tests {
         let parsed = parse(&gzip(good)).unwrap();
         let one = &parsed[&ImagePath::new("/a").unwrap()][0];
         assert_eq!((one.cause().unwrap().to_string(), &*one.text), ("/b".into(), "t"));
-        for text in ["", "{}", r#"{"paths":{"/a":[{}]}}"#, r#"{"paths":{"/../..":[]}}"#] {
+        let reason =
+            |reason: &str| format!(r#"{{"paths":{{"/a":[{{"text":"t","reason":{reason}}}]}}}}"#);
+        let (text, nested) = (reason("\"x\""), reason("{\"kind\":[1]}"));
+        for text in
+            ["", "{}", r#"{"paths":{"/a":[{}]}}"#, r#"{"paths":{"/../..":[]}}"#, &text, &nested]
+        {
             assert!(parse(&gzip(text)).is_none(), "{text}");
         }
         assert!(parse(b"x").is_none());

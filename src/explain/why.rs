@@ -132,7 +132,7 @@ impl<R: Edge> Graph<R> {
     pub fn chains(&self, path: &ImagePath, limit: usize) -> Chains<R> {
         let mut found = Chains { all: Vec::new(), are_more: false };
         // Chains from the path on, each to a path whose reasons have not been followed.
-        let mut left: VecDeque<Vec<Link<R>>> = [Vec::new()].into();
+        let mut left: VecDeque<Vec<(&ImagePath, &R)>> = [Vec::new()].into();
         // Steps of the chains that were followed, and of those in `left`.
         let (mut steps, mut waiting) = (0, 0);
         while let Some(chain) = left.pop_front() {
@@ -146,18 +146,19 @@ impl<R: Edge> Graph<R> {
                 Some((_, reason)) => reason.cause(),
                 None => Some(path),
             };
-            let Some(at) = at.cloned() else {
-                found.all.push(chain.into_iter().rev().collect());
+            let Some(at) = at else {
+                let owned = |(path, one): (&ImagePath, &R)| (path.clone(), one.clone());
+                found.all.push(chain.into_iter().rev().map(owned).collect());
                 continue;
             };
-            let is_new = |cause: &ImagePath| *cause != at && chain.iter().all(|it| it.0 != *cause);
-            for reason in self.causes(&at).iter().filter(|it| it.cause().is_none_or(is_new)) {
+            let is_new = |cause: &ImagePath| cause != at && chain.iter().all(|it| it.0 != cause);
+            for reason in self.causes(at).iter().filter(|it| it.cause().is_none_or(is_new)) {
                 if waiting + chain.len() + 1 > MAX_STEPS {
                     found.are_more = true;
                     break;
                 }
                 waiting += chain.len() + 1;
-                left.push_back([&chain[..], &[(at.clone(), reason.clone())]].concat());
+                left.push_back([&chain[..], &[(at, reason)]].concat());
             }
         }
         found

@@ -221,6 +221,29 @@ pub fn escape(bytes: &[u8]) -> String {
     out
 }
 
+/// The bytes that [`escape`] made `text` of; `None` if it makes no such text.
+pub fn unescape(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, rest) {
+            (b'\\', [b'\\', after @ ..]) => {
+                out.push(b'\\');
+                rest = after;
+            }
+            (b'\\', [b'x', high, low, after @ ..]) => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                out.push(u8::try_from(16 * digit(high)? + digit(low)?).ok()?);
+                rest = after;
+            }
+            (b'\\', _) => return None,
+            _ => out.push(byte),
+        }
+    }
+    Some(out)
+}
+
 /// Whether a character can be shown within a line: it does not control the terminal, begin a line,
 /// or change the direction of the text around it (Unicode Standard Annex 9, section 2).
 pub fn is_printable(char: char) -> bool {
@@ -241,6 +264,14 @@ mod tests {
 
     fn path(text: &str) -> ImagePath {
         ImagePath::new(text).unwrap()
+    }
+
+    #[test]
+    fn escaped_names_can_be_read_back() {
+        for name in [&b"a\\b"[..], b"a\nb", b"\xff", "é".as_bytes(), b"plain"] {
+            assert_eq!(unescape(&escape(name)).unwrap(), name);
+        }
+        assert_eq!((unescape("a\\"), unescape("\\xg0")), (None, None));
     }
 
     #[test]

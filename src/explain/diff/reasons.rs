@@ -18,8 +18,9 @@ use crate::{
     tree::{Node, Tree},
 };
 
-/// Fields of a reason in which it may differ and still be the same: another version of a package.
-const DETAILS: [&str; 2] = ["evidence", "package"];
+/// Fields of a reason in which it may differ and still be the same: another version of a package,
+/// another place in the Buildfile.
+const DETAILS: [&str; 3] = ["evidence", "line", "package"];
 
 /// How the reasons of two images differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
