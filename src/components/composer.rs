@@ -4,12 +4,10 @@ use serde::Deserialize;
 
 use super::MAX_COMPONENTS;
 
-/// The file of Composer 2, and that of Composer 1.
+/// The file of Composer 2; that of Composer 1 is the list alone.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Installed {
-    Second { packages: Vec<Package> },
-    First(Vec<Package>),
+struct Installed {
+    packages: Vec<Package>,
 }
 
 /// A package that is installed.
@@ -32,10 +30,12 @@ impl Package {
 
 /// The packages that `installed.json` lists.
 pub fn installed(json: &[u8]) -> Vec<Package> {
-    let mut packages = match serde_json::from_slice(json) {
-        Ok(Installed::Second { packages } | Installed::First(packages)) => packages,
-        Err(_) => Vec::new(),
+    // An untagged enum would hold the whole document in memory before it tries a form.
+    let packages = match json.trim_ascii_start().starts_with(b"[") {
+        true => serde_json::from_slice(json),
+        false => serde_json::from_slice(json).map(|all: Installed| all.packages),
     };
+    let mut packages: Vec<Package> = packages.unwrap_or_default();
     packages.retain(|package| !package.name.is_empty());
     packages.truncate(MAX_COMPONENTS);
     packages

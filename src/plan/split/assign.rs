@@ -8,7 +8,7 @@
 //! and no package's has the last layer.
 //!
 //! So a component that comes, goes or changes leaves all others where they are, unless there is no
-//! room for another large one: then one that is not larger gives up its layer for it.
+//! room for all large ones: then it, or a large one that it depends on, takes the layer of another.
 
 use std::cmp::Reverse;
 

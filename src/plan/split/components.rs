@@ -14,6 +14,8 @@ use crate::{
 
 /// Bytes of a header in a tar. Content is filled up to a multiple of it.
 const BLOCK: u64 = 512;
+/// Packages that a name in a dependency may stand for: more of them tell nothing.
+const MAX_PROVIDERS: usize = 100;
 
 /// What a component is. The order is that of its layers, lowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,17 +234,24 @@ impl<'a> Evidence<'a> {
     fn count_dependents(&self, numbers: &mut Numbers) {
         let Some(database) = self.database else { return };
         let Numbers { packages, all, .. } = numbers;
+        let mut dependents: BTreeMap<PackageId, u64> = BTreeMap::new();
         for id in packages.keys() {
             let Some(package) = database.package(*id) else { continue };
             let strong = package.dependencies.iter().filter(|dependency| {
                 matches!(dependency.strength, Strength::PreDepends | Strength::Depends)
             });
             let names = strong.flat_map(|dependency| &dependency.alternatives);
-            let needed: BTreeSet<PackageId> =
-                names.flat_map(|name| database.find(name)).filter(|other| other != id).collect();
-            for number in needed.iter().filter_map(|id| packages.get(id)).flatten() {
+            let names: BTreeSet<&str> = names.map(|name| &**name).collect();
+            let found = names.into_iter().flat_map(|name| database.find(name).take(MAX_PROVIDERS));
+            let needed: BTreeSet<PackageId> = found.filter(|other| other != id).collect();
+            for other in needed {
+                *dependents.entry(other).or_default() += 1;
+            }
+        }
+        for (id, count) in dependents {
+            for number in packages.get(&id).into_iter().flatten() {
                 if let Some(component) = all.get_mut(*number) {
-                    component.dependents += 1;
+                    component.dependents += count;
                 }
             }
         }

@@ -18,6 +18,8 @@ const MAX_RECORD: usize = 16 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     paths: BTreeMap<ImagePath, usize>,
+    /// Directories that packages have with all that is in them.
+    directories: BTreeMap<ImagePath, usize>,
     names: Vec<String>,
 }
 
@@ -52,7 +54,16 @@ impl Listed {
 
     /// The name of the package that lists `path`.
     pub(super) fn package(&self, path: &ImagePath) -> Option<&str> {
-        self.names.get(*self.paths.get(path)?).map(String::as_str)
+        let number = self.paths.get(path).or_else(|| self.innermost(path))?;
+        self.names.get(*number).map(String::as_str)
+    }
+
+    /// The package of the innermost of the directories that `path` is in.
+    fn innermost(&self, path: &ImagePath) -> Option<&usize> {
+        if self.directories.is_empty() {
+            return None;
+        }
+        path.ancestors().filter_map(|dir| self.directories.get(&dir)).last()
     }
 
     fn read(
@@ -74,9 +85,7 @@ impl Listed {
                 for package in composer::installed(text) {
                     let Ok(dir) = dir.join(package.directory().as_bytes()) else { continue };
                     let number = self.name(language::composer(package.name.as_bytes()));
-                    for (path, _) in tree.below(&dir) {
-                        self.paths.entry(path.clone()).or_insert(number);
-                    }
+                    self.directories.entry(dir).or_insert(number);
                 }
             }
         }

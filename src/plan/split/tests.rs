@@ -225,7 +225,8 @@ fn records_of_python_tell_what_a_distribution_has() {
 #[test]
 fn records_of_conda_and_composer_tell_packages() {
     let conda = r#"{"name":"xz","files":["bin/xz","lib/liblzma.so.5"]}"#;
-    let composer = r#"{"packages":[{"name":"a/b","install-path":"../a/b"}]}"#;
+    let composer = r#"{"packages":[{"name":"a/a","install-path":"../a"},
+        {"name":"a/b","install-path":"../a/b"}]}"#;
     let tree = tree([
         ("/opt/env/conda-meta/xz-5.2-0.json", Node::inline(0o644, conda.as_bytes())),
         ("/opt/env/bin/xz", file(10)),
@@ -251,9 +252,9 @@ Package: liba\nStatus: install ok installed\nVersion: 1\nDepends: libc6\n\n\
 Package: app\nStatus: install ok installed\nVersion: 1\nDepends: libc6, liba\n";
     let status = dpkg::Status::parse(status.as_bytes());
     let list = |id: &str| match id {
-        "libc6" => "/usr/lib/libc.so.6\n/usr/lib/libm.so.6\n/usr/lib/notes\n",
-        "liba" => "/usr/lib/liba.so\n",
-        _ => "/usr/bin/app\n",
+        "libc6" => "/usr/lib\n/usr/lib/libc.so.6\n/usr/lib/libm.so.6\n/usr/lib/notes\n",
+        "liba" => "/usr/lib\n/usr/lib/liba.so\n",
+        _ => "/usr/bin\n/usr/bin/app\n",
     };
     let lists: Vec<_> = status
         .file_names()
