@@ -185,9 +185,21 @@ impl FileIndex {
         lines.filter(move |entry| entry.check == check).filter_map(lists)
     }
 
-    /// Whether no list leaves anything out.
+    /// Whether no list leaves anything out: neither what checksums lack, nor directories of files.
     pub(super) fn are_whole(&self) -> bool {
-        !self.lists.iter().any(|list| list.is_of_checksums)
+        self.lists.iter().all(|list| !list.is_of_checksums && self.has_directories(list))
+    }
+
+    /// Whether lists have the directory of each path of `list`.
+    fn has_directories(&self, list: &Listing) -> bool {
+        let mut last: &[u8] = b"";
+        list.paths().all(|path| {
+            let slash = memchr::memrchr(b'/', path).unwrap_or(0);
+            let dir = path.get(..slash).unwrap_or_default();
+            let is_listed = dir.is_empty() || dir == last || self.owners(dir).next().is_some();
+            last = dir;
+            is_listed
+        })
     }
 
     /// The paths that a package lists, without leading slashes.

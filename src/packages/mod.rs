@@ -349,6 +349,8 @@ dash
         let paths = || Listing::of_paths(b"/.\n/bin\n/bin/sh\n".to_vec());
         assert!(database(paths(), "/bin/sh\n/bin/sh.distrib\n:\n").lists_directories());
         assert!(!database(paths(), "/bin/sh\n/opt/sh\n:\n").lists_directories());
+        let bare = Listing::of_paths(b"/opt/tool\n".to_vec());
+        assert!(!database(bare, "").lists_directories());
         let checksums = format!("{}  bin/sh\n", "0".repeat(32));
         assert!(!database(Listing::of_checksums(checksums.into()), "").lists_directories());
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Listing, Package};
+use super::{Listing, MAX_TEXT, Package};
 use crate::path::ImagePath;
 
 /// A link or directory in a directory that packages share.
@@ -44,9 +44,14 @@ pub(super) fn complete<'p>(
             left.remove(path.get(..end).unwrap_or_default());
         }
     }
+    // The packages of a hostile database may all have one name before a hyphen.
+    let mut room = MAX_TEXT.saturating_sub(lists.iter().map(|(_, list)| list.text_len()).sum());
     for (package, list) in lists.iter_mut().filter(|(_, list)| list.is_of_checksums()) {
         let lists_nothing = list.paths().next().is_none();
         for (path, entry) in left.iter().filter(|(_, entry)| entry.is_of(package, lists_nothing)) {
+            let inside = entry.inside.iter().map(|name| path.len() + 1 + name.len());
+            let Some(rest) = room.checked_sub(path.len() + inside.sum::<usize>()) else { return };
+            room = rest;
             list.push(&[path]);
             entry.inside.iter().for_each(|name| list.push(&[path, b"/", name]));
         }
