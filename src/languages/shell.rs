@@ -121,6 +121,10 @@ fn gives_up(before: &[u8], after: &[u8], language: &Shell) -> bool {
     };
     let block = if let Some(at) = memchr::memmem::find(line, b"||") {
         let then = after.get(at + 2..).unwrap_or_default().trim_ascii_start();
+        // Another command will do.
+        if language.asks.iter().any(|ask| then.starts_with(ask.as_bytes())) {
+            return false;
+        }
         match then.strip_prefix(b"{") {
             Some(block) => up_to(block, b"}"),
             None => up_to(&up_to(then, b"\n"), b";"),

@@ -38,6 +38,8 @@ pub(super) struct Configuration<'a> {
     volumes: BTreeSet<ImagePath>,
     /// Files that were read.
     seen: BTreeSet<ImagePath>,
+    /// Executable files that were read, and whether each is a script.
+    executables: BTreeMap<ImagePath, bool>,
     /// Directories whose contents were looked through: any number of files may name a large one.
     walked: BTreeSet<ImagePath>,
     /// How many more paths are looked up.
@@ -73,7 +75,8 @@ impl<'a> Configuration<'a> {
         for volume in &config.volumes {
             all.extend(of_image.resolve(volume.as_bytes())?.map(|resolved| resolved.path));
         }
-        Ok(Self { files, of_image, view, volumes, seen, walked, lookups: MAX_LOOKUPS })
+        let (executables, lookups) = (BTreeMap::new(), MAX_LOOKUPS);
+        Ok(Self { files, of_image, view, volumes, seen, executables, walked, lookups })
     }
 
     /// What the configuration in `tree`, a part of the image, names and `tree` does not have. Files
@@ -123,8 +126,14 @@ impl<'a> Configuration<'a> {
             return Ok(());
         }
         let is_executable = self.files.get(real).is_some_and(Node::is_executable);
-        let text = if is_executable { self.text(real)? } else { Vec::new() };
-        let is_script = script::shebang(&text).is_some();
+        // Any number of links may name one script: its text is looked through once.
+        let known = self.executables.get(real).copied();
+        let reads = is_executable && known.is_none() && self.executables.len() < MAX_FILES;
+        let text = if reads { self.text(real)? } else { Vec::new() };
+        let is_script = known.unwrap_or_else(|| script::shebang(&text).is_some());
+        if reads {
+            self.executables.insert(real.clone(), is_script);
+        }
         if is_executable && (is_script || !tree.contains(real)) {
             named.programs.insert(path.clone(), format!("{path} (named by {file})"));
         } else if !tree.contains(real) {
@@ -132,6 +141,10 @@ impl<'a> Configuration<'a> {
         }
         // What it reads to tell the server its configuration.
         for path in mentions::paths(if is_script { &text } else { b"" }) {
+            self.lookups = self.lookups.saturating_sub(1);
+            if self.lookups == 0 {
+                break;
+            }
             let Ok(resolved) = self.of_image.resolve(path.as_bytes())? else { continue };
             let node = self.files.get(&resolved.path);
             let is_data = node.is_some_and(|node| node.file().is_some() && !node.is_executable());

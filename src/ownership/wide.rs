@@ -16,8 +16,10 @@ pub fn each_name(bytes: &[u8], mut look: impl FnMut(&[u8])) {
                 continue;
             }
             let mut start = at;
+            // Each byte belongs to one text only: the time is linear.
             while let Some(before) = start.checked_sub(width)
-                && at - before <= MAX_TEXT * width
+                && before >= known
+                && at - before < MAX_TEXT * width
                 && character(bytes, before, width).is_some()
             {
                 start = before;
@@ -63,5 +65,15 @@ mod tests {
         check(&odd, &["a/b.c", "Parser.frame", "%s/x"]);
         check(b"plain.text\0/usr/share\0\0.\0\0\0", &[]);
         check(&four("cut.off")[..25], &["cut.of"]);
+    }
+
+    #[test]
+    fn a_long_run_is_looked_at_once() {
+        let (mut calls, mut total) = (0, 0);
+        each_name(&b"/\0".repeat(10 * MAX_TEXT), |name| {
+            calls += 1;
+            total += name.len();
+        });
+        assert_eq!((calls, total), (10, 10 * MAX_TEXT));
     }
 }
