@@ -110,9 +110,12 @@ impl CacheEntry {
         let cache = options.cache;
         if let Compression::Estargz(_) = options.compression {
             // The tar has a table of contents that is known only when the layer is made.
-            return cache
-                .map(|cache| Self::by_stat(layout, options.compression, cache))
-                .unwrap_or_default();
+            let Some(cache) = cache else { return Self::default() };
+            let mut entry = Self::by_stat(layout, options.compression, cache);
+            if let Some(cached) = &mut entry.cached {
+                open.add(cached, cache);
+            }
+            return entry;
         }
         let content_key = cache_key::without_stat(layout, options.compression);
         let entry = cache.map(|cache| Self::find(layout, options.compression, content_key, cache));
