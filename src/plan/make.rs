@@ -52,11 +52,7 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
         links::take(&tree, &kinds, &mut builder)?;
         venv::take_originals(&tree, &mut builder)?;
     }
-    let mut found = programs::find(&tree, &view)?;
-    found.append(programs::find(&builder.added, &view)?);
-    if !found.broken.is_empty() {
-        return Err(PlanError::Broken(found.broken));
-    }
+    let mut found = find_programs(&builder)?;
     let given = below.platform.as_ref().or(options.platform.as_ref());
     let (platform, mut notes) =
         platform::decide(&mut found, &named, given, &options.fallback_platform)?;
@@ -104,6 +100,16 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
         variables,
         notes,
     })
+}
+
+/// The programs among the inputs and what was named.
+fn find_programs(builder: &ImageBuilder<'_>) -> Result<Programs, PlanError> {
+    let mut found = programs::find(builder.inputs, builder.view)?;
+    found.append(programs::find(&builder.added, builder.view)?);
+    match found.broken.is_empty() {
+        true => Ok(found),
+        false => Err(PlanError::Broken(found.broken)),
+    }
 }
 
 /// Whether the user named only programs that packages of the sysroot brought.

@@ -305,8 +305,8 @@ impl Held<'_> {
         let path = self.cache.blob_path(cached.blob.digest);
         let id = |file: &File| Ok::<_, io::Error>(stamp_of(file)?.id);
         // It may have been removed before this lock was there.
-        let is_same = || Ok(id(&open(&path)?)? == id(&cached.blob.place.open()?.file)?);
-        if is_same().unwrap_or_else(|_: io::Error| false) {
+        let is_same = || io::Result::Ok(id(&open(&path)?)? == id(&cached.blob.place.open()?.file)?);
+        if is_same().unwrap_or(false) {
             cached.blob = cached.blob.named(path);
         }
     }
