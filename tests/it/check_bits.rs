@@ -32,7 +32,10 @@ fn most_bits_that_matter_to_a_loader_are_named() {
     let Some(root) = Root::pack(&["sort"], "sort -o image.tar") else { return };
     let good = Good::new(root, "sort", &["--version"]);
     let (mut at, mut named, mut missed) = (0_usize, 0, Vec::new());
-    for (path, bytes) in good.objects() {
+    // What comes along without being loaded tells nothing.
+    let is_loaded = |path: &str| path.ends_with("/sort") || path.contains("/lib");
+    let objects = good.objects().into_iter().filter(|(path, _)| is_loaded(&path.to_string()));
+    for (path, bytes) in objects {
         for bit in told(&bytes).into_iter().flat_map(|range| range.start * 8..range.end * 8) {
             at += 1;
             // A prime, so that every field of the tables is hit.

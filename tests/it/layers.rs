@@ -254,7 +254,7 @@ fn engines_run_an_image_of_sixteen_layers() {
         sandbox.file(&format!("app/node_modules/p{number}/x"), vec![number; len]);
     }
     sandbox
-        .imgb("pack bin/busybox:/bin/busybox app:/app --layers packages -q -t sixteen:1")
+        .imgb("pack bin/busybox:/bin/busybox app:/app --layers packages:17 -q -t sixteen:1")
         .args("-o image.tar --entrypoint")
         .arg(r#"["/bin/busybox","cat","/app/node_modules/p15/x"]"#)
         .run()

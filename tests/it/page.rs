@@ -310,7 +310,7 @@ fn the_graph_tells_who_needs_whom() {
         row(["/usr/bin/app", "libone.so.1", "NEEDED: RUNPATH of /usr/bin/app"]),
     ];
     assert_eq!(tables(&mut browser), wanted);
-    let chosen = browser.eval("document.querySelector('#graph .node.start').textContent");
+    let chosen = browser.eval("document.querySelector('#graph .node.start text').textContent");
     assert_eq!(chosen, "libone.so.1");
     no_complaints(&browser);
 }
