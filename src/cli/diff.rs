@@ -78,7 +78,8 @@ impl DiffArgs {
 pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
     let a = args.image.open_with_progress(false)?;
     let b = args.image.open_another(&args.other)?;
-    for name in args.ignore.iter().filter(|name| !may_differ(name, &a) && !may_differ(name, &b)) {
+    let mut names = args.ignore.iter();
+    if let Some(name) = names.find(|name| !may_differ(name, &a) && !may_differ(name, &b)) {
         return Err(unknown(name));
     }
     let options = DiffOptions { strict: args.strict, ignore: args.ignore.clone() };
@@ -109,7 +110,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
 /// Whether `name` can be that of a field that differs. A configuration may have further fields.
 fn may_differ(name: &str, image: &UnpackedImage) -> bool {
     let fields = &image.image.config.original;
-    let inner = || Some(fields.get("config")?.get(name.strip_prefix("config.")?)?);
+    let inner = || fields.get("config")?.get(name.strip_prefix("config.")?);
     is_known(name) || fields.contains_key(name) || inner().is_some()
 }
 

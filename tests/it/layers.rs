@@ -249,7 +249,7 @@ fn engines_run_an_image_of_sixteen_layers() {
     for number in 0..88_u8 {
         let len = match number {
             ..24 => 600 << 10,
-            ..56 => 100 << 10,
+            24..56 => 100 << 10,
             _ => 1000,
         };
         sandbox.file(&format!("app/node_modules/p{number}/x"), vec![number; len]);
