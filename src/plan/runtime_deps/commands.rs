@@ -150,7 +150,8 @@ fn record_command(
         Some(database) => depends_on_command(database, script, (&command, &found.path)),
         None => false,
     };
-    if by == By::Guess && !depends && !is_of_each_system(&found.path, builder.view)? {
+    let is_bounded = matches!(by, By::Guess | By::Needed);
+    if is_bounded && !depends && !is_of_each_system(&found.path, builder.view)? {
         return Ok(());
     }
     let known = (command.as_bytes().into(), script.clone());
