@@ -205,10 +205,7 @@ impl<'a> Configuration<'a> {
     /// same package or source, or the author of the image wrote the configuration.
     fn belong_together(&self, file: &ImagePath, named: &ImagePath) -> Result<bool, ReadFailure> {
         let Some(database) = self.view.packages()? else { return Ok(true) };
-        let source = |id: &PackageId| database.package(*id).map(|package| package.source.clone());
-        let sources = |path| database.owners(path).iter().filter_map(source).collect::<Vec<_>>();
-        let (of_file, of_named) = (sources(file), sources(named));
-        Ok(of_file.is_empty() || of_file.iter().any(|source| of_named.contains(source)))
+        Ok(database.owners(file).is_empty() || database.are_of_one_source(file, named))
     }
 }
 

@@ -173,6 +173,15 @@ impl Database {
         owners
     }
 
+    /// Whether packages of one source own the files at both paths.
+    pub fn are_of_one_source(&self, one: &ImagePath, other: &ImagePath) -> bool {
+        let source = |id: &PackageId| self.package(*id).map(|package| &package.source);
+        let others = self.owners(other);
+        let owners = self.owners(one);
+        let mut sources = owners.iter().filter_map(source);
+        sources.any(|one| others.iter().filter_map(source).any(|other| one == other))
+    }
+
     /// Whether every list names the directories of its files, so that nothing has an owner in a
     /// directory that has none.
     pub fn lists_directories(&self) -> bool {

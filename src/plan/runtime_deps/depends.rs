@@ -55,15 +55,7 @@ pub(super) fn depends_on_command(
     (command, real): (&ImagePath, &ImagePath),
 ) -> bool {
     let depends = |path: &ImagePath| depends(database, by, path, Strength::Depends);
-    depends(command) || depends(real) || is_of_one_source(database, by, real)
-}
-
-/// Whether packages of one source own both files.
-fn is_of_one_source(database: &Database, one: &ImagePath, other: &ImagePath) -> bool {
-    let source = |id: &PackageId| database.package(*id).map(|package| &package.source);
-    let others = database.owners(other);
-    let mut sources = database.owners(one).into_iter().filter_map(|id| source(&id));
-    sources.any(|one| others.iter().filter_map(source).any(|other| one == other))
+    depends(command) || depends(real) || database.are_of_one_source(by, real)
 }
 
 /// Whether the author of an image or of the inputs wrote the file at the real path `path`: it is
