@@ -9,7 +9,7 @@ use crate::{
 
 /// The file after those that are fetched in advance.
 const PREFETCH: &str = ".prefetch.landmark";
-/// The first file of a layer of which nothing is fetched in advance.
+/// The first file of a layer without files that are fetched in advance.
 const NO_PREFETCH: &str = ".no.prefetch.landmark";
 
 /// The files that mark what is fetched in advance.

@@ -56,7 +56,7 @@ impl Layers {
         }
     }
 
-    /// Whether `tree`, of which nothing but its files is known, is cut along its components.
+    /// Whether `tree` is cut along its components, where only its files are known.
     pub fn cuts(self, tree: &Tree) -> bool {
         !tree.is_empty() && matches!(self.cut([tree]), Cut::Components(_))
     }
