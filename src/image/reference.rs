@@ -39,7 +39,8 @@ impl Reference {
 
     /// Derives a repository name from `text`: lower case, Latin letters without their accents, with
     /// `-` for other characters that a name cannot contain. `image` if nothing is left, or if
-    /// `text` has letters of another script: what remained of it would be arbitrary.
+    /// `text` has letters of another script: what remained of it would be arbitrary. A name cannot
+    /// be 64 hexadecimal digits, which are an image's ID: of these, 12 are left, as engines do.
     pub fn repository_from(text: &str) -> String {
         let mut out = String::new();
         for letter in text.to_lowercase().chars().filter(|letter| !is_accent(*letter)) {
@@ -55,7 +56,11 @@ impl Reference {
         }
         let name: String = out.chars().take(128).collect();
         let name = name.trim_end_matches(['-', '.', '_']);
-        if name.is_empty() { "image".into() } else { name.into() }
+        match name {
+            "" => "image".into(),
+            id if is_identifier(id) => id[..12].into(),
+            name => name.into(),
+        }
     }
 
     /// The name of a layer in a cache of layers.
@@ -143,12 +148,16 @@ pub(super) fn split_repository(name: &str) -> Option<(String, String)> {
     };
     let is_official = registry == "docker.io" && !path.contains('/');
     let repository = if is_official { format!("library/{path}") } else { path.to_owned() };
-    let is_identifier = path.len() == 64 && path.bytes().all(|b| b.is_ascii_hexdigit());
     (is_registry(registry)
-        && !(is_official && is_identifier)
+        && !(is_official && is_identifier(path))
         && repository.split('/').all(is_component)
         && registry.len() + repository.len() < Reference::MAX)
         .then(|| (registry.into(), repository))
+}
+
+/// Whether engines read `text` as the ID of an image.
+fn is_identifier(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// Whether `text` is a tag.
@@ -239,6 +248,7 @@ mod tests {
             ("приложение-v2", "image"),
             ("応用", "image"),
             ("a→b", "a-b"),
+            (&"0123456789abcdef".repeat(4), "0123456789ab"),
         ] {
             let name = Reference::repository_from(text);
             assert_eq!(name, wanted);
