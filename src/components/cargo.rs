@@ -5,13 +5,14 @@ use std::io::Read as _;
 
 use serde::Deserialize;
 
-use super::{Component, Ecosystem, MAX_COMPONENTS};
+use super::{Component, Ecosystem, bounded};
 
 /// Bytes of the JSON. Those of large programs have 100 kB.
 const MAX_JSON: u64 = 16 << 20;
 
 #[derive(Deserialize)]
 struct Audit {
+    #[serde(deserialize_with = "bounded::list")]
     packages: Vec<Crate>,
 }
 
@@ -42,7 +43,7 @@ pub fn parse(section: &[u8]) -> Vec<Component> {
         }
         Some(component)
     };
-    there.filter_map(component).take(MAX_COMPONENTS).collect()
+    there.filter_map(component).collect()
 }
 
 #[cfg(test)]

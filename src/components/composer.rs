@@ -2,11 +2,20 @@
 
 use serde::Deserialize;
 
-use super::MAX_COMPONENTS;
+use super::bounded;
 
-/// The file of Composer 2; that of Composer 1 is the list alone.
+/// The file of Composer 2.
 #[derive(Deserialize)]
 struct Installed {
+    #[serde(deserialize_with = "bounded::list")]
+    packages: Vec<Package>,
+}
+
+/// The file of Composer 1.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct List {
+    #[serde(deserialize_with = "bounded::list")]
     packages: Vec<Package>,
 }
 
@@ -32,12 +41,11 @@ impl Package {
 pub fn installed(json: &[u8]) -> Vec<Package> {
     // An untagged enum would hold the whole document in memory before it tries a form.
     let packages = match json.trim_ascii_start().starts_with(b"[") {
-        true => serde_json::from_slice(json),
+        true => serde_json::from_slice(json).map(|all: List| all.packages),
         false => serde_json::from_slice(json).map(|all: Installed| all.packages),
     };
     let mut packages: Vec<Package> = packages.unwrap_or_default();
     packages.retain(|package| !package.name.is_empty());
-    packages.truncate(MAX_COMPONENTS);
     packages
 }
 

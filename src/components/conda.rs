@@ -2,22 +2,21 @@
 
 use serde::Deserialize;
 
-use super::MAX_COMPONENTS;
+use super::bounded;
 
 /// What a record says of its package.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 pub struct Record {
     /// The package's name.
     pub name: String,
-    /// Its files, relative to the environment.
-    #[serde(default)]
+    /// Its files, relative to the environment; those of real packages are fewer than the limit.
+    #[serde(default, deserialize_with = "bounded::list")]
     pub files: Vec<String>,
 }
 
 /// The record in `conda-meta/NAME-VERSION-BUILD.json`.
 pub fn record(json: &[u8]) -> Option<Record> {
-    let mut record: Record = serde_json::from_slice(json).ok()?;
-    record.files.truncate(MAX_COMPONENTS);
+    let record: Record = serde_json::from_slice(json).ok()?;
     (!record.name.is_empty()).then_some(record)
 }
 

@@ -3,6 +3,7 @@
 //! Readers get bytes and give plain values. All they read may be hostile: sizes and counts are
 //! bounded, and what makes no sense is left out.
 
+mod bounded;
 pub mod cargo;
 pub mod composer;
 pub mod conda;
