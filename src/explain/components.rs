@@ -5,11 +5,9 @@ use std::{
     rc::Rc,
 };
 
-use super::usage;
+use super::{descriptions::Description, usage};
 use crate::{
-    components::{
-        Component, Ecosystem, cargo, gem, go, java, node, note, python, release::Release,
-    },
+    components::{Component, Ecosystem, cargo, go, java, note, release::Release},
     elf::{self, Lookup as _, ReadFailure, Sniffed, sniff},
     packages::Format,
     path::ImagePath,
@@ -170,20 +168,13 @@ impl Collector<'_> {
     /// Adds what one file says.
     fn file(&mut self, path: &ImagePath, file: &FileNode) -> Result<(), ReadFailure> {
         let name = path.file_name();
-        let parent = path.parent().unwrap_or_else(ImagePath::root);
-        if name == b"package.json" {
-            return self.node(path, file, &parent);
-        }
-        if gem::is_specification(name, parent.components()) {
-            return self.gem(path, file, &parent);
-        }
-        let is_metadata = match name {
-            b"METADATA" => parent.file_name().ends_with(b".dist-info"),
-            b"PKG-INFO" => parent.file_name().ends_with(b".egg-info"),
-            _ => name.ends_with(b".egg-info"),
-        };
-        if is_metadata {
-            return self.python(path, file, &parent);
+        if let Some(kind) = Description::of(path) {
+            let text = self.view.head(file, MAX_TEXT)?.unwrap_or_default();
+            if let Some(component) = kind.parse(&text) {
+                let files = kind.files(path, self.tree, &self.view)?;
+                self.add(component, [path.clone()], files);
+            }
+            return Ok(());
         }
         let Ok(reader) = self.view.reader(file)? else { return Ok(()) };
         if java::is_archive(name) {
@@ -213,67 +204,6 @@ impl Collector<'_> {
     /// name, or that of the source package of those that own the object.
     fn is_owned_by(&self, path: &ImagePath, noted: &Component) -> bool {
         self.sources.get(path).is_some_and(|source| **source == noted.name)
-    }
-
-    /// A package of npm: its files are those of its directory, without packages inside it.
-    fn node(
-        &mut self,
-        path: &ImagePath,
-        file: &FileNode,
-        dir: &ImagePath,
-    ) -> Result<(), ReadFailure> {
-        let text = self.view.head(file, MAX_TEXT)?.unwrap_or_default();
-        let Some(component) = node::parse(&text) else { return Ok(()) };
-        let inner = [dir.as_bytes(), b"/node_modules/"].concat();
-        let is_installed = path.as_bytes().windows(14).any(|part| part == b"/node_modules/");
-        let below = self.tree.below(dir).filter(|(path, node)| {
-            is_installed && !node.is_directory() && !path.as_bytes().starts_with(&inner)
-        });
-        let files: Vec<_> = below.map(|(path, _)| path.clone()).chain([path.clone()]).collect();
-        self.add(component, [path.clone()], files);
-        Ok(())
-    }
-
-    /// A gem of Ruby: its files are in a directory of its own, except for gems of Ruby itself.
-    fn gem(
-        &mut self,
-        path: &ImagePath,
-        file: &FileNode,
-        dir: &ImagePath,
-    ) -> Result<(), ReadFailure> {
-        let text = self.view.head(file, MAX_TEXT)?.unwrap_or_default();
-        let Some(component) = gem::parse(&text) else { return Ok(()) };
-        let stem = path.file_name().strip_suffix(b".gemspec").unwrap_or_default();
-        let own = [dir.as_bytes(), b"/../gems/", stem].concat();
-        let below = ImagePath::new(own).ok().into_iter().flat_map(|own| {
-            let all = self.tree.below(&own).filter(|(_, node)| !node.is_directory());
-            all.map(|(path, _)| path.clone()).collect::<Vec<_>>()
-        });
-        let files: Vec<_> = below.chain([path.clone()]).collect();
-        self.add(component, [path.clone()], files);
-        Ok(())
-    }
-
-    /// A distribution of Python: its files are those of its record.
-    fn python(
-        &mut self,
-        path: &ImagePath,
-        file: &FileNode,
-        dir: &ImagePath,
-    ) -> Result<(), ReadFailure> {
-        let text = self.view.head(file, MAX_TEXT)?.unwrap_or_default();
-        let Some(component) = python::parse(&text) else { return Ok(()) };
-        let mut files = vec![path.clone()];
-        let packages = dir.parent().unwrap_or_else(ImagePath::root);
-        let record = [dir.as_bytes(), b"/RECORD"].concat();
-        if let Some((_, text)) = self.text(&record, MAX_TEXT)? {
-            let listed = python::record(&text).into_iter().filter_map(|listed| {
-                ImagePath::new([packages.as_bytes(), b"/", &listed[..]].concat()).ok()
-            });
-            files.extend(listed.filter(|path| self.tree.contains(path)));
-        }
-        self.add(component, [path.clone()], files);
-        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ pub mod bill;
 mod companions;
 pub mod components;
 pub mod contents;
+mod descriptions;
 pub mod diff;
 pub mod inspection;
 pub mod materials;
