@@ -1,6 +1,6 @@
 //! What lists of checksums leave out: links and directories. Their names tell whose they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Listing, MAX_TEXT, Package};
 use crate::path::ImagePath;
@@ -18,16 +18,37 @@ pub struct Entry {
     pub is_command: bool,
 }
 
-impl Entry {
-    /// Whether it has the name of `package`, or the part of it before a hyphen: `postgresql` for
-    /// postgresql-common. A command is that of a package that lists nothing.
-    fn is_of(&self, package: &Package, lists_nothing: bool) -> bool {
-        let named = |name: &[u8]| {
-            let rest = package.name.as_bytes().strip_prefix(name);
-            !name.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"-"))
-        };
-        (lists_nothing || !self.is_command)
-            && (named(self.path.file_name()) || self.target.as_deref().is_some_and(named))
+/// Entries by the names that tell whose they are.
+struct ByName<'e> {
+    names: BTreeMap<&'e [u8], Vec<&'e Entry>>,
+    /// Bytes of the longest name.
+    longest: usize,
+}
+
+impl<'e> ByName<'e> {
+    fn new(entries: impl IntoIterator<Item = &'e Entry>) -> Self {
+        let mut names: BTreeMap<&[u8], Vec<&Entry>> = BTreeMap::new();
+        for entry in entries {
+            let target = entry.target.as_deref().unwrap_or_default();
+            for name in BTreeSet::from([entry.path.file_name(), target]) {
+                names.entry(name).or_default().push(entry);
+            }
+        }
+        let longest = names.keys().map(|name| name.len()).max().unwrap_or_default();
+        Self { names, longest }
+    }
+
+    /// The entries that have the name of `package`, or the part of it before a hyphen, by their
+    /// paths: `postgresql` for postgresql-common. A command is that of a package that lists
+    /// nothing.
+    fn of(&self, package: &Package, lists_nothing: bool) -> BTreeMap<&'e [u8], &'e Entry> {
+        let name = package.name.as_bytes();
+        let ends = memchr::memchr_iter(b'-', name).chain([name.len()]);
+        let ends = ends.filter(|end| (1..=self.longest).contains(end));
+        let names = ends.filter_map(|end| name.get(..end));
+        let entries = names.filter_map(|name| self.names.get(name)).flatten();
+        let entries = entries.filter(|entry| lists_nothing || !entry.is_command);
+        entries.map(|entry| (entry.path.relative(), *entry)).collect()
     }
 }
 
@@ -46,9 +67,10 @@ pub(super) fn complete<'p>(
     }
     // The packages of a hostile database may all have one name before a hyphen.
     let mut room = MAX_TEXT.saturating_sub(lists.iter().map(|(_, list)| list.text_len()).sum());
+    let left = ByName::new(left.into_values());
     for (package, list) in lists.iter_mut().filter(|(_, list)| list.is_of_checksums()) {
         let lists_nothing = list.paths().next().is_none();
-        for (path, entry) in left.iter().filter(|(_, entry)| entry.is_of(package, lists_nothing)) {
+        for (path, entry) in left.of(package, lists_nothing) {
             let inside = entry.inside.iter().map(|name| path.len() + 1 + name.len());
             let Some(rest) = room.checked_sub(path.len() + inside.sum::<usize>()) else { return };
             room = rest;
@@ -61,6 +83,26 @@ pub(super) fn complete<'p>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each of very many packages was compared with each of very many entries.
+    #[test]
+    fn many_packages_and_entries_are_not_compared_one_by_one() {
+        let entries: Vec<Entry> = (0..100_000)
+            .map(|number| Entry {
+                path: ImagePath::new(format!("/usr/share/d{number}")).unwrap(),
+                target: None,
+                inside: Vec::new(),
+                is_command: false,
+            })
+            .collect();
+        let packages: Vec<Package> = (0..100_000)
+            .map(|number| Package { name: format!("d{number}-x").into(), ..Package::default() })
+            .collect();
+        let mut lists: Vec<Listing> =
+            packages.iter().map(|_| Listing::of_checksums(Vec::new())).collect();
+        complete(packages.iter().zip(&mut lists), &entries);
+        assert!(lists.iter().all(|list| list.paths().count() == 1));
+    }
 
     #[test]
     fn names_tell_whose_unlisted_links_and_directories_are() {
