@@ -261,7 +261,7 @@
 //!     touches processes
 //! 7 explain    what is in an image, why, and how two images differ
 //!     imports components, error_kind, path, timestamp, digest, compress, packages, tree, elf,
-//!             image, archive, source, oci, view, sbom, plan, needs, rules
+//!             image, archive, source, oci, view, sbom, plan, needs, rules, quantity
 //!     touches reads through source
 //! 7 slim       an image → the plan of a smaller one
 //!     imports digest, elf, error_kind, image, needs, oci, path, plan, source, tree, view

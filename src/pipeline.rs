@@ -21,7 +21,7 @@ use crate::{
     digest::Digest,
     elf::ReadFailure,
     error_kind::ErrorKind,
-    explain::bill::BillError,
+    explain::{bill::BillError, recorded::DocumentError},
     image::{Artifact, Bundle, BundleError, Platform, Reference, Replaced, Target},
     oci::{self, ImageError},
     output::{Loaded, OutputError, Outputs, PushOptions, Pushed, Remotes, Transfer, Written},
@@ -187,6 +187,9 @@ pub enum Error {
     /// While describing what images are made of.
     #[error(transparent)]
     Bill(#[from] BillError),
+    /// While writing down why files are there.
+    #[error("cannot attach the reasons: {0}")]
+    Reasons(#[from] DocumentError),
     /// With an output.
     #[error(transparent)]
     Output(#[from] OutputError),
@@ -208,7 +211,7 @@ impl Error {
             Self::Source(error) => error.kind(),
             Self::Plan(error) => error.kind(),
             Self::Build(error) => error.kind(),
-            Self::Secrets(_) | Self::Bundle(_) => ErrorKind::Build,
+            Self::Secrets(_) | Self::Bundle(_) | Self::Reasons(_) => ErrorKind::Build,
             Self::Bill(_) => ErrorKind::Local,
             Self::Base(error) => error.kind(),
             Self::Pack(error) => error.kind(),

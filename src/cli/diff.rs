@@ -83,7 +83,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
         return Err(unknown(name));
     }
     let options = DiffOptions { strict: args.strict, ignore: args.ignore.clone() };
-    let attached = (args.reach.attached(&a.image), args.reach.attached(&b.image));
+    let attached = (args.reach.attached(&a), args.reach.attached(&b));
     let found = diff(&a, &b, &options, (attached, &args.reach.options()?))
         .map_err(|error| Failure::new(error.kind(), with_causes(&error)))?;
     if args.json {

@@ -23,13 +23,12 @@ use crate::{
     digest::Digest,
     error_kind::with_causes,
     explain::{
-        bill::{About, BillError, subject},
+        bill::{About, subject},
         materials::materials,
         recorded,
     },
     image::{Artifact, Bundle, Destination, OutputFormat, Platform, Target},
     output::{self, Staged},
-    path::ImagePath,
     pipeline::{Delivery, Error, Part},
     sbom::{
         document,
@@ -306,10 +305,7 @@ impl<'a> Making<'a> {
         };
         let plan = part.plan;
         let value: Value = match kind {
-            Kind::Reasons => {
-                let failed = |source| BillError::Content { path: ImagePath::root(), source };
-                return Ok(recorded::document(plan).map_err(failed)?);
-            }
+            Kind::Reasons => return Ok(recorded::document(plan)?),
             Kind::Provenance => statement(&self.provenance(bundle)?),
             Kind::Spdx | Kind::Cyclonedx => {
                 let about = About {

@@ -85,6 +85,9 @@ fn own_hint(error: &Error) -> Option<String> {
         Error::Secrets(_) => {
             Some("leave them out with `--exclude`, or name each one as an input of its own".into())
         }
+        Error::Reasons(_) => {
+            Some("leave out `--attach reasons`: `imgb why` finds reasons again in the image".into())
+        }
         _ => None,
     }
 }

@@ -85,7 +85,7 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
         return print_data(&layer_text(&unpacked, at));
     }
     let options = args.reach.options()?;
-    let attached = args.reach.attached(&unpacked.image);
+    let attached = args.reach.attached(&unpacked);
     let shown =
         Inspection::new((&unpacked, attached), &merged, layer, &options).map_err(failure)?;
     if let Some(file) = &args.html {

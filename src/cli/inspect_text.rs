@@ -201,10 +201,12 @@ fn waste(text: &mut String, shown: &Inspection<'_>) {
 fn unreached(text: &mut String, reach: &Reached) {
     match reach {
         Reached::Known(_, files) if files.is_empty() => {}
-        Reached::Known(_, files) => {
+        Reached::Known(reach, files) => {
             let total = size::format(files.iter().map(|(_, size)| size).sum());
             let count = quantity::count(files.len(), "path");
-            let _ = writeln!(text, "\n{count} that nothing leads to, {total}");
+            let attached = reach.recorded().map(|_| ", by the reasons that are attached");
+            let by = attached.unwrap_or_default();
+            let _ = writeln!(text, "\n{count} that nothing leads to, {total}{by}");
             let lines = files.iter().map(|(path, size)| (*size, path.to_string()));
             largest(text, lines, files.len(), "`imgb why --unreached` lists all");
         }

@@ -20,8 +20,8 @@ use crate::{
     imgb sbom --format cyclonedx -o myapp.cdx.json oci:layout:1.0\n  \
     imgb sbom myapp.tar | jq -r '.packages[].externalRefs[]?.referenceLocator'\n\n\
     Listed are the packages of dpkg, apk and rpm, crates of programs that cargo-auditable built, \
-    modules of Go programs, packages of Python, npm and Maven, and every file with its checksums. \
-    Nothing is executed, and nothing is fetched.")]
+    modules of Go programs, packages of Python, npm, Maven and Ruby, and every file with its \
+    checksums. Nothing is executed, and nothing is fetched.")]
 pub(super) struct SbomArgs {
     #[command(flatten)]
     image: ImageArgs,

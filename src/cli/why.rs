@@ -27,7 +27,7 @@ use crate::{
     path::ImagePath,
     pipeline,
     plan::Reason,
-    quantity,
+    quantity, suggest,
     tree::{Tree, resolve::destination},
 };
 
@@ -80,7 +80,7 @@ struct Answer<'a> {
     chains: Vec<Vec<(ImagePath, Shown)>>,
     are_more: bool,
     needed: Vec<Shown>,
-    /// What would go with it, and its bytes.
+    /// What would go with it and with what is in it, and its bytes.
     goes: BTreeSet<ImagePath>,
     goes_size: u64,
     /// The artifact that has the reasons; `None` if they were found again.
@@ -98,7 +98,7 @@ struct Shown {
 pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     let unpacked = args.image.open_with_progress(false)?;
     let tree = unpacked.merged();
-    let attached = args.reach.attached(&unpacked.image);
+    let attached = args.reach.attached(&unpacked);
     let Some(path) = &args.path else {
         let reach = reach(args, attached, &unpacked, &tree)?;
         return list_unreached(args, &tree, &reach).map(|()| 0);
@@ -107,7 +107,11 @@ pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     let real = real.ok().filter(|real| exists(&tree, real) && !tree.contains(path));
     let real = real.unwrap_or_else(|| path.clone());
     if !exists(&tree, &real) {
-        return Err(Failure::new(ErrorKind::Input, format!("the image has no `{path}`")));
+        let failure = Failure::new(ErrorKind::Input, format!("the image has no `{path}`"));
+        return Err(match meant(&tree, path) {
+            Some(meant) => failure.with_hint(format!("did you mean `{meant}`?")),
+            None => failure,
+        });
     }
     let attached = attached.filter(|(_, graph)| graph.reaches(&real));
     let answer = match reach(args, attached, &unpacked, &tree)? {
@@ -155,10 +159,11 @@ fn answer<'a, R: Edge>(
     shown: &dyn Fn(&R) -> Shown,
     limit: usize,
 ) -> Answer<'a> {
-    let goes = match graph.reaches(&real) {
-        true => graph.only_through(&real),
-        false => BTreeSet::new(),
-    };
+    let mut goes = BTreeSet::new();
+    if graph.reaches(&real) {
+        goes = graph.only_through(&real);
+        goes.extend(tree.below(&real).map(|(path, _)| path.clone()));
+    }
     let chains = graph.chains(&real, limit);
     let link = |(path, one): &Link<R>| (path.clone(), shown(one));
     Answer {
@@ -179,6 +184,23 @@ fn exists(tree: &Tree, path: &ImagePath) -> bool {
     tree.contains(path) || tree.below(path).next().is_some()
 }
 
+/// The path of `tree` that is probably meant: one with the same name elsewhere, or with a similar
+/// name in the same directory.
+fn meant(tree: &Tree, path: &ImagePath) -> Option<ImagePath> {
+    let mut paths = tree.iter().map(|(path, _)| path);
+    if let Some(same) = paths.find(|other| other.file_name() == path.file_name()) {
+        return Some(same.clone());
+    }
+    let dir = path.parent()?;
+    let names: BTreeSet<String> = tree
+        .below(&dir)
+        .filter(|(other, _)| other.parent_bytes() == path.parent_bytes())
+        .map(|(other, _)| String::from_utf8_lossy(other.file_name()).into_owned())
+        .collect();
+    let name = String::from_utf8_lossy(path.file_name());
+    dir.child(suggest::closest(&name, names.iter().map(String::as_str))?.as_bytes()).ok()
+}
+
 fn list_unreached(args: &WhyArgs, tree: &Tree, reach: &Reach) -> Result<(), Failure> {
     let found = reach.unreached(tree);
     let total: u64 = found.iter().map(|(_, len)| len).sum();
@@ -196,8 +218,9 @@ fn list_unreached(args: &WhyArgs, tree: &Tree, reach: &Reach) -> Result<(), Fail
     }
     let count = quantity::count(found.len(), "path");
     let _ = writeln!(text, "{count} that nothing leads to, {}", size::format(total));
-    if reach.recorded().is_some() {
-        print_message("note: by the reasons that the build recorded; --resolve finds them again");
+    if let Some(digest) = reach.recorded() {
+        let source = format!("by the reasons that are attached ({digest})");
+        print_message(&format!("note: {source}; --resolve finds them again"));
     }
     print_data(&text)
 }
@@ -214,7 +237,7 @@ fn as_text(answer: &Answer<'_>) -> String {
     }
     let more = if answer.are_more { " or more (--chains N shows more)" } else { "" };
     let source = match answer.recorded {
-        Some(digest) => format!("recorded by the build ({digest})"),
+        Some(digest) => format!("by the reasons that are attached ({digest})"),
         None => "found again in the image".into(),
     };
     let _ = writeln!(text, "{}{more}, {source}:", quantity::count(answer.chains.len(), "chain"));

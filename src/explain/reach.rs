@@ -1,4 +1,4 @@
-//! What leads to the paths of an image: the reasons that its build attached, or those that are
+//! What leads to the paths of an image: the reasons that are attached to it, or else those that are
 //! found again.
 
 use super::{
@@ -7,41 +7,63 @@ use super::{
     why::{Graph, unreached},
 };
 use crate::{
-    digest::Digest,
-    error_kind::with_causes,
-    image::Config,
-    oci::{Image, ImageError},
-    path::ImagePath,
-    plan::PlanError,
-    tree::Tree,
+    digest::Digest, error_kind::with_causes, image::Config, oci::UnpackedImage, path::ImagePath,
+    plan::PlanError, tree::Tree,
 };
 
 /// What to do where an image starts no program that it has.
 pub const NO_PROGRAM: (&str, &str) =
     ("the image starts no program that it has", "--from PATH names what it is for");
 
+/// Artifacts of reasons that are read: anybody who may write to a registry may attach more.
+const MAX_TRIED: usize = 10;
+
 /// Reasons that a build attached to its image, with the digest of the artifact that has them.
 pub type Attached = (Digest, Graph<Recorded>);
 
-/// The reasons that are attached to `image`; `None` if there are none.
+/// The artifacts of reasons that are attached to an image.
+#[derive(Debug, Default)]
+pub struct Attachments {
+    /// The last one that can be used.
+    pub used: Option<Attached>,
+    /// Why others, which come after it, cannot be used, each in words.
+    pub unusable: Vec<String>,
+}
+
+/// The reasons that are attached to `unpacked`.
 ///
 /// # Errors
-/// Why they cannot be read, in words.
-pub fn attached(image: &Image) -> Result<Option<Attached>, String> {
+/// Why the artifacts cannot be listed, in words.
+pub fn attached(unpacked: &UnpackedImage) -> Result<Attachments, String> {
+    let image = &unpacked.image;
+    let mut found = Attachments::default();
     let Some(subject) = image.manifest.as_ref().map(|manifest| manifest.digest) else {
-        return Ok(None);
+        return Ok(found);
     };
-    let read = || {
-        let mut all = image.referrers(subject)?.into_iter();
-        let found = all.rfind(|one| one.artifact_type.as_deref() == Some(REASONS_TYPE));
-        let Some(found) = found else { return Ok(None) };
-        Ok(Some((found.digest, image.artifact_blob(subject, &found)?)))
-    };
-    let Some((digest, bytes)) = read().map_err(|error: ImageError| with_causes(&error))? else {
-        return Ok(None);
-    };
-    let causes = recorded::parse(&bytes).ok_or("the document is malformed")?;
-    Ok(Some((digest, Graph::recorded(causes))))
+    let all = image.referrers(subject).map_err(|error| with_causes(&error))?;
+    let of_reasons = all.iter().filter(|one| one.artifact_type.as_deref() == Some(REASONS_TYPE));
+    for one in of_reasons.rev().take(MAX_TRIED) {
+        let bytes = image.artifact_blob(subject, one).map_err(|error| with_causes(&error));
+        let reasons = bytes.and_then(|bytes| reasons_of(unpacked, &bytes));
+        match reasons {
+            Ok(graph) => {
+                found.used = Some((one.digest, graph));
+                break;
+            }
+            Err(why) => found.unusable.push(format!("{}: {why}", one.digest)),
+        }
+    }
+    Ok(found)
+}
+
+/// The reasons in a document, all of whose paths the image has.
+fn reasons_of(unpacked: &UnpackedImage, document: &[u8]) -> Result<Graph<Recorded>, String> {
+    let causes = recorded::parse(document).map_err(|error| error.to_string())?;
+    let tree = unpacked.merged();
+    match causes.keys().find(|path| !tree.contains(path) && tree.below(path).next().is_none()) {
+        Some(path) => Err(format!("it is about another image, which has {path}")),
+        None => Ok(Graph::recorded(causes)),
+    }
 }
 
 /// What leads to the paths of an image.

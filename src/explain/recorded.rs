@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::{
     path::{ImagePath, unescape},
     plan::{Plan, Reason},
+    quantity,
 };
 
 /// The media type of the document.
@@ -21,6 +22,20 @@ const MAX_JSON: u64 = 64 << 20;
 /// Values in it: each takes more memory than its text. Those of an image of 30,000 files are about
 /// 400,000.
 const MAX_VALUES: usize = 4_000_000;
+
+/// Why a document of reasons cannot be used, or is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// It is not such a document.
+    #[error("the document is malformed")]
+    Malformed,
+    /// It takes more memory than is given to it.
+    #[error(
+        "the reasons take more than {} of JSON, or more than {MAX_VALUES} values",
+        quantity::bytes(MAX_JSON)
+    )]
+    TooLarge,
+}
 
 /// A reason as the build gave it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -64,8 +79,8 @@ impl Recorded {
 /// escaped.
 ///
 /// # Errors
-/// None happens: the compressor writes to memory.
-pub fn document(plan: &Plan) -> std::io::Result<Vec<u8>> {
+/// [`DocumentError::TooLarge`] if it could not be read again.
+pub fn document(plan: &Plan) -> Result<Vec<u8>, DocumentError> {
     let mut paths = BTreeMap::new();
     for (path, _) in &plan.merged() {
         let causes = plan.reasons.causes(path).map(|reason| Recorded {
@@ -76,22 +91,38 @@ pub fn document(plan: &Plan) -> std::io::Result<Vec<u8>> {
         });
         paths.insert(path.to_string(), causes.collect());
     }
-    let json = serde_json::to_vec(&Document { paths })?;
+    let malformed = |_| DocumentError::Malformed;
+    let json = serde_json::to_vec(&Document { paths }).map_err(|_| DocumentError::Malformed)?;
+    check_size(&json)?;
     // No name and no time: the same reasons give the same bytes.
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    out.write_all(&json)?;
-    out.finish()
+    out.write_all(&json).map_err(malformed)?;
+    out.finish().map_err(malformed)
 }
 
-/// The reasons of each path in a document; `None` if it is malformed.
-pub fn parse(document: &[u8]) -> Option<BTreeMap<ImagePath, Vec<Recorded>>> {
+/// The reasons of each path in a document.
+///
+/// # Errors
+/// [`DocumentError`]
+pub fn parse(document: &[u8]) -> Result<BTreeMap<ImagePath, Vec<Recorded>>, DocumentError> {
     let mut json = Vec::new();
     let decoder = flate2::read::GzDecoder::new(document);
-    decoder.take(MAX_JSON).read_to_end(&mut json).ok()?;
-    if json.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count() > MAX_VALUES {
-        return None;
+    // What follows the limit is not read, and may be malformed.
+    decoder.take(MAX_JSON + 1).read_to_end(&mut json).map_err(|_| DocumentError::Malformed)?;
+    check_size(&json)?;
+    reasons(&json).ok_or(DocumentError::Malformed)
+}
+
+fn check_size(json: &[u8]) -> Result<(), DocumentError> {
+    let values = json.iter().filter(|byte| matches!(byte, b',' | b':' | b'[' | b'{')).count();
+    match json.len() as u64 > MAX_JSON || values > MAX_VALUES {
+        true => Err(DocumentError::TooLarge),
+        false => Ok(()),
     }
-    let Document { paths } = serde_json::from_slice(&json).ok()?;
+}
+
+fn reasons(json: &[u8]) -> Option<BTreeMap<ImagePath, Vec<Recorded>>> {
+    let Document { paths } = serde_json::from_slice(json).ok()?;
     let path_of = |text: &str| ImagePath::new(unescape(text)?).ok();
     let mut all = BTreeMap::new();
     for (path, mut causes) in paths {
@@ -132,9 +163,23 @@ mod tests {
         for text in
             ["", "{}", r#"{"paths":{"/a":[{}]}}"#, r#"{"paths":{"/../..":[]}}"#, &text, &nested]
         {
-            assert!(parse(&gzip(text)).is_none(), "{text}");
+            assert_eq!(parse(&gzip(text)), Err(DocumentError::Malformed), "{text}");
         }
-        assert!(parse(b"x").is_none());
-        assert!(parse(&gzip(good)[..20]).is_none());
+        for bytes in [b"x", &gzip(good)[..20]] {
+            assert_eq!(parse(bytes), Err(DocumentError::Malformed));
+        }
+    }
+
+    #[test]
+    fn a_document_that_is_too_large_is_told_from_a_malformed_one() {
+        let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        out.write_all(b"{\"paths\":{\"/a\":[").unwrap();
+        std::io::copy(&mut std::io::repeat(b' ').take(MAX_JSON), &mut out).unwrap();
+        out.write_all(b"]}}").unwrap();
+        assert_eq!(parse(&out.finish().unwrap()), Err(DocumentError::TooLarge));
+        assert_eq!(check_size(&vec![b'['; MAX_VALUES + 1]), Err(DocumentError::TooLarge));
+        assert_eq!(check_size(&vec![b'['; MAX_VALUES]), Ok(()));
+        let text = "the reasons take more than 67.1 MB of JSON, or more than 4000000 values";
+        assert_eq!(DocumentError::TooLarge.to_string(), text);
     }
 }

@@ -98,11 +98,17 @@ impl Graph<Recorded> {
 }
 
 impl<R: Edge> Graph<R> {
-    /// `causes`, and a reason of the root, which is on the way to all of them and has no node.
+    /// Those of `causes` that a start leads to, and a reason of the root, which is on the way to
+    /// all of them and has no node.
     fn with_root(
         mut causes: BTreeMap<ImagePath, Vec<R>>,
         parent: impl Fn(&ImagePath) -> R,
     ) -> Self {
+        let reached: BTreeSet<ImagePath> = reached(&causes, None).into_iter().cloned().collect();
+        causes.retain(|path, _| reached.contains(path));
+        for reasons in causes.values_mut() {
+            reasons.retain(|one| one.cause().is_none_or(|cause| reached.contains(cause)));
+        }
         let is_start = |reasons: &Vec<R>| reasons.iter().any(|one| one.cause().is_none());
         let start =
             causes.iter().find(|(_, reasons)| is_start(reasons)).map(|(path, _)| parent(path));
@@ -111,11 +117,6 @@ impl<R: Edge> Graph<R> {
             of_root.extend(start);
         }
         Self { causes }
-    }
-
-    /// All paths with their reasons, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&ImagePath, &[R])> {
-        self.causes.iter().map(|(path, reasons)| (path, &reasons[..]))
     }
 
     /// Whether something leads to `path`.
@@ -164,31 +165,41 @@ impl<R: Edge> Graph<R> {
         found
     }
 
-    /// The paths that only `path` leads to, itself included, in order: what would go if it were
-    /// left out.
+    /// The paths that only `path` and what is in it lead to, these included, in order: what would
+    /// go if it were left out.
     pub fn only_through(&self, path: &ImagePath) -> BTreeSet<ImagePath> {
-        let mut needs: BTreeMap<&ImagePath, Vec<&ImagePath>> = BTreeMap::new();
-        let mut reached: BTreeSet<&ImagePath> = BTreeSet::new();
-        let mut left: Vec<&ImagePath> = Vec::new();
-        for (of, reasons) in self.causes.iter().filter(|(of, _)| *of != path) {
-            for reason in reasons {
-                match reason.cause() {
-                    Some(cause) => needs.entry(cause).or_default().push(of),
-                    None if reached.insert(of) => left.push(of),
-                    None => {}
-                }
-            }
-        }
-        while let Some(at) = left.pop() {
-            for of in needs.get(at).into_iter().flatten() {
-                if reached.insert(of) {
-                    left.push(of);
-                }
-            }
-        }
+        let reached = reached(&self.causes, Some(path));
         let goes = self.causes.keys().filter(|of| !of.is_root() && !reached.contains(of));
         goes.cloned().collect()
     }
+}
+
+/// The paths that a start leads to, without the ways through `left_out` and what is in it.
+fn reached<'g, R: Edge>(
+    causes: &'g BTreeMap<ImagePath, Vec<R>>,
+    left_out: Option<&ImagePath>,
+) -> BTreeSet<&'g ImagePath> {
+    let mut needs: BTreeMap<&ImagePath, Vec<&ImagePath>> = BTreeMap::new();
+    let mut reached: BTreeSet<&ImagePath> = BTreeSet::new();
+    let mut left: Vec<&ImagePath> = Vec::new();
+    let is_left = |of: &ImagePath| left_out.is_some_and(|dir| of.is_within(dir));
+    for (of, reasons) in causes.iter().filter(|(of, _)| !is_left(of)) {
+        for reason in reasons {
+            match reason.cause() {
+                Some(cause) => needs.entry(cause).or_default().push(of),
+                None if reached.insert(of) => left.push(of),
+                None => {}
+            }
+        }
+    }
+    while let Some(at) = left.pop() {
+        for of in needs.get(at).into_iter().flatten() {
+            if reached.insert(of) {
+                left.push(of);
+            }
+        }
+    }
+    reached
 }
 
 /// The bytes that would go with the paths of `gone`. Content that has another name stays with it.
@@ -272,6 +283,25 @@ mod tests {
         assert_eq!(chains("/nothing", 10), (Vec::new(), false));
     }
 
+    /// Reasons that anybody wrote may lead in circles, and to paths that are not there.
+    #[test]
+    fn what_no_start_leads_to_is_not_reached() {
+        let mut reasons = Reasons::new();
+        let mut tree = Tree::new();
+        for (of, by) in [("/app", None), ("/a", Some("/b")), ("/b", Some("/a")), ("/c", Some("/x"))]
+        {
+            tree.insert(path(of), Node::inline(0o644, *b"1"));
+            let reason = by.map_or(Reason::Listed(0), |by| Reason::Loader(path(by)));
+            reasons.add(path(of), reason);
+        }
+        reasons.add(path("/app"), Reason::Loader(path("/a")));
+        let graph = Graph::new(&tree, &reasons);
+        let reached: Vec<_> = graph.causes.keys().map(ToString::to_string).collect();
+        assert_eq!(reached, ["/", "/app"]);
+        assert_eq!(graph.causes(&path("/app")), [Reason::Listed(0)]);
+        assert_eq!(unreached(&tree, |path| graph.reaches(path)).len(), 3);
+    }
+
     #[test]
     fn content_with_another_name_stays() {
         let mut shared = Node::inline(0o644, *b"12345");
@@ -297,6 +327,7 @@ mod tests {
         assert_eq!(goes("/app"), ["/app"]);
         assert_eq!(goes("/lib"), ["/deep", "/lib"]);
         assert_eq!(goes("/other"), ["/a", "/b", "/mid", "/other"]);
+        assert_eq!(goes("/").len(), tree.len());
         let reached = Tree::from_iter([(path("/app"), Node::directory(0o755))]);
         let left = unreached(&tree, |path| reached.contains(path));
         let left: Vec<_> = left.iter().map(|(path, len)| (path.to_string(), *len)).collect();

@@ -271,6 +271,45 @@ fn a_search_and_a_choice_filter_the_table() {
     no_complaints(&browser);
 }
 
+/// Content that has another name stays with it: the page counts as `imgb why` does.
+#[test]
+fn what_would_go_is_what_why_says() {
+    let Some(mut browser) = Browser::start() else { return };
+    let sandbox = Sandbox::new();
+    let executable = |header: &mut [u8; 512]| put(header, MODE, b"0000755\0");
+    let tar = RawTar::new()
+        .dir("bin/")
+        .raw(b'0', b"bin/tool", &static_elf(X86_64), executable)
+        .hard_link("other", "bin/tool")
+        .raw(b'0', b"run", b"#!/bin/tool\n", executable)
+        .file("data/x", "12345")
+        .hard_link("data/y", "data/x")
+        .end();
+    let config = json!({
+        "architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["/run", "/data"]},
+    });
+    Parts { config, layers: vec![tar] }.write(&sandbox, "l");
+    sandbox.imgb("inspect --html page.html l").run().ok();
+    browser.open(&sandbox.path("page.html"));
+    for path in ["/run", "/bin", "/bin/tool", "/data/x"] {
+        browser.eval("document.querySelector('#search').value = ''");
+        browser.click("#search");
+        browser.write(path);
+        browser.eval(&format!(
+            "[...document.querySelectorAll('#files-grid .lines [role=row]')]
+               .find((row) => row.firstChild.textContent === '{path}').click()"
+        ));
+        let said = browser.eval("document.querySelector('#details').innerText");
+        let why = sandbox.imgb(&format!("why --json l {path}")).run().ok().json();
+        let paths = why["goes"]["paths"].as_array().unwrap().len();
+        let plural = if paths == 1 { "" } else { "s" };
+        let size = imgb::quantity::bytes(why["goes"]["size"].as_u64().unwrap());
+        let wanted = format!("Without it, {paths} path{plural} would go: {size}.");
+        assert!(said.as_str().unwrap().contains(&wanted), "{path}: {wanted}: {said}");
+    }
+    no_complaints(&browser);
+}
+
 #[test]
 fn the_graph_tells_who_needs_whom() {
     let Some(mut browser) = Browser::start() else { return };

@@ -174,6 +174,12 @@ fn documents_are_attached_to_every_output_that_has_a_place() {
     assert_eq!(all.len(), 3, "{listed}");
     assert_eq!((&all[0]["subject"], &all[0]["type"]), (&json!(index), &json!(STATEMENT)));
     assert_eq!(all[2]["platform"], "linux/arm64");
+    // They are not entries of the index, where other tools write them as `unknown/unknown`.
+    let without = sandbox.imgb(&format!("pack {both} -t app:1 -q -o without.tar")).run().ok();
+    assert_eq!(without.digest(), index);
+    let entries = sandbox.tool("tar", "-xOf two.tar index.json").run().ok().json();
+    let entries = entries["manifests"].as_array().unwrap();
+    assert_eq!((entries.len(), &entries[0]["digest"]), (1, &json!(index)));
 }
 
 #[test]
@@ -292,7 +298,7 @@ fn why_uses_the_reasons_that_are_attached() {
     let pack = "pack ./app conf:/etc/conf -t app:1 -q --attach reasons -o a.tar";
     sandbox.imgb(pack).run().ok();
     let text = sandbox.imgb("why a.tar /etc/conf/a").run().ok().text();
-    assert!(text.contains("1 chain, recorded by the build (sha256:"), "{text}");
+    assert!(text.contains("1 chain, by the reasons that are attached (sha256:"), "{text}");
     assert!(text.contains("listed: conf:/etc/conf"), "{text}");
     assert!(text.contains("without it, 1 path would go: 1 B"), "{text}");
     let value = sandbox.imgb("why a.tar /etc/conf/a --json").run().ok().json();
@@ -329,6 +335,55 @@ fn why_uses_the_reasons_that_are_attached() {
     let outcome = sandbox.imgb("why c.tar /app").run().ok();
     assert!(outcome.stderr().contains("cannot use the reasons that are attached"));
     outcome.prints("found again in the image");
+}
+
+/// Anybody who may write to the image's place can attach such a document, after the build did.
+#[test]
+fn reasons_that_cannot_be_used_give_way_to_those_of_the_build() {
+    let sandbox = start();
+    let pack = |inputs: &str, name: &str| {
+        let pack = format!("pack ./app {inputs} -q --attach reasons -o {name}.tar");
+        sandbox.imgb(&pack).run().ok();
+    };
+    pack("conf:/etc/conf", "a");
+    pack("conf:/etc/other", "b");
+    let listed = sandbox.imgb("referrers --json a.tar").run().ok().json();
+    let own = listed["referrers"][0]["digest"].clone();
+    sandbox.file("odd", "x").imgb("referrers b.tar -o other").run().ok();
+    for file in ["odd", "other"] {
+        sandbox.imgb(&format!("attach a.tar {file} --type {REASONS} -q")).run().ok();
+    }
+    let outcome = sandbox.imgb("why a.tar /etc/conf/a --json").run().ok();
+    assert_eq!(outcome.json()["recorded"], own);
+    let said = outcome.stderr();
+    let wanted = ["cannot use the reasons that are attached", "the document is malformed"];
+    assert!(wanted.iter().all(|part| said.contains(part)), "{said}");
+    assert!(said.contains("it is about another image, which has /etc/other"), "{said}");
+    assert_eq!(said.matches("warning: ").count(), 1, "{said}");
+    let inspected = sandbox.imgb("inspect --json a.tar").run().ok().json();
+    assert_eq!(inspected["recorded"], own);
+}
+
+/// A document may say that two files need each other, and nothing starts either of them.
+#[test]
+fn attached_reasons_that_no_start_leads_to_reach_nothing() {
+    let sandbox = start();
+    sandbox.imgb("pack ./app conf:/etc/conf -q -o a.tar").run().ok();
+    let start = json!([{"text": "listed", "reason": {"kind": "listed"}}]);
+    let of = |path: &str| json!([{"from": path, "text": "t", "reason": {"kind": "named"}}]);
+    let document = json!({"paths": {
+        "/app": start, "/etc/conf/a": of("/etc/conf/b"), "/etc/conf/b": of("/etc/conf/a"),
+    }});
+    sandbox.file("reasons", document.to_string());
+    sandbox.tool("gzip", "reasons").run().ok();
+    sandbox.imgb(&format!("attach a.tar reasons.gz --type {REASONS} -q")).run().ok();
+    let list = sandbox.imgb("why --unreached --json a.tar").run().ok().json();
+    assert!(list["recorded"].is_string(), "{list}");
+    let unreached = json!([
+        {"path": "/etc/conf/a", "size": 1}, {"path": "/etc/conf/b", "size": 1},
+    ]);
+    assert_eq!(list["unreached"], unreached);
+    sandbox.imgb("why a.tar /etc/conf/a").run().exits(1);
 }
 
 /// An image without the documents that were asked for would have to be deleted again.

@@ -87,6 +87,30 @@ fn chains_name_each_step_with_its_evidence() {
     assert_eq!(list["unreached"], json!([{"path": "/unused", "size": 5}]));
     sandbox.imgb("why l /").run().ok().prints("parent of /app");
     sandbox.imgb("why l /gone").run().error(3, &["the image has no `/gone`"]);
+    for (path, meant) in [("app2", "/app"), ("/usr/bin/real", "/real"), ("/bin/shh", "/bin/sh")] {
+        let failed = sandbox.imgb("why l").arg(path).run();
+        failed.error(3, &["the image has no", &format!("did you mean `{meant}`?")]);
+    }
+}
+
+/// Without a directory, what is in it goes, and what only that leads to.
+#[test]
+fn with_a_directory_goes_what_is_in_it() {
+    let sandbox = Sandbox::new();
+    image(&sandbox);
+    let goes = |path: &str| {
+        let goes = json(&sandbox.imgb("why --json l").arg(path).run().ok())["goes"].clone();
+        let paths = goes["paths"].as_array().unwrap().iter();
+        let paths: Vec<_> = paths.map(|path| path.as_str().unwrap().to_owned()).collect();
+        (paths.join(" "), goes["size"].as_u64().unwrap())
+    };
+    let sizes: Value = json(&sandbox.imgb("inspect --json l").run().ok());
+    let size = |path: &str| {
+        let dirs = sizes["directories"].as_array().unwrap();
+        dirs.iter().find(|one| one["path"] == path).unwrap()["size"].as_u64().unwrap()
+    };
+    assert_eq!(goes("/bin"), ("/bin /bin/sh /sh".into(), size("/bin")));
+    assert_eq!(goes("/").1, size("/"));
 }
 
 /// What an entrypoint script names is led to by the script, the compiled form of a module by its

@@ -9,10 +9,10 @@ use crate::{
         terminal::print_message,
     },
     explain::{
-        reach::{Attached, attached},
+        reach::{Attached, Attachments, attached},
         resolve::ResolveOptions,
     },
-    oci::Image,
+    oci::UnpackedImage,
     path::{ImagePath, PathError},
     rules::Table,
 };
@@ -35,17 +35,26 @@ pub(in crate::cli) fn image_path(text: &str) -> Result<ImagePath, PathError> {
 }
 
 impl ReachArgs {
-    /// The reasons that the build attached to `image`, unless others are asked for. Where they
-    /// cannot be read, a warning is printed.
-    pub(in crate::cli) fn attached(&self, image: &Image) -> Option<Attached> {
+    /// The reasons that are attached to `unpacked`, unless others are asked for. Where they cannot
+    /// be read, a warning is printed.
+    pub(in crate::cli) fn attached(&self, unpacked: &UnpackedImage) -> Option<Attached> {
         if self.resolve || !self.from.is_empty() {
             return None;
         }
-        attached(image).unwrap_or_else(|why| {
-            let what = "cannot use the reasons that are attached";
+        let what = "cannot use the reasons that are attached";
+        let found = attached(unpacked).unwrap_or_else(|why| {
             print_message(&format!("warning: {what}: {why}"));
-            None
-        })
+            Attachments::default()
+        });
+        match &found.unusable[..] {
+            [] => {}
+            [why] => print_message(&format!("warning: {what} as {why}")),
+            all => {
+                print_message(&format!("warning: {what} as"));
+                all.iter().for_each(|why| print_message(&format!("  {why}")));
+            }
+        }
+        found.used
     }
 
     /// How the image is resolved again.

@@ -44,13 +44,13 @@ function withoutChain(entry) {
   return "Nothing that the image starts leads to it.";
 }
 
-/** Bytes that only this file leads to, itself included: what would go without it. */
+/** What only this path and what is in it lead to, these included, and the bytes of it. */
 function goesWith(entry) {
   const reached = new Set();
   const needs = new Map();
   const left = [];
   for (const other of entries) {
-    if (other === entry) continue;
+    if (isBelow(other, entry)) continue;
     for (const { cause } of other.reasons) {
       if (cause === null) {
         if (!reached.has(other)) left.push(other);
@@ -66,6 +66,16 @@ function goesWith(entry) {
       left.push(other);
     }
   }
-  const goes = entries.filter((one) => one.reasons.length > 0 && !reached.has(one));
-  return { paths: goes.length, bytes: goes.reduce((sum, one) => sum + one.ownBytes, 0) };
+  const isLeft = (one) => one.isListed && isBelow(one, entry);
+  const goes = entries.filter(
+    (one) => (one.reasons.length > 0 && !reached.has(one)) || (one !== root && isLeft(one)));
+  return { paths: goes.length, bytes: freed(new Set(goes)) };
+}
+
+/** The bytes that would go with the entries of `gone`. Content that has another name stays. */
+function freed(gone) {
+  const first = (one) => (one.linkTo === null ? one : entries[one.linkTo]);
+  const kept = new Set(entries.filter((one) => !gone.has(one)).map(first));
+  const contents = new Set([...gone].map(first));
+  return [...contents].reduce((sum, one) => sum + (kept.has(one) ? 0 : one.size), 0);
 }

@@ -15,7 +15,7 @@ function showHead() {
   if (data.packages.length > 0) facts.push(["Packages", number(data.packages.length)]);
   if (isResolved) {
     facts.push(["Nothing leads to", size(sum(data.unreached, ([, bytes]) => bytes))]);
-    facts.push(["Reasons", data.recorded ? "recorded by the build" : "found again in the image"]);
+    facts.push(["Reasons", data.recorded ? "attached to the image" : "found again in the image"]);
   }
   const item = ([name, text]) => make("div", {}, make("dt", {}, name), make("dd", {}, text));
   byId("facts").replaceChildren(...facts.map(item));
