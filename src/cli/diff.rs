@@ -10,7 +10,7 @@ use super::{
     options::{image::ImageArgs, reach::ReachArgs},
     printable::printable,
     size,
-    terminal::{print_data, print_json},
+    terminal::{print_data, print_json, print_message},
     values::image_name,
 };
 use crate::{
@@ -84,8 +84,14 @@ pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
     }
     let options = DiffOptions { strict: args.strict, ignore: args.ignore.clone() };
     let attached = (args.reach.attached(&a), args.reach.attached(&b));
+    let with_reasons = [(&a, &attached.0), (&b, &attached.1)];
+    let with_reasons = with_reasons.into_iter().filter(|(_, attached)| attached.is_some());
+    let with_reasons: Vec<_> = with_reasons.map(|(image, _)| image.image.name.clone()).collect();
     let found = diff(&a, &b, &options, (attached, &args.reach.options()?))
         .map_err(|error| Failure::new(error.kind(), with_causes(&error)))?;
+    if options.counts("reasons") {
+        reason_notes(&with_reasons, &found);
+    }
     if args.json {
         let side = |image: &UnpackedImage| {
             let image = &image.image;
@@ -105,6 +111,18 @@ pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
         print_data(&text(&a, &b, &found, args))?;
     }
     Ok(u8::from(!found.is_empty()))
+}
+
+/// Says on stderr where reasons come from, if that may surprise: `with_reasons` are the images that
+/// have some attached.
+fn reason_notes(with_reasons: &[String], found: &Difference) {
+    if let [only] = with_reasons {
+        let again = "those of both are found again in the images";
+        print_message(&format!("note: only {only} has reasons attached; {again}"));
+    }
+    if let Some(why) = &found.reasons.unresolved {
+        print_message(&format!("note: why files are there was not compared: {why}"));
+    }
 }
 
 /// Whether `name` can be that of a field that differs. A configuration may have further fields.

@@ -355,6 +355,28 @@ fn files_that_are_there_for_other_reasons_are_named() {
     image("/gone").write(&sandbox, "b");
     let unresolved = &diff(&sandbox, "")["reasons"]["unresolved"];
     assert_eq!(*unresolved, "the image starts no program that it has");
+    let outcome = sandbox.imgb("diff a b").run().exits(1);
+    let wanted = "note: why files are there was not compared: the image starts no program";
+    assert!(outcome.stderr().contains(wanted), "{}", outcome.stderr());
+    let outcome = sandbox.imgb("diff --ignore reasons a b").run().exits(1);
+    assert_eq!(outcome.stderr(), "");
+}
+
+/// The reasons of a build have no counterpart in an image that has none.
+#[test]
+fn reasons_that_one_image_has_are_not_compared_with_others() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64));
+    sandbox.imgb("pack ./app -q --attach reasons -o a.tar").run().ok();
+    sandbox.imgb("pack ./app -q -o b.tar").run().ok();
+    let outcome = sandbox.imgb("diff a.tar b.tar").run().ok();
+    let wanted = "note: only a.tar has reasons attached; those of both are found again in the \
+                  images\n";
+    assert_eq!(outcome.stderr(), wanted);
+    for more in ["--ignore reasons", "--resolve"] {
+        let outcome = sandbox.imgb(&format!("diff {more} a.tar b.tar")).run().ok();
+        assert_eq!(outcome.stderr(), "", "{more}");
+    }
 }
 
 /// Reasons that two builds recorded are compared as they are.

@@ -37,7 +37,8 @@ pub struct DiffOptions {
 }
 
 impl DiffOptions {
-    fn counts(&self, name: &str) -> bool {
+    /// Whether a difference of the field or part `name` counts.
+    pub fn counts(&self, name: &str) -> bool {
         let is_in = |ignored: &String| {
             let rest = name.strip_prefix(&**ignored);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
