@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     elf_builder::Elf,
+    engines::have,
     fixtures::{X86_64, static_elf},
     layouts::Parts,
     raw_tar::RawTar,
@@ -60,6 +61,77 @@ fn packages_and_files_are_listed_in_both_forms() {
         (&one["purl"], &one["components"][0]["name"]),
         (&json!(deb), &json!("/usr/bin/one"))
     );
+}
+
+/// Checks documents against schemas: `SCHEMAS DOCUMENT SCHEMA...`. It prints what is wrong.
+const VALIDATE: &str = r#"
+import json, pathlib, sys
+import jsonschema
+
+directory = pathlib.Path(sys.argv[1])
+known = {path.name: json.loads(path.read_text()) for path in directory.glob("*.json")}
+for document, name in zip(sys.argv[2::2], sys.argv[3::2]):
+    schema = known[name]
+    base = schema["$id"].rpartition("/")[0] + "/"
+    # Schemas refer to each other by the names of their files.
+    store = {base + name: one for name, one in known.items()}
+    resolver = jsonschema.RefResolver(schema["$id"], schema, store=store)
+    validator = jsonschema.validators.validator_for(schema)(schema, resolver=resolver)
+    for error in validator.iter_errors(json.loads(pathlib.Path(document).read_text())):
+        print(f"{document}: {error.json_path}: {error.message[:200]}")
+"#;
+
+/// Every kind of component, odd licences and odd names.
+#[test]
+fn documents_are_valid_by_the_schemas_of_their_projects() {
+    if !have(&["python3", "jsonschema"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let status = "Package: one\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:1-2\n\
+        Source: src (3)\n";
+    let copyright = "Format: https://www.debian.org/\n\nFiles: *\nLicense: GPL-2+ with x\n\n\
+        Files: a\nLicense: MIT\n";
+    let note = r#"{"type":"deb","os":"debian","name":"noted","version":"1"}"#;
+    let site = "usr/lib/python3/site-packages";
+    let tar = RawTar::new()
+        .file("etc/os-release", "ID=debian\nVERSION_ID=12\n")
+        .file("var/lib/dpkg/status", status)
+        .file("var/lib/dpkg/info/one.list", "/.\n/usr/bin/one\n")
+        .file("usr/share/doc/one/copyright", copyright)
+        .file("usr/bin/one", "one")
+        .raw(b'0', b"noted", &Elf::library().package_note(note).build(), |_| {})
+        .file("srv/node_modules/@a/b/package.json", r#"{"name":"@a/b","version":"3 4"}"#)
+        .file("srv/package.json", r#"{"name":"c","version":"1","license":"(MIT OR Odd)"}"#)
+        .file(&format!("{site}/d.dist-info/METADATA"), "Name: D_e\nVersion: 1\nLicense: see\n")
+        .file("gems/specifications/g-1.gemspec", "s.name = \"g\"\ns.version = \"1\"\n")
+        .file("empty", "")
+        .raw(b'0', b"odd \xff\n\"name", b"x", |_| {});
+    let config = json!({"architecture": "arm64", "os": "linux", "variant": "v8"});
+    Parts { config, layers: vec![tar.end()] }.write(&sandbox, "l");
+    // Without a file, too.
+    Parts { config: json!({"architecture": "amd64", "os": "linux"}), layers: vec![] }
+        .write(&sandbox, "nothing");
+    let mut documents = String::new();
+    for image in ["l", "nothing"] {
+        for (form, schema) in
+            [("spdx", "spdx-2.3.json"), ("cyclonedx", "bom-1.6.SNAPSHOT.schema.json")]
+        {
+            sandbox.imgb(&format!("sbom --format {form} -o {image}.{form} {image}")).run().ok();
+            documents += &format!(" {image}.{form} {schema}");
+        }
+    }
+    let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/schemas");
+    let validate = |documents: &str| {
+        let run = sandbox.tool("python3", "-W ignore -c").arg(VALIDATE).arg(schemas);
+        run.args(documents).run().ok().text()
+    };
+    assert_eq!(validate(&documents), "");
+    // The schemas are looked at.
+    sandbox.file("wrong", r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{}]}"#);
+    let wrong = validate("wrong bom-1.6.SNAPSHOT.schema.json wrong spdx-2.3.json");
+    assert!(wrong.contains("wrong: $.components[0]: 'type' is a required property"), "{wrong}");
+    assert!(wrong.contains("wrong: $: 'SPDXID' is a required property"), "{wrong}");
 }
 
 /// Objects of distributions have notes that name the source package.
