@@ -75,6 +75,33 @@ impl<'a> View<'a> {
         Ok(false)
     }
 
+    /// Whether the highest layer has a file that a package of the sysroot may own: one in a
+    /// directory that the sysroot has too, or in `/` under a name that the sysroot has. The
+    /// database is not read to tell.
+    ///
+    /// # Errors
+    /// [`ReadFailure`]
+    pub fn meets_sysroot(&self) -> Result<bool, ReadFailure> {
+        let Some(view) = self.sysroot_alone() else { return Ok(false) };
+        let mut missing: Option<&ImagePath> = None;
+        for (path, node) in self.tree {
+            if missing.is_some_and(|dir| path.is_within(dir)) {
+                continue;
+            }
+            let is_in_root = path.parent_bytes() == Some(b"/");
+            let is_there = match node.is_directory() || is_in_root {
+                true => view.probe(path.as_bytes())?.is_ok(),
+                false => true,
+            };
+            match node.is_directory() {
+                true if !is_there => missing = Some(path),
+                false if is_there => return Ok(true),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
     fn read_packages(&self) -> Result<&Packages, ReadFailure> {
         if let Some(known) = self.packages.get() {
             return Ok(known);

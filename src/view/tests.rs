@@ -215,3 +215,31 @@ fn the_sysroots_packages_are_read_with_their_lists_or_checksums() {
     );
     assert!(View::of_tree(&sysroot).packages().unwrap().is_none());
 }
+
+#[test]
+fn a_layer_meets_the_sysroot_where_a_package_may_own_its_files() {
+    let sysroot = tree(&[
+        ("usr/bin/tool", Node::inline(0o755, *b"tool")),
+        ("bin", Node::symlink(*b"usr/bin")),
+        ("license", Node::inline(0o644, *b"text")),
+    ]);
+    let options = options();
+    let meets = |at: &str| {
+        let mut own = tree(&[(at, Node::inline(0o644, *b"own"))]);
+        own.add_parents(|_| Node::directory(0o755));
+        View::new(&own, &sysroot, &options).meets_sysroot().unwrap()
+    };
+    for (at, wanted) in [
+        ("usr/bin/tool", true),
+        ("usr/bin/other", true),
+        ("bin/other", true),
+        ("usr/other", true),
+        ("license", true),
+        ("readme", false),
+        ("app/tool", false),
+        ("usr/lib/app/tool", false),
+    ] {
+        assert_eq!(meets(at), wanted, "{at}");
+    }
+    assert!(!View::of_tree(&sysroot).meets_sysroot().unwrap());
+}
