@@ -336,11 +336,12 @@ impl Startup {
 
 impl Bytecode {
     fn source_of(&self, path: &[u8]) -> Option<Vec<u8>> {
+        // Nearly all files are told by the ends of their names.
+        let path = path.strip_suffix(self.compiled.as_bytes())?;
         let directory = format!("/{}/", self.directory);
         let at = memchr::memmem::rfind(path, directory.as_bytes())?;
         let (dir, name) = (path.get(..at)?, path.get(at + directory.len()..)?);
-        let stem =
-            name.strip_suffix(self.compiled.as_bytes())?.split(|&byte| byte == b'.').next()?;
+        let stem = name.split(|&byte| byte == b'.').next()?;
         Some([dir, b"/", stem, self.source.as_bytes()].concat())
     }
 }

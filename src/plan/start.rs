@@ -1,7 +1,7 @@
 //! What an image starts: the one program that the user named. Or, if there is not exactly one, what
 //! an image that starts nothing was probably meant to start.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::{Plan, Reason, programs::Programs};
 use crate::{
@@ -88,12 +88,11 @@ pub fn start(plan: &Plan) -> Result<Option<Start>, ReadFailure> {
     if !plan.config.command().is_empty() {
         return Ok(None);
     }
-    let tree = match &plan.layers[..] {
-        [only] if plan.base.is_empty() => Cow::Borrowed(&only.tree),
-        _ => Cow::Owned(plan.merged()),
-    };
-    let view = View::of_tree(&tree);
-    let guess = Guess { plan, tree: &tree, view: &view };
+    // The trees over each other, the highest first: to merge them would take longer.
+    let trees = || plan.layers.iter().rev().map(|layer| &layer.tree).chain([&plan.base]);
+    let highest = trees().next().unwrap_or(&plan.base);
+    let view = trees().skip(1).fold(View::of_tree(highest), View::over);
+    let guess = Guess { plan, view: &view };
     if let Some(start) = guess.among_named()? {
         return Ok(Some(start));
     }
@@ -102,7 +101,6 @@ pub fn start(plan: &Plan) -> Result<Option<Start>, ReadFailure> {
 
 struct Guess<'a> {
     plan: &'a Plan,
-    tree: &'a Tree,
     view: &'a View<'a>,
 }
 
@@ -128,7 +126,7 @@ impl Guess<'_> {
             }
         }
         for (path, kind) in others {
-            let Some(file) = self.tree.get(path).and_then(Node::file) else { continue };
+            let Some(file) = self.view.own_file(path) else { continue };
             if kind == FileKind::NotExecutable {
                 let (file, input) = (path.clone(), self.input(path));
                 return Ok(Some(Start::NotExecutable { file, input }));
@@ -146,8 +144,9 @@ impl Guess<'_> {
 
     /// From everything that the user's inputs or instructions bring.
     fn among_all(&self) -> Result<Start, ReadFailure> {
+        let trees = || self.plan.layers.iter().map(|layer| &layer.tree).chain([&self.plan.base]);
         let own = || {
-            self.tree.iter().map(|(path, _)| path).filter(|path| {
+            trees().flat_map(Tree::iter).filter(|(path, _)| {
                 let reason = self.plan.reasons.get(path);
                 matches!(reason, Some(Reason::Listed(_) | Reason::Instruction(_)))
                     // The configuration, which is JSON, can name no other path.
@@ -160,17 +159,16 @@ impl Guess<'_> {
         let mains: Vec<_> = mains.collect();
         let depth = |path: &ImagePath| path.ancestors().count();
         let project = own()
-            .filter_map(|path| {
+            .filter_map(|(path, _)| {
                 let (_, rank, kind) = mains.iter().find(|main| main.0 == path.file_name())?;
                 Some(((depth(path), *rank), path, *kind))
             })
             .min_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)));
         let mut programs = Vec::new();
-        let may_start = |path: &&ImagePath| {
-            let node = self.tree.get(path);
-            node.is_some_and(|node| node.is_executable() || matches!(node.kind, Kind::Symlink(_)))
-        };
-        for path in own().filter(may_start) {
+        let may_start = |node: &Node| node.is_executable() || matches!(node.kind, Kind::Symlink(_));
+        let candidates = own().filter(|(_, node)| may_start(node)).map(|(path, _)| path);
+        // In their order; a path may be in several layers.
+        for path in candidates.collect::<BTreeSet<_>>() {
             if self.kind(path)? == FileKind::Program {
                 programs.push(path.clone());
             }
@@ -209,7 +207,7 @@ impl Guess<'_> {
 
     fn kind(&self, path: &ImagePath) -> Result<FileKind, ReadFailure> {
         let Ok(found) = self.view.find(path.as_bytes())? else { return Ok(FileKind::Other) };
-        let Some(node) = self.tree.get(&found.path) else { return Ok(FileKind::Other) };
+        let Some(node) = self.view.own(&found.path) else { return Ok(FileKind::Other) };
         let Some(file) = node.file() else { return Ok(FileKind::Other) };
         let head = self.view.head(file, script::FIRST_LINE)?.unwrap_or_default();
         let can_start = match elf::sniff(&head) {

@@ -43,6 +43,11 @@ pub(super) fn is_common(path: &ImagePath) -> bool {
     if FILES.contains(&bytes) || bytes.starts_with(ZONES) {
         return true;
     }
+    let name = path.file_name();
+    let is_library = LIBRARIES.iter().any(|prefix| name.starts_with(prefix));
+    if !is_library && !path.parent_bytes().is_some_and(|dir| dir.ends_with(b"/ossl-modules")) {
+        return false;
+    }
     let Some(parent) = path.parent() else { return false };
     let is_dir = |dir: &ImagePath| LIBRARY_DIRS.contains(&dir.as_bytes());
     let is_multiarch = |dir: &ImagePath| {
@@ -51,10 +56,7 @@ pub(super) fn is_common(path: &ImagePath) -> bool {
     let is_library_dir = |dir: &ImagePath| is_dir(dir) || is_multiarch(dir);
     match parent.file_name() {
         b"ossl-modules" => parent.parent().is_some_and(|above| is_library_dir(&above)),
-        _ => {
-            let name = path.file_name();
-            LIBRARIES.iter().any(|prefix| name.starts_with(prefix)) && is_library_dir(&parent)
-        }
+        _ => is_library && is_library_dir(&parent),
     }
 }
 

@@ -20,7 +20,14 @@ pub(super) fn build(
     mtime: Mtime,
 ) -> Vec<PlannedLayer> {
     let last = layers.len().saturating_sub(1);
-    let mut parts: Vec<Vec<(ImagePath, Node)>> = vec![Vec::new(); layers.len()];
+    let mut counts = vec![0; layers.len()];
+    for number in components.of.iter().flatten() {
+        if let Some(count) = of.get(*number).and_then(|at| counts.get_mut(*at)) {
+            *count += 1;
+        }
+    }
+    let mut parts: Vec<Vec<(ImagePath, Node)>> =
+        counts.into_iter().map(Vec::with_capacity).collect();
     for ((path, node), component) in tree.into_iter().zip(&components.of) {
         let at = match component.and_then(|number| of.get(number)) {
             Some(at) => *at,

@@ -115,8 +115,12 @@ impl Listed {
 }
 
 fn kind<'a>(path: &ImagePath, file: &'a FileNode) -> Option<(&'a FileNode, ImagePath, Kind)> {
+    let name = path.file_name();
+    if name != b"RECORD" && !name.ends_with(b".json") {
+        return None;
+    }
     let dir = path.parent()?;
-    match (dir.file_name(), path.file_name()) {
+    match (dir.file_name(), name) {
         (info, b"RECORD") => {
             let stem = info.strip_suffix(b".dist-info")?;
             let name = stem.split(|&byte| byte == b'-').next()?;
