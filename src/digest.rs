@@ -1,4 +1,6 @@
-//! SHA-256 digests, and a writer that computes them.
+//! SHA-256 digests, and what computes them.
+
+mod block_digest;
 
 use std::{
     fmt,
@@ -7,6 +9,8 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
+
+pub use block_digest::BlockDigest;
 
 /// The SHA-256 digest of bytes as they are stored: a blob, a manifest, a compressed layer.
 /// Displayed and parsed as `sha256:` and 64 lower-case hex digits (OCI image-spec, descriptor.md,

@@ -122,7 +122,7 @@ impl ChunkPlan {
             left: layers.iter().map(|layer| layer.size).sum(),
             layers: layers.into(),
             workers,
-            at_once: workers.div_ceil(workers_per_layer(compression)).max(1),
+            at_once: at_once(compression, workers),
             frames_per_chunk,
             few: 2 * workers as u64 * frames_per_chunk,
         }
@@ -158,15 +158,17 @@ impl ChunkPlan {
     }
 }
 
-/// How many workers it takes until the SHA-256 of a layer's tar, on one thread, is what the others
-/// wait for. Hashing is about 20 times as fast as gzip and 7 times as fast as zstd at their default
-/// levels, and half as fast as everything else together.
-fn workers_per_layer(compression: Compression) -> usize {
-    match compression {
-        Compression::None => 1,
-        Compression::Zstd(_) => 4,
-        Compression::Gzip(_) | Compression::Estargz(_) => 8,
-    }
+/// How many layers are made at the same time. The SHA-256 of a layer's tar, on one thread, must not
+/// be what the others wait for: it is about 20 times as fast as gzip and 7 times as fast as zstd at
+/// their default levels. Without compression it is half of the work, and each worker hashes two
+/// layers at a time ([`crate::digest::BlockDigest`]).
+fn at_once(compression: Compression, workers: usize) -> usize {
+    let layers = match compression {
+        Compression::None => 2 * workers,
+        Compression::Zstd(_) => workers.div_ceil(4),
+        Compression::Gzip(_) | Compression::Estargz(_) => workers.div_ceil(8),
+    };
+    layers.max(1)
 }
 
 #[cfg(test)]

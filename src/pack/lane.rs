@@ -66,6 +66,11 @@ impl<'a> Lane<'a> {
         Some((storer, self.hashed.pop_front()?))
     }
 
+    /// Whether [`Lane::take_hash`] gives something.
+    pub(super) fn can_hash(&self) -> bool {
+        self.hasher.is_some() && self.made.contains_key(&self.next)
+    }
+
     /// The next chunk to hash, with the hasher; or the error that took its place.
     pub(super) fn take_hash(&mut self) -> Option<Result<(Hasher<'a>, Chunk), PackError>> {
         let hasher = self.hasher.take()?;

@@ -34,14 +34,17 @@ use crate::{
 const MAX_WAITING: usize = 8;
 
 /// The order in which layers are begun: 0, 1, and so on.
-type Rank = usize;
+pub(super) type Rank = usize;
+
+/// A chunk of the layer with this rank, which is hashed.
+pub(super) type Hashing<'a> = (Rank, Hasher<'a>, Chunk);
 
 /// What a worker is to do.
 pub(super) enum Task<'a> {
     /// Fill and compress the chunk at this position.
     Make(ChunkPos, Chunk),
-    /// Hash the next chunk.
-    Hash(Hasher<'a>, Chunk),
+    /// Hash the next chunk of one layer or of two.
+    Hash(Vec<Hashing<'a>>),
     /// Store the next chunk.
     Store(Storer, Chunk),
     /// Commit a layer.
@@ -51,7 +54,7 @@ pub(super) enum Task<'a> {
 /// A finished task; a made chunk comes with its number.
 pub(super) enum Done<'a> {
     Made(u64, Result<Chunk, PackError>),
-    Hashed(Hasher<'a>, Chunk),
+    Hashed(Vec<Hashing<'a>>),
     Stored(Storer, Result<Chunk, PackError>),
     Committed(Result<Committer<'a>, PackError>),
 }
@@ -79,6 +82,8 @@ struct State<'a> {
     finished: BTreeMap<usize, Finished>,
     /// `None` while a worker commits.
     committer: Option<Committer<'a>>,
+    /// Workers that store a chunk.
+    storing: usize,
     fault: Option<PackError>,
     /// Workers that wait for a task.
     waiting: usize,
@@ -106,6 +111,7 @@ impl<'a> Scheduler<'a> {
             free,
             finished: BTreeMap::new(),
             committer: Some(committer),
+            storing: 0,
             fault: None,
             waiting: 0,
         };
@@ -174,17 +180,40 @@ impl<'a> State<'a> {
         all_made && (self.fault.is_some() || all_committed)
     }
 
-    /// The task that is farthest along. Takes up an error whose turn has come.
+    /// The task that is farthest along. Takes up an error whose turn has come. While one worker
+    /// writes to an archive, the others do what there is to do besides: the kernel lets one thread
+    /// at a time write to a file.
     fn take(&mut self, last: Rank) -> Option<(Rank, Task<'a>)> {
         if let Some(task) = self.commit() {
             return Some((last, task));
         }
         let mut ranks: Vec<Rank> = self.lanes.keys().copied().collect();
         ranks.sort_by_key(|rank| *rank != last);
-        let stored = ranks.iter().find_map(|&rank| Some((rank, self.store(rank)?)));
-        stored
-            .or_else(|| ranks.iter().find_map(|&rank| Some((rank, self.hash(rank)?))))
-            .or_else(|| self.make())
+        let store = |it: &mut Self| ranks.iter().find_map(|&rank| Some((rank, it.store(rank)?)));
+        if self.storing > 0 && self.space.is_archive() {
+            let other = self.hash_or_make(&ranks);
+            return other.or_else(|| store(self));
+        }
+        store(self).or_else(|| self.hash_or_make(&ranks))
+    }
+
+    /// A chunk to hash, two if they are there, or to make. Without compression one to make comes
+    /// before a single one to hash: chunks of two layers are hashed faster together.
+    fn hash_or_make(&mut self, ranks: &[Rank]) -> Option<(Rank, Task<'a>)> {
+        let ready = |rank: &&Rank| self.lanes.get(rank).is_some_and(Lane::can_hash);
+        let ready: Vec<Rank> = ranks.iter().filter(ready).copied().take(2).collect();
+        let is_alone = ready.len() == 1 && self.lanes.len() > 1;
+        if self.compression == Compression::None
+            && is_alone
+            && let Some(made) = self.make()
+        {
+            return Some(made);
+        }
+        let tars: Vec<_> = ready.iter().filter_map(|&rank| self.hash(rank)).collect();
+        match tars.first() {
+            Some((rank, ..)) => Some((*rank, Task::Hash(tars))),
+            None => self.make(),
+        }
     }
 
     /// The next layer to commit, also after an error: layers that were begun before may have to
@@ -205,12 +234,13 @@ impl<'a> State<'a> {
             Some(Storer::new(*compression, space, position))
         };
         let (storer, chunk) = lanes.get_mut(&rank)?.take_store(storer)?;
+        self.storing += 1;
         Some(Task::Store(storer, chunk))
     }
 
-    fn hash(&mut self, rank: Rank) -> Option<Task<'a>> {
+    fn hash(&mut self, rank: Rank) -> Option<Hashing<'a>> {
         match self.lanes.get_mut(&rank)?.take_hash()? {
-            Ok((hasher, chunk)) => Some(Task::Hash(hasher, chunk)),
+            Ok((hasher, chunk)) => Some((rank, hasher, chunk)),
             Err(fault) => {
                 self.fail(rank, fault);
                 None
@@ -248,6 +278,9 @@ impl<'a> State<'a> {
     }
 
     fn put(&mut self, rank: Rank, done: Done<'a>) {
+        if let Done::Stored(..) = done {
+            self.storing -= 1;
+        }
         let lane = self.lanes.get_mut(&rank);
         match (done, lane) {
             (Done::Committed(Ok(committer)), _) => self.committer = Some(committer),
@@ -261,7 +294,14 @@ impl<'a> State<'a> {
                     self.give_up_after(rank);
                 }
             }
-            (Done::Hashed(hasher, chunk), Some(lane)) => lane.put_hashed(hasher, chunk),
+            (Done::Hashed(tars), _) => {
+                for (rank, hasher, chunk) in tars {
+                    match self.lanes.get_mut(&rank) {
+                        Some(lane) => lane.put_hashed(hasher, chunk),
+                        None => self.free.push(chunk),
+                    }
+                }
+            }
             (Done::Stored(storer, Ok(mut chunk)), Some(lane)) => {
                 lane.in_flight -= 1;
                 let (layer, hashed) = (chunk.pos.layer, chunk.hashed.take());
@@ -279,12 +319,7 @@ impl<'a> State<'a> {
                 self.fail(rank, fault);
             }
             // The layer was given up.
-            (
-                Done::Hashed(_, chunk) | Done::Made(_, Ok(chunk)) | Done::Stored(_, Ok(chunk)),
-                None,
-            ) => {
-                self.free.push(chunk);
-            }
+            (Done::Made(_, Ok(chunk)) | Done::Stored(_, Ok(chunk)), None) => self.free.push(chunk),
             (Done::Made(_, Err(_)) | Done::Stored(_, Err(_)), None) => {
                 self.free.push(Chunk::default());
             }
@@ -323,86 +358,4 @@ impl Drop for PanicGuard<'_, '_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{collections::BTreeSet, num::NonZeroUsize, sync::atomic::AtomicU64, thread};
-
-    use super::*;
-    use crate::{
-        archive::write::TarLayout,
-        compress::Compression,
-        pack::{PackOptions, cache_entry::CacheEntry, chunks::LayerJob},
-        path::ImagePath,
-        store::{Durability, Store},
-        tree::{Node, Tree},
-    };
-
-    /// Does nothing, except that it panics at the fourth chunk in the task `wanted`.
-    fn work<'a>(task: Task<'a>, wanted: &str) -> Done<'a> {
-        let check =
-            |at: &str, number: u64| assert!(wanted != at || number != 3, "the panic of this test");
-        match task {
-            Task::Make(pos, chunk) => {
-                check("make", pos.number);
-                Done::Made(pos.number, Ok(Chunk { pos, ..chunk }))
-            }
-            Task::Hash(mut hasher, mut chunk) => {
-                check("hash", chunk.pos.number);
-                hasher.take(&mut chunk);
-                Done::Hashed(hasher, chunk)
-            }
-            Task::Store(storer, chunk) => {
-                check("store", chunk.pos.number);
-                Done::Stored(storer, Ok(chunk))
-            }
-            Task::Commit(committer, ..) => {
-                assert!(wanted != "commit", "the panic of this test");
-                Done::Committed(Ok(committer))
-            }
-        }
-    }
-
-    /// No worker waits for one that has panicked, whatever its task was.
-    #[test]
-    fn a_panic_ends_the_work_of_all() {
-        let tree: Tree = [(ImagePath::new("f").unwrap(), Node::inline(0o644, vec![0; 5 << 20]))]
-            .into_iter()
-            .collect();
-        let layout = TarLayout::new(&tree).unwrap();
-        let jobs = NonZeroUsize::new(3).unwrap();
-        let options = PackOptions {
-            compression: Compression::None,
-            jobs,
-            cache: None,
-            sources: None,
-            has_keys: false,
-            first: &BTreeSet::new(),
-            rootfs: None,
-            follower: None,
-        };
-        for wanted in ["make", "hash", "store", "commit"] {
-            let dir = tempfile::tempdir().unwrap();
-            let mut store = Store::directory(dir.path(), Durability::Cached).unwrap();
-            let cache_entry = CacheEntry::default();
-            let jobs = [LayerJob {
-                layout: &layout,
-                cache_entry,
-                is_rootfs: false,
-                read: AtomicU64::new(0),
-            }];
-            let plan = ChunkPlan::new(&jobs, &options);
-            let workers = plan.workers;
-            let committer = Committer::new(&jobs, &options, &mut store, &|_| {}).unwrap();
-            let free = (0..4).map(|_| Chunk::default()).collect();
-            let compression = options.compression;
-            let scheduler = Scheduler::new((plan, &jobs), compression, free, committer, &|_| {});
-            let panics = thread::scope(|scope| {
-                let workers: Vec<_> = (0..workers)
-                    .map(|_| scope.spawn(|| scheduler.run_worker(|task| work(task, wanted))))
-                    .collect();
-                workers.into_iter().filter_map(|worker| worker.join().err()).count()
-            });
-            assert_eq!(panics, 1, "{wanted}");
-            assert!(matches!(scheduler.finish(), Err(PackError::Stopped)), "{wanted}");
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     compress::{Compression, Trailer},
-    digest::Digest,
+    digest::{BlockDigest, Digest},
     store::{Blob, BlobWriter, PartWriter, Position, Space, Store},
 };
 
@@ -33,10 +33,33 @@ impl<'a> Hasher<'a> {
 
     /// Hashes the next chunk. The last one gets the hashed tar.
     pub(super) fn take(&mut self, chunk: &mut Chunk) {
-        let Self { job, tar: hasher, .. } = self;
-        if let Some(tar) = hasher {
-            tar.update(job.layout, &chunk.pos.range, &chunk.tar);
+        if let Some(tar) = &mut self.tar {
+            tar.update(self.job.layout, &chunk.pos.range, &chunk.tar);
         }
+        self.note(chunk);
+    }
+
+    /// Hashes the next chunks of two layers, which is faster together where both tars are hashed
+    /// as a whole.
+    pub(super) fn take_both(
+        (one, chunk): (&mut Self, &mut Chunk),
+        (other, other_chunk): (&mut Self, &mut Chunk),
+    ) {
+        match (&mut one.tar, &mut other.tar) {
+            (Some(TarHasher::Whole(tar)), Some(TarHasher::Whole(other_tar))) => {
+                BlockDigest::update_both((tar, &chunk.tar), (other_tar, &other_chunk.tar));
+                one.note(chunk);
+                other.note(other_chunk);
+            }
+            _ => {
+                one.take(chunk);
+                other.take(other_chunk);
+            }
+        }
+    }
+
+    /// Notes that a chunk is hashed.
+    fn note(&mut self, chunk: &mut Chunk) {
         let members = self.job.layout.members_before(chunk.pos.range.end);
         let before = std::mem::replace(&mut self.members, members);
         (self.on_step)(Step::Done { members: members - before, bytes: chunk.tar.len() as u64 });

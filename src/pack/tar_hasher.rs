@@ -1,21 +1,18 @@
 //! Hashes the tar of a layer, in order.
 
-use std::{
-    io::{self, Write as _},
-    ops::Range,
-};
+use std::ops::Range;
 
 use super::estargz;
 use crate::{
     archive::write::TarLayout,
     compress::Compression,
-    digest::{Digest, Digesting},
+    digest::{BlockDigest, Digest},
 };
 
 /// The hash of a tar, as far as it has come.
 pub(super) enum TarHasher {
     /// Of the whole tar.
-    Whole(Digesting<io::Sink>),
+    Whole(BlockDigest),
     /// The table of contents is missing.
     Estargz(Box<estargz::Hashing>),
 }
@@ -32,17 +29,14 @@ impl TarHasher {
     pub(super) fn new(compression: Compression) -> Self {
         match compression {
             Compression::Estargz(_) => Self::Estargz(Box::default()),
-            _ => Self::Whole(Digesting::new(io::sink())),
+            _ => Self::Whole(BlockDigest::default()),
         }
     }
 
     /// Adds the bytes of `range` of the tar.
     pub(super) fn update(&mut self, layout: &TarLayout<'_>, range: &Range<u64>, bytes: &[u8]) {
         match self {
-            Self::Whole(tar) => {
-                // Writing to a sink cannot fail.
-                let _ = tar.write_all(bytes);
-            }
+            Self::Whole(tar) => tar.update(bytes),
             Self::Estargz(tar) => tar.update(layout, range, bytes),
         }
     }
@@ -58,7 +52,7 @@ impl TarHasher {
     pub(super) fn finish(self) -> HashedTar {
         match self {
             Self::Whole(tar) => {
-                let (_, digest, len) = tar.finish();
+                let (digest, len) = tar.finish();
                 HashedTar::Whole(digest, len)
             }
             Self::Estargz(tar) => HashedTar::Estargz(tar),

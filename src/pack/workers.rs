@@ -8,6 +8,7 @@ use super::{
     committer::Committer,
     estargz,
     scheduler::{Done, Scheduler, Task},
+    sinks::Hasher,
 };
 use crate::{
     compress::{Compression, Encoder, MemberEncoder},
@@ -44,7 +45,8 @@ pub(super) fn pack(
 ) -> Result<Vec<Layer>, PackError> {
     let plan = ChunkPlan::new(jobs, options);
     let count = plan.workers;
-    let free = (0..count + SPARE).map(|_| Chunk::default()).collect();
+    // One layer is hashed while others are, or two at a time.
+    let free = (0..count.max(plan.at_once) + SPARE).map(|_| Chunk::default()).collect();
     let committer = Committer::new(jobs, options, store, on_step)?;
     let compression = options.compression;
     let scheduler = Scheduler::new((plan, jobs), compression, free, committer, on_step);
@@ -74,9 +76,14 @@ impl Workers<'_> {
                 let made = self.make(&mut chunk, &mut tools);
                 Done::Made(number, made.map(|()| chunk))
             }
-            Task::Hash(mut hasher, mut chunk) => {
-                hasher.take(&mut chunk);
-                Done::Hashed(hasher, chunk)
+            Task::Hash(mut tars) => {
+                match &mut tars[..] {
+                    [(_, one, chunk), (_, other, other_chunk)] => {
+                        Hasher::take_both((one, chunk), (other, other_chunk));
+                    }
+                    tars => tars.iter_mut().for_each(|(_, hasher, chunk)| hasher.take(chunk)),
+                }
+                Done::Hashed(tars)
             }
             Task::Store(mut storer, mut chunk) => {
                 let stored = storer.take(&mut chunk);
