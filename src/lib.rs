@@ -159,6 +159,9 @@
 //! 0 machine_files  what describes a machine and its users, not its programs: data
 //!     imports –
 //!     touches nothing
+//! 0 uninterrupted  calls of the standard library, repeated after a signal
+//!     imports –
+//!     touches its own files
 //! 1 digest     Digest, DiffId, and writers that compute them
 //!     imports path
 //!     touches Read/Write only
@@ -193,13 +196,13 @@
 //!     imports path, digest, timestamp, compress, suggest
 //!     touches nothing
 //! 2 archive    tar writer (byte-stable) and reader (hostile input)
-//!     imports error_kind, path, timestamp, compress, tree
+//!     imports error_kind, path, timestamp, compress, tree, uninterrupted
 //!     touches its own files
 //! 2 registry   manifests and blobs of registries, both ways: auth, retry, resume
-//!     imports path, quantity, error_kind, digest
+//!     imports path, quantity, error_kind, digest, uninterrupted
 //!     touches sockets, credentials, sessions, threads, clock
 //! 2 store      blobs on disk: temporary file, digest, rename
-//!     imports digest
+//!     imports digest, uninterrupted
 //!     touches its own files
 //! 3 components what programs and packages say of themselves: names, versions, licences
 //!     imports elf, embedded
@@ -212,7 +215,7 @@
 //!     touches nothing
 //! 3 source     the sysroot, directories, tarballs, the content of files
 //!     imports error_kind, languages, path, suggest, timestamp, digest, compress, tree, elf,
-//!             archive, store
+//!             archive, store, uninterrupted
 //!     touches host reads, threads
 //! 3 oci        images in files and directories: documents, layers as trees
 //!     imports error_kind, path, quantity, digest, compress, engine, tree, image, archive,
@@ -236,7 +239,7 @@
 //!     touches reads through source
 //! 6 build      a recipe's stages → Plan; bases and sysroots
 //!     imports digest, error_kind, path, timestamp, tree, recipe, rules, elf, image, oci, plan,
-//!             source, suggest, view
+//!             source, suggest, view, uninterrupted
 //!     touches reads through source, base images through oci
 //! 6 pack       trees → layers
 //!     imports error_kind, path, timestamp, digest, compress, tree, archive, store, source,
@@ -254,10 +257,11 @@
 //!     touches reads through source
 //! 7 output     archives, OCI layout, root file system, registries, engines
 //!     imports error_kind, quantity, digest, compress, engine, image, tree, archive, registry,
-//!             store, source
+//!             store, source, uninterrupted
 //!     touches writes at the target, stdout, threads
 //! 7 run        the smoke run: a throw-away copy, namespaces, the program and its watcher
-//!     imports error_kind, path, timestamp, tree, elf, trace, image, source, process, view
+//!     imports error_kind, path, timestamp, tree, elf, trace, image, source, process, view,
+//!             uninterrupted
 //!     touches processes
 //! 7 explain    what is in an image, why, and how two images differ
 //!     imports components, error_kind, path, timestamp, digest, compress, packages, tree, elf,
@@ -319,4 +323,5 @@ pub mod timestamp;
 pub mod trace;
 pub mod transfer;
 pub mod tree;
+pub mod uninterrupted;
 pub mod view;

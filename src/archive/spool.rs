@@ -12,6 +12,7 @@ use crate::{
     compress::{self, Format, MAX_SNIFF},
     error_kind::ErrorKind,
     tree::{Archive, Region},
+    uninterrupted::uninterrupted,
 };
 
 /// Limits on the size of an archive after decompression, and on what follows it.
@@ -106,16 +107,6 @@ pub fn open(name: &str, mut file: File, dir: &Path, limits: Limits) -> Result<Ar
         file.rewind().map_err(read)?;
     }
     spool(name, file, dir, limits)
-}
-
-/// Repeats what a signal interrupts, where the standard library does not.
-pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
 }
 
 /// Decompresses `reader` into a nameless file in `dir`.

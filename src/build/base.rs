@@ -19,6 +19,7 @@ use crate::{
     recipe::evaluate::Inherited,
     source::{self, HostRoot, SourceError},
     tree::{Node, Tree},
+    uninterrupted,
 };
 
 /// What a base image is opened with.
@@ -130,7 +131,7 @@ pub(super) fn place(
     options: &BaseContext<'_>,
 ) -> Result<Option<PathBuf>, SourceError> {
     for path in [options.context.join(path), path.into()] {
-        let found = source::if_present(fs_err::metadata(&path))
+        let found = source::if_present(uninterrupted::metadata(&path))
             .map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
         if found.is_some() {
             return Ok(Some(path));
@@ -143,7 +144,7 @@ pub(super) fn place(
 fn rootfs(name: &str, path: &str, options: &BaseContext<'_>) -> Result<OpenBase, Cause> {
     let missing = || Cause::not_found(path);
     let path = place(Path::new(path), options)?.ok_or_else(missing)?;
-    let real = fs_err::canonicalize(&path)
+    let real = uninterrupted::canonicalize(&path)
         .map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
     let node = found(&real)?.ok_or_else(missing)?;
     let Some(file) = node.file() else { return Err(missing()) };

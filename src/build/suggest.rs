@@ -8,6 +8,7 @@ use crate::{
     plan::Note,
     suggest::closest,
     tree::Tree,
+    uninterrupted,
 };
 
 /// Adds to `cause`, if a file is missing, what may be meant of the files in `from`. `context` is
@@ -17,7 +18,7 @@ pub(super) fn explain(cause: &mut Cause, from: &Tree, context: Option<(&Path, &I
     let cleaned = clean(&[b"/", name.as_bytes()].concat());
     let Ok(path) = ImagePath::new(&cleaned) else { return };
     let ignored = context.and_then(|(dir, ignore)| {
-        let exists = fs_err::symlink_metadata(dir.join(path.as_relative_path())).is_ok();
+        let exists = uninterrupted::symlink_metadata(dir.join(path.as_relative_path())).is_ok();
         ignore.reason(path.relative()).filter(|_| exists)
     });
     *hint = match ignored {

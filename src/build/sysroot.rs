@@ -16,8 +16,9 @@ use crate::{
     image::DEFAULT_PATH,
     path::ImagePath,
     plan,
-    source::{HostRoot, InputOptions, SourceError, Sysroot},
+    source::{self, HostRoot, InputOptions, SourceError, Sysroot},
     tree::Tree,
+    uninterrupted,
 };
 
 /// A sysroot that the user named, or that nothing else was named instead of.
@@ -138,7 +139,12 @@ fn search_path(path: &str) -> Vec<ImagePath> {
 /// The directory of files that `name` names, unless it is an image.
 fn directory(name: &Path, options: &BaseContext<'_>) -> Result<Option<PathBuf>, SourceError> {
     let Some(path) = base::place(name, options)? else { return Ok(None) };
-    let is_directory = fs_err::metadata(&path).is_ok_and(|found| found.is_dir());
-    let is_layout = path.join("oci-layout").exists() && path.join("index.json").exists();
+    let find = |path: &Path| {
+        source::if_present(uninterrupted::metadata(path))
+            .map_err(|source| SourceError::Unreadable { path: path.to_owned(), source })
+    };
+    let is_directory = find(&path)?.is_some_and(|found| found.is_dir());
+    let is_layout =
+        find(&path.join("oci-layout"))?.is_some() && find(&path.join("index.json"))?.is_some();
     Ok((is_directory && !is_layout).then_some(path))
 }

@@ -26,6 +26,7 @@ use crate::{
     oci::OpenOptions,
     store::{Blob, Extent, Place},
     transfer::Attach,
+    uninterrupted,
 };
 
 #[derive(Args, Debug)]
@@ -120,14 +121,15 @@ fn blob(path: &Path) -> Result<Blob, Failure> {
         true => spooled(&mut io::stdin().lock()).map_err(unreadable)?,
         false => {
             let mut file = File::open(path).map_err(unreadable)?;
-            let kind = file.metadata().map_err(unreadable)?.file_type();
+            let kind =
+                uninterrupted::uninterrupted(|| file.metadata()).map_err(unreadable)?.file_type();
             match kind.is_file() {
                 true => file,
                 false => spooled(&mut file).map_err(unreadable)?,
             }
         }
     };
-    let len = file.metadata().map_err(unreadable)?.len();
+    let len = uninterrupted::uninterrupted(|| file.metadata()).map_err(unreadable)?.len();
     let extent = Extent { file: Arc::new(file), offset: 0 };
     let mut hash = Digesting::new(io::sink());
     io::copy(&mut extent.reader(len), &mut hash).map_err(unreadable)?;

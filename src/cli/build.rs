@@ -34,6 +34,7 @@ use crate::{
     pipeline::{self, Event, Part, Phase},
     plan::Plan,
     recipe::{Recipe, fault::Notice},
+    uninterrupted,
 };
 
 #[derive(Args, Debug)]
@@ -88,7 +89,7 @@ impl BuildArgs {
 
 pub(super) fn build(args: BuildArgs) -> Result<(), Failure> {
     let targets = args.out.targets()?;
-    let stem = fs_err::canonicalize(&args.context).ok();
+    let stem = uninterrupted::canonicalize(&args.context).ok();
     let stem = stem.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
     let own = [args.context.clone()].into_iter().chain(args.buildfile.file.clone());
     let files = own.chain(args.lookup.runtime_deps.files().iter().cloned()).collect();

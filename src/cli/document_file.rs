@@ -3,7 +3,7 @@
 use std::{os::unix::fs::MetadataExt as _, path::Path};
 
 use super::{failure::Failure, overlap::would_replace, terminal::print_data_bytes};
-use crate::{output, pipeline};
+use crate::{output, pipeline, uninterrupted};
 
 /// Writes `bytes` to `path`; `-` is stdout. `input` is the file that they were made from.
 ///
@@ -25,13 +25,13 @@ pub(super) fn write(path: &Path, bytes: &[u8], input: Option<&Path>) -> Result<(
 
 /// Whether both are one file, by whatever path or link.
 pub(super) fn is_same(one: &Path, other: &Path) -> bool {
-    let id = |path| fs_err::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+    let id = |path| uninterrupted::metadata(path).ok().map(|found| (found.dev(), found.ino()));
     id(one).is_some_and(|one| id(other) == Some(one))
 }
 
 /// Whether `path` is a document or blob of the layout in the directory `dir`.
 fn is_part(path: &Path, dir: &Path) -> bool {
-    let real = (fs_err::canonicalize(path), fs_err::canonicalize(dir));
+    let real = (uninterrupted::canonicalize(path), uninterrupted::canonicalize(dir));
     let (Ok(path), Ok(dir)) = real else { return false };
     let Ok(below) = path.strip_prefix(&dir) else { return false };
     let is_document =

@@ -35,6 +35,7 @@ use crate::{
         provenance::{Material, Provenance, statement},
     },
     transfer::has_referrers,
+    uninterrupted,
 };
 
 /// Bytes of an old document that are looked at: keys are sorted, so marks may be at its end.
@@ -210,7 +211,7 @@ fn refuse_other(file: &Path) -> Result<(), Failure> {
 /// Whether what is at `path` may be replaced: nothing, a device, an empty file, or a document.
 fn is_document(path: &Path) -> io::Result<bool> {
     const MARKS: [&str; 3] = ["\"SPDXID\"", "\"bomFormat\"", "in-toto.io/Statement"];
-    if !fs_err::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0) {
+    if !uninterrupted::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0) {
         return Ok(true);
     }
     let mut bytes = Vec::new();

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{failure::Failure, terminal::is_closed};
-use crate::error_kind::ErrorKind;
+use crate::{
+    error_kind::{ErrorKind, system_reason},
+    uninterrupted,
+};
 
 /// The bytes of a regular file, at most one more than `limit`.
 pub(super) fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
@@ -15,10 +18,10 @@ pub(super) fn read_regular(path: &Path, limit: usize) -> Result<Vec<u8>, Failure
     };
     let io_fault = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => fault("no such file or directory"),
-        _ => fault(&error.to_string()),
+        _ => fault(&system_reason(&error)),
     };
     // Checked before it is opened, because opening a FIFO may block for ever.
-    if !fs_err::metadata(path).map_err(io_fault)?.is_file() {
+    if !uninterrupted::metadata(path).map_err(io_fault)?.is_file() {
         return Err(fault("it is not a regular file"));
     }
     let mut bytes = Vec::new();

@@ -14,6 +14,7 @@ use crate::{
     image::{Destination, OutputFormat, Target},
     output, pipeline,
     source::if_present,
+    uninterrupted,
 };
 
 /// Files and directories of the host that an image is made from.
@@ -77,11 +78,12 @@ pub(super) fn would_replace(output: &str, input: &Path) -> Failure {
 fn replaces(target: &Target, input: &Path) -> bool {
     let place = place(target);
     let id = |metadata: Metadata| (metadata.dev(), metadata.ino());
-    let (Ok(output), Ok(other)) = (fs_err::metadata(place), fs_err::metadata(input)) else {
+    let (Ok(output), Ok(other)) = (uninterrupted::metadata(place), uninterrupted::metadata(input))
+    else {
         return false;
     };
     let is_inside = || {
-        let real = (fs_err::canonicalize(place), fs_err::canonicalize(input));
+        let real = (uninterrupted::canonicalize(place), uninterrupted::canonicalize(input));
         matches!(real, (Ok(place), Ok(input)) if input.starts_with(&place))
     };
     let is_one = output.is_file() || output.is_dir();
@@ -110,9 +112,9 @@ fn absolute(target: &Target) -> Result<Option<PathBuf>, Failure> {
 /// If the system does not say where.
 pub(super) fn absolute_path(path: &Path) -> io::Result<Option<PathBuf>> {
     if ["/dev/fd", "/dev/stderr", "/proc/self/fd"].iter().any(|dir| path.starts_with(dir)) {
-        return Ok(if_present(fs_err::canonicalize(path))?.filter(|real| real.is_file()));
+        return Ok(if_present(uninterrupted::canonicalize(path))?.filter(|real| real.is_file()));
     }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-    let dir = if_present(fs_err::canonicalize(dir.unwrap_or(Path::new("."))))?;
+    let dir = if_present(uninterrupted::canonicalize(dir.unwrap_or(Path::new("."))))?;
     Ok(dir.zip(path.file_name()).map(|(dir, name)| dir.join(name)))
 }

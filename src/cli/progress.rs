@@ -13,7 +13,7 @@ use super::{
     size,
     terminal::print_message,
 };
-use crate::{image::ImageName, pack::Step, quantity, source::Request};
+use crate::{image::ImageName, pack::Step, quantity, source::Request, uninterrupted};
 
 /// How often a terminal shows how long the inputs have been read.
 const TICK: Duration = Duration::from_millis(200);
@@ -38,7 +38,7 @@ impl Reading {
         }
         for input in inputs {
             let source = input.text.split(":/").next().unwrap_or_default();
-            let found = fs_err::metadata(source).ok().filter(std::fs::Metadata::is_file);
+            let found = uninterrupted::metadata(source).ok().filter(std::fs::Metadata::is_file);
             if let Some(found) = found.filter(|found| found.len() >= WORTH_LINES) {
                 print_message(&format!("reading {source}, {}", size::format(found.len())));
             }

@@ -14,6 +14,7 @@ use crate::{
     recipe::{healthcheck::Health, parse_health},
     timestamp::Timestamp,
     tree::capability::{self, CapabilityError},
+    uninterrupted,
 };
 
 /// A value that is malformed.
@@ -128,7 +129,7 @@ pub(super) fn library_dir(text: &str) -> Result<PathBuf, std::convert::Infallibl
 
 /// The name of a local image.
 pub(super) fn image_name(text: &str) -> Result<ImageName, ImageNameError> {
-    ImageName::parse(text, |path| fs_err::symlink_metadata(path).is_ok())
+    ImageName::parse(text, |path| uninterrupted::symlink_metadata(path).is_ok())
 }
 
 /// The name of an image in a registry; `docker://` may stand before it.

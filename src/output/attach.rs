@@ -11,6 +11,7 @@ use crate::{
     image::Destination,
     registry::Repository,
     store::{Durability, Pending},
+    uninterrupted,
 };
 
 /// Adds the artifacts of `shipment` to the image that is its root, in `repository`.
@@ -46,8 +47,8 @@ pub fn to_archive(
 ) -> Result<(), OutputError> {
     let fail = |source| OutputError::Io { action: "write", path: path.into(), source };
     // The file that links lead to is replaced, and its mode stays.
-    let path = &*fs_err::canonicalize(path).map_err(fail)?;
-    let mode = fs_err::metadata(path).map_err(fail)?.permissions();
+    let path = &*uninterrupted::canonicalize(path).map_err(fail)?;
+    let mode = uninterrupted::metadata(path).map_err(fail)?.permissions();
     let destination = &Destination::Path(path.to_owned());
     let sink = Sink { destination, compression, durability: Durability::Synced };
     let pending = Pending::create(path)?;

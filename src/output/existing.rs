@@ -10,6 +10,8 @@ use super::{OutputError, stream::is_stream};
 use crate::{
     compress::{self, Format},
     image::{Destination, OutputFormat, Target},
+    source::if_present,
+    uninterrupted,
 };
 
 /// Bytes of an existing file that are looked at, decompressed: room for several headers of a tar.
@@ -26,17 +28,10 @@ const BLOCK: usize = 512;
 /// If an existing file cannot be read.
 pub fn is_replaceable(target: &Target) -> Result<bool, OutputError> {
     let Destination::Path(path) = &target.destination else { return Ok(true) };
-    if target.format == OutputFormat::OciLayout
-        || is_stream(path)
-        || !fs_err::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
-    {
+    if target.format == OutputFormat::OciLayout || is_stream(path) || !has_content(path)? {
         return Ok(true);
     }
-    let head = head(path).map_err(|source| OutputError::Io {
-        action: "read",
-        path: path.into(),
-        source,
-    })?;
+    let head = head(path).map_err(|source| unreadable(path, source))?;
     Ok(match target.format {
         // The tar of an empty root consists of blocks of zeros.
         OutputFormat::Rootfs => is_tar(&head) || head.iter().all(|&byte| byte == 0),
@@ -49,12 +44,21 @@ pub fn is_replaceable(target: &Target) -> Result<bool, OutputError> {
 /// # Errors
 /// If an existing file cannot be read.
 pub fn is_archive(path: &Path) -> Result<bool, OutputError> {
-    let is_full = |file: &std::fs::Metadata| file.is_file() && file.len() > 0;
-    if is_stream(path) || !fs_err::metadata(path).is_ok_and(|file| is_full(&file)) {
+    if is_stream(path) || !has_content(path)? {
         return Ok(false);
     }
-    let unreadable = |source| OutputError::Io { action: "read", path: path.into(), source };
-    Ok(is_image(&head(path).map_err(unreadable)?))
+    Ok(is_image(&head(path).map_err(|source| unreadable(path, source))?))
+}
+
+/// Whether `path` leads to a file that is not empty.
+fn has_content(path: &Path) -> Result<bool, OutputError> {
+    let found = if_present(uninterrupted::metadata(path));
+    let found = found.map_err(|source| unreadable(path, source))?;
+    Ok(found.is_some_and(|found| found.is_file() && found.len() > 0))
+}
+
+fn unreadable(path: &Path, source: io::Error) -> OutputError {
+    OutputError::Io { action: "read", path: path.into(), source }
 }
 
 /// The first bytes of a file, decompressed; fewer if the file is shorter or damaged.

@@ -22,6 +22,7 @@ use crate::{
     quantity,
     source::list_directory,
     store::{Blob, Durability, PREFIX, Pending, Place, Store},
+    uninterrupted,
 };
 
 /// The largest `index.json` that is read, in bytes (containers/image's limit for manifests).
@@ -169,7 +170,7 @@ fn add(
 /// Whether the file at `path` is the blob.
 fn has(path: &Path, digest: Digest, size: u64) -> bool {
     let is_file = |metadata: std::fs::Metadata| metadata.is_file() && metadata.len() == size;
-    if !fs_err::symlink_metadata(path).is_ok_and(is_file) {
+    if !uninterrupted::symlink_metadata(path).is_ok_and(is_file) {
         return false;
     }
     let mut hash = Digesting::new(io::sink());
@@ -247,7 +248,7 @@ fn read_index(dir: &Path) -> Result<Option<Value>, OutputError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(io)?,
     };
-    if !file.metadata().map_err(io)?.is_file() {
+    if !uninterrupted::uninterrupted(|| file.metadata()).map_err(io)?.is_file() {
         return Err(no_layout(dir, "its index.json is not a file"));
     }
     let mut bytes = Vec::new();

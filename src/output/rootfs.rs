@@ -12,6 +12,7 @@ use crate::{
     source::content::Files,
     store::{Extent, Pending},
     tree::Tree,
+    uninterrupted,
 };
 
 /// Writes `tree`, which contains the parents of all its paths, to `sink`. Files are read a second
@@ -36,7 +37,7 @@ pub(super) fn is_file(destination: &Destination) -> bool {
 /// Copies `root`, which is complete, to `sink`.
 pub(super) fn copy(root: &Pending, sink: Sink<'_>) -> Result<(), OutputError> {
     let read = |source| OutputError::Io { action: "read", path: root.target().into(), source };
-    let len = root.file().metadata().map_err(read)?.len();
+    let len = uninterrupted::uninterrupted(|| root.file().metadata()).map_err(read)?.len();
     let mut from = Extent { file: root.file().clone(), offset: 0 }.reader(len);
     sink.write(|mut out: &mut dyn Write| Ok(io::copy(&mut from, &mut out).map(drop)?))
 }

@@ -12,6 +12,7 @@ use crate::{
     image::Destination,
     source::content::ContentError,
     store::{Durability, Pending},
+    uninterrupted,
 };
 
 /// A failure to read an input or to write the output.
@@ -110,5 +111,5 @@ pub(super) fn is_stream(path: &Path) -> bool {
     let own = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc/self/fd"]
         .iter()
         .any(|name| path.starts_with(name));
-    fs_err::metadata(path).is_ok_and(|metadata| special(metadata) || own)
+    uninterrupted::metadata(path).is_ok_and(|metadata| special(metadata) || own)
 }

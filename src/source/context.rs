@@ -21,6 +21,7 @@ use crate::{
     },
     store,
     tree::{Kind, Node, Tree},
+    uninterrupted,
 };
 
 /// Maximum depth of nested directories: each stays open while those below it are read.
@@ -45,7 +46,7 @@ pub fn context(
     options: &InputOptions,
 ) -> Result<Context, SourceError> {
     let unreadable = |source: io::Error| SourceError::Unreadable { path: root.into(), source };
-    let real = fs_err::canonicalize(root).map_err(unreadable)?;
+    let real = uninterrupted::canonicalize(root).map_err(unreadable)?;
     let fd = sys::open_directory(CWD, &*real).map_err(|errno| unreadable(errno.into()))?;
     let mut walk = Walk { root: &real, ignore, options, tree: Tree::new(), seen: 0 };
     walk.directory(fd, &ImagePath::root(), &Verdict::default(), 0)?;

@@ -17,6 +17,7 @@ use crate::{
     path::ImagePath,
     store,
     tree::{Node, Tree, Xattrs, capability},
+    uninterrupted,
 };
 
 /// Reads the directory `source`: its contents go below `root`, its own metadata to `root` itself.
@@ -28,8 +29,9 @@ pub(super) fn read(
     options: &InputOptions,
 ) -> Result<Tree, SourceError> {
     let unreadable = |path: &Path, source| SourceError::Unreadable { path: path.into(), source };
-    let real = fs_err::canonicalize(source).map_err(|error| unreadable(source, error))?;
-    let metadata = fs_err::symlink_metadata(&real).map_err(|error| unreadable(&real, error))?;
+    let real = uninterrupted::canonicalize(source).map_err(|error| unreadable(source, error))?;
+    let metadata =
+        uninterrupted::symlink_metadata(&real).map_err(|error| unreadable(&real, error))?;
     let own = node(name, &real, &HostStat::of_metadata(&metadata), options)?;
     let walk = Walk { name, source, real: &real, options, directories: AtomicUsize::new(1) };
     let first = Directory { number: 0, on_host: real.clone(), path: root.clone() };

@@ -16,6 +16,7 @@ use crate::{
     path::ImagePath,
     store,
     tree::{Node, ResolveError, Resolved, Step, Xattrs},
+    uninterrupted,
 };
 
 /// File systems whose files the kernel makes, by their `f_type` (linux/magic.h, and the kernel's
@@ -75,7 +76,7 @@ impl HostRoot {
     /// The path in this root of a file of the host: one whose absolute path has no links, or one
     /// that [`HostRoot::node`] named.
     pub fn path_below<'p>(&self, file: &'p Path) -> Option<&'p Path> {
-        let real = self.real.get_or_init(|| fs_err::canonicalize(&self.root).ok());
+        let real = self.real.get_or_init(|| uninterrupted::canonicalize(&self.root).ok());
         let named = || file.strip_prefix(&self.root).ok();
         real.as_ref().and_then(|real| file.strip_prefix(real).ok()).or_else(named)
     }

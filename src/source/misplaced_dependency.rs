@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::tree::{Content, FileNode};
+use crate::{
+    tree::{Content, FileNode},
+    uninterrupted,
+};
 
 /// A file that a program's own search path leads to on the host, where it stands now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +27,12 @@ pub struct MisplacedDependency {
 /// `None` if the program does not come from the host.
 pub fn misplaced_dependency(program: &FileNode, path: &[u8]) -> Option<MisplacedDependency> {
     let Content::Host(host) = &program.content else { return None };
-    let program = fs_err::canonicalize(&host.path).ok()?;
+    let program = uninterrupted::canonicalize(&host.path).ok()?;
     let mut on_host = program.parent()?.as_os_str().as_bytes().to_vec();
     on_host.push(b'/');
     on_host.extend_from_slice(path);
-    let file = fs_err::canonicalize(Path::new(OsStr::from_bytes(&on_host))).ok()?;
-    if !fs_err::metadata(&file).ok()?.is_file() {
+    let file = uninterrupted::canonicalize(Path::new(OsStr::from_bytes(&on_host))).ok()?;
+    if !uninterrupted::metadata(&file).ok()?.is_file() {
         return None;
     }
     let tree = file.ancestors().skip(1).find(|dir| program.starts_with(dir))?;

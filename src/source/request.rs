@@ -14,6 +14,7 @@ use super::{
 use crate::{
     path::{ImagePath, PathError},
     tree::Tree,
+    uninterrupted,
 };
 
 pub use in_sysroot::{Search, command};
@@ -99,10 +100,10 @@ impl Request {
         {
             return self.of_path(path, sysroot, options);
         }
-        let metadata = match fs_err::metadata(&self.source) {
+        let metadata = match uninterrupted::metadata(&self.source) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return match fs_err::read_link(&self.source) {
+                return match uninterrupted::read_link(&self.source) {
                     Ok(target) => {
                         Err(SourceError::DanglingLink { name: self.text.clone(), target })
                     }
@@ -149,7 +150,7 @@ impl Request {
     /// A single file. A link that the user names is replaced by its target.
     fn file(&self, metadata: &Metadata, options: &InputOptions) -> Result<Input, SourceError> {
         let path = || self.source.clone();
-        let real = fs_err::canonicalize(&self.source)
+        let real = uninterrupted::canonicalize(&self.source)
             .map_err(|source| SourceError::Unreadable { path: path(), source })?;
         let path = self.file_path()?;
         let node = dir::node(&self.text, &real, &HostStat::of_metadata(metadata), options)?;

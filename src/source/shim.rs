@@ -8,6 +8,7 @@ use crate::{
     elf::ReadFailure,
     languages::{Languages, Manager},
     path::ImagePath,
+    uninterrupted,
 };
 
 /// The directory that managers put shims into.
@@ -120,7 +121,7 @@ impl Versions<'_> {
         let Some(name) = self.manager.local.as_ref().filter(|_| self.sysroot.is_machine()) else {
             return Ok(None);
         };
-        let here = super::if_present(fs_err::canonicalize("."));
+        let here = super::if_present(uninterrupted::canonicalize("."));
         let here = here.map_err(|source| ReadFailure { path: ".".into(), source })?;
         let here = here.unwrap_or_default();
         for dir in here.ancestors() {
@@ -167,7 +168,7 @@ fn read(path: &PathBuf) -> Result<String, ReadFailure> {
     let file = super::if_present(fs_err::File::open(path)).map_err(failure)?;
     let mut bytes = Vec::new();
     if let Some(file) = file
-        && file.metadata().map_err(failure)?.is_file()
+        && uninterrupted::uninterrupted(|| file.metadata()).map_err(failure)?.is_file()
     {
         file.take(MAX_SHIM as u64).read_to_end(&mut bytes).map_err(failure)?;
     }

@@ -22,7 +22,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::digest::Digest;
+use crate::{digest::Digest, uninterrupted::uninterrupted};
 
 pub use blob::{Blob, Extent, Fetch, Place};
 pub use listing::{list_directory, names};
@@ -179,7 +179,8 @@ impl Store {
             let fresh = Pending::create_in(path)?;
             let Extent { file, offset } = blob.place.open().map_err(io_error("read", &target))?;
             // A blob may be a member of an archive.
-            let is_whole = offset == 0 && file.metadata().is_ok_and(|it| it.len() == blob.size);
+            let is_whole = offset == 0
+                && uninterrupted(|| file.metadata()).is_ok_and(|it| it.len() == blob.size);
             if is_whole
                 && same_owner_and_mode(fresh.file(), &file)
                 && pending::link(&file, &target).is_ok()
@@ -267,16 +268,6 @@ impl Store {
         let known = known.map_or_else(|| blob.clone(), |target| blob.named(target));
         self.blobs.insert(digest, known);
         Ok(blob)
-    }
-}
-
-/// Repeats what a signal interrupts, where the standard library does not.
-fn uninterrupted<T>(call: impl Fn() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
     }
 }
 

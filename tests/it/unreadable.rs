@@ -71,6 +71,45 @@ fn a_denied_read_of_an_image_never_makes_another_verdict() {
     assert!(failed > 5, "only {failed} reads failed");
 }
 
+/// What cannot be found out because a read fails is not something that the image does not say.
+#[test]
+fn a_failing_read_of_an_image_is_no_part_of_what_is_said_of_it() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64)).program("other", static_elf(X86_64));
+    sandbox.imgb("pack ./app -o image.tar --no-cache").run().ok();
+    sandbox.imgb("pack ./app ./other --entrypoint /app -o more.tar --no-cache").run().ok();
+    for (command, code) in [("inspect image.tar --json", 0), ("diff image.tar more.tar --json", 1)]
+    {
+        let whole = sandbox.imgb(command).run().exits(code).text();
+        let mut failed = 0;
+        for number in (1..200).step_by(3) {
+            let inject = format!("inject=pread64:error=EIO:when={number}");
+            let strace =
+                ["strace", "-f", "-qq", "-o", "trace", "-e", "trace=pread64", "-e", &inject];
+            let outcome = sandbox.imgb(command).under(&strace).run();
+            if !String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)") {
+                break;
+            }
+            match outcome.code() {
+                // The loader of imgb itself could not read the C library.
+                Some(127) => {}
+                found if found == Some(code) => {
+                    assert_eq!(outcome.text(), whole, "{command}: read {number}");
+                }
+                _ => {
+                    assert!(outcome.text().starts_with("{\"error\":"), "{}", outcome.show());
+                    assert!(outcome.stderr().contains("Input/output error"), "{}", outcome.show());
+                    failed += 1;
+                }
+            }
+        }
+        assert!(failed > 3, "{command}: only {failed} reads failed");
+    }
+}
+
 /// EINTR is no failure, whichever call it interrupts.
 #[test]
 fn interrupted_calls_are_repeated() {
@@ -105,6 +144,65 @@ fn interrupted_calls_are_repeated() {
         }
     }
     assert!(fired > 50, "{fired}");
+}
+
+/// The standard library repeats reads and writes, and no call that names a file.
+#[test]
+fn interrupted_calls_that_name_a_file_are_repeated() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.program("c/app", static_elf(X86_64)).file("c/Buildfile", "FROM scratch\nCOPY app /\n");
+    let run = |strace: &[&str]| {
+        let _ = fs_err::remove_file(sandbox.path("a.tar"));
+        sandbox.imgb("build c --jobs 1 --no-check --no-cache -o a.tar").under(strace).run()
+    };
+    let whole = run(&[]).ok().text();
+    for call in ["statx", "readlink", "fstat"] {
+        let mut fired = 0;
+        for number in 1..40 {
+            let inject = format!("inject={call}:error=EINTR:when={number}");
+            let trace = format!("trace={call}");
+            let outcome = run(&["strace", "-f", "-qq", "-o", "trace", "-e", &trace, "-e", &inject]);
+            if !String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)") {
+                break;
+            }
+            // The loader of imgb itself does not repeat calls.
+            if outcome.code() != Some(127) {
+                assert_eq!(outcome.text(), whole, "{call} {number}: {}", outcome.show());
+                fired += 1;
+            }
+        }
+        assert!(fired > 0 || call == "fstat", "{call}");
+    }
+}
+
+/// Nothing is known of a file that the system does not describe, so it counts as neither absent nor
+/// empty.
+#[test]
+fn a_file_that_cannot_be_looked_at_is_not_an_absent_one() {
+    if !have(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.program("c/app", static_elf(X86_64)).file("c/Buildfile", "FROM scratch\nCOPY app /\n");
+    sandbox.file("mine", "not an image");
+    let with_failing = |path: &str, command: &str| {
+        let at = ["strace", "-f", "-qq", "-o", "trace", "-P", path];
+        let inject = ["-e", "trace=statx", "-e", "inject=statx:error=EIO"];
+        let outcome = sandbox.imgb(command).under(&[&at[..], &inject[..]].concat()).run();
+        let trace = String::from_utf8_lossy(&sandbox.read("trace")).into_owned();
+        assert!(trace.contains("(INJECTED)"), "{command}: {trace}");
+        outcome
+    };
+    let build = "build c --no-check --no-cache -o";
+    with_failing("c", &format!("{build} a.tar")).error(3, &["`c`", "Input/output error"]);
+    with_failing("mine", &format!("{build} mine")).error(5, &["mine", "Input/output error"]);
+    assert_eq!(sandbox.read("mine"), b"not an image");
+    let context = format!("{build} a.tar --build-context x=mine");
+    with_failing("mine", &context).error(3, &["`mine`", "Input/output error"]);
+    assert_eq!(sandbox.names(""), ["c", "mine", "trace"]);
 }
 
 /// A sysroot with glibc, time zones, and a program that reads these.

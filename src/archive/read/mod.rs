@@ -17,10 +17,10 @@ mod tree_builder;
 use std::{fmt, io, ops::Range, sync::Arc};
 
 use crate::{
-    archive::spool,
     error_kind::ErrorKind,
     path::{ImagePath, PathError, escape},
     tree::{Archive, Change},
+    uninterrupted::uninterrupted,
 };
 
 pub use budget::{Budget, Limits};
@@ -184,7 +184,7 @@ pub fn read(
     whiteouts: Whiteouts,
     limits: Limits,
 ) -> Result<Contents, ReadError> {
-    let metadata = spool::uninterrupted(|| archive.file.metadata());
+    let metadata = uninterrupted(|| archive.file.metadata());
     let len = metadata.map(|meta| meta.len()).map_err(|source| ReadError {
         archive: archive.name.clone(),
         entry: Vec::new(),

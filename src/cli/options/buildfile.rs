@@ -17,13 +17,13 @@ use crate::{
         file::{read_regular, read_stdin},
         values,
     },
-    error_kind::{ErrorKind, with_causes},
+    error_kind::{ErrorKind, system_reason},
     image::Platform,
     path::ignore::Ignore,
     pipeline,
     plan::{self, Layers, Settings},
     recipe::{self, Arguments, Recipe},
-    source,
+    source, uninterrupted,
 };
 
 /// Bytes of an ignore file.
@@ -81,7 +81,7 @@ pub(in crate::cli) fn build_request(
     (labels, layers): (Vec<(String, String)>, LayersArgs),
     (outputs, jobs): (BTreeSet<PathBuf>, NonZeroUsize),
 ) -> Result<BuildRequest, Failure> {
-    if !fs_err::metadata(&context).is_ok_and(|metadata| metadata.is_dir()) {
+    if !is_directory(&context)? {
         let message = format!("the context `{}` is not a directory", context.display());
         return Err(Failure::new(ErrorKind::Input, message));
     }
@@ -167,16 +167,24 @@ fn default_file(context: &Path) -> Result<PathBuf, Failure> {
 /// The first of `candidates` that exists. A link counts as itself.
 fn first_present(candidates: &[PathBuf]) -> Result<Option<PathBuf>, Failure> {
     for path in candidates {
-        let found = source::if_present(fs_err::symlink_metadata(path));
-        let fault = |error: std::io::Error| {
-            let message = format!("cannot read `{}`: {}", path.display(), with_causes(&error));
-            Failure::new(ErrorKind::Input, message)
-        };
-        if found.map_err(fault)?.is_some() {
+        let found = source::if_present(uninterrupted::symlink_metadata(path));
+        if found.map_err(|error| unreadable(path, &error))?.is_some() {
             return Ok(Some(path.clone()));
         }
     }
     Ok(None)
+}
+
+/// Whether `path` leads to a directory.
+fn is_directory(path: &Path) -> Result<bool, Failure> {
+    let found = source::if_present(uninterrupted::metadata(path));
+    let found = found.map_err(|error| unreadable(path, &error))?;
+    Ok(found.is_some_and(|found| found.is_dir()))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Failure {
+    let message = format!("cannot read `{}`: {}", path.display(), system_reason(error));
+    Failure::new(ErrorKind::Input, message)
 }
 
 /// What `--build-context` names. A directory is one of files, whatever is in it; what else can be
@@ -186,10 +194,11 @@ fn named_contexts(pairs: Vec<(String, String)>) -> Result<NamedContexts, Failure
     for (name, value) in pairs {
         let layout = value.strip_prefix("oci-layout://").map(|layout| format!("oci:{layout}"));
         let image = value.strip_prefix("docker-image://").map(|name| format!("docker://{name}"));
+        let is_directory = is_directory(Path::new(&value))?;
         let context = match layout.or(image) {
             Some(image) => NamedContext::Image(image),
             None if value.starts_with("docker://") => NamedContext::Image(value),
-            None if fs_err::metadata(&value).is_ok_and(|metadata| metadata.is_dir()) => {
+            None if is_directory => {
                 let path = PathBuf::from(&value);
                 let ignore = read_ignore(&path, None)?;
                 NamedContext::Directory(ContextDirectory { path, ignore })

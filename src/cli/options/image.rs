@@ -16,6 +16,7 @@ use crate::{
     image::{ImageName, Platform},
     oci::{self, UnpackedImage},
     registry::Registries,
+    uninterrupted,
 };
 
 /// An image that a command reads.
@@ -55,7 +56,7 @@ impl ImageArgs {
     /// `quiet`.
     pub(in crate::cli) fn open_with_progress(&self, quiet: bool) -> Result<UnpackedImage, Failure> {
         // An archive may have to be decompressed before its documents tell anything.
-        let file = self.image.path().and_then(|path| fs_err::metadata(path).ok());
+        let file = self.image.path().and_then(|path| uninterrupted::metadata(path).ok());
         let file = file.filter(std::fs::Metadata::is_file);
         let file = file.map(|file| Reading::image(&self.image, file.len(), quiet));
         let registries = self.registry.registries([&*self.image.to_string()])?;

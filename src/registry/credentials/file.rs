@@ -17,6 +17,7 @@ use crate::{
         error::RegistryError,
         secret::{Credential, Secret},
     },
+    uninterrupted,
 };
 
 /// Bytes of a file.
@@ -61,7 +62,7 @@ impl AuthFile {
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
             Err(errno) => return Err(unreadable(errno.into())),
         };
-        let metadata = file.metadata().map_err(unreadable)?;
+        let metadata = uninterrupted::uninterrupted(|| file.metadata()).map_err(unreadable)?;
         if !metadata.is_file() {
             return Err(wrong("it is not a regular file"));
         }
@@ -204,7 +205,7 @@ impl AuthFile {
             path: self.path.clone(),
             why: format!("cannot write it: {}", system_reason(&error)),
         };
-        let path = fs_err::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let path = uninterrupted::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
         let dir = dir.unwrap_or_else(|| Path::new("."));
         let mut builder = std::fs::DirBuilder::new();

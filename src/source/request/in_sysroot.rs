@@ -16,6 +16,7 @@ use crate::{
         tarball,
     },
     tree::{Kind, Node, Tree},
+    uninterrupted,
 };
 
 /// Top-level directories that hold installed software.
@@ -53,7 +54,7 @@ impl Request {
     pub fn ambiguous(&self, sysroot: Sysroot<'_>) -> Result<Option<ImagePath>, ReadFailure> {
         let path = self.absolute(sysroot)?.filter(|path| !is_for_installed(path));
         let failure = |source| ReadFailure { path: self.source.clone(), source };
-        let on_host = || if_present(fs_err::symlink_metadata(&self.source)).map_err(failure);
+        let on_host = || if_present(uninterrupted::symlink_metadata(&self.source)).map_err(failure);
         Ok(if path.is_some() && on_host()?.is_some() { path } else { None })
     }
 
@@ -105,14 +106,15 @@ impl Request {
             return Ok(Some(path));
         }
         let failure = |source| ReadFailure { path: self.source.clone(), source };
-        let there = if_present(fs_err::metadata(&self.source)).map_err(failure)?;
+        let there = if_present(uninterrupted::metadata(&self.source)).map_err(failure)?;
         let (Some(_), Some(name)) = (there, self.source.file_name()) else { return Ok(None) };
         let dir = self.source.parent().filter(|dir| !dir.as_os_str().is_empty());
         let dir = dir.unwrap_or(Path::new("."));
-        let Some(dir) = if_present(fs_err::canonicalize(dir)).map_err(failure)? else {
+        let Some(dir) = if_present(uninterrupted::canonicalize(dir)).map_err(failure)? else {
             return Ok(None);
         };
-        let Some(root) = if_present(fs_err::canonicalize(host.root())).map_err(failure)? else {
+        let Some(root) = if_present(uninterrupted::canonicalize(host.root())).map_err(failure)?
+        else {
             return Ok(None);
         };
         let path = dir.join(name);

@@ -25,7 +25,10 @@ use rustix::{
 };
 
 use super::{Blob, Durability, Extent, Pending, Place, pending};
-use crate::digest::{DiffId, Digest, Digesting};
+use crate::{
+    digest::{DiffId, Digest, Digesting},
+    uninterrupted::uninterrupted,
+};
 
 pub use prune::{Info, Pruned};
 pub use record::is_racy;
@@ -210,7 +213,7 @@ impl Cache {
         let target = self.blob_path(layer.blob.digest);
         let from = layer.blob.place.open()?;
         let whole = from.offset == 0
-            && from.file.metadata()?.len() == layer.blob.size
+            && uninterrupted(|| from.file.metadata())?.len() == layer.blob.size
             && pending::link(&from.file, &target).is_ok();
         if !whole {
             let pending = Pending::create(&target).map_err(io::Error::other)?;
@@ -265,7 +268,7 @@ impl Cache {
     fn open_blob(&self, record: &Record) -> io::Result<Blob> {
         let path = self.blob_path(record.digest);
         let file = open(&path)?;
-        let found = file.metadata()?;
+        let found = uninterrupted(|| file.metadata())?;
         if !found.is_file() || found.len() != record.size {
             fs_err::remove_file(&path)?;
             return Err(io::ErrorKind::InvalidData.into());
@@ -323,7 +326,7 @@ impl Drop for Held<'_> {
 fn make_private(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let make = || std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    match super::uninterrupted(make) {
+    match uninterrupted(make) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
         made => made,
     }
@@ -346,7 +349,7 @@ fn read_record(path: &Path) -> io::Result<(String, (i64, u32))> {
 
 fn stamp_of(file: &File) -> io::Result<Stamp> {
     use std::os::unix::fs::MetadataExt as _;
-    let found = file.metadata()?;
+    let found = uninterrupted(|| file.metadata())?;
     Ok(Stamp {
         id: (found.dev(), found.ino()),
         mtime: (found.mtime(), found.mtime_nsec() as u32),

@@ -10,11 +10,8 @@ use std::{
 
 use rustix::fs::FlockOperation;
 
-use super::{
-    super::{list_directory, uninterrupted},
-    Cache, Record, digest_of, read_record,
-};
-use crate::digest::Digest;
+use super::{super::list_directory, Cache, Record, digest_of, read_record};
+use crate::{digest::Digest, uninterrupted};
 
 /// How many keys of one layer are kept. Each fresh copy of a tree adds one.
 const KEYS: usize = 8;
@@ -71,7 +68,7 @@ impl Cache {
         let mut damaged = 0;
         for name in self.blobs()?.into_keys() {
             let Ok(file) = super::open(&self.dir.join("blobs").join(&name)) else { continue };
-            let size = file.metadata()?.len();
+            let size = uninterrupted::uninterrupted(|| file.metadata())?.len();
             let extent = crate::store::Extent { file: file.into(), offset: 0 };
             let place = crate::store::Place::Open(extent);
             let blob = crate::store::Blob { digest: Digest::of(""), size, place };
@@ -163,11 +160,12 @@ impl Cache {
 /// meanwhile.
 fn files(dir: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
     let paths = list_directory(dir)?.into_iter().map(|name| dir.join(name));
-    let found = |path: PathBuf| fs_err::symlink_metadata(&path).ok().map(|found| (path, found));
+    let found =
+        |path: PathBuf| uninterrupted::symlink_metadata(&path).ok().map(|found| (path, found));
     Ok(paths.filter_map(found).filter(|(_, found)| found.is_file()).collect())
 }
 
 /// Removes a file of the cache.
 fn remove(path: impl AsRef<Path>) -> io::Result<()> {
-    uninterrupted(|| fs_err::remove_file(path.as_ref()))
+    uninterrupted::uninterrupted(|| fs_err::remove_file(path.as_ref()))
 }
