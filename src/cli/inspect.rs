@@ -17,7 +17,7 @@ use crate::{
         inspection::{InspectError, Inspection},
         page::page,
     },
-    oci::UnpackedImage,
+    oci::{ImageError, UnpackedImage},
     quantity,
 };
 
@@ -101,6 +101,10 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
 fn failure(error: InspectError) -> Failure {
     match error {
         InspectError::Image(error) => error.into(),
+        InspectError::Resolve(error) => {
+            let kind = ImageError::kind_inside(&error).unwrap_or_else(|| error.kind());
+            Failure::new(kind, with_causes(&error))
+        }
         error => Failure::local(with_causes(&error)),
     }
 }

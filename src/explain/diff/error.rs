@@ -2,7 +2,9 @@
 
 use std::io;
 
-use crate::{archive::read::Fault, elf::ReadFailure, error_kind::ErrorKind, oci::ImageError};
+use crate::{
+    archive::read::Fault, elf::ReadFailure, error_kind::ErrorKind, oci::ImageError, plan::PlanError,
+};
 
 /// Why images cannot be compared.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,9 @@ pub enum DiffError {
     /// The blob of a layer cannot be opened.
     #[error(transparent)]
     Blob(#[from] ImageError),
+    /// What leads to the paths cannot be found, because a file cannot be read.
+    #[error(transparent)]
+    Reasons(#[from] PlanError),
     /// The bytes of a layer cannot be read.
     #[error("cannot read the bytes of a layer")]
     Bytes(#[from] io::Error),
@@ -27,6 +32,9 @@ pub enum DiffError {
 impl DiffError {
     /// What it means to the caller.
     pub fn kind(&self) -> ErrorKind {
-        ImageError::kind_inside(self).unwrap_or(ErrorKind::Local)
+        ImageError::kind_inside(self).unwrap_or_else(|| match self {
+            Self::Reasons(error) => error.kind(),
+            _ => ErrorKind::Local,
+        })
     }
 }

@@ -138,7 +138,7 @@ pub fn diff(
     // Without recorded ones, reasons follow from files and configuration.
     let are_recorded = attached.0.is_some() && attached.1.is_some();
     if options.counts("reasons") && (are_recorded || !difference.is_empty()) {
-        difference.reasons = reasons::compare((a, b), attached, resolve);
+        difference.reasons = reasons::compare((a, b), attached, resolve)?;
     }
     if options.strict {
         let mut bytes = blobs::documents(&a.image, &b.image);

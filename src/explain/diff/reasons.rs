@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use crate::{
-    error_kind::with_causes,
+    error_kind::{ErrorKind, with_causes},
     explain::{
         reach::{Attached, NO_PROGRAM, Reach},
         recorded::Recorded,
@@ -14,7 +14,7 @@ use crate::{
     },
     oci::UnpackedImage,
     path::ImagePath,
-    plan::Reason,
+    plan::{PlanError, Reason},
     tree::{Node, Tree},
 };
 
@@ -62,14 +62,17 @@ impl ReasonDifferences {
 
 /// How the reasons that are attached to two images differ, if both have some; else those that are
 /// found again in the images.
+///
+/// # Errors
+/// If a file of an image cannot be read.
 pub(super) fn compare(
     (a, b): (&UnpackedImage, &UnpackedImage),
     attached: (Option<Attached>, Option<Attached>),
     options: &ResolveOptions,
-) -> ReasonDifferences {
+) -> Result<ReasonDifferences, PlanError> {
     let (attached_a, attached_b, recorded) = match attached {
         (Some(a), Some(b)) if a.0 == b.0 => {
-            return ReasonDifferences { recorded: true, ..ReasonDifferences::default() };
+            return Ok(ReasonDifferences { recorded: true, ..ReasonDifferences::default() });
         }
         (Some(a), Some(b)) => (Some(a), Some(b), true),
         _ => (None, None, false),
@@ -78,17 +81,21 @@ pub(super) fn compare(
     let both = |path: &ImagePath, node: &Node| !node.is_directory() && tree_b.contains(path);
     let shared: BTreeSet<&ImagePath> =
         tree_a.iter().filter(|(path, node)| both(path, node)).map(|(path, _)| path).collect();
-    let of = |image: &UnpackedImage, tree: &Tree, attached| {
-        let found = Reach::of(attached, tree, &image.image.config, options);
-        let reach = found.map_err(|error| with_causes(&error))?;
-        let reach = reach.ok_or_else(|| NO_PROGRAM.0.to_owned())?;
-        Ok::<_, String>(phrases(&reach, &shared))
+    let of = |image: &UnpackedImage, tree: &Tree, attached| match Reach::of(
+        attached,
+        tree,
+        &image.image.config,
+        options,
+    ) {
+        Ok(Some(reach)) => Ok(Ok(phrases(&reach, &shared))),
+        Ok(None) => Ok(Err(NO_PROGRAM.0.to_owned())),
+        Err(error) if error.kind() == ErrorKind::Input => Err(error),
+        Err(error) => Ok(Err(with_causes(&error))),
     };
-    let both = of(a, &tree_a, attached_a).and_then(|a| Ok((a, of(b, &tree_b, attached_b)?)));
-    let (a, b) = match both {
-        Ok(both) => both,
-        Err(why) => {
-            return ReasonDifferences { recorded, files: Vec::new(), unresolved: Some(why) };
+    let (a, b) = match (of(a, &tree_a, attached_a)?, of(b, &tree_b, attached_b)?) {
+        (Ok(a), Ok(b)) => (a, b),
+        (Err(why), _) | (_, Err(why)) => {
+            return Ok(ReasonDifferences { recorded, files: Vec::new(), unresolved: Some(why) });
         }
     };
     let nothing = Phrases::new();
@@ -103,7 +110,7 @@ pub(super) fn compare(
         let differs = !a.is_empty() || !b.is_empty();
         differs.then(|| ReasonDifference { path: (*path).clone(), a, b })
     });
-    ReasonDifferences { recorded, files: files.collect(), unresolved: None }
+    Ok(ReasonDifferences { recorded, files: files.collect(), unresolved: None })
 }
 
 /// The reasons of the paths of `wanted`.

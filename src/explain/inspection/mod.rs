@@ -15,11 +15,12 @@ use super::{
 use crate::{
     digest::Digest,
     elf::ReadFailure,
-    error_kind::with_causes,
+    error_kind::{ErrorKind, with_causes},
     image::Platform,
     oci::{Image, ImageError, UnpackedImage},
     packages::Format,
     path::ImagePath,
+    plan::PlanError,
     tree::Tree,
 };
 
@@ -62,6 +63,9 @@ pub enum InspectError {
     /// A file of the package database cannot be read.
     #[error(transparent)]
     Packages(#[from] ReadFailure),
+    /// What leads to the paths cannot be found, because a file cannot be read.
+    #[error(transparent)]
+    Resolve(#[from] PlanError),
     /// A file cannot be read.
     #[error("cannot read a file of the image")]
     Read(#[from] io::Error),
@@ -87,7 +91,7 @@ impl<'a> Inspection<'a> {
             tree: tree.map_or(merged, |layer| &layer.change.tree),
             hidden: waste::hidden(&unpacked.layers, merged),
             duplicates: waste::duplicates(merged)?,
-            reach: Reached::of(attached, unpacked, merged, options),
+            reach: Reached::of(attached, unpacked, merged, options)?,
             packages: usage::packages(merged)?,
         })
     }
@@ -125,22 +129,26 @@ impl<'a> Inspection<'a> {
 impl Reached {
     /// What leads to the paths of an image. A file that no program could use as it is, such as a
     /// malformed object, does not keep the rest of the image from being shown.
+    ///
+    /// # Errors
+    /// If a file of the image cannot be read.
     fn of(
         attached: Option<Attached>,
         unpacked: &UnpackedImage,
         merged: &Tree,
         options: &ResolveOptions,
-    ) -> Self {
+    ) -> Result<Self, PlanError> {
         match Reach::of(attached, merged, &unpacked.image.config, options) {
             Ok(Some(reach)) => {
                 let unreached = reach.unreached(merged);
-                Self::Known(reach, unreached)
+                Ok(Self::Known(reach, unreached))
             }
             Ok(None) => {
                 let (message, hint) = NO_PROGRAM;
-                Self::Unknown(format!("{message} ({hint})"))
+                Ok(Self::Unknown(format!("{message} ({hint})")))
             }
-            Err(error) => Self::Unknown(with_causes(&error)),
+            Err(error) if error.kind() == ErrorKind::Input => Err(error),
+            Err(error) => Ok(Self::Unknown(with_causes(&error))),
         }
     }
 }
