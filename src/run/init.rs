@@ -35,6 +35,7 @@ pub(super) fn run(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
     }
     let catcher = if spec.session { Catcher::InitOfSession } else { Catcher::InitInGroup };
     let mut caught = CaughtSignals::new(catcher).map_err(trying("catch signals"))?;
+    signals::release().map_err(trying("catch signals"))?;
     rustix::system::sethostname(b"imgb").map_err(trying("name the namespace"))?;
     // Without it nothing listens on 127.0.0.1. A program that needs it reports that itself.
     let _ = set_loopback_up();

@@ -63,7 +63,7 @@ use own_binary::OwnBinary;
 use private_dir::PrivateDir;
 use spec::RunSpec;
 use streams::Streams;
-use supervise::{Supervision, supervise};
+use supervise::{Supervision, Unsupervised, supervise};
 
 pub use interrupt::Interrupted;
 pub use runtimes::Runtime;
@@ -243,7 +243,7 @@ pub fn watch(
         let notes = prepare(private, &mut spec, tree, interrupt)?;
         let mut run = |pipes| {
             spec.serving = pipes;
-            stage("namespaces", private, &spec, owner, options.timeout)
+            stage("namespaces", (private, interrupt), &spec, owner, options.timeout)
         };
         let (code, served) = match serving {
             None => (run(None), Served::default()),
@@ -270,10 +270,10 @@ pub fn watch_command(
     scratch: &Path,
 ) -> Result<Watch, RunError> {
     let spec = RunSpec::of_command(command)?;
-    with_private_dir(scratch, |private, _| {
+    with_private_dir(scratch, |private, interrupt| {
         let file = accesses_file(private)?;
         let spec = RunSpec { watch: Some(file.clone().into()), ..spec };
-        let code = stage("watch", private, &spec, None, timeout)?;
+        let code = stage("watch", (private, interrupt), &spec, None, timeout)?;
         with_accesses(RunOutcome { code, notes: Vec::new() }, &file)
     })
 }
@@ -300,9 +300,9 @@ fn run_in(
     let code = match options.runtime {
         Runtime::Own => {
             let owner = namespaces::unprivileged_owner();
-            stage("namespaces", private, &spec, owner, options.timeout)?
+            stage("namespaces", (private, interrupt), &spec, owner, options.timeout)?
         }
-        _ => runtimes::run(private, &spec, options)?,
+        _ => runtimes::run((private, interrupt), &spec, options)?,
     };
     Ok(outcome(code, notes))
 }
@@ -337,7 +337,7 @@ fn prepare(
 /// for a command of the host.
 fn stage(
     name: &str,
-    private: &PrivateDir,
+    (private, interrupt): (&PrivateDir, &Interrupt),
     spec: &RunSpec,
     owner: Option<(u32, u32)>,
     timeout: Option<Duration>,
@@ -376,8 +376,17 @@ fn stage(
         }
     };
     let how = Supervision { leads_session: spec.session, with_descendants: is_sandboxed, timeout };
-    let ended = supervise(command, how).map_err(system("start the runner"))?;
+    let ended = supervise(command, how, interrupt)
+        .map_err(|why| unsupervised(why, system("start the runner")))?;
     finish(streams, ended)
+}
+
+/// Why nothing was started; `system` names what the system refused.
+fn unsupervised(why: Unsupervised, system: impl FnOnce(io::Error) -> RunError) -> RunError {
+    match why {
+        Unsupervised::Interrupted(interrupted) => UnpackError::from(interrupted).into(),
+        Unsupervised::System(error) => system(error),
+    }
 }
 
 /// Gives `command` its standard streams.

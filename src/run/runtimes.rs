@@ -5,10 +5,13 @@ use std::{ffi::OsString, fmt, io, process::Command, str::FromStr};
 use serde_json::{Value, json};
 
 use super::{
-    RunError, RunOptions, connect, finish, namespaces,
+    RunError, RunOptions, connect, finish,
+    interrupt::Interrupt,
+    namespaces,
     private_dir::PrivateDir,
     spec::RunSpec,
     supervise::{Supervision, supervise},
+    unsupervised,
 };
 
 /// What runs the program.
@@ -52,7 +55,7 @@ impl fmt::Display for Runtime {
 
 /// Runs the program of the image's copy in `private`. Returns its exit code.
 pub(super) fn run(
-    private: &PrivateDir,
+    (private, interrupt): (&PrivateDir, &Interrupt),
     spec: &RunSpec,
     options: &RunOptions,
 ) -> Result<u8, RunError> {
@@ -74,9 +77,11 @@ pub(super) fn run(
     let streams = connect(&mut command, false)?;
     let how =
         Supervision { leads_session: false, with_descendants: false, timeout: options.timeout };
-    let ended = supervise(command, how).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => RunError::NoRuntime(options.runtime),
-        _ => system(source),
+    let ended = supervise(command, how, interrupt).map_err(|why| {
+        unsupervised(why, |source| match source.kind() {
+            io::ErrorKind::NotFound => RunError::NoRuntime(options.runtime),
+            _ => system(source),
+        })
     })?;
     finish(streams, ended)
 }

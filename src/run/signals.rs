@@ -8,6 +8,7 @@
 
 use std::{io, os::fd::OwnedFd, process::Child};
 
+use nix::sys::signal::SigSet;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, WaitStatus};
 use signal_hook::{
     consts::signal::{
@@ -115,6 +116,23 @@ impl CaughtSignals {
             stop();
         }
     }
+}
+
+/// Holds the signals that imgb catches back from this thread, and from a child that it starts
+/// meanwhile, until [`release`]: the kernel drops a signal for process 1 of a PID namespace that
+/// neither catches nor blocks it (pid_namespaces(7)).
+pub(super) fn hold_back() -> io::Result<()> {
+    Ok(all().thread_block()?)
+}
+
+/// Ends [`hold_back`]. The signals that came meanwhile are delivered.
+pub(super) fn release() -> io::Result<()> {
+    Ok(all().thread_unblock()?)
+}
+
+fn all() -> SigSet {
+    let numbers = BY_TERMINAL.into_iter().chain(FORWARDED);
+    numbers.filter_map(|number| nix::sys::signal::Signal::try_from(number).ok()).collect()
 }
 
 /// Stops this process until it is continued.

@@ -17,6 +17,9 @@ use super::{
     tracer::Tracer,
 };
 
+/// The stage that is process 1 of the PID namespace.
+const INIT: &str = "init";
+
 /// Bytes of the file that the stages read.
 const MAX_SPEC: u64 = 16 << 20;
 
@@ -25,7 +28,7 @@ const MAX_SPEC: u64 = 16 << 20;
 /// stderr.
 pub fn run_stage(stage: &OsStr, file: &Path) -> u8 {
     let done = read_spec(file).and_then(|spec| match stage.as_encoded_bytes() {
-        b"namespaces" => namespaces::enter(&spec).and_then(|()| start_stage(&spec, file, "init")),
+        b"namespaces" => namespaces::enter(&spec).and_then(|()| start_stage(&spec, file, INIT)),
         b"watch" => start_stage(&spec, file, "command"),
         b"command" => become_command(&spec, file),
         _ => init::run(&spec, file),
@@ -67,7 +70,12 @@ fn start_stage(spec: &RunSpec, file: &Path, stage: &str) -> Result<u8, StageErro
     };
     let mut command = Command::new("/proc/self/exe");
     command.arg0("imgb").arg(RUNNER).arg(stage).arg(file);
-    let child = command.spawn().map_err(trying(format!("start the stage `{stage}`")))?;
+    if stage == INIT {
+        signals::hold_back().map_err(trying("catch signals"))?;
+    }
+    let child = command.spawn();
+    signals::release().map_err(trying("catch signals"))?;
+    let child = child.map_err(trying(format!("start the stage `{stage}`")))?;
     let pid = signals::pid(&child).map_err(trying("start the next stage"))?;
     let status = match tracing {
         None => caught.wait(pid).map_err(trying("wait for the program"))?,

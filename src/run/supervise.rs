@@ -16,6 +16,7 @@ use rustix::process::{PidfdFlags, Signal, WaitOptions};
 
 use super::{
     foreground::Foreground,
+    interrupt::{Interrupt, Interrupted},
     signals::{self, Catcher, CaughtSignals},
 };
 
@@ -31,6 +32,17 @@ pub(super) struct Supervision {
     pub(super) timeout: Option<Duration>,
 }
 
+/// Why a process is not supervised.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unsupervised {
+    /// A signal came before it was started.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// The system refused.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
 /// Whether a program that prints to stdout, or to stderr, runs at a terminal: it reads from it, and
 /// its output is not for another program that may be in the same foreground group.
 pub(super) fn is_at_terminal(prints_to_stderr: bool) -> bool {
@@ -39,21 +51,29 @@ pub(super) fn is_at_terminal(prints_to_stderr: bool) -> bool {
     io::stdin().is_terminal() && prints
 }
 
-/// Starts `command` and waits for its exit code; `None` after the timeout.
-pub(super) fn supervise(mut command: Command, how: Supervision) -> io::Result<Option<u8>> {
+/// Starts `command` and waits for its exit code; `None` after the timeout. A signal that
+/// `interrupt` has caught before ends it at once.
+pub(super) fn supervise(
+    mut command: Command,
+    how: Supervision,
+    interrupt: &Interrupt,
+) -> Result<Option<u8>, Unsupervised> {
     let catcher = if how.leads_session { Catcher::AboveStage } else { Catcher::AboveGroup };
     let mut caught = CaughtSignals::new(catcher)?;
+    // From here on signals are forwarded. None that came earlier is lost.
+    interrupt.check()?;
     if !how.leads_session {
         command.process_group(0);
     }
     if how.with_descendants {
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(io::Error::from)?;
     }
     let child = command.spawn()?;
     // It holds the child's ends of the pipes.
     drop(command);
     let pid = signals::pid(&child)?;
-    let fd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    let fd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(io::Error::from)?;
     let mut foreground = if how.leads_session { None } else { Foreground::of(pid) };
     if is_at_terminal(false) || is_at_terminal(true) {
         foreground.iter_mut().for_each(Foreground::give);

@@ -56,17 +56,17 @@ fn memory_that_is_not_mapped_counts_too() {
                 sleep(2);
                 return 0;
             }
-            sleep(20);
+            sleep(600);
             return 0;
         }"#;
     let Some(sandbox) = program(source) else { return };
     for nobody in [false, true] {
         for kind in ["memfd", "sysv"] {
-            let run = sandbox.imgb("run --memory 64m --timeout 60s app.tar --").arg(kind);
+            let run = sandbox.imgb("run --memory 64m --timeout 500s app.tar --").arg(kind);
             let run = if nobody { run.nobody() } else { run }.run().exits(128 + 9);
             assert!(run.stderr().contains("used the memory"), "{kind}: {}", run.show());
         }
-        let run = sandbox.imgb("run --memory 64m --timeout 60s app.tar -- shared");
+        let run = sandbox.imgb("run --memory 64m --timeout 500s app.tar -- shared");
         if nobody { run.nobody() } else { run }.run().ok();
     }
 }
@@ -154,7 +154,7 @@ fn what_a_program_creates_does_not_use_up_the_files_of_a_disk() {
         TMPDIR=$PWD/disk exec \"$@\"";
     let under = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
     let line = "mkdir /d; cd /d; for i in $(seq 3500); do : > $i; done; sleep 1000";
-    let run = sandbox.imgb("run --timeout 60s sh.tar -- -c").arg(line).under(&under).run();
+    let run = sandbox.imgb("run --timeout 500s sh.tar -- -c").arg(line).under(&under).run();
     let run = run.exits(128 + 9);
     assert!(run.stderr().contains("nine tenths of the free disk"), "{}", run.show());
 }
@@ -226,4 +226,27 @@ fn nothing_is_left_of_an_interrupted_unpacking() {
     let run = sandbox.tool("bash", "-c").arg(line).run().ok();
     run.prints_only("1\n143\n");
     assert_eq!(sandbox.names("tmp"), Vec::<String>::new());
+}
+
+/// A signal is never lost between the unpacking and the program, nor before process 1 of the
+/// namespace catches it: strace makes both times long.
+#[test]
+fn a_signal_before_the_program_starts_is_not_lost() {
+    let Some(sandbox) = shell() else { return };
+    if !have(&["bash", "strace", "pkill", "pgrep"]) {
+        return;
+    }
+    sandbox.dir("tmp").mode("tmp", 0o1777);
+    // The second process of the sandbox is process 1, which here has yet to become imgb.
+    let is_init = "until pgrep -P \"$(pgrep -P \"$(pgrep -P $!)\")\"; do sleep 0.1; done";
+    let is_unpacked = "until ls tmp/*/spec.json; do sleep 0.1; done";
+    for (inject, until) in [("memfd_create", is_unpacked), ("execve", is_init)] {
+        let line = format!(
+            "TMPDIR=$PWD/tmp strace -f -qq -o log -e trace={inject} \
+             -e inject={inject}:delay_exit=3000000 ../imgb run --timeout 100s sh.tar -- -c \
+             'sleep 1000' & {{ {until}; }} >/dev/null 2>&1; pkill -TERM -P $! imgb; wait $!; echo $?"
+        );
+        sandbox.tool("bash", "-c").arg(line).run().ok().prints_only("143\n");
+        assert_eq!(sandbox.names("tmp"), Vec::<String>::new());
+    }
 }
