@@ -9,7 +9,7 @@ use std::{
 
 use rustix::{
     fs::{Gid, Mode, OFlags, ResolveFlags, Uid},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 
 use super::unpack::{UnpackError, set_owner};
@@ -24,6 +24,9 @@ const FILES: [(&str, &str); 3] = [
     ("etc/hostname", "imgb\n"),
     ("etc/resolv.conf", ""),
 ];
+
+/// Those of [`DIRECTORIES`] without which nothing runs.
+const MOUNT_POINTS: [&[u8]; 2] = [b"/proc", b"/dev"];
 
 /// The kernel resolves symbolic links as it would in the container.
 const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
@@ -40,22 +43,27 @@ pub(super) fn add(
 ) -> Result<(), UnpackError> {
     let failed = |errno: Errno| UnpackError::Root { path: root.to_owned(), source: errno.into() };
     let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(root, flags, Mode::empty()).map_err(failed)?;
+    let fd = retry_on_intr(|| rustix::fs::open(root, flags, Mode::empty())).map_err(failed)?;
     let owner = owner.map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
     let directories = DIRECTORIES.iter().map(|dir| dir.as_bytes()).chain([workdir.as_bytes()]);
     for dir in directories {
         let dir = ImagePath::new(dir).unwrap_or_else(|_| ImagePath::root());
-        create_dir_all(&fd, &dir, owner).map_err(failed)?;
+        match create_dir_all(&fd, &dir, owner) {
+            // The image's own directory may be closed to this user.
+            Err(Errno::ACCESS) if !MOUNT_POINTS.contains(&dir.as_bytes()) => {}
+            done => done.map_err(failed)?,
+        }
     }
     for (name, text) in FILES {
         let new =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let Ok(file) = rustix::fs::openat2(&fd, name, new, Mode::from_raw_mode(0o644), IN_ROOT)
-        else {
+        let Ok(file) = retry_on_intr(|| {
+            rustix::fs::openat2(&fd, name, new, Mode::from_raw_mode(0o644), IN_ROOT)
+        }) else {
             continue;
         };
         set_owner(&file, owner)
-            .and_then(|()| rustix::io::write(&file, text.as_bytes()))
+            .and_then(|()| retry_on_intr(|| rustix::io::write(&file, text.as_bytes())))
             .map_err(failed)?;
     }
     Ok(())
@@ -71,20 +79,23 @@ pub(super) fn create_dir_all(
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     let open = |path: &ImagePath| {
         let path = if path.is_root() { Path::new(".") } else { path.as_relative_path() };
-        rustix::fs::openat2(root, path, flags, Mode::empty(), IN_ROOT)
+        retry_on_intr(|| rustix::fs::openat2(root, path, flags, Mode::empty(), IN_ROOT))
     };
     for part in dir.ancestors().skip(1).chain([dir.clone()]).filter(|part| !part.is_root()) {
         if open(&part).is_ok() {
             continue;
         }
         let parent = open(&part.parent().unwrap_or_else(ImagePath::root))?;
-        if rustix::fs::mkdirat(&parent, part.file_name(), Mode::from_raw_mode(0o755)).is_err() {
-            return Ok(());
+        let mode = Mode::from_raw_mode(0o755);
+        match retry_on_intr(|| rustix::fs::mkdirat(&parent, part.file_name(), mode)) {
+            Err(Errno::EXIST | Errno::LOOP | Errno::NOTDIR) => return Ok(()),
+            made => made?,
         }
         let flags = flags | OFlags::NOFOLLOW;
-        let made = rustix::fs::openat(&parent, part.file_name(), flags, Mode::empty())?;
+        let made =
+            retry_on_intr(|| rustix::fs::openat(&parent, part.file_name(), flags, Mode::empty()))?;
         let bits = if part.as_bytes() == b"/tmp" { 0o1777 } else { 0o755 };
-        rustix::fs::fchmod(&made, Mode::from_raw_mode(bits))?;
+        retry_on_intr(|| rustix::fs::fchmod(&made, Mode::from_raw_mode(bits)))?;
         set_owner(&made, owner)?;
     }
     Ok(())

@@ -2,7 +2,10 @@
 
 use std::{fs::File, io, os::fd::OwnedFd, path::Path};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags},
+    io::retry_on_intr,
+};
 
 use super::stage_error::{StageError, trying};
 
@@ -13,13 +16,13 @@ impl Gate {
     /// Closes the gate that `file` stands for.
     pub(super) fn close(file: &Path) -> Result<Self, StageError> {
         let file = File::from(open(file)?);
-        rustix::fs::flock(&file, FlockOperation::LockExclusive)
+        retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))
             .map_err(trying("prepare the watch"))?;
         Ok(Self(file))
     }
 
     pub(super) fn open(self) -> io::Result<()> {
-        Ok(rustix::fs::flock(&self.0, FlockOperation::Unlock)?)
+        Ok(retry_on_intr(|| rustix::fs::flock(&self.0, FlockOperation::Unlock))?)
     }
 }
 
@@ -29,6 +32,6 @@ pub(super) fn wait_until_open(file: &Path) -> Result<(), StageError> {
 }
 
 fn open(file: &Path) -> Result<OwnedFd, StageError> {
-    rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    retry_on_intr(|| rustix::fs::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()))
         .map_err(trying("prepare the watch"))
 }

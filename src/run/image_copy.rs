@@ -13,7 +13,7 @@ use std::{
 
 use rustix::{
     fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 
 use super::{engine_files::create_dir_all, unpack::set_owner};
@@ -49,7 +49,7 @@ impl ImageCopy {
         owner: Option<(u32, u32)>,
     ) -> Result<Self, Errno> {
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = |dir| rustix::fs::open(dir, flags, Mode::empty());
+        let open = |dir| retry_on_intr(|| rustix::fs::open(dir, flags, Mode::empty()));
         let owner = owner.map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
         Ok(Self { root: open(root)?, staging: open(staging)?, owner })
     }
@@ -64,22 +64,25 @@ impl ImageCopy {
     /// What `path` leads to; `None` where it leads nowhere.
     pub(super) fn find(&self, path: &[u8]) -> Option<FileKey> {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let file = rustix::fs::openat2(&self.root, path, flags, Mode::empty(), IN_ROOT).ok()?;
-        Some(key(&rustix::fs::fstat(&file).ok()?))
+        let file =
+            retry_on_intr(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), IN_ROOT))
+                .ok()?;
+        Some(key(&retry_on_intr(|| rustix::fs::fstat(&file)).ok()?))
     }
 
     /// Whether something stands at `path` itself.
     pub(super) fn has(&self, path: &ImagePath) -> bool {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = path.as_relative_path();
-        rustix::fs::openat2(&self.root, path, flags, Mode::empty(), IN_ROOT).is_ok()
+        retry_on_intr(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), IN_ROOT))
+            .is_ok()
     }
 
     /// What stands at `path` itself, whose parent exists.
     fn find_at(&self, path: &ImagePath) -> Result<FileKey, Errno> {
         let parent = self.parent(path)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        Ok(key(&rustix::fs::statat(&parent, path.file_name(), flags)?))
+        Ok(key(&retry_on_intr(|| rustix::fs::statat(&parent, path.file_name(), flags))?))
     }
 
     /// Adds an empty directory, and the directories above it.
@@ -90,10 +93,12 @@ impl ImageCopy {
     /// Adds a symbolic link.
     pub(super) fn add_link(&self, path: &ImagePath, target: &[u8]) -> Result<(), Errno> {
         let parent = self.parent(path)?;
-        rustix::fs::symlinkat(target, &parent, path.file_name())?;
+        retry_on_intr(|| rustix::fs::symlinkat(target, &parent, path.file_name()))?;
         let Some((uid, gid)) = self.owner else { return Ok(()) };
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        rustix::fs::chownat(&parent, path.file_name(), Some(uid), Some(gid), flags)
+        retry_on_intr(|| {
+            rustix::fs::chownat(&parent, path.file_name(), Some(uid), Some(gid), flags)
+        })
     }
 
     /// Adds a file with its content. With `over`, it replaces the file of that key.
@@ -123,16 +128,20 @@ impl ImageCopy {
 
     /// Creates the file that is to be written.
     fn stage(&self, node: &Node) -> Result<OwnedFd, Errno> {
-        match rustix::fs::unlinkat(&self.staging, STAGED, AtFlags::empty()) {
+        match retry_on_intr(|| rustix::fs::unlinkat(&self.staging, STAGED, AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno),
         }
         let new =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.staging, STAGED, new, Mode::from_raw_mode(0o600))?;
+        let file = retry_on_intr(|| {
+            rustix::fs::openat(&self.staging, STAGED, new, Mode::from_raw_mode(0o600))
+        })?;
         set_owner(&file, self.owner)?;
         // No program in a run changes its user.
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(u32::from(node.meta.mode & 0o777)))?;
+        retry_on_intr(|| {
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(u32::from(node.meta.mode & 0o777)))
+        })?;
         Ok(file)
     }
 
@@ -142,12 +151,14 @@ impl ImageCopy {
         let name = path.file_name();
         match over {
             Some(key) if self.find_at(path)? == key => {
-                rustix::fs::renameat(&self.staging, STAGED, &parent, name)?;
+                retry_on_intr(|| rustix::fs::renameat(&self.staging, STAGED, &parent, name))?;
             }
             Some(_) => return Err(io::Error::other("the program has changed it")),
             None => {
-                rustix::fs::linkat(&self.staging, STAGED, &parent, name, AtFlags::empty())?;
-                rustix::fs::unlinkat(&self.staging, STAGED, AtFlags::empty())?;
+                retry_on_intr(|| {
+                    rustix::fs::linkat(&self.staging, STAGED, &parent, name, AtFlags::empty())
+                })?;
+                retry_on_intr(|| rustix::fs::unlinkat(&self.staging, STAGED, AtFlags::empty()))?;
             }
         }
         Ok(())
@@ -159,7 +170,7 @@ impl ImageCopy {
         self.add_directory(&parent)?;
         let dir = if parent.is_root() { Path::new(".") } else { parent.as_relative_path() };
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
-        rustix::fs::openat2(&self.root, dir, flags, Mode::empty(), IN_ROOT)
+        retry_on_intr(|| rustix::fs::openat2(&self.root, dir, flags, Mode::empty(), IN_ROOT))
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use crate::source::list_directory;
+use crate::{source::list_directory, uninterrupted};
 
 /// Bytes of a block of stat(2).
 const STAT_BLOCK: u64 = 512;
@@ -111,7 +111,7 @@ impl Files {
                     return self.are_too_many.store(true, Ordering::Relaxed);
                 }
                 let file = format!("{dir}/{fd}");
-                let is_memory = fs_err::read_link(&file).is_ok_and(|target| {
+                let is_memory = uninterrupted::read_link(&file).is_ok_and(|target| {
                     target.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")
                 });
                 if is_memory

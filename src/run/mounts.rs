@@ -8,7 +8,7 @@ use std::{
 
 use rustix::{
     fs::{FileType, Mode, OFlags, ResolveFlags},
-    io::Errno,
+    io::{Errno, retry_on_intr},
     mount::{MountFlags, MountPropagationFlags, UnmountFlags},
 };
 
@@ -16,6 +16,7 @@ use super::{
     spec::RunSpec,
     stage_error::{StageError, trying},
 };
+use crate::uninterrupted;
 
 /// Devices that need no privileges, and that every engine provides.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
@@ -42,13 +43,12 @@ pub(super) fn prepare(spec: &RunSpec) -> Result<(), StageError> {
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve =
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(rustix::fs::CWD, dir, flags, Mode::empty(), resolve).map_err(
-            |errno| {
+        retry_on_intr(|| rustix::fs::openat2(rustix::fs::CWD, dir, flags, Mode::empty(), resolve))
+            .map_err(|errno| {
                 trying::<Errno>(format!("mount on the image's /{dir}, which is not a directory"))(
                     errno,
                 )
-            },
-        )?;
+            })?;
     }
     mount_devices().map_err(mounting("/dev"))?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -76,19 +76,19 @@ fn mount_devices() -> Result<(), Errno> {
         let to = format!("dev/{name}");
         let new =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        drop(rustix::fs::open(&to, new, Mode::from_raw_mode(0o666))?);
+        drop(retry_on_intr(|| rustix::fs::open(&to, new, Mode::from_raw_mode(0o666)))?);
         match rustix::mount::mount_bind(format!("/dev/{name}"), &to) {
             // The host does not have this device.
-            Err(Errno::NOENT) => rustix::fs::unlink(&to)?,
+            Err(Errno::NOENT) => retry_on_intr(|| rustix::fs::unlink(&to))?,
             done => done?,
         }
     }
     mount_terminal()?;
     for (target, name) in LINKS {
-        rustix::fs::symlink(target, format!("dev/{name}"))?;
+        retry_on_intr(|| rustix::fs::symlink(target, format!("dev/{name}")))?;
     }
     for dir in ["dev/shm", "dev/pts"] {
-        rustix::fs::mkdir(dir, Mode::from_raw_mode(0o755))?;
+        retry_on_intr(|| rustix::fs::mkdir(dir, Mode::from_raw_mode(0o755)))?;
     }
     let private = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     rustix::mount::mount("shm", "dev/shm", "tmpfs", private, c"mode=1777,size=65536k")?;
@@ -110,7 +110,7 @@ fn mount_terminal() -> Result<(), Errno> {
     if !std::io::stdin().is_terminal() {
         return Ok(());
     }
-    let Ok(device) = fs_err::read_link("/proc/self/fd/0") else { return Ok(()) };
+    let Ok(device) = uninterrupted::read_link("/proc/self/fd/0") else { return Ok(()) };
     // The path of a terminal from another mount namespace is here another terminal's, or nothing.
     let (own, there) = (rustix::fs::fstat(std::io::stdin())?, rustix::fs::stat(&device));
     let id = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino, stat.st_rdev);
@@ -118,9 +118,10 @@ fn mount_terminal() -> Result<(), Errno> {
         return Ok(());
     }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    drop(rustix::fs::open("dev/console", flags, Mode::from_raw_mode(0o600))?);
+    drop(retry_on_intr(|| rustix::fs::open("dev/console", flags, Mode::from_raw_mode(0o600)))?);
     // A terminal from another mount namespace has no path here. Programs do without its name.
-    rustix::mount::mount_bind(&device, "dev/console").or_else(|_| rustix::fs::unlink("dev/console"))
+    rustix::mount::mount_bind(&device, "dev/console")
+        .or_else(|_| retry_on_intr(|| rustix::fs::unlink("dev/console")))
 }
 
 /// Files and directories of `/proc` that tell about the whole host, which engines mask (runc's

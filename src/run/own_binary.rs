@@ -11,6 +11,8 @@ use rustix::{
     io::Errno,
 };
 
+use crate::uninterrupted::uninterrupted;
+
 /// How often, and after which time, sealing is tried again where the kernel is busy: for a second.
 const BUSY_TRIES: usize = 50;
 const BUSY_WAIT: Duration = Duration::from_millis(20);
@@ -31,7 +33,9 @@ impl OwnBinary {
             memfd => memfd?,
         };
         let mut copy = File::from(memfd);
-        io::copy(&mut File::open("/proc/self/exe")?, &mut copy)?;
+        let mut own = File::open("/proc/self/exe")?;
+        // What was copied before a signal came is not copied again: both files have moved on.
+        uninterrupted(|| io::copy(&mut own, &mut copy))?;
         let seals = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
         // The kernel refuses while something holds a page of the copy, as memory reclaim may do.
         for _ in 0..BUSY_TRIES {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::removal;
+use crate::uninterrupted;
 
 /// A directory that only its owner can enter. It is removed when dropped, with whatever a program
 /// has left in it.
@@ -15,7 +16,8 @@ pub(super) struct PrivateDir(Option<tempfile::TempDir>);
 impl PrivateDir {
     /// Creates one below `scratch`.
     pub(super) fn new(scratch: &Path) -> io::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("imgb-run-").tempdir_in(scratch);
+        let make = || tempfile::Builder::new().prefix("imgb-run-").tempdir_in(scratch);
+        let dir = uninterrupted::uninterrupted(make);
         dir.map(|dir| Self(Some(dir)))
     }
 
@@ -25,9 +27,9 @@ impl PrivateDir {
 
     /// The first directory above it that this user may not search, with its mode.
     pub(super) fn closed_to(&self, uid: u32, gid: u32) -> io::Result<Option<(PathBuf, u32)>> {
-        let path = fs_err::canonicalize(self.path())?;
+        let path = uninterrupted::canonicalize(self.path())?;
         for dir in path.ancestors().skip(1) {
-            let meta = fs_err::metadata(dir)?;
+            let meta = uninterrupted::metadata(dir)?;
             let search = match meta.uid() == uid {
                 true => 0o100,
                 false if meta.gid() == gid => 0o010,

@@ -20,19 +20,39 @@ use rustix::{
 /// What new names in the top directory begin with. No stage uses such names.
 const PREFIX: &str = "moved-";
 
+/// How often the removal fails until it is given up: what a signal interrupts, or a file that a
+/// network file system still holds, can be removed a moment later.
+const TRIES: u32 = 3;
+
 /// Removes `dir` and everything in it. No other process may use it any more.
 ///
 /// # Errors
 /// The system's. What could be removed is gone then.
 pub(super) fn remove(dir: &Path) -> io::Result<()> {
-    let top = open(CWD, dir)?;
+    let mut failures = 0;
+    let mut again = |errno: Errno| {
+        failures += 1;
+        if failures < TRIES { Ok(()) } else { Err(errno) }
+    };
+    let top = loop {
+        match open(CWD, dir) {
+            Ok(top) => break top,
+            Err(errno) => again(errno)?,
+        }
+    };
     let mut removal = Removal { top, moved: 0, failed: None };
-    // Names that a pass adds to the directory that it lists may not be listed in that pass.
-    while removal.pass()? && removal.failed.is_none() {}
-    if let Some(errno) = removal.failed {
-        return Err(errno.into());
+    loop {
+        // Names that a pass adds to the directory that it lists may not be listed in that pass.
+        let done = match (removal.pass(), removal.failed.take()) {
+            (Ok(true), None) => continue,
+            (Ok(false), None) => rustix::fs::rmdir(dir),
+            (Err(errno), _) | (Ok(_), Some(errno)) => Err(errno),
+        };
+        match done {
+            Ok(()) => return Ok(()),
+            Err(errno) => again(errno)?,
+        }
     }
-    Ok(rustix::fs::rmdir(dir)?)
 }
 
 struct Removal {

@@ -15,7 +15,7 @@ use std::{
 
 use rustix::{
     fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 
 use super::interrupt::{Interrupt, Interrupted};
@@ -88,12 +88,15 @@ pub(super) fn unpack(
     let mut tree = tree.clone();
     tree.add_parents(|_| Node::directory(0o755));
     let fault = |source: io::Error| UnpackError::Root { path: root.to_owned(), source };
-    rustix::fs::mkdir(root, Mode::from_raw_mode(0o755)).map_err(|errno| fault(errno.into()))?;
+    retry_on_intr(|| rustix::fs::mkdir(root, Mode::from_raw_mode(0o755)))
+        .map_err(|errno| fault(errno.into()))?;
     let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(root, flags, Mode::empty()).map_err(|errno| fault(errno.into()))?;
+    let fd = retry_on_intr(|| rustix::fs::open(root, flags, Mode::empty()))
+        .map_err(|errno| fault(errno.into()))?;
     let owner = owner.map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
     if let Some((uid, gid)) = owner {
-        rustix::fs::chown(root, Some(uid), Some(gid)).map_err(|errno| fault(errno.into()))?;
+        retry_on_intr(|| rustix::fs::chown(root, Some(uid), Some(gid)))
+            .map_err(|errno| fault(errno.into()))?;
     }
     let mut unpacker =
         Unpacker { root: fd, owner, interrupt, last: None, shared: BTreeMap::new(), devices: 0 };
@@ -126,19 +129,25 @@ impl<'a> Unpacker<'a> {
             let from = self.parent(first).map_err(write)?.try_clone_to_owned();
             let from = from.map_err(|source| UnpackError::Write { path: path.clone(), source })?;
             let to = self.parent(path).map_err(write)?;
-            return rustix::fs::linkat(from, first.file_name(), to, name, AtFlags::empty())
-                .map_err(write);
+            return retry_on_intr(|| {
+                rustix::fs::linkat(&from, first.file_name(), to, name, AtFlags::empty())
+            })
+            .map_err(write);
         }
         let dir = self.parent(path).map_err(write)?;
         match &node.kind {
             // Its own mode is set at the end.
             Kind::Directory => {
-                rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o700)).map_err(write)?;
+                retry_on_intr(|| rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o700)))
+                    .map_err(write)?;
             }
-            Kind::Symlink(target) => rustix::fs::symlinkat(&**target, dir, name).map_err(write)?,
+            Kind::Symlink(target) => {
+                retry_on_intr(|| rustix::fs::symlinkat(&**target, dir, name)).map_err(write)?
+            }
             Kind::Special(Special::Fifo) => {
                 let mode = mode(node.meta.mode);
-                rustix::fs::mknodat(dir, name, FileType::Fifo, mode, 0).map_err(write)?;
+                retry_on_intr(|| rustix::fs::mknodat(dir, name, FileType::Fifo, mode, 0))
+                    .map_err(write)?;
             }
             Kind::Special(_) => {
                 self.devices += 1;
@@ -150,10 +159,12 @@ impl<'a> Unpacker<'a> {
                     | OFlags::WRONLY
                     | OFlags::NOFOLLOW
                     | OFlags::CLOEXEC;
-                let fd = rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))
-                    .map_err(write)?;
+                let fd = retry_on_intr(|| {
+                    rustix::fs::openat(dir, name, flags, Mode::from_raw_mode(0o600))
+                })
+                .map_err(write)?;
                 set_owner(&fd, owner).map_err(write)?;
-                rustix::fs::fchmod(&fd, mode(node.meta.mode)).map_err(write)?;
+                retry_on_intr(|| rustix::fs::fchmod(&fd, mode(node.meta.mode))).map_err(write)?;
                 let content = |source| UnpackError::Content { path: path.clone(), source };
                 let mut reader = content::open(&file.content, file.len).map_err(content)?;
                 let mut out = File::from(fd);
@@ -170,8 +181,10 @@ impl<'a> Unpacker<'a> {
         }
         if let Some((uid, gid)) = owner {
             let dir = self.parent(path).map_err(write)?;
-            rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(write)?;
+            retry_on_intr(|| {
+                rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            })
+            .map_err(write)?;
         }
         Ok(())
     }
@@ -193,12 +206,14 @@ impl<'a> Unpacker<'a> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve =
             ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
-        rustix::fs::openat2(&self.root, dir.as_relative_path(), flags, Mode::empty(), resolve)
+        retry_on_intr(|| {
+            rustix::fs::openat2(&self.root, dir.as_relative_path(), flags, Mode::empty(), resolve)
+        })
     }
 
     fn finish_directory(&self, path: &ImagePath, node: &Node) -> Result<(), UnpackError> {
         let finish = |fd: OwnedFd| {
-            rustix::fs::fchmod(&fd, mode(node.meta.mode))?;
+            retry_on_intr(|| rustix::fs::fchmod(&fd, mode(node.meta.mode)))?;
             set_time(&fd, node)
         };
         self.open(path)
@@ -212,7 +227,7 @@ fn set_time(file: impl AsFd, node: &Node) -> Result<(), Errno> {
     let Mtime::At(time) = node.meta.mtime else { return Ok(()) };
     let last_access = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
     let last_modification = Timespec { tv_sec: time.seconds(), tv_nsec: 0 };
-    rustix::fs::futimens(file, &Timestamps { last_access, last_modification })
+    retry_on_intr(|| rustix::fs::futimens(&file, &Timestamps { last_access, last_modification }))
 }
 
 /// The mode without set-user-ID and set-group-ID: no program in a run changes its user.
@@ -222,5 +237,7 @@ fn mode(bits: u16) -> Mode {
 
 /// Changes the owner of an open file.
 pub(super) fn set_owner(file: &OwnedFd, owner: Option<(Uid, Gid)>) -> Result<(), Errno> {
-    owner.map_or(Ok(()), |(uid, gid)| rustix::fs::fchown(file, Some(uid), Some(gid)))
+    owner.map_or(Ok(()), |(uid, gid)| {
+        retry_on_intr(|| rustix::fs::fchown(file, Some(uid), Some(gid)))
+    })
 }
