@@ -124,7 +124,7 @@ fn signals_of_a_program_do_not_reach_the_callers_group() {
         for signal in ["TERM", "KILL", "STOP"] {
             for command in ["run sh.tar", "trace sh.tar"] {
                 let line = format!(
-                    "sleep 60 & neighbour=$!; timeout 20 ../imgb {command} --timeout 5s -- -c \
+                    "sleep 900 & neighbour=$!; timeout 300 ../imgb {command} --timeout 5s -- -c \
                      'kill -{signal} 0; sleep 9' </dev/null >/dev/null 2>&1; kill $neighbour && \
                      echo survived"
                 );
@@ -134,7 +134,7 @@ fn signals_of_a_program_do_not_reach_the_callers_group() {
             }
         }
     }
-    let line = "timeout 20 ../imgb trace -- sh -c 'kill -KILL 0' </dev/null >/dev/null 2>&1; echo \
+    let line = "timeout 300 ../imgb trace -- sh -c 'kill -KILL 0' </dev/null >/dev/null 2>&1; echo \
         survived";
     let run = sandbox.tool("bash", "-c").arg(line).under(&["setsid", "--wait"]).run();
     run.ok().prints_only("survived\n");

@@ -35,7 +35,7 @@ const ATTACKS: &str = r#"
     static void use_memory(void) {
         for (int i = 0; i < 4; i++) if (!fork()) {
             for (int i = 0; i < 50; i++) memset(malloc(1 << 20), 1, 1 << 20);
-            sleep(30);
+            sleep(600);
             _exit(0);
         }
     }
@@ -86,21 +86,21 @@ const ATTACKS: &str = r#"
             while (write(2, "x", 1) == 1) {}
             fcntl(2, F_SETFL, flags);
             use_memory();
-            for (int i = 0; i < 200; i++) {
+            for (int i = 0; i < 3000; i++) {
                 puts("alive");
                 usleep(100000);
             }
             puts("SURVIVED");
         } else if (!strcmp(attack, "memory")) {
             use_memory();
-            sleep(20);
+            sleep(600);
         } else if (!strcmp(attack, "semaphores")) {
             for (int i = 0; i < 100; i++) if (semget(IPC_PRIVATE, 32000, IPC_CREAT | 0600) < 0) {
                 /* Not a limit of this test, but of the machine. */
                 perror("semget");
                 return 3;
             }
-            sleep(20);
+            sleep(600);
         } else if (!strcmp(attack, "terminals")) {
             int count = 0;
             while (open("/dev/ptmx", O_RDWR) >= 0) count++;
@@ -134,7 +134,7 @@ fn a_program_ends_though_the_warning_about_it_is_not_read() {
     let Some(sandbox) = attacks() else { return };
     let (mut unread, stderr) = io::pipe().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_imgb"));
-    command.args(["run", "--memory", "64m", "--timeout", "90s", "app.tar", "--", "stderr"]);
+    command.args(["run", "--memory", "64m", "--timeout", "500s", "app.tar", "--", "stderr"]);
     command.current_dir(sandbox.root()).stdin(Stdio::null());
     let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
     drop(command);
@@ -146,7 +146,7 @@ fn a_program_ends_though_the_warning_about_it_is_not_read() {
         }
     });
     // Ends when the program has been silent for a while, which it is only when it has ended.
-    let first = lines.recv_timeout(Duration::from_secs(90)).into_iter();
+    let first = lines.recv_timeout(Duration::from_secs(500)).into_iter();
     let rest = std::iter::from_fn(|| lines.recv_timeout(Duration::from_secs(3)).ok());
     let said: Vec<String> = first.chain(rest).collect();
     let mut warning = Vec::new();
@@ -166,7 +166,7 @@ fn a_link_in_the_image_cannot_put_a_mount_over_proc() {
     fs_err::copy(sandbox.path("app"), sandbox.path("root/app")).unwrap();
     sandbox.tool("tar", "-C root -cf root.tar .").run().ok();
     sandbox.imgb("pack root.tar --no-deps --no-check --entrypoint /app -q -o links.tar").run().ok();
-    let run = sandbox.imgb("run --read-only --memory 64m --timeout 60s links.tar -- memory").run();
+    let run = sandbox.imgb("run --read-only --memory 64m --timeout 500s links.tar -- memory").run();
     let run = run.exits(128 + 9);
     assert!(run.stderr().contains("used the memory"), "{}", run.show());
 }
@@ -174,7 +174,7 @@ fn a_link_in_the_image_cannot_put_a_mount_over_proc() {
 #[test]
 fn semaphores_count_as_memory() {
     let Some(sandbox) = attacks() else { return };
-    let run = sandbox.imgb("run --memory 64m --timeout 60s app.tar -- semaphores").run();
+    let run = sandbox.imgb("run --memory 64m --timeout 500s app.tar -- semaphores").run();
     if run.code() != Some(3) {
         run.exits(128 + 9);
     }
