@@ -362,3 +362,38 @@ fn one_of_several_images_of_docker_is_named() {
         inspect(&format!("x.tar@{gone}")).error(3, &[&gone]);
     }
 }
+
+/// In an archive of docker a digest is only in the name of the configuration: `HEX.json`, a blob,
+/// or crane's `sha256:HEX`.
+#[test]
+fn a_configuration_whose_name_is_another_digest_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64));
+    sandbox.imgb("pack app -q -t app:1 -o x.tar").run().ok();
+    let docker = docker_face(&sandbox, "x.tar");
+    let config = docker[0]["Config"].as_str().unwrap();
+    let config = sandbox.tool("tar", "-xOf x.tar").arg(config).run().ok().into_bytes();
+    let layer = docker[0]["Layers"][0].as_str().unwrap();
+    let layer = sandbox.tool("tar", "-xOf x.tar").arg(layer).run().ok().into_bytes();
+    let check = |name: &str| {
+        let manifest = json!([{"Config": name, "RepoTags": ["app:1"], "Layers": ["layer.tar"]}]);
+        let members = [
+            (name, config.clone()),
+            ("layer.tar", layer.clone()),
+            ("manifest.json", manifest.to_string().into_bytes()),
+        ];
+        sandbox.file("y.tar", tar_of(members));
+        sandbox.imgb("check y.tar").run()
+    };
+    let (own, other) = (Digest::of(&config), Digest::of(&layer));
+    check("config.json").ok();
+    for (digest, is_own) in [(own, true), (other, false)] {
+        let hex = digest.hex();
+        for name in [format!("{hex}.json"), format!("blobs/sha256/{hex}"), format!("sha256:{hex}")]
+        {
+            let run = check(&name);
+            let run = if is_own { run.ok() } else { run.exits(7) };
+            assert!(is_own || run.stderr().contains(&other.to_string()), "{}", run.show());
+        }
+    }
+}
