@@ -141,7 +141,8 @@ class World:
     def clear(self):
         for name in MUTABLE:
             shutil.rmtree(self.at(name), ignore_errors=True)
-            os.mkdir(self.at(name), 0o700)
+            # `run` gives up root's rights to enter directories.
+            os.mkdir(self.at(name), 0o755)
 
     def reset(self):
         """Restores the state before the scenario."""
