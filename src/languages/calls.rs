@@ -131,10 +131,29 @@ fn starts_variable(text: &[u8], call: &[u8]) -> bool {
         let after = text.get(at + call.len()..).unwrap_or_default().trim_ascii_start();
         let open = after.iter().take_while(|b| b"({ ".contains(b)).count();
         let after = after.get(open..).unwrap_or_default();
-        after.first().is_some_and(|b| {
-            b"$@".contains(b) || (call.ends_with(b"(") && (b.is_ascii_lowercase() || *b == b'_'))
-        })
+        match after.first() {
+            Some(b'$' | b'@') => true,
+            Some(_) => call.ends_with(b"(") && is_variable(after),
+            None => false,
+        }
     })
+}
+
+/// Whether the argument at the start of `text` is a variable, with a keyword before it or without
+/// (`args=command`), and not a literal with a prefix (`f"x"`).
+fn is_variable(text: &[u8]) -> bool {
+    let (_, after) = name(text);
+    let value = after.strip_prefix(b"=").filter(|value| !value.starts_with(b"="));
+    let (name, after) = name(value.map_or(text, <[u8]>::trim_ascii_start));
+    let is_name = name.first().is_some_and(|b| b.is_ascii_lowercase() || *b == b'_');
+    is_name && !after.starts_with(b"'") && !after.starts_with(b"\"")
+}
+
+/// The name at the start of `text`, which may be empty, and what comes after it and blanks.
+fn name(text: &[u8]) -> (&[u8], &[u8]) {
+    let len = text.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+    let (name, after) = text.split_at(len);
+    (name, after.trim_ascii_start())
 }
 
 #[cfg(test)]
@@ -169,10 +188,26 @@ mod tests {
     fn commands_that_variables_hold() {
         let by_variable =
             |text: &str| started(text.as_bytes(), &Languages::builtin().calls).by_variable;
-        for text in ["system(@cmd)", "exec $tar, 'x'", "exec { $a } @b", "p = Popen(command)"] {
+        for text in [
+            "system(@cmd)",
+            "exec $tar, 'x'",
+            "exec { $a } @b",
+            "p = Popen(command)",
+            "Popen(args = cmd, shell=True)",
+            "Popen(f)",
+        ] {
             assert!(by_variable(text), "{text}");
         }
-        for text in ["system('x', @args)", "the system is new", "exec 'a'", "Popen(['x', y])"] {
+        for text in [
+            "system('x', @args)",
+            "the system is new",
+            "exec 'a'",
+            "Popen(['x', y])",
+            "Popen(f\"a {x}\")",
+            "os.system(rb'a')",
+            "Popen(args=['x'], y=z)",
+            "check_output(input = f'x')",
+        ] {
             assert!(!by_variable(text), "{text}");
         }
     }
