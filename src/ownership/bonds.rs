@@ -98,15 +98,14 @@ pub struct Startable {
     pub is_asked_for: bool,
 }
 
-/// What a program of the package `of` may start, by file name: commands of packages that this
+/// Programs that a file may start, by file name.
+pub type Startables = BTreeMap<Box<[u8]>, Startable>;
+
+/// What a program of the package `of` may start: commands of packages that this
 /// depends on itself, files of it or of packages from its source below directories of libraries,
 /// and commands of these, except for one that has the name of the package or its source. Of equal
 /// names the last of these kinds counts.
-pub fn startable(database: &Database, of: PackageId) -> BTreeMap<Box<[u8]>, Startable> {
-    let is_for_commands = |path: &ImagePath| {
-        let dir = path.parent();
-        dir.is_some_and(|dir| matches!(dir.file_name(), b"bin" | b"sbin" | b"games"))
-    };
+pub fn startable(database: &Database, of: PackageId) -> Startables {
     let may_be_helper = |path: &ImagePath| {
         let is_library = memchr::memmem::find(path.file_name(), b".so").is_some();
         path.as_bytes().starts_with(b"/usr/lib") && !is_library
@@ -117,9 +116,9 @@ pub fn startable(database: &Database, of: PackageId) -> BTreeMap<Box<[u8]>, Star
         !own.contains_key(id) && !is_essential
     };
     let others = wanted(database, of, is_dependency).filter(is_other);
-    let asked_for = others.flat_map(|id| database.files(id)).filter(is_for_commands);
+    let asked_for = others.flat_map(|id| database.files(id)).filter(is_command);
     let (commands, rest): (Vec<_>, Vec<_>) =
-        own.keys().flat_map(|id| database.files(*id)).partition(is_for_commands);
+        own.keys().flat_map(|id| database.files(*id)).partition(is_command);
     let own = rest.into_iter().filter(may_be_helper).chain(commands);
     // A product's name stands for much besides its program.
     let is_product = |name: &[u8]| {
@@ -133,6 +132,12 @@ pub fn startable(database: &Database, of: PackageId) -> BTreeMap<Box<[u8]>, Star
         (path.file_name().into(), Startable { path, is_asked_for })
     };
     all.map(named).collect()
+}
+
+/// Whether `path` is in a directory of commands.
+pub fn is_command(path: &ImagePath) -> bool {
+    let dir = path.parent();
+    dir.is_some_and(|dir| matches!(dir.file_name(), b"bin" | b"sbin" | b"games"))
 }
 
 /// Adds `left` and everything that it depends on.

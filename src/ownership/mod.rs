@@ -12,7 +12,7 @@ mod mentions;
 pub mod wide;
 
 pub use belongings::{Belongings, Owned, is_top};
-pub use bonds::{Bond, Startable, Tie, bonds, near_bonds, startable};
+pub use bonds::{Bond, Startable, Startables, Tie, bonds, is_command, near_bonds, startable};
 pub use mentions::{Mentions, Names};
 
 #[cfg(test)]

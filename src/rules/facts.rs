@@ -59,6 +59,8 @@ pub struct Facts {
     /// Programs that a program which starts others mentions, if its own packages have them, by
     /// file name.
     pub own_programs: BTreeMap<Box<[u8]>, Mentions>,
+    /// Programs of the image that a script or command line in it starts, by their real paths.
+    pub started: BTreeSet<ImagePath>,
     /// The image's environment, `NAME=VALUE`.
     pub environment: Vec<String>,
     /// C libraries.
@@ -80,12 +82,26 @@ pub struct Owned {
     pub mention: Box<[u8]>,
     /// The package that owns this, unless no package owns either.
     pub tie: Option<Tie>,
+    /// Whether the object is loaded only by programs that nothing starts.
+    pub is_weak: bool,
 }
 
 impl Owned {
+    /// What no package owns, for the object `by` that says `mention`.
+    pub fn by_nobody(by: &ImagePath, mention: &[u8]) -> Self {
+        Self { by: by.clone(), mention: mention.into(), tie: None, is_weak: false }
+    }
+
     /// Whether the object has a path of this, or of a directory above it, and not only a name.
     pub fn is_by_path(&self) -> bool {
         self.mention.starts_with(b"/")
+    }
+
+    /// Whether this is stronger evidence than `other`: of a program that something starts, or else
+    /// a path and not only a name.
+    pub fn is_stronger(&self, other: &Self) -> bool {
+        let strength = |one: &Self| (!one.is_weak, one.is_by_path());
+        strength(self) > strength(other)
     }
 
     /// Whether the package of the object only recommends that of this.

@@ -164,7 +164,7 @@ fn each(names: &BTreeMap<Box<[u8]>, Paths>) -> impl Iterator<Item = (&[u8], &[u8
 fn owned(patterns: &[String], facts: &Facts, counts: impl Fn(&Owned) -> bool) -> Vec<Match> {
     let mut found = Vec::new();
     for (path, owned) in facts.owned.iter().filter(|(_, owned)| counts(owned)) {
-        let Owned { by, mention, tie } = owned;
+        let Owned { by, mention, tie, .. } = owned;
         let evidence = Evidence::Owned(mention.clone(), tie.clone()).into();
         let Some(captures) = first(patterns, path) else { continue };
         found.push(Match { evidence, by: Some(by.clone()), path: Some(path.to_vec()), captures });

@@ -201,7 +201,7 @@ fn modules_and_what_is_owned_bring_the_paths_that_were_found() {
     let paths =
         [("/lib/yaml".as_bytes().into(), path("/ask")), (b"/lib/yaml.py"[..].into(), path("/ask"))];
     let tie = Some(Tie { package: "unbound".into(), bond: Bond::Own });
-    let owned = Owned { by: path("/usr/sbin/unbound"), mention: b"unbound.conf"[..].into(), tie };
+    let owned = Owned { tie, ..Owned::by_nobody(&path("/usr/sbin/unbound"), b"unbound.conf") };
     let facts = Facts {
         modules: [(b"yaml"[..].into(), paths.into())].into(),
         owned: [(b"/etc/unbound/unbound.conf"[..].into(), owned)].into(),

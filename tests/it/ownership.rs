@@ -110,9 +110,40 @@ fn without_a_database_names_and_whole_paths_count() {
     let Some((text, _)) = run(false, "") else { return };
     assert_eq!(
         text,
-        "joined=0 letter=1 cut=0 listed=0 other=0 mine=1 theirs=1 \
+        "joined=0 letter=1 cut=0 listed=1 other=0 mine=1 theirs=1 \
          needed=1 recommended=1 suggested=1\n"
     );
+}
+
+/// A library's data in a sysroot without a database: in a list and without the ending (libmagic),
+/// and a directory (libxtables). What programs start and what all of them share is not data.
+#[test]
+fn without_a_database_the_data_of_libraries_counts() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let sandbox = sandbox(false);
+    let library = "const char *volatile all[] = { \"/etc/zz:/usr/share/misc/zz\",\n\
+        \"/usr/lib/zz-plugins\", \"/usr/bin/other\", \"/usr/share\", \"/usr/share/many/x\" };\n\
+        int all_of(void) { return !all[0]; }";
+    let main = "int all_of(void); int main(void) { return all_of(); }";
+    sandbox.file("data.c", library).file("main.c", main);
+    let flags = "-shared -fPIC data.c -Wl,-soname,libdata.so.1 -o sys/usr/lib/libdata.so.1";
+    sandbox.tool("gcc", flags).run().ok();
+    sandbox.tool("gcc", "main.c -o sys/usr/bin/user sys/usr/lib/libdata.so.1").run().ok();
+    let here = ["usr/share/misc/zz.mgc", "usr/lib/zz-plugins/one.so", "usr/lib/zz-plugins/two"];
+    let left = ["usr/share/misc/zz.mgc.old", "usr/share/misc/zzz", "usr/bin/other"];
+    let many = ["a", "b", "c", "d"].map(|ending| format!("usr/share/many/x.{ending}"));
+    for path in here.iter().chain(&left).copied().chain(many.iter().map(String::as_str)) {
+        sandbox.file(&format!("sys/{path}"), "data");
+    }
+    let plan = sandbox.imgb("plan --all --sysroot sys user").run().ok().text();
+    for path in here {
+        assert!(plan.contains(&format!("/{path} ")), "no {path} in {plan}");
+    }
+    for path in left.iter().copied().chain(many.iter().map(String::as_str)) {
+        assert!(!plan.contains(&format!("/{path} ")), "{path} in {plan}");
+    }
 }
 
 /// A program that no package owns may mention what no package owns either: its own configuration,

@@ -348,3 +348,61 @@ fn a_command_line_in_a_library_whose_package_depends_on_the_command() {
         assert_eq!(text.contains("/usr/bin/sh "), is_there, "{text}");
     }
 }
+
+/// sort of coreutils runs the compressor that the user names. Its help text, which all programs of
+/// the package share, names others of them; and the name of a function may be that of a program.
+#[test]
+fn programs_that_a_common_text_names_are_not_started() {
+    let says = "const char *volatile all[] = { \"box-sum\" };\n";
+    let main = format!("{says}int main(void) {{ return !all[0]; }}");
+    let starts = format!(
+        "#include <unistd.h>\n{says}int main(int argc, char **argv) {{\n\
+         if (argc > 2) return unlink(argv[1]);\n\
+         return execlp(argc > 1 ? argv[1] : \"box-helper\", all[0], (char *)0); }}"
+    );
+    let paths: &[&str] = &[
+        "usr/bin/box-sort",
+        "usr/bin/box-cat",
+        "usr/bin/box-ls",
+        "usr/bin/box-sum",
+        "usr/bin/box-wc",
+        "usr/bin/box-helper",
+        "usr/bin/unlink",
+    ];
+    let mut sources = vec![("box-sort", &*starts), ("box-helper", MAIN), ("unlink", MAIN)];
+    sources.extend(["box-cat", "box-ls", "box-sum", "box-wc"].map(|name| (name, &*main)));
+    let Some(sandbox) = sandbox(&sources, &[("box", "", paths)]) else { return };
+    let text = plan(&sandbox, "box-sort").text();
+    assert!(text.contains("/usr/bin/box-helper "), "{text}");
+    assert!(!text.contains("/usr/bin/box-sum ") && !text.contains("/usr/bin/unlink "), "{text}");
+    // Where few are compared, what they name may be meant.
+    let few: &[&str] = &["usr/bin/box-sort", "usr/bin/box-cat", "usr/bin/box-sum"];
+    let Some(sandbox) = self::sandbox(&sources, &[("box", "", few)]) else { return };
+    let text = plan(&sandbox, "box-sort").text();
+    assert!(text.contains("/usr/bin/box-sum "), "{text}");
+}
+
+/// A program that comes with the directory that it is in counts as one that is started as soon as a
+/// script starts it.
+#[test]
+fn what_a_started_helper_mentions_is_meant() {
+    let app = "#include <stdio.h>\nint main(void) { return puts(\"/usr/lib/zz-app\") < 0; }";
+    let helper = "#include <stdio.h>\nint main(void) { return puts(\"/usr/share/zz-big\") < 0; }";
+    let paths: &[&str] = &[
+        "usr/bin/app",
+        "usr/lib/zz-app/helper",
+        "usr/lib/zz-app/start",
+        "usr/share/zz-big/data",
+        "usr/share/zz-other/x",
+    ];
+    for (script, is_there) in [("exec /usr/lib/zz-app/helper", true), ("true", false)] {
+        let sources = [("app", app), ("helper", helper), ("sh", MAIN)];
+        let Some(sandbox) = sandbox(&sources, &[("app", "", paths)]) else { return };
+        sandbox.program("sys/usr/lib/zz-app/helper", sandbox.read("sys/usr/bin/helper"));
+        sandbox.program("sys/usr/lib/zz-app/start", format!("#!/usr/bin/sh\n{script}\n"));
+        sandbox.file("sys/usr/share/zz-big/data", vec![b'x'; 4_000_000]);
+        let plan = plan(&sandbox, "app");
+        assert!(plan.text().contains("/usr/lib/zz-app/helper "), "{}", plan.show());
+        assert_eq!(plan.text().contains("/zz-big/data "), is_there, "{}", plan.show());
+    }
+}

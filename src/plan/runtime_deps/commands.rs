@@ -1,9 +1,6 @@
 //! Scripts, and command lines among the constants of programs → the commands that they run.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     depends::{depends_on_command, is_authors, is_of_each_system, may_run},
@@ -12,7 +9,7 @@ use super::{
 use crate::{
     elf::{Found, FoundKind, Lookup as _, ReadFailure},
     languages::{Languages, Variables, calls, shell},
-    ownership::Startable,
+    ownership::{Startable, Startables, is_command},
     path::ImagePath,
     plan::{builder::ImageBuilder, interpreters},
     rules::{Evidence, Facts, Mention},
@@ -144,6 +141,7 @@ fn record_command(
     let Ok((command, found)) = interpreters::find(name, dirs, builder)? else { return Ok(()) };
     if builder.has(&found.path) {
         note_interpreter((&command, &found), facts);
+        facts.started.insert(found.path);
         return Ok(());
     }
     let depends = match builder.view.packages()? {
@@ -231,6 +229,7 @@ fn record_line(
             if own {
                 note_interpreter((&command, &found), facts);
             }
+            facts.started.insert(found.path);
             continue;
         }
         let database = builder.view.packages()?;
@@ -265,7 +264,7 @@ fn note_line(
 /// [`ReadFailure`]
 pub(super) fn record_programs(
     by: &ImagePath,
-    (survey, startable): (&Survey<'_>, &BTreeMap<Box<[u8]>, Startable>),
+    (survey, startable): (&Survey<'_>, &Startables),
     facts: &mut Facts,
     view: &View<'_>,
 ) -> Result<(), ReadFailure> {
@@ -285,21 +284,15 @@ pub(super) fn record_programs(
     let Some(database) = view.packages()?.filter(|_| survey.own && survey.starts_programs) else {
         return Ok(());
     };
-    for path in survey.hits.paths.iter().filter(|path| is_command_path(path)) {
+    for path in &survey.hits.paths {
+        let Some(command) = ImagePath::new(path).ok().filter(is_command) else { continue };
         let Ok(found) = view.probe(path)? else { continue };
-        let Ok(command) = ImagePath::new(path) else { continue };
         let is_program = matches!(found.kind, FoundKind::File(_)) && found.path != *by;
         if is_program && depends_on_command(database, by, (&command, &found.path)) {
             note(path, &command);
         }
     }
     Ok(())
-}
-
-/// Whether `path` is one of a command: in a directory of the PATH.
-fn is_command_path(path: &[u8]) -> bool {
-    let dir = memchr::memrchr(b'/', path).and_then(|end| path.get(..end)).unwrap_or_default();
-    dir.ends_with(b"/bin") || dir.ends_with(b"/sbin")
 }
 
 /// Whether the package of `by` itself depends on that of the command which `command` leads to.

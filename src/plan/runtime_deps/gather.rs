@@ -13,12 +13,13 @@ use super::{
     owners::{self, Owners},
     perl::PerlModules,
     registered::{self, Registered},
+    startable::StartablePrograms,
     survey::{Survey, Surveyor, Task, Window},
-    texts,
+    texts, unowned,
 };
 use crate::{
     elf::{self, Absence, Closure, File, Object, ReadFailure},
-    ownership::{Belongings, Names, Startable},
+    ownership::{Belongings, Names, Startables},
     path::ImagePath,
     plan::{Note, PlanOptions},
     rules::{Account, Evidence, Facts, Libc, LibcKind, Mention, Owned, Table},
@@ -35,6 +36,7 @@ pub(super) type Imports = (ImagePath, BTreeSet<Vec<u8>>);
 pub(super) struct Gatherer<'t> {
     surveyor: Surveyor<'t>,
     pub(super) owners: Owners<'t>,
+    startable: StartablePrograms,
     /// Threads that look through files.
     jobs: NonZeroUsize,
     pub(super) facts: Facts,
@@ -80,10 +82,11 @@ impl<'t> Gatherer<'t> {
         let (seen, callers, openings, needed, listings, archives) = Default::default();
         let (helpers, of_helpers) = Default::default();
         let registered = Registered::default();
-        let (owners, lacking) = (Owners::new(table), None);
+        let (owners, startable, lacking) = (Owners::new(table), Default::default(), None);
         Ok(Self {
             surveyor,
             owners,
+            startable,
             jobs,
             facts,
             seen,
@@ -113,7 +116,14 @@ impl<'t> Gatherer<'t> {
             closure.programs.iter().filter_map(|program| program.file).collect();
         let listed: BTreeSet<usize> =
             closure.programs.iter().take(hard).filter_map(|program| program.file).collect();
-        self.of_helpers = only_loaded_by(&self.helpers, closure);
+        // What something starts is examined anew, as a program.
+        let started = self.started_helpers();
+        self.helpers.retain(|path| !started.contains(path));
+        let of_helpers = only_loaded_by(&self.helpers, closure);
+        for path in self.of_helpers.difference(&of_helpers) {
+            self.seen.remove(path);
+        }
+        self.of_helpers = of_helpers;
         let mut new: Vec<New<'_>> = Vec::new();
         for (index, file) in closure.files.iter().enumerate() {
             let is_program = programs.contains(&index) && file.object.is_program();
@@ -130,8 +140,8 @@ impl<'t> Gatherer<'t> {
             let programs: Vec<_> = self.facts.programs.values().cloned().collect();
             let belongings = self.owners.all_belongings(&file.path, &programs, view)?;
             let startable = match self.of_helpers.contains(&file.path) {
-                true => BTreeMap::new(),
-                false => owners::startable(&file.path, &programs, view)?,
+                true => Arc::default(),
+                false => self.startable.of(&file.path, &programs, view)?,
             };
             new.push(New { file, own, belongings, startable });
         }
@@ -146,14 +156,16 @@ impl<'t> Gatherer<'t> {
             self.jobs,
             |new| open(new, view),
             worker,
-            |New { file, belongings, startable, .. }, survey| {
+            |New { file, belongings, startable, .. }, mut survey| {
                 if survey.calls_dlopen {
                     self.callers.insert(file.path.clone());
                 }
+                self.startable.leave_common(&file.path, &mut survey.programs, view)?;
                 commands::record_programs(&file.path, (&survey, startable), &mut self.facts, view)?;
+                let is_weak = self.of_helpers.contains(&file.path);
                 for belongings in belongings {
                     let found = (&**belongings, &survey.mentions);
-                    owners::note(&mut self.facts, &file.path, found, view)?;
+                    owners::note(&mut self.facts, (&file.path, is_weak), found, view)?;
                 }
                 let is_owned = !belongings.is_empty();
                 let libraries = note(&mut self.facts, (&file.path, is_owned), survey, view)?;
@@ -167,6 +179,14 @@ impl<'t> Gatherer<'t> {
         self.registered.note(&mut self.facts, view)?;
         let known = (&mut self.facts, &mut self.owners, view);
         self.openings.resolve(mentions, closure, search, known)
+    }
+
+    /// The helpers that something starts, as is known by now.
+    pub(super) fn started_helpers(&self) -> BTreeSet<ImagePath> {
+        let Facts { started, programs, .. } = &self.facts;
+        let is_program = |path: &ImagePath| programs.values().any(|program| program == path);
+        let found = self.helpers.iter().filter(|path| started.contains(*path) || is_program(path));
+        found.cloned().collect()
     }
 
     /// Looks into archives inside the files of `tree`. Returns the modules that each imports.
@@ -282,7 +302,7 @@ struct New<'c> {
     /// What belongs to it, if a package owns it.
     belongings: Vec<Arc<Belongings>>,
     /// What it may start, by file name.
-    startable: BTreeMap<Box<[u8]>, Startable>,
+    startable: Arc<Startables>,
 }
 
 /// Opens a file of the closure, unless nothing in it says anything about the program.
@@ -295,7 +315,7 @@ fn open(new: &New<'_>, view: &View<'_>) -> Result<Option<Task>, ReadFailure> {
     let Ok(Some(node)) = view.node(&file.path)? else { return Ok(None) };
     let Some(node) = node.file() else { return Ok(None) };
     let names = belongings.iter().map(|one| one.names().clone()).collect();
-    let startable = startable.iter().map(|(name, one)| (name.clone(), one.is_asked_for)).collect();
+    let startable = startable.clone();
     Ok(view.reader(node)?.ok().map(|reader| Task { reader, own: *own, names, startable }))
 }
 
@@ -317,26 +337,25 @@ fn note(
     }
     for name in configuration.names() {
         let at: Box<[u8]> = [b"/etc/", name].concat().into();
-        if owners::is_unowned(&at, view)? {
-            let owned = Owned { by: path.clone(), mention: name.into(), tie: None };
+        if unowned::is_unowned(&at, view)? {
+            let owned = Owned::by_nobody(path, name);
             facts.owned.entry(at).or_insert(owned);
         }
     }
     for line in hits.command_lines {
         facts.command_lines.entry(line).or_insert_with(|| (path.clone(), own && runs_shell));
     }
+    if !is_owned {
+        unowned::note(facts, (path, own), &hits.paths, view)?;
+        unowned::note(facts, (path, false), &hits.listed, view)?;
+    }
     for string in hits.paths {
         let known = facts.paths.contains_key(&string);
         // What may not be looked at counts as there: a rule that wants it notes the denial.
         let is_absent = |answer| matches!(answer, Err(Absence::Missing | Absence::Loop));
-        if known || is_absent(view.probe(&string)?) {
-            continue;
+        if !known && !is_absent(view.probe(&string)?) {
+            facts.paths.entry(string).or_insert_with(|| path.clone());
         }
-        if own && !is_owned && owners::is_unowned(&string, view)? {
-            let owned = Owned { by: path.clone(), mention: string.clone(), tie: None };
-            facts.owned.entry(string.clone()).or_insert(owned);
-        }
-        facts.paths.entry(string).or_insert_with(|| path.clone());
     }
     Ok(hits.libraries)
 }

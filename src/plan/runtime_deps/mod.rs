@@ -15,10 +15,12 @@ mod python;
 mod registered;
 mod scan;
 mod scripts;
+mod startable;
 mod started;
 mod survey;
 mod texts;
 mod typelibs;
+mod unowned;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -202,7 +204,10 @@ impl<'t> RuntimeDeps<'t> {
             self.gatherer.resolve_texts(closure, search, builder.view)?;
             // Texts that one rule added may be evidence for another.
             if self.gatherer.facts.of_texts() == known {
-                return Ok(objects);
+                if self.gatherer.started_helpers().is_empty() {
+                    return Ok(objects);
+                }
+                self.gatherer.add(closure, hard, search, builder.view)?;
             }
         }
     }

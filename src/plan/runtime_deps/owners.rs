@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     elf::ReadFailure,
-    ownership::{self, Belongings, Bond, Mentions, Startable, Tie, bonds, near_bonds},
+    ownership::{Belongings, Bond, Mentions, Tie, bonds, near_bonds},
     packages::{Database, PackageId},
     path::ImagePath,
     rules::{Facts, Owned, Rule, Table},
@@ -185,60 +185,21 @@ impl<'t> Owners<'t> {
 }
 
 /// The package that owns a file of the sysroot.
-fn owner(path: &ImagePath, database: &Database, view: &View<'_>) -> Option<PackageId> {
+pub(super) fn owner(path: &ImagePath, database: &Database, view: &View<'_>) -> Option<PackageId> {
     if view.is_own(path) {
         return None;
     }
     database.owners(path).first().copied()
 }
 
-/// What the file at the real path `path` may start, by file name: what its package has or asks
-/// for, if it is one of `programs`; for other files, what the packages of those of `programs` ask
-/// for that are from the same source.
-///
-/// # Errors
-/// [`ReadFailure`]
-pub(super) fn startable(
-    path: &ImagePath,
-    programs: &[ImagePath],
-    view: &View<'_>,
-) -> Result<BTreeMap<Box<[u8]>, Startable>, ReadFailure> {
-    let Some(database) = view.packages()? else { return Ok(BTreeMap::new()) };
-    let Some(id) = owner(path, database, view) else { return Ok(BTreeMap::new()) };
-    if programs.contains(path) {
-        return Ok(ownership::startable(database, id));
-    }
-    let source = |id| database.package(id).map(|package| &package.source);
-    let owners = programs.iter().filter_map(|program| owner(program, database, view));
-    let relatives: BTreeSet<_> = owners.filter(|other| source(*other) == source(id)).collect();
-    let all = relatives.into_iter().flat_map(|id| ownership::startable(database, id));
-    Ok(all.filter(|(_, one)| one.is_asked_for).collect())
-}
-
-/// Whether no package owns what is at `path`, and it is neither a directory that many programs have
-/// nor in `/var`, where this machine keeps its state.
-///
-/// # Errors
-/// [`ReadFailure`]
-pub(super) fn is_unowned(path: &[u8], view: &View<'_>) -> Result<bool, ReadFailure> {
-    let Ok(found) = view.resolve(path)? else { return Ok(false) };
-    if found.path.as_bytes().starts_with(b"/var/") {
-        return Ok(false);
-    }
-    if ownership::is_top(&found.path) {
-        return Ok(false);
-    }
-    let is_owned = |database: &Database| !database.owners(&found.path).is_empty();
-    Ok(!view.packages()?.is_some_and(is_owned))
-}
-
-/// Adds what of `belongings` the object or script `by` mentions to the facts.
+/// Adds what of `belongings` the object or script `by` mentions to the facts; `is_weak` says
+/// whether only programs that nothing starts load it.
 ///
 /// # Errors
 /// [`ReadFailure`]
 pub(super) fn note(
     facts: &mut Facts,
-    by: &ImagePath,
+    (by, is_weak): (&ImagePath, bool),
     (belongings, mentions): (&Belongings, &Mentions),
     view: &View<'_>,
 ) -> Result<(), ReadFailure> {
@@ -249,11 +210,10 @@ pub(super) fn note(
     for found in belongings.mentioned(mentions, database) {
         let package = database.package(found.package).map_or("", |package| &package.name);
         let tie = Tie { package: package.into(), bond: found.bond };
-        let owned = Owned { by: by.clone(), mention: found.mention, tie: Some(tie) };
+        let owned = Owned { by: by.clone(), mention: found.mention, tie: Some(tie), is_weak };
         let known =
             facts.owned.entry(found.path.as_bytes().into()).or_insert_with(|| owned.clone());
-        // A path is stronger evidence than a name.
-        if owned.is_by_path() && !known.is_by_path() {
+        if owned.is_stronger(known) {
             *known = owned;
         }
     }
@@ -262,7 +222,7 @@ pub(super) fn note(
 
 /// Whether `path` is in a directory where commands or the loader's libraries are looked for: what
 /// programs start, and what the loader opens.
-fn is_program_or_library(path: &ImagePath) -> bool {
+pub(super) fn is_program_or_library(path: &ImagePath) -> bool {
     let parts: Vec<&[u8]> = path.components().collect();
     let Some((name, dir)) = parts.split_last() else { return false };
     let dir = dir.strip_prefix(&[&b"usr"[..]]).unwrap_or(dir);

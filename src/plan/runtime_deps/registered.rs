@@ -92,7 +92,7 @@ impl Registered {
             for name in view.probe_names(path)?.unwrap_or_default() {
                 let Ok(file) = dir.join(&name) else { continue };
                 if texts::names_libraries(&file, view)? {
-                    let owned = Owned { by: by.clone(), mention: path.clone(), tie: None };
+                    let owned = Owned::by_nobody(by, path);
                     new.push((file, owned));
                 }
             }
@@ -105,7 +105,7 @@ impl Registered {
 }
 
 /// The files in `/etc` that name libraries: `odbcinst.ini`. Only of those that no package owns does
-/// a mention say anything ([`owners::is_unowned`]): they were made when packages were installed.
+/// a mention say anything ([`super::unowned::is_unowned`]): they were made when packages were installed.
 ///
 /// # Errors
 /// [`ReadFailure`]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::memmem;
 
-use crate::{languages::shell, rules::Wanted};
+use crate::{languages::shell, ownership::Startables, rules::Wanted};
 
 /// The longest string that is found across the border of two windows, in bytes.
 pub(super) const MAX_STRING: usize = 512;
@@ -48,6 +48,8 @@ pub(super) struct Hits<'t> {
     pub(super) literals: BTreeSet<&'t [u8]>,
     /// Strings that are whole paths.
     pub(super) paths: BTreeSet<Box<[u8]>>,
+    /// Paths in lists with colons between them.
+    pub(super) listed: BTreeSet<Box<[u8]>>,
     /// Words.
     pub(super) words: BTreeSet<&'t str>,
     /// Strings that have the form of a library's name.
@@ -110,6 +112,11 @@ impl<'t> Scanner<'t> {
             {
                 hits.paths.insert(path.into());
             }
+            if hits.listed.len() < MAX_HITS
+                && let Some(path) = listed(before, rest)
+            {
+                hits.listed.insert(path.into());
+            }
         }
         if words {
             let new = self.words.iter().filter(|(word, _)| !hits.words.contains(word));
@@ -138,17 +145,13 @@ pub(super) fn command_lines(window: &[u8], lines: &mut BTreeSet<Box<[u8]>>) {
 
 /// Adds the names of programs in `window` that `startable` has: whole strings, and the words of
 /// short ones where it says that these are enough (`ssh : rsh`).
-pub(super) fn programs(
-    window: &[u8],
-    startable: &BTreeMap<Box<[u8]>, bool>,
-    found: &mut BTreeSet<Box<[u8]>>,
-) {
+pub(super) fn programs(window: &[u8], startable: &Startables, found: &mut BTreeSet<Box<[u8]>>) {
     for string in window.split(|&b| b == 0).filter(|string| !string.is_empty()) {
         if startable.contains_key(string) {
             found.insert(string.into());
         } else if string.len() <= MAX_LIST {
             let words = string.split(|b| b" :,;|".contains(b));
-            let is_enough = |word: &&[u8]| startable.get(*word) == Some(&true);
+            let is_enough = |word: &&[u8]| startable.get(*word).is_some_and(|one| one.is_asked_for);
             found.extend(words.filter(is_enough).map(Box::from));
         }
     }
@@ -180,7 +183,26 @@ const IN_PATH: [bool; 256] = {
 /// The string at the start of `rest`, if it is terminated and has the form of a path.
 fn whole_string(rest: &[u8]) -> Option<&[u8]> {
     let front = rest.get(..MAX_STRING.min(rest.len()))?;
-    let string = front.get(..memchr::memchr(0, front)?)?;
+    path(front.get(..memchr::memchr(0, front)?)?)
+}
+
+/// The path at the start of `rest`, if a colon stands before or after it.
+fn listed<'w>(before: &[u8], rest: &'w [u8]) -> Option<&'w [u8]> {
+    let starts_list = match before.last()? {
+        0 => true,
+        b':' => false,
+        _ => return None,
+    };
+    let front = rest.get(..MAX_STRING.min(rest.len()))?;
+    let end = memchr::memchr2(0, b':', front)?;
+    let is_list = !starts_list || front.get(end) == Some(&b':');
+    // `https://…`
+    let is_url = front.get(1) == Some(&b'/');
+    path(front.get(..end)?).filter(|_| is_list && !is_url)
+}
+
+/// `string`, if it has the form of a path.
+fn path(string: &[u8]) -> Option<&[u8]> {
     let plain = string.iter().all(|&b| IN_PATH[usize::from(b)]);
     (plain && string.len() > 3 && string.iter().skip(1).any(u8::is_ascii_alphanumeric))
         .then_some(string)
@@ -222,6 +244,7 @@ mod tests {
             glued/etc/ssl/cert.pem/etc/hosts\0net.(*Resolver).lookup\0xos/user.Current\0\
             s/user.Current\0/var/run/x\0\
             libx.so\0liby.so.2\0lib%s.so\0a/libz.so\0\
+            /usr/share/l1:/usr/share/l2:%s:/usr/share/l3\0https://usr/share/u\0x/usr/share/m:\0\
             libv.so.2a\0libf.so.%d\0libg.so%d\0.so\0libw.sox\0/usr/share/cut";
         let scanner = Scanner::new(&wanted);
         let mut hits = Hits::default();
@@ -230,6 +253,7 @@ mod tests {
             set.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect::<Vec<_>>()
         };
         assert_eq!(text(&hits.paths), ["/opt/x.so", "/usr/share/misc/magic"]);
+        assert_eq!(text(&hits.listed), ["/usr/share/l1", "/usr/share/l2", "/usr/share/l3"]);
         assert_eq!(text(&hits.libraries), ["libf.so.", "libx.so", "liby.so.2"]);
         assert_eq!(hits.words, ["net.(*Resolver)", "os/user.Current", "/run/"].into());
         assert_eq!(hits.literals.len(), 2);

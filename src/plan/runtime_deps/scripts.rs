@@ -164,7 +164,7 @@ fn note_modules(
     (facts, builder): (&mut Facts, &ImageBuilder<'_>),
 ) -> Result<(), ReadFailure> {
     for (source, belongings, mentions) in &found.mentions {
-        owners::note(facts, source, (belongings, mentions), builder.view)?;
+        owners::note(facts, (source, false), (belongings, mentions), builder.view)?;
     }
     for (line, source) in found.lines {
         facts.command_lines.entry(line.into()).or_insert((source, false));
@@ -190,7 +190,7 @@ fn record_mentions(
     let Some(belongings) = owners.belongings(path, builder.view)? else { return Ok(()) };
     let mut mentions = Mentions::default();
     belongings.names().scan(text, &mut mentions);
-    owners::note(facts, path, (&belongings, &mentions), builder.view)
+    owners::note(facts, (path, false), (&belongings, &mentions), builder.view)
 }
 
 pub(in crate::plan) fn is_for_shell(line: &Shebang) -> bool {

@@ -1,16 +1,11 @@
 //! One object's file → the symbols, paths, words and names in it that rules ask for.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io,
-    ops::Range,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, io, ops::Range, sync::Arc};
 
 use super::scan::{self, Hits, MAX_STRING, Scanner};
 use crate::{
     elf::{self, ObjectError, ReadAt, ReadFailure},
-    ownership::{Mentions, Names, wide},
+    ownership::{Mentions, Names, Startables, wide},
     rules::Wanted,
     source::FileReader,
 };
@@ -19,9 +14,6 @@ use crate::{
 const WINDOW: usize = 256 << 10;
 /// Bytes of constants that are searched in one object.
 const MAX_CONSTANTS: u64 = 256 << 20;
-
-/// File names of programs, each with whether a word of a constant is enough.
-pub(super) type StartableNames = BTreeMap<Box<[u8]>, bool>;
 
 /// What to look for in objects.
 #[derive(Debug)]
@@ -64,7 +56,7 @@ pub(super) struct Task {
     /// The names of what its package owns, and of what a program's package of the same source owns.
     pub(super) names: Vec<Arc<Names>>,
     /// The programs that it may start.
-    pub(super) startable: StartableNames,
+    pub(super) startable: Arc<Startables>,
 }
 
 /// Memory for the constants of one object after the other. The first byte stays zero, so that the
@@ -97,7 +89,7 @@ impl<'t> Surveyor<'t> {
         let mut survey = Survey { own, ..Survey::default() };
         // A damaged object fails in the closure, and a denied one when it is packed.
         let _ = reader.parse(|len, read_at| {
-            let known = (&names[..], &startable);
+            let known = (&names[..], &*startable);
             self.look((len, read_at), known, &mut survey, window)
         })?;
         Ok(survey)
@@ -111,12 +103,14 @@ impl<'t> Surveyor<'t> {
     pub(super) fn look(
         &self,
         (len, read_at): (u64, ReadAt<'_>),
-        (names, startable): (&[Arc<Names>], &StartableNames),
+        (names, startable): (&[Arc<Names>], &Startables),
         survey: &mut Survey<'t>,
         window: &mut Window,
     ) -> io::Result<Result<(), ObjectError>> {
+        let mut functions = BTreeSet::<Box<[u8]>>::new();
         // Of a damaged table, what could be read.
         let _ = elf::imports(len, read_at, |name| {
+            functions.extend(startable.contains_key(name).then(|| name.into()));
             survey.calls_dlopen |= matches!(name, b"dlopen" | b"dlmopen");
             survey.runs_shell |= matches!(name, b"system" | b"popen");
             survey.starts_programs |= starts_programs(name);
@@ -148,8 +142,31 @@ impl<'t> Surveyor<'t> {
             }
         };
         window.slide(&ranges, read_at, look)?;
+        // The names of functions that it imports are among its constants.
+        survey.programs.retain(|name| !functions.contains(name));
         Ok(Ok(()))
     }
+}
+
+/// Which of these programs the constants of an object name; `None` for what is not an object.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn named_programs(
+    reader: &FileReader,
+    startable: &Startables,
+    window: &mut Window,
+) -> Result<Option<BTreeSet<Box<[u8]>>>, ReadFailure> {
+    let mut found = BTreeSet::new();
+    let read = reader.parse(|len, read_at| {
+        let ranges = match elf::constants(len, read_at)? {
+            Ok(ranges) => ranges,
+            Err(error) => return Ok(Err(error)),
+        };
+        window.slide(&ranges, read_at, |bytes| scan::programs(bytes, startable, &mut found))?;
+        Ok(Ok(()))
+    })?;
+    Ok(read.is_ok().then_some(found))
 }
 
 /// Whether a function starts programs: exec(3), posix_spawn(3), system(3), popen(3), and those of
