@@ -137,7 +137,18 @@ fn without_a_database_the_data_of_libraries_counts() {
     for path in here.iter().chain(&left).copied().chain(many.iter().map(String::as_str)) {
         sandbox.file(&format!("sys/{path}"), "data");
     }
-    let plan = sandbox.imgb("plan --all --sysroot sys user").run().ok().text();
+    sandbox.dir("sys/usr/share/misc/zz");
+    // A plugin that needs a large library, as LLVM's for binutils.
+    sandbox.file("heavy.c", "char heavy[4000000] = {1};");
+    let plugin = "sys/usr/lib/zz-plugins/large.so sys/usr/lib/libheavy.so.1";
+    let flags = "-shared -fPIC heavy.c -Wl,-soname,libheavy.so.1 -o sys/usr/lib/libheavy.so.1";
+    sandbox.tool("gcc", flags).run().ok();
+    sandbox.tool("gcc", "-shared -fPIC -Wl,--no-as-needed data.c -o").args(plugin).run().ok();
+    let plan = sandbox.imgb("plan --all --sysroot sys user").run().ok();
+    let said = "optional and large, up to 5 MB with what it needs: /usr/lib/zz-plugins/large.so";
+    assert!(plan.stderr().contains(said), "{}", plan.show());
+    let plan = plan.text();
+    assert!(!plan.contains("libheavy"), "{plan}");
     for path in here {
         assert!(plan.contains(&format!("/{path} ")), "no {path} in {plan}");
     }

@@ -232,12 +232,12 @@ fn record_line(
             facts.started.insert(found.path);
             continue;
         }
-        let database = builder.view.packages()?;
-        let may_run = |database| match own {
-            true => may_run(database, by, (&command, &found.path)),
-            false => depends_on_command(database, by, (&command, &found.path)),
+        let may_run = match (builder.view.packages()?, own) {
+            (Some(database), true) => may_run(database, by, (&command, &found.path)),
+            (Some(database), false) => depends_on_command(database, by, (&command, &found.path)),
+            (None, own) => own,
         };
-        if !database.is_none_or(may_run) {
+        if !may_run {
             continue;
         }
         note_line((by, line), (&command, &found), facts);

@@ -12,7 +12,7 @@ use crate::{
     ownership::Bond,
     path::ImagePath,
     plan::builder::ImageBuilder,
-    rules::Rule,
+    rules::{Evidence, Rule},
     view::View,
 };
 
@@ -42,9 +42,12 @@ pub(super) fn heavy(
     let mut roots = Vec::new();
     for one in found.iter().filter(is_object).filter(|one| !builder.has(&one.path)) {
         let Some(by) = &one.named.by else { continue };
+        // Of the directories that a library names, no package says whether it needs what is there.
+        let is_of_library =
+            matches!(*one.named.evidence, Evidence::Owned(_, None)) && !programs.contains(by);
         let is_asked_for = match owners.asked(by, programs, &one.path, builder.view)? {
             Asked::For(tie) => tie.bond != Bond::Recommends,
-            Asked::Unknown => true,
+            Asked::Unknown => !is_of_library,
             Asked::Listed | Asked::No => false,
         };
         if !is_asked_for {

@@ -34,11 +34,9 @@ pub(super) fn note(
         if !own && !is_data(&path) {
             continue;
         }
-        let found = match view.probe(mention)? {
-            Err(Absence::Missing) if is_data(&path) => with_endings(&path, view)?,
-            Err(Absence::Missing | Absence::Loop) => continue,
-            _ => vec![path],
-        };
+        let is_there = !matches!(view.probe(mention)?, Err(Absence::Missing | Absence::Loop));
+        let mut found = if is_data(&path) { with_endings(&path, view)? } else { Vec::new() };
+        found.extend(is_there.then_some(path));
         for path in found {
             if is_unowned(path.as_bytes(), view)? {
                 let owned = || Owned::by_nobody(by, mention);
