@@ -221,8 +221,28 @@ impl<'a> TarLayout<'a> {
             offset += piece.len() as u64;
         }
         let time = time.finish();
-        cell.store(u32::try_from(time.seconds()).unwrap_or_default(), Ordering::Relaxed);
+        self.set_time(number, time);
         Ok(time)
+    }
+
+    /// The members whose time depends on content of their own: number and file.
+    pub fn timed_by_content(&self) -> impl Iterator<Item = (usize, &'a FileNode)> + use<'a, '_> {
+        self.members.iter().enumerate().filter_map(|(number, member)| {
+            let file = member.node.file().filter(|_| member.link.is_none())?;
+            (member.node.meta.mtime == Mtime::OfContent).then_some((number, file))
+        })
+    }
+
+    /// The time of a member's content, if it is known.
+    pub fn known_time(&self, number: usize) -> Option<Timestamp> {
+        self.times.get(number).and_then(time_in)
+    }
+
+    /// Sets the time of a member's content, which is then not computed.
+    pub fn set_time(&self, number: usize, time: Timestamp) {
+        if let Some(cell) = self.times.get(number) {
+            cell.store(u32::try_from(time.seconds()).unwrap_or_default(), Ordering::Relaxed);
+        }
     }
 
     /// Takes the times of content that are known to `other`.
@@ -232,8 +252,7 @@ impl<'a> TarLayout<'a> {
                 && let Some(file) = member.node.file()
                 && let Some((number, _)) = self.content_start(member.path, file)
             {
-                self.times[number]
-                    .store(u32::try_from(time.seconds()).unwrap_or_default(), Ordering::Relaxed);
+                self.set_time(number, time);
             }
         }
     }

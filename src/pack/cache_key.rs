@@ -9,7 +9,7 @@ use crate::{
     digest::{Digest, Digesting},
     path::ImagePath,
     timestamp::Mtime,
-    tree::{Content, Kind, Node, Special},
+    tree::{Content, HostFile, Kind, Node, Special},
 };
 
 /// A layer's key.
@@ -34,15 +34,26 @@ pub(super) fn by_stat(layout: &TarLayout<'_>, compression: Compression) -> Optio
         }
         Content::Host(host) => {
             fields.number(8);
-            fields.number(host.dev);
-            fields.number(host.ino);
-            fields.time(host.mtime);
-            fields.time(host.ctime);
+            fields.host(host);
             newest = host.ctime.max(newest);
         }
         Content::Member(..) | Content::Sparse(..) => is_known = false,
     });
     is_known.then_some(Key { digest, newest })
+}
+
+/// The key of what depends on the content of files alone: what lstat(2) says of these, with their
+/// lengths.
+pub(super) fn of_files<'a>(files: impl Iterator<Item = (&'a HostFile, u64)>) -> Key {
+    let mut fields = Fields::new(b"imgb times of files");
+    let mut newest = (i64::MIN, 0);
+    for (host, len) in files {
+        fields.number(len);
+        fields.host(host);
+        newest = host.ctime.max(newest);
+        fields.flush();
+    }
+    Key { digest: fields.finish(), newest }
 }
 
 /// The key of all layers that differ in nothing but the bytes of files.
@@ -59,10 +70,7 @@ fn digest(
     compression: Compression,
     of_content: OfContent<'_>,
 ) -> Digest {
-    let mut fields =
-        Fields { hash: Digesting::new(io::sink()), buffer: Vec::with_capacity(2 * BUFFER) };
-    fields.bytes(title);
-    fields.number(u64::from(compress::FORMAT));
+    let mut fields = Fields::new(title);
     fields.bytes(compression.to_string().as_bytes());
     fields.number(compression.frame_len(layout.size()) as u64);
     for (path, node, link) in layout.entries() {
@@ -81,6 +89,21 @@ struct Fields {
 }
 
 impl Fields {
+    fn new(title: &[u8]) -> Self {
+        let hash = Digesting::new(io::sink());
+        let mut fields = Self { hash, buffer: Vec::with_capacity(2 * BUFFER) };
+        fields.bytes(title);
+        fields.number(u64::from(compress::FORMAT));
+        fields
+    }
+
+    fn host(&mut self, host: &HostFile) {
+        self.number(host.dev);
+        self.number(host.ino);
+        self.time(host.mtime);
+        self.time(host.ctime);
+    }
+
     fn number(&mut self, number: u64) {
         self.buffer.extend_from_slice(&number.to_le_bytes());
     }
@@ -163,7 +186,7 @@ mod tests {
 
     use super::*;
     use crate::timestamp::Timestamp;
-    use crate::tree::{Archive, FileNode, HostFile, Tree};
+    use crate::tree::{Archive, FileNode, Tree};
 
     fn file(host: HostFile, len: u64) -> Node {
         let mut node = Node::inline(0o644, []);

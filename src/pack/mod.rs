@@ -18,6 +18,7 @@ mod chunks;
 mod committer;
 mod estargz;
 mod follower;
+mod known_times;
 mod lane;
 mod rootfs;
 mod scheduler;
@@ -60,7 +61,8 @@ pub struct PackOptions<'a> {
     pub sources: Option<&'a Sources>,
     /// Whether layers get a [`Layer::key`] though neither cache nor sources are given.
     pub has_keys: bool,
-    /// Keeps compressed layers from one run to the next. Does not change the bytes.
+    /// Keeps compressed layers from one run to the next, and the times of large files of layers
+    /// that are not compressed. Does not change the bytes.
     pub cache: Option<&'a Cache>,
     /// What the image reads when it starts: layers of eStargz begin with it.
     pub first: &'a BTreeSet<ImagePath>,
@@ -192,7 +194,11 @@ pub fn pack(
             LayerJob { layout, cache_entry, is_rootfs, read }
         })
         .collect();
+    let unknown_times = known_times::take(&layouts, options);
     let packed = workers::pack(&jobs, options, store, on_step)?;
+    if let Some(times) = unknown_times {
+        times.keep(&layouts);
+    }
     if let Some(rootfs) = options.rootfs {
         layouts.iter().for_each(|layout| rootfs.take_times(layout));
     }
