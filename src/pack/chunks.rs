@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::VecDeque, ops::Range, sync::atomic::AtomicU64};
 
-use super::{PackOptions, cache_entry::CacheEntry, estargz, tar_hasher::HashedTar};
+use super::{PackOptions, cache_entry::CacheEntry, estargz, planned_bytes, tar_hasher::HashedTar};
 use crate::{
     archive::write::TarLayout,
     compress::{Checksum, Compression},
@@ -96,11 +96,10 @@ impl ChunkPlan {
         let missing = jobs.iter().enumerate().filter(|(_, job)| !job.cache_entry.is_cached());
         let mut layers: Vec<_> = missing
             .map(|(layer, job)| {
-                let (size, cuts) = match compression {
-                    Compression::Estargz(_) => {
-                        (estargz::body(job.layout), estargz::cuts(job.layout))
-                    }
-                    _ => (job.layout.size(), Vec::new()),
+                let size = planned_bytes(job.layout, compression);
+                let cuts = match compression {
+                    Compression::Estargz(_) => estargz::cuts(job.layout),
+                    _ => Vec::new(),
                 };
                 let frame_len = compression.frame_len(size) as u64;
                 LayerChunks { layer, size, frame_len, start: 0, number: 0, cuts }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use super::{
     Follower, Layer, OnStep, PackError, PackOptions, Step, chunks::LayerJob, estargz,
-    sinks::Finished,
+    planned_bytes, sinks::Finished,
 };
 use crate::{
     compress::Compression,
@@ -127,7 +127,8 @@ impl<'a> Committer<'a> {
             job.cache_entry.note_link(self.cache);
         }
         let members = job.layout.members();
-        (self.on_step)(Step::Done { members, bytes: job.layout.size() });
+        let bytes = planned_bytes(job.layout, self.compression);
+        (self.on_step)(Step::Done { members, bytes });
         Ok(Some(Layer {
             blob,
             diff_id: cached.diff_id,

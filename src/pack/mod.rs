@@ -131,8 +131,16 @@ pub enum PackError {
     #[error(transparent)]
     Content(#[from] ContentError),
     /// The table of contents of an eStargz layer is text.
-    #[error("{0}: a layer of eStargz has no place for a name or target that is not UTF-8")]
+    #[error(
+        "{0}: a layer of eStargz has no place for a name, target or attribute that is not UTF-8"
+    )]
     NotText(ImagePath),
+    /// A file where eStargz has one of its own.
+    #[error("{0}: a layer of eStargz has another file of this name (`--compress gzip` has none)")]
+    Reserved(ImagePath),
+    /// The table of contents of an eStargz layer cannot be read back.
+    #[error("cannot read the table of contents of a layer")]
+    Table(#[source] std::io::Error),
     /// The blob cannot be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -151,9 +159,11 @@ impl PackError {
     /// What the error means to the caller.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Header(_) | Self::NotText(_) => ErrorKind::Refused,
+            Self::Header(_) | Self::NotText(_) | Self::Reserved(_) => ErrorKind::Refused,
             Self::Content(_) => ErrorKind::Input,
-            Self::Store(_) | Self::Encode(_) | Self::Cancelled | Self::Stopped => ErrorKind::Local,
+            Self::Store(_) | Self::Table(_) | Self::Encode(_) | Self::Cancelled | Self::Stopped => {
+                ErrorKind::Local
+            }
         }
     }
 }
@@ -175,14 +185,15 @@ pub fn pack(
     let landmarks = estargz::Landmarks::new();
     let layouts = layers.iter().map(|tree| match options.compression {
         Compression::Estargz(_) => {
-            estargz::check_names(tree)?;
+            estargz::check(tree)?;
             Ok(estargz::layout(tree, options.first, &landmarks)?)
         }
         _ => Ok(TarLayout::new(tree)?),
     });
     let layouts = layouts.collect::<Result<Vec<_>, PackError>>()?;
     let members = layouts.iter().map(TarLayout::members).sum();
-    on_step(Step::Begin { members, bytes: layouts.iter().map(TarLayout::size).sum() });
+    let bytes = layouts.iter().map(|layout| planned_bytes(layout, options.compression)).sum();
+    on_step(Step::Begin { members, bytes });
     let open = OpenBlobs::default();
     let entries = CacheEntry::look_up_all(&layouts, options, &open);
     let jobs: Vec<_> = layouts
@@ -203,4 +214,12 @@ pub fn pack(
         layouts.iter().for_each(|layout| rootfs.take_times(layout));
     }
     Ok(packed)
+}
+
+/// Bytes of a layer's tar that are known before it is made: those of chunks, and of progress.
+fn planned_bytes(layout: &TarLayout<'_>, compression: Compression) -> u64 {
+    match compression {
+        Compression::Estargz(_) => estargz::body(layout),
+        _ => layout.size(),
+    }
 }

@@ -23,7 +23,7 @@ use crate::{
     digest::{Digest, Digesting},
     path::ImagePath,
     store::Blob,
-    tree::{Kind, Tree},
+    tree::{Kind, Node, Tree},
 };
 
 use super::PackError;
@@ -169,7 +169,7 @@ pub(super) fn annotations(
     if !matches!(compression, Compression::Estargz(_)) {
         return Ok(BTreeMap::new());
     }
-    let toc = read::toc(blob).map_err(PackError::Encode)?;
+    let toc = read::toc(blob).map_err(PackError::Table)?;
     let digest = Digest::of(toc).to_string();
     let size = tar_size.to_string();
     Ok([(TOC_ANNOTATION, digest), (SIZE_ANNOTATION, size)]
@@ -177,13 +177,22 @@ pub(super) fn annotations(
         .into())
 }
 
-/// Checks that a table of contents can name all files of `tree`: it is JSON, which is text.
-pub(super) fn check_names(tree: &Tree) -> Result<(), PackError> {
+/// Checks that a table of contents can name all files of `tree`, since it is JSON, which is text,
+/// and that the tree has no files where eStargz has its own, except such as eStargz makes: those of
+/// an image that was one of eStargz before.
+pub(super) fn check(tree: &Tree) -> Result<(), PackError> {
     let is_text = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
-    let wrong = tree.iter().find(|(path, node)| {
-        !is_text(path.as_bytes()) || matches!(&node.kind, Kind::Symlink(target) if !is_text(target))
-    });
-    wrong.map_or(Ok(()), |(path, _)| Err(PackError::NotText(path.clone())))
+    let has_text = |node: &Node| {
+        let mut xattrs = node.meta.xattrs.iter().flat_map(|xattrs| xattrs.keys());
+        let is_target_text = !matches!(&node.kind, Kind::Symlink(target) if !is_text(target));
+        is_target_text && xattrs.all(|name| is_text(name))
+    };
+    for (path, node) in tree {
+        if !is_text(path.as_bytes()) || !has_text(node) {
+            return Err(PackError::NotText(path.clone()));
+        }
+    }
+    order::check(tree)
 }
 
 /// The files that an image reads when it starts.

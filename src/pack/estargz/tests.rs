@@ -1,6 +1,6 @@
 //! What readers find in a layer, and that it is the same however it is made.
 
-use std::{io::Read as _, num::NonZeroUsize};
+use std::{io::Read as _, num::NonZeroUsize, sync::atomic::Ordering};
 
 use serde_json::Value;
 
@@ -34,8 +34,8 @@ fn tree() -> Tree {
         ("/z/app", app.clone()),
         ("/z/lib", app),
         // Those of an image that was one of eStargz before.
-        ("/stargz.index.json", Node::inline(0o644, *b"old")),
-        ("/.prefetch.landmark", Node::inline(0o644, *b"old")),
+        ("/stargz.index.json", Node::inline(0o644, *b"{\n\t\"version\": 1,\n\t\"entries\": [\n")),
+        ("/.prefetch.landmark", Node::inline(0o644, *b"\x0f")),
     ]
     .into_iter()
     .map(|(at, node)| (path(at), node))
@@ -185,5 +185,46 @@ fn members_are_made_in_runs() {
 fn names_that_are_not_text_are_refused() {
     let tree: Tree =
         [(ImagePath::new(b"/\xff").unwrap(), Node::inline(0o644, *b""))].into_iter().collect();
-    assert!(matches!(check_names(&tree), Err(PackError::NotText(_))));
+    assert!(matches!(check(&tree), Err(PackError::NotText(_))));
+    let mut node = Node::inline(0o644, *b"");
+    node.meta.xattrs = Some(Box::new([(b"user.\xff".to_vec(), b"".to_vec())].into()));
+    let tree: Tree = [(path("/a"), node)].into_iter().collect();
+    assert!(matches!(check(&tree), Err(PackError::NotText(_))));
+}
+
+#[test]
+fn files_of_the_user_in_the_places_of_those_of_estargz_are_refused() {
+    for at in ["/stargz.index.json", "/.prefetch.landmark", "/.no.prefetch.landmark"] {
+        for node in [Node::inline(0o644, *b"{}"), Node::symlink(*b"a"), Node::directory(0o755)] {
+            let tree: Tree = [(path(at), node)].into_iter().collect();
+            assert!(matches!(check(&tree), Err(PackError::Reserved(_))), "{at}");
+        }
+    }
+    assert!(check(&tree()).is_ok());
+}
+
+/// What is said to be done is what was planned.
+#[test]
+fn progress_ends_where_it_was_said_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = Store::directory(dir.path(), Durability::Cached).unwrap();
+    let options = PackOptions {
+        compression: Compression::ESTARGZ,
+        jobs: NonZeroUsize::MIN,
+        sources: None,
+        has_keys: false,
+        cache: None,
+        first: &First::new(),
+        rootfs: None,
+        follower: None,
+    };
+    let [planned, done] = [(); 2].map(|()| std::sync::atomic::AtomicU64::new(0));
+    let on_step = |step| match step {
+        crate::pack::Step::Begin { bytes, .. } => planned.store(bytes, Ordering::Relaxed),
+        crate::pack::Step::Done { bytes, .. } => {
+            done.fetch_add(bytes, Ordering::Relaxed);
+        }
+    };
+    pack(&[&tree()], &options, &mut store, &on_step).unwrap();
+    assert_eq!(planned.into_inner(), done.into_inner());
 }
