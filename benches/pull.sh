@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Time that a dockerd of its own takes to pull an image of 16 layers from a registry on loopback,
-# against the same files in two: medians of ROUNDS pulls in turn (default 5). The files are SIZE
-# bytes (default 600 MB) of packages of npm, half of them incompressible. As root, with docker and
-# docker-registry. IMGB is the program, DRIVER docker's storage driver (default overlay2).
+# Time that a dockerd of its own takes to pull an image of LAYERS layers (default 16) from a
+# registry on loopback, against the same files in two: medians of ROUNDS pulls in turn (default 5).
+# The files are SIZE bytes (default 600 MB) of packages of npm, half of them incompressible. As
+# root, with docker and docker-registry. IMGB is the program, DRIVER docker's storage driver
+# (default overlay2).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. benches/local_registry.sh
 imgb=$(realpath "${IMGB:-target/release/imgb}")
-size=${SIZE:-600000000} rounds=${ROUNDS:-5}
+size=${SIZE:-600000000} rounds=${ROUNDS:-5} layers=${LAYERS:-16}
 work=$(mktemp -d)
 daemon= registry=
 end() {
@@ -18,25 +20,14 @@ end() {
 trap end EXIT
 export DOCKER_HOST=unix://$work/sock DOCKER_CONFIG=$work
 
-cat >"$work/config.yml" <<CONFIG
-version: 0.1
-storage:
-  filesystem:
-    rootdirectory: $work/registry
-http:
-  addr: 127.0.0.1:0
-CONFIG
-docker-registry serve "$work/config.yml" >"$work/log" 2>&1 &
-registry=$!
+start_registry
 echo '{}' >"$work/daemon.json"
 dockerd --config-file="$work/daemon.json" --data-root="$work/data" --exec-root="$work/exec" \
   --pidfile="$work/pid" --host="$DOCKER_HOST" --storage-driver="${DRIVER:-overlay2}" \
   --bridge=none --iptables=false --ip-forward=false --ip-masq=false >"$work/docker.log" 2>&1 &
 daemon=$!
-port=
 for _ in $(seq 600); do
-  port=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' "$work/log" | head -1)
-  [ -n "$port" ] && docker version >/dev/null 2>&1 && break
+  docker version >/dev/null 2>&1 && break
   sleep 0.1
 done
 
@@ -53,30 +44,30 @@ for package in $(seq 41 140); do
 done
 mkdir "$work/main"
 echo 'console.log(1)' >"$work/main/main.js"
-name=127.0.0.1:$port/pulled
-"$imgb" pack "$work/app:/app" "$work/main:/app" --no-check --no-cache -q -o "docker://$name:16" \
-  >"$work/digest"
+name=$host/pulled
+"$imgb" pack "$work/app:/app" "$work/main:/app" --no-check --no-cache -q \
+  --max-layers "$layers" -o "docker://$name:$layers" >"$work/digest"
 printf 'FROM scratch\nCOPY app /app\nCOPY main /app\n' >"$work/Buildfile"
 printf '*\n!app\n!main\n' >"$work/.dockerignore"
 "$imgb" build "$work" --layers one --no-check --no-cache -q -o "docker://$name:2" >"$work/digest"
 
 for round in $(seq "$rounds"); do
-  for tag in 2 16; do
+  for tag in 2 "$layers"; do
     start=$(date +%s%N)
     docker pull -q "$name:$tag" >/dev/null
     echo "$tag $((($(date +%s%N) - start) / 1000000))" >>"$work/times"
-    layers=$(docker image inspect -f '{{len .RootFS.Layers}}' "$name:$tag")
-    [ "$layers" = "$tag" ]
+    found=$(docker image inspect -f '{{len .RootFS.Layers}}' "$name:$tag")
+    [ "$found" = "$tag" ]
     docker image rm -f "$name:$tag" >/dev/null
-    echo "round $round: $layers layers, $(tail -1 "$work/times" | cut -d' ' -f2) ms"
+    echo "round $round: $found layers, $(tail -1 "$work/times" | cut -d' ' -f2) ms"
   done
 done
-python3 - "$work/times" <<'MEDIANS'
+python3 - "$work/times" "$layers" <<'MEDIANS'
 import statistics, sys
 times = {}
 for line in open(sys.argv[1]):
     tag, time = line.split()
     times.setdefault(tag, []).append(int(time))
-two, many = (statistics.median(times[tag]) for tag in ("2", "16"))
-print(f"2 layers: {two:.0f} ms; 16 layers: {many:.0f} ms: {many / two:.2f} times")
+two, many = (statistics.median(times[tag]) for tag in ("2", sys.argv[2]))
+print(f"2 layers: {two:.0f} ms; {sys.argv[2]} layers: {many:.0f} ms: {many / two:.2f} times")
 MEDIANS

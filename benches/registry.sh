@@ -7,6 +7,7 @@
 # other. Half of the bytes are incompressible. With docker-registry and skopeo. IMGB is the program.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. benches/local_registry.sh
 imgb=$(realpath "${IMGB:-target/release/imgb}")
 size=${SIZE:-1000000000} rounds=${ROUNDS:-3}
 work=$(mktemp -d)
@@ -17,23 +18,7 @@ end() {
 }
 trap end EXIT
 
-cat >"$work/config.yml" <<CONFIG
-version: 0.1
-storage:
-  filesystem:
-    rootdirectory: $work/registry
-http:
-  addr: 127.0.0.1:0
-CONFIG
-docker-registry serve "$work/config.yml" >"$work/log" 2>&1 &
-registry=$!
-port=
-for _ in $(seq 100); do
-  port=$(sed -n 's/.*listening on 127.0.0.1:\([0-9]*\).*/\1/p' "$work/log" | head -1)
-  [ -z "$port" ] || break
-  sleep 0.1
-done
-host=127.0.0.1:$port
+start_registry
 
 # Four layers: a directory for each part of the program, put on top of each other.
 for part in 1 2 3 4; do
