@@ -69,6 +69,8 @@ mod index;
 mod inputs;
 /// `imgb inspect`: sizes as GNU tar lists them, waste, single layers, packages.
 mod inspect;
+/// JSON Schema, as far as the schemas of others have it.
+mod json_schema;
 /// docs/json.md, compared with what each command prints.
 mod json_shapes;
 /// Large images are cut along their packages into layers that change only with what they hold.
