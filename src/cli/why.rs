@@ -21,6 +21,7 @@ use crate::{
     explain::{
         reach::{Attached, NO_PROGRAM, Reach},
         recorded::Recorded,
+        script_line::{ScriptLine, Scripts},
         why::{Edge, Graph, Link, freed},
     },
     oci::UnpackedImage,
@@ -77,7 +78,7 @@ struct Answer<'a> {
     real: ImagePath,
     size: u64,
     /// Paths and the reasons that lead to them.
-    chains: Vec<Vec<(ImagePath, Shown)>>,
+    chains: Vec<Vec<Step>>,
     are_more: bool,
     needed: Vec<Shown>,
     /// What would go with it and with what is in it, and its bytes.
@@ -86,6 +87,9 @@ struct Answer<'a> {
     /// The artifact that has the reasons; `None` if they were found again.
     recorded: Option<Digest>,
 }
+
+/// A path of a chain, the reason that leads to it, and the line of a script that the reason is in.
+type Step = (ImagePath, Shown, Option<ScriptLine>);
 
 /// A reason, as text and as JSON.
 #[derive(Clone)]
@@ -118,7 +122,7 @@ pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
         Reach::Attached(digest, graph) => {
             let shown =
                 |one: &Recorded| Shown { text: one.text.clone(), reason: one.reason.clone() };
-            let answer = answer((path, real), &tree, &graph, &shown, args.chains);
+            let answer = answer((path, real), &tree, &graph, &shown, args.chains)?;
             Answer { recorded: Some(digest), ..answer }
         }
         Reach::Found(resolved, graph) => {
@@ -126,7 +130,7 @@ pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
                 text: resolved.text(one),
                 reason: one.json(&resolved.decision.inputs),
             };
-            answer((path, real), &tree, &graph, &shown, args.chains)
+            answer((path, real), &tree, &graph, &shown, args.chains)?
         }
     };
     let code = u8::from(answer.needed.is_empty());
@@ -158,25 +162,31 @@ fn answer<'a, R: Edge>(
     graph: &Graph<R>,
     shown: &dyn Fn(&R) -> Shown,
     limit: usize,
-) -> Answer<'a> {
+) -> Result<Answer<'a>, Failure> {
     let mut goes = BTreeSet::new();
     if graph.reaches(&real) {
         goes = graph.only_through(&real);
         goes.extend(tree.below(&real).map(|(path, _)| path.clone()));
     }
     let chains = graph.chains(&real, limit);
-    let link = |(path, one): &Link<R>| (path.clone(), shown(one));
-    Answer {
+    let mut scripts = Scripts::of(tree);
+    let mut step = |(path, one): &Link<R>| {
+        let line = scripts.line(path, one).map_err(pipeline::Error::from)?;
+        Ok::<Step, Failure>((path.clone(), shown(one), line))
+    };
+    let all = chains.all.iter().map(|chain| chain.iter().map(&mut step).collect());
+    let all: Vec<Vec<Step>> = all.collect::<Result<_, _>>()?;
+    Ok(Answer {
         path,
         size: tree.get(&real).and_then(|node| node.file()).map_or(0, |file| file.len),
-        chains: chains.all.iter().map(|chain| chain.iter().map(link).collect()).collect(),
+        chains: all,
         are_more: chains.are_more,
         needed: graph.causes(&real).iter().map(shown).collect(),
         goes_size: freed(tree, &goes),
         goes,
         real,
         recorded: None,
-    }
+    })
 }
 
 /// Whether `tree` has `path`, or something below it.
@@ -242,9 +252,13 @@ fn as_text(answer: &Answer<'_>) -> String {
     };
     let _ = writeln!(text, "{}{more}, {source}:", quantity::count(answer.chains.len(), "chain"));
     for (number, chain) in (1..).zip(&answer.chains) {
-        for (at, (path, why)) in chain.iter().enumerate() {
+        for (at, (path, why, line)) in chain.iter().enumerate() {
             let mark = if at == 0 { format!("{number:>3}. ") } else { "     ".into() };
-            let _ = writeln!(text, "{mark}{path}  {}", printable(&why.text));
+            let _ = write!(text, "{mark}{path}  {}", printable(&why.text));
+            let _ = match line {
+                Some(line) => writeln!(text, " (line {}: {})", line.number, printable(&line.text)),
+                None => writeln!(text),
+            };
         }
     }
     if answer.needed.len() > 1 {
@@ -273,8 +287,11 @@ fn as_json(answer: &Answer<'_>, image: &str) -> Value {
         }
         value
     };
-    let step =
-        |(path, one): &(ImagePath, Shown)| json!({"path": path.to_string(), "reason": why(one)});
+    let script = |line: &ScriptLine| json!({"line": line.number, "text": line.text});
+    let step = |(path, one, line): &Step| {
+        let script = line.as_ref().map(script);
+        json!({"path": path.to_string(), "reason": why(one), "script": script})
+    };
     let chain = |chain: &Vec<_>| chain.iter().map(step).collect::<Vec<_>>();
     json!({
         "image": image,

@@ -14,6 +14,7 @@ pub mod page;
 pub mod reach;
 pub mod recorded;
 pub mod resolve;
+pub mod script_line;
 pub mod usage;
 pub mod waste;
 pub mod why;

@@ -113,10 +113,51 @@ impl fmt::Display for Evidence {
     }
 }
 
+/// What the phrase of a piece of evidence says is in the text of a file, escaped; `None` if it says
+/// nothing of a text.
+pub fn mentioned(phrase: &str) -> Option<&str> {
+    const STARTS: [&str; 6] = [
+        "its script names the command ",
+        "its script needs the command ",
+        "its imports lead to ",
+        "it names the library ",
+        "it names ",
+        "it has the command line `",
+    ];
+    let rest = STARTS.iter().find_map(|start| phrase.strip_prefix(start))?;
+    // What ties the package of what is named to that of the file.
+    let ends = ["; the library is ", ", of ", " and calls dlopen", " and needs "];
+    let end = ends.iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
+    Some(rest.get(..end)?.trim_end_matches('`'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ownership::Bond;
+
+    #[test]
+    fn phrases_tell_what_a_text_has() {
+        let tie = || Tie { package: "x".into(), bond: Bond::Own };
+        for (evidence, wanted) in [
+            (Evidence::ScriptCommand(b"ls"[..].into()), Some("ls")),
+            (Evidence::ScriptNeeds(b"ls"[..].into()), Some("ls")),
+            (Evidence::ScriptModule(b"yaml"[..].into()), Some("yaml")),
+            (Evidence::LibraryInText(b"libx.so"[..].into()), Some("libx.so")),
+            (Evidence::CommandLine(b"ls -l"[..].into()), Some("ls -l")),
+            (Evidence::Owned(b"x/4"[..].into(), Some(tie())), Some("x/4")),
+            (Evidence::Constant(b"/etc/\xff"[..].into()), Some(r"/etc/\xff")),
+            (Evidence::Dlopen(b"libx.so"[..].into()), Some("libx.so")),
+            (
+                Evidence::Tied(Evidence::LibraryInText(b"libx.so"[..].into()).into(), tie()),
+                Some("libx.so"),
+            ),
+            (Evidence::Symbol("getpwnam".into()), None),
+            (Evidence::Requested, None),
+        ] {
+            assert_eq!(mentioned(&evidence.to_string()), wanted);
+        }
+    }
 
     #[test]
     fn phrases() {

@@ -26,7 +26,7 @@ pub use accounts::{group, passwd, shadow, with_user};
 pub use choice::{Choice, Soft, Verdict};
 pub use error::TableError;
 pub use evaluate::{Fired, NamedBy, evaluate};
-pub use evidence::{Evidence, Mention};
+pub use evidence::{Evidence, Mention, mentioned};
 pub use facts::{Account, Facts, Mentions, Opened, Owned, Paths, Symbol};
 pub use libc::{Libc, LibcKind};
 pub use rule::{Denial, Level, Make, Rule, When};

@@ -151,6 +151,11 @@ fn scripts_compiled_modules_and_links_are_led_to() {
         assert_eq!(chain[0]["path"], "/entry.sh", "{value}");
         assert_eq!(chain.last().unwrap()["reason"]["kind"], kind, "{value}");
     }
+    let value = json(&sandbox.imgb("why --json l /init.d/10").run().ok());
+    let line = json!({"line": 2, "text": "for f in /init.d/*; do . $f; done"});
+    assert_eq!(value["chains"][0][1]["script"], line);
+    let text = sandbox.imgb("why l /bin/sh").run().ok().text();
+    assert!(text.contains("interpreter of /entry.sh (line 1: #!/bin/sh)\n"), "{text}");
 }
 
 #[test]
