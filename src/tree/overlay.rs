@@ -42,8 +42,9 @@ impl Tree {
     /// Applies `change` to this tree. Whiteouts and opaque markers affect only the lower layers,
     /// whatever their position in the layer. A directory over a directory takes the upper one's
     /// metadata and keeps the lower one's contents; any other node replaces the lower one with
-    /// everything below it. What a layer says of a path below a link or file of a lower layer makes
-    /// that a directory, as engines do that unpack each layer alone.
+    /// everything below it. What a layer says of a path makes the directories above it, also where
+    /// a lower layer has a link or file, as engines do that unpack each layer alone. A whiteout of
+    /// what is in a directory that the same layer removes makes none.
     pub fn apply(&mut self, change: Change) {
         for dir in &change.opaque {
             self.remove_below(dir);
@@ -53,7 +54,10 @@ impl Tree {
         }
         let parents = change.whiteouts.iter().filter_map(ImagePath::parent);
         for dir in parents.chain(change.opaque) {
-            self.make_directory(dir);
+            let mut way = dir.ancestors().chain([dir.clone()]);
+            if !way.any(|at| change.whiteouts.contains(&at)) {
+                self.make_directory(&dir);
+            }
         }
         for (path, node) in change.tree {
             let blocked =
@@ -69,12 +73,12 @@ impl Tree {
         }
     }
 
-    /// Replaces what is not a directory on the way to `dir`, or at it, with one.
-    fn make_directory(&mut self, dir: ImagePath) {
-        let mut all = dir.ancestors().chain([dir.clone()]);
-        if let Some(blocked) = all.find(|at| self.get(at).is_some_and(|node| !node.is_directory()))
-        {
-            self.insert(blocked, Node::directory(0o755));
+    /// Makes `dir` and those above it directories, whatever is there.
+    fn make_directory(&mut self, dir: &ImagePath) {
+        for at in dir.ancestors().chain([dir.clone()]).filter(|at| !at.is_root()) {
+            if self.get(&at).is_none_or(|node| !node.is_directory()) {
+                self.insert(at, Node::directory(0o755));
+            }
         }
     }
 }
@@ -161,6 +165,14 @@ mod tests {
                 merged.get(&path("/s")).unwrap().is_directory() && merged.contains(&path("/d/x"))
             );
         }
+    }
+
+    /// As overlayfs and containerd, which need the directory for the whiteout.
+    #[test]
+    fn a_whiteout_makes_the_directories_above_it() {
+        check(&["/a/"], &[], &["/b/c/x"], &[], &["/a", "/b", "/b/c"]);
+        check(&[], &["/b/f"], &["/b/x"], &["/d/e"], &["/b", "/b/f", "/d", "/d/e"]);
+        check(&["/b/", "/b/x"], &[], &["/b", "/b/c/x"], &["/b/d"], &[]);
     }
 
     #[test]

@@ -263,18 +263,11 @@ impl Model {
         })
     }
 
-    /// What is not a directory on the way to `dir` becomes one.
+    /// Everything on the way to `dir`, and `dir`, becomes a directory.
     fn make_directory(&mut self, dir: &ImagePath) {
-        let mut node = self;
-        for part in dir.components() {
-            match node {
-                Self::Directory(_, children) => match children.get_mut(part) {
-                    Some(child) => node = child,
-                    None => return,
-                },
-                Self::Leaf(_) => break,
-            }
-        }
+        let node = dir
+            .components()
+            .fold(self, |node, part| node.children().entry(part.to_vec()).or_insert(Self::Leaf(0)));
         node.children();
     }
 
@@ -292,7 +285,9 @@ impl Model {
         }
         let parents = change.whiteouts.iter().filter_map(ImagePath::parent);
         for dir in parents.chain(change.opaque.iter().cloned()) {
-            self.make_directory(&dir);
+            if !change.whiteouts.iter().any(|removed| dir.is_within(removed)) {
+                self.make_directory(&dir);
+            }
         }
         for (path, node) in &change.tree {
             let number = node.meta.uid;
