@@ -214,6 +214,7 @@ fn parts<'a>(contents: &'a Contents<'a>) -> (Vec<ShippedDocument<'a>>, Vec<Shipp
         media_type: document.media_type,
         digest: document.digest,
         bytes: &document.bytes,
+        origin: contents.repository(),
     });
     let origin = || contents.repository().map(|(host, name)| (host.to_owned(), name.to_owned()));
     let blobs = contents.blobs.iter().map(|blob| ShippedBlob {

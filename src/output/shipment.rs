@@ -57,6 +57,8 @@ pub struct ShippedDocument<'a> {
     pub digest: Digest,
     /// Its bytes.
     pub bytes: &'a [u8],
+    /// The registry and the repository that it comes from, if it comes from one.
+    pub origin: Option<(&'a str, &'a str)>,
 }
 
 /// Opens a blob from an offset on, any number of times.
@@ -164,6 +166,7 @@ impl<'a> ShippedReferrer<'a> {
                     media_type: None,
                     digest: Digest::of(EMPTY_CONFIG),
                     bytes: EMPTY_CONFIG,
+                    origin: None,
                 },
                 ShippedDocument::new(Some(MANIFEST_TYPE), manifest),
             ],
@@ -182,7 +185,7 @@ impl<'a> ShippedReferrer<'a> {
 
 impl<'a> ShippedDocument<'a> {
     fn new(media_type: Option<&'a str>, document: &'a crate::image::Document) -> Self {
-        Self { media_type, digest: document.digest, bytes: &document.bytes }
+        Self { media_type, digest: document.digest, bytes: &document.bytes, origin: None }
     }
 
     /// The document as a blob, which a configuration is to a registry.
@@ -193,7 +196,8 @@ impl<'a> ShippedDocument<'a> {
             Ok(Box::new(Cursor::new(rest)) as Box<dyn Read>)
         };
         let size = bytes.len() as u64;
-        ShippedBlob { digest: self.digest, size, open: Box::new(open), origin: None }
+        let origin = self.origin.map(|(host, name)| (host.to_owned(), name.to_owned()));
+        ShippedBlob { digest: self.digest, size, open: Box::new(open), origin }
     }
 }
 

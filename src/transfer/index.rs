@@ -118,7 +118,8 @@ impl Index<'_> {
             blobs.extend(layers.into_iter().filter(|blob| seen.insert(blob.digest)));
         }
         let (digest, bytes) = (index.digest, &index.bytes[..]);
-        documents.push(ShippedDocument { media_type: Some(INDEX_TYPE), digest, bytes });
+        let media_type = Some(INDEX_TYPE);
+        documents.push(ShippedDocument { media_type, digest, bytes, origin: None });
         let machine = &self.open.machine;
         let local = images.iter().zip(contents);
         let first = local.clone().next();
