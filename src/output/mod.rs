@@ -74,7 +74,7 @@ pub enum OutputError {
     #[error("the blob {0} is not what its digest says, or changed while it was copied")]
     Changed(Digest),
     /// A blob cannot be read from where it comes from.
-    #[error("cannot read the blob {digest}")]
+    #[error("{}", unreadable(*digest, source))]
     Blob {
         /// The blob.
         digest: Digest,
@@ -133,6 +133,15 @@ impl OutputError {
             | Self::Header(_)
             | Self::Store(_) => ErrorKind::Local,
         }
+    }
+}
+
+/// Says which blob cannot be read, unless the reason does.
+fn unreadable(digest: Digest, source: &io::Error) -> String {
+    let why = source.to_string();
+    match why.contains(&digest.to_string()) {
+        true => why,
+        false => format!("cannot read the blob {digest}"),
     }
 }
 
