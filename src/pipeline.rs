@@ -355,7 +355,13 @@ pub fn deliver_with(
         // It may turn out not to be wanted.
         Some(_) => None,
     };
-    let packing = Packing { delivery, sources: sources.as_ref(), uploads: uploads.as_deref() };
+    let to_caches = shared::uploads(delivery);
+    let packing = Packing {
+        delivery,
+        sources: sources.as_ref(),
+        uploads: uploads.as_deref(),
+        to_caches: to_caches.as_ref(),
+    };
     for part in parts {
         let (image, packed) = packing.pack(part, &mut outputs, &mut blobs, event)?;
         losses_of(&part.plan.config, &image, delivery, &mut notes);
@@ -385,7 +391,7 @@ pub fn deliver_with(
     notes.extend(problems.map(Note::warning));
     let names = delivery.targets.iter().map(names).collect();
     let mut delivered = Delivered { bundle, layers, names, notes, replaced, pushed, loaded };
-    let kept = shared::keep_layers(&delivered, delivery);
+    let kept = shared::keep_layers(&delivered, delivery, to_caches);
     delivered.notes.extend(kept);
     Ok(delivered)
 }

@@ -107,6 +107,19 @@ impl Uploads {
         Ok(Self { queues, are_all_outputs })
     }
 
+    /// Uploads to the repositories among `targets`, whatever is there.
+    ///
+    /// # Errors
+    /// If a registry cannot be used.
+    pub fn begin(targets: &[Target], registries: &Registries) -> Result<Self, OutputError> {
+        Self::new(targets, registries, false)
+    }
+
+    /// Waits until all uploads are over, whatever became of them.
+    pub fn wait(&self) {
+        self.queues.values().for_each(|queue| drop(queue.finish(&|_| {})));
+    }
+
     /// Begins to upload a layer. `origin` is the registry and the repository that it comes from.
     pub fn add(&self, blob: &Blob, origin: Option<&(String, String)>) {
         self.queues.values().for_each(|queue| queue.add(blob, origin));

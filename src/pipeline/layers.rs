@@ -23,6 +23,8 @@ pub(super) struct Packing<'a> {
     pub(super) sources: Option<&'a Sources>,
     /// Uploads that begin when a layer is finished.
     pub(super) uploads: Option<&'a Uploads>,
+    /// The same, to caches.
+    pub(super) to_caches: Option<&'a Uploads>,
 }
 
 impl Packing<'_> {
@@ -101,6 +103,8 @@ impl Packing<'_> {
         let origins = self.sources.map(Sources::origins).unwrap_or_default();
         let origin = origins.get(&blob.digest).map(|(host, name)| (&**host, &**name));
         self.upload(blob, origin);
+        let origin = origins.get(&blob.digest);
+        self.to_caches.iter().for_each(|caches| caches.add(blob, origin));
     }
 
     /// What an error of packing comes from: an upload, if that is why layers are not wanted.

@@ -2,18 +2,45 @@
 
 use super::{Delivered, Delivery, Error, layers::document};
 use crate::{
+    compress::Compression,
     error_kind::with_causes,
-    image::{Bundle, Reference, Target},
-    output::{Outputs, PushOptions, Remotes},
+    image::{Bundle, Destination, Reference, Target},
+    output::{Outputs, PushOptions, Remotes, Uploads},
     pack,
     plan::Note,
     reuse::{self, Place, Sources},
     tree::Tree,
 };
 
-/// Adds the layers that a cache of [`Delivery::cache_to`] does not have to it. What keeps them out
-/// is a note: the image is written without them.
-pub(super) fn keep_layers(delivered: &Delivered, delivery: &Delivery) -> Vec<Note> {
+/// Uploads of layers, which begin while others are packed, to the repositories of
+/// [`Delivery::cache_to`] that are not those of an output. What keeps layers from there is found
+/// again by [`keep_layers`].
+pub(super) fn uploads(delivery: &Delivery) -> Option<Uploads> {
+    if !matches!(delivery.compression, Compression::Gzip(_) | Compression::Zstd(_)) {
+        return None;
+    }
+    let repository = |target: &Target| match &target.destination {
+        Destination::Registry(name) => Some((name.registry.clone(), name.repository.clone())),
+        _ => None,
+    };
+    let is_output = |cache: &Target| {
+        delivery.targets.iter().any(|target| repository(target) == repository(cache))
+    };
+    let parse = |cache: &String| Target::parse(&format!("{cache}:imgb"), None, |_| false).ok();
+    let caches = delivery.cache_to.iter().filter_map(parse);
+    let caches: Vec<Target> =
+        caches.filter(|cache| repository(cache).is_some() && !is_output(cache)).collect();
+    Uploads::begin(&caches, &delivery.registries).ok()
+}
+
+/// Adds the layers that a cache of [`Delivery::cache_to`] does not have to it, after the uploads
+/// that have begun. What keeps them out is a note: the image is written without them.
+pub(super) fn keep_layers(
+    delivered: &Delivered,
+    delivery: &Delivery,
+    begun: Option<Uploads>,
+) -> Vec<Note> {
+    begun.iter().for_each(Uploads::wait);
     let mut notes = Vec::new();
     for cache in &delivery.cache_to {
         let place = vec![Place::Cache(cache.clone())];
