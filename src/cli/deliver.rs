@@ -56,7 +56,7 @@ pub(super) fn deliver_with(
     });
     progress.finish();
     drop(transfers);
-    let delivered = delivered?;
+    let mut delivered = delivered?;
     let plans: Vec<&Plan> = parts.iter().map(|part| part.plan).collect();
     if verbosity.verbose {
         plans.iter().for_each(|plan| print_lines(plan::text(plan).trim_end()));
@@ -67,6 +67,9 @@ pub(super) fn deliver_with(
         print_lines(&summary::text(&plans, delivery, &delivered));
     }
     making.publish(verbosity.quiet)?;
+    if let Some(fault) = delivered.fault.take() {
+        return Err(pipeline::Error::from(fault).into());
+    }
     let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);
     if let Some(timing) = timing.filter(|_| to_stdout || !verbosity.json) {
         print_lines(&timing.text(&plans, &delivered));

@@ -171,6 +171,8 @@ pub struct Written {
     pub pushed: Vec<Pushed>,
     /// Images in engines, in the order of the targets.
     pub loaded: Vec<Loaded>,
+    /// Why registries and engines have not got the image which other outputs have.
+    pub faults: Vec<OutputError>,
 }
 
 /// The outputs of one run. Each layer is written once, where the first output needs it.
@@ -311,7 +313,9 @@ impl Outputs {
     /// [`OutputFormat::Rootfs`] that was not written through [`Outputs::root`].
     ///
     /// # Errors
-    /// The error of the first output that cannot be written; those before it are complete.
+    /// The error of the first file or layout that cannot be written; those before it are complete.
+    /// If no output is complete, that of the first registry or engine; otherwise these are in
+    /// [`Written::faults`].
     pub fn write(
         mut self,
         bundle: &Bundle,
@@ -357,12 +361,19 @@ impl Outputs {
             pending.commit(self.durability)?;
         }
         shipment.referrers = artifacts.iter().map(ShippedReferrer::of).collect();
+        let mut is_complete = self.targets.iter().any(|target| !is_remote(target));
         for (number, target) in self.targets.iter().enumerate().filter(|(_, it)| is_remote(it)) {
             let early = self.uploads.as_ref().and_then(|uploads| uploads.queue(number));
-            written.send((target, early), &shipment, &names(target), remotes)?;
+            match written.send((target, early), &shipment, &names(target), remotes) {
+                Ok(()) => is_complete = true,
+                Err(fault) => written.faults.push(fault),
+            }
         }
         drop(self.scratch);
-        Ok(written)
+        match written.faults.is_empty() || is_complete {
+            true => Ok(written),
+            false => Err(written.faults.swap_remove(0)),
+        }
     }
 
     fn sink<'a>(&self, target: &'a Target) -> Sink<'a> {

@@ -102,16 +102,28 @@ fn pack(
     more: &[Target],
     on_second: &(dyn Fn() + Sync),
 ) -> Result<Delivered, Error> {
-    let target = Target::parse(&format!("docker://{}/app:1", server.host()), None, |_| false);
+    let targets = [&[target(&format!("docker://{}/app:1", server.host()))], more].concat();
+    deliver_to((plan, dir), (targets, Vec::new()), on_second)
+}
+
+fn target(name: &str) -> Target {
+    Target::parse(name, None, |_| false).unwrap()
+}
+
+fn deliver_to(
+    (plan, dir): (&Plan, &Path),
+    (targets, cache_to): (Vec<Target>, Vec<String>),
+    on_second: &(dyn Fn() + Sync),
+) -> Result<Delivered, Error> {
     let delivery = Delivery {
-        targets: [&[target.unwrap()], more].concat(),
+        targets,
         names: Vec::new(),
         fallback_name: "app".parse().unwrap(),
         compression: Compression::GZIP,
         jobs: NonZero::<usize>::MIN,
         cache: None,
         cache_from: Vec::new(),
-        cache_to: Vec::new(),
+        cache_to,
         annotations: BTreeMap::new(),
         machine: Platform::linux("amd64", None),
         scratch: dir.into(),
@@ -195,40 +207,76 @@ fn an_upload_that_fails_ends_the_packing() {
     assert_eq!(manifests(&server), 0);
 }
 
+/// A registry that takes no blob.
+fn refusing() -> Server {
+    Server::start(None, |request| match request.method.as_str() {
+        "POST" => Answer::new(403),
+        _ => Answer::new(404),
+    })
+}
+
 /// Files are complete before a registry is needed.
 #[test]
 fn a_file_is_written_though_an_upload_fails() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Server::start(None, |request| match request.method.as_str() {
-        "POST" => Answer::new(403),
-        _ => Answer::new(404),
-    });
+    let (dir, server) = (tempfile::tempdir().unwrap(), refusing());
     let plan = two_layers(dir.path(), 8 << 20);
     let file = dir.path().join("app.tar");
-    let target = Target::parse(&file.to_string_lossy(), None, |_| false).unwrap();
     let has_failed = || server.count("POST", "/v2/app/blobs/uploads/") > 0;
-    let error = pack((&plan, dir.path()), &server, &[target], &|| {
+    let more = [target(&file.to_string_lossy())];
+    let delivered = pack((&plan, dir.path()), &server, &more, &|| {
         wait("the failure", has_failed);
     });
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::Registry);
+    assert_eq!(delivered.unwrap().fault.unwrap().kind(), ErrorKind::Registry);
     assert!(file.exists());
 }
 
 /// Whether a registry has the image does not depend on how soon another one fails.
 #[test]
-fn a_registry_gets_the_image_though_a_later_one_refuses_it() {
+fn a_registry_gets_the_image_though_another_one_refuses_it() {
+    for is_first in [true, false] {
+        let (dir, server, refusing) = (tempfile::tempdir().unwrap(), honest(), refusing());
+        let plan = two_layers(dir.path(), 32 << 20);
+        let mut targets =
+            [&refusing, &server].map(|one| target(&format!("docker://{}/app:1", one.host())));
+        if !is_first {
+            targets.reverse();
+        }
+        let to = (targets.to_vec(), Vec::new());
+        let delivered = deliver_to((&plan, dir.path()), to, &|| {
+            wait("the refusal", || refusing.count("POST", "/v2/app/blobs/uploads/") > 0);
+            sleep(Duration::from_millis(50));
+        });
+        let delivered = delivered.unwrap();
+        assert_eq!(delivered.fault.unwrap().kind(), ErrorKind::Registry);
+        assert_eq!((delivered.pushed.len(), manifests(&server)), (1, 1));
+    }
+}
+
+/// The cache has the first layer, and then the tags that lead to both.
+#[test]
+fn a_layer_is_sent_to_a_cache_while_the_next_is_packed() {
     let (dir, server) = (tempfile::tempdir().unwrap(), honest());
-    let refusing = Server::start(None, |request| match request.method.as_str() {
-        "POST" => Answer::new(403),
-        _ => Answer::new(404),
+    let plan = two_layers(dir.path(), 8 << 20);
+    let blobs = || server.count("PUT", "/v2/app/blobs/uploads/*");
+    let to = vec![target(&dir.path().join("app.tar").to_string_lossy())];
+    let caches = vec![format!("docker://{}/app", server.host())];
+    let delivered = deliver_to((&plan, dir.path()), (to, caches), &|| {
+        wait("the upload of the first layer", || blobs() > 0);
+        assert_eq!(manifests(&server), 0);
     });
-    let plan = two_layers(dir.path(), 32 << 20);
-    let name = format!("docker://{}/no:1", refusing.host());
-    let target = Target::parse(&name, None, |_| false).unwrap();
-    let error = pack((&plan, dir.path()), &server, &[target], &|| {
-        wait("the refusal", || refusing.count("POST", "/v2/no/blobs/uploads/") > 0);
-        sleep(Duration::from_millis(50));
-    });
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::Registry);
-    assert_eq!(manifests(&server), 1);
+    assert!(delivered.unwrap().notes.is_empty());
+    assert_eq!((blobs(), manifests(&server)), (4, 2));
+}
+
+/// A cache that fails is a warning.
+#[test]
+fn an_image_is_written_though_a_cache_takes_nothing() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), refusing());
+    let plan = two_layers(dir.path(), 8 << 20);
+    let to = vec![target(&dir.path().join("app.tar").to_string_lossy())];
+    let caches = vec![format!("docker://{}/app", server.host())];
+    let delivered = deliver_to((&plan, dir.path()), (to, caches), &|| {}).unwrap();
+    assert!(delivered.fault.is_none());
+    let notes: Vec<_> = delivered.notes.iter().map(|note| note.text.as_str()).collect();
+    assert!(matches!(notes[..], [one] if one.starts_with("cannot keep layers")), "{notes:?}");
 }

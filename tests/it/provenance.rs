@@ -233,6 +233,28 @@ fn a_document_replaces_other_files_only_with_force() {
     }
 }
 
+/// The file is complete, and so is what is said about it.
+#[test]
+fn documents_are_written_though_a_registry_fails() {
+    let sandbox = start();
+    let server = Server::start(None, |request| match &*request.method {
+        "POST" => Answer::new(403),
+        _ => Answer::new(404),
+    });
+    let name = format!("docker://{}/app:1", server.host());
+    let pack = |to: &str| {
+        let pack = format!("pack ./app -q --provenance p.json {to} -o {name}");
+        sandbox.imgb(&pack).run().error(6, &["403"])
+    };
+    pack("");
+    assert!(!sandbox.path("p.json").exists());
+    pack("-o a.tar --sbom spdx");
+    let digest = sandbox.imgb("inspect --json a.tar").run().ok().json()["digest"].clone();
+    let digest = digest.as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+    assert_eq!(json(&sandbox.read("p.json"))["subject"][0]["digest"]["sha256"], digest);
+    assert!(sandbox.path("a.tar.spdx.json").exists());
+}
+
 /// A pushed image has its list attached; the referrers API is used where there is one.
 #[test]
 fn a_pushed_image_has_its_list_attached() {
