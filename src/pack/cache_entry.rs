@@ -15,6 +15,8 @@ use std::{
     thread,
 };
 
+use rustix::process::{Resource, getrlimit};
+
 use super::{Layer, PackOptions, cache_key};
 use crate::{
     archive::write::TarLayout,
@@ -28,9 +30,10 @@ use crate::{
 /// Bytes of a tar that are read and hashed at a time.
 const BUFFER: usize = 1 << 20;
 
-/// Blobs of cached layers that are open at the same time. An image may have more layers than a
-/// process may have open files.
-const MAX_OPEN: usize = 16;
+/// Blobs of cached layers that are open at the same time, whatever the limit of open files is.
+const MIN_OPEN: usize = 16;
+/// The most. An image may have more layers than a process may have open files.
+const MAX_OPEN: usize = 1024;
 
 /// A layer's keys in the cache, and what the cache has under them. Without keys where the cache is
 /// not used.
@@ -55,12 +58,20 @@ pub(super) struct OpenBlobs<'a> {
 impl<'a> OpenBlobs<'a> {
     /// Counts the blob of `cached`, and closes it if there are too many.
     fn add(&self, cached: &mut Cached, cache: &'a Cache) {
-        if self.count.fetch_add(1, Ordering::Relaxed) >= MAX_OPEN
+        // Where blobs need not be held, other processes may evict.
+        if self.count.fetch_add(1, Ordering::Relaxed) >= most_open()
             && let Some(held) = self.held.get_or_init(|| cache.hold().ok())
         {
             held.close(cached);
         }
     }
+}
+
+/// An eighth of the files that this process may open, within bounds.
+fn most_open() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    let eighth = limit.and_then(|limit| usize::try_from(limit / 8).ok());
+    eighth.unwrap_or(MAX_OPEN).clamp(MIN_OPEN, MAX_OPEN)
 }
 
 impl CacheEntry {
