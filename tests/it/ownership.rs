@@ -202,6 +202,29 @@ fn the_reason_names_the_package() {
     }
 }
 
+/// The rule about the program knows that it does without a file; that its package has it is a guess.
+#[test]
+fn what_a_followed_rule_excludes_is_not_guessed() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let sandbox = sandbox(true);
+    let list = "sys/var/lib/dpkg/info/app.list";
+    let known = std::fs::read_to_string(sandbox.path(list)).unwrap();
+    sandbox.file(list, known + "/usr/lib/Q/extra\n").file("sys/usr/lib/Q/extra", "data");
+    let plan = |rules: &str| {
+        let plan = format!("plan --all --sysroot sys app {rules}");
+        sandbox.imgb(&plan).run().ok().text()
+    };
+    assert!(plan("").contains("/usr/lib/Q/extra"));
+    let rule = "[[rule]]\nname = 'known'\ndescription = ''\nlevel = 'auto'\n\
+        when = [{ programs = ['/**/bin/app'] }]\nfiles = ['{prefix}/lib']\n\
+        exclude = ['**/Q/extra']\n";
+    sandbox.file("rules.toml", rule);
+    let plan = plan("--rules rules.toml");
+    assert!(plan.contains("/usr/lib/Q/two") && !plan.contains("/usr/lib/Q/extra"), "{plan}");
+}
+
 /// What was put into directories that packages share when they were installed.
 #[test]
 fn what_packages_register_for_a_program_is_meant() {

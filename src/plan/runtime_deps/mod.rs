@@ -36,7 +36,7 @@ use super::{
 use crate::{
     elf::{self, Closure, Lookup as _, ReadFailure, script::Shebang},
     languages::{Languages, TextKind, Variables},
-    path::{ImagePath, escape},
+    path::{ImagePath, escape, glob::Glob, glob_set::GlobSet},
     rules::{self, Choice, Fired, NamedBy, Table, Verdict},
     tree::{Kind, Meta, Node, Tree},
 };
@@ -194,12 +194,13 @@ impl<'t> RuntimeDeps<'t> {
         loop {
             let known = self.gatherer.facts.of_texts();
             commands::record_lines(self.command_dirs, &mut self.gatherer.facts, builder)?;
-            for fired in rules::evaluate(&self.set.table, &self.gatherer.facts, &self.set.choice) {
+            let all = rules::evaluate(&self.set.table, &self.gatherer.facts, &self.set.choice);
+            for fired in all.clone() {
                 let asked = fired.verdict == Verdict::Take || fired.rule.present.is_empty();
                 if !asked && !files::any(&fired.present, builder)? {
                     continue;
                 }
-                objects.extend(self.add_files(fired, &machines, search, builder)?);
+                objects.extend(self.add_files(fired, &all, (&machines, search), builder)?);
             }
             self.gatherer.resolve_texts(closure, search, builder.view)?;
             // Texts that one rule added may be evidence for another.
@@ -212,13 +213,13 @@ impl<'t> RuntimeDeps<'t> {
         }
     }
 
-    /// Takes the files of a rule that fired, if the rule is followed. Returns the objects among
-    /// them.
+    /// Takes the files of a rule that fired, one of `all`, if the rule is followed. Returns the
+    /// objects among them.
     fn add_files(
         &mut self,
         fired: Fired<'t>,
-        machines: &BTreeSet<u16>,
-        search: &elf::LoaderOptions,
+        all: &[Fired<'t>],
+        (machines, search): (&BTreeSet<u16>, &elf::LoaderOptions),
         builder: &mut ImageBuilder<'_>,
     ) -> Result<Vec<ImagePath>, PlanError> {
         let new: Vec<_> = match fired.verdict {
@@ -231,6 +232,9 @@ impl<'t> RuntimeDeps<'t> {
         };
         let mut found =
             files::find(&new, fired.rule, &self.set.table, (builder, &mut self.private))?;
+        if fired.rule.generic {
+            found.retain(|one| one.is_named || !self.is_left_out(&one.path, all));
+        }
         if let (Verdict::TakeUpTo(_), Some(limit)) = (fired.verdict, fired.rule.file_limit) {
             let (limit, known) = ((limit, fired.rule.starts), (self.command_dirs, &self.optional));
             let large = started::leave_large(&mut found, limit, known, builder)?;
@@ -277,6 +281,20 @@ impl<'t> RuntimeDeps<'t> {
         objects.extend(ours.map(|(path, _)| path));
         self.fired.insert(&fired.rule.name, fired);
         Ok(objects)
+    }
+
+    /// Whether a specific rule of `all` that is followed takes what is around `path`, and excludes
+    /// `path`.
+    fn is_left_out(&self, path: &ImagePath, all: &[Fired<'t>]) -> bool {
+        let takes = |file: &NamedBy| {
+            let pattern = file.pattern.strip_prefix(b"/").unwrap_or(&file.pattern);
+            let glob = Glob::new(pattern).ok();
+            glob.is_some_and(|glob| GlobSet::from_iter([glob]).matches_above(path.relative()))
+        };
+        let specific = all.iter().filter(|fired| !fired.rule.generic);
+        let mut followed = specific.filter(|fired| fired.verdict != Verdict::Suggest);
+        followed
+            .any(|fired| self.set.table.excludes(fired.rule, path) && fired.files.iter().any(takes))
     }
 
     /// Takes plugins out of `found` whose libraries are too large.
