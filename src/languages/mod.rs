@@ -91,6 +91,8 @@ pub struct Shell {
     pub gives_up: Words,
     /// The word after which a command takes the place of the script.
     pub replaces: String,
+    /// The word that has the shell read what follows once more.
+    pub evaluates: String,
     /// The word that makes what follows `--` the arguments of the script.
     pub sets: String,
     /// Commands that start another command.

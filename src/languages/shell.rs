@@ -165,6 +165,8 @@ struct Reader<'l> {
     templates: BTreeSet<(Vec<u8>, bool)>,
     /// The command that follows takes the place of the script.
     executes: bool,
+    /// The command that follows is read twice: quotes inside its words are quotes.
+    evaluates: bool,
     /// The word is more than text and variables.
     odd: bool,
     /// What follows may be assignments, as after `export`.
@@ -193,6 +195,7 @@ impl<'l> Reader<'l> {
             word: Vec::new(),
             templates: BTreeSet::new(),
             executes: false,
+            evaluates: false,
             odd: false,
             declares: false,
             command: true,
@@ -208,6 +211,9 @@ impl<'l> Reader<'l> {
     fn step<'t>(&mut self, byte: u8, after: &'t [u8]) -> &'t [u8] {
         let quoted = self.within.last() == Some(&b'"');
         match byte {
+            b'\\' if self.evaluates && after.first() == Some(&b'"') => {
+                return after.get(1..).unwrap_or_default();
+            }
             b'\\' => {
                 self.odd = true;
                 return after.get(1..).unwrap_or_default();
@@ -325,6 +331,7 @@ impl<'l> Reader<'l> {
         self.end();
         self.declares = false;
         self.executes = false;
+        self.evaluates = false;
         self.command = true;
         self.source = false;
         self.arguments = Arguments::Keeps;
@@ -367,6 +374,7 @@ impl<'l> Reader<'l> {
         }
         if !self.command || (self.language.before_commands.contains(word) && !odd) {
             self.executes |= self.command && word == self.language.replaces.as_bytes();
+            self.evaluates |= self.command && word == self.language.evaluates.as_bytes();
             return;
         }
         self.source = self.language.source.contains(word) && !odd;
@@ -486,6 +494,7 @@ mod tests {
         };
         assert_eq!(executed("a; exec b \"$@\"; c; A=/d; exec $A x"), "/d b");
         assert_eq!(executed(": ${D=/usr/share/q}; exec $D/add"), "/usr/share/q/add");
+        assert_eq!(executed("A=/d/e; eval exec \"\\\"$A\\\"\" \"\\\"$B\\\"\" x"), "/d/e");
         assert_eq!(executed("exec >log; a"), "");
         assert_eq!(executed("set -- a/b \"$@\"; set -e; set -- -x; set -- \"$@\" y"), "-x a/b");
         assert_eq!(

@@ -50,6 +50,11 @@ impl Variables {
         }
     }
 
+    /// The values that are known, as far as they are constant.
+    pub fn values_of_all(&self) -> BTreeSet<Vec<u8>> {
+        self.0.values().flatten().flat_map(|template| self.expand(template)).collect()
+    }
+
     /// The words that `template` may become: none if it refers to a variable that has no constant
     /// value.
     pub(super) fn expand(&self, template: &[u8]) -> BTreeSet<Vec<u8>> {

@@ -23,6 +23,8 @@ const MAX_FILES: usize = 4096;
 const MAX_LOOKUPS: usize = 1 << 20;
 /// Where configuration is.
 const DIRS: [&[u8]; 2] = [b"/etc/", b"/usr/local/etc/"];
+/// What runs a command.
+const SHELL: &[u8] = b"/bin/sh";
 /// Where servers have what they serve and keep.
 const STATE: [&[u8]; 2] = [b"/var/", b"/srv/"];
 
@@ -136,6 +138,7 @@ impl<'a> Configuration<'a> {
         }
         if is_executable && (is_script || !tree.contains(real)) {
             named.programs.insert(path.clone(), format!("{path} (named by {file})"));
+            self.take_shell(path, tree, named)?;
         } else if !tree.contains(real) {
             named.include.extend(Include::named_by(path.as_bytes(), file.clone()));
         }
@@ -151,6 +154,20 @@ impl<'a> Configuration<'a> {
             if is_data && !tree.contains(&resolved.path) {
                 named.include.extend(Include::named_by(path.as_bytes(), real.clone()));
             }
+        }
+        Ok(())
+    }
+
+    /// Takes the shell: servers have it run the commands in their configuration.
+    fn take_shell(
+        &self,
+        command: &ImagePath,
+        tree: &Tree,
+        named: &mut Named,
+    ) -> Result<(), ReadFailure> {
+        let Ok(shell) = self.of_image.resolve(SHELL)? else { return Ok(()) };
+        if let (false, Ok(path)) = (tree.contains(&shell.path), ImagePath::new(SHELL)) {
+            named.programs.entry(path).or_insert_with(|| format!("/bin/sh (may run {command})"));
         }
         Ok(())
     }

@@ -9,11 +9,15 @@ use std::collections::BTreeSet;
 use super::{commands::Started, subcommands::Subcommands};
 use crate::{
     elf::{Lookup as _, ReadFailure, Sniffed, script, sniff},
-    languages::{Languages, Variables, shell},
+    languages::{
+        Languages, Variables,
+        shell::{self, Names},
+    },
+    machine_files,
     path::ImagePath,
     plan::Include,
     process,
-    tree::Node,
+    tree::{Kind, Node},
     view::View,
 };
 
@@ -81,7 +85,9 @@ pub(super) fn follow(
             break;
         }
         let option = format!("named by {}", crate::path::escape(program.as_bytes()));
-        for path in executed(&text, path_variable, of_image)? {
+        let mut variables = Variables::default();
+        let names = shell::names(&text, &Languages::builtin().shell, &mut variables);
+        for path in executed(&names, path_variable, of_image)? {
             if seen.len() < most && seen.insert(path.clone()) {
                 started.programs.insert(path.clone(), option.clone());
                 left.push(path);
@@ -92,6 +98,9 @@ pub(super) fn follow(
             for (path, words) in subcommands.named_by(&words)? {
                 started.programs.entry(path).or_insert_with(|| format!("{words} ({option})"));
             }
+        }
+        for dir in homes(&variables, of_image, view)? {
+            started.include.extend(Include::named_by(dir.as_bytes(), program.clone()));
         }
         for path in paths(&text) {
             let Ok(resolved) = of_image.resolve(path.as_bytes())? else { continue };
@@ -125,19 +134,67 @@ pub(super) fn follow(
 
 /// The programs that a script executes in its own place.
 fn executed(
-    text: &[u8],
+    names: &Names,
     path_variable: &str,
     of_image: &View<'_>,
 ) -> Result<Vec<ImagePath>, ReadFailure> {
-    let language = &Languages::builtin().shell;
     let mut found = Vec::new();
-    for name in shell::names(text, language, &mut Variables::default()).executed {
-        let located = process::locate(of_image, &name, "/", path_variable)?;
+    for name in &names.executed {
+        let located = process::locate(of_image, name, "/", path_variable)?;
         let Ok((path, real)) = located else { continue };
         let is_program = of_image.tree().get(&real.path).is_some_and(Node::is_executable);
         found.extend(ImagePath::new(path).ok().filter(|_| is_program));
     }
     Ok(found)
+}
+
+/// The directories that a script's variables tell programs to read (`CATALINA_HOME`), and those
+/// that links in them lead to (`conf -> /etc/tomcat10`), each of the packages of one source. One
+/// with compiled programs is left to the rules for these, and so are directories for state, which
+/// programs write.
+fn homes(
+    variables: &Variables,
+    of_image: &View<'_>,
+    view: &View<'_>,
+) -> Result<BTreeSet<ImagePath>, ReadFailure> {
+    let Some(database) = view.packages()? else { return Ok(BTreeSet::new()) };
+    let is_home = |path: &[u8]| -> Result<Option<ImagePath>, ReadFailure> {
+        let Ok(resolved) = of_image.resolve(path)? else { return Ok(None) };
+        let dir = resolved.path;
+        let is_home = resolved.is_directory
+            && !is_shared(&dir)
+            && !machine_files::is_state(dir.as_bytes())
+            && database.is_of_one_source(&dir)
+            && !has_compiled_programs(&dir, of_image)?;
+        Ok(is_home.then_some(dir))
+    };
+    let mut found = BTreeSet::new();
+    for value in variables.values_of_all().iter().filter(|value| value.starts_with(b"/")) {
+        let Some(dir) = is_home(value)? else { continue };
+        let below = of_image.tree().below(&dir);
+        let links = below.filter(|(_, node)| matches!(node.kind, Kind::Symlink(_)));
+        for (link, _) in links.take(MAX_PROGRAMS) {
+            found.extend(is_home(link.as_bytes())?);
+        }
+        found.insert(dir);
+    }
+    Ok(found)
+}
+
+/// Whether there are programs in `bin` or `sbin` below `dir` that are not scripts.
+fn has_compiled_programs(dir: &ImagePath, of_image: &View<'_>) -> Result<bool, ReadFailure> {
+    for (path, node) in of_image.tree().below(dir).filter(|(_, node)| node.is_executable()) {
+        let parent = path.parent().unwrap_or_else(ImagePath::root);
+        if !node.is_directory()
+            && matches!(parent.file_name(), b"bin" | b"sbin")
+            && let Ok(found) = of_image.find(path.as_bytes())?
+            && let Ok(head) = of_image.read(&found, script::FIRST_LINE)?
+            && sniff(&head) == Sniffed::Elf
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The text of a script that no package owns.

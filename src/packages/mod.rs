@@ -182,6 +182,13 @@ impl Database {
         sources.any(|one| others.iter().filter_map(source).any(|other| one == other))
     }
 
+    /// Whether a path has owners, and all of them are of one source.
+    pub fn is_of_one_source(&self, path: &ImagePath) -> bool {
+        let owners = self.owners(path);
+        let mut sources = owners.iter().map(|id| self.package(*id).map(|one| &one.source));
+        sources.next().is_some_and(|first| sources.all(|other| other == first))
+    }
+
     /// Whether every list names the directories of its files, so that nothing has an owner in a
     /// directory that has none.
     pub fn lists_directories(&self) -> bool {

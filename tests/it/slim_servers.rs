@@ -5,6 +5,7 @@ use crate::{engines::have, fixtures::sysroot, sandbox::Sandbox};
 
 const ENTRYPOINT: &str = "#!/usr/bin/dash
 set -e
+export SERVER_HOME=/usr/share/zz-home RUNTIME=/usr/lib/zz-runtime SHARED=/usr/share/zz-shared
 if [ \"$1\" = -v ]; then set -- server \"$@\"; fi
 cat /usr/share/keys/root.key
 exec \"$@\"
@@ -24,7 +25,11 @@ data /vol/data
 
 /// Packages: the name, its fields, and its paths below the root.
 const PACKAGES: &[(&str, &str, &[&str])] = &[
-    ("system", "Essential: yes", &["usr/bin/dash", "usr/bin/cat", "usr/bin/id", "usr/bin/sort"]),
+    (
+        "system",
+        "Essential: yes",
+        &["usr/bin/dash", "usr/bin/cat", "usr/bin/id", "usr/bin/sort", "usr/bin/shell"],
+    ),
     (
         "server",
         "Depends: nothing",
@@ -36,8 +41,27 @@ const PACKAGES: &[(&str, &str, &[&str])] = &[
             "var/www/html",
         ],
     ),
-    ("keys", "Depends: nothing", &["usr/share/keys/root.key"]),
+    ("keys", "Depends: nothing", &["usr/share/keys/root.key", "usr/share/zz-shared/one"]),
+    (
+        "home",
+        "Depends: nothing",
+        &["usr/share/zz-home/lib/code", "usr/share/zz-home/conf", "etc/zz-home/settings"],
+    ),
+    (
+        "runtime",
+        "Depends: nothing",
+        &["usr/lib/zz-runtime/bin/tool", "usr/lib/zz-runtime/data", "usr/share/zz-shared/two"],
+    ),
     ("other", "Depends: nothing", &["usr/lib/zz-others/server-other"]),
+];
+
+/// Files in the directories that variables of the entrypoint name.
+const HOMES: [&str; 5] = [
+    "usr/share/zz-home/lib/code",
+    "etc/zz-home/settings",
+    "usr/lib/zz-runtime/data",
+    "usr/share/zz-shared/one",
+    "usr/share/zz-shared/two",
 ];
 
 /// `app.tar`: the packages, and an entrypoint with the command `command`.
@@ -58,6 +82,14 @@ fn image(command: &str) -> Option<Sandbox> {
     sandbox.file("sys/usr/share/keys/root.key", "key\n").file("sys/var/www/html/index", "x");
     sandbox.file("sys/opt/pages/one", "x").file("sys/opt/unused/two", "x");
     sandbox.file("sys/vol/data/base", "x");
+    for path in HOMES {
+        sandbox.file(&format!("sys/{path}"), "x");
+    }
+    sandbox.tool("cp", "sys/usr/bin/dash sys/usr/bin/shell").run().ok();
+    sandbox.dir("sys/bin").symlink("sys/bin/sh", "../usr/bin/shell");
+    sandbox.symlink("sys/usr/share/zz-home/conf", "/etc/zz-home");
+    sandbox.dir("sys/usr/lib/zz-runtime/bin");
+    sandbox.tool("cp", "sys/usr/bin/id sys/usr/lib/zz-runtime/bin/tool").run().ok();
     sandbox.file("sys/etc/passwd", "root:x:0:0::/:/bin/sh\napp:x:100:101::/:/bin/sh\n");
     sandbox.file("sys/etc/shadow", "root:*:1::::::\napp:*:1::::::\n").mode("sys/etc/shadow", 0o640);
     sandbox.file("sys/usr/share/twins/one", "0123456789");
@@ -113,8 +145,10 @@ fn what_configuration_names_is_kept() {
             "var/www/html/index",
             "opt/pages/one",
             "usr/share/zz-tools/setup.sh",
-            // The interpreter of this script.
+            // The interpreter of this script, and what the server may run it with.
             "usr/bin/sort",
+            "usr/bin/shell",
+            "bin/sh",
         ],
         &["opt/unused/two", "vol/data/base"],
     );
@@ -128,6 +162,13 @@ fn an_entrypoint_script_names_the_server_and_data_of_packages() {
     let run = |image: &str| sandbox.imgb(&format!("run {image}")).run().ok().text();
     assert_eq!(run("app.tar"), format!("key\n0\n{CONFIGURATION}"));
     assert_eq!(run("slim.tar"), run("app.tar"));
+}
+
+/// One package, or those of one source, have the directory; compiled programs have rules.
+#[test]
+fn a_directory_that_a_variable_of_the_entrypoint_names_is_kept() {
+    let Some(sandbox) = image("[\"server\"]") else { return };
+    check(&slim(&sandbox, "").0, &HOMES[..2], &HOMES[2..]);
 }
 
 #[test]
