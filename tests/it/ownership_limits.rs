@@ -390,23 +390,47 @@ fn programs_that_a_common_text_names_are_not_started() {
 /// script starts it.
 #[test]
 fn what_a_started_helper_mentions_is_meant() {
-    let app = "#include <stdio.h>\nint main(void) { return puts(\"/usr/lib/zz-app\") < 0; }";
     let helper = "#include <stdio.h>\nint main(void) { return puts(\"/usr/share/zz-big\") < 0; }";
     let paths: &[&str] = &[
         "usr/bin/app",
         "usr/lib/zz-app/helper",
-        "usr/lib/zz-app/start",
+        "usr/lib/zz-app/guess",
         "usr/share/zz-big/data",
         "usr/share/zz-other/x",
     ];
-    for (script, is_there) in [("exec /usr/lib/zz-app/helper", true), ("true", false)] {
-        let sources = [("app", app), ("helper", helper), ("sh", MAIN)];
+    let start = "/usr/lib/zz-app/helper";
+    for (app, guess, is_there) in [(start, "", true), ("", start, false)] {
+        let sources = [("helper", helper), ("sh", MAIN)];
         let Some(sandbox) = sandbox(&sources, &[("app", "", paths)]) else { return };
         sandbox.program("sys/usr/lib/zz-app/helper", sandbox.read("sys/usr/bin/helper"));
-        sandbox.program("sys/usr/lib/zz-app/start", format!("#!/usr/bin/sh\n{script}\n"));
+        let script = |text: &str| format!("#!/usr/bin/sh\nDIR=/usr/lib/zz-app\n{text}\n");
+        sandbox.program("sys/usr/bin/app", script(app));
+        sandbox.program("sys/usr/lib/zz-app/guess", script(guess));
         sandbox.file("sys/usr/share/zz-big/data", vec![b'x'; 4_000_000]);
         let plan = plan(&sandbox, "app");
         assert!(plan.text().contains("/usr/lib/zz-app/helper "), "{}", plan.show());
         assert_eq!(plan.text().contains("/zz-big/data "), is_there, "{}", plan.show());
+    }
+}
+
+/// Debian's package of the preprocessor has the compiler proper, which it runs, and asks for
+/// nothing else in that directory.
+#[test]
+fn a_preprocessor_does_not_bring_the_linker() {
+    let dir = "usr/lib/gcc/x86_64-linux-gnu/12";
+    let (cc1, collect2) = (&*format!("{dir}/cc1"), &*format!("{dir}/collect2"));
+    let [cpp, gcc] = ["x86_64-linux-gnu-cpp-12", "x86_64-linux-gnu-gcc-12"];
+    let packages: &[(&str, &str, &[&str])] = &[
+        ("cpp-12", "", &["usr/bin/x86_64-linux-gnu-cpp-12", cc1]),
+        ("gcc-12", "Depends: cpp-12", &["usr/bin/x86_64-linux-gnu-gcc-12", collect2]),
+    ];
+    let Some(sandbox) = sandbox(&[(cpp, MAIN), (gcc, MAIN)], packages) else { return };
+    for path in [cc1, collect2] {
+        sandbox.program(&format!("sys/{path}"), sandbox.read(&format!("sys/usr/bin/{cpp}")));
+    }
+    for (program, is_there) in [(cpp, false), (gcc, true)] {
+        let text = plan(&sandbox, program).text();
+        assert!(text.contains("/12/cc1 "), "{text}");
+        assert_eq!(text.contains("/12/collect2 "), is_there, "{text}");
     }
 }

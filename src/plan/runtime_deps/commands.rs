@@ -141,7 +141,8 @@ fn record_command(
     let Ok((command, found)) = interpreters::find(name, dirs, builder)? else { return Ok(()) };
     if builder.has(&found.path) {
         note_interpreter((&command, &found), facts);
-        facts.started.insert(found.path);
+        // Nothing says that a script is started which only comes with its directory.
+        facts.started.extend((by != By::Guess).then_some(found.path));
         return Ok(());
     }
     let depends = match builder.view.packages()? {
@@ -228,8 +229,8 @@ fn record_line(
         if builder.has(&found.path) {
             if own {
                 note_interpreter((&command, &found), facts);
+                facts.started.insert(found.path);
             }
-            facts.started.insert(found.path);
             continue;
         }
         let may_run = match (builder.view.packages()?, own) {
