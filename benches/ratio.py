@@ -8,8 +8,8 @@ Draws N programs and scripts of /usr/bin and /usr/sbin of the sysroot with a see
 twice: with defaults, and with --soft none (program, interpreter, loader and libraries). Prints the
 ratio of the sums, the mean and the median of the ratios, for programs and for scripts, what each
 rule adds in the mean, and those with the largest ratios. An interpreter's own modules count as
-added. Sizes are of content; a hard-linked file counts once for each path. The same sysroot and seed
-give the same programs.
+added. Sizes are of content; a hard-linked file counts once, as in the image. The same sysroot and
+seed give the same programs.
 """
 
 import argparse
@@ -50,7 +50,24 @@ def plan(imgb, sysroot, program, *options):
     if result.returncode != 0:
         return None
     layers = json.loads(result.stdout)["layers"]
-    return {file["path"]: file for layer in layers for file in layer["files"]}
+    files = {file["path"]: file for layer in layers for file in layer["files"]}
+    seen = set()
+    for path, file in files.items():
+        inode = identity(sysroot, path, file["size"])
+        if inode in seen:
+            file["size"] = 0
+        elif inode:
+            seen.add(inode)
+    return files
+
+
+def identity(sysroot, path, size):
+    """What tells hard links from other files: the file of the sysroot that is packed at `path`."""
+    try:
+        status = os.stat(os.path.join(sysroot, path.lstrip("/")))
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status.st_size == size and size else None
 
 
 def group(file):
