@@ -70,6 +70,10 @@ impl Model {
                 names.remove(path.file_name());
             }
         }
+        let parents = change.whiteouts.iter().filter_map(ImagePath::parent);
+        for dir in parents.chain(change.opaque.iter().cloned()) {
+            self.make_directory(&dir);
+        }
         for (path, node) in &change.tree {
             let mut at = &mut *self;
             for name in path.components() {
@@ -83,6 +87,21 @@ impl Model {
                 true => drop(at.names.get_or_insert_default()),
                 false => at.names = None,
             }
+        }
+    }
+
+    /// Makes what is not a directory on the way to `dir`, or at it, one.
+    fn make_directory(&mut self, dir: &ImagePath) {
+        let mut at = self;
+        for name in dir.components() {
+            let Some(next) = at.names.as_mut().and_then(|names| names.get_mut(name)) else {
+                return;
+            };
+            if next.names.is_none() {
+                *next = Self { shown: Some("/".into()), names: Some(BTreeMap::new()) };
+                return;
+            }
+            at = next;
         }
     }
 

@@ -130,7 +130,8 @@ def attempt(world, scenario, control, fault, options):
 def check(world, scenario, control, fault, done, lines):
     stderr = done.stderr.decode(errors="replace")
     killed = fault.error == "KILL"
-    noted = fault.error == "EACCES" and done.returncode == 0 and names_denied(stderr, lines)
+    said = stderr + done.stdout.decode(errors="replace")
+    noted = fault.error == "EACCES" and done.returncode == 0 and names_denied(said, lines)
     for path in scenario.outputs:
         try:
             found = state(world.at(path))
@@ -169,12 +170,12 @@ def check(world, scenario, control, fault, done, lines):
                 yield f"I4 the next run gives another {path}"
 
 
-def names_denied(stderr, lines):
-    """Whether a message says that one of the files in these calls is denied."""
+def names_denied(said, lines):
+    """Whether a message or a note in JSON says that one of the files in these calls is denied."""
     paths = re.findall(r'[<"]([^<>"]*/[^<>"]+|[^<>"/ ]+)[>"]', "".join(lines))
     names = {os.path.basename(path) for path in paths} - {""}
-    denied = [line for line in stderr.splitlines() if TEXTS["EACCES"] in line.lower()]
-    return any(name in line for line in denied for name in names)
+    denied = re.findall(f'[^"\n]*{TEXTS["EACCES"]}[^"\n]*', said, re.IGNORECASE)
+    return any(name in text for text in denied for name in names)
 
 
 def is_part_of_layout(name):
