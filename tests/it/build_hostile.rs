@@ -276,6 +276,10 @@ fn c8_malicious_buildfiles() {
         );
         assert!(!run.stderr().contains("panicked"), "{}", &text[..40]);
     }
+    // With less memory than it is long, which nothing reads to the end.
+    fs_err::File::create(sandbox.path("ctx/Buildfile")).unwrap().set_len(8 << 30).unwrap();
+    let run = sandbox.imgb("build ctx -q -o x.tar").under(&["prlimit", "--as=2147483648"]).run();
+    run.error(2, &["Buildfile", "1048576 are allowed"]);
     sandbox.file("ctx/Buildfile", b"FROM scratch\nLABEL a=\xff\n");
     sandbox.imgb("build ctx -q -o x.tar").run().error(2, &["UTF-8"]);
 }
