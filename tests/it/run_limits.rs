@@ -244,7 +244,8 @@ fn a_signal_before_the_program_starts_is_not_lost() {
         let line = format!(
             "TMPDIR=$PWD/tmp strace -f -qq -o log -e trace={inject} \
              -e inject={inject}:delay_exit=3000000 ../imgb run --timeout 100s sh.tar -- -c \
-             'sleep 1000' & {{ {until}; }} >/dev/null 2>&1; pkill -TERM -P $! imgb; wait $!; echo $?"
+             'sleep 1000' & {{ {until}; }} >/dev/null 2>&1; pkill -TERM -P $! imgb; wait $!; \
+             echo $?"
         );
         sandbox.tool("bash", "-c").arg(line).run().ok().prints_only("143\n");
         assert_eq!(sandbox.names("tmp"), Vec::<String>::new());
