@@ -85,10 +85,7 @@ pub fn make(request: Request<'_>) -> Result<Decision, PlanError> {
         Cut::Small if !is_installed(&kinds, &reasons, &added, &view)? => Cut::Two,
         cut => cut,
     };
-    let database = match added.is_empty() && !view.meets_sysroot()? {
-        true => None,
-        false => cut.packages(view)?,
-    };
+    let database = cut.packages(&added, view)?;
     tree.extend(added);
     finish(&mut tree, &mut reasons, &below, source, options)?;
     let layers = split::split(tree, &reasons, cut, (database, source.mtime))?;

@@ -83,14 +83,21 @@ impl Default for Layers {
 }
 
 impl Cut {
-    /// The packages of the sysroot of `view`, if they matter to the layers.
+    /// The packages of the sysroot of `view`, if they matter to the layers. `added` are the files
+    /// that inputs brought from there.
     ///
     /// # Errors
     /// [`ReadFailure`]
-    pub(in crate::plan) fn packages(self, view: View<'_>) -> Result<Option<Database>, ReadFailure> {
+    pub(in crate::plan) fn packages(
+        self,
+        added: &Tree,
+        view: View<'_>,
+    ) -> Result<Option<Database>, ReadFailure> {
         match self {
-            Self::One | Self::Two | Self::Small => Ok(None),
-            Self::Components(_) => view.into_packages(),
+            Self::Components(_) if !added.is_empty() || view.meets_sysroot()? => {
+                view.into_packages()
+            }
+            Self::One | Self::Two | Self::Small | Self::Components(_) => Ok(None),
         }
     }
 }
