@@ -202,7 +202,7 @@ fn the_reason_names_the_package() {
     }
 }
 
-/// The rule about the program knows that it does without a file; that its package has it is a guess.
+/// The rule about the program knows that a file is not needed; that its package has it is a guess.
 #[test]
 fn what_a_followed_rule_excludes_is_not_guessed() {
     if !have(&["gcc"]) {
