@@ -5,20 +5,14 @@
 //! files. The cache keeps the times of all large files of an image in one entry, whose key is what
 //! lstat(2) says of them.
 
-use std::{
-    io::{self, Read as _, Write as _},
-    sync::Arc,
-};
+use std::io::{self, Read as _};
 
 use super::{PackOptions, cache_key};
 use crate::{
     archive::write::TarLayout,
     compress::Compression,
-    digest::{DiffId, Digest},
-    store::{
-        Blob, Extent, Place,
-        cache::{Cache, Cached},
-    },
+    digest::Digest,
+    store::{Blob, cache::Cache},
     timestamp::Timestamp,
     tree::{Content, HostFile},
 };
@@ -71,21 +65,9 @@ impl UnknownTimes<'_> {
             large_files(layout).map(|(number, ..)| layout.known_time(number)).collect::<Vec<_>>()
         });
         if let Some(times) = times.collect::<Option<Vec<_>>>() {
-            // Without an entry, the files are read twice the next time as well.
-            let _ = self.put(&times);
+            let bytes = times.iter().flat_map(|time| time.seconds().to_le_bytes());
+            self.cache.put_bytes(self.key, &bytes.collect::<Vec<u8>>());
         }
-    }
-
-    fn put(&self, times: &[Timestamp]) -> io::Result<()> {
-        let bytes: Vec<u8> = times.iter().flat_map(|time| time.seconds().to_le_bytes()).collect();
-        let mut file = tempfile::tempfile()?;
-        file.write_all(&bytes)?;
-        let place = Place::Open(Extent { file: Arc::new(file), offset: 0 });
-        let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
-        let blob = Blob { digest, size, place };
-        let entry = Cached { blob, diff_id: DiffId(digest), tar_size: size, members: 0 };
-        self.cache.put(&[self.key], &entry);
-        Ok(())
     }
 }
 
@@ -118,14 +100,14 @@ fn read(blob: &Blob, count: usize) -> io::Result<Vec<Timestamp>> {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, num::NonZeroUsize, time::Duration};
+    use std::{collections::BTreeSet, num::NonZeroUsize, sync::Arc, time::Duration};
 
     use super::*;
     use crate::{
         pack::pack,
         path::ImagePath,
         source::HostRoot,
-        store::{Durability, Store, cache::DEFAULT_LIMIT},
+        store::{Durability, Extent, Place, Store, cache::DEFAULT_LIMIT},
         timestamp::Mtime,
         tree::Tree,
     };

@@ -177,6 +177,19 @@ impl Cache {
         let _ = self.evict(self.limit);
     }
 
+    /// Puts `bytes` under `key`, as [`Cache::put`] puts a layer.
+    pub fn put_bytes(&self, key: Digest, bytes: &[u8]) {
+        let Ok(pending) = Pending::create_in(&self.dir) else { return };
+        let mut file: &File = pending.file();
+        if file.write_all(bytes).is_ok() {
+            let place = Place::Open(Extent { file: Arc::clone(pending.file()), offset: 0 });
+            let (digest, size) = (Digest::of(bytes), bytes.len() as u64);
+            let blob = Blob { digest, size, place };
+            let diff_id = DiffId(digest);
+            self.put(&[key], &Cached { blob, diff_id, tar_size: size, members: 0 });
+        }
+    }
+
     /// Puts `layer`, which was found under the key `known`, under `key`, too. Another process may
     /// have put another layer under `known` since: then nothing is added.
     pub fn add_key(&self, key: Digest, known: Digest, layer: &Cached) {
