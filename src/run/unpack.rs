@@ -142,7 +142,7 @@ impl<'a> Unpacker<'a> {
                     .map_err(write)?;
             }
             Kind::Symlink(target) => {
-                retry_on_intr(|| rustix::fs::symlinkat(&**target, dir, name)).map_err(write)?
+                retry_on_intr(|| rustix::fs::symlinkat(&**target, dir, name)).map_err(write)?;
             }
             Kind::Special(Special::Fifo) => {
                 let mode = mode(node.meta.mode);
