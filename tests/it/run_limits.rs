@@ -176,7 +176,7 @@ fn a_bomb_ends_in_time() {
         let run = sandbox.imgb(&format!("run {options} app.tar")).nobody().run();
         let took = start.elapsed();
         run.exits(code);
-        assert!(took < Duration::from_secs(100), "{options}: {took:?}");
+        assert!(took < Duration::from_secs(400), "{options}: {took:?}");
     }
     let line = "for i in $(seq 50); do sleep 100 & done; echo started";
     let sandbox = shell().unwrap();
@@ -220,7 +220,7 @@ fn nothing_is_left_of_an_interrupted_unpacking() {
         sandbox.file(&format!("files/{number}"), "content");
     }
     sandbox.imgb("pack --no-deps bin files --entrypoint /bin/sh -q -o many.tar").run().ok();
-    let line = "TMPDIR=$PWD/tmp strace -qq -o log -e inject=fchmod:delay_enter=200000 ../imgb run \
+    let line = "TMPDIR=$PWD/tmp strace -qq -o log -e inject=fchmod:delay_enter=2000000 ../imgb run \
         many.tar -- -c 'echo started' & until [ \"$(ls tmp)\" ]; do sleep 0.1; done; \
         ls tmp | wc -l; pkill -TERM -P $! imgb; wait $!; echo $?";
     let run = sandbox.tool("bash", "-c").arg(line).run().ok();
