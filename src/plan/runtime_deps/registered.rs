@@ -105,7 +105,8 @@ impl Registered {
 }
 
 /// The files in `/etc` that name libraries: `odbcinst.ini`. Only of those that no package owns does
-/// a mention say anything ([`super::unowned::is_unowned`]): they were made when packages were installed.
+/// a mention say anything ([`super::unowned::is_unowned`]): they were made when packages were
+/// installed.
 ///
 /// # Errors
 /// [`ReadFailure`]

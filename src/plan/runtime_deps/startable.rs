@@ -75,8 +75,8 @@ impl StartablePrograms {
         self.of_programs.entry(id).or_insert_with(new).clone()
     }
 
-    /// Takes those commands out of `named`, the programs whose names the program at `path` has, that
-    /// most other programs of its package name, too: a common help text lists them.
+    /// Takes those commands out of `named`, the programs whose names the program at `path` has,
+    /// that most other programs of its package name, too: a common help text lists them.
     ///
     /// # Errors
     /// [`ReadFailure`]
