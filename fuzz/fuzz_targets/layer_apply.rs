@@ -72,7 +72,9 @@ impl Model {
         }
         let parents = change.whiteouts.iter().filter_map(ImagePath::parent);
         for dir in parents.chain(change.opaque.iter().cloned()) {
-            self.make_directory(&dir);
+            if !change.whiteouts.iter().any(|removed| dir.is_within(removed)) {
+                self.make_directory(&dir);
+            }
         }
         for (path, node) in &change.tree {
             let mut at = &mut *self;
@@ -90,18 +92,15 @@ impl Model {
         }
     }
 
-    /// Makes what is not a directory on the way to `dir`, or at it, one.
+    /// Everything on the way to `dir`, and `dir`, becomes a directory with an entry.
     fn make_directory(&mut self, dir: &ImagePath) {
         let mut at = self;
         for name in dir.components() {
-            let Some(next) = at.names.as_mut().and_then(|names| names.get_mut(name)) else {
-                return;
-            };
-            if next.names.is_none() {
-                *next = Self { shown: Some("/".into()), names: Some(BTreeMap::new()) };
-                return;
+            at = at.names.get_or_insert_default().entry(name.to_vec()).or_default();
+            if at.names.is_none() || at.shown.is_none() {
+                at.shown = Some(shown(&Kind::Directory));
             }
-            at = next;
+            at.names.get_or_insert_default();
         }
     }
 
