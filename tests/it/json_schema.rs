@@ -84,11 +84,10 @@ impl Schemas {
                         out.push(format!("{at}: {keyword}: {fit} of {} fit", all.len()));
                     }
                 }
-                "then" => {
-                    if self.fits((file, &schema["if"]), value) {
-                        self.check((file, one), value, at, out);
-                    }
+                "then" if self.fits((file, &schema["if"]), value) => {
+                    self.check((file, one), value, at, out);
                 }
+                "then" => {}
                 keyword if PASSED.contains(&keyword) => {}
                 keyword if !is_right(keyword, one, value) => {
                     out.push(format!("{at}: {keyword}: {one}"));

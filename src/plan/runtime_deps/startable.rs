@@ -2,7 +2,7 @@
 //! that the programs of a package only talk about.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -96,16 +96,11 @@ impl StartablePrograms {
         if !named.iter().any(|name| is_own_command(name)) {
             return Ok(());
         }
-        if !self.compared.contains_key(&id) {
-            self.compared.insert(id, compare(id, database, (&startable, view))?);
-        }
-        let others: Vec<_> = self
-            .compared
-            .get(&id)
-            .into_iter()
-            .flatten()
-            .filter(|(other, _)| other != path)
-            .collect();
+        let compared = match self.compared.entry(id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(compare(id, database, (&startable, view))?),
+        };
+        let others: Vec<_> = compared.iter().filter(|(other, _)| other != path).collect();
         if others.len() >= MIN_OTHERS {
             let is_common = |name: &[u8]| {
                 let count = others.iter().filter(|(_, named)| named.contains(name)).count();
