@@ -6,7 +6,7 @@ use super::{Plan, PlannedLayer, Reason};
 use crate::{
     path::{ImagePath, escape},
     quantity,
-    tree::Node,
+    tree::Sizes,
 };
 
 /// Paths of a layer that have one reason.
@@ -15,7 +15,7 @@ struct Group<'a> {
     why: String,
     /// In their order.
     paths: Vec<&'a ImagePath>,
-    /// Bytes of the files.
+    /// Bytes of the files, those of hard links once.
     size: u64,
 }
 
@@ -34,7 +34,7 @@ enum Key<'a> {
 pub fn summary(plan: &Plan) -> String {
     let mut out = String::new();
     let count: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
-    let bytes = plan.layers.iter().flat_map(|layer| layer.tree.iter()).map(|(_, node)| size(node));
+    let bytes = plan.layers.iter().map(|layer| Sizes::of(&layer.tree));
     let _ = writeln!(
         out,
         "# {}: {} in {}, {}",
@@ -44,7 +44,7 @@ pub fn summary(plan: &Plan) -> String {
         quantity::bytes(bytes.sum())
     );
     for layer in &plan.layers {
-        let bytes = layer.tree.iter().map(|(_, node)| size(node)).sum();
+        let bytes = Sizes::of(&layer.tree);
         let paths = quantity::count(layer.tree.len(), "path");
         let _ = writeln!(out, "\nlayer {}: {paths}, {}", layer.name, quantity::bytes(bytes));
         for group in groups(plan, layer) {
@@ -66,6 +66,7 @@ fn groups<'a>(plan: &'a Plan, layer: &'a PlannedLayer) -> Vec<Group<'a>> {
     let mut groups: Vec<Group<'a>> = Vec::new();
     let mut known: BTreeMap<Key<'a>, usize> = BTreeMap::new();
     let mut parents = None;
+    let mut sizes = Sizes::default();
     for (path, node) in layer.tree.iter() {
         let reason = plan.reasons.get(path);
         let key = reason.map_or(Key::Other(String::new()), |reason| key(reason, &plan.inputs));
@@ -87,7 +88,7 @@ fn groups<'a>(plan: &'a Plan, layer: &'a PlannedLayer) -> Vec<Group<'a>> {
         });
         if let Some(group) = groups.get_mut(at) {
             group.paths.push(path);
-            group.size += size(node);
+            group.size += sizes.add(node);
         }
     }
     if let Some(at) = parents {
@@ -106,10 +107,6 @@ fn key<'a>(reason: &'a Reason, inputs: &[String]) -> Key<'a> {
         Reason::Interpreter(_) => Key::Interpreters,
         other => Key::Other(other.text(inputs)),
     }
-}
-
-fn size(node: &Node) -> u64 {
-    node.file().map_or(0, |file| file.len)
 }
 
 /// The path, or the deepest directory that is above all of several.

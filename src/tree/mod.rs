@@ -8,6 +8,7 @@ mod executable;
 mod json;
 mod overlay;
 pub mod resolve;
+mod sizes;
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map},
@@ -25,6 +26,7 @@ use crate::{path::ImagePath, timestamp::Mtime};
 pub use accounts::Accounts;
 pub use overlay::Change;
 pub use resolve::{ResolveError, Resolved, Step};
+pub use sizes::Sizes;
 
 /// Files by path, in byte order. A directory comes before its contents, as in a layer's tar. The
 /// root itself has no node, since no engine lets an image set its mode or owner. The parents of a

@@ -1,9 +1,14 @@
 //! How many layers an image gets.
 
-use std::{collections::BTreeSet, num::NonZeroUsize};
+use std::num::NonZeroUsize;
 
 use super::{assign::Limits, sizes};
-use crate::{elf::ReadFailure, packages::Database, tree::Tree, view::View};
+use crate::{
+    elf::ReadFailure,
+    packages::Database,
+    tree::{Sizes, Tree},
+    view::View,
+};
 
 /// Bytes of content below which an image is not split by components.
 pub(super) const SMALL: u64 = 32 << 20;
@@ -47,7 +52,7 @@ impl Layers {
             Self::Auto(max) => (max.get(), sizes::LARGE),
             Self::Packages(max) => (max.get(), 0),
         };
-        let is_small = || trees.into_iter().map(bytes).sum::<u64>() < SMALL;
+        let is_small = || trees.into_iter().map(Sizes::of).sum::<u64>() < SMALL;
         match (max, self) {
             (1, _) => Cut::One,
             (2, Self::Split | Self::Packages(_)) => Cut::Two,
@@ -100,12 +105,4 @@ impl Cut {
             Self::One | Self::Two | Self::Small | Self::Components(_) => Ok(None),
         }
     }
-}
-
-/// Bytes of content, those of hard links once.
-fn bytes(tree: &Tree) -> u64 {
-    let mut seen = BTreeSet::new();
-    let files = tree.iter().filter_map(|(_, node)| node.file());
-    let counted = files.filter(|file| !file.shared || seen.insert(file.content.identity()));
-    counted.map(|file| file.len).sum()
 }
