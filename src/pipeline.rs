@@ -91,7 +91,7 @@ pub struct Delivery {
     pub fallback_name: Reference,
     /// How layers are compressed.
     pub compression: Compression,
-    /// Threads.
+    /// The number of threads; no influence on the bytes.
     pub jobs: NonZeroUsize,
     /// Where compressed layers are kept from one run to the next.
     pub cache: Option<Cache>,

@@ -42,7 +42,7 @@ use super::{
     6         a registry or the network failed, or a registry refuses\n  \
     7         content does not match its recorded digest or size\n  \
     130, 143  interrupted or terminated by a signal\n  \
-    141       the reader of stdout stopped reading\n\n\
+    141       the reader of stdout stopped reading (5 if an image goes there)\n\n\
     `imgb run` and `imgb trace` exit with the program's own code, or with\n  \
     124       after --timeout\n  \
     125       imgb could not start the program\n  \
@@ -70,7 +70,7 @@ pub(super) enum Command {
     Cache(CacheCommand),
     /// Make an index of images for several platforms
     Index(IndexCommand),
-    /// Verify every digest of an image and prove that it will start
+    /// Verify every digest of an image and check that it can start
     Check(CheckArgs),
     /// Run an image's program once, without root, in a temporary copy
     Run(RunArgs),

@@ -8,7 +8,7 @@ use super::{
     options::{
         image::open_options,
         output::targets,
-        transfer::{TransferArgs, fallback_name},
+        transfer::{FileArgs, TransferArgs, fallback_name},
     },
     overlap::{self, output_paths},
     relayer::RelayerArgs,
@@ -54,6 +54,9 @@ pub(super) struct CopyArgs {
 
     #[command(flatten)]
     relayer: RelayerArgs,
+
+    #[command(flatten)]
+    files: FileArgs,
 
     #[command(flatten)]
     transfer: TransferArgs,
@@ -112,6 +115,9 @@ pub(super) struct PullArgs {
     referrers: ReferrersArg,
 
     #[command(flatten)]
+    files: FileArgs,
+
+    #[command(flatten)]
     transfer: TransferArgs,
 }
 
@@ -132,6 +138,7 @@ struct Job<'a> {
     all: bool,
     /// Whether what is attached is copied as well.
     referrers: bool,
+    files: &'a FileArgs,
 }
 
 impl CopyArgs {
@@ -159,31 +166,39 @@ pub(super) fn copy(args: &CopyArgs) -> Result<(), Failure> {
     let (source, platform) = (&args.source, args.platform.as_ref());
     let outputs = args.outputs.clone();
     if let Some(layers) = args.relayer.layers() {
-        return args.relayer.run((source, platform), &outputs, &args.transfer, layers);
+        return args.relayer.run(
+            (source, platform),
+            &outputs,
+            (&args.transfer, &args.files),
+            layers,
+        );
     }
     let (all, referrers) = (platform.is_none(), args.referrers.referrers);
-    args.transfer.run(&Job { source, outputs, platform, all, referrers })
+    let files = &args.files;
+    args.transfer.run(&Job { source, outputs, platform, all, referrers, files })
 }
 
 pub(super) fn push(args: &PushArgs) -> Result<(), Failure> {
     let (source, platform) = (&args.source, args.platform.as_ref());
     let outputs = args.names.iter().map(|name| format!("docker://{name}")).collect();
     let (all, referrers) = (platform.is_none(), args.referrers.referrers);
-    args.transfer.run(&Job { source, outputs, platform, all, referrers })
+    let files = &FileArgs::default();
+    args.transfer.run(&Job { source, outputs, platform, all, referrers, files })
 }
 
 pub(super) fn pull(args: &PullArgs) -> Result<(), Failure> {
     let source = &ImageName::Registry(args.source.clone());
     let (outputs, platform) = (args.output.clone(), args.platform.as_ref());
     let (all, referrers) = (args.all_platforms, args.referrers.referrers);
-    args.transfer.run(&Job { source, outputs, platform, all, referrers })
+    let files = &args.files;
+    args.transfer.run(&Job { source, outputs, platform, all, referrers, files })
 }
 
 impl TransferArgs {
     fn run(&self, job: &Job<'_>) -> Result<(), Failure> {
         let targets = targets(&job.outputs, None)?;
         let base = job.source.path().map(Into::into);
-        output_paths(&targets, &overlap::Inputs { files: Vec::new(), base }, self.force)?;
+        output_paths(&targets, &overlap::Inputs { files: Vec::new(), base }, job.files.force)?;
         let to_stdout = targets.iter().any(|target| target.destination == Destination::Stdout);
         let shown = job.source.to_string();
         let named = job.outputs.iter().map(String::as_str).chain([&*shown]);
@@ -204,7 +219,7 @@ impl TransferArgs {
             open: &open,
             all: job.all,
             referrers: job.referrers,
-            names: &self.tag,
+            names: &job.files.tag,
             fallback_name: &fallback_name,
             expected: self.expect_digest,
             durability: Durability::Synced,

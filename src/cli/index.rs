@@ -11,7 +11,7 @@ use super::{
         image::open_options,
         output::targets,
         platforms::refuse_single,
-        transfer::{TransferArgs, fallback_name},
+        transfer::{FileArgs, TransferArgs, fallback_name},
     },
     overlap::{Inputs, output_paths},
     size,
@@ -60,6 +60,9 @@ struct CreateArgs {
     output: Vec<String>,
 
     #[command(flatten)]
+    files: FileArgs,
+
+    #[command(flatten)]
     transfer: TransferArgs,
 }
 
@@ -79,7 +82,7 @@ pub(super) fn index(command: &IndexCommand) -> Result<(), Failure> {
     refuse_single(&targets, args.images.len().max(2))?;
     for image in &args.images {
         let inputs = Inputs { files: Vec::new(), base: image.path().map(Into::into) };
-        output_paths(&targets, &inputs, transfer.force)?;
+        output_paths(&targets, &inputs, args.files.force)?;
     }
     let shown: Vec<String> = args.images.iter().map(ToString::to_string).collect();
     let named = args.output.iter().chain(&shown).map(String::as_str);
@@ -92,7 +95,7 @@ pub(super) fn index(command: &IndexCommand) -> Result<(), Failure> {
     let index = Index {
         images: &args.images,
         open: &open,
-        names: &transfer.tag,
+        names: &args.files.tag,
         fallback_name: &fallback_name,
         expected: transfer.expect_digest,
         durability: Durability::Synced,

@@ -28,7 +28,7 @@ use crate::{
     imgb load app.tar\n  \
     imgb load oci:layout:1.0 -t app:dev\n\n\
     Docker is not given the layers that it has, so that an image of which a small layer changed is \
-    loaded in no time. Engines take one platform: this machine's, or that of --platform.")]
+    loaded quickly. Engines take one platform: this machine's, or that of --platform.")]
 pub(super) struct LoadArgs {
     /// The images, as for `imgb inspect`
     #[arg(required = true, value_name = "IMAGE", value_parser = values::image_name)]

@@ -9,11 +9,12 @@ use super::{
 use crate::{
     check::{Finding, Report},
     error_kind::ErrorKind,
-    image::Platform,
+    image::{DEFAULT_PATH, Platform},
     languages::Languages,
     path::ImagePath,
     plan::{Plan, Reason},
     quantity,
+    tree::Kind,
 };
 
 /// Refuses to write the image of `plan` if it cannot start, and says what would help.
@@ -78,10 +79,13 @@ pub(super) fn fix(fault: &Finding, plan: &Plan, language: Language) -> Option<St
             })
         }
         Finding::Health(fault) => fix(fault, plan, language),
-        Finding::Command { name, .. } if !name.contains('/') => Some(match language {
-            Language::Options => format!("add `{name}` as an input"),
-            Language::Buildfile => format!("add `PACK {name}`"),
-        }),
+        Finding::Command { name, .. } if !name.contains('/') => match outside_path(name, plan) {
+            Some(path) => Some(name_by_path(&path, language)),
+            None => Some(match language {
+                Language::Options => format!("add `{name}` as an input"),
+                Language::Buildfile => format!("add `PACK {name}`"),
+            }),
+        },
         Finding::Part { program, .. } => Some(format!(
             "{program} finds its files only at the path where it is installed: pack it without a \
              destination"
@@ -94,6 +98,25 @@ pub(super) fn fix(fault: &Finding, plan: &Plan, language: Language) -> Option<St
         )),
         _ => None,
     }
+}
+
+/// A program with this name in the image, which is in no directory of its PATH.
+fn outside_path(name: &str, plan: &Plan) -> Option<ImagePath> {
+    let nodes = plan.layers.iter().flat_map(|layer| layer.tree.iter());
+    let mut programs = nodes.filter(|(path, node)| {
+        let is_program = node.is_executable() || matches!(node.kind, Kind::Symlink(_));
+        is_program && path.file_name() == name.as_bytes()
+    });
+    programs.next().map(|(path, _)| path.clone())
+}
+
+fn name_by_path(path: &ImagePath, language: Language) -> String {
+    let dir = path.parent().unwrap_or_else(ImagePath::root);
+    let add = match language {
+        Language::Options => format!("--env PATH={dir}:{DEFAULT_PATH}"),
+        Language::Buildfile => format!("ENV PATH={dir}:{DEFAULT_PATH}"),
+    };
+    format!("{path} is in the image, outside its PATH: name it by this path, or add `{add}`")
 }
 
 /// The COPY instruction that brings a file.

@@ -13,9 +13,10 @@ use super::{
         image::open_options,
         layers::How,
         output::targets,
-        transfer::{TransferArgs, fallback_name},
+        transfer::{FileArgs, TransferArgs, fallback_name},
     },
     overlap::{self, output_paths},
+    values,
 };
 use crate::{
     compress::Compression,
@@ -41,6 +42,7 @@ pub(super) struct RelayerArgs {
     #[arg(
         long,
         value_name = "N",
+        value_parser = values::count,
         requires = "layers",
         default_value_t = Layers::MAX,
         help_heading = "Layers"
@@ -70,12 +72,12 @@ impl RelayerArgs {
         &self,
         (source, platform): (&ImageName, Option<&Platform>),
         outputs: &[String],
-        args: &TransferArgs,
+        (args, files): (&TransferArgs, &FileArgs),
         layers: Layers,
     ) -> Result<(), Failure> {
         let targets = targets(outputs, None)?;
         let inputs = overlap::Inputs { files: Vec::new(), base: source.path().map(Into::into) };
-        output_paths(&targets, &inputs, args.force)?;
+        output_paths(&targets, &inputs, files.force)?;
         let shown = source.to_string();
         let named = outputs.iter().map(String::as_str).chain([&*shown]);
         let registries = args.registry.registries(named)?;
@@ -96,7 +98,7 @@ impl RelayerArgs {
             Part { plan, base: None, annotations }
         };
         let parts: Vec<Part<'_>> = images.iter().zip(&plans).map(part).collect();
-        let names = match &args.tag[..] {
+        let names = match &files.tag[..] {
             [] => images.first().map(|one| transfer::whole_names(&one.image)).unwrap_or_default(),
             names => names.to_vec(),
         };

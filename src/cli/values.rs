@@ -2,7 +2,7 @@
 //!
 //! An error says what was expected; the option and the value are added where it is printed.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use crate::{
     image::{ImageName, ImageNameError, RegistryName, RegistryNameError},
@@ -27,6 +27,11 @@ pub(super) enum ValueError {
     Path(#[from] PathError),
     #[error(transparent)]
     Capability(#[from] CapabilityError),
+}
+
+/// A number from 1 on.
+pub(super) fn count(text: &str) -> Result<NonZeroUsize, ValueError> {
+    text.parse().map_err(|_| ValueError::Expected("expected a number from 1 on"))
 }
 
 /// `NAME=VALUE`.
@@ -227,6 +232,7 @@ mod tests {
         assert!(user("a:b:c").is_err() && user("").is_err());
         assert!(image_directory("/../x").is_err());
         assert!(owner("root").is_err());
+        assert_eq!(count("0").unwrap_err().to_string(), "expected a number from 1 on");
         assert!(media_type("text/x+json").is_ok());
         for text in
             ["json", "a/b/c", "/x", "a/", "a/b c", "application/vnd.oci.image.config.v1+json"]

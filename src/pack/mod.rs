@@ -7,7 +7,7 @@
 //! are held in memory.
 //!
 //! Since SHA-256 is one stream, a layer is made no faster than one thread hashes it. So several
-//! layers are made at the same time where the others would wait for that: without compression one
+//! layers are made at the same time where the others would wait for that: without compression two
 //! for each thread, the largest first. Their sizes are known before, so each is written to its
 //! offset in the archive at once. Compressed layers of an archive that are made before their turn
 //! are written to temporary files of their own and copied.

@@ -45,7 +45,7 @@ pub(super) fn pack(
 ) -> Result<Vec<Layer>, PackError> {
     let plan = ChunkPlan::new(jobs, options);
     let count = plan.workers;
-    // One layer is hashed while others are, or two at a time.
+    // Without compression more layers than workers are begun, so that two can be hashed together.
     let free = (0..count.max(plan.at_once) + SPARE).map(|_| Chunk::default()).collect();
     let committer = Committer::new(jobs, options, store, on_step)?;
     let compression = options.compression;

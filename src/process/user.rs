@@ -15,7 +15,7 @@ const MAX_ID: u32 = i32::MAX.cast_unsigned();
 /// A user and the groups that it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// User.
+    /// The numeric user ID.
     pub uid: u32,
     /// Groups, the main one first.
     pub gids: Vec<u32>,

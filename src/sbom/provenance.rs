@@ -73,7 +73,7 @@ impl Material {
     }
 }
 
-/// The statement.
+/// The in-toto statement with the SLSA predicate, as JSON.
 pub fn statement(provenance: &Provenance) -> Value {
     let subject = |(name, digest): &(String, Digest)| {
         let sha256 = digest.hex();

@@ -36,7 +36,7 @@ impl ContentTime {
         self.len += bytes.len() as u64;
     }
 
-    /// The time.
+    /// The time of a file with the bytes so far (docs/format.md, "Times").
     pub fn finish(self) -> Timestamp {
         let offset = self.crc % RANGE + if self.is_binary { RANGE } else { 0 };
         Timestamp(Timestamp::EARLIEST.0 + i64::from(offset))

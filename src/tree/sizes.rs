@@ -6,7 +6,7 @@ use super::{Identity, Node, Tree};
 
 /// Counts the bytes of files one after the other: a hard link to a file that came before has none,
 /// as in a tar.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Sizes(BTreeSet<Identity>);
 
 impl Sizes {

@@ -132,6 +132,14 @@ fn the_health_check_is_proved_too() {
 }
 
 #[test]
+fn a_program_outside_the_path_is_named() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64));
+    let pack = sandbox.imgb("pack ./app:/opt/tools/app --entrypoint app -o o.tar").run();
+    pack.error(1, &["/opt/tools/app is in the image, outside its PATH", "PATH=/opt/tools:/"]);
+}
+
+#[test]
 fn pack_takes_the_health_check_of_a_buildfile() {
     let sandbox = Sandbox::new();
     sandbox.program("ctx/app", static_elf(X86_64));

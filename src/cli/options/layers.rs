@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, str::FromStr};
 
 use clap::Args;
 
-use crate::plan::Layers;
+use crate::{cli::values, plan::Layers};
 
 /// How many layers, and along what.
 #[derive(Args, Clone, Copy, Debug)]
@@ -19,7 +19,13 @@ pub(in crate::cli) struct LayersArgs {
     layers: How,
 
     /// New layers at most with --layers auto or packages
-    #[arg(long, value_name = "N", default_value_t = Layers::MAX, help_heading = "Image")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = values::count,
+        default_value_t = Layers::MAX,
+        help_heading = "Image"
+    )]
     max_layers: NonZeroUsize,
 }
 

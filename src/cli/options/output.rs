@@ -75,7 +75,7 @@ pub(in crate::cli) struct OutputArgs {
     pub(in crate::cli) force: bool,
 
     /// Number of threads; it has no influence on the bytes
-    #[arg(short, long, value_name = "N", help_heading = "Output")]
+    #[arg(short, long, value_name = "N", value_parser = values::count, help_heading = "Output")]
     pub(in crate::cli) jobs: Option<NonZeroUsize>,
 
     #[command(flatten)]

@@ -19,7 +19,7 @@ use crate::{
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct ReachArgs {
-    /// What the image is for, beside the program that it starts: a program, or a directory with
+    /// What the image is for, besides the program that it starts: a program, or a directory with
     /// its content (repeatable)
     #[arg(long, value_name = "PATH", value_parser = image_path)]
     pub(in crate::cli) from: Vec<ImagePath>,

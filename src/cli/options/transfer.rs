@@ -9,13 +9,21 @@ use crate::{
     image::{ImageName, Reference},
 };
 
-/// How images are copied.
-#[derive(Args, Debug)]
-pub(in crate::cli) struct TransferArgs {
-    /// The name of the copy in a file or layout (repeatable); otherwise the image's own
+/// How images are written to files and layouts.
+#[derive(Args, Debug, Default)]
+pub(in crate::cli) struct FileArgs {
+    /// The name in a file or layout (repeatable); otherwise the image's own
     #[arg(short, long, value_name = "NAME[:TAG]")]
     pub(in crate::cli) tag: Vec<Reference>,
 
+    /// Replace a file that exists and is not an archive of an image
+    #[arg(long)]
+    pub(in crate::cli) force: bool,
+}
+
+/// How images are copied.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct TransferArgs {
     /// Fail unless the image or index has this digest
     #[arg(long, value_name = "DIGEST")]
     pub(in crate::cli) expect_digest: Option<Digest>,
@@ -23,10 +31,6 @@ pub(in crate::cli) struct TransferArgs {
     /// Fail if a tag in a registry leads to another image
     #[arg(long)]
     pub(in crate::cli) immutable: bool,
-
-    /// Replace a file that exists and is not an archive of an image
-    #[arg(long)]
-    pub(in crate::cli) force: bool,
 
     #[command(flatten)]
     pub(in crate::cli) registry: RegistryArgs,

@@ -120,7 +120,7 @@ pub struct Closure {
 pub struct Suggestion {
     /// The file whose metadata names it.
     pub file: usize,
-    /// The entry.
+    /// What the file's dlopen note says of the library.
     pub dlopen: Dlopen,
 }
 
