@@ -140,13 +140,18 @@ fn starts_variable(text: &[u8], call: &[u8]) -> bool {
 }
 
 /// Whether the argument at the start of `text` is a variable, with a keyword before it or without
-/// (`args=command`), and not a literal with a prefix (`f"x"`).
+/// (`args=command`), or a formatted literal that starts with one (`f"{tool} -v"`), and not another
+/// literal with a prefix (`f"x"`).
 fn is_variable(text: &[u8]) -> bool {
     let (_, after) = name(text);
     let value = after.strip_prefix(b"=").filter(|value| !value.starts_with(b"="));
     let (name, after) = name(value.map_or(text, <[u8]>::trim_ascii_start));
     let is_name = name.first().is_some_and(|b| b.is_ascii_lowercase() || *b == b'_');
-    is_name && !after.starts_with(b"'") && !after.starts_with(b"\"")
+    let quotes = after.iter().take_while(|b| b"'\"".contains(b)).count();
+    let inside = after.get(quotes..).unwrap_or_default();
+    let is_formatted =
+        name.contains(&b'f') && inside.starts_with(b"{") && !inside.starts_with(b"{{");
+    is_name && (quotes == 0 || is_formatted)
 }
 
 /// The name at the start of `text`, which may be empty, and what comes after it and blanks.
@@ -195,6 +200,7 @@ mod tests {
             "p = Popen(command)",
             "Popen(args = cmd, shell=True)",
             "Popen(f)",
+            "os.system(f\"{tool} -v\")",
         ] {
             assert!(by_variable(text), "{text}");
         }

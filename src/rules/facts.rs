@@ -98,10 +98,10 @@ impl Owned {
     }
 
     /// Whether this is stronger evidence than `other`: of a program that something starts, or else
-    /// a path and not only a name.
+    /// a path and not only a name. What is only recommended is never stronger than what is not.
     pub fn is_stronger(&self, other: &Self) -> bool {
         let strength = |one: &Self| (!one.is_weak, one.is_by_path());
-        strength(self) > strength(other)
+        self.is_recommended() <= other.is_recommended() && strength(self) > strength(other)
     }
 
     /// Whether the package of the object only recommends that of this.

@@ -236,7 +236,8 @@ fn record_line(
         let may_run = match (builder.view.packages()?, own) {
             (Some(database), true) => may_run(database, by, (&command, &found.path)),
             (Some(database), false) => depends_on_command(database, by, (&command, &found.path)),
-            (None, own) => own,
+            // Without packages nothing speaks against what a program itself names.
+            (None, own) => own || facts.programs.values().any(|program| program == by),
         };
         if !may_run {
             continue;

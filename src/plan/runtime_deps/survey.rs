@@ -148,7 +148,8 @@ impl<'t> Surveyor<'t> {
     }
 }
 
-/// Which of these programs the constants of an object name; `None` for what is not an object.
+/// Which of these programs the constants of an object only talk about: none if it starts programs,
+/// since it may start these. `None` for what is not an object.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -158,7 +159,10 @@ pub(super) fn named_programs(
     window: &mut Window,
 ) -> Result<Option<BTreeSet<Box<[u8]>>>, ReadFailure> {
     let mut found = BTreeSet::new();
+    let mut starts = false;
     let read = reader.parse(|len, read_at| {
+        // Of a damaged table, what could be read.
+        let _ = elf::imports(len, read_at, |name| starts |= starts_programs(name))?;
         let ranges = match elf::constants(len, read_at)? {
             Ok(ranges) => ranges,
             Err(error) => return Ok(Err(error)),
@@ -166,6 +170,9 @@ pub(super) fn named_programs(
         window.slide(&ranges, read_at, |bytes| scan::programs(bytes, startable, &mut found))?;
         Ok(Ok(()))
     })?;
+    if starts {
+        found.clear();
+    }
     Ok(read.is_ok().then_some(found))
 }
 
