@@ -83,8 +83,7 @@ impl Uploads {
         immutable: bool,
     ) -> Result<Self, OutputError> {
         let is_registry = |one: &Target| matches!(one.destination, Destination::Registry(_));
-        let only_registries = targets.iter().all(is_registry);
-        let mut are_all_outputs = only_registries;
+        let mut are_all_outputs = targets.iter().all(is_registry);
         let mut queues: BTreeMap<usize, Queue> = BTreeMap::new();
         for (number, target) in targets.iter().enumerate() {
             let Destination::Registry(name) = &target.destination else { continue };
@@ -93,8 +92,8 @@ impl Uploads {
             let look = || repository.manifest_digest(pointer(name, &selector));
             let may_be_refused = match immutable.then(look).transpose() {
                 Ok(found) => found.flatten().is_some(),
-                // It is asked again when the other outputs are complete.
-                Err(_) if !only_registries => true,
+                // It is asked again when the image is complete: other outputs may get it.
+                Err(_) if targets.len() > 1 => true,
                 Err(error) => return Err(error.into()),
             };
             let may_begin = name.digest.is_none() && !may_be_refused;

@@ -17,9 +17,11 @@ use std::{
 
 use imgb::{
     compress::Compression,
+    digest::Digest,
     error_kind::ErrorKind,
     image::{Platform, Target},
     oci::OpenOptions,
+    output::PushOptions,
     pack::Step,
     pipeline::{Delivered, Delivery, Error, Event, PackRequest, Part, deliver, plan},
     plan::{Layers, Plan, PlanOptions, RuleSet, Settings},
@@ -103,16 +105,25 @@ fn pack(
     on_second: &(dyn Fn() + Sync),
 ) -> Result<Delivered, Error> {
     let targets = [&[target(&format!("docker://{}/app:1", server.host()))], more].concat();
-    deliver_to((plan, dir), (targets, Vec::new()), on_second)
+    deliver_to((plan, dir), To { targets, ..To::default() }, on_second)
 }
 
 fn target(name: &str) -> Target {
     Target::parse(name, None, |_| false).unwrap()
 }
 
+/// Where an image goes.
+#[derive(Default)]
+struct To {
+    targets: Vec<Target>,
+    cache_to: Vec<String>,
+    push: PushOptions,
+    expected: Option<Digest>,
+}
+
 fn deliver_to(
     (plan, dir): (&Plan, &Path),
-    (targets, cache_to): (Vec<Target>, Vec<String>),
+    To { targets, cache_to, push, expected }: To,
     on_second: &(dyn Fn() + Sync),
 ) -> Result<Delivered, Error> {
     let delivery = Delivery {
@@ -129,8 +140,8 @@ fn deliver_to(
         scratch: dir.into(),
         durability: Durability::Cached,
         registries: Registries::new(ClientOptions::default()),
-        push: Default::default(),
-        expected: None,
+        push,
+        expected,
     };
     let done = AtomicU64::new(0);
     let part = Part { plan, base: None, annotations: BTreeMap::new() };
@@ -241,7 +252,7 @@ fn a_registry_gets_the_image_though_another_one_refuses_it() {
         if !is_first {
             targets.reverse();
         }
-        let to = (targets.to_vec(), Vec::new());
+        let to = To { targets: targets.to_vec(), ..To::default() };
         let delivered = deliver_to((&plan, dir.path()), to, &|| {
             wait("the refusal", || refusing.count("POST", "/v2/app/blobs/uploads/") > 0);
             sleep(Duration::from_millis(50));
@@ -252,15 +263,40 @@ fn a_registry_gets_the_image_though_another_one_refuses_it() {
     }
 }
 
+/// A registry that does not even say what a tag leads to.
+#[test]
+fn a_registry_gets_an_immutable_image_though_another_one_says_nothing() {
+    for is_first in [true, false] {
+        let (dir, server) = (tempfile::tempdir().unwrap(), honest());
+        let silent = Server::start(None, |_| Answer::new(403));
+        let plan = two_layers(dir.path(), 1 << 20);
+        let mut targets =
+            [&silent, &server].map(|one| target(&format!("docker://{}/app:1", one.host())));
+        if !is_first {
+            targets.reverse();
+        }
+        let push = PushOptions { immutable: true };
+        let to = To { targets: targets.to_vec(), push, ..To::default() };
+        let delivered = deliver_to((&plan, dir.path()), to, &|| {}).unwrap();
+        assert_eq!(delivered.fault.unwrap().kind(), ErrorKind::Registry);
+        assert_eq!((delivered.pushed.len(), manifests(&server)), (1, 1));
+    }
+}
+
+/// An image in a file, and its layers in a cache.
+fn file_and_cache(dir: &Path, server: &Server) -> To {
+    let targets = vec![target(&dir.join("app.tar").to_string_lossy())];
+    let cache_to = vec![format!("docker://{}/app", server.host())];
+    To { targets, cache_to, ..To::default() }
+}
+
 /// The cache has the first layer, and then the tags that lead to both.
 #[test]
 fn a_layer_is_sent_to_a_cache_while_the_next_is_packed() {
     let (dir, server) = (tempfile::tempdir().unwrap(), honest());
     let plan = two_layers(dir.path(), 8 << 20);
     let blobs = || server.count("PUT", "/v2/app/blobs/uploads/*");
-    let to = vec![target(&dir.path().join("app.tar").to_string_lossy())];
-    let caches = vec![format!("docker://{}/app", server.host())];
-    let delivered = deliver_to((&plan, dir.path()), (to, caches), &|| {
+    let delivered = deliver_to((&plan, dir.path()), file_and_cache(dir.path(), &server), &|| {
         wait("the upload of the first layer", || blobs() > 0);
         assert_eq!(manifests(&server), 0);
     });
@@ -273,9 +309,7 @@ fn a_layer_is_sent_to_a_cache_while_the_next_is_packed() {
 fn an_image_is_written_though_a_cache_takes_nothing() {
     let (dir, server) = (tempfile::tempdir().unwrap(), refusing());
     let plan = two_layers(dir.path(), 8 << 20);
-    let to = vec![target(&dir.path().join("app.tar").to_string_lossy())];
-    let caches = vec![format!("docker://{}/app", server.host())];
-    let delivered = deliver_to((&plan, dir.path()), (to, caches), &|| {}).unwrap();
+    let delivered = deliver_to((&plan, dir.path()), file_and_cache(dir.path(), &server), &|| {}).unwrap();
     assert!(delivered.fault.is_none());
     let notes: Vec<_> = delivered.notes.iter().map(|note| note.text.as_str()).collect();
     assert!(matches!(notes[..], [one] if one.starts_with("cannot keep layers")), "{notes:?}");
