@@ -16,7 +16,10 @@ use crate::{
 /// [`Delivery::cache_to`] that are not those of an output. What keeps layers from there is found
 /// again by [`keep_layers`].
 pub(super) fn uploads(delivery: &Delivery) -> Option<Uploads> {
-    if !matches!(delivery.compression, Compression::Gzip(_) | Compression::Zstd(_)) {
+    // With an expected digest, the image may turn out not to be wanted.
+    if delivery.expected.is_some()
+        || !matches!(delivery.compression, Compression::Gzip(_) | Compression::Zstd(_))
+    {
         return None;
     }
     let repository = |target: &Target| match &target.destination {

@@ -304,6 +304,18 @@ fn a_layer_is_sent_to_a_cache_while_the_next_is_packed() {
     assert_eq!((blobs(), manifests(&server)), (4, 2));
 }
 
+/// An image that is not the expected one is not wanted anywhere.
+#[test]
+fn no_layer_is_sent_to_a_cache_before_the_digest_is_the_expected_one() {
+    let (dir, server) = (tempfile::tempdir().unwrap(), honest());
+    let plan = two_layers(dir.path(), 8 << 20);
+    let expected = Some(Digest::of("x"));
+    let to = To { expected, ..file_and_cache(dir.path(), &server) };
+    let error = deliver_to((&plan, dir.path()), to, &|| sleep(Duration::from_millis(50)));
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Digest);
+    assert_eq!(server.count("POST", "/v2/app/blobs/uploads/"), 0);
+}
+
 /// A cache that fails is a warning.
 #[test]
 fn an_image_is_written_though_a_cache_takes_nothing() {
