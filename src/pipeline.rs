@@ -20,7 +20,7 @@ use crate::{
     compress::Compression,
     digest::Digest,
     elf::ReadFailure,
-    error_kind::{ErrorKind, with_causes},
+    error_kind::ErrorKind,
     explain::{bill::BillError, recorded::DocumentError},
     image::{Artifact, Bundle, BundleError, Platform, Reference, Replaced, Target},
     oci::{self, ImageError},
@@ -132,8 +132,8 @@ pub struct Delivered {
     pub pushed: Vec<Pushed>,
     /// Images in engines, in the order of the targets.
     pub loaded: Vec<Loaded>,
-    /// Why a registry or engine has not got the image which other outputs have.
-    pub fault: Option<OutputError>,
+    /// Why registries and engines have not got the image which other outputs have.
+    pub faults: Vec<OutputError>,
 }
 
 /// Progress.
@@ -326,7 +326,7 @@ pub fn build(recipe: &Recipe, options: &build::BuildOptions) -> Result<Built, Er
 /// # Errors
 /// [`Error::Pack`], [`Error::Output`]; a target that failed is as it was before. [`Error::Base`]
 /// where the base image is not what it was, [`Error::Bundle`] where two parts have one platform.
-/// Where only some registries and engines fail, the first error is in [`Delivered::fault`].
+/// Where only some registries and engines fail, their errors are in [`Delivered::faults`].
 pub fn deliver(
     parts: &[Part<'_>],
     delivery: &Delivery,
@@ -387,16 +387,14 @@ pub fn deliver_with(
     let remotes = Remotes { registries, push, event: &moving };
     let written = outputs.write(&bundle, &blobs, &root, &names, remotes)?;
     let Written { replaced, pushed, loaded, faults } = written;
-    let mut faults = faults.into_iter();
-    let fault = faults.next();
-    notes.extend(faults.map(|fault| Note::warning(with_causes(&fault))));
     let (others, replaced): (Vec<_>, Vec<_>) =
         replaced.into_iter().partition(|(_, replaced)| replaced.is_other);
     notes.extend(others.iter().map(|(layout, replaced)| lost(layout, replaced)));
     let problems = sources.iter().flat_map(Sources::problems);
     notes.extend(problems.map(Note::warning));
     let names = delivery.targets.iter().map(names).collect();
-    let mut delivered = Delivered { bundle, layers, names, notes, replaced, pushed, loaded, fault };
+    let mut delivered =
+        Delivered { bundle, layers, names, notes, replaced, pushed, loaded, faults };
     let kept = shared::keep_layers(&delivered, delivery, to_caches);
     delivered.notes.extend(kept);
     Ok(delivered)

@@ -67,8 +67,8 @@ pub(super) fn deliver_with(
         print_lines(&summary::text(&plans, delivery, &delivered));
     }
     making.publish(verbosity.quiet)?;
-    if let Some(fault) = delivered.fault.take() {
-        return Err(pipeline::Error::from(fault).into());
+    if let Some(failure) = Failure::of_outputs(std::mem::take(&mut delivered.faults)) {
+        return Err(failure);
     }
     let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);
     if let Some(timing) = timing.filter(|_| to_stdout || !verbosity.json) {

@@ -11,6 +11,7 @@ use crate::{
     error_kind::{ErrorKind, with_causes},
     image::Platform,
     oci::ImageError,
+    output::OutputError,
     pipeline,
     plan::{Missing, PlanError},
     quantity,
@@ -64,6 +65,13 @@ impl Failure {
     /// A registry, the network or credentials for it failed.
     pub(super) fn registry(error: RegistryError) -> Self {
         Self { hint: registry_hint(&error), ..Self::new(error.kind(), with_causes(&error)) }
+    }
+
+    /// Outputs have not got the image: the first of `faults`, and the others as details.
+    pub(super) fn of_outputs(faults: Vec<OutputError>) -> Option<Self> {
+        let mut faults = faults.into_iter();
+        let first = Self::from(pipeline::Error::from(faults.next()?));
+        Some(first.with_details(faults.map(|fault| with_causes(&fault)).collect()))
     }
 
     /// The reader of stdout has stopped reading: nothing is said, as with SIGPIPE.
@@ -132,7 +140,12 @@ impl Failure {
 }
 
 impl From<pipeline::Error> for Failure {
-    fn from(error: pipeline::Error) -> Self {
+    fn from(mut error: pipeline::Error) -> Self {
+        if let pipeline::Error::Output(OutputError::Several(faults)) = &mut error
+            && let Some(failure) = Self::of_outputs(std::mem::take(faults))
+        {
+            return failure;
+        }
         let (message, details) = match &error {
             pipeline::Error::Plan(PlanError::Missing(all)) => missing(all),
             pipeline::Error::Build(error) => build_lines(error),

@@ -131,10 +131,10 @@ impl Uploads {
         any && self.are_all_outputs && self.queues.values().all(has_failed)
     }
 
-    /// The error of the first registry that has one.
+    /// The errors of the registries, if there are any.
     pub fn take_fault(&self) -> Option<OutputError> {
-        let fault = self.queues.values().find_map(|queue| queue.shared.lock().fault.take());
-        fault.map(OutputError::from)
+        let faults = self.queues.values().filter_map(|queue| queue.shared.lock().fault.take());
+        OutputError::of(faults.map(OutputError::from).collect())
     }
 
     /// The uploads to the target with this number, if any began early.

@@ -36,7 +36,7 @@ use crate::{
     compress::Compression,
     digest::Digest,
     engine::EngineError,
-    error_kind::ErrorKind,
+    error_kind::{ErrorKind, with_causes},
     image::{Artifact, Bundle, Destination, OutputFormat, Reference, Replaced, Target},
     registry::{Registries, RegistryError},
     source::content::ContentError,
@@ -111,9 +111,20 @@ pub enum OutputError {
         /// Why it is not an OCI layout.
         why: String,
     },
+    /// Several registries and engines have failed, and no output has the image.
+    #[error("{}", .0.iter().map(|one| with_causes(one)).collect::<Vec<_>>().join("; "))]
+    Several(Vec<OutputError>),
 }
 
 impl OutputError {
+    /// The error of an image that no output has got, if there are `faults`.
+    fn of(mut faults: Vec<Self>) -> Option<Self> {
+        match faults.len() {
+            0 | 1 => faults.pop(),
+            _ => Some(Self::Several(faults)),
+        }
+    }
+
     /// What the error means to the caller.
     pub fn kind(&self) -> ErrorKind {
         // A blob may be fetched when it is written.
@@ -126,6 +137,7 @@ impl OutputError {
             Self::Taken { .. } => ErrorKind::Registry,
             Self::Registry(error) => error.kind(),
             Self::Engine(error) => error.kind(),
+            Self::Several(faults) => faults.first().map_or(ErrorKind::Registry, Self::kind),
             Self::Blob { .. } => ErrorKind::Input,
             Self::Io { .. }
             | Self::Stdout(_)
@@ -314,7 +326,7 @@ impl Outputs {
     ///
     /// # Errors
     /// The error of the first file or layout that cannot be written; those before it are complete.
-    /// If no output is complete, that of the first registry or engine; otherwise these are in
+    /// If no output is complete, those of registries and engines; otherwise these are in
     /// [`Written::faults`].
     pub fn write(
         mut self,
@@ -370,10 +382,10 @@ impl Outputs {
             }
         }
         drop(self.scratch);
-        match written.faults.is_empty() || is_complete {
-            true => Ok(written),
-            false => Err(written.faults.swap_remove(0)),
+        if !is_complete && let Some(error) = OutputError::of(std::mem::take(&mut written.faults)) {
+            return Err(error);
         }
+        Ok(written)
     }
 
     fn sink<'a>(&self, target: &'a Target) -> Sink<'a> {

@@ -218,6 +218,27 @@ fn an_upload_that_fails_ends_the_packing() {
     assert_eq!(manifests(&server), 0);
 }
 
+/// Whether they fail while layers are packed or, with `--immutable`, when they are asked for tags.
+#[test]
+fn all_registries_that_fail_are_named() {
+    let (dir, servers) = (tempfile::tempdir().unwrap(), [refusing(), refusing(), silent()]);
+    let hosts = servers.each_ref().map(Server::host);
+    let targets = hosts.each_ref().map(|host| target(&format!("docker://{host}/app:1")));
+    let plan = two_layers(dir.path(), 8 << 20);
+    for (targets, immutable) in [(&targets[..2], false), (&targets[..], true)] {
+        let to = To { targets: targets.to_vec(), push: PushOptions { immutable }, ..To::default() };
+        let error = deliver_to((&plan, dir.path()), to, &|| {}).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Registry);
+        let text = error.to_string();
+        assert!(hosts[..targets.len()].iter().all(|host| text.contains(&**host)), "{text}");
+    }
+}
+
+/// A registry that does not even say what a tag leads to.
+fn silent() -> Server {
+    Server::start(None, |_| Answer::new(403))
+}
+
 /// A registry that takes no blob.
 fn refusing() -> Server {
     Server::start(None, |request| match request.method.as_str() {
@@ -237,7 +258,7 @@ fn a_file_is_written_though_an_upload_fails() {
     let delivered = pack((&plan, dir.path()), &server, &more, &|| {
         wait("the failure", has_failed);
     });
-    assert_eq!(delivered.unwrap().fault.unwrap().kind(), ErrorKind::Registry);
+    assert_eq!(delivered.unwrap().faults[0].kind(), ErrorKind::Registry);
     assert!(file.exists());
 }
 
@@ -258,17 +279,16 @@ fn a_registry_gets_the_image_though_another_one_refuses_it() {
             sleep(Duration::from_millis(50));
         });
         let delivered = delivered.unwrap();
-        assert_eq!(delivered.fault.unwrap().kind(), ErrorKind::Registry);
+        assert_eq!(delivered.faults[0].kind(), ErrorKind::Registry);
         assert_eq!((delivered.pushed.len(), manifests(&server)), (1, 1));
     }
 }
 
-/// A registry that does not even say what a tag leads to.
 #[test]
 fn a_registry_gets_an_immutable_image_though_another_one_says_nothing() {
     for is_first in [true, false] {
         let (dir, server) = (tempfile::tempdir().unwrap(), honest());
-        let silent = Server::start(None, |_| Answer::new(403));
+        let silent = silent();
         let plan = two_layers(dir.path(), 1 << 20);
         let mut targets =
             [&silent, &server].map(|one| target(&format!("docker://{}/app:1", one.host())));
@@ -278,7 +298,7 @@ fn a_registry_gets_an_immutable_image_though_another_one_says_nothing() {
         let push = PushOptions { immutable: true };
         let to = To { targets: targets.to_vec(), push, ..To::default() };
         let delivered = deliver_to((&plan, dir.path()), to, &|| {}).unwrap();
-        assert_eq!(delivered.fault.unwrap().kind(), ErrorKind::Registry);
+        assert_eq!(delivered.faults[0].kind(), ErrorKind::Registry);
         assert_eq!((delivered.pushed.len(), manifests(&server)), (1, 1));
     }
 }
@@ -321,8 +341,9 @@ fn no_layer_is_sent_to_a_cache_before_the_digest_is_the_expected_one() {
 fn an_image_is_written_though_a_cache_takes_nothing() {
     let (dir, server) = (tempfile::tempdir().unwrap(), refusing());
     let plan = two_layers(dir.path(), 8 << 20);
-    let delivered = deliver_to((&plan, dir.path()), file_and_cache(dir.path(), &server), &|| {}).unwrap();
-    assert!(delivered.fault.is_none());
+    let delivered =
+        deliver_to((&plan, dir.path()), file_and_cache(dir.path(), &server), &|| {}).unwrap();
+    assert!(delivered.faults.is_empty());
     let notes: Vec<_> = delivered.notes.iter().map(|note| note.text.as_str()).collect();
     assert!(matches!(notes[..], [one] if one.starts_with("cannot keep layers")), "{notes:?}");
 }

@@ -233,18 +233,21 @@ fn a_document_replaces_other_files_only_with_force() {
     }
 }
 
-/// The file is complete, and so is what is said about it.
+/// The file is complete, and so is what is said about it and about the registries.
 #[test]
-fn documents_are_written_though_a_registry_fails() {
+fn documents_are_written_though_registries_fail() {
     let sandbox = start();
-    let server = Server::start(None, |request| match &*request.method {
-        "POST" => Answer::new(403),
-        _ => Answer::new(404),
+    let servers = [(); 2].map(|()| {
+        Server::start(None, |request| match &*request.method {
+            "POST" => Answer::new(403),
+            _ => Answer::new(404),
+        })
     });
-    let name = format!("docker://{}/app:1", server.host());
+    let hosts = servers.each_ref().map(Server::host);
     let pack = |to: &str| {
-        let pack = format!("pack ./app -q --provenance p.json {to} -o {name}");
-        sandbox.imgb(&pack).run().error(6, &["403"])
+        let to = hosts.iter().fold(to.to_owned(), |to, host| format!("{to} -o docker://{host}/a"));
+        let pack = format!("pack ./app -q --provenance p.json {to}");
+        sandbox.imgb(&pack).run().error(6, &["403", &hosts[0], &hosts[1]])
     };
     pack("");
     assert!(!sandbox.path("p.json").exists());
