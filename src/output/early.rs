@@ -114,9 +114,14 @@ impl Uploads {
         Self::new(targets, registries, false)
     }
 
-    /// Waits until all uploads are over, whatever became of them.
-    pub fn wait(&self) {
-        self.queues.values().for_each(|queue| drop(queue.finish(&|_| {})));
+    /// Waits until all uploads are over. Returns the errors, by registry and repository.
+    pub fn wait(&self) -> BTreeMap<(String, String), OutputError> {
+        let faults = self.queues.values().filter_map(|queue| {
+            let own = &queue.shared.repository;
+            let fault = queue.finish(&|_| {}).err()?;
+            Some(((own.registry().to_owned(), own.name().to_owned()), fault))
+        });
+        faults.collect()
     }
 
     /// Begins to upload a layer. `origin` is the registry and the repository that it comes from.

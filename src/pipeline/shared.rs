@@ -13,8 +13,7 @@ use crate::{
 };
 
 /// Uploads of layers, which begin while others are packed, to the repositories of
-/// [`Delivery::cache_to`] that are not those of an output. What keeps layers from there is found
-/// again by [`keep_layers`].
+/// [`Delivery::cache_to`] that are not those of an output.
 pub(super) fn uploads(delivery: &Delivery) -> Option<Uploads> {
     // With an expected digest, the image may turn out not to be wanted.
     if delivery.expected.is_some()
@@ -22,18 +21,25 @@ pub(super) fn uploads(delivery: &Delivery) -> Option<Uploads> {
     {
         return None;
     }
-    let repository = |target: &Target| match &target.destination {
-        Destination::Registry(name) => Some((name.registry.clone(), name.repository.clone())),
-        _ => None,
-    };
     let is_output = |cache: &Target| {
         delivery.targets.iter().any(|target| repository(target) == repository(cache))
     };
-    let parse = |cache: &String| Target::parse(&format!("{cache}:imgb"), None, |_| false).ok();
-    let caches = delivery.cache_to.iter().filter_map(parse);
+    let caches = delivery.cache_to.iter().filter_map(|cache| tagged(cache, "imgb"));
     let caches: Vec<Target> =
         caches.filter(|cache| repository(cache).is_some() && !is_output(cache)).collect();
     Uploads::begin(&caches, &delivery.registries).ok()
+}
+
+fn tagged(cache: &str, tag: &str) -> Option<Target> {
+    Target::parse(&format!("{cache}:{tag}"), None, |_| false).ok()
+}
+
+/// The registry and the repository of a target.
+fn repository(target: &Target) -> Option<(String, String)> {
+    match &target.destination {
+        Destination::Registry(name) => Some((name.registry.clone(), name.repository.clone())),
+        _ => None,
+    }
 }
 
 /// Adds the layers that a cache of [`Delivery::cache_to`] does not have to it, after the uploads
@@ -43,15 +49,23 @@ pub(super) fn keep_layers(
     delivery: &Delivery,
     begun: Option<Uploads>,
 ) -> Vec<Note> {
-    begun.iter().for_each(Uploads::wait);
+    let faults = begun.as_ref().map(Uploads::wait).unwrap_or_default();
     let mut notes = Vec::new();
     for cache in &delivery.cache_to {
+        let warning = |error: &dyn std::error::Error| {
+            Note::warning(format!("cannot keep layers in `{cache}`: {}", with_causes(error)))
+        };
+        let own = tagged(cache, "imgb").as_ref().and_then(repository);
+        // It is not asked again: that may take as long as all attempts did.
+        if let Some(fault) = own.and_then(|own| faults.get(&own)) {
+            notes.push(warning(fault));
+            continue;
+        }
         let place = vec![Place::Cache(cache.clone())];
         let known = Sources::open(place, delivery.compression, delivery.opening());
         for layer in delivered.layers.iter().flatten() {
             let Err(error) = keep_layer(layer, cache, &known, delivery) else { continue };
-            let text = format!("cannot keep layers in `{cache}`: {}", with_causes(&error));
-            notes.push(Note::warning(text));
+            notes.push(warning(&error));
             break;
         }
         let problems = known.problems().into_iter().map(Note::warning);
@@ -71,9 +85,7 @@ fn keep_layer(
         return Ok(());
     }
     let tag = reuse::tag(key);
-    let Ok(target) = Target::parse(&format!("{cache}:{tag}"), None, |_| false) else {
-        return Ok(());
-    };
+    let Some(target) = tagged(cache, &tag) else { return Ok(()) };
     let mut outputs = Outputs::open(vec![target], &delivery.scratch, delivery.durability)?;
     let blob = outputs.keep(&layer.blob)?;
     let document = document(layer, delivery.compression);

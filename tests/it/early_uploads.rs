@@ -346,4 +346,7 @@ fn an_image_is_written_though_a_cache_takes_nothing() {
     assert!(delivered.faults.is_empty());
     let notes: Vec<_> = delivered.notes.iter().map(|note| note.text.as_str()).collect();
     assert!(matches!(notes[..], [one] if one.starts_with("cannot keep layers")), "{notes:?}");
+    // It is asked for one blob at once for each layer, and not again afterwards.
+    assert!(server.count("POST", "/v2/app/blobs/uploads/") <= 2, "{:?}", server.requests());
+    assert_eq!(server.count("GET", "/v2/app/manifests/*"), 0);
 }
