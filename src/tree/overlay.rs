@@ -53,11 +53,10 @@ impl Tree {
             self.remove(path);
         }
         let parents = change.whiteouts.iter().filter_map(ImagePath::parent);
-        for dir in parents.chain(change.opaque) {
-            let mut way = dir.ancestors().chain([dir.clone()]);
-            if !way.any(|at| change.whiteouts.contains(&at)) {
-                self.make_directory(&dir);
-            }
+        let dirs: BTreeSet<ImagePath> = parents.chain(change.opaque).collect();
+        let (mut removed, mut made) = (change.whiteouts, BTreeSet::new());
+        for dir in dirs {
+            self.make_directory(dir, &mut removed, &mut made);
         }
         for (path, node) in change.tree {
             let blocked =
@@ -73,13 +72,29 @@ impl Tree {
         }
     }
 
-    /// Makes `dir` and those above it directories, whatever is there.
-    fn make_directory(&mut self, dir: &ImagePath) {
-        for at in dir.ancestors().chain([dir.clone()]).filter(|at| !at.is_root()) {
-            if self.get(&at).is_none_or(|node| !node.is_directory()) {
-                self.insert(at, Node::directory(0o755));
+    /// Makes `dir` and those above it directories, whatever is there, unless one is `removed`. Adds
+    /// these to `made`, or those below what is removed to `removed`, so that a path is looked at
+    /// once, however many whiteouts are below it.
+    fn make_directory(
+        &mut self,
+        dir: ImagePath,
+        removed: &mut BTreeSet<ImagePath>,
+        made: &mut BTreeSet<ImagePath>,
+    ) {
+        let (mut missing, mut next) = (Vec::new(), Some(dir));
+        while let Some(at) = next.filter(|at| !made.contains(at)) {
+            if removed.contains(&at) {
+                return removed.extend(missing);
+            }
+            next = at.parent();
+            missing.push(at);
+        }
+        for at in &missing {
+            if self.get(at).is_none_or(|node| !node.is_directory()) {
+                self.insert(at.clone(), Node::directory(0o755));
             }
         }
+        made.extend(missing);
     }
 }
 
@@ -173,6 +188,19 @@ mod tests {
         check(&["/a/"], &[], &["/b/c/x"], &[], &["/a", "/b", "/b/c"]);
         check(&[], &["/b/f"], &["/b/x"], &["/d/e"], &["/b", "/b/f", "/d", "/d/e"]);
         check(&["/b/", "/b/x"], &[], &["/b", "/b/c/x"], &["/b/d"], &[]);
+        check(&[], &[], &["/b", "/b/c/d/x", "/b/c/e/x", "/c/x"], &["/c/d"], &["/c", "/c/d"]);
+        // Also that for which no layer has an entry.
+        check(&["/a/b/"], &[], &["/a/b/x", "/a/b/y"], &[], &["/a", "/a/b"]);
+    }
+
+    /// A hostile layer: one way down, looked at once for each whiteout, would take minutes.
+    #[test]
+    fn whiteouts_in_a_deep_directory_are_cheap() {
+        let dir = "/a".repeat(1900);
+        let whiteouts = (0..20_000).map(|number| path(&format!("{dir}/{number}"))).collect();
+        let mut tree = Tree::new();
+        tree.apply(Change { whiteouts, ..Change::default() });
+        assert_eq!(tree.len(), 1900);
     }
 
     #[test]
