@@ -66,10 +66,11 @@ pub(super) fn deliver_with(
         print_notes(&delivered.notes, verbosity);
         print_lines(&summary::text(&plans, delivery, &delivered));
     }
-    making.publish(verbosity.quiet)?;
+    let published = making.publish(verbosity.quiet);
     if let Some(failure) = Failure::of_outputs(std::mem::take(&mut delivered.faults)) {
         return Err(failure);
     }
+    published?;
     let to_stdout = delivery.targets.iter().any(|target| target.destination == Destination::Stdout);
     if let Some(timing) = timing.filter(|_| to_stdout || !verbosity.json) {
         print_lines(&timing.text(&plans, &delivered));
