@@ -214,7 +214,7 @@ impl Error {
             Self::Plan(error) => error.kind(),
             Self::Build(error) => error.kind(),
             Self::Secrets(_) | Self::Bundle(_) | Self::Reasons(_) => ErrorKind::Build,
-            Self::Bill(_) => ErrorKind::Local,
+            Self::Bill(_) => ErrorKind::Input,
             Self::Base(error) => error.kind(),
             Self::Pack(error) => error.kind(),
             Self::Output(error) => error.kind(),

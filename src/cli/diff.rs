@@ -83,7 +83,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
         return Err(unknown(name));
     }
     let options = DiffOptions { strict: args.strict, ignore: args.ignore.clone() };
-    let attached = (args.reach.attached(&a), args.reach.attached(&b));
+    let attached = (args.reach.attached(&a)?, args.reach.attached(&b)?);
     let with_reasons = [(&a, &attached.0), (&b, &attached.1)];
     let with_reasons = with_reasons.into_iter().filter(|(_, attached)| attached.is_some());
     let with_reasons: Vec<_> = with_reasons.map(|(image, _)| image.image.name.clone()).collect();

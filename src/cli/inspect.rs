@@ -17,7 +17,7 @@ use crate::{
         inspection::{InspectError, Inspection},
         page::page,
     },
-    oci::{ImageError, UnpackedImage},
+    oci::UnpackedImage,
     quantity,
 };
 
@@ -85,11 +85,11 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
         return print_data(&layer_text(&unpacked, at));
     }
     let options = args.reach.options()?;
-    let attached = args.reach.attached(&unpacked);
+    let attached = args.reach.attached(&unpacked)?;
     let shown =
         Inspection::new((&unpacked, attached), &merged, layer, &options).map_err(failure)?;
     if let Some(file) = &args.html {
-        let page = page(&shown, &merged).map_err(|error| Failure::local(with_causes(&error)))?;
+        let page = page(&shown, &merged).map_err(|error| failure(error.into()))?;
         return document_file::write(file, page.as_bytes(), args.image.path());
     }
     match args.json {
@@ -101,11 +101,7 @@ pub(super) fn inspect(args: &InspectArgs) -> Result<(), Failure> {
 fn failure(error: InspectError) -> Failure {
     match error {
         InspectError::Image(error) => error.into(),
-        InspectError::Resolve(error) => {
-            let kind = ImageError::kind_inside(&error).unwrap_or_else(|| error.kind());
-            Failure::new(kind, with_causes(&error))
-        }
-        error => Failure::local(with_causes(&error)),
+        error => Failure::new(error.kind(), with_causes(&error)),
     }
 }
 

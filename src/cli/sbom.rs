@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::{document_file, failure::Failure, options::image::ImageArgs, terminal::print_data};
 use crate::{
-    error_kind::with_causes,
     explain::bill::{About, subject},
     image::Reference,
     oci::UnpackedImage,
+    pipeline,
     sbom::{Format, document},
 };
 
@@ -58,7 +58,7 @@ fn about(unpacked: &UnpackedImage) -> About {
 }
 
 fn text(tree: &crate::tree::Tree, about: About, format: Format) -> Result<String, Failure> {
-    let subject = subject(tree, about).map_err(|error| Failure::local(with_causes(&error)))?;
+    let subject = subject(tree, about).map_err(pipeline::Error::from)?;
     let document: Value = document(&subject, format);
     Ok(format!("{document:#}\n"))
 }

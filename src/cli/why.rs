@@ -102,7 +102,7 @@ struct Shown {
 pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     let unpacked = args.image.open_with_progress(false)?;
     let tree = unpacked.merged();
-    let attached = args.reach.attached(&unpacked);
+    let attached = args.reach.attached(&unpacked)?;
     let Some(path) = &args.path else {
         let reach = reach(args, attached, &unpacked, &tree)?;
         return list_unreached(args, &tree, &reach).map(|()| 0);

@@ -7,8 +7,13 @@ use super::{
     why::{Graph, unreached},
 };
 use crate::{
-    digest::Digest, error_kind::with_causes, image::Config, oci::UnpackedImage, path::ImagePath,
-    plan::PlanError, tree::Tree,
+    digest::Digest,
+    error_kind::{ErrorKind, with_causes},
+    image::Config,
+    oci::{ImageError, UnpackedImage},
+    path::ImagePath,
+    plan::PlanError,
+    tree::Tree,
 };
 
 /// What to do where an image starts no program that it has.
@@ -33,18 +38,22 @@ pub struct Attachments {
 /// The reasons that are attached to `unpacked`.
 ///
 /// # Errors
-/// Why the artifacts cannot be listed, in words.
-pub fn attached(unpacked: &UnpackedImage) -> Result<Attachments, String> {
+/// [`ImageError`] if the artifacts cannot be listed, or a read of one fails.
+pub fn attached(unpacked: &UnpackedImage) -> Result<Attachments, ImageError> {
     let image = &unpacked.image;
     let mut found = Attachments::default();
     let Some(subject) = image.manifest.as_ref().map(|manifest| manifest.digest) else {
         return Ok(found);
     };
-    let all = image.referrers(subject).map_err(|error| with_causes(&error))?;
+    let all = image.referrers(subject)?;
     let of_reasons = all.iter().filter(|one| one.artifact_type.as_deref() == Some(REASONS_TYPE));
-    for one in of_reasons.rev().take(MAX_TRIED) {
-        let bytes = image.artifact_blob(subject, one).map_err(|error| with_causes(&error));
-        let reasons = bytes.and_then(|bytes| reasons_of(unpacked, &bytes));
+    let mut tried = of_reasons.rev();
+    for one in tried.by_ref().take(MAX_TRIED) {
+        let reasons = match image.artifact_blob(subject, one) {
+            Ok(bytes) => reasons_of(unpacked, &bytes),
+            Err(error) if error.kind() == ErrorKind::Input => return Err(error),
+            Err(error) => Err(with_causes(&error)),
+        };
         match reasons {
             Ok(graph) => {
                 found.used = Some((one.digest, graph));

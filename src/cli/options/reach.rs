@@ -8,6 +8,7 @@ use crate::{
         failure::Failure,
         terminal::print_message,
     },
+    error_kind::{ErrorKind, with_causes},
     explain::{
         reach::{Attached, Attachments, attached},
         resolve::ResolveOptions,
@@ -36,16 +37,26 @@ pub(in crate::cli) fn image_path(text: &str) -> Result<ImagePath, PathError> {
 
 impl ReachArgs {
     /// The reasons that are attached to `unpacked`, unless others are asked for. Where they cannot
-    /// be read, a warning is printed.
-    pub(in crate::cli) fn attached(&self, unpacked: &UnpackedImage) -> Option<Attached> {
+    /// be used, a warning is printed.
+    ///
+    /// # Errors
+    /// If a read of the image fails, which says nothing of what is attached.
+    pub(in crate::cli) fn attached(
+        &self,
+        unpacked: &UnpackedImage,
+    ) -> Result<Option<Attached>, Failure> {
         if self.resolve || !self.from.is_empty() {
-            return None;
+            return Ok(None);
         }
         let what = "cannot use the reasons that are attached";
-        let found = attached(unpacked).unwrap_or_else(|why| {
-            print_message(&format!("warning: {what}: {why}"));
-            Attachments::default()
-        });
+        let found = match attached(unpacked) {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::Input => return Err(error.into()),
+            Err(error) => {
+                print_message(&format!("warning: {what}: {}", with_causes(&error)));
+                Attachments::default()
+            }
+        };
         match &found.unusable[..] {
             [] => {}
             [why] => print_message(&format!("warning: {what} as {why}")),
@@ -54,7 +65,7 @@ impl ReachArgs {
                 all.iter().for_each(|why| print_message(&format!("  {why}")));
             }
         }
-        found.used
+        Ok(found.used)
     }
 
     /// How the image is resolved again.

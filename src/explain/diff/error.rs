@@ -32,9 +32,12 @@ pub enum DiffError {
 impl DiffError {
     /// What it means to the caller.
     pub fn kind(&self) -> ErrorKind {
-        ImageError::kind_inside(self).unwrap_or_else(|| match self {
-            Self::Reasons(error) => error.kind(),
-            _ => ErrorKind::Local,
-        })
+        match self {
+            Self::Blob(error) => error.kind(),
+            Self::Reasons(error) => ImageError::kind_inside(self).unwrap_or_else(|| error.kind()),
+            Self::Content(_) | Self::Packages(_) | Self::Tar(_) | Self::Bytes(_) => {
+                ImageError::kind_inside(self).unwrap_or(ErrorKind::Input)
+            }
+        }
     }
 }

@@ -71,6 +71,19 @@ pub enum InspectError {
     Read(#[from] io::Error),
 }
 
+impl InspectError {
+    /// What it means to the caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Image(error) => error.kind(),
+            Self::Resolve(error) => ImageError::kind_inside(self).unwrap_or_else(|| error.kind()),
+            Self::Packages(_) | Self::Read(_) => {
+                ImageError::kind_inside(self).unwrap_or(ErrorKind::Input)
+            }
+        }
+    }
+}
+
 impl<'a> Inspection<'a> {
     /// What is said of the image whose whole file system is `merged`; its files are those of the
     /// layer `layer`, if one is given. `attached` are the reasons that are attached to it.
