@@ -136,7 +136,7 @@ pub(super) fn why(args: &WhyArgs) -> Result<u8, Failure> {
     let code = u8::from(answer.needed.is_empty());
     match args.json {
         true => print_json(as_json(&answer, &unpacked.image.name))?,
-        false => print_data(&as_text(&answer))?,
+        false => print_data(&as_text(&answer, args.chains))?,
     }
     Ok(code)
 }
@@ -235,7 +235,21 @@ fn list_unreached(args: &WhyArgs, tree: &Tree, reach: &Reach) -> Result<(), Fail
     print_data(&text)
 }
 
-fn as_text(answer: &Answer<'_>) -> String {
+/// What is said of further chains, where `limit` of them were asked for.
+fn more(answer: &Answer<'_>, limit: usize) -> &'static str {
+    match answer.are_more {
+        false => "",
+        true if answer.chains.len() >= limit => " or more (--chains N shows more)",
+        true => " or more, which take too many steps to show",
+    }
+}
+
+/// A line of a script, as it may be printed.
+fn one_line(text: &str) -> String {
+    printable(&text.replace('\t', " "))
+}
+
+fn as_text(answer: &Answer<'_>, limit: usize) -> String {
     let mut text = answer.path.to_string();
     if answer.real != *answer.path {
         let _ = write!(text, " → {}", answer.real);
@@ -245,7 +259,7 @@ fn as_text(answer: &Answer<'_>) -> String {
         text.push_str("nothing that the image starts leads to it\n");
         return text;
     }
-    let more = if answer.are_more { " or more (--chains N shows more)" } else { "" };
+    let more = more(answer, limit);
     let source = match answer.recorded {
         Some(digest) => format!("by the reasons that are attached ({digest})"),
         None => "found again in the image".into(),
@@ -256,7 +270,7 @@ fn as_text(answer: &Answer<'_>) -> String {
             let mark = if at == 0 { format!("{number:>3}. ") } else { "     ".into() };
             let _ = write!(text, "{mark}{path}  {}", printable(&why.text));
             let _ = match line {
-                Some(line) => writeln!(text, " (line {}: {})", line.number, printable(&line.text)),
+                Some(line) => writeln!(text, " (line {}: {})", line.number, one_line(&line.text)),
                 None => writeln!(text),
             };
         }
@@ -308,4 +322,33 @@ fn as_json(answer: &Answer<'_>, image: &str) -> Value {
             "size": answer.goes_size,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_chains_are_offered_only_where_the_limit_hides_them() {
+        let path = ImagePath::root();
+        let answer = |chains, are_more| Answer {
+            path: &path,
+            real: path.clone(),
+            size: 0,
+            chains: vec![Vec::new(); chains],
+            are_more,
+            needed: Vec::new(),
+            goes: BTreeSet::new(),
+            goes_size: 0,
+            recorded: None,
+        };
+        assert_eq!(more(&answer(2, false), 2), "");
+        assert_eq!(more(&answer(2, true), 2), " or more (--chains N shows more)");
+        assert_eq!(more(&answer(0, true), 2), " or more, which take too many steps to show");
+    }
+
+    #[test]
+    fn lines_of_scripts_are_printed_as_they_are() {
+        assert_eq!(one_line("grep\t'a\\.b' \u{1b}"), "grep 'a\\.b' \\x1b");
+    }
 }

@@ -1,11 +1,9 @@
 //! The line of a script or of its configuration by which it leads to a path.
 
-use std::collections::BTreeMap;
-
 use super::why::Edge;
 use crate::{
     elf::{FoundKind, Lookup as _, ReadFailure},
-    path::{ImagePath, escape, unescape},
+    path::{ImagePath, unescape},
     rules::mentioned,
     tree::Tree,
     view::View,
@@ -15,28 +13,43 @@ use crate::{
 const MAX_TEXT: usize = 1 << 20;
 /// Characters of a line that are kept.
 const MAX_LINE: usize = 80;
+/// Directories that a path is looked for by: real paths have fewer.
+const MAX_DIRS: usize = 16;
 
 /// A line of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptLine {
     /// Counted from 1.
     pub number: usize,
-    /// Its beginning, without blanks around it. Bytes that are not UTF-8 are escaped.
+    /// Its beginning, without blanks around it. Bytes that are not UTF-8 are replaced.
     pub text: String,
+}
+
+/// How a text may call a path.
+#[derive(Clone, Copy)]
+enum Form {
+    /// By the whole path.
+    Path,
+    /// By its name, after a slash.
+    Last,
+    /// By a directory that it is in, with a pattern or a variable.
+    Directory,
+    /// By a word.
+    Word,
 }
 
 /// The texts of an image.
 #[derive(Debug)]
 pub struct Scripts<'t> {
     view: View<'t>,
-    /// What was found for each cause and what is looked for in it.
-    known: BTreeMap<(ImagePath, Vec<u8>), Option<ScriptLine>>,
+    /// The text of the cause that was asked for last.
+    last: Option<(ImagePath, Vec<u8>)>,
 }
 
 impl<'t> Scripts<'t> {
     /// Those of the image whose whole file system is `tree`.
     pub fn of(tree: &'t Tree) -> Self {
-        Self { view: View::of_tree(tree), known: BTreeMap::new() }
+        Self { view: View::of_tree(tree), last: None }
     }
 
     /// The line of the text that `reason` of `path` comes from; `None` if its cause is not a text,
@@ -51,67 +64,82 @@ impl<'t> Scripts<'t> {
     ) -> Result<Option<ScriptLine>, ReadFailure> {
         let Some(cause) = reason.cause() else { return Ok(None) };
         let wanted = match (reason.kind(), reason.rule()) {
-            ("interpreter", _) => vec![b"#!".to_vec()],
+            ("interpreter", _) => vec![(b"#!".to_vec(), Form::Word)],
             ("named", _) => names(path),
             (_, Some((_, evidence))) => {
-                mentioned(&evidence).and_then(unescape).into_iter().collect()
+                let word = mentioned(&evidence).and_then(unescape);
+                let form = |word: &[u8]| match word.starts_with(b"/") {
+                    true => Form::Path,
+                    false => Form::Word,
+                };
+                word.map(|word| (word.clone(), form(&word))).into_iter().collect()
             }
-            _ => Vec::new(),
+            _ => return Ok(None),
         };
-        for word in wanted {
-            let key = (cause.clone(), word);
-            if !self.known.contains_key(&key) {
-                let found = self.search(cause, &key.1)?;
-                self.known.insert(key.clone(), found);
-            }
-            if let Some(Some(found)) = self.known.get(&key) {
-                return Ok(Some(found.clone()));
-            }
-        }
-        Ok(None)
+        let text = self.text(cause)?;
+        Ok(wanted.iter().find_map(|(word, form)| line_with(text, word, *form)))
     }
 
-    fn search(&self, cause: &ImagePath, word: &[u8]) -> Result<Option<ScriptLine>, ReadFailure> {
-        let Ok(found) = self.view.find(cause.as_bytes())? else { return Ok(None) };
-        let FoundKind::File(_) = found.kind else { return Ok(None) };
-        let text = self.view.read(&found, MAX_TEXT)?.unwrap_or_default();
-        Ok(line_with(&text, word))
+    /// The beginning of the file `path`; empty if it is not a file.
+    fn text(&mut self, path: &ImagePath) -> Result<&[u8], ReadFailure> {
+        if self.last.as_ref().is_none_or(|(last, _)| last != path) {
+            let found = self.view.find(path.as_bytes())?.ok();
+            let file = found.filter(|found| matches!(found.kind, FoundKind::File(_)));
+            let text = match file {
+                Some(file) => self.view.read(&file, MAX_TEXT)?.unwrap_or_default(),
+                None => Vec::new(),
+            };
+            self.last = Some((path.clone(), text));
+        }
+        Ok(self.last.as_ref().map_or(&[], |(_, text)| text))
     }
 }
 
 /// What a text may call `path`, the clearest first: its path, its name, directories that it is in.
-fn names(path: &ImagePath) -> Vec<Vec<u8>> {
-    let mut dirs: Vec<_> = path.ancestors().filter(|dir| !dir.is_root()).collect();
-    dirs.sort_by_key(|dir| std::cmp::Reverse(dir.as_bytes().len()));
-    let dirs = dirs.iter().map(|dir| dir.as_bytes().to_vec());
-    [path.as_bytes().to_vec(), path.file_name().to_vec()].into_iter().chain(dirs).collect()
+fn names(path: &ImagePath) -> Vec<(Vec<u8>, Form)> {
+    let dirs = std::iter::successors(path.parent(), ImagePath::parent);
+    let dirs = dirs.take_while(|dir| !dir.is_root()).take(MAX_DIRS);
+    let dirs = dirs.map(|dir| (dir.as_bytes().to_vec(), Form::Directory));
+    let (whole, name) = (path.as_bytes().to_vec(), path.file_name().to_vec());
+    let clear = [(whole, Form::Path), (name.clone(), Form::Last)];
+    clear.into_iter().chain(dirs).chain([(name, Form::Word)]).collect()
 }
 
-/// The first line of `text` that has `word` as a whole word, comments without. `#!` is that of the
+/// The first line of `text` that has `word` in that form, comments without. `#!` is that of the
 /// interpreter.
-fn line_with(text: &[u8], word: &[u8]) -> Option<ScriptLine> {
+fn line_with(text: &[u8], word: &[u8], form: Form) -> Option<ScriptLine> {
     if word.is_empty() || text.contains(&0) {
         return None;
     }
     let lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).zip(1..);
     let has = |line: &[u8]| match word {
         b"#!" => line.starts_with(word),
-        _ => !line.starts_with(b"#") && has_word(line, word),
+        _ => !line.starts_with(b"#") && has_word(line, word, form),
     };
     let (line, number) = lines.into_iter().find(|(line, _)| has(line))?;
-    let text = escape(line).chars().take(MAX_LINE).collect();
+    let text = String::from_utf8_lossy(line).chars().take(MAX_LINE).collect();
     Some(ScriptLine { number, text })
 }
 
-fn has_word(line: &[u8], word: &[u8]) -> bool {
+fn has_word(line: &[u8], word: &[u8], form: Form) -> bool {
     let is_part = |byte: Option<&u8>| {
         byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte))
     };
     memchr::memmem::find_iter(line, word).any(|at| {
         let before = at.checked_sub(1).and_then(|at| line.get(at));
-        let (first, last) = (word.first(), word.last());
-        let starts = !is_part(first) || !is_part(before);
-        starts && (!is_part(last) || !is_part(line.get(at + word.len())))
+        let after = line.get(at + word.len()..).unwrap_or_default();
+        // `/etc/a` is not in `/usr/etc/a`.
+        let in_path = is_part(before) || before.is_some_and(|byte| b"./".contains(byte));
+        let ends = !is_part(word.last()) || !is_part(after.first());
+        // `/etc/a` is not `/etc/a.conf`, but may end a sentence.
+        let has_suffix = matches!(after, [b'.', next, ..] if is_part(Some(next)));
+        let is_inner = matches!(after, [b'/', next, ..] if is_part(Some(next)) || *next == b'.');
+        ends && match form {
+            Form::Path => !in_path && !has_suffix,
+            Form::Last => before == Some(&b'/') && !has_suffix,
+            Form::Directory => !in_path && !has_suffix && !is_inner,
+            Form::Word => !is_part(word.first()) || !is_part(before),
+        }
     })
 }
 
@@ -127,6 +155,7 @@ mod tests {
     #[test]
     fn lines_have_whole_words_and_are_not_comments() {
         let text = b"#!/bin/sh\n# curl\nlibcurl curl-config\n  if curl -fsS x; then\n";
+        let line_with = |text: &[u8], word: &[u8]| super::line_with(text, word, Form::Word);
         let found = line_with(text, b"curl").unwrap();
         assert_eq!((found.number, &*found.text), (4, "if curl -fsS x; then"));
         assert_eq!(line_with(text, b"#!").unwrap().number, 1);
@@ -134,6 +163,9 @@ mod tests {
         assert_eq!(line_with(b"a\0curl", b"curl"), None);
         let long = line_with(&[b"curl ", &[b'x'; 200][..]].concat(), b"curl").unwrap();
         assert_eq!(long.text.len(), MAX_LINE);
+        // As it is: printable, whoever prints it.
+        let found = line_with(b"curl\t'a\\.b' \xff", b"curl").unwrap();
+        assert_eq!(found.text, "curl\t'a\\.b' \u{fffd}");
     }
 
     #[test]
@@ -151,5 +183,34 @@ mod tests {
         assert_eq!(line("/bin/sh", Reason::Interpreter(path("/entry"))), Some(1));
         assert_eq!(line("/x", Reason::Named(path("/gone"))), None);
         assert_eq!(line("/x", Reason::Listed(0)), None);
+    }
+
+    #[test]
+    fn a_path_is_not_a_part_of_another() {
+        let script = "cat /usr/local/etc/a.conf\nsleep 10\ncat /etc/a.conf\n. /init.d/*\n\
+                      cd /opt/b\ncat /etc/app.conf\ncat /etc/app\n";
+        let tree = Tree::from_iter([(path("/s"), Node::inline(0o755, script.as_bytes()))]);
+        let mut scripts = Scripts::of(&tree);
+        let mut line = |of: &str| {
+            let found = scripts.line(&path(of), &Reason::Named(path("/s"))).unwrap();
+            found.map(|found| found.number)
+        };
+        assert_eq!(line("/etc/a.conf"), Some(3));
+        assert_eq!(line("/init.d/10"), Some(4));
+        assert_eq!(line("/opt/x"), None);
+        assert_eq!(line("/etc/app"), Some(7));
+    }
+
+    /// Anybody may write reasons and attach them.
+    #[test]
+    fn few_directories_of_a_path_are_looked_for() {
+        let deep = path(&"/d".repeat(1000));
+        assert_eq!(names(&deep).len(), MAX_DIRS + 3);
+        let tree = Tree::from_iter([(path("/s"), Node::inline(0o755, *b"cat x"))]);
+        let mut scripts = Scripts::of(&tree);
+        for _ in 0..2 {
+            assert_eq!(scripts.line(&deep, &Reason::Named(path("/s"))).unwrap(), None);
+            assert_eq!(scripts.last, Some((path("/s"), b"cat x".to_vec())));
+        }
     }
 }
