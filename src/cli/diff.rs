@@ -116,9 +116,12 @@ pub(super) fn run(args: &DiffArgs) -> Result<u8, Failure> {
 /// Says on stderr where reasons come from, if that may surprise: `with_reasons` are the images that
 /// have some attached.
 fn reason_notes(with_reasons: &[String], found: &Difference) {
-    if let [only] = with_reasons {
+    if let [only] = with_reasons
+        && found.is_of_content()
+    {
         let again = "those of both are found again in the images";
-        print_message(&format!("note: only {only} has reasons attached; {again}"));
+        let what = "has attached reasons that can be used";
+        print_message(&format!("note: only {only} {what}; {again}"));
     }
     if let Some(why) = &found.reasons.unresolved {
         print_message(&format!("note: why files are there was not compared: {why}"));

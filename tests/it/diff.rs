@@ -369,12 +369,15 @@ fn reasons_that_one_image_has_are_not_compared_with_others() {
     sandbox.program("app", static_elf(X86_64));
     sandbox.imgb("pack ./app -q --attach reasons -o a.tar").run().ok();
     sandbox.imgb("pack ./app -q -o b.tar").run().ok();
-    let outcome = sandbox.imgb("diff a.tar b.tar").run().ok();
-    let wanted = "note: only a.tar has reasons attached; those of both are found again in the \
-                  images\n";
+    sandbox.imgb("pack ./app -q --env A=1 -o c.tar").run().ok();
+    // There is nothing to compare.
+    assert_eq!(sandbox.imgb("diff a.tar b.tar").run().ok().stderr(), "");
+    let outcome = sandbox.imgb("diff a.tar c.tar").run().exits(1);
+    let wanted = "note: only a.tar has attached reasons that can be used; those of both are found \
+                  again in the images\n";
     assert_eq!(outcome.stderr(), wanted);
     for more in ["--ignore reasons", "--resolve"] {
-        let outcome = sandbox.imgb(&format!("diff {more} a.tar b.tar")).run().ok();
+        let outcome = sandbox.imgb(&format!("diff {more} a.tar c.tar")).run().exits(1);
         assert_eq!(outcome.stderr(), "", "{more}");
     }
 }

@@ -137,7 +137,7 @@ pub fn diff(
     }
     // Without recorded ones, reasons follow from files and configuration.
     let are_recorded = attached.0.is_some() && attached.1.is_some();
-    if options.counts("reasons") && (are_recorded || !difference.is_empty()) {
+    if options.counts("reasons") && (are_recorded || difference.is_of_content()) {
         difference.reasons = reasons::compare((a, b), attached, resolve)?;
     }
     if options.strict {
@@ -169,13 +169,15 @@ impl Difference {
     /// Whether the images are the same in all that was compared. Reasons that were found again
     /// follow from the images.
     pub fn is_empty(&self) -> bool {
-        let Self { config, layers, files, packages, reasons, bytes } = self;
-        config.is_empty()
-            && layers.is_empty()
-            && files.is_empty()
-            && packages.is_empty()
-            && (reasons.files.is_empty() || !reasons.recorded)
-            && bytes.is_empty()
+        let has_other_reasons = self.reasons.recorded && !self.reasons.files.is_empty();
+        !self.is_of_content() && !has_other_reasons && self.bytes.is_empty()
+    }
+
+    /// Whether the images differ in what they hold: their reasons are compared only then, unless
+    /// builds attached some to both.
+    pub fn is_of_content(&self) -> bool {
+        let Self { config, layers, files, packages, reasons: _, bytes: _ } = self;
+        !(config.is_empty() && layers.is_empty() && files.is_empty() && packages.is_empty())
     }
 
     /// As docs/json.md says. `a` and `b` are the images that were compared.
