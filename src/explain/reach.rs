@@ -31,7 +31,8 @@ pub type Attached = (Digest, Graph<Recorded>);
 pub struct Attachments {
     /// The last one that can be used.
     pub used: Option<Attached>,
-    /// Why others, which come after it, cannot be used, each in words.
+    /// Why others, which come after it, cannot be used, each in words; in the end, that there are
+    /// older ones.
     pub unusable: Vec<String>,
 }
 
@@ -62,6 +63,9 @@ pub fn attached(unpacked: &UnpackedImage) -> Result<Attachments, ImageError> {
             Err(why) => found.unusable.push(format!("{}: {why}", one.digest)),
         }
     }
+    if found.used.is_none() && tried.next().is_some() {
+        found.unusable.push("older ones are not looked at".to_owned());
+    }
     Ok(found)
 }
 
@@ -71,7 +75,12 @@ fn reasons_of(unpacked: &UnpackedImage, document: &[u8]) -> Result<Graph<Recorde
     let tree = unpacked.merged();
     match causes.keys().find(|path| !tree.contains(path) && tree.below(path).next().is_none()) {
         Some(path) => Err(format!("it is about another image, which has {path}")),
-        None => Ok(Graph::recorded(causes)),
+        None => {
+            let graph = Graph::recorded(causes);
+            // Each path of an image is there for some reason.
+            let is_for_all = tree.is_empty() || graph.reaches(&ImagePath::root());
+            is_for_all.then_some(graph).ok_or_else(|| "it has no start".to_owned())
+        }
     }
 }
 

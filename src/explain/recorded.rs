@@ -129,7 +129,7 @@ fn reasons(json: &[u8]) -> Option<BTreeMap<ImagePath, Vec<Recorded>>> {
         for one in &mut causes {
             // A reason is flat: `Reason::json`.
             let is_flat = |value: &Value| !value.is_object() && !value.is_array();
-            if !one.reason.as_object().is_some_and(|fields| fields.values().all(is_flat)) {
+            if !one.reason.as_object()?.values().all(is_flat) || !one.reason["kind"].is_string() {
                 return None;
             }
             one.cause = match &one.from {
@@ -159,10 +159,9 @@ mod tests {
         assert_eq!((one.cause().unwrap().to_string(), &*one.text), ("/b".into(), "t"));
         let reason =
             |reason: &str| format!(r#"{{"paths":{{"/a":[{{"text":"t","reason":{reason}}}]}}}}"#);
-        let (text, nested) = (reason("\"x\""), reason("{\"kind\":[1]}"));
-        for text in
-            ["", "{}", r#"{"paths":{"/a":[{}]}}"#, r#"{"paths":{"/../..":[]}}"#, &text, &nested]
-        {
+        let wrong = ["\"x\"", r#"{"kind":[1]}"#, r#"{"kind":"a","more":[1]}"#, "{}"].map(reason);
+        let texts = ["", "{}", r#"{"paths":{"/a":[{}]}}"#, r#"{"paths":{"/../..":[]}}"#];
+        for text in texts.into_iter().chain(wrong.iter().map(String::as_str)) {
             assert_eq!(parse(&gzip(text)), Err(DocumentError::Malformed), "{text}");
         }
         for bytes in [b"x", &gzip(good)[..20]] {

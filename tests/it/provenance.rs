@@ -389,6 +389,30 @@ fn reasons_that_cannot_be_used_give_way_to_those_of_the_build() {
     assert_eq!(inspected["recorded"], own);
 }
 
+/// Such a document would make everything unreached.
+#[test]
+fn attached_reasons_that_say_nothing_are_not_used() {
+    let sandbox = start();
+    sandbox.imgb("pack ./app conf:/etc/conf -q --attach reasons -o a.tar").run().ok();
+    let own = sandbox.imgb("referrers --json a.tar").run().ok().json();
+    let own = own["referrers"][0]["digest"].clone();
+    let attach = |number: usize| {
+        sandbox.file("empty", format!("{{\"paths\":{{}}}}{}", " ".repeat(number)));
+        sandbox.tool("gzip", "-f -n empty").run().ok();
+        sandbox.imgb(&format!("attach a.tar empty.gz --type {REASONS} -q")).run().ok();
+    };
+    attach(0);
+    let outcome = sandbox.imgb("why --unreached a.tar --json").run().ok();
+    let value = outcome.json();
+    assert_eq!((&value["recorded"], &value["unreached"]), (&own, &json!([])));
+    assert!(outcome.stderr().contains(": it has no start\n"), "{}", outcome.stderr());
+    let older = "  older ones are not looked at\n";
+    (1..10).for_each(attach);
+    let outcome = sandbox.imgb("why a.tar /app --json").run().ok();
+    assert_eq!(outcome.json()["recorded"], Value::Null);
+    assert!(outcome.stderr().ends_with(older), "{}", outcome.stderr());
+}
+
 /// A document may say that two files need each other, and nothing starts either of them.
 #[test]
 fn attached_reasons_that_no_start_leads_to_reach_nothing() {
