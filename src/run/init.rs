@@ -58,7 +58,9 @@ pub(super) fn run(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
             ..trying(format!("enter the working directory `{dir}`"))(errno)
         }
     })?;
+    let early = caught.pending();
     let child = start(spec).map_err(|error| cannot_start(&spec.program, error))?;
+    caught.send_early(child, early).map_err(trying("catch signals"))?;
     let status = caught.wait(child).map_err(trying("wait for the program"))?;
     limits::wait_if_ending();
     Ok(signals::exit_code(status))

@@ -64,6 +64,28 @@ impl CaughtSignals {
         }
     }
 
+    /// The signals that have come and are not forwarded yet.
+    pub(super) fn pending(&mut self) -> Vec<i32> {
+        self.signals.pending().collect()
+    }
+
+    /// Sends `child` the signals that came before it was started. It was not yet in the group that
+    /// gets those of the terminal.
+    pub(super) fn send_early(&mut self, child: Pid, early: Vec<i32>) -> io::Result<()> {
+        let fd = rustix::process::pidfd_open(child, PidfdFlags::empty())?;
+        for number in early {
+            self.interrupts += u32::from(number == SIGINT);
+            match Signal::from_named_raw(number) {
+                Some(signal) if [SIGINT, SIGQUIT].contains(&number) => {
+                    // It fails if the child has just ended.
+                    let _ = rustix::process::pidfd_send_signal(&fd, signal);
+                }
+                _ => self.forward(child, &fd, number),
+            }
+        }
+        Ok(())
+    }
+
     /// How many times SIGINT was caught.
     pub(super) fn interrupts(&self) -> u32 {
         self.interrupts

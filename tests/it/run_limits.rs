@@ -251,3 +251,47 @@ fn a_signal_before_the_program_starts_is_not_lost() {
         assert_eq!(sandbox.names("tmp"), Vec::<String>::new());
     }
 }
+
+/// The terminal sends Ctrl-C to the group that the program has yet to join: strace makes that time
+/// long.
+#[test]
+fn an_interrupt_at_a_terminal_before_the_program_starts_is_not_lost() {
+    const SCRIPT: &str = r#"
+import os, pty, sys, time
+os.environ["TMPDIR"] = tmp = os.getcwd() + "/tmp"
+def is_init(pid):
+    """Whether it is process 1 of this run, and the terminal is its group's."""
+    try:
+        words = open(f"/proc/{pid}/cmdline").read().split("\0")
+        if words[0] != "imgb" or "init" not in words or tmp not in words[3]:
+            return False
+        return os.getpgid(pid) == os.tcgetpgrp(terminal)
+    except OSError:
+        return False
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp("strace", "strace -f -qq -o log -e trace=execve -e "
+        "inject=execve:delay_exit=5000000 ../imgb run --timeout 300s sh.tar -- -c".split()
+        + ["sleep 200"])
+end = time.monotonic() + 200
+while not any(is_init(int(name)) for name in os.listdir("/proc") if name.isdigit()):
+    if time.monotonic() > end:
+        sys.exit("there is no process 1")
+    time.sleep(0.05)
+time.sleep(0.5)
+os.write(terminal, b"\3")
+try:
+    while os.read(terminal, 4096):
+        pass
+except OSError:
+    pass
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"#;
+    let Some(sandbox) = shell() else { return };
+    if !have(&["python3", "strace"]) {
+        return;
+    }
+    sandbox.dir("tmp").mode("tmp", 0o1777);
+    sandbox.tool("python3", "-c").arg(SCRIPT).run().ok().prints_only("130\n");
+    assert_eq!(sandbox.names("tmp"), Vec::<String>::new());
+}
