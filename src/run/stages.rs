@@ -74,7 +74,9 @@ fn start_stage(spec: &RunSpec, file: &Path, stage: &str) -> Result<u8, StageErro
         signals::hold_back().map_err(trying("catch signals"))?;
     }
     let child = command.spawn();
-    signals::release().map_err(trying("catch signals"))?;
+    if stage == INIT {
+        signals::release().map_err(trying("catch signals"))?;
+    }
     let child = child.map_err(trying(format!("start the stage `{stage}`")))?;
     let pid = signals::pid(&child).map_err(trying("start the next stage"))?;
     let status = match tracing {
