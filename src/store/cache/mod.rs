@@ -179,7 +179,8 @@ impl Cache {
 
     /// Puts `bytes` under `key`, as [`Cache::put`] puts a layer.
     pub fn put_bytes(&self, key: Digest, bytes: &[u8]) {
-        let Ok(pending) = Pending::create_in(&self.dir) else { return };
+        // There `shrink` finds it if this process is killed.
+        let Ok(pending) = Pending::create_in(&self.dir.join("blobs")) else { return };
         let mut file: &File = pending.file();
         if file.write_all(bytes).is_ok() {
             let place = Place::Open(Extent { file: Arc::clone(pending.file()), offset: 0 });
