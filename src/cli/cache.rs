@@ -45,7 +45,7 @@ impl CacheCommand {
 enum CacheAction {
     /// Show where the cache is and how large
     Info,
-    /// Remove damaged blobs, then least recently used layers until the cache is small enough
+    /// Remove damaged blobs, then least recently used entries until the cache is small enough
     Prune {
         /// How large the cache may be afterwards
         #[arg(long, value_name = "SIZE", value_parser = size::parse, default_value = "8GB")]
@@ -77,16 +77,16 @@ pub(super) fn cache(args: &CacheCommand) -> Result<(), Failure> {
             count => format!(" ({})", quantity::count(count, "damaged blob")),
         };
         let freed = size::format(pruned.bytes);
-        let layers = quantity::count(pruned.layers, "layer");
-        text += &format!("removed {layers}, {freed}{damaged}; ");
+        let entries = quantity::count(pruned.layers, "entry");
+        text += &format!("removed {entries}, {freed}{damaged}; ");
     }
     let info = cache.info().map_err(local)?;
     summary["layers"] = info.layers.into();
     summary["blobs"] = info.blobs.into();
     summary["bytes"] = info.bytes.into();
-    let (layers, blobs) =
-        (quantity::count(info.layers, "layer"), quantity::count(info.blobs, "blob"));
-    text += &format!("{layers} in {blobs}, {}", size::format(info.bytes));
+    let (entries, blobs) =
+        (quantity::count(info.layers, "entry"), quantity::count(info.blobs, "blob"));
+    text += &format!("{entries} in {blobs}, {}", size::format(info.bytes));
     match args.json {
         true => print_json(summary),
         false => print_data(&format!("{text}\n")),

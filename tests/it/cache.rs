@@ -418,7 +418,7 @@ fn the_cache_evicts_the_least_recently_used() {
     fs_err::write(sandbox.path("out/cache/blobs/.imgb-left"), "behind").unwrap();
     assert_eq!(info("prune")["removed"]["damaged"], 2);
     assert_eq!(info("prune --limit 0")["blobs"], 0);
-    sandbox.imgb("cache info --cache out/cache").run().ok().prints("0 layers in 0 blobs, 0 B");
+    sandbox.imgb("cache info --cache out/cache").run().ok().prints("0 entries in 0 blobs, 0 B");
     sandbox.imgb("cache prune --limit much --cache out/cache").run().error(2, &["--limit", "much"]);
     sandbox.imgb("cache info").run().error(2, &["XDG_CACHE_HOME"]);
 }
@@ -451,7 +451,7 @@ fn a_fresh_copy_of_a_tree_is_found_by_its_content() {
     assert_eq!((digest, cached), (wanted, vec![true, false, true]));
     assert_eq!(read, [LAYER, 2 * LAYER, LAYER]);
     let info = sandbox.imgb("cache info --cache out/cache").run().ok().text();
-    assert!(info.contains(": 4 layers in 4 blobs, "), "{info}");
+    assert!(info.contains(": 4 entries in 4 blobs, "), "{info}");
     // Each copy adds a key, of which only some are kept.
     for _ in 0..12 {
         copy();

@@ -131,7 +131,7 @@ fn one_is_not_plural() {
     }
     let mut run = sandbox.imgb("cache info --cache c").run().ok().text();
     run = run.split(": ").nth(1).unwrap_or_default().to_owned();
-    assert_eq!(run, "0 layers in 0 blobs, 0 B\n");
+    assert_eq!(run, "0 entries in 0 blobs, 0 B\n");
 }
 
 #[test]

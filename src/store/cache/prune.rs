@@ -16,6 +16,10 @@ use crate::{digest::Digest, uninterrupted};
 /// How many keys of one layer are kept. Each fresh copy of a tree adds one.
 const KEYS: usize = 8;
 
+/// How many blobs are kept: a small one takes more of the disk than its bytes, and each is looked
+/// at when one is added.
+const BLOBS: usize = 10_000;
+
 /// The contents of a cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Info {
@@ -58,8 +62,8 @@ impl Cache {
         Ok(Info { layers: layers.len(), blobs: blobs.len(), bytes })
     }
 
-    /// Removes the least recently used layers until at most `limit` bytes are left, and also blobs
-    /// that belong to no layer or have a wrong digest.
+    /// Removes the least recently used layers until at most `limit` bytes and 10,000 blobs are left,
+    /// and also blobs that belong to no layer or have a wrong digest.
     ///
     /// # Errors
     /// If the directory cannot be read or files cannot be removed.
@@ -85,7 +89,8 @@ impl Cache {
     pub(super) fn evict(&self, limit: u64) -> io::Result<Pruned> {
         let blobs = self.blobs()?;
         let keys = list_directory(&self.dir.join("layers"))?.len();
-        if blobs.values().sum::<u64>() <= limit && keys <= (blobs.len() + 1) * KEYS {
+        let is_small = blobs.values().sum::<u64>() <= limit && blobs.len() <= BLOBS;
+        if is_small && keys <= (blobs.len() + 1) * KEYS {
             return Ok(Pruned::default());
         }
         let lock = self.lock(FlockOperation::NonBlockingLockExclusive)?;
@@ -106,7 +111,10 @@ impl Cache {
         for used in records {
             let name = used.digest.hex();
             let size = blobs.get(&name).copied();
-            let more = if kept.contains_key(&name) { Some(0) } else { size };
+            let more = match kept.contains_key(&name) {
+                true => Some(0),
+                false => size.filter(|_| kept.len() < BLOBS),
+            };
             match more.filter(|more| bytes.saturating_add(*more) <= limit) {
                 Some(more) => {
                     bytes += more;
@@ -168,4 +176,40 @@ fn files(dir: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
 /// Removes a file of the cache.
 fn remove(path: impl AsRef<Path>) -> io::Result<()> {
     uninterrupted::uninterrupted(|| fs_err::remove_file(path.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        digest::DiffId,
+        store::cache::{DEFAULT_LIMIT, record::Stamp},
+    };
+
+    #[test]
+    fn a_cache_of_many_small_blobs_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&dir.path().join("cache"), DEFAULT_LIMIT).unwrap();
+        let stamp = Stamp { id: (0, 0), mtime: (0, 0), ctime: (0, 0) };
+        for number in 0..BLOBS + 2 {
+            let digest = Digest::of(number.to_string());
+            fs_err::write(cache.blob_path(digest), "").unwrap();
+            let (diff_id, boot) = (DiffId(digest), String::new());
+            let record = Record { digest, size: 0, diff_id, tar_size: 0, members: 0, stamp, boot };
+            fs_err::write(cache.record_path(digest), record.print()).unwrap();
+            if number + 2 == BLOBS {
+                cache.evict(DEFAULT_LIMIT).unwrap();
+                assert_eq!(cache.info().unwrap().blobs, BLOBS - 1);
+            }
+        }
+        let first = cache.record_path(Digest::of("0"));
+        let old = std::time::UNIX_EPOCH;
+        let times = std::fs::FileTimes::new().set_accessed(old).set_modified(old);
+        File::options().append(true).open(&first).unwrap().set_times(times).unwrap();
+        let pruned = cache.evict(DEFAULT_LIMIT).unwrap();
+        assert_eq!(pruned.layers, 2);
+        let info = cache.info().unwrap();
+        assert_eq!((info.layers, info.blobs), (BLOBS, BLOBS));
+        assert!(!first.exists());
+    }
 }
