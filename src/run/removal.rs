@@ -10,6 +10,7 @@ use std::{
     io,
     os::fd::{AsRawFd as _, OwnedFd},
     path::Path,
+    time::Duration,
 };
 
 use rustix::{
@@ -24,6 +25,9 @@ const PREFIX: &str = "moved-";
 /// network file system still holds, can be removed a moment later.
 const TRIES: u32 = 3;
 
+/// The time between two tries, unless a signal ended the first.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Removes `dir` and everything in it. No other process may use it any more.
 ///
 /// # Errors
@@ -32,7 +36,13 @@ pub(super) fn remove(dir: &Path) -> io::Result<()> {
     let mut failures = 0;
     let mut again = |errno: Errno| {
         failures += 1;
-        if failures < TRIES { Ok(()) } else { Err(errno) }
+        if failures == TRIES {
+            return Err(errno);
+        }
+        if errno != Errno::INTR {
+            std::thread::sleep(PAUSE);
+        }
+        Ok(())
     };
     let top = loop {
         match open(CWD, dir) {
@@ -163,6 +173,14 @@ mod tests {
         assert_eq!(removal.dissolve(c"link"), Err(Errno::NOTDIR));
         let mode = fs_err::metadata(&victim).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_is_tried_again_a_moment_later() {
+        let parent = tempfile::tempdir().unwrap();
+        let start = std::time::Instant::now();
+        assert!(remove(&parent.path().join("missing")).is_err());
+        assert!(start.elapsed() >= PAUSE * (TRIES - 1));
     }
 
     #[test]
