@@ -21,7 +21,7 @@ use super::{
 use crate::{
     compress,
     digest::Digest,
-    error_kind::with_causes,
+    error_kind::{system_reason, with_causes},
     explain::{
         bill::{About, subject},
         materials::materials,
@@ -249,8 +249,10 @@ impl<'a> Making<'a> {
         // A layout is made with the directories above it, where its documents may go.
         let layouts = targets.iter().filter(|one| one.format == OutputFormat::OciLayout);
         for dir in layouts.filter_map(|one| one.path()?.parent()) {
-            fs_err::create_dir_all(dir).map_err(|error| {
-                let why = with_causes(&error);
+            // Its errors do not name the path, as those of `fs_err` do.
+            let make = || std::fs::DirBuilder::new().recursive(true).create(dir);
+            uninterrupted::uninterrupted(make).map_err(|error| {
+                let why = system_reason(&error);
                 Failure::local(format!("cannot create `{}`: {why}", dir.display()))
             })?;
         }

@@ -174,3 +174,12 @@ fn the_document_of_a_build_is_that_of_its_image() {
     sandbox.imgb("pack app --sbom odd -o x.tar").run().error(2, &["spdx or cyclonedx"]);
     sandbox.imgb("sbom gone.tar").run().error(3, &["gone.tar"]);
 }
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named_once() {
+    let sandbox = Sandbox::new();
+    sandbox.file("d", "content").file("file.tar", "");
+    let run = sandbox.imgb("pack d:/d --no-check -o oci:file.tar/x/y --sbom spdx").run();
+    let run = run.error(5, &["cannot create `file.tar/x`: Not a directory\n"]);
+    assert_eq!(run.stderr().matches("file.tar").count(), 1, "{}", run.show());
+}
