@@ -241,7 +241,8 @@ impl Inner {
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, RegistryError> {
     let wrong = |why: String| RegistryError::File { path: path.to_owned(), why };
     let unreadable = |error: std::io::Error| wrong(crate::error_kind::system_reason(&error));
-    let stat = rustix::fs::stat(path).map_err(|errno| unreadable(errno.into()))?;
+    let stat = rustix::io::retry_on_intr(|| rustix::fs::stat(path))
+        .map_err(|errno| unreadable(errno.into()))?;
     if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {
         return Err(wrong("it is not a regular file".into()));
     }

@@ -28,7 +28,9 @@ impl Gate {
 
 /// Waits until the gate that `file` stands for is open.
 pub(super) fn wait_until_open(file: &Path) -> Result<(), StageError> {
-    rustix::fs::flock(open(file)?, FlockOperation::LockShared).map_err(trying("wait to be watched"))
+    let file = open(file)?;
+    retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockShared))
+        .map_err(trying("wait to be watched"))
 }
 
 fn open(file: &Path) -> Result<OwnedFd, StageError> {

@@ -56,7 +56,9 @@ impl ImageCopy {
 
     /// Half of the bytes and files that its disk has left, at most `bytes` and `files`.
     pub(super) fn room(&self, bytes: u64, files: u64) -> (u64, u64) {
-        let Ok(stat) = rustix::fs::fstatvfs(&self.staging) else { return (bytes, files) };
+        let Ok(stat) = retry_on_intr(|| rustix::fs::fstatvfs(&self.staging)) else {
+            return (bytes, files);
+        };
         let inodes = if stat.f_files == 0 { files } else { stat.f_favail / 2 };
         (bytes.min(stat.f_bavail.saturating_mul(stat.f_frsize) / 2), files.min(inodes))
     }
@@ -121,7 +123,8 @@ impl ImageCopy {
         path: &ImagePath,
         (node, file): (&Node, &FileNode),
     ) -> io::Result<FileKey> {
-        rustix::fs::ftruncate(self.stage(node)?, file.len)?;
+        let staged = self.stage(node)?;
+        retry_on_intr(|| rustix::fs::ftruncate(&staged, file.len))?;
         self.publish(path, None)?;
         Ok(self.find_at(path)?)
     }

@@ -149,7 +149,9 @@ impl Disk {
 
     /// Free blocks of 4 KiB, and files that can be made.
     fn free() -> (u64, u64) {
-        let Ok(stat) = rustix::fs::statvfs("/") else { return (u64::MAX, u64::MAX) };
+        let Ok(stat) = rustix::io::retry_on_intr(|| rustix::fs::statvfs("/")) else {
+            return (u64::MAX, u64::MAX);
+        };
         let files = if stat.f_files == 0 { u64::MAX } else { stat.f_favail };
         (stat.f_bavail.saturating_mul(stat.f_frsize) >> 12, files)
     }

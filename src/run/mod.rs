@@ -56,6 +56,7 @@ use crate::{
     source::SourceError,
     trace::{Access, Served},
     tree::Tree,
+    uninterrupted::uninterrupted,
 };
 
 use interrupt::Interrupt;
@@ -357,9 +358,9 @@ fn stage(
         if let Some((dir, mode)) = closed {
             return Err(RunError::Unreachable { dir, mode });
         }
-        std::os::unix::fs::chown(&file, Some(uid), Some(gid))
+        uninterrupted(|| std::os::unix::fs::chown(&file, Some(uid), Some(gid)))
             .map_err(system("write the runner's file"))?;
-        std::os::unix::fs::chown(private.path(), Some(uid), Some(gid))
+        uninterrupted(|| std::os::unix::fs::chown(private.path(), Some(uid), Some(gid)))
             .map_err(system("make a private directory"))?;
         command.uid(uid).gid(gid);
     }

@@ -175,7 +175,7 @@ pub(super) fn mask_autogroup(threads: &[u32]) {
 /// Remounts the root without set-user-ID programs and devices, and read-only if the spec says so.
 fn remount_root(spec: &RunSpec) -> Result<(), Errno> {
     // Flags of the mount that the copy is on are locked in a user namespace (mount_namespaces(7)).
-    let own = rustix::fs::statvfs("/")?.f_flag;
+    let own = retry_on_intr(|| rustix::fs::statvfs("/"))?.f_flag;
     let kept = [
         (rustix::fs::StatVfsMountFlags::NOEXEC, MountFlags::NOEXEC),
         (rustix::fs::StatVfsMountFlags::NOATIME, MountFlags::NOATIME),
@@ -195,7 +195,7 @@ fn remount_root(spec: &RunSpec) -> Result<(), Errno> {
         let private = MountFlags::NOSUID | MountFlags::NODEV;
         for dir in ["/tmp", "/run"] {
             // Not over what a symbolic link of the image leads to, such as /proc, which imgb reads.
-            let is_directory = rustix::fs::lstat(dir)
+            let is_directory = retry_on_intr(|| rustix::fs::lstat(dir))
                 .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
             if is_directory {
                 let _ = rustix::mount::mount("tmp", dir, "tmpfs", private, c"mode=1777,size=256m");

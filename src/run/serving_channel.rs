@@ -13,7 +13,10 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::{
+    fs::{CWD, FileType, Gid, Mode, OFlags, Uid},
+    io::retry_on_intr,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::trace::Call;
@@ -93,9 +96,11 @@ impl Answers {
     ) -> io::Result<(Self, KeepOpen, Pipes)> {
         let [requests, answers] = ["requests", "answers"].map(|name| dir.join(name));
         for path in [&requests, &answers] {
-            rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
+            let mode = Mode::from_raw_mode(0o600);
+            retry_on_intr(|| rustix::fs::mknodat(CWD, path, FileType::Fifo, mode, 0))?;
             if let Some((uid, gid)) = owner {
-                rustix::fs::chown(path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+                let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+                retry_on_intr(|| rustix::fs::chown(path, Some(uid), Some(gid)))?;
             }
         }
         // Neither waits for the other side: fifo(7). A tracer that is killed in the middle of a
@@ -127,7 +132,7 @@ impl Answers {
 
 fn open(path: impl AsRef<Path>, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path.as_ref(), flags, Mode::empty())?.into())
+    Ok(retry_on_intr(|| rustix::fs::open(path.as_ref(), flags, Mode::empty()))?.into())
 }
 
 #[cfg(test)]

@@ -79,11 +79,11 @@ fn start_stage(spec: &RunSpec, file: &Path, stage: &str) -> Result<u8, StageErro
     }
     let child = child.map_err(trying(format!("start the stage `{stage}`")))?;
     let pid = signals::pid(&child).map_err(trying("start the next stage"))?;
-    let status = match tracing {
-        None => caught.wait(pid).map_err(trying("wait for the program"))?,
     // The child catches them, holds them back or ends: if its group got them too, they count once.
     let early = caught.pending();
     caught.send_early(pid, early).map_err(trying("catch signals"))?;
+    let status = match tracing {
+        None => caught.wait(pid).map_err(trying("wait for the program"))?,
         Some((tracer, gate)) => tracer.follow(pid, gate, &mut caught)?,
     };
     Ok(signals::exit_code(status))

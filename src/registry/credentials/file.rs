@@ -8,7 +8,10 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use rustix::fs::{Mode, OFlags};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::retry_on_intr,
+};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -57,7 +60,7 @@ impl AuthFile {
             |error: io::Error| wrong(&format!("cannot read it: {}", system_reason(&error)));
         // A FIFO must not block.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        let file = match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
             Ok(fd) => File::from(fd),
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Ok(None),
             Err(errno) => return Err(unreadable(errno.into())),

@@ -9,7 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::{
+    fs::{FlockOperation, Mode, OFlags},
+    io::retry_on_intr,
+};
 
 use crate::{
     digest::Digest,
@@ -36,7 +39,7 @@ impl Saved {
         let path = dir.join(Digest::of(key).hex());
         prune(dir);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR).ok()?;
+        let fd = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)).ok()?;
         rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).ok()?;
         Some(Self { file: fd.into(), path })
     }

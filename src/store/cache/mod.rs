@@ -218,7 +218,7 @@ impl Cache {
     }
 
     fn try_put(&self, keys: &[Digest], layer: &Cached) -> io::Result<()> {
-        let space = rustix::fs::statvfs(&self.dir)?;
+        let space = retry_on_intr(|| rustix::fs::statvfs(&self.dir))?;
         // The cache must never be what fills the disk.
         if space.f_bavail.saturating_mul(space.f_frsize) < layer.blob.size.saturating_mul(2) {
             return Err(io::ErrorKind::StorageFull.into());
