@@ -62,8 +62,8 @@ impl Cache {
         Ok(Info { layers: layers.len(), blobs: blobs.len(), bytes })
     }
 
-    /// Removes the least recently used layers until at most `limit` bytes and 10,000 blobs are left,
-    /// and also blobs that belong to no layer or have a wrong digest.
+    /// Removes the least recently used layers until at most `limit` bytes and 10,000 blobs are
+    /// left, and also blobs that belong to no layer or have a wrong digest.
     ///
     /// # Errors
     /// If the directory cannot be read or files cannot be removed.
