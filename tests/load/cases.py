@@ -67,7 +67,7 @@ def files(bench):
     _, peer, *_ = bench.run(tar)
     first = bench.run(pack)
     # With a second for starting, where the tree is small.
-    yield row(f"{count:,} files, 20 levels deep", first, 0, 2 * peer + 1, 64 * MIB + 750 * count)
+    yield row(f"{count:,} files, 20 levels deep", first, 0, 2 * peer + 1, 64 * MIB + 500 * count)
     second = bench.run(pack)
     yield "the same again", "same digest", "same digest", first[3] == second[3] != b""
 
