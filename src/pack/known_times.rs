@@ -37,23 +37,20 @@ pub(super) fn take<'a>(
     options: &PackOptions<'a>,
 ) -> Option<UnknownTimes<'a>> {
     let cache = options.cache.filter(|_| options.compression == Compression::None)?;
-    let files: Vec<_> = layouts.iter().flat_map(large_files).collect();
-    let bytes = files.iter().map(|(_, _, len)| len).sum::<u64>();
+    let files: Vec<_> = large_files(layouts).collect();
+    let bytes = files.iter().map(|file| file.len).sum::<u64>();
     if bytes < MIN_BYTES {
         return None;
     }
-    let key = cache_key::of_files(files.iter().map(|(_, host, len)| (*host, *len)));
+    let key = cache_key::of_files(files.iter().map(|file| (file.host, file.len)));
     let known = cache.get(key.digest).and_then(|known| read(&known.blob, files.len()).ok());
     let Some(times) = known else {
         // Taken before any of the files is read, as for a layer.
         let is_stable = cache.clock_sample().is_some_and(|sample| !sample.is_racy(key.newest));
         return is_stable.then_some(UnknownTimes { cache, key: key.digest });
     };
-    let members = layouts.iter().flat_map(|layout| {
-        large_files(layout).map(move |(number, ..)| (layout, number)).collect::<Vec<_>>()
-    });
-    for ((layout, number), time) in members.zip(times) {
-        layout.set_time(number, time);
+    for (file, time) in files.iter().zip(times) {
+        file.layout.set_time(file.number, time);
     }
     None
 }
@@ -61,9 +58,7 @@ pub(super) fn take<'a>(
 impl UnknownTimes<'_> {
     /// Puts the times of the large files of `layouts`, which have been packed, into the cache.
     pub(super) fn keep(&self, layouts: &[TarLayout<'_>]) {
-        let times = layouts.iter().flat_map(|layout| {
-            large_files(layout).map(|(number, ..)| layout.known_time(number)).collect::<Vec<_>>()
-        });
+        let times = large_files(layouts).map(|file| file.layout.known_time(file.number));
         if let Some(times) = times.collect::<Option<Vec<_>>>() {
             let bytes = times.iter().flat_map(|time| time.seconds().to_le_bytes());
             self.cache.put_bytes(self.key, &bytes.collect::<Vec<u8>>());
@@ -71,15 +66,26 @@ impl UnknownTimes<'_> {
     }
 }
 
-/// The large files of the host whose time depends on their content: number, file and length.
-fn large_files<'l>(
-    layout: &'l TarLayout<'_>,
-) -> impl Iterator<Item = (usize, &'l HostFile, u64)> + use<'l> {
-    layout.timed_by_content().filter(|(_, file)| file.len >= LARGE).filter_map(|(number, file)| {
-        match &file.content {
-            Content::Host(host) => Some((number, &**host, file.len)),
-            Content::Inline(_) | Content::Member(..) | Content::Sparse(..) => None,
-        }
+/// A large file of the host whose time depends on its content.
+struct LargeFile<'l, 't> {
+    layout: &'l TarLayout<'t>,
+    /// Its member in the layout.
+    number: usize,
+    host: &'l HostFile,
+    len: u64,
+}
+
+fn large_files<'l, 't>(
+    layouts: &'l [TarLayout<'t>],
+) -> impl Iterator<Item = LargeFile<'l, 't>> + use<'l, 't> {
+    let members = layouts
+        .iter()
+        .flat_map(|one| one.timed_by_content().map(move |(at, file)| (one, at, file)));
+    members.filter(|(.., file)| file.len >= LARGE).filter_map(|(layout, number, file)| match &file
+        .content
+    {
+        Content::Host(host) => Some(LargeFile { layout, number, host, len: file.len }),
+        Content::Inline(_) | Content::Member(..) | Content::Sparse(..) => None,
     })
 }
 
