@@ -50,7 +50,11 @@ impl Packing<'_> {
         {
             layers.extend(layer.document());
             let blob = outputs.keep(&base.blob(layer)?)?;
-            self.upload(&blob, base.image.repository());
+            if let Some(uploads) = self.uploads {
+                let origin = base.image.repository();
+                let origin = origin.map(|(host, name)| (host.to_owned(), name.to_owned()));
+                uploads.add(&blob, origin.as_ref());
+            }
             blobs.push(blob);
         }
         let below = layers.len();
@@ -94,17 +98,10 @@ impl Packing<'_> {
         Ok((image::assemble(&plan.config, layers, &all), packed))
     }
 
-    fn upload(&self, blob: &Blob, origin: Option<(&str, &str)>) {
-        let origin = origin.map(|(host, name)| (host.to_owned(), name.to_owned()));
-        self.uploads.iter().for_each(|uploads| uploads.add(blob, origin.as_ref()));
-    }
-
     fn upload_packed(&self, blob: &Blob) {
         let origins = self.sources.map(Sources::origins).unwrap_or_default();
-        let origin = origins.get(&blob.digest).map(|(host, name)| (&**host, &**name));
-        self.upload(blob, origin);
         let origin = origins.get(&blob.digest);
-        self.to_caches.iter().for_each(|caches| caches.add(blob, origin));
+        self.uploads.iter().chain(&self.to_caches).for_each(|uploads| uploads.add(blob, origin));
     }
 
     /// What an error of packing comes from: an upload, if that is why layers are not wanted.
