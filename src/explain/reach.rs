@@ -1,6 +1,8 @@
 //! What leads to the paths of an image: the reasons that are attached to it, or else those that are
 //! found again.
 
+use std::cell::LazyCell;
+
 use super::{
     recorded::{self, REASONS_TYPE, Recorded},
     resolve::{ResolveOptions, Resolved, resolve},
@@ -49,9 +51,10 @@ pub fn attached(unpacked: &UnpackedImage) -> Result<Attachments, ImageError> {
     let all = image.referrers(subject)?;
     let of_reasons = all.iter().filter(|one| one.artifact_type.as_deref() == Some(REASONS_TYPE));
     let mut tried = of_reasons.rev();
+    let tree = LazyCell::new(|| unpacked.merged());
     for one in tried.by_ref().take(MAX_TRIED) {
         let reasons = match image.artifact_blob(subject, one) {
-            Ok(bytes) => reasons_of(unpacked, &bytes),
+            Ok(bytes) => reasons_of(&tree, &bytes),
             Err(error) if error.kind() == ErrorKind::Input => return Err(error),
             Err(error) => Err(with_causes(&error)),
         };
@@ -69,10 +72,9 @@ pub fn attached(unpacked: &UnpackedImage) -> Result<Attachments, ImageError> {
     Ok(found)
 }
 
-/// The reasons in a document, all of whose paths the image has.
-fn reasons_of(unpacked: &UnpackedImage, document: &[u8]) -> Result<Graph<Recorded>, String> {
+/// The reasons in a document, if `tree`, the image's whole file system, has all of its paths.
+fn reasons_of(tree: &Tree, document: &[u8]) -> Result<Graph<Recorded>, String> {
     let causes = recorded::parse(document).map_err(|error| error.to_string())?;
-    let tree = unpacked.merged();
     match causes.keys().find(|path| !tree.contains(path) && tree.below(path).next().is_none()) {
         Some(path) => Err(format!("it is about another image, which has {path}")),
         None => {

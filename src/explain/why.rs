@@ -174,7 +174,7 @@ impl<R: Edge> Graph<R> {
     }
 }
 
-/// The paths that a start leads to, without the ways through `left_out` and what is in it.
+/// The paths that a start leads to, if `left_out` and what is in it are left out.
 fn reached<'g, R: Edge>(
     causes: &'g BTreeMap<ImagePath, Vec<R>>,
     left_out: Option<&ImagePath>,
