@@ -61,11 +61,7 @@ pub(super) fn fix(fault: &Finding, plan: &Plan, language: Language) -> Option<St
         }
         Finding::Interpreter { name, .. } => {
             let name = String::from_utf8_lossy(name);
-            let name = name.rsplit('/').next().unwrap_or_default();
-            Some(match language {
-                Language::Options => format!("add `{name}` as an input"),
-                Language::Buildfile => format!("add `PACK {name}`"),
-            })
+            Some(add(name.rsplit('/').next().unwrap_or_default(), language))
         }
         Finding::Machine { machine, .. } => {
             let (architecture, variant) = machine.oci()?;
@@ -79,13 +75,10 @@ pub(super) fn fix(fault: &Finding, plan: &Plan, language: Language) -> Option<St
             })
         }
         Finding::Health(fault) => fix(fault, plan, language),
-        Finding::Command { name, .. } if !name.contains('/') => match outside_path(name, plan) {
-            Some(path) => Some(name_by_path(&path, language)),
-            None => Some(match language {
-                Language::Options => format!("add `{name}` as an input"),
-                Language::Buildfile => format!("add `PACK {name}`"),
-            }),
-        },
+        Finding::Command { name, .. } if !name.contains('/') => Some(
+            outside_path(name, plan)
+                .map_or_else(|| add(name, language), |path| name_by_path(&path, language)),
+        ),
         Finding::Part { program, .. } => Some(format!(
             "{program} finds its files only at the path where it is installed: pack it without a \
              destination"
@@ -97,6 +90,14 @@ pub(super) fn fix(fault: &Finding, plan: &Plan, language: Language) -> Option<St
             "name the group by a number, such as 1000, or pack an /etc/group that has `{name}`"
         )),
         _ => None,
+    }
+}
+
+/// How the program `name` comes into the image.
+fn add(name: &str, language: Language) -> String {
+    match language {
+        Language::Options => format!("add `{name}` as an input"),
+        Language::Buildfile => format!("add `PACK {name}`"),
     }
 }
 
