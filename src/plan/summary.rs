@@ -34,17 +34,16 @@ enum Key<'a> {
 pub fn summary(plan: &Plan) -> String {
     let mut out = String::new();
     let count: usize = plan.layers.iter().map(|layer| layer.tree.len()).sum();
-    let bytes = plan.layers.iter().map(|layer| Sizes::of(&layer.tree));
+    let sizes: Vec<u64> = plan.layers.iter().map(|layer| Sizes::of(&layer.tree)).collect();
     let _ = writeln!(
         out,
         "# {}: {} in {}, {}",
         plan.config.platform,
         quantity::count(count, "path"),
         quantity::count(plan.layers.len(), "layer"),
-        quantity::bytes(bytes.sum())
+        quantity::bytes(sizes.iter().sum())
     );
-    for layer in &plan.layers {
-        let bytes = Sizes::of(&layer.tree);
+    for (layer, bytes) in plan.layers.iter().zip(sizes) {
         let paths = quantity::count(layer.tree.len(), "path");
         let _ = writeln!(out, "\nlayer {}: {paths}, {}", layer.name, quantity::bytes(bytes));
         for group in groups(plan, layer) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Identity, Node, Tree};
+use super::{FileNode, Identity, Node, Tree};
 
 /// Counts the bytes of files one after the other: a hard link to a file that came before has none,
 /// as in a tar.
@@ -10,11 +10,14 @@ use super::{Identity, Node, Tree};
 pub struct Sizes(BTreeSet<Identity>);
 
 impl Sizes {
+    /// Whether `file` is not a hard link to one that came before.
+    pub fn is_new(&mut self, file: &FileNode) -> bool {
+        !file.shared || self.0.insert(file.content.identity())
+    }
+
     /// Bytes that `node` adds to those that came before.
     pub fn add(&mut self, node: &Node) -> u64 {
-        let file =
-            node.file().filter(|file| !file.shared || self.0.insert(file.content.identity()));
-        file.map_or(0, |file| file.len)
+        node.file().filter(|file| self.is_new(file)).map_or(0, |file| file.len)
     }
 
     /// Bytes of the files of `tree`.

@@ -9,7 +9,7 @@ use crate::{
     packages::{Database, PackageId, Strength, dpkg},
     path::{ImagePath, escape},
     plan::{Reason, Reasons},
-    tree::{Identity, Node, Tree},
+    tree::{Identity, Node, Sizes, Tree},
 };
 
 /// Bytes of a header in a tar. Content is filled up to a multiple of it.
@@ -259,10 +259,10 @@ impl<'a> Evidence<'a> {
 }
 
 fn count_bytes(tree: &Tree, of: &[Option<usize>], components: &mut [Component]) {
-    let mut counted = BTreeSet::new();
+    let mut sizes = Sizes::default();
     for ((_, node), number) in tree.iter().zip(of) {
         let (Some(file), Some(number)) = (node.file(), number) else { continue };
-        let is_new = !file.shared || counted.insert(file.content.identity());
+        let is_new = sizes.is_new(file);
         if let Some(component) = components.get_mut(*number).filter(|_| is_new) {
             let content = file.len.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
             component.bytes = component.bytes.saturating_add(content).saturating_add(BLOCK);
