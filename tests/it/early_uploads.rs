@@ -262,45 +262,41 @@ fn a_file_is_written_though_an_upload_fails() {
     assert!(file.exists());
 }
 
-/// Whether a registry has the image does not depend on how soon another one fails.
-#[test]
-fn a_registry_gets_the_image_though_another_one_refuses_it() {
+/// Delivers an image to the registry that `failing` starts and to an honest one, in both orders:
+/// the second has it, and the fault of the first is told. Its second layer has `size` bytes.
+fn one_fails(
+    failing: fn() -> Server,
+    push: PushOptions,
+    size: u64,
+    on_second: &(dyn Fn(&Server) + Sync),
+) {
     for is_first in [true, false] {
-        let (dir, server, refusing) = (tempfile::tempdir().unwrap(), honest(), refusing());
-        let plan = two_layers(dir.path(), 32 << 20);
+        let (dir, server, failing) = (tempfile::tempdir().unwrap(), honest(), failing());
+        let plan = two_layers(dir.path(), size);
         let mut targets =
-            [&refusing, &server].map(|one| target(&format!("docker://{}/app:1", one.host())));
+            [&failing, &server].map(|one| target(&format!("docker://{}/app:1", one.host())));
         if !is_first {
             targets.reverse();
         }
-        let to = To { targets: targets.to_vec(), ..To::default() };
-        let delivered = deliver_to((&plan, dir.path()), to, &|| {
-            wait("the refusal", || refusing.count("POST", "/v2/app/blobs/uploads/") > 0);
-            sleep(Duration::from_millis(50));
-        });
-        let delivered = delivered.unwrap();
+        let to = To { targets: targets.to_vec(), push, ..To::default() };
+        let delivered = deliver_to((&plan, dir.path()), to, &|| on_second(&failing)).unwrap();
         assert_eq!(delivered.faults[0].kind(), ErrorKind::Registry);
         assert_eq!((delivered.pushed.len(), manifests(&server)), (1, 1));
     }
 }
 
+/// Whether a registry has the image does not depend on how soon another one fails.
+#[test]
+fn a_registry_gets_the_image_though_another_one_refuses_it() {
+    one_fails(refusing, PushOptions::default(), 32 << 20, &|refusing| {
+        wait("the refusal", || refusing.count("POST", "/v2/app/blobs/uploads/") > 0);
+        sleep(Duration::from_millis(50));
+    });
+}
+
 #[test]
 fn a_registry_gets_an_immutable_image_though_another_one_says_nothing() {
-    for is_first in [true, false] {
-        let (dir, server) = (tempfile::tempdir().unwrap(), honest());
-        let silent = silent();
-        let plan = two_layers(dir.path(), 1 << 20);
-        let mut targets =
-            [&silent, &server].map(|one| target(&format!("docker://{}/app:1", one.host())));
-        if !is_first {
-            targets.reverse();
-        }
-        let push = PushOptions { immutable: true };
-        let to = To { targets: targets.to_vec(), push, ..To::default() };
-        let delivered = deliver_to((&plan, dir.path()), to, &|| {}).unwrap();
-        assert_eq!(delivered.faults[0].kind(), ErrorKind::Registry);
-        assert_eq!((delivered.pushed.len(), manifests(&server)), (1, 1));
-    }
+    one_fails(silent, PushOptions { immutable: true }, 1 << 20, &|_| {});
 }
 
 /// An image in a file, and its layers in a cache.

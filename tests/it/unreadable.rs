@@ -123,6 +123,25 @@ fn a_failing_read_of_an_image_is_no_part_of_what_is_said_of_it() {
     }
 }
 
+/// Asserts that `run` prints `whole` though `inject` interrupts a call. `None` if there is no such
+/// call, false if it is one of the loader of imgb itself, which does not repeat calls.
+fn is_repeated(
+    sandbox: &Sandbox,
+    run: &dyn Fn(&[&str]) -> Outcome,
+    inject: &[&str],
+    whole: &str,
+) -> Option<bool> {
+    let outcome = run(&[&["strace", "-f", "-qq", "-o", "trace"], inject].concat());
+    if !String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)") {
+        return None;
+    }
+    if outcome.code() == Some(127) {
+        return Some(false);
+    }
+    assert_eq!(outcome.text(), whole, "{inject:?}: {}", outcome.show());
+    Some(true)
+}
+
 /// EINTR is no failure, whichever call it interrupts.
 #[test]
 fn interrupted_calls_are_repeated() {
@@ -145,14 +164,9 @@ fn interrupted_calls_are_repeated() {
     for call in reads.into_iter().chain(writes) {
         for number in (1..10).chain((10..100).step_by(17)) {
             let inject = format!("inject={call}:error=EINTR:when={number}");
-            let outcome = run(&["strace", "-f", "-qq", "-o", "trace", "-e", &inject]);
-            if !String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)") {
-                break;
-            }
-            // The loader of imgb itself does not repeat calls.
-            if outcome.code() != Some(127) {
-                assert_eq!(outcome.text(), whole, "{call} {number}: {}", outcome.show());
-                fired += 1;
+            match is_repeated(&sandbox, &run, &["-e", &inject], &whole) {
+                Some(counts) => fired += usize::from(counts),
+                None => break,
             }
         }
     }
@@ -177,14 +191,9 @@ fn interrupted_calls_that_name_a_file_are_repeated() {
         for number in 1..40 {
             let inject = format!("inject={call}:error=EINTR:when={number}");
             let trace = format!("trace={call}");
-            let outcome = run(&["strace", "-f", "-qq", "-o", "trace", "-e", &trace, "-e", &inject]);
-            if !String::from_utf8_lossy(&sandbox.read("trace")).contains("(INJECTED)") {
-                break;
-            }
-            // The loader of imgb itself does not repeat calls.
-            if outcome.code() != Some(127) {
-                assert_eq!(outcome.text(), whole, "{call} {number}: {}", outcome.show());
-                fired += 1;
+            match is_repeated(&sandbox, &run, &["-e", &trace, "-e", &inject], &whole) {
+                Some(counts) => fired += usize::from(counts),
+                None => break,
             }
         }
         assert!(fired > 0 || call == "fstat", "{call}");
