@@ -49,7 +49,7 @@ impl Parser<'_> {
             return Ok(());
         }
         let Ok(found) = self.lookup.find(path)? else { return Ok(()) };
-        if !matches!(found.kind, FoundKind::File(_)) {
+        if !found.is_file() {
             return Ok(());
         }
         let Ok(text) = self.lookup.read(&found, MAX_FILE)? else { return Ok(()) };

@@ -117,6 +117,13 @@ pub struct Found {
     pub kind: FoundKind,
 }
 
+impl Found {
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        matches!(self.kind, FoundKind::File(_))
+    }
+}
+
 /// What kind of file a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoundKind {

@@ -2,7 +2,7 @@
 
 use super::why::Edge;
 use crate::{
-    elf::{FoundKind, Lookup as _, ReadFailure},
+    elf::{Lookup as _, ReadFailure},
     path::{ImagePath, unescape},
     rules::mentioned,
     tree::Tree,
@@ -84,7 +84,7 @@ impl<'t> Scripts<'t> {
     fn text(&mut self, path: &ImagePath) -> Result<&[u8], ReadFailure> {
         if self.last.as_ref().is_none_or(|(last, _)| last != path) {
             let found = self.view.find(path.as_bytes())?.ok();
-            let file = found.filter(|found| matches!(found.kind, FoundKind::File(_)));
+            let file = found.filter(|found| found.is_file());
             let text = match file {
                 Some(file) => self.view.read(&file, MAX_TEXT)?.unwrap_or_default(),
                 None => Vec::new(),

@@ -378,7 +378,7 @@ fn other_root(path: &[u8], view: &View<'_>) -> Result<Option<ImagePath>, ReadFai
     for name in view.list(b"/usr")?.unwrap_or_default() {
         let dir = [b"/usr/", &name[..]].concat();
         let found = view.probe(&[&dir[..], path].concat())?;
-        if found.is_ok_and(|found| matches!(found.kind, FoundKind::File(_))) {
+        if found.is_ok_and(|found| found.is_file()) {
             return Ok(ImagePath::new(dir).ok());
         }
     }

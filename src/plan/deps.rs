@@ -1,7 +1,7 @@
 //! The closure of single files, for `imgb deps`.
 
 use crate::{
-    elf::{self, Closure, FoundKind, Lookup as _, ReadFailure, Root, Sniffed, script},
+    elf::{self, Closure, Lookup as _, ReadFailure, Root, Sniffed, script},
     path::ImagePath,
     view::View,
 };
@@ -32,7 +32,7 @@ pub fn deps(
 /// The interpreter of a script, or the path itself.
 fn program(path: &ImagePath, view: &View<'_>) -> Result<ImagePath, ReadFailure> {
     let found = view.find(path.as_bytes())?;
-    let Some(found) = found.ok().filter(|found| matches!(found.kind, FoundKind::File(_))) else {
+    let Some(found) = found.ok().filter(|found| found.is_file()) else {
         return Ok(path.clone());
     };
     // An object is remembered and not opened again. Only another file can be a script.

@@ -3,7 +3,7 @@
 use super::{Missing, Note, PlanError, PlanOptions, Reason, Remedy, builder::ImageBuilder, venv};
 use crate::{
     elf::{
-        self, Absence, Found, FoundKind, Lookup as _, ReadFailure, Sniffed,
+        self, Absence, Found, Lookup as _, ReadFailure, Sniffed,
         script::{self, Shebang},
     },
     image::DEFAULT_PATH,
@@ -178,11 +178,10 @@ pub(super) fn find(
     } else {
         dirs.iter().filter_map(|dir| dir.join(name).ok()).collect()
     };
-    let is_file = |found: &Found| matches!(found.kind, FoundKind::File(_));
     let mut searched = Searched::default();
     for path in candidates {
         match builder.view.find(path.as_bytes())? {
-            Ok(found) if is_file(&found) => return Ok(Ok((path, found))),
+            Ok(found) if found.is_file() => return Ok(Ok((path, found))),
             Err(absence @ Absence::Denied) => {
                 searched.places.push(format!("{path} ({absence})"));
                 searched.denied.get_or_insert(path);

@@ -3,7 +3,7 @@
 
 use super::{PlanError, Reason, builder::ImageBuilder};
 use crate::{
-    elf::{self, Found, FoundKind, Lookup as _, ReadFailure, Sniffed, script},
+    elf::{self, Found, Lookup as _, ReadFailure, Sniffed, script},
     path::ImagePath,
     source::InputKind,
     tree::{Kind, Tree},
@@ -29,8 +29,7 @@ pub(super) fn take(
     let links: Vec<ImagePath> = links.map(|(path, _)| path.clone()).collect();
     for link in links {
         let Ok(found) = builder.view.find(link.as_bytes())? else { continue };
-        let is_file = matches!(found.kind, FoundKind::File(_));
-        if is_file && !builder.has(&found.path) && is_program(&found, builder)? {
+        if found.is_file() && !builder.has(&found.path) && is_program(&found, builder)? {
             builder.take(&found, Reason::Target(link))?;
         }
     }

@@ -100,7 +100,7 @@ impl<'a> ServingSource<'a> {
     /// names.
     pub(super) fn interpreter(&self, path: &[u8]) -> Result<Option<Vec<u8>>, ReadFailure> {
         let Some(found) = self.find(path)? else { return Ok(None) };
-        if !matches!(found.kind, FoundKind::File(_)) {
+        if !found.is_file() {
             return Ok(None);
         }
         let Ok(head) = self.view.read(&found, script::FIRST_LINE)? else { return Ok(None) };

@@ -359,7 +359,7 @@ impl<'a> View<'a> {
     }
 
     fn open(&self, found: &Found) -> Result<Result<FileReader, ObjectError>, ReadFailure> {
-        if !matches!(found.kind, FoundKind::File(_)) {
+        if !found.is_file() {
             return Ok(Err(ObjectError::NotRegular));
         }
         match LookupError::split(self.file(found))? {

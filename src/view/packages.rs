@@ -363,7 +363,7 @@ fn file(
     limit: usize,
 ) -> Result<Option<(ImagePath, Vec<u8>)>, ReadFailure> {
     match view.find(path.as_ref())? {
-        Ok(found) if matches!(found.kind, FoundKind::File(_)) => {
+        Ok(found) if found.is_file() => {
             Ok(view.read(&found, limit)?.ok().map(|bytes| (found.path, bytes)))
         }
         _ => Ok(None),

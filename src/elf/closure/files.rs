@@ -86,7 +86,7 @@ impl<'a> FileTable<'a> {
             Ok(found) => found,
             Err(absence) => return Ok(Opened::Not(absence)),
         };
-        if !matches!(found.kind, FoundKind::File(_)) {
+        if !found.is_file() {
             return Ok(Opened::Broken(None, FaultKind::NotRegular));
         }
         Ok(match self.lookup.object(&found)? {

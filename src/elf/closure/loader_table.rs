@@ -10,7 +10,7 @@ use super::{
     files::{FileTable, Opened},
 };
 use crate::elf::{
-    Absence, Dialect, FoundKind, Loader, Lookup, Machine, ReadFailure,
+    Absence, Dialect, Loader, Lookup, Machine, ReadFailure,
     cache::{Cache, MAX_CACHE},
     conf::{self, ConfDir},
     loader::has_known_name,
@@ -162,7 +162,7 @@ impl<'a> LoaderTable<'a> {
 
     fn glibc_config(&self, facts: &Loader) -> Result<Config, ReadFailure> {
         let found = self.lookup.find(&facts.config)?.ok();
-        let bytes = match found.filter(|found| matches!(found.kind, FoundKind::File(_))) {
+        let bytes = match found.filter(|found| found.is_file()) {
             Some(found) => self.lookup.read(&found, MAX_CACHE)?.ok(),
             None => None,
         };

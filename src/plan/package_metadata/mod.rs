@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{Note, PackageRecord, PlanError, Reason, builder::ImageBuilder};
 use crate::{
-    elf::{FoundKind, Lookup as _, ReadFailure},
+    elf::{Lookup as _, ReadFailure},
     packages::{self, Database, Format, Package},
     path::ImagePath,
     tree::{Content, Node, Tree},
@@ -72,7 +72,7 @@ fn take_distribution(builder: &mut ImageBuilder<'_>) -> Result<Files, PlanError>
     let mut files = Files::new();
     for path in [&b"/etc/os-release"[..], b"/usr/lib/os-release"] {
         let Ok(found) = builder.view.find(path)? else { continue };
-        if !matches!(found.kind, FoundKind::File(_)) || builder.has(&found.path) {
+        if !found.is_file() || builder.has(&found.path) {
             break;
         }
         let links = found.links.iter().filter(|link| !builder.has(link)).cloned();

@@ -7,7 +7,7 @@ use super::{
     survey::Survey,
 };
 use crate::{
-    elf::{Found, FoundKind, Lookup as _, ReadFailure},
+    elf::{Found, Lookup as _, ReadFailure},
     languages::{Languages, Variables, calls, shell},
     ownership::{Startable, Startables, is_command},
     path::ImagePath,
@@ -289,7 +289,7 @@ pub(super) fn record_programs(
     for path in &survey.hits.paths {
         let Some(command) = ImagePath::new(path).ok().filter(is_command) else { continue };
         let Ok(found) = view.probe(path)? else { continue };
-        let is_program = matches!(found.kind, FoundKind::File(_)) && found.path != *by;
+        let is_program = found.is_file() && found.path != *by;
         if is_program && depends_on_command(database, by, (&command, &found.path)) {
             note(path, &command);
         }

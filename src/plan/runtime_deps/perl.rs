@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::files;
 use crate::{
-    elf::{Found, FoundKind, Lookup as _, ReadFailure, script::Shebang},
+    elf::{Lookup as _, ReadFailure, script::Shebang},
     languages::{
         Languages,
         perl::{self, Loaded},
@@ -177,7 +177,7 @@ impl PerlModules {
             }
             for dir in &self.dirs {
                 let Ok(path) = dir.join(file) else { continue };
-                if builder.view.find(path.as_bytes())?.is_ok_and(|found| is_file(&found)) {
+                if builder.view.find(path.as_bytes())?.is_ok_and(|found| found.is_file()) {
                     note(facts, file, &path, by);
                     self.note_compiled(file, by, (&mut *facts, builder))?;
                     if !self.least.contains(dir) {
@@ -223,17 +223,13 @@ impl PerlModules {
                 if !known.insert(name) {
                     continue;
                 }
-                if builder.view.find(path.as_bytes())?.is_ok_and(|found| is_file(&found)) {
+                if builder.view.find(path.as_bytes())?.is_ok_and(|found| found.is_file()) {
                     note(facts, file, &path, by);
                 }
             }
         }
         Ok(())
     }
-}
-
-fn is_file(found: &Found) -> bool {
-    matches!(found.kind, FoundKind::File(_))
 }
 
 fn note(facts: &mut Facts, file: &[u8], path: &ImagePath, by: &ImagePath) {

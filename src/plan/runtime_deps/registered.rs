@@ -59,7 +59,7 @@ impl Registered {
             for name in view.probe_names(dir.as_bytes())?.unwrap_or_default() {
                 let Ok(path) = dir.join(&name) else { continue };
                 let Ok(found) = view.probe(path.as_bytes())? else { continue };
-                let is_small = matches!(found.kind, FoundKind::File(_))
+                let is_small = found.is_file()
                     && view.node(&found.path)?.ok().flatten().is_some_and(|node| {
                         node.file().is_some_and(|file| file.len <= MAX_GENERATED)
                     });

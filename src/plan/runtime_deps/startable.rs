@@ -11,7 +11,7 @@ use super::{
     survey::{Window, named_programs},
 };
 use crate::{
-    elf::{FoundKind, ReadFailure},
+    elf::ReadFailure,
     ownership::{self, Startables, is_command},
     packages::{Database, PackageId},
     path::ImagePath,
@@ -122,7 +122,7 @@ fn compare(
     let mut programs = BTreeMap::new();
     for path in database.files(id).filter(is_command) {
         let Ok(found) = view.probe(path.as_bytes())? else { continue };
-        if matches!(found.kind, FoundKind::File(_))
+        if found.is_file()
             && let Ok(Some(node)) = view.node(&found.path)?
             && let Some(file) = node.file()
         {

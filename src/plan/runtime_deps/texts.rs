@@ -162,7 +162,7 @@ fn note_path(
     view: &View<'_>,
 ) -> Result<(), ReadFailure> {
     let Some(path) = path else { return Ok(()) };
-    if view.probe(path.as_bytes())?.is_ok_and(|found| matches!(found.kind, FoundKind::File(_))) {
+    if view.probe(path.as_bytes())?.is_ok_and(|found| found.is_file()) {
         let paths = facts.opens.entry(path.file_name().into()).or_default();
         paths.entry(path.as_bytes().into()).or_insert(mention);
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::owners::is_program_or_library;
 use crate::{
-    elf::{Absence, Found, FoundKind, ReadFailure},
+    elf::{Absence, ReadFailure},
     ownership::{self, is_command},
     packages::Database,
     path::ImagePath,
@@ -41,7 +41,7 @@ pub(super) fn note(
         let answer = view.probe(mention)?;
         let is_there = !matches!(answer, Err(Absence::Missing | Absence::Loop));
         // Whoever names the file `conf` does not mean `conf.bak`.
-        let mut found = match is_data(&path) && !answer.is_ok_and(is_file) {
+        let mut found = match is_data(&path) && !answer.is_ok_and(|found| found.is_file()) {
             true => with_endings(&path, &mut listings, view)?,
             false => Vec::new(),
         };
@@ -60,10 +60,6 @@ pub(super) fn note(
 fn is_data(path: &ImagePath) -> bool {
     let is_below = DATA.iter().any(|dir| path.as_bytes().starts_with(dir));
     is_below && !is_command(path) && !is_program_or_library(path)
-}
-
-fn is_file(found: Found) -> bool {
-    matches!(found.kind, FoundKind::File(_))
 }
 
 /// The files that are called as `path`, with an ending.
@@ -86,7 +82,7 @@ fn with_endings(
             continue;
         }
         let Ok(file) = dir.child(name) else { continue };
-        if view.probe(file.as_bytes())?.is_ok_and(is_file) {
+        if view.probe(file.as_bytes())?.is_ok_and(|found| found.is_file()) {
             found.push(file);
         }
         if found.len() > MAX_ENDINGS {
