@@ -413,6 +413,50 @@ fn what_a_started_helper_mentions_is_meant() {
     }
 }
 
+/// postgres names the directory of the scripts that set a server up, rpm's library that of the
+/// scripts that build packages, and lxc-stop that of lxc-user-nic: they do not run these scripts.
+/// ifup runs all scripts of a directory.
+#[test]
+fn scripts_in_a_directory_that_is_only_mentioned_are_not_started() {
+    let says = |dirs: &str, call: &str| {
+        format!(
+            "#include <stdio.h>\n#include <unistd.h>\nconst char *volatile dirs[] = {{{dirs}}};\n\
+             int run(void) {{ return {call}; }}"
+        )
+    };
+    let (runs, reads) = ("execl(dirs[0], dirs[1], (char *)0)", "puts(dirs[0])");
+    let main = "int main(void) { return run(); }";
+    let cases = [
+        ("/usr/lib/zz-app", runs, main, true),
+        ("/usr/lib/zz-app\", \"zz-helper", runs, main, false),
+        ("/usr/share/zz-app", runs, main, false),
+        ("/usr/share/zz-app/up.d", runs, main, true),
+        ("/usr/lib/zz-app", reads, main, false),
+        ("/usr/lib/zz-app/up.d", reads, main, false),
+        ("/usr/lib/zz-app", runs, "", false),
+    ];
+    for (names, call, main, is_there) in cases {
+        let body = says(&format!("\"{names}\", \"x\""), call);
+        let dir = names.split('"').next().unwrap();
+        let app = match main {
+            "" => "// -l:libzz.so.1\nint run(void); int main(void) { return run(); }".to_owned(),
+            main => format!("{body}\n{main}"),
+        };
+        let script = format!("{}/set-up", dir.trim_start_matches('/'));
+        let helper = "usr/lib/zz-app/zz-helper";
+        let paths: &[&str] = &["usr/bin/app", "usr/lib/libzz.so.1", helper, &script];
+        let packages: &[(&str, &str, &[&str])] =
+            &[("app", "Depends: dash", paths), ("dash", "", &["usr/bin/dash"])];
+        let sources = [("libzz", &*body), ("dash", MAIN), ("app", &*app)];
+        let Some(sandbox) = sandbox(&sources, packages) else { return };
+        sandbox.program(&format!("sys/{script}"), "#!/usr/bin/dash\n");
+        sandbox.program(&format!("sys/{helper}"), sandbox.read("sys/usr/bin/app"));
+        let plan = plan(&sandbox, "app");
+        assert!(plan.text().contains(&format!("/{script} ")), "{}", plan.show());
+        assert_eq!(plan.text().contains("/usr/bin/dash "), is_there, "{names}: {}", plan.show());
+    }
+}
+
 /// Debian's package of the preprocessor has the compiler proper, which it runs, and asks for
 /// nothing else in that directory.
 #[test]

@@ -160,6 +160,9 @@ impl<'t> Gatherer<'t> {
                 if survey.calls_dlopen {
                     self.callers.insert(file.path.clone());
                 }
+                if !(survey.own && survey.starts_programs) {
+                    self.facts.starts_nothing.insert(file.path.clone());
+                }
                 self.startable.leave_common(&file.path, &mut survey.programs, view)?;
                 commands::record_programs(&file.path, (&survey, startable), &mut self.facts, view)?;
                 let is_weak = self.of_helpers.contains(&file.path);

@@ -15,7 +15,7 @@ use crate::{
     languages::Variables,
     path::ImagePath,
     plan::{PlanError, builder::ImageBuilder, interpreters, programs::Programs},
-    rules::{Evidence, Facts, Rule},
+    rules::{Evidence, Facts, Mentions, Rule},
 };
 
 /// Takes those out of `found` that have more than `limit` bytes, a script with its interpreter,
@@ -118,15 +118,51 @@ pub(super) fn helpers(
     objects.map(|(path, _)| path).filter(|path| !named.contains(path)).cloned().collect()
 }
 
-/// Whether what mentions a file, or a directory above it, means to start it: not if it only has the
-/// name of the directory somewhere, unless this is one whose files are all started (`install.d`).
-fn is_meant(one: &RuleFile<'_>) -> bool {
-    let is_path = || match &*one.named.evidence {
+/// Whether what mentions a file, or a directory above it, means to start it. Of a directory, only a
+/// script or a program that starts others can mean all that is in it: where it has the path, and the
+/// directory is neither one of shared data nor in `explained`, or where its files are all started
+/// (`install.d`).
+fn is_meant(
+    one: &RuleFile<'_>,
+    explained: &BTreeSet<(&ImagePath, ImagePath)>,
+    facts: &Facts,
+) -> bool {
+    if one.is_named {
+        return true;
+    }
+    let is_path = match &*one.named.evidence {
         Evidence::Owned(mention, _) => mention.starts_with(b"/"),
         _ => true,
     };
-    let dir = one.path.parent();
-    one.is_named || is_path() || dir.is_some_and(|dir| dir.file_name().ends_with(b".d"))
+    let starts = one.named.by.as_ref().is_none_or(|by| !facts.starts_nothing.contains(by));
+    let Some(dir) = one.path.parent() else { return false };
+    let is_for_scripts = dir.file_name().ends_with(b".d");
+    let is_explained = one.named.by.as_ref().is_some_and(|by| explained.contains(&(by, dir)));
+    starts && ((is_path && !is_explained && !is_example(&one.path)) || is_for_scripts)
+}
+
+/// The paths of those of `found` that what mentions them means to start.
+fn meant<'f>(found: &'f [RuleFile<'_>], facts: &Facts) -> BTreeSet<&'f ImagePath> {
+    let explained = explained(found, &facts.own_programs);
+    let is_meant = |one: &&RuleFile<'_>| is_meant(one, &explained, facts);
+    found.iter().filter(is_meant).map(|one| &one.path).collect()
+}
+
+/// The directories of programs that a file has by name, each after that file: it needs the path of
+/// the directory for these.
+fn explained<'f>(
+    found: &'f [RuleFile<'_>],
+    own_programs: &'f BTreeMap<Box<[u8]>, Mentions>,
+) -> BTreeSet<(&'f ImagePath, ImagePath)> {
+    let is_program =
+        |one: &&RuleFile<'_>| one.is_named && one.node.file().is_some() && one.node.is_executable();
+    let programs = found.iter().filter(is_program);
+    let here = programs.filter_map(|one| Some((one.named.by.as_ref()?, one.path.parent()?)));
+    let started = own_programs.values().flatten().filter_map(|(path, mention)| {
+        let path = ImagePath::new(path).ok()?;
+        Some((&mention.by, path.parent()?))
+    });
+    here.chain(started).collect()
 }
 
 /// Notes what the programs and scripts among the files of a rule ask for, and takes the
@@ -160,8 +196,7 @@ pub(super) fn start(
         .collect();
     let mut interpreters = Vec::new();
     let named: BTreeSet<_> = found.iter().filter(|one| one.is_named).map(|one| &one.path).collect();
-    let meant: BTreeSet<_> =
-        found.iter().filter(|one| is_meant(one)).map(|one| &one.path).collect();
+    let meant = meant(found, facts);
     for (path, line) in &programs.scripts {
         let is_started = match rule.generic {
             true => is_for_shell(line) && meant.contains(path),
