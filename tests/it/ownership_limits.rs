@@ -379,6 +379,18 @@ fn programs_that_a_common_text_names_are_not_started() {
     let text = plan(&sandbox, "box-sort").text();
     assert!(text.contains("/usr/bin/box-helper "), "{text}");
     assert!(!text.contains("/usr/bin/box-sum ") && !text.contains("/usr/bin/unlink "), "{text}");
+    // lxc's programs share code that starts programs, and so all have the names of the others.
+    let paths: &[&str] = &["usr/bin/box-a", "usr/bin/box-b", "usr/bin/box-c", "usr/bin/box-d"];
+    let shared = "#include <unistd.h>\nconst char *volatile all[] = { \"box-sum\" };\n\
+        int main(void) { return execlp(all[0], \"x\", (char *)0); }";
+    let mut all = vec!["usr/bin/box-sort", "usr/bin/box-sum", "usr/bin/box-helper"];
+    all.extend(paths);
+    let mut programs = vec![("box-sort", &*starts), ("box-sum", MAIN), ("box-helper", shared)];
+    programs.extend(["box-a", "box-b", "box-c", "box-d"].map(|name| (name, shared)));
+    let Some(sandbox) = self::sandbox(&programs, &[("box", "", &all)]) else { return };
+    let text = plan(&sandbox, "box-sort").text();
+    assert!(text.contains("/usr/bin/box-helper "), "{text}");
+    assert!(!text.contains("/usr/bin/box-sum "), "{text}");
     // Where few are compared, what they name may be meant.
     let few: &[&str] = &["usr/bin/box-sort", "usr/bin/box-cat", "usr/bin/box-sum"];
     let Some(sandbox) = self::sandbox(&sources, &[("box", "", few)]) else { return };

@@ -23,8 +23,20 @@ const MAX_COMPARED: usize = 16;
 /// How many others have to be there so that they say something.
 const MIN_OTHERS: usize = 4;
 
-/// A program, and the commands of its packages that its constants name.
-type Program = (ImagePath, BTreeSet<Box<[u8]>>);
+/// A program of a package, and which of these commands its constants name.
+#[derive(Debug)]
+struct Compared {
+    path: ImagePath,
+    named: BTreeSet<Box<[u8]>>,
+    /// Whether it starts programs, and so may start these.
+    starts: bool,
+}
+
+impl Compared {
+    fn only_talks_of(&self, name: &[u8]) -> bool {
+        !self.starts && self.named.contains(name)
+    }
+}
 
 /// What is known of packages so far.
 #[derive(Debug, Default)]
@@ -34,7 +46,7 @@ pub(super) struct StartablePrograms {
     /// What other files may start whose source has programs in these packages.
     of_others: BTreeMap<BTreeSet<PackageId>, Arc<Startables>>,
     /// Some programs of each package.
-    compared: BTreeMap<PackageId, Vec<Program>>,
+    compared: BTreeMap<PackageId, Vec<Compared>>,
 }
 
 impl StartablePrograms {
@@ -76,7 +88,8 @@ impl StartablePrograms {
     }
 
     /// Takes those commands out of `named`, the programs whose names the program at `path` has,
-    /// that most other programs of its package name, too: a common help text lists them.
+    /// that a text which the programs of its package share lists: most others only talk of them, or
+    /// nearly all name them.
     ///
     /// # Errors
     /// [`ReadFailure`]
@@ -100,11 +113,16 @@ impl StartablePrograms {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => place.insert(compare(id, database, (&startable, view))?),
         };
-        let others: Vec<_> = compared.iter().filter(|(other, _)| other != path).collect();
+        let others: Vec<_> = compared.iter().filter(|other| other.path != *path).collect();
         if others.len() >= MIN_OTHERS {
             let is_common = |name: &[u8]| {
-                let count = others.iter().filter(|(_, named)| named.contains(name)).count();
-                2 * count > others.len()
+                let talk = others.iter().filter(|other| other.only_talks_of(name)).count();
+                // None names itself to start itself.
+                let could = others.iter().filter(|other| other.path.file_name() != name);
+                let (name_it, all) = could.fold((0, 0), |(name_it, all), other| {
+                    (name_it + usize::from(other.named.contains(name)), all + 1)
+                });
+                2 * talk > others.len() || 10 * name_it >= 9 * all
             };
             named.retain(|name| !(is_own_command(name) && is_common(name)));
         }
@@ -118,7 +136,7 @@ fn compare(
     id: PackageId,
     database: &Database,
     (startable, view): (&Startables, &View<'_>),
-) -> Result<Vec<Program>, ReadFailure> {
+) -> Result<Vec<Compared>, ReadFailure> {
     let mut programs = BTreeMap::new();
     for path in database.files(id).filter(is_command) {
         let Ok(found) = view.probe(path.as_bytes())? else { continue };
@@ -137,8 +155,8 @@ fn compare(
     let mut compared = Vec::new();
     for (path, file) in programs.into_iter().step_by(step) {
         let Ok(reader) = view.reader(&file)? else { continue };
-        if let Some(named) = named_programs(&reader, startable, &mut window)? {
-            compared.push((path, named));
+        if let Some((named, starts)) = named_programs(&reader, startable, &mut window)? {
+            compared.push(Compared { path, named, starts });
         }
     }
     Ok(compared)

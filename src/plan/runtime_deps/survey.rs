@@ -148,8 +148,8 @@ impl<'t> Surveyor<'t> {
     }
 }
 
-/// Which of these programs the constants of an object only talk about: none if it starts programs,
-/// since it may start these. `None` for what is not an object.
+/// Which of these programs the constants of an object name, and whether it starts programs. `None`
+/// for what is not an object.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -157,7 +157,7 @@ pub(super) fn named_programs(
     reader: &FileReader,
     startable: &Startables,
     window: &mut Window,
-) -> Result<Option<BTreeSet<Box<[u8]>>>, ReadFailure> {
+) -> Result<Option<(BTreeSet<Box<[u8]>>, bool)>, ReadFailure> {
     let mut found = BTreeSet::new();
     let mut starts = false;
     let read = reader.parse(|len, read_at| {
@@ -170,10 +170,7 @@ pub(super) fn named_programs(
         window.slide(&ranges, read_at, |bytes| scan::programs(bytes, startable, &mut found))?;
         Ok(Ok(()))
     })?;
-    if starts {
-        found.clear();
-    }
-    Ok(read.is_ok().then_some(found))
+    Ok(read.is_ok().then_some((found, starts)))
 }
 
 /// Whether a function starts programs: exec(3), posix_spawn(3), system(3), popen(3), and those of
