@@ -35,7 +35,7 @@ pub(super) fn by_stat(layout: &TarLayout<'_>, compression: Compression) -> Optio
         Content::Host(host) => {
             fields.number(8);
             fields.host(host);
-            newest = host.ctime.max(newest);
+            newest = host.ctime().max(newest);
         }
         Content::Member(..) | Content::Sparse(..) => is_known = false,
     });
@@ -50,7 +50,7 @@ pub(super) fn of_files<'a>(files: impl Iterator<Item = (&'a HostFile, u64)>) -> 
     for (host, len) in files {
         fields.number(len);
         fields.host(host);
-        newest = host.ctime.max(newest);
+        newest = host.ctime().max(newest);
         fields.flush();
     }
     Key { digest: fields.finish(), newest }
@@ -100,8 +100,8 @@ impl Fields {
     fn host(&mut self, host: &HostFile) {
         self.number(host.dev);
         self.number(host.ino);
-        self.time(host.mtime);
-        self.time(host.ctime);
+        self.time(host.mtime());
+        self.time(host.ctime());
     }
 
     fn number(&mut self, number: u64) {
@@ -182,7 +182,7 @@ impl Fields {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs::File, path::PathBuf, sync::Arc};
+    use std::{fs::File, path::Path, sync::Arc};
 
     use super::*;
     use crate::timestamp::Timestamp;
@@ -196,7 +196,11 @@ mod tests {
     }
 
     fn host() -> HostFile {
-        HostFile { path: PathBuf::from("/x"), dev: 1, ino: 2, mtime: (3, 4), ctime: (5, 6) }
+        with_times((3, 4), (5, 6))
+    }
+
+    fn with_times(mtime: (i64, u32), ctime: (i64, u32)) -> HostFile {
+        HostFile::new(Path::new("/x").into(), (1, 2), mtime, ctime)
     }
 
     fn of(nodes: &[(&str, Node)], compression: Compression) -> Option<Digest> {
@@ -211,7 +215,7 @@ mod tests {
     fn whatever_matters_is_in_the_key() {
         let one = |node: Node| of(&[("/a", node)], Compression::GZIP).unwrap();
         let base = one(file(host(), 9));
-        assert_eq!(one(file(HostFile { path: "/y".into(), ..host() }, 9)), base);
+        assert_eq!(one(file(HostFile { path: Path::new("/y").into(), ..host() }, 9)), base);
         let with = |change: &dyn Fn(&mut Node)| {
             let mut node = file(host(), 9);
             change(&mut node);
@@ -221,9 +225,9 @@ mod tests {
             base,
             one(file(HostFile { dev: 9, ..host() }, 9)),
             one(file(HostFile { ino: 9, ..host() }, 9)),
-            one(file(HostFile { mtime: (3, 5), ..host() }, 9)),
-            one(file(HostFile { mtime: (2, 4), ..host() }, 9)),
-            one(file(HostFile { ctime: (5, 7), ..host() }, 9)),
+            one(file(with_times((3, 5), (5, 6)), 9)),
+            one(file(with_times((2, 4), (5, 6)), 9)),
+            one(file(with_times((3, 4), (5, 7)), 9)),
             one(file(host(), 8)),
             one(with(&|node| node.meta.mode = 0o600)),
             one(with(&|node| node.meta.uid = 1)),
@@ -260,7 +264,7 @@ mod tests {
             without_stat(&TarLayout::new(&tree).unwrap(), Compression::GZIP)
         };
         let base = of("/a", file(host(), 9));
-        assert_eq!(of("/a", file(HostFile { ino: 9, ctime: (9, 9), ..host() }, 9)), base);
+        assert_eq!(of("/a", file(HostFile { ino: 9, ..with_times((3, 4), (9, 9)) }, 9)), base);
         assert_eq!(of("/a", Node::inline(0o644, *b"123456789")), base);
         for (path, node) in [
             ("/b", file(host(), 9)),

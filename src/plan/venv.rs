@@ -88,7 +88,7 @@ fn relocate(
     }
     let mut old = BTreeSet::new();
     let on_host = match &config_file.content {
-        Content::Host(host) => host.path.parent().and_then(|dir| dir.to_str()),
+        Content::Host(host) => host.path.dir().to_str(),
         _ => None,
     };
     old.extend(on_host.and_then(|dir| ImagePath::new(dir).ok()));

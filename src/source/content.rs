@@ -7,10 +7,7 @@
 use std::{
     fs::File,
     io::{self, Read},
-    os::{
-        fd::OwnedFd,
-        unix::{ffi::OsStrExt as _, fs::FileExt as _},
-    },
+    os::{fd::OwnedFd, unix::fs::FileExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,7 +17,7 @@ use rustix::{fs::CWD, io::Errno};
 use super::sys;
 use crate::{
     elf::{Answer, LookupError, ReadFailure},
-    tree::{Archive, Content, FileNode, HostFile, Region},
+    tree::{Archive, Content, FileNode, HostFile, HostPath, Region},
 };
 
 /// Why content could not be read.
@@ -117,8 +114,8 @@ pub fn head(file: &FileNode, limit: usize) -> Result<Answer<Vec<u8>>, ReadFailur
 /// in it: resolving a long path for each file costs as much as all other work on a small file.
 #[derive(Debug, Default)]
 pub struct Files {
-    /// The directory of the last file, with a trailing slash; empty before the first file.
-    dir: Vec<u8>,
+    /// The directory of the last file.
+    dir: Option<Arc<Path>>,
     /// The open directory; set from the second file of a directory on.
     fd: Option<OwnedFd>,
 }
@@ -140,21 +137,20 @@ impl Files {
         source.verify()
     }
 
-    fn open(&mut self, path: &Path) -> Result<OwnedFd, Errno> {
-        let whole = path.as_os_str().as_bytes();
-        let (dir, name) = whole.split_at(memchr::memrchr(b'/', whole).map_or(0, |slash| slash + 1));
-        if dir.is_empty() || matches!(name, b"" | b"." | b"..") {
-            return sys::open_file(CWD, path);
-        }
-        if self.dir != dir {
-            self.dir.clear();
-            self.dir.extend_from_slice(dir);
+    fn open(&mut self, path: &HostPath) -> Result<OwnedFd, Errno> {
+        let whole = || sys::open_file(CWD, &*path.to_path_buf());
+        let dir = path.dir();
+        let Some(name) = path.name().filter(|_| !dir.as_os_str().is_empty()) else {
+            return whole();
+        };
+        if self.dir.as_ref().is_none_or(|last| !Arc::ptr_eq(last, dir) && last != dir) {
+            self.dir = Some(Arc::clone(dir));
             self.fd = None;
-            return sys::open_file(CWD, path);
+            return whole();
         }
         let fd = match &self.fd {
             Some(fd) => fd,
-            None => self.fd.insert(sys::open_path(dir)?),
+            None => self.fd.insert(sys::open_path(&**dir)?),
         };
         sys::open_file(fd, name)
     }
@@ -232,7 +228,7 @@ impl<'a> Source<'a> {
             Self::Host(host, _, file) => file.read_exact_at(out, offset).or_else(|source| {
                 // If the file has changed since it was planned, report that instead.
                 self.verify()?;
-                Err(ContentError::Read { path: host.path.clone(), source })
+                Err(ContentError::Read { path: host.path.to_path_buf(), source })
             }),
             Self::Member(archive, start) => {
                 let at = start.checked_add(offset).ok_or(ContentError::Short)?;
@@ -246,13 +242,13 @@ impl<'a> Source<'a> {
     pub(super) fn verify(&self) -> Result<(), ContentError> {
         let Self::Host(host, len, file) = self else { return Ok(()) };
         let now = sys::fstat(&**file).map_err(|fault| ContentError::Read {
-            path: host.path.clone(),
+            path: host.path.to_path_buf(),
             source: fault.into(),
         })?;
         if now.is(host, *len) {
             Ok(())
         } else {
-            Err(ContentError::ChangedWhileRead(host.path.clone()))
+            Err(ContentError::ChangedWhileRead(host.path.to_path_buf()))
         }
     }
 }
@@ -261,8 +257,10 @@ impl<'a> Source<'a> {
 fn open_host(files: &mut Files, host: &HostFile) -> Result<File, ContentError> {
     match files.open(&host.path) {
         Ok(file) => Ok(file.into()),
-        Err(Errno::LOOP) => Err(ContentError::ChangedWhileRead(host.path.clone())),
-        Err(fault) => Err(ContentError::Open { path: host.path.clone(), source: fault.into() }),
+        Err(Errno::LOOP) => Err(ContentError::ChangedWhileRead(host.path.to_path_buf())),
+        Err(fault) => {
+            Err(ContentError::Open { path: host.path.to_path_buf(), source: fault.into() })
+        }
     }
 }
 
@@ -300,7 +298,7 @@ mod tests {
     fn planned(path: &Path) -> (Content, u64) {
         let stat = sys::lstat(CWD, path).unwrap();
         let read_link = || Ok::<_, Errno>(Vec::new());
-        let node = stat.node(|| path.to_owned(), read_link).unwrap().unwrap();
+        let node = stat.node(|| path.into(), read_link).unwrap().unwrap();
         let file = node.file().unwrap();
         (file.content.clone(), file.len)
     }

@@ -6,6 +6,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
@@ -20,7 +21,7 @@ use crate::{
         ignore::{Ignore, Verdict},
     },
     store,
-    tree::{Kind, Node, Tree},
+    tree::{HostPath, Kind, Node, Tree},
     uninterrupted,
 };
 
@@ -48,7 +49,8 @@ pub fn context(
     let unreadable = |source: io::Error| SourceError::Unreadable { path: root.into(), source };
     let real = uninterrupted::canonicalize(root).map_err(unreadable)?;
     let fd = sys::open_directory(CWD, &*real).map_err(|errno| unreadable(errno.into()))?;
-    let mut walk = Walk { root: &real, ignore, options, tree: Tree::new(), seen: 0 };
+    let mut walk =
+        Walk { root: &real, ignore, options, tree: Tree::new(), seen: 0, last_dir: None };
     walk.directory(fd, &ImagePath::root(), &Verdict::default(), 0)?;
     let Walk { mut tree, seen, .. } = walk;
     let opened = !options.preserve_mode && open_up(&mut tree, seen);
@@ -73,6 +75,8 @@ struct Walk<'a> {
     tree: Tree,
     /// The union of the modes of all files and directories, including excluded ones.
     seen: u16,
+    /// The directory of the last file, whose path the next ones share.
+    last_dir: Option<Arc<Path>>,
 }
 
 /// Gives the group and others the owner's permissions if `seen` shows that they have none. Returns
@@ -143,7 +147,8 @@ impl Walk<'_> {
         if self.options.outputs.contains(&at) || !enters || (verdict.excluded && !is_directory) {
             return Ok(());
         }
-        let found = stat.node(|| at.clone(), || sys::read_link(dir, name)).map_err(unreadable)?;
+        let on_host = || HostPath::after(&mut self.last_dir, &at);
+        let found = stat.node(on_host, || sys::read_link(dir, name)).map_err(unreadable)?;
         // Sockets are not packed.
         let Some(found) = found else { return Ok(()) };
         if !verdict.excluded {

@@ -4,7 +4,10 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rustix::{
@@ -16,7 +19,7 @@ use super::{InputOptions, SourceError, stat::HostStat, sys, worker_pool};
 use crate::{
     path::ImagePath,
     store,
-    tree::{Node, Tree, Xattrs, capability},
+    tree::{HostPath, Node, Tree, Xattrs, capability},
     uninterrupted,
 };
 
@@ -34,7 +37,7 @@ pub(super) fn read(
         uninterrupted::symlink_metadata(&real).map_err(|error| unreadable(&real, error))?;
     let own = node(name, &real, &HostStat::of_metadata(&metadata), options)?;
     let walk = Walk { name, source, real: &real, options, directories: AtomicUsize::new(1) };
-    let first = Directory { number: 0, on_host: real.clone(), path: root.clone() };
+    let first = Directory { number: 0, on_host: real.as_path().into(), path: root.clone() };
     let found = worker_pool::run(first, options.jobs, |directory| {
         let mut part = Part::default();
         let result = walk.directory(&directory, &mut part);
@@ -59,32 +62,35 @@ pub(super) fn read(
     }
     unpackable.sort_unstable();
     match unpackable.is_empty() {
-        true => Ok(depth_first((root.clone(), own), parts).into_iter().collect()),
+        true => Ok(depth_first((root.clone(), own), parts).collect()),
         false => Err(SourceError::NoRegularFiles { name: name.into(), entries: unpackable }),
     }
 }
 
 /// Returns `root`, whose directory is the first of `parts`, and everything below it, each directory
 /// before its contents. This is nearly tree order, so building the tree has little to sort.
-fn depth_first(root: (ImagePath, Node), mut parts: Vec<Part>) -> Vec<(ImagePath, Node)> {
-    let mut nodes =
-        Vec::with_capacity(1 + parts.iter().map(|part| part.nodes.len()).sum::<usize>());
-    nodes.push(root);
-    let mut enter = |number: usize| {
+fn depth_first(
+    root: (ImagePath, Node),
+    mut parts: Vec<Part>,
+) -> impl Iterator<Item = (ImagePath, Node)> {
+    let mut enter = move |number: usize| {
         let part = parts.get_mut(number).map(std::mem::take).unwrap_or_default();
         (part.nodes.into_iter(), part.below.into_iter())
     };
     let mut left = vec![enter(0)];
-    while let Some((siblings, below)) = left.last_mut() {
-        let Some((path, node)) = siblings.next() else {
-            left.pop();
-            continue;
-        };
-        let below = if node.is_directory() { below.next() } else { None };
-        nodes.push((path, node));
-        left.extend(below.map(&mut enter));
-    }
-    nodes
+    let next = move || {
+        loop {
+            let (siblings, below) = left.last_mut()?;
+            let Some((path, node)) = siblings.next() else {
+                left.pop();
+                continue;
+            };
+            let below = if node.is_directory() { below.next() } else { None };
+            left.extend(below.map(&mut enter));
+            return Some((path, node));
+        }
+    };
+    std::iter::once(root).chain(std::iter::from_fn(next))
 }
 
 /// A walk of the directory `real`, which the user named `source`.
@@ -101,7 +107,7 @@ struct Walk<'a> {
 struct Directory {
     /// Directories are numbered in the order in which they are found.
     number: usize,
-    on_host: PathBuf,
+    on_host: Arc<Path>,
     /// Its path in the image.
     path: ImagePath,
 }
@@ -142,13 +148,14 @@ impl Walk<'_> {
                 continue;
             }
             let read_link = || sys::read_link(&fd, &*name);
-            let found = stat.node(|| on_host.clone(), read_link);
+            let file = || HostPath::new(dir, OsStr::from_bytes(name.to_bytes()));
+            let found = stat.node(file, read_link);
             let Some(found) = found.map_err(|errno| unreadable(&on_host, errno))? else { continue };
             part.nodes.push((at.clone(), adopt(found, &on_host, self.options)?));
             if stat.kind == FileType::Directory {
                 let number = self.directories.fetch_add(1, Ordering::Relaxed);
                 part.below.push(number);
-                part.left.push(Directory { number, on_host, path: at });
+                part.left.push(Directory { number, on_host: on_host.into(), path: at });
             }
         }
         Ok(())

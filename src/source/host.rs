@@ -5,7 +5,7 @@ use std::{
     fmt, io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use rustix::io::Errno;
@@ -15,7 +15,7 @@ use crate::{
     elf::{Absence, Answer, LookupError, ReadFailure},
     path::ImagePath,
     store,
-    tree::{Node, ResolveError, Resolved, Step, Xattrs},
+    tree::{HostPath, Node, ResolveError, Resolved, Step, Xattrs},
     uninterrupted,
 };
 
@@ -42,12 +42,14 @@ const KERNEL_FILE_SYSTEMS: [u32; 18] = [
     0xf97c_ff8c, // selinuxfs
 ];
 
-/// A directory of the host, seen as `/`. It remembers nothing: `view::View` does.
+/// A directory of the host, seen as `/`. It remembers no files: `view::View` does.
 pub struct HostRoot {
     root: PathBuf,
     fd: OwnedFd,
     /// Where the root really is, if that can be told. It is looked up when it is asked for first.
     real: OnceLock<Option<PathBuf>>,
+    /// The directory of the last file, whose path others may share.
+    last_dir: Mutex<Option<Arc<Path>>>,
 }
 
 impl fmt::Debug for HostRoot {
@@ -65,7 +67,7 @@ impl HostRoot {
     pub fn new(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
         let fd = sys::open_path(&root)?;
-        Ok(Self { root, fd, real: OnceLock::new() })
+        Ok(Self { root, fd, real: OnceLock::new(), last_dir: Mutex::default() })
     }
 
     /// The directory that is the root, as it was given.
@@ -100,7 +102,11 @@ impl HostRoot {
         let relative = relative(path);
         let stat = sys::lstat(&self.fd, relative);
         let node = stat.and_then(|stat| {
-            stat.node(|| self.host_path(path), || sys::read_link(&self.fd, relative))
+            let on_host = || {
+                let mut last = self.last_dir.lock().unwrap_or_else(PoisonError::into_inner);
+                HostPath::after(&mut last, &self.host_path(path))
+            };
+            stat.node(on_host, || sys::read_link(&self.fd, relative))
         });
         node.map_err(|errno| self.error(path, errno))
     }

@@ -27,7 +27,7 @@ pub struct MisplacedDependency {
 /// `None` if the program does not come from the host.
 pub fn misplaced_dependency(program: &FileNode, path: &[u8]) -> Option<MisplacedDependency> {
     let Content::Host(host) = &program.content else { return None };
-    let program = uninterrupted::canonicalize(&host.path).ok()?;
+    let program = uninterrupted::canonicalize(host.path.to_path_buf()).ok()?;
     let mut on_host = program.parent()?.as_os_str().as_bytes().to_vec();
     on_host.push(b'/');
     on_host.extend_from_slice(path);

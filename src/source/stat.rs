@@ -1,12 +1,12 @@
 //! What the kernel says of a file of the host → a node.
 
-use std::{fs::Metadata, os::unix::fs::MetadataExt as _, path::PathBuf, sync::Arc};
+use std::{fs::Metadata, os::unix::fs::MetadataExt as _, sync::Arc};
 
 use rustix::fs::{FileType, Stat};
 
 use crate::{
     timestamp::{Mtime, Timestamp},
-    tree::{Content, FileNode, HostFile, Kind, Meta, Node, Special},
+    tree::{Content, FileNode, HostFile, HostPath, Kind, Meta, Node, Special},
 };
 
 /// What stat(2) says, in types that do not differ between architectures.
@@ -73,7 +73,7 @@ impl HostStat {
     /// What `read_link` returns.
     pub(super) fn node<E>(
         &self,
-        path: impl FnOnce() -> PathBuf,
+        path: impl FnOnce() -> HostPath,
         read_link: impl FnOnce() -> Result<Vec<u8>, E>,
     ) -> Result<Option<Node>, E> {
         let kind = match self.kind {
@@ -92,9 +92,8 @@ impl HostStat {
         Ok(Some(Node { meta, kind }))
     }
 
-    fn file(&self, path: PathBuf) -> FileNode {
-        let (dev, ino) = self.id;
-        let host = HostFile { path, dev, ino, mtime: self.mtime, ctime: self.ctime };
+    fn file(&self, path: HostPath) -> FileNode {
+        let host = HostFile::new(path, self.id, self.mtime, self.ctime);
         let content = Content::Host(Arc::new(host));
         let modified = self.mtime.0 as u32;
         FileNode { len: self.len, content, shared: self.links > 1, modified }
@@ -104,8 +103,8 @@ impl HostStat {
     pub(super) fn is(&self, file: &HostFile, len: u64) -> bool {
         self.id == (file.dev, file.ino)
             && self.len == len
-            && self.mtime == file.mtime
-            && self.ctime == file.ctime
+            && self.mtime == file.mtime()
+            && self.ctime == file.ctime()
     }
 }
 
@@ -116,7 +115,7 @@ fn number<T: TryInto<U>, U: Default>(value: T) -> U {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{convert::Infallible, path::Path};
 
     use super::*;
     use crate::source::sys;
@@ -128,7 +127,8 @@ mod tests {
         fs_err::write(&path, "text").unwrap();
         let stat = sys::lstat(rustix::fs::CWD, &path).unwrap();
         assert_eq!(stat, HostStat::of_metadata(&fs_err::symlink_metadata(&path).unwrap()));
-        let node = stat.node(|| path.clone(), || Ok::<_, Infallible>(Vec::new())).unwrap().unwrap();
+        let read_link = || Ok::<_, Infallible>(Vec::new());
+        let node = stat.node(|| (&*path).into(), read_link).unwrap().unwrap();
         let file = node.file().unwrap();
         let Content::Host(host) = &file.content else { panic!("{file:?}") };
         assert!((file.len, file.shared) == (4, false) && stat.is(host, 4) && !stat.is(host, 5));
@@ -138,7 +138,8 @@ mod tests {
     fn each_kind_of_file() {
         let node = |path: &str| {
             let stat = sys::lstat(rustix::fs::CWD, path).unwrap();
-            stat.node(|| path.into(), || sys::read_link(rustix::fs::CWD, path)).unwrap()
+            let read_link = || sys::read_link(rustix::fs::CWD, path);
+            stat.node(|| Path::new(path).into(), read_link).unwrap()
         };
         assert_eq!(node("/dev/null").unwrap().kind, Kind::Special(Special::Character(1, 3)));
         assert!(node("/").unwrap().is_directory());

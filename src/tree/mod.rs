@@ -5,6 +5,7 @@ pub mod accounts;
 pub mod capability;
 mod dump;
 mod executable;
+mod host_file;
 mod json;
 mod overlay;
 pub mod resolve;
@@ -17,16 +18,19 @@ use std::{
     io,
     ops::{Bound, Range},
     os::unix::fs::FileExt as _,
-    path::PathBuf,
     sync::Arc,
 };
 
 use crate::{path::ImagePath, timestamp::Mtime};
 
 pub use accounts::Accounts;
+pub use host_file::{HostFile, HostPath};
 pub use overlay::Change;
 pub use resolve::{ResolveError, Resolved, Step};
 pub use sizes::Sizes;
+
+/// Nodes of a new tree that are sorted together.
+const SORTED_AT_ONCE: usize = 1 << 16;
 
 /// Files by path, in byte order. A directory comes before its contents, as in a layer's tar. The
 /// root itself has no node, since no engine lets an image set its mode or owner. The parents of a
@@ -120,7 +124,7 @@ pub enum Content {
     /// In an uncompressed archive or blob, at a byte offset.
     Member(Arc<Archive>, u64),
     /// In regions of an archive, in order; all other bytes are zero.
-    Sparse(Arc<Archive>, Arc<[Region]>),
+    Sparse(Arc<Archive>, Arc<Vec<Region>>),
 }
 
 /// A part of a sparse file that an archive holds.
@@ -132,22 +136,6 @@ pub struct Region {
     pub at: u64,
     /// Length in bytes; not 0.
     pub len: u64,
-}
-
-/// A host file as it was when planned. Code that opens it compares these fields again: a difference
-/// means that the file has since been changed or replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostFile {
-    /// The path to open.
-    pub path: PathBuf,
-    /// Device number (`st_dev`).
-    pub dev: u64,
-    /// Inode number (`st_ino`).
-    pub ino: u64,
-    /// Modification time: seconds and nanoseconds.
-    pub mtime: (i64, u32),
-    /// Status change time: seconds and nanoseconds.
-    pub ctime: (i64, u32),
 }
 
 /// An open archive whose members are read at offsets.
@@ -209,7 +197,7 @@ impl Content {
             Self::Inline(bytes) => Identity::Inline(bytes.as_ptr().addr()),
             Self::Host(file) => Identity::Host(file.dev, file.ino),
             Self::Member(archive, offset) => Identity::Member(Arc::as_ptr(archive).addr(), *offset),
-            Self::Sparse(_, regions) => Identity::Sparse(regions.as_ptr().addr()),
+            Self::Sparse(_, regions) => Identity::Sparse(Arc::as_ptr(regions).addr()),
         }
     }
 }
@@ -394,9 +382,19 @@ impl Extend<(ImagePath, Node)> for Tree {
 
 impl FromIterator<(ImagePath, Node)> for Tree {
     fn from_iter<I: IntoIterator<Item = (ImagePath, Node)>>(nodes: I) -> Self {
-        // Collecting bulk-builds the map, which for sorted paths is cheaper than inserting them one
-        // by one.
-        Self { nodes: nodes.into_iter().filter(|(path, _)| !path.is_root()).collect() }
+        let mut nodes = nodes.into_iter().filter(|(path, _)| !path.is_root());
+        let mut tree = Self::new();
+        loop {
+            // Collecting bulk-builds a map, which for sorted paths is cheaper than inserting them
+            // one by one, and leaves no gaps. It has all nodes in a list first: of many nodes, not
+            // all at once.
+            let count = SORTED_AT_ONCE.max(tree.len() / 4);
+            let mut part: BTreeMap<_, _> = nodes.by_ref().take(count).collect();
+            if part.is_empty() {
+                return tree;
+            }
+            tree.nodes.append(&mut part);
+        }
     }
 }
 
@@ -471,5 +469,24 @@ mod tests {
         });
         assert_eq!(made, ["/a", "/a/b"]);
         assert_eq!(tree.len(), 5);
+    }
+
+    #[test]
+    fn many_nodes_in_any_order_make_a_tree() {
+        let count = 3 * SORTED_AT_ONCE + 1;
+        // Each number once, and then one path again.
+        let numbers = (0..count).map(|number| number * 7919 % count).chain([5]);
+        let node = |mode: usize| Node::directory(mode as u16 & 0o777);
+        let nodes = numbers.enumerate().map(|(at, n)| (path(&format!("{n}")), node(at)));
+        let tree: Tree = nodes.collect();
+        assert_eq!(tree.len(), count);
+        assert_eq!(tree.get(&path("5")), Some(&node(count)));
+        assert!(tree.iter().is_sorted_by_key(|(path, _)| path));
+    }
+
+    /// A map has a slot for each path and node: of a million files, 100 bytes are 100 MB.
+    #[test]
+    fn a_node_is_small() {
+        assert!(size_of::<Node>() <= 80, "{}", size_of::<Node>());
     }
 }

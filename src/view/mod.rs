@@ -459,7 +459,7 @@ fn identify(node: Option<&Node>) -> (Option<FileId>, FoundKind) {
                     FileId(NO_DEVICE | Arc::as_ptr(archive).addr() as u64, *offset)
                 }
                 Content::Sparse(_, regions) => {
-                    FileId(NO_DEVICE | regions.as_ptr().addr() as u64, 0)
+                    FileId(NO_DEVICE | Arc::as_ptr(regions).addr() as u64, 0)
                 }
                 Content::Inline(bytes) => FileId(NO_DEVICE | bytes.as_ptr().addr() as u64, 0),
             };

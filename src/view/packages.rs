@@ -146,7 +146,8 @@ impl<'a> View<'a> {
         else {
             return Ok(None);
         };
-        let Some(path) = root.path_below(&host.path) else { return Ok(None) };
+        let on_host = host.path.to_path_buf();
+        let Some(path) = root.path_below(&on_host) else { return Ok(None) };
         let path = path.as_os_str().as_bytes();
         if !wanted(path) {
             return Ok(None);

@@ -48,7 +48,7 @@ pub(super) struct Member {
     /// Length of the file in bytes.
     pub(super) size: u64,
     /// Where the content of a sparse file belongs.
-    pub(super) regions: Option<Arc<[Region]>>,
+    pub(super) regions: Option<Arc<Vec<Region>>>,
     /// Value of `security.capability`.
     pub(super) capability: Option<Vec<u8>>,
     /// The number of other extended attributes.
@@ -341,7 +341,7 @@ fn set_regions(
     let regions = sparse::regions(map, real, member.content, member.size)?;
     budget.sparse_file(regions.len(), real - member.size)?;
     member.size = real;
-    member.regions = Some(regions.into());
+    member.regions = Some(Arc::new(regions));
     Ok(())
 }
 
