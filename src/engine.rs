@@ -7,7 +7,7 @@ use std::{
     fs::File,
     io::{self, Read, Write},
     process::{Child, Command, Stdio},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
 };
 
 use crate::error_kind::ErrorKind;
@@ -80,7 +80,9 @@ pub fn load<E: From<EngineError>>(
     let call = Call { command, action: "load" };
     let mut running = call.start(&["load"], Stdio::piped(), Stdio::piped())?;
     let stdin = running.child.stdin.take();
-    let output = read(running.child.stdout.take(), MAX_OUTPUT);
+    let stdout = running.child.stdout.take();
+    let read = move || stdout.map(|stdout| bounded(stdout, MAX_OUTPUT)).unwrap_or_default();
+    let output = aside(&mut running.child, read).map_err(|source| call.io(source))?;
     // The error of a pipe that the command closed early is explained by what it says.
     let written = stdin.map_or(Ok(()), |mut stdin| write(&mut stdin));
     running.finish()?;
@@ -138,7 +140,8 @@ impl Call {
             _ => self.io(source),
         })?;
         let stderr = child.stderr.take();
-        let said = std::thread::spawn(move || stderr.map(last_line).unwrap_or_default());
+        let said = aside(&mut child, move || stderr.map(last_line).unwrap_or_default());
+        let said = said.map_err(|source| self.io(source))?;
         Ok(Running { call: self, child, said })
     }
 }
@@ -165,9 +168,15 @@ impl Running {
     }
 }
 
-/// Reads a stream in a thread of its own.
-fn read(stream: Option<impl Read + Send + 'static>, limit: u64) -> JoinHandle<String> {
-    std::thread::spawn(move || stream.map(|stream| bounded(stream, limit)).unwrap_or_default())
+/// Reads a stream of `child` in a thread of its own. Where the system refuses one, ends the child.
+fn aside(
+    child: &mut Child,
+    read: impl FnOnce() -> String + Send + 'static,
+) -> io::Result<JoinHandle<String>> {
+    thread::Builder::new().spawn(read).inspect_err(|_| {
+        let _ = child.kill();
+        let _ = child.wait();
+    })
 }
 
 /// The last line of a stream that is not empty, trimmed. The stream is read to its end.

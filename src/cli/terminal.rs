@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use rustix::fs::OFlags;
+use rustix::{fs::OFlags, io::retry_on_intr};
 use serde_json::{Value, json};
 
 use super::{failure::Failure, printable::printable};
@@ -64,8 +64,8 @@ pub(super) fn print_data_bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// Whether `stream` was closed when imgb was started: the standard library opens `/dev/null` for
 /// reading and writing in its place, so that no other file gets its number.
 pub(super) fn is_closed(stream: impl AsFd) -> bool {
-    let is_null =
-        rustix::fs::fstat(&stream).is_ok_and(|stat| stat.st_rdev == rustix::fs::makedev(1, 3));
+    let is_null = retry_on_intr(|| rustix::fs::fstat(&stream))
+        .is_ok_and(|stat| stat.st_rdev == rustix::fs::makedev(1, 3));
     is_null
         && rustix::fs::fcntl_getfl(&stream)
             .is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDWR)

@@ -6,6 +6,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
 };
 
 /// Does `work` for each of `items`, up to `width` at once, and returns the results in the order of
@@ -35,9 +36,12 @@ where
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
         }
     };
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 1..width.get().min(items.len()) {
-            scope.spawn(lane);
+            // This thread does what threads that the system refuses would do.
+            if thread::Builder::new().spawn_scoped(scope, lane).is_err() {
+                break;
+            }
         }
         lane();
     });

@@ -14,12 +14,13 @@ use nix::{
     sys::signal::{SigSet, Signal},
 };
 use rustix::{
+    io::Errno,
     net::{AddressFamily, SendFlags, SocketType},
     process::{DumpableBehavior, Pid},
 };
 
 use super::{
-    CANNOT_EXECUTE, NOT_FOUND, capabilities, gate, limits, mounts, seccomp,
+    CANNOT_EXECUTE, NOT_FOUND, RUNNER_FAILED, capabilities, gate, limits, mounts, seccomp,
     signals::{self, Catcher, CaughtSignals},
     spec::RunSpec,
     stage_error::{StageError, trying},
@@ -44,7 +45,7 @@ pub(super) fn run(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .map_err(trying("close the runner's memory"))?;
     // Before the limits, which apply to this process and its threads too.
-    let own = limits::enforce_totals(spec.memory);
+    let own = limits::enforce_totals(spec.memory).map_err(trying("limit the program"))?;
     mounts::mask_autogroup(&own);
     capabilities::drop_all()?;
     limits::set_per_process(spec)?;
@@ -94,19 +95,26 @@ fn start(spec: &RunSpec) -> io::Result<Pid> {
     Pid::from_raw(child.as_raw()).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
+/// What the system says where it is not the program that is at fault.
+const SYSTEM_FAULTS: [Errno; 5] =
+    [Errno::NOMEM, Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::IO];
+
 /// The error for a program that cannot be executed.
 pub(super) fn cannot_start(program: &OsStr, error: io::Error) -> StageError {
-    let is_missing = error.kind() == io::ErrorKind::NotFound;
+    let is_of_system =
+        Errno::from_io_error(&error).is_some_and(|errno| SYSTEM_FAULTS.contains(&errno));
+    let exit_code = match error.kind() {
+        io::ErrorKind::NotFound => NOT_FOUND,
+        _ if is_of_system => RUNNER_FAILED,
+        _ => CANNOT_EXECUTE,
+    };
     let program = escape(program.as_encoded_bytes());
-    StageError {
-        exit_code: if is_missing { NOT_FOUND } else { CANNOT_EXECUTE },
-        ..trying(format!("start `{program}`"))(error)
-    }
+    StageError { exit_code, ..trying(format!("start `{program}`"))(error) }
 }
 
 /// Sets the loopback interface up (rtnetlink(7), RTM_NEWLINK): it is down in a new network
 /// namespace.
-fn set_loopback_up() -> Result<(), rustix::io::Errno> {
+fn set_loopback_up() -> Result<(), Errno> {
     const NEWLINK: u16 = 16;
     const REQUEST: u16 = 1;
     const UP: u32 = 1;

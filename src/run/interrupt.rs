@@ -10,7 +10,7 @@ use std::{
 
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 
-use super::signals::is_ignored;
+use super::signals::Ignored;
 
 /// A signal came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,9 +30,10 @@ pub(super) struct Interrupt(Arc<AtomicUsize>);
 impl Interrupt {
     /// Catches the signals that usually end a process.
     pub(super) fn catch() -> io::Result<Self> {
+        let ignored = Ignored::of_this_process()?;
         let last = Arc::new(AtomicUsize::new(0));
         for signal in [SIGHUP, SIGINT, SIGTERM] {
-            if !is_ignored(signal) {
+            if !ignored.has(signal) {
                 let value = usize::try_from(signal).unwrap_or_default();
                 signal_hook::flag::register_usize(signal, Arc::clone(&last), value)?;
             }

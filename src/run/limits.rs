@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
+    thread,
     time::Duration,
 };
 
@@ -67,8 +68,11 @@ static IS_ENDING: AtomicBool = AtomicBool::new(false);
 ///
 /// Call it while this thread has capabilities: the new ones need one, to look into processes that
 /// hide from their own user.
-pub(super) fn enforce_totals(limit: Option<u64>) -> Vec<u32> {
-    let (disk, machine) = (Disk::new(), memory::Machine::new());
+///
+/// # Errors
+/// If the system does not say what is free, or refuses a thread.
+pub(super) fn enforce_totals(limit: Option<u64>) -> io::Result<Vec<u32>> {
+    let (disk, machine) = (Disk::new()?, memory::Machine::new()?);
     let mut threads = vec![std::process::id()];
     // Reading what every process has open may take long. Nothing else may wait for that.
     let memory_files = memory::Files::default();
@@ -76,12 +80,12 @@ pub(super) fn enforce_totals(limit: Option<u64>) -> Vec<u32> {
         let files = memory_files.clone();
         threads.extend(start_thread(move || {
             files.count();
-            std::thread::sleep(CHECK_INTERVAL);
-        }));
+            thread::sleep(CHECK_INTERVAL);
+        })?);
     }
     threads.extend(start_thread(move || {
         let room = disk.room();
-        std::thread::sleep(room.unwrap_or(CHECK_INTERVAL));
+        thread::sleep(room.unwrap_or(CHECK_INTERVAL));
         match room {
             None => end("nine tenths of the free disk"),
             _ if machine.as_ref().is_some_and(memory::Machine::is_exhausted) => {
@@ -93,23 +97,24 @@ pub(super) fn enforce_totals(limit: Option<u64>) -> Vec<u32> {
             }
             _ => {}
         }
-    }));
-    threads
+    })?);
+    Ok(threads)
 }
 
 /// Starts a thread that repeats `work` and has one capability, to look into processes. Returns its
 /// id.
-fn start_thread(work: impl Fn() + Send + 'static) -> Option<u32> {
+fn start_thread(work: impl Fn() + Send + 'static) -> io::Result<Option<u32>> {
     let (sender, id) = mpsc::channel();
-    std::thread::spawn(move || {
+    let work = move || {
         let _ = sender.send(rustix::thread::gettid().as_raw_nonzero().get());
         // Without it, only what is in such processes is not counted.
         let _ = capabilities::keep_only_ptrace();
         loop {
             work();
         }
-    });
-    id.recv().ok().and_then(|id| u32::try_from(id).ok())
+    };
+    thread::Builder::new().spawn(work)?;
+    Ok(id.recv().ok().and_then(|id| u32::try_from(id).ok()))
 }
 
 /// Ends all processes of the namespace, because the program has used all of `what`.
@@ -128,7 +133,7 @@ fn end(what: &str) -> ! {
 /// says so, and then ends this process.
 pub(super) fn wait_if_ending() {
     while IS_ENDING.load(Ordering::SeqCst) {
-        std::thread::park();
+        thread::park();
     }
 }
 
@@ -139,26 +144,25 @@ struct Disk {
 }
 
 impl Disk {
-    fn new() -> Self {
-        let (blocks, files) = Self::free();
+    fn new() -> io::Result<Self> {
+        let (blocks, files) = Self::free()?;
         // A file system that does not tell its size sets no limit, nor does one that makes files
         // as it needs them.
         let tenth = |free: u64| if free == u64::MAX { 0 } else { free / 10 };
-        Self { blocks: tenth(blocks), files: tenth(files) }
+        Ok(Self { blocks: tenth(blocks), files: tenth(files) })
     }
 
     /// Free blocks of 4 KiB, and files that can be made.
-    fn free() -> (u64, u64) {
-        let Ok(stat) = rustix::io::retry_on_intr(|| rustix::fs::statvfs("/")) else {
-            return (u64::MAX, u64::MAX);
-        };
+    fn free() -> io::Result<(u64, u64)> {
+        let stat = rustix::io::retry_on_intr(|| rustix::fs::statvfs("/"))?;
         let files = if stat.f_files == 0 { u64::MAX } else { stat.f_favail };
-        (stat.f_bavail.saturating_mul(stat.f_frsize) >> 12, files)
+        Ok((stat.f_bavail.saturating_mul(stat.f_frsize) >> 12, files))
     }
 
     /// How long the program needs at least to fill what it may; `None` if it has.
     fn room(&self) -> Option<Duration> {
-        let (blocks, files) = Self::free();
+        // What fails now is asked for again a moment later.
+        let Ok((blocks, files)) = Self::free() else { return Some(CHECK_INTERVAL) };
         let (blocks, files) = (blocks.checked_sub(self.blocks)?, files.checked_sub(self.files)?);
         let micros = (blocks.saturating_mul(1_000_000) / BLOCKS_PER_SECOND)
             .min(files.saturating_mul(1_000_000) / FILES_PER_SECOND);

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     path::Path,
     sync::{
         Arc,
@@ -9,6 +10,9 @@ use std::{
     },
 };
 
+use rustix::io::retry_on_intr;
+
+use super::procfs;
 use crate::{source::list_directory, uninterrupted};
 
 /// Bytes of a block of stat(2).
@@ -61,10 +65,13 @@ pub(super) struct Machine {
 
 impl Machine {
     /// `None` if the kernel does not say.
-    pub(super) fn new() -> Option<Self> {
-        let text = read("/proc/meminfo");
+    ///
+    /// # Errors
+    /// If what it says cannot be read.
+    pub(super) fn new() -> io::Result<Option<Self>> {
+        let text = procfs::read_if_there("/proc/meminfo")?;
         let available = kilobytes(&text, &["MemAvailable:"]);
-        (available > 0).then_some(Self { available, unmapped: unmapped(&text) })
+        Ok((available > 0).then_some(Self { available, unmapped: unmapped(&text) }))
     }
 
     /// Whether less than a tenth is left of what was available at first, and the program has most
@@ -115,7 +122,7 @@ impl Files {
                     target.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")
                 });
                 if is_memory
-                    && let Ok(stat) = rustix::fs::stat(&file)
+                    && let Ok(stat) = retry_on_intr(|| rustix::fs::stat(&file))
                     && seen.insert((stat.st_dev, stat.st_ino))
                 {
                     total += u64::try_from(stat.st_blocks).unwrap_or(0) * STAT_BLOCK;
@@ -174,9 +181,9 @@ fn proportional(pid: u32) -> u64 {
 
 /// What the file systems in memory hold that the sandbox mounts for the program.
 fn mounts() -> u64 {
-    let device = |dir: &str| rustix::fs::stat(dir).map(|stat| stat.st_dev).ok();
+    let device = |dir: &str| retry_on_intr(|| rustix::fs::stat(dir)).map(|stat| stat.st_dev).ok();
     let used = |dir: &&str| {
-        let stat = rustix::fs::statvfs(*dir).ok()?;
+        let stat = retry_on_intr(|| rustix::fs::statvfs(*dir)).ok()?;
         // Otherwise it is a directory on the image's disk.
         let is_mount = device(dir) != device("/");
         is_mount.then(|| stat.f_blocks.saturating_sub(stat.f_bfree) * stat.f_frsize)

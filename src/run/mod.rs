@@ -240,7 +240,7 @@ pub fn watch(
     with_private_dir(&options.scratch, |private, interrupt| {
         let file = accesses_file(private)?;
         spec.watch = Some(file.clone().into());
-        let owner = namespaces::unprivileged_owner();
+        let owner = owner()?;
         let notes = prepare(private, &mut spec, tree, interrupt)?;
         let mut run = |pipes| {
             spec.serving = pipes;
@@ -300,12 +300,21 @@ fn run_in(
     let notes = prepare(private, &mut spec, tree, interrupt)?;
     let code = match options.runtime {
         Runtime::Own => {
-            let owner = namespaces::unprivileged_owner();
+            let owner = owner()?;
             stage("namespaces", (private, interrupt), &spec, owner, options.timeout)?
         }
         _ => runtimes::run((private, interrupt), &spec, options)?,
     };
     Ok(outcome(code, notes))
+}
+
+/// The user and group that the program and the stages run as instead of root.
+fn owner() -> Result<Option<(u32, u32)>, RunError> {
+    namespaces::unprivileged_owner().map_err(unknown_users)
+}
+
+fn unknown_users(source: io::Error) -> RunError {
+    RunError::System { action: "find out which users there are", source }
 }
 
 /// The outcome of a run; one that imgb itself could not start has no notes.
@@ -323,9 +332,9 @@ fn prepare(
     let root = private.path().join("root");
     spec.root = root.clone().into();
     spec.session = !supervise::is_at_terminal(spec.watch.is_some());
-    let owner = namespaces::unprivileged_owner();
+    let owner = owner()?;
     // Without any capability, it could still write to what belongs to root in /proc.
-    if owner.is_none() && namespaces::is_real_root() {
+    if owner.is_none() && namespaces::is_real_root().map_err(unknown_users)? {
         return Err(RunError::OnlyRoot);
     }
     let notes = unpack::unpack(tree, &root, owner, interrupt)?;
@@ -413,9 +422,9 @@ fn with_private_dir<T>(
     scratch: &Path,
     work: impl FnOnce(&PrivateDir, &Interrupt) -> Result<T, RunError>,
 ) -> Result<T, RunError> {
-    let failed = |source| RunError::System { action: "make a private directory", source };
-    let interrupt = Interrupt::catch().map_err(failed)?;
-    let private = PrivateDir::new(scratch).map_err(failed)?;
+    let failed = |action| move |source| RunError::System { action, source };
+    let interrupt = Interrupt::catch().map_err(failed("catch signals"))?;
+    let private = PrivateDir::new(scratch).map_err(failed("make a private directory"))?;
     let done = work(&private, &interrupt);
     drop(private);
     if let Err(RunError::Unpack(UnpackError::Interrupted(interrupted))) = &done {

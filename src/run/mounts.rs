@@ -112,7 +112,8 @@ fn mount_terminal() -> Result<(), Errno> {
     }
     let Ok(device) = uninterrupted::read_link("/proc/self/fd/0") else { return Ok(()) };
     // The path of a terminal from another mount namespace is here another terminal's, or nothing.
-    let (own, there) = (rustix::fs::fstat(std::io::stdin())?, rustix::fs::stat(&device));
+    let own = retry_on_intr(|| rustix::fs::fstat(std::io::stdin()))?;
+    let there = retry_on_intr(|| rustix::fs::stat(&device));
     let id = |stat: &rustix::fs::Stat| (stat.st_dev, stat.st_ino, stat.st_rdev);
     if there.is_ok_and(|there| id(&there) != id(&own)) {
         return Ok(());

@@ -1,11 +1,14 @@
 //! Entering new namespaces (namespaces(7)), which a process can do only while it has one thread.
 
-use std::path::Path;
+use std::{io, path::Path};
 
-use rustix::{io::Errno, thread::UnshareFlags};
+use rustix::{
+    io::{Errno, retry_on_intr},
+    thread::UnshareFlags,
+};
 
 use super::{
-    capabilities, signals,
+    capabilities, procfs, signals,
     spec::RunSpec,
     stage_error::{StageError, trying},
 };
@@ -17,14 +20,17 @@ const NOBODY: u32 = 65534;
 
 /// The uid and gid to run as instead of root. `None` for other users, and where `nobody` is not
 /// mapped into this user namespace.
-pub(super) fn unprivileged_owner() -> Option<(u32, u32)> {
+///
+/// # Errors
+/// If the maps cannot be read.
+pub(super) fn unprivileged_owner() -> io::Result<Option<(u32, u32)>> {
     if !rustix::process::geteuid().is_root() {
-        return None;
+        return Ok(None);
     }
     // Lines of a map: first id inside, first id outside, count (user_namespaces(7)).
     let is_mapped = |file| {
-        let map = fs_err::read_to_string(file).unwrap_or_default();
-        map.lines().any(|line| {
+        let map = procfs::read_if_there(file)?;
+        io::Result::Ok(map.lines().any(|line| {
             let mut fields = line.split_whitespace().map(str::parse::<u64>);
             match (fields.next(), fields.next(), fields.next()) {
                 (Some(Ok(first)), Some(Ok(_)), Some(Ok(count))) => {
@@ -32,16 +38,26 @@ pub(super) fn unprivileged_owner() -> Option<(u32, u32)> {
                 }
                 _ => false,
             }
-        })
+        }))
     };
-    (is_mapped("/proc/self/uid_map") && is_mapped("/proc/self/gid_map")).then_some((NOBODY, NOBODY))
+    let are_mapped = is_mapped("/proc/self/uid_map")? && is_mapped("/proc/self/gid_map")?;
+    Ok(are_mapped.then_some((NOBODY, NOBODY)))
 }
 
 /// Whether this process is the machine's root, and no user namespace makes it another user.
-pub(super) fn is_real_root() -> bool {
+///
+/// # Errors
+/// If the system does not say.
+pub(super) fn is_real_root() -> io::Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(false);
+    }
     // What belongs to the machine's root is shown as the overflow user's where that has no number.
-    rustix::process::geteuid().is_root()
-        && rustix::fs::stat("/proc/sys").is_ok_and(|stat| stat.st_uid == 0)
+    match retry_on_intr(|| rustix::fs::stat("/proc/sys")) {
+        Ok(stat) => Ok(stat.st_uid == 0),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Moves this process into new namespaces, in which it has the user and group of `spec`. Only its

@@ -2,10 +2,24 @@
 
 use std::{fs::File, io, io::Read as _, os::fd::OwnedFd, path::PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::{
+    fs::{Mode, OFlags},
+    io::retry_on_intr,
+};
 
 /// Bytes of a file in /proc that are read.
 const MAX_FILE: u64 = 64 << 10;
+
+/// The text of a file in /proc; empty where the kernel has no such file.
+///
+/// # Errors
+/// If it is there and cannot be read.
+pub(super) fn read_if_there(path: &str) -> io::Result<String> {
+    match fs_err::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        text => text,
+    }
+}
 
 /// The /proc that was mounted when this was opened, whatever is mounted there later.
 pub(super) struct ProcFs(OwnedFd);
@@ -13,14 +27,15 @@ pub(super) struct ProcFs(OwnedFd);
 impl ProcFs {
     pub(super) fn open() -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self(rustix::fs::open("/proc", flags, Mode::empty())?))
+        Ok(Self(retry_on_intr(|| rustix::fs::open("/proc", flags, Mode::empty()))?))
     }
 
     /// The text of a file in the directory of process `pid`. `None` where it cannot be read.
     pub(super) fn read(&self, pid: i32, name: &str) -> Option<String> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let path = format!("{pid}/{name}");
-        let file = rustix::fs::openat(&self.0, path, flags, Mode::empty()).ok()?;
+        let open = || rustix::fs::openat(&self.0, &path, flags, Mode::empty());
+        let file = retry_on_intr(open).ok()?;
         let mut bytes = Vec::new();
         File::from(file).take(MAX_FILE).read_to_end(&mut bytes).ok()?;
         Some(String::from_utf8_lossy(&bytes).into_owned())
@@ -31,7 +46,8 @@ impl ProcFs {
     pub(super) fn link(&self, pid: i32, name: &str) -> Option<Vec<u8>> {
         let read = |name: &str| {
             let path = PathBuf::from(format!("{pid}/{name}"));
-            Some(rustix::fs::readlinkat(&self.0, path, Vec::new()).ok()?.into_bytes())
+            let target = retry_on_intr(|| rustix::fs::readlinkat(&self.0, &path, Vec::new()));
+            Some(target.ok()?.into_bytes())
         };
         let target = read(name)?;
         // For a reader outside of the process's root, for instance a chroot, each target begins

@@ -15,7 +15,7 @@ use std::{
 
 use rustix::{
     fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 
 /// What new names in the top directory begin with. No stage uses such names.
@@ -55,7 +55,7 @@ pub(super) fn remove(dir: &Path) -> io::Result<()> {
         // Names that a pass adds to the directory that it lists may not be listed in that pass.
         let done = match (removal.pass(), removal.failed.take()) {
             (Ok(true), None) => continue,
-            (Ok(false), None) => rustix::fs::rmdir(dir),
+            (Ok(false), None) => retry_on_intr(|| rustix::fs::rmdir(dir)),
             (Err(errno), _) | (Ok(_), Some(errno)) => Err(errno),
         };
         match done {
@@ -81,7 +81,7 @@ impl Removal {
             has_entries = true;
             let done = match is_dir {
                 true => self.dissolve(&name),
-                false => rustix::fs::unlinkat(&self.top, &*name, AtFlags::empty()),
+                false => remove_entry(&self.top, &name, AtFlags::empty()),
             };
             if let Err(errno) = done {
                 self.failed.get_or_insert(errno);
@@ -101,26 +101,31 @@ impl Removal {
             }
             for (name, is_dir) in inner {
                 if !is_dir {
-                    rustix::fs::unlinkat(&dir, &*name, AtFlags::empty())?;
+                    remove_entry(&dir, &name, AtFlags::empty())?;
                     continue;
                 }
                 unlock(&dir, &name)?;
                 let new = format!("{PREFIX}{}", self.moved);
                 self.moved += 1;
-                rustix::fs::renameat(&dir, &*name, &self.top, new)?;
+                retry_on_intr(|| rustix::fs::renameat(&dir, &*name, &self.top, &new))?;
             }
         }
-        rustix::fs::unlinkat(&self.top, name, AtFlags::REMOVEDIR)
+        remove_entry(&self.top, name, AtFlags::REMOVEDIR)
     }
+}
+
+fn remove_entry(dir: &OwnedFd, name: &CStr, flags: AtFlags) -> Result<(), Errno> {
+    retry_on_intr(|| rustix::fs::unlinkat(dir, name, flags))
 }
 
 /// Gives all rights to a directory, which the program may have taken away. Where root removes what
 /// another user owns, processes of that user may put a link in its place: it is not followed.
 fn unlock(dir: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let found = rustix::fs::openat(dir, name, flags, Mode::empty())?;
+    let found = retry_on_intr(|| rustix::fs::openat(dir, name, flags, Mode::empty()))?;
     // fchmod(2) takes no O_PATH descriptor.
-    rustix::fs::chmod(format!("/proc/self/fd/{}", found.as_raw_fd()), Mode::RWXU)
+    let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+    retry_on_intr(|| rustix::fs::chmod(&path, Mode::RWXU))
 }
 
 /// Entries that are listed at once: a directory may have millions.
@@ -137,7 +142,8 @@ fn entries(dir: &OwnedFd) -> Result<Vec<(Box<CStr>, bool)>, Errno> {
         }
         let is_dir = match entry.file_type() {
             FileType::Unknown => {
-                let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let flags = AtFlags::SYMLINK_NOFOLLOW;
+                let stat = retry_on_intr(|| rustix::fs::statat(dir, name, flags))?;
                 FileType::from_raw_mode(stat.st_mode) == FileType::Directory
             }
             kind => kind == FileType::Directory,
@@ -150,9 +156,12 @@ fn entries(dir: &OwnedFd) -> Result<Vec<(Box<CStr>, bool)>, Errno> {
     Ok(out)
 }
 
-fn open(dir: impl std::os::fd::AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
+fn open(
+    dir: impl std::os::fd::AsFd,
+    name: impl rustix::path::Arg + Copy,
+) -> Result<OwnedFd, Errno> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(dir, name, flags, Mode::empty())
+    retry_on_intr(|| rustix::fs::openat(&dir, name, flags, Mode::empty()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
 };
 
 /// Bytes that are read at once.
@@ -36,7 +36,8 @@ impl Rewind {
         let start = file.stream_position()?;
         let is_over = Arc::new(AtomicBool::new(false));
         let (source, flag) = (file.try_clone()?, Arc::clone(&is_over));
-        let thread = std::thread::spawn(move || copy(&source, start, writer, &flag));
+        let work = move || copy(&source, start, writer, &flag);
+        let thread = thread::Builder::new().spawn(work)?;
         Ok(Self { file, start, unread, is_over, thread })
     }
 

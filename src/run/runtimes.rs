@@ -64,7 +64,7 @@ pub(super) fn run(
         Runtime::Podman => podman(spec),
         runtime => {
             let config = private.path().join("config.json");
-            let text = bundle(spec).to_string();
+            let text = bundle(spec, namespaces::unprivileged_owner().map_err(system)?).to_string();
             fs_err::write(&config, text).map_err(system)?;
             let name = private.path().file_name().unwrap_or_default().to_owned();
             let mut command = Command::new(runtime.to_string());
@@ -117,9 +117,10 @@ fn podman(spec: &RunSpec) -> Command {
     command
 }
 
-/// The runtime's configuration (OCI runtime-spec, config.md).
-fn bundle(spec: &RunSpec) -> Value {
-    let (uid, gid) = namespaces::unprivileged_owner().unwrap_or_else(|| {
+/// The runtime's configuration (OCI runtime-spec, config.md), for a program that runs as `owner`
+/// or else as the caller.
+fn bundle(spec: &RunSpec, owner: Option<(u32, u32)>) -> Value {
+    let (uid, gid) = owner.unwrap_or_else(|| {
         (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
     });
     let text = |text: &OsString| text.to_string_lossy().into_owned();

@@ -48,11 +48,12 @@ pub(super) fn during<T>(
     let copy = ImageCopy::open(dirs.root, dirs.private, dirs.owner)?;
     let (answers, keep_open, pipes) = Answers::new(dirs.private, dirs.owner)?;
     std::thread::scope(|scope| {
-        let server = scope.spawn(move || {
+        let serve = move || {
             let mut server = Server::new(serving, tree, copy);
             answers.serve(|call, path| server.serve(path, call));
             server.served
-        });
+        };
+        let server = std::thread::Builder::new().spawn_scoped(scope, serve)?;
         let done = work(pipes);
         drop(keep_open);
         let served = server.join().map_err(|_| io::Error::other("the server has failed"))?;

@@ -17,6 +17,8 @@ use signal_hook::{
     iterator::Signals,
 };
 
+use super::procfs;
+
 /// Signals that a terminal sends to all processes of its foreground group.
 const BY_TERMINAL: [i32; 3] = [SIGINT, SIGQUIT, SIGTSTP];
 /// Other signals that a user may send to imgb and mean for the program.
@@ -50,8 +52,9 @@ pub(super) struct CaughtSignals {
 impl CaughtSignals {
     /// Catches them from now on. Call it before the child is started, so that none is lost.
     pub(super) fn new(catcher: Catcher) -> io::Result<Self> {
+        let ignored = Ignored::of_this_process()?;
         let all = BY_TERMINAL.into_iter().chain(FORWARDED);
-        let caught = all.filter(|signal| !is_ignored(*signal)).chain([SIGCHLD]);
+        let caught = all.filter(|signal| !ignored.has(*signal)).chain([SIGCHLD]);
         Ok(Self { signals: Signals::new(caught)?, catcher, interrupts: 0 })
     }
 
@@ -171,13 +174,26 @@ fn reap(options: WaitOptions) -> io::Result<Option<(Pid, WaitStatus)>> {
     }
 }
 
-/// Whether this process was started with the signal ignored, as by nohup(1): then the program
-/// ignores it too.
-pub(super) fn is_ignored(number: i32) -> bool {
-    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask >> (number - 1) & 1 == 1
+/// The signals that this process was started to ignore, as by nohup(1): the program ignores them
+/// too. Bit N - 1 stands for the signal with the number N.
+pub(super) struct Ignored(u64);
+
+impl Ignored {
+    /// Those that are ignored now.
+    ///
+    /// # Errors
+    /// If the kernel's answer cannot be read.
+    pub(super) fn of_this_process() -> io::Result<Self> {
+        let status = procfs::read_if_there("/proc/self/status")?;
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        Ok(Self(mask.unwrap_or(0)))
+    }
+
+    /// Whether the signal with this number is among them.
+    pub(super) fn has(&self, number: i32) -> bool {
+        self.0 >> (number - 1) & 1 == 1
+    }
 }
 
 /// The process id of a child.

@@ -12,10 +12,14 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::Command,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
     time::Duration,
 };
 
-use rustix::fs::{FileType, OFlags};
+use rustix::{
+    fs::{FileType, OFlags},
+    io::retry_on_intr,
+};
 
 use super::rewind::Rewind;
 
@@ -64,7 +68,7 @@ impl Streams {
             if passing == Passing::PipeFromFile {
                 streams.input = Some(Rewind::start(file, reader.try_clone()?, writer)?);
             } else {
-                std::thread::spawn(move || feed(file, writer));
+                thread::Builder::new().spawn(move || feed(file, writer))?;
             }
             command.stdin(reader);
         }
@@ -95,10 +99,11 @@ impl Streams {
         let (reader, writer) = io::pipe()?;
         let to = File::from(to.try_clone_to_owned()?);
         let (sender, done) = mpsc::channel();
-        std::thread::spawn(move || {
+        let work = move || {
             // Without a receiver, no one waits any more.
             let _ = sender.send(copy(OwnedFd::from(reader).into(), to));
-        });
+        };
+        thread::Builder::new().spawn(work)?;
         self.outputs.push(done);
         Ok(Some(writer))
     }
@@ -133,20 +138,28 @@ impl Streams {
 }
 
 fn passing(stream: BorrowedFd<'_>) -> io::Result<Passing> {
-    let stat = rustix::fs::fstat(stream)?;
+    let stat = retry_on_intr(|| rustix::fs::fstat(stream))?;
     let is_null = || stat.st_rdev == rustix::fs::makedev(1, 3);
     Ok(match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => return Err(io::ErrorKind::IsADirectory.into()),
         FileType::RegularFile => Passing::PipeFromFile,
-        FileType::Fifo if rustix::fs::fstatfs(stream)?.f_type as u64 == PIPEFS => Passing::AsIs,
+        FileType::Fifo if file_system(stream)? == PIPEFS => Passing::AsIs,
         FileType::CharacterDevice if stream.is_terminal() || is_null() => Passing::AsIs,
         _ => Passing::Pipe,
     })
 }
 
 fn is_same_file(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> io::Result<bool> {
-    let (one, other) = (rustix::fs::fstat(one)?, rustix::fs::fstat(other)?);
-    Ok((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino))
+    let id = |stream: BorrowedFd<'_>| {
+        let stat = retry_on_intr(|| rustix::fs::fstat(stream))?;
+        io::Result::Ok((stat.st_dev, stat.st_ino))
+    };
+    Ok(id(one)? == id(other)?)
+}
+
+/// The type of the file system that holds a stream (statfs(2), `f_type`).
+fn file_system(stream: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(retry_on_intr(|| rustix::fs::fstatfs(stream))?.f_type as u64)
 }
 
 /// Copies until the source ends, or until nobody reads what is copied: as any writer into a pipe,

@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -80,7 +81,13 @@ pub(super) fn supervise(
     }
     let timed_out = Arc::new(AtomicBool::new(false));
     if let Some(timeout) = how.timeout {
-        kill_after(timeout, fd.try_clone()?, Arc::clone(&timed_out));
+        let started = fd.try_clone().and_then(|fd| kill_after(timeout, fd, Arc::clone(&timed_out)));
+        if let Err(error) = started {
+            // Without the thread it could run forever.
+            let _ = rustix::process::pidfd_send_signal(&fd, Signal::KILL);
+            caught.wait(pid)?;
+            return Err(error.into());
+        }
     }
     let status = loop {
         let status = caught.wait_or_stop(pid)?;
@@ -117,10 +124,11 @@ fn pause(signal: i32, mut foreground: Option<&mut Foreground>) {
 
 /// Starts a thread that kills the process after `timeout`; it ends with this process. Where the
 /// process is the parent of a PID namespace's process 1, all processes there die with it.
-fn kill_after(timeout: Duration, process: OwnedFd, timed_out: Arc<AtomicBool>) {
-    std::thread::spawn(move || {
-        std::thread::sleep(timeout);
+fn kill_after(timeout: Duration, process: OwnedFd, timed_out: Arc<AtomicBool>) -> io::Result<()> {
+    let work = move || {
+        thread::sleep(timeout);
         timed_out.store(true, Ordering::SeqCst);
         let _ = rustix::process::pidfd_send_signal(&process, Signal::KILL);
-    });
+    };
+    thread::Builder::new().spawn(work).map(drop)
 }

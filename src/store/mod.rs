@@ -272,7 +272,10 @@ impl Store {
 }
 
 fn same_owner_and_mode(one: &File, other: &File) -> bool {
-    let of = |file| rustix::fs::fstat(file).map(|stat| (stat.st_uid, stat.st_gid, stat.st_mode));
+    let of = |file| {
+        let stat = rustix::io::retry_on_intr(|| rustix::fs::fstat(file));
+        stat.map(|stat| (stat.st_uid, stat.st_gid, stat.st_mode))
+    };
     of(one).is_ok_and(|one| of(other) == Ok(one))
 }
 

@@ -63,7 +63,8 @@ impl Pending {
         }
         // The umask applies to the mode, as for any file that a program creates.
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
-        let open = |path: &Path| rustix::fs::open(path, flags, Mode::from_raw_mode(0o666));
+        let mode = Mode::from_raw_mode(0o666);
+        let open = |path: &Path| retry_on_intr(|| rustix::fs::open(path, flags, mode));
         let (file, temp) = temporary(dir, open).map_err(io_error("create a file in", dir))?;
         let file = File::from(file);
         Ok(Self { file: Arc::new(file), temp: Some(temp), target: dir.to_owned() })
@@ -168,15 +169,15 @@ fn rename(temp: TempPath, target: &Path) -> io::Result<()> {
 /// one of `tempfile` names the temporary file, which tells users nothing, and leaves out the cause.
 fn temporary<T>(dir: &Path, make: impl Fn(&Path) -> Result<T, Errno>) -> io::Result<(T, TempPath)> {
     let mut last = None;
-    let made = tempfile::Builder::new().prefix(PREFIX).make_in(dir, |path| {
-        Ok(retry_on_intr(|| make(path)).inspect_err(|&error| last = Some(error))?)
-    });
+    let made = tempfile::Builder::new()
+        .prefix(PREFIX)
+        .make_in(dir, |path| Ok(make(path).inspect_err(|&error| last = Some(error))?));
     made.map(tempfile::NamedTempFile::into_parts).map_err(|error| last.map_or(error, Into::into))
 }
 
 /// Makes `target` another name of an open file, replacing what is there.
 pub(super) fn link(file: &File, target: &Path) -> io::Result<()> {
-    let own = rustix::fs::fstat(file)?;
+    let own = retry_on_intr(|| rustix::fs::fstat(file))?;
     let is_there = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino) == (own.st_dev, own.st_ino);
     if retry_on_intr(|| rustix::fs::lstat(target)).is_ok_and(is_there) {
         return Ok(());

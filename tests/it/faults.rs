@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use crate::{engines::have, sandbox::Run};
+use crate::{
+    engines::{have, have_root},
+    fixtures::{X86_64, static_elf},
+    sandbox::{Outcome, Run, Sandbox},
+};
 
 fn script(name: &str) -> Run {
     let faults = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults");
@@ -22,4 +26,63 @@ fn a_process_that_is_killed_leaves_outputs_whole() {
     if have(&["python3"]) {
         script("kills").arg("24").run().ok().prints("violations: 0");
     }
+}
+
+/// `imgb run` of an image whose program ends with 0, in which strace makes calls fail; `None` if
+/// this machine cannot do that.
+fn run_image() -> Option<impl Fn(&str) -> Outcome> {
+    if !have(&["strace"]) || cfg!(not(target_arch = "x86_64")) {
+        return None;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64));
+    sandbox.imgb("pack ./app --no-cache -o image.tar").run().ok();
+    Some(move |options: &str| {
+        let script = format!("exec strace -f -qq -o trace {options} \"$@\" < image.tar");
+        sandbox.imgb("run image.tar").under(&["sh", "-c", &script, "sh"]).run()
+    })
+}
+
+/// The kernel does not repeat it on network file systems and FUSE.
+#[test]
+fn an_interrupted_look_at_a_stream_is_repeated() {
+    let Some(run) = run_image() else { return };
+    for number in 2..8 {
+        run(&format!("-e inject=fstat:error=EINTR:when={number}")).ok();
+    }
+}
+
+/// 126 says that the program is at fault.
+#[test]
+fn a_program_that_lacks_memory_to_start_is_not_blamed() {
+    let Some(run) = run_image() else { return };
+    let starts = (10..40).filter(|number| {
+        let outcome = run(&format!("-e inject=mmap:error=ENOMEM:when={number}"));
+        assert_ne!(outcome.code(), Some(126), "{}", outcome.show());
+        outcome.stderr().contains("cannot start `/app`: Cannot allocate memory")
+    });
+    assert!(starts.count() > 0);
+}
+
+/// What cannot be read is not taken for what is not there: a run as another user than wanted, or
+/// without a limit.
+#[test]
+fn a_run_needs_what_the_kernel_says() {
+    let Some(run) = run_image().filter(|_| have_root()) else { return };
+    for (file, wanted) in [
+        ("/proc/self/uid_map", "find out which users there are"),
+        ("/proc/self/gid_map", "find out which users there are"),
+        ("/proc/self/status", "catch signals"),
+        ("/proc/meminfo", "limit the program"),
+    ] {
+        let outcome = run(&format!("-P {file} -e inject=openat:error=EIO"));
+        outcome.error(125, &[wanted, "Input/output error"]);
+    }
+}
+
+#[test]
+fn a_run_that_gets_no_thread_says_so() {
+    let Some(run) = run_image() else { return };
+    let outcome = run("-e inject=clone3:error=EAGAIN");
+    outcome.error(125, &["connect the standard streams", "Resource temporarily unavailable"]);
 }

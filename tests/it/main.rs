@@ -221,6 +221,8 @@ mod doc_commands;
 mod documents;
 /// The module table of src/lib.rs, compared with the code; sizes and other tidiness.
 mod floors;
+/// Calls that the system may interrupt or refuse.
+mod floors_calls;
 /// No circle of imports between the files of `src/`.
 mod floors_circles;
 /// Lines of source, comments, docs and scripts fit into 100 columns.

@@ -124,12 +124,12 @@ fn talk(
         })?;
     let begun = Instant::now();
     let answer = converse(&mut child, input, timeout);
-    let is_whole = answer.as_ref().is_some_and(|answer| answer.len() as u64 <= MAX_ANSWER);
+    let is_whole = matches!(&answer, Ok(Some(answer)) if answer.len() as u64 <= MAX_ANSWER);
     let is_ended = is_whole && ends(&mut child, begun + timeout);
     // What it has started goes with it.
     kill(&child);
     let status = child.wait().map_err(|error| failed(helper, &system_reason(&error)))?;
-    match answer {
+    match answer.map_err(|error| failed(helper, &system_reason(&error)))? {
         Some(_) if !is_whole => Err(failed(helper, "its answer is too large")),
         Some(answer) if is_ended => Ok((status.success(), answer)),
         _ => Err(failed(helper, &format!("it takes longer than {} s", timeout.as_secs_f32()))),
@@ -148,20 +148,23 @@ fn ends(child: &mut Child, until: Instant) -> bool {
 }
 
 /// Gives `input` to the helper and reads its output; `None` if that takes too long.
-fn converse(child: &mut Child, input: &str, timeout: Duration) -> Option<Vec<u8>> {
-    let (mut stdin, stdout) = (child.stdin.take()?, child.stdout.take()?);
+fn converse(child: &mut Child, input: &str, timeout: Duration) -> io::Result<Option<Vec<u8>>> {
+    let (Some(mut stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+        return Ok(None);
+    };
     let input = input.to_owned();
     let (sender, receiver) = mpsc::channel();
-    // The thread ends when the helper does, which `kill` sees to.
-    std::thread::spawn(move || {
+    let work = move || {
         // A helper need not read its input.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         let mut answer = Vec::new();
         let _ = stdout.take(MAX_ANSWER + 1).read_to_end(&mut answer);
         let _ = sender.send(answer);
-    });
-    receiver.recv_timeout(timeout).ok()
+    };
+    // The thread ends when the helper does, which `kill` sees to.
+    std::thread::Builder::new().spawn(work)?;
+    Ok(receiver.recv_timeout(timeout).ok())
 }
 
 fn kill(child: &Child) {

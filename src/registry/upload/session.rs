@@ -40,7 +40,8 @@ impl Saved {
         prune(dir);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)).ok()?;
-        rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).ok()?;
+        let exclusive = FlockOperation::NonBlockingLockExclusive;
+        retry_on_intr(|| rustix::fs::flock(&fd, exclusive)).ok()?;
         Some(Self { file: fd.into(), path })
     }
 

@@ -119,7 +119,8 @@ impl Cache {
         let (owner, _) = cache.probe().map_err(io)?;
         cache.owner = owner;
         for path in [dir.to_owned(), dir.join("blobs"), dir.join("layers")] {
-            let stat = rustix::fs::stat(&path).map_err(|errno| io(errno.into()))?;
+            let stat = retry_on_intr(|| rustix::fs::stat(&path));
+            let stat = stat.map_err(|errno| io(errno.into()))?;
             if stat.st_uid != owner || stat.st_mode & 0o022 != 0 {
                 return Err(CacheError::Shared(path));
             }
@@ -255,12 +256,11 @@ impl Cache {
             let mut file: &File = pending.file();
             file.write_all(record.print().as_bytes())?;
             let mut waits = if record.size < MIN_SIZE_TO_WAIT { 0 } else { MAX_CLOCK_READS };
-            while waits > 0 && is_racy(record.stamp.ctime, time(&rustix::fs::fstat(file)?)) {
+            let stat = || retry_on_intr(|| rustix::fs::fstat(file));
+            while waits > 0 && is_racy(record.stamp.ctime, time(&stat()?)) {
                 let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-                rustix::fs::futimens(
-                    file,
-                    &Timestamps { last_access: now, last_modification: now },
-                )?;
+                let times = Timestamps { last_access: now, last_modification: now };
+                retry_on_intr(|| rustix::fs::futimens(file, &times))?;
                 waits -= 1;
             }
             pending.commit(Durability::Cached).map_err(io::Error::other)
@@ -275,7 +275,8 @@ impl Cache {
         let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
         let omit = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
         let times = Timestamps { last_access: now, last_modification: omit };
-        let _ = rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let _ = retry_on_intr(|| rustix::fs::utimensat(CWD, path, &times, flags));
     }
 
     /// The blob of a record, open. Removes it if it has another size.
@@ -303,7 +304,7 @@ impl Cache {
     /// The owner and time of a file that this process creates in the cache.
     fn probe(&self) -> io::Result<(u32, (i64, u32))> {
         let pending = Pending::create(&self.dir.join("layers/new")).map_err(io::Error::other)?;
-        let stat = rustix::fs::fstat(&**pending.file())?;
+        let stat = retry_on_intr(|| rustix::fs::fstat(&**pending.file()))?;
         Ok((stat.st_uid, time(&stat)))
     }
 
@@ -355,7 +356,7 @@ fn open(path: &Path) -> io::Result<File> {
 fn read_record(path: &Path) -> io::Result<(String, (i64, u32))> {
     use std::io::Read as _;
     let file = open(path)?;
-    let stat = rustix::fs::fstat(&file)?;
+    let stat = retry_on_intr(|| rustix::fs::fstat(&file))?;
     let mut text = String::new();
     file.take(MAX_RECORD).read_to_string(&mut text)?;
     Ok((text, time(&stat)))
