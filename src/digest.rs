@@ -1,6 +1,6 @@
 //! SHA-256 digests, and what computes them.
 
-mod block_digest;
+mod stream;
 
 use std::{
     fmt,
@@ -8,9 +8,7 @@ use std::{
     str::FromStr,
 };
 
-use sha2::{Digest as _, Sha256};
-
-pub use block_digest::BlockDigest;
+pub use stream::StreamDigest;
 
 /// The SHA-256 digest of bytes as they are stored: a blob, a manifest, a compressed layer.
 /// Displayed and parsed as `sha256:` and 64 lower-case hex digits (OCI image-spec, descriptor.md,
@@ -51,7 +49,9 @@ impl Digest {
 
     /// The digest of `bytes`.
     pub fn of(bytes: impl AsRef<[u8]>) -> Self {
-        Self(Sha256::digest(bytes).into())
+        let mut digest = StreamDigest::default();
+        digest.update(bytes.as_ref());
+        digest.finish().0
     }
 
     /// The 64 hex digits, as in the names of blob files.
@@ -110,24 +110,24 @@ impl fmt::Debug for DiffId {
 #[derive(Debug)]
 pub struct Digesting<W> {
     inner: W,
-    hash: Sha256,
-    len: u64,
+    hash: StreamDigest,
 }
 
 impl<W> Digesting<W> {
     /// A writer to `inner`.
     pub fn new(inner: W) -> Self {
-        Self { inner, hash: Sha256::new(), len: 0 }
+        Self { inner, hash: StreamDigest::default() }
     }
 
     /// The number of bytes written so far.
     pub fn written(&self) -> u64 {
-        self.len
+        self.hash.len
     }
 
     /// The inner writer, and the digest and number of the bytes written.
     pub fn finish(self) -> (W, Digest, u64) {
-        (self.inner, Digest(self.hash.finalize().into()), self.len)
+        let (digest, len) = self.hash.finish();
+        (self.inner, digest, len)
     }
 }
 
@@ -135,7 +135,6 @@ impl<W: Write> Write for Digesting<W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(buf)?;
         self.hash.update(&buf[..written]);
-        self.len += written as u64;
         Ok(written)
     }
 

@@ -160,7 +160,7 @@ impl ChunkPlan {
 /// How many layers are made at the same time. The SHA-256 of a layer's tar, on one thread, must not
 /// be what the others wait for: it is about 20 times as fast as gzip and 7 times as fast as zstd at
 /// their default levels. Without compression it is half of the work, and each worker hashes two
-/// layers at a time ([`crate::digest::BlockDigest`]).
+/// layers at a time ([`crate::digest::StreamDigest`]).
 fn at_once(compression: Compression, workers: usize) -> usize {
     let layers = match compression {
         Compression::None => 2 * workers,

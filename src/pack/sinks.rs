@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     compress::{Compression, Trailer},
-    digest::{BlockDigest, Digest},
+    digest::{Digest, StreamDigest},
     store::{Blob, BlobWriter, PartWriter, Position, Space, Store},
 };
 
@@ -47,7 +47,7 @@ impl<'a> Hasher<'a> {
     ) {
         match (&mut one.tar, &mut other.tar) {
             (Some(TarHasher::Whole(tar)), Some(TarHasher::Whole(other_tar))) => {
-                BlockDigest::update_both((tar, &chunk.tar), (other_tar, &other_chunk.tar));
+                StreamDigest::update_both((tar, &chunk.tar), (other_tar, &other_chunk.tar));
                 one.note(chunk);
                 other.note(other_chunk);
             }

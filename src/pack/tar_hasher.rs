@@ -6,13 +6,13 @@ use super::estargz;
 use crate::{
     archive::write::TarLayout,
     compress::Compression,
-    digest::{BlockDigest, Digest},
+    digest::{Digest, StreamDigest},
 };
 
 /// The hash of a tar, as far as it has come.
 pub(super) enum TarHasher {
     /// Of the whole tar.
-    Whole(BlockDigest),
+    Whole(StreamDigest),
     /// The table of contents is missing.
     Estargz(Box<estargz::Hashing>),
 }
@@ -29,7 +29,7 @@ impl TarHasher {
     pub(super) fn new(compression: Compression) -> Self {
         match compression {
             Compression::Estargz(_) => Self::Estargz(Box::default()),
-            _ => Self::Whole(BlockDigest::default()),
+            _ => Self::Whole(StreamDigest::default()),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::io::{self, Read, Write};
 
-use sha2::{Digest as _, Sha256};
 use ureq::http::Method;
 
 use super::{
@@ -12,7 +11,7 @@ use super::{
     http::{Response, io_fault},
     retry::Attempts,
 };
-use crate::digest::{Digest, Digesting};
+use crate::digest::{Digest, Digesting, StreamDigest};
 
 /// Bytes copied through memory at once.
 const BUFFER: usize = 1 << 18;
@@ -31,7 +30,7 @@ pub struct BlobReader {
     /// Bytes since the last connection broke.
     fresh: u64,
     /// Only from the start on.
-    hash: Option<Sha256>,
+    hash: Option<StreamDigest>,
     body: Option<Box<dyn Read + Send>>,
     attempts: Attempts,
 }
@@ -79,7 +78,7 @@ impl Repository {
             size,
             at: offset.min(size),
             fresh: 0,
-            hash: (offset == 0).then(Sha256::new),
+            hash: (offset == 0).then(StreamDigest::default),
             body: None,
             attempts: self.client.inner.attempts(),
         };
@@ -242,10 +241,10 @@ impl BlobReader {
         }
         self.body = None;
         let Some(hash) = self.hash.take() else { return Ok(()) };
-        let found: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-        match found == self.digest.hex() {
+        let (found, _) = hash.finish();
+        match found == self.digest {
             true => Ok(()),
-            false => Err(self.mismatch(format!("it has the digest sha256:{found}"))),
+            false => Err(self.mismatch(format!("it has the digest {found}"))),
         }
     }
 

@@ -12,10 +12,9 @@ use std::borrow::Cow;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::inspection::Inspection;
-use crate::{elf::ReadFailure, tree::Tree};
+use crate::{digest::Digest, elf::ReadFailure, tree::Tree};
 
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
@@ -78,7 +77,7 @@ fn fill<'a>(text: impl Fn(&str) -> Cow<'a, str>) -> String {
 
 /// A source expression of the policy: the only text that may be run, or be a style.
 fn hash(text: &str) -> String {
-    format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text)))
+    format!("'sha256-{}'", BASE64_STANDARD.encode(Digest::of(text).bytes()))
 }
 
 /// JSON as it may be in a script element: nothing in it ends the element, or opens a comment.
