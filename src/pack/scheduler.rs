@@ -225,13 +225,14 @@ impl<'a> State<'a> {
     }
 
     fn store(&mut self, rank: Rank) -> Option<Task<'a>> {
-        let Self { compression, space, positions, committer, plan, lanes, .. } = self;
+        let Self { jobs, compression, space, positions, committer, plan, lanes, .. } = self;
         let storer = |layer: usize| {
             let known = positions.as_ref().and_then(|known| known.get(layer)).copied();
             let at_once = || committer.as_ref()?.position(layer);
             let apart = (plan.at_once > 1).then_some(Position::Own);
             let position = known.or_else(at_once).or(apart)?;
-            Some(Storer::new(*compression, space, position))
+            let size = jobs.get(layer)?.layout.size();
+            Some(Storer::new((*compression, size), space, position))
         };
         let (storer, chunk) = lanes.get_mut(&rank)?.take_store(storer)?;
         self.storing += 1;

@@ -73,6 +73,8 @@ impl<'a> Hasher<'a> {
 pub(super) struct Storer {
     compression: Compression,
     space: Space,
+    /// Bytes of the tar.
+    size: u64,
     state: State,
 }
 
@@ -91,8 +93,12 @@ enum State {
 }
 
 impl Storer {
-    pub(super) fn new(compression: Compression, space: &Space, position: Position) -> Self {
-        Self { compression, space: space.clone(), state: State::At(position) }
+    pub(super) fn new(
+        (compression, size): (Compression, u64),
+        space: &Space,
+        position: Position,
+    ) -> Self {
+        Self { compression, space: space.clone(), size, state: State::At(position) }
     }
 
     /// Stores the next chunk.
@@ -121,6 +127,7 @@ impl Storer {
     fn begin(&self, position: Position) -> Result<State, PackError> {
         let mut writer = Box::new(self.space.begin(position)?);
         if self.compression == Compression::None {
+            writer.reserve(self.size)?;
             let tar = writer.part_writer();
             return Ok(State::Plain(writer, tar));
         }

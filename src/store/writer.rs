@@ -9,7 +9,10 @@ use std::{
     sync::Arc,
 };
 
-use rustix::fs::Advice;
+use rustix::{
+    fs::{Advice, FallocateFlags},
+    io::Errno,
+};
 
 use super::{
     Durability, Store, StoreError,
@@ -22,6 +25,12 @@ use crate::digest::{Digest, Digesting};
 
 /// Bytes written before writeback of them is started.
 const WRITEBACK_BATCH: u64 = 8 << 20;
+
+/// Bytes from which [`BlobWriter::reserve`] does something.
+const RESERVED: u64 = 1 << 20;
+
+/// The type of ext4 in statfs(2).
+const EXT4: rustix::fs::FsWord = 0xef53;
 
 /// A blob that is being written. If it is dropped without [`BlobWriter::finish`], nothing refers to
 /// what it wrote.
@@ -75,6 +84,26 @@ impl BlobWriter {
         self.writeback_started = len;
     }
 
+    /// Lets the file system give the file all of its `size` bytes at once, where writing them is
+    /// faster then. ext4 otherwise notes each block when it is written, a quarter of the work.
+    ///
+    /// # Errors
+    /// If there is no room for them.
+    pub fn reserve(&self, size: u64) -> Result<(), StoreError> {
+        let Extent { file, offset } = &self.extent;
+        let is_ext4 = || rustix::fs::fstatfs(&**file).is_ok_and(|found| found.f_type == EXT4);
+        if size < RESERVED || !is_ext4() {
+            return Ok(());
+        }
+        match rustix::fs::fallocate(&**file, FallocateFlags::empty(), *offset, size) {
+            Err(errno @ (Errno::NOSPC | Errno::DQUOT)) => {
+                Err(io_error("write", &self.path)(errno.into()))
+            }
+            // Whatever else is wrong, writing will say, if it is.
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// For threads that write parts of the blob at their offsets. [`BlobWriter::finish_written`]
     /// ends such a blob when all parts are written; [`BlobWriter::append`] must not be used.
     pub fn part_writer(&self) -> PartWriter {
@@ -123,5 +152,27 @@ impl Write for OffsetWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_that_is_reserved_changes_no_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..(2 << 20) + 7).map(|number: u32| (number >> 7) as u8).collect();
+        let (begin, end) = bytes.split_at(1 << 20);
+        let mut store = Store::directory(dir.path(), Durability::Cached).unwrap();
+        let writer = store.begin().unwrap();
+        writer.reserve(bytes.len() as u64).unwrap();
+        let parts = writer.part_writer();
+        parts.write_at(end, begin.len() as u64).unwrap();
+        parts.write_at(begin, 0).unwrap();
+        let digest = Digest::of(&bytes);
+        writer.finish_written(&mut store, digest, bytes.len() as u64).unwrap();
+        let path = dir.path().join("blobs/sha256").join(digest.hex());
+        assert_eq!(fs_err::read(path).unwrap(), bytes);
     }
 }
