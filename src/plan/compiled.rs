@@ -64,11 +64,6 @@ impl Recorded {
 /// The compiled module would be compiled again.
 struct NotValid;
 
-/// What a compiled module records.
-fn recorded(compiled: &FileNode) -> Result<Option<Recorded>, ReadFailure> {
-    Ok(content::head(compiled, HEAD)?.ok().and_then(|head| Recorded::parse(&head)))
-}
-
 fn source_path(compiled: &ImagePath) -> Option<ImagePath> {
     ImagePath::new(Languages::builtin().source(compiled.as_bytes())?).ok()
 }
@@ -110,8 +105,12 @@ fn take_one(
         return Ok(());
     }
     let Ok(Some(node)) = builder.view.node(&path)? else { return Ok(()) };
-    let Some(compiled) = node.file().filter(|_| node.meta.mode & 0o004 != 0) else { return Ok(()) };
-    let time = match recorded(compiled)?.map(|recorded| recorded.time_of(source)) {
+    if node.meta.mode & 0o004 == 0 {
+        return Ok(());
+    }
+    let Ok(found) = builder.view.find(path.as_bytes())? else { return Ok(()) };
+    let head = builder.view.read(&found, HEAD)?.unwrap_or_default();
+    let time = match Recorded::parse(&head).map(|recorded| recorded.time_of(source)) {
         Some(Ok(time)) => time,
         Some(Err(NotValid)) | None => return Ok(()),
     };
@@ -139,7 +138,8 @@ pub fn set_times(tree: &mut Tree, mtime: Mtime) -> Result<(), ReadFailure> {
         if let Some(of) = source_path(path)
             && let (Some(compiled), Some(source)) = (node.file(), tree.get(&of))
             && let Some(source) = source.file()
-            && let Some(recorded) = recorded(compiled)?
+            && let Ok(head) = content::head(compiled, HEAD)?
+            && let Some(recorded) = Recorded::parse(&head)
             && let Ok(Some(time)) = recorded.time_of(source)
         {
             times.insert(source.content.identity(), time);

@@ -171,11 +171,17 @@ def check(world, scenario, control, fault, done, lines):
 
 
 def names_denied(said, lines):
-    """Whether a message or a note in JSON says that one of the files in these calls is denied."""
-    paths = re.findall(r'[<"]([^<>"]*/[^<>"]+|[^<>"/ ]+)[>"]', "".join(lines))
+    """Whether a message or a note in JSON says that one of the files in these calls is denied, or
+    of calls that the kernel only denies for a directory, that this is."""
+    text = "".join(lines)
+    paths = re.findall(r'[<"]([^<>"]*/[^<>"]+|[^<>"/ ]+)[>"]', text)
     names = {os.path.basename(path) for path in paths} - {""}
     denied = re.findall(f'[^"\n]*{TEXTS["EACCES"]}[^"\n]*', said, re.IGNORECASE)
-    return any(name in text for text in denied for name in names)
+    if any(name in one for one in denied for name in names):
+        return True
+    dirs = {os.path.dirname(path) for path in paths} if re.search(r"stat|readlink", text) else ()
+    patterns = [re.escape(path) + r"(?![\w/.-])" for path in dirs if path not in ("", "/")]
+    return any(re.search(pattern, one) for one in denied for pattern in patterns)
 
 
 def is_part_of_layout(name):

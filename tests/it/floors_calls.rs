@@ -82,7 +82,7 @@ fn is_repeated_by_name(statement: &str, whole: &str) -> bool {
     let binding = statement.trim_start().strip_prefix("let ");
     binding.and_then(|binding| binding.split_once('=')).is_some_and(|(name, value)| {
         let takes = |repeat: &&str| whole.contains(&format!("{repeat}({})", name.trim()));
-        value.trim_start().starts_with('|') && REPEATING.iter().any(|repeat| takes(&repeat))
+        value.trim_start().starts_with('|') && REPEATING.iter().any(takes)
     })
 }
 

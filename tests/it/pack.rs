@@ -35,13 +35,9 @@ fn path(text: &str) -> ImagePath {
 /// A file of the host as a node.
 fn host(path: &Path) -> Node {
     let stat = rustix::fs::lstat(path).unwrap();
-    let host = HostFile {
-        path: path.to_owned(),
-        dev: stat.st_dev,
-        ino: stat.st_ino,
-        mtime: (stat.st_mtime, stat.st_mtime_nsec as u32),
-        ctime: (stat.st_ctime, stat.st_ctime_nsec as u32),
-    };
+    let mtime = (stat.st_mtime, stat.st_mtime_nsec as u32);
+    let ctime = (stat.st_ctime, stat.st_ctime_nsec as u32);
+    let host = HostFile::new(path.into(), (stat.st_dev, stat.st_ino), mtime, ctime);
     let mut node = Node::inline(0o644, []);
     node.kind = Kind::File(FileNode {
         len: stat.st_size as u64,

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     owners::owner,
-    survey::{Window, named_programs},
+    survey::{NamedPrograms, Window, named_programs},
 };
 use crate::{
     elf::ReadFailure,
@@ -23,19 +23,11 @@ const MAX_COMPARED: usize = 16;
 /// How many others have to be there so that they say something.
 const MIN_OTHERS: usize = 4;
 
-/// A program of a package, and which of these commands its constants name.
+/// A program of a package, and which commands of the package it names.
 #[derive(Debug)]
 struct Compared {
     path: ImagePath,
-    named: BTreeSet<Box<[u8]>>,
-    /// Whether it starts programs, and so may start these.
-    starts: bool,
-}
-
-impl Compared {
-    fn only_talks_of(&self, name: &[u8]) -> bool {
-        !self.starts && self.named.contains(name)
-    }
+    says: NamedPrograms,
 }
 
 /// What is known of packages so far.
@@ -116,13 +108,12 @@ impl StartablePrograms {
         let others: Vec<_> = compared.iter().filter(|other| other.path != *path).collect();
         if others.len() >= MIN_OTHERS {
             let is_common = |name: &[u8]| {
-                let talk = others.iter().filter(|other| other.only_talks_of(name)).count();
+                let names = |other: &&&Compared| other.says.named.contains(name);
+                let only_talk = others.iter().filter(names).filter(|other| !other.says.starts);
                 // None names itself to start itself.
                 let could = others.iter().filter(|other| other.path.file_name() != name);
-                let (name_it, all) = could.fold((0, 0), |(name_it, all), other| {
-                    (name_it + usize::from(other.named.contains(name)), all + 1)
-                });
-                2 * talk > others.len() || 10 * name_it >= 9 * all
+                let all = could.clone().count();
+                2 * only_talk.count() > others.len() || 10 * could.filter(names).count() >= 9 * all
             };
             named.retain(|name| !(is_own_command(name) && is_common(name)));
         }
@@ -155,8 +146,8 @@ fn compare(
     let mut compared = Vec::new();
     for (path, file) in programs.into_iter().step_by(step) {
         let Ok(reader) = view.reader(&file)? else { continue };
-        if let Some((named, starts)) = named_programs(&reader, startable, &mut window)? {
-            compared.push(Compared { path, named, starts });
+        if let Some(says) = named_programs(&reader, startable, &mut window)? {
+            compared.push(Compared { path, says });
         }
     }
     Ok(compared)

@@ -148,8 +148,16 @@ impl<'t> Surveyor<'t> {
     }
 }
 
-/// Which of these programs the constants of an object name, and whether it starts programs. `None`
-/// for what is not an object.
+/// What an object says of programs.
+#[derive(Debug, Default)]
+pub(super) struct NamedPrograms {
+    /// Those that its constants name.
+    pub(super) named: BTreeSet<Box<[u8]>>,
+    /// Whether it starts programs, and so may start these.
+    pub(super) starts: bool,
+}
+
+/// What an object says of these programs; `None` for what is not an object.
 ///
 /// # Errors
 /// [`ReadFailure`]
@@ -157,9 +165,8 @@ pub(super) fn named_programs(
     reader: &FileReader,
     startable: &Startables,
     window: &mut Window,
-) -> Result<Option<(BTreeSet<Box<[u8]>>, bool)>, ReadFailure> {
-    let mut found = BTreeSet::new();
-    let mut starts = false;
+) -> Result<Option<NamedPrograms>, ReadFailure> {
+    let NamedPrograms { mut named, mut starts } = NamedPrograms::default();
     let read = reader.parse(|len, read_at| {
         // Of a damaged table, what could be read.
         let _ = elf::imports(len, read_at, |name| starts |= starts_programs(name))?;
@@ -167,10 +174,10 @@ pub(super) fn named_programs(
             Ok(ranges) => ranges,
             Err(error) => return Ok(Err(error)),
         };
-        window.slide(&ranges, read_at, |bytes| scan::programs(bytes, startable, &mut found))?;
+        window.slide(&ranges, read_at, |bytes| scan::programs(bytes, startable, &mut named))?;
         Ok(Ok(()))
     })?;
-    Ok(read.is_ok().then_some((found, starts)))
+    Ok(read.is_ok().then_some(NamedPrograms { named, starts }))
 }
 
 /// Whether a function starts programs: exec(3), posix_spawn(3), system(3), popen(3), and those of
