@@ -446,10 +446,13 @@ fn scripts_in_a_directory_that_is_only_mentioned_are_not_started() {
         ("/usr/lib/zz-app", reads, main, false),
         ("/usr/lib/zz-app/up.d", reads, main, false),
         ("/usr/lib/zz-app", runs, "", false),
+        // Another package has a file in this directory, too.
+        ("zz-app", runs, main, false),
     ];
     for (names, call, main, is_there) in cases {
         let body = says(&format!("\"{names}\", \"x\""), call);
-        let dir = names.split('"').next().unwrap();
+        let name = names.split('"').next().unwrap();
+        let dir = if name.starts_with('/') { name.to_owned() } else { format!("/usr/lib/{name}") };
         let app = match main {
             "" => "// -l:libzz.so.1\nint run(void); int main(void) { return run(); }".to_owned(),
             main => format!("{body}\n{main}"),
@@ -457,8 +460,12 @@ fn scripts_in_a_directory_that_is_only_mentioned_are_not_started() {
         let script = format!("{}/set-up", dir.trim_start_matches('/'));
         let helper = "usr/lib/zz-app/zz-helper";
         let paths: &[&str] = &["usr/bin/app", "usr/lib/libzz.so.1", helper, &script];
-        let packages: &[(&str, &str, &[&str])] =
-            &[("app", "Depends: dash", paths), ("dash", "", &["usr/bin/dash"])];
+        let other: &[&str] = if dir == name { &[] } else { &["usr/lib/zz-app/other"] };
+        let packages: &[(&str, &str, &[&str])] = &[
+            ("app", "Depends: dash", paths),
+            ("dash", "", &["usr/bin/dash"]),
+            ("other", "", other),
+        ];
         let sources = [("libzz", &*body), ("dash", MAIN), ("app", &*app)];
         let Some(sandbox) = sandbox(&sources, packages) else { return };
         sandbox.program(&format!("sys/{script}"), "#!/usr/bin/dash\n");

@@ -118,6 +118,20 @@ pub(super) fn helpers(
     objects.map(|(path, _)| path).filter(|path| !named.contains(path)).cloned().collect()
 }
 
+/// Whether the mention of a file has its name. Of a directory in which several packages have files,
+/// a rule names each file of a package that what mentions the directory means.
+fn is_by_name(one: &RuleFile<'_>) -> bool {
+    let has_name = || match &*one.named.evidence {
+        Evidence::Owned(mention, _) => {
+            let last = mention.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+            // Compilers cut a constant, and programs add an ending.
+            !last.is_empty() && one.path.file_name().starts_with(last)
+        }
+        _ => true,
+    };
+    one.is_named && has_name()
+}
+
 /// Whether what mentions a file, or a directory above it, means to start it. Of a directory, only a
 /// script or a program that starts others can mean all that is in it: where it has the path, and the
 /// directory is neither one of shared data nor in `explained`, or where its files are all started
@@ -127,7 +141,7 @@ fn is_meant(
     explained: &BTreeSet<(&ImagePath, ImagePath)>,
     facts: &Facts,
 ) -> bool {
-    if one.is_named {
+    if is_by_name(one) {
         return true;
     }
     let is_path = match &*one.named.evidence {
@@ -154,8 +168,9 @@ fn explained<'f>(
     found: &'f [RuleFile<'_>],
     own_programs: &'f BTreeMap<Box<[u8]>, Mentions>,
 ) -> BTreeSet<(&'f ImagePath, ImagePath)> {
-    let is_program =
-        |one: &&RuleFile<'_>| one.is_named && one.node.file().is_some() && one.node.is_executable();
+    let is_program = |one: &&RuleFile<'_>| {
+        is_by_name(one) && one.node.file().is_some() && one.node.is_executable()
+    };
     let programs = found.iter().filter(is_program);
     let here = programs.filter_map(|one| Some((one.named.by.as_ref()?, one.path.parent()?)));
     let started = own_programs.values().flatten().filter_map(|(path, mention)| {
