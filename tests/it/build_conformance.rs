@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use crate::{
     engines::{self, Docker},
-    sandbox::{Outcome, Run, Sandbox},
+    sandbox::{Outcome, Run, Sandbox, some_of},
 };
 
 /// One Dockerfile, with what its `#!` lines say.
@@ -218,6 +218,7 @@ fn dockers_classic_builder_makes_the_same_images() {
     base_image(&lab, &docker);
     let cases = cases("classic");
     assert!(cases.len() >= 549, "{}", cases.len());
+    let cases = some_of(cases);
     // dockerd loses layers if two builds make the same content at once ("unable to find image"), so
     // it builds one case at a time.
     let turn = Mutex::new(());
