@@ -407,7 +407,7 @@ impl Outcome {
 
 /// Every fourth of `cases`; all of them if `IMGB_ALL_CASES` is set, as each night. For tests that
 /// would take most of the suite's time.
-pub fn some_of<T>(cases: Vec<T>) -> Vec<T> {
+pub(crate) fn some_of<T>(cases: Vec<T>) -> Vec<T> {
     let step = if std::env::var_os("IMGB_ALL_CASES").is_some() { 1 } else { 4 };
     cases.into_iter().step_by(step).collect()
 }
