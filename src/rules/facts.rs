@@ -61,7 +61,7 @@ pub struct Facts {
     pub own_programs: BTreeMap<Box<[u8]>, Mentions>,
     /// Programs of the image that a script or command line in it starts, by their real paths.
     pub started: BTreeSet<ImagePath>,
-    /// Objects of the closure that start no programs themselves, by their real paths: all libraries,
+    /// Objects of the closure that start no programs themselves, by their real paths: libraries,
     /// and programs that import no function for it.
     pub starts_nothing: BTreeSet<ImagePath>,
     /// The image's environment, `NAME=VALUE`.

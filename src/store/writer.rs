@@ -11,7 +11,7 @@ use std::{
 
 use rustix::{
     fs::{Advice, FallocateFlags},
-    io::Errno,
+    io::{Errno, retry_on_intr},
 };
 
 use super::{
@@ -91,11 +91,13 @@ impl BlobWriter {
     /// If there is no room for them.
     pub fn reserve(&self, size: u64) -> Result<(), StoreError> {
         let Extent { file, offset } = &self.extent;
-        let is_ext4 = || rustix::fs::fstatfs(&**file).is_ok_and(|found| found.f_type == EXT4);
+        let found = || retry_on_intr(|| rustix::fs::fstatfs(&**file));
+        let is_ext4 = || found().is_ok_and(|found| found.f_type == EXT4);
         if size < RESERVED || !is_ext4() {
             return Ok(());
         }
-        match rustix::fs::fallocate(&**file, FallocateFlags::empty(), *offset, size) {
+        let flags = FallocateFlags::empty();
+        match retry_on_intr(|| rustix::fs::fallocate(&**file, flags, *offset, size)) {
             Err(errno @ (Errno::NOSPC | Errno::DQUOT)) => {
                 Err(io_error("write", &self.path)(errno.into()))
             }

@@ -133,7 +133,7 @@ fn is_by_name(one: &RuleFile<'_>) -> bool {
 }
 
 /// Whether what mentions a file, or a directory above it, means to start it. Of a directory, only a
-/// script or a program that starts others can mean all that is in it: where it has the path, and the
+/// script or a program that starts others can mean all that is in it: where it has the path and the
 /// directory is neither one of shared data nor in `explained`, or where its files are all started
 /// (`install.d`).
 fn is_meant(
