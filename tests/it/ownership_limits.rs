@@ -447,12 +447,11 @@ fn scripts_in_a_directory_that_is_only_mentioned_are_not_started() {
         ("/usr/lib/zz-app/up.d", reads, main, false),
         ("/usr/lib/zz-app", runs, "", false),
         // Another package has a file in this directory, too.
-        ("zz-app", runs, main, false),
+        ("/usr/share/zz-shared", runs, main, false),
     ];
     for (names, call, main, is_there) in cases {
         let body = says(&format!("\"{names}\", \"x\""), call);
-        let name = names.split('"').next().unwrap();
-        let dir = if name.starts_with('/') { name.to_owned() } else { format!("/usr/lib/{name}") };
+        let dir = names.split('"').next().unwrap();
         let app = match main {
             "" => "// -l:libzz.so.1\nint run(void); int main(void) { return run(); }".to_owned(),
             main => format!("{body}\n{main}"),
@@ -460,11 +459,11 @@ fn scripts_in_a_directory_that_is_only_mentioned_are_not_started() {
         let script = format!("{}/set-up", dir.trim_start_matches('/'));
         let helper = "usr/lib/zz-app/zz-helper";
         let paths: &[&str] = &["usr/bin/app", "usr/lib/libzz.so.1", helper, &script];
-        let other: &[&str] = if dir == name { &[] } else { &["usr/lib/zz-app/other"] };
+        let other = ["usr/share/zz-shared/other"];
         let packages: &[(&str, &str, &[&str])] = &[
             ("app", "Depends: dash", paths),
             ("dash", "", &["usr/bin/dash"]),
-            ("other", "", other),
+            ("other", "", &other),
         ];
         let sources = [("libzz", &*body), ("dash", MAIN), ("app", &*app)];
         let Some(sandbox) = sandbox(&sources, packages) else { return };
