@@ -105,7 +105,7 @@ fn take_one(
         return Ok(());
     }
     let Ok(Some(node)) = builder.view.node(&path)? else { return Ok(()) };
-    if node.meta.mode & 0o004 == 0 {
+    if node.file().is_none() || node.meta.mode & 0o004 == 0 {
         return Ok(());
     }
     let Ok(found) = builder.view.find(path.as_bytes())? else { return Ok(()) };

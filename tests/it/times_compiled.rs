@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::{
     engines::have,
+    fixtures::{X86_64, static_elf},
     sandbox::{Run, Sandbox},
     times::{packed, time_of, times_in},
 };
@@ -106,4 +107,16 @@ fn system_python() -> Option<String> {
     let name = real.file_name()?.to_str()?.to_owned();
     let cache = format!("/usr/lib/{name}/json/__pycache__");
     std::path::Path::new(&cache).exists().then_some(name)
+}
+
+/// What a link leads to is not checked, and would not come along.
+#[test]
+fn a_compiled_module_that_is_a_link_stays() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64)).file("sys/usr/lib/m.py", "x = 1\n");
+    sandbox.file("sys/usr/lib/real.pyc", b"\xa7\x0d\r\n\x03\0\0\0checksum");
+    sandbox.dir("sys/usr/lib/__pycache__");
+    sandbox.symlink("sys/usr/lib/__pycache__/m.cpython-311.pyc", "../real.pyc");
+    let plan = sandbox.imgb("plan ./app --all --sysroot sys --include /usr/lib/m.py").run().ok();
+    assert!(plan.text().contains("/m.py ") && !plan.text().contains(".pyc"), "{}", plan.show());
 }
