@@ -93,17 +93,18 @@ pub(super) fn any_taken(
     Ok(false)
 }
 
-/// The paths that `files` lead to, without the contents of directories.
+/// The paths outside the image that `files` lead to, without the contents of directories, each with
+/// the first file that names it ([`NamedBy::by`]).
 ///
 /// # Errors
 /// [`ReadFailure`]
-pub(super) fn exist(
-    files: &[NamedBy],
+pub(super) fn exist<'f>(
+    files: &'f [NamedBy],
     rule: &Rule,
     table: &Table,
     builder: &ImageBuilder<'_>,
-) -> Result<Vec<ImagePath>, ReadFailure> {
-    let mut out = BTreeSet::new();
+) -> Result<BTreeMap<ImagePath, Option<&'f ImagePath>>, ReadFailure> {
+    let mut out = BTreeMap::new();
     for file in files {
         for path in expand(&file.pattern, builder)? {
             let Ok(resolved) = builder.view.resolve(path.as_bytes())? else { continue };
@@ -113,11 +114,11 @@ pub(super) fn exist(
                 || builder.has(&resolved.path)
                 || (rule.files_only && resolved.is_directory);
             if !unwanted {
-                out.insert(path);
+                out.entry(path).or_insert(file.by.as_ref());
             }
         }
     }
-    Ok(out.into_iter().collect())
+    Ok(out)
 }
 
 /// Bytes of the files among `found` that are not in the image, each inode once.
@@ -278,7 +279,8 @@ pub(super) fn expand(
     Ok(out)
 }
 
-fn unescape(part: &[u8]) -> Vec<u8> {
+/// The path that a pattern without wildcards stands for.
+pub(super) fn unescape(part: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(part.len());
     let mut bytes = part.iter();
     while let Some(&byte) = bytes.next() {

@@ -1,6 +1,6 @@
 //! What rules left out, and what the image's scripts and plugins lack → notes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{RuntimeDeps, files};
 use crate::{
@@ -9,6 +9,9 @@ use crate::{
     plan::{Missing, Note, builder::ImageBuilder},
     rules::{Level, Verdict},
 };
+
+/// Paths that one note names.
+const LISTED: usize = 5;
 
 impl RuntimeDeps<'_> {
     /// Notes about what was left out for doubt or size, with the option that adds it.
@@ -32,11 +35,11 @@ impl RuntimeDeps<'_> {
                 continue;
             }
             let what = fired.rule.hint.as_deref().unwrap_or(&fired.rule.description);
-            let by = fired.by.as_ref().map_or_else(String::new, |by| format!("{by}: "));
-            let why = match fired.rule.files_only {
-                true => list(&there),
-                false => fired.evidence.to_string(),
+            let (by, why) = match fired.rule.files_only {
+                true => named_by(&there),
+                false => (fired.by.as_ref(), fired.evidence.to_string()),
             };
+            let by = by.map_or_else(String::new, |by| format!("{by}: "));
             let text = format!("{by}{what} ({why})");
             notes.push(Note::hint(text, format!("`--with {}` adds it", fired.rule.name)));
         }
@@ -60,7 +63,7 @@ impl RuntimeDeps<'_> {
     fn private_note(&self, builder: &ImageBuilder<'_>) -> Option<Note> {
         let out: Vec<_> = self.private.iter().filter(|path| !builder.has(path)).cloned().collect();
         let first = out.first()?;
-        let text = format!("left out, since not everybody may read it: {}", list(&out));
+        let text = format!("left out, since not everybody may read it: {}", list(out.iter()));
         Some(Note::hint(text, format!("`--include {first}` adds it, secrets and all")))
     }
 
@@ -72,16 +75,38 @@ impl RuntimeDeps<'_> {
         let rules: Vec<_> = rules.collect::<BTreeSet<_>>().into_iter().collect();
         let bytes = out.iter().map(|(_, (_, bytes))| bytes).max()?.div_ceil(1_000_000);
         let what = "left out, since it is optional and large";
-        let text = format!("{what}, up to {bytes} MB with what it needs: {}", list(&paths));
+        let text = format!("{what}, up to {bytes} MB with what it needs: {}", list(paths.iter()));
         Some(Note::hint(text, format!("`{}` adds what is left out", rules.join(" "))))
     }
 }
 
-/// The first few of `paths`.
-fn list(paths: &[ImagePath]) -> String {
-    let mut text: Vec<_> = paths.iter().take(5).map(ToString::to_string).collect();
-    if paths.len() > text.len() {
-        text.push(format!("and {} more", paths.len() - text.len()));
+/// The file that names the first of `paths`, and the first few paths that it names, followed by
+/// those of each other file with its name.
+fn named_by<'f>(
+    paths: &BTreeMap<ImagePath, Option<&'f ImagePath>>,
+) -> (Option<&'f ImagePath>, String) {
+    let first = paths.values().next().copied().flatten();
+    let (ours, others): (Vec<_>, Vec<_>) = paths.iter().partition(|(_, by)| **by == first);
+    let mut texts = vec![list(ours.iter().map(|(path, _)| path))];
+    let mut of_others: BTreeMap<&ImagePath, Vec<&ImagePath>> = BTreeMap::new();
+    for (path, by) in others {
+        if let Some(by) = by {
+            of_others.entry(by).or_default().push(path);
+        }
+    }
+    let named = |(by, paths): (&ImagePath, Vec<_>)| {
+        format!("{}: {}", escape(by.file_name()), list(paths.iter()))
+    };
+    texts.extend(of_others.into_iter().take(LISTED).map(named));
+    (first, texts.join("; "))
+}
+
+/// The first few of `all`.
+fn list<T: ToString>(all: impl ExactSizeIterator<Item = T>) -> String {
+    let left = all.len().saturating_sub(LISTED);
+    let mut text: Vec<_> = all.take(LISTED).map(|one| one.to_string()).collect();
+    if left > 0 {
+        text.push(format!("and {left} more"));
     }
     text.join(", ")
 }
