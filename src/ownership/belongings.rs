@@ -96,33 +96,33 @@ impl Belongings {
     /// What of this belongs to an object of the package that has these `mentions`, in order: files
     /// that are mentioned, and those below a directory that is. A directory stands for its files
     /// where no other package has any in it; a file in it whose own name is mentioned is listed,
-    /// too.
+    /// too. What has several mentions is listed with each.
     pub fn mentioned(&self, mentions: &Mentions, database: &Database) -> Vec<Owned> {
-        let mut out: BTreeMap<ImagePath, Owned> = BTreeMap::new();
+        let mut out: BTreeMap<(ImagePath, Box<[u8]>), Owned> = BTreeMap::new();
         if mentions.is_empty() {
             return Vec::new();
         }
         let mut by_directory: BTreeMap<&ImagePath, Option<Box<[u8]>>> = BTreeMap::new();
         for Files { above, paths } in self.files.values() {
-            let mut mention = None;
-            let mut whole = None;
+            let (mut whole, mut shared) = (Vec::new(), Vec::new());
             for dir in above {
-                if mention.is_none() {
-                    let find = || mentions.of_directory(dir.as_bytes(), dir.file_name());
-                    mention.clone_from(by_directory.entry(dir).or_insert_with(find));
-                }
-                if mention.is_some() && self.is_exclusive(dir, database) {
-                    whole = Some(dir);
-                    break;
+                let find = || mentions.of_directory(dir.as_bytes(), dir.file_name());
+                shared.extend(by_directory.entry(dir).or_insert_with(find).clone());
+                if !shared.is_empty() && self.is_exclusive(dir, database) {
+                    whole.extend(shared.drain(..).map(|mention| (dir, mention)));
                 }
             }
             for (path, package) in paths {
-                let of_directory = mention.clone().map(|mention| (whole.unwrap_or(path), mention));
-                let of_file = mentions.of_file(path.file_name()).map(|mention| (path, mention));
+                let of_shared = shared.iter().map(|mention| (path, mention.clone()));
+                let of_directories = whole.iter().cloned().chain(of_shared);
+                let of_file = mentions
+                    .of_file(path.as_bytes(), path.file_name())
+                    .map(|mention| (path, mention));
                 let bond = self.bonds.get(package).copied().unwrap_or(Bond::Recommends);
-                for (taken, mention) in of_directory.into_iter().chain(of_file) {
+                for (taken, mention) in of_directories.chain(of_file) {
+                    let key = (taken.clone(), mention.clone());
                     let owned = Owned { path: taken.clone(), mention, package: *package, bond };
-                    let known = out.entry(taken.clone()).or_insert_with(|| owned.clone());
+                    let known = out.entry(key).or_insert_with(|| owned.clone());
                     if owned.bond < known.bond {
                         *known = owned;
                     }

@@ -1,11 +1,13 @@
 //! Bytes of constants or of a script → the names in them that could be those of files.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Bound};
 
 use crate::path::shared_dirs;
 
 /// The shortest name of a file, in bytes, that counts without a slash next to it.
 const MIN_FILE_NAME: usize = 5;
+/// The shortest part of a name, in bytes, that counts behind the path of its directory.
+const MIN_FRONT: usize = 3;
 /// Bytes of a constant that a compiler keeps in one piece when a program copies it: a longer path
 /// is cut there, and the rest is in the code.
 const PIECE: usize = 16;
@@ -30,6 +32,8 @@ pub struct Names {
 pub struct Mentions {
     names: BTreeSet<Box<[u8]>>,
     directories: BTreeSet<Box<[u8]>>,
+    /// Longer paths that end in one of these directories: of a file, or what is completed to one.
+    fronts: BTreeSet<Box<[u8]>>,
     pieces: BTreeSet<[u8; PIECE]>,
 }
 
@@ -99,6 +103,10 @@ impl Names {
             let trimmed = path.strip_suffix(b"/").unwrap_or(path);
             if let Some(dir) = self.directory_of(trimmed) {
                 mentions.directories.insert(dir.into());
+                let name = path.get(dir.len() + 1..).unwrap_or_default();
+                if name.len() >= MIN_FRONT && !name.contains(&b'/') {
+                    mentions.fronts.insert(path.into());
+                }
             } else if let Some(front) = path.first_chunk()
                 && self.pieces.contains(front)
             {
@@ -148,9 +156,20 @@ impl Mentions {
         self.names.get(name).cloned().or_else(|| by_piece().map(Box::from))
     }
 
-    /// What mentions a file called `name`.
-    pub(super) fn of_file(&self, name: &[u8]) -> Option<Box<[u8]>> {
-        self.names.get(name).filter(|name| name.len() >= MIN_FILE_NAME).cloned()
+    /// What mentions a file, by its name or with the first part of its path.
+    pub(super) fn of_file(&self, path: &[u8], name: &[u8]) -> Option<Box<[u8]>> {
+        let by_name = self.names.get(name).filter(|name| name.len() >= MIN_FILE_NAME);
+        by_name.or_else(|| self.front_of(path)).cloned()
+    }
+
+    /// The longest path that `path` begins with and that ends in the same directory.
+    fn front_of(&self, path: &[u8]) -> Option<&Box<[u8]>> {
+        let dir_len = memchr::memrchr(b'/', path)?;
+        let dir = path.get(..=dir_len)?;
+        let between = (Bound::Included(dir), Bound::Included(path));
+        let fronts = self.fronts.range::<[u8], _>(between).rev();
+        let mut near = fronts.take_while(|front| front.starts_with(dir));
+        near.find(|front| path.starts_with(front))
     }
 }
 

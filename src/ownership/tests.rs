@@ -101,7 +101,11 @@ fn mentioned(package: &str, constants: &[u8]) -> Vec<String> {
 
 #[test]
 fn paths_that_are_joined_cut_and_listed_are_found() {
-    let mono = ["/etc/mono mono Own by mono", "/usr/lib/mono corlib Own by mono"];
+    let mono = [
+        "/etc/mono mono Own by mono",
+        "/usr/lib/mono corlib Own by mono",
+        "/usr/lib/mono/4.5 corlib Own by 4.5",
+    ];
     assert_eq!(mentioned("mono", b"\0/usr/lib\0mono/4.5\0"), mono);
     let espeak = |by: &str| [format!("/usr/share/espeak-ng-data espeak-data Own by {by}")];
     assert_eq!(mentioned("espeak", b"\0%s/espeak-ng-data\0"), espeak("espeak-ng-data"));

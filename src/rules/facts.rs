@@ -21,6 +21,8 @@ pub struct Facts {
     /// Files and directories that belong to an object or script that mentions them, by their
     /// paths.
     pub owned: BTreeMap<Box<[u8]>, Owned>,
+    /// Everything that mentions them, and what it says.
+    pub mentioned: BTreeMap<Box<[u8]>, BTreeSet<(ImagePath, Box<[u8]>)>>,
     /// Names of libraries that a program may pass to dlopen(3), if the loader's search finds them
     /// and a package asks for them: each path that it opens, with the file that has the name.
     pub opens: BTreeMap<Box<[u8]>, Mentions>,
@@ -61,8 +63,8 @@ pub struct Facts {
     pub own_programs: BTreeMap<Box<[u8]>, Mentions>,
     /// Programs of the image that a script or command line in it starts, by their real paths.
     pub started: BTreeSet<ImagePath>,
-    /// Objects of the closure that start no programs themselves, by their real paths: libraries,
-    /// and programs that import no function for it.
+    /// Objects of the closure that start no programs, as far as their imports tell, by their real
+    /// paths.
     pub starts_nothing: BTreeSet<ImagePath>,
     /// The image's environment, `NAME=VALUE`.
     pub environment: Vec<String>,
@@ -155,6 +157,18 @@ impl Facts {
             + self.library_names.len()
             + self.opens.len()
             + self.embedded.len()
+    }
+
+    /// Notes what belongs to an object or script at `path`. Of several mentions, the strongest is
+    /// the evidence.
+    pub fn add_owned(&mut self, path: &[u8], owned: Owned) {
+        let mention = (owned.by.clone(), owned.mention.clone());
+        self.mentioned.entry(path.into()).or_default().insert(mention);
+        match self.owned.get_mut(path) {
+            Some(known) if !owned.is_stronger(known) => {}
+            Some(known) => *known = owned,
+            None => drop(self.owned.insert(path.into(), owned)),
+        }
     }
 
     /// Notes that `by` imports `name`. A program replaces a library; otherwise the first stays.

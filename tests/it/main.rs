@@ -91,6 +91,8 @@ mod overwrite;
 mod ownership;
 /// Packages as evidence: what they say is not meant.
 mod ownership_limits;
+/// Packages as evidence: which programs and scripts are started.
+mod ownership_started;
 /// What scanners find in an image: the packages that own its files.
 mod packages;
 /// `imgb inspect --html`: the page in headless Chromium.

@@ -1,5 +1,5 @@
-//! What packages say is not meant: what the machine adds to their directories, commands and
-//! libraries that none of them asks for, modules of other scripts.
+//! What packages say is not meant: what the machine adds to their directories, libraries that none
+//! of them asks for, modules of other scripts.
 
 use crate::{
     engines::have,
@@ -10,7 +10,10 @@ use crate::{
 /// A sandbox whose `sys/` has these packages: the name, further fields, and paths below the root.
 /// Of these, `usr/bin/NAME` is a program made from `NAME.c` of `sources`, `libNAME.so.1` likewise a
 /// library, and `libheavy.so.1` a library of 4 MB. All other paths have to be made.
-fn sandbox(sources: &[(&str, &str)], packages: &[(&str, &str, &[&str])]) -> Option<Sandbox> {
+pub(crate) fn sandbox(
+    sources: &[(&str, &str)],
+    packages: &[(&str, &str, &[&str])],
+) -> Option<Sandbox> {
     if !have(&["gcc"]) {
         return None;
     }
@@ -48,11 +51,11 @@ fn sandbox(sources: &[(&str, &str)], packages: &[(&str, &str, &[&str])]) -> Opti
     Some(sandbox)
 }
 
-const MAIN: &str = "int main(void) { return 0; }";
-const HEAVY: &str = "// -l:libheavy.so.1\nint main(void) { return 0; }";
+pub(crate) const MAIN: &str = "int main(void) { return 0; }";
+pub(crate) const HEAVY: &str = "// -l:libheavy.so.1\nint main(void) { return 0; }";
 
 /// What the plan of `name` shows.
-fn plan(sandbox: &Sandbox, name: &str) -> Outcome {
+pub(crate) fn plan(sandbox: &Sandbox, name: &str) -> Outcome {
     sandbox.imgb(&format!("plan --all --sysroot sys {name}")).run().ok()
 }
 
@@ -78,26 +81,6 @@ fn what_the_machine_adds_to_a_directory_is_not_the_packages() {
     }
     for path in ["theirs", "usr/lib/big", "var/cache/zz/today"] {
         assert!(!plan.contains(path), "{path} in {plan}");
-    }
-}
-
-/// A script runs a large command only if there is one, unless its package asks for it.
-#[test]
-fn a_large_command_that_no_package_asks_for() {
-    for (fields, is_there) in [("", false), ("Depends: large", true)] {
-        let packages: &[(&str, &str, &[&str])] = &[
-            ("script", fields, &["usr/bin/script"]),
-            ("large", "", &["usr/bin/large", "usr/lib/libheavy.so.1"]),
-            ("small", "", &["usr/bin/small"]),
-        ];
-        let sources = [("large", HEAVY), ("small", MAIN), ("sh", MAIN)];
-        let Some(sandbox) = sandbox(&sources, packages) else { return };
-        sandbox.program("sys/usr/bin/script", "#!/usr/bin/sh\nsmall\nlarge\n");
-        let plan = plan(&sandbox, "script");
-        assert!(plan.text().contains("/usr/bin/small"), "{}", plan.show());
-        assert_eq!(plan.text().contains("/usr/bin/large"), is_there, "{}", plan.show());
-        let is_said = plan.stderr().contains("up to 5 MB with what it needs: /usr/bin/large");
-        assert_eq!(is_said, !is_there, "{}", plan.show());
     }
 }
 
@@ -205,29 +188,6 @@ fn an_installed_script_gets_the_modules_of_perl_that_it_loads() {
 }
 
 #[test]
-fn a_shell_script_starts_modules_of_python() {
-    let module = "usr/lib/python3/dist-packages/zz/main.py";
-    let packages: &[(&str, &str, &[&str])] = &[
-        ("app", "Depends: asked", &["usr/bin/app", module]),
-        ("asked", "", &["usr/bin/asked"]),
-        ("other", "", &["usr/bin/other"]),
-    ];
-    let names = ["python3", "sh", "asked", "other"].map(|name| (name, MAIN));
-    let Some(sandbox) = sandbox(&names, packages) else { return };
-    sandbox.program("sys/usr/bin/app", "#!/usr/bin/sh\npython3 -m zz.main \"$@\"\n");
-    let main = "import subprocess\nsubprocess.Popen(['asked'])\nsubprocess.Popen(['other'])\n";
-    sandbox.file(&format!("sys/{module}"), main);
-    sandbox.file("sys/usr/lib/python3/dist-packages/yy/main.py", "");
-    let text = plan(&sandbox, "app").text();
-    assert!(text.contains("/zz/main.py") && !text.contains("/yy/"), "{text}");
-    assert!(text.contains("bin/asked ") && !text.contains("bin/other "), "{text}");
-    // Without a database, what a module can start says nothing.
-    sandbox.tool("rm", "-r sys/var/lib/dpkg").run().ok();
-    let text = plan(&sandbox, "app").text();
-    assert!(text.contains("/zz/main.py") && !text.contains("bin/asked "), "{text}");
-}
-
-#[test]
 fn what_not_everybody_may_read_is_left_out_with_a_hint() {
     let packages: &[(&str, &str, &[&str])] =
         &[("app", "", &["usr/bin/app", "etc/app/key", "etc/app/open"])];
@@ -239,33 +199,6 @@ fn what_not_everybody_may_read_is_left_out_with_a_hint() {
     let text = plan.text();
     assert!(text.contains("/etc/app/open") && !text.contains("/etc/app/key"), "{text}");
     assert!(plan.show().contains("`--include /etc/app/key` adds it"), "{}", plan.show());
-}
-
-/// What a program passes to exec: a program of its own package by name, one that its package
-/// depends on by path. A name alone brings no large program.
-#[test]
-fn a_program_brings_the_programs_of_its_packages_that_it_starts() {
-    let starts = "#include <unistd.h>\nint main(int argc, char **argv) {\n\
-        execlp(\"app-cpp\", \"app-large\", \"theirs\", \"asked : no\", (char *)0);\n\
-        execl(\"/usr/bin/needed\", \"/usr/bin/other\", (char *)0); return 1; }";
-    let packages: &[(&str, &str, &[&str])] = &[
-        ("app", "Depends: needed", &["usr/bin/app", "usr/bin/app-cpp", "usr/bin/app-large"]),
-        ("needed", "", &["usr/bin/needed", "usr/bin/asked"]),
-        ("theirs", "", &["usr/bin/theirs", "usr/bin/other"]),
-    ];
-    let large = "char large[4000000] = {1}; int main(void) { return 0; }";
-    let names = ["app-cpp", "needed", "asked", "theirs", "other"].map(|name| (name, MAIN));
-    let sources = [&[("app", starts), ("app-large", large)], &names[..]].concat();
-    let Some(sandbox) = sandbox(&sources, packages) else { return };
-    let plan = plan(&sandbox, "app");
-    let text = plan.text();
-    assert!(text.contains("it starts programs, and names app-cpp of its packages"), "{text}");
-    assert!(text.contains("/usr/bin/app-cpp ") && text.contains("/usr/bin/needed "), "{text}");
-    assert!(text.contains("/usr/bin/asked "), "{text}");
-    for name in ["app-large", "theirs"] {
-        assert!(!text.contains(&format!("/usr/bin/{name} ")), "{name} in {text}");
-    }
-    assert!(plan.stderr().contains("what it needs: /usr/bin/app-large"), "{}", plan.show());
 }
 
 /// The directory of a recommended package is too large; one of its files is named.
@@ -295,204 +228,4 @@ fn names_in_wide_characters_are_mentions() {
     sandbox.file("sys/usr/share/zz/Parser.frame", "");
     let text = plan(&sandbox, "app").text();
     assert!(text.contains("zz/Parser.frame"), "{text}");
-}
-
-/// A script whose commands are in variables may run what each system has.
-#[test]
-fn a_word_in_a_script_that_starts_what_variables_hold() {
-    for (call, is_there) in [("system(@$tar)", true), ("print $tar", false)] {
-        let packages: &[(&str, &str, &[&str])] = &[
-            ("perl-base", "Essential: yes", &["usr/bin/perl"]),
-            ("tar", "Essential: yes", &["usr/bin/tar"]),
-            ("other", "", &["usr/bin/zz"]),
-            ("app", "", &["usr/bin/app"]),
-        ];
-        let sources = [("perl", MAIN), ("tar", MAIN), ("zz", MAIN)];
-        let Some(sandbox) = sandbox(&sources, packages) else { return };
-        let script = format!("#!/usr/bin/perl\nmy $tar = ['tar', 'zz'];\n{call};\n");
-        sandbox.program("sys/usr/bin/app", &script);
-        let text = plan(&sandbox, "app").text();
-        assert_eq!(text.contains("/usr/bin/tar "), is_there, "{text}");
-        assert!(!text.contains("/usr/bin/zz "), "{text}");
-    }
-}
-
-/// cxref passes the words of `cxref-cpp -lang-c …` to execvp.
-#[test]
-fn a_command_line_whose_words_a_program_passes_to_exec() {
-    let main = "#include <string.h>\n#include <unistd.h>\nint main(int argc, char **argv) {\n\
-        const char *volatile lines[] = { \"app-cpp -lang -C\", \"zz -x\" };\n\
-        char *words[] = { strtok(strdup(lines[argc]), \" \"), 0 };\n\
-        return execvp(words[0], words); }";
-    let packages: &[(&str, &str, &[&str])] =
-        &[("app", "", &["usr/bin/app", "usr/bin/app-cpp"]), ("zz", "", &["usr/bin/zz"])];
-    let sources = [("app", main), ("app-cpp", MAIN), ("zz", MAIN)];
-    let Some(sandbox) = sandbox(&sources, packages) else { return };
-    let text = plan(&sandbox, "app").text();
-    assert!(text.contains("/usr/bin/app-cpp ") && !text.contains("/usr/bin/zz "), "{text}");
-}
-
-/// libparted runs `dmidecode -s …`, on whose package its own depends.
-#[test]
-fn a_command_line_in_a_library_whose_package_depends_on_the_command() {
-    for (fields, is_there) in [("Depends: zz", true), ("Recommends: zz", false)] {
-        let library = "#include <stdio.h>\nint run(void) { return !popen(\"zz -s x\", \"r\"); }";
-        let app = "// -l:libapp.so.1\nint run(void); int main(void) { return run(); }";
-        let packages: &[(&str, &str, &[&str])] = &[
-            ("app", "Depends: libapp1", &["usr/bin/app"]),
-            ("libapp1", fields, &["usr/lib/libapp.so.1"]),
-            ("dash", "Essential: yes", &["usr/bin/sh"]),
-            ("zz", "", &["usr/bin/zz"]),
-        ];
-        let sources = [("libapp", library), ("sh", MAIN), ("zz", MAIN), ("app", app)];
-        let Some(sandbox) = sandbox(&sources, packages) else { return };
-        sandbox.symlink("sys/bin", "usr/bin");
-        let text = plan(&sandbox, "app").text();
-        assert_eq!(text.contains("/usr/bin/zz "), is_there, "{text}");
-        assert_eq!(text.contains("/usr/bin/sh "), is_there, "{text}");
-    }
-}
-
-/// sort of coreutils runs the compressor that the user names. Its help text, which all programs of
-/// the package share, names others of them; and the name of a function may be that of a program.
-#[test]
-fn programs_that_a_common_text_names_are_not_started() {
-    let says = "const char *volatile all[] = { \"box-sum\" };\n";
-    let main = format!("{says}int main(void) {{ return !all[0]; }}");
-    let starts = format!(
-        "#include <unistd.h>\n{says}int main(int argc, char **argv) {{\n\
-         if (argc > 2) return unlink(argv[1]);\n\
-         return execlp(argc > 1 ? argv[1] : \"box-helper\", all[0], (char *)0); }}"
-    );
-    let paths: &[&str] = &[
-        "usr/bin/box-sort",
-        "usr/bin/box-cat",
-        "usr/bin/box-ls",
-        "usr/bin/box-sum",
-        "usr/bin/box-wc",
-        "usr/bin/box-helper",
-        "usr/bin/unlink",
-    ];
-    let mut sources = vec![("box-sort", &*starts), ("box-helper", MAIN), ("unlink", MAIN)];
-    sources.extend(["box-cat", "box-ls", "box-sum", "box-wc"].map(|name| (name, &*main)));
-    let Some(sandbox) = sandbox(&sources, &[("box", "", paths)]) else { return };
-    let text = plan(&sandbox, "box-sort").text();
-    assert!(text.contains("/usr/bin/box-helper "), "{text}");
-    assert!(!text.contains("/usr/bin/box-sum ") && !text.contains("/usr/bin/unlink "), "{text}");
-    // lxc's programs share code that starts programs, and so all have the names of the others.
-    let paths: &[&str] = &["usr/bin/box-a", "usr/bin/box-b", "usr/bin/box-c", "usr/bin/box-d"];
-    let shared = "#include <unistd.h>\nconst char *volatile all[] = { \"box-sum\" };\n\
-        int main(void) { return execlp(all[0], \"x\", (char *)0); }";
-    let mut all = vec!["usr/bin/box-sort", "usr/bin/box-sum", "usr/bin/box-helper"];
-    all.extend(paths);
-    let mut programs = vec![("box-sort", &*starts), ("box-sum", MAIN), ("box-helper", shared)];
-    programs.extend(["box-a", "box-b", "box-c", "box-d"].map(|name| (name, shared)));
-    let Some(sandbox) = self::sandbox(&programs, &[("box", "", &all)]) else { return };
-    let text = plan(&sandbox, "box-sort").text();
-    assert!(text.contains("/usr/bin/box-helper "), "{text}");
-    assert!(!text.contains("/usr/bin/box-sum "), "{text}");
-    // Where few are compared, what they name may be meant.
-    let few: &[&str] = &["usr/bin/box-sort", "usr/bin/box-cat", "usr/bin/box-sum"];
-    let Some(sandbox) = self::sandbox(&sources, &[("box", "", few)]) else { return };
-    let text = plan(&sandbox, "box-sort").text();
-    assert!(text.contains("/usr/bin/box-sum "), "{text}");
-}
-
-/// A program that comes with the directory that it is in counts as one that is started as soon as a
-/// script starts it.
-#[test]
-fn what_a_started_helper_mentions_is_meant() {
-    let helper = "#include <stdio.h>\nint main(void) { return puts(\"/usr/share/zz-big\") < 0; }";
-    let paths: &[&str] = &[
-        "usr/bin/app",
-        "usr/lib/zz-app/helper",
-        "usr/lib/zz-app/guess",
-        "usr/share/zz-big/data",
-        "usr/share/zz-other/x",
-    ];
-    let start = "/usr/lib/zz-app/helper";
-    for (app, guess, is_there) in [(start, "", true), ("", start, false)] {
-        let sources = [("helper", helper), ("sh", MAIN)];
-        let Some(sandbox) = sandbox(&sources, &[("app", "", paths)]) else { return };
-        sandbox.program("sys/usr/lib/zz-app/helper", sandbox.read("sys/usr/bin/helper"));
-        let script = |text: &str| format!("#!/usr/bin/sh\nDIR=/usr/lib/zz-app\n{text}\n");
-        sandbox.program("sys/usr/bin/app", script(app));
-        sandbox.program("sys/usr/lib/zz-app/guess", script(guess));
-        sandbox.file("sys/usr/share/zz-big/data", vec![b'x'; 4_000_000]);
-        let plan = plan(&sandbox, "app");
-        assert!(plan.text().contains("/usr/lib/zz-app/helper "), "{}", plan.show());
-        assert_eq!(plan.text().contains("/zz-big/data "), is_there, "{}", plan.show());
-    }
-}
-
-/// postgres names the directory of the scripts that set a server up, rpm's library that of the
-/// scripts that build packages, and lxc-stop that of lxc-user-nic: they do not run these scripts.
-/// ifup runs all scripts of a directory.
-#[test]
-fn scripts_in_a_directory_that_is_only_mentioned_are_not_started() {
-    let says = |dirs: &str, call: &str| {
-        format!(
-            "#include <stdio.h>\n#include <unistd.h>\nconst char *volatile dirs[] = {{{dirs}}};\n\
-             int run(void) {{ return {call}; }}"
-        )
-    };
-    let (runs, reads) = ("execl(dirs[0], dirs[1], (char *)0)", "puts(dirs[0])");
-    let main = "int main(void) { return run(); }";
-    let cases = [
-        ("/usr/lib/zz-app", runs, main, true),
-        ("/usr/lib/zz-app\", \"zz-helper", runs, main, false),
-        ("/usr/share/zz-app", runs, main, false),
-        ("/usr/share/zz-app/up.d", runs, main, true),
-        ("/usr/lib/zz-app", reads, main, false),
-        ("/usr/lib/zz-app/up.d", reads, main, false),
-        ("/usr/lib/zz-app", runs, "", false),
-        // Another package has a file in this directory, too.
-        ("/usr/share/zz-shared", runs, main, false),
-    ];
-    for (names, call, main, is_there) in cases {
-        let body = says(&format!("\"{names}\", \"x\""), call);
-        let dir = names.split('"').next().unwrap();
-        let app = match main {
-            "" => "// -l:libzz.so.1\nint run(void); int main(void) { return run(); }".to_owned(),
-            main => format!("{body}\n{main}"),
-        };
-        let script = format!("{}/set-up", dir.trim_start_matches('/'));
-        let helper = "usr/lib/zz-app/zz-helper";
-        let paths: &[&str] = &["usr/bin/app", "usr/lib/libzz.so.1", helper, &script];
-        let other = ["usr/share/zz-shared/other"];
-        let packages: &[(&str, &str, &[&str])] = &[
-            ("app", "Depends: dash", paths),
-            ("dash", "", &["usr/bin/dash"]),
-            ("other", "", &other),
-        ];
-        let sources = [("libzz", &*body), ("dash", MAIN), ("app", &*app)];
-        let Some(sandbox) = sandbox(&sources, packages) else { return };
-        sandbox.program(&format!("sys/{script}"), "#!/usr/bin/dash\n");
-        sandbox.program(&format!("sys/{helper}"), sandbox.read("sys/usr/bin/app"));
-        let plan = plan(&sandbox, "app");
-        assert!(plan.text().contains(&format!("/{script} ")), "{}", plan.show());
-        assert_eq!(plan.text().contains("/usr/bin/dash "), is_there, "{names}: {}", plan.show());
-    }
-}
-
-/// Debian's package of the preprocessor has the compiler proper, which it runs, and asks for
-/// nothing else in that directory.
-#[test]
-fn a_preprocessor_does_not_bring_the_linker() {
-    let dir = "usr/lib/gcc/x86_64-linux-gnu/12";
-    let (cc1, collect2) = (&*format!("{dir}/cc1"), &*format!("{dir}/collect2"));
-    let [cpp, gcc] = ["x86_64-linux-gnu-cpp-12", "x86_64-linux-gnu-gcc-12"];
-    let packages: &[(&str, &str, &[&str])] = &[
-        ("cpp-12", "", &["usr/bin/x86_64-linux-gnu-cpp-12", cc1]),
-        ("gcc-12", "Depends: cpp-12", &["usr/bin/x86_64-linux-gnu-gcc-12", collect2]),
-    ];
-    let Some(sandbox) = sandbox(&[(cpp, MAIN), (gcc, MAIN)], packages) else { return };
-    for path in [cc1, collect2] {
-        sandbox.program(&format!("sys/{path}"), sandbox.read(&format!("sys/usr/bin/{cpp}")));
-    }
-    for (program, is_there) in [(cpp, false), (gcc, true)] {
-        let text = plan(&sandbox, program).text();
-        assert!(text.contains("/12/cc1 "), "{text}");
-        assert_eq!(text.contains("/12/collect2 "), is_there, "{text}");
-    }
 }

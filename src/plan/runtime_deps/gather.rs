@@ -14,6 +14,7 @@ use super::{
     perl::PerlModules,
     registered::{self, Registered},
     startable::StartablePrograms,
+    starters,
     survey::{Survey, Surveyor, Task, Window},
     texts, unowned,
 };
@@ -46,6 +47,8 @@ pub(super) struct Gatherer<'t> {
     pub(super) helpers: BTreeSet<ImagePath>,
     /// Files of the closure that only such programs load.
     pub(super) of_helpers: BTreeSet<ImagePath>,
+    /// Files that import functions which start programs.
+    starting: BTreeSet<ImagePath>,
     /// Files that call dlopen(3).
     callers: BTreeSet<ImagePath>,
     /// Names of libraries, looked for as the files that call dlopen(3) do.
@@ -79,7 +82,7 @@ impl<'t> Gatherer<'t> {
         };
         let configuration = Names::of_files(&registered::configuration(view)?);
         let surveyor = Surveyor::new(table.wanted(), configuration);
-        let (seen, callers, openings, needed, listings, archives) = Default::default();
+        let (seen, starting, callers, openings, needed, listings, archives) = Default::default();
         let (helpers, of_helpers) = Default::default();
         let registered = Registered::default();
         let (owners, startable, lacking) = (Owners::new(table), Default::default(), None);
@@ -90,6 +93,7 @@ impl<'t> Gatherer<'t> {
             jobs,
             facts,
             seen,
+            starting,
             helpers,
             of_helpers,
             callers,
@@ -160,8 +164,8 @@ impl<'t> Gatherer<'t> {
                 if survey.calls_dlopen {
                     self.callers.insert(file.path.clone());
                 }
-                if !(survey.own && survey.starts_programs) {
-                    self.facts.starts_nothing.insert(file.path.clone());
+                if survey.starts_programs {
+                    self.starting.insert(file.path.clone());
                 }
                 self.startable.leave_common(&file.path, &mut survey.programs, view)?;
                 commands::record_programs(&file.path, (&survey, startable), &mut self.facts, view)?;
@@ -178,6 +182,7 @@ impl<'t> Gatherer<'t> {
                 Ok(())
             },
         )?;
+        self.facts.starts_nothing = starters::starting_nothing(closure, &self.starting, view)?;
         let mentions = self.mentions(names, closure);
         self.registered.note(&mut self.facts, view)?;
         let known = (&mut self.facts, &mut self.owners, view);
@@ -339,10 +344,9 @@ fn note(
         facts.words.entry(word.into()).or_insert_with(|| path.clone());
     }
     for name in configuration.names() {
-        let at: Box<[u8]> = [b"/etc/", name].concat().into();
+        let at = [b"/etc/", name].concat();
         if unowned::is_unowned(&at, view)? {
-            let owned = Owned::by_nobody(path, name);
-            facts.owned.entry(at).or_insert(owned);
+            facts.add_owned(&at, Owned::by_nobody(path, name));
         }
     }
     for line in hits.command_lines {

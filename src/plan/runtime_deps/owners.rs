@@ -211,11 +211,7 @@ pub(super) fn note(
         let package = database.package(found.package).map_or("", |package| &package.name);
         let tie = Tie { package: package.into(), bond: found.bond };
         let owned = Owned { by: by.clone(), mention: found.mention, tie: Some(tie), is_weak };
-        let known =
-            facts.owned.entry(found.path.as_bytes().into()).or_insert_with(|| owned.clone());
-        if owned.is_stronger(known) {
-            *known = owned;
-        }
+        facts.add_owned(found.path.as_bytes(), owned);
     }
     Ok(())
 }

@@ -69,7 +69,7 @@ impl Registered {
             }
         }
         for (path, owned) in new {
-            facts.owned.entry(path.as_bytes().into()).or_insert(owned);
+            facts.add_owned(path.as_bytes(), owned);
         }
         Ok(())
     }
@@ -98,7 +98,7 @@ impl Registered {
             }
         }
         for (path, owned) in new {
-            facts.owned.entry(path.as_bytes().into()).or_insert(owned);
+            facts.add_owned(path.as_bytes(), owned);
         }
         Ok(())
     }

@@ -22,8 +22,10 @@ use crate::{
 const MAX_COMPARED: usize = 16;
 /// How many others have to be there so that they say something.
 const MIN_OTHERS: usize = 4;
+/// Commands in a list of them.
+const MIN_LISTED: usize = 3;
 
-/// A program of a package, and which commands of the package it names.
+/// A program of a package, and what it says of the package's commands.
 #[derive(Debug)]
 struct Compared {
     path: ImagePath,
@@ -80,8 +82,8 @@ impl StartablePrograms {
     }
 
     /// Takes those commands out of `named`, the programs whose names the program at `path` has,
-    /// that a text which the programs of its package share lists: most others only talk of them, or
-    /// nearly all name them.
+    /// that are in a text which the programs of its package share: a help text that most of the
+    /// others have without starting programs, or a list of commands that nearly all have.
     ///
     /// # Errors
     /// [`ReadFailure`]
@@ -107,18 +109,30 @@ impl StartablePrograms {
         };
         let others: Vec<_> = compared.iter().filter(|other| other.path != *path).collect();
         if others.len() >= MIN_OTHERS {
-            let is_common = |name: &[u8]| {
-                let names = |other: &&&Compared| other.says.named.contains(name);
-                let only_talk = others.iter().filter(names).filter(|other| !other.says.starts);
-                // None names itself to start itself.
-                let could = others.iter().filter(|other| other.path.file_name() != name);
-                let all = could.clone().count();
-                2 * only_talk.count() > others.len() || 10 * could.filter(names).count() >= 9 * all
-            };
-            named.retain(|name| !(is_own_command(name) && is_common(name)));
+            let in_help = |name: &[u8]| is_in_help(name, &others);
+            let is_listed = |name: &[u8]| is_named_by_most(name, &others);
+            // All may run one helper.
+            let listed = named.iter().filter(|name| is_own_command(name) && is_listed(name));
+            let is_list = listed.count() >= MIN_LISTED;
+            named.retain(|name| {
+                !(is_own_command(name) && (in_help(name) || (is_list && is_listed(name))))
+            });
         }
         Ok(())
     }
+}
+
+/// Whether most of `others` have the name of a command and start no programs.
+fn is_in_help(name: &[u8], others: &[&Compared]) -> bool {
+    let have = others.iter().filter(|other| other.says.named.contains(name));
+    2 * have.filter(|other| !other.says.starts_programs).count() > others.len()
+}
+
+/// Whether nine of ten of `others` have the name of a command, without that command itself.
+fn is_named_by_most(name: &[u8], others: &[&Compared]) -> bool {
+    let others: Vec<_> = others.iter().filter(|other| other.path.file_name() != name).collect();
+    let have = others.iter().filter(|other| other.says.named.contains(name));
+    10 * have.count() >= 9 * others.len()
 }
 
 /// Programs of the package `id`, at most [`MAX_COMPARED`] from all over its list, and what of

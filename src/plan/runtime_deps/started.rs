@@ -7,6 +7,7 @@ use super::{
     commands::{self, By},
     depends::is_of_each_system,
     files::RuleFile,
+    meant,
     perl::PerlModules,
     scripts::{self, is_for_shell},
 };
@@ -15,7 +16,7 @@ use crate::{
     languages::Variables,
     path::ImagePath,
     plan::{PlanError, builder::ImageBuilder, interpreters, programs::Programs},
-    rules::{Evidence, Facts, Mentions, Rule},
+    rules::{Evidence, Facts, Rule},
 };
 
 /// Takes those out of `found` that have more than `limit` bytes, a script with its interpreter,
@@ -95,15 +96,6 @@ pub(super) fn optional(
     Ok(out)
 }
 
-/// Whether a script at `path` is an example or a template: in a directory of shared data, and not
-/// with commands there.
-fn is_example(path: &ImagePath) -> bool {
-    let parts: Vec<&[u8]> = path.components().collect();
-    let dirs = parts.split_last().map_or(&[][..], |(_, dirs)| dirs);
-    let is_for_commands = |dir: &&&[u8]| matches!(**dir, b"bin" | b"sbin" | b"libexec");
-    dirs.contains(&&b"share"[..]) && dirs.last().filter(is_for_commands).is_none()
-}
-
 /// The programs among the `found` files of a rule that guesses which come with the directory that
 /// they are in: nothing says that they are started.
 pub(super) fn helpers(
@@ -116,68 +108,6 @@ pub(super) fn helpers(
     let named: BTreeSet<_> = found.iter().filter(|one| one.is_named).map(|one| &one.path).collect();
     let objects = programs.objects.iter().filter(|(_, object)| object.is_program());
     objects.map(|(path, _)| path).filter(|path| !named.contains(path)).cloned().collect()
-}
-
-/// Whether the mention of a file has its name. Of a directory in which several packages have files,
-/// a rule names each file of a package that what mentions the directory means.
-fn is_by_name(one: &RuleFile<'_>) -> bool {
-    let has_name = || match &*one.named.evidence {
-        Evidence::Owned(mention, _) => {
-            let last = mention.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-            // Compilers cut a constant, and programs add an ending.
-            !last.is_empty() && one.path.file_name().starts_with(last)
-        }
-        _ => true,
-    };
-    one.is_named && has_name()
-}
-
-/// Whether what mentions a file, or a directory above it, means to start it. Of a directory, only a
-/// script or a program that starts others can mean all that is in it: where it has the path and the
-/// directory is neither one of shared data nor in `explained`, or where its files are all started
-/// (`install.d`).
-fn is_meant(
-    one: &RuleFile<'_>,
-    explained: &BTreeSet<(&ImagePath, ImagePath)>,
-    facts: &Facts,
-) -> bool {
-    if is_by_name(one) {
-        return true;
-    }
-    let is_path = match &*one.named.evidence {
-        Evidence::Owned(mention, _) => mention.starts_with(b"/"),
-        _ => true,
-    };
-    let starts = one.named.by.as_ref().is_none_or(|by| !facts.starts_nothing.contains(by));
-    let Some(dir) = one.path.parent() else { return false };
-    let is_for_scripts = dir.file_name().ends_with(b".d");
-    let is_explained = one.named.by.as_ref().is_some_and(|by| explained.contains(&(by, dir)));
-    starts && ((is_path && !is_explained && !is_example(&one.path)) || is_for_scripts)
-}
-
-/// The paths of those of `found` that what mentions them means to start.
-fn meant<'f>(found: &'f [RuleFile<'_>], facts: &Facts) -> BTreeSet<&'f ImagePath> {
-    let explained = explained(found, &facts.own_programs);
-    let is_meant = |one: &&RuleFile<'_>| is_meant(one, &explained, facts);
-    found.iter().filter(is_meant).map(|one| &one.path).collect()
-}
-
-/// The directories of programs that a file has by name, each after that file: it needs the path of
-/// the directory for these.
-fn explained<'f>(
-    found: &'f [RuleFile<'_>],
-    own_programs: &'f BTreeMap<Box<[u8]>, Mentions>,
-) -> BTreeSet<(&'f ImagePath, ImagePath)> {
-    let is_program = |one: &&RuleFile<'_>| {
-        is_by_name(one) && one.node.file().is_some() && one.node.is_executable()
-    };
-    let programs = found.iter().filter(is_program);
-    let here = programs.filter_map(|one| Some((one.named.by.as_ref()?, one.path.parent()?)));
-    let started = own_programs.values().flatten().filter_map(|(path, mention)| {
-        let path = ImagePath::new(path).ok()?;
-        Some((&mention.by, path.parent()?))
-    });
-    here.chain(started).collect()
 }
 
 /// Notes what the programs and scripts among the files of a rule ask for, and takes the
@@ -211,11 +141,11 @@ pub(super) fn start(
         .collect();
     let mut interpreters = Vec::new();
     let named: BTreeSet<_> = found.iter().filter(|one| one.is_named).map(|one| &one.path).collect();
-    let meant = meant(found, facts);
+    let meant = meant::meant(found, facts);
     for (path, line) in &programs.scripts {
         let is_started = match rule.generic {
             true => is_for_shell(line) && meant.contains(path),
-            false => named.contains(path) || !is_example(path),
+            false => named.contains(path) || !meant::is_example(path),
         };
         if !is_started {
             continue;

@@ -153,8 +153,8 @@ impl<'t> Surveyor<'t> {
 pub(super) struct NamedPrograms {
     /// Those that its constants name.
     pub(super) named: BTreeSet<Box<[u8]>>,
-    /// Whether it starts programs, and so may start these.
-    pub(super) starts: bool,
+    /// Whether it imports functions that start programs.
+    pub(super) starts_programs: bool,
 }
 
 /// What an object says of these programs; `None` for what is not an object.
@@ -166,26 +166,28 @@ pub(super) fn named_programs(
     startable: &Startables,
     window: &mut Window,
 ) -> Result<Option<NamedPrograms>, ReadFailure> {
-    let NamedPrograms { mut named, mut starts } = NamedPrograms::default();
+    let mut says = NamedPrograms::default();
     let read = reader.parse(|len, read_at| {
         // Of a damaged table, what could be read.
-        let _ = elf::imports(len, read_at, |name| starts |= starts_programs(name))?;
+        let _ = elf::imports(len, read_at, |name| says.starts_programs |= starts_programs(name))?;
         let ranges = match elf::constants(len, read_at)? {
             Ok(ranges) => ranges,
             Err(error) => return Ok(Err(error)),
         };
-        window.slide(&ranges, read_at, |bytes| scan::programs(bytes, startable, &mut named))?;
+        window
+            .slide(&ranges, read_at, |bytes| scan::programs(bytes, startable, &mut says.named))?;
         Ok(Ok(()))
     })?;
-    Ok(read.is_ok().then_some(NamedPrograms { named, starts }))
+    Ok(read.is_ok().then_some(says))
 }
 
-/// Whether a function starts programs: exec(3), posix_spawn(3), system(3), popen(3), and those of
-/// GLib and Qt.
+/// Whether a function starts programs: exec(3), fexecve(3), posix_spawn(3), system(3), popen(3),
+/// and those of GLib, Qt, APR, libuv and libpipeline.
 fn starts_programs(symbol: &[u8]) -> bool {
-    const PREFIXES: [&[u8]; 5] =
-        [b"exec", b"posix_spawn", b"g_spawn_", b"g_subprocess_new", b"_ZN8QProcess"];
-    matches!(symbol, b"system" | b"popen") || PREFIXES.iter().any(|front| symbol.starts_with(front))
+    const PREFIXES: [&[u8]; 6] =
+        [b"exec", b"posix_spawn", b"g_spawn_", b"g_subprocess_new", b"_ZN8QProcess", b"pipeline_"];
+    const NAMES: [&[u8]; 5] = [b"system", b"popen", b"fexecve", b"apr_proc_create", b"uv_spawn"];
+    NAMES.contains(&symbol) || PREFIXES.iter().any(|front| symbol.starts_with(front))
 }
 
 impl Window {

@@ -48,8 +48,7 @@ pub(super) fn note(
         found.extend(is_there.then_some(path));
         for path in found {
             if is_unowned(path.as_bytes(), view)? {
-                let owned = || Owned::by_nobody(by, mention);
-                facts.owned.entry(path.as_bytes().into()).or_insert_with(owned);
+                facts.add_owned(path.as_bytes(), Owned::by_nobody(by, mention));
             }
         }
     }
