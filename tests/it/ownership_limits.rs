@@ -229,3 +229,28 @@ fn names_in_wide_characters_are_mentions() {
     let text = plan(&sandbox, "app").text();
     assert!(text.contains("zz/Parser.frame"), "{text}");
 }
+
+/// ffmpeg comes to OpenCL's loader through a library, and works without a driver, whose compiler
+/// has 200 MB.
+#[test]
+fn configuration_in_a_directory_that_a_distant_library_reads() {
+    let loader = "#include <stdio.h>\nint load(void) { return puts(\"/etc/vendors.d\"); }";
+    let packages: &[(&str, &str, &[&str])] = &[
+        ("app", "Depends: loader", &["usr/bin/app"]),
+        ("loader", "", &["usr/lib/libloader.so.1", "usr/lib/libmiddle.so.1"]),
+        ("vendor", "", &["etc/vendors.d/a.icd", "usr/lib/libdriver.so.1"]),
+    ];
+    for (linked, is_there) in [("loader", true), ("middle", false)] {
+        let app = format!("// -l:lib{linked}.so.1\n{MAIN}");
+        let middle = "// -l:libloader.so.1\nint middle;";
+        let library = ("libdriver", "int driver;");
+        let sources = [("libloader", loader), ("libmiddle", middle), library, ("app", &*app)];
+        let Some(sandbox) = sandbox(&sources, packages) else { return };
+        sandbox.file("sys/etc/vendors.d/a.icd", "libdriver.so.1\n");
+        let text = plan(&sandbox, "app").text();
+        assert!(text.contains("/usr/lib/libloader.so.1 "), "{text}");
+        for path in ["/etc/vendors.d/a.icd ", "/usr/lib/libdriver.so.1 "] {
+            assert_eq!(text.contains(path), is_there, "{path} in {text}");
+        }
+    }
+}

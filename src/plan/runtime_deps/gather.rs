@@ -184,7 +184,7 @@ impl<'t> Gatherer<'t> {
         )?;
         self.facts.starts_nothing = starters::starting_nothing(closure, &self.starting, view)?;
         let mentions = self.mentions(names, closure);
-        self.registered.note(&mut self.facts, view)?;
+        self.registered.note(&mut self.facts, &opens::direct(closure), view)?;
         let known = (&mut self.facts, &mut self.owners, view);
         self.openings.resolve(mentions, closure, search, known)
     }

@@ -211,6 +211,15 @@ pub(super) fn needed(closure: &Closure) -> BTreeMap<&ImagePath, BTreeSet<&ImageP
     needed
 }
 
+/// The programs and plugins of `closure`, and the objects that these are linked with themselves.
+pub(super) fn direct(closure: &Closure) -> BTreeSet<&ImagePath> {
+    let files = closure.programs.iter().filter_map(|program| closure.files.get(program.file?));
+    let roots: BTreeSet<_> = files.map(|file| &file.path).collect();
+    let needed = needed(closure);
+    let linked = roots.iter().filter_map(|root| needed.get(root)).flatten().copied();
+    roots.iter().copied().chain(linked).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

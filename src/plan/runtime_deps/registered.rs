@@ -26,13 +26,19 @@ pub(super) struct Registered {
 
 impl Registered {
     /// Adds to the facts what belongs to a program, though no package of it owns that: files next
-    /// to those that do, and configuration of other packages in directories that objects name.
+    /// to those that do, and configuration of other packages in directories that `direct` objects
+    /// name ([`super::opens::direct`]).
     ///
     /// # Errors
     /// [`ReadFailure`]
-    pub(super) fn note(&mut self, facts: &mut Facts, view: &View<'_>) -> Result<(), ReadFailure> {
+    pub(super) fn note(
+        &mut self,
+        facts: &mut Facts,
+        direct: &BTreeSet<&ImagePath>,
+        view: &View<'_>,
+    ) -> Result<(), ReadFailure> {
         self.note_generated(facts, view)?;
-        self.note_drop_ins(facts, view)
+        self.note_drop_ins(facts, direct, view)
     }
 
     /// Files that were made when a package was installed, such as an index of its directory: no
@@ -76,13 +82,19 @@ impl Registered {
 
     /// Configuration that names libraries, in a directory in `/etc` whose whole path an object has
     /// among its constants: OpenCL's `.icd` files. Who installs such a file means it for the
-    /// programs that read the directory.
-    fn note_drop_ins(&mut self, facts: &mut Facts, view: &View<'_>) -> Result<(), ReadFailure> {
+    /// programs that read the directory: those that are linked with what names it, and not those
+    /// that come to it through another library, such as ffmpeg's.
+    fn note_drop_ins(
+        &mut self,
+        facts: &mut Facts,
+        direct: &BTreeSet<&ImagePath>,
+        view: &View<'_>,
+    ) -> Result<(), ReadFailure> {
         if !view.may_have_packages()? {
             return Ok(());
         }
         let mut new = Vec::new();
-        for (path, by) in &facts.paths {
+        for (path, by) in facts.paths.iter().filter(|(_, by)| direct.contains(by)) {
             let Ok(dir) = ImagePath::new(path) else { continue };
             let is_below = dir.as_bytes().starts_with(b"/etc/");
             let is_new = is_below && self.drop_ins.insert(dir.clone());
