@@ -158,7 +158,7 @@ fn kilobytes(text: &str, names: &[&str]) -> u64 {
 }
 
 fn read(file: &str) -> String {
-    fs_err::read_to_string(file).unwrap_or_default()
+    procfs::read(file).unwrap_or_default()
 }
 
 /// Memory that is resident or swapped out (proc(5), `status`), with tables of pages.

@@ -10,12 +10,21 @@ use rustix::{
 /// Bytes of a file in /proc that are read.
 const MAX_FILE: u64 = 64 << 10;
 
-/// The text of a file in /proc; empty where the kernel has no such file.
+/// The text of a file in /proc. It need not be UTF-8: the kernel cuts names of processes after 15
+/// bytes, and a process may have any bytes as its name.
+///
+/// # Errors
+/// If it cannot be read.
+pub(super) fn read(path: &str) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs_err::read(path)?).into_owned())
+}
+
+/// As [`read`]; empty where the kernel has no such file.
 ///
 /// # Errors
 /// If it is there and cannot be read.
 pub(super) fn read_if_there(path: &str) -> io::Result<String> {
-    match fs_err::read_to_string(path) {
+    match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         text => text,
     }

@@ -142,7 +142,7 @@ mod starts;
 mod starts_config;
 /// Dependencies, and the promises of SECURITY.md.
 mod supply_chain;
-/// Directories that are gone: for temporary files, and the one a run is started in.
+/// Directories that are gone, for temporary files and the one a run is started in; imgb's own name.
 mod surroundings;
 /// `--sysroot`: directories and images give the same image on any machine.
 mod sysroots;

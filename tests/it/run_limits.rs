@@ -71,6 +71,30 @@ fn memory_that_is_not_mapped_counts_too() {
     }
 }
 
+/// /proc shows the name of a process as it is, and a program chooses it.
+#[test]
+fn memory_of_a_program_whose_name_is_no_text_counts() {
+    let source = r#"
+        #include <stdlib.h>
+        #include <string.h>
+        #include <sys/prctl.h>
+        #include <unistd.h>
+        int main(void) {
+            prctl(PR_SET_NAME, "\xff\xfe");
+            /* Less than the limit for one process. */
+            for (int i = 0; i < 4; i++) if (!fork()) {
+                for (int i = 0; i < 50; i++) memset(malloc(1 << 20), 1, 1 << 20);
+                sleep(600);
+                return 0;
+            }
+            sleep(5);
+            return 0;
+        }"#;
+    let Some(sandbox) = program(source) else { return };
+    let run = sandbox.imgb("run --memory 64m --timeout 500s app.tar").run().exits(128 + 9);
+    assert!(run.stderr().contains("used the memory"), "{}", run.show());
+}
+
 /// Interfaces of the kernel that most escapes go through, and the option that allows them.
 #[test]
 fn risky_system_calls_are_refused_unless_allowed() {
