@@ -95,9 +95,9 @@ fn start(spec: &RunSpec) -> io::Result<Pid> {
     Pid::from_raw(child.as_raw()).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// What the system says where it is not the program that is at fault.
-const SYSTEM_FAULTS: [Errno; 5] =
-    [Errno::NOMEM, Errno::AGAIN, Errno::MFILE, Errno::NFILE, Errno::IO];
+/// What the system says where it is not the program that is at fault. EIO is not among it:
+/// execve(2) says that of a damaged program too, such as one shorter than its headers claim.
+const SYSTEM_FAULTS: [Errno; 4] = [Errno::NOMEM, Errno::AGAIN, Errno::MFILE, Errno::NFILE];
 
 /// The error for a program that cannot be executed.
 pub(super) fn cannot_start(program: &OsStr, error: io::Error) -> StageError {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{
     engines::{have, have_root},
-    fixtures::{X86_64, static_elf},
+    fixtures::{X86_64, static_elf, static_elf_of},
     sandbox::{Outcome, Run, Sandbox},
 };
 
@@ -62,6 +62,32 @@ fn a_program_that_lacks_memory_to_start_is_not_blamed() {
         outcome.stderr().contains("cannot start `/app`: Cannot allocate memory")
     });
     assert!(starts.count() > 0);
+}
+
+/// execve(2) says EIO of programs and interpreters that are shorter than their headers claim.
+#[test]
+fn a_damaged_program_is_blamed() {
+    let sandbox = Sandbox::new();
+    if cfg!(not(target_arch = "x86_64")) {
+        return;
+    }
+    // The only program header becomes a PT_INTERP, of what follows the headers or the end.
+    let interpreter_at = |offset: u64| {
+        let mut elf = static_elf_of(X86_64, b"/bin/ld\0");
+        elf[64] = 3;
+        elf[72..80].copy_from_slice(&offset.to_le_bytes());
+        elf[96..104].copy_from_slice(&8_u64.to_le_bytes());
+        elf
+    };
+    sandbox.file("Buildfile", "FROM scratch\nCOPY root /\nENTRYPOINT [\"/app\"]\n");
+    sandbox.program("root/bin/ld", "");
+    for offset in [1 << 20, 64 + 56] {
+        sandbox.program("root/app", interpreter_at(offset));
+        sandbox.imgb("build --no-check --no-cache . -o image.tar").run().ok();
+        let run = sandbox.imgb("run image.tar").run();
+        run.error(126, &["cannot start `/app`", "Input/output error"]);
+        fs_err::remove_file(sandbox.path("image.tar")).unwrap();
+    }
 }
 
 /// What cannot be read is not taken for what is not there: a run as another user than wanted, or
