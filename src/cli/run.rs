@@ -20,8 +20,8 @@ use crate::{
     The program sees only the image, in its own namespaces: no network except loopback, no \
     capabilities. All files belong to the one user it runs as, so chown(2) to another user and \
     setuid(2) fail. It is killed when it has written nine tenths of the free space in TMPDIR.\n\n\
-    The exit code is the program's; 124 after --timeout, 125 if imgb itself fails, 126 and 127 if \
-    the program cannot be executed or does not exist.")]
+    The exit code is the program's; 124 after --timeout, 125 if imgb itself fails or there is too \
+    little memory to start it, 126 and 127 if the program cannot be executed or does not exist.")]
 pub(super) struct RunArgs {
     #[command(flatten)]
     image: ImageArgs,

@@ -2,7 +2,7 @@
 //! starts the program, and reaps the processes that the program leaves.
 
 use std::{
-    ffi::{CString, OsStr, OsString},
+    ffi::{CString, OsString},
     io,
     os::unix::ffi::OsStrExt as _,
     path::Path,
@@ -60,7 +60,7 @@ pub(super) fn run(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
         }
     })?;
     let early = caught.pending();
-    let child = start(spec).map_err(|error| cannot_start(&spec.program, error))?;
+    let child = start(spec).map_err(|error| cannot_start(spec, error))?;
     caught.send_early(child, early).map_err(trying("catch signals"))?;
     let status = caught.wait(child).map_err(trying("wait for the program"))?;
     limits::wait_if_ending();
@@ -99,17 +99,20 @@ fn start(spec: &RunSpec) -> io::Result<Pid> {
 /// execve(2) says that of a damaged program too, such as one shorter than its headers claim.
 const SYSTEM_FAULTS: [Errno; 4] = [Errno::NOMEM, Errno::AGAIN, Errno::MFILE, Errno::NFILE];
 
-/// The error for a program that cannot be executed.
-pub(super) fn cannot_start(program: &OsStr, error: io::Error) -> StageError {
-    let is_of_system =
-        Errno::from_io_error(&error).is_some_and(|errno| SYSTEM_FAULTS.contains(&errno));
+/// The error for the program of `spec` that cannot be executed.
+pub(super) fn cannot_start(spec: &RunSpec, error: io::Error) -> StageError {
+    let errno = Errno::from_io_error(&error);
+    let is_of_system = errno.is_some_and(|errno| SYSTEM_FAULTS.contains(&errno));
     let exit_code = match error.kind() {
         io::ErrorKind::NotFound => NOT_FOUND,
         _ if is_of_system => RUNNER_FAILED,
         _ => CANNOT_EXECUTE,
     };
-    let program = escape(program.as_encoded_bytes());
-    StageError { exit_code, ..trying(format!("start `{program}`"))(error) }
+    // The limit applies to the runner too, which needs some memory to start any program.
+    let is_limited = spec.memory.is_some() && errno == Some(Errno::NOMEM);
+    let advice = is_limited.then_some("`--memory` may be too small for the program to start");
+    let program = escape(spec.program.as_encoded_bytes());
+    StageError { exit_code, advice, ..trying(format!("start `{program}`"))(error) }
 }
 
 /// Sets the loopback interface up (rtnetlink(7), RTM_NEWLINK): it is down in a new network

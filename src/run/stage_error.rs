@@ -12,6 +12,8 @@ pub(super) struct StageError {
     pub(super) what: String,
     pub(super) source: io::Error,
     pub(super) exit_code: u8,
+    /// What the user can do about it, if only the stage knows.
+    pub(super) advice: Option<&'static str>,
 }
 
 /// Makes the error for `action`, which completes "cannot …", out of the system's own.
@@ -22,12 +24,16 @@ pub(super) fn trying<E: Into<io::Error>>(
         what: format!("cannot {}", action.into()),
         source: error.into(),
         exit_code: RUNNER_FAILED,
+        advice: None,
     }
 }
 
 impl StageError {
     /// What the user can do about it.
     pub(super) fn hint(&self) -> Option<&'static str> {
+        if self.advice.is_some() {
+            return self.advice;
+        }
         if self.source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) {
             return Some(
                 "it is made for another machine than this one (`imgb inspect IMAGE` shows the \

@@ -95,5 +95,5 @@ fn become_command(spec: &RunSpec, file: &Path) -> Result<u8, StageError> {
     let mut command = Command::new(&spec.program);
     command.args(spec.args.iter().skip(1)).env_clear();
     command.envs(spec.env.iter().map(|(name, value)| (name, value))).current_dir(&spec.workdir);
-    Err(init::cannot_start(&spec.program, command.exec()))
+    Err(init::cannot_start(spec, command.exec()))
 }

@@ -90,6 +90,17 @@ fn a_damaged_program_is_blamed() {
     }
 }
 
+/// imgb's own first process needs some memory under the limit, too.
+#[test]
+fn a_limit_that_is_too_small_to_start_is_named() {
+    let sandbox = Sandbox::new();
+    sandbox.program("app", static_elf(X86_64));
+    sandbox.imgb("pack ./app --no-cache -o image.tar").run().ok();
+    let run = sandbox.imgb("run --memory 1M image.tar").run();
+    let hint = "hint: `--memory` may be too small for the program to start";
+    run.error(125, &["cannot start `/app`", "Cannot allocate memory", hint]);
+}
+
 /// What cannot be read is not taken for what is not there: a run as another user than wanted, or
 /// without a limit.
 #[test]
