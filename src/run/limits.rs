@@ -21,6 +21,7 @@ use super::{
     spec::RunSpec,
     stage_error::{StageError, trying},
 };
+use crate::error_kind::with_causes;
 
 /// How often memory and disk are checked, at the most and at the least.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
@@ -64,15 +65,17 @@ static IS_ENDING: AtomicBool = AtomicBool::new(false);
 /// they use more than `limit` bytes of memory, or when they have used nine tenths of the memory
 /// that was available at first, or when the disk that holds the image's copy has less than a tenth
 /// left of the space or of the files that were free at first: whatever the program does, and how,
-/// must not disturb what else runs on the host. Returns the ids of process 1 and its threads.
+/// must not disturb what else runs on the host. What the machine has is not guarded if the system
+/// does not say it, as in a hardened container: a warning says so. Returns the ids of process 1 and
+/// its threads.
 ///
 /// Call it while this thread has capabilities: the new ones need one, to look into processes that
 /// hide from their own user.
 ///
 /// # Errors
-/// If the system does not say what is free, or refuses a thread.
+/// If the system does not say what the disk has free, or refuses a thread.
 pub(super) fn enforce_totals(limit: Option<u64>) -> io::Result<Vec<u32>> {
-    let (disk, machine) = (Disk::new()?, memory::Machine::new()?);
+    let (disk, machine) = (Disk::new()?, machine());
     let mut threads = vec![std::process::id()];
     // Reading what every process has open may take long. Nothing else may wait for that.
     let memory_files = memory::Files::default();
@@ -99,6 +102,16 @@ pub(super) fn enforce_totals(limit: Option<u64>) -> io::Result<Vec<u32>> {
         }
     })?);
     Ok(threads)
+}
+
+/// The machine's memory; `None`, and perhaps a warning, where the system does not say it. The limit
+/// of [`enforce_totals`] does not need it.
+fn machine() -> Option<memory::Machine> {
+    memory::Machine::new().unwrap_or_else(|error| {
+        let text = "warning: the machine's memory is not guarded";
+        let _ = writeln!(io::stderr(), "{text}: {}", with_causes(&error));
+        None
+    })
 }
 
 /// Starts a thread that repeats `work` and has one capability, to look into processes. Returns its

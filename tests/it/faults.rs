@@ -101,8 +101,7 @@ fn a_limit_that_is_too_small_to_start_is_named() {
     run.error(125, &["cannot start `/app`", "Cannot allocate memory", hint]);
 }
 
-/// What cannot be read is not taken for what is not there: a run as another user than wanted, or
-/// without a limit.
+/// What cannot be read is not taken for what is not there: a run as another user than wanted.
 #[test]
 fn a_run_needs_what_the_kernel_says() {
     let Some(run) = run_image().filter(|_| have_root()) else { return };
@@ -110,10 +109,21 @@ fn a_run_needs_what_the_kernel_says() {
         ("/proc/self/uid_map", "find out which users there are"),
         ("/proc/self/gid_map", "find out which users there are"),
         ("/proc/self/status", "catch signals"),
-        ("/proc/meminfo", "limit the program"),
     ] {
         let outcome = run(&format!("-P {file} -e inject=openat:error=EIO"));
         outcome.error(125, &[wanted, "Input/output error"]);
+    }
+}
+
+/// It can be closed in a hardened container, and is broken where lxcfs has died.
+#[test]
+fn a_machine_that_does_not_tell_its_memory_is_not_guarded() {
+    let Some(run) = run_image().filter(|_| have_root()) else { return };
+    let warning = "warning: the machine's memory is not guarded: ";
+    for (error, why) in [("EACCES", "Permission denied"), ("ENOTCONN", "not connected")] {
+        let outcome = run(&format!("-P /proc/meminfo -e inject=openat:error={error}")).ok();
+        let said: Vec<_> = outcome.stderr().lines().filter(|line| line.contains(why)).collect();
+        assert!(said.len() == 1 && said[0].starts_with(warning), "{}", outcome.show());
     }
 }
 
