@@ -378,8 +378,11 @@ fn stage(
     command.env_clear().current_dir("/");
     // The caller's own stdout is for its report.
     let prints_to_stderr = spec.watch.is_some();
+    let user = owner.unwrap_or_else(|| {
+        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+    });
     let streams = match is_sandboxed {
-        true => connect(&mut command, prints_to_stderr)?,
+        true => connect(&mut command, Some(user), prints_to_stderr)?,
         false => {
             command.stdout(io::stderr());
             Streams::default()
@@ -399,9 +402,14 @@ fn unsupervised(why: Unsupervised, system: impl FnOnce(io::Error) -> RunError) -
     }
 }
 
-/// Gives `command` its standard streams.
-fn connect(command: &mut Command, prints_to_stderr: bool) -> Result<Streams, RunError> {
-    Streams::connect(command, prints_to_stderr).map_err(|source| match source.kind() {
+/// Gives `command` its standard streams, which a program of the user and group `owner` can open
+/// again.
+fn connect(
+    command: &mut Command,
+    owner: Option<(u32, u32)>,
+    prints_to_stderr: bool,
+) -> Result<Streams, RunError> {
+    Streams::connect(command, owner, prints_to_stderr).map_err(|source| match source.kind() {
         io::ErrorKind::IsADirectory => RunError::DirectoryStream,
         _ => RunError::System { action: "connect the standard streams", source },
     })

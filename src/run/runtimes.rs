@@ -74,7 +74,7 @@ pub(super) fn run(
             command
         }
     };
-    let streams = connect(&mut command, false)?;
+    let streams = connect(&mut command, None, false)?;
     let how =
         Supervision { leads_session: false, with_descendants: false, timeout: options.timeout };
     let ended = supervise(command, how, interrupt).map_err(|why| {

@@ -5,10 +5,13 @@
 //! connected socket can be connected elsewhere, outside of the program's network. So a program gets
 //! only terminals, `/dev/null` and nameless pipes as they are, and everything else through pipes,
 //! which the caller fills and empties.
+//!
+//! A program opens its own streams again as `/dev/stdout`, for which they have to belong to its
+//! user. Nameless pipes for output that are another user's are replaced, too.
 
 use std::{
     fs::File,
-    io::{self, IsTerminal as _, PipeWriter, Write as _},
+    io::{self, IsTerminal as _, PipeReader, PipeWriter, Write as _},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     process::Command,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
@@ -17,7 +20,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FileType, OFlags},
+    fs::{FileType, Gid, OFlags, Uid},
     io::retry_on_intr,
 };
 
@@ -37,6 +40,8 @@ pub(super) struct Streams {
     /// What the program gets as it is, and its flags (fcntl(2), `F_GETFL`). They belong to the open
     /// file, which others use too: one that does not block any more breaks them.
     flags: Vec<(OwnedFd, OFlags)>,
+    /// The program's user and group.
+    owner: Option<(Uid, Gid)>,
 }
 
 /// How a stream reaches the program.
@@ -49,21 +54,26 @@ enum Passing {
 }
 
 impl Streams {
-    /// Connects the streams of `command` with those of this process. With `prints_to_stderr` its
-    /// stdout goes to stderr.
+    /// Connects the streams of `command` with those of this process, so that a program of the user
+    /// and group `owner` can open them again. With `prints_to_stderr` its stdout goes to stderr.
     ///
     /// # Errors
     /// [`io::ErrorKind::IsADirectory`] for a directory; the system's.
-    pub(super) fn connect(command: &mut Command, prints_to_stderr: bool) -> io::Result<Self> {
+    pub(super) fn connect(
+        command: &mut Command,
+        owner: Option<(u32, u32)>,
+        prints_to_stderr: bool,
+    ) -> io::Result<Self> {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-        let mut streams = Self::default();
+        let owner = owner.map(|(uid, gid)| (Uid::from_raw(uid), Gid::from_raw(gid)));
+        let mut streams = Self { owner, ..Self::default() };
         for stream in [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()] {
             let flags = rustix::fs::fcntl_getfl(stream)?;
             streams.flags.push((stream.try_clone_to_owned()?, flags));
         }
         let passing = passing(stdin.as_fd())?;
         if passing != Passing::AsIs {
-            let (reader, writer) = io::pipe()?;
+            let (reader, writer) = streams.pipe()?;
             let file = File::from(stdin.as_fd().try_clone_to_owned()?);
             if passing == Passing::PipeFromFile {
                 streams.input = Some(Rewind::start(file, reader.try_clone()?, writer)?);
@@ -93,10 +103,10 @@ impl Streams {
 
     /// The pipe through which a program writes to `to`; `None` if it may have `to` itself.
     fn output(&mut self, to: BorrowedFd<'_>) -> io::Result<Option<PipeWriter>> {
-        if passing(to)? == Passing::AsIs {
+        if passing(to)? == Passing::AsIs && !self.replaces(to)? {
             return Ok(None);
         }
-        let (reader, writer) = io::pipe()?;
+        let (reader, writer) = self.pipe()?;
         let to = File::from(to.try_clone_to_owned()?);
         let (sender, done) = mpsc::channel();
         let work = move || {
@@ -106,6 +116,24 @@ impl Streams {
         thread::Builder::new().spawn(work)?;
         self.outputs.push(done);
         Ok(Some(writer))
+    }
+
+    /// Whether `to`, which the program may have as it is, is a pipe that it could not open again.
+    fn replaces(&self, to: BorrowedFd<'_>) -> io::Result<bool> {
+        let stat = retry_on_intr(|| rustix::fs::fstat(to))?;
+        let is_pipe = FileType::from_raw_mode(stat.st_mode) == FileType::Fifo;
+        // The program itself deals with one that does not block, as its caller wants.
+        let blocks = !rustix::fs::fcntl_getfl(to)?.contains(OFlags::NONBLOCK);
+        Ok(is_pipe && blocks && self.owner.is_some_and(|(uid, _)| stat.st_uid != uid.as_raw()))
+    }
+
+    /// A pipe that belongs to the program's user.
+    fn pipe(&self) -> io::Result<(PipeReader, PipeWriter)> {
+        let (reader, writer) = io::pipe()?;
+        if let Some((uid, gid)) = self.owner {
+            retry_on_intr(|| rustix::fs::fchown(&reader, Some(uid), Some(gid)))?;
+        }
+        Ok((reader, writer))
     }
 
     /// Restores the streams' flags, and waits until everything that the program has printed is

@@ -61,6 +61,36 @@ print(ours.makefile().read(), child.wait())
     }
 }
 
+/// As `/dev/stdout`, whoever has made the pipe or file and whoever the program runs as.
+#[test]
+fn a_program_opens_its_streams_again() {
+    let Some(sandbox) = shell() else { return };
+    sandbox.file("in", "input\n");
+    let line = "cat /dev/stdin >/dev/stdout; echo more >>/dev/stdout; echo error >/dev/stderr";
+    let scripts = [
+        format!("$RUN '{line}' <in 2>&1 | cat"),
+        format!("$RUN '{line}' <in >out 2>&1; cat out"),
+        format!("$RUN '{line}' <in >out 2>err; cat out err"),
+        format!("{{ $RUN '{line}' <in 2>&1 >&3 | cat >err; }} 3>&1 | cat; cat err"),
+        // Nothing is read ahead of the program.
+        "{ echo $(seq 9); seq 9; } | { $RUN 'echo input >/dev/stdout'; read x; $RUN 'echo more'; \
+            tail -1 | sed s/9/error/; }"
+            .into(),
+    ];
+    let wanted = "input\nmore\nerror\n";
+    for script in &scripts {
+        let Some(run) = bash(&sandbox, script) else { return };
+        run.ok().prints_only(wanted);
+    }
+    sandbox.give_to_nobody();
+    for script in &scripts {
+        let run = sandbox.tool("bash", "-c").env("RUN", "../imgb run sh.tar -- -c").arg(script);
+        run.nobody().run().ok().prints_only(wanted);
+    }
+    let traced = sandbox.imgb("trace sh.tar -- -c").arg("echo error >/dev/stderr").run();
+    assert!(traced.stderr().contains("error\n"), "{}", traced.show());
+}
+
 #[test]
 fn the_end_of_a_stream_is_the_programs() {
     let Some(sandbox) = shell() else { return };
