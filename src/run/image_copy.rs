@@ -2,17 +2,19 @@
 //!
 //! The program may rename, replace and remove everything in the copy meanwhile. The kernel resolves
 //! each path below the copy's root (openat2(2), `RESOLVE_IN_ROOT`), a file is written outside of
-//! the copy and then linked into it, and nothing that stands there is opened for writing.
+//! the copy and then linked into it, and of what stands there only a placeholder is opened for
+//! writing that nothing has changed since it was added: a file keeps the inode that the program has
+//! seen in a listing or by stat(2), since cp(1) and others compare it with what they open.
 
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::fd::OwnedFd,
+    os::fd::{AsRawFd as _, OwnedFd},
     path::Path,
 };
 
 use rustix::{
-    fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Uid},
+    fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid},
     io::{Errno, retry_on_intr},
 };
 
@@ -65,11 +67,13 @@ impl ImageCopy {
 
     /// What `path` leads to; `None` where it leads nowhere.
     pub(super) fn find(&self, path: &[u8]) -> Option<FileKey> {
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let file =
-            retry_on_intr(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), IN_ROOT))
-                .ok()?;
+        let file = self.open_path(path).ok()?;
         Some(key(&retry_on_intr(|| rustix::fs::fstat(&file)).ok()?))
+    }
+
+    fn open_path(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        retry_on_intr(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), IN_ROOT))
     }
 
     /// Whether something stands at `path` itself.
@@ -103,18 +107,38 @@ impl ImageCopy {
         })
     }
 
-    /// Adds a file with its content. With `over`, it replaces the file of that key.
+    /// Adds a file with its content.
     pub(super) fn add_file(
         &self,
         path: &ImagePath,
         (node, file): (&Node, &FileNode),
-        over: Option<FileKey>,
     ) -> io::Result<()> {
-        let staged = self.stage(node)?;
-        let mut reader = content::open(&file.content, file.len).map_err(io::Error::other)?;
-        let mut out = File::from(staged);
-        io::copy(&mut (&mut reader).take(file.len), &mut out)?;
-        self.publish(path, over)
+        let mut out = File::from(self.stage(node)?);
+        copy_content(file, &mut out)?;
+        self.publish(path)
+    }
+
+    /// Writes the content of `file` into the placeholder of `key`, to which `path` leads.
+    pub(super) fn fill(&self, path: &[u8], file: &FileNode, key: FileKey) -> io::Result<()> {
+        let there = self.open_path(path)?;
+        let stat = retry_on_intr(|| rustix::fs::fstat(&there))?;
+        let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !is_regular || self::key(&stat) != key {
+            return Err(io::Error::other("the program has changed it"));
+        }
+        // The same file, whatever has the path by now.
+        let again = format!("/proc/self/fd/{}", there.as_raw_fd());
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        if !mode.contains(Mode::WUSR) {
+            retry_on_intr(|| rustix::fs::chmod(&*again, mode | Mode::WUSR))?;
+        }
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let out = retry_on_intr(|| rustix::fs::open(&*again, flags, Mode::empty()))?;
+        let mut out = File::from(out);
+        let done = copy_content(file, &mut out);
+        retry_on_intr(|| rustix::fs::fchmod(&out, mode))?;
+        retry_on_intr(|| rustix::fs::futimens(&out, &times(&stat)))?;
+        done
     }
 
     /// Adds a file of the length and mode of `file` that has no content yet.
@@ -125,7 +149,7 @@ impl ImageCopy {
     ) -> io::Result<FileKey> {
         let staged = self.stage(node)?;
         retry_on_intr(|| rustix::fs::ftruncate(&staged, file.len))?;
-        self.publish(path, None)?;
+        self.publish(path)?;
         Ok(self.find_at(path)?)
     }
 
@@ -149,21 +173,13 @@ impl ImageCopy {
     }
 
     /// Moves the written file to `path`.
-    fn publish(&self, path: &ImagePath, over: Option<FileKey>) -> io::Result<()> {
+    fn publish(&self, path: &ImagePath) -> io::Result<()> {
         let parent = self.parent(path)?;
-        let name = path.file_name();
-        match over {
-            Some(key) if self.find_at(path)? == key => {
-                retry_on_intr(|| rustix::fs::renameat(&self.staging, STAGED, &parent, name))?;
-            }
-            Some(_) => return Err(io::Error::other("the program has changed it")),
-            None => {
-                retry_on_intr(|| {
-                    rustix::fs::linkat(&self.staging, STAGED, &parent, name, AtFlags::empty())
-                })?;
-                retry_on_intr(|| rustix::fs::unlinkat(&self.staging, STAGED, AtFlags::empty()))?;
-            }
-        }
+        let none = AtFlags::empty();
+        retry_on_intr(|| {
+            rustix::fs::linkat(&self.staging, STAGED, &parent, path.file_name(), none)
+        })?;
+        retry_on_intr(|| rustix::fs::unlinkat(&self.staging, STAGED, none))?;
         Ok(())
     }
 
@@ -174,6 +190,19 @@ impl ImageCopy {
         let dir = if parent.is_root() { Path::new(".") } else { parent.as_relative_path() };
         let flags = OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC;
         retry_on_intr(|| rustix::fs::openat2(&self.root, dir, flags, Mode::empty(), IN_ROOT))
+    }
+}
+
+fn copy_content(file: &FileNode, out: &mut File) -> io::Result<()> {
+    let mut reader = content::open(&file.content, file.len).map_err(io::Error::other)?;
+    io::copy(&mut (&mut reader).take(file.len), out).map(drop)
+}
+
+fn times(stat: &rustix::fs::Stat) -> Timestamps {
+    let time = |seconds, nanoseconds| Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
+    Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec as _),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec as _),
     }
 }
 

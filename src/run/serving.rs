@@ -117,7 +117,7 @@ impl<'a> Server<'a> {
         if let Some(key) = self.copy.find(path) {
             let placeholder = self.placeholders.get(&key).filter(|_| call != Call::Look).cloned();
             return match placeholder {
-                Some(at) => self.fill(&at, key),
+                Some(at) => self.fill(path, &at, key),
                 None => Ok(false),
             };
         }
@@ -135,7 +135,7 @@ impl<'a> Server<'a> {
             match &node.kind {
                 Kind::File(file) => {
                     self.take(file.len)?;
-                    self.copy.add_file(&found.path, (&node, file), None)?;
+                    self.copy.add_file(&found.path, (&node, file))?;
                 }
                 _ => {
                     self.take(0)?;
@@ -165,13 +165,13 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// Replaces a placeholder by the file.
-    fn fill(&mut self, at: &ImagePath, key: FileKey) -> Result<bool, Refusal> {
+    /// Gives the placeholder of `at`, to which `path` leads, its content.
+    fn fill(&mut self, path: &[u8], at: &ImagePath, key: FileKey) -> Result<bool, Refusal> {
         self.placeholders.remove(&key);
         let Some(node) = self.source.node(at)? else { return Ok(false) };
         let Kind::File(file) = &node.kind else { return Ok(false) };
         self.take(file.len)?;
-        self.copy.add_file(at, (&node, file), Some(key))?;
+        self.copy.fill(path, file, key)?;
         Ok(true)
     }
 

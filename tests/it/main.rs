@@ -154,6 +154,8 @@ mod times_compiled;
 mod tls;
 /// `imgb trace`: what programs open, what their images lack, and the same from an strace log.
 mod trace;
+/// Directories that a program lists under `imgb trace`.
+mod trace_listed;
 /// `imgb trace` of an image: what it lacks is served while its program runs.
 mod trace_serving;
 /// Files that cannot be read: a failing disk, directories that are closed to this user.
