@@ -199,10 +199,17 @@ pub(super) fn report(
     tree: Option<&Tree>,
 ) -> Result<Report, Failure> {
     let in_image = |path: &[u8]| tree.is_some_and(|tree| tree.resolve(path).is_ok());
-    let sysroot = View::of_sysroot(sysroot);
+    let alone = View::of_sysroot(sysroot);
+    // A link of the sysroot may lead to what only the image has.
+    let both = tree.map(|tree| View::of_sysroot(sysroot).over(tree));
     let failure = RefCell::new(None);
     let sysroot_entry = |path: &[u8]| {
-        in_sysroot(&sysroot, path).unwrap_or_else(|error| {
+        let both = both.as_ref().filter(|_| !in_image(path));
+        let find = || match (in_sysroot(&alone, path)?, both) {
+            (None, Some(both)) => in_sysroot(both, path),
+            (found, _) => Ok(found),
+        };
+        find().unwrap_or_else(|error| {
             failure.borrow_mut().get_or_insert(error);
             None
         })

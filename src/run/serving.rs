@@ -66,6 +66,8 @@ struct Server<'a> {
     copy: ImageCopy,
     /// Files that were added without their content because their directory was listed.
     placeholders: BTreeMap<FileKey, ImagePath>,
+    /// Links that were added because their directory was listed.
+    listed_links: BTreeSet<ImagePath>,
     /// What was put: if it is missing again, the program has removed it.
     put: BTreeSet<ImagePath>,
     bytes_left: u64,
@@ -80,6 +82,7 @@ impl<'a> Server<'a> {
             source: ServingSource::new(serving, tree),
             copy,
             placeholders: BTreeMap::new(),
+            listed_links: BTreeSet::new(),
             put: BTreeSet::new(),
             bytes_left,
             files_left,
@@ -118,7 +121,7 @@ impl<'a> Server<'a> {
             let placeholder = self.placeholders.get(&key).filter(|_| call != Call::Look).cloned();
             return match placeholder {
                 Some(at) => self.fill(path, &at, key),
-                None => Ok(false),
+                None => self.uses_listed_link(path),
             };
         }
         // What the image has, the program has removed; what is compiled, it compiles again.
@@ -130,8 +133,12 @@ impl<'a> Server<'a> {
         let asked = ImagePath::new(path).unwrap_or_else(|_| found.path.clone());
         let names: Vec<_> = found.links.iter().chain([&asked]).collect();
         self.source.check(&found.path, &names, &node)?;
+        let is_own = self.source.is_own(&found.path);
+        if is_own && !self.copy.has(&found.path) {
+            return Ok(false);
+        }
         self.put_way(&found)?;
-        if self.put.insert(found.path.clone()) {
+        if !is_own && self.put.insert(found.path.clone()) {
             match &node.kind {
                 Kind::File(file) => {
                     self.take(file.len)?;
@@ -144,6 +151,16 @@ impl<'a> Server<'a> {
             }
         }
         Ok(self.copy.find(path).is_some())
+    }
+
+    /// Whether `path` leads to something in the copy by a link that came with a listing.
+    fn uses_listed_link(&self, path: &[u8]) -> Result<bool, Refusal> {
+        if self.listed_links.is_empty() {
+            return Ok(false);
+        }
+        let found = self.source.find(path)?;
+        Ok(found
+            .is_some_and(|found| found.links.iter().any(|link| self.listed_links.contains(link))))
     }
 
     /// Puts the links and directories on the way to a file.
@@ -202,7 +219,8 @@ impl<'a> Server<'a> {
         Ok(is_served)
     }
 
-    /// Adds one name of a listed directory. Returns the length of a regular file.
+    /// Adds one name of a listed directory. Returns the length of a regular file, or of the one to
+    /// which a link leads.
     fn add_name(&mut self, at: &ImagePath) -> Result<Option<u64>, Refusal> {
         let Some(node) = self.source.node(at)? else { return Ok(None) };
         if self.source.check(at, &[], &node).is_err() || self.source.has_source(at.as_bytes())? {
@@ -212,7 +230,11 @@ impl<'a> Server<'a> {
         self.put.insert(at.clone());
         match &node.kind {
             Kind::Directory => self.copy.add_directory(at).map_err(io::Error::from)?,
-            Kind::Symlink(target) => self.copy.add_link(at, target).map_err(io::Error::from)?,
+            Kind::Symlink(target) => {
+                self.copy.add_link(at, target).map_err(io::Error::from)?;
+                self.listed_links.insert(at.clone());
+                return self.file_behind(at);
+            }
             Kind::File(file) => {
                 let key = self.copy.add_placeholder(at, (&node, file))?;
                 self.placeholders.insert(key, at.clone());
@@ -221,6 +243,14 @@ impl<'a> Server<'a> {
             Kind::Special(_) => {}
         }
         Ok(None)
+    }
+
+    /// The length of the regular file that a link leads to and that may be served.
+    fn file_behind(&self, link: &ImagePath) -> Result<Option<u64>, Refusal> {
+        let Some(found) = self.source.find(link.as_bytes())? else { return Ok(None) };
+        let Some(node) = self.source.node(&found.path)? else { return Ok(None) };
+        let may_be_served = self.source.check(&found.path, &[link], &node).is_ok();
+        Ok(node.file().filter(|_| may_be_served).map(|file| file.len))
     }
 
     /// Serves what the kernel needs to start `path`: its loader, or its interpreter and what that

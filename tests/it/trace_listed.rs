@@ -1,4 +1,4 @@
-//! Directories that a program lists under `imgb trace`: their names, and their files.
+//! Directories that a program lists under `imgb trace`: their names, their files, their links.
 
 use crate::trace_serving::{as_each_user, packed, paths, report};
 
@@ -85,4 +85,61 @@ fn a_listed_file_that_the_program_changes_is_left_alone() {
     as_each_user(&sandbox, "trace app.tar --sysroot sys --json", |traced| {
         traced.exits(3);
     });
+}
+
+/// Links are what the image lacks, whoever has what they lead to.
+#[test]
+fn a_link_to_what_the_image_has_is_listed() {
+    let source = r#"
+        static int names(const char *path) {
+            DIR *dir = opendir(path);
+            int n = 0;
+            for (struct dirent *e; dir && (e = readdir(dir));) n += e->d_type == DT_LNK;
+            return n;
+        }
+        int main(void) {
+            const char *got = slurp("/opt/app/config", O_RDONLY);
+            if (!got || strcmp(got, "real")) return 10;
+            got = slurp("/opt/dir/real.conf", O_RDONLY);
+            if (!got || strcmp(got, "real")) return 11;
+            if (access("/opt/app/own", R_OK)) return 12;
+            if (names("/opt/opened") < 1) return 13;
+            got = slurp("/opt/opened/one", O_RDONLY);
+            if (!got || strcmp(got, "real")) return 14;
+            return names("/opt/names") == 1 ? 3 : 15;
+        }"#;
+    let Some(sandbox) = packed(source) else { return };
+    for root in ["", "sys/"] {
+        sandbox.file(&format!("{root}opt/x/real.conf"), "real\n");
+    }
+    sandbox.file("opt/x/own", "");
+    for (link, target) in [
+        ("app/config", "../x/real.conf"),
+        ("app/own", "../x/own"),
+        ("dir", "x"),
+        ("opened/one", "../x/real.conf"),
+        ("opened/two", "../x/real.conf"),
+        ("names/link", "/opt/x/real.conf"),
+    ] {
+        sandbox.symlink(&format!("sys/opt/{link}"), target);
+    }
+    let pack = "pack ./app ./opt --soft none --sysroot sys --entrypoint /app -q -o";
+    sandbox.imgb(&format!("{pack} app.tar")).run().ok();
+    as_each_user(&sandbox, "trace app.tar --sysroot sys --json -o app.list", |traced| {
+        let wanted = [
+            "/opt/app/config",
+            "/opt/app/own",
+            "/opt/dir/real.conf",
+            "/opt/names",
+            "/opt/names/link",
+            "/opt/opened",
+            "/opt/opened/one",
+        ];
+        assert_eq!(paths(&report(traced.exits(3)), "missing"), wanted);
+    });
+    let list = sandbox.path("app.list");
+    sandbox.imgb(&format!("{pack} more.tar --include-from")).arg(&list).run().ok();
+    sandbox.imgb("run more.tar").run().exits(3);
+    let again = sandbox.imgb("trace more.tar --sysroot sys --json").run().exits(3);
+    assert_eq!(paths(&report(again), "missing"), [""; 0]);
 }
