@@ -212,6 +212,11 @@ fn take_files(closure: &Closure, builder: &mut ImageBuilder<'_>) -> Result<(), P
                 continue;
             };
             let Some(file) = file(*index) else { continue };
+            // What may be opened is in the image by another reason: a rule, or an input.
+            if edge.tag == Tag::Opened && builder.has(&file.path) {
+                builder.add_path_components(&file.path, &file.links, &file.dotdot_dirs)?;
+                continue;
+            }
             if !known.insert((edge.requester, *index, edge.tag, &edge.name, how)) {
                 continue;
             }

@@ -75,6 +75,13 @@ fn a_name_in_configuration_that_a_rule_adds() {
     sandbox.file("sys/etc/foo/v.icd", "libplug.so.1\n");
     sandbox.program("sys/usr/bin/foo", sandbox.read("app"));
     sandbox.program("sys/usr/lib/libplug.so.1", sandbox.read("lib/libplug.so.1"));
+    sandbox.imgb("pack foo --sysroot sys -q -o image.tar").run().ok();
+    for how in ["", "--resolve"] {
+        let why = format!("why image.tar /usr/lib/libplug.so.1 {how}");
+        let why = sandbox.imgb(&why).run().ok();
+        let why = why.prints("rule dlopen for /etc/foo/v.icd");
+        assert!(!why.text().contains("needed by"), "{}", why.show());
+    }
     let Some(root) = Root::pack_in(sandbox, &[], "foo --sysroot sys") else { return };
     root.run("/usr/bin/foo").run().ok();
 }
