@@ -5,7 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Calls, shell};
+use super::{
+    Calls,
+    constants::{constants, is_used_again},
+    shell,
+};
 
 /// Bytes of a quoted text.
 const MAX_TEXT: usize = 400;
@@ -19,14 +23,18 @@ pub struct Started {
     pub lines: BTreeSet<Vec<u8>>,
     /// Words that may be names of commands: quoted, and nothing else in the quotes.
     pub words: BTreeSet<Vec<u8>>,
+    /// Constants that may hold commands, where it starts any.
+    pub constants: BTreeSet<Vec<u8>>,
     /// A variable holds the name of what it starts: `system(@cmd)`.
     pub by_variable: bool,
+    /// It has a call that starts something.
+    pub starts: bool,
 }
 
 /// What the source `text` starts.
 pub fn started(text: &[u8], language: &Calls) -> Started {
     let by_variable = language.before.iter().any(|call| starts_variable(text, call.as_bytes()));
-    let mut out = Started { by_variable, ..Started::default() };
+    let mut out = Started { by_variable, starts: by_variable, ..Started::default() };
     let mut at = 0;
     let mut left = MAX_TEXTS;
     while let Some(found) = text
@@ -43,8 +51,15 @@ pub fn started(text: &[u8], language: &Calls) -> Started {
         if left == 0 {
             break;
         }
-        out.add(quoted.text, quoted.is_command || is_called(text, quoted.start, language));
+        let is_called = is_called(text, quoted.start, language);
+        out.starts |= is_called;
+        if quoted.is_list {
+            out.add_list(&quoted, is_called, text);
+        } else {
+            out.add(quoted.text, quoted.is_command || is_called);
+        }
     }
+    out.add_constants(text, language);
     out
 }
 
@@ -55,10 +70,40 @@ impl Started {
         let piped = bare.strip_suffix(b"|").or_else(|| bare.strip_prefix(b"|"));
         let line = piped.unwrap_or(bare).trim_ascii();
         let is_word = shell::is_plain(line) && !line.contains(&b'.');
-        if is_command || (piped.is_some() && !line.is_empty()) || shell::is_command_line(line) {
+        let is_piped = piped.is_some() && line.iter().any(u8::is_ascii_alphanumeric);
+        if is_command || is_piped || shell::is_command_line(line) {
             self.lines.insert(line.into());
         } else if is_word {
             self.words.insert(line.into());
+        }
+    }
+
+    /// Adds the words of a list: `qw(tar -x)`. Those that a statement imports are functions.
+    fn add_list(&mut self, list: &Quoted<'_>, is_called: bool, text: &[u8]) {
+        let before = text.get(..list.start).unwrap_or_default();
+        let line = before.rsplit(|&b| b == b'\n').next().unwrap_or_default().trim_ascii_start();
+        if line.starts_with(b"use ") || line.starts_with(b"no ") {
+            return;
+        }
+        let words = list.text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        for (at, word) in words.enumerate() {
+            self.add(word, is_called && at == 0);
+        }
+    }
+
+    /// Adds the constants that a call has as its command, and those that something else uses.
+    fn add_constants(&mut self, text: &[u8], language: &Calls) {
+        for (name, value) in constants(text) {
+            let is_command = |call: &String| starts_constant(text, call.as_bytes(), name);
+            if language.before.iter().any(is_command) {
+                self.starts = true;
+                self.lines.insert(value.into());
+            } else if is_used_again(text, name) {
+                self.constants.insert(value.into());
+            }
+        }
+        if !self.starts {
+            self.constants.clear();
         }
     }
 }
@@ -72,6 +117,8 @@ struct Quoted<'t> {
     end: usize,
     /// It is quoted as a command.
     is_command: bool,
+    /// It is a list of words.
+    is_list: bool,
 }
 
 /// The text that is quoted from `start` on. An unterminated quote, and one that is too long or has
@@ -85,20 +132,22 @@ fn quoted<'t>(text: &'t [u8], start: usize, language: &Calls) -> Option<Quoted<'
         let is_closed = inside.get(len) == Some(&first);
         let text = inside.get(..len).filter(|_| is_closed)?;
         let is_command = first == b'`';
-        return Some(Quoted { text, start, end: start + len + 2, is_command });
+        let end = start + len + 2;
+        return Some(Quoted { text, start, end, is_command, is_list: false });
     }
-    // Perl's `q$…$` and `qx{…}`, Ruby's `%x(…)`.
+    // Perl's `q$…$`, `qx{…}` and `qw(…)`, Ruby's `%x(…)` and `%w(…)`.
     let in_word = |b: &u8| b.is_ascii_alphanumeric() || b"_$@&".contains(b);
     if start.checked_sub(1).and_then(|at| text.get(at)).is_some_and(in_word) {
         return None;
     }
-    let is_command = language.quotes.iter().any(|word| from.starts_with(word.as_bytes()));
+    let is_any = |words: &[String]| words.iter().any(|word| from.starts_with(word.as_bytes()));
+    let (is_command, is_list) = (is_any(&language.quotes), is_any(&language.lists));
     let word = match first {
         b'q' => from.iter().take_while(|b| b.is_ascii_alphabetic()).count(),
-        _ if is_command => 2,
+        _ if is_command || is_list => 2,
         _ => return None,
     };
-    if !matches!(from.get(..word)?, b"q" | b"qq" | b"qx" | b"%x") {
+    if !matches!(from.get(..word)?, b"q" | b"qq" | b"qx" | b"qw" | b"%x" | b"%w") {
         return None;
     }
     let open = *from.get(word)?;
@@ -113,16 +162,19 @@ fn quoted<'t>(text: &'t [u8], start: usize, language: &Calls) -> Option<Quoted<'
     let inside = from.get(word + 1..)?;
     let len = inside.iter().take(MAX_TEXT).position(|b| *b == close)?;
     let text = inside.get(..len)?;
-    Some(Quoted { text, start, end: start + word + len + 2, is_command })
+    Some(Quoted { text, start, end: start + word + len + 2, is_command, is_list })
 }
 
 /// Whether what stands before the quote at `start` starts a command: `system("`,
 /// `subprocess.run(["`.
 fn is_called(text: &[u8], start: usize, language: &Calls) -> bool {
-    let before = text.get(..start).unwrap_or_default();
-    let before = before.trim_ascii_end();
-    let before = before.strip_suffix(b"[").unwrap_or(before).trim_ascii_end();
-    language.before.iter().any(|call| before.ends_with(call.trim_ascii_end().as_bytes()))
+    let before = text.get(..start).unwrap_or_default().trim_ascii_end();
+    let outside = before.strip_suffix(b"[").unwrap_or(before).trim_ascii_end();
+    let ends = |call: &String| {
+        let call = call.trim_ascii_end().as_bytes();
+        before.ends_with(call) || outside.ends_with(call)
+    };
+    language.before.iter().any(ends)
 }
 
 /// Whether `call` starts what a variable holds. After a blank, a word without a sign is prose.
@@ -131,11 +183,22 @@ fn starts_variable(text: &[u8], call: &[u8]) -> bool {
         let after = text.get(at + call.len()..).unwrap_or_default().trim_ascii_start();
         let open = after.iter().take_while(|b| b"({ ".contains(b)).count();
         let after = after.get(open..).unwrap_or_default();
-        match after.first() {
+        // The command of a list is quoted as a whole: `open(my $pipe, "-|", "$diff", @files)`.
+        let is_list = call.ends_with(b",");
+        match after.strip_prefix(b"\"").filter(|_| is_list).unwrap_or(after).first() {
             Some(b'$' | b'@') => true,
             Some(_) => call.ends_with(b"(") && is_variable(after),
             None => false,
         }
+    })
+}
+
+/// Whether `call` starts what the constant `name` holds: `run([NAME, "-x"])`.
+fn starts_constant(text: &[u8], call: &[u8], name: &[u8]) -> bool {
+    memchr::memmem::find_iter(text, call).any(|at| {
+        let after = text.get(at + call.len()..).unwrap_or_default().trim_ascii_start();
+        let after = after.strip_prefix(b"[").unwrap_or(after).trim_ascii_start();
+        self::name(after).0 == name
     })
 }
 
@@ -162,70 +225,4 @@ fn name(text: &[u8]) -> (&[u8], &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::languages::Languages;
-
-    #[track_caller]
-    fn check(text: &str, lines: &[&str], words: &[&str]) {
-        let found = started(text.as_bytes(), &Languages::builtin().calls);
-        let texts = |set: &BTreeSet<Vec<u8>>| {
-            set.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(texts(&found.lines), lines, "{text}");
-        assert_eq!(texts(&found.words), words, "{text}");
-    }
-
-    #[test]
-    fn commands_in_perl() {
-        check("system('tar', 'x'); exec \"make all\";", &["make all", "tar"], &["x"]);
-        check("my $x = `git log`; $y = qx{id -u};", &["git log", "id -u"], &[]);
-        check("open(F, \"find . |\"); open(G, '|sort');", &["find .", "sort"], &[]);
-        check(
-            "$c = q$find . \\( -name x \\) 2>/dev/null |$;",
-            &["find . \\( -name x \\) 2>/dev/null"],
-            &[],
-        );
-        check("$s =~ s/a/x/; print 'it is', \"don't\";", &[], &[]);
-    }
-
-    #[test]
-    fn commands_that_variables_hold() {
-        let by_variable =
-            |text: &str| started(text.as_bytes(), &Languages::builtin().calls).by_variable;
-        for text in [
-            "system(@cmd)",
-            "exec $tar, 'x'",
-            "exec { $a } @b",
-            "p = Popen(command)",
-            "Popen(args = cmd, shell=True)",
-            "Popen(f)",
-            "os.system(f\"{tool} -v\")",
-        ] {
-            assert!(by_variable(text), "{text}");
-        }
-        for text in [
-            "system('x', @args)",
-            "the system is new",
-            "exec 'a'",
-            "Popen(['x', y])",
-            "Popen(f\"a {x}\")",
-            "os.system(rb'a')",
-            "Popen(args=['x'], y=z)",
-            "check_output(input = f'x')",
-        ] {
-            assert!(!by_variable(text), "{text}");
-        }
-    }
-
-    #[test]
-    fn commands_in_python_and_ruby() {
-        check(
-            "subprocess.run([\"git\", 'log']); p = Popen( ['dot'])\nos.system('ls -l')",
-            &["dot", "git", "ls -l"],
-            &["log"],
-        );
-        check("%x(uname -a); CONVERT = 'convert'", &["uname -a"], &["convert"]);
-        check("a = 5 % x; 'never\nends'", &[], &[]);
-    }
-}
+mod tests;

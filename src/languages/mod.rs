@@ -2,11 +2,13 @@
 //! they understand. The facts are in `languages.toml`.
 
 pub mod calls;
+mod constants;
 mod interpreted;
 pub mod library_names;
 pub mod perl;
 pub mod python;
 pub mod shell;
+pub mod tcl;
 pub mod typelib;
 mod variables;
 
@@ -41,6 +43,8 @@ pub struct Languages {
     pub python: Python,
     /// Perl.
     pub perl: Perl,
+    /// Tcl.
+    pub tcl: Tcl,
     /// Texts that may name libraries.
     pub texts: Texts,
     /// How other languages start commands.
@@ -175,6 +179,16 @@ pub struct Calls {
     pub before: Vec<String>,
     /// Words that quote a command line as backquotes do.
     pub quotes: Vec<String>,
+    /// Words that quote a list of words.
+    pub lists: Vec<String>,
+}
+
+/// Tcl's scripts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tcl {
+    /// Starts of the file names of interpreters.
+    pub interpreters: Vec<String>,
 }
 
 /// The kinds of texts that may name libraries.

@@ -10,6 +10,9 @@ use super::Python;
 /// Modules that one script starts.
 const MAX_STARTED: usize = 100;
 
+/// Modules that quoted texts of one script name.
+const MAX_QUOTED: usize = 200;
+
 /// Which imports count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -82,6 +85,25 @@ pub fn named(text: &[u8], depth: Depth) -> BTreeSet<Vec<u8>> {
             if after.starts_with(b".%s") || after.starts_with(b".{") {
                 out.insert(name);
             }
+        }
+    }
+    out
+}
+
+/// The first parts of the names of modules with which quoted texts begin, maybe after `import`:
+/// `exec('import app.tasks.' + name)`.
+pub fn quoted(text: &[u8]) -> BTreeSet<Vec<u8>> {
+    let mut out = BTreeSet::new();
+    for quote in memchr::memchr2_iter(b'"', b'\'', text) {
+        let inside = text.get(quote + 1..).unwrap_or_default();
+        let imported = [&b"import "[..], b"from "].iter().find_map(|it| inside.strip_prefix(*it));
+        let path = imported.unwrap_or(inside);
+        let Some(name) = identifier(path).filter(|name| path.starts_with(name)) else { continue };
+        let after = path.get(name.len()..).unwrap_or_default();
+        let is_dotted = after.strip_prefix(b".").and_then(|rest| rest.first());
+        let is_below = is_dotted.is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_');
+        if (is_below || imported.is_some()) && out.len() < MAX_QUOTED {
+            out.insert(name);
         }
     }
     out
@@ -187,6 +209,13 @@ mod tests {
         assert_eq!(join(named(text, Depth::All)), "eager hgext lazy numpy os plug yaml");
         assert_eq!(join(named(text, Depth::Outer)), "eager hgext lazy numpy os plug");
         assert_eq!(join(named(text, Depth::Inner)), "yaml");
+    }
+
+    #[test]
+    fn modules_that_quoted_texts_name() {
+        let text = b"exec('import one.runners.' + x); load(\"two.sub\"); f('import three')\n\
+            print('four. five', 'six', ' seven.x', \"8.x\", \"nine.\", 'x/y.z')";
+        assert_eq!(join(quoted(text)), "one three two");
     }
 
     #[test]

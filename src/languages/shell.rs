@@ -75,21 +75,46 @@ pub fn is_plain(name: &[u8]) -> bool {
 /// Whether `text`, a constant of a program, has the form of a line for a shell and not of prose: an
 /// option stands after its first word (`sort -u %s`), or its output is redirected.
 pub fn is_command_line(text: &[u8]) -> bool {
-    const REDIRECTIONS: [&[u8]; 3] = [b"2>&1", b">/dev/null", b"> /dev/null"];
-    let is_option = |word: &[u8]| {
-        word.len() <= MAX_OPTION
-            && word.strip_prefix(b"-").is_some_and(|rest| {
-                let name = rest.strip_prefix(b"-").unwrap_or(rest);
-                name.first().is_some_and(u8::is_ascii_alphanumeric)
-                    && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-=%/._".contains(b))
-            })
+    let Some(mut words) = words_of_line(text) else { return false };
+    words.next().is_some_and(is_option) || redirects(text)
+}
+
+/// Whether `text`, a constant of a program, may be a line for a shell or prose: a format stands
+/// after its first word, and neither plain words nor signs of messages do (`mv %s %s`).
+pub fn is_formatted_line(text: &[u8]) -> bool {
+    let Some(words) = words_of_line(text) else { return false };
+    let has_format = |word: &[u8]| memchr::memmem::find(word, b"%s").is_some();
+    let is_argument = |word: &[u8]| {
+        is_option(word)
+            || matches!(word, b"|" | b"<" | b">" | b">>" | b"&&" | b"&" | b";")
+            || (word.iter().any(|b| !b.is_ascii_alphabetic())
+                && word.iter().all(|b| b.is_ascii_alphanumeric() || b"%/._+*=<>-".contains(b)))
     };
-    let redirects = || REDIRECTIONS.iter().any(|sign| memchr::memmem::find(text, sign).is_some());
+    let words: Vec<_> = words.collect();
+    words.iter().any(|word| has_format(word)) && words.iter().all(|word| is_argument(word))
+}
+
+/// The words of `text` after the first, if that may be a command.
+fn words_of_line(text: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
     let mut words = text.split(|&b| b == b' ').filter(|word| !word.is_empty() && *word != b"exec");
-    text.len() <= MAX_LINE
+    let is_line = text.len() <= MAX_LINE
         && text.iter().all(|b| (b' '..=b'~').contains(b))
-        && words.next().is_some_and(|word| is_plain(word) && !word.ends_with(b"."))
-        && (words.next().is_some_and(is_option) || redirects())
+        && words.next().is_some_and(|word| is_plain(word) && !word.ends_with(b"."));
+    is_line.then_some(words)
+}
+
+fn is_option(word: &[u8]) -> bool {
+    word.len() <= MAX_OPTION
+        && word.strip_prefix(b"-").is_some_and(|rest| {
+            let name = rest.strip_prefix(b"-").unwrap_or(rest);
+            name.first().is_some_and(u8::is_ascii_alphanumeric)
+                && name.iter().all(|b| b.is_ascii_alphanumeric() || b"-=%/._".contains(b))
+        })
+}
+
+fn redirects(text: &[u8]) -> bool {
+    const REDIRECTIONS: [&[u8]; 3] = [b"2>&1", b">/dev/null", b"> /dev/null"];
+    REDIRECTIONS.iter().any(|sign| memchr::memmem::find(text, sign).is_some())
 }
 
 /// Whether the script `text` asks whether there is a command or file `name`, and goes on without
@@ -244,12 +269,28 @@ impl<'l> Reader<'l> {
             _ if quoted => self.word.push(byte),
             b'\'' => {
                 let end = memchr::memchr(b'\'', after).unwrap_or(after.len());
-                self.word.extend(after.get(..end).unwrap_or_default());
+                let inside = after.get(..end).unwrap_or_default();
+                if self.evaluates {
+                    self.evaluate(inside);
+                }
+                self.word.extend(inside);
                 return after.get(end + 1..).unwrap_or_default();
             }
             _ => return self.plain(byte, after),
         }
         after
+    }
+
+    /// Takes what stands in quotes after `eval`, and what begins the word, as text of the script.
+    fn evaluate(&mut self, quoted: &[u8]) {
+        let text = [&self.word, quoted].concat();
+        let found = names(&text, self.language, self.variables);
+        self.names.commands.extend(found.commands);
+        self.names.assigned.extend(found.assigned);
+        self.names.executed.extend(found.executed);
+        self.names.sourced.extend(found.sourced);
+        // The word itself is none.
+        self.odd = true;
     }
 
     /// Takes what follows a dollar sign.
@@ -478,6 +519,8 @@ mod tests {
             "a b c uname x",
         );
         check("A=$(pwd)/x; $A/y; B=$B; $B; C=echo; $C z; D=a$D; $D", "");
+        check("M=mk\nif eval $2='$(${M} -d \"x\")'; then eval 'exec perl -x'; fi", "mk perl");
+        check("eval A='b c'; echo 'd e'; eval \"$x\" && f", "c f");
         check("echo 'never\nends", "");
         check("$( ` \" ( ) } ", "");
     }
@@ -522,6 +565,27 @@ mod tests {
             ["sort", "sort order", "-u sort", "less - more", "two -- three", "a -b\n", &long]
         {
             assert!(!is_command_line(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn lines_that_formats_complete() {
+        for line in ["mv %s %s", "rm %s/*", "exec cp %s x.y", "sort %s > %s"] {
+            assert!(is_formatted_line(line.as_bytes()), "{line}");
+        }
+        for text in [
+            "mv",
+            "mv a b",
+            "file %s not found",
+            "write failed: %s",
+            "unlink \"%s\": %s",
+            "expand ${%s} -> '%s'",
+            "cut: %s",
+            "%s %s",
+            "sort %d",
+            "mv %s\n",
+        ] {
+            assert!(!is_formatted_line(text.as_bytes()), "{text}");
         }
     }
 

@@ -113,12 +113,15 @@ impl Belongings {
                 }
             }
             for (path, package) in paths {
+                let bond = self.bonds.get(package).copied().unwrap_or(Bond::Recommends);
+                let is_enough =
+                    |mention: &Box<[u8]>| bond == Bond::Own || !mentions.is_word(mention);
                 let of_shared = shared.iter().map(|mention| (path, mention.clone()));
                 let of_directories = whole.iter().cloned().chain(of_shared);
+                let of_directories = of_directories.filter(|(_, mention)| is_enough(mention));
                 let of_file = mentions
                     .of_file(path.as_bytes(), path.file_name())
                     .map(|mention| (path, mention));
-                let bond = self.bonds.get(package).copied().unwrap_or(Bond::Recommends);
                 for (taken, mention) in of_directories.chain(of_file) {
                     let key = (taken.clone(), mention.clone());
                     let owned = Owned { path: taken.clone(), mention, package: *package, bond };

@@ -35,6 +35,9 @@ pub struct Mentions {
     /// Longer paths that end in one of these directories: of a file, or what is completed to one.
     fronts: BTreeSet<Box<[u8]>>,
     pieces: BTreeSet<[u8; PIECE]>,
+    /// They are from a text in which an ordinary word is more often one of prose than the name of a
+    /// directory.
+    is_prose: bool,
 }
 
 impl Names {
@@ -134,6 +137,17 @@ impl Names {
 }
 
 impl Mentions {
+    /// Those of a text, to be found in it, in which an ordinary word does not stand for a directory
+    /// of another package.
+    pub fn of_prose() -> Self {
+        Self { is_prose: true, ..Self::default() }
+    }
+
+    /// Whether `mention` may be a word of prose, and no path.
+    pub(super) fn is_word(&self, mention: &[u8]) -> bool {
+        self.is_prose && mention.iter().all(u8::is_ascii_lowercase)
+    }
+
     /// Whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty() && self.directories.is_empty() && self.pieces.is_empty()

@@ -138,6 +138,22 @@ fn what_other_packages_own_is_not_meant() {
     assert_eq!(mentioned("r", b"\0/usr/lib\0/etc/\0%s/R/%s\0"), [""; 0]);
 }
 
+/// In prose, an ordinary word is the name of a directory only if that is of the package itself.
+#[test]
+fn words_of_prose_do_not_stand_for_directories_of_others() {
+    let database = sample();
+    let belongings = Belongings::new(&database, id(&database, "qemu"), |_| true);
+    let found = |text: &[u8]| {
+        let mut mentions = Mentions::of_prose();
+        belongings.names().scan(text, &mut mentions);
+        let found = belongings.mentioned(&mentions, &database);
+        found.iter().map(|owned| owned.path.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(found(b"roms/seabios/qemu"), "/usr/share/qemu");
+    assert_eq!(found(b"'/usr/share/seabios'"), "/usr/share/seabios");
+    assert_eq!(found(b"bios-256k.bin"), "/usr/share/seabios/bios-256k.bin");
+}
+
 #[test]
 fn of_a_directory_with_files_of_others_only_its_own_are_taken() {
     assert_eq!(

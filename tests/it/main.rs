@@ -126,6 +126,8 @@ mod run_streams;
 mod sbom;
 /// The commands that scripts run.
 mod scripts;
+/// The modules of Python scripts of packages, and the commands that these start.
+mod scripts_python;
 /// The files of a release; the static build, in an empty root, packing itself.
 mod selfpack;
 /// Layers of earlier images and of caches that machines share, which are not compressed again.

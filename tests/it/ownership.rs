@@ -157,6 +157,31 @@ fn without_a_database_the_data_of_libraries_counts() {
     }
 }
 
+/// What only looks like a library for builds or like documentation by its name is data.
+#[test]
+fn contents_and_whole_names_tell_what_is_left_out() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let sandbox = sandbox(true);
+    for (name, text) in [
+        ("units.a", "km\n"),
+        ("libx.a", "!<arch>\nx"),
+        ("README", "read"),
+        ("README.md", "read"),
+        ("README.Debian.in", "template"),
+    ] {
+        sandbox.file(&format!("sys/usr/lib/Q/{name}"), text);
+    }
+    let plan = sandbox.imgb("plan --all app --sysroot sys").run().ok().text();
+    for name in ["units.a", "README.Debian.in"] {
+        assert!(plan.contains(&format!("/Q/{name} ")), "{name} in {plan}");
+    }
+    for name in ["libx.a", "README", "README.md"] {
+        assert!(!plan.contains(&format!("/Q/{name} ")), "{name} in {plan}");
+    }
+}
+
 /// A program that no package owns may mention what no package owns either: its own configuration,
 /// but also what describes the machine, and its state.
 #[test]

@@ -5,7 +5,9 @@ use crate::{elf_builder::Elf, sandbox::Sandbox};
 const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
 /// Packages: the name, its fields, and its files.
-const PACKAGES: &[(&str, &str, &[&str])] = &[
+pub(crate) type Packages<'p> = &'p [(&'p str, &'p str, &'p [&'p str])];
+
+const PACKAGES: Packages<'_> = &[
     ("tools", "Essential: yes", &["bin/sh", "usr/bin/small", "usr/bin/large"]),
     ("dpkg", "Essential: yes", &["usr/bin/manager"]),
     ("engine", "", &["usr/bin/engine"]),
@@ -27,11 +29,16 @@ const PACKAGES: &[(&str, &str, &[&str])] = &[
 /// The sandbox has the packages' files in `sys/`: programs, those of `large`, `engine` and
 /// `stranger` with 3 MB, and these scripts.
 fn sandbox(scripts: &[(&str, &str)]) -> Sandbox {
+    sandbox_of(PACKAGES, scripts)
+}
+
+/// As [`sandbox`], with these packages.
+pub(crate) fn sandbox_of(packages: Packages<'_>, scripts: &[(&str, &str)]) -> Sandbox {
     let sandbox = Sandbox::new();
     let loader = Elf::library().soname("ld-linux-x86-64.so.2").build();
     sandbox.program(&format!("sys{LOADER}"), loader);
     let mut status = String::new();
-    for (name, fields, paths) in PACKAGES {
+    for (name, fields, paths) in packages {
         status += &format!(
             "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\n{fields}\n\n"
         );
@@ -105,6 +112,30 @@ fn other_languages_start_commands_in_their_own_ways() {
     let perl = "#!/usr/bin/app-bin\nmy @tool = ('engine', 'stranger', 'small');\n\
         open(F, \"small -x |\"); system('large');\n";
     check(&[("sys/usr/bin/app.pl", perl)], "app.pl", "app-bin app.pl engine sh small");
+}
+
+/// After `eval`, what stands in quotes is text of the script.
+#[test]
+fn text_that_a_shell_evaluates_runs_commands() {
+    let script = "#!/bin/sh\nM=/usr/bin/small\neval $2='$(${M} -d \"x\")'\n";
+    check(&[("sys/usr/bin/app", script)], "app", "sh small");
+}
+
+#[test]
+fn lists_of_words_and_constants_hold_commands() {
+    let perl = "#!/usr/bin/app-bin\nmy @tool = (qw(engine -x), 'stranger');\nsystem @tool;\n\
+        open(my $pipe, \"-|\", \"small\", @ARGV);\nLARGE = 'large'\nsystem(LARGE)\n";
+    check(&[("sys/usr/bin/app.pl", perl)], "app.pl", "app-bin app.pl engine sh small");
+}
+
+#[test]
+fn a_tcl_script_executes_bare_words() {
+    let tcl = "#!/usr/bin/tclsh8.6\nset out [exec small -x | engine]\nputs \"exec stranger\"\n";
+    let packages = [PACKAGES, &[("tcl", "", &["usr/bin/tclsh8.6"])]].concat();
+    let sandbox = sandbox_of(&packages, &[("sys/usr/bin/app", tcl)]);
+    let plan = sandbox.imgb("plan --all --sysroot sys app").run().ok().text();
+    assert!(plan.contains(" /usr/bin/small ") && plan.contains(" /usr/bin/engine "), "{plan}");
+    assert!(!plan.contains(" /usr/bin/stranger "), "{plan}");
 }
 
 /// Scripts that come because a program mentions their directory need an interpreter; of what they

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     elf::{Found, Lookup as _, ReadFailure},
-    languages::{Languages, Variables, calls, shell},
+    languages::{Languages, Variables, calls::Started, shell},
     ownership::{Startable, Startables, is_command},
     path::ImagePath,
     plan::{builder::ImageBuilder, interpreters},
@@ -162,19 +162,19 @@ fn record_command(
     Ok(())
 }
 
-/// Notes the commands of the sysroot that a script in another language than that of a shell starts.
+/// Notes the commands of the sysroot that a script in another language than that of a shell starts,
+/// which is what its text says.
 ///
 /// # Errors
 /// [`ReadFailure`]
 pub(super) fn record_started(
-    (script, text): (&ImagePath, &[u8]),
+    (script, started): (&ImagePath, Started),
     dirs: &[ImagePath],
     facts: &mut Facts,
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
-    let started = calls::started(text, &Languages::builtin().calls);
     for line in started.lines {
-        record_line((script, true, &line), dirs, facts, builder)?;
+        record_line((script, Counts::Meant, &line), dirs, facts, builder)?;
     }
     let Some(database) = builder.view.packages()? else { return Ok(()) };
     for word in started.words {
@@ -193,6 +193,29 @@ pub(super) fn record_started(
     Ok(())
 }
 
+/// Notes the program whose path `quoted` the source `by` has, if each system has it or the package
+/// of the source depends on its package. What only starts other programs (`env`) does not count.
+///
+/// # Errors
+/// [`ReadFailure`]
+pub(super) fn record_quoted(
+    (by, quoted): (&ImagePath, &[u8]),
+    facts: &mut Facts,
+    builder: &ImageBuilder<'_>,
+) -> Result<(), ReadFailure> {
+    let Some(database) = builder.view.packages()? else { return Ok(()) };
+    let Ok((command, found)) = interpreters::find(quoted, &[], builder)? else { return Ok(()) };
+    if is_command(&command)
+        && !Languages::builtin().shell.starters.contains(command.file_name())
+        && !builder.has(&found.path)
+        && (depends_on_command(database, by, (&command, &found.path))
+            || is_of_each_system(&found.path, builder.view)?)
+    {
+        note_line((by, quoted), (&command, &found), facts);
+    }
+    Ok(())
+}
+
 /// Notes the commands of the sysroot in the command lines of programs, if the first command of the
 /// line exists.
 ///
@@ -204,16 +227,32 @@ pub(super) fn record_lines(
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
     for (line, (by, own)) in std::mem::take(&mut facts.command_lines) {
-        record_line((&by, own, &line), dirs, facts, builder)?;
+        let counts = match own {
+            false => Counts::Asked,
+            true if shell::is_command_line(&line) => Counts::Meant,
+            true => Counts::Guessed,
+        };
+        record_line((&by, counts, &line), dirs, facts, builder)?;
     }
     Ok(())
 }
 
-/// Notes the commands of the sysroot in one command line, if the first of them exists. For a
-/// library and for what starts programs without a shell, `own` is false: only those count that its
-/// package depends on.
+/// Which commands of a line count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counts {
+    /// Those that its package depends on or recommends, and those that each system has. Without
+    /// packages, all.
+    Meant,
+    /// Those that its package depends on, and those that each system has: it may be prose.
+    Guessed,
+    /// Those that its package depends on: it is in a library, or in what starts programs without a
+    /// shell.
+    Asked,
+}
+
+/// Notes the commands of the sysroot in one command line, if the first of them exists.
 fn record_line(
-    (by, own, line): (&ImagePath, bool, &[u8]),
+    (by, counts, line): (&ImagePath, Counts, &[u8]),
     dirs: &[ImagePath],
     facts: &mut Facts,
     builder: &ImageBuilder<'_>,
@@ -227,17 +266,23 @@ fn record_line(
     for name in shell::names(line, shell, &mut Variables::default()).commands {
         let Ok((command, found)) = interpreters::find(&name, dirs, builder)? else { continue };
         if builder.has(&found.path) {
-            if own {
+            if counts == Counts::Meant {
                 note_interpreter((&command, &found), facts);
                 facts.started.insert(found.path);
             }
             continue;
         }
-        let may_run = match (builder.view.packages()?, own) {
-            (Some(database), true) => may_run(database, by, (&command, &found.path)),
-            (Some(database), false) => depends_on_command(database, by, (&command, &found.path)),
+        let may_run = match (builder.view.packages()?, counts) {
+            (Some(database), Counts::Meant) => may_run(database, by, (&command, &found.path)),
+            (Some(database), _) => {
+                let is_basic = is_of_each_system(&found.path, builder.view)?;
+                (counts == Counts::Guessed && is_basic)
+                    || depends_on_command(database, by, (&command, &found.path))
+            }
             // Without packages nothing speaks against what a program itself names.
-            (None, own) => own || facts.programs.values().any(|program| program == by),
+            (None, Counts::Meant) => true,
+            (None, Counts::Asked) => facts.programs.values().any(|program| program == by),
+            (None, Counts::Guessed) => false,
         };
         if !may_run {
             continue;

@@ -206,7 +206,10 @@ impl<'f> Finder<'_, '_, 'f> {
             }
             return Ok(());
         }
-        if rule.generic && self.is_of_machine((path, &real), is_directory, above)? {
+        if rule.generic
+            && (self.is_of_machine((path, &real), is_directory, above)?
+                || self.is_static_library(&real)?)
+        {
             return Ok(());
         }
         self.out.push(RuleFile { named, path: real.clone(), node, is_named, links, dotdot_dirs });
@@ -219,6 +222,19 @@ impl<'f> Finder<'_, '_, 'f> {
             above.pop();
         }
         Ok(())
+    }
+
+    /// Whether the file at the real path `path` is an archive of objects (ar(5)), which only builds
+    /// of programs read.
+    fn is_static_library(&self, path: &ImagePath) -> Result<bool, ReadFailure> {
+        const MAGIC: [&[u8]; 2] = [b"!<arch>\n", b"!<thin>\n"];
+        if !path.file_name().ends_with(b".a") {
+            return Ok(false);
+        }
+        let view = self.builder.view;
+        let Ok(found) = view.find(path.as_bytes())? else { return Ok(false) };
+        let head = view.read(&found, MAGIC[0].len())?;
+        Ok(head.is_ok_and(|head| MAGIC.contains(&&*head)))
     }
 
     /// Whether an entry of a directory that a package owns is not of the package but of the

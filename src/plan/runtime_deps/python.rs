@@ -11,11 +11,11 @@ use crate::{
     languages::{
         Languages, Python, calls, library_names,
         python::{
-            Depth, named, namespaces, package_name, required, required_by_list,
+            Depth, named, namespaces, package_name, quoted, required, required_by_list,
             required_by_metadata, words,
         },
     },
-    ownership::{Belongings, Mentions},
+    ownership::{Belongings, Mentions, is_command},
     packages::Strength,
     path::ImagePath,
     plan::builder::ImageBuilder,
@@ -39,21 +39,28 @@ pub(super) struct Modules {
     pub(super) libraries: BTreeMap<Box<[u8]>, ImagePath>,
     /// Command lines in their sources, each with the source.
     pub(super) lines: BTreeMap<Vec<u8>, ImagePath>,
+    /// Paths that modules quote which start programs, each with the source.
+    pub(super) programs: BTreeMap<Vec<u8>, ImagePath>,
     /// Sources that mention what belongs to their packages.
     pub(super) mentions: Vec<(ImagePath, Arc<Belongings>, Mentions)>,
 }
 
-/// The installed modules that the script with this text needs.
+/// The installed modules that the script at this real path, with this text, needs. Python looks for
+/// them next to the script first.
 ///
 /// # Errors
 /// [`ReadFailure`]
 pub(super) fn modules(
-    text: &[u8],
+    (script, text): (&ImagePath, &[u8]),
     language: &Python,
     (owners, builder): (&mut Owners<'_>, &ImageBuilder<'_>),
 ) -> Result<Modules, ReadFailure> {
-    let mut finder = Finder::new(language, owners, builder)?;
+    // Next to commands are others, whose names are not those of modules.
+    let of_itself = script.parent().filter(|dir| !dir.is_root() && !is_command(script));
+    let own = of_itself.filter(|_| !builder.view.is_own(script));
+    let mut finder = Finder::new(own, language, (owners, builder))?;
     finder.ask(named(text, Depth::All));
+    finder.ask_quoted(script, text)?;
     finder.namespaces.extend(namespaces(text));
     finder.ask_packages(required(text));
     finder.finish()
@@ -68,7 +75,7 @@ pub(super) fn imported(
     language: &Python,
     (owners, builder): (&mut Owners<'_>, &ImageBuilder<'_>),
 ) -> Result<Modules, ReadFailure> {
-    let mut finder = Finder::new(language, owners, builder)?;
+    let mut finder = Finder::new(None, language, (owners, builder))?;
     finder.ask(names);
     finder.finish()
 }
@@ -98,22 +105,36 @@ struct Finder<'g, 't> {
     /// Namespaces of GObject introspection, with their versions.
     namespaces: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     sources: usize,
+    /// What the module starts whose sources are being read.
+    started: ModuleStarts,
     out: Modules,
 }
 
+/// What the sources of one module say of programs.
+#[derive(Debug, Default)]
+struct ModuleStarts {
+    /// One of them starts programs.
+    starts: bool,
+    /// Paths that they quote, each with the source.
+    paths: Vec<(Vec<u8>, ImagePath)>,
+}
+
 impl<'g, 't> Finder<'g, 't> {
+    /// Looks in the directory `own` of the script before those of packages.
     fn new(
+        own: Option<ImagePath>,
         language: &'g Python,
-        owners: &'g mut Owners<'t>,
-        builder: &'g ImageBuilder<'g>,
+        (owners, builder): (&'g mut Owners<'t>, &'g ImageBuilder<'g>),
     ) -> Result<Self, ReadFailure> {
-        let mut dirs = Vec::new();
+        let mut paths = Vec::from_iter(own);
         for pattern in &language.packages {
-            for path in files::expand(pattern.as_bytes(), builder)? {
-                let names = builder.view.list(path.as_bytes())?.unwrap_or_default();
-                if !names.is_empty() {
-                    dirs.push((path, names.into_iter().collect()));
-                }
+            paths.extend(files::expand(pattern.as_bytes(), builder)?);
+        }
+        let mut dirs = Vec::new();
+        for path in paths {
+            let names = builder.view.list(path.as_bytes())?.unwrap_or_default();
+            if !names.is_empty() {
+                dirs.push((path, names.into_iter().collect()));
             }
         }
         let mut finder = Self {
@@ -127,6 +148,7 @@ impl<'g, 't> Finder<'g, 't> {
             conditional: BTreeSet::new(),
             namespaces: BTreeMap::new(),
             sources: 0,
+            started: ModuleStarts::default(),
             out: Modules::default(),
         };
         finder.read_packages()?;
@@ -182,6 +204,23 @@ impl<'g, 't> Finder<'g, 't> {
 
     fn ask(&mut self, names: BTreeSet<Vec<u8>>) {
         self.asked.extend(names.into_iter().filter(|name| self.seen.insert(name.clone())));
+    }
+
+    /// Asks for the modules of a script's own package that the quoted texts in it name.
+    fn ask_quoted(&mut self, script: &ImagePath, text: &[u8]) -> Result<(), ReadFailure> {
+        if self.builder.view.is_own(script) {
+            return Ok(());
+        }
+        let Some(database) = self.builder.view.packages()? else { return Ok(()) };
+        let owners = database.owners(script);
+        let is_related = |part: &ImagePath| {
+            let of_part = database.owners(part);
+            of_part.iter().any(|owner| owners.contains(owner))
+        };
+        let mut names = quoted(text);
+        names.retain(|name| self.parts(name).iter().any(is_related));
+        self.ask(names);
+        Ok(())
     }
 
     /// Asks for packages by their own names, and for what they require.
@@ -250,7 +289,25 @@ impl<'g, 't> Finder<'g, 't> {
             self.look(&path, 0)?;
             self.out.paths.entry(name.to_vec()).or_default().insert(path);
         }
+        let ModuleStarts { starts, paths } = std::mem::take(&mut self.started);
+        if starts {
+            for (path, source) in paths {
+                self.out.programs.entry(path).or_insert(source);
+            }
+        }
         Ok(())
+    }
+
+    /// Notes what a source starts, and the paths in it that may be those of programs.
+    fn note_started(&mut self, source: &ImagePath, text: &[u8]) {
+        let found = calls::started(text, &Languages::builtin().calls);
+        for line in found.lines.into_iter().chain(found.constants) {
+            self.out.lines.entry(line).or_insert_with(|| source.clone());
+        }
+        let is_path = |word: &Vec<u8>| word.starts_with(b"/");
+        let paths = found.words.into_iter().filter(is_path);
+        self.started.paths.extend(paths.map(|path| (path, source.clone())));
+        self.started.starts |= found.starts;
     }
 
     /// Notes what of its package a source mentions.
@@ -258,7 +315,7 @@ impl<'g, 't> Finder<'g, 't> {
         let Some(belongings) = self.owners.belongings(path, self.builder.view)? else {
             return Ok(());
         };
-        let mut mentions = Mentions::default();
+        let mut mentions = Mentions::of_prose();
         belongings.names().scan(text, &mut mentions);
         if !mentions.is_empty() {
             self.out.mentions.push((path.clone(), belongings, mentions));
@@ -280,9 +337,7 @@ impl<'g, 't> Finder<'g, 't> {
                 for name in library_names::in_source(&text, &Languages::builtin().texts) {
                     self.out.libraries.entry(name.into()).or_insert_with(|| path.clone());
                 }
-                for line in calls::started(&text, &Languages::builtin().calls).lines {
-                    self.out.lines.entry(line).or_insert_with(|| path.clone());
-                }
+                self.note_started(path, &text);
                 self.note_mentions(path, &text)?;
                 // The bindings' own additions to namespaces are for whoever uses these.
                 if !path.parent().is_some_and(|dir| self.language.adds_to(&dir)) {

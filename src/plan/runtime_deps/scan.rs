@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use memchr::memmem;
 
-use crate::{languages::shell, ownership::Startables, rules::Wanted};
+use crate::{
+    languages::shell,
+    ownership::{Startable, Startables, is_command},
+    rules::Wanted,
+};
 
 /// The longest string that is found across the border of two windows, in bytes.
 pub(super) const MAX_STRING: usize = 512;
@@ -12,8 +16,10 @@ pub(super) const MAX_STRING: usize = 512;
 const MAX_HITS: usize = 4096;
 /// Bytes of a list of names.
 const MAX_LIST: usize = 40;
+/// Bytes before the format of a name, with the dash.
+const MIN_FRONT: usize = 3;
 /// Command lines that are kept for one object.
-const MAX_LINES: usize = 100;
+const MAX_LINES: usize = 200;
 
 /// What to look for.
 #[derive(Debug)]
@@ -133,28 +139,50 @@ impl<'t> Scanner<'t> {
     }
 }
 
-/// Adds the strings in `window` that have the form of a command line.
-pub(super) fn command_lines(window: &[u8], lines: &mut BTreeSet<Box<[u8]>>) {
-    let strings = window.split(|&b| b == 0).filter(|string| shell::is_command_line(string));
-    for string in strings {
+/// Adds the strings in `window` that have the form of a command line; of a program (`own`) also
+/// those that may be prose.
+pub(super) fn command_lines(window: &[u8], own: bool, lines: &mut BTreeSet<Box<[u8]>>) {
+    let is_line =
+        |text: &[u8]| shell::is_command_line(text) || (own && shell::is_formatted_line(text));
+    for string in window.split(|&b| b == 0).filter(|string| is_line(string)) {
         if lines.len() < MAX_LINES {
             lines.insert(string.into());
         }
     }
 }
 
-/// Adds the names of programs in `window` that `startable` has: whole strings, and the words of
-/// short ones where it says that these are enough (`ssh : rsh`).
+/// Adds the names of programs in `window` that `startable` has: whole strings, the words of short
+/// ones where it says that these are enough (`ssh : rsh`), and the commands of the program's own
+/// package whose names a string completes (`oggz-%s`).
 pub(super) fn programs(window: &[u8], startable: &Startables, found: &mut BTreeSet<Box<[u8]>>) {
     for string in window.split(|&b| b == 0).filter(|string| !string.is_empty()) {
         if startable.contains_key(string) {
             found.insert(string.into());
+        } else if let Some((front, end)) = completed(string) {
+            let is_meant = |(name, one): &(&Box<[u8]>, &Startable)| {
+                let rest = name.strip_prefix(front).and_then(|rest| rest.strip_suffix(end));
+                rest.is_some_and(|rest| !rest.is_empty())
+                    && !one.is_asked_for
+                    && is_command(&one.path)
+            };
+            found.extend(startable.iter().filter(is_meant).map(|(name, _)| name.clone()));
         } else if string.len() <= MAX_LIST {
             let words = string.split(|b| b" :,;|".contains(b));
             let is_enough = |word: &&[u8]| startable.get(*word).is_some_and(|one| one.is_asked_for);
             found.extend(words.filter(is_enough).map(Box::from));
         }
     }
+}
+
+/// What stands before and after the only format of a name: `oggz-%s`.
+fn completed(string: &[u8]) -> Option<(&[u8], &[u8])> {
+    const FORMAT: &[u8] = b"%s";
+    let at = memmem::find(string, FORMAT)?;
+    let (front, end) = (string.get(..at)?, string.get(at + FORMAT.len()..)?);
+    let is_name =
+        |text: &[u8]| text.iter().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(b));
+    let is_enough = front.len() >= MIN_FRONT && front.ends_with(b"-");
+    (is_enough && is_name(front) && is_name(end)).then_some((front, end))
 }
 
 /// The first four bytes.
@@ -260,5 +288,29 @@ mod tests {
         let mut shallow = Hits::default();
         scanner.scan(data, false, &mut shallow);
         assert!(shallow.words.is_empty() && shallow.paths == hits.paths);
+    }
+
+    #[test]
+    fn names_that_a_format_completes() {
+        let one = |path: &str, is_asked_for: bool| {
+            let path = crate::path::ImagePath::new(path).unwrap();
+            (path.file_name().into(), Startable { path, is_asked_for })
+        };
+        let startable = Startables::from([
+            one("/usr/bin/ogg-info", false),
+            one("/usr/bin/ogg-dump", false),
+            one("/usr/bin/ogg-", false),
+            one("/usr/bin/ogg-other", true),
+            one("/usr/lib/ogg/ogg-helper", false),
+            one("/usr/bin/oggz", false),
+        ]);
+        let found = |data: &[u8]| {
+            let mut found = BTreeSet::new();
+            programs(data, &startable, &mut found);
+            let names: Vec<_> = found.iter().map(|name| String::from_utf8_lossy(name)).collect();
+            names.join(" ")
+        };
+        assert_eq!(found(b"x\0ogg-%s\0"), "ogg-dump ogg-info");
+        assert_eq!(found(b"ogg-%s.c\0%s\0o%s\0ogg%s\0ogg-%s %s\0 ogg-%s\0ogg-%d\0"), "");
     }
 }

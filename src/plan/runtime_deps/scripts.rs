@@ -12,7 +12,14 @@ use super::{
 };
 use crate::{
     elf::{Lookup as _, ReadFailure, script::Shebang},
-    languages::{Languages, Perl, Variables, library_names, perl::loaded, python::started_modules},
+    languages::{
+        Languages, Perl, Variables,
+        calls::{self, Started},
+        library_names,
+        perl::loaded,
+        python::started_modules,
+        tcl,
+    },
     ownership::Mentions,
     path::ImagePath,
     plan::{PlanError, Reason, builder::ImageBuilder, interpreters},
@@ -68,10 +75,10 @@ pub(super) fn record(
     for name in library_names::in_source(&text, &Languages::builtin().texts) {
         facts.library_names.entry(name.into()).or_insert_with(|| path.clone());
     }
-    record_modules(script, &text, (&mut *facts, &mut *owners), builder)?;
-    record_mentions((&path, &text), (facts, owners), builder)?;
+    record_modules(script, (&path, &text), (&mut *facts, &mut *owners), builder)?;
+    record_mentions((&path, script.1, &text), (facts, owners), builder)?;
     if !is_for_shell(script.1) {
-        commands::record_started((&path, &text), dirs, facts, builder)?;
+        commands::record_started((&path, started(script.1, &text)), dirs, facts, builder)?;
         return Ok(BTreeSet::new());
     }
     let modules = started_modules(&text, &Languages::builtin().python);
@@ -80,6 +87,16 @@ pub(super) fn record(
     let by = (commands::By::Named, exported);
     commands::record(script.0, (path, text), by, dirs, (facts, builder))?;
     Ok(absent)
+}
+
+/// What a script in another language than that of a shell starts.
+fn started(line: &Shebang, text: &[u8]) -> Started {
+    let languages = Languages::builtin();
+    let mut started = calls::started(text, &languages.calls);
+    if languages.tcl.is_interpreter(line.interpreter_name()) {
+        started.lines.extend(tcl::started(text));
+    }
+    started
 }
 
 /// Notes which interpreter a script of the sysroot has: the interpreter's installed packages may be
@@ -124,18 +141,17 @@ fn loads_package(
     Ok(false)
 }
 
-/// Notes which installed packages a Python script needs.
+/// Notes which installed packages a Python script needs, whose real path and text are given.
 fn record_modules(
     (script, line): (&ImagePath, &Shebang),
-    text: &[u8],
+    text: (&ImagePath, &[u8]),
     (facts, owners): (&mut Facts, &mut Owners<'_>),
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
-    let language = &Languages::builtin().python;
-    if !line.interpreter_name().starts_with(language.interpreter.as_bytes()) {
+    if !is_for_python(line) {
         return Ok(());
     }
-    let found = python::modules(text, language, (owners, builder))?;
+    let found = python::modules(text, &Languages::builtin().python, (owners, builder))?;
     note_modules(script, found, (facts, builder))
 }
 
@@ -169,6 +185,9 @@ fn note_modules(
     for (line, source) in found.lines {
         facts.command_lines.entry(line.into()).or_insert((source, false));
     }
+    for (path, source) in &found.programs {
+        commands::record_quoted((source, path), facts, builder)?;
+    }
     for (name, source) in found.libraries {
         facts.library_names.entry(name).or_insert(source);
     }
@@ -183,14 +202,21 @@ fn note_modules(
 
 /// Notes what of its package a script of the sysroot mentions.
 fn record_mentions(
-    (path, text): (&ImagePath, &[u8]),
+    (path, line, text): (&ImagePath, &Shebang, &[u8]),
     (facts, owners): (&mut Facts, &mut Owners<'_>),
     builder: &ImageBuilder<'_>,
 ) -> Result<(), ReadFailure> {
     let Some(belongings) = owners.belongings(path, builder.view)? else { return Ok(()) };
-    let mut mentions = Mentions::default();
+    let mut mentions = match is_for_python(line) {
+        true => Mentions::of_prose(),
+        false => Mentions::default(),
+    };
     belongings.names().scan(text, &mut mentions);
     owners::note(facts, (path, false), (&belongings, &mentions), builder.view)
+}
+
+fn is_for_python(line: &Shebang) -> bool {
+    line.interpreter_name().starts_with(Languages::builtin().python.interpreter.as_bytes())
 }
 
 pub(in crate::plan) fn is_for_shell(line: &Shebang) -> bool {

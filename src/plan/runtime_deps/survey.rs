@@ -135,7 +135,8 @@ impl<'t> Surveyor<'t> {
                 self.configuration.scan(bytes, &mut survey.configuration);
             }
             if survey.starts_programs && (own || !names.is_empty()) {
-                scan::command_lines(bytes, &mut survey.hits.command_lines);
+                let is_shell = own && survey.runs_shell;
+                scan::command_lines(bytes, is_shell, &mut survey.hits.command_lines);
             }
             if survey.starts_programs && !startable.is_empty() {
                 scan::programs(bytes, startable, &mut survey.programs);
