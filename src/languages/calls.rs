@@ -80,7 +80,8 @@ impl Started {
 
     /// Adds the words of a list: `qw(tar -x)`. Those that a statement imports are functions.
     fn add_list(&mut self, list: &Quoted<'_>, is_called: bool, text: &[u8]) {
-        let before = text.get(..list.start).unwrap_or_default();
+        let from = list.start.saturating_sub(MAX_TEXT);
+        let before = text.get(from..list.start).unwrap_or_default();
         let line = before.rsplit(|&b| b == b'\n').next().unwrap_or_default().trim_ascii_start();
         if line.starts_with(b"use ") || line.starts_with(b"no ") {
             return;
@@ -93,9 +94,13 @@ impl Started {
 
     /// Adds the constants that a call has as its command, and those that something else uses.
     fn add_constants(&mut self, text: &[u8], language: &Calls) {
-        for (name, value) in constants(text) {
-            let is_command = |call: &String| starts_constant(text, call.as_bytes(), name);
-            if language.before.iter().any(is_command) {
+        let constants = constants(text);
+        if constants.is_empty() {
+            return;
+        }
+        let started = names_of_started(text, language);
+        for (name, value) in constants {
+            if started.contains(name) {
                 self.starts = true;
                 self.lines.insert(value.into());
             } else if is_used_again(text, name) {
@@ -193,13 +198,17 @@ fn starts_variable(text: &[u8], call: &[u8]) -> bool {
     })
 }
 
-/// Whether `call` starts what the constant `name` holds: `run([NAME, "-x"])`.
-fn starts_constant(text: &[u8], call: &[u8], name: &[u8]) -> bool {
-    memchr::memmem::find_iter(text, call).any(|at| {
-        let after = text.get(at + call.len()..).unwrap_or_default().trim_ascii_start();
-        let after = after.strip_prefix(b"[").unwrap_or(after).trim_ascii_start();
-        self::name(after).0 == name
-    })
+/// The names of what calls start: `run([NAME, "-x"])`.
+fn names_of_started<'t>(text: &'t [u8], language: &Calls) -> BTreeSet<&'t [u8]> {
+    let mut names = BTreeSet::new();
+    for call in &language.before {
+        for at in memchr::memmem::find_iter(text, call.as_bytes()) {
+            let after = text.get(at + call.len()..).unwrap_or_default().trim_ascii_start();
+            let after = after.strip_prefix(b"[").unwrap_or(after).trim_ascii_start();
+            names.insert(name(after).0);
+        }
+    }
+    names
 }
 
 /// Whether the argument at the start of `text` is a variable, with a keyword before it or without

@@ -20,6 +20,8 @@ const MAX_LINE: usize = 200;
 const MAX_CHECK: usize = 500;
 /// Bytes of an option there.
 const MAX_OPTION: usize = 24;
+/// Bytes that one script has read again.
+const MAX_EVALUATED: usize = 256 << 10;
 
 /// What a script names.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -192,6 +194,8 @@ struct Reader<'l> {
     executes: bool,
     /// The command that follows is read twice: quotes inside its words are quotes.
     evaluates: bool,
+    /// Bytes in single quotes, with what is before them in their words, that may be read again.
+    left_to_evaluate: usize,
     /// The word is more than text and variables.
     odd: bool,
     /// What follows may be assignments, as after `export`.
@@ -221,6 +225,7 @@ impl<'l> Reader<'l> {
             templates: BTreeSet::new(),
             executes: false,
             evaluates: false,
+            left_to_evaluate: MAX_EVALUATED,
             odd: false,
             declares: false,
             command: true,
@@ -270,7 +275,9 @@ impl<'l> Reader<'l> {
             b'\'' => {
                 let end = memchr::memchr(b'\'', after).unwrap_or(after.len());
                 let inside = after.get(..end).unwrap_or_default();
-                if self.evaluates {
+                let len = self.word.len() + inside.len();
+                if self.evaluates && self.left_to_evaluate >= len {
+                    self.left_to_evaluate -= len;
                     self.evaluate(inside);
                 }
                 self.word.extend(inside);
@@ -523,6 +530,8 @@ mod tests {
         check("eval A='b c'; echo 'd e'; eval \"$x\" && f", "c f");
         check("echo 'never\nends", "");
         check("$( ` \" ( ) } ", "");
+        // One word of many pieces is not read again for each.
+        check(&["eval ", &"'x '".repeat(100_000)].concat(), "x");
     }
 
     #[test]
