@@ -114,8 +114,7 @@ impl Belongings {
             }
             for (path, package) in paths {
                 let bond = self.bonds.get(package).copied().unwrap_or(Bond::Recommends);
-                let is_enough =
-                    |mention: &Box<[u8]>| bond == Bond::Own || !mentions.is_word(mention);
+                let is_enough = |mention: &[u8]| bond == Bond::Own || !mentions.is_word(mention);
                 let of_shared = shared.iter().map(|mention| (path, mention.clone()));
                 let of_directories = whole.iter().cloned().chain(of_shared);
                 let of_directories = of_directories.filter(|(_, mention)| is_enough(mention));

@@ -173,16 +173,16 @@ impl Mentions {
     /// What mentions a file, by its name or with the first part of its path.
     pub(super) fn of_file(&self, path: &[u8], name: &[u8]) -> Option<Box<[u8]>> {
         let by_name = self.names.get(name).filter(|name| name.len() >= MIN_FILE_NAME);
-        by_name.or_else(|| self.front_of(path)).cloned()
+        by_name.map(|name| &**name).or_else(|| self.front_of(path)).map(Box::from)
     }
 
     /// The longest path that `path` begins with and that ends in the same directory.
-    fn front_of(&self, path: &[u8]) -> Option<&Box<[u8]>> {
+    fn front_of(&self, path: &[u8]) -> Option<&[u8]> {
         let dir_len = memchr::memrchr(b'/', path)?;
         let dir = path.get(..=dir_len)?;
         let between = (Bound::Included(dir), Bound::Included(path));
         let fronts = self.fronts.range::<[u8], _>(between).rev();
-        let mut near = fronts.take_while(|front| front.starts_with(dir));
+        let mut near = fronts.map(|front| &**front).take_while(|front| front.starts_with(dir));
         near.find(|front| path.starts_with(front))
     }
 }

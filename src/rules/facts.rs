@@ -22,7 +22,7 @@ pub struct Facts {
     /// paths.
     pub owned: BTreeMap<Box<[u8]>, Owned>,
     /// Everything that mentions them, and what it says.
-    pub mentioned: BTreeMap<Box<[u8]>, BTreeSet<(ImagePath, Box<[u8]>)>>,
+    pub mentioned: BTreeMap<Box<[u8]>, BTreeSet<Said>>,
     /// Names of libraries that a program may pass to dlopen(3), if the loader's search finds them
     /// and a package asks for them: each path that it opens, with the file that has the name.
     pub opens: BTreeMap<Box<[u8]>, Mentions>,
@@ -120,6 +120,9 @@ pub type Paths = BTreeMap<Box<[u8]>, ImagePath>;
 
 /// Paths of libraries that one name leads to, each with where the name was found.
 pub type Mentions = BTreeMap<Box<[u8]>, Mention>;
+
+/// A file, and what it says.
+pub(super) type Said = (ImagePath, Box<[u8]>);
 
 /// The path that a name leads to, and the file that has the name.
 pub type Opened = (Box<[u8]>, ImagePath);

@@ -291,7 +291,7 @@ fn scripts_in_a_directory_that_is_only_mentioned_are_not_started() {
 fn scripts_that_a_library_may_start() {
     let library = says(&["/usr/lib/zz-app"], true);
     let app = format!("// -l:libzz.so.1\nint run(void);\n{RUN}");
-    let uses = format!("// -l:libzz.so.1\nint run(void); int main(void) {{ return run(); }}");
+    let uses = "// -l:libzz.so.1\nint run(void); int main(void) { return run(); }";
     let names = format!("{uses}\nconst char *volatile dir = \"/usr/lib/zz-app\";\n");
     let fixed = format!("// -static\n{}{RUN}", says(&["/usr/lib/zz-app"], true));
     let other = says(&["/usr/lib/other"], true);

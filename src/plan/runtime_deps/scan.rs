@@ -159,13 +159,14 @@ pub(super) fn programs(window: &[u8], startable: &Startables, found: &mut BTreeS
         if startable.contains_key(string) {
             found.insert(string.into());
         } else if let Some((front, end)) = completed(string) {
-            let is_meant = |(name, one): &(&Box<[u8]>, &Startable)| {
+            let is_meant = |name: &[u8], one: &Startable| {
                 let rest = name.strip_prefix(front).and_then(|rest| rest.strip_suffix(end));
                 rest.is_some_and(|rest| !rest.is_empty())
                     && !one.is_asked_for
                     && is_command(&one.path)
             };
-            found.extend(startable.iter().filter(is_meant).map(|(name, _)| name.clone()));
+            let meant = startable.iter().filter(|(name, one)| is_meant(name, one));
+            found.extend(meant.map(|(name, _)| name.clone()));
         } else if string.len() <= MAX_LIST {
             let words = string.split(|b| b" :,;|".contains(b));
             let is_enough = |word: &&[u8]| startable.get(*word).is_some_and(|one| one.is_asked_for);
